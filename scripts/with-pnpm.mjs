@@ -1,0 +1,66 @@
+// Runs a task of this repository on a machine that has only Node and npm.
+//
+//   node scripts/with-pnpm.mjs TASK [args]
+//
+// The pinned pnpm (package.json, "packageManager") is taken from the path if it is that version, else
+// fetched through npx. Dependencies are installed from the lockfile and packages built when something
+// changed; the task itself then runs with this terminal.
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { packageManager } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const pinned = packageManager.split("+")[0];
+const version = pinned.split("@")[1];
+const [task, ...args] = process.argv.slice(2);
+const windows = process.platform === "win32";
+
+function run(command, argv, options = {}) {
+  const r = spawnSync(command, argv, { cwd: root, stdio: "inherit", shell: windows, ...options });
+  if (r.error) {
+    console.error(`${command}: ${r.error.message}`);
+    process.exit(1);
+  }
+  return r;
+}
+
+function pnpmCommand() {
+  const probe = spawnSync("pnpm", ["--version"], { cwd: root, encoding: "utf8", shell: windows });
+  if (probe.status === 0 && probe.stdout.trim() === version) return ["pnpm"];
+  return ["npx", "--yes", pinned];
+}
+
+const [command, ...prefix] = pnpmCommand();
+const pnpm = (...argv) => {
+  const r = run(command, [...prefix, ...argv]);
+  if (r.status !== 0) process.exit(r.status ?? 1);
+};
+const quiet = ["--output-logs=errors-only", "--log-prefix=none"];
+const node = (file, argv) => process.exit(run(process.execPath, [join(root, file), ...argv]).status ?? 1);
+
+process.env.TURBO_TELEMETRY_DISABLED ??= "1";
+pnpm("install", "--frozen-lockfile", "--prefer-offline", "--silent");
+
+switch (task) {
+  case "demo":
+    pnpm("exec", "turbo", "run", "build", "--filter=@gort/demo...", ...quiet);
+    node("apps/demo/dist/main.js", args);
+    break;
+  case "check:test":
+    pnpm("exec", "turbo", "run", "build", "typecheck", "--output-logs=errors-only");
+    pnpm("exec", "vitest", "run", ...args);
+    break;
+  case "bench":
+    pnpm("exec", "turbo", "run", "build", "--filter=@gort/benchmarks...", ...quiet);
+    node("benchmarks/dist/main.js", args);
+    break;
+  case "conformance":
+    pnpm("exec", "turbo", "run", "build", ...quiet);
+    node("scripts/conformance.mjs", args);
+    break;
+  default:
+    console.error(`with-pnpm: unknown task ${JSON.stringify(task)} (demo, check:test, bench, conformance)`);
+    process.exit(2);
+}
