@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import {
+  promisedOutput,
+  runExample,
+  runReadmeExample,
+  typescriptBlocks,
+} from "../../scripts/readme-example.ts";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+
+describe("README examples", () => {
+  const dir = mkdtempSync(join(tmpdir(), "readme-example-"));
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  it("are the ts blocks, in order, whatever stands between", () => {
+    const text =
+      "a\n```sh\nnpm i x\n```\n\n```ts\none();\n```\n- item\n  ```ts twoslash\n  two();\n  ```\n````ts\n```\n````\n";
+    expect(typescriptBlocks(text)).toEqual(["one();\n", "two();\n", "```\n"]);
+  });
+
+  it("promise output in a last comment, as Go's do", () => {
+    expect(promisedOutput("f();\n// Output:\n// 1\n//   2  \n")).toBe("1\n  2");
+    expect(promisedOutput("f();\n// Output: 3\n")).toBe("3");
+    expect(promisedOutput("// Output: 3\nf();\n")).toBeNull();
+    expect(promisedOutput("f();")).toBeNull();
+  });
+
+  it("run with their types stripped, in a process of their own", async () => {
+    writeFileSync(
+      join(dir, "README.md"),
+      "# x\n```ts\nconst xs: number[] = [1, 2];\nconsole.log(await Promise.resolve(xs.join()));\n// Output: 1,2\n```\n",
+    );
+    await expect(runReadmeExample(dir)).resolves.toMatchObject({ stdout: "1,2\n", expected: "1,2" });
+  });
+
+  it("reach packages of the workspace by name, themselves included", async () => {
+    const source = 'import * as m from "@gort/memory"; console.log(typeof m);\n// Output: object\n';
+    await runExample(source, here);
+    await runExample(source, fileURLToPath(new URL("../../packages/memory", import.meta.url)));
+  });
+
+  it("fail when they print something else, exit badly or never end", async () => {
+    await expect(runExample("console.log(1);\n// Output: 2", here)).rejects.toThrow(
+      "printed\n1\nand promises\n2",
+    );
+    await expect(runExample("process.exit(3);", here)).rejects.toThrow("ended with 3");
+    await expect(runExample("setInterval(() => {}, 1e6);", here, { timeoutMs: 500 })).rejects.toThrow(
+      "did not end within 500 ms",
+    );
+    await expect(runExample('import "no-such-package";', here)).rejects.toThrow("no-such-package");
+    await expect(runReadmeExample(dir, { index: 1 })).rejects.toThrow("no ```ts block number 1");
+  });
+});
