@@ -65,7 +65,7 @@ export function typescriptBlocks(markdown: string): string[] {
 
 /** The text promised by the `// Output:` comment at the end of an example. */
 export function promisedOutput(source: string): string | null {
-  const match = /^[ \t]*\/\/ ?Output:[ \t]*(.*)\n((?:[ \t]*\/\/.*\n?)*)\s*$/im.exec(`${source}\n`);
+  const match = /^[ \t]*\/\/ ?Output:[ \t]*(.*)\n((?:[ \t]*\/\/.*\n?)*)\s*(?![\s\S])/im.exec(`${source}\n`);
   if (match === null) return null;
   const lines = (match[2] ?? "").split("\n").map((line) => line.replace(/^[ \t]*\/\/ ?/, ""));
   return normalize([match[1] ?? "", ...lines].join("\n"));

@@ -25,7 +25,7 @@ describe("README examples", () => {
   it("promise output in a last comment, as Go's do", () => {
     expect(promisedOutput("f();\n// Output:\n// 1\n//   2  \n")).toBe("1\n  2");
     expect(promisedOutput("f();\n// Output: 3\n")).toBe("3");
-    expect(promisedOutput("// Output: 3\nf();\n")).toBeNull();
+    expect(promisedOutput("// Output: 3\n\nf();\n")).toBeNull();
     expect(promisedOutput("f();")).toBeNull();
   });
 
