@@ -1,0 +1,249 @@
+/**
+ * The pacer: when a collection starts, and how large the heap may be when it ends.
+ *
+ * This file is pure arithmetic over figures that others measure (the collector, MemStats), so that it can be checked
+ * against recorded figures of real Go and simulated without a heap.
+ *
+ * 1. *Percent goal*. After a cycle that marked `live` bytes the heap may grow by GOGC percent of everything that has
+ *    to be scanned: `live + (live + stacks + globals) * GOGC / 100`, at least 4 MiB * GOGC / 100. GOGC=off: infinite.
+ * 2. *Limit goal*. Whatever of the memory limit is not used by other things than heap objects, less 3 % (1 MiB at
+ *    least) of headroom, since the limit is soft and the figures are moments old. It is computed on demand, because
+ *    mapping and releasing memory moves it.
+ * 3. *Goal*: the limit goal where it binds. Else the percent goal, which is lifted to `live + 1 MiB` while the last
+ *    cycle's sweep is unfinished (the sweeper needs room to be proportional to), and during a cycle to 64 KiB beyond
+ *    the point where it was triggered.
+ * 4. *Trigger*: marking must finish when the heap reaches the goal. The runway is what the program will allocate
+ *    while the collector scans what the last cycle scanned: `consMark * (1-u)/u * scan work`, where u = 25 % is the
+ *    collector's share of the CPU and `consMark` the bytes allocated for each byte scanned, each per CPU time. The
+ *    trigger is the goal less the runway, between 70 % and 95 % of the way from live heap to goal (in 64ths: 45, 61).
+ * 5. *Assists*. If allocation outruns marking all the same, every allocated byte costs its allocator
+ *    `scan work left / heap left to the goal` bytes of marking.
+ *
+ * `consMark` is the greatest estimate of the last five cycles: too early a trigger costs a little CPU, too late a
+ * trigger costs assists or an overshot goal.
+ *
+ * Unlike Go: heaps are below 4 GiB, so bytes are JS numbers, exact. The limit goal alone leaves their exact range
+ * (no limit is 2^63-1 bytes), so it exists twice, in numbers and in bigints.
+ *
+ * Sources: Go's "GC pacer redesign" (proposal 44167), "Soft memory limit" (proposal 48409), runtime/mgcpacer.go.
+ */
+
+/** No limit: math.MaxInt64, as Go has it. A number can't hold it; 2^63 as a number means the same. */
+export const NO_MEMORY_LIMIT = 0x7fff_ffff_ffff_ffffn;
+
+/** Heap size below which no collection starts at GOGC=100. Less: tiny programs collect all the time; more: they waste it. */
+export const DEFAULT_HEAP_MINIMUM = 4 << 20;
+
+/** The collector's share of GOMAXPROCS that the pacer aims at. */
+export const GC_BACKGROUND_UTILIZATION = 0.25;
+
+/** Heap growth that sweeping can count on after a cycle, in bytes. */
+export const SWEEP_MIN_HEAP_DISTANCE = 1 << 20;
+
+/** Least distance from a trigger to the goal of the running cycle, in bytes. */
+export const MIN_TRIGGER_DISTANCE = 64 << 10;
+
+/** Part of the memory limit left free, in percent, and its least size in bytes. */
+const LIMIT_HEADROOM_PERCENT = 3;
+const LIMIT_MIN_HEADROOM = 1 << 20;
+
+/** What the goal depends on. Bytes. */
+export interface GoalInputs {
+  /** GOGC; negative is off. */
+  gcPercent: number;
+  /** Bytes marked by the last cycle (slot sizes). */
+  heapMarked: number;
+  /** Stack bytes scanned by the last cycle. */
+  stackScan: number;
+  /** Bytes of globals that hold pointers. */
+  globalsScan: number;
+  /** Memory limit, {@link NO_MEMORY_LIMIT} for none. */
+  memoryLimit: bigint;
+  /** Memory taken from the operating system and not returned: `Sys - HeapReleased`. */
+  mapped: number;
+  /** Of that, idle heap spans: `HeapIdle - HeapReleased`. */
+  heapFree: number;
+  /** Bytes of heap objects, swept or not: `HeapAlloc`. */
+  heapAlloc: number;
+  /** The last cycle is not swept yet. */
+  sweepPending?: boolean;
+  /** Heap size at which the running cycle was triggered; 0 or absent outside of a cycle. */
+  triggered?: number;
+}
+
+/** Which rule of the essay decided. */
+export type GoalRule =
+  | "gogc"
+  | "minimum"
+  | "sweep_floor"
+  | "triggered"
+  | "limit"
+  | "limit_live"
+  | "limit_exceeded"
+  | "off";
+
+/** `4 MiB * GOGC / 100`, the least goal; 0 when GOGC is off. */
+export function heapMinimum(gcPercent: number): number {
+  return gcPercent < 0 ? 0 : Math.floor((DEFAULT_HEAP_MINIMUM * gcPercent) / 100);
+}
+
+/** The goal of rule 1, and the rule that made it; Infinity when GOGC is off. Exact: products above 2^53 go through bigints. */
+export function percentGoal(inp: GoalInputs): { goal: number; rule: GoalRule } {
+  if (inp.gcPercent < 0) return { goal: Number.POSITIVE_INFINITY, rule: "off" };
+  const scannable = inp.heapMarked + inp.stackScan + inp.globalsScan;
+  const product = scannable * inp.gcPercent;
+  const growth =
+    product <= Number.MAX_SAFE_INTEGER
+      ? Math.floor(product / 100)
+      : Number((BigInt(scannable) * BigInt(inp.gcPercent)) / 100n);
+  const goal = inp.heapMarked + growth;
+  const minimum = heapMinimum(inp.gcPercent);
+  return goal < minimum ? { goal: minimum, rule: "minimum" } : { goal, rule: "gogc" };
+}
+
+/** The goal of rule 2. */
+export function limitGoal(inp: GoalInputs): { goal: bigint; rule: GoalRule } {
+  const live = BigInt(inp.heapMarked);
+  const mapped = BigInt(inp.mapped);
+  const nonHeap = mapped - BigInt(inp.heapFree) - BigInt(inp.heapAlloc);
+  const overage = mapped > inp.memoryLimit ? mapped - inp.memoryLimit : 0n;
+  if (nonHeap + overage >= inp.memoryLimit) return { goal: live, rule: "limit_exceeded" };
+  let goal = inp.memoryLimit - nonHeap - overage;
+  let headroom = (goal / 100n) * BigInt(LIMIT_HEADROOM_PERCENT);
+  if (headroom < LIMIT_MIN_HEADROOM) headroom = BigInt(LIMIT_MIN_HEADROOM);
+  goal = goal < headroom || goal - headroom < headroom ? headroom : goal - headroom;
+  return goal < live ? { goal: live, rule: "limit_live" } : { goal, rule: "limit" };
+}
+
+/** The heap goal, exactly: what `MemStats.NextGC` is. */
+export function heapGoalExact(inp: GoalInputs): { goal: bigint; rule: GoalRule } {
+  const limit = limitGoal(inp);
+  let { goal, rule } = percentGoal(inp);
+  if (rule === "off") return limit;
+  if (limit.goal < BigInt(goal)) return limit;
+  if (inp.sweepPending && inp.heapMarked + SWEEP_MIN_HEAP_DISTANCE > goal) {
+    goal = inp.heapMarked + SWEEP_MIN_HEAP_DISTANCE;
+    rule = "sweep_floor";
+  }
+  if (inp.triggered && inp.triggered + MIN_TRIGGER_DISTANCE > goal) {
+    goal = inp.triggered + MIN_TRIGGER_DISTANCE;
+    rule = "triggered";
+  }
+  return { goal: BigInt(goal), rule };
+}
+
+/** The heap goal as a number; above 2^53 it is rounded, which no trigger of a 4 GiB heap can notice. */
+export function heapGoal(inp: GoalInputs): number {
+  return Number(heapGoalExact(inp).goal);
+}
+
+/** What the trigger depends on besides the goal. */
+export interface TriggerInputs {
+  heapMarked: number;
+  goal: number;
+  /** The greatest of the last estimates; see {@link ConsMark}. */
+  consMark: number;
+  /** Scan work of the last cycle: heap, stacks, globals, in bytes. */
+  scanWork: number;
+  sweepPending?: boolean;
+}
+
+/** The heap size at which the next cycle starts (rule 4). */
+export function trigger(inp: TriggerInputs): number {
+  const { heapMarked, goal } = inp;
+  if (heapMarked >= goal) return goal;
+  const distance = Math.floor((goal - heapMarked) / 64);
+  let lower = heapMarked + distance * 45;
+  if (inp.sweepPending) lower = Math.max(lower, heapMarked + SWEEP_MIN_HEAP_DISTANCE);
+  let upper = heapMarked + distance * 61;
+  if (goal > DEFAULT_HEAP_MINIMUM) upper = Math.max(upper, goal - DEFAULT_HEAP_MINIMUM);
+  upper = Math.max(upper, lower);
+  const share = (1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION;
+  const runway = Math.floor(inp.consMark * share * inp.scanWork);
+  return Math.min(Math.max(goal - runway, lower), upper);
+}
+
+/** What one cycle tells about the ratio of allocation to marking. */
+export interface CycleFigures {
+  /** Heap when marking began and ended. */
+  heapAtTrigger: number;
+  heapAtEnd: number;
+  /** Heap, stack and globals bytes scanned. */
+  scanWork: number;
+  /** Fraction of GOMAXPROCS spent marking: background plus assists. */
+  utilization: number;
+  /** Fraction of GOMAXPROCS spent marking in idle time. */
+  idleUtilization: number;
+}
+
+/**
+ * Bytes allocated for each byte scanned, each per CPU time, of one cycle. A cycle in which the program could not run
+ * (utilization 1, as in a stop-the-world collection) tells nothing and counts as 0, as does one without growth.
+ */
+export function consMarkOf(c: CycleFigures): number {
+  const growth = c.heapAtEnd - c.heapAtTrigger;
+  if (growth <= 0 || c.scanWork <= 0 || c.utilization >= 1) return 0;
+  return (growth * (c.utilization + c.idleUtilization)) / (c.scanWork * (1 - c.utilization));
+}
+
+/** The last four estimates and the newest; the estimate in use is the greatest. */
+export class ConsMark {
+  readonly #last = new Float64Array(4);
+  value = 0;
+
+  /** Takes in a finished cycle and gives the estimate for the next. */
+  update(c: CycleFigures): number {
+    const current = consMarkOf(c);
+    let greatest = current;
+    for (const x of this.#last) if (x > greatest) greatest = x;
+    this.#last.copyWithin(0, 1);
+    this.#last[3] = current;
+    this.value = greatest;
+    return greatest;
+  }
+}
+
+/** Scan bytes that each allocated byte has to pay for (rule 5), and its inverse. */
+export interface AssistRatios {
+  /** Scan work for each allocated byte. */
+  workPerByte: number;
+  /** Allocated bytes for each byte of scan work. */
+  bytesPerWork: number;
+}
+
+/**
+ * The ratio of what is left to scan to what is left to allocate.
+ *
+ * `scanWorkExpected` is what a steady program has to scan: what the last cycle scanned. Once more than that is scanned
+ * the program is growing, and all of the scannable heap must be expected; the goal then moves out in proportion, up to
+ * GOGC percent beyond it. A heap that has outgrown its goal gets 10 % more: better an overshot goal than a program that
+ * does nothing but assist.
+ */
+export function assistRatios(inp: {
+  heapLive: number;
+  goal: number;
+  /** Heap size at which the cycle was triggered. */
+  triggered: number;
+  scanWorkDone: number;
+  scanWorkExpected: number;
+  /** Scannable heap, stacks and globals as a whole. */
+  scanWorkMax: number;
+  gcPercent: number;
+}): AssistRatios {
+  let { goal } = inp;
+  let expected = inp.scanWorkExpected;
+  if (inp.scanWorkDone > expected) {
+    const stretched = inp.triggered + ((goal - inp.triggered) / Math.max(1, expected)) * inp.scanWorkMax;
+    const hard = inp.gcPercent < 0 ? stretched : (1 + inp.gcPercent / 100) * goal;
+    goal = Math.floor(Math.min(stretched, hard));
+    expected = inp.scanWorkMax;
+  }
+  if (inp.heapLive > goal) {
+    goal = Math.floor(goal * 1.1);
+    expected = inp.scanWorkMax;
+  }
+  // At least 1000 bytes, since scanning always turns out a little more than expected, and one byte of heap.
+  const workLeft = Math.max(1000, expected - inp.scanWorkDone);
+  const heapLeft = Math.max(1, goal - inp.heapLive);
+  return { workPerByte: workLeft / heapLeft, bytesPerWork: heapLeft / workLeft };
+}
