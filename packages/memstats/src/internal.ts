@@ -1,1 +1,2 @@
-export {};
+// For runtime: a snapshot from a record that it filled itself.
+export { fromRaw } from "./read.ts";

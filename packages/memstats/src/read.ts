@@ -1,0 +1,111 @@
+import { BY_SIZE_LENGTH, MemStats } from "./memstats.ts";
+import { NUM_SIZE_CLASSES, newRawStats, PAUSE_RING, type RawStats, type StatsSource } from "./source.ts";
+
+/** One record for all reads: a fill and the reading of it are one synchronous step. */
+const scratch = newRawStats();
+
+function clear(raw: RawStats): void {
+  raw.heapInuse = raw.heapIdle = raw.heapReleased = 0;
+  raw.classSizes.fill(0);
+  raw.smallAllocCount.fill(0);
+  raw.smallFreeCount.fill(0);
+  raw.largeAllocCount = raw.largeAllocBytes = raw.largeFreeCount = raw.largeFreeBytes = raw.tinyAllocs = 0;
+  raw.stackInuse = raw.osStackSys = 0;
+  raw.mspanInuse = raw.mspanSys = raw.mcacheInuse = raw.mcacheSys = 0;
+  raw.buckHashSys = raw.gcSys = raw.gcWorkBufInuse = raw.otherSys = 0;
+  raw.nextGC = raw.numGC = raw.numForcedGC = raw.pauseTotalNs = raw.gcCPUFraction = 0;
+  raw.enableGC = true;
+  raw.pauseNs.fill(0);
+  raw.pauseEndWords.fill(0);
+}
+
+/**
+ * Takes a snapshot of `source`. With a `target` nothing is allocated but the bigint of `LastGC`, and nothing
+ * at all before the first cycle; without one, a new record is returned.
+ *
+ * @throws TypeError when `target` is not a MemStats record
+ */
+export function readMemStats(source: StatsSource, target: MemStats = new MemStats()): MemStats {
+  if (
+    target === null ||
+    typeof target !== "object" ||
+    !(target.PauseEnd instanceof BigUint64Array) ||
+    !Array.isArray(target.BySize)
+  ) {
+    throw new TypeError(
+      `memstats: target must be a MemStats (got ${target === null ? "null" : typeof target})`,
+    );
+  }
+  const raw = scratch;
+  clear(raw);
+  source.fill(raw);
+  fromRaw(raw, target);
+  return target;
+}
+
+/** The arithmetic of a snapshot, apart from where the counters come from. */
+export function fromRaw(raw: RawStats, target: MemStats): void {
+  const sizes = raw.classSizes;
+  const allocs = raw.smallAllocCount;
+  const frees = raw.smallFreeCount;
+  let mallocs = raw.largeAllocCount + raw.tinyAllocs;
+  let freed = raw.largeFreeCount + raw.tinyAllocs;
+  let totalAlloc = raw.largeAllocBytes;
+  let totalFree = raw.largeFreeBytes;
+  for (let i = 1; i < NUM_SIZE_CLASSES; i++) {
+    const na = allocs[i];
+    const nf = frees[i];
+    mallocs += na;
+    freed += nf;
+    totalAlloc += na * sizes[i];
+    totalFree += nf * sizes[i];
+  }
+  const heapAlloc = totalAlloc - totalFree;
+  const heapSys = raw.heapInuse + raw.heapIdle;
+  const stackSys = raw.stackInuse + raw.osStackSys;
+  const gcSys = raw.gcSys + raw.gcWorkBufInuse;
+
+  target.Alloc = heapAlloc;
+  target.TotalAlloc = totalAlloc;
+  target.Sys = heapSys + stackSys + raw.mspanSys + raw.mcacheSys + raw.buckHashSys + gcSys + raw.otherSys;
+  target.Lookups = 0;
+  target.Mallocs = mallocs;
+  target.Frees = freed;
+  target.HeapAlloc = heapAlloc;
+  target.HeapSys = heapSys;
+  target.HeapIdle = raw.heapIdle;
+  target.HeapInuse = raw.heapInuse;
+  target.HeapReleased = raw.heapReleased;
+  target.HeapObjects = mallocs - freed;
+  target.StackInuse = raw.stackInuse;
+  target.StackSys = stackSys;
+  target.MSpanInuse = raw.mspanInuse;
+  target.MSpanSys = raw.mspanSys;
+  target.MCacheInuse = raw.mcacheInuse;
+  target.MCacheSys = raw.mcacheSys;
+  target.BuckHashSys = raw.buckHashSys;
+  target.GCSys = gcSys;
+  target.OtherSys = raw.otherSys;
+  target.NextGC = raw.nextGC;
+  if (raw.numGC === 0) {
+    target.LastGC = 0n;
+  } else {
+    const last = (raw.numGC + PAUSE_RING - 1) % PAUSE_RING;
+    target.LastGC = raw.pauseEnd[last];
+  }
+  target.PauseTotalNs = raw.pauseTotalNs;
+  target.PauseNs.set(raw.pauseNs);
+  target.PauseEnd.set(raw.pauseEnd);
+  target.NumGC = raw.numGC;
+  target.NumForcedGC = raw.numForcedGC;
+  target.GCCPUFraction = raw.gcCPUFraction;
+  target.EnableGC = raw.enableGC;
+  target.DebugGC = false;
+  const bySize = target.BySize;
+  for (let i = 1; i < BY_SIZE_LENGTH; i++) {
+    const entry = bySize[i];
+    entry.Size = sizes[i];
+    entry.Mallocs = allocs[i];
+    entry.Frees = frees[i];
+  }
+}
