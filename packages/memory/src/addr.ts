@@ -1,0 +1,30 @@
+/**
+ * Addresses are unsigned byte offsets into the linear memory, held in JS numbers. 0 is nil. The brands
+ * keep a size from being passed as an address; at run time they are plain numbers, so that an address
+ * in optimised code is an unboxed word.
+ *
+ * `&`, `|`, `~`, `<<` and Math.imul give signed results: an address made by one of them takes `>>> 0`
+ * before it is stored or compared. Indexing a view needs no care, as `[a >>> 2]` is unsigned already.
+ */
+declare const addrBrand: unique symbol;
+declare const pointeeBrand: unique symbol;
+
+/** A byte offset into a LinearMemory, 0 <= a < size. 0 is nil. */
+export type Addr = number & { readonly [addrBrand]: true };
+
+/** An address of a value whose layout is described by T. */
+export type Ptr<T> = Addr & { readonly [pointeeBrand]: T };
+
+/** The address that points to nothing. */
+export const nil = 0 as Addr;
+
+/** Rounds n up to a multiple of align, a power of two. Right for all n below 2^53. */
+export function alignUp(n: number, align: number): number {
+  const r = n % align;
+  return r === 0 ? n : n - r + align;
+}
+
+/** Rounds n down to a multiple of align, a power of two. */
+export function alignDown(n: number, align: number): number {
+  return n - (n % align);
+}

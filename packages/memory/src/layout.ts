@@ -1,0 +1,71 @@
+/**
+ * The fixed part of every linear memory.
+ *
+ *     0x00000 .. 0x00fff   the nil page: never written, so that a store through nil + offset can be found
+ *     0x01000 .. 0x0ffff   control block: CONTROL at its start, the rest given out by reserveControl
+ *     0x10000 .. lowStart  persistent region (size/64): persistentAlloc's chunks of metadata
+ *     lowStart ..          sysReserve("low") grows upwards: side tables, then the heap
+ *              .. size     sysReserve("high") grows downwards: chunks when the persistent region is full
+ *
+ * Metadata lies low on purpose: an address below 2^31 is a small integer for V8, one above it is boxed
+ * whenever it passes through a call that isn't inlined.
+ */
+import { defineStruct } from "./struct.ts";
+
+export const CONTROL_BASE = 0x1000;
+export const CONTROL_END = 0x10000;
+export const PERSISTENT_BASE = CONTROL_END;
+
+/** "gort" read as a little-endian word: tells an attaching thread that the block is initialised. */
+export const CONTROL_MAGIC = 0x74726f67;
+
+export const CONTROL = defineStruct("control", {
+  magic: "u32",
+  version: "u32",
+  /** Guards the cursors below. */
+  lock: "u32",
+  /** Next free byte of the control block. */
+  controlNext: "u32",
+  /** sysReserve's cursors. high is exclusive and may be 2^32, hence f64. */
+  low: "u32",
+  persistentNext: "u32",
+  persistentEnd: "u32",
+  /** persistentAlloc's current chunk. */
+  chunkNext: "u32",
+  chunkEnd: "u32",
+  high: "f64",
+  heapSys: "f64",
+  heapReleased: "f64",
+  stackSys: "f64",
+  mspanSys: "f64",
+  mcacheSys: "f64",
+  buckHashSys: "f64",
+  gcSys: "f64",
+  otherSys: "f64",
+});
+
+export type SysStatName =
+  | "heapSys"
+  | "heapReleased"
+  | "stackSys"
+  | "mspanSys"
+  | "mcacheSys"
+  | "buckHashSys"
+  | "gcSys"
+  | "otherSys";
+
+export const sysStatNames: readonly SysStatName[] = [
+  "heapSys",
+  "heapReleased",
+  "stackSys",
+  "mspanSys",
+  "mcacheSys",
+  "buckHashSys",
+  "gcSys",
+  "otherSys",
+];
+
+/** Address of the counter of a purpose; an f64, exact to 2^53. */
+export function sysStatAddr(name: SysStatName): number {
+  return CONTROL_BASE + CONTROL.offsets[name];
+}

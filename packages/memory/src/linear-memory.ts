@@ -1,0 +1,450 @@
+/**
+ * The linear memory: one WebAssembly.Memory, reserved at its full size, seen through typed arrays of fixed
+ * length that are made once. An idle reservation costs address space only; the operating system commits a
+ * page when it is touched. Views that follow a growing memory would be 10 to 20 times slower, which is why
+ * the size never changes.
+ *
+ * A range of the memory moves through Go's states (mem.go):
+ *
+ *     None     -sysReserve->  Reserved   owned, never touched
+ *     Reserved -sysMap->      Prepared   counted in a SysStat; still without physical pages
+ *     Prepared -sysUsed->     Ready      may be read and written; reads zero on first touch
+ *     Ready    -sysUnused->   Prepared   physical pages returned (madvise), contents lost
+ *     any      -sysFault->    Reserved   returned, not to be touched until mapped again
+ *     any      -sysFree->     None       no longer counted; the addresses aren't reused
+ *
+ * Unlike Go the host commits and protects nothing for us: Prepared and Ready differ only in the accounting,
+ * and a touch of a Reserved range does not fault. What is true in each state, and what the counters say, is.
+ *
+ * A thread that receives the WebAssembly.Memory (postMessage shares it) calls attachLinearMemory: all state,
+ * the cursors and counters included, is in the memory itself.
+ */
+import type { Addr } from "./addr.ts";
+import { jsKernel, type Kernel, wasmKernel } from "./kernel.ts";
+import {
+  CONTROL,
+  CONTROL_BASE,
+  CONTROL_END,
+  CONTROL_MAGIC,
+  PERSISTENT_BASE,
+  type SysStatName,
+  sysStatAddr,
+  sysStatNames,
+} from "./layout.ts";
+import { lock, unlock } from "./lock.ts";
+import { findReleaser, osPageSize } from "./release.ts";
+import { isWasmMemory, type WasmMemory, wasmHost } from "./wasm-host.ts";
+
+export const MIN_MEMORY = 64 * 1024 * 1024;
+export const MAX_MEMORY = 4 * 1024 * 1024 * 1024;
+const WASM_PAGE = 65536;
+
+/** Chunk that persistentAlloc carves: Go's persistentChunkSize. */
+const PERSISTENT_CHUNK = 256 * 1024;
+
+const C_LOCK = CONTROL_BASE + CONTROL.offsets.lock;
+const C_CONTROL_NEXT = (CONTROL_BASE + CONTROL.offsets.controlNext) >>> 2;
+const C_LOW = (CONTROL_BASE + CONTROL.offsets.low) >>> 2;
+const C_HIGH = (CONTROL_BASE + CONTROL.offsets.high) >>> 3;
+const C_PERSISTENT_NEXT = (CONTROL_BASE + CONTROL.offsets.persistentNext) >>> 2;
+const C_PERSISTENT_END = (CONTROL_BASE + CONTROL.offsets.persistentEnd) >>> 2;
+const C_CHUNK_NEXT = (CONTROL_BASE + CONTROL.offsets.chunkNext) >>> 2;
+const C_CHUNK_END = (CONTROL_BASE + CONTROL.offsets.chunkEnd) >>> 2;
+
+export interface LinearMemoryOptions {
+  /**
+   * Bytes to reserve, 64 MiB to 4 GiB, rounded up to 64 KiB. Default: 4 GiB under Node, 1 GiB elsewhere. If the
+   * platform grants less, the largest size it grants is taken.
+   */
+  maxMemory?: number;
+  /** Whether other threads can attach. Default: whether SharedArrayBuffer exists. */
+  shared?: boolean;
+  /** false: never return physical pages to the operating system. Default true. */
+  release?: boolean;
+  /** "js" uses the TypeScript twin of the kernel. Default "wasm", and "js" where the host refuses the module. */
+  kernel?: "wasm" | "js";
+}
+
+/**
+ * Byte counters by purpose. They are f64 slots of the control block; a counter is changed under the lock of
+ * whoever owns the purpose.
+ */
+export class SysStats {
+  readonly #f64: Float64Array;
+  constructor(f64: Float64Array) {
+    this.#f64 = f64;
+  }
+  get(name: SysStatName): number {
+    return this.#f64[sysStatAddr(name) >>> 3] as number;
+  }
+  add(name: SysStatName, n: number): void {
+    const i = sysStatAddr(name) >>> 3;
+    const v = (this.#f64[i] as number) + n;
+    if (v < 0) throw new Error(`memory: sysStat ${name} underflow: ${v - n} + ${n}`);
+    this.#f64[i] = v;
+  }
+  get heapSys(): number {
+    return this.get("heapSys");
+  }
+  get heapReleased(): number {
+    return this.get("heapReleased");
+  }
+  get stackSys(): number {
+    return this.get("stackSys");
+  }
+  get mspanSys(): number {
+    return this.get("mspanSys");
+  }
+  get mcacheSys(): number {
+    return this.get("mcacheSys");
+  }
+  get buckHashSys(): number {
+    return this.get("buckHashSys");
+  }
+  get gcSys(): number {
+    return this.get("gcSys");
+  }
+  get otherSys(): number {
+    return this.get("otherSys");
+  }
+  /** MemStats.Sys: everything but heapReleased, which is a part of heapSys. */
+  get sys(): number {
+    let total = 0;
+    for (const name of sysStatNames) if (name !== "heapReleased") total += this.get(name);
+    return total;
+  }
+}
+
+/** How the memory came to be: what was asked for and why less was given. */
+export interface Grant {
+  readonly requested: number;
+  readonly granted: number;
+  /** "wasm", or "buffer" where the platform refuses every WebAssembly.Memory. */
+  readonly source: "wasm" | "buffer";
+}
+
+export class LinearMemory {
+  /** null where the platform granted an (Shared)ArrayBuffer only; the JS kernel is used then. */
+  readonly memory: WasmMemory | null;
+  readonly buffer: ArrayBufferLike;
+  readonly size: number;
+  readonly shared: boolean;
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly i32: Int32Array;
+  readonly f32: Float32Array;
+  readonly f64: Float64Array;
+  readonly bi64: BigInt64Array;
+  readonly view: DataView;
+  readonly kernel: Kernel;
+  readonly stats: SysStats;
+  readonly grant: Grant;
+  readonly #release: boolean;
+
+  /** Use createLinearMemory or attachLinearMemory. */
+  constructor(memory: WasmMemory | ArrayBufferLike, options: LinearMemoryOptions, grant?: Grant) {
+    this.memory = isWasmMemory(memory) ? memory : null;
+    const buffer = isWasmMemory(memory) ? memory.buffer : memory;
+    this.buffer = buffer;
+    this.size = buffer.byteLength;
+    this.shared = typeof SharedArrayBuffer !== "undefined" && buffer instanceof SharedArrayBuffer;
+    this.u8 = new Uint8Array(buffer);
+    this.u16 = new Uint16Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.f32 = new Float32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+    this.bi64 = new BigInt64Array(buffer);
+    this.view = new DataView(buffer);
+    this.kernel = makeKernel(this.memory, buffer, this.shared, options.kernel);
+    this.stats = new SysStats(this.f64);
+    this.#release = options.release !== false;
+    const source = this.memory === null ? "buffer" : "wasm";
+    this.grant = grant ?? { requested: this.size, granted: this.size, source };
+    if (this.u32[CONTROL_BASE >>> 2] !== CONTROL_MAGIC) this.#initControl();
+  }
+
+  #initControl(): void {
+    const { u32 } = this;
+    const persistentEnd = PERSISTENT_BASE + Math.ceil(this.size / 64 / PERSISTENT_CHUNK) * PERSISTENT_CHUNK;
+    u32[(CONTROL_BASE + CONTROL.offsets.version) >>> 2] = 1;
+    u32[C_CONTROL_NEXT] = CONTROL_BASE + Math.ceil(CONTROL.size / 64) * 64;
+    u32[C_PERSISTENT_NEXT] = PERSISTENT_BASE;
+    u32[C_PERSISTENT_END] = persistentEnd;
+    u32[C_LOW] = persistentEnd;
+    this.f64[C_HIGH] = this.size;
+    this.stats.add("otherSys", CONTROL_END);
+    u32[CONTROL_BASE >>> 2] = CONTROL_MAGIC;
+  }
+
+  /** Bytes of an operating system page (the unit of release). */
+  get pageSizeOS(): number {
+    return osPageSize();
+  }
+
+  /** Whether sysUnused really returns physical pages. */
+  get canRelease(): boolean {
+    // A bare buffer's storage begins 16 bytes into malloc's mapping: madvise wants page boundaries.
+    return this.#release && this.memory !== null && findReleaser() !== null;
+  }
+
+  /** Whether a page that sysUnused returned reads as zeros afterwards. */
+  get releaseZeroes(): boolean {
+    return this.canRelease && (findReleaser()?.zeroes ?? false);
+  }
+
+  /** A zeroed range of the control block, for state that every thread finds at a known place. 8-aligned. */
+  reserveControl(size: number): Addr {
+    lock(this, C_LOCK);
+    const addr = this.u32[C_CONTROL_NEXT] as number;
+    const next = addr + ((size + 7) & ~7);
+    if (next > CONTROL_END) {
+      unlock(this, C_LOCK);
+      throw new RangeError(`memory: control block is full (${next - CONTROL_END} bytes over)`);
+    }
+    this.u32[C_CONTROL_NEXT] = next;
+    unlock(this, C_LOCK);
+    return addr as Addr;
+  }
+
+  /**
+   * None -> Reserved. n is rounded up to 8; align is a power of two. "low" grows upwards from the tables, "high"
+   * downwards from the end. Returns 0 if the two would meet.
+   */
+  sysReserve(n: number, align = WASM_PAGE, from: "low" | "high" = "low"): Addr {
+    lock(this, C_LOCK);
+    const addr = this.#reserveLocked(n, align, from);
+    unlock(this, C_LOCK);
+    return addr as Addr;
+  }
+
+  #reserveLocked(n: number, align: number, from: "low" | "high"): number {
+    const size = n + ((8 - (n % 8)) % 8);
+    const low = this.u32[C_LOW] as number;
+    const high = this.f64[C_HIGH] as number;
+    if (from === "low") {
+      const addr = low + ((align - (low % align)) % align);
+      if (addr + size > high) return 0;
+      this.u32[C_LOW] = addr + size;
+      // A cursor of exactly 2^32 doesn't fit its word; the last page is given up for it.
+      if (addr + size > 0xffffffff) this.u32[C_LOW] = 0xfffffff8;
+      return addr;
+    }
+    const top = high - size;
+    const addr = top - (top % align);
+    if (addr < low) return 0;
+    this.f64[C_HIGH] = addr;
+    return addr;
+  }
+
+  /** Bytes that sysReserve can still give out in one piece. */
+  get unreserved(): number {
+    return (this.f64[C_HIGH] as number) - (this.u32[C_LOW] as number);
+  }
+
+  /** Reserved -> Prepared: the range counts under `stat` from now on. Its contents are zero. */
+  sysMap(addr: number, n: number, stat: SysStatName): void {
+    this.#check(addr, n);
+    this.stats.add(stat, n);
+  }
+
+  /** Prepared -> Ready: tells that the range is going to be touched. */
+  sysUsed(addr: number, n: number): void {
+    this.#check(addr, n);
+  }
+
+  /**
+   * Ready -> Prepared: returns the physical pages of the range, which is multiples of pageSizeOS. True if they
+   * were returned; false where the platform can't or refuses, and the contents are unchanged then.
+   */
+  sysUnused(addr: number, n: number): boolean {
+    this.#check(addr, n);
+    if (n === 0 || !this.canRelease) return false;
+    const page = osPageSize();
+    if (addr % page !== 0 || n % page !== 0) {
+      throw new RangeError(`memory: sysUnused range must be multiples of ${page} (got ${addr}, ${n})`);
+    }
+    return findReleaser()?.release(this.buffer, addr, n) ?? false;
+  }
+
+  /** any -> Reserved: the range must not be touched until it is mapped again. Its pages are returned. */
+  sysFault(addr: number, n: number): void {
+    this.sysUnused(addr, n);
+  }
+
+  /** any -> None: no longer counted under `stat`. Pages wholly inside the range are returned. */
+  sysFree(addr: number, n: number, stat: SysStatName): void {
+    this.#check(addr, n);
+    this.stats.add(stat, -n);
+    const page = osPageSize();
+    const lo = Math.ceil(addr / page) * page;
+    const hi = Math.floor((addr + n) / page) * page;
+    if (hi > lo) this.sysUnused(lo, hi - lo);
+  }
+
+  /**
+   * Zeroed metadata that is never freed. Carved from chunks of 256 KiB, so a page is not wasted on every small
+   * struct; a chunk's unused rest counts under otherSys, as in Go. Returns 0 if the memory is exhausted.
+   */
+  persistentAlloc(size: number, align: number, stat: SysStatName): Addr {
+    if (!(size > 0) || (align & (align - 1)) !== 0) {
+      throw new RangeError(`memory: persistentAlloc needs a size and a power of two (got ${size}, ${align})`);
+    }
+    lock(this, C_LOCK);
+    const addr = this.#persistentLocked(size, align);
+    if (addr !== 0 && stat !== "otherSys") {
+      this.stats.add("otherSys", -size);
+      this.stats.add(stat, size);
+    }
+    unlock(this, C_LOCK);
+    return addr as Addr;
+  }
+
+  #persistentLocked(size: number, align: number): number {
+    const { u32 } = this;
+    const next = u32[C_CHUNK_NEXT] as number;
+    const addr = next + ((align - (next % align)) % align);
+    if (next !== 0 && addr + size <= (u32[C_CHUNK_END] as number)) {
+      u32[C_CHUNK_NEXT] = addr + size;
+      return addr;
+    }
+    const chunk = Math.ceil(size / PERSISTENT_CHUNK) * PERSISTENT_CHUNK;
+    const base = this.#persistentChunk(chunk, Math.max(align, 4096));
+    if (base === 0) return 0;
+    this.stats.add("otherSys", chunk);
+    // A chunk made for one large piece does not replace a current chunk with more room left.
+    if (chunk - size >= (u32[C_CHUNK_END] as number) - next) {
+      u32[C_CHUNK_NEXT] = base + size;
+      u32[C_CHUNK_END] = base + chunk;
+    }
+    return base;
+  }
+
+  #persistentChunk(n: number, align: number): number {
+    const { u32 } = this;
+    const next = u32[C_PERSISTENT_NEXT] as number;
+    const addr = next + ((align - (next % align)) % align);
+    if (addr + n <= (u32[C_PERSISTENT_END] as number)) {
+      u32[C_PERSISTENT_NEXT] = addr + n;
+      return addr;
+    }
+    return this.#reserveLocked(n, align, "high");
+  }
+
+  #check(addr: number, n: number): void {
+    if (!(addr >= 0 && n >= 0 && addr + n <= this.size)) {
+      throw new RangeError(
+        `memory: range [${addr}, ${addr + n}) is outside the memory of ${this.size} bytes`,
+      );
+    }
+  }
+}
+
+function makeKernel(
+  memory: WasmMemory | null,
+  buffer: ArrayBufferLike,
+  shared: boolean,
+  kind: "wasm" | "js" | undefined,
+): Kernel {
+  if (kind === "js" || memory === null) return jsKernel(buffer);
+  try {
+    return wasmKernel(memory, shared);
+  } catch (err) {
+    if (kind === "wasm") throw err;
+    return jsKernel(buffer);
+  }
+}
+
+function checkOptions(options: LinearMemoryOptions): { size: number; shared: boolean } {
+  const { maxMemory, shared, release, kernel } = options;
+  for (const [key, value] of Object.entries({ shared, release })) {
+    if (value !== undefined && typeof value !== "boolean") {
+      throw new TypeError(`memory: ${key} must be a boolean (got ${String(value)})`);
+    }
+  }
+  if (kernel !== undefined && kernel !== "wasm" && kernel !== "js") {
+    throw new TypeError(`memory: kernel must be "wasm" or "js" (got ${String(kernel)})`);
+  }
+  const hasShared = typeof SharedArrayBuffer !== "undefined";
+  if (shared === true && !hasShared) {
+    throw new TypeError("memory: shared must be false where SharedArrayBuffer does not exist (got true)");
+  }
+  const inNode = globalThis.process?.versions?.node !== undefined;
+  const size = maxMemory ?? (inNode ? MAX_MEMORY : MAX_MEMORY / 4);
+  if (typeof size !== "number") {
+    throw new TypeError(`memory: maxMemory must be a number of bytes (got ${String(size)})`);
+  }
+  if (!Number.isInteger(size) || size < MIN_MEMORY || size > MAX_MEMORY) {
+    throw new RangeError(
+      `memory: maxMemory must be a whole number from ${MIN_MEMORY} to ${MAX_MEMORY} bytes (got ${size})`,
+    );
+  }
+  return { size: Math.ceil(size / WASM_PAGE) * WASM_PAGE, shared: shared ?? hasShared };
+}
+
+/** Steps of the descent: each candidate is this part of the one before, so a grant is at worst that much less. */
+const DESCENT = 7 / 8;
+
+function* candidates(size: number): Generator<number> {
+  for (let n = size; n > MIN_MEMORY; n = Math.floor((n * DESCENT) / WASM_PAGE) * WASM_PAGE) yield n;
+  yield MIN_MEMORY;
+}
+
+/** The allocators of the platform, replaceable by tests that play a platform which refuses. */
+export interface Platform {
+  wasmMemory(pages: number, shared: boolean): WasmMemory;
+  buffer(size: number, shared: boolean): ArrayBufferLike;
+}
+
+const hostPlatform: Platform = {
+  wasmMemory(pages, shared) {
+    const host = wasmHost();
+    if (host === undefined) throw new RangeError("this host has no WebAssembly");
+    return new host.Memory({ initial: pages, maximum: pages, shared });
+  },
+  buffer: (size, shared) => (shared ? new SharedArrayBuffer(size) : new ArrayBuffer(size)),
+};
+
+/**
+ * Reserves a memory. Where every WebAssembly.Memory is refused (V8 reserves 10 GiB of addresses for one of any
+ * size, which `ulimit -v` may forbid) a plain buffer is taken. Throws a RangeError if less than 64 MiB is granted.
+ */
+export function createLinearMemory(options: LinearMemoryOptions = {}, platform = hostPlatform): LinearMemory {
+  const { size, shared } = checkOptions(options);
+  let refusal: unknown;
+  for (const n of candidates(size)) {
+    try {
+      const memory = platform.wasmMemory(n / WASM_PAGE, shared);
+      return new LinearMemory(memory, options, { requested: size, granted: n, source: "wasm" });
+    } catch (err) {
+      if (!(err instanceof RangeError)) throw err;
+      refusal = err;
+    }
+  }
+  for (const n of candidates(size)) {
+    try {
+      const buffer = platform.buffer(n, shared);
+      return new LinearMemory(buffer, options, { requested: size, granted: n, source: "buffer" });
+    } catch (err) {
+      if (!(err instanceof RangeError)) throw err;
+      refusal = err;
+    }
+  }
+  throw new RangeError(
+    `memory: the platform grants less than ${MIN_MEMORY} bytes (requested ${size}): ${String(refusal)}`,
+    { cause: refusal },
+  );
+}
+
+/** A view of a memory that another thread created. The memory must be shared, or the same thread's. */
+export function attachLinearMemory(
+  memory: WasmMemory | ArrayBufferLike,
+  options: Omit<LinearMemoryOptions, "maxMemory" | "shared"> = {},
+): LinearMemory {
+  const buffer = isWasmMemory(memory) ? memory.buffer : memory;
+  if (new Uint32Array(buffer, 0, 0x2000)[CONTROL_BASE >>> 2] !== CONTROL_MAGIC) {
+    throw new TypeError("memory: attachLinearMemory needs a memory made by createLinearMemory");
+  }
+  return new LinearMemory(memory, options);
+}
