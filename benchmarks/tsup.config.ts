@@ -1,4 +1,6 @@
 import { defineConfig } from "tsup";
 import { library } from "../tsup.base.ts";
 
-export default defineConfig(library({ main: "src/main.ts" }, { dts: false }));
+export default defineConfig(
+  library({ main: "src/main.ts", child: "src/child.ts" }, { dts: false, platform: "node" }),
+);

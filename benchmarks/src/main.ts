@@ -1,1 +1,12 @@
-export {};
+// The command: npm run bench -- [--only REGEX] [--quick] [--json FILE] [--list]
+import { bench } from "./cli.ts";
+import { gortSide, goSide, v8Side } from "./sides.ts";
+
+process.exitCode = await bench(process.argv, {
+  gort: gortSide,
+  go: goSide,
+  v8: v8Side,
+  stdout: (text) => process.stdout.write(text),
+  stderr: (text) => process.stderr.write(text),
+  terminal: process.stderr.isTTY === true,
+});

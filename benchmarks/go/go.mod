@@ -1,0 +1,3 @@
+module gort.dev/benchmarks
+
+go 1.21

@@ -1,0 +1,3 @@
+import type { Case } from "../child.ts";
+
+export const cases: Record<string, Case> = {};

@@ -1,0 +1,140 @@
+// The same work with what JavaScript has by itself: V8's objects, collector and promises. Context, not a rival:
+// V8's collector also serves everything else in the process, and a promise is no goroutine.
+import type { Case } from "../child.ts";
+
+interface Node {
+  l: Node | null;
+  r: Node | null;
+}
+
+interface Node32 extends Node {
+  v: number;
+  w: number;
+}
+
+// A module variable that is read again, so that escape analysis can't remove the objects.
+let sink16: { a: number; b: number } | undefined;
+let sink32: Node32 | undefined;
+let sink1K: Uint8Array | undefined;
+let live: Node32 | null = null;
+
+const collectAll = (globalThis as { gc?: () => void }).gc;
+
+function allocated(n: number, last: number | undefined): string {
+  if (last !== n - 1) throw new Error(`the last object is ${last}, want ${n - 1}`);
+  return String(n);
+}
+
+function node32(l: Node32 | null, r: Node32 | null): Node32 {
+  return { l, r, v: 0, w: 0 };
+}
+
+function postOrder(depth: number): Node32 {
+  if (depth === 0) return node32(null, null);
+  const l = postOrder(depth - 1);
+  const r = postOrder(depth - 1);
+  return node32(l, r);
+}
+
+function shuffled(n: number): Node32 {
+  const perm: Node32[] = [];
+  for (let i = 0; i < n; i++) perm.push(node32(null, null));
+  let x = 12345;
+  for (let i = n - 1; i > 0; i--) {
+    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+    const j = x % (i + 1);
+    const t = perm[i]!;
+    perm[i] = perm[j]!;
+    perm[j] = t;
+  }
+  for (let i = 0; i * 2 + 2 < n; i++) {
+    perm[i]!.l = perm[2 * i + 1]!;
+    perm[i]!.r = perm[2 * i + 2]!;
+  }
+  return perm[0]!;
+}
+
+function items(t: Node | null): number {
+  return t === null ? 0 : 1 + items(t.l) + items(t.r);
+}
+
+function collect(n: number): () => string {
+  const built = items(live);
+  if (built !== n) throw new Error(`built ${built} nodes, want ${n}`);
+  if (collectAll === undefined) throw new Error("needs --expose-gc");
+  return () => {
+    collectAll();
+    if (live === null) throw new Error("the tree is gone");
+    return String(Math.floor(n / 10000) * 10000);
+  };
+}
+
+function bottomUp(depth: number): Node {
+  if (depth === 0) return { l: null, r: null };
+  const l = bottomUp(depth - 1);
+  const r = bottomUp(depth - 1);
+  return { l, r };
+}
+
+const binaryTreesDepth = 18;
+
+function binaryTrees(): number {
+  let total = items(bottomUp(binaryTreesDepth + 1));
+  const longLived = bottomUp(binaryTreesDepth);
+  for (let depth = 4; depth <= binaryTreesDepth; depth += 4) {
+    for (let k = 1 << (binaryTreesDepth - depth + 4); k > 0; k--) total += items(bottomUp(depth));
+  }
+  return total + items(longLived);
+}
+
+export const cases: Record<string, Case> = {
+  Malloc16: (n) => () => {
+    for (let i = 0; i < n; i++) sink16 = { a: i, b: i };
+    return allocated(n, sink16?.a);
+  },
+  MallocP32: (n) => () => {
+    for (let i = 0; i < n; i++) sink32 = { l: null, r: null, v: i, w: i };
+    return allocated(n, sink32?.v);
+  },
+  Malloc1K: (n) => () => {
+    for (let i = 0; i < n; i++) sink1K = new Uint8Array(1024);
+    return allocated(n, sink1K?.length === 1024 ? n - 1 : -1);
+  },
+  GoroutineSpawn: (n) => async () => {
+    let count = 0;
+    const f = async () => {
+      await null;
+      count++;
+    };
+    for (let started = 0; started < n; ) {
+      const batch: Promise<void>[] = [];
+      for (let j = 0; j < 1000 && started < n; j++, started++) batch.push(f());
+      await Promise.all(batch);
+    }
+    return String(count);
+  },
+  Gosched: (n) => async () => {
+    let count = 0;
+    const f = async () => {
+      for (let i = 0; i < n / 2; i++) {
+        count++;
+        await null;
+      }
+    };
+    await Promise.all([f(), f()]);
+    return String(count);
+  },
+  MarkAllocOrder: (n) => {
+    live = postOrder(Math.log2(n + 1) - 1);
+    return collect(n);
+  },
+  MarkRandom: (n) => {
+    live = shuffled(n);
+    return collect(n);
+  },
+  BinaryTrees18: (n) => () => {
+    let total = 0;
+    for (let i = 0; i < n; i++) total += binaryTrees();
+    return String(total);
+  },
+};

@@ -1,0 +1,90 @@
+// Runs benchmarks: in every round each side gets a fresh process, one after the other, and the order changes from
+// round to round, so that a machine that grows slower or faster during the run does so for both.
+
+import type { Answer, Side } from "./sides.ts";
+import { median, ratio, round4 } from "./stats.ts";
+import type { Benchmark } from "./suite.ts";
+
+/** One element of the array that `--json` writes. */
+export interface Result {
+  readonly name: string;
+  readonly unit: string;
+  /** Median over the rounds, in `unit`. */
+  readonly gort: number;
+  /** The same of each peer that was measured. */
+  readonly peers: Readonly<Record<string, number>>;
+  /** gort's figure divided by the peer's: under 1 gort is faster. */
+  readonly ratio: Readonly<Record<string, number>>;
+  /** What the medians were taken of: one value a round (the median of that process's timed runs), by side. */
+  readonly samples: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface Plan {
+  readonly benchmarks: readonly Benchmark[];
+  readonly gort: Side;
+  readonly peers: readonly Side[];
+  readonly rounds: number;
+  readonly quick: boolean;
+  /** Told about every finished process. */
+  readonly progress?: (step: { benchmark: Benchmark; round: number; side: Side; value: number }) => void;
+}
+
+export interface Failure {
+  readonly name: string;
+  readonly error: Error;
+}
+
+/** Nanoseconds an operation in the benchmark's unit. */
+export function inUnit(benchmark: Benchmark, ns: number): number {
+  return benchmark.unit === "ms" ? ns / 1e6 : ns;
+}
+
+async function runOne(benchmark: Benchmark, plan: Plan): Promise<Result> {
+  const n = plan.quick ? benchmark.quickN : benchmark.n;
+  const sides = [plan.gort, ...plan.peers.filter((peer) => peer.can(benchmark))];
+  const samples: Record<string, number[]> = Object.fromEntries(sides.map(({ name }) => [name, []]));
+  let first: { side: Side; answer: Answer } | undefined;
+  for (let round = 0; round < plan.rounds; round++) {
+    for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+      const answer = await side.measure(benchmark, n);
+      first ??= { side, answer };
+      if (answer.check !== first.answer.check) {
+        throw new Error(
+          `${benchmark.name}: the work of ${first.side.name} came to ${first.answer.check}, that of ${side.name} to ${answer.check}`,
+        );
+      }
+      const value = inUnit(benchmark, median(answer.samples));
+      samples[side.name]!.push(round4(value));
+      plan.progress?.({ benchmark, round, side, value });
+    }
+  }
+  const gort = median(samples.gort!);
+  const peers = Object.fromEntries(sides.slice(1).map(({ name }) => [name, round4(median(samples[name]!))]));
+  return {
+    name: benchmark.name,
+    unit: benchmark.unit,
+    gort: round4(gort),
+    peers,
+    ratio: Object.fromEntries(
+      Object.entries(peers).map(([name, theirs]) => [name, round4(ratio(gort, theirs))]),
+    ),
+    samples,
+  };
+}
+
+/** Runs the plan. A benchmark that fails is reported with its error; the others still run. */
+export async function run(plan: Plan): Promise<{ results: Result[]; failures: Failure[] }> {
+  const results: Result[] = [];
+  const failures: Failure[] = [];
+  for (const benchmark of plan.benchmarks) {
+    try {
+      results.push(await runOne(benchmark, plan));
+    } catch (error) {
+      failures.push({
+        name: benchmark.name,
+        error: error instanceof Error ? error : new Error(String(error)),
+      });
+    }
+  }
+  return { results, failures };
+}

@@ -1,0 +1,26 @@
+// The few statistics that a report needs. The observation is a process (one round), not a repetition inside it:
+// repetitions of one process share its memory layout and its compiled code, and agree with each other more than
+// with the next process.
+
+/** Middle of the values; the mean of the two middle ones if their number is even. */
+export function median(values: readonly number[]): number {
+  if (values.length === 0) throw new RangeError("median: no values");
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** Distance between the largest and the smallest value, in parts of the median. 0 for one value. */
+export function spread(values: readonly number[]): number {
+  return (Math.max(...values) - Math.min(...values)) / median(values);
+}
+
+/** How much of the peer's time we need: under 1 we are faster. */
+export function ratio(ours: number, theirs: number): number {
+  return ours / theirs;
+}
+
+/** Keeps four significant digits: more would be noise in the results' files. */
+export function round4(value: number): number {
+  return Number(value.toPrecision(4));
+}

@@ -1,0 +1,115 @@
+// What is measured: one row a benchmark. The names stay: results of different days are compared by them.
+//
+// Both sides do the same number of operations a sample, so that the check which the work produces can be
+// compared between them. Sizes are chosen so that a sample takes some tenths of a second on the slower side.
+
+export interface Benchmark {
+  readonly name: string;
+  /** Unit of one operation's cost, as printed: `ns/op`, `ns/object`, or `ms` for a whole program. */
+  readonly unit: "ns/op" | "ns/object" | "ms";
+  /** What one operation is, and the state it meets. */
+  readonly what: string;
+  /** Operations a sample. */
+  readonly n: number;
+  /** The same under `--quick`. */
+  readonly quickN: number;
+  /** Untimed runs before the timed ones: enough for V8's optimizing compiler to have finished with the code. */
+  readonly warmup: number;
+  /** Timed runs in one process. */
+  readonly samples: number;
+  /** Peers apart from Go that can do this work. */
+  readonly peers: readonly "v8"[];
+}
+
+const nothingLive = "nothing else live, collections included, profile sampling on (512 KiB)";
+const trees = "a complete binary tree of objects of 32 B (two pointers, two words)";
+
+function row(
+  name: string,
+  unit: Benchmark["unit"],
+  what: string,
+  n: number,
+  quickN: number,
+  more: Partial<Benchmark> = {},
+): Benchmark {
+  return { name, unit, what, n, quickN, warmup: 3, samples: 5, peers: [], ...more };
+}
+
+export const suite: readonly Benchmark[] = [
+  row("Malloc16", "ns/op", `allocate 16 B without pointers; ${nothingLive}`, 1e7, 1e6, { peers: ["v8"] }),
+  row("MallocP32", "ns/op", `allocate 32 B, two of four words pointers; ${nothingLive}`, 1e7, 1e6, {
+    peers: ["v8"],
+  }),
+  row("Malloc1K", "ns/op", `allocate 1 KiB without pointers; ${nothingLive}`, 1e6, 1e5, { peers: ["v8"] }),
+  row("Malloc8Tiny", "ns/op", `allocate 8 B without pointers (tiny allocator); ${nothingLive}`, 1e7, 1e6),
+  row("GoroutineSpawn", "ns/op", "start a goroutine, run it, let it end; in batches of 1000", 5e5, 5e4, {
+    peers: ["v8"],
+  }),
+  row("Gosched", "ns/op", "one of two goroutines yields to the other", 2e6, 2e5, { peers: ["v8"] }),
+  row("ChanUnbuffered", "ns/op", "send an integer from one goroutine to another, unbuffered", 1e6, 1e5),
+  row("ChanBuffered100", "ns/op", "the same through a buffer of 100", 4e6, 4e5),
+  row(
+    "ChanBuffered100Try",
+    "ns/op",
+    "the same, trying first (trySend, tryRecv) and blocking only where needed",
+    4e6,
+    4e5,
+  ),
+  row(
+    "Select2",
+    "ns/op",
+    "receive from one of 2 unbuffered channels that one sender feeds in turn",
+    5e5,
+    5e4,
+  ),
+  row(
+    "Select4",
+    "ns/op",
+    "receive from one of 4 unbuffered channels that one sender feeds in turn",
+    5e5,
+    5e4,
+  ),
+  row(
+    "MarkAllocOrder",
+    "ns/object",
+    `a forced collection, sweep included, of ${trees} laid out in allocation order`,
+    2 ** 23 - 1,
+    2 ** 20 - 1,
+    {
+      warmup: 2,
+      peers: ["v8"],
+    },
+  ),
+  row(
+    "MarkRandom",
+    "ns/object",
+    `a forced collection, sweep included, of ${trees} laid out at random`,
+    2 ** 23 - 1,
+    2 ** 20 - 1,
+    {
+      warmup: 2,
+      peers: ["v8"],
+    },
+  ),
+  row(
+    "BinaryTrees18",
+    "ms",
+    "the binary-trees program at depth 18: 34.8 million objects of 16 B, 24 MB live at most",
+    1,
+    1,
+    {
+      warmup: 1,
+      samples: 3,
+      peers: ["v8"],
+    },
+  ),
+  row("ReadMemStats", "ns/op", "read the statistics of a heap of 100000 live objects of 32 B", 20000, 5000),
+  row("Caller", "ns/op", "ask for file and line of the calling place", 2e5, 2e4),
+];
+
+/** The benchmarks whose name matches, in the suite's order. Throws a SyntaxError if the pattern is none. */
+export function select(only: string | undefined): readonly Benchmark[] {
+  if (only === undefined || only === "") return suite;
+  const pattern = new RegExp(only);
+  return suite.filter(({ name }) => pattern.test(name));
+}

@@ -1,0 +1,111 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { bench } from "../src/cli.ts";
+import type { Side } from "../src/sides.ts";
+
+function side(name: string, ns: number, fail?: string): Side {
+  return {
+    name,
+    version: `${name} 1.0`,
+    can: ({ peers }) => name !== "v8" || peers.includes("v8"),
+    async measure(benchmark, n) {
+      if (benchmark.name === fail) throw new Error("crashed");
+      return { name: benchmark.name, samples: [ns, ns, ns], check: String(n) };
+    },
+  };
+}
+
+async function run(args: string[], options: { go?: boolean; fail?: string } = {}) {
+  let stdout = "";
+  let stderr = "";
+  const status = await bench(["node", "bench", ...args], {
+    gort: () => side("gort", 5, options.fail),
+    go: async () => (options.go === false ? null : side("go", 10)),
+    v8: () => side("v8", 20),
+    stdout: (text) => {
+      stdout += text;
+    },
+    stderr: (text) => {
+      stderr += text;
+    },
+    terminal: false,
+  });
+  return { status, stdout, stderr };
+}
+
+describe("npm run bench", () => {
+  const dir = mkdtempSync(join(tmpdir(), "bench-"));
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  it("lists what it measures and leaves", async () => {
+    const { status, stdout } = await run(["--list", "--only", "^Select"]);
+    expect(status).toBe(0);
+    expect(
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.split(" ")[0]),
+    ).toEqual(["Select2", "Select4"]);
+  });
+
+  it("prints a table with the setting above it, and progress meanwhile", async () => {
+    const { status, stdout, stderr } = await run(["--only", "^Malloc16$", "--rounds", "2"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/go 1\.0.*GOMAXPROCS=1 on every side/);
+    expect(stdout).toMatch(/medians of 2 processes a side/);
+    expect(stdout).toMatch(/^Malloc16 +ns\/op +5\.00 +0% +10\.0 +0% +0\.50x +20\.0 +0% +0\.25x$/m);
+    expect(stderr).toContain("[1/1] Malloc16 round 2/2: gort 5.00 ns/op\n");
+  });
+
+  it("writes an array of results as JSON", async () => {
+    const file = join(dir, "out.json");
+    await run(["--only", "^(Malloc16|Caller)$", "--quick", "--json", file]);
+    expect(JSON.parse(readFileSync(file, "utf8"))).toEqual([
+      {
+        name: "Malloc16",
+        unit: "ns/op",
+        gort: 5,
+        peers: { go: 10, v8: 20 },
+        ratio: { go: 0.5, v8: 0.25 },
+        samples: { gort: [5, 5, 5], go: [10, 10, 10], v8: [20, 20, 20] },
+      },
+      {
+        name: "Caller",
+        unit: "ns/op",
+        gort: 5,
+        peers: { go: 10 },
+        ratio: { go: 0.5 },
+        samples: { gort: [5, 5, 5], go: [10, 10, 10] },
+      },
+    ]);
+  });
+
+  it("measures gort alone, and says so, where there is no Go", async () => {
+    const file = join(dir, "alone.json");
+    const { status, stderr } = await run(["--only", "Caller", "--no-v8", "--json", file], { go: false });
+    expect(status).toBe(0);
+    expect(stderr).toContain("no Go toolchain found");
+    expect(JSON.parse(readFileSync(file, "utf8"))[0]).toMatchObject({ peers: {}, ratio: {} });
+  });
+
+  it("runs the others when one fails, and exits with 1", async () => {
+    const { status, stdout, stderr } = await run(["--only", "Select"], { fail: "Select2" });
+    expect(status).toBe(1);
+    expect(stdout).toContain("Select4");
+    expect(stderr).toContain("Select2 failed: crashed");
+  });
+
+  it.each([
+    [["--only", "("], "--only"],
+    [["--only", "Nothing"], "matches none of Malloc16"],
+    [["--rounds", "0"], "--rounds must be a positive integer (got 0)"],
+    [["--fast"], "Unknown option `--fast`"],
+    [["Malloc16"], "unexpected argument Malloc16"],
+  ])("refuses %j with status 2", async (args, text) => {
+    const { status, stderr } = await run(args);
+    expect(status).toBe(2);
+    expect(stderr).toContain(text);
+  });
+});
