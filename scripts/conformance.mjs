@@ -13,7 +13,7 @@
 //
 // Standard output has the lines and nothing else; failures and remarks go to standard error.
 import { fork } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -53,19 +53,8 @@ async function loadEsbuild() {
   return module.default ?? module;
 }
 
-/** Optional native dependencies stay outside of the bundle and are found from the package that asks for them. */
-const nativeFromItsPackage = {
-  name: "native-from-its-package",
-  setup(build) {
-    build.onResolve({ filter: /^koffi$/ }, ({ path, resolveDir }) => {
-      try {
-        return { path: createRequire(join(resolveDir, "_.js")).resolve(path), external: true };
-      } catch {
-        return { path, external: true };
-      }
-    });
-  },
-};
+// The optional native dependency stays outside of the bundles, which lie where it is not installed.
+process.env.NODE_PATH ??= join(root, "packages/memory/node_modules");
 
 async function bundle(esbuild, runner) {
   const outfile = join(cache, runner.pkg, `${runner.name}.mjs`);
@@ -82,7 +71,7 @@ async function bundle(esbuild, runner) {
     banner: {
       js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
     },
-    plugins: [nativeFromItsPackage],
+    external: ["koffi"],
     logLevel: "silent",
   });
   return outfile;

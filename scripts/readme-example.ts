@@ -113,11 +113,13 @@ export async function runExample(
   const file = join(cache, `${createHash("sha256").update(dir).update(code).digest("hex").slice(0, 16)}.mjs`);
   writeFileSync(file, code);
   const { args = [], env = {}, timeoutMs = 20_000 } = options;
+  // The optional native dependency is not part of the bundle, which lies where it is not installed.
+  const NODE_PATH = join(root, "packages/memory/node_modules");
   const result = await new Promise<{ stdout: string; stderr: string }>((done, fail) => {
     execFile(
       process.execPath,
       [file, ...args],
-      { cwd: dir, env: { ...process.env, ...env }, timeout: timeoutMs, maxBuffer: 1 << 26 },
+      { cwd: dir, env: { NODE_PATH, ...process.env, ...env }, timeout: timeoutMs, maxBuffer: 1 << 26 },
       (error, stdout, stderr) => {
         if (error === null) return done({ stdout, stderr });
         const why = error.killed
