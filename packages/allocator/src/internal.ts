@@ -1,1 +1,19 @@
-export {};
+/** For sibling packages only: no promise of stability between versions. */
+
+// gc, runtime: the allocator and what it calls
+export type { AllocatorHooks } from "./hooks.ts";
+// gc: the structs, and constants of their fields
+export * from "./layout.ts";
+export { Allocator, type AllocatorOptions, createAllocator } from "./malloc.ts";
+// runtime, memstats
+export { type HeapStats, newHeapStats } from "./mstats.ts";
+// gc, types: size classes
+export {
+  classToAllocNPages,
+  classToIndexMul,
+  classToIndexShift,
+  classToSize,
+  NUM_SIZE_CLASSES,
+  sizeToClass8,
+  sizeToClass128,
+} from "./sizeclasses.generated.ts";

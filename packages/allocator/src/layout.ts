@@ -1,0 +1,271 @@
+/**
+ * Everything of the allocator that lives in linear memory, declared once. Widths are bytes; a field is a
+ * u32 unless said otherwise. Addresses are absolute. `O` below stands for the struct's `.offsets`.
+ *
+ *     low addresses                                                                   high addresses
+ *     +-----+---------+------------+-----------+----------+----------+----------+--------+---------->
+ *     | nil | control | persistent | span bits | heapBits | pageInfo | pageSpan | palloc | heap ...
+ *     +-----+---------+------------+-----------+----------+----------+----------+--------+---------->
+ *              64 KiB    size/64      size/32     size/64   size/2048  size/2048  bitmaps,  4 MiB
+ *                                   (ends below                                   summaries, chunks
+ *                                    128 MiB)                                     allspans
+ *
+ * The side tables are reserved at full size and touched only where they describe heap that exists; the part
+ * that does is counted in GCSys as the heap grows. They are indexed by absolute address:
+ *
+ *     heapBits   1 bit a word: bit (a >>> 3) & 31 of u32[(heapBitsBase + ((a >>> 8) << 2)) >>> 2] is 1 if the word
+ *                at a is a pointer slot. Valid for objects of pointerful span classes with elemsize <= 512.
+ *     pageInfo   u32 a page, at pageInfoBase + (a >>> 13 << 2): spanclass | gcmarkBits << 5.
+ *                A value below 256 (0, or 0xff) means: no heap object on this page. Otherwise the low 8 bits
+ *                are the span class and (v >>> 8) << 3 is the address of the span's mark bits.
+ *     pageSpan   u32 a page, at pageSpanBase + (a >>> 13 << 2): the span that holds the page, 0 if none. Set
+ *                for every page of heap and manual spans.
+ *
+ * Span bits: each heap span owns a block of [gcmarkBits | allocBits], two halves of the same power of two of
+ * bytes (8 to 128), each at least ceil(nelems/32) words. Bit i of a half belongs to object i.
+ *
+ *     allocBits   1 = the slot is handed out: to the program, or to the run that an mcache is cutting from.
+ *                 Unlike Go's it is exact at all times but for the unused tail of a current run.
+ *     gcmarkBits  1 = marked by the running collection. All zero when no collection is in its mark phase.
+ */
+import { defineStruct, f64s, u32s } from "@gort/memory";
+import { NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
+
+export const PAGE_SHIFT = 13;
+export const PAGE_SIZE = 1 << PAGE_SHIFT;
+/** Bit-map words are 8 bytes: the width of a pointer slot. */
+export const PTR_SIZE = 8;
+/** A chunk of the page allocator and the unit of heap growth: 512 pages, 4 MiB. */
+export const CHUNK_SHIFT = 22;
+export const CHUNK_BYTES = 1 << CHUNK_SHIFT;
+export const CHUNK_PAGES = CHUNK_BYTES / PAGE_SIZE;
+
+export const NUM_SPAN_CLASSES = NUM_SIZE_CLASSES << 1;
+/** The largest request of the small path: an 8-byte header must still fit class 67. */
+export const MAX_SMALL_REQUEST = 32760;
+/** Pointerful objects above this size carry an 8-byte header that holds their type. */
+export const MIN_SIZE_FOR_HEADER = 512;
+export const MALLOC_HEADER_SIZE = 8;
+export const TINY_SIZE = 16;
+/** Span class of tiny blocks: 16 bytes without pointers. */
+export const TINY_SPAN_CLASS = (2 << 1) | 1;
+
+/** mspan.state. */
+export const SPAN_DEAD = 0;
+export const SPAN_IN_USE = 1;
+export const SPAN_MANUAL = 2;
+
+/** mspan.manualKind: who owns a span in state SPAN_MANUAL, and so where its bytes are counted. */
+export const MANUAL_STACK = 1;
+export const MANUAL_GC = 2;
+
+/** GCCONTROL.gcPhase. */
+export const GC_OFF = 0;
+export const GC_MARK = 1;
+export const GC_MARK_TERMINATION = 2;
+
+/**
+ * A run of pages in use.
+ *
+ * sweepgen, relative to GCCONTROL.sweepgen (sg), which grows by 2 at the start of each sweep:
+ *
+ *     sg-2  needs sweeping        sg-1  is being swept       sg  swept and ready
+ *     sg+3  swept and cached by an mcache (flushAll empties the mcaches before sg moves, so Go's sg+1,
+ *           "cached across the start of a sweep", does not occur)
+ */
+export const MSPAN = defineStruct("mspan", {
+  /** Links in an mcentral list or a free list; list is the address of the head it is on, 0 if none. */
+  next: "u32",
+  prev: "u32",
+  list: "u32",
+  startAddr: "u32",
+  npages: "u32",
+  /** Slots in the span. */
+  nelems: "u32",
+  /** Bytes of a slot; npages << 13 for a large object. */
+  elemsize: "u32",
+  /** sizeclass << 1 | noscan. */
+  spanclass: "u32",
+  state: "u32",
+  sweepgen: "u32",
+  /** Slots handed out, the current run of an mcache included: the number of ones in allocBits. */
+  allocCount: "u32",
+  /** No slot below this index is free. A hint, exact after a sweep resets it to 0. */
+  freeindex: "u32",
+  gcmarkBits: "u32",
+  allocBits: "u32",
+  /** End of the data: startAddr + nelems * elemsize, or startAddr + the size asked for of a large object. */
+  limit: "u32",
+  /** 1: free slots may hold old data and are cleared when handed out. */
+  needzero: "u32",
+  /** First special, sorted by offset and kind; 0 if none. */
+  specials: "u32",
+  /** Type of the large object in a pointerful span of class 0. */
+  largeType: "u32",
+  /** objIndex = Math.imul(offset >>> 3, divMul) >>> divShift. */
+  divMul: "u32",
+  divShift: "u32",
+  /** MANUAL_STACK or MANUAL_GC in state SPAN_MANUAL. */
+  manualKind: "u32",
+  /** Head of the list of free pieces in a stack span; free slots waiting in a manual heap's list otherwise. */
+  manualFreeList: "u32",
+  /** Position in allspans. */
+  index: "u32",
+  /** Guards specials. */
+  speclock: "u32",
+});
+
+/** What an mcache keeps for one span class: the run it cuts objects from, and the span that the run is in. */
+export const MCACHE_SLOT = defineStruct("mcacheSlot", {
+  /** Address of the next object; cur === end: the run is used up. */
+  cur: "u32",
+  end: "u32",
+  elemsize: "u32",
+  /** 0: none cached. */
+  span: "u32",
+});
+
+/** The allocator's part of a P. Touched by its thread alone, or by anybody while the world is stopped. */
+export const MCACHE = defineStruct("mcache", {
+  /** Slots of all span classes. Slot 0 (large, pointerful) stays empty: the entry for what isn't fast. */
+  alloc: u32s(NUM_SPAN_CLASSES * (MCACHE_SLOT.size / 4)),
+  /** The current tiny block and the first free byte in it; 0 if none. */
+  tiny: "u32",
+  tinyoffset: "u32",
+  /** Links of all mcaches. */
+  next: "u32",
+  id: "u32",
+  /** Objects put into an existing tiny block. */
+  tinyAllocs: "f64",
+  /** Bytes to allocate until the next sample of the memory profile. */
+  nextSample: "f64",
+  largeAlloc: "f64",
+  largeAllocCount: "f64",
+  largeFree: "f64",
+  largeFreeCount: "f64",
+  smallAllocCount: f64s(NUM_SIZE_CLASSES),
+  smallFreeCount: f64s(NUM_SIZE_CLASSES),
+  /** Free pieces of stack by order: head and bytes. */
+  stackFree: u32s(4),
+  stackFreeBytes: u32s(4),
+});
+
+/** Spans of one span class that no mcache holds. Which of a pair is "swept" depends on sweepgen / 2 & 1. */
+export const MCENTRAL = defineStruct("mcentral", {
+  lock: "u32",
+  /** Heads of the lists of spans with a free slot. */
+  partial: u32s(2),
+  /** Heads of the lists of spans without one. */
+  full: u32s(2),
+});
+
+/** A free list of structs of one size, refilled from chunks of 16 KiB. */
+export const FIXALLOC = defineStruct("fixalloc", {
+  size: "u32",
+  freelist: "u32",
+  chunk: "u32",
+  chunkEnd: "u32",
+  inuseBytes: "f64",
+});
+
+/**
+ * What the collector decides and the allocator reads, and heapLive, which is the other way round. gc owns every
+ * field but heapLive.
+ */
+export const GCCONTROL = defineStruct("gcControl", {
+  /** An allocation that ends with heapLive >= trigger calls hooks.gcTrigger. Infinity: never. */
+  trigger: "f64",
+  heapGoal: "f64",
+  /** Bytes marked by the last collection. */
+  heapMarked: "f64",
+  /** Bytes of objects that are allocated or not yet swept, slots of current runs included. */
+  heapLive: "u32",
+  gcPhase: "u32",
+  writeBarrierEnabled: "u32",
+  sweepgen: "u32",
+  /** Span pages swept and the number of spans found by sweepOne: the collector's to use. */
+  pagesSwept: "u32",
+  sweepCursor: "u32",
+  cycles: "u32",
+  flags: "u32",
+});
+
+/** The heap as a whole; one a memory. Guarded by lock unless said otherwise. */
+export const MHEAP = defineStruct("mheap", {
+  lock: "u32",
+  /** Lowest and highest + 1 address that was ever heap. */
+  arenaStart: "u32",
+  arenaEnd: "u32",
+  /** Above it no page was ever handed out: memory there is zero although no release made it so. */
+  zeroedBase: "u32",
+  /** No page below it is free. */
+  searchAddr: "u32",
+  /** First chunk that the scavenger may still find something in, counted from the top. */
+  scavChunk: "u32",
+  nspans: "u32",
+  mcaches: "u32",
+  nmcaches: "u32",
+  spanBitsNext: "u32",
+  spanBitsEnd: "u32",
+  /** Free span-bit blocks of 16, 32, 64, 128 and 256 bytes. */
+  spanBitsFree: u32s(5),
+  /** Free stack spans' pieces by order, when no mcache holds them. */
+  stackPool: u32s(4),
+  /** Free stack spans of 32 KiB and more, by log2 of pages. */
+  stackLarge: u32s(20),
+  zerobase: "f64",
+  spanalloc: FIXALLOC,
+  specialalloc: FIXALLOC,
+  cachealloc: FIXALLOC,
+  /** Bytes in spans of state SPAN_IN_USE. */
+  heapInUse: "f64",
+  /** Bytes in free pages that hold physical memory. */
+  heapFree: "f64",
+  /** Bytes in free pages that hold none. */
+  heapReleased: "f64",
+  stackInUse: "f64",
+  gcManualInUse: "f64",
+  /** Bytes given back by mcaches that no longer exist; same fields as in an mcache. */
+  pagesInUse: "f64",
+  gcControl: GCCONTROL,
+  central: u32s(NUM_SPAN_CLASSES * (MCENTRAL.size / 4)),
+});
+
+/**
+ * A type as the collector needs it: where the pointers are in `size` bytes. An allocation of n * size bytes
+ * repeats the mask every `size` bytes. Made by newType, never freed.
+ */
+export const GCTYPE = defineStruct("gcType", {
+  size: "u32",
+  /** Bytes up to and including the last pointer; 0: no pointers. */
+  ptrdata: "u32",
+  /** Pointer mask of the first 32 words. */
+  mask0: "u32",
+  /** Address of the whole mask, ceil(ptrdata / 256) words. */
+  maskAddr: "u32",
+  /** Words of ptrdata if the fast path can set them (<= 32), else 0. */
+  fastWords: "u32",
+  /** Word offset of the mcache slot of one object; 0 (the empty slot) if it needs the slow path. */
+  slotWord: "u32",
+  /** GCTYPE_NOSCAN. */
+  flags: "u32",
+});
+export const GCTYPE_NOSCAN = 1;
+
+/** Something attached to an object. */
+export const SPECIAL = defineStruct("special", {
+  next: "u32",
+  /** Byte offset in the span of the address it was added for. */
+  offset: "u32",
+  kind: "u32",
+  /** Meaning by kind; never an address the collector follows by itself. */
+  data: "u32",
+  data2: "u32",
+});
+
+/** special.kind, in the order in which an object's specials are kept. */
+export const SPECIAL_FINALIZER = 1;
+export const SPECIAL_WEAK = 2;
+export const SPECIAL_CLEANUP = 3;
+export const SPECIAL_PROFILE = 4;
+export const SPECIAL_PIN = 5;
