@@ -1,0 +1,25 @@
+import { defineConfig } from "vitepress";
+
+const guide = [
+  { text: "Getting started", link: "/getting-started" },
+  { text: "Differences from Go", link: "/differences" },
+  { text: "Debug switches", link: "/debug-switches" },
+];
+
+export default defineConfig({
+  title: "gort",
+  description:
+    "Go's runtime in TypeScript: goroutines, channels, an off-heap garbage-collected memory and Go's introspection",
+  lang: "en",
+  cleanUrls: true,
+  lastUpdated: false,
+  themeConfig: {
+    nav: [{ text: "Guide", link: "/getting-started" }],
+    sidebar: [{ text: "Guide", items: guide }],
+    outline: [2, 3],
+    search: { provider: "local" },
+    socialLinks: [{ icon: "github", link: "https://github.com/gort-runtime/gort" }],
+    editLink: { pattern: "https://github.com/gort-runtime/gort/edit/main/apps/docs/:path" },
+    footer: { message: "BSD-3-Clause" },
+  },
+});

@@ -1,0 +1,10 @@
+// The table that the runtime's parser reads is the table that the page shows.
+import { debugSwitches, type SwitchInfo } from "../../packages/runtime/src/godebug.ts";
+
+declare const data: readonly SwitchInfo[];
+
+export { data };
+
+export default {
+  load: (): readonly SwitchInfo[] => [...debugSwitches].sort((a, b) => a.name.localeCompare(b.name)),
+};
