@@ -1,4 +1,6 @@
 import { mergeConfig } from "vitest/config";
 import base from "../../vitest.base.ts";
 
-export default mergeConfig(base, { test: { name: "profiling" } });
+export default mergeConfig(base, {
+  test: { name: "profiling", globalSetup: "test/support/global-setup.ts" },
+});

@@ -1,0 +1,168 @@
+/**
+ * Buckets: one for each (kind, object size, stack) that was ever recorded, as in Go's mprof.
+ *
+ * They live behind `ProfArena`, a bump allocator over two typed views of one memory: the runtime's linear memory, where
+ * `BuckHashSys` counts them, or a buffer of our own when the package is used alone. Buckets are never freed.
+ *
+ *   byte   0  u32  next in the hash chain (0: none)
+ *          4  u32  next in the list of all buckets, newest first
+ *          8  u32  hash
+ *         12  u32  kind: 1 memory, 2 block, 3 mutex
+ *         16  u32  nstk, number of frames
+ *         24  f64  size of the objects (0 for block and mutex)
+ *         32  ...  memory: 4 cycles of 4 f64: active, future[0..2], each allocs, frees, allocBytes, freeBytes
+ *                  block, mutex: f64 count, f64 cycles
+ *         ...      nstk u32 frame numbers, innermost first
+ *
+ * A bucket is known by its byte offset in the arena, which is never 0.
+ */
+
+/** Memory for buckets. */
+export interface ProfArena {
+  /** Views over the whole arena. Read them anew after `alloc`: growing may replace them. */
+  readonly u32: Uint32Array;
+  readonly f64: Float64Array;
+  /** `size` zeroed bytes, aligned to 8, never freed. Returns a byte offset into the views, not 0. */
+  alloc(size: number): number;
+  /** Bytes taken so far: Go's BuckHashSys. */
+  readonly bytes: number;
+}
+
+/** An arena over a growing buffer. */
+export class BufferArena implements ProfArena {
+  u32: Uint32Array;
+  f64: Float64Array;
+  private used = 8;
+
+  constructor(initialBytes = 64 * 1024) {
+    const buffer = new ArrayBuffer(Math.max(64, Math.ceil(initialBytes / 8) * 8));
+    this.u32 = new Uint32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+  }
+
+  get bytes(): number {
+    return this.used - 8;
+  }
+
+  alloc(size: number): number {
+    const at = this.used;
+    const end = at + Math.ceil(size / 8) * 8;
+    if (end > this.f64.byteLength) {
+      const grown = new Float64Array(Math.max(end, this.f64.byteLength * 2) / 8);
+      grown.set(this.f64);
+      this.f64 = grown;
+      this.u32 = new Uint32Array(grown.buffer);
+    }
+    this.used = end;
+    return at;
+  }
+}
+
+export const memKind = 1;
+export const blockKind = 2;
+export const mutexKind = 3;
+export type BucketKind = typeof memKind | typeof blockKind | typeof mutexKind;
+
+const NEXT = 0;
+const ALLNEXT = 4;
+const HASH = 8;
+const KIND = 12;
+const NSTK = 16;
+const SIZE = 24;
+/** Where a bucket's counters begin. */
+export const counters = 32;
+const memCounters = 4 * 4 * 8;
+const blockCounters = 2 * 8;
+
+/** Chains of the hash table: 8192 keep chains short up to tens of thousands of stacks, for 32 KiB. */
+const tableBits = 13;
+
+/** Finds and makes buckets. The table is made with the first bucket: a profile that is off costs nothing. */
+export class BucketTable {
+  private table = 0;
+  private readonly heads = [0, 0, 0, 0];
+  private readonly counts = [0, 0, 0, 0];
+
+  constructor(readonly arena: ProfArena) {}
+
+  /** How many buckets of a kind exist. */
+  count(kind: BucketKind): number {
+    return this.counts[kind]!;
+  }
+
+  /** The bucket of a stack given as `n` frame numbers; made if it doesn't exist. */
+  find(kind: BucketKind, size: number, stack: Uint32Array, n: number): number {
+    const { arena } = this;
+    if (this.table === 0) this.table = arena.alloc(4 << tableBits);
+    let hash = Math.imul(kind + 1, 0x9e3779b1) ^ Math.imul(size | 0, 0x85ebca6b);
+    for (let i = 0; i < n; i++) {
+      hash = Math.imul(hash ^ stack[i]!, 0x01000193);
+      hash ^= hash >>> 15;
+    }
+    hash >>>= 0;
+    const slot = (this.table >>> 2) + (hash >>> (32 - tableBits));
+    const { u32, f64 } = arena;
+    next: for (let b = u32[slot]!; b !== 0; b = u32[(b + NEXT) >>> 2]!) {
+      if (u32[(b + HASH) >>> 2] !== hash || u32[(b + KIND) >>> 2] !== kind) continue;
+      if (u32[(b + NSTK) >>> 2] !== n || f64[(b + SIZE) >>> 3] !== size) continue;
+      const at = (b + stackOffset(kind)) >>> 2;
+      for (let i = 0; i < n; i++) if (u32[at + i] !== stack[i]) continue next;
+      return b;
+    }
+    return this.make(kind, size, stack, n, hash, slot);
+  }
+
+  private make(
+    kind: BucketKind,
+    size: number,
+    stack: Uint32Array,
+    n: number,
+    hash: number,
+    slot: number,
+  ): number {
+    const { arena } = this;
+    const b = arena.alloc(stackOffset(kind) + 4 * n);
+    const { u32, f64 } = arena;
+    u32[(b + HASH) >>> 2] = hash;
+    u32[(b + KIND) >>> 2] = kind;
+    u32[(b + NSTK) >>> 2] = n;
+    f64[(b + SIZE) >>> 3] = size;
+    const at = (b + stackOffset(kind)) >>> 2;
+    for (let i = 0; i < n; i++) u32[at + i] = stack[i]!;
+    u32[(b + NEXT) >>> 2] = u32[slot]!;
+    u32[slot] = b;
+    u32[(b + ALLNEXT) >>> 2] = this.heads[kind]!;
+    this.heads[kind] = b;
+    this.counts[kind]!++;
+    return b;
+  }
+
+  /** The newest bucket of a kind, 0 if there is none; go on with `nextOf`. */
+  first(kind: BucketKind): number {
+    return this.heads[kind]!;
+  }
+
+  nextOf(b: number): number {
+    return this.arena.u32[(b + ALLNEXT) >>> 2]!;
+  }
+
+  sizeOf(b: number): number {
+    return this.arena.f64[(b + SIZE) >>> 3]!;
+  }
+
+  /** The frames of a bucket, innermost first: a view, valid until the next bucket is made. */
+  stackOf(b: number): Uint32Array {
+    const { u32 } = this.arena;
+    const at = (b + stackOffset(u32[(b + KIND) >>> 2]!)) >>> 2;
+    return u32.subarray(at, at + u32[(b + NSTK) >>> 2]!);
+  }
+
+  /** Whether `b` is a bucket of this kind: guards against tokens that were never issued. */
+  is(b: number, kind: BucketKind): boolean {
+    return b > 0 && b % 8 === 0 && b < this.arena.u32.byteLength && this.arena.u32[(b + KIND) >>> 2] === kind;
+  }
+}
+
+function stackOffset(kind: number): number {
+  return counters + (kind === memKind ? memCounters : blockCounters);
+}

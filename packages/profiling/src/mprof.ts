@@ -1,0 +1,238 @@
+/**
+ * The memory profile: which code allocated what is alive.
+ *
+ * Sampling. Allocations are sampled by size, as a Poisson process: after each sample the next one is due
+ * after an exponentially distributed number of bytes with mean `rate` (Go's MemProfileRate, 512 KiB). Every byte has
+ * the same chance to be seen whatever the sizes, so that one sampled object of `size` bytes stands for
+ * 1 / (1 - exp(-size / rate)) objects. A rate of 1 samples everything, 0 nothing: no stack is taken, no memory is used.
+ *
+ * Accounting. A sample is charged to a *bucket*: (size, stack). Its allocation is known at once, its death only when a
+ * sweep finds it, so counting both as they come would show a profile bent towards what was allocated since
+ * the last collection. Go's remedy, kept here: a profile shows the heap as it was at the end of the last completed
+ * collection. Every bucket has four sets of counters; cycle C is the number of mark phases that have ended.
+ *
+ *   future[(C+2) % 3]   allocations made now: they can die in cycle C+1 at the earliest, found by the sweep after it
+ *   future[(C+1) % 3]   frees found now, by the sweep of cycle C; matched with the allocations of the cycle before
+ *   active              what is published
+ *
+ *   1. alloc(size)    at an allocation that is sampled: count in future[(C+2) % 3]; the sampled object keeps the bucket
+ *   2. nextCycle()    when a mark phase ends: C++
+ *   3. free(bucket)   when a sweep finds a sampled object dead: count in future[(C+1) % 3]
+ *   4. flush()        before the sweep after a mark phase: future[C % 3] is added to active and cleared
+ *   5. postSweep()    when a full collection has swept everything: future[(C+1) % 3] likewise, so that what
+ *                     this collection freed shows without waiting for the next
+ *
+ * Invariant: for each bucket, active + the three futures = everything recorded, and active.allocs >= active.frees.
+ * As long as no mark phase ever ended, a profile publishes all four sets each time it is read.
+ *
+ * Unlike Go: there, without a collection only the first profile does so and later ones stay as it was. Here
+ * a program without a collector (the package used alone) just calls alloc and free, and always sees exact numbers.
+ *
+ * Sources: Go's runtime/mprof.go and runtime/pprof/protomem.go for the meaning; the accounting's text above
+ * and the recorded vectors for the figures.
+ */
+import { type BucketTable, counters, memKind } from "./bucket.ts";
+
+/** Go's default MemProfileRate. */
+export const defaultMemProfileRate = 512 * 1024;
+
+/** Offsets of the four counters in a set, in f64s. */
+const ALLOCS = 0;
+const FREES = 1;
+const ALLOC_BYTES = 2;
+const FREE_BYTES = 3;
+const setSize = 4;
+
+/** A bucket as a profile shows it. Counts are those of the samples: not scaled. */
+export interface MemBucket {
+  bucket: number;
+  size: number;
+  allocs: number;
+  frees: number;
+  allocBytes: number;
+  freeBytes: number;
+}
+
+/** What the memory profile needs from outside. */
+export interface MemProfileSources {
+  buckets: BucketTable;
+  /** The bucket for an object of `size` bytes that the present stack allocates. */
+  captureBucket(size: number): number;
+  /** Uniform in [0, 1). */
+  random(): number;
+}
+
+export class MemProfileRecorder {
+  private cycle = 0;
+  private flushed = false;
+  private rateBytes: number;
+  private nextSample = 0;
+
+  constructor(
+    private readonly sources: MemProfileSources,
+    rate: number,
+  ) {
+    this.rateBytes = checkRate(rate);
+    this.nextSample = this.drawNext();
+  }
+
+  /** Mean number of bytes between samples; 1 samples all, 0 none. */
+  get rate(): number {
+    return this.rateBytes;
+  }
+
+  set rate(rate: number) {
+    this.rateBytes = checkRate(rate);
+    this.nextSample = this.drawNext();
+  }
+
+  /**
+   * Records a sampled allocation made by the code that is running. The caller has decided that it is sampled, and gives
+   * the result to `free` when the object dies. 0 when the rate is 0: nothing was recorded.
+   */
+  alloc(size: number): number {
+    if (this.rateBytes === 0) return 0;
+    if (!(size >= 0))
+      throw new RangeError(`profiling: an object's size must be 0 or more (got ${String(size)})`);
+    const bucket = this.sources.captureBucket(size);
+    this.count((this.cycle + 2) % 3, bucket, ALLOCS, size);
+    return bucket;
+  }
+
+  /**
+   * Decides itself whether an allocation is sampled, for callers that have no sampler: the bucket, or 0 for an
+   * allocation that isn't.
+   */
+  sample(size: number): number {
+    if ((this.nextSample -= size) > 0) return 0;
+    if (this.rateBytes === 0) {
+      this.nextSample = Number.POSITIVE_INFINITY;
+      return 0;
+    }
+    this.nextSample = this.drawNext();
+    return this.alloc(size);
+  }
+
+  /** Records that a sampled object died. */
+  free(bucket: number, size: number): void {
+    if (bucket === 0) return;
+    if (!this.sources.buckets.is(bucket, memKind)) {
+      throw new RangeError(`profiling: free of a bucket that was never issued (got ${bucket})`);
+    }
+    this.count((this.cycle + 1) % 3, bucket, FREES, size);
+  }
+
+  private count(future: number, bucket: number, what: typeof ALLOCS | typeof FREES, size: number): void {
+    const { f64 } = this.sources.buckets.arena;
+    const at = ((bucket + counters) >>> 3) + (1 + future) * setSize;
+    f64[at + what]! += 1;
+    f64[at + what + 2]! += size;
+  }
+
+  /** A mark phase has ended. */
+  nextCycle(): void {
+    this.cycle++;
+    this.flushed = false;
+  }
+
+  /** Publishes the cycle that the last mark phase ended; once a cycle, further calls do nothing. */
+  flush(): void {
+    if (this.flushed) return;
+    this.flushed = true;
+    this.publish(this.cycle % 3);
+  }
+
+  /** A collection has swept all: publishes also what it freed. */
+  postSweep(): void {
+    this.flush();
+    this.publish((this.cycle + 1) % 3);
+  }
+
+  private publish(future: number): void {
+    const { buckets } = this.sources;
+    const { f64 } = buckets.arena;
+    for (let b = buckets.first(memKind); b !== 0; b = buckets.nextOf(b)) {
+      const active = (b + counters) >>> 3;
+      const from = active + (1 + future) * setSize;
+      for (let i = 0; i < setSize; i++) {
+        f64[active + i]! += f64[from + i]!;
+        f64[from + i] = 0;
+      }
+    }
+  }
+
+  /** Calls `visit` for each bucket that a profile shows. The object passed is reused. */
+  forEach(inuseZero: boolean, visit: (record: MemBucket) => void): void {
+    const { buckets } = this.sources;
+    // No collection yet: show what there is, so that programs that never collect can be profiled.
+    if (this.cycle === 0) for (let future = 0; future < 3; future++) this.publish(future);
+    const { f64 } = buckets.arena;
+    const record: MemBucket = { bucket: 0, size: 0, allocs: 0, frees: 0, allocBytes: 0, freeBytes: 0 };
+    for (let b = buckets.first(memKind); b !== 0; b = buckets.nextOf(b)) {
+      const at = (b + counters) >>> 3;
+      record.allocBytes = f64[at + ALLOC_BYTES]!;
+      record.freeBytes = f64[at + FREE_BYTES]!;
+      record.allocs = f64[at + ALLOCS]!;
+      record.frees = f64[at + FREES]!;
+      if (!inuseZero && record.allocBytes === record.freeBytes) continue;
+      record.bucket = b;
+      record.size = buckets.sizeOf(b);
+      visit(record);
+    }
+  }
+
+  private drawNext(): number {
+    const { rateBytes } = this;
+    if (rateBytes === 0) return Number.POSITIVE_INFINITY;
+    if (rateBytes === 1) return 0;
+    return -Math.log(1 - this.sources.random()) * rateBytes;
+  }
+}
+
+function checkRate(rate: number): number {
+  if (!(rate >= 0) || !Number.isFinite(rate)) {
+    throw new RangeError(
+      `profiling: memProfileRate must be a number of bytes, 0 or more (got ${String(rate)})`,
+    );
+  }
+  return Math.floor(rate);
+}
+
+/**
+ * What `count` sampled objects of `size` bytes in all stand for: Go's scaling of the binary heap profile,
+ * truncated as Go does. `bytes` is the sum of their sizes.
+ */
+export function scaleHeapSample(
+  count: number,
+  bytes: number,
+  rate: number,
+): { count: number; bytes: number } {
+  if (count === 0 || bytes === 0) return { count: 0, bytes: 0 };
+  if (rate <= 1) return { count, bytes };
+  const scale = 1 / (1 - Math.exp(-(bytes / count) / rate));
+  return { count: Math.trunc(count * scale), bytes: Math.trunc(bytes * scale) };
+}
+
+/** One record of a memory profile, Go's runtime.MemProfileRecord. Counts are those of the samples: not scaled. */
+export class MemProfileRecord {
+  AllocBytes = 0;
+  FreeBytes = 0;
+  AllocObjects = 0;
+  FreeObjects = 0;
+  /** The stack's PCs (return addresses), innermost first, ended by 0 if shorter than 32. */
+  Stack0: number[] = new Array<number>(32).fill(0);
+
+  inUseBytes(): number {
+    return this.AllocBytes - this.FreeBytes;
+  }
+
+  inUseObjects(): number {
+    return this.AllocObjects - this.FreeObjects;
+  }
+
+  /** The PCs of Stack0 before the first 0. */
+  stack(): number[] {
+    const end = this.Stack0.indexOf(0);
+    return end < 0 ? this.Stack0.slice() : this.Stack0.slice(0, end);
+  }
+}

@@ -1,0 +1,52 @@
+/** The heap profile as pprof: Go's `heap` and `allocs`. */
+import type { Profile } from "pprof-format";
+import type { BucketTable } from "./bucket.ts";
+import { type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
+import type { PCTable } from "./pctab.ts";
+import { ProfileBuilder } from "./proto.ts";
+
+/** Frames of the runtime, which heap profiles drop at the leaf: the reader asks who wanted the memory. */
+export function isRuntimeName(func: string): boolean {
+  return func.startsWith("runtime.") || func.startsWith("internal/runtime/");
+}
+
+/** How many frames to drop at the leaf: those of the runtime, or none where nothing would be left. */
+export function leadingRuntimeFrames(table: PCTable, stack: Uint32Array): number {
+  let n = 0;
+  while (n < stack.length && isRuntimeName(table.symbolize(stack[n]!).func)) n++;
+  return n === stack.length ? 0 : n;
+}
+
+/** The memory profile in pprof form. `allocs` differs only in what tools show first. */
+export function heapProfile(
+  table: PCTable,
+  buckets: BucketTable,
+  recorder: MemProfileRecorder,
+  name: "heap" | "allocs",
+  timeNanos?: bigint,
+): Profile {
+  const { rate } = recorder;
+  const builder = new ProfileBuilder(table, {
+    sampleTypes: [
+      { type: "alloc_objects", unit: "count" },
+      { type: "alloc_space", unit: "bytes" },
+      { type: "inuse_objects", unit: "count" },
+      { type: "inuse_space", unit: "bytes" },
+    ],
+    periodType: { type: "space", unit: "bytes" },
+    period: rate,
+    ...(name === "allocs" ? { defaultSampleType: "alloc_space" } : {}),
+    ...(timeNanos === undefined ? {} : { timeNanos }),
+  });
+  recorder.forEach(true, (r) => {
+    const stack = buckets.stackOf(r.bucket);
+    const alloc = scaleHeapSample(r.allocs, r.allocBytes, rate);
+    const inuse = scaleHeapSample(r.allocs - r.frees, r.allocBytes - r.freeBytes, rate);
+    builder.add(
+      stack.subarray(leadingRuntimeFrames(table, stack)),
+      [alloc.count, alloc.bytes, inuse.count, inuse.bytes],
+      r.allocs > 0 ? { bytes: Math.trunc(r.allocBytes / r.allocs) } : undefined,
+    );
+  });
+  return builder.build();
+}

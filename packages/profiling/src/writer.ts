@@ -1,0 +1,108 @@
+/**
+ * Writing profiles out: compressing, and handing bytes to whatever the user has.
+ *
+ * Like Go's writers none of them closes what it was given. A profile is complete in memory before its first byte
+ * is written, so a failing sink costs nothing but the error; a file appears under its name only when it is complete.
+ */
+import { builtin } from "./host.ts";
+
+/** A Node stream to write to, or anything with its `write`. */
+export interface NodeWritable {
+  write(chunk: Uint8Array, callback: (error?: Error | null) => void): boolean;
+  once?(event: "error" | "close", listener: (error?: Error) => void): unknown;
+  removeListener?(event: "error" | "close", listener: (error?: Error) => void): unknown;
+  destroyed?: boolean;
+  writableEnded?: boolean;
+}
+
+/** Where a profile can be written: a Node stream, a web stream, or a function that takes the bytes. */
+export type Sink = NodeWritable | WritableStream<Uint8Array> | ((bytes: Uint8Array) => void | Promise<void>);
+
+/** Writes all of `bytes`; rejects with the sink's own error when it fails. */
+export async function writeAll(sink: Sink, bytes: Uint8Array): Promise<void> {
+  if (typeof sink === "function") return sink(bytes);
+  if (isWebStream(sink)) {
+    const writer = sink.getWriter();
+    try {
+      await writer.ready;
+      await writer.write(bytes);
+    } finally {
+      writer.releaseLock();
+    }
+    return;
+  }
+  if (typeof (sink as NodeWritable | null)?.write !== "function") {
+    throw new TypeError(`profiling: writeTo needs a stream or a function (got ${describe(sink)})`);
+  }
+  await writeNode(sink, bytes);
+}
+
+function describe(x: unknown): string {
+  return x === null ? "null" : typeof x === "object" ? (x?.constructor?.name ?? "object") : typeof x;
+}
+
+function isWebStream(sink: object | null): sink is WritableStream<Uint8Array> {
+  return typeof (sink as { getWriter?: unknown } | null)?.getWriter === "function";
+}
+
+function writeNode(sink: NodeWritable, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (sink.destroyed === true || sink.writableEnded === true) {
+      reject(new Error("profiling: write to a stream that has ended"));
+      return;
+    }
+    // A stream that is destroyed midway may never call back: its events end the wait as well.
+    const done = (error?: Error | null) => {
+      sink.removeListener?.("error", onError);
+      sink.removeListener?.("close", onClose);
+      if (error) reject(error);
+      else resolve();
+    };
+    const onError = (error?: Error) => done(error ?? new Error("profiling: the stream failed"));
+    const onClose = () => done(new Error("profiling: the stream was closed before the profile was written"));
+    sink.once?.("error", onError);
+    sink.once?.("close", onClose);
+    sink.write(bytes, done);
+  });
+}
+
+let serial = 0;
+
+/**
+ * Writes a file so that a complete one, or none, appears under `path`: first under another name in the same folder,
+ * flushed to the disk, then renamed. After an error the other name is gone too.
+ */
+export async function writeFileAtomically(path: string, bytes: Uint8Array): Promise<void> {
+  const fs = builtin("node:fs")?.promises;
+  if (fs === undefined) throw new Error("profiling: this platform has no files to write to");
+  const temporary = `${path}.${(globalThis as { process?: { pid?: number } }).process?.pid ?? 0}-${serial++}.tmp`;
+  try {
+    const file = await fs.open(temporary, "wx");
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await fs.rename(temporary, path);
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Compresses at the best speed, as Go does. */
+export async function gzip(bytes: Uint8Array): Promise<Uint8Array> {
+  const zlib = builtin("node:zlib");
+  if (zlib !== undefined) {
+    return new Promise((resolve, reject) => {
+      zlib.gzip(bytes, { level: zlib.constants.Z_BEST_SPEED }, (error, packed) =>
+        error ? reject(error) : resolve(packed),
+      );
+    });
+  }
+  const packed = new Blob([bytes as Uint8Array<ArrayBuffer>])
+    .stream()
+    .pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(packed).arrayBuffer());
+}

@@ -1,0 +1,274 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { createProfiler } from "../src/index.ts";
+import { type Program, program } from "./support/build.ts";
+
+const programs: Program[] = [];
+afterAll(() => {
+  for (const p of programs) p.remove();
+});
+function make(...args: Parameters<typeof program>): Program {
+  const p = program(...args);
+  programs.push(p);
+  return p;
+}
+
+// The type annotations and blank lines make the JavaScript's lines differ from the source's.
+const source = `
+import { caller, callers, callersFrames, funcForPC } from "@gort/profiling";
+
+interface Gone {
+  a: number;
+  b: number;
+}
+
+interface Row { func: string; line: number; file: string; ok: boolean }
+
+function row(skip: number): Row {
+  const { pc, file, line, ok } = caller(skip);
+  return { func: funcForPC(pc)?.name() ?? "", line, file: file.slice(file.lastIndexOf("/") + 1), ok };
+}
+
+class Base {
+  method(): Row { return row(1); }
+  static make(): Row { return row(1); }
+  get value(): Row { return row(1); }
+  #hidden(): Row { return row(1); }
+  hidden(): Row { return this.#hidden(); }
+  result: Row;
+  constructor() { this.result = row(1); }
+}
+
+function* inner(): Generator<number, Row> { return row(1); }
+function* outer(): Generator<number, Row[]> { const r = yield* inner(); return [r, yield* walk()]; }
+function* walk(): Generator<number, Row> { return row(2); }
+
+async function later(): Promise<Row> { await null; return row(1); }
+const arrow = (): Row => row(1);
+
+function pcsAt(): string[] {
+  const pcs = new Array<number>(3);
+  const n = callers(0, pcs);
+  const names: string[] = [];
+  const frames = callersFrames(pcs.slice(0, n));
+  for (;;) {
+    const { frame, more } = frames.next();
+    names.push(frame.Function + ":" + (frame.File.endsWith(".ts") ? frame.Line : 0));
+    if (!more) break;
+  }
+  return names;
+}
+
+const b = new Base();
+console.log(JSON.stringify({
+  here: row(0),
+  module: row(1),
+  method: b.method(),
+  statics: Base.make(),
+  getter: b.value,
+  hidden: b.hidden(),
+  ctor: b.result,
+  generators: [...outer2()],
+  later: await later(),
+  arrow: arrow(),
+  deep: row(1000),
+  pcs: pcsAt(),
+}));
+function* outer2(): Generator<Row> { const it = outer(); yield* it.next().value as unknown as Row[]; }
+`;
+const lineOf = (text: string): number => source.slice(0, source.indexOf(text)).split("\n").length;
+
+interface Row {
+  func: string;
+  line: number;
+  file: string;
+  ok: boolean;
+}
+type Out = Record<string, Row> & { generators: Row[]; pcs: string[] };
+
+describe.each([
+  ["a map beside the file", { sourceMap: "file" }, []],
+  ["an inline map", { sourceMap: "inline" }, []],
+  ["a map that Node applies", { sourceMap: "file" }, ["--enable-source-maps"]],
+  ["an inline map that Node applies", { sourceMap: "inline" }, ["--enable-source-maps"]],
+] as const)("caller in TypeScript with %s", (_title, options, nodeArgs) => {
+  const out = make({ "main.ts": source }, { ...options, nodeArgs: [...nodeArgs] }).json<Out>();
+
+  it("names the source file and line", () => {
+    expect(out.here).toEqual({ func: "main.row", file: "main.ts", line: lineOf("caller(skip)"), ok: true });
+    expect(out.module).toMatchObject({ func: "main.init", line: lineOf("module: row(1)") });
+  });
+
+  it("names methods by their class, statics without the pointer", () => {
+    expect(out.method).toMatchObject({ func: "main.(*Base).method", line: lineOf("method(): Row") });
+    expect(out.getter).toMatchObject({ func: "main.(*Base).value-get", line: lineOf("get value()") });
+    expect(out.hidden).toMatchObject({ func: "main.(*Base).#hidden", line: lineOf("#hidden(): Row") });
+    expect(out.ctor).toMatchObject({
+      func: "main.(*Base).constructor",
+      line: lineOf("this.result = row(1)"),
+    });
+    expect(out.statics.line).toBe(lineOf("static make()"));
+  });
+
+  it("doesn't count the built-in frames between generators", () => {
+    expect(out.generators[0]).toMatchObject({ func: "main.inner", line: lineOf("function* inner") });
+    expect(out.generators[1]).toMatchObject({ func: "main.outer", line: lineOf("function* outer") });
+  });
+
+  it("sees async functions after an await, and arrows by their variable", () => {
+    expect(out.later).toMatchObject({ func: "main.later", line: lineOf("async function later") });
+    expect(out.arrow).toMatchObject({ func: "main.arrow", line: lineOf("const arrow") });
+  });
+
+  it("gives ok false and zero values past the end", () => {
+    expect(out.deep).toEqual({ func: "", file: "", line: 0, ok: false });
+  });
+
+  it("begins callers(0) with runtime.Callers", () => {
+    expect(out.pcs).toEqual([
+      "runtime.Callers:0",
+      `main.pcsAt:${lineOf("const n = callers(0, pcs)")}`,
+      `main.init:${lineOf("pcs: pcsAt()")}`,
+    ]);
+  });
+});
+
+describe("caller without a source map", () => {
+  it("gives the position in the JavaScript", () => {
+    const out = make(
+      { "main.js": `import { caller } from "@gort/profiling";\n\nconsole.log(JSON.stringify(caller(0)));\n` },
+      { sourceMap: "none" },
+    ).json<{ line: number; file: string }>();
+    expect(out.line).toBe(3);
+    expect(out.file).toMatch(/main\.js$/);
+  });
+});
+
+describe("packages in names", () => {
+  it("are the module's path in its package, with dots of the last element escaped", () => {
+    const helper = `import { caller, funcForPC } from "@gort/profiling";
+export function name(): string { return funcForPC(caller(0).pc)!.name(); }
+`;
+    const out = make(
+      {
+        "main.ts": `import { name as a } from "./lib/a.b.ts"; import { name as b } from "./lib/index.ts";
+import { name as c } from "./node_modules/@scope/dep/src/x.ts";
+console.log(JSON.stringify([a(), b(), c()]));`,
+        "lib/a.b.ts": helper,
+        "lib/index.ts": helper,
+        "node_modules/@scope/dep/src/x.ts": helper,
+        "node_modules/@scope/dep/package.json": `{ "name": "@scope/dep", "type": "module" }`,
+      },
+      { packageName: "fixture" },
+    ).json<string[]>();
+    expect(out).toEqual(["fixture/lib/a%2eb.name", "fixture/lib.name", "@scope/dep/src/x.name"]);
+  });
+});
+
+describe("coexistence", () => {
+  it("leaves prepareStackTrace and stackTraceLimit as the program set them", () => {
+    const out = make({
+      "main.js": `
+import { caller } from "@gort/profiling";
+let calls = 0;
+const hook = (error, sites) => { calls++; return "hooked " + error.message; };
+Error.prepareStackTrace = hook;
+Error.stackTraceLimit = 3;
+const before = new Error("before");
+caller(0);
+const during = [calls, Error.prepareStackTrace === hook, Error.stackTraceLimit];
+console.log(JSON.stringify({ during, stack: before.stack, after: calls }));
+`,
+    }).json<{ during: unknown[]; stack: string; after: number }>();
+    expect(out).toEqual({ during: [0, true, 3], stack: "hooked before", after: 1 });
+  });
+
+  it("keeps Node's own source-mapped stacks", () => {
+    const { stderr } = make(
+      {
+        "main.ts": `import { caller } from "@gort/profiling";\ninterface X { a: 1 }\n\ncaller(0);\nthrow new Error("x");\n`,
+      },
+      { nodeArgs: ["--enable-source-maps"] },
+    ).run();
+    expect(stderr).toMatch(/main\.ts:5/);
+  });
+
+  it("reads the text of the stack where Error is frozen", () => {
+    const out = make({
+      "main.js": `
+import { caller } from "@gort/profiling";
+Object.freeze(Error);
+function here() { return caller(0); }
+console.log(JSON.stringify(here()));
+`,
+    }).json<{ line: number; ok: boolean }>();
+    expect(out).toMatchObject({ line: 4, ok: true });
+  });
+});
+
+describe("pcs", () => {
+  const { caller, callers, callersFrames, funcForPC } = createProfiler();
+
+  it("that were never issued belong to no function and to no frame", () => {
+    for (const pc of [0, 1, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 0x400fff, 2 ** 40]) {
+      expect(funcForPC(pc)).toBeNull();
+      expect(callersFrames([pc]).next()).toEqual({
+        frame: { PC: 0, Func: null, Function: "", File: "", Line: 0, Entry: 0 },
+        more: false,
+      });
+    }
+  });
+
+  it("name the same function at the return address, before it and at the entry", () => {
+    const { pc } = caller(0);
+    const f = funcForPC(pc)!;
+    expect(funcForPC(pc - 1)).toBe(f);
+    expect(funcForPC(f.entry())).toBe(f);
+    expect(f.entry()).toBeLessThan(pc);
+    expect(f.fileLine(pc)).toEqual(f.fileLine(pc - 1));
+  });
+
+  it("are the same for the same place and differ between places", () => {
+    const at = () => caller(1).pc;
+    const same = new Set<number>();
+    for (let i = 0; i < 3; i++) same.add(at());
+    expect(same.size).toBe(1);
+    same.add(at());
+    expect(same.size).toBe(2);
+  });
+
+  it("of one function stay its own beyond 127 places", () => {
+    const pcs = new Function(
+      "at",
+      Array.from({ length: 400 }, () => "at()")
+        .join(";")
+        .replace(/^/, "return [")
+        .replaceAll(";", ",") + "]",
+    )(() => caller(1).pc) as number[];
+    expect(new Set(pcs).size).toBe(400);
+    const f = funcForPC(pcs[0]!)!;
+    expect(pcs.every((pc) => funcForPC(pc) === f)).toBe(true);
+  });
+
+  it("fill an array up to its length, and none for an empty one", () => {
+    expect(callers(0, [])).toBe(0);
+    const two = new Array<number>(2).fill(0);
+    expect(callers(0, two)).toBe(2);
+    expect(two.every((pc) => funcForPC(pc) !== null)).toBe(true);
+    expect(callers(1000, two)).toBe(0);
+    expect(callers(1, new Float64Array(1))).toBe(1);
+  });
+
+  it("refuse a skip that is no integer", () => {
+    expect(() => caller(Number.NaN)).toThrow(/^profiling: skip must be an integer \(got NaN\)$/);
+    expect(() => callers(0.5, [0])).toThrow(RangeError);
+    expect(caller(-1).ok).toBe(true);
+  });
+
+  it("see through any number of generators", () => {
+    function* down(n: number): Generator<void, number> {
+      return n === 0 ? callers(1, new Array<number>(200)) : yield* down(n - 1);
+    }
+    const depth = (n: number) => down(n).next().value as number;
+    expect(depth(100) - depth(10)).toBe(90);
+  });
+});

@@ -1,0 +1,5 @@
+import { buildPackage } from "./build.ts";
+
+export function setup(): void {
+  buildPackage();
+}
