@@ -29,6 +29,11 @@ export class NamedProfile {
     return this.source.count();
   }
 
+  /** The profile as Go prints it for `debug` 1 or 2. */
+  toText(debug = 1): string {
+    return this.source.toText(debug);
+  }
+
   /** The profile as an object of pprof-format, uncompressed. */
   toPprof(): PprofProfile {
     return this.source.toPprof();
