@@ -4,7 +4,7 @@ import { gortSide, goSide, v8Side } from "./sides.ts";
 
 process.exitCode = await bench(process.argv, {
   gort: gortSide,
-  go: goSide,
+  go: () => goSide(),
   v8: v8Side,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),

@@ -23,7 +23,6 @@ export interface Side {
 }
 
 const here = fileURLToPath(new URL("..", import.meta.url));
-const buildDir = join(here, ".build");
 
 /** The environment of a measured process: one processor for goroutines, and nothing that tunes a collector. */
 function measuredEnv(): NodeJS.ProcessEnv {
@@ -90,9 +89,9 @@ export function v8Side(): Side {
 /**
  * Go's side, or `null` if no toolchain is found: `GO` names the command, else `go` is looked for in the path. Throws
  * if `GO` is set and cannot be run, or if the programs do not compile. They are compiled once a toolchain and kept
- * in `.build`.
+ * in `buildDir`.
  */
-export async function goSide(): Promise<Side | null> {
+export async function goSide(buildDir: string = join(here, ".build")): Promise<Side | null> {
   const named = process.env.GO;
   const command = named || "go";
   const env: NodeJS.ProcessEnv = {
