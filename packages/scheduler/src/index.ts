@@ -1,1 +1,72 @@
-export {};
+/** `@gort/scheduler`: goroutines, channels, select and timers. */
+
+export {
+  type Chan,
+  cap,
+  len,
+  type RecvChan,
+  type RecvResult,
+  type SendChan,
+  type TryRecvResult,
+} from "./chan.ts";
+// Goroutines
+// Channels
+// Time
+export {
+  after,
+  afterFunc,
+  cgocall,
+  checkpoint,
+  close,
+  defaultScheduler,
+  go,
+  goid,
+  gomaxprocs,
+  gosched,
+  lockOSThread,
+  main,
+  makeChan,
+  newTicker,
+  newTimer,
+  numCgoCall,
+  numGoroutine,
+  recv,
+  recv2,
+  select,
+  send,
+  setDefaultScheduler,
+  shouldYield,
+  sleep,
+  stack,
+  syscall,
+  unlockOSThread,
+} from "./default.ts";
+export {
+  BoundsError,
+  FatalError,
+  GoexitSignal,
+  isFatalError,
+  isRuntimeError,
+  PanicError,
+  PanicNilError,
+  PlainError,
+  RuntimeError,
+  TypeAssertionError,
+} from "./errors.ts";
+export type { Clock, TaskQueue } from "./host.ts";
+export type { Operation } from "./op.ts";
+export { defer, frame, goexit, panic, recover } from "./panic.ts";
+// A scheduler of one's own
+export {
+  createScheduler,
+  type Goroutine,
+  type LongRun,
+  Scheduler,
+  type SchedulerHooks,
+  type SchedulerOptions,
+} from "./proc.ts";
+export { type G, getg } from "./runtime2.ts";
+export { defaultCase, recvCase, type SelectCase, type SelectResult, sendCase } from "./select.ts";
+export type { Ticker, Timer } from "./time.ts";
+// How programs end
+export { type CrashReport, crashReport, type Frame, type Symbolize } from "./traceback.ts";

@@ -1,1 +1,15 @@
-export {};
+/** For sibling packages; may change with any release. */
+
+export { HChan } from "./chan.ts";
+export { printpanics, printpanicval } from "./panic.ts";
+// runtime: goroutine records for roots, profiles and dumps
+export { type G, Gdead, gHost, gMain, gStatusStrings, gSystem, m0, waitReasonStrings } from "./runtime2.ts";
+export {
+  creationSite,
+  dumpOthers,
+  framesOf,
+  goroutineHeader,
+  goroutineText,
+  gStack,
+  stackText,
+} from "./traceback.ts";

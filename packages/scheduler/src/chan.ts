@@ -1,0 +1,531 @@
+/**
+ * Channels.
+ *
+ * A channel is a ring of `dataqsiz` values and two queues of waiting goroutines. At least one of `sendq` and
+ * `recvq` is empty, except that a goroutine may wait in both in one select. Further:
+ *
+ *     recvq not empty  =>  qcount == 0            (a receiver never waits beside a value)
+ *     sendq not empty  =>  qcount == dataqsiz     (a sender never waits beside a free slot)
+ *     closed           =>  both queues are empty
+ *
+ * A send therefore goes, in this order:
+ *   1. closed: panic;
+ *   2. a receiver waits: give it the value directly, past the ring, and ready it;
+ *   3. a free slot: store the value;
+ *   4. park in `sendq`, the value in the sudog.
+ * A receive:
+ *   1. values in the ring: take the oldest; if a sender waits, its value takes the freed slot and it is readied
+ *      (so the order of values is the order of sends, whoever waited);
+ *   2. a sender waits (unbuffered): take its value, ready it;
+ *   3. closed: the zero value, which is `undefined`;
+ *   4. park in `recvq`; a partner, or close, fills the sudog.
+ * A readied goroutine goes to `runnext`: a hand-off is followed by the partner as soon as the goroutine blocks.
+ * close() readies every waiter; receivers get the zero value and senders panic.
+ *
+ * A goroutine runs until it suspends, and only one thread touches a channel of JS values, so there is no lock, and no
+ * lock order for select to keep.
+ *
+ * Unlike Go: the ring of a very large channel grows as it fills. A timer's channel (`timer` set) computes its value
+ * when somebody looks (time.ts).
+ */
+
+import { PlainError } from "./errors.ts";
+import { arm, begin, disarm, gopark, Op, type Operation, OwnOp, probed } from "./op.ts";
+import type { Scheduler } from "./proc.ts";
+import {
+  acquireSudog,
+  type G,
+  m0,
+  releaseSudog,
+  WaitQ,
+  waitReasonChanReceive,
+  waitReasonChanReceiveNilChan,
+  waitReasonChanSend,
+  waitReasonChanSendNilChan,
+} from "./runtime2.ts";
+
+/** The end of a channel that values are sent to. */
+export interface SendChan<T> {
+  /** Sends `value`, waiting for room or a receiver. Panics on a closed channel. */
+  send(value: T): Operation<void>;
+  /** Sends if that is possible at once. Panics on a closed channel. */
+  trySend(value: T): boolean;
+  /** Lets receivers see the end. Panics if the channel is closed already. */
+  close(): void;
+  /** Values in the buffer. */
+  readonly length: number;
+  readonly capacity: number;
+}
+
+/** The end of a channel that values are received from. */
+export interface RecvChan<T> extends AsyncIterable<T> {
+  /** Receives a value; `undefined` once the channel is closed and drained. */
+  recv(): Operation<T | undefined>;
+  /** Receives a value; `ok` is false once the channel is closed and drained. */
+  recv2(): Operation<RecvResult<T>>;
+  /** Receives if that is possible at once. `received` tells; `ok` is as for recv2. */
+  tryRecv(): TryRecvResult<T>;
+  /** Calls `f` with every value until the channel is closed and drained; `f` may be a generator function. */
+  forEach(f: (value: T) => unknown): Generator<undefined, void, unknown>;
+  readonly length: number;
+  readonly capacity: number;
+}
+
+export interface Chan<T> extends SendChan<T>, RecvChan<T> {}
+
+export interface RecvResult<T> {
+  value: T | undefined;
+  ok: boolean;
+}
+
+export interface TryRecvResult<T> extends RecvResult<T> {
+  received: boolean;
+}
+
+/** Stands for "nothing to receive now". */
+export const none: unique symbol = Symbol("none");
+export type None = typeof none;
+
+/** The part of a timer that its channel needs. */
+export interface ChanTimer {
+  /** Fires the timer if its time has come. */
+  maybeRunChan(): void;
+  /** A goroutine starts or stops waiting in the channel. */
+  blockTimerChan(): void;
+  unblockTimerChan(): void;
+}
+
+/** Channels up to this capacity get their whole ring at once. */
+const eagerRing = 1024;
+/** Largest length of an array. */
+const maxCapacity = 2 ** 32 - 1;
+
+export class HChan<T> implements Chan<T> {
+  readonly sched: Scheduler;
+  qcount = 0;
+  readonly dataqsiz: number;
+  sendx = 0;
+  recvx = 0;
+  closed = false;
+  buf: (T | undefined)[];
+  /** Slots in `buf`; less than `dataqsiz` while a large ring is still growing. */
+  ringSize: number;
+  readonly recvq = new WaitQ();
+  readonly sendq = new WaitQ();
+  timer: ChanTimer | null = null;
+
+  constructor(sched: Scheduler, size: number) {
+    this.sched = sched;
+    this.dataqsiz = size;
+    this.ringSize = Math.min(size, eagerRing);
+    const buf: (T | undefined)[] = [];
+    for (let i = 0; i < this.ringSize; i++) buf.push(undefined);
+    this.buf = buf;
+  }
+
+  get length(): number {
+    // A timer's channel is unbuffered to the user: a value in it may still be taken back by Stop or Reset.
+    return this.timer !== null ? 0 : this.qcount;
+  }
+
+  get capacity(): number {
+    return this.timer !== null ? 0 : this.dataqsiz;
+  }
+
+  send(value: T): Operation<void> {
+    const m = m0;
+    if (m.armed !== null) disarm();
+    const op = sendOp as unknown as SendOp<T>;
+    op.c = this;
+    op.elem = value;
+    return arm(op);
+  }
+
+  recv(): Operation<T | undefined> {
+    const m = m0;
+    if (m.armed !== null) disarm();
+    const op = recvOp as unknown as RecvOp<T>;
+    op.c = this;
+    return arm(op);
+  }
+
+  recv2(): Operation<RecvResult<T>> {
+    if (m0.armed !== null) disarm();
+    const op = recv2Op as unknown as Recv2Op<T>;
+    op.c = this;
+    return arm(op);
+  }
+
+  trySend(value: T): boolean {
+    return this.sendNow(value);
+  }
+
+  tryRecv(): TryRecvResult<T> {
+    const v = this.recvNow();
+    if (v !== none) return { value: v as T, ok: true, received: true };
+    return { value: undefined, ok: false, received: this.closed };
+  }
+
+  *forEach(f: (value: T) => unknown): Generator<undefined, void, unknown> {
+    for (;;) {
+      let v: T | None | undefined = this.recvNow();
+      if (v === none) {
+        v = yield* this.recvOrNone();
+        if (v === none) return;
+      }
+      const r = f(v as T);
+      if (isGenerator(r)) yield* r as Generator<undefined>;
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, void> {
+    for (;;) {
+      const r = await this.recv2();
+      if (!r.ok) return;
+      yield r.value as T;
+    }
+  }
+
+  close(): void {
+    if (this.closed) throw new PlainError("close of closed channel", "CLOSE_OF_CLOSED_CHANNEL");
+    this.closed = true;
+    for (let sg = this.recvq.dequeue(); sg !== null; sg = this.recvq.dequeue()) {
+      sg.elem = undefined;
+      sg.success = false;
+      sg.g.sched.ready(sg.g);
+    }
+    for (let sg = this.sendq.dequeue(); sg !== null; sg = this.sendq.dequeue()) {
+      sg.elem = undefined;
+      sg.success = false;
+      sg.g.sched.ready(sg.g);
+    }
+  }
+
+  /** As recv, but gives `none` when the channel is closed and drained. */
+  recvOrNone(): Operation<T | None> {
+    if (m0.armed !== null) disarm();
+    const op = rangeOp as unknown as RangeOp<T>;
+    op.c = this;
+    return arm(op);
+  }
+
+  /** Sends without waiting, or returns false. */
+  sendNow(value: T): boolean {
+    if (this.closed) throw sendOnClosed();
+    const sg = this.recvq.dequeue();
+    if (sg !== null) {
+      sg.elem = value;
+      sg.success = true;
+      sg.g.sched.ready(sg.g);
+      return true;
+    }
+    const n = this.qcount;
+    if (n < this.ringSize || (n < this.dataqsiz && this.growRing())) {
+      const i = this.sendx;
+      this.buf[i] = value;
+      this.sendx = i + 1 === this.ringSize ? 0 : i + 1;
+      this.qcount = n + 1;
+      return true;
+    }
+    return false;
+  }
+
+  /** Receives without waiting, or returns `none`: the channel is empty, and perhaps closed. */
+  recvNow(): T | None {
+    const n = this.qcount;
+    if (n > 0) {
+      const i = this.recvx;
+      const v = this.buf[i] as T;
+      this.recvx = i + 1 === this.ringSize ? 0 : i + 1;
+      const sg = this.sendq.dequeue();
+      if (sg === null) {
+        this.buf[i] = undefined;
+        this.qcount = n - 1;
+      } else {
+        // The ring is full: the slot just read is also the next to write.
+        this.buf[i] = sg.elem as T;
+        this.sendx = this.recvx;
+        sg.elem = undefined;
+        sg.success = true;
+        sg.g.sched.ready(sg.g);
+      }
+      return v;
+    }
+    const sg = this.sendq.dequeue();
+    if (sg !== null) {
+      const v = sg.elem as T;
+      sg.elem = undefined;
+      sg.success = true;
+      sg.g.sched.ready(sg.g);
+      return v;
+    }
+    const t = this.timer;
+    if (t !== null) {
+      t.maybeRunChan();
+      if (this.qcount > 0) return this.recvNow();
+    }
+    return none;
+  }
+
+  /** Doubles the ring of a large channel. Called when the ring is full, so the oldest value is at `recvx`. */
+  private growRing(): boolean {
+    const old = this.buf;
+    const n = old.length;
+    const size = Math.min(n * 2, this.dataqsiz);
+    const buf: (T | undefined)[] = [];
+    for (let i = 0; i < n; i++) buf.push(old[(this.recvx + i) % n]);
+    for (let i = n; i < size; i++) buf.push(undefined);
+    this.buf = buf;
+    this.ringSize = size;
+    this.recvx = 0;
+    this.sendx = n;
+    return true;
+  }
+}
+
+function sendOnClosed(): PlainError {
+  return new PlainError("send on closed channel", "SEND_ON_CLOSED_CHANNEL");
+}
+
+export function isGenerator(x: unknown): x is Generator<undefined, unknown, unknown> {
+  return typeof x === "object" && x !== null && typeof (x as Generator).next === "function";
+}
+
+/** Parks `g` in one queue. */
+function enqueue(g: G, q: WaitQ, elem: unknown): void {
+  const sg = acquireSudog(g);
+  sg.elem = elem;
+  g.waiting = sg;
+  q.enqueue(sg);
+}
+
+/** Takes the one sudog of a wait that is over. */
+function dropSudog(g: G): void {
+  const sg = g.waiting!;
+  g.waiting = null;
+  releaseSudog(sg);
+}
+
+class SendOp<T> extends Op<void> {
+  c: HChan<T> | null = null;
+  elem: T | undefined = undefined;
+
+  get what(): string {
+    return "chan send";
+  }
+
+  override next(): this {
+    const m = m0;
+    const g = m.curg;
+    if (g !== null && g.waitOp === this) {
+      if (m.probe !== null) return probed(this, m.probe);
+      g.waitOp = null;
+      const ok = g.waiting!.success;
+      dropSudog(g);
+      if (!ok) throw sendOnClosed();
+      this.done = true;
+      return this;
+    }
+    const caller = begin(this);
+    const c = this.c!;
+    const elem = this.elem as T;
+    this.c = null;
+    this.elem = undefined;
+    if (c.sendNow(elem)) {
+      this.done = true;
+      return this;
+    }
+    enqueue(caller, c.sendq, elem);
+    gopark(caller, this as Op<unknown>, waitReasonChanSend);
+    this.done = false;
+    return this;
+  }
+
+  protected start(): boolean {
+    return true;
+  }
+  protected hostScheduler(): Scheduler {
+    return this.c!.sched;
+  }
+  protected replace(): void {
+    if (sendOp === (this as unknown)) sendOp = new SendOp();
+  }
+}
+
+class RecvOp<T> extends Op<T | undefined> {
+  c: HChan<T> | null = null;
+
+  get what(): string {
+    return "chan receive";
+  }
+
+  override next(): this {
+    const m = m0;
+    const g = m.curg;
+    if (g !== null && g.waitOp === this) {
+      if (m.probe !== null) return probed(this, m.probe);
+      g.waitOp = null;
+      this.value = g.waiting!.elem as T;
+      dropSudog(g);
+      this.done = true;
+      return this;
+    }
+    const caller = begin(this);
+    const c = this.c!;
+    this.c = null;
+    const v = c.recvNow();
+    if (v !== none) {
+      this.value = v;
+      this.done = true;
+      return this;
+    }
+    if (c.closed) {
+      this.value = undefined;
+      this.done = true;
+      return this;
+    }
+    parkRecv(caller, c, this as Op<unknown>);
+    this.done = false;
+    return this;
+  }
+
+  protected start(): boolean {
+    return true;
+  }
+  protected hostScheduler(): Scheduler {
+    return this.c!.sched;
+  }
+  protected replace(): void {
+    if (recvOp === (this as unknown)) recvOp = new RecvOp();
+  }
+}
+
+function parkRecv<T>(g: G, c: HChan<T>, op: Op<unknown>): void {
+  enqueue(g, c.recvq, undefined);
+  if (c.timer !== null) {
+    g.waiting!.timer = c.timer;
+    c.timer.blockTimerChan();
+  }
+  gopark(g, op, waitReasonChanReceive);
+}
+
+class Recv2Op<T> extends Op<RecvResult<T>> {
+  c: HChan<T> | null = null;
+  get what(): string {
+    return "chan receive";
+  }
+  protected start(g: G): boolean {
+    const c = this.c!;
+    const v = c.recvNow();
+    if (v !== none) {
+      this.value = { value: v as T, ok: true };
+      return true;
+    }
+    if (c.closed) {
+      this.value = { value: undefined, ok: false };
+      return true;
+    }
+    parkRecv(g, c, this as Op<unknown>);
+    return false;
+  }
+  protected override finish(g: G): void {
+    const sg = g.waiting!;
+    this.value = { value: sg.elem as T, ok: sg.success };
+    dropSudog(g);
+  }
+  protected hostScheduler(): Scheduler {
+    return this.c!.sched;
+  }
+  protected replace(): void {
+    if (recv2Op === (this as unknown)) recv2Op = new Recv2Op();
+  }
+}
+
+class RangeOp<T> extends Op<T | None> {
+  c: HChan<T> | null = null;
+  get what(): string {
+    return "chan receive";
+  }
+  protected start(g: G): boolean {
+    const c = this.c!;
+    const v = c.recvNow();
+    this.value = v;
+    if (v !== none || c.closed) return true;
+    parkRecv(g, c, this as Op<unknown>);
+    return false;
+  }
+  protected override finish(g: G): void {
+    const sg = g.waiting!;
+    this.value = sg.success ? (sg.elem as T) : none;
+    dropSudog(g);
+  }
+  protected hostScheduler(): Scheduler {
+    return this.c!.sched;
+  }
+  protected replace(): void {
+    if (rangeOp === (this as unknown)) rangeOp = new RangeOp();
+  }
+}
+
+let sendOp: SendOp<unknown> = new SendOp();
+let recvOp: RecvOp<unknown> = new RecvOp();
+let recv2Op: Recv2Op<unknown> = new Recv2Op();
+let rangeOp: RangeOp<unknown> = new RangeOp();
+
+/** Blocks for ever: an operation on a nil channel. */
+class NilChanOp extends OwnOp<never> {
+  readonly what: string;
+  private readonly sched: () => Scheduler;
+  private readonly reason: number;
+  constructor(sched: () => Scheduler, reason: number) {
+    super();
+    this.sched = sched;
+    this.reason = reason;
+    this.what = reason === waitReasonChanSendNilChan ? "chan send" : "chan receive";
+  }
+  protected start(g: G): boolean {
+    gopark(g, this as Op<unknown>, this.reason);
+    return false;
+  }
+  protected hostScheduler(): Scheduler {
+    return this.sched();
+  }
+}
+
+/** `c <- value` where `c` may be nil: sending to a nil channel blocks for ever. */
+export function sendTo<T>(sched: () => Scheduler, c: SendChan<T> | null, value: T): Operation<void> {
+  return c !== null ? c.send(value) : new NilChanOp(sched, waitReasonChanSendNilChan);
+}
+
+/** `<-c` where `c` may be nil: receiving from a nil channel blocks for ever. */
+export function recvFrom<T>(sched: () => Scheduler, c: RecvChan<T> | null): Operation<T | undefined> {
+  return c !== null ? c.recv() : new NilChanOp(sched, waitReasonChanReceiveNilChan);
+}
+
+/** `v, ok := <-c` where `c` may be nil. */
+export function recv2From<T>(sched: () => Scheduler, c: RecvChan<T> | null): Operation<RecvResult<T>> {
+  return c !== null ? c.recv2() : new NilChanOp(sched, waitReasonChanReceiveNilChan);
+}
+
+/** `close(c)`, `len(c)` and `cap(c)` where `c` may be nil. */
+export function close(c: SendChan<never> | null): void {
+  if (c === null) throw new PlainError("close of nil channel", "CLOSE_OF_NIL_CHANNEL");
+  c.close();
+}
+export function len(c: { readonly length: number } | null): number {
+  return c === null ? 0 : c.length;
+}
+export function cap(c: { readonly capacity: number } | null): number {
+  return c === null ? 0 : c.capacity;
+}
+
+/** Makes a channel; panics as Go's make does on a size out of range. */
+export function makechan<T>(sched: Scheduler, size: number): Chan<T> {
+  if (typeof size !== "number" || (!Number.isInteger(size) && Math.abs(size) !== Infinity)) {
+    throw new RangeError(`scheduler: channel capacity must be an integer (got ${String(size)})`);
+  }
+  if (size < 0 || size > maxCapacity) {
+    throw new PlainError("makechan: size out of range", "MAKECHAN_SIZE");
+  }
+  return new HChan<T>(sched, size);
+}

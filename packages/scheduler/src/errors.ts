@@ -1,0 +1,132 @@
+/**
+ * What Go panics with and what Go dies of, as JavaScript errors.
+ *
+ * A panic of the runtime is a {@link RuntimeError} (Go's `runtime.Error`): it can be caught, and
+ * `recover()` returns it. A {@link FatalError} ends the whole program; `recover()` never sees it.
+ * Both are recognised by brands (`Symbol.for`), not by `instanceof` alone, so that two copies of a
+ * package agree. `code` strings never change once published.
+ */
+
+const runtimeErrorBrand: unique symbol = Symbol.for("gort.RuntimeError") as never;
+const fatalErrorBrand: unique symbol = Symbol.for("gort.FatalError") as never;
+
+/** Puts a brand on a prototype, where it costs nothing an instance and does not show in dumps. */
+function brand(proto: object, key: symbol): void {
+  Object.defineProperty(proto, key, { value: true });
+}
+
+/** Sets `name` on a prototype without making it enumerable, as the built-in errors have it. */
+function named(proto: object, name: string): void {
+  Object.defineProperty(proto, "name", { value: name, configurable: true, writable: true });
+}
+
+/**
+ * A panic raised by the runtime. `message` is Go's text with the prefix `runtime error: ` exactly where Go
+ * has it; `goType` is what `%T` prints for the value in Go.
+ */
+export class RuntimeError extends Error {
+  readonly code: string;
+  readonly goType: string;
+
+  constructor(message: string, code = "RUNTIME_ERROR", goType = "runtime.errorString") {
+    super(message);
+    this.code = code;
+    this.goType = goType;
+  }
+
+  /** Marks the error as one of the runtime's, as the method of Go's interface does. */
+  runtimeError(): void {}
+}
+brand(RuntimeError.prototype, runtimeErrorBrand);
+named(RuntimeError.prototype, "RuntimeError");
+
+/** A runtime panic whose text has no `runtime error: ` prefix, such as `send on closed channel`. */
+export class PlainError extends RuntimeError {
+  constructor(message: string, code = "PLAIN_ERROR") {
+    super(message, code, "runtime.plainError");
+  }
+}
+named(PlainError.prototype, "PlainError");
+
+/** An index or slice bound out of range. */
+export class BoundsError extends RuntimeError {
+  constructor(message: string, code = "OUT_OF_RANGE") {
+    super(`runtime error: ${message}`, code, "runtime.boundsError");
+  }
+}
+named(BoundsError.prototype, "BoundsError");
+
+/** A failed type assertion: `interface conversion: ...`. */
+export class TypeAssertionError extends RuntimeError {
+  constructor(message: string, code = "TYPE_ASSERTION") {
+    super(`interface conversion: ${message}`, code, "*runtime.TypeAssertionError");
+  }
+}
+named(TypeAssertionError.prototype, "TypeAssertionError");
+
+/** `panic(null)`: a panic must have a value, or `recover()` could not tell it from none. */
+export class PanicNilError extends RuntimeError {
+  constructor() {
+    super("runtime error: panic called with nil argument", "PANIC_NIL", "*runtime.PanicNilError");
+  }
+}
+named(PanicNilError.prototype, "PanicNilError");
+
+/**
+ * Carries a panic whose value is no `Error` (`panic("boom")`, or `throw 3` in a goroutine), so that it has a
+ * stack and can reject a promise. `recover()` returns `value`, never the wrapper.
+ */
+export class PanicError extends Error {
+  readonly code = "PANIC";
+  readonly value: unknown;
+
+  constructor(value: unknown, message: string) {
+    super(message);
+    this.value = value;
+  }
+}
+named(PanicError.prototype, "PanicError");
+
+/**
+ * The program cannot go on. `message` is Go's text after `fatal error: `; `detail` holds lines that Go prints
+ * before it. Kind `throw` is a broken invariant of the runtime, `fatal` a fault of the program.
+ */
+export class FatalError extends Error {
+  readonly kind: "throw" | "fatal";
+  readonly code: string;
+  readonly detail?: string;
+
+  constructor(message: string, code = "FATAL", kind: "throw" | "fatal" = "fatal", detail?: string) {
+    super(message);
+    this.kind = kind;
+    this.code = code;
+    if (detail !== undefined) this.detail = detail;
+  }
+}
+brand(FatalError.prototype, fatalErrorBrand);
+named(FatalError.prototype, "FatalError");
+
+/**
+ * Thrown by `goexit()` to unwind a goroutine. It is no error: `recover()` ignores it, and a `catch` that
+ * meets it should throw it on. One instance serves all, since it carries nothing.
+ */
+export class GoexitSignal {
+  readonly code = "GOEXIT";
+  toString(): string {
+    return "runtime.Goexit";
+  }
+}
+
+function branded(x: unknown, key: symbol): boolean {
+  return typeof x === "object" && x !== null && (x as Record<symbol, unknown>)[key] === true;
+}
+
+/** Whether `x` is a panic of the runtime, from this copy of the package or another. */
+export function isRuntimeError(x: unknown): x is RuntimeError {
+  return branded(x, runtimeErrorBrand);
+}
+
+/** Whether `x` is a fatal error, from this copy of the package or another. */
+export function isFatalError(x: unknown): x is FatalError {
+  return branded(x, fatalErrorBrand);
+}

@@ -1,0 +1,163 @@
+/**
+ * Ops: what a goroutine can block on.
+ *
+ * `yield* op` inside a goroutine, `await op` outside of one. An op is its own iterator and its own
+ * iterator result, and there is one op object a kind for the whole thread, so an operation that completes
+ * at once allocates nothing and suspends nothing.
+ *
+ * 1. Making an op (`c.recv()`) writes its arguments into the thread's op of that kind and notes it in
+ *    `m0.armed`.
+ * 2. `yield*` calls `next()` at once: the op sees itself armed, takes the note away and starts. If it completes,
+ *    it returns itself with `done` true and its `value`.
+ * 3. Otherwise it parks the goroutine: sets `g.waitOp` to itself and returns itself with `done` false, which
+ *    travels up the `yield*` chain to the run loop. Everything that belongs to the wait is kept in the G and its
+ *    sudogs, never in the op, since other goroutines go on using the op.
+ * 4. When the goroutine is resumed, `next()` sees `g.waitOp === this` and finishes.
+ *
+ * An op that is put aside (`const a = c.recv(); yield* other; yield* a`) still works: whoever makes an op
+ * while another is armed first detaches that one, and the thread gets a new object of the kind. So does an op made in
+ * host code, where it waits for `then`.
+ *
+ * In probe mode (`m0.probe` set) `next()` of a suspended op only reports where it was called from and
+ * suspends again; that is how stacks of waiting goroutines are taken (traceback.ts).
+ *
+ * Rejected: generator methods (`*recv()`) cost a generator object a call; one op object a goroutine costs memory
+ * for every goroutine that exists and saves nothing.
+ */
+
+import type { Scheduler } from "./proc.ts";
+import { type G, Gwaiting, m0 } from "./runtime2.ts";
+
+/** A blocking operation: `yield*` it in a goroutine or `await` it in an async function, once. */
+export interface Operation<T> extends PromiseLike<T> {
+  [Symbol.iterator](): Iterator<undefined, T, unknown>;
+}
+
+export abstract class Op<T> {
+  /** As an iterator result: whether the operation is complete. */
+  done = false;
+  /** As an iterator result: what the operation gave. */
+  value: T = undefined as T;
+  /** Detached and not used yet. */
+  pending = false;
+
+  /** A word for messages, such as `chan send`. */
+  abstract readonly what: string;
+
+  [Symbol.iterator](): Iterator<undefined, T, unknown> {
+    return this as unknown as Iterator<undefined, T, unknown>;
+  }
+
+  /** Called by `yield*`, first to start the operation and then each time the goroutine is resumed. */
+  next(): this {
+    const m = m0;
+    const g = m.curg;
+    if (g !== null && g.waitOp === this) {
+      if (m.probe !== null) return probed(this, m.probe);
+      g.waitOp = null;
+      this.finish(g);
+      this.done = true;
+      return this;
+    }
+    const caller = begin(this);
+    this.done = this.start(caller);
+    return this;
+  }
+
+  /** Does the operation, or parks `g` and returns false. */
+  protected abstract start(g: G): boolean;
+
+  /** Sets `value` after a wait, or throws into the goroutine. */
+  protected finish(_g: G): void {}
+
+  /** The scheduler that runs the operation when host code awaits it. */
+  protected abstract hostScheduler(): Scheduler;
+
+  /** Gives up this object as the thread's op of its kind. */
+  protected abstract replace(): void;
+
+  /** Makes the op independent of later ops of the kind. */
+  detach(): void {
+    m0.armed = null;
+    this.pending = true;
+    this.replace();
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: an op is meant to be awaited
+  then<R1 = T, R2 = never>(
+    onfulfilled?: ((value: T) => R1 | PromiseLike<R1>) | null,
+    onrejected?: ((reason: unknown) => R2 | PromiseLike<R2>) | null,
+  ): Promise<R1 | R2> {
+    if (m0.armed === (this as Op<unknown>)) this.detach();
+    if (!this.pending) return Promise.reject(usedTwice(this)).then(onfulfilled as never, onrejected);
+    return new Promise<T>((resolve, reject) => {
+      this.hostScheduler().goHost(this as unknown as Op<T>, resolve, reject);
+    }).then(onfulfilled, onrejected);
+  }
+}
+
+/** Notes that `op` was just made, and returns it. Host code gets it detached. */
+export function arm<O extends Op<unknown>>(op: O): O {
+  m0.armed = op;
+  if (m0.curg === null) op.detach();
+  return op;
+}
+
+/**
+ * To be called before the thread's op of a kind gets new arguments: whoever holds the op that was made
+ * before and not used keeps it.
+ */
+export function disarm(): void {
+  m0.armed?.detach();
+}
+
+/** Checks that `op` may start, and takes the note away. */
+export function begin(op: Op<unknown>): G {
+  const m = m0;
+  if (m.armed === op) m.armed = null;
+  else if (op.pending) op.pending = false;
+  else throw usedTwice(op);
+  const g = m.curg;
+  if (g === null) {
+    op.pending = true;
+    throw new TypeError(
+      `scheduler: yield* on a ${op.what} outside of a goroutine (start it with go, or await the op)`,
+    );
+  }
+  return g;
+}
+
+function usedTwice(op: Op<unknown>): TypeError {
+  return new TypeError(
+    `scheduler: ${op.what} op used twice; an op is used once, at the place where it is made`,
+  );
+}
+
+/** Reports the stack of a suspended goroutine and suspends it again. */
+export function probed<O extends Op<unknown>>(op: O, probe: (op: Op<unknown>) => void): O {
+  probe(op);
+  op.done = false;
+  return op;
+}
+
+/** Marks `g` as waiting in `op`. What wakes it calls `g.sched.ready(g)`. */
+export function gopark(g: G, op: Op<unknown>, reason: number): void {
+  g.atomicstatus = Gwaiting;
+  g.waitreason = reason;
+  g.waitOp = op;
+  const s = g.sched;
+  g.waitsince = s.coarseSec;
+  if (s.blockProfileEnabled) g.blockStart = s.clock.now();
+}
+
+/**
+ * An op that is never shared: made where it is used, with its own object. For operations that are rare or
+ * slow by nature.
+ */
+export abstract class OwnOp<T> extends Op<T> {
+  constructor() {
+    super();
+    this.pending = true;
+  }
+  protected override replace(): void {}
+}

@@ -1,0 +1,384 @@
+/**
+ * The records that the scheduler is made of: G (a goroutine), M (a thread), P (the right to run goroutines,
+ * with its run queue) and Sudog (a G's place in one wait queue). The names and states are Go's.
+ */
+
+import type { ChanTimer } from "./chan.ts";
+import type { Op } from "./op.ts";
+import type { DeferFrame, Panic } from "./panic.ts";
+import type { Scheduler } from "./proc.ts";
+import type { RuntimeTimer } from "./time.ts";
+
+/** Statuses of a G. `Gscan` and `Gcopystack` have no meaning here: no thread scans or moves our stacks. */
+export const Gidle = 0;
+export const Grunnable = 1;
+export const Grunning = 2;
+export const Gsyscall = 3;
+export const Gwaiting = 4;
+export const Gdead = 6;
+export const Gpreempted = 9;
+
+/** Text of a status in a goroutine dump; a waiting goroutine shows its wait reason instead. */
+export const gStatusStrings: readonly string[] = [
+  "idle",
+  "runnable",
+  "running",
+  "syscall",
+  "waiting",
+  "",
+  "dead",
+  "",
+  "copystack",
+  "preempted",
+];
+
+/** Why a goroutine waits, by number. */
+export const waitReasonStrings: readonly string[] = [
+  "",
+  "GC assist marking",
+  "IO wait",
+  "dumping heap",
+  "garbage collection",
+  "garbage collection scan",
+  "panicwait",
+  "GC assist wait",
+  "GC sweep wait",
+  "GC scavenge wait",
+  "finalizer wait",
+  "force gc (idle)",
+  "GOMAXPROCS updater (idle)",
+  "semacquire",
+  "sleep",
+  "chan receive (nil chan)",
+  "chan send (nil chan)",
+  "select (no cases)",
+  "select",
+  "chan receive",
+  "chan send",
+  "sync.Cond.Wait",
+  "sync.Mutex.Lock",
+  "sync.RWMutex.RLock",
+  "sync.RWMutex.Lock",
+  "sync.WaitGroup.Wait",
+  "trace reader (blocked)",
+  "wait for GC cycle",
+  "GC worker (idle)",
+  "GC worker (active)",
+  "preempted",
+  "debug call",
+  "GC mark termination",
+  "stopping the world",
+  "flushing proc caches",
+  "trace goroutine status",
+  "trace proc status",
+  "page trace flush",
+  "coroutine",
+  "GC weak to strong wait",
+  "synctest.Run",
+  "synctest.Wait",
+  "chan receive (durable)",
+  "chan send (durable)",
+  "select (durable)",
+  "sync.WaitGroup.Wait (durable)",
+  "cleanup wait",
+];
+
+export const waitReasonZero = 0;
+export const waitReasonIOWait = 2;
+export const waitReasonFinalizerWait = 10;
+export const waitReasonSemacquire = 13;
+export const waitReasonSleep = 14;
+export const waitReasonChanReceiveNilChan = 15;
+export const waitReasonChanSendNilChan = 16;
+export const waitReasonSelectNoCases = 17;
+export const waitReasonSelect = 18;
+export const waitReasonChanReceive = 19;
+export const waitReasonChanSend = 20;
+export const waitReasonSyncCondWait = 21;
+export const waitReasonSyncMutexLock = 22;
+export const waitReasonSyncRWMutexRLock = 23;
+export const waitReasonSyncRWMutexLock = 24;
+export const waitReasonSyncWaitGroupWait = 25;
+export const waitReasonSynctestRun = 40;
+export const waitReasonSynctestWait = 41;
+
+/** Kinds of goroutine, as bits of `G.flags`. */
+export const gMain = 1;
+/** Serves the runtime: not counted, does not keep the process alive, no party to a deadlock. */
+export const gSystem = 2;
+/** Stands for host code that awaits an op: not counted, and a reason why there is no deadlock. */
+export const gHost = 4;
+/** Deferred calls of the goroutine itself are running. */
+export const gUnwinding = 8;
+
+/** What a goroutine runs: a generator, of which only `next` and `throw` are used. */
+export interface Resumable {
+  next(): IteratorResult<unknown, unknown>;
+  throw?(e: unknown): IteratorResult<unknown, unknown>;
+}
+
+/**
+ * A goroutine. Gs are pooled: one that has ended is used again under a new `goid`, so anything that holds a
+ * G for longer than a wait holds its `goid` beside it.
+ *
+ * All fields are set in the constructor, in this order, and keep their representation: small integers,
+ * or an object or null. A field that held a fraction would cost an allocation a store.
+ */
+export class G {
+  readonly sched: Scheduler;
+  goid = 0;
+  atomicstatus: number = Gidle;
+  waitreason: number = waitReasonZero;
+  /** When the wait began, in whole seconds of the scheduler's coarse clock. */
+  waitsince = 0;
+  /** The suspended body; null before the first run. */
+  gen: Resumable | null = null;
+  fn: ((...args: never[]) => unknown) | null = null;
+  /** The single argument, or the array of all arguments when `nargs` > 1. */
+  arg: unknown = undefined;
+  nargs = 0;
+  /** The op it is suspended in. Null while it runs. */
+  waitOp: Op<unknown> | null = null;
+  /** Sudogs of the wait, linked by `waitlink`. */
+  waiting: Sudog | null = null;
+  /** In a select: the sudog that won. */
+  param: Sudog | null = null;
+  /** Next in the global run queue. */
+  schedlink: G | null = null;
+  parentGoid = 0;
+  /** Captured stack of the `go` call, or null where the budget for captures was spent. */
+  site: { stack?: unknown } | null = null;
+  flags = 0;
+  /** Index in `Scheduler.allgs`. */
+  allIndex = 0;
+  /** Innermost frame with deferred calls. */
+  defers: DeferFrame | null = null;
+  /** Innermost panic in progress. */
+  panic: Panic | null = null;
+  /** The panic that an inner frame has thrown on. */
+  unwinding: Panic | null = null;
+  timer: RuntimeTimer | null = null;
+  /** Goroutines that wait for this one to end. */
+  doneq: WaitQ | null = null;
+  /** lockOSThread calls not yet undone. */
+  lockedCount = 0;
+  /** Stack slots of the goroutine in a heap, kept by whoever gives it one: [rootLo, rootSp). */
+  rootSp = 0;
+  rootLo = 0;
+  /** Profiler labels, or null. */
+  labels: ReadonlyMap<string, string> | null = null;
+  /** Start of a wait in ms while block profiling is on. */
+  blockStart = 0;
+
+  constructor(sched: Scheduler) {
+    this.sched = sched;
+  }
+}
+
+/**
+ * A thread. There is one, the thread that loaded this module; `m0` is its record and answers "which goroutine
+ * am I": what runs while `curg` is null is host code.
+ */
+export class M {
+  curg: G | null = null;
+  /** The op made last, while nobody has used it yet. */
+  armed: Op<unknown> | null = null;
+  /** Set while suspended goroutines are resumed only to show their stacks. */
+  probe: ((op: Op<unknown>) => void) | null = null;
+  ncgocall = 0;
+}
+
+export const m0 = new M();
+
+/** The goroutine that runs now, or null in host code. */
+export function getg(): G | null {
+  return m0.curg;
+}
+
+/** Length of a P's run queue: a power of two. What does not fit goes to the global queue, half a queue at a time. */
+const runqSize = 256;
+const runqMask = runqSize - 1;
+
+/** The right to run goroutines: a ring of runnable Gs and, ahead of it, `runnext`. */
+export class P {
+  readonly id: number;
+  /** Goroutines switched to, not counting those that inherited the time slice through `runnext`. */
+  schedtick = 0;
+  runqhead = 0;
+  runqtail = 0;
+  /** Readied by the goroutine that runs now; runs next and inherits its time slice. */
+  runnext: G | null = null;
+  readonly runq: (G | null)[];
+
+  constructor(id: number) {
+    this.id = id;
+    const q: (G | null)[] = [];
+    for (let i = 0; i < runqSize; i++) q.push(null);
+    this.runq = q;
+  }
+
+  /** Goroutines in the ring; `runnext` is not counted. */
+  get runqLength(): number {
+    return this.runqtail - this.runqhead;
+  }
+
+  /** Puts a G at the tail, or moves half of the ring and the G to the global queue. */
+  runqput(g: G, global: GQueue): void {
+    const t = this.runqtail;
+    if (t - this.runqhead < runqSize) {
+      this.runq[t & runqMask] = g;
+      this.runqtail = t + 1;
+    } else {
+      this.runqputslow(g, global);
+    }
+  }
+
+  private runqputslow(g: G, global: GQueue): void {
+    for (let i = 0; i < runqSize / 2; i++) global.pushBack(this.runqget()!);
+    global.pushBack(g);
+  }
+
+  /** Takes the G at the head of the ring. */
+  runqget(): G | null {
+    const h = this.runqhead;
+    if (h === this.runqtail) return null;
+    const i = h & runqMask;
+    const g = this.runq[i];
+    this.runq[i] = null;
+    if (h + 1 === this.runqtail) {
+      // Empty: start again at 0, so that the counters stay small integers for ever.
+      this.runqhead = 0;
+      this.runqtail = 0;
+    } else {
+      this.runqhead = h + 1;
+    }
+    return g;
+  }
+}
+
+/** A queue of Gs linked through `schedlink`. */
+export class GQueue {
+  head: G | null = null;
+  tail: G | null = null;
+  size = 0;
+
+  pushBack(g: G): void {
+    g.schedlink = null;
+    if (this.tail === null) this.head = g;
+    else this.tail.schedlink = g;
+    this.tail = g;
+    this.size++;
+  }
+
+  pop(): G | null {
+    const g = this.head;
+    if (g === null) return null;
+    const next = g.schedlink;
+    this.head = next;
+    if (next === null) this.tail = null;
+    g.schedlink = null;
+    this.size--;
+    return g;
+  }
+}
+
+/** A G's place in one wait queue. A select has one for every case, any other wait has one. */
+export class Sudog {
+  g: G = null as never;
+  /** The value to send, or the place where the partner puts what is received. */
+  elem: unknown = undefined;
+  next: Sudog | null = null;
+  prev: Sudog | null = null;
+  /** The queue it stands in; null when in none. */
+  q: WaitQ | null = null;
+  isSelect = false;
+  /** In a select: it stands in a `sendq`. */
+  sending = false;
+  /** Position of the case in the select; elsewhere for the use of the queue's owner. */
+  index = 0;
+  /** Woken by a partner, not by close. */
+  success = false;
+  waitlink: Sudog | null = null;
+  /** The timer whose channel it waits in. */
+  timer: ChanTimer | null = null;
+}
+
+/** A FIFO of waiting Gs. */
+export class WaitQ {
+  first: Sudog | null = null;
+  last: Sudog | null = null;
+
+  enqueue(sg: Sudog): void {
+    sg.q = this;
+    const x = this.last;
+    sg.next = null;
+    sg.prev = x;
+    if (x === null) this.first = sg;
+    else x.next = sg;
+    this.last = sg;
+  }
+
+  /**
+   * Takes the first waiter. One that waits in a select whose other case has already been chosen is dropped; else
+   * this queue's case becomes the chosen one.
+   */
+  dequeue(): Sudog | null {
+    for (;;) {
+      const sg = this.first;
+      if (sg === null) return null;
+      const y = sg.next;
+      this.first = y;
+      if (y === null) {
+        this.last = null;
+      } else {
+        y.prev = null;
+        sg.next = null;
+      }
+      sg.q = null;
+      if (sg.isSelect) {
+        if (sg.g.param !== null) continue;
+        sg.g.param = sg;
+      }
+      return sg;
+    }
+  }
+
+  /** Takes one waiter out of the middle. */
+  remove(sg: Sudog): void {
+    const x = sg.prev;
+    const y = sg.next;
+    if (x === null) this.first = y;
+    else x.next = y;
+    if (y === null) this.last = x;
+    else y.prev = x;
+    sg.next = null;
+    sg.prev = null;
+    sg.q = null;
+  }
+}
+
+const sudogCache: Sudog[] = [];
+/** More than this many idle sudogs are left to the collector: a burst of waiting goroutines must not keep its memory. */
+const sudogCacheMax = 4096;
+
+export function acquireSudog(g: G): Sudog {
+  const sg = sudogCache.length > 0 ? sudogCache.pop()! : new Sudog();
+  sg.g = g;
+  return sg;
+}
+
+/** Gives back a sudog that stands in no queue. */
+export function releaseSudog(sg: Sudog): void {
+  if (sg.timer !== null) {
+    sg.timer.unblockTimerChan();
+    sg.timer = null;
+  }
+  sg.elem = undefined;
+  sg.prev = null;
+  sg.waitlink = null;
+  sg.success = false;
+  sg.isSelect = false;
+  sg.sending = false;
+  sg.g = null as never;
+  if (sudogCache.length < sudogCacheMax) sudogCache.push(sg);
+}

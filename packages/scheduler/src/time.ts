@@ -1,0 +1,320 @@
+/**
+ * Timers.
+ *
+ * Pending timers stand in one 4-ary heap, ordered by time and, at equal times, by age. The run loop fires what is due
+ * between goroutines; when no goroutine can run, one host timer is set for the earliest. A timer of the runtime's
+ * own does not keep the process alive.
+ *
+ * Channel timers (`newTimer`, `newTicker`, `after`) follow Go 1.23: they stand in the heap only while a goroutine waits
+ * in their channel, so one that nobody holds any more is collected; and whether their time has come is
+ * decided when somebody looks. stop() and reset() take back a value that nobody has received, so a receive that
+ * begins after them never sees an old one, and the channel shows length and capacity 0.
+ *
+ * Values sent are times: milliseconds since 1970.
+ */
+
+import { type ChanTimer, HChan, type RecvChan } from "./chan.ts";
+import { arm, disarm, gopark, Op, type Operation } from "./op.ts";
+import type { Scheduler } from "./proc.ts";
+import { type G, m0, waitReasonSleep } from "./runtime2.ts";
+
+/** An entry of the heap. */
+export class RuntimeTimer {
+  when = 0;
+  seq = 0;
+  /** Position in the heap, or -1. */
+  index = -1;
+  /** Does not keep the process alive, and is no hope in a deadlock. */
+  system = false;
+  /** Called at `when`, after the timer has left the heap. */
+  readonly f: (now: number) => void;
+
+  constructor(f: (now: number) => void) {
+    this.f = f;
+  }
+}
+
+function before(a: RuntimeTimer, b: RuntimeTimer): boolean {
+  return a.when < b.when || (a.when === b.when && a.seq < b.seq);
+}
+
+export class TimerHeap {
+  private readonly heap: RuntimeTimer[] = [];
+  private seq = 0;
+  /** Time of the earliest timer, or Infinity. */
+  nextWhen = Infinity;
+  /** Timers that count: those not of the runtime itself. */
+  nuser = 0;
+
+  get size(): number {
+    return this.heap.length;
+  }
+
+  add(t: RuntimeTimer, when: number): void {
+    t.when = when;
+    t.seq = this.seq++;
+    const i = this.heap.length;
+    this.heap.push(t);
+    this.siftUp(i, t);
+    if (!t.system) this.nuser++;
+    this.nextWhen = this.heap[0].when;
+  }
+
+  remove(t: RuntimeTimer): void {
+    const i = t.index;
+    t.index = -1;
+    const last = this.heap.pop()!;
+    if (last !== t) {
+      this.siftUp(i, last);
+      this.siftDown(last.index, last);
+    }
+    if (!t.system) this.nuser--;
+    this.nextWhen = this.heap.length === 0 ? Infinity : this.heap[0].when;
+  }
+
+  /** Fires everything due at `now`, including what the fired timers add at or before it. */
+  run(now: number): void {
+    while (this.nextWhen <= now) {
+      const t = this.heap[0];
+      this.remove(t);
+      t.f(now);
+    }
+  }
+
+  private siftUp(i: number, t: RuntimeTimer): void {
+    const h = this.heap;
+    while (i > 0) {
+      const parent = (i - 1) >>> 2;
+      if (!before(t, h[parent])) break;
+      h[i] = h[parent];
+      h[i].index = i;
+      i = parent;
+    }
+    h[i] = t;
+    t.index = i;
+  }
+
+  private siftDown(i: number, t: RuntimeTimer): void {
+    const h = this.heap;
+    const n = h.length;
+    for (;;) {
+      const first = i * 4 + 1;
+      if (first >= n) break;
+      let least = first;
+      for (let c = first + 1; c < Math.min(first + 4, n); c++) if (before(h[c], h[least])) least = c;
+      if (!before(h[least], t)) break;
+      h[i] = h[least];
+      h[i].index = i;
+      i = least;
+    }
+    h[i] = t;
+    t.index = i;
+  }
+}
+
+/** A duration must be a number; what is not positive means "now". */
+function checkDuration(what: string, ms: number): number {
+  if (typeof ms !== "number" || Number.isNaN(ms)) {
+    throw new TypeError(`scheduler: ${what}: duration must be a number of milliseconds (got ${String(ms)})`);
+  }
+  return ms;
+}
+
+class SleepOp extends Op<void> {
+  sched: Scheduler = null as never;
+  ms = 0;
+  get what(): string {
+    return "sleep";
+  }
+  protected start(g: G): boolean {
+    if (this.ms <= 0) return true;
+    const s = this.sched;
+    const t = (g.timer ??= new RuntimeTimer(() => g.sched.ready(g)));
+    t.system = (g.flags & 2) !== 0;
+    s.addTimer(t, s.clock.now() + this.ms);
+    gopark(g, this as Op<unknown>, waitReasonSleep);
+    return false;
+  }
+  protected hostScheduler(): Scheduler {
+    return this.sched;
+  }
+  protected replace(): void {
+    if (sleepOp === this) sleepOp = new SleepOp();
+  }
+}
+
+let sleepOp = new SleepOp();
+
+/** `time.Sleep`. */
+export function timeSleep(sched: Scheduler, ms: number): Operation<void> {
+  checkDuration("sleep", ms);
+  if (m0.armed !== null) disarm();
+  const op = sleepOp;
+  op.sched = sched;
+  op.ms = ms;
+  return arm(op);
+}
+
+/** A timer whose channel gets the time once (`period` 0) or again and again. */
+class TimeChan implements ChanTimer {
+  readonly c: HChan<number>;
+  private readonly sched: Scheduler;
+  private readonly timer: RuntimeTimer;
+  /** When it fires next; negative when it does not. */
+  private when = -1;
+  private period = 0;
+  /** Goroutines that wait in the channel. */
+  private blocked = 0;
+
+  constructor(sched: Scheduler) {
+    this.sched = sched;
+    this.c = new HChan<number>(sched, 1);
+    this.c.timer = this;
+    this.timer = new RuntimeTimer((now) => this.fire(now));
+  }
+
+  set(ms: number, period: number): boolean {
+    const pending = this.clear();
+    this.when = this.sched.clock.now() + Math.max(ms, 0);
+    this.period = period;
+    this.place();
+    return pending;
+  }
+
+  /** Ends it, and says whether it would still have delivered a value. */
+  clear(): boolean {
+    this.maybeRunChan();
+    let pending = this.when >= 0;
+    this.when = -1;
+    this.place();
+    const c = this.c;
+    if (c.qcount > 0) {
+      c.qcount = 0;
+      c.recvx = c.sendx;
+      c.buf[0] = undefined;
+      pending = true;
+    }
+    return pending;
+  }
+
+  maybeRunChan(): void {
+    // While it stands in the heap the run loop fires it.
+    if (this.when < 0 || this.timer.index >= 0) return;
+    const now = this.sched.clock.now();
+    if (this.when <= now) this.fire(now);
+  }
+
+  blockTimerChan(): void {
+    this.blocked++;
+    this.place();
+  }
+
+  unblockTimerChan(): void {
+    this.blocked--;
+    this.place();
+  }
+
+  /** Puts the timer into the heap or takes it out, as `when` and `blocked` demand. */
+  private place(): void {
+    const t = this.timer;
+    if (t.index >= 0 && (this.when < 0 || this.blocked === 0 || t.when !== this.when)) this.sched.delTimer(t);
+    if (t.index < 0 && this.when >= 0 && this.blocked > 0) this.sched.addTimer(t, this.when);
+  }
+
+  private fire(now: number): void {
+    const late = now - this.when;
+    if (this.period > 0) this.when += this.period * (1 + Math.floor(late / this.period));
+    else this.when = -1;
+    // A full buffer means that the last tick has not been received: this one is dropped.
+    this.c.sendNow(this.sched.clock.wall() - late);
+    this.place();
+  }
+}
+
+/** `time.Timer`. `C` is null for one made by afterFunc. */
+export class Timer {
+  readonly C: RecvChan<number> | null;
+  private readonly impl: TimeChan | FuncTimer;
+
+  /** For the scheduler; users call newTimer or afterFunc. */
+  constructor(impl: TimeChan | FuncTimer) {
+    this.impl = impl;
+    this.C = impl instanceof TimeChan ? impl.c : null;
+  }
+
+  /** Ends the timer; true if it was still to fire (or its value was not yet received). */
+  stop(): boolean {
+    return this.impl.clear();
+  }
+
+  /** Lets it fire `ms` from now; true if it was still to fire. */
+  reset(ms: number): boolean {
+    return this.impl.set(checkDuration("Timer.reset", ms), 0);
+  }
+}
+
+/** `time.Ticker`. */
+export class Ticker {
+  readonly C: RecvChan<number>;
+  private readonly impl: TimeChan;
+
+  constructor(impl: TimeChan) {
+    this.impl = impl;
+    this.C = impl.c;
+  }
+
+  stop(): void {
+    this.impl.clear();
+  }
+
+  /** Goes on with a new period, the first tick one period from now. */
+  reset(ms: number): void {
+    checkDuration("Ticker.reset", ms);
+    if (ms <= 0) throw new Error("non-positive interval for Ticker.Reset");
+    this.impl.set(ms, ms);
+  }
+}
+
+class FuncTimer {
+  private readonly sched: Scheduler;
+  private readonly timer: RuntimeTimer;
+
+  constructor(sched: Scheduler, f: () => unknown) {
+    this.sched = sched;
+    this.timer = new RuntimeTimer(() => void sched.newproc(f, [], FuncTimer));
+  }
+
+  set(ms: number): boolean {
+    const pending = this.clear();
+    this.sched.addTimer(this.timer, this.sched.clock.now() + Math.max(ms, 0));
+    return pending;
+  }
+
+  clear(): boolean {
+    if (this.timer.index < 0) return false;
+    this.sched.delTimer(this.timer);
+    return true;
+  }
+}
+
+export function timeNewTimer(sched: Scheduler, ms: number): Timer {
+  const t = new TimeChan(sched);
+  t.set(checkDuration("newTimer", ms), 0);
+  return new Timer(t);
+}
+
+export function timeNewTicker(sched: Scheduler, ms: number): Ticker {
+  checkDuration("newTicker", ms);
+  if (ms <= 0) throw new Error("non-positive interval for NewTicker");
+  const t = new TimeChan(sched);
+  t.set(ms, ms);
+  return new Ticker(t);
+}
+
+export function timeAfterFunc(sched: Scheduler, ms: number, f: () => unknown): Timer {
+  if (typeof f !== "function")
+    throw new TypeError(`scheduler: afterFunc: f must be a function (got ${String(f)})`);
+  const t = new FuncTimer(sched, f);
+  t.set(checkDuration("afterFunc", ms));
+  return new Timer(t);
+}

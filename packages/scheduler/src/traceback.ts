@@ -1,0 +1,325 @@
+/**
+ * Stacks, and goroutine dumps in Go's grammar.
+ *
+ * A suspended goroutine keeps no stack that could be read, so it is resumed in probe mode: with `m0.probe` set, the
+ * innermost op, which is what `next()` reaches through the whole chain of `yield*`, captures the stack and suspends
+ * again without having done anything. The goroutine notices nothing, and one that is never looked at pays nothing.
+ * V8 shows each `yield*` level twice, once as a builtin `next`; those entries, the scheduler's own frames and
+ * everything below the marker function are left out.
+ *
+ * Unlike Go: arguments are not known and print as `(...)`, as Go prints an inlined frame; positions have no
+ * code offset; a goroutine that has not begun shows the position of its `go` statement.
+ */
+
+import type { Op } from "./op.ts";
+import { type Panic, printpanics } from "./panic.ts";
+import type { Scheduler } from "./proc.ts";
+import {
+  type G,
+  Gdead,
+  Grunning,
+  Gwaiting,
+  gHost,
+  gStatusStrings,
+  gSystem,
+  m0,
+  waitReasonStrings,
+} from "./runtime2.ts";
+
+export interface Frame {
+  /** Name as Go would write it, such as `main.(*Server).serve`. */
+  func: string;
+  file: string;
+  line: number;
+}
+
+/** The part of a V8 call site that a symbolizer may want. */
+export type CallSite = NodeJS.CallSite;
+export type Symbolize = (site: CallSite) => Frame;
+
+interface StackHolder {
+  stack?: unknown;
+}
+
+interface V8Error {
+  captureStackTrace?(target: object, below?: unknown): void;
+  stackTraceLimit?: number;
+  prepareStackTrace?: unknown;
+}
+const v8Error = Error as unknown as V8Error;
+
+/** Frames kept of a capture: 50 innermost and 50 outermost are printed, and each may be doubled. */
+const captureLimit = 1000;
+
+/**
+ * Names of the functions below which a stack belongs to the scheduler. They are property keys, so that they survive
+ * minification.
+ */
+export const runMarker = "gort:run";
+export const probeMarker = "gort:probe";
+
+const markers = {
+  [probeMarker](g: G): void {
+    g.gen!.next();
+  },
+};
+
+/** Captures the current stack, without what is above and including the innermost call of `below`. */
+export function capture(below: unknown, limit: number): StackHolder {
+  const holder: StackHolder = {};
+  if (v8Error.captureStackTrace === undefined) {
+    holder.stack = new Error().stack;
+    return holder;
+  }
+  const old = v8Error.stackTraceLimit!;
+  v8Error.stackTraceLimit = limit;
+  v8Error.captureStackTrace(holder, below);
+  v8Error.stackTraceLimit = old;
+  return holder;
+}
+
+/** Turns a captured stack, or an error, into frames. */
+export function framesOf(holder: StackHolder, symbolize: Symbolize | undefined): Frame[] {
+  if (symbolize !== undefined && v8Error.captureStackTrace !== undefined) {
+    const old = v8Error.prepareStackTrace;
+    v8Error.prepareStackTrace = (_e: unknown, sites: CallSite[]) => sites;
+    let sites: unknown;
+    try {
+      sites = holder.stack;
+    } finally {
+      v8Error.prepareStackTrace = old;
+    }
+    if (Array.isArray(sites)) return framesOfSites(sites as CallSite[], symbolize);
+  }
+  return typeof holder.stack === "string" ? parseStack(holder.stack) : [];
+}
+
+function framesOfSites(sites: CallSite[], symbolize: Symbolize): Frame[] {
+  const out: Frame[] = [];
+  for (const site of sites) {
+    const name = site.getFunctionName();
+    if (name === runMarker || name === probeMarker) break;
+    if (site.isNative() || site.getFileName() === null) continue;
+    const f = symbolize(site);
+    if (!hidden(f.file)) out.push(f);
+  }
+  return out;
+}
+
+const v8Line = /^\s+at (?:async )?(?:(.*?) \()?(?:(.*?):(\d+):(\d+)|<anonymous>|native)\)?$/;
+const otherLine = /^(.*?)@(.*?):(\d+):(\d+)$/;
+
+/** Reads the text of `error.stack`. */
+export function parseStack(stack: string): Frame[] {
+  const out: Frame[] = [];
+  for (const text of stack.split("\n")) {
+    if (text.includes(".next (<anonymous>)")) continue;
+    const m = v8Line.exec(text) ?? otherLine.exec(text);
+    if (m === null) continue;
+    const name = m[1] ?? "";
+    if (name.includes(runMarker) || name.includes(probeMarker)) break;
+    const file = m[2];
+    if (file === undefined || file.startsWith("node:")) continue;
+    const path = filePath(file);
+    if (hidden(path)) continue;
+    out.push({ func: goName(name, path), file: path, line: Number(m[3]) });
+  }
+  return out;
+}
+
+function filePath(file: string): string {
+  return file.startsWith("file://") ? decodeURI(file.slice(7)) : file;
+}
+
+/** This package's own code: its frames are left out, as Go leaves out those of its runtime. */
+const own = /\/(?:@gort|packages)\/scheduler\/(?:src|dist)\//;
+
+function hidden(path: string): boolean {
+  return own.test(path);
+}
+
+/** `worker` -> `main.worker`, `Server.serve` -> `main.(*Server).serve`. */
+export function goName(name: string, _file: string): string {
+  const as = name.indexOf(" [as ");
+  let s = as < 0 ? name : name.slice(0, as);
+  s = s.replace(/^(?:new |Object\.|Module\.|Function\.)+/, "");
+  if (s === "" || s === "<anonymous>") return "main.func1";
+  const dot = s.lastIndexOf(".");
+  if (dot <= 0) return `main.${s}`;
+  const method = s.slice(dot + 1);
+  return `main.(*${s.slice(0, dot)}).${method === "<anonymous>" ? "func1" : method}`;
+}
+
+/** The frames of a goroutine, innermost first. Empty where they cannot be known. */
+export function gStack(g: G): Frame[] {
+  const s = g.sched;
+  if (g === m0.curg && g.atomicstatus === Grunning)
+    return framesOf(capture(gStack, captureLimit), s.symbolize);
+  if (g.gen === null || g.waitOp === null) return [];
+  let holder: StackHolder | null = null;
+  const self = m0.curg;
+  m0.curg = g;
+  m0.probe = (op: Op<unknown>) => {
+    holder = capture(op.next, captureLimit);
+  };
+  try {
+    markers[probeMarker](g);
+  } finally {
+    m0.probe = null;
+    m0.curg = self;
+  }
+  return holder === null ? [] : framesOf(holder, s.symbolize);
+}
+
+/** Status of a goroutine as its dump shows it. */
+export function gStatus(g: G): string {
+  if (g.atomicstatus === Gwaiting && g.waitreason !== 0) return waitReasonStrings[g.waitreason];
+  return gStatusStrings[g.atomicstatus];
+}
+
+function quoteLabel(s: string): string {
+  return /^[A-Za-z0-9./_]+$/.test(s) ? s : JSON.stringify(s);
+}
+
+/** `goroutine 7 [chan receive, 2 minutes]:` */
+export function goroutineHeader(g: G, nowSec: number, status = gStatus(g)): string {
+  let h = `goroutine ${g.goid} [${status}`;
+  if (g.atomicstatus === Gwaiting || g.atomicstatus === 3) {
+    const minutes = Math.floor((nowSec - g.waitsince) / 60);
+    if (minutes >= 1) h += `, ${minutes} minutes`;
+  }
+  if (g.lockedCount > 0) h += ", locked to thread";
+  h += "]";
+  if (g.labels !== null && g.labels.size > 0) {
+    const list = [...g.labels].sort(([a], [b]) => (a < b ? -1 : 1));
+    h += ` {${list.map(([k, v]) => `${quoteLabel(k)}: ${quoteLabel(v)}`).join(", ")}}`;
+  }
+  return `${h}:`;
+}
+
+/** Where a goroutine was started, or null if that was not recorded. */
+export function creationSite(g: G): Frame | null {
+  if (g.site === null) return null;
+  if (Array.isArray(g.site.stack)) return null;
+  const cached = sites.get(g.site);
+  if (cached !== undefined) return cached;
+  const frame = framesOf(g.site, g.sched.symbolize)[0] ?? null;
+  sites.set(g.site, frame);
+  return frame;
+}
+const sites = new WeakMap<object, Frame | null>();
+
+/** One goroutine of a dump, with a final newline. */
+export function goroutineText(g: G, frames: Frame[], status?: string): string {
+  let out = `${goroutineHeader(g, g.sched.nowSec(), status)}\n`;
+  const site = creationSite(g);
+  if (frames.length === 0 && g.fn !== null) {
+    const file = site?.file ?? "unknown";
+    frames = [{ func: goName(g.fn.name, file), file, line: site?.line ?? 0 }];
+  }
+  const n = frames.length;
+  for (let i = 0; i < n; i++) {
+    if (n > 100 && i === 50) {
+      out += `...${n - 100} frames elided...\n`;
+      i = n - 50;
+    }
+    const f = frames[i];
+    out += `${f.func}(...)\n\t${f.file}:${f.line}\n`;
+  }
+  // The main goroutine is started by nobody, and neither are those started from host code.
+  if ((g.flags & 1) === 0 && (site !== null || g.parentGoid !== 0)) {
+    const by = g.parentGoid === 0 ? "" : ` in goroutine ${g.parentGoid}`;
+    out += `created by ${site?.func ?? "unknown"}${by}\n\t${site?.file ?? "unknown"}:${site?.line ?? 0}\n`;
+  }
+  return out;
+}
+
+/** Dump of the other goroutines, oldest first, separated by empty lines. */
+export function dumpOthers(s: Scheduler, except: G | null, all = false): string {
+  const list = s.allgs.filter(
+    (g) =>
+      g !== except &&
+      g.atomicstatus !== Gdead &&
+      g.goid !== 0 &&
+      (all || (g.flags & (gSystem | gHost)) === 0),
+  );
+  list.sort((a, b) => a.goid - b.goid);
+  return list.map((g) => goroutineText(g, gStack(g))).join("\n");
+}
+
+const encoder = new TextEncoder();
+
+/** `runtime.Stack`. */
+export function stack(s: Scheduler, buf: Uint8Array, all: boolean): number {
+  if (!(buf instanceof Uint8Array)) {
+    throw new TypeError(
+      `scheduler: stack: buf must be a Uint8Array (got ${buf === null ? "null" : typeof buf})`,
+    );
+  }
+  return encoder.encodeInto(stackText(s, all), buf).written;
+}
+
+export function stackText(s: Scheduler, all: boolean): string {
+  const g = m0.curg;
+  const frames = framesOf(capture(stackText, captureLimit), s.symbolize);
+  let out: string;
+  if (g !== null) {
+    out = goroutineText(g, frames);
+  } else {
+    out = "goroutine 0 [running]:\n";
+    for (const f of frames) out += `${f.func}(...)\n\t${f.file}:${f.line}\n`;
+  }
+  if (all) {
+    const others = dumpOthers(s, g);
+    if (others !== "") out += `\n${others}`;
+  }
+  return out;
+}
+
+/** Text and exit status that a program which ends like this has in Go. */
+export interface CrashReport {
+  /** What Go writes to standard error, with a final newline. */
+  text: string;
+  exitCode: number;
+}
+
+const reports = new WeakMap<object, CrashReport>();
+
+/** The report of what rejected `main()`, or undefined for an error that is not from a scheduler. */
+export function crashReport(error: unknown): CrashReport | undefined {
+  return typeof error === "object" && error !== null ? reports.get(error) : undefined;
+}
+
+export function setCrashReport(error: object, text: string): void {
+  reports.set(error, { text, exitCode: 2 });
+}
+
+/** Report of a panic that nothing recovered. */
+export function panicReport(s: Scheduler, g: G, p: Panic): string {
+  const frames =
+    typeof p.error === "object" && p.error !== null ? framesOf(p.error as StackHolder, undefined) : [];
+  let out = `${printpanics(p)}\n\n${goroutineText(g, frames, "running")}`;
+  if (s.tracebackAll) {
+    const others = dumpOthers(s, g);
+    if (others !== "") out += `\n${others}`;
+  }
+  return out;
+}
+
+/** Report of a fatal error; `g` is the goroutine that met it, or null for a deadlock. */
+export function fatalReport(
+  s: Scheduler,
+  g: G | null,
+  e: { message: string; detail?: string; stack?: string },
+  dump: boolean,
+): string {
+  let out = "";
+  if (e.detail !== undefined && e.detail !== "") out += e.detail.endsWith("\n") ? e.detail : `${e.detail}\n`;
+  out += `fatal error: ${e.message}\n`;
+  if (g !== null) out += `\n${goroutineText(g, framesOf(e, undefined), "running")}`;
+  if (dump) {
+    const others = dumpOthers(s, g);
+    if (others !== "") out += `\n${others}`;
+  }
+  return out;
+}
