@@ -1,1 +1,69 @@
-export {};
+// Types
+
+// Heaps
+export { BumpHeap, type BumpHeapOptions, createBumpHeap } from "./bump-heap.ts";
+// Errors
+export {
+  BoundsError,
+  type BoundsKind,
+  FatalError,
+  isFatalError,
+  isRuntimeError,
+  RuntimeError,
+  type RuntimeErrorLike,
+} from "./errors.ts";
+export { growCap, nextSliceCap } from "./growslice.ts";
+export type { Heap, RefSlot } from "./heap.ts";
+export { Slice } from "./slice.ts";
+export {
+  ArrayType,
+  alignof,
+  array,
+  bool,
+  bytes,
+  type Complex,
+  complex64,
+  complex128,
+  type Field,
+  type Fields,
+  float32,
+  float64,
+  identical,
+  int,
+  int8,
+  int16,
+  int32,
+  int64,
+  type Kind,
+  offsetof,
+  PointerType,
+  pointer,
+  ScalarType,
+  SliceType,
+  StructType,
+  sizeof,
+  slice,
+  string,
+  struct,
+  Type,
+  uint,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  uintptr,
+} from "./type.ts";
+// Values in a heap
+export {
+  addrOf,
+  append,
+  appendSlice,
+  bytesToString,
+  copy,
+  createTypes,
+  same,
+  TypedHeap,
+  toUint8Array,
+  type Unsafe,
+} from "./typed-heap.ts";
+export type { Elements, Init, RawElements, RawValue, Ref, RefMembers, Value, View } from "./values.ts";

@@ -1,0 +1,397 @@
+/**
+ * Types: Go's layouts on amd64, as descriptors that belong to no heap.
+ *
+ *     kind                      size   align   words (8 bytes each)
+ *     bool, int8, uint8            1       1
+ *     int16, uint16                2       2
+ *     int32, uint32, float32       4       4
+ *     int64, uint64, int, uint,
+ *     uintptr, float64             8       8
+ *     complex64 / complex128    8/16     4/8   re, im
+ *     pointer(T)                   8       8   address (low 32 bits), 0
+ *     string                      16       8   *address, length
+ *     slice(T), bytes             24       8   *address, length, capacity
+ *     array(T, n)             n*size   T's     n times T
+ *     struct                     sum     max   fields in order, each at its alignment
+ *
+ * `*` marks the words that the pointer mask has set. `ptrdata` is the number of bytes up to and including
+ * the last pointer: a collector looks no further. As in Go, a struct whose last field has size 0 gets a byte
+ * of padding, so that a pointer to that field does not point past the object.
+ *
+ * Recursive types: a struct's field may be a getter, or a thunk, that is evaluated when the layout is first
+ * asked for. TypeScript infers the type of a getter:
+ *
+ *     const Node = struct("Node", { value: int, get next() { return pointer(Node); } });
+ *
+ * Pointers, slices and arrays are identical when their elements are, and structs only to themselves, as
+ * Go's named types are.
+ */
+
+export type Kind =
+  | "bool"
+  | "int8"
+  | "int16"
+  | "int32"
+  | "int64"
+  | "int"
+  | "uint8"
+  | "uint16"
+  | "uint32"
+  | "uint64"
+  | "uint"
+  | "uintptr"
+  | "float32"
+  | "float64"
+  | "complex64"
+  | "complex128"
+  | "string"
+  | "bytes"
+  | "pointer"
+  | "slice"
+  | "array"
+  | "struct";
+
+/** Bytes of a pointer and of the unit of pointer masks. */
+export const WORD = 8;
+
+export abstract class Type {
+  abstract readonly kind: Kind;
+  /** How Go writes it: `*Node`, `[]int`, `[4]float64`. */
+  abstract readonly name: string;
+  /** Bytes of a value; a multiple of `align`. */
+  abstract readonly size: number;
+  abstract readonly align: number;
+  /** Bytes up to and including the last pointer; 0 without pointers. */
+  abstract readonly ptrdata: number;
+
+  get hasPointers(): boolean {
+    return this.ptrdata > 0;
+  }
+
+  /** Calls `visit` with the offset of each pointer in a value that begins at `base`. */
+  abstract eachPointer(visit: (offset: number) => void, base?: number): void;
+
+  /** One bit for each 8-byte word, set where it holds a pointer. */
+  pointerMask(): Uint32Array {
+    const mask = new Uint32Array(Math.max(1, Math.ceil(this.size / (WORD * 32))));
+    this.eachPointer((offset) => {
+      const word = offset / WORD;
+      mask[word >>> 5] |= 1 << (word & 31);
+    });
+    return mask;
+  }
+
+  toString(): string {
+    return this.name;
+  }
+}
+
+/** Complex numbers as values. */
+export interface Complex {
+  readonly re: number;
+  readonly im: number;
+}
+
+/** A type whose values JavaScript has: numbers, bigints, booleans, strings, bytes. */
+export class ScalarType<V> extends Type {
+  readonly kind: Kind;
+  readonly size: number;
+  readonly align: number;
+  readonly ptrdata: number;
+  /** The zero value. */
+  readonly zero: V;
+
+  constructor(kind: Kind, size: number, align: number, ptrdata: number, zero: V) {
+    super();
+    this.kind = kind;
+    this.size = size;
+    this.align = align;
+    this.ptrdata = ptrdata;
+    this.zero = zero;
+  }
+
+  get name(): string {
+    return this.kind === "bytes" ? "[]uint8" : this.kind;
+  }
+
+  // string and bytes begin with their only pointer.
+  eachPointer(visit: (offset: number) => void, base = 0): void {
+    if (this.ptrdata > 0) visit(base);
+  }
+}
+
+export const bool = new ScalarType("bool", 1, 1, 0, false as boolean);
+export const int8 = new ScalarType<number>("int8", 1, 1, 0, 0);
+export const int16 = new ScalarType<number>("int16", 2, 2, 0, 0);
+export const int32 = new ScalarType<number>("int32", 4, 4, 0, 0);
+/** 64 bits as a bigint; `int` gives numbers. */
+export const int64 = new ScalarType<bigint>("int64", 8, 8, 0, 0n);
+/** 64 bits as a number: values beyond 2^53 are refused both ways. */
+export const int = new ScalarType<number>("int", 8, 8, 0, 0);
+export const uint8 = new ScalarType<number>("uint8", 1, 1, 0, 0);
+export const uint16 = new ScalarType<number>("uint16", 2, 2, 0, 0);
+export const uint32 = new ScalarType<number>("uint32", 4, 4, 0, 0);
+export const uint64 = new ScalarType<bigint>("uint64", 8, 8, 0, 0n);
+export const uint = new ScalarType<number>("uint", 8, 8, 0, 0);
+/** An integer that holds an address and keeps nothing alive. */
+export const uintptr = new ScalarType<number>("uintptr", 8, 8, 0, 0);
+export const float32 = new ScalarType<number>("float32", 4, 4, 0, 0);
+export const float64 = new ScalarType<number>("float64", 8, 8, 0, 0);
+export const complex64 = new ScalarType<Complex>("complex64", 8, 4, 0, Object.freeze({ re: 0, im: 0 }));
+export const complex128 = new ScalarType<Complex>("complex128", 16, 8, 0, Object.freeze({ re: 0, im: 0 }));
+/** UTF-8 in the heap, a JavaScript string outside: each access converts. */
+export const string = new ScalarType<string>("string", 16, 8, 8, "");
+/** A `[]byte` whose value is a `Uint8Array`: each access copies. `slice(uint8)` gives access in place. */
+export const bytes = new ScalarType<Uint8Array>("bytes", 24, 8, 8, new Uint8Array(0));
+
+export class PointerType<E extends Type = Type> extends Type {
+  readonly kind = "pointer";
+  readonly size = WORD;
+  readonly align = WORD;
+  readonly ptrdata = WORD;
+  readonly #elem: () => E;
+
+  constructor(elem: () => E) {
+    super();
+    this.#elem = elem;
+  }
+
+  get elem(): E {
+    return this.#elem();
+  }
+
+  get name(): string {
+    return `*${this.elem.name}`;
+  }
+
+  eachPointer(visit: (offset: number) => void, base = 0): void {
+    visit(base);
+  }
+}
+
+export class SliceType<E extends Type = Type> extends Type {
+  readonly kind = "slice";
+  readonly size = 3 * WORD;
+  readonly align = WORD;
+  readonly ptrdata = WORD;
+  readonly #elem: () => E;
+
+  constructor(elem: () => E) {
+    super();
+    this.#elem = elem;
+  }
+
+  get elem(): E {
+    return this.#elem();
+  }
+
+  get name(): string {
+    return `[]${this.elem.name}`;
+  }
+
+  eachPointer(visit: (offset: number) => void, base = 0): void {
+    visit(base);
+  }
+}
+
+export class ArrayType<E extends Type = Type> extends Type {
+  readonly kind = "array";
+  readonly elem: E;
+  readonly length: number;
+
+  constructor(elem: E, length: number) {
+    super();
+    this.elem = elem;
+    this.length = length;
+  }
+
+  get name(): string {
+    return `[${this.length}]${this.elem.name}`;
+  }
+
+  get size(): number {
+    return this.elem.size * this.length;
+  }
+
+  get align(): number {
+    return this.elem.align;
+  }
+
+  get ptrdata(): number {
+    const { elem, length } = this;
+    return length === 0 || elem.ptrdata === 0 ? 0 : elem.size * (length - 1) + elem.ptrdata;
+  }
+
+  eachPointer(visit: (offset: number) => void, base = 0): void {
+    if (!this.elem.hasPointers) return;
+    for (let i = 0; i < this.length; i++) this.elem.eachPointer(visit, base + i * this.elem.size);
+  }
+}
+
+/** A field as it lies in its struct. */
+export interface Field {
+  readonly name: string;
+  readonly type: Type;
+  readonly offset: number;
+}
+
+interface Layout {
+  readonly fields: readonly Field[];
+  readonly size: number;
+  readonly align: number;
+  readonly ptrdata: number;
+}
+
+/** Fields by name: types, getters that give a type, or thunks. */
+export type Fields = object;
+
+export class StructType<F extends Fields = Fields> extends Type {
+  readonly kind = "struct";
+  readonly name: string;
+  /** For the types of the fields only; `fields` is the layout. */
+  declare readonly shape: F;
+  readonly #declared: F;
+  #layout: Layout | "computing" | undefined;
+
+  constructor(name: string, fields: F) {
+    super();
+    this.name = name;
+    this.#declared = fields;
+  }
+
+  /** In order, with offsets. */
+  get fields(): readonly Field[] {
+    return this.#resolve().fields;
+  }
+
+  get size(): number {
+    return this.#resolve().size;
+  }
+
+  get align(): number {
+    return this.#resolve().align;
+  }
+
+  get ptrdata(): number {
+    return this.#resolve().ptrdata;
+  }
+
+  field(name: string): Field {
+    const found = this.fields.find((f) => f.name === name);
+    if (found === undefined) throw new TypeError(`types: struct ${this.name} has no field ${name}`);
+    return found;
+  }
+
+  eachPointer(visit: (offset: number) => void, base = 0): void {
+    for (const f of this.fields) f.type.eachPointer(visit, base + f.offset);
+  }
+
+  #resolve(): Layout {
+    if (this.#layout === "computing") throw new TypeError(`types: struct ${this.name} contains itself`);
+    if (this.#layout === undefined) {
+      this.#layout = "computing";
+      try {
+        this.#layout = layOut(this.name, this.#declared);
+      } catch (err) {
+        this.#layout = undefined;
+        throw err;
+      }
+    }
+    return this.#layout;
+  }
+}
+
+function layOut(name: string, declared: Fields): Layout {
+  const fields: Field[] = [];
+  let offset = 0;
+  let align = 1;
+  let ptrdata = 0;
+  let lastSize = 1;
+  for (const key of Object.keys(declared)) {
+    const given = (declared as Record<string, unknown>)[key];
+    const type = typeof given === "function" ? (given as () => unknown)() : given;
+    if (!(type instanceof Type))
+      throw new TypeError(`types: ${name}.${key} must be a type (got ${typeof type})`);
+    offset = alignUp(offset, type.align);
+    if (type.hasPointers) ptrdata = offset + type.ptrdata;
+    fields.push(Object.freeze({ name: key, type, offset }));
+    offset += type.size;
+    align = Math.max(align, type.align);
+    lastSize = type.size;
+  }
+  if (lastSize === 0 && offset > 0) offset++;
+  return { fields: Object.freeze(fields), size: alignUp(offset, align), align, ptrdata };
+}
+
+function alignUp(n: number, align: number): number {
+  return Math.ceil(n / align) * align;
+}
+
+function elementOf<E extends Type>(what: string, elem: E | (() => E)): () => E {
+  if (elem instanceof Type) return () => elem;
+  if (typeof elem === "function") return elem;
+  throw new TypeError(`types: ${what} needs an element type (got ${typeof elem})`);
+}
+
+/** `*T`. A thunk serves types that are declared later. */
+export function pointer<E extends Type>(elem: E | (() => E)): PointerType<E> {
+  return new PointerType(elementOf("pointer", elem));
+}
+
+/** `[]T` */
+export function slice<E extends Type>(elem: E | (() => E)): SliceType<E> {
+  return new SliceType(elementOf("slice", elem));
+}
+
+/** `[n]T` */
+export function array<E extends Type>(elem: E, length: number): ArrayType<E> {
+  if (!(elem instanceof Type)) throw new TypeError(`types: array needs an element type (got ${typeof elem})`);
+  if (!Number.isSafeInteger(length) || length < 0 || length > 0xffffffff) {
+    throw new RangeError(`types: array length must be a whole number from 0 to 2^32-1 (got ${length})`);
+  }
+  return new ArrayType(elem, length);
+}
+
+/** Names that a Ref has of its own. */
+const RESERVED = new Set(["release", "constructor", "__proto__"]);
+
+/**
+ * `type name struct { ... }`. Each call makes a new type, also for equal names.
+ *
+ * @throws TypeError for a field called `release`, `constructor` or `__proto__`, one that begins with `$`, or one
+ *   that is a number (JavaScript would reorder it)
+ */
+export function struct<F extends Fields>(name: string, fields: F): StructType<F> {
+  if (typeof name !== "string" || name === "")
+    throw new TypeError(`types: struct needs a name (got ${String(name)})`);
+  if (typeof fields !== "object" || fields === null) {
+    throw new TypeError(`types: struct ${name} needs an object of fields (got ${String(fields)})`);
+  }
+  for (const key of Object.keys(fields)) {
+    if (RESERVED.has(key) || key.startsWith("$") || /^\d+$/.test(key)) {
+      throw new TypeError(`types: ${name}.${key} is not a possible name of a field`);
+    }
+  }
+  return new StructType(name, fields);
+}
+
+/** Whether values of the two can be assigned to each other. */
+export function identical(a: Type, b: Type): boolean {
+  if (a === b) return true;
+  if (a instanceof PointerType && b instanceof PointerType) return identical(a.elem, b.elem);
+  if (a instanceof SliceType && b instanceof SliceType) return identical(a.elem, b.elem);
+  if (a instanceof ArrayType && b instanceof ArrayType)
+    return a.length === b.length && identical(a.elem, b.elem);
+  return false;
+}
+
+/** `unsafe.Sizeof`, `Alignof`, `Offsetof` of a value of the type. */
+export function sizeof(type: Type): number {
+  return type.size;
+}
+export function alignof(type: Type): number {
+  return type.align;
+}
+export function offsetof<F extends Fields>(type: StructType<F>, field: keyof F & string): number {
+  return type.field(field).offset;
+}
