@@ -50,8 +50,8 @@ func transfer(n, capacity int) string {
 	done := make(chan int)
 	go func() {
 		sum := 0
-		for v := range c {
-			sum += v & 0xffff
+		for i := 0; i < n; i++ {
+			sum += <-c & 0xffff
 		}
 		done <- sum
 	}()
@@ -59,7 +59,6 @@ func transfer(n, capacity int) string {
 		for i := 0; i < n; i++ {
 			c <- i
 		}
-		close(c)
 	}()
 	return strconv.Itoa(<-done)
 }

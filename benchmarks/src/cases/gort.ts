@@ -1,3 +1,3 @@
-import type { Case } from "../child.ts";
-
-export const cases: Record<string, Case> = {};
+import { createScheduler, recvCase } from "@gort/scheduler";
+import { goroutineCases } from "./goroutines.ts";
+export const cases = goroutineCases(createScheduler(), recvCase);

@@ -1,0 +1,115 @@
+// Goroutines and channels: the twin of go/sched.go.
+import type { Chan, RecvChan, Scheduler } from "@gort/scheduler";
+import type { Case } from "../child.ts";
+
+/** Goroutines started before the starter yields until all of them have run and ended. */
+const spawnBatch = 1000;
+
+/** The part of a runtime, or of a scheduler alone, that these benchmarks use. */
+export type Goroutines = Pick<Scheduler, "go" | "gosched" | "main" | "makeChan" | "select">;
+
+type Body = Generator<undefined, number, unknown>;
+type Consumer = (c: Chan<number>, n: number) => Body;
+type Producer = (c: Chan<number>, n: number) => Generator<undefined, void, unknown>;
+
+function* send(c: Chan<number>, n: number): Generator<undefined, void, unknown> {
+  for (let i = 0; i < n; i++) yield* c.send(i);
+}
+
+function* receive(c: Chan<number>, n: number): Body {
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += (yield* c.recv())! & 0xffff;
+  return sum;
+}
+
+function* trySend(c: Chan<number>, n: number): Generator<undefined, void, unknown> {
+  for (let i = 0; i < n; i++) c.trySend(i) || (yield* c.send(i));
+}
+
+function* tryReceive(c: Chan<number>, n: number): Body {
+  let sum = 0;
+  for (let i = 0; i < n; i++) {
+    const r = c.tryRecv();
+    sum += (r.received ? r.value! : (yield* c.recv())!) & 0xffff;
+  }
+  return sum;
+}
+
+function* sendRoundRobin(cs: readonly Chan<number>[], n: number): Generator<undefined, void, unknown> {
+  for (let i = 0; i < n; i++) yield* cs[i % cs.length]!.send(i);
+}
+
+export function goroutineCases(
+  rt: Goroutines,
+  recvCase: typeof import("@gort/scheduler").recvCase,
+): Record<string, Case> {
+  const transfer =
+    (capacity: number, producer: Producer, consumer: Consumer): Case =>
+    (n) =>
+    () =>
+      rt.main(function* () {
+        const c = rt.makeChan<number>(capacity);
+        const done = rt.makeChan<number>();
+        rt.go(function* () {
+          yield* done.send(yield* consumer(c, n));
+        });
+        rt.go(producer, c, n);
+        return String(yield* done.recv());
+      });
+
+  const select =
+    (k: number): Case =>
+    (n) =>
+    () =>
+      rt.main(function* () {
+        const cs = Array.from({ length: k }, () => rt.makeChan<number>());
+        const done = rt.makeChan<number>();
+        rt.go(function* () {
+          const cases = cs.map((c) => recvCase<never>(c as RecvChan<unknown> as RecvChan<never>));
+          let sum = 0;
+          for (let i = 0; i < n; i++) sum += ((yield* rt.select(cases)).value as number) & 0xffff;
+          yield* done.send(sum);
+        });
+        rt.go(sendRoundRobin, cs, n);
+        return String(yield* done.recv());
+      });
+
+  return {
+    GoroutineSpawn: (n) => () =>
+      rt.main(function* () {
+        let count = 0;
+        const f = () => {
+          count++;
+        };
+        for (let started = 0; started < n; ) {
+          for (let j = 0; j < spawnBatch && started < n; j++, started++) rt.go(f);
+          while (count < started) yield* rt.gosched();
+        }
+        return String(count);
+      }),
+
+    Gosched: (n) => () =>
+      rt.main(function* () {
+        let count = 0;
+        const done = rt.makeChan<boolean>();
+        for (let k = 0; k < 2; k++) {
+          rt.go(function* () {
+            for (let i = 0; i < n / 2; i++) {
+              count++;
+              yield* rt.gosched();
+            }
+            yield* done.send(true);
+          });
+        }
+        yield* done.recv();
+        yield* done.recv();
+        return String(count);
+      }),
+
+    ChanUnbuffered: transfer(0, send, receive),
+    ChanBuffered100: transfer(100, send, receive),
+    ChanBuffered100Try: transfer(100, trySend, tryReceive),
+    Select2: select(2),
+    Select4: select(4),
+  };
+}
