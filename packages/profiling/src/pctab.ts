@@ -25,7 +25,8 @@
  */
 import type { CallSite } from "./capture.ts";
 import { functionNameOf, PackageNames, type PackageNamesOptions } from "./gonames.ts";
-import { toPath } from "./host.ts";
+import { builtin, toPath } from "./host.ts";
+import { SourceFunctions, scannedName } from "./scan.ts";
 import { SourceMaps } from "./sourcemap.ts";
 
 /** Where the text segment begins; below it no pc is ever issued. */
@@ -33,6 +34,8 @@ export const textStart = 0x401000;
 const blockSize = 1024;
 const slotSize = 8;
 const slotsPerBlock = blockSize / slotSize;
+/** Scripts longer than this (characters) aren't scanned for names: half a second's work. */
+const maxScannedLength = 16 << 20;
 /** From the start of a call to the address it returns to. */
 const callLength = 5;
 
@@ -137,6 +140,8 @@ export class PCTable {
   private readonly frames: (Frame | undefined)[] = [undefined];
   private readonly blocks: Block[] = [];
   private readonly scripts = new Map<string, Map<number, number>>();
+  private lastFile = "";
+  private lastScript = new Map<number, number>();
   private readonly unplaced = new Map<string, number>();
   private readonly funcs = new Map<string, FuncInfo>();
   private readonly isStackBase: ((frame: RawFrame) => boolean) | undefined;
@@ -164,10 +169,13 @@ export class PCTable {
     const file = site.getFileName();
     if (file) {
       const position = site.getPosition?.() ?? positionOf(site);
-      let script = this.scripts.get(file);
-      if (script === undefined) {
-        script = new Map();
+      // Neighbours on a stack mostly are of one file, and V8 gives the same string for it.
+      let script = this.lastScript;
+      if (file !== this.lastFile) {
+        script = this.scripts.get(file) ?? new Map();
         this.scripts.set(file, script);
+        this.lastFile = file;
+        this.lastScript = script;
       }
       let id = script.get(position);
       if (id === undefined) {
@@ -337,13 +345,49 @@ export class PCTable {
         const place = this.sourceOf(info.script, info.startLine, info.startColumn);
         const source = place.file === info.script && file !== undefined ? file : place.file;
         const isModule = info.startLine === 1 && info.startColumn === 1;
-        let name = functionNameOf({ ...info, isModule });
-        if (name === "") name = `func@${place.line}:${place.column}`;
+        const name = this.localName(info, isModule) || `func@${place.line}:${place.column}`;
         const pkg = source === "" ? "eval" : this.packages.packageOf(source, info.script);
         info.symbol = { func: `${pkg}.${name}`, file: source, line: place.line, column: place.column };
       }
     }
     return info.symbol;
+  }
+
+  /** The FUNCTION part of a name; "" for an anonymous function whose script can't be read. */
+  private localName(info: FuncInfo, isModule: boolean): string {
+    const name = functionNameOf({ ...info, isModule });
+    // V8 doesn't know what is around an anonymous function, and of a method only the receiver's class.
+    const isMethod = name.startsWith("(*") || info.typeName === "Function";
+    if ((name !== "" && !isMethod) || info.startLine === 0) return name;
+    const scanned = this.functionsOf(info.script)?.at(info.startLine, info.startColumn);
+    if (scanned === undefined) return name;
+    if (name === "") return scanned.name === "" ? scannedName(scanned) : name;
+    const own = info.isConstructor ? "constructor" : info.functionName.replace(/^(?:get|set) /, "");
+    return scanned.className !== "" && scanned.name === own ? scannedName(scanned) : name;
+  }
+
+  private functionsOf(script: string): SourceFunctions | null {
+    let functions = this.scanned.get(script);
+    if (functions === undefined) {
+      functions = null;
+      try {
+        const source = script.startsWith("node:")
+          ? undefined
+          : builtin("node:fs")?.readFileSync(script, "utf8");
+        if (source !== undefined && source.length <= maxScannedLength)
+          functions = new SourceFunctions(source);
+      } catch {
+        // Not a file: V8's names have to do.
+      }
+      this.scanned.set(script, functions);
+    }
+    return functions;
+  }
+  private readonly scanned = new Map<string, SourceFunctions | null>();
+
+  /** Gives the source of a script that isn't on disk, for the names of its anonymous functions. */
+  addSource(script: string, source: string): void {
+    this.scanned.set(toPath(script), new SourceFunctions(source));
   }
 
   private sourceOf(script: string, line: number, column: number): Omit<Symbolized, "func"> {

@@ -132,6 +132,65 @@ describe.each([
   });
 });
 
+describe("names of closures and members", () => {
+  it("tell the function around, the declaring class, and statics", () => {
+    const names = make({
+      "main.ts": `
+import { caller, funcForPC } from "@gort/profiling";
+const out: Record<string, string> = {};
+const note = (key: string): void => { out[key] = funcForPC(caller(1).pc)!.name(); };
+class Base {
+  own(): void { note("inherited"); }
+  static make(): void { note("static"); [1].forEach(() => note("in static")); }
+  get v(): number { note("getter"); return 1; }
+  async *stream(): AsyncGenerator<number> { note("async generator"); yield 1; }
+  field = ((): number => { note("field"); return 1; })();
+  static { note("static block"); }
+  ["comp" + "uted"](): void { note("computed"); }
+}
+class Derived extends Base {
+  constructor() { super(); note("constructor"); }
+}
+function main(): void {
+  [1].map(() => note("closure"));
+  [1].map(function () { [2].map((x) => note("nested")); });
+  const named = () => note("named");
+  named();
+  queueMicrotask(() => note("microtask"));
+  void (async () => { await null; note("async closure"); })();
+  const o = { m() { note("object method"); }, get g() { note("object getter"); return 1; } };
+  o.m(); o.g;
+}
+const d = new Derived();
+d.own(); Base.make(); d.v; d.computed();
+for await (const _ of d.stream()) { }
+main();
+[1].map(() => note("top level"));
+await new Promise((r) => setTimeout(r, 5));
+console.log(JSON.stringify(out));
+`.replace("d.computed()", "(d as unknown as { computed(): void }).computed()"),
+    }).json<Record<string, string>>();
+    expect(names).toMatchObject({
+      inherited: "main.(*Base).own",
+      static: "main.Base.make",
+      "in static": "main.Base.make.func1",
+      getter: "main.(*Base).v-get",
+      "async generator": "main.(*Base).stream",
+      constructor: "main.(*Derived).constructor",
+      closure: "main.main.func1",
+      nested: "main.main.func2.1",
+      named: "main.named",
+      microtask: "main.main.func4",
+      "async closure": "main.main.func5",
+      "object method": "main.m",
+      "object getter": "main.g-get",
+      "top level": expect.stringMatching(/^main\.init\.func\d+$/),
+    });
+    expect(names.field).toMatch(/^main\.\(?/);
+    expect(Object.values(names).every((n) => /^main\.[^\s]+$/.test(n))).toBe(true);
+  });
+});
+
 describe("caller without a source map", () => {
   it("gives the position in the JavaScript", () => {
     const out = make(
