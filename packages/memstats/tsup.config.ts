@@ -2,5 +2,11 @@ import { defineConfig } from "tsup";
 import { library } from "../../tsup.base.ts";
 
 export default defineConfig(
-  library({ index: "src/index.ts", internal: "src/internal.ts", testing: "src/testing.ts", v8: "src/v8.ts" }),
+  library({
+    index: "src/index.ts",
+    internal: "src/internal.ts",
+    testing: "src/testing.ts",
+    v8: "src/v8.ts",
+    metrics: "src/metrics.ts",
+  }),
 );

@@ -5,7 +5,7 @@
  * Not counted: relations marked as conjectures or seen violated (nothing requires them to hold or to fail);
  * two facts of Go's own layout on amd64 (a span struct of 160 bytes, a program without cgo having no
  * other stacks), which a runtime with other structs need not share; figures of a fresh Go process's memory
- * (HeapSys and the like); metrics_relations, which belong to runtime/metrics.
+ * (HeapSys and the like); relations to GOMAXPROCS and NumGoroutine, which the runtime has to answer.
  */
 
 import {
@@ -16,7 +16,8 @@ import {
   readMemStats,
   type StatsSource,
 } from "../src/index.ts";
-import { IDENTITIES, modelSource } from "../src/testing.ts";
+import { createMetrics, newSample } from "../src/metrics.ts";
+import { IDENTITIES, modelMetrics, modelSource } from "../src/testing.ts";
 
 export interface Result {
   passed: number;
@@ -33,6 +34,7 @@ interface Vectors {
   by_size_entry_example: Record<string, number>;
   lengths: Record<string, number>;
   field_types: string[];
+  metrics_relations: Record<string, boolean>;
   debug_ReadGCStats: Record<string, boolean>;
   before_any_gc: Record<string, unknown>;
 }
@@ -55,6 +57,7 @@ export function run(vectors: unknown): Result {
   shape(v, expectEqual);
   identities(v, expectEqual);
   collector(v, expectEqual);
+  metricsRelations(v, expectEqual);
   return result;
 }
 
@@ -190,5 +193,76 @@ function collector(v: Vectors, expectEqual: Check): void {
   };
   for (const [name, want] of Object.entries(v.debug_ReadGCStats)) {
     if (name in statFacts) expectEqual(`ReadGCStats ${name}`, statFacts[name], want);
+  }
+}
+
+/** Each recorded relation between runtime/metrics and MemStats, for one snapshot of a working process. */
+function metricsRelations(v: Vectors, expectEqual: Check): void {
+  const source = modelSource(50);
+  const more = modelMetrics(50);
+  for (let i = 0; i < 200; i++) source.step();
+  source.collect(true);
+  const m = readMemStats(source);
+  const metrics = createMetrics(source, more);
+  const get = (name: string): number => {
+    const sample = newSample(name);
+    metrics.read([sample]);
+    return sample.Value.uint64();
+  };
+  const tiny = get("/gc/heap/tiny/allocs:objects");
+  const memory = (name: string): number => get(`/memory/classes/${name}:bytes`);
+  const goroutines = (name: string): number => get(`/sched/goroutines/${name}:goroutines`);
+  const holds: Record<string, () => boolean> = {
+    "/gc/cycles/automatic + forced == total": () =>
+      get("/gc/cycles/automatic:gc-cycles") + get("/gc/cycles/forced:gc-cycles") ===
+      get("/gc/cycles/total:gc-cycles"),
+    "/gc/cycles/forced == NumForcedGC": () => get("/gc/cycles/forced:gc-cycles") === m.NumForcedGC,
+    "/gc/cycles/total == NumGC": () => get("/gc/cycles/total:gc-cycles") === m.NumGC,
+    "/gc/gogc:percent == 100": () => get("/gc/gogc:percent") === 100,
+    "/gc/gogc:percent == math.MaxUint64 after SetGCPercent(-1)": () => {
+      more.gogc = -1;
+      const off = get("/gc/gogc:percent");
+      more.gogc = 100;
+      return off === Number(2n ** 64n - 1n);
+    },
+    "/gc/gomemlimit:bytes == math.MaxInt64": () => get("/gc/gomemlimit:bytes") === Number(2n ** 63n - 1n),
+    "/gc/heap/allocs:bytes == TotalAlloc": () => get("/gc/heap/allocs:bytes") === m.TotalAlloc,
+    "/gc/heap/allocs:objects == Mallocs - tiny": () => get("/gc/heap/allocs:objects") === m.Mallocs - tiny,
+    "/gc/heap/frees:bytes == TotalAlloc - HeapAlloc": () =>
+      get("/gc/heap/frees:bytes") === m.TotalAlloc - m.HeapAlloc,
+    "/gc/heap/frees:objects == Frees - tiny": () => get("/gc/heap/frees:objects") === m.Frees - tiny,
+    "/gc/heap/goal:bytes == NextGC": () => get("/gc/heap/goal:bytes") === m.NextGC,
+    "/gc/heap/objects:objects == HeapObjects": () => get("/gc/heap/objects:objects") === m.HeapObjects,
+    "/gc/scan/total == globals + heap + stack": () =>
+      get("/gc/scan/total:bytes") ===
+      get("/gc/scan/globals:bytes") + get("/gc/scan/heap:bytes") + get("/gc/scan/stack:bytes"),
+    "/memory/classes/heap/free == HeapIdle - HeapReleased": () =>
+      memory("heap/free") === m.HeapIdle - m.HeapReleased,
+    "/memory/classes/heap/objects == HeapAlloc": () => memory("heap/objects") === m.HeapAlloc,
+    "/memory/classes/heap/released == HeapReleased": () => memory("heap/released") === m.HeapReleased,
+    "/memory/classes/heap/stacks == StackInuse": () => memory("heap/stacks") === m.StackInuse,
+    "/memory/classes/heap/unused == HeapInuse - HeapAlloc": () =>
+      memory("heap/unused") === m.HeapInuse - m.HeapAlloc,
+    "/memory/classes/metadata/mcache/free == MCacheSys - MCacheInuse": () =>
+      memory("metadata/mcache/free") === m.MCacheSys - m.MCacheInuse,
+    "/memory/classes/metadata/mcache/inuse == MCacheInuse": () =>
+      memory("metadata/mcache/inuse") === m.MCacheInuse,
+    "/memory/classes/metadata/mspan/free == MSpanSys - MSpanInuse": () =>
+      memory("metadata/mspan/free") === m.MSpanSys - m.MSpanInuse,
+    "/memory/classes/metadata/mspan/inuse == MSpanInuse": () =>
+      memory("metadata/mspan/inuse") === m.MSpanInuse,
+    "/memory/classes/metadata/other == GCSys": () => memory("metadata/other") === m.GCSys,
+    "/memory/classes/os-stacks == StackSys - StackInuse": () =>
+      memory("os-stacks") === m.StackSys - m.StackInuse,
+    "/memory/classes/other == OtherSys": () => memory("other") === m.OtherSys,
+    "/memory/classes/profiling/buckets == BuckHashSys": () => memory("profiling/buckets") === m.BuckHashSys,
+    "/memory/classes/total == Sys": () => memory("total") === m.Sys,
+    "/sched/goroutines == sum of running, runnable, waiting, not-in-go": () =>
+      get("/sched/goroutines:goroutines") ===
+      goroutines("running") + goroutines("runnable") + goroutines("waiting") + goroutines("not-in-go"),
+  };
+  for (const [relation, want] of Object.entries(v.metrics_relations)) {
+    const check = holds[relation];
+    if (check !== undefined) expectEqual(relation, check(), want);
   }
 }

@@ -36,11 +36,17 @@ export function readMemStats(source: StatsSource, target: MemStats = new MemStat
       `memstats: target must be a MemStats (got ${target === null ? "null" : typeof target})`,
     );
   }
+  readRaw(source, target);
+  return target;
+}
+
+/** Fills `target` and returns the counters that it was made of, valid until the next read. */
+export function readRaw(source: StatsSource, target: MemStats): RawStats {
   const raw = scratch;
   clear(raw);
   source.fill(raw);
   fromRaw(raw, target);
-  return target;
+  return raw;
 }
 
 /** The arithmetic of a snapshot, apart from where the counters come from. */

@@ -4,6 +4,7 @@
  */
 
 import { BY_SIZE_LENGTH, type MemStats } from "./memstats.ts";
+import { type MetricsSource, type RawMetrics, TimeHistogram } from "./metrics.ts";
 import { NUM_SIZE_CLASSES, PAUSE_RING, type RawStats, type StatsSource } from "./source.ts";
 
 const PAGE = 8192;
@@ -343,6 +344,38 @@ export function modelSource(seed: number): ModelSource {
       raw.gcCPUFraction = fraction;
       raw.pauseNs.set(pauseNs);
       raw.pauseEnd.set(pauseEnd);
+    },
+  };
+  return source;
+}
+
+/** A MetricsSource that knows everything: figures that are told apart by their values. */
+export function modelMetrics(seed: number): MetricsSource & { gogc: number } {
+  const random = generator(seed);
+  const histogram = (): TimeHistogram => {
+    const h = new TimeHistogram();
+    for (let i = 0; i < 100; i++) h.record(Math.floor(1e9 ** random()));
+    return h;
+  };
+  const figures = {
+    schedLatencies: histogram(),
+    stoppingGC: histogram(),
+    stoppingOther: histogram(),
+    pausesGC: histogram(),
+    pausesOther: histogram(),
+  };
+  const source = {
+    gogc: 100,
+    fill(raw: RawMetrics): void {
+      let n = 1;
+      for (const key of Object.keys(raw) as (keyof RawMetrics)[]) {
+        if (typeof raw[key] === "number") (raw as unknown as Record<string, number>)[key] = n++;
+      }
+      Object.assign(raw, figures, {
+        gogc: source.gogc,
+        memoryLimit: Number.POSITIVE_INFINITY,
+        cpuTotal: 1000,
+      });
     },
   };
   return source;
