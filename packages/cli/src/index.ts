@@ -1,1 +1,64 @@
-export {};
+/**
+ * The `gort` command as a function. Exit codes:
+ *
+ *   0  the command did what it was asked (or `process.exitCode`, when a program that was run has set it)
+ *   1  it could not: wrong option, missing file, no main goroutine in it, a module that does not load
+ *   2  the program ran and died: an unrecovered panic or a fatal error (as in Go)
+ */
+import { commandLine, HelpText, splitProgram } from "./command-line.ts";
+import { printEnv } from "./env.ts";
+import { UsageError } from "./errors.ts";
+import { runProgram } from "./program.ts";
+import { printVersion } from "./version.ts";
+
+/** What the command needs of its process. Every field has the process's own as its default. */
+export interface Io {
+  /** The command's own output: version, environment, help. */
+  stdout(text: string): void;
+  /** Messages of the command. A program's crash report goes to the runtime's `stderr`, the process's by default. */
+  stderr(text: string): void;
+}
+
+const processIo: Io = {
+  stdout: (text) => void process.stdout.write(text),
+  stderr: (text) => void process.stderr.write(text),
+};
+
+/**
+ * Runs one gort command line, `argv` being what follows the command's name, and resolves to the exit code.
+ *
+ * ```ts
+ * import { run } from "@gort/cli";
+ * process.exitCode = await run(["version"]);
+ * ```
+ *
+ * `run` leaves the process alive; but the program of `gort run` runs in this process, with `process.argv` set to
+ * the program's and the environment to what the options ask for, until it ends.
+ */
+export async function run(argv: readonly string[], io: Partial<Io> = {}): Promise<number> {
+  const { stdout, stderr }: Io = { ...processIo, ...io };
+  const { own, program } = splitProgram(argv);
+  try {
+    const command = commandLine(own);
+    switch (command.name) {
+      case "run":
+        return await runProgram(command, program, { stdout, stderr });
+      case "version":
+        await printVersion(stdout);
+        return 0;
+      case "env":
+        await printEnv(command, stdout);
+        return 0;
+    }
+  } catch (e) {
+    if (e instanceof HelpText) {
+      stdout(e.text);
+      return 0;
+    }
+    if (e instanceof UsageError) {
+      stderr(`gort: ${e.message}\n`);
+      return 1;
+    }
+    throw e;
+  }
+}

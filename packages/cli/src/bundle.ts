@@ -1,0 +1,202 @@
+/**
+ * From a module's file to JavaScript that Node can import.
+ *
+ * The user's own files (TypeScript or not) are bundled into one module with an inline source map; packages are not:
+ * each is loaded by Node from where it is, under the absolute URL that the importing file would have found, because
+ * the bundle itself is written to a temporary folder from which nothing can be found.
+ *
+ *   import ...                       becomes
+ *   "./x.ts", tsconfig paths         part of the bundle
+ *   "node:fs", "fs"                  left as it is
+ *   "pkg", a package's JavaScript    "file:///.../node_modules/pkg/index.js"
+ *   "pkg", a package's TypeScript    part of the bundle (workspaces whose exports point at sources)
+ *   "@gort/x", not found             the copy that the gort command itself uses, so that a single file outside of any
+ *                                    project runs
+ *
+ * `import.meta.url`, `.filename` and `.dirname` keep the values of the file they are written in, so that a program
+ * finds what lies beside it. Rejected: Node's own type stripping (not on Node 20, and no enums or `using`), and
+ * writing the bundle beside the user's file (a read-only or watched folder, litter after a crash).
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { isBuiltin } from "node:module";
+import { dirname, extname, isAbsolute, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type { BuildFailure, Loader, OnLoadResult, OnResolveResult, Plugin, PluginBuild } from "esbuild";
+import { UsageError } from "./errors.ts";
+
+export interface Bundle {
+  /** The module's text, ending in its source map. */
+  code: string;
+  /** URL of the `@gort/runtime` that the module's imports meet; its default instance runs the program. */
+  runtimeURL: string;
+  /** esbuild's warnings, formatted; often empty. */
+  warnings: string;
+}
+
+const loaders: Record<string, Loader> = {
+  ".ts": "ts",
+  ".mts": "ts",
+  ".cts": "ts",
+  ".tsx": "tsx",
+  ".js": "js",
+  ".mjs": "js",
+  ".cjs": "js",
+  ".jsx": "jsx",
+  // A script whose first line is `#!/usr/bin/env -S gort run`.
+  "": "ts",
+};
+
+/** Extensions that `gort run` takes, for messages. */
+export const extensions = Object.keys(loaders).filter((e) => e !== "");
+
+export function isModuleFile(file: string): boolean {
+  return extname(file) in loaders;
+}
+
+/** Bundles `file` (absolute). `outfile` is where the code will be loaded from: the source map is relative to it. */
+export async function bundle(file: string, outfile: string, color: boolean): Promise<Bundle> {
+  const esbuild = await import("esbuild");
+  const resolved = { runtime: "" };
+  try {
+    const result = await esbuild.build({
+      entryPoints: [file],
+      outfile,
+      write: false,
+      bundle: true,
+      format: "esm",
+      platform: "node",
+      target: `node${process.versions.node}`,
+      sourcemap: "inline",
+      sourcesContent: false,
+      logLevel: "silent",
+      define: importMeta,
+      // CommonJS files of the user, and packages that they require.
+      banner: {
+        js: `import { createRequire as $gortCreateRequire } from "node:module"; const require = $gortCreateRequire(${JSON.stringify(pathToFileURL(file).href)});`,
+      },
+      plugins: [gortResolver(file, resolved)],
+    });
+    const warnings = await esbuild.formatMessages(result.warnings, { kind: "warning", color });
+    return { code: result.outputFiles[0].text, runtimeURL: resolved.runtime, warnings: warnings.join("") };
+  } catch (e) {
+    const { errors } = e as Partial<BuildFailure>;
+    if (!errors) throw e;
+    const messages = await esbuild.formatMessages(errors, { kind: "error", color });
+    throw new UsageError(`cannot load ${file}\n\n${messages.join("").trimEnd()}`);
+  } finally {
+    await esbuild.stop();
+  }
+}
+
+/** Names that stand for the parts of import.meta; a file that uses them gets their declarations. */
+const importMeta = {
+  "import.meta.url": "$gortImportMetaUrl",
+  "import.meta.filename": "$gortImportMetaFilename",
+  "import.meta.dirname": "$gortImportMetaDirname",
+};
+
+/** Marks the plugin's own calls of resolve(), which it must not answer itself. */
+const asking = Symbol("asking");
+
+/** A bare specifier: not relative, not absolute. */
+const bare = /^[^./]/;
+
+function gortResolver(file: string, resolved: { runtime: string }): Plugin {
+  return {
+    name: "gort",
+    setup(build) {
+      build.onStart(async () => {
+        const { path, errors } = await findGort(build, "@gort/runtime", dirname(file));
+        if (!path) return { errors };
+        resolved.runtime = pathToFileURL(path).href;
+      });
+      build.onResolve({ filter: bare }, async (args): Promise<OnResolveResult | undefined> => {
+        if (args.pluginData === asking || args.kind === "entry-point" || isAbsolute(args.path))
+          return undefined;
+        if (isBuiltin(args.path)) return { external: true };
+        const options = {
+          kind: args.kind,
+          importer: args.importer,
+          resolveDir: args.resolveDir,
+          with: args.with,
+          pluginData: asking,
+        };
+        const found = args.path.startsWith("@gort/")
+          ? await findGort(build, args.path, args.resolveDir, options)
+          : await build.resolve(args.path, options);
+        if (found.errors.length > 0) {
+          // An optional package inside try { require(...) }: left to fail there, as Node would have it.
+          return args.kind === "require-call" ? { external: true } : { errors: found.errors };
+        }
+        if (found.external || found.namespace !== "file" || !isPackageFile(found.path, args.path)) {
+          return {
+            path: found.path,
+            namespace: found.namespace,
+            external: found.external,
+            sideEffects: found.sideEffects,
+          };
+        }
+        const path =
+          args.kind === "require-call" ? found.path : pathToFileURL(found.path).href + found.suffix;
+        return { path, external: true };
+      });
+      build.onLoad(
+        { filter: /.*/, namespace: "file" },
+        async ({ path }): Promise<OnLoadResult | undefined> => {
+          const loader = loaders[extname(path)];
+          if (!loader) return undefined;
+          const text = await readFile(path, "utf8");
+          return { loader, contents: withImportMeta(text, path) };
+        },
+      );
+    },
+  };
+}
+
+/** Resolves a gort package: as the importing file would, else among the command's own dependencies. */
+async function findGort(
+  build: PluginBuild,
+  specifier: string,
+  resolveDir: string,
+  options: Parameters<PluginBuild["resolve"]>[1] = { kind: "import-statement", pluginData: asking },
+) {
+  const own = dirname(fileURLToPath(import.meta.url));
+  const first = await build.resolve(specifier, { ...options, resolveDir });
+  if (first.errors.length === 0) return first;
+  const mine = await build.resolve(specifier, { ...options, resolveDir: own });
+  if (mine.errors.length === 0) return mine;
+  // Packages beneath the facade are its dependencies, not the command's.
+  const facade = await build.resolve("@gort/runtime", { ...options, resolveDir: own });
+  if (facade.errors.length > 0) return first;
+  const beneath = await build.resolve(specifier, { ...options, resolveDir: dirname(facade.path) });
+  return beneath.errors.length === 0 ? beneath : first;
+}
+
+/** Whether `path`, found for a bare specifier, is JavaScript of an installed package rather than the user's source. */
+function isPackageFile(path: string, specifier: string): boolean {
+  if (loaders[extname(path)]?.startsWith("ts")) return false;
+  if (/[\\/]node_modules[\\/]/.test(path)) return true;
+  // A linked workspace package has its real path; an alias of tsconfig.json leads into a package of another name.
+  const name = specifier.startsWith("@") ? specifier.split("/", 2).join("/") : specifier.split("/", 1)[0];
+  for (let dir = dirname(path); ; dir = dirname(dir)) {
+    const manifest = join(dir, "package.json");
+    if (existsSync(manifest)) {
+      const { name: found } = JSON.parse(readFileSync(manifest, "utf8")) as { name?: string };
+      // A manifest without a name only sets the module type of its folder.
+      if (found !== undefined) return found === name;
+    }
+    if (dir === dirname(dir)) return false;
+  }
+}
+
+/** Declares import.meta's parts on the first line of a file that uses them; lines keep their numbers. */
+function withImportMeta(text: string, path: string): string {
+  if (!text.includes("import.meta")) return text;
+  const values = [pathToFileURL(path).href, path, dirname(path)];
+  const declarations = Object.values(importMeta).map(
+    (name, i) => `const ${name} = ${JSON.stringify(values[i])};`,
+  );
+  const at = text.startsWith("#!") ? text.indexOf("\n") + 1 : 0;
+  return text.slice(0, at) + declarations.join(" ") + text.slice(at);
+}

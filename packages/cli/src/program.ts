@@ -1,0 +1,168 @@
+/** `gort run`: loads a module and runs its default export as the main goroutine of the default runtime. */
+import { mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { bundle, extensions, isModuleFile } from "./bundle.ts";
+import type { CommandLine } from "./command-line.ts";
+import { UsageError } from "./errors.ts";
+import type { Io } from "./index.ts";
+import { crashed } from "./report.ts";
+import { applySettings, runtimeWith } from "./settings.ts";
+
+type Runtime = typeof import("@gort/runtime");
+type Main = Parameters<Runtime["main"]>[0];
+
+export async function runProgram(
+  { file, settings, maxMemory }: CommandLine & { name: "run" },
+  args: readonly string[],
+  { stderr }: Io,
+): Promise<number> {
+  const path = programFile(file);
+  const restore = applySettings(settings);
+  const argv = process.argv;
+  process.argv = [argv[0], path, ...args];
+  const exitCode = process.exitCode;
+  process.exitCode = undefined;
+  try {
+    const { module, runtime } = await load(path, maxMemory, stderr);
+    const main = mainOf(module, file);
+    try {
+      await runtime.main(main);
+    } catch (e) {
+      return crashed(e, runtime, stderr);
+    }
+    return Number(process.exitCode ?? 0);
+  } finally {
+    process.exitCode = exitCode;
+    process.argv = argv;
+    restore();
+  }
+}
+
+/** The absolute path of a file that can be run, or a clear no. */
+function programFile(file: string): string {
+  const path = resolve(file);
+  let stat: ReturnType<typeof statSync>;
+  try {
+    stat = statSync(path);
+  } catch (e) {
+    const { code } = e as NodeJS.ErrnoException;
+    throw new UsageError(`cannot open ${file}: ${code === "ENOENT" ? "no such file" : code}`);
+  }
+  if (stat.isDirectory())
+    throw new UsageError(`cannot run ${file}: it is a directory; name the module in it`);
+  if (!isModuleFile(path)) {
+    throw new UsageError(
+      `cannot run ${file}: not a JavaScript or TypeScript module (${extensions.join(", ")})`,
+    );
+  }
+  return path;
+}
+
+/**
+ * Imports the program. The bundle lies in a temporary folder of its own only while Node reads it: Node keeps the
+ * code and the source map, so the folder is gone before main runs, and a crash leaves nothing behind.
+ */
+async function load(
+  path: string,
+  maxMemory: number | undefined,
+  stderr: Io["stderr"],
+): Promise<{ module: Record<string, unknown>; runtime: Runtime }> {
+  // The real path, because the source map names the sources relative to the bundle.
+  const dir = mkdtempSync(join(realpathSync(tmpdir()), "gort-"));
+  const remove = () => rmSync(dir, { recursive: true, force: true });
+  const forget = beforeDeath(remove);
+  try {
+    const outfile = join(dir, "main.mjs");
+    const { code, runtimeURL, warnings } = await bundle(path, outfile, process.stderr.isTTY === true);
+    if (warnings) stderr(warnings);
+    writeFileSync(outfile, code);
+    // Before the import: Node reads a module's map only while this is on.
+    process.setSourceMapsEnabled(true);
+    const runtime = (await import(runtimeURL)) as Runtime;
+    runtimeWith(runtime, maxMemory);
+    const loading = import(pathToFileURL(outfile).href).catch((e: unknown) => {
+      throw new UsageError(
+        `${path} failed while it was loaded\n\n${e instanceof Error ? ownFrames(e) : String(e)}`,
+      );
+    });
+    return { module: await beforeLoopEnds(loading, path), runtime };
+  } finally {
+    forget();
+    remove();
+  }
+}
+
+/** The stack down to where Node's loader called the module. */
+function ownFrames(e: Error): string {
+  return (e.stack ?? e.message).split("\n    at ModuleJob.run ", 1)[0];
+}
+
+/**
+ * The module, unless nothing is left for the event loop to do while it loads: it awaits for ever, and the process would
+ * end without a word. (A goroutine that waits for ever is a deadlock, which the scheduler reports.)
+ */
+function beforeLoopEnds<T>(loading: Promise<T>, path: string): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const onLoopEnd = () => {
+      reject(new UsageError(`${path} never finished loading: an await at its top level never ends`));
+    };
+    process.once("beforeExit", onLoopEnd);
+    loading.then(resolve, reject).finally(() => process.off("beforeExit", onLoopEnd));
+  });
+}
+
+const fatalSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** Calls `clean` when the process exits or is told to, until the returned function is called. */
+function beforeDeath(clean: () => void): () => void {
+  const onSignal = (signal: NodeJS.Signals) => {
+    clean();
+    forget();
+    process.kill(process.pid, signal);
+  };
+  const forget = () => {
+    process.off("exit", clean);
+    for (const s of fatalSignals) process.off(s, onSignal);
+  };
+  process.on("exit", clean);
+  for (const s of fatalSignals) process.on(s, onSignal);
+  return forget;
+}
+
+/** The default export, if it can be a goroutine. */
+function mainOf(module: Readonly<Record<string, unknown>>, file: string): Main {
+  const hint = "write: export default function* main() { ... }";
+  if (!("default" in module))
+    throw new UsageError(`${file} has no default export to run as the main goroutine; ${hint}`);
+  const main = module.default;
+  if (typeof main !== "function") {
+    throw new UsageError(`the default export of ${file} is not a function but ${kindOf(main)}; ${hint}`);
+  }
+  const kind = Object.prototype.toString.call(main).slice("[object ".length, -1);
+  if (kind === "AsyncFunction" || kind === "AsyncGeneratorFunction") {
+    throw new UsageError(
+      `the default export of ${file} is an async function, which can't be a goroutine; ${hint}`,
+    );
+  }
+  if (kind === "GeneratorFunction") return main as Main;
+  // An ordinary function may be main if it never blocks. A promise would mean that it does.
+  return ((...args: []) => {
+    const result: unknown = (main as () => unknown)(...args);
+    if (
+      result !== null &&
+      typeof result === "object" &&
+      typeof (result as PromiseLike<unknown>).then === "function"
+    ) {
+      throw new TypeError(`main of ${file} returned a promise; ${hint}`);
+    }
+    return result;
+  }) as Main;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === "object") return Array.isArray(value) ? "an array" : "an object";
+  return `a ${typeof value}`;
+}

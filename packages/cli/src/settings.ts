@@ -1,0 +1,61 @@
+/** Values of options. A variable of the environment that makes no sense is ignored, as in Go; an option is refused. */
+import type { Settings } from "./command-line.ts";
+import { UsageError } from "./errors.ts";
+
+export function gogcSetting(text: string): string {
+  if (text !== "off" && !/^-?\d+$/.test(text)) {
+    throw new UsageError(`--gogc must be a percentage or off (got ${JSON.stringify(text)})`);
+  }
+  return text;
+}
+
+export function gomaxprocsSetting(text: string): string {
+  if (!/^[1-9]\d*$/.test(text))
+    throw new UsageError(`--gomaxprocs must be a whole number from 1 (got ${JSON.stringify(text)})`);
+  return text;
+}
+
+const units: Record<string, number> = { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+
+/** A size as in GOMEMLIMIT: digits and an optional unit B, KiB, MiB, GiB or TiB; in bytes. */
+export function sizeSetting(option: string, text: string): number {
+  const m = /^(\d+)(B|KiB|MiB|GiB|TiB)?$/.exec(text);
+  const bytes = m ? Number(m[1]) * units[m[2] ?? ""] : Number.NaN;
+  if (!Number.isSafeInteger(bytes) || bytes === 0) {
+    throw new UsageError(`${option} must be a size such as 512MiB (got ${JSON.stringify(text)})`);
+  }
+  return bytes;
+}
+
+/**
+ * Puts the settings where the runtime will look for them, before it is first imported. Returns what undoes it.
+ * GODEBUG's list is appended to the environment's: of two values for a switch the later one counts.
+ */
+export function applySettings(settings: Settings, env: NodeJS.ProcessEnv = process.env): () => void {
+  const before = Object.keys(settings).map((name) => [name, env[name]] as const);
+  for (const [name, value] of Object.entries(settings)) {
+    env[name] = name === "GODEBUG" && env[name] ? `${env[name]},${value}` : value;
+  }
+  return () => {
+    for (const [name, value] of before) {
+      if (value === undefined) delete env[name];
+      else env[name] = value;
+    }
+  };
+}
+
+type RuntimeModule = typeof import("@gort/runtime");
+
+/** The module's default runtime, made now: with a reservation of `maxMemory` bytes if that is given. */
+export function runtimeWith(
+  module: Pick<RuntimeModule, "createRuntime" | "defaultRuntime" | "setDefaultRuntime">,
+  maxMemory: number | undefined,
+): ReturnType<RuntimeModule["defaultRuntime"]> {
+  try {
+    if (maxMemory !== undefined) module.setDefaultRuntime(module.createRuntime({ maxMemory }));
+    return module.defaultRuntime();
+  } catch (e) {
+    // The platform refuses the memory, or the size is out of bounds: the message has the numbers.
+    throw new UsageError(`cannot make a runtime: ${e instanceof Error ? e.message : String(e)}`);
+  }
+}

@@ -1,0 +1,3 @@
+export default function main() {
+  process.exitCode = 7;
+}

@@ -1,0 +1,5 @@
+import { gc } from "@gort/runtime";
+
+export default function* main() {
+  gc();
+}

@@ -1,0 +1,5 @@
+import { recvCase, select } from "@gort/runtime";
+
+export default function* main() {
+  yield* select([recvCase(null)]);
+}

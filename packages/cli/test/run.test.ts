@@ -1,0 +1,309 @@
+// The built command, as a user starts it. What it prints about a crash is Go's, so far as Go's text is fixed.
+import { spawn, spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const bin = fileURLToPath(new URL("../dist/bin.js", import.meta.url));
+const programs = fileURLToPath(new URL("programs/", import.meta.url));
+const scratch = mkdtempSync(join(realpathSync(tmpdir()), "gort-cli-"));
+const temp = join(scratch, "tmp");
+beforeAll(() => mkdirSync(temp));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+/** The variables that steer a program are the test's to set. */
+function environment(env: Record<string, string>): NodeJS.ProcessEnv {
+  const { GOGC, GOMEMLIMIT, GOMAXPROCS, GODEBUG, NODE_OPTIONS, ...rest } = process.env;
+  return { ...rest, TMPDIR: temp, TEMP: temp, TMP: temp, ...env };
+}
+
+function gort(args: string[], env: Record<string, string> = {}, cwd = programs) {
+  const r = spawnSync(process.execPath, [bin, ...args], {
+    encoding: "utf8",
+    cwd,
+    env: environment(env),
+    timeout: 25_000,
+  });
+  return { code: r.status, out: r.stdout, err: r.stderr };
+}
+
+/** Line of `text` in a program, to find it again in a dump. */
+function line(program: string, text: string): string {
+  const at = readFileSync(join(programs, program), "utf8")
+    .split("\n")
+    .findIndex((l) => l.includes(text));
+  return `${join(programs, program)}:${at + 1}`;
+}
+
+/** The README's ts block number `i`. */
+function readmeBlock(i: number): string {
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  return [...readme.matchAll(/```ts\n([\s\S]*?)```/g)][i][1];
+}
+
+describe("gort run", () => {
+  it("gives the program what follows FILE, options included, and exits 0 when main returns", () => {
+    expect(gort(["run", "args.ts", "a b", "--gogc", "7", "-x"])).toEqual({
+      code: 0,
+      out: '["a b","--gogc","7","-x"]\n',
+      err: "",
+    });
+  });
+
+  it("does not wait for timers of other goroutines or of the host", () => {
+    const start = Date.now();
+    expect(gort(["run", "timers.ts"])).toEqual({ code: 0, out: "main is done\n", err: "" });
+    expect(Date.now() - start).toBeLessThan(15_000);
+  });
+
+  it("exits with process.exitCode when the program has set it", () => {
+    expect(gort(["run", "exit-code.ts"]).code).toBe(7);
+  });
+
+  it("runs a file outside of any project, on the command's own runtime", () => {
+    copyFileSync(join(programs, "timers.ts"), join(scratch, "alone.ts"));
+    expect(gort(["run", "alone.ts"], {}, scratch)).toEqual({ code: 0, out: "main is done\n", err: "" });
+  });
+
+  it("runs the README's program", () => {
+    writeFileSync(join(scratch, "hello.ts"), readmeBlock(0));
+    const { code, out } = gort(["run", "hello.ts", "gopher", "world"], {}, scratch);
+    expect([code, out.trim().split("\n").sort()]).toEqual([0, ["hello, gopher", "hello, world"]]);
+  });
+
+  it("hands GOGC, GOMEMLIMIT and GOMAXPROCS to the runtime, from options before the environment", () => {
+    const env = { GOGC: "70", GOMEMLIMIT: "512MiB", GOMAXPROCS: "3" };
+    expect(JSON.parse(gort(["run", "settings.ts"], env).out)).toEqual({ gogc: 70, limit: 2 ** 29, procs: 3 });
+    const flags = ["--gogc=off", "--gomemlimit", "1GiB", "--gomaxprocs", "2"];
+    expect(JSON.parse(gort(["run", ...flags, "settings.ts"], env).out)).toEqual({
+      gogc: -1,
+      limit: 2 ** 30,
+      procs: 2,
+    });
+  });
+
+  it("switches tracing on with --godebug, beside what GODEBUG says", () => {
+    const { code, err } = gort(["run", "--godebug", "gctrace=1", "gctrace.ts"], { GODEBUG: "clobberfree=1" });
+    expect(code).toBe(0);
+    expect(err).toMatch(/^gc 1 @[\d.]+s \d+%: .*\(forced\)$/m);
+  });
+});
+
+describe("a program that dies", () => {
+  it("of a deadlock leaves every goroutine's wait reason, TypeScript line and creation site, and exit code 2", () => {
+    const { code, out, err } = gort(["run", "deadlock.ts"]);
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toMatch(
+      /^fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 \[chan receive\]:\n/,
+    );
+    expect(err).toContain(line("deadlock.ts", "d.recv()"));
+    expect(err).toMatch(/^goroutine \d+ \[chan send\]:$/m);
+    expect(err).toContain(line("deadlock.ts", "c.send("));
+    expect(err).toMatch(/^created by .* in goroutine 1$/m);
+    expect(err).toContain(line("deadlock.ts", "go(waiter"));
+    // Once, and nothing of the command's own.
+    expect(err.match(/fatal error/g)).toHaveLength(1);
+    expect(err).not.toContain("gort:");
+    expect(err).not.toContain("bin.js");
+  });
+
+  it("waiting for a nil channel has a report too", () => {
+    const { code, err } = gort(["run", "nil-channel.ts"]);
+    expect(code).toBe(2);
+    expect(err).toMatch(
+      /^fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 \[chan receive \(nil chan\)\]:\n/,
+    );
+  });
+
+  it("of a panic by the runtime says so in Go's words", () => {
+    const { code, err } = gort(["run", "panic-closed.ts"]);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^panic: close of closed channel\n\ngoroutine 1 \[running\]:\n/);
+    expect(err).toContain(line("panic-closed.ts", "c.close();\n}".split("\n")[0]).replace(/\d+$/, "8"));
+    expect(err.match(/panic:/g)).toHaveLength(1);
+  });
+
+  it("of a panic with a value shows the value", () => {
+    const { code, err } = gort(["run", "panic-value.ts"]);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^panic: out of cheese\n\ngoroutine 1 \[running\]:\n/);
+  });
+
+  it("of an exception in any goroutine ends at once", () => {
+    const { code, err } = gort(["run", "panic-throw.ts"]);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^panic: .*colour Red/);
+    expect(err).toMatch(/^goroutine [1-9]\d* \[running\]:$/m);
+    expect(err).toContain(line("panic-throw.ts", "throw new Error"));
+  });
+
+  it("of an exhausted heap says how large it was", () => {
+    const { code, err } = gort(["run", "--max-memory", "64MiB", "out-of-memory.ts"]);
+    expect(code).toBe(2);
+    expect(err).toContain("fatal error: runtime: out of memory");
+    expect(err).toMatch(/\d{7,}/);
+  });
+
+  it("in a finalizer that throws shows the exception", () => {
+    const { code, err } = gort(["run", "finalizer-throws.ts"]);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^panic: .*last words/);
+  });
+});
+
+describe("a program that can't be run", () => {
+  const message = (args: string[]) => {
+    const { code, out, err } = gort(args);
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/^gort: /);
+    return err;
+  };
+
+  it("is named when it is missing, a directory or no module", () => {
+    expect(message(["run", "missing.ts"])).toBe("gort: cannot open missing.ts: no such file\n");
+    expect(message(["run", "."])).toContain("it is a directory");
+    expect(message(["run", "syntax-error.ts.txt"])).toContain("not a JavaScript or TypeScript module");
+    expect(message(["run"])).toBe("gort: run: no file given\n");
+  });
+
+  it("gets its syntax errors shown with their place", () => {
+    copyFileSync(join(programs, "syntax-error.ts.txt"), join(scratch, "syntax-error.ts"));
+    expect(message(["run", join(scratch, "syntax-error.ts")])).toMatch(/syntax-error\.ts:\d+:\d+/);
+  });
+
+  it("is told what a main goroutine looks like", () => {
+    expect(message(["run", "no-default.ts"])).toContain(
+      "has no default export to run as the main goroutine; write: export default function* main()",
+    );
+    expect(message(["run", "object-default.ts"])).toContain("is not a function but an object");
+    expect(message(["run", "async-main.ts"])).toContain("is an async function, which can't be a goroutine");
+  });
+
+  it("is not kept waiting for when an ordinary main returns a promise", () => {
+    const { code, err } = gort(["run", "returns-promise.ts"]);
+    expect(code).toBe(2);
+    expect(err).toContain("returned a promise");
+  });
+
+  it("shows the TypeScript line of an exception at load time", () => {
+    const err = message(["run", "throws-at-load.ts"]);
+    expect(err).toContain("no port");
+    expect(err).toContain(line("throws-at-load.ts", "throw new Error"));
+  });
+
+  it("ends when its module awaits for ever", () => {
+    expect(message(["run", "never-loads.ts"])).toContain("never finished loading");
+  });
+});
+
+describe("the folder of the bundle", () => {
+  it("is gone after every one of the runs above", () => {
+    expect(readdirSync(temp)).toEqual([]);
+  });
+
+  it("is gone while the program runs, and when it is killed while it loads", async () => {
+    const file = join(scratch, "slow.ts");
+    writeFileSync(
+      file,
+      "console.log('loading'); await new Promise((r) => setTimeout(r, 20_000)); export default function* main() {}",
+    );
+    const child = spawn(process.execPath, [bin, "run", file], {
+      env: environment({}),
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    expect(readdirSync(temp)).toHaveLength(1);
+    child.kill("SIGTERM");
+    const signal = await new Promise((resolve) => child.once("exit", (_, s) => resolve(s)));
+    expect(signal).toBe("SIGTERM");
+    expect(readdirSync(temp)).toEqual([]);
+  });
+
+  it("is never beside the program", () => {
+    const { files } = { files: readdirSync(programs) };
+    expect(files.every((f) => /\.(ts|txt)$/.test(f))).toBe(true);
+  });
+});
+
+describe("the command as a function", () => {
+  it("works as the README says", () => {
+    const dist = new URL("../dist/index.js", import.meta.url).href;
+    writeFileSync(join(scratch, "example.mjs"), readmeBlock(1).replace("@gort/cli", dist));
+    const { status, stderr } = spawnSync(process.execPath, [join(scratch, "example.mjs")], {
+      encoding: "utf8",
+      env: environment({}),
+    });
+    expect([status, stderr]).toEqual([0, ""]);
+  });
+});
+
+describe("gort", () => {
+  const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+
+  it("prints its version", () => {
+    const { code, out } = gort(["version"]);
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      new RegExp(`^gort version ${version.replaceAll(".", "\\.")} \\(runtime .+\\) \\w+/\\w+ node v\\d+`),
+    );
+    expect(gort(["--version"]).out).toBe(out);
+  });
+
+  it("prints the environment as a table and as JSON", () => {
+    const env = { GOGC: "50", GOMAXPROCS: "2", GODEBUG: "gctrace=0" };
+    const { code, out } = gort(["env"], env);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^GOGC +50\b/m);
+    const json = JSON.parse(gort(["env", "--json", "--gogc", "off"], env).out);
+    expect(json).toMatchObject({
+      GOGC: "off",
+      GOMEMLIMIT: "off",
+      GOMAXPROCS: 2,
+      GODEBUG: "gctrace=0",
+      node: process.version,
+      shared: true,
+    });
+    expect(json.NumCPU).toBeGreaterThanOrEqual(1);
+    expect(json.reservedBytes).toBeGreaterThanOrEqual(64 * 2 ** 20);
+    expect(typeof json.releasesMemory).toBe("boolean");
+  });
+
+  it("helps with and without being asked, for all and for one command", () => {
+    expect(gort([])).toMatchObject({ code: 0, err: "" });
+    expect(gort(["--help"]).out).toContain("run <file>");
+    expect(gort(["run", "--help"]).out).toContain("--gogc <percent>");
+  });
+
+  it("refuses what it does not know with exit code 1", () => {
+    const refused = (...args: string[]) => {
+      const { code, out, err } = gort(args);
+      expect([code, out]).toEqual([1, ""]);
+      return err;
+    };
+    expect(refused("build")).toBe("gort: unknown command \"build\". Run 'gort --help' for usage\n");
+    expect(refused("run", "--fast", "args.ts")).toContain("unknown option --fast");
+    expect(refused("--fast")).toContain("unknown option --fast");
+    expect(refused("env", "extra")).toContain("unexpected arguments");
+    expect(refused("run", "--gogc", "ten", "args.ts")).toContain(
+      '--gogc must be a percentage or off (got "ten")',
+    );
+    expect(refused("run", "--gomaxprocs", "0", "args.ts")).toContain(
+      "--gomaxprocs must be a whole number from 1",
+    );
+    expect(refused("run", "--max-memory", "1GB", "args.ts")).toContain(
+      "--max-memory must be a size such as 512MiB",
+    );
+  });
+});
