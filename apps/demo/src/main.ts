@@ -1,1 +1,60 @@
-export {};
+/** `npm run demo`: lists the programs and runs the first; `npm run demo -- NAME [options]` runs one. */
+import { cac } from "cac";
+import { OptionError } from "./options.ts";
+import type { Program } from "./program.ts";
+import { buffersProgram } from "./programs/buffers.ts";
+import { finalizersProgram } from "./programs/finalizers.ts";
+import { heapProfileProgram } from "./programs/heap-profile.ts";
+import { Screen } from "./screen.ts";
+
+const programs: readonly Program[] = [buffersProgram, finalizersProgram, heapProfileProgram];
+const usage = "npm run demo -- NAME [options]";
+
+function list(): string {
+  const lines = ["Programs of the demo:", ""];
+  for (const { name, about, options } of programs) {
+    lines.push(`  ${name.padEnd(14)}${about}`);
+    lines.push(...options.map(({ flags, about }) => `      ${flags.padEnd(23)}${about}`), "");
+  }
+  lines.push(`Run one with: ${usage}`);
+  return lines.join("\n");
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const cli = cac("npm run demo --");
+  cli.usage("[NAME] [options]");
+  cli.help();
+  let chosen: (() => Promise<void>) | undefined;
+  for (const program of programs) {
+    const command = cli.command(program.name, program.about);
+    for (const { flags, about } of program.options) command.option(flags, about);
+    command.action((given) => {
+      chosen = () => program.run(given, new Screen(process.stdout, given.plain === true));
+    });
+  }
+  try {
+    const { args, options } = cli.parse(["node", "demo", ...argv]);
+    if (options.help) return 0;
+    if (!chosen) {
+      if (args.length > 0)
+        throw new OptionError(
+          `no program ${JSON.stringify(args[0])}; there are ${programs.map((p) => p.name).join(", ")}`,
+        );
+      const stray = Object.keys(options).find((o) => o !== "--");
+      if (stray) throw new OptionError(`--${stray} needs a program before it: ${usage}`);
+      const screen = new Screen(process.stdout);
+      screen.note(`${list()}\n\nNow the first, ${programs[0].name}:\n`);
+      chosen = () => programs[0].run({}, screen);
+    }
+    await chosen();
+    return 0;
+  } catch (e) {
+    if (e instanceof OptionError || (e instanceof Error && e.name === "CACError")) {
+      process.stderr.write(`demo: ${e.message.replaceAll("`", "")}\n`);
+      return 1;
+    }
+    throw e;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

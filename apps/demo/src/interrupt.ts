@@ -1,0 +1,21 @@
+/**
+ * Calls `stop` at the first Ctrl-C, so that a program can end with its summary; the second one kills, as ever.
+ * A terminated program (SIGTERM) ends in the same way.
+ */
+export function interrupted(stop: () => void): { readonly fired: boolean; dispose(): void } {
+  const state = {
+    fired: false,
+    dispose() {
+      process.off("SIGINT", onSignal);
+      process.off("SIGTERM", onSignal);
+    },
+  };
+  const onSignal = () => {
+    state.dispose();
+    state.fired = true;
+    stop();
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  return state;
+}

@@ -1,0 +1,162 @@
+/** Buffers: what garbage costs, and what recycling saves. */
+import { closeSync, openSync, writeSync } from "node:fs";
+import { createRuntime, type MemStats } from "@gort/runtime";
+import pc from "picocolors";
+import { drawChart, LiveChart, mega, type Series } from "../chart.ts";
+import { interrupted } from "../interrupt.ts";
+import { choiceOption, fileOption, numberOption } from "../options.ts";
+import type { Program } from "../program.ts";
+import { columns, type Row, recycling, standard, type Variant, variants } from "../recycling.ts";
+import type { Screen } from "../screen.ts";
+
+/** Defaults of one variant, at the pace of the classic study; and of the comparison, which is over in about 20 s. */
+const alone = { interval: 1, steps: 60 };
+const compared = { interval: 0.05, steps: 120 };
+
+export const buffersProgram: Program = {
+  name: "buffers",
+  about: "20 buffers of 5 to 10 MB, a random one replaced at each step: garbage or recycled",
+  options: [
+    { flags: "--variant <name>", about: `${variants.join(", ")}; without it all three are compared` },
+    {
+      flags: "--interval <sec>",
+      about: `Between steps; 0 for as fast as it goes (${alone.interval}, compared ${compared.interval})`,
+    },
+    {
+      flags: "--steps <n>",
+      about: `Steps to take; 0 until Ctrl-C (${alone.steps}, compared ${compared.steps})`,
+    },
+    { flags: "--seed <n>", about: `Sizes and choices are drawn from it (${standard.seed})` },
+    { flags: "--csv <file>", about: "Write the rows to a file" },
+    { flags: "--plain", about: "Rows instead of a chart" },
+  ],
+  async run(given, screen) {
+    const variant = choiceOption(given, "variant", variants);
+    const defaults = variant ? alone : compared;
+    const interval = numberOption(given, "interval", defaults.interval, 0);
+    const steps = numberOption(given, "steps", defaults.steps, 0, true) || Number.POSITIVE_INFINITY;
+    const seed = numberOption(given, "seed", standard.seed, 0, true);
+    const file = fileOption(given, "csv");
+    const csv = file === undefined ? null : openSync(file, "w");
+    try {
+      if (csv !== null) writeSync(csv, `${columns.join(",")}${variant ? "" : ",variant"}\n`);
+      const results: Result[] = [];
+      for (const v of variant ? [variant] : variants) {
+        const record = (line: string) => {
+          if (csv !== null) writeSync(csv, `${line}${variant ? "" : `,${v}`}\n`);
+        };
+        const result = await runVariant(v, { steps, seed, interval }, screen, record);
+        results.push(result);
+        if (result.interrupted) break;
+      }
+      if (!variant) screen.note(comparison(results));
+      if (file !== undefined) screen.note(`rows written to ${file}`);
+    } finally {
+      if (csv !== null) closeSync(csv);
+    }
+  },
+};
+
+interface Result {
+  variant: Variant;
+  last: Row;
+  NumGC: number;
+  interrupted: boolean;
+}
+
+/** One variant on a runtime of its own, so that its figures are its own too. */
+async function runVariant(
+  variant: Variant,
+  { steps, seed, interval }: { steps: number; seed: number; interval: number },
+  screen: Screen,
+  record: (line: string) => void,
+): Promise<Result> {
+  const rt = createRuntime();
+  const stop = rt.makeChan<never>();
+  const signal = interrupted(() => stop.close());
+  const view = screen.live ? chartView(screen, variant, steps) : rowView(screen, variant);
+  let last: Row = { HeapSys: 0, bytes: 0, HeapAlloc: 0, HeapIdle: 0, HeapReleased: 0, makes: 0 };
+  try {
+    await rt.main(function* main() {
+      yield* recycling(rt, {
+        ...standard,
+        variant,
+        steps,
+        seed,
+        intervalMs: interval * 1000,
+        stop,
+        onRow(row, stats) {
+          last = row;
+          record(line(row));
+          view(row, stats);
+        },
+      });
+    });
+    const stats = rt.readMemStats();
+    screen.note(`${rt.summary()}${screen.live ? "\n" : ""}`);
+    return { variant, last, NumGC: stats.NumGC, interrupted: signal.fired };
+  } finally {
+    signal.dispose();
+    rt.close();
+  }
+}
+
+const line = (row: Row) => columns.map((c) => row[c]).join(",");
+
+type View = (row: Row, stats: MemStats) => void;
+
+function rowView(screen: Screen, variant: Variant): View {
+  screen.note(`buffers --variant ${variant}`);
+  screen.row(columns.join(","));
+  return (row) => screen.row(line(row));
+}
+
+const colours: Record<(typeof columns)[number], (text: string) => string> = {
+  HeapSys: pc.blue,
+  bytes: pc.green,
+  HeapAlloc: pc.yellow,
+  HeapIdle: pc.cyan,
+  HeapReleased: pc.magenta,
+  makes: pc.white,
+};
+/** The last one is drawn on top. */
+const drawn = ["HeapReleased", "HeapIdle", "HeapSys", "HeapAlloc", "bytes"] as const;
+
+function chartView(screen: Screen, variant: Variant, steps: number): View {
+  const chart = new LiveChart(screen.out);
+  const rows: Row[] = [];
+  return (row, stats) => {
+    rows.push(row);
+    const series: Series[] = drawn.map((name) => ({
+      name,
+      values: rows.map((r) => r[name]),
+      paint: colours[name],
+    }));
+    const of = Number.isFinite(steps) ? `/${steps}` : "";
+    chart.draw([
+      `${pc.bold(`buffers --variant ${variant}`)}  step ${rows.length}${of}, ${row.makes} made, ${stats.NumGC} collections`,
+      ...drawChart(series, { ...chart.size, points: Number.isFinite(steps) ? steps : 60 }),
+    ]);
+  };
+}
+
+function comparison(results: readonly Result[]): string {
+  const head = ["variant", "made", "live MB", "HeapSys MB", "HeapSys/live", "collections"];
+  const table = [
+    head,
+    ...results.map(({ variant, last, NumGC }) => [
+      variant,
+      String(last.makes),
+      mega(last.bytes),
+      mega(last.HeapSys),
+      last.bytes > 0 ? (last.HeapSys / last.bytes).toFixed(2) : "-",
+      String(NumGC),
+    ]),
+  ];
+  const widths = head.map((_, c) => Math.max(...table.map((row) => row[c].length)));
+  return table
+    .map((row) =>
+      row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join("  "),
+    )
+    .join("\n");
+}
