@@ -234,13 +234,22 @@ export function writeBytes(mem: LinearMemory, addr: number, from: Uint8Array, n:
 function stringCodec(heap: Heap): Codec {
   const { mem } = heap;
   const { u32 } = mem;
+  // Strings of one byte share a table outside of the heap, as in Go: they allocate nothing.
+  let oneByte = 0;
+  const oneByteTable = (): number => {
+    oneByte = mem.persistentAlloc(256, 8, "otherSys");
+    if (oneByte !== 0) for (let i = 0; i < 256; i++) mem.u8[oneByte + i] = i;
+    return oneByte;
+  };
   return {
     load: (addr) => readString(mem, u32[addr >>> 2], u32[(addr + 8) >>> 2]),
     store(addr, v) {
       if (typeof v !== "string") wrongType("string", "a string", v);
       const n = encodeString(v);
       let data = 0;
-      if (n > 0) {
+      if (n === 1 && (oneByte !== 0 || oneByteTable() !== 0)) {
+        data = oneByte + scratch[0];
+      } else if (n > 0) {
         data = heap.malloc(n, 0, false);
         writeBytes(mem, data, scratch, n);
       }

@@ -23,7 +23,10 @@ export interface Heap {
    * i holds a pointer. Called once a type.
    */
   newType(size: number, mask: Uint32Array): number;
-  /** Writes an address into a pointer slot in the heap, with the write barrier that the collector asks for. */
+  /**
+   * Writes an address into a pointer slot in the heap, with the write barrier that the collector asks for. The
+   * address may lie inside of an object, or outside of the heap (data that is never freed).
+   */
   storePointer(slot: Addr, value: Addr): void;
   /** Roots the object that `addr` points into, at its start or inside of it. */
   newRef(addr: Addr): RefSlot;

@@ -256,11 +256,15 @@ describe("scalars", () => {
     expect(s.value).toBe("a\ufffdb");
   });
 
-  it("a string takes one block of its UTF-8 length, an empty one none", () => {
+  it("a string takes one block of its UTF-8 length, one of a single byte or none takes nothing", () => {
     const { heap, types } = testHeap();
     const s = types.newObject(string);
     heap.mallocs.length = 0;
     s.value = "häß";
+    for (let c = 0; c < 128; c++) {
+      s.value = String.fromCharCode(c);
+      expect(s.value).toBe(String.fromCharCode(c));
+    }
     s.value = "";
     expect(heap.mallocs).toEqual([[5, 0]]);
     expect(heap.stores.at(-1)).toEqual([addrOf(s), 0]);
