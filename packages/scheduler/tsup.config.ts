@@ -2,5 +2,12 @@ import { defineConfig } from "tsup";
 import { library } from "../../tsup.base.ts";
 
 export default defineConfig(
-  library({ index: "src/index.ts", internal: "src/internal.ts", testing: "src/testing.ts" }),
+  library({
+    index: "src/index.ts",
+    internal: "src/internal.ts",
+    testing: "src/testing.ts",
+    sync: "src/sync/index.ts",
+    context: "src/context.ts",
+    adapters: "src/adapters.ts",
+  }),
 );

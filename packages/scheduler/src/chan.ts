@@ -30,13 +30,12 @@
  */
 
 import { PlainError } from "./errors.ts";
-import { arm, begin, disarm, gopark, Op, type Operation, OwnOp, probed } from "./op.ts";
+import { arm, begin, disarm, gopark, Op, type Operation, OwnOp, probed, unpark } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import {
   acquireSudog,
   type G,
   m0,
-  releaseSudog,
   WaitQ,
   waitReasonChanReceive,
   waitReasonChanReceiveNilChan,
@@ -189,15 +188,21 @@ export class HChan<T> implements Chan<T> {
   close(): void {
     if (this.closed) throw new PlainError("close of closed channel", "CLOSE_OF_CLOSED_CHANNEL");
     this.closed = true;
-    for (let sg = this.recvq.dequeue(); sg !== null; sg = this.recvq.dequeue()) {
-      sg.elem = undefined;
-      sg.success = false;
-      sg.g.sched.ready(sg.g);
+    // All are collected before any is readied, and the last collected is readied first, as in Go.
+    let list: G | null = null;
+    for (const q of [this.recvq, this.sendq]) {
+      for (let sg = q.dequeue(); sg !== null; sg = q.dequeue()) {
+        sg.elem = undefined;
+        sg.success = false;
+        sg.g.schedlink = list;
+        list = sg.g;
+      }
     }
-    for (let sg = this.sendq.dequeue(); sg !== null; sg = this.sendq.dequeue()) {
-      sg.elem = undefined;
-      sg.success = false;
-      sg.g.sched.ready(sg.g);
+    while (list !== null) {
+      const g: G = list;
+      list = g.schedlink;
+      g.schedlink = null;
+      g.sched.ready(g);
     }
   }
 
@@ -212,7 +217,7 @@ export class HChan<T> implements Chan<T> {
   /** Sends without waiting, or returns false. */
   sendNow(value: T): boolean {
     if (this.closed) throw sendOnClosed();
-    const sg = this.recvq.dequeue();
+    const sg = this.recvq.first === null ? null : this.recvq.dequeue();
     if (sg !== null) {
       sg.elem = value;
       sg.success = true;
@@ -237,7 +242,7 @@ export class HChan<T> implements Chan<T> {
       const i = this.recvx;
       const v = this.buf[i] as T;
       this.recvx = i + 1 === this.ringSize ? 0 : i + 1;
-      const sg = this.sendq.dequeue();
+      const sg = this.sendq.first === null ? null : this.sendq.dequeue();
       if (sg === null) {
         this.buf[i] = undefined;
         this.qcount = n - 1;
@@ -251,7 +256,7 @@ export class HChan<T> implements Chan<T> {
       }
       return v;
     }
-    const sg = this.sendq.dequeue();
+    const sg = this.sendq.first === null ? null : this.sendq.dequeue();
     if (sg !== null) {
       const v = sg.elem as T;
       sg.elem = undefined;
@@ -299,13 +304,6 @@ function enqueue(g: G, q: WaitQ, elem: unknown): void {
   q.enqueue(sg);
 }
 
-/** Takes the one sudog of a wait that is over. */
-function dropSudog(g: G): void {
-  const sg = g.waiting!;
-  g.waiting = null;
-  releaseSudog(sg);
-}
-
 class SendOp<T> extends Op<void> {
   c: HChan<T> | null = null;
   elem: T | undefined = undefined;
@@ -321,7 +319,7 @@ class SendOp<T> extends Op<void> {
       if (m.probe !== null) return probed(this, m.probe);
       g.waitOp = null;
       const ok = g.waiting!.success;
-      dropSudog(g);
+      unpark(g);
       if (!ok) throw sendOnClosed();
       this.done = true;
       return this;
@@ -366,7 +364,7 @@ class RecvOp<T> extends Op<T | undefined> {
       if (m.probe !== null) return probed(this, m.probe);
       g.waitOp = null;
       this.value = g.waiting!.elem as T;
-      dropSudog(g);
+      unpark(g);
       this.done = true;
       return this;
     }
@@ -428,10 +426,11 @@ class Recv2Op<T> extends Op<RecvResult<T>> {
     parkRecv(g, c, this as Op<unknown>);
     return false;
   }
-  protected override finish(g: G): void {
+  protected override finish(g: G): boolean {
     const sg = g.waiting!;
     this.value = { value: sg.elem as T, ok: sg.success };
-    dropSudog(g);
+    unpark(g);
+    return true;
   }
   protected hostScheduler(): Scheduler {
     return this.c!.sched;
@@ -454,10 +453,11 @@ class RangeOp<T> extends Op<T | None> {
     parkRecv(g, c, this as Op<unknown>);
     return false;
   }
-  protected override finish(g: G): void {
+  protected override finish(g: G): boolean {
     const sg = g.waiting!;
     this.value = sg.success ? (sg.elem as T) : none;
-    dropSudog(g);
+    unpark(g);
+    return true;
   }
   protected hostScheduler(): Scheduler {
     return this.c!.sched;

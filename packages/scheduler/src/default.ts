@@ -13,7 +13,7 @@ import {
 import type { Operation } from "./op.ts";
 import { createScheduler, type Goroutine, type Scheduler } from "./proc.ts";
 import { type G, getg, m0 } from "./runtime2.ts";
-import type { SelectCase, SelectResult } from "./select.ts";
+import type { CaseValue, SelectCase, SelectResult } from "./select.ts";
 import type { Ticker, Timer } from "./time.ts";
 
 let instance: Scheduler | null = null;
@@ -90,7 +90,9 @@ export function makeChan<T>(n = 0): Chan<T> {
 }
 
 /** Waits until one of the cases can proceed, and does it. */
-export function select(cases: readonly SelectCase<never>[]): Operation<SelectResult> {
+export function select<const C extends readonly SelectCase[]>(
+  cases: C,
+): Operation<SelectResult<CaseValue<C>>> {
   return currentScheduler().select(cases);
 }
 

@@ -66,7 +66,14 @@ export {
   type SchedulerOptions,
 } from "./proc.ts";
 export { type G, getg } from "./runtime2.ts";
-export { defaultCase, recvCase, type SelectCase, type SelectResult, sendCase } from "./select.ts";
+export {
+  type CaseValue,
+  defaultCase,
+  recvCase,
+  type SelectCase,
+  type SelectResult,
+  sendCase,
+} from "./select.ts";
 export type { Ticker, Timer } from "./time.ts";
 // How programs end
 export { type CrashReport, crashReport, type Frame, type Symbolize } from "./traceback.ts";

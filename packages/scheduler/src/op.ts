@@ -26,12 +26,15 @@
  */
 
 import type { Scheduler } from "./proc.ts";
-import { type G, Gwaiting, m0 } from "./runtime2.ts";
+import { acquireSudog, type G, Gwaiting, m0, releaseSudog, type Sudog, type WaitQ } from "./runtime2.ts";
 
-/** A blocking operation: `yield*` it in a goroutine or `await` it in an async function, once. */
-export interface Operation<T> extends PromiseLike<T> {
+/** What `yield*` takes: an op, or a generator that suspends in ops only. */
+export interface Yieldable<T> {
   [Symbol.iterator](): Iterator<undefined, T, unknown>;
 }
+
+/** A blocking operation: `yield*` it in a goroutine or `await` it in an async function, once. */
+export interface Operation<T> extends PromiseLike<T>, Yieldable<T> {}
 
 export abstract class Op<T> {
   /** As an iterator result: whether the operation is complete. */
@@ -55,8 +58,7 @@ export abstract class Op<T> {
     if (g !== null && g.waitOp === this) {
       if (m.probe !== null) return probed(this, m.probe);
       g.waitOp = null;
-      this.finish(g);
-      this.done = true;
+      this.done = this.finish(g);
       return this;
     }
     const caller = begin(this);
@@ -67,8 +69,10 @@ export abstract class Op<T> {
   /** Does the operation, or parks `g` and returns false. */
   protected abstract start(g: G): boolean;
 
-  /** Sets `value` after a wait, or throws into the goroutine. */
-  protected finish(_g: G): void {}
+  /** Sets `value` after a wait, or throws into the goroutine, or parks it again and returns false. */
+  protected finish(_g: G): boolean {
+    return true;
+  }
 
   /** The scheduler that runs the operation when host code awaits it. */
   protected abstract hostScheduler(): Scheduler;
@@ -148,6 +152,32 @@ export function gopark(g: G, op: Op<unknown>, reason: number): void {
   const s = g.sched;
   g.waitsince = s.coarseSec;
   if (s.blockProfileEnabled) g.blockStart = s.clock.now();
+}
+
+/** Parks `g` at the tail (or the head) of a queue. */
+export function parkIn(g: G, op: Op<unknown>, q: WaitQ, reason: number, atHead = false): Sudog {
+  const sg = acquireSudog(g);
+  g.waiting = sg;
+  if (atHead) q.pushFront(sg);
+  else q.enqueue(sg);
+  gopark(g, op, reason);
+  return sg;
+}
+
+/** Takes the one sudog of a wait that is over. */
+export function unpark(g: G): void {
+  const sg = g.waiting!;
+  g.waiting = null;
+  releaseSudog(sg);
+}
+
+/** Readies the first waiter, and returns whether there was one. */
+export function wakeOne(q: WaitQ): boolean {
+  const sg = q.dequeue();
+  if (sg === null) return false;
+  sg.success = true;
+  sg.g.sched.ready(sg.g);
+  return true;
 }
 
 /**

@@ -52,10 +52,21 @@ import {
   nodeProcess,
   type TaskQueue,
 } from "./host.ts";
-import { arm, begin, disarm, gopark, Op, type Operation, OwnOp, probed } from "./op.ts";
+import {
+  arm,
+  begin,
+  disarm,
+  gopark,
+  Op,
+  type Operation,
+  OwnOp,
+  parkIn,
+  probed,
+  unpark,
+  wakeOne,
+} from "./op.ts";
 import { type DeferFrame, goexitSignal, Panic, panicOf, printpanicval, runDeferred } from "./panic.ts";
 import {
-  acquireSudog,
   G,
   Gdead,
   GQueue,
@@ -68,12 +79,11 @@ import {
   gUnwinding,
   m0,
   P,
-  releaseSudog,
   WaitQ,
   waitReasonChanReceive,
   waitReasonZero,
 } from "./runtime2.ts";
-import { type SelectCase, type SelectResult, selectgo } from "./select.ts";
+import { type CaseValue, type SelectCase, type SelectResult, selectgo } from "./select.ts";
 import {
   type RuntimeTimer,
   type Ticker,
@@ -183,16 +193,12 @@ class DoneOp extends OwnOp<void> {
   protected start(g: G): boolean {
     const t = this.target;
     if (t.goid !== this.id || t.atomicstatus === Gdead) return true;
-    const sg = acquireSudog(g);
-    g.waiting = sg;
-    (t.doneq ??= new WaitQ()).enqueue(sg);
-    gopark(g, this as Op<unknown>, waitReasonChanReceive);
+    parkIn(g, this as Op<unknown>, (t.doneq ??= new WaitQ()), waitReasonChanReceive);
     return false;
   }
-  protected override finish(g: G): void {
-    const sg = g.waiting!;
-    g.waiting = null;
-    releaseSudog(sg);
+  protected override finish(g: G): boolean {
+    unpark(g);
+    return true;
   }
   protected hostScheduler(): Scheduler {
     return this.target.sched;
@@ -294,8 +300,9 @@ class SyscallOp<T> extends OwnOp<T> {
     );
     return false;
   }
-  protected override finish(): void {
+  protected override finish(): boolean {
     if (this.failed) throw this.error;
+    return true;
   }
   protected hostScheduler(): Scheduler {
     return this.sched;
@@ -409,11 +416,17 @@ export class Scheduler {
   }
 
   /** As go; the creation site is the caller of `below`. For those who wrap `go`. */
-  newproc(f: (...args: never[]) => unknown, args: readonly unknown[], below: unknown): Goroutine {
+  newproc(
+    f: (...args: never[]) => unknown,
+    args: readonly unknown[],
+    below: unknown,
+    onExit: (() => void) | null = null,
+  ): Goroutine {
     checkGoroutineFunction(f);
     const g = this.gfget();
     const m = m0;
     g.fn = f;
+    g.onExit = onExit;
     const n = args.length;
     g.nargs = n;
     if (n === 1) g.arg = args[0];
@@ -590,8 +603,8 @@ export class Scheduler {
     return makechan<T>(this, n);
   }
 
-  select(cases: readonly SelectCase<never>[]): Operation<SelectResult> {
-    return selectgo(this, cases);
+  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResult<CaseValue<C>>> {
+    return selectgo(this, cases) as Operation<SelectResult<CaseValue<C>>>;
   }
 
   sleep(ms: number): Operation<void> {
@@ -633,25 +646,32 @@ export class Scheduler {
    * a FatalError, or with the panic of any goroutine (a PanicError if its value is no object).
    */
   main<T>(f: () => Generator<undefined, T, unknown> | T): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.startMain(f, resolve, reject));
+  }
+
+  /** As main, with callbacks in place of the promise; exactly one is called, from the run loop. */
+  startMain<T>(
+    f: () => Generator<undefined, T, unknown> | T,
+    resolve: (value: T) => void,
+    reject: (error: unknown) => void,
+  ): void {
     checkGoroutineFunction(f);
     if (this.mainState !== null) throw new Error("scheduler: main is already running");
     if (this.closed) throw new Error("scheduler: main after close");
-    return new Promise<T>((resolve, reject) => {
-      this.mainState = {
-        resolve: resolve as (v: unknown) => void,
-        reject,
-        baseline: this.deadlockMode === "host" ? hostResources() : null,
-        exited: false,
-        onBeforeExit: null,
-      };
-      const g = this.gfget();
-      g.goid = 1;
-      g.fn = f;
-      g.nargs = 0;
-      g.flags = gMain;
-      this.ngoroutines++;
-      this.makeRunnable(g);
-    });
+    this.mainState = {
+      resolve: resolve as (v: unknown) => void,
+      reject,
+      baseline: this.deadlockMode === "host" ? hostResources() : null,
+      exited: false,
+      onBeforeExit: null,
+    };
+    const g = this.gfget();
+    g.goid = 1;
+    g.fn = f;
+    g.nargs = 0;
+    g.flags = gMain;
+    this.ngoroutines++;
+    this.makeRunnable(g);
   }
 
   /** Ends all goroutines and drops all timers; the scheduler cannot be used again. */
@@ -1003,7 +1023,12 @@ export class Scheduler {
     const flags = g.flags;
     const doneq = g.doneq;
     if (doneq !== null) {
-      for (let sg = doneq.dequeue(); sg !== null; sg = doneq.dequeue()) this.ready(sg.g);
+      while (wakeOne(doneq));
+    }
+    if (g.onExit !== null) {
+      const f = g.onExit;
+      g.onExit = null;
+      f();
     }
     if (g.rootLo !== 0) this.hooks.gExit?.(g);
     if (flags === 0) {
@@ -1155,6 +1180,7 @@ export class Scheduler {
     g.panic = null;
     g.unwinding = null;
     g.doneq = null;
+    g.onExit = null;
     g.lockedCount = 0;
     g.rootSp = 0;
     g.rootLo = 0;

@@ -160,6 +160,8 @@ export class G {
   timer: RuntimeTimer | null = null;
   /** Goroutines that wait for this one to end. */
   doneq: WaitQ | null = null;
+  /** Called when it has ended. */
+  onExit: (() => void) | null = null;
   /** lockOSThread calls not yet undone. */
   lockedCount = 0;
   /** Stack slots of the goroutine in a heap, kept by whoever gives it one: [rootLo, rootSp). */
@@ -316,6 +318,17 @@ export class WaitQ {
     if (x === null) this.first = sg;
     else x.next = sg;
     this.last = sg;
+  }
+
+  /** Puts a waiter ahead of all others. */
+  pushFront(sg: Sudog): void {
+    sg.q = this;
+    const y = this.first;
+    sg.prev = null;
+    sg.next = y;
+    if (y === null) this.last = sg;
+    else y.prev = sg;
+    this.first = sg;
   }
 
   /**

@@ -47,6 +47,9 @@ export class SelectCase<T = unknown> {
   }
 }
 
+/** What the receive cases of a list give. */
+export type CaseValue<C extends readonly SelectCase[]> = C[number] extends SelectCase<infer T> ? T : never;
+
 export interface SelectResult<T = unknown> {
   /** Position of the chosen case in the list. */
   index: number;
@@ -69,13 +72,11 @@ export function sendCase<T>(c: Chan<T> | SendChan<T> | null, value: T): SelectCa
 /** `default`. */
 export const defaultCase: SelectCase<never> = new SelectCase<never>(dirDefault, null, undefined);
 
-type Cases = readonly SelectCase<never>[];
-
 /** Poll orders are made here: a select never runs inside another. */
 let pollorder = new Uint16Array(64);
 
 class SelectOp extends Op<SelectResult> {
-  cases: Cases = [];
+  cases: readonly SelectCase[] = [];
   sched: Scheduler = null as never;
 
   get what(): string {
@@ -93,7 +94,7 @@ class SelectOp extends Op<SelectResult> {
       return this;
     }
     const caller = begin(this);
-    const cases = this.cases as readonly SelectCase[];
+    const cases = this.cases;
     this.cases = [];
     const r = trySelect(this.sched, cases);
     if (r !== null) {
@@ -120,7 +121,7 @@ class SelectOp extends Op<SelectResult> {
 let selectOp = new SelectOp();
 
 /** Makes the op of a select. */
-export function selectgo(sched: Scheduler, cases: Cases): Operation<SelectResult> {
+export function selectgo(sched: Scheduler, cases: readonly SelectCase[]): Operation<SelectResult> {
   if (m0.armed !== null) disarm();
   const op = selectOp;
   op.sched = sched;

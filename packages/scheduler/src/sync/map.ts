@@ -1,0 +1,53 @@
+/** SyncMap: Go's sync.Map. One thread touches it, so a Map serves; what it gives is Go's set of atomic operations. */
+
+export interface MapResult<V> {
+  value: V | undefined;
+  /** Go's `ok` or `loaded`: whether the key was there. */
+  ok: boolean;
+}
+
+export class SyncMap<K, V> {
+  private readonly m = new Map<K, V>();
+
+  load(key: K): MapResult<V> {
+    return { value: this.m.get(key), ok: this.m.has(key) };
+  }
+  store(key: K, value: V): void {
+    this.m.set(key, value);
+  }
+  /** The value present, or else `value`, which is stored. */
+  loadOrStore(key: K, value: V): MapResult<V> {
+    if (this.m.has(key)) return { value: this.m.get(key), ok: true };
+    this.m.set(key, value);
+    return { value, ok: false };
+  }
+  loadAndDelete(key: K): MapResult<V> {
+    const r = this.load(key);
+    this.m.delete(key);
+    return r;
+  }
+  delete(key: K): void {
+    this.m.delete(key);
+  }
+  /** Stores `value` and gives the one before. */
+  swap(key: K, value: V): MapResult<V> {
+    const r = this.load(key);
+    this.m.set(key, value);
+    return r;
+  }
+  compareAndSwap(key: K, old: V, value: V): boolean {
+    if (!this.m.has(key) || !Object.is(this.m.get(key), old)) return false;
+    this.m.set(key, value);
+    return true;
+  }
+  compareAndDelete(key: K, old: V): boolean {
+    return this.m.has(key) && Object.is(this.m.get(key), old) && this.m.delete(key);
+  }
+  /** Calls `f` with every entry until it returns false. Entries may come and go meanwhile. */
+  range(f: (key: K, value: V) => boolean | void): void {
+    for (const [k, v] of this.m) if (f(k, v) === false) return;
+  }
+  clear(): void {
+    this.m.clear();
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Mutex, with Go's two modes.
+ *
+ * Normal: unlock frees the mutex and wakes the longest waiter, which then competes with whoever asks meanwhile; those who
+ * run have the advantage, which is good for throughput. A waiter that loses goes back to the head of the queue.
+ * Starving: entered when a woken waiter has waited over 1 ms. unlock then hands the mutex to the first waiter and newcomers
+ * queue at the tail. A waiter that gets the mutex ends the mode if it is the last or has waited less than 1 ms.
+ *
+ * Unlike Go: unlock in starving mode does not also give up the processor, since it is no op.
+ */
+
+import { currentScheduler } from "../default.ts";
+import { FatalError } from "../errors.ts";
+import { arm, disarm, Op, type Operation, parkIn, unpark } from "../op.ts";
+import type { Scheduler } from "../proc.ts";
+import { type G, m0, WaitQ, waitReasonSyncMutexLock } from "../runtime2.ts";
+
+/** What a Cond can be built on. */
+export interface Locker {
+  lock(): Operation<void>;
+  unlock(): void;
+}
+
+const starvationThresholdMs = 1;
+
+/** Ends the program with Go's words: no deferred call may run while a lock's state is a lie. */
+export function fatal(message: string): never {
+  const e = new FatalError(message, "SYNC");
+  const g = m0.curg;
+  if (g === null) throw e;
+  return g.sched.fatal(e);
+}
+
+/** A mutual exclusion lock. The fastest way to take it is `m.tryLock() || (yield* m.lock())`. */
+export class Mutex implements Locker {
+  private locked = false;
+  /** A waiter has been woken and will compete: unlock need not wake another. */
+  private woken = false;
+  private starving = false;
+  private readonly sema = new WaitQ();
+
+  /** Takes the lock, waiting for it if need be. */
+  lock(): Operation<void> {
+    if (m0.armed !== null) disarm();
+    const op = lockOp;
+    op.m = this;
+    return arm(op);
+  }
+
+  /** Takes the lock if it is free. */
+  tryLock(): boolean {
+    if (this.locked || this.starving) return false;
+    this.locked = true;
+    return true;
+  }
+
+  /** Frees the lock; any goroutine may. Fatal if it is not taken. */
+  unlock(): void {
+    if (!this.locked) fatal("sync: unlock of unlocked mutex");
+    this.locked = false;
+    const first = this.sema.first;
+    if (first === null) return;
+    if (this.starving) {
+      this.sema.remove(first);
+      first.success = true;
+      first.g.sched.ready(first.g);
+    } else if (!this.woken) {
+      this.woken = true;
+      this.sema.remove(first);
+      first.g.sched.ready(first.g);
+    }
+  }
+
+  /** For the op: takes the lock if it is free; a waiter that was `handed` it just takes it. */
+  acquire(handed: boolean): boolean {
+    if (handed ? this.locked : this.locked || this.starving) return false;
+    this.locked = true;
+    return true;
+  }
+
+  /** For the op: queues the goroutine, one that has waited before at the head. */
+  wait(g: G, op: Op<unknown>, again: boolean): void {
+    parkIn(g, op, this.sema, waitReasonSyncMutexLock, again);
+  }
+
+  /** For the op: settles the mode after a wait. Returns whether the lock is the caller's. */
+  woke(handed: boolean, long: boolean): boolean {
+    if (handed) {
+      if (!long || this.sema.first === null) this.starving = false;
+      return this.acquire(true);
+    }
+    this.woken = false;
+    if (long && this.locked) this.starving = true;
+    return this.acquire(false);
+  }
+}
+
+class LockOp extends Op<void> {
+  m: Mutex = null as never;
+  /** When the wait began. */
+  private since = 0;
+  get what(): string {
+    return "mutex lock";
+  }
+  protected start(g: G): boolean {
+    const m = this.m;
+    if (m.acquire(false)) return true;
+    // From here on the object belongs to this wait.
+    this.replace();
+    this.since = g.sched.clock.now();
+    m.wait(g, this as Op<unknown>, false);
+    return false;
+  }
+  protected override finish(g: G): boolean {
+    const handed = g.waiting!.success;
+    unpark(g);
+    const m = this.m;
+    if (m.woke(handed, g.sched.clock.now() - this.since > starvationThresholdMs)) return true;
+    m.wait(g, this as Op<unknown>, true);
+    return false;
+  }
+  protected hostScheduler(): Scheduler {
+    return currentScheduler();
+  }
+  protected replace(): void {
+    if (lockOp === this) lockOp = new LockOp();
+  }
+}
+
+let lockOp = new LockOp();

@@ -1,0 +1,164 @@
+/**
+ * RWMutex: many readers or one writer.
+ *
+ * Writers come first: once one waits, new readers wait behind it, so readers cannot starve it; when it unlocks, all the
+ * readers that came meanwhile go before the next writer, so writers cannot starve readers either.
+ *
+ * A writer first takes its place among the writers (reason sync.Mutex.Lock, as Go has a mutex there), then waits for the
+ * readers that are inside (reason sync.RWMutex.Lock).
+ */
+
+import { currentScheduler } from "../default.ts";
+import { arm, disarm, Op, type Operation, parkIn, unpark, wakeOne } from "../op.ts";
+import type { Scheduler } from "../proc.ts";
+import {
+  type G,
+  m0,
+  WaitQ,
+  waitReasonSyncMutexLock,
+  waitReasonSyncRWMutexLock,
+  waitReasonSyncRWMutexRLock,
+} from "../runtime2.ts";
+import { fatal, type Locker } from "./mutex.ts";
+
+export class RWMutex implements Locker {
+  /** Readers inside. */
+  private readers = 0;
+  /** A writer is inside, or waits for the readers to leave. */
+  private writer = false;
+  /** That writer is inside. */
+  private writing = false;
+  private readonly readerSem = new WaitQ();
+  private readonly writerSem = new WaitQ();
+  /** Writers behind the first. */
+  private readonly w = new WaitQ();
+
+  /** Takes the lock for writing. */
+  lock(): Operation<void> {
+    if (m0.armed !== null) disarm();
+    const op = wlockOp;
+    op.rw = this;
+    return arm(op);
+  }
+
+  /** Takes the lock for reading. Not to be nested: a writer that comes between would wait for ever. */
+  rLock(): Operation<void> {
+    if (m0.armed !== null) disarm();
+    const op = rlockOp;
+    op.rw = this;
+    return arm(op);
+  }
+
+  tryLock(): boolean {
+    if (this.writer || this.readers > 0) return false;
+    this.writer = true;
+    this.writing = true;
+    return true;
+  }
+
+  tryRLock(): boolean {
+    if (this.writer) return false;
+    this.readers++;
+    return true;
+  }
+
+  unlock(): void {
+    if (!this.writing) fatal("sync: Unlock of unlocked RWMutex");
+    this.writer = false;
+    this.writing = false;
+    while (wakeOne(this.readerSem)) this.readers++;
+    const next = this.w.dequeue();
+    if (next === null) return;
+    // The place among the writers is handed on; its owner sees for itself whether readers are inside.
+    this.writer = true;
+    next.g.sched.ready(next.g);
+  }
+
+  rUnlock(): void {
+    if (this.readers === 0) fatal("sync: RUnlock of unlocked RWMutex");
+    this.readers--;
+    if (this.readers === 0 && this.writer && wakeOne(this.writerSem)) this.writing = true;
+  }
+
+  /** A Locker whose lock and unlock are rLock and rUnlock. */
+  rLocker(): Locker {
+    return { lock: () => this.rLock(), unlock: () => this.rUnlock() };
+  }
+
+  /** For the op: joins the writers; false if the goroutine has to wait for one of them. */
+  enterWriters(g: G, op: Op<unknown>): boolean {
+    if (!this.writer) {
+      this.writer = true;
+      return true;
+    }
+    parkIn(g, op, this.w, waitReasonSyncMutexLock);
+    return false;
+  }
+
+  /** For the op: as the first writer, gets the lock or waits for the readers. */
+  enterAlone(g: G, op: Op<unknown>): boolean {
+    if (this.readers === 0) {
+      this.writing = true;
+      return true;
+    }
+    parkIn(g, op, this.writerSem, waitReasonSyncRWMutexLock);
+    return false;
+  }
+
+  waitToRead(g: G, op: Op<unknown>): void {
+    parkIn(g, op, this.readerSem, waitReasonSyncRWMutexRLock);
+  }
+}
+
+class WLockOp extends Op<void> {
+  rw: RWMutex = null as never;
+  /** It is the first writer already. */
+  private first = false;
+  get what(): string {
+    return "rwmutex lock";
+  }
+  protected start(g: G): boolean {
+    const rw = this.rw;
+    if (rw.tryLock()) return true;
+    this.replace();
+    this.first = rw.enterWriters(g, this as Op<unknown>);
+    return this.first && rw.enterAlone(g, this as Op<unknown>);
+  }
+  protected override finish(g: G): boolean {
+    unpark(g);
+    if (this.first) return true;
+    this.first = true;
+    return this.rw.enterAlone(g, this as Op<unknown>);
+  }
+  protected hostScheduler(): Scheduler {
+    return currentScheduler();
+  }
+  protected replace(): void {
+    if (wlockOp === this) wlockOp = new WLockOp();
+  }
+}
+
+class RLockOp extends Op<void> {
+  rw: RWMutex = null as never;
+  get what(): string {
+    return "rwmutex rlock";
+  }
+  protected start(g: G): boolean {
+    if (this.rw.tryRLock()) return true;
+    this.rw.waitToRead(g, this as Op<unknown>);
+    return false;
+  }
+  protected override finish(g: G): boolean {
+    unpark(g);
+    return true;
+  }
+  protected hostScheduler(): Scheduler {
+    return currentScheduler();
+  }
+  protected replace(): void {
+    if (rlockOp === this) rlockOp = new RLockOp();
+  }
+}
+
+let wlockOp = new WLockOp();
+let rlockOp = new RLockOp();

@@ -1,0 +1,83 @@
+/** Weighted: a semaphore of `n` units, first come first served. */
+
+import { currentScheduler } from "../default.ts";
+import { type Op, type Operation, OwnOp, parkIn, unpark } from "../op.ts";
+import { panic } from "../panic.ts";
+import type { Scheduler } from "../proc.ts";
+import { type G, WaitQ, waitReasonSemacquire } from "../runtime2.ts";
+
+export class Weighted {
+  readonly size: number;
+  private cur = 0;
+  private readonly waiters = new WaitQ();
+
+  constructor(size: number) {
+    if (!Number.isInteger(size) || size < 0) {
+      throw new RangeError(
+        `scheduler: semaphore size must be an integer of at least 0 (got ${String(size)})`,
+      );
+    }
+    this.size = size;
+  }
+
+  /** Takes `n` units, waiting until they are free. More than there are waits for ever. */
+  acquire(n = 1): Operation<void> {
+    return new AcquireOp(this, checkUnits(n));
+  }
+
+  tryAcquire(n = 1): boolean {
+    checkUnits(n);
+    // A waiter of many units is not overtaken by those who want few.
+    if (this.size - this.cur < n || this.waiters.first !== null) return false;
+    this.cur += n;
+    return true;
+  }
+
+  release(n = 1): void {
+    this.cur -= checkUnits(n);
+    if (this.cur < 0) panic("semaphore: released more than held");
+    for (let sg = this.waiters.first; sg !== null; sg = this.waiters.first) {
+      if (this.size - this.cur < sg.index) return;
+      this.cur += sg.index;
+      this.waiters.remove(sg);
+      sg.g.sched.ready(sg.g);
+    }
+  }
+
+  /** For the op. */
+  park(g: G, op: Op<unknown>, n: number): void {
+    parkIn(g, op, this.waiters, waitReasonSemacquire).index = n;
+  }
+}
+
+function checkUnits(n: number): number {
+  if (!Number.isInteger(n) || n < 0) {
+    throw new RangeError(`scheduler: semaphore units must be an integer of at least 0 (got ${String(n)})`);
+  }
+  return n;
+}
+
+class AcquireOp extends OwnOp<void> {
+  private readonly s: Weighted;
+  private readonly n: number;
+  constructor(s: Weighted, n: number) {
+    super();
+    this.s = s;
+    this.n = n;
+  }
+  get what(): string {
+    return "semaphore acquire";
+  }
+  protected start(g: G): boolean {
+    if (this.s.tryAcquire(this.n)) return true;
+    this.s.park(g, this as Op<unknown>, this.n);
+    return false;
+  }
+  protected override finish(g: G): boolean {
+    unpark(g);
+    return true;
+  }
+  protected hostScheduler(): Scheduler {
+    return currentScheduler();
+  }
+}

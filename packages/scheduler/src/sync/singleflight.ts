@@ -1,0 +1,67 @@
+/** Singleflight: several callers of the same work share one run of it. */
+
+import { type Chan, isGenerator } from "../chan.ts";
+import { currentScheduler } from "../default.ts";
+import { WaitGroup } from "./waitgroup.ts";
+
+export interface FlightResult<T> {
+  value: T;
+  /** Whether other callers got the same value. */
+  shared: boolean;
+}
+
+interface Call<T> {
+  wg: WaitGroup;
+  value: T | undefined;
+  error: unknown;
+  failed: boolean;
+  dups: number;
+}
+
+export class Singleflight<K, T> {
+  private readonly m = new Map<K, Call<T>>();
+
+  /** Runs `f`, or waits for a run under the same key. A panic of `f` reaches all callers. */
+  *do(key: K, f: () => Generator<undefined, T, unknown> | T): Generator<undefined, FlightResult<T>, unknown> {
+    let c = this.m.get(key);
+    if (c !== undefined) {
+      c.dups++;
+      yield* c.wg.wait();
+    } else {
+      c = { wg: new WaitGroup(), value: undefined, error: undefined, failed: false, dups: 0 };
+      c.wg.add(1);
+      this.m.set(key, c);
+      try {
+        const r = f();
+        c.value = isGenerator(r) ? ((yield* r) as T) : r;
+      } catch (e) {
+        c.failed = true;
+        c.error = e;
+      }
+      if (this.m.get(key) === c) this.m.delete(key);
+      c.wg.done();
+    }
+    if (c.failed) throw c.error;
+    return { value: c.value as T, shared: c.dups > 0 };
+  }
+
+  /** As do, in a goroutine of its own; the result comes through the channel. */
+  doChan(key: K, f: () => Generator<undefined, T, unknown> | T): Chan<FlightResult<T>> {
+    const s = currentScheduler();
+    const c = s.makeChan<FlightResult<T>>(1);
+    const self = this;
+    s.newproc(
+      function* () {
+        yield* c.send(yield* self.do(key, f));
+      },
+      [],
+      this.doChan,
+    );
+    return c;
+  }
+
+  /** Lets the next call run `f` even if a run is under way. */
+  forget(key: K): void {
+    this.m.delete(key);
+  }
+}

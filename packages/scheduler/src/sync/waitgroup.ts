@@ -1,0 +1,69 @@
+/** WaitGroup: waits for a number of goroutines to end. */
+
+import { currentScheduler } from "../default.ts";
+import { arm, disarm, Op, type Operation, parkIn, unpark, wakeOne } from "../op.ts";
+import { panic } from "../panic.ts";
+import type { Goroutine, Scheduler } from "../proc.ts";
+import { type G, m0, WaitQ, waitReasonSyncWaitGroupWait } from "../runtime2.ts";
+
+export class WaitGroup {
+  private n = 0;
+  private readonly sema = new WaitQ();
+
+  /** Changes the counter by `delta`; at 0 all waiters go on. Panics when it would become negative. */
+  add(delta: number): void {
+    if (!Number.isInteger(delta)) {
+      throw new TypeError(`scheduler: WaitGroup.add: delta must be an integer (got ${String(delta)})`);
+    }
+    this.n += delta;
+    if (this.n < 0) panic("sync: negative WaitGroup counter");
+    if (this.n === 0) while (wakeOne(this.sema));
+  }
+
+  done(): void {
+    this.add(-1);
+  }
+
+  /** Starts `f` in a goroutine that counts until it has ended. */
+  go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
+    this.add(1);
+    return currentScheduler().newproc(f as never, args, this.go, () => this.add(-1));
+  }
+
+  /** Waits until the counter is 0. */
+  wait(): Operation<void> {
+    if (m0.armed !== null) disarm();
+    const op = waitOp;
+    op.wg = this;
+    return arm(op);
+  }
+
+  /** For the op. */
+  park(g: G, op: Op<unknown>): boolean {
+    if (this.n === 0) return true;
+    parkIn(g, op, this.sema, waitReasonSyncWaitGroupWait);
+    return false;
+  }
+}
+
+class WaitOp extends Op<void> {
+  wg: WaitGroup = null as never;
+  get what(): string {
+    return "WaitGroup wait";
+  }
+  protected start(g: G): boolean {
+    return this.wg.park(g, this as Op<unknown>);
+  }
+  protected override finish(g: G): boolean {
+    unpark(g);
+    return true;
+  }
+  protected hostScheduler(): Scheduler {
+    return currentScheduler();
+  }
+  protected replace(): void {
+    if (waitOp === this) waitOp = new WaitOp();
+  }
+}
+
+let waitOp = new WaitOp();
