@@ -333,9 +333,8 @@ class Player {
         world.call[depth] = world.roots[name.root]!;
         continue;
       }
-      let list = (
-        name.root === "init" ? closures : (receiver?.[methodOf(name)]!(-1) ?? world.roots[name.root]!(-1))
-      ) as Callable[];
+      const outer = receiver === undefined ? world.roots[name.root] : receiver[methodOf(name)];
+      let list = name.root === "init" ? closures : (outer!.call(receiver, -1) as Callable[]);
       for (const n of name.closures.slice(0, -1)) list = list[n - 1]!(-1) as Callable[];
       world.call[depth] = list[name.closures.at(-1)! - 1]!;
     }

@@ -1,6 +1,6 @@
 /** Profiles of a small program, made for comparison with the facts recorded of Go's. */
 import { Profile } from "pprof-format";
-import { createProfiler, type Profiler } from "../src/index.ts";
+import { createProfiler, type NamedProfile, type Profiler, type StackSource } from "../src/index.ts";
 
 /** Go's MemStats of a program that did nothing, for the text of heap profiles. */
 const memStats = () => ({
@@ -10,21 +10,51 @@ const memStats = () => ({
   GCCPUFraction: 0,
 });
 
-function sampled(rate: number): Profiler {
-  const p = createProfiler({ memProfileRate: rate, memStats });
+/** Profiles that only exist for programs with a scheduler or as the user's own; others are built in. */
+const builtins = ["allocs", "block", "goroutine", "goroutineleak", "heap", "mutex", "threadcreate"];
+
+/** A profiler with something in every profile. */
+function sampled(rate: number, labelKeys: readonly string[]): Profiler {
+  const labels = new Map(labelKeys.map((key) => [key, "a value"]));
+  const p: Profiler = createProfiler({
+    memProfileRate: rate,
+    memStats,
+    goroutines: oneStack(() => p, labels),
+    leakedGoroutines: oneStack(() => p, labels),
+    threads: oneStack(() => p, null),
+  });
   const buckets: number[] = [];
   for (let i = 0; i < 5; i++) buckets.push(p.mem.alloc(8192));
   p.mem.free(buckets[0]!, 8192);
+  p.setBlockProfileRate(1);
+  p.block.record(1000);
+  p.setMutexProfileFraction(1);
+  p.mutex.record(1000);
   return p;
+}
+
+function oneStack(p: () => Profiler, labels: ReadonlyMap<string, string> | null): StackSource {
+  return {
+    forEach: (visit) => {
+      const pcs = new Array<number>(8).fill(0);
+      visit(pcs.slice(0, p().callers(1, pcs)), labels);
+    },
+  };
+}
+
+function find(name: string, rate: number, labelKeys: readonly string[]): NamedProfile | null {
+  const p = sampled(rate, labelKeys);
+  if (name === "cpu") return null;
+  if (!builtins.includes(name)) p.newProfile(name).add({});
+  return p.lookup(name);
 }
 
 /** A profile of this kind with something in it, decoded from its own bytes, or null if the package has none. */
 export async function profileFor(
   name: string,
-  want: { period: number },
+  want: { period: number; label_keys: readonly string[] | null },
 ): Promise<{ profile: Profile; topLevelFields: number[] } | null> {
-  const p = sampled(want.period);
-  const source = p.lookup(name);
+  const source = find(name, want.period, want.label_keys ?? []);
   if (source === null) return null;
   const bytes = source.toPprof().encode();
   return { profile: Profile.decode(bytes), topLevelFields: fieldNumbers(bytes) };
@@ -32,8 +62,7 @@ export async function profileFor(
 
 /** The text of the same, or null. */
 export function profileText(name: string, debug: number): string | null {
-  const source = sampled(1).lookup(name);
-  return source === null ? null : source.toText(debug);
+  return find(name, 1, [])?.toText(debug) ?? null;
 }
 
 /** The numbers of the fields at the top level of a protobuf message, in order, each once. */

@@ -13,7 +13,9 @@ type Builtin<Id extends string> = Id extends "node:fs"
         ? typeof import("node:url")
         : Id extends "node:inspector"
           ? typeof import("node:inspector")
-          : never;
+          : Id extends "node:async_hooks"
+            ? typeof import("node:async_hooks")
+            : never;
 
 /** A built-in module of Node, or undefined outside of Node. */
 export function builtin<Id extends string>(id: Id): Builtin<Id> | undefined {

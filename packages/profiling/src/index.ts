@@ -22,13 +22,30 @@ export type { ProfArena } from "./bucket.ts";
 // Stacks.
 export type { CallSite } from "./capture.ts";
 export { type CallerInfo, type Frame, Frames, type PCs } from "./extern.ts";
+// Labels.
+export { type LabelSet, type LabelStore, makeLabels as labels } from "./labels.ts";
+
+// Waiting.
+export {
+  BlockProfileRecord,
+  type BlockProfileRecorder,
+  type MutexProfileRecorder,
+  StackRecord,
+} from "./mblock.ts";
+
 // The memory profile.
 export { MemProfileRecord, type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
 export type { RawFrame, Symbolized } from "./pctab.ts";
 export { Func } from "./pctab.ts";
 // Writing.
-export { NamedProfile } from "./profile.ts";
+export { CustomProfile, NamedProfile } from "./profile.ts";
 // Own instances.
-export { createProfiler, type Profiler, type ProfilerOptions } from "./profiler.ts";
+export {
+  createProfiler,
+  type Profiler,
+  type ProfilerOptions,
+  type StackFrame,
+  type StackSource,
+} from "./profiler.ts";
 export type { MemStatsLike } from "./text.ts";
 export { type NodeWritable, type Sink, writeFileAtomically } from "./writer.ts";

@@ -32,6 +32,7 @@
  * and the recorded vectors for the figures.
  */
 import { type BucketTable, counters, memKind } from "./bucket.ts";
+import { StackRecord } from "./mblock.ts";
 
 /** Go's default MemProfileRate. */
 export const defaultMemProfileRate = 512 * 1024;
@@ -214,13 +215,11 @@ export function scaleHeapSample(
 }
 
 /** One record of a memory profile, Go's runtime.MemProfileRecord. Counts are those of the samples: not scaled. */
-export class MemProfileRecord {
+export class MemProfileRecord extends StackRecord {
   AllocBytes = 0;
   FreeBytes = 0;
   AllocObjects = 0;
   FreeObjects = 0;
-  /** The stack's PCs (return addresses), innermost first, ended by 0 if shorter than 32. */
-  Stack0: number[] = new Array<number>(32).fill(0);
 
   inUseBytes(): number {
     return this.AllocBytes - this.FreeBytes;
@@ -228,11 +227,5 @@ export class MemProfileRecord {
 
   inUseObjects(): number {
     return this.AllocObjects - this.FreeObjects;
-  }
-
-  /** The PCs of Stack0 before the first 0. */
-  stack(): number[] {
-    const end = this.Stack0.indexOf(0);
-    return end < 0 ? this.Stack0.slice() : this.Stack0.slice(0, end);
   }
 }

@@ -345,7 +345,7 @@ export class PCTable {
         const place = this.sourceOf(info.script, info.startLine, info.startColumn);
         const source = place.file === info.script && file !== undefined ? file : place.file;
         const isModule = info.startLine === 1 && info.startColumn === 1;
-        const name = this.localName(info, isModule) || `func@${place.line}:${place.column}`;
+        const name = this.localName(info, isModule, place) || `func@${place.line}:${place.column}`;
         const pkg = source === "" ? "eval" : this.packages.packageOf(source, info.script);
         info.symbol = { func: `${pkg}.${name}`, file: source, line: place.line, column: place.column };
       }
@@ -354,12 +354,15 @@ export class PCTable {
   }
 
   /** The FUNCTION part of a name; "" for an anonymous function whose script can't be read. */
-  private localName(info: FuncInfo, isModule: boolean): string {
+  private localName(info: FuncInfo, isModule: boolean, place: Omit<Symbolized, "func">): string {
     const name = functionNameOf({ ...info, isModule });
     // V8 doesn't know what is around an anonymous function, and of a method only the receiver's class.
     const isMethod = name.startsWith("(*") || info.typeName === "Function";
     if ((name !== "" && !isMethod) || info.startLine === 0) return name;
-    const scanned = this.functionsOf(info.script)?.at(info.startLine, info.startColumn);
+    // Where the script is gone (a bundle that was deleted once loaded), its source, at the place of the source map.
+    const scanned =
+      this.functionsOf(info.script)?.at(info.startLine, info.startColumn) ??
+      (place.file === info.script ? undefined : this.functionsOf(place.file)?.at(place.line, place.column));
     if (scanned === undefined) return name;
     if (name === "") return scanned.name === "" ? scannedName(scanned) : name;
     const own = info.isConstructor ? "constructor" : info.functionName.replace(/^(?:get|set) /, "");

@@ -64,3 +64,49 @@ export class NamedProfile {
     await writeFileAtomically(path, await this.encode(debug));
   }
 }
+
+/** What `CustomProfile` needs from its profiler. */
+export interface CustomProfileHost {
+  /** The stack above the function `above`, as frame numbers that the caller may keep. */
+  // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
+  capture(skip: number, above: Function): Uint32Array;
+  /** The frame `runtime/pprof.(*Profile).Add`. */
+  readonly addFrame: number;
+}
+
+/**
+ * A user's own profile: the stacks at which things were added that haven't been removed, such as open files or
+ * connections.
+ */
+export class CustomProfile extends NamedProfile {
+  private readonly entries: Map<unknown, Uint32Array>;
+
+  /** @internal */
+  constructor(
+    private readonly host: CustomProfileHost,
+    source: (entries: ReadonlyMap<unknown, Uint32Array>) => ProfileSource,
+  ) {
+    const entries = new Map<unknown, Uint32Array>();
+    super(source(entries));
+    this.entries = entries;
+  }
+
+  /**
+   * Adds the present stack under `value`, which must not be in the profile. With `skip` 0 the stack begins with
+   * the call of `add`, with 1 at the function that calls it.
+   */
+  add(value: unknown, skip = 0): void {
+    if (!Number.isInteger(skip))
+      throw new RangeError(`profiling: skip must be an integer (got ${String(skip)})`);
+    if (this.entries.has(value)) throw new Error("pprof: Profile.Add of duplicate value");
+    const { host } = this;
+    let stack = host.capture(Math.max(0, skip - 1), CustomProfile.prototype.add);
+    if (skip <= 0) stack = Uint32Array.of(host.addFrame, ...stack);
+    this.entries.set(value, stack);
+  }
+
+  /** Removes the stack of `value`; one that isn't there is no error. */
+  remove(value: unknown): void {
+    this.entries.delete(value);
+  }
+}

@@ -2,7 +2,15 @@
  * A profiler: one PC table, one set of buckets, and Go's functions over them. Several can live side by side; each
  * issues its own PCs. All functions of a profiler work without `this`, so they can be taken off it and passed on.
  */
-import { type BucketKind, BucketTable, BufferArena, memKind, type ProfArena } from "./bucket.ts";
+import {
+  type BucketKind,
+  BucketTable,
+  BufferArena,
+  blockKind,
+  memKind,
+  mutexKind,
+  type ProfArena,
+} from "./bucket.ts";
 import type { CallSite } from "./capture.ts";
 import {
   type CallerInfo,
@@ -13,9 +21,12 @@ import {
   StackBuffer,
   StackWalker,
 } from "./extern.ts";
+import { AsyncLabelStore, doWithLabels, type LabelSet, type LabelStore, makeLabels } from "./labels.ts";
+import { BlockProfileRecord, BlockProfileRecorder, MutexProfileRecorder, StackRecord } from "./mblock.ts";
 import { defaultMemProfileRate, MemProfileRecord, MemProfileRecorder } from "./mprof.ts";
 import { type Func, PCTable, type PCTableOptions, type Symbolized } from "./pctab.ts";
-import { NamedProfile } from "./profile.ts";
+import { CustomProfile, NamedProfile, type ProfileSource } from "./profile.ts";
+import { blockProfile, blockText, type CountedStack, countProfile, countText } from "./protocount.ts";
 import { heapProfile } from "./protomem.ts";
 import { heapText, type MemStatsLike } from "./text.ts";
 import type { Sink } from "./writer.ts";
@@ -31,7 +42,35 @@ export interface ProfilerOptions extends PCTableOptions {
   random?: () => number;
   /** The MemStats that the heap profile's text ends with; none are printed without. */
   memStats?: () => MemStatsLike;
+  /** The scheduler's goroutines; without it there is no profile `goroutine`. */
+  goroutines?: StackSource;
+  /** Goroutines that are blocked for ever; without it there is no profile `goroutineleak`. */
+  leakedGoroutines?: StackSource;
+  /** The stacks that started threads; without it there is no profile `threadcreate`. */
+  threads?: StackSource;
+  /** Where the labels of the running goroutine are kept; default: with Node's asynchronous context. */
+  labels?: LabelStore;
 }
+
+/** A frame that its owner has symbolized. */
+export interface StackFrame {
+  func: string;
+  file: string;
+  line: number;
+}
+
+/** Stacks that somebody else keeps, such as those of a scheduler's goroutines. */
+export interface StackSource {
+  /** Calls `visit` for each stack, innermost frame first: PCs of this profiler, or symbolized frames. */
+  forEach(visit: (stack: readonly number[] | readonly StackFrame[], labels?: LabelSet | null) => void): void;
+  /** How many there are, where this is known without taking stacks. */
+  count?(): number;
+  /** All of them as a panic prints them: what the profile is with debug 2. */
+  dump?(): string;
+}
+
+// biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
+type AnyFunction = Function;
 
 export class Profiler {
   readonly table: PCTable;
@@ -40,7 +79,12 @@ export class Profiler {
   /** @internal */ readonly buckets: BucketTable;
   /** @internal */ readonly walker: StackWalker;
 
+  /** Hooks for a scheduler: how long goroutines wait, and who held the lock. */
+  readonly block: BlockProfileRecorder;
+  readonly mutex: MutexProfileRecorder;
+
   private readonly stack: StackBuffer;
+  private readonly labelStore: LabelStore;
   private readonly options: ProfilerOptions;
   private readonly named = new Map<string, NamedProfile>();
 
@@ -64,21 +108,92 @@ export class Profiler {
       },
       options.memProfileRate ?? defaultMemProfileRate,
     );
+    const events = {
+      buckets: this.buckets,
+      captureBucket: (kind: BucketKind, above: AnyFunction) => this.captureBucket(kind, 0, above),
+      random: options.random ?? Math.random,
+    };
+    this.block = new BlockProfileRecorder(events);
+    this.mutex = new MutexProfileRecorder(events);
+    this.labelStore = options.labels ?? new AsyncLabelStore();
+    this.addBuiltins();
+  }
+
+  /** The profiles that exist from the start. */
+  private addBuiltins(): void {
+    const { table, buckets, options } = this;
     for (const name of ["heap", "allocs"] as const) {
-      this.named.set(
+      this.addNamed({
         name,
-        new NamedProfile({
-          name,
-          count: () => this.memProfile(null, true).n,
-          toPprof: () => heapProfile(this.table, this.buckets, this.mem, name),
-          toText: () => heapText(this.table, this.buckets, this.mem, this.options.memStats?.()),
-        }),
-      );
+        count: () => this.memProfile(null, true).n,
+        toPprof: () => heapProfile(table, buckets, this.mem, name),
+        toText: () => heapText(table, buckets, this.mem, options.memStats?.()),
+      });
+    }
+    for (const [name, recorder] of [
+      ["block", this.block],
+      ["mutex", this.mutex],
+    ] as const) {
+      this.addNamed({
+        name,
+        count: () => recorder.count,
+        toPprof: () => blockProfile(table, buckets, recorder),
+        toText: () => blockText(table, buckets, recorder),
+      });
+    }
+    for (const [name, source] of [
+      ["goroutine", options.goroutines],
+      ["goroutineleak", options.leakedGoroutines],
+      ["threadcreate", options.threads],
+    ] as const) {
+      if (source === undefined) continue;
+      this.addNamed({
+        name,
+        count: () => this.countOf(source),
+        toPprof: () => countProfile(table, name, this.stacksOf(source)),
+        toText: (debug) =>
+          debug >= 2 && source.dump !== undefined
+            ? source.dump()
+            : countText(table, name, this.stacksOf(source)),
+      });
     }
   }
 
-  // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
-  private captureBucket(kind: BucketKind, size: number, above: Function): number {
+  private addNamed(source: ProfileSource): void {
+    this.named.set(source.name, new NamedProfile(source));
+  }
+
+  private countOf(source: StackSource): number {
+    if (source.count !== undefined) return source.count();
+    let n = 0;
+    source.forEach(() => {
+      n++;
+    });
+    return n;
+  }
+
+  private stacksOf(source: StackSource): CountedStack[] {
+    const out: CountedStack[] = [];
+    source.forEach((stack, labels = null) => {
+      out.push({ stack: this.framesOf(stack), labels });
+    });
+    return out;
+  }
+
+  /** Frame numbers of a stack that was given from outside; PCs that were never issued are left out. */
+  private framesOf(stack: readonly number[] | readonly StackFrame[]): number[] {
+    const ids: number[] = [];
+    for (const at of stack) {
+      const id =
+        typeof at === "number"
+          ? this.table.frameIdAt(at - 1)
+          : this.table.synthetic(at.func, at.file, at.line);
+      if (id !== 0) ids.push(id);
+    }
+    return ids;
+  }
+
+  private captureBucket(kind: BucketKind, size: number, above: AnyFunction): number {
     const { stack } = this;
     this.walker.walk(stack, 0, above);
     return this.buckets.find(kind, size, stack.ids, stack.length);
@@ -177,11 +292,124 @@ export class Profiler {
       record.FreeBytes = r.freeBytes;
       record.AllocObjects = r.allocs;
       record.FreeObjects = r.frees;
-      const stack = this.buckets.stackOf(r.bucket);
-      for (let f = 0; f < 32; f++) record.Stack0[f] = f < stack.length ? this.table.pcOf(stack[f]!) : 0;
+      this.fillStack0(record.Stack0, this.buckets.stackOf(r.bucket));
     });
     return { n, ok: true };
   };
+
+  /**
+   * Sets the rate of the block profile: mean nanoseconds of waiting between two samples. 1 takes every event, 0
+   * none.
+   */
+  readonly setBlockProfileRate = (rate: number): void => {
+    this.block.rate = rate;
+  };
+
+  /** Takes one in `fraction` events for the mutex profile, 0: none; returns the old fraction. Negative: only reads. */
+  readonly setMutexProfileFraction = (fraction: number): number => this.mutex.setFraction(fraction);
+
+  /** The block profile; protocol as that of `memProfile`. */
+  readonly blockProfile = (p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
+    this.eventProfile(this.block, p);
+
+  /** The mutex profile; protocol as that of `memProfile`. */
+  readonly mutexProfile = (p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
+    this.eventProfile(this.mutex, p);
+
+  private eventProfile(
+    recorder: BlockProfileRecorder | MutexProfileRecorder,
+    p: (BlockProfileRecord | null | undefined)[] | null,
+  ): { n: number; ok: boolean } {
+    const n = recorder.count;
+    if (n > (p?.length ?? 0)) return { n, ok: false };
+    let i = 0;
+    recorder.forEach((r) => {
+      const record = (p![i++] ??= new BlockProfileRecord());
+      record.Count = Math.trunc(r.count);
+      record.Cycles = Math.trunc(r.cycles);
+      this.fillStack0(record.Stack0, this.buckets.stackOf(r.bucket));
+    });
+    return { n, ok: true };
+  }
+
+  /** The stacks of all goroutines; protocol as that of `memProfile`. */
+  readonly goroutineProfile = (p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
+    this.stackProfile(this.options.goroutines, p);
+
+  /** The stacks that started threads; protocol as that of `memProfile`. */
+  readonly threadCreateProfile = (p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
+    this.stackProfile(this.options.threads, p);
+
+  private stackProfile(
+    source: StackSource | undefined,
+    p: (StackRecord | null | undefined)[] | null,
+  ): { n: number; ok: boolean } {
+    if (source === undefined) return { n: 0, ok: true };
+    if (this.countOf(source) > (p?.length ?? 0)) return { n: this.countOf(source), ok: false };
+    const stacks = this.stacksOf(source);
+    if (stacks.length > (p?.length ?? 0)) return { n: stacks.length, ok: false };
+    for (const [i, { stack }] of stacks.entries())
+      this.fillStack0((p![i] ??= new StackRecord()).Stack0, stack);
+    return { n: stacks.length, ok: true };
+  }
+
+  private fillStack0(pcs: number[], stack: ArrayLike<number>): void {
+    for (let i = 0; i < 32; i++) pcs[i] = i < stack.length ? this.table.pcOf(stack[i]!) : 0;
+  }
+
+  /** The bucket of a stack that somebody else took, for `block.recordAt` and `mutex.recordAt`. */
+  readonly eventBucket = (
+    kind: "block" | "mutex",
+    stack: readonly number[] | readonly StackFrame[],
+  ): number => {
+    const ids = Uint32Array.from(this.framesOf(stack));
+    return this.buckets.find(kind === "block" ? blockKind : mutexKind, 0, ids, ids.length);
+  };
+
+  /** Makes a profile of the user's own; its name must not be in use. */
+  readonly newProfile = (name: string): CustomProfile => {
+    if (typeof name !== "string" || name === "") throw new Error("pprof: NewProfile with empty name");
+    if (this.named.has(name)) throw new Error(`pprof: NewProfile name already in use: ${name}`);
+    const { table } = this;
+    const profile = new CustomProfile(
+      {
+        addFrame: table.synthetic("runtime/pprof.(*Profile).Add", "<runtime>", 0),
+        capture: (skip, above) => {
+          const { stack } = this;
+          return stack.ids.slice(0, this.walker.walk(stack, skip, above));
+        },
+      },
+      (entries) => {
+        const stacks = () => Array.from(entries.values(), (stack): CountedStack => ({ stack, labels: null }));
+        return {
+          name,
+          count: () => entries.size,
+          toPprof: () => countProfile(table, name, stacks()),
+          toText: () => countText(table, name, stacks()),
+        };
+      },
+    );
+    this.named.set(name, profile);
+    return profile;
+  };
+
+  /** Runs `f` with labels added to those of the running goroutine; see `doWithLabels`. */
+  readonly do = <T>(labels: LabelSet | Readonly<Record<string, string>>, f: (labels: LabelSet) => T): T =>
+    doWithLabels(
+      this.labelStore,
+      labels instanceof Map ? labels : makeLabels(labels as Record<string, string>),
+      f,
+    );
+
+  /** Replaces the labels of the running goroutine. */
+  readonly setGoroutineLabels = (labels: LabelSet | Readonly<Record<string, string>> | null): void => {
+    this.labelStore.set(
+      labels === null || labels instanceof Map ? labels : makeLabels(labels as Record<string, string>),
+    );
+  };
+
+  /** The labels of the running goroutine. */
+  readonly goroutineLabels = (): LabelSet | null => this.labelStore.get();
 
   /** The profile of this name, or null. */
   readonly lookup = (name: string): NamedProfile | null => this.named.get(name) ?? null;

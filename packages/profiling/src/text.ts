@@ -146,7 +146,9 @@ export function heapText(
   stats?: MemStatsLike,
 ): string {
   const records: MemBucket[] = [];
-  recorder.forEach(true, (r) => records.push({ ...r }));
+  recorder.forEach(true, (r) => {
+    records.push({ ...r });
+  });
   records.sort((a, b) => a.allocBytes - a.freeBytes - (b.allocBytes - b.freeBytes));
   let inuseObjects = 0;
   let inuseBytes = 0;

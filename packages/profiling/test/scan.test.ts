@@ -131,7 +131,12 @@ const C = class D { c1() {} };`),
   it("isn't led astray by strings, templates, comments, regular expressions and division", () => {
     expect(
       names(
-        "const a = /[/{]=>}/.test('}') / 2 / f(`}${`${x => 1}`}{`); // () => {\n/* function z() { */ const b = `${{}.y}`, c = () => 3;\nif (a) /=> {/.exec(b)\nconst d = e++ / 2; k => 1 / k",
+        [
+          "const a = /[/{]=>}/.test('}') / 2 / f(`}$",
+          "{`$",
+          "{x => 1}`}{`); // () => {\n/* function z() { */ const b = `$",
+          "{{}.y}`, c = () => 3;\nif (a) /=> {/.exec(b)\nconst d = e++ / 2; k => 1 / k",
+        ].join(""),
       ),
     ).toEqual({ "x => 1}`}{`)": "init.func1", "() => 3;": "c", "k => 1 / k": "init.func3" });
   });
