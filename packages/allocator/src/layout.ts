@@ -109,10 +109,10 @@ export const MSPAN = defineStruct("mspan", {
   manualKind: "u32",
   /** Head of the list of free pieces in a stack span; free slots waiting in a manual heap's list otherwise. */
   manualFreeList: "u32",
-  /** Position in allspans. */
-  index: "u32",
   /** Guards specials. */
   speclock: "u32",
+  /** Position in allspans, plus 1. Last, as it outlives the span: the struct is recorded there once. */
+  index: "u32",
 });
 
 /** What an mcache keeps for one span class: the run it cuts objects from, and the span that the run is in. */
@@ -132,9 +132,11 @@ export const MCACHE = defineStruct("mcache", {
   /** The current tiny block and the first free byte in it; 0 if none. */
   tiny: "u32",
   tinyoffset: "u32",
-  /** Links of all mcaches. */
+  /** All mcaches, linked from mheap.mcaches; id is the place in that list. They are reused, never freed. */
   next: "u32",
   id: "u32",
+  /** 1: a thread owns it. */
+  owned: "u32",
   /** Objects put into an existing tiny block. */
   tinyAllocs: "f64",
   /** Bytes to allocate until the next sample of the memory profile. */
@@ -183,9 +185,8 @@ export const GCCONTROL = defineStruct("gcControl", {
   gcPhase: "u32",
   writeBarrierEnabled: "u32",
   sweepgen: "u32",
-  /** Span pages swept and the number of spans found by sweepOne: the collector's to use. */
+  /** Span pages swept in this cycle: the collector's to use. */
   pagesSwept: "u32",
-  sweepCursor: "u32",
   cycles: "u32",
   flags: "u32",
 });
@@ -209,10 +210,12 @@ export const MHEAP = defineStruct("mheap", {
   spanBitsEnd: "u32",
   /** Free span-bit blocks of 16, 32, 64, 128 and 256 bytes. */
   spanBitsFree: u32s(5),
-  /** Free stack spans' pieces by order, when no mcache holds them. */
+  /** Stack spans of each order that have a free piece. */
   stackPool: u32s(4),
-  /** Free stack spans of 32 KiB and more, by log2 of pages. */
-  stackLarge: u32s(20),
+  /** nextSpanForSweep's place in mcentral's lists, valid for the sweep of sweepCursorGen. */
+  sweepCursor: "u32",
+  sweepCursorGen: "u32",
+  /** Where zero-size objects are; 8 bytes that stay zero. */
   zerobase: "f64",
   spanalloc: FIXALLOC,
   specialalloc: FIXALLOC,
@@ -225,8 +228,6 @@ export const MHEAP = defineStruct("mheap", {
   heapReleased: "f64",
   stackInUse: "f64",
   gcManualInUse: "f64",
-  /** Bytes given back by mcaches that no longer exist; same fields as in an mcache. */
-  pagesInUse: "f64",
   gcControl: GCCONTROL,
   central: u32s(NUM_SPAN_CLASSES * (MCENTRAL.size / 4)),
 });

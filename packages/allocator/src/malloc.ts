@@ -1,97 +1,690 @@
-import type { Addr, LinearMemory } from "@gort/memory";
-import type { AllocatorHooks } from "./hooks.ts";
-import type { HeapStats } from "./mstats.ts";
+/**
+ * The allocator: Go's, over a linear memory.
+ *
+ *     mallocgc(size, typ)
+ *       |  size 0                 zerobase, an address shared by all of them
+ *       |  < 16 B, no pointers    tiny allocator: several objects share a block of 16 bytes
+ *       |  <= 32760 B             mcache: a slot of the size class, from the run the thread is cutting    no lock
+ *       |                           nextRun: the next free slots of the cached span
+ *       |                           mcentral.cacheSpan: another span with free slots                     class's lock
+ *       |                           mheap.alloc: a new span                                              heap lock
+ *       |                             PageAlloc: lowest free pages; grow by 4 MiB
+ *       '  larger                 mheap.alloc: a span of its own, rounded up to pages of 8 KiB
+ *
+ * 1. A request is rounded up to one of 67 size classes (scripts/gen-sizeclasses.ts). Each class has two span
+ *    classes, with and without pointers: spanclass = sizeclass << 1 | noscan.
+ * 2. Pointers of objects up to 512 bytes are described in heapBits, a side table; a larger object starts with a
+ *    word that holds its type (so 1024 bytes of pointers take a slot of 1152), a large one has it in its span.
+ * 3. Freeing is the collector's: it marks, then sweeps span by span, and a swept span's free slots are found again
+ *    by nextRun. Or the program's own, in a heap without a collector: see manual.ts.
+ * 4. Every object is zeroed when it is handed out. A run is cleared as a whole when it is acquired, unless its span
+ *    is known to be fresh from the operating system.
+ *
+ * Who may touch what: an mcache belongs to its thread. A span on a list belongs to the list's lock, a cached one to
+ * the mcache, one that is being swept to the sweeper. The page allocator, the span structs' free list and the
+ * counters of MHEAP belong to the heap lock. Lock order: mcentral or speclock, then heap, then the memory's own.
+ *
+ * Unlike Go: mark bits and pointer bits stand in side tables, not inside the span (prototypes marked faster that
+ * way), so a span holds up to 3 % more objects and HeapInuse is at most Go's; the tables count in GCSys. Metadata
+ * that Go keeps in globals is in the linear memory, so that any thread that attaches has all of it.
+ *
+ * Sources: Go's malloc.go, mheap.go, mcentral.go, mcache.go (structure and names); TCMalloc (their ancestor).
+ */
+import { type Addr, createLinearMemory, type LinearMemory, type LinearMemoryOptions } from "@gort/memory";
+import { ROOT_ALLOCATOR } from "@gort/memory/internal";
+import { fatalThrow } from "./errors.ts";
+import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
+import {
+  GC_OFF,
+  GCCONTROL,
+  GCTYPE,
+  GCTYPE_NOSCAN,
+  MALLOC_HEADER_SIZE,
+  MANUAL_GC,
+  MAX_SMALL_REQUEST,
+  MCACHE,
+  MHEAP,
+  MIN_SIZE_FOR_HEADER,
+  MSPAN,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  SPAN_IN_USE,
+  TINY_SIZE,
+  TINY_SPAN_CLASS,
+} from "./layout.ts";
+import { MCache, SLOT_WORDS } from "./mcache.ts";
+import { MCentral } from "./mcentral.ts";
+import { hex, MHeap } from "./mheap.ts";
+import { popcount } from "./mpagealloc.ts";
+import { Specials } from "./mspecial.ts";
+import { fillStats, type HeapStats } from "./mstats.ts";
+import { classToSize, sizeToClass8, sizeToClass128 } from "./sizeclasses.generated.ts";
+import { Stacks } from "./stack.ts";
 
-/** The allocator's whole interface; the class follows. */
-export declare class Allocator {
-  readonly mem: LinearMemory;
-  readonly hooks: AllocatorHooks;
+const S = MSPAN.offsets;
+const T_SIZE = GCTYPE.offsets.size >>> 2;
+const T_PTRDATA = GCTYPE.offsets.ptrdata >>> 2;
+const T_MASK0 = GCTYPE.offsets.mask0 >>> 2;
+const T_MASK_ADDR = GCTYPE.offsets.maskAddr >>> 2;
+const T_FAST_WORDS = GCTYPE.offsets.fastWords >>> 2;
+const T_SLOT_WORD = GCTYPE.offsets.slotWord >>> 2;
+const T_FLAGS = GCTYPE.offsets.flags >>> 2;
 
-  /** Absolute addresses of the side tables and blocks (see layout.ts). */
-  readonly heapBitsBase: number;
-  readonly pageInfoBase: number;
-  readonly pageSpanBase: number;
-  /** GCCONTROL block: u32[(gcControl + GCCONTROL.offsets.heapLive) >>> 2]. */
-  readonly gcControl: number;
-  readonly mheap: number;
-  /** Address that every zero-size allocation gets. Not a heap address (findObject gives 0). */
-  readonly zerobase: Addr;
+/** Requests up to this size find their slot in a table by (size + 7) >>> 3. */
+const SMALL_TABLE_MAX = 1024;
 
-  /** size bytes, zeroed (unless zero is false and the object is large and noscan). typ: a GCTYPE, 0 = noscan. */
-  mallocgc(size: number, typ: number, zero: boolean): Addr;
-  mallocNoscan(size: number): Addr;
-  /** One object of exactly the type's size. */
-  mallocTyped(typ: number): Addr;
-  /** ptrMask: bit i of the words = word i of the type is a pointer. Interned: same arguments, same address. */
-  newType(size: number, ptrMask: Uint32Array | readonly number[]): number;
-  /** Bytes that the block really holds for size: Go's roundupsize(size, noscan). */
-  roundupsize(size: number, noscan: boolean): number;
-
-  // --- gc
-  /** Span that holds addr, 0 if none (manual spans included; check state). */
-  spanOf(addr: Addr): Addr;
-  /** Start of the slot of the allocated heap object that addr points into, or 0. With a header: the header. */
-  findObject(addr: Addr): Addr;
-  objIndex(span: Addr, addr: Addr): number;
-  /** Number of span structs ever made; spanAt(i) is the i-th (state may be SPAN_DEAD). */
-  readonly nspans: number;
-  spanAt(i: number): Addr;
-  /** Empties all mcaches: the runs' tails and the tiny blocks go back. Before sweepgen moves, and in readStats. */
-  flushAll(): void;
-  /**
-   * Takes an unswept span (sweepgen == sg-2) off mcentral's unswept lists, sets its sweepgen to sg-1 and returns
-   * it; 0 if there is none. The caller sweeps it and ends with spanSwept(span, nfreed, false).
-   */
-  nextSpanForSweep(): Addr;
-  /**
-   * The end of a sweep. Before: specials handled, gcmarkBits copied to allocBits, gcmarkBits cleared; nfreed is
-   * allocCount - marked. Does the counters, heapLive excepted (the collector sets it when it marks), needzero,
-   * freeindex, sweepgen = sg; then, unless preserve, frees the span if nothing is left in it (returns true) or puts
-   * it on mcentral's swept lists.
-   */
-  spanSwept(span: Addr, nfreed: number, preserve: boolean): boolean;
-  /** Span back to the heap: no objects left, on no list. */
-  freeSpan(span: Addr): void;
-  /** Pages for the collector itself (work buffers), counted in GCSys. Not zeroed. Returns the address. */
-  allocManual(npages: number): Addr;
-  freeManual(addr: Addr): void;
-
-  // --- specials
-  /** Attaches (kind, data, data2) to the object at addr. Returns the SPECIAL's address, 0 if kind is there already. */
-  addSpecial(addr: Addr, kind: number, data: number, data2?: number): number;
-  /** Detaches; returns its data, or -1 if there was none. For SPECIAL_CLEANUP give the data to tell which. */
-  removeSpecial(addr: Addr, kind: number, data?: number): number;
-  /** First special of addr with this kind, 0 if none. */
-  findSpecial(addr: Addr, kind: number): number;
-  /** Unlinks and frees the special; prev is the one before it in the span's list, 0 at the head. */
-  freeSpecial(span: Addr, prev: number, special: number): void;
-
-  // --- stacks
-  /** A stack of n bytes, a power of two >= 2048. Not zeroed. */
-  stackAlloc(n: number): Addr;
-  stackFree(addr: Addr, n: number): void;
-
-  // --- profile
-  setMemProfileRate(rate: number): void;
-
-  // --- statistics, memory
-  /** Flushes, then fills out. */
-  readStats(out: HeapStats): HeapStats;
-  /** Returns up to nbytes of free pages to the OS, highest addresses first. Returns the bytes returned. */
-  scavenge(nbytes: number): number;
-  /** Returns all free pages to the OS (collect before). */
-  freeOSMemory(): number;
+/** The size class of a request of 1 to 32768 bytes. */
+export function sizeClassOf(size: number): number {
+  return size <= SMALL_TABLE_MAX
+    ? (sizeToClass8[(size + 7) >>> 3] as number)
+    : (sizeToClass128[(size - SMALL_TABLE_MAX + 127) >>> 7] as number);
 }
 
-export interface AllocatorOptions {
-  maxMemory?: number;
-  shared?: boolean;
-  release?: boolean;
-  kernel?: "wasm" | "js";
-  /** A memory to use instead of making one. */
+export interface AllocatorOptions extends LinearMemoryOptions {
+  /** A memory to use instead of making one. If it holds an allocator already, this one attaches to it. */
   memory?: LinearMemory;
-  /** Seed of the memory profile's sampling. */
+  /** Seed of the memory profile's sampling. Default: drawn at random. */
   seed?: number;
 }
 
-export declare function createAllocator(options?: AllocatorOptions): Allocator;
+/** See createAllocator. Addresses that methods take and give are byte offsets into `mem`. */
+export class Allocator {
+  readonly mem: LinearMemory;
+  /** What the allocator calls; assign to the fields. */
+  readonly hooks: AllocatorHooks;
+  /** Bases of the side tables and blocks drawn in layout.ts. */
+  readonly heapBitsBase: number;
+  readonly pageInfoBase: number;
+  readonly pageSpanBase: number;
+  readonly gcControl: number;
+  readonly mheap: number;
+  /** Address of every zero-size object. It is no heap address: findObject gives 0. */
+  readonly zerobase: Addr;
+  /** For this package's other modules. */
+  readonly heap: MHeap;
+  readonly central: MCentral;
+  readonly cache: MCache;
+  readonly stacks: Stacks;
+  readonly specials: Specials;
+
+  // The hot paths' own copies: views, word indices of the slots, the table by (size + 7) >>> 3.
+  private readonly u32: Uint32Array;
+  private readonly f64: Float64Array;
+  private readonly slots: number;
+  private readonly noscanSlot: Uint32Array;
+  private readonly heapBits: number;
+  private readonly tinyWord: number;
+  private readonly tinyOffsetWord: number;
+  private readonly tinyAllocs: number;
+  private readonly liveWord: number;
+  private readonly trigger: number;
+
+  readonly #types = new Map<string, number>();
+  #memProfileRate = 0;
+  #rng: number;
+
+  constructor(mem: LinearMemory, seed: number) {
+    this.mem = mem;
+    this.hooks = defaultHooks();
+    const heap = new MHeap(mem, this.hooks, mem.root(ROOT_ALLOCATOR));
+    mem.setRoot(ROOT_ALLOCATOR, heap.root);
+    this.heap = heap;
+    this.heapBitsBase = heap.heapBitsBase;
+    this.pageInfoBase = heap.pageInfoBase;
+    this.pageSpanBase = heap.pageSpanBase;
+    this.gcControl = heap.gcControl;
+    this.mheap = heap.base;
+    this.zerobase = (heap.base + MHEAP.offsets.zerobase) as Addr;
+    this.central = new MCentral(heap);
+    const base = acquireMCache(heap);
+    this.cache = new MCache(heap, this.central, base);
+    this.stacks = new Stacks(heap, base);
+    this.specials = new Specials(heap);
+
+    this.u32 = mem.u32;
+    this.f64 = mem.f64;
+    this.slots = this.cache.slots;
+    this.noscanSlot = new Uint32Array(SMALL_TABLE_MAX / 8 + 1);
+    for (let k = 0; k <= SMALL_TABLE_MAX / 8; k++) {
+      this.noscanSlot[k] = this.slots + (((sizeToClass8[k] as number) << 1) | 1) * SLOT_WORDS;
+    }
+    this.heapBits = heap.heapBitsBase >>> 2;
+    this.tinyWord = (base + MCACHE.offsets.tiny) >>> 2;
+    this.tinyOffsetWord = (base + MCACHE.offsets.tinyoffset) >>> 2;
+    this.tinyAllocs = (base + MCACHE.offsets.tinyAllocs) >>> 3;
+    this.liveWord = (heap.gcControl + GCCONTROL.offsets.heapLive) >>> 2;
+    this.trigger = (heap.gcControl + GCCONTROL.offsets.trigger) >>> 3;
+    this.#rng = seed >>> 0 || 1;
+    this.f64[(base + MCACHE.offsets.nextSample) >>> 3] = Number.POSITIVE_INFINITY;
+  }
+
+  // --- allocation
+
+  /**
+   * Allocates size bytes, zeroed. typ is a GCTYPE (see newType) whose mask repeats over the object, or 0 for an object
+   * without pointers. With zero = false a large object without pointers may come with old contents.
+   * Throws a RangeError for a size that is no whole number of bytes below 2^32, and FatalError when out of memory.
+   */
+  mallocgc(size: number, typ: number, zero: boolean): Addr {
+    if (typ === 0) {
+      if (size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
+      return this.#mallocNoscanBig(size, zero);
+    }
+    const t = typ >>> 2;
+    if (this.u32[t + T_SIZE] === size) return this.mallocTyped(typ);
+    return this.#mallocArray(size, typ);
+  }
+
+  /** Allocates size bytes without pointers, zeroed. */
+  mallocNoscan(size: number): Addr {
+    if (size >>> 0 !== size || size > SMALL_TABLE_MAX) return this.#mallocNoscanBig(size, true);
+    if (size < TINY_SIZE) return this.#mallocTiny(size);
+    const u32 = this.u32;
+    const i = this.noscanSlot[(size + 7) >>> 3] as number;
+    const p = u32[i] as number;
+    if (p === u32[i + 1]) return this.#refillAlloc(i, ((i - this.slots) / SLOT_WORDS) >>> 0);
+    u32[i] = p + (u32[i + 2] as number);
+    return p as Addr;
+  }
+
+  /** Allocates one object of the type, zeroed. */
+  mallocTyped(typ: number): Addr {
+    const u32 = this.u32;
+    const t = typ >>> 2;
+    const i = this.slots + (u32[t + T_SLOT_WORD] as number);
+    const p = u32[i] as number;
+    if (p === u32[i + 1]) return this.#mallocTypedSlow(typ);
+    u32[i] = p + (u32[i + 2] as number);
+    const mask = u32[t + T_MASK0] as number;
+    const w = this.heapBits + (p >>> 8);
+    const shift = (p >>> 3) & 31;
+    u32[w] = (u32[w] as number) | (mask << shift);
+    if (shift + (u32[t + T_FAST_WORDS] as number) > 32) {
+      u32[w + 1] = (u32[w + 1] as number) | (mask >>> (32 - shift));
+    }
+    return p as Addr;
+  }
+
+  /** A tiny object goes into the current block if it fits, aligned by what its size is a multiple of. */
+  #mallocTiny(size: number): Addr {
+    if (size === 0) return this.zerobase;
+    const u32 = this.u32;
+    let off = u32[this.tinyOffsetWord] as number;
+    if ((size & 7) === 0) off = (off + 7) & ~7;
+    else if ((size & 3) === 0) off = (off + 3) & ~3;
+    else if ((size & 1) === 0) off = (off + 1) & ~1;
+    const tiny = u32[this.tinyWord] as number;
+    if (off + size <= TINY_SIZE && tiny !== 0) {
+      u32[this.tinyOffsetWord] = off + size;
+      this.f64[this.tinyAllocs] = (this.f64[this.tinyAllocs] as number) + 1;
+      return (tiny + off) as Addr;
+    }
+    const i = this.slots + TINY_SPAN_CLASS * SLOT_WORDS;
+    let p = u32[i] as number;
+    if (p === u32[i + 1]) p = this.#refillAlloc(i, TINY_SPAN_CLASS);
+    else u32[i] = p + TINY_SIZE;
+    // Keep whichever block has more room left.
+    if (size < (u32[this.tinyOffsetWord] as number) || u32[this.tinyWord] === 0) {
+      u32[this.tinyWord] = p;
+      u32[this.tinyOffsetWord] = size;
+    }
+    return p as Addr;
+  }
+
+  #mallocNoscanBig(size: number, zero: boolean): Addr {
+    checkSize(size);
+    if (size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
+    if (size > MAX_SMALL_REQUEST) return this.#mallocLarge(size, 0, zero);
+    const spanclass = (sizeClassOf(size) << 1) | 1;
+    const u32 = this.u32;
+    const i = this.slots + spanclass * SLOT_WORDS;
+    const p = u32[i] as number;
+    if (p === u32[i + 1]) return this.#refillAlloc(i, spanclass);
+    u32[i] = p + (u32[i + 2] as number);
+    return p as Addr;
+  }
+
+  /** One object from a fresh run, without pointers. */
+  #refillAlloc(i: number, spanclass: number): Addr {
+    const u32 = this.u32;
+    const sampled = this.cache.nextRun(i, spanclass);
+    const p = u32[i] as number;
+    u32[i] = p + (u32[i + 2] as number);
+    this.#finish(p, u32[i + 2] as number, sampled);
+    return p as Addr;
+  }
+
+  /** What follows an allocation that took the slow path; the object is complete. */
+  #finish(p: number, size: number, sampled: boolean): void {
+    if (sampled) {
+      this.#drawNextSample();
+      this.hooks.sampleMalloc(p as Addr, size);
+    }
+    if ((this.u32[this.liveWord] as number) >= (this.f64[this.trigger] as number))
+      this.hooks.gcTrigger(p as Addr);
+  }
+
+  #mallocTypedSlow(typ: number): Addr {
+    const u32 = this.u32;
+    const t = typ >>> 2;
+    const slotWord = u32[t + T_SLOT_WORD] as number;
+    if (slotWord === 0) return this.#mallocArray(u32[t + T_SIZE] as number, typ);
+    const i = this.slots + slotWord;
+    const sampled = this.cache.nextRun(i, slotWord / SLOT_WORDS);
+    const p = u32[i] as number;
+    const elemsize = u32[i + 2] as number;
+    u32[i] = p + elemsize;
+    this.#orHeapBits(p, typ, u32[t + T_SIZE] as number);
+    this.#finish(p, elemsize, sampled);
+    return p as Addr;
+  }
+
+  /** Objects whose type repeats, or that need more than the fast path can do. */
+  #mallocArray(size: number, typ: number): Addr {
+    checkSize(size);
+    const u32 = this.u32;
+    const t = typ >>> 2;
+    const typeSize = u32[t + T_SIZE] as number;
+    if (size === 0) return this.zerobase;
+    if (((u32[t + T_FLAGS] as number) & GCTYPE_NOSCAN) !== 0) return this.mallocgc(size, 0, true);
+    if (size % typeSize !== 0) {
+      throw new RangeError(
+        `allocator: size must be a multiple of its type's ${typeSize} bytes (got ${size})`,
+      );
+    }
+    if (size > MAX_SMALL_REQUEST) return this.#mallocLarge(size, typ, true);
+    const header = size > MIN_SIZE_FOR_HEADER;
+    const spanclass = sizeClassOf(header ? size + MALLOC_HEADER_SIZE : size) << 1;
+    const i = this.slots + spanclass * SLOT_WORDS;
+    const sampled = u32[i] === u32[i + 1] ? this.cache.nextRun(i, spanclass) : undefined;
+    let p = u32[i] as number;
+    const elemsize = u32[i + 2] as number;
+    u32[i] = p + elemsize;
+    if (header) {
+      u32[p >>> 2] = typ;
+      p += MALLOC_HEADER_SIZE;
+    } else {
+      this.#orHeapBits(p, typ, size);
+    }
+    if (sampled !== undefined) this.#finish(p, elemsize, sampled);
+    return p as Addr;
+  }
+
+  /** Sets the pointer bits of an object of n times the type. The run's bits were cleared when it was acquired. */
+  #orHeapBits(p: number, typ: number, size: number): void {
+    const u32 = this.u32;
+    const t = typ >>> 2;
+    const typeSize = u32[t + T_SIZE] as number;
+    const mask = (u32[t + T_MASK_ADDR] as number) >>> 2;
+    const nwords = Math.ceil((u32[t + T_PTRDATA] as number) / 256);
+    for (let off = 0; off < size; off += typeSize) {
+      const a = p + off;
+      const shift = (a >>> 3) & 31;
+      const w = this.heapBits + (a >>> 8);
+      for (let k = 0; k < nwords; k++) {
+        const m = u32[mask + k] as number;
+        u32[w + k] = (u32[w + k] as number) | (m << shift);
+        if (shift !== 0 && m >>> (32 - shift) !== 0) {
+          u32[w + k + 1] = (u32[w + k + 1] as number) | (m >>> (32 - shift));
+        }
+      }
+    }
+  }
+
+  #mallocLarge(size: number, typ: number, zero: boolean): Addr {
+    const { u32, f64, cache } = this;
+    const npages = Math.ceil(size / PAGE_SIZE);
+    const spanclass = typ === 0 ? 1 : 0;
+    this.hooks.deductSweepCredit(npages * PAGE_SIZE, npages);
+    const s = this.heap.alloc(npages, spanclass);
+    const at = s >>> 2;
+    const bytes = npages * PAGE_SIZE;
+    const p = u32[at + (S.startAddr >>> 2)] as number;
+    u32[at + (S.limit >>> 2)] = Math.min(p + size, 0xffffffff);
+    u32[at + (S.largeType >>> 2)] = typ;
+    u32[at + (S.allocCount >>> 2)] = 1;
+    u32[at + (S.freeindex >>> 2)] = 1;
+    u32[(u32[at + (S.allocBits >>> 2)] as number) >>> 2] = 1;
+    if (u32[at + (S.needzero >>> 2)] !== 0 && (zero || typ !== 0)) {
+      this.mem.kernel.zero(p, bytes);
+      u32[at + (S.needzero >>> 2)] = 0;
+    }
+    // Black, like everything that is allocated while a collection marks.
+    if (u32[(this.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] !== GC_OFF) {
+      u32[(u32[at + (S.gcmarkBits >>> 2)] as number) >>> 2] = 1;
+    }
+    const c = cache.base;
+    const add = (offset: number, n: number): void => {
+      f64[(c + offset) >>> 3] = (f64[(c + offset) >>> 3] as number) + n;
+    };
+    add(MCACHE.offsets.largeAlloc, bytes);
+    add(MCACHE.offsets.largeAllocCount, 1);
+    cache.addHeapLive(bytes);
+    this.central.push(this.central.fullSwept(spanclass), s);
+    add(MCACHE.offsets.nextSample, -bytes);
+    this.#finish(p, bytes, (f64[(c + MCACHE.offsets.nextSample) >>> 3] as number) < 0);
+    return p as Addr;
+  }
+
+  /** Bytes usable in the block that a request of size gets: what append may use as capacity. */
+  roundupsize(size: number, noscan: boolean): number {
+    checkSize(size);
+    if (size === 0) return 0;
+    if (size > MAX_SMALL_REQUEST) return Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
+    const header = !noscan && size > MIN_SIZE_FOR_HEADER ? MALLOC_HEADER_SIZE : 0;
+    return (classToSize[sizeClassOf(size + header)] as number) - header;
+  }
+
+  // --- types
+
+  /**
+   * A type of size bytes whose word i is a pointer if bit i of the mask's words is set. The same arguments give the
+   * same address. Types with pointers are a multiple of 8 bytes.
+   */
+  newType(size: number, ptrMask: Uint32Array | readonly number[]): number {
+    checkSize(size);
+    let last = -1;
+    const words: number[] = [];
+    for (let k = 0; k < ptrMask.length; k++) {
+      const w = (ptrMask[k] as number) >>> 0;
+      words.push(w);
+      if (w !== 0) last = 32 * k + 31 - Math.clz32(w);
+    }
+    const ptrdata = (last + 1) * 8;
+    if (ptrdata > size || (ptrdata > 0 && size % 8 !== 0)) {
+      throw new RangeError(
+        `allocator: a type with pointers must be words that cover its mask (got size ${size}, pointers up to ${ptrdata})`,
+      );
+    }
+    words.length = Math.ceil(ptrdata / 256);
+    const key = `${size}:${words.join(",")}`;
+    const known = this.#types.get(key);
+    if (known !== undefined) return known;
+    const nbytes = GCTYPE.size + 4 * Math.max(1, words.length);
+    const typ = this.mem.persistentAlloc(nbytes, 8, "otherSys") as number;
+    if (typ === 0) fatalThrow("runtime: out of memory", `runtime: cannot allocate a type of ${nbytes} bytes`);
+    const { u32 } = this;
+    const t = typ >>> 2;
+    const small = ptrdata > 0 && size <= MIN_SIZE_FOR_HEADER;
+    u32[t + T_SIZE] = size;
+    u32[t + T_PTRDATA] = ptrdata;
+    u32[t + T_MASK0] = words[0] ?? 0;
+    u32[t + T_MASK_ADDR] = typ + GCTYPE.size;
+    u32[t + T_FAST_WORDS] = ptrdata <= 256 ? ptrdata / 8 : 0;
+    u32[t + T_SLOT_WORD] = small && ptrdata <= 256 ? (sizeClassOf(size) << 1) * SLOT_WORDS : 0;
+    u32[t + T_FLAGS] = ptrdata === 0 ? GCTYPE_NOSCAN : 0;
+    words.forEach((w, k) => {
+      u32[((typ + GCTYPE.size) >>> 2) + k] = w;
+    });
+    this.#types.set(key, typ);
+    return typ;
+  }
+
+  // --- for the collector
+
+  /** The span that holds addr, a manual one included; 0 if none. */
+  spanOf(addr: Addr): Addr {
+    return this.heap.spanOf(addr) as Addr;
+  }
+
+  /** Start of the allocated slot that addr points into (its header, where it has one); 0 if there is none. */
+  findObject(addr: Addr): Addr {
+    const { u32 } = this;
+    const page = addr >>> PAGE_SHIFT;
+    if ((u32[(this.pageInfoBase >>> 2) + page] as number) < 256) return 0 as Addr;
+    const s = u32[(this.pageSpanBase >>> 2) + page] as number;
+    if (addr >= (u32[(s + S.limit) >>> 2] as number)) return 0 as Addr;
+    const idx = this.objIndex(s as Addr, addr);
+    const bits = (u32[(s + S.allocBits) >>> 2] as number) >>> 2;
+    if ((((u32[bits + (idx >>> 5)] as number) >>> (idx & 31)) & 1) === 0) return 0 as Addr;
+    const base = (u32[(s + S.startAddr) >>> 2] as number) + idx * (u32[(s + S.elemsize) >>> 2] as number);
+    // Slots of this thread's current run that were not handed out yet.
+    const i = this.slots + (u32[(s + S.spanclass) >>> 2] as number) * SLOT_WORDS;
+    if (u32[i + 3] === s && base >= (u32[i] as number) && base < (u32[i + 1] as number)) return 0 as Addr;
+    return base as Addr;
+  }
+
+  /** Number of the slot that addr, inside the span, points into. */
+  objIndex(span: Addr, addr: Addr): number {
+    const { u32 } = this;
+    const at = span >>> 2;
+    const offset = addr - (u32[at + (S.startAddr >>> 2)] as number);
+    return (
+      Math.imul(offset >>> 3, u32[at + (S.divMul >>> 2)] as number) >>>
+      (u32[at + (S.divShift >>> 2)] as number)
+    );
+  }
+
+  /** Span structs ever made; spanAt(i), i < nspans, is one, possibly dead. */
+  get nspans(): number {
+    return this.heap.nspans;
+  }
+
+  spanAt(i: number): Addr {
+    return this.heap.spanAt(i) as Addr;
+  }
+
+  /**
+   * Empties this thread's mcache: unused objects of its runs, its spans, its tiny block, its stack cache. To be called on
+   * every thread before sweepgen moves and before statistics are read.
+   */
+  flushAll(): void {
+    this.cache.flush();
+    this.stacks.flush();
+  }
+
+  /** An unswept span for the sweeper, off its list, sweepgen = sg-1; 0 if there is none. */
+  nextSpanForSweep(): Addr {
+    return this.central.nextSpanForSweep() as Addr;
+  }
+
+  /** Copies the span's mark bits to its alloc bits, clears them, and returns how many slots became free. */
+  sweepBits(span: Addr): number {
+    const { u32 } = this;
+    const at = span >>> 2;
+    const marks = (u32[at + (S.gcmarkBits >>> 2)] as number) >>> 2;
+    const allocs = (u32[at + (S.allocBits >>> 2)] as number) >>> 2;
+    const n = ((u32[at + (S.nelems >>> 2)] as number) + 31) >>> 5;
+    let marked = 0;
+    for (let k = 0; k < n; k++) {
+      const w = u32[marks + k] as number;
+      u32[allocs + k] = w;
+      u32[marks + k] = 0;
+      if (w !== 0) marked += popcount(w);
+    }
+    return (u32[at + (S.allocCount >>> 2)] as number) - marked;
+  }
+
+  /**
+   * Ends the sweep of a span whose specials are done and whose bits were swept (sweepBits); nfreed is what that gave.
+   * Counts the freed objects (heapLive is the collector's to set), sets needzero, freeindex and sweepgen. Unless preserve,
+   * a span without objects goes back to the heap (the result is true then) and any other to mcentral.
+   */
+  spanSwept(span: Addr, nfreed: number, preserve: boolean): boolean {
+    const { u32, f64, cache } = this;
+    const at = span >>> 2;
+    const sizeclass = (u32[at + (S.spanclass >>> 2)] as number) >>> 1;
+    const allocCount = (u32[at + (S.allocCount >>> 2)] as number) - nfreed;
+    if (nfreed < 0 || allocCount < 0) {
+      fatalThrow("sweep increased allocation count", `span ${hex(span)} nfreed=${nfreed} left=${allocCount}`);
+    }
+    if (nfreed > 0) {
+      u32[at + (S.needzero >>> 2)] = 1;
+      const add = (offset: number, n: number): void => {
+        f64[(cache.base + offset) >>> 3] = (f64[(cache.base + offset) >>> 3] as number) + n;
+      };
+      if (sizeclass !== 0) {
+        add(MCACHE.offsets.smallFreeCount + 8 * sizeclass, nfreed);
+      } else {
+        add(MCACHE.offsets.largeFree, u32[at + (S.elemsize >>> 2)] as number);
+        add(MCACHE.offsets.largeFreeCount, 1);
+      }
+    }
+    u32[at + (S.allocCount >>> 2)] = allocCount;
+    u32[at + (S.freeindex >>> 2)] = 0;
+    u32[at + (S.sweepgen >>> 2)] = this.heap.sweepgen;
+    if (preserve) return false;
+    if (allocCount === 0) {
+      this.heap.freeSpan(span);
+      return true;
+    }
+    this.central.uncacheSpan(span);
+    return false;
+  }
+
+  /** Gives a span without objects, on no list, back to the heap. */
+  freeSpan(span: Addr): void {
+    this.heap.freeSpan(span);
+  }
+
+  /** npages pages for the collector's own use, counted in GCSys; not cleared. */
+  allocManual(npages: number): Addr {
+    return this.u32[(this.heap.allocManual(npages, MANUAL_GC) + S.startAddr) >>> 2] as Addr;
+  }
+
+  freeManual(addr: Addr): void {
+    const s = this.heap.spanOf(addr);
+    if (s === 0 || this.u32[(s + S.state) >>> 2] === SPAN_IN_USE) {
+      fatalThrow("mheap.freeManual: not a manual span", `address ${hex(addr)}`);
+    }
+    this.heap.freeManual(s);
+  }
+
+  // --- specials
+
+  /** Attaches a special to the object at addr; its address, or 0 if the object has one of the kind already. */
+  addSpecial(addr: Addr, kind: number, data: number, data2 = 0): number {
+    return this.specials.add(addr, kind, data, data2);
+  }
+
+  /** Detaches the special of the kind (with this data, where several may be there); its data, or -1. */
+  removeSpecial(addr: Addr, kind: number, data?: number): number {
+    return this.specials.remove(addr, kind, data);
+  }
+
+  /** The object's first special of the kind, 0 if there is none. */
+  findSpecial(addr: Addr, kind: number): number {
+    return this.specials.find(addr, kind);
+  }
+
+  /** Unlinks and frees a special met on a walk of the span's list; prev is the one before it, 0 at the head. */
+  freeSpecial(span: Addr, prev: number, special: number): void {
+    this.specials.free(span, prev, special);
+  }
+
+  // --- stacks
+
+  /** A stack of n bytes, a power of two from 2048. Not cleared. */
+  stackAlloc(n: number): Addr {
+    return this.stacks.alloc(n) as Addr;
+  }
+
+  /** Gives a stack back; n is what it was allocated with. */
+  stackFree(addr: Addr, n: number): void {
+    this.stacks.free(addr, n);
+  }
+
+  // --- memory profile
+
+  get memProfileRate(): number {
+    return this.#memProfileRate;
+  }
+
+  /** One sample in about `rate` bytes: 1 samples every object, 0 none. Applies from the next allocation on. */
+  setMemProfileRate(rate: number): void {
+    if (!Number.isInteger(rate)) {
+      throw new RangeError(`allocator: memProfileRate must be a whole number of bytes (got ${rate})`);
+    }
+    this.cache.returnTails();
+    this.#memProfileRate = rate;
+    this.#drawNextSample();
+  }
+
+  /** Exponential distribution: the gaps of a Poisson process with one event in rate bytes. */
+  #drawNextSample(): void {
+    const rate = this.#memProfileRate;
+    let next = Number.POSITIVE_INFINITY;
+    if (rate === 1) next = 0;
+    else if (rate > 0) {
+      // xorshift32 (Marsaglia 2003)
+      let x = this.#rng;
+      x ^= x << 13;
+      x ^= x >>> 17;
+      x ^= x << 5;
+      this.#rng = x >>> 0;
+      next = Math.floor(-Math.log(((x >>> 0) + 1) / 2 ** 32) * rate);
+    }
+    this.f64[(this.cache.base + MCACHE.offsets.nextSample) >>> 3] = next;
+  }
+
+  // --- statistics, memory
+
+  /** Flushes this thread's mcache, then fills out; allocates no JS object. */
+  readStats(out: HeapStats): HeapStats {
+    this.flushAll();
+    return fillStats(this.heap, out);
+  }
+
+  /** Returns up to nbytes of free pages to the operating system, highest addresses first; the bytes returned. */
+  scavenge(nbytes: number): number {
+    return this.heap.scavenge(nbytes);
+  }
+
+  /** Returns all free pages to the operating system; the bytes returned. A collection before it frees more. */
+  freeOSMemory(): number {
+    return this.heap.scavenge(Number.POSITIVE_INFINITY);
+  }
+
+  /** Gives the mcache up, for another thread to take over: the last call of a thread that ends. */
+  close(): void {
+    this.flushAll();
+    this.heap.lock();
+    this.u32[(this.cache.base + MCACHE.offsets.owned) >>> 2] = 0;
+    this.heap.unlock();
+  }
+}
+
+function checkSize(size: number): void {
+  if (typeof size !== "number") throw new TypeError(`allocator: size must be a number (got ${String(size)})`);
+  if (size >>> 0 !== size) {
+    throw new RangeError(
+      `allocator: size must be a whole number of bytes from 0 to 4294967295 (got ${size})`,
+    );
+  }
+}
+
+/** An mcache that no thread owns, or a new one. Counters of earlier owners stay in it. */
+function acquireMCache(heap: MHeap): number {
+  const { u32 } = heap.mem;
+  const M = MCACHE.offsets;
+  heap.lock();
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  while (c !== 0 && u32[(c + M.owned) >>> 2] !== 0) c = u32[(c + M.next) >>> 2] as number;
+  if (c === 0) {
+    c = heap.cachealloc.alloc();
+    if (c !== 0) {
+      const n = (heap.base + MHEAP.offsets.nmcaches) >>> 2;
+      u32[(c + M.next) >>> 2] = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+      u32[(c + M.id) >>> 2] = u32[n] as number;
+      u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] = c;
+      u32[n] = (u32[n] as number) + 1;
+    }
+  }
+  if (c !== 0) u32[(c + M.owned) >>> 2] = 1;
+  heap.unlock();
+  if (c === 0) fatalThrow("runtime: out of memory", "runtime: cannot allocate an mcache");
+  return c;
+}
+
+/**
+ * An allocator over a new memory, or over options.memory (attaching to the allocator it already holds, if any).
+ * Costs about a millisecond and some 200 KB of resident memory.
+ */
+export function createAllocator(options: AllocatorOptions = {}): Allocator {
+  const { memory, seed, ...memoryOptions } = options;
+  if (seed !== undefined && !Number.isInteger(seed)) {
+    throw new TypeError(`allocator: seed must be a whole number (got ${String(seed)})`);
+  }
+  const mem = memory ?? createLinearMemory(memoryOptions);
+  return new Allocator(mem, seed ?? Math.floor(Math.random() * 2 ** 32));
+}

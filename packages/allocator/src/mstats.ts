@@ -1,5 +1,7 @@
 /** The allocator's figures, in the form that readStats fills without allocating. */
-import { NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
+import { MCACHE, MHEAP } from "./layout.ts";
+import type { MHeap } from "./mheap.ts";
+import { classToSize, NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
 
 /**
  * All figures are bytes or counts since the memory was made. Identities that verifyHeap checks:
@@ -71,4 +73,65 @@ export function newHeapStats(): HeapStats {
     smallAllocCount: new Float64Array(NUM_SIZE_CLASSES),
     smallFreeCount: new Float64Array(NUM_SIZE_CLASSES),
   };
+}
+
+const M = MCACHE.offsets;
+
+/** Sums the mcaches' counters and reads the heap's. Exact if every mcache was flushed. */
+export function fillStats(heap: MHeap, out: HeapStats): HeapStats {
+  const { u32, f64 } = heap.mem;
+  const { stats } = heap.mem;
+  out.tinyAllocs = 0;
+  out.largeAlloc = 0;
+  out.largeAllocCount = 0;
+  out.largeFree = 0;
+  out.largeFreeCount = 0;
+  out.smallAllocCount.fill(0);
+  out.smallFreeCount.fill(0);
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  for (; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
+    out.tinyAllocs += f64[(c + M.tinyAllocs) >>> 3] as number;
+    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
+    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
+    out.largeFree += f64[(c + M.largeFree) >>> 3] as number;
+    out.largeFreeCount += f64[(c + M.largeFreeCount) >>> 3] as number;
+    for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
+      const a = out.smallAllocCount[k] as number;
+      const f = out.smallFreeCount[k] as number;
+      out.smallAllocCount[k] = a + (f64[((c + M.smallAllocCount) >>> 3) + k] as number);
+      out.smallFreeCount[k] = f + (f64[((c + M.smallFreeCount) >>> 3) + k] as number);
+    }
+  }
+  let mallocs = out.largeAllocCount;
+  let frees = out.largeFreeCount;
+  out.totalAlloc = out.largeAlloc;
+  out.totalFree = out.largeFree;
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
+    const size = classToSize[k] as number;
+    const a = out.smallAllocCount[k] as number;
+    const f = out.smallFreeCount[k] as number;
+    mallocs += a;
+    frees += f;
+    out.totalAlloc += a * size;
+    out.totalFree += f * size;
+  }
+  out.heapObjects = mallocs - frees;
+  out.mallocs = mallocs + out.tinyAllocs;
+  out.frees = frees + out.tinyAllocs;
+  out.heapAlloc = out.totalAlloc - out.totalFree;
+  out.heapInuse = heap.counter("heapInUse");
+  out.heapReleased = heap.counter("heapReleased");
+  out.heapIdle = heap.counter("heapFree") + out.heapReleased;
+  out.heapSys = stats.heapSys;
+  out.stackInuse = heap.counter("stackInUse");
+  out.stackSys = stats.stackSys;
+  out.mspanInuse = heap.spanalloc.inuse;
+  out.mspanSys = stats.mspanSys;
+  out.mcacheInuse = heap.cachealloc.inuse;
+  out.mcacheSys = stats.mcacheSys;
+  out.buckHashSys = stats.buckHashSys;
+  out.gcSys = stats.gcSys;
+  out.otherSys = stats.otherSys;
+  out.sys = stats.sys;
+  return out;
 }

@@ -1,7 +1,18 @@
 /** For sibling packages only: no promise of stability between versions. */
 
 // allocator, memstats: where the counters live
-export { CONTROL, CONTROL_BASE, CONTROL_END, sysStatAddr, sysStatNames } from "./layout.ts";
+// allocator, gc, scheduler, profiling: what attaching threads find
+export {
+  CONTROL,
+  CONTROL_BASE,
+  CONTROL_END,
+  ROOT_ALLOCATOR,
+  ROOT_GC,
+  ROOT_PROFILING,
+  ROOT_SCHEDULER,
+  sysStatAddr,
+  sysStatNames,
+} from "./layout.ts";
 // tests of the fallbacks
 export type { Platform } from "./linear-memory.ts";
 // allocator, runtime: whether and how pages are returned

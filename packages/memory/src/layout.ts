@@ -10,7 +10,7 @@
  * Metadata lies low on purpose: an address below 2^31 is a small integer for V8, one above it is boxed
  * whenever it passes through a call that isn't inlined.
  */
-import { defineStruct } from "./struct.ts";
+import { defineStruct, u32s } from "./struct.ts";
 
 export const CONTROL_BASE = 0x1000;
 export const CONTROL_END = 0x10000;
@@ -42,7 +42,14 @@ export const CONTROL = defineStruct("control", {
   buckHashSys: "f64",
   gcSys: "f64",
   otherSys: "f64",
+  /** Where each subsystem keeps what an attaching thread must find; ROOT_* are the indices. */
+  roots: u32s(8),
 });
+
+export const ROOT_ALLOCATOR = 0;
+export const ROOT_GC = 1;
+export const ROOT_SCHEDULER = 2;
+export const ROOT_PROFILING = 3;
 
 export type SysStatName =
   | "heapSys"

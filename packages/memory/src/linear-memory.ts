@@ -194,6 +194,15 @@ export class LinearMemory {
     return this.canRelease && (findReleaser()?.zeroes ?? false);
   }
 
+  /** The word that a subsystem keeps for threads that attach; 0 until setRoot. index: a ROOT_ constant. */
+  root(index: number): number {
+    return this.u32[((CONTROL_BASE + CONTROL.offsets.roots) >>> 2) + index] as number;
+  }
+
+  setRoot(index: number, value: number): void {
+    this.u32[((CONTROL_BASE + CONTROL.offsets.roots) >>> 2) + index] = value;
+  }
+
   /** A zeroed range of the control block, for state that every thread finds at a known place. 8-aligned. */
   reserveControl(size: number): Addr {
     lock(this, C_LOCK);

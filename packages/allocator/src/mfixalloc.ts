@@ -1,0 +1,63 @@
+/**
+ * Free lists of fixed-size structs (Go's fixalloc): mspans, specials, mcaches. Chunks of 16 KiB come from
+ * persistentAlloc and are never returned; a freed struct's first word links the free list. Structs come zeroed, but
+ * for their last `keep` bytes, which survive from one life to the next.
+ * Called with the heap lock held.
+ */
+import type { LinearMemory, SysStatName } from "@gort/memory";
+import { FIXALLOC } from "./layout.ts";
+
+/** Go's _FixAllocChunk. */
+export const FIXALLOC_CHUNK = 16384;
+
+const O = FIXALLOC.offsets;
+
+export class FixAlloc {
+  readonly #mem: LinearMemory;
+  readonly #base: number;
+  readonly #stat: SysStatName;
+  readonly #keep: number;
+
+  constructor(mem: LinearMemory, base: number, size: number, stat: SysStatName, keep = 0) {
+    this.#keep = keep;
+    this.#mem = mem;
+    this.#base = base;
+    this.#stat = stat;
+    mem.u32[(base + O.size) >>> 2] = (size + 7) & ~7;
+  }
+
+  /** A zeroed struct; 0 if the memory is exhausted. */
+  alloc(): number {
+    const { u32, f64 } = this.#mem;
+    const b = this.#base;
+    const size = u32[(b + O.size) >>> 2] as number;
+    let p = u32[(b + O.freelist) >>> 2] as number;
+    if (p !== 0) {
+      u32[(b + O.freelist) >>> 2] = u32[p >>> 2] as number;
+      for (let i = p >>> 2, e = (p + size - this.#keep) >>> 2; i < e; i++) u32[i] = 0;
+    } else {
+      p = u32[(b + O.chunk) >>> 2] as number;
+      if (p === 0 || p + size > (u32[(b + O.chunkEnd) >>> 2] as number)) {
+        p = this.#mem.persistentAlloc(FIXALLOC_CHUNK, 64, this.#stat);
+        if (p === 0) return 0;
+        u32[(b + O.chunkEnd) >>> 2] = p + FIXALLOC_CHUNK;
+      }
+      u32[(b + O.chunk) >>> 2] = p + size;
+    }
+    f64[(b + O.inuseBytes) >>> 3] = (f64[(b + O.inuseBytes) >>> 3] as number) + size;
+    return p;
+  }
+
+  free(p: number): void {
+    const { u32, f64 } = this.#mem;
+    const b = this.#base;
+    u32[p >>> 2] = u32[(b + O.freelist) >>> 2] as number;
+    u32[(b + O.freelist) >>> 2] = p;
+    const size = u32[(b + O.size) >>> 2] as number;
+    f64[(b + O.inuseBytes) >>> 3] = (f64[(b + O.inuseBytes) >>> 3] as number) - size;
+  }
+
+  get inuse(): number {
+    return this.#mem.f64[(this.#base + O.inuseBytes) >>> 3] as number;
+  }
+}

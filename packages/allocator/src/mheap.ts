@@ -1,0 +1,478 @@
+/**
+ * The heap of pages: takes 4 MiB chunks from the linear memory, hands out spans, takes them back.
+ *
+ * Accounting, in bytes, of the grown heap (all under the heap lock):
+ *
+ *     heapInUse + heapFree + heapReleased = HeapSys = mem.stats.heapSys
+ *     stackInUse = mem.stats.stackSys              gcManualInUse is a part of mem.stats.gcSys
+ *     arena bytes grown = heapSys + stackInUse + gcManualInUse
+ *
+ *     grow       heapReleased += n     (fresh pages hold no physical memory)
+ *     alloc      heapReleased -= scavenged pages, heapFree -= the others, owner += n
+ *     free       owner -= n, heapFree += n
+ *     scavenge   heapFree -= n, heapReleased += n
+ *
+ * The bytes of a manual span leave heapSys for stackSys or gcSys while it is in use, as in Go.
+ *
+ * needzero: a span is known zero if all its pages held no physical memory and the platform's release gives zeros
+ * back, or if it lies above zeroedBase, where no page was ever handed out.
+ */
+import { type LinearMemory, lock, unlock } from "@gort/memory";
+import { fatalThrow, outOfMemory } from "./errors.ts";
+import type { AllocatorHooks } from "./hooks.ts";
+import {
+  CHUNK_BYTES,
+  CHUNK_PAGES,
+  GCCONTROL,
+  MANUAL_GC,
+  MANUAL_STACK,
+  MCACHE,
+  MHEAP,
+  MSPAN,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  SPAN_DEAD,
+  SPAN_IN_USE,
+  SPAN_MANUAL,
+  SPECIAL,
+} from "./layout.ts";
+import { FixAlloc } from "./mfixalloc.ts";
+import { ctz, PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
+import {
+  classToAllocNPages,
+  classToIndexMul,
+  classToIndexShift,
+  classToSize,
+} from "./sizeclasses.generated.ts";
+
+const S = MSPAN.offsets;
+const H = MHEAP.offsets;
+
+/** pageInfo of a page without heap objects. */
+export const PAGE_INFO_NONE = 0xff;
+
+/** Span bits must stand below this address: pageInfo has 24 bits for address / 8. */
+const SPAN_BITS_LIMIT = 1 << 27;
+const SPAN_BITS_CHUNK = 16384;
+
+/** Entries added to allspans at a time. */
+const ALLSPANS_CHUNK = 4096;
+
+export class MHeap {
+  readonly mem: LinearMemory;
+  readonly hooks: AllocatorHooks;
+  readonly base: number;
+  readonly gcControl: number;
+  readonly heapBitsBase: number;
+  readonly pageInfoBase: number;
+  readonly pageSpanBase: number;
+  readonly allspansBase: number;
+  readonly pages: PageAlloc;
+  readonly spanalloc: FixAlloc;
+  readonly specialalloc: FixAlloc;
+  readonly cachealloc: FixAlloc;
+  readonly #u32: Uint32Array;
+  readonly #f64: Float64Array;
+
+  constructor(mem: LinearMemory, hooks: AllocatorHooks, root: number) {
+    this.mem = mem;
+    this.hooks = hooks;
+    this.#u32 = mem.u32;
+    this.#f64 = mem.f64;
+    const fresh = root === 0;
+    const tables = fresh ? reserveTables(mem) : root;
+    const word = (name: keyof typeof ROOT): number => mem.u32[(tables + ROOT[name]) >>> 2] as number;
+    this.base = word("mheap");
+    this.heapBitsBase = word("heapBits");
+    this.pageInfoBase = word("pageInfo");
+    this.pageSpanBase = word("pageSpan");
+    this.allspansBase = word("allspans");
+    this.gcControl = this.base + H.gcControl;
+    this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), (this.base + H.searchAddr) >>> 2);
+    this.spanalloc = new FixAlloc(mem, this.base + H.spanalloc, MSPAN.size, "mspanSys", MSPAN.size - S.index);
+    this.specialalloc = new FixAlloc(mem, this.base + H.specialalloc, SPECIAL.size, "otherSys");
+    this.cachealloc = new FixAlloc(mem, this.base + H.cachealloc, MCACHE.size, "mcacheSys");
+    if (fresh) {
+      mem.u32[(this.base + H.spanBitsNext) >>> 2] = word("spanBits");
+      mem.u32[(this.base + H.spanBitsEnd) >>> 2] = word("spanBitsEnd");
+      mem.f64[(this.gcControl + GCCONTROL.offsets.trigger) >>> 3] = Number.POSITIVE_INFINITY;
+      mem.f64[(this.gcControl + GCCONTROL.offsets.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
+    }
+    this.root = tables;
+  }
+
+  /** Address of the table of bases that an attaching thread starts from. */
+  readonly root: number;
+
+  get sweepgen(): number {
+    return this.#u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] as number;
+  }
+
+  counter(name: "heapInUse" | "heapFree" | "heapReleased" | "stackInUse" | "gcManualInUse"): number {
+    return this.#f64[(this.base + H[name]) >>> 3] as number;
+  }
+
+  #add(offset: number, n: number): void {
+    const i = (this.base + offset) >>> 3;
+    this.#f64[i] = (this.#f64[i] as number) + n;
+  }
+
+  spanOf(addr: number): number {
+    return this.#u32[(this.pageSpanBase >>> 2) + (addr >>> PAGE_SHIFT)] as number;
+  }
+
+  get nspans(): number {
+    return this.#u32[(this.base + H.nspans) >>> 2] as number;
+  }
+
+  spanAt(i: number): number {
+    return this.#u32[(this.allspansBase >>> 2) + i] as number;
+  }
+
+  lock(): void {
+    lock(this.mem, this.base + H.lock);
+  }
+
+  unlock(): void {
+    unlock(this.mem, this.base + H.lock);
+  }
+
+  /**
+   * A heap span of the class (npages as the class says), or of npages for a large object (class 0). The caller
+   * puts it where it belongs. Throws the fatal error if the memory is exhausted.
+   */
+  alloc(npages: number, spanclass: number): number {
+    this.hooks.reclaim(npages);
+    for (let tried = false; ; tried = true) {
+      this.lock();
+      const s = this.#allocSpan(npages, SPAN_IN_USE, spanclass, 0);
+      this.unlock();
+      if (s !== 0) return s;
+      if (tried || !this.hooks.outOfMemory(npages * PAGE_SIZE)) this.#throwOutOfMemory(npages);
+    }
+  }
+
+  /** Pages for stacks or for the collector. */
+  allocManual(npages: number, kind: number): number {
+    for (let tried = false; ; tried = true) {
+      this.lock();
+      const s = this.#allocSpan(npages, SPAN_MANUAL, 0, kind);
+      this.unlock();
+      if (s !== 0) return s;
+      if (tried || !this.hooks.outOfMemory(npages * PAGE_SIZE)) this.#throwOutOfMemory(npages);
+    }
+  }
+
+  #throwOutOfMemory(npages: number): never {
+    const idle = this.counter("heapFree") + this.counter("heapReleased");
+    outOfMemory(
+      `runtime: cannot allocate ${npages * PAGE_SIZE}-byte block (${this.counter("heapInUse")} in use, ` +
+        `${idle} idle, ${this.mem.unreserved} unreserved of a memory of ${this.mem.size} bytes)`,
+    );
+  }
+
+  #allocSpan(npages: number, state: number, spanclass: number, kind: number): number {
+    const s = this.spanalloc.alloc();
+    if (s === 0) return 0;
+    let page = this.pages.alloc(npages);
+    if (page === 0) {
+      if (!this.#grow(npages) || (page = this.pages.alloc(npages)) === 0) {
+        this.spanalloc.free(s);
+        return 0;
+      }
+    }
+    const u32 = this.#u32;
+    const at = s >>> 2;
+    const sizeclass = spanclass >>> 1;
+    const bytes = npages * PAGE_SIZE;
+    const start = page * PAGE_SIZE;
+    u32[at + (S.startAddr >>> 2)] = start;
+    u32[at + (S.npages >>> 2)] = npages;
+    u32[at + (S.spanclass >>> 2)] = spanclass;
+    if (state === SPAN_IN_USE) {
+      const elemsize = sizeclass === 0 ? bytes : (classToSize[sizeclass] as number);
+      const nelems = sizeclass === 0 ? 1 : Math.floor(bytes / elemsize);
+      u32[at + (S.elemsize >>> 2)] = elemsize;
+      u32[at + (S.nelems >>> 2)] = nelems;
+      u32[at + (S.divMul >>> 2)] = classToIndexMul[sizeclass] as number;
+      u32[at + (S.divShift >>> 2)] = classToIndexShift[sizeclass] as number;
+      // 2^32 is not a word: a span at the very end of a 4 GiB memory has limit 2^32 - 1, above its last slot.
+      u32[at + (S.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
+      const half = spanBitsHalf(nelems);
+      const bits = this.#allocSpanBits(half);
+      if (bits === 0) {
+        this.pages.free(page, npages);
+        this.spanalloc.free(s);
+        return 0;
+      }
+      u32[at + (S.gcmarkBits >>> 2)] = bits;
+      u32[at + (S.allocBits >>> 2)] = bits + half;
+    } else {
+      u32[at + (S.manualKind >>> 2)] = kind;
+      u32[at + (S.limit >>> 2)] = Math.min(start + bytes, 0xffffffff);
+    }
+
+    const scavenged = this.pages.countScavenged(page, npages);
+    const zeroedBase = u32[(this.base + H.zeroedBase) >>> 2] as number;
+    const fresh = start >= zeroedBase || (scavenged === npages && this.mem.releaseZeroes);
+    if (start + bytes > zeroedBase)
+      u32[(this.base + H.zeroedBase) >>> 2] = Math.min(start + bytes, 0xffffffff);
+    if (scavenged !== 0) {
+      this.pages.clearScavenged(page, npages);
+      this.mem.sysUsed(start, bytes);
+      this.#released(-scavenged * PAGE_SIZE);
+    }
+    this.#add(H.heapFree, (scavenged - npages) * PAGE_SIZE);
+    u32[at + (S.needzero >>> 2)] = fresh ? 0 : 1;
+    u32[at + (S.sweepgen >>> 2)] = this.sweepgen;
+    u32[at + (S.state >>> 2)] = state;
+    this.#recordSpan(s);
+
+    if (state === SPAN_IN_USE) {
+      this.#add(H.heapInUse, bytes);
+    } else {
+      this.mem.stats.add("heapSys", -bytes);
+      if (kind === MANUAL_STACK) {
+        this.#add(H.stackInUse, bytes);
+        this.mem.stats.add("stackSys", bytes);
+      } else {
+        this.#add(H.gcManualInUse, bytes);
+        this.mem.stats.add("gcSys", bytes);
+      }
+    }
+    // Published last: whoever finds the span through the tables finds it complete.
+    const info =
+      state === SPAN_IN_USE ? (u32[at + (S.gcmarkBits >>> 2)] as number) * 32 + spanclass : PAGE_INFO_NONE;
+    const infoWord = (this.pageInfoBase >>> 2) + page;
+    const spanWord = (this.pageSpanBase >>> 2) + page;
+    for (let i = 0; i < npages; i++) {
+      u32[spanWord + i] = s;
+      u32[infoWord + i] = info;
+    }
+    return s;
+  }
+
+  #released(n: number): void {
+    this.#add(H.heapReleased, n);
+    this.mem.stats.add("heapReleased", n);
+  }
+
+  /** Struct indices are kept over the struct's lives: allspans holds every mspan struct ever made, once. */
+  #recordSpan(s: number): void {
+    const u32 = this.#u32;
+    const n = this.nspans;
+    const known = u32[(s + S.index) >>> 2] as number;
+    if (known !== 0) return;
+    if (n % ALLSPANS_CHUNK === 0) {
+      this.mem.sysMap(this.allspansBase + 4 * n, 4 * ALLSPANS_CHUNK, "otherSys");
+    }
+    u32[(this.allspansBase >>> 2) + n] = s;
+    u32[(s + S.index) >>> 2] = n + 1;
+    u32[(this.base + H.nspans) >>> 2] = n + 1;
+  }
+
+  /** A heap span without objects and on no list goes back. Its specials must be gone. */
+  freeSpan(s: number): void {
+    this.lock();
+    this.#freeSpan(s);
+    this.unlock();
+  }
+
+  freeManual(s: number): void {
+    this.lock();
+    this.#freeSpan(s);
+    this.unlock();
+  }
+
+  #freeSpan(s: number): void {
+    const u32 = this.#u32;
+    const at = s >>> 2;
+    const state = u32[at + (S.state >>> 2)] as number;
+    const start = u32[at + (S.startAddr >>> 2)] as number;
+    const npages = u32[at + (S.npages >>> 2)] as number;
+    const bytes = npages * PAGE_SIZE;
+    if (state === SPAN_IN_USE) {
+      const allocCount = u32[at + (S.allocCount >>> 2)] as number;
+      if (allocCount !== 0 || u32[at + (S.list >>> 2)] !== 0 || u32[at + (S.specials >>> 2)] !== 0) {
+        fatalThrow("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
+      }
+      this.#add(H.heapInUse, -bytes);
+      this.#freeSpanBits(
+        u32[at + (S.gcmarkBits >>> 2)] as number,
+        spanBitsHalf(u32[at + (S.nelems >>> 2)] as number),
+      );
+    } else if (state === SPAN_MANUAL) {
+      this.mem.stats.add("heapSys", bytes);
+      if (u32[at + (S.manualKind >>> 2)] === MANUAL_GC) {
+        this.#add(H.gcManualInUse, -bytes);
+        this.mem.stats.add("gcSys", -bytes);
+      } else {
+        this.#add(H.stackInUse, -bytes);
+        this.mem.stats.add("stackSys", -bytes);
+      }
+    } else {
+      fatalThrow("mheap.freeSpan: bad span state", `span ${hex(start)} state=${state}`);
+    }
+    this.#add(H.heapFree, bytes);
+    const page = start >>> PAGE_SHIFT;
+    const infoWord = (this.pageInfoBase >>> 2) + page;
+    const spanWord = (this.pageSpanBase >>> 2) + page;
+    for (let i = 0; i < npages; i++) {
+      u32[infoWord + i] = PAGE_INFO_NONE;
+      u32[spanWord + i] = 0;
+    }
+    u32[at + (S.state >>> 2)] = SPAN_DEAD;
+    this.pages.free(page, npages);
+    this.#scavReset(page + npages);
+    this.spanalloc.free(s);
+  }
+
+  /** Takes at least npages from the linear memory, in chunks. False if it has no more. */
+  #grow(npages: number): boolean {
+    const bytes = Math.ceil(npages / CHUNK_PAGES) * CHUNK_BYTES;
+    const start = this.mem.sysReserve(bytes, CHUNK_BYTES, "low") as number;
+    if (start === 0) return false;
+    this.mem.sysMap(start, bytes, "heapSys");
+    this.#released(bytes);
+    const u32 = this.#u32;
+    const page = start >>> PAGE_SHIFT;
+    const pages = bytes / PAGE_SIZE;
+    if (u32[(this.base + H.arenaStart) >>> 2] === 0) u32[(this.base + H.arenaStart) >>> 2] = start;
+    u32[(this.base + H.arenaEnd) >>> 2] = Math.min(start + bytes, 0xffffffff);
+    this.mem.sysMap(this.heapBitsBase + start / 64, bytes / 64, "gcSys");
+    this.mem.sysMap(this.pageInfoBase + page * 4, pages * 4, "gcSys");
+    this.mem.sysMap(this.pageSpanBase + page * 4, pages * 4, "gcSys");
+    this.mem.stats.add("gcSys", (2 * pages) / 8); // both bit maps of the page allocator
+    const infoWord = (this.pageInfoBase >>> 2) + page;
+    for (let i = 0; i < pages; i++) u32[infoWord + i] = PAGE_INFO_NONE;
+    this.pages.grow(page, pages);
+    return true;
+  }
+
+  // --- span bits
+
+  #allocSpanBits(half: number): number {
+    const u32 = this.#u32;
+    const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - 3;
+    let p = u32[free] as number;
+    if (p !== 0) {
+      u32[free] = u32[p >>> 2] as number;
+      for (let i = p >>> 2, e = (p + 2 * half) >>> 2; i < e; i++) u32[i] = 0;
+      return p;
+    }
+    const next = (this.base + H.spanBitsNext) >>> 2;
+    p = u32[next] as number;
+    if (p + 2 * half > (u32[(this.base + H.spanBitsEnd) >>> 2] as number)) return 0;
+    const mapped = Math.ceil(p / SPAN_BITS_CHUNK) * SPAN_BITS_CHUNK;
+    if (p + 2 * half > mapped) this.mem.sysMap(mapped, SPAN_BITS_CHUNK, "gcSys");
+    u32[next] = p + 2 * half;
+    return p;
+  }
+
+  #freeSpanBits(p: number, half: number): void {
+    const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - 3;
+    this.#u32[p >>> 2] = this.#u32[free] as number;
+    this.#u32[free] = p;
+  }
+
+  // --- scavenging
+
+  /** The scavenger's cursor goes up to where pages became free. */
+  #scavReset(pageEnd: number): void {
+    const i = (this.base + H.scavChunk) >>> 2;
+    const chunkEnd = Math.ceil(pageEnd / CHUNK_PAGES);
+    if (chunkEnd > (this.#u32[i] as number)) this.#u32[i] = chunkEnd;
+  }
+
+  /**
+   * Returns free pages to the operating system, from the highest address down, until nbytes are returned or none
+   * is left. Gives the bytes returned, 0 where the platform has no way to release.
+   */
+  scavenge(nbytes: number): number {
+    if (!this.mem.canRelease) return 0;
+    const align = Math.max(1, this.mem.pageSizeOS / PAGE_SIZE);
+    let released = 0;
+    while (released < nbytes) {
+      this.lock();
+      const n = this.#scavengeOne(nbytes - released, align);
+      this.unlock();
+      if (n === 0) break;
+      released += n;
+    }
+    return released;
+  }
+
+  #scavengeOne(nbytes: number, align: number): number {
+    const u32 = this.#u32;
+    const cursor = (this.base + H.scavChunk) >>> 2;
+    const limit = Math.min(CHUNK_PAGES, Math.ceil(nbytes / PAGE_SIZE / align) * align);
+    for (; (u32[cursor] as number) > 0; u32[cursor] = (u32[cursor] as number) - 1) {
+      const found = this.pages.findScavengeable((u32[cursor] as number) * CHUNK_PAGES, limit, align);
+      if (found === 0) continue;
+      const page = Math.floor(found / 1024);
+      const npages = found % 1024;
+      const bytes = npages * PAGE_SIZE;
+      if (!this.mem.sysUnused(page * PAGE_SIZE, bytes)) return 0;
+      this.pages.markScavenged(page, npages);
+      this.#add(H.heapFree, -bytes);
+      this.#released(bytes);
+      return bytes;
+    }
+    return 0;
+  }
+}
+
+/** Bytes of one half of a span's bit block: a power of two from 8 to 128 with a bit for each slot. */
+export function spanBitsHalf(nelems: number): number {
+  const bytes = ((nelems + 31) >>> 5) << 2;
+  return bytes <= 8 ? 8 : 1 << (32 - Math.clz32(bytes - 1));
+}
+
+export function hex(addr: number): string {
+  return `0x${addr.toString(16)}`;
+}
+
+export function classPages(spanclass: number): number {
+  return classToAllocNPages[spanclass >>> 1] as number;
+}
+
+/** Offsets of the root table: bases of everything, for threads that attach. */
+const ROOT = {
+  mheap: 0,
+  heapBits: 4,
+  pageInfo: 8,
+  pageSpan: 12,
+  allspans: 16,
+  bitmaps: 20,
+  summaries: 24,
+  spanBits: 28,
+  spanBitsEnd: 32,
+} as const;
+
+function reserveTables(mem: LinearMemory): number {
+  const { size } = mem;
+  const reserve = (n: number, align = 4096): number => {
+    const a = mem.sysReserve(n, align, "low") as number;
+    if (a === 0) throw new RangeError(`allocator: the memory of ${size} bytes has no room for the tables`);
+    return a;
+  };
+  const spanBits = reserve(8, SPAN_BITS_CHUNK);
+  const spanBitsEnd = Math.min(spanBits + size / 32, SPAN_BITS_LIMIT);
+  reserve(spanBitsEnd - spanBits - 8, 8);
+  const bases = {
+    spanBits,
+    spanBitsEnd,
+    heapBits: reserve(size / 64),
+    pageInfo: reserve((size / PAGE_SIZE) * 4),
+    pageSpan: reserve((size / PAGE_SIZE) * 4),
+    allspans: reserve((size / PAGE_SIZE) * 4 + ALLSPANS_CHUNK * 4),
+    bitmaps: reserve(pallocBitmapBytes(size)),
+    summaries: reserve(SUMMARY_BYTES),
+    mheap: mem.persistentAlloc(MHEAP.size, 64, "otherSys") as number,
+  };
+  mem.sysMap(bases.summaries, SUMMARY_BYTES, "gcSys");
+  const root = mem.reserveControl(Object.keys(ROOT).length * 4) as number;
+  for (const key of Object.keys(ROOT) as (keyof typeof ROOT)[])
+    mem.u32[(root + ROOT[key]) >>> 2] = bases[key];
+  return root;
+}

@@ -1,0 +1,397 @@
+/**
+ * The page allocator: address-ordered first fit over a bitmap, found through a radix tree of summaries.
+ *
+ * The heap is cut into chunks of 512 pages (4 MiB), each with 16 words of pallocBits (1 = page in use) and 16
+ * words of scavBits (1 = the free page holds no physical memory). A summary says of a range of pages
+ *
+ *     start   free pages at its low end
+ *     max     longest run of free pages inside it
+ *     end     free pages at its high end
+ *
+ * in units of pages. Level 2 has one summary a chunk, each level above one for 8 of the level below:
+ *
+ *     level 0   16 entries of 256 MiB
+ *     level 1  128 entries of  32 MiB
+ *     level 2 1024 entries of   4 MiB
+ *
+ * To find npages: walk a level from the low end and add up free pages across neighbours (end of one plus start
+ * of the next). The first sum that reaches npages is the answer; if an entry's own max reaches it first, go down
+ * into that entry. A chunk that was never grown has an all-zero summary: nothing free.
+ *
+ * searchAddr is a hint: no page below it is free. It moves down when pages are freed and up when the search
+ * finds that the first free page is higher, so that a full low heap isn't walked again and again.
+ *
+ * Unlike Go: three levels of plain words instead of five of packed 64-bit ones (4 GiB needs no more).
+ *
+ * Everything here is called with the heap lock held. Pages are counted from address 0 (page = addr >>> 13).
+ */
+import type { LinearMemory } from "@gort/memory";
+import { CHUNK_PAGES, PAGE_SHIFT } from "./layout.ts";
+
+/** log2 of the entries under one entry of the level above. */
+const FANOUT_SHIFT = 3;
+const LEVEL_ENTRIES = [16, 128, 1024] as const;
+/** log2 of the pages an entry of each level covers. */
+const LEVEL_SHIFT = [15, 12, 9] as const;
+const CHUNK_PAGE_SHIFT = 9;
+const WORDS_PER_CHUNK = CHUNK_PAGES / 32;
+const SUMMARIES = LEVEL_ENTRIES[0] + LEVEL_ENTRIES[1] + LEVEL_ENTRIES[2];
+
+/** Bytes of the summaries: three words each. */
+export const SUMMARY_BYTES = SUMMARIES * 12;
+
+/** Bytes of the two bitmaps for a memory of `size` bytes. */
+export function pallocBitmapBytes(size: number): number {
+  return 2 * Math.ceil(size / (1 << PAGE_SHIFT) / 8);
+}
+
+export class PageAlloc {
+  readonly #u32: Uint32Array;
+  /** Word indices: u32[bits + (page >>> 5)]. */
+  readonly #bits: number;
+  readonly #scav: number;
+  /** Word indices of the three planes; entry e of level l is at [plane + levelBase[l] + e]. */
+  readonly #start: number;
+  readonly #max: number;
+  readonly #end: number;
+  readonly #levelBase: readonly number[] = [0, LEVEL_ENTRIES[0], LEVEL_ENTRIES[0] + LEVEL_ENTRIES[1]];
+  /** Word index of the hint, as a page number. */
+  readonly #search: number;
+  /** Set by find: a page below which no page is free, as far as the walk could tell. */
+  #firstFree = 0;
+
+  constructor(mem: LinearMemory, bitmaps: number, summaries: number, searchWord: number) {
+    this.#u32 = mem.u32;
+    this.#bits = bitmaps >>> 2;
+    this.#scav = (bitmaps + pallocBitmapBytes(mem.size) / 2) >>> 2;
+    this.#start = summaries >>> 2;
+    this.#max = this.#start + SUMMARIES;
+    this.#end = this.#max + SUMMARIES;
+    this.#search = searchWord;
+  }
+
+  /** Adds npages (whole chunks) of fresh memory from page on: free, and without physical pages. */
+  grow(page: number, npages: number): void {
+    for (let p = page; p < page + npages; p += 32) {
+      this.#u32[this.#bits + (p >>> 5)] = 0;
+      this.#u32[this.#scav + (p >>> 5)] = 0xffffffff;
+    }
+    this.#update(page, npages);
+    const search = this.#u32[this.#search] as number;
+    if (search === 0 || page < search) this.#u32[this.#search] = page;
+  }
+
+  /** Takes the lowest npages in a row; returns the first page, 0 if there are none. */
+  alloc(npages: number): number {
+    const page = this.find(npages);
+    if (page === 0) {
+      // Only a failed search for one page proves that nothing at all is free.
+      if (npages === 1) this.#u32[this.#search] = 0xffffffff;
+      return 0;
+    }
+    this.#setRange(this.#bits, page, npages);
+    this.#update(page, npages);
+    const first = this.#firstFree === page ? page + npages : this.#firstFree;
+    if (first > (this.#u32[this.#search] as number)) this.#u32[this.#search] = first;
+    return page;
+  }
+
+  /** Gives npages back. They keep their physical memory (scavBits stay 0). */
+  free(page: number, npages: number): void {
+    this.#clearRange(this.#bits, page, npages);
+    this.#update(page, npages);
+    if (page < (this.#u32[this.#search] as number)) this.#u32[this.#search] = page;
+  }
+
+  /** Pages of the range without physical memory. */
+  countScavenged(page: number, npages: number): number {
+    const u32 = this.#u32;
+    let n = 0;
+    for (let p = page, end = page + npages; p < end; ) {
+      const bit = p & 31;
+      const width = Math.min(32 - bit, end - p);
+      n += popcount(((u32[this.#scav + (p >>> 5)] as number) >>> bit) & lowMask(width));
+      p += width;
+    }
+    return n;
+  }
+
+  markScavenged(page: number, npages: number): void {
+    this.#setRange(this.#scav, page, npages);
+  }
+
+  clearScavenged(page: number, npages: number): void {
+    this.#clearRange(this.#scav, page, npages);
+  }
+
+  /** Whether the page is in use. For the walkers. */
+  isAllocated(page: number): boolean {
+    return (((this.#u32[this.#bits + (page >>> 5)] as number) >>> (page & 31)) & 1) !== 0;
+  }
+
+  isScavenged(page: number): boolean {
+    return (((this.#u32[this.#scav + (page >>> 5)] as number) >>> (page & 31)) & 1) !== 0;
+  }
+
+  /**
+   * Highest run of free pages with physical memory that ends at or below page `top` inside the chunk that holds
+   * page top-1, at most `limit` pages and aligned to `align` pages. Returns first page and length packed as
+   * page * 1024 + length, 0 if the chunk has none.
+   */
+  findScavengeable(top: number, limit: number, align: number): number {
+    const u32 = this.#u32;
+    const base = ((top - 1) >>> CHUNK_PAGE_SHIFT) << CHUNK_PAGE_SHIFT;
+    let hi = top;
+    while (hi > base) {
+      hi = this.#prevScavengeable(hi, base);
+      if (hi <= base) return 0;
+      let lo = hi;
+      while (lo > base && hi - lo < limit) {
+        const p = lo - 1;
+        const used =
+          ((u32[this.#bits + (p >>> 5)] as number) | (u32[this.#scav + (p >>> 5)] as number)) >>> (p & 31);
+        if ((used & 1) !== 0) break;
+        lo = p;
+      }
+      const alignedLo = Math.ceil(lo / align) * align;
+      const alignedHi = hi - (hi % align);
+      if (alignedHi > alignedLo) return alignedLo * 1024 + (alignedHi - alignedLo);
+      hi = lo;
+    }
+    return 0;
+  }
+
+  /** One above the highest page below hi that is free and holds memory; base if there is none. */
+  #prevScavengeable(hi: number, base: number): number {
+    const u32 = this.#u32;
+    let p = hi;
+    while (p > base) {
+      const w = (p - 1) >>> 5;
+      const width = ((p - 1) & 31) + 1;
+      const free = ~((u32[this.#bits + w] as number) | (u32[this.#scav + w] as number)) & lowMask(width);
+      if (free !== 0) return (w << 5) + 32 - Math.clz32(free);
+      p = w << 5;
+    }
+    return base;
+  }
+
+  /** First page of the lowest npages free pages in a row, 0 if there are none. Changes nothing but firstFree. */
+  find(npages: number): number {
+    const u32 = this.#u32;
+    const search = u32[this.#search] as number;
+    this.#firstFree = search;
+    if (search === 0 || search >= LEVEL_ENTRIES[2] << CHUNK_PAGE_SHIFT) return 0;
+    let lo = 0;
+    let hi: number = LEVEL_ENTRIES[0];
+    // Whether every page below the entry under inspection is known to be in use: firstFree may move up then.
+    let narrowing = true;
+    for (let level = 0; level < 3; level++) {
+      const shift = LEVEL_SHIFT[level] as number;
+      const plane = this.#levelBase[level] as number;
+      const full = 1 << shift;
+      let run = 0;
+      let runStart = 0;
+      let down = -1;
+      for (let e = Math.max(lo, search >>> shift); e < hi; e++) {
+        const max = u32[this.#max + plane + e] as number;
+        if (max === 0) {
+          run = 0;
+          continue;
+        }
+        const start = u32[this.#start + plane + e] as number;
+        if (narrowing) {
+          const first = e << shift;
+          if (first > this.#firstFree) this.#firstFree = first;
+        }
+        if (run !== 0 && run + start >= npages) {
+          return runStart;
+        }
+        if (max >= npages) {
+          down = e;
+          break;
+        }
+        narrowing = false;
+        if (start === full) {
+          if (run === 0) runStart = e << shift;
+          run += full;
+        } else {
+          run = u32[this.#end + plane + e] as number;
+          runStart = ((e + 1) << shift) - run;
+        }
+      }
+      if (down < 0) return 0;
+      lo = down << FANOUT_SHIFT;
+      hi = lo + (1 << FANOUT_SHIFT);
+      if (level === 2) return this.#findInChunk(down, npages, narrowing);
+    }
+    return 0;
+  }
+
+  #findInChunk(chunk: number, npages: number, narrowing: boolean): number {
+    const u32 = this.#u32;
+    const word = this.#bits + chunk * WORDS_PER_CHUNK;
+    const base = chunk << CHUNK_PAGE_SHIFT;
+    const search = u32[this.#search] as number;
+    let i = search > base ? search - base : 0;
+    let first = true;
+    while (i < CHUNK_PAGES) {
+      const free = ~(u32[word + (i >>> 5)] as number) >>> (i & 31);
+      if (free === 0) {
+        i = (i | 31) + 1;
+        continue;
+      }
+      i += ctz(free);
+      if (first && narrowing && base + i > this.#firstFree) this.#firstFree = base + i;
+      first = false;
+      const end = this.#runEnd(word, i, npages);
+      if (end - i >= npages) return base + i;
+      i = end;
+    }
+    return 0;
+  }
+
+  /** End of the run of free pages that begins at i; stops looking at i + npages. */
+  #runEnd(word: number, i: number, npages: number): number {
+    const stop = Math.min(CHUNK_PAGES, i + npages);
+    while (i < stop) {
+      const used = (this.#u32[word + (i >>> 5)] as number) >>> (i & 31);
+      if (used !== 0) return Math.min(i + ctz(used), CHUNK_PAGES);
+      i = (i | 31) + 1;
+    }
+    return Math.min(i, CHUNK_PAGES);
+  }
+
+  #setRange(words: number, page: number, npages: number): void {
+    const u32 = this.#u32;
+    for (let p = page, end = page + npages; p < end; ) {
+      const bit = p & 31;
+      const width = Math.min(32 - bit, end - p);
+      u32[words + (p >>> 5)] = (u32[words + (p >>> 5)] as number) | (lowMask(width) << bit);
+      p += width;
+    }
+  }
+
+  #clearRange(words: number, page: number, npages: number): void {
+    const u32 = this.#u32;
+    for (let p = page, end = page + npages; p < end; ) {
+      const bit = p & 31;
+      const width = Math.min(32 - bit, end - p);
+      u32[words + (p >>> 5)] = (u32[words + (p >>> 5)] as number) & ~(lowMask(width) << bit);
+      p += width;
+    }
+  }
+
+  /** Recomputes the summaries of the chunks that hold the range, and of everything above them. */
+  #update(page: number, npages: number): void {
+    let lo = page >>> CHUNK_PAGE_SHIFT;
+    let hi = (page + npages - 1) >>> CHUNK_PAGE_SHIFT;
+    let changed = false;
+    for (let c = lo; c <= hi; c++) if (this.#summarize(c)) changed = true;
+    for (let level = 1; level >= 0 && changed; level--) {
+      lo >>>= FANOUT_SHIFT;
+      hi >>>= FANOUT_SHIFT;
+      changed = false;
+      for (let e = lo; e <= hi; e++) if (this.#merge(level, e)) changed = true;
+    }
+  }
+
+  #store(entry: number, start: number, max: number, end: number): boolean {
+    const u32 = this.#u32;
+    const same =
+      u32[this.#start + entry] === start && u32[this.#max + entry] === max && u32[this.#end + entry] === end;
+    u32[this.#start + entry] = start;
+    u32[this.#max + entry] = max;
+    u32[this.#end + entry] = end;
+    return !same;
+  }
+
+  #summarize(chunk: number): boolean {
+    const u32 = this.#u32;
+    const word = this.#bits + chunk * WORDS_PER_CHUNK;
+    let start = -1;
+    let max = 0;
+    let run = 0;
+    for (let w = 0; w < WORDS_PER_CHUNK; w++) {
+      const x = u32[word + w] as number;
+      if (x === 0) {
+        run += 32;
+        continue;
+      }
+      run += ctz(x);
+      if (start < 0) start = run;
+      if (run > max) max = run;
+      run = Math.clz32(x);
+      // A run inside the word matters only if it beats what is known; between two ones it has at most 30.
+      if (max < 30) max = longestRun(~x, max);
+    }
+    if (start < 0) start = run;
+    if (run > max) max = run;
+    return this.#store((this.#levelBase[2] as number) + chunk, start, max, run);
+  }
+
+  #merge(level: number, entry: number): boolean {
+    const u32 = this.#u32;
+    const below = (this.#levelBase[level + 1] as number) + (entry << FANOUT_SHIFT);
+    const full = 1 << (LEVEL_SHIFT[level + 1] as number);
+    let start = -1;
+    let max = 0;
+    let run = 0;
+    for (let i = 0; i < 1 << FANOUT_SHIFT; i++) {
+      const s = u32[this.#start + below + i] as number;
+      const m = u32[this.#max + below + i] as number;
+      if (s === full) {
+        run += full;
+        continue;
+      }
+      run += s;
+      if (start < 0) start = run;
+      if (run > max) max = run;
+      if (m > max) max = m;
+      run = u32[this.#end + below + i] as number;
+    }
+    if (start < 0) start = run;
+    if (run > max) max = run;
+    return this.#store((this.#levelBase[level] as number) + entry, start, max, run);
+  }
+
+  /** A summary, for the walkers: [start, max, end]. */
+  summary(level: 0 | 1 | 2, entry: number): [number, number, number] {
+    const i = (this.#levelBase[level] as number) + entry;
+    const u32 = this.#u32;
+    return [u32[this.#start + i] as number, u32[this.#max + i] as number, u32[this.#end + i] as number];
+  }
+}
+
+/** Index of the lowest one bit; x !== 0. */
+export function ctz(x: number): number {
+  return 31 - Math.clz32(x & -x);
+}
+
+export function popcount(x: number): number {
+  x -= (x >>> 1) & 0x55555555;
+  x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
+  return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/** n low ones, 0 <= n <= 32, as a signed word. */
+export function lowMask(n: number): number {
+  return n >= 32 ? -1 : (1 << n) - 1;
+}
+
+/** The longest run of ones in x, or `atLeast` if none is longer. */
+export function longestRun(x: number, atLeast: number): number {
+  // First keep the places where a run of atLeast + 1 begins, doubling the shift; then count on one by one.
+  const want = atLeast + 1;
+  let len = 1;
+  while (len * 2 <= want) {
+    x &= x >>> len;
+    len *= 2;
+  }
+  x &= x >>> (want - len);
+  let best = atLeast;
+  while (x !== 0) {
+    best++;
+    x &= x >>> 1;
+  }
+  return best;
+}

@@ -1,0 +1,127 @@
+/**
+ * Specials: records attached to single objects (finalizers, weak handles, cleanups, profile buckets). Each span keeps
+ * its own in a list sorted by offset, then kind, under span.speclock, so that the sweeper meets them in address order.
+ */
+import { lock, unlock } from "@gort/memory";
+import { MSPAN, SPECIAL, SPECIAL_CLEANUP } from "./layout.ts";
+import { hex, type MHeap } from "./mheap.ts";
+
+const S = MSPAN.offsets;
+const P = SPECIAL.offsets;
+
+export class Specials {
+  readonly #heap: MHeap;
+  readonly #u32: Uint32Array;
+
+  constructor(heap: MHeap) {
+    this.#heap = heap;
+    this.#u32 = heap.mem.u32;
+  }
+
+  #spanOf(addr: number): number {
+    const s = this.#heap.spanOf(addr);
+    if (s === 0) throw new RangeError(`allocator: a special needs an address in the heap (got ${hex(addr)})`);
+    return s;
+  }
+
+  #offset(s: number, addr: number): number {
+    return addr - (this.#u32[(s + S.startAddr) >>> 2] as number);
+  }
+
+  /** Address of the link that points to the first special at or after (offset, kind). */
+  #seek(s: number, offset: number, kind: number): number {
+    const u32 = this.#u32;
+    let link = s + S.specials;
+    for (let p = u32[link >>> 2] as number; p !== 0; p = u32[link >>> 2] as number) {
+      const o = u32[(p + P.offset) >>> 2] as number;
+      if (o > offset || (o === offset && (u32[(p + P.kind) >>> 2] as number) >= kind)) break;
+      link = p + P.next;
+    }
+    return link;
+  }
+
+  #matches(p: number, offset: number, kind: number): boolean {
+    return p !== 0 && this.#u32[(p + P.offset) >>> 2] === offset && this.#u32[(p + P.kind) >>> 2] === kind;
+  }
+
+  add(addr: number, kind: number, data: number, data2: number): number {
+    const heap = this.#heap;
+    const u32 = this.#u32;
+    const s = this.#spanOf(addr);
+    const offset = this.#offset(s, addr);
+    heap.lock();
+    const p = heap.specialalloc.alloc();
+    heap.unlock();
+    if (p === 0) return 0;
+    u32[(p + P.offset) >>> 2] = offset;
+    u32[(p + P.kind) >>> 2] = kind;
+    u32[(p + P.data) >>> 2] = data;
+    u32[(p + P.data2) >>> 2] = data2;
+    lock(heap.mem, s + S.speclock);
+    let link = this.#seek(s, offset, kind);
+    const taken = kind !== SPECIAL_CLEANUP && this.#matches(u32[link >>> 2] as number, offset, kind);
+    if (!taken) {
+      // Cleanups of one object keep the order in which they were added.
+      while (this.#matches(u32[link >>> 2] as number, offset, kind))
+        link = (u32[link >>> 2] as number) + P.next;
+      u32[(p + P.next) >>> 2] = u32[link >>> 2] as number;
+      u32[link >>> 2] = p;
+    }
+    unlock(heap.mem, s + S.speclock);
+    if (!taken) return p;
+    heap.lock();
+    heap.specialalloc.free(p);
+    heap.unlock();
+    return 0;
+  }
+
+  find(addr: number, kind: number): number {
+    const heap = this.#heap;
+    const s = heap.spanOf(addr);
+    if (s === 0) return 0;
+    const offset = this.#offset(s, addr);
+    lock(heap.mem, s + S.speclock);
+    const p = this.#u32[this.#seek(s, offset, kind) >>> 2] as number;
+    const found = this.#matches(p, offset, kind);
+    unlock(heap.mem, s + S.speclock);
+    return found ? p : 0;
+  }
+
+  /** Removes the special of this kind (and, if data is given, with this data). Its data, or -1. */
+  remove(addr: number, kind: number, data: number | undefined): number {
+    const heap = this.#heap;
+    const u32 = this.#u32;
+    const s = heap.spanOf(addr);
+    if (s === 0) return -1;
+    const offset = this.#offset(s, addr);
+    lock(heap.mem, s + S.speclock);
+    let link = this.#seek(s, offset, kind);
+    let p = u32[link >>> 2] as number;
+    while (data !== undefined && this.#matches(p, offset, kind) && u32[(p + P.data) >>> 2] !== data) {
+      link = p + P.next;
+      p = u32[link >>> 2] as number;
+    }
+    const found = this.#matches(p, offset, kind);
+    const value = found ? (u32[(p + P.data) >>> 2] as number) : -1;
+    if (found) u32[link >>> 2] = u32[(p + P.next) >>> 2] as number;
+    unlock(heap.mem, s + S.speclock);
+    if (found) {
+      heap.lock();
+      heap.specialalloc.free(p);
+      heap.unlock();
+    }
+    return value;
+  }
+
+  /** Unlinks and frees a special that the caller met on its walk; prev is the one before it, 0 at the head. */
+  free(s: number, prev: number, p: number): void {
+    const heap = this.#heap;
+    const u32 = this.#u32;
+    lock(heap.mem, s + S.speclock);
+    u32[(prev === 0 ? s + S.specials : prev + P.next) >>> 2] = u32[(p + P.next) >>> 2] as number;
+    unlock(heap.mem, s + S.speclock);
+    heap.lock();
+    heap.specialalloc.free(p);
+    heap.unlock();
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Memory for goroutine stacks. Small stacks (2, 4, 8 and 16 KiB: orders 0 to 3) are pieces of stack spans of 32 KiB;
+ * larger ones are spans of their own.
+ *
+ *     mcache.stackFree[order]     pieces this thread may hand out again without a lock, at most 32 KiB an order
+ *     mheap.stackPool[order]      stack spans with free pieces, linked through next and prev
+ *     span.manualFreeList         the free pieces of a span, linked through their first word; allocCount counts the
+ *                                 pieces in use or held by an mcache
+ *
+ * A span all of whose pieces are back goes to the heap. flush empties the mcache's lists. Stacks count in StackInuse by
+ * whole spans, as in Go. Their contents are not cleared.
+ */
+import { fatalThrow } from "./errors.ts";
+import { MANUAL_STACK, MCACHE, MHEAP, MSPAN, PAGE_SIZE, SPAN_MANUAL } from "./layout.ts";
+import { hex, type MHeap } from "./mheap.ts";
+
+const S = MSPAN.offsets;
+
+/** The smallest stack: Go's fixedStack on amd64. */
+export const FIXED_STACK = 2048;
+/** Bytes of a stack span and of an mcache's free pieces of one order: Go's _StackCacheSize. */
+export const STACK_CACHE_SIZE = 32768;
+
+export class Stacks {
+  readonly #heap: MHeap;
+  readonly #u32: Uint32Array;
+  readonly #pool: number;
+  readonly #free: number;
+  readonly #freeBytes: number;
+
+  constructor(heap: MHeap, mcache: number) {
+    this.#heap = heap;
+    this.#u32 = heap.mem.u32;
+    this.#pool = (heap.base + MHEAP.offsets.stackPool) >>> 2;
+    this.#free = (mcache + MCACHE.offsets.stackFree) >>> 2;
+    this.#freeBytes = (mcache + MCACHE.offsets.stackFreeBytes) >>> 2;
+  }
+
+  #check(n: number): void {
+    if (!Number.isInteger(n) || n < FIXED_STACK || n > 2 ** 31 || (n & (n - 1)) !== 0) {
+      throw new RangeError(
+        `allocator: stack size must be a power of two of at least ${FIXED_STACK} (got ${n})`,
+      );
+    }
+  }
+
+  alloc(n: number): number {
+    this.#check(n);
+    const u32 = this.#u32;
+    if (n >= STACK_CACHE_SIZE) {
+      const s = this.#heap.allocManual(n / PAGE_SIZE, MANUAL_STACK);
+      u32[(s + S.elemsize) >>> 2] = n;
+      u32[(s + S.allocCount) >>> 2] = 1;
+      return u32[(s + S.startAddr) >>> 2] as number;
+    }
+    const order = Math.log2(n / FIXED_STACK);
+    let p = u32[this.#free + order] as number;
+    if (p === 0) {
+      this.#refill(order, n);
+      p = u32[this.#free + order] as number;
+    }
+    u32[this.#free + order] = u32[p >>> 2] as number;
+    u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) - n;
+    return p;
+  }
+
+  free(addr: number, n: number): void {
+    this.#check(n);
+    const u32 = this.#u32;
+    const s = this.#heap.spanOf(addr);
+    const bad =
+      s === 0 ||
+      u32[(s + S.state) >>> 2] !== SPAN_MANUAL ||
+      u32[(s + S.manualKind) >>> 2] !== MANUAL_STACK ||
+      u32[(s + S.elemsize) >>> 2] !== n;
+    if (bad) fatalThrow("stackfree: bad span state", `stack ${hex(addr)} of ${n} bytes`);
+    if (n >= STACK_CACHE_SIZE) {
+      this.#heap.freeManual(s);
+      return;
+    }
+    const order = Math.log2(n / FIXED_STACK);
+    u32[addr >>> 2] = u32[this.#free + order] as number;
+    u32[this.#free + order] = addr;
+    u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) + n;
+    if ((u32[this.#freeBytes + order] as number) >= STACK_CACHE_SIZE)
+      this.#release(order, n, STACK_CACHE_SIZE / 2);
+  }
+
+  /** Takes half a cache's worth of pieces from the pool. */
+  #refill(order: number, n: number): void {
+    const u32 = this.#u32;
+    let held = 0;
+    while (held < STACK_CACHE_SIZE / 2) {
+      this.#heap.lock();
+      const p = this.#poolAlloc(order);
+      this.#heap.unlock();
+      if (p === 0) {
+        this.#newSpan(order, n);
+        continue;
+      }
+      u32[p >>> 2] = u32[this.#free + order] as number;
+      u32[this.#free + order] = p;
+      held += n;
+    }
+    u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) + held;
+  }
+
+  #newSpan(order: number, n: number): void {
+    const u32 = this.#u32;
+    const s = this.#heap.allocManual(STACK_CACHE_SIZE / PAGE_SIZE, MANUAL_STACK);
+    const start = u32[(s + S.startAddr) >>> 2] as number;
+    u32[(s + S.elemsize) >>> 2] = n;
+    let list = 0;
+    for (let off = STACK_CACHE_SIZE - n; off >= 0; off -= n) {
+      u32[(start + off) >>> 2] = list;
+      list = start + off;
+    }
+    u32[(s + S.manualFreeList) >>> 2] = list;
+    this.#heap.lock();
+    this.#poolInsert(order, s);
+    this.#heap.unlock();
+  }
+
+  #poolInsert(order: number, s: number): void {
+    const u32 = this.#u32;
+    const head = u32[this.#pool + order] as number;
+    u32[(s + S.next) >>> 2] = head;
+    u32[(s + S.prev) >>> 2] = 0;
+    if (head !== 0) u32[(head + S.prev) >>> 2] = s;
+    u32[this.#pool + order] = s;
+  }
+
+  #poolRemove(order: number, s: number): void {
+    const u32 = this.#u32;
+    const next = u32[(s + S.next) >>> 2] as number;
+    const prev = u32[(s + S.prev) >>> 2] as number;
+    if (prev === 0) u32[this.#pool + order] = next;
+    else u32[(prev + S.next) >>> 2] = next;
+    if (next !== 0) u32[(next + S.prev) >>> 2] = prev;
+    u32[(s + S.next) >>> 2] = 0;
+    u32[(s + S.prev) >>> 2] = 0;
+  }
+
+  #poolAlloc(order: number): number {
+    const u32 = this.#u32;
+    const s = u32[this.#pool + order] as number;
+    if (s === 0) return 0;
+    const p = u32[(s + S.manualFreeList) >>> 2] as number;
+    const next = u32[p >>> 2] as number;
+    u32[(s + S.manualFreeList) >>> 2] = next;
+    u32[(s + S.allocCount) >>> 2] = (u32[(s + S.allocCount) >>> 2] as number) + 1;
+    if (next === 0) this.#poolRemove(order, s);
+    return p;
+  }
+
+  /** Returns the span if its last piece came back; the caller frees it without the lock. */
+  #poolFree(order: number, p: number): number {
+    const u32 = this.#u32;
+    const s = this.#heap.spanOf(p);
+    const list = u32[(s + S.manualFreeList) >>> 2] as number;
+    if (list === 0) this.#poolInsert(order, s);
+    u32[p >>> 2] = list;
+    u32[(s + S.manualFreeList) >>> 2] = p;
+    const count = (u32[(s + S.allocCount) >>> 2] as number) - 1;
+    u32[(s + S.allocCount) >>> 2] = count;
+    if (count !== 0) return 0;
+    this.#poolRemove(order, s);
+    return s;
+  }
+
+  #release(order: number, n: number, keep: number): void {
+    const u32 = this.#u32;
+    while ((u32[this.#freeBytes + order] as number) > keep) {
+      const p = u32[this.#free + order] as number;
+      u32[this.#free + order] = u32[p >>> 2] as number;
+      u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) - n;
+      this.#heap.lock();
+      const s = this.#poolFree(order, p);
+      this.#heap.unlock();
+      if (s !== 0) this.#heap.freeManual(s);
+    }
+  }
+
+  /** Gives all cached pieces back. */
+  flush(): void {
+    for (let order = 0; order < 4; order++) this.#release(order, FIXED_STACK << order, 0);
+  }
+}
