@@ -3,8 +3,14 @@
  * The names are Go's, except `gcstress`, which Go spells as a build of its own.
  */
 export const GODEBUG_SWITCHES = {
-  gctrace: { default: 0, meaning: "1 prints a line at the end of each collection; 2 adds what was scanned how" },
-  gcpacertrace: { default: 0, meaning: "1 prints the pacer's state at the start and the end of each mark phase" },
+  gctrace: {
+    default: 0,
+    meaning: "1 prints a line at the end of each collection; 2 adds what was scanned how",
+  },
+  gcpacertrace: {
+    default: 0,
+    meaning: "1 prints the pacer's state at the start and the end of each mark phase",
+  },
   gcstoptheworld: {
     default: 0,
     meaning: "1 runs every collection in one stop of the world; 2 sweeps in that stop as well",
@@ -12,7 +18,10 @@ export const GODEBUG_SWITCHES = {
   gccheckmark: { default: 0, meaning: "1 verifies every mark phase by a second, naive one" },
   clobberfree: { default: 0, meaning: "1 fills freed objects with a pattern, so that a stale pointer shows" },
   gcstress: { default: 0, meaning: "1 runs a full collection at every safepoint" },
-  invalidptr: { default: 1, meaning: "1 ends the program when a pointer into a free span is found while marking" },
+  invalidptr: {
+    default: 1,
+    meaning: "1 ends the program when a pointer into a free span is found while marking",
+  },
 } as const;
 
 export type GodebugSwitch = keyof typeof GODEBUG_SWITCHES;
@@ -26,7 +35,8 @@ export type Godebug = { -readonly [K in GodebugSwitch]: number };
  */
 export function parseGodebug(text = ""): Godebug {
   const out = {} as Godebug;
-  for (const name of Object.keys(GODEBUG_SWITCHES) as GodebugSwitch[]) out[name] = GODEBUG_SWITCHES[name].default;
+  for (const name of Object.keys(GODEBUG_SWITCHES) as GodebugSwitch[])
+    out[name] = GODEBUG_SWITCHES[name].default;
   for (const field of text.split(",")) {
     const eq = field.indexOf("=");
     if (eq < 0) continue;

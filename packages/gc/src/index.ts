@@ -1,1 +1,49 @@
-export {};
+// The collector
+
+export { type Clock, systemClock } from "./clock.ts";
+// Errors
+export { FatalError, isFatalError } from "./errors.ts";
+// Debug switches and trace lines
+export { fmtNSAsMS, formatGCTrace, type GCTrace } from "./gctrace.ts";
+export { GODEBUG_SWITCHES, type Godebug, type GodebugSwitch, parseGodebug } from "./godebug.ts";
+// Roots and stores
+export type { WriteBarrier } from "./mbarrier.ts";
+// Finalizers, cleanups, weak pointers
+export type {
+  Cleanup,
+  CleanupFn,
+  Finalization,
+  FinalizerFn,
+  Finalizers,
+  WeakPointer,
+} from "./mfinal.ts";
+export {
+  Collector,
+  type CollectorEvents,
+  type CollectorOptions,
+  createCollector,
+  type GCStats,
+  newGCStats,
+  type World,
+} from "./mgc.ts";
+// Pacing, as functions
+export {
+  type AssistRatios,
+  assistRatios,
+  ConsMark,
+  type CycleFigures,
+  consMarkOf,
+  DEFAULT_HEAP_MINIMUM,
+  type GoalInputs,
+  type GoalRule,
+  heapGoal,
+  heapGoalExact,
+  heapMinimum,
+  limitGoal,
+  NO_MEMORY_LIMIT,
+  percentGoal,
+  type TriggerInputs,
+  trigger,
+} from "./mgcpacer.ts";
+export type { StackRoots } from "./mroot.ts";
+export type { RefSlot, RefTable } from "./reftable.ts";

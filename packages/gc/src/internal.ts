@@ -1,1 +1,11 @@
-export {};
+/** For sibling packages only: no promise of stability between versions. */
+
+// runtime: what clobberfree leaves behind
+export { CLOBBER_WORD } from "./clobber.ts";
+// runtime: trace lines
+export * from "./gctrace.ts";
+// testing, runtime: the parts of a collector
+export { GCHeap } from "./heap.ts";
+export { Marker } from "./mgcmark.ts";
+export { Sweeper } from "./mgcsweep.ts";
+export { Roots } from "./mroot.ts";

@@ -1,0 +1,55 @@
+/**
+ * `GODEBUG=gccheckmark=1`: when marking says it is done, the heap is marked once more by the plainest algorithm there is,
+ * and whatever that reaches must be marked. It runs in the stop that ends the cycle and takes V8 memory for each object.
+ */
+import { hex, throwFatal } from "./errors.ts";
+import { type GCHeap, MSPAN } from "./heap.ts";
+import { forEachPointerSlot, isMarked, objectIndex } from "./heapwalk.ts";
+import type { Roots } from "./mroot.ts";
+
+/** Calls visit once with every object that is reachable: its span, its index, and the slot that led to it (0: a root). */
+export function forEachReachable(
+  heap: GCHeap,
+  roots: Roots,
+  visit: (span: number, i: number, from: number) => void,
+): void {
+  const u32 = heap.mem.u32;
+  const seen = new Set<number>();
+  const grey: number[] = [];
+  const reach = (p: number, from: number): void => {
+    // Spans of stacks and of the collector have no objects.
+    if ((u32[(heap.pageInfo + ((p >>> 13) << 2)) >>> 2] as number) < 256) return;
+    const span = heap.allocator.spanOf(p as never) as number;
+    const i = objectIndex(heap, span, p);
+    if (i < 0) return;
+    const base = heap.objectBase(span, i);
+    if (seen.has(base)) return;
+    seen.add(base);
+    visit(span, i, from);
+    grey.push(base);
+  };
+  const scan = (base: number, self: boolean): void => {
+    const span = heap.allocator.spanOf(base as never) as number;
+    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    forEachPointerSlot(heap, span, base, (slot) => {
+      const p = u32[slot >>> 2] as number;
+      if (p !== 0 && (self || p < base || p - base >= size)) reach(p, slot);
+    });
+  };
+  roots.forEachRoot((p) => reach(p, 0));
+  heap.forEachSpan((span) => {
+    roots.forEachFinalizerObject(span, (base) => scan(base, false));
+  });
+  for (let base = grey.pop(); base !== undefined; base = grey.pop()) scan(base, true);
+}
+
+/** Throws if an object is reachable but not marked. */
+export function checkMarks(heap: GCHeap, roots: Roots): void {
+  forEachReachable(heap, roots, (span, i, from) => {
+    if (isMarked(heap, span, i)) return;
+    throwFatal(
+      "checkmark found unmarked object",
+      `runtime: object ${hex(heap.objectBase(span, i))} is reachable ${from === 0 ? "from a root" : `through ${hex(from)}`} but not marked`,
+    );
+  });
+}

@@ -1,0 +1,200 @@
+/**
+ * The allocator's heap as the collector sees it: where the tables are, how a span is laid out, and memory for the
+ * collector's own work. Everything that depends on the allocator's internals is named here.
+ */
+import { type Allocator, isFatalError } from "@gort/allocator";
+import {
+  classToAllocNPages,
+  classToSize,
+  GC_MARK,
+  GC_MARK_TERMINATION,
+  GC_OFF,
+  GCCONTROL as GCCONTROL_TYPE,
+  GCTYPE as GCTYPE_TYPE,
+  MHEAP,
+  MSPAN as MSPAN_TYPE,
+  PAGE_SHIFT,
+  SPAN_IN_USE,
+  SPECIAL as SPECIAL_TYPE,
+} from "@gort/allocator/internal";
+import type { LinearMemory } from "@gort/memory";
+import { buildClassTables, type ClassTables } from "./mgcmark.ts";
+
+export {
+  SPECIAL_CLEANUP,
+  SPECIAL_FINALIZER,
+  SPECIAL_PROFILE,
+  SPECIAL_WEAK,
+} from "@gort/allocator/internal";
+export { GC_MARK, GC_MARK_TERMINATION, GC_OFF, PAGE_SHIFT };
+
+/** Byte offsets of the fields. */
+export const MSPAN = MSPAN_TYPE.offsets;
+export const SPECIAL = SPECIAL_TYPE.offsets;
+export const GCCONTROL = GCCONTROL_TYPE.offsets;
+export const GCTYPE = GCTYPE_TYPE.offsets;
+const H = MHEAP.offsets;
+
+/** Size class of large objects: one object a span. */
+export const OBJ_LARGE_CLASS = 0;
+
+/** Bytes taken from the heap at a time for grey objects. */
+const WORK_BYTES = 64 << 10;
+
+/** Made once: it proves a division for every offset of every class. */
+let classTables: ClassTables | undefined;
+
+export class GCHeap {
+  readonly allocator: Allocator;
+  readonly mem: LinearMemory;
+  readonly classes: ClassTables;
+  /** Addresses of the side tables. */
+  readonly pageInfo: number;
+  readonly pageSpan: number;
+  readonly heapBits: number;
+  /** Address of the GCCONTROL block. */
+  readonly control: number;
+  readonly workBytes = WORK_BYTES;
+  readonly #u32: Uint32Array;
+  readonly #f64: Float64Array;
+  /** Chunks taken with allocWork, chained through the second word of each. */
+  #work = 0;
+
+  constructor(allocator: Allocator) {
+    this.allocator = allocator;
+    this.mem = allocator.mem;
+    this.#u32 = allocator.mem.u32;
+    this.#f64 = allocator.mem.f64;
+    this.pageInfo = allocator.pageInfoBase;
+    this.pageSpan = allocator.pageSpanBase;
+    this.heapBits = allocator.heapBitsBase;
+    this.control = allocator.gcControl;
+    classTables ??= buildClassTables(classToSize, classToAllocNPages);
+    this.classes = classTables;
+  }
+
+  /** Pages between the lowest and the highest address that was ever heap. */
+  heapPages(): number {
+    const { mheap } = this.allocator;
+    return (
+      ((this.#u32[(mheap + H.arenaEnd) >>> 2] as number) -
+        (this.#u32[(mheap + H.arenaStart) >>> 2] as number)) >>>
+      PAGE_SHIFT
+    );
+  }
+
+  /** Whether p lies in heap memory that no span uses. */
+  isFreeHeapPage(p: number): boolean {
+    const { mheap } = this.allocator;
+    return (
+      p >= (this.#u32[(mheap + H.arenaStart) >>> 2] as number) &&
+      p < (this.#u32[(mheap + H.arenaEnd) >>> 2] as number) &&
+      this.allocator.spanOf(p as never) === 0
+    );
+  }
+
+  /** Bytes of free pages that hold physical memory. */
+  get heapFree(): number {
+    return this.#f64[(this.allocator.mheap + H.heapFree) >>> 3] as number;
+  }
+
+  /** Bytes in spans of objects. */
+  get heapInUse(): number {
+    return this.#f64[(this.allocator.mheap + H.heapInUse) >>> 3] as number;
+  }
+
+  /** Memory for grey objects, 0 if there is none. Its second word is taken. */
+  allocWork(): number {
+    let addr: number;
+    try {
+      addr = this.allocator.allocManual(WORK_BYTES >>> PAGE_SHIFT);
+    } catch (err) {
+      if (isFatalError(err)) return 0;
+      throw err;
+    }
+    if (addr !== 0) {
+      this.#u32[(addr + 4) >>> 2] = this.#work;
+      this.#work = addr;
+    }
+    return addr;
+  }
+
+  /** Gives all of it back. */
+  freeWork(): void {
+    while (this.#work !== 0) {
+      const addr = this.#work;
+      this.#work = this.#u32[(addr + 4) >>> 2] as number;
+      this.allocator.freeManual(addr as never);
+    }
+  }
+
+  /** Calls f with every span of objects. */
+  forEachSpan(f: (span: number) => void): void {
+    const { allocator } = this;
+    for (let i = 0; i < allocator.nspans; i++) {
+      const span = allocator.spanAt(i);
+      if (this.#u32[(span + MSPAN.state) >>> 2] === SPAN_IN_USE) f(span);
+    }
+  }
+
+  /** Whether span i exists and holds objects; its address, or 0. */
+  liveSpan(i: number): number {
+    const span = this.allocator.spanAt(i);
+    return this.#u32[(span + MSPAN.state) >>> 2] === SPAN_IN_USE ? span : 0;
+  }
+
+  /** First byte of the object with index i. */
+  objectBase(span: number, i: number): number {
+    return (
+      (this.#u32[(span + MSPAN.startAddr) >>> 2] as number) +
+      i * (this.#u32[(span + MSPAN.elemsize) >>> 2] as number)
+    );
+  }
+
+  // The control block. gcPhase and writeBarrierEnabled are read by others at every step, so they are words of memory.
+
+  get heapLive(): number {
+    return this.#u32[(this.control + GCCONTROL.heapLive) >>> 2] as number;
+  }
+  set heapLive(v: number) {
+    this.#u32[(this.control + GCCONTROL.heapLive) >>> 2] = v;
+  }
+  get phase(): number {
+    return this.#u32[(this.control + GCCONTROL.gcPhase) >>> 2] as number;
+  }
+  /** Sets the phase, and the write barrier with it: on while marking. */
+  set phase(v: number) {
+    this.#u32[(this.control + GCCONTROL.gcPhase) >>> 2] = v;
+    this.#u32[(this.control + GCCONTROL.writeBarrierEnabled) >>> 2] = v === GC_OFF ? 0 : 1;
+  }
+  get sweepgen(): number {
+    return this.#u32[(this.control + GCCONTROL.sweepgen) >>> 2] as number;
+  }
+  set sweepgen(v: number) {
+    this.#u32[(this.control + GCCONTROL.sweepgen) >>> 2] = v;
+  }
+  get trigger(): number {
+    return this.#f64[(this.control + GCCONTROL.trigger) >>> 3] as number;
+  }
+  set trigger(v: number) {
+    this.#f64[(this.control + GCCONTROL.trigger) >>> 3] = v;
+  }
+  get heapGoal(): number {
+    return this.#f64[(this.control + GCCONTROL.heapGoal) >>> 3] as number;
+  }
+  set heapGoal(v: number) {
+    this.#f64[(this.control + GCCONTROL.heapGoal) >>> 3] = v;
+  }
+  get heapMarked(): number {
+    return this.#f64[(this.control + GCCONTROL.heapMarked) >>> 3] as number;
+  }
+  set heapMarked(v: number) {
+    this.#f64[(this.control + GCCONTROL.heapMarked) >>> 3] = v;
+  }
+  get pagesSwept(): number {
+    return this.#u32[(this.control + GCCONTROL.pagesSwept) >>> 2] as number;
+  }
+  set pagesSwept(v: number) {
+    this.#u32[(this.control + GCCONTROL.pagesSwept) >>> 2] = v;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * The heap walked the plain way, object by object and slot by slot, straight from the span and type tables. The walkers of
+ * `testing`, the check of the mark phase and the rare paths of the collector use it; it shares no code with marking, so
+ * that the one can accuse the other.
+ */
+import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
+
+/** Index of the object in the span that p points into, -1 if p points behind the last one. */
+export function objectIndex(heap: GCHeap, span: number, p: number): number {
+  const u32 = heap.mem.u32;
+  const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
+  const i = Math.floor((p - base) / (u32[(span + MSPAN.elemsize) >>> 2] as number));
+  return i < (u32[(span + MSPAN.nelems) >>> 2] as number) ? i : -1;
+}
+
+/** Bit i of the row of bits at addr. */
+export function bitAt(heap: GCHeap, addr: number, i: number): boolean {
+  return ((heap.mem.u32[(addr >>> 2) + (i >>> 5)] as number) & (1 << (i & 31))) !== 0;
+}
+
+export function isMarked(heap: GCHeap, span: number, i: number): boolean {
+  return bitAt(heap, heap.mem.u32[(span + MSPAN.gcmarkBits) >>> 2] as number, i);
+}
+
+export function isAllocated(heap: GCHeap, span: number, i: number): boolean {
+  return bitAt(heap, heap.mem.u32[(span + MSPAN.allocBits) >>> 2] as number, i);
+}
+
+/** Calls f with the address of every pointer slot of the object at base (its slot, header included). */
+export function forEachPointerSlot(
+  heap: GCHeap,
+  span: number,
+  base: number,
+  f: (slot: number) => void,
+): void {
+  const u32 = heap.mem.u32;
+  const spanclass = u32[(span + MSPAN.spanclass) >>> 2] as number;
+  if ((spanclass & 1) !== 0) return;
+  const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+  if (spanclass >>> 1 === OBJ_LARGE_CLASS) {
+    const typ = u32[(span + MSPAN.largeType) >>> 2] as number;
+    forEachTypedSlot(heap, base, (u32[(span + MSPAN.limit) >>> 2] as number) - base, typ, f);
+  } else if (size > 512) {
+    forEachTypedSlot(heap, base + 8, size - 8, u32[base >>> 2] as number, f);
+  } else {
+    for (let a = base; a < base + size; a += 8) {
+      if (bitAt(heap, heap.heapBits + ((a >>> 8) << 2), (a >>> 3) & 31)) f(a);
+    }
+  }
+}
+
+/** Calls f with every pointer slot of n bytes at addr that hold values of the type, one behind the other. */
+function forEachTypedSlot(
+  heap: GCHeap,
+  addr: number,
+  n: number,
+  typ: number,
+  f: (slot: number) => void,
+): void {
+  if (typ === 0) return;
+  const u32 = heap.mem.u32;
+  const size = u32[(typ + GCTYPE.size) >>> 2] as number;
+  const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2] as number;
+  const mask = u32[(typ + GCTYPE.maskAddr) >>> 2] as number;
+  for (let elem = 0; elem < n; elem += size) {
+    for (let off = 0; off < ptrdata && elem + off < n; off += 8) {
+      if (bitAt(heap, mask, off >>> 3)) f(addr + elem + off);
+    }
+  }
+}

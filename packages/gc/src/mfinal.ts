@@ -1,0 +1,376 @@
+/**
+ * Finalizers, cleanups and weak pointers: what happens when an object turns out to be unreachable.
+ *
+ * Each is a *special* attached to the object: a record in the span's list with a number that says which function, or
+ * which weak cell. The functions themselves are JS values and live in a table of this file, by number.
+ *
+ * ## A finalizer's object
+ * 1. While marking, everything that the object refers to is marked as reachable, the object itself is not.
+ * 2. If the object is found unmarked when its span is swept, it is *revived*: marked, the finalizer is detached and
+ *    queued with it. As what it refers to was marked in step 1, the finalizer gets an intact object.
+ * 3. Being detached, the finalizer runs once. When the object is unreachable again it is freed, unless the finalizer
+ *    has set another one.
+ *
+ * What follows from it, as in Go: of a chain of objects with finalizers one is finalized a cycle, from the head, as
+ * each keeps the rest alive. A ring with a finalizer is never finalized or freed: the object is reachable from what it
+ * refers to. An object that only points to itself is finalized: its reference to itself is inside of the object, and
+ * step 1 would mark it, so a pointer from the object to itself is passed over there.
+ *
+ * ## Cleanups and weak pointers
+ * A cleanup holds nothing of its object, so rings are no obstacle, and several may be attached. They are queued when
+ * the object is really freed, hence a cycle after its finalizer. Weak pointers read nil from the moment their object
+ * is found unreachable, before its finalizer runs, and stay nil if that revives it.
+ *
+ * ## The queue
+ *     entry   0 next   4 kind (0: free)   8 function   12 object (finalizers), a root until the finalizer is done
+ * Entries are nodes in blocks that are never freed; a free one is on the free list. One consumer takes them in order:
+ * the facade's finalizer goroutine, or `run`. A finalizer that throws must end the program as an unrecovered panic; the
+ * consumer is told, and the queue goes on behind it, so nothing is lost.
+ */
+import { type Addr, defineStruct } from "@gort/memory";
+import { hex, throwFatal } from "./errors.ts";
+import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
+
+const FINQ = defineStruct("finq", {
+  head: "u32",
+  tail: "u32",
+  free: "u32",
+  blocks: "u32",
+  queued: "u32",
+  lastId: "u32",
+});
+const Q = FINQ.offsets;
+const ENTRY = defineStruct("finalizer", { next: "u32", kind: "u32", fn: "u32", object: "u32" });
+const E = ENTRY.offsets;
+/** A block starts with the address of the next one. */
+const BLOCK_BYTES = 4096;
+const BLOCK_HEADER = 16;
+
+/** Gets the object. It is a raw pointer: valid until the goroutine's next safepoint unless rooted. */
+export type FinalizerFn = (object: Addr) => unknown;
+export type CleanupFn<T> = (arg: T) => unknown;
+
+/** A function whose turn has come. */
+export interface Finalization {
+  readonly kind: "finalizer" | "cleanup";
+  readonly fn: (arg: never) => unknown;
+  /** The finalizer's object (an address, rooted until `done`), or the cleanup's argument. */
+  readonly arg: unknown;
+  /** For `done`. */
+  readonly entry: number;
+}
+
+/** A pending cleanup. */
+export interface Cleanup {
+  /** Cancels it, unless it is queued already. May be called again. */
+  stop(): void;
+}
+
+/** Points to an object without keeping it alive. Pointers made from the same address are the same object. */
+export interface WeakPointer {
+  /** The address, or 0 once the object was found unreachable. Valid until the next safepoint, as any raw pointer. */
+  value(): Addr;
+}
+
+/** What the finalizers need from the collector. */
+export interface FinalizerHost {
+  /** Whether a cycle is marking. */
+  readonly marking: boolean;
+  shade(p: number): void;
+  /** Marks what the object refers to, but for itself. */
+  scanFinalizerObject(base: number): void;
+  /** Sweeps the span if it is not swept yet. */
+  ensureSwept(span: number): void;
+  /** The queue got its first entry. */
+  wake(): void;
+}
+
+export class Finalizers {
+  readonly #heap: GCHeap;
+  readonly #u32: Uint32Array;
+  readonly #host: FinalizerHost;
+  readonly #state: number;
+  readonly #fns = new Map<number, { fn: (arg: never) => unknown; arg: unknown }>();
+  readonly #weak = new Map<number, WeakRef<WeakPointer>>();
+  readonly #weakRegistry: FinalizationRegistry<number>;
+
+  constructor(heap: GCHeap, host: FinalizerHost) {
+    this.#heap = heap;
+    this.#u32 = heap.mem.u32;
+    this.#host = host;
+    this.#state = heap.mem.reserveControl(FINQ.size);
+    this.#weakRegistry = new FinalizationRegistry((cell) => this.#dropWeakCell(cell));
+  }
+
+  #get(offset: number): number {
+    return this.#u32[(this.#state + offset) >>> 2] as number;
+  }
+
+  #set(offset: number, v: number): void {
+    this.#u32[(this.#state + offset) >>> 2] = v;
+  }
+
+  #newId(fn: (arg: never) => unknown, arg: unknown): number {
+    const id = this.#get(Q.lastId) + 1;
+    this.#set(Q.lastId, id);
+    this.#fns.set(id, { fn, arg });
+    return id;
+  }
+
+  /**
+   * Runs fn with the object some time after it became unreachable; null takes the finalizer away. The address must be
+   * the beginning of an object, and an object has one finalizer at a time: else Go ends the program, and so do we.
+   */
+  setFinalizer(object: Addr, fn: FinalizerFn | null): void {
+    if (object === 0) throwFatal("runtime.SetFinalizer: first argument is nil");
+    if (fn !== null && typeof fn !== "function") {
+      throw new TypeError(`gc: setFinalizer needs a function or null (got ${String(fn)})`);
+    }
+    const base = this.#objectOf(object);
+    if (base === 0) {
+      // As in Go, an object of no size or in a global can't be collected, so there is nothing to wait for.
+      if (object === this.#heap.allocator.zerobase) return;
+      throwFatal("runtime.SetFinalizer: pointer not in heap", `pointer ${hex(object)}`);
+    }
+    if (object !== base && !this.#isTiny(object)) {
+      throwFatal(
+        "runtime.SetFinalizer: pointer not at beginning of allocated block",
+        `pointer ${hex(object)}`,
+      );
+    }
+    this.#host.ensureSwept(this.#heap.allocator.spanOf(object));
+    const { allocator } = this.#heap;
+    if (fn === null) {
+      const id = allocator.removeSpecial(object, SPECIAL_FINALIZER);
+      if (id >= 0) this.#fns.delete(id);
+      return;
+    }
+    const id = this.#newId(fn, undefined);
+    if (allocator.addSpecial(object, SPECIAL_FINALIZER, id) === 0) {
+      this.#fns.delete(id);
+      throwFatal("runtime.SetFinalizer: finalizer already set", `pointer ${hex(object)}`);
+    }
+    // The marking of specials may have passed the object's span already.
+    if (this.#host.marking) this.#host.scanFinalizerObject(base);
+  }
+
+  /** Runs fn(arg) some time after the object was freed. The argument is held until then: it must not hold the object. */
+  addCleanup<T>(object: Addr, fn: CleanupFn<T>, arg: T): Cleanup {
+    if (object === 0) throwFatal("runtime.AddCleanup: ptr is nil");
+    if (typeof fn !== "function") throw new TypeError(`gc: addCleanup needs a function (got ${String(fn)})`);
+    if ((arg as unknown) === object) {
+      throwFatal("runtime.AddCleanup: ptr is equal to arg, cleanup will never run");
+    }
+    const { allocator } = this.#heap;
+    if (this.#objectOf(object) === 0) {
+      if (object === allocator.zerobase) return { stop() {} };
+      throwFatal("runtime.AddCleanup: ptr not in allocated block", `pointer ${hex(object)}`);
+    }
+    this.#host.ensureSwept(allocator.spanOf(object));
+    const id = this.#newId(fn as (arg: never) => unknown, arg);
+    if (allocator.addSpecial(object, SPECIAL_CLEANUP, id) === 0)
+      throwFatal("gc: cleanup number in use", `id ${id}`);
+    return {
+      stop: () => {
+        // Queued or run: the special is gone, and the address may be another object's.
+        if (!this.#fns.has(id) || this.#queuedCleanups.has(id)) return;
+        this.#host.ensureSwept(allocator.spanOf(object));
+        if (!this.#fns.has(id) || this.#queuedCleanups.has(id)) return;
+        allocator.removeSpecial(object, SPECIAL_CLEANUP, id);
+        this.#fns.delete(id);
+      },
+    };
+  }
+
+  readonly #queuedCleanups = new Set<number>();
+
+  /** A pointer to the object that does not keep it alive. */
+  weak(object: Addr): WeakPointer {
+    if (object === 0) return { value: () => 0 as Addr };
+    const { allocator } = this.#heap;
+    if (this.#objectOf(object) === 0) {
+      if (object === allocator.zerobase) return { value: () => object };
+      throwFatal("runtime: weak pointer to an address that is not in the heap", `pointer ${hex(object)}`);
+    }
+    this.#host.ensureSwept(allocator.spanOf(object));
+    // The caller has the object, so it lives through this cycle whatever the weak pointer may say.
+    if (this.#host.marking) this.#host.shade(object);
+    const special = allocator.findSpecial(object, SPECIAL_WEAK);
+    let cell = special === 0 ? 0 : (this.#u32[(special + SPECIAL.data) >>> 2] as number);
+    const known = cell === 0 ? undefined : this.#weak.get(cell)?.deref();
+    if (known) return known;
+    if (cell === 0) {
+      cell = this.#takeEntry();
+      this.#u32[(cell + E.fn) >>> 2] = object;
+      allocator.addSpecial(object, SPECIAL_WEAK, cell);
+    }
+    const pointer: WeakPointer = { value: () => this.#weakValue(cell) };
+    this.#weak.set(cell, new WeakRef(pointer));
+    this.#weakRegistry.register(pointer, cell);
+    return pointer;
+  }
+
+  #weakValue(cell: number): Addr {
+    const at = (cell + E.fn) >>> 2;
+    const p = this.#u32[at] as Addr;
+    if (p === 0) return p;
+    // An unswept span may hold the object although it is known to be garbage.
+    this.#host.ensureSwept(this.#heap.allocator.spanOf(p));
+    if (this.#u32[at] !== 0 && this.#host.marking) this.#host.shade(p);
+    return this.#u32[at] as Addr;
+  }
+
+  /** V8 has collected the WeakPointer of a cell. */
+  #dropWeakCell(cell: number): void {
+    if (this.#weak.get(cell)?.deref()) return; // another one was made meanwhile
+    this.#weak.delete(cell);
+    const p = this.#u32[(cell + E.fn) >>> 2] as Addr;
+    if (p !== 0) {
+      this.#host.ensureSwept(this.#heap.allocator.spanOf(p));
+      if (this.#u32[(cell + E.fn) >>> 2] !== 0) this.#heap.allocator.removeSpecial(p, SPECIAL_WEAK);
+    }
+    this.#freeEntry(cell);
+  }
+
+  #objectOf(p: Addr): number {
+    const { allocator } = this.#heap;
+    const base = allocator.findObject(p);
+    if (base === 0) return 0;
+    // An object with a header begins behind it.
+    const span = allocator.spanOf(p);
+    const spanclass = this.#u32[(span + MSPAN.spanclass) >>> 2] as number;
+    const size = this.#u32[(span + MSPAN.elemsize) >>> 2] as number;
+    return (spanclass & 1) === 0 && spanclass >>> 1 !== 0 && size > 512 ? base + 8 : base;
+  }
+
+  /** Objects that share a block of 16 bytes begin anywhere in it; their fate is the block's. */
+  #isTiny(p: Addr): boolean {
+    const span = this.#heap.allocator.spanOf(p);
+    return (this.#u32[(span + MSPAN.spanclass) >>> 2] as number) === ((2 << 1) | 1);
+  }
+
+  // --- the sweeper's side
+
+  /** The object's finalizer is due: its special was detached, and it was revived. */
+  queueFinalizer(id: number, object: number): void {
+    this.#enqueue(SPECIAL_FINALIZER, id, object);
+  }
+
+  /** The object is being freed: its cleanup is due. */
+  queueCleanup(id: number): void {
+    this.#queuedCleanups.add(id);
+    this.#enqueue(SPECIAL_CLEANUP, id, 0);
+  }
+
+  /** The object of the weak cell is unreachable. */
+  clearWeak(cell: number): void {
+    this.#u32[(cell + E.fn) >>> 2] = 0;
+  }
+
+  #enqueue(kind: number, id: number, object: number): void {
+    const u32 = this.#u32;
+    const entry = this.#takeEntry();
+    u32[(entry + E.kind) >>> 2] = kind;
+    u32[(entry + E.fn) >>> 2] = id;
+    u32[(entry + E.object) >>> 2] = object;
+    const tail = this.#get(Q.tail);
+    if (tail === 0) this.#set(Q.head, entry);
+    else u32[(tail + E.next) >>> 2] = entry;
+    this.#set(Q.tail, entry);
+    this.#set(Q.queued, this.#get(Q.queued) + 1);
+    this.#host.wake();
+  }
+
+  #takeEntry(): number {
+    const u32 = this.#u32;
+    if (this.#get(Q.free) === 0) {
+      const block = this.#heap.mem.persistentAlloc(BLOCK_BYTES, 8, "otherSys");
+      if (block === 0) throwFatal("out of memory", "gc: no room for the finalizer queue");
+      u32[block >>> 2] = this.#get(Q.blocks);
+      this.#set(Q.blocks, block);
+      for (let e = block + BLOCK_BYTES - ENTRY.size; e >= block + BLOCK_HEADER; e -= ENTRY.size)
+        this.#freeEntry(e);
+    }
+    const entry = this.#get(Q.free);
+    this.#set(Q.free, u32[(entry + E.next) >>> 2] as number);
+    u32[(entry + E.next) >>> 2] = 0;
+    return entry;
+  }
+
+  #freeEntry(entry: number): void {
+    const u32 = this.#u32;
+    u32[(entry + E.kind) >>> 2] = 0;
+    u32[(entry + E.fn) >>> 2] = 0;
+    u32[(entry + E.object) >>> 2] = 0;
+    u32[(entry + E.next) >>> 2] = this.#get(Q.free);
+    this.#set(Q.free, entry);
+  }
+
+  /** Calls f with every object that waits for its finalizer to run, or to return: they are roots. */
+  forEachQueued(f: (object: number) => void): void {
+    const u32 = this.#u32;
+    for (let block = this.#get(Q.blocks); block !== 0; block = u32[block >>> 2] as number) {
+      for (let e = block + BLOCK_HEADER; e < block + BLOCK_BYTES; e += ENTRY.size) {
+        const object = u32[(e + E.object) >>> 2] as number;
+        if (object !== 0) f(object);
+      }
+    }
+  }
+
+  // --- the consumer's side
+
+  /** Functions waiting to be run. */
+  get queued(): number {
+    return this.#get(Q.queued);
+  }
+
+  /** The next function to run, or null. Call `done` with it when it has returned or thrown. */
+  next(): Finalization | null {
+    const u32 = this.#u32;
+    const entry = this.#get(Q.head);
+    if (entry === 0) return null;
+    const next = u32[(entry + E.next) >>> 2] as number;
+    this.#set(Q.head, next);
+    if (next === 0) this.#set(Q.tail, 0);
+    this.#set(Q.queued, this.#get(Q.queued) - 1);
+    const id = u32[(entry + E.fn) >>> 2] as number;
+    const kind = u32[(entry + E.kind) >>> 2] === SPECIAL_FINALIZER ? "finalizer" : "cleanup";
+    const record = this.#fns.get(id);
+    if (!record) throwFatal("gc: finalizer queue names an unknown function", `id ${id}`);
+    this.#fns.delete(id);
+    this.#queuedCleanups.delete(id);
+    return {
+      kind,
+      fn: record.fn,
+      arg: kind === "finalizer" ? (u32[(entry + E.object) >>> 2] as number) : record.arg,
+      entry,
+    };
+  }
+
+  /** The function has returned: its object is no longer rooted by the queue. */
+  done(f: Finalization): void {
+    const object = this.#u32[(f.entry + E.object) >>> 2] as number;
+    if (object !== 0 && this.#host.marking) this.#host.shade(object);
+    this.#freeEntry(f.entry);
+  }
+
+  /**
+   * Runs everything that is queued, one after the other, and gives their number: for programs without a finalizer
+   * goroutine. What a function throws is passed to `onThrow`; without it the rest stays queued and it is thrown on.
+   */
+  run(onThrow?: (err: unknown, f: Finalization) => void): number {
+    let n = 0;
+    for (let f = this.next(); f !== null; f = this.next()) {
+      n++;
+      try {
+        f.fn(f.arg as never);
+      } catch (err) {
+        if (!onThrow) throw err;
+        onThrow(err, f);
+      } finally {
+        this.done(f);
+      }
+    }
+    return n;
+  }
+}

@@ -1,0 +1,873 @@
+/**
+ * The garbage collector: Go's, over the allocator's heap.
+ *
+ * It is non-moving, precise (types and pointer bitmaps say where pointers are), tri-colour, mark and sweep, with Go's
+ * hybrid write barrier, and it lets the program run between its steps. All its state lives in the linear memory.
+ *
+ * ## A cycle
+ * 1. *Sweep termination.* What is left of the last cycle's garbage is swept.
+ * 2. *Stop.* The mcaches are emptied, so that every object born from now on comes from a run that is marked as a whole
+ *    (allocate black). The phase becomes 1 (mark): the write barrier is on. Globals, stacks and the finalizer queue are
+ *    scanned.
+ * 3. *Mark*, the program running again. Work is done in bounded slices: in the background at safepoints, a quarter of
+ *    the time; by goroutines that allocate faster than that is able to follow (assists); and in idle time.
+ * 4. *Stop: mark termination.* When nothing is grey any more, at a safepoint: phase 2, then 0; the barrier is off. The
+ *    heap that is marked is the live heap; the pacer says when the next cycle starts.
+ * 5. *Sweep*, the program running: every span becomes unswept by a change of sweepgen, and is swept when somebody wants
+ *    to allocate from it, in proportion to allocation, and in the background (mgcsweep.ts).
+ *
+ * ## Why it is safe though JS locals can't be seen
+ * A raw pointer is valid until the goroutine's next safepoint; what has to live longer sits in a root. Steps 2 and 4
+ * happen when everybody is at a safepoint. In between, a pointer in a local was loaded from something that was reachable
+ * when marking began, so it is or will be marked (deletion barrier), or it is new, thus black. An object unreachable at
+ * the stop that ends marking can't become reachable again. Marking itself frees nothing: it may run in an allocation,
+ * which is not a safepoint.
+ *
+ * ## Who may touch what
+ * GCCONTROL is the collector's, but for heapLive, which allocation counts. Mark bits are written by marking, and by the
+ * allocator for the runs it takes while marking is on; by the sweeper of the span otherwise. The collector's figures are
+ * written in a stop, or by the thread that runs the cycle.
+ *
+ * ## Modes
+ * `gcstoptheworld=1`: steps 2 to 4 are one stop. `gcstoptheworld=2`: step 5 as well. `gc()` does the same as a caller of
+ * runtime.GC sees it: when it returns, all garbage there was is freed. On one thread the goroutine that calls gc() keeps
+ * all others waiting, so its marking is one stop, and is counted as such.
+ *
+ * Rejected: a collection inside of an allocation (the raw pointers of all callers up the stack would be lost);
+ * reference counts (rings; a count for each store); moving (every raw pointer would move).
+ *
+ * Sources: Go's runtime/mgc.go; Dijkstra et al. 1978 (on-the-fly collection); Yuasa 1990 (snapshot at the
+ * beginning); Hudson and Moss 2003; Jones, Hosking, Moss: The Garbage Collection Handbook.
+ */
+import type { Allocator, HeapStats } from "@gort/allocator";
+import { newHeapStats } from "@gort/allocator";
+import { type Addr, defineStruct } from "@gort/memory";
+import { checkMarks } from "./checkmark.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { throwFatal } from "./errors.ts";
+import {
+  formatGCTrace,
+  formatPacerAssist,
+  formatPacerCycle,
+  formatPacerSweep,
+  formatScanStats,
+  type GCTrace,
+} from "./gctrace.ts";
+import { type Godebug, parseGodebug } from "./godebug.ts";
+import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, GCHeap } from "./heap.ts";
+import { WriteBarrier } from "./mbarrier.ts";
+import { type Finalization, Finalizers } from "./mfinal.ts";
+import { Marker } from "./mgcmark.ts";
+import {
+  assistRatios,
+  ConsMark,
+  GC_BACKGROUND_UTILIZATION,
+  type GoalInputs,
+  type GoalRule,
+  heapGoal,
+  heapGoalExact,
+  NO_MEMORY_LIMIT,
+  trigger as triggerOf,
+} from "./mgcpacer.ts";
+import { Sweeper } from "./mgcsweep.ts";
+import { Roots, type StackRoots } from "./mroot.ts";
+import { RefTable } from "./reftable.ts";
+
+/** The program around the heap, as the collector needs it. A scheduler satisfies it. */
+export interface World {
+  /** Returns when no goroutine runs but the caller. */
+  stopTheWorld(reason: string): void;
+  startTheWorld(): void;
+  gomaxprocs(): number;
+  /** Finalizers or cleanups are waiting. Must run fn, or drain `collector.finalizers` otherwise, soon but not now. */
+  ready(fn: () => void): void;
+}
+
+export interface CollectorOptions {
+  /** Default: a world of one goroutine; finalizers run as microtasks. */
+  world?: World;
+  clock?: Clock;
+  /** Where gctrace lines go, each with its line end. Default: console.error. */
+  stderr?: (text: string) => void;
+  /** The text of GODEBUG, or the switches themselves. */
+  godebug?: string | Partial<Godebug>;
+  /** GOGC; negative is off. Default 100. */
+  gogc?: number;
+  /** Bytes; default none. */
+  memoryLimit?: number | bigint;
+  /** A collection is wanted, or has more to do: call `pollSafepoint` at the next safepoint. Called often; must be cheap. */
+  onRequest?: () => void;
+  /** A finalizer or cleanup threw, and nobody but the default consumer ran it. Default: throws on, out of a microtask. */
+  onFinalizerPanic?: (err: unknown, f: Finalization) => void;
+  /** An object that the memory profile has sampled is freed: the data of its special, and the bytes of its slot. */
+  freeProfile?: (data: number, size: number) => void;
+  /**
+   * The program keeps no raw pointer over an allocation: allocations are safepoints too, and a full heap is collected
+   * rather than reported.
+   */
+  allocationSafepoints?: boolean;
+  /** What a trace or a dashboard wants to know. */
+  events?: CollectorEvents;
+}
+
+export interface CollectorEvents {
+  /** Marking begins; the world is stopped. */
+  gcStart?(n: number, forced: boolean): void;
+  /** Marking has ended; the world is stopped. A heap profile's cycle ends here. */
+  markDone?(n: number): void;
+  /** All spans are swept. */
+  sweepDone?(n: number): void;
+}
+
+/** Kept over cycles. The rings have 256 entries; cycle n (from 1) is at (n - 1) % 256. */
+const GCSTATE = defineStruct("gcState", {
+  /** Word and double positions are those of MemStats. */
+  numGC: "u32",
+  numForcedGC: "u32",
+  pauseTotalNs: "f64",
+  /** CPU time of the collector without idle marking, and with it, since the start. */
+  gcCpuNs: "f64",
+  gcIdleCpuNs: "f64",
+  gcCPUFraction: "f64",
+  /** Scan work of the last cycle. */
+  heapScan: "f64",
+  stackScan: "f64",
+  globalsScan: "f64",
+});
+const G = GCSTATE.offsets;
+const RING = 256;
+
+/** What `readGCStats` fills. */
+export interface GCStats {
+  numGC: number;
+  numForcedGC: number;
+  /** Of cycle n at (n - 1) % 256: nanoseconds that the world was stopped, and when that ended (since 1970). */
+  readonly pauseNs: Float64Array;
+  readonly pauseEnd: BigInt64Array;
+  pauseTotalNs: number;
+  gcCPUFraction: number;
+  /** The heap goal: MemStats.NextGC. */
+  nextGC: bigint;
+  /** End of the last cycle since 1970, 0n before the first. */
+  lastGC: bigint;
+  enableGC: boolean;
+  heapLive: number;
+  heapMarked: number;
+  heapScan: number;
+  stackScan: number;
+  globalsScan: number;
+  gcCpuNs: number;
+  gcIdleCpuNs: number;
+}
+
+export function newGCStats(): GCStats {
+  return {
+    numGC: 0,
+    numForcedGC: 0,
+    pauseNs: new Float64Array(RING),
+    pauseEnd: new BigInt64Array(RING),
+    pauseTotalNs: 0,
+    gcCPUFraction: 0,
+    nextGC: 0n,
+    lastGC: 0n,
+    enableGC: true,
+    heapLive: 0,
+    heapMarked: 0,
+    heapScan: 0,
+    stackScan: 0,
+    globalsScan: 0,
+    gcCpuNs: 0,
+    gcIdleCpuNs: 0,
+  };
+}
+
+/** Bytes scanned between two looks at the clock: about 40 microseconds of work. */
+const DRAIN_BYTES = 64 << 10;
+/** Length of a background slice. Longer: less overhead, longer waits of goroutines. */
+const SLICE_NS = 250_000;
+/** Spans swept in the background between two looks at the clock. */
+const SWEEP_BATCH = 64;
+/** Debt that an assist pays off at a time at least, so that it does not run for every allocation. */
+const ASSIST_BYTES = 64 << 10;
+/** Longest assist in one allocation; the rest of the debt waits for the next. */
+const ASSIST_MAX_BYTES = 512 << 10;
+
+/** The figures of the running cycle. */
+interface Cycle {
+  forced: boolean;
+  stw: boolean;
+  procs: number;
+  /** nanotime: begin of sweep termination, begin of marking. */
+  start: number;
+  markStart: number;
+  sweepTermNs: number;
+  pauseNs: number;
+  assistNs: number;
+  backgroundNs: number;
+  idleNs: number;
+  heapStart: number;
+  goal: number;
+  expectedWork: number;
+}
+
+const soloWorld: World = {
+  stopTheWorld() {},
+  startTheWorld() {},
+  gomaxprocs: () => 1,
+  ready: (fn) => queueMicrotask(fn),
+};
+
+export class Collector {
+  readonly allocator: Allocator;
+  readonly refs: RefTable;
+  readonly finalizers: Finalizers;
+  readonly barrier: WriteBarrier;
+  /** The switches; may be changed while no cycle runs. */
+  readonly godebug: Godebug;
+  /** For tests and siblings: the parts. */
+  readonly heap: GCHeap;
+  readonly marker: Marker;
+  readonly sweeper: Sweeper;
+  readonly roots: Roots;
+
+  readonly #world: World;
+  readonly #clock: Clock;
+  readonly #stderr: (text: string) => void;
+  readonly #options: CollectorOptions;
+  readonly #state: number;
+  readonly #ring: number;
+  readonly #consMark = new ConsMark();
+  readonly #scratch: HeapStats = newHeapStats();
+  readonly #startNs: number;
+  #gcPercent: number;
+  #memoryLimit: bigint;
+  #rule: GoalRule = "minimum";
+  #cycle: Cycle | null = null;
+  /** Set while a collection can't be started or continued: it is being run. */
+  #busy = false;
+  #triggered = 0;
+  #lastTrigger = 0;
+  // Pacing of the background: nothing before this moment.
+  #nextSlice = 0;
+  // Assists: heapLive up to which work was charged, and scan work done by the background that assists need not do.
+  #assistLive = 0;
+  #credit = 0;
+  /** End of the last cycle and the CPU time it took: a program at its memory limit gets as much for itself. */
+  #lastEnd = 0;
+  #lastCpuNs = 0;
+  #sweepStartLive = 0;
+  /** Whether a cycle is wanted. */
+  gcRequested = false;
+
+  constructor(allocator: Allocator, options: CollectorOptions = {}) {
+    this.allocator = allocator;
+    this.#options = options;
+    this.#world = options.world ?? soloWorld;
+    this.#clock = options.clock ?? systemClock;
+    this.#stderr = options.stderr ?? ((text) => console.error(text.replace(/\n$/, "")));
+    this.godebug =
+      typeof options.godebug === "string"
+        ? parseGodebug(options.godebug)
+        : { ...parseGodebug(), ...options.godebug };
+    this.#gcPercent = checkPercent(options.gogc ?? 100);
+    this.#memoryLimit = checkLimit(options.memoryLimit ?? NO_MEMORY_LIMIT);
+    const { mem } = allocator;
+    this.#state = mem.reserveControl(GCSTATE.size);
+    this.#ring = mem.persistentAlloc(RING * 16, 8, "gcSys");
+    if (this.#ring === 0) throwFatal("out of memory", "gc: no room for the pause rings");
+    this.#startNs = this.#clock.nanotime();
+
+    const heap = new GCHeap(allocator);
+    this.heap = heap;
+    this.marker = new Marker(heap);
+    this.barrier = new WriteBarrier(heap, this.marker);
+    const host = this.#host();
+    this.refs = new RefTable(mem, host);
+    this.finalizers = new Finalizers(heap, host);
+    this.roots = new Roots(heap, this.refs, this.finalizers);
+    this.sweeper = new Sweeper(heap, this.finalizers, options.freeProfile ?? (() => {}));
+    this.sweeper.onDone = () => this.#sweepDone();
+    // A heap that was in use before had no collector, so nothing of it is unswept.
+    heap.phase = GC_OFF;
+    heap.heapMarked = 0;
+    const { hooks } = allocator;
+    hooks.gcTrigger = (addr) => this.#allocationHook(addr);
+    hooks.sweepSpan = (span) => this.sweeper.sweepTaken(span);
+    hooks.sweepOne = () => this.sweeper.sweepOne();
+    hooks.deductSweepCredit = (spanBytes, callerSweepPages) =>
+      this.sweeper.deductSweepCredit(spanBytes, callerSweepPages);
+    hooks.reclaim = (npages) => this.sweeper.reclaim(npages);
+    hooks.outOfMemory = () => this.#outOfMemory();
+    this.#commit();
+  }
+
+  #host() {
+    const { marker, heap } = this;
+    return {
+      get marking(): boolean {
+        return heap.phase !== GC_OFF;
+      },
+      shade: (p: number) => marker.shade(p),
+      scanFinalizerObject: (base: number) => {
+        const { allocator } = heap;
+        // With a header the object's slot begins before it.
+        marker.scanFinalizerObject(allocator.findObject(base as Addr));
+      },
+      ensureSwept: (span: number) => this.sweeper.ensureSwept(span),
+      wake: () => {
+        if (this.finalizers.queued === 1) this.#world.ready(() => this.#runFinalizers());
+      },
+    };
+  }
+
+  #runFinalizers(): void {
+    this.finalizers.run(this.#options.onFinalizerPanic);
+  }
+
+  // --- roots and stores
+
+  /** Registers pointer slots outside of the heap as roots; the function it returns undoes it. */
+  addGlobals(lo: Addr, hi: Addr): () => void {
+    return this.roots.addGlobals(lo, hi);
+  }
+
+  /** Sets how the goroutines' root slots are found; called with the world stopped. */
+  setStackRoots(stacks: StackRoots): void {
+    this.roots.stacks = stacks;
+  }
+
+  /** Stores ptr into a pointer slot of the heap, of a global or of a ref, with the write barrier. */
+  storePointer(slot: number, ptr: number): void {
+    this.barrier.storePointer(slot, ptr);
+  }
+
+  // --- when to collect
+
+  /** GOGC: heap growth between collections in percent of what is live; negative is off. Gives the value before. */
+  setGCPercent(percent: number): number {
+    const before = this.#gcPercent;
+    this.#gcPercent = checkPercent(percent);
+    this.#commit();
+    return before;
+  }
+
+  /** The soft memory limit in bytes; negative only asks. Gives the value before. */
+  setMemoryLimit(limit: number | bigint): bigint {
+    const before = this.#memoryLimit;
+    if (limit >= 0) {
+      this.#memoryLimit = checkLimit(limit);
+      this.#commit();
+    }
+    return before;
+  }
+
+  get gcPercent(): number {
+    return this.#gcPercent;
+  }
+
+  #u(offset: number): number {
+    return this.allocator.mem.u32[(this.#state + offset) >>> 2] as number;
+  }
+
+  #f(offset: number): number {
+    return this.allocator.mem.f64[(this.#state + offset) >>> 3] as number;
+  }
+
+  #setF(offset: number, v: number): void {
+    this.allocator.mem.f64[(this.#state + offset) >>> 3] = v;
+  }
+
+  #goalInputs(): GoalInputs {
+    const inputs: GoalInputs = {
+      gcPercent: this.#gcPercent,
+      heapMarked: this.heap.heapMarked,
+      stackScan: this.#f(G.stackScan),
+      globalsScan: this.#f(G.globalsScan),
+      memoryLimit: this.#memoryLimit,
+      mapped: 0,
+      heapFree: 0,
+      heapAlloc: 0,
+      sweepPending: !this.sweeper.done,
+      triggered: this.#triggered,
+    };
+    // Without a limit these figures move the goal by nothing that GOGC would notice, and they cost a flush.
+    if (this.#memoryLimit !== NO_MEMORY_LIMIT || this.#gcPercent < 0) {
+      const stats = this.allocator.readStats(this.#scratch);
+      inputs.mapped = stats.sys - stats.heapReleased;
+      inputs.heapFree = stats.heapIdle - stats.heapReleased;
+      inputs.heapAlloc = stats.heapAlloc;
+    }
+    return inputs;
+  }
+
+  /** The heap size that the collector aims at: MemStats.NextGC, exact above 2^53 too. */
+  nextGC(): bigint {
+    return heapGoalExact(this.#goalInputs()).goal;
+  }
+
+  /** Computes goal and trigger anew. */
+  #commit(): void {
+    const { heap } = this;
+    const { goal, rule } = heapGoalExact(this.#goalInputs());
+    this.#rule = rule;
+    heap.heapGoal = Number(goal);
+    if (this.#cycle) return;
+    this.#lastTrigger = triggerOf({
+      heapMarked: heap.heapMarked,
+      goal: heap.heapGoal,
+      consMark: this.#consMark.value,
+      scanWork: this.#f(G.heapScan) + this.#f(G.stackScan) + this.#f(G.globalsScan),
+      sweepPending: !this.sweeper.done,
+    });
+    heap.trigger = this.gcRequested ? Number.POSITIVE_INFINITY : this.#lastTrigger;
+  }
+
+  /** Asks for a collection at the next safepoint. */
+  requestGC(): void {
+    if (!this.gcRequested) {
+      this.gcRequested = true;
+      // No further call for the same collection.
+      if (!this.#cycle) this.heap.trigger = Number.POSITIVE_INFINITY;
+    }
+    this.#options.onRequest?.();
+  }
+
+  /** heapLive has reached the trigger; while marking the trigger is 0, so every slow allocation comes here. */
+  #allocationHook(addr: Addr): void {
+    if (this.#busy) return;
+    if (this.#cycle) this.#assist();
+    else {
+      // The limit goal moves without us.
+      this.#commit();
+      if (this.heap.heapLive < this.heap.trigger || this.#limited()) return;
+      this.requestGC();
+    }
+    if (this.#options.allocationSafepoints && this.gcRequested) {
+      const root = this.refs.alloc(addr);
+      this.pollSafepoint();
+      this.refs.free(root);
+    }
+  }
+
+  /**
+   * At its memory limit a program would collect without end if more is live than the limit allows. It gets half of the
+   * time at least: until then the heap grows over its goal.
+   */
+  #limited(): boolean {
+    if (!this.#rule.startsWith("limit")) return false;
+    return this.#clock.nanotime() - this.#lastEnd < this.#lastCpuNs;
+  }
+
+  #outOfMemory(): boolean {
+    if (this.#busy || this.#cycle) return false;
+    if (this.sweeper.sweepAll()) return true;
+    if (!this.#options.allocationSafepoints) return false;
+    this.#collect(false, true);
+    return true;
+  }
+
+  // --- running a cycle
+
+  /** Whether a cycle is marking. */
+  get marking(): boolean {
+    return this.#cycle !== null;
+  }
+
+  /** A full collection, with all of its sweeping: what runtime.GC does. A safepoint. */
+  gc(): void {
+    if (this.#busy) throw new TypeError("gc: gc() called from within the collector");
+    if (this.#cycle) this.#finishMarking();
+    this.#collect(true, true);
+  }
+
+  /**
+   * To be called at safepoints: starts a collection that is wanted, or does the next slice of the one that runs. Cheap
+   * if there is nothing to do. Any raw pointer may be invalid afterwards.
+   */
+  pollSafepoint(): void {
+    if (this.#busy) return;
+    if (this.godebug.gcstress !== 0) {
+      if (this.#cycle) this.#finishMarking();
+      this.#collect(false, true);
+      return;
+    }
+    if (this.#cycle) this.#background(false);
+    else if (this.gcRequested) {
+      if (this.godebug.gcstoptheworld !== 0) this.#collect(false, this.godebug.gcstoptheworld > 1);
+      else this.start(false);
+    } else if (!this.sweeper.done) this.#backgroundSweep();
+    if (this.#cycle || this.gcRequested || !this.sweeper.done) this.#options.onRequest?.();
+  }
+
+  /** To be called when no goroutine can run: a slice without regard to the collector's share. False: nothing to do. */
+  idleWork(): boolean {
+    if (this.#busy) return false;
+    if (this.#cycle) this.#background(true);
+    else if (!this.sweeper.done) this.#backgroundSweep();
+    return this.#cycle !== null || !this.sweeper.done;
+  }
+
+  /** A cycle in one stop; with its sweep if asked for. */
+  #collect(forced: boolean, sweep: boolean): void {
+    this.#begin(forced, true);
+    const { marker } = this;
+    this.#busy = true;
+    const from = this.#clock.nanotime();
+    while (this.roots.step(marker)) marker.drain(DRAIN_BYTES);
+    while (marker.drain(DRAIN_BYTES) > 0);
+    this.#cycle!.backgroundNs += this.#clock.nanotime() - from;
+    this.#busy = false;
+    this.#terminate();
+    if (sweep) this.sweeper.sweepAll();
+  }
+
+  /** Starts a concurrent cycle: steps 1 and 2. The caller is at a safepoint. */
+  start(forced = false): void {
+    if (this.#cycle || this.#busy) throw new TypeError("gc: start() called while a cycle runs");
+    this.#begin(forced, false);
+    this.#nextSlice = 0;
+  }
+
+  #begin(forced: boolean, stw: boolean): void {
+    const { heap, marker } = this;
+    const start = this.#clock.nanotime();
+    this.#busy = true;
+    this.sweeper.sweepAll();
+    this.#world.stopTheWorld("GC mark");
+    const stopped = this.#clock.nanotime();
+    this.allocator.flushAll();
+    const n = this.#u(G.numGC) + 1;
+    this.gcRequested = false;
+    this.#triggered = heap.heapLive;
+    const expectedWork = this.#f(G.heapScan) + this.#f(G.stackScan) + this.roots.globalsBytes;
+    const cycle: Cycle = {
+      forced,
+      stw,
+      procs: this.#world.gomaxprocs(),
+      start,
+      markStart: 0,
+      sweepTermNs: 0,
+      pauseNs: 0,
+      assistNs: 0,
+      backgroundNs: 0,
+      idleNs: 0,
+      heapStart: heap.heapLive,
+      goal: heapGoal(this.#goalInputs()),
+      expectedWork,
+    };
+    this.#cycle = cycle;
+    heap.heapGoal = cycle.goal;
+    marker.invalidptr = this.godebug.invalidptr !== 0;
+    marker.reset();
+    heap.phase = GC_MARK;
+    // Every slow allocation may have to assist.
+    heap.trigger = 0;
+    this.#assistLive = heap.heapLive;
+    this.#credit = 0;
+    this.roots.begin(marker);
+    this.#options.events?.gcStart?.(n, forced);
+    const now = this.#clock.nanotime();
+    cycle.markStart = now;
+    cycle.sweepTermNs = now - start;
+    cycle.pauseNs = now - stopped;
+    this.#busy = false;
+    if (!stw) this.#world.startTheWorld();
+    if (this.godebug.gcpacertrace !== 0) {
+      this.#print(
+        formatPacerAssist({
+          assistRatio: this.#ratio(),
+          scanBytes: expectedWork,
+          heapLive: heap.heapLive,
+          goal: cycle.goal,
+          dedicated: 0,
+          fractional: GC_BACKGROUND_UTILIZATION,
+        }),
+      );
+    }
+  }
+
+  /** Scan work for each allocated byte. */
+  #ratio(): number {
+    const cycle = this.#cycle!;
+    const { heapScanWork } = this.marker;
+    return assistRatios({
+      heapLive: this.heap.heapLive,
+      goal: cycle.goal,
+      triggered: cycle.heapStart,
+      scanWorkDone: heapScanWork,
+      scanWorkExpected: cycle.expectedWork,
+      scanWorkMax: Math.max(this.heap.heapLive, heapScanWork),
+      gcPercent: this.#gcPercent,
+    }).workPerByte;
+  }
+
+  /**
+   * Marks for about budget bytes of scan work: the bounded step that everything else is made of. True if nothing is grey
+   * and no root is left: marking can be terminated.
+   */
+  markStep(budget: number): boolean {
+    const { marker, roots } = this;
+    const end = marker.heapScanWork + budget;
+    while (marker.heapScanWork < end) {
+      if (marker.drain(Math.min(DRAIN_BYTES, end - marker.heapScanWork)) > 0) continue;
+      // A piece of the roots, which counts as a kilobyte lest a heap without objects take it all at once.
+      if (!roots.step(marker)) return true;
+      if (roots.done && marker.idle) return true;
+      budget -= 1024;
+      if (budget <= 0) break;
+    }
+    return roots.done && marker.idle;
+  }
+
+  /** A slice of background marking, and mark termination if nothing is left. */
+  #background(idle: boolean): void {
+    const now = this.#clock.nanotime();
+    if (!idle && now < this.#nextSlice) return;
+    const before = this.marker.heapScanWork;
+    this.#busy = true;
+    let done = false;
+    let t = now;
+    do {
+      done = this.markStep(DRAIN_BYTES);
+      t = this.#clock.nanotime();
+    } while (!done && t - now < SLICE_NS);
+    this.#busy = false;
+    const cycle = this.#cycle!;
+    const ns = t - now;
+    if (idle) cycle.idleNs += ns;
+    else cycle.backgroundNs += ns;
+    this.#credit += this.marker.heapScanWork - before;
+    if (done) {
+      this.#terminate();
+      return;
+    }
+    // The collector's share of this P's time: what a fractional worker gets in Go.
+    if (!idle) this.#nextSlice = t + ns * ((1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION);
+  }
+
+  #backgroundSweep(): void {
+    const from = this.#clock.nanotime();
+    if (from < this.#nextSlice) return;
+    do {
+      for (let i = 0; i < SWEEP_BATCH; i++) if (this.sweeper.sweepOne() < 0) return;
+    } while (this.#clock.nanotime() - from < SLICE_NS);
+  }
+
+  /** The allocating goroutine pays for its bytes, unless the background has worked ahead. */
+  #assist(): void {
+    const live = this.heap.heapLive;
+    const allocated = live - this.#assistLive;
+    if (allocated <= 0) return;
+    const debt = allocated * this.#ratio();
+    if (debt < ASSIST_BYTES) return;
+    this.#assistLive = live;
+    if (this.#credit >= debt) {
+      this.#credit -= debt;
+      return;
+    }
+    const from = this.#clock.nanotime();
+    this.#busy = true;
+    const before = this.marker.heapScanWork;
+    this.markStep(Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
+    this.#busy = false;
+    this.#credit = Math.max(0, this.#credit + this.marker.heapScanWork - before - debt);
+    this.#cycle!.assistNs += this.#clock.nanotime() - from;
+    this.#options.onRequest?.();
+  }
+
+  /** Marks to the end and terminates. The caller is at a safepoint. */
+  #finishMarking(): void {
+    const from = this.#clock.nanotime();
+    this.#busy = true;
+    while (!this.markStep(DRAIN_BYTES));
+    this.#busy = false;
+    this.#cycle!.backgroundNs += this.#clock.nanotime() - from;
+    this.#terminate();
+  }
+
+  /** Step 4: the end of marking, at a safepoint. Begins the sweep. */
+  #terminate(): void {
+    const { heap, marker, roots } = this;
+    const cycle = this.#cycle!;
+    const stop = this.#clock.nanotime();
+    this.#busy = true;
+    if (!cycle.stw) this.#world.stopTheWorld("GC mark termination");
+    const stopped = this.#clock.nanotime();
+    // What the barrier shaded since the last step.
+    while (!this.markStep(DRAIN_BYTES));
+    if (marker.overflow) marker.markOverflow();
+    if (!marker.idle || !roots.done) throwFatal("gc: marking ended with grey objects");
+    heap.phase = GC_MARK_TERMINATION;
+    this.allocator.flushAll();
+    if (this.godebug.gccheckmark !== 0) checkMarks(heap, roots);
+    heap.phase = GC_OFF;
+    marker.releaseWorkbufs();
+
+    const heapEnd = heap.heapLive;
+    // Marked, and born black during the cycle.
+    heap.heapMarked = marker.bytesMarked + (heapEnd - cycle.heapStart);
+    heap.heapLive = heap.heapMarked;
+    this.sweeper.clobberfree = this.godebug.clobberfree !== 0;
+    this.sweeper.start();
+    this.#setF(G.heapScan, marker.heapScanWork);
+    this.#setF(G.stackScan, roots.stackScan);
+    this.#setF(G.globalsScan, roots.globalsBytes);
+    const scanWork = marker.heapScanWork + roots.stackScan + roots.globalsScan;
+    const markNs = stop - cycle.markStart;
+    const share = (ns: number): number => (markNs <= 0 ? 1 : Math.min(1, ns / (markNs * cycle.procs)));
+    const utilization = cycle.stw ? 1 : share(cycle.assistNs + cycle.backgroundNs);
+    const consMarkBefore = this.#consMark.value;
+    this.#consMark.update({
+      heapAtTrigger: cycle.heapStart,
+      heapAtEnd: heapEnd,
+      scanWork,
+      utilization,
+      idleUtilization: cycle.stw ? 0 : share(cycle.idleNs),
+    });
+    this.#cycle = null;
+    this.#triggered = 0;
+    this.#commit();
+    this.#sweepStartLive = heap.heapLive;
+    if (!cycle.forced) this.sweeper.pace(this.#lastTrigger);
+
+    const n = this.#u(G.numGC) + 1;
+    const { u32, f64, bi64 } = this.allocator.mem;
+    u32[(this.#state + G.numGC) >>> 2] = n;
+    if (cycle.forced) {
+      const at = (this.#state + G.numForcedGC) >>> 2;
+      u32[at] = (u32[at] as number) + 1;
+    }
+    this.#options.events?.markDone?.(n);
+    const end = this.#clock.nanotime();
+    const pauseNs = Math.max(
+      1,
+      Math.round(cycle.stw ? end - cycle.markStart + cycle.pauseNs : cycle.pauseNs + end - stopped),
+    );
+    const slot = (n - 1) % RING;
+    f64[(this.#ring >>> 3) + slot] = pauseNs;
+    bi64[(this.#ring >>> 3) + RING + slot] = this.#clock.walltime();
+    this.#setF(G.pauseTotalNs, this.#f(G.pauseTotalNs) + pauseNs);
+    const cpuNs = (cycle.sweepTermNs + end - stop) * cycle.procs + cycle.assistNs + cycle.backgroundNs;
+    this.#setF(G.gcCpuNs, this.#f(G.gcCpuNs) + cpuNs);
+    this.#setF(G.gcIdleCpuNs, this.#f(G.gcIdleCpuNs) + cycle.idleNs);
+    const sinceStart = Math.max(1, end - this.#startNs) * cycle.procs;
+    this.#setF(G.gcCPUFraction, Math.min(this.#f(G.gcCpuNs) / sinceStart, 0.999999999));
+    this.#lastEnd = end;
+    this.#lastCpuNs = cpuNs;
+    this.#busy = false;
+    this.#world.startTheWorld();
+    this.#trace(cycle, n, stop, end, heapEnd);
+    if (this.godebug.gcpacertrace !== 0 && heapEnd > cycle.heapStart) {
+      this.#print(
+        formatPacerCycle({
+          cpuPercent: Math.trunc(utilization * 100),
+          heapWork: marker.heapScanWork,
+          stackWork: roots.stackScan,
+          globalsWork: roots.globalsScan,
+          expectedWork: cycle.expectedWork,
+          trigger: cycle.heapStart,
+          heapLive: heapEnd,
+          overGoal: heapEnd - cycle.goal,
+          consMark: consMarkBefore,
+        }),
+      );
+    }
+  }
+
+  #trace(cycle: Cycle, n: number, stop: number, end: number, heapEnd: number): void {
+    if (this.godebug.gctrace === 0) return;
+    const trace: GCTrace = {
+      n,
+      atNs: cycle.start - this.#startNs,
+      cpuFraction: this.#f(G.gcCPUFraction),
+      clockSweepTermNs: cycle.sweepTermNs,
+      clockMarkNs: stop - cycle.markStart,
+      clockMarkTermNs: end - stop,
+      cpuSweepTermNs: cycle.sweepTermNs * cycle.procs,
+      cpuAssistNs: cycle.assistNs,
+      cpuBackgroundNs: cycle.backgroundNs,
+      cpuIdleNs: cycle.idleNs,
+      cpuMarkTermNs: (end - stop) * cycle.procs,
+      heapStart: cycle.heapStart,
+      heapEnd,
+      heapLive: this.heap.heapMarked,
+      goal: cycle.goal,
+      stackScan: this.roots.stackScan,
+      globalsScan: this.roots.globalsBytes,
+      procs: cycle.procs,
+      forced: cycle.forced,
+    };
+    this.#print(formatGCTrace(trace));
+    if (this.godebug.gctrace > 1) this.#print(formatScanStats("total", this.marker.scanStats()));
+  }
+
+  #print(line: string): void {
+    this.#stderr(`${line}\n`);
+  }
+
+  #sweepDone(): void {
+    const { heap } = this;
+    const pagesPerByte = this.sweeper.pagesPerByte;
+    // The floor that sweeping had put under goal and trigger is gone.
+    this.#commit();
+    this.#options.events?.sweepDone?.(this.#u(G.numGC));
+    if (this.godebug.gcpacertrace !== 0) {
+      this.#print(
+        formatPacerSweep({
+          heapLive: heap.heapLive,
+          allocated: Math.max(0, heap.heapLive - this.#sweepStartLive),
+          pagesSwept: heap.pagesSwept,
+          pagesPerByte,
+        }),
+      );
+    }
+  }
+
+  /** Fills out, without allocating but for its bigints. */
+  readGCStats(out: GCStats = newGCStats()): GCStats {
+    const { f64, bi64 } = this.allocator.mem;
+    const n = this.#u(G.numGC);
+    out.numGC = n;
+    out.numForcedGC = this.#u(G.numForcedGC);
+    const ring = this.#ring >>> 3;
+    for (let i = 0; i < RING; i++) {
+      out.pauseNs[i] = f64[ring + i] as number;
+      out.pauseEnd[i] = bi64[ring + RING + i] as bigint;
+    }
+    out.pauseTotalNs = this.#f(G.pauseTotalNs);
+    out.gcCPUFraction = this.#f(G.gcCPUFraction);
+    out.nextGC = this.nextGC();
+    out.lastGC = n === 0 ? 0n : (out.pauseEnd[(n + RING - 1) % RING] as bigint);
+    out.enableGC = true;
+    out.heapLive = this.heap.heapLive;
+    out.heapMarked = this.heap.heapMarked;
+    out.heapScan = this.#f(G.heapScan);
+    out.stackScan = this.#f(G.stackScan);
+    out.globalsScan = this.#f(G.globalsScan);
+    out.gcCpuNs = this.#f(G.gcCpuNs);
+    out.gcIdleCpuNs = this.#f(G.gcIdleCpuNs);
+    return out;
+  }
+}
+
+function checkPercent(percent: number): number {
+  if (typeof percent !== "number" || !Number.isInteger(percent)) {
+    throw new TypeError(`gc: gogc must be an integer (got ${String(percent)})`);
+  }
+  return percent < 0 ? -1 : percent;
+}
+
+function checkLimit(limit: number | bigint): bigint {
+  if (typeof limit === "number" && limit >= 2 ** 63) return NO_MEMORY_LIMIT;
+  if (typeof limit !== "bigint" && !Number.isInteger(limit)) {
+    throw new TypeError(`gc: memoryLimit must be a whole number of bytes (got ${String(limit)})`);
+  }
+  const v = BigInt(limit);
+  if (v < 0n) throw new RangeError(`gc: memoryLimit must not be negative (got ${v})`);
+  return v > NO_MEMORY_LIMIT ? NO_MEMORY_LIMIT : v;
+}
+
+/** Makes the collector of an allocator's heap. An allocator has one at most: it takes over the hooks. */
+export function createCollector(allocator: Allocator, options: CollectorOptions = {}): Collector {
+  return new Collector(allocator, options);
+}

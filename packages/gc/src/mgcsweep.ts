@@ -1,0 +1,246 @@
+/**
+ * Sweeping: what marking did not reach becomes free, span by span, after the world has started again.
+ *
+ * The end of marking adds 2 to sweepgen, which makes every span unswept (`sweepgen == sg-2`) at no cost. Each is swept
+ * once before its cycle ends, by whoever comes first:
+ *
+ * - the allocator, when it wants the span to allocate from (`sweepSpan`), or must pay for new memory by sweeping in
+ *   proportion (`deductSweepCredit`), so that all is swept before the next cycle has to start;
+ * - `reclaim`, before the heap grows: freed whole spans may make that unnecessary;
+ * - the background: a few spans at each safepoint;
+ * - the start of the next cycle, and `gc()`, which sweep all that is left.
+ *
+ * The sweep of a span:
+ * 1. Specials of unmarked objects: finalizers revive their objects, weak pointers are cleared, cleanups queued, the
+ *    profile is told (mfinal.ts).
+ * 2. For each word: the mark bits become the alloc bits, the mark bits are cleared, live objects are counted. A marked
+ *    object that is not allocated means that somebody kept a pointer to freed memory: the program ends.
+ * 3. The allocator books the frees, and frees the span if nothing is left in it.
+ *
+ * No byte of a freed object is touched (unless `clobberfree` asks for it): an object is cleared when it is allocated.
+ */
+import { CLOBBER_WORD } from "./clobber.ts";
+import { hex, throwFatal } from "./errors.ts";
+import {
+  type GCHeap,
+  MSPAN,
+  PAGE_SHIFT,
+  SPECIAL,
+  SPECIAL_CLEANUP,
+  SPECIAL_FINALIZER,
+  SPECIAL_PROFILE,
+  SPECIAL_WEAK,
+} from "./heap.ts";
+import type { Finalizers } from "./mfinal.ts";
+
+/** Spans that reclaim looks at before it lets the heap grow: bounds the time of one allocation. */
+const RECLAIM_BUDGET = 1024;
+
+export class Sweeper {
+  readonly #heap: GCHeap;
+  readonly #u32: Uint32Array;
+  readonly #finalizers: Finalizers;
+  /** Called for each freed object that the memory profile had sampled, with its special's data and slot size. */
+  readonly #freeProfile: (data: number, size: number) => void;
+  /** Fill freed objects. */
+  clobberfree = false;
+  /** Nothing is left to sweep. */
+  done = true;
+  /** Called when that becomes so. */
+  onDone: () => void = () => {};
+
+  // Proportional sweep: pages to sweep for each byte by which heapLive exceeds the basis.
+  pagesPerByte = 0;
+  #liveBasis = 0;
+  #pagesBasis = 0;
+
+  constructor(heap: GCHeap, finalizers: Finalizers, freeProfile: (data: number, size: number) => void) {
+    this.#heap = heap;
+    this.#u32 = heap.mem.u32;
+    this.#finalizers = finalizers;
+    this.#freeProfile = freeProfile;
+  }
+
+  /** Makes every span unswept. The world is stopped and no mcache holds a span. */
+  start(): void {
+    if (!this.done) throwFatal("gc: sweep of the last cycle is not done");
+    this.#heap.sweepgen += 2;
+    this.#heap.pagesSwept = 0;
+    this.pagesPerByte = 0;
+    this.done = false;
+  }
+
+  /** Sets the ratio so that all pages in use are swept when the heap reaches the trigger. */
+  pace(trigger: number): void {
+    const heap = this.#heap;
+    this.#liveBasis = heap.heapLive;
+    this.#pagesBasis = heap.pagesSwept;
+    // Done 1 MiB early: room for the error of heapLive, which is charged by runs.
+    const distance = Math.max(trigger - heap.heapLive - (1 << 20), 1 << PAGE_SHIFT);
+    const pages = (heap.heapInUse >>> PAGE_SHIFT) - heap.pagesSwept;
+    this.pagesPerByte = pages <= 0 ? 0 : pages / distance;
+  }
+
+  /** Sweeps in advance for spanBytes that are going to be allocated. */
+  deductSweepCredit(spanBytes: number, callerSweepPages: number): void {
+    if (this.pagesPerByte === 0 || this.done) return;
+    const heap = this.#heap;
+    const owed =
+      Math.floor(this.pagesPerByte * (heap.heapLive - this.#liveBasis + spanBytes)) - callerSweepPages;
+    while (owed > heap.pagesSwept - this.#pagesBasis) {
+      if (this.sweepOne() < 0) return;
+    }
+  }
+
+  /** Sweeps until npages were freed, all is swept, or the budget is used up. */
+  reclaim(npages: number): void {
+    let freed = 0;
+    for (let budget = RECLAIM_BUDGET; budget > 0 && freed < npages && !this.done; budget--) {
+      const span = this.#next();
+      if (span === 0) return;
+      const pages = this.#u32[(span + MSPAN.npages) >>> 2] as number;
+      if (this.#sweep(span, false)) freed += pages;
+    }
+  }
+
+  /** Sweeps a span; gives its pages, or -1 if none was left. */
+  sweepOne(): number {
+    const span = this.#next();
+    if (span === 0) return -1;
+    const pages = this.#u32[(span + MSPAN.npages) >>> 2] as number;
+    this.#sweep(span, false);
+    return pages;
+  }
+
+  /** Sweeps all that is left. True if a span was. */
+  sweepAll(): boolean {
+    let any = false;
+    while (this.sweepOne() >= 0) any = true;
+    return any;
+  }
+
+  /** Sweeps a span that the allocator has taken from the unswept lists and is going to allocate from. */
+  sweepTaken(span: number): void {
+    this.#sweep(span, true);
+  }
+
+  /** Sweeps the span, or finishes all sweeping if it can't be had alone. */
+  ensureSwept(span: number): void {
+    // A span can't be taken from the middle of the lists here; the rest has to be swept soon anyway.
+    while (!this.done && span !== 0 && this.#u32[(span + MSPAN.sweepgen) >>> 2] === this.#heap.sweepgen - 2) {
+      if (this.sweepOne() < 0) break;
+    }
+  }
+
+  #next(): number {
+    if (this.done) return 0;
+    const span = this.#heap.allocator.nextSpanForSweep();
+    if (span === 0) {
+      this.done = true;
+      this.pagesPerByte = 0;
+      this.onDone();
+    }
+    return span;
+  }
+
+  /** True if the whole span was freed. */
+  #sweep(span: number, preserve: boolean): boolean {
+    const heap = this.#heap;
+    const u32 = this.#u32;
+    const at = span >>> 2;
+    if (u32[at + (MSPAN.sweepgen >>> 2)] !== heap.sweepgen - 1) {
+      throwFatal(
+        "mspan.sweep: bad span state",
+        `mspan.sweep: state=${u32[at + (MSPAN.state >>> 2)]} sweepgen=${u32[at + (MSPAN.sweepgen >>> 2)]} mheap.sweepgen=${heap.sweepgen}`,
+      );
+    }
+    heap.pagesSwept += u32[at + (MSPAN.npages >>> 2)] as number;
+    if (u32[at + (MSPAN.specials >>> 2)] !== 0) this.#sweepSpecials(span);
+    const marks = (u32[at + (MSPAN.gcmarkBits >>> 2)] as number) >>> 2;
+    const allocs = (u32[at + (MSPAN.allocBits >>> 2)] as number) >>> 2;
+    const nwords = ((u32[at + (MSPAN.nelems >>> 2)] as number) + 31) >>> 5;
+    if (this.clobberfree) this.#clobber(span, marks, allocs, nwords);
+    let live = 0;
+    let stray = 0;
+    for (let k = 0; k < nwords; k++) {
+      let x = u32[marks + k] as number;
+      stray |= x & ~(u32[allocs + k] as number);
+      u32[allocs + k] = x;
+      u32[marks + k] = 0;
+      x -= (x >>> 1) & 0x55555555;
+      x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
+      live += Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+    }
+    if (stray !== 0) this.#throwStray(span, allocs, nwords);
+    const freed = (u32[at + (MSPAN.allocCount >>> 2)] as number) - live;
+    return heap.allocator.spanSwept(span as never, freed, preserve);
+  }
+
+  #throwStray(span: number, allocs: number, nwords: number): never {
+    const base = this.#u32[(span + MSPAN.startAddr) >>> 2] as number;
+    throwFatal(
+      "found pointer to free object",
+      `runtime: marked free object in span ${hex(span)}, base ${hex(base)}, elemsize=${this.#u32[(span + MSPAN.elemsize) >>> 2]}, ` +
+        `${nwords} words of bits at ${hex(allocs << 2)} (a raw pointer was kept over a safepoint, or unsafe memory was misused)`,
+    );
+  }
+
+  /** Fills what dies in this sweep. */
+  #clobber(span: number, marks: number, allocs: number, nwords: number): void {
+    const u32 = this.#u32;
+    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    for (let k = 0; k < nwords; k++) {
+      let x = (u32[allocs + k] as number) & ~(u32[marks + k] as number);
+      for (; x !== 0; x &= x - 1) {
+        const i = (k << 5) + (31 - Math.clz32(x & -x));
+        const w = this.#heap.objectBase(span, i) >>> 2;
+        u32.fill(CLOBBER_WORD, w, w + (size >>> 2));
+      }
+    }
+  }
+
+  #sweepSpecials(span: number): void {
+    const heap = this.#heap;
+    const u32 = this.#u32;
+    const marks = (u32[(span + MSPAN.gcmarkBits) >>> 2] as number) >>> 2;
+    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    let prev = 0;
+    let s = u32[(span + MSPAN.specials) >>> 2] as number;
+    while (s !== 0) {
+      const i = Math.floor((u32[(s + SPECIAL.offset) >>> 2] as number) / size);
+      const end = (i + 1) * size;
+      if ((u32[marks + (i >>> 5)] as number) & (1 << (i & 31))) {
+        // Alive: on to the next object's.
+        while (s !== 0 && (u32[(s + SPECIAL.offset) >>> 2] as number) < end) {
+          prev = s;
+          s = u32[(s + SPECIAL.next) >>> 2] as number;
+        }
+        continue;
+      }
+      // Any finalizer among the object's specials revives it: decided before the others are touched.
+      let revived = false;
+      for (let t = s; t !== 0 && (u32[(t + SPECIAL.offset) >>> 2] as number) < end; ) {
+        if (u32[(t + SPECIAL.kind) >>> 2] === SPECIAL_FINALIZER) revived = true;
+        t = u32[(t + SPECIAL.next) >>> 2] as number;
+      }
+      if (revived) u32[marks + (i >>> 5)] = (u32[marks + (i >>> 5)] as number) | (1 << (i & 31));
+      while (s !== 0 && (u32[(s + SPECIAL.offset) >>> 2] as number) < end) {
+        const next = u32[(s + SPECIAL.next) >>> 2] as number;
+        const kind = u32[(s + SPECIAL.kind) >>> 2] as number;
+        const data = u32[(s + SPECIAL.data) >>> 2] as number;
+        if (revived && kind !== SPECIAL_FINALIZER && kind !== SPECIAL_WEAK) {
+          prev = s;
+        } else {
+          const p =
+            (u32[(span + MSPAN.startAddr) >>> 2] as number) + (u32[(s + SPECIAL.offset) >>> 2] as number);
+          heap.allocator.freeSpecial(span as never, prev, s);
+          if (kind === SPECIAL_FINALIZER) this.#finalizers.queueFinalizer(data, p);
+          else if (kind === SPECIAL_WEAK) this.#finalizers.clearWeak(data);
+          else if (kind === SPECIAL_CLEANUP) this.#finalizers.queueCleanup(data);
+          else if (kind === SPECIAL_PROFILE) this.#freeProfile(data, size);
+        }
+        s = next;
+      }
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Root slots outside of the heap: what a `Ref`, a queued finalizer or a global root holds on to. A slot is 8 bytes of
+ * linear memory, as a pointer in an object is, and its address is its handle.
+ *
+ *     slot in use    0  address held (0: nil)    4  0
+ *     free slot      0  0                        4  address of the next free slot | 1
+ *
+ *     block          0  next block    4  -    8  slots, to REF_BLOCK_BYTES
+ *
+ * A free slot reads as nil, so marking walks through a block without asking. The collector scans block by block while
+ * the program runs; a slot that is overwritten or freed meanwhile is shaded first (deletion barrier), so what it held
+ * when the cycle began is marked all the same.
+ */
+import { type Addr, defineStruct, type LinearMemory } from "@gort/memory";
+import { throwFatal } from "./errors.ts";
+
+/** One block takes a page of the operating system and holds 511 slots. */
+export const REF_BLOCK_BYTES = 4096;
+const FREE_TAG = 1;
+
+const REFTABLE = defineStruct("refTable", { free: "u32", blocks: "u32", nblocks: "u32", inuse: "u32" });
+const O = REFTABLE.offsets;
+
+/** Address of a root slot; hold it, pass it to `storePointer`, free it once. */
+export type RefSlot = Addr;
+
+/** The barrier's side of the collector: shading, and whether it is asked for. */
+export interface Shader {
+  readonly marking: boolean;
+  shade(p: number): void;
+}
+
+export class RefTable {
+  readonly #mem: LinearMemory;
+  readonly #u32: Uint32Array;
+  readonly #state: number;
+  readonly #shader: Shader;
+
+  constructor(mem: LinearMemory, shader: Shader) {
+    this.#mem = mem;
+    this.#u32 = mem.u32;
+    this.#shader = shader;
+    this.#state = mem.reserveControl(REFTABLE.size);
+    this.#u32[(this.#state + O.free) >>> 2] = FREE_TAG;
+  }
+
+  /** Slots in use. */
+  get inuse(): number {
+    return this.#u32[(this.#state + O.inuse) >>> 2] as number;
+  }
+
+  /** A new slot that holds addr (0 is allowed). Throws out of memory if the metadata can't grow. */
+  alloc(addr: number): RefSlot {
+    const u32 = this.#u32;
+    const head = (this.#state + O.free) >>> 2;
+    if (u32[head] === FREE_TAG) this.#grow();
+    const slot = (u32[head] as number) & ~FREE_TAG;
+    u32[head] = u32[(slot + 4) >>> 2] as number;
+    u32[(slot + 4) >>> 2] = 0;
+    u32[slot >>> 2] = addr;
+    const n = (this.#state + O.inuse) >>> 2;
+    u32[n] = (u32[n] as number) + 1;
+    // The block may have been scanned already.
+    if (this.#shader.marking) this.#shader.shade(addr);
+    return (slot >>> 0) as RefSlot;
+  }
+
+  /** What the slot holds. */
+  get(slot: RefSlot): Addr {
+    return this.#u32[slot >>> 2] as Addr;
+  }
+
+  /** Ends a slot. A slot that is not in use throws: its next owner would lose it. */
+  free(slot: RefSlot): void {
+    const u32 = this.#u32;
+    if (u32[(slot + 4) >>> 2] !== 0) {
+      throw new TypeError(`gc: free of a ref slot that is not in use (got 0x${slot.toString(16)})`);
+    }
+    if (this.#shader.marking) this.#shader.shade(u32[slot >>> 2] as number);
+    const head = (this.#state + O.free) >>> 2;
+    u32[slot >>> 2] = 0;
+    u32[(slot + 4) >>> 2] = u32[head] as number;
+    u32[head] = slot | FREE_TAG;
+    const n = (this.#state + O.inuse) >>> 2;
+    u32[n] = (u32[n] as number) - 1;
+  }
+
+  #grow(): void {
+    const u32 = this.#u32;
+    const block = this.#mem.persistentAlloc(REF_BLOCK_BYTES, 8, "otherSys");
+    if (block === 0) throwFatal("out of memory", "gc: no room for more root slots");
+    u32[block >>> 2] = u32[(this.#state + O.blocks) >>> 2] as number;
+    u32[(this.#state + O.blocks) >>> 2] = block;
+    const n = (this.#state + O.nblocks) >>> 2;
+    u32[n] = (u32[n] as number) + 1;
+    // Lowest slots first.
+    let next = u32[(this.#state + O.free) >>> 2] as number;
+    for (let slot = block + REF_BLOCK_BYTES - 8; slot > block; slot -= 8) {
+      u32[(slot + 4) >>> 2] = next;
+      next = slot | FREE_TAG;
+    }
+    u32[(this.#state + O.free) >>> 2] = next;
+  }
+
+  /** First block, 0 if there is none. New blocks come before it. */
+  get firstBlock(): number {
+    return this.#u32[(this.#state + O.blocks) >>> 2] as number;
+  }
+
+  nextBlock(block: number): number {
+    return this.#u32[block >>> 2] as number;
+  }
+}
