@@ -507,6 +507,31 @@ export class Collector {
     return this.#cycle !== null || !this.sweeper.done;
   }
 
+  /**
+   * Advances by one bounded step and says which: for tests and debuggers, which choose what happens in between. The caller
+   * is at a safepoint. `idle` means that no cycle is wanted and all is swept.
+   */
+  step(budget = DRAIN_BYTES): "start" | "mark" | "terminate" | "sweep" | "idle" {
+    if (this.#busy) throw new TypeError("gc: step() called from within the collector");
+    if (this.#cycle) {
+      const marked = this.roots.done && this.marker.idle;
+      if (!marked) {
+        this.#busy = true;
+        this.markStep(budget);
+        this.#busy = false;
+        return "mark";
+      }
+      this.#terminate();
+      return "terminate";
+    }
+    if (this.gcRequested) {
+      this.start();
+      return "start";
+    }
+    if (this.sweeper.sweepOne() >= 0) return "sweep";
+    return "idle";
+  }
+
   /** A cycle in one stop; with its sweep if asked for. */
   #collect(forced: boolean, sweep: boolean): void {
     this.#begin(forced, true);

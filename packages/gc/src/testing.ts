@@ -1,1 +1,102 @@
-export {};
+/**
+ * Walkers that check the heap against what the essays promise, and the collector in steps. They take time and V8 memory
+ * in proportion to the heap.
+ */
+import { forEachReachable } from "./checkmark.ts";
+import { hex } from "./errors.ts";
+import { GC_OFF, MSPAN } from "./heap.ts";
+import { bitAt, forEachPointerSlot, isAllocated, isMarked } from "./heapwalk.ts";
+import type { Collector } from "./mgc.ts";
+
+export { checkMarks } from "./checkmark.ts";
+export { CLOBBER_WORD } from "./clobber.ts";
+
+/** What a walk has found. */
+export interface HeapSurvey {
+  /** Objects that are allocated, garbage that is not swept included. */
+  objects: number;
+  /** Objects that a root reaches. */
+  reachable: number;
+  /** Bytes of their slots. */
+  reachableBytes: number;
+}
+
+/**
+ * Checks
+ *
+ *     a span's allocCount    == ones in its allocBits
+ *     a swept span's marks   == none, while no cycle marks
+ *     an unswept span's marks are a part of its allocBits
+ *     what a root reaches is allocated, and marked if its span is not swept yet
+ *
+ * and throws an Error that names the first object or span for which it is not so. The mcaches are flushed.
+ */
+export function verifyHeap(collector: Collector): HeapSurvey {
+  const { heap, roots, allocator } = collector;
+  const u32 = heap.mem.u32;
+  allocator.flushAll();
+  const survey: HeapSurvey = { objects: 0, reachable: 0, reachableBytes: 0 };
+  const unswept = (span: number): boolean => u32[(span + MSPAN.sweepgen) >>> 2] === heap.sweepgen - 2;
+  heap.forEachSpan((span) => {
+    const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+    let allocated = 0;
+    for (let i = 0; i < nelems; i++) {
+      if (isAllocated(heap, span, i)) allocated++;
+      if (heap.phase !== GC_OFF || !isMarked(heap, span, i)) continue;
+      if (!unswept(span)) throw new Error(`verifyHeap: span ${hex(span)} is swept, but object ${i} is marked`);
+      if (!isAllocated(heap, span, i)) {
+        throw new Error(`verifyHeap: object ${i} of span ${hex(span)} is marked, but not allocated`);
+      }
+    }
+    const count = u32[(span + MSPAN.allocCount) >>> 2] as number;
+    if (count !== allocated) {
+      throw new Error(`verifyHeap: span ${hex(span)} has ${allocated} allocBits, but allocCount ${count}`);
+    }
+    survey.objects += allocated;
+  });
+  forEachReachable(heap, roots, (span, i, from) => {
+    const what = `object ${hex(heap.objectBase(span, i))}, reached from ${hex(from)},`;
+    if (!isAllocated(heap, span, i)) throw new Error(`verifyHeap: ${what} is free`);
+    if (unswept(span) && !isMarked(heap, span, i)) {
+      throw new Error(`verifyHeap: ${what} is going to be freed by the sweep`);
+    }
+    survey.reachable++;
+    survey.reachableBytes += u32[(span + MSPAN.elemsize) >>> 2] as number;
+  });
+  return survey;
+}
+
+/** Calls f with every pointer slot of every allocated object. */
+export function forEachHeapPointer(collector: Collector, f: (slot: number, value: number) => void): void {
+  const { heap } = collector;
+  const u32 = heap.mem.u32;
+  heap.forEachSpan((span) => {
+    const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+    const bits = u32[(span + MSPAN.allocBits) >>> 2] as number;
+    for (let i = 0; i < nelems; i++) {
+      if (!bitAt(heap, bits, i)) continue;
+      forEachPointerSlot(heap, span, heap.objectBase(span, i), (slot) => f(slot, u32[slot >>> 2] as number));
+    }
+  });
+}
+
+/** Steps until all is marked and swept; gives the number of steps. */
+export function finishCycle(collector: Collector, budget?: number): number {
+  let n = 0;
+  while (collector.step(budget) !== "idle") n++;
+  return n;
+}
+
+/** A clock that tests move. */
+export class FakeClock {
+  now = 0;
+  nanotime(): number {
+    return this.now;
+  }
+  walltime(): bigint {
+    return 1_700_000_000_000_000_000n + BigInt(this.now);
+  }
+  advance(ns: number): void {
+    this.now += ns;
+  }
+}

@@ -1,0 +1,57 @@
+import { describe, expect, it } from "vitest";
+import { MiB, random, rig, type RigOptions } from "../kit.ts";
+import { Mutator } from "./mutator.ts";
+
+const seed = Number(process.env.GORT_SEED ?? Date.now() % 1_000_000);
+
+/** Runs a mutator with steps of the collector in between, at the seed's will. */
+function soak(options: RigOptions, rounds: number, stw: boolean): void {
+  const r = rig(options);
+  const rnd = random(seed);
+  const m = new Mutator(r, rnd);
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < 400; i++) {
+      m.mutate();
+      if (stw) {
+        if (rnd(50) === 0) r.gc.pollSafepoint();
+        continue;
+      }
+      if (rnd(40) === 0 && !r.gc.marking) r.gc.requestGC();
+      if (rnd(3) === 0) r.gc.step(1 + rnd(4096));
+    }
+    if (rnd(3) === 0) m.verify();
+    r.gc.gc();
+    const reachable = m.verify();
+    // A collection that begins after the last change frees all garbage.
+    expect(r.heapObjects()).toBe(reachable.size);
+  }
+}
+
+describe(`a random mutator (seed ${seed}; GORT_SEED repeats it)`, () => {
+  const debug = { clobberfree: 1, gccheckmark: 1 };
+
+  it("loses nothing and leaks nothing while marking and sweeping go on in small steps", () => {
+    soak({ godebug: debug }, 60, false);
+  });
+  it("does so with the world stopped", () => {
+    soak({ godebug: { ...debug, gcstoptheworld: 1 } }, 30, true);
+  });
+  it("does so with a collection at every safepoint", () => {
+    soak({ godebug: { ...debug, gcstress: 1 } }, 5, true);
+  });
+  it("does so above 2 GiB", () => {
+    soak({ godebug: debug, above: 2048 * MiB }, 20, false);
+  });
+  it("does so in a program that paces itself", () => {
+    const r = rig({ godebug: debug, gogc: 50 });
+    const rnd = random(seed);
+    const m = new Mutator(r, rnd, 48);
+    for (let i = 0; i < 60_000; i++) {
+      m.mutate();
+      if (i % 16 === 0) r.gc.pollSafepoint();
+    }
+    expect(r.gc.readGCStats().numGC).toBeGreaterThan(0);
+    r.gc.gc();
+    expect(r.heapObjects()).toBe(m.verify().size);
+  });
+});

@@ -1,0 +1,182 @@
+/**
+ * A program that rewrites a graph of objects at random, beside the same graph in JS. The one in the heap is found again
+ * and compared after every collection: reachable objects intact, unreachable ones gone.
+ */
+import type { Addr } from "@gort/memory";
+import { verifyHeap } from "../../src/testing.ts";
+import type { Random, Rig } from "../kit.ts";
+
+interface Shape {
+  typ: number;
+  size: number;
+  /** Offsets of its pointers, and of the word that holds its number (-1: none). */
+  fields: number[];
+  idAt: number;
+}
+
+interface Obj {
+  id: number;
+  addr: number;
+  shape: Shape;
+  fields: (Obj | null)[];
+}
+
+/** Shapes of every kind that is marked in its own way. */
+export function shapes({ a }: Rig): Shape[] {
+  const shape = (size: number, fields: number[], idAt: number): Shape => {
+    const mask = new Uint32Array(Math.ceil(size / 256));
+    for (const f of fields) mask[f >>> 8]! |= 1 << ((f >>> 3) & 31);
+    return { typ: fields.length === 0 ? 0 : a.newType(size, mask), size, fields, idAt };
+  };
+  const pair = a.newType(16, [1]);
+  const pairs = (n: number): Shape => ({
+    typ: pair,
+    size: 16 * n,
+    fields: Array.from({ length: Math.min(n, 16) }, (_, i) => 16 * Math.floor((i * n) / Math.min(n, 16))),
+    idAt: 8,
+  });
+  return [
+    shape(32, [0, 8], 24),
+    shape(16, [0], 8),
+    shape(8, [0], -1),
+    shape(24, [0, 8], 16),
+    shape(48, [8, 32, 40], 0),
+    shape(112, [0, 104], 48),
+    shape(256, [0, 128, 248], 8),
+    shape(512, [0, 256, 504], 8),
+    shape(640, [0, 320], 632),
+    shape(1408, [8, 1400], 0),
+    shape(9000, [0, 4496, 8992], 8),
+    shape(50_000, [0, 25_000, 49_992], 8),
+    pairs(3),
+    pairs(40),
+    pairs(9000),
+    shape(100, [], 0),
+    shape(40_000, [], 0),
+  ];
+}
+
+export class Mutator {
+  readonly roots: (Obj | null)[] = [];
+  readonly #slots: number[] = [];
+  readonly #shapes: Shape[];
+  #lastId = 0;
+  allocated = 0;
+
+  constructor(
+    readonly rig: Rig,
+    readonly random: Random,
+    nroots = 24,
+  ) {
+    const { a, gc } = rig;
+    this.#shapes = shapes(rig);
+    // A third each: refs, globals, a stack.
+    const third = Math.ceil(nroots / 3);
+    const globals = a.mem.persistentAlloc(8 * third, 8, "otherSys");
+    gc.addGlobals(globals, (globals + 8 * third) as Addr);
+    const stack = a.stackAlloc(2048);
+    a.mem.u32.fill(0, stack >>> 2, (stack + 2048) >>> 2);
+    gc.setStackRoots((visit) => visit(stack, stack + 8 * third));
+    for (let i = 0; i < third; i++) this.#slots.push(gc.refs.alloc(0), globals + 8 * i, stack + 8 * i);
+    this.roots = this.#slots.map(() => null);
+  }
+
+  #alloc(): Obj {
+    const { a } = this.rig;
+    // Small shapes most of the time.
+    const shape = this.#shapes[this.random(this.random(8) === 0 ? this.#shapes.length : 8)]!;
+    const addr = a.mallocgc(shape.size, shape.typ, true);
+    const id = ++this.#lastId;
+    this.allocated += shape.size;
+    for (const f of shape.fields) {
+      if (a.mem.u32[(addr + f) >>> 2] !== 0) throw new Error(`new object 0x${addr.toString(16)} is not zero`);
+    }
+    if (shape.idAt >= 0) a.mem.u32[(addr + shape.idAt) >>> 2] = id;
+    return { id, addr, shape, fields: shape.fields.map(() => null) };
+  }
+
+  #setRoot(i: number, o: Obj | null): void {
+    // Stack slots (every third) are stored to without a barrier.
+    if (i % 3 === 2) this.rig.u32[this.#slots[i]! >>> 2] = o?.addr ?? 0;
+    else this.rig.gc.storePointer(this.#slots[i]!, o?.addr ?? 0);
+    this.roots[i] = o;
+  }
+
+  #setField(o: Obj, k: number, to: Obj | null): void {
+    // An interior pointer now and then.
+    const inside = to !== null && this.random(4) === 0 ? this.random(to.shape.size) : 0;
+    this.rig.gc.storePointer(o.addr + o.shape.fields[k]!, to === null ? 0 : to.addr + inside);
+    o.fields[k] = to;
+  }
+
+  /** An object that a root reaches, by a random walk. */
+  #pick(): Obj | null {
+    let o = this.roots[this.random(this.roots.length)] ?? null;
+    for (let n = this.random(12); o !== null && n > 0; n--) {
+      const next: Obj | null = o.fields.length === 0 ? null : o.fields[this.random(o.fields.length)]!;
+      if (next === null) break;
+      o = next;
+    }
+    return o;
+  }
+
+  /** One random change of the graph. */
+  mutate(): void {
+    const o = this.#pick();
+    const what = this.random(10);
+    if (o === null || what === 0) {
+      this.#setRoot(this.random(this.roots.length), this.#alloc());
+    } else if (what < 6 && o.fields.length > 0) {
+      this.#setField(o, this.random(o.fields.length), this.#alloc());
+    } else if (what === 6 && o.fields.length > 0) {
+      this.#setField(o, this.random(o.fields.length), this.#pick());
+    } else if (what === 7 && o.fields.length > 0) {
+      // Hide: take a pointer out of one place and put it elsewhere, which is what a missing barrier loses.
+      const k = this.random(o.fields.length);
+      const moved = o.fields[k]!;
+      this.#setField(o, k, null);
+      const to = this.#pick();
+      if (to !== null && to.fields.length > 0) this.#setField(to, this.random(to.fields.length), moved);
+      else this.#setRoot(this.random(this.roots.length), moved);
+    } else if (what === 8) {
+      this.#setRoot(this.random(this.roots.length), this.#pick());
+    } else if (this.random(4) === 0) {
+      this.#setRoot(this.random(this.roots.length), null);
+    }
+  }
+
+  /** Objects that a root reaches. */
+  reachable(): Set<Obj> {
+    const seen = new Set<Obj>();
+    const grey = this.roots.filter((o) => o !== null);
+    for (let o = grey.pop(); o !== undefined; o = grey.pop()) {
+      if (seen.has(o)) continue;
+      seen.add(o);
+      for (const f of o.fields) if (f !== null && !seen.has(f)) grey.push(f);
+    }
+    return seen;
+  }
+
+  /** Compares everything reachable. */
+  verify(): Set<Obj> {
+    const { u32, gc } = this.rig;
+    const all = this.reachable();
+    for (const o of all) {
+      if (o.shape.idAt >= 0 && u32[(o.addr + o.shape.idAt) >>> 2] !== o.id) {
+        throw new Error(`object ${o.id} at 0x${o.addr.toString(16)} has lost its number`);
+      }
+      o.shape.fields.forEach((f, k) => {
+        const p = u32[(o.addr + f) >>> 2]!;
+        const to = o.fields[k]!;
+        if (to === null ? p !== 0 : p < to.addr || p >= to.addr + to.shape.size) {
+          throw new Error(`field ${k} of object ${o.id} is 0x${p.toString(16)}, want object ${to?.id}`);
+        }
+      });
+    }
+    const survey = verifyHeap(gc);
+    if (survey.reachable !== all.size) {
+      throw new Error(`the heap's walker reaches ${survey.reachable} objects, the shadow ${all.size}`);
+    }
+    return all;
+  }
+}
