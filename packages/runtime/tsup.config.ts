@@ -1,4 +1,12 @@
 import { defineConfig } from "tsup";
 import { library } from "../../tsup.base.ts";
 
-export default defineConfig(library({ index: "src/index.ts", internal: "src/internal.ts", debug: "src/debug.ts", unsafe: "src/unsafe.ts", pprof: "src/pprof.ts" }));
+export default defineConfig(
+  library({
+    index: "src/index.ts",
+    internal: "src/internal.ts",
+    debug: "src/debug.ts",
+    unsafe: "src/unsafe.ts",
+    pprof: "src/pprof.ts",
+  }),
+);

@@ -1,1 +1,141 @@
-export {};
+/**
+ * `@gort/runtime`: Go's runtime in TypeScript. The functions here belong to a default runtime, which is made from
+ * the environment on first use; `createRuntime` makes others.
+ */
+
+// Memory
+export type { Addr, Ptr } from "@gort/memory";
+// Statistics and profiles
+export {
+  diff as diffMemStats,
+  formatBytes,
+  formatDuration,
+  type GCStats,
+  MemStats,
+  memStatsJSON,
+  newMemStats,
+  summary,
+} from "@gort/memstats";
+export {
+  type CallerInfo,
+  type Frame,
+  type Frames,
+  type Func,
+  MemProfileRecord,
+  type PCs,
+} from "@gort/profiling";
+// Goroutines and channels
+// Errors
+export {
+  BoundsError,
+  type Chan,
+  type Clock,
+  type CrashReport,
+  crashReport,
+  defaultCase,
+  defer,
+  FatalError,
+  frame,
+  type Goroutine,
+  goexit,
+  isFatalError,
+  isRuntimeError,
+  type Operation,
+  PanicError,
+  PlainError,
+  panic,
+  type RecvChan,
+  type RecvResult,
+  RuntimeError,
+  recover,
+  recvCase,
+  type SelectCase,
+  type SelectResult,
+  type SendChan,
+  sendCase,
+  type Ticker,
+  type Timer,
+  type TryRecvResult,
+  TypeAssertionError,
+} from "@gort/scheduler";
+export {
+  addrOf,
+  append,
+  appendSlice,
+  array,
+  bool,
+  bytes,
+  bytesToString,
+  complex64,
+  complex128,
+  copy,
+  float32,
+  float64,
+  type Init,
+  int,
+  int8,
+  int16,
+  int32,
+  int64,
+  pointer,
+  type Ref,
+  type RefMembers,
+  Slice,
+  same,
+  slice,
+  string,
+  struct,
+  type Type,
+  toUint8Array,
+  uint,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  uintptr,
+  type Value,
+} from "@gort/types";
+// A runtime
+export {
+  after,
+  afterFunc,
+  caller,
+  callers,
+  callersFrames,
+  cgocall,
+  defaultRuntime,
+  funcForPC,
+  gc,
+  go,
+  gomaxprocs,
+  gosched,
+  keepAlive,
+  lockOSThread,
+  main,
+  makeChan,
+  makeSlice,
+  memProfile,
+  memProfileRate,
+  newObject,
+  newTicker,
+  newTimer,
+  numCgoCall,
+  numGoroutine,
+  readMemStats,
+  root,
+  safepoint,
+  select,
+  setDefaultRuntime,
+  setFinalizer,
+  sleep,
+  sliceOf,
+  stack,
+  syscall,
+  toBytes,
+  unlockOSThread,
+} from "./default.ts";
+export { type DebugSwitch, debugSwitches, type Godebug } from "./godebug.ts";
+export type { Root } from "./roots.ts";
+export { createRuntime, Runtime, type RuntimeOptions } from "./runtime.ts";
+// What runs
+export { breakpoint, compiler, GOARCH, GOOS, goroot, gortVersion, numCPU, version } from "./version.ts";

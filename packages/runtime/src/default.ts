@@ -1,0 +1,226 @@
+/**
+ * The default runtime, made from the environment on first use, and the functions bound to it. Inside a goroutine the
+ * functions of goroutines and channels still mean this runtime: a program that makes its own runtimes calls
+ * their methods.
+ */
+
+import type { Ptr } from "@gort/memory";
+import type { MemStats } from "@gort/memstats";
+import type { CallerInfo, Frames, Func, MemProfileRecord, PCs } from "@gort/profiling";
+import type {
+  Chan,
+  Goroutine,
+  Operation,
+  RecvChan,
+  SelectCase,
+  SelectResult,
+  Ticker,
+  Timer,
+} from "@gort/scheduler";
+import type { Init, Ref, RefMembers, Slice, Type, uint8 } from "@gort/types";
+import type { Root } from "./roots.ts";
+import { createRuntime, type Runtime } from "./runtime.ts";
+
+let instance: Runtime | null = null;
+
+/** The default runtime. */
+export function defaultRuntime(): Runtime {
+  return (instance ??= createRuntime());
+}
+
+/**
+ * Makes `rt` the runtime behind the functions of this module, and returns the one before, if there was one. For
+ * programs that configure their runtime in code; call it before anything else.
+ */
+export function setDefaultRuntime(rt: Runtime): Runtime | null {
+  const old = instance;
+  instance = rt;
+  return old;
+}
+
+/** See Runtime.main. */
+export function main<T>(f: () => Generator<undefined, T, unknown> | T): Promise<T> {
+  return defaultRuntime().main(f);
+}
+
+/** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
+export function go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
+  return defaultRuntime().scheduler.newproc(f as never, args, go);
+}
+
+/** Lets other goroutines run. */
+export function gosched(): Operation<void> {
+  return defaultRuntime().scheduler.gosched();
+}
+
+/** Goroutines that exist, those of the runtime itself not counted. */
+export function numGoroutine(): number {
+  return defaultRuntime().numGoroutine();
+}
+
+/** Sets the number of Ps if `n` >= 1; returns the number before. */
+export function gomaxprocs(n = 0): number {
+  return defaultRuntime().gomaxprocs(n);
+}
+
+export function lockOSThread(): void {
+  defaultRuntime().lockOSThread();
+}
+
+export function unlockOSThread(): void {
+  defaultRuntime().unlockOSThread();
+}
+
+/** Waits for a promise, or for what an async function returns; other goroutines run meanwhile. */
+export function syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
+  return defaultRuntime().syscall(work);
+}
+
+/** Calls into native code or WebAssembly, and counts it. */
+export function cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): R {
+  return defaultRuntime().cgocall(f, ...args);
+}
+
+export function numCgoCall(): number {
+  return defaultRuntime().numCgoCall();
+}
+
+/** Writes the dump of the calling goroutine, or of all, into `buf`; returns the bytes written. */
+export function stack(buf: Uint8Array, all: boolean): number {
+  return defaultRuntime().stack(buf, all);
+}
+
+/** Makes a channel of JavaScript values with room for `n` of them. */
+export function makeChan<T>(n = 0): Chan<T> {
+  return defaultRuntime().makeChan<T>(n);
+}
+
+/** Waits until one of the cases can proceed, and does it. */
+export function select(cases: readonly SelectCase<never>[]): Operation<SelectResult> {
+  return defaultRuntime().scheduler.select(cases);
+}
+
+/** Waits `ms` milliseconds. */
+export function sleep(ms: number): Operation<void> {
+  return defaultRuntime().sleep(ms);
+}
+
+/** A channel that gets the time, in ms since 1970, after `ms`. */
+export function after(ms: number): RecvChan<number> {
+  return defaultRuntime().after(ms);
+}
+
+export function newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {
+  return defaultRuntime().newTimer(ms);
+}
+
+export function newTicker(ms: number): Ticker {
+  return defaultRuntime().newTicker(ms);
+}
+
+/** Calls `f` in a goroutine of its own after `ms`. */
+export function afterFunc(ms: number, f: () => unknown): Timer {
+  return defaultRuntime().afterFunc(ms, f);
+}
+
+/** `new(T)`: a zero value in the heap, with `init` assigned to it, and a reference that keeps it alive. */
+export function newObject<T extends Type>(type: T, init?: Init<T>): Ref<T> {
+  return defaultRuntime().newObject(type, init);
+}
+
+/** `make([]T, len, cap)`. */
+export function makeSlice<E extends Type>(elem: E, len: number, cap = len): Slice<E> {
+  return defaultRuntime().makeSlice(elem, len, cap);
+}
+
+/** `[]T{...}`. */
+export function sliceOf<E extends Type>(elem: E, values: readonly Init<E>[]): Slice<E> {
+  return defaultRuntime().sliceOf(elem, values);
+}
+
+/** `[]byte(text)`. */
+export function toBytes(text: string): Slice<typeof uint8> {
+  return defaultRuntime().toBytes(text);
+}
+
+/** A full collection, sweep included; a safepoint. */
+export function gc(): void {
+  defaultRuntime().gc();
+}
+
+/** A place where a collection that is due may run: no raw pointer survives it unrooted. */
+export function safepoint(): void {
+  defaultRuntime().safepoint();
+}
+
+/** Keeps the object at `p` alive across safepoints, in the running goroutine until its frame ends. */
+export function root<T>(p: Ptr<T>): Root<T> {
+  return defaultRuntime().root(p);
+}
+
+/** See Runtime.setFinalizer. */
+export function setFinalizer<T extends Type>(x: RefMembers<T>, f: ((x: Ref<T>) => unknown) | null): void {
+  defaultRuntime().setFinalizer(x, f);
+}
+
+/** Makes sure that `x` is not collected before this call. */
+export function keepAlive(x: unknown): void {
+  defaultRuntime().keepAlive(x);
+}
+
+/** Fills `m`, or a new record, with a consistent snapshot. */
+export function readMemStats(m?: MemStats): MemStats {
+  return defaultRuntime().readMemStats(m);
+}
+
+/**
+ * `memProfileRate()` gives the mean number of bytes between two samples of the memory profile, `memProfileRate(n)` sets
+ * it and gives the old one: 512 KiB by default, 1 samples all, 0 none.
+ */
+export function memProfileRate(rate?: number): number {
+  const rt = defaultRuntime();
+  const old = rt.memProfileRate;
+  if (rate !== undefined) rt.memProfileRate = rate;
+  return old;
+}
+
+/** The memory profile as of the last completed collection; filled if `p` has room for all records. */
+export function memProfile(
+  p: (MemProfileRecord | null | undefined)[] | null,
+  inuseZero: boolean,
+): { n: number; ok: boolean } {
+  return defaultRuntime().memProfile(p, inuseZero);
+}
+
+/** The place of the `skip`-th caller: 0 is the function that calls `caller`. */
+export function caller(skip = 0): CallerInfo {
+  // This function is a frame of its own: without it the count would be the profiler's.
+  return skip < 0 ? defaultRuntime().caller(skip) : defaultRuntime().caller(skip + 1);
+}
+
+/** Fills `pcs` with the calling stack's return addresses: 0 is `runtime.Callers`, 1 the function that calls `callers`. */
+export function callers(skip: number, pcs: PCs): number {
+  return skip <= 0 ? callersFromHere(pcs) : defaultRuntime().callers(skip + 1, pcs);
+}
+
+/** Skip 0: `runtime.Callers`, then what is above this module. */
+function callersFromHere(pcs: PCs): number {
+  const rt = defaultRuntime();
+  const n = rt.callers(0, pcs);
+  if (n <= 1) return n;
+  const rest: number[] = new Array<number>(pcs.length - 1).fill(0);
+  // Frames: callersFromHere, callers, then the caller.
+  const m = rt.callers(3, rest);
+  for (let i = 0; i < m; i++) pcs[i + 1] = rest[i]!;
+  return m + 1;
+}
+
+/** The frames of PCs that `callers` recorded. */
+export function callersFrames(pcs: Iterable<number>): Frames {
+  return defaultRuntime().callersFrames(pcs);
+}
+
+/** The function that has the instruction at `pc`, or null. */
+export function funcForPC(pc: number): Func | null {
+  return defaultRuntime().funcForPC(pc);
+}

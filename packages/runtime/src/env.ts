@@ -1,0 +1,62 @@
+/**
+ * Go's environment variables. A value that doesn't parse never stops a program: the default is kept, and
+ * where Go says something about it, so do we.
+ */
+
+/** GOGC=off, or a limit that was lifted. */
+export const off = "off";
+
+export interface Environment {
+  readonly GOGC?: string | undefined;
+  readonly GOMEMLIMIT?: string | undefined;
+  readonly GOMAXPROCS?: string | undefined;
+  readonly GODEBUG?: string | undefined;
+  readonly GOROOT?: string | undefined;
+  readonly GOTRACEBACK?: string | undefined;
+}
+
+/** The process's environment; empty where there is none (a browser). */
+export function processEnvironment(): Environment {
+  return (globalThis as { process?: { env?: Environment } }).process?.env ?? {};
+}
+
+/**
+ * GOGC: a percentage, or `off`. Anything else counts as 100, without a word, as in Go. A negative number
+ * is the same as `off`.
+ *
+ * @returns percent >= 0, or -1 for off
+ */
+export function parseGOGC(text: string | undefined): number {
+  if (text === off) return -1;
+  if (text !== undefined && /^[+-]?\d+$/.test(text)) {
+    const n = Number(text);
+    if (n >= -(2 ** 31) && n < 2 ** 31) return Math.max(n, -1);
+  }
+  return 100;
+}
+
+const units: Record<string, number> = { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+
+/** The limit that no program reaches: Go's math.MaxInt64. */
+export const noMemoryLimit = 2 ** 63;
+
+/**
+ * GOMEMLIMIT: bytes with an optional unit of B, KiB, MiB, GiB or TiB, or `off`.
+ *
+ * @returns bytes, or undefined when the text is malformed
+ */
+export function parseMemoryLimit(text: string | undefined): number | undefined {
+  if (text === undefined || text === "" || text === off) return noMemoryLimit;
+  const m = /^(\d+)([A-Za-z]*)$/.exec(text);
+  const unit = m ? units[m[2]!] : undefined;
+  if (!m || unit === undefined) return undefined;
+  const bytes = Number(m[1]) * unit;
+  return bytes < noMemoryLimit ? bytes : undefined;
+}
+
+/** GOMAXPROCS: a positive whole number; anything else is passed over, as in Go. */
+export function parseGOMAXPROCS(text: string | undefined): number | undefined {
+  if (text === undefined || !/^\+?\d+$/.test(text)) return undefined;
+  const n = Number(text);
+  return n > 0 && n < 2 ** 31 ? n : undefined;
+}

@@ -1,0 +1,52 @@
+/**
+ * The finalizer goroutine: one for all finalizers and cleanups, one after the other, as in Go, so that one which
+ * blocks holds up the others. It exists while something is queued. A finalizer that throws is a panic nobody
+ * recovers: it ends the program with a report.
+ */
+import type { Collector, Finalizers } from "@gort/gc";
+import type { Scheduler } from "@gort/scheduler";
+
+function isGenerator(x: unknown): x is Generator<undefined, unknown> {
+  return (
+    typeof x === "object" &&
+    x !== null &&
+    typeof (x as { [Symbol.iterator]?: unknown })[Symbol.iterator] === "function"
+  );
+}
+
+export class FinalizerGoroutine {
+  readonly #scheduler: Scheduler;
+  readonly #collector: () => Collector;
+  #running = false;
+
+  constructor(scheduler: Scheduler, collector: () => Collector) {
+    this.#scheduler = scheduler;
+    this.#collector = collector;
+  }
+
+  /** Something was queued. */
+  wake(): void {
+    if (this.#running) return;
+    this.#running = true;
+    const { finalizers } = this.#collector();
+    const run = this.#run.bind(this);
+    this.#scheduler.goSystem(function* runFinalizers() {
+      yield* run(finalizers);
+    }, "runtime.runFinalizers");
+  }
+
+  *#run(queue: Finalizers): Generator<undefined, void> {
+    try {
+      for (let f = queue.next(); f !== null; f = queue.next()) {
+        try {
+          const r = f.fn(f.arg as never);
+          if (isGenerator(r)) yield* r;
+        } finally {
+          queue.done(f);
+        }
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/** The heap as the typed layer and the profiler want to see it: the allocator and the collector behind one face. */
+import type { Allocator } from "@gort/allocator/internal";
+import type { Collector } from "@gort/gc";
+import type { Addr, LinearMemory } from "@gort/memory";
+import type { ProfArena } from "@gort/profiling";
+import type { Heap, RefSlot } from "@gort/types";
+
+/** Implements `Heap` of @gort/types. */
+export class RuntimeHeap implements Heap {
+  readonly mem: LinearMemory;
+  readonly #allocator: Allocator;
+  readonly #collector: Collector;
+
+  constructor(allocator: Allocator, collector: Collector) {
+    this.mem = allocator.mem;
+    this.#allocator = allocator;
+    this.#collector = collector;
+  }
+
+  malloc(size: number, typ: number, zero = true): Addr {
+    return this.#allocator.mallocgc(size, typ, zero);
+  }
+
+  newType(size: number, mask: Uint32Array): number {
+    return this.#allocator.newType(size, mask);
+  }
+
+  storePointer(slot: Addr, value: Addr): void {
+    this.#collector.storePointer(slot, value);
+  }
+
+  newRef(addr: Addr): RefSlot {
+    return this.#collector.refs.alloc(addr) as number as RefSlot;
+  }
+
+  releaseRef(slot: RefSlot): void {
+    this.#collector.refs.free(slot as number as Addr);
+  }
+
+  roundupsize(size: number, noscan: boolean): number {
+    return this.#allocator.roundupsize(size, noscan);
+  }
+
+  writeBarrierEnabled(): boolean {
+    return this.#collector.barrier.enabled;
+  }
+}
+
+/** Profile buckets in the linear memory, counted under BuckHashSys. */
+export class LinearArena implements ProfArena {
+  readonly u32: Uint32Array;
+  readonly f64: Float64Array;
+  readonly #mem: LinearMemory;
+
+  constructor(mem: LinearMemory) {
+    this.#mem = mem;
+    this.u32 = mem.u32;
+    this.f64 = mem.f64;
+  }
+
+  get bytes(): number {
+    return this.#mem.stats.buckHashSys;
+  }
+
+  alloc(size: number): number {
+    const addr = this.#mem.persistentAlloc(size, 8, "buckHashSys");
+    if (addr === 0) throw new RangeError(`runtime: no memory left for profile buckets (${size} bytes)`);
+    return addr;
+  }
+}

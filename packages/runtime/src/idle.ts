@@ -1,0 +1,40 @@
+/**
+ * Idle marking and sweeping: when no goroutine can run, the collector goes on with a cycle that it began, as Go's idle
+ * workers do. It happens in tasks of the event loop, so that I/O and timers come first, and it ends by itself when there is
+ * nothing left to do. Between two tasks no JavaScript frame exists, so each is a safepoint.
+ */
+import type { Collector } from "@gort/gc";
+import type { Scheduler } from "@gort/scheduler";
+
+type Immediate = (fn: () => void) => unknown;
+const { setImmediate } = globalThis as { setImmediate?: Immediate };
+const task: Immediate = setImmediate ?? ((fn) => setTimeout(fn, 0));
+
+export class IdleWorker {
+  readonly #scheduler: Scheduler;
+  readonly #collector: () => Collector;
+  #scheduled = false;
+  #closed = false;
+  readonly #step = (): void => {
+    this.#scheduled = false;
+    if (this.#closed) return;
+    // A scheduler with goroutines to run comes to its own safepoints.
+    if (!this.#scheduler.isIdle || this.#collector().idleWork()) this.wake();
+  };
+
+  constructor(scheduler: Scheduler, collector: () => Collector) {
+    this.#scheduler = scheduler;
+    this.#collector = collector;
+  }
+
+  /** A cycle has work to do. */
+  wake(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    task(this.#step);
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+}

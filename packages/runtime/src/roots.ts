@@ -1,0 +1,174 @@
+/**
+ * Roots for raw pointers. A goroutine's JavaScript locals can't be scanned, so a pointer that must outlive a
+ * safepoint is written into a slot of the goroutine's own stack in the heap: a stack span, counted in
+ * StackInuse, made when the goroutine roots its first pointer.
+ *
+ *     rootLo                                rootSp                    rootLo + size
+ *     | size (u32), 0 | slot | slot | slot  | free                    |
+ *     0               8      16     24
+ *
+ * Slots are pushed by `root` and popped by `frame` (which restores rootSp), by `using`, or all together when
+ * the goroutine ends. A full stack is copied to one of twice the size, as Go's are; a Root therefore knows its slot
+ * by its offset. Host code has no goroutine, and its roots are slots of the collector's table.
+ */
+import type { Allocator } from "@gort/allocator/internal";
+import type { Collector } from "@gort/gc";
+import type { Addr, Ptr } from "@gort/memory";
+import type { G, Scheduler } from "@gort/scheduler";
+
+/** Go's smallest stack: 254 roots. */
+const STACK_MIN = 2048;
+const HEADER = 8;
+const SLOT = 8;
+
+/** A slot that keeps its target alive across safepoints. */
+export interface Root<T> {
+  /** The rooted address. Reading is always valid; writing roots something else instead. */
+  ptr: Ptr<T>;
+  /** Gives the slot up. Called by `using`; a second call does nothing. */
+  release(): void;
+  [Symbol.dispose](): void;
+}
+
+class StackRoot<T> implements Root<T> {
+  readonly #roots: GoroutineRoots;
+  readonly #g: G;
+  readonly #goid: number;
+  readonly #offset: number;
+  #released = false;
+
+  constructor(roots: GoroutineRoots, g: G, offset: number) {
+    this.#roots = roots;
+    this.#g = g;
+    this.#goid = g.goid;
+    this.#offset = offset;
+  }
+
+  /** Address of the slot; the frame that it belongs to must still be there. */
+  #slot(): number {
+    const g = this.#g;
+    const slot = g.rootLo + this.#offset;
+    if (this.#released || g.goid !== this.#goid || g.rootLo === 0 || slot >= g.rootSp) {
+      throw new TypeError("runtime: use of a root after its frame has ended");
+    }
+    return slot;
+  }
+
+  get ptr(): Ptr<T> {
+    return this.#roots.u32[this.#slot() >>> 2] as Ptr<T>;
+  }
+
+  set ptr(p: Ptr<T>) {
+    this.#roots.u32[this.#slot() >>> 2] = p;
+  }
+
+  release(): void {
+    const g = this.#g;
+    if (this.#released || g.goid !== this.#goid || g.rootLo === 0) return;
+    this.#released = true;
+    const slot = g.rootLo + this.#offset;
+    if (slot >= g.rootSp) return;
+    this.#roots.u32[slot >>> 2] = 0;
+    if (slot + SLOT === g.rootSp) g.rootSp = slot;
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+class TableRoot<T> implements Root<T> {
+  readonly #collector: Collector;
+  readonly #u32: Uint32Array;
+  #slot: number;
+
+  constructor(collector: Collector, u32: Uint32Array, p: Addr) {
+    this.#collector = collector;
+    this.#u32 = u32;
+    this.#slot = collector.refs.alloc(p);
+  }
+
+  #live(): number {
+    if (this.#slot === 0) throw new TypeError("runtime: use of a root after its release");
+    return this.#slot;
+  }
+
+  get ptr(): Ptr<T> {
+    return this.#u32[this.#live() >>> 2] as Ptr<T>;
+  }
+
+  set ptr(p: Ptr<T>) {
+    this.#collector.storePointer(this.#live() as Addr, p);
+  }
+
+  release(): void {
+    if (this.#slot === 0) return;
+    this.#collector.refs.free(this.#slot as Addr);
+    this.#slot = 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+/** The stacks of all goroutines that have one. */
+export class GoroutineRoots {
+  readonly u32: Uint32Array;
+  readonly #allocator: Allocator;
+  readonly #collector: () => Collector;
+  readonly #scheduler: () => Scheduler;
+
+  constructor(allocator: Allocator, collector: () => Collector, scheduler: () => Scheduler) {
+    this.u32 = allocator.mem.u32;
+    this.#allocator = allocator;
+    this.#collector = collector;
+    this.#scheduler = scheduler;
+  }
+
+  /** Roots `p` in the running goroutine, or in the collector's table when host code runs. */
+  root<T>(p: Ptr<T>): Root<T> {
+    const g = this.#scheduler().getg();
+    if (g === null) return new TableRoot<T>(this.#collector(), this.u32, p);
+    if (g.rootLo === 0) this.#newStack(g);
+    else if (g.rootSp === g.rootLo + this.u32[g.rootLo >>> 2]!) this.#growStack(g);
+    const slot = g.rootSp;
+    this.u32[slot >>> 2] = p;
+    this.u32[(slot + 4) >>> 2] = 0;
+    g.rootSp = slot + SLOT;
+    return new StackRoot<T>(this, g, slot - g.rootLo);
+  }
+
+  /** The part of each stack that holds roots, as [lo, hi) address ranges. */
+  forEachStack(visit: (lo: number, hi: number) => void): void {
+    this.#scheduler().forEachG((g: G) => {
+      if (g.rootLo !== 0 && g.rootSp > g.rootLo + HEADER) visit(g.rootLo + HEADER, g.rootSp);
+    });
+  }
+
+  /** The goroutine has ended: its stack goes back. */
+  exit(g: G): void {
+    if (g.rootLo === 0) return;
+    this.#allocator.stackFree(g.rootLo as Addr, this.u32[g.rootLo >>> 2]!);
+    g.rootLo = 0;
+    g.rootSp = 0;
+  }
+
+  #newStack(g: G): void {
+    const lo = this.#allocator.stackAlloc(STACK_MIN);
+    this.u32[lo >>> 2] = STACK_MIN;
+    g.rootLo = lo;
+    g.rootSp = lo + HEADER;
+  }
+
+  #growStack(g: G): void {
+    const old = g.rootLo;
+    const size = this.u32[old >>> 2]!;
+    const lo = this.#allocator.stackAlloc(size * 2);
+    this.#allocator.mem.kernel.copy(lo, old, size);
+    this.u32[lo >>> 2] = size * 2;
+    g.rootLo = lo;
+    g.rootSp = lo + size;
+    this.#allocator.stackFree(old as Addr, size);
+  }
+}

@@ -1,0 +1,495 @@
+/**
+ * A runtime: one linear memory with its allocator and collector, one scheduler, one profiler, wired to each other. The
+ * packages know nothing of one another; every connection between them is made here.
+ *
+ *     allocator.hooks.gcTrigger    -> collector asks for a cycle -> scheduler.requestSafepoint
+ *     scheduler.hooks.safepoint    -> collector.pollSafepoint       runs the cycle between two goroutines
+ *     allocator.hooks.sampleMalloc -> profiler.mem.alloc            the bucket stays with the object, as a special
+ *     collector frees that object  -> profiler.mem.free
+ *     end of mark, end of gc()     -> profiler.mem.nextCycle and flush, postSweep
+ *     collector queues finalizers  -> a system goroutine of the scheduler runs them
+ *     scheduler.hooks.gExit        -> the goroutine's stack slots go back to the allocator
+ *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
+ */
+import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
+import { type Collector, createCollector } from "@gort/gc";
+import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gort/memory";
+import { type GCStats, gcStats, type MemStats, readMemStats, summary } from "@gort/memstats";
+import {
+  type CallerInfo,
+  createProfiler,
+  type Frames,
+  type Func,
+  type MemProfileRecord,
+  type PCs,
+  type Profiler,
+} from "@gort/profiling";
+import {
+  type Chan,
+  type Clock,
+  createScheduler,
+  defaultCase,
+  defer,
+  frame,
+  type Goroutine,
+  goexit,
+  type Operation,
+  panic,
+  type RecvChan,
+  recover,
+  recvCase,
+  type Scheduler,
+  type SelectCase,
+  type SelectResult,
+  sendCase,
+  type Ticker,
+  type Timer,
+} from "@gort/scheduler";
+import {
+  addrOf,
+  append,
+  copy,
+  createTypes,
+  type Init,
+  type Ref,
+  type RefMembers,
+  type Slice,
+  type Type,
+  type TypedHeap,
+  type uint8,
+} from "@gort/types";
+import {
+  type Environment,
+  noMemoryLimit,
+  parseGOGC,
+  parseGOMAXPROCS,
+  parseMemoryLimit,
+  processEnvironment,
+} from "./env.ts";
+import { FinalizerGoroutine } from "./finalizers.ts";
+import { defaultGodebug, type Godebug, parseGodebug } from "./godebug.ts";
+import { LinearArena, RuntimeHeap } from "./heap.ts";
+import { IdleWorker } from "./idle.ts";
+import { GoroutineRoots, type Root } from "./roots.ts";
+import { RuntimeStats } from "./stats.ts";
+import { Unsafe } from "./unsafe-access.ts";
+import { breakpoint, compiler, GOARCH, GOOS, goroot, numCPU, version } from "./version.ts";
+
+export interface RuntimeOptions {
+  /** Bytes reserved for the linear memory, 64 MiB to 4 GiB. Default 4 GiB under Node, 1 GiB elsewhere. */
+  maxMemory?: number;
+  /** Whether worker threads may share the memory. Default: where SharedArrayBuffer exists. */
+  shared?: boolean;
+  /** Growth of the heap, in percent of what is alive, that starts a collection; "off" for none. Default: GOGC. */
+  gogc?: number | "off";
+  /** Bytes that the runtime tries to stay below. Default: GOMEMLIMIT. */
+  memoryLimit?: number;
+  /** Number of Ps. Default: GOMAXPROCS, else 1, as one thread runs them. */
+  gomaxprocs?: number;
+  /** Debug switches as in GODEBUG. Default: GODEBUG. */
+  godebug?: string | Partial<Godebug>;
+  /** Where traces and crash reports go. Default: the process's standard error, or the console. */
+  stderr?: (text: string) => void;
+  /** Time, for tests. */
+  clock?: Clock;
+  /** Seed of all random choices: select, sampling. */
+  seed?: number;
+}
+
+/** What a finalizer may be attached to. */
+export type Finalizable = RefMembers<Type> | Slice<Type>;
+
+function hostStderr(text: string): void {
+  const p = (globalThis as { process?: { stderr?: { write(text: string): unknown } } }).process;
+  if (p?.stderr !== undefined) p.stderr.write(text);
+  else console.error(text.replace(/\n$/, ""));
+}
+
+function resolveGodebug(
+  option: RuntimeOptions["godebug"],
+  env: Environment,
+  warn: (line: string) => void,
+): Godebug {
+  if (option === undefined) return parseGodebug(env.GODEBUG ?? "", warn);
+  if (typeof option === "string") return parseGodebug(option, warn);
+  return { ...defaultGodebug(), ...option };
+}
+
+function resolveGOGC(option: RuntimeOptions["gogc"], env: Environment): number {
+  if (option === undefined) return parseGOGC(env.GOGC);
+  if (option === "off") return -1;
+  if (typeof option !== "number" || !Number.isFinite(option)) {
+    throw new TypeError(`runtime: gogc must be a number of percent or "off" (got ${String(option)})`);
+  }
+  return option < 0 ? -1 : Math.trunc(option);
+}
+
+function resolveMemoryLimit(
+  option: number | undefined,
+  env: Environment,
+  warn: (line: string) => void,
+): number {
+  if (option !== undefined) {
+    if (!(option >= 0))
+      throw new RangeError(`runtime: memoryLimit must be bytes, 0 or more (got ${String(option)})`);
+    return option;
+  }
+  const limit = parseMemoryLimit(env.GOMEMLIMIT);
+  if (limit !== undefined) return limit;
+  warn(`GOMEMLIMIT=${env.GOMEMLIMIT}: malformed GOMEMLIMIT; no limit is set`);
+  return noMemoryLimit;
+}
+
+export class Runtime {
+  readonly memory: LinearMemory;
+  readonly allocator: Allocator;
+  readonly collector: Collector;
+  readonly scheduler: Scheduler;
+  readonly profiler: Profiler;
+  /** Typed access to the heap; its functions are also methods of the runtime. */
+  readonly types: TypedHeap;
+  /** Raw pointers: valid until the goroutine's next safepoint. */
+  readonly unsafe: Unsafe;
+  /** The debug switches in force. */
+  readonly godebug: Godebug;
+  /** Sink of traces and crash reports. */
+  readonly stderr: (text: string) => void;
+
+  // What belongs to no runtime in particular, so that a runtime has every function of the module.
+  readonly defaultCase = defaultCase;
+  readonly recvCase = recvCase;
+  readonly sendCase = sendCase;
+  readonly defer = defer;
+  readonly frame = frame;
+  readonly goexit: () => never = goexit;
+  readonly panic: (v: unknown) => never = panic;
+  readonly recover = recover;
+  readonly append = append;
+  readonly copy = copy;
+  readonly version = version;
+  readonly goroot = goroot;
+  readonly numCPU = numCPU;
+  readonly breakpoint = breakpoint;
+  readonly GOOS = GOOS;
+  readonly GOARCH = GOARCH;
+  readonly compiler = compiler;
+
+  readonly #stats: RuntimeStats;
+  readonly #roots: GoroutineRoots;
+  readonly #idle: IdleWorker;
+  readonly #startMs: number;
+  readonly #now: () => number;
+  #closed = false;
+
+  constructor(options: RuntimeOptions = {}) {
+    if (options === null || typeof options !== "object") {
+      throw new TypeError(`runtime: options must be an object (got ${String(options)})`);
+    }
+    const env = processEnvironment();
+    this.stderr = options.stderr ?? hostStderr;
+    const warn = (line: string): void => this.stderr(`${line}\n`);
+    this.godebug = resolveGodebug(options.godebug, env, warn);
+    const gogc = resolveGOGC(options.gogc, env);
+    const memoryLimit = resolveMemoryLimit(options.memoryLimit, env, warn);
+    const { clock } = options;
+    this.#now = clock === undefined ? () => performance.now() : () => clock.now();
+    this.#startMs = this.#now();
+
+    const seed = options.seed === undefined ? {} : { seed: options.seed };
+    this.memory = createLinearMemory({
+      ...(options.maxMemory === undefined ? {} : { maxMemory: options.maxMemory }),
+      ...(options.shared === undefined ? {} : { shared: options.shared }),
+    });
+    this.allocator = createAllocator({ memory: this.memory, ...seed });
+    this.profiler = createProfiler({
+      arena: new LinearArena(this.memory),
+      memProfileRate: this.godebug.memprofilerate,
+      memStats: () => ({ ...this.readMemStats() }),
+      isStackBase: (frame) => frame.functionName.includes("gort:run"),
+    });
+    this.scheduler = createScheduler({
+      ...(clock === undefined ? {} : { clock }),
+      ...seed,
+      stderr: this.stderr,
+      gomaxprocs: options.gomaxprocs ?? parseGOMAXPROCS(env.GOMAXPROCS) ?? 1,
+      godebug: this.godebug,
+      symbolize: (site) => this.profiler.symbolize(site),
+      hooks: {
+        safepoint: () => this.collector.pollSafepoint(),
+        gExit: (g) => this.#roots.exit(g),
+      },
+    });
+    const { scheduler, allocator, profiler } = this;
+    this.#roots = new GoroutineRoots(
+      allocator,
+      () => this.collector,
+      () => scheduler,
+    );
+    const finalizers = new FinalizerGoroutine(scheduler, () => this.collector);
+    this.#idle = new IdleWorker(scheduler, () => this.collector);
+    this.collector = createCollector(allocator, {
+      gogc,
+      memoryLimit,
+      godebug: this.godebug,
+      stderr: this.stderr,
+      ...(clock === undefined ? {} : { clock: collectorClock(clock) }),
+      world: {
+        stopTheWorld: (reason) => scheduler.stopTheWorld(reason),
+        startTheWorld: () => scheduler.startTheWorld(),
+        gomaxprocs: () => scheduler.gomaxprocs(0),
+        ready: () => finalizers.wake(),
+      },
+      onRequest: () => {
+        scheduler.requestSafepoint();
+        this.#idle.wake();
+      },
+      freeProfile: (bucket, size) => profiler.mem.free(bucket, size),
+      events: {
+        markDone: () => {
+          profiler.mem.nextCycle();
+          profiler.mem.flush();
+        },
+      },
+    });
+    this.collector.setStackRoots((visit) => this.#roots.forEachStack(visit));
+    allocator.hooks.sampleMalloc = (addr, size) => {
+      const bucket = profiler.mem.alloc(size);
+      if (bucket !== 0) allocator.addSpecial(addr, SPECIAL_PROFILE, bucket);
+    };
+    allocator.setMemProfileRate(this.godebug.memprofilerate);
+
+    const heap = new RuntimeHeap(allocator, this.collector);
+    this.types = createTypes(heap);
+    this.unsafe = new Unsafe(allocator, this.collector, this.types);
+    this.#stats = new RuntimeStats(allocator, this.collector);
+  }
+
+  // ---- goroutines ----
+
+  /**
+   * Runs `f` as the main goroutine. Resolves with what it returns; the other goroutines end with it. Rejects with a
+   * FatalError (deadlock, out of memory) or with the panic of any goroutine.
+   */
+  main<T>(f: () => Generator<undefined, T, unknown> | T): Promise<T> {
+    return this.scheduler.main(f);
+  }
+
+  /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
+  go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
+    return this.scheduler.newproc(f as never, args, this.go);
+  }
+
+  /** Lets other goroutines run. */
+  gosched(): Operation<void> {
+    return this.scheduler.gosched();
+  }
+
+  /** Goroutines that exist, those of the runtime itself not counted. */
+  numGoroutine(): number {
+    return this.scheduler.numGoroutine();
+  }
+
+  /** Sets the number of Ps if `n` >= 1; returns the number before. */
+  gomaxprocs(n = 0): number {
+    return this.scheduler.gomaxprocs(n);
+  }
+
+  lockOSThread(): void {
+    this.scheduler.lockOSThread();
+  }
+
+  unlockOSThread(): void {
+    this.scheduler.unlockOSThread();
+  }
+
+  /** Waits for a promise, or for what an async function returns; other goroutines run meanwhile. */
+  syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
+    return this.scheduler.syscall(work);
+  }
+
+  /** Calls into native code or WebAssembly, and counts it. */
+  cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): R {
+    return this.scheduler.cgocall(f, ...args);
+  }
+
+  numCgoCall(): number {
+    return this.scheduler.numCgoCall();
+  }
+
+  /** Writes the dump of the calling goroutine, or of all, into `buf`; returns the bytes written. */
+  stack(buf: Uint8Array, all: boolean): number {
+    return this.scheduler.stack(buf, all);
+  }
+
+  // ---- channels and time ----
+
+  /** Makes a channel of JavaScript values with room for `n` of them. */
+  makeChan<T>(n = 0): Chan<T> {
+    return this.scheduler.makeChan<T>(n);
+  }
+
+  /** Waits until one of the cases can proceed, and does it. */
+  select(cases: readonly SelectCase<never>[]): Operation<SelectResult> {
+    return this.scheduler.select(cases);
+  }
+
+  sleep(ms: number): Operation<void> {
+    return this.scheduler.sleep(ms);
+  }
+
+  /** A channel that gets the time, in ms since 1970, after `ms`. */
+  after(ms: number): RecvChan<number> {
+    return this.scheduler.after(ms);
+  }
+
+  newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {
+    return this.scheduler.newTimer(ms);
+  }
+
+  newTicker(ms: number): Ticker {
+    return this.scheduler.newTicker(ms);
+  }
+
+  /** Calls `f` in a goroutine of its own after `ms`. */
+  afterFunc(ms: number, f: () => unknown): Timer {
+    return this.scheduler.afterFunc(ms, f);
+  }
+
+  // ---- memory ----
+
+  /** `new(T)`: a zero value in the heap, with `init` assigned to it, and a reference that keeps it alive. */
+  newObject<T extends Type>(type: T, init?: Init<T>): Ref<T> {
+    return this.types.newObject(type, init);
+  }
+
+  /** `make([]T, len, cap)`. */
+  makeSlice<E extends Type>(elem: E, len: number, cap = len): Slice<E> {
+    return this.types.makeSlice(elem, len, cap);
+  }
+
+  /** `[]T{...}`. */
+  sliceOf<E extends Type>(elem: E, values: readonly Init<E>[]): Slice<E> {
+    return this.types.sliceOf(elem, values);
+  }
+
+  /** `[]byte(text)`. */
+  toBytes(text: string): Slice<typeof uint8> {
+    return this.types.toBytes(text);
+  }
+
+  /** A full collection, sweep included; a safepoint. */
+  gc(): void {
+    this.collector.gc();
+    this.profiler.mem.postSweep();
+  }
+
+  /** A place where a collection that is due may run: no raw pointer survives it unrooted. */
+  safepoint(): void {
+    this.collector.pollSafepoint();
+  }
+
+  /** Keeps the object at `p` alive across safepoints, in the running goroutine until its frame ends. */
+  root<T>(p: Ptr<T>): Root<T> {
+    return this.#roots.root(p);
+  }
+
+  /**
+   * Has `f` called with a new reference to the object, in the finalizer goroutine, some time after nothing else refers to
+   * it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.
+   *
+   * @throws FatalError for a second finalizer on one object, as Go dies of it
+   */
+  setFinalizer<T extends Type>(x: RefMembers<T>, f: ((x: Ref<T>) => unknown) | null): void {
+    const type = x.$type;
+    const addr = addrOf(x);
+    if (f !== null && typeof f !== "function") {
+      throw new TypeError(`runtime: setFinalizer needs a function or null (got ${typeof f})`);
+    }
+    this.collector.finalizers.setFinalizer(
+      addr,
+      f === null ? null : (p: Addr) => f(this.types.ref(type, p as Ptr<T>)!),
+    );
+  }
+
+  /** Makes sure that `x` is not collected before this call. */
+  keepAlive(x: unknown): void {
+    // A comparison with x needs x here, whatever is inlined or optimised.
+    if (x === keptForever) throw new TypeError("runtime: keepAlive of its own mark");
+  }
+
+  // ---- statistics and profiles ----
+
+  /** Fills `m`, or a new record, with a consistent snapshot. */
+  readMemStats(m?: MemStats): MemStats {
+    return m === undefined ? readMemStats(this.#stats) : readMemStats(this.#stats, m);
+  }
+
+  /** The collector's figures: pauses, their quantiles. */
+  readGCStats(quantiles = 0): GCStats {
+    return gcStats(this.readMemStats(), quantiles);
+  }
+
+  /** One line about the collector since the runtime was created. */
+  summary(): string {
+    return summary(this.readMemStats(), this.#now() - this.#startMs);
+  }
+
+  /** Mean number of bytes between two samples of the memory profile: 512 KiB; 1 samples all, 0 none. */
+  get memProfileRate(): number {
+    return this.profiler.memProfileRate;
+  }
+
+  set memProfileRate(rate: number) {
+    this.profiler.memProfileRate = rate;
+    this.allocator.setMemProfileRate(this.profiler.memProfileRate);
+  }
+
+  /** The memory profile as of the last completed collection; filled if `p` has room for all records. */
+  memProfile(
+    p: (MemProfileRecord | null | undefined)[] | null,
+    inuseZero: boolean,
+  ): { n: number; ok: boolean } {
+    return this.profiler.memProfile(p, inuseZero);
+  }
+
+  get caller(): (skip?: number) => CallerInfo {
+    return this.profiler.caller;
+  }
+
+  get callers(): (skip: number, pcs: PCs) => number {
+    return this.profiler.callers;
+  }
+
+  get callersFrames(): (pcs: Iterable<number>) => Frames {
+    return this.profiler.callersFrames;
+  }
+
+  get funcForPC(): (pc: number) => Func | null {
+    return this.profiler.funcForPC;
+  }
+
+  /** Ends all goroutines, stops timers, and gives the memory's pages back. The runtime can't be used any more. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.scheduler.close();
+    this.#idle.close();
+    this.allocator.freeOSMemory();
+  }
+}
+
+/** What keepAlive compares with; nobody else has it. */
+const keptForever = {};
+
+/** The scheduler's clock, in the collector's units. */
+function collectorClock(clock: Clock): { nanotime(): number; walltime(): bigint } {
+  return {
+    nanotime: () => clock.now() * 1e6,
+    walltime: () => BigInt(Math.round((clock.wall === undefined ? Date.now() : clock.wall()) * 1e3)) * 1000n,
+  };
+}
+
+/** Makes a runtime. See `RuntimeOptions` for what can be set. */
+export function createRuntime(options: RuntimeOptions = {}): Runtime {
+  return new Runtime(options);
+}
