@@ -43,6 +43,7 @@ export const suite: readonly Benchmark[] = [
   row("Malloc1K", "ns/op", `allocate 1 KiB without pointers; ${nothingLive}`, 1e6, 1e5, { peers: ["v8"] }),
   row("Malloc8Tiny", "ns/op", `allocate 8 B without pointers (tiny allocator); ${nothingLive}`, 1e7, 1e6),
   row("GoroutineSpawn", "ns/op", "start a goroutine, run it, let it end; in batches of 1000", 5e5, 5e4, {
+    warmup: 8,
     peers: ["v8"],
   }),
   row("Gosched", "ns/op", "one of two goroutines yields to the other", 2e6, 2e5, { peers: ["v8"] }),

@@ -1,12 +1,9 @@
 // Goroutines and channels: the twin of go/sched.go.
-import type { Chan, RecvChan, Scheduler } from "@gort/scheduler";
+import type { Chan, RecvChan, Runtime } from "@gort/runtime";
 import type { Case } from "../child.ts";
 
 /** Goroutines started before the starter yields until all of them have run and ended. */
 const spawnBatch = 1000;
-
-/** The part of a runtime, or of a scheduler alone, that these benchmarks use. */
-export type Goroutines = Pick<Scheduler, "go" | "gosched" | "main" | "makeChan" | "select">;
 
 type Body = Generator<undefined, number, unknown>;
 type Consumer = (c: Chan<number>, n: number) => Body;
@@ -39,10 +36,7 @@ function* sendRoundRobin(cs: readonly Chan<number>[], n: number): Generator<unde
   for (let i = 0; i < n; i++) yield* cs[i % cs.length]!.send(i);
 }
 
-export function goroutineCases(
-  rt: Goroutines,
-  recvCase: typeof import("@gort/scheduler").recvCase,
-): Record<string, Case> {
+export function goroutineCases(rt: Runtime): Record<string, Case> {
   const transfer =
     (capacity: number, producer: Producer, consumer: Consumer): Case =>
     (n) =>
@@ -65,7 +59,7 @@ export function goroutineCases(
         const cs = Array.from({ length: k }, () => rt.makeChan<number>());
         const done = rt.makeChan<number>();
         rt.go(function* () {
-          const cases = cs.map((c) => recvCase<never>(c as RecvChan<unknown> as RecvChan<never>));
+          const cases = cs.map((c) => rt.recvCase<never>(c as RecvChan<unknown> as RecvChan<never>));
           let sum = 0;
           for (let i = 0; i < n; i++) sum += ((yield* rt.select(cases)).value as number) & 0xffff;
           yield* done.send(sum);

@@ -1,3 +1,10 @@
-import { createScheduler, recvCase } from "@gort/scheduler";
+// gort's side: one runtime, with its defaults, for whatever the process measures.
+import { createRuntime } from "@gort/runtime";
+import type { Case } from "../child.ts";
 import { goroutineCases } from "./goroutines.ts";
-export const cases = goroutineCases(createScheduler(), recvCase);
+import { heapCases } from "./heap.ts";
+import { insightCases } from "./insight.ts";
+
+const rt = createRuntime();
+
+export const cases: Record<string, Case> = { ...goroutineCases(rt), ...heapCases(rt), ...insightCases(rt) };
