@@ -121,6 +121,8 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   cur: "u32",
   end: "u32",
   elemsize: "u32",
+  /** Type whose pointer bits heapBits holds for every slot of the run: see mcache.ts. 0 in a noscan class. */
+  typ: "u32",
   /** 0: none cached. */
   span: "u32",
 });
@@ -129,15 +131,19 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
 export const MCACHE = defineStruct("mcache", {
   /** Slots of all span classes. Slot 0 (large, pointerful) stays empty: the entry for what isn't fast. */
   alloc: u32s(NUM_SPAN_CLASSES * (MCACHE_SLOT.size / 4)),
-  /** The current tiny block and the first free byte in it; 0 if none. */
+  /**
+   * First free byte of the current tiny block. A multiple of 16, the end of a block or 0: there is no room. (Go's tiny
+   * and tinyoffset in one word, as blocks are aligned.)
+   */
   tiny: "u32",
-  tinyoffset: "u32",
+  /** Objects put into an existing tiny block since tinyAllocs was last brought up to date. */
+  tinyCount: "u32",
   /** All mcaches, linked from mheap.mcaches; id is the place in that list. They are reused, never freed. */
   next: "u32",
   id: "u32",
   /** 1: a thread owns it. */
   owned: "u32",
-  /** Objects put into an existing tiny block. */
+  /** Objects put into an existing tiny block, tinyCount apart. */
   tinyAllocs: "f64",
   /** Bytes to allocate until the next sample of the memory profile. */
   nextSample: "f64",
@@ -154,6 +160,7 @@ export const MCACHE = defineStruct("mcache", {
 
 /** Spans of one span class that no mcache holds. Which of a pair is "swept" depends on sweepgen / 2 & 1. */
 export const MCENTRAL = defineStruct("mcentral", {
+  /** First, so that its address is the struct's. */
   lock: "u32",
   /** Heads of the lists of spans with a free slot. */
   partial: u32s(2),
@@ -194,6 +201,8 @@ export const GCCONTROL = defineStruct("gcControl", {
 /** The heap as a whole; one a memory. Guarded by lock unless said otherwise. */
 export const MHEAP = defineStruct("mheap", {
   lock: "u32",
+  /** 1: several threads may use the heap, and the locks are taken. Set by share, on the one thread there was. */
+  shared: "u32",
   /** Lowest and highest + 1 address that was ever heap. */
   arenaStart: "u32",
   arenaEnd: "u32",
@@ -244,8 +253,6 @@ export const GCTYPE = defineStruct("gcType", {
   mask0: "u32",
   /** Address of the whole mask, ceil(ptrdata / 256) words. */
   maskAddr: "u32",
-  /** Words of ptrdata if the fast path can set them (<= 32), else 0. */
-  fastWords: "u32",
   /** Word offset of the mcache slot of one object; 0 (the empty slot) if it needs the slow path. */
   slotWord: "u32",
   /** GCTYPE_NOSCAN. */

@@ -52,7 +52,7 @@ import {
   TINY_SIZE,
   TINY_SPAN_CLASS,
 } from "./layout.ts";
-import { MCache, SLOT_WORDS } from "./mcache.ts";
+import { MCache, SLOT_ELEMSIZE, SLOT_SPAN, SLOT_TYP, SLOT_WORDS } from "./mcache.ts";
 import { MCentral } from "./mcentral.ts";
 import { hex, MHeap } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
@@ -66,7 +66,6 @@ const T_SIZE = GCTYPE.offsets.size >>> 2;
 const T_PTRDATA = GCTYPE.offsets.ptrdata >>> 2;
 const T_MASK0 = GCTYPE.offsets.mask0 >>> 2;
 const T_MASK_ADDR = GCTYPE.offsets.maskAddr >>> 2;
-const T_FAST_WORDS = GCTYPE.offsets.fastWords >>> 2;
 const T_SLOT_WORD = GCTYPE.offsets.slotWord >>> 2;
 const T_FLAGS = GCTYPE.offsets.flags >>> 2;
 
@@ -112,10 +111,9 @@ export class Allocator {
   private readonly f64: Float64Array;
   private readonly slots: number;
   private readonly noscanSlot: Uint32Array;
-  private readonly heapBits: number;
   private readonly tinyWord: number;
-  private readonly tinyOffsetWord: number;
-  private readonly tinyAllocs: number;
+  private readonly tinyCountWord: number;
+  private readonly tinySlot: number;
   private readonly liveWord: number;
   private readonly trigger: number;
 
@@ -148,10 +146,9 @@ export class Allocator {
     for (let k = 0; k <= SMALL_TABLE_MAX / 8; k++) {
       this.noscanSlot[k] = this.slots + (((sizeToClass8[k] as number) << 1) | 1) * SLOT_WORDS;
     }
-    this.heapBits = heap.heapBitsBase >>> 2;
     this.tinyWord = (base + MCACHE.offsets.tiny) >>> 2;
-    this.tinyOffsetWord = (base + MCACHE.offsets.tinyoffset) >>> 2;
-    this.tinyAllocs = (base + MCACHE.offsets.tinyAllocs) >>> 3;
+    this.tinyCountWord = (base + MCACHE.offsets.tinyCount) >>> 2;
+    this.tinySlot = this.slots + TINY_SPAN_CLASS * SLOT_WORDS;
     this.liveWord = (heap.gcControl + GCCONTROL.offsets.heapLive) >>> 2;
     this.trigger = (heap.gcControl + GCCONTROL.offsets.trigger) >>> 3;
     this.#rng = seed >>> 0 || 1;
@@ -168,119 +165,119 @@ export class Allocator {
   mallocgc(size: number, typ: number, zero: boolean): Addr {
     if (typ === 0) {
       if (size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
-      return this.#mallocNoscanBig(size, zero);
+      return this.mallocNoscanBig(size, zero);
     }
     const t = typ >>> 2;
     if (this.u32[t + T_SIZE] === size) return this.mallocTyped(typ);
-    return this.#mallocArray(size, typ);
+    return this.mallocArray(size, typ);
   }
 
   /** Allocates size bytes without pointers, zeroed. */
   mallocNoscan(size: number): Addr {
-    if (size >>> 0 !== size || size > SMALL_TABLE_MAX) return this.#mallocNoscanBig(size, true);
-    if (size < TINY_SIZE) return this.#mallocTiny(size);
+    if (size >>> 0 !== size || size > SMALL_TABLE_MAX) return this.mallocNoscanBig(size, true);
+    if (size < TINY_SIZE) return this.mallocTiny(size);
     const u32 = this.u32;
     const i = this.noscanSlot[(size + 7) >>> 3] as number;
     const p = u32[i] as number;
-    if (p === u32[i + 1]) return this.#refillAlloc(i, ((i - this.slots) / SLOT_WORDS) >>> 0);
-    u32[i] = p + (u32[i + 2] as number);
+    if (p === u32[i + 1]) return this.refillAlloc(i, ((i - this.slots) / SLOT_WORDS) >>> 0);
+    u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
     return p as Addr;
   }
 
   /** Allocates one object of the type, zeroed. */
   mallocTyped(typ: number): Addr {
     const u32 = this.u32;
-    const t = typ >>> 2;
-    const i = this.slots + (u32[t + T_SLOT_WORD] as number);
+    const i = this.slots + (u32[(typ >>> 2) + T_SLOT_WORD] as number);
     const p = u32[i] as number;
-    if (p === u32[i + 1]) return this.#mallocTypedSlow(typ);
-    u32[i] = p + (u32[i + 2] as number);
-    const mask = u32[t + T_MASK0] as number;
-    const w = this.heapBits + (p >>> 8);
-    const shift = (p >>> 3) & 31;
-    u32[w] = (u32[w] as number) | (mask << shift);
-    if (shift + (u32[t + T_FAST_WORDS] as number) > 32) {
-      u32[w + 1] = (u32[w + 1] as number) | (mask >>> (32 - shift));
-    }
+    if (p === u32[i + 1] || u32[i + SLOT_TYP] !== typ) return this.mallocTypedSlow(typ);
+    u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
     return p as Addr;
   }
 
   /** A tiny object goes into the current block if it fits, aligned by what its size is a multiple of. */
-  #mallocTiny(size: number): Addr {
+  private mallocTiny(size: number): Addr {
     if (size === 0) return this.zerobase;
     const u32 = this.u32;
-    let off = u32[this.tinyOffsetWord] as number;
-    if ((size & 7) === 0) off = (off + 7) & ~7;
-    else if ((size & 3) === 0) off = (off + 3) & ~3;
-    else if ((size & 1) === 0) off = (off + 1) & ~1;
     const tiny = u32[this.tinyWord] as number;
-    if (off + size <= TINY_SIZE && tiny !== 0) {
-      u32[this.tinyOffsetWord] = off + size;
-      this.f64[this.tinyAllocs] = (this.f64[this.tinyAllocs] as number) + 1;
-      return (tiny + off) as Addr;
+    let p = tiny;
+    if ((size & 7) === 0) p = (p + 7) & ~7;
+    else if ((size & 3) === 0) p = (p + 3) & ~3;
+    else if ((size & 1) === 0) p = (p + 1) & ~1;
+    const off = p & (TINY_SIZE - 1);
+    if (off !== 0 && off + size <= TINY_SIZE) {
+      u32[this.tinyWord] = p + size;
+      u32[this.tinyCountWord] = (u32[this.tinyCountWord] as number) + 1;
+      return (p >>> 0) as Addr;
     }
-    const i = this.slots + TINY_SPAN_CLASS * SLOT_WORDS;
-    let p = u32[i] as number;
-    if (p === u32[i + 1]) p = this.#refillAlloc(i, TINY_SPAN_CLASS);
+    const i = this.tinySlot;
+    p = u32[i] as number;
+    if (p === u32[i + 1]) p = this.refillAlloc(i, TINY_SPAN_CLASS);
     else u32[i] = p + TINY_SIZE;
-    // Keep whichever block has more room left.
-    if (size < (u32[this.tinyOffsetWord] as number) || u32[this.tinyWord] === 0) {
-      u32[this.tinyWord] = p;
-      u32[this.tinyOffsetWord] = size;
-    }
+    // Keep whichever block has more room left. (A refill may have flushed: the word is read again.)
+    const used = (u32[this.tinyWord] as number) & (TINY_SIZE - 1);
+    if (used === 0 || size < used) u32[this.tinyWord] = p + size;
     return p as Addr;
   }
 
-  #mallocNoscanBig(size: number, zero: boolean): Addr {
+  private mallocNoscanBig(size: number, zero: boolean): Addr {
     checkSize(size);
     if (size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
-    if (size > MAX_SMALL_REQUEST) return this.#mallocLarge(size, 0, zero);
+    if (size > MAX_SMALL_REQUEST) return this.mallocLarge(size, 0, zero);
     const spanclass = (sizeClassOf(size) << 1) | 1;
     const u32 = this.u32;
     const i = this.slots + spanclass * SLOT_WORDS;
     const p = u32[i] as number;
-    if (p === u32[i + 1]) return this.#refillAlloc(i, spanclass);
-    u32[i] = p + (u32[i + 2] as number);
+    if (p === u32[i + 1]) return this.refillAlloc(i, spanclass);
+    u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
     return p as Addr;
   }
 
   /** One object from a fresh run, without pointers. */
-  #refillAlloc(i: number, spanclass: number): Addr {
+  private refillAlloc(i: number, spanclass: number): Addr {
     const u32 = this.u32;
-    const sampled = this.cache.nextRun(i, spanclass);
+    const sampled = this.cache.nextRun(i, spanclass, 0);
     const p = u32[i] as number;
-    u32[i] = p + (u32[i + 2] as number);
-    this.#finish(p, u32[i + 2] as number, sampled);
+    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
+    u32[i] = p + elemsize;
+    this.finish(p, elemsize, sampled);
     return p as Addr;
   }
 
   /** What follows an allocation that took the slow path; the object is complete. */
-  #finish(p: number, size: number, sampled: boolean): void {
+  private finish(p: number, size: number, sampled: boolean): void {
     if (sampled) {
-      this.#drawNextSample();
+      this.drawNextSample();
       this.hooks.sampleMalloc(p as Addr, size);
     }
     if ((this.u32[this.liveWord] as number) >= (this.f64[this.trigger] as number))
       this.hooks.gcTrigger(p as Addr);
   }
 
-  #mallocTypedSlow(typ: number): Addr {
+  private mallocTypedSlow(typ: number): Addr {
     const u32 = this.u32;
     const t = typ >>> 2;
     const slotWord = u32[t + T_SLOT_WORD] as number;
-    if (slotWord === 0) return this.#mallocArray(u32[t + T_SIZE] as number, typ);
+    const size = u32[t + T_SIZE] as number;
+    if (slotWord === 0) return this.mallocArray(size, typ);
     const i = this.slots + slotWord;
-    const sampled = this.cache.nextRun(i, slotWord / SLOT_WORDS);
-    const p = u32[i] as number;
-    const elemsize = u32[i + 2] as number;
+    let p = u32[i] as number;
+    if (p !== u32[i + 1]) {
+      // The run was made for another type.
+      const elemsize = u32[i + SLOT_ELEMSIZE] as number;
+      u32[i] = p + elemsize;
+      this.cache.setObjectBits(p, elemsize, typ, size);
+      return p as Addr;
+    }
+    const sampled = this.cache.nextRun(i, slotWord / SLOT_WORDS, typ);
+    p = u32[i] as number;
+    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
     u32[i] = p + elemsize;
-    this.#orHeapBits(p, typ, u32[t + T_SIZE] as number);
-    this.#finish(p, elemsize, sampled);
+    this.finish(p, elemsize, sampled);
     return p as Addr;
   }
 
-  /** Objects whose type repeats, or that need more than the fast path can do. */
-  #mallocArray(size: number, typ: number): Addr {
+  /** Objects whose type repeats, or that carry a header. */
+  private mallocArray(size: number, typ: number): Addr {
     checkSize(size);
     const u32 = this.u32;
     const t = typ >>> 2;
@@ -288,50 +285,29 @@ export class Allocator {
     if (size === 0) return this.zerobase;
     if (((u32[t + T_FLAGS] as number) & GCTYPE_NOSCAN) !== 0) return this.mallocgc(size, 0, true);
     if (size % typeSize !== 0) {
-      throw new RangeError(
-        `allocator: size must be a multiple of its type's ${typeSize} bytes (got ${size})`,
-      );
+      throw new RangeError(`allocator: size must be a multiple of its type's ${typeSize} bytes (got ${size})`);
     }
-    if (size > MAX_SMALL_REQUEST) return this.#mallocLarge(size, typ, true);
+    if (size > MAX_SMALL_REQUEST) return this.mallocLarge(size, typ, true);
     const header = size > MIN_SIZE_FOR_HEADER;
     const spanclass = sizeClassOf(header ? size + MALLOC_HEADER_SIZE : size) << 1;
     const i = this.slots + spanclass * SLOT_WORDS;
-    const sampled = u32[i] === u32[i + 1] ? this.cache.nextRun(i, spanclass) : undefined;
-    let p = u32[i] as number;
-    const elemsize = u32[i + 2] as number;
+    const refilled = u32[i] === u32[i + 1];
+    const sampled = refilled && this.cache.nextRun(i, spanclass, typ);
+    const p = u32[i] as number;
+    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
     u32[i] = p + elemsize;
+    let addr = p;
     if (header) {
       u32[p >>> 2] = typ;
-      p += MALLOC_HEADER_SIZE;
+      addr = p + MALLOC_HEADER_SIZE;
     } else {
-      this.#orHeapBits(p, typ, size);
+      this.cache.setObjectBits(p, elemsize, typ, size);
     }
-    if (sampled !== undefined) this.#finish(p, elemsize, sampled);
-    return p as Addr;
+    if (refilled) this.finish(addr, elemsize, sampled);
+    return addr as Addr;
   }
 
-  /** Sets the pointer bits of an object of n times the type. The run's bits were cleared when it was acquired. */
-  #orHeapBits(p: number, typ: number, size: number): void {
-    const u32 = this.u32;
-    const t = typ >>> 2;
-    const typeSize = u32[t + T_SIZE] as number;
-    const mask = (u32[t + T_MASK_ADDR] as number) >>> 2;
-    const nwords = Math.ceil((u32[t + T_PTRDATA] as number) / 256);
-    for (let off = 0; off < size; off += typeSize) {
-      const a = p + off;
-      const shift = (a >>> 3) & 31;
-      const w = this.heapBits + (a >>> 8);
-      for (let k = 0; k < nwords; k++) {
-        const m = u32[mask + k] as number;
-        u32[w + k] = (u32[w + k] as number) | (m << shift);
-        if (shift !== 0 && m >>> (32 - shift) !== 0) {
-          u32[w + k + 1] = (u32[w + k + 1] as number) | (m >>> (32 - shift));
-        }
-      }
-    }
-  }
-
-  #mallocLarge(size: number, typ: number, zero: boolean): Addr {
+  private mallocLarge(size: number, typ: number, zero: boolean): Addr {
     const { u32, f64, cache } = this;
     const npages = Math.ceil(size / PAGE_SIZE);
     const spanclass = typ === 0 ? 1 : 0;
@@ -362,7 +338,7 @@ export class Allocator {
     cache.addHeapLive(bytes);
     this.central.push(this.central.fullSwept(spanclass), s);
     add(MCACHE.offsets.nextSample, -bytes);
-    this.#finish(p, bytes, (f64[(c + MCACHE.offsets.nextSample) >>> 3] as number) < 0);
+    this.finish(p, bytes, (f64[(c + MCACHE.offsets.nextSample) >>> 3] as number) < 0);
     return p as Addr;
   }
 
@@ -410,8 +386,7 @@ export class Allocator {
     u32[t + T_PTRDATA] = ptrdata;
     u32[t + T_MASK0] = words[0] ?? 0;
     u32[t + T_MASK_ADDR] = typ + GCTYPE.size;
-    u32[t + T_FAST_WORDS] = ptrdata <= 256 ? ptrdata / 8 : 0;
-    u32[t + T_SLOT_WORD] = small && ptrdata <= 256 ? (sizeClassOf(size) << 1) * SLOT_WORDS : 0;
+    u32[t + T_SLOT_WORD] = small ? (sizeClassOf(size) << 1) * SLOT_WORDS : 0;
     u32[t + T_FLAGS] = ptrdata === 0 ? GCTYPE_NOSCAN : 0;
     words.forEach((w, k) => {
       u32[((typ + GCTYPE.size) >>> 2) + k] = w;
@@ -440,7 +415,7 @@ export class Allocator {
     const base = (u32[(s + S.startAddr) >>> 2] as number) + idx * (u32[(s + S.elemsize) >>> 2] as number);
     // Slots of this thread's current run that were not handed out yet.
     const i = this.slots + (u32[(s + S.spanclass) >>> 2] as number) * SLOT_WORDS;
-    if (u32[i + 3] === s && base >= (u32[i] as number) && base < (u32[i + 1] as number)) return 0 as Addr;
+    if (u32[i + SLOT_SPAN] === s && base >= (u32[i] as number) && base < (u32[i + 1] as number)) return 0 as Addr;
     return base as Addr;
   }
 
@@ -597,11 +572,11 @@ export class Allocator {
     }
     this.cache.returnTails();
     this.#memProfileRate = rate;
-    this.#drawNextSample();
+    this.drawNextSample();
   }
 
   /** Exponential distribution: the gaps of a Poisson process with one event in rate bytes. */
-  #drawNextSample(): void {
+  private drawNextSample(): void {
     const rate = this.#memProfileRate;
     let next = Number.POSITIVE_INFINITY;
     if (rate === 1) next = 0;
@@ -635,6 +610,15 @@ export class Allocator {
     return this.heap.scavenge(Number.POSITIVE_INFINITY);
   }
 
+  /**
+   * From now on other threads may attach to the memory (createAllocator({ memory })): locks are taken. Called on the thread
+   * that has been alone with the heap; there is no way back. A heap nobody shares pays nothing for locks.
+   */
+  share(): void {
+    if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
+    this.u32[(this.mheap + MHEAP.offsets.shared) >>> 2] = 1;
+  }
+
   /** Gives the mcache up, for another thread to take over: the last call of a thread that ends. */
   close(): void {
     this.flushAll();
@@ -657,6 +641,10 @@ function checkSize(size: number): void {
 function acquireMCache(heap: MHeap): number {
   const { u32 } = heap.mem;
   const M = MCACHE.offsets;
+  const alone = u32[(heap.base + MHEAP.offsets.nmcaches) >>> 2] === 0;
+  if (!alone && u32[(heap.base + MHEAP.offsets.shared) >>> 2] === 0) {
+    throw new TypeError("allocator: memory has an allocator that was not shared: call its share() before attaching");
+  }
   heap.lock();
   let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
   while (c !== 0 && u32[(c + M.owned) >>> 2] !== 0) c = u32[(c + M.next) >>> 2] as number;

@@ -7,12 +7,16 @@
  *
  *     allocBits of the run are set (gcmarkBits too while a collection marks: new objects are black)
  *     span.allocCount, smallAllocCount, heapLive grow by the run
- *     the memory is cleared if span.needzero, its heapBits are cleared if the class has pointers
+ *     the memory is cleared if span.needzero
+ *     heapBits of the run are filled with the pattern of the type that asked for it (slot.typ)
  *     nextSample shrinks by the run's bytes
  *
  * A run never contains a sampled object but as its only one: it is cut where nextSample would reach zero, so the fast
  * path needs no sampling check. Bytes are charged before they are used, hence in another order than they are
  * allocated; the sampling process is memoryless, so its rate is the same.
+ *
+ * The next object of the same type therefore needs no pointer bits written. One of another type replaces the bits of its
+ * own slot (setObjectBits).
  *
  * returnTail undoes all of it for the objects that were not allocated. After flush every counter is exact.
  *
@@ -23,23 +27,33 @@ import type { Kernel } from "@gort/memory";
 import {
   GC_OFF,
   GCCONTROL,
+  GCTYPE,
   MCACHE,
   MCACHE_SLOT,
   MHEAP,
   MIN_SIZE_FOR_HEADER,
   MSPAN,
   NUM_SPAN_CLASSES,
+  TINY_SPAN_CLASS,
 } from "./layout.ts";
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
 import { ctz, lowMask } from "./mpagealloc.ts";
 
-const S = MSPAN.offsets;
+const S_START_ADDR = MSPAN.offsets.startAddr >>> 2;
+const S_NELEMS = MSPAN.offsets.nelems >>> 2;
+const S_ELEMSIZE = MSPAN.offsets.elemsize >>> 2;
+const S_ALLOC_COUNT = MSPAN.offsets.allocCount >>> 2;
+const S_FREEINDEX = MSPAN.offsets.freeindex >>> 2;
+const S_ALLOC_BITS = MSPAN.offsets.allocBits >>> 2;
+const S_GCMARK_BITS = MSPAN.offsets.gcmarkBits >>> 2;
+const S_NEEDZERO = MSPAN.offsets.needzero >>> 2;
 const K = MCACHE_SLOT.offsets;
 const SLOT_CUR = K.cur >>> 2;
 const SLOT_END = K.end >>> 2;
-const SLOT_ELEMSIZE = K.elemsize >>> 2;
-const SLOT_SPAN = K.span >>> 2;
+export const SLOT_ELEMSIZE = K.elemsize >>> 2;
+export const SLOT_TYP = K.typ >>> 2;
+export const SLOT_SPAN = K.span >>> 2;
 export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
 
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
@@ -50,68 +64,68 @@ export class MCache {
   readonly base: number;
   /** Word index of the first slot. */
   readonly slots: number;
-  readonly #central: MCentral;
-  readonly #kernel: Kernel;
-  readonly #u32: Uint32Array;
-  readonly #f64: Float64Array;
-  readonly #heapLive: number;
-  readonly #gcPhase: number;
-  readonly #nextSample: number;
-  readonly #smallAlloc: number;
-  readonly #nmcaches: number;
-  readonly #heapBits: number;
+  private readonly central: MCentral;
+  private readonly kernel: Kernel;
+  private readonly u32: Uint32Array;
+  private readonly f64: Float64Array;
+  private readonly heapLive: number;
+  private readonly gcPhase: number;
+  private readonly nextSample: number;
+  private readonly smallAlloc: number;
+  private readonly shared: number;
+  private readonly heapBits: number;
 
   constructor(heap: MHeap, central: MCentral, base: number) {
     this.base = base;
     this.slots = (base + MCACHE.offsets.alloc) >>> 2;
-    this.#central = central;
-    this.#kernel = heap.mem.kernel;
-    this.#u32 = heap.mem.u32;
-    this.#f64 = heap.mem.f64;
-    this.#heapLive = heap.gcControl + GCCONTROL.offsets.heapLive;
-    this.#gcPhase = (heap.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
-    this.#nextSample = (base + MCACHE.offsets.nextSample) >>> 3;
-    this.#smallAlloc = (base + MCACHE.offsets.smallAllocCount) >>> 3;
-    this.#nmcaches = (heap.base + MHEAP.offsets.nmcaches) >>> 2;
-    this.#heapBits = heap.heapBitsBase >>> 2;
+    this.central = central;
+    this.kernel = heap.mem.kernel;
+    this.u32 = heap.mem.u32;
+    this.f64 = heap.mem.f64;
+    this.heapLive = heap.gcControl + GCCONTROL.offsets.heapLive;
+    this.gcPhase = (heap.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    this.nextSample = (base + MCACHE.offsets.nextSample) >>> 3;
+    this.smallAlloc = (base + MCACHE.offsets.smallAllocCount) >>> 3;
+    this.shared = (heap.base + MHEAP.offsets.shared) >>> 2;
+    this.heapBits = heap.heapBitsBase >>> 2;
   }
 
-  /** heapLive is shared by all threads: added to atomically once there is more than one. */
+  /** heapLive is shared by all threads: added to atomically once there may be several. */
   addHeapLive(n: number): void {
-    if ((this.#u32[this.#nmcaches] as number) > 1) this.#kernel.add(this.#heapLive, n);
-    else this.#u32[this.#heapLive >>> 2] = (this.#u32[this.#heapLive >>> 2] as number) + n;
+    if (this.u32[this.shared] !== 0) this.kernel.add(this.heapLive, n);
+    else this.u32[this.heapLive >>> 2] = (this.u32[this.heapLive >>> 2] as number) + n;
   }
 
   /**
    * Gives the slot at word i a new run of the class. True: the run is a single object, to be sampled by the memory
    * profile. Throws the fatal error if the memory is exhausted; the slot is empty then.
    */
-  nextRun(i: number, spanclass: number): boolean {
-    const u32 = this.#u32;
+  nextRun(i: number, spanclass: number, typ: number): boolean {
+    const u32 = this.u32;
     let s = u32[i + SLOT_SPAN] as number;
     while (true) {
       if (s !== 0) {
         const at = s >>> 2;
-        const nelems = u32[at + (S.nelems >>> 2)] as number;
-        const bits = (u32[at + (S.allocBits >>> 2)] as number) >>> 2;
-        const first = nextZero(u32, bits, u32[at + (S.freeindex >>> 2)] as number, nelems);
-        if (first < nelems) return this.#takeRun(i, spanclass, s, first, nextOne(u32, bits, first, nelems));
-        u32[at + (S.freeindex >>> 2)] = nelems;
+        const nelems = u32[at + S_NELEMS] as number;
+        const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
+        const first = nextZero(u32, bits, u32[at + S_FREEINDEX] as number, nelems);
+        if (first < nelems) return this.takeRun(i, spanclass, typ, s, first, nextOne(u32, bits, first, nelems));
+        u32[at + S_FREEINDEX] = nelems;
         u32[i + SLOT_SPAN] = 0;
-        this.#central.uncacheSpan(s);
+        this.central.uncacheSpan(s);
       }
-      s = this.#central.cacheSpan(spanclass);
-      u32[i + SLOT_ELEMSIZE] = u32[(s + S.elemsize) >>> 2] as number;
+      s = this.central.cacheSpan(spanclass);
+      u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
       u32[i + SLOT_SPAN] = s;
     }
   }
 
-  #takeRun(i: number, spanclass: number, s: number, first: number, runEnd: number): boolean {
-    const u32 = this.#u32;
-    const f64 = this.#f64;
+  private takeRun(i: number, spanclass: number, typ: number, s: number, first: number, runEnd: number): boolean {
+    const u32 = this.u32;
+    const f64 = this.f64;
     const at = s >>> 2;
-    const elemsize = u32[at + (S.elemsize >>> 2)] as number;
-    const nextSample = f64[this.#nextSample] as number;
+    const elemsize = u32[at + S_ELEMSIZE] as number;
+    const nextSample = f64[this.nextSample] as number;
     let n = runEnd - first;
     let sampled = false;
     if (nextSample < n * elemsize) {
@@ -121,52 +135,87 @@ export class MCache {
         sampled = true;
       }
     }
-    const bytes = n * elemsize;
-    f64[this.#nextSample] = nextSample - bytes;
+    const bytes = Math.imul(n, elemsize);
+    f64[this.nextSample] = nextSample - bytes;
 
-    setBits(u32, (u32[at + (S.allocBits >>> 2)] as number) >>> 2, first, n);
-    if (u32[this.#gcPhase] !== GC_OFF)
-      setBits(u32, (u32[at + (S.gcmarkBits >>> 2)] as number) >>> 2, first, n);
-    u32[at + (S.allocCount >>> 2)] = (u32[at + (S.allocCount >>> 2)] as number) + n;
-    u32[at + (S.freeindex >>> 2)] = first + n;
-    const count = this.#smallAlloc + (spanclass >>> 1);
+    setBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
+    if (u32[this.gcPhase] !== GC_OFF)
+      setBits(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
+    u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) + n;
+    u32[at + S_FREEINDEX] = first + n;
+    const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = (f64[count] as number) + n;
+    if (spanclass === TINY_SPAN_CLASS) this.foldTinyCount();
     this.addHeapLive(bytes);
 
-    const cur = (u32[at + (S.startAddr >>> 2)] as number) + first * elemsize;
-    if (u32[at + (S.needzero >>> 2)] !== 0) {
-      if (bytes <= INLINE_CLEAR) for (let k = cur / 8, e = k + bytes / 8; k < e; k++) f64[k] = 0;
-      else this.#kernel.zero(cur, bytes);
+    const cur = ((u32[at + S_START_ADDR] as number) + Math.imul(first, elemsize)) >>> 0;
+    if (u32[at + S_NEEDZERO] !== 0) {
+      if (bytes <= INLINE_CLEAR) for (let k = cur >>> 3, e = k + (bytes >>> 3); k < e; k++) f64[k] = 0;
+      else this.kernel.zero(cur, bytes);
     }
     if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) {
-      clearBits(u32, this.#heapBits, cur / 8, bytes / 8);
+      u32[i + SLOT_TYP] = typ;
+      this.fillTypeBits(cur, bytes, elemsize, typ);
     }
     u32[i + SLOT_CUR] = cur;
     u32[i + SLOT_END] = cur + bytes;
     return sampled;
   }
 
+  /** Pointer bits of a run: one object of the type in each slot of elemsize bytes. */
+  private fillTypeBits(addr: number, bytes: number, elemsize: number, typ: number): void {
+    const { u32, heapBits } = this;
+    const words = elemsize >>> 3;
+    const first = addr >>> 3;
+    const mask = u32[(typ + GCTYPE.offsets.mask0) >>> 2] as number;
+    if (32 % words === 0) {
+      // The pattern repeats within a word: build it once, write whole words between the edges.
+      let pattern = mask;
+      for (let w = words; w < 32; w *= 2) pattern |= pattern << w;
+      fillPattern(u32, heapBits, first, bytes >>> 3, pattern);
+      return;
+    }
+    clearBits(u32, heapBits, first, bytes >>> 3);
+    for (let a = addr, end = addr + bytes; a < end; a += elemsize) orMask(u32, heapBits, a, typ);
+  }
+
+  /** Replaces the pointer bits of the slot at p by those of `size` bytes of the type, repeated. */
+  setObjectBits(p: number, elemsize: number, typ: number, size: number): void {
+    const { u32, heapBits } = this;
+    clearBits(u32, heapBits, p >>> 3, elemsize >>> 3);
+    const typeSize = u32[(typ + GCTYPE.offsets.size) >>> 2] as number;
+    for (let a = p, end = p + size; a < end; a += typeSize) orMask(u32, heapBits, a, typ);
+  }
+
   /** Gives the objects of the slot's run that were not allocated back to their span, which stays cached. */
   returnTail(i: number, spanclass: number): void {
-    const u32 = this.#u32;
-    const f64 = this.#f64;
+    const u32 = this.u32;
+    const f64 = this.f64;
     const cur = u32[i + SLOT_CUR] as number;
     const end = u32[i + SLOT_END] as number;
     if (cur === end) return;
     const at = (u32[i + SLOT_SPAN] as number) >>> 2;
     const elemsize = u32[i + SLOT_ELEMSIZE] as number;
     const n = (end - cur) / elemsize;
-    const first = (cur - (u32[at + (S.startAddr >>> 2)] as number)) / elemsize;
-    clearBits(u32, (u32[at + (S.allocBits >>> 2)] as number) >>> 2, first, n);
+    const first = (cur - (u32[at + S_START_ADDR] as number)) / elemsize;
+    clearBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
     // Whether or not they were marked at acquisition: nobody holds these slots, so they are white.
-    clearBits(u32, (u32[at + (S.gcmarkBits >>> 2)] as number) >>> 2, first, n);
-    u32[at + (S.allocCount >>> 2)] = (u32[at + (S.allocCount >>> 2)] as number) - n;
-    u32[at + (S.freeindex >>> 2)] = first;
-    const count = this.#smallAlloc + (spanclass >>> 1);
+    clearBits(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
+    u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
+    u32[at + S_FREEINDEX] = first;
+    const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = (f64[count] as number) - n;
-    f64[this.#nextSample] = (f64[this.#nextSample] as number) + n * elemsize;
+    f64[this.nextSample] = (f64[this.nextSample] as number) + n * elemsize;
     this.addHeapLive(-n * elemsize);
     u32[i + SLOT_END] = cur;
+  }
+
+  /** tinyCount is a word that would wrap: its value moves to the counter now and then. */
+  foldTinyCount(): void {
+    const count = (this.base + MCACHE.offsets.tinyCount) >>> 2;
+    const total = (this.base + MCACHE.offsets.tinyAllocs) >>> 3;
+    this.f64[total] = (this.f64[total] as number) + (this.u32[count] as number);
+    this.u32[count] = 0;
   }
 
   returnTails(): void {
@@ -175,7 +224,7 @@ export class MCache {
 
   /** Gives all spans back and drops the tiny block: what Go's releaseAll does. */
   flush(): void {
-    const u32 = this.#u32;
+    const u32 = this.u32;
     for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++) {
       const i = this.slots + spc * SLOT_WORDS;
       const s = u32[i + SLOT_SPAN] as number;
@@ -184,10 +233,10 @@ export class MCache {
       u32[i + SLOT_CUR] = 0;
       u32[i + SLOT_END] = 0;
       u32[i + SLOT_SPAN] = 0;
-      this.#central.uncacheSpan(s);
+      this.central.uncacheSpan(s);
     }
     u32[(this.base + MCACHE.offsets.tiny) >>> 2] = 0;
-    u32[(this.base + MCACHE.offsets.tinyoffset) >>> 2] = 0;
+    this.foldTinyCount();
   }
 }
 
@@ -220,7 +269,7 @@ export function nextOne(u32: Uint32Array, bits: number, from: number, n: number)
 }
 
 export function setBits(u32: Uint32Array, bits: number, first: number, n: number): void {
-  let w = bits + Math.floor(first / 32);
+  let w = bits + (first >>> 5);
   const bit = first & 31;
   if (bit + n <= 32) {
     u32[w] = (u32[w] as number) | (lowMask(n) << bit);
@@ -233,7 +282,7 @@ export function setBits(u32: Uint32Array, bits: number, first: number, n: number
 }
 
 export function clearBits(u32: Uint32Array, bits: number, first: number, n: number): void {
-  let w = bits + Math.floor(first / 32);
+  let w = bits + (first >>> 5);
   const bit = first & 31;
   if (bit + n <= 32) {
     u32[w] = (u32[w] as number) & ~(lowMask(n) << bit);
@@ -243,4 +292,29 @@ export function clearBits(u32: Uint32Array, bits: number, first: number, n: numb
   let left = n - (32 - bit);
   for (w++; left >= 32; left -= 32) u32[w++] = 0;
   if (left > 0) u32[w] = (u32[w] as number) & ~lowMask(left);
+}
+
+/** ORs the pointer mask of one object of the type at address a into the bit map at word `bits`. */
+function orMask(u32: Uint32Array, bits: number, a: number, typ: number): void {
+  const mask = (u32[(typ + GCTYPE.offsets.maskAddr) >>> 2] as number) >>> 2;
+  const nwords = ((u32[(typ + GCTYPE.offsets.ptrdata) >>> 2] as number) + 255) >>> 8;
+  const shift = (a >>> 3) & 31;
+  const w = bits + (a >>> 8);
+  for (let k = 0; k < nwords; k++) {
+    const m = u32[mask + k] as number;
+    u32[w + k] = (u32[w + k] as number) | (m << shift);
+    const rest = shift === 0 ? 0 : m >>> (32 - shift);
+    if (rest !== 0) u32[w + k + 1] = (u32[w + k + 1] as number) | rest;
+  }
+}
+
+/** Bits [first, first+n) become those of the pattern, whose period divides 32 and which begins at a multiple of it. */
+function fillPattern(u32: Uint32Array, bits: number, first: number, n: number, pattern: number): void {
+  let w = bits + (first >>> 5);
+  const bit = first & 31;
+  const head = bit + n <= 32 ? lowMask(n) << bit : -1 << bit;
+  u32[w] = ((u32[w] as number) & ~head) | (pattern & head);
+  let left = n - (32 - bit);
+  for (w++; left >= 32; left -= 32) u32[w++] = pattern;
+  if (left > 0) u32[w] = ((u32[w] as number) & ~lowMask(left)) | (pattern & lowMask(left));
 }

@@ -15,11 +15,12 @@
  * taken out. Unlike Go, whose span sets are lock-free stacks of blocks: a lock a class costs 10 ns a span here, and
  * saves the blocks' memory. Each list is guarded by its mcentral's lock; a span on no list belongs to whoever took it.
  */
-import { type LinearMemory, lock, unlock } from "@gort/memory";
+import type { Addr } from "@gort/memory";
 import { fatalThrow } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
-import { MCENTRAL, MHEAP, MSPAN, NUM_SPAN_CLASSES, PAGE_SIZE } from "./layout.ts";
-import { classPages, hex, type MHeap } from "./mheap.ts";
+import { GCCONTROL, MCENTRAL, MHEAP, MSPAN, NUM_SPAN_CLASSES, PAGE_SHIFT } from "./layout.ts";
+import { hex, type MHeap } from "./mheap.ts";
+import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
 const S = MSPAN.offsets;
 const C = MCENTRAL.offsets;
@@ -27,144 +28,158 @@ const C = MCENTRAL.offsets;
 /** Unswept spans that cacheSpan tries before it takes a new one from the heap: Go's spanBudget. */
 const SPAN_BUDGET = 100;
 
+// Word offsets of what the lists touch.
+const NEXT = S.next >>> 2;
+const PREV = S.prev >>> 2;
+const LIST = S.list >>> 2;
+const SPANCLASS = S.spanclass >>> 2;
+const ALLOC_COUNT = S.allocCount >>> 2;
+const NELEMS = S.nelems >>> 2;
+const SWEEPGEN = S.sweepgen >>> 2;
+
 export class MCentral {
-  readonly #heap: MHeap;
-  readonly #mem: LinearMemory;
-  readonly #u32: Uint32Array;
-  readonly #hooks: AllocatorHooks;
-  readonly #base: number;
+  private readonly heap: MHeap;
+  private readonly u32: Uint32Array;
+  private readonly hooks: AllocatorHooks;
+  private readonly base: number;
+  private readonly sweepgenWord: number;
 
   constructor(heap: MHeap) {
-    this.#heap = heap;
-    this.#mem = heap.mem;
-    this.#u32 = heap.mem.u32;
-    this.#hooks = heap.hooks;
-    this.#base = heap.base + MHEAP.offsets.central;
+    this.heap = heap;
+    this.u32 = heap.mem.u32;
+    this.hooks = heap.hooks;
+    this.base = heap.base + MHEAP.offsets.central;
+    this.sweepgenWord = (heap.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
   }
 
-  #of(spanclass: number): number {
-    return this.#base + spanclass * MCENTRAL.size;
+  /** 0 or 4: which of a pair of lists is the swept one. */
+  private sweptSide(): number {
+    return ((this.u32[this.sweepgenWord] as number) & 2) << 1;
   }
+
+  // The addresses of the four lists' heads.
 
   partialSwept(spanclass: number): number {
-    return this.#of(spanclass) + C.partial + ((this.#heap.sweepgen >>> 1) & 1) * 4;
+    return this.base + spanclass * MCENTRAL.size + C.partial + this.sweptSide();
   }
 
   partialUnswept(spanclass: number): number {
-    return this.#of(spanclass) + C.partial + (1 - ((this.#heap.sweepgen >>> 1) & 1)) * 4;
+    return this.base + spanclass * MCENTRAL.size + C.partial + (4 - this.sweptSide());
   }
 
   fullSwept(spanclass: number): number {
-    return this.#of(spanclass) + C.full + ((this.#heap.sweepgen >>> 1) & 1) * 4;
+    return this.base + spanclass * MCENTRAL.size + C.full + this.sweptSide();
   }
 
   fullUnswept(spanclass: number): number {
-    return this.#of(spanclass) + C.full + (1 - ((this.#heap.sweepgen >>> 1) & 1)) * 4;
+    return this.base + spanclass * MCENTRAL.size + C.full + (4 - this.sweptSide());
   }
 
   push(list: number, s: number): void {
-    const u32 = this.#u32;
-    const central = this.#of(u32[(s + S.spanclass) >>> 2] as number);
-    lock(this.#mem, central + C.lock);
+    const { u32, heap } = this;
+    const at = s >>> 2;
+    const central = this.base + (u32[at + SPANCLASS] as number) * MCENTRAL.size;
+    heap.acquire(central);
     const head = u32[list >>> 2] as number;
-    u32[(s + S.next) >>> 2] = head;
-    u32[(s + S.prev) >>> 2] = 0;
-    u32[(s + S.list) >>> 2] = list;
-    if (head !== 0) u32[(head + S.prev) >>> 2] = s;
+    u32[at + NEXT] = head;
+    u32[at + PREV] = 0;
+    u32[at + LIST] = list;
+    if (head !== 0) u32[(head >>> 2) + PREV] = s;
     u32[list >>> 2] = s;
-    unlock(this.#mem, central + C.lock);
+    heap.release(central);
   }
 
   /** The first span of the list, taken off it; 0 if it is empty. */
   pop(list: number, spanclass: number): number {
-    const u32 = this.#u32;
+    const { u32, heap } = this;
     if (u32[list >>> 2] === 0) return 0; // read without the lock: a span pushed this moment is found next time
-    const central = this.#of(spanclass);
-    lock(this.#mem, central + C.lock);
+    const central = this.base + spanclass * MCENTRAL.size;
+    heap.acquire(central);
     const s = u32[list >>> 2] as number;
-    if (s !== 0) this.#unlink(s, list);
-    unlock(this.#mem, central + C.lock);
+    if (s !== 0) this.unlink(s, list);
+    heap.release(central);
     return s;
   }
 
-  #unlink(s: number, list: number): void {
-    const u32 = this.#u32;
-    const next = u32[(s + S.next) >>> 2] as number;
-    const prev = u32[(s + S.prev) >>> 2] as number;
+  private unlink(s: number, list: number): void {
+    const { u32 } = this;
+    const at = s >>> 2;
+    const next = u32[at + NEXT] as number;
+    const prev = u32[at + PREV] as number;
     if (prev === 0) u32[list >>> 2] = next;
-    else u32[(prev + S.next) >>> 2] = next;
-    if (next !== 0) u32[(next + S.prev) >>> 2] = prev;
-    u32[(s + S.next) >>> 2] = 0;
-    u32[(s + S.prev) >>> 2] = 0;
-    u32[(s + S.list) >>> 2] = 0;
+    else u32[(prev >>> 2) + NEXT] = next;
+    if (next !== 0) u32[(next >>> 2) + PREV] = prev;
+    u32[at + NEXT] = 0;
+    u32[at + PREV] = 0;
+    u32[at + LIST] = 0;
   }
 
   /** Takes the span off the list it is on. False if it is on none (an mcache or a sweeper holds it). */
   remove(s: number): boolean {
-    const u32 = this.#u32;
-    const central = this.#of(u32[(s + S.spanclass) >>> 2] as number);
-    lock(this.#mem, central + C.lock);
-    const list = u32[(s + S.list) >>> 2] as number;
-    if (list !== 0) this.#unlink(s, list);
-    unlock(this.#mem, central + C.lock);
+    const { u32, heap } = this;
+    const central = this.base + (u32[(s >>> 2) + SPANCLASS] as number) * MCENTRAL.size;
+    heap.acquire(central);
+    const list = u32[(s >>> 2) + LIST] as number;
+    if (list !== 0) this.unlink(s, list);
+    heap.release(central);
     return list !== 0;
   }
 
   cacheSpan(spanclass: number): number {
-    const u32 = this.#u32;
-    this.#hooks.deductSweepCredit(classPages(spanclass) * PAGE_SIZE, 0);
+    const { u32 } = this;
+    const npages = classToAllocNPages[spanclass >>> 1] as number;
+    this.hooks.deductSweepCredit(npages << PAGE_SHIFT, 0);
     let s = this.pop(this.partialSwept(spanclass), spanclass);
-    if (s === 0) s = this.#sweepForFree(spanclass);
-    if (s === 0) s = this.#heap.alloc(classPages(spanclass), spanclass);
-    if ((u32[(s + S.allocCount) >>> 2] as number) >= (u32[(s + S.nelems) >>> 2] as number)) {
+    if (s === 0) s = this.sweepForFree(spanclass);
+    if (s === 0) s = this.heap.alloc(npages, spanclass);
+    const at = s >>> 2;
+    if ((u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number)) {
       fatalThrow("mcentral.cacheSpan: span has no free objects", `span ${hex(s)}`);
     }
-    u32[(s + S.sweepgen) >>> 2] = this.#heap.sweepgen + 3;
+    u32[at + SWEEPGEN] = (u32[this.sweepgenWord] as number) + 3;
     return s;
   }
 
-  #sweepForFree(spanclass: number): number {
-    const u32 = this.#u32;
+  /** A span that a sweep found a free slot in; 0 if the budget ends first. */
+  private sweepForFree(spanclass: number): number {
+    const partial = this.sweepList(this.partialUnswept(spanclass), spanclass);
+    return partial !== 0 ? partial : this.sweepList(this.fullUnswept(spanclass), spanclass);
+  }
+
+  private sweepList(list: number, spanclass: number): number {
+    const { u32 } = this;
     for (let budget = SPAN_BUDGET; budget > 0; budget--) {
-      const s = this.pop(this.partialUnswept(spanclass), spanclass);
-      if (s === 0) break;
-      this.#sweep(s);
-      if ((u32[(s + S.allocCount) >>> 2] as number) < (u32[(s + S.nelems) >>> 2] as number)) return s;
-      this.push(this.fullSwept(spanclass), s);
-    }
-    for (let budget = SPAN_BUDGET; budget > 0; budget--) {
-      const s = this.pop(this.fullUnswept(spanclass), spanclass);
-      if (s === 0) break;
-      this.#sweep(s);
-      if ((u32[(s + S.allocCount) >>> 2] as number) < (u32[(s + S.nelems) >>> 2] as number)) return s;
+      const s = this.pop(list, spanclass);
+      if (s === 0) return 0;
+      const at = s >>> 2;
+      const sweepgen = u32[this.sweepgenWord] as number;
+      u32[at + SWEEPGEN] = sweepgen - 1;
+      this.hooks.sweepSpan(s as Addr);
+      if (u32[at + SWEEPGEN] !== sweepgen) {
+        fatalThrow("mcentral.cacheSpan: the span was not swept", `span ${hex(s)}`);
+      }
+      if ((u32[at + ALLOC_COUNT] as number) < (u32[at + NELEMS] as number)) return s;
       this.push(this.fullSwept(spanclass), s);
     }
     return 0;
   }
 
-  #sweep(s: number): void {
-    const u32 = this.#u32;
-    u32[(s + S.sweepgen) >>> 2] = this.#heap.sweepgen - 1;
-    this.#hooks.sweepSpan(s as never);
-    if (u32[(s + S.sweepgen) >>> 2] !== this.#heap.sweepgen) {
-      fatalThrow("mcentral.cacheSpan: the span was not swept", `span ${hex(s)}`);
-    }
-  }
-
+  /** Takes a swept span that has objects: to the full list, or the partial one. */
   uncacheSpan(s: number): void {
-    const u32 = this.#u32;
-    const spanclass = u32[(s + S.spanclass) >>> 2] as number;
-    u32[(s + S.sweepgen) >>> 2] = this.#heap.sweepgen;
-    const full = (u32[(s + S.allocCount) >>> 2] as number) >= (u32[(s + S.nelems) >>> 2] as number);
+    const { u32 } = this;
+    const at = s >>> 2;
+    const spanclass = u32[at + SPANCLASS] as number;
+    u32[at + SWEEPGEN] = u32[this.sweepgenWord] as number;
+    const full = (u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number);
     this.push(full ? this.fullSwept(spanclass) : this.partialSwept(spanclass), s);
   }
 
   /** An unswept span of any class for the sweeper, off its list and marked as being swept; 0 if there is none. */
   nextSpanForSweep(): number {
-    const u32 = this.#u32;
-    const { sweepgen } = this.#heap;
-    const cursor = (this.#heap.base + MHEAP.offsets.sweepCursor) >>> 2;
-    const cursorGen = (this.#heap.base + MHEAP.offsets.sweepCursorGen) >>> 2;
+    const u32 = this.u32;
+    const { sweepgen } = this.heap;
+    const cursor = (this.heap.base + MHEAP.offsets.sweepCursor) >>> 2;
+    const cursorGen = (this.heap.base + MHEAP.offsets.sweepCursorGen) >>> 2;
     if (u32[cursorGen] !== sweepgen) {
       u32[cursorGen] = sweepgen;
       u32[cursor] = 0;
@@ -175,7 +190,7 @@ export class MCentral {
       const list = (i & 1) === 0 ? this.fullUnswept(spanclass) : this.partialUnswept(spanclass);
       const s = this.pop(list, spanclass);
       if (s !== 0) {
-        u32[(s + S.sweepgen) >>> 2] = sweepgen - 1;
+        u32[(s >>> 2) + SWEEPGEN] = sweepgen - 1;
         u32[cursor] = i;
         return s;
       }

@@ -23,6 +23,7 @@ import type { AllocatorHooks } from "./hooks.ts";
 import {
   CHUNK_BYTES,
   CHUNK_PAGES,
+  CHUNK_SHIFT,
   GCCONTROL,
   MANUAL_GC,
   MANUAL_STACK,
@@ -38,12 +39,7 @@ import {
 } from "./layout.ts";
 import { FixAlloc } from "./mfixalloc.ts";
 import { ctz, PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
-import {
-  classToAllocNPages,
-  classToIndexMul,
-  classToIndexShift,
-  classToSize,
-} from "./sizeclasses.generated.ts";
+import { classToIndexMul, classToIndexShift, classToSize } from "./sizeclasses.generated.ts";
 
 const S = MSPAN.offsets;
 const H = MHEAP.offsets;
@@ -73,6 +69,7 @@ export class MHeap {
   readonly cachealloc: FixAlloc;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
+  readonly #shared: number;
 
   constructor(mem: LinearMemory, hooks: AllocatorHooks, root: number) {
     this.mem = mem;
@@ -88,6 +85,7 @@ export class MHeap {
     this.pageSpanBase = word("pageSpan");
     this.allspansBase = word("allspans");
     this.gcControl = this.base + H.gcControl;
+    this.#shared = (this.base + H.shared) >>> 2;
     this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), (this.base + H.searchAddr) >>> 2);
     this.spanalloc = new FixAlloc(mem, this.base + H.spanalloc, MSPAN.size, "mspanSys", MSPAN.size - S.index);
     this.specialalloc = new FixAlloc(mem, this.base + H.specialalloc, SPECIAL.size, "otherSys");
@@ -129,12 +127,21 @@ export class MHeap {
     return this.#u32[(this.allspansBase >>> 2) + i] as number;
   }
 
+  /** The heap lock. Locks cost nothing until share was called: a single thread has nobody to keep out. */
   lock(): void {
-    lock(this.mem, this.base + H.lock);
+    this.acquire(this.base + H.lock);
   }
 
   unlock(): void {
-    unlock(this.mem, this.base + H.lock);
+    this.release(this.base + H.lock);
+  }
+
+  acquire(addr: number): void {
+    if (this.#u32[this.#shared] !== 0) lock(this.mem, addr);
+  }
+
+  release(addr: number): void {
+    if (this.#u32[this.#shared] !== 0) unlock(this.mem, addr);
   }
 
   /**
@@ -406,7 +413,9 @@ export class MHeap {
     const u32 = this.#u32;
     const cursor = (this.base + H.scavChunk) >>> 2;
     const limit = Math.min(CHUNK_PAGES, Math.ceil(nbytes / PAGE_SIZE / align) * align);
-    for (; (u32[cursor] as number) > 0; u32[cursor] = (u32[cursor] as number) - 1) {
+    // Below the arena the bitmaps are zero, which reads as free: that memory is not the heap's to give.
+    const bottom = (u32[(this.base + H.arenaStart) >>> 2] as number) >>> CHUNK_SHIFT;
+    for (; (u32[cursor] as number) > bottom; u32[cursor] = (u32[cursor] as number) - 1) {
       const found = this.pages.findScavengeable((u32[cursor] as number) * CHUNK_PAGES, limit, align);
       if (found === 0) continue;
       const page = Math.floor(found / 1024);
@@ -430,10 +439,6 @@ export function spanBitsHalf(nelems: number): number {
 
 export function hex(addr: number): string {
   return `0x${addr.toString(16)}`;
-}
-
-export function classPages(spanclass: number): number {
-  return classToAllocNPages[spanclass >>> 1] as number;
 }
 
 /** Offsets of the root table: bases of everything, for threads that attach. */

@@ -2,7 +2,6 @@
  * Specials: records attached to single objects (finalizers, weak handles, cleanups, profile buckets). Each span keeps
  * its own in a list sorted by offset, then kind, under span.speclock, so that the sweeper meets them in address order.
  */
-import { lock, unlock } from "@gort/memory";
 import { MSPAN, SPECIAL, SPECIAL_CLEANUP } from "./layout.ts";
 import { hex, type MHeap } from "./mheap.ts";
 
@@ -57,7 +56,7 @@ export class Specials {
     u32[(p + P.kind) >>> 2] = kind;
     u32[(p + P.data) >>> 2] = data;
     u32[(p + P.data2) >>> 2] = data2;
-    lock(heap.mem, s + S.speclock);
+    heap.acquire(s + S.speclock);
     let link = this.#seek(s, offset, kind);
     const taken = kind !== SPECIAL_CLEANUP && this.#matches(u32[link >>> 2] as number, offset, kind);
     if (!taken) {
@@ -67,7 +66,7 @@ export class Specials {
       u32[(p + P.next) >>> 2] = u32[link >>> 2] as number;
       u32[link >>> 2] = p;
     }
-    unlock(heap.mem, s + S.speclock);
+    heap.release(s + S.speclock);
     if (!taken) return p;
     heap.lock();
     heap.specialalloc.free(p);
@@ -80,10 +79,10 @@ export class Specials {
     const s = heap.spanOf(addr);
     if (s === 0) return 0;
     const offset = this.#offset(s, addr);
-    lock(heap.mem, s + S.speclock);
+    heap.acquire(s + S.speclock);
     const p = this.#u32[this.#seek(s, offset, kind) >>> 2] as number;
     const found = this.#matches(p, offset, kind);
-    unlock(heap.mem, s + S.speclock);
+    heap.release(s + S.speclock);
     return found ? p : 0;
   }
 
@@ -94,7 +93,7 @@ export class Specials {
     const s = heap.spanOf(addr);
     if (s === 0) return -1;
     const offset = this.#offset(s, addr);
-    lock(heap.mem, s + S.speclock);
+    heap.acquire(s + S.speclock);
     let link = this.#seek(s, offset, kind);
     let p = u32[link >>> 2] as number;
     while (data !== undefined && this.#matches(p, offset, kind) && u32[(p + P.data) >>> 2] !== data) {
@@ -104,7 +103,7 @@ export class Specials {
     const found = this.#matches(p, offset, kind);
     const value = found ? (u32[(p + P.data) >>> 2] as number) : -1;
     if (found) u32[link >>> 2] = u32[(p + P.next) >>> 2] as number;
-    unlock(heap.mem, s + S.speclock);
+    heap.release(s + S.speclock);
     if (found) {
       heap.lock();
       heap.specialalloc.free(p);
@@ -117,9 +116,9 @@ export class Specials {
   free(s: number, prev: number, p: number): void {
     const heap = this.#heap;
     const u32 = this.#u32;
-    lock(heap.mem, s + S.speclock);
+    heap.acquire(s + S.speclock);
     u32[(prev === 0 ? s + S.specials : prev + P.next) >>> 2] = u32[(p + P.next) >>> 2] as number;
-    unlock(heap.mem, s + S.speclock);
+    heap.release(s + S.speclock);
     heap.lock();
     heap.specialalloc.free(p);
     heap.unlock();
