@@ -6,6 +6,8 @@
  * made them); debug 2 of goroutine and goroutineleak (the dump is the scheduler's); heap_scaling_checked and
  * cpu_period_is_ns_per_sample (statements about the oracle's own files).
  */
+import { defaultCPUProfileRate } from "../src/cpuprof.ts";
+import { defaultMaxStackDepth } from "../src/extern.ts";
 import { createProfiler, scaleHeapSample } from "../src/index.ts";
 import { profileFor, profileText } from "./support.ts";
 
@@ -102,6 +104,22 @@ export async function run(vectors: unknown): Promise<Result> {
     facts.pprof_Profiles_names_sorted.filter((name) => ours.includes(name)),
   );
   const { misc } = facts;
+  if ("StartCPUProfile_twice_error" in misc) {
+    const p = createProfiler();
+    p.startCPUProfile(() => {});
+    let message = "";
+    try {
+      p.startCPUProfile(() => {});
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    await p.stopCPUProfile();
+    check("StartCPUProfile twice", message, misc.StartCPUProfile_twice_error);
+  }
+  if ("default_cpu_rate_hz" in misc)
+    check("default CPU rate", defaultCPUProfileRate, misc.default_cpu_rate_hz);
+  const depth = misc["max_stack_depth_default (profstackdepth)"];
+  if (depth !== undefined) check("stack depth", defaultMaxStackDepth, depth);
   if ("Lookup_unknown_is_nil" in misc) {
     check(
       "Lookup of an unknown name",

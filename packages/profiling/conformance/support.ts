@@ -1,6 +1,12 @@
 /** Profiles of a small program, made for comparison with the facts recorded of Go's. */
 import { Profile } from "pprof-format";
-import { createProfiler, type NamedProfile, type Profiler, type StackSource } from "../src/index.ts";
+import {
+  cpuProfileToPprof,
+  createProfiler,
+  type NamedProfile,
+  type Profiler,
+  type StackSource,
+} from "../src/index.ts";
 
 /** Go's MemStats of a program that did nothing, for the text of heap profiles. */
 const memStats = () => ({
@@ -44,7 +50,6 @@ function oneStack(p: () => Profiler, labels: ReadonlyMap<string, string> | null)
 
 function find(name: string, rate: number, labelKeys: readonly string[]): NamedProfile | null {
   const p = sampled(rate, labelKeys);
-  if (name === "cpu") return null;
   if (!builtins.includes(name)) p.newProfile(name).add({});
   return p.lookup(name);
 }
@@ -54,15 +59,32 @@ export async function profileFor(
   name: string,
   want: { period: number; label_keys: readonly string[] | null },
 ): Promise<{ profile: Profile; topLevelFields: number[] } | null> {
-  const source = find(name, want.period, want.label_keys ?? []);
+  const keys = want.label_keys ?? [];
+  const source = name === "cpu" ? { toPprof: () => cpu(want.period, keys) } : find(name, want.period, keys);
   if (source === null) return null;
   const bytes = source.toPprof().encode();
   return { profile: Profile.decode(bytes), topLevelFields: fieldNumbers(bytes) };
 }
 
+/** A CPU profile of one function that ran for two samples. */
+function cpu(period: number, labelKeys: readonly string[]): Profile {
+  const labels = new Map(labelKeys.map((key) => [key, "a value"]));
+  const frame = { functionName: "burn", url: "file:///main.js", lineNumber: 3, columnNumber: 0 };
+  const root = { functionName: "(root)", url: "", lineNumber: -1, columnNumber: -1 };
+  const nodes = [
+    { id: 1, callFrame: root, children: [2] },
+    { id: 2, callFrame: frame, positionTicks: [{ line: 5, ticks: 2 }] },
+  ];
+  const profile = { nodes, startTime: 1000, endTime: 21_000, samples: [2, 2], timeDeltas: [0, 10_000] };
+  const { table } = createProfiler();
+  return cpuProfileToPprof(table, [{ name: "main", profile, labels: { at: () => labels } }], {
+    hz: 1e9 / period,
+  });
+}
+
 /** The text of the same, or null. */
 export function profileText(name: string, debug: number): string | null {
-  return find(name, 1, [])?.toText(debug) ?? null;
+  return name === "cpu" ? null : (find(name, 1, [])?.toText(debug) ?? null);
 }
 
 /** The numbers of the fields at the top level of a protobuf message, in order, each once. */

@@ -5,10 +5,14 @@
  */
 import { createProfiler, type Profiler } from "./profiler.ts";
 
-// The default profiler and its functions.
 /** The profiler that the functions of this module belong to. */
 export const profiler: Profiler = /* @__PURE__ */ createProfiler();
-export const { caller, callers, callersFrames, funcForPC, memProfile, lookup, profiles, writeHeapProfile } =
+
+// Stacks.
+export const { caller, callers, callersFrames, funcForPC } = profiler;
+
+// Records of what was sampled.
+export const { memProfile, setBlockProfileRate, blockProfile, setMutexProfileFraction, mutexProfile } =
   profiler;
 
 /** Sets the memory profile's rate and returns the old one. See `Profiler.memProfileRate`. */
@@ -18,28 +22,39 @@ export function setMemProfileRate(rate: number): number {
   return old;
 }
 
-export type { ProfArena } from "./bucket.ts";
-// Stacks.
-export type { CallSite } from "./capture.ts";
-export { type CallerInfo, type Frame, Frames, type PCs } from "./extern.ts";
-// Labels.
-export { type LabelSet, type LabelStore, makeLabels as labels } from "./labels.ts";
+// Profiles by name.
+export const { lookup, profiles, newProfile, writeHeapProfile } = profiler;
 
-// Waiting.
+// V8's profilers.
+export const { startCPUProfile, stopCPUProfile, setCPUProfileRate, startV8HeapProfile, stopV8HeapProfile } =
+  profiler;
+
+// Labels. `do` is a word of the language: import it under another name, or with a namespace (`pprof.do(...)`).
+export const { do: doLabels, setGoroutineLabels, goroutineLabels } = profiler;
+
+export type { ProfArena } from "./bucket.ts";
+export type { CallSite } from "./capture.ts";
+export {
+  type CPUProfiler,
+  type CPUThread,
+  cpuProfileToPprof,
+  type ProfilePort,
+  serveCPUProfile,
+  type ThreadProfile,
+  workerThread,
+} from "./cpuprof.ts";
+export { type CallerInfo, type Frame, Frames, type PCs } from "./extern.ts";
+export type { V8CallFrame, V8CPUProfile, V8ProfileNode } from "./inspect.ts";
+export { type LabelSet, type LabelStore, makeLabels as labels } from "./labels.ts";
 export {
   BlockProfileRecord,
   type BlockProfileRecorder,
   type MutexProfileRecorder,
   StackRecord,
 } from "./mblock.ts";
-
-// The memory profile.
 export { MemProfileRecord, type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
-export type { RawFrame, Symbolized } from "./pctab.ts";
-export { Func } from "./pctab.ts";
-// Writing.
+export { Func, type RawFrame, type Symbolized } from "./pctab.ts";
 export { CustomProfile, NamedProfile } from "./profile.ts";
-// Own instances.
 export {
   createProfiler,
   type Profiler,
@@ -48,4 +63,6 @@ export {
   type StackSource,
 } from "./profiler.ts";
 export type { MemStatsLike } from "./text.ts";
+export type { V8HeapProfileOptions, V8HeapProfiler } from "./v8heap.ts";
 export { type NodeWritable, type Sink, writeFileAtomically } from "./writer.ts";
+export { doLabels as do };

@@ -12,6 +12,7 @@ import {
   type ProfArena,
 } from "./bucket.ts";
 import type { CallSite } from "./capture.ts";
+import { CPUProfiler } from "./cpuprof.ts";
 import {
   type CallerInfo,
   checkInteger,
@@ -29,6 +30,7 @@ import { CustomProfile, NamedProfile, type ProfileSource } from "./profile.ts";
 import { blockProfile, blockText, type CountedStack, countProfile, countText } from "./protocount.ts";
 import { heapProfile } from "./protomem.ts";
 import { heapText, type MemStatsLike } from "./text.ts";
+import { type V8HeapProfileOptions, V8HeapProfiler } from "./v8heap.ts";
 import type { Sink } from "./writer.ts";
 
 export interface ProfilerOptions extends PCTableOptions {
@@ -50,6 +52,8 @@ export interface ProfilerOptions extends PCTableOptions {
   threads?: StackSource;
   /** Where the labels of the running goroutine are kept; default: with Node's asynchronous context. */
   labels?: LabelStore;
+  /** Where complaints go that Go prints; default standard error. */
+  stderr?: (text: string) => void;
 }
 
 /** A frame that its owner has symbolized. */
@@ -82,6 +86,9 @@ export class Profiler {
   /** Hooks for a scheduler: how long goroutines wait, and who held the lock. */
   readonly block: BlockProfileRecorder;
   readonly mutex: MutexProfileRecorder;
+  readonly cpu: CPUProfiler;
+  /** V8's heap, as the profile `v8heap` once it is started. */
+  readonly v8heap: V8HeapProfiler;
 
   private readonly stack: StackBuffer;
   private readonly labelStore: LabelStore;
@@ -115,7 +122,17 @@ export class Profiler {
     };
     this.block = new BlockProfileRecorder(events);
     this.mutex = new MutexProfileRecorder(events);
-    this.labelStore = options.labels ?? new AsyncLabelStore();
+    const labels = options.labels ?? new AsyncLabelStore();
+    this.labelStore = {
+      get: () => labels.get(),
+      set: (set) => {
+        labels.set(set);
+        this.cpu.noteLabels(set);
+      },
+      shared: labels.shared === true,
+    };
+    this.cpu = new CPUProfiler(this.table, options.stderr ?? writeStderr, () => labels.get());
+    this.v8heap = new V8HeapProfiler(this.table);
     this.addBuiltins();
   }
 
@@ -158,6 +175,35 @@ export class Profiler {
       });
     }
   }
+
+  /** Begins to sample V8's heap and adds the profile `v8heap`. Objects allocated before aren't seen. */
+  readonly startV8HeapProfile = (options?: V8HeapProfileOptions): void => {
+    this.v8heap.start(options);
+    if (this.named.has("v8heap")) return;
+    this.addNamed({
+      name: "v8heap",
+      count: () => this.v8heap.toPprof().sample.length,
+      toPprof: () => this.v8heap.toPprof(),
+      toText: () => {
+        throw new Error("profiling: v8heap has no text form");
+      },
+    });
+  };
+
+  /** Ends it; the profile is gone. */
+  readonly stopV8HeapProfile = (): void => {
+    this.v8heap.stop();
+    this.named.delete("v8heap");
+  };
+
+  /** Begins a CPU profile that `stopCPUProfile` writes to `sink`. Throws `cpu profiling already in use`. */
+  readonly startCPUProfile = (sink: Sink): void => this.cpu.start(sink);
+
+  /** Ends the CPU profile and writes it; without one, does nothing. Rejects when writing fails. */
+  readonly stopCPUProfile = (): Promise<void> => this.cpu.stop();
+
+  /** Samples a second of the CPU profiles to come; 0: 100. */
+  readonly setCPUProfileRate = (hz: number): void => this.cpu.setRate(hz);
 
   private addNamed(source: ProfileSource): void {
     this.named.set(source.name, new NamedProfile(source));
@@ -420,6 +466,12 @@ export class Profiler {
 
   /** Writes the heap profile as gzipped pprof: `lookup("heap").writeTo(sink, 0)`. */
   readonly writeHeapProfile = (sink: Sink): Promise<void> => this.named.get("heap")!.writeTo(sink, 0);
+}
+
+function writeStderr(text: string): void {
+  const { process } = globalThis as { process?: { stderr?: { write(text: string): unknown } } };
+  if (process?.stderr) process.stderr.write(text);
+  else console.error(text.trimEnd());
 }
 
 /** Makes a profiler of its own. */

@@ -8,11 +8,12 @@
  * apart, and to see where a function begins. Where it errs, a look-up finds nothing or a name that V8
  * contradicts, and V8's own knowledge is used; so an error costs a prettier name, never a wrong position.
  *
- * A function is looked up by the position at which it begins, as V8 reports it:
+ * A function is looked up by the position at which it begins, as V8 reports it on a stack:
  *
  *   function, async function    the first of these words
  *   arrow                       its parameters, or async before them
  *   method, accessor            its name (also noted under its first modifier)
+ *   in V8's own profiles        all of them by their parameters
  */
 
 /** A function in a file. */
@@ -261,12 +262,14 @@ export class SourceFunctions {
           if (pending !== null) {
             next.params = pending;
             next.fn = pending;
+            this.byStart.set(start, pending);
             pending = null;
           } else if ((scope.kind === "class" || scope.kind === "object") && scope.member?.done === true) {
             const method = this.newMethod(scope, last);
             if (method !== null) {
               next.params = method;
               next.fn = method;
+              this.byStart.set(start, method);
             }
           }
           push(next);
@@ -471,7 +474,8 @@ export class SourceFunctions {
       before = closed.before;
       before2 = noToken;
     }
-    if (before.kind === "word" && before.text === "async") {
+    const async = before.kind === "word" && before.text === "async";
+    if (async) {
       start = before.start;
       before = closed === null ? last3 : this.tokenBefore(before.start);
       before2 = noToken;
@@ -479,6 +483,7 @@ export class SourceFunctions {
     if (before2 === noToken && before.text === "=") before2 = this.tokenBefore(before.start);
     const fn = this.newFunction(scope.fn, this.assignedName(scope, before, before2), true);
     this.byStart.set(start, fn);
+    if (async) this.byStart.set(closed === null ? last.start : closed.start, fn);
     enter(fn);
   }
 

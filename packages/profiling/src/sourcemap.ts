@@ -6,9 +6,9 @@
  * way debuggers find it: the last `//# sourceMappingURL=` comment of the file, inline or beside it. Every
  * answer is kept, also the answer "this file has no map", so a file is read once.
  *
- * Lines count from 1; columns count from 1, as V8 gives them.
+ * Lines count from 1; columns count from 1, as V8 gives them. Column 0 asks for the first mapping of the line.
  */
-import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
+import { LEAST_UPPER_BOUND, originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
 import { builtin, dirname, toPath } from "./host.ts";
 
 export interface SourcePosition {
@@ -53,22 +53,8 @@ function nodeMapper(file: string): Mapper | null {
   const find = builtin("node:module")?.findSourceMap;
   const map = find?.(file) ?? find?.(toPath(file));
   if (!map) return null;
-  return (line, column) => {
-    const entry = map.findEntry(line - 1, column - 1) as Partial<{
-      originalSource: string;
-      originalLine: number;
-      originalColumn: number;
-      name: string;
-    }>;
-    if (entry.originalSource === undefined || entry.originalLine === undefined) return null;
-    const at: SourcePosition = {
-      file: toPath(entry.originalSource),
-      line: entry.originalLine + 1,
-      column: (entry.originalColumn ?? 0) + 1,
-    };
-    if (entry.name) at.name = entry.name;
-    return at;
-  };
+  // Node has made the sources absolute when it loaded the map.
+  return traceMapper(map.payload, toPath(file));
 }
 
 const mapComment = /^[ \t]*\/[/*][#@]\s*sourceMappingURL=([^\s'"*]+)[ \t]*(?:\*\/)?[ \t]*$/gm;
@@ -109,7 +95,10 @@ function decodeBase64(data: string): string {
 function traceMapper(map: string | object, mapPath: string): Mapper {
   const trace = new TraceMap(map as string, mapPath);
   return (line, column) => {
-    const at = originalPositionFor(trace, { line, column: Math.max(0, column - 1) });
+    const at =
+      column > 0
+        ? originalPositionFor(trace, { line, column: column - 1 })
+        : originalPositionFor(trace, { line, column: 0, bias: LEAST_UPPER_BOUND });
     if (at.source === null || at.line === null) return null;
     const position: SourcePosition = { file: toPath(at.source), line: at.line, column: at.column + 1 };
     if (at.name) position.name = at.name;

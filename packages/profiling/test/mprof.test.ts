@@ -247,9 +247,8 @@ describe("writeTo", () => {
     const full = new Writable({ write: (_c, _e, done) => done(new Error("ENOSPC: no space left")) });
     full.on("error", () => {});
     await expect(p.writeHeapProfile(full)).rejects.toThrow("ENOSPC");
-    const stuck = new Writable({ write: () => {} });
+    const stuck: Writable = new Writable({ write: () => void setImmediate(() => stuck.destroy()) });
     stuck.on("error", () => {});
-    setTimeout(() => stuck.destroy(), 5);
     await expect(p.writeHeapProfile(stuck)).rejects.toThrow(/closed|destroyed/i);
     await expect(p.writeHeapProfile(stuck)).rejects.toThrow(/has ended/);
     const web = new WritableStream({

@@ -1,0 +1,240 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { Profile } from "pprof-format";
+import { afterAll, describe, expect, it } from "vitest";
+import { createProfiler } from "../src/index.ts";
+import { type Program, program } from "./support/build.ts";
+import { findGo, pprof } from "./support/go.ts";
+
+const programs: Program[] = [];
+afterAll(() => {
+  for (const p of programs) p.remove();
+});
+function make(...args: Parameters<typeof program>): Program {
+  const p = program(...args);
+  programs.push(p);
+  return p;
+}
+
+interface Sample {
+  values: number[];
+  frames: string[];
+  labels: Record<string, string>;
+}
+
+/** The samples of a profile, frames as "func:line" innermost first. */
+function samplesOf(profile: Profile): Sample[] {
+  const str = (i: number | bigint) => profile.stringTable.strings[Number(i)]!;
+  const functions = new Map(profile.function.map((f) => [f.id, f]));
+  const locations = new Map(profile.location.map((l) => [l.id, l]));
+  return profile.sample.map((s) => ({
+    values: s.value.map(Number),
+    frames: s.locationId.map((id) => {
+      const line = locations.get(id)!.line[0]!;
+      return `${str(functions.get(line.functionId)!.name)}:${line.line}`;
+    }),
+    labels: Object.fromEntries(s.label.map((l) => [str(l.key), str(l.str)])),
+  }));
+}
+const decode = (path: string) => Profile.decode(gunzipSync(readFileSync(path)));
+
+const source = `
+import { createWriteStream, writeFileSync } from "node:fs";
+import { do as doLabels, profiler, setCPUProfileRate, startCPUProfile, stopCPUProfile } from "@gort/profiling";
+
+interface Work { ms: number }
+class Burner {
+  burn({ ms }: Work): number {
+    let x = 0;
+    const end = performance.now() + ms;
+    while (performance.now() < end) {
+      for (let i = 0; i < 20_000; i++) x += Math.sqrt(i);
+    }
+    return x;
+  }
+}
+function short(): number { return new Burner().burn({ ms: 200 }); }
+function long(): number { return new Burner().burn({ ms: 400 }); }
+
+setCPUProfileRate(1000);
+startCPUProfile((bytes) => writeFileSync(process.argv[2]!, bytes));
+let twice = "";
+try { startCPUProfile(() => {}); } catch (error) { twice = (error as Error).message; }
+setCPUProfileRate(200);
+doLabels({ phase: "short" }, short);
+doLabels({ phase: "long" }, long);
+await new Promise((r) => setTimeout(r, 300));
+await Promise.all([stopCPUProfile(), stopCPUProfile()]);
+await stopCPUProfile();
+console.log(JSON.stringify({ twice, active: profiler.cpu.active }));
+`;
+const lineOf = (text: string): number => source.slice(0, source.indexOf(text)).split("\n").length;
+
+describe("a CPU profile", () => {
+  const app = make({ "main.ts": source });
+  const file = join(app.dir, "cpu.pprof");
+  const { stdout, stderr, status } = app.run(file);
+  const profile = status === 0 ? decode(file) : new Profile();
+  const samples = samplesOf(profile);
+  const time = (keep: (s: Sample) => boolean) =>
+    samples.filter(keep).reduce((sum, s) => sum + s.values[1]!, 0) / 1e6;
+
+  it("refuses to start twice and to change its rate, in Go's words, and ends once", () => {
+    expect(status).toBe(0);
+    expect(stderr).toBe("runtime: cannot set cpu profile rate until previous profile has finished.\n");
+    expect(JSON.parse(stdout)).toEqual({ twice: "cpu profiling already in use", active: false });
+  });
+
+  it("names the function, its class, and the TypeScript line of the leaf", () => {
+    const burns = samples.filter((s) => s.frames[0]!.startsWith("main.(*Burner).burn:"));
+    const lines = new Set(burns.map((s) => Number(s.frames[0]!.split(":")[1])));
+    expect([...lines].every((l) => l >= lineOf("burn({ ms }") && l <= lineOf("return x;"))).toBe(true);
+    expect(lines.has(lineOf("x += Math.sqrt(i)"))).toBe(true);
+    expect(burns.some((s) => s.frames[1] === `main.long:${lineOf("function long")}`)).toBe(true);
+  });
+
+  it("measures time, without the time in which nothing ran", () => {
+    const burnt = time((s) => s.frames.some((f) => f.startsWith("main.(*Burner).burn")));
+    // Wall-clock sampling: on a busy machine the work isn't shorter, and the wait isn't in it.
+    expect(burnt).toBeGreaterThan(500);
+    expect(burnt).toBeLessThan(800);
+    expect(time(() => true)).toBeLessThan(900);
+    const long = time((s) => s.frames.some((f) => f.startsWith("main.long:")));
+    const short = time((s) => s.frames.some((f) => f.startsWith("main.short:")));
+    expect(long / short).toBeGreaterThan(1.5);
+    expect(long / short).toBeLessThan(2.7);
+  });
+
+  it("tells samples apart by the labels that held", () => {
+    const wrong = time((s) => s.frames.some((f) => f.startsWith("main.long:")) && s.labels.phase !== "long");
+    expect(wrong).toBeLessThan(10);
+    expect(time((s) => s.labels.phase === "long")).toBeGreaterThan(350);
+  });
+
+  it("has Go's types and a duration", () => {
+    const str = (i: number | bigint) => profile.stringTable.strings[Number(i)];
+    expect(profile.sampleType.map((t) => [str(t.type), str(t.unit)])).toEqual([
+      ["samples", "count"],
+      ["cpu", "nanoseconds"],
+    ]);
+    expect(profile.period).toBe(1_000_000);
+    expect(Number(profile.durationNanos)).toBeGreaterThan(8e8);
+  });
+
+  const go = findGo();
+  it.skipIf(go === null)("is read by go tool pprof (skipped without Go)", () => {
+    const top = pprof(go!, "-top", file);
+    expect(top).toMatch(/^Type: cpu$/m);
+    expect(top).toMatch(/^Duration: /m);
+    expect(top).toMatch(/main\.\(\*Burner\)\.burn/);
+    expect(pprof(go!, "-tags", file)).toMatch(/phase/);
+  });
+});
+
+describe("CPU profiles of several threads", () => {
+  it("carry the thread's name, and pass over a worker that is gone", () => {
+    const app = make({
+      "main.ts": `
+import { writeFileSync } from "node:fs";
+import { MessageChannel, Worker } from "node:worker_threads";
+import { profiler, startCPUProfile, stopCPUProfile, workerThread } from "@gort/profiling";
+function start(name: string): Worker {
+  const { port1, port2 } = new MessageChannel();
+  profiler.cpu.addThread(workerThread(name, port1));
+  return new Worker(new URL("./worker.js", import.meta.url), { workerData: { port: port2 }, transferList: [port2] });
+}
+const worker = start("w1");
+const dying = start("w2");
+const once = (w: Worker): Promise<unknown> => new Promise((r) => w.once("message", r));
+await Promise.all([once(worker), once(dying)]);
+startCPUProfile((bytes) => writeFileSync(process.argv[2]!, bytes));
+await new Promise((r) => setTimeout(r, 50));
+await dying.terminate();
+worker.postMessage("burn");
+await once(worker);
+await stopCPUProfile();
+await worker.terminate();
+`,
+      "worker.ts": `
+import { parentPort, workerData } from "node:worker_threads";
+import { serveCPUProfile } from "@gort/profiling";
+serveCPUProfile(workerData.port);
+function burnInWorker(): number {
+  let x = 0;
+  for (const end = performance.now() + 300; performance.now() < end; ) for (let i = 0; i < 10_000; i++) x += Math.sqrt(i);
+  return x;
+}
+parentPort!.on("message", () => { parentPort!.postMessage(burnInWorker()); });
+parentPort!.postMessage("ready");
+`,
+    });
+    const file = join(app.dir, "cpu.pprof");
+    const { stderr, status } = app.run(file);
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    const samples = samplesOf(decode(file));
+    const burnt = samples.filter((s) => s.frames.some((f) => f.includes("burnInWorker")));
+    expect(burnt.length).toBeGreaterThan(0);
+    expect(burnt.every((s) => s.labels.thread === "w1")).toBe(true);
+    expect(burnt.reduce((sum, s) => sum + s.values[1]!, 0)).toBeGreaterThan(200e6);
+    expect(samples.every((s) => s.labels.thread === "w1" || s.labels.thread === "main")).toBe(true);
+  });
+});
+
+describe("CPU profile misuse", () => {
+  it("is refused with the argument's name", async () => {
+    const { setCPUProfileRate, startCPUProfile, stopCPUProfile } = createProfiler();
+    expect(() => setCPUProfileRate(Number.NaN)).toThrow(/CPU profile rate/);
+    expect(() => startCPUProfile(null as never)).toThrow(TypeError);
+    setCPUProfileRate(-1);
+    await stopCPUProfile();
+  });
+
+  it("reports a sink that fails at the end, and can start again", async () => {
+    const { startCPUProfile, stopCPUProfile } = createProfiler();
+    startCPUProfile(() => {
+      throw new Error("no space");
+    });
+    await expect(stopCPUProfile()).rejects.toThrow("no space");
+    let bytes = 0;
+    startCPUProfile((b) => {
+      bytes = b.length;
+    });
+    await stopCPUProfile();
+    expect(bytes).toBeGreaterThan(0);
+  });
+});
+
+describe("the profile of V8's heap", () => {
+  it("names the code whose objects are alive", () => {
+    const app = make({
+      "main.ts": `
+import { lookup, profiles, startV8HeapProfile, stopV8HeapProfile } from "@gort/profiling";
+startV8HeapProfile({ intervalBytes: 4096 });
+interface Kept { list: number[][] }
+const kept: Kept = { list: [] };
+class Keeper {
+  keep(n: number): void { for (let i = 0; i < n; i++) kept.list.push(new Array<number>(100).fill(i)); }
+}
+new Keeper().keep(20_000);
+await lookup("v8heap")!.writeFile(process.argv[2]!);
+const listed = profiles().map((p) => p.name()).includes("v8heap");
+stopV8HeapProfile();
+console.log(JSON.stringify({ listed, after: lookup("v8heap"), kept: kept.list.length }));
+`,
+    });
+    const file = join(app.dir, "v8.pprof");
+    expect(app.json(file)).toEqual({ listed: true, after: null, kept: 20000 });
+    const samples = samplesOf(decode(file));
+    const bytes = samples.filter((s) => s.frames.some((f) => f.startsWith("main.(*Keeper).keep")));
+    const sum = bytes.reduce((n, s) => n + s.values[0]!, 0);
+    // 20000 arrays of 100 elements of 8 bytes and a header: 16.6 MB, sampled 4000 times.
+    expect(sum).toBeGreaterThan(14e6);
+    expect(sum).toBeLessThan(20e6);
+  });
+
+  it("refuses an interval that is no number of bytes", () => {
+    expect(() => createProfiler().startV8HeapProfile({ intervalBytes: 0 })).toThrow(/intervalBytes/);
+  });
+});
