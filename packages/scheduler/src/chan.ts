@@ -214,56 +214,68 @@ export class HChan<T> implements Chan<T> {
     return arm(op);
   }
 
-  /** Sends without waiting, or returns false. */
+  /** Sends without waiting, or returns false. Small, so that it is inlined: what is not the buffer is elsewhere. */
   sendNow(value: T): boolean {
-    if (this.closed) throw sendOnClosed();
-    const sg = this.recvq.first === null ? null : this.recvq.dequeue();
-    if (sg !== null) {
-      sg.elem = value;
-      sg.success = true;
-      sg.g.sched.ready(sg.g);
-      return true;
-    }
     const n = this.qcount;
-    if (n < this.ringSize || (n < this.dataqsiz && this.growRing())) {
+    if (n < this.ringSize && !this.closed && this.recvq.first === null) {
       const i = this.sendx;
       this.buf[i] = value;
       this.sendx = i + 1 === this.ringSize ? 0 : i + 1;
       this.qcount = n + 1;
       return true;
     }
-    return false;
+    return this.sendSlow(value);
+  }
+
+  private sendSlow(value: T): boolean {
+    if (this.closed) throw sendOnClosed();
+    const sg = this.recvq.dequeue();
+    if (sg !== null) {
+      sg.elem = value;
+      sg.success = true;
+      sg.g.sched.ready(sg.g);
+      return true;
+    }
+    // Every waiter may have been one whose select has chosen already, and a large ring may have to grow.
+    return this.qcount < this.ringSize || (this.qcount < this.dataqsiz && this.growRing())
+      ? this.sendNow(value)
+      : false;
   }
 
   /** Receives without waiting, or returns `none`: the channel is empty, and perhaps closed. */
   recvNow(): T | None {
     const n = this.qcount;
-    if (n > 0) {
+    if (n > 0 && this.sendq.first === null) {
       const i = this.recvx;
       const v = this.buf[i] as T;
+      this.buf[i] = undefined;
       this.recvx = i + 1 === this.ringSize ? 0 : i + 1;
-      const sg = this.sendq.first === null ? null : this.sendq.dequeue();
-      if (sg === null) {
-        this.buf[i] = undefined;
-        this.qcount = n - 1;
-      } else {
-        // The ring is full: the slot just read is also the next to write.
-        this.buf[i] = sg.elem as T;
-        this.sendx = this.recvx;
-        sg.elem = undefined;
-        sg.success = true;
-        sg.g.sched.ready(sg.g);
-      }
+      this.qcount = n - 1;
       return v;
     }
-    const sg = this.sendq.first === null ? null : this.sendq.dequeue();
+    return this.recvSlow();
+  }
+
+  private recvSlow(): T | None {
+    const sg = this.sendq.dequeue();
     if (sg !== null) {
-      const v = sg.elem as T;
+      let v: T;
+      if (this.qcount === 0) {
+        v = sg.elem as T;
+      } else {
+        // The ring is full: the slot just read is also the next to write.
+        const i = this.recvx;
+        v = this.buf[i] as T;
+        this.buf[i] = sg.elem as T;
+        this.recvx = i + 1 === this.ringSize ? 0 : i + 1;
+        this.sendx = this.recvx;
+      }
       sg.elem = undefined;
       sg.success = true;
       sg.g.sched.ready(sg.g);
       return v;
     }
+    if (this.qcount > 0) return this.recvNow();
     const t = this.timer;
     if (t !== null) {
       t.maybeRunChan();

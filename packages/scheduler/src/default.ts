@@ -11,7 +11,7 @@ import {
   sendTo,
 } from "./chan.ts";
 import type { Operation } from "./op.ts";
-import { createScheduler, type Goroutine, type Scheduler } from "./proc.ts";
+import { createScheduler, Goroutine, type Scheduler } from "./proc.ts";
 import { type G, getg, m0 } from "./runtime2.ts";
 import type { CaseValue, SelectCase, SelectResult } from "./select.ts";
 import type { Ticker, Timer } from "./time.ts";
@@ -37,8 +37,18 @@ export function currentScheduler(): Scheduler {
 }
 
 /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-export function go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
-  return currentScheduler().newproc(f as never, args, go);
+export function go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine;
+export function go(f: (...args: never[]) => unknown, arg?: unknown): Goroutine {
+  // As in Scheduler.go: no array for the arguments.
+  // biome-ignore lint/complexity/noArguments: see above
+  const n = arguments.length - 1;
+  if (n <= 1) return new Goroutine(currentScheduler().newg(f, n, arg, go, null));
+  // biome-ignore lint/complexity/noArguments: see above
+  return goMany.apply(null, arguments as unknown as [never, ...unknown[]]);
+}
+
+function goMany(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine {
+  return currentScheduler().newproc(f, args, goMany);
 }
 
 /** Runs `f` as the main goroutine: see Scheduler.main. */

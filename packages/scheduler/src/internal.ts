@@ -3,7 +3,20 @@
 export { HChan } from "./chan.ts";
 export { printpanics, printpanicval } from "./panic.ts";
 // runtime: goroutine records for roots, profiles and dumps
-export { type G, Gdead, gHost, gMain, gStatusStrings, gSystem, m0, waitReasonStrings } from "./runtime2.ts";
+export {
+  type G,
+  Gdead,
+  Grunnable,
+  Grunning,
+  Gsyscall,
+  Gwaiting,
+  gHost,
+  gMain,
+  gStatusStrings,
+  gSystem,
+  m0,
+  waitReasonStrings,
+} from "./runtime2.ts";
 export {
   creationSite,
   dumpOthers,

@@ -152,14 +152,29 @@ const maxBatch = 32;
 const globalTick = 61;
 /** Ended Gs kept for reuse; more are left to the collector. */
 const gfreeMax = 16384;
-/** Creation sites: captured at once for the first ones, then within a share of the running time, about 1 in 50. */
-const siteBurst = 4096;
-const sitesPerMs = 15;
+/**
+ * Creation sites: a capture takes over a microsecond, ten times what a goroutine costs. So the first ones are captured,
+ * then as many as take about a hundredth of the running time.
+ */
+const siteBurst = 512;
+const sitesPerMs = 6;
 
 const idle = 0;
 const scheduled = 1;
 const running = 2;
 
+/** In `G.nargs`: the function is a generator function. */
+const genFlag = 1 << 30;
+
+type GeneratorObject = Generator<undefined, unknown, unknown>;
+const generatorFunction = Object.getPrototypeOf(function* () {}) as { prototype: GeneratorObject };
+/**
+ * `next` of all generators. Called through this constant it need not be looked up, which would be slow where goroutines
+ * have many different bodies.
+ */
+const resume = generatorFunction.prototype.next as (
+  this: GeneratorObject,
+) => IteratorResult<unknown, unknown>;
 const asyncFunction = Object.getPrototypeOf(async () => {}) as object;
 const asyncGenerator = Object.getPrototypeOf(async function* () {}) as object;
 
@@ -379,6 +394,9 @@ export class Scheduler {
   private hostTimerWhen = Infinity;
   private hostTimerRef = true;
   private siteCredit = siteBurst;
+  private siteRefill = 0;
+  private siteFn: unknown = null;
+  private siteLast: G["site"] = null;
   private mainState: Main | null = null;
   private deadlockRetries = 0;
   private dying: unknown = undefined;
@@ -411,45 +429,73 @@ export class Scheduler {
   // ---- goroutines ----
 
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-  go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
-    return this.newproc(f as never, args, this.go);
+  go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine;
+  go(f: (...args: never[]) => unknown, arg?: unknown): Goroutine {
+    // A rest parameter would be allocated for every goroutine; forwarded like this, the arguments are not.
+    // biome-ignore lint/complexity/noArguments: see above
+    const n = arguments.length - 1;
+    if (n <= 1) return new Goroutine(this.newg(f, n, arg, this.go, null));
+    // biome-ignore lint/complexity/noArguments: see above
+    return this.goMany.apply(this, arguments as unknown as [never, ...unknown[]]);
   }
 
-  /** As go; the creation site is the caller of `below`. For those who wrap `go`. */
+  private goMany(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine {
+    return this.newproc(f, args, this.goMany);
+  }
+
+  /** As go; the creation site is the caller of `below`. `onExit` is called when the goroutine has ended. */
   newproc(
     f: (...args: never[]) => unknown,
     args: readonly unknown[],
     below: unknown,
     onExit: (() => void) | null = null,
   ): Goroutine {
-    checkGoroutineFunction(f);
-    const g = this.gfget();
-    const m = m0;
-    g.fn = f;
-    g.onExit = onExit;
     const n = args.length;
-    g.nargs = n;
-    if (n === 1) g.arg = args[0];
-    else if (n > 1) g.arg = args;
-    const parent = m.curg;
-    g.parentGoid = parent === null ? 0 : parent.goid;
-    if (parent !== null && parent.labels !== null) g.labels = parent.labels;
-    if (this.siteCredit > 0) {
-      this.siteCredit--;
-      g.site = capture(below, 4);
+    return new Goroutine(this.newg(f, n, n === 1 ? args[0] : args, below, onExit));
+  }
+
+  /** Makes a goroutine and lets it run; `arg` is the argument, or for `n` > 1 all of them. */
+  newg(
+    f: (...args: never[]) => unknown,
+    n: number,
+    arg: unknown,
+    below: unknown,
+    onExit: (() => void) | null,
+  ): G {
+    const isGen = checkGoroutineFunction(f);
+    const g = this.gfget();
+    g.fn = f;
+    g.arg = n > 0 ? arg : undefined;
+    g.nargs = isGen ? n | genFlag : n;
+    g.onExit = onExit;
+    const parent = m0.curg;
+    if (parent === null) {
+      g.parentGoid = 0;
+    } else {
+      g.parentGoid = parent.goid;
+      if (parent.labels !== null) g.labels = parent.labels;
     }
+    if (this.siteCredit > 0) this.recordSite(g, f, below);
+    else if (this.siteFn === f) g.site = this.siteLast;
     this.ngoroutines++;
-    const h = new Goroutine(g);
     this.makeRunnable(g);
-    return h;
+    return g;
+  }
+
+  /** Captures where a goroutine is started. Without credit the last site of the same function has to do. */
+  private recordSite(g: G, f: unknown, below: unknown): void {
+    this.siteCredit--;
+    g.site = capture(below, 4);
+    this.siteFn = f;
+    this.siteLast = g.site;
   }
 
   /** Starts a goroutine of the runtime itself: not counted, no party to a deadlock, outlives main. */
   goSystem(f: () => unknown, _name = f.name): Goroutine {
-    checkGoroutineFunction(f);
+    const isGen = checkGoroutineFunction(f);
     const g = this.gfget();
     g.fn = f;
-    g.nargs = 0;
+    g.nargs = isGen ? genFlag : 0;
     g.flags = gSystem;
     const h = new Goroutine(g);
     this.makeRunnable(g);
@@ -460,7 +506,7 @@ export class Scheduler {
   goHost<T>(op: Op<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void {
     const g = this.gfget();
     g.fn = hostBody as never;
-    g.nargs = 3;
+    g.nargs = 3 | genFlag;
     g.arg = [op, resolve, reject];
     g.flags = gHost;
     this.nhost++;
@@ -655,7 +701,7 @@ export class Scheduler {
     resolve: (value: T) => void,
     reject: (error: unknown) => void,
   ): void {
-    checkGoroutineFunction(f);
+    const isGen = checkGoroutineFunction(f);
     if (this.mainState !== null) throw new Error("scheduler: main is already running");
     if (this.closed) throw new Error("scheduler: main after close");
     this.mainState = {
@@ -668,7 +714,7 @@ export class Scheduler {
     const g = this.gfget();
     g.goid = 1;
     g.fn = f;
-    g.nargs = 0;
+    g.nargs = isGen ? genFlag : 0;
     g.flags = gMain;
     this.ngoroutines++;
     this.makeRunnable(g);
@@ -857,7 +903,7 @@ export class Scheduler {
       let r: IteratorResult<unknown, unknown>;
       try {
         const gen = g.gen;
-        r = gen !== null ? gen.next() : start(g);
+        r = gen !== null ? resume.call(gen) : start(g);
       } catch (e) {
         this.gopanic(g, e);
         continue;
@@ -897,7 +943,14 @@ export class Scheduler {
     if (dt > readMs) this.batch = Math.max(1, Math.floor((this.batch * readMs) / dt));
     else if (this.batch < maxBatch) this.batch++;
     this.credit = this.batch - 1;
-    if (this.siteCredit < siteBurst) this.siteCredit = Math.min(siteBurst, this.siteCredit + dt * sitesPerMs);
+    if (this.siteCredit < siteBurst) {
+      // An integer, or each decrement would allocate.
+      const n = Math.floor((now - this.siteRefill) * sitesPerMs) | 0;
+      if (n > 0) {
+        this.siteCredit = Math.min(siteBurst, this.siteCredit + n);
+        this.siteRefill = now;
+      }
+    }
     if (this.dying !== undefined) {
       const e = this.dying as FatalError;
       this.crash(e, fatalReport(this, null, e, true));
@@ -1213,12 +1266,21 @@ const finished: IteratorResult<unknown, unknown> = { done: true, value: undefine
 function start(g: G): IteratorResult<unknown, unknown> {
   const fn = g.fn as (...args: unknown[]) => unknown;
   const arg = g.arg;
+  const n = g.nargs;
   g.arg = undefined;
-  const r = g.nargs === 0 ? fn() : g.nargs === 1 ? fn(arg) : fn(...(arg as unknown[]));
+  if ((n & genFlag) !== 0) {
+    const gen = (
+      n === genFlag ? fn() : n === (genFlag | 1) ? fn(arg) : fn(...(arg as unknown[]))
+    ) as GeneratorObject;
+    g.gen = gen;
+    return resume.call(gen);
+  }
+  const r = n === 0 ? fn() : n === 1 ? fn(arg) : fn(...(arg as unknown[]));
   if (typeof r === "object" && r !== null) {
     if (isGenerator(r)) {
-      g.gen = r;
-      return r.next();
+      const gen = adapt(r);
+      g.gen = gen;
+      return resume.call(gen);
     }
     if (typeof (r as { then?: unknown }).then === "function") {
       throw new TypeError(
@@ -1230,17 +1292,25 @@ function start(g: G): IteratorResult<unknown, unknown> {
   return finished;
 }
 
-function checkGoroutineFunction(f: unknown): void {
+/** Makes a generator of this realm of an op, or of an iterator from elsewhere. */
+function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, unknown, unknown> {
+  return yield* { [Symbol.iterator]: () => r };
+}
+
+/** Whether `f` is a generator function. Throws for what cannot be a goroutine. */
+function checkGoroutineFunction(f: unknown): boolean {
   if (typeof f !== "function") {
     if (f === null || f === undefined) throw new FatalError("go of nil func value", "GO_NIL_FUNC");
     throw new TypeError(`scheduler: go needs a function (got ${typeof f})`);
   }
   const proto = Object.getPrototypeOf(f) as object;
+  if (proto === generatorFunction) return true;
   if (proto === asyncFunction || proto === asyncGenerator) {
     throw new TypeError(
       `scheduler: go needs a generator function, not an async one (got ${f.name || "an async function"}; wait for promises with yield* syscall(promise))`,
     );
   }
+  return false;
 }
 
 function bindClock(c: Clock | undefined): Partial<Required<Clock>> {

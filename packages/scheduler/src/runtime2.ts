@@ -111,12 +111,6 @@ export const gHost = 4;
 /** Deferred calls of the goroutine itself are running. */
 export const gUnwinding = 8;
 
-/** What a goroutine runs: a generator, of which only `next` and `throw` are used. */
-export interface Resumable {
-  next(): IteratorResult<unknown, unknown>;
-  throw?(e: unknown): IteratorResult<unknown, unknown>;
-}
-
 /**
  * A goroutine. Gs are pooled: one that has ended is used again under a new `goid`, so anything that holds a
  * G for longer than a wait holds its `goid` beside it.
@@ -132,10 +126,11 @@ export class G {
   /** When the wait began, in whole seconds of the scheduler's coarse clock. */
   waitsince = 0;
   /** The suspended body; null before the first run. */
-  gen: Resumable | null = null;
+  gen: Generator<undefined, unknown, unknown> | null = null;
   fn: ((...args: never[]) => unknown) | null = null;
-  /** The single argument, or the array of all arguments when `nargs` > 1. */
+  /** The single argument, or the array of all arguments when there are more. */
   arg: unknown = undefined;
+  /** Number of arguments, and a bit for a generator function. */
   nargs = 0;
   /** The op it is suspended in. Null while it runs. */
   waitOp: Op<unknown> | null = null;
