@@ -8,5 +8,9 @@ export default defineConfig(
     debug: "src/debug.ts",
     unsafe: "src/unsafe.ts",
     pprof: "src/pprof.ts",
+    sync: "src/sync.ts",
+    context: "src/context.ts",
+    adapters: "src/adapters.ts",
+    metrics: "src/metrics.ts",
   }),
 );

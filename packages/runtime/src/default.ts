@@ -1,7 +1,6 @@
 /**
- * The default runtime, made from the environment on first use, and the functions bound to it. Inside a goroutine the
- * functions of goroutines and channels still mean this runtime: a program that makes its own runtimes calls
- * their methods.
+ * The functions of the module, bound to a runtime: inside a goroutine to the runtime that the goroutine runs on, elsewhere
+ * to the default runtime, which is made from the environment on first use.
  */
 
 import type { Ptr } from "@gort/memory";
@@ -17,15 +16,33 @@ import type {
   Ticker,
   Timer,
 } from "@gort/scheduler";
+import { getg, setDefaultScheduler } from "@gort/scheduler";
 import type { Init, Ref, RefMembers, Slice, Type, uint8 } from "@gort/types";
 import type { Root } from "./roots.ts";
-import { createRuntime, type Runtime } from "./runtime.ts";
+import { createRuntime, type Runtime, type RuntimeHooks } from "./runtime.ts";
 
 let instance: Runtime | null = null;
 
 /** The default runtime. */
 export function defaultRuntime(): Runtime {
-  return (instance ??= createRuntime());
+  return instance ?? install(createRuntime());
+}
+
+/** The packages below have default functions too; they are to mean the same scheduler. */
+function install(rt: Runtime): Runtime {
+  instance = rt;
+  setDefaultScheduler(rt.scheduler);
+  return rt;
+}
+
+/** The runtime of the running goroutine, or the default one. */
+export function currentRuntime(): Runtime {
+  const g = getg();
+  if (g !== null) {
+    const owner = (g.sched.hooks as RuntimeHooks).runtime;
+    if (owner !== undefined) return owner;
+  }
+  return instance ?? install(createRuntime());
 }
 
 /**
@@ -34,7 +51,7 @@ export function defaultRuntime(): Runtime {
  */
 export function setDefaultRuntime(rt: Runtime): Runtime | null {
   const old = instance;
-  instance = rt;
+  install(rt);
   return old;
 }
 
@@ -45,132 +62,132 @@ export function main<T>(f: () => Generator<undefined, T, unknown> | T): Promise<
 
 /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
 export function go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
-  return defaultRuntime().scheduler.newproc(f as never, args, go);
+  return currentRuntime().scheduler.newproc(f as never, args, go);
 }
 
 /** Lets other goroutines run. */
 export function gosched(): Operation<void> {
-  return defaultRuntime().scheduler.gosched();
+  return currentRuntime().scheduler.gosched();
 }
 
 /** Goroutines that exist, those of the runtime itself not counted. */
 export function numGoroutine(): number {
-  return defaultRuntime().numGoroutine();
+  return currentRuntime().numGoroutine();
 }
 
 /** Sets the number of Ps if `n` >= 1; returns the number before. */
 export function gomaxprocs(n = 0): number {
-  return defaultRuntime().gomaxprocs(n);
+  return currentRuntime().gomaxprocs(n);
 }
 
 export function lockOSThread(): void {
-  defaultRuntime().lockOSThread();
+  currentRuntime().lockOSThread();
 }
 
 export function unlockOSThread(): void {
-  defaultRuntime().unlockOSThread();
+  currentRuntime().unlockOSThread();
 }
 
 /** Waits for a promise, or for what an async function returns; other goroutines run meanwhile. */
 export function syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
-  return defaultRuntime().syscall(work);
+  return currentRuntime().syscall(work);
 }
 
 /** Calls into native code or WebAssembly, and counts it. */
 export function cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): R {
-  return defaultRuntime().cgocall(f, ...args);
+  return currentRuntime().cgocall(f, ...args);
 }
 
 export function numCgoCall(): number {
-  return defaultRuntime().numCgoCall();
+  return currentRuntime().numCgoCall();
 }
 
 /** Writes the dump of the calling goroutine, or of all, into `buf`; returns the bytes written. */
 export function stack(buf: Uint8Array, all: boolean): number {
-  return defaultRuntime().stack(buf, all);
+  return currentRuntime().stack(buf, all);
 }
 
 /** Makes a channel of JavaScript values with room for `n` of them. */
 export function makeChan<T>(n = 0): Chan<T> {
-  return defaultRuntime().makeChan<T>(n);
+  return currentRuntime().makeChan<T>(n);
 }
 
 /** Waits until one of the cases can proceed, and does it. */
 export function select(cases: readonly SelectCase<never>[]): Operation<SelectResult> {
-  return defaultRuntime().scheduler.select(cases);
+  return currentRuntime().scheduler.select(cases);
 }
 
 /** Waits `ms` milliseconds. */
 export function sleep(ms: number): Operation<void> {
-  return defaultRuntime().sleep(ms);
+  return currentRuntime().sleep(ms);
 }
 
 /** A channel that gets the time, in ms since 1970, after `ms`. */
 export function after(ms: number): RecvChan<number> {
-  return defaultRuntime().after(ms);
+  return currentRuntime().after(ms);
 }
 
 export function newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {
-  return defaultRuntime().newTimer(ms);
+  return currentRuntime().newTimer(ms);
 }
 
 export function newTicker(ms: number): Ticker {
-  return defaultRuntime().newTicker(ms);
+  return currentRuntime().newTicker(ms);
 }
 
 /** Calls `f` in a goroutine of its own after `ms`. */
 export function afterFunc(ms: number, f: () => unknown): Timer {
-  return defaultRuntime().afterFunc(ms, f);
+  return currentRuntime().afterFunc(ms, f);
 }
 
 /** `new(T)`: a zero value in the heap, with `init` assigned to it, and a reference that keeps it alive. */
 export function newObject<T extends Type>(type: T, init?: Init<T>): Ref<T> {
-  return defaultRuntime().newObject(type, init);
+  return currentRuntime().newObject(type, init);
 }
 
 /** `make([]T, len, cap)`. */
 export function makeSlice<E extends Type>(elem: E, len: number, cap = len): Slice<E> {
-  return defaultRuntime().makeSlice(elem, len, cap);
+  return currentRuntime().makeSlice(elem, len, cap);
 }
 
 /** `[]T{...}`. */
 export function sliceOf<E extends Type>(elem: E, values: readonly Init<E>[]): Slice<E> {
-  return defaultRuntime().sliceOf(elem, values);
+  return currentRuntime().sliceOf(elem, values);
 }
 
 /** `[]byte(text)`. */
 export function toBytes(text: string): Slice<typeof uint8> {
-  return defaultRuntime().toBytes(text);
+  return currentRuntime().toBytes(text);
 }
 
 /** A full collection, sweep included; a safepoint. */
 export function gc(): void {
-  defaultRuntime().gc();
+  currentRuntime().gc();
 }
 
 /** A place where a collection that is due may run: no raw pointer survives it unrooted. */
 export function safepoint(): void {
-  defaultRuntime().safepoint();
+  currentRuntime().safepoint();
 }
 
 /** Keeps the object at `p` alive across safepoints, in the running goroutine until its frame ends. */
 export function root<T>(p: Ptr<T>): Root<T> {
-  return defaultRuntime().root(p);
+  return currentRuntime().root(p);
 }
 
 /** See Runtime.setFinalizer. */
 export function setFinalizer<T extends Type>(x: RefMembers<T>, f: ((x: Ref<T>) => unknown) | null): void {
-  defaultRuntime().setFinalizer(x, f);
+  currentRuntime().setFinalizer(x, f);
 }
 
 /** Makes sure that `x` is not collected before this call. */
 export function keepAlive(x: unknown): void {
-  defaultRuntime().keepAlive(x);
+  currentRuntime().keepAlive(x);
 }
 
 /** Fills `m`, or a new record, with a consistent snapshot. */
 export function readMemStats(m?: MemStats): MemStats {
-  return defaultRuntime().readMemStats(m);
+  return currentRuntime().readMemStats(m);
 }
 
 /**
@@ -178,7 +195,7 @@ export function readMemStats(m?: MemStats): MemStats {
  * it and gives the old one: 512 KiB by default, 1 samples all, 0 none.
  */
 export function memProfileRate(rate?: number): number {
-  const rt = defaultRuntime();
+  const rt = currentRuntime();
   const old = rt.memProfileRate;
   if (rate !== undefined) rt.memProfileRate = rate;
   return old;
@@ -189,23 +206,23 @@ export function memProfile(
   p: (MemProfileRecord | null | undefined)[] | null,
   inuseZero: boolean,
 ): { n: number; ok: boolean } {
-  return defaultRuntime().memProfile(p, inuseZero);
+  return currentRuntime().memProfile(p, inuseZero);
 }
 
 /** The place of the `skip`-th caller: 0 is the function that calls `caller`. */
 export function caller(skip = 0): CallerInfo {
   // This function is a frame of its own: without it the count would be the profiler's.
-  return skip < 0 ? defaultRuntime().caller(skip) : defaultRuntime().caller(skip + 1);
+  return skip < 0 ? currentRuntime().caller(skip) : currentRuntime().caller(skip + 1);
 }
 
 /** Fills `pcs` with the calling stack's return addresses: 0 is `runtime.Callers`, 1 the function that calls `callers`. */
 export function callers(skip: number, pcs: PCs): number {
-  return skip <= 0 ? callersFromHere(pcs) : defaultRuntime().callers(skip + 1, pcs);
+  return skip <= 0 ? callersFromHere(pcs) : currentRuntime().callers(skip + 1, pcs);
 }
 
 /** Skip 0: `runtime.Callers`, then what is above this module. */
 function callersFromHere(pcs: PCs): number {
-  const rt = defaultRuntime();
+  const rt = currentRuntime();
   const n = rt.callers(0, pcs);
   if (n <= 1) return n;
   const rest: number[] = new Array<number>(pcs.length - 1).fill(0);
@@ -217,10 +234,10 @@ function callersFromHere(pcs: PCs): number {
 
 /** The frames of PCs that `callers` recorded. */
 export function callersFrames(pcs: Iterable<number>): Frames {
-  return defaultRuntime().callersFrames(pcs);
+  return currentRuntime().callersFrames(pcs);
 }
 
 /** The function that has the instruction at `pc`, or null. */
 export function funcForPC(pc: number): Func | null {
-  return defaultRuntime().funcForPC(pc);
+  return currentRuntime().funcForPC(pc);
 }

@@ -15,6 +15,7 @@ import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocato
 import { type Collector, createCollector } from "@gort/gc";
 import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gort/memory";
 import { type GCStats, gcStats, type MemStats, readMemStats, summary } from "@gort/memstats";
+import { createMetrics, type Metrics } from "@gort/memstats/metrics";
 import {
   type CallerInfo,
   createProfiler,
@@ -39,6 +40,7 @@ import {
   recover,
   recvCase,
   type Scheduler,
+  type SchedulerHooks,
   type SelectCase,
   type SelectResult,
   sendCase,
@@ -70,6 +72,7 @@ import { FinalizerGoroutine } from "./finalizers.ts";
 import { defaultGodebug, type Godebug, parseGodebug } from "./godebug.ts";
 import { LinearArena, RuntimeHeap } from "./heap.ts";
 import { IdleWorker } from "./idle.ts";
+import { RuntimeMetrics } from "./metrics-source.ts";
 import { GoroutineRoots, type Root } from "./roots.ts";
 import { RuntimeStats } from "./stats.ts";
 import { Unsafe } from "./unsafe-access.ts";
@@ -96,8 +99,10 @@ export interface RuntimeOptions {
   seed?: number;
 }
 
-/** What a finalizer may be attached to. */
-export type Finalizable = RefMembers<Type> | Slice<Type>;
+/** The scheduler's hooks, which also say whose scheduler it is. */
+export interface RuntimeHooks extends SchedulerHooks {
+  readonly runtime?: Runtime;
+}
 
 function hostStderr(text: string): void {
   const p = (globalThis as { process?: { stderr?: { write(text: string): unknown } } }).process;
@@ -150,6 +155,8 @@ export class Runtime {
   readonly types: TypedHeap;
   /** Raw pointers: valid until the goroutine's next safepoint. */
   readonly unsafe: Unsafe;
+  /** Go's runtime/metrics. */
+  readonly metrics: Metrics;
   /** The debug switches in force. */
   readonly godebug: Godebug;
   /** Sink of traces and crash reports. */
@@ -207,6 +214,11 @@ export class Runtime {
       memStats: () => ({ ...this.readMemStats() }),
       isStackBase: (frame) => frame.functionName.includes("gort:run"),
     });
+    const hooks: RuntimeHooks = {
+      runtime: this,
+      safepoint: () => this.collector.pollSafepoint(),
+      gExit: (g) => this.#roots.exit(g),
+    };
     this.scheduler = createScheduler({
       ...(clock === undefined ? {} : { clock }),
       ...seed,
@@ -214,10 +226,7 @@ export class Runtime {
       gomaxprocs: options.gomaxprocs ?? parseGOMAXPROCS(env.GOMAXPROCS) ?? 1,
       godebug: this.godebug,
       symbolize: (site) => this.profiler.symbolize(site),
-      hooks: {
-        safepoint: () => this.collector.pollSafepoint(),
-        gExit: (g) => this.#roots.exit(g),
-      },
+      hooks,
     });
     const { scheduler, allocator, profiler } = this;
     this.#roots = new GoroutineRoots(
@@ -262,6 +271,7 @@ export class Runtime {
     this.types = createTypes(heap);
     this.unsafe = new Unsafe(allocator, this.collector, this.types);
     this.#stats = new RuntimeStats(allocator, this.collector);
+    this.metrics = createMetrics(this.#stats, new RuntimeMetrics(this.collector, scheduler));
   }
 
   // ---- goroutines ----

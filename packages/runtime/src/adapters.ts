@@ -1,0 +1,2 @@
+/** `@gort/runtime/adapters`: channels from and to streams, async iterables and events. */
+export * from "@gort/scheduler/adapters";
