@@ -93,20 +93,24 @@ export function* recycling(rt: Runtime, study: Study): Blocking<void> {
   const pool = rt.makeSlice(slice(uint8), study.slots);
   const lengths = new Array<number>(study.slots).fill(0);
   const stats = rt.readMemStats();
-  for (let step = 0; step < study.steps; step++) {
-    const b = yield* source.get();
-    const i = choose(study.slots);
-    const old = pool.get(i);
-    if (old.isNil) old.release();
-    else yield* source.give(old);
-    pool.set(i, b);
-    lengths[i] = b.length;
-    b.release();
-    if (!(yield* pause(rt, study))) return;
-    const bytes = lengths.reduce((sum, n) => sum + n, 0);
-    rt.readMemStats(stats);
-    const { HeapSys, HeapAlloc, HeapIdle, HeapReleased } = stats;
-    study.onRow({ HeapSys, bytes, HeapAlloc, HeapIdle, HeapReleased, makes }, stats);
+  try {
+    for (let step = 0; step < study.steps; step++) {
+      const b = yield* source.get();
+      const i = choose(study.slots);
+      const old = pool.get(i);
+      if (old.isNil) old.release();
+      else yield* source.give(old);
+      pool.set(i, b);
+      lengths[i] = b.length;
+      b.release();
+      if (!(yield* pause(rt, study))) return;
+      const bytes = lengths.reduce((sum, n) => sum + n, 0);
+      rt.readMemStats(stats);
+      const { HeapSys, HeapAlloc, HeapIdle, HeapReleased } = stats;
+      study.onRow({ HeapSys, bytes, HeapAlloc, HeapIdle, HeapReleased, makes }, stats);
+    }
+  } finally {
+    pool.release();
   }
 }
 

@@ -9,9 +9,9 @@ import type { Program } from "../program.ts";
 import { columns, type Row, recycling, standard, type Variant, variants } from "../recycling.ts";
 import type { Screen } from "../screen.ts";
 
-/** Defaults of one variant, at the pace of the classic study; and of the comparison, which is over in about 20 s. */
+/** Defaults of one variant, at the pace of the classic study; and of the comparison, which is over in about 10 s. */
 const alone = { interval: 1, steps: 60 };
-const compared = { interval: 0.05, steps: 120 };
+const compared = { interval: 0.03, steps: 100 };
 
 export const buffersProgram: Program = {
   name: "buffers",
