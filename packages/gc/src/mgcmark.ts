@@ -184,7 +184,9 @@ export class Marker {
   /** Starts a cycle: nothing is grey. Rows for heap pages added since the last cycle are counted under gcSys. */
   reset(): void {
     this.#cycle += 4;
-    if (this.#cycle >= 2 ** 32) throwFatal("gc: cycle counter overflow");
+    if (this.#cycle >= 2 ** 30) throwFatal("gc: cycle counter overflow");
+    this.#qhead = 0;
+    this.#qtail = 0;
     this.bytesMarked = 0;
     this.heapScanWork = 0;
     this.pagesVisited = 0;
@@ -235,8 +237,8 @@ export class Marker {
     const cycle = this.#cycle;
     const at = this.#pageState + page;
     const state = u32[at] as number;
-    if (state === (cycle | 2) >>> 0) return;
-    if (state === (cycle | 1) >>> 0) {
+    if (state === (cycle | 2)) return;
+    if (state === (cycle | 1)) {
       u32[at] = cycle | 2;
       return;
     }
@@ -357,49 +359,86 @@ export class Marker {
 
   /** Takes the next page from the ring and scans what waits there. */
   #visitPage(): void {
-    const entry = this.#u32[this.#queue + (this.#qhead++ & this.#ringMask)] as number;
+    const u32 = this.#u32;
+    const entry = u32[this.#queue + (this.#qhead++ & this.#ringMask)] as number;
     const page = entry & ENTRY_PAGE_MASK;
-    const info = this.#u32[this.#pageInfo + page] as number;
-    const sc = info & 255;
-    const size = this.#tables.size[sc] as number;
-    if ((size & (size - 1)) === 0 && size <= 256) this.#visitAligned(page, entry >>> PAGE_BITS, info, size);
-    else this.#visitStraddling(page, entry >>> PAGE_BITS, info, size);
+    const info = u32[this.#pageInfo + page] as number;
+    const size = this.#tables.size[info & 255] as number;
+    const state = this.#pageState + page;
+    this.pagesVisited++;
+    // One object waits: it is scanned alone. If that made others of its page grey, all of them follow.
+    if (u32[state] === (this.#cycle | 1)) {
+      this.#scanAlone(page, entry >>> PAGE_BITS, size);
+      if (u32[state] === (this.#cycle | 1)) {
+        u32[state] = this.#cycle;
+        return;
+      }
+    }
+    if ((size & (size - 1)) === 0 && size <= 256) this.#scanAligned(page, info, size);
+    else this.#scanStraddling(page, info, size);
+    u32[state] = this.#cycle;
+  }
+
+  /** Scans object idx of a page, and no other. */
+  #scanAlone(page: number, idx: number, size: number): void {
+    const u32 = this.#u32;
+    const row = this.#scanRows + (page << SCAN_ROW_SHIFT) + (idx >>> 5);
+    u32[row] = (u32[row] as number) | (1 << (idx & 31));
+    let slot = (page << (PAGE_SHIFT - 3)) + Math.imul(idx, size >>> 3);
+    for (let left = size >>> 3; left > 0; ) {
+      const shift = slot & 31;
+      const n = Math.min(left, 32 - shift);
+      let bits = (u32[this.#heapBits + (slot >>> 5)] as number) >>> shift;
+      if (n < 32) bits &= (1 << n) - 1;
+      for (; bits !== 0; bits &= bits - 1) {
+        this.shade(u32[(slot + 31 - Math.clz32(bits & -bits)) << 1] as number);
+      }
+      slot += n;
+      left -= n;
+    }
+    this.heapScanWork += size;
+    this.objsByPage++;
   }
 
   /**
-   * A page of objects of 16, 32, 64, 128 or 256 bytes: an object's pointer bits lie within one word. This and
-   * visitStraddling are one algorithm; marking is written out, as a call for each pointer would double the time.
+   * Scans what is marked on a page and not scanned yet, until nothing is. The page has objects of 16, 32, 64, 128 or 256
+   * bytes, so an object's pointer bits lie within one word. This and scanStraddling are one algorithm; marking is written
+   * out in both, as a call for each pointer would double the time.
    */
-  #visitAligned(page: number, first: number, info0: number, size0: number): void {
+  #scanAligned(page: number, info0: number, size0: number): void {
     const u32 = this.#u32;
     const pageInfo = this.#pageInfo;
     const pageState = this.#pageState;
     const magics = this.#tables.magic;
     const sizes = this.#tables.size;
-    const busy = (this.#cycle | 2) >>> 0;
+    const busy = this.#cycle | 2;
     const markRow = (info0 >>> 7) & 0x1fffffe;
     const scanRow = this.#scanRows + (page << SCAN_ROW_SHIFT);
     const bitsRow = this.#heapBits + (page << (PAGE_SHIFT - 8));
     const pageWord = page << (PAGE_SHIFT - 2);
     const mask = 0xffffffff >>> (32 - (size0 >>> 3));
-    const nwords = this.#tables.nwords[info0 & 255] as number;
+    const last = (this.#tables.nwords[info0 & 255] as number) - 1;
     let marked = 0;
     let work = 0;
-    // One object waits: scan it alone. If it made others of its page grey, go on with all of them.
-    let k = first >>> 5;
-    let x = 1 << (first & 31);
-    const single = u32[pageState + page] !== busy;
-    let again = true;
-    if (single) {
-      u32[scanRow + k] = (u32[scanRow + k] as number) | x;
-    } else {
-      k = nwords - 1;
-      const marks = u32[markRow + k] as number;
-      x = marks & ~(u32[scanRow + k] as number);
-      u32[scanRow + k] = marks;
-    }
+    let k = last;
+    // Something was found since k was at the last word.
+    let found = false;
     for (;;) {
-      while (x !== 0) {
+      const marks = u32[markRow + k] as number;
+      let x = marks & ~(u32[scanRow + k] as number);
+      if (x === 0) {
+        if (k > 0) {
+          k--;
+          continue;
+        }
+        if (!found) break;
+        found = false;
+        k = last;
+        continue;
+      }
+      found = true;
+      u32[scanRow + k] = marks;
+      do {
         const bit = 31 - Math.clz32(x);
         x ^= 1 << bit;
         const off = Math.imul((k << 5) + bit, size0);
@@ -416,9 +455,9 @@ export class Marker {
               const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
               const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
               const markBit = 1 << (idx & 31);
-              const marks = u32[word] as number;
-              if ((marks & markBit) === 0) {
-                u32[word] = marks | markBit;
+              const old = u32[word] as number;
+              if ((old & markBit) === 0) {
+                u32[word] = old | markBit;
                 marked += sizes[sc] as number;
                 if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
                   this.#queuePage(p >>> PAGE_SHIFT, idx);
@@ -429,62 +468,48 @@ export class Marker {
           bits >>>= 1;
           w += 2;
         }
-      }
-      // What was marked in this word meanwhile, else the next word, else once more if anything was found.
-      if (single && u32[pageState + page] !== busy) break;
-      let marks = u32[markRow + k] as number;
-      x = marks & ~(u32[scanRow + k] as number);
-      while (x === 0) {
-        if (k === 0) {
-          if (!again) break;
-          again = false;
-          k = nwords;
-        }
-        k--;
-        marks = u32[markRow + k] as number;
-        x = marks & ~(u32[scanRow + k] as number);
-      }
-      if (x === 0) break;
-      again = true;
-      u32[scanRow + k] = marks;
+      } while (x !== 0);
     }
-    u32[pageState + page] = this.#cycle;
     this.bytesMarked += marked;
     this.heapScanWork += work;
-    this.pagesVisited++;
     this.objsByPage += work / size0;
   }
 
-  /** A page of objects whose pointer bits may cross words, or fill two (512 bytes). */
-  #visitStraddling(page: number, first: number, info0: number, size0: number): void {
+  /** The same for objects whose pointer bits may cross words, or fill two (512 bytes). */
+  #scanStraddling(page: number, info0: number, size0: number): void {
     const u32 = this.#u32;
     const pageInfo = this.#pageInfo;
     const pageState = this.#pageState;
     const magics = this.#tables.magic;
     const sizes = this.#tables.size;
-    const busy = (this.#cycle | 2) >>> 0;
+    const busy = this.#cycle | 2;
     const markRow = (info0 >>> 7) & 0x1fffffe;
     const scanRow = this.#scanRows + (page << SCAN_ROW_SHIFT);
     const bitsRow = this.#heapBits + (page << (PAGE_SHIFT - 8));
     const pageWord = page << (PAGE_SHIFT - 2);
     const nslots = size0 >>> 3;
-    const nwords = this.#tables.nwords[info0 & 255] as number;
+    const last = (this.#tables.nwords[info0 & 255] as number) - 1;
     let marked = 0;
     let work = 0;
-    let k = first >>> 5;
-    let x = 1 << (first & 31);
-    const single = u32[pageState + page] !== busy;
-    let again = true;
-    if (single) {
-      u32[scanRow + k] = (u32[scanRow + k] as number) | x;
-    } else {
-      k = nwords - 1;
-      const marks = u32[markRow + k] as number;
-      x = marks & ~(u32[scanRow + k] as number);
-      u32[scanRow + k] = marks;
-    }
+    let k = last;
+    // Something was found since k was at the last word.
+    let found = false;
     for (;;) {
-      while (x !== 0) {
+      const marks = u32[markRow + k] as number;
+      let x = marks & ~(u32[scanRow + k] as number);
+      if (x === 0) {
+        if (k > 0) {
+          k--;
+          continue;
+        }
+        if (!found) break;
+        found = false;
+        k = last;
+        continue;
+      }
+      found = true;
+      u32[scanRow + k] = marks;
+      do {
         const bit = 31 - Math.clz32(x);
         x ^= 1 << bit;
         const off = Math.imul((k << 5) + bit, size0);
@@ -495,7 +520,7 @@ export class Marker {
           let bits = (u32[bitsRow + (at >>> 5)] as number) >>> shift;
           const left = nslots - slot;
           // The bits beyond this word, unless the object ends before them.
-          if (shift !== 0 && left > 32 - shift)
+          if (shift + left > 32 && shift !== 0)
             bits |= (u32[bitsRow + (at >>> 5) + 1] as number) << (32 - shift);
           if (left < 32) bits &= (1 << left) - 1;
           let w = pageWord + (at << 1);
@@ -509,9 +534,9 @@ export class Marker {
                 const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
                 const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
                 const markBit = 1 << (idx & 31);
-                const marks = u32[word] as number;
-                if ((marks & markBit) === 0) {
-                  u32[word] = marks | markBit;
+                const old = u32[word] as number;
+                if ((old & markBit) === 0) {
+                  u32[word] = old | markBit;
                   marked += sizes[sc] as number;
                   if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
                     this.#queuePage(p >>> PAGE_SHIFT, idx);
@@ -523,28 +548,10 @@ export class Marker {
             w += 2;
           }
         }
-      }
-      if (single && u32[pageState + page] !== busy) break;
-      let marks = u32[markRow + k] as number;
-      x = marks & ~(u32[scanRow + k] as number);
-      while (x === 0) {
-        if (k === 0) {
-          if (!again) break;
-          again = false;
-          k = nwords;
-        }
-        k--;
-        marks = u32[markRow + k] as number;
-        x = marks & ~(u32[scanRow + k] as number);
-      }
-      if (x === 0) break;
-      again = true;
-      u32[scanRow + k] = marks;
+      } while (x !== 0);
     }
-    u32[pageState + page] = this.#cycle;
     this.bytesMarked += marked;
     this.heapScanWork += work;
-    this.pagesVisited++;
     this.objsByPage += work / size0;
   }
 

@@ -43,7 +43,8 @@ export function verifyHeap(collector: Collector): HeapSurvey {
     for (let i = 0; i < nelems; i++) {
       if (isAllocated(heap, span, i)) allocated++;
       if (heap.phase !== GC_OFF || !isMarked(heap, span, i)) continue;
-      if (!unswept(span)) throw new Error(`verifyHeap: span ${hex(span)} is swept, but object ${i} is marked`);
+      if (!unswept(span))
+        throw new Error(`verifyHeap: span ${hex(span)} is swept, but object ${i} is marked`);
       if (!isAllocated(heap, span, i)) {
         throw new Error(`verifyHeap: object ${i} of span ${hex(span)} is marked, but not allocated`);
       }

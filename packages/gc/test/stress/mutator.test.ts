@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { MiB, random, rig, type RigOptions } from "../kit.ts";
+import { MiB, type RigOptions, random, rig } from "../kit.ts";
 import { Mutator } from "./mutator.ts";
 
 const seed = Number(process.env.GORT_SEED ?? Date.now() % 1_000_000);
