@@ -1,4 +1,5 @@
 /** Profiles of a small program, made for comparison with the facts recorded of Go's. */
+import { gunzipSync } from "node:zlib";
 import { Profile } from "pprof-format";
 import {
   cpuProfileToPprof,
@@ -60,14 +61,14 @@ export async function profileFor(
   want: { period: number; label_keys: readonly string[] | null },
 ): Promise<{ profile: Profile; topLevelFields: number[] } | null> {
   const keys = want.label_keys ?? [];
-  const source = name === "cpu" ? { toPprof: () => cpu(want.period, keys) } : find(name, want.period, keys);
-  if (source === null) return null;
-  const bytes = source.toPprof().encode();
+  const bytes =
+    name === "cpu" ? cpu(want.period, keys) : gunzip(await find(name, want.period, keys)?.encode());
+  if (bytes === null) return null;
   return { profile: Profile.decode(bytes), topLevelFields: fieldNumbers(bytes) };
 }
 
 /** A CPU profile of one function that ran for two samples. */
-function cpu(period: number, labelKeys: readonly string[]): Profile {
+function cpu(period: number, labelKeys: readonly string[]): Uint8Array {
   const labels = new Map(labelKeys.map((key) => [key, "a value"]));
   const frame = { functionName: "burn", url: "file:///main.js", lineNumber: 3, columnNumber: 0 };
   const root = { functionName: "(root)", url: "", lineNumber: -1, columnNumber: -1 };
@@ -85,6 +86,10 @@ function cpu(period: number, labelKeys: readonly string[]): Profile {
 /** The text of the same, or null. */
 export function profileText(name: string, debug: number): string | null {
   return name === "cpu" ? null : (find(name, 1, [])?.toText(debug) ?? null);
+}
+
+function gunzip(bytes: Uint8Array | undefined): Uint8Array | null {
+  return bytes === undefined ? null : gunzipSync(bytes);
 }
 
 /** The numbers of the fields at the top level of a protobuf message, in order, each once. */

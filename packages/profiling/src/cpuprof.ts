@@ -15,7 +15,6 @@
  * Unlike Go: V8 samples time that passes, not time on a processor, so a thread that others keep from running is seen
  * as running; and only the innermost frame has the exact line (see inspect.ts).
  */
-import type { Profile } from "pprof-format";
 import { unixNanos } from "./host.ts";
 import { frameOf, InspectorSession, isNoCode, type V8CPUProfile } from "./inspect.ts";
 import type { LabelSet } from "./labels.ts";
@@ -264,7 +263,7 @@ export class CPUProfiler {
     }
     if (failed !== undefined) throw failed.reason;
     const profile = cpuProfileToPprof(this.table, profiles, { hz: run.hz, timeNanos: run.startedAt });
-    await writeAll(run.sink, await gzip(profile.encode()));
+    await writeAll(run.sink, await gzip(profile));
   }
 }
 
@@ -280,7 +279,7 @@ export function cpuProfileToPprof(
   table: PCTable,
   threads: readonly ThreadProfile[],
   options: { hz: number; timeNanos?: bigint },
-): Profile {
+): Uint8Array {
   let start = Number.POSITIVE_INFINITY;
   let end = 0;
   for (const { profile } of threads) {

@@ -1,7 +1,7 @@
 /**
  * A named profile: what `lookup` finds and `newProfile` makes, Go's runtime/pprof.Profile.
  */
-import type { Profile as PprofProfile } from "pprof-format";
+import { Profile } from "pprof-format";
 import { gzip, type Sink, writeAll, writeFileAtomically } from "./writer.ts";
 
 /** What a profile consists of, for the class below. */
@@ -9,8 +9,8 @@ export interface ProfileSource {
   readonly name: string;
   /** How many entries the profile has now. */
   count(): number;
-  /** The profile as pprof. */
-  toPprof(): PprofProfile;
+  /** The profile as pprof, not compressed. */
+  toBytes(): Uint8Array;
   /** The profile as Go's text, for debug 1 and more. */
   toText(debug: number): string;
 }
@@ -34,9 +34,9 @@ export class NamedProfile {
     return this.source.toText(debug);
   }
 
-  /** The profile as an object of pprof-format, uncompressed. */
-  toPprof(): PprofProfile {
-    return this.source.toPprof();
+  /** The profile as an object of pprof-format. */
+  toPprof(): Profile {
+    return Profile.decode(this.source.toBytes());
   }
 
   /**
@@ -48,7 +48,7 @@ export class NamedProfile {
       throw new RangeError(`profiling: debug must be 0, 1 or 2 (got ${String(debug)})`);
     }
     if (debug > 0) return new TextEncoder().encode(this.source.toText(debug));
-    return gzip(this.source.toPprof().encode());
+    return gzip(this.source.toBytes());
   }
 
   /**

@@ -2,6 +2,7 @@
  * A profiler: one PC table, one set of buckets, and Go's functions over them. Several can live side by side; each
  * issues its own PCs. All functions of a profiler work without `this`, so they can be taken off it and passed on.
  */
+import { Profile } from "pprof-format";
 import {
   type BucketKind,
   BucketTable,
@@ -143,7 +144,7 @@ export class Profiler {
       this.addNamed({
         name,
         count: () => this.memProfile(null, true).n,
-        toPprof: () => heapProfile(table, buckets, this.mem, name),
+        toBytes: () => heapProfile(table, buckets, this.mem, name),
         toText: () => heapText(table, buckets, this.mem, options.memStats?.()),
       });
     }
@@ -154,7 +155,7 @@ export class Profiler {
       this.addNamed({
         name,
         count: () => recorder.count,
-        toPprof: () => blockProfile(table, buckets, recorder),
+        toBytes: () => blockProfile(table, buckets, recorder),
         toText: () => blockText(table, buckets, recorder),
       });
     }
@@ -167,7 +168,7 @@ export class Profiler {
       this.addNamed({
         name,
         count: () => this.countOf(source),
-        toPprof: () => countProfile(table, name, this.stacksOf(source)),
+        toBytes: () => countProfile(table, name, this.stacksOf(source)),
         toText: (debug) =>
           debug >= 2 && source.dump !== undefined
             ? source.dump()
@@ -182,8 +183,8 @@ export class Profiler {
     if (this.named.has("v8heap")) return;
     this.addNamed({
       name: "v8heap",
-      count: () => this.v8heap.toPprof().sample.length,
-      toPprof: () => this.v8heap.toPprof(),
+      count: () => Profile.decode(this.v8heap.toBytes()).sample.length,
+      toBytes: () => this.v8heap.toBytes(),
       toText: () => {
         throw new Error("profiling: v8heap has no text form");
       },
@@ -430,7 +431,7 @@ export class Profiler {
         return {
           name,
           count: () => entries.size,
-          toPprof: () => countProfile(table, name, stacks()),
+          toBytes: () => countProfile(table, name, stacks()),
           toText: () => countText(table, name, stacks()),
         };
       },

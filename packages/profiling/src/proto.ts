@@ -5,20 +5,18 @@
  *   - a location for each pc, its address the call's (return address - 1), one line each;
  *   - a function for each name and file, system name = name, start line where V8 tells it;
  *   - one mapping for the main module, marked as symbolised, so that no tool tries to symbolise it again;
- *   - equal samples (same stack, same labels) are added up;
  *   - strings and ids are numbered in the order of first use, so equal input gives equal bytes.
  */
 import {
-  Label,
   Line,
   Location,
   Mapping,
   Function as PprofFunction,
   Profile,
-  Sample,
   StringTable,
   ValueType,
 } from "pprof-format";
+import { ByteWriter } from "./bytewriter.ts";
 import { unixNanos } from "./host.ts";
 import { type PCTable, textStart } from "./pctab.ts";
 
@@ -45,13 +43,22 @@ export interface ProfileShape {
   durationNanos?: bigint;
 }
 
-/** Builds one profile. */
+/** Samples are written as bytes at once; 64 KiB hold a few thousand. */
+const initialBytes = 64 * 1024;
+
+/**
+ * Builds one profile. Samples, of which there are many, are encoded as they are added; the tables around them are
+ * few and encoded by pprof-format at the end. A protobuf message may be put together from pieces, so the file is just
+ * one after the other.
+ */
 export class ProfileBuilder {
   private readonly strings = new StringTable();
   private readonly profile: Profile;
   private readonly locationOfFrame: number[] = [];
   private readonly functions = new Map<string, number>();
-  private readonly samples = new Map<string, Sample>();
+  private readonly samples = new ByteWriter(initialBytes);
+  private readonly body = new ByteWriter(1024);
+  private readonly label = new ByteWriter(64);
 
   constructor(
     private readonly table: PCTable,
@@ -74,35 +81,35 @@ export class ProfileBuilder {
 
   /** Adds a sample: frame numbers innermost first, a value for each sample type. */
   add(stack: ArrayLike<number>, values: readonly (number | bigint)[], labels?: SampleLabels): void {
-    const locationId: number[] = [];
-    let key = "";
+    const { body, table } = this;
+    body.length = 0;
+    const { goexit } = table;
+    // Location ids and values are packed: their bytes, with the length before them.
+    let mark = body.open(1);
     for (let i = 0; i < stack.length; i++) {
-      if (stack[i] === this.table.goexit) continue;
-      const id = this.location(stack[i]!);
-      locationId.push(id);
-      key += `${id},`;
+      if (stack[i] !== goexit) body.varint(this.location(stack[i]!));
     }
-    const label: Label[] = [];
+    body.close(mark);
+    mark = body.open(2);
+    for (let i = 0; i < values.length; i++) body.varint(values[i]!);
+    body.close(mark);
     if (labels !== undefined) {
-      for (const name of Object.keys(labels).sort()) {
-        const value = labels[name]!;
-        if (typeof value === "string") {
-          label.push(new Label({ key: this.strings.dedup(name), str: this.strings.dedup(value) }));
-          key += `|${name}=${JSON.stringify(value)}`;
-        } else {
-          const { num, unit } = typeof value === "object" ? value : { num: value, unit: undefined };
-          const numUnit = unit === undefined ? 0 : this.strings.dedup(unit);
-          label.push(new Label({ key: this.strings.dedup(name), num, numUnit }));
-          key += `|${name}:${num}${unit ?? ""}`;
-        }
-      }
+      for (const name of Object.keys(labels).sort()) this.addLabel(name, labels[name]!);
     }
-    const same = this.samples.get(key);
-    if (same !== undefined) {
-      for (let i = 0; i < values.length; i++) same.value[i] = addNumbers(same.value[i]!, values[i]!);
-      return;
+    this.samples.bytesField(2, body);
+  }
+
+  private addLabel(name: string, value: SampleLabels[string]): void {
+    const { label, strings } = this;
+    label.length = 0;
+    label.varintField(1, strings.dedup(name));
+    if (typeof value === "string") label.varintField(2, strings.dedup(value));
+    else {
+      const { num, unit } = typeof value === "object" ? value : { num: value, unit: undefined };
+      label.varintField(3, num);
+      if (unit !== undefined) label.varintField(4, strings.dedup(unit));
     }
-    this.samples.set(key, new Sample({ locationId, value: [...values], label }));
+    this.body.bytesField(3, label);
   }
 
   private location(frame: number): number {
@@ -143,10 +150,9 @@ export class ProfileBuilder {
     return id;
   }
 
-  /** The finished profile. */
-  build(): Profile {
-    const { profile, table } = this;
-    profile.sample = [...this.samples.values()];
+  /** The finished profile, not compressed. */
+  build(): Uint8Array {
+    const { profile, table, samples } = this;
     profile.mapping = [
       new Mapping({
         id: 1,
@@ -159,11 +165,10 @@ export class ProfileBuilder {
         hasInlineFrames: true,
       }),
     ];
-    return profile;
+    const tables = profile.encode();
+    const bytes = new Uint8Array(tables.length + samples.length);
+    bytes.set(tables);
+    bytes.set(samples.bytes.subarray(0, samples.length), tables.length);
+    return bytes;
   }
-}
-
-function addNumbers(a: number | bigint, b: number | bigint): number | bigint {
-  if (typeof a === "number" && typeof b === "number") return a + b;
-  return BigInt(a) + BigInt(b);
 }

@@ -2,7 +2,6 @@
  * Profiles that count stacks: goroutine, goroutineleak, threadcreate, and users' own; and those of waiting: block and
  * mutex. As pprof and as text.
  */
-import type { Profile } from "pprof-format";
 import type { BucketTable } from "./bucket.ts";
 import { type LabelSet, labelText } from "./labels.ts";
 import {
@@ -22,40 +21,54 @@ export interface CountedStack {
 }
 
 /** A profile with one sample type NAME/count. */
-export function countProfile(table: PCTable, name: string, stacks: Iterable<CountedStack>): Profile {
+export function countProfile(table: PCTable, name: string, stacks: Iterable<CountedStack>): Uint8Array {
   const builder = new ProfileBuilder(table, {
     sampleTypes: [{ type: name, unit: "count" }],
     periodType: { type: name, unit: "count" },
     period: 1,
   });
-  for (const { stack, labels } of stacks) {
-    builder.add(stack, [1], labels === null ? undefined : Object.fromEntries(labels));
+  for (const { count, stack, labels } of grouped(table, stacks)) {
+    builder.add(stack, [count], labels === null ? undefined : Object.fromEntries(labels));
   }
   return builder.build();
 }
 
-/** The same as text: equal stacks are grouped, most frequent first. */
-export function countText(table: PCTable, name: string, stacks: Iterable<CountedStack>): string {
-  const groups = new Map<string, { count: number; stack: ArrayLike<number> }>();
-  let total = 0;
+interface StackGroup extends CountedStack {
+  count: number;
+  /** PCs and labels as the text form prints them. */
+  key: string;
+}
+
+/** Equal stacks with equal labels as one, most frequent first. */
+function grouped(table: PCTable, stacks: Iterable<CountedStack>): StackGroup[] {
+  const groups = new Map<string, StackGroup>();
   for (const { stack, labels } of stacks) {
-    total++;
     let key = stackPCs(table, stack);
     if (labels !== null && labels.size > 0) key += `\n# labels: ${labelText(labels)}`;
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { count: 1, stack });
+    if (group === undefined) groups.set(key, { count: 1, key, stack, labels });
     else group.count++;
   }
-  const sorted = [...groups].sort(([a, x], [b, y]) => y.count - x.count || (a < b ? -1 : a > b ? 1 : 0));
-  let out = `${name} profile: total ${total}\n`;
-  for (const [key, { count, stack }] of sorted) out += `${count} ${key}\n${stackLines(table, stack, false)}`;
-  return tabAlign(out);
+  return [...groups.values()].sort(
+    (a, b) => b.count - a.count || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0),
+  );
+}
+
+/** The same as text. */
+export function countText(table: PCTable, name: string, stacks: Iterable<CountedStack>): string {
+  let total = 0;
+  let records = "";
+  for (const { count, key, stack } of grouped(table, stacks)) {
+    total += count;
+    records += `${count} ${key}\n${stackLines(table, stack, false)}`;
+  }
+  return tabAlign(`${name} profile: total ${total}\n${records}`);
 }
 
 type EventRecorder = BlockProfileRecorder | MutexProfileRecorder;
 
 /** The block or mutex profile as pprof. */
-export function blockProfile(table: PCTable, buckets: BucketTable, recorder: EventRecorder): Profile {
+export function blockProfile(table: PCTable, buckets: BucketTable, recorder: EventRecorder): Uint8Array {
   const builder = new ProfileBuilder(table, {
     sampleTypes: [
       { type: "contentions", unit: "count" },

@@ -1,5 +1,4 @@
 /** The heap profile as pprof: Go's `heap` and `allocs`. */
-import type { Profile } from "pprof-format";
 import type { BucketTable } from "./bucket.ts";
 import { type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
 import type { PCTable } from "./pctab.ts";
@@ -24,7 +23,7 @@ export function heapProfile(
   recorder: MemProfileRecorder,
   name: "heap" | "allocs",
   timeNanos?: bigint,
-): Profile {
+): Uint8Array {
   const { rate } = recorder;
   const builder = new ProfileBuilder(table, {
     sampleTypes: [

@@ -2,7 +2,6 @@
  * V8's own heap as a profile: what JavaScript objects are alive, by the code that allocated them. V8 samples its
  * allocations as Go does, and the sizes it reports are already scaled.
  */
-import type { Profile } from "pprof-format";
 import { frameOf, InspectorSession, isNoCode, type V8HeapNode } from "./inspect.ts";
 import type { PCTable } from "./pctab.ts";
 import { ProfileBuilder } from "./proto.ts";
@@ -44,7 +43,7 @@ export class V8HeapProfiler {
   }
 
   /** What is alive now of what was seen. */
-  toPprof(): Profile {
+  toBytes(): Uint8Array {
     const { session, table } = this;
     const builder = new ProfileBuilder(table, {
       sampleTypes: [{ type: "inuse_space", unit: "bytes" }],

@@ -166,8 +166,8 @@ describe("the goroutine profile", () => {
   it("keeps runtime frames and labels in pprof", () => {
     const profile = createProfiler({ goroutines }).lookup("goroutine")!.toPprof();
     expect(profile.sample.map((s) => [s.locationId.length, s.value, s.label.length])).toEqual([
-      [1, [1], 0],
       [2, [2], 0],
+      [1, [1], 0],
       [2, [1], 2],
     ]);
   });
