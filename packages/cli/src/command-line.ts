@@ -41,7 +41,8 @@ export function commandLine(argv: readonly string[]): CommandLine {
     const text = sections
       .filter((s) => s.title !== undefined || s.body !== "gort")
       .map((s) => (s.title ? `${s.title}:\n${s.body}` : s.body))
-      .join("\n\n");
+      .join("\n\n")
+      .replace(/ +$/gm, "");
     throw new HelpText(`gort runs programs on Go's runtime, written in TypeScript.\n\n${text.trimEnd()}\n`);
   });
   const withSettings = (command: ReturnType<typeof cli.command>) =>

@@ -1,4 +1,11 @@
-/** The user asked for something that can't be done; the message says what, and what to do. Exit code 1. */
+/** Ends the command: the message says what could not be done, and what to do about it. */
 export class UsageError extends Error {
   override name = "UsageError";
+
+  constructor(
+    message: string,
+    readonly exitCode = 1,
+  ) {
+    super(message);
+  }
 }

@@ -3,7 +3,7 @@
  *
  *   0  the command did what it was asked (or `process.exitCode`, when a program that was run has set it)
  *   1  it could not: wrong option, missing file, no main goroutine in it, a module that does not load
- *   2  the program ran and died: an unrecovered panic or a fatal error (as in Go)
+ *   2  the program died: an unrecovered panic or a fatal error (as in Go)
  */
 import { commandLine, HelpText, splitProgram } from "./command-line.ts";
 import { printEnv } from "./env.ts";
@@ -15,7 +15,7 @@ import { printVersion } from "./version.ts";
 export interface Io {
   /** The command's own output: version, environment, help. */
   stdout(text: string): void;
-  /** Messages of the command. A program's crash report goes to the runtime's `stderr`, the process's by default. */
+  /** Messages of the command, and the report of a program that died. */
   stderr(text: string): void;
 }
 
@@ -32,8 +32,8 @@ const processIo: Io = {
  * process.exitCode = await run(["version"]);
  * ```
  *
- * `run` leaves the process alive; but the program of `gort run` runs in this process, with `process.argv` set to
- * the program's and the environment to what the options ask for, until it ends.
+ * `run` leaves the process alive. The program of `gort run` runs in this process, with `process.argv` set to the
+ * program's until it ends, on the process's default runtime: the first program's options settle what that is like.
  */
 export async function run(argv: readonly string[], io: Partial<Io> = {}): Promise<number> {
   const { stdout, stderr }: Io = { ...processIo, ...io };
@@ -57,7 +57,7 @@ export async function run(argv: readonly string[], io: Partial<Io> = {}): Promis
     }
     if (e instanceof UsageError) {
       stderr(`gort: ${e.message}\n`);
-      return 1;
+      return e.exitCode;
     }
     throw e;
   }

@@ -69,8 +69,7 @@ async function load(
   maxMemory: number | undefined,
   stderr: Io["stderr"],
 ): Promise<{ module: Record<string, unknown>; runtime: Runtime }> {
-  // The real path, because the source map names the sources relative to the bundle.
-  const dir = mkdtempSync(join(realpathSync(tmpdir()), "gort-"));
+  const dir = temporaryFolder();
   const remove = () => rmSync(dir, { recursive: true, force: true });
   const forget = beforeDeath(remove);
   try {
@@ -83,9 +82,9 @@ async function load(
     const runtime = (await import(runtimeURL)) as Runtime;
     runtimeWith(runtime, maxMemory);
     const loading = import(pathToFileURL(outfile).href).catch((e: unknown) => {
-      throw new UsageError(
-        `${path} failed while it was loaded\n\n${e instanceof Error ? ownFrames(e) : String(e)}`,
-      );
+      const fatal = runtime.isFatalError(e);
+      const text = fatal ? `${e.detail ?? ""}\nfatal error: ${e.message}` : ownFrames(e);
+      throw new UsageError(`${path} failed while it was loaded\n\n${text.trim()}`, fatal ? 2 : 1);
     });
     return { module: await beforeLoopEnds(loading, path), runtime };
   } finally {
@@ -94,8 +93,18 @@ async function load(
   }
 }
 
+function temporaryFolder(): string {
+  try {
+    // The real path, because the source map names the sources relative to the bundle.
+    return mkdtempSync(join(realpathSync(tmpdir()), "gort-"));
+  } catch (e) {
+    throw new UsageError(`cannot make a folder in ${tmpdir()}: ${(e as Error).message}`);
+  }
+}
+
 /** The stack down to where Node's loader called the module. */
-function ownFrames(e: Error): string {
+function ownFrames(e: unknown): string {
+  if (!(e instanceof Error)) return String(e);
   return (e.stack ?? e.message).split("\n    at ModuleJob.run ", 1)[0];
 }
 

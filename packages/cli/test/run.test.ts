@@ -156,6 +156,16 @@ describe("a program that dies", () => {
     expect(err).toMatch(/\d{7,}/);
   });
 
+  it("of an exhausted heap while it is loaded, too", () => {
+    writeFileSync(
+      join(scratch, "oom.ts"),
+      'import { makeSlice, uint8 } from "@gort/runtime"; const kept = []; for (;;) kept.push(makeSlice(uint8, 1 << 23));',
+    );
+    const { code, err } = gort(["run", "--max-memory", "64MiB", join(scratch, "oom.ts")]);
+    expect(code).toBe(2);
+    expect(err).toMatch(/\d{7,}[\s\S]*^fatal error: runtime: out of memory$/m);
+  });
+
   it("in a finalizer that throws shows the exception", () => {
     const { code, err } = gort(["run", "finalizer-throws.ts"]);
     expect(code).toBe(2);
@@ -176,6 +186,10 @@ describe("a program that can't be run", () => {
     expect(message(["run", "."])).toContain("it is a directory");
     expect(message(["run", "syntax-error.ts.txt"])).toContain("not a JavaScript or TypeScript module");
     expect(message(["run"])).toBe("gort: run: no file given\n");
+    const nowhere = join(scratch, "nowhere");
+    const refused = gort(["run", "args.ts"], { TMPDIR: nowhere, TEMP: nowhere, TMP: nowhere });
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain(`gort: cannot make a folder in ${nowhere}`);
   });
 
   it("gets its syntax errors shown with their place", () => {
