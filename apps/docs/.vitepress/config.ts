@@ -2,6 +2,7 @@ import { defineConfig } from "vitepress";
 
 const guide = [
   { text: "Getting started", link: "/getting-started" },
+  { text: "Objects in the heap", link: "/memory" },
   { text: "Differences from Go", link: "/differences" },
   { text: "Debug switches", link: "/debug-switches" },
 ];

@@ -23,6 +23,7 @@ describe("the site and the root's README", () => {
   it("have samples", () => {
     expect([...new Set(samples.map(({ page }) => page))]).toEqual([
       "getting-started.md",
+      "memory.md",
       "the root's README.md",
     ]);
   });

@@ -61,7 +61,7 @@ export function goroutineCases(rt: Runtime): Record<string, Case> {
         rt.go(function* () {
           const cases = cs.map((c) => rt.recvCase<never>(c as RecvChan<unknown> as RecvChan<never>));
           let sum = 0;
-          for (let i = 0; i < n; i++) sum += ((yield* rt.select(cases)).value as number) & 0xffff;
+          for (let i = 0; i < n; i++) sum += ((yield* rt.select(cases)).value as unknown as number) & 0xffff;
           yield* done.send(sum);
         });
         rt.go(sendRoundRobin, cs, n);
