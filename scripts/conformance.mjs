@@ -14,9 +14,9 @@
 // Standard output has the lines and nothing else; failures and remarks go to standard error.
 import { fork } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 
 const RUNNER_LIMIT_MS = 300_000;
 const FAILURES_SHOWN = 5;
@@ -46,20 +46,13 @@ function findRunners() {
   return runners;
 }
 
-async function loadEsbuild() {
-  const fromRoot = createRequire(join(root, "package.json"));
-  const fromTsup = createRequire(fromRoot.resolve("tsup"));
-  const module = await import(pathToFileURL(fromTsup.resolve("esbuild")).href);
-  return module.default ?? module;
-}
-
 // The optional native dependency stays outside of the bundles, which lie where it is not installed.
 process.env.NODE_PATH ??= join(root, "packages/memory/node_modules");
 
-async function bundle(esbuild, runner) {
+async function bundle(runner) {
   const outfile = join(cache, runner.pkg, `${runner.name}.mjs`);
   mkdirSync(dirname(outfile), { recursive: true });
-  await esbuild.build({
+  await build({
     stdin: { contents: childSource(runner.source), resolveDir: dirname(runner.source), loader: "ts" },
     outfile,
     bundle: true,
@@ -149,7 +142,6 @@ async function main(only) {
     console.error(`conformance: nobody runs ${unknown.join(", ")} (there are ${names.join(", ")})`);
     return 2;
   }
-  const esbuild = await loadEsbuild();
   let bad = false;
   let ran = 0;
   for (const name of only.length > 0 ? only : names) {
@@ -162,7 +154,7 @@ async function main(only) {
       covered = true;
       let answer;
       try {
-        answer = await runChild(await bundle(esbuild, runner), vectors);
+        answer = await runChild(await bundle(runner), vectors);
       } catch (error) {
         answer = { crash: error.message };
       }

@@ -11,9 +11,9 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 
 export interface ExampleResult {
   readonly stdout: string;
@@ -34,22 +34,6 @@ export interface ExampleOptions {
 }
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-
-interface Esbuild {
-  build(options: object): Promise<{ outputFiles: { text: string }[] }>;
-}
-
-let loaded: Promise<Esbuild> | undefined;
-
-function esbuild(): Promise<Esbuild> {
-  if (loaded === undefined) {
-    // tsup's own esbuild: the version that the published files are built with.
-    const fromRoot = createRequire(join(root, "package.json"));
-    const fromTsup = createRequire(fromRoot.resolve("tsup"));
-    loaded = import(pathToFileURL(fromTsup.resolve("esbuild")).href).then((m) => m.default ?? m);
-  }
-  return loaded;
-}
 
 /** The text of every ```ts block of a Markdown text, in order. Fences of other languages are passed over. */
 export function typescriptBlocks(markdown: string): string[] {
@@ -81,7 +65,6 @@ function normalize(text: string): string {
 
 /** Bundles TypeScript source as if it stood in a file of `dir`, siblings taken from their sources. */
 async function bundle(source: string, dir: string): Promise<string> {
-  const { build } = await esbuild();
   const result = await build({
     stdin: { contents: source, resolveDir: dir, sourcefile: "example.ts", loader: "ts" },
     bundle: true,
