@@ -3,10 +3,12 @@
  * to the default runtime, which is made from the environment on first use.
  */
 
+import type { Cleanup } from "@gort/gc";
 import type { Ptr } from "@gort/memory";
 import type { MemStats } from "@gort/memstats";
 import type { CallerInfo, Frames, Func, MemProfileRecord, PCs } from "@gort/profiling";
 import type {
+  CaseValue,
   Chan,
   Goroutine,
   Operation,
@@ -19,7 +21,7 @@ import type {
 import { getg, setDefaultScheduler } from "@gort/scheduler";
 import type { Init, Ref, RefMembers, Slice, Type, uint8 } from "@gort/types";
 import type { Root } from "./roots.ts";
-import { createRuntime, type Runtime, type RuntimeHooks } from "./runtime.ts";
+import { createRuntime, type Runtime, type RuntimeHooks, type WeakRefTo } from "./runtime.ts";
 
 let instance: Runtime | null = null;
 
@@ -113,7 +115,9 @@ export function makeChan<T>(n = 0): Chan<T> {
 }
 
 /** Waits until one of the cases can proceed, and does it. */
-export function select(cases: readonly SelectCase<never>[]): Operation<SelectResult> {
+export function select<const C extends readonly SelectCase[]>(
+  cases: C,
+): Operation<SelectResult<CaseValue<C>>> {
   return currentRuntime().scheduler.select(cases);
 }
 
@@ -178,6 +182,16 @@ export function root<T>(p: Ptr<T>): Root<T> {
 /** See Runtime.setFinalizer. */
 export function setFinalizer<T extends Type>(x: RefMembers<T>, f: ((x: Ref<T>) => unknown) | null): void {
   currentRuntime().setFinalizer(x, f);
+}
+
+/** See Runtime.addCleanup. */
+export function addCleanup<T extends Type, A>(x: RefMembers<T>, f: (arg: A) => unknown, arg: A): Cleanup {
+  return currentRuntime().addCleanup(x, f, arg);
+}
+
+/** See Runtime.weak. */
+export function weak<T extends Type>(x: RefMembers<T>): WeakRefTo<T> {
+  return currentRuntime().weak(x);
 }
 
 /** Makes sure that `x` is not collected before this call. */

@@ -4,6 +4,7 @@
  */
 
 // Memory
+export type { Cleanup } from "@gort/gc";
 export type { Addr, Ptr } from "@gort/memory";
 // Statistics and profiles
 export {
@@ -97,6 +98,7 @@ export {
 } from "@gort/types";
 // A runtime
 export {
+  addCleanup,
   after,
   afterFunc,
   caller,
@@ -133,9 +135,10 @@ export {
   syscall,
   toBytes,
   unlockOSThread,
+  weak,
 } from "./default.ts";
 export { type DebugSwitch, debugSwitches, type Godebug } from "./godebug.ts";
 export type { Root } from "./roots.ts";
-export { createRuntime, Runtime, type RuntimeOptions } from "./runtime.ts";
+export { createRuntime, Runtime, type RuntimeOptions, type WeakRefTo } from "./runtime.ts";
 // What runs
 export { breakpoint, compiler, GOARCH, GOOS, goroot, gortVersion, numCPU, version } from "./version.ts";

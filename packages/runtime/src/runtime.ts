@@ -12,7 +12,7 @@
  *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
  */
 import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
-import { type Collector, createCollector } from "@gort/gc";
+import { type Cleanup, type Collector, createCollector } from "@gort/gc";
 import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gort/memory";
 import { type GCStats, gcStats, type MemStats, readMemStats, summary } from "@gort/memstats";
 import { createMetrics, type Metrics } from "@gort/memstats/metrics";
@@ -26,11 +26,13 @@ import {
   type Profiler,
 } from "@gort/profiling";
 import {
+  type CaseValue,
   type Chan,
   type Clock,
   createScheduler,
   defaultCase,
   defer,
+  FatalError,
   frame,
   type Goroutine,
   goexit,
@@ -97,6 +99,11 @@ export interface RuntimeOptions {
   clock?: Clock;
   /** Seed of all random choices: select, sampling. */
   seed?: number;
+}
+
+/** Go's weak.Pointer. */
+export interface WeakRefTo<T extends Type> {
+  value(): Ref<T> | null;
 }
 
 /** The scheduler's hooks, which also say whose scheduler it is. */
@@ -339,7 +346,7 @@ export class Runtime {
   }
 
   /** Waits until one of the cases can proceed, and does it. */
-  select(cases: readonly SelectCase<never>[]): Operation<SelectResult> {
+  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResult<CaseValue<C>>> {
     return this.scheduler.select(cases);
   }
 
@@ -419,6 +426,25 @@ export class Runtime {
       addr,
       f === null ? null : (p: Addr) => f(this.types.ref(type, p as Ptr<T>)!),
     );
+  }
+
+  /**
+   * Has `f(arg)` called in the finalizer goroutine some time after the object is gone. Unlike a finalizer it does not see
+   * the object, so several may be attached, and objects that point to each other are no obstacle; `arg` must not
+   * refer to the object, or it never goes.
+   */
+  addCleanup<T extends Type, A>(x: RefMembers<T>, f: (arg: A) => unknown, arg: A): Cleanup {
+    if ((arg as unknown) === x) {
+      throw new FatalError("runtime.AddCleanup: ptr is equal to arg, cleanup will never run", "CLEANUP_ARG");
+    }
+    return this.collector.finalizers.addCleanup(addrOf(x), f, arg);
+  }
+
+  /** A pointer that does not keep its object alive: `value()` gives a new reference, or null once nothing else had one. */
+  weak<T extends Type>(x: RefMembers<T>): WeakRefTo<T> {
+    const type = x.$type;
+    const pointer = this.collector.finalizers.weak(addrOf(x));
+    return { value: () => this.types.ref(type, pointer.value() as Ptr<T>) };
   }
 
   /** Makes sure that `x` is not collected before this call. */

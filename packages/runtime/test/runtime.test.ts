@@ -321,7 +321,7 @@ describe("bad input and exhaustion", () => {
     expect(err).toBeInstanceOf(FatalError);
     expect((err as Error).message).toBe("all goroutines are asleep - deadlock!");
     const { crashReport } = await import("../src/index.ts");
-    const text = crashReport(err).text;
+    const text = crashReport(err)!.text;
     expect(text).toMatch(
       /^fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 \[chan receive \(nil chan\)\]:\n/,
     );

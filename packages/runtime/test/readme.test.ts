@@ -1,0 +1,10 @@
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { runReadmeExample } from "../../../scripts/readme-example.ts";
+
+describe("README", () => {
+  it("has an example that runs as pasted and prints what it says", async () => {
+    const output = await runReadmeExample(join(import.meta.dirname, ".."));
+    expect(JSON.stringify(output)).toContain("500500 1001 1");
+  });
+});
