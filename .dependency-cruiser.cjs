@@ -39,7 +39,7 @@ module.exports = {
       comment: "another package is imported by its name, never by a relative path",
       severity: "error",
       from: { path: "^packages/([^/]+)/src/" },
-      to: { path: "^packages/", pathNot: "^packages/$1/", dependencyTypes: ["local"], dependencyTypesNot: ["workspace", "npm", "aliased"] },
+      to: { path: "^packages/", pathNot: "^packages/$1/", dependencyTypes: ["local"] },
     },
     {
       name: "no-cycles",
