@@ -190,7 +190,7 @@ class ValueContext implements Context {
     return key === this.key ? this.val : this.parent.value(key);
   }
   toString(): string {
-    return `${String(this.parent)}.WithValue(${String(this.key)})`;
+    return `${String(this.parent)}.WithValue(${String(this.key)}, ${String(this.val)})`;
   }
 }
 

@@ -145,6 +145,8 @@ export interface SchedulerOptions {
 const sliceMs = 8;
 /** A goroutine that runs longer is worth a mark, and a `runnext` chain that lasts longer is broken. */
 const forcePreemptMs = 10;
+/** The same, counted in readings of the clock, for a clock that stands still. */
+const chainReadsMax = 4096;
 /** Aim of the adaptive clock reading, and bounds of the number of switches between readings. */
 const readMs = 0.25;
 const maxBatch = 32;
@@ -388,6 +390,7 @@ export class Scheduler {
   private lastTurn = Number.NEGATIVE_INFINITY;
   private chainTick = 0;
   private chainStart = 0;
+  private chainReads = 0;
   private safepointRequested = false;
   private worldStopped = false;
   private hostTimer: unknown = null;
@@ -965,8 +968,10 @@ export class Scheduler {
     if (p.schedtick !== this.chainTick) {
       this.chainTick = p.schedtick;
       this.chainStart = now;
-    } else if (now - this.chainStart >= forcePreemptMs) {
+      this.chainReads = 0;
+    } else if (now - this.chainStart >= forcePreemptMs || ++this.chainReads >= chainReadsMax) {
       this.chainStart = now;
+      this.chainReads = 0;
       if (p.runnext !== null) {
         this.globq.pushBack(p.runnext);
         p.runnext = null;
