@@ -4,7 +4,7 @@
  *
  *     tsup && node bench/malloc.bench.ts [name ...]          (Node 22.6+, or through any TypeScript runner)
  */
-import { Allocator, createAllocator, GCCONTROL } from "../dist/internal.js";
+import { type Allocator, createAllocator, GCCONTROL } from "@gort/allocator/internal";
 
 const ROUNDS = 7;
 
@@ -21,7 +21,8 @@ export function churningAllocator(): Allocator {
   const collect = (): void => {
     cycle = true;
     a.flushAll();
-    for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep()) a.spanSwept(s, a.sweepBits(s), false);
+    for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep())
+      a.spanSwept(s, a.sweepBits(s), false);
     u32[sweepgen] = (u32[sweepgen] as number) + 2;
     u32[live] = 0;
     cycle = false;
@@ -121,5 +122,7 @@ for (const b of benches) {
     samples.push(((performance.now() - t) * 1e6) / b.n);
   }
   samples.sort((p, q) => p - q);
-  console.log(`${b.name.padEnd(14)} ${(samples[ROUNDS >> 1] as number).toFixed(2)} ns/op  (${(samples[0] as number).toFixed(2)}..${(samples[ROUNDS - 1] as number).toFixed(2)})`);
+  console.log(
+    `${b.name.padEnd(14)} ${(samples[ROUNDS >> 1] as number).toFixed(2)} ns/op  (${(samples[0] as number).toFixed(2)}..${(samples[ROUNDS - 1] as number).toFixed(2)})`,
+  );
 }

@@ -115,6 +115,7 @@ export class Allocator {
   private readonly tinyCountWord: number;
   private readonly tinySlot: number;
   private readonly liveWord: number;
+  private readonly smallFree: number;
   private readonly trigger: number;
 
   readonly #types = new Map<string, number>();
@@ -150,6 +151,7 @@ export class Allocator {
     this.tinyCountWord = (base + MCACHE.offsets.tinyCount) >>> 2;
     this.tinySlot = this.slots + TINY_SPAN_CLASS * SLOT_WORDS;
     this.liveWord = (heap.gcControl + GCCONTROL.offsets.heapLive) >>> 2;
+    this.smallFree = (base + MCACHE.offsets.smallFreeCount) >>> 3;
     this.trigger = (heap.gcControl + GCCONTROL.offsets.trigger) >>> 3;
     this.#rng = seed >>> 0 || 1;
     this.f64[(base + MCACHE.offsets.nextSample) >>> 3] = Number.POSITIVE_INFINITY;
@@ -285,7 +287,9 @@ export class Allocator {
     if (size === 0) return this.zerobase;
     if (((u32[t + T_FLAGS] as number) & GCTYPE_NOSCAN) !== 0) return this.mallocgc(size, 0, true);
     if (size % typeSize !== 0) {
-      throw new RangeError(`allocator: size must be a multiple of its type's ${typeSize} bytes (got ${size})`);
+      throw new RangeError(
+        `allocator: size must be a multiple of its type's ${typeSize} bytes (got ${size})`,
+      );
     }
     if (size > MAX_SMALL_REQUEST) return this.mallocLarge(size, typ, true);
     const header = size > MIN_SIZE_FOR_HEADER;
@@ -329,17 +333,19 @@ export class Allocator {
     if (u32[(this.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] !== GC_OFF) {
       u32[(u32[at + (S.gcmarkBits >>> 2)] as number) >>> 2] = 1;
     }
-    const c = cache.base;
-    const add = (offset: number, n: number): void => {
-      f64[(c + offset) >>> 3] = (f64[(c + offset) >>> 3] as number) + n;
-    };
-    add(MCACHE.offsets.largeAlloc, bytes);
-    add(MCACHE.offsets.largeAllocCount, 1);
+    this.addStat(MCACHE.offsets.largeAlloc, bytes);
+    this.addStat(MCACHE.offsets.largeAllocCount, 1);
     cache.addHeapLive(bytes);
     this.central.push(this.central.fullSwept(spanclass), s);
-    add(MCACHE.offsets.nextSample, -bytes);
-    this.finish(p, bytes, (f64[(c + MCACHE.offsets.nextSample) >>> 3] as number) < 0);
+    this.addStat(MCACHE.offsets.nextSample, -bytes);
+    this.finish(p, bytes, (f64[(cache.base + MCACHE.offsets.nextSample) >>> 3] as number) < 0);
     return p as Addr;
+  }
+
+  /** Adds to an f64 of this thread's mcache. */
+  private addStat(offset: number, n: number): void {
+    const i = (this.cache.base + offset) >>> 3;
+    this.f64[i] = (this.f64[i] as number) + n;
   }
 
   /** Bytes usable in the block that a request of size gets: what append may use as capacity. */
@@ -415,7 +421,8 @@ export class Allocator {
     const base = (u32[(s + S.startAddr) >>> 2] as number) + idx * (u32[(s + S.elemsize) >>> 2] as number);
     // Slots of this thread's current run that were not handed out yet.
     const i = this.slots + (u32[(s + S.spanclass) >>> 2] as number) * SLOT_WORDS;
-    if (u32[i + SLOT_SPAN] === s && base >= (u32[i] as number) && base < (u32[i + 1] as number)) return 0 as Addr;
+    if (u32[i + SLOT_SPAN] === s && base >= (u32[i] as number) && base < (u32[i + 1] as number))
+      return 0 as Addr;
     return base as Addr;
   }
 
@@ -476,7 +483,7 @@ export class Allocator {
    * a span without objects goes back to the heap (the result is true then) and any other to mcentral.
    */
   spanSwept(span: Addr, nfreed: number, preserve: boolean): boolean {
-    const { u32, f64, cache } = this;
+    const { u32, f64 } = this;
     const at = span >>> 2;
     const sizeclass = (u32[at + (S.spanclass >>> 2)] as number) >>> 1;
     const allocCount = (u32[at + (S.allocCount >>> 2)] as number) - nfreed;
@@ -485,14 +492,12 @@ export class Allocator {
     }
     if (nfreed > 0) {
       u32[at + (S.needzero >>> 2)] = 1;
-      const add = (offset: number, n: number): void => {
-        f64[(cache.base + offset) >>> 3] = (f64[(cache.base + offset) >>> 3] as number) + n;
-      };
       if (sizeclass !== 0) {
-        add(MCACHE.offsets.smallFreeCount + 8 * sizeclass, nfreed);
+        const count = this.smallFree + sizeclass;
+        f64[count] = (f64[count] as number) + nfreed;
       } else {
-        add(MCACHE.offsets.largeFree, u32[at + (S.elemsize >>> 2)] as number);
-        add(MCACHE.offsets.largeFreeCount, 1);
+        this.addStat(MCACHE.offsets.largeFree, u32[at + (S.elemsize >>> 2)] as number);
+        this.addStat(MCACHE.offsets.largeFreeCount, 1);
       }
     }
     u32[at + (S.allocCount >>> 2)] = allocCount;
@@ -600,6 +605,11 @@ export class Allocator {
     return fillStats(this.heap, out);
   }
 
+  /** readStats without the flush: what is in current runs counts as allocated. */
+  readStatsUnflushed(out: HeapStats): HeapStats {
+    return fillStats(this.heap, out);
+  }
+
   /** Returns up to nbytes of free pages to the operating system, highest addresses first; the bytes returned. */
   scavenge(nbytes: number): number {
     return this.heap.scavenge(nbytes);
@@ -643,7 +653,9 @@ function acquireMCache(heap: MHeap): number {
   const M = MCACHE.offsets;
   const alone = u32[(heap.base + MHEAP.offsets.nmcaches) >>> 2] === 0;
   if (!alone && u32[(heap.base + MHEAP.offsets.shared) >>> 2] === 0) {
-    throw new TypeError("allocator: memory has an allocator that was not shared: call its share() before attaching");
+    throw new TypeError(
+      "allocator: memory has an allocator that was not shared: call its share() before attaching",
+    );
   }
   heap.lock();
   let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;

@@ -109,7 +109,8 @@ export class MCache {
         const nelems = u32[at + S_NELEMS] as number;
         const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
         const first = nextZero(u32, bits, u32[at + S_FREEINDEX] as number, nelems);
-        if (first < nelems) return this.takeRun(i, spanclass, typ, s, first, nextOne(u32, bits, first, nelems));
+        if (first < nelems)
+          return this.takeRun(i, spanclass, typ, s, first, nextOne(u32, bits, first, nelems));
         u32[at + S_FREEINDEX] = nelems;
         u32[i + SLOT_SPAN] = 0;
         this.central.uncacheSpan(s);
@@ -120,7 +121,14 @@ export class MCache {
     }
   }
 
-  private takeRun(i: number, spanclass: number, typ: number, s: number, first: number, runEnd: number): boolean {
+  private takeRun(
+    i: number,
+    spanclass: number,
+    typ: number,
+    s: number,
+    first: number,
+    runEnd: number,
+  ): boolean {
     const u32 = this.u32;
     const f64 = this.f64;
     const at = s >>> 2;
@@ -139,8 +147,7 @@ export class MCache {
     f64[this.nextSample] = nextSample - bytes;
 
     setBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
-    if (u32[this.gcPhase] !== GC_OFF)
-      setBits(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
+    if (u32[this.gcPhase] !== GC_OFF) setBits(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) + n;
     u32[at + S_FREEINDEX] = first + n;
     const count = this.smallAlloc + (spanclass >>> 1);
@@ -247,7 +254,7 @@ export function nextZero(u32: Uint32Array, bits: number, from: number, n: number
     const w = ~(u32[bits + (i >>> 5)] as number) >>> (i & 31);
     if (w !== 0) {
       i += ctz(w);
-      return i < n ? i : n;
+      return Math.min(i, n);
     }
     i = (i | 31) + 1;
   }
@@ -261,7 +268,7 @@ export function nextOne(u32: Uint32Array, bits: number, from: number, n: number)
     const w = (u32[bits + (i >>> 5)] as number) >>> (i & 31);
     if (w !== 0) {
       i += ctz(w);
-      return i < n ? i : n;
+      return Math.min(i, n);
     }
     i = (i | 31) + 1;
   }

@@ -90,7 +90,7 @@ export function fillStats(heap: MHeap, out: HeapStats): HeapStats {
   out.smallFreeCount.fill(0);
   let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
   for (; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
-    out.tinyAllocs += f64[(c + M.tinyAllocs) >>> 3] as number;
+    out.tinyAllocs += (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
     out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
     out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
     out.largeFree += f64[(c + M.largeFree) >>> 3] as number;

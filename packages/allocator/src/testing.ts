@@ -1,1 +1,331 @@
-export {};
+/** Walkers that prove the allocator's invariants, for tests and for debugging builds of what stands on it. */
+import type { Addr } from "@gort/memory";
+import {
+  CHUNK_PAGES,
+  GC_OFF,
+  GCCONTROL,
+  MANUAL_GC,
+  MCACHE,
+  MHEAP,
+  MSPAN,
+  NUM_SPAN_CLASSES,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  SPAN_DEAD,
+  SPAN_IN_USE,
+  SPAN_MANUAL,
+  SPECIAL,
+} from "./layout.ts";
+import type { Allocator } from "./malloc.ts";
+import { SLOT_ELEMSIZE, SLOT_SPAN, SLOT_WORDS } from "./mcache.ts";
+import { PAGE_INFO_NONE } from "./mheap.ts";
+import { popcount } from "./mpagealloc.ts";
+import { newHeapStats } from "./mstats.ts";
+import { classToAllocNPages, classToSize } from "./sizeclasses.generated.ts";
+
+export { verifyMemory } from "@gort/memory/testing";
+export { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
+
+const S = MSPAN.offsets;
+const H = MHEAP.offsets;
+
+function must(ok: boolean, text: () => string): void {
+  if (!ok) throw new Error(`verifyHeap: ${text()}`);
+}
+
+/**
+ * Checks every invariant of the heap and throws with the numbers if one doesn't hold. The world must be stopped; with
+ * several threads all must have been flushed. Walks all pages: for tests.
+ *
+ *  1. Each page of the arena is in use exactly if pageSpan names a span, which covers it; scavenged pages are free;
+ *     pageInfo is the span's class and mark bits, or PAGE_INFO_NONE.
+ *  2. Summaries of the page allocator equal those computed from the bits.
+ *  3. A heap span: elemsize, npages, nelems, limit as its class says; allocCount = ones in allocBits >= allocated; no
+ *     free slot below freeindex; mark bits zero in swept spans while no collection marks; on the list that its
+ *     sweepgen and allocCount say, or cached by exactly one mcache slot.
+ *  4. Lists are linked both ways, and their spans know them.
+ *  5. heapInUse, heapFree, heapReleased, stackInUse, gcManualInUse are the sums over pages and spans.
+ *  6. The identities of HeapStats, and totalAlloc - totalFree = bytes in allocBits - unused tails of runs.
+ *  7. Specials are sorted and point into their span.
+ */
+export function verifyHeap(a: Allocator): void {
+  const { u32, f64 } = a.mem;
+  const heap = a.heap;
+  const word = (addr: number): number => u32[addr >>> 2] as number;
+  const field = (s: number, offset: number): number => word(s + offset);
+  const sg = heap.sweepgen;
+  const marking = word(heap.gcControl + GCCONTROL.offsets.gcPhase) !== GC_OFF;
+
+  const cached = new Map<number, number>();
+  let tails = 0;
+  for (let c = word(heap.base + H.mcaches); c !== 0; c = field(c, MCACHE.offsets.next)) {
+    for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
+      const i = ((c + MCACHE.offsets.alloc) >>> 2) + spc * SLOT_WORDS;
+      const s = u32[i + SLOT_SPAN] as number;
+      const [cur, end] = [u32[i] as number, u32[i + 1] as number];
+      if (s === 0) {
+        must(cur === end, () => `mcache slot ${spc} has a run but no span`);
+        continue;
+      }
+      must(!cached.has(s), () => `span ${s} is cached twice`);
+      must(
+        field(s, S.spanclass) === spc,
+        () => `span ${s} of class ${field(s, S.spanclass)} is in slot ${spc}`,
+      );
+      cached.set(s, spc);
+      must(cur <= end && (end - cur) % (u32[i + SLOT_ELEMSIZE] as number) === 0, () => `run ${cur}..${end}`);
+      tails += end - cur;
+    }
+  }
+
+  const listed = new Map<number, number>();
+  for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
+    for (const list of [
+      a.central.partialSwept(spc),
+      a.central.partialUnswept(spc),
+      a.central.fullSwept(spc),
+      a.central.fullUnswept(spc),
+    ]) {
+      let prev = 0;
+      for (let s = word(list); s !== 0; prev = s, s = field(s, S.next)) {
+        must(field(s, S.prev) === prev, () => `span ${s}: prev is ${field(s, S.prev)}, not ${prev}`);
+        must(field(s, S.list) === list, () => `span ${s} is on list ${list} but says ${field(s, S.list)}`);
+        must(!listed.has(s), () => `span ${s} is on two lists`);
+        listed.set(s, list);
+      }
+    }
+  }
+
+  let inUse = 0;
+  let stack = 0;
+  let manualGC = 0;
+  let allocated = 0;
+  let objects = 0;
+  let live = 0;
+  for (let n = 0; n < heap.nspans; n++) {
+    const s = heap.spanAt(n);
+    must(field(s, S.index) === n + 1, () => `span ${s}: index is ${field(s, S.index)}, not ${n + 1}`);
+    const state = field(s, S.state);
+    if (state === SPAN_DEAD) continue;
+    live++;
+    const start = field(s, S.startAddr);
+    const npages = field(s, S.npages);
+    for (let p = start >>> PAGE_SHIFT; p < (start >>> PAGE_SHIFT) + npages; p++) {
+      must(
+        heap.spanOf(p * PAGE_SIZE) === s,
+        () => `page ${p} of span ${s} belongs to ${heap.spanOf(p * PAGE_SIZE)}`,
+      );
+      const want =
+        state === SPAN_IN_USE ? field(s, S.gcmarkBits) * 32 + field(s, S.spanclass) : PAGE_INFO_NONE;
+      const info = word(heap.pageInfoBase + 4 * p);
+      must(info === want, () => `pageInfo of page ${p} is ${info}, not ${want}`);
+    }
+    if (state === SPAN_MANUAL) {
+      if (field(s, S.manualKind) === MANUAL_GC) manualGC += npages * PAGE_SIZE;
+      else stack += npages * PAGE_SIZE;
+      continue;
+    }
+    inUse += npages * PAGE_SIZE;
+    const spc = field(s, S.spanclass);
+    const sizeclass = spc >>> 1;
+    const nelems = field(s, S.nelems);
+    const elemsize = field(s, S.elemsize);
+    if (sizeclass === 0) {
+      must(
+        nelems === 1 && elemsize === npages * PAGE_SIZE,
+        () => `large span ${s}: ${nelems} of ${elemsize}`,
+      );
+    } else {
+      must(
+        elemsize === classToSize[sizeclass],
+        () => `span ${s}: elemsize ${elemsize} in class ${sizeclass}`,
+      );
+      must(
+        npages === classToAllocNPages[sizeclass],
+        () => `span ${s}: ${npages} pages in class ${sizeclass}`,
+      );
+      must(nelems === Math.floor((npages * PAGE_SIZE) / elemsize), () => `span ${s}: nelems ${nelems}`);
+    }
+    const nwords = (nelems + 31) >>> 5;
+    let ones = 0;
+    let marks = 0;
+    for (let k = 0; k < nwords; k++) {
+      ones += popcount(word(field(s, S.allocBits) + 4 * k));
+      marks |= word(field(s, S.gcmarkBits) + 4 * k);
+    }
+    must(
+      ones === field(s, S.allocCount),
+      () => `span ${s}: allocCount ${field(s, S.allocCount)}, bits ${ones}`,
+    );
+    for (let i = 0; i < Math.min(field(s, S.freeindex), nelems); i++) {
+      const bit = (word(field(s, S.allocBits) + 4 * (i >>> 5)) >>> (i & 31)) & 1;
+      must(bit === 1, () => `span ${s}: slot ${i} is free below freeindex ${field(s, S.freeindex)}`);
+    }
+    const unswept = field(s, S.sweepgen) === (sg - 2) >>> 0;
+    if (!marking && !unswept) must(marks === 0, () => `swept span ${s} has mark bits`);
+    allocated += ones * elemsize;
+    objects += ones;
+    const gen = field(s, S.sweepgen);
+    if (cached.has(s)) {
+      must(gen === (sg + 3) >>> 0, () => `cached span ${s}: sweepgen ${gen}, heap ${sg}`);
+      must(!listed.has(s), () => `cached span ${s} is on a list`);
+    } else {
+      const list = listed.get(s);
+      const full = ones === nelems;
+      // A list made before sweepgen moved holds spans one generation older: they are the unswept ones.
+      const want =
+        gen === sg
+          ? full
+            ? a.central.fullSwept(spc)
+            : a.central.partialSwept(spc)
+          : full
+            ? a.central.fullUnswept(spc)
+            : a.central.partialUnswept(spc);
+      must(
+        list === want,
+        () => `span ${s} (sweepgen ${gen}, heap ${sg}, ${ones}/${nelems}) is on list ${list}, not ${want}`,
+      );
+    }
+    let before = -1;
+    for (let p = field(s, S.specials); p !== 0; p = word(p + SPECIAL.offsets.next)) {
+      const offset = word(p + SPECIAL.offsets.offset);
+      const key = offset * 16 + word(p + SPECIAL.offsets.kind);
+      must(key >= before, () => `specials of span ${s} are not sorted`);
+      must(offset < npages * PAGE_SIZE, () => `special at ${offset} outside of span ${s}`);
+      before = key;
+    }
+  }
+
+  const lo = word(heap.base + H.arenaStart) >>> PAGE_SHIFT;
+  const hi = Math.ceil(word(heap.base + H.arenaEnd) / PAGE_SIZE);
+  let free = 0;
+  let released = 0;
+  for (let p = lo; p < hi; p++) {
+    const used = heap.pages.isAllocated(p);
+    must(
+      used === (heap.spanOf(p * PAGE_SIZE) !== 0),
+      () => `page ${p}: allocated ${used}, span ${heap.spanOf(p * PAGE_SIZE)}`,
+    );
+    const scavenged = heap.pages.isScavenged(p);
+    must(!(used && scavenged), () => `page ${p} is in use and scavenged`);
+    if (!used) {
+      const info = word(heap.pageInfoBase + 4 * p);
+      must(info < 256, () => `pageInfo of the free page ${p} is ${info}`);
+      if (scavenged) released += PAGE_SIZE;
+      else free += PAGE_SIZE;
+    }
+  }
+  if (hi > lo) verifySummaries(a, lo, hi);
+
+  const equal = (what: string, got: number, want: number): void =>
+    must(got === want, () => `${what} is ${got}, should be ${want}`);
+  equal("heapInUse", heap.counter("heapInUse"), inUse);
+  equal("heapFree", heap.counter("heapFree"), free);
+  equal("heapReleased", heap.counter("heapReleased"), released);
+  equal("stats.heapReleased", a.mem.stats.heapReleased, released);
+  equal("stats.heapSys", a.mem.stats.heapSys, inUse + free + released);
+  equal("stackInUse", heap.counter("stackInUse"), stack);
+  equal("stats.stackSys", a.mem.stats.stackSys, stack);
+  equal("gcManualInUse", heap.counter("gcManualInUse"), manualGC);
+  equal("spanalloc.inuse", heap.spanalloc.inuse, live * MSPAN.size);
+
+  const st = newHeapStats();
+  a.readStatsUnflushed(st);
+  equal("heapObjects + slots in tails", st.heapObjects, objects);
+  equal("heapAlloc", st.heapAlloc, allocated);
+  equal("mallocs - frees", st.mallocs - st.frees, st.heapObjects);
+  equal("heapSys", st.heapSys, st.heapInuse + st.heapIdle);
+  must(st.heapReleased <= st.heapIdle, () => `heapReleased ${st.heapReleased} > heapIdle ${st.heapIdle}`);
+  must(tails <= st.heapAlloc, () => `tails ${tails} > heapAlloc ${st.heapAlloc}`);
+  equal(
+    "sys",
+    st.sys,
+    st.heapSys + st.stackSys + st.mspanSys + st.mcacheSys + st.buckHashSys + st.gcSys + st.otherSys,
+  );
+  must(st.mspanInuse <= st.mspanSys, () => `mspanInuse ${st.mspanInuse} > mspanSys ${st.mspanSys}`);
+  must(f64[(heap.gcControl + GCCONTROL.offsets.trigger) >>> 3] !== 0, () => "trigger is 0");
+}
+
+/** Recomputes the page allocator's summaries from its bits. */
+function verifySummaries(a: Allocator, lo: number, hi: number): void {
+  const { pages } = a.heap;
+  const shifts = [15, 12, 9] as const;
+  const runs = (from: number, to: number): [number, number, number] => {
+    let start = -1;
+    let max = 0;
+    let run = 0;
+    for (let p = from; p < to; p++) {
+      if (p >= lo && p < hi && !pages.isAllocated(p)) {
+        run++;
+        continue;
+      }
+      if (start < 0) start = run;
+      max = Math.max(max, run);
+      run = 0;
+    }
+    return [start < 0 ? run : start, Math.max(max, run), run];
+  };
+  for (const level of [0, 1, 2] as const) {
+    const shift = shifts[level];
+    for (let e = lo >>> shift; e << shift < hi; e++) {
+      const want = runs(e << shift, (e + 1) << shift).join();
+      const got = pages.summary(level, e).join();
+      must(got === want, () => `summary of level ${level}, entry ${e} is ${got}, should be ${want}`);
+    }
+  }
+  must(hi - lo >= CHUNK_PAGES, () => `arena of ${hi - lo} pages`);
+}
+
+/** Addresses of all allocated slots, ascending by span. Flush first. */
+export function* allocatedObjects(a: Allocator): Generator<{ span: Addr; addr: Addr; size: number }> {
+  const { u32 } = a.mem;
+  for (let n = 0; n < a.nspans; n++) {
+    const span = a.spanAt(n);
+    if (u32[(span + S.state) >>> 2] !== SPAN_IN_USE) continue;
+    const size = u32[(span + S.elemsize) >>> 2] as number;
+    const bits = u32[(span + S.allocBits) >>> 2] as number;
+    for (let i = 0; i < (u32[(span + S.nelems) >>> 2] as number); i++) {
+      if ((((u32[(bits >>> 2) + (i >>> 5)] as number) >>> (i & 31)) & 1) === 0) continue;
+      yield { span, addr: ((u32[(span + S.startAddr) >>> 2] as number) + i * size) as Addr, size };
+    }
+  }
+}
+
+/**
+ * A collection without a collector: everything that `isLive` rejects is freed, by marking the rest and sweeping all spans.
+ * For tests of the allocator, and of what stands on it, without @gort/gc. A freed object's specials are dropped.
+ */
+export function collectWith(a: Allocator, isLive: (addr: Addr) => boolean): number {
+  const { u32 } = a.mem;
+  a.flushAll();
+  let marked = 0;
+  for (const { span, addr, size } of allocatedObjects(a)) {
+    const i = a.objIndex(span, addr);
+    const live = isLive(addr);
+    if (live) {
+      const w = ((u32[(span + S.gcmarkBits) >>> 2] as number) >>> 2) + (i >>> 5);
+      u32[w] = (u32[w] as number) | (1 << (i & 31));
+      marked += size;
+    } else {
+      let prev = 0;
+      const lo = addr - (u32[(span + S.startAddr) >>> 2] as number);
+      for (let p = u32[(span + S.specials) >>> 2] as number; p !== 0; ) {
+        const next = u32[(p + SPECIAL.offsets.next) >>> 2] as number;
+        const offset = u32[(p + SPECIAL.offsets.offset) >>> 2] as number;
+        if (offset >= lo && offset < lo + size) a.freeSpecial(span, prev, p);
+        else prev = p;
+        p = next;
+      }
+    }
+  }
+  const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+  u32[sweepgen] = (u32[sweepgen] as number) + 2;
+  u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] = marked;
+  let freed = 0;
+  for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep()) {
+    const n = a.sweepBits(s);
+    freed += n;
+    a.spanSwept(s, n, false);
+  }
+  return freed;
+}

@@ -1,0 +1,506 @@
+import type { Addr } from "@gort/memory";
+import fc from "fast-check";
+import { beforeEach, describe, expect, it } from "vitest";
+import { type Allocator, createAllocator, isFatalError, newHeapStats } from "../src/index.ts";
+import { GC_MARK, GC_OFF, GCCONTROL, MSPAN } from "../src/internal.ts";
+import { allocatedObjects, collectWith, verifyHeap } from "../src/testing.ts";
+
+const S = MSPAN.offsets;
+let a: Allocator;
+beforeEach(() => {
+  a = createAllocator({ maxMemory: 256 << 20, seed: 7 });
+});
+
+const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2] as number;
+const live = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] as number;
+const stats = () => a.readStats(newHeapStats());
+
+function bitsOf(p: number, words: number): number[] {
+  const out: number[] = [];
+  for (let i = 0; i < words; i++) {
+    const b = (p >>> 3) + i;
+    out.push(((a.mem.u32[(a.heapBitsBase >>> 2) + (b >>> 5)] as number) >>> (b & 31)) & 1);
+  }
+  return out;
+}
+
+function isZero(p: number, n: number): boolean {
+  for (let i = 0; i < n; i++) if (a.mem.u8[p + i] !== 0) return false;
+  return true;
+}
+
+describe("mallocgc", () => {
+  it("gives every zero-size request the same address, which is no object", () => {
+    const p = a.mallocNoscan(0);
+    expect(p).toBe(a.zerobase);
+    expect(a.mallocgc(0, 0, true)).toBe(p);
+    expect(a.mallocTyped(a.newType(0, []))).toBe(p);
+    expect(a.findObject(p)).toBe(0);
+    expect(stats().mallocs).toBe(0);
+  });
+
+  it("zeroes what it hands out again after the first owner filled it", () => {
+    const sizes = [16, 24, 48, 100, 512, 1024, 3000, 20000, 40000];
+    for (let round = 0; round < 3; round++) {
+      const ptrs = sizes.flatMap((n) =>
+        Array.from({ length: 30 }, () => [a.mallocgc(n, 0, true), n] as const),
+      );
+      for (const [p, n] of ptrs) {
+        expect(isZero(p, n)).toBe(true);
+        a.mem.kernel.fill(p, 0xaa, n);
+      }
+      collectWith(a, () => false);
+      verifyHeap(a);
+    }
+  });
+
+  it("may leave old contents in a large object without pointers when asked to", () => {
+    const p = a.mallocgc(100_000, 0, true);
+    a.mem.kernel.fill(p, 0xaa, 100_000);
+    collectWith(a, () => false);
+    const q = a.mallocgc(100_000, 0, false);
+    expect(q).toBe(p);
+    expect(a.mem.u8[q + 5000]).toBe(0xaa);
+    collectWith(a, () => false);
+    const r = a.mallocgc(100_000, a.newType(8, [1]), false);
+    expect(isZero(r, 100_000)).toBe(true);
+  });
+
+  it("puts pointerful objects above 512 bytes behind a header that holds their type", () => {
+    const typ = a.newType(1024, new Uint32Array(4).fill(0xffffffff));
+    const p = a.mallocTyped(typ);
+    expect(a.mem.u32[(p - 8) >>> 2]).toBe(typ);
+    expect(a.findObject(p)).toBe(p - 8);
+    expect(spanField(p, S.elemsize)).toBe(1152);
+    expect(spanField(a.mallocgc(1024, 0, true), S.elemsize)).toBe(1024);
+  });
+
+  it("keeps the type of a large object in its span", () => {
+    const word = a.newType(8, [1]);
+    const p = a.mallocgc(1 << 20, word, true);
+    expect(spanField(p, S.largeType)).toBe(word);
+    expect(spanField(p, S.limit)).toBe(p + (1 << 20));
+    expect(a.findObject((p + 12345) as Addr)).toBe(p);
+  });
+
+  it.each([-1, 1.5, Number.NaN, 2 ** 32, Number.POSITIVE_INFINITY])("rejects a size of %d bytes", (n) => {
+    expect(() => a.mallocgc(n, 0, true)).toThrow(RangeError);
+    expect(() => a.mallocNoscan(n)).toThrow(`(got ${n})`);
+    expect(() => a.mallocgc(n, a.newType(8, [1]), true)).toThrow(RangeError);
+    expect(() => a.roundupsize(n, true)).toThrow(RangeError);
+  });
+
+  it("rejects a size that is not a whole number of its type, and types that don't fit their mask", () => {
+    expect(() => a.mallocgc(20, a.newType(16, [1]), true)).toThrow(
+      "multiple of its type's 16 bytes (got 20)",
+    );
+    expect(() => a.newType(8, [2])).toThrow(RangeError);
+    expect(() => a.newType(12, [1])).toThrow(RangeError);
+    expect(() => a.mallocNoscan("16" as never)).toThrow(TypeError);
+  });
+
+  it("ends with the fatal error and the sizes when the memory is exhausted, and stays usable", () => {
+    const keep: Addr[] = [];
+    let error: unknown;
+    try {
+      for (;;) keep.push(a.mallocgc(8 << 20, 0, true));
+    } catch (err) {
+      error = err;
+    }
+    expect(isFatalError(error)).toBe(true);
+    const fatal = error as { message: string; detail: string; kind: string };
+    expect(fatal.message).toBe("runtime: out of memory");
+    expect(fatal.detail).toMatch(
+      /cannot allocate 8388608-byte block \(\d+ in use, \d+ idle, \d+ unreserved of a memory of 268435456/,
+    );
+    expect(() => a.mallocgc(3 * 2 ** 30, 0, true)).toThrow("out of memory");
+    verifyHeap(a);
+    collectWith(a, () => false);
+    expect(a.mallocgc(8 << 20, 0, true)).toBe(keep[0]);
+    verifyHeap(a);
+  });
+
+  it("asks outOfMemory once whether to try again", () => {
+    const calls: number[] = [];
+    for (;;) {
+      try {
+        a.mallocgc(16 << 20, 0, true);
+      } catch {
+        break;
+      }
+    }
+    a.hooks.outOfMemory = (n) => {
+      calls.push(n);
+      collectWith(a, () => false);
+      return true;
+    };
+    expect(a.mallocgc(16 << 20, 0, true)).toBeGreaterThan(0);
+    expect(calls).toEqual([16 << 20]);
+  });
+});
+
+describe("tiny allocator", () => {
+  it("aligns a tiny object to what its size is a multiple of", () => {
+    expect((a.mallocNoscan(1) as number) % 16).toBe(0);
+    expect((a.mallocNoscan(2) as number) % 16).toBe(2);
+    expect((a.mallocNoscan(4) as number) % 16).toBe(4);
+    expect((a.mallocNoscan(3) as number) % 16).toBe(8);
+    expect((a.mallocNoscan(8) as number) % 16).toBe(0); // no room at 16: a new block, kept only if it has more room
+    const st = stats();
+    expect([st.mallocs, st.heapObjects, st.tinyAllocs]).toEqual([5, 2, 3]);
+  });
+
+  it("keeps the block with more room left", () => {
+    const p = a.mallocNoscan(5);
+    const big = a.mallocNoscan(15); // a block of its own: 1 byte left against 11
+    expect(big - (big % 16)).not.toBe(p);
+    expect(a.mallocNoscan(3)).toBe(p + 5);
+  });
+
+  it("starts a new block after a flush", () => {
+    const p = a.mallocNoscan(4);
+    a.flushAll();
+    expect((a.mallocNoscan(4) as number) % 16).toBe(0);
+    expect(a.mallocNoscan(4)).not.toBe(p + 4);
+  });
+
+  it("counts every object in mallocs, and blocks alone in heapObjects", () => {
+    for (let i = 0; i < 1000; i++) a.mallocNoscan(1);
+    const st = stats();
+    expect(st.mallocs).toBe(1000);
+    expect(st.heapObjects).toBe(Math.ceil(1000 / 16));
+    expect(st.frees).toBe(1000 - Math.ceil(1000 / 16));
+    expect(st.heapAlloc).toBe(st.heapObjects * 16);
+  });
+});
+
+describe("heap bits", () => {
+  it("describe each object by its own type when types of a class alternate", () => {
+    const types = [[0b0001], [0b1010], [0b0111], [0b1000]].map((m) => a.newType(32, m));
+    const objs = Array.from({ length: 2000 }, (_, i) => {
+      const k = (i * 7 + (i >>> 3)) & 3;
+      return [a.mallocTyped(types[k] as number), k] as const;
+    });
+    const want = [
+      [1, 0, 0, 0],
+      [0, 1, 0, 1],
+      [1, 1, 1, 0],
+      [0, 0, 0, 1],
+    ];
+    for (const [p, k] of objs) expect(bitsOf(p, 4)).toEqual(want[k]);
+  });
+
+  it("repeat the type over an array and are clear behind it", () => {
+    const pair = a.newType(24, [0b101]);
+    for (let n = 1; n <= 21; n++) {
+      const p = a.mallocgc(24 * n, pair, true);
+      const words = spanField(p, S.elemsize) / 8;
+      const want = Array.from({ length: words }, (_, i) => (i < 3 * n && i % 3 !== 1 ? 1 : 0));
+      expect(bitsOf(p, words)).toEqual(want);
+    }
+  });
+
+  it("are right for random types and reused slots", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 64 }), fc.array(fc.integer(), { maxLength: 2 })), {
+          minLength: 1,
+          maxLength: 12,
+        }),
+        fc.infiniteStream(fc.nat(11)),
+        (specs, pick) => {
+          const types = specs.map(([words, mask]) => {
+            const cut = mask.map((m, k) =>
+              words >= 32 * (k + 1) ? m >>> 0 : words > 32 * k ? (m & (2 ** (words - 32 * k) - 1)) >>> 0 : 0,
+            );
+            return { typ: a.newType(words * 8, cut), words, mask: cut };
+          });
+          const objs: { p: Addr; t: (typeof types)[number] }[] = [];
+          for (let i = 0; i < 300; i++) {
+            const t = types[(pick.next().value as number) % types.length] as (typeof types)[number];
+            objs.push({ p: a.mallocTyped(t.typ), t });
+          }
+          for (const { p, t } of objs) {
+            if (t.mask.every((m) => m === 0)) continue; // noscan
+            const words = spanField(p, S.elemsize) / 8;
+            const want = Array.from({ length: words }, (_, i) => ((t.mask[i >>> 5] ?? 0) >>> (i & 31)) & 1);
+            expect(bitsOf(p, words)).toEqual(want);
+          }
+          const survivors = new Set(objs.filter((_, i) => i % 3 === 0).map((o) => o.p));
+          collectWith(a, (p) => survivors.has(p));
+          verifyHeap(a);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe("accounting", () => {
+  it("is exact after a flush: every class, tails of runs returned", () => {
+    for (const n of [16, 17, 48, 513, 1024, 32760, 32761, 100_000])
+      for (let i = 0; i < 3; i++) a.mallocgc(n, 0, true);
+    verifyHeap(a);
+    const st = stats();
+    expect(st.mallocs).toBe(24);
+    expect(st.heapObjects).toBe(24);
+    expect(st.totalAlloc).toBe(3 * (16 + 24 + 48 + 576 + 1024 + 32768 + 32768 + 106496));
+    expect(live()).toBe(st.heapAlloc);
+    expect([st.largeAllocCount, st.largeAlloc]).toEqual([6, 3 * (32768 + 106496)]);
+    verifyHeap(a);
+  });
+
+  it("charges the whole of a fresh heap's pages as released until they are used", () => {
+    a.mallocNoscan(16);
+    const st = stats();
+    expect(st.heapSys).toBe(4 << 20);
+    expect(st.heapInuse).toBe(8192);
+    expect(st.heapReleased).toBe((4 << 20) - 8192);
+    expect(st.heapIdle).toBe(st.heapReleased);
+  });
+
+  it("moves a stack's bytes from HeapSys to StackSys and back", () => {
+    const p = a.stackAlloc(32768);
+    expect(stats()).toMatchObject({
+      stackInuse: 32768,
+      stackSys: 32768,
+      heapSys: (4 << 20) - 32768,
+      heapInuse: 0,
+    });
+    a.stackFree(p, 32768);
+    expect(stats()).toMatchObject({ stackInuse: 0, stackSys: 0, heapSys: 4 << 20 });
+    verifyHeap(a);
+  });
+
+  it("reports a creation of little memory", () => {
+    const st = stats();
+    expect(st.sys).toBeLessThan(1 << 20);
+    expect(st.heapSys).toBe(0);
+  });
+});
+
+describe("collection", () => {
+  it("frees exactly what is not marked and hands the slots out again", () => {
+    const objs = Array.from({ length: 1024 }, () => a.mallocNoscan(64));
+    const keep = new Set(objs.filter((_, i) => i % 2 === 1));
+    expect(collectWith(a, (p) => keep.has(p))).toBe(512);
+    verifyHeap(a);
+    expect([...allocatedObjects(a)].map((o) => o.addr).sort((x, y) => x - y)).toEqual([...keep]);
+    const again = Array.from({ length: 512 }, () => a.mallocNoscan(64));
+    expect(new Set(again)).toEqual(new Set(objs.filter((_, i) => i % 2 === 0)));
+    verifyHeap(a);
+  });
+
+  it("gives a span without survivors back to the heap", () => {
+    for (let i = 0; i < 1024; i++) a.mallocNoscan(16);
+    const before = stats().heapInuse;
+    collectWith(a, () => false);
+    expect(before).toBe(2 * 8192);
+    expect(stats().heapInuse).toBe(0);
+    verifyHeap(a);
+  });
+
+  it("marks objects that are allocated while a collection marks, and unmarks unused slots", () => {
+    const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    a.mem.u32[phase] = GC_MARK;
+    const p = a.mallocNoscan(64);
+    const big = a.mallocgc(50_000, 0, true);
+    a.flushAll();
+    const bits = (q: Addr): number => a.mem.u32[spanField(q, S.gcmarkBits) >>> 2] as number;
+    expect(bits(p)).toBe(1);
+    expect(bits(big)).toBe(1);
+    a.mem.u32[phase] = GC_OFF;
+  });
+
+  it("sweeps spans on demand when mcentral wants one, before the heap grows", () => {
+    const objs = Array.from({ length: 8 * 64 }, () => a.mallocNoscan(1024));
+    a.flushAll();
+    for (const { span, addr } of allocatedObjects(a)) {
+      const i = a.objIndex(span, addr);
+      if (i % 2 === 0) continue;
+      const w = spanField(addr, S.gcmarkBits) >>> 2;
+      a.mem.u32[w] = (a.mem.u32[w] as number) | (1 << i);
+    }
+    a.mem.u32[(a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] = 2;
+    const swept: Addr[] = [];
+    a.hooks.sweepSpan = (s) => {
+      swept.push(s);
+      a.spanSwept(s, a.sweepBits(s), true);
+    };
+    const p = a.mallocNoscan(1024);
+    expect(swept).toHaveLength(1);
+    expect(objs).toContain(p);
+    a.flushAll();
+    verifyHeap(a);
+  });
+
+  it("calls gcTrigger with a complete object once heapLive reaches the trigger", () => {
+    a.mem.f64[(a.gcControl + GCCONTROL.offsets.trigger) >>> 3] = 100_000;
+    const typ = a.newType(64, [0x81]);
+    let at = 0;
+    a.hooks.gcTrigger = (p) => {
+      if (at !== 0) return;
+      at = live();
+      expect(a.findObject(p)).toBe(p);
+      expect(bitsOf(p, 8)).toEqual([1, 0, 0, 0, 0, 0, 0, 1]);
+    };
+    while (at === 0) a.mallocTyped(typ);
+    expect(at).toBeGreaterThanOrEqual(100_000);
+    expect(at).toBeLessThan(100_000 + 8192);
+  });
+
+  it("finds objects by interior pointers, and no object in free, unused and foreign places", () => {
+    const p = a.mallocNoscan(48);
+    for (let i = 0; i < 48; i++) expect(a.findObject((p + i) as Addr)).toBe(p);
+    expect(a.findObject((p + 48) as Addr)).toBe(0); // the rest of the run
+    expect(a.findObject(0 as Addr)).toBe(0);
+    expect(a.findObject((a.mem.size - 8) as Addr)).toBe(0);
+    expect(a.findObject(a.stackAlloc(2048))).toBe(0);
+    const q = a.mallocNoscan(80);
+    expect(a.findObject((q - (q % 8192) + 102 * 80 + 8) as Addr)).toBe(0); // behind the last slot
+    collectWith(a, () => false);
+    expect(a.findObject(p)).toBe(0);
+  });
+});
+
+describe("random programs", () => {
+  it("keep every invariant", { timeout: 60_000 }, () => {
+    const op = fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          op: fc.constant("noscan" as const),
+          n: fc.nat(40_000),
+          k: fc.integer({ min: 1, max: 40 }),
+        }),
+      },
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          op: fc.constant("ptr" as const),
+          n: fc.integer({ min: 1, max: 500 }),
+          k: fc.integer({ min: 1, max: 40 }),
+        }),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          op: fc.constant("tiny" as const),
+          n: fc.integer({ min: 1, max: 15 }),
+          k: fc.integer({ min: 1, max: 40 }),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({ op: fc.constant("collect" as const), n: fc.nat(100), k: fc.constant(0) }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ op: fc.constant("flush" as const), n: fc.constant(0), k: fc.constant(0) }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          op: fc.constant("stack" as const),
+          n: fc.nat(6),
+          k: fc.integer({ min: 1, max: 20 }),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ op: fc.constant("scavenge" as const), n: fc.nat(1 << 20), k: fc.constant(0) }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ op: fc.constant("rate" as const), n: fc.nat(5000), k: fc.constant(0) }),
+      },
+    );
+    fc.assert(
+      fc.property(fc.array(op, { minLength: 1, maxLength: 60 }), (ops) => {
+        const heap = createAllocator({ maxMemory: 256 << 20, seed: 3 });
+        const word = heap.newType(8, [1]);
+        let objs: Addr[] = [];
+        const stacks: [Addr, number][] = [];
+        let count = 0;
+        for (const o of ops) {
+          if (o.op === "noscan" || o.op === "tiny") {
+            for (let i = 0; i < o.k; i++) objs.push(heap.mallocgc(o.n, 0, true));
+            count += o.n === 0 ? 0 : o.k;
+          } else if (o.op === "ptr") {
+            for (let i = 0; i < o.k; i++) objs.push(heap.mallocgc(o.n * 8, word, true));
+            count += o.k;
+          } else if (o.op === "collect") {
+            const keep = objs.filter((_, i) => (i * 31) % 101 >= o.n);
+            const bases = new Set(keep.map((p) => heap.findObject(p)));
+            collectWith(heap, (p) => bases.has(p));
+            objs = keep;
+          } else if (o.op === "flush") heap.flushAll();
+          else if (o.op === "stack") {
+            for (let i = 0; i < o.k; i++) {
+              if (i % 3 === 2) {
+                const [p, n] = stacks.pop() as [Addr, number];
+                heap.stackFree(p, n);
+              } else stacks.push([heap.stackAlloc(2048 << o.n), 2048 << o.n]);
+            }
+          } else if (o.op === "scavenge") heap.scavenge(o.n);
+          else heap.setMemProfileRate(o.n);
+          verifyHeap(heap);
+        }
+        for (const [p, n] of stacks) heap.stackFree(p, n);
+        const st = heap.readStats(newHeapStats());
+        expect(st.mallocs).toBe(count);
+        expect(st.stackInuse).toBe(0);
+        verifyHeap(heap);
+        const bases = new Set(objs.map((p) => heap.findObject(p)).filter((p) => p !== 0));
+        expect(st.heapObjects).toBe(bases.size);
+        heap.close();
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe("memory profile sampling", () => {
+  it("samples every object at rate 1, with the size of its slot", () => {
+    const sizes: number[] = [];
+    a.mallocNoscan(64);
+    a.hooks.sampleMalloc = (p, size) => {
+      expect(a.findObject(p)).toBeGreaterThan(0);
+      sizes.push(size);
+    };
+    a.setMemProfileRate(1);
+    const typ = a.newType(24, [1]);
+    for (let i = 0; i < 5; i++) {
+      a.mallocNoscan(60);
+      a.mallocTyped(typ);
+    }
+    a.mallocgc(100_000, 0, true);
+    expect(sizes).toEqual([...Array.from({ length: 5 }, () => [64, 24]).flat(), 106496]);
+    a.setMemProfileRate(0);
+    a.mallocNoscan(60);
+    expect(sizes).toHaveLength(11);
+    verifyHeap(a);
+  });
+
+  it("samples about one in rate bytes, whatever the mix of classes", () => {
+    let sampled = 0;
+    a.hooks.sampleMalloc = () => sampled++;
+    a.setMemProfileRate(4096);
+    const typ = a.newType(32, [1]);
+    let bytes = 0;
+    for (let i = 0; i < 60_000; i++) {
+      a.mallocNoscan(16);
+      a.mallocTyped(typ);
+      if (i % 10 === 0) a.mallocNoscan(1024);
+      if (i % 5000 === 0) a.flushAll();
+      bytes += 48 + (i % 10 === 0 ? 1024 : 0);
+    }
+    // A Poisson count of mean m has standard deviation sqrt(m); an object is sampled at most once.
+    const mean = bytes / 4096;
+    expect(Math.abs(sampled - mean)).toBeLessThan(6 * Math.sqrt(mean) + mean * 0.1);
+  });
+
+  it("rejects a rate that is no whole number", () => {
+    expect(() => a.setMemProfileRate(1.5)).toThrow(RangeError);
+  });
+});

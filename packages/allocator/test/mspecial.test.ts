@@ -1,0 +1,58 @@
+import type { Addr } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { createAllocator } from "../src/index.ts";
+import {
+  MSPAN,
+  SPECIAL,
+  SPECIAL_CLEANUP,
+  SPECIAL_FINALIZER,
+  SPECIAL_PROFILE,
+  SPECIAL_WEAK,
+} from "../src/internal.ts";
+import { collectWith, verifyHeap } from "../src/testing.ts";
+
+describe("specials", () => {
+  it("are kept by address, then kind, cleanups in the order they were added", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const [p, q] = [a.mallocNoscan(64), a.mallocNoscan(64)];
+    a.addSpecial(q, SPECIAL_FINALIZER, 1);
+    a.addSpecial(p, SPECIAL_PROFILE, 2);
+    a.addSpecial(p, SPECIAL_CLEANUP, 3);
+    a.addSpecial(p, SPECIAL_CLEANUP, 4);
+    a.addSpecial(p, SPECIAL_WEAK, 5);
+    a.addSpecial(p, SPECIAL_FINALIZER, 6, 66);
+    const got: number[] = [];
+    const span = a.spanOf(p);
+    for (let s = a.mem.u32[(span + MSPAN.offsets.specials) >>> 2] as number; s !== 0; ) {
+      got.push(a.mem.u32[(s + SPECIAL.offsets.data) >>> 2] as number);
+      s = a.mem.u32[(s + SPECIAL.offsets.next) >>> 2] as number;
+    }
+    expect(got).toEqual([6, 5, 3, 4, 2, 1]);
+    expect(a.mem.u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL.offsets.data2) >>> 2]).toBe(66);
+    verifyHeap(a);
+  });
+
+  it("are one of a kind but for cleanups", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const p = a.mallocNoscan(64);
+    expect(a.addSpecial(p, SPECIAL_FINALIZER, 1)).not.toBe(0);
+    expect(a.addSpecial(p, SPECIAL_FINALIZER, 2)).toBe(0);
+    expect(a.removeSpecial(p, SPECIAL_FINALIZER)).toBe(1);
+    expect(a.removeSpecial(p, SPECIAL_FINALIZER)).toBe(-1);
+    expect(a.findSpecial(p, SPECIAL_FINALIZER)).toBe(0);
+    a.addSpecial(p, SPECIAL_CLEANUP, 7);
+    a.addSpecial(p, SPECIAL_CLEANUP, 8);
+    expect(a.removeSpecial(p, SPECIAL_CLEANUP, 8)).toBe(8);
+    expect(a.removeSpecial(p, SPECIAL_CLEANUP, 8)).toBe(-1);
+    expect(a.removeSpecial(p, SPECIAL_CLEANUP)).toBe(7);
+    collectWith(a, () => false);
+    verifyHeap(a);
+  });
+
+  it("need an address in the heap", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    expect(() => a.addSpecial(64 as Addr, SPECIAL_WEAK, 1)).toThrow(RangeError);
+    expect(a.findSpecial(64 as Addr, SPECIAL_WEAK)).toBe(0);
+    expect(a.removeSpecial(64 as Addr, SPECIAL_WEAK)).toBe(-1);
+  });
+});
