@@ -1,36 +1,15 @@
-import { type Allocator, createAllocator } from "@gort/allocator";
-import type { Addr } from "@gort/memory";
+import { newHeapStats } from "@gort/allocator";
 import { describe, expect, it } from "vitest";
-import { type Collector, type CollectorOptions, createCollector } from "../src/index.ts";
+import { newGCStats, parseGodebug } from "../src/index.ts";
+import { CLOBBER_WORD } from "../src/internal.ts";
+import { FakeClock, finishCycle, verifyHeap } from "../src/testing.ts";
+import { MiB, rig } from "./kit.ts";
 
-const MiB = 1 << 20;
-
-function setUp(options: CollectorOptions = {}): {
-  a: Allocator;
-  gc: Collector;
-  node: number;
-  heapObjects: () => number;
-} {
-  const a = createAllocator({ maxMemory: 256 * MiB });
-  const gc = createCollector(a, { stderr: () => {}, ...options });
-  const stats = { ...({} as ReturnType<Allocator["readStats"]>) };
-  void stats;
-  return {
-    a,
-    gc,
-    node: a.newType(32, [0b0011]),
-    heapObjects: () => {
-      const s = a.readStats(newStats());
-      return s.heapObjects;
-    },
-  };
-}
-
-import { newHeapStats as newStats } from "@gort/allocator";
+const emptyStats = newHeapStats();
 
 describe("a collection", () => {
   it("frees what no root reaches and keeps what one does", () => {
-    const { a, gc, node, heapObjects } = setUp();
+    const { a, gc, node, u32, heapObjects } = rig();
     const keep = a.mallocTyped(node);
     const child = a.mallocTyped(node);
     gc.storePointer(keep, child);
@@ -39,10 +18,401 @@ describe("a collection", () => {
     expect(heapObjects()).toBe(100_002);
     gc.gc();
     expect(heapObjects()).toBe(2);
-    expect(a.mem.u32[keep >>> 2]).toBe(child);
+    expect(u32[keep >>> 2]).toBe(child);
     gc.refs.free(ref);
     gc.gc();
     expect(heapObjects()).toBe(0);
-    void (0 as Addr);
+  });
+
+  it("gives the pages of spans that became empty back to the heap", () => {
+    const { a, gc, node } = rig();
+    for (let i = 0; i < 100_000; i++) a.mallocTyped(node);
+    a.mallocNoscan(10 * MiB);
+    expect(gc.heap.heapInUse).toBeGreaterThan(13 * MiB);
+    gc.gc();
+    expect(gc.heap.heapInUse).toBe(0);
+  });
+
+  it("follows interior pointers, and pointers to the last byte", () => {
+    const { a, gc, node, heapObjects } = rig();
+    gc.refs.alloc(a.mallocTyped(node) + 31);
+    gc.refs.alloc(a.mallocNoscan(5000) + 4999);
+    gc.refs.alloc(a.mallocNoscan(100_000) + 99_999);
+    gc.gc();
+    expect(heapObjects()).toBe(3);
+  });
+
+  it("takes no notice of pointers to what is not in the heap", () => {
+    const { a, gc, heapObjects } = rig();
+    gc.refs.alloc(a.zerobase);
+    gc.refs.alloc(8);
+    gc.refs.alloc(a.stackAlloc(2048));
+    gc.refs.alloc(a.mem.size - 8);
+    gc.gc();
+    expect(heapObjects()).toBe(0);
+  });
+
+  it("ends the program over a pointer into a free span, unless invalidptr=0", () => {
+    const { a, gc, heapObjects } = rig();
+    const gone = a.mallocNoscan(100_000);
+    gc.gc();
+    expect(heapObjects()).toBe(0);
+    gc.refs.alloc(gone);
+    expect(() => gc.gc()).toThrow("found bad pointer in Go heap (incorrect use of unsafe or cgo?)");
+
+    const lenient = rig({ godebug: "invalidptr=0" });
+    const p = lenient.a.mallocNoscan(100_000);
+    lenient.gc.gc();
+    lenient.gc.refs.alloc(p);
+    lenient.gc.gc();
+  });
+
+  it("ends the program when a freed object of a live span is reached", () => {
+    const { a, gc, node } = rig();
+    gc.refs.alloc(a.mallocTyped(node));
+    const gone = a.mallocTyped(node);
+    gc.gc();
+    gc.refs.alloc(gone);
+    expect(() => gc.gc()).toThrow("found pointer to free object");
+  });
+
+  it("marks although no memory is left for grey objects", () => {
+    const { a, gc, heapObjects } = rig({ godebug: "gccheckmark=1" });
+    // 600 wide objects that refer to 50 more each: far more than a workbuf holds.
+    const wide = a.newType(
+      800,
+      new Array(4).fill(0xffffffff).map((w, k) => (k < 3 ? w : 0xf)),
+    );
+    const fan = a.newType(8, [1]);
+    const root = a.mallocgc(8 * 4000, fan, true);
+    gc.refs.alloc(root);
+    for (let i = 0; i < 4000; i++) {
+      const p = a.mallocTyped(wide);
+      gc.storePointer(root + 8 * i, p);
+      if (i % 10 === 0) for (let k = 0; k < 100; k++) gc.storePointer(p + 8 * k, a.mallocTyped(wide));
+    }
+    const n = heapObjects();
+    gc.heap.allocWork = () => 0;
+    gc.gc();
+    expect(heapObjects()).toBe(n);
+  });
+
+  it("clears what it hands out again, and clobbers what it frees if asked to", () => {
+    const { a, gc, node, u32 } = rig({ godebug: "clobberfree=1" });
+    gc.refs.alloc(a.mallocTyped(node));
+    const p = a.mallocTyped(node);
+    u32[(p + 16) >>> 2] = 1;
+    gc.gc();
+    expect(u32[(p + 16) >>> 2]).toBe(CLOBBER_WORD);
+    for (let i = 0; i < 300; i++) {
+      const q = a.mallocTyped(node);
+      for (let k = 0; k < 32; k += 4) expect(u32[(q + k) >>> 2]).toBe(0);
+    }
+  });
+
+  it("works in a heap that begins above 2 GiB", () => {
+    const { a, gc, node, heapObjects } = rig({ above: 2048 * MiB, godebug: "gccheckmark=1,clobberfree=1" });
+    let list = 0;
+    for (let i = 0; i < 10_000; i++) {
+      const p = a.mallocTyped(node);
+      expect(p).toBeGreaterThan(2 ** 31);
+      gc.storePointer(p, list);
+      list = p;
+      a.mallocNoscan(64);
+    }
+    const ref = gc.refs.alloc(list);
+    gc.gc();
+    expect(heapObjects()).toBe(10_000);
+    verifyHeap(gc);
+    gc.refs.free(ref);
+    gc.gc();
+    expect(heapObjects()).toBe(0);
+  });
+});
+
+describe("a cycle in steps", () => {
+  it("goes through start, mark, terminate and sweep", () => {
+    const { a, gc, node } = rig();
+    let list = 0;
+    for (let i = 0; i < 5000; i++) {
+      const p = a.mallocTyped(node);
+      gc.storePointer(p, list);
+      list = p;
+      a.mallocTyped(node);
+    }
+    gc.refs.alloc(list);
+    gc.requestGC();
+    const seen = new Set<string>();
+    for (let s = gc.step(1024); s !== "idle"; s = gc.step(1024)) seen.add(s);
+    expect([...seen]).toEqual(["start", "mark", "terminate", "sweep"]);
+    expect(gc.heap.heapMarked).toBe(5000 * 32);
+  });
+
+  it("keeps objects that are allocated while it marks", () => {
+    const { a, gc, node, heapObjects } = rig();
+    gc.start();
+    const p = a.mallocTyped(node);
+    gc.storePointer(p, a.mallocTyped(node));
+    while (gc.step() !== "terminate");
+    const ref = gc.refs.alloc(p);
+    finishCycle(gc);
+    expect(heapObjects()).toBe(2);
+    gc.refs.free(ref);
+    gc.gc();
+    expect(heapObjects()).toBe(0);
+  });
+
+  it("keeps what a ref held when it began, though the ref is freed before it is scanned", () => {
+    const { a, gc, node, u32, heapObjects } = rig();
+    const box = gc.refs.alloc(a.mallocTyped(node));
+    const o = a.mallocTyped(node);
+    const ref = gc.refs.alloc(o);
+    gc.start();
+    // Still reachable for the program, which has it in a local.
+    gc.refs.free(ref);
+    gc.storePointer(gc.refs.get(box), o);
+    while (gc.step() !== "terminate");
+    expect(u32[gc.refs.get(box) >>> 2]).toBe(o);
+    gc.gc();
+    expect(heapObjects()).toBe(2);
+    verifyHeap(gc);
+  });
+
+  it("shades both sides of a bulk copy", () => {
+    const { a, gc, node, heapObjects } = rig({ godebug: "gccheckmark=1" });
+    const src = a.mallocgc(32 * 4, node, true);
+    const dst = a.mallocgc(32 * 4, node, true);
+    gc.refs.alloc(src);
+    gc.refs.alloc(dst);
+    for (let i = 0; i < 4; i++) {
+      gc.storePointer(src + 32 * i, a.mallocTyped(node));
+      gc.storePointer(dst + 32 * i + 8, a.mallocTyped(node));
+    }
+    gc.start();
+    const hidden = a.mem.u32[(dst + 8) >>> 2]!;
+    gc.barrier.typedMemmove(node, dst, src, 128);
+    gc.barrier.typedMemclr(node, src, 128);
+    const ref = gc.refs.alloc(hidden);
+    while (gc.step() !== "terminate");
+    gc.gc();
+    expect(heapObjects()).toBe(2 + 4 + 1);
+    gc.refs.free(ref);
+  });
+});
+
+describe("triggers", () => {
+  it("ask for a collection when the heap reaches the trigger, once, and not again before it has run", () => {
+    let requests = 0;
+    const { a, gc, node } = rig({ godebug: "gcstoptheworld=1", onRequest: () => requests++ });
+    while (!gc.gcRequested) a.mallocTyped(node);
+    expect(requests).toBe(1);
+    expect(gc.heap.heapLive).toBeGreaterThan(2.5 * MiB);
+    expect(gc.heap.heapLive).toBeLessThanOrEqual(4 * MiB);
+    for (let i = 0; i < 100_000; i++) a.mallocTyped(node);
+    expect(requests).toBe(1);
+    gc.pollSafepoint();
+    expect(gc.readGCStats().numGC).toBe(1);
+    expect(gc.readGCStats().numForcedGC).toBe(0);
+    expect(gc.gcRequested).toBe(false);
+  });
+
+  it("leave a program alone with GOGC=off, whose goal is then the memory limit's", () => {
+    const { a, gc, node } = rig({ gogc: -1 });
+    for (let i = 0; i < 1_000_000; i++) a.mallocTyped(node);
+    expect(gc.gcRequested).toBe(false);
+    expect(gc.nextGC()).toBeGreaterThan(8_900_000_000_000_000_000n);
+    gc.setGCPercent(100);
+    a.mallocNoscan(100_000);
+    expect(gc.gcRequested).toBe(true);
+  });
+
+  it("obey a memory limit though GOGC is off", () => {
+    const { a, gc, node } = rig({ gogc: -1, memoryLimit: 24 * MiB, godebug: "gcstoptheworld=1" });
+    for (let i = 0; i < 4_000_000; i++) {
+      a.mallocTyped(node);
+      if (i % 64 === 0) gc.pollSafepoint();
+    }
+    expect(gc.readGCStats().numGC).toBeGreaterThan(3);
+    const stats = a.readStats({ ...emptyStats });
+    expect(stats.sys - stats.heapReleased).toBeLessThan(26 * MiB);
+    expect(gc.setMemoryLimit(-1)).toBe(BigInt(24 * MiB));
+  });
+
+  it("do not collect without end when more is live than the limit allows", () => {
+    const clock = new FakeClock();
+    // Each collection takes a millisecond, each object a microsecond.
+    const events = { markDone: () => clock.advance(1e6) };
+    const { a, gc, node } = rig({ memoryLimit: 4 * MiB, godebug: "gcstoptheworld=1", clock, events });
+    let list = 0;
+    const root = gc.refs.alloc(0);
+    for (let i = 0; i < 300_000; i++) {
+      const p = a.mallocTyped(node);
+      gc.storePointer(p, list);
+      list = p;
+      gc.storePointer(root, list);
+      clock.advance(1000);
+      if (i % 8 === 0) gc.pollSafepoint();
+    }
+    // Half of the time at most.
+    expect(gc.readGCStats().numGC).toBeLessThan(310);
+    expect(gc.readGCStats().numGC).toBeGreaterThan(10);
+    expect(gc.heap.heapMarked).toBeGreaterThan(4 * MiB);
+  });
+
+  it("run a collection at every safepoint under gcstress", () => {
+    const { gc } = rig({ godebug: "gcstress=1" });
+    for (let i = 0; i < 5; i++) gc.pollSafepoint();
+    expect(gc.readGCStats().numGC).toBe(5);
+  });
+
+  it("may collect in allocations if the program says so", () => {
+    const { a, gc, node } = rig({
+      maxMemory: 64 * MiB,
+      allocationSafepoints: true,
+      godebug: "gcstoptheworld=1",
+    });
+    for (let i = 0; i < 4_000_000; i++) a.mallocTyped(node);
+    expect(gc.readGCStats().numGC).toBeGreaterThan(10);
+    verifyHeap(gc);
+  });
+});
+
+describe("a full memory", () => {
+  it("is a fatal error, and the heap is sound after it", () => {
+    const { a, gc, node } = rig({ maxMemory: 64 * MiB });
+    let list = 0;
+    const root = gc.refs.alloc(0);
+    expect(() => {
+      for (;;) {
+        const p = a.mallocTyped(node);
+        gc.storePointer(p, list);
+        list = p;
+        gc.storePointer(root, p);
+      }
+    }).toThrow("runtime: out of memory");
+    gc.gc();
+    verifyHeap(gc);
+    gc.refs.free(root);
+    gc.gc();
+    expect(gc.heap.heapInUse).toBe(0);
+    a.mallocTyped(node);
+  });
+
+  it("is not full while something is left to sweep", () => {
+    const { a, gc } = rig({ maxMemory: 64 * MiB, godebug: "gcstoptheworld=1" });
+    const big = 40 * MiB;
+    for (let i = 0; i < 10; i++) {
+      a.mallocNoscan(big);
+      gc.requestGC();
+      gc.pollSafepoint();
+    }
+  });
+});
+
+describe("figures", () => {
+  it("fill the pause rings from index 0, and add up", () => {
+    const clock = new FakeClock();
+    const { gc, a, node } = rig({ clock, events: { markDone: () => clock.advance(5000) } });
+    const stats = newGCStats();
+    gc.readGCStats(stats);
+    expect(stats.numGC).toBe(0);
+    expect(stats.lastGC).toBe(0n);
+    expect(stats.gcCPUFraction).toBe(0);
+    clock.advance(1e6);
+    for (let i = 1; i <= 300; i++) {
+      a.mallocTyped(node);
+      gc.gc();
+      clock.advance(1e6);
+      if (i !== 3) continue;
+      gc.readGCStats(stats);
+      expect([...stats.pauseNs.slice(0, 4)]).toEqual([5000, 5000, 5000, 0]);
+      expect(stats.pauseEnd[2]).toBe(stats.lastGC);
+      expect(stats.pauseEnd[3]).toBe(0n);
+    }
+    gc.readGCStats(stats);
+    expect(stats.numGC).toBe(300);
+    expect(stats.numForcedGC).toBe(300);
+    expect(stats.pauseTotalNs).toBe(300 * 5000);
+    expect(stats.lastGC).toBe(stats.pauseEnd[(300 + 255) % 256]);
+    expect(stats.gcCPUFraction).toBeGreaterThan(0.004);
+    expect(stats.gcCPUFraction).toBeLessThan(0.006);
+  });
+
+  it("make a gctrace line in Go's grammar, with the true sizes", () => {
+    const { gc, a, lines } = rig({ godebug: "gctrace=1" });
+    gc.refs.alloc(a.mallocNoscan(8 * MiB));
+    a.mallocNoscan(4 * MiB);
+    gc.gc();
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(
+      /^gc 1 @\d+\.\d{3}s \d+%: .* ms clock, .* ms cpu, 12->12->8 MB, \d+ MB goal, 0 MB stacks, 0 MB globals, 1 P \(forced\)\n$/,
+    );
+  });
+
+  it("say with gctrace=2 how many objects were scanned", () => {
+    const { gc, a, node, lines } = rig({ godebug: "gctrace=2" });
+    let list = 0;
+    for (let i = 0; i < 1000; i++) {
+      const p = a.mallocTyped(node);
+      gc.storePointer(p, list);
+      list = p;
+    }
+    gc.refs.alloc(list);
+    gc.gc();
+    expect(lines[1]).toMatch(/^scan: total 0\+1000\+0=1000 objs, \d+\+0=\d+ spans\n$/);
+  });
+
+  it("give the live bytes, and a goal that follows GOGC at once", () => {
+    const { gc, a } = rig();
+    gc.refs.alloc(a.mallocNoscan(16 * MiB));
+    gc.gc();
+    const stats = gc.readGCStats();
+    expect(stats.heapMarked).toBe(16 * MiB);
+    expect(stats.heapLive).toBe(16 * MiB);
+    const roots = stats.stackScan + stats.globalsScan;
+    expect(stats.nextGC).toBe(BigInt(16 * MiB + 16 * MiB + roots));
+    expect(gc.setGCPercent(50)).toBe(100);
+    expect(gc.nextGC()).toBe(BigInt(16 * MiB + Math.floor((16 * MiB + roots) / 2)));
+  });
+
+  it("count the tables and queues of the collector in GCSys, and give back what it took from the heap", () => {
+    const { gc, a } = rig();
+    const wide = a.newType(8, [1]);
+    gc.refs.alloc(a.mallocgc(8 << 20, wide, true));
+    const stats = a.readStats({ ...emptyStats });
+    const before = stats.gcSys;
+    gc.gc();
+    a.readStats(stats);
+    expect(stats.gcSys).toBeGreaterThan(before);
+    // The second cycle has the pages in its tables that the first took for its queue.
+    gc.gc();
+    const after = a.readStats(stats).gcSys;
+    gc.gc();
+    expect(a.readStats(stats).gcSys).toBe(after);
+  });
+});
+
+describe("misuse", () => {
+  it("is refused with what was given", () => {
+    expect(() => rig({ gogc: 1.5 })).toThrow("gc: gogc must be an integer (got 1.5)");
+    expect(() => rig({ memoryLimit: -5 })).toThrow("gc: memoryLimit must not be negative (got -5)");
+    const { gc } = rig();
+    expect(() => gc.addGlobals(12 as never, 24 as never)).toThrow(
+      "gc: globals must be a range of 8-byte slots",
+    );
+    const slot = gc.refs.alloc(0);
+    gc.refs.free(slot);
+    expect(() => gc.refs.free(slot)).toThrow(TypeError);
+    gc.start();
+    expect(() => gc.start()).toThrow(TypeError);
+  });
+});
+
+describe("GODEBUG", () => {
+  it("takes the collector's switches out of a list, the last of each, and leaves the rest alone", () => {
+    const d = parseGodebug("schedtrace=1000,gctrace=1,clobberfree=x,gctrace=2,,madvdontneed");
+    expect(d.gctrace).toBe(2);
+    expect(d.clobberfree).toBe(0);
+    expect(d.invalidptr).toBe(1);
   });
 });

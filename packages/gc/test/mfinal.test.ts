@@ -1,0 +1,368 @@
+import { newHeapStats } from "@gort/allocator";
+import type { Addr } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { isFatalError } from "../src/index.ts";
+import { verifyHeap } from "../src/testing.ts";
+import { type RigOptions, rig } from "./kit.ts";
+
+/** A rig whose finalizers run when the test says so, not as microtasks. */
+function setUp(options: RigOptions = {}) {
+  let woken = 0;
+  const r = rig({
+    world: {
+      stopTheWorld() {},
+      startTheWorld() {},
+      gomaxprocs: () => 1,
+      ready: () => {
+        woken++;
+      },
+    },
+    godebug: { clobberfree: 1, gccheckmark: 1 },
+    ...options,
+  });
+  const { a, gc, node, u32 } = r;
+  return {
+    ...r,
+    woken: () => woken,
+    make(next = 0): Addr {
+      const p = a.mallocTyped(node);
+      gc.storePointer(p, next);
+      return p;
+    },
+    /** A collection, then all finalizers. */
+    cycle(): void {
+      gc.gc();
+      gc.finalizers.run();
+    },
+    u32,
+  };
+}
+
+describe("finalizers", () => {
+  it("run one object of a chain a cycle, from the head", () => {
+    const { gc, make, cycle, heapObjects } = setUp();
+    const ran: number[] = [];
+    let next = 0;
+    for (let i = 3; i >= 1; i--) {
+      next = make(next);
+      gc.finalizers.setFinalizer(next as Addr, () => ran.push(i));
+    }
+    const after: number[][] = [];
+    for (let i = 0; i < 4; i++) {
+      cycle();
+      after.push([...ran]);
+    }
+    expect(after).toEqual([[1], [1, 2], [1, 2, 3], [1, 2, 3]]);
+    expect(heapObjects()).toBe(0);
+  });
+
+  it("never run in a ring, though the ring has one finalizer only, but do for an object that points to itself", () => {
+    const { gc, make, cycle, u32, heapObjects } = setUp();
+    const ran: string[] = [];
+    const ring = (n: number, finalized: number, name: string): void => {
+      const first = make();
+      let p = first;
+      for (let i = 1; i < n; i++) p = make(p);
+      gc.storePointer(first, p);
+      let q: number = p;
+      for (let i = 0; i < finalized; i++) {
+        gc.finalizers.setFinalizer(q as Addr, () => ran.push(name));
+        q = u32[q >>> 2]!;
+      }
+    };
+    ring(5, 5, "five");
+    ring(2, 1, "two");
+    ring(1, 1, "self");
+    for (let i = 0; i < 4; i++) cycle();
+    expect(ran).toEqual(["self"]);
+    expect(heapObjects()).toBe(7);
+  });
+
+  it("may make their object reachable again, and run once for each setFinalizer", () => {
+    const { gc, make, cycle, u32, heapObjects } = setUp();
+    const saved = gc.refs.alloc(0);
+    let runs = 0;
+    const o = make();
+    u32[(o + 16) >>> 2] = 7;
+    gc.finalizers.setFinalizer(o, (p) => {
+      runs++;
+      gc.storePointer(saved, p);
+    });
+    cycle();
+    expect(runs).toBe(1);
+    expect(u32[(gc.refs.get(saved) + 16) >>> 2]).toBe(7);
+    cycle();
+    expect(runs).toBe(1);
+    gc.storePointer(saved, 0);
+    cycle();
+    expect(runs).toBe(1);
+    expect(heapObjects()).toBe(0);
+
+    let again = 0;
+    const f = (p: Addr): void => {
+      again++;
+      gc.finalizers.setFinalizer(p, f);
+    };
+    gc.finalizers.setFinalizer(make(), f);
+    for (let i = 0; i < 3; i++) cycle();
+    expect(again).toBe(3);
+  });
+
+  it("find what their object refers to intact, although it is referred to by nothing else", () => {
+    const { gc, make, cycle, u32 } = setUp();
+    const leaf = make();
+    u32[(leaf + 24) >>> 2] = 42;
+    let seen = 0;
+    gc.finalizers.setFinalizer(make(leaf), (p) => {
+      seen = u32[(u32[p >>> 2]! + 24) >>> 2]!;
+    });
+    cycle();
+    expect(seen).toBe(42);
+  });
+
+  it("can be taken away", () => {
+    const { gc, make, cycle, heapObjects } = setUp();
+    const o = make();
+    gc.finalizers.setFinalizer(o, () => expect.fail("ran"));
+    gc.finalizers.setFinalizer(o, null);
+    cycle();
+    expect(heapObjects()).toBe(0);
+  });
+
+  it("keep their object while they wait and while they run, and wake their consumer once", () => {
+    const { gc, make, woken, heapObjects } = setUp();
+    for (let i = 0; i < 10; i++) gc.finalizers.setFinalizer(make(), () => {});
+    gc.gc();
+    expect(woken()).toBe(1);
+    expect(gc.finalizers.queued).toBe(10);
+    gc.gc();
+    expect(heapObjects()).toBe(10);
+    const f = gc.finalizers.next()!;
+    gc.gc();
+    expect(heapObjects()).toBe(10);
+    gc.finalizers.done(f);
+    gc.gc();
+    expect(heapObjects()).toBe(9);
+    expect(gc.finalizers.run()).toBe(9);
+    gc.gc();
+    expect(heapObjects()).toBe(0);
+  });
+
+  it("that throw are reported, and the rest still runs", () => {
+    const { gc, make, heapObjects } = setUp();
+    let ran = 0;
+    for (let i = 0; i < 3; i++) {
+      gc.finalizers.setFinalizer(make(), () => {
+        ran++;
+        if (ran === 2) throw new Error("no");
+      });
+    }
+    gc.gc();
+    const thrown: unknown[] = [];
+    gc.finalizers.run((err) => thrown.push((err as Error).message));
+    expect(ran).toBe(3);
+    expect(thrown).toEqual(["no"]);
+    gc.gc();
+    expect(heapObjects()).toBe(0);
+  });
+
+  it("may allocate and collect", () => {
+    const { gc, make, a, node } = setUp();
+    let done = false;
+    gc.finalizers.setFinalizer(make(), () => {
+      for (let i = 0; i < 1000; i++) a.mallocTyped(node);
+      gc.gc();
+      done = true;
+    });
+    gc.gc();
+    gc.finalizers.run();
+    expect(done).toBe(true);
+    verifyHeap(gc);
+  });
+
+  it("work for objects with a header, large objects, and tiny ones", () => {
+    const { gc, a, cycle, heapObjects } = setUp();
+    const wide = a.newType(800, [1]);
+    const got: number[] = [];
+    const want: number[] = [];
+    for (const p of [
+      a.mallocTyped(wide),
+      a.mallocgc(800 * 100, wide, true),
+      a.mallocNoscan(100_000),
+      a.mallocNoscan(5),
+    ]) {
+      want.push(p);
+      gc.finalizers.setFinalizer(p, (q) => got.push(q));
+    }
+    cycle();
+    expect(got.sort()).toEqual(want.sort());
+    cycle();
+    expect(heapObjects()).toBe(0);
+  });
+
+  it("set while marking goes on protect what their object refers to", () => {
+    const { gc, make, u32 } = setUp();
+    const o = make(make());
+    const ref = gc.refs.alloc(o);
+    gc.start();
+    while (gc.step(64) === "mark" && !gc.roots.done);
+    gc.finalizers.setFinalizer(o, () => {});
+    gc.refs.free(ref);
+    gc.gc();
+    gc.gc();
+    const f = gc.finalizers.next()!;
+    expect(u32[u32[(f.arg as number) >>> 2]! >>> 2]).toBe(0);
+    gc.finalizers.done(f);
+  });
+
+  it("end the program with Go's words when misused", () => {
+    const { gc, make, a, u32 } = setUp();
+    const fatal = (f: () => void): string => {
+      try {
+        f();
+      } catch (err) {
+        if (isFatalError(err)) return err.message;
+        throw err;
+      }
+      return "";
+    };
+    const { finalizers } = gc;
+    const o = make();
+    const nop = (): void => {};
+    expect(fatal(() => finalizers.setFinalizer(0 as Addr, nop))).toBe(
+      "runtime.SetFinalizer: first argument is nil",
+    );
+    expect(fatal(() => finalizers.setFinalizer(4096 as Addr, nop))).toBe(
+      "runtime.SetFinalizer: pointer not in heap",
+    );
+    expect(fatal(() => finalizers.setFinalizer((o + 8) as Addr, nop))).toBe(
+      "runtime.SetFinalizer: pointer not at beginning of allocated block",
+    );
+    finalizers.setFinalizer(o, nop);
+    expect(fatal(() => finalizers.setFinalizer(o, nop))).toBe("runtime.SetFinalizer: finalizer already set");
+    expect(fatal(() => finalizers.addCleanup(o, nop, o))).toBe(
+      "runtime.AddCleanup: ptr is equal to arg, cleanup will never run",
+    );
+    expect(() => finalizers.setFinalizer(o, 3 as never)).toThrow(TypeError);
+    // What can't be collected has nothing to wait for.
+    finalizers.setFinalizer(a.zerobase, nop);
+    void u32;
+  });
+});
+
+describe("cleanups", () => {
+  it("run in rings, several for an object, unless stopped", () => {
+    const { gc, make, cycle, heapObjects } = setUp();
+    const got: number[] = [];
+    const p = make();
+    const q = make(p);
+    gc.storePointer(p, q);
+    const add = (o: Addr, n: number) => gc.finalizers.addCleanup(o, (k: number) => got.push(k), n);
+    add(p, 1);
+    add(p, 2);
+    add(q, 3);
+    const c = add(q, 4);
+    c.stop();
+    c.stop();
+    cycle();
+    expect(got.sort()).toEqual([1, 2, 3]);
+    expect(heapObjects()).toBe(0);
+    c.stop();
+  });
+
+  it("come a cycle after the finalizer of the same object", () => {
+    const { gc, make, cycle } = setUp();
+    const got: number[] = [];
+    const o = make();
+    gc.finalizers.setFinalizer(o, () => got.push(10));
+    gc.finalizers.addCleanup(o, (n: number) => got.push(n), 11);
+    const after: number[][] = [];
+    for (let i = 0; i < 3; i++) {
+      cycle();
+      after.push(got.splice(0));
+    }
+    expect(after).toEqual([[10], [11], []]);
+  });
+
+  it("can be stopped after their object is gone, which changes nothing", () => {
+    const { gc, make } = setUp();
+    let ran = 0;
+    const c = gc.finalizers.addCleanup(make(), () => ran++, 0);
+    gc.gc();
+    c.stop();
+    gc.finalizers.run();
+    expect(ran).toBe(1);
+    c.stop();
+  });
+});
+
+describe("weak pointers", () => {
+  it("read the address while the object lives, and nil from the cycle that finds it dead", () => {
+    const { gc, make, heapObjects } = setUp();
+    const o = make();
+    const ref = gc.refs.alloc(o);
+    const w = gc.finalizers.weak(o);
+    expect(gc.finalizers.weak(o)).toBe(w);
+    gc.gc();
+    expect(w.value()).toBe(o);
+    gc.refs.free(ref);
+    gc.gc();
+    expect(w.value()).toBe(0);
+    expect(heapObjects()).toBe(0);
+  });
+
+  it("are nil before the finalizer runs, and stay nil if that revives the object", () => {
+    const { gc, make } = setUp();
+    const o = make();
+    const w = gc.finalizers.weak(o);
+    const saved = gc.refs.alloc(0);
+    let seen = -1;
+    gc.finalizers.setFinalizer(o, (p) => {
+      seen = w.value();
+      gc.storePointer(saved, p);
+    });
+    gc.gc();
+    gc.finalizers.run();
+    expect(seen).toBe(0);
+    expect(gc.refs.get(saved)).toBe(o);
+    expect(w.value()).toBe(0);
+    const again = gc.finalizers.weak(o);
+    expect(again.value()).toBe(o);
+    gc.gc();
+    expect(again.value()).toBe(o);
+  });
+
+  it("keep the object through the cycle if they are read while it marks", () => {
+    const { gc, make } = setUp();
+    const o = make();
+    const w = gc.finalizers.weak(o);
+    gc.start();
+    const p = w.value();
+    expect(p).toBe(o);
+    const ref = gc.refs.alloc(p);
+    gc.gc();
+    expect(gc.refs.get(ref)).toBe(o);
+    expect(w.value()).toBe(o);
+  });
+
+  it("do not return an object that is dead but not swept", () => {
+    const { gc, make } = setUp();
+    const w = gc.finalizers.weak(make());
+    gc.start();
+    while (gc.step() !== "terminate");
+    expect(w.value()).toBe(0);
+  });
+});
+
+describe("finalizers in bulk", () => {
+  it("all run, and the memory comes back", () => {
+    const { gc, make, a } = setUp({ godebug: {} });
+    let ran = 0;
+    for (let i = 0; i < 20_000; i++) gc.finalizers.setFinalizer(make(), () => ran++);
+    gc.gc();
+    gc.finalizers.run();
+    gc.gc();
+    expect(ran).toBe(20_000);
+    expect(a.readStats(newHeapStats()).heapAlloc).toBe(0);
+  });
+});
