@@ -426,6 +426,7 @@ class Recv2Op<T> extends Op<RecvResult<T>> {
   }
   protected start(g: G): boolean {
     const c = this.c!;
+    this.c = null;
     const v = c.recvNow();
     if (v !== none) {
       this.value = { value: v as T, ok: true };
@@ -459,6 +460,7 @@ class RangeOp<T> extends Op<T | None> {
   }
   protected start(g: G): boolean {
     const c = this.c!;
+    this.c = null;
     const v = c.recvNow();
     this.value = v;
     if (v !== none || c.closed) return true;

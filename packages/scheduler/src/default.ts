@@ -157,7 +157,7 @@ export function unlockOSThread(): void {
 }
 
 /** Writes the dump of the calling goroutine, or of all, and returns the bytes written. */
-export function stack(buf: Uint8Array, all: boolean): number {
+export function stack(buf: Uint8Array | null, all: boolean): number {
   return currentScheduler().stack(buf, all);
 }
 

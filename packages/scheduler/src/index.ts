@@ -60,6 +60,7 @@ export { defer, frame, goexit, panic, recover } from "./panic.ts";
 export {
   createScheduler,
   type Goroutine,
+  type Leak,
   type LongRun,
   Scheduler,
   type SchedulerHooks,
@@ -76,4 +77,4 @@ export {
 } from "./select.ts";
 export type { Ticker, Timer } from "./time.ts";
 // How programs end
-export { type CrashReport, crashReport, type Frame, type Symbolize } from "./traceback.ts";
+export { type CrashReport, crashReport, dumpOnSigquit, type Frame, type Symbolize } from "./traceback.ts";

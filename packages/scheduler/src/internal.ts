@@ -17,6 +17,7 @@ export {
   m0,
   waitReasonStrings,
 } from "./runtime2.ts";
+export { schedtraceText } from "./schedtrace.ts";
 export {
   creationSite,
   dumpOthers,

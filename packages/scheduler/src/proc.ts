@@ -83,6 +83,7 @@ import {
   waitReasonChanReceive,
   waitReasonZero,
 } from "./runtime2.ts";
+import { schedtraceText } from "./schedtrace.ts";
 import { type CaseValue, type SelectCase, type SelectResult, selectgo } from "./select.ts";
 import {
   type RuntimeTimer,
@@ -115,6 +116,8 @@ export interface SchedulerHooks {
   blockEvent?(g: G, ns: number, reason: number): void;
   /** A goroutine ran for long without suspending. */
   longRun?(run: LongRun): void;
+  /** A goroutine was found to be leaked, with `leakDetection`. */
+  leak?(leak: Leak): void;
 }
 
 /** A goroutine that kept the thread for longer than a time slice. */
@@ -139,6 +142,51 @@ export interface SchedulerOptions {
   symbolize?: Symbolize;
   /** When to believe in a deadlock that a host callback could still undo: see proc.ts. Default "host". */
   deadlock?: "host" | "eager" | "off";
+  /**
+   * Lets goroutines that wait for something nobody can reach any more be collected, and reports them. Costs a few
+   * microseconds a goroutine.
+   */
+  leakDetection?: boolean;
+}
+
+/** A goroutine that could never have run again and was collected. */
+export interface Leak {
+  goid: number;
+  /** Name of its function. */
+  func: string;
+  /** Where it was started, as `func file:line`. */
+  site: string;
+}
+
+/**
+ * Holds goroutines weakly. Whoever can wake a waiting goroutine holds it: a channel through its queue, a timer through the
+ * heap, a promise through its callback. If nobody does, it is leaked, and the engine's collector finds out.
+ */
+class LeakDetector {
+  readonly refs = new Set<WeakRef<G>>();
+  readonly leaks: Leak[] = [];
+  private readonly refOf = new WeakMap<G, WeakRef<G>>();
+  private readonly registry: FinalizationRegistry<{ ref: WeakRef<G>; leak: Leak }>;
+
+  constructor(onLeak: (leak: Leak) => void) {
+    this.registry = new FinalizationRegistry(({ ref, leak }) => {
+      if (!this.refs.delete(ref)) return;
+      this.leaks.push(leak);
+      onLeak(leak);
+    });
+  }
+
+  add(g: G, leak: Leak): void {
+    const ref = new WeakRef(g);
+    this.refs.add(ref);
+    this.refOf.set(g, ref);
+    this.registry.register(g, { ref, leak }, g);
+  }
+
+  remove(g: G): void {
+    this.registry.unregister(g);
+    this.refs.delete(this.refOf.get(g)!);
+  }
 }
 
 /** Longest time that goroutines run before the event loop gets its turn; leaves room for the last switches of 10 ms. */
@@ -358,7 +406,9 @@ export class Scheduler {
   readonly p: P;
   readonly allp: P[] = [];
   readonly globq = new GQueue();
-  readonly allgs: G[] = [];
+  /** All Gs, ended ones in the pool too; `gs` also gives those held weakly. */
+  private readonly allgs: G[] = [];
+  private readonly leak: LeakDetector | null;
   private readonly gfree: G[] = [];
   readonly timers = new TimerHeap();
 
@@ -388,6 +438,7 @@ export class Scheduler {
   private tickAt = 0;
   private sliceEnd = 0;
   private lastTurn = Number.NEGATIVE_INFINITY;
+  private traceStart = -1;
   private chainTick = 0;
   private chainStart = 0;
   private chainReads = 0;
@@ -424,6 +475,13 @@ export class Scheduler {
     // A xorshift generator must not start at 0, and small seeds give poor first values.
     this.rng = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) | 1;
     this.startMs = this.clock.now();
+    this.leak = options.leakDetection
+      ? new LeakDetector((leak) => {
+          this.ngoroutines--;
+          this.hooks.leak?.(leak);
+          if (this.state === idle) this.settle();
+        })
+      : null;
     this.p = new P(0);
     this.allp.push(this.p);
     this.gomaxprocs(options.gomaxprocs ?? 1);
@@ -466,11 +524,15 @@ export class Scheduler {
     onExit: (() => void) | null,
   ): G {
     const isGen = checkGoroutineFunction(f);
-    const g = this.gfget();
+    const g = this.leak === null ? this.gfget() : this.newWeak();
     g.fn = f;
     g.arg = n > 0 ? arg : undefined;
     g.nargs = isGen ? n | genFlag : n;
     g.onExit = onExit;
+    if (this.leak !== null) {
+      const site = capture(below, 4);
+      this.leak.add(g, { goid: g.goid, func: f.name, site: this.siteOf(site) });
+    }
     const parent = m0.curg;
     if (parent === null) {
       g.parentGoid = 0;
@@ -478,7 +540,8 @@ export class Scheduler {
       g.parentGoid = parent.goid;
       if (parent.labels !== null) g.labels = parent.labels;
     }
-    if (this.siteCredit > 0) this.recordSite(g, f, below);
+    // A captured stack holds functions, and with them what they can reach.
+    if (this.siteCredit > 0 && this.leak === null) this.recordSite(g, f, below);
     else if (this.siteFn === f) g.site = this.siteLast;
     this.ngoroutines++;
     this.makeRunnable(g);
@@ -747,7 +810,7 @@ export class Scheduler {
     for (let g = p.runqget(); g !== null; g = p.runqget()) keep.push(g);
     for (let g = this.globq.pop(); g !== null; g = this.globq.pop()) keep.push(g);
     const spared = (gSystem | gHost) & ~kinds;
-    for (const g of this.allgs.slice()) {
+    for (const g of this.gs()) {
       if (g.atomicstatus === Gdead || (g.flags & spared) !== 0) continue;
       if (g.atomicstatus === Gsyscall) this.nsyscall--;
       if (g.timer !== null && g.timer.index >= 0) this.timers.remove(g.timer);
@@ -824,7 +887,29 @@ export class Scheduler {
   }
 
   forEachG(fn: (g: G) => void): void {
-    for (const g of this.allgs) if (g.atomicstatus !== Gdead) fn(g);
+    for (const g of this.gs()) if (g.atomicstatus !== Gdead) fn(g);
+  }
+
+  /** A new list of all Gs. */
+  gs(): G[] {
+    const list = this.allgs.slice();
+    if (this.leak !== null) {
+      for (const ref of this.leak.refs) {
+        const g = ref.deref();
+        if (g !== undefined) list.push(g);
+      }
+    }
+    return list;
+  }
+
+  /** Goroutines found to be leaked, with `leakDetection`. */
+  get leaks(): readonly Leak[] {
+    return this.leak?.leaks ?? [];
+  }
+
+  /** Ended Gs that wait to be used again. */
+  get gfreeCount(): number {
+    return this.gfree.length;
   }
 
   getg(): G | null {
@@ -832,7 +917,7 @@ export class Scheduler {
   }
 
   /** `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. */
-  stack(buf: Uint8Array, all: boolean): number {
+  stack(buf: Uint8Array | null, all: boolean): number {
     return stack(this, buf, all);
   }
 
@@ -860,6 +945,7 @@ export class Scheduler {
   private wake(): void {
     if (this.state !== idle || this.closed) return;
     this.state = scheduled;
+    if (this.traceStart < 0 && this.debug.schedtrace > 0) this.schedtrace();
     if (this.clock.now() - this.lastTurn < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
     else this.tasks.task(this.onTask);
   }
@@ -978,6 +1064,15 @@ export class Scheduler {
       }
     }
     return now >= this.sliceEnd;
+  }
+
+  /** Prints a line of schedtrace, and sees to the next. */
+  private schedtrace(): void {
+    if (this.closed) return;
+    const now = this.clock.now();
+    if (this.traceStart < 0) this.traceStart = now;
+    this.stderr(schedtraceText(this, now - this.traceStart, this.debug.scheddetail > 0));
+    this.clock.setTimer(() => this.schedtrace(), this.debug.schedtrace, false);
   }
 
   /** What remains to be done when nothing can run. */
@@ -1209,6 +1304,14 @@ export class Scheduler {
     }
   }
 
+  /** A G that only those who can wake it hold. */
+  private newWeak(): G {
+    const g = new G(this);
+    g.goid = ++this.goidgen;
+    g.allIndex = -1;
+    return g;
+  }
+
   private gfget(): G {
     let g: G;
     if (this.gfree.length > 0) {
@@ -1244,6 +1347,10 @@ export class Scheduler {
     g.rootLo = 0;
     g.labels = null;
     g.blockStart = 0;
+    if (g.allIndex < 0) {
+      this.leak!.remove(g);
+      return;
+    }
     if (!forget && this.gfree.length < gfreeMax) {
       this.gfree.push(g);
       return;

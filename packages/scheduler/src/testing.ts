@@ -205,9 +205,8 @@ export function verifyScheduler(s: Scheduler): void {
     throw new Error(`scheduler: ${what}`);
   };
   let users = 0;
-  for (let i = 0; i < s.allgs.length; i++) {
-    const g = s.allgs[i];
-    if (g.allIndex !== i) fail(`g ${g.goid} is at ${i}, not at ${g.allIndex}`);
+  for (const [i, g] of s.gs().entries()) {
+    if (g.allIndex >= 0 && g.allIndex !== i) fail(`g ${g.goid} is at ${i}, not at ${g.allIndex}`);
     if (g.atomicstatus === Gdead) {
       if (g.gen !== null || g.waiting !== null) fail(`dead g ${g.goid} holds a body or a wait`);
       continue;

@@ -11,6 +11,7 @@
  * code offset; a goroutine that has not begun shows the position of its `go` statement.
  */
 
+import { nodeProcess } from "./host.ts";
 import type { Op } from "./op.ts";
 import { type Panic, printpanics } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
@@ -236,13 +237,15 @@ export function goroutineText(g: G, frames: Frame[], status?: string): string {
 
 /** Dump of the other goroutines, oldest first, separated by empty lines. */
 export function dumpOthers(s: Scheduler, except: G | null, all = false): string {
-  const list = s.allgs.filter(
-    (g) =>
-      g !== except &&
-      g.atomicstatus !== Gdead &&
-      g.goid !== 0 &&
-      (all || (g.flags & (gSystem | gHost)) === 0),
-  );
+  const list = s
+    .gs()
+    .filter(
+      (g) =>
+        g !== except &&
+        g.atomicstatus !== Gdead &&
+        g.goid !== 0 &&
+        (all || (g.flags & (gSystem | gHost)) === 0),
+    );
   list.sort((a, b) => a.goid - b.goid);
   return list.map((g) => goroutineText(g, gStack(g))).join("\n");
 }
@@ -250,11 +253,10 @@ export function dumpOthers(s: Scheduler, except: G | null, all = false): string 
 const encoder = new TextEncoder();
 
 /** `runtime.Stack`. */
-export function stack(s: Scheduler, buf: Uint8Array, all: boolean): number {
+export function stack(s: Scheduler, buf: Uint8Array | null, all: boolean): number {
+  if (buf === null) return 0;
   if (!(buf instanceof Uint8Array)) {
-    throw new TypeError(
-      `scheduler: stack: buf must be a Uint8Array (got ${buf === null ? "null" : typeof buf})`,
-    );
+    throw new TypeError(`scheduler: stack: buf must be a Uint8Array (got ${typeof buf})`);
   }
   return encoder.encodeInto(stackText(s, all), buf).written;
 }
@@ -274,6 +276,22 @@ export function stackText(s: Scheduler, all: boolean): string {
     if (others !== "") out += `\n${others}`;
   }
   return out;
+}
+
+/**
+ * Has SIGQUIT (Ctrl-\\) print all goroutines and end the process with status 2, as it does a Go program. The function
+ * returned undoes that. Nothing is installed unless this is called.
+ */
+export function dumpOnSigquit(s: Scheduler, exit = true): () => void {
+  const proc = nodeProcess();
+  if (proc === undefined) return () => {};
+  const onSignal = () => {
+    const others = dumpOthers(s, null);
+    s.stderr(`SIGQUIT: quit\n${others === "" ? "" : `\n${others}`}`);
+    if (exit) (proc as unknown as { exit(code: number): void }).exit(2);
+  };
+  proc.on("SIGQUIT", onSignal);
+  return () => void proc.off("SIGQUIT", onSignal);
 }
 
 /** Text and exit status that a program which ends like this has in Go. */

@@ -5,6 +5,8 @@
 
 import * as context from "../../src/context.ts";
 import {
+  after,
+  afterFunc,
   type Chan,
   defaultCase,
   defer,
@@ -24,8 +26,6 @@ import {
   select,
   sendCase,
   sleep,
-  after,
-  afterFunc,
 } from "../../src/index.ts";
 import { Cond, Mutex, Once, onceFunc, onceValue, RWMutex, SyncMap, WaitGroup } from "../../src/sync/index.ts";
 
