@@ -2,6 +2,9 @@
  * A named profile: what `lookup` finds and `newProfile` makes, Go's runtime/pprof.Profile.
  */
 import { Profile } from "pprof-format";
+import { decodeMessage } from "./pprof/decode.ts";
+import { encodeMessage } from "./pprof/encode.ts";
+import { deltaProfile } from "./pprof/ops.ts";
 import { gzip, type Sink, writeAll, writeFileAtomically } from "./writer.ts";
 
 /** What a profile consists of, for the class below. */
@@ -59,10 +62,38 @@ export class NamedProfile {
     await writeAll(sink, await this.encode(debug));
   }
 
+  /**
+   * Waits, and gives the gzipped difference of the profile between then and now: what Go's `?seconds=` answers with.
+   * Rejects with the signal's reason if that is aborted while it waits.
+   */
+  async encodeDelta(seconds: number, signal?: AbortSignal): Promise<Uint8Array> {
+    if (!(seconds > 0) || !Number.isFinite(seconds)) {
+      throw new RangeError(`profiling: seconds must be a positive number (got ${String(seconds)})`);
+    }
+    const before = decodeMessage(this.source.toBytes());
+    await wait(seconds * 1000, signal);
+    return gzip(encodeMessage(deltaProfile(before, decodeMessage(this.source.toBytes()))));
+  }
+
   /** Writes the profile as a file; when this fails (a full disk), nothing is left under the file's name. */
   async writeFile(path: string, debug = 0): Promise<void> {
     await writeFileAtomically(path, await this.encode(debug));
   }
+}
+
+function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const aborted = () => {
+      clearTimeout(timer);
+      reject(signal!.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", aborted);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", aborted, { once: true });
+  });
 }
 
 /** What `CustomProfile` needs from its profiler. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { BlockProfileRecord, createProfiler, labels, type Profiler, StackRecord } from "../src/index.ts";
+import { decodeProfile } from "../src/pprof/index.ts";
 
 /** A generator of uniform numbers that is the same in every run. */
 function seeded(seed: number): () => number {
@@ -305,5 +306,26 @@ describe("labels", () => {
   it("come in pairs", () => {
     expect(() => labels("a")).toThrow("uneven number of arguments to pprof.Labels");
     expect([...labels("a", "b", "a", "c")]).toEqual([["a", "c"]]);
+  });
+});
+
+describe("a delta", () => {
+  it("holds what happened while it waited, with its time", async () => {
+    const p = createProfiler({ memProfileRate: 1 });
+    const at = () => p.mem.alloc(64);
+    at();
+    const waiting = p.lookup("allocs")!.encodeDelta(0.02);
+    for (let i = 0; i < 3; i++) at();
+    const delta = await decodeProfile(await waiting);
+    expect(delta.samples.map((s) => s.values)).toEqual([[3, 192, 3, 192]]);
+    expect(delta.durationNanos).toBeGreaterThan(15_000_000n);
+    expect(delta.defaultSampleType).toBe("alloc_space");
+  });
+
+  it("ends when it's aborted, and refuses a time that is none", async () => {
+    const heap = createProfiler().lookup("heap")!;
+    await expect(heap.encodeDelta(60, AbortSignal.timeout(5))).rejects.toThrow(/timeout/);
+    await expect(heap.encodeDelta(60, AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");
+    await expect(heap.encodeDelta(-1)).rejects.toThrow(/seconds must be a positive number/);
   });
 });

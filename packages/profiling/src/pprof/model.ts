@@ -1,0 +1,95 @@
+/**
+ * A pprof file as objects that point at each other, the way its readers want it: a sample has its locations, a
+ * location its lines, a line its function. Numbers beyond 2^53 are rounded.
+ */
+
+export interface ValueType {
+  type: string;
+  unit: string;
+}
+
+export interface PprofMapping {
+  start: number;
+  limit: number;
+  offset: number;
+  file: string;
+  buildId: string;
+  hasFunctions: boolean;
+  hasFilenames: boolean;
+  hasLineNumbers: boolean;
+  hasInlineFrames: boolean;
+}
+
+export interface PprofFunction {
+  name: string;
+  systemName: string;
+  file: string;
+  startLine: number;
+}
+
+export interface PprofLine {
+  function: PprofFunction;
+  line: number;
+  column: number;
+}
+
+export interface PprofLocation {
+  mapping: PprofMapping | null;
+  address: number;
+  /** Inlined calls, innermost first; usually one. */
+  lines: PprofLine[];
+  isFolded: boolean;
+}
+
+export interface PprofLabel {
+  key: string;
+  /** The value, if it's a string. */
+  str?: string;
+  /** The value and its unit, if it's a number. */
+  num?: number;
+  unit?: string;
+}
+
+export interface PprofSample {
+  /** Innermost first. */
+  locations: PprofLocation[];
+  /** One for each sample type. */
+  values: number[];
+  labels: PprofLabel[];
+}
+
+export interface PprofData {
+  sampleTypes: ValueType[];
+  /** The sample type that tools show; "" leaves it to them, which take the last. */
+  defaultSampleType: string;
+  samples: PprofSample[];
+  mappings: PprofMapping[];
+  periodType: ValueType;
+  period: number;
+  /** Nanoseconds since 1970, and of the time that the profile covers. */
+  timeNanos: bigint;
+  durationNanos: bigint;
+  comments: string[];
+  dropFrames: string;
+  keepFrames: string;
+  docUrl: string;
+}
+
+/** The index of a sample type by name, or of the default one. Throws a RangeError that lists what there is. */
+export function sampleIndex(profile: PprofData, name?: string): number {
+  const types = profile.sampleTypes.map((t) => t.type);
+  if (name === undefined) {
+    const at = types.indexOf(profile.defaultSampleType);
+    return at >= 0 ? at : types.length - 1;
+  }
+  const at = types.indexOf(name);
+  if (at < 0)
+    throw new RangeError(`pprof: sample type ${JSON.stringify(name)} isn't one of ${types.join(", ")}`);
+  return at;
+}
+
+/** A function's or, where it has none, the address's name, as reports show it. */
+export function frameName(location: PprofLocation, line: PprofLine | undefined): string {
+  if (line !== undefined && line.function.name !== "") return line.function.name;
+  return `0x${location.address.toString(16).padStart(16, "0")}`;
+}
