@@ -1,5 +1,5 @@
 // Goroutines and channels: the twin of go/sched.go.
-import type { Chan, RecvChan, Runtime } from "@gort/runtime";
+import type { Chan, Runtime } from "@gort/runtime";
 import type { Case } from "../child.ts";
 
 /** Goroutines started before the starter yields until all of them have run and ended. */
@@ -59,9 +59,9 @@ export function goroutineCases(rt: Runtime): Record<string, Case> {
         const cs = Array.from({ length: k }, () => rt.makeChan<number>());
         const done = rt.makeChan<number>();
         rt.go(function* () {
-          const cases = cs.map((c) => rt.recvCase<never>(c as RecvChan<unknown> as RecvChan<never>));
+          const cases = cs.map((c) => rt.recvCase(c));
           let sum = 0;
-          for (let i = 0; i < n; i++) sum += ((yield* rt.select(cases)).value as unknown as number) & 0xffff;
+          for (let i = 0; i < n; i++) sum += (yield* rt.select(cases)).value! & 0xffff;
           yield* done.send(sum);
         });
         rt.go(sendRoundRobin, cs, n);
