@@ -307,7 +307,9 @@ export const programs: Record<string, Program> = {
     yield* wg.wait();
     results.close();
     const got = new Map<number, number>();
-    yield* results.forEach(([j, x]) => got.set(j, x));
+    yield* results.forEach(([j, x]) => {
+      got.set(j, x);
+    });
     for (let j = 1; j <= 20; j++) println(j, got.get(j));
   },
 
@@ -342,8 +344,12 @@ export const programs: Record<string, Program> = {
     yield* pub.send("three");
     yield* stop.send(true);
     yield* stop.recv();
-    yield* a.forEach((m) => println("a", m));
-    yield* b.forEach((m) => println("b", m));
+    yield* a.forEach((m) => {
+      println("a", m);
+    });
+    yield* b.forEach((m) => {
+      println("b", m);
+    });
   },
 
   *quicksort(println) {
@@ -766,7 +772,9 @@ export const programs: Record<string, Program> = {
     yield* wg.wait();
     out.close();
     const lines: string[] = [];
-    yield* out.forEach((l) => lines.push(l));
+    yield* out.forEach((l) => {
+      lines.push(l);
+    });
     for (const l of lines.sort()) println(l);
   },
 
@@ -928,7 +936,9 @@ export const programs: Record<string, Program> = {
       }
       c.close();
     });
-    yield* c.forEach((v) => println("got", v));
+    yield* c.forEach((v) => {
+      println("got", v);
+    });
   },
 
   *unboundedqueue(println) {
