@@ -3,13 +3,17 @@
  * safepoint is written into a slot of the goroutine's own stack in the heap: a stack span, counted in
  * StackInuse, made when the goroutine roots its first pointer.
  *
- *     rootLo                                rootSp                    rootLo + size
+ *     rootLo                                rootLo + rootSp           rootLo + size
  *     | size (u32), 0 | slot | slot | slot  | free                    |
  *     0               8      16     24
  *
+ *     slot     0  address rooted     4  number of the Root that owns it
+ *
  * Slots are pushed by `root` and popped by `frame` (which restores rootSp), by `using`, or all together when
- * the goroutine ends. A full stack is copied to one of twice the size, as Go's are; a Root therefore knows its slot
- * by its offset. Host code has no goroutine, and its roots are slots of the collector's table.
+ * the goroutine ends. A full stack is copied to one of twice the size, as Go's are: possibly inside of a frame, so rootSp,
+ * like the place of a slot that a Root knows, is an offset. It is 0 until the first root, and again at the end of a frame
+ * in which that was. The number tells a Root that outlived its frame that the slot has become another's.
+ * Host code has no goroutine, and its roots are slots of the collector's table.
  */
 import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
@@ -33,43 +37,45 @@ export interface Root<T> {
 class StackRoot<T> implements Root<T> {
   readonly #roots: GoroutineRoots;
   readonly #g: G;
-  readonly #goid: number;
   readonly #offset: number;
-  #released = false;
+  readonly #id: number;
 
-  constructor(roots: GoroutineRoots, g: G, offset: number) {
+  constructor(roots: GoroutineRoots, g: G, offset: number, id: number) {
     this.#roots = roots;
     this.#g = g;
-    this.#goid = g.goid;
     this.#offset = offset;
+    this.#id = id;
   }
 
-  /** Address of the slot; the frame that it belongs to must still be there. */
+  /** Address of the slot; 0 once it was released or its frame has ended. */
   #slot(): number {
     const g = this.#g;
+    // A stack that went back may be another goroutine's, of this G too: the number is nobody else's.
+    if (g.rootLo === 0 || this.#offset >= g.rootSp) return 0;
     const slot = g.rootLo + this.#offset;
-    if (this.#released || g.goid !== this.#goid || g.rootLo === 0 || slot >= g.rootSp) {
-      throw new TypeError("runtime: use of a root after its frame has ended");
-    }
+    return this.#roots.u32[(slot + 4) >>> 2] === this.#id ? slot : 0;
+  }
+
+  #live(): number {
+    const slot = this.#slot();
+    if (slot === 0) throw new TypeError("runtime: use of a root after its frame has ended");
     return slot;
   }
 
   get ptr(): Ptr<T> {
-    return this.#roots.u32[this.#slot() >>> 2] as Ptr<T>;
+    return this.#roots.u32[this.#live() >>> 2] as Ptr<T>;
   }
 
   set ptr(p: Ptr<T>) {
-    this.#roots.u32[this.#slot() >>> 2] = p;
+    this.#roots.u32[this.#live() >>> 2] = p;
   }
 
   release(): void {
-    const g = this.#g;
-    if (this.#released || g.goid !== this.#goid || g.rootLo === 0) return;
-    this.#released = true;
-    const slot = g.rootLo + this.#offset;
-    if (slot >= g.rootSp) return;
+    const slot = this.#slot();
+    if (slot === 0) return;
     this.#roots.u32[slot >>> 2] = 0;
-    if (slot + SLOT === g.rootSp) g.rootSp = slot;
+    this.#roots.u32[(slot + 4) >>> 2] = 0;
+    if (this.#offset + SLOT === this.#g.rootSp) this.#g.rootSp = this.#offset;
   }
 
   [Symbol.dispose](): void {
@@ -118,6 +124,7 @@ export class GoroutineRoots {
   readonly #allocator: Allocator;
   readonly #collector: () => Collector;
   readonly #scheduler: () => Scheduler;
+  #lastId = 0;
 
   constructor(allocator: Allocator, collector: () => Collector, scheduler: () => Scheduler) {
     this.u32 = allocator.mem.u32;
@@ -131,18 +138,22 @@ export class GoroutineRoots {
     const g = this.#scheduler().getg();
     if (g === null) return new TableRoot<T>(this.#collector(), this.u32, p);
     if (g.rootLo === 0) this.#newStack(g);
-    else if (g.rootSp === g.rootLo + this.u32[g.rootLo >>> 2]!) this.#growStack(g);
-    const slot = g.rootSp;
+    else if (g.rootSp === 0) g.rootSp = HEADER;
+    else if (g.rootSp === this.u32[g.rootLo >>> 2]) this.#growStack(g);
+    const offset = g.rootSp;
+    const slot = g.rootLo + offset;
+    // 0 is a released slot.
+    this.#lastId = (this.#lastId + 1) >>> 0 || 1;
     this.u32[slot >>> 2] = p;
-    this.u32[(slot + 4) >>> 2] = 0;
-    g.rootSp = slot + SLOT;
-    return new StackRoot<T>(this, g, slot - g.rootLo);
+    this.u32[(slot + 4) >>> 2] = this.#lastId;
+    g.rootSp = offset + SLOT;
+    return new StackRoot<T>(this, g, offset, this.#lastId);
   }
 
   /** The part of each stack that holds roots, as [lo, hi) address ranges. */
   forEachStack(visit: (lo: number, hi: number) => void): void {
     this.#scheduler().forEachG((g: G) => {
-      if (g.rootLo !== 0 && g.rootSp > g.rootLo + HEADER) visit(g.rootLo + HEADER, g.rootSp);
+      if (g.rootLo !== 0 && g.rootSp > HEADER) visit(g.rootLo + HEADER, g.rootLo + g.rootSp);
     });
   }
 
@@ -158,7 +169,7 @@ export class GoroutineRoots {
     const lo = this.#allocator.stackAlloc(STACK_MIN);
     this.u32[lo >>> 2] = STACK_MIN;
     g.rootLo = lo;
-    g.rootSp = lo + HEADER;
+    g.rootSp = HEADER;
   }
 
   #growStack(g: G): void {
@@ -168,7 +179,6 @@ export class GoroutineRoots {
     this.#allocator.mem.kernel.copy(lo, old, size);
     this.u32[lo >>> 2] = size * 2;
     g.rootLo = lo;
-    g.rootSp = lo + size;
     this.#allocator.stackFree(old as Addr, size);
   }
 }

@@ -159,7 +159,10 @@ export class G {
   onExit: (() => void) | null = null;
   /** lockOSThread calls not yet undone. */
   lockedCount = 0;
-  /** Stack slots of the goroutine in a heap, kept by whoever gives it one: [rootLo, rootSp). */
+  /**
+   * The goroutine's stack slots in a heap, kept by whoever gives it one: their address, 0 if there are none, and how far they
+   * are in use. An offset, as the stack may move inside of a frame, whose end restores rootSp.
+   */
   rootSp = 0;
   rootLo = 0;
   /** Profiler labels, or null. */
