@@ -8,5 +8,7 @@ export default defineConfig(
     testing: "src/testing.ts",
     v8: "src/v8.ts",
     metrics: "src/metrics.ts",
+    prometheus: "src/prometheus.ts",
+    opentelemetry: "src/opentelemetry.ts",
   }),
 );
