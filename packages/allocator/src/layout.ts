@@ -107,7 +107,7 @@ export const MSPAN = defineStruct("mspan", {
   divShift: "u32",
   /** MANUAL_STACK or MANUAL_GC in state SPAN_MANUAL. */
   manualKind: "u32",
-  /** Head of the list of free pieces in a stack span; free slots waiting in a manual heap's list otherwise. */
+  /** Head of the list of free pieces in a stack span; 0 in a heap span. */
   manualFreeList: "u32",
   /** Guards specials. */
   speclock: "u32",
@@ -125,6 +125,9 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   typ: "u32",
   /** 0: none cached. */
   span: "u32",
+  /** Blocks freed by hand, linked through their first word, and their number: see manual.ts. */
+  free: "u32",
+  nfree: "u32",
 });
 
 /** The allocator's part of a P. Touched by its thread alone, or by anybody while the world is stopped. */

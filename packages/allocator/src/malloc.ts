@@ -52,6 +52,7 @@ import {
   TINY_SIZE,
   TINY_SPAN_CLASS,
 } from "./layout.ts";
+import { type LeakRecord, ManualHeap, type ViewConstructor } from "./manual.ts";
 import { MCache, SLOT_ELEMSIZE, SLOT_SPAN, SLOT_TYP, SLOT_WORDS } from "./mcache.ts";
 import { MCentral } from "./mcentral.ts";
 import { hex, MHeap } from "./mheap.ts";
@@ -84,6 +85,8 @@ export interface AllocatorOptions extends LinearMemoryOptions {
   memory?: LinearMemory;
   /** Seed of the memory profile's sampling. Default: drawn at random. */
   seed?: number;
+  /** Checks for use by hand: poison, leakReport, frees inside withView. Slow. */
+  checks?: boolean;
 }
 
 /** See createAllocator. Addresses that methods take and give are byte offsets into `mem`. */
@@ -105,6 +108,7 @@ export class Allocator {
   readonly cache: MCache;
   readonly stacks: Stacks;
   readonly specials: Specials;
+  readonly manual: ManualHeap;
 
   // The hot paths' own copies: views, word indices of the slots, the table by (size + 7) >>> 3.
   private readonly u32: Uint32Array;
@@ -122,7 +126,8 @@ export class Allocator {
   #memProfileRate = 0;
   #rng: number;
 
-  constructor(mem: LinearMemory, seed: number) {
+  /** Use createAllocator. */
+  constructor(mem: LinearMemory, seed: number, checks: boolean) {
     this.mem = mem;
     this.hooks = defaultHooks();
     const heap = new MHeap(mem, this.hooks, mem.root(ROOT_ALLOCATOR));
@@ -155,6 +160,7 @@ export class Allocator {
     this.trigger = (heap.gcControl + GCCONTROL.offsets.trigger) >>> 3;
     this.#rng = seed >>> 0 || 1;
     this.f64[(base + MCACHE.offsets.nextSample) >>> 3] = Number.POSITIVE_INFINITY;
+    this.manual = new ManualHeap(this, checks);
   }
 
   // --- allocation
@@ -234,8 +240,8 @@ export class Allocator {
     return p as Addr;
   }
 
-  /** One object from a fresh run, without pointers. */
-  private refillAlloc(i: number, spanclass: number): Addr {
+  /** One object from a fresh run, without pointers. For manual.ts too. */
+  refillAlloc(i: number, spanclass: number): Addr {
     const u32 = this.u32;
     const sampled = this.cache.nextRun(i, spanclass, 0);
     const p = u32[i] as number;
@@ -357,6 +363,79 @@ export class Allocator {
     return (classToSize[sizeClassOf(size + header)] as number) - header;
   }
 
+  // --- use by hand, in a heap without a collector
+
+  /**
+   * A block of at least size bytes (at least 8), aligned to 8, and to 16 from 16 bytes on where its class is a multiple of
+   * 16. Its contents are undefined unless options.zero. Throws like mallocgc.
+   */
+  malloc(size: number, options?: { zero?: boolean }): Addr {
+    return this.manual.malloc(size, options?.zero === true);
+  }
+
+  /** A zeroed block for n elements of size bytes. Throws a RangeError if the product is no valid size. */
+  calloc(n: number, size: number): Addr {
+    checkSize(n);
+    checkSize(size);
+    return this.manual.malloc(n * size, true);
+  }
+
+  /**
+   * Frees a block; 0 is ignored. Throws a RangeError for an address that is no block's start, is not allocated, or was
+   * freed already, and a TypeError in a heap that is garbage collected. Nothing is changed then.
+   */
+  free(p: Addr): void {
+    this.manual.free(p);
+  }
+
+  /** A block of size bytes with the contents of p, which is freed unless it is the result. p = 0: malloc. */
+  realloc(p: Addr, size: number): Addr {
+    return this.manual.realloc(p, size);
+  }
+
+  /** Bytes of the block at p that may be used: at least what was asked for. */
+  usableSize(p: Addr): number {
+    return this.manual.usableSize(p);
+  }
+
+  /** A copy of the block. */
+  dup(p: Addr): Addr {
+    const n = this.manual.usableSize(p);
+    const q = this.manual.malloc(n, false);
+    this.mem.kernel.copy(q, p, n);
+    return q;
+  }
+
+  /** The block through a typed array of n elements (default: all that fit). Valid until the block is freed. */
+  view<T>(p: Addr, type: ViewConstructor<T>, n?: number): T {
+    const max = Math.floor(this.manual.usableSize(p) / type.BYTES_PER_ELEMENT);
+    if (n !== undefined && (!Number.isInteger(n) || n < 0 || n > max)) {
+      throw new RangeError(`allocator: view must have 0 to ${max} elements (got ${n})`);
+    }
+    return new type(this.mem.buffer, p, n ?? max);
+  }
+
+  /** Calls f with a typed array over the block, which must not be freed meanwhile (an error under checks). */
+  withView<T, R>(p: Addr, type: ViewConstructor<T>, f: (view: T) => R): R {
+    return this.manual.withView(p, type, f);
+  }
+
+  /** Under checks: the blocks in use by the place that allocated them, most bytes first. */
+  leakReport(): LeakRecord[] {
+    return this.manual.leakReport();
+  }
+
+  /** The noscan span class of a small request. For manual.ts. */
+  noscanSpanClass(size: number): number {
+    return (sizeClassOf(size) << 1) | 1;
+  }
+
+  /** Counts a large object as freed. For manual.ts. */
+  countLargeFree(bytes: number): void {
+    this.addStat(MCACHE.offsets.largeFree, bytes);
+    this.addStat(MCACHE.offsets.largeFreeCount, 1);
+  }
+
   // --- types
 
   /**
@@ -452,6 +531,7 @@ export class Allocator {
    */
   flushAll(): void {
     this.cache.flush();
+    this.manual.flush(); // after it: a span on a list can be freed when its last block comes back
     this.stacks.flush();
   }
 
@@ -681,10 +761,13 @@ function acquireMCache(heap: MHeap): number {
  * Costs about a millisecond and some 200 KB of resident memory.
  */
 export function createAllocator(options: AllocatorOptions = {}): Allocator {
-  const { memory, seed, ...memoryOptions } = options;
+  const { memory, seed, checks, ...memoryOptions } = options;
+  if (checks !== undefined && typeof checks !== "boolean") {
+    throw new TypeError(`allocator: checks must be a boolean (got ${String(checks)})`);
+  }
   if (seed !== undefined && !Number.isInteger(seed)) {
     throw new TypeError(`allocator: seed must be a whole number (got ${String(seed)})`);
   }
   const mem = memory ?? createLinearMemory(memoryOptions);
-  return new Allocator(mem, seed ?? Math.floor(Math.random() * 2 ** 32));
+  return new Allocator(mem, seed ?? Math.floor(Math.random() * 2 ** 32), checks === true);
 }

@@ -54,6 +54,8 @@ const SLOT_END = K.end >>> 2;
 export const SLOT_ELEMSIZE = K.elemsize >>> 2;
 export const SLOT_TYP = K.typ >>> 2;
 export const SLOT_SPAN = K.span >>> 2;
+export const SLOT_FREE = K.free >>> 2;
+export const SLOT_NFREE = K.nfree >>> 2;
 export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
 
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
@@ -209,7 +211,8 @@ export class MCache {
     // Whether or not they were marked at acquisition: nobody holds these slots, so they are white.
     clearBits(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
-    u32[at + S_FREEINDEX] = first;
+    // Blocks freed by hand may have lowered it further.
+    if (first < (u32[at + S_FREEINDEX] as number)) u32[at + S_FREEINDEX] = first;
     const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = (f64[count] as number) - n;
     f64[this.nextSample] = (f64[this.nextSample] as number) + n * elemsize;

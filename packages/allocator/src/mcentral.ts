@@ -80,13 +80,19 @@ export class MCentral {
     const at = s >>> 2;
     const central = this.base + (u32[at + SPANCLASS] as number) * MCENTRAL.size;
     heap.acquire(central);
+    this.link(s, list);
+    heap.release(central);
+  }
+
+  private link(s: number, list: number): void {
+    const { u32 } = this;
+    const at = s >>> 2;
     const head = u32[list >>> 2] as number;
     u32[at + NEXT] = head;
     u32[at + PREV] = 0;
     u32[at + LIST] = list;
     if (head !== 0) u32[(head >>> 2) + PREV] = s;
     u32[list >>> 2] = s;
-    heap.release(central);
   }
 
   /** The first span of the list, taken off it; 0 if it is empty. */
@@ -123,6 +129,34 @@ export class MCentral {
     if (list !== 0) this.unlink(s, list);
     heap.release(central);
     return list !== 0;
+  }
+
+  lock(spanclass: number): void {
+    this.heap.acquire(this.base + spanclass * MCENTRAL.size);
+  }
+
+  unlock(spanclass: number): void {
+    this.heap.release(this.base + spanclass * MCENTRAL.size);
+  }
+
+  /**
+   * A block was freed by hand in a span that is on a list; called with the class's lock. Moves a full span to the partial
+   * list. True: nothing is left in the span, it is on no list, and the caller frees it.
+   */
+  blockReturned(s: number, allocCount: number): boolean {
+    const { u32 } = this;
+    const at = s >>> 2;
+    const list = u32[at + LIST] as number;
+    const partial = this.partialSwept(u32[at + SPANCLASS] as number);
+    if (allocCount === 0) {
+      this.unlink(s, list);
+      return true;
+    }
+    if (list !== partial) {
+      this.unlink(s, list);
+      this.link(s, partial);
+    }
+    return false;
   }
 
   cacheSpan(spanclass: number): number {

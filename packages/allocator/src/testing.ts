@@ -17,7 +17,7 @@ import {
   SPECIAL,
 } from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
-import { SLOT_ELEMSIZE, SLOT_SPAN, SLOT_WORDS } from "./mcache.ts";
+import { SLOT_ELEMSIZE, SLOT_FREE, SLOT_NFREE, SLOT_SPAN, SLOT_WORDS } from "./mcache.ts";
 import { PAGE_INFO_NONE } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
 import { newHeapStats } from "./mstats.ts";
@@ -58,11 +58,19 @@ export function verifyHeap(a: Allocator): void {
 
   const cached = new Map<number, number>();
   let tails = 0;
+  let inLists = 0;
   for (let c = word(heap.base + H.mcaches); c !== 0; c = field(c, MCACHE.offsets.next)) {
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
       const i = ((c + MCACHE.offsets.alloc) >>> 2) + spc * SLOT_WORDS;
       const s = u32[i + SLOT_SPAN] as number;
       const [cur, end] = [u32[i] as number, u32[i + 1] as number];
+      let nfree = 0;
+      for (let p = u32[i + SLOT_FREE] as number; p !== 0; p = word(p)) nfree++;
+      must(
+        nfree === u32[i + SLOT_NFREE],
+        () => `list of class ${spc} has ${nfree} blocks, not ${u32[i + SLOT_NFREE]}`,
+      );
+      inLists += nfree;
       if (s === 0) {
         must(cur === end, () => `mcache slot ${spc} has a run but no span`);
         continue;
@@ -102,6 +110,7 @@ export function verifyHeap(a: Allocator): void {
   let allocated = 0;
   let objects = 0;
   let live = 0;
+  let listedBlocks = 0;
   for (let n = 0; n < heap.nspans; n++) {
     const s = heap.spanAt(n);
     must(field(s, S.index) === n + 1, () => `span ${s}: index is ${field(s, S.index)}, not ${n + 1}`);
@@ -162,9 +171,18 @@ export function verifyHeap(a: Allocator): void {
       must(bit === 1, () => `span ${s}: slot ${i} is free below freeindex ${field(s, S.freeindex)}`);
     }
     const unswept = field(s, S.sweepgen) === (sg - 2) >>> 0;
-    if (!marking && !unswept) must(marks === 0, () => `swept span ${s} has mark bits`);
-    allocated += ones * elemsize;
-    objects += ones;
+    // In a heap that was never collected, mark bits are those of blocks freed by hand.
+    let freed = 0;
+    if (sg === 0 && !marking) {
+      for (let k = 0; k < nwords; k++) {
+        const m = word(field(s, S.gcmarkBits) + 4 * k);
+        must((m & ~word(field(s, S.allocBits) + 4 * k)) === 0, () => `span ${s}: a free slot is on a list`);
+        freed += popcount(m);
+      }
+    } else if (!marking && !unswept) must(marks === 0, () => `swept span ${s} has mark bits`);
+    allocated += (ones - freed) * elemsize;
+    objects += ones - freed;
+    listedBlocks += freed;
     const gen = field(s, S.sweepgen);
     if (cached.has(s)) {
       must(gen === (sg + 3) >>> 0, () => `cached span ${s}: sweepgen ${gen}, heap ${sg}`);
@@ -229,6 +247,7 @@ export function verifyHeap(a: Allocator): void {
   equal("gcManualInUse", heap.counter("gcManualInUse"), manualGC);
   equal("spanalloc.inuse", heap.spanalloc.inuse, live * MSPAN.size);
 
+  equal("blocks freed and not returned", listedBlocks, inLists);
   const st = newHeapStats();
   a.readStatsUnflushed(st);
   equal("heapObjects + slots in tails", st.heapObjects, objects);

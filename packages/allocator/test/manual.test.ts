@@ -1,0 +1,244 @@
+import type { Addr } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { createAllocator, newHeapStats } from "../src/index.ts";
+import { collectWith, verifyHeap } from "../src/testing.ts";
+
+const MiB = 1 << 20;
+const fresh = () => createAllocator({ maxMemory: 256 * MiB, seed: 1 });
+
+describe("malloc and free", () => {
+  it("hand the block freed last out first", () => {
+    const a = fresh();
+    const [p, q] = [a.malloc(40), a.malloc(40)];
+    a.free(p);
+    a.free(q);
+    expect([a.malloc(48), a.malloc(33)]).toEqual([q, p]);
+    verifyHeap(a);
+  });
+
+  it("count every call and give everything back in the end", () => {
+    const a = fresh();
+    const blocks = [0, 1, 8, 9, 100, 1024, 1025, 30_000, 32_760, 32_761, 500_000].map((n) => a.malloc(n));
+    verifyHeap(a);
+    for (const p of blocks) a.free(p);
+    verifyHeap(a);
+    const st = a.readStats(newHeapStats());
+    verifyHeap(a);
+    expect([st.heapObjects, st.heapAlloc]).toEqual([0, 0]);
+    expect([st.mallocs, st.frees]).toEqual([11, 11]);
+  });
+
+  it("give spans without blocks back to the heap", () => {
+    const a = fresh();
+    const blocks = Array.from({ length: 20_000 }, () => a.malloc(64));
+    const inuse = a.readStats(newHeapStats()).heapInuse;
+    for (const p of blocks) a.free(p);
+    const st = a.readStats(newHeapStats());
+    expect(inuse).toBeGreaterThanOrEqual(20_000 * 64);
+    expect(st.heapInuse).toBeLessThanOrEqual(8192);
+    verifyHeap(a);
+  });
+
+  it("clear a reused block if asked to, and always in calloc", () => {
+    const a = fresh();
+    for (const n of [8, 48, 2000, 100_000]) {
+      for (const again of [() => a.malloc(n, { zero: true }), () => a.calloc(n / 8, 8)]) {
+        const p = a.malloc(n);
+        a.mem.kernel.fill(p, 0xaa, n);
+        a.free(p);
+        const q = again();
+        expect(q).toBe(p);
+        expect(a.view(q, Uint8Array).every((x) => x === 0)).toBe(true);
+        a.free(q);
+      }
+    }
+  });
+
+  it("name what is wrong with a pointer, and change nothing", () => {
+    const a = fresh();
+    const p = a.malloc(64);
+    const big = a.malloc(100_000);
+    const hex = (n: number) => `0x${n.toString(16)}`;
+    a.free(0 as Addr);
+    expect(() => a.free((p + 8) as Addr)).toThrow(`inside the block at ${hex(p)} (got ${hex(p + 8)})`);
+    expect(() => a.free((p + 1) as Addr)).toThrow("inside the block");
+    expect(() => a.free((big + 8192) as Addr)).toThrow("inside the block");
+    expect(() => a.free((p + 64) as Addr)).toThrow("is not allocated"); // the run's unused tail
+    expect(() => a.free(4096 as Addr)).toThrow("outside of the heap");
+    expect(() => a.free(a.stackAlloc(2048))).toThrow("outside of the heap");
+    expect(() => a.free(-8 as Addr)).toThrow(RangeError);
+    expect(() => a.free(1.5 as Addr)).toThrow(RangeError);
+    expect(() => a.free("p" as never)).toThrow(TypeError);
+    a.free(p);
+    expect(() => a.free(p)).toThrow(`double free (got ${hex(p)})`);
+    expect(() => a.usableSize(p)).toThrow(RangeError);
+    expect(() => a.realloc(p, 10)).toThrow(RangeError);
+    a.flushAll();
+    expect(() => a.free(p)).toThrow("outside of the heap"); // its span is gone
+    a.free(big);
+    expect(() => a.free(big)).toThrow(RangeError);
+    verifyHeap(a);
+  });
+
+  it("refuse a heap that is garbage collected", () => {
+    const a = fresh();
+    const p = a.malloc(64);
+    collectWith(a, () => true);
+    expect(() => a.free(p)).toThrow(TypeError);
+  });
+
+  it.each([-1, 0.5, Number.NaN, 2 ** 32])("reject a size of %d", (n) => {
+    const a = fresh();
+    expect(() => a.malloc(n)).toThrow(RangeError);
+    expect(() => a.calloc(n, 1)).toThrow(RangeError);
+    expect(() => a.calloc(1, n)).toThrow(RangeError);
+    expect(() => a.realloc(0 as Addr, n)).toThrow(RangeError);
+    expect(() => a.calloc(65536, 65536)).toThrow(RangeError);
+  });
+});
+
+describe("realloc, usableSize, dup, view", () => {
+  it("keep a block in place while it fits, and its contents when it moves", () => {
+    const a = fresh();
+    const p = a.malloc(100);
+    expect(a.usableSize(p)).toBe(112);
+    a.view(p, Uint8Array).fill(7);
+    expect(a.realloc(p, 112)).toBe(p);
+    expect(a.realloc(p, 57)).toBe(p);
+    const q = a.realloc(p, 113);
+    expect(q).not.toBe(p);
+    expect(a.view(q, Uint8Array, 112).every((x) => x === 7)).toBe(true);
+    const r = a.realloc(q, 16);
+    expect(a.usableSize(r)).toBe(16);
+    const big = a.realloc(r, 200_000);
+    expect(a.view(big, Uint8Array, 16).every((x) => x === 7)).toBe(true);
+    expect(a.realloc(big, 199_000)).toBe(big);
+    expect(a.usableSize(a.realloc(big, 50_000))).toBe(57_344);
+    expect(a.readStats(newHeapStats()).heapObjects).toBe(1);
+    verifyHeap(a);
+  });
+
+  it("copy a block, and see it through any typed array", () => {
+    const a = fresh();
+    const p = a.calloc(4, 8);
+    a.view(p, Float64Array).set([1, 2, 3, 4]);
+    const q = a.dup(p);
+    a.view(p, Float64Array)[0] = 9;
+    expect([...a.view(q, Float64Array)]).toEqual([1, 2, 3, 4]);
+    expect(a.view(q, Uint16Array, 3)).toHaveLength(3);
+    expect(() => a.view(q, Uint16Array, 17)).toThrow("0 to 16 elements (got 17)");
+    expect(a.withView(q, Float64Array, (v) => v.length)).toBe(4);
+  });
+});
+
+describe("checks", () => {
+  const checked = () => createAllocator({ maxMemory: 64 * MiB, checks: true });
+
+  it("poison fresh and freed blocks with different bytes", () => {
+    const a = checked();
+    const p = a.malloc(64);
+    expect(a.view(p, Uint8Array).every((x) => x === 0xcd)).toBe(true);
+    expect(a.view(a.calloc(8, 8), Uint8Array).every((x) => x === 0)).toBe(true);
+    a.free(p);
+    expect(a.mem.u8.subarray(p + 8, p + 64).every((x) => x === 0xdb)).toBe(true);
+  });
+
+  it("report what is in use by the place that allocated it", () => {
+    const a = checked();
+    function makeLeaks(n: number): Addr[] {
+      return Array.from({ length: n }, () => a.malloc(100));
+    }
+    const blocks = makeLeaks(3);
+    a.malloc(5000);
+    a.free(blocks[1] as Addr);
+    const report = a.leakReport();
+    expect(report.map((r) => [r.blocks, r.bytes])).toEqual([
+      [1, 5000],
+      [2, 200],
+    ]);
+    expect(report[0]?.site).toContain("manual.test.ts");
+    expect(() => fresh().leakReport()).toThrow(TypeError);
+  });
+
+  it("refuse to free a block that a view is in use on", () => {
+    const a = checked();
+    const p = a.malloc(64);
+    expect(() => a.withView(p, Uint8Array, () => a.free(p))).toThrow("inside withView");
+    a.free(p);
+    expect(() => a.free(p)).toThrow("double free");
+  });
+});
+
+describe("the manual API against a shadow heap", () => {
+  it("keeps every block apart and intact over millions of operations", { timeout: 120_000 }, () => {
+    const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
+    let x = seed | 1;
+    const random = (n: number): number => {
+      x ^= x << 13;
+      x ^= x >>> 17;
+      x ^= x << 5;
+      return (x >>> 0) % n;
+    };
+    const a = createAllocator({ maxMemory: 512 * MiB, seed });
+    const { u32 } = a.mem;
+    // The shadow: address, words asked for, and a stamp that the block's first and last word hold.
+    const N = 20_000;
+    const addr = new Float64Array(N);
+    const words = new Uint32Array(N);
+    const stamp = new Uint32Array(N);
+    const owner = new Map<number, number>();
+    const write = (k: number, p: number, n: number): void => {
+      if (owner.has(p)) throw new Error(`block 0x${p.toString(16)} was handed out twice (seed ${seed})`);
+      owner.set(p, k);
+      addr[k] = p;
+      words[k] = n;
+      stamp[k] = x;
+      u32[p >>> 2] = x;
+      u32[(p >>> 2) + n - 1] = x;
+    };
+    const check = (k: number): void => {
+      const i = (addr[k] as number) >>> 2;
+      if (u32[i] !== stamp[k] || u32[i + (words[k] as number) - 1] !== stamp[k]) {
+        throw new Error(`block at 0x${(addr[k] as number).toString(16)} was overwritten (seed ${seed})`);
+      }
+    };
+    const size = (): number => {
+      const r = random(1000);
+      return r < 700 ? 1 + random(64) : r < 995 ? 1 + random(1000) : 1 + random(20_000); // words
+    };
+    const OPS = Number(process.env.FUZZ_OPS ?? 10_000_000);
+    for (let op = 0; op < OPS; op++) {
+      const k = random(N);
+      const n = size();
+      if (addr[k] === 0) {
+        write(k, a.malloc(4 * n), n);
+      } else {
+        check(k);
+        const p = addr[k] as Addr;
+        owner.delete(p);
+        if (random(8) === 0) {
+          const old = words[k] as number;
+          const q = a.realloc(p, 4 * n);
+          if (u32[q >>> 2] !== stamp[k] || (n >= old && u32[(q >>> 2) + old - 1] !== stamp[k])) {
+            throw new Error(`realloc lost the contents of 0x${p.toString(16)} (seed ${seed})`);
+          }
+          write(k, q, n);
+        } else {
+          a.free(p);
+          addr[k] = 0;
+        }
+      }
+      if (op % (OPS / 4) === 0) verifyHeap(a);
+    }
+    for (let k = 0; k < N; k++) {
+      if (addr[k] === 0) continue;
+      check(k);
+      a.free(addr[k] as Addr);
+    }
+    verifyHeap(a);
+    const st = a.readStats(newHeapStats());
+    expect([st.heapObjects, st.heapAlloc, st.mallocs], `seed ${seed}`).toEqual([0, 0, st.frees]);
+    expect(st.heapInuse).toBeLessThanOrEqual(68 * 81_920);
+    verifyHeap(a);
+  });
+});
