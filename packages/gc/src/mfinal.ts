@@ -92,14 +92,15 @@ export class Finalizers {
   readonly #state: number;
   readonly #fns = new Map<number, { fn: (arg: never) => unknown; arg: unknown }>();
   readonly #weak = new Map<number, WeakRef<WeakPointer>>();
-  readonly #weakRegistry: FinalizationRegistry<number>;
+  /** Gets the entry of #weak that was made for the pointer: the cell may have a newer one. */
+  readonly #weakRegistry: FinalizationRegistry<{ cell: number; ref: WeakRef<WeakPointer> }>;
 
   constructor(heap: GCHeap, host: FinalizerHost) {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#host = host;
     this.#state = heap.mem.reserveControl(FINQ.size);
-    this.#weakRegistry = new FinalizationRegistry((cell) => this.#dropWeakCell(cell));
+    this.#weakRegistry = new FinalizationRegistry(({ cell, ref }) => this.#dropWeakCell(cell, ref));
   }
 
   #get(offset: number): number {
@@ -202,11 +203,13 @@ export class Finalizers {
     if (cell === 0) {
       cell = this.#takeEntry();
       this.#u32[(cell + E.fn) >>> 2] = object;
-      allocator.addSpecial(object, SPECIAL_WEAK, cell);
+      if (allocator.addSpecial(object, SPECIAL_WEAK, cell) === 0)
+        throwFatal("out of memory", "gc: no room for a weak pointer's special");
     }
     const pointer: WeakPointer = { value: () => this.#weakValue(cell) };
-    this.#weak.set(cell, new WeakRef(pointer));
-    this.#weakRegistry.register(pointer, cell);
+    const ref = new WeakRef(pointer);
+    this.#weak.set(cell, ref);
+    this.#weakRegistry.register(pointer, { cell, ref });
     return pointer;
   }
 
@@ -221,8 +224,9 @@ export class Finalizers {
   }
 
   /** V8 has collected the WeakPointer of a cell. */
-  #dropWeakCell(cell: number): void {
-    if (this.#weak.get(cell)?.deref()) return; // another one was made meanwhile
+  #dropWeakCell(cell: number, ref: WeakRef<WeakPointer>): void {
+    // Another pointer was made meanwhile, collected or not: the cell is that one's to give back.
+    if (this.#weak.get(cell) !== ref) return;
     this.#weak.delete(cell);
     const p = this.#u32[(cell + E.fn) >>> 2] as Addr;
     if (p !== 0) {
