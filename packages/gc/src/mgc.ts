@@ -192,6 +192,9 @@ const ASSIST_BYTES = 64 << 10;
 /** Longest assist in one allocation; the rest of the debt waits for the next. */
 const ASSIST_MAX_BYTES = 512 << 10;
 
+/** Bytes that a program over its memory limit may allocate before it is asked again whether it has had its share. */
+const LIMITED_STEP = 256 << 10;
+
 /** The figures of the running cycle. */
 interface Cycle {
   forced: boolean;
@@ -439,7 +442,12 @@ export class Collector {
     else {
       // The limit goal moves without us.
       this.#commit();
-      if (this.heap.heapLive < this.heap.trigger || this.#limited()) return;
+      const { heap } = this;
+      if (heap.heapLive < heap.trigger) return;
+      if (this.#limited()) {
+        heap.trigger = heap.heapLive + LIMITED_STEP;
+        return;
+      }
       this.requestGC();
     }
     if (this.#options.allocationSafepoints && this.gcRequested) {

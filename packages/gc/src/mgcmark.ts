@@ -26,7 +26,8 @@
  *
  * `cycle` is a multiple of 4 that grows with every cycle, so nothing needs to be cleared between cycles. A page is in
  * the queue at most once, so a ring with a slot for every page can't overflow: marking of small objects never needs
- * memory. The stack grows by pages of the heap. If there is none left, the object stays marked and unscanned, `overflow`
+ * memory. The stack grows by pages of the heap. If there is none left (and its
+ * thousand entries outside of the heap are used up), the object stays marked and unscanned, `overflow`
  * is set, and `markOverflow` scans all spans of such classes again at the end: slow, but a collection does not fail for
  * want of memory when it is wanted most.
  *
@@ -138,7 +139,8 @@ export class Marker {
   #qhead = 0;
   #qtail = 0;
 
-  // The stack of addresses: word indices into the topmost workbuf, 0 when there is none.
+  // The stack of addresses: word indices into the topmost workbuf. The lowest workbuf is never given back.
+  readonly #base: number;
   #sp = 0;
   #low = 0;
   #high = 0;
@@ -179,6 +181,10 @@ export class Marker {
     this.#pageState = reserve(pages * 4);
     this.#queue = reserve(ring * 4);
     this.#ringMask = ring - 1;
+    this.#base = heap.mem.persistentAlloc(WORKBUF_BYTES, 8, "gcSys");
+    if (this.#base === 0) throwFatal("gc: no room for a workbuf", `${WORKBUF_BYTES} bytes`);
+    this.#use(this.#base);
+    this.#sp = this.#low;
   }
 
   /** Starts a cycle: nothing is grey. Rows for heap pages added since the last cycle are counted under gcSys. */
@@ -204,11 +210,7 @@ export class Marker {
 
   /** True when no object is grey. */
   get idle(): boolean {
-    return this.#qhead === this.#qtail && this.#sp === this.#low && this.#belowTop() === 0;
-  }
-
-  #belowTop(): number {
-    return this.#buf === 0 ? 0 : (this.#u32[this.#buf >>> 2] as number);
+    return this.#qhead === this.#qtail && this.#sp === this.#low && this.#buf === this.#base;
   }
 
   /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
@@ -312,15 +314,14 @@ export class Marker {
 
   #use(buf: number): void {
     this.#buf = buf;
-    this.#low = buf === 0 ? 0 : (buf + WORKBUF_HEADER) >>> 2;
-    this.#high = buf === 0 ? 0 : (buf + WORKBUF_BYTES) >>> 2;
+    this.#low = (buf + WORKBUF_HEADER) >>> 2;
+    this.#high = (buf + WORKBUF_BYTES) >>> 2;
   }
 
   /** The next address of the stack, 0 if it is empty. */
   #pop(): number {
     if (this.#sp === this.#low) {
       const buf = this.#buf;
-      if (buf === 0) return 0;
       const below = this.#u32[buf >>> 2] as number;
       if (below === 0) return 0;
       this.#u32[buf >>> 2] = this.#free;
@@ -335,8 +336,8 @@ export class Marker {
   /** Gives the memory of the (empty) stack back to the heap. */
   releaseWorkbufs(): void {
     if (!this.idle) throwFatal("gc: releasing workbufs of an unfinished mark");
-    this.#use(0);
-    this.#sp = 0;
+    this.#use(this.#base);
+    this.#sp = this.#low;
     this.#free = 0;
     this.#heap.freeWork();
   }
