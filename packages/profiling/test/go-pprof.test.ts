@@ -1,13 +1,15 @@
+import { spawn } from "node:child_process";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { program } from "./support/build.ts";
+import { type Program, program } from "./support/build.ts";
 import { findGo, pprof } from "./support/go.ts";
 
 const go = findGo();
 // Skips without Go: what is tested is that Go's own tool accepts our files.
 if (go === null) console.log("go tool pprof: no Go toolchain (GO, or go in PATH); its tests are skipped");
 
-const source = `
+const heapSource = `
 import { createProfiler } from "@gort/profiling";
 interface Options { rate: number }
 const options: Options = { rate: 1 };
@@ -25,36 +27,35 @@ class Store {
 small(1000);
 new Store().large(100);
 for (let i = 0; i < 500; i++) p.mem.free(tokens[i]!, 16);
-await p.lookup("heap")!.writeFile(process.argv[2]!);
-await p.lookup("allocs")!.writeFile(process.argv[3]!);
-await p.lookup("heap")!.writeFile(process.argv[4]!, 1);
+const [, , dir] = process.argv;
+await p.lookup("heap")!.writeFile(dir + "/heap.pprof");
+await p.lookup("allocs")!.writeFile(dir + "/allocs.pprof");
+await p.lookup("heap")!.writeFile(dir + "/heap.txt", 1);
 `;
-const lineOf = (text: string): number => source.slice(0, source.indexOf(text)).split("\n").length;
+const lineIn = (source: string, text: string): number => source.slice(0, source.indexOf(text)).split("\n").length;
 
 describe.skipIf(go === null)("go tool pprof on our heap profile", () => {
-  const app = program({ "main.ts": source });
+  const app = program({ "main.ts": heapSource });
   afterAll(() => app.remove());
   const heap = join(app.dir, "heap.pprof");
-  const allocs = join(app.dir, "allocs.pprof");
-  const text = join(app.dir, "heap.txt");
-  const { status, stderr } = app.run(heap, allocs, text);
+  const { status, stderr } = app.run(app.dir);
 
   it("finds the two sites with TypeScript lines and exact totals", () => {
     expect(stderr).toBe("");
     expect(status).toBe(0);
     const top = pprof(go!, "-top", "-lines", "-unit=B", heap);
     expect(top).toMatch(/^Type: inuse_space$/m);
-    expect(top).toMatch(
-      new RegExp(`409600B .*main\\.\\(\\*Store\\)\\.large .*main\\.ts:${lineOf("p.mem.alloc(4096)")}`),
-    );
-    expect(top).toMatch(new RegExp(`8000B .*main\\.small .*main\\.ts:${lineOf("tokens.push(")}`));
+    const large = lineIn(heapSource, "p.mem.alloc(4096)");
+    expect(top).toMatch(new RegExp(`409600B .*main\\.\\(\\*Store\\)\\.large .*main\\.ts:${large}`));
+    const small = lineIn(heapSource, "tokens.push(");
+    expect(top).toMatch(new RegExp(`8000B .*main\\.small .*main\\.ts:${small}`));
     expect(top).toMatch(/417600B total/);
     const objects = pprof(go!, "-top", "-sample_index=alloc_objects", heap);
     expect(objects).toMatch(/1000 .*main\.small/);
   });
 
   it("shows allocated bytes first for allocs", () => {
-    const top = pprof(go!, "-top", "-unit=B", allocs);
+    const top = pprof(go!, "-top", "-unit=B", join(app.dir, "allocs.pprof"));
     expect(top).toMatch(/^Type: alloc_space$/m);
     expect(top).toMatch(/16000B .*main\.small/);
   });
@@ -70,7 +71,94 @@ describe.skipIf(go === null)("go tool pprof on our heap profile", () => {
   });
 
   it("reads the text form as well", () => {
-    const top = pprof(go!, "-top", "-unit=B", text);
+    const top = pprof(go!, "-top", "-unit=B", join(app.dir, "heap.txt"));
     expect(top).toMatch(/417600B total/);
+  });
+
+  it("lists the annotated TypeScript", () => {
+    const list = pprof(go!, "-list", "large", "-unit=B", heap);
+    expect(list).toMatch(/409600B +409600B .*for \(let i = 0; i < n; i\+\+\) p\.mem\.alloc\(4096\)/);
+  });
+
+  it("serves it as a web page", async () => {
+    const port = await freePort();
+    const server = spawn(go!, ["tool", "pprof", `-http=localhost:${port}`, "-no_browser", heap], { stdio: "ignore" });
+    try {
+      const page = await fetchWhenUp(`http://localhost:${port}/ui/flamegraph`);
+      expect(page).toContain("main.(*Store).large");
+    } finally {
+      server.kill();
+    }
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function fetchWhenUp(url: string): Promise<string> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await (await fetch(url)).text();
+    } catch (error) {
+      if (tries === 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+describe.skipIf(go === null)("go tool pprof on all other profiles", () => {
+  const apps: Program[] = [];
+  afterAll(() => {
+    for (const a of apps) a.remove();
+  });
+
+  it("reads each, with its types, frames and labels", () => {
+    const app = program({
+      "main.ts": `
+import { createProfiler, type Profiler } from "@gort/profiling";
+const stack = [
+  { func: "runtime.gopark", file: "proc.ts", line: 3 },
+  { func: "main.waitHere", file: "main.ts", line: 30 },
+];
+const source = { forEach: (visit: (s: typeof stack, l?: Map<string, string>) => void) => {
+  for (let i = 0; i < 3; i++) visit(stack, new Map([["job", "x"]]));
+} };
+const p: Profiler = createProfiler({ goroutines: source, leakedGoroutines: source, threads: source });
+p.setBlockProfileRate(1);
+p.setMutexProfileFraction(1);
+function waits(): void { p.block.record(5_000_000); }
+function unlocks(): void { p.mutex.record(7_000_000); }
+waits(); unlocks();
+const files = p.newProfile("app.files");
+function open(): void { files.add({}); }
+open(); open();
+for (const profile of p.profiles()) {
+  await profile.writeFile(process.argv[2] + "/" + profile.name());
+  await profile.writeFile(process.argv[2] + "/" + profile.name() + ".txt", 1);
+}
+console.log(p.profiles().map((x) => x.name()).join(" "));
+`,
+    });
+    apps.push(app);
+    const { stdout, stderr } = app.run(app.dir);
+    expect(stderr).toBe("");
+    expect(stdout).toBe("allocs app.files block goroutine goroutineleak heap mutex threadcreate\n");
+    const top = (name: string, ...args: string[]) => pprof(go!, "-top", ...args, join(app.dir, name));
+    expect(top("block")).toMatch(/^Type: delay\n[^]* 5ms .*main\.waits/m);
+    expect(top("mutex", "-sample_index=contentions")).toMatch(/ 1 .*main\.unlocks/);
+    for (const name of ["goroutine", "goroutineleak", "threadcreate"]) {
+      expect(top(name)).toMatch(new RegExp(`^Type: ${name}\n[^]* 3 .*runtime\\.gopark`, "m"));
+      expect(pprof(go!, "-tags", join(app.dir, name))).toMatch(/job: Total 3/);
+    }
+    expect(top("app.files")).toMatch(/ 2 .*runtime\/pprof\.\(\*Profile\)\.Add/);
+    expect(top("app.files", "-cum")).toMatch(/main\.open/);
+    // Go's tool also reads the text forms, which carry addresses and no names.
+    for (const name of ["goroutine", "threadcreate"]) expect(top(`${name}.txt`)).toMatch(/ of 3 total/);
+    expect(top("block.txt")).toMatch(/ of 5ms total/);
   });
 });
