@@ -17,6 +17,9 @@ const version = pinned.split("@")[1];
 const [task, ...args] = process.argv.slice(2);
 const windows = process.platform === "win32";
 
+// Ctrl-C is the child's to answer (it may have a summary to print); this process waits for it.
+process.on("SIGINT", () => {});
+
 function run(command, argv, options = {}) {
   const r = spawnSync(command, argv, { cwd: root, stdio: "inherit", shell: windows, ...options });
   if (r.error) {
