@@ -500,7 +500,8 @@ export class Allocator {
     const base = (u32[(s + S.startAddr) >>> 2] as number) + idx * (u32[(s + S.elemsize) >>> 2] as number);
     // Slots of this thread's current run that were not handed out yet.
     const i = this.slots + (u32[(s + S.spanclass) >>> 2] as number) * SLOT_WORDS;
-    if (u32[i + SLOT_SPAN] === s && base >= (u32[i] as number) && base < (u32[i + 1] as number))
+    const cur = u32[i] as number;
+    if (u32[i + SLOT_SPAN] === s && base >= cur && base - cur < ((u32[i + 1] as number) - cur) >>> 0)
       return 0 as Addr;
     return base as Addr;
   }

@@ -205,7 +205,8 @@ export class MCache {
     if (cur === end) return;
     const at = (u32[i + SLOT_SPAN] as number) >>> 2;
     const elemsize = u32[i + SLOT_ELEMSIZE] as number;
-    const n = (end - cur) / elemsize;
+    // end may be 0, which is 2^32.
+    const n = ((end - cur) >>> 0) / elemsize;
     const first = (cur - (u32[at + S_START_ADDR] as number)) / elemsize;
     clearBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
     // Whether or not they were marked at acquisition: nobody holds these slots, so they are white.

@@ -86,7 +86,7 @@ export class MHeap {
     this.allspansBase = word("allspans");
     this.gcControl = this.base + H.gcControl;
     this.#shared = (this.base + H.shared) >>> 2;
-    this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), (this.base + H.searchAddr) >>> 2);
+    this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), this.base + H.palloc);
     this.spanalloc = new FixAlloc(mem, this.base + H.spanalloc, MSPAN.size, "mspanSys", MSPAN.size - S.index);
     this.specialalloc = new FixAlloc(mem, this.base + H.specialalloc, SPECIAL.size, "otherSys");
     this.cachealloc = new FixAlloc(mem, this.base + H.cachealloc, MCACHE.size, "mcacheSys");
@@ -181,12 +181,13 @@ export class MHeap {
   #allocSpan(npages: number, state: number, spanclass: number, kind: number): number {
     const s = this.spanalloc.alloc();
     if (s === 0) return 0;
-    let page = this.pages.alloc(npages);
+    let page = this.pages.allocSmall(npages);
+    // What the page cache holds may be what a larger run lacks.
+    if (page === 0 && this.pages.flushCache()) page = this.pages.alloc(npages);
+    if (page === 0 && this.#grow(npages)) page = this.pages.allocSmall(npages);
     if (page === 0) {
-      if (!this.#grow(npages) || (page = this.pages.alloc(npages)) === 0) {
-        this.spanalloc.free(s);
-        return 0;
-      }
+      this.spanalloc.free(s);
+      return 0;
     }
     const u32 = this.#u32;
     const at = s >>> 2;
@@ -344,7 +345,10 @@ export class MHeap {
     const u32 = this.#u32;
     const page = start >>> PAGE_SHIFT;
     const pages = bytes / PAGE_SIZE;
-    if (u32[(this.base + H.arenaStart) >>> 2] === 0) u32[(this.base + H.arenaStart) >>> 2] = start;
+    const arenaEnd = u32[(this.base + H.arenaEnd) >>> 2] as number;
+    if (arenaEnd === 0) u32[(this.base + H.arenaStart) >>> 2] = start;
+    // Somebody else has reserved memory since: its pages are in use, and not to be scavenged.
+    else if (start > arenaEnd) this.pages.exclude(arenaEnd >>> PAGE_SHIFT, (start - arenaEnd) / PAGE_SIZE);
     u32[(this.base + H.arenaEnd) >>> 2] = Math.min(start + bytes, 0xffffffff);
     this.mem.sysMap(this.heapBitsBase + start / 64, bytes / 64, "gcSys");
     this.mem.sysMap(this.pageInfoBase + page * 4, pages * 4, "gcSys");
@@ -398,6 +402,9 @@ export class MHeap {
   scavenge(nbytes: number): number {
     if (!this.mem.canRelease) return 0;
     const align = Math.max(1, this.mem.pageSizeOS / PAGE_SIZE);
+    this.lock();
+    this.pages.flushCache();
+    this.unlock();
     let released = 0;
     while (released < nbytes) {
       this.lock();

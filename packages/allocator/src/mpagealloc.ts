@@ -21,6 +21,12 @@
  * searchAddr is a hint: no page below it is free. It moves down when pages are freed and up when the search
  * finds that the first free page is higher, so that a full low heap isn't walked again and again.
  *
+ * Two things make spans of a few pages cheap, which come and go by the thousand in each collection:
+ *
+ *   - The page cache: one word of the bitmap, 32 pages, is taken as a whole, and small spans are cut from it. (Go has
+ *     one of 64 pages a P; here the heap lock is held anyway, so there is one a heap.) Its pages count as free.
+ *   - Freeing and taking words only notes the chunk as dirty. Summaries are brought up to date by the next search.
+ *
  * Unlike Go: three levels of plain words instead of five of packed 64-bit ones (4 GiB needs no more).
  *
  * Everything here is called with the heap lock held. Pages are counted from address 0 (page = addr >>> 13).
@@ -40,6 +46,15 @@ const SUMMARIES = LEVEL_ENTRIES[0] + LEVEL_ENTRIES[1] + LEVEL_ENTRIES[2];
 /** Bytes of the summaries: three words each. */
 export const SUMMARY_BYTES = SUMMARIES * 12;
 
+// The words of MHEAP.palloc.
+const W_SEARCH = 0;
+const W_CACHE_BASE = 1;
+const W_CACHE = 2;
+const W_DIRTY = 3;
+
+/** The largest span that is cut from the page cache. */
+const CACHE_MAX_PAGES = 8;
+
 /** Bytes of the two bitmaps for a memory of `size` bytes. */
 export function pallocBitmapBytes(size: number): number {
   return 2 * Math.ceil(size / (1 << PAGE_SHIFT) / 8);
@@ -55,19 +70,26 @@ export class PageAlloc {
   readonly #max: number;
   readonly #end: number;
   readonly #levelBase: readonly number[] = [0, LEVEL_ENTRIES[0], LEVEL_ENTRIES[0] + LEVEL_ENTRIES[1]];
-  /** Word index of the hint, as a page number. */
+  /** Word indices: the hint (a page), the cache's first page and free bits, the dirty chunks. */
   readonly #search: number;
+  readonly #cacheBase: number;
+  readonly #cache: number;
+  readonly #dirty: number;
   /** Set by find: a page below which no page is free, as far as the walk could tell. */
   #firstFree = 0;
 
-  constructor(mem: LinearMemory, bitmaps: number, summaries: number, searchWord: number) {
+  /** state: address of PALLOC_WORDS words. */
+  constructor(mem: LinearMemory, bitmaps: number, summaries: number, state: number) {
     this.#u32 = mem.u32;
     this.#bits = bitmaps >>> 2;
     this.#scav = (bitmaps + pallocBitmapBytes(mem.size) / 2) >>> 2;
     this.#start = summaries >>> 2;
     this.#max = this.#start + SUMMARIES;
     this.#end = this.#max + SUMMARIES;
-    this.#search = searchWord;
+    this.#search = (state >>> 2) + W_SEARCH;
+    this.#cacheBase = (state >>> 2) + W_CACHE_BASE;
+    this.#cache = (state >>> 2) + W_CACHE;
+    this.#dirty = (state >>> 2) + W_DIRTY;
   }
 
   /** Adds npages (whole chunks) of fresh memory from page on: free, and without physical pages. */
@@ -79,6 +101,80 @@ export class PageAlloc {
     this.#update(page, npages);
     const search = this.#u32[this.#search] as number;
     if (search === 0 || page < search) this.#u32[this.#search] = page;
+  }
+
+  /** Pages inside of the heap's range that aren't the heap's: in use for ever. Their summaries stay those of nothing free. */
+  exclude(page: number, npages: number): void {
+    this.#setRange(this.#bits, page, npages);
+  }
+
+  /** npages in a row, of the page cache if it has them; the first page, 0 if there are none. */
+  allocSmall(npages: number): number {
+    if (npages > CACHE_MAX_PAGES) return this.alloc(npages);
+    const u32 = this.#u32;
+    let free = u32[this.#cache] as number;
+    if (free === 0) {
+      if (!this.#fillCache()) return 0;
+      free = u32[this.#cache] as number;
+    }
+    // Ones where a run of npages begins.
+    let starts = free;
+    for (let n = 1; n < npages; n++) starts &= free >>> n;
+    if (starts === 0) return this.alloc(npages);
+    const bit = ctz(starts);
+    u32[this.#cache] = free & ~(lowMask(npages) << bit);
+    return (u32[this.#cacheBase] as number) + bit;
+  }
+
+  /** Takes the bitmap word of the lowest free page. */
+  #fillCache(): boolean {
+    const u32 = this.#u32;
+    const page = this.find(1);
+    if (page === 0) return false;
+    const w = this.#bits + (page >>> 5);
+    const base = page & ~31;
+    u32[this.#cacheBase] = base;
+    u32[this.#cache] = ~(u32[w] as number);
+    u32[w] = 0xffffffff;
+    this.#setDirty(page);
+    u32[this.#search] = base + 32; // nothing was free below page
+    return true;
+  }
+
+  /** Gives the cached pages back, so that larger runs and the scavenger may have them. True if there were any. */
+  flushCache(): boolean {
+    const u32 = this.#u32;
+    const free = u32[this.#cache] as number;
+    if (free === 0) return false;
+    const base = u32[this.#cacheBase] as number;
+    const w = this.#bits + (base >>> 5);
+    u32[w] = (u32[w] as number) & ~free;
+    u32[this.#cache] = 0;
+    this.#setDirty(base);
+    if (base < (u32[this.#search] as number)) u32[this.#search] = base;
+    return true;
+  }
+
+  isCached(page: number): boolean {
+    const i = page - (this.#u32[this.#cacheBase] as number);
+    return i >= 0 && i < 32 && (((this.#u32[this.#cache] as number) >>> i) & 1) !== 0;
+  }
+
+  #setDirty(page: number): void {
+    const chunk = page >>> CHUNK_PAGE_SHIFT;
+    const w = this.#dirty + (chunk >>> 5);
+    this.#u32[w] = (this.#u32[w] as number) | (1 << (chunk & 31));
+  }
+
+  /** Brings the summaries up to date. */
+  cleanUp(): void {
+    const u32 = this.#u32;
+    for (let k = 0; k < LEVEL_ENTRIES[2] / 32; k++) {
+      for (let x = u32[this.#dirty + k] as number; x !== 0; x &= x - 1) {
+        this.#update(((k << 5) + ctz(x)) << CHUNK_PAGE_SHIFT, 1);
+      }
+      u32[this.#dirty + k] = 0;
+    }
   }
 
   /** Takes the lowest npages in a row; returns the first page, 0 if there are none. */
@@ -99,7 +195,12 @@ export class PageAlloc {
   /** Gives npages back. They keep their physical memory (scavBits stay 0). */
   free(page: number, npages: number): void {
     this.#clearRange(this.#bits, page, npages);
-    this.#update(page, npages);
+    if (npages <= CACHE_MAX_PAGES) {
+      this.#setDirty(page);
+      this.#setDirty(page + npages - 1);
+    } else {
+      this.#update(page, npages);
+    }
     if (page < (this.#u32[this.#search] as number)) this.#u32[this.#search] = page;
   }
 
@@ -178,6 +279,7 @@ export class PageAlloc {
   /** First page of the lowest npages free pages in a row, 0 if there are none. Changes nothing but firstFree. */
   find(npages: number): number {
     const u32 = this.#u32;
+    this.cleanUp();
     const search = u32[this.#search] as number;
     this.#firstFree = search;
     if (search === 0 || search >= LEVEL_ENTRIES[2] << CHUNK_PAGE_SHIFT) return 0;
