@@ -779,6 +779,7 @@ export class Scheduler {
     };
     const g = this.gfget();
     g.goid = 1;
+    this.goidgen--;
     g.fn = f;
     g.nargs = isGen ? genFlag : 0;
     g.flags = gMain;

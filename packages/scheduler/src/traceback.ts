@@ -32,6 +32,8 @@ export interface Frame {
   func: string;
   file: string;
   line: number;
+  /** It is the function that was given to go, or to main. */
+  outermost?: boolean;
 }
 
 /** The part of a V8 call site that a symbolizer may want. */
@@ -99,7 +101,10 @@ function framesOfSites(sites: CallSite[], symbolize: Symbolize): Frame[] {
   const out: Frame[] = [];
   for (const site of sites) {
     const name = site.getFunctionName();
-    if (name === runMarker || name === probeMarker) break;
+    if (name === runMarker || name === probeMarker) {
+      markOutermost(out);
+      break;
+    }
     if (site.isNative() || site.getFileName() === null) continue;
     const f = symbolize(site);
     if (!hidden(f.file)) out.push(f);
@@ -118,7 +123,10 @@ export function parseStack(stack: string): Frame[] {
     const m = v8Line.exec(text) ?? otherLine.exec(text);
     if (m === null) continue;
     const name = m[1] ?? "";
-    if (name.includes(runMarker) || name.includes(probeMarker)) break;
+    if (name.includes(runMarker) || name.includes(probeMarker)) {
+      markOutermost(out);
+      break;
+    }
     const file = m[2];
     if (file === undefined || file.startsWith("node:")) continue;
     const path = filePath(file);
@@ -126,6 +134,15 @@ export function parseStack(stack: string): Frame[] {
     out.push({ func: goName(name, path), file: path, line: Number(m[3]) });
   }
   return out;
+}
+
+function markOutermost(frames: Frame[]): void {
+  if (frames.length > 0) frames[frames.length - 1].outermost = true;
+}
+
+/** Name of a frame of goroutine `goid`: the function given to main is `main.main`, if it has no name of its own. */
+function frameName(f: Frame, goid: number): string {
+  return goid === 1 && f.outermost && f.func === "main.func1" ? "main.main" : f.func;
 }
 
 function filePath(file: string): string {
@@ -225,12 +242,13 @@ export function goroutineText(g: G, frames: Frame[], status?: string): string {
       i = n - 50;
     }
     const f = frames[i];
-    out += `${f.func}(...)\n\t${f.file}:${f.line}\n`;
+    out += `${frameName(f, g.goid)}(...)\n\t${f.file}:${f.line}\n`;
   }
   // The main goroutine is started by nobody, and neither are those started from host code.
   if ((g.flags & 1) === 0 && (site !== null || g.parentGoid !== 0)) {
     const by = g.parentGoid === 0 ? "" : ` in goroutine ${g.parentGoid}`;
-    out += `created by ${site?.func ?? "unknown"}${by}\n\t${site?.file ?? "unknown"}:${site?.line ?? 0}\n`;
+    const func = site === null ? "unknown" : frameName(site, g.parentGoid);
+    out += `created by ${func}${by}\n\t${site?.file ?? "unknown"}:${site?.line ?? 0}\n`;
   }
   return out;
 }

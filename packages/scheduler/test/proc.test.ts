@@ -1,5 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { createScheduler, FatalError, go, gosched, main, makeChan, sleep } from "../src/index.ts";
+import {
+  crashReport,
+  createScheduler,
+  FatalError,
+  go,
+  gosched,
+  isFatalError,
+  main,
+  makeChan,
+  PanicError,
+  panic,
+  sleep,
+  TypeAssertionError,
+} from "../src/index.ts";
+import { createTestScheduler, expectNoLeakedGoroutines, verifyScheduler } from "../src/testing.ts";
 
 describe("main", () => {
   it("resolves with what the main goroutine returns", async () => {
@@ -21,14 +35,467 @@ describe("main", () => {
     ).toBe(6);
   });
 
+  it("takes an ordinary function too", async () => {
+    expect(await createScheduler().main(() => 3)).toBe(3);
+  });
+
   it("rejects with a FatalError when all goroutines are asleep", async () => {
     const s = createScheduler();
     const e = await s
       .main(function* () {
+        s.go(function* worker() {
+          yield* s.makeChan().send(1);
+        });
         yield* s.makeChan().recv();
       })
       .catch((e: unknown) => e);
     expect(e).toBeInstanceOf(FatalError);
     expect((e as FatalError).message).toBe("all goroutines are asleep - deadlock!");
+    const { text, exitCode } = crashReport(e)!;
+    expect(exitCode).toBe(2);
+    expect(text).toMatch(
+      /^fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 \[chan receive\]:\nmain\.main\(/,
+    );
+    expect(text).toMatch(
+      /goroutine \d+ \[chan send\]:\nmain\.worker\(\.\.\.\)\n\t.*proc\.test\.ts:\d+\ncreated by main\.main in goroutine 1\n\t.*proc\.test\.ts:\d+\n/,
+    );
+  });
+
+  it("does not take a host callback that may still come for a deadlock", async () => {
+    const s = createScheduler();
+    const c = s.makeChan<string>();
+    expect(
+      await s.main(function* () {
+        setTimeout(() => c.trySend("from the host"), 30);
+        return yield* c.recv();
+      }),
+    ).toBe("from the host");
+  });
+
+  it("does not take an announced host source for a deadlock", async () => {
+    const s = createScheduler({ deadlock: "eager" });
+    const c = s.makeChan<string>();
+    expect(
+      await s.main(function* () {
+        const release = s.hostSource();
+        setTimeout(() => {
+          c.trySend("late");
+          release();
+        }, 10);
+        return yield* c.recv();
+      }),
+    ).toBe("late");
+  });
+
+  it("ends the other goroutines with it, without their deferred calls", () => {
+    const s = createTestScheduler();
+    let cleaned = false;
+    const c = s.makeChan();
+    s.runMain(function* () {
+      s.go(function* () {
+        try {
+          yield* c.recv();
+        } finally {
+          cleaned = true;
+        }
+      });
+      yield* s.sleep(1);
+    });
+    expect(cleaned).toBe(false);
+    expect(s.numGoroutine()).toBe(0);
+    // Nobody waits there any more: a value would be lost in the hands of the dead.
+    expect(c.trySend(1)).toBe(false);
+    verifyScheduler(s);
+  });
+
+  it("rejects with the panic of another goroutine", async () => {
+    const s = createScheduler();
+    const e = new TypeError("x is not a function");
+    const got = await s
+      .main(function* () {
+        s.go(function* faulty() {
+          yield* s.gosched();
+          throw e;
+        });
+        yield* s.makeChan().recv();
+      })
+      .catch((e: unknown) => e);
+    expect(got).toBe(e);
+    expect(crashReport(e)!.text).toMatch(
+      /^panic: TypeError: x is not a function\n\ngoroutine \d+ \[running\]:\n/,
+    );
+  });
+
+  it("wraps a panic that is no Error, so that the promise rejects with one", async () => {
+    const thrown = await createScheduler()
+      .main(() => {
+        throw 3;
+      })
+      .catch((e: unknown) => e);
+    expect(thrown).toBeInstanceOf(PanicError);
+    expect((thrown as PanicError).value).toBe(3);
+    const panicked = await createScheduler()
+      .main(() => panic("boom"))
+      .catch((e: unknown) => e);
+    expect((panicked as PanicError).value).toBe("boom");
+    expect(crashReport(panicked)!.text).toMatch(
+      /^panic: boom\n\ngoroutine 1 \[running\]:\nmain\..*\n\t.*proc\.test/,
+    );
+  });
+
+  it("cannot run twice at a time, but again afterwards", async () => {
+    const s = createScheduler();
+    const first = s.main(() => s.sleep(1));
+    await expect(s.main(() => 1)).rejects.toThrow("main is already running");
+    await first;
+    expect(await s.main(() => s.getg()!.goid)).toBe(1);
+  });
+
+  it("ends with a fatal error even if the program catches it", () => {
+    const s = createTestScheduler();
+    let after = false;
+    expect(() =>
+      s.runMain(function* () {
+        try {
+          s.fatal(new FatalError("enough", "TEST"));
+        } catch {
+          yield* s.gosched();
+        }
+        after = true;
+      }),
+    ).toThrow("enough");
+    expect(after).toBe(false);
+  });
+});
+
+describe("go", () => {
+  it("refuses what cannot be a goroutine", () => {
+    const s = createTestScheduler();
+    expect(() => s.go(async () => {})).toThrow(/needs a generator function, not an async one/);
+    expect(() => s.go(async function* () {})).toThrow(TypeError);
+    expect(() => s.go(3 as never)).toThrow("scheduler: go needs a function (got number)");
+    expect(() => s.go(null as never)).toThrow(FatalError);
+    expect(() => s.runMain(() => Promise.resolve(1) as never)).toThrow(/returned a promise/);
+  });
+
+  it("passes any number of arguments", () => {
+    const s = createTestScheduler();
+    const got: unknown[][] = [];
+    s.runMain(function* () {
+      const f = function* (...args: number[]) {
+        got.push(args);
+      };
+      s.go(f);
+      s.go(f, 1);
+      s.go(f, 1, 2);
+      s.go(f, 1, 2, 3, 4, 5, 6);
+      yield* s.gosched();
+    });
+    expect(got.sort((a, b) => a.length - b.length)).toEqual([[], [1], [1, 2], [1, 2, 3, 4, 5, 6]]);
+  });
+
+  it("gives a handle that outlives the goroutine", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const first = s.go(() => {});
+      yield* first.done();
+      const c = s.makeChan();
+      // Takes over the record of the first.
+      const second = s.go(() => c.recv());
+      yield* s.gosched();
+      expect(second.id).not.toBe(first.id);
+      yield* first.done();
+      c.close();
+      yield* second.done();
+    });
+  });
+
+  it("runs goroutines that host code starts in the order of their start", () => {
+    const s = createTestScheduler();
+    const log: number[] = [];
+    for (let i = 0; i < 5; i++) s.go(() => void log.push(i));
+    s.run();
+    expect(log).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it("throws into a goroutine that yields something other than an op", () => {
+    const s = createTestScheduler();
+    expect(() =>
+      s.runMain(function* () {
+        yield 3 as never;
+      }),
+    ).toThrow("goroutine 1 yielded a value that is no op");
+  });
+});
+
+describe("the run queue", () => {
+  it("moves half of a full ring to the global queue, and runs everybody once", () => {
+    const s = createTestScheduler();
+    const log: number[] = [];
+    s.runMain(function* () {
+      for (let i = 0; i < 1000; i++) s.go(() => void log.push(i));
+      while (log.length < 1000) yield* s.gosched();
+    });
+    expect(log.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+    // The last one started was in runnext, and the ring keeps its order.
+    expect(log[0]).toBe(999);
+    verifyScheduler(s);
+  });
+
+  it("lets others in when two goroutines only hand to each other", () => {
+    const s = createTestScheduler();
+    let other = false;
+    s.runMain(function* () {
+      const a = s.makeChan<number>();
+      const b = s.makeChan<number>();
+      s.go(function* () {
+        for (;;) yield* b.send((yield* a.recv())!);
+      });
+      s.go(function* () {
+        for (;;) {
+          yield* a.send(1);
+          yield* b.recv();
+        }
+      });
+      s.go(() => {
+        other = true;
+      });
+      yield* s.gosched();
+    });
+    expect(other).toBe(true);
+  });
+
+  it("keeps no more ended goroutines than the pool holds", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const c = s.makeChan();
+      for (let i = 0; i < 40_000; i++) s.go(() => c.recv());
+      yield* s.sleep(1);
+      expect(s.numGoroutine()).toBe(40_001);
+      c.close();
+      yield* s.sleep(1);
+    });
+    expect(s.gs().length).toBeLessThan(20_000);
+    verifyScheduler(s);
+  });
+});
+
+describe("the host loop", () => {
+  it("hands over to the event loop while goroutines want to run", async () => {
+    const s = createScheduler();
+    let turns = 0;
+    const worst = await s.main(function* () {
+      let stop = false;
+      let last = performance.now();
+      let worst = 0;
+      const tick = () => {
+        const now = performance.now();
+        if (turns++ > 0) worst = Math.max(worst, now - last);
+        last = now;
+        if (!stop) setImmediate(tick);
+      };
+      setImmediate(tick);
+      for (let i = 0; i < 4; i++) {
+        s.go(function* () {
+          for (;;) yield* s.gosched();
+        });
+      }
+      const end = performance.now() + 200;
+      while (performance.now() < end) yield* s.gosched();
+      stop = true;
+      return worst;
+    });
+    expect(turns).toBeGreaterThan(10);
+    // Loose, since other programs run beside the tests; bench/eventloop.mjs measures it.
+    expect(worst).toBeLessThan(100);
+  });
+
+  it("does not starve the host when promises and goroutines wake each other", async () => {
+    const s = createScheduler();
+    const c = s.makeChan<number>();
+    let timer = false;
+    setTimeout(() => {
+      timer = true;
+    }, 1);
+    s.go(function* () {
+      for (let i = 0; ; i++) yield* c.send(i);
+    });
+    const end = performance.now() + 2000;
+    while (!timer && performance.now() < end) await c.recv();
+    expect(timer).toBe(true);
+    s.close();
+  });
+
+  it("marks goroutines that run for long, once a creation site", async () => {
+    const text: string[] = [];
+    const s = createScheduler({ godebug: "sysmon=1", stderr: (t) => text.push(t) });
+    await s.main(function* () {
+      for (let i = 0; i < 3; i++) {
+        yield* s
+          .go(function* busy() {
+            const end = performance.now() + 25;
+            while (performance.now() < end);
+          })
+          .done();
+      }
+    });
+    expect(text.length).toBe(1);
+    expect(text[0]).toMatch(
+      /^goroutine \d+ ran \d+ ms without yielding\n\tcreated by main\.func1 .*proc\.test\.ts:\d+\n$/,
+    );
+    expect(s.longRuns.length).toBe(1);
+  });
+
+  it("gives a long loop a place to yield that costs nothing until the slice is over", async () => {
+    const s = createScheduler();
+    let others = 0;
+    await s.main(function* () {
+      s.go(function* () {
+        for (;;) {
+          others++;
+          yield* s.gosched();
+        }
+      });
+      const end = performance.now() + 60;
+      while (performance.now() < end) yield* s.checkpoint();
+    });
+    expect(others).toBeGreaterThan(1);
+    expect(others).toBeLessThan(1000);
+  });
+});
+
+describe("syscall", () => {
+  it("lets other goroutines run while a promise is pending, and shows the wait", async () => {
+    const s = createScheduler();
+    const dump = await s.main(function* () {
+      s.go(function* reader() {
+        yield* s.syscall(new Promise<void>(() => {}));
+      });
+      yield* s.gosched();
+      const buf = new Uint8Array(1 << 16);
+      return new TextDecoder().decode(buf.subarray(0, s.stack(buf, true)));
+    });
+    expect(dump).toMatch(/goroutine \d+ \[syscall\]:\nmain\.reader\(/);
+  });
+
+  it("gives the value or throws the reason", async () => {
+    const s = createScheduler();
+    expect(await s.main(() => s.syscall(async () => 5))).toBe(5);
+    await expect(
+      s.main(function* () {
+        yield* s.syscall(Promise.reject(new Error("no such file")));
+      }),
+    ).rejects.toThrow("no such file");
+    expect(await s.main(() => s.syscall(() => 7))).toBe(7);
+  });
+
+  it("counts cgo calls apart", () => {
+    const s = createTestScheduler();
+    const n = s.numCgoCall();
+    expect(s.cgocall((a: number, b: number) => a + b, 2, 3)).toBe(5);
+    expect(s.numCgoCall()).toBe(n + 1);
+  });
+});
+
+describe("system goroutines", () => {
+  it("are not counted, outlive main and are no party to a deadlock", () => {
+    const s = createTestScheduler();
+    const c = s.makeChan<number>();
+    const got: number[] = [];
+    s.goSystem(function* worker() {
+      yield* c.forEach((v) => {
+        got.push(v);
+      });
+    });
+    s.runMain(function* () {
+      expect(s.numGoroutine()).toBe(1);
+      yield* c.send(1);
+      yield* s.gosched();
+    });
+    c.trySend(2);
+    s.run();
+    expect(got).toEqual([1, 2]);
+    expect(() => s.runMain(() => s.makeChan().recv())).toThrow("deadlock");
+  });
+});
+
+describe("hooks", () => {
+  it("calls safepoint between goroutines, once asked", () => {
+    let n = 0;
+    const s = createTestScheduler({
+      hooks: {
+        safepoint: () => {
+          n++;
+          expect(s.getg()).toBe(null);
+        },
+      },
+    });
+    s.runMain(function* () {
+      yield* s.gosched();
+      expect(n).toBe(0);
+      s.requestSafepoint();
+      expect(n).toBe(0);
+      yield* s.gosched();
+      expect(n).toBe(1);
+      yield* s.gosched();
+      expect(n).toBe(1);
+    });
+  });
+
+  it("tells of the end of goroutines with stack slots, however they end", () => {
+    const ended: number[] = [];
+    const s = createTestScheduler({ hooks: { gExit: (g) => ended.push(g.rootLo) } });
+    s.runMain(function* () {
+      yield* s
+        .go(() => {
+          s.getg()!.rootLo = 100;
+        })
+        .done();
+      s.go(function* () {
+        s.getg()!.rootLo = 200;
+        yield* s.makeChan().recv();
+      });
+      yield* s.gosched();
+    });
+    expect(ended).toEqual([100, 200]);
+  });
+
+  it("times waits while block profiling is on", () => {
+    const events: [number, number][] = [];
+    const s = createTestScheduler({ hooks: { blockEvent: (_g, ns, reason) => events.push([ns, reason]) } });
+    s.runMain(function* () {
+      s.blockProfileEnabled = true;
+      const c = s.makeChan<number>();
+      s.go(function* () {
+        yield* s.sleep(5);
+        yield* c.send(1);
+      });
+      yield* s.sleep(1);
+      yield* c.recv();
+      s.blockProfileEnabled = false;
+    });
+    expect(events).toContainEqual([4e6, 19]);
+  });
+});
+
+describe("errors", () => {
+  it("are recognised by brand", () => {
+    expect(isFatalError(new FatalError("x"))).toBe(true);
+    expect(new TypeAssertionError("a is b").message).toBe("interface conversion: a is b");
+    expect(isFatalError(new Error("x"))).toBe(false);
+  });
+});
+
+describe("expectNoLeakedGoroutines", () => {
+  it("throws with a dump of those that are left", () => {
+    const s = createTestScheduler();
+    s.go(function* lost() {
+      yield* s.makeChan().recv();
+    });
+    s.run();
+    expect(() => expectNoLeakedGoroutines(s)).toThrow(
+      /1 goroutines left\n\ngoroutine \d+ \[chan receive\]:\nmain\.lost/,
+    );
+    expect(() => expectNoLeakedGoroutines(s, 1)).not.toThrow();
   });
 });
