@@ -180,6 +180,9 @@ export const FIXALLOC = defineStruct("fixalloc", {
   inuseBytes: "f64",
 });
 
+/** The page allocator's words: hint, page cache (first page, free bits), a dirty bit for each of 1024 chunks. */
+export const PALLOC_WORDS = 3 + 1024 / 32;
+
 /**
  * What the collector decides and the allocator reads, and heapLive, which is the other way round. gc owns every
  * field but heapLive.
@@ -211,8 +214,8 @@ export const MHEAP = defineStruct("mheap", {
   arenaEnd: "u32",
   /** Above it no page was ever handed out: memory there is zero although no release made it so. */
   zeroedBase: "u32",
-  /** No page below it is free. */
-  searchAddr: "u32",
+  /** The page allocator's hint, page cache and dirty chunks. */
+  palloc: u32s(PALLOC_WORDS),
   /** First chunk that the scavenger may still find something in, counted from the top. */
   scavChunk: "u32",
   nspans: "u32",

@@ -1,6 +1,7 @@
 import { createLinearMemory } from "@gort/memory";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { PALLOC_WORDS } from "../src/layout.ts";
 import { longestRun } from "../src/mpagealloc.ts";
 import { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "../src/testing.ts";
 
@@ -31,7 +32,7 @@ function newPages(): PageAlloc {
   const mem = createLinearMemory();
   const bitmaps = mem.sysReserve(pallocBitmapBytes(mem.size));
   const summaries = mem.sysReserve(SUMMARY_BYTES);
-  return new PageAlloc(mem, bitmaps, summaries, (mem.reserveControl(8) as number) >>> 2);
+  return new PageAlloc(mem, bitmaps, summaries, mem.reserveControl(4 * PALLOC_WORDS));
 }
 
 describe("page allocator", () => {
@@ -129,6 +130,34 @@ describe("page allocator", () => {
     expect(pages.findScavengeable(2 * CHUNK, 512, 1)).toBe((p + 3) * 1024 + 50);
     expect(pages.findScavengeable(2 * CHUNK, 20, 1)).toBe((p + 33) * 1024 + 20);
     expect(pages.findScavengeable(2 * CHUNK, 512, 16)).toBe((p + 16) * 1024 + 32);
+  });
+
+  it("cuts small runs from a word of pages, and gives the rest back on demand", () => {
+    const pages = newPages();
+    pages.grow(CHUNK, CHUNK);
+    expect([pages.allocSmall(1), pages.allocSmall(3), pages.allocSmall(8)]).toEqual([CHUNK, CHUNK + 1, CHUNK + 4]);
+    expect(pages.isCached(CHUNK + 12)).toBe(true);
+    expect(pages.alloc(1)).toBe(CHUNK + 32); // the word is taken
+    pages.free(CHUNK + 1, 3);
+    expect(pages.allocSmall(8)).toBe(CHUNK + 12);
+    expect(pages.flushCache()).toBe(true);
+    expect(pages.flushCache()).toBe(false);
+    expect([pages.alloc(3), pages.alloc(12), pages.alloc(480 - 1)]).toEqual([CHUNK + 1, CHUNK + 20, CHUNK + 33]);
+    expect(pages.allocSmall(1)).toBe(0);
+  });
+
+  it("finds pages that were freed since the last search, in any chunk", () => {
+    const pages = newPages();
+    pages.grow(CHUNK, 100 * CHUNK);
+    expect(pages.alloc(100 * CHUNK)).toBe(CHUNK);
+    for (const c of [90, 7, 33]) pages.free(c * CHUNK + 5, 2);
+    expect([pages.alloc(2), pages.alloc(1), pages.alloc(2), pages.alloc(2)]).toEqual([
+      7 * CHUNK + 5,
+      33 * CHUNK + 5,
+      90 * CHUNK + 5,
+      0,
+    ]);
+    expect(pages.alloc(1)).toBe(33 * CHUNK + 6);
   });
 
   it("counts the longest run of ones in a word", () => {
