@@ -14,7 +14,7 @@
 import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
 import { type Cleanup, type Collector, createCollector } from "@gort/gc";
 import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gort/memory";
-import { type GCStats, gcStats, type MemStats, readMemStats, summary } from "@gort/memstats";
+import { type GCStats, gcStats, type MemStats, newMemStats, readMemStats, summary } from "@gort/memstats";
 import { createMetrics, type Metrics } from "@gort/memstats/metrics";
 import {
   type CallerInfo,
@@ -77,6 +77,7 @@ import { IdleWorker } from "./idle.ts";
 import { RuntimeMetrics } from "./metrics-source.ts";
 import { GoroutineRoots, type Root } from "./roots.ts";
 import { RuntimeStats } from "./stats.ts";
+import { WorldStops } from "./stops.ts";
 import { Unsafe } from "./unsafe-access.ts";
 import { breakpoint, compiler, GOARCH, GOOS, goroot, numCPU, version } from "./version.ts";
 
@@ -189,6 +190,7 @@ export class Runtime {
   readonly compiler = compiler;
 
   readonly #stats: RuntimeStats;
+  readonly #stops: WorldStops;
   readonly #roots: GoroutineRoots;
   readonly #idle: IdleWorker;
   readonly #startMs: number;
@@ -241,6 +243,8 @@ export class Runtime {
       () => this.collector,
       () => scheduler,
     );
+    const nanotime = (): number => this.#now() * 1e6;
+    this.#stops = new WorldStops(scheduler, nanotime);
     const finalizers = new FinalizerGoroutine(scheduler, () => this.collector);
     this.#idle = new IdleWorker(scheduler, () => this.collector);
     this.collector = createCollector(allocator, {
@@ -250,8 +254,8 @@ export class Runtime {
       stderr: this.stderr,
       ...(clock === undefined ? {} : { clock: collectorClock(clock) }),
       world: {
-        stopTheWorld: (reason) => scheduler.stopTheWorld(reason),
-        startTheWorld: () => scheduler.startTheWorld(),
+        stopTheWorld: (reason) => this.#stops.stopTheWorld(reason),
+        startTheWorld: () => this.#stops.startTheWorld(),
         gomaxprocs: () => scheduler.gomaxprocs(0),
         ready: () => finalizers.wake(),
       },
@@ -278,7 +282,16 @@ export class Runtime {
     this.types = createTypes(heap);
     this.unsafe = new Unsafe(allocator, this.collector, this.types);
     this.#stats = new RuntimeStats(allocator, this.collector);
-    this.metrics = createMetrics(this.#stats, new RuntimeMetrics(this.collector, scheduler));
+    const measured = new RuntimeMetrics({
+      allocator,
+      collector: this.collector,
+      scheduler,
+      stops: this.#stops,
+      gcStats: this.#stats.gc,
+      nanotime,
+      hostTime: clock === undefined,
+    });
+    this.metrics = createMetrics(this.#stats, measured);
   }
 
   // ---- goroutines ----
@@ -455,9 +468,16 @@ export class Runtime {
 
   // ---- statistics and profiles ----
 
-  /** Fills `m`, or a new record, with a consistent snapshot. */
-  readMemStats(m?: MemStats): MemStats {
-    return m === undefined ? readMemStats(this.#stats) : readMemStats(this.#stats, m);
+  /** Fills `m`, or a new record, with a consistent snapshot, for which it stops the world. */
+  readMemStats(m: MemStats = newMemStats()): MemStats {
+    const stops = this.#stops;
+    if (stops.stopped) return readMemStats(this.#stats, m);
+    stops.stopTheWorld("read mem stats");
+    try {
+      return readMemStats(this.#stats, m);
+    } finally {
+      stops.startTheWorld();
+    }
   }
 
   /** The collector's figures: pauses, their quantiles. */

@@ -1,6 +1,6 @@
 /** MemStats over this runtime's memory: where each counter of `RawStats` is kept. */
 import { type Allocator, classToSize, type HeapStats, newHeapStats } from "@gort/allocator/internal";
-import { type Collector, newGCStats } from "@gort/gc";
+import { type Collector, type GCStats, newGCStats } from "@gort/gc";
 import type { RawStats, StatsSource } from "@gort/memstats";
 
 /** Implements `StatsSource` of @gort/memstats. */
@@ -8,9 +8,10 @@ export class RuntimeStats implements StatsSource {
   readonly #allocator: Allocator;
   readonly #collector: Collector;
   readonly #heap: HeapStats = newHeapStats();
-  readonly #gc = newGCStats();
+  /** The collector's figures as of the last fill. */
+  readonly gc: GCStats = newGCStats();
   /** The ring of pause ends as words, so that copying it makes no bigints. */
-  readonly #pauseEndWords = new Uint32Array(this.#gc.pauseEnd.buffer);
+  readonly #pauseEndWords = new Uint32Array(this.gc.pauseEnd.buffer);
 
   constructor(allocator: Allocator, collector: Collector) {
     this.#allocator = allocator;
@@ -42,7 +43,7 @@ export class RuntimeStats implements StatsSource {
     raw.gcSys = h.gcSys;
     raw.otherSys = h.otherSys;
 
-    const gc = this.#collector.readGCStats(this.#gc);
+    const gc = this.#collector.readGCStats(this.gc);
     raw.nextGC = Number(gc.nextGC);
     raw.numGC = gc.numGC;
     raw.numForcedGC = gc.numForcedGC;
