@@ -186,11 +186,11 @@ const DRAIN_BYTES = 64 << 10;
 /** Length of a background slice. Longer: less overhead, longer waits of goroutines. */
 const SLICE_NS = 250_000;
 /** Spans swept in the background between two looks at the clock. */
-const SWEEP_BATCH = 64;
+const SWEEP_BATCH = 256;
 /** Debt that an assist pays off at a time at least, so that it does not run for every allocation. */
 const ASSIST_BYTES = 64 << 10;
-/** Longest assist in one allocation; the rest of the debt waits for the next. */
-const ASSIST_MAX_BYTES = 512 << 10;
+/** Longest assist in one allocation: a tenth of a millisecond; the rest of the debt waits for the next. */
+const ASSIST_MAX_BYTES = 128 << 10;
 
 /** Bytes that a program over its memory limit may allocate before it is asked again whether it has had its share. */
 const LIMITED_STEP = 256 << 10;
@@ -502,6 +502,8 @@ export class Collector {
     if (this.#cycle) this.#background(false);
     else if (this.gcRequested) {
       if (this.godebug.gcstoptheworld !== 0) this.#collect(false, this.godebug.gcstoptheworld > 1);
+      // The last cycle's sweep comes first, in slices as always.
+      else if (!this.sweeper.done) this.#backgroundSweep();
       else this.start(false);
     } else if (!this.sweeper.done) this.#backgroundSweep();
     if (this.#cycle || this.gcRequested || !this.sweeper.done) this.#options.onRequest?.();
@@ -678,9 +680,9 @@ export class Collector {
     if (!idle) this.#nextSlice = t + ns * ((1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION);
   }
 
+  /** Sweeps for the time of a slice. Sweeping all there is takes a hundredth of marking it, so it is not rationed. */
   #backgroundSweep(): void {
     const from = this.#clock.nanotime();
-    if (from < this.#nextSlice) return;
     do {
       for (let i = 0; i < SWEEP_BATCH; i++) if (this.sweeper.sweepOne() < 0) return;
     } while (this.#clock.nanotime() - from < SLICE_NS);
@@ -693,17 +695,21 @@ export class Collector {
     if (allocated <= 0) return;
     const debt = allocated * this.#ratio();
     if (debt < ASSIST_BYTES) return;
-    this.#assistLive = live;
     if (this.#credit >= debt) {
       this.#credit -= debt;
+      this.#assistLive = live;
       return;
     }
     const from = this.#clock.nanotime();
+    const { marker } = this;
+    const before = marker.heapScanWork;
     this.#busy = true;
-    const before = this.marker.heapScanWork;
-    this.markStep(Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
+    const done = this.markStep(Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
     this.#busy = false;
-    this.#credit = Math.max(0, this.#credit + this.marker.heapScanWork - before - debt);
+    const paid = this.#credit + marker.heapScanWork - before;
+    this.#credit = Math.max(0, paid - debt);
+    // What is not paid now is owed at the next allocation, unless there is nothing to do for it.
+    this.#assistLive = done || paid >= debt ? live : this.#assistLive + Math.floor(allocated * (paid / debt));
     this.#cycle!.assistNs += this.#clock.nanotime() - from;
     this.#options.onRequest?.();
   }
