@@ -149,11 +149,11 @@ export function* writeTo<T>(c: RecvChan<T>, writable: NodeWritable<T>): Generato
 
 /** An EventTarget, or an EventEmitter of Node. */
 export type Events =
+  | EventTarget
   | {
-      addEventListener(type: string, f: (e: never) => void): void;
-      removeEventListener(type: string, f: (e: never) => void): void;
-    }
-  | { on(type: string, f: (e: never) => void): unknown; off(type: string, f: (e: never) => void): unknown };
+      on(type: string, f: (...args: unknown[]) => void): unknown;
+      off(type: string, f: (...args: unknown[]) => void): unknown;
+    };
 
 /** Receives events. Those that find the buffer full are dropped: an event does not wait. */
 export function fromEvents<E>(target: Events, type: string, options: SourceOptions = {}): Source<E> {
@@ -161,8 +161,8 @@ export function fromEvents<E>(target: Events, type: string, options: SourceOptio
   const c = s.makeChan<E>(options.size ?? 16);
   const release = s.hostSource();
   let open = true;
-  const listener = (e: E) => {
-    if (open) c.trySend(e);
+  const listener = (e: unknown) => {
+    if (open) c.trySend(e as E);
   };
   if ("addEventListener" in target) target.addEventListener(type, listener);
   else target.on(type, listener);

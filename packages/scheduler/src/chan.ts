@@ -305,7 +305,8 @@ function sendOnClosed(): PlainError {
 }
 
 export function isGenerator(x: unknown): x is Generator<undefined, unknown, unknown> {
-  return typeof x === "object" && x !== null && typeof (x as Generator).next === "function";
+  // Asked with `in` first: reading a property that is not there throws in some proxies, such as those of assertions.
+  return typeof x === "object" && x !== null && "next" in x && typeof x.next === "function";
 }
 
 /** Parks `g` in one queue. */

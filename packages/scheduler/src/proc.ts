@@ -1041,14 +1041,20 @@ export class Scheduler {
         this.siteRefill = now;
       }
     }
-    if (this.dying !== undefined) {
-      const e = this.dying as FatalError;
-      this.crash(e, fatalReport(this, null, e, true));
-    }
     if (this.safepointRequested) {
       this.safepointRequested = false;
       m0.curg = null;
-      this.hooks.safepoint?.();
+      try {
+        this.hooks.safepoint?.();
+      } catch (e) {
+        // The collector has found the heap broken: no goroutine may go on.
+        if (!isFatalError(e)) throw e;
+        this.dying = e;
+      }
+    }
+    if (this.dying !== undefined) {
+      const e = this.dying as FatalError;
+      this.crash(e, fatalReport(this, null, e, true));
     }
     if (this.timers.nextWhen <= now) this.timers.run(now);
     const p = this.p;
@@ -1395,7 +1401,7 @@ function start(g: G): IteratorResult<unknown, unknown> {
       g.gen = gen;
       return resume.call(gen);
     }
-    if (typeof (r as { then?: unknown }).then === "function") {
+    if ("then" in r && typeof r.then === "function") {
       throw new TypeError(
         `scheduler: go needs a generator function or a function that does not block (${fn.name || "it"} returned a promise; wait for one with yield* syscall(promise))`,
       );

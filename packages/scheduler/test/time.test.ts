@@ -1,0 +1,238 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createScheduler, defaultCase, recvCase } from "../src/index.ts";
+import { createTestScheduler } from "../src/testing.ts";
+import { RuntimeTimer, TimerHeap } from "../src/time.ts";
+
+describe("the timer heap", () => {
+  it("fires in order of time, then of age, whatever was removed between", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ when: fc.integer({ min: 0, max: 50 }), remove: fc.boolean() }), {
+          maxLength: 200,
+        }),
+        (list) => {
+          const heap = new TimerHeap();
+          const fired: number[] = [];
+          const timers = list.map((x, i) => {
+            const t = new RuntimeTimer(() => fired.push(i));
+            heap.add(t, x.when);
+            return t;
+          });
+          for (const [i, x] of list.entries()) if (x.remove) heap.remove(timers[i]);
+          heap.run(60);
+          const want = list
+            .map((x, i) => ({ ...x, i }))
+            .filter((x) => !x.remove)
+            .sort((a, b) => a.when - b.when || a.i - b.i)
+            .map((x) => x.i);
+          expect(fired).toEqual(want);
+          expect([heap.size, heap.nuser, heap.nextWhen]).toEqual([0, 0, Infinity]);
+        },
+      ),
+    );
+  });
+});
+
+describe("sleep", () => {
+  it("returns at once for what is not positive, and refuses what is no number", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      yield* s.sleep(0);
+      yield* s.sleep(-5);
+      expect(s.clock.now()).toBe(0);
+      yield* s.sleep(2.5);
+      expect(s.clock.now()).toBe(2.5);
+      expect(() => s.sleep(Number.NaN)).toThrow("duration must be a number of milliseconds (got NaN)");
+    });
+  });
+
+  it("takes real time at least as long as asked", async () => {
+    const s = createScheduler();
+    const t = performance.now();
+    await s.main(() => s.sleep(12));
+    expect(performance.now() - t).toBeGreaterThanOrEqual(12);
+  });
+
+  it("wakes ten thousand sleepers with one host timer at a time", () => {
+    const s = createTestScheduler();
+    let set = 0;
+    const real = s.clock.setTimer.bind(s.clock);
+    s.clock.setTimer = (f, ms, ref) => {
+      set++;
+      return real(f, ms, ref);
+    };
+    let woke = 0;
+    s.runMain(function* () {
+      for (let i = 0; i < 10_000; i++) {
+        s.go(function* () {
+          yield* s.sleep(1 + (i % 10));
+          woke++;
+        });
+      }
+      yield* s.sleep(20);
+    });
+    expect(woke).toBe(10_000);
+    expect(set).toBeLessThan(30);
+  });
+});
+
+describe("timers and tickers", () => {
+  it("send the time at which they fired", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const start = s.clock.wall();
+      expect(yield* s.after(30).recv()).toBe(start + 30);
+      const t = s.newTimer(10);
+      yield* s.sleep(100);
+      // Fired when nobody looked: the value says when.
+      expect(yield* t.C.recv()).toBe(start + 40);
+    });
+  });
+
+  it("keep only one tick for a slow receiver and stay on the beat", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const k = s.newTicker(10);
+      yield* s.sleep(35);
+      yield* k.C.recv();
+      expect(s.clock.now()).toBe(35);
+      yield* k.C.recv();
+      expect(s.clock.now()).toBe(40);
+      k.reset(3);
+      yield* k.C.recv();
+      expect(s.clock.now()).toBe(43);
+      k.stop();
+      yield* s.sleep(20);
+      expect(k.C.tryRecv().received).toBe(false);
+    });
+  });
+
+  it("stand in the heap only while somebody waits", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const t = s.newTimer(50);
+      const k = s.newTicker(5);
+      expect(s.timers.size).toBe(0);
+      s.go(function* () {
+        yield* s.select([recvCase(t.C), recvCase(k.C)]);
+      });
+      yield* s.gosched();
+      expect(s.timers.size).toBe(2);
+      yield* s.sleep(6);
+      expect(s.timers.size).toBe(0);
+    });
+  });
+
+  it("cannot save the others from a deadlock when nobody waits for them", () => {
+    const s = createTestScheduler();
+    expect(() =>
+      s.runMain(function* () {
+        s.newTicker(10);
+        yield* s.makeChan().recv();
+      }),
+    ).toThrow("deadlock");
+  });
+
+  it("refuse intervals that are not positive", () => {
+    const s = createTestScheduler();
+    expect(() => s.newTicker(0)).toThrow("non-positive interval for NewTicker");
+    const k = s.newTicker(1);
+    expect(() => k.reset(-1)).toThrow("non-positive interval for Ticker.Reset");
+    expect(() => s.afterFunc(1, null as never)).toThrow("f must be a function");
+  });
+
+  it("never deliver a value from before stop or reset", () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.oneof(
+            fc.record({ op: fc.constant("reset" as const), ms: fc.integer({ min: 0, max: 20 }) }),
+            fc.record({ op: fc.constant("stop" as const), ms: fc.constant(0) }),
+            fc.record({ op: fc.constant("sleep" as const), ms: fc.integer({ min: 1, max: 20 }) }),
+            fc.record({ op: fc.constant("look" as const), ms: fc.constant(0) }),
+          ),
+          { maxLength: 30 },
+        ),
+        (ops) => {
+          const s = createTestScheduler();
+          s.runMain(function* () {
+            const t = s.newTimer(10);
+            let due: number | null = s.clock.now() + 10;
+            for (const { op, ms } of ops) {
+              if (op === "sleep") yield* s.sleep(ms);
+              else if (op === "look") {
+                const r = yield* s.select([recvCase(t.C), defaultCase]);
+                const want = due !== null && due <= s.clock.now();
+                expect(r.index === 0).toBe(want);
+                if (want) due = null;
+              } else {
+                expect(op === "stop" ? t.stop() : t.reset(ms)).toBe(due !== null);
+                due = op === "stop" ? null : s.clock.now() + ms;
+              }
+            }
+          });
+        },
+      ),
+    );
+  });
+});
+
+describe("afterFunc", () => {
+  it("runs in a goroutine of its own and keeps the program from a deadlock", () => {
+    const s = createTestScheduler();
+    const ran = s.runMain(function* () {
+      const c = s.makeChan<number>();
+      s.afterFunc(10, function* () {
+        yield* s.sleep(5);
+        yield* c.send(s.getg()!.goid);
+      });
+      return yield* c.recv();
+    });
+    expect(ran).toBeGreaterThan(1);
+    expect(s.clock.now()).toBe(15);
+  });
+});
+
+describe("virtual time", () => {
+  it("moves only when told", () => {
+    const s = createTestScheduler();
+    const log: string[] = [];
+    s.go(function* () {
+      for (;;) {
+        yield* s.sleep(10);
+        log.push(`tick at ${s.clock.now()}`);
+      }
+    });
+    s.run();
+    expect(log).toEqual([]);
+    s.advance(25);
+    expect(log).toEqual(["tick at 10", "tick at 20"]);
+    expect(s.clock.now()).toBe(25);
+  });
+
+  it("lets a goroutine wait until all others wait", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      let n = 0;
+      s.go(function* () {
+        for (let i = 0; i < 5; i++) {
+          n++;
+          yield* s.gosched();
+        }
+        yield* s.sleep(100);
+        n = 100;
+      });
+      yield* s.wait();
+      expect(n).toBe(5);
+      expect(s.clock.now()).toBe(0);
+    });
+  });
+
+  it("says so when main waits for something outside of it", () => {
+    const s = createTestScheduler();
+    expect(() => s.runMain(() => s.syscall(new Promise(() => {})))).toThrow(
+      /waits for something outside of virtual time\n\ngoroutine 1 \[syscall\]/,
+    );
+  });
+});

@@ -1,0 +1,168 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, it } from "vitest";
+import { createScheduler, type Frame } from "../src/index.ts";
+import { createTestScheduler } from "../src/testing.ts";
+import { goroutineText, gStack, parseStack, stackText } from "../src/traceback.ts";
+
+describe("stacks on demand", () => {
+  it("show every level of yield*, through methods, statics and try blocks, and disturb nothing", () => {
+    const s = createTestScheduler();
+    let cleaned = 0;
+    class Svc {
+      *inner(): Generator<undefined, number> {
+        return (yield* s.makeChan<number>().recv()) ?? 0;
+      }
+      *middle(): Generator<undefined, number> {
+        try {
+          return yield* this.inner();
+        } finally {
+          cleaned++;
+        }
+      }
+      static *entry(x: Svc): Generator<undefined, number> {
+        return yield* x.middle();
+      }
+    }
+    const helper = function* (x: Svc): Generator<undefined, number> {
+      return yield* Svc.entry(x);
+    };
+    const c = s.makeChan<number>();
+    let result = 0;
+    Svc.prototype.inner = function* inner(): Generator<undefined, number> {
+      return (yield* c.recv())!;
+    };
+    s.runMain(function* () {
+      const h = s.go(function* () {
+        result = yield* helper(new Svc());
+      });
+      yield* s.gosched();
+      const g = s.gs().find((g) => g.goid === h.id)!;
+      const names = gStack(g).map((f) => f.func.replace(/^main\./, ""));
+      expect(names).toEqual(["(*Svc).inner", "(*Svc).middle", "entry", "helper", "func1"]);
+      for (let i = 0; i < 3; i++) expect(gStack(g).map((f) => f.func.replace(/^main\./, ""))).toEqual(names);
+      expect(cleaned).toBe(0);
+      yield* c.send(5);
+      yield* s.gosched();
+    });
+    expect([result, cleaned]).toEqual([5, 1]);
+  });
+
+  it("show goroutines that are runnable, not begun, or sleeping", () => {
+    const s = createTestScheduler();
+    const text = s.runMain(function* () {
+      s.go(function* fresh() {
+        yield* s.sleep(1);
+      });
+      s.go(function* sleeper() {
+        yield* s.sleep(120_000);
+      });
+      s.go(function* spinner() {
+        for (;;) yield* s.gosched();
+      });
+      yield* s.gosched();
+      s.go(function* late() {
+        yield* s.gosched();
+      });
+      return stackText(s, true);
+    });
+    expect(text).toMatch(/goroutine 3 \[sleep\]:\nmain\.sleeper\(\.\.\.\)/);
+    expect(text).toMatch(/goroutine 4 \[runnable\]:\nmain\.spinner\(\.\.\.\)/);
+    expect(text).toMatch(
+      /goroutine 5 \[runnable\]:\nmain\.late\(\.\.\.\)\n\t.*traceback\.test\.ts:\d+\ncreated by main\.main in/,
+    );
+  });
+
+  it("say for how many whole minutes a goroutine has waited", () => {
+    const s = createTestScheduler();
+    s.go(function* waiter() {
+      yield* s.makeChan().recv();
+    });
+    s.advance(59_000);
+    expect(stackText(s, true)).toMatch(/\[chan receive\]/);
+    s.advance(120_000);
+    expect(stackText(s, true)).toMatch(/\[chan receive, 2 minutes\]/);
+  });
+
+  it("take names and positions from a symbolizer, if there is one", () => {
+    const s = createTestScheduler({
+      symbolize: (site) => ({
+        func: `pkg.${site.getFunctionName() ?? "anonymous"}`,
+        file: "mapped.ts",
+        line: 7,
+      }),
+    });
+    const text = s.runMain(function* () {
+      s.go(function* blocked() {
+        yield* s.makeChan().recv();
+      });
+      yield* s.gosched();
+      return stackText(s, true);
+    });
+    expect(text).toMatch(/\npkg\.blocked\(\.\.\.\)\n\tmapped\.ts:7\n/);
+  });
+
+  it("read the stacks of engines other than V8", () => {
+    const frames = parseStack("worker@https://x.test/a.js:12:3\n@https://x.test/a.js:20:1\n");
+    expect(frames).toEqual([
+      { func: "main.worker", file: "https://x.test/a.js", line: 12 },
+      { func: "main.func1", file: "https://x.test/a.js", line: 20 },
+    ] satisfies Frame[]);
+  });
+});
+
+describe("creation sites", () => {
+  it("are those of the go call, also for the last of very many goroutines of one function", () => {
+    const s = createTestScheduler();
+    const texts = s.runMain(function* spawner() {
+      function* worker() {
+        yield* s.makeChan().recv();
+      }
+      for (let i = 0; i < 2000; i++) s.go(worker);
+      yield* s.gosched();
+      return s
+        .gs()
+        .filter((g) => g.goid > 1)
+        .map((g) => goroutineText(g, gStack(g)));
+    });
+    expect(texts.length).toBe(2000);
+    for (const text of texts)
+      expect(text).toMatch(/created by main\.spawner in goroutine 1\n\t.*traceback\.test\.ts:\d+\n$/);
+  });
+});
+
+describe("leak detection", () => {
+  it("collects goroutines that nobody can wake, and tells where they came from", async () => {
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as () => void;
+    const leaks: string[] = [];
+    const s = createScheduler({
+      leakDetection: true,
+      hooks: { leak: (l) => leaks.push(`${l.func} ${l.site.replace(/ .*\//, " ")}`) },
+    });
+    const held = s.makeChan<number>();
+    const ended = s.makeChan<number>(1);
+    (() => {
+      s.go(function* lost() {
+        yield* s.makeChan<number>().recv();
+      });
+      s.go(function* alive() {
+        yield* held.recv();
+        yield* ended.send(1);
+      });
+      s.go(function* sleeper() {
+        yield* s.sleep(10_000);
+      });
+    })();
+    for (let i = 0; i < 50 && leaks.length === 0; i++) {
+      await new Promise((r) => setTimeout(r, 5));
+      gc();
+    }
+    expect(leaks.length).toBe(1);
+    expect(leaks[0]).toMatch(/^lost main\.\w+ traceback\.test\.ts:\d+$/);
+    expect(s.numGoroutine()).toBe(2);
+    held.trySend(1);
+    expect(await ended.recv()).toBe(1);
+    s.close();
+  });
+});
