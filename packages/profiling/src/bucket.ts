@@ -7,11 +7,11 @@
  *   byte   0  u32  next in the hash chain (0: none)
  *          4  u32  next in the list of all buckets, newest first
  *          8  u32  hash
- *         12  u32  kind: 1 memory, 2 block, 3 mutex
+ *         12  u32  kind: 1 memory, 2 block, 3 mutex, 4 event loop
  *         16  u32  nstk, number of frames
- *         24  f64  size of the objects (0 for block and mutex)
+ *         24  f64  size of the objects (0 for all but memory)
  *         32  ...  memory: 4 cycles of 4 f64: active, future[0..2], each allocs, frees, allocBytes, freeBytes
- *                  block, mutex: f64 count, f64 cycles
+ *                  others: f64 count, f64 cycles
  *         ...      nstk u32 frame numbers, innermost first
  *
  * A bucket is known by its byte offset in the arena, which is never 0.
@@ -61,7 +61,8 @@ export class BufferArena implements ProfArena {
 export const memKind = 1;
 export const blockKind = 2;
 export const mutexKind = 3;
-export type BucketKind = typeof memKind | typeof blockKind | typeof mutexKind;
+export const eventLoopKind = 4;
+export type BucketKind = typeof memKind | typeof blockKind | typeof mutexKind | typeof eventLoopKind;
 
 const NEXT = 0;
 const ALLNEXT = 4;
@@ -80,8 +81,8 @@ const tableBits = 13;
 /** Finds and makes buckets. The table is made with the first bucket: a profile that is off costs nothing. */
 export class BucketTable {
   private table = 0;
-  private readonly heads = [0, 0, 0, 0];
-  private readonly counts = [0, 0, 0, 0];
+  private readonly heads = [0, 0, 0, 0, 0];
+  private readonly counts = [0, 0, 0, 0, 0];
 
   constructor(readonly arena: ProfArena) {}
 

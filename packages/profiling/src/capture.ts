@@ -68,11 +68,53 @@ export function captureSites(limit: number, above: AnyFunction): CallSite[] {
   } finally {
     // A frozen Error throws again here; there was nothing to put back then.
     try {
-      if (savedLimit === undefined) delete V8Error.stackTraceLimit;
-      else V8Error.stackTraceLimit = savedLimit;
-      V8Error.prepareStackTrace = savedHook;
+      restore("stackTraceLimit", savedLimit);
+      restore("prepareStackTrace", savedHook);
     } catch {}
   }
+}
+
+/** A stack that V8 has recorded and nobody has read. */
+export interface UnreadStack {
+  stack?: unknown;
+}
+
+/** Records the stack above the function `above` without reading it: for stacks of which few will be wanted. */
+export function captureUnread(limit: number, above: AnyFunction): UnreadStack {
+  const holder: UnreadStack = {};
+  const saved = V8Error.stackTraceLimit;
+  try {
+    V8Error.stackTraceLimit = limit;
+    V8Error.captureStackTrace?.(holder, above);
+    restore("stackTraceLimit", saved);
+  } catch {
+    // Error is frozen: its own limit holds.
+    V8Error.captureStackTrace?.(holder, above);
+  }
+  return holder;
+}
+
+/** The call sites of a stack that was recorded, innermost first. */
+export function readSites(unread: UnreadStack): CallSite[] {
+  const saved = V8Error.prepareStackTrace;
+  let stack: unknown;
+  try {
+    V8Error.prepareStackTrace = collect;
+    stack = unread.stack;
+    restore("prepareStackTrace", saved);
+  } catch {
+    stack = unread.stack;
+  }
+  return Array.isArray(stack) ? (stack as CallSite[]) : parseStack(stack, 0);
+}
+
+/** Puts back one of Error's two settings; one that wasn't there goes away again. */
+function restore<K extends "stackTraceLimit" | "prepareStackTrace">(
+  key: K,
+  saved: ErrorConstructorV8[K],
+): void {
+  if (saved === undefined && key === "stackTraceLimit") delete V8Error[key];
+  else V8Error[key] = saved as ErrorConstructorV8[K];
 }
 
 /** A call site read back from the text of a stack. */

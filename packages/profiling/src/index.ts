@@ -28,6 +28,12 @@ export const { lookup, profiles, newProfile, writeHeapProfile } = profiler;
 // V8's profilers.
 export const { startCPUProfile, stopCPUProfile, setCPUProfileRate, startV8HeapProfile, stopV8HeapProfile } =
   profiler;
+export const { startEventLoopProfile, stopEventLoopProfile } = profiler;
+
+/** What Go keeps as a reminder: always throws. Use `startCPUProfile`. */
+export function cpuProfile(): never {
+  throw new Error("CPUProfile no longer available");
+}
 
 // Labels. `do` is a word of the language: import it under another name, or with a namespace (`pprof.do(...)`).
 export const { do: doLabels, setGoroutineLabels, goroutineLabels } = profiler;
@@ -43,6 +49,7 @@ export {
   type ThreadProfile,
   workerThread,
 } from "./cpuprof.ts";
+export type { EventLoopProfileOptions, EventLoopProfiler } from "./evloop.ts";
 export { type CallerInfo, type Frame, Frames, type PCs } from "./extern.ts";
 export type { V8CallFrame, V8CPUProfile, V8ProfileNode } from "./inspect.ts";
 export { type LabelSet, type LabelStore, makeLabels as labels } from "./labels.ts";

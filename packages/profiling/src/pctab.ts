@@ -278,6 +278,11 @@ export class PCTable {
     return this.frames.push(frame) - 1;
   }
 
+  /** The JavaScript file of a frame number. */
+  scriptOf(id: number): string {
+    return this.frames[id]!.script;
+  }
+
   /** Whether a goroutine's stack ends at this frame. */
   isBase(id: number): boolean {
     return (this.frames[id]!.flags & flagBase) !== 0;

@@ -14,6 +14,7 @@ import {
 } from "./bucket.ts";
 import type { CallSite } from "./capture.ts";
 import { CPUProfiler } from "./cpuprof.ts";
+import { type EventLoopProfileOptions, EventLoopProfiler } from "./evloop.ts";
 import {
   type CallerInfo,
   checkInteger,
@@ -88,6 +89,8 @@ export class Profiler {
   readonly block: BlockProfileRecorder;
   readonly mutex: MutexProfileRecorder;
   readonly cpu: CPUProfiler;
+  /** The event loop, as the profile `eventloop` once it is started. */
+  readonly eventLoop: EventLoopProfiler;
   /** V8's heap, as the profile `v8heap` once it is started. */
   readonly v8heap: V8HeapProfiler;
 
@@ -134,6 +137,8 @@ export class Profiler {
     };
     this.cpu = new CPUProfiler(this.table, options.stderr ?? writeStderr, () => labels.get());
     this.v8heap = new V8HeapProfiler(this.table);
+    const random = options.random ?? Math.random;
+    this.eventLoop = new EventLoopProfiler(this.table, this.walker, this.buckets, this.stack, random);
     this.addBuiltins();
   }
 
@@ -196,6 +201,24 @@ export class Profiler {
     this.v8heap.stop();
     this.named.delete("v8heap");
   };
+
+  /** Begins to measure the event loop's callbacks, as the profile `eventloop`. */
+  readonly startEventLoopProfile = (options?: EventLoopProfileOptions): void => {
+    const { eventLoop } = this;
+    eventLoop.start(options);
+    if (this.named.has("eventloop")) return;
+    this.addNamed({
+      name: "eventloop",
+      count: () => eventLoop.count,
+      toBytes: () => eventLoop.toBytes(),
+      toText: () => {
+        throw new Error("profiling: eventloop has no text form");
+      },
+    });
+  };
+
+  /** Ends it; the profile stays, with what was measured. */
+  readonly stopEventLoopProfile = (): void => this.eventLoop.stop();
 
   /** Begins a CPU profile that `stopCPUProfile` writes to `sink`. Throws `cpu profiling already in use`. */
   readonly startCPUProfile = (sink: Sink): void => this.cpu.start(sink);

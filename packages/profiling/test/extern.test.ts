@@ -325,4 +325,33 @@ describe("pcs", () => {
     const depth = (n: number) => down(n).next().value as number;
     expect(depth(100) - depth(10)).toBe(90);
   });
+
+  it("hold all of a deep stack right after shallow ones", () => {
+    const p = createProfiler({ memProfileRate: 1, maxStackDepth: 100 });
+    const down = (n: number): number => (n === 0 ? p.mem.alloc(8) : down(n - 1) + 0);
+    for (const n of [1, 1, 95, 1, 95]) down(n);
+    const stacks = p
+      .lookup("heap")!
+      .toPprof()
+      .sample.map((s) => ({ count: s.value[0], frames: s.locationId.length }));
+    expect(stacks).toContainEqual({ count: 2, frames: 100 });
+    expect(stacks).toHaveLength(2);
+  });
+
+  it("end with runtime.goexit where the stack base is", () => {
+    const { callers: all, callersFrames: framesOf } = createProfiler({
+      isStackBase: (f) => f.functionName === "runLoop",
+    });
+    const pcs = new Array<number>(50).fill(0);
+    function goroutine(): number {
+      return all(1, pcs);
+    }
+    function runLoop(): number {
+      return goroutine();
+    }
+    expect(runLoop()).toBe(2);
+    const names = Array.from(framesOf(pcs.slice(0, 2)), (f) => f.Function);
+    expect(names[1]).toBe("runtime.goexit");
+    expect(names[0]).toMatch(/goroutine$/);
+  });
 });

@@ -32,7 +32,8 @@ await p.lookup("heap")!.writeFile(dir + "/heap.pprof");
 await p.lookup("allocs")!.writeFile(dir + "/allocs.pprof");
 await p.lookup("heap")!.writeFile(dir + "/heap.txt", 1);
 `;
-const lineIn = (source: string, text: string): number => source.slice(0, source.indexOf(text)).split("\n").length;
+const lineIn = (source: string, text: string): number =>
+  source.slice(0, source.indexOf(text)).split("\n").length;
 
 describe.skipIf(go === null)("go tool pprof on our heap profile", () => {
   const app = program({ "main.ts": heapSource });
@@ -82,7 +83,9 @@ describe.skipIf(go === null)("go tool pprof on our heap profile", () => {
 
   it("serves it as a web page", async () => {
     const port = await freePort();
-    const server = spawn(go!, ["tool", "pprof", `-http=localhost:${port}`, "-no_browser", heap], { stdio: "ignore" });
+    const server = spawn(go!, ["tool", "pprof", `-http=localhost:${port}`, "-no_browser", heap], {
+      stdio: "ignore",
+    });
     try {
       const page = await fetchWhenUp(`http://localhost:${port}/ui/flamegraph`);
       expect(page).toContain("main.(*Store).large");
@@ -149,10 +152,10 @@ console.log(p.profiles().map((x) => x.name()).join(" "));
     expect(stderr).toBe("");
     expect(stdout).toBe("allocs app.files block goroutine goroutineleak heap mutex threadcreate\n");
     const top = (name: string, ...args: string[]) => pprof(go!, "-top", ...args, join(app.dir, name));
-    expect(top("block")).toMatch(/^Type: delay\n[^]* 5ms .*main\.waits/m);
+    expect(top("block")).toMatch(/^Type: delay\n[\s\S]* 5ms .*main\.waits/m);
     expect(top("mutex", "-sample_index=contentions")).toMatch(/ 1 .*main\.unlocks/);
     for (const name of ["goroutine", "goroutineleak", "threadcreate"]) {
-      expect(top(name)).toMatch(new RegExp(`^Type: ${name}\n[^]* 3 .*runtime\\.gopark`, "m"));
+      expect(top(name)).toMatch(new RegExp(`^Type: ${name}\n[\\s\\S]* 3 .*runtime\\.gopark`, "m"));
       expect(pprof(go!, "-tags", join(app.dir, name))).toMatch(/job: Total 3/);
     }
     expect(top("app.files")).toMatch(/ 2 .*runtime\/pprof\.\(\*Profile\)\.Add/);

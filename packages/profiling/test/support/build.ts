@@ -38,11 +38,7 @@ export function buildPackage(): void {
     JSON.stringify({
       name: "@gort/profiling",
       type: "module",
-      exports: {
-        ".": "./dist/index.js",
-        "./internal": "./dist/internal.js",
-        "./testing": "./dist/testing.js",
-      },
+      exports: { ".": "./dist/index.js", "./pprof": "./dist/pprof/index.js" },
     }),
   );
   const src = join(packageDir, "src");

@@ -1,0 +1,150 @@
+/**
+ * The event loop's profile: how long callbacks keep the thread, by the code that asked for them. A timer that computes for
+ * 50 ms blocks everything else for 50 ms; its stack at that time says only that a timer ran, while the stack at which
+ * it was made says whose it is.
+ *
+ * Node tells when an asynchronous resource is made, and when its callback begins and ends. The stack is captured when
+ * the resource is made but left unread, which is the cheap half; it is read only when a callback of the resource was
+ * long enough to be sampled, by the same rule as the block profile's: an event of c nanoseconds with probability
+ * min(1, c / rate).
+ *
+ * Promises are left out by default: every `await` makes one, and the code around it is on a CPU profile anyway.
+ */
+import { type BucketTable, counters, eventLoopKind } from "./bucket.ts";
+import { captureUnread, readSites, type UnreadStack } from "./capture.ts";
+import type { StackBuffer, StackWalker } from "./extern.ts";
+import { builtin } from "./host.ts";
+import type { PCTable } from "./pctab.ts";
+import { ProfileBuilder } from "./proto.ts";
+
+export interface EventLoopProfileOptions {
+  /** Mean nanoseconds of callbacks between two samples; default 100000, 1 takes all. */
+  rate?: number;
+  /** Also the continuations of promises. Costs a capture for each promise. */
+  promises?: boolean;
+}
+
+/** Something that will call back. */
+interface Resource {
+  stack: UnreadStack;
+  /**
+   * The one in whose callback it was made: a file that is read goes through several in Node, of which only the first
+   * was made by the program.
+   */
+  cause: Resource | null;
+  /** How many causes hang on it. */
+  causes: number;
+}
+
+const defaultRate = 100_000;
+/** Causes that are kept: enough for Node's own chains, while a timer that makes the next for ever keeps no more. */
+const maxCauses = 6;
+/** Frames kept of the stack that made a resource. */
+const depth = 24;
+
+export class EventLoopProfiler {
+  private hook: { disable(): unknown } | null = null;
+
+  constructor(
+    private readonly table: PCTable,
+    private readonly walker: StackWalker,
+    private readonly buckets: BucketTable,
+    private readonly stack: StackBuffer,
+    private readonly random: () => number,
+  ) {}
+
+  get active(): boolean {
+    return this.hook !== null;
+  }
+
+  /** How many stacks were seen. */
+  get count(): number {
+    return this.buckets.count(eventLoopKind);
+  }
+
+  start(options: EventLoopProfileOptions = {}): void {
+    if (this.hook !== null) return;
+    const { rate = defaultRate, promises = false } = options;
+    if (!(rate >= 1) || !Number.isFinite(rate)) {
+      throw new RangeError(
+        `profiling: the event loop profile's rate must be a number, 1 or more (got ${String(rate)})`,
+      );
+    }
+    const hooks = builtin("node:async_hooks");
+    if (hooks === undefined) throw new Error("profiling: this platform doesn't tell about its event loop");
+    const made = new Map<number, Resource>();
+    /** Callbacks that run now, outermost first: id and start. */
+    const running: { id: number; start: bigint }[] = [];
+    const init = (id: number, type: string, trigger: number): void => {
+      if (type === "PROMISE" && !promises) return;
+      const by = made.get(trigger);
+      const cause = by !== undefined && by.causes < maxCauses ? by : null;
+      made.set(id, {
+        stack: captureUnread(depth, init),
+        cause,
+        causes: cause === null ? 0 : cause.causes + 1,
+      });
+    };
+    this.hook = hooks
+      .createHook({
+        init,
+        before: (id) => {
+          if (made.has(id)) running.push({ id, start: process.hrtime.bigint() });
+        },
+        after: (id) => {
+          const top = running.at(-1);
+          if (top === undefined || top.id !== id) return;
+          running.pop();
+          this.sample(Number(process.hrtime.bigint() - top.start), rate, made.get(id));
+        },
+        destroy: (id) => {
+          made.delete(id);
+        },
+      })
+      .enable();
+  }
+
+  stop(): void {
+    this.hook?.disable();
+    this.hook = null;
+  }
+
+  private sample(ns: number, rate: number, made: Resource | undefined): void {
+    if (made === undefined || (ns < rate && this.random() * rate >= ns)) return;
+    const { stack, table, walker, buckets } = this;
+    let n = 0;
+    let from = 0;
+    // Node's own way to the resource says nothing, unless there is nothing else.
+    for (let r: Resource | null = made; r !== null; r = r.cause) {
+      n = walker.internSites(readSites(r.stack), stack);
+      from = 0;
+      while (from < n && table.scriptOf(stack.ids[from]!).startsWith("node:")) from++;
+      if (from < n) break;
+    }
+    if (from === n) from = 0;
+    const bucket = buckets.find(eventLoopKind, 0, stack.ids.subarray(from, n), n - from);
+    const { f64 } = buckets.arena;
+    const at = (bucket + counters) >>> 3;
+    const weight = ns < rate ? rate / ns : 1;
+    f64[at]! += weight;
+    f64[at + 1]! += weight * ns;
+  }
+
+  toBytes(): Uint8Array {
+    const { buckets } = this;
+    const builder = new ProfileBuilder(this.table, {
+      sampleTypes: [
+        { type: "callbacks", unit: "count" },
+        { type: "time", unit: "nanoseconds" },
+      ],
+      periodType: { type: "callbacks", unit: "count" },
+      period: 1,
+    });
+    for (let b = buckets.first(eventLoopKind); b !== 0; b = buckets.nextOf(b)) {
+      const at = (b + counters) >>> 3;
+      const { f64 } = buckets.arena;
+      builder.add(buckets.stackOf(b), [Math.round(f64[at]!), Math.round(f64[at + 1]!)]);
+    }
+    return builder.build();
+  }
+}
