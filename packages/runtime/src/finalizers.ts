@@ -47,6 +47,8 @@ export class FinalizerGoroutine {
       }
     } finally {
       this.#running = false;
+      // One that panicked has ended this goroutine, and perhaps a main function; what is queued behind it has its turn.
+      if (queue.queued > 0) this.wake();
     }
   }
 }

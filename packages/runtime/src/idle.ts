@@ -19,8 +19,20 @@ export class IdleWorker {
     this.#scheduled = false;
     if (this.#closed) return;
     // A scheduler with goroutines to run comes to its own safepoints.
-    if (!this.#scheduler.isIdle || this.#collector().idleWork()) this.wake();
+    if (!this.#scheduler.isIdle || this.#work()) this.wake();
   };
+
+  /** A slice. What the collector throws is fatal to the program, and is thrown where the scheduler sees it. */
+  #work(): boolean {
+    try {
+      return this.#collector().idleWork();
+    } catch (err) {
+      this.#scheduler.goSystem(() => {
+        throw err;
+      }, "runtime.gcBgMarkWorker");
+      return false;
+    }
+  }
 
   constructor(scheduler: Scheduler, collector: () => Collector) {
     this.#scheduler = scheduler;
