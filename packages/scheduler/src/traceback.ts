@@ -115,8 +115,36 @@ function framesOfSites(sites: CallSite[], symbolize: Symbolize): Frame[] {
 const v8Line = /^\s+at (?:async )?(?:(.*?) \()?(?:(.*?):(\d+):(\d+)|<anonymous>|native)\)?$/;
 const otherLine = /^(.*?)@(.*?):(\d+):(\d+)$/;
 
+/** What a symbolizer asks of a call site, answered from a line of an error's text. */
+function siteOfText(name: string, file: string, line: number, column: number): CallSite {
+  const as = name.indexOf(" [as ");
+  let text = as < 0 ? name : name.slice(0, as);
+  const isConstructor = text.startsWith("new ");
+  if (isConstructor) text = text.slice(4);
+  const dot = text.lastIndexOf(".");
+  const site = {
+    getFileName: () => file,
+    getLineNumber: () => line,
+    getColumnNumber: () => column,
+    getFunctionName: () => (dot > 0 ? text.slice(dot + 1) : text),
+    getTypeName: () => (dot > 0 ? text.slice(0, dot) : null),
+    getEvalOrigin: () => undefined,
+    isConstructor: () => isConstructor,
+    isNative: () => false,
+  };
+  return site as unknown as CallSite;
+}
+
+/**
+ * The frames of an error. Its `stack` is read as text, since asking V8 for its call sites would leave the error with a
+ * list in place of the text.
+ */
+export function framesOfError(e: { stack?: unknown }, symbolize: Symbolize | undefined): Frame[] {
+  return typeof e.stack === "string" ? parseStack(e.stack, symbolize) : [];
+}
+
 /** Reads the text of `error.stack`. */
-export function parseStack(stack: string): Frame[] {
+export function parseStack(stack: string, symbolize?: Symbolize): Frame[] {
   const out: Frame[] = [];
   for (const text of stack.split("\n")) {
     if (text.includes(".next (<anonymous>)")) continue;
@@ -131,7 +159,13 @@ export function parseStack(stack: string): Frame[] {
     if (file === undefined || file.startsWith("node:")) continue;
     const path = filePath(file);
     if (hidden(path)) continue;
-    out.push({ func: goName(name, path), file: path, line: Number(m[3]) });
+    const line = Number(m[3]);
+    if (symbolize === undefined) {
+      out.push({ func: goName(name, path), file: path, line });
+      continue;
+    }
+    const f = symbolize(siteOfText(name, file, line, Number(m[4])));
+    if (!hidden(f.file)) out.push({ func: f.func, file: f.file, line: f.line });
   }
   return out;
 }
@@ -149,11 +183,14 @@ function filePath(file: string): string {
   return file.startsWith("file://") ? decodeURI(file.slice(7)) : file;
 }
 
-/** This package's own code: its frames are left out, as Go leaves out those of its runtime. */
-const own = /\/(?:@gort|packages)\/scheduler\/(?:src|dist)\//;
+/**
+ * Folder of this package, whose frames are left out as Go leaves out those of its runtime. Null where the package has been
+ * bundled into other code: then it can't be told from that.
+ */
+const own = /^(.*\/scheduler\/)(?:src|dist)\/[^/]*$/.exec(filePath(import.meta.url))?.[1] ?? null;
 
 function hidden(path: string): boolean {
-  return own.test(path);
+  return own !== null && path.startsWith(own) && /^(?:src|dist)\//.test(path.slice(own.length));
 }
 
 /** `worker` -> `main.worker`, `Server.serve` -> `main.(*Server).serve`. */
@@ -333,7 +370,7 @@ export function setCrashReport(error: object, text: string): void {
 /** Report of a panic that nothing recovered. */
 export function panicReport(s: Scheduler, g: G, p: Panic): string {
   const frames =
-    typeof p.error === "object" && p.error !== null ? framesOf(p.error as StackHolder, undefined) : [];
+    typeof p.error === "object" && p.error !== null ? framesOfError(p.error as StackHolder, s.symbolize) : [];
   let out = `${printpanics(p)}\n\n${goroutineText(g, frames, "running")}`;
   if (s.tracebackAll) {
     const others = dumpOthers(s, g);
@@ -352,7 +389,7 @@ export function fatalReport(
   let out = "";
   if (e.detail !== undefined && e.detail !== "") out += e.detail.endsWith("\n") ? e.detail : `${e.detail}\n`;
   out += `fatal error: ${e.message}\n`;
-  if (g !== null) out += `\n${goroutineText(g, framesOf(e, undefined), "running")}`;
+  if (g !== null) out += `\n${goroutineText(g, framesOfError(e, s.symbolize), "running")}`;
   if (dump) {
     const others = dumpOthers(s, g);
     if (others !== "") out += `\n${others}`;
