@@ -169,6 +169,8 @@ export const MCENTRAL = defineStruct("mcentral", {
   partial: u32s(2),
   /** Heads of the lists of spans without one. */
   full: u32s(2),
+  /** Head of the list of retained spans: without objects, counted as free, ready to be used by this class again. */
+  empty: "u32",
 });
 
 /** A free list of structs of one size, refilled from chunks of 16 KiB. */
@@ -214,6 +216,8 @@ export const MHEAP = defineStruct("mheap", {
   arenaEnd: "u32",
   /** Above it no page was ever handed out: memory there is zero although no release made it so. */
   zeroedBase: "u32",
+  /** Pages of the spans on all mcentrals' empty lists. */
+  emptyPages: "u32",
   /** The page allocator's hint, page cache and dirty chunks. */
   palloc: u32s(PALLOC_WORDS),
   /** First chunk that the scavenger may still find something in, counted from the top. */

@@ -561,7 +561,8 @@ export class Allocator {
   /**
    * Ends the sweep of a span whose specials are done and whose bits were swept (sweepBits); nfreed is what that gave.
    * Counts the freed objects (heapLive is the collector's to set), sets needzero, freeindex and sweepgen. Unless preserve,
-   * a span without objects goes back to the heap (the result is true then) and any other to mcentral.
+   * a span without objects goes back to the heap (the result is true then; the struct may stay, see mheap.ts) and any other
+   * to mcentral.
    */
   spanSwept(span: Addr, nfreed: number, preserve: boolean): boolean {
     const { u32, f64 } = this;
@@ -586,7 +587,7 @@ export class Allocator {
     u32[at + (S.sweepgen >>> 2)] = this.heap.sweepgen;
     if (preserve) return false;
     if (allocCount === 0) {
-      this.heap.freeSpan(span);
+      if (!this.central.retain(span)) this.heap.freeSpan(span);
       return true;
     }
     this.central.uncacheSpan(span);

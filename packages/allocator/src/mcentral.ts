@@ -8,7 +8,8 @@
  *       2. an unswept partial span, swept here             (has a free slot for certain)
  *       3. an unswept full span, swept here, if the sweep freed a slot; else it goes to full swept. At most
  *          SPAN_BUDGET are tried, to bound the time of one allocation
- *       4. a new span from the heap
+ *       4. a retained span of the class, without objects
+ *       5. a new span from the heap
  *     uncacheSpan  a span back from an mcache, to partial or full swept
  *
  * Lists are doubly linked through mspan.next and prev, and mspan.list names the list, so a span in the middle can be
@@ -49,6 +50,7 @@ export class MCentral {
     this.u32 = heap.mem.u32;
     this.hooks = heap.hooks;
     this.base = heap.base + MHEAP.offsets.central;
+    heap.freeRetained = (npages) => this.freeRetained(npages);
     this.sweepgenWord = (heap.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
   }
 
@@ -73,6 +75,30 @@ export class MCentral {
 
   fullUnswept(spanclass: number): number {
     return this.base + spanclass * MCENTRAL.size + C.full + (4 - this.sweptSide());
+  }
+
+  empty(spanclass: number): number {
+    return this.base + spanclass * MCENTRAL.size + C.empty;
+  }
+
+  /** Keeps a swept span without objects for its class; one of several pages, seldom wanted again, is freed. */
+  retain(s: number): boolean {
+    const spanclass = this.u32[(s >>> 2) + SPANCLASS] as number;
+    if ((classToAllocNPages[spanclass >>> 1] as number) !== 1) return false;
+    this.heap.retain(s);
+    this.push(this.empty(spanclass), s);
+    return true;
+  }
+
+  private freeRetained(npages: number): boolean {
+    let freed = 0;
+    for (let spc = 2; spc < NUM_SPAN_CLASSES && freed < npages && this.heap.emptyPages > 0; spc++) {
+      for (let s = 0; freed < npages && (s = this.pop(this.empty(spc), spc)) !== 0; freed++) {
+        this.heap.unretain(s);
+        this.heap.freeSpan(s);
+      }
+    }
+    return freed > 0;
   }
 
   push(list: number, s: number): void {
@@ -165,6 +191,7 @@ export class MCentral {
     this.hooks.deductSweepCredit(npages << PAGE_SHIFT, 0);
     let s = this.pop(this.partialSwept(spanclass), spanclass);
     if (s === 0) s = this.sweepForFree(spanclass);
+    if (s === 0 && (s = this.pop(this.empty(spanclass), spanclass)) !== 0) this.heap.unretain(s);
     if (s === 0) s = this.heap.alloc(npages, spanclass);
     const at = s >>> 2;
     if ((u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number)) {

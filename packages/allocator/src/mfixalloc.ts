@@ -13,32 +13,32 @@ export const FIXALLOC_CHUNK = 16384;
 const O = FIXALLOC.offsets;
 
 export class FixAlloc {
-  readonly #mem: LinearMemory;
-  readonly #base: number;
-  readonly #stat: SysStatName;
-  readonly #keep: number;
+  private readonly mem: LinearMemory;
+  private readonly base: number;
+  private readonly stat: SysStatName;
+  private readonly keep: number;
 
   constructor(mem: LinearMemory, base: number, size: number, stat: SysStatName, keep = 0) {
-    this.#keep = keep;
-    this.#mem = mem;
-    this.#base = base;
-    this.#stat = stat;
+    this.keep = keep;
+    this.mem = mem;
+    this.base = base;
+    this.stat = stat;
     mem.u32[(base + O.size) >>> 2] = (size + 7) & ~7;
   }
 
   /** A zeroed struct; 0 if the memory is exhausted. */
   alloc(): number {
-    const { u32, f64 } = this.#mem;
-    const b = this.#base;
+    const { u32, f64 } = this.mem;
+    const b = this.base;
     const size = u32[(b + O.size) >>> 2] as number;
     let p = u32[(b + O.freelist) >>> 2] as number;
     if (p !== 0) {
       u32[(b + O.freelist) >>> 2] = u32[p >>> 2] as number;
-      for (let i = p >>> 2, e = (p + size - this.#keep) >>> 2; i < e; i++) u32[i] = 0;
+      for (let i = p >>> 2, e = (p + size - this.keep) >>> 2; i < e; i++) u32[i] = 0;
     } else {
       p = u32[(b + O.chunk) >>> 2] as number;
       if (p === 0 || p + size > (u32[(b + O.chunkEnd) >>> 2] as number)) {
-        p = this.#mem.persistentAlloc(FIXALLOC_CHUNK, 64, this.#stat);
+        p = this.mem.persistentAlloc(FIXALLOC_CHUNK, 64, this.stat);
         if (p === 0) return 0;
         u32[(b + O.chunkEnd) >>> 2] = p + FIXALLOC_CHUNK;
       }
@@ -49,8 +49,8 @@ export class FixAlloc {
   }
 
   free(p: number): void {
-    const { u32, f64 } = this.#mem;
-    const b = this.#base;
+    const { u32, f64 } = this.mem;
+    const b = this.base;
     u32[p >>> 2] = u32[(b + O.freelist) >>> 2] as number;
     u32[(b + O.freelist) >>> 2] = p;
     const size = u32[(b + O.size) >>> 2] as number;
@@ -58,6 +58,6 @@ export class FixAlloc {
   }
 
   get inuse(): number {
-    return this.#mem.f64[(this.#base + O.inuseBytes) >>> 3] as number;
+    return this.mem.f64[(this.base + O.inuseBytes) >>> 3] as number;
   }
 }

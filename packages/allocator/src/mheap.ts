@@ -11,8 +11,13 @@
  *     alloc      heapReleased -= scavenged pages, heapFree -= the others, owner += n
  *     free       owner -= n, heapFree += n
  *     scavenge   heapFree -= n, heapReleased += n
+ *     retain     heapInUse -= n, heapFree += n     (unretain: the reverse)
  *
  * The bytes of a manual span leave heapSys for stackSys or gcSys while it is in use, as in Go.
+ *
+ * A swept span without objects is *retained*: it stays a span of its class, on mcentral's empty list, but its pages count as
+ * free. Most are wanted by the same class soon, and then neither the page allocator nor the tables are touched. Before the
+ * heap grows or is scavenged, retained spans are really freed, so HeapSys does not depend on them.
  *
  * needzero: a span is known zero if all its pages held no physical memory and the platform's release gives zeros
  * back, or if it lies above zeroedBase, where no page was ever handed out.
@@ -39,7 +44,12 @@ import {
 } from "./layout.ts";
 import { FixAlloc } from "./mfixalloc.ts";
 import { ctz, PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
-import { classToIndexMul, classToIndexShift, classToSize } from "./sizeclasses.generated.ts";
+import {
+  classToAllocNPages,
+  classToIndexMul,
+  classToIndexShift,
+  classToSize,
+} from "./sizeclasses.generated.ts";
 
 const S = MSPAN.offsets;
 const H = MHEAP.offsets;
@@ -67,15 +77,15 @@ export class MHeap {
   readonly spanalloc: FixAlloc;
   readonly specialalloc: FixAlloc;
   readonly cachealloc: FixAlloc;
-  readonly #u32: Uint32Array;
-  readonly #f64: Float64Array;
-  readonly #shared: number;
+  private readonly u32: Uint32Array;
+  private readonly f64: Float64Array;
+  private readonly shared: number;
 
   constructor(mem: LinearMemory, hooks: AllocatorHooks, root: number) {
     this.mem = mem;
     this.hooks = hooks;
-    this.#u32 = mem.u32;
-    this.#f64 = mem.f64;
+    this.u32 = mem.u32;
+    this.f64 = mem.f64;
     const fresh = root === 0;
     const tables = fresh ? reserveTables(mem) : root;
     const word = (name: keyof typeof ROOT): number => mem.u32[(tables + ROOT[name]) >>> 2] as number;
@@ -85,7 +95,7 @@ export class MHeap {
     this.pageSpanBase = word("pageSpan");
     this.allspansBase = word("allspans");
     this.gcControl = this.base + H.gcControl;
-    this.#shared = (this.base + H.shared) >>> 2;
+    this.shared = (this.base + H.shared) >>> 2;
     this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), this.base + H.palloc);
     this.spanalloc = new FixAlloc(mem, this.base + H.spanalloc, MSPAN.size, "mspanSys", MSPAN.size - S.index);
     this.specialalloc = new FixAlloc(mem, this.base + H.specialalloc, SPECIAL.size, "otherSys");
@@ -103,28 +113,28 @@ export class MHeap {
   readonly root: number;
 
   get sweepgen(): number {
-    return this.#u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] as number;
+    return this.u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] as number;
   }
 
   counter(name: "heapInUse" | "heapFree" | "heapReleased" | "stackInUse" | "gcManualInUse"): number {
-    return this.#f64[(this.base + H[name]) >>> 3] as number;
+    return this.f64[(this.base + H[name]) >>> 3] as number;
   }
 
-  #add(offset: number, n: number): void {
+  private add(offset: number, n: number): void {
     const i = (this.base + offset) >>> 3;
-    this.#f64[i] = (this.#f64[i] as number) + n;
+    this.f64[i] = (this.f64[i] as number) + n;
   }
 
   spanOf(addr: number): number {
-    return this.#u32[(this.pageSpanBase >>> 2) + (addr >>> PAGE_SHIFT)] as number;
+    return this.u32[(this.pageSpanBase >>> 2) + (addr >>> PAGE_SHIFT)] as number;
   }
 
   get nspans(): number {
-    return this.#u32[(this.base + H.nspans) >>> 2] as number;
+    return this.u32[(this.base + H.nspans) >>> 2] as number;
   }
 
   spanAt(i: number): number {
-    return this.#u32[(this.allspansBase >>> 2) + i] as number;
+    return this.u32[(this.allspansBase >>> 2) + i] as number;
   }
 
   /** The heap lock. Locks cost nothing until share was called: a single thread has nobody to keep out. */
@@ -137,12 +147,15 @@ export class MHeap {
   }
 
   acquire(addr: number): void {
-    if (this.#u32[this.#shared] !== 0) lock(this.mem, addr);
+    if (this.u32[this.shared] !== 0) lock(this.mem, addr);
   }
 
   release(addr: number): void {
-    if (this.#u32[this.#shared] !== 0) unlock(this.mem, addr);
+    if (this.u32[this.shared] !== 0) unlock(this.mem, addr);
   }
+
+  /** Frees retained spans until that many pages are free, all for Infinity. False: there were none. Set by mcentral. */
+  freeRetained: (npages: number) => boolean = () => false;
 
   /**
    * A heap span of the class (npages as the class says), or of npages for a large object (class 0). The caller
@@ -150,27 +163,63 @@ export class MHeap {
    */
   alloc(npages: number, spanclass: number): number {
     this.hooks.reclaim(npages);
-    for (let tried = false; ; tried = true) {
-      this.lock();
-      const s = this.#allocSpan(npages, SPAN_IN_USE, spanclass, 0);
-      this.unlock();
-      if (s !== 0) return s;
-      if (tried || !this.hooks.outOfMemory(npages * PAGE_SIZE)) this.#throwOutOfMemory(npages);
-    }
+    return this.allocAny(npages, SPAN_IN_USE, spanclass, 0);
   }
 
   /** Pages for stacks or for the collector. */
   allocManual(npages: number, kind: number): number {
-    for (let tried = false; ; tried = true) {
-      this.lock();
-      const s = this.#allocSpan(npages, SPAN_MANUAL, 0, kind);
-      this.unlock();
-      if (s !== 0) return s;
-      if (tried || !this.hooks.outOfMemory(npages * PAGE_SIZE)) this.#throwOutOfMemory(npages);
-    }
+    return this.allocAny(npages, SPAN_MANUAL, 0, kind);
   }
 
-  #throwOutOfMemory(npages: number): never {
+  private allocAny(npages: number, state: number, spanclass: number, kind: number): number {
+    let s = this.tryAlloc(npages, state, spanclass, kind, false);
+    // Few pages are found by freeing a few retained spans; a long run may need all of them.
+    if (s === 0 && this.freeRetained(npages <= 16 ? 64 : Number.POSITIVE_INFINITY)) {
+      s = this.tryAlloc(npages, state, spanclass, kind, false);
+    }
+    if (s === 0) s = this.tryAlloc(npages, state, spanclass, kind, true);
+    if (
+      s === 0 &&
+      (this.freeRetained(Number.POSITIVE_INFINITY) || this.hooks.outOfMemory(npages * PAGE_SIZE))
+    ) {
+      s = this.tryAlloc(npages, state, spanclass, kind, true);
+    }
+    if (s === 0) this.throwOutOfMemory(npages);
+    return s;
+  }
+
+  private tryAlloc(npages: number, state: number, spanclass: number, kind: number, grow: boolean): number {
+    this.lock();
+    const s = this.allocSpan(npages, state, spanclass, kind, grow);
+    this.unlock();
+    return s;
+  }
+
+  /** The span has no objects left and is on no list: its pages count as free from now on. */
+  retain(s: number): void {
+    this.moveRetained(s, 1);
+  }
+
+  /** The span is used again, or is going to be freed. */
+  unretain(s: number): void {
+    this.moveRetained(s, -1);
+  }
+
+  private moveRetained(s: number, sign: number): void {
+    const npages = this.u32[(s + S.npages) >>> 2] as number;
+    const pages = (this.base + H.emptyPages) >>> 2;
+    this.lock();
+    this.add(H.heapInUse, -sign * npages * PAGE_SIZE);
+    this.add(H.heapFree, sign * npages * PAGE_SIZE);
+    this.u32[pages] = (this.u32[pages] as number) + sign * npages;
+    this.unlock();
+  }
+
+  get emptyPages(): number {
+    return this.u32[(this.base + H.emptyPages) >>> 2] as number;
+  }
+
+  private throwOutOfMemory(npages: number): never {
     const idle = this.counter("heapFree") + this.counter("heapReleased");
     outOfMemory(
       `runtime: cannot allocate ${npages * PAGE_SIZE}-byte block (${this.counter("heapInUse")} in use, ` +
@@ -178,18 +227,18 @@ export class MHeap {
     );
   }
 
-  #allocSpan(npages: number, state: number, spanclass: number, kind: number): number {
+  private allocSpan(npages: number, state: number, spanclass: number, kind: number, grow: boolean): number {
     const s = this.spanalloc.alloc();
     if (s === 0) return 0;
     let page = this.pages.allocSmall(npages);
     // What the page cache holds may be what a larger run lacks.
     if (page === 0 && this.pages.flushCache()) page = this.pages.alloc(npages);
-    if (page === 0 && this.#grow(npages)) page = this.pages.allocSmall(npages);
+    if (page === 0 && grow && this.grow(npages)) page = this.pages.allocSmall(npages);
     if (page === 0) {
       this.spanalloc.free(s);
       return 0;
     }
-    const u32 = this.#u32;
+    const u32 = this.u32;
     const at = s >>> 2;
     const sizeclass = spanclass >>> 1;
     const bytes = npages * PAGE_SIZE;
@@ -199,15 +248,15 @@ export class MHeap {
     u32[at + (S.spanclass >>> 2)] = spanclass;
     if (state === SPAN_IN_USE) {
       const elemsize = sizeclass === 0 ? bytes : (classToSize[sizeclass] as number);
-      const nelems = sizeclass === 0 ? 1 : Math.floor(bytes / elemsize);
+      const nelems = classToNElems[sizeclass] as number;
       u32[at + (S.elemsize >>> 2)] = elemsize;
       u32[at + (S.nelems >>> 2)] = nelems;
       u32[at + (S.divMul >>> 2)] = classToIndexMul[sizeclass] as number;
       u32[at + (S.divShift >>> 2)] = classToIndexShift[sizeclass] as number;
       // 2^32 is not a word: a span at the very end of a 4 GiB memory has limit 2^32 - 1, above its last slot.
       u32[at + (S.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
-      const half = spanBitsHalf(nelems);
-      const bits = this.#allocSpanBits(half);
+      const half = classToBitsHalf[sizeclass] as number;
+      const bits = this.allocSpanBits(half);
       if (bits === 0) {
         this.pages.free(page, npages);
         this.spanalloc.free(s);
@@ -228,23 +277,23 @@ export class MHeap {
     if (scavenged !== 0) {
       this.pages.clearScavenged(page, npages);
       this.mem.sysUsed(start, bytes);
-      this.#released(-scavenged * PAGE_SIZE);
+      this.noteReleased(-scavenged * PAGE_SIZE);
     }
-    this.#add(H.heapFree, (scavenged - npages) * PAGE_SIZE);
+    this.add(H.heapFree, (scavenged - npages) * PAGE_SIZE);
     u32[at + (S.needzero >>> 2)] = fresh ? 0 : 1;
     u32[at + (S.sweepgen >>> 2)] = this.sweepgen;
     u32[at + (S.state >>> 2)] = state;
-    this.#recordSpan(s);
+    this.recordSpan(s);
 
     if (state === SPAN_IN_USE) {
-      this.#add(H.heapInUse, bytes);
+      this.add(H.heapInUse, bytes);
     } else {
       this.mem.stats.add("heapSys", -bytes);
       if (kind === MANUAL_STACK) {
-        this.#add(H.stackInUse, bytes);
+        this.add(H.stackInUse, bytes);
         this.mem.stats.add("stackSys", bytes);
       } else {
-        this.#add(H.gcManualInUse, bytes);
+        this.add(H.gcManualInUse, bytes);
         this.mem.stats.add("gcSys", bytes);
       }
     }
@@ -260,17 +309,16 @@ export class MHeap {
     return s;
   }
 
-  #released(n: number): void {
-    this.#add(H.heapReleased, n);
+  private noteReleased(n: number): void {
+    this.add(H.heapReleased, n);
     this.mem.stats.add("heapReleased", n);
   }
 
   /** Struct indices are kept over the struct's lives: allspans holds every mspan struct ever made, once. */
-  #recordSpan(s: number): void {
-    const u32 = this.#u32;
+  private recordSpan(s: number): void {
+    const u32 = this.u32;
+    if (u32[(s + S.index) >>> 2] !== 0) return;
     const n = this.nspans;
-    const known = u32[(s + S.index) >>> 2] as number;
-    if (known !== 0) return;
     if (n % ALLSPANS_CHUNK === 0) {
       this.mem.sysMap(this.allspansBase + 4 * n, 4 * ALLSPANS_CHUNK, "otherSys");
     }
@@ -282,18 +330,18 @@ export class MHeap {
   /** A heap span without objects and on no list goes back. Its specials must be gone. */
   freeSpan(s: number): void {
     this.lock();
-    this.#freeSpan(s);
+    this.freeSpanLocked(s);
     this.unlock();
   }
 
   freeManual(s: number): void {
     this.lock();
-    this.#freeSpan(s);
+    this.freeSpanLocked(s);
     this.unlock();
   }
 
-  #freeSpan(s: number): void {
-    const u32 = this.#u32;
+  private freeSpanLocked(s: number): void {
+    const u32 = this.u32;
     const at = s >>> 2;
     const state = u32[at + (S.state >>> 2)] as number;
     const start = u32[at + (S.startAddr >>> 2)] as number;
@@ -304,24 +352,24 @@ export class MHeap {
       if (allocCount !== 0 || u32[at + (S.list >>> 2)] !== 0 || u32[at + (S.specials >>> 2)] !== 0) {
         fatalThrow("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
       }
-      this.#add(H.heapInUse, -bytes);
-      this.#freeSpanBits(
+      this.add(H.heapInUse, -bytes);
+      this.freeSpanBits(
         u32[at + (S.gcmarkBits >>> 2)] as number,
-        spanBitsHalf(u32[at + (S.nelems >>> 2)] as number),
+        classToBitsHalf[(u32[at + (S.spanclass >>> 2)] as number) >>> 1] as number,
       );
     } else if (state === SPAN_MANUAL) {
       this.mem.stats.add("heapSys", bytes);
       if (u32[at + (S.manualKind >>> 2)] === MANUAL_GC) {
-        this.#add(H.gcManualInUse, -bytes);
+        this.add(H.gcManualInUse, -bytes);
         this.mem.stats.add("gcSys", -bytes);
       } else {
-        this.#add(H.stackInUse, -bytes);
+        this.add(H.stackInUse, -bytes);
         this.mem.stats.add("stackSys", -bytes);
       }
     } else {
       fatalThrow("mheap.freeSpan: bad span state", `span ${hex(start)} state=${state}`);
     }
-    this.#add(H.heapFree, bytes);
+    this.add(H.heapFree, bytes);
     const page = start >>> PAGE_SHIFT;
     const infoWord = (this.pageInfoBase >>> 2) + page;
     const spanWord = (this.pageSpanBase >>> 2) + page;
@@ -331,18 +379,18 @@ export class MHeap {
     }
     u32[at + (S.state >>> 2)] = SPAN_DEAD;
     this.pages.free(page, npages);
-    this.#scavReset(page + npages);
+    this.scavReset(page + npages);
     this.spanalloc.free(s);
   }
 
   /** Takes at least npages from the linear memory, in chunks. False if it has no more. */
-  #grow(npages: number): boolean {
+  private grow(npages: number): boolean {
     const bytes = Math.ceil(npages / CHUNK_PAGES) * CHUNK_BYTES;
     const start = this.mem.sysReserve(bytes, CHUNK_BYTES, "low") as number;
     if (start === 0) return false;
     this.mem.sysMap(start, bytes, "heapSys");
-    this.#released(bytes);
-    const u32 = this.#u32;
+    this.noteReleased(bytes);
+    const u32 = this.u32;
     const page = start >>> PAGE_SHIFT;
     const pages = bytes / PAGE_SIZE;
     const arenaEnd = u32[(this.base + H.arenaEnd) >>> 2] as number;
@@ -362,8 +410,8 @@ export class MHeap {
 
   // --- span bits
 
-  #allocSpanBits(half: number): number {
-    const u32 = this.#u32;
+  private allocSpanBits(half: number): number {
+    const u32 = this.u32;
     const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - 3;
     let p = u32[free] as number;
     if (p !== 0) {
@@ -380,19 +428,19 @@ export class MHeap {
     return p;
   }
 
-  #freeSpanBits(p: number, half: number): void {
+  private freeSpanBits(p: number, half: number): void {
     const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - 3;
-    this.#u32[p >>> 2] = this.#u32[free] as number;
-    this.#u32[free] = p;
+    this.u32[p >>> 2] = this.u32[free] as number;
+    this.u32[free] = p;
   }
 
   // --- scavenging
 
   /** The scavenger's cursor goes up to where pages became free. */
-  #scavReset(pageEnd: number): void {
+  private scavReset(pageEnd: number): void {
     const i = (this.base + H.scavChunk) >>> 2;
-    const chunkEnd = Math.ceil(pageEnd / CHUNK_PAGES);
-    if (chunkEnd > (this.#u32[i] as number)) this.#u32[i] = chunkEnd;
+    const chunkEnd = (pageEnd + CHUNK_PAGES - 1) >>> (CHUNK_SHIFT - PAGE_SHIFT);
+    if (chunkEnd > (this.u32[i] as number)) this.u32[i] = chunkEnd;
   }
 
   /**
@@ -402,13 +450,14 @@ export class MHeap {
   scavenge(nbytes: number): number {
     if (!this.mem.canRelease) return 0;
     const align = Math.max(1, this.mem.pageSizeOS / PAGE_SIZE);
+    this.freeRetained(Number.POSITIVE_INFINITY);
     this.lock();
     this.pages.flushCache();
     this.unlock();
     let released = 0;
     while (released < nbytes) {
       this.lock();
-      const n = this.#scavengeOne(nbytes - released, align);
+      const n = this.scavengeOne(nbytes - released, align);
       this.unlock();
       if (n === 0) break;
       released += n;
@@ -416,8 +465,8 @@ export class MHeap {
     return released;
   }
 
-  #scavengeOne(nbytes: number, align: number): number {
-    const u32 = this.#u32;
+  private scavengeOne(nbytes: number, align: number): number {
+    const u32 = this.u32;
     const cursor = (this.base + H.scavChunk) >>> 2;
     const limit = Math.min(CHUNK_PAGES, Math.ceil(nbytes / PAGE_SIZE / align) * align);
     // Below the arena the bitmaps are zero, which reads as free: that memory is not the heap's to give.
@@ -430,19 +479,24 @@ export class MHeap {
       const bytes = npages * PAGE_SIZE;
       if (!this.mem.sysUnused(page * PAGE_SIZE, bytes)) return 0;
       this.pages.markScavenged(page, npages);
-      this.#add(H.heapFree, -bytes);
-      this.#released(bytes);
+      this.add(H.heapFree, -bytes);
+      this.noteReleased(bytes);
       return bytes;
     }
     return 0;
   }
 }
 
-/** Bytes of one half of a span's bit block: a power of two from 8 to 128 with a bit for each slot. */
-export function spanBitsHalf(nelems: number): number {
-  const bytes = ((nelems + 31) >>> 5) << 2;
-  return bytes <= 8 ? 8 : 1 << (32 - Math.clz32(bytes - 1));
-}
+/** Slots of a span by class; 1 for the large objects of class 0. */
+const classToNElems = Uint16Array.from(classToSize, (size, c) =>
+  c === 0 ? 1 : Math.floor(((classToAllocNPages[c] as number) * PAGE_SIZE) / size),
+);
+
+/** Bytes of one half of a span's bit block by class: a power of two from 8 to 128 with a bit for each slot. */
+const classToBitsHalf = Uint8Array.from(classToNElems, (nelems) => {
+  const bytes = Math.ceil(nelems / 32) * 4;
+  return Math.max(8, 2 ** Math.ceil(Math.log2(bytes)));
+});
 
 export function hex(addr: number): string {
   return `0x${addr.toString(16)}`;

@@ -61,119 +61,119 @@ export function pallocBitmapBytes(size: number): number {
 }
 
 export class PageAlloc {
-  readonly #u32: Uint32Array;
+  private readonly u32: Uint32Array;
   /** Word indices: u32[bits + (page >>> 5)]. */
-  readonly #bits: number;
-  readonly #scav: number;
+  private readonly bits: number;
+  private readonly scav: number;
   /** Word indices of the three planes; entry e of level l is at [plane + levelBase[l] + e]. */
-  readonly #start: number;
-  readonly #max: number;
-  readonly #end: number;
-  readonly #levelBase: readonly number[] = [0, LEVEL_ENTRIES[0], LEVEL_ENTRIES[0] + LEVEL_ENTRIES[1]];
+  private readonly start: number;
+  private readonly max: number;
+  private readonly end: number;
+  private readonly levelBase: readonly number[] = [0, LEVEL_ENTRIES[0], LEVEL_ENTRIES[0] + LEVEL_ENTRIES[1]];
   /** Word indices: the hint (a page), the cache's first page and free bits, the dirty chunks. */
-  readonly #search: number;
-  readonly #cacheBase: number;
-  readonly #cache: number;
-  readonly #dirty: number;
+  private readonly search: number;
+  private readonly cacheBase: number;
+  private readonly cache: number;
+  private readonly dirty: number;
   /** Set by find: a page below which no page is free, as far as the walk could tell. */
-  #firstFree = 0;
+  private firstFree = 0;
 
   /** state: address of PALLOC_WORDS words. */
   constructor(mem: LinearMemory, bitmaps: number, summaries: number, state: number) {
-    this.#u32 = mem.u32;
-    this.#bits = bitmaps >>> 2;
-    this.#scav = (bitmaps + pallocBitmapBytes(mem.size) / 2) >>> 2;
-    this.#start = summaries >>> 2;
-    this.#max = this.#start + SUMMARIES;
-    this.#end = this.#max + SUMMARIES;
-    this.#search = (state >>> 2) + W_SEARCH;
-    this.#cacheBase = (state >>> 2) + W_CACHE_BASE;
-    this.#cache = (state >>> 2) + W_CACHE;
-    this.#dirty = (state >>> 2) + W_DIRTY;
+    this.u32 = mem.u32;
+    this.bits = bitmaps >>> 2;
+    this.scav = (bitmaps + pallocBitmapBytes(mem.size) / 2) >>> 2;
+    this.start = summaries >>> 2;
+    this.max = this.start + SUMMARIES;
+    this.end = this.max + SUMMARIES;
+    this.search = (state >>> 2) + W_SEARCH;
+    this.cacheBase = (state >>> 2) + W_CACHE_BASE;
+    this.cache = (state >>> 2) + W_CACHE;
+    this.dirty = (state >>> 2) + W_DIRTY;
   }
 
   /** Adds npages (whole chunks) of fresh memory from page on: free, and without physical pages. */
   grow(page: number, npages: number): void {
     for (let p = page; p < page + npages; p += 32) {
-      this.#u32[this.#bits + (p >>> 5)] = 0;
-      this.#u32[this.#scav + (p >>> 5)] = 0xffffffff;
+      this.u32[this.bits + (p >>> 5)] = 0;
+      this.u32[this.scav + (p >>> 5)] = 0xffffffff;
     }
-    this.#update(page, npages);
-    const search = this.#u32[this.#search] as number;
-    if (search === 0 || page < search) this.#u32[this.#search] = page;
+    this.update(page, npages);
+    const search = this.u32[this.search] as number;
+    if (search === 0 || page < search) this.u32[this.search] = page;
   }
 
   /** Pages inside of the heap's range that aren't the heap's: in use for ever. Their summaries stay those of nothing free. */
   exclude(page: number, npages: number): void {
-    this.#setRange(this.#bits, page, npages);
+    this.setRange(this.bits, page, npages);
   }
 
   /** npages in a row, of the page cache if it has them; the first page, 0 if there are none. */
   allocSmall(npages: number): number {
     if (npages > CACHE_MAX_PAGES) return this.alloc(npages);
-    const u32 = this.#u32;
-    let free = u32[this.#cache] as number;
+    const u32 = this.u32;
+    let free = u32[this.cache] as number;
     if (free === 0) {
-      if (!this.#fillCache()) return 0;
-      free = u32[this.#cache] as number;
+      if (!this.fillCache()) return 0;
+      free = u32[this.cache] as number;
     }
     // Ones where a run of npages begins.
     let starts = free;
     for (let n = 1; n < npages; n++) starts &= free >>> n;
     if (starts === 0) return this.alloc(npages);
     const bit = ctz(starts);
-    u32[this.#cache] = free & ~(lowMask(npages) << bit);
-    return (u32[this.#cacheBase] as number) + bit;
+    u32[this.cache] = free & ~(lowMask(npages) << bit);
+    return (u32[this.cacheBase] as number) + bit;
   }
 
   /** Takes the bitmap word of the lowest free page. */
-  #fillCache(): boolean {
-    const u32 = this.#u32;
+  private fillCache(): boolean {
+    const u32 = this.u32;
     const page = this.find(1);
     if (page === 0) return false;
-    const w = this.#bits + (page >>> 5);
+    const w = this.bits + (page >>> 5);
     const base = page & ~31;
-    u32[this.#cacheBase] = base;
-    u32[this.#cache] = ~(u32[w] as number);
+    u32[this.cacheBase] = base;
+    u32[this.cache] = ~(u32[w] as number);
     u32[w] = 0xffffffff;
-    this.#setDirty(page);
-    u32[this.#search] = base + 32; // nothing was free below page
+    this.setDirty(page);
+    u32[this.search] = base + 32; // nothing was free below page
     return true;
   }
 
   /** Gives the cached pages back, so that larger runs and the scavenger may have them. True if there were any. */
   flushCache(): boolean {
-    const u32 = this.#u32;
-    const free = u32[this.#cache] as number;
+    const u32 = this.u32;
+    const free = u32[this.cache] as number;
     if (free === 0) return false;
-    const base = u32[this.#cacheBase] as number;
-    const w = this.#bits + (base >>> 5);
+    const base = u32[this.cacheBase] as number;
+    const w = this.bits + (base >>> 5);
     u32[w] = (u32[w] as number) & ~free;
-    u32[this.#cache] = 0;
-    this.#setDirty(base);
-    if (base < (u32[this.#search] as number)) u32[this.#search] = base;
+    u32[this.cache] = 0;
+    this.setDirty(base);
+    if (base < (u32[this.search] as number)) u32[this.search] = base;
     return true;
   }
 
   isCached(page: number): boolean {
-    const i = page - (this.#u32[this.#cacheBase] as number);
-    return i >= 0 && i < 32 && (((this.#u32[this.#cache] as number) >>> i) & 1) !== 0;
+    const i = page - (this.u32[this.cacheBase] as number);
+    return i >= 0 && i < 32 && (((this.u32[this.cache] as number) >>> i) & 1) !== 0;
   }
 
-  #setDirty(page: number): void {
+  private setDirty(page: number): void {
     const chunk = page >>> CHUNK_PAGE_SHIFT;
-    const w = this.#dirty + (chunk >>> 5);
-    this.#u32[w] = (this.#u32[w] as number) | (1 << (chunk & 31));
+    const w = this.dirty + (chunk >>> 5);
+    this.u32[w] = (this.u32[w] as number) | (1 << (chunk & 31));
   }
 
   /** Brings the summaries up to date. */
   cleanUp(): void {
-    const u32 = this.#u32;
+    const u32 = this.u32;
     for (let k = 0; k < LEVEL_ENTRIES[2] / 32; k++) {
-      for (let x = u32[this.#dirty + k] as number; x !== 0; x &= x - 1) {
-        this.#update(((k << 5) + ctz(x)) << CHUNK_PAGE_SHIFT, 1);
+      for (let x = u32[this.dirty + k] as number; x !== 0; x &= x - 1) {
+        this.update(((k << 5) + ctz(x)) << CHUNK_PAGE_SHIFT, 1);
       }
-      u32[this.#dirty + k] = 0;
+      u32[this.dirty + k] = 0;
     }
   }
 
@@ -182,56 +182,56 @@ export class PageAlloc {
     const page = this.find(npages);
     if (page === 0) {
       // Only a failed search for one page proves that nothing at all is free.
-      if (npages === 1) this.#u32[this.#search] = 0xffffffff;
+      if (npages === 1) this.u32[this.search] = 0xffffffff;
       return 0;
     }
-    this.#setRange(this.#bits, page, npages);
-    this.#update(page, npages);
-    const first = this.#firstFree === page ? page + npages : this.#firstFree;
-    if (first > (this.#u32[this.#search] as number)) this.#u32[this.#search] = first;
+    this.setRange(this.bits, page, npages);
+    this.update(page, npages);
+    const first = this.firstFree === page ? page + npages : this.firstFree;
+    if (first > (this.u32[this.search] as number)) this.u32[this.search] = first;
     return page;
   }
 
   /** Gives npages back. They keep their physical memory (scavBits stay 0). */
   free(page: number, npages: number): void {
-    this.#clearRange(this.#bits, page, npages);
+    this.clearRange(this.bits, page, npages);
     if (npages <= CACHE_MAX_PAGES) {
-      this.#setDirty(page);
-      this.#setDirty(page + npages - 1);
+      this.setDirty(page);
+      this.setDirty(page + npages - 1);
     } else {
-      this.#update(page, npages);
+      this.update(page, npages);
     }
-    if (page < (this.#u32[this.#search] as number)) this.#u32[this.#search] = page;
+    if (page < (this.u32[this.search] as number)) this.u32[this.search] = page;
   }
 
   /** Pages of the range without physical memory. */
   countScavenged(page: number, npages: number): number {
-    const u32 = this.#u32;
+    const u32 = this.u32;
     let n = 0;
     for (let p = page, end = page + npages; p < end; ) {
       const bit = p & 31;
       const width = Math.min(32 - bit, end - p);
-      n += popcount(((u32[this.#scav + (p >>> 5)] as number) >>> bit) & lowMask(width));
+      n += popcount(((u32[this.scav + (p >>> 5)] as number) >>> bit) & lowMask(width));
       p += width;
     }
     return n;
   }
 
   markScavenged(page: number, npages: number): void {
-    this.#setRange(this.#scav, page, npages);
+    this.setRange(this.scav, page, npages);
   }
 
   clearScavenged(page: number, npages: number): void {
-    this.#clearRange(this.#scav, page, npages);
+    this.clearRange(this.scav, page, npages);
   }
 
   /** Whether the page is in use. For the walkers. */
   isAllocated(page: number): boolean {
-    return (((this.#u32[this.#bits + (page >>> 5)] as number) >>> (page & 31)) & 1) !== 0;
+    return (((this.u32[this.bits + (page >>> 5)] as number) >>> (page & 31)) & 1) !== 0;
   }
 
   isScavenged(page: number): boolean {
-    return (((this.#u32[this.#scav + (page >>> 5)] as number) >>> (page & 31)) & 1) !== 0;
+    return (((this.u32[this.scav + (page >>> 5)] as number) >>> (page & 31)) & 1) !== 0;
   }
 
   /**
@@ -240,17 +240,17 @@ export class PageAlloc {
    * page * 1024 + length, 0 if the chunk has none.
    */
   findScavengeable(top: number, limit: number, align: number): number {
-    const u32 = this.#u32;
+    const u32 = this.u32;
     const base = ((top - 1) >>> CHUNK_PAGE_SHIFT) << CHUNK_PAGE_SHIFT;
     let hi = top;
     while (hi > base) {
-      hi = this.#prevScavengeable(hi, base);
+      hi = this.prevScavengeable(hi, base);
       if (hi <= base) return 0;
       let lo = hi;
       while (lo > base && hi - lo < limit) {
         const p = lo - 1;
         const used =
-          ((u32[this.#bits + (p >>> 5)] as number) | (u32[this.#scav + (p >>> 5)] as number)) >>> (p & 31);
+          ((u32[this.bits + (p >>> 5)] as number) | (u32[this.scav + (p >>> 5)] as number)) >>> (p & 31);
         if ((used & 1) !== 0) break;
         lo = p;
       }
@@ -263,13 +263,13 @@ export class PageAlloc {
   }
 
   /** One above the highest page below hi that is free and holds memory; base if there is none. */
-  #prevScavengeable(hi: number, base: number): number {
-    const u32 = this.#u32;
+  private prevScavengeable(hi: number, base: number): number {
+    const u32 = this.u32;
     let p = hi;
     while (p > base) {
       const w = (p - 1) >>> 5;
       const width = ((p - 1) & 31) + 1;
-      const free = ~((u32[this.#bits + w] as number) | (u32[this.#scav + w] as number)) & lowMask(width);
+      const free = ~((u32[this.bits + w] as number) | (u32[this.scav + w] as number)) & lowMask(width);
       if (free !== 0) return (w << 5) + 32 - Math.clz32(free);
       p = w << 5;
     }
@@ -278,10 +278,10 @@ export class PageAlloc {
 
   /** First page of the lowest npages free pages in a row, 0 if there are none. Changes nothing but firstFree. */
   find(npages: number): number {
-    const u32 = this.#u32;
+    const u32 = this.u32;
     this.cleanUp();
-    const search = u32[this.#search] as number;
-    this.#firstFree = search;
+    const search = u32[this.search] as number;
+    this.firstFree = search;
     if (search === 0 || search >= LEVEL_ENTRIES[2] << CHUNK_PAGE_SHIFT) return 0;
     let lo = 0;
     let hi: number = LEVEL_ENTRIES[0];
@@ -289,21 +289,21 @@ export class PageAlloc {
     let narrowing = true;
     for (let level = 0; level < 3; level++) {
       const shift = LEVEL_SHIFT[level] as number;
-      const plane = this.#levelBase[level] as number;
+      const plane = this.levelBase[level] as number;
       const full = 1 << shift;
       let run = 0;
       let runStart = 0;
       let down = -1;
       for (let e = Math.max(lo, search >>> shift); e < hi; e++) {
-        const max = u32[this.#max + plane + e] as number;
+        const max = u32[this.max + plane + e] as number;
         if (max === 0) {
           run = 0;
           continue;
         }
-        const start = u32[this.#start + plane + e] as number;
+        const start = u32[this.start + plane + e] as number;
         if (narrowing) {
           const first = e << shift;
-          if (first > this.#firstFree) this.#firstFree = first;
+          if (first > this.firstFree) this.firstFree = first;
         }
         if (run !== 0 && run + start >= npages) {
           return runStart;
@@ -317,23 +317,23 @@ export class PageAlloc {
           if (run === 0) runStart = e << shift;
           run += full;
         } else {
-          run = u32[this.#end + plane + e] as number;
+          run = u32[this.end + plane + e] as number;
           runStart = ((e + 1) << shift) - run;
         }
       }
       if (down < 0) return 0;
       lo = down << FANOUT_SHIFT;
       hi = lo + (1 << FANOUT_SHIFT);
-      if (level === 2) return this.#findInChunk(down, npages, narrowing);
+      if (level === 2) return this.findInChunk(down, npages, narrowing);
     }
     return 0;
   }
 
-  #findInChunk(chunk: number, npages: number, narrowing: boolean): number {
-    const u32 = this.#u32;
-    const word = this.#bits + chunk * WORDS_PER_CHUNK;
+  private findInChunk(chunk: number, npages: number, narrowing: boolean): number {
+    const u32 = this.u32;
+    const word = this.bits + chunk * WORDS_PER_CHUNK;
     const base = chunk << CHUNK_PAGE_SHIFT;
-    const search = u32[this.#search] as number;
+    const search = u32[this.search] as number;
     let i = search > base ? search - base : 0;
     let first = true;
     while (i < CHUNK_PAGES) {
@@ -343,9 +343,9 @@ export class PageAlloc {
         continue;
       }
       i += ctz(free);
-      if (first && narrowing && base + i > this.#firstFree) this.#firstFree = base + i;
+      if (first && narrowing && base + i > this.firstFree) this.firstFree = base + i;
       first = false;
-      const end = this.#runEnd(word, i, npages);
+      const end = this.runEnd(word, i, npages);
       if (end - i >= npages) return base + i;
       i = end;
     }
@@ -353,18 +353,18 @@ export class PageAlloc {
   }
 
   /** End of the run of free pages that begins at i; stops looking at i + npages. */
-  #runEnd(word: number, i: number, npages: number): number {
+  private runEnd(word: number, i: number, npages: number): number {
     const stop = Math.min(CHUNK_PAGES, i + npages);
     while (i < stop) {
-      const used = (this.#u32[word + (i >>> 5)] as number) >>> (i & 31);
+      const used = (this.u32[word + (i >>> 5)] as number) >>> (i & 31);
       if (used !== 0) return Math.min(i + ctz(used), CHUNK_PAGES);
       i = (i | 31) + 1;
     }
     return Math.min(i, CHUNK_PAGES);
   }
 
-  #setRange(words: number, page: number, npages: number): void {
-    const u32 = this.#u32;
+  private setRange(words: number, page: number, npages: number): void {
+    const u32 = this.u32;
     for (let p = page, end = page + npages; p < end; ) {
       const bit = p & 31;
       const width = Math.min(32 - bit, end - p);
@@ -373,8 +373,8 @@ export class PageAlloc {
     }
   }
 
-  #clearRange(words: number, page: number, npages: number): void {
-    const u32 = this.#u32;
+  private clearRange(words: number, page: number, npages: number): void {
+    const u32 = this.u32;
     for (let p = page, end = page + npages; p < end; ) {
       const bit = p & 31;
       const width = Math.min(32 - bit, end - p);
@@ -384,32 +384,32 @@ export class PageAlloc {
   }
 
   /** Recomputes the summaries of the chunks that hold the range, and of everything above them. */
-  #update(page: number, npages: number): void {
+  private update(page: number, npages: number): void {
     let lo = page >>> CHUNK_PAGE_SHIFT;
     let hi = (page + npages - 1) >>> CHUNK_PAGE_SHIFT;
     let changed = false;
-    for (let c = lo; c <= hi; c++) if (this.#summarize(c)) changed = true;
+    for (let c = lo; c <= hi; c++) if (this.summarize(c)) changed = true;
     for (let level = 1; level >= 0 && changed; level--) {
       lo >>>= FANOUT_SHIFT;
       hi >>>= FANOUT_SHIFT;
       changed = false;
-      for (let e = lo; e <= hi; e++) if (this.#merge(level, e)) changed = true;
+      for (let e = lo; e <= hi; e++) if (this.merge(level, e)) changed = true;
     }
   }
 
-  #store(entry: number, start: number, max: number, end: number): boolean {
-    const u32 = this.#u32;
+  private store(entry: number, start: number, max: number, end: number): boolean {
+    const u32 = this.u32;
     const same =
-      u32[this.#start + entry] === start && u32[this.#max + entry] === max && u32[this.#end + entry] === end;
-    u32[this.#start + entry] = start;
-    u32[this.#max + entry] = max;
-    u32[this.#end + entry] = end;
+      u32[this.start + entry] === start && u32[this.max + entry] === max && u32[this.end + entry] === end;
+    u32[this.start + entry] = start;
+    u32[this.max + entry] = max;
+    u32[this.end + entry] = end;
     return !same;
   }
 
-  #summarize(chunk: number): boolean {
-    const u32 = this.#u32;
-    const word = this.#bits + chunk * WORDS_PER_CHUNK;
+  private summarize(chunk: number): boolean {
+    const u32 = this.u32;
+    const word = this.bits + chunk * WORDS_PER_CHUNK;
     let start = -1;
     let max = 0;
     let run = 0;
@@ -428,19 +428,19 @@ export class PageAlloc {
     }
     if (start < 0) start = run;
     if (run > max) max = run;
-    return this.#store((this.#levelBase[2] as number) + chunk, start, max, run);
+    return this.store((this.levelBase[2] as number) + chunk, start, max, run);
   }
 
-  #merge(level: number, entry: number): boolean {
-    const u32 = this.#u32;
-    const below = (this.#levelBase[level + 1] as number) + (entry << FANOUT_SHIFT);
+  private merge(level: number, entry: number): boolean {
+    const u32 = this.u32;
+    const below = (this.levelBase[level + 1] as number) + (entry << FANOUT_SHIFT);
     const full = 1 << (LEVEL_SHIFT[level + 1] as number);
     let start = -1;
     let max = 0;
     let run = 0;
     for (let i = 0; i < 1 << FANOUT_SHIFT; i++) {
-      const s = u32[this.#start + below + i] as number;
-      const m = u32[this.#max + below + i] as number;
+      const s = u32[this.start + below + i] as number;
+      const m = u32[this.max + below + i] as number;
       if (s === full) {
         run += full;
         continue;
@@ -449,18 +449,18 @@ export class PageAlloc {
       if (start < 0) start = run;
       if (run > max) max = run;
       if (m > max) max = m;
-      run = u32[this.#end + below + i] as number;
+      run = u32[this.end + below + i] as number;
     }
     if (start < 0) start = run;
     if (run > max) max = run;
-    return this.#store((this.#levelBase[level] as number) + entry, start, max, run);
+    return this.store((this.levelBase[level] as number) + entry, start, max, run);
   }
 
   /** A summary, for the walkers: [start, max, end]. */
   summary(level: 0 | 1 | 2, entry: number): [number, number, number] {
-    const i = (this.#levelBase[level] as number) + entry;
-    const u32 = this.#u32;
-    return [u32[this.#start + i] as number, u32[this.#max + i] as number, u32[this.#end + i] as number];
+    const i = (this.levelBase[level] as number) + entry;
+    const u32 = this.u32;
+    return [u32[this.start + i] as number, u32[this.max + i] as number, u32[this.end + i] as number];
   }
 }
 

@@ -95,6 +95,7 @@ export function verifyHeap(a: Allocator): void {
       a.central.partialUnswept(spc),
       a.central.fullSwept(spc),
       a.central.fullUnswept(spc),
+      a.central.empty(spc),
     ]) {
       let prev = 0;
       for (let s = word(list); s !== 0; prev = s, s = field(s, S.next)) {
@@ -113,6 +114,7 @@ export function verifyHeap(a: Allocator): void {
   let objects = 0;
   let live = 0;
   let listedBlocks = 0;
+  let retainedPages = 0;
   for (let n = 0; n < heap.nspans; n++) {
     const s = heap.spanAt(n);
     must(field(s, S.index) === n + 1, () => `span ${s}: index is ${field(s, S.index)}, not ${n + 1}`);
@@ -136,8 +138,17 @@ export function verifyHeap(a: Allocator): void {
       else stack += npages * PAGE_SIZE;
       continue;
     }
-    inUse += npages * PAGE_SIZE;
     const spc = field(s, S.spanclass);
+    const retained = listed.get(s) === a.central.empty(spc);
+    if (retained) {
+      must(
+        field(s, S.allocCount) === 0,
+        () => `span ${s} is retained with ${field(s, S.allocCount)} objects`,
+      );
+      retainedPages += npages;
+    } else {
+      inUse += npages * PAGE_SIZE;
+    }
     const sizeclass = spc >>> 1;
     const nelems = field(s, S.nelems);
     const elemsize = field(s, S.elemsize);
@@ -189,7 +200,7 @@ export function verifyHeap(a: Allocator): void {
     if (cached.has(s)) {
       must(gen === (sg + 3) >>> 0, () => `cached span ${s}: sweepgen ${gen}, heap ${sg}`);
       must(!listed.has(s), () => `cached span ${s} is on a list`);
-    } else {
+    } else if (!retained) {
       const list = listed.get(s);
       const full = ones === nelems;
       // A list made before sweepgen moved holds spans one generation older: they are the unswept ones.
@@ -218,7 +229,7 @@ export function verifyHeap(a: Allocator): void {
 
   const lo = word(heap.base + H.arenaStart) >>> PAGE_SHIFT;
   const hi = Math.ceil(word(heap.base + H.arenaEnd) / PAGE_SIZE);
-  let free = 0;
+  let free = retainedPages * PAGE_SIZE;
   let released = 0;
   for (let p = lo; p < hi; p++) {
     const used = heap.pages.isAllocated(p);
@@ -248,6 +259,7 @@ export function verifyHeap(a: Allocator): void {
     must(got === want, () => `${what} is ${got}, should be ${want}`);
   equal("heapInUse", heap.counter("heapInUse"), inUse);
   equal("heapFree", heap.counter("heapFree"), free);
+  equal("emptyPages", heap.emptyPages, retainedPages);
   equal("heapReleased", heap.counter("heapReleased"), released);
   equal("stats.heapReleased", a.mem.stats.heapReleased, released);
   equal("stats.heapSys", a.mem.stats.heapSys, inUse + free + released);

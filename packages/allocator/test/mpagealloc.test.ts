@@ -135,14 +135,22 @@ describe("page allocator", () => {
   it("cuts small runs from a word of pages, and gives the rest back on demand", () => {
     const pages = newPages();
     pages.grow(CHUNK, CHUNK);
-    expect([pages.allocSmall(1), pages.allocSmall(3), pages.allocSmall(8)]).toEqual([CHUNK, CHUNK + 1, CHUNK + 4]);
+    expect([pages.allocSmall(1), pages.allocSmall(3), pages.allocSmall(8)]).toEqual([
+      CHUNK,
+      CHUNK + 1,
+      CHUNK + 4,
+    ]);
     expect(pages.isCached(CHUNK + 12)).toBe(true);
     expect(pages.alloc(1)).toBe(CHUNK + 32); // the word is taken
     pages.free(CHUNK + 1, 3);
     expect(pages.allocSmall(8)).toBe(CHUNK + 12);
     expect(pages.flushCache()).toBe(true);
     expect(pages.flushCache()).toBe(false);
-    expect([pages.alloc(3), pages.alloc(12), pages.alloc(480 - 1)]).toEqual([CHUNK + 1, CHUNK + 20, CHUNK + 33]);
+    expect([pages.alloc(3), pages.alloc(12), pages.alloc(480 - 1)]).toEqual([
+      CHUNK + 1,
+      CHUNK + 20,
+      CHUNK + 33,
+    ]);
     expect(pages.allocSmall(1)).toBe(0);
   });
 
