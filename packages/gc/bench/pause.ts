@@ -21,7 +21,6 @@ const gc = createCollector(a, {
 });
 const node = a.newType(32, [0b0011]);
 const row = a.newType(8, [1]);
-const { u32 } = a.mem;
 
 // Chains of 1024 objects below a table: each step replaces one.
 const chains = Math.floor(n / 1024);

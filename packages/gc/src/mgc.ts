@@ -192,6 +192,9 @@ const ASSIST_BYTES = 64 << 10;
 /** Longest assist in one allocation: a tenth of a millisecond; the rest of the debt waits for the next. */
 const ASSIST_MAX_BYTES = 128 << 10;
 
+/** Longest time without a collection. */
+const FORCE_PERIOD_NS = 120e9;
+
 /** Bytes that a program over its memory limit may allocate before it is asked again whether it has had its share. */
 const LIMITED_STEP = 256 << 10;
 
@@ -414,7 +417,10 @@ export class Collector {
     const { goal, rule } = heapGoalExact(this.#goalInputs());
     this.#rule = rule;
     heap.heapGoal = Number(goal);
-    if (this.#cycle) return;
+    if (this.#cycle) {
+      this.#cycle.goal = heap.heapGoal;
+      return;
+    }
     this.#lastTrigger = triggerOf({
       heapMarked: heap.heapMarked,
       goal: heap.heapGoal,
@@ -433,6 +439,18 @@ export class Collector {
       if (!this.#cycle) this.heap.trigger = Number.POSITIVE_INFINITY;
     }
     this.#options.onRequest?.();
+  }
+
+  /**
+   * Asks for a collection if the last one was over two minutes ago: to be called now and then by a timer. A program
+   * that never collected is left alone, as in Go. True if it asked.
+   */
+  forceIfStale(): boolean {
+    if (this.#u(G.numGC) === 0 || this.#cycle || this.gcRequested || this.#gcPercent < 0) return false;
+    if (this.#clock.nanotime() - this.#lastEnd < FORCE_PERIOD_NS) return false;
+    if (this.godebug.gctrace !== 0) this.#print("GC forced");
+    this.requestGC();
+    return true;
   }
 
   /** heapLive has reached the trigger; while marking the trigger is 0, so every slow allocation comes here. */

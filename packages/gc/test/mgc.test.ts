@@ -393,6 +393,51 @@ describe("figures", () => {
   });
 });
 
+describe("gcpacertrace", () => {
+  it("tells what the pacer expects and what came of it, in Go's grammar", () => {
+    const { gc, a, node, lines } = rig({ godebug: "gcpacertrace=1" });
+    let list = 0;
+    const root = gc.refs.alloc(0);
+    const grow = (): void => {
+      const p = a.mallocTyped(node);
+      gc.storePointer(p, list);
+      list = p;
+      gc.storePointer(root, p);
+    };
+    while (!gc.gcRequested) grow();
+    gc.pollSafepoint();
+    for (let i = 0; i < 10_000; i++) grow();
+    finishCycle(gc);
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toMatch(/^pacer: assist ratio=\S+ \(scan \d+ MB in 3->4 MB\) workers=0\+0.25\n$/);
+    expect(lines[1]).toMatch(
+      /^pacer: \d+% CPU \(25 exp\.\) for \d+\+0\+\d+ B work \(\d+ B exp\.\) in \d+ B -> \d+ B \(∆goal -?\d+, cons\/mark 0\)\n$/,
+    );
+    expect(lines[2]).toMatch(
+      /^pacer: sweep done at heap size \dMB; allocated 0MB during sweep; swept \d+ pages at \S+ pages\/byte\n$/,
+    );
+  });
+});
+
+describe("the two-minute rule", () => {
+  it("asks for a collection when there was none for so long, but for a first one", () => {
+    const clock = new FakeClock();
+    const { gc, lines } = rig({ clock, godebug: "gctrace=1" });
+    clock.advance(1e12);
+    expect(gc.forceIfStale()).toBe(false);
+    gc.gc();
+    expect(gc.forceIfStale()).toBe(false);
+    clock.advance(121e9);
+    expect(gc.forceIfStale()).toBe(true);
+    expect(gc.gcRequested).toBe(true);
+    finishCycle(gc);
+    expect(gc.readGCStats().numGC).toBe(2);
+    expect(gc.readGCStats().numForcedGC).toBe(1);
+    expect(lines[1]).toBe("GC forced\n");
+    expect(lines[2]).not.toContain("(forced)");
+  });
+});
+
 describe("misuse", () => {
   it("is refused with what was given", () => {
     expect(() => rig({ gogc: 1.5 })).toThrow("gc: gogc must be an integer (got 1.5)");
