@@ -1,5 +1,5 @@
 /**
- * Buckets: one for each (kind, object size, stack) that was ever recorded, as in Go's mprof.
+ * Buckets: one for each (kind, weight, object size, stack) that was ever recorded, as in Go's mprof.
  *
  * They live behind `ProfArena`, a bump allocator over two typed views of one memory: the runtime's linear memory, where
  * `BuckHashSys` counts them, or a buffer of our own when the package is used alone. Buckets are never freed.
@@ -9,6 +9,7 @@
  *          8  u32  hash
  *         12  u32  kind: 1 memory, 2 block, 3 mutex, 4 event loop
  *         16  u32  nstk, number of frames
+ *         20  u32  weight: how many samples one counted here stands for
  *         24  f64  size of the objects (0 for all but memory)
  *         32  ...  memory: 4 cycles of 4 f64: active, future[0..2], each allocs, frees, allocBytes, freeBytes
  *                  others: f64 count, f64 cycles
@@ -69,6 +70,7 @@ const ALLNEXT = 4;
 const HASH = 8;
 const KIND = 12;
 const NSTK = 16;
+const WEIGHT = 20;
 const SIZE = 24;
 /** Where a bucket's counters begin. */
 export const counters = 32;
@@ -92,10 +94,11 @@ export class BucketTable {
   }
 
   /** The bucket of a stack given as `n` frame numbers; made if it doesn't exist. */
-  find(kind: BucketKind, size: number, stack: Uint32Array, n: number): number {
+  find(kind: BucketKind, size: number, stack: Uint32Array, n: number, weight = 1): number {
     const { arena } = this;
     if (this.table === 0) this.table = arena.alloc(4 << tableBits);
-    let hash = Math.imul(kind + 1, 0x9e3779b1) ^ Math.imul(size | 0, 0x85ebca6b);
+    let hash =
+      Math.imul(kind + 1, 0x9e3779b1) ^ Math.imul(size | 0, 0x85ebca6b) ^ Math.imul(weight, 0xc2b2ae35);
     for (let i = 0; i < n; i++) {
       hash = Math.imul(hash ^ stack[i]!, 0x01000193);
       hash ^= hash >>> 15;
@@ -106,11 +109,12 @@ export class BucketTable {
     next: for (let b = u32[slot]!; b !== 0; b = u32[(b + NEXT) >>> 2]!) {
       if (u32[(b + HASH) >>> 2] !== hash || u32[(b + KIND) >>> 2] !== kind) continue;
       if (u32[(b + NSTK) >>> 2] !== n || f64[(b + SIZE) >>> 3] !== size) continue;
+      if (u32[(b + WEIGHT) >>> 2] !== weight) continue;
       const at = (b + stackOffset(kind)) >>> 2;
       for (let i = 0; i < n; i++) if (u32[at + i] !== stack[i]) continue next;
       return b;
     }
-    return this.make(kind, size, stack, n, hash, slot);
+    return this.make(kind, size, stack, n, weight, hash, slot);
   }
 
   private make(
@@ -118,6 +122,7 @@ export class BucketTable {
     size: number,
     stack: Uint32Array,
     n: number,
+    weight: number,
     hash: number,
     slot: number,
   ): number {
@@ -127,6 +132,7 @@ export class BucketTable {
     u32[(b + HASH) >>> 2] = hash;
     u32[(b + KIND) >>> 2] = kind;
     u32[(b + NSTK) >>> 2] = n;
+    u32[(b + WEIGHT) >>> 2] = weight;
     f64[(b + SIZE) >>> 3] = size;
     const at = (b + stackOffset(kind)) >>> 2;
     for (let i = 0; i < n; i++) u32[at + i] = stack[i]!;
@@ -149,6 +155,10 @@ export class BucketTable {
 
   sizeOf(b: number): number {
     return this.arena.f64[(b + SIZE) >>> 3]!;
+  }
+
+  weightOf(b: number): number {
+    return this.arena.u32[(b + WEIGHT) >>> 2]!;
   }
 
   /** The frames of a bucket, innermost first: a view, valid until the next bucket is made. */

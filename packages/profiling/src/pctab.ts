@@ -43,7 +43,6 @@ const callLength = 5;
 export const elided = 0;
 
 const flagBase = 1;
-
 /** A place in the code, as printed. */
 export interface Symbolized {
   func: string;

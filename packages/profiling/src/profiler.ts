@@ -26,7 +26,7 @@ import {
 } from "./extern.ts";
 import { AsyncLabelStore, doWithLabels, type LabelSet, type LabelStore, makeLabels } from "./labels.ts";
 import { BlockProfileRecord, BlockProfileRecorder, MutexProfileRecorder, StackRecord } from "./mblock.ts";
-import { defaultMemProfileRate, MemProfileRecord, MemProfileRecorder } from "./mprof.ts";
+import { defaultBudget, defaultMemProfileRate, MemProfileRecord, MemProfileRecorder } from "./mprof.ts";
 import { type Func, PCTable, type PCTableOptions, type Symbolized } from "./pctab.ts";
 import { CustomProfile, NamedProfile, type ProfileSource } from "./profile.ts";
 import { blockProfile, blockText, type CountedStack, countProfile, countText } from "./protocount.ts";
@@ -40,6 +40,13 @@ export interface ProfilerOptions extends PCTableOptions {
   arena?: ProfArena;
   /** Mean bytes between two samples of the memory profile; 0 off, 1 all. Default 512 KiB. */
   memProfileRate?: number;
+  /**
+   * The part of the time that the memory profile's samples may take, above 0 to 1; default 0.02. When they would take more,
+   * fewer are taken and counted for more; 1 takes all. A rate of 1 records everything anyway.
+   */
+  memProfileBudget?: number;
+  /** Milliseconds of a clock, for the budget; default performance.now. */
+  now?: () => number;
   /** Frames kept of each stack in profiles, 1 to 1024; default 128. */
   maxStackDepth?: number;
   /** Uniform in [0, 1); default Math.random. */
@@ -114,8 +121,11 @@ export class Profiler {
     this.mem = new MemProfileRecorder(
       {
         buckets: this.buckets,
-        captureBucket: (size) => this.captureBucket(memKind, size, MemProfileRecorder.prototype.alloc),
+        captureBucket: (size, weight) =>
+          this.captureBucket(memKind, size, MemProfileRecorder.prototype.alloc, weight),
         random: options.random ?? Math.random,
+        now: options.now ?? (() => performance.now()),
+        budget: checkBudget(options.memProfileBudget ?? defaultBudget),
       },
       options.memProfileRate ?? defaultMemProfileRate,
     );
@@ -263,10 +273,10 @@ export class Profiler {
     return ids;
   }
 
-  private captureBucket(kind: BucketKind, size: number, above: AnyFunction): number {
+  private captureBucket(kind: BucketKind, size: number, above: AnyFunction, weight = 1): number {
     const { stack } = this;
     this.walker.walk(stack, 0, above);
-    return this.buckets.find(kind, size, stack.ids, stack.length);
+    return this.buckets.find(kind, size, stack.ids, stack.length, weight);
   }
 
   /** Bytes that the buckets of all profiles take: MemStats' BuckHashSys. */
@@ -490,6 +500,13 @@ export class Profiler {
 
   /** Writes the heap profile as gzipped pprof: `lookup("heap").writeTo(sink, 0)`. */
   readonly writeHeapProfile = (sink: Sink): Promise<void> => this.named.get("heap")!.writeTo(sink, 0);
+}
+
+function checkBudget(budget: number): number {
+  if (!(budget > 0 && budget <= 1)) {
+    throw new RangeError(`profiling: memProfileBudget must be above 0 and at most 1 (got ${String(budget)})`);
+  }
+  return budget;
 }
 
 function writeStderr(text: string): void {

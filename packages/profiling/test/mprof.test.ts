@@ -7,6 +7,7 @@ import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
 import { Profile } from "pprof-format";
 import { afterAll, describe, expect, it } from "vitest";
+import { BufferArena } from "../src/bucket.ts";
 import { createProfiler, type Profiler } from "../src/index.ts";
 import { type MemProfileRecord, scaleHeapSample } from "../src/mprof.ts";
 import { verifyMemProfile } from "../src/testing.ts";
@@ -189,7 +190,7 @@ describe("sampling", () => {
     // A fixed generator: the bound is on the method, not on luck. 400 samples of a Poisson process: sd 5 %.
     let state = 1;
     const random = () => (state = (Math.imul(state, 48271) >>> 0) % 2147483647) / 2147483647;
-    const p = createProfiler({ memProfileRate: 4096, random });
+    const p = createProfiler({ memProfileRate: 4096, random, memProfileBudget: 1 });
     const real: Record<number, number> = { 16: 50_000, 512: 2000, 65536: 40 };
     for (const [size, n] of Object.entries(real)) for (let i = 0; i < n; i++) p.mem.sample(Number(size));
     for (const r of records(p)) {
@@ -199,6 +200,76 @@ describe("sampling", () => {
       const sd = Math.sqrt(truth * 4096);
       expect(Math.abs(bytes - truth)).toBeLessThan(4 * sd + size);
     }
+  });
+});
+
+describe("the budget", () => {
+  it("thins samples that come faster than it allows, without a bias", () => {
+    // A clock under control: an allocation takes 1 us, a sample 10 us.
+    let now = 0;
+    let state = 7;
+    const random = () => {
+      state = (Math.imul(state, 48271) >>> 0) % 2147483647;
+      return state / 2147483647;
+    };
+    let captures = 0;
+    const arena = new BufferArena();
+    const p = createProfiler({
+      memProfileRate: 4096,
+      random,
+      arena,
+      now: () => now,
+      isStackBase: () => false,
+    });
+    const walk = p.walker.walk.bind(p.walker);
+    p.walker.walk = (...args) => {
+      captures++;
+      now += 0.01;
+      return walk(...args);
+    };
+    const n = 400_000;
+    const live: [number, number][] = [];
+    for (let i = 0; i < n; i++) {
+      now += 0.001;
+      const bucket = p.mem.sample(1024);
+      if (bucket !== 0) live.push([bucket, i]);
+    }
+    // 100000 samples in 400 ms of work: 2 % of it are some 800 captures, and as many again at worst by rounding to
+    // powers of two, besides those before the pace was known.
+    expect(captures * 0.01).toBeLessThan(0.02 * now + 2);
+    expect(captures).toBeGreaterThan(200);
+    const estimate = () => {
+      let bytes = 0;
+      for (const r of records(p)) {
+        const inuse = r.inUseObjects();
+        bytes += scaleHeapSample(inuse, r.inUseBytes(), 4096).bytes;
+      }
+      return bytes;
+    };
+    // The weighted count of m captures of weight up to w has a deviation of about sqrt(1 / m).
+    expect(Math.abs(estimate() / (n * 1024) - 1)).toBeLessThan(4 / Math.sqrt(captures));
+    for (const [bucket, i] of live) if (i % 2 === 0) p.mem.free(bucket, 1024);
+    expect(Math.abs(estimate() / (n * 512) - 1)).toBeLessThan(6 / Math.sqrt(captures));
+    for (const [bucket, i] of live) if (i % 2 === 1) p.mem.free(bucket, 1024);
+    expect(estimate()).toBe(0);
+    verifyMemProfile(p);
+  });
+
+  it("doesn't touch samples that come slowly, nor a rate of 1", () => {
+    let now = 0;
+    const p = createProfiler({ now: () => now });
+    for (let i = 0; i < 200; i++) {
+      now += 5;
+      expect(p.mem.alloc(64)).not.toBe(0);
+    }
+    expect(records(p)[0]).toMatchObject({ AllocObjects: 200 });
+    const all = createProfiler({ memProfileRate: 1, now: () => 0 });
+    for (let i = 0; i < 2000; i++) all.mem.alloc(8);
+    expect(records(all)[0]).toMatchObject({ AllocObjects: 2000, AllocBytes: 16000 });
+    const dear = createProfiler({ memProfileRate: 4096, memProfileBudget: 1, now: () => 0 });
+    for (let i = 0; i < 2000; i++) dear.mem.alloc(8);
+    expect(records(dear)[0]).toMatchObject({ AllocObjects: 2000 });
+    expect(() => createProfiler({ memProfileBudget: 0 })).toThrow(/memProfileBudget must be above 0/);
   });
 });
 
