@@ -127,7 +127,7 @@ export class Allocator {
   #rng: number;
 
   /** Use createAllocator. */
-  constructor(mem: LinearMemory, seed: number, checks: boolean) {
+  constructor(mem: LinearMemory, seed: number, checks: boolean, mcache = 0) {
     this.mem = mem;
     this.hooks = defaultHooks();
     const heap = new MHeap(mem, this.hooks, mem.root(ROOT_ALLOCATOR));
@@ -140,7 +140,7 @@ export class Allocator {
     this.mheap = heap.base;
     this.zerobase = (heap.base + MHEAP.offsets.zerobase) as Addr;
     this.central = new MCentral(heap);
-    const base = acquireMCache(heap);
+    const base = mcache === 0 ? acquireMCache(heap) : mcache;
     this.cache = new MCache(heap, this.central, base);
     this.stacks = new Stacks(heap, base);
     this.specials = new Specials(heap);
@@ -159,7 +159,7 @@ export class Allocator {
     this.smallFree = (base + MCACHE.offsets.smallFreeCount) >>> 3;
     this.trigger = (heap.gcControl + GCCONTROL.offsets.trigger) >>> 3;
     this.#rng = seed >>> 0 || 1;
-    this.f64[(base + MCACHE.offsets.nextSample) >>> 3] = Number.POSITIVE_INFINITY;
+    if (mcache === 0) this.f64[(base + MCACHE.offsets.nextSample) >>> 3] = Number.POSITIVE_INFINITY;
     this.manual = new ManualHeap(this, checks);
   }
 
@@ -709,6 +709,25 @@ export class Allocator {
   share(): void {
     if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
     this.u32[(this.mheap + MHEAP.offsets.shared) >>> 2] = 1;
+  }
+
+  /** Number of this thread's mcache: what recover wants if the thread dies. */
+  get id(): number {
+    return this.u32[(this.cache.base + MCACHE.offsets.id) >>> 2] as number;
+  }
+
+  /**
+   * Gives up the mcache of a thread that died without close: its spans, runs and freed blocks go back. The thread must be
+   * dead for certain. False if that mcache has no owner. What the thread had allocated stays allocated.
+   */
+  recover(id: number): boolean {
+    const { u32 } = this;
+    let c = u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2] as number;
+    while (c !== 0 && u32[(c + MCACHE.offsets.id) >>> 2] !== id)
+      c = u32[(c + MCACHE.offsets.next) >>> 2] as number;
+    if (c === 0 || c === this.cache.base || u32[(c + MCACHE.offsets.owned) >>> 2] === 0) return false;
+    new Allocator(this.mem, 1, false, c).close();
+    return true;
   }
 
   /** Gives the mcache up, for another thread to take over: the last call of a thread that ends. */

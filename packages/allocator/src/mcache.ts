@@ -210,7 +210,7 @@ export class MCache {
     const first = (cur - (u32[at + S_START_ADDR] as number)) / elemsize;
     clearBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
     // Whether or not they were marked at acquisition: nobody holds these slots, so they are white.
-    clearBits(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
+    clearMarks(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
     // Blocks freed by hand may have lowered it further.
     if (first < (u32[at + S_FREEINDEX] as number)) u32[at + S_FREEINDEX] = first;
@@ -303,6 +303,20 @@ export function clearBits(u32: Uint32Array, bits: number, first: number, n: numb
   let left = n - (32 - bit);
   for (w++; left >= 32; left -= 32) u32[w++] = 0;
   if (left > 0) u32[w] = (u32[w] as number) & ~lowMask(left);
+}
+
+/**
+ * Clears bits that may be set, without a store where none is. In a heap that is used by hand no bit of a run is, while
+ * another thread may be setting its neighbours (manual.ts): a store would undo that.
+ */
+function clearMarks(u32: Uint32Array, bits: number, first: number, n: number): void {
+  for (
+    let i = nextOne(u32, bits, first, first + n);
+    i < first + n;
+    i = nextOne(u32, bits, i + 1, first + n)
+  ) {
+    u32[bits + (i >>> 5)] = (u32[bits + (i >>> 5)] as number) & ~(1 << (i & 31));
+  }
 }
 
 /** ORs the pointer mask of one object of the type at address a into the bit map at word `bits`. */

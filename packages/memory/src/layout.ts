@@ -24,6 +24,8 @@ export const CONTROL = defineStruct("control", {
   version: "u32",
   /** Guards the cursors below. */
   lock: "u32",
+  /** Guards the counters. Taken last of all locks. */
+  statsLock: "u32",
   /** Next free byte of the control block. */
   controlNext: "u32",
   /** sysReserve's cursors. high is exclusive and may be 2^32, hence f64. */

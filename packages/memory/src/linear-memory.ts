@@ -43,6 +43,7 @@ const WASM_PAGE = 65536;
 const PERSISTENT_CHUNK = 256 * 1024;
 
 const C_LOCK = CONTROL_BASE + CONTROL.offsets.lock;
+const C_STATS_LOCK = CONTROL_BASE + CONTROL.offsets.statsLock;
 const C_CONTROL_NEXT = (CONTROL_BASE + CONTROL.offsets.controlNext) >>> 2;
 const C_LOW = (CONTROL_BASE + CONTROL.offsets.low) >>> 2;
 const C_HIGH = (CONTROL_BASE + CONTROL.offsets.high) >>> 3;
@@ -66,22 +67,25 @@ export interface LinearMemoryOptions {
 }
 
 /**
- * Byte counters by purpose. They are f64 slots of the control block; a counter is changed under the lock of
- * whoever owns the purpose.
+ * Byte counters by purpose: f64 slots of the control block, changed under a lock of their own.
  */
 export class SysStats {
-  readonly #f64: Float64Array;
-  constructor(f64: Float64Array) {
-    this.#f64 = f64;
+  readonly #mem: LinearMemory;
+  constructor(mem: LinearMemory) {
+    this.#mem = mem;
   }
   get(name: SysStatName): number {
-    return this.#f64[sysStatAddr(name) >>> 3] as number;
+    return this.#mem.f64[sysStatAddr(name) >>> 3] as number;
   }
+  /** Adds n, which may be negative; safe from any thread. Throws if the counter would fall below 0. */
   add(name: SysStatName, n: number): void {
+    const mem = this.#mem;
     const i = sysStatAddr(name) >>> 3;
-    const v = (this.#f64[i] as number) + n;
+    if (mem.shared) lock(mem, C_STATS_LOCK);
+    const v = (mem.f64[i] as number) + n;
+    if (v >= 0) mem.f64[i] = v;
+    if (mem.shared) unlock(mem, C_STATS_LOCK);
     if (v < 0) throw new Error(`memory: sysStat ${name} underflow: ${v - n} + ${n}`);
-    this.#f64[i] = v;
   }
   get heapSys(): number {
     return this.get("heapSys");
@@ -158,7 +162,7 @@ export class LinearMemory {
     this.bi64 = new BigInt64Array(buffer);
     this.view = new DataView(buffer);
     this.kernel = makeKernel(this.memory, buffer, this.shared, options.kernel);
-    this.stats = new SysStats(this.f64);
+    this.stats = new SysStats(this);
     this.#release = options.release !== false;
     const source = this.memory === null ? "buffer" : "wasm";
     this.grant = grant ?? { requested: this.size, granted: this.size, source };

@@ -4,12 +4,18 @@
  * sleeps in Atomics.wait where the thread may (a browser's main thread may not, and keeps spinning).
  * On an unshared memory there is nobody to wait for: a held lock is a bug there, and throws.
  *
+ * A lock that stays held for LOCK_TIMEOUT_MS means that its holder is gone (a worker terminated inside a section) or that a
+ * thread waits for itself: lock throws then rather than hang.
+ *
  * Not reentrant. There is no owner and no queue: fairness is the operating system's.
  */
 import type { LinearMemory } from "./linear-memory.ts";
 
 /** Tries before sleeping. One try is about 20 ns: 200 cover a section of 4 us, and less than a wake-up. */
 const SPINS = 200;
+
+/** Longer than any section by six orders of magnitude, and short enough for a test to see. */
+export const LOCK_TIMEOUT_MS = 10_000;
 
 let maySleep = true;
 
@@ -24,10 +30,16 @@ function lockSlow(mem: LinearMemory, addr: number): void {
   for (let i = 0; i < SPINS; i++) {
     if (kernel.load(addr) === 0 && kernel.cas(addr, 0, 1) === 0) return;
   }
+  const deadline = performance.now() + LOCK_TIMEOUT_MS;
   while (kernel.xchg(addr, 2) !== 0) {
+    if (performance.now() > deadline) {
+      throw new Error(
+        `memory: lock at 0x${addr.toString(16)} was not released for ${LOCK_TIMEOUT_MS} ms: its holder was terminated, or is this thread`,
+      );
+    }
     if (maySleep) {
       try {
-        Atomics.wait(mem.i32 as Int32Array<SharedArrayBuffer>, addr >>> 2, 2);
+        Atomics.wait(mem.i32 as Int32Array<SharedArrayBuffer>, addr >>> 2, 2, LOCK_TIMEOUT_MS);
       } catch {
         maySleep = false;
       }

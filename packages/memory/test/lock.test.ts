@@ -22,6 +22,13 @@ describe("Lock", () => {
     expect(() => l.lock()).toThrow("held by its own thread");
   });
 
+  it("throws rather than hang when the holder is gone", { timeout: 30_000 }, () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const l = new Lock(mem, mem.reserveControl(8));
+    l.lock();
+    expect(() => l.lock()).toThrow("was not released for 10000 ms: its holder was terminated");
+  });
+
   it("keeps four threads out of each other's way, sleeping and spinning", { timeout: 60_000 }, async () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const at = mem.reserveControl(16);

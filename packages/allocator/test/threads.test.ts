@@ -1,0 +1,81 @@
+import { Worker } from "node:worker_threads";
+import type { Addr } from "@gort/memory";
+import { attachLinearMemory } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { type Allocator, createAllocator, newHeapStats } from "../src/index.ts";
+import { verifyHeap } from "../src/testing.ts";
+
+const NMAILBOXES = 64;
+
+// Workers can't load TypeScript: they run the built package.
+function start(a: Allocator, more: object): { exit: Promise<number>; ids: number[] } {
+  const worker = new Worker(new URL("workers/churn.mjs", import.meta.url), {
+    workerData: { memory: a.mem.memory, ...more },
+    execArgv: [],
+  });
+  const ids: number[] = [];
+  worker.on("message", (m: { id?: number }) => {
+    if (m.id !== undefined) ids.push(m.id);
+  });
+  const exit = new Promise<number>((resolve, reject) => worker.on("exit", resolve).on("error", reject));
+  return { exit, ids };
+}
+
+function setUp(): { a: Allocator; mailboxes: Addr } {
+  const a = createAllocator({ maxMemory: 512 << 20 });
+  const mailboxes = a.mem.persistentAlloc(4 * NMAILBOXES, 64, "otherSys");
+  a.share();
+  return { a, mailboxes };
+}
+
+describe("several threads", () => {
+  it("allocate, hand over and free blocks at once, and leave an exact heap", {
+    timeout: 120_000,
+  }, async () => {
+    const seed = Math.floor(Math.random() * 2 ** 30) + 1;
+    const { a, mailboxes } = setUp();
+    const workers = [1, 2, 3, 4].map((k) =>
+      start(a, { mailboxes, nmailboxes: NMAILBOXES, ops: 150_000, seed: seed * k }),
+    );
+    const codes = await Promise.all(workers.map((w) => w.exit));
+    expect(codes, `seed ${seed}`).toEqual([0, 0, 0, 0]);
+    for (let k = 0; k < NMAILBOXES; k++) {
+      const p = a.mem.u32[(mailboxes >>> 2) + k] as Addr;
+      if (p !== 0) a.free(p);
+    }
+    a.flushAll();
+    verifyHeap(a);
+    const st = a.readStats(newHeapStats());
+    expect([st.heapObjects, st.heapAlloc, st.mallocs - st.frees], `seed ${seed}`).toEqual([0, 0, 0]);
+    expect(st.mallocs).toBeGreaterThan(250_000);
+    expect(st.stackInuse).toBe(0);
+    expect(new Set(workers.flatMap((w) => w.ids)).size).toBe(4);
+  });
+
+  it("get over one that dies: its mcache is recovered, what it had in use stays in use", {
+    timeout: 60_000,
+  }, async () => {
+    const { a, mailboxes } = setUp();
+    const w = start(a, { mailboxes, nmailboxes: 1, ops: 20_000, seed: 5, die: true });
+    expect(await w.exit).toBe(3);
+    const [id] = w.ids as [number];
+    expect(a.recover(id)).toBe(true);
+    expect(a.recover(id)).toBe(false);
+    expect(a.recover(a.id)).toBe(false);
+    a.flushAll();
+    verifyHeap(a);
+    expect(a.readStats(newHeapStats()).heapObjects).toBeGreaterThan(0);
+    const again = createAllocator({ memory: attachLinearMemory(a.mem.memory as never) });
+    expect(again.id).toBe(id); // the next thread takes it over
+    again.close();
+  });
+
+  it("must be announced: attaching to a heap that was not shared is refused", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    expect(() => createAllocator({ memory: attachLinearMemory(a.mem.memory as never) })).toThrow(
+      "call its share()",
+    );
+    const alone = createAllocator({ maxMemory: 64 << 20, shared: false });
+    expect(() => alone.share()).toThrow(TypeError);
+  });
+});
