@@ -3,6 +3,7 @@
 export { type Clock, systemClock } from "./clock.ts";
 // Errors
 export { FatalError, isFatalError } from "./errors.ts";
+export { type GCStats, newGCStats } from "./gcstats.ts";
 // Debug switches and trace lines
 export { fmtNSAsMS, formatGCTrace, type GCTrace } from "./gctrace.ts";
 export { GODEBUG_SWITCHES, type Godebug, type GodebugSwitch, parseGodebug } from "./godebug.ts";
@@ -17,15 +18,7 @@ export type {
   Finalizers,
   WeakPointer,
 } from "./mfinal.ts";
-export {
-  Collector,
-  type CollectorEvents,
-  type CollectorOptions,
-  createCollector,
-  type GCStats,
-  newGCStats,
-  type World,
-} from "./mgc.ts";
+export { Collector, createCollector } from "./mgc.ts";
 // Pacing, as functions
 export {
   type AssistRatios,
@@ -47,3 +40,4 @@ export {
 } from "./mgcpacer.ts";
 export type { StackRoots } from "./mroot.ts";
 export type { RefSlot, RefTable } from "./reftable.ts";
+export type { CollectorEvents, CollectorOptions, World } from "./world.ts";

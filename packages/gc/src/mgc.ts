@@ -41,10 +41,11 @@
  */
 import type { Allocator, HeapStats } from "@gort/allocator";
 import { newHeapStats } from "@gort/allocator";
-import { type Addr, defineStruct } from "@gort/memory";
+import type { Addr } from "@gort/memory";
 import { checkMarks } from "./checkmark.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { throwFatal } from "./errors.ts";
+import { GCRecord, type GCStats, newGCStats } from "./gcstats.ts";
 import {
   formatGCTrace,
   formatPacerAssist,
@@ -56,7 +57,7 @@ import {
 import { type Godebug, parseGodebug } from "./godebug.ts";
 import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, GCHeap } from "./heap.ts";
 import { WriteBarrier } from "./mbarrier.ts";
-import { type Finalization, Finalizers } from "./mfinal.ts";
+import { Finalizers } from "./mfinal.ts";
 import { Marker } from "./mgcmark.ts";
 import {
   assistRatios,
@@ -72,114 +73,7 @@ import {
 import { Sweeper } from "./mgcsweep.ts";
 import { Roots, type StackRoots } from "./mroot.ts";
 import { RefTable } from "./reftable.ts";
-
-/** The program around the heap, as the collector needs it. A scheduler satisfies it. */
-export interface World {
-  /** Returns when no goroutine runs but the caller. */
-  stopTheWorld(reason: string): void;
-  startTheWorld(): void;
-  gomaxprocs(): number;
-  /** Finalizers or cleanups are waiting. Must run fn, or drain `collector.finalizers` otherwise, soon but not now. */
-  ready(fn: () => void): void;
-}
-
-export interface CollectorOptions {
-  /** Default: a world of one goroutine; finalizers run as microtasks. */
-  world?: World;
-  clock?: Clock;
-  /** Where gctrace lines go, each with its line end. Default: console.error. */
-  stderr?: (text: string) => void;
-  /** The text of GODEBUG, or the switches themselves. */
-  godebug?: string | Partial<Godebug>;
-  /** GOGC; negative is off. Default 100. */
-  gogc?: number;
-  /** Bytes; default none. */
-  memoryLimit?: number | bigint;
-  /** A collection is wanted, or has more to do: call `pollSafepoint` at the next safepoint. Called often; must be cheap. */
-  onRequest?: () => void;
-  /** A finalizer or cleanup threw, and nobody but the default consumer ran it. Default: throws on, out of a microtask. */
-  onFinalizerPanic?: (err: unknown, f: Finalization) => void;
-  /** An object that the memory profile has sampled is freed: the data of its special, and the bytes of its slot. */
-  freeProfile?: (data: number, size: number) => void;
-  /**
-   * The program keeps no raw pointer over an allocation: allocations are safepoints too, and a full heap is collected
-   * rather than reported.
-   */
-  allocationSafepoints?: boolean;
-  /** What a trace or a dashboard wants to know. */
-  events?: CollectorEvents;
-}
-
-export interface CollectorEvents {
-  /** Marking begins; the world is stopped. */
-  gcStart?(n: number, forced: boolean): void;
-  /** Marking has ended; the world is stopped. A heap profile's cycle ends here. */
-  markDone?(n: number): void;
-  /** All spans are swept. */
-  sweepDone?(n: number): void;
-}
-
-/** Kept over cycles. The rings have 256 entries; cycle n (from 1) is at (n - 1) % 256. */
-const GCSTATE = defineStruct("gcState", {
-  /** Word and double positions are those of MemStats. */
-  numGC: "u32",
-  numForcedGC: "u32",
-  pauseTotalNs: "f64",
-  /** CPU time of the collector without idle marking, and with it, since the start. */
-  gcCpuNs: "f64",
-  gcIdleCpuNs: "f64",
-  gcCPUFraction: "f64",
-  /** Scan work of the last cycle. */
-  heapScan: "f64",
-  stackScan: "f64",
-  globalsScan: "f64",
-});
-const G = GCSTATE.offsets;
-const RING = 256;
-
-/** What `readGCStats` fills. */
-export interface GCStats {
-  numGC: number;
-  numForcedGC: number;
-  /** Of cycle n at (n - 1) % 256: nanoseconds that the world was stopped, and when that ended (since 1970). */
-  readonly pauseNs: Float64Array;
-  readonly pauseEnd: BigInt64Array;
-  pauseTotalNs: number;
-  gcCPUFraction: number;
-  /** The heap goal: MemStats.NextGC. */
-  nextGC: bigint;
-  /** End of the last cycle since 1970, 0n before the first. */
-  lastGC: bigint;
-  enableGC: boolean;
-  heapLive: number;
-  heapMarked: number;
-  heapScan: number;
-  stackScan: number;
-  globalsScan: number;
-  gcCpuNs: number;
-  gcIdleCpuNs: number;
-}
-
-export function newGCStats(): GCStats {
-  return {
-    numGC: 0,
-    numForcedGC: 0,
-    pauseNs: new Float64Array(RING),
-    pauseEnd: new BigInt64Array(RING),
-    pauseTotalNs: 0,
-    gcCPUFraction: 0,
-    nextGC: 0n,
-    lastGC: 0n,
-    enableGC: true,
-    heapLive: 0,
-    heapMarked: 0,
-    heapScan: 0,
-    stackScan: 0,
-    globalsScan: 0,
-    gcCpuNs: 0,
-    gcIdleCpuNs: 0,
-  };
-}
+import type { CollectorOptions, World } from "./world.ts";
 
 /** Bytes scanned between two looks at the clock: about 40 microseconds of work. */
 const DRAIN_BYTES = 64 << 10;
@@ -240,8 +134,7 @@ export class Collector {
   readonly #clock: Clock;
   readonly #stderr: (text: string) => void;
   readonly #options: CollectorOptions;
-  readonly #state: number;
-  readonly #ring: number;
+  readonly #record: GCRecord;
   readonly #consMark = new ConsMark();
   readonly #scratch: HeapStats = newHeapStats();
   readonly #startNs: number;
@@ -278,9 +171,7 @@ export class Collector {
     this.#gcPercent = checkPercent(options.gogc ?? 100);
     this.#memoryLimit = checkLimit(options.memoryLimit ?? NO_MEMORY_LIMIT);
     const { mem } = allocator;
-    this.#state = mem.reserveControl(GCSTATE.size);
-    this.#ring = mem.persistentAlloc(RING * 16, 8, "gcSys");
-    if (this.#ring === 0) throwFatal("out of memory", "gc: no room for the pause rings");
+    this.#record = new GCRecord(mem);
     this.#startNs = this.#clock.nanotime();
 
     const heap = new GCHeap(allocator);
@@ -371,24 +262,12 @@ export class Collector {
     return this.#gcPercent;
   }
 
-  #u(offset: number): number {
-    return this.allocator.mem.u32[(this.#state + offset) >>> 2] as number;
-  }
-
-  #f(offset: number): number {
-    return this.allocator.mem.f64[(this.#state + offset) >>> 3] as number;
-  }
-
-  #setF(offset: number, v: number): void {
-    this.allocator.mem.f64[(this.#state + offset) >>> 3] = v;
-  }
-
   #goalInputs(): GoalInputs {
     const inputs: GoalInputs = {
       gcPercent: this.#gcPercent,
       heapMarked: this.heap.heapMarked,
-      stackScan: this.#f(G.stackScan),
-      globalsScan: this.#f(G.globalsScan),
+      stackScan: this.#record.stackScan,
+      globalsScan: this.#record.globalsScan,
       memoryLimit: this.#memoryLimit,
       mapped: 0,
       heapFree: 0,
@@ -425,7 +304,7 @@ export class Collector {
       heapMarked: heap.heapMarked,
       goal: heap.heapGoal,
       consMark: this.#consMark.value,
-      scanWork: this.#f(G.heapScan) + this.#f(G.stackScan) + this.#f(G.globalsScan),
+      scanWork: this.#record.heapScan + this.#record.stackScan + this.#record.globalsScan,
       sweepPending: !this.sweeper.done,
     });
     heap.trigger = this.gcRequested ? Number.POSITIVE_INFINITY : this.#lastTrigger;
@@ -446,7 +325,7 @@ export class Collector {
    * that never collected is left alone, as in Go. True if it asked.
    */
   forceIfStale(): boolean {
-    if (this.#u(G.numGC) === 0 || this.#cycle || this.gcRequested || this.#gcPercent < 0) return false;
+    if (this.#record.numGC === 0 || this.#cycle || this.gcRequested || this.#gcPercent < 0) return false;
     if (this.#clock.nanotime() - this.#lastEnd < FORCE_PERIOD_NS) return false;
     if (this.godebug.gctrace !== 0) this.#print("GC forced");
     this.requestGC();
@@ -589,10 +468,10 @@ export class Collector {
     this.#world.stopTheWorld("GC mark");
     const stopped = this.#clock.nanotime();
     this.allocator.flushAll();
-    const n = this.#u(G.numGC) + 1;
+    const n = this.#record.numGC + 1;
     this.gcRequested = false;
     this.#triggered = heap.heapLive;
-    const expectedWork = this.#f(G.heapScan) + this.#f(G.stackScan) + this.roots.globalsBytes;
+    const expectedWork = this.#record.heapScan + this.#record.stackScan + this.roots.globalsBytes;
     const cycle: Cycle = {
       forced,
       stw,
@@ -766,9 +645,7 @@ export class Collector {
     heap.heapLive = heap.heapMarked;
     this.sweeper.clobberfree = this.godebug.clobberfree !== 0;
     this.sweeper.start();
-    this.#setF(G.heapScan, marker.heapScanWork);
-    this.#setF(G.stackScan, roots.stackScan);
-    this.#setF(G.globalsScan, roots.globalsBytes);
+    this.#record.setScan(marker.heapScanWork, roots.stackScan, roots.globalsBytes);
     const scanWork = marker.heapScanWork + roots.stackScan + roots.globalsScan;
     const markNs = stop - cycle.markStart;
     const share = (ns: number): number => (markNs <= 0 ? 1 : Math.min(1, ns / (markNs * cycle.procs)));
@@ -787,28 +664,21 @@ export class Collector {
     this.#sweepStartLive = heap.heapLive;
     if (!cycle.forced) this.sweeper.pace(this.#lastTrigger);
 
-    const n = this.#u(G.numGC) + 1;
-    const { u32, f64, bi64 } = this.allocator.mem;
-    u32[(this.#state + G.numGC) >>> 2] = n;
-    if (cycle.forced) {
-      const at = (this.#state + G.numForcedGC) >>> 2;
-      u32[at] = (u32[at] as number) + 1;
-    }
+    const n = this.#record.count(cycle.forced);
     this.#options.events?.markDone?.(n);
     const end = this.#clock.nanotime();
     const pauseNs = Math.max(
       1,
       Math.round(cycle.stw ? end - cycle.markStart + cycle.pauseNs : cycle.pauseNs + end - stopped),
     );
-    const slot = (n - 1) % RING;
-    f64[(this.#ring >>> 3) + slot] = pauseNs;
-    bi64[(this.#ring >>> 3) + RING + slot] = this.#clock.walltime();
-    this.#setF(G.pauseTotalNs, this.#f(G.pauseTotalNs) + pauseNs);
     const cpuNs = (cycle.sweepTermNs + end - stop) * cycle.procs + cycle.assistNs + cycle.backgroundNs;
-    this.#setF(G.gcCpuNs, this.#f(G.gcCpuNs) + cpuNs);
-    this.#setF(G.gcIdleCpuNs, this.#f(G.gcIdleCpuNs) + cycle.idleNs);
-    const sinceStart = Math.max(1, end - this.#startNs) * cycle.procs;
-    this.#setF(G.gcCPUFraction, Math.min(this.#f(G.gcCpuNs) / sinceStart, 0.999999999));
+    this.#record.addTimes({
+      pauseNs,
+      pauseEnd: this.#clock.walltime(),
+      cpuNs,
+      idleCpuNs: cycle.idleNs,
+      availableCpuNs: (end - this.#startNs) * cycle.procs,
+    });
     this.#lastEnd = end;
     this.#lastCpuNs = cpuNs;
     this.#busy = false;
@@ -836,7 +706,7 @@ export class Collector {
     const trace: GCTrace = {
       n,
       atNs: cycle.start - this.#startNs,
-      cpuFraction: this.#f(G.gcCPUFraction),
+      cpuFraction: this.#record.gcCPUFraction,
       clockSweepTermNs: cycle.sweepTermNs,
       clockMarkNs: stop - cycle.markStart,
       clockMarkTermNs: end - stop,
@@ -867,7 +737,7 @@ export class Collector {
     const pagesPerByte = this.sweeper.pagesPerByte;
     // The floor that sweeping had put under goal and trigger is gone.
     this.#commit();
-    this.#options.events?.sweepDone?.(this.#u(G.numGC));
+    this.#options.events?.sweepDone?.(this.#record.numGC);
     if (this.godebug.gcpacertrace !== 0) {
       this.#print(
         formatPacerSweep({
@@ -882,27 +752,10 @@ export class Collector {
 
   /** Fills out, without allocating but for its bigints. */
   readGCStats(out: GCStats = newGCStats()): GCStats {
-    const { f64, bi64 } = this.allocator.mem;
-    const n = this.#u(G.numGC);
-    out.numGC = n;
-    out.numForcedGC = this.#u(G.numForcedGC);
-    const ring = this.#ring >>> 3;
-    for (let i = 0; i < RING; i++) {
-      out.pauseNs[i] = f64[ring + i] as number;
-      out.pauseEnd[i] = bi64[ring + RING + i] as bigint;
-    }
-    out.pauseTotalNs = this.#f(G.pauseTotalNs);
-    out.gcCPUFraction = this.#f(G.gcCPUFraction);
+    this.#record.read(out);
     out.nextGC = this.nextGC();
-    out.lastGC = n === 0 ? 0n : (out.pauseEnd[(n + RING - 1) % RING] as bigint);
-    out.enableGC = true;
     out.heapLive = this.heap.heapLive;
     out.heapMarked = this.heap.heapMarked;
-    out.heapScan = this.#f(G.heapScan);
-    out.stackScan = this.#f(G.stackScan);
-    out.globalsScan = this.#f(G.globalsScan);
-    out.gcCpuNs = this.#f(G.gcCpuNs);
-    out.gcIdleCpuNs = this.#f(G.gcIdleCpuNs);
     return out;
   }
 }

@@ -1,0 +1,50 @@
+/** What the collector needs from the program around it, and what the program may set. */
+import type { Clock } from "./clock.ts";
+import type { Godebug } from "./godebug.ts";
+import type { Finalization } from "./mfinal.ts";
+
+/** The program around the heap, as the collector needs it. A scheduler satisfies it. */
+export interface World {
+  /** Returns when no goroutine runs but the caller. */
+  stopTheWorld(reason: string): void;
+  startTheWorld(): void;
+  gomaxprocs(): number;
+  /** Finalizers or cleanups are waiting. Must run fn, or drain `collector.finalizers` otherwise, soon but not now. */
+  ready(fn: () => void): void;
+}
+
+export interface CollectorOptions {
+  /** Default: a world of one goroutine; finalizers run as microtasks. */
+  world?: World;
+  clock?: Clock;
+  /** Where gctrace lines go, each with its line end. Default: console.error. */
+  stderr?: (text: string) => void;
+  /** The text of GODEBUG, or the switches themselves. */
+  godebug?: string | Partial<Godebug>;
+  /** GOGC; negative is off. Default 100. */
+  gogc?: number;
+  /** Bytes; default none. */
+  memoryLimit?: number | bigint;
+  /** A collection is wanted, or has more to do: call `pollSafepoint` at the next safepoint. Called often; must be cheap. */
+  onRequest?: () => void;
+  /** A finalizer or cleanup threw, and nobody but the default consumer ran it. Default: throws on, out of a microtask. */
+  onFinalizerPanic?: (err: unknown, f: Finalization) => void;
+  /** An object that the memory profile has sampled is freed: the data of its special, and the bytes of its slot. */
+  freeProfile?: (data: number, size: number) => void;
+  /**
+   * The program keeps no raw pointer over an allocation: allocations are safepoints too, and a full heap is collected
+   * rather than reported.
+   */
+  allocationSafepoints?: boolean;
+  /** What a trace or a dashboard wants to know. */
+  events?: CollectorEvents;
+}
+
+export interface CollectorEvents {
+  /** Marking begins; the world is stopped. */
+  gcStart?(n: number, forced: boolean): void;
+  /** Marking has ended; the world is stopped. A heap profile's cycle ends here. */
+  markDone?(n: number): void;
+  /** All spans are swept. */
+  sweepDone?(n: number): void;
+}
