@@ -8,7 +8,12 @@
  *
  * Lines count from 1; columns count from 1, as V8 gives them. Column 0 asks for the first mapping of the line.
  */
-import { LEAST_UPPER_BOUND, originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
+import {
+  FlattenMap,
+  LEAST_UPPER_BOUND,
+  originalPositionFor,
+  type SourceMapInput,
+} from "@jridgewell/trace-mapping";
 import { builtin, dirname, toPath } from "./host.ts";
 
 export interface SourcePosition {
@@ -53,8 +58,12 @@ function nodeMapper(file: string): Mapper | null {
   const find = builtin("node:module")?.findSourceMap;
   const map = find?.(file) ?? find?.(toPath(file));
   if (!map) return null;
-  // Node has made the sources absolute when it loaded the map.
-  return traceMapper(map.payload, toPath(file));
+  try {
+    // Node has made the sources absolute when it loaded the map.
+    return traceMapper(map.payload, toPath(file));
+  } catch {
+    return null;
+  }
 }
 
 const mapComment = /^[ \t]*\/[/*][#@]\s*sourceMappingURL=([^\s'"*]+)[ \t]*(?:\*\/)?[ \t]*$/gm;
@@ -93,7 +102,8 @@ function decodeBase64(data: string): string {
 
 /** `mapPath` is the path of the map, or of the file around an inline one: sources are relative to its folder. */
 function traceMapper(map: string | object, mapPath: string): Mapper {
-  const trace = new TraceMap(map as string, mapPath);
+  // Also maps that consist of sections, which some bundlers write.
+  const trace = FlattenMap(map as SourceMapInput, mapPath);
   return (line, column) => {
     const at =
       column > 0

@@ -101,8 +101,34 @@ export async function gzip(bytes: Uint8Array): Promise<Uint8Array> {
       );
     });
   }
-  const packed = new Blob([bytes as Uint8Array<ArrayBuffer>])
-    .stream()
-    .pipeThrough(new CompressionStream("gzip"));
-  return new Uint8Array(await new Response(packed).arrayBuffer());
+  return throughStream(bytes, new CompressionStream("gzip"));
+}
+
+/**
+ * What comes out of a web stream when `bytes` go in; more than `maxBytes` are an error with Node's code for
+ * that.
+ */
+export async function throughStream(
+  bytes: Uint8Array,
+  transform: CompressionStream | DecompressionStream,
+  maxBytes = Number.POSITIVE_INFINITY,
+): Promise<Uint8Array> {
+  const reader = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(transform).getReader();
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    length += part.value.length;
+    if (length > maxBytes) {
+      await reader.cancel();
+      throw Object.assign(new RangeError(`more than ${maxBytes} bytes`), { code: "ERR_BUFFER_TOO_LARGE" });
+    }
+    parts.push(part.value);
+  }
+  const out = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }

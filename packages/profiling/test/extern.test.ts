@@ -355,3 +355,38 @@ describe("pcs", () => {
     expect(names[0]).toMatch(/goroutine$/);
   });
 });
+
+describe("a bundle that is deleted once it is loaded", () => {
+  it("keeps lines and names: from Node's copy of the map, and the sources", () => {
+    const source = `import { caller, funcForPC } from "@gort/profiling";
+import { rmSync } from "node:fs";
+interface Gone { a: 1 }
+const self = process.argv[1]!;
+rmSync(self);
+class T {
+  m(): string[] { return [1].map(() => { const { pc, file, line } = caller(0); return funcForPC(pc)!.name() + " " + file.slice(-7) + ":" + line; }); }
+}
+console.log(JSON.stringify(new T().m()));
+`;
+    const app = make({ "main.ts": source }, { sourceMap: "inline", nodeArgs: ["--enable-source-maps"] });
+    expect(app.json()).toEqual(["main.(*T).m.func1 main.ts:7"]);
+  });
+
+  it("reads maps that consist of sections, and passes over broken ones", () => {
+    const map = (sections: unknown) => JSON.stringify(sections);
+    const code = `import { caller, funcForPC } from "@gort/profiling";\nconsole.log(JSON.stringify(caller(0)));\n//# sourceMappingURL=main.js.map\n`;
+    const sectioned = map({
+      version: 3,
+      sections: [
+        {
+          offset: { line: 1, column: 0 },
+          map: { version: 3, sources: ["orig.ts"], names: [], mappings: "AASA" },
+        },
+      ],
+    });
+    const good = make({ "main.js": code, "main.js.map": sectioned });
+    expect(good.json()).toMatchObject({ file: `${good.dir}/orig.ts`, line: 10 });
+    const broken = make({ "main.js": code, "main.js.map": "{ no map" });
+    expect(broken.json()).toMatchObject({ file: `${broken.dir}/main.js`, line: 2 });
+  });
+});

@@ -7,6 +7,7 @@
  * taken only for what was really there.
  */
 import { builtin } from "../host.ts";
+import { throughStream } from "../writer.ts";
 import type {
   PprofData,
   PprofFunction,
@@ -62,28 +63,11 @@ async function gunzip(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> 
       );
     });
   }
-  const parts: Uint8Array[] = [];
-  let length = 0;
   try {
-    const stream = new Blob([bytes as Uint8Array<ArrayBuffer>])
-      .stream()
-      .pipeThrough(new DecompressionStream("gzip"));
-    const reader = stream.getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      length += part.value.length;
-      if (length > maxBytes) throw Object.assign(new Error(), { code: "ERR_BUFFER_TOO_LARGE" });
-      parts.push(part.value);
-    }
+    return await throughStream(bytes, new DecompressionStream("gzip"), maxBytes);
   } catch (error) {
     throw fail(error);
   }
-  const raw = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    raw.set(part, at);
-    at += part.length;
-  }
-  return raw;
 }
 
 /** Walks the fields of one message. */
