@@ -8,6 +8,7 @@
  * Not counted:
  *   - walks with a function that JavaScript has no like of: generics ([...]), range-over-func bodies, several
  *     init functions, a package's init, names that Go's inliner makes (f.func1.func1);
+ *   - walks with a function whose name is a word of JavaScript;
  *   - walks through packages other than main and runtime: their source isn't ours to name;
  *   - file and line of runtime.Callers and runtime.goexit, which have none here;
  *   - func_for_pc_of_callers_skip_0: what stands behind a call after inlining;
@@ -176,10 +177,22 @@ function parseName(func: string): Name | null {
     );
   if (m === null) return null;
   const [, pkg, root, first, rest] = m;
+  // A name of Go may be a word of JavaScript.
+  const type = /^(?:\(\*)?(\w+)/.exec(root!)![1]!;
+  if (!isIdentifier(type) || root!.endsWith(".constructor")) return null;
   if ((root === "init" && first === undefined) || (pkg === "runtime" && root === "goexit")) return null;
   const closures =
     first === undefined ? [] : [Number(first), ...rest!.split(".").filter(Boolean).map(Number)];
   return { pkg: pkg!, root: root!, closures };
+}
+
+function isIdentifier(name: string): boolean {
+  try {
+    new Function(`"use strict"; let ${name};`);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function scriptOf(pkg: string): string {
@@ -277,19 +290,19 @@ class Player {
       for (const { depth, file, line } of plan.steps) {
         if (depth > 0) emit(`if (d === ${depth}) return ${this.callOf(depth - 1)};`, file, line);
         else {
-          emit("W.ask.caller();", file, this.callerLine);
-          emit("W.ask.callers();", file, line);
+          emit("$world.ask.caller();", file, this.callerLine);
+          emit("$world.ask.callers();", file, line);
         }
       }
     };
 
-    emit('"use strict"; { const W = globalThis.played;');
+    emit('"use strict"; { const $world = globalThis.played;');
     const classes = new Map<string, [name: Name, plan: FunctionPlan][]>();
     for (const [root, plan] of functions) {
       const name: Name = { pkg, root, closures: [] };
       if (root === "init") {
         // First in the file, so that they are its first closures.
-        emit("W.take([");
+        emit("$world.take([");
         closuresOf(plan);
         emit("]);");
       } else if (methodOf(name) !== "") {
@@ -298,7 +311,7 @@ class Player {
       } else {
         emit(`function ${root}(d) {`);
         body(plan);
-        emit(`} W.roots[${JSON.stringify(root)}] = ${root};`);
+        emit(`} $world.roots[${JSON.stringify(root)}] = ${root};`);
       }
     }
     for (const [type, methods] of classes) {
@@ -310,7 +323,7 @@ class Player {
       }
       emit("}");
       for (const [name] of methods) {
-        emit(`W.receivers[${JSON.stringify(name.root)}] = ${isStatic(name) ? type : `new ${type}()`};`);
+        emit(`$world.receivers[${JSON.stringify(name.root)}] = ${isStatic(name) ? type : `new ${type}()`};`);
       }
     }
     emit("}");
@@ -345,8 +358,8 @@ class Player {
   private callOf(depth: number): string {
     const name = this.names[depth]!;
     return name.closures.length === 0 && methodOf(name) !== ""
-      ? `W.on[${depth}].${methodOf(name)}(${depth})`
-      : `(0, W.call[${depth}])(${depth})`;
+      ? `$world.on[${depth}].${methodOf(name)}(${depth})`
+      : `(0, $world.call[${depth}])(${depth})`;
   }
 
   private compile(
