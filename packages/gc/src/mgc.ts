@@ -553,6 +553,10 @@ export class Collector {
 
   /** A slice of background marking, and mark termination if nothing is left. */
   #background(idle: boolean): void {
+    if (this.roots.done && this.marker.idle) {
+      this.#terminate();
+      return;
+    }
     const now = this.#clock.nanotime();
     if (!idle && now < this.#nextSlice) return;
     const before = this.marker.heapScanWork;
@@ -573,8 +577,10 @@ export class Collector {
       this.#terminate();
       return;
     }
-    // The collector's share of this P's time: what a fractional worker gets in Go.
-    if (!idle) this.#nextSlice = t + ns * ((1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION);
+    // The collector's share of this P's time: what a fractional worker gets in Go. A slice that took longer than planned
+    // was not marking all that time: the operating system had the thread do something else.
+    const share = (1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION;
+    if (!idle) this.#nextSlice = t + Math.min(ns, 2 * SLICE_NS) * share;
   }
 
   /** Sweeps for the time of a slice. Sweeping all there is takes a hundredth of marking it, so it is not rationed. */
