@@ -9,6 +9,7 @@ export default defineConfig(
     v8: "src/v8.ts",
     metrics: "src/metrics.ts",
     prometheus: "src/prometheus.ts",
+    heapdump: "src/heapdump/index.ts",
     opentelemetry: "src/opentelemetry.ts",
   }),
 );
