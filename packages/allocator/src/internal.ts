@@ -5,6 +5,14 @@ export type { AllocatorHooks } from "./hooks.ts";
 // gc: the structs, and constants of their fields
 export * from "./layout.ts";
 export { Allocator, type AllocatorOptions, createAllocator } from "./malloc.ts";
+// runtime: pacing of the scavenger
+export {
+  type BackgroundResult,
+  gcPercentScavengeGoal,
+  memoryLimitScavengeGoal,
+  type ScavengePace,
+  type Scavenger,
+} from "./mgcscavenge.ts";
 // runtime, memstats
 export { type HeapStats, newHeapStats } from "./mstats.ts";
 // gc, types: size classes

@@ -246,6 +246,11 @@ export const MHEAP = defineStruct("mheap", {
   /** Bytes in free pages that hold none. */
   heapReleased: "f64",
   stackInUse: "f64",
+  /** The scavenger's goals (0: never set) and its work since the last trace line. */
+  gcPercentGoal: "f64",
+  memoryLimitGoal: "f64",
+  scavengedBackground: "f64",
+  scavengedEager: "f64",
   gcManualInUse: "f64",
   gcControl: GCCONTROL,
   central: u32s(NUM_SPAN_CLASSES * (MCENTRAL.size / 4)),

@@ -55,6 +55,7 @@ import {
 import { type LeakRecord, ManualHeap, type ViewConstructor } from "./manual.ts";
 import { MCache, SLOT_ELEMSIZE, SLOT_SPAN, SLOT_TYP, SLOT_WORDS } from "./mcache.ts";
 import { MCentral } from "./mcentral.ts";
+import { Scavenger } from "./mgcscavenge.ts";
 import { hex, MHeap } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
 import { Specials } from "./mspecial.ts";
@@ -87,6 +88,8 @@ export interface AllocatorOptions extends LinearMemoryOptions {
   seed?: number;
   /** Checks for use by hand: poison, leakReport, frees inside withView. Slow. */
   checks?: boolean;
+  /** Milliseconds, for the scavenger's pacing. Default performance.now. */
+  clock?: () => number;
 }
 
 /** See createAllocator. Addresses that methods take and give are byte offsets into `mem`. */
@@ -109,6 +112,8 @@ export class Allocator {
   readonly stacks: Stacks;
   readonly specials: Specials;
   readonly manual: ManualHeap;
+  /** Decides when memory goes back to the operating system. Call pace after collections and background from a timer. */
+  readonly scavenger: Scavenger;
 
   // The hot paths' own copies: views, word indices of the slots, the table by (size + 7) >>> 3.
   private readonly u32: Uint32Array;
@@ -127,7 +132,7 @@ export class Allocator {
   #rng: number;
 
   /** Use createAllocator. */
-  constructor(mem: LinearMemory, seed: number, checks: boolean, mcache = 0) {
+  constructor(mem: LinearMemory, seed: number, checks: boolean, clock: () => number, mcache = 0) {
     this.mem = mem;
     this.hooks = defaultHooks();
     const heap = new MHeap(mem, this.hooks, mem.root(ROOT_ALLOCATOR));
@@ -161,6 +166,7 @@ export class Allocator {
     this.#rng = seed >>> 0 || 1;
     if (mcache === 0) this.f64[(base + MCACHE.offsets.nextSample) >>> 3] = Number.POSITIVE_INFINITY;
     this.manual = new ManualHeap(this, checks);
+    this.scavenger = new Scavenger(heap, clock);
   }
 
   // --- allocation
@@ -699,7 +705,7 @@ export class Allocator {
 
   /** Returns all free pages to the operating system; the bytes returned. A collection before it frees more. */
   freeOSMemory(): number {
-    return this.heap.scavenge(Number.POSITIVE_INFINITY);
+    return this.scavenger.releaseAll();
   }
 
   /**
@@ -726,7 +732,7 @@ export class Allocator {
     while (c !== 0 && u32[(c + MCACHE.offsets.id) >>> 2] !== id)
       c = u32[(c + MCACHE.offsets.next) >>> 2] as number;
     if (c === 0 || c === this.cache.base || u32[(c + MCACHE.offsets.owned) >>> 2] === 0) return false;
-    new Allocator(this.mem, 1, false, c).close();
+    new Allocator(this.mem, 1, false, () => 0, c).close();
     return true;
   }
 
@@ -782,7 +788,7 @@ function acquireMCache(heap: MHeap): number {
  * Costs about a millisecond and some 200 KB of resident memory.
  */
 export function createAllocator(options: AllocatorOptions = {}): Allocator {
-  const { memory, seed, checks, ...memoryOptions } = options;
+  const { memory, seed, checks, clock, ...memoryOptions } = options;
   if (checks !== undefined && typeof checks !== "boolean") {
     throw new TypeError(`allocator: checks must be a boolean (got ${String(checks)})`);
   }
@@ -790,5 +796,10 @@ export function createAllocator(options: AllocatorOptions = {}): Allocator {
     throw new TypeError(`allocator: seed must be a whole number (got ${String(seed)})`);
   }
   const mem = memory ?? createLinearMemory(memoryOptions);
-  return new Allocator(mem, seed ?? Math.floor(Math.random() * 2 ** 32), checks === true);
+  return new Allocator(
+    mem,
+    seed ?? Math.floor(Math.random() * 2 ** 32),
+    checks === true,
+    clock ?? (() => performance.now()),
+  );
 }

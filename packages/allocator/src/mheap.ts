@@ -154,6 +154,9 @@ export class MHeap {
     if (this.u32[this.shared] !== 0) unlock(this.mem, addr);
   }
 
+  /** The heap has grown by n bytes. Set by the scavenger. */
+  afterGrowth: (n: number) => void = () => {};
+
   /** Frees retained spans until that many pages are free, all for Infinity. False: there were none. Set by mcentral. */
   freeRetained: (npages: number) => boolean = () => false;
 
@@ -177,14 +180,23 @@ export class MHeap {
     if (s === 0 && this.freeRetained(npages <= 16 ? 64 : Number.POSITIVE_INFINITY)) {
       s = this.tryAlloc(npages, state, spanclass, kind, false);
     }
-    if (s === 0) s = this.tryAlloc(npages, state, spanclass, kind, true);
-    if (
-      s === 0 &&
-      (this.freeRetained(Number.POSITIVE_INFINITY) || this.hooks.outOfMemory(npages * PAGE_SIZE))
-    ) {
-      s = this.tryAlloc(npages, state, spanclass, kind, true);
+    if (s === 0) s = this.allocGrowing(npages, state, spanclass, kind);
+    if (s === 0 && this.freeRetained(Number.POSITIVE_INFINITY)) {
+      s = this.allocGrowing(npages, state, spanclass, kind);
+    }
+    if (s === 0 && this.hooks.outOfMemory(npages * PAGE_SIZE)) {
+      s = this.allocGrowing(npages, state, spanclass, kind);
     }
     if (s === 0) this.throwOutOfMemory(npages);
+    return s;
+  }
+
+  private allocGrowing(npages: number, state: number, spanclass: number, kind: number): number {
+    const before = this.mem.stats.heapSys;
+    const s = this.tryAlloc(npages, state, spanclass, kind, true);
+    // A manual span's bytes have left heapSys by now: less than the true growth, for spans of a few pages.
+    const n = this.mem.stats.heapSys - before;
+    if (n > 0) this.afterGrowth(n);
     return s;
   }
 

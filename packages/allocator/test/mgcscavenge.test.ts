@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { createAllocator, newHeapStats } from "../src/index.ts";
+import { gcPercentScavengeGoal, memoryLimitScavengeGoal } from "../src/internal.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
 const onLinux = process.platform === "linux";
@@ -56,5 +57,91 @@ describe("scavenging", () => {
     const q = a.mallocgc(1 << 20, 0, true);
     expect(q).toBe(p);
     expect(a.mem.u8[q + 5]).toBe(0);
+  });
+});
+
+const MiB = 1 << 20;
+const unlimited = { memoryLimit: Number.POSITIVE_INFINITY };
+
+describe("scavenge goals", () => {
+  it("retain what was in use, scaled by how the heap goal moved, and a tenth", () => {
+    const pace = { heapGoal: 20 * MiB, lastHeapGoal: 40 * MiB, lastHeapInUse: 50 * MiB, ...unlimited };
+    expect(gcPercentScavengeGoal(pace, 100 * MiB, 4096)).toBe(27.5 * MiB);
+    expect(gcPercentScavengeGoal(pace, 27 * MiB, 4096)).toBe(Number.POSITIVE_INFINITY);
+    expect(gcPercentScavengeGoal({ ...pace, lastHeapGoal: 0 }, 100 * MiB, 4096)).toBe(
+      Number.POSITIVE_INFINITY,
+    );
+  });
+
+  it("stay 5 % under the memory limit", () => {
+    expect(memoryLimitScavengeGoal(100 * MiB, 96 * MiB)).toBe(95 * MiB);
+    expect(memoryLimitScavengeGoal(100 * MiB, 95 * MiB)).toBe(Number.POSITIVE_INFINITY);
+    expect(memoryLimitScavengeGoal(Number.POSITIVE_INFINITY, 2 ** 32)).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+describe("background scavenging", () => {
+  /** 64 MiB were in use and are free now; the clock moves 0.125 ms a look. */
+  function idleHeap() {
+    let now = 0;
+    const a = createAllocator({ maxMemory: 256 * MiB, clock: () => (now += 0.125) });
+    if (!a.mem.canRelease) throw new Error("koffi is not installed: release cannot be tested");
+    a.mem.kernel.fill(a.mallocgc(56 * MiB, 0, true), 1, 56 * MiB);
+    const keep = a.mallocgc(8 * MiB, 0, true);
+    collectWith(a, (p) => p === keep);
+    return a;
+  }
+
+  it("does nothing before it is paced", () => {
+    expect(idleHeap().scavenger.background()).toEqual({ released: 0, sleepMs: 1000 });
+  });
+
+  it("works for a millisecond, rests 99 times as long, and stops at the goal", () => {
+    const a = idleHeap();
+    a.scavenger.pace({ heapGoal: 16 * MiB, lastHeapGoal: 128 * MiB, lastHeapInUse: 64 * MiB, ...unlimited });
+    const goal = Math.ceil((8 * 1.1 * MiB) / 4096) * 4096;
+    const first = { ...a.scavenger.background() };
+    expect(first.released).toBe(8 * 65536);
+    expect(first.sleepMs).toBeCloseTo(99, 5);
+    let calls = 1;
+    while (a.scavenger.background().released > 0) calls++;
+    expect(calls).toBeGreaterThan(50);
+    expect(a.scavenger.heapRetained).toBeLessThanOrEqual(goal);
+    expect(a.scavenger.heapRetained).toBeGreaterThan(goal - 65536);
+    verifyHeap(a);
+    const released = 64 * MiB - a.scavenger.heapRetained;
+    expect(a.scavenger.trace(false)).toBe(
+      `scav ${released / 1024} KiB work (bg), 0 KiB work (eager), ${released / 1024} KiB now, 91% util`,
+    );
+  });
+
+  it("keeps the whole memory under its limit", () => {
+    const a = idleHeap();
+    a.scavenger.pace({ heapGoal: 1, lastHeapGoal: 0, lastHeapInUse: 0, memoryLimit: 40 * MiB });
+    while (a.scavenger.background().released > 0);
+    expect(a.scavenger.mappedReady).toBeLessThanOrEqual(38 * MiB);
+    expect(a.scavenger.mappedReady).toBeGreaterThan(37 * MiB);
+  });
+
+  it("gives pages back at once when the heap grows beyond the goal", () => {
+    const a = idleHeap();
+    a.scavenger.pace({ heapGoal: 16 * MiB, lastHeapGoal: 128 * MiB, lastHeapInUse: 64 * MiB, ...unlimited });
+    const before = a.scavenger.heapRetained;
+    const p = a.mallocgc(60 * MiB, 0, true); // does not fit the 56 MiB that are free
+    expect(a.scavenger.heapRetained - before).toBeLessThanOrEqual(8 * MiB);
+    expect(a.scavenger.trace(false)).toMatch(
+      /^scav 0 KiB work \(bg\), 57344 KiB work \(eager\), \d+ KiB now, 100% util$/,
+    );
+    verifyHeap(a);
+    expect(p).toBeGreaterThan(0);
+  });
+
+  it("reports what was forced", () => {
+    const a = idleHeap();
+    a.freeOSMemory();
+    expect(a.scavenger.trace(true)).toBe(
+      "scav 0 KiB work (bg), 57344 KiB work (eager), 57344 KiB now, 100% util (forced)",
+    );
+    expect(a.scavenger.trace(false)).toContain("0 KiB work (eager)");
   });
 });

@@ -1,0 +1,181 @@
+/**
+ * The scavenger decides how much free memory goes back to the operating system, and when. (How pages are found and
+ * released is mheap.ts's scavenge.)
+ *
+ * Two goals, set by pace at the end of each collection; the lower retained memory wins:
+ *
+ *     gcPercentGoal    bytes of heap that may keep physical pages (heapInUse + heapFree):
+ *                      lastHeapInUse * heapGoal / lastHeapGoal, plus 10 %. The heap is expected to grow back to where
+ *                      the last collection found it, scaled by how the goal moved; what is beyond is given back.
+ *     memoryLimitGoal  95 % of the memory limit, for all memory of the runtime that keeps physical pages
+ *
+ * Who works towards them:
+ *
+ *     background(now)  a little at each call: 64 KiB steps for up to a millisecond, then it asks to be left alone for 99
+ *                      times as long, so that it takes 1 % of a processor
+ *     heap growth      when the heap grows beyond a goal, as many free pages are given back at once ("eager")
+ *     freeOSMemory     everything ("forced")
+ *
+ * Unlike Go: the share of time is kept by the pause after each piece of work, without Go's PI controller on top, since
+ * the caller's timers are late but never early.
+ *
+ * Sources: Go's mgcscavenge.go; the proposal "Smarter scavenging" (golang.org/issue/30333).
+ */
+import { MHEAP } from "./layout.ts";
+import type { MHeap } from "./mheap.ts";
+
+const H = MHEAP.offsets;
+
+/** Percent of heap retained beyond what the last collection found in use. More: fewer page faults, more memory. */
+const RETAIN_EXTRA_PERCENT = 10;
+/** Percent under the memory limit that the scavenger aims at, so that the limit itself is not hit. */
+const REDUCE_EXTRA_PERCENT = 5;
+/** Percent of one processor for background work. */
+const SCAVENGE_PERCENT = 1;
+/** Bytes of one step: as much as a madvise call does in some 10 us. */
+const QUANTUM = 64 << 10;
+/** Work of one background call. Less would let the overhead of waking dominate. */
+const WORK_MS = 1;
+/** How long background rests when there is nothing to do. */
+const IDLE_MS = 1000;
+
+export interface ScavengePace {
+  /** Goal of the cycle that begins, and of the one that ended; 0 if there was none. */
+  heapGoal: number;
+  lastHeapGoal: number;
+  /** heapInUse when the last mark phase ended. */
+  lastHeapInUse: number;
+  /** Bytes, Infinity without a limit. */
+  memoryLimit: number;
+}
+
+/** Bytes of heap to retain, Infinity if there is nothing to give back for this goal. A pure function. */
+export function gcPercentScavengeGoal(pace: ScavengePace, heapRetained: number, pageSizeOS: number): number {
+  const { heapGoal, lastHeapGoal, lastHeapInUse } = pace;
+  if (lastHeapGoal === 0) return Number.POSITIVE_INFINITY;
+  let goal = Math.floor(lastHeapInUse * (heapGoal / lastHeapGoal));
+  goal += Math.floor((goal * RETAIN_EXTRA_PERCENT) / 100);
+  goal = Math.ceil(goal / pageSizeOS) * pageSizeOS;
+  return heapRetained - goal < pageSizeOS ? Number.POSITIVE_INFINITY : goal;
+}
+
+/** Bytes of mapped and resident memory to aim at under a limit, Infinity while there is less. A pure function. */
+export function memoryLimitScavengeGoal(memoryLimit: number, mappedReady: number): number {
+  const goal = Math.floor((memoryLimit / 100) * (100 - REDUCE_EXTRA_PERCENT));
+  return mappedReady <= goal ? Number.POSITIVE_INFINITY : goal;
+}
+
+export interface BackgroundResult {
+  /** Bytes given back by this call. */
+  released: number;
+  /** Milliseconds until the next call is welcome. */
+  sleepMs: number;
+}
+
+export class Scavenger {
+  readonly #heap: MHeap;
+  readonly #clock: () => number;
+  readonly #result: BackgroundResult = { released: 0, sleepMs: IDLE_MS };
+
+  /** clock gives milliseconds. */
+  constructor(heap: MHeap, clock: () => number) {
+    this.#heap = heap;
+    this.#clock = clock;
+    heap.afterGrowth = (n) => this.#grown(n);
+  }
+
+  #get(offset: number): number {
+    return this.#heap.mem.f64[(this.#heap.base + offset) >>> 3] as number;
+  }
+
+  #set(offset: number, v: number): void {
+    this.#heap.mem.f64[(this.#heap.base + offset) >>> 3] = v;
+  }
+
+  /** Bytes of the heap that hold physical pages. */
+  get heapRetained(): number {
+    return this.#heap.counter("heapInUse") + this.#heap.counter("heapFree");
+  }
+
+  /** Bytes of the whole memory that are counted and hold physical pages. */
+  get mappedReady(): number {
+    const { stats } = this.#heap.mem;
+    return stats.sys - stats.heapReleased;
+  }
+
+  /** Sets the goals: at the end of each collection, and when the memory limit changes. */
+  pace(pace: ScavengePace): void {
+    this.#set(H.gcPercentGoal, gcPercentScavengeGoal(pace, this.heapRetained, this.#heap.mem.pageSizeOS));
+    this.#set(H.memoryLimitGoal, memoryLimitScavengeGoal(pace.memoryLimit, this.mappedReady));
+  }
+
+  /** Bytes beyond the goals; 0 if they are met, or nothing can be released. */
+  get excess(): number {
+    if (!this.#heap.mem.canRelease) return 0;
+    const heap = this.heapRetained - this.#goal(H.gcPercentGoal);
+    const limit = this.mappedReady - this.#goal(H.memoryLimitGoal);
+    return Math.max(0, heap, limit);
+  }
+
+  /** A goal that was never set is none. */
+  #goal(offset: number): number {
+    return this.#get(offset) || Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Gives back up to a millisecond's worth of pages, if a goal is exceeded. The result is one object that the next call
+   * reuses.
+   */
+  background(): BackgroundResult {
+    const start = this.#clock();
+    const result = this.#result;
+    result.released = 0;
+    result.sleepMs = IDLE_MS;
+    let elapsed = 0;
+    while (elapsed < WORK_MS && this.excess > 0) {
+      const n = this.#heap.scavenge(QUANTUM);
+      if (n === 0) return result;
+      result.released += n;
+      elapsed = this.#clock() - start;
+    }
+    if (result.released > 0) {
+      this.#set(H.scavengedBackground, this.#get(H.scavengedBackground) + result.released);
+      result.sleepMs = (Math.max(elapsed, 0.01) * (100 - SCAVENGE_PERCENT)) / SCAVENGE_PERCENT;
+    }
+    return result;
+  }
+
+  /** The heap has grown by n bytes, of which none hold pages yet but soon will. */
+  #grown(n: number): void {
+    if (!this.#heap.mem.canRelease) return;
+    const heap = this.heapRetained + n - this.#goal(H.gcPercentGoal);
+    const limit = this.mappedReady + n - this.#goal(H.memoryLimitGoal);
+    const over = Math.min(n, Math.max(heap, limit));
+    if (over > 0) this.#countEager(this.#heap.scavenge(over));
+  }
+
+  #countEager(n: number): void {
+    this.#set(H.scavengedEager, this.#get(H.scavengedEager) + n);
+  }
+
+  /** Gives everything back that is free; the bytes. */
+  releaseAll(): number {
+    const n = this.#heap.scavenge(Number.POSITIVE_INFINITY);
+    this.#countEager(n);
+    return n;
+  }
+
+  /** The line of GODEBUG=scavtrace=1, and the start of a new count. */
+  trace(forced: boolean): string {
+    const kib = (bytes: number): number => Math.floor(bytes / 1024);
+    const inUse = this.#heap.counter("heapInUse");
+    const retained = this.heapRetained;
+    const util = retained === 0 ? 0 : Math.floor((inUse * 100) / retained);
+    const line =
+      `scav ${kib(this.#get(H.scavengedBackground))} KiB work (bg), ${kib(this.#get(H.scavengedEager))} KiB work (eager), ` +
+      `${kib(this.#heap.counter("heapReleased"))} KiB now, ${util}% util${forced ? " (forced)" : ""}`;
+    this.#set(H.scavengedBackground, 0);
+    this.#set(H.scavengedEager, 0);
+    return line;
+  }
+}
