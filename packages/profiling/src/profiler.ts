@@ -239,6 +239,12 @@ export class Profiler {
   /** Samples a second of the CPU profiles to come; 0: 100. */
   readonly setCPUProfileRate = (hz: number): void => this.cpu.setRate(hz);
 
+  /** Ends what is being measured: the profiles of V8's heap and of the event loop. A CPU profile ends with `stopCPUProfile`. */
+  readonly close = (): void => {
+    this.stopEventLoopProfile();
+    this.stopV8HeapProfile();
+  };
+
   private addNamed(source: ProfileSource): void {
     this.named.set(source.name, new NamedProfile(source));
   }
