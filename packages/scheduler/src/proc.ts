@@ -77,6 +77,7 @@ import {
   gMain,
   gSystem,
   gUnwinding,
+  type M,
   m0,
   P,
   WaitQ,
@@ -194,10 +195,10 @@ const sliceMs = 8;
 /** A goroutine that runs longer is worth a mark, and a `runnext` chain that lasts longer is broken. */
 const forcePreemptMs = 10;
 /** The same, counted in readings of the clock, for a clock that stands still. */
-const chainReadsMax = 4096;
+const chainReadsMax = 8192;
 /** Aim of the adaptive clock reading, and bounds of the number of switches between readings. */
 const readMs = 0.25;
-const maxBatch = 32;
+const maxBatch = 16;
 /** Every so many ticks the global queue comes first. A prime, so that it does not beat with anything. */
 const globalTick = 61;
 /** Ended Gs kept for reuse; more are left to the collector. */
@@ -459,9 +460,9 @@ export class Scheduler {
   private closed = false;
   private readonly onTask = () => {
     this.lastTurn = this.clock.now();
-    this[runMarker]();
+    this.runSlice();
   };
-  private readonly onMicrotask = () => this[runMarker]();
+  private readonly onMicrotask = () => this.runSlice();
 
   constructor(options: SchedulerOptions = {}) {
     this.clock = { ...hostClock, ...bindClock(options.clock) };
@@ -793,6 +794,8 @@ export class Scheduler {
     const main = this.mainState;
     this.endMain();
     this.killAll(gSystem | gHost);
+    if (this.hostTimer !== null) this.clock.clearTimer(this.hostTimer);
+    this.hostTimer = null;
     main?.reject(new Error("scheduler: closed"));
   }
 
@@ -951,7 +954,7 @@ export class Scheduler {
     else this.tasks.task(this.onTask);
   }
 
-  private [runMarker](): void {
+  private runSlice(): void {
     if (this.state !== scheduled) return;
     const m = m0;
     const p = this.p;
@@ -969,11 +972,29 @@ export class Scheduler {
     if (this.timers.nextWhen <= now) this.timers.run(now);
     this.credit = this.batch;
     let more = false;
+    try {
+      more = this[runMarker](m, p);
+    } catch (e) {
+      // A hook, or what runs at the end of a goroutine, has failed: nobody else can answer for it.
+      this.crash(e, this.faultReport(e));
+      more = true;
+    }
+    m.curg = outer;
+    this.direct = false;
+    if (limit < 50) Error.stackTraceLimit = limit;
+    if (more) {
+      this.state = scheduled;
+      this.tasks.task(this.onTask);
+      return;
+    }
+    this.state = idle;
+    this.settle();
+  }
+
+  /** Runs goroutines until the slice is over (true) or none can run (false). */
+  private [runMarker](m: M, p: P): boolean {
     for (;;) {
-      if (--this.credit < 0 && this.tick()) {
-        more = true;
-        break;
-      }
+      if (--this.credit < 0 && this.tick()) return true;
       let g: G | null;
       if (p.schedtick % globalTick === 0 && this.globq.size > 0) {
         g = this.globq.pop()!;
@@ -984,7 +1005,7 @@ export class Scheduler {
         g = p.runqget();
         if (g === null) {
           g = this.globrunqget();
-          if (g === null) break;
+          if (g === null) return false;
         }
         p.schedtick = (p.schedtick + 1) | 0;
       }
@@ -1001,16 +1022,6 @@ export class Scheduler {
       if (r.done === true) this.goexit0(g, r.value, false);
       else if (g.waitOp === null) this.badYield(g);
     }
-    m.curg = outer;
-    this.direct = false;
-    if (limit < 50) Error.stackTraceLimit = limit;
-    if (more) {
-      this.state = scheduled;
-      this.tasks.task(this.onTask);
-      return;
-    }
-    this.state = idle;
-    this.settle();
   }
 
   /** Takes the head of the global queue, and moves up to half a ring more of it to the ring. */
@@ -1089,6 +1100,7 @@ export class Scheduler {
   }
 
   private armHostTimer(): void {
+    if (this.closed) return;
     const when = this.timers.nextWhen;
     const ref = this.timers.nuser > 0;
     if (when === this.hostTimerWhen && ref === this.hostTimerRef) return;
@@ -1107,7 +1119,7 @@ export class Scheduler {
         if (this.state !== idle) return;
         this.lastTurn = this.clock.now();
         this.state = scheduled;
-        this[runMarker]();
+        this.runSlice();
       },
       Math.max(0, when - this.clock.now()),
       ref,
@@ -1188,7 +1200,12 @@ export class Scheduler {
     if (g.onExit !== null) {
       const f = g.onExit;
       g.onExit = null;
-      f();
+      try {
+        f();
+      } catch (e) {
+        this.gopanic(g, e);
+        return;
+      }
     }
     if (g.rootLo !== 0) this.hooks.gExit?.(g);
     if (flags === 0) {
@@ -1257,6 +1274,10 @@ export class Scheduler {
       text = fatalReport(this, g, fault, false);
     }
     this.crash(error, text);
+  }
+
+  private faultReport(e: unknown): string {
+    return isFatalError(e) ? fatalReport(this, null, e, true) : `panic: ${printpanicval(e)}\n`;
   }
 
   /** The goroutine has yielded something that is no op: it would never be woken. */

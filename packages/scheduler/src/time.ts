@@ -16,7 +16,7 @@
 import { type ChanTimer, HChan, type RecvChan } from "./chan.ts";
 import { arm, disarm, gopark, Op, type Operation } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
-import { type G, m0, waitReasonSleep } from "./runtime2.ts";
+import { type G, gSystem, m0, waitReasonSleep } from "./runtime2.ts";
 
 /** An entry of the heap. */
 export class RuntimeTimer {
@@ -130,7 +130,7 @@ class SleepOp extends Op<void> {
     if (this.ms <= 0) return true;
     const s = this.sched;
     const t = (g.timer ??= new RuntimeTimer(() => g.sched.ready(g)));
-    t.system = (g.flags & 2) !== 0;
+    t.system = (g.flags & gSystem) !== 0;
     s.addTimer(t, s.clock.now() + this.ms);
     gopark(g, this as Op<unknown>, waitReasonSleep);
     return false;

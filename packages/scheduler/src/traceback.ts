@@ -19,8 +19,10 @@ import {
   type G,
   Gdead,
   Grunning,
+  Gsyscall,
   Gwaiting,
   gHost,
+  gMain,
   gStatusStrings,
   gSystem,
   m0,
@@ -239,7 +241,7 @@ function quoteLabel(s: string): string {
 /** `goroutine 7 [chan receive, 2 minutes]:` */
 export function goroutineHeader(g: G, nowSec: number, status = gStatus(g)): string {
   let h = `goroutine ${g.goid} [${status}`;
-  if (g.atomicstatus === Gwaiting || g.atomicstatus === 3) {
+  if (g.atomicstatus === Gwaiting || g.atomicstatus === Gsyscall) {
     const minutes = Math.floor((nowSec - g.waitsince) / 60);
     if (minutes >= 1) h += `, ${minutes} minutes`;
   }
@@ -282,7 +284,7 @@ export function goroutineText(g: G, frames: Frame[], status?: string): string {
     out += `${frameName(f, g.goid)}(...)\n\t${f.file}:${f.line}\n`;
   }
   // The main goroutine is started by nobody, and neither are those started from host code.
-  if ((g.flags & 1) === 0 && (site !== null || g.parentGoid !== 0)) {
+  if ((g.flags & gMain) === 0 && (site !== null || g.parentGoid !== 0)) {
     const by = g.parentGoid === 0 ? "" : ` in goroutine ${g.parentGoid}`;
     const func = site === null ? "unknown" : frameName(site, g.parentGoid);
     out += `created by ${func}${by}\n\t${site?.file ?? "unknown"}:${site?.line ?? 0}\n`;

@@ -442,6 +442,23 @@ describe("hooks", () => {
     });
   });
 
+  it("ends the program when a hook fails", async () => {
+    const s = createScheduler({
+      hooks: {
+        safepoint() {
+          throw new FatalError("found pointer to free object", "TEST", "throw");
+        },
+      },
+    });
+    await expect(
+      s.main(function* () {
+        s.requestSafepoint();
+        for (;;) yield* s.gosched();
+      }),
+    ).rejects.toThrow("found pointer to free object");
+    expect(await s.main(() => 1)).toBe(1);
+  });
+
   it("tells of the end of goroutines with stack slots, however they end", () => {
     const ended: number[] = [];
     const s = createTestScheduler({ hooks: { gExit: (g) => ended.push(g.rootLo) } });

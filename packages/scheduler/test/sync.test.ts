@@ -153,6 +153,16 @@ describe("WaitGroup", () => {
     });
   });
 
+  it("panics when one done too many comes at the end of a goroutine", () => {
+    expect(() =>
+      run(function* (s) {
+        const wg = new WaitGroup();
+        wg.go(() => wg.done());
+        yield* s.sleep(1);
+      }),
+    ).toThrow("sync: negative WaitGroup counter");
+  });
+
   it("refuses a fraction", () => {
     expect(() => new WaitGroup().add(0.5)).toThrow("delta must be an integer (got 0.5)");
   });
