@@ -6,7 +6,15 @@
 import type { Cleanup } from "@gort/gc";
 import type { Ptr } from "@gort/memory";
 import type { MemStats } from "@gort/memstats";
-import type { CallerInfo, Frames, Func, MemProfileRecord, PCs } from "@gort/profiling";
+import type {
+  BlockProfileRecord,
+  CallerInfo,
+  Frames,
+  Func,
+  MemProfileRecord,
+  PCs,
+  StackRecord,
+} from "@gort/profiling";
 import type {
   CaseValue,
   Chan,
@@ -221,6 +229,36 @@ export function memProfile(
   inuseZero: boolean,
 ): { n: number; ok: boolean } {
   return currentRuntime().memProfile(p, inuseZero);
+}
+
+/** See Runtime.setBlockProfileRate. */
+export function setBlockProfileRate(rate: number): void {
+  currentRuntime().setBlockProfileRate(rate);
+}
+
+/** See Runtime.blockProfile. */
+export function blockProfile(p: (BlockProfileRecord | null | undefined)[] | null): {
+  n: number;
+  ok: boolean;
+} {
+  return currentRuntime().blockProfile(p);
+}
+
+/** See Runtime.goroutineProfile. */
+export function goroutineProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+  return currentRuntime().goroutineProfile(p);
+}
+
+export function threadCreateProfile(p: (StackRecord | null | undefined)[] | null): {
+  n: number;
+  ok: boolean;
+} {
+  return currentRuntime().threadCreateProfile(p);
+}
+
+/** See Runtime.setCPUProfileRate. */
+export function setCPUProfileRate(hz: number): void {
+  currentRuntime().setCPUProfileRate(hz);
 }
 
 /** The place of the `skip`-th caller: 0 is the function that calls `caller`. */

@@ -18,12 +18,14 @@ export {
   summary,
 } from "@gort/memstats";
 export {
+  BlockProfileRecord,
   type CallerInfo,
   type Frame,
   type Frames,
   type Func,
   MemProfileRecord,
   type PCs,
+  StackRecord,
 } from "@gort/profiling";
 // Goroutines and channels
 // Errors
@@ -101,6 +103,7 @@ export {
   addCleanup,
   after,
   afterFunc,
+  blockProfile,
   caller,
   callers,
   callersFrames,
@@ -110,6 +113,7 @@ export {
   gc,
   go,
   gomaxprocs,
+  goroutineProfile,
   gosched,
   keepAlive,
   lockOSThread,
@@ -127,12 +131,15 @@ export {
   root,
   safepoint,
   select,
+  setBlockProfileRate,
+  setCPUProfileRate,
   setDefaultRuntime,
   setFinalizer,
   sleep,
   sliceOf,
   stack,
   syscall,
+  threadCreateProfile,
   toBytes,
   unlockOSThread,
   weak,

@@ -1,22 +1,48 @@
 /** `@gort/runtime/pprof`: profiles of the default runtime, in Go's formats. */
-import { type NamedProfile, type Sink, writeFileAtomically } from "@gort/profiling";
-import { defaultRuntime } from "./default.ts";
+import {
+  type CustomProfile,
+  type LabelSet,
+  type NamedProfile,
+  type Sink,
+  writeFileAtomically,
+} from "@gort/profiling";
+import { currentRuntime } from "./default.ts";
 
-export type { NamedProfile, NodeWritable, Sink } from "@gort/profiling";
+export type { CustomProfile, LabelSet, NamedProfile, NodeWritable, Sink } from "@gort/profiling";
 
 /** The profile of this name (`heap`, `allocs`), or null. */
 export function lookup(name: string): NamedProfile | null {
-  return defaultRuntime().profiler.lookup(name);
+  return currentRuntime().profiler.lookup(name);
 }
 
 /** All profiles, sorted by name. */
 export function profiles(): NamedProfile[] {
-  return defaultRuntime().profiler.profiles();
+  return currentRuntime().profiler.profiles();
 }
 
 /** Writes the heap as of the last completed collection, as gzipped pprof. */
 export function writeHeapProfile(sink: Sink): Promise<void> {
-  return defaultRuntime().profiler.writeHeapProfile(sink);
+  return currentRuntime().profiler.writeHeapProfile(sink);
+}
+
+/** Makes a profile of the user's own. */
+export function newProfile(name: string): CustomProfile {
+  return currentRuntime().profiler.newProfile(name);
+}
+
+/** Starts a CPU profile of this thread, and of worker threads that serve one; written when it is stopped. */
+export function startCPUProfile(sink: Sink): void {
+  currentRuntime().profiler.startCPUProfile(sink);
+}
+
+/** Stops the CPU profile and writes it; resolves when it is written. */
+export function stopCPUProfile(): Promise<void> {
+  return currentRuntime().profiler.stopCPUProfile();
+}
+
+/** Gives the running goroutine, and those it starts, these labels. */
+export function setGoroutineLabels(labels: LabelSet | Readonly<Record<string, string>> | null): void {
+  currentRuntime().profiler.setGoroutineLabels(labels);
 }
 
 /**
@@ -37,3 +63,10 @@ export async function writeProfileFile(name: string, path: string, debug = 0): P
   }
   await writeFileAtomically(path, all);
 }
+
+/** Runs `f` with labels added to the goroutine's own: Go's pprof.Do. */
+function doLabels<T>(labels: LabelSet | Readonly<Record<string, string>>, f: (labels: LabelSet) => T): T {
+  return currentRuntime().profiler.do(labels, f);
+}
+
+export { doLabels as do };

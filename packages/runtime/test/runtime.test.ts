@@ -420,7 +420,7 @@ describe("heap profile", () => {
   });
 
   it("samples about as many bytes as the rate says", () => {
-    const rt = make({ gogc: "off", godebug: "memprofilerate=4096" });
+    const rt = make({ gogc: "off", godebug: "memprofilerate=4096", memProfileBudget: 1 });
     const n = 200_000;
     for (let i = 0; i < n; i++) rt.unsafe.mallocNoscan(64);
     const { n: count } = rt.memProfile(null, true);
