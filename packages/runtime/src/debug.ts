@@ -1,37 +1,131 @@
-/** `@gort/runtime/debug`: Go's runtime/debug for the default runtime. */
+/**
+ * `@gort/runtime/debug`: Go's runtime/debug, for the runtime of the running goroutine or else the default one.
+ */
 import type { GCStats } from "@gort/memstats";
-import { defaultRuntime } from "./default.ts";
-import { noMemoryLimit } from "./env.ts";
+import type { DumpSink } from "@gort/memstats/heapdump";
+import { FatalError } from "@gort/scheduler";
+import { currentRuntime } from "./default.ts";
+import { noMemoryLimit, parseTraceback, processEnvironment } from "./env.ts";
+import type { Runtime } from "./runtime.ts";
 import { compiler, GOARCH, GOOS, gortVersion, goVersion } from "./version.ts";
 
 export type { GCStats } from "@gort/memstats";
+export { type DumpSink, type HeapDump, heapSnapshot, readHeapDump } from "@gort/memstats/heapdump";
 export { noMemoryLimit };
 
-/** Sets GOGC, a negative percentage turns it off; returns the setting before. */
+/**
+ * Sets GOGC, a negative percentage turns it off; returns the setting before, -1 for off.
+ *
+ * @throws TypeError for what is no whole number
+ */
 export function setGCPercent(percent: number): number {
-  return defaultRuntime().collector.setGCPercent(percent);
+  return currentRuntime().collector.setGCPercent(percent);
 }
 
-/** Sets the limit in bytes that the runtime tries to stay below, a negative one changes nothing; returns the one before. */
+/**
+ * Sets the limit in bytes that the runtime tries to stay below, a negative one changes nothing; returns the one before.
+ * `noMemoryLimit` is none.
+ *
+ * @throws TypeError for what is no whole number
+ */
 export function setMemoryLimit(bytes: number): number {
-  return Number(defaultRuntime().collector.setMemoryLimit(bytes));
+  if (typeof bytes !== "number" || Number.isNaN(bytes)) {
+    throw new TypeError(`debug: memory limit must be a number of bytes (got ${String(bytes)})`);
+  }
+  return Number(currentRuntime().collector.setMemoryLimit(bytes));
 }
 
 /** A forced collection, then returns as many pages to the operating system as possible. */
 export function freeOSMemory(): void {
-  const rt = defaultRuntime();
+  const rt = currentRuntime();
   rt.gc();
   rt.allocator.freeOSMemory();
 }
 
 /** The collector's figures; `quantiles` says how many pause quantiles to give (5: minimum, quartiles, maximum). */
 export function readGCStats(quantiles = 0): GCStats {
-  return defaultRuntime().readGCStats(quantiles);
+  return currentRuntime().readGCStats(quantiles);
+}
+
+/** Settings of a runtime that only these functions know. */
+interface Settings {
+  maxThreads: number;
+  maxStack: number;
+  panicOnFault: boolean;
+}
+
+const settingsOf = new WeakMap<Runtime, Settings>();
+
+function settings(): Settings {
+  const rt = currentRuntime();
+  let s = settingsOf.get(rt);
+  if (s === undefined) {
+    s = { maxThreads: 10000, maxStack: 1_000_000_000, panicOnFault: false };
+    settingsOf.set(rt, s);
+  }
+  return s;
+}
+
+/**
+ * Sets how many threads the runtime may use, 10000 at first; returns the setting before. A runtime that uses more ends the
+ * program, as in Go; today each uses one.
+ *
+ * @throws FatalError when there are more threads already
+ */
+export function setMaxThreads(threads: number): number {
+  if (!Number.isInteger(threads)) {
+    throw new TypeError(`debug: number of threads must be a whole number (got ${String(threads)})`);
+  }
+  const s = settings();
+  const old = s.maxThreads;
+  s.maxThreads = Math.min(threads, 0x7fffffff);
+  if (s.maxThreads < 1) {
+    const detail = `runtime: program exceeds ${s.maxThreads}-thread limit`;
+    throw new FatalError("thread exhaustion", "ERR_GORT_THREADS", "throw", detail);
+  }
+  return old;
+}
+
+/**
+ * Go's limit of a goroutine's stack, 1 GB at first; returns the setting before. V8 has a limit of its own, so this one
+ * is only kept: a recursion too deep is a RangeError here.
+ */
+export function setMaxStack(bytes: number): number {
+  if (!Number.isInteger(bytes)) {
+    throw new TypeError(`debug: stack size must be a whole number of bytes (got ${String(bytes)})`);
+  }
+  const s = settings();
+  const old = s.maxStack;
+  s.maxStack = bytes;
+  return old;
+}
+
+/** Whether a fault at an unexpected address is a panic; returns the setting before. Here it always is. */
+export function setPanicOnFault(enabled: boolean): boolean {
+  if (typeof enabled !== "boolean") {
+    throw new TypeError(`debug: setPanicOnFault needs true or false (got ${String(enabled)})`);
+  }
+  const s = settings();
+  const old = s.panicOnFault;
+  s.panicOnFault = enabled;
+  return old;
+}
+
+/**
+ * How much a crash report shows, as GOTRACEBACK says: `single`, `all`, `system`, `crash` or a number. It can't be set below
+ * what the environment asks for.
+ */
+export function setTraceback(level: string): void {
+  if (typeof level !== "string") {
+    throw new TypeError(`debug: traceback level must be a string (got ${String(level)})`);
+  }
+  const environment = parseTraceback(processEnvironment().GOTRACEBACK);
+  currentRuntime().scheduler.tracebackAll = parseTraceback(level).all || environment.all;
 }
 
 /** The calling goroutine's stack, as text in Go's form. */
 export function stack(): Uint8Array {
-  const rt = defaultRuntime();
+  const rt = currentRuntime();
   for (let size = 1024; ; size *= 2) {
     const buf = new Uint8Array(size);
     const n = rt.stack(buf, false);
@@ -41,26 +135,99 @@ export function stack(): Uint8Array {
 
 /** Writes the calling goroutine's stack to standard error. */
 export function printStack(): void {
-  defaultRuntime().stderr(new TextDecoder().decode(stack()));
-}
-
-export interface BuildInfo {
-  /** The release of Go whose behaviour is reproduced. */
-  GoVersion: string;
-  /** The release of these packages. */
-  Version: string;
-  Settings: { Key: string; Value: string }[];
+  currentRuntime().stderr(new TextDecoder().decode(stack()));
 }
 
 /** What is running. */
+export interface BuildInfo {
+  /** The release of Go whose behaviour is reproduced. */
+  GoVersion: string;
+  /** The program's main module: its path, where the host tells it. */
+  Path: string;
+  /** The release of these packages. */
+  Version: string;
+  Settings: { Key: string; Value: string }[];
+  /** The text of Go's BuildInfo.String: a line for each, key and value behind a tab. */
+  toString(): string;
+}
+
+interface HostProcess {
+  argv?: readonly string[];
+  versions?: Readonly<Record<string, string>>;
+}
+
+/** What is running; Go's ReadBuildInfo. */
 export function buildInfo(): BuildInfo {
+  const { argv = [], versions = {} } = (globalThis as { process?: HostProcess }).process ?? {};
+  const settings = [
+    { Key: "-compiler", Value: compiler },
+    { Key: "GOARCH", Value: GOARCH },
+    { Key: "GOOS", Value: GOOS },
+  ];
+  for (const host of ["node", "v8"]) {
+    const version = versions[host];
+    if (version !== undefined) settings.push({ Key: host, Value: version });
+  }
   return {
     GoVersion: goVersion,
+    Path: argv[1] ?? "",
     Version: gortVersion,
-    Settings: [
-      { Key: "-compiler", Value: compiler },
-      { Key: "GOARCH", Value: GOARCH },
-      { Key: "GOOS", Value: GOOS },
-    ],
+    Settings: settings,
+    toString() {
+      const lines = [`go\t${this.GoVersion}`];
+      if (this.Path !== "") lines.push(`path\t${this.Path}`);
+      lines.push(`mod\t@gort/runtime\t${this.Version}`);
+      for (const { Key, Value } of this.Settings) lines.push(`build\t${Key}=${Value}`);
+      return `${lines.join("\n")}\n`;
+    },
   };
+}
+
+interface FileSystem {
+  openSync(path: string, flags: string): number;
+  writeSync(fd: number, data: Uint8Array): number;
+  closeSync(fd: number): void;
+}
+
+function fileSystem(): FileSystem {
+  type Host = { getBuiltinModule?(id: string): FileSystem | undefined };
+  const fs = (globalThis as { process?: Host }).process?.getBuiltinModule?.("node:fs");
+  if (fs === undefined)
+    throw new TypeError("debug: there are no files here; pass a function to writeHeapDump");
+  return fs;
+}
+
+/**
+ * Writes every object of the heap, what it points to and what holds it, in Go's format, the world stopped. Returns the
+ * number of bytes. `readHeapDump` reads the dump, and `heapSnapshot` converts it for Chrome DevTools.
+ *
+ * @param to a file descriptor, as in Go; the path of a file to make; or a function that takes the pieces, which are valid
+ *   only while it runs
+ * @throws Error when something can't be written (a full disk): what was written is no dump
+ */
+export function writeHeapDump(to: number | string | DumpSink): number {
+  const rt = currentRuntime();
+  if (typeof to === "function") return rt.writeHeapDump(to);
+  if (typeof to !== "string" && !(Number.isInteger(to) && to >= 0)) {
+    throw new TypeError(
+      `debug: writeHeapDump needs a file descriptor, a path or a function (got ${String(to)})`,
+    );
+  }
+  const fs = fileSystem();
+  const fd = typeof to === "string" ? fs.openSync(to, "w") : to;
+  let written = 0;
+  try {
+    return rt.writeHeapDump((chunk) => {
+      for (let at = 0; at < chunk.length; ) {
+        const n = fs.writeSync(fd, chunk.subarray(at));
+        at += n;
+        written += n;
+      }
+    });
+  } catch (err) {
+    const why = err instanceof Error ? err.message : String(err);
+    throw new Error(`debug: heap dump is incomplete after ${written} bytes: ${why}`, { cause: err });
+  } finally {
+    if (typeof to === "string") fs.closeSync(fd);
+  }
 }

@@ -60,3 +60,36 @@ export function parseGOMAXPROCS(text: string | undefined): number | undefined {
   const n = Number(text);
   return n > 0 && n < 2 ** 31 ? n : undefined;
 }
+
+/** What GOTRACEBACK asks for. */
+export interface Traceback {
+  /** 0: no goroutine, 1: those of the program, 2: the runtime's own too. */
+  level: number;
+  /** All goroutines, not only the one that failed. */
+  all: boolean;
+  /** Whether to crash in the operating system's way after the report. */
+  crash: boolean;
+}
+
+/** GOTRACEBACK: none, single, all, system, crash, or a number of a level; what Go doesn't know is `all` of level 0. */
+export function parseTraceback(text: string | undefined): Traceback {
+  switch (text) {
+    case "none":
+      return { level: 0, all: false, crash: false };
+    case undefined:
+    case "":
+    case "single":
+      return { level: 1, all: false, crash: false };
+    case "all":
+      return { level: 1, all: true, crash: false };
+    case "system":
+      return { level: 2, all: true, crash: false };
+    case "crash":
+    case "wer":
+      return { level: 2, all: true, crash: true };
+    default: {
+      const n = /^\d+$/.test(text) ? Number(text) : 0;
+      return { level: n < 2 ** 32 ? n : 0, all: true, crash: false };
+    }
+  }
+}

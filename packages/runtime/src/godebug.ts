@@ -47,6 +47,7 @@ export const debugSwitches = [
   { name: "scavtrace", default: 0, meaning: "1: a line about memory given back to the system at each cycle" },
   { name: "schedtrace", default: 0, meaning: "X > 0: the state of the scheduler every X milliseconds" },
   { name: "scheddetail", default: 0, meaning: "1: schedtrace shows every P, M and G" },
+  { name: "sysmon", default: 0, meaning: "1: a line about each goroutine that ran long without yielding" },
   {
     name: "tracebackancestors",
     default: 0,
@@ -65,6 +66,25 @@ const reported = new Set<string>();
 /** The switches with their defaults. */
 export function defaultGodebug(): Godebug {
   return Object.fromEntries(debugSwitches.map((s) => [s.name, s.default])) as Godebug;
+}
+
+/**
+ * The switches as an object gives them, the others with their defaults.
+ *
+ * @throws TypeError for an unknown name or a value that is no integer: in code, unlike in an environment that other programs
+ *   share, it is a mistake
+ */
+export function checkGodebug(switches: Partial<Godebug>): Godebug {
+  const result = defaultGodebug();
+  for (const [name, value] of Object.entries(switches)) {
+    if (!known.has(name)) throw new TypeError(`runtime: godebug has no switch ${JSON.stringify(name)}`);
+    if (value === undefined) continue;
+    if (!Number.isInteger(value)) {
+      throw new TypeError(`runtime: godebug.${name} must be an integer (got ${String(value)})`);
+    }
+    result[name as DebugSwitch] = value;
+  }
+  return result;
 }
 
 /**

@@ -10,13 +10,16 @@
  *     collector queues finalizers  -> a system goroutine of the scheduler runs them
  *     scheduler.hooks.gExit        -> the goroutine's stack slots go back to the allocator
  *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
+ *     scheduler's goroutines       -> the profiler's `goroutine` profile; their waits its `block` profile
  */
 import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
 import { type Cleanup, type Collector, createCollector } from "@gort/gc";
 import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gort/memory";
 import { type GCStats, gcStats, type MemStats, newMemStats, readMemStats, summary } from "@gort/memstats";
+import type { DumpSink } from "@gort/memstats/heapdump";
 import { createMetrics, type Metrics } from "@gort/memstats/metrics";
 import {
+  type BlockProfileRecord,
   type CallerInfo,
   createProfiler,
   type Frames,
@@ -24,6 +27,7 @@ import {
   type MemProfileRecord,
   type PCs,
   type Profiler,
+  type StackRecord,
 } from "@gort/profiling";
 import {
   type CaseValue,
@@ -68,13 +72,16 @@ import {
   parseGOGC,
   parseGOMAXPROCS,
   parseMemoryLimit,
+  parseTraceback,
   processEnvironment,
 } from "./env.ts";
 import { FinalizerGoroutine } from "./finalizers.ts";
-import { defaultGodebug, type Godebug, parseGodebug } from "./godebug.ts";
+import { checkGodebug, type Godebug, parseGodebug } from "./godebug.ts";
 import { LinearArena, RuntimeHeap } from "./heap.ts";
+import { dumpHeap } from "./heapdump.ts";
 import { IdleWorker } from "./idle.ts";
 import { RuntimeMetrics } from "./metrics-source.ts";
+import { GoroutineLabels, GoroutineStacks, recordBlockEvent, threadStacks } from "./profiles.ts";
 import { GoroutineRoots, type Root } from "./roots.ts";
 import { RuntimeStats } from "./stats.ts";
 import { WorldStops } from "./stops.ts";
@@ -96,6 +103,11 @@ export interface RuntimeOptions {
   godebug?: string | Partial<Godebug>;
   /** Where traces and crash reports go. Default: the process's standard error, or the console. */
   stderr?: (text: string) => void;
+  /**
+   * The part of the time that samples of the memory profile may take, above 0 to 1. Where they would take more, fewer are
+   * taken and counted for more; 1 takes all. Default 0.02.
+   */
+  memProfileBudget?: number;
   /** Time, for tests. */
   clock?: Clock;
   /** Seed of all random choices: select, sampling. */
@@ -125,7 +137,10 @@ function resolveGodebug(
 ): Godebug {
   if (option === undefined) return parseGodebug(env.GODEBUG ?? "", warn);
   if (typeof option === "string") return parseGodebug(option, warn);
-  return { ...defaultGodebug(), ...option };
+  if (option === null || typeof option !== "object") {
+    throw new TypeError(`runtime: godebug must be a string or an object (got ${String(option)})`);
+  }
+  return checkGodebug(option);
 }
 
 function resolveGOGC(option: RuntimeOptions["gogc"], env: Environment): number {
@@ -149,7 +164,9 @@ function resolveMemoryLimit(
   }
   const limit = parseMemoryLimit(env.GOMEMLIMIT);
   if (limit !== undefined) return limit;
-  warn(`GOMEMLIMIT=${env.GOMEMLIMIT}: malformed GOMEMLIMIT; no limit is set`);
+  // Go's words. Go ends the program here; the default is kept.
+  warn(`GOMEMLIMIT=${env.GOMEMLIMIT}`);
+  warn("malformed GOMEMLIMIT; see `go doc runtime/debug.SetMemoryLimit`; no limit is set");
   return noMemoryLimit;
 }
 
@@ -220,13 +237,19 @@ export class Runtime {
     this.profiler = createProfiler({
       arena: new LinearArena(this.memory),
       memProfileRate: this.godebug.memprofilerate,
+      ...(options.memProfileBudget === undefined ? {} : { memProfileBudget: options.memProfileBudget }),
       memStats: () => ({ ...this.readMemStats() }),
       isStackBase: (frame) => frame.functionName.includes("gort:run"),
+      goroutines: new GoroutineStacks(() => this.scheduler),
+      threads: threadStacks,
+      labels: new GoroutineLabels(),
+      stderr: this.stderr,
     });
     const hooks: RuntimeHooks = {
       runtime: this,
       safepoint: () => this.collector.pollSafepoint(),
       gExit: (g) => this.#roots.exit(g),
+      blockEvent: (g, ns) => recordBlockEvent(this.profiler, g, ns),
     };
     this.scheduler = createScheduler({
       ...(clock === undefined ? {} : { clock }),
@@ -238,6 +261,7 @@ export class Runtime {
       hooks,
     });
     const { scheduler, allocator, profiler } = this;
+    scheduler.tracebackAll = parseTraceback(env.GOTRACEBACK).all;
     this.#roots = new GoroutineRoots(
       allocator,
       () => this.collector,
@@ -485,6 +509,21 @@ export class Runtime {
     return gcStats(this.readMemStats(), quantiles);
   }
 
+  /**
+   * Hands every object of the heap, what it points to and what holds it, piece by piece to `sink`, in the format of
+   * `@gort/memstats/heapdump`; returns the number of bytes. The world is stopped meanwhile.
+   */
+  writeHeapDump(sink: DumpSink): number {
+    const { allocator, collector, scheduler, profiler } = this;
+    const memStats = this.readMemStats();
+    this.#stops.stopTheWorld("write heap dump");
+    try {
+      return dumpHeap({ allocator, collector, scheduler, profiler, memStats }, sink);
+    } finally {
+      this.#stops.startTheWorld();
+    }
+  }
+
   /** One line about the collector since the runtime was created. */
   summary(): string {
     return summary(this.readMemStats(), this.#now() - this.#startMs);
@@ -506,6 +545,31 @@ export class Runtime {
     inuseZero: boolean,
   ): { n: number; ok: boolean } {
     return this.profiler.memProfile(p, inuseZero);
+  }
+
+  /** Records waits of goroutines, one in about `rate` nanoseconds of waiting; 1 records all, 0 none. */
+  setBlockProfileRate(rate: number): void {
+    this.profiler.setBlockProfileRate(rate);
+    this.scheduler.blockProfileEnabled = rate > 0;
+  }
+
+  /** Where goroutines waited and for how long; filled if `p` has room for all records. */
+  blockProfile(p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+    return this.profiler.blockProfile(p);
+  }
+
+  /** The stack of every goroutine; filled if `p` has room for all. */
+  goroutineProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+    return this.profiler.goroutineProfile(p);
+  }
+
+  threadCreateProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+    return this.profiler.threadCreateProfile(p);
+  }
+
+  /** Samples a second of the next CPU profile; refused, with Go's words on standard error, while one runs. */
+  setCPUProfileRate(hz: number): void {
+    this.profiler.setCPUProfileRate(hz);
   }
 
   get caller(): (skip?: number) => CallerInfo {
@@ -530,6 +594,7 @@ export class Runtime {
     this.#closed = true;
     this.scheduler.close();
     this.#idle.close();
+    this.profiler.close();
     this.allocator.freeOSMemory();
   }
 }
