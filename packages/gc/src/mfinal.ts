@@ -149,6 +149,8 @@ export class Finalizers {
     const id = this.#newId(fn, undefined);
     if (allocator.addSpecial(object, SPECIAL_FINALIZER, id) === 0) {
       this.#fns.delete(id);
+      if (allocator.findSpecial(object, SPECIAL_FINALIZER) === 0)
+        throwFatal("out of memory", "gc: no room for a finalizer's special");
       throwFatal("runtime.SetFinalizer: finalizer already set", `pointer ${hex(object)}`);
     }
     // The marking of specials may have passed the object's span already.
@@ -169,8 +171,10 @@ export class Finalizers {
     }
     this.#host.ensureSwept(allocator.spanOf(object));
     const id = this.#newId(fn as (arg: never) => unknown, arg);
-    if (allocator.addSpecial(object, SPECIAL_CLEANUP, id) === 0)
-      throwFatal("gc: cleanup number in use", `id ${id}`);
+    if (allocator.addSpecial(object, SPECIAL_CLEANUP, id) === 0) {
+      this.#fns.delete(id);
+      throwFatal("out of memory", "gc: no room for a cleanup's special");
+    }
     return {
       stop: () => {
         // Queued or run: the special is gone, and the address may be another object's.
