@@ -281,33 +281,35 @@ describe("the run queue", () => {
 });
 
 describe("the host loop", () => {
-  it("hands over to the event loop while goroutines want to run", async () => {
-    const s = createScheduler();
-    let turns = 0;
-    const worst = await s.main(function* () {
-      let stop = false;
-      let last = performance.now();
-      let worst = 0;
-      const tick = () => {
-        const now = performance.now();
-        if (turns++ > 0) worst = Math.max(worst, now - last);
-        last = now;
-        if (!stop) setImmediate(tick);
-      };
-      setImmediate(tick);
-      for (let i = 0; i < 4; i++) {
-        s.go(function* () {
-          for (;;) yield* s.gosched();
-        });
-      }
-      const end = performance.now() + 200;
-      while (performance.now() < end) yield* s.gosched();
-      stop = true;
-      return worst;
+  /** A scheduler whose clock moves when the test says, and whose event loop turns are run by hand. */
+  function byHand(godebug = "") {
+    const host = { t: 0, turns: [] as (() => void)[], text: [] as string[] };
+    const s = createScheduler({
+      godebug,
+      stderr: (text) => host.text.push(text),
+      clock: { now: () => host.t },
+      tasks: { task: (f) => host.turns.push(f), microtask: (f) => host.turns.push(f) },
     });
-    expect(turns).toBeGreaterThan(10);
-    // Loose, since other programs run beside the tests; bench/eventloop.mjs measures it.
-    expect(worst).toBeLessThan(100);
+    return { s, host };
+  }
+
+  it("hands over to the event loop at least every 10 ms while goroutines want to run", () => {
+    const { s, host } = byHand();
+    for (let i = 0; i < 4; i++) {
+      s.go(function* () {
+        for (;;) {
+          host.t += 0.05;
+          yield* s.gosched();
+        }
+      });
+    }
+    for (let turn = 0; turn < 100; turn++) {
+      const t = host.t;
+      host.turns.shift()!();
+      expect(host.t - t).toBeLessThanOrEqual(10);
+      expect(host.t - t).toBeGreaterThan(5);
+      expect(host.turns.length).toBe(1);
+    }
   });
 
   it("does not starve the host when promises and goroutines wake each other", async () => {
@@ -326,41 +328,45 @@ describe("the host loop", () => {
     s.close();
   });
 
-  it("marks goroutines that run for long, once a creation site", async () => {
-    const text: string[] = [];
-    const s = createScheduler({ godebug: "sysmon=1", stderr: (t) => text.push(t) });
-    await s.main(function* () {
+  it("marks goroutines that run for long, once a creation site", () => {
+    const { s, host } = byHand("sysmon=1");
+    s.go(function* spawner() {
       for (let i = 0; i < 3; i++) {
         yield* s
           .go(function* busy() {
-            const end = performance.now() + 25;
-            while (performance.now() < end);
+            host.t += 25;
           })
           .done();
       }
     });
-    expect(text.length).toBe(1);
-    expect(text[0]).toMatch(
-      /^goroutine \d+ ran \d+ ms without yielding\n\tcreated by main\.func1 .*proc\.test\.ts:\d+\n$/,
+    while (host.turns.length > 0) host.turns.shift()!();
+    expect(host.text.length).toBe(1);
+    expect(host.text[0]).toMatch(
+      /^goroutine \d+ ran 25 ms without yielding\n\tcreated by main\.spawner .*proc\.test\.ts:\d+\n$/,
     );
     expect(s.longRuns.length).toBe(1);
   });
 
-  it("gives a long loop a place to yield that costs nothing until the slice is over", async () => {
-    const s = createScheduler();
+  it("gives a long loop a place to yield that does nothing until the slice is over", () => {
+    const { s, host } = byHand();
     let others = 0;
-    await s.main(function* () {
-      s.go(function* () {
-        for (;;) {
-          others++;
-          yield* s.gosched();
-        }
-      });
-      const end = performance.now() + 60;
-      while (performance.now() < end) yield* s.checkpoint();
+    let loops = 0;
+    s.go(function* () {
+      for (; loops < 10_000; loops++) {
+        host.t += 0.01;
+        yield* s.checkpoint();
+      }
     });
-    expect(others).toBeGreaterThan(1);
-    expect(others).toBeLessThan(1000);
+    s.go(function* () {
+      while (loops < 10_000) {
+        others++;
+        yield* s.gosched();
+      }
+    });
+    while (host.turns.length > 0) host.turns.shift()!();
+    // 100 ms of looping, in slices of 8.
+    expect(others).toBeGreaterThan(10);
+    expect(others).toBeLessThan(30);
   });
 });
 
