@@ -73,24 +73,22 @@ export class GCHeap {
     this.classes = classTables;
   }
 
-  /** Pages between the lowest and the highest address that was ever heap. */
+  /** Lowest address that was ever heap, and the end of the highest. */
+  get arenaStart(): number {
+    return this.#u32[(this.allocator.mheap + H.arenaStart) >>> 2] as number;
+  }
+  get arenaEnd(): number {
+    return this.#u32[(this.allocator.mheap + H.arenaEnd) >>> 2] as number;
+  }
+
+  /** Pages between the two. */
   heapPages(): number {
-    const { mheap } = this.allocator;
-    return (
-      ((this.#u32[(mheap + H.arenaEnd) >>> 2] as number) -
-        (this.#u32[(mheap + H.arenaStart) >>> 2] as number)) >>>
-      PAGE_SHIFT
-    );
+    return (this.arenaEnd - this.arenaStart) >>> PAGE_SHIFT;
   }
 
   /** Whether p lies in heap memory that no span uses. */
   isFreeHeapPage(p: number): boolean {
-    const { mheap } = this.allocator;
-    return (
-      p >= (this.#u32[(mheap + H.arenaStart) >>> 2] as number) &&
-      p < (this.#u32[(mheap + H.arenaEnd) >>> 2] as number) &&
-      this.allocator.spanOf(p as never) === 0
-    );
+    return p >= this.arenaStart && p < this.arenaEnd && this.allocator.spanOf(p as never) === 0;
   }
 
   /** Bytes of free pages that hold physical memory. */
