@@ -12,6 +12,8 @@
  * (A heap without a collector has no other use for gcmarkBits. Freeing by hand in a heap that has been collected is
  * refused.) A list that grows beyond MAX_LISTED bytes goes back to the spans, and spans without blocks to the heap.
  *
+ * heapLive, which paces a collector, does not follow blocks that go through the lists.
+ *
  * With several threads, a block may be freed by another thread than the one that allocated it: it goes to the list of the
  * thread that frees it. Bits of a word belong to blocks of several threads, so gcmarkBits change atomically then; allocBits
  * of a span change only by the thread that has it cached or, for a span on a list, under its class's lock.
@@ -19,7 +21,8 @@
  * Under checks (createAllocator({ checks: true })) blocks are poisoned, each block's allocation site is kept for
  * leakReport, and freeing a block inside withView is an error. This mode alone keeps state outside of the memory.
  */
-import type { Addr } from "@gort/memory";
+import type { Addr, Kernel } from "@gort/memory";
+import type { AllocatorHooks } from "./hooks.ts";
 import {
   GC_OFF,
   GCCONTROL,
@@ -32,13 +35,21 @@ import {
   PAGE_SIZE,
 } from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
-import type { MCache } from "./mcache.ts";
+
 import { SLOT_ELEMSIZE, SLOT_FREE, SLOT_NFREE, SLOT_SPAN, SLOT_WORDS } from "./mcache.ts";
 import type { MCentral } from "./mcentral.ts";
 import { hex, type MHeap } from "./mheap.ts";
-import { classToIndexMul, classToIndexShift, classToSize, sizeToClass8 } from "./sizeclasses.generated.ts";
+import { sizeToClass8 } from "./sizeclasses.generated.ts";
 
 const S = MSPAN.offsets;
+const S_START_ADDR = S.startAddr >>> 2;
+const S_NELEMS = S.nelems >>> 2;
+const S_ELEMSIZE = S.elemsize >>> 2;
+const S_SPANCLASS = S.spanclass >>> 2;
+const S_GCMARK_BITS = S.gcmarkBits >>> 2;
+const S_ALLOC_BITS = S.allocBits >>> 2;
+const S_DIV_MUL = S.divMul >>> 2;
+const S_DIV_SHIFT = S.divShift >>> 2;
 
 /** Freed bytes that a class keeps on its list: enough to serve bursts without touching spans. */
 const MAX_LISTED = 64 * 1024;
@@ -71,24 +82,25 @@ export class ManualHeap {
   private readonly allocator: Allocator;
   private readonly heap: MHeap;
   private readonly central: MCentral;
-  private readonly cache: MCache;
   private readonly u32: Uint32Array;
   private readonly f64: Float64Array;
   private readonly slots: number;
   private readonly slotOf: Uint32Array;
+  private readonly kernel: Kernel;
+  private readonly hooks: AllocatorHooks;
   private readonly pageInfo: number;
+  private readonly pageSpan: number;
   private readonly sharedWord: number;
   private readonly sweepgenWord: number;
   private readonly gcPhaseWord: number;
   private readonly smallAlloc: number;
   private readonly smallFree: number;
-  readonly #blocks: Map<Addr, BlockInfo> | null;
+  private readonly blocks: Map<Addr, BlockInfo> | null;
 
   constructor(allocator: Allocator, checks: boolean) {
     this.allocator = allocator;
     this.heap = allocator.heap;
     this.central = allocator.central;
-    this.cache = allocator.cache;
     this.u32 = allocator.mem.u32;
     this.f64 = allocator.mem.f64;
     this.slots = allocator.cache.slots;
@@ -96,18 +108,21 @@ export class ManualHeap {
     for (let k = 0; k <= 128; k++) {
       this.slotOf[k] = this.slots + (((sizeToClass8[Math.max(k, 1)] as number) << 1) | 1) * SLOT_WORDS;
     }
+    this.kernel = allocator.mem.kernel;
+    this.hooks = allocator.hooks;
+    this.pageSpan = allocator.pageSpanBase >>> 2;
     this.pageInfo = allocator.pageInfoBase >>> 2;
     this.sharedWord = (allocator.mheap + MHEAP.offsets.shared) >>> 2;
     this.sweepgenWord = (allocator.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
     this.gcPhaseWord = (allocator.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
     this.smallAlloc = (allocator.cache.base + MCACHE.offsets.smallAllocCount) >>> 3;
     this.smallFree = (allocator.cache.base + MCACHE.offsets.smallFreeCount) >>> 3;
-    this.#blocks = checks ? new Map() : null;
+    this.blocks = checks ? new Map() : null;
   }
 
   malloc(size: number, zero: boolean): Addr {
     const p = this.take(size, zero);
-    if (this.#blocks !== null) this.#record(p, size, zero);
+    if (this.blocks !== null) this.record(p, size, zero);
     return p;
   }
 
@@ -141,73 +156,65 @@ export class ManualHeap {
     const { u32, f64 } = this;
     u32[i + SLOT_FREE] = u32[p >>> 2] as number;
     u32[i + SLOT_NFREE] = (u32[i + SLOT_NFREE] as number) - 1;
-    const info = u32[this.pageInfo + (p >>> PAGE_SHIFT)] as number;
-    const sizeclass = (info & 0xff) >>> 1;
-    const idx = this.slotIndex(p, sizeclass);
-    const word = ((info >>> 8) << 1) + (idx >>> 5);
-    if (u32[this.sharedWord] !== 0) this.allocator.mem.kernel.and(word << 2, ~(1 << (idx & 31)));
-    else u32[word] = (u32[word] as number) & ~(1 << (idx & 31));
-    const count = this.smallAlloc + sizeclass;
+    const at = (u32[this.pageSpan + (p >>> PAGE_SHIFT)] as number) >>> 2;
+    const idx = this.slotIndex(at, p);
+    const marks = (u32[at + S_GCMARK_BITS] as number) + ((idx >>> 5) << 2);
+    const mask = ~(1 << (idx & 31));
+    if (u32[this.sharedWord] !== 0) this.kernel.and(marks, mask);
+    else u32[marks >>> 2] = (u32[marks >>> 2] as number) & mask;
+    const count = this.smallAlloc + ((u32[at + S_SPANCLASS] as number) >>> 1);
     f64[count] = (f64[count] as number) + 1;
-    const elemsize = classToSize[sizeclass] as number;
-    this.cache.addHeapLive(elemsize);
-    if (zero) this.allocator.mem.kernel.zero(p, elemsize);
+    if (zero) this.kernel.zero(p, u32[at + S_ELEMSIZE] as number);
     return p as Addr;
   }
 
-  /** Number of the slot that p points into; the span of a small block starts at most 10 pages below. */
-  private slotIndex(p: number, sizeclass: number): number {
-    const start = this.u32[(this.heap.spanOf(p) + S.startAddr) >>> 2] as number;
-    return (
-      Math.imul((p - start) >>> 3, classToIndexMul[sizeclass] as number) >>>
-      (classToIndexShift[sizeclass] as number)
-    );
+  /** Number of the slot of the span (a word index) that p points into. */
+  private slotIndex(at: number, p: number): number {
+    const { u32 } = this;
+    const offset = p - (u32[at + S_START_ADDR] as number);
+    return Math.imul(offset >>> 3, u32[at + S_DIV_MUL] as number) >>> (u32[at + S_DIV_SHIFT] as number);
   }
 
   free(p: Addr): void {
     if (p === 0) return;
-    if (this.#blocks !== null) this.#checkFree(p);
+    if (this.blocks !== null) this.checkFree(p);
     const { u32 } = this;
     if (u32[this.sweepgenWord] !== 0 || u32[this.gcPhaseWord] !== GC_OFF) {
       throw new TypeError(`allocator: free in a heap that is garbage collected (got ${hex(p)})`);
     }
     if (p >>> 0 !== p || (u32[this.pageInfo + (p >>> PAGE_SHIFT)] as number) < 256) this.badFree(p);
-    const info = u32[this.pageInfo + (p >>> PAGE_SHIFT)] as number;
-    const spanclass = info & 0xff;
-    const sizeclass = spanclass >>> 1;
-    const s = this.heap.spanOf(p);
-    const offset = p - (u32[(s + S.startAddr) >>> 2] as number);
-    const elemsize = u32[(s + S.elemsize) >>> 2] as number;
-    const idx =
-      Math.imul(offset >>> 3, classToIndexMul[sizeclass] as number) >>>
-      (classToIndexShift[sizeclass] as number);
-    if (idx * elemsize !== offset || idx >= (u32[(s + S.nelems) >>> 2] as number)) this.badFree(p);
+    const s = u32[this.pageSpan + (p >>> PAGE_SHIFT)] as number;
+    const at = s >>> 2;
+    const idx = this.slotIndex(at, p);
+    const elemsize = u32[at + S_ELEMSIZE] as number;
+    if (((u32[at + S_START_ADDR] as number) + Math.imul(idx, elemsize)) >>> 0 !== p) this.badFree(p);
+    if (idx >= (u32[at + S_NELEMS] as number)) this.badFree(p);
     const bit = 1 << (idx & 31);
-    const alloc = u32[((u32[(s + S.allocBits) >>> 2] as number) >>> 2) + (idx >>> 5)] as number;
+    const alloc = u32[((u32[at + S_ALLOC_BITS] as number) >>> 2) + (idx >>> 5)] as number;
     if ((alloc & bit) === 0) this.badFree(p);
+    const spanclass = u32[at + S_SPANCLASS] as number;
     const i = this.slots + spanclass * SLOT_WORDS;
     if (u32[i + SLOT_SPAN] === s && p >= (u32[i] as number) && p < (u32[i + 1] as number)) this.badFree(p);
-    if (sizeclass === 0) {
+    if (spanclass < 2) {
       this.freeLarge(s, p, elemsize);
       return;
     }
-    const word = ((info >>> 8) << 1) + (idx >>> 5);
+    const marks = (u32[at + S_GCMARK_BITS] as number) + ((idx >>> 5) << 2);
     if (u32[this.sharedWord] !== 0) {
-      if ((this.allocator.mem.kernel.or(word << 2, bit) & bit) !== 0) this.badFree(p);
+      if ((this.kernel.or(marks, bit) & bit) !== 0) this.badFree(p);
     } else {
-      const marks = u32[word] as number;
-      if ((marks & bit) !== 0) this.badFree(p);
-      u32[word] = marks | bit;
+      const w = u32[marks >>> 2] as number;
+      if ((w & bit) !== 0) this.badFree(p);
+      u32[marks >>> 2] = w | bit;
     }
-    this.allocator.hooks.onFree(p, elemsize);
-    const count = this.smallFree + sizeclass;
+    this.hooks.onFree(p, elemsize);
+    const count = this.smallFree + (spanclass >>> 1);
     this.f64[count] = (this.f64[count] as number) + 1;
-    this.cache.addHeapLive(-elemsize);
     u32[p >>> 2] = u32[i + SLOT_FREE] as number;
     u32[i + SLOT_FREE] = p;
     const n = (u32[i + SLOT_NFREE] as number) + 1;
     u32[i + SLOT_NFREE] = n;
-    if (n > 8 && n * elemsize > MAX_LISTED) this.releaseList(i, spanclass, n >>> 1);
+    if (n > 8 && Math.imul(n, elemsize) > MAX_LISTED) this.releaseList(i, spanclass, n >>> 1);
   }
 
   private freeLarge(s: number, p: Addr, bytes: number): void {
@@ -215,9 +222,8 @@ export class ManualHeap {
     if (!this.central.remove(s)) this.badFree(p);
     u32[((u32[(s + S.allocBits) >>> 2] as number) >>> 2) + 0] = 0;
     u32[(s + S.allocCount) >>> 2] = 0;
-    this.allocator.hooks.onFree(p, bytes);
+    this.hooks.onFree(p, bytes);
     this.allocator.countLargeFree(bytes);
-    this.cache.addHeapLive(-bytes);
     this.heap.freeSpan(s);
   }
 
@@ -271,7 +277,7 @@ export class ManualHeap {
   private releaseBlock(i: number, spanclass: number, p: number): boolean {
     const { u32, central } = this;
     const s = this.heap.spanOf(p);
-    const idx = this.slotIndex(p, spanclass >>> 1);
+    const idx = this.slotIndex(s >>> 2, p);
     const own = u32[i + SLOT_SPAN] === s;
     if (!own) {
       central.lock(spanclass);
@@ -284,7 +290,7 @@ export class ManualHeap {
     const mask = ~(1 << (idx & 31));
     const marks = (u32[(s + S.gcmarkBits) >>> 2] as number) + 4 * word;
     const allocs = ((u32[(s + S.allocBits) >>> 2] as number) >>> 2) + word;
-    if (u32[this.sharedWord] !== 0) this.allocator.mem.kernel.and(marks, mask);
+    if (u32[this.sharedWord] !== 0) this.kernel.and(marks, mask);
     else u32[marks >>> 2] = (u32[marks >>> 2] as number) & mask;
     u32[allocs] = (u32[allocs] as number) & mask;
     const count = (u32[(s + S.allocCount) >>> 2] as number) - 1;
@@ -329,35 +335,35 @@ export class ManualHeap {
     // A block stays where it is unless that would waste half of it, or pages.
     const shrinks = usable > PAGE_SIZE ? usable - size >= PAGE_SIZE : size <= usable / 2;
     if (fits && (!shrinks || usable === 8)) {
-      if (this.#blocks !== null) this.#record(p, size, true);
+      if (this.blocks !== null) this.record(p, size, true);
       return p;
     }
     const q = this.malloc(size, false);
-    this.allocator.mem.kernel.copy(q, p, Math.min(usable, size));
+    this.kernel.copy(q, p, Math.min(usable, size));
     this.free(p);
     return q;
   }
 
   // --- checks
 
-  #record(p: Addr, size: number, keepContents: boolean): void {
+  private record(p: Addr, size: number, keepContents: boolean): void {
     const usable = this.u32[(this.heap.spanOf(p) + S.elemsize) >>> 2] as number;
-    if (!keepContents) this.allocator.mem.kernel.fill(p, POISON_FRESH, usable);
-    this.#blocks?.set(p, { site: callSite(), size, views: 0 });
+    if (!keepContents) this.kernel.fill(p, POISON_FRESH, usable);
+    this.blocks?.set(p, { site: callSite(), size, views: 0 });
   }
 
-  #checkFree(p: Addr): void {
-    const block = this.#blocks?.get(p);
+  private checkFree(p: Addr): void {
+    const block = this.blocks?.get(p);
     if (block === undefined) return; // a wrong free, which free() names
     if (block.views > 0) throw new RangeError(`allocator: free of a block inside withView (got ${hex(p)})`);
-    this.#blocks?.delete(p);
+    this.blocks?.delete(p);
     const usable = this.u32[(this.heap.spanOf(p) + S.elemsize) >>> 2] as number;
-    this.allocator.mem.kernel.fill(p, POISON_FREED, usable);
+    this.kernel.fill(p, POISON_FREED, usable);
   }
 
   withView<T, R>(p: Addr, type: ViewConstructor<T>, f: (view: T) => R): R {
     const size = this.usableSize(p);
-    const block = this.#blocks?.get(p);
+    const block = this.blocks?.get(p);
     if (block) block.views++;
     try {
       const bytes = block?.size ?? size;
@@ -368,10 +374,10 @@ export class ManualHeap {
   }
 
   leakReport(): LeakRecord[] {
-    if (this.#blocks === null)
+    if (this.blocks === null)
       throw new TypeError("allocator: leakReport needs createAllocator({ checks: true })");
     const sites = new Map<string, LeakRecord>();
-    for (const { site, size } of this.#blocks.values()) {
+    for (const { site, size } of this.blocks.values()) {
       const record = sites.get(site) ?? { site, blocks: 0, bytes: 0 };
       record.blocks++;
       record.bytes += size;

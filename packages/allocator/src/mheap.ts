@@ -34,6 +34,7 @@ import {
   MANUAL_STACK,
   MCACHE,
   MHEAP,
+  MIN_SIZE_FOR_HEADER,
   MSPAN,
   PAGE_SHIFT,
   PAGE_SIZE,
@@ -61,6 +62,10 @@ export const PAGE_INFO_NONE = 0xff;
 const SPAN_BITS_LIMIT = 1 << 27;
 const SPAN_BITS_CHUNK = 16384;
 
+/** heapBits is mapped by 4 KiB, which describe 64 times as much heap. */
+const HEAP_BITS_PAGE = 4096;
+const HEAP_BITS_SHIFT = 18;
+
 /** Entries added to allspans at a time. */
 const ALLSPANS_CHUNK = 4096;
 
@@ -80,6 +85,8 @@ export class MHeap {
   private readonly u32: Uint32Array;
   private readonly f64: Float64Array;
   private readonly shared: number;
+  /** Word index of a bit map: 1 = this page of heapBits is mapped. */
+  private readonly heapBitsMap: number;
 
   constructor(mem: LinearMemory, hooks: AllocatorHooks, root: number) {
     this.mem = mem;
@@ -91,6 +98,7 @@ export class MHeap {
     const word = (name: keyof typeof ROOT): number => mem.u32[(tables + ROOT[name]) >>> 2] as number;
     this.base = word("mheap");
     this.heapBitsBase = word("heapBits");
+    this.heapBitsMap = word("heapBitsMap") >>> 2;
     this.pageInfoBase = word("pageInfo");
     this.pageSpanBase = word("pageSpan");
     this.allspansBase = word("allspans");
@@ -274,6 +282,7 @@ export class MHeap {
         this.spanalloc.free(s);
         return 0;
       }
+      if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) this.mapHeapBits(start);
       u32[at + (S.gcmarkBits >>> 2)] = bits;
       u32[at + (S.allocBits >>> 2)] = bits + half;
     } else {
@@ -410,7 +419,6 @@ export class MHeap {
     // Somebody else has reserved memory since: its pages are in use, and not to be scavenged.
     else if (start > arenaEnd) this.pages.exclude(arenaEnd >>> PAGE_SHIFT, (start - arenaEnd) / PAGE_SIZE);
     u32[(this.base + H.arenaEnd) >>> 2] = Math.min(start + bytes, 0xffffffff);
-    this.mem.sysMap(this.heapBitsBase + start / 64, bytes / 64, "gcSys");
     this.mem.sysMap(this.pageInfoBase + page * 4, pages * 4, "gcSys");
     this.mem.sysMap(this.pageSpanBase + page * 4, pages * 4, "gcSys");
     this.mem.stats.add("gcSys", (2 * pages) / 8); // both bit maps of the page allocator
@@ -418,6 +426,20 @@ export class MHeap {
     for (let i = 0; i < pages; i++) u32[infoWord + i] = PAGE_INFO_NONE;
     this.pages.grow(page, pages);
     return true;
+  }
+
+  /**
+   * A span of one page is going to use heapBits. The table is touched, and counted, by the page of 4 KiB that describes
+   * 256 KiB of heap: a heap of objects without pointers has none.
+   */
+  private mapHeapBits(start: number): void {
+    const u32 = this.u32;
+    const k = start >>> HEAP_BITS_SHIFT;
+    const w = this.heapBitsMap + (k >>> 5);
+    const bit = 1 << (k & 31);
+    if (((u32[w] as number) & bit) !== 0) return;
+    u32[w] = (u32[w] as number) | bit;
+    this.mem.sysMap(this.heapBitsBase + k * HEAP_BITS_PAGE, HEAP_BITS_PAGE, "gcSys");
   }
 
   // --- span bits
@@ -525,6 +547,7 @@ const ROOT = {
   summaries: 24,
   spanBits: 28,
   spanBitsEnd: 32,
+  heapBitsMap: 36,
 } as const;
 
 function reserveTables(mem: LinearMemory): number {
@@ -546,6 +569,7 @@ function reserveTables(mem: LinearMemory): number {
     allspans: reserve((size / PAGE_SIZE) * 4 + ALLSPANS_CHUNK * 4),
     bitmaps: reserve(pallocBitmapBytes(size)),
     summaries: reserve(SUMMARY_BYTES),
+    heapBitsMap: mem.persistentAlloc(4 * Math.ceil(size / 2 ** HEAP_BITS_SHIFT / 32), 64, "gcSys") as number,
     mheap: mem.persistentAlloc(MHEAP.size, 64, "otherSys") as number,
   };
   mem.sysMap(bases.summaries, SUMMARY_BYTES, "gcSys");

@@ -272,6 +272,20 @@ describe("accounting", () => {
     verifyHeap(a);
   });
 
+  it("needs less than 2 % of a heap of 64-byte objects for metadata, and half of Go's for pointerful ones", () => {
+    const big = createAllocator({ maxMemory: 2 ** 31 });
+    const overhead = (allocate: () => void): number => {
+      const before = big.readStats(newHeapStats());
+      for (let i = 0; i < 2 ** 22; i++) allocate(); // 256 MiB: the share does not change with the size
+      const st = big.readStats(newHeapStats());
+      return (st.sys - st.heapSys - (before.sys - before.heapSys)) / (st.heapInuse - before.heapInuse);
+    };
+    expect(overhead(() => big.mallocNoscan(64))).toBeLessThan(0.02);
+    const typ = big.newType(64, [0xff]);
+    // Go: 128 bytes of mark bits, 128 of pointer bits and a struct of 160 in 8192.
+    expect(overhead(() => big.mallocTyped(typ))).toBeLessThan(416 / 8192);
+  });
+
   it("reports a creation of little memory", () => {
     const st = stats();
     expect(st.sys).toBeLessThan(1 << 20);
