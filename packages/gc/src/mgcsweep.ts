@@ -124,12 +124,15 @@ export class Sweeper {
     this.#sweep(span, true);
   }
 
-  /** Sweeps the span, or finishes all sweeping if it can't be had alone. */
+  /** Sweeps the span if it is not swept. */
   ensureSwept(span: number): void {
-    // A span can't be taken from the middle of the lists here; the rest has to be swept soon anyway.
-    while (!this.done && span !== 0 && this.#u32[(span + MSPAN.sweepgen) >>> 2] === this.#heap.sweepgen - 2) {
-      if (this.sweepOne() < 0) break;
-    }
+    if (this.done || span === 0) return;
+    const at = (span + MSPAN.sweepgen) >>> 2;
+    if (this.#u32[at] !== this.#heap.sweepgen - 2) return;
+    if (!this.#heap.allocator.central.remove(span))
+      throwFatal("gc: unswept span is on no list", `span ${hex(span)}`);
+    this.#u32[at] = this.#heap.sweepgen - 1;
+    this.#sweep(span, false);
   }
 
   #next(): number {

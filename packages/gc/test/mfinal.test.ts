@@ -345,6 +345,23 @@ describe("weak pointers", () => {
     expect(w.value()).toBe(o);
   });
 
+  it("sweep no more than their object's span when they are read before the sweep is done", () => {
+    const { gc, make } = setUp();
+    const o = make();
+    gc.refs.alloc(o);
+    const w = gc.finalizers.weak(o);
+    for (let i = 0; i < 20_000; i++) make();
+    gc.start();
+    while (gc.step() !== "terminate");
+    const before = gc.heap.pagesSwept;
+    expect(w.value()).toBe(o);
+    expect(gc.heap.pagesSwept).toBe(before + 1);
+    gc.finalizers.setFinalizer(o, () => {});
+    expect(gc.heap.pagesSwept).toBe(before + 1);
+    gc.gc();
+    verifyHeap(gc);
+  });
+
   it("do not return an object that is dead but not swept", () => {
     const { gc, make } = setUp();
     const w = gc.finalizers.weak(make());
