@@ -3,6 +3,8 @@
  * Names are those of the repository's benchmarks, which put Go beside them.
  */
 import { createScheduler, recvCase } from "../dist/index.js";
+import { goroutineText, gStack } from "../dist/internal.js";
+import { Mutex } from "../dist/sync.js";
 
 const only = new RegExp(process.argv[2] ?? ".");
 const rounds = Number(process.env.ROUNDS ?? 7);
@@ -103,6 +105,55 @@ for (let round = 0; round < rounds; round++) {
       check(sum > 0, true);
     });
   }
+  await bench("MutexUncontended", n, function* () {
+    const m = new Mutex();
+    for (let i = 0; i < n; i++) {
+      m.tryLock() || (yield* m.lock());
+      m.unlock();
+    }
+  });
+  await bench("MutexUncontendedOp", n, function* () {
+    const m = new Mutex();
+    for (let i = 0; i < n; i++) {
+      yield* m.lock();
+      m.unlock();
+    }
+  });
+  await bench("StackDump32", 300, function* (s, n) {
+    const c = s.makeChan();
+    function* deep(d) {
+      if (d === 0) yield* c.recv();
+      else yield* deep(d - 1);
+    }
+    s.go(deep, 31);
+    yield* s.gosched();
+    let g;
+    s.forEachG((x) => {
+      if (x.goid !== 1) g = x;
+    });
+    for (let i = 0; i < n; i++) check(goroutineText(g, gStack(g)).length > 1000, true);
+  });
+  // The whole sieve counts as one operation.
+  await bench("PrimeSieve1000", 1, function* (s) {
+    function* filter(input, out, prime) {
+      for (;;) {
+        const i = yield* input.recv();
+        if (i % prime !== 0) yield* out.send(i);
+      }
+    }
+    let ch = s.makeChan();
+    s.go(function* (out) {
+      for (let i = 2; ; i++) yield* out.send(i);
+    }, ch);
+    let prime = 0;
+    for (let i = 0; i < 1000; i++) {
+      prime = yield* ch.recv();
+      const next = s.makeChan();
+      s.go(filter, ch, next, prime);
+      ch = next;
+    }
+    check(prime, 7919);
+  });
 }
 
 for (const [name, list] of results) {

@@ -109,7 +109,8 @@ function framesOfSites(sites: CallSite[], symbolize: Symbolize): Frame[] {
     }
     if (site.isNative() || site.getFileName() === null) continue;
     const f = symbolize(site);
-    if (!hidden(f.file)) out.push(f);
+    // A copy: the symbolizer may keep what it gives.
+    if (!hidden(f.file)) out.push({ func: f.func, file: f.file, line: f.line });
   }
   return out;
 }
@@ -145,28 +146,59 @@ export function framesOfError(e: { stack?: unknown }, symbolize: Symbolize | und
   return typeof e.stack === "string" ? parseStack(e.stack, symbolize) : [];
 }
 
+/** What one line of a stack says. */
+interface StackLine {
+  /** Below it are the frames of the scheduler. */
+  marker: boolean;
+  name: string;
+  func: string;
+  file: string;
+  path: string;
+  line: number;
+  column: number;
+}
+
+/** Lines read before, null for those to leave out: the same ones come again and again, in recursion and in every dump. */
+const lines = new Map<string, StackLine | null>();
+const linesMax = 4096;
+
+function readLine(text: string): StackLine | null {
+  let l = lines.get(text);
+  if (l === undefined) {
+    l = parseLine(text);
+    if (lines.size >= linesMax) lines.clear();
+    lines.set(text, l);
+  }
+  return l;
+}
+
+function parseLine(text: string): StackLine | null {
+  if (text.includes(".next (<anonymous>)")) return null;
+  const m = v8Line.exec(text) ?? otherLine.exec(text);
+  if (m === null) return null;
+  const name = m[1] ?? "";
+  const file = m[2] ?? "";
+  const path = filePath(file);
+  const marker = name.includes(runMarker) || name.includes(probeMarker);
+  if (!marker && (file === "" || file.startsWith("node:") || hidden(path))) return null;
+  return { marker, name, func: goName(name, path), file, path, line: Number(m[3]), column: Number(m[4]) };
+}
+
 /** Reads the text of `error.stack`. */
 export function parseStack(stack: string, symbolize?: Symbolize): Frame[] {
   const out: Frame[] = [];
   for (const text of stack.split("\n")) {
-    if (text.includes(".next (<anonymous>)")) continue;
-    const m = v8Line.exec(text) ?? otherLine.exec(text);
-    if (m === null) continue;
-    const name = m[1] ?? "";
-    if (name.includes(runMarker) || name.includes(probeMarker)) {
+    const l = readLine(text);
+    if (l === null) continue;
+    if (l.marker) {
       markOutermost(out);
       break;
     }
-    const file = m[2];
-    if (file === undefined || file.startsWith("node:")) continue;
-    const path = filePath(file);
-    if (hidden(path)) continue;
-    const line = Number(m[3]);
     if (symbolize === undefined) {
-      out.push({ func: goName(name, path), file: path, line });
+      out.push({ func: l.func, file: l.path, line: l.line });
       continue;
     }
-    const f = symbolize(siteOfText(name, file, line, Number(m[4])));
+    const f = symbolize(siteOfText(l.name, l.file, l.line, l.column));
     if (!hidden(f.file)) out.push({ func: f.func, file: f.file, line: f.line });
   }
   return out;
