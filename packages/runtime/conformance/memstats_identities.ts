@@ -83,7 +83,7 @@ export function* load(rt: Runtime, seed: number): Generator<undefined, never> {
     return Math.floor((a / 4294967296) * n);
   };
   using list = rt.root(0 as never);
-  for (let i = 0; ; i++) {
+  for (;;) {
     for (let k = random(20); k > 0; k--) {
       const node = rt.unsafe.mallocTyped(typ);
       rt.unsafe.storePointer((node + 8) as never, list.ptr as never);
