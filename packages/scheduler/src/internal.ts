@@ -1,11 +1,14 @@
 /** For sibling packages; may change with any release. */
 
 export { HChan } from "./chan.ts";
+// runtime: goroutines of its own, with Go's wait reasons
+export { Note } from "./note.ts";
 export { printpanics, printpanicval } from "./panic.ts";
 // runtime: goroutine records for roots, profiles and dumps
 export {
   type G,
   Gdead,
+  Gpreempted,
   Grunnable,
   Grunning,
   Gsyscall,
@@ -15,6 +18,9 @@ export {
   gStatusStrings,
   gSystem,
   m0,
+  waitReasonFinalizerWait,
+  waitReasonForceGCIdle,
+  waitReasonGCSweepWait,
   waitReasonStrings,
 } from "./runtime2.ts";
 export { schedtraceText } from "./schedtrace.ts";

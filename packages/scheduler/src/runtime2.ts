@@ -84,8 +84,9 @@ export const waitReasonStrings: readonly string[] = [
 ];
 
 export const waitReasonZero = 0;
-export const waitReasonIOWait = 2;
+export const waitReasonGCSweepWait = 8;
 export const waitReasonFinalizerWait = 10;
+export const waitReasonForceGCIdle = 11;
 export const waitReasonSemacquire = 13;
 export const waitReasonSleep = 14;
 export const waitReasonChanReceiveNilChan = 15;
@@ -99,7 +100,6 @@ export const waitReasonSyncMutexLock = 22;
 export const waitReasonSyncRWMutexRLock = 23;
 export const waitReasonSyncRWMutexLock = 24;
 export const waitReasonSyncWaitGroupWait = 25;
-export const waitReasonSynctestRun = 40;
 export const waitReasonSynctestWait = 41;
 
 /** Kinds of goroutine, as bits of `G.flags`. */

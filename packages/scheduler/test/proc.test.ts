@@ -13,6 +13,7 @@ import {
   sleep,
   TypeAssertionError,
 } from "../src/index.ts";
+import { dumpOthers, Note, waitReasonFinalizerWait } from "../src/internal.ts";
 import { createTestScheduler, expectNoLeakedGoroutines, verifyScheduler } from "../src/testing.ts";
 
 describe("main", () => {
@@ -422,6 +423,28 @@ describe("system goroutines", () => {
     s.run();
     expect(got).toEqual([1, 2]);
     expect(() => s.runMain(() => s.makeChan().recv())).toThrow("deadlock");
+  });
+});
+
+describe("a note", () => {
+  it("keeps a wakeup for the next sleep and shows its own wait reason", () => {
+    const s = createTestScheduler();
+    const note = new Note(s, waitReasonFinalizerWait);
+    let woke = 0;
+    s.goSystem(function* runFinalizers() {
+      for (;;) {
+        yield* note.sleep();
+        woke++;
+      }
+    });
+    note.wakeup();
+    note.wakeup();
+    s.run();
+    expect(woke).toBe(1);
+    note.wakeup();
+    s.run();
+    expect(woke).toBe(2);
+    expect(dumpOthers(s, null, true)).toMatch(/\[finalizer wait\]:\nmain\.runFinalizers/);
   });
 });
 
