@@ -220,6 +220,8 @@ export const MHEAP = defineStruct("mheap", {
   emptyPages: "u32",
   /** The page allocator's hint, page cache and dirty chunks. */
   palloc: u32s(PALLOC_WORDS),
+  /** 1: pages were given back to the operating system, so a scavenged page is not simply a fresh one. */
+  everReleased: "u32",
   /** First chunk that the scavenger may still find something in, counted from the top. */
   scavChunk: "u32",
   nspans: "u32",

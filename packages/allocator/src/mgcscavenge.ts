@@ -111,10 +111,10 @@ export class Scavenger {
 
   /** Bytes beyond the goals; 0 if they are met, or nothing can be released. */
   get excess(): number {
-    if (!this.#heap.mem.canRelease) return 0;
     const heap = this.heapRetained - this.#goal(H.gcPercentGoal);
     const limit = this.mappedReady - this.#goal(H.memoryLimitGoal);
-    return Math.max(0, heap, limit);
+    const over = Math.max(0, heap, limit);
+    return over > 0 && this.#heap.mem.canRelease ? over : 0; // in this order: canRelease may load a package
   }
 
   /** A goal that was never set is none. */
@@ -147,7 +147,6 @@ export class Scavenger {
 
   /** The heap has grown by n bytes, of which none hold pages yet but soon will. */
   #grown(n: number): void {
-    if (!this.#heap.mem.canRelease) return;
     const heap = this.heapRetained + n - this.#goal(H.gcPercentGoal);
     const limit = this.mappedReady + n - this.#goal(H.memoryLimitGoal);
     const over = Math.min(n, Math.max(heap, limit));

@@ -292,7 +292,7 @@ export class MHeap {
 
     const scavenged = this.pages.countScavenged(page, npages);
     const zeroedBase = u32[(this.base + H.zeroedBase) >>> 2] as number;
-    const fresh = start >= zeroedBase || (scavenged === npages && this.mem.releaseZeroes);
+    const fresh = start >= zeroedBase || (scavenged === npages && this.scavengedIsZero());
     if (start + bytes > zeroedBase)
       u32[(this.base + H.zeroedBase) >>> 2] = Math.min(start + bytes, 0xffffffff);
     if (scavenged !== 0) {
@@ -328,6 +328,14 @@ export class MHeap {
       u32[infoWord + i] = info;
     }
     return s;
+  }
+
+  /**
+   * Whether a free page without physical memory reads as zeros: always, until one was given back. (Asking the platform
+   * earlier would load the package that releases.)
+   */
+  private scavengedIsZero(): boolean {
+    return this.u32[(this.base + H.everReleased) >>> 2] === 0 || this.mem.releaseZeroes;
   }
 
   private noteReleased(n: number): void {
@@ -512,6 +520,7 @@ export class MHeap {
       const npages = found % 1024;
       const bytes = npages * PAGE_SIZE;
       if (!this.mem.sysUnused(page * PAGE_SIZE, bytes)) return 0;
+      u32[(this.base + H.everReleased) >>> 2] = 1;
       this.pages.markScavenged(page, npages);
       this.add(H.heapFree, -bytes);
       this.noteReleased(bytes);

@@ -49,8 +49,6 @@ describe("several threads", () => {
     expect([st.heapObjects, st.heapAlloc, st.mallocs - st.frees], `seed ${seed}`).toEqual([0, 0, 0]);
     expect(st.mallocs).toBeGreaterThan(250_000);
     expect(st.stackInuse).toBe(0);
-    // A thread that starts after another has closed takes its mcache over.
-    expect(new Set(workers.flatMap((w) => w.ids)).size).toBeGreaterThan(1);
   });
 
   it("get over one that dies: its mcache is recovered, what it had in use stays in use", {

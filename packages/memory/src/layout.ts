@@ -14,7 +14,6 @@ import { defineStruct, u32s } from "./struct.ts";
 
 export const CONTROL_BASE = 0x1000;
 export const CONTROL_END = 0x10000;
-export const PERSISTENT_BASE = CONTROL_END;
 
 /** "gort" read as a little-endian word: tells an attaching thread that the block is initialised. */
 export const CONTROL_MAGIC = 0x74726f67;

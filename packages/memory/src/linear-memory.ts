@@ -26,7 +26,6 @@ import {
   CONTROL_BASE,
   CONTROL_END,
   CONTROL_MAGIC,
-  PERSISTENT_BASE,
   type SysStatName,
   sysStatAddr,
   sysStatNames,
@@ -171,10 +170,10 @@ export class LinearMemory {
 
   #initControl(): void {
     const { u32 } = this;
-    const persistentEnd = PERSISTENT_BASE + Math.ceil(this.size / 64 / PERSISTENT_CHUNK) * PERSISTENT_CHUNK;
+    const persistentEnd = CONTROL_END + Math.ceil(this.size / 64 / PERSISTENT_CHUNK) * PERSISTENT_CHUNK;
     u32[(CONTROL_BASE + CONTROL.offsets.version) >>> 2] = 1;
     u32[C_CONTROL_NEXT] = CONTROL_BASE + Math.ceil(CONTROL.size / 64) * 64;
-    u32[C_PERSISTENT_NEXT] = PERSISTENT_BASE;
+    u32[C_PERSISTENT_NEXT] = CONTROL_END;
     u32[C_PERSISTENT_END] = persistentEnd;
     u32[C_LOW] = persistentEnd;
     this.f64[C_HIGH] = this.size;
