@@ -105,6 +105,7 @@ import {
   type Symbolize,
   setCrashReport,
   stack,
+  startMarker,
 } from "./traceback.ts";
 
 /** Called by the scheduler at certain points; all optional. */
@@ -115,6 +116,11 @@ export interface SchedulerHooks {
   gExit?(g: G): void;
   /** A wait has ended, while `blockProfileEnabled`. `reason` is a wait reason by number. */
   blockEvent?(g: G, ns: number, reason: number): void;
+  /**
+   * A lock has been released for which goroutines had waited `ns` in all, while `mutexProfileEnabled`. `unlock` is Go's name of
+   * the function that released it, `above` ours: the stack above it is the place to be charged.
+   */
+  mutexEvent?(ns: number, unlock: string, above: (...args: never[]) => void): void;
   /** A goroutine ran for long without suspending. */
   longRun?(run: LongRun): void;
   /** A goroutine was found to be leaked, with `leakDetection`. */
@@ -401,6 +407,10 @@ export class Scheduler {
   readonly seed: number;
   /** Prints all goroutines with a panic, as GOTRACEBACK=all does. */
   tracebackAll = false;
+  /** Waits for locks are timed, and reported to `hooks.mutexEvent` when the lock is released. */
+  mutexProfileEnabled = false;
+  /** Called with the goroutine that runs from now on, or null for host code. For profilers, while they sample. */
+  onSwitch: ((g: G | null) => void) | null = null;
   /** Waits are timed and reported to `hooks.blockEvent`. */
   private blockProfile = false;
 
@@ -981,6 +991,7 @@ export class Scheduler {
     }
     m.curg = outer;
     this.direct = false;
+    this.onSwitch?.(outer);
     if (limit < 50) Error.stackTraceLimit = limit;
     if (more) {
       this.state = scheduled;
@@ -1011,6 +1022,7 @@ export class Scheduler {
       }
       m.curg = g;
       g.atomicstatus = Grunning;
+      if (this.onSwitch !== null) this.onSwitch(g);
       let r: IteratorResult<unknown, unknown>;
       try {
         const gen = g.gen;
@@ -1402,35 +1414,40 @@ function* unwindBody(g: G, f: DeferFrame, p: Panic | null, value: unknown): Gene
 
 const finished: IteratorResult<unknown, unknown> = { done: true, value: undefined };
 
-/** First run of a goroutine: calls its function, and enters the body if that is a generator. */
-function start(g: G): IteratorResult<unknown, unknown> {
-  const fn = g.fn as (...args: unknown[]) => unknown;
-  const arg = g.arg;
-  const n = g.nargs;
-  g.arg = undefined;
-  if ((n & genFlag) !== 0) {
-    const gen = (
-      n === genFlag ? fn() : n === (genFlag | 1) ? fn(arg) : fn(...(arg as unknown[]))
-    ) as GeneratorObject;
-    g.gen = gen;
-    return resume.call(gen);
-  }
-  const r = n === 0 ? fn() : n === 1 ? fn(arg) : fn(...(arg as unknown[]));
-  if (typeof r === "object" && r !== null) {
-    if (isGenerator(r)) {
-      const gen = adapt(r);
+/**
+ * First run of a goroutine: calls its function, and enters the body if that is a generator. Named by its key, like the run
+ * loop, so that a stack ends at the same place in the first slice as in later ones.
+ */
+const { [startMarker]: start } = {
+  [startMarker](g: G): IteratorResult<unknown, unknown> {
+    const fn = g.fn as (...args: unknown[]) => unknown;
+    const arg = g.arg;
+    const n = g.nargs;
+    g.arg = undefined;
+    if ((n & genFlag) !== 0) {
+      const gen = (
+        n === genFlag ? fn() : n === (genFlag | 1) ? fn(arg) : fn(...(arg as unknown[]))
+      ) as GeneratorObject;
       g.gen = gen;
       return resume.call(gen);
     }
-    if ("then" in r && typeof r.then === "function") {
-      throw new TypeError(
-        `scheduler: go needs a generator function or a function that does not block (${fn.name || "it"} returned a promise; wait for one with yield* syscall(promise))`,
-      );
+    const r = n === 0 ? fn() : n === 1 ? fn(arg) : fn(...(arg as unknown[]));
+    if (typeof r === "object" && r !== null) {
+      if (isGenerator(r)) {
+        const gen = adapt(r);
+        g.gen = gen;
+        return resume.call(gen);
+      }
+      if ("then" in r && typeof r.then === "function") {
+        throw new TypeError(
+          `scheduler: go needs a generator function or a function that does not block (${fn.name || "it"} returned a promise; wait for one with yield* syscall(promise))`,
+        );
+      }
     }
-  }
-  finished.value = r;
-  return finished;
-}
+    finished.value = r;
+    return finished;
+  },
+};
 
 /** Makes a generator of this realm of an op, or of an iterator from elsewhere. */
 function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, unknown, unknown> {

@@ -38,9 +38,12 @@ describe("stacks on demand", () => {
       });
       yield* s.gosched();
       const g = s.gs().find((g) => g.goid === h.id)!;
-      const names = gStack(g).map((f) => f.func.replace(/^main\./, ""));
+      // V8 of Node 24 and later names the class of a static method too.
+      const stack = () =>
+        gStack(g).map((f) => f.func.replace(/^main\./, "").replace("(*Svc).entry", "entry"));
+      const names = stack();
       expect(names).toEqual(["(*Svc).inner", "(*Svc).middle", "entry", "helper", "func1"]);
-      for (let i = 0; i < 3; i++) expect(gStack(g).map((f) => f.func.replace(/^main\./, ""))).toEqual(names);
+      for (let i = 0; i < 3; i++) expect(stack()).toEqual(names);
       expect(cleaned).toBe(0);
       yield* c.send(5);
       yield* s.gosched();
