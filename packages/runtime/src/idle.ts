@@ -10,11 +10,15 @@ type Immediate = (fn: () => void) => unknown;
 const { setImmediate } = globalThis as { setImmediate?: Immediate };
 const task: Immediate = setImmediate ?? ((fn) => setTimeout(fn, 0));
 
+/** How often to look whether a collection is overdue: Go may be as much late. */
+const WATCH_MS = 30_000;
+
 export class IdleWorker {
   readonly #scheduler: Scheduler;
   readonly #collector: () => Collector;
   #scheduled = false;
   #closed = false;
+  #timer: unknown;
   readonly #step = (): void => {
     this.#scheduled = false;
     if (this.#closed) return;
@@ -39,6 +43,22 @@ export class IdleWorker {
     this.#collector = collector;
   }
 
+  /**
+   * Has a collection forced when the last one was over two minutes ago, as Go's sysmon does. The timer does not keep the
+   * process alive.
+   */
+  watch(): void {
+    this.#timer = this.#scheduler.clock.setTimer(
+      () => {
+        if (this.#closed) return;
+        this.#collector().forceIfStale();
+        this.watch();
+      },
+      WATCH_MS,
+      false,
+    );
+  }
+
   /** A cycle has work to do. */
   wake(): void {
     if (this.#scheduled || this.#closed) return;
@@ -48,5 +68,6 @@ export class IdleWorker {
 
   close(): void {
     this.#closed = true;
+    this.#scheduler.clock.clearTimer(this.#timer);
   }
 }

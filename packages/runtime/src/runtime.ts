@@ -295,6 +295,7 @@ export class Runtime {
         },
       },
     });
+    this.#idle.watch();
     this.collector.setStackRoots((visit) => this.#roots.forEachStack(visit));
     allocator.hooks.sampleMalloc = (addr, size) => {
       const bucket = profiler.mem.alloc(size);
@@ -305,7 +306,7 @@ export class Runtime {
     const heap = new RuntimeHeap(allocator, this.collector);
     this.types = createTypes(heap);
     this.unsafe = new Unsafe(allocator, this.collector, this.types);
-    this.#stats = new RuntimeStats(allocator, this.collector);
+    this.#stats = new RuntimeStats(allocator, this.collector, this.#stops);
     const measured = new RuntimeMetrics({
       allocator,
       collector: this.collector,

@@ -113,6 +113,15 @@ describe("collection", () => {
     expect(m.HeapSys).toBeLessThan(16 << 20);
   });
 
+  it("runs for host code too, when that awaits something", async () => {
+    const rt = make({ gogc: 100 });
+    for (let i = 0; i < 300; i++) {
+      rt.unsafe.mallocgc(100_000);
+      await turn();
+    }
+    expect(rt.readMemStats().NumGC).toBeGreaterThanOrEqual(3);
+  });
+
   it("does not run with GOGC=off", async () => {
     const rt = make({ gogc: "off" });
     await rt.main(function* () {
@@ -134,6 +143,40 @@ describe("collection", () => {
     });
     for (let i = 0; i < 50 && rt.collector.marking; i++) await turn();
     expect(rt.collector.marking).toBe(false);
+  });
+
+  it("forces itself after two minutes without one, once there has been one", async () => {
+    let now = 0;
+    let timers: { fn: () => void; at: number }[] = [];
+    const clock = {
+      now: () => now,
+      setTimer(fn: () => void, ms: number): unknown {
+        const t = { fn, at: now + ms };
+        timers.push(t);
+        return t;
+      },
+      clearTimer(t: unknown): void {
+        timers = timers.filter((x) => x !== t);
+      },
+    };
+    const rt = make({ clock, godebug: "gctrace=1" });
+    const minutes = async (n: number) => {
+      for (const end = now + n * 60_000; now < end; ) {
+        now += 30_000;
+        const due = timers.filter((t) => t.at <= now);
+        timers = timers.filter((t) => t.at > now);
+        for (const t of due) t.fn();
+        for (let i = 0; i < 5; i++) await turn();
+      }
+    };
+    await minutes(5);
+    expect(rt.readMemStats().NumGC).toBe(0);
+    rt.gc();
+    await minutes(5);
+    const m = rt.readMemStats();
+    expect(m.NumGC).toBeGreaterThanOrEqual(2);
+    expect(m.NumForcedGC).toBe(1);
+    expect(printed).toMatch(/^GC forced$/m);
   });
 
   it("keeps what a goroutine roots until its frame ends, also over a growing stack", async () => {

@@ -980,7 +980,8 @@ export class Scheduler {
     this.chainTick = p.schedtick;
     this.coarseSec = Math.floor((now - this.startMs) / 1000);
     if (this.timers.nextWhen <= now) this.timers.run(now);
-    this.credit = this.batch;
+    // A safepoint that was asked for comes first, also when there is nothing to run.
+    this.credit = this.safepointRequested ? 0 : this.batch;
     let more = false;
     try {
       more = this[runMarker](m, p);
