@@ -2,6 +2,7 @@
 import { type Allocator, classToSize, type HeapStats, newHeapStats } from "@gort/allocator/internal";
 import { type Collector, type GCStats, newGCStats } from "@gort/gc";
 import type { RawStats, StatsSource } from "@gort/memstats";
+import type { WorldStops } from "./stops.ts";
 
 /** Implements `StatsSource` of @gort/memstats. */
 export class RuntimeStats implements StatsSource {
@@ -13,9 +14,14 @@ export class RuntimeStats implements StatsSource {
   /** The ring of pause ends as words, so that copying it makes no bigints. */
   readonly #pauseEndWords = new Uint32Array(this.gc.pauseEnd.buffer);
 
-  constructor(allocator: Allocator, collector: Collector) {
+  readonly #stops: WorldStops;
+  /** Stops of the collector when `gc` was filled; its rings are not worth a copy for every snapshot. */
+  #seenStops = -1;
+
+  constructor(allocator: Allocator, collector: Collector, stops: WorldStops) {
     this.#allocator = allocator;
     this.#collector = collector;
+    this.#stops = stops;
   }
 
   fill(raw: RawStats): void {
@@ -43,8 +49,13 @@ export class RuntimeStats implements StatsSource {
     raw.gcSys = h.gcSys;
     raw.otherSys = h.otherSys;
 
-    const gc = this.#collector.readGCStats(this.gc);
-    raw.nextGC = Number(gc.nextGC);
+    const { gc } = this;
+    if (this.#seenStops !== this.#stops.gcStops || this.#stops.inGC) {
+      this.#collector.readGCStats(gc);
+      this.#seenStops = this.#stops.gcStops;
+    }
+    // The goal moves with settings and sweeping, too.
+    raw.nextGC = Number(this.#collector.nextGC());
     raw.numGC = gc.numGC;
     raw.numForcedGC = gc.numForcedGC;
     raw.pauseTotalNs = gc.pauseTotalNs;

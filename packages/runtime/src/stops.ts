@@ -21,6 +21,8 @@ export class WorldStops {
   readonly pausesOther = new TimeHistogram();
   /** Nanoseconds that the collector has kept the world stopped. */
   gcStoppedNs = 0;
+  /** Stops of the collector so far. Its figures of cycles change in a stop only. */
+  gcStops = 0;
   /** Called after each stop of the collector, the world running. */
   onGC: () => void = () => {};
   readonly #world: Stoppable;
@@ -38,6 +40,11 @@ export class WorldStops {
   /** Whether the world is stopped. */
   get stopped(): boolean {
     return this.#stopped;
+  }
+
+  /** Whether it is stopped by the collector, whose figures may be between two values. */
+  get inGC(): boolean {
+    return this.#stopped && this.#gc;
   }
 
   stopTheWorld(reason: string): void {
@@ -59,6 +66,7 @@ export class WorldStops {
     }
     this.pausesGC.record(ns);
     this.gcStoppedNs += ns;
+    this.gcStops++;
     this.onGC();
   }
 }
