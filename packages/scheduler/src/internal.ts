@@ -30,6 +30,8 @@ export {
   framesOf,
   goroutineHeader,
   goroutineText,
+  gSites,
   gStack,
+  isMarker,
   stackText,
 } from "./traceback.ts";

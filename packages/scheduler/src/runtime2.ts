@@ -301,6 +301,8 @@ export class Sudog {
   waitlink: Sudog | null = null;
   /** The timer whose channel it waits in. */
   timer: ChanTimer | null = null;
+  /** When it began to wait for a lock, in ms; -1 where nobody counts. See sync/contention.ts. */
+  acquiretime = -1;
 }
 
 /** A FIFO of waiting Gs. */

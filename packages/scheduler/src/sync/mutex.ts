@@ -13,7 +13,8 @@ import { currentScheduler } from "../default.ts";
 import { FatalError } from "../errors.ts";
 import { arm, disarm, Op, type Operation, parkIn, unpark } from "../op.ts";
 import type { Scheduler } from "../proc.ts";
-import { type G, m0, WaitQ, waitReasonSyncMutexLock } from "../runtime2.ts";
+import { type G, m0, type Sudog, WaitQ, waitReasonSyncMutexLock } from "../runtime2.ts";
+import { Contention } from "./contention.ts";
 
 /** What a Cond can be built on. */
 export interface Locker {
@@ -38,6 +39,8 @@ export class Mutex implements Locker {
   private woken = false;
   private starving = false;
   private readonly sema = new WaitQ();
+  /** Made when a goroutine first waits while the mutex profile is on. */
+  private contention: Contention | null = null;
 
   /** Takes the lock, waiting for it if need be. */
   lock(): Operation<void> {
@@ -61,14 +64,21 @@ export class Mutex implements Locker {
     const first = this.sema.first;
     if (first === null) return;
     if (this.starving) {
-      this.sema.remove(first);
+      this.dequeue(first);
       first.success = true;
       first.g.sched.ready(first.g);
     } else if (!this.woken) {
       this.woken = true;
-      this.sema.remove(first);
+      this.dequeue(first);
       first.g.sched.ready(first.g);
     }
+  }
+
+  private dequeue(sg: Sudog): void {
+    this.sema.remove(sg);
+    if (this.contention === null) return;
+    this.contention.charge(sg, "sync.(*Mutex).Unlock", Mutex.prototype.unlock);
+    this.contention.leave(sg);
   }
 
   /** For the op: takes the lock if it is free; a waiter that was `handed` it just takes it. */
@@ -80,7 +90,8 @@ export class Mutex implements Locker {
 
   /** For the op: queues the goroutine, one that has waited before at the head. */
   wait(g: G, op: Op<unknown>, again: boolean): void {
-    parkIn(g, op, this.sema, waitReasonSyncMutexLock, again);
+    const sg = parkIn(g, op, this.sema, waitReasonSyncMutexLock, again);
+    if (g.sched.mutexProfileEnabled) (this.contention ??= new Contention()).join(sg);
   }
 
   /** For the op: settles the mode after a wait. Returns whether the lock is the caller's. */

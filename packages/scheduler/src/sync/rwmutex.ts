@@ -9,16 +9,18 @@
  */
 
 import { currentScheduler } from "../default.ts";
-import { arm, disarm, Op, type Operation, parkIn, unpark, wakeOne } from "../op.ts";
+import { arm, disarm, Op, type Operation, parkIn, unpark } from "../op.ts";
 import type { Scheduler } from "../proc.ts";
 import {
   type G,
   m0,
+  type Sudog,
   WaitQ,
   waitReasonSyncMutexLock,
   waitReasonSyncRWMutexLock,
   waitReasonSyncRWMutexRLock,
 } from "../runtime2.ts";
+import { Contention } from "./contention.ts";
 import { fatal, type Locker } from "./mutex.ts";
 
 export class RWMutex implements Locker {
@@ -32,6 +34,9 @@ export class RWMutex implements Locker {
   private readonly writerSem = new WaitQ();
   /** Writers behind the first. */
   private readonly w = new WaitQ();
+  /** Made when a goroutine first waits while the mutex profile is on: for those who wait for readers, and for a writer. */
+  private readersContention: Contention | null = null;
+  private writersContention: Contention | null = null;
 
   /** Takes the lock for writing. */
   lock(): Operation<void> {
@@ -66,9 +71,20 @@ export class RWMutex implements Locker {
     if (!this.writing) fatal("sync: Unlock of unlocked RWMutex");
     this.writer = false;
     this.writing = false;
-    while (wakeOne(this.readerSem)) this.readers++;
+    const charged = this.writersContention;
+    let sg = this.readerSem.first ?? this.w.first;
+    if (charged !== null && sg !== null) {
+      charged.charge(sg, "sync.(*RWMutex).Unlock", RWMutex.prototype.unlock);
+    }
+    for (sg = this.readerSem.dequeue(); sg !== null; sg = this.readerSem.dequeue()) {
+      charged?.leave(sg);
+      this.readers++;
+      sg.success = true;
+      sg.g.sched.ready(sg.g);
+    }
     const next = this.w.dequeue();
     if (next === null) return;
+    charged?.leave(next);
     // The place among the writers is handed on; its owner sees for itself whether readers are inside.
     this.writer = true;
     next.g.sched.ready(next.g);
@@ -77,7 +93,17 @@ export class RWMutex implements Locker {
   rUnlock(): void {
     if (this.readers === 0) fatal("sync: RUnlock of unlocked RWMutex");
     this.readers--;
-    if (this.readers === 0 && this.writer && wakeOne(this.writerSem)) this.writing = true;
+    if (this.readers > 0 || !this.writer) return;
+    const sg = this.writerSem.dequeue();
+    if (sg === null) return;
+    const charged = this.readersContention;
+    if (charged !== null) {
+      charged.charge(sg, "sync.(*RWMutex).RUnlock", RWMutex.prototype.rUnlock);
+      charged.leave(sg);
+    }
+    this.writing = true;
+    sg.success = true;
+    sg.g.sched.ready(sg.g);
   }
 
   /** A Locker whose lock and unlock are rLock and rUnlock. */
@@ -91,7 +117,7 @@ export class RWMutex implements Locker {
       this.writer = true;
       return true;
     }
-    parkIn(g, op, this.w, waitReasonSyncMutexLock);
+    this.waitForWriter(parkIn(g, op, this.w, waitReasonSyncMutexLock));
     return false;
   }
 
@@ -101,12 +127,17 @@ export class RWMutex implements Locker {
       this.writing = true;
       return true;
     }
-    parkIn(g, op, this.writerSem, waitReasonSyncRWMutexLock);
+    const sg = parkIn(g, op, this.writerSem, waitReasonSyncRWMutexLock);
+    if (g.sched.mutexProfileEnabled) (this.readersContention ??= new Contention()).join(sg);
     return false;
   }
 
   waitToRead(g: G, op: Op<unknown>): void {
-    parkIn(g, op, this.readerSem, waitReasonSyncRWMutexRLock);
+    this.waitForWriter(parkIn(g, op, this.readerSem, waitReasonSyncRWMutexRLock));
+  }
+
+  private waitForWriter(sg: Sudog): void {
+    if (sg.g.sched.mutexProfileEnabled) (this.writersContention ??= new Contention()).join(sg);
   }
 }
 
