@@ -4,15 +4,21 @@
  *
  *     tsup && node bench/malloc.bench.ts [name ...]          (Node 22.6+, or through any TypeScript runner)
  */
-import { type Allocator, createAllocator, GCCONTROL } from "@gort/allocator/internal";
+import { type Allocator, createAllocator, GCCONTROL, MSPAN, SPAN_IN_USE } from "@gort/allocator/internal";
 
 const ROUNDS = 7;
+const S = MSPAN.offsets;
 
 /**
- * A heap whose objects all die every 4 MiB. eager: all spans are swept at once and go back to the heap, as they do when a
- * background sweeper comes before the allocator; otherwise the allocator sweeps what it wants.
+ * A heap whose objects die every 4 MiB.
+ *
+ *     lazy        all die; the allocator sweeps the spans it wants
+ *     eager       all die, and all spans are swept at once, as when a background sweeper comes first
+ *     fragmented  every fourth slot of every other span lives on
  */
-export function churningAllocator(eager: boolean): Allocator {
+type Mode = "lazy" | "eager" | "fragmented";
+
+function churningAllocator(mode: Mode): Allocator {
   const a = createAllocator({ maxMemory: 1 << 30 });
   const { u32, f64 } = a.mem;
   const O = GCCONTROL.offsets;
@@ -29,8 +35,18 @@ export function churningAllocator(eager: boolean): Allocator {
     cycle = true;
     a.flushAll();
     sweepAll();
+    if (mode === "fragmented") {
+      for (let k = 0; k < a.nspans; k += 2) {
+        const span = a.spanAt(k);
+        if (u32[(span + S.state) >>> 2] !== SPAN_IN_USE) continue;
+        const marks = (u32[(span + S.gcmarkBits) >>> 2] as number) >>> 2;
+        const allocs = (u32[(span + S.allocBits) >>> 2] as number) >>> 2;
+        const nwords = ((u32[(span + S.nelems) >>> 2] as number) + 31) >>> 5;
+        for (let w = 0; w < nwords; w++) u32[marks + w] = (u32[allocs + w] as number) & 0x11111111;
+      }
+    }
     u32[sweepgen] = (u32[sweepgen] as number) + 2;
-    if (eager) sweepAll();
+    if (mode === "eager") sweepAll();
     u32[live] = 0;
     cycle = false;
   };
@@ -118,10 +134,11 @@ const benches: readonly Bench[] = [
 ];
 
 const only = globalThis.process.argv.slice(2);
-for (const [b, eager] of benches.flatMap((b) => [[b, false] as const, [b, true] as const])) {
-  const name = eager ? `${b.name}/eager` : b.name;
+const modes: readonly Mode[] = ["lazy", "eager", "fragmented"];
+for (const [b, mode] of benches.flatMap((b) => modes.map((mode) => [b, mode] as const))) {
+  const name = mode === "lazy" ? b.name : `${b.name}/${mode}`;
   if (only.length > 0 && !only.includes(name)) continue;
-  const a = churningAllocator(eager);
+  const a = churningAllocator(mode);
   b.run(a, b.n / 5);
   const samples: number[] = [];
   for (let r = 0; r < ROUNDS; r++) {
@@ -131,6 +148,6 @@ for (const [b, eager] of benches.flatMap((b) => [[b, false] as const, [b, true] 
   }
   samples.sort((p, q) => p - q);
   console.log(
-    `${name.padEnd(20)} ${(samples[ROUNDS >> 1] as number).toFixed(2)} ns/op  (${(samples[0] as number).toFixed(2)}..${(samples[ROUNDS - 1] as number).toFixed(2)})`,
+    `${name.padEnd(24)} ${(samples[ROUNDS >> 1] as number).toFixed(2)} ns/op  (${(samples[0] as number).toFixed(2)}..${(samples[ROUNDS - 1] as number).toFixed(2)})`,
   );
 }
