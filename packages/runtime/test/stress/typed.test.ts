@@ -167,7 +167,10 @@ class TypedProgram {
     const x = this.#pick();
     const y = this.#pick();
     const kind = this.#random(14);
-    if (x === null || kind === 0) return this.#create();
+    if (x === null || kind === 0) {
+      this.#create();
+      return;
+    }
     switch (kind) {
       case 1:
         x.ref.next = y?.ref ?? null;
