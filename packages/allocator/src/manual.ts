@@ -194,7 +194,10 @@ export class ManualHeap {
     if ((alloc & bit) === 0) this.badFree(p);
     const spanclass = u32[at + S_SPANCLASS] as number;
     const i = this.slots + spanclass * SLOT_WORDS;
-    if (u32[i + SLOT_SPAN] === s && p >= (u32[i] as number) && p < (u32[i + 1] as number)) this.badFree(p);
+    // The rest of this thread's run. Its end may be 0, which is 2^32.
+    const cur = u32[i] as number;
+    if (u32[i + SLOT_SPAN] === s && p >= cur && p - cur < ((u32[i + 1] as number) - cur) >>> 0)
+      this.badFree(p);
     if (spanclass < 2) {
       this.freeLarge(s, p, elemsize);
       return;

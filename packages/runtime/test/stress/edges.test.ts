@@ -29,6 +29,7 @@ describe("the last page of 4 GiB", () => {
     const next = (p + 64) as never;
     expect(a.findObject(p as never)).toBe(p);
     expect(a.findObject(next)).toBe(0);
+    expect(() => a.free(next)).toThrow(/not allocated/);
     verifyAllocator(a);
     const before: HeapStats = a.readStats(newHeapStats());
     verifyAllocator(a);
