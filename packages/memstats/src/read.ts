@@ -20,8 +20,8 @@ function clear(raw: RawStats): void {
 }
 
 /**
- * Takes a snapshot of `source`. With a `target` nothing is allocated but the bigint of `LastGC`, and nothing
- * at all before the first cycle; without one, a new record is returned.
+ * Takes a snapshot of `source`. With a `target` nothing is allocated, but for the bigint of `LastGC` after each
+ * collection; without one, a new record is returned.
  *
  * @throws TypeError when `target` is not a MemStats record
  */
@@ -47,6 +47,22 @@ export function readRaw(source: StatsSource, target: MemStats): RawStats {
   source.fill(raw);
   fromRaw(raw, target);
   return raw;
+}
+
+// Reading an element of a BigUint64Array makes a bigint. Between two collections it is always the same one.
+let knownLow = 0;
+let knownHigh = 0;
+let known = 0n;
+
+function bigintAt(raw: RawStats, i: number): bigint {
+  const low = raw.pauseEndWords[2 * i];
+  const high = raw.pauseEndWords[2 * i + 1];
+  if (low !== knownLow || high !== knownHigh) {
+    knownLow = low;
+    knownHigh = high;
+    known = raw.pauseEnd[i];
+  }
+  return known;
 }
 
 /** The arithmetic of a snapshot, apart from where the counters come from. */
@@ -96,8 +112,7 @@ export function fromRaw(raw: RawStats, target: MemStats): void {
   if (raw.numGC === 0) {
     target.LastGC = 0n;
   } else {
-    const last = (raw.numGC + PAUSE_RING - 1) % PAUSE_RING;
-    target.LastGC = raw.pauseEnd[last];
+    target.LastGC = bigintAt(raw, (raw.numGC + PAUSE_RING - 1) % PAUSE_RING);
   }
   target.PauseTotalNs = raw.pauseTotalNs;
   target.PauseNs.set(raw.pauseNs);

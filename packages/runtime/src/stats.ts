@@ -1,6 +1,6 @@
 /** MemStats over this runtime's memory: where each counter of `RawStats` is kept. */
 import { type Allocator, classToSize, type HeapStats, newHeapStats } from "@gort/allocator/internal";
-import { type Collector, type GCStats, newGCStats } from "@gort/gc";
+import { type Collector, type GCStats, NO_MEMORY_LIMIT, newGCStats } from "@gort/gc";
 import type { RawStats, StatsSource } from "@gort/memstats";
 import type { WorldStops } from "./stops.ts";
 
@@ -22,6 +22,17 @@ export class RuntimeStats implements StatsSource {
     this.#allocator = allocator;
     this.#collector = collector;
     this.#stops = stops;
+  }
+
+  /**
+   * The goal of the heap. The collector keeps it, but where a memory limit decides it moves with all other memory, and has to
+   * be computed: with bigints, as it may exceed 2^53.
+   */
+  #nextGC(): number {
+    const collector = this.#collector;
+    const { gcPercent } = collector;
+    if (gcPercent >= 0 && collector.setMemoryLimit(-1) === NO_MEMORY_LIMIT) return collector.heap.heapGoal;
+    return Number(collector.nextGC());
   }
 
   fill(raw: RawStats): void {
@@ -54,8 +65,7 @@ export class RuntimeStats implements StatsSource {
       this.#collector.readGCStats(gc);
       this.#seenStops = this.#stops.gcStops;
     }
-    // The goal moves with settings and sweeping, too.
-    raw.nextGC = Number(this.#collector.nextGC());
+    raw.nextGC = this.#nextGC();
     raw.numGC = gc.numGC;
     raw.numForcedGC = gc.numForcedGC;
     raw.pauseTotalNs = gc.pauseTotalNs;
