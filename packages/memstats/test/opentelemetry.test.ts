@@ -1,3 +1,4 @@
+import { metrics } from "@opentelemetry/api";
 import {
   AggregationTemporality,
   DataPointType,
@@ -32,10 +33,12 @@ async function collect(source: GoSource, optIn: boolean) {
     metricProducers: [goHistogramProducer(source, { optIn })],
   });
   const provider = new MeterProvider({ readers: [reader] });
-  const end = registerGoInstruments(provider.getMeter("@gort/runtime"), source, { optIn });
+  metrics.setGlobalMeterProvider(provider);
+  const end = registerGoInstruments(metrics.getMeter("@gort/runtime"), source, { optIn });
   const { resourceMetrics, errors } = await reader.collect();
   end();
   await provider.shutdown();
+  metrics.disable();
   expect(errors).toEqual([]);
   return new Map(
     resourceMetrics.scopeMetrics.flatMap((s) => s.metrics).map((m) => [m.descriptor.name, m] as const),
