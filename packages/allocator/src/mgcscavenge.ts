@@ -55,7 +55,8 @@ export function gcPercentScavengeGoal(pace: ScavengePace, heapRetained: number, 
   if (lastHeapGoal === 0) return Number.POSITIVE_INFINITY;
   let goal = Math.floor(lastHeapInUse * (heapGoal / lastHeapGoal));
   goal += Math.floor((goal * RETAIN_EXTRA_PERCENT) / 100);
-  goal = Math.ceil(goal / pageSizeOS) * pageSizeOS;
+  // One page at least: in the heap's record, 0 says that no goal was ever set.
+  goal = Math.max(1, Math.ceil(goal / pageSizeOS)) * pageSizeOS;
   return heapRetained - goal < pageSizeOS ? Number.POSITIVE_INFINITY : goal;
 }
 

@@ -37,9 +37,7 @@ export function setMemoryLimit(bytes: number): number {
 
 /** A forced collection, then returns as many pages to the operating system as possible. */
 export function freeOSMemory(): void {
-  const rt = currentRuntime();
-  rt.gc();
-  rt.allocator.freeOSMemory();
+  currentRuntime().freeOSMemory();
 }
 
 /** The collector's figures; `quantiles` says how many pause quantiles to give (5: minimum, quartiles, maximum). */

@@ -9,8 +9,10 @@
  *     end of mark, end of gc()     -> profiler.mem.nextCycle and flush, postSweep
  *     collector queues finalizers  -> a system goroutine of the scheduler runs them
  *     scheduler.hooks.gExit        -> the goroutine's stack slots go back to the allocator
+ *     end of mark, end of sweep    -> the scavenger's goals, its background work
  *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
  *     scheduler's goroutines       -> the profiler's `goroutine` profile; their waits its `block` profile
+ *     scheduler.hooks.mutexEvent   -> the profile `mutex`; scheduler.onSwitch -> labels of the CPU profile, while it runs
  */
 import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
 import { type Cleanup, type Collector, createCollector } from "@gort/gc";
@@ -53,6 +55,7 @@ import {
   type Ticker,
   type Timer,
 } from "@gort/scheduler";
+import { isMarker } from "@gort/scheduler/internal";
 import {
   addrOf,
   append,
@@ -81,8 +84,16 @@ import { LinearArena, RuntimeHeap } from "./heap.ts";
 import { dumpHeap } from "./heapdump.ts";
 import { IdleWorker } from "./idle.ts";
 import { RuntimeMetrics } from "./metrics-source.ts";
-import { GoroutineLabels, GoroutineStacks, recordBlockEvent, threadStacks } from "./profiles.ts";
+import {
+  GoroutineLabels,
+  GoroutineStacks,
+  LeakedGoroutines,
+  recordBlockEvent,
+  recordMutexEvent,
+  threadStacks,
+} from "./profiles.ts";
 import { GoroutineRoots, type Root } from "./roots.ts";
+import { BackgroundScavenger } from "./scavenge.ts";
 import { RuntimeStats } from "./stats.ts";
 import { WorldStops } from "./stops.ts";
 import { Unsafe } from "./unsafe-access.ts";
@@ -108,6 +119,11 @@ export interface RuntimeOptions {
    * taken and counted for more; 1 takes all. Default 0.02.
    */
   memProfileBudget?: number;
+  /**
+   * Lets goroutines that nothing can wake any more be collected by V8, and lists them in the profile `goroutineleak`. Costs a
+   * few microseconds a goroutine. Default false.
+   */
+  leakDetection?: boolean;
   /** Time, for tests. */
   clock?: Clock;
   /** Seed of all random choices: select, sampling. */
@@ -210,6 +226,7 @@ export class Runtime {
   readonly #stops: WorldStops;
   readonly #roots: GoroutineRoots;
   readonly #idle: IdleWorker;
+  readonly #scavenger: BackgroundScavenger;
   readonly #startMs: number;
   readonly #now: () => number;
   #closed = false;
@@ -234,22 +251,36 @@ export class Runtime {
       ...(options.shared === undefined ? {} : { shared: options.shared }),
     });
     this.allocator = createAllocator({ memory: this.memory, ...seed });
+    const goroutines = new GoroutineStacks(
+      () => this.scheduler,
+      () => this.profiler,
+    );
+    const labels = new GoroutineLabels();
     this.profiler = createProfiler({
       arena: new LinearArena(this.memory),
       memProfileRate: this.godebug.memprofilerate,
       ...(options.memProfileBudget === undefined ? {} : { memProfileBudget: options.memProfileBudget }),
       memStats: () => ({ ...this.readMemStats() }),
-      isStackBase: (frame) => frame.functionName.includes("gort:run"),
-      goroutines: new GoroutineStacks(() => this.scheduler),
+      isStackBase: (frame) => isMarker(frame.functionName.slice(frame.functionName.indexOf("gort:"))),
+      goroutines,
+      leakedGoroutines: new LeakedGoroutines(
+        () => this.scheduler,
+        options.leakDetection === true,
+        () => goroutines.dump(),
+      ),
       threads: threadStacks,
-      labels: new GoroutineLabels(),
+      labels,
+      onCPUProfile: (active) => {
+        this.scheduler.onSwitch = active ? (g) => this.profiler.cpu.noteLabels(labels.of(g)) : null;
+      },
       stderr: this.stderr,
     });
     const hooks: RuntimeHooks = {
       runtime: this,
       safepoint: () => this.collector.pollSafepoint(),
       gExit: (g) => this.#roots.exit(g),
-      blockEvent: (g, ns) => recordBlockEvent(this.profiler, g, ns),
+      blockEvent: (g, ns, reason) => recordBlockEvent(this.profiler, g, ns, reason),
+      mutexEvent: (ns, unlock, above) => recordMutexEvent(this.profiler, ns, unlock, above),
     };
     this.scheduler = createScheduler({
       ...(clock === undefined ? {} : { clock }),
@@ -258,6 +289,7 @@ export class Runtime {
       gomaxprocs: options.gomaxprocs ?? parseGOMAXPROCS(env.GOMAXPROCS) ?? 1,
       godebug: this.godebug,
       symbolize: (site) => this.profiler.symbolize(site),
+      ...(options.leakDetection === true ? { leakDetection: true } : {}),
       hooks,
     });
     const { scheduler, allocator, profiler } = this;
@@ -271,6 +303,8 @@ export class Runtime {
     this.#stops = new WorldStops(scheduler, nanotime);
     const finalizers = new FinalizerGoroutine(scheduler, () => this.collector);
     this.#idle = new IdleWorker(scheduler, () => this.collector);
+    const scavenger = new BackgroundScavenger(allocator, scheduler, () => this.collector);
+    this.#scavenger = scavenger;
     this.collector = createCollector(allocator, {
       gogc,
       memoryLimit,
@@ -289,9 +323,15 @@ export class Runtime {
       },
       freeProfile: (bucket, size) => profiler.mem.free(bucket, size),
       events: {
+        gcStart: () => scavenger.cycleStart(),
         markDone: () => {
           profiler.mem.nextCycle();
           profiler.mem.flush();
+          scavenger.cycleEnd();
+        },
+        sweepDone: () => {
+          scavenger.swept();
+          if (this.godebug.scavtrace !== 0) this.stderr(`${allocator.scavenger.trace(false)}\n`);
         },
       },
     });
@@ -438,6 +478,14 @@ export class Runtime {
     this.profiler.mem.postSweep();
   }
 
+  /** A full collection, then as many pages as possible go back to the operating system. Returns the bytes released. */
+  freeOSMemory(): number {
+    this.gc();
+    const released = this.allocator.freeOSMemory();
+    if (this.godebug.scavtrace !== 0) this.stderr(`${this.allocator.scavenger.trace(true)}\n`);
+    return released;
+  }
+
   /** A place where a collection that is due may run: no raw pointer survives it unrooted. */
   safepoint(): void {
     this.collector.pollSafepoint();
@@ -559,6 +607,21 @@ export class Runtime {
     return this.profiler.blockProfile(p);
   }
 
+  /**
+   * Records one in `fraction` contentions of a lock, where it is released; 0 none. Returns the fraction before; a negative
+   * one only reads it.
+   */
+  setMutexProfileFraction(fraction: number): number {
+    const old = this.profiler.setMutexProfileFraction(fraction);
+    this.scheduler.mutexProfileEnabled = this.profiler.mutex.fraction > 0;
+    return old;
+  }
+
+  /** Who released locks that others waited for, and for how long; filled if `p` has room for all records. */
+  mutexProfile(p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+    return this.profiler.mutexProfile(p);
+  }
+
   /** The stack of every goroutine; filled if `p` has room for all. */
   goroutineProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
     return this.profiler.goroutineProfile(p);
@@ -595,6 +658,7 @@ export class Runtime {
     this.#closed = true;
     this.scheduler.close();
     this.#idle.close();
+    this.#scavenger.close();
     this.profiler.close();
     this.allocator.freeOSMemory();
   }

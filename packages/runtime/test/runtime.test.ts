@@ -331,6 +331,7 @@ describe("bad input and exhaustion", () => {
         (e: unknown) => e,
       );
     expect(isFatalError(err)).toBe(true);
+    expect(err).toBeInstanceOf(FatalError);
     const fatal = err as FatalError;
     expect(fatal.message).toBe("runtime: out of memory");
     expect(fatal.detail).toMatch(/1048576/);

@@ -15,6 +15,8 @@ function brand(proto: object, key: symbol): void {
   Object.defineProperty(proto, key, { value: true });
 }
 
+const ordinaryHasInstance = Function.prototype[Symbol.hasInstance];
+
 /** Sets `name` on a prototype without making it enumerable, as the built-in errors have it. */
 function named(proto: object, name: string): void {
   Object.defineProperty(proto, "name", { value: name, configurable: true, writable: true });
@@ -32,6 +34,11 @@ export class RuntimeError extends Error {
     super(message);
     this.code = code;
     this.goType = goType;
+  }
+
+  /** Also true for errors of another copy of the package, and of the packages below. Subclasses are told by prototype. */
+  static override [Symbol.hasInstance](x: unknown): boolean {
+    return this === RuntimeError ? isRuntimeError(x) : ordinaryHasInstance.call(this, x);
   }
 
   /** Marks the error as one of the runtime's, as the method of Go's interface does. */
@@ -101,6 +108,11 @@ export class FatalError extends Error {
     this.kind = kind;
     this.code = code;
     if (detail !== undefined) this.detail = detail;
+  }
+
+  /** Also true for fatal errors of another copy of the package, and of the packages below. */
+  static override [Symbol.hasInstance](x: unknown): boolean {
+    return this === FatalError ? isFatalError(x) : ordinaryHasInstance.call(this, x);
   }
 }
 brand(FatalError.prototype, fatalErrorBrand);

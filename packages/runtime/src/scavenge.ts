@@ -1,0 +1,66 @@
+/**
+ * The background scavenger's timer: after each collection the goals are set anew, and as long as the heap keeps more
+ * pages than they allow, some go back to the operating system every now and then, in tasks of the event loop that take 1 %
+ * of a processor. The timer does not keep the process alive, and there is none while nothing is to be done.
+ */
+import type { Allocator } from "@gort/allocator/internal";
+import type { Collector } from "@gort/gc";
+import type { Scheduler } from "@gort/scheduler";
+
+/** Limits from here up are Go's "no limit". */
+const NO_LIMIT = 2 ** 62;
+
+export class BackgroundScavenger {
+  readonly #allocator: Allocator;
+  readonly #scheduler: Scheduler;
+  readonly #collector: () => Collector;
+  #lastGoal = 0;
+  #timer: unknown = null;
+  #closed = false;
+
+  constructor(allocator: Allocator, scheduler: Scheduler, collector: () => Collector) {
+    this.#allocator = allocator;
+    this.#scheduler = scheduler;
+    this.#collector = collector;
+  }
+
+  /** Marking begins: the goal of the cycle that ends is remembered. */
+  cycleStart(): void {
+    this.#lastGoal = this.#collector().heap.heapGoal;
+  }
+
+  /** Marking has ended, and the next cycle's goal is known. */
+  cycleEnd(): void {
+    const collector = this.#collector();
+    const limit = Number(collector.setMemoryLimit(-1));
+    this.#allocator.scavenger.pace({
+      heapGoal: collector.heap.heapGoal,
+      lastHeapGoal: this.#lastGoal,
+      lastHeapInUse: collector.heap.heapInUse,
+      memoryLimit: limit >= NO_LIMIT ? Number.POSITIVE_INFINITY : limit,
+    });
+  }
+
+  /** Garbage has been swept: there may be something to give back. */
+  swept(): void {
+    if (this.#timer === null && this.#allocator.scavenger.excess > 0) this.#arm(0);
+  }
+
+  #arm(ms: number): void {
+    if (this.#closed) return;
+    this.#timer = this.#scheduler.clock.setTimer(() => this.#step(), ms, false);
+  }
+
+  #step(): void {
+    this.#timer = null;
+    if (this.#closed) return;
+    const { scavenger } = this.#allocator;
+    const { sleepMs } = scavenger.background();
+    if (scavenger.excess > 0) this.#arm(sleepMs);
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== null) this.#scheduler.clock.clearTimer(this.#timer);
+  }
+}
