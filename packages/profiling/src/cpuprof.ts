@@ -174,11 +174,14 @@ export class CPUProfiler {
   private hz = 0;
   private running: Running | null = null;
   private readonly threads = new Set<CPUThread>();
+  /** The set that was noted last. */
+  private noted: LabelSet | null = null;
 
   constructor(
     private readonly table: PCTable,
     private readonly stderr: (text: string) => void,
     private readonly labelsNow: () => LabelSet | null,
+    private readonly onActive: (active: boolean) => void = () => {},
   ) {}
 
   /** Whether a profile is being taken. */
@@ -227,11 +230,17 @@ export class CPUProfiler {
     this.running = { sink, hz, startedAt: unixNanos(), labels, threads: [own, ...others], begun };
     const now = this.labelsNow();
     if (now !== null && now.size > 0) labels.add(0, now);
+    this.noted = now;
+    this.onActive(true);
   }
 
-  /** Notes that other labels hold from now on. Costs one comparison while no profile is being taken. */
+  /**
+   * Notes that other labels hold from now on; may be called as often as goroutines are switched, since the same set again
+   * takes nothing. Costs one comparison while no profile is being taken.
+   */
   noteLabels(labels: LabelSet | null): void {
-    if (this.running === null) return;
+    if (this.running === null || labels === this.noted) return;
+    this.noted = labels;
     this.running.labels.add(Number(process.hrtime.bigint() / 1000n), labels);
   }
 
@@ -260,6 +269,7 @@ export class CPUProfiler {
       failed = begun.find((result) => result.status === "rejected") ?? failed;
     } finally {
       this.running = null;
+      this.onActive(false);
     }
     if (failed !== undefined) throw failed.reason;
     const profile = cpuProfileToPprof(this.table, profiles, { hz: run.hz, timeNanos: run.startedAt });

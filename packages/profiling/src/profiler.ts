@@ -61,6 +61,8 @@ export interface ProfilerOptions extends PCTableOptions {
   threads?: StackSource;
   /** Where the labels of the running goroutine are kept; default: with Node's asynchronous context. */
   labels?: LabelStore;
+  /** Called when a CPU profile begins and when it ends: for a scheduler that notes labels meanwhile. */
+  onCPUProfile?: (active: boolean) => void;
   /** Where complaints go that Go prints; default standard error. */
   stderr?: (text: string) => void;
 }
@@ -145,7 +147,12 @@ export class Profiler {
       },
       shared: labels.shared === true,
     };
-    this.cpu = new CPUProfiler(this.table, options.stderr ?? writeStderr, () => labels.get());
+    this.cpu = new CPUProfiler(
+      this.table,
+      options.stderr ?? writeStderr,
+      () => labels.get(),
+      options.onCPUProfile,
+    );
     this.v8heap = new V8HeapProfiler(this.table);
     const random = options.random ?? Math.random;
     this.eventLoop = new EventLoopProfiler(this.table, this.walker, this.buckets, this.stack, random);
@@ -450,6 +457,56 @@ export class Profiler {
   ): number => {
     const ids = Uint32Array.from(this.framesOf(stack));
     return this.buckets.find(kind === "block" ? blockKind : mutexKind, 0, ids, ids.length);
+  };
+
+  /**
+   * The bucket of call sites that somebody else took, innermost first, up to the stack base: cheaper than frames, since nothing
+   * is symbolized. A frame with the name `leaf` takes the place of the runtime's own frames that they begin with.
+   */
+  readonly sitesBucket = (kind: "block" | "mutex", leaf: string, sites: readonly CallSite[]): number => {
+    const { stack } = this;
+    this.walker.internSites(sites, stack);
+    return this.bucketUnder(kind, leaf, stack);
+  };
+
+  /** The bucket of the running code: the stack above the function `above`, which shows as `leaf`. */
+  readonly callerBucket = (kind: "block" | "mutex", leaf: string, above: AnyFunction): number => {
+    const { stack } = this;
+    this.walker.walk(stack, 0, above);
+    return this.bucketUnder(kind, leaf, stack);
+  };
+
+  private bucketUnder(kind: "block" | "mutex", leaf: string, stack: StackBuffer): number {
+    let frame = this.leaves.get(leaf);
+    if (frame === undefined) {
+      frame = this.table.synthetic(leaf, "<runtime>", 0);
+      this.leaves.set(leaf, frame);
+    }
+    const { ids } = stack;
+    let own = 0;
+    while (own < stack.length - 1 && this.isRuntime(ids[own]!)) own++;
+    const n = Math.min(ids.length, stack.length - own + 1);
+    ids.copyWithin(1, own, stack.length);
+    ids[0] = frame;
+    return this.buckets.find(kind === "block" ? blockKind : mutexKind, 0, ids, n);
+  }
+  private readonly leaves = new Map<string, number>();
+
+  /** Whether a frame is code of the runtime's own packages. */
+  private isRuntime(id: number): boolean {
+    let known = this.runtimeFrames[id];
+    if (known === undefined) {
+      known = id !== this.table.goexit && this.table.symbolize(id).func.startsWith("runtime.");
+      this.runtimeFrames[id] = known;
+    }
+    return known;
+  }
+  private readonly runtimeFrames: (boolean | undefined)[] = [];
+
+  /** The return addresses of a stack that begins with an operation of the runtime, such as `runtime.gopark`. */
+  readonly sitesPCs = (leaves: readonly string[], sites: readonly CallSite[]): number[] => {
+    const out = leaves.map((name) => this.table.pcOf(this.table.synthetic(name, "<runtime>", 0)));
+    return out.concat(this.internSites(sites));
   };
 
   /** Makes a profile of the user's own; its name must not be in use. */

@@ -244,6 +244,19 @@ export function blockProfile(p: (BlockProfileRecord | null | undefined)[] | null
   return currentRuntime().blockProfile(p);
 }
 
+/** See Runtime.setMutexProfileFraction. */
+export function setMutexProfileFraction(fraction: number): number {
+  return currentRuntime().setMutexProfileFraction(fraction);
+}
+
+/** See Runtime.mutexProfile. */
+export function mutexProfile(p: (BlockProfileRecord | null | undefined)[] | null): {
+  n: number;
+  ok: boolean;
+} {
+  return currentRuntime().mutexProfile(p);
+}
+
 /** See Runtime.goroutineProfile. */
 export function goroutineProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
   return currentRuntime().goroutineProfile(p);

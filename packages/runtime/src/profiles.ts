@@ -1,12 +1,59 @@
-/** What the profiler wants to know of goroutines: their stacks, their labels, and how long they waited where. */
+/**
+ * What the profiler wants to know of goroutines: their stacks, their labels, how long they waited where, and who made
+ * them wait.
+ *
+ * Stacks begin as Go's do, with the operation of the runtime that the goroutine waits in: in the profile `block`
+ * one frame (`runtime.chanrecv1`), in `goroutine` after `runtime.gopark`. Frames of the runtime's own code are left out.
+ */
 import type { LabelSet, LabelStore, Profiler, StackFrame, StackSource } from "@gort/profiling";
-import { type G, getg, type Scheduler } from "@gort/scheduler";
-import { creationSite, dumpOthers, Gdead, gHost, gStack, gSystem } from "@gort/scheduler/internal";
+import { type G, getg, type Leak, type Scheduler } from "@gort/scheduler";
+import {
+  creationSite,
+  dumpOthers,
+  Gdead,
+  Gsyscall,
+  Gwaiting,
+  gHost,
+  goName,
+  gSites,
+  gSystem,
+  waitReasonStrings,
+} from "@gort/scheduler/internal";
+
+/** Waits that are events of the block profile: those in which another goroutine is waited for. */
+const blocking: Readonly<Record<string, string>> = {
+  "chan receive": "runtime.chanrecv1",
+  "chan send": "runtime.chansend1",
+  select: "runtime.selectgo",
+  semacquire: "golang.org/x/sync/semaphore.(*Weighted).Acquire",
+  "sync.Cond.Wait": "sync.(*Cond).Wait",
+  "sync.Mutex.Lock": "sync.(*Mutex).Lock",
+  "sync.RWMutex.RLock": "sync.(*RWMutex).RLock",
+  "sync.RWMutex.Lock": "sync.(*RWMutex).Lock",
+  "sync.WaitGroup.Wait": "sync.(*WaitGroup).Wait",
+};
+/** Other waits. */
+const parked: Readonly<Record<string, string>> = {
+  "chan receive (nil chan)": "runtime.chanrecv1",
+  "chan send (nil chan)": "runtime.chansend1",
+  "select (no cases)": "runtime.block",
+  sleep: "time.Sleep",
+};
+const blockLeaf = waitReasonStrings.map((reason) => blocking[reason]);
+const parkedLeaf = waitReasonStrings.map((reason) => blocking[reason] ?? parked[reason]);
+
+/** The frames of the runtime that a goroutine's stack begins with. */
+function leavesOf(g: G): string[] {
+  if (g.atomicstatus === Gsyscall) return ["syscall.Syscall"];
+  if (g.atomicstatus !== Gwaiting) return [];
+  const leaf = parkedLeaf[g.waitreason];
+  return leaf === undefined ? ["runtime.gopark"] : ["runtime.gopark", leaf];
+}
 
 /** A goroutine that has not begun is shown where it was started. */
-function stackOf(g: G): StackFrame[] {
-  const frames = gStack(g);
-  if (frames.length > 0) return frames;
+function stackOf(profiler: Profiler, g: G): number[] | StackFrame[] {
+  const sites = gSites(g);
+  if (sites.length > 0) return profiler.sitesPCs(leavesOf(g), sites);
   const site = creationSite(g);
   return site === null ? [] : [site];
 }
@@ -14,17 +61,20 @@ function stackOf(g: G): StackFrame[] {
 /** The user's goroutines, as the profile `goroutine` shows them. */
 export class GoroutineStacks implements StackSource {
   readonly #scheduler: () => Scheduler;
+  readonly #profiler: () => Profiler;
 
-  constructor(scheduler: () => Scheduler) {
+  constructor(scheduler: () => Scheduler, profiler: () => Profiler) {
     this.#scheduler = scheduler;
+    this.#profiler = profiler;
   }
 
-  forEach(visit: (stack: readonly StackFrame[], labels?: LabelSet | null) => void): void {
+  forEach(visit: (stack: readonly number[] | readonly StackFrame[], labels?: LabelSet | null) => void): void {
     const all: G[] = [];
     this.#scheduler().forEachG((g) => {
       if (g.atomicstatus !== Gdead && (g.flags & (gSystem | gHost)) === 0) all.push(g);
     });
-    for (const g of all) visit(stackOf(g), g.labels);
+    const profiler = this.#profiler();
+    for (const g of all) visit(stackOf(profiler, g), g.labels);
   }
 
   count(): number {
@@ -42,6 +92,68 @@ export class GoroutineStacks implements StackSource {
   }
 }
 
+/**
+ * Goroutines that can never run again, as the profile `goroutineleak` shows them. V8's collector finds them (the scheduler's
+ * `leakDetection` must be on), and takes them away: their stack is gone, what is left is their function and where they
+ * were started. They stay in the profile for ever.
+ */
+export class LeakedGoroutines implements StackSource {
+  readonly #scheduler: () => Scheduler;
+  readonly #dump: () => string;
+  readonly #enabled: boolean;
+
+  constructor(scheduler: () => Scheduler, enabled: boolean, dump: () => string) {
+    this.#scheduler = scheduler;
+    this.#enabled = enabled;
+    this.#dump = dump;
+  }
+
+  #find(): readonly Leak[] {
+    if (this.#enabled) hostCollector()?.();
+    return this.#scheduler().findLeaks();
+  }
+
+  forEach(visit: (stack: readonly StackFrame[]) => void): void {
+    for (const { func, createdBy } of this.#find()) {
+      const file = createdBy?.file ?? "";
+      const body: StackFrame = { func: goName(func, file), file, line: 0 };
+      visit(createdBy === null ? [body] : [body, createdBy]);
+    }
+  }
+
+  count(): number {
+    return this.#find().length;
+  }
+
+  /** All goroutines, after those that are leaked. */
+  dump(): string {
+    const leaked = this.#find().map(({ goid, func, createdBy }) => {
+      const by =
+        createdBy === null ? "" : `created by ${createdBy.func}\n\t${createdBy.file}:${createdBy.line}\n`;
+      return `goroutine ${goid} [waiting (leaked)]:\n${goName(func, "")}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
+    });
+    return [...leaked, this.#dump()].join("\n");
+  }
+}
+
+/** V8's full collection, where it can be had: in Node. */
+function hostCollector(): (() => void) | null {
+  const host = globalThis as { gc?: () => void; process?: { getBuiltinModule?(id: string): unknown } };
+  if (typeof host.gc === "function") return host.gc;
+  if (collect !== undefined) return collect;
+  collect = null;
+  try {
+    const v8 = host.process?.getBuiltinModule?.("node:v8") as typeof import("node:v8") | undefined;
+    const vm = host.process?.getBuiltinModule?.("node:vm") as typeof import("node:vm") | undefined;
+    v8?.setFlagsFromString("--expose-gc");
+    collect = (vm?.runInNewContext("gc") as (() => void) | undefined) ?? null;
+  } catch {
+    // A host that forbids flags: leaks show when its collector has run by itself.
+  }
+  return collect;
+}
+let collect: (() => void) | null | undefined;
+
 /** The one thread that runs goroutines; nobody's stack started it. */
 export const threadStacks: StackSource = {
   forEach(visit) {
@@ -55,7 +167,11 @@ export class GoroutineLabels implements LabelStore {
   #host: LabelSet | null = null;
 
   get(): LabelSet | null {
-    const g = getg();
+    return this.of(getg());
+  }
+
+  /** The labels of a goroutine, or with null those of host code. */
+  of(g: G | null): LabelSet | null {
     return g === null ? this.#host : g.labels;
   }
 
@@ -67,7 +183,19 @@ export class GoroutineLabels implements LabelStore {
 }
 
 /** A goroutine has waited for `ns`; it is still suspended in the operation, where its stack can be taken. */
-export function recordBlockEvent(profiler: Profiler, g: G, ns: number): void {
-  if (!profiler.block.sampled(ns)) return;
-  profiler.block.recordAt(ns, profiler.eventBucket("block", stackOf(g)));
+export function recordBlockEvent(profiler: Profiler, g: G, ns: number, reason: number): void {
+  const leaf = blockLeaf[reason];
+  if (leaf === undefined || !profiler.block.sampled(ns)) return;
+  profiler.block.recordAt(ns, profiler.sitesBucket("block", leaf, gSites(g)));
+}
+
+/** A lock was released for which others had waited `ns`, by the code above the function `above`. */
+export function recordMutexEvent(
+  profiler: Profiler,
+  ns: number,
+  unlock: string,
+  above: (...args: never[]) => void,
+): void {
+  if (!profiler.mutex.sampled()) return;
+  profiler.mutex.recordAt(ns, profiler.callerBucket("mutex", unlock, above));
 }

@@ -28,6 +28,7 @@ export {
   creationSite,
   dumpOthers,
   framesOf,
+  goName,
   goroutineHeader,
   goroutineText,
   gSites,

@@ -99,6 +99,7 @@ import {
 import {
   capture,
   creationSite,
+  type Frame,
   fatalReport,
   panicReport,
   runMarker,
@@ -163,6 +164,8 @@ export interface Leak {
   func: string;
   /** Where it was started, as `func file:line`. */
   site: string;
+  /** The same, as a frame. */
+  createdBy: Frame | null;
 }
 
 /**
@@ -170,24 +173,35 @@ export interface Leak {
  * heap, a promise through its callback. If nobody does, it is leaked, and the engine's collector finds out.
  */
 class LeakDetector {
-  readonly refs = new Set<WeakRef<G>>();
+  readonly refs = new Map<WeakRef<G>, Leak>();
   readonly leaks: Leak[] = [];
   private readonly refOf = new WeakMap<G, WeakRef<G>>();
-  private readonly registry: FinalizationRegistry<{ ref: WeakRef<G>; leak: Leak }>;
+  private readonly registry: FinalizationRegistry<WeakRef<G>>;
+  private readonly onLeak: (leak: Leak) => void;
 
   constructor(onLeak: (leak: Leak) => void) {
-    this.registry = new FinalizationRegistry(({ ref, leak }) => {
-      if (!this.refs.delete(ref)) return;
-      this.leaks.push(leak);
-      onLeak(leak);
-    });
+    this.onLeak = onLeak;
+    this.registry = new FinalizationRegistry((ref) => this.found(ref));
+  }
+
+  private found(ref: WeakRef<G>): void {
+    const leak = this.refs.get(ref);
+    if (leak === undefined) return;
+    this.refs.delete(ref);
+    this.leaks.push(leak);
+    this.onLeak(leak);
+  }
+
+  /** Finds those that are collected already, ahead of the engine's call. */
+  sweep(): void {
+    for (const ref of this.refs.keys()) if (ref.deref() === undefined) this.found(ref);
   }
 
   add(g: G, leak: Leak): void {
     const ref = new WeakRef(g);
-    this.refs.add(ref);
+    this.refs.set(ref, leak);
     this.refOf.set(g, ref);
-    this.registry.register(g, { ref, leak }, g);
+    this.registry.register(g, ref, g);
   }
 
   remove(g: G): void {
@@ -542,7 +556,8 @@ export class Scheduler {
     g.onExit = onExit;
     if (this.leak !== null) {
       const site = capture(below, 4);
-      this.leak.add(g, { goid: g.goid, func: f.name, site: this.siteOf(site) });
+      const createdBy = creationSite({ site, sched: this } as unknown as G);
+      this.leak.add(g, { goid: g.goid, func: f.name, site: siteText(createdBy), createdBy });
     }
     const parent = m0.curg;
     if (parent === null) {
@@ -908,7 +923,7 @@ export class Scheduler {
   gs(): G[] {
     const list = this.allgs.slice();
     if (this.leak !== null) {
-      for (const ref of this.leak.refs) {
+      for (const ref of this.leak.refs.keys()) {
         const g = ref.deref();
         if (g !== undefined) list.push(g);
       }
@@ -919,6 +934,12 @@ export class Scheduler {
   /** Goroutines found to be leaked, with `leakDetection`. */
   get leaks(): readonly Leak[] {
     return this.leak?.leaks ?? [];
+  }
+
+  /** The leaked goroutines that the engine has collected by now, without waiting for its finalizers. */
+  findLeaks(): readonly Leak[] {
+    this.leak?.sweep();
+    return this.leaks;
   }
 
   /** Ended Gs that wait to be used again. */
@@ -1322,8 +1343,7 @@ export class Scheduler {
 
   private siteOf(site: G["site"]): string {
     if (site === null) return "";
-    const f = creationSite({ site, sched: this } as unknown as G);
-    return f === null ? "" : `${f.func} ${f.file}:${f.line}`;
+    return siteText(creationSite({ site, sched: this } as unknown as G));
   }
 
   private longRun(ms: number): void {
@@ -1469,6 +1489,10 @@ function checkGoroutineFunction(f: unknown): boolean {
     );
   }
   return false;
+}
+
+function siteText(f: Frame | null): string {
+  return f === null ? "" : `${f.func} ${f.file}:${f.line}`;
 }
 
 function bindClock(c: Clock | undefined): Partial<Required<Clock>> {
