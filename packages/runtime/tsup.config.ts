@@ -12,5 +12,7 @@ export default defineConfig(
     context: "src/context.ts",
     adapters: "src/adapters.ts",
     metrics: "src/metrics.ts",
+    prometheus: "src/prometheus.ts",
+    opentelemetry: "src/opentelemetry.ts",
   }),
 );

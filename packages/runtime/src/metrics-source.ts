@@ -61,6 +61,9 @@ export class RuntimeMetrics implements MetricsSource {
   #assistNs = 0;
   #dedicatedNs = 0;
   #pauseNs = 0;
+  // CPU time of the scavenger, ns.
+  #scavengeAssistNs = 0;
+  #scavengeBackgroundNs = 0;
   // As of the last end of a cycle.
   #seenCycle = 0;
   #seenCpu = 0;
@@ -87,6 +90,7 @@ export class RuntimeMetrics implements MetricsSource {
     parts.stops.onGC = () => this.#afterStop();
     this.#watchAssists();
     this.#watchFinalizers();
+    this.#watchScavenger();
   }
 
   /** While a cycle marks, the collector's hook in the allocator is where goroutines assist. */
@@ -99,6 +103,25 @@ export class RuntimeMetrics implements MetricsSource {
       const from = nanotime();
       gcTrigger(addr);
       this.#assistNs += nanotime() - from;
+    };
+  }
+
+  /** Memory goes back in the background, and when the heap grows beyond its goal; freeOSMemory counts in neither, as in Go. */
+  #watchScavenger(): void {
+    const { allocator, nanotime } = this.#parts;
+    const { scavenger, heap } = allocator;
+    const { background } = scavenger;
+    const { afterGrowth } = heap;
+    scavenger.background = () => {
+      const from = nanotime();
+      const result = background.call(scavenger);
+      this.#scavengeBackgroundNs += nanotime() - from;
+      return result;
+    };
+    heap.afterGrowth = (n) => {
+      const from = nanotime();
+      afterGrowth(n);
+      this.#scavengeAssistNs += nanotime() - from;
     };
   }
 
@@ -159,10 +182,8 @@ export class RuntimeMetrics implements MetricsSource {
     raw.cpuMarkDedicated = this.#dedicatedNs / 1e9;
     raw.cpuMarkIdle = gc.gcIdleCpuNs / 1e9;
     raw.cpuGCPause = this.#pauseNs / 1e9;
-    // Memory goes back when freeOSMemory is called, which Go counts in neither: nobody scavenges while allocating, or
-    // in the background.
-    raw.cpuScavengeAssist = 0;
-    raw.cpuScavengeBackground = 0;
+    raw.cpuScavengeAssist = this.#scavengeAssistNs / 1e9;
+    raw.cpuScavengeBackground = this.#scavengeBackgroundNs / 1e9;
     const hostIdleNs = (hostIdleMs() - this.#hostIdleStart) * 1e6;
     if (!Number.isNaN(hostIdleNs)) {
       raw.cpuIdle = (hostIdleNs + this.#otherIdleNs) / 1e9;

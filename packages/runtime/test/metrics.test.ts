@@ -1,8 +1,8 @@
-import { prometheusText, registerGoMetrics } from "@gort/memstats/prometheus";
 import { afterEach, describe, expect, it } from "vitest";
 import { setDefaultRuntime } from "../src/default.ts";
 import { createRuntime, int, type Runtime, type RuntimeOptions, struct } from "../src/index.ts";
 import * as metrics from "../src/metrics.ts";
+import { prometheusText, registerGoMetrics } from "../src/prometheus.ts";
 
 const open: Runtime[] = [];
 
@@ -154,6 +154,18 @@ describe("runtime/metrics of a runtime", () => {
     expect(cpu("gc/mark/dedicated") + cpu("gc/mark/assist")).toBeGreaterThan(dedicated);
     const parts = ["gc/total", "scavenge/total", "idle", "user"].map(cpu).reduce((a, b) => a + b, 0);
     expect(parts).toBeCloseTo(cpu("total"), 1);
+  });
+
+  it("counts the scavenger's time, in the background and when the heap grows", () => {
+    const rt = make();
+    expect(read("/cpu/classes/scavenge/background:cpu-seconds").float64()).toBe(0);
+    rt.allocator.scavenger.background();
+    rt.unsafe.mallocNoscan(32 << 20);
+    const background = read("/cpu/classes/scavenge/background:cpu-seconds").float64();
+    const assist = read("/cpu/classes/scavenge/assist:cpu-seconds").float64();
+    expect(background).toBeGreaterThan(0);
+    expect(assist).toBeGreaterThan(0);
+    expect(read("/cpu/classes/scavenge/total:cpu-seconds").float64()).toBeCloseTo(background + assist, 9);
   });
 
   it("does not compare a clock of one's own with the host's idle time", () => {
