@@ -4,10 +4,11 @@
  * Covered are those whose result does not depend on Go's compiler, environment or operating system threads.
  * Not counted: version, goroot_* (name another tool chain); gomaxprocs_env_bad, setcpuprofilerate, goexit_main (need a process
  * and its standard error: the command line's tests run them); finalizer_misc's stack text, caller_skip (Go's names); stack,
- * goroutineprofile, lockosthread*, threadcreateprofile, blockprofile, mutexprofile (the packages' own tests);
+ * lockosthread* (the packages' own tests);
  * sleepers (a goroutine here has no stack of 2048 bytes); pool figures that depend on when collections end.
  */
 import {
+  BlockProfileRecord,
   createRuntime,
   defaultCase,
   MemProfileRecord,
@@ -16,6 +17,7 @@ import {
   type Runtime,
   type RuntimeOptions,
   recvCase,
+  StackRecord,
   sendCase,
 } from "../src/index.ts";
 
@@ -349,6 +351,90 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
       rt.gc();
       rt.gc();
       return { ...rt.memProfile(null, true), rate: rt.memProfileRate };
+    },
+  },
+  goroutineprofile: {
+    *run(rt, p) {
+      const stop = rt.makeChan<void>();
+      function* profiled(): Generator<undefined, void> {
+        yield* stop.recv();
+      }
+      for (let i = 0; i < p.Goroutines!; i++) rt.go(profiled);
+      yield* rt.gosched();
+      const { n, ok } = rt.goroutineProfile(null);
+      const short = Array.from({ length: n - 1 }, () => new StackRecord());
+      const second = rt.goroutineProfile(short);
+      const exact = Array.from({ length: n }, () => new StackRecord());
+      const third = rt.goroutineProfile(exact);
+      const functions = exact.flatMap((r) => [...rt.callersFrames(r.stack())].map((f) => f.Function));
+      stop.close();
+      return {
+        nil: [n, ok],
+        short: [second.n, second.ok],
+        short_untouched: short[0]!.Stack0[0] === 0,
+        exact: [third.n, third.ok],
+        with_profiled: functions.filter((name) => name.endsWith(".profiled")).length,
+        started: p.Goroutines,
+        n_equals_NumGoroutine: n === rt.numGoroutine(),
+      };
+    },
+  },
+  threadcreateprofile: {
+    *run(rt) {
+      const { n, ok } = rt.threadCreateProfile(null);
+      const records = Array.from({ length: n + 10 }, () => new StackRecord());
+      const second = rt.threadCreateProfile(records);
+      return {
+        n_at_least_1: n >= 1,
+        nil_ok: ok,
+        second_n_same_or_more: second.n >= n,
+        second_ok: second.ok,
+        stack_of_first_record: records[0]!.stack().length,
+      };
+    },
+  },
+  blockprofile: {
+    *run(rt, p) {
+      rt.setBlockProfileRate(1);
+      const c = rt.makeChan<number>();
+      function* blocker(): Generator<undefined, void> {
+        yield* c.recv();
+      }
+      function* sender(): Generator<undefined, void> {
+        yield* rt.sleep(1);
+        yield* c.send(1);
+      }
+      for (let i = 0; i < p.Blocks!; i++) {
+        rt.go(sender);
+        yield* blocker();
+      }
+      rt.setBlockProfileRate(0);
+      rt.go(sender);
+      yield* blocker();
+      const { n, ok } = rt.blockProfile(null);
+      const records = Array.from({ length: n + 10 }, () => new BlockProfileRecord());
+      const second = rt.blockProfile(records);
+      let count = 0;
+      let cycles = false;
+      let leaf = "";
+      for (const r of records.slice(0, second.n)) {
+        const [first, above] = rt.callersFrames(r.stack());
+        if (above?.Function.endsWith(".blocker") !== true) continue;
+        count += r.Count;
+        cycles = r.Cycles > 0;
+        leaf = first!.Function;
+      }
+      return { events: p.Blocks, nil_ok: ok, second_ok: second.ok, count, cycles_over_0: cycles, leaf };
+    },
+  },
+  mutexprofile: {
+    *run(rt) {
+      return {
+        first_set_5: rt.setMutexProfileFraction(5),
+        read: rt.setMutexProfileFraction(-1),
+        off: rt.setMutexProfileFraction(0),
+        read_after_off: rt.setMutexProfileFraction(-1),
+      };
     },
   },
   numcgocall: {

@@ -1,10 +1,20 @@
 import { gunzipSync } from "node:zlib";
+import { decodeProfile } from "@gort/profiling/pprof";
 import { afterEach, describe, expect, it } from "vitest";
-import { BlockProfileRecord, createRuntime, type Runtime, StackRecord } from "../src/index.ts";
+import {
+  BlockProfileRecord,
+  createRuntime,
+  MemProfileRecord,
+  type Runtime,
+  type RuntimeOptions,
+  recvCase,
+  StackRecord,
+} from "../src/index.ts";
+import { Mutex, RWMutex, WaitGroup } from "../src/sync.ts";
 
 const open: Runtime[] = [];
-function make(): Runtime {
-  const rt = createRuntime({ maxMemory: 64 << 20, godebug: "", stderr: () => {} });
+function make(options: RuntimeOptions = {}): Runtime {
+  const rt = createRuntime({ maxMemory: 64 << 20, godebug: "", stderr: () => {}, ...options });
   open.push(rt);
   return rt;
 }
@@ -80,5 +90,257 @@ describe("the block profile", () => {
       yield* rt.sleep(1);
     });
     expect(rt.blockProfile(null)).toEqual({ n: 0, ok: true });
+  });
+});
+
+/** The stacks of a profile's records, as names of functions, with what they count. */
+function records(rt: Runtime, profile: "blockProfile" | "mutexProfile") {
+  const list = Array.from({ length: rt[profile](null).n }, () => new BlockProfileRecord());
+  expect(rt[profile](list).ok).toBe(true);
+  return list.map((r) => ({
+    functions: [...rt.callersFrames(r.stack())].map((f) => f.Function.replace(/^.*\//, "")),
+    count: r.Count,
+    ms: r.Cycles / 1e6,
+  }));
+}
+
+describe("which waits the block profile holds", () => {
+  it("is Go's: other goroutines and locks are waited for, sleep and system calls are not; the operation is the leaf", async () => {
+    const rt = make();
+    rt.setBlockProfileRate(1);
+    const mu = new Mutex();
+    const wg = new WaitGroup();
+    await rt.main(function* () {
+      yield* rt.sleep(2);
+      yield* rt.syscall(new Promise((r) => setTimeout(r, 2)));
+      yield* mu.lock();
+      wg.add(1);
+      rt.go(function* locks() {
+        yield* mu.lock();
+        mu.unlock();
+        wg.done();
+      });
+      yield* rt.gosched();
+      mu.unlock();
+      yield* wg.wait();
+      const c = rt.makeChan<number>();
+      rt.go(function* sends() {
+        yield* rt.gosched();
+        yield* c.send(1);
+      });
+      yield* rt.select([recvCase(c), recvCase(rt.makeChan<number>())]);
+    });
+    const leaves = records(rt, "blockProfile").map((r) => r.functions[0]);
+    expect(leaves.sort()).toEqual(
+      ["runtime.selectgo", "sync.(*Mutex).Lock", "sync.(*WaitGroup).Wait"].sort(),
+    );
+  });
+
+  it("puts the first slice of a goroutine and the later ones in one bucket", async () => {
+    const rt = make();
+    rt.memProfileRate = 1;
+    await rt.main(function* () {
+      function* allocates() {
+        for (let i = 0; i < 3; i++) {
+          rt.unsafe.mallocgc(48);
+          yield* rt.gosched();
+        }
+      }
+      yield* rt.go(allocates).done();
+    });
+    rt.gc();
+    rt.gc();
+    const list = Array.from({ length: rt.memProfile(null, true).n }, () => new MemProfileRecord());
+    rt.memProfile(list, true);
+    const own = list.filter((r) =>
+      [...rt.callersFrames(r.stack())].some((f) => f.Function.endsWith(".allocates")),
+    );
+    expect(own.map((r) => r.AllocObjects)).toEqual([3]);
+    const functions = [...rt.callersFrames(own[0]!.stack())].map((f) => f.Function);
+    expect(functions.at(-1)).toBe("runtime.goexit");
+    expect(functions.at(-2)).toMatch(/\.allocates$/);
+  });
+});
+
+describe("the mutex profile", () => {
+  it("charges what all waiters waited to the place that unlocks", async () => {
+    const rt = make();
+    expect(rt.setMutexProfileFraction(1)).toBe(0);
+    const mu = new Mutex();
+    await rt.main(function* () {
+      function* holdsLong() {
+        yield* mu.lock();
+        yield* rt.sleep(20);
+        mu.unlock();
+      }
+      function* holdsShort() {
+        yield* mu.lock();
+        mu.unlock();
+      }
+      const first = rt.go(holdsLong);
+      yield* rt.gosched();
+      const others = [rt.go(holdsShort), rt.go(holdsShort), rt.go(holdsShort)];
+      for (const g of [first, ...others]) yield* g.done();
+    });
+    const all = records(rt, "mutexProfile");
+    for (const { functions } of all) expect(functions[0]).toBe("sync.(*Mutex).Unlock");
+    const by = (name: string) => all.find((r) => r.functions[1]?.endsWith(name));
+    expect(by(".holdsLong")!.count).toBe(1);
+    // Three goroutines waited 20 ms each.
+    expect(by(".holdsLong")!.ms).toBeGreaterThan(55);
+    expect(by(".holdsLong")!.ms).toBeLessThan(200);
+    expect(by(".holdsShort")!.ms).toBeLessThan(20);
+    expect(rt.setMutexProfileFraction(-1)).toBe(1);
+    expect((await text(rt, "mutex", 1)).split("\n").slice(0, 3)).toEqual([
+      "--- mutex:",
+      "cycles/second=1000000000",
+      "sampling period=1",
+    ]);
+  });
+
+  it("charges writers' waits for readers to the last reader, and readers' to the writer", async () => {
+    const rt = make();
+    rt.setMutexProfileFraction(1);
+    const rw = new RWMutex();
+    await rt.main(function* () {
+      function* reads() {
+        yield* rw.rLock();
+        yield* rt.sleep(5);
+        rw.rUnlock();
+      }
+      function* writes() {
+        yield* rw.lock();
+        yield* rt.sleep(5);
+        rw.unlock();
+      }
+      const all = [rt.go(reads)];
+      yield* rt.gosched();
+      all.push(rt.go(writes));
+      yield* rt.gosched();
+      all.push(rt.go(reads), rt.go(reads));
+      for (const g of all) yield* g.done();
+    });
+    const all = records(rt, "mutexProfile").map((r) => [
+      r.functions
+        .slice(0, 2)
+        .join(" < ")
+        .replace(/ \S*\./, " "),
+      r.count,
+      r.ms >= 4,
+    ]);
+    expect(all.sort()).toEqual([
+      ["sync.(*RWMutex).RUnlock < reads", 1, true],
+      ["sync.(*RWMutex).Unlock < writes", 1, true],
+    ]);
+  });
+
+  it("records nothing, and no waiter is timed, while the fraction is 0", async () => {
+    const rt = make();
+    const mu = new Mutex();
+    await rt.main(function* () {
+      yield* mu.lock();
+      const g = rt.go(function* () {
+        yield* mu.lock();
+        mu.unlock();
+      });
+      yield* rt.gosched();
+      mu.unlock();
+      yield* g.done();
+    });
+    expect(rt.mutexProfile(null)).toEqual({ n: 0, ok: true });
+    expect(Reflect.get(mu, "contention")).toBe(null);
+  });
+
+  it("takes one event in so many, weighted by as many", async () => {
+    const rt = make();
+    rt.setMutexProfileFraction(4);
+    const mu = new Mutex();
+    const events = 2000;
+    await rt.main(function* () {
+      for (let i = 0; i < events; i++) {
+        yield* mu.lock();
+        const g = rt.go(function* waits() {
+          yield* mu.lock();
+          mu.unlock();
+        });
+        yield* rt.gosched();
+        mu.unlock();
+        yield* g.done();
+      }
+    });
+    const count = records(rt, "mutexProfile").reduce((n, r) => n + r.count, 0);
+    expect(count % 4).toBe(0);
+    // Binomial(2000, 1/4) times 4: six standard deviations are 465.
+    expect(Math.abs(count - events)).toBeLessThan(465);
+  });
+});
+
+describe("the profile of leaked goroutines", () => {
+  it("lists those that nothing can wake, with their function and where they were started", async () => {
+    const rt = make({ leakDetection: true });
+    const held = rt.makeChan<number>();
+    function startThem(): void {
+      rt.go(function* lost() {
+        yield* rt.makeChan<number>().recv();
+      });
+      rt.go(function* waits() {
+        yield* held.recv();
+      });
+    }
+    startThem();
+    const leaks = rt.profiler.lookup("goroutineleak")!;
+    for (let i = 0; i < 100 && leaks.count() === 0; i++) await new Promise((r) => setTimeout(r, 5));
+    expect(leaks.count()).toBe(1);
+    const grouped = await text(rt, "goroutineleak", 1);
+    expect(grouped).toMatch(/^goroutineleak profile: total 1\n1 @ 0x/);
+    expect(grouped).toMatch(/main\.lost\+/);
+    expect(grouped).toMatch(/startThem\+.*profiles\.test\.ts:\d+/);
+    const dump = await text(rt, "goroutineleak", 2);
+    expect(dump).toMatch(/^goroutine \d+ \[waiting \(leaked\)\]:\nmain\.lost\(\.\.\.\)\n/);
+    expect(dump).toContain("[chan receive]");
+    expect(held.trySend(1)).toBe(true);
+  });
+
+  it("is empty without leak detection", async () => {
+    expect(await text(make(), "goroutineleak", 1)).toBe("goroutineleak profile: total 0\n");
+  });
+});
+
+describe("the CPU profile", () => {
+  it("gives each sample the labels of the goroutine that ran", async () => {
+    const rt = make();
+    rt.setCPUProfileRate(2000);
+    let bytes = new Uint8Array();
+    await rt.main(function* () {
+      rt.profiler.startCPUProfile((b) => {
+        bytes = new Uint8Array(b);
+      });
+      expect(rt.scheduler.onSwitch).not.toBe(null);
+      function* burns() {
+        for (let i = 0; i < 15; i++) {
+          const end = performance.now() + 4;
+          while (performance.now() < end);
+          yield* rt.gosched();
+        }
+      }
+      const all = ["red", "blue"].map((colour) => {
+        rt.profiler.setGoroutineLabels({ colour });
+        return rt.go(burns);
+      });
+      rt.profiler.setGoroutineLabels(null);
+      for (const g of all) yield* g.done();
+      yield* rt.syscall(rt.profiler.stopCPUProfile());
+    });
+    expect(rt.scheduler.onSwitch).toBe(null);
+    const profile = await decodeProfile(bytes);
+    const ms: Record<string, number> = {};
+    for (const sample of profile.samples) {
+      const colour = sample.labels.find((l) => l.key === "colour")?.str ?? "none";
+      ms[colour] = (ms[colour] ?? 0) + sample.values[1]! / 1e6;
+    }
+    // Each burnt at least 60 ms; a busy machine takes time from both.
+    expect(ms.red).toBeGreaterThan(40);
+    expect(ms.blue).toBeGreaterThan(40);
+    expect(Math.max(ms.red!, ms.blue!) / Math.min(ms.red!, ms.blue!)).toBeLessThan(1.7);
   });
 });
