@@ -18,7 +18,7 @@ import {
   SPECIAL as SPECIAL_TYPE,
 } from "@gort/allocator/internal";
 import type { LinearMemory } from "@gort/memory";
-import { buildClassTables, type ClassTables } from "./mgcmark.ts";
+import { buildClassTables, type ClassTables } from "./classtables.ts";
 
 export {
   SPECIAL_CLEANUP,

@@ -43,14 +43,11 @@
  * are of bench/mark.ts.
  */
 import { PAGE_SHIFT } from "@gort/allocator/internal";
+import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./classtables.ts";
 import { hex, throwFatal } from "./errors.ts";
 import type { ScanStats } from "./gctrace.ts";
 import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
 import { forEachPointerSlot } from "./heapwalk.ts";
-
-/** Pages waiting and scan rows hold objects of these sizes, in bytes. */
-const PAGE_MARK_MIN = 16;
-const PAGE_MARK_MAX = 512;
 
 /** Words of a page's row of scan bits: one bit for each object of 16 bytes. */
 const SCAN_ROW_WORDS = 16;
@@ -59,10 +56,6 @@ const SCAN_ROW_SHIFT = 4;
 /** Part of a large object that is scanned at a time, in bytes. Smaller: more queueing; larger: longer steps. */
 export const OBLET_BYTES = 32 << 10;
 
-/** `off * MAGIC >>> 22` is `off / size` for every offset in a page of small objects: checked at start-up. */
-const MAGIC_SHIFT = 22;
-
-const PAGE_MASK = (1 << PAGE_SHIFT) - 1;
 const PAGE_BITS = 32 - PAGE_SHIFT;
 const ENTRY_PAGE_MASK = (1 << PAGE_BITS) - 1;
 
@@ -73,50 +66,6 @@ const ENTRY_PAGE_MASK = (1 << PAGE_BITS) - 1;
  */
 const WORKBUF_BYTES = 8192;
 const WORKBUF_HEADER = 8;
-
-/** Per span class: how to find an object's index from its offset in the page, and what to do then. */
-export interface ClassTables {
-  /** 0: the slow way (no heap span, several pages, or pointerful without page marking). */
-  readonly magic: Int32Array;
-  readonly size: Int32Array;
-  /** Words of mark bits. */
-  readonly nwords: Int32Array;
-  /** 1: pointerful and marked by page. */
-  readonly byPage: Uint8Array;
-}
-
-/** Builds the tables from the size classes, and proves the division by multiplication for each. */
-export function buildClassTables(sizes: ArrayLike<number>, npages: ArrayLike<number>): ClassTables {
-  const tables: ClassTables = {
-    magic: new Int32Array(256),
-    size: new Int32Array(256),
-    nwords: new Int32Array(256),
-    byPage: new Uint8Array(256),
-  };
-  for (let cls = 1; cls < sizes.length; cls++) {
-    const size = sizes[cls] as number;
-    const onePage = npages[cls] === 1;
-    const byPage = onePage && size >= PAGE_MARK_MIN && size <= PAGE_MARK_MAX;
-    const magic = onePage ? findMagic(size) : 0;
-    for (const noscan of [0, 1]) {
-      const spanclass = (cls << 1) | noscan;
-      tables.size[spanclass] = size;
-      tables.nwords[spanclass] = Math.ceil(Math.floor(((npages[cls] as number) << PAGE_SHIFT) / size) / 32);
-      tables.magic[spanclass] = noscan || byPage ? magic : 0;
-      tables.byPage[spanclass] = byPage && !noscan ? 1 : 0;
-    }
-    if (byPage && magic === 0) throwFatal("gc: no magic division", `size ${size}`);
-  }
-  return tables;
-}
-
-function findMagic(size: number): number {
-  const m = Math.ceil(2 ** MAGIC_SHIFT / size);
-  for (let off = 0; off <= PAGE_MASK; off++) {
-    if (Math.imul(off, m) >>> MAGIC_SHIFT !== Math.trunc(off / size) || off * m >= 2 ** 32) return 0;
-  }
-  return m;
-}
 
 /** Marks from roots that others feed in through `shade`, `scanRoots` and `scanObject`. */
 export class Marker {
