@@ -306,11 +306,17 @@ export class GoCollector {
   }
 }
 
-/** A number as Go's clients write it. */
+/**
+ * A number as Go's clients write it (strconv 'g' with the shortest digits), so that the labels of buckets are the same series:
+ * with an exponent of two digits at least, below 1e-4 and from 1e6 on.
+ */
 function goFloat(x: number): string {
   if (x === Number.POSITIVE_INFINITY) return "+Inf";
   if (x === Number.NEGATIVE_INFINITY) return "-Inf";
-  return String(x);
+  const magnitude = Math.abs(x);
+  if (x === 0 || (magnitude >= 1e-4 && magnitude < 1e6)) return String(x);
+  const [mantissa, exponent] = x.toExponential().split("e") as [string, string];
+  return `${mantissa}e${exponent[0]}${exponent.slice(1).padStart(2, "0")}`;
 }
 
 const escapeHelp = (s: string): string => s.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");

@@ -198,6 +198,38 @@ describe("prometheusText", () => {
     expect(values.get("go_gc_heap_allocs_by_size_bytes_sum")).toBe(source.readMemStats().TotalAlloc);
   });
 
+  it("labels buckets as client_golang does, to the last digit", () => {
+    const text = prometheusText(model(), { runtimeMetrics: [MetricsAll] });
+    const le = (name: string): string[] =>
+      [...text.matchAll(new RegExp(`^${name}_bucket\\{le="([^"]+)"\\}`, "gm"))].map((m) => m[1]);
+    // Go's bounds by client_golang's rule, as strconv writes them.
+    expect(le("go_gc_pauses_seconds")).toEqual([
+      "6.399999999999999e-08",
+      "6.399999999999999e-07",
+      "7.167999999999999e-06",
+      "8.191999999999999e-05",
+      "0.0009175039999999999",
+      "0.010485759999999998",
+      "0.11744051199999998",
+      "+Inf",
+    ]);
+    expect(le("go_gc_heap_frees_by_size_bytes")).toEqual([
+      "8.999999999999998",
+      "24.999999999999996",
+      "64.99999999999999",
+      "144.99999999999997",
+      "320.99999999999994",
+      "704.9999999999999",
+      "1536.9999999999998",
+      "3200.9999999999995",
+      "6528.999999999999",
+      "13568.999999999998",
+      "27264.999999999996",
+      "+Inf",
+    ]);
+    expect(text).toMatch(/^go_memstats_last_gc_time_seconds 1\.7\d*e\+09$/m);
+  });
+
   it("keeps the bounds that client_golang keeps", () => {
     const seconds = exportedBounds(TIME_BOUNDS, "seconds");
     // 0, then at least ten times the one before: 64 ns, 640 ns, 7.168 us, ...
