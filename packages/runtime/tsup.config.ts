@@ -8,6 +8,7 @@ export default defineConfig(
     debug: "src/debug.ts",
     unsafe: "src/unsafe.ts",
     pprof: "src/pprof.ts",
+    "pprof-tools": "src/pprof-tools.ts",
     sync: "src/sync.ts",
     context: "src/context.ts",
     adapters: "src/adapters.ts",
