@@ -9,7 +9,23 @@ export type Settings = Partial<Record<"GOGC" | "GOMEMLIMIT" | "GOMAXPROCS" | "GO
 export type CommandLine =
   | { name: "run"; file: string; settings: Settings; maxMemory: number | undefined }
   | { name: "env"; json: boolean; settings: Settings; maxMemory: number | undefined }
+  | { name: "pprof"; source: string; diff: string | undefined; options: PprofOptions }
   | { name: "version" };
+
+/** What `gort pprof` is to show, and how. */
+export interface PprofOptions {
+  report: "top" | "tree" | "traces";
+  /** The file for a flame graph, which is then written instead. */
+  flame: string | undefined;
+  sampleIndex: string | undefined;
+  nodeCount: number | undefined;
+  unit: string | undefined;
+  cum: boolean;
+  focus: RegExp | undefined;
+  ignore: RegExp | undefined;
+  /** How long a profile that is fetched is to last. */
+  seconds: number | undefined;
+}
 
 /** Carries help out of cac, which would print it to the console by itself. */
 export class HelpText {
@@ -64,6 +80,27 @@ export function commandLine(argv: readonly string[]): CommandLine {
     .action((options) => {
       result = { name: "env", json: options.json === true, ...settingsOf(options) };
     });
+  cli
+    .command("pprof <profile>", "Show a profile, from a file or an address")
+    .usage("pprof [options] <file or URL>")
+    .option("--top", "List the functions with most (the default)")
+    .option("--tree", "List every function with its callers and callees")
+    .option("--traces", "List every sample with its stack")
+    .option("--flame <file>", "Write a flame graph, as a page for the browser")
+    .option("--diff <base>", "Show what is more than in this profile, a file or an address")
+    .option("--sample_index <name>", "Kind of sample, such as alloc_space or contentions")
+    .option("--cum", "Sort by what a function and its callees have")
+    .option("--nodecount <n>", "Show at most so many functions")
+    .option("--unit <name>", "Unit of values, such as MB or ms")
+    .option("--focus <regexp>", "Only samples with a matching function or file")
+    .option("--ignore <regexp>", "No samples with a matching function or file")
+    .option("--seconds <n>", "Have the address measure for so long")
+    .example("  $ gort pprof heap.pprof")
+    .example("  $ gort pprof --flame cpu.html --seconds 10 http://localhost:6060/debug/pprof/profile")
+    .example("  $ gort pprof --diff before.pprof --sample_index alloc_space after.pprof")
+    .action((source: unknown, options) => {
+      result = { name: "pprof", source: String(source), ...pprofOptions(options) };
+    });
   cli.command("version", "Print the version").action(() => {
     result = { name: "version" };
   });
@@ -85,12 +122,55 @@ export function commandLine(argv: readonly string[]): CommandLine {
       throw new UsageError(
         said.startsWith("missing required args for command run")
           ? "run: no file given"
-          : `${said}. Run 'gort --help' for usage`,
+          : said.startsWith("missing required args for command pprof")
+            ? "pprof: no file or URL given"
+            : `${said}. Run 'gort --help' for usage`,
       );
     }
     throw e;
   }
   throw new Error("unreachable: help always throws its text");
+}
+
+function pprofOptions(given: Readonly<Record<string, unknown>>): {
+  diff: string | undefined;
+  options: PprofOptions;
+} {
+  const text = (name: string) => (given[name] === undefined ? undefined : String(given[name]));
+  const number = (name: string) => {
+    const value = text(name);
+    if (value !== undefined && !/^[1-9]\d*$/.test(value)) {
+      throw new UsageError(`--${name} must be a whole number from 1 (got ${JSON.stringify(value)})`);
+    }
+    return value === undefined ? undefined : Number(value);
+  };
+  const pattern = (name: string) => {
+    const value = text(name);
+    try {
+      return value === undefined ? undefined : new RegExp(value);
+    } catch {
+      throw new UsageError(`--${name} must be a regular expression (got ${JSON.stringify(value)})`);
+    }
+  };
+  const reports = (["top", "tree", "traces"] as const).filter((name) => given[name] === true);
+  const flame = text("flame");
+  if (reports.length + (flame === undefined ? 0 : 1) > 1) {
+    throw new UsageError("pprof shows one of --top, --tree, --traces and --flame at a time");
+  }
+  return {
+    diff: text("diff"),
+    options: {
+      report: reports[0] ?? "top",
+      flame,
+      sampleIndex: text("sample_index"),
+      nodeCount: number("nodecount"),
+      unit: text("unit"),
+      cum: given.cum === true,
+      focus: pattern("focus"),
+      ignore: pattern("ignore"),
+      seconds: number("seconds"),
+    },
+  };
 }
 
 /** cac keeps what follows `--` away from a command's arguments; here it only says that options are over. */

@@ -2,18 +2,19 @@
  * The `gort` command as a function. Exit codes:
  *
  *   0  the command did what it was asked (or `process.exitCode`, when a program that was run has set it)
- *   1  it could not: wrong option, missing file, no main goroutine in it, a module that does not load
+ *   1  it could not: wrong option, missing or broken file, no main goroutine in it, a module that does not load
  *   2  the program died: an unrecovered panic or a fatal error (as in Go)
  */
 import { commandLine, HelpText, splitProgram } from "./command-line.ts";
 import { printEnv } from "./env.ts";
 import { UsageError } from "./errors.ts";
+import { showProfile } from "./pprof.ts";
 import { runProgram } from "./program.ts";
 import { printVersion } from "./version.ts";
 
 /** What the command needs of its process. Every field has the process's own as its default. */
 export interface Io {
-  /** The command's own output: version, environment, help. */
+  /** The command's own output: reports, version, environment, help. */
   stdout(text: string): void;
   /** Messages of the command, and the report of a program that died. */
   stderr(text: string): void;
@@ -43,6 +44,9 @@ export async function run(argv: readonly string[], io: Partial<Io> = {}): Promis
     switch (command.name) {
       case "run":
         return await runProgram(command, program, { stdout, stderr });
+      case "pprof":
+        await showProfile(command, { stdout, stderr });
+        return 0;
       case "version":
         await printVersion(stdout);
         return 0;

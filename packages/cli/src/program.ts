@@ -80,7 +80,9 @@ async function load(
     // Before the import: Node reads a module's map only while this is on.
     process.setSourceMapsEnabled(true);
     const runtime = (await import(runtimeURL)) as Runtime;
-    runtimeWith(runtime, maxMemory);
+    const rt = runtimeWith(runtime, maxMemory);
+    // Names in dumps and profiles: what is in this file is package main, in a second program of the process too.
+    rt.profiler.table.packages.mainModule = realpathSync(path);
     const loading = import(pathToFileURL(outfile).href).catch((e: unknown) => {
       const fatal = runtime.isFatalError(e);
       const text = fatal ? `${e.detail ?? ""}\nfatal error: ${e.message}` : ownFrames(e);

@@ -1,0 +1,190 @@
+/**
+ * `gort pprof`: shows a profile, from a file or from the address of a running program, as `go tool pprof` does.
+ *
+ * A profile that is fetched may take its time (a CPU profile as long as it lasts), so the wait is shown on standard error:
+ * rewritten in place on a terminal, as one line elsewhere. Standard output has the report and nothing else.
+ */
+import { readFile } from "node:fs/promises";
+import type { CommandLine, PprofOptions } from "./command-line.ts";
+import { UsageError } from "./errors.ts";
+import type { Io } from "./index.ts";
+
+type Tools = typeof import("@gort/runtime/pprof-tools");
+type Profile = Awaited<ReturnType<Tools["decodeProfile"]>>;
+
+/** The largest answer that is read: more is no profile. */
+const maxBytes = 1 << 30;
+
+export async function showProfile(
+  { source, diff, options }: CommandLine & { name: "pprof" },
+  { stdout, stderr }: Io,
+): Promise<void> {
+  const tools = await import("@gort/runtime/pprof-tools");
+  let profile = await load(tools, source, options, stderr);
+  if (diff !== undefined) {
+    const base = await load(tools, diff, options, stderr);
+    try {
+      profile = tools.diffProfiles(profile, base);
+    } catch (e) {
+      throw new UsageError(`cannot compare ${source} with ${diff}: ${messageOf(e).replace(/^pprof: /, "")}`);
+    }
+  }
+  const { focus, ignore } = options;
+  if (focus !== undefined || ignore !== undefined) {
+    profile = tools.filterProfile(profile, {
+      ...(focus === undefined ? {} : { focus }),
+      ...(ignore === undefined ? {} : { ignore }),
+    });
+  }
+  const sampleType = options.sampleIndex;
+  const known = profile.sampleTypes.map((t) => t.type);
+  if (sampleType !== undefined && !known.includes(sampleType)) {
+    throw new UsageError(`${source} has no samples of ${sampleType}; it has ${known.join(", ")}`);
+  }
+  if (options.flame !== undefined) {
+    const page = tools.flameGraphHTML(profile, {
+      title: source,
+      ...(sampleType === undefined ? {} : { sampleType }),
+    });
+    try {
+      await tools.writeFileAtomically(options.flame, new TextEncoder().encode(page));
+    } catch (e) {
+      throw new UsageError(`cannot write ${options.flame}: ${messageOf(e)}`);
+    }
+    stderr(`gort: flame graph written to ${options.flame}\n`);
+    return;
+  }
+  const print = { top: tools.topText, tree: tools.treeText, traces: tools.tracesText }[options.report];
+  stdout(
+    print(profile, {
+      cum: options.cum,
+      ...(sampleType === undefined ? {} : { sampleType }),
+      ...(options.nodeCount === undefined ? {} : { nodeCount: options.nodeCount }),
+      ...(options.unit === undefined ? {} : { unit: options.unit }),
+    }),
+  );
+}
+
+async function load(
+  tools: Tools,
+  source: string,
+  options: PprofOptions,
+  stderr: Io["stderr"],
+): Promise<Profile> {
+  const bytes = /^https?:\/\//i.test(source)
+    ? await fetchProfile(address(source, options.seconds), stderr)
+    : await readProfile(source);
+  try {
+    return await tools.decodeProfile(bytes, { maxBytes });
+  } catch (e) {
+    const hint = isText(bytes) ? ": it is text; ask for it with debug=0" : "";
+    throw new UsageError(
+      `${source} is no profile in pprof's format (${messageOf(e).replace(/^pprof: /, "")})${hint}`,
+    );
+  }
+}
+
+async function readProfile(file: string): Promise<Uint8Array> {
+  try {
+    return await readFile(file);
+  } catch (e) {
+    const { code } = e as NodeJS.ErrnoException;
+    const why =
+      code === "ENOENT" ? "no such file" : code === "EISDIR" ? "it is a directory" : (code ?? messageOf(e));
+    throw new UsageError(`cannot open ${file}: ${why}`);
+  }
+}
+
+/** A server's address alone means its CPU profile, as in Go. */
+function address(source: string, seconds: number | undefined): URL {
+  let url: URL;
+  try {
+    url = new URL(source);
+  } catch {
+    throw new UsageError(`${JSON.stringify(source)} is no URL`);
+  }
+  if (url.pathname === "/") url.pathname = "/debug/pprof/profile";
+  if (seconds !== undefined) url.searchParams.set("seconds", String(seconds));
+  return url;
+}
+
+async function fetchProfile(url: URL, stderr: Io["stderr"]): Promise<Uint8Array> {
+  const progress = new Progress(url, stderr);
+  try {
+    const response = await fetch(url, { headers: { accept: "application/octet-stream, */*" } });
+    if (!response.ok) {
+      const [first = ""] = (await response.text()).trim().split("\n", 1);
+      const why = first === "" ? "" : `: ${first.slice(0, 200)}`;
+      throw new UsageError(
+        `cannot fetch ${url}: the server answered ${`${response.status} ${response.statusText}`.trim()}${why}`,
+      );
+    }
+    const total = Number(response.headers.get("content-length") ?? 0);
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    if (response.body !== null) {
+      for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
+        parts.push(part);
+        length += part.length;
+        if (length > maxBytes) throw new UsageError(`cannot fetch ${url}: more than ${maxBytes} bytes`);
+        progress.received(length, total);
+      }
+    }
+    return Buffer.concat(parts, length);
+  } catch (e) {
+    if (e instanceof UsageError) throw e;
+    const { cause } = e as { cause?: { code?: string; message?: string } };
+    throw new UsageError(`cannot fetch ${url}: ${cause?.message || cause?.code || messageOf(e)}`);
+  } finally {
+    progress.end();
+  }
+}
+
+/** What is shown of a fetch while it lasts. */
+class Progress {
+  private readonly started = Date.now();
+  private readonly terminal = process.stderr.isTTY === true;
+  private readonly timer: NodeJS.Timeout | undefined;
+  private text = "";
+  private bytes = 0;
+  private total = 0;
+
+  constructor(
+    url: URL,
+    private readonly stderr: Io["stderr"],
+  ) {
+    stderr(`Fetching profile over HTTP from ${url}\n`);
+    if (this.terminal) this.timer = setInterval(() => this.show(), 200);
+  }
+
+  received(bytes: number, total: number): void {
+    this.bytes = bytes;
+    this.total = total;
+  }
+
+  private show(): void {
+    const kib = (n: number) => `${Math.ceil(n / 1024)} KiB`;
+    const got =
+      this.bytes === 0
+        ? "waiting"
+        : `${kib(this.bytes)}${this.total >= this.bytes ? ` of ${kib(this.total)}` : ""}`;
+    const text = `${got}, ${Math.round((Date.now() - this.started) / 1000)} s`;
+    this.stderr(`\r${text.padEnd(this.text.length)}`);
+    this.text = text;
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+    if (this.text !== "") this.stderr(`\r${" ".repeat(this.text.length)}\r`);
+  }
+}
+
+function isText(bytes: Uint8Array): boolean {
+  return /^(?:[\w./]+ profile: |--- \w+:|goroutine \d+ \[)/.test(
+    Buffer.from(bytes.subarray(0, 64)).toString("latin1"),
+  );
+}
+
+function messageOf(e: unknown): string {
+  return e instanceof Error ? e.message : String(e);
+}

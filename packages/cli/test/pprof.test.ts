@@ -1,0 +1,218 @@
+// The profiles of a program that the built command has run, read by the built command and, where there is one, by Go.
+import { spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { run } from "../src/index.ts";
+
+const bin = fileURLToPath(new URL("../dist/bin.js", import.meta.url));
+const dir = mkdtempSync(join(realpathSync(tmpdir()), "gort-pprof-"));
+const app = join(dir, "app");
+const file = (name: string) => join(dir, name);
+const go = findGo();
+if (go === null) console.log("go tool pprof: no Go toolchain (GO, or go in PATH); its tests are skipped");
+
+function findGo(): string | null {
+  for (const candidate of [process.env.GO, "go"]) {
+    if (candidate && spawnSync(candidate, ["version"]).status === 0) return candidate;
+  }
+  return null;
+}
+
+let server: Server;
+let origin: string;
+
+beforeAll(async () => {
+  // In a project: the file that is run is package main all the same.
+  mkdirSync(app);
+  writeFileSync(join(app, "package.json"), '{"name":"some-app","type":"module"}');
+  copyFileSync(new URL("programs/profiles.ts", import.meta.url), join(app, "profiles.ts"));
+  const r = spawnSync(process.execPath, [bin, "run", "profiles.ts", dir], { cwd: app, encoding: "utf8" });
+  expect(r.stderr).toBe("");
+  expect(r.status).toBe(0);
+  server = createServer((request, response) => {
+    const url = new URL(request.url!, "http://x");
+    if (url.pathname === "/debug/pprof/heap") return response.end(readFileSync(file("heap.pprof")));
+    if (url.pathname === "/debug/pprof/profile" && url.searchParams.get("seconds") === "2") {
+      return response.end(readFileSync(file("block.pprof")));
+    }
+    if (url.pathname === "/cut") {
+      response.writeHead(200, { "content-length": "1000" });
+      response.write("0123456789");
+      return setTimeout(() => request.socket.destroy(), 20);
+    }
+    response.writeHead(404, { "content-type": "text/plain" });
+    return response.end("Unknown profile\nmore");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(async () => {
+  await new Promise((resolve) => server.close(resolve));
+  rmSync(dir, { recursive: true });
+});
+
+async function gort(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = "";
+  let err = "";
+  const code = await run(["pprof", ...args], {
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+  });
+  return { code, out, err };
+}
+
+describe("gort pprof", () => {
+  it("lists the functions with most, the main module's as package main", async () => {
+    const { code, out, err } = await gort("--sample_index", "inuse_objects", file("heap.pprof"));
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(/^Type: inuse_objects$/m);
+    expect(out).toMatch(/^ +1000 .* main\.\(\*Store\)\.fill$/m);
+    expect(out).not.toContain("some-app");
+  });
+
+  it("prints callers and callees, and every sample", async () => {
+    expect((await gort("--tree", file("mutex.pprof"))).out).toMatch(/100% \| {3}main\.locker$/m);
+    expect((await gort("--traces", file("goroutine.pprof"))).out).toMatch(
+      /^ +10 {3}runtime\.gopark\n +runtime\.chanrecv1\n +main\.waiter$/m,
+    );
+  });
+
+  it("subtracts a base", async () => {
+    const { out } = await gort("--diff", file("heap.pprof"), file("heap.pprof"));
+    expect(out).toContain("Showing nodes accounting for 0,");
+  });
+
+  it("keeps to samples that a pattern matches", async () => {
+    const { out } = await gort("--traces", "--ignore", "chanrecv1", file("goroutine.pprof"));
+    expect(out).toContain("main.main");
+    expect(out).not.toContain("main.waiter");
+  });
+
+  it("writes a flame graph as one page", async () => {
+    const { code, out } = await gort("--flame", file("heap.html"), file("heap.pprof"));
+    expect([code, out]).toEqual([0, ""]);
+    const page = readFileSync(file("heap.html"), "utf8");
+    expect(page).toMatch(/^<!doctype html>/i);
+    expect(page).toContain("main.(*Store).fill");
+    expect(page).not.toMatch(/(?:src|href)="http/);
+  });
+
+  it("fetches a profile and says so; a server alone means its CPU profile", async () => {
+    const heap = await gort(`${origin}/debug/pprof/heap`);
+    expect(heap.code).toBe(0);
+    expect(heap.err).toBe(`Fetching profile over HTTP from ${origin}/debug/pprof/heap\n`);
+    expect(heap.out).toContain("main.(*Store).fill");
+    const cpu = await gort("--seconds", "2", origin);
+    expect(cpu.err).toContain("/debug/pprof/profile?seconds=2\n");
+    expect(cpu.out).toMatch(/^Type: delay$/m);
+  });
+
+  it.each([
+    ["a missing file", ["missing.pprof"], /^gort: cannot open missing\.pprof: no such file\n$/],
+    ["a folder", [dir], /^gort: cannot open .*: it is a directory\n$/],
+    ["a file cut short", ["cut"], /^gort: .*cut is no profile in pprof's format \(offset \d+: .+\)\n$/],
+    ["a file cut short while packed", ["packed"], /\(offset 0: gzip: unexpected end of file\)\n$/],
+    ["the text form", ["heap.txt"], /is no profile in pprof's format \(offset \d+: .+\): it is text; /],
+    [
+      "an unknown kind of sample",
+      ["heap.pprof", "--sample_index", "x"],
+      /has no samples of x; it has alloc_o/,
+    ],
+    ["profiles of different kinds", ["heap.pprof", "--diff", "mutex.pprof"], /cannot compare .* different/],
+    ["no file", [], /^gort: pprof: no file or URL given\n$/],
+    ["two reports at once", ["--top", "--tree", "heap.pprof"], /^gort: pprof shows one of/],
+    ["a count that is none", ["--nodecount", "x", "heap.pprof"], /^gort: --nodecount must be a whole number/],
+    ["a broken pattern", ["--focus", "(", "heap.pprof"], /^gort: --focus must be a regular expression/],
+  ])("refuses %s", async (_, args, message) => {
+    writeFileSync(file("cut"), gunzipSync(readFileSync(file("heap.pprof"))).subarray(0, 150));
+    writeFileSync(file("packed"), readFileSync(file("heap.pprof")).subarray(0, 100));
+    const { code, out, err } = await gort(...args.map((a) => (existsSync(file(a)) ? file(a) : a)));
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(message);
+  });
+
+  it("tells what a server answered, and that there is none", async () => {
+    const missing = await gort(`${origin}/debug/pprof/nothing`);
+    expect(missing.code).toBe(1);
+    expect(missing.err).toContain(": the server answered 404 Not Found: Unknown profile\n");
+    expect((await gort(`${origin}/cut`)).err).toMatch(/gort: cannot fetch \S+: .+\n$/);
+    const closed = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => closed.once("listening", resolve));
+    const free = (closed.address() as AddressInfo).port;
+    await new Promise((resolve) => closed.close(resolve));
+    expect((await gort(`http://127.0.0.1:${free}/x`)).err).toContain("ECONNREFUSED");
+  });
+
+  it("leaves no half page behind when it can't be written", async () => {
+    mkdirSync(file("taken"));
+    const before = readdirSync(dir);
+    const { code, err } = await gort("--flame", file("taken"), file("heap.pprof"));
+    expect(code).toBe(1);
+    expect(err).toMatch(/^gort: cannot write .*taken: /);
+    expect(readdirSync(dir)).toEqual(before);
+  });
+
+  it.skipIf(process.platform === "win32")("nor when the disk takes only a part of it", () => {
+    // A limit on the size of files stands for a full disk: Windows has none.
+    const command = `ulimit -f 2; exec "${process.execPath}" "${bin}" pprof --flame "${file("part.html")}" "${file("heap.pprof")}"`;
+    const r = spawnSync("sh", ["-c", command], { encoding: "utf8" });
+    expect(r.status).toBe(1);
+    expect(r.stderr).toMatch(/cannot write .*part\.html: EFBIG/);
+    expect(readdirSync(dir).filter((name) => name.includes("part"))).toEqual([]);
+  });
+});
+
+// Skips without Go: what is tested is that Go's own tool accepts a program's profiles.
+describe.skipIf(go === null)("go tool pprof on the profiles of a program", () => {
+  const top = (name: string, ...args: string[]) => {
+    const r = spawnSync(go!, ["tool", "pprof", "-top", ...args, file(name)], { encoding: "utf8" });
+    // Go's tool says this of text, which has no names in it.
+    expect(r.stderr.replace("Main binary filename not available.\n", "")).toBe("");
+    return r.stdout;
+  };
+
+  it("shows the heap's totals, which lines they are of, and who waited for whom", () => {
+    expect(top("heap.pprof", "-unit=B")).toMatch(/1024000B .*main\.\(\*Store\)\.fill$/m);
+    const source = readFileSync(join(app, "profiles.ts"), "utf8");
+    const at = source.slice(0, source.indexOf("makeSlice(uint8")).split("\n").length;
+    expect(top("heap.pprof", "-lines")).toMatch(new RegExp(`fill .*profiles\\.ts:${at}`));
+    expect(top("block.pprof", "-cum")).toMatch(/main\.locker$/m);
+    expect(top("block.pprof")).toMatch(/sync\.\(\*Mutex\)\.Lock$/m);
+    expect(top("mutex.pprof", "-cum")).toMatch(/ 100% {2}main\.locker$/m);
+    expect(top("mutex.pprof", "-sample_index=contentions")).toMatch(/^ +\d+ .*sync\.\(\*Mutex\)\.Unlock$/m);
+    expect(top("goroutine.pprof", "-cum")).toMatch(/^ +0 +0% .* 10 .*main\.waiter$/m);
+    expect(top("threadcreate.pprof")).toMatch(/^Type: threadcreate$/m);
+    expect(top("goroutineleak.pprof")).toMatch(/^Type: goroutineleak$/m);
+  });
+
+  it("shows as many goroutines and bytes from the text forms", () => {
+    expect(top("heap.txt", "-unit=B", "-sample_index=inuse_space")).toMatch(/of \d+B total/);
+    expect(top("goroutine.txt")).toMatch(/ of 11 total/);
+    expect(top("mutex.txt")).toMatch(/^Type: delay$/m);
+  });
+
+  it.each(["top", "tree", "traces"])("prints -%s as gort does", async (report) => {
+    for (const name of ["heap", "block", "mutex", "goroutine"]) {
+      const r = spawnSync(go!, ["tool", "pprof", `-${report}`, file(`${name}.pprof`)], { encoding: "utf8" });
+      const body = (text: string) => text.slice(text.search(/^(?:Showing|-----)/m)).replace(/[ \t]+$/gm, "");
+      const { out } = await gort(`--${report}`, file(`${name}.pprof`));
+      expect(body(out).trim()).toBe(body(r.stdout).trim());
+    }
+  });
+});
