@@ -2,5 +2,13 @@ import { defineConfig } from "tsup";
 import { library } from "../tsup.base.ts";
 
 export default defineConfig(
-  library({ main: "src/main.ts", child: "src/child.ts" }, { dts: false, platform: "node" }),
+  library(
+    { main: "src/main.ts", child: "src/child.ts" },
+    {
+      dts: false,
+      platform: "node",
+      // The peers are measured as they are published.
+      external: [/^effect/, "js-csp", "ts-chan", "@thi.ng/csp"],
+    },
+  ),
 );

@@ -35,6 +35,7 @@ var benches = map[string]bench{
 	"ChanBuffered100Try": chanBuffered100,
 	"Select2":            select2,
 	"Select4":            select4,
+	"PrimeSieve2000":     primeSieve,
 	"MarkAllocOrder":     markAllocOrder,
 	"MarkRandom":         markRandom,
 	"BinaryTrees18":      binaryTrees,

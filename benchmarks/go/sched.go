@@ -131,3 +131,31 @@ func select4(n int) func() string {
 		return strconv.Itoa(<-done)
 	}
 }
+
+// sievePrimes is the number in the benchmark's name. The operation is the whole program.
+const sievePrimes = 2000
+
+func primeSieve(n int) func() string {
+	return func() string {
+		c := make(chan int)
+		go func(to chan<- int) {
+			for i := 2; ; i++ {
+				to <- i
+			}
+		}(c)
+		prime := 0
+		for i := 0; i < sievePrimes; i++ {
+			prime = <-c
+			next := make(chan int)
+			go func(from <-chan int, to chan<- int, prime int) {
+				for {
+					if i := <-from; i%prime != 0 {
+						to <- i
+					}
+				}
+			}(c, next, prime)
+			c = next
+		}
+		return strconv.Itoa(prime)
+	}
+}

@@ -12,6 +12,11 @@ export type Case = (n: number) => Work | Promise<Work>;
 const groups: Record<string, () => Promise<Record<string, Case>>> = {
   gort: async () => (await import("./cases/gort.ts")).cases,
   v8: async () => (await import("./cases/v8.ts")).cases,
+  async: async () => (await import("./peers/async.ts")).cases,
+  effect: async () => (await import("./peers/effect.ts")).cases,
+  "js-csp": async () => (await import("./peers/js-csp.ts")).cases,
+  "ts-chan": async () => (await import("./peers/ts-chan.ts")).cases,
+  "@thi.ng/csp": async () => (await import("./peers/thi-ng.ts")).cases,
 };
 
 async function main(): Promise<void> {

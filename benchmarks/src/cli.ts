@@ -15,6 +15,7 @@ interface Options {
   list?: boolean;
   rounds?: number;
   v8?: boolean;
+  peers?: boolean;
   help?: boolean;
 }
 
@@ -24,6 +25,7 @@ export interface Host {
   /** `null` if there is no toolchain. */
   go(): Promise<Side | null>;
   v8(): Side;
+  npm(): Side[];
   stdout(text: string): void;
   stderr(text: string): void;
   /** Whether a progress line may be overwritten. */
@@ -42,6 +44,7 @@ function parse(argv: readonly string[]): { args: readonly string[]; options: Opt
     .option("--json <file>", "write the results as JSON")
     .option("--markdown <file>", "write the table as Markdown")
     .option("--no-v8", "leave out V8's own objects and promises as a peer")
+    .option("--peers", "also measure npm's libraries of fibers and channels, where they can do the work")
     .option("--list", "print the benchmarks and what they measure, and leave")
     .help();
   const parsed = cli.parse([...argv], { run: false }) as { args: readonly string[]; options: Options };
@@ -57,7 +60,11 @@ async function peers(options: Options, host: Host): Promise<Side[]> {
   if (go === null) {
     host.stderr("no Go toolchain found (GO=path, or go in the path): gort is measured without it\n");
   }
-  return [...(go === null ? [] : [go]), ...(options.v8 === false ? [] : [host.v8()])];
+  return [
+    ...(go === null ? [] : [go]),
+    ...(options.v8 === false ? [] : [host.v8()]),
+    ...(options.peers ? host.npm() : []),
+  ];
 }
 
 function text(value: unknown): string | undefined {

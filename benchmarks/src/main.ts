@@ -1,11 +1,12 @@
-// The command: npm run bench -- [--only REGEX] [--quick] [--json FILE] [--list]
+// The command: npm run bench -- [--only REGEX] [--quick] [--peers] [--json FILE] [--list]
 import { bench } from "./cli.ts";
-import { gortSide, goSide, v8Side } from "./sides.ts";
+import { gortSide, goSide, npmSides, v8Side } from "./sides.ts";
 
 process.exitCode = await bench(process.argv, {
   gort: gortSide,
   go: () => goSide(),
   v8: v8Side,
+  npm: npmSides,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
   terminal: process.stderr.isTTY === true,

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Benchmark } from "./suite.ts";
+import type { Benchmark, NpmPeer } from "./suite.ts";
 
 export interface Answer {
   readonly name: string;
@@ -84,6 +84,18 @@ export function gortSide(): Side {
 export function v8Side(): Side {
   const flags = ["--expose-gc", "--max-old-space-size=4096"];
   return nodeSide("v8", `V8 ${process.versions.v8}`, flags, ({ peers }) => peers.includes("v8"));
+}
+
+/** What npm offers for concurrent programs: plain async functions, and the libraries at the versions of package.json. */
+export function npmSides(): Side[] {
+  const { devDependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as {
+    devDependencies: Record<string, string>;
+  };
+  const names: NpmPeer[] = ["async", "effect", "js-csp", "ts-chan", "@thi.ng/csp"];
+  return names.map((name) => {
+    const version = name === "async" ? "async/await and promises" : `${name} ${devDependencies[name]}`;
+    return nodeSide(name, version, [], ({ peers }) => peers.includes(name));
+  });
 }
 
 /**

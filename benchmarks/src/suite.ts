@@ -3,6 +3,10 @@
 // Both sides do the same number of operations a sample, so that the check which the work produces can be
 // compared between them. Sizes are chosen so that a sample takes some tenths of a second on the slower side.
 
+/** V8 alone, and with `--peers` what npm offers for concurrent programs. */
+export type Peer = "v8" | NpmPeer;
+export type NpmPeer = "async" | "effect" | "js-csp" | "ts-chan" | "@thi.ng/csp";
+
 export interface Benchmark {
   readonly name: string;
   /** Unit of one operation's cost, as printed: `ns/op`, `ns/object`, or `ms` for a whole program. */
@@ -18,10 +22,11 @@ export interface Benchmark {
   /** Timed runs in one process. */
   readonly samples: number;
   /** Peers apart from Go that can do this work. */
-  readonly peers: readonly "v8"[];
+  readonly peers: readonly Peer[];
 }
 
 const nothingLive = "nothing else live, collections included, profile sampling on (512 KiB)";
+const channels: readonly Peer[] = ["async", "effect", "js-csp", "ts-chan", "@thi.ng/csp"];
 const trees = "a complete binary tree of objects of 32 B (two pointers, two words)";
 
 function row(
@@ -44,11 +49,15 @@ export const suite: readonly Benchmark[] = [
   row("Malloc8Tiny", "ns/op", `allocate 8 B without pointers (tiny allocator); ${nothingLive}`, 1e7, 1e6),
   row("GoroutineSpawn", "ns/op", "start a goroutine, run it, let it end; in batches of 1000", 5e5, 5e4, {
     warmup: 8,
-    peers: ["v8"],
+    peers: ["v8", "async", "effect", "js-csp"],
   }),
-  row("Gosched", "ns/op", "one of two goroutines yields to the other", 2e6, 2e5, { peers: ["v8"] }),
-  row("ChanUnbuffered", "ns/op", "send an integer from one goroutine to another, unbuffered", 1e6, 1e5),
-  row("ChanBuffered100", "ns/op", "the same through a buffer of 100", 4e6, 4e5),
+  row("Gosched", "ns/op", "one of two goroutines yields to the other", 2e6, 2e5, {
+    peers: ["v8", "async", "effect"],
+  }),
+  row("ChanUnbuffered", "ns/op", "send an integer from one goroutine to another, unbuffered", 1e6, 1e5, {
+    peers: channels,
+  }),
+  row("ChanBuffered100", "ns/op", "the same through a buffer of 100", 4e6, 4e5, { peers: channels }),
   row(
     "ChanBuffered100Try",
     "ns/op",
@@ -62,6 +71,7 @@ export const suite: readonly Benchmark[] = [
     "receive from one of 2 unbuffered channels that one sender feeds in turn",
     5e5,
     5e4,
+    { peers: ["js-csp", "ts-chan", "@thi.ng/csp"] },
   ),
   row(
     "Select4",
@@ -69,6 +79,15 @@ export const suite: readonly Benchmark[] = [
     "receive from one of 4 unbuffered channels that one sender feeds in turn",
     5e5,
     5e4,
+    { peers: ["js-csp", "ts-chan"] },
+  ),
+  row(
+    "PrimeSieve2000",
+    "ms",
+    "the prime sieve up to the 2,000th prime: a goroutine a prime, 2 million values over unbuffered channels",
+    1,
+    1,
+    { warmup: 1, samples: 3 },
   ),
   row(
     "MarkAllocOrder",

@@ -24,6 +24,7 @@ async function run(args: string[], options: { go?: boolean; fail?: string } = {}
     gort: () => side("gort", 5, options.fail),
     go: async () => (options.go === false ? null : side("go", 10)),
     v8: () => side("v8", 20),
+    npm: () => [side("ts-chan", 50)],
     stdout: (text) => {
       stdout += text;
     },
@@ -48,6 +49,14 @@ describe("npm run bench", () => {
         .split("\n")
         .map((line) => line.split(" ")[0]),
     ).toEqual(["Select2", "Select4"]);
+  });
+
+  it("measures what npm offers when asked to", async () => {
+    const all = await run(["--only", "^Select2$", "--rounds", "1", "--peers"]);
+    expect(all.status).toBe(0);
+    expect(all.stdout).toMatch(/ts-chan 1\.0; GOMAXPROCS/);
+    expect(all.stdout).toMatch(/50\.0 +0% +0\.10x$/m);
+    expect((await run(["--only", "^Select2$", "--rounds", "1"])).stdout).not.toContain("ts-chan");
   });
 
   it("prints a table with the setting above it, and progress meanwhile", async () => {

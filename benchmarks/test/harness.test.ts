@@ -41,6 +41,7 @@ describe("the suite", () => {
       "ChanBuffered100Try",
       "Select2",
       "Select4",
+      "PrimeSieve2000",
       "MarkAllocOrder",
       "MarkRandom",
       "BinaryTrees18",

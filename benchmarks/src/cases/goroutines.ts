@@ -36,6 +36,19 @@ function* sendRoundRobin(cs: readonly Chan<number>[], n: number): Generator<unde
   for (let i = 0; i < n; i++) yield* cs[i % cs.length]!.send(i);
 }
 
+const sievePrimes = 2000;
+
+function* filter(from: Chan<number>, to: Chan<number>, prime: number): Generator<undefined, void, unknown> {
+  for (;;) {
+    const i = (yield* from.recv())!;
+    if (i % prime !== 0) yield* to.send(i);
+  }
+}
+
+function* naturals(to: Chan<number>): Generator<undefined, void, unknown> {
+  for (let i = 2; ; i++) yield* to.send(i);
+}
+
 export function goroutineCases(rt: Runtime): Record<string, Case> {
   const transfer =
     (capacity: number, producer: Producer, consumer: Consumer): Case =>
@@ -105,5 +118,20 @@ export function goroutineCases(rt: Runtime): Record<string, Case> {
     ChanBuffered100Try: transfer(100, trySend, tryReceive),
     Select2: select(2),
     Select4: select(4),
+
+    // The filters are left behind: here they end with main, in Go they wait for ever.
+    PrimeSieve2000: () => () =>
+      rt.main(function* () {
+        let c = rt.makeChan<number>();
+        rt.go(naturals, c);
+        let prime = 0;
+        for (let i = 0; i < sievePrimes; i++) {
+          prime = (yield* c.recv())!;
+          const next = rt.makeChan<number>();
+          rt.go(filter, c, next, prime);
+          c = next;
+        }
+        return String(prime);
+      }),
   };
 }
