@@ -59,6 +59,9 @@ module.exports = {
     exclude: { path: ["/dist/", "/node_modules/", "/\\.vitepress/", "/\\.build/"] },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.base.json" },
-    enhancedResolveOptions: { conditionNames: ["@gort/source", "import", "node", "default", "types"], exportsFields: ["exports"] },
+    enhancedResolveOptions: {
+      conditionNames: ["@gort/source", "import", "node", "default", "types"],
+      exportsFields: ["exports"],
+    },
   },
 };

@@ -6,7 +6,7 @@
 // fetched through npx. Dependencies are installed from the lockfile and packages built when something
 // changed; the task itself then runs with this terminal.
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -36,14 +36,18 @@ function pnpmCommand() {
 }
 
 const [command, ...prefix] = pnpmCommand();
+// What installing and building have to say goes to standard error: the task's own output is the program's.
 const pnpm = (...argv) => {
-  const r = run(command, [...prefix, ...argv]);
+  const r = run(command, [...prefix, ...argv], { stdio: ["inherit", 2, 2] });
   if (r.status !== 0) process.exit(r.status ?? 1);
 };
 const quiet = ["--output-logs=errors-only", "--log-prefix=none"];
 const node = (file, argv) => process.exit(run(process.execPath, [join(root, file), ...argv]).status ?? 1);
 
 process.env.TURBO_TELEMETRY_DISABLED ??= "1";
+if (!existsSync(join(root, "packages/runtime/dist"))) {
+  console.error("First run: installing and building everything, about a minute.");
+}
 pnpm("install", "--frozen-lockfile", "--prefer-offline", "--silent");
 
 switch (task) {
@@ -53,7 +57,7 @@ switch (task) {
     break;
   case "check:test":
     pnpm("exec", "turbo", "run", "build", "typecheck", "--output-logs=errors-only");
-    pnpm("exec", "vitest", "run", ...args);
+    process.exit(run(command, [...prefix, "exec", "vitest", "run", ...args]).status ?? 1);
     break;
   case "bench":
     pnpm("exec", "turbo", "run", "build", "--filter=@gort/benchmarks...", ...quiet);

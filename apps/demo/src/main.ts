@@ -53,8 +53,28 @@ async function main(argv: readonly string[]): Promise<number> {
       process.stderr.write(`demo: ${e.message.replaceAll("`", "")}\n`);
       return 1;
     }
+    const { code, path, syscall } = (e ?? {}) as NodeJS.ErrnoException;
+    if (code !== undefined && syscall !== undefined) {
+      process.stderr.write(
+        `demo: ${systemErrors[code] ?? `${syscall} failed (${code})`}${path ? `: ${path}` : ""}\n`,
+      );
+      return 1;
+    }
     throw e;
   }
 }
+
+/** What the operating system refused, in words. */
+const systemErrors: Record<string, string> = {
+  ENOENT: "no such file or folder",
+  EACCES: "no permission",
+  ENOTDIR: "not a folder",
+  EISDIR: "is a folder",
+  ENOSPC: "the disk is full",
+  EROFS: "the disk is read-only",
+};
+
+// A reader that stops early (`npm run demo | head`) is no error of ours.
+process.stdout.on("error", (e: NodeJS.ErrnoException) => process.exit(e.code === "EPIPE" ? 0 : 1));
 
 process.exitCode = await main(process.argv.slice(2));

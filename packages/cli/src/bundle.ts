@@ -54,29 +54,51 @@ export function isModuleFile(file: string): boolean {
   return extname(file) in loaders;
 }
 
+/**
+ * Runs `start` without Go's variables in the environment: esbuild's service is a Go program and starts in it, and the
+ * user's settings are not meant for that.
+ */
+function withoutGoVariables<T>(start: () => T): T {
+  const saved = new Map<string, string>();
+  for (const name of ["GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOTRACEBACK"]) {
+    const value = process.env[name];
+    if (value === undefined) continue;
+    saved.set(name, value);
+    delete process.env[name];
+  }
+  try {
+    return start();
+  } finally {
+    for (const [name, value] of saved) process.env[name] = value;
+  }
+}
+
 /** Bundles `file` (absolute). `outfile` is where the code will be loaded from: the source map is relative to it. */
 export async function bundle(file: string, outfile: string, color: boolean): Promise<Bundle> {
   const esbuild = await import("esbuild");
   const resolved = { runtime: "" };
   try {
-    const result = await esbuild.build({
-      entryPoints: [file],
-      outfile,
-      write: false,
-      bundle: true,
-      format: "esm",
-      platform: "node",
-      target: `node${process.versions.node}`,
-      sourcemap: "inline",
-      sourcesContent: false,
-      logLevel: "silent",
-      define: importMeta,
-      // CommonJS files of the user, and packages that they require.
-      banner: {
-        js: `import { createRequire as $gortCreateRequire } from "node:module"; const require = $gortCreateRequire(${JSON.stringify(pathToFileURL(file).href)});`,
-      },
-      plugins: [gortResolver(file, resolved)],
-    });
+    const building = withoutGoVariables(() =>
+      esbuild.build({
+        entryPoints: [file],
+        outfile,
+        write: false,
+        bundle: true,
+        format: "esm",
+        platform: "node",
+        target: `node${process.versions.node}`,
+        sourcemap: "inline",
+        sourcesContent: false,
+        logLevel: "silent",
+        define: importMeta,
+        // CommonJS files of the user, and packages that they require.
+        banner: {
+          js: `import { createRequire as $gortCreateRequire } from "node:module"; const require = $gortCreateRequire(${JSON.stringify(pathToFileURL(file).href)});`,
+        },
+        plugins: [gortResolver(file, resolved)],
+      }),
+    );
+    const result = await building;
     const warnings = await esbuild.formatMessages(result.warnings, { kind: "warning", color });
     return { code: result.outputFiles[0].text, runtimeURL: resolved.runtime, warnings: warnings.join("") };
   } catch (e) {

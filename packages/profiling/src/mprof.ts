@@ -10,7 +10,8 @@
  * spend as much on samples as on the allocations. So samples may take no more than a fiftieth of the time: when they come
  * faster, only one in w (a power of two, from the measured cost and interval) is taken, at random, and counts as
  * w. Sums stay right on average; only their noise grows. The weight belongs to the bucket, so that the free of an
- * object takes away what its allocation added. With a rate of 1 every object is recorded, whatever it costs.
+ * object takes away what its allocation added. A rate that somebody has set is obeyed, whatever it costs, unless a budget
+ * was asked for too; with a rate of 1 every object is recorded in any case.
  *
  * Accounting. A sample is charged to a *bucket*: (size, stack, weight). Its allocation is known at once, its death only when a
  * sweep finds it, so counting both as they come would show a profile bent towards what was allocated since
@@ -81,6 +82,8 @@ export interface MemProfileSources {
   now(): number;
   /** The part of the time that taking samples may cost, 0 to 1; 1 takes every sample. */
   budget: number;
+  /** The budget was asked for: it holds at every rate, not only at the default one. */
+  budgetAlways: boolean;
 }
 
 export class MemProfileRecorder {
@@ -120,7 +123,9 @@ export class MemProfileRecorder {
     if (!(size >= 0))
       throw new RangeError(`profiling: an object's size must be 0 or more (got ${String(size)})`);
     const bucket =
-      this.rateBytes === 1 ? this.sources.captureBucket(size, 1) : this.captureWithinBudget(size);
+      this.rateBytes !== 1 && (this.sources.budgetAlways || this.rateBytes === defaultMemProfileRate)
+        ? this.captureWithinBudget(size)
+        : this.sources.captureBucket(size, 1);
     if (bucket !== 0) this.count((this.cycle + 2) % 3, bucket, ALLOCS, size);
     return bucket;
   }

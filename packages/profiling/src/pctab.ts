@@ -349,7 +349,9 @@ export class PCTable {
         const place = this.sourceOf(info.script, info.startLine, info.startColumn);
         const source = place.file === info.script && file !== undefined ? file : place.file;
         const isModule = info.startLine === 1 && info.startColumn === 1;
-        const name = this.localName(info, isModule, place) || `func@${place.line}:${place.column}`;
+        // Of a frame that was read from an error's text, not even V8's position of the function is known.
+        const anonymous = info.startLine === 0 ? "func1" : `func@${place.line}:${place.column}`;
+        const name = this.localName(info, isModule, place) || anonymous;
         const pkg = source === "" ? "eval" : this.packages.packageOf(source, info.script);
         info.symbol = { func: `${pkg}.${name}`, file: source, line: place.line, column: place.column };
       }

@@ -41,8 +41,9 @@ export interface ProfilerOptions extends PCTableOptions {
   /** Mean bytes between two samples of the memory profile; 0 off, 1 all. Default 512 KiB. */
   memProfileRate?: number;
   /**
-   * The part of the time that the memory profile's samples may take, above 0 to 1; default 0.02. When they would take more,
-   * fewer are taken and counted for more; 1 takes all. A rate of 1 records everything anyway.
+   * The part of the time that the memory profile's samples may take, above 0 to 1. When they would take more, fewer are
+   * taken and counted for more; 1 takes all. A rate of 1 records everything anyway. Default: 0.02 at the default rate,
+   * and 1 at a rate that was set.
    */
   memProfileBudget?: number;
   /** Milliseconds of a clock, for the budget; default performance.now. */
@@ -128,6 +129,7 @@ export class Profiler {
         random: options.random ?? Math.random,
         now: options.now ?? (() => performance.now()),
         budget: checkBudget(options.memProfileBudget ?? defaultBudget),
+        budgetAlways: options.memProfileBudget !== undefined,
       },
       options.memProfileRate ?? defaultMemProfileRate,
     );

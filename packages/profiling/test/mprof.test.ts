@@ -216,6 +216,7 @@ describe("the budget", () => {
     const arena = new BufferArena();
     const p = createProfiler({
       memProfileRate: 4096,
+      memProfileBudget: 0.02,
       random,
       arena,
       now: () => now,
@@ -255,7 +256,7 @@ describe("the budget", () => {
     verifyMemProfile(p);
   });
 
-  it("doesn't touch samples that come slowly, nor a rate of 1", () => {
+  it("doesn't touch samples that come slowly, nor a rate that was set", () => {
     let now = 0;
     const p = createProfiler({ now: () => now });
     for (let i = 0; i < 200; i++) {
@@ -266,9 +267,11 @@ describe("the budget", () => {
     const all = createProfiler({ memProfileRate: 1, now: () => 0 });
     for (let i = 0; i < 2000; i++) all.mem.alloc(8);
     expect(records(all)[0]).toMatchObject({ AllocObjects: 2000, AllocBytes: 16000 });
-    const dear = createProfiler({ memProfileRate: 4096, memProfileBudget: 1, now: () => 0 });
-    for (let i = 0; i < 2000; i++) dear.mem.alloc(8);
-    expect(records(dear)[0]).toMatchObject({ AllocObjects: 2000 });
+    for (const options of [{ memProfileBudget: 1 }, {}]) {
+      const dear = createProfiler({ memProfileRate: 4096, now: () => 0, ...options });
+      for (let i = 0; i < 2000; i++) dear.mem.alloc(8);
+      expect(records(dear)[0]).toMatchObject({ AllocObjects: 2000 });
+    }
     expect(() => createProfiler({ memProfileBudget: 0 })).toThrow(/memProfileBudget must be above 0/);
   });
 });

@@ -48,6 +48,23 @@ describe("createRuntime", () => {
     expect(() => make({ memoryLimit: -1 })).toThrow(/memoryLimit must be bytes, 0 or more \(got -1\)/);
     expect(() => make({ maxMemory: 1000 })).toThrow(/maxMemory/);
     expect(() => createRuntime(null as never)).toThrow(TypeError);
+    expect(() => make({ gomaxprocs: 0 })).toThrow(/gomaxprocs must be a whole number from 1 \(got 0\)/);
+    expect(() => make({ stderr: 3 as never })).toThrow(/stderr must be a function \(got number\)/);
+    expect(() => make({ gogcc: 3 } as never)).toThrow(/unknown option "gogcc"/);
+  });
+
+  it("takes a large GOMAXPROCS for what it is, a number", () => {
+    const rt = make({ gomaxprocs: 1_000_000 });
+    expect(rt.gomaxprocs()).toBe(1_000_000);
+    expect(() => rt.gomaxprocs(2 ** 32)).toThrow(RangeError);
+  });
+
+  it("refuses work after its close", () => {
+    const rt = make();
+    rt.close();
+    rt.close();
+    expect(() => rt.go(() => {})).toThrow("runtime: use of a runtime after its close");
+    expect(() => rt.makeSlice(uint8, 1)).toThrow("runtime: use of a runtime after its close");
   });
 
   it("lets two runtimes live side by side, each with its own heap and goroutines", async () => {
@@ -464,7 +481,7 @@ describe("heap profile", () => {
   });
 
   it("samples about as many bytes as the rate says", () => {
-    const rt = make({ gogc: "off", godebug: "memprofilerate=4096", memProfileBudget: 1 });
+    const rt = make({ gogc: "off", godebug: "memprofilerate=4096" });
     const n = 200_000;
     for (let i = 0; i < n; i++) rt.unsafe.mallocNoscan(64);
     const { n: count } = rt.memProfile(null, true);

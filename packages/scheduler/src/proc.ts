@@ -221,6 +221,8 @@ const readMs = 0.25;
 const maxBatch = 16;
 /** Every so many ticks the global queue comes first. A prime, so that it does not beat with anything. */
 const globalTick = 61;
+/** Go's int32. */
+const maxProcs = 2 ** 31 - 1;
 /** Ended Gs kept for reuse; more are left to the collector. */
 const gfreeMax = 16384;
 /**
@@ -429,7 +431,8 @@ export class Scheduler {
   private blockProfile = false;
 
   readonly p: P;
-  readonly allp: P[] = [];
+  /** GOMAXPROCS. One thread uses one P; of the others only the number exists. */
+  nprocs = 1;
   readonly globq = new GQueue();
   /** All Gs, ended ones in the pool too; `gs` also gives those held weakly. */
   private readonly allgs: G[] = [];
@@ -508,7 +511,6 @@ export class Scheduler {
         })
       : null;
     this.p = new P(0);
-    this.allp.push(this.p);
     this.gomaxprocs(options.gomaxprocs ?? 1);
   }
 
@@ -667,13 +669,11 @@ export class Scheduler {
 
   /** Sets the number of Ps if `n` >= 1, and returns the number before. One thread uses one of them. */
   gomaxprocs(n = 0): number {
-    const old = this.allp.length;
-    if (!Number.isInteger(n))
-      throw new RangeError(`scheduler: gomaxprocs must be an integer (got ${String(n)})`);
-    if (n >= 1) {
-      while (this.allp.length < n) this.allp.push(new P(this.allp.length));
-      this.allp.length = n;
+    const old = this.nprocs;
+    if (!Number.isInteger(n) || n > maxProcs) {
+      throw new RangeError(`scheduler: gomaxprocs must be an integer up to ${maxProcs} (got ${String(n)})`);
     }
+    if (n >= 1) this.nprocs = n;
     return old;
   }
 

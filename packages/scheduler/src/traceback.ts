@@ -268,8 +268,13 @@ export function gStack(g: G): Frame[] {
 }
 
 const collect = (_e: unknown, sites: CallSite[]): unknown => sites;
-/** Call sites to ask for at first, when a waiting goroutine's stack is taken: follows the deepest of the last ones. */
+/**
+ * Call sites to ask for at first, when a waiting goroutine's stack is taken: enough for the deepest of the last ones. Asking for one
+ * more costs a fraction of a microsecond, asking again some of them; so it shrinks slowly.
+ */
 let enoughSites = 8;
+let sitesTaken = 0;
+const shrinkEvery = 256;
 
 /**
  * The call sites of a goroutine, innermost first, for a profiler: they go on to a function for which `isMarker` holds. Empty
@@ -284,13 +289,14 @@ export function gSites(g: G): CallSite[] {
   const oldHook = v8Error.prepareStackTrace;
   v8Error.prepareStackTrace = collect;
   try {
-    for (let limit = running ? captureLimit : enoughSites; ; limit = captureLimit) {
+    for (let limit = running ? captureLimit : enoughSites; ; limit = Math.min(captureLimit, 2 * limit)) {
       v8Error.stackTraceLimit = limit;
       const sites = running ? sitesAbove(gSites) : probeSites(g);
       if (!running) {
         const n = sites.findIndex((site) => isMarker(site.getFunctionName()));
         if (n < 0 && sites.length === limit && limit < captureLimit) continue;
-        enoughSites = Math.min(captureLimit, Math.max(n + 1, enoughSites - 1, 4));
+        if (n >= enoughSites) enoughSites = n + 1;
+        else if (++sitesTaken % shrinkEvery === 0 && enoughSites > n + 1) enoughSites--;
       }
       return sites;
     }

@@ -78,6 +78,10 @@ class Model {
         if (recv !== undefined && buf.length > 0) {
           this.done(recv, `got ${buf.shift()}`);
           again = true;
+        } else if (recv !== undefined && this.closed[c]) {
+          // Before the senders: a select that offers both ways takes its receive.
+          this.done(recv, "end");
+          again = true;
         } else if (send !== undefined && this.closed[c]) {
           this.done(send, "panic");
           again = true;
@@ -89,9 +93,6 @@ class Model {
           const { r, s } = pair;
           this.done(r, `got ${s!.v}`);
           this.done(s!, "sent");
-          again = true;
-        } else if (recv !== undefined && this.closed[c]) {
-          this.done(recv, "end");
           again = true;
         }
       }
@@ -290,6 +291,23 @@ const program: fc.Arbitrary<Program> = fc.record({
 describe("channels against the model", () => {
   it("agree in every interleaving of hand-picked programs", () => {
     const programs: Program[] = [
+      {
+        // A select that offers both ways on a channel which is then closed.
+        caps: [0],
+        goroutines: [
+          [
+            {
+              kind: "select",
+              cases: [
+                { c: 0, v: 1 },
+                { c: 0, v: null },
+              ],
+              dflt: false,
+            },
+          ],
+          [{ kind: "close", c: 0 }],
+        ],
+      },
       {
         caps: [0, 1],
         goroutines: [
