@@ -1,16 +1,31 @@
 /** `@gort/runtime/pprof`: profiles of the default runtime, in Go's formats. */
 import {
   type CustomProfile,
+  type EventLoopProfileOptions,
   type LabelSet,
   type NamedProfile,
   type Sink,
+  type V8HeapProfileOptions,
   writeFileAtomically,
 } from "@gort/profiling";
 import { currentRuntime } from "./default.ts";
 
-export type { CustomProfile, LabelSet, NamedProfile, NodeWritable, Sink } from "@gort/profiling";
+export type {
+  CPUThread,
+  CustomProfile,
+  EventLoopProfileOptions,
+  LabelSet,
+  NamedProfile,
+  NodeWritable,
+  Sink,
+  V8HeapProfileOptions,
+} from "@gort/profiling";
+export { labels, serveCPUProfile, workerThread } from "@gort/profiling";
 
-/** The profile of this name (`heap`, `allocs`), or null. */
+/**
+ * The profile of this name, or null: `heap`, `allocs`, `block`, `mutex`, `goroutine`, `goroutineleak`, `threadcreate`, one of the
+ * user's own, and `v8heap` and `eventloop` once they are started.
+ */
 export function lookup(name: string): NamedProfile | null {
   return currentRuntime().profiler.lookup(name);
 }
@@ -38,6 +53,31 @@ export function startCPUProfile(sink: Sink): void {
 /** Stops the CPU profile and writes it; resolves when it is written. */
 export function stopCPUProfile(): Promise<void> {
   return currentRuntime().profiler.stopCPUProfile();
+}
+
+/** Samples the objects that V8 allocates from now on, as the profile `v8heap`: what is not in the linear memory. */
+export function startV8HeapProfile(options?: V8HeapProfileOptions): void {
+  currentRuntime().profiler.startV8HeapProfile(options);
+}
+
+/** Ends the sampling; the profile is gone. */
+export function stopV8HeapProfile(): void {
+  currentRuntime().profiler.stopV8HeapProfile();
+}
+
+/** Measures the callbacks of the event loop from now on, as the profile `eventloop`: time by who asked for them. */
+export function startEventLoopProfile(options?: EventLoopProfileOptions): void {
+  currentRuntime().profiler.startEventLoopProfile(options);
+}
+
+/** Ends the measuring; the profile stays. */
+export function stopEventLoopProfile(): void {
+  currentRuntime().profiler.stopEventLoopProfile();
+}
+
+/** The labels of the running goroutine, or null. */
+export function goroutineLabels(): LabelSet | null {
+  return currentRuntime().profiler.goroutineLabels();
 }
 
 /** Gives the running goroutine, and those it starts, these labels. */
