@@ -20,7 +20,7 @@ const layers = Object.entries(allowed).map(([name, below]) => ({
   name: `${name}-imports-only-below`,
   comment: `@gort/${name} may import ${below.length ? below.join(", ") : "no sibling"}`,
   severity: "error",
-  from: { path: own(name) + "src/" },
+  from: { path: `${own(name)}src/` },
   to: { path: "^packages/", pathNot: [name, ...below].map(own) },
 }));
 

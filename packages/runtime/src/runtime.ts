@@ -195,6 +195,7 @@ const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "godebug",
   "stderr",
   "memProfileBudget",
+  "leakDetection",
   "clock",
   "seed",
 ]);

@@ -94,7 +94,7 @@ describe("settings", () => {
       [{ gogc: Number.NaN }, /gogc must be/],
       [{ memoryLimit: -1 }, /memoryLimit must be bytes, 0 or more \(got -1\)/],
       [{ memoryLimit: Number.NaN }, /memoryLimit must be/],
-      [{ gomaxprocs: 1.5 }, /gomaxprocs must be an integer/],
+      [{ gomaxprocs: 1.5 }, /gomaxprocs must be a whole number from 1 \(got 1.5\)/],
       [{ godebug: { gctrase: 1 } as never }, /godebug has no switch "gctrase"/],
       [{ godebug: { gctrace: "1" } as never }, /godebug.gctrace must be an integer \(got 1\)/],
       [{ godebug: 7 as never }, /godebug must be a string or an object/],
