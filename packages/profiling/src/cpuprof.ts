@@ -327,10 +327,9 @@ function addThread(
     if (known !== undefined) return known;
     const up = parent.get(id);
     const node = up === undefined ? undefined : byId.get(up);
-    const frames =
-      node === undefined || isNoCode(node.callFrame)
-        ? []
-        : [frameOf(table, node.callFrame, 0), ...outerFrames(up!)];
+    const frame = node === undefined || isNoCode(node.callFrame) ? 0 : frameOf(table, node.callFrame, 0);
+    // A goroutine's stack ends where the run loop resumes it.
+    const frames = frame === 0 || table.isBase(frame) ? [] : [frame, ...outerFrames(up!)];
     outer.set(id, frames);
     return frames;
   };

@@ -196,6 +196,7 @@ const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "stderr",
   "memProfileBudget",
   "leakDetection",
+  "leakDetection",
   "clock",
   "seed",
 ]);

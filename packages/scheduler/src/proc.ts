@@ -102,11 +102,9 @@ import {
   type Frame,
   fatalReport,
   panicReport,
-  runMarker,
   type Symbolize,
   setCrashReport,
   stack,
-  startMarker,
 } from "./traceback.ts";
 
 /** Called by the scheduler at certain points; all optional. */
@@ -1005,7 +1003,7 @@ export class Scheduler {
     this.credit = this.safepointRequested ? 0 : this.batch;
     let more = false;
     try {
-      more = this[runMarker](m, p);
+      more = this["gort:run"](m, p);
     } catch (e) {
       // A hook, or what runs at the end of a goroutine, has failed: nobody else can answer for it.
       this.crash(e, this.faultReport(e));
@@ -1025,7 +1023,7 @@ export class Scheduler {
   }
 
   /** Runs goroutines until the slice is over (true) or none can run (false). */
-  private [runMarker](m: M, p: P): boolean {
+  private "gort:run"(m: M, p: P): boolean {
     for (;;) {
       if (--this.credit < 0 && this.tick()) return true;
       let g: G | null;
@@ -1439,8 +1437,8 @@ const finished: IteratorResult<unknown, unknown> = { done: true, value: undefine
  * First run of a goroutine: calls its function, and enters the body if that is a generator. Named by its key, like the run
  * loop, so that a stack ends at the same place in the first slice as in later ones.
  */
-const { [startMarker]: start } = {
-  [startMarker](g: G): IteratorResult<unknown, unknown> {
+const { "gort:start": start } = {
+  "gort:start"(g: G): IteratorResult<unknown, unknown> {
     const fn = g.fn as (...args: unknown[]) => unknown;
     const arg = g.arg;
     const n = g.nargs;

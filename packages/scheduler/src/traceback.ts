@@ -57,12 +57,13 @@ const v8Error = Error as unknown as V8Error;
 const captureLimit = 1000;
 
 /**
- * Names of the functions below which a stack belongs to the scheduler. They are property keys, so that they survive
- * minification.
+ * Names of the functions below which a stack belongs to the scheduler: the loop that resumes goroutines, the one that calls
+ * their functions first, and the one here. They are keys, and so survive minification, and written out where the functions
+ * are, not computed: V8's CPU profiler knows no other names.
  */
-export const runMarker = "gort:run";
-export const startMarker = "gort:start";
-export const probeMarker = "gort:probe";
+const runMarker = "gort:run";
+const startMarker = "gort:start";
+const probeMarker = "gort:probe";
 
 const markers = {
   [probeMarker](g: G): void {
