@@ -96,6 +96,8 @@ class SynctestWaitOp extends OwnOp<void> {
   protected start(g: G): boolean {
     if (this.t.waiter !== null) throw new Error("scheduler: wait is already in progress");
     this.t.waiter = g;
+    // It is woken when all others wait, so that they all wait is no deadlock yet.
+    this.t.nhost++;
     gopark(g, this as Op<unknown>, waitReasonSynctestWait);
     return false;
   }
@@ -130,6 +132,7 @@ export class TestScheduler extends Scheduler {
       const g = this.waiter;
       if (g === null || !this.isIdle) return;
       this.waiter = null;
+      this.nhost--;
       this.ready(g);
     }
   }

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { defaultCase, recvCase, type Timer } from "../src/index.ts";
 import { Cond, Mutex, Pool, poolCleanup, RWMutex, SyncMap, WaitGroup } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
 
@@ -379,6 +380,115 @@ describe("SyncMap", () => {
           }
         },
       ),
+    );
+  });
+});
+
+describe("timers", () => {
+  /** What a timer or ticker should do, told by its definition alone: `due` is the next firing, `period` 0 for a timer. */
+  class Model {
+    due: number | null = null;
+    period = 0;
+
+    set(now: number, ms: number, period: number): void {
+      this.due = now + Math.max(ms, 0);
+      this.period = period;
+    }
+    /** The time of the value that a receive at `now` gets, or null; a ticker skips the ticks that nobody received. */
+    receive(now: number): number | null {
+      const at = this.due;
+      if (at === null || at > now) return null;
+      this.due = this.period === 0 ? null : at + this.period * (1 + Math.floor((now - at) / this.period));
+      return at;
+    }
+  }
+
+  const op = fc.record({
+    kind: fc.constantFrom("look", "wait", "stop", "reset", "sleep", "func"),
+    which: fc.nat(3),
+    ms: fc.integer({ min: 0, max: 12 }),
+  });
+
+  it("and tickers deliver exactly what is due, and nothing from before stop or reset, in any schedule", () => {
+    fc.assert(
+      fc.property(fc.array(op, { maxLength: 60 }), (ops) => {
+        run(function* (s) {
+          const start = s.clock.wall() - s.clock.now();
+          const models = Array.from({ length: 4 }, () => new Model());
+          const timers = [s.newTimer(5), s.newTimer(0), s.newTicker(3), s.newTicker(7)];
+          for (const [i, ms] of [5, 0, 3, 7].entries()) models[i].set(0, ms, i < 2 ? 0 : ms);
+
+          let funcDue: number | null = null;
+          let funcRuns = 0;
+          let wantRuns = 0;
+          let lastRun = -1;
+          const func = s.afterFunc(1e9, () => {
+            funcRuns++;
+            lastRun = s.clock.now();
+          });
+          func.stop();
+
+          for (const { kind, which, ms } of ops) {
+            const m = models[which];
+            const t = timers[which];
+            const now = s.clock.now();
+            switch (kind) {
+              case "look": {
+                const want = m.receive(now);
+                const r = yield* s.select([recvCase(t.C!), defaultCase]);
+                expect(r.index === 0 ? (r.value as number) - start : null).toBe(want);
+                expect([t.C!.length, t.C!.capacity]).toEqual([0, 0]);
+                break;
+              }
+              case "wait": {
+                const deadline = now + ms;
+                const due = m.due;
+                const r = yield* s.select([recvCase(t.C!), recvCase(s.after(ms))]);
+                if (r.index === 0) {
+                  expect(s.clock.now()).toBe(Math.max(now, due!));
+                  expect(due!).toBeLessThanOrEqual(deadline);
+                  expect((r.value as number) - start).toBe(m.receive(s.clock.now()));
+                } else {
+                  expect(s.clock.now()).toBe(deadline);
+                  expect(due ?? Infinity).toBeGreaterThanOrEqual(ms === 0 ? 0 : deadline);
+                }
+                break;
+              }
+              case "stop": {
+                const stopped = t.stop();
+                if (which < 2) expect(stopped).toBe(m.due !== null);
+                m.due = null;
+                break;
+              }
+              case "reset":
+                if (which < 2) expect((t as Timer).reset(ms)).toBe(m.due !== null);
+                else t.reset(ms + 1);
+                m.set(now, which < 2 ? ms : ms + 1, which < 2 ? 0 : ms + 1);
+                break;
+              case "sleep":
+                yield* s.sleep(ms);
+                break;
+              default:
+                if (which === 0) {
+                  expect(func.stop()).toBe(funcDue !== null);
+                  funcDue = null;
+                } else {
+                  expect(func.reset(ms)).toBe(funcDue !== null);
+                  funcDue = now + ms;
+                }
+            }
+            yield* s.wait();
+            if (funcDue !== null && funcDue <= s.clock.now()) {
+              wantRuns++;
+              expect(lastRun).toBe(funcDue);
+              funcDue = null;
+            }
+            expect(funcRuns).toBe(wantRuns);
+          }
+          func.stop();
+        });
+      }),
+      { numRuns: 300 },
     );
   });
 });
