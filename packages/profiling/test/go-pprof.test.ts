@@ -165,3 +165,31 @@ console.log(p.profiles().map((x) => x.name()).join(" "));
     expect(top("block.txt")).toMatch(/ of 5ms total/);
   });
 });
+
+describe.skipIf(go === null)("go tool pprof on V8's profiles", () => {
+  const source = `
+import { lookup, startEventLoopProfile, startV8HeapProfile } from "@gort/profiling";
+const kept: number[][] = [];
+function keep(n: number): void { for (let i = 0; i < n; i++) kept.push(new Array<number>(100).fill(i)); }
+function burn(ms: number): void { for (const end = performance.now() + ms; performance.now() < end; ); }
+const [, , dir] = process.argv;
+startV8HeapProfile({ intervalBytes: 4096 });
+startEventLoopProfile({ rate: 1_000_000 });
+keep(20_000);
+setTimeout(() => burn(60), 1);
+await new Promise((resolve) => setTimeout(resolve, 150));
+await lookup("v8heap")!.writeFile(dir + "/v8heap.pprof");
+await lookup("eventloop")!.writeFile(dir + "/eventloop.pprof");
+console.log(kept.length);
+process.exit(0);
+`;
+  const app = program({ "main.ts": source });
+  afterAll(() => app.remove());
+
+  it("reads the heap and the event loop", () => {
+    const { status, stderr } = app.run(app.dir);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(pprof(go!, "-top", join(app.dir, "v8heap.pprof"))).toMatch(/main\.keep/);
+    expect(pprof(go!, "-traces", join(app.dir, "eventloop.pprof"))).toMatch(/main\./);
+  });
+});
