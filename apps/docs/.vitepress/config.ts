@@ -5,6 +5,7 @@ const guide = [
   { text: "Objects in the heap", link: "/memory" },
   { text: "Differences from Go", link: "/differences" },
   { text: "Debug switches", link: "/debug-switches" },
+  { text: "Benchmarks", link: "/benchmarks" },
 ];
 
 export default defineConfig({
