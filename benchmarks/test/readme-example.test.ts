@@ -38,9 +38,13 @@ describe("README examples", () => {
   });
 
   it("reach packages of the workspace by name, themselves included", async () => {
-    const source = 'import * as m from "@gort/memory"; console.log(typeof m);\n// Output: object\n';
-    await runExample(source, here);
-    await runExample(source, fileURLToPath(new URL("../../packages/memory", import.meta.url)));
+    const source = (name: string) =>
+      `import * as m from "${name}"; console.log(typeof m);\n// Output: object\n`;
+    await runExample(source("@gort/runtime"), here);
+    await runExample(
+      source("@gort/memory"),
+      fileURLToPath(new URL("../../packages/memory", import.meta.url)),
+    );
   });
 
   it("fail when they print something else, exit badly or never end", async () => {
