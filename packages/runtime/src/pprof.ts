@@ -1,12 +1,11 @@
 /** `@gort/runtime/pprof`: profiles of the default runtime, in Go's formats. */
-import {
-  type CustomProfile,
-  type EventLoopProfileOptions,
-  type LabelSet,
-  type NamedProfile,
-  type Sink,
-  type V8HeapProfileOptions,
-  writeFileAtomically,
+import type {
+  CustomProfile,
+  EventLoopProfileOptions,
+  LabelSet,
+  NamedProfile,
+  Sink,
+  V8HeapProfileOptions,
 } from "@gort/profiling";
 import { currentRuntime } from "./default.ts";
 
@@ -93,15 +92,7 @@ export function setGoroutineLabels(labels: LabelSet | Readonly<Record<string, st
 export async function writeProfileFile(name: string, path: string, debug = 0): Promise<void> {
   const profile = lookup(name);
   if (profile === null) throw new RangeError(`pprof: no profile has the name ${JSON.stringify(name)}`);
-  const chunks: Uint8Array[] = [];
-  await profile.writeTo((bytes) => void chunks.push(bytes), debug);
-  const all = new Uint8Array(chunks.reduce((n, c) => n + c.length, 0));
-  let at = 0;
-  for (const c of chunks) {
-    all.set(c, at);
-    at += c.length;
-  }
-  await writeFileAtomically(path, all);
+  await profile.writeFile(path, debug);
 }
 
 /** Runs `f` with labels added to the goroutine's own: Go's pprof.Do. */
