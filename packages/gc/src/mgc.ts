@@ -39,76 +39,34 @@
  * Sources: Go's runtime/mgc.go; Dijkstra et al. 1978 (on-the-fly collection); Yuasa 1990 (snapshot at the
  * beginning); Hudson and Moss 2003; Jones, Hosking, Moss: The Garbage Collection Handbook.
  */
-import type { Allocator, HeapStats } from "@gort/allocator";
-import { newHeapStats } from "@gort/allocator";
+import type { Allocator } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
 import { checkMarks } from "./checkmark.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { throwFatal } from "./errors.ts";
+import { type Cycle, GCController } from "./gccontroller.ts";
+import { CycleReports } from "./gcreport.ts";
 import { GCRecord, type GCStats, newGCStats } from "./gcstats.ts";
-import {
-  formatGCTrace,
-  formatPacerAssist,
-  formatPacerCycle,
-  formatPacerSweep,
-  formatScanStats,
-  type GCTrace,
-} from "./gctrace.ts";
 import { type Godebug, parseGodebug } from "./godebug.ts";
 import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, GCHeap } from "./heap.ts";
 import { WriteBarrier } from "./mbarrier.ts";
 import { Finalizers } from "./mfinal.ts";
 import { Marker } from "./mgcmark.ts";
-import {
-  assistRatios,
-  ConsMark,
-  GC_BACKGROUND_UTILIZATION,
-  type GoalInputs,
-  type GoalRule,
-  heapGoal,
-  heapGoalExact,
-  NO_MEMORY_LIMIT,
-  trigger as triggerOf,
-} from "./mgcpacer.ts";
+import { NO_MEMORY_LIMIT } from "./mgcpacer.ts";
 import { Sweeper } from "./mgcsweep.ts";
+import { DRAIN_BYTES, MarkWork, SLICE_NS } from "./mgcwork.ts";
 import { Roots, type StackRoots } from "./mroot.ts";
 import { RefTable } from "./reftable.ts";
 import type { CollectorOptions, World } from "./world.ts";
 
-/** Bytes scanned between two looks at the clock: about 40 microseconds of work. */
-const DRAIN_BYTES = 64 << 10;
-/** Length of a background slice. Longer: less overhead, longer waits of goroutines. */
-const SLICE_NS = 250_000;
 /** Spans swept in the background between two looks at the clock. */
 const SWEEP_BATCH = 256;
-/** Debt that an assist pays off at a time at least, so that it does not run for every allocation. */
-const ASSIST_BYTES = 64 << 10;
-/** Longest assist in one allocation: a tenth of a millisecond; the rest of the debt waits for the next. */
-const ASSIST_MAX_BYTES = 128 << 10;
 
 /** Longest time without a collection. */
 const FORCE_PERIOD_NS = 120e9;
 
 /** Bytes that a program over its memory limit may allocate before it is asked again whether it has had its share. */
 const LIMITED_STEP = 256 << 10;
-
-/** The figures of the running cycle. */
-interface Cycle {
-  forced: boolean;
-  stw: boolean;
-  procs: number;
-  /** nanotime: begin of sweep termination, begin of marking. */
-  start: number;
-  markStart: number;
-  sweepTermNs: number;
-  pauseNs: number;
-  assistNs: number;
-  backgroundNs: number;
-  idleNs: number;
-  heapStart: number;
-  goal: number;
-  expectedWork: number;
-}
 
 const soloWorld: World = {
   stopTheWorld() {},
@@ -132,29 +90,15 @@ export class Collector {
 
   readonly #world: World;
   readonly #clock: Clock;
-  readonly #stderr: (text: string) => void;
   readonly #options: CollectorOptions;
   readonly #record: GCRecord;
-  readonly #consMark = new ConsMark();
-  readonly #scratch: HeapStats = newHeapStats();
+  readonly #controller: GCController;
+  readonly #work: MarkWork;
+  readonly #reports: CycleReports;
   readonly #startNs: number;
-  #gcPercent: number;
-  #memoryLimit: bigint;
-  #rule: GoalRule = "minimum";
   #cycle: Cycle | null = null;
   /** Set while a collection can't be started or continued: it is being run. */
   #busy = false;
-  #triggered = 0;
-  #lastTrigger = 0;
-  // Pacing of the background: nothing before this moment.
-  #nextSlice = 0;
-  // Assists: heapLive up to which work was charged, and scan work done by the background that assists need not do.
-  #assistLive = 0;
-  #credit = 0;
-  /** End of the last cycle and the CPU time it took: a program at its memory limit gets as much for itself. */
-  #lastEnd = 0;
-  #lastCpuNs = 0;
-  #sweepStartLive = 0;
   /** Whether a cycle is wanted. */
   gcRequested = false;
 
@@ -163,13 +107,10 @@ export class Collector {
     this.#options = options;
     this.#world = options.world ?? soloWorld;
     this.#clock = options.clock ?? systemClock;
-    this.#stderr = options.stderr ?? ((text) => console.error(text.replace(/\n$/, "")));
     this.godebug =
       typeof options.godebug === "string"
         ? parseGodebug(options.godebug)
         : { ...parseGodebug(), ...options.godebug };
-    this.#gcPercent = checkPercent(options.gogc ?? 100);
-    this.#memoryLimit = checkLimit(options.memoryLimit ?? NO_MEMORY_LIMIT);
     const { mem } = allocator;
     this.#record = new GCRecord(mem);
     this.#startNs = this.#clock.nanotime();
@@ -184,6 +125,20 @@ export class Collector {
     this.roots = new Roots(heap, this.refs, this.finalizers);
     this.sweeper = new Sweeper(heap, this.finalizers, options.freeProfile ?? (() => {}));
     this.sweeper.onDone = () => this.#sweepDone();
+    this.#controller = new GCController(
+      heap,
+      this.#record,
+      this.sweeper,
+      options.gogc ?? 100,
+      options.memoryLimit ?? NO_MEMORY_LIMIT,
+    );
+    this.#work = new MarkWork(heap, this.marker, this.roots, this.#controller, this.#clock);
+    this.#reports = new CycleReports(
+      this.godebug,
+      options.stderr ?? ((text) => console.error(text.replace(/\n$/, ""))),
+      { heap, marker: this.marker, roots: this.roots, record: this.#record },
+      this.#startNs,
+    );
     // A heap that was in use before had no collector, so nothing of it is unswept.
     heap.phase = GC_OFF;
     heap.heapMarked = 0;
@@ -242,72 +197,37 @@ export class Collector {
 
   /** GOGC: heap growth between collections in percent of what is live; negative is off. Gives the value before. */
   setGCPercent(percent: number): number {
-    const before = this.#gcPercent;
-    this.#gcPercent = checkPercent(percent);
+    const before = this.#controller.gcPercent;
+    this.#controller.gcPercent = percent;
     this.#commit();
     return before;
   }
 
   /** The soft memory limit in bytes; negative only asks. Gives the value before. */
   setMemoryLimit(limit: number | bigint): bigint {
-    const before = this.#memoryLimit;
+    const before = this.#controller.memoryLimit;
     if (limit >= 0) {
-      this.#memoryLimit = checkLimit(limit);
+      this.#controller.memoryLimit = limit;
       this.#commit();
     }
     return before;
   }
 
   get gcPercent(): number {
-    return this.#gcPercent;
-  }
-
-  #goalInputs(): GoalInputs {
-    const inputs: GoalInputs = {
-      gcPercent: this.#gcPercent,
-      heapMarked: this.heap.heapMarked,
-      stackScan: this.#record.stackScan,
-      globalsScan: this.#record.globalsScan,
-      memoryLimit: this.#memoryLimit,
-      mapped: 0,
-      heapFree: 0,
-      heapAlloc: 0,
-      sweepPending: !this.sweeper.done,
-      triggered: this.#triggered,
-    };
-    // Without a limit these figures move the goal by nothing that GOGC would notice, and they cost a flush.
-    if (this.#memoryLimit !== NO_MEMORY_LIMIT || this.#gcPercent < 0) {
-      const stats = this.allocator.readStats(this.#scratch);
-      inputs.mapped = stats.sys - stats.heapReleased;
-      inputs.heapFree = stats.heapIdle - stats.heapReleased;
-      inputs.heapAlloc = stats.heapAlloc;
-    }
-    return inputs;
+    return this.#controller.gcPercent;
   }
 
   /** The heap size that the collector aims at: MemStats.NextGC, exact above 2^53 too. */
   nextGC(): bigint {
-    return heapGoalExact(this.#goalInputs()).goal;
+    return this.#controller.nextGC();
   }
 
   /** Computes goal and trigger anew. */
   #commit(): void {
     const { heap } = this;
-    const { goal, rule } = heapGoalExact(this.#goalInputs());
-    this.#rule = rule;
-    heap.heapGoal = Number(goal);
-    if (this.#cycle) {
-      this.#cycle.goal = heap.heapGoal;
-      return;
-    }
-    this.#lastTrigger = triggerOf({
-      heapMarked: heap.heapMarked,
-      goal: heap.heapGoal,
-      consMark: this.#consMark.value,
-      scanWork: this.#record.heapScan + this.#record.stackScan + this.#record.globalsScan,
-      sweepPending: !this.sweeper.done,
-    });
-    heap.trigger = this.gcRequested ? Number.POSITIVE_INFINITY : this.#lastTrigger;
+    this.#controller.commit();
+    if (this.#cycle) this.#cycle.goal = heap.heapGoal;
+    else heap.trigger = this.gcRequested ? Number.POSITIVE_INFINITY : this.#controller.trigger;
   }
 
   /** Asks for a collection at the next safepoint. */
@@ -325,9 +245,10 @@ export class Collector {
    * that never collected is left alone, as in Go. True if it asked.
    */
   forceIfStale(): boolean {
-    if (this.#record.numGC === 0 || this.#cycle || this.gcRequested || this.#gcPercent < 0) return false;
-    if (this.#clock.nanotime() - this.#lastEnd < FORCE_PERIOD_NS) return false;
-    if (this.godebug.gctrace !== 0) this.#print("GC forced");
+    if (this.#record.numGC === 0 || this.#cycle || this.gcRequested || this.#controller.gcPercent < 0)
+      return false;
+    if (this.#clock.nanotime() - this.#controller.lastEnd < FORCE_PERIOD_NS) return false;
+    this.#reports.forced();
     this.requestGC();
     return true;
   }
@@ -341,7 +262,7 @@ export class Collector {
       this.#commit();
       const { heap } = this;
       if (heap.heapLive < heap.trigger) return;
-      if (this.#limited()) {
+      if (this.#controller.limited(this.#clock.nanotime())) {
         heap.trigger = heap.heapLive + LIMITED_STEP;
         return;
       }
@@ -352,15 +273,6 @@ export class Collector {
       this.pollSafepoint();
       this.refs.free(root);
     }
-  }
-
-  /**
-   * At its memory limit a program would collect without end if more is live than the limit allows. It gets half of the
-   * time at least: until then the heap grows over its goal.
-   */
-  #limited(): boolean {
-    if (!this.#rule.startsWith("limit")) return false;
-    return this.#clock.nanotime() - this.#lastEnd < this.#lastCpuNs;
   }
 
   #outOfMemory(): boolean {
@@ -421,10 +333,9 @@ export class Collector {
   step(budget = DRAIN_BYTES): "start" | "mark" | "terminate" | "sweep" | "idle" {
     if (this.#busy) throw new TypeError("gc: step() called from within the collector");
     if (this.#cycle) {
-      const marked = this.roots.done && this.marker.idle;
-      if (!marked) {
+      if (!this.#work.done) {
         this.#busy = true;
-        this.markStep(budget);
+        this.#work.markStep(budget);
         this.#busy = false;
         return "mark";
       }
@@ -442,14 +353,7 @@ export class Collector {
   /** A cycle in one stop; with its sweep if asked for. */
   #collect(forced: boolean, sweep: boolean): void {
     this.#begin(forced, true);
-    const { marker } = this;
-    this.#busy = true;
-    const from = this.#clock.nanotime();
-    while (this.roots.step(marker)) marker.drain(DRAIN_BYTES);
-    while (marker.drain(DRAIN_BYTES) > 0);
-    this.#cycle!.backgroundNs += this.#clock.nanotime() - from;
-    this.#busy = false;
-    this.#terminate();
+    this.#finishMarking();
     if (sweep) this.sweeper.sweepAll();
   }
 
@@ -457,7 +361,6 @@ export class Collector {
   start(forced = false): void {
     if (this.#cycle || this.#busy) throw new TypeError("gc: start() called while a cycle runs");
     this.#begin(forced, false);
-    this.#nextSlice = 0;
   }
 
   #begin(forced: boolean, stw: boolean): void {
@@ -470,8 +373,7 @@ export class Collector {
     this.allocator.flushAll();
     const n = this.#record.numGC + 1;
     this.gcRequested = false;
-    this.#triggered = heap.heapLive;
-    const expectedWork = this.#record.heapScan + this.#record.stackScan + this.roots.globalsBytes;
+    const expectedWork = this.#controller.beginCycle(this.roots.globalsBytes);
     const cycle: Cycle = {
       forced,
       stw,
@@ -484,18 +386,16 @@ export class Collector {
       backgroundNs: 0,
       idleNs: 0,
       heapStart: heap.heapLive,
-      goal: heapGoal(this.#goalInputs()),
+      goal: heap.heapGoal,
       expectedWork,
     };
     this.#cycle = cycle;
-    heap.heapGoal = cycle.goal;
     marker.invalidptr = this.godebug.invalidptr !== 0;
     marker.reset();
     heap.phase = GC_MARK;
     // Every slow allocation may have to assist.
     heap.trigger = 0;
-    this.#assistLive = heap.heapLive;
-    this.#credit = 0;
+    this.#work.begin();
     this.roots.begin(marker);
     this.#options.events?.gcStart?.(n, forced);
     const now = this.#clock.nanotime();
@@ -504,83 +404,15 @@ export class Collector {
     cycle.pauseNs = now - stopped;
     this.#busy = false;
     if (!stw) this.#world.startTheWorld();
-    if (this.godebug.gcpacertrace !== 0) {
-      this.#print(
-        formatPacerAssist({
-          assistRatio: this.#ratio(),
-          scanBytes: expectedWork,
-          heapLive: heap.heapLive,
-          goal: cycle.goal,
-          dedicated: 0,
-          fractional: GC_BACKGROUND_UTILIZATION,
-        }),
-      );
-    }
-  }
-
-  /** Scan work for each allocated byte. */
-  #ratio(): number {
-    const cycle = this.#cycle!;
-    const { heapScanWork } = this.marker;
-    return assistRatios({
-      heapLive: this.heap.heapLive,
-      goal: cycle.goal,
-      triggered: cycle.heapStart,
-      scanWorkDone: heapScanWork,
-      scanWorkExpected: cycle.expectedWork,
-      scanWorkMax: Math.max(this.heap.heapLive, heapScanWork),
-      gcPercent: this.#gcPercent,
-    }).workPerByte;
-  }
-
-  /**
-   * Marks for about budget bytes of scan work: the bounded step that everything else is made of. True if nothing is grey
-   * and no root is left: marking can be terminated.
-   */
-  markStep(budget: number): boolean {
-    const { marker, roots } = this;
-    const end = marker.heapScanWork + budget;
-    while (marker.heapScanWork < end) {
-      if (marker.drain(Math.min(DRAIN_BYTES, end - marker.heapScanWork)) > 0) continue;
-      // A piece of the roots, which counts as a kilobyte lest a heap without objects take it all at once.
-      if (!roots.step(marker)) return true;
-      if (roots.done && marker.idle) return true;
-      budget -= 1024;
-      if (budget <= 0) break;
-    }
-    return roots.done && marker.idle;
+    this.#reports.start(cycle, this.#controller);
   }
 
   /** A slice of background marking, and mark termination if nothing is left. */
   #background(idle: boolean): void {
-    if (this.roots.done && this.marker.idle) {
-      this.#terminate();
-      return;
-    }
-    const now = this.#clock.nanotime();
-    if (!idle && now < this.#nextSlice) return;
-    const before = this.marker.heapScanWork;
     this.#busy = true;
-    let done = false;
-    let t = now;
-    do {
-      done = this.markStep(DRAIN_BYTES);
-      t = this.#clock.nanotime();
-    } while (!done && t - now < SLICE_NS);
+    const done = this.#work.slice(this.#cycle!, idle);
     this.#busy = false;
-    const cycle = this.#cycle!;
-    const ns = t - now;
-    if (idle) cycle.idleNs += ns;
-    else cycle.backgroundNs += ns;
-    this.#credit += this.marker.heapScanWork - before;
-    if (done) {
-      this.#terminate();
-      return;
-    }
-    // The collector's share of this P's time: what a fractional worker gets in Go. A slice that took longer than planned
-    // was not marking all that time: the operating system had the thread do something else.
-    const share = (1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION;
-    if (!idle) this.#nextSlice = t + Math.min(ns, 2 * SLICE_NS) * share;
+    if (done) this.#terminate();
   }
 
   /** Sweeps for the time of a slice. Sweeping all there is takes a hundredth of marking it, so it is not rationed. */
@@ -591,39 +423,19 @@ export class Collector {
     } while (this.#clock.nanotime() - from < SLICE_NS);
   }
 
-  /** The allocating goroutine pays for its bytes, unless the background has worked ahead. */
+  /** In an allocation while a cycle marks. */
   #assist(): void {
-    const live = this.heap.heapLive;
-    const allocated = live - this.#assistLive;
-    if (allocated <= 0) return;
-    const debt = allocated * this.#ratio();
-    if (debt < ASSIST_BYTES) return;
-    if (this.#credit >= debt) {
-      this.#credit -= debt;
-      this.#assistLive = live;
-      return;
-    }
-    const from = this.#clock.nanotime();
-    const { marker } = this;
-    const before = marker.heapScanWork;
     this.#busy = true;
-    const done = this.markStep(Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
+    const paid = this.#work.assist(this.#cycle!);
     this.#busy = false;
-    const paid = this.#credit + marker.heapScanWork - before;
-    this.#credit = Math.max(0, paid - debt);
-    // What is not paid now is owed at the next allocation, unless there is nothing to do for it.
-    this.#assistLive = done || paid >= debt ? live : this.#assistLive + Math.floor(allocated * (paid / debt));
-    this.#cycle!.assistNs += this.#clock.nanotime() - from;
-    this.#options.onRequest?.();
+    if (paid) this.#options.onRequest?.();
   }
 
   /** Marks to the end and terminates. The caller is at a safepoint. */
   #finishMarking(): void {
-    const from = this.#clock.nanotime();
     this.#busy = true;
-    while (!this.markStep(DRAIN_BYTES));
+    this.#work.finish(this.#cycle!);
     this.#busy = false;
-    this.#cycle!.backgroundNs += this.#clock.nanotime() - from;
     this.#terminate();
   }
 
@@ -636,9 +448,9 @@ export class Collector {
     if (!cycle.stw) this.#world.stopTheWorld("GC mark termination");
     const stopped = this.#clock.nanotime();
     // What the barrier shaded since the last step.
-    while (!this.markStep(DRAIN_BYTES));
+    while (!this.#work.markStep(DRAIN_BYTES));
     if (marker.overflow) marker.markOverflow();
-    if (!marker.idle || !roots.done) throwFatal("gc: marking ended with grey objects");
+    if (!this.#work.done) throwFatal("gc: marking ended with grey objects");
     heap.phase = GC_MARK_TERMINATION;
     this.allocator.flushAll();
     if (this.godebug.gccheckmark !== 0) checkMarks(heap, roots);
@@ -653,22 +465,11 @@ export class Collector {
     this.sweeper.start();
     this.#record.setScan(marker.heapScanWork, roots.stackScan, roots.globalsBytes);
     const scanWork = marker.heapScanWork + roots.stackScan + roots.globalsScan;
-    const markNs = stop - cycle.markStart;
-    const share = (ns: number): number => (markNs <= 0 ? 1 : Math.min(1, ns / (markNs * cycle.procs)));
-    const utilization = cycle.stw ? 1 : share(cycle.assistNs + cycle.backgroundNs);
-    const consMarkBefore = this.#consMark.value;
-    this.#consMark.update({
-      heapAtTrigger: cycle.heapStart,
-      heapAtEnd: heapEnd,
-      scanWork,
-      utilization,
-      idleUtilization: cycle.stw ? 0 : share(cycle.idleNs),
-    });
+    const consMark = this.#controller.consMark;
+    this.#controller.endCycle(cycle, heapEnd, scanWork, stop - cycle.markStart);
     this.#cycle = null;
-    this.#triggered = 0;
     this.#commit();
-    this.#sweepStartLive = heap.heapLive;
-    if (!cycle.forced) this.sweeper.pace(this.#lastTrigger);
+    if (!cycle.forced) this.sweeper.pace(this.#controller.trigger);
 
     const n = this.#record.count(cycle.forced);
     this.#options.events?.markDone?.(n);
@@ -685,75 +486,18 @@ export class Collector {
       idleCpuNs: cycle.idleNs,
       availableCpuNs: (end - this.#startNs) * cycle.procs,
     });
-    this.#lastEnd = end;
-    this.#lastCpuNs = cpuNs;
+    this.#controller.noteEnd(end, cpuNs);
     this.#busy = false;
     this.#world.startTheWorld();
-    this.#trace(cycle, n, stop, end, heapEnd);
-    if (this.godebug.gcpacertrace !== 0 && heapEnd > cycle.heapStart) {
-      this.#print(
-        formatPacerCycle({
-          cpuPercent: Math.trunc(utilization * 100),
-          heapWork: marker.heapScanWork,
-          stackWork: roots.stackScan,
-          globalsWork: roots.globalsScan,
-          expectedWork: cycle.expectedWork,
-          trigger: cycle.heapStart,
-          heapLive: heapEnd,
-          overGoal: heapEnd - cycle.goal,
-          consMark: consMarkBefore,
-        }),
-      );
-    }
-  }
-
-  #trace(cycle: Cycle, n: number, stop: number, end: number, heapEnd: number): void {
-    if (this.godebug.gctrace === 0) return;
-    const trace: GCTrace = {
-      n,
-      atNs: cycle.start - this.#startNs,
-      cpuFraction: this.#record.gcCPUFraction,
-      clockSweepTermNs: cycle.sweepTermNs,
-      clockMarkNs: stop - cycle.markStart,
-      clockMarkTermNs: end - stop,
-      cpuSweepTermNs: cycle.sweepTermNs * cycle.procs,
-      cpuAssistNs: cycle.assistNs,
-      cpuBackgroundNs: cycle.backgroundNs,
-      cpuIdleNs: cycle.idleNs,
-      cpuMarkTermNs: (end - stop) * cycle.procs,
-      heapStart: cycle.heapStart,
-      heapEnd,
-      heapLive: this.heap.heapMarked,
-      goal: cycle.goal,
-      stackScan: this.roots.stackScan,
-      globalsScan: this.roots.globalsBytes,
-      procs: cycle.procs,
-      forced: cycle.forced,
-    };
-    this.#print(formatGCTrace(trace));
-    if (this.godebug.gctrace > 1) this.#print(formatScanStats("total", this.marker.scanStats()));
-  }
-
-  #print(line: string): void {
-    this.#stderr(`${line}\n`);
+    this.#reports.end(cycle, { n, stop, end, heapEnd, consMark });
   }
 
   #sweepDone(): void {
-    const { heap } = this;
-    const pagesPerByte = this.sweeper.pagesPerByte;
+    const { pagesPerByte } = this.sweeper;
     // The floor that sweeping had put under goal and trigger is gone.
     this.#commit();
     this.#options.events?.sweepDone?.(this.#record.numGC);
-    if (this.godebug.gcpacertrace !== 0) {
-      this.#print(
-        formatPacerSweep({
-          heapLive: heap.heapLive,
-          allocated: Math.max(0, heap.heapLive - this.#sweepStartLive),
-          pagesSwept: heap.pagesSwept,
-          pagesPerByte,
-        }),
-      );
-    }
+    this.#reports.sweepDone(pagesPerByte);
   }
 
   /** Fills out, without allocating but for its bigints. */
@@ -764,23 +508,6 @@ export class Collector {
     out.heapMarked = this.heap.heapMarked;
     return out;
   }
-}
-
-function checkPercent(percent: number): number {
-  if (typeof percent !== "number" || !Number.isInteger(percent)) {
-    throw new TypeError(`gc: gogc must be an integer (got ${String(percent)})`);
-  }
-  return percent < 0 ? -1 : percent;
-}
-
-function checkLimit(limit: number | bigint): bigint {
-  if (typeof limit === "number" && limit >= 2 ** 63) return NO_MEMORY_LIMIT;
-  if (typeof limit !== "bigint" && !Number.isInteger(limit)) {
-    throw new TypeError(`gc: memoryLimit must be a whole number of bytes (got ${String(limit)})`);
-  }
-  const v = BigInt(limit);
-  if (v < 0n) throw new RangeError(`gc: memoryLimit must not be negative (got ${v})`);
-  return v > NO_MEMORY_LIMIT ? NO_MEMORY_LIMIT : v;
 }
 
 /** Makes the collector of an allocator's heap. An allocator has one at most: it takes over the hooks. */

@@ -1,0 +1,216 @@
+/**
+ * The pacer's state: when a cycle starts, what it aims at, and how much an allocation owes it. The formulas are those of
+ * mgcpacer.ts; here they meet the heap, the settings and what the last cycles have shown. Its words that others read (goal,
+ * trigger) are GCCONTROL's.
+ */
+import type { HeapStats } from "@gort/allocator";
+import { newHeapStats } from "@gort/allocator";
+import type { GCRecord } from "./gcstats.ts";
+import type { GCHeap } from "./heap.ts";
+import {
+  assistRatios,
+  ConsMark,
+  type GoalInputs,
+  type GoalRule,
+  heapGoalExact,
+  NO_MEMORY_LIMIT,
+  trigger as triggerOf,
+} from "./mgcpacer.ts";
+import type { Sweeper } from "./mgcsweep.ts";
+
+/** The figures of the running cycle. */
+export interface Cycle {
+  forced: boolean;
+  stw: boolean;
+  procs: number;
+  /** nanotime: begin of sweep termination, begin of marking. */
+  start: number;
+  markStart: number;
+  sweepTermNs: number;
+  pauseNs: number;
+  assistNs: number;
+  backgroundNs: number;
+  idleNs: number;
+  heapStart: number;
+  /** The heap goal, which changes with the settings. */
+  goal: number;
+  expectedWork: number;
+}
+
+export class GCController {
+  readonly #heap: GCHeap;
+  readonly #record: GCRecord;
+  readonly #sweeper: Sweeper;
+  readonly #consMark = new ConsMark();
+  readonly #scratch: HeapStats = newHeapStats();
+  #gcPercent: number;
+  #memoryLimit: bigint;
+  #rule: GoalRule = "minimum";
+  /** Whether a cycle marks, and heapLive when it was triggered (0 if none does). */
+  #running = false;
+  #triggered = 0;
+  /** Where the next cycle starts. */
+  trigger = 0;
+  /** End of the last cycle and the CPU time it took: a program at its memory limit gets as much for itself. */
+  #lastEnd = 0;
+  #lastCpuNs = 0;
+
+  constructor(
+    heap: GCHeap,
+    record: GCRecord,
+    sweeper: Sweeper,
+    gcPercent: number,
+    memoryLimit: number | bigint,
+  ) {
+    this.#heap = heap;
+    this.#record = record;
+    this.#sweeper = sweeper;
+    this.#gcPercent = checkPercent(gcPercent);
+    this.#memoryLimit = checkLimit(memoryLimit);
+  }
+
+  get gcPercent(): number {
+    return this.#gcPercent;
+  }
+  set gcPercent(percent: number) {
+    this.#gcPercent = checkPercent(percent);
+  }
+
+  get memoryLimit(): bigint {
+    return this.#memoryLimit;
+  }
+  set memoryLimit(limit: number | bigint) {
+    this.#memoryLimit = checkLimit(limit);
+  }
+
+  /** nanotime of the end of the last cycle, 0 before the first. */
+  get lastEnd(): number {
+    return this.#lastEnd;
+  }
+
+  #goalInputs(): GoalInputs {
+    const inputs: GoalInputs = {
+      gcPercent: this.#gcPercent,
+      heapMarked: this.#heap.heapMarked,
+      stackScan: this.#record.stackScan,
+      globalsScan: this.#record.globalsScan,
+      memoryLimit: this.#memoryLimit,
+      mapped: 0,
+      heapFree: 0,
+      heapAlloc: 0,
+      sweepPending: !this.#sweeper.done,
+      triggered: this.#triggered,
+    };
+    // Without a limit these figures move the goal by nothing that GOGC would notice, and they cost a flush.
+    if (this.#memoryLimit !== NO_MEMORY_LIMIT || this.#gcPercent < 0) {
+      const stats = this.#heap.allocator.readStats(this.#scratch);
+      inputs.mapped = stats.sys - stats.heapReleased;
+      inputs.heapFree = stats.heapIdle - stats.heapReleased;
+      inputs.heapAlloc = stats.heapAlloc;
+    }
+    return inputs;
+  }
+
+  /** The heap size that the collector aims at: MemStats.NextGC, exact above 2^53 too. */
+  nextGC(): bigint {
+    return heapGoalExact(this.#goalInputs()).goal;
+  }
+
+  /** Computes the goal anew, and the trigger of the next cycle. */
+  commit(): void {
+    const heap = this.#heap;
+    const { goal, rule } = heapGoalExact(this.#goalInputs());
+    this.#rule = rule;
+    heap.heapGoal = Number(goal);
+    if (this.#running) return;
+    const record = this.#record;
+    this.trigger = triggerOf({
+      heapMarked: heap.heapMarked,
+      goal: heap.heapGoal,
+      consMark: this.#consMark.value,
+      scanWork: record.heapScan + record.stackScan + record.globalsScan,
+      sweepPending: !this.#sweeper.done,
+    });
+  }
+
+  /** Scan work for each allocated byte. */
+  assistRatio(cycle: Cycle, scanWorkDone: number): number {
+    const { heapLive } = this.#heap;
+    return assistRatios({
+      heapLive,
+      goal: cycle.goal,
+      triggered: cycle.heapStart,
+      scanWorkDone,
+      scanWorkExpected: cycle.expectedWork,
+      scanWorkMax: Math.max(heapLive, scanWorkDone),
+      gcPercent: this.#gcPercent,
+    }).workPerByte;
+  }
+
+  /**
+   * At its memory limit a program would collect without end if more is live than the limit allows. It gets half of the
+   * time at least: until then the heap grows over its goal.
+   */
+  limited(now: number): boolean {
+    if (!this.#rule.startsWith("limit")) return false;
+    return now - this.#lastEnd < this.#lastCpuNs;
+  }
+
+  /** A cycle begins to mark: the goal is fixed, but for changes of the settings. Returns the scan work that it expects. */
+  beginCycle(globalsBytes: number): number {
+    this.#running = true;
+    this.#triggered = this.#heap.heapLive;
+    this.#heap.heapGoal = Number(this.nextGC());
+    return this.#record.heapScan + this.#record.stackScan + globalsBytes;
+  }
+
+  /** The cost of marking against that of allocating, as the last cycles have shown it. */
+  get consMark(): number {
+    return this.#consMark.value;
+  }
+
+  /** Marking has ended at heapEnd bytes, after markNs: learns what a byte of allocation and a byte of marking cost. */
+  endCycle(cycle: Cycle, heapEnd: number, scanWork: number, markNs: number): void {
+    this.#consMark.update({
+      heapAtTrigger: cycle.heapStart,
+      heapAtEnd: heapEnd,
+      scanWork,
+      utilization: utilization(cycle, markNs),
+      idleUtilization: cycle.stw ? 0 : share(cycle, cycle.idleNs, markNs),
+    });
+    this.#running = false;
+    this.#triggered = 0;
+  }
+
+  /** The cycle has taken this CPU time, without idle marking. */
+  noteEnd(now: number, cpuNs: number): void {
+    this.#lastEnd = now;
+    this.#lastCpuNs = cpuNs;
+  }
+}
+
+function share(cycle: Cycle, ns: number, markNs: number): number {
+  return markNs <= 0 ? 1 : Math.min(1, ns / (markNs * cycle.procs));
+}
+
+/** The part of the program's CPU time that marking took, idle marking apart. */
+export function utilization(cycle: Cycle, markNs: number): number {
+  return cycle.stw ? 1 : share(cycle, cycle.assistNs + cycle.backgroundNs, markNs);
+}
+
+function checkPercent(percent: number): number {
+  if (typeof percent !== "number" || !Number.isInteger(percent)) {
+    throw new TypeError(`gc: gogc must be an integer (got ${String(percent)})`);
+  }
+  return percent < 0 ? -1 : percent;
+}
+
+function checkLimit(limit: number | bigint): bigint {
+  if (typeof limit === "number" && limit >= 2 ** 63) return NO_MEMORY_LIMIT;
+  if (typeof limit !== "bigint" && !Number.isInteger(limit)) {
+    throw new TypeError(`gc: memoryLimit must be a whole number of bytes (got ${limit})`);
+  }
+  const v = BigInt(limit);
+  if (v < 0n) throw new RangeError(`gc: memoryLimit must not be negative (got ${v})`);
+  return v > NO_MEMORY_LIMIT ? NO_MEMORY_LIMIT : v;
+}

@@ -1,0 +1,139 @@
+/** What a cycle prints under `gctrace` and `gcpacertrace`: from the collector's figures to the lines of gctrace.ts. */
+import { type Cycle, type GCController, utilization } from "./gccontroller.ts";
+import type { GCRecord } from "./gcstats.ts";
+import {
+  formatGCTrace,
+  formatPacerAssist,
+  formatPacerCycle,
+  formatPacerSweep,
+  formatScanStats,
+} from "./gctrace.ts";
+import type { Godebug } from "./godebug.ts";
+import type { GCHeap } from "./heap.ts";
+import type { Marker } from "./mgcmark.ts";
+import { GC_BACKGROUND_UTILIZATION } from "./mgcpacer.ts";
+import type { Roots } from "./mroot.ts";
+
+/** The end of a mark phase. */
+export interface CycleEnd {
+  /** NumGC with this cycle. */
+  n: number;
+  /** nanotime: marking was found done; the world runs again. */
+  stop: number;
+  end: number;
+  /** heapLive when marking ended, garbage included. */
+  heapEnd: number;
+  /** ConsMark as this cycle used it. */
+  consMark: number;
+}
+
+export class CycleReports {
+  readonly #godebug: Godebug;
+  readonly #stderr: (text: string) => void;
+  readonly #heap: GCHeap;
+  readonly #marker: Marker;
+  readonly #roots: Roots;
+  readonly #record: GCRecord;
+  readonly #startNs: number;
+  /** heapLive when the sweep began. */
+  #sweepStartLive = 0;
+
+  constructor(
+    godebug: Godebug,
+    stderr: (text: string) => void,
+    parts: { heap: GCHeap; marker: Marker; roots: Roots; record: GCRecord },
+    startNs: number,
+  ) {
+    this.#godebug = godebug;
+    this.#stderr = stderr;
+    this.#heap = parts.heap;
+    this.#marker = parts.marker;
+    this.#roots = parts.roots;
+    this.#record = parts.record;
+    this.#startNs = startNs;
+  }
+
+  #print(line: string): void {
+    this.#stderr(`${line}\n`);
+  }
+
+  /** The two-minute rule has asked for a collection. */
+  forced(): void {
+    if (this.#godebug.gctrace !== 0) this.#print("GC forced");
+  }
+
+  /** Marking begins. */
+  start(cycle: Cycle, controller: GCController): void {
+    if (this.#godebug.gcpacertrace === 0) return;
+    this.#print(
+      formatPacerAssist({
+        assistRatio: controller.assistRatio(cycle, this.#marker.heapScanWork),
+        scanBytes: cycle.expectedWork,
+        heapLive: this.#heap.heapLive,
+        goal: cycle.goal,
+        dedicated: 0,
+        fractional: GC_BACKGROUND_UTILIZATION,
+      }),
+    );
+  }
+
+  /** Marking has ended, and the sweep begun. */
+  end(cycle: Cycle, e: CycleEnd): void {
+    this.#sweepStartLive = this.#heap.heapLive;
+    if (this.#godebug.gctrace !== 0) {
+      this.#print(
+        formatGCTrace({
+          n: e.n,
+          atNs: cycle.start - this.#startNs,
+          cpuFraction: this.#record.gcCPUFraction,
+          clockSweepTermNs: cycle.sweepTermNs,
+          clockMarkNs: e.stop - cycle.markStart,
+          clockMarkTermNs: e.end - e.stop,
+          cpuSweepTermNs: cycle.sweepTermNs * cycle.procs,
+          cpuAssistNs: cycle.assistNs,
+          cpuBackgroundNs: cycle.backgroundNs,
+          cpuIdleNs: cycle.idleNs,
+          cpuMarkTermNs: (e.end - e.stop) * cycle.procs,
+          heapStart: cycle.heapStart,
+          heapEnd: e.heapEnd,
+          heapLive: this.#heap.heapMarked,
+          goal: cycle.goal,
+          stackScan: this.#roots.stackScan,
+          globalsScan: this.#roots.globalsBytes,
+          procs: cycle.procs,
+          forced: cycle.forced,
+        }),
+      );
+      if (this.#godebug.gctrace > 1) this.#print(formatScanStats("total", this.#marker.scanStats()));
+    }
+    if (this.#godebug.gcpacertrace !== 0 && e.heapEnd > cycle.heapStart) {
+      this.#print(
+        formatPacerCycle({
+          cpuPercent: Math.trunc(utilization(cycle, e.stop - cycle.markStart) * 100),
+          heapWork: this.#marker.heapScanWork,
+          stackWork: this.#roots.stackScan,
+          globalsWork: this.#roots.globalsScan,
+          expectedWork: cycle.expectedWork,
+          trigger: cycle.heapStart,
+          heapLive: e.heapEnd,
+          overGoal: e.heapEnd - cycle.goal,
+          consMark: e.consMark,
+        }),
+      );
+    }
+  }
+
+  /** All is swept; pagesPerByte was the ratio in force. */
+  sweepDone(pagesPerByte: number): void {
+    if (this.#godebug.gcpacertrace === 0) return;
+    const heap = this.#heap;
+    this.#print(
+      formatPacerSweep({
+        heapLive: heap.heapLive,
+        allocated: Math.max(0, heap.heapLive - this.#sweepStartLive),
+        pagesSwept: heap.pagesSwept,
+        pagesPerByte,
+      }),
+    );
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Who marks, and when: the slices of a cycle's mark phase. `markStep` is the bounded step that all of them are made of.
+ *
+ *     slice(idle = false)   in the background, at safepoints: a quarter of this P's time, what a fractional worker gets in Go
+ *     slice(idle = true)    when no goroutine can run: without regard to the share
+ *     assist                in an allocation: the goroutine pays for its bytes, unless the background has worked ahead
+ *     finish                to the end: the world is stopped, or somebody waits for the cycle
+ *
+ * Work that the background has done is a credit that assists draw on, as in Go.
+ */
+import type { Clock } from "./clock.ts";
+import type { Cycle, GCController } from "./gccontroller.ts";
+import type { GCHeap } from "./heap.ts";
+import type { Marker } from "./mgcmark.ts";
+import { GC_BACKGROUND_UTILIZATION } from "./mgcpacer.ts";
+import type { Roots } from "./mroot.ts";
+
+/** Bytes scanned between two looks at the clock: about 40 microseconds of work. */
+export const DRAIN_BYTES = 64 << 10;
+/** Length of a background slice. Longer: less overhead, longer waits of goroutines. */
+export const SLICE_NS = 250_000;
+/** Debt that an assist pays off at a time at least, so that it does not run for every allocation. */
+const ASSIST_BYTES = 64 << 10;
+/** Longest assist in one allocation: a tenth of a millisecond; the rest of the debt waits for the next. */
+const ASSIST_MAX_BYTES = 128 << 10;
+
+export class MarkWork {
+  readonly #heap: GCHeap;
+  readonly #marker: Marker;
+  readonly #roots: Roots;
+  readonly #controller: GCController;
+  readonly #clock: Clock;
+  /** Pacing of the background: nothing before this moment. */
+  #nextSlice = 0;
+  /** heapLive up to which work was charged, and scan work done by the background that assists need not do. */
+  #assistLive = 0;
+  #credit = 0;
+
+  constructor(heap: GCHeap, marker: Marker, roots: Roots, controller: GCController, clock: Clock) {
+    this.#heap = heap;
+    this.#marker = marker;
+    this.#roots = roots;
+    this.#controller = controller;
+    this.#clock = clock;
+  }
+
+  /** A cycle begins to mark. */
+  begin(): void {
+    this.#nextSlice = 0;
+    this.#assistLive = this.#heap.heapLive;
+    this.#credit = 0;
+  }
+
+  /** Whether nothing is grey and no root is left. */
+  get done(): boolean {
+    return this.#roots.done && this.#marker.idle;
+  }
+
+  /**
+   * Marks for about budget bytes of scan work. True if nothing is grey and no root is left: marking can be terminated.
+   */
+  markStep(budget: number): boolean {
+    const marker = this.#marker;
+    const roots = this.#roots;
+    let end = marker.heapScanWork + budget;
+    while (marker.heapScanWork < end) {
+      if (marker.drain(Math.min(DRAIN_BYTES, end - marker.heapScanWork)) > 0) continue;
+      // A piece of the roots, which counts as a kilobyte lest a heap without objects take it all at once.
+      if (!roots.step(marker)) break;
+      end -= 1024;
+    }
+    return this.done;
+  }
+
+  /** Marks to the end. */
+  finish(cycle: Cycle): void {
+    const from = this.#clock.nanotime();
+    while (!this.markStep(DRAIN_BYTES));
+    cycle.backgroundNs += this.#clock.nanotime() - from;
+  }
+
+  /** A slice of background marking, unless it is too early for one. True if marking can be terminated. */
+  slice(cycle: Cycle, idle: boolean): boolean {
+    if (this.done) return true;
+    const now = this.#clock.nanotime();
+    if (!idle && now < this.#nextSlice) return false;
+    const before = this.#marker.heapScanWork;
+    let done = false;
+    let t = now;
+    do {
+      done = this.markStep(DRAIN_BYTES);
+      t = this.#clock.nanotime();
+    } while (!done && t - now < SLICE_NS);
+    const ns = t - now;
+    if (idle) cycle.idleNs += ns;
+    else cycle.backgroundNs += ns;
+    this.#credit += this.#marker.heapScanWork - before;
+    // A slice that took longer than planned was not marking all that time: the operating system had the thread do
+    // something else.
+    const share = (1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION;
+    if (!idle) this.#nextSlice = t + Math.min(ns, 2 * SLICE_NS) * share;
+    return done;
+  }
+
+  /** The allocating goroutine pays for its bytes. False if there was nothing to pay. */
+  assist(cycle: Cycle): boolean {
+    const live = this.#heap.heapLive;
+    const allocated = live - this.#assistLive;
+    if (allocated <= 0) return false;
+    const marker = this.#marker;
+    const debt = allocated * this.#controller.assistRatio(cycle, marker.heapScanWork);
+    if (debt < ASSIST_BYTES) return false;
+    if (this.#credit >= debt) {
+      this.#credit -= debt;
+      this.#assistLive = live;
+      return false;
+    }
+    const from = this.#clock.nanotime();
+    const before = marker.heapScanWork;
+    const done = this.markStep(Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
+    const paid = this.#credit + marker.heapScanWork - before;
+    this.#credit = Math.max(0, paid - debt);
+    // What is not paid now is owed at the next allocation, unless there is nothing to do for it.
+    this.#assistLive = done || paid >= debt ? live : this.#assistLive + Math.floor(allocated * (paid / debt));
+    cycle.assistNs += this.#clock.nanotime() - from;
+    return true;
+  }
+}
