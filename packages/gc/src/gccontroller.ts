@@ -116,9 +116,17 @@ export class GCController {
     return heapGoalExact(this.#goalInputs()).goal;
   }
 
+  /** Tells threads that attach to the memory what the goal is computed from. */
+  #publish(): void {
+    const limit =
+      this.#memoryLimit === NO_MEMORY_LIMIT ? Number.POSITIVE_INFINITY : Number(this.#memoryLimit);
+    this.#record.setPacing(this.#gcPercent, limit, this.#triggered, !this.#sweeper.done);
+  }
+
   /** Computes the goal anew, and the trigger of the next cycle. */
   commit(): void {
     const heap = this.#heap;
+    this.#publish();
     const { goal, rule } = heapGoalExact(this.#goalInputs());
     this.#rule = rule;
     heap.heapGoal = Number(goal);
@@ -153,13 +161,16 @@ export class GCController {
    */
   limited(now: number): boolean {
     if (!this.#rule.startsWith("limit")) return false;
-    return now - this.#lastEnd < this.#lastCpuNs;
+    if (now - this.#lastEnd >= this.#lastCpuNs) return false;
+    this.#record.noteLimited();
+    return true;
   }
 
   /** A cycle begins to mark: the goal is fixed, but for changes of the settings. Returns the scan work that it expects. */
   beginCycle(globalsBytes: number): number {
     this.#running = true;
     this.#triggered = this.#heap.heapLive;
+    this.#publish();
     this.#heap.heapGoal = Number(this.nextGC());
     return this.#record.heapScan + this.#record.stackScan + globalsBytes;
   }

@@ -1,24 +1,87 @@
-/** The collector's figures that outlive a cycle, in linear memory: what MemStats and debug.GCStats tell. */
-import { defineStruct, type LinearMemory } from "@gort/memory";
+/**
+ * The collector's figures that outlive a cycle: what MemStats, runtime/metrics and debug.GCStats tell of it. They are in
+ * linear memory, so every thread that attaches to the memory reads the same ones.
+ *
+ * ## Who may touch what
+ * The collector writes, on the thread that runs the cycle. Two parts have other writers: the histograms of stops and
+ * `cpuTotalNs`, `cpuIdleNs` are the facade's, which stops the world and knows the host's idle time; the counts of finalizers
+ * are the finalizer queue's. Anybody reads.
+ *
+ * What belongs together (a cycle's number, its pause, when it ended, its CPU time) is written between two increments of
+ * `seq`. A reader copies it when seq is even and the same after as before, and tries again otherwise. Single counters
+ * need no such care.
+ *
+ *     NumGC = n          =>  pauseNs[(n - 1) % 256], pauseEnd[(n - 1) % 256] are those of cycle n
+ *     pauseTotalNs       =   sum of pauseNs, while n <= 256
+ *     gcCpuNs            =   CPU time of all cycles, without idle marking: what gcCPUFraction is made of
+ *     numForcedGC        <=  numGC
+ *     *Executed          <=  *Queued
+ */
+import { type Addr, defineStruct, f64s, type LinearMemory } from "@gort/memory";
+import { ROOT_GCSTATS } from "@gort/memory/internal";
 import { throwFatal } from "./errors.ts";
 
-/** Kept over cycles. The rings have 256 entries; cycle n (from 1) is at (n - 1) % 256. */
-const GCSTATE = defineStruct("gcState", {
-  /** Word and double positions are those of MemStats. */
+const RING = 256;
+
+/** Buckets of Go's histogram of durations; which one a duration falls into is for memstats to say. */
+export const TIME_HISTOGRAM_BUCKETS = 162;
+
+/** Figures kept over cycles; one a memory, found through the root ROOT_GCSTATS. */
+export const GCSTATS = defineStruct("gcStats", {
+  /** Odd while a writer is at work. */
+  seq: "u32",
   numGC: "u32",
   numForcedGC: "u32",
+  /** The cycle in whose time the program was last given more memory than its limit lest it only collects; 0: none. */
+  limiterLastEnabled: "u32",
+  /** GOGC in force, -1 when off. */
+  gcPercent: "i32",
+  /** 1: the last cycle is not swept yet, so the goal has a floor. */
+  sweepPending: "u32",
+  /** Bytes; Infinity when there is none. */
+  memoryLimit: "f64",
+  /** heapLive when the running cycle was triggered, 0 outside of a cycle. */
+  triggered: "f64",
   pauseTotalNs: "f64",
-  /** CPU time of the collector without idle marking, and with it, since the start. */
+  /** CPU time of the collector without idle marking. */
   gcCpuNs: "f64",
-  gcIdleCpuNs: "f64",
   gcCPUFraction: "f64",
-  /** Scan work of the last cycle. */
+  /** CPU time by class: assists, background marking, marking in idle time, stops (all Ps wait in them). */
+  assistNs: "f64",
+  dedicatedNs: "f64",
+  idleNs: "f64",
+  pauseCpuNs: "f64",
+  /** Time of all Ps, and of that the idle time, as of the last cycle or the last read of metrics; NaN: not known. */
+  cpuTotalNs: "f64",
+  cpuIdleNs: "f64",
+  /** Bytes scanned by the last cycle. */
   heapScan: "f64",
   stackScan: "f64",
   globalsScan: "f64",
+  finalizersQueued: "f64",
+  finalizersExecuted: "f64",
+  cleanupsQueued: "f64",
+  cleanupsExecuted: "f64",
+  /** Stops of the world: how long it took to stop it, how long it was stopped in all; for collections and otherwise. */
+  stoppingGC: f64s(TIME_HISTOGRAM_BUCKETS),
+  stoppingOther: f64s(TIME_HISTOGRAM_BUCKETS),
+  pausesGC: f64s(TIME_HISTOGRAM_BUCKETS),
+  pausesOther: f64s(TIME_HISTOGRAM_BUCKETS),
+  /** Of cycle n at (n - 1) % 256: nanoseconds of its stops, and when the last one ended, a 64-bit integer since 1970. */
+  pauseNs: f64s(RING),
+  pauseEnd: f64s(RING),
 });
-const G = GCSTATE.offsets;
-const RING = 256;
+const G = GCSTATS.offsets;
+
+/** Tries of a reader. A writer is done in a microsecond; one that takes longer has died in between, and what it left is read. */
+const MAX_TRIES = 1 << 20;
+
+export type GCHistogram = "stoppingGC" | "stoppingOther" | "pausesGC" | "pausesOther";
+export type FinalizerCount =
+  | "finalizersQueued"
+  | "finalizersExecuted"
+  | "cleanupsQueued"
+  | "cleanupsExecuted";
 
 /** What `readGCStats` fills. */
 export interface GCStats {
@@ -64,38 +127,80 @@ export function newGCStats(): GCStats {
   };
 }
 
-/** The block in linear memory, and the ring of pauses. */
+/** A cycle that has ended. Times are nanoseconds, of CPU time where the name says so. */
+export interface CycleTimes {
+  forced: boolean;
+  /** All stops of the cycle together, and when the last one ended. */
+  pauseNs: number;
+  pauseEnd: bigint;
+  procs: number;
+  assistNs: number;
+  /** Background marking with the program running. */
+  dedicatedNs: number;
+  idleNs: number;
+  /** All but idle marking. */
+  cpuNs: number;
+  /** What there was since the start. */
+  availableCpuNs: number;
+}
+
+/** The block in linear memory. */
 export class GCRecord {
+  readonly #mem: LinearMemory;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
   readonly #bi64: BigInt64Array;
-  readonly #state: number;
-  /** 256 pauses as doubles, then 256 ends as 64-bit integers; an index of 8-byte words. */
-  readonly #ring: number;
+  /** Its address. */
+  readonly base: number;
 
-  constructor(mem: LinearMemory) {
+  /** @param base a block that exists; 0: makes a new one, for all who attach later */
+  constructor(mem: LinearMemory, base = 0) {
+    this.#mem = mem;
     this.#u32 = mem.u32;
     this.#f64 = mem.f64;
     this.#bi64 = mem.bi64;
-    this.#state = mem.reserveControl(GCSTATE.size);
-    const ring = mem.persistentAlloc(RING * 16, 8, "gcSys");
-    if (ring === 0) throwFatal("out of memory", "gc: no room for the pause rings");
-    this.#ring = ring >>> 3;
+    this.base = base;
+    if (base !== 0) return;
+    const block = mem.persistentAlloc(GCSTATS.size, 64, "gcSys");
+    if (block === 0) throwFatal("out of memory", "gc: no room for the collector's statistics");
+    this.base = block;
+    this.#setF(G.memoryLimit, Number.POSITIVE_INFINITY);
+    this.#setF(G.cpuTotalNs, Number.NaN);
+    this.#setF(G.cpuIdleNs, Number.NaN);
+    mem.setRoot(ROOT_GCSTATS, block);
+  }
+
+  /** The statistics of the collector that works on the memory, or null: for threads that did not make it. */
+  static attach(mem: LinearMemory): GCRecord | null {
+    const base = mem.root(ROOT_GCSTATS);
+    return base === 0 ? null : new GCRecord(mem, base);
   }
 
   #f(offset: number): number {
-    return this.#f64[(this.#state + offset) >>> 3] as number;
+    return this.#f64[(this.base + offset) >>> 3] as number;
   }
 
   #setF(offset: number, v: number): void {
-    this.#f64[(this.#state + offset) >>> 3] = v;
+    this.#f64[(this.base + offset) >>> 3] = v;
+  }
+
+  #u(offset: number): number {
+    return this.#u32[(this.base + offset) >>> 2] as number;
+  }
+
+  #setU(offset: number, v: number): void {
+    this.#u32[(this.base + offset) >>> 2] = v;
+  }
+
+  #add(offset: number, n: number): void {
+    this.#setF(offset, this.#f(offset) + n);
   }
 
   get numGC(): number {
-    return this.#u32[(this.#state + G.numGC) >>> 2] as number;
+    return this.#u(G.numGC);
   }
   get numForcedGC(): number {
-    return this.#u32[(this.#state + G.numForcedGC) >>> 2] as number;
+    return this.#u(G.numForcedGC);
   }
   get gcCPUFraction(): number {
     return this.#f(G.gcCPUFraction);
@@ -110,6 +215,78 @@ export class GCRecord {
   get globalsScan(): number {
     return this.#f(G.globalsScan);
   }
+  get limiterLastEnabled(): number {
+    return this.#u(G.limiterLastEnabled);
+  }
+  /** GOGC, -1 when off. */
+  get gcPercent(): number {
+    return this.#u(G.gcPercent) | 0;
+  }
+  /** Bytes, Infinity when there is none; exact below 2^53. */
+  get memoryLimit(): number {
+    return this.#f(G.memoryLimit);
+  }
+  /** heapLive when the running cycle was triggered, else 0. */
+  get triggered(): number {
+    return this.#f(G.triggered);
+  }
+  get sweepPending(): boolean {
+    return this.#u(G.sweepPending) !== 0;
+  }
+  get assistNs(): number {
+    return this.#f(G.assistNs);
+  }
+  get dedicatedNs(): number {
+    return this.#f(G.dedicatedNs);
+  }
+  get idleNs(): number {
+    return this.#f(G.idleNs);
+  }
+  get pauseCpuNs(): number {
+    return this.#f(G.pauseCpuNs);
+  }
+  get cpuTotalNs(): number {
+    return this.#f(G.cpuTotalNs);
+  }
+  get cpuIdleNs(): number {
+    return this.#f(G.cpuIdleNs);
+  }
+
+  /** Counts of a histogram, bucket by bucket; writing to it is recording. */
+  histogram(name: GCHistogram): Float64Array {
+    const at = (this.base + G[name]) >>> 3;
+    return this.#f64.subarray(at, at + TIME_HISTOGRAM_BUCKETS);
+  }
+
+  /** Functions queued or run since the start. */
+  finalizations(name: FinalizerCount): number {
+    return this.#f(G[name]);
+  }
+
+  countFinalization(name: FinalizerCount): void {
+    this.#add(G[name], 1);
+  }
+
+  /** What the goal depends on besides the heap; to be called when any of it has changed. */
+  setPacing(gcPercent: number, memoryLimit: number, triggered: number, sweepPending: boolean): void {
+    this.#setU(G.gcPercent, gcPercent);
+    this.#setF(G.memoryLimit, memoryLimit);
+    this.#setF(G.triggered, triggered);
+    this.#setU(G.sweepPending, sweepPending ? 1 : 0);
+  }
+
+  /** The program is over its limit and is not collected, so that it gets something done. */
+  noteLimited(): void {
+    this.#setU(G.limiterLastEnabled, this.numGC + 1);
+  }
+
+  /** Time of all Ps since the start, and what of it was idle; NaN where nobody can tell. */
+  setCpu(totalNs: number, idleNs: number): void {
+    this.#begin();
+    this.#setF(G.cpuTotalNs, totalNs);
+    this.#setF(G.cpuIdleNs, idleNs);
+    this.#end();
+  }
 
   /** Before the pacer looks at it: the scan work of the cycle that ends. */
   setScan(heapScan: number, stackScan: number, globalsScan: number): void {
@@ -118,49 +295,85 @@ export class GCRecord {
     this.#setF(G.globalsScan, globalsScan);
   }
 
-  /** The next cycle has ended; counts it. */
-  count(forced: boolean): number {
+  /** The next cycle has ended. */
+  endCycle(r: CycleTimes): void {
+    this.#begin();
     const n = this.numGC + 1;
-    this.#u32[(this.#state + G.numGC) >>> 2] = n;
-    if (forced) this.#u32[(this.#state + G.numForcedGC) >>> 2] = this.numForcedGC + 1;
-    return n;
-  }
-
-  /** The times of the cycle that was counted last. */
-  addTimes(r: {
-    pauseNs: number;
-    pauseEnd: bigint;
-    cpuNs: number;
-    idleCpuNs: number;
-    availableCpuNs: number;
-  }): void {
-    const slot = (this.numGC - 1) % RING;
-    this.#f64[this.#ring + slot] = r.pauseNs;
-    this.#bi64[this.#ring + RING + slot] = r.pauseEnd;
-    this.#setF(G.pauseTotalNs, this.#f(G.pauseTotalNs) + r.pauseNs);
-    this.#setF(G.gcCpuNs, this.#f(G.gcCpuNs) + r.cpuNs);
-    this.#setF(G.gcIdleCpuNs, this.#f(G.gcIdleCpuNs) + r.idleCpuNs);
+    this.#setU(G.numGC, n);
+    if (r.forced) this.#setU(G.numForcedGC, this.numForcedGC + 1);
+    const slot = (n - 1) % RING;
+    this.#f64[((this.base + G.pauseNs) >>> 3) + slot] = r.pauseNs;
+    this.#bi64[((this.base + G.pauseEnd) >>> 3) + slot] = r.pauseEnd;
+    this.#add(G.pauseTotalNs, r.pauseNs);
+    this.#add(G.gcCpuNs, r.cpuNs);
+    this.#add(G.assistNs, r.assistNs);
+    this.#add(G.dedicatedNs, r.dedicatedNs);
+    this.#add(G.idleNs, r.idleNs);
+    this.#add(G.pauseCpuNs, r.pauseNs * r.procs);
     // Below 1 in Go too: the program had at least the time to ask.
     this.#setF(G.gcCPUFraction, Math.min(this.#f(G.gcCpuNs) / Math.max(1, r.availableCpuNs), 0.999999999));
+    this.#end();
+  }
+
+  #begin(): void {
+    this.#mem.kernel.add((this.base + G.seq) as Addr, 1);
+  }
+
+  #end(): void {
+    this.#mem.kernel.add((this.base + G.seq) as Addr, 1);
+  }
+
+  /** Runs f, which copies from the block, until it has seen no writer. It must have no other effect. */
+  readStable(f: () => void): void {
+    const { kernel } = this.#mem;
+    const seq = this.base + G.seq;
+    for (let i = 0; i < MAX_TRIES; i++) {
+      const before = kernel.load(seq);
+      if ((before & 1) !== 0) continue;
+      f();
+      if (kernel.load(seq) === before) return;
+    }
+    f();
+  }
+
+  /** Which writing the figures are of: while it is the same even number, they are too. */
+  get version(): number {
+    return this.#mem.kernel.load(this.base + G.seq);
+  }
+
+  /** Copies the rings; the ends as words, low word first, for which no bigint is made. */
+  copyRings(pauseNs: Float64Array, pauseEndWords: Uint32Array): void {
+    const ns = (this.base + G.pauseNs) >>> 3;
+    const end = (this.base + G.pauseEnd) >>> 2;
+    for (let i = 0; i < RING; i++) pauseNs[i] = this.#f64[ns + i] as number;
+    for (let i = 0; i < 2 * RING; i++) pauseEndWords[i] = this.#u32[end + i] as number;
+  }
+
+  get pauseTotalNs(): number {
+    return this.#f(G.pauseTotalNs);
   }
 
   /** Fills everything but what is the heap's to tell. */
   read(out: GCStats): void {
-    const n = this.numGC;
-    out.numGC = n;
-    out.numForcedGC = this.numForcedGC;
-    for (let i = 0; i < RING; i++) {
-      out.pauseNs[i] = this.#f64[this.#ring + i] as number;
-      out.pauseEnd[i] = this.#bi64[this.#ring + RING + i] as bigint;
-    }
-    out.pauseTotalNs = this.#f(G.pauseTotalNs);
-    out.gcCPUFraction = this.#f(G.gcCPUFraction);
-    out.lastGC = n === 0 ? 0n : (out.pauseEnd[(n - 1) % RING] as bigint);
+    this.readStable(() => {
+      const n = this.numGC;
+      out.numGC = n;
+      out.numForcedGC = this.numForcedGC;
+      const ns = (this.base + G.pauseNs) >>> 3;
+      const end = (this.base + G.pauseEnd) >>> 3;
+      for (let i = 0; i < RING; i++) {
+        out.pauseNs[i] = this.#f64[ns + i] as number;
+        out.pauseEnd[i] = this.#bi64[end + i] as bigint;
+      }
+      out.pauseTotalNs = this.pauseTotalNs;
+      out.gcCPUFraction = this.gcCPUFraction;
+      out.lastGC = n === 0 ? 0n : (out.pauseEnd[(n - 1) % RING] as bigint);
+      out.gcCpuNs = this.#f(G.gcCpuNs);
+      out.gcIdleCpuNs = this.idleNs;
+    });
     out.enableGC = true;
     out.heapScan = this.heapScan;
     out.stackScan = this.stackScan;
     out.globalsScan = this.globalsScan;
-    out.gcCpuNs = this.#f(G.gcCpuNs);
-    out.gcIdleCpuNs = this.#f(G.gcIdleCpuNs);
   }
 }

@@ -2,6 +2,14 @@
 
 // runtime: what clobberfree leaves behind
 export { CLOBBER_WORD } from "./clobber.ts";
+// runtime: the collector's figures in linear memory, for any thread
+export {
+  type FinalizerCount,
+  type GCHistogram,
+  GCRecord,
+  GCSTATS,
+  TIME_HISTOGRAM_BUCKETS,
+} from "./gcstats.ts";
 // runtime: trace lines
 export * from "./gctrace.ts";
 // testing, runtime: the parts of a collector

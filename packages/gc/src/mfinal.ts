@@ -29,6 +29,7 @@
  */
 import { type Addr, defineStruct } from "@gort/memory";
 import { hex, throwFatal } from "./errors.ts";
+import type { GCRecord } from "./gcstats.ts";
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
 
 const FINQ = defineStruct("finq", {
@@ -89,16 +90,18 @@ export class Finalizers {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
   readonly #host: FinalizerHost;
+  readonly #record: GCRecord;
   readonly #state: number;
   readonly #fns = new Map<number, { fn: (arg: never) => unknown; arg: unknown }>();
   readonly #weak = new Map<number, WeakRef<WeakPointer>>();
   /** Gets the entry of #weak that was made for the pointer: the cell may have a newer one. */
   readonly #weakRegistry: FinalizationRegistry<{ cell: number; ref: WeakRef<WeakPointer> }>;
 
-  constructor(heap: GCHeap, host: FinalizerHost) {
+  constructor(heap: GCHeap, host: FinalizerHost, record: GCRecord) {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#host = host;
+    this.#record = record;
     this.#state = heap.mem.reserveControl(FINQ.size);
     this.#weakRegistry = new FinalizationRegistry(({ cell, ref }) => this.#dropWeakCell(cell, ref));
   }
@@ -261,12 +264,14 @@ export class Finalizers {
 
   /** The object's finalizer is due: its special was detached, and it was revived. */
   queueFinalizer(id: number, object: number): void {
+    this.#record.countFinalization("finalizersQueued");
     this.#enqueue(SPECIAL_FINALIZER, id, object);
   }
 
   /** The object is being freed: its cleanup is due. */
   queueCleanup(id: number): void {
     this.#queuedCleanups.add(id);
+    this.#record.countFinalization("cleanupsQueued");
     this.#enqueue(SPECIAL_CLEANUP, id, 0);
   }
 
@@ -357,6 +362,7 @@ export class Finalizers {
 
   /** The function has returned: its object is no longer rooted by the queue. */
   done(f: Finalization): void {
+    this.#record.countFinalization(f.kind === "finalizer" ? "finalizersExecuted" : "cleanupsExecuted");
     const object = this.#u32[(f.entry + E.object) >>> 2] as number;
     if (object !== 0 && this.#host.marking) this.#host.shade(object);
     this.#freeEntry(f.entry);

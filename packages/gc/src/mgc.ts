@@ -87,11 +87,12 @@ export class Collector {
   readonly marker: Marker;
   readonly sweeper: Sweeper;
   readonly roots: Roots;
+  /** The figures of past cycles. */
+  readonly record: GCRecord;
 
   readonly #world: World;
   readonly #clock: Clock;
   readonly #options: CollectorOptions;
-  readonly #record: GCRecord;
   readonly #controller: GCController;
   readonly #work: MarkWork;
   readonly #reports: CycleReports;
@@ -112,7 +113,7 @@ export class Collector {
         ? parseGodebug(options.godebug)
         : { ...parseGodebug(), ...options.godebug };
     const { mem } = allocator;
-    this.#record = new GCRecord(mem);
+    this.record = new GCRecord(mem);
     this.#startNs = this.#clock.nanotime();
 
     const heap = new GCHeap(allocator);
@@ -121,13 +122,13 @@ export class Collector {
     this.barrier = new WriteBarrier(heap, this.marker);
     const host = this.#host();
     this.refs = new RefTable(mem, host);
-    this.finalizers = new Finalizers(heap, host);
+    this.finalizers = new Finalizers(heap, host, this.record);
     this.roots = new Roots(heap, this.refs, this.finalizers);
     this.sweeper = new Sweeper(heap, this.finalizers, options.freeProfile ?? (() => {}));
     this.sweeper.onDone = () => this.#sweepDone();
     this.#controller = new GCController(
       heap,
-      this.#record,
+      this.record,
       this.sweeper,
       options.gogc ?? 100,
       options.memoryLimit ?? NO_MEMORY_LIMIT,
@@ -136,7 +137,7 @@ export class Collector {
     this.#reports = new CycleReports(
       this.godebug,
       options.stderr ?? ((text) => console.error(text.replace(/\n$/, ""))),
-      { heap, marker: this.marker, roots: this.roots, record: this.#record },
+      { heap, marker: this.marker, roots: this.roots, record: this.record },
       this.#startNs,
     );
     // A heap that was in use before had no collector, so nothing of it is unswept.
@@ -245,7 +246,7 @@ export class Collector {
    * that never collected is left alone, as in Go. True if it asked.
    */
   forceIfStale(): boolean {
-    if (this.#record.numGC === 0 || this.#cycle || this.gcRequested || this.#controller.gcPercent < 0)
+    if (this.record.numGC === 0 || this.#cycle || this.gcRequested || this.#controller.gcPercent < 0)
       return false;
     if (this.#clock.nanotime() - this.#controller.lastEnd < FORCE_PERIOD_NS) return false;
     this.#reports.forced();
@@ -371,7 +372,7 @@ export class Collector {
     this.#world.stopTheWorld("GC mark");
     const stopped = this.#clock.nanotime();
     this.allocator.flushAll();
-    const n = this.#record.numGC + 1;
+    const n = this.record.numGC + 1;
     this.gcRequested = false;
     const expectedWork = this.#controller.beginCycle(this.roots.globalsBytes);
     const cycle: Cycle = {
@@ -463,7 +464,7 @@ export class Collector {
     heap.heapLive = heap.heapMarked;
     this.sweeper.clobberfree = this.godebug.clobberfree !== 0;
     this.sweeper.start();
-    this.#record.setScan(marker.heapScanWork, roots.stackScan, roots.globalsBytes);
+    this.record.setScan(marker.heapScanWork, roots.stackScan, roots.globalsBytes);
     const scanWork = marker.heapScanWork + roots.stackScan + roots.globalsScan;
     const consMark = this.#controller.consMark;
     this.#controller.endCycle(cycle, heapEnd, scanWork, stop - cycle.markStart);
@@ -471,7 +472,7 @@ export class Collector {
     this.#commit();
     if (!cycle.forced) this.sweeper.pace(this.#controller.trigger);
 
-    const n = this.#record.count(cycle.forced);
+    const n = this.record.numGC + 1;
     this.#options.events?.markDone?.(n);
     const end = this.#clock.nanotime();
     const pauseNs = Math.max(
@@ -479,11 +480,16 @@ export class Collector {
       Math.round(cycle.stw ? end - cycle.markStart + cycle.pauseNs : cycle.pauseNs + end - stopped),
     );
     const cpuNs = (cycle.sweepTermNs + end - stop) * cycle.procs + cycle.assistNs + cycle.backgroundNs;
-    this.#record.addTimes({
+    this.record.endCycle({
+      forced: cycle.forced,
       pauseNs,
       pauseEnd: this.#clock.walltime(),
+      procs: cycle.procs,
+      assistNs: cycle.assistNs,
+      // In a cycle of one stop all of the marking lies within the pause.
+      dedicatedNs: cycle.stw ? 0 : cycle.backgroundNs,
+      idleNs: cycle.idleNs,
       cpuNs,
-      idleCpuNs: cycle.idleNs,
       availableCpuNs: (end - this.#startNs) * cycle.procs,
     });
     this.#controller.noteEnd(end, cpuNs);
@@ -496,13 +502,13 @@ export class Collector {
     const { pagesPerByte } = this.sweeper;
     // The floor that sweeping had put under goal and trigger is gone.
     this.#commit();
-    this.#options.events?.sweepDone?.(this.#record.numGC);
+    this.#options.events?.sweepDone?.(this.record.numGC);
     this.#reports.sweepDone(pagesPerByte);
   }
 
   /** Fills out, without allocating but for its bigints. */
   readGCStats(out: GCStats = newGCStats()): GCStats {
-    this.#record.read(out);
+    this.record.read(out);
     out.nextGC = this.nextGC();
     out.heapLive = this.heap.heapLive;
     out.heapMarked = this.heap.heapMarked;

@@ -51,6 +51,7 @@ export const ROOT_ALLOCATOR = 0;
 export const ROOT_GC = 1;
 export const ROOT_SCHEDULER = 2;
 export const ROOT_PROFILING = 3;
+export const ROOT_GCSTATS = 4;
 
 export type SysStatName =
   | "heapSys"
