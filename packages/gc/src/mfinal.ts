@@ -1,8 +1,8 @@
 /**
  * Finalizers, cleanups and weak pointers: what happens when an object turns out to be unreachable.
  *
- * Each is a *special* attached to the object: a record in the span's list with a number that says which function, or
- * which weak cell. The functions themselves are JS values and live in a table of this file, by number.
+ * Each is a *special* attached to the object: a record in the span's list with the address of a queue entry, which says
+ * which function, or of a weak cell. The functions themselves are JS values and live in a table of this file, by number.
  *
  * ## A finalizer's object
  * 1. While marking, everything that the object refers to is marked as reachable, the object itself is not.
@@ -22,8 +22,9 @@
  * is found unreachable, before its finalizer runs, and stay nil if that revives it.
  *
  * ## The queue
- *     entry   0 next   4 kind (0: free)   8 function   12 object (finalizers), a root until the finalizer is done
- * Entries are nodes in blocks that are never freed; a free one is on the free list. One consumer takes them in order:
+ *     entry   0 next   4 kind (0: not queued)   8 function   12 object (finalizers), a root until the finalizer is done
+ * Entries are nodes in blocks that are never freed; a free one is on the free list. A finalizer or cleanup takes its entry
+ * when it is set, so that a sweep, which frees memory, never needs any. One consumer takes them in order:
  * the facade's finalizer goroutine, or `run`. A finalizer that throws must end the program as an unrecovered panic; the
  * consumer is told, and the queue goes on behind it, so nothing is lost.
  */
@@ -114,11 +115,20 @@ export class Finalizers {
     this.#u32[(this.#state + offset) >>> 2] = v;
   }
 
-  #newId(fn: (arg: never) => unknown, arg: unknown): number {
+  /** The entry that the function will be queued with. */
+  #reserve(fn: (arg: never) => unknown, arg: unknown): number {
+    const entry = this.#takeEntry();
     const id = this.#get(Q.lastId) + 1;
     this.#set(Q.lastId, id);
     this.#fns.set(id, { fn, arg });
-    return id;
+    this.#u32[(entry + E.fn) >>> 2] = id;
+    return entry;
+  }
+
+  /** The function is not going to be queued. */
+  #unreserve(entry: number): void {
+    this.#fns.delete(this.#u32[(entry + E.fn) >>> 2] as number);
+    this.#freeEntry(entry);
   }
 
   /**
@@ -145,13 +155,13 @@ export class Finalizers {
     this.#host.ensureSwept(this.#heap.allocator.spanOf(object));
     const { allocator } = this.#heap;
     if (fn === null) {
-      const id = allocator.removeSpecial(object, SPECIAL_FINALIZER);
-      if (id >= 0) this.#fns.delete(id);
+      const entry = allocator.removeSpecial(object, SPECIAL_FINALIZER);
+      if (entry >= 0) this.#unreserve(entry);
       return;
     }
-    const id = this.#newId(fn, undefined);
-    if (allocator.addSpecial(object, SPECIAL_FINALIZER, id) === 0) {
-      this.#fns.delete(id);
+    const entry = this.#reserve(fn, undefined);
+    if (allocator.addSpecial(object, SPECIAL_FINALIZER, entry) === 0) {
+      this.#unreserve(entry);
       if (allocator.findSpecial(object, SPECIAL_FINALIZER) === 0)
         throwFatal("out of memory", "gc: no room for a finalizer's special");
       throwFatal("runtime.SetFinalizer: finalizer already set", `pointer ${hex(object)}`);
@@ -173,19 +183,20 @@ export class Finalizers {
       throwFatal("runtime.AddCleanup: ptr not in allocated block", `pointer ${hex(object)}`);
     }
     this.#host.ensureSwept(allocator.spanOf(object));
-    const id = this.#newId(fn as (arg: never) => unknown, arg);
-    if (allocator.addSpecial(object, SPECIAL_CLEANUP, id) === 0) {
-      this.#fns.delete(id);
+    const entry = this.#reserve(fn as (arg: never) => unknown, arg);
+    if (allocator.addSpecial(object, SPECIAL_CLEANUP, entry) === 0) {
+      this.#unreserve(entry);
       throwFatal("out of memory", "gc: no room for a cleanup's special");
     }
+    const id = this.#u32[(entry + E.fn) >>> 2] as number;
     return {
       stop: () => {
         // Queued or run: the special is gone, and the address may be another object's.
         if (!this.#fns.has(id) || this.#queuedCleanups.has(id)) return;
         this.#host.ensureSwept(allocator.spanOf(object));
         if (!this.#fns.has(id) || this.#queuedCleanups.has(id)) return;
-        allocator.removeSpecial(object, SPECIAL_CLEANUP, id);
-        this.#fns.delete(id);
+        allocator.removeSpecial(object, SPECIAL_CLEANUP, entry);
+        this.#unreserve(entry);
       },
     };
   }
@@ -262,17 +273,17 @@ export class Finalizers {
 
   // --- the sweeper's side
 
-  /** The object's finalizer is due: its special was detached, and it was revived. */
-  queueFinalizer(id: number, object: number): void {
+  /** The object's finalizer is due: its special, which had the entry, was detached, and the object revived. */
+  queueFinalizer(entry: number, object: number): void {
     this.#record.countFinalization("finalizersQueued");
-    this.#enqueue(SPECIAL_FINALIZER, id, object);
+    this.#enqueue(entry, SPECIAL_FINALIZER, object);
   }
 
   /** The object is being freed: its cleanup is due. */
-  queueCleanup(id: number): void {
-    this.#queuedCleanups.add(id);
+  queueCleanup(entry: number): void {
+    this.#queuedCleanups.add(this.#u32[(entry + E.fn) >>> 2] as number);
     this.#record.countFinalization("cleanupsQueued");
-    this.#enqueue(SPECIAL_CLEANUP, id, 0);
+    this.#enqueue(entry, SPECIAL_CLEANUP, 0);
   }
 
   /** The object of the weak cell is unreachable. */
@@ -280,11 +291,9 @@ export class Finalizers {
     this.#u32[(cell + E.fn) >>> 2] = 0;
   }
 
-  #enqueue(kind: number, id: number, object: number): void {
+  #enqueue(entry: number, kind: number, object: number): void {
     const u32 = this.#u32;
-    const entry = this.#takeEntry();
     u32[(entry + E.kind) >>> 2] = kind;
-    u32[(entry + E.fn) >>> 2] = id;
     u32[(entry + E.object) >>> 2] = object;
     const tail = this.#get(Q.tail);
     if (tail === 0) this.#set(Q.head, entry);

@@ -383,3 +383,63 @@ describe("finalizers in bulk", () => {
     expect(a.readStats(newHeapStats()).heapAlloc).toBe(0);
   });
 });
+
+describe("a memory without room for metadata", () => {
+  /** Takes what is left for metadata, to the last word. */
+  function exhaust({ a }: ReturnType<typeof setUp>): void {
+    for (let n = 1 << 20; n >= 8; n /= 2) while (a.mem.persistentAlloc(n, 8, "otherSys") !== 0);
+  }
+
+  it("queues what is due all the same: the entry was taken when the finalizer was set", () => {
+    const s = setUp({ maxMemory: 64 * 2 ** 20 });
+    const { gc, make, heapObjects } = s;
+    const ran: string[] = [];
+    // More than a block of entries holds.
+    const n = 600;
+    for (let i = 0; i < n; i++) {
+      gc.finalizers.setFinalizer(make(), () => ran.push("finalizer"));
+      gc.finalizers.addCleanup(make(), () => ran.push("cleanup"), 0);
+    }
+    exhaust(s);
+    gc.gc();
+    gc.finalizers.run();
+    expect(ran.filter((x) => x === "finalizer")).toHaveLength(n);
+    expect(ran.filter((x) => x === "cleanup")).toHaveLength(n);
+    gc.gc();
+    expect(heapObjects()).toBe(0);
+    // What they took serves the next ones.
+    for (let i = 0; i < n; i++) gc.finalizers.addCleanup(make(), () => ran.push("again"), 0);
+    gc.gc();
+    gc.finalizers.run();
+    expect(ran.filter((x) => x === "again")).toHaveLength(n);
+  });
+
+  it("refuses the finalizer that it has no room for, and nothing of it is left", () => {
+    const s = setUp({ maxMemory: 64 * 2 ** 20 });
+    const { gc, make, heapObjects } = s;
+    const o = make();
+    const ref = gc.refs.alloc(o);
+    let ran = 0;
+    exhaust(s);
+    const refused = (set: () => void): number => {
+      let n = 0;
+      try {
+        for (;;) {
+          set();
+          n++;
+        }
+      } catch (err) {
+        if (!isFatalError(err)) throw err;
+        expect(err.message).toContain("out of memory");
+      }
+      return n;
+    };
+    const n = refused(() => gc.finalizers.addCleanup(o, () => ran++, 0));
+    expect(refused(() => gc.finalizers.setFinalizer(make(), () => ran++))).toBe(0);
+    gc.refs.free(ref);
+    gc.gc();
+    gc.finalizers.run();
+    expect(ran).toBe(n);
+    expect(heapObjects()).toBe(0);
+  });
+});
