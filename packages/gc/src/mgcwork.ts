@@ -65,9 +65,10 @@ export class MarkWork {
     let end = marker.heapScanWork + budget;
     while (marker.heapScanWork < end) {
       if (marker.drain(Math.min(DRAIN_BYTES, end - marker.heapScanWork)) > 0) continue;
-      // A piece of the roots, which counts as a kilobyte lest a heap without objects take it all at once.
-      if (!roots.step(marker)) break;
-      end -= 1024;
+      // A piece of the roots, which counts too, lest a heap without objects take it all at once.
+      const work = roots.step(marker);
+      if (work === 0) break;
+      end -= work;
     }
     return this.done;
   }

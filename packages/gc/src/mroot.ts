@@ -17,8 +17,9 @@ import { REF_BLOCK_BYTES, type RefTable } from "./reftable.ts";
 /** Calls visit with [lo, hi) of each goroutine's live root slots; bounds are multiples of 8. */
 export type StackRoots = (visit: (lo: number, hi: number) => void) => void;
 
-/** Spans looked at for specials in one step. */
+/** Spans looked at for specials in one step, and what that costs in bytes of scan work: about 30 nanoseconds a span. */
 const SPANS_PER_STEP = 512;
+const SPAN_WORK = 64;
 
 export class Roots {
   readonly #heap: GCHeap;
@@ -77,21 +78,22 @@ export class Roots {
     this.#spanEnd = this.#heap.allocator.nspans;
   }
 
-  /** Scans one piece more; false if there was none left. */
-  step(marker: Marker): boolean {
+  /** Scans one piece more; gives what it took, in bytes of scan work, 0 if none was left. */
+  step(marker: Marker): number {
     if (this.#refBlock !== 0) {
       marker.scanRoots(this.#refBlock + 8, this.#refBlock + REF_BLOCK_BYTES);
       this.globalsScan += REF_BLOCK_BYTES - 8;
       this.#refBlock = this.#refs.nextBlock(this.#refBlock);
-      return true;
+      return REF_BLOCK_BYTES;
     }
-    if (this.#spanCursor === this.#spanEnd) return false;
+    if (this.#spanCursor === this.#spanEnd) return 0;
+    const from = this.#spanCursor;
     const end = Math.min(this.#spanEnd, this.#spanCursor + SPANS_PER_STEP);
     for (; this.#spanCursor < end; this.#spanCursor++) {
       const span = this.#heap.liveSpan(this.#spanCursor);
       if (span !== 0) this.forEachFinalizerObject(span, (base) => marker.scanFinalizerObject(base));
     }
-    return true;
+    return (end - from) * SPAN_WORK;
   }
 
   /** Whether step has nothing left to do. */
