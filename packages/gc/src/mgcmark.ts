@@ -15,7 +15,7 @@
  *    A page with one waiting object is scanned without looking for others: the queue entry names it. Else a linked
  *    list in random order, which never has more than one, would pay for a whole page at each link.
  * 2. *Everything else* pointerful (8 bytes; over 512 bytes, whose type is in a header; large objects, whose type is in
- *    their span) waits in a stack of addresses. Large objects are cut into oblets of 32 KiB.
+ *    their span) waits in a stack of addresses. Large objects are cut into oblets of 4 KiB.
  *
  *     queue entry        0..18  page                19..27  index of the object that queued the page
  *     page state (u32)   cycle              seen in this cycle, not queued now
@@ -53,8 +53,11 @@ import { forEachPointerSlot } from "./heapwalk.ts";
 const SCAN_ROW_WORDS = 16;
 const SCAN_ROW_SHIFT = 4;
 
-/** Part of a large object that is scanned at a time, in bytes. Smaller: more queueing; larger: longer steps. */
-export const OBLET_BYTES = 32 << 10;
+/**
+ * Part of a large object that is scanned at a time, in bytes. Smaller: more queueing; larger: longer steps. One of pointers
+ * to pages that no cache holds takes a microsecond for each.
+ */
+export const OBLET_BYTES = 4 << 10;
 
 const PAGE_BITS = 32 - PAGE_SHIFT;
 const ENTRY_PAGE_MASK = (1 << PAGE_BITS) - 1;

@@ -7,6 +7,10 @@
  *     finish                to the end: the world is stopped, or somebody waits for the cycle
  *
  * Work that the background has done is a credit that assists draw on, as in Go.
+ *
+ * Slices and assists are bounded in time. A byte of scan work is no measure of it: an object of pointers to cold pages takes
+ * a hundred times as long as one without, and a cold program ten times as long as a warm one. So work goes on in batches
+ * between two looks at the clock, and each batch is as large as the last ones say that BATCH_NS allows.
  */
 import type { Clock } from "./clock.ts";
 import type { Cycle, GCController } from "./gccontroller.ts";
@@ -15,14 +19,20 @@ import type { Marker } from "./mgcmark.ts";
 import { GC_BACKGROUND_UTILIZATION } from "./mgcpacer.ts";
 import type { Roots } from "./mroot.ts";
 
-/** Bytes scanned between two looks at the clock: about 40 microseconds of work. */
+/** Bytes scanned at a time where nobody waits. */
 export const DRAIN_BYTES = 64 << 10;
 /** Length of a background slice. Longer: less overhead, longer waits of goroutines. */
 export const SLICE_NS = 250_000;
+/** Work between two looks at the clock. Longer: slices end later than planned; shorter: the clock costs more. */
+const BATCH_NS = 25_000;
+/** Bounds of a batch, in bytes. The lower one is what it takes to make progress; the upper one is a cycle's start. */
+const BATCH_MIN = 2 << 10;
+const BATCH_MAX = 64 << 10;
 /** Debt that an assist pays off at a time at least, so that it does not run for every allocation. */
 const ASSIST_BYTES = 64 << 10;
-/** Longest assist in one allocation: a tenth of a millisecond; the rest of the debt waits for the next. */
+/** Longest assist in one allocation; the rest of the debt waits for the next. */
 const ASSIST_MAX_BYTES = 128 << 10;
+const ASSIST_NS = 100_000;
 
 export class MarkWork {
   readonly #heap: GCHeap;
@@ -35,6 +45,8 @@ export class MarkWork {
   /** heapLive up to which work was charged, and scan work done by the background that assists need not do. */
   #assistLive = 0;
   #credit = 0;
+  /** Bytes of the next batch. */
+  #batch = BATCH_MIN;
 
   constructor(heap: GCHeap, marker: Marker, roots: Roots, controller: GCController, clock: Clock) {
     this.#heap = heap;
@@ -49,6 +61,7 @@ export class MarkWork {
     this.#nextSlice = 0;
     this.#assistLive = this.#heap.heapLive;
     this.#credit = 0;
+    this.#batch = BATCH_MIN;
   }
 
   /** Whether nothing is grey and no root is left. */
@@ -73,6 +86,22 @@ export class MarkWork {
     return this.done;
   }
 
+  /** Marks in batches for about ns and, with a budget, bytes of scan work at most. True if marking can be terminated. */
+  #markFor(from: number, ns: number, budget: number): boolean {
+    const marker = this.#marker;
+    const end = marker.heapScanWork + budget;
+    let t = from;
+    for (;;) {
+      const done = this.markStep(Math.min(this.#batch, end - marker.heapScanWork));
+      const now = this.#clock.nanotime();
+      // At once down to what the clock says, up by steps of two.
+      const fair = now > t ? (this.#batch * BATCH_NS) / (now - t) : BATCH_MAX;
+      this.#batch = Math.max(BATCH_MIN, Math.min(BATCH_MAX, 2 * this.#batch, fair));
+      t = now;
+      if (done || t - from >= ns || marker.heapScanWork >= end) return done;
+    }
+  }
+
   /** Marks to the end. */
   finish(cycle: Cycle): void {
     const from = this.#clock.nanotime();
@@ -86,12 +115,8 @@ export class MarkWork {
     const now = this.#clock.nanotime();
     if (!idle && now < this.#nextSlice) return false;
     const before = this.#marker.heapScanWork;
-    let done = false;
-    let t = now;
-    do {
-      done = this.markStep(DRAIN_BYTES);
-      t = this.#clock.nanotime();
-    } while (!done && t - now < SLICE_NS);
+    const done = this.#markFor(now, SLICE_NS, Number.POSITIVE_INFINITY);
+    const t = this.#clock.nanotime();
     const ns = t - now;
     if (idle) cycle.idleNs += ns;
     else cycle.backgroundNs += ns;
@@ -118,7 +143,7 @@ export class MarkWork {
     }
     const from = this.#clock.nanotime();
     const before = marker.heapScanWork;
-    const done = this.markStep(Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
+    const done = this.#markFor(from, ASSIST_NS, Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
     const paid = this.#credit + marker.heapScanWork - before;
     this.#credit = Math.max(0, paid - debt);
     // What is not paid now is owed at the next allocation, unless there is nothing to do for it.
