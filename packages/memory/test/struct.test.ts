@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import { describe, expect, it } from "vitest";
 import { createLinearMemory, defineStruct, f64s, u32s } from "../src/index.ts";
 import { dumpStruct } from "../src/testing.ts";
@@ -24,6 +25,18 @@ describe("defineStruct", () => {
     expect(() => {
       (s.offsets as { x: number }).x = 8;
     }).toThrow(TypeError);
+  });
+
+  it("has offsets with a shape, which optimised code folds, however many fields there are", () => {
+    setFlagsFromString("--allow-natives-syntax");
+    const hasShape = new Function("o", "return %HasFastProperties(o)") as (o: object) => boolean;
+    setFlagsFromString("--no-allow-natives-syntax");
+    // A literal, as declarations are: it shares no shape with objects that are filled key by key.
+    const names = Array.from({ length: 60 }, (_, k) => `field${k}`);
+    const literal = new Function(`return { ${names.map((name) => `${name}: "u32"`).join()} }`);
+    const s = defineStruct("many", literal() as Record<string, "u32">);
+    expect(s.offsets.field59).toBe(236);
+    expect(hasShape(s.offsets)).toBe(true);
   });
 
   it("can be dumped by name", () => {
