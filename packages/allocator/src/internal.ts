@@ -14,7 +14,7 @@ export {
   type Scavenger,
 } from "./mgcscavenge.ts";
 // runtime, memstats
-export { type HeapStats, newHeapStats } from "./mstats.ts";
+export { HeapReader, type HeapStats, newHeapStats } from "./mstats.ts";
 // gc, types: size classes
 export {
   classToAllocNPages,

@@ -146,6 +146,8 @@ export const MCACHE = defineStruct("mcache", {
   id: "u32",
   /** 1: a thread owns it. */
   owned: "u32",
+  /** Odd while counts of objects and the ends of a run change together, in a heap that threads share: see mstats.ts. */
+  version: "u32",
   /** Objects put into an existing tiny block, tinyCount apart. */
   tinyAllocs: "f64",
   /** Bytes to allocate until the next sample of the memory profile. */
@@ -253,6 +255,9 @@ export const MHEAP = defineStruct("mheap", {
   memoryLimitGoal: "f64",
   scavengedBackground: "f64",
   scavengedEager: "f64",
+  /** Nanoseconds that the scavenger has worked in the background, and while the heap grew. */
+  scavengeBackgroundNs: "f64",
+  scavengeAssistNs: "f64",
   gcManualInUse: "f64",
   gcControl: GCCONTROL,
   central: u32s(NUM_SPAN_CLASSES * (MCENTRAL.size / 4)),

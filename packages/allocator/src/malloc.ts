@@ -687,15 +687,15 @@ export class Allocator {
 
   // --- statistics, memory
 
-  /** Flushes this thread's mcache, then fills out; allocates no JS object. */
+  /** Flushes this thread's mcache, then fills out; allocates no JS object. Other threads may be at work: see mstats.ts. */
   readStats(out: HeapStats): HeapStats {
     this.flushAll();
-    return fillStats(this.heap, out);
+    return fillStats(this.heap, out, true);
   }
 
   /** readStats without the flush: what is in current runs counts as allocated. */
   readStatsUnflushed(out: HeapStats): HeapStats {
-    return fillStats(this.heap, out);
+    return fillStats(this.heap, out, false);
   }
 
   /** Returns up to nbytes of free pages to the operating system, highest addresses first; the bytes returned. */
@@ -732,6 +732,8 @@ export class Allocator {
     while (c !== 0 && u32[(c + MCACHE.offsets.id) >>> 2] !== id)
       c = u32[(c + MCACHE.offsets.next) >>> 2] as number;
     if (c === 0 || c === this.cache.base || u32[(c + MCACHE.offsets.owned) >>> 2] === 0) return false;
+    // It may have died between two changes of its counts.
+    this.mem.kernel.and(c + MCACHE.offsets.version, ~1);
     new Allocator(this.mem, 1, false, () => 0, c).close();
     return true;
   }

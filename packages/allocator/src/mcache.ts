@@ -50,7 +50,7 @@ const S_GCMARK_BITS = MSPAN.offsets.gcmarkBits >>> 2;
 const S_NEEDZERO = MSPAN.offsets.needzero >>> 2;
 const K = MCACHE_SLOT.offsets;
 const SLOT_CUR = K.cur >>> 2;
-const SLOT_END = K.end >>> 2;
+export const SLOT_END = K.end >>> 2;
 export const SLOT_ELEMSIZE = K.elemsize >>> 2;
 export const SLOT_TYP = K.typ >>> 2;
 export const SLOT_SPAN = K.span >>> 2;
@@ -75,6 +75,8 @@ export class MCache {
   private readonly nextSample: number;
   private readonly smallAlloc: number;
   private readonly shared: number;
+  /** Address of the word that is odd while counts and runs change. */
+  private readonly version: number;
   private readonly heapBits: number;
 
   constructor(heap: MHeap, central: MCentral, base: number) {
@@ -89,6 +91,7 @@ export class MCache {
     this.nextSample = (base + MCACHE.offsets.nextSample) >>> 3;
     this.smallAlloc = (base + MCACHE.offsets.smallAllocCount) >>> 3;
     this.shared = (heap.base + MHEAP.offsets.shared) >>> 2;
+    this.version = base + MCACHE.offsets.version;
     this.heapBits = heap.heapBitsBase >>> 2;
   }
 
@@ -96,6 +99,14 @@ export class MCache {
   addHeapLive(n: number): void {
     if (this.u32[this.shared] !== 0) this.kernel.add(this.heapLive, n);
     else this.u32[this.heapLive >>> 2] = (this.u32[this.heapLive >>> 2] as number) + n;
+  }
+
+  /**
+   * Begins and ends a change of what readers on other threads must see as one: a count of objects, and the run whose
+   * rest they take off it. In between no lock is taken and nothing is thrown.
+   */
+  private flipVersion(): void {
+    if (this.u32[this.shared] !== 0) this.kernel.add(this.version, 1);
   }
 
   /**
@@ -152,9 +163,6 @@ export class MCache {
     if (u32[this.gcPhase] !== GC_OFF) setBits(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) + n;
     u32[at + S_FREEINDEX] = first + n;
-    const count = this.smallAlloc + (spanclass >>> 1);
-    f64[count] = (f64[count] as number) + n;
-    if (spanclass === TINY_SPAN_CLASS) this.foldTinyCount();
     this.addHeapLive(bytes);
 
     const cur = ((u32[at + S_START_ADDR] as number) + Math.imul(first, elemsize)) >>> 0;
@@ -166,8 +174,13 @@ export class MCache {
       u32[i + SLOT_TYP] = typ;
       this.fillTypeBits(cur, bytes, elemsize, typ);
     }
+    this.flipVersion();
+    const count = this.smallAlloc + (spanclass >>> 1);
+    f64[count] = (f64[count] as number) + n;
+    if (spanclass === TINY_SPAN_CLASS) this.foldTinyCount();
     u32[i + SLOT_CUR] = cur;
     u32[i + SLOT_END] = cur + bytes;
+    this.flipVersion();
     return sampled;
   }
 
@@ -214,14 +227,16 @@ export class MCache {
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
     // Blocks freed by hand may have lowered it further.
     if (first < (u32[at + S_FREEINDEX] as number)) u32[at + S_FREEINDEX] = first;
-    const count = this.smallAlloc + (spanclass >>> 1);
-    f64[count] = (f64[count] as number) - n;
     f64[this.nextSample] = (f64[this.nextSample] as number) + n * elemsize;
     this.addHeapLive(-n * elemsize);
+    this.flipVersion();
+    const count = this.smallAlloc + (spanclass >>> 1);
+    f64[count] = (f64[count] as number) - n;
     u32[i + SLOT_END] = cur;
+    this.flipVersion();
   }
 
-  /** tinyCount is a word that would wrap: its value moves to the counter now and then. */
+  /** tinyCount is a word that would wrap: its value moves to the counter now and then. Between two flipVersion. */
   foldTinyCount(): void {
     const count = (this.base + MCACHE.offsets.tinyCount) >>> 2;
     const total = (this.base + MCACHE.offsets.tinyAllocs) >>> 3;
@@ -241,13 +256,17 @@ export class MCache {
       const s = u32[i + SLOT_SPAN] as number;
       if (s === 0) continue;
       this.returnTail(i, spc);
+      this.flipVersion();
       u32[i + SLOT_CUR] = 0;
       u32[i + SLOT_END] = 0;
+      this.flipVersion();
       u32[i + SLOT_SPAN] = 0;
       this.central.uncacheSpan(s);
     }
     u32[(this.base + MCACHE.offsets.tiny) >>> 2] = 0;
+    this.flipVersion();
     this.foldTinyCount();
+    this.flipVersion();
   }
 }
 

@@ -133,15 +133,16 @@ export class Scavenger {
     result.released = 0;
     result.sleepMs = IDLE_MS;
     let elapsed = 0;
-    while (elapsed < WORK_MS && this.excess > 0) {
-      const n = this.#heap.scavenge(QUANTUM);
-      if (n === 0) return result;
+    let n = 1;
+    while (elapsed < WORK_MS && n > 0 && this.excess > 0) {
+      n = this.#heap.scavenge(QUANTUM);
       result.released += n;
       elapsed = this.#clock() - start;
     }
+    this.#addTime(H.scavengeBackgroundNs, start);
     if (result.released > 0) {
       this.#set(H.scavengedBackground, this.#get(H.scavengedBackground) + result.released);
-      result.sleepMs = (Math.max(elapsed, 0.01) * (100 - SCAVENGE_PERCENT)) / SCAVENGE_PERCENT;
+      if (n > 0) result.sleepMs = (Math.max(elapsed, 0.01) * (100 - SCAVENGE_PERCENT)) / SCAVENGE_PERCENT;
     }
     return result;
   }
@@ -151,7 +152,14 @@ export class Scavenger {
     const heap = this.heapRetained + n - this.#goal(H.gcPercentGoal);
     const limit = this.mappedReady + n - this.#goal(H.memoryLimitGoal);
     const over = Math.min(n, Math.max(heap, limit));
-    if (over > 0) this.#countEager(this.#heap.scavenge(over));
+    if (over <= 0) return;
+    const start = this.#clock();
+    this.#countEager(this.#heap.scavenge(over));
+    this.#addTime(H.scavengeAssistNs, start);
+  }
+
+  #addTime(offset: number, startMs: number): void {
+    this.#set(offset, this.#get(offset) + (this.#clock() - startMs) * 1e6);
   }
 
   #countEager(n: number): void {

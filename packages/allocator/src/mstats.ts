@@ -1,6 +1,28 @@
-/** The allocator's figures, in the form that readStats fills without allocating. */
-import { MCACHE, MHEAP } from "./layout.ts";
-import type { MHeap } from "./mheap.ts";
+/**
+ * The allocator's figures, in the form that readStats fills without allocating.
+ *
+ * ## Reading while other threads allocate
+ * A heap that is shared has an mcache a thread, and nobody stops them all. A reader makes one snapshot nevertheless:
+ *
+ * 1. It holds the heap lock, so that no span is taken or freed: heapInUse, heapFree, heapReleased and the bytes of stacks
+ *    are those of one moment.
+ * 2. It adds up what each mcache has allocated. Counts are charged for whole runs, so the rest of the current run is
+ *    taken off; a count and its run change together between two increments of the mcache's version, and the reader
+ *    tries again if that was odd or has changed.
+ * 3. Only then it adds up what was freed. A class of which more was freed by then than had been allocated in step 2 counts as
+ *    empty: the objects that are too many were allocated in between.
+ *
+ * So each count is one that its counter has really had while the snapshot was taken, no count falls from one snapshot to the
+ * next, and with live = allocs - frees of a class
+ *
+ *     0 <= live <= what was live at the end of step 2        hence heapAlloc <= heapInuse
+ */
+import type { LinearMemory } from "@gort/memory";
+import { ROOT_ALLOCATOR } from "@gort/memory/internal";
+import { defaultHooks } from "./hooks.ts";
+import { MCACHE, MHEAP, NUM_SPAN_CLASSES } from "./layout.ts";
+import { SLOT_ELEMSIZE, SLOT_END, SLOT_WORDS } from "./mcache.ts";
+import { MHeap } from "./mheap.ts";
 import { classToSize, NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
 
 /**
@@ -38,6 +60,9 @@ export interface HeapStats {
   largeAllocCount: number;
   largeFree: number;
   largeFreeCount: number;
+  /** Nanoseconds that the scavenger has worked: in the background, and while the heap grew. */
+  scavengeBackgroundNs: number;
+  scavengeAssistNs: number;
   /** Objects by size class; index 0 is unused. */
   readonly smallAllocCount: Float64Array;
   readonly smallFreeCount: Float64Array;
@@ -70,6 +95,8 @@ export function newHeapStats(): HeapStats {
     largeAllocCount: 0,
     largeFree: 0,
     largeFreeCount: 0,
+    scavengeBackgroundNs: 0,
+    scavengeAssistNs: 0,
     smallAllocCount: new Float64Array(NUM_SIZE_CLASSES),
     smallFreeCount: new Float64Array(NUM_SIZE_CLASSES),
   };
@@ -77,10 +104,120 @@ export function newHeapStats(): HeapStats {
 
 const M = MCACHE.offsets;
 
-/** Sums the mcaches' counters and reads the heap's. Exact if every mcache was flushed. */
-export function fillStats(heap: MHeap, out: HeapStats): HeapStats {
+/** Tries to read an mcache between two changes before the reader sleeps: its thread may have been preempted in one. */
+const SPINS = 1000;
+/**
+ * A change takes nanoseconds. One that has not ended after so long never will, as its thread has died: the counts are taken
+ * as they are. Longer than a busy machine keeps a thread from running.
+ */
+const GIVE_UP_MS = 1000;
+
+/** What one mcache has allocated, until it is known to be of one moment. */
+const allocated = new Float64Array(NUM_SIZE_CLASSES);
+
+/**
+ * Sums the mcaches' counters and reads the heap's. exact: the rest of other threads' current runs does not count as
+ * allocated; the caller's own mcache is flushed.
+ */
+export function fillStats(heap: MHeap, out: HeapStats, exact: boolean): HeapStats {
+  const shared = heap.mem.u32[(heap.base + MHEAP.offsets.shared) >>> 2] !== 0;
+  if (!shared) {
+    sumCounts(heap, out);
+    return fillBytes(heap, out);
+  }
+  heap.lock();
+  try {
+    if (exact) sumExactCounts(heap, out);
+    else sumCounts(heap, out);
+    return fillBytes(heap, out);
+  } finally {
+    heap.unlock();
+  }
+}
+
+/** On the only thread, or of mcaches that were flushed. */
+function sumCounts(heap: MHeap, out: HeapStats): void {
   const { u32, f64 } = heap.mem;
-  const { stats } = heap.mem;
+  clearCounts(out);
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  for (; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
+    out.tinyAllocs += (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
+    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
+    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
+    const at = (c + M.smallAllocCount) >>> 3;
+    for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
+      out.smallAllocCount[k] = (out.smallAllocCount[k] as number) + (f64[at + k] as number);
+    }
+    addFrees(heap, c, out);
+  }
+}
+
+function sumExactCounts(heap: MHeap, out: HeapStats): void {
+  const { u32, f64, kernel } = heap.mem;
+  clearCounts(out);
+  const first = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  for (let c = first; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
+    const version = c + M.version;
+    let tiny = 0;
+    let giveUp = 0;
+    for (let spins = 0; ; spins++) {
+      const before = kernel.load(version);
+      if ((before & 1) === 0) {
+        tiny = readAllocated(heap, c);
+        // Not a load: what was read above must not be read after it.
+        if (kernel.or(version, 0) === before) break;
+      } else if (spins >= SPINS) {
+        const now = performance.now();
+        if (giveUp === 0) giveUp = now + GIVE_UP_MS;
+        if (now >= giveUp) {
+          tiny = readAllocated(heap, c);
+          break;
+        }
+        sleepWhile(heap, version, before);
+      }
+    }
+    out.tinyAllocs += tiny;
+    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
+    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
+    for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
+      out.smallAllocCount[k] = (out.smallAllocCount[k] as number) + (allocated[k] as number);
+    }
+  }
+  for (let c = first; c !== 0; c = u32[(c + M.next) >>> 2] as number) addFrees(heap, c, out);
+  out.largeFree = Math.min(out.largeFree, out.largeAlloc);
+  out.largeFreeCount = Math.min(out.largeFreeCount, out.largeAllocCount);
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
+    out.smallFreeCount[k] = Math.min(out.smallFreeCount[k] as number, out.smallAllocCount[k] as number);
+  }
+}
+
+/** Lets a millisecond pass in which the thread that the word waits for may run; returns at once where that is forbidden. */
+function sleepWhile(heap: MHeap, addr: number, value: number): void {
+  try {
+    Atomics.wait(heap.mem.i32, addr >>> 2, value, 1);
+  } catch {
+    // A browser's main thread may not sleep.
+  }
+}
+
+/** Fills `allocated` with the objects that were cut from runs; returns the tiny ones. */
+function readAllocated(heap: MHeap, c: number): number {
+  const { u32, f64 } = heap.mem;
+  const at = (c + M.smallAllocCount) >>> 3;
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) allocated[k] = f64[at + k] as number;
+  let i = ((c + M.alloc) >>> 2) + 2 * SLOT_WORDS;
+  for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++, i += SLOT_WORDS) {
+    const cur = u32[i] as number;
+    const end = u32[i + SLOT_END] as number;
+    if (cur === end) continue;
+    // end may be 0, which is 2^32.
+    const rest = ((end - cur) >>> 0) / (u32[i + SLOT_ELEMSIZE] as number);
+    allocated[spc >>> 1] = (allocated[spc >>> 1] as number) - rest;
+  }
+  return (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
+}
+
+function clearCounts(out: HeapStats): void {
   out.tinyAllocs = 0;
   out.largeAlloc = 0;
   out.largeAllocCount = 0;
@@ -88,20 +225,21 @@ export function fillStats(heap: MHeap, out: HeapStats): HeapStats {
   out.largeFreeCount = 0;
   out.smallAllocCount.fill(0);
   out.smallFreeCount.fill(0);
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  for (; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
-    out.tinyAllocs += (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
-    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
-    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
-    out.largeFree += f64[(c + M.largeFree) >>> 3] as number;
-    out.largeFreeCount += f64[(c + M.largeFreeCount) >>> 3] as number;
-    for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
-      const a = out.smallAllocCount[k] as number;
-      const f = out.smallFreeCount[k] as number;
-      out.smallAllocCount[k] = a + (f64[((c + M.smallAllocCount) >>> 3) + k] as number);
-      out.smallFreeCount[k] = f + (f64[((c + M.smallFreeCount) >>> 3) + k] as number);
-    }
+}
+
+function addFrees(heap: MHeap, c: number, out: HeapStats): void {
+  const { f64 } = heap.mem;
+  out.largeFree += f64[(c + M.largeFree) >>> 3] as number;
+  out.largeFreeCount += f64[(c + M.largeFreeCount) >>> 3] as number;
+  const at = (c + M.smallFreeCount) >>> 3;
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
+    out.smallFreeCount[k] = (out.smallFreeCount[k] as number) + (f64[at + k] as number);
   }
+}
+
+/** All that is kept under the heap lock, and what follows from the counts. */
+function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
+  const { f64, stats } = heap.mem;
   let mallocs = out.largeAllocCount;
   let frees = out.largeFreeCount;
   out.totalAlloc = out.largeAlloc;
@@ -132,6 +270,33 @@ export function fillStats(heap: MHeap, out: HeapStats): HeapStats {
   out.buckHashSys = stats.buckHashSys;
   out.gcSys = stats.gcSys;
   out.otherSys = stats.otherSys;
-  out.sys = stats.sys;
+  out.sys =
+    out.heapSys + out.stackSys + out.mspanSys + out.mcacheSys + out.buckHashSys + out.gcSys + out.otherSys;
+  out.scavengeBackgroundNs = f64[(heap.base + MHEAP.offsets.scavengeBackgroundNs) >>> 3] as number;
+  out.scavengeAssistNs = f64[(heap.base + MHEAP.offsets.scavengeAssistNs) >>> 3] as number;
   return out;
+}
+
+/** Reads the figures of a heap that other threads allocate from; has no mcache and changes nothing. */
+export class HeapReader {
+  readonly #heap: MHeap;
+  /** Address of the GCCONTROL block. */
+  readonly gcControl: number;
+
+  /** @throws TypeError if the memory has no allocator, or one that was not shared */
+  constructor(mem: LinearMemory) {
+    const root = mem.root(ROOT_ALLOCATOR);
+    if (root === 0) throw new TypeError("allocator: memory has no allocator");
+    this.#heap = new MHeap(mem, defaultHooks(), root);
+    this.gcControl = this.#heap.gcControl;
+    if (mem.u32[(this.#heap.base + MHEAP.offsets.shared) >>> 2] === 0) {
+      throw new TypeError(
+        "allocator: memory has an allocator that was not shared: call its share() before reading from another thread",
+      );
+    }
+  }
+
+  readStats(out: HeapStats): HeapStats {
+    return fillStats(this.#heap, out, true);
+  }
 }
