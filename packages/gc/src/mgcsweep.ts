@@ -22,6 +22,7 @@
 import { CLOBBER_WORD } from "./clobber.ts";
 import { hex, throwFatal } from "./errors.ts";
 import {
+  GCCONTROL,
   type GCHeap,
   MSPAN,
   PAGE_SHIFT,
@@ -33,6 +34,16 @@ import {
 } from "./heap.ts";
 import type { Finalizers } from "./mfinal.ts";
 
+// Word offsets of what every sweep reads.
+const NPAGES = MSPAN.npages >>> 2;
+const NELEMS = MSPAN.nelems >>> 2;
+const STATE = MSPAN.state >>> 2;
+const SWEEPGEN = MSPAN.sweepgen >>> 2;
+const ALLOC_COUNT = MSPAN.allocCount >>> 2;
+const GCMARK_BITS = MSPAN.gcmarkBits >>> 2;
+const ALLOC_BITS = MSPAN.allocBits >>> 2;
+const SPECIALS = MSPAN.specials >>> 2;
+
 /** Spans that reclaim looks at before it lets the heap grow: bounds the time of one allocation. */
 const RECLAIM_BUDGET = 1024;
 
@@ -40,6 +51,9 @@ export class Sweeper {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
   readonly #finalizers: Finalizers;
+  // Word indices in the control block.
+  readonly #sweepgenWord: number;
+  readonly #pagesSweptWord: number;
   /** Called for each freed object that the memory profile had sampled, with its special's data and slot size. */
   readonly #freeProfile: (data: number, size: number) => void;
   /** Fill freed objects. */
@@ -58,6 +72,8 @@ export class Sweeper {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#finalizers = finalizers;
+    this.#sweepgenWord = (heap.control + GCCONTROL.sweepgen) >>> 2;
+    this.#pagesSweptWord = (heap.control + GCCONTROL.pagesSwept) >>> 2;
     this.#freeProfile = freeProfile;
   }
 
@@ -151,17 +167,13 @@ export class Sweeper {
     const heap = this.#heap;
     const u32 = this.#u32;
     const at = span >>> 2;
-    if (u32[at + (MSPAN.sweepgen >>> 2)] !== heap.sweepgen - 1) {
-      throwFatal(
-        "mspan.sweep: bad span state",
-        `mspan.sweep: state=${u32[at + (MSPAN.state >>> 2)]} sweepgen=${u32[at + (MSPAN.sweepgen >>> 2)]} mheap.sweepgen=${heap.sweepgen}`,
-      );
-    }
-    heap.pagesSwept += u32[at + (MSPAN.npages >>> 2)] as number;
-    if (u32[at + (MSPAN.specials >>> 2)] !== 0) this.#sweepSpecials(span);
-    const marks = (u32[at + (MSPAN.gcmarkBits >>> 2)] as number) >>> 2;
-    const allocs = (u32[at + (MSPAN.allocBits >>> 2)] as number) >>> 2;
-    const nwords = ((u32[at + (MSPAN.nelems >>> 2)] as number) + 31) >>> 5;
+    if (u32[at + SWEEPGEN] !== (u32[this.#sweepgenWord] as number) - 1) this.#throwState(at);
+    const npages = u32[at + NPAGES] as number;
+    u32[this.#pagesSweptWord] = (u32[this.#pagesSweptWord] as number) + npages;
+    if (u32[at + SPECIALS] !== 0) this.#sweepSpecials(span);
+    const marks = (u32[at + GCMARK_BITS] as number) >>> 2;
+    const allocs = (u32[at + ALLOC_BITS] as number) >>> 2;
+    const nwords = ((u32[at + NELEMS] as number) + 31) >>> 5;
     if (this.clobberfree) this.#clobber(span, marks, allocs, nwords);
     let live = 0;
     let stray = 0;
@@ -175,8 +187,16 @@ export class Sweeper {
       live += Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
     }
     if (stray !== 0) this.#throwStray(span, allocs, nwords);
-    const freed = (u32[at + (MSPAN.allocCount >>> 2)] as number) - live;
+    const freed = (u32[at + ALLOC_COUNT] as number) - live;
     return heap.allocator.spanSwept(span as never, freed, preserve);
+  }
+
+  #throwState(at: number): never {
+    const u32 = this.#u32;
+    throwFatal(
+      "mspan.sweep: bad span state",
+      `mspan.sweep: state=${u32[at + STATE]} sweepgen=${u32[at + SWEEPGEN]} mheap.sweepgen=${u32[this.#sweepgenWord]}`,
+    );
   }
 
   #throwStray(span: number, allocs: number, nwords: number): never {
