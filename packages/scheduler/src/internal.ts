@@ -1,6 +1,8 @@
 /** For sibling packages; may change with any release. */
 
 export { HChan } from "./chan.ts";
+// runtime: the counters' places, for the metrics
+export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
 // runtime: goroutines of its own, with Go's wait reasons
 export { Note } from "./note.ts";
 export { printpanics, printpanicval } from "./panic.ts";
@@ -25,7 +27,11 @@ export {
 } from "./runtime2.ts";
 export { schedtraceText } from "./schedtrace.ts";
 export {
+  // gc, through the facade: who keeps it waiting
+  type CurrentG,
+  createdBy,
   creationSite,
+  currentG,
   dumpOthers,
   framesOf,
   goName,

@@ -42,6 +42,14 @@
  */
 
 import { type Chan, isGenerator, makechan, type RecvChan } from "./chan.ts";
+import {
+  type LatencyRecorder,
+  LatencySampler,
+  LockWaits,
+  schedCounters,
+  schedCountersLength,
+  shortPeriod,
+} from "./counters.ts";
 import { FatalError, GoexitSignal, isFatalError, PanicError } from "./errors.ts";
 import {
   type Clock,
@@ -80,6 +88,7 @@ import {
   type M,
   m0,
   P,
+  type Sudog,
   WaitQ,
   waitReasonChanReceive,
   waitReasonZero,
@@ -153,6 +162,10 @@ export interface SchedulerOptions {
    * microseconds a goroutine.
    */
   leakDetection?: boolean;
+  /** Where the counters are kept: `schedCountersLength` numbers, which may lie in shared memory. Default: an array of its own. */
+  counters?: Float64Array;
+  /** Takes the times that goroutines are runnable before they run; without one, none are taken. */
+  latencies?: LatencyRecorder;
 }
 
 /** A goroutine that could never have run again and was collected. */
@@ -221,6 +234,8 @@ const maxBatch = 16;
 const globalTick = 61;
 /** Go's int32. */
 const maxProcs = 2 ** 31 - 1;
+/** A countdown that does not end, while nobody wants latencies. */
+const neverSample = 2 ** 30 - 1;
 /** Ended Gs kept for reuse; more are left to the collector. */
 const gfreeMax = 16384;
 /**
@@ -365,12 +380,12 @@ class SyscallOp<T> extends OwnOp<T> {
   protected start(g: G): boolean {
     const s = g.sched;
     const id = g.goid;
-    s.nsyscall++;
+    s.enterSyscall(g);
     gopark(g, this as Op<unknown>, waitReasonZero);
     g.atomicstatus = Gsyscall;
     const settled = () => {
       if (g.goid !== id || g.waitOp !== (this as Op<unknown>)) return;
-      s.nsyscall--;
+      s.leaveSyscall(g);
       s.ready(g);
     };
     this.promise.then(
@@ -442,6 +457,8 @@ export class Scheduler {
   ngoroutines = 0;
   /** Goroutines in a system call, and host sources kept open. */
   nsyscall = 0;
+  /** Goroutines of the user in a system call. */
+  nnotInGo = 0;
   /** Host code that awaits an op. */
   nhost = 0;
   /** Seconds of the clock when it was last read. */
@@ -454,10 +471,23 @@ export class Scheduler {
   private readonly debug: Readonly<Record<string, number>>;
   private readonly startMs: number;
   private goidgen = 1;
+  /** Main goroutines started; their number 1 is not of goidgen's. */
+  private nmains = 0;
   private rng: number;
   private state = idle;
-  /** Whether ready() may take its short path: in the run loop, without block profiling. */
-  private direct = false;
+  private readonly counters: Float64Array;
+  private readonly latencies: LatencySampler | null;
+  /**
+   * Transitions to runnable until the next one that is sampled, while makeRunnable and ready may take their short path: in
+   * the run loop, without block profiling. Otherwise 0, and `sampleLeft` has the number.
+   */
+  private countdown = 0;
+  private sampleLeft = shortPeriod;
+  /** The same for goroutines that yield, of which the run loop learns when it reads the clock. */
+  private yieldsLeft = shortPeriod;
+  /** Switches between the reading of the clock that comes and the one before. */
+  private span = 1;
+  readonly lockWaits = new LockWaits();
   /** Switches until the clock is read. */
   private credit = 0;
   private batch = 1;
@@ -509,6 +539,14 @@ export class Scheduler {
         })
       : null;
     this.p = new P(0);
+    this.counters = options.counters ?? new Float64Array(schedCountersLength);
+    if (this.counters.length < schedCountersLength) {
+      throw new RangeError(
+        `scheduler: counters must have ${schedCountersLength} elements (got ${this.counters.length})`,
+      );
+    }
+    this.latencies = options.latencies === undefined ? null : new LatencySampler(options.latencies);
+    if (this.latencies === null) this.sampleLeft = neverSample;
     this.gomaxprocs(options.gomaxprocs ?? 1);
   }
 
@@ -606,6 +644,24 @@ export class Scheduler {
   }
 
   private makeRunnable(g: G): void {
+    if (--this.countdown > 0) {
+      g.atomicstatus = Grunnable;
+      const p = this.p;
+      const next = p.runnext;
+      p.runnext = g;
+      if (next !== null) p.runqput(next, this.globq);
+      return;
+    }
+    this.makeRunnableSlow(g);
+  }
+
+  private makeRunnableSlow(g: G): void {
+    if (this.state === running && !this.blockProfile) {
+      this.countdown = this.sample(g);
+    } else {
+      this.countdown = 0;
+      if (--this.sampleLeft <= 0) this.sampleLeft = this.sample(g);
+    }
     g.atomicstatus = Grunnable;
     const p = this.p;
     if (this.state === running) {
@@ -618,9 +674,17 @@ export class Scheduler {
     }
   }
 
+  /** Times how long `g`, which becomes runnable, waits until it runs. Returns when the next is due. */
+  private sample(g: G): number {
+    const { latencies } = this;
+    if (latencies === null) return neverSample;
+    latencies.start(g, this.clock.now(), latencies.period);
+    return latencies.next();
+  }
+
   /** Makes a waiting goroutine runnable. */
   ready(g: G): void {
-    if (this.direct) {
+    if (--this.countdown > 0) {
       g.atomicstatus = Grunnable;
       const p = this.p;
       const next = p.runnext;
@@ -634,7 +698,7 @@ export class Scheduler {
       }
       g.blockStart = 0;
     }
-    this.makeRunnable(g);
+    this.makeRunnableSlow(g);
   }
 
   /** `runtime.Gosched`. */
@@ -706,6 +770,16 @@ export class Scheduler {
       return new SyscallOp(this, Promise.resolve(promise));
     }
     return new SyscallOp(this, p);
+  }
+
+  enterSyscall(g: G): void {
+    this.nsyscall++;
+    if ((g.flags & (gSystem | gHost)) === 0) this.nnotInGo++;
+  }
+
+  leaveSyscall(g: G): void {
+    this.nsyscall--;
+    if ((g.flags & (gSystem | gHost)) === 0) this.nnotInGo--;
   }
 
   /** Calls into native code or WebAssembly, and counts it. */
@@ -804,6 +878,7 @@ export class Scheduler {
     const g = this.gfget();
     g.goid = 1;
     this.goidgen--;
+    this.nmains++;
     g.fn = f;
     g.nargs = isGen ? genFlag : 0;
     g.flags = gMain;
@@ -839,7 +914,7 @@ export class Scheduler {
     const spared = (gSystem | gHost) & ~kinds;
     for (const g of this.gs()) {
       if (g.atomicstatus === Gdead || (g.flags & spared) !== 0) continue;
-      if (g.atomicstatus === Gsyscall) this.nsyscall--;
+      if (g.atomicstatus === Gsyscall) this.leaveSyscall(g);
       if (g.timer !== null && g.timer.index >= 0) this.timers.remove(g.timer);
       for (let sg = g.waiting; sg !== null; sg = sg.waitlink) {
         if (sg.q !== null) sg.q.remove(sg);
@@ -893,7 +968,40 @@ export class Scheduler {
 
   set blockProfileEnabled(on: boolean) {
     this.blockProfile = on;
-    this.direct = this.state === running && !on;
+    if (this.state === running) this.shortPath(!on);
+  }
+
+  /** Lets makeRunnable and ready take their short path, or not. */
+  private shortPath(on: boolean): void {
+    if (on) {
+      this.countdown = this.sampleLeft;
+    } else {
+      if (this.countdown > 0) this.sampleLeft = this.countdown;
+      this.countdown = 0;
+    }
+  }
+
+  /** The counters, brought up to date: see counters.ts. */
+  readCounters(): Float64Array {
+    const c = this.counters;
+    const p = this.p;
+    const notInGo = this.nnotInGo;
+    const runnable = p.runqLength + (p.runnext === null ? 0 : 1) + this.globq.size;
+    const running = m0.curg?.sched === this ? 1 : 0;
+    c[schedCounters.goroutines] = this.ngoroutines;
+    c[schedCounters.goroutinesCreated] = this.goidgen - 1 + this.nmains;
+    c[schedCounters.goroutinesNotInGo] = notInGo;
+    c[schedCounters.goroutinesRunnable] = runnable;
+    c[schedCounters.goroutinesRunning] = running;
+    c[schedCounters.goroutinesWaiting] = Math.max(0, this.ngoroutines - notInGo - runnable - running);
+    c[schedCounters.threads] = 1;
+    c[schedCounters.gomaxprocs] = this.nprocs;
+    return c;
+  }
+
+  /** A goroutine has left a lock's queue. */
+  lockWaitOver(sg: Sudog, now = sg.waits > 0 ? this.clock.now() : 0): void {
+    if (sg.waits > 0) this.counters[schedCounters.mutexWaitNs] += (now - sg.parkedAt) * sg.waits * 1e6;
   }
 
   /** Has `hooks.safepoint` called as soon as the running goroutine suspends. */
@@ -945,6 +1053,11 @@ export class Scheduler {
     return this.gfree.length;
   }
 
+  /** When the clock was last read between two goroutines, in ms: where a safepoint that is asked for is run. */
+  get lastSafepoint(): number {
+    return this.tickAt;
+  }
+
   getg(): G | null {
     return m0.curg;
   }
@@ -991,8 +1104,9 @@ export class Scheduler {
     const limit = Error.stackTraceLimit;
     if (limit < 50) Error.stackTraceLimit = 50;
     this.state = running;
-    this.direct = !this.blockProfile;
+    if (!this.blockProfile) this.shortPath(true);
     const now = this.clock.now();
+    if (this.latencies?.relax(now)) this.sampleSoon();
     this.tickAt = now;
     this.sliceEnd = now + sliceMs;
     this.chainStart = now;
@@ -1001,6 +1115,7 @@ export class Scheduler {
     if (this.timers.nextWhen <= now) this.timers.run(now);
     // A safepoint that was asked for comes first, also when there is nothing to run.
     this.credit = this.safepointRequested ? 0 : this.batch;
+    this.span = this.credit;
     let more = false;
     try {
       more = this["gort:run"](m, p);
@@ -1010,7 +1125,8 @@ export class Scheduler {
       more = true;
     }
     m.curg = outer;
-    this.direct = false;
+    this.shortPath(false);
+    this.readCounters();
     this.onSwitch?.(outer);
     if (limit < 50) Error.stackTraceLimit = limit;
     if (more) {
@@ -1042,6 +1158,7 @@ export class Scheduler {
       }
       m.curg = g;
       g.atomicstatus = Grunning;
+      if (g.tracking !== 0) this.latencies!.ran(g, this.clock.now());
       if (this.onSwitch !== null) this.onSwitch(g);
       let r: IteratorResult<unknown, unknown>;
       try {
@@ -1076,6 +1193,11 @@ export class Scheduler {
     if (dt > readMs) this.batch = Math.max(1, Math.floor((this.batch * readMs) / dt));
     else if (this.batch < maxBatch) this.batch++;
     this.credit = this.batch - 1;
+    if (this.latencies !== null) {
+      this.yieldsLeft -= this.span;
+      this.span = this.batch;
+      if (this.yieldsLeft < this.batch) this.sampleYield(this.latencies, now);
+    }
     if (this.siteCredit < siteBurst) {
       // An integer, or each decrement would allocate.
       const n = Math.floor((now - this.siteRefill) * sitesPerMs) | 0;
@@ -1114,6 +1236,25 @@ export class Scheduler {
       }
     }
     return now >= this.sliceEnd;
+  }
+
+  /** Samples the goroutine that ran last if it has yielded and its turn has come. Sees that the clock is read at the next turn. */
+  private sampleYield(latencies: LatencySampler, now: number): void {
+    if (this.yieldsLeft <= 0) {
+      const g = this.globq.tail;
+      if (g !== null && g === m0.curg) latencies.start(g, now, latencies.period);
+      this.yieldsLeft = latencies.next();
+    }
+    if (this.yieldsLeft < this.span) {
+      this.span = this.yieldsLeft;
+      this.credit = this.span - 1;
+    }
+  }
+
+  private sampleSoon(): void {
+    this.yieldsLeft = shortPeriod;
+    if (this.countdown > 0) this.countdown = shortPeriod;
+    else this.sampleLeft = shortPeriod;
   }
 
   /** Prints a line of schedtrace, and sees to the next. */
@@ -1406,6 +1547,7 @@ export class Scheduler {
     g.rootLo = 0;
     g.labels = null;
     g.blockStart = 0;
+    if (g.tracking !== 0) this.latencies!.drop(g);
     if (g.allIndex < 0) {
       this.leak!.remove(g);
       return;

@@ -169,6 +169,8 @@ export class G {
   labels: ReadonlyMap<string, string> | null = null;
   /** Start of a wait in ms while block profiling is on. */
   blockStart = 0;
+  /** Where the time is kept at which it became runnable, if that is sampled; else 0. See counters.ts. */
+  tracking = 0;
 
   constructor(sched: Scheduler) {
     this.sched = sched;
@@ -303,6 +305,9 @@ export class Sudog {
   timer: ChanTimer | null = null;
   /** When it began to wait for a lock, in ms; -1 where nobody counts. See sync/contention.ts. */
   acquiretime = -1;
+  /** When this wait for a lock began, in ms, and how many waits it stands for; 0 of one that is not timed. */
+  parkedAt = Number.NaN;
+  waits = 0;
 }
 
 /** A FIFO of waiting Gs. */

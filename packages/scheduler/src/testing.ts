@@ -6,10 +6,11 @@
  * told; `main` moves it to the next timer whenever all goroutines wait, as a bubble of Go's testing/synctest does.
  */
 
+import { schedCounters } from "./counters.ts";
 import type { Clock, TaskQueue } from "./host.ts";
 import { gopark, type Op, type Operation, OwnOp } from "./op.ts";
 import { Scheduler, type SchedulerOptions } from "./proc.ts";
-import { type G, Gdead, Gwaiting, gHost, gSystem, waitReasonSynctestWait } from "./runtime2.ts";
+import { type G, Gdead, Gsyscall, Gwaiting, gHost, gSystem, waitReasonSynctestWait } from "./runtime2.ts";
 import { dumpOthers } from "./traceback.ts";
 
 interface FakeTimer {
@@ -208,13 +209,17 @@ export function verifyScheduler(s: Scheduler): void {
     throw new Error(`scheduler: ${what}`);
   };
   let users = 0;
+  let notInGo = 0;
   for (const [i, g] of s.gs().entries()) {
     if (g.allIndex >= 0 && g.allIndex !== i) fail(`g ${g.goid} is at ${i}, not at ${g.allIndex}`);
     if (g.atomicstatus === Gdead) {
       if (g.gen !== null || g.waiting !== null) fail(`dead g ${g.goid} holds a body or a wait`);
       continue;
     }
-    if ((g.flags & (gSystem | gHost)) === 0) users++;
+    if ((g.flags & (gSystem | gHost)) === 0) {
+      users++;
+      if (g.atomicstatus === Gsyscall) notInGo++;
+    }
     if (g.atomicstatus === Gwaiting && g.waitOp === null) fail(`waiting g ${g.goid} has no op`);
     for (let sg = g.waiting; sg !== null; sg = sg.waitlink) {
       if (sg.g !== g) fail(`sudog of g ${g.goid} names another goroutine`);
@@ -226,4 +231,15 @@ export function verifyScheduler(s: Scheduler): void {
     }
   }
   if (users !== s.ngoroutines) fail(`${s.ngoroutines} goroutines counted, ${users} found`);
+  if (notInGo !== s.nnotInGo) fail(`${s.nnotInGo} goroutines in system calls counted, ${notInGo} found`);
+  const c = s.readCounters();
+  const states =
+    c[schedCounters.goroutinesNotInGo] +
+    c[schedCounters.goroutinesRunnable] +
+    c[schedCounters.goroutinesRunning] +
+    c[schedCounters.goroutinesWaiting];
+  // Runnable goroutines of the runtime's own, and of host code, are counted too.
+  if (states < c[schedCounters.goroutines]) {
+    fail(`${c[schedCounters.goroutines]} goroutines, ${states} in all states`);
+  }
 }

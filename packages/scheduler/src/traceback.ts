@@ -384,13 +384,44 @@ export function goroutineText(g: G, frames: Frame[], status?: string): string {
     const f = frames[i];
     out += `${frameName(f, g.goid)}(...)\n\t${f.file}:${f.line}\n`;
   }
+  return out + createdBy(g);
+}
+
+/** Who started a goroutine, as in a dump: two lines, or "" of the main goroutine, or where nobody knows. */
+export function createdBy(g: G): string {
+  const site = creationSite(g);
   // The main goroutine is started by nobody, and neither are those started from host code.
-  if ((g.flags & gMain) === 0 && (site !== null || g.parentGoid !== 0)) {
-    const by = g.parentGoid === 0 ? "" : ` in goroutine ${g.parentGoid}`;
-    const func = site === null ? "unknown" : frameName(site, g.parentGoid);
-    out += `created by ${func}${by}\n\t${site?.file ?? "unknown"}:${site?.line ?? 0}\n`;
-  }
-  return out;
+  if ((g.flags & gMain) !== 0 || (site === null && g.parentGoid === 0)) return "";
+  const by = g.parentGoid === 0 ? "" : ` in goroutine ${g.parentGoid}`;
+  const func = site === null ? "unknown" : frameName(site, g.parentGoid);
+  return `created by ${func}${by}\n\t${site?.file ?? "unknown"}:${site?.line ?? 0}\n`;
+}
+
+/** The goroutine that runs, for those who wait for it. */
+export interface CurrentG {
+  goid: number;
+  /** Name of its function, as in a dump. */
+  func: string;
+  /** The end of its dump: `created by main.serve in goroutine 1`, a tab and `file:line` in the next line. */
+  createdBy: string;
+  /**
+   * Time in ms since the scheduler last read the clock between two goroutines, which it does every few switches, and at the
+   * next one after requestSafepoint: so from a second reading after a request on, how long this goroutine has run.
+   */
+  runningMs: number;
+}
+
+/** The goroutine of `s` that runs now, or null in host code. Takes microseconds. */
+export function currentG(s: Scheduler): CurrentG | null {
+  const g = m0.curg;
+  if (g === null || g.sched !== s) return null;
+  const site = creationSite(g);
+  return {
+    goid: g.goid,
+    func: g.fn === null ? "unknown" : goName(g.fn.name, site?.file ?? "unknown"),
+    createdBy: createdBy(g),
+    runningMs: Math.max(0, s.clock.now() - s.lastSafepoint),
+  };
 }
 
 /** Dump of the other goroutines, oldest first, separated by empty lines. */

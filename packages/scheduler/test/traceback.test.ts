@@ -3,7 +3,33 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { createScheduler, type Frame } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
-import { goroutineText, gStack, parseStack, stackText } from "../src/traceback.ts";
+import { currentG, goroutineText, gStack, parseStack, stackText } from "../src/traceback.ts";
+
+describe("currentG", () => {
+  it("names the goroutine that runs, who started it, and how long it has kept others waiting", () => {
+    const s = createTestScheduler();
+    expect(currentG(s)).toBeNull();
+    const seen: unknown[] = [];
+    s.runMain(function* main() {
+      expect(currentG(s)).toEqual({ goid: 1, func: "main.main", createdBy: "", runningMs: 0 });
+      expect(currentG(createTestScheduler())).toBeNull();
+      s.go(function* greedy() {
+        for (let i = 0; i < 3; i++) {
+          s.fakeClock.set(s.fakeClock.now() + 40);
+          seen.push(currentG(s)!.runningMs);
+        }
+        const { goid, func, createdBy } = currentG(s)!;
+        expect({ goid, func }).toEqual({ goid: 2, func: "main.greedy" });
+        expect(createdBy).toMatch(/^created by main\.main in goroutine 1\n\t.*traceback\.test\.ts:\d+\n$/);
+        s.requestSafepoint();
+        yield* s.gosched();
+        seen.push(currentG(s)!.runningMs);
+      });
+      yield* s.sleep(1);
+    });
+    expect(seen).toEqual([40, 80, 120, 0]);
+  });
+});
 
 describe("stacks on demand", () => {
   it("show every level of yield*, through methods, statics and try blocks, and disturb nothing", () => {

@@ -76,6 +76,7 @@ export class Mutex implements Locker {
 
   private dequeue(sg: Sudog): void {
     this.sema.remove(sg);
+    sg.g.sched.lockWaitOver(sg);
     if (this.contention === null) return;
     this.contention.charge(sg, "sync.(*Mutex).Unlock", Mutex.prototype.unlock);
     this.contention.leave(sg);
@@ -88,9 +89,11 @@ export class Mutex implements Locker {
     return true;
   }
 
-  /** For the op: queues the goroutine, one that has waited before at the head. */
-  wait(g: G, op: Op<unknown>, again: boolean): void {
+  /** For the op: queues the goroutine at `now`, one that has waited before at the head. */
+  wait(g: G, op: Op<unknown>, again: boolean, now: number): void {
     const sg = parkIn(g, op, this.sema, waitReasonSyncMutexLock, again);
+    sg.parkedAt = now;
+    sg.waits = g.sched.lockWaits.begin(now);
     if (g.sched.mutexProfileEnabled) (this.contention ??= new Contention()).join(sg);
   }
 
@@ -119,15 +122,16 @@ class LockOp extends Op<void> {
     // From here on the object belongs to this wait.
     this.replace();
     this.since = g.sched.clock.now();
-    m.wait(g, this as Op<unknown>, false);
+    m.wait(g, this as Op<unknown>, false, this.since);
     return false;
   }
   protected override finish(g: G): boolean {
     const handed = g.waiting!.success;
     unpark(g);
     const m = this.m;
-    if (m.woke(handed, g.sched.clock.now() - this.since > starvationThresholdMs)) return true;
-    m.wait(g, this as Op<unknown>, true);
+    const now = g.sched.clock.now();
+    if (m.woke(handed, now - this.since > starvationThresholdMs)) return true;
+    m.wait(g, this as Op<unknown>, true, now);
     return false;
   }
   protected hostScheduler(): Scheduler {

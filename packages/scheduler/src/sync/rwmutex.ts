@@ -23,6 +23,13 @@ import {
 import { Contention } from "./contention.ts";
 import { fatal, type Locker } from "./mutex.ts";
 
+function park(g: G, op: Op<unknown>, q: WaitQ, reason: number): Sudog {
+  const sg = parkIn(g, op, q, reason);
+  sg.parkedAt = g.sched.clock.now();
+  sg.waits = g.sched.lockWaits.begin(sg.parkedAt);
+  return sg;
+}
+
 export class RWMutex implements Locker {
   /** Readers inside. */
   private readers = 0;
@@ -76,8 +83,11 @@ export class RWMutex implements Locker {
     if (charged !== null && sg !== null) {
       charged.charge(sg, "sync.(*RWMutex).Unlock", RWMutex.prototype.unlock);
     }
+    if (sg === null) return;
+    const now = sg.g.sched.clock.now();
     for (sg = this.readerSem.dequeue(); sg !== null; sg = this.readerSem.dequeue()) {
       charged?.leave(sg);
+      sg.g.sched.lockWaitOver(sg, now);
       this.readers++;
       sg.success = true;
       sg.g.sched.ready(sg.g);
@@ -85,6 +95,7 @@ export class RWMutex implements Locker {
     const next = this.w.dequeue();
     if (next === null) return;
     charged?.leave(next);
+    next.g.sched.lockWaitOver(next, now);
     // The place among the writers is handed on; its owner sees for itself whether readers are inside.
     this.writer = true;
     next.g.sched.ready(next.g);
@@ -103,6 +114,7 @@ export class RWMutex implements Locker {
     }
     this.writing = true;
     sg.success = true;
+    sg.g.sched.lockWaitOver(sg);
     sg.g.sched.ready(sg.g);
   }
 
@@ -117,7 +129,7 @@ export class RWMutex implements Locker {
       this.writer = true;
       return true;
     }
-    this.waitForWriter(parkIn(g, op, this.w, waitReasonSyncMutexLock));
+    this.waitForWriter(park(g, op, this.w, waitReasonSyncMutexLock));
     return false;
   }
 
@@ -127,13 +139,13 @@ export class RWMutex implements Locker {
       this.writing = true;
       return true;
     }
-    const sg = parkIn(g, op, this.writerSem, waitReasonSyncRWMutexLock);
+    const sg = park(g, op, this.writerSem, waitReasonSyncRWMutexLock);
     if (g.sched.mutexProfileEnabled) (this.readersContention ??= new Contention()).join(sg);
     return false;
   }
 
   waitToRead(g: G, op: Op<unknown>): void {
-    this.waitForWriter(parkIn(g, op, this.readerSem, waitReasonSyncRWMutexRLock));
+    this.waitForWriter(park(g, op, this.readerSem, waitReasonSyncRWMutexRLock));
   }
 
   private waitForWriter(sg: Sudog): void {

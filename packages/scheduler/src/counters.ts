@@ -1,0 +1,148 @@
+/**
+ * The scheduler's counters, for runtime/metrics, and the sampling of latencies.
+ *
+ * The counters lie in one Float64Array, by position as `schedCounters` says. A facade may give a view of memory that other
+ * threads see. Nothing is counted at a transition: as in Go, the states follow from what the queues know,
+ *
+ *     goroutines = notInGo + runnable + running + waiting
+ *     runnable   = ring + runnext + global queue
+ *     running    = whether this scheduler runs one now
+ *
+ * so that reading is O(1). Like Go's, the figures are approximate: a goroutine of the runtime's own, or the stand-in of host code that
+ * awaits an op, is none of `goroutines` but counts while it is runnable or running, and `waiting` is what is left, not below 0.
+ * The block is brought up to date by `Scheduler.readCounters` and at the end of each slice.
+ *
+ * Latencies. One of `period` transitions to runnable is timed until the goroutine runs, and recorded as period / 8
+ * of them; so a count stands for 8 transitions, as in Go. Go times one of 8 always; here two readings of the clock would
+ * cost as much as a few switches, so where switches are short one of 1024 has to do.
+ *
+ * Unlike Go: which transition is sampled is a matter of the whole scheduler, not of each goroutine. The distances are random, as
+ * goroutines that take turns would otherwise beat with them and always the same one be sampled.
+ *
+ * Waits for locks are all timed, unless there are more than one in 10 us for long; then one of 8 or so, which stands for those
+ * before it.
+ */
+
+import type { G } from "./runtime2.ts";
+
+/** Positions in the block of counters. Counts, but for `mutexWaitNs`: nanoseconds. */
+export const schedCounters = {
+  /** Goroutines of the user that exist. */
+  goroutines: 0,
+  /** Goroutines started so far, those of the runtime and of awaiting host code included. */
+  goroutinesCreated: 1,
+  /** In a system call. */
+  goroutinesNotInGo: 2,
+  goroutinesRunnable: 3,
+  goroutinesRunning: 4,
+  goroutinesWaiting: 5,
+  threads: 6,
+  gomaxprocs: 7,
+  /** Time that goroutines were blocked on Mutex and RWMutex, of waits that have ended. */
+  mutexWaitNs: 8,
+} as const;
+
+/** Length of the block. */
+export const schedCountersLength = 9;
+
+/** Takes the latencies: `count` transitions to runnable after which it took `ns` to run. */
+export interface LatencyRecorder {
+  record(ns: number, count: number): void;
+}
+
+/** Go times one transition of so many. */
+export const shortPeriod = 8;
+/** And we, while transitions follow each other within `shortMs`. */
+const longPeriod = 1024;
+const shortMs = 0.002;
+
+/** Waits for locks that are timed all if they come in a burst, and how often one can be for long. */
+const lockBurst = 64;
+const lockMs = 0.01;
+
+/** The transitions that are being timed. A G holds the position of its own, and 0 is none. */
+export class LatencySampler {
+  /** One of so many transitions is timed. */
+  period: number = shortPeriod;
+  private readonly recorder: LatencyRecorder;
+  private random = 1;
+  /** At 0: of the latest. */
+  private since = new Float64Array(16);
+  private counts = new Float64Array(16);
+  private readonly free: number[] = [];
+  private used = 1;
+
+  constructor(recorder: LatencyRecorder) {
+    this.recorder = recorder;
+  }
+
+  /** `g` has become runnable at `now`, in ms, and stands for `transitions`. */
+  start(g: G, now: number, transitions: number): void {
+    if (g.tracking !== 0) return;
+    const i = this.free.length > 0 ? this.free.pop()! : this.used++;
+    if (i === this.since.length) this.grow();
+    this.period = now - this.since[0] < shortMs * this.period ? longPeriod : shortPeriod;
+    this.since[0] = now;
+    this.since[i] = now;
+    this.counts[i] = transitions / shortPeriod;
+    g.tracking = i;
+  }
+
+  /** How many transitions from now the next is due: `period` on average. */
+  next(): number {
+    this.random = (Math.imul(this.random, 1664525) + 1013904223) | 0;
+    return 1 + Math.floor((this.random >>> 0) * ((2 * this.period - 1) / 2 ** 32));
+  }
+
+  /** Whether transitions have become so rare that the period is now the short one. */
+  relax(now: number): boolean {
+    if (this.period === shortPeriod || now - this.since[0] < shortMs * longPeriod) return false;
+    this.period = shortPeriod;
+    return true;
+  }
+
+  /** It runs. */
+  ran(g: G, now: number): void {
+    const i = g.tracking;
+    this.drop(g);
+    this.recorder.record(Math.max(0, now - this.since[i]) * 1e6, this.counts[i]);
+  }
+
+  /** It will not run. */
+  drop(g: G): void {
+    this.free.push(g.tracking);
+    g.tracking = 0;
+  }
+
+  private grow(): void {
+    const { since, counts } = this;
+    this.since = new Float64Array(since.length * 2);
+    this.since.set(since);
+    this.counts = new Float64Array(counts.length * 2);
+    this.counts.set(counts);
+  }
+}
+
+/** Which waits for locks are timed. */
+export class LockWaits {
+  /** At 0 when the last wait began, at 1 how many may be timed at once, of `lockBurst`. */
+  private readonly budget = new Float64Array([0, lockBurst]);
+  private random = 1;
+  /** Waits until the next that is timed. */
+  private left = 1;
+  /** Waits that it stands for. */
+  private stride = 1;
+
+  /** A goroutine starts to wait at `now`, in ms. Returns how many waits its own is to stand for, or 0. */
+  begin(now: number): number {
+    if (--this.left > 0) return 0;
+    const { budget, stride } = this;
+    const tokens = Math.min(lockBurst, budget[1] + (now - budget[0]) / lockMs);
+    budget[0] = now;
+    budget[1] = Math.max(0, tokens - 1);
+    this.random = (Math.imul(this.random, 1664525) + 1013904223) | 0;
+    this.left = tokens >= 1 ? 1 : 1 + (this.random >>> 28);
+    this.stride = this.left;
+    return stride;
+  }
+}
