@@ -253,6 +253,10 @@ export function gStack(g: G): Frame[] {
   if (g === m0.curg && g.atomicstatus === Grunning)
     return framesOf(capture(gStack, captureLimit), s.symbolize);
   if (g.gen === null || g.waitOp === null) return [];
+  // Of the stack on which the goroutine's own stands, gSites takes little.
+  if (s.symbolize !== undefined && v8Error.captureStackTrace !== undefined) {
+    return framesOfSites(gSites(g), s.symbolize);
+  }
   let holder: StackHolder | null = null;
   const self = m0.curg;
   m0.curg = g;
