@@ -38,6 +38,8 @@ interface ErrorConstructorV8 {
 }
 
 const V8Error = Error as unknown as ErrorConstructorV8;
+/** The Error that there was when this module was loaded: a program may put its own in its place. */
+export const PlainError = Error;
 const collect = (_error: Error, sites: NodeJS.CallSite[]): unknown => sites;
 const none: CallSite[] = [];
 
@@ -71,6 +73,57 @@ export function captureSites(limit: number, above: AnyFunction): CallSite[] {
       restore("stackTraceLimit", savedLimit);
       restore("prepareStackTrace", savedHook);
     } catch {}
+  }
+}
+
+/**
+ * For whoever makes the error itself (a `PlainError`), which saves V8 the walk over frames that are not wanted: after this the `stack` of a new
+ * Error is an array of call sites, at most `limit`, the first being where the error was made. Followed by `closeCapture`
+ * whatever happens. False where Error's settings can't be replaced.
+ */
+export function openCapture(limit: number): boolean {
+  makesSites ??= madeHere();
+  if (!makesSites) return false;
+  openHook = V8Error.prepareStackTrace;
+  openLimit = V8Error.stackTraceLimit;
+  try {
+    V8Error.stackTraceLimit = limit;
+    V8Error.prepareStackTrace = collect;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Puts back what `openCapture` replaced. */
+export function closeCapture(): void {
+  restore("stackTraceLimit", openLimit);
+  restore("prepareStackTrace", openHook);
+  openHook = undefined;
+}
+
+/** Error's settings as they were before `openCapture`. */
+let openHook: ErrorConstructorV8["prepareStackTrace"];
+let openLimit: number | undefined;
+
+/** Whether a new error's first call site is the function that made it: so it is, unless a library has replaced Error. */
+let makesSites: boolean | undefined;
+function madeHere(): boolean {
+  if (V8Error.captureStackTrace === undefined) return false;
+  try {
+    const limit = V8Error.stackTraceLimit;
+    const hook = V8Error.prepareStackTrace;
+    V8Error.stackTraceLimit = 1;
+    V8Error.prepareStackTrace = collect;
+    try {
+      const sites: unknown = new PlainError().stack;
+      return Array.isArray(sites) && (sites[0] as CallSite | undefined)?.getFunctionName() === madeHere.name;
+    } finally {
+      restore("stackTraceLimit", limit);
+      restore("prepareStackTrace", hook);
+    }
+  } catch {
+    return false;
   }
 }
 

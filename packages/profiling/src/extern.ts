@@ -79,20 +79,37 @@ export class StackWalker {
     }
   }
 
+  /** Call sites that `take` wants of an error which the caller makes, the caller's own included. */
+  sitesFor(out: StackBuffer, skip: number): number {
+    return Math.min(skip + out.ids.length, this.enough) + 1;
+  }
+
+  /**
+   * As `walk`, from the call sites of an error that the function `above` has made, which are the first `asked` of the stack. Walks
+   * itself where these are no call sites or show too little.
+   */
+  take(sites: unknown, asked: number, out: StackBuffer, skip: number, above: AnyFunction): number {
+    if (Array.isArray(sites)) {
+      const n = this.internSites(sites as CallSite[], out, skip, 1);
+      if (n === out.ids.length || sites.length < asked || this.hitBase) return n;
+    }
+    return this.walk(out, skip, above);
+  }
+
   /** Call sites to ask for at first: slowly follows the deepest of the last stacks. */
   private enough = shortStack;
   /** How many call sites the last walk looked at. */
   private walked = 0;
   private hitBase = false;
 
-  /** Interns call sites that were taken elsewhere, innermost first. */
-  internSites(sites: readonly CallSite[], out: StackBuffer, skip = 0): number {
+  /** Interns call sites that were taken elsewhere, innermost first, beginning with number `from`. */
+  internSites(sites: readonly CallSite[], out: StackBuffer, skip = 0, from = 0): number {
     const { table } = this;
     const { ids } = out;
     this.hitBase = false;
     let n = 0;
     let seen = 0;
-    let i = 0;
+    let i = from;
     while (i < sites.length && n < ids.length) {
       const id = table.intern(sites[i++]!);
       if (id === elided) continue;
@@ -103,7 +120,7 @@ export class StackWalker {
       }
       if (seen++ >= skip) ids[n++] = id;
     }
-    this.walked = i;
+    this.walked = i - from;
     out.length = n;
     return n;
   }

@@ -12,7 +12,7 @@ import {
   mutexKind,
   type ProfArena,
 } from "./bucket.ts";
-import type { CallSite } from "./capture.ts";
+import { type CallSite, closeCapture, openCapture, PlainError } from "./capture.ts";
 import { CPUProfiler } from "./cpuprof.ts";
 import { type EventLoopProfileOptions, EventLoopProfiler } from "./evloop.ts";
 import {
@@ -318,7 +318,17 @@ export class Profiler {
     let id = walker.callerFrame;
     if (skip >= 0) {
       const one = this.oneFrame;
-      if (walker.walk(one, skip, this.caller) === 0) return { pc: 0, file: "", line: 0, ok: false };
+      const asked = walker.sitesFor(one, skip);
+      let sites: unknown;
+      if (openCapture(asked)) {
+        try {
+          sites = new PlainError().stack;
+        } finally {
+          closeCapture();
+        }
+      }
+      if (walker.take(sites, asked, one, skip, this.caller) === 0)
+        return { pc: 0, file: "", line: 0, ok: false };
       id = one.ids[0]!;
     }
     const { file, line } = table.symbolize(id);
@@ -337,7 +347,16 @@ export class Profiler {
     if (skip <= 0 && pcs.length > 0) pcs[n++] = table.pcOf(walker.callersFrame);
     if (n === pcs.length) return n;
     const buffer = this.walkBuffer(pcs.length - n);
-    const found = walker.walk(buffer, Math.max(0, skip - 1), this.callers);
+    const asked = walker.sitesFor(buffer, Math.max(0, skip - 1));
+    let sites: unknown;
+    if (openCapture(asked)) {
+      try {
+        sites = new PlainError().stack;
+      } finally {
+        closeCapture();
+      }
+    }
+    const found = walker.take(sites, asked, buffer, Math.max(0, skip - 1), this.callers);
     for (let i = 0; i < found; i++) pcs[n++] = table.pcOf(buffer.ids[i]!);
     return n;
   };
