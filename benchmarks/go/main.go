@@ -41,6 +41,12 @@ var benches = map[string]bench{
 	"BinaryTrees18":      binaryTrees,
 	"ReadMemStats":       readMemStats,
 	"Caller":             caller,
+	"Callers8":           callers8,
+	"CallersFrames32":    callersFrames32,
+	"Stack32":            stack32,
+	"StackAll1000":       stackAll,
+	"BlockEvents":        blockEvents,
+	"ProfileCustom":      profileCustom,
 }
 
 type result struct {

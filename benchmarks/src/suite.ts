@@ -125,6 +125,30 @@ export const suite: readonly Benchmark[] = [
   ),
   row("ReadMemStats", "ns/op", "read the statistics of a heap of 100000 live objects of 32 B", 20000, 5000),
   row("Caller", "ns/op", "ask for file and line of the calling place", 2e5, 2e4),
+  row("Callers8", "ns/op", "record the PCs of eight frames", 2e5, 2e4),
+  row("CallersFrames32", "ns/op", "record 32 frames, and look up name, file and line of each", 2e4, 5e3),
+  row("Stack32", "ns/op", "print the running goroutine's own stack of 32 frames", 2e4, 5e3),
+  row(
+    "StackAll1000",
+    "ns/op",
+    "a goroutine's share of the text of all stacks: 1000 goroutines that wait, four calls deep",
+    20000,
+    5000,
+  ),
+  row(
+    "BlockEvents",
+    "ns/op",
+    "send an integer through an unbuffered channel with the block profile at rate 1",
+    1e5,
+    2e4,
+  ),
+  row(
+    "ProfileCustom",
+    "ns/op",
+    "add a value to a profile of one's own, and its share of writing it",
+    1e5,
+    2e4,
+  ),
 ];
 
 /** The benchmarks whose name matches, in the suite's order. Throws a SyntaxError if the pattern is none. */

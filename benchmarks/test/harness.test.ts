@@ -47,6 +47,12 @@ describe("the suite", () => {
       "BinaryTrees18",
       "ReadMemStats",
       "Caller",
+      "Callers8",
+      "CallersFrames32",
+      "Stack32",
+      "StackAll1000",
+      "BlockEvents",
+      "ProfileCustom",
     ]);
   });
 

@@ -1,5 +1,5 @@
 // Statistics and stacks: the twin of go/insight.go.
-import { newMemStats, type Runtime } from "@gort/runtime";
+import { type BlockProfileRecord, type Chan, newMemStats, type Runtime } from "@gort/runtime";
 import type { Case } from "../child.ts";
 
 const liveObjects = 100_000;
@@ -31,5 +31,107 @@ export function insightCases(rt: Runtime): Record<string, Case> {
       }
       return String(lines);
     },
+
+    Callers8: (n) => {
+      const pcs = new Float64Array(8);
+      return () => {
+        let frames = 0;
+        under(12, () => {
+          for (let i = 0; i < n; i++) frames += rt.callers(1, pcs);
+        });
+        return String(frames);
+      };
+    },
+
+    CallersFrames32: (n) => {
+      const pcs = new Float64Array(32);
+      return () => {
+        let named = 0;
+        under(40, () => {
+          for (let i = 0; i < n; i++) {
+            const frames = rt.callersFrames(pcs.subarray(0, rt.callers(1, pcs)));
+            for (;;) {
+              const { frame, more } = frames.next();
+              if (frame.Line > 0) named++;
+              if (!more) break;
+            }
+          }
+        });
+        return String(named);
+      };
+    },
+
+    Stack32: (n) => () =>
+      rt.main(function* () {
+        const buf = new Uint8Array(1 << 16);
+        let complete = 0;
+        under(30, () => {
+          for (let i = 0; i < n; i++) {
+            const text = Buffer.from(buf.buffer, 0, rt.stack(buf, false)).toString("latin1");
+            if (text.split("(...)\n").length > 30) complete++;
+          }
+        });
+        return String(complete);
+      }),
+
+    StackAll1000: async (n) => {
+      const stop = rt.makeChan<boolean>();
+      for (let i = 0; i < 1000; i++) rt.go(wait, stop, 3);
+      // They begin when the event loop turns.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const buf = new Uint8Array(4 << 20);
+      return () => {
+        let waiting = 0;
+        for (let i = 0; i < n; i += 1000) {
+          const text = Buffer.from(buf.buffer, 0, rt.stack(buf, true)).toString("latin1");
+          waiting += text.split("[chan receive").length - 1;
+        }
+        return String(waiting);
+      };
+    },
+
+    BlockEvents: (n) => () =>
+      rt.main(function* () {
+        rt.setBlockProfileRate(1);
+        const before = blocked(rt);
+        const c = rt.makeChan<number>();
+        rt.go(function* send() {
+          for (let i = 0; i < n; i++) yield* c.send(i);
+        });
+        let sum = 0;
+        for (let i = 0; i < n; i++) sum += (yield* c.recv())!;
+        rt.setBlockProfileRate(0);
+        return blocked(rt) - before < n / 2 ? "waits are missing" : String(sum);
+      }),
+
+    ProfileCustom: (n) => {
+      let round = 0;
+      return async () => {
+        const p = rt.profiler.newProfile(`benchmark${++round}`);
+        for (let i = 0; i < n; i++) p.add({}, 0);
+        let bytes = 0;
+        await p.writeTo((b) => {
+          bytes += b.length;
+        }, 0);
+        return bytes === 0 ? "nothing written" : String(p.count());
+      };
+    },
   };
+}
+
+/** Calls `f` below a stack of `depth` more frames. */
+function under(depth: number, f: () => void): void {
+  if (depth > 0) under(depth - 1, f);
+  else f();
+}
+
+function* wait(stop: Chan<boolean>, depth: number): Generator<undefined, void, unknown> {
+  if (depth > 0) yield* wait(stop, depth - 1);
+  else yield* stop.recv();
+}
+
+function blocked(rt: Runtime): number {
+  const records: (BlockProfileRecord | null)[] = new Array(rt.blockProfile(null).n + 8).fill(null);
+  rt.blockProfile(records);
+  return records.reduce((sum, r) => sum + (r?.Count ?? 0), 0);
 }
