@@ -1,7 +1,7 @@
 /**
  * Marking a binary tree of 32-byte objects in allocation order and in random order, one collection a line:
  *
- *     node --conditions=@gort/source --experimental-strip-types bench/mark.ts [depth=19] [order=alloc|random] [reps=5]
+ *     node --conditions=@gort/source --experimental-strip-types bench/mark.ts [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
  *
  * Give the built output the last word: figures from sources run through a loader are the same code, but check.
  */
@@ -12,10 +12,11 @@ const args = Object.fromEntries(process.argv.slice(2).map((a) => a.split("=") as
 const depth = Number(args.depth ?? 19);
 const order = args.order ?? "alloc";
 const reps = Number(args.reps ?? 5);
+const marker = args.marker === "js" ? "js" : "wasm";
 const n = 2 ** (depth + 1) - 1;
 
 const a = createAllocator();
-const gc = createCollector(a, { gogc: -1 });
+const gc = createCollector(a, { gogc: -1, marker });
 const node = a.newType(32, [0b0011]);
 const { u32 } = a.mem;
 
@@ -61,5 +62,5 @@ for (let i = 0; i < reps; i++) {
 }
 const text = (xs: number[]): string => xs.map((x) => x.toFixed(1)).join(" ");
 console.log(
-  `${process.version} ${order} 2^${depth + 1}-1: mark ${text(times)} ns/object; sweep ${text(sweeps)} ns/span`,
+  `${process.version} ${marker} ${order} 2^${depth + 1}-1: mark ${text(times)} ns/object; sweep ${text(sweeps)} ns/span`,
 );

@@ -57,8 +57,6 @@ export class GCHeap {
   readonly workBytes = WORK_BYTES;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
-  /** Chunks taken with allocWork, chained through the second word of each. */
-  #work = 0;
 
   constructor(allocator: Allocator) {
     this.allocator = allocator;
@@ -101,29 +99,18 @@ export class GCHeap {
     return this.#f64[(this.allocator.mheap + H.heapInUse) >>> 3] as number;
   }
 
-  /** Memory for grey objects, 0 if there is none. Its second word is taken. */
+  /** Memory for grey objects, workBytes of it, or 0 if there is none. */
   allocWork(): number {
-    let addr: number;
     try {
-      addr = this.allocator.allocManual(WORK_BYTES >>> PAGE_SHIFT);
+      return this.allocator.allocManual(WORK_BYTES >>> PAGE_SHIFT);
     } catch (err) {
       if (isFatalError(err)) return 0;
       throw err;
     }
-    if (addr !== 0) {
-      this.#u32[(addr + 4) >>> 2] = this.#work;
-      this.#work = addr;
-    }
-    return addr;
   }
 
-  /** Gives all of it back. */
-  freeWork(): void {
-    while (this.#work !== 0) {
-      const addr = this.#work;
-      this.#work = this.#u32[(addr + 4) >>> 2] as number;
-      this.allocator.freeManual(addr as never);
-    }
+  freeWork(addr: number): void {
+    this.allocator.freeManual(addr as never);
   }
 
   /** Calls f with every span of objects. */

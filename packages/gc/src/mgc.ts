@@ -118,7 +118,7 @@ export class Collector {
 
     const heap = new GCHeap(allocator);
     this.heap = heap;
-    this.marker = new Marker(heap);
+    this.marker = new Marker(heap, options.marker);
     this.barrier = new WriteBarrier(heap, this.marker);
     const host = this.#host();
     this.refs = new RefTable(mem, host);

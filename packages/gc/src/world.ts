@@ -36,6 +36,11 @@ export interface CollectorOptions {
    * rather than reported.
    */
   allocationSafepoints?: boolean;
+  /**
+   * Who scans: a WebAssembly kernel, or its TypeScript twin. Both mark the same. Default: the kernel, from the second megabyte
+   * on; "js" where the host compiles no WebAssembly or the memory is none, and with `kernel: "js"` of the memory.
+   */
+  marker?: "wasm" | "js";
   /** What a trace or a dashboard wants to know. */
   events?: CollectorEvents;
 }

@@ -21,14 +21,22 @@ export interface RigOptions extends CollectorOptions {
   maxMemory?: number;
   /** Put the heap above this address. */
   above?: number;
+  shared?: boolean;
+  kernel?: "wasm" | "js";
 }
 
 export function rig(options: RigOptions = {}): Rig {
-  const { maxMemory = 128 * MiB, above = 0, ...rest } = options;
-  const memory = createLinearMemory({ maxMemory: above ? 4096 * MiB : maxMemory });
+  const { maxMemory = 128 * MiB, above = 0, shared, kernel, ...rest } = options;
+  const memory = createLinearMemory({
+    maxMemory: above ? 4096 * MiB : maxMemory,
+    ...(shared === undefined ? {} : { shared }),
+    ...(kernel === undefined ? {} : { kernel }),
+  });
   const a = createAllocator({ memory });
   const lines: string[] = [];
-  const gc = createCollector(a, { stderr: (text) => lines.push(text), ...rest });
+  // GORT_MARKER=js runs every test with the marker's TypeScript twin.
+  const marker = process.env.GORT_MARKER === "js" ? { marker: "js" as const } : {};
+  const gc = createCollector(a, { stderr: (text) => lines.push(text), ...marker, ...rest });
   // The tables lie low; what follows them is the heap.
   if (above) memory.sysReserve(above, 1 << 22, "low");
   const stats = newHeapStats();

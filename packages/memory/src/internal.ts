@@ -18,3 +18,24 @@ export {
 export type { Platform } from "./linear-memory.ts";
 // allocator, runtime: whether and how pages are returned
 export { findReleaser, osPageSize } from "./release.ts";
+// gc: the marking kernel
+export {
+  atomicStore,
+  block,
+  constant,
+  doWhile,
+  drop,
+  Expr,
+  type Func,
+  type Local,
+  loop,
+  loopWhile,
+  ret,
+  type Stmt,
+  select,
+  store,
+  WasmModule,
+  when,
+  zero8,
+} from "./wasm-assembler.ts";
+export { wasmHost } from "./wasm-host.ts";

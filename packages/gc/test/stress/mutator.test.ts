@@ -27,23 +27,25 @@ function soak(options: RigOptions, rounds: number, stw: boolean): void {
   }
 }
 
-describe(`a random mutator (seed ${seed}; GORT_SEED repeats it)`, () => {
+const twins = ["wasm", "js"] as const;
+
+describe.each(twins)(`a random mutator (marked by %s, seed ${seed}; GORT_SEED repeats it)`, (marker) => {
   const debug = { clobberfree: 1, gccheckmark: 1 };
 
   it("loses nothing and leaks nothing while marking and sweeping go on in small steps", () => {
-    soak({ godebug: debug }, 60, false);
+    soak({ marker, godebug: debug }, 60, false);
   });
   it("does so with the world stopped", () => {
-    soak({ godebug: { ...debug, gcstoptheworld: 1 } }, 30, true);
+    soak({ marker, godebug: { ...debug, gcstoptheworld: 1 } }, 30, true);
   });
   it("does so with a collection at every safepoint", () => {
-    soak({ godebug: { ...debug, gcstress: 1 } }, 5, true);
+    soak({ marker, godebug: { ...debug, gcstress: 1 } }, 5, true);
   });
   it("does so above 2 GiB", () => {
-    soak({ godebug: debug, above: 2048 * MiB }, 20, false);
+    soak({ marker, godebug: debug, above: 2048 * MiB }, 20, false);
   });
   it("does so in a program that paces itself", () => {
-    const r = rig({ godebug: debug, gogc: 50 });
+    const r = rig({ marker, godebug: debug, gogc: 50 });
     const rnd = random(seed);
     const m = new Mutator(r, rnd, 48);
     for (let i = 0; i < 60_000; i++) {

@@ -1,0 +1,454 @@
+/**
+ * The TypeScript twin of the marker's hot part: see mgcmark.ts for the algorithm, mark-wasm.ts for the other twin, which has
+ * the same functions under the same names. It is the one that shades on behalf of roots and of the write barrier, whichever twin
+ * drains. One thread at a time: mark-parallel.ts has what several do at once.
+ */
+import { PAGE_SHIFT } from "@gort/allocator/internal";
+import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./classtables.ts";
+import { hex, throwFatal } from "./errors.ts";
+import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
+import {
+  ENTRY_PAGE_MASK,
+  GCWORK,
+  MARK,
+  type MarkState,
+  OBLET_BYTES,
+  PAGE_BITS,
+  SCAN_ROW_SHIFT,
+  SCAN_ROW_WORDS,
+  WORKBUF_HEADER,
+  WORKBUF_MASK,
+} from "./markstate.ts";
+import type { WorkBufs } from "./workbuf.ts";
+
+/** Scans what is grey, for one thread. */
+export interface MarkTwin {
+  /** Scans until about `budget` bytes are scanned or the thread finds nothing grey; gives the bytes scanned. */
+  drain(budget: number): number;
+}
+
+/** What a pointer to no object means: nothing outside of the heap and in spans used otherwise, else corruption. */
+export function checkPointer(heap: GCHeap, p: number): void {
+  if (!heap.isFreeHeapPage(p)) return;
+  throwFatal(
+    "found bad pointer in Go heap (incorrect use of unsafe or cgo?)",
+    `runtime: pointer ${hex(p)} to unallocated span`,
+  );
+}
+
+export class MarkJS implements MarkTwin {
+  readonly #heap: GCHeap;
+  readonly #u32: Uint32Array;
+  readonly #tables: ClassTables;
+  readonly #bufs: WorkBufs;
+  /** This thread's GCWORK. */
+  readonly #work: number;
+  // Word indices.
+  readonly #pageInfo: number;
+  readonly #pageSpan: number;
+  readonly #heapBits: number;
+  readonly #scanRows: number;
+  readonly #pageState: number;
+  readonly #ring: number;
+  readonly #ringMask: number;
+  readonly #cycle: number;
+  readonly #invalidptr: number;
+  readonly #overflow: number;
+  readonly #qhead: number;
+  readonly #qtail: number;
+  readonly #sp: number;
+  readonly #bytesMarked: number;
+  readonly #pagesVisited: number;
+  readonly #objsByPage: number;
+  readonly #objsStacked: number;
+
+  constructor(state: MarkState, bufs: WorkBufs, work: number) {
+    const { heap } = state;
+    this.#heap = heap;
+    this.#u32 = heap.mem.u32;
+    this.#tables = heap.classes;
+    this.#bufs = bufs;
+    this.#work = work;
+    this.#pageInfo = heap.pageInfo >>> 2;
+    this.#pageSpan = heap.pageSpan >>> 2;
+    this.#heapBits = heap.heapBits >>> 2;
+    this.#scanRows = state.scanRows >>> 2;
+    this.#pageState = state.pageState >>> 2;
+    this.#ring = (this.#u32[(work + GCWORK.ring) >>> 2] as number) >>> 2;
+    this.#ringMask = state.ringMask;
+    this.#cycle = (state.mark + MARK.cycle) >>> 2;
+    this.#invalidptr = (state.mark + MARK.invalidptr) >>> 2;
+    this.#overflow = (state.mark + MARK.overflow) >>> 2;
+    this.#qhead = (work + GCWORK.qhead) >>> 2;
+    this.#qtail = (work + GCWORK.qtail) >>> 2;
+    this.#sp = (work + GCWORK.sp) >>> 2;
+    this.#bytesMarked = (work + GCWORK.bytesMarked) >>> 2;
+    this.#pagesVisited = (work + GCWORK.pagesVisited) >>> 2;
+    this.#objsByPage = (work + GCWORK.objsByPage) >>> 2;
+    this.#objsStacked = (work + GCWORK.objsStacked) >>> 2;
+  }
+
+  /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
+  shade(p: number): void {
+    const u32 = this.#u32;
+    const info = u32[this.#pageInfo + (p >>> PAGE_SHIFT)] as number;
+    const sc = info & 255;
+    const magic = this.#tables.magic[sc] as number;
+    if (magic === 0) {
+      if (p !== 0) this.#shadeSlow(p, info);
+      return;
+    }
+    const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
+    const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
+    const bit = 1 << (idx & 31);
+    const marks = u32[word] as number;
+    if ((marks & bit) !== 0) return;
+    u32[word] = marks | bit;
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + (this.#tables.size[sc] as number);
+    if ((sc & 1) === 0) this.#queuePage(p >>> PAGE_SHIFT, idx);
+  }
+
+  /** Queues a page for its object idx, or notes that more than one waits. */
+  #queuePage(page: number, idx: number): void {
+    const u32 = this.#u32;
+    const cycle = u32[this.#cycle] as number;
+    const at = this.#pageState + page;
+    const state = u32[at] as number;
+    if (state === (cycle | 2)) return;
+    if (state === (cycle | 1)) {
+      u32[at] = cycle | 2;
+      return;
+    }
+    if (state !== cycle) {
+      const row = this.#scanRows + (page << SCAN_ROW_SHIFT);
+      for (let k = 0; k < SCAN_ROW_WORDS; k++) u32[row + k] = 0;
+    }
+    u32[at] = cycle | 1;
+    const tail = u32[this.#qtail] as number;
+    u32[this.#ring + (tail & this.#ringMask)] = page | (idx << PAGE_BITS);
+    u32[this.#qtail] = tail + 1;
+  }
+
+  /** shade for what the tables don't cover: spans of several pages, headers, large objects, and what is no object. */
+  #shadeSlow(p: number, info: number): void {
+    const u32 = this.#u32;
+    if (info < 256) {
+      if (u32[this.#invalidptr] !== 0) checkPointer(this.#heap, p);
+      return;
+    }
+    const span = u32[this.#pageSpan + (p >>> PAGE_SHIFT)] as number;
+    const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
+    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const idx = Math.trunc((p - base) / size);
+    // The tail of a span that holds no whole object.
+    if (idx >= (u32[(span + MSPAN.nelems) >>> 2] as number)) return;
+    const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
+    const bit = 1 << (idx & 31);
+    const marks = u32[word] as number;
+    if ((marks & bit) !== 0) return;
+    u32[word] = marks | bit;
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + size;
+    if ((info & 1) === 0) this.#push(base + idx * size);
+  }
+
+  #push(addr: number): void {
+    const u32 = this.#u32;
+    if (((u32[this.#sp] as number) & WORKBUF_MASK) === 0 && !this.#bufs.grow(this.#work)) {
+      u32[this.#overflow] = 1;
+      return;
+    }
+    const sp = u32[this.#sp] as number;
+    u32[sp >>> 2] = addr;
+    u32[this.#sp] = sp + 4;
+  }
+
+  /** The next address of the stack, 0 if there is none. */
+  #pop(): number {
+    const u32 = this.#u32;
+    if (((u32[this.#sp] as number) & WORKBUF_MASK) === WORKBUF_HEADER && !this.#bufs.refill(this.#work))
+      return 0;
+    const sp = (u32[this.#sp] as number) - 4;
+    u32[this.#sp] = sp;
+    return u32[sp >>> 2] as number;
+  }
+
+  drain(budget: number): number {
+    const u32 = this.#u32;
+    let work = 0;
+    while (work < budget) {
+      if (u32[this.#qhead] !== u32[this.#qtail]) {
+        work += this.#visitPage();
+        continue;
+      }
+      const addr = this.#pop();
+      if (addr === 0) break;
+      work += this.#scanStacked(addr);
+    }
+    return work;
+  }
+
+  /** Takes the next page from the ring and scans what waits there; gives the bytes, as all that follow. */
+  #visitPage(): number {
+    const u32 = this.#u32;
+    const head = u32[this.#qhead] as number;
+    u32[this.#qhead] = head + 1;
+    const entry = u32[this.#ring + (head & this.#ringMask)] as number;
+    const cycle = u32[this.#cycle] as number;
+    const page = entry & ENTRY_PAGE_MASK;
+    const info = u32[this.#pageInfo + page] as number;
+    const size = this.#tables.size[info & 255] as number;
+    const state = this.#pageState + page;
+    u32[this.#pagesVisited] = (u32[this.#pagesVisited] as number) + 1;
+    // One object waits: it is scanned alone. If that made others of its page grey, all of them follow.
+    let work = 0;
+    if (u32[state] === (cycle | 1)) {
+      work = this.#scanAlone(page, entry >>> PAGE_BITS, size);
+      if (u32[state] === (cycle | 1)) {
+        u32[state] = cycle;
+        return work;
+      }
+    }
+    if ((size & (size - 1)) === 0 && size <= 256) work += this.#scanAligned(page, info, size);
+    else work += this.#scanStraddling(page, info, size);
+    u32[state] = cycle;
+    return work;
+  }
+
+  /** Scans object idx of a page, and no other. */
+  #scanAlone(page: number, idx: number, size: number): number {
+    const u32 = this.#u32;
+    const row = this.#scanRows + (page << SCAN_ROW_SHIFT) + (idx >>> 5);
+    u32[row] = (u32[row] as number) | (1 << (idx & 31));
+    let slot = (page << (PAGE_SHIFT - 3)) + Math.imul(idx, size >>> 3);
+    for (let left = size >>> 3; left > 0; ) {
+      const shift = slot & 31;
+      const n = Math.min(left, 32 - shift);
+      let bits = (u32[this.#heapBits + (slot >>> 5)] as number) >>> shift;
+      if (n < 32) bits &= (1 << n) - 1;
+      for (; bits !== 0; bits &= bits - 1) {
+        this.shade(u32[(slot + 31 - Math.clz32(bits & -bits)) << 1] as number);
+      }
+      slot += n;
+      left -= n;
+    }
+    u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + 1;
+    return size;
+  }
+
+  /**
+   * Scans what is marked on a page and not scanned yet, until nothing is. The page has objects of 16, 32, 64, 128 or 256
+   * bytes, so an object's pointer bits lie within one word. This and scanStraddling are one algorithm; marking is written
+   * out in both, as a call for each pointer would double the time.
+   */
+  #scanAligned(page: number, info0: number, size0: number): number {
+    const u32 = this.#u32;
+    const pageInfo = this.#pageInfo;
+    const pageState = this.#pageState;
+    const magics = this.#tables.magic;
+    const sizes = this.#tables.size;
+    const busy = (u32[this.#cycle] as number) | 2;
+    const markRow = (info0 >>> 7) & 0x1fffffe;
+    const scanRow = this.#scanRows + (page << SCAN_ROW_SHIFT);
+    const bitsRow = this.#heapBits + (page << (PAGE_SHIFT - 8));
+    const pageWord = page << (PAGE_SHIFT - 2);
+    const mask = 0xffffffff >>> (32 - (size0 >>> 3));
+    const last = (this.#tables.nwords[info0 & 255] as number) - 1;
+    let marked = 0;
+    let work = 0;
+    let k = last;
+    // Something was found since k was at the last word.
+    let found = false;
+    for (;;) {
+      const marks = u32[markRow + k] as number;
+      let x = marks & ~(u32[scanRow + k] as number);
+      if (x === 0) {
+        if (k > 0) {
+          k--;
+          continue;
+        }
+        if (!found) break;
+        found = false;
+        k = last;
+        continue;
+      }
+      found = true;
+      u32[scanRow + k] = marks;
+      do {
+        const bit = 31 - Math.clz32(x);
+        x ^= 1 << bit;
+        const off = Math.imul((k << 5) + bit, size0);
+        work += size0;
+        let bits = ((u32[bitsRow + (off >>> 8)] as number) >>> ((off >>> 3) & 31)) & mask;
+        let w = pageWord + ((off >>> 3) << 1);
+        while (bits !== 0) {
+          if ((bits & 1) !== 0) {
+            const p = u32[w] as number;
+            const info = u32[pageInfo + (p >>> PAGE_SHIFT)] as number;
+            const sc = info & 255;
+            const magic = magics[sc] as number;
+            if (magic !== 0) {
+              const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
+              const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
+              const markBit = 1 << (idx & 31);
+              const old = u32[word] as number;
+              if ((old & markBit) === 0) {
+                u32[word] = old | markBit;
+                marked += sizes[sc] as number;
+                if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
+                  this.#queuePage(p >>> PAGE_SHIFT, idx);
+                }
+              }
+            } else if (p !== 0) this.#shadeSlow(p, info);
+          }
+          bits >>>= 1;
+          w += 2;
+        }
+      } while (x !== 0);
+    }
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked;
+    u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + Math.trunc(work / size0);
+    return work;
+  }
+
+  /** The same for objects whose pointer bits may cross words, or fill two (512 bytes). */
+  #scanStraddling(page: number, info0: number, size0: number): number {
+    const u32 = this.#u32;
+    const pageInfo = this.#pageInfo;
+    const pageState = this.#pageState;
+    const magics = this.#tables.magic;
+    const sizes = this.#tables.size;
+    const busy = (u32[this.#cycle] as number) | 2;
+    const markRow = (info0 >>> 7) & 0x1fffffe;
+    const scanRow = this.#scanRows + (page << SCAN_ROW_SHIFT);
+    const bitsRow = this.#heapBits + (page << (PAGE_SHIFT - 8));
+    const pageWord = page << (PAGE_SHIFT - 2);
+    const nslots = size0 >>> 3;
+    const last = (this.#tables.nwords[info0 & 255] as number) - 1;
+    let marked = 0;
+    let work = 0;
+    let k = last;
+    // Something was found since k was at the last word.
+    let found = false;
+    for (;;) {
+      const marks = u32[markRow + k] as number;
+      let x = marks & ~(u32[scanRow + k] as number);
+      if (x === 0) {
+        if (k > 0) {
+          k--;
+          continue;
+        }
+        if (!found) break;
+        found = false;
+        k = last;
+        continue;
+      }
+      found = true;
+      u32[scanRow + k] = marks;
+      do {
+        const bit = 31 - Math.clz32(x);
+        x ^= 1 << bit;
+        const off = Math.imul((k << 5) + bit, size0);
+        work += size0;
+        for (let slot = 0; slot < nslots; slot += 32) {
+          const at = (off >>> 3) + slot;
+          const shift = at & 31;
+          let bits = (u32[bitsRow + (at >>> 5)] as number) >>> shift;
+          const left = nslots - slot;
+          // The bits beyond this word, unless the object ends before them.
+          if (shift + left > 32 && shift !== 0)
+            bits |= (u32[bitsRow + (at >>> 5) + 1] as number) << (32 - shift);
+          if (left < 32) bits &= (1 << left) - 1;
+          let w = pageWord + (at << 1);
+          while (bits !== 0) {
+            if ((bits & 1) !== 0) {
+              const p = u32[w] as number;
+              const info = u32[pageInfo + (p >>> PAGE_SHIFT)] as number;
+              const sc = info & 255;
+              const magic = magics[sc] as number;
+              if (magic !== 0) {
+                const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
+                const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
+                const markBit = 1 << (idx & 31);
+                const old = u32[word] as number;
+                if ((old & markBit) === 0) {
+                  u32[word] = old | markBit;
+                  marked += sizes[sc] as number;
+                  if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
+                    this.#queuePage(p >>> PAGE_SHIFT, idx);
+                  }
+                }
+              } else if (p !== 0) this.#shadeSlow(p, info);
+            }
+            bits >>>= 1;
+            w += 2;
+          }
+        }
+      } while (x !== 0);
+    }
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked;
+    u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + Math.trunc(work / size0);
+    return work;
+  }
+
+  /** Scans an entry of the stack: a whole object, or an oblet of a large one. */
+  #scanStacked(addr: number): number {
+    const u32 = this.#u32;
+    u32[this.#objsStacked] = (u32[this.#objsStacked] as number) + 1;
+    const span = u32[this.#pageSpan + (addr >>> PAGE_SHIFT)] as number;
+    if ((u32[(span + MSPAN.spanclass) >>> 2] as number) >>> 1 === OBJ_LARGE_CLASS) {
+      const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
+      const end = u32[(span + MSPAN.limit) >>> 2] as number;
+      if (addr === base) {
+        for (let oblet = base + OBLET_BYTES; oblet < end; oblet += OBLET_BYTES) this.#push(oblet);
+      }
+      const n = Math.min(OBLET_BYTES, end - addr);
+      return this.#scanTyped(addr, n, u32[(span + MSPAN.largeType) >>> 2] as number, addr - base);
+    }
+    return this.#scanWhole(addr, span);
+  }
+
+  #scanWhole(addr: number, span: number): number {
+    const u32 = this.#u32;
+    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    if (size > PAGE_MARK_MAX) {
+      // The header in the first word holds the type of what follows.
+      return this.#scanTyped(addr + 8, size - 8, u32[addr >>> 2] as number, 0);
+    }
+    for (let off = 0; off < size; off += 8) {
+      const a = addr + off;
+      if ((u32[this.#heapBits + (a >>> 8)] as number) & (1 << ((a >>> 3) & 31)))
+        this.shade(u32[a >>> 2] as number);
+    }
+    return size;
+  }
+
+  /** Scans n bytes at addr, `phase` bytes into a sequence of elements of the type. */
+  #scanTyped(addr: number, n: number, typ: number, phase: number): number {
+    const u32 = this.#u32;
+    if (typ === 0) return n;
+    const size = u32[(typ + GCTYPE.size) >>> 2] as number;
+    const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2] as number;
+    if (ptrdata === 8 && size === 8) {
+      for (let w = addr >>> 2, end = (addr + n) >>> 2; w < end; w += 2) this.shade(u32[w] as number);
+      return n;
+    }
+    const mask = (u32[(typ + GCTYPE.maskAddr) >>> 2] as number) >>> 2;
+    // Position in the element, in slots; elements are whole slots.
+    const slots = size >>> 3;
+    const ptrSlots = ptrdata >>> 3;
+    let slot = (phase % size) >>> 3;
+    let w = addr >>> 2;
+    const end = w + (n >>> 2);
+    while (w < end) {
+      if (slot < ptrSlots) {
+        if ((u32[mask + (slot >>> 5)] as number) & (1 << (slot & 31))) this.shade(u32[w] as number);
+        slot++;
+        w += 2;
+      } else {
+        w += (slots - slot) << 1;
+        slot = 0;
+      }
+    }
+    return n;
+  }
+}

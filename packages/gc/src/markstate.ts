@@ -1,0 +1,267 @@
+/**
+ * What marking keeps in linear memory, for every thread and for both twins (mark-js.ts, mark-wasm.ts): they take turns
+ * on the same words.
+ *
+ *     ROOT_GC -> MARK -> workers: GCWORK -> GCWORK -> ...     one a thread; the first is the collector's own
+ *                  |                |-> ring of queued pages
+ *                  |                '-> buf, spare: workbufs
+ *                  |-> full, empty: lists of workbufs that no thread holds
+ *                  '-> scan rows, page states: one a page of the memory
+ *
+ *     page state (u32)   cycle              seen in this cycle, not queued now
+ *                        cycle | 1          queued for one object
+ *                        cycle | 2          queued for several, or being visited
+ *                        cycle | 3          its scan row is being cleared; then it will be queued
+ *                        anything else      not seen in this cycle: the scan row holds an older cycle's
+ *     scan row (64 B)    bit i: object i of the page has been scanned in this cycle
+ *     ring entry         0..18  page        19..27  index of the object that queued the page
+ *
+ *     workbuf            0  next            the buffer below this one in a list
+ *     (8 KiB, aligned)   4  nobj            entries, while no thread has it as buf
+ *                        8  -
+ *                        16 addresses of grey objects
+ *
+ * `cycle` is a multiple of 4 that grows with every cycle, so nothing has to be cleared between cycles. A page is in one ring
+ * at most, and there once, so a ring with a slot for every page cannot overflow.
+ */
+import { PAGE_SHIFT } from "@gort/allocator/internal";
+import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
+import { ROOT_GC } from "@gort/memory/internal";
+import { throwFatal } from "./errors.ts";
+import type { GCHeap } from "./heap.ts";
+
+/** Words of a page's row of scan bits: one bit for each object of 16 bytes. */
+export const SCAN_ROW_WORDS = 16;
+export const SCAN_ROW_SHIFT = 4;
+
+/**
+ * Part of a large object that is scanned at a time, in bytes. Smaller: more queueing; larger: longer steps. One of pointers
+ * to pages that no cache holds takes a microsecond for each.
+ */
+export const OBLET_BYTES = 4 << 10;
+
+export const PAGE_BITS = 32 - PAGE_SHIFT;
+export const ENTRY_PAGE_MASK = (1 << PAGE_BITS) - 1;
+
+export const WORKBUF_BYTES = 8192;
+export const WORKBUF_MASK = WORKBUF_BYTES - 1;
+export const WORKBUF_HEADER = 16;
+
+/** Marking as a whole; one a heap. Written by the collector while no other thread marks, unless said otherwise. */
+const MARK_TYPE = defineStruct("mark", {
+  cycle: "u32",
+  scanRows: "u32",
+  pageState: "u32",
+  /** What classtables.ts computes, a CLASS_ROW for each span class. */
+  classTable: "u32",
+  /** Slots of a ring, less 1. */
+  ringMask: "u32",
+  /** Pages whose tables are counted in gcSys. */
+  mappedPages: "u32",
+  /** 0: a pointer into a span that is not in use is passed over. */
+  invalidptr: "u32",
+  /** 1: a stack could not grow. Set by anybody. */
+  overflow: "u32",
+  /** Lists of workbufs: the first one's address, and a counter that changes with every push. Changed by 64-bit CAS. */
+  full: f64s(1),
+  empty: f64s(1),
+  /** Memory taken from the heap for workbufs: changed by CAS. */
+  chunks: "u32",
+  /** Head of the list of GCWORKs: changed by CAS, never shortened. */
+  workers: "u32",
+  nworkers: "u32",
+  /** The parallel phase, see markworker.ts: its number, odd while it runs; its threads; those without work. */
+  phase: "u32",
+  nproc: "u32",
+  nwait: "u32",
+});
+export const MARK = MARK_TYPE.offsets;
+
+/** A thread's part. Written by its thread; others take pages from the ring by CAS of qhead. */
+const GCWORK_TYPE = defineStruct("gcWork", {
+  next: "u32",
+  id: "u32",
+  /** 0 free, else what the thread does: see markworker.ts. */
+  status: "u32",
+  /** Address of the ring; qhead and qtail count pages taken and put, modulo 2^32. */
+  ring: "u32",
+  qtail: "u32",
+  /** The workbuf in hand, the end of its entries, and a second one: both are always there. */
+  buf: "u32",
+  sp: "u32",
+  spare: "u32",
+  /** Two workbufs that are never given back. */
+  base: "u32",
+  /** Bytes of objects marked in this cycle, in slots. */
+  bytesMarked: "u32",
+  // What gctrace=2 tells.
+  pagesVisited: "u32",
+  objsByPage: "u32",
+  objsStacked: "u32",
+  /** Bytes of heap scanned in this cycle. */
+  heapScanWork: "f64",
+  /** On a cache line of its own: thieves write it. */
+  pad: f64s(8),
+  qhead: "u32",
+  padEnd: f64s(8),
+});
+export const GCWORK = GCWORK_TYPE.offsets;
+
+/** A row of the class table, by bytes. The first three as in ClassTables. */
+export const CLASS_ROW_SHIFT = 4;
+export const CLASS_ROW = { magic: 0, size: 4, nwords: 8 } as const;
+
+/** The state of a heap's marking as one thread sees it. */
+export class MarkState {
+  readonly heap: GCHeap;
+  readonly mem: LinearMemory;
+  /** Address of the MARK block. */
+  readonly mark: number;
+  readonly scanRows: number;
+  readonly pageState: number;
+  readonly classTable: number;
+  readonly ringMask: number;
+
+  /** Finds the state that another thread has made, or makes it. */
+  constructor(heap: GCHeap) {
+    this.heap = heap;
+    this.mem = heap.mem;
+    const { mem } = this;
+    const { u32 } = mem;
+    const found = mem.root(ROOT_GC);
+    if (found === 0) {
+      this.mark = this.#create();
+      mem.setRoot(ROOT_GC, this.mark);
+    } else this.mark = found;
+    const at = this.mark >>> 2;
+    this.scanRows = u32[at + (MARK.scanRows >>> 2)] as number;
+    this.pageState = u32[at + (MARK.pageState >>> 2)] as number;
+    this.classTable = u32[at + (MARK.classTable >>> 2)] as number;
+    this.ringMask = u32[at + (MARK.ringMask >>> 2)] as number;
+  }
+
+  #reserve(bytes: number): number {
+    const addr = this.mem.sysReserve(bytes, 4096, "low");
+    if (addr === 0) throwFatal("gc: no room for the mark tables", `${bytes} bytes`);
+    return addr;
+  }
+
+  #persistent(bytes: number, align: number): number {
+    const addr = this.mem.persistentAlloc(bytes, align, "gcSys");
+    if (addr === 0) throwFatal("gc: no room for the mark state", `${bytes} bytes`);
+    return addr;
+  }
+
+  #create(): number {
+    const { u32 } = this.mem;
+    const pages = Math.ceil(this.mem.size / (1 << PAGE_SHIFT));
+    const mark = this.#persistent(MARK_TYPE.size, 64);
+    const at = mark >>> 2;
+    u32[at + (MARK.scanRows >>> 2)] = this.#reserve(pages << (SCAN_ROW_SHIFT + 2));
+    u32[at + (MARK.pageState >>> 2)] = this.#reserve(pages * 4);
+    // A slot for every page, in a power of two.
+    u32[at + (MARK.ringMask >>> 2)] = 2 ** (32 - Math.clz32(pages - 1)) - 1;
+    const table = this.#persistent(256 << CLASS_ROW_SHIFT, 64);
+    u32[at + (MARK.classTable >>> 2)] = table;
+    const { classes } = this.heap;
+    for (let sc = 0; sc < 256; sc++) {
+      const row = (table + (sc << CLASS_ROW_SHIFT)) >>> 2;
+      u32[row + (CLASS_ROW.magic >>> 2)] = classes.magic[sc] as number;
+      u32[row + (CLASS_ROW.size >>> 2)] = classes.size[sc] as number;
+      u32[row + (CLASS_ROW.nwords >>> 2)] = classes.nwords[sc] as number;
+    }
+    return mark;
+  }
+
+  get(offset: number): number {
+    return this.mem.u32[(this.mark + offset) >>> 2] as number;
+  }
+
+  set(offset: number, value: number): void {
+    this.mem.u32[(this.mark + offset) >>> 2] = value;
+  }
+
+  /** A GCWORK that no thread has: one that was given back, or a new one. The status becomes `status`. */
+  newWork(status: number): number {
+    const { kernel, u32 } = this.mem;
+    for (
+      let w = kernel.load(this.mark + MARK.workers) >>> 0;
+      w !== 0;
+      w = u32[(w + GCWORK.next) >>> 2] as number
+    ) {
+      if (kernel.cas(w + GCWORK.status, 0, status) === 0) return w;
+    }
+    const w = this.#persistent(GCWORK_TYPE.size, 64);
+    const base = this.#persistent(2 * WORKBUF_BYTES, WORKBUF_BYTES);
+    const at = w >>> 2;
+    u32[at + (GCWORK.status >>> 2)] = status;
+    u32[at + (GCWORK.ring >>> 2)] = this.#reserve((this.ringMask + 1) * 4);
+    u32[at + (GCWORK.base >>> 2)] = base;
+    this.resetWork(w);
+    u32[at + (GCWORK.id >>> 2)] = kernel.add(this.mark + MARK.nworkers, 1);
+    for (;;) {
+      const head = kernel.load(this.mark + MARK.workers);
+      u32[at + (GCWORK.next >>> 2)] = head;
+      if (kernel.cas(this.mark + MARK.workers, head, w) === head) return w;
+    }
+  }
+
+  /** Calls f with the GCWORK of every thread, past and present. */
+  forEachWork(f: (w: number) => void): void {
+    const { u32 } = this.mem;
+    for (let w = this.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2] as number) f(w);
+  }
+
+  /** Has a GCWORK, whose stack is empty, use its own workbufs again. */
+  releaseWork(w: number): void {
+    const { u32 } = this.mem;
+    const at = w >>> 2;
+    const base = u32[at + (GCWORK.base >>> 2)] as number;
+    u32[at + (GCWORK.buf >>> 2)] = base;
+    u32[at + (GCWORK.sp >>> 2)] = base + WORKBUF_HEADER;
+    u32[at + (GCWORK.spare >>> 2)] = base + WORKBUF_BYTES;
+    u32[(base + WORKBUF_BYTES + 4) >>> 2] = 0;
+  }
+
+  /** Empties a GCWORK: no page, no address, no count. */
+  resetWork(w: number): void {
+    const { u32, f64 } = this.mem;
+    const at = w >>> 2;
+    this.releaseWork(w);
+    u32[at + (GCWORK.qhead >>> 2)] = 0;
+    u32[at + (GCWORK.qtail >>> 2)] = 0;
+    u32[at + (GCWORK.bytesMarked >>> 2)] = 0;
+    u32[at + (GCWORK.pagesVisited >>> 2)] = 0;
+    u32[at + (GCWORK.objsByPage >>> 2)] = 0;
+    u32[at + (GCWORK.objsStacked >>> 2)] = 0;
+    f64[(w + GCWORK.heapScanWork) >>> 3] = 0;
+  }
+
+  /** Starts a cycle: nothing is grey. The tables of heap pages added since the last cycle are counted under gcSys. */
+  reset(): void {
+    const cycle = this.get(MARK.cycle) + 4;
+    if (cycle >= 2 ** 30) throwFatal("gc: cycle counter overflow");
+    this.set(MARK.cycle, cycle);
+    this.set(MARK.overflow, 0);
+    this.forEachWork((w) => this.resetWork(w));
+    const pages = this.heap.heapPages();
+    const mapped = this.get(MARK.mappedPages);
+    if (pages > mapped) {
+      // A scan row, a state and a slot of the ring for each page.
+      const perPage = (1 << (SCAN_ROW_SHIFT + 2)) + 8;
+      this.mem.sysMap(this.scanRows, (pages - mapped) * perPage, "gcSys");
+      this.set(MARK.mappedPages, pages);
+    }
+  }
+
+  /** Whether the thread of w has neither a page nor an address. */
+  isIdle(w: number): boolean {
+    const { u32 } = this.mem;
+    const at = w >>> 2;
+    return (
+      u32[at + (GCWORK.qhead >>> 2)] === u32[at + (GCWORK.qtail >>> 2)] &&
+      ((u32[at + (GCWORK.sp >>> 2)] as number) & WORKBUF_MASK) === WORKBUF_HEADER &&
+      u32[((u32[at + (GCWORK.spare >>> 2)] as number) + 4) >>> 2] === 0
+    );
+  }
+}
