@@ -76,27 +76,6 @@ describe("a collection", () => {
     expect(() => gc.gc()).toThrow("found pointer to free object");
   });
 
-  it("marks although no memory is left for grey objects", () => {
-    const { a, gc, heapObjects } = rig({ godebug: "gccheckmark=1" });
-    // 600 wide objects that refer to 50 more each: far more than a workbuf holds.
-    const wide = a.newType(
-      800,
-      new Array(4).fill(0xffffffff).map((w, k) => (k < 3 ? w : 0xf)),
-    );
-    const fan = a.newType(8, [1]);
-    const root = a.mallocgc(8 * 4000, fan, true);
-    gc.refs.alloc(root);
-    for (let i = 0; i < 4000; i++) {
-      const p = a.mallocTyped(wide);
-      gc.storePointer(root + 8 * i, p);
-      if (i % 10 === 0) for (let k = 0; k < 100; k++) gc.storePointer(p + 8 * k, a.mallocTyped(wide));
-    }
-    const n = heapObjects();
-    gc.heap.allocWork = () => 0;
-    gc.gc();
-    expect(heapObjects()).toBe(n);
-  });
-
   it("clears what it hands out again, and clobbers what it frees if asked to", () => {
     const { a, gc, node, u32 } = rig({ godebug: "clobberfree=1" });
     gc.refs.alloc(a.mallocTyped(node));

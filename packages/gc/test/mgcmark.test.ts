@@ -4,6 +4,9 @@ import { Marker, type MarkerKind } from "../src/mgcmark.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
 import { MiB, type Random, type Rig, random, rig } from "./kit.ts";
 
+/** The kit's GORT_MARKER names a twin for all tests. */
+const free = process.env.GORT_MARKER === undefined;
+
 const seed = Number(process.env.GORT_SEED ?? Date.now() % 1_000_000);
 
 /** Marks by steps whose length `rnd` decides, `next` deciding who does each. */
@@ -50,12 +53,9 @@ describe(`the two twins (seed ${seed}; GORT_SEED repeats it)`, () => {
   it.each(["js", "wasm"] as const)("mark although no memory is left for the stack (%s)", (kind) => {
     const r = rig({ maxMemory: 64 * MiB });
     const wide = r.a.newType(800, [1]);
-    const fan = r.a.newType(8, [1]);
-    const root = r.a.mallocgc(8 * 9000, fan, true);
-    r.gc.refs.alloc(root);
     for (let i = 0; i < 9000; i++) {
       const p = r.a.mallocTyped(wide);
-      r.u32[(root + 8 * i) >>> 2] = p;
+      r.gc.refs.alloc(p);
       r.u32[p >>> 2] = r.a.mallocTyped(wide);
     }
     r.gc.heap.allocWork = () => 0;
@@ -63,7 +63,7 @@ describe(`the two twins (seed ${seed}; GORT_SEED repeats it)`, () => {
     beginMarking(r, marker);
     while (marker.drain(1 << 20) > 0);
     expect(marker.overflow).toBe(true);
-    expect(endMarking(r, marker).bytesMarked).toBe(73_728 + 18_000 * 896);
+    expect(endMarking(r, marker).bytesMarked).toBe(18_000 * 896);
   });
 
   it.each(["js", "wasm"] as const)("report a pointer into a free span (%s)", (kind) => {
@@ -78,7 +78,7 @@ describe(`the two twins (seed ${seed}; GORT_SEED repeats it)`, () => {
 });
 
 describe("the marker", () => {
-  it("becomes WebAssembly when there is work for it, where the memory's kernel is", () => {
+  it.runIf(free)("becomes WebAssembly when there is work for it, where the memory's kernel is", () => {
     const kinds = [{}, { marker: "js" as const }, { kernel: "js" as const }, { marker: "wasm" as const }].map(
       (options) => {
         const r = rig({ maxMemory: 64 * MiB, ...options });
