@@ -93,6 +93,14 @@ export class Scavenger {
     this.#heap.mem.f64[(this.#heap.base + offset) >>> 3] = v;
   }
 
+  /** Nanoseconds of work in the background, and while the heap grew. */
+  get backgroundNs(): number {
+    return this.#get(H.scavengeBackgroundNs);
+  }
+  get assistNs(): number {
+    return this.#get(H.scavengeAssistNs);
+  }
+
   /** Bytes of the heap that hold physical pages. */
   get heapRetained(): number {
     return this.#heap.counter("heapInUse") + this.#heap.counter("heapFree");
@@ -149,12 +157,11 @@ export class Scavenger {
 
   /** The heap has grown by n bytes, of which none hold pages yet but soon will. */
   #grown(n: number): void {
+    const start = this.#clock();
     const heap = this.heapRetained + n - this.#goal(H.gcPercentGoal);
     const limit = this.mappedReady + n - this.#goal(H.memoryLimitGoal);
     const over = Math.min(n, Math.max(heap, limit));
-    if (over <= 0) return;
-    const start = this.#clock();
-    this.#countEager(this.#heap.scavenge(over));
+    if (over > 0) this.#countEager(this.#heap.scavenge(over));
     this.#addTime(H.scavengeAssistNs, start);
   }
 

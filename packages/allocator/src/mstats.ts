@@ -18,7 +18,7 @@
  *     0 <= live <= what was live at the end of step 2        hence heapAlloc <= heapInuse
  */
 import type { LinearMemory } from "@gort/memory";
-import { ROOT_ALLOCATOR } from "@gort/memory/internal";
+import { ROOT_ALLOCATOR, stableVersion, unchanged } from "@gort/memory/internal";
 import { defaultHooks } from "./hooks.ts";
 import { MCACHE, MHEAP, NUM_SPAN_CLASSES } from "./layout.ts";
 import { SLOT_ELEMSIZE, SLOT_END, SLOT_WORDS } from "./mcache.ts";
@@ -60,9 +60,6 @@ export interface HeapStats {
   largeAllocCount: number;
   largeFree: number;
   largeFreeCount: number;
-  /** Nanoseconds that the scavenger has worked: in the background, and while the heap grew. */
-  scavengeBackgroundNs: number;
-  scavengeAssistNs: number;
   /** Objects by size class; index 0 is unused. */
   readonly smallAllocCount: Float64Array;
   readonly smallFreeCount: Float64Array;
@@ -95,22 +92,12 @@ export function newHeapStats(): HeapStats {
     largeAllocCount: 0,
     largeFree: 0,
     largeFreeCount: 0,
-    scavengeBackgroundNs: 0,
-    scavengeAssistNs: 0,
     smallAllocCount: new Float64Array(NUM_SIZE_CLASSES),
     smallFreeCount: new Float64Array(NUM_SIZE_CLASSES),
   };
 }
 
 const M = MCACHE.offsets;
-
-/** Tries to read an mcache between two changes before the reader sleeps: its thread may have been preempted in one. */
-const SPINS = 1000;
-/**
- * A change takes nanoseconds. One that has not ended after so long never will, as its thread has died: the counts are taken
- * as they are. Longer than a busy machine keeps a thread from running.
- */
-const GIVE_UP_MS = 1000;
 
 /** What one mcache has allocated, until it is known to be of one moment. */
 const allocated = new Float64Array(NUM_SIZE_CLASSES);
@@ -153,29 +140,16 @@ function sumCounts(heap: MHeap, out: HeapStats): void {
 }
 
 function sumExactCounts(heap: MHeap, out: HeapStats): void {
-  const { u32, f64, kernel } = heap.mem;
+  const { u32, f64 } = heap.mem;
   clearCounts(out);
   const first = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
   for (let c = first; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
-    const version = c + M.version;
-    let tiny = 0;
-    let giveUp = 0;
-    for (let spins = 0; ; spins++) {
-      const before = kernel.load(version);
-      if ((before & 1) === 0) {
-        tiny = readAllocated(heap, c);
-        // Not a load: what was read above must not be read after it.
-        if (kernel.or(version, 0) === before) break;
-      } else if (spins >= SPINS) {
-        const now = performance.now();
-        if (giveUp === 0) giveUp = now + GIVE_UP_MS;
-        if (now >= giveUp) {
-          tiny = readAllocated(heap, c);
-          break;
-        }
-        sleepWhile(heap, version, before);
-      }
-    }
+    let tiny: number;
+    let v: number;
+    do {
+      v = stableVersion(heap.mem, c + M.version);
+      tiny = readAllocated(heap, c);
+    } while (!unchanged(heap.mem, c + M.version, v));
     out.tinyAllocs += tiny;
     out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
     out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
@@ -188,15 +162,6 @@ function sumExactCounts(heap: MHeap, out: HeapStats): void {
   out.largeFreeCount = Math.min(out.largeFreeCount, out.largeAllocCount);
   for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
     out.smallFreeCount[k] = Math.min(out.smallFreeCount[k] as number, out.smallAllocCount[k] as number);
-  }
-}
-
-/** Lets a millisecond pass in which the thread that the word waits for may run; returns at once where that is forbidden. */
-function sleepWhile(heap: MHeap, addr: number, value: number): void {
-  try {
-    Atomics.wait(heap.mem.i32, addr >>> 2, value, 1);
-  } catch {
-    // A browser's main thread may not sleep.
   }
 }
 
@@ -239,7 +204,7 @@ function addFrees(heap: MHeap, c: number, out: HeapStats): void {
 
 /** All that is kept under the heap lock, and what follows from the counts. */
 function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
-  const { f64, stats } = heap.mem;
+  const { stats } = heap.mem;
   let mallocs = out.largeAllocCount;
   let frees = out.largeFreeCount;
   out.totalAlloc = out.largeAlloc;
@@ -272,8 +237,6 @@ function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   out.otherSys = stats.otherSys;
   out.sys =
     out.heapSys + out.stackSys + out.mspanSys + out.mcacheSys + out.buckHashSys + out.gcSys + out.otherSys;
-  out.scavengeBackgroundNs = f64[(heap.base + MHEAP.offsets.scavengeBackgroundNs) >>> 3] as number;
-  out.scavengeAssistNs = f64[(heap.base + MHEAP.offsets.scavengeAssistNs) >>> 3] as number;
   return out;
 }
 

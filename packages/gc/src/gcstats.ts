@@ -3,13 +3,13 @@
  * linear memory, so every thread that attaches to the memory reads the same ones.
  *
  * ## Who may touch what
- * The collector writes, on the thread that runs the cycle. Two parts have other writers: the histograms of stops and
- * `cpuTotalNs`, `cpuIdleNs` are the facade's, which stops the world and knows the host's idle time; the counts of finalizers
- * are the finalizer queue's. Anybody reads.
+ * The collector writes, on the thread that runs the cycle. Two parts have other writers: the histograms of stops and `cpu`
+ * are the facade's, which stops the world and knows the host's idle time; the counts of finalizers are the finalizer queue's.
+ * Anybody reads.
  *
  * What belongs together (a cycle's number, its pause, when it ended, its CPU time) is written between two increments of
- * `seq`. A reader copies it when seq is even and the same after as before, and tries again otherwise. Single counters
- * need no such care.
+ * `seq`. A reader copies it when seq is even and the same after as before, and tries again otherwise (seqlock.ts of memory).
+ * Single counters need no such care.
  *
  *     NumGC = n          =>  pauseNs[(n - 1) % 256], pauseEnd[(n - 1) % 256] are those of cycle n
  *     pauseTotalNs       =   sum of pauseNs, while n <= 256
@@ -17,8 +17,8 @@
  *     numForcedGC        <=  numGC
  *     *Executed          <=  *Queued
  */
-import { type Addr, defineStruct, f64s, type LinearMemory } from "@gort/memory";
-import { ROOT_GCSTATS } from "@gort/memory/internal";
+import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
+import { beginChange, endChange, ROOT_GCSTATS, stableVersion, unchanged } from "@gort/memory/internal";
 import { throwFatal } from "./errors.ts";
 
 const RING = 256;
@@ -28,8 +28,9 @@ export const TIME_HISTOGRAM_BUCKETS = 162;
 
 /** Figures kept over cycles; one a memory, found through the root ROOT_GCSTATS. */
 export const GCSTATS = defineStruct("gcStats", {
-  /** Odd while a writer is at work. */
+  /** Versions of what a cycle's end writes, and of `cpu`: odd while a writer is at work. */
   seq: "u32",
+  cpuSeq: "u32",
   numGC: "u32",
   numForcedGC: "u32",
   /** The cycle in whose time the program was last given more memory than its limit lest it only collects; 0: none. */
@@ -51,9 +52,8 @@ export const GCSTATS = defineStruct("gcStats", {
   dedicatedNs: "f64",
   idleNs: "f64",
   pauseCpuNs: "f64",
-  /** Time of all Ps, and of that the idle time, as of the last cycle or the last read of metrics; NaN: not known. */
-  cpuTotalNs: "f64",
-  cpuIdleNs: "f64",
+  /** All classes of CPU time as of one moment, for threads that can't ask the host how idle this one is: see CPU_TIMES. */
+  cpu: f64s(8),
   /** Bytes scanned by the last cycle. */
   heapScan: "f64",
   stackScan: "f64",
@@ -73,8 +73,18 @@ export const GCSTATS = defineStruct("gcStats", {
 });
 const G = GCSTATS.offsets;
 
-/** Tries of a reader. A writer is done in a microsecond; one that takes longer has died in between, and what it left is read. */
-const MAX_TRIES = 1 << 20;
+/** Positions in `cpu`. Nanoseconds; `total` and `idle` are NaN where nobody knows how long the event loop was idle. */
+export const CPU_TIMES = Object.freeze({
+  total: 0,
+  idle: 1,
+  markAssist: 2,
+  markDedicated: 3,
+  markIdle: 4,
+  pause: 5,
+  scavengeAssist: 6,
+  scavengeBackground: 7,
+});
+const NUM_CPU_TIMES = 8;
 
 export type GCHistogram = "stoppingGC" | "stoppingOther" | "pausesGC" | "pausesOther";
 export type FinalizerCount =
@@ -165,8 +175,8 @@ export class GCRecord {
     if (block === 0) throwFatal("out of memory", "gc: no room for the collector's statistics");
     this.base = block;
     this.#setF(G.memoryLimit, Number.POSITIVE_INFINITY);
-    this.#setF(G.cpuTotalNs, Number.NaN);
-    this.#setF(G.cpuIdleNs, Number.NaN);
+    this.#setF(G.cpu + 8 * CPU_TIMES.total, Number.NaN);
+    this.#setF(G.cpu + 8 * CPU_TIMES.idle, Number.NaN);
     mem.setRoot(ROOT_GCSTATS, block);
   }
 
@@ -245,13 +255,6 @@ export class GCRecord {
   get pauseCpuNs(): number {
     return this.#f(G.pauseCpuNs);
   }
-  get cpuTotalNs(): number {
-    return this.#f(G.cpuTotalNs);
-  }
-  get cpuIdleNs(): number {
-    return this.#f(G.cpuIdleNs);
-  }
-
   /** Counts of a histogram, bucket by bucket; writing to it is recording. */
   histogram(name: GCHistogram): Float64Array {
     const at = (this.base + G[name]) >>> 3;
@@ -280,12 +283,22 @@ export class GCRecord {
     this.#setU(G.limiterLastEnabled, this.numGC + 1);
   }
 
-  /** Time of all Ps since the start, and what of it was idle; NaN where nobody can tell. */
-  setCpu(totalNs: number, idleNs: number): void {
-    this.#begin();
-    this.#setF(G.cpuTotalNs, totalNs);
-    this.#setF(G.cpuIdleNs, idleNs);
-    this.#end();
+  /** Publishes the classes of CPU time, in the order of CPU_TIMES. */
+  setCpu(times: Float64Array): void {
+    const at = (this.base + G.cpu) >>> 3;
+    beginChange(this.#mem, this.base + G.cpuSeq);
+    for (let i = 0; i < NUM_CPU_TIMES; i++) this.#f64[at + i] = times[i] as number;
+    endChange(this.#mem, this.base + G.cpuSeq);
+  }
+
+  /** Copies what was published last. */
+  readCpu(out: Float64Array): void {
+    const at = (this.base + G.cpu) >>> 3;
+    let v: number;
+    do {
+      v = stableVersion(this.#mem, this.base + G.cpuSeq);
+      for (let i = 0; i < NUM_CPU_TIMES; i++) out[i] = this.#f64[at + i] as number;
+    } while (!unchanged(this.#mem, this.base + G.cpuSeq, v));
   }
 
   /** Before the pacer looks at it: the scan work of the cycle that ends. */
@@ -297,7 +310,7 @@ export class GCRecord {
 
   /** The next cycle has ended. */
   endCycle(r: CycleTimes): void {
-    this.#begin();
+    beginChange(this.#mem, this.base + G.seq);
     const n = this.numGC + 1;
     this.#setU(G.numGC, n);
     if (r.forced) this.#setU(G.numForcedGC, this.numForcedGC + 1);
@@ -312,31 +325,20 @@ export class GCRecord {
     this.#add(G.pauseCpuNs, r.pauseNs * r.procs);
     // Below 1 in Go too: the program had at least the time to ask.
     this.#setF(G.gcCPUFraction, Math.min(this.#f(G.gcCpuNs) / Math.max(1, r.availableCpuNs), 0.999999999));
-    this.#end();
+    endChange(this.#mem, this.base + G.seq);
   }
 
-  #begin(): void {
-    this.#mem.kernel.add((this.base + G.seq) as Addr, 1);
-  }
-
-  #end(): void {
-    this.#mem.kernel.add((this.base + G.seq) as Addr, 1);
-  }
-
-  /** Runs f, which copies from the block, until it has seen no writer. It must have no other effect. */
-  readStable(f: () => void): void {
-    const { kernel } = this.#mem;
-    const seq = this.base + G.seq;
-    for (let i = 0; i < MAX_TRIES; i++) {
-      const before = kernel.load(seq);
-      if ((before & 1) !== 0) continue;
-      f();
-      if (kernel.load(seq) === before) return;
+  /** Runs copy, which must have no other effect, until what it has seen was of one moment. */
+  readStable(copy: () => void): void {
+    const at = this.base + G.seq;
+    for (;;) {
+      const v = stableVersion(this.#mem, at);
+      copy();
+      if (unchanged(this.#mem, at, v)) return;
     }
-    f();
   }
 
-  /** Which writing the figures are of: while it is the same even number, they are too. */
+  /** Which cycle's end the figures are of: while it is the same even number, they are the same too. */
   get version(): number {
     return this.#mem.kernel.load(this.base + G.seq);
   }

@@ -4,6 +4,7 @@
 export { CLOBBER_WORD } from "./clobber.ts";
 // runtime: the collector's figures in linear memory, for any thread
 export {
+  CPU_TIMES,
   type FinalizerCount,
   type GCHistogram,
   GCRecord,

@@ -291,6 +291,11 @@ export class Collector {
     return this.#cycle !== null;
   }
 
+  /** The times of the cycle that is marking, which the record will have when it ends; null outside of one. */
+  get runningCycle(): Readonly<Cycle> | null {
+    return this.#cycle;
+  }
+
   /** A full collection, with all of its sweeping: what runtime.GC does. A safepoint. */
   gc(): void {
     if (this.#busy) throw new TypeError("gc: gc() called from within the collector");

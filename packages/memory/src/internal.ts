@@ -18,6 +18,8 @@ export {
 export type { Platform } from "./linear-memory.ts";
 // allocator, runtime: whether and how pages are returned
 export { findReleaser, osPageSize } from "./release.ts";
+// allocator, gc: figures that other threads read
+export { beginChange, endChange, stableVersion, unchanged } from "./seqlock.ts";
 // gc: the marking kernel
 export {
   atomicStore,

@@ -44,9 +44,18 @@ export function timeBucket(ns: number): number {
 
 export class TimeHistogram {
   /** How many durations fell into each bucket. */
-  readonly counts = new Float64Array(TIME_BUCKETS);
+  readonly counts: Float64Array;
 
-  record(ns: number): void {
-    this.counts[timeBucket(ns)]++;
+  /** @param counts where they are kept, which may be memory that threads share; default: an array of its own */
+  constructor(counts: Float64Array = new Float64Array(TIME_BUCKETS)) {
+    if (counts.length !== TIME_BUCKETS) {
+      throw new RangeError(`metrics: a time histogram has ${TIME_BUCKETS} counts (got ${counts.length})`);
+    }
+    this.counts = counts;
+  }
+
+  /** Counts a duration, or `n` of about the same. */
+  record(ns: number, n = 1): void {
+    this.counts[timeBucket(ns)] += n;
   }
 }

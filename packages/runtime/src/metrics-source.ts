@@ -1,11 +1,9 @@
 /**
- * The figures of runtime/metrics that MemStats does not have. What is not measured stays unknown, and reads as bad:
+ * The figures of runtime/metrics that MemStats does not have, from the linear memory: the collector's block, the scheduler's
+ * counters, the scavenger's times. What is not measured stays unknown, and reads as bad:
  *
- *     /gc/limiter/last-enabled       no limiter of the collector's CPU time of Go's kind
- *     /sched/latencies               a clock reading for each time a goroutine becomes runnable costs more than the switch
- *     /sync/mutex/wait/total         as above; the mutex profile measures waits when it is on
- *     /cpu/classes (all but /gc)     outside of Node, where nobody says how long the event loop was idle, and under a
- *                                    clock of one's own
+ *     /cpu/classes (idle, total, user)     outside of Node, where nobody says how long the event loop was idle, and under
+ *                                          a clock of one's own
  *
  * CPU time. GOMAXPROCS processors for the time since the start are what there is (`total`). Of the one that is driven by
  * this thread's event loop, Node tells how long it was idle; the others are always idle but in a stop of the world, which
@@ -14,14 +12,16 @@
  *
  *     total = gc/mark/assist + gc/mark/dedicated + gc/mark/idle + gc/pause + scavenge/* + idle + user
  *
- * As in Go, marking that is under way counts when its cycle ends.
+ * How long the event loop was idle is known on its own thread only. So all classes are published together: when a cycle
+ * ends, at each read on that thread, and once a second where other threads read too.
  */
-import type { Allocator } from "@gort/allocator/internal";
-import type { Collector, GCStats } from "@gort/gc";
+import type { Scavenger } from "@gort/allocator/internal";
+import type { Collector } from "@gort/gc";
+import { CPU_TIMES, type GCRecord } from "@gort/gc/internal";
 import type { MetricsSource, RawMetrics } from "@gort/memstats/metrics";
-import type { Scheduler } from "@gort/scheduler";
-import { type G, Grunnable, Grunning, Gsyscall, Gwaiting } from "@gort/scheduler/internal";
-import type { WorldStops } from "./stops.ts";
+import type { SchedStats } from "./sched-stats.ts";
+import type { RuntimeStats } from "./stats.ts";
+import { type StopHistograms, stopHistograms } from "./stops.ts";
 
 /** Bytes of a goroutine's first stack of roots. */
 const STACK_START = 2048;
@@ -34,191 +34,124 @@ function hostIdleMs(): number {
   return host?.eventLoopUtilization?.().idle ?? Number.NaN;
 }
 
-export interface RuntimeMetricsParts {
-  allocator: Allocator;
+export interface CpuClassesParts {
   collector: Collector;
-  scheduler: Scheduler;
-  stops: WorldStops;
-  /** The collector's figures, as of the read of MemStats that precedes each fill. */
-  gcStats: GCStats;
+  scavenger: Scavenger;
+  /** GOMAXPROCS. */
+  procs: () => number;
   /** Monotonic nanoseconds. */
   nanotime: () => number;
   /** Whether `nanotime` is the host's time, so that its idle time can be compared. */
   hostTime: boolean;
 }
 
-export class RuntimeMetrics implements MetricsSource {
-  readonly #parts: RuntimeMetricsParts;
-  #runnable = 0;
-  #running = 0;
-  #syscall = 0;
-  #waiting = 0;
-  #finalizersQueued = 0;
-  #finalizersExecuted = 0;
-  #cleanupsQueued = 0;
-  #cleanupsExecuted = 0;
-  // CPU time of the collector, ns.
-  #assistNs = 0;
-  #dedicatedNs = 0;
-  #pauseNs = 0;
-  // CPU time of the scavenger, ns.
-  #scavengeAssistNs = 0;
-  #scavengeBackgroundNs = 0;
-  // As of the last end of a cycle.
-  #seenCycle = 0;
-  #seenCpu = 0;
-  #seenAssist = 0;
-  #seenPause = 0;
-  // Integrals over time, ns, as of the last fill.
+/** Keeps the classes of CPU time on the runtime's thread. */
+export class CpuClasses {
+  readonly #parts: CpuClassesParts;
+  readonly #times = new Float64Array(8);
+  readonly #hostIdleStart: number;
+  // Integrals over time as of the last publication, ns.
   #last: number;
-  #lastStopped = 0;
+  #lastPause = 0;
   #totalNs = 0;
   #otherIdleNs = 0;
-  readonly #hostIdleStart: number;
 
-  readonly #count = (g: G): void => {
-    if (g.atomicstatus === Grunnable) this.#runnable++;
-    else if (g.atomicstatus === Grunning) this.#running++;
-    else if (g.atomicstatus === Gsyscall) this.#syscall++;
-    else if (g.atomicstatus === Gwaiting) this.#waiting++;
-  };
-
-  constructor(parts: RuntimeMetricsParts) {
+  constructor(parts: CpuClassesParts) {
     this.#parts = parts;
     this.#last = parts.nanotime();
     this.#hostIdleStart = parts.hostTime ? hostIdleMs() : Number.NaN;
-    parts.stops.onGC = () => this.#afterStop();
-    this.#watchAssists();
-    this.#watchFinalizers();
-    this.#watchScavenger();
   }
 
-  /** While a cycle marks, the collector's hook in the allocator is where goroutines assist. */
-  #watchAssists(): void {
-    const { allocator, collector, nanotime } = this.#parts;
-    const { hooks } = allocator;
-    const { gcTrigger } = hooks;
-    hooks.gcTrigger = (addr) => {
-      if (!collector.marking) return gcTrigger(addr);
-      const from = nanotime();
-      gcTrigger(addr);
-      this.#assistNs += nanotime() - from;
-    };
-  }
-
-  /** Memory goes back in the background, and when the heap grows beyond its goal; freeOSMemory counts in neither, as in Go. */
-  #watchScavenger(): void {
-    const { allocator, nanotime } = this.#parts;
-    const { scavenger, heap } = allocator;
-    const { background } = scavenger;
-    const { afterGrowth } = heap;
-    scavenger.background = () => {
-      const from = nanotime();
-      const result = background.call(scavenger);
-      this.#scavengeBackgroundNs += nanotime() - from;
-      return result;
-    };
-    heap.afterGrowth = (n) => {
-      const from = nanotime();
-      afterGrowth(n);
-      this.#scavengeAssistNs += nanotime() - from;
-    };
-  }
-
-  #watchFinalizers(): void {
-    const { finalizers } = this.#parts.collector;
-    const { queueFinalizer, queueCleanup, done } = finalizers;
-    finalizers.queueFinalizer = (id, object) => {
-      this.#finalizersQueued++;
-      queueFinalizer.call(finalizers, id, object);
-    };
-    finalizers.queueCleanup = (id) => {
-      this.#cleanupsQueued++;
-      queueCleanup.call(finalizers, id);
-    };
-    finalizers.done = (f) => {
-      if (f.kind === "finalizer") this.#finalizersExecuted++;
-      else this.#cleanupsExecuted++;
-      done.call(finalizers, f);
-    };
-  }
-
-  /** After a stop of the collector: if it was the last one of a cycle, what the cycle's marking took is known. */
-  #afterStop(): void {
-    const { collector, scheduler, stops, gcStats } = this.#parts;
-    const procs = scheduler.gomaxprocs(0);
-    this.#pauseNs += (stops.gcStoppedNs - this.#lastStopped) * procs;
-    this.#otherIdle(procs);
-    collector.readGCStats(gcStats);
-    if (gcStats.numGC === this.#seenCycle) return;
-    this.#seenCycle = gcStats.numGC;
-    const cpu = gcStats.gcCpuNs - this.#seenCpu;
-    const assist = this.#assistNs - this.#seenAssist;
-    const pause = this.#pauseNs - this.#seenPause;
-    // In a cycle of one stop all of the marking lies within the pause.
-    this.#dedicatedNs += Math.max(0, cpu - assist - pause);
-    this.#seenCpu = gcStats.gcCpuNs;
-    this.#seenAssist = this.#assistNs;
-    this.#seenPause = this.#pauseNs;
-  }
-
-  /** Brings the integrals up to date: all time of `procs` processors, and what those without a thread were idle. */
-  #otherIdle(procs: number): void {
-    const { nanotime, stops } = this.#parts;
+  /** Brings the published figures up to date. */
+  publish(): void {
+    const { collector, scavenger, procs, nanotime } = this.#parts;
+    const { record, runningCycle: cycle } = collector;
+    const t = this.#times;
+    const n = procs();
+    t[CPU_TIMES.markAssist] = record.assistNs;
+    t[CPU_TIMES.markDedicated] = record.dedicatedNs;
+    t[CPU_TIMES.markIdle] = record.idleNs;
+    t[CPU_TIMES.pause] = record.pauseCpuNs;
+    // Of a cycle of one stop all that has passed lies within the stop, which is not over.
+    if (cycle !== null && !cycle.stw) {
+      t[CPU_TIMES.markAssist] += cycle.assistNs;
+      t[CPU_TIMES.markDedicated] += cycle.backgroundNs;
+      t[CPU_TIMES.markIdle] += cycle.idleNs;
+      t[CPU_TIMES.pause] += cycle.pauseNs * cycle.procs;
+    }
+    t[CPU_TIMES.scavengeAssist] = scavenger.assistNs;
+    t[CPU_TIMES.scavengeBackground] = scavenger.backgroundNs;
     const now = nanotime();
     const elapsed = now - this.#last;
-    const stopped = stops.gcStoppedNs - this.#lastStopped;
-    this.#totalNs += elapsed * procs;
-    this.#otherIdleNs += Math.max(0, elapsed - stopped) * (procs - 1);
+    const paused = t[CPU_TIMES.pause] - this.#lastPause;
+    this.#totalNs += elapsed * n;
+    // A stop counts for all processors, so those without a thread were not idle in it.
+    this.#otherIdleNs += Math.max(0, elapsed * (n - 1) - (paused * (n - 1)) / n);
     this.#last = now;
-    this.#lastStopped = stops.gcStoppedNs;
+    this.#lastPause = t[CPU_TIMES.pause];
+    const hostIdleNs = (hostIdleMs() - this.#hostIdleStart) * 1e6;
+    const known = !Number.isNaN(hostIdleNs);
+    t[CPU_TIMES.total] = known ? this.#totalNs : Number.NaN;
+    t[CPU_TIMES.idle] = known ? hostIdleNs + this.#otherIdleNs : Number.NaN;
+    record.setCpu(t);
+  }
+}
+
+/** Implements `MetricsSource` of @gort/memstats over the linear memory. Reads on any thread. */
+export class RuntimeMetrics implements MetricsSource {
+  readonly #record: GCRecord;
+  readonly #stats: RuntimeStats;
+  readonly #sched: SchedStats;
+  readonly #refresh: () => void;
+  readonly #histograms: StopHistograms;
+  readonly #cpu = new Float64Array(8);
+
+  /**
+   * @param stats read just before each fill, as createMetrics does
+   * @param refresh brings what this thread publishes up to date
+   */
+  constructor(record: GCRecord, stats: RuntimeStats, sched: SchedStats, refresh: () => void) {
+    this.#record = record;
+    this.#stats = stats;
+    this.#sched = sched;
+    this.#refresh = refresh;
+    this.#histograms = stopHistograms(record);
   }
 
   fill(raw: RawMetrics): void {
-    const { collector, scheduler, stops, gcStats: gc } = this.#parts;
-    const procs = scheduler.gomaxprocs(0);
-    this.#otherIdle(procs);
-    raw.cpuMarkAssist = this.#assistNs / 1e9;
-    raw.cpuMarkDedicated = this.#dedicatedNs / 1e9;
-    raw.cpuMarkIdle = gc.gcIdleCpuNs / 1e9;
-    raw.cpuGCPause = this.#pauseNs / 1e9;
-    raw.cpuScavengeAssist = this.#scavengeAssistNs / 1e9;
-    raw.cpuScavengeBackground = this.#scavengeBackgroundNs / 1e9;
-    const hostIdleNs = (hostIdleMs() - this.#hostIdleStart) * 1e6;
-    if (!Number.isNaN(hostIdleNs)) {
-      raw.cpuIdle = (hostIdleNs + this.#otherIdleNs) / 1e9;
-      raw.cpuTotal = this.#totalNs / 1e9;
-    }
+    this.#refresh();
+    const record = this.#record;
+    const cpu = this.#cpu;
+    record.readCpu(cpu);
+    raw.cpuMarkAssist = cpu[CPU_TIMES.markAssist] / 1e9;
+    raw.cpuMarkDedicated = cpu[CPU_TIMES.markDedicated] / 1e9;
+    raw.cpuMarkIdle = cpu[CPU_TIMES.markIdle] / 1e9;
+    raw.cpuGCPause = cpu[CPU_TIMES.pause] / 1e9;
+    raw.cpuScavengeAssist = cpu[CPU_TIMES.scavengeAssist] / 1e9;
+    raw.cpuScavengeBackground = cpu[CPU_TIMES.scavengeBackground] / 1e9;
+    raw.cpuIdle = cpu[CPU_TIMES.idle] / 1e9;
+    raw.cpuTotal = cpu[CPU_TIMES.total] / 1e9;
 
-    raw.finalizersQueued = this.#finalizersQueued;
-    raw.finalizersExecuted = this.#finalizersExecuted;
-    raw.cleanupsQueued = this.#cleanupsQueued;
-    raw.cleanupsExecuted = this.#cleanupsExecuted;
+    // What has run first: it is a part of what was queued.
+    raw.finalizersExecuted = record.finalizations("finalizersExecuted");
+    raw.finalizersQueued = record.finalizations("finalizersQueued");
+    raw.cleanupsExecuted = record.finalizations("cleanupsExecuted");
+    raw.cleanupsQueued = record.finalizations("cleanupsQueued");
 
-    raw.stoppingGC = stops.stoppingGC;
-    raw.stoppingOther = stops.stoppingOther;
-    raw.pausesGC = stops.pausesGC;
-    raw.pausesOther = stops.pausesOther;
+    const { stoppingGC, stoppingOther, pausesGC, pausesOther } = this.#histograms;
+    raw.stoppingGC = stoppingGC;
+    raw.stoppingOther = stoppingOther;
+    raw.pausesGC = pausesGC;
+    raw.pausesOther = pausesOther;
 
-    raw.gogc = collector.gcPercent;
-    const limit = Number(collector.setMemoryLimit(-1));
-    raw.memoryLimit = limit >= 2 ** 63 - 1024 ? Number.POSITIVE_INFINITY : limit;
-    raw.heapLive = gc.heapMarked;
-    raw.scanHeap = gc.heapScan;
-    raw.scanStack = gc.stackScan;
-    raw.scanGlobals = gc.globalsScan;
+    raw.gogc = record.gcPercent;
+    raw.memoryLimit = record.memoryLimit;
+    raw.limiterLastEnabled = record.limiterLastEnabled;
+    raw.heapLive = this.#stats.heapMarked;
+    raw.scanHeap = record.heapScan;
+    raw.scanStack = record.stackScan;
+    raw.scanGlobals = record.globalsScan;
     raw.stackStartingSize = STACK_START;
-
-    raw.cgoCalls = scheduler.numCgoCall();
-    raw.gomaxprocs = procs;
-    raw.threads = 1;
-    // biome-ignore lint/complexity/useLiteralKeys: the counter of goroutine numbers is private, and it is all that counts them
-    raw.goroutinesCreated = scheduler["goidgen"] - 1;
-    this.#runnable = this.#running = this.#syscall = this.#waiting = 0;
-    scheduler.forEachG(this.#count);
-    raw.goroutinesRunnable = this.#runnable;
-    raw.goroutinesRunning = this.#running;
-    raw.goroutinesNotInGo = this.#syscall;
-    raw.goroutinesWaiting = this.#waiting;
+    this.#sched.fill(raw);
   }
 }

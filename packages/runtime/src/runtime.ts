@@ -83,7 +83,7 @@ import { checkGodebug, type Godebug, parseGodebug } from "./godebug.ts";
 import { LinearArena, RuntimeHeap } from "./heap.ts";
 import { dumpHeap } from "./heapdump.ts";
 import { IdleWorker } from "./idle.ts";
-import { RuntimeMetrics } from "./metrics-source.ts";
+import { CpuClasses, RuntimeMetrics } from "./metrics-source.ts";
 import {
   GoroutineLabels,
   GoroutineStacks,
@@ -94,6 +94,7 @@ import {
 } from "./profiles.ts";
 import { GoroutineRoots, type Root } from "./roots.ts";
 import { BackgroundScavenger } from "./scavenge.ts";
+import { SchedStats } from "./sched-stats.ts";
 import { RuntimeStats } from "./stats.ts";
 import { WorldStops } from "./stops.ts";
 import { Unsafe } from "./unsafe-access.ts";
@@ -256,6 +257,8 @@ export class Runtime {
   readonly compiler = compiler;
 
   readonly #stats: RuntimeStats;
+  /** Brings up to date what only this thread can tell, for all that read the memory. */
+  readonly #publish: () => void;
   readonly #stops: WorldStops;
   readonly #roots: GoroutineRoots;
   readonly #idle: IdleWorker;
@@ -284,7 +287,7 @@ export class Runtime {
       ...(options.maxMemory === undefined ? {} : { maxMemory: options.maxMemory }),
       ...(options.shared === undefined ? {} : { shared: options.shared }),
     });
-    this.allocator = createAllocator({ memory: this.memory, ...seed });
+    this.allocator = createAllocator({ memory: this.memory, clock: this.#now, ...seed });
     const goroutines = new GoroutineStacks(
       () => this.scheduler,
       () => this.profiler,
@@ -316,6 +319,7 @@ export class Runtime {
       blockEvent: (g, ns, reason) => recordBlockEvent(this.profiler, g, ns, reason),
       mutexEvent: (ns, unlock, above) => recordMutexEvent(this.profiler, ns, unlock, above),
     };
+    const schedStats = new SchedStats(this.memory);
     this.scheduler = createScheduler({
       ...(clock === undefined ? {} : { clock }),
       ...seed,
@@ -323,6 +327,8 @@ export class Runtime {
       gomaxprocs: options.gomaxprocs ?? parseGOMAXPROCS(env.GOMAXPROCS) ?? 1,
       godebug: this.godebug,
       symbolize: (site) => this.profiler.symbolize(site),
+      counters: schedStats.counters,
+      latencies: schedStats,
       ...(options.leakDetection === true ? { leakDetection: true } : {}),
       hooks,
     });
@@ -334,7 +340,7 @@ export class Runtime {
       () => scheduler,
     );
     const nanotime = (): number => this.#now() * 1e6;
-    this.#stops = new WorldStops(scheduler, nanotime);
+    this.#stops = new WorldStops(scheduler, nanotime, () => this.collector.record);
     const finalizers = new FinalizerGoroutine(scheduler, () => this.collector);
     this.#idle = new IdleWorker(scheduler, () => this.collector);
     const scavenger = new BackgroundScavenger(allocator, scheduler, () => this.collector);
@@ -380,16 +386,22 @@ export class Runtime {
     const heap = new RuntimeHeap(allocator, this.collector);
     this.types = createTypes(heap);
     this.unsafe = new Unsafe(allocator, this.collector, this.types);
-    this.#stats = new RuntimeStats(allocator, this.collector, this.#stops);
-    const measured = new RuntimeMetrics({
-      allocator,
+    const { record } = this.collector;
+    this.#stats = new RuntimeStats(this.memory, allocator, record);
+    const cpu = new CpuClasses({
       collector: this.collector,
-      scheduler,
-      stops: this.#stops,
-      gcStats: this.#stats.gc,
+      scavenger: allocator.scavenger,
+      procs: () => scheduler.gomaxprocs(0),
       nanotime,
       hostTime: clock === undefined,
     });
+    this.#stops.onGC = () => cpu.publish();
+    this.#publish = () => {
+      scheduler.readCounters();
+      schedStats.setCgoCalls(scheduler.numCgoCall());
+      cpu.publish();
+    };
+    const measured = new RuntimeMetrics(record, this.#stats, schedStats, this.#publish);
     this.metrics = createMetrics(this.#stats, measured);
   }
 

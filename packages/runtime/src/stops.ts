@@ -6,6 +6,7 @@
  *     |<------- stopping ------>|                            |
  *     |<--------------------- total ----------------------->|
  */
+import type { GCRecord } from "@gort/gc/internal";
 import { TimeHistogram } from "@gort/memstats/metrics";
 
 /** What can be stopped. */
@@ -14,37 +15,50 @@ export interface Stoppable {
   startTheWorld(): void;
 }
 
+/** The four histograms, in the collector's block of the linear memory. */
+export interface StopHistograms {
+  readonly stoppingGC: TimeHistogram;
+  readonly stoppingOther: TimeHistogram;
+  readonly pausesGC: TimeHistogram;
+  readonly pausesOther: TimeHistogram;
+}
+
+export function stopHistograms(record: GCRecord): StopHistograms {
+  return {
+    stoppingGC: new TimeHistogram(record.histogram("stoppingGC")),
+    stoppingOther: new TimeHistogram(record.histogram("stoppingOther")),
+    pausesGC: new TimeHistogram(record.histogram("pausesGC")),
+    pausesOther: new TimeHistogram(record.histogram("pausesOther")),
+  };
+}
+
 export class WorldStops {
-  readonly stoppingGC = new TimeHistogram();
-  readonly stoppingOther = new TimeHistogram();
-  readonly pausesGC = new TimeHistogram();
-  readonly pausesOther = new TimeHistogram();
-  /** Nanoseconds that the collector has kept the world stopped. */
-  gcStoppedNs = 0;
-  /** Stops of the collector so far. Its figures of cycles change in a stop only. */
-  gcStops = 0;
   /** Called after each stop of the collector, the world running. */
   onGC: () => void = () => {};
   readonly #world: Stoppable;
   readonly #nanotime: () => number;
+  /** The collector stops the world, and has the block: both come to be after this. */
+  readonly #record: () => GCRecord;
+  #histograms: StopHistograms | null = null;
   #stopped = false;
   #gc = false;
   #asked = 0;
 
   /** @param nanotime monotonic nanoseconds */
-  constructor(world: Stoppable, nanotime: () => number) {
+  constructor(world: Stoppable, nanotime: () => number, record: () => GCRecord) {
     this.#world = world;
     this.#nanotime = nanotime;
+    this.#record = record;
+  }
+
+  get histograms(): StopHistograms {
+    this.#histograms ??= stopHistograms(this.#record());
+    return this.#histograms;
   }
 
   /** Whether the world is stopped. */
   get stopped(): boolean {
     return this.#stopped;
-  }
-
-  /** Whether it is stopped by the collector, whose figures may be between two values. */
-  get inGC(): boolean {
-    return this.#stopped && this.#gc;
   }
 
   stopTheWorld(reason: string): void {
@@ -53,20 +67,16 @@ export class WorldStops {
     this.#stopped = true;
     this.#gc = reason.startsWith("GC");
     this.#asked = asked;
-    (this.#gc ? this.stoppingGC : this.stoppingOther).record(this.#nanotime() - asked);
+    const h = this.histograms;
+    (this.#gc ? h.stoppingGC : h.stoppingOther).record(this.#nanotime() - asked);
   }
 
   startTheWorld(): void {
     this.#stopped = false;
     this.#world.startTheWorld();
     const ns = this.#nanotime() - this.#asked;
-    if (!this.#gc) {
-      this.pausesOther.record(ns);
-      return;
-    }
-    this.pausesGC.record(ns);
-    this.gcStoppedNs += ns;
-    this.gcStops++;
-    this.onGC();
+    const h = this.histograms;
+    (this.#gc ? h.pausesGC : h.pausesOther).record(ns);
+    if (this.#gc) this.onGC();
   }
 }
