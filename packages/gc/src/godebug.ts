@@ -17,6 +17,11 @@ export const GODEBUG_SWITCHES = {
   },
   gccheckmark: { default: 0, meaning: "1 verifies every mark phase by a second, naive one" },
   clobberfree: { default: 0, meaning: "1 fills freed objects with a pattern, so that a stale pointer shows" },
+  allocfreetrace: {
+    default: 0,
+    meaning:
+      "1 keeps the stack of every allocation and free, and reports the use of a freed object with both; all objects are sampled",
+  },
   gcstress: { default: 0, meaning: "1 runs a full collection at every safepoint" },
   invalidptr: {
     default: 1,

@@ -57,6 +57,8 @@ export class GCHeap {
   readonly workBytes = WORK_BYTES;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
+  /** Says whose memory p was, if somebody keeps count: for the report of a stale pointer. */
+  describe: (p: number) => string = () => "";
 
   constructor(allocator: Allocator) {
     this.allocator = allocator;
@@ -87,6 +89,11 @@ export class GCHeap {
   /** Whether p lies in heap memory that no span uses. */
   isFreeHeapPage(p: number): boolean {
     return p >= this.arenaStart && p < this.arenaEnd && this.allocator.spanOf(p as never) === 0;
+  }
+
+  /** Whether the span is used for something other than objects. */
+  isManual(span: number): boolean {
+    return this.#u32[(span + MSPAN.state) >>> 2] !== SPAN_IN_USE;
   }
 
   /** Bytes of free pages that hold physical memory. */

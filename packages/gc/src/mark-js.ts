@@ -32,7 +32,7 @@ export function checkPointer(heap: GCHeap, p: number): void {
   if (!heap.isFreeHeapPage(p)) return;
   throwFatal(
     "found bad pointer in Go heap (incorrect use of unsafe or cgo?)",
-    `runtime: pointer ${hex(p)} to unallocated span`,
+    `runtime: pointer ${hex(p)} to unallocated span${heap.describe(p)}`,
   );
 }
 

@@ -41,6 +41,7 @@
  */
 import type { Allocator } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
+import { AllocTrace, hostStack, whoHolds } from "./alloctrace.ts";
 import { checkMarks } from "./checkmark.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { throwFatal } from "./errors.ts";
@@ -87,6 +88,8 @@ export class Collector {
   readonly marker: Marker;
   readonly sweeper: Sweeper;
   readonly roots: Roots;
+  /** Under allocfreetrace: who allocated and freed what. */
+  readonly trace: AllocTrace | null = null;
   /** The figures of past cycles. */
   readonly record: GCRecord;
 
@@ -126,6 +129,8 @@ export class Collector {
     this.roots = new Roots(heap, this.refs, this.finalizers);
     this.sweeper = new Sweeper(heap, this.finalizers, options.freeProfile ?? (() => {}));
     this.sweeper.onDone = () => this.#sweepDone();
+    this.sweeper.whoHolds = (base) => whoHolds(heap, this.roots, base);
+    if (this.godebug.allocfreetrace !== 0) this.trace = this.#traceAllocations();
     this.#controller = new GCController(
       heap,
       this.record,
@@ -171,6 +176,21 @@ export class Collector {
         if (this.finalizers.queued === 1) this.#world.ready(() => this.#runFinalizers());
       },
     };
+  }
+
+  #traceAllocations(): AllocTrace {
+    const { heap, allocator } = this;
+    const trace = new AllocTrace(heap, () => this.#world.currentStack?.() ?? hostStack());
+    this.sweeper.trace = trace;
+    heap.describe = (p) => trace.describe(p);
+    // The trace hears of what the memory profile samples: everything.
+    const { sampleMalloc } = allocator.hooks;
+    allocator.hooks.sampleMalloc = (addr, size) => {
+      trace.allocated(addr);
+      sampleMalloc(addr, size);
+    };
+    allocator.setMemProfileRate(1);
+    return trace;
   }
 
   #runFinalizers(): void {
@@ -468,6 +488,7 @@ export class Collector {
     heap.heapMarked = marker.bytesMarked + (heapEnd - cycle.heapStart);
     heap.heapLive = heap.heapMarked;
     this.sweeper.clobberfree = this.godebug.clobberfree !== 0;
+    this.sweeper.cycle = this.record.numGC + 1;
     this.sweeper.start();
     this.record.setScan(marker.heapScanWork, roots.stackScan, roots.globalsBytes);
     const scanWork = marker.heapScanWork + roots.stackScan + roots.globalsScan;

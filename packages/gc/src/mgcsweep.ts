@@ -19,6 +19,7 @@
  *
  * No byte of a freed object is touched (unless `clobberfree` asks for it): an object is cleared when it is allocated.
  */
+import type { AllocTrace } from "./alloctrace.ts";
 import { CLOBBER_WORD } from "./clobber.ts";
 import { hex, throwFatal } from "./errors.ts";
 import {
@@ -58,6 +59,12 @@ export class Sweeper {
   readonly #freeProfile: (data: number, size: number) => void;
   /** Fill freed objects. */
   clobberfree = false;
+  /** Told about every object that is freed, if allocations are traced. */
+  trace: AllocTrace | null = null;
+  /** Says in lines of text what leads to the object at base, for a report. */
+  whoHolds: (base: number) => string = () => "";
+  /** The cycle whose garbage is swept. */
+  cycle = 0;
   /** Nothing is left to sweep. */
   done = true;
   /** Called when that becomes so. */
@@ -174,19 +181,18 @@ export class Sweeper {
     const marks = (u32[at + GCMARK_BITS] as number) >>> 2;
     const allocs = (u32[at + ALLOC_BITS] as number) >>> 2;
     const nwords = ((u32[at + NELEMS] as number) + 31) >>> 5;
-    if (this.clobberfree) this.#clobber(span, marks, allocs, nwords);
+    if (this.clobberfree || this.trace !== null) this.#dying(span, marks, allocs, nwords);
     let live = 0;
-    let stray = 0;
     for (let k = 0; k < nwords; k++) {
       let x = u32[marks + k] as number;
-      stray |= x & ~(u32[allocs + k] as number);
+      const stray = x & ~(u32[allocs + k] as number);
+      if (stray !== 0) this.#throwStray(span, (k << 5) + 31 - Math.clz32(stray & -stray));
       u32[allocs + k] = x;
       u32[marks + k] = 0;
       x -= (x >>> 1) & 0x55555555;
       x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
       live += Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
     }
-    if (stray !== 0) this.#throwStray(span, allocs, nwords);
     const freed = (u32[at + ALLOC_COUNT] as number) - live;
     return heap.allocator.spanSwept(span as never, freed, preserve);
   }
@@ -199,25 +205,28 @@ export class Sweeper {
     );
   }
 
-  #throwStray(span: number, allocs: number, nwords: number): never {
-    const base = this.#u32[(span + MSPAN.startAddr) >>> 2] as number;
+  #throwStray(span: number, i: number): never {
+    const u32 = this.#u32;
+    const base = this.#heap.objectBase(span, i);
     throwFatal(
       "found pointer to free object",
-      `runtime: marked free object in span ${hex(span)}, base ${hex(base)}, elemsize=${this.#u32[(span + MSPAN.elemsize) >>> 2]}, ` +
-        `${nwords} words of bits at ${hex(allocs << 2)} (a raw pointer was kept over a safepoint, or unsafe memory was misused)`,
+      `runtime: marked free object ${hex(base)} in span ${hex(span)}, base ${hex(u32[(span + MSPAN.startAddr) >>> 2] as number)}, ` +
+        `elemsize=${u32[(span + MSPAN.elemsize) >>> 2]}, index ${i} (a raw pointer was kept over a safepoint, or unsafe memory ` +
+        `was misused)${this.whoHolds(base)}${this.#heap.describe(base)}`,
     );
   }
 
-  /** Fills what dies in this sweep. */
-  #clobber(span: number, marks: number, allocs: number, nwords: number): void {
+  /** Fills what dies in this sweep, and tells the trace. */
+  #dying(span: number, marks: number, allocs: number, nwords: number): void {
     const u32 = this.#u32;
     const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
     for (let k = 0; k < nwords; k++) {
       let x = (u32[allocs + k] as number) & ~(u32[marks + k] as number);
       for (; x !== 0; x &= x - 1) {
         const i = (k << 5) + (31 - Math.clz32(x & -x));
-        const w = this.#heap.objectBase(span, i) >>> 2;
-        u32.fill(CLOBBER_WORD, w, w + (size >>> 2));
+        const base = this.#heap.objectBase(span, i);
+        this.trace?.freed(base, this.cycle);
+        if (this.clobberfree) u32.fill(CLOBBER_WORD, base >>> 2, (base + size) >>> 2);
       }
     }
   }

@@ -9,6 +9,11 @@ export interface World {
   stopTheWorld(reason: string): void;
   startTheWorld(): void;
   gomaxprocs(): number;
+  /**
+   * The running goroutine's number, stack and creation site, as text in the form of a Go traceback. Default: the stack that
+   * V8 tells.
+   */
+  currentStack?(): string;
   /** Finalizers or cleanups are waiting. Must run fn, or drain `collector.finalizers` otherwise, soon but not now. */
   ready(fn: () => void): void;
 }

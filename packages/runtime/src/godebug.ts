@@ -35,6 +35,12 @@ export const debugSwitches = [
     meaning: "1: freed memory is overwritten, so that a stale pointer shows",
   },
   {
+    name: "allocfreetrace",
+    default: 0,
+    meaning:
+      "1: the use of a freed object is reported with the stacks that allocated and freed it; implies memprofilerate=1",
+  },
+  {
     name: "invalidptr",
     default: 1,
     meaning: "1: a pointer into a free span found while marking is a fatal error",

@@ -55,7 +55,7 @@ import {
   type Ticker,
   type Timer,
 } from "@gort/scheduler";
-import { isMarker } from "@gort/scheduler/internal";
+import { isMarker, stackText } from "@gort/scheduler/internal";
 import {
   addrOf,
   append,
@@ -276,6 +276,8 @@ export class Runtime {
     this.stderr = options.stderr ?? hostStderr;
     const warn = (line: string): void => this.stderr(`${line}\n`);
     this.godebug = resolveGodebug(options.godebug, env, warn);
+    // The trace hears of what the profile samples.
+    if (this.godebug.allocfreetrace !== 0) this.godebug.memprofilerate = 1;
     const gogc = resolveGOGC(options.gogc, env);
     const memoryLimit = resolveMemoryLimit(options.memoryLimit, env, warn);
     const { clock } = options;
@@ -345,6 +347,11 @@ export class Runtime {
     this.#idle = new IdleWorker(scheduler, () => this.collector);
     const scavenger = new BackgroundScavenger(allocator, scheduler, () => this.collector);
     this.#scavenger = scavenger;
+    allocator.hooks.sampleMalloc = (addr, size) => {
+      const bucket = profiler.mem.alloc(size);
+      if (bucket !== 0) allocator.addSpecial(addr, SPECIAL_PROFILE, bucket);
+    };
+    allocator.setMemProfileRate(this.godebug.memprofilerate);
     this.collector = createCollector(allocator, {
       gogc,
       memoryLimit,
@@ -356,6 +363,7 @@ export class Runtime {
         startTheWorld: () => this.#stops.startTheWorld(),
         gomaxprocs: () => scheduler.gomaxprocs(0),
         ready: () => finalizers.wake(),
+        currentStack: () => stackText(scheduler, false),
       },
       onRequest: () => {
         scheduler.requestSafepoint();
@@ -377,11 +385,6 @@ export class Runtime {
     });
     this.#idle.watch();
     this.collector.setStackRoots((visit) => this.#roots.forEachStack(visit));
-    allocator.hooks.sampleMalloc = (addr, size) => {
-      const bucket = profiler.mem.alloc(size);
-      if (bucket !== 0) allocator.addSpecial(addr, SPECIAL_PROFILE, bucket);
-    };
-    allocator.setMemProfileRate(this.godebug.memprofilerate);
 
     const heap = new RuntimeHeap(allocator, this.collector);
     this.types = createTypes(heap);

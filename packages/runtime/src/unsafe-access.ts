@@ -18,6 +18,25 @@ declare const rootSlotBrand: unique symbol;
 /** A global root; never 0. */
 export type RootSlot = Addr & { readonly [rootSlotBrand]: true };
 
+type Trace = NonNullable<Collector["trace"]>;
+
+/** The view, with a check of its pointer before each use of a field. */
+function watched<V extends { readonly $addr: Addr }>(view: V, trace: Trace): V {
+  const check = (v: V, key: PropertyKey): void => {
+    if (key !== "$addr" && key !== "$at" && v.$addr !== 0) trace.check(v.$addr);
+  };
+  return new Proxy(view, {
+    get(v, key) {
+      check(v, key);
+      return Reflect.get(v, key);
+    },
+    set(v, key, value) {
+      check(v, key);
+      return Reflect.set(v, key, value);
+    },
+  });
+}
+
 /**
  * The expert's tool. A raw pointer is valid until the goroutine's next safepoint (a suspension, `gc()`,
  * `safepoint()`); one that must outlive it is stored in the heap, or rooted (`runtime.root`, `newRoot`).
@@ -26,11 +45,14 @@ export class Unsafe {
   readonly #allocator: Allocator;
   readonly #collector: Collector;
   readonly #types: TypedHeap;
+  /** Under allocfreetrace every pointer is checked before it is used. */
+  readonly #trace: Trace | null;
 
   constructor(allocator: Allocator, collector: Collector, types: TypedHeap) {
     this.#allocator = allocator;
     this.#collector = collector;
     this.#types = types;
+    this.#trace = collector.trace;
   }
 
   /**
@@ -77,40 +99,51 @@ export class Unsafe {
 
   /** Fields by name, without allocation: a View that can be moved from object to object. */
   view<T extends Type>(type: T, ptr?: Ptr<T>): View<T> {
-    return ptr === undefined ? this.#types.unsafe.view(type) : this.#types.unsafe.view(type, ptr);
+    const view = ptr === undefined ? this.#types.unsafe.view(type) : this.#types.unsafe.view(type, ptr);
+    return this.#trace === null ? view : watched(view, this.#trace);
   }
 
   /** `*ptr` */
   load<T extends Type>(type: T, ptr: Ptr<T>): RawValue<T> {
+    this.#trace?.check(ptr);
     return this.#types.unsafe.load(type, ptr);
   }
 
   /** `*ptr = value`, with the write barrier for pointers. */
   store<T extends Type>(type: T, ptr: Ptr<T>, value: RawValue<T>): void {
+    this.#trace?.check(ptr);
     this.#types.unsafe.store(type, ptr, value);
   }
 
   /** Reads the pointer slot at `slot`. */
   loadPointer(slot: Addr): Addr {
+    this.#trace?.check(slot);
     return this.#allocator.mem.u32[slot >>> 2] as Addr;
   }
 
   /** Writes a pointer slot of a heap object, with the write barrier. */
   storePointer(slot: Addr, value: Addr): void {
+    if (this.#trace !== null) {
+      this.#trace.check(slot);
+      if (value !== 0) this.#trace.check(value);
+    }
     this.#collector.storePointer(slot, value);
   }
 
   /** `n` bytes of the memory itself, not a copy. */
   bytes(ptr: Addr, n: number): Uint8Array {
+    this.#trace?.check(ptr);
     return this.#types.unsafe.bytes(ptr, n);
   }
 
   /** A global root that holds `ptr` (0 is allowed) until it is freed. */
   newRoot(ptr: Addr | number = 0): RootSlot {
+    if (ptr !== 0) this.#trace?.check(ptr as Addr);
     return this.#collector.refs.alloc(ptr as Addr) as RootSlot;
   }
 
   setRoot(slot: RootSlot | number, ptr: Addr | number): void {
+    if (ptr !== 0) this.#trace?.check(ptr as Addr);
     this.#collector.storePointer(slot as Addr, ptr as Addr);
   }
 

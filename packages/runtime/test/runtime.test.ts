@@ -7,6 +7,7 @@ import {
   isFatalError,
   type MemStats,
   newMemStats,
+  type Ptr,
   pointer,
   type Ref,
   type Runtime,
@@ -245,6 +246,75 @@ describe("collection", () => {
     rt.gc();
     expect(rt.readMemStats().HeapObjects).toBe(0);
     expect(() => r.ptr).toThrow("runtime: use of a root after its release");
+  });
+});
+
+describe("allocfreetrace", () => {
+  const Node = struct("Node", { value: int, next: pointer(uint8) });
+
+  /** Makes something of a raw pointer, which is used when the object is gone. */
+  type Use = (rt: Runtime, p: Ptr<typeof Node>) => () => unknown;
+
+  async function misuse(prepare: Use): Promise<FatalError> {
+    const rt = make({ gogc: "off", godebug: "allocfreetrace=1,clobberfree=1" });
+    function* allocates() {
+      yield* rt.gosched();
+      return rt.unsafe.newObject(Node);
+    }
+    function collects() {
+      rt.gc();
+    }
+    try {
+      await rt.main(function* () {
+        yield* rt
+          .go(function* worker() {
+            const use = prepare(rt, yield* allocates());
+            collects();
+            use();
+          })
+          .done();
+      });
+    } catch (err) {
+      if (isFatalError(err)) return err as FatalError;
+      throw err;
+    }
+    throw new Error("the program did not notice");
+  }
+
+  const uses: [string, Use][] = [
+    ["a load", (rt, p) => () => rt.unsafe.load(Node, p)],
+    ["a pointer load", (rt, p) => () => rt.unsafe.loadPointer(p)],
+    ["a store", (rt, p) => () => rt.unsafe.storePointer(p, 0 as never)],
+    ["bytes", (rt, p) => () => rt.unsafe.bytes(p, 8)],
+    ["a root", (rt, p) => () => rt.unsafe.newRoot(p)],
+    ["a view that is moved", (rt, p) => () => rt.unsafe.view(Node).$at(p).value],
+    [
+      "a view that was made before",
+      (rt, p) => {
+        const view = rt.unsafe.view(Node, p);
+        view.value = 1;
+        expect(view.value).toBe(1);
+        return () => view.value;
+      },
+    ],
+  ];
+  it.each(uses)("reports %s through a stale pointer with both stacks", async (_, use) => {
+    const err = await misuse(use);
+    expect(err.message).toBe("use of a freed object (a raw pointer was kept over a safepoint)");
+    const [head, allocated, freed] = err.detail!.split(/\n\n(?=allocated by|freed by)/);
+    expect(head).toMatch(
+      /^runtime: pointer 0x[0-9a-f]+ to a freed object\nruntime: object 0x[0-9a-f]+ of 16 bytes/,
+    );
+    expect(allocated).toMatch(/^allocated by\ngoroutine \d+ \[running\]:\n/);
+    expect(allocated).toContain("allocates");
+    expect(allocated).toMatch(/created by .*\n\t.*runtime\.test\.ts:\d+$/);
+    expect(freed).toMatch(/^freed by the sweep of cycle 1, in\ngoroutine \d+ \[running\]:\n/);
+    expect(freed).toContain("collects");
+  });
+
+  it("samples everything for the memory profile", () => {
+    const rt = make({ godebug: "allocfreetrace=1" });
+    expect(rt.godebug.memprofilerate).toBe(1);
   });
 });
 

@@ -1,0 +1,153 @@
+/**
+ * `GODEBUG=allocfreetrace=1`: for each object the stack that allocated it, for each freed one the cycle that found it
+ * unreachable and the stack in which its span was swept. Nothing is printed but when somebody uses a pointer to a
+ * freed object: the report then says whose it was.
+ *
+ * Where a stale pointer is noticed: in a root or an object, when marking follows it into a free span or when the sweep finds
+ * a free slot marked; in a local, when it is used through the facade's raw access. Not noticed is one whose slot was handed
+ * out again meanwhile.
+ *
+ * Records are kept in V8's heap, one for each slot address that was ever in use, so that the last owner is known: a
+ * switch for finding a mistake, not for production. Objects that share a block of 16 bytes have one record, their first
+ * one's.
+ */
+import type { Addr } from "@gort/memory";
+import { forEachReachable } from "./checkmark.ts";
+import { CLOBBER_WORD } from "./clobber.ts";
+import { hex, throwFatal } from "./errors.ts";
+import { type GCHeap, MSPAN, PAGE_SHIFT } from "./heap.ts";
+import { objectIndex } from "./heapwalk.ts";
+import type { Roots } from "./mroot.ts";
+
+/** The last owner of a slot. */
+interface AllocRecord {
+  readonly base: number;
+  readonly size: number;
+  readonly span: number;
+  readonly index: number;
+  /** Grows with every allocation: of two records that cover an address the later one counts. */
+  readonly seq: number;
+  readonly allocStack: string;
+  /** The cycle that freed it, and the stack of the sweep; 0 while it is in use. */
+  freeCycle: number;
+  freeStack: string;
+}
+
+export class AllocTrace {
+  readonly #heap: GCHeap;
+  readonly #stack: () => string;
+  /** By page, then by slot address. A slot of several pages is in the map of each. */
+  readonly #pages = new Map<number, Map<number, AllocRecord>>();
+  /** Most stacks occur often: one string each. */
+  readonly #stacks = new Map<string, string>();
+  #seq = 0;
+
+  /** stack gives the running goroutine's stack as text. */
+  constructor(heap: GCHeap, stack: () => string) {
+    this.#heap = heap;
+    this.#stack = stack;
+  }
+
+  #capture(): string {
+    const text = this.#stack().replace(/\n+$/, "");
+    const known = this.#stacks.get(text);
+    if (known !== undefined) return known;
+    this.#stacks.set(text, text);
+    return text;
+  }
+
+  /** The object at p was allocated. */
+  allocated(p: number): void {
+    const heap = this.#heap;
+    const u32 = heap.mem.u32;
+    const span = heap.allocator.spanOf(p as Addr) as number;
+    const index = objectIndex(heap, span, p);
+    const base = heap.objectBase(span, index);
+    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const record: AllocRecord = {
+      base,
+      size,
+      span: u32[(span + MSPAN.startAddr) >>> 2] as number,
+      index,
+      seq: ++this.#seq,
+      allocStack: this.#capture(),
+      freeCycle: 0,
+      freeStack: "",
+    };
+    for (let page = base >>> PAGE_SHIFT; page <= (base + size - 1) >>> PAGE_SHIFT; page++) {
+      let map = this.#pages.get(page);
+      if (map === undefined) this.#pages.set(page, (map = new Map()));
+      map.set(base, record);
+    }
+  }
+
+  /** The slot at base is being freed by the sweep of a cycle. */
+  freed(base: number, cycle: number): void {
+    const record = this.#find(base);
+    if (record === undefined) return;
+    record.freeCycle = cycle;
+    record.freeStack = this.#capture();
+  }
+
+  #find(p: number): AllocRecord | undefined {
+    let found: AllocRecord | undefined;
+    for (const r of this.#pages.get(p >>> PAGE_SHIFT)?.values() ?? []) {
+      if (p >= r.base && p - r.base < r.size && (found === undefined || r.seq > found.seq)) found = r;
+    }
+    return found;
+  }
+
+  /** Whose memory p was, in lines; empty if no object was allocated there since the switch is on. */
+  describe(p: number): string {
+    const r = this.#find(p);
+    if (r === undefined) return "";
+    const freed =
+      r.freeCycle === 0 ? "" : `\n\nfreed by the sweep of cycle ${r.freeCycle}, in\n${r.freeStack}`;
+    return (
+      `\nruntime: object ${hex(r.base)} of ${r.size} bytes, slot ${r.index} of the span at ${hex(r.span)}` +
+      `\n\nallocated by\n${r.allocStack}${freed}`
+    );
+  }
+
+  /** Ends the program if p is no object's: before a raw pointer is used. */
+  check(p: Addr): void {
+    const { allocator } = this.#heap;
+    if (p === CLOBBER_WORD) {
+      throwFatal(
+        "use of a pointer read from freed memory",
+        `runtime: pointer ${hex(p)} is what clobberfree fills freed objects with`,
+      );
+    }
+    const inHeap = p >= this.#heap.arenaStart && p < this.#heap.arenaEnd;
+    const span = allocator.spanOf(p) as number;
+    // Spans of stacks have no objects, and neither has memory outside of the heap.
+    if (!inHeap || allocator.findObject(p) !== 0 || (span !== 0 && this.#heap.isManual(span))) return;
+    throwFatal(
+      "use of a freed object (a raw pointer was kept over a safepoint)",
+      `runtime: pointer ${hex(p)} to a freed object${this.describe(p)}`,
+    );
+  }
+}
+
+/** The slot, or the root, that leads to the object at base, in a line; empty if nothing does now. */
+export function whoHolds(heap: GCHeap, roots: Roots, base: number): string {
+  let at = -1;
+  forEachReachable(heap, roots, (span, i, from) => {
+    if (at < 0 && heap.objectBase(span, i) === base) at = from;
+  });
+  if (at < 0) return "";
+  return at === 0 ? "\nruntime: a root points to it" : `\nruntime: found at *(${hex(at)})`;
+}
+
+/** The stack of whoever calls, as V8 writes it: what a program without goroutines has. */
+export function hostStack(): string {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 32;
+  const holder: { stack?: string } = {};
+  (Error as unknown as { captureStackTrace?: (o: object, below: unknown) => void }).captureStackTrace?.(
+    holder,
+    hostStack,
+  );
+  Error.stackTraceLimit = limit;
+  return (holder.stack ?? "").replace(/^.*\n/, "");
+}

@@ -1,0 +1,139 @@
+import type { Addr } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { CLOBBER_WORD } from "../src/internal.ts";
+import { type RigOptions, rig } from "./kit.ts";
+
+/** A rig with allocfreetrace, whose goroutine says of its stack what the test sets. */
+function traced(options: RigOptions = {}) {
+  const state = { stack: "main" };
+  const r = rig({
+    godebug: "allocfreetrace=1,clobberfree=1",
+    world: {
+      stopTheWorld() {},
+      startTheWorld() {},
+      gomaxprocs: () => 1,
+      ready() {},
+      currentStack: () => `goroutine 1 [running]:\n${state.stack}\n`,
+    },
+    ...options,
+  });
+  return Object.assign(r, { state });
+}
+
+/** The text of what f throws. */
+function report(f: () => void): string {
+  try {
+    f();
+  } catch (err) {
+    const { message, detail } = err as { message: string; detail?: string };
+    return `${message}\n${detail}`;
+  }
+  throw new Error("nothing was thrown");
+}
+
+describe("allocfreetrace", () => {
+  it("names who allocated and what freed the object that a stale local is used for", () => {
+    const { a, gc, node, state } = traced();
+    gc.gc();
+    state.stack = "maker";
+    const p = a.mallocTyped(node);
+    const kept = a.mallocTyped(node);
+    gc.refs.alloc(kept);
+    gc.trace!.check(p);
+    gc.trace!.check((p + 31) as Addr);
+    state.stack = "collector";
+    gc.gc();
+    state.stack = "user";
+    const text = report(() => gc.trace!.check((p + 8) as Addr));
+    expect(text).toContain("use of a freed object (a raw pointer was kept over a safepoint)");
+    expect(text).toContain(`pointer 0x${(p + 8).toString(16)} to a freed object`);
+    expect(text).toMatch(
+      new RegExp(
+        `object 0x${p.toString(16)} of 32 bytes, slot \\d+ of the span at 0x[0-9a-f]+\\n\\n` +
+          "allocated by\\ngoroutine 1 \\[running\\]:\\nmaker\\n\\n" +
+          "freed by the sweep of cycle 2, in\\ngoroutine 1 \\[running\\]:\\ncollector$",
+      ),
+    );
+    gc.trace!.check(kept);
+  });
+
+  it("knows the owner of a span that was freed as a whole, and of every page of a large object", () => {
+    const { a, gc, state } = traced();
+    state.stack = "maker";
+    const p = a.mallocNoscan(100_000);
+    state.stack = "collector";
+    gc.gc();
+    gc.refs.alloc((p + 50_000) as Addr);
+    const text = report(() => gc.gc());
+    expect(text).toContain("found bad pointer in Go heap (incorrect use of unsafe or cgo?)");
+    expect(text).toContain(`object 0x${p.toString(16)} of 106496 bytes`);
+    expect(text).toContain("allocated by\ngoroutine 1 [running]:\nmaker");
+    expect(text).toContain("freed by the sweep of cycle 1, in\ngoroutine 1 [running]:\ncollector");
+  });
+
+  it("tells the last owner of a slot that had several", () => {
+    const { a, gc, node, state } = traced();
+    gc.refs.alloc(a.mallocTyped(node));
+    const addrs = new Set<Addr>();
+    for (const owner of ["first", "second"]) {
+      state.stack = owner;
+      addrs.add(a.mallocTyped(node));
+      gc.gc();
+    }
+    const [p, other] = addrs;
+    expect(other).toBeUndefined();
+    const text = report(() => gc.trace!.check(p!));
+    expect(text).toContain("second");
+    expect(text).not.toContain("first");
+  });
+
+  it("says with a freed object that marking met what points to it", () => {
+    const { a, gc, node, state } = traced();
+    const holder = a.mallocTyped(node);
+    gc.refs.alloc(holder);
+    state.stack = "maker";
+    const gone = a.mallocTyped(node);
+    gc.gc();
+    gc.storePointer(holder + 8, gone);
+    const text = report(() => gc.gc());
+    expect(text).toContain("found pointer to free object");
+    expect(text).toContain(`marked free object 0x${gone.toString(16)}`);
+    expect(text).toContain(`runtime: found at *(0x${(holder + 8).toString(16)})`);
+    expect(text).toContain("allocated by\ngoroutine 1 [running]:\nmaker");
+    expect(text).toContain("freed by the sweep of cycle 1");
+  });
+
+  it("lets addresses pass that are no heap's, and stops at what clobberfree has left", () => {
+    const { a, gc } = traced();
+    gc.trace!.check(a.zerobase);
+    gc.trace!.check(a.stackAlloc(2048) as Addr);
+    gc.trace!.check(8 as Addr);
+    const text = report(() => gc.trace!.check(CLOBBER_WORD as Addr));
+    expect(text).toContain("use of a pointer read from freed memory");
+  });
+
+  it("takes V8's stack where there are no goroutines", () => {
+    const { a, gc } = rig({ godebug: "allocfreetrace=1" });
+    const p = (function allocatesForTheTest() {
+      return a.mallocNoscan(64);
+    })();
+    gc.gc();
+    expect(report(() => gc.trace!.check(p))).toContain("allocatesForTheTest");
+  });
+});
+
+describe("without allocfreetrace", () => {
+  it("a freed object that marking meets is reported with its span and with what points to it", () => {
+    const { a, gc, node } = rig();
+    const holder = a.mallocTyped(node);
+    gc.refs.alloc(holder);
+    const gone = a.mallocTyped(node);
+    gc.gc();
+    gc.refs.alloc(gone);
+    const text = report(() => gc.gc());
+    expect(text).toMatch(/in span 0x[0-9a-f]+, base 0x[0-9a-f]+, elemsize=32, index 1/);
+    expect(text).toContain("a root points to it");
+    expect(text).not.toContain("allocated by");
+    expect(gc.trace).toBeNull();
+  });
+});
