@@ -58,6 +58,7 @@ import { Sweeper } from "./mgcsweep.ts";
 import { DRAIN_BYTES, MarkWork, SLICE_NS } from "./mgcwork.ts";
 import { Roots, type StackRoots } from "./mroot.ts";
 import { RefTable } from "./reftable.ts";
+import { SafepointWatch, WATCH_BYTES } from "./safepointwatch.ts";
 import type { CollectorOptions, World } from "./world.ts";
 
 /** Spans swept in the background between two looks at the clock. */
@@ -99,6 +100,7 @@ export class Collector {
   readonly #controller: GCController;
   readonly #work: MarkWork;
   readonly #reports: CycleReports;
+  readonly #watch: SafepointWatch;
   readonly #startNs: number;
   #cycle: Cycle | null = null;
   /** Set while a collection can't be started or continued: it is being run. */
@@ -139,9 +141,11 @@ export class Collector {
       options.memoryLimit ?? NO_MEMORY_LIMIT,
     );
     this.#work = new MarkWork(heap, this.marker, this.roots, this.#controller, this.#clock);
+    const stderr = options.stderr ?? ((text) => console.error(text.replace(/\n$/, "")));
+    this.#watch = new SafepointWatch(this.#clock, () => this.#currentStack(), stderr);
     this.#reports = new CycleReports(
       this.godebug,
-      options.stderr ?? ((text) => console.error(text.replace(/\n$/, ""))),
+      stderr,
       { heap, marker: this.marker, roots: this.roots, record: this.record },
       this.#startNs,
     );
@@ -178,9 +182,13 @@ export class Collector {
     };
   }
 
+  #currentStack(): string {
+    return this.#world.currentStack?.() ?? hostStack();
+  }
+
   #traceAllocations(): AllocTrace {
     const { heap, allocator } = this;
-    const trace = new AllocTrace(heap, () => this.#world.currentStack?.() ?? hostStack());
+    const trace = new AllocTrace(heap, () => this.#currentStack());
     this.sweeper.trace = trace;
     heap.describe = (p) => trace.describe(p);
     // The trace hears of what the memory profile samples: everything.
@@ -248,15 +256,15 @@ export class Collector {
     const { heap } = this;
     this.#controller.commit();
     if (this.#cycle) this.#cycle.goal = heap.heapGoal;
-    else heap.trigger = this.gcRequested ? Number.POSITIVE_INFINITY : this.#controller.trigger;
+    else heap.trigger = this.gcRequested ? heap.heapLive + WATCH_BYTES : this.#controller.trigger;
   }
 
   /** Asks for a collection at the next safepoint. */
   requestGC(): void {
     if (!this.gcRequested) {
       this.gcRequested = true;
-      // No further call for the same collection.
-      if (!this.#cycle) this.heap.trigger = Number.POSITIVE_INFINITY;
+      // Further calls are for the watch alone.
+      if (!this.#cycle) this.heap.trigger = this.heap.heapLive + WATCH_BYTES;
     }
     this.#options.onRequest?.();
   }
@@ -277,11 +285,13 @@ export class Collector {
   /** heapLive has reached the trigger; while marking the trigger is 0, so every slow allocation comes here. */
   #allocationHook(addr: Addr): void {
     if (this.#busy) return;
+    const { heap } = this;
+    if (this.#cycle || this.gcRequested) this.#watch.allocation(heap.heapLive);
     if (this.#cycle) this.#assist();
+    else if (this.gcRequested) heap.trigger = heap.heapLive + WATCH_BYTES;
     else {
       // The limit goal moves without us.
       this.#commit();
-      const { heap } = this;
       if (heap.heapLive < heap.trigger) return;
       if (this.#controller.limited(this.#clock.nanotime())) {
         heap.trigger = heap.heapLive + LIMITED_STEP;
@@ -329,6 +339,7 @@ export class Collector {
    */
   pollSafepoint(): void {
     if (this.#busy) return;
+    this.#watch.safepoint();
     if (this.godebug.gcstress !== 0) {
       if (this.#cycle) this.#finishMarking();
       this.#collect(false, true);
@@ -347,6 +358,7 @@ export class Collector {
   /** To be called when no goroutine can run: a slice without regard to the collector's share. False: nothing to do. */
   idleWork(): boolean {
     if (this.#busy) return false;
+    this.#watch.safepoint();
     if (this.#cycle) this.#background(true);
     else if (!this.sweeper.done) this.#backgroundSweep();
     return this.#cycle !== null || !this.sweeper.done;
@@ -393,6 +405,7 @@ export class Collector {
     const { heap, marker } = this;
     const start = this.#clock.nanotime();
     this.#busy = true;
+    this.#watch.safepoint();
     this.sweeper.sweepAll();
     this.#world.stopTheWorld("GC mark");
     const stopped = this.#clock.nanotime();

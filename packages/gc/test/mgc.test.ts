@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { newGCStats, parseGodebug } from "../src/index.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import { FakeClock, finishCycle, verifyHeap } from "../src/testing.ts";
-import { MiB, rig } from "./kit.ts";
+import { MiB, type RigOptions, rig } from "./kit.ts";
 
 const emptyStats = newHeapStats();
 
@@ -414,6 +414,66 @@ describe("the two-minute rule", () => {
     expect(gc.readGCStats().numForcedGC).toBe(1);
     expect(lines[1]).toBe("GC forced\n");
     expect(lines[2]).not.toContain("(forced)");
+  });
+});
+
+describe("a goroutine that never comes to a safepoint", () => {
+  function spinner(options: RigOptions = {}) {
+    const clock = new FakeClock();
+    const r = rig({
+      clock,
+      world: {
+        stopTheWorld() {},
+        startTheWorld() {},
+        gomaxprocs: () => 1,
+        ready() {},
+        currentStack: () => "goroutine 7 [running]:\nmain.spin(...)\ncreated by main.main in goroutine 1\n",
+      },
+      ...options,
+    });
+    /** Allocates 2 MiB in the time of a second. */
+    const second = (): void => {
+      clock.advance(1e9);
+      for (let i = 0; i < 65536; i++) r.a.mallocTyped(r.node);
+    };
+    return { ...r, clock, second };
+  }
+  const text =
+    /^runtime: a collection has waited 1[0-2] s for a safepoint \(\d+ MB in use\): this goroutine allocates without yielding\ngoroutine 7 \[running\]:\nmain\.spin\(\.\.\.\)\ncreated by main\.main in goroutine 1\n$/;
+
+  it("is named, with its stack and its creation site, when a collection has waited ten seconds to begin", () => {
+    const { gc, second, lines } = spinner();
+    while (!gc.gcRequested) second();
+    for (let i = 0; i < 8; i++) second();
+    expect(lines).toEqual([]);
+    for (let i = 0; i < 30; i++) second();
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(text);
+    // Again only after a safepoint has come.
+    gc.pollSafepoint();
+    finishCycle(gc);
+    for (let i = 0; i < 100 && lines.length === 1; i++) second();
+    expect(lines).toHaveLength(2);
+  });
+
+  it("is named when it keeps a cycle from ending", () => {
+    const { gc, second, lines } = spinner();
+    gc.start();
+    for (let i = 0; i < 8; i++) second();
+    expect(lines).toEqual([]);
+    for (let i = 0; i < 8; i++) second();
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(text);
+  });
+
+  it("is not, if it allocates for long and comes to one now and then", () => {
+    const { gc, second, lines } = spinner();
+    for (let i = 0; i < 100; i++) {
+      second();
+      if (i % 5 === 0) gc.pollSafepoint();
+    }
+    expect(gc.readGCStats().numGC).toBeGreaterThan(2);
+    expect(lines).toEqual([]);
   });
 });
 
