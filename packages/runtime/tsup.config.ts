@@ -13,6 +13,7 @@ export default defineConfig(
     context: "src/context.ts",
     adapters: "src/adapters.ts",
     metrics: "src/metrics.ts",
+    attach: "src/attach.ts",
     prometheus: "src/prometheus.ts",
     opentelemetry: "src/opentelemetry.ts",
   }),

@@ -69,6 +69,7 @@ import {
   type TypedHeap,
   type uint8,
 } from "@gort/types";
+import type { SharedStats } from "./attach.ts";
 import {
   type Environment,
   noMemoryLimit,
@@ -187,6 +188,9 @@ function resolveMemoryLimit(
   return noMemoryLimit;
 }
 
+/** How often figures are published that only the runtime's thread knows, once other threads read them. */
+const PUBLISH_MS = 1000;
+
 const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "maxMemory",
   "shared",
@@ -259,6 +263,7 @@ export class Runtime {
   readonly #stats: RuntimeStats;
   /** Brings up to date what only this thread can tell, for all that read the memory. */
   readonly #publish: () => void;
+  #publisher: unknown = null;
   readonly #stops: WorldStops;
   readonly #roots: GoroutineRoots;
   readonly #idle: IdleWorker;
@@ -605,6 +610,35 @@ export class Runtime {
     }
   }
 
+  /**
+   * Lets other threads read this runtime's statistics: give the result to a worker, which calls `attachStats` of
+   * `@gort/runtime/attach` with it. From then on the heap takes its locks, which costs a few nanoseconds where a run of
+   * slots is used up, and CPU times are published once a second.
+   *
+   * @throws TypeError if the memory can't be shared
+   */
+  shareStats(): SharedStats {
+    if (this.#closed) this.#useAfterClose();
+    this.allocator.share();
+    this.#publish();
+    if (this.#publisher === null) this.#publishLater();
+    const memory = this.memory.memory ?? (this.memory.buffer as SharedArrayBuffer);
+    return { memory, version: version() };
+  }
+
+  #publishLater(): void {
+    // Does not keep the process alive.
+    this.#publisher = this.scheduler.clock.setTimer(
+      () => {
+        if (this.#closed) return;
+        this.#publish();
+        this.#publishLater();
+      },
+      PUBLISH_MS,
+      false,
+    );
+  }
+
   /** The collector's figures: pauses, their quantiles. */
   readGCStats(quantiles = 0): GCStats {
     return gcStats(this.readMemStats(), quantiles);
@@ -715,6 +749,7 @@ export class Runtime {
     this.scheduler.close();
     this.#idle.close();
     this.#scavenger.close();
+    if (this.#publisher !== null) this.scheduler.clock.clearTimer(this.#publisher);
     this.profiler.close();
     this.allocator.freeOSMemory();
   }

@@ -1,0 +1,88 @@
+/**
+ * `@gort/runtime/attach`: a runtime's statistics, read on another thread. All counters are in the linear memory, so the
+ * reader needs no message from the runtime's thread, and answers while that thread is busy.
+ *
+ *     // runtime's thread                                     // worker thread
+ *     new Worker(url, { workerData: rt.shareStats() });       const go = attachStats(workerData);
+ *                                                             prometheusText(go);
+ *
+ * Nobody stops the world for such a reader. What hangs together is read together, and counters never fall: mstats.ts of the
+ * allocator and gcstats.ts of the collector say how. Three figures lag behind, as only the runtime's thread knows them: CPU
+ * time by class by a second at most, goroutines by state and calls into native code until the end of the running slice (10 ms).
+ */
+import { HeapReader } from "@gort/allocator/internal";
+import { GCRecord } from "@gort/gc/internal";
+import { attachLinearMemory, type WasmMemory } from "@gort/memory";
+import { type GCStats, gcStats, type MemStats, newMemStats, readMemStats } from "@gort/memstats";
+import { createMetrics, type Metrics } from "@gort/memstats/metrics";
+import { RuntimeMetrics } from "./metrics-source.ts";
+import { SchedStats } from "./sched-stats.ts";
+import { RuntimeStats } from "./stats.ts";
+
+/** What `rt.shareStats()` gives: post it to a worker, or pass it as workerData. */
+export interface SharedStats {
+  readonly memory: WasmMemory | SharedArrayBuffer;
+  /** What the runtime's `version()` says. */
+  readonly version: string;
+}
+
+/** A runtime's statistics on a thread that is not the runtime's. Exporters take it as they take a runtime. */
+export class AttachedStats {
+  readonly metrics: Metrics;
+  readonly #stats: RuntimeStats;
+  readonly #sched: SchedStats;
+  readonly #version: string;
+
+  /** Use attachStats. */
+  constructor(shared: SharedStats) {
+    const { memory, version } = shared;
+    const buffer = (memory as { buffer?: unknown }).buffer ?? memory;
+    if (typeof SharedArrayBuffer === "undefined" || !(buffer instanceof SharedArrayBuffer)) {
+      throw new TypeError("attach: needs what rt.shareStats() gave (got no shared memory)");
+    }
+    const mem = attachLinearMemory(memory);
+    const record = GCRecord.attach(mem);
+    const sched = SchedStats.attach(mem);
+    if (record === null || sched === null) {
+      throw new TypeError("attach: needs the memory of a runtime (got one without its statistics)");
+    }
+    this.#stats = new RuntimeStats(mem, new HeapReader(mem), record);
+    this.#sched = sched;
+    this.#version = version;
+    this.metrics = createMetrics(this.#stats, new RuntimeMetrics(record, this.#stats, sched, () => {}));
+  }
+
+  /** Fills `m`, or a new record, with a snapshot. The runtime goes on working meanwhile. */
+  readMemStats(m: MemStats = newMemStats()): MemStats {
+    return readMemStats(this.#stats, m);
+  }
+
+  /** The collector's figures: pauses, their quantiles. */
+  readGCStats(quantiles = 0): GCStats {
+    return gcStats(this.readMemStats(), quantiles);
+  }
+
+  /** Goroutines that exist, those of the runtime itself not counted. */
+  numGoroutine(): number {
+    return this.#sched.goroutines;
+  }
+
+  /** The runtime's version: the label of go_info. */
+  version(): string {
+    return this.#version;
+  }
+}
+
+/**
+ * Attaches to the statistics of a runtime on another thread.
+ *
+ * @throws TypeError if `shared` is not what `rt.shareStats()` gave
+ */
+export function attachStats(shared: SharedStats): AttachedStats {
+  if (shared === null || typeof shared !== "object" || shared.memory === undefined) {
+    throw new TypeError(
+      `attach: needs what rt.shareStats() gave (got ${shared === null ? "null" : typeof shared})`,
+    );
+  }
+  return new AttachedStats(shared);
+}
