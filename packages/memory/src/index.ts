@@ -2,10 +2,13 @@
 
 // Addresses and structs
 export { type Addr, alignDown, alignUp, nil, type Ptr } from "./addr.ts";
+// Errors
+export { FatalError, isFatalError } from "./errors.ts";
 // The kernel and locks
 export type { Kernel } from "./kernel.ts";
 export type { SysStatName } from "./layout.ts";
 export {
+  type AttachOptions,
   attachLinearMemory,
   createLinearMemory,
   type Grant,
@@ -16,6 +19,7 @@ export {
   SysStats,
 } from "./linear-memory.ts";
 export { Lock, lock, tryLock, unlock } from "./lock.ts";
+export { type LockRank, lockRanks } from "./lockrank.ts";
 export {
   defineStruct,
   type FieldArray,

@@ -18,6 +18,9 @@ export const CONTROL_END = 0x10000;
 /** "gort" read as a little-endian word: tells an attaching thread that the block is initialised. */
 export const CONTROL_MAGIC = 0x74726f67;
 
+/** Entries of the table of threads, 8 bytes each. More than worker threads a machine has use for, in 4 KiB. */
+export const MAX_THREADS = 512;
+
 export const CONTROL = defineStruct("control", {
   magic: "u32",
   version: "u32",
@@ -45,6 +48,10 @@ export const CONTROL = defineStruct("control", {
   otherSys: "f64",
   /** Where each subsystem keeps what an attaching thread must find; ROOT_* are the indices. */
   roots: u32s(8),
+  /** Where the next number of a thread is looked for; numbers count from 1. */
+  threadCursor: "u32",
+  /** State and task of each thread: threads.ts. Entry 0 is nobody's. */
+  threads: u32s(2 * MAX_THREADS),
 });
 
 export const ROOT_ALLOCATOR = 0;

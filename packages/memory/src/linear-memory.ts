@@ -30,8 +30,10 @@ import {
   sysStatAddr,
   sysStatNames,
 } from "./layout.ts";
-import { lock, unlock } from "./lock.ts";
+import { LOCK_TIMEOUT_MS, lock, unlock } from "./lock.ts";
+import { checkedLockOps, type LockOps, type LockRank, plainLockOps } from "./lockrank.ts";
 import { findReleaser, osPageSize } from "./release.ts";
+import { drawThread, enterThread, isThread, markExited, threadGone } from "./threads.ts";
 import { isWasmMemory, type WasmMemory, wasmHost } from "./wasm-host.ts";
 
 export const MIN_MEMORY = 64 * 1024 * 1024;
@@ -63,6 +65,13 @@ export interface LinearMemoryOptions {
   release?: boolean;
   /** "js" uses the TypeScript twin of the kernel. Default "wasm", and "js" where the host refuses the module. */
   kernel?: "wasm" | "js";
+  /** true: this thread checks the order in which it takes locks, and that it holds none when it blocks. Default false. */
+  staticLockRanking?: boolean;
+}
+
+export interface AttachOptions extends Omit<LinearMemoryOptions, "maxMemory" | "shared"> {
+  /** A number that registerThread gave for this thread. Default: the next free one. */
+  thread?: number;
 }
 
 /**
@@ -143,10 +152,22 @@ export class LinearMemory {
   readonly kernel: Kernel;
   readonly stats: SysStats;
   readonly grant: Grant;
+  /** Number of this thread among those of the memory, from 1. */
+  readonly thread: number;
+  /** What this thread puts into a lock word. For lock.ts. */
+  readonly lockWord: number;
+  readonly lockOps: LockOps;
+  /** Milliseconds after which lock gives up on a holder of which nobody can tell whether it lives. */
+  lockTimeoutMs = LOCK_TIMEOUT_MS;
   readonly #release: boolean;
+  readonly #ranks: ((addr: number) => LockRank | undefined)[] = [];
 
   /** Use createLinearMemory or attachLinearMemory. */
-  constructor(memory: WasmMemory | ArrayBufferLike, options: LinearMemoryOptions, grant?: Grant) {
+  constructor(
+    memory: WasmMemory | ArrayBufferLike,
+    options: LinearMemoryOptions & AttachOptions,
+    grant?: Grant,
+  ) {
     this.memory = isWasmMemory(memory) ? memory : null;
     const buffer = isWasmMemory(memory) ? memory.buffer : memory;
     this.buffer = buffer;
@@ -161,6 +182,9 @@ export class LinearMemory {
     this.bi64 = new BigInt64Array(buffer);
     this.view = new DataView(buffer);
     this.kernel = makeKernel(this.memory, buffer, this.shared, options.kernel);
+    this.thread = enterThread(this.kernel, buffer, this.u32, options.thread ?? 0);
+    this.lockWord = this.thread << 1;
+    this.lockOps = options.staticLockRanking === true ? checkedLockOps(this) : plainLockOps(this);
     this.stats = new SysStats(this);
     this.#release = options.release !== false;
     const source = this.memory === null ? "buffer" : "wasm";
@@ -195,6 +219,50 @@ export class LinearMemory {
   /** Whether a page that sysUnused returned reads as zeros afterwards. */
   get releaseZeroes(): boolean {
     return this.canRelease && (findReleaser()?.zeroes ?? false);
+  }
+
+  // --- threads and their locks
+
+  /** A number for a thread that is about to be started: its attachLinearMemory takes it as the option `thread`. */
+  registerThread(): number {
+    return drawThread(this);
+  }
+
+  /**
+   * To be called when a thread has ended, as from a Worker's "exit" event: whoever waits for a lock that it held gets
+   * a FatalError instead of waiting on. The number may be given to another thread later.
+   */
+  threadExited(thread: number): void {
+    if (!isThread(thread) || thread === this.thread) {
+      throw new RangeError(`memory: threadExited needs the number of another thread (got ${thread})`);
+    }
+    markExited(this, thread);
+  }
+
+  /** Whether the thread has ended, as far as anybody has told; Linux tells by itself. */
+  threadGone(thread: number): boolean {
+    return !isThread(thread) || threadGone(this, thread);
+  }
+
+  /** Tells which rank the locks of a subsystem have: for messages, and for checks of their order. */
+  rankLocks(rankOf: (addr: number) => LockRank | undefined): void {
+    this.#ranks.push(rankOf);
+  }
+
+  /** Rank of the lock at the address; undefined for a program's own. */
+  lockRankOf(addr: number): LockRank | undefined {
+    if (addr === C_LOCK) return "globalAlloc";
+    if (addr === C_STATS_LOCK) return "sysStats";
+    for (const rankOf of this.#ranks) {
+      const rank = rankOf(addr);
+      if (rank !== undefined) return rank;
+    }
+    return undefined;
+  }
+
+  /** To be called before a thread blocks on anything but a lock. Throws a FatalError if it holds one and checks are on. */
+  willBlock(what: string): void {
+    this.lockOps.blocking(what);
   }
 
   /** The word that a subsystem keeps for threads that attach; 0 until setRoot. index: a ROOT_ constant. */
@@ -369,8 +437,8 @@ function makeKernel(
 }
 
 function checkOptions(options: LinearMemoryOptions): { size: number; shared: boolean } {
-  const { maxMemory, shared, release, kernel } = options;
-  for (const [key, value] of Object.entries({ shared, release })) {
+  const { maxMemory, shared, release, kernel, staticLockRanking } = options;
+  for (const [key, value] of Object.entries({ shared, release, staticLockRanking })) {
     if (value !== undefined && typeof value !== "boolean") {
       throw new TypeError(`memory: ${key} must be a boolean (got ${String(value)})`);
     }
@@ -452,7 +520,7 @@ export function createLinearMemory(options: LinearMemoryOptions = {}, platform =
 /** A view of a memory that another thread created. The memory must be shared, or the same thread's. */
 export function attachLinearMemory(
   memory: WasmMemory | ArrayBufferLike,
-  options: Omit<LinearMemoryOptions, "maxMemory" | "shared"> = {},
+  options: AttachOptions = {},
 ): LinearMemory {
   const buffer = isWasmMemory(memory) ? memory.buffer : memory;
   if (new Uint32Array(buffer, 0, 0x2000)[CONTROL_BASE >>> 2] !== CONTROL_MAGIC) {

@@ -1,45 +1,71 @@
 /**
- * A mutual-exclusion lock that is one word of linear memory: 0 free, 1 held, 2 held with sleepers
- * (Drepper, "Futexes are tricky", mutex 3). It spins first, as the sections it guards are short, then
- * sleeps in Atomics.wait where the thread may (a browser's main thread may not, and keeps spinning).
- * On an unshared memory there is nobody to wait for: a held lock is a bug there, and throws.
+ * A mutual-exclusion lock that is one word of linear memory:
  *
- * A lock that stays held for LOCK_TIMEOUT_MS means that its holder is gone (a worker terminated inside a section) or that a
- * thread waits for itself: lock throws then rather than hang.
+ *     bit 0        1: somebody sleeps
+ *     bits 1..31   the number of the thread that holds it (threads.ts); the whole word is 0 when the lock is free
  *
- * Not reentrant. There is no owner and no queue: fairness is the operating system's.
+ * (Drepper, "Futexes are tricky", mutex 3, with an owner.) It spins first, as the sections it guards are short, then sleeps
+ * in Atomics.wait where the thread may (a browser's main thread may not, and keeps spinning). Every few milliseconds it
+ * looks whether the holder still lives. A holder that is dead, or is the waiting thread itself, is a FatalError at
+ * once: what the lock guards may be half changed, and nothing can repair that. Where nobody can tell that the holder is gone
+ * (no /proc, and no threadExited yet) lock gives up after lockTimeoutMs.
+ *
+ * Not reentrant. There is no queue: fairness is the operating system's. The order in which locks may be taken is
+ * lockrank.ts's.
  */
+import { lockError } from "./errors.ts";
 import type { LinearMemory } from "./linear-memory.ts";
+import { lockName } from "./lockrank.ts";
+import { threadGone } from "./threads.ts";
 
 /** Tries before sleeping. One try is about 20 ns: 200 cover a section of 4 us, and less than a wake-up. */
 const SPINS = 200;
 
-/** Longer than any section by six orders of magnitude, and short enough for a test to see. */
+/** Default of mem.lockTimeoutMs: longer than any section by six orders of magnitude. */
 export const LOCK_TIMEOUT_MS = 10_000;
+
+/** The longest sleep between two looks at the holder, and so the longest a dead holder goes unnoticed. */
+const MAX_SLEEP_MS = 32;
 
 let maySleep = true;
 
-/** Takes the lock at addr (a multiple of 4). */
+/** Takes the lock at addr (a multiple of 4). Throws a FatalError if it can't ever be had. */
 export function lock(mem: LinearMemory, addr: number): void {
-  if (mem.kernel.cas(addr, 0, 1) !== 0) lockSlow(mem, addr);
+  if (mem.lockOps.acquire(addr, 0, mem.lockWord) !== 0) lockSlow(mem, addr);
 }
 
 function lockSlow(mem: LinearMemory, addr: number): void {
-  const { kernel } = mem;
-  if (!mem.shared) throw new Error(`memory: lock at 0x${addr.toString(16)} is held by its own thread`);
-  for (let i = 0; i < SPINS; i++) {
-    if (kernel.load(addr) === 0 && kernel.cas(addr, 0, 1) === 0) return;
+  const { kernel, lockWord } = mem;
+  if (kernel.load(addr) >>> 1 === mem.thread) {
+    throw lockError(`memory: ${lockName(mem, addr)} is held by its own thread`);
   }
-  const deadline = performance.now() + LOCK_TIMEOUT_MS;
-  while (kernel.xchg(addr, 2) !== 0) {
-    if (performance.now() > deadline) {
-      throw new Error(
-        `memory: lock at 0x${addr.toString(16)} was not released for ${LOCK_TIMEOUT_MS} ms: its holder was terminated, or is this thread`,
-      );
+  for (let i = 0; i < SPINS; i++) {
+    if (kernel.load(addr) === 0 && kernel.cas(addr, 0, lockWord) === 0) {
+      mem.lockOps.acquired(addr);
+      return;
+    }
+  }
+  const start = performance.now();
+  let nextLook = start + 1;
+  let sleepMs = 1;
+  while (true) {
+    const word = kernel.load(addr);
+    if (word === 0) {
+      // Others may sleep: the word says so until an unlock has woken them all, one by one.
+      if (kernel.cas(addr, 0, lockWord | 1) !== 0) continue;
+      mem.lockOps.acquired(addr);
+      return;
+    }
+    if ((word & 1) === 0 && kernel.cas(addr, word, word | 1) !== word) continue;
+    const now = performance.now();
+    if (now >= nextLook) {
+      checkHolder(mem, addr, word >>> 1, now - start);
+      sleepMs = Math.min(2 * sleepMs, MAX_SLEEP_MS);
+      nextLook = now + sleepMs;
     }
     if (maySleep) {
       try {
-        Atomics.wait(mem.i32 as Int32Array<SharedArrayBuffer>, addr >>> 2, 2, LOCK_TIMEOUT_MS);
+        Atomics.wait(mem.i32 as Int32Array<SharedArrayBuffer>, addr >>> 2, word | 1, sleepMs);
       } catch {
         maySleep = false;
       }
@@ -47,16 +73,37 @@ function lockSlow(mem: LinearMemory, addr: number): void {
   }
 }
 
-/** Takes the lock if it is free. */
-export function tryLock(mem: LinearMemory, addr: number): boolean {
-  return mem.kernel.cas(addr, 0, 1) === 0;
+function checkHolder(mem: LinearMemory, addr: number, holder: number, waitedMs: number): void {
+  if (threadGone(mem, holder)) {
+    throw lockError(`memory: ${lockName(mem, addr)} is held by thread ${holder}, which has ended`);
+  }
+  if (waitedMs > mem.lockTimeoutMs) {
+    throw lockError(
+      `memory: ${lockName(mem, addr)} was not released by thread ${holder} for ${mem.lockTimeoutMs} ms: that thread was terminated, or waits for this one`,
+    );
+  }
 }
 
-/** Frees the lock and wakes one sleeper. Throws if it isn't held. */
+/** Takes the lock if it is free. */
+export function tryLock(mem: LinearMemory, addr: number): boolean {
+  if (mem.kernel.cas(addr, 0, mem.lockWord) !== 0) return false;
+  mem.lockOps.acquired(addr);
+  return true;
+}
+
+/** Frees the lock and wakes one sleeper. Throws a FatalError if this thread doesn't hold it. */
 export function unlock(mem: LinearMemory, addr: number): void {
-  const old = mem.kernel.xchg(addr, 0);
-  if (old === 1) return;
-  if (old === 0) throw new Error(`memory: unlock of the free lock at 0x${addr.toString(16)}`);
+  const old = mem.lockOps.release(addr, 0);
+  if (old !== mem.lockWord) unlockSlow(mem, addr, old);
+}
+
+function unlockSlow(mem: LinearMemory, addr: number, old: number): void {
+  if (old === 0) throw lockError(`memory: unlock of the free ${lockName(mem, addr)}`);
+  if (old >>> 1 !== mem.thread) {
+    throw lockError(
+      `memory: unlock of ${lockName(mem, addr)} by thread ${mem.thread}, but thread ${old >>> 1} held it`,
+    );
+  }
   Atomics.notify(mem.i32, addr >>> 2, 1);
 }
 
@@ -79,5 +126,9 @@ export class Lock {
   }
   get held(): boolean {
     return this.#mem.kernel.load(this.addr) !== 0;
+  }
+  /** Number of the thread that holds it, 0 if it is free. */
+  get holder(): number {
+    return this.#mem.kernel.load(this.addr) >>> 1;
   }
 }

@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
-import { createLinearMemory, Lock } from "../src/index.ts";
+import { attachLinearMemory, createLinearMemory, isFatalError, Lock } from "../src/index.ts";
+import { CONTROL, CONTROL_BASE } from "../src/layout.ts";
 
 describe("Lock", () => {
   it("is held once, and free after unlock", () => {
@@ -22,11 +23,29 @@ describe("Lock", () => {
     expect(() => l.lock()).toThrow("held by its own thread");
   });
 
-  it("throws rather than hang when the holder is gone", { timeout: 30_000 }, () => {
+  it("throws at once for a thread that waits for itself", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const l = new Lock(mem, mem.reserveControl(8));
     l.lock();
-    expect(() => l.lock()).toThrow("was not released for 10000 ms: its holder was terminated");
+    expect(l.holder).toBe(mem.thread);
+    expect(() => l.lock()).toThrow("held by its own thread");
+  });
+
+  it("gives up in the end on a holder of which nobody can tell whether it lives", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const l = new Lock(mem, mem.reserveControl(8));
+    const other = mem.registerThread();
+    mem.lockTimeoutMs = 20;
+    mem.kernel.store(l.addr, other << 1);
+    expect(() => l.lock()).toThrow(`not released by thread ${other} for 20 ms`);
+  });
+
+  it("refuses the unlock of another thread's lock", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const l = new Lock(mem, mem.reserveControl(8));
+    const other = mem.registerThread();
+    mem.kernel.store(l.addr, other << 1);
+    expect(() => l.unlock()).toThrow(`by thread ${mem.thread}, but thread ${other} held it`);
   });
 
   it("keeps four threads out of each other's way, sleeping and spinning", { timeout: 60_000 }, async () => {
@@ -45,5 +64,135 @@ describe("Lock", () => {
     );
     expect(mem.u32[(at + 8) >>> 2]).toBe(80_000);
     expect(mem.u32[at >>> 2]).toBe(0);
+  });
+
+  it("throws at once when the holder's end was told, also where the system tells nothing", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const l = new Lock(mem, mem.reserveControl(8));
+    const other = mem.registerThread();
+    mem.kernel.store(l.addr, (other << 1) | 1);
+    mem.threadExited(other);
+    let error: unknown;
+    try {
+      l.lock();
+    } catch (err) {
+      error = err;
+    }
+    expect(isFatalError(error)).toBe(true);
+    expect(String(error)).toContain(`is held by thread ${other}, which has ended`);
+  });
+
+  // Elsewhere a dead thread is noticed when its end is told, as the test above does.
+  it.skipIf(process.platform !== "linux")(
+    "sees on Linux that a worker died inside, while the event loop is blocked",
+    {
+      timeout: 30_000,
+    },
+    async () => {
+      const mem = createLinearMemory({ maxMemory: 64 << 20 });
+      const l = new Lock(mem, mem.reserveControl(8));
+      const thread = mem.registerThread();
+      const worker = new Worker(new URL("workers/holder.mjs", import.meta.url), {
+        workerData: { memory: mem.memory, at: l.addr, thread },
+        execArgv: [],
+      });
+      await new Promise((resolve) => worker.once("message", resolve));
+      expect(l.holder).toBe(thread);
+      const ended = worker.terminate();
+      // From here on no event of the worker can arrive.
+      expect(() => l.lock()).toThrow(`is held by thread ${thread}, which has ended`);
+      await ended;
+      expect(mem.threadGone(thread)).toBe(true);
+    },
+  );
+});
+
+describe("the table of threads", () => {
+  it("gives a thread one number, however often it attaches", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    expect(attachLinearMemory(mem.memory as never).thread).toBe(mem.thread);
+    expect(mem.threadGone(mem.thread)).toBe(false);
+  });
+
+  it("draws each number once, and those of ended threads when there are no others", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const drawn = Array.from({ length: 510 }, () => mem.registerThread());
+    expect(new Set([mem.thread, ...drawn]).size).toBe(511);
+    expect(() => mem.registerThread()).toThrow("more than 511 threads");
+    mem.threadExited(drawn[7] as number);
+    expect(mem.threadGone(drawn[7] as number)).toBe(true);
+    expect(mem.registerThread()).toBe(drawn[7]);
+    expect(mem.threadGone(drawn[7] as number)).toBe(false);
+  });
+
+  it("refuses numbers that are not another thread's", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    for (const bad of [0, 512, 1.5, mem.thread]) expect(() => mem.threadExited(bad)).toThrow(RangeError);
+  });
+});
+
+describe("the order of locks", () => {
+  function setUp() {
+    const mem = createLinearMemory({ maxMemory: 64 << 20, staticLockRanking: true });
+    const at = mem.reserveControl(64);
+    mem.rankLocks((addr) =>
+      addr === at || addr === at + 4 ? "mcentral" : addr === at + 8 ? "mheap" : undefined,
+    );
+    const [first, same, second, own] = [0, 4, 8, 12].map((o) => new Lock(mem, at + o));
+    return { mem, first: first!, same: same!, second: second!, own: own! };
+  }
+
+  it("is the table's: taking locks upwards is right, downwards or beside is not", () => {
+    const { first, same, second } = setUp();
+    first.lock();
+    second.lock();
+    first.unlock();
+    expect(() => first.lock()).toThrow(/lock mcentral at 0x\w+ is taken while lock mheap at 0x\w+ is held/);
+    second.unlock();
+    first.lock();
+    expect(() => same.lock()).toThrow(/lock mcentral at 0x\w+ is taken while lock mcentral at/);
+    first.unlock();
+    same.lock();
+    same.unlock();
+  });
+
+  it("holds for the memory's own locks, which come last", () => {
+    const { mem, second } = setUp();
+    second.lock();
+    mem.persistentAlloc(8, 8, "gcSys"); // globalAlloc, and sysStats under it
+    second.unlock();
+    const stats = new Lock(mem, CONTROL_BASE + CONTROL.offsets.statsLock);
+    stats.lock();
+    expect(() => second.lock()).toThrow(/lock mheap at 0x\w+ is taken while lock sysStats at/);
+    stats.unlock();
+  });
+
+  it("leaves out a program's own locks, but not their other rules", () => {
+    const { mem, first, second, own } = setUp();
+    second.lock();
+    own.lock();
+    expect(() => own.lock()).toThrow("is taken twice by one thread");
+    expect(() => mem.willBlock("sleep")).toThrow(/sleep while lock mheap at/);
+    second.unlock();
+    own.unlock();
+    mem.willBlock("sleep");
+    expect(() => own.unlock()).toThrow(/unlock of lock at .* which doesn't hold it: it is free/);
+    const other = mem.registerThread();
+    mem.kernel.store(first.addr, other << 1);
+    expect(() => first.unlock()).toThrow(`is held by thread ${other}`);
+    expect(first.holder).toBe(other); // a refused unlock changes nothing
+    mem.kernel.store(first.addr, 0);
+    expect(first.tryLock()).toBe(true);
+    expect(() => mem.willBlock("sleep")).toThrow("sleep while lock mcentral");
+  });
+
+  it("is not checked unless asked for", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const at = mem.reserveControl(16);
+    mem.rankLocks((addr) => (addr === at ? "mcentral" : "mheap"));
+    const [low, high] = [new Lock(mem, at), new Lock(mem, at + 4)];
+    high.lock();
+    low.lock();
+    mem.willBlock("sleep");
   });
 });
