@@ -130,6 +130,21 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   nfree: "u32",
 });
 
+/**
+ * Pages that an mcache has claimed from the page allocator, 64 in a row that begin at a multiple of 64: small spans are cut
+ * from them without the heap lock (mpagecache.ts). In the heap's bit maps they are in use and not scavenged.
+ */
+export const PAGE_CACHE = defineStruct("pageCache", {
+  /** First page; without meaning while no bit is set. */
+  base: "u32",
+  /** Bit i of word k: page base + 32 * k + i is free. */
+  free: u32s(2),
+  /** The same for pages without physical memory; a subset of free. */
+  scav: u32s(2),
+  /** 1: no page of these was ever handed out when they were claimed. */
+  fresh: "u32",
+});
+
 /** The allocator's part of a P. Touched by its thread alone, or by anybody while the world is stopped. */
 export const MCACHE = defineStruct("mcache", {
   /** Slots of all span classes. Slot 0 (large, pointerful) stays empty: the entry for what isn't fast. */
@@ -144,10 +159,15 @@ export const MCACHE = defineStruct("mcache", {
   /** All mcaches, linked from mheap.mcaches; id is the place in that list. They are reused, never freed. */
   next: "u32",
   id: "u32",
-  /** 1: a thread owns it. */
+  /** Number of the thread that owns it (mem.thread), 0: nobody. */
   owned: "u32",
   /** Odd while counts of objects and the ends of a run change together, in a heap that threads share: see mstats.ts. */
   version: "u32",
+  pages: PAGE_CACHE,
+  /** Span structs and blocks of span bits (of 16, 32, 64, 128, 256 bytes) taken from the heap ahead of use. */
+  spanFree: "u32",
+  nspanFree: "u32",
+  spanBitsFree: u32s(5),
   /** Objects put into an existing tiny block, tinyCount apart. */
   tinyAllocs: "f64",
   /** Bytes to allocate until the next sample of the memory profile. */
@@ -161,6 +181,15 @@ export const MCACHE = defineStruct("mcache", {
   /** Free pieces of stack by order: head and bytes. */
   stackFree: u32s(4),
   stackFreeBytes: u32s(4),
+  /**
+   * What this mcache's threads have added to the heap's bytes by use: the heap's figure is the sum over all mcaches, and a
+   * single one may be negative. See mheap.ts.
+   */
+  heapInUse: "f64",
+  heapFree: "f64",
+  heapReleased: "f64",
+  stackInUse: "f64",
+  gcManualInUse: "f64",
 });
 
 /** Spans of one span class that no mcache holds. Which of a pair is "swept" depends on sweepgen / 2 & 1. */
@@ -184,8 +213,8 @@ export const FIXALLOC = defineStruct("fixalloc", {
   inuseBytes: "f64",
 });
 
-/** The page allocator's words: hint, page cache (first page, free bits), a dirty bit for each of 1024 chunks. */
-export const PALLOC_WORDS = 3 + 1024 / 32;
+/** The page allocator's words: the hint, and a dirty bit for each of 1024 chunks. */
+export const PALLOC_WORDS = 1 + 1024 / 32;
 
 /**
  * What the collector decides and the allocator reads, and heapLive, which is the other way round. gc owns every
@@ -218,9 +247,9 @@ export const MHEAP = defineStruct("mheap", {
   arenaEnd: "u32",
   /** Above it no page was ever handed out: memory there is zero although no release made it so. */
   zeroedBase: "u32",
-  /** Pages of the spans on all mcentrals' empty lists. */
+  /** Pages of the spans on all mcentrals' empty lists. Changed atomically, without the lock. */
   emptyPages: "u32",
-  /** The page allocator's hint, page cache and dirty chunks. */
+  /** The page allocator's hint and dirty chunks. */
   palloc: u32s(PALLOC_WORDS),
   /** 1: pages were given back to the operating system, so a scavenged page is not simply a fresh one. */
   everReleased: "u32",
@@ -243,13 +272,6 @@ export const MHEAP = defineStruct("mheap", {
   spanalloc: FIXALLOC,
   specialalloc: FIXALLOC,
   cachealloc: FIXALLOC,
-  /** Bytes in spans of state SPAN_IN_USE. */
-  heapInUse: "f64",
-  /** Bytes in free pages that hold physical memory. */
-  heapFree: "f64",
-  /** Bytes in free pages that hold none. */
-  heapReleased: "f64",
-  stackInUse: "f64",
   /** The scavenger's goals (0: never set) and its work since the last trace line. */
   gcPercentGoal: "f64",
   memoryLimitGoal: "f64",
@@ -258,7 +280,6 @@ export const MHEAP = defineStruct("mheap", {
   /** Nanoseconds that the scavenger has worked in the background, and while the heap grew. */
   scavengeBackgroundNs: "f64",
   scavengeAssistNs: "f64",
-  gcManualInUse: "f64",
   gcControl: GCCONTROL,
   central: u32s(NUM_SPAN_CLASSES * (MCENTRAL.size / 4)),
 });

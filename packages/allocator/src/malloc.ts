@@ -146,6 +146,7 @@ export class Allocator {
     this.zerobase = (heap.base + MHEAP.offsets.zerobase) as Addr;
     this.central = new MCentral(heap);
     const base = mcache === 0 ? acquireMCache(heap) : mcache;
+    heap.bind(base);
     this.cache = new MCache(heap, this.central, base);
     this.stacks = new Stacks(heap, base);
     this.specials = new Specials(heap);
@@ -540,6 +541,7 @@ export class Allocator {
     this.cache.flush();
     this.manual.flush(); // after it: a span on a list can be freed when its last block comes back
     this.stacks.flush();
+    this.heap.flushPages();
   }
 
   /** An unswept span for the sweeper, off its list, sweepgen = sg-1; 0 if there is none. */
@@ -779,7 +781,7 @@ function acquireMCache(heap: MHeap): number {
       u32[n] = (u32[n] as number) + 1;
     }
   }
-  if (c !== 0) u32[(c + M.owned) >>> 2] = 1;
+  if (c !== 0) u32[(c + M.owned) >>> 2] = heap.mem.thread;
   heap.unlock();
   if (c === 0) fatalThrow("runtime: out of memory", "runtime: cannot allocate an mcache");
   return c;

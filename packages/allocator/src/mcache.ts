@@ -5,7 +5,8 @@
  * compare, an add and a store. When the run is used up, nextRun finds the next one in allocBits, and pays for all of
  * its objects at once:
  *
- *     allocBits of the run are set (gcmarkBits too while a collection marks: new objects are black)
+ *     allocBits of the run are set (gcmarkBits too while a collection marks: new objects are black; atomically, as
+ *     other threads may mark objects of the span)
  *     span.allocCount, smallAllocCount, heapLive grow by the run
  *     the memory is cleared if span.needzero
  *     heapBits of the run are filled with the pattern of the type that asked for it (slot.typ)
@@ -160,7 +161,7 @@ export class MCache {
     f64[this.nextSample] = nextSample - bytes;
 
     setBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
-    if (u32[this.gcPhase] !== GC_OFF) setBits(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
+    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, n);
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) + n;
     u32[at + S_FREEINDEX] = first + n;
     this.addHeapLive(bytes);
@@ -223,7 +224,7 @@ export class MCache {
     const first = (cur - (u32[at + S_START_ADDR] as number)) / elemsize;
     clearBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
     // Whether or not they were marked at acquisition: nobody holds these slots, so they are white.
-    clearMarks(u32, (u32[at + S_GCMARK_BITS] as number) >>> 2, first, n);
+    clearMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, n);
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
     // Blocks freed by hand may have lowered it further.
     if (first < (u32[at + S_FREEINDEX] as number)) u32[at + S_FREEINDEX] = first;
@@ -325,16 +326,32 @@ export function clearBits(u32: Uint32Array, bits: number, first: number, n: numb
 }
 
 /**
- * Clears bits that may be set, without a store where none is. In a heap that is used by hand no bit of a run is, while
- * another thread may be setting its neighbours (manual.ts): a store would undo that.
+ * Sets the mark bits of a run while other threads mark objects of the same span: words that the run doesn't fill are
+ * changed atomically. One that it fills holds nobody else's bits, and nobody has pointers to the run's objects yet.
  */
-function clearMarks(u32: Uint32Array, bits: number, first: number, n: number): void {
-  for (
-    let i = nextOne(u32, bits, first, first + n);
-    i < first + n;
-    i = nextOne(u32, bits, i + 1, first + n)
-  ) {
-    u32[bits + (i >>> 5)] = (u32[bits + (i >>> 5)] as number) & ~(1 << (i & 31));
+function setMarks(kernel: Kernel, u32: Uint32Array, marks: number, first: number, n: number): void {
+  for (let i = first, end = first + n; i < end; ) {
+    const bit = i & 31;
+    const width = Math.min(32 - bit, end - i);
+    const w = marks + ((i >>> 5) << 2);
+    if (width === 32) u32[w >>> 2] = 0xffffffff;
+    else kernel.or(w, lowMask(width) << bit);
+    i += width;
+  }
+}
+
+/**
+ * Clears bits that may be set, without a store where none is. Their neighbours may be set at the same time: by markers, and
+ * by frees of other threads in a heap that is used by hand (manual.ts).
+ */
+function clearMarks(kernel: Kernel, u32: Uint32Array, marks: number, first: number, n: number): void {
+  for (let i = first, end = first + n; i < end; ) {
+    const bit = i & 31;
+    const width = Math.min(32 - bit, end - i);
+    const mask = lowMask(width) << bit;
+    const w = marks + ((i >>> 5) << 2);
+    if (((u32[w >>> 2] as number) & mask) !== 0) kernel.and(w, ~mask);
+    i += width;
   }
 }
 

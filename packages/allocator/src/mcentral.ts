@@ -242,8 +242,9 @@ export class MCentral {
     const cursor = (this.heap.base + MHEAP.offsets.sweepCursor) >>> 2;
     const cursorGen = (this.heap.base + MHEAP.offsets.sweepCursorGen) >>> 2;
     if (u32[cursorGen] !== sweepgen) {
-      u32[cursorGen] = sweepgen;
+      // In this order: who sees the new generation must not see the old place.
       u32[cursor] = 0;
+      u32[cursorGen] = sweepgen;
     }
     // The cursor is 2 * class + (full first): lists before it are known to be empty in this sweep.
     for (let i = u32[cursor] as number; i < 2 * NUM_SPAN_CLASSES; i++) {

@@ -1,7 +1,12 @@
 /**
  * The heap of pages: takes 4 MiB chunks from the linear memory, hands out spans, takes them back.
  *
- * Accounting, in bytes, of the grown heap (all under the heap lock):
+ * A heap span of up to 15 pages is made without the heap lock: pages, span struct and span bits come from what the
+ * mcache took ahead (64 pages, 32 structs, 16 blocks of bits), and only these refills lock. Everything else asks the page
+ * allocator under the lock. The new span is filled in and published outside of it: nobody else knows its pages.
+ *
+ * Accounting, in bytes, of the grown heap. Each thread adds to its own mcache's counters, so that no lock is needed; the
+ * figures are the sums over all mcaches:
  *
  *     heapInUse + heapFree + heapReleased = HeapSys = mem.stats.heapSys
  *     stackInUse = mem.stats.stackSys              gcManualInUse is a part of mem.stats.gcSys
@@ -12,6 +17,9 @@
  *     free       owner -= n, heapFree += n
  *     scavenge   heapFree -= n, heapReleased += n
  *     retain     heapInUse -= n, heapFree += n     (unretain: the reverse)
+ *
+ * A page in a page cache counts as what it is, free or released; only mem.stats.heapReleased leaves the released ones
+ * of page caches out until they go back.
  *
  * The bytes of a manual span leave heapSys for stackSys or gcSys while it is in use, as in Go.
  *
@@ -36,6 +44,7 @@ import {
   MHEAP,
   MIN_SIZE_FOR_HEADER,
   MSPAN,
+  PAGE_CACHE,
   PAGE_SHIFT,
   PAGE_SIZE,
   SPAN_DEAD,
@@ -45,6 +54,7 @@ import {
 } from "./layout.ts";
 import { FixAlloc } from "./mfixalloc.ts";
 import { ctz, PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
+import { PAGE_CACHE_MAX, PageCache } from "./mpagecache.ts";
 import {
   classToAllocNPages,
   classToIndexMul,
@@ -54,6 +64,7 @@ import {
 
 const S = MSPAN.offsets;
 const H = MHEAP.offsets;
+const M = MCACHE.offsets;
 
 /** pageInfo of a page without heap objects. */
 export const PAGE_INFO_NONE = 0xff;
@@ -65,6 +76,17 @@ const SPAN_BITS_CHUNK = 16384;
 /** heapBits is mapped by 4 KiB, which describe 64 times as much heap. */
 const HEAP_BITS_PAGE = 4096;
 const HEAP_BITS_SHIFT = 18;
+
+/** Span structs that an mcache takes at a time: 3 KiB, as many as half of a page cache has use for. */
+const SPAN_BATCH = 32;
+/** Blocks of span bits that an mcache takes at a time. */
+const SPAN_BITS_BATCH = 16;
+
+/** Two mcaches never share a cache line, nor a pair of lines that the processor fetches together. */
+const MCACHE_ALIGN = 128;
+
+/** Counters that each mcache keeps a share of. */
+export type HeapCounter = "heapInUse" | "heapFree" | "heapReleased" | "stackInUse" | "gcManualInUse";
 
 /** Entries added to allspans at a time. */
 const ALLSPANS_CHUNK = 4096;
@@ -85,6 +107,10 @@ export class MHeap {
   private readonly u32: Uint32Array;
   private readonly f64: Float64Array;
   private readonly shared: number;
+  private mcache = 0;
+  pageCache: PageCache;
+  /** What the last failed attempt to make a span had too little of. */
+  private lacking = "pages";
   /** Word index of a bit map: 1 = this page of heapBits is mapped. */
   private readonly heapBitsMap: number;
 
@@ -107,7 +133,8 @@ export class MHeap {
     this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), this.base + H.palloc);
     this.spanalloc = new FixAlloc(mem, this.base + H.spanalloc, MSPAN.size, "mspanSys", MSPAN.size - S.index);
     this.specialalloc = new FixAlloc(mem, this.base + H.specialalloc, SPECIAL.size, "otherSys");
-    this.cachealloc = new FixAlloc(mem, this.base + H.cachealloc, MCACHE.size, "mcacheSys");
+    const mcacheSize = Math.ceil(MCACHE.size / MCACHE_ALIGN) * MCACHE_ALIGN;
+    this.cachealloc = new FixAlloc(mem, this.base + H.cachealloc, mcacheSize, "mcacheSys");
     if (fresh) {
       mem.u32[(this.base + H.spanBitsNext) >>> 2] = word("spanBits");
       mem.u32[(this.base + H.spanBitsEnd) >>> 2] = word("spanBitsEnd");
@@ -115,6 +142,13 @@ export class MHeap {
       mem.f64[(this.gcControl + GCCONTROL.offsets.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
     }
     this.root = tables;
+    this.pageCache = new PageCache(this.u32, M.pages);
+  }
+
+  /** The mcache of this thread, whose page cache, structs and counters this object works with. */
+  bind(mcache: number): void {
+    this.mcache = mcache;
+    this.pageCache = new PageCache(this.u32, mcache + M.pages);
   }
 
   /** Address of the table of bases that an attaching thread starts from. */
@@ -124,13 +158,29 @@ export class MHeap {
     return this.u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] as number;
   }
 
-  counter(name: "heapInUse" | "heapFree" | "heapReleased" | "stackInUse" | "gcManualInUse"): number {
-    return this.f64[(this.base + H[name]) >>> 3] as number;
+  /** The heap's figure: the sum of all mcaches' shares. */
+  counter(name: HeapCounter): number {
+    let sum = 0;
+    for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
+      sum += this.f64[(c + M[name]) >>> 3] as number;
+      c = this.u32[(c + M.next) >>> 2] as number;
+    }
+    return sum;
   }
 
-  private add(offset: number, n: number): void {
-    const i = (this.base + offset) >>> 3;
+  private add(name: HeapCounter, n: number): void {
+    const i = (this.mcache + M[name]) >>> 3;
     this.f64[i] = (this.f64[i] as number) + n;
+  }
+
+  /** Bytes of span structs in use, those that mcaches took ahead apart. */
+  get mspanInuse(): number {
+    let n = this.spanalloc.inuse;
+    for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
+      n -= (this.u32[(c + M.nspanFree) >>> 2] as number) * MSPAN.size;
+      c = this.u32[(c + M.next) >>> 2] as number;
+    }
+    return n;
   }
 
   spanOf(addr: number): number {
@@ -183,7 +233,8 @@ export class MHeap {
   }
 
   private allocAny(npages: number, state: number, spanclass: number, kind: number): number {
-    let s = this.tryAlloc(npages, state, spanclass, kind, false);
+    let s = state === SPAN_IN_USE && npages <= PAGE_CACHE_MAX ? this.allocCached(npages, spanclass) : 0;
+    if (s === 0) s = this.tryAlloc(npages, state, spanclass, kind, false);
     // Few pages are found by freeing a few retained spans; a long run may need all of them.
     if (s === 0 && this.freeRetained(npages <= 16 ? 64 : Number.POSITIVE_INFINITY)) {
       s = this.tryAlloc(npages, state, spanclass, kind, false);
@@ -208,10 +259,119 @@ export class MHeap {
     return s;
   }
 
-  private tryAlloc(npages: number, state: number, spanclass: number, kind: number, grow: boolean): number {
+  /** A small heap span from the page cache; 0 if that has no such run, or there is nothing to fill it with. */
+  private allocCached(npages: number, spanclass: number): number {
+    const { pageCache } = this;
+    const s = this.takeSpan();
+    const bits = s === 0 ? 0 : this.takeSpanBits(bitsHalf(spanclass));
+    if (bits === 0) {
+      if (s !== 0) this.putSpan(s);
+      return 0;
+    }
+    let page = pageCache.alloc(npages);
+    if (page === 0 && pageCache.empty && this.refillPages()) page = pageCache.alloc(npages);
+    if (page === 0) {
+      this.putSpan(s);
+      this.putSpanBits(bits, bitsHalf(spanclass));
+      return 0;
+    }
+    const { scavenged } = pageCache;
+    const fresh = scavenged === npages && (pageCache.fresh || this.scavengedIsZero());
+    if (scavenged !== 0) {
+      this.mem.sysUsed(page * PAGE_SIZE, npages * PAGE_SIZE);
+      this.add("heapReleased", -scavenged * PAGE_SIZE);
+    }
+    this.initSpan(s, page, npages, SPAN_IN_USE, spanclass, 0, bits, scavenged, fresh);
+    return s;
+  }
+
+  private refillPages(): boolean {
+    const { u32, pageCache } = this;
     this.lock();
-    const s = this.allocSpan(npages, state, spanclass, kind, grow);
+    const ok = this.pages.claim(pageCache.at);
+    if (ok) {
+      const end = ((u32[pageCache.at] as number) + 64) * PAGE_SIZE;
+      const zeroedBase = (this.base + H.zeroedBase) >>> 2;
+      const fresh = end - 64 * PAGE_SIZE >= (u32[zeroedBase] as number);
+      u32[pageCache.at + (PAGE_CACHE.offsets.fresh >>> 2)] = fresh ? 1 : 0;
+      if (end > (u32[zeroedBase] as number)) u32[zeroedBase] = Math.min(end, 0xffffffff);
+    }
     this.unlock();
+    if (ok) this.noteClaimed(-pageCache.scavengedPages);
+    return ok;
+  }
+
+  /** Gives this thread's cached pages back. False: it had none. */
+  flushPages(): boolean {
+    if (this.pageCache.empty) return false;
+    this.lock();
+    this.flushPagesLocked();
+    this.unlock();
+    return true;
+  }
+
+  private flushPagesLocked(): boolean {
+    const { pageCache } = this;
+    if (pageCache.empty) return false;
+    const scavenged = pageCache.scavengedPages;
+    const end = (this.u32[pageCache.at] as number) + 64;
+    this.pages.unclaim(pageCache.at);
+    this.scavReset(end);
+    this.noteClaimed(scavenged);
+    return true;
+  }
+
+  private noteClaimed(npages: number): void {
+    if (npages !== 0) this.mem.stats.add("heapReleased", npages * PAGE_SIZE);
+  }
+
+  /** The page caches of all mcaches. For the walkers. */
+  pageCaches(): PageCache[] {
+    const caches: PageCache[] = [];
+    for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
+      caches.push(new PageCache(this.u32, c + M.pages));
+      c = this.u32[(c + M.next) >>> 2] as number;
+    }
+    return caches;
+  }
+
+  private tryAlloc(npages: number, state: number, spanclass: number, kind: number, grow: boolean): number {
+    const half = state === SPAN_IN_USE ? bitsHalf(spanclass) : 0;
+    const s = this.takeSpan();
+    if (s === 0) return 0;
+    const bits = half === 0 ? 0 : this.takeSpanBits(half);
+    if (half !== 0 && bits === 0) {
+      this.putSpan(s);
+      return 0;
+    }
+    this.lock();
+    let page = this.pages.alloc(npages);
+    // What the page cache holds may be what a larger run lacks.
+    if (page === 0 && this.flushPagesLocked()) page = this.pages.alloc(npages);
+    if (page === 0 && grow && this.grow(npages)) page = this.pages.alloc(npages);
+    let scavenged = 0;
+    let fresh = false;
+    if (page !== 0) {
+      const start = page * PAGE_SIZE;
+      const end = start + npages * PAGE_SIZE;
+      const zeroedBase = (this.base + H.zeroedBase) >>> 2;
+      scavenged = this.pages.countScavenged(page, npages);
+      fresh = start >= (this.u32[zeroedBase] as number) || (scavenged === npages && this.scavengedIsZero());
+      if (end > (this.u32[zeroedBase] as number)) this.u32[zeroedBase] = Math.min(end, 0xffffffff);
+      if (scavenged !== 0) {
+        this.pages.clearScavenged(page, npages);
+        this.mem.sysUsed(start, npages * PAGE_SIZE);
+        this.noteReleased(-scavenged * PAGE_SIZE);
+      }
+    }
+    this.unlock();
+    if (page === 0) {
+      this.lacking = "pages";
+      this.putSpan(s);
+      if (bits !== 0) this.putSpanBits(bits, half);
+      return 0;
+    }
+    this.initSpan(s, page, npages, state, spanclass, kind, bits, scavenged, fresh);
     return s;
   }
 
@@ -227,12 +387,11 @@ export class MHeap {
 
   private moveRetained(s: number, sign: number): void {
     const npages = this.u32[(s + S.npages) >>> 2] as number;
-    const pages = (this.base + H.emptyPages) >>> 2;
-    this.lock();
-    this.add(H.heapInUse, -sign * npages * PAGE_SIZE);
-    this.add(H.heapFree, sign * npages * PAGE_SIZE);
-    this.u32[pages] = (this.u32[pages] as number) + sign * npages;
-    this.unlock();
+    const pages = this.base + H.emptyPages;
+    this.add("heapInUse", -sign * npages * PAGE_SIZE);
+    this.add("heapFree", sign * npages * PAGE_SIZE);
+    if (this.u32[this.shared] !== 0) this.mem.kernel.add(pages, sign * npages);
+    else this.u32[pages >>> 2] = (this.u32[pages >>> 2] as number) + sign * npages;
   }
 
   get emptyPages(): number {
@@ -241,23 +400,25 @@ export class MHeap {
 
   private throwOutOfMemory(npages: number): never {
     const idle = this.counter("heapFree") + this.counter("heapReleased");
+    const inUse = this.counter("heapInUse");
     outOfMemory(
-      `runtime: cannot allocate ${npages * PAGE_SIZE}-byte block (${this.counter("heapInUse")} in use, ` +
-        `${idle} idle, ${this.mem.unreserved} unreserved of a memory of ${this.mem.size} bytes)`,
+      `runtime: cannot allocate ${npages * PAGE_SIZE}-byte block (${inUse} in use, ${idle} idle, ` +
+        `${this.mem.unreserved} unreserved of a memory of ${this.mem.size} bytes): no ${this.lacking} left`,
     );
   }
 
-  private allocSpan(npages: number, state: number, spanclass: number, kind: number, grow: boolean): number {
-    const s = this.spanalloc.alloc();
-    if (s === 0) return 0;
-    let page = this.pages.allocSmall(npages);
-    // What the page cache holds may be what a larger run lacks.
-    if (page === 0 && this.pages.flushCache()) page = this.pages.alloc(npages);
-    if (page === 0 && grow && this.grow(npages)) page = this.pages.allocSmall(npages);
-    if (page === 0) {
-      this.spanalloc.free(s);
-      return 0;
-    }
+  /** Fills the struct in and publishes it in the tables. No lock is needed: the pages are this thread's. */
+  private initSpan(
+    s: number,
+    page: number,
+    npages: number,
+    state: number,
+    spanclass: number,
+    kind: number,
+    bits: number,
+    scavenged: number,
+    fresh: boolean,
+  ): void {
     const u32 = this.u32;
     const at = s >>> 2;
     const sizeclass = spanclass >>> 1;
@@ -275,59 +436,79 @@ export class MHeap {
       u32[at + (S.divShift >>> 2)] = classToIndexShift[sizeclass] as number;
       // 2^32 is not a word: a span at the very end of a 4 GiB memory has limit 2^32 - 1, above its last slot.
       u32[at + (S.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
-      const half = classToBitsHalf[sizeclass] as number;
-      const bits = this.allocSpanBits(half);
-      if (bits === 0) {
-        this.pages.free(page, npages);
-        this.spanalloc.free(s);
-        return 0;
-      }
       if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) this.mapHeapBits(start);
       u32[at + (S.gcmarkBits >>> 2)] = bits;
-      u32[at + (S.allocBits >>> 2)] = bits + half;
+      u32[at + (S.allocBits >>> 2)] = bits + bitsHalf(spanclass);
     } else {
       u32[at + (S.manualKind >>> 2)] = kind;
       u32[at + (S.limit >>> 2)] = Math.min(start + bytes, 0xffffffff);
     }
-
-    const scavenged = this.pages.countScavenged(page, npages);
-    const zeroedBase = u32[(this.base + H.zeroedBase) >>> 2] as number;
-    const fresh = start >= zeroedBase || (scavenged === npages && this.scavengedIsZero());
-    if (start + bytes > zeroedBase)
-      u32[(this.base + H.zeroedBase) >>> 2] = Math.min(start + bytes, 0xffffffff);
-    if (scavenged !== 0) {
-      this.pages.clearScavenged(page, npages);
-      this.mem.sysUsed(start, bytes);
-      this.noteReleased(-scavenged * PAGE_SIZE);
-    }
-    this.add(H.heapFree, (scavenged - npages) * PAGE_SIZE);
+    this.add("heapFree", (scavenged - npages) * PAGE_SIZE);
     u32[at + (S.needzero >>> 2)] = fresh ? 0 : 1;
     u32[at + (S.sweepgen >>> 2)] = this.sweepgen;
     u32[at + (S.state >>> 2)] = state;
-    this.recordSpan(s);
 
     if (state === SPAN_IN_USE) {
-      this.add(H.heapInUse, bytes);
+      this.add("heapInUse", bytes);
     } else {
       this.mem.stats.add("heapSys", -bytes);
       if (kind === MANUAL_STACK) {
-        this.add(H.stackInUse, bytes);
+        this.add("stackInUse", bytes);
         this.mem.stats.add("stackSys", bytes);
       } else {
-        this.add(H.gcManualInUse, bytes);
+        this.add("gcManualInUse", bytes);
         this.mem.stats.add("gcSys", bytes);
       }
     }
     // Published last: whoever finds the span through the tables finds it complete.
-    const info =
-      state === SPAN_IN_USE ? (u32[at + (S.gcmarkBits >>> 2)] as number) * 32 + spanclass : PAGE_INFO_NONE;
+    const info = state === SPAN_IN_USE ? bits * 32 + spanclass : PAGE_INFO_NONE;
     const infoWord = (this.pageInfoBase >>> 2) + page;
     const spanWord = (this.pageSpanBase >>> 2) + page;
     for (let i = 0; i < npages; i++) {
       u32[spanWord + i] = s;
       u32[infoWord + i] = info;
     }
+  }
+
+  // --- span structs
+
+  /** A dead span struct, zero but for its index; 0 if there is no memory for one. */
+  private takeSpan(): number {
+    const { u32 } = this;
+    const head = (this.mcache + M.spanFree) >>> 2;
+    const count = (this.mcache + M.nspanFree) >>> 2;
+    if (u32[head] === 0 && !this.refillSpans()) {
+      this.lacking = "span structs";
+      return 0;
+    }
+    const s = u32[head] as number;
+    u32[head] = u32[(s + S.next) >>> 2] as number;
+    u32[count] = (u32[count] as number) - 1;
+    u32[(s + S.next) >>> 2] = 0;
     return s;
+  }
+
+  private putSpan(s: number): void {
+    const { u32 } = this;
+    const head = (this.mcache + M.spanFree) >>> 2;
+    const count = (this.mcache + M.nspanFree) >>> 2;
+    u32[(s + S.next) >>> 2] = u32[head] as number;
+    u32[head] = s;
+    u32[count] = (u32[count] as number) + 1;
+  }
+
+  private refillSpans(): boolean {
+    this.lock();
+    let got = false;
+    for (let k = 0; k < SPAN_BATCH; k++) {
+      const s = this.spanalloc.alloc();
+      if (s === 0) break;
+      this.recordSpan(s);
+      this.putSpan(s);
+      got = true;
+    }
+    this.unlock();
+    return got;
   }
 
   /**
@@ -339,7 +520,7 @@ export class MHeap {
   }
 
   private noteReleased(n: number): void {
-    this.add(H.heapReleased, n);
+    this.add("heapReleased", n);
     this.mem.stats.add("heapReleased", n);
   }
 
@@ -381,24 +562,24 @@ export class MHeap {
       if (allocCount !== 0 || u32[at + (S.list >>> 2)] !== 0 || u32[at + (S.specials >>> 2)] !== 0) {
         fatalThrow("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
       }
-      this.add(H.heapInUse, -bytes);
+      this.add("heapInUse", -bytes);
       this.freeSpanBits(
         u32[at + (S.gcmarkBits >>> 2)] as number,
-        classToBitsHalf[(u32[at + (S.spanclass >>> 2)] as number) >>> 1] as number,
+        bitsHalf(u32[at + (S.spanclass >>> 2)] as number),
       );
     } else if (state === SPAN_MANUAL) {
       this.mem.stats.add("heapSys", bytes);
       if (u32[at + (S.manualKind >>> 2)] === MANUAL_GC) {
-        this.add(H.gcManualInUse, -bytes);
+        this.add("gcManualInUse", -bytes);
         this.mem.stats.add("gcSys", -bytes);
       } else {
-        this.add(H.stackInUse, -bytes);
+        this.add("stackInUse", -bytes);
         this.mem.stats.add("stackSys", -bytes);
       }
     } else {
       fatalThrow("mheap.freeSpan: bad span state", `span ${hex(start)} state=${state}`);
     }
-    this.add(H.heapFree, bytes);
+    this.add("heapFree", bytes);
     const page = start >>> PAGE_SHIFT;
     const infoWord = (this.pageInfoBase >>> 2) + page;
     const spanWord = (this.pageSpanBase >>> 2) + page;
@@ -446,19 +627,55 @@ export class MHeap {
     const w = this.heapBitsMap + (k >>> 5);
     const bit = 1 << (k & 31);
     if (((u32[w] as number) & bit) !== 0) return;
+    this.lock();
+    const mapped = ((u32[w] as number) & bit) !== 0;
     u32[w] = (u32[w] as number) | bit;
-    this.mem.sysMap(this.heapBitsBase + k * HEAP_BITS_PAGE, HEAP_BITS_PAGE, "gcSys");
+    this.unlock();
+    if (!mapped) this.mem.sysMap(this.heapBitsBase + k * HEAP_BITS_PAGE, HEAP_BITS_PAGE, "gcSys");
   }
 
   // --- span bits
 
+  /** A block of twice half bytes, zero; 0 if all span bits are in use. */
+  private takeSpanBits(half: number): number {
+    const { u32 } = this;
+    const head = ((this.mcache + M.spanBitsFree) >>> 2) + ctz(half) - 3;
+    if (u32[head] === 0 && !this.refillSpanBits(half)) {
+      this.lacking = "span bits";
+      return 0;
+    }
+    const p = u32[head] as number;
+    u32[head] = u32[p >>> 2] as number;
+    for (let i = p >>> 2, e = (p + 2 * half) >>> 2; i < e; i++) u32[i] = 0;
+    return p;
+  }
+
+  private putSpanBits(p: number, half: number): void {
+    const head = ((this.mcache + M.spanBitsFree) >>> 2) + ctz(half) - 3;
+    this.u32[p >>> 2] = this.u32[head] as number;
+    this.u32[head] = p;
+  }
+
+  private refillSpanBits(half: number): boolean {
+    this.lock();
+    let got = false;
+    for (let k = 0; k < SPAN_BITS_BATCH; k++) {
+      const p = this.allocSpanBits(half);
+      if (p === 0) break;
+      this.putSpanBits(p, half);
+      got = true;
+    }
+    this.unlock();
+    return got;
+  }
+
+  /** Under the lock. The block's contents are anything. */
   private allocSpanBits(half: number): number {
     const u32 = this.u32;
     const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - 3;
     let p = u32[free] as number;
     if (p !== 0) {
       u32[free] = u32[p >>> 2] as number;
-      for (let i = p >>> 2, e = (p + 2 * half) >>> 2; i < e; i++) u32[i] = 0;
       return p;
     }
     const next = (this.base + H.spanBitsNext) >>> 2;
@@ -493,9 +710,7 @@ export class MHeap {
     if (!this.mem.canRelease) return 0;
     const align = Math.max(1, this.mem.pageSizeOS / PAGE_SIZE);
     this.freeRetained(Number.POSITIVE_INFINITY);
-    this.lock();
-    this.pages.flushCache();
-    this.unlock();
+    this.flushPages();
     let released = 0;
     while (released < nbytes) {
       this.lock();
@@ -522,7 +737,7 @@ export class MHeap {
       if (!this.mem.sysUnused(page * PAGE_SIZE, bytes)) return 0;
       u32[(this.base + H.everReleased) >>> 2] = 1;
       this.pages.markScavenged(page, npages);
-      this.add(H.heapFree, -bytes);
+      this.add("heapFree", -bytes);
       this.noteReleased(bytes);
       return bytes;
     }
@@ -540,6 +755,10 @@ const classToBitsHalf = Uint8Array.from(classToNElems, (nelems) => {
   const bytes = Math.ceil(nelems / 32) * 4;
   return Math.max(8, 2 ** Math.ceil(Math.log2(bytes)));
 });
+
+function bitsHalf(spanclass: number): number {
+  return classToBitsHalf[spanclass >>> 1] as number;
+}
 
 export function hex(addr: number): string {
   return `0x${addr.toString(16)}`;

@@ -23,16 +23,16 @@
  *
  * Two things make spans of a few pages cheap, which come and go by the thousand in each collection:
  *
- *   - The page cache: one word of the bitmap, 32 pages, is taken as a whole, and small spans are cut from it. (Go has
- *     one of 64 pages a P; here the heap lock is held anyway, so there is one a heap.) Its pages count as free.
- *   - Freeing and taking words only notes the chunk as dirty. Summaries are brought up to date by the next search.
+ *   - Each mcache claims 64 pages at once, two words of the bit map, and cuts small spans from them without the heap lock
+ *     (mpagecache.ts). They are in use here, and free in all figures.
+ *   - Freeing and claiming only note the chunk as dirty. Summaries are brought up to date by the next search.
  *
  * Unlike Go: three levels of plain words instead of five of packed 64-bit ones (4 GiB needs no more).
  *
  * Everything here is called with the heap lock held. Pages are counted from address 0 (page = addr >>> 13).
  */
 import type { LinearMemory } from "@gort/memory";
-import { CHUNK_PAGES, PAGE_SHIFT } from "./layout.ts";
+import { CHUNK_PAGES, PAGE_CACHE, PAGE_SHIFT } from "./layout.ts";
 
 /** log2 of the entries under one entry of the level above. */
 const FANOUT_SHIFT = 3;
@@ -48,12 +48,13 @@ export const SUMMARY_BYTES = SUMMARIES * 12;
 
 // The words of MHEAP.palloc.
 const W_SEARCH = 0;
-const W_CACHE_BASE = 1;
-const W_CACHE = 2;
-const W_DIRTY = 3;
+const W_DIRTY = 1;
 
-/** The largest span that is cut from the page cache. */
-const CACHE_MAX_PAGES = 8;
+/** Runs up to this many pages only note their chunks as dirty when they are freed. */
+const LAZY_MAX_PAGES = 8;
+
+const CACHE_FREE = PAGE_CACHE.offsets.free >>> 2;
+const CACHE_SCAV = PAGE_CACHE.offsets.scav >>> 2;
 
 /** Bytes of the two bitmaps for a memory of `size` bytes. */
 export function pallocBitmapBytes(size: number): number {
@@ -70,10 +71,8 @@ export class PageAlloc {
   private readonly max: number;
   private readonly end: number;
   private readonly levelBase: readonly number[] = [0, LEVEL_ENTRIES[0], LEVEL_ENTRIES[0] + LEVEL_ENTRIES[1]];
-  /** Word indices: the hint (a page), the cache's first page and free bits, the dirty chunks. */
+  /** Word indices: the hint (a page), the dirty chunks. */
   private readonly search: number;
-  private readonly cacheBase: number;
-  private readonly cache: number;
   private readonly dirty: number;
   /** Set by find: a page below which no page is free, as far as the walk could tell. */
   private firstFree = 0;
@@ -87,8 +86,6 @@ export class PageAlloc {
     this.max = this.start + SUMMARIES;
     this.end = this.max + SUMMARIES;
     this.search = (state >>> 2) + W_SEARCH;
-    this.cacheBase = (state >>> 2) + W_CACHE_BASE;
-    this.cache = (state >>> 2) + W_CACHE;
     this.dirty = (state >>> 2) + W_DIRTY;
   }
 
@@ -108,56 +105,44 @@ export class PageAlloc {
     this.setRange(this.bits, page, npages);
   }
 
-  /** npages in a row, of the page cache if it has them; the first page, 0 if there are none. */
-  allocSmall(npages: number): number {
-    if (npages > CACHE_MAX_PAGES) return this.alloc(npages);
-    const u32 = this.u32;
-    let free = u32[this.cache] as number;
-    if (free === 0) {
-      if (!this.fillCache()) return 0;
-      free = u32[this.cache] as number;
-    }
-    // Ones where a run of npages begins.
-    let starts = free;
-    for (let n = 1; n < npages; n++) starts &= free >>> n;
-    if (starts === 0) return this.alloc(npages);
-    const bit = ctz(starts);
-    u32[this.cache] = free & ~(lowMask(npages) << bit);
-    return (u32[this.cacheBase] as number) + bit;
-  }
-
-  /** Takes the bitmap word of the lowest free page. */
-  private fillCache(): boolean {
-    const u32 = this.u32;
+  /**
+   * Gives the free pages among the 64 around the lowest free one to the page cache at word `cache`, which is empty. False if
+   * no page is free.
+   */
+  claim(cache: number): boolean {
+    const { u32 } = this;
     const page = this.find(1);
     if (page === 0) return false;
-    const w = this.bits + (page >>> 5);
-    const base = page & ~31;
-    u32[this.cacheBase] = base;
-    u32[this.cache] = ~(u32[w] as number);
-    u32[w] = 0xffffffff;
+    const base = page & ~63;
+    u32[cache] = base;
+    for (let k = 0; k < 2; k++) {
+      const w = (base >>> 5) + k;
+      const free = ~(u32[this.bits + w] as number);
+      const scav = u32[this.scav + w] as number;
+      u32[cache + CACHE_FREE + k] = free;
+      u32[cache + CACHE_SCAV + k] = scav & free;
+      u32[this.bits + w] = 0xffffffff;
+      u32[this.scav + w] = scav & ~free;
+    }
     this.setDirty(page);
-    u32[this.search] = base + 32; // nothing was free below page
+    u32[this.search] = base + 64; // nothing was free below page
     return true;
   }
 
-  /** Gives the cached pages back, so that larger runs and the scavenger may have them. True if there were any. */
-  flushCache(): boolean {
-    const u32 = this.u32;
-    const free = u32[this.cache] as number;
-    if (free === 0) return false;
-    const base = u32[this.cacheBase] as number;
-    const w = this.bits + (base >>> 5);
-    u32[w] = (u32[w] as number) & ~free;
-    u32[this.cache] = 0;
+  /** Takes the pages of the page cache at word `cache` back, so that larger runs and the scavenger may have them. */
+  unclaim(cache: number): void {
+    const { u32 } = this;
+    if (u32[cache + CACHE_FREE] === 0 && u32[cache + CACHE_FREE + 1] === 0) return;
+    const base = u32[cache] as number;
+    for (let k = 0; k < 2; k++) {
+      const w = (base >>> 5) + k;
+      u32[this.bits + w] = (u32[this.bits + w] as number) & ~(u32[cache + CACHE_FREE + k] as number);
+      u32[this.scav + w] = (u32[this.scav + w] as number) | (u32[cache + CACHE_SCAV + k] as number);
+      u32[cache + CACHE_FREE + k] = 0;
+      u32[cache + CACHE_SCAV + k] = 0;
+    }
     this.setDirty(base);
     if (base < (u32[this.search] as number)) u32[this.search] = base;
-    return true;
-  }
-
-  isCached(page: number): boolean {
-    const i = page - (this.u32[this.cacheBase] as number);
-    return i >= 0 && i < 32 && (((this.u32[this.cache] as number) >>> i) & 1) !== 0;
   }
 
   private setDirty(page: number): void {
@@ -195,7 +180,7 @@ export class PageAlloc {
   /** Gives npages back. They keep their physical memory (scavBits stay 0). */
   free(page: number, npages: number): void {
     this.clearRange(this.bits, page, npages);
-    if (npages <= CACHE_MAX_PAGES) {
+    if (npages <= LAZY_MAX_PAGES) {
       this.setDirty(page);
       this.setDirty(page + npages - 1);
     } else {

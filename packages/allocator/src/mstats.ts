@@ -228,7 +228,7 @@ function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   out.heapSys = stats.heapSys;
   out.stackInuse = heap.counter("stackInUse");
   out.stackSys = stats.stackSys;
-  out.mspanInuse = heap.spanalloc.inuse;
+  out.mspanInuse = heap.mspanInuse;
   out.mspanSys = stats.mspanSys;
   out.mcacheInuse = heap.cachealloc.inuse;
   out.mcacheSys = stats.mcacheSys;

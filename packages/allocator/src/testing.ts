@@ -44,7 +44,8 @@ function must(ok: boolean, text: () => string): void {
  *     free slot below freeindex; mark bits zero in swept spans while no collection marks; on the list that its
  *     sweepgen and allocCount say, or cached by exactly one mcache slot.
  *  4. Lists are linked both ways, and their spans know them.
- *  5. heapInUse, heapFree, heapReleased, stackInUse, gcManualInUse are the sums over pages and spans.
+ *  5. heapInUse, heapFree, heapReleased, stackInUse, gcManualInUse are the sums over pages and spans. A page is in at most
+ *     one page cache, and then in use and not scavenged in the bit maps.
  *  6. The identities of HeapStats, and totalAlloc - totalFree = bytes in allocBits - unused tails of runs.
  *  7. Specials are sorted and point into their span.
  */
@@ -231,16 +232,28 @@ export function verifyHeap(a: Allocator): void {
   const hi = Math.ceil(word(heap.base + H.arenaEnd) / PAGE_SIZE);
   let free = retainedPages * PAGE_SIZE;
   let released = 0;
+  let releasedInCaches = 0;
+  const claimed = new Map<number, boolean>();
+  for (const cache of heap.pageCaches()) {
+    for (const [page, scavenged] of cache.entries()) {
+      must(!claimed.has(page), () => `page ${page} is in two page caches`);
+      claimed.set(page, scavenged);
+    }
+  }
   for (let p = lo; p < hi; p++) {
     const used = heap.pages.isAllocated(p);
     // Never grown: memory of somebody else between two pieces of heap, excluded from it.
     if (used && word(heap.pageInfoBase + 4 * p) === 0) continue;
     const spanned = heap.spanOf(p * PAGE_SIZE) !== 0;
-    if (heap.pages.isCached(p)) {
+    const inCache = claimed.get(p);
+    if (inCache !== undefined) {
       // Taken from the bitmap, but no span's yet: free in every other respect.
-      must(used && !spanned, () => `page ${p} is in the page cache: allocated ${used}, span ${spanned}`);
-      if (heap.pages.isScavenged(p)) released += PAGE_SIZE;
-      else free += PAGE_SIZE;
+      must(used && !spanned, () => `page ${p} is in a page cache: allocated ${used}, span ${spanned}`);
+      must(!heap.pages.isScavenged(p), () => `page ${p} is in a page cache and scavenged in the bit map`);
+      if (inCache) {
+        released += PAGE_SIZE;
+        releasedInCaches += PAGE_SIZE;
+      } else free += PAGE_SIZE;
       continue;
     }
     must(used === spanned, () => `page ${p}: allocated ${used}, span ${spanned}`);
@@ -261,12 +274,12 @@ export function verifyHeap(a: Allocator): void {
   equal("heapFree", heap.counter("heapFree"), free);
   equal("emptyPages", heap.emptyPages, retainedPages);
   equal("heapReleased", heap.counter("heapReleased"), released);
-  equal("stats.heapReleased", a.mem.stats.heapReleased, released);
+  equal("stats.heapReleased", a.mem.stats.heapReleased, released - releasedInCaches);
   equal("stats.heapSys", a.mem.stats.heapSys, inUse + free + released);
   equal("stackInUse", heap.counter("stackInUse"), stack);
   equal("stats.stackSys", a.mem.stats.stackSys, stack);
   equal("gcManualInUse", heap.counter("gcManualInUse"), manualGC);
-  equal("spanalloc.inuse", heap.spanalloc.inuse, live * MSPAN.size);
+  equal("mspanInuse", heap.mspanInuse, live * MSPAN.size);
 
   equal("blocks freed and not returned", listedBlocks, inLists);
   const st = newHeapStats();

@@ -41,7 +41,7 @@ describe("malloc and free", () => {
 
   it("clear a reused block if asked to, and always in calloc", () => {
     const a = fresh();
-    for (const n of [8, 48, 2000, 100_000]) {
+    for (const n of [8, 48, 2000, 200_000]) {
       for (const again of [() => a.malloc(n, { zero: true }), () => a.calloc(n / 8, 8)]) {
         const p = a.malloc(n);
         a.mem.kernel.fill(p, 0xaa, n);

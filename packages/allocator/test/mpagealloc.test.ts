@@ -1,8 +1,9 @@
 import { createLinearMemory } from "@gort/memory";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { PALLOC_WORDS } from "../src/layout.ts";
+import { PAGE_CACHE, PALLOC_WORDS } from "../src/layout.ts";
 import { longestRun } from "../src/mpagealloc.ts";
+import { firstRun, PAGE_CACHE_MAX, PageCache } from "../src/mpagecache.ts";
 import { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "../src/testing.ts";
 
 const CHUNK = 512;
@@ -28,12 +29,17 @@ class NaivePages {
   }
 }
 
-function newPages(): PageAlloc {
-  const mem = createLinearMemory();
+function newPagesWithCaches(maxMemory?: number): { pages: PageAlloc; newCache: () => PageCache } {
+  const mem = createLinearMemory(maxMemory === undefined ? {} : { maxMemory, shared: false });
   const bitmaps = mem.sysReserve(pallocBitmapBytes(mem.size));
   const summaries = mem.sysReserve(SUMMARY_BYTES);
-  return new PageAlloc(mem, bitmaps, summaries, mem.reserveControl(4 * PALLOC_WORDS));
+  return {
+    pages: new PageAlloc(mem, bitmaps, summaries, mem.reserveControl(4 * PALLOC_WORDS)),
+    newCache: () => new PageCache(mem.u32, mem.reserveControl(PAGE_CACHE.size)),
+  };
 }
+
+const newPages = (): PageAlloc => newPagesWithCaches().pages;
 
 describe("page allocator", () => {
   it("finds the same pages as first fit over a naive bitmap", { timeout: 60_000 }, () => {
@@ -99,6 +105,133 @@ describe("page allocator", () => {
     );
   });
 
+  /**
+   * The model of page caches: a page is free, used, or an owner's. A small run comes from the lowest fitting pages of the
+   * owner's 64, which are claimed around the lowest free page when the owner has none; anything else is first fit over
+   * what is free.
+   */
+  it("with page caches of several owners does what a naive bitmap does", { timeout: 60_000 }, () => {
+    const OWNERS = 3;
+    const FREE = -1;
+    const USED = -2;
+    const op = fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          op: fc.constant("alloc" as const),
+          n: fc.oneof(
+            { weight: 5, arbitrary: fc.integer({ min: 1, max: 4 }) },
+            { weight: 3, arbitrary: fc.integer({ min: 5, max: PAGE_CACHE_MAX }) },
+            { weight: 1, arbitrary: fc.integer({ min: PAGE_CACHE_MAX + 1, max: 700 }) },
+          ),
+          who: fc.nat({ max: OWNERS - 1 }),
+        }),
+      },
+      { weight: 6, arbitrary: fc.record({ op: fc.constant("free" as const), n: fc.nat(), who: fc.nat() }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          op: fc.constant("flush" as const),
+          n: fc.nat(),
+          who: fc.nat({ max: OWNERS - 1 }),
+        }),
+      },
+    );
+    fc.assert(
+      fc.property(fc.array(op, { minLength: 1, maxLength: 80 }), (ops) => {
+        const { pages, newCache } = newPagesWithCaches(64 << 20);
+        const caches = Array.from({ length: OWNERS }, newCache);
+        const base = 3 * CHUNK;
+        const size = 2 * CHUNK;
+        pages.grow(base, size);
+        const page = new Array<number>(size).fill(FREE);
+        const scavenged = new Array<boolean>(size).fill(true);
+        const firstFit = (n: number, of: number, lo = 0, hi = size): number => {
+          for (let p = lo, run = 0; p < hi; p++) {
+            run = page[p] === of ? run + 1 : 0;
+            if (run === n) return p - n + 1;
+          }
+          return -1;
+        };
+        const claim = (who: number): boolean => {
+          const lowest = page.indexOf(FREE);
+          if (lowest < 0) return false;
+          const from = lowest - (lowest % 64);
+          for (let p = from; p < from + 64; p++) if (page[p] === FREE) page[p] = who;
+          return true;
+        };
+        const live: [number, number][] = [];
+        const take = (got: number, n: number): void => {
+          const at = got - base;
+          for (let p = at; p < at + n; p++) {
+            page[p] = USED;
+            scavenged[p] = false;
+          }
+          live.push([got, n]);
+        };
+        for (const o of ops) {
+          const who = o.who % OWNERS;
+          const cache = caches[who] as PageCache;
+          if (o.op === "free") {
+            if (live.length === 0) continue;
+            const [[at, n]] = live.splice(o.n % live.length, 1) as [[number, number]];
+            pages.free(at, n);
+            page.fill(FREE, at - base, at - base + n);
+          } else if (o.op === "flush") {
+            pages.unclaim(cache.at);
+            for (let p = 0; p < size; p++) if (page[p] === who) page[p] = FREE;
+          } else if (o.n <= PAGE_CACHE_MAX && (!cache.empty || pages.claim(cache.at))) {
+            if (!page.includes(who)) expect(claim(who)).toBe(true);
+            const want = firstFit(o.n, who);
+            const got = cache.alloc(o.n);
+            expect(got).toBe(want < 0 ? 0 : base + want);
+            if (got === 0) continue;
+            expect(cache.scavenged).toBe(scavenged.slice(want, want + o.n).filter(Boolean).length);
+            take(got, o.n);
+          } else {
+            const want = firstFit(o.n, FREE);
+            const got = pages.alloc(o.n);
+            expect(got).toBe(want < 0 ? 0 : base + want);
+            if (got === 0) continue;
+            expect(pages.countScavenged(got, o.n)).toBe(
+              scavenged.slice(want, want + o.n).filter(Boolean).length,
+            );
+            pages.clearScavenged(got, o.n);
+            take(got, o.n);
+          }
+          for (const [k, c] of caches.entries()) {
+            const mine = [...c.entries()].map(([p, scav]) => `${p - base}${scav}`);
+            expect(mine).toEqual(page.flatMap((of, p) => (of === k ? [`${p}${scavenged[p]}`] : [])));
+          }
+        }
+        for (const c of caches) if (!c.empty) pages.unclaim(c.at);
+        for (let p = 0; p < size; p++) {
+          expect(pages.isAllocated(base + p)).toBe(page[p] === USED);
+          expect(pages.isScavenged(base + p)).toBe(scavenged[p]);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("finds the lowest run of ones in 64 bits", () => {
+    fc.assert(
+      fc.property(
+        fc.integer(),
+        fc.integer(),
+        fc.integer(),
+        fc.integer(),
+        fc.integer({ min: 1, max: 31 }),
+        (a, b, c, d, n) => {
+          const [lo, hi] = [a | b, c | d];
+          const bits = Array.from({ length: 64 }, (_, i) => (((i < 32 ? lo : hi) >>> (i & 31)) & 1) === 1);
+          const want = bits.findIndex((_, i) => i + n <= 64 && bits.slice(i, i + n).every(Boolean));
+          expect(firstRun(lo, hi, n)).toBe(want);
+        },
+      ),
+    );
+  });
+
   it("finds nothing before it grows, and everything again after all is freed", () => {
     const pages = newPages();
     expect(pages.alloc(1)).toBe(0);
@@ -132,26 +265,32 @@ describe("page allocator", () => {
     expect(pages.findScavengeable(2 * CHUNK, 512, 16)).toBe((p + 16) * 1024 + 32);
   });
 
-  it("cuts small runs from a word of pages, and gives the rest back on demand", () => {
-    const pages = newPages();
+  it("gives 64 pages away at once, cuts small runs from them, and takes the rest back", () => {
+    const { pages, newCache } = newPagesWithCaches();
+    const cache = newCache();
     pages.grow(CHUNK, CHUNK);
-    expect([pages.allocSmall(1), pages.allocSmall(3), pages.allocSmall(8)]).toEqual([
+    expect(cache.alloc(1)).toBe(0);
+    expect(pages.claim(cache.at)).toBe(true);
+    expect([cache.alloc(1), cache.alloc(3), cache.alloc(15), cache.alloc(15)]).toEqual([
       CHUNK,
       CHUNK + 1,
       CHUNK + 4,
+      CHUNK + 19, // across the two words
     ]);
-    expect(pages.isCached(CHUNK + 12)).toBe(true);
-    expect(pages.alloc(1)).toBe(CHUNK + 32); // the word is taken
+    expect(cache.scavenged).toBe(15);
+    expect([...cache.entries()]).toEqual(Array.from({ length: 30 }, (_, i) => [CHUNK + 34 + i, true]));
+    expect(pages.alloc(1)).toBe(CHUNK + 64); // the 64 are taken
     pages.free(CHUNK + 1, 3);
-    expect(pages.allocSmall(8)).toBe(CHUNK + 12);
-    expect(pages.flushCache()).toBe(true);
-    expect(pages.flushCache()).toBe(false);
-    expect([pages.alloc(3), pages.alloc(12), pages.alloc(480 - 1)]).toEqual([
+    expect(cache.alloc(3)).toBe(CHUNK + 34); // they went to the heap
+    pages.unclaim(cache.at);
+    expect(cache.empty).toBe(true);
+    expect([pages.alloc(3), pages.alloc(27), pages.alloc(512 - 65)]).toEqual([
       CHUNK + 1,
-      CHUNK + 20,
-      CHUNK + 33,
+      CHUNK + 37,
+      CHUNK + 65,
     ]);
-    expect(pages.allocSmall(1)).toBe(0);
+    expect(pages.claim(cache.at)).toBe(false);
+    expect(pages.countScavenged(CHUNK, 512)).toBe(27 + 1 + 447); // as they came to it
   });
 
   it("finds pages that were freed since the last search, in any chunk", () => {

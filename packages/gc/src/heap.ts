@@ -98,12 +98,12 @@ export class GCHeap {
 
   /** Bytes of free pages that hold physical memory. */
   get heapFree(): number {
-    return this.#f64[(this.allocator.mheap + H.heapFree) >>> 3] as number;
+    return this.allocator.heap.counter("heapFree");
   }
 
   /** Bytes in spans of objects. */
   get heapInUse(): number {
-    return this.#f64[(this.allocator.mheap + H.heapInUse) >>> 3] as number;
+    return this.allocator.heap.counter("heapInUse");
   }
 
   /** Memory for grey objects, workBytes of it, or 0 if there is none. */

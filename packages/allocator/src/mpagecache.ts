@@ -1,0 +1,97 @@
+/**
+ * The page cache: 64 pages in a row of which an mcache owns the free ones, so that a small span costs no lock. Claimed
+ * from the page allocator around the lowest free page (PageAlloc.claim), used up from the low end, and given back at
+ * each flush, before the heap would grow for want of a longer run, and before the scavenger looks for pages.
+ *
+ * A bit is set in free exactly while the page is the cache's; scav is carried along, so that pages that hold no physical
+ * memory are still known not to when they go back. Both words are drawn in layout.ts.
+ */
+import { PAGE_CACHE } from "./layout.ts";
+import { ctz, lowMask, popcount } from "./mpagealloc.ts";
+
+/** Pages of a cache. */
+export const PAGE_CACHE_PAGES = 64;
+
+/** The largest span that is cut from a cache: Go takes less than a quarter of one. */
+export const PAGE_CACHE_MAX = PAGE_CACHE_PAGES / 4 - 1;
+
+const FREE = PAGE_CACHE.offsets.free >>> 2;
+const SCAV = PAGE_CACHE.offsets.scav >>> 2;
+const FRESH = PAGE_CACHE.offsets.fresh >>> 2;
+
+export class PageCache {
+  private readonly u32: Uint32Array;
+  /** Word index of the PAGE_CACHE struct. */
+  readonly at: number;
+  /** Set by alloc: how many of the pages hold no physical memory. */
+  scavenged = 0;
+
+  constructor(u32: Uint32Array, addr: number) {
+    this.u32 = u32;
+    this.at = addr >>> 2;
+  }
+
+  get empty(): boolean {
+    return this.u32[this.at + FREE] === 0 && this.u32[this.at + FREE + 1] === 0;
+  }
+
+  /** Whether no page of it had ever been handed out when it was claimed. */
+  get fresh(): boolean {
+    return this.u32[this.at + FRESH] !== 0;
+  }
+
+  /** Takes the lowest npages (1 to PAGE_CACHE_MAX) in a row; the first page, 0 if there are none. */
+  alloc(npages: number): number {
+    const { u32, at } = this;
+    const lo = u32[at + FREE] as number;
+    const hi = u32[at + FREE + 1] as number;
+    const bit = firstRun(lo, hi, npages);
+    if (bit < 0) return 0;
+    this.scavenged = this.take(0, bit, npages) + this.take(1, bit - 32, npages);
+    return (u32[at] as number) + bit;
+  }
+
+  /** Takes what lies in word k of the npages pages from bit on; the pages among them without physical memory. */
+  private take(k: number, bit: number, npages: number): number {
+    const from = Math.max(bit, 0);
+    const to = Math.min(bit + npages, 32);
+    if (from >= to) return 0;
+    const { u32 } = this;
+    const mask = lowMask(to - from) << from;
+    const f = this.at + FREE + k;
+    const s = this.at + SCAV + k;
+    u32[f] = (u32[f] as number) & ~mask;
+    const scav = u32[s] as number;
+    if ((scav & mask) === 0) return 0;
+    u32[s] = scav & ~mask;
+    return popcount(scav & mask);
+  }
+
+  /** Pages of the cache without physical memory. */
+  get scavengedPages(): number {
+    const { u32, at } = this;
+    return popcount(u32[at + SCAV] as number) + popcount(u32[at + SCAV + 1] as number);
+  }
+
+  /** Each page of the cache, and whether it holds no physical memory. For the walkers. */
+  *entries(): Generator<[page: number, scavenged: boolean]> {
+    const { u32, at } = this;
+    for (let i = 0; i < PAGE_CACHE_PAGES; i++) {
+      const bit = (words: number): number => ((u32[at + words + (i >>> 5)] as number) >>> (i & 31)) & 1;
+      if (bit(FREE) !== 0) yield [(u32[at] as number) + i, bit(SCAV) !== 0];
+    }
+  }
+}
+
+/** Index of the lowest run of n ones in the 64 bits [hi | lo], -1 if there is none. 1 <= n <= 31. */
+export function firstRun(lo: number, hi: number, n: number): number {
+  // A bit stays where a run of len ones begins; len doubles until it is n.
+  for (let len = 1; len < n; ) {
+    const k = Math.min(len, n - len);
+    lo &= (lo >>> k) | (hi << (32 - k));
+    hi &= hi >>> k;
+    len += k;
+  }
+  if (lo !== 0) return ctz(lo);
+  return hi !== 0 ? 32 + ctz(hi) : -1;
+}
