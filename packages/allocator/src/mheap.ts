@@ -281,7 +281,9 @@ export class MHeap {
       this.mem.sysUsed(page * PAGE_SIZE, npages * PAGE_SIZE);
       this.add("heapReleased", -scavenged * PAGE_SIZE);
     }
-    this.initSpan(s, page, npages, SPAN_IN_USE, spanclass, 0, bits, scavenged, fresh);
+    this.add("heapFree", (scavenged - npages) * PAGE_SIZE);
+    this.add("heapInUse", npages * PAGE_SIZE);
+    this.initSpan(s, page, npages, SPAN_IN_USE, spanclass, 0, bits, fresh);
     return s;
   }
 
@@ -363,6 +365,8 @@ export class MHeap {
         this.mem.sysUsed(start, npages * PAGE_SIZE);
         this.noteReleased(-scavenged * PAGE_SIZE);
       }
+      this.add("heapFree", (scavenged - npages) * PAGE_SIZE);
+      this.countUse(state, kind, npages * PAGE_SIZE);
     }
     this.unlock();
     if (page === 0) {
@@ -371,8 +375,23 @@ export class MHeap {
       if (bits !== 0) this.putSpanBits(bits, half);
       return 0;
     }
-    this.initSpan(s, page, npages, state, spanclass, kind, bits, scavenged, fresh);
+    this.initSpan(s, page, npages, state, spanclass, kind, bits, fresh);
     return s;
+  }
+
+  private countUse(state: number, kind: number, bytes: number): void {
+    if (state === SPAN_IN_USE) {
+      this.add("heapInUse", bytes);
+      return;
+    }
+    this.mem.stats.add("heapSys", -bytes);
+    if (kind === MANUAL_STACK) {
+      this.add("stackInUse", bytes);
+      this.mem.stats.add("stackSys", bytes);
+    } else {
+      this.add("gcManualInUse", bytes);
+      this.mem.stats.add("gcSys", bytes);
+    }
   }
 
   /** The span has no objects left and is on no list: its pages count as free from now on. */
@@ -416,7 +435,6 @@ export class MHeap {
     spanclass: number,
     kind: number,
     bits: number,
-    scavenged: number,
     fresh: boolean,
   ): void {
     const u32 = this.u32;
@@ -443,23 +461,9 @@ export class MHeap {
       u32[at + (S.manualKind >>> 2)] = kind;
       u32[at + (S.limit >>> 2)] = Math.min(start + bytes, 0xffffffff);
     }
-    this.add("heapFree", (scavenged - npages) * PAGE_SIZE);
     u32[at + (S.needzero >>> 2)] = fresh ? 0 : 1;
     u32[at + (S.sweepgen >>> 2)] = this.sweepgen;
     u32[at + (S.state >>> 2)] = state;
-
-    if (state === SPAN_IN_USE) {
-      this.add("heapInUse", bytes);
-    } else {
-      this.mem.stats.add("heapSys", -bytes);
-      if (kind === MANUAL_STACK) {
-        this.add("stackInUse", bytes);
-        this.mem.stats.add("stackSys", bytes);
-      } else {
-        this.add("gcManualInUse", bytes);
-        this.mem.stats.add("gcSys", bytes);
-      }
-    }
     // Published last: whoever finds the span through the tables finds it complete.
     const info = state === SPAN_IN_USE ? bits * 32 + spanclass : PAGE_INFO_NONE;
     const infoWord = (this.pageInfoBase >>> 2) + page;

@@ -202,7 +202,7 @@ function addFrees(heap: MHeap, c: number, out: HeapStats): void {
   }
 }
 
-/** All that is kept under the heap lock, and what follows from the counts. */
+/** Bytes by use, most of them kept under the heap lock, and what follows from the counts. */
 function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   const { stats } = heap.mem;
   let mallocs = out.largeAllocCount;
@@ -222,10 +222,11 @@ function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   out.mallocs = mallocs + out.tinyAllocs;
   out.frees = frees + out.tinyAllocs;
   out.heapAlloc = out.totalAlloc - out.totalFree;
-  out.heapInuse = heap.counter("heapInUse");
-  out.heapReleased = heap.counter("heapReleased");
-  out.heapIdle = heap.counter("heapFree") + out.heapReleased;
   out.heapSys = stats.heapSys;
+  // Threads make spans of cached pages without the lock: a sum over their mcaches may be off by a span or two.
+  out.heapInuse = Math.min(heap.counter("heapInUse"), out.heapSys);
+  out.heapIdle = out.heapSys - out.heapInuse;
+  out.heapReleased = Math.min(heap.counter("heapReleased"), out.heapIdle);
   out.stackInuse = heap.counter("stackInUse");
   out.stackSys = stats.stackSys;
   out.mspanInuse = heap.mspanInuse;
