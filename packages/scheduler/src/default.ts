@@ -10,8 +10,9 @@ import {
   type SendChan,
   sendTo,
 } from "./chan.ts";
+import { Goroutine } from "./goroutine.ts";
 import type { Operation } from "./op.ts";
-import { createScheduler, Goroutine, type Scheduler } from "./proc.ts";
+import { createScheduler, type Scheduler } from "./proc.ts";
 import { type G, getg, m0 } from "./runtime2.ts";
 import type { CaseValue, SelectCase, SelectResult } from "./select.ts";
 import type { Ticker, Timer } from "./time.ts";

@@ -53,19 +53,15 @@ export {
   RuntimeError,
   TypeAssertionError,
 } from "./errors.ts";
+export type { Goroutine } from "./goroutine.ts";
 export type { Clock, TaskQueue } from "./host.ts";
+export type { Leak } from "./leak.ts";
+export type { LongRun } from "./longrun.ts";
 export type { Operation } from "./op.ts";
-export { defer, frame, goexit, panic, recover } from "./panic.ts";
 // A scheduler of one's own
-export {
-  createScheduler,
-  type Goroutine,
-  type Leak,
-  type LongRun,
-  Scheduler,
-  type SchedulerHooks,
-  type SchedulerOptions,
-} from "./proc.ts";
+export type { SchedulerHooks, SchedulerOptions } from "./options.ts";
+export { defer, frame, goexit, panic, recover } from "./panic.ts";
+export { createScheduler, Scheduler } from "./proc.ts";
 export { type G, getg } from "./runtime2.ts";
 export {
   type CaseValue,

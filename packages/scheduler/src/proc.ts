@@ -35,22 +35,35 @@
  * Safepoints: between two goroutines no JavaScript frame holds a raw heap pointer of this thread, so that is where
  * `hooks.safepoint` runs when asked for.
  *
+ * Here are the run loop, the slices and the ends of goroutines. What they are made of:
+ *
+ *     runtime2.ts    G, M, P, sudogs and queues        gpool.ts      Gs in use and for reuse
+ *     goroutine.ts   from a function to its body       sites.ts      where goroutines are started
+ *     op.ts          blocking, and its stack probe     yield.ts      gosched, checkpoint
+ *     syscall.ts     waiting for promises              hosttimer.ts  the host's timer of a sleeping scheduler
+ *     deadlock.ts    is there any hope left            leak.ts       goroutines that nobody can wake
+ *     longrun.ts     goroutines that keep the thread   counters.ts   counts by state, latencies
+ *
  * Rejected: a microtask per switch (49 ns, and no say in the order); setTimeout per sleeper (no virtual
  * time, one host timer each).
  *
  * Sources: Go's runtime/proc.go and its scheduler design document; measurements in the project's performance notes.
  */
 
-import { type Chan, isGenerator, makechan, type RecvChan } from "./chan.ts";
-import {
-  type LatencyRecorder,
-  LatencySampler,
-  LockWaits,
-  schedCounters,
-  schedCountersLength,
-  shortPeriod,
-} from "./counters.ts";
+import { type Chan, makechan, type RecvChan } from "./chan.ts";
+import { LatencySampler, LockWaits, schedCounters, schedCountersLength, shortPeriod } from "./counters.ts";
+import { DeadlockDetector, type Main } from "./deadlock.ts";
 import { FatalError, GoexitSignal, isFatalError, PanicError } from "./errors.ts";
+import {
+  checkGoroutineFunction,
+  Goroutine,
+  genFlag,
+  hostBody,
+  resume,
+  start,
+  unwindBody,
+} from "./goroutine.ts";
+import { GPool } from "./gpool.ts";
 import {
   type Clock,
   hostClock,
@@ -60,22 +73,14 @@ import {
   nodeProcess,
   type TaskQueue,
 } from "./host.ts";
+import { HostTimer } from "./hosttimer.ts";
+import { type Leak, LeakDetector } from "./leak.ts";
+import { type LongRun, LongRuns } from "./longrun.ts";
+import { type Op, type Operation, wakeOne } from "./op.ts";
+import { bindClock, parseGodebug, type SchedulerHooks, type SchedulerOptions } from "./options.ts";
+import { goexitSignal, Panic, panicOf, printpanicval } from "./panic.ts";
 import {
-  arm,
-  begin,
-  disarm,
-  gopark,
-  Op,
-  type Operation,
-  OwnOp,
-  parkIn,
-  probed,
-  unpark,
-  wakeOne,
-} from "./op.ts";
-import { type DeferFrame, goexitSignal, Panic, panicOf, printpanicval, runDeferred } from "./panic.ts";
-import {
-  G,
+  type G,
   Gdead,
   GQueue,
   Grunnable,
@@ -89,12 +94,11 @@ import {
   m0,
   P,
   type Sudog,
-  WaitQ,
-  waitReasonChanReceive,
-  waitReasonZero,
 } from "./runtime2.ts";
 import { schedtraceText } from "./schedtrace.ts";
 import { type CaseValue, type SelectCase, type SelectResult, selectgo } from "./select.ts";
+import { CreationSites, siteText } from "./sites.ts";
+import { syscallOp } from "./syscall.ts";
 import {
   type RuntimeTimer,
   type Ticker,
@@ -108,118 +112,13 @@ import {
 import {
   capture,
   creationSite,
-  type Frame,
   fatalReport,
   panicReport,
   type Symbolize,
   setCrashReport,
   stack,
 } from "./traceback.ts";
-
-/** Called by the scheduler at certain points; all optional. */
-export interface SchedulerHooks {
-  /** Between two goroutines, after requestSafepoint(). */
-  safepoint?(): void;
-  /** A goroutine with stack slots (`g.rootLo` not 0) has ended. */
-  gExit?(g: G): void;
-  /** A wait has ended, while `blockProfileEnabled`. `reason` is a wait reason by number. */
-  blockEvent?(g: G, ns: number, reason: number): void;
-  /**
-   * A lock has been released for which goroutines had waited `ns` in all, while `mutexProfileEnabled`. `unlock` is Go's name of
-   * the function that released it, `above` ours: the stack above it is the place to be charged.
-   */
-  mutexEvent?(ns: number, unlock: string, above: (...args: never[]) => void): void;
-  /** A goroutine ran for long without suspending. */
-  longRun?(run: LongRun): void;
-  /** A goroutine was found to be leaked, with `leakDetection`. */
-  leak?(leak: Leak): void;
-}
-
-/** A goroutine that kept the thread for longer than a time slice. */
-export interface LongRun {
-  goid: number;
-  ms: number;
-  /** Where the goroutine was started, as `func file:line`. */
-  site: string;
-}
-
-export interface SchedulerOptions {
-  clock?: Clock;
-  tasks?: TaskQueue;
-  /** Seed of all random choices. */
-  seed?: number;
-  stderr?: (text: string) => void;
-  gomaxprocs?: number;
-  /** `schedtrace`, `scheddetail`, `sysmon`: Go's syntax, `name=value,name=value`, or an object. */
-  godebug?: string | Readonly<Record<string, string | number>>;
-  hooks?: SchedulerHooks;
-  /** Turns a V8 call site into a Go-like frame: source maps, names. */
-  symbolize?: Symbolize;
-  /** When to believe in a deadlock that a host callback could still undo: see proc.ts. Default "host". */
-  deadlock?: "host" | "eager" | "off";
-  /**
-   * Lets goroutines that wait for something nobody can reach any more be collected, and reports them. Costs a few
-   * microseconds a goroutine.
-   */
-  leakDetection?: boolean;
-  /** Where the counters are kept: `schedCountersLength` numbers, which may lie in shared memory. Default: an array of its own. */
-  counters?: Float64Array;
-  /** Takes the times that goroutines are runnable before they run; without one, none are taken. */
-  latencies?: LatencyRecorder;
-}
-
-/** A goroutine that could never have run again and was collected. */
-export interface Leak {
-  goid: number;
-  /** Name of its function. */
-  func: string;
-  /** Where it was started, as `func file:line`. */
-  site: string;
-  /** The same, as a frame. */
-  createdBy: Frame | null;
-}
-
-/**
- * Holds goroutines weakly. Whoever can wake a waiting goroutine holds it: a channel through its queue, a timer through the
- * heap, a promise through its callback. If nobody does, it is leaked, and the engine's collector finds out.
- */
-class LeakDetector {
-  readonly refs = new Map<WeakRef<G>, Leak>();
-  readonly leaks: Leak[] = [];
-  private readonly refOf = new WeakMap<G, WeakRef<G>>();
-  private readonly registry: FinalizationRegistry<WeakRef<G>>;
-  private readonly onLeak: (leak: Leak) => void;
-
-  constructor(onLeak: (leak: Leak) => void) {
-    this.onLeak = onLeak;
-    this.registry = new FinalizationRegistry((ref) => this.found(ref));
-  }
-
-  private found(ref: WeakRef<G>): void {
-    const leak = this.refs.get(ref);
-    if (leak === undefined) return;
-    this.refs.delete(ref);
-    this.leaks.push(leak);
-    this.onLeak(leak);
-  }
-
-  /** Finds those that are collected already, ahead of the engine's call. */
-  sweep(): void {
-    for (const ref of this.refs.keys()) if (ref.deref() === undefined) this.found(ref);
-  }
-
-  add(g: G, leak: Leak): void {
-    const ref = new WeakRef(g);
-    this.refs.set(ref, leak);
-    this.refOf.set(g, ref);
-    this.registry.register(g, ref, g);
-  }
-
-  remove(g: G): void {
-    this.registry.unregister(g);
-    this.refs.delete(this.refOf.get(g)!);
-  }
-}
+import { yieldIfDue, yieldNow } from "./yield.ts";
 
 /**
  * Time that goroutines run before the event loop gets its turn. The clock is read every `maxBatch` switches at worst, which, if
@@ -240,197 +139,9 @@ const globalTick = 61;
 const maxProcs = 2 ** 31 - 1;
 /** A countdown that does not end, while nobody wants latencies. */
 const neverSample = 2 ** 30 - 1;
-/** Ended Gs kept for reuse; more are left to the collector. */
-const gfreeMax = 16384;
-/**
- * Creation sites: a capture takes over a microsecond, ten times what a goroutine costs. So the first ones are captured,
- * then as many as take about a hundredth of the running time.
- */
-const siteBurst = 512;
-const sitesPerMs = 6;
-
 const idle = 0;
 const scheduled = 1;
 const running = 2;
-
-/** In `G.nargs`: the function is a generator function. */
-const genFlag = 1 << 30;
-
-type GeneratorObject = Generator<undefined, unknown, unknown>;
-const generatorFunction = Object.getPrototypeOf(function* () {}) as { prototype: GeneratorObject };
-/**
- * `next` of all generators. Called through this constant it need not be looked up, which would be slow where goroutines
- * have many different bodies.
- */
-const resume = generatorFunction.prototype.next as (
-  this: GeneratorObject,
-) => IteratorResult<unknown, unknown>;
-const asyncFunction = Object.getPrototypeOf(async () => {}) as object;
-const asyncGenerator = Object.getPrototypeOf(async function* () {}) as object;
-
-/** What `go` returns. */
-export class Goroutine {
-  readonly id: number;
-  private readonly g: G;
-
-  constructor(g: G) {
-    this.g = g;
-    this.id = g.goid;
-  }
-
-  /** Waits until the goroutine has ended. */
-  done(): Operation<void> {
-    return new DoneOp(this.g, this.id);
-  }
-}
-
-class DoneOp extends OwnOp<void> {
-  private readonly target: G;
-  private readonly id: number;
-  constructor(target: G, id: number) {
-    super();
-    this.target = target;
-    this.id = id;
-  }
-  get what(): string {
-    return "goroutine end";
-  }
-  protected start(g: G): boolean {
-    const t = this.target;
-    if (t.goid !== this.id || t.atomicstatus === Gdead) return true;
-    parkIn(g, this as Op<unknown>, (t.doneq ??= new WaitQ()), waitReasonChanReceive);
-    return false;
-  }
-  protected override finish(g: G): boolean {
-    unpark(g);
-    return true;
-  }
-  protected hostScheduler(): Scheduler {
-    return this.target.sched;
-  }
-}
-
-class GoschedOp extends Op<void> {
-  sched: Scheduler = null as never;
-  get what(): string {
-    return "gosched";
-  }
-  override next(): this {
-    const m = m0;
-    const g = m.curg;
-    if (g !== null && g.waitOp === this) {
-      if (m.probe !== null) return probed(this, m.probe);
-      g.waitOp = null;
-      this.done = true;
-      return this;
-    }
-    const caller = begin(this);
-    caller.atomicstatus = Grunnable;
-    caller.waitOp = this as Op<unknown>;
-    caller.sched.globq.pushBack(caller);
-    this.done = false;
-    return this;
-  }
-  protected start(): boolean {
-    return true;
-  }
-  protected hostScheduler(): Scheduler {
-    return this.sched;
-  }
-  protected replace(): void {
-    if (goschedOp === this) goschedOp = new GoschedOp();
-  }
-}
-
-let goschedOp = new GoschedOp();
-
-/** Completes at once, unless the time slice is over. */
-class CheckpointOp extends Op<void> {
-  sched: Scheduler = null as never;
-  get what(): string {
-    return "checkpoint";
-  }
-  protected start(g: G): boolean {
-    if (!g.sched.shouldYield()) return true;
-    g.atomicstatus = Grunnable;
-    g.waitOp = this as Op<unknown>;
-    g.sched.globq.pushBack(g);
-    return false;
-  }
-  protected hostScheduler(): Scheduler {
-    return this.sched;
-  }
-  protected replace(): void {
-    if (checkpointOp === this) checkpointOp = new CheckpointOp();
-  }
-}
-
-let checkpointOp = new CheckpointOp();
-
-/** A promise awaited by a goroutine. The goroutine's status is Gsyscall: outside of the scheduler's view. */
-class SyscallOp<T> extends OwnOp<T> {
-  private readonly sched: Scheduler;
-  private readonly promise: PromiseLike<T>;
-  private failed = false;
-  private error: unknown;
-  constructor(sched: Scheduler, promise: PromiseLike<T>) {
-    super();
-    this.sched = sched;
-    this.promise = promise;
-  }
-  get what(): string {
-    return "syscall";
-  }
-  protected start(g: G): boolean {
-    const s = g.sched;
-    const id = g.goid;
-    s.enterSyscall(g);
-    gopark(g, this as Op<unknown>, waitReasonZero);
-    g.atomicstatus = Gsyscall;
-    const settled = () => {
-      if (g.goid !== id || g.waitOp !== (this as Op<unknown>)) return;
-      s.leaveSyscall(g);
-      s.ready(g);
-    };
-    this.promise.then(
-      (v) => {
-        this.value = v;
-        settled();
-      },
-      (e: unknown) => {
-        this.failed = true;
-        this.error = e;
-        settled();
-      },
-    );
-    return false;
-  }
-  protected override finish(): boolean {
-    if (this.failed) throw this.error;
-    return true;
-  }
-  protected hostScheduler(): Scheduler {
-    return this.sched;
-  }
-}
-
-/** Settles the promise of host code that awaits an op. */
-function* hostBody<T>(op: Op<T>, resolve: (v: T) => void, reject: (e: unknown) => void) {
-  try {
-    resolve(yield* op);
-  } catch (e) {
-    reject(e);
-  }
-}
-
-interface Main {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
-  /** What kept the event loop alive when main began. */
-  baseline: Map<string, number> | null;
-  exited: boolean;
-  onBeforeExit: (() => void) | null;
-}
 
 export class Scheduler {
   readonly clock: Required<Clock>;
@@ -451,10 +162,8 @@ export class Scheduler {
   /** GOMAXPROCS. One thread uses one P; of the others only the number exists. */
   nprocs = 1;
   readonly globq = new GQueue();
-  /** All Gs, ended ones in the pool too; `gs` also gives those held weakly. */
-  private readonly allgs: G[] = [];
+  private readonly pool: GPool;
   private readonly leak: LeakDetector | null;
-  private readonly gfree: G[] = [];
   readonly timers = new TimerHeap();
 
   /** Goroutines of the user that exist. */
@@ -467,14 +176,11 @@ export class Scheduler {
   nhost = 0;
   /** Seconds of the clock when it was last read. */
   coarseSec = 0;
-  /** Marks of goroutines that ran for long, one a creation site. */
-  readonly longRuns: LongRun[] = [];
 
   private readonly tasks: TaskQueue;
-  private readonly deadlockMode: "host" | "eager" | "off";
+  private readonly deadlock: DeadlockDetector;
   private readonly debug: Readonly<Record<string, number>>;
   private readonly startMs: number;
-  private goidgen = 1;
   /** Main goroutines started; their number 1 is not of goidgen's. */
   private nmains = 0;
   private rng: number;
@@ -504,18 +210,11 @@ export class Scheduler {
   private chainReads = 0;
   private safepointRequested = false;
   private worldStopped = false;
-  private hostTimer: unknown = null;
-  private hostTimerWhen = Infinity;
-  private hostTimerRef = true;
-  private siteCredit = siteBurst;
-  private siteRefill = 0;
-  private siteFn: unknown = null;
-  private siteLast: G["site"] = null;
+  private readonly hostTimer: HostTimer;
+  private readonly sites = new CreationSites();
   private mainState: Main | null = null;
-  private deadlockRetries = 0;
   private dying: unknown = undefined;
-  private lastExit: { goid: number; site: G["site"]; sched: Scheduler } | null = null;
-  private readonly longSites = new Set<string>();
+  private readonly long: LongRuns;
   private closed = false;
   private readonly onTask = () => {
     this.lastTurn = this.clock.now();
@@ -529,12 +228,25 @@ export class Scheduler {
     this.hooks = options.hooks ?? {};
     this.symbolize = options.symbolize;
     this.stderr = options.stderr ?? hostStderr;
-    this.deadlockMode = options.deadlock ?? "host";
+    this.deadlock = new DeadlockDetector(
+      this,
+      options.deadlock ?? "host",
+      this.tasks,
+      () => this.mainState,
+      (e) => this.crash(e, fatalReport(this, null, e, true)),
+    );
     this.debug = parseGodebug(options.godebug);
+    this.long = new LongRuns(this, this.debug.sysmon > 0);
     this.seed = (options.seed ?? Math.floor(Math.random() * 0x100000000)) >>> 0;
     // A xorshift generator must not start at 0, and small seeds give poor first values.
     this.rng = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) | 1;
     this.startMs = this.clock.now();
+    this.hostTimer = new HostTimer(this.clock, () => {
+      if (this.state !== idle) return;
+      this.lastTurn = this.clock.now();
+      this.state = scheduled;
+      this.runSlice();
+    });
     this.leak = options.leakDetection
       ? new LeakDetector((leak) => {
           this.ngoroutines--;
@@ -542,6 +254,7 @@ export class Scheduler {
           if (this.state === idle) this.settle();
         })
       : null;
+    this.pool = new GPool(this, this.leak);
     this.p = new P(0);
     this.counters = options.counters ?? new Float64Array(schedCountersLength);
     if (this.counters.length < schedCountersLength) {
@@ -591,7 +304,7 @@ export class Scheduler {
     onExit: (() => void) | null,
   ): G {
     const isGen = checkGoroutineFunction(f);
-    const g = this.leak === null ? this.gfget() : this.newWeak();
+    const g = this.leak === null ? this.pool.get() : this.pool.getWeak();
     g.fn = f;
     g.arg = n > 0 ? arg : undefined;
     g.nargs = isGen ? n | genFlag : n;
@@ -609,25 +322,16 @@ export class Scheduler {
       if (parent.labels !== null) g.labels = parent.labels;
     }
     // A captured stack holds functions, and with them what they can reach.
-    if (this.siteCredit > 0 && this.leak === null) this.recordSite(g, f, below);
-    else if (this.siteFn === f) g.site = this.siteLast;
+    if (this.leak === null) this.sites.record(g, f, below);
     this.ngoroutines++;
     this.makeRunnable(g);
     return g;
   }
 
-  /** Captures where a goroutine is started. Without credit the last site of the same function has to do. */
-  private recordSite(g: G, f: unknown, below: unknown): void {
-    this.siteCredit--;
-    g.site = capture(below, 4);
-    this.siteFn = f;
-    this.siteLast = g.site;
-  }
-
   /** Starts a goroutine of the runtime itself: not counted, no party to a deadlock, outlives main. */
   goSystem(f: () => unknown, _name = f.name): Goroutine {
     const isGen = checkGoroutineFunction(f);
-    const g = this.gfget();
+    const g = this.pool.get();
     g.fn = f;
     g.nargs = isGen ? genFlag : 0;
     g.flags = gSystem;
@@ -638,7 +342,7 @@ export class Scheduler {
 
   /** Runs an op for host code. */
   goHost<T>(op: Op<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void {
-    const g = this.gfget();
+    const g = this.pool.get();
     g.fn = hostBody as never;
     g.nargs = 3 | genFlag;
     g.arg = [op, resolve, reject];
@@ -707,18 +411,12 @@ export class Scheduler {
 
   /** `runtime.Gosched`. */
   gosched(): Operation<void> {
-    if (m0.armed !== null) disarm();
-    const op = goschedOp;
-    op.sched = this;
-    return arm(op);
+    return yieldNow(this);
   }
 
   /** A place where a long loop lets others run if it has had its time: `yield* checkpoint()`. */
   checkpoint(): Operation<void> {
-    if (m0.armed !== null) disarm();
-    const op = checkpointOp;
-    op.sched = this;
-    return arm(op);
+    return yieldIfDue(this);
   }
 
   /** Whether the running goroutine has used up its time slice: `if (shouldYield()) yield* gosched()`. */
@@ -756,24 +454,7 @@ export class Scheduler {
 
   /** Waits for a promise; other goroutines run meanwhile. A function is called in the host's context. */
   syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
-    let promise: PromiseLike<T> | T;
-    if (typeof work === "function") {
-      const m = m0;
-      const g = m.curg;
-      m.curg = null;
-      try {
-        promise = work();
-      } finally {
-        m.curg = g;
-      }
-    } else {
-      promise = work;
-    }
-    const p = promise as PromiseLike<T>;
-    if ((typeof p !== "object" && typeof p !== "function") || p === null || typeof p.then !== "function") {
-      return new SyscallOp(this, Promise.resolve(promise));
-    }
-    return new SyscallOp(this, p);
+    return syscallOp(this, work);
   }
 
   enterSyscall(g: G): void {
@@ -875,13 +556,13 @@ export class Scheduler {
     this.mainState = {
       resolve: resolve as (v: unknown) => void,
       reject,
-      baseline: this.deadlockMode === "host" ? hostResources() : null,
+      baseline: this.deadlock.mode === "host" ? hostResources() : null,
       exited: false,
       onBeforeExit: null,
     };
-    const g = this.gfget();
+    const g = this.pool.get();
     g.goid = 1;
-    this.goidgen--;
+    this.pool.goidgen--;
     this.nmains++;
     g.fn = f;
     g.nargs = isGen ? genFlag : 0;
@@ -896,8 +577,7 @@ export class Scheduler {
     const main = this.mainState;
     this.endMain();
     this.killAll(gSystem | gHost);
-    if (this.hostTimer !== null) this.clock.clearTimer(this.hostTimer);
-    this.hostTimer = null;
+    this.hostTimer.clear();
     main?.reject(new Error("scheduler: closed"));
   }
 
@@ -928,7 +608,9 @@ export class Scheduler {
         }
       }
       if (g.rootLo !== 0) this.hooks.gExit?.(g);
-      this.gput(g, true);
+      if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines = Math.max(0, this.ngoroutines - 1);
+      if (g.tracking !== 0) this.latencies!.drop(g);
+      this.pool.put(g, true);
     }
     for (const g of keep) if (g.atomicstatus !== Gdead) p.runqput(g, this.globq);
   }
@@ -993,7 +675,7 @@ export class Scheduler {
     const runnable = p.runqLength + (p.runnext === null ? 0 : 1) + this.globq.size;
     const running = m0.curg?.sched === this ? 1 : 0;
     c[schedCounters.goroutines] = this.ngoroutines;
-    c[schedCounters.goroutinesCreated] = this.goidgen - 1 + this.nmains;
+    c[schedCounters.goroutinesCreated] = this.pool.goidgen - 1 + this.nmains;
     c[schedCounters.goroutinesNotInGo] = notInGo;
     c[schedCounters.goroutinesRunnable] = runnable;
     c[schedCounters.goroutinesRunning] = running;
@@ -1029,16 +711,14 @@ export class Scheduler {
     for (const g of this.gs()) if (g.atomicstatus !== Gdead) fn(g);
   }
 
+  /** Marks of goroutines that ran for long, one a creation site. */
+  get longRuns(): readonly LongRun[] {
+    return this.long.list;
+  }
+
   /** A new list of all Gs. */
   gs(): G[] {
-    const list = this.allgs.slice();
-    if (this.leak !== null) {
-      for (const ref of this.leak.refs.keys()) {
-        const g = ref.deref();
-        if (g !== undefined) list.push(g);
-      }
-    }
-    return list;
+    return this.pool.list();
   }
 
   /** Goroutines found to be leaked, with `leakDetection`. */
@@ -1054,7 +734,7 @@ export class Scheduler {
 
   /** Ended Gs that wait to be used again. */
   get gfreeCount(): number {
-    return this.gfree.length;
+    return this.pool.freeCount;
   }
 
   /** When the clock was last read between two goroutines, in ms: where a safepoint that is asked for is run. */
@@ -1193,7 +873,7 @@ export class Scheduler {
     const dt = now - this.tickAt;
     this.tickAt = now;
     this.coarseSec = Math.floor((now - this.startMs) / 1000);
-    if (dt >= forcePreemptMs && this.batch === 1) this.longRun(dt);
+    if (dt >= forcePreemptMs && this.batch === 1) this.long.note(dt);
     if (dt > readMs) this.batch = Math.max(1, Math.floor((this.batch * readMs) / dt));
     else if (this.batch < maxBatch) this.batch++;
     this.credit = this.batch - 1;
@@ -1202,14 +882,7 @@ export class Scheduler {
       this.span = this.batch;
       if (this.yieldsLeft < this.batch) this.sampleYield(this.latencies, now);
     }
-    if (this.siteCredit < siteBurst) {
-      // An integer, or each decrement would allocate.
-      const n = Math.floor((now - this.siteRefill) * sitesPerMs) | 0;
-      if (n > 0) {
-        this.siteCredit = Math.min(siteBurst, this.siteCredit + n);
-        this.siteRefill = now;
-      }
-    }
+    this.sites.refill(now);
     if (this.safepointRequested) {
       this.safepointRequested = false;
       m0.curg = null;
@@ -1273,87 +946,12 @@ export class Scheduler {
   /** What remains to be done when nothing can run. */
   private settle(): void {
     this.armHostTimer();
-    if (this.mainState !== null) this.checkdead();
+    if (this.mainState !== null) this.deadlock.checkdead();
   }
 
   private armHostTimer(): void {
-    if (this.closed) return;
-    const when = this.timers.nextWhen;
-    const ref = this.timers.nuser > 0;
-    if (when === this.hostTimerWhen && ref === this.hostTimerRef) return;
-    if (this.hostTimer !== null) this.clock.clearTimer(this.hostTimer);
-    this.hostTimer = null;
-    this.hostTimerWhen = when;
-    this.hostTimerRef = ref;
-    if (this.timers.size === 0) {
-      this.hostTimerWhen = Infinity;
-      return;
-    }
-    this.hostTimer = this.clock.setTimer(
-      () => {
-        this.hostTimer = null;
-        this.hostTimerWhen = Infinity;
-        if (this.state !== idle) return;
-        this.lastTurn = this.clock.now();
-        this.state = scheduled;
-        this.runSlice();
-      },
-      Math.max(0, when - this.clock.now()),
-      ref,
-    );
-  }
-
-  // ---- deadlock ----
-
-  private get hopeless(): boolean {
-    return (
-      this.state === idle &&
-      this.mainState !== null &&
-      this.nsyscall === 0 &&
-      this.nhost === 0 &&
-      this.timers.nuser === 0 &&
-      this.deadlockMode !== "off"
-    );
-  }
-
-  /** Called when nothing can run. */
-  private checkdead(): void {
-    this.deadlockRetries = 0;
-    if (this.hopeless) this.tasks.task(() => this.confirmDeadlock(false));
-  }
-
-  /** Gives the verdict one event loop turn after checkdead, unless a host callback may still come. */
-  private confirmDeadlock(final: boolean): void {
-    if (!this.hopeless) return;
-    const main = this.mainState!;
-    if (!final && this.hostMayCall(main)) {
-      const proc = nodeProcess();
-      if (proc !== undefined && main.onBeforeExit === null) {
-        main.onBeforeExit = () => this.confirmDeadlock(true);
-        proc.on("beforeExit", main.onBeforeExit);
-      }
-      // What is left of a write or a lookup goes away soon; after that, only the end of the process tells.
-      if (this.deadlockRetries < 8) {
-        const delay = 1 << this.deadlockRetries++;
-        this.clock.setTimer(() => this.confirmDeadlock(false), delay, false);
-      }
-      return;
-    }
-    const message = main.exited
-      ? this.ngoroutines === 0
-        ? "no goroutines (main called runtime.Goexit) - deadlock!"
-        : "all goroutines are asleep - deadlock!"
-      : "all goroutines are asleep - deadlock!";
-    const e = new FatalError(message, "DEADLOCK");
-    this.crash(e, fatalReport(this, null, e, true));
-  }
-
-  private hostMayCall(main: Main): boolean {
-    if (main.baseline === null) return false;
-    const now = hostResources();
-    if (now === null) return false;
-    for (const [kind, n] of now) if (n > (main.baseline.get(kind) ?? 0)) return true;
-    return false;
+    const { timers } = this;
+    if (!this.closed) this.hostTimer.arm(timers.nextWhen, timers.nuser > 0);
   }
 
   // ---- ends of goroutines ----
@@ -1367,8 +965,8 @@ export class Scheduler {
       return;
     }
     const armed = m0.armed;
-    if (armed !== null) this.unusedOp(g, armed);
-    if (this.batch === 1) this.lastExit = { goid: g.goid, site: g.site, sched: this };
+    if (armed !== null) this.long.unusedOp(g, armed);
+    if (this.batch === 1) this.long.exited(g);
     const flags = g.flags;
     const doneq = g.doneq;
     if (doneq !== null) {
@@ -1387,7 +985,7 @@ export class Scheduler {
     if (g.rootLo !== 0) this.hooks.gExit?.(g);
     if (flags === 0) {
       this.ngoroutines--;
-      this.gput(g, false);
+      this.pool.put(g, false);
       return;
     }
     if ((flags & gHost) !== 0) this.nhost--;
@@ -1397,7 +995,7 @@ export class Scheduler {
       if (viaGoexit) {
         main.exited = true;
       } else {
-        this.gput(g, false);
+        this.pool.put(g, false);
         this.endMain();
         this.killAll();
         main.resolve(value);
@@ -1406,7 +1004,7 @@ export class Scheduler {
     } else if ((flags & (gHost | gSystem)) === 0) {
       this.ngoroutines--;
     }
-    this.gput(g, false);
+    this.pool.put(g, false);
   }
 
   /** Goes on as the generator that runs the goroutine's own deferred calls. */
@@ -1472,188 +1070,6 @@ export class Scheduler {
       this.gopanic(g, err);
     }
   }
-
-  private unusedOp(g: G, op: Op<unknown>): void {
-    op.detach();
-    const site = this.siteOf(g.site);
-    const key = `${op.what} ${site}`;
-    if (this.longSites.has(key)) return;
-    this.longSites.add(key);
-    this.stderr(
-      `scheduler: goroutine ${g.goid} ended with a ${op.what} that it never used (write yield* before it)${site === "" ? "" : `\n\tcreated by ${site}`}\n`,
-    );
-  }
-
-  private siteOf(site: G["site"]): string {
-    if (site === null) return "";
-    return siteText(creationSite({ site, sched: this } as unknown as G));
-  }
-
-  private longRun(ms: number): void {
-    const g = m0.curg;
-    if (g === null) return;
-    const dead = g.atomicstatus === Gdead;
-    const exit = this.lastExit;
-    if (dead && exit === null) return;
-    const site = this.siteOf(dead ? exit!.site : g.site);
-    const goid = dead ? exit!.goid : g.goid;
-    if (this.longSites.has(site)) return;
-    this.longSites.add(site);
-    const run: LongRun = { goid, ms, site };
-    this.longRuns.push(run);
-    this.hooks.longRun?.(run);
-    if (this.debug.sysmon) {
-      const by = site === "" ? "" : `\n\tcreated by ${site}`;
-      this.stderr(`goroutine ${goid} ran ${Math.round(ms)} ms without yielding${by}\n`);
-    }
-  }
-
-  /** A G that only those who can wake it hold. */
-  private newWeak(): G {
-    const g = new G(this);
-    g.goid = ++this.goidgen;
-    g.allIndex = -1;
-    return g;
-  }
-
-  private gfget(): G {
-    let g: G;
-    if (this.gfree.length > 0) {
-      g = this.gfree.pop()!;
-    } else {
-      g = new G(this);
-      g.allIndex = this.allgs.length;
-      this.allgs.push(g);
-    }
-    g.goid = ++this.goidgen;
-    return g;
-  }
-
-  /** Puts an ended G into the pool; `forget` leaves it to the collector, for one whose generator may still be referenced. */
-  private gput(g: G, forget: boolean): void {
-    if (forget && (g.flags & (gSystem | gHost)) === 0) this.ngoroutines = Math.max(0, this.ngoroutines - 1);
-    g.atomicstatus = Gdead;
-    g.gen = null;
-    g.fn = null;
-    g.arg = undefined;
-    g.waitOp = null;
-    g.waiting = null;
-    g.param = null;
-    g.site = null;
-    g.flags = 0;
-    g.defers = null;
-    g.panic = null;
-    g.unwinding = null;
-    g.doneq = null;
-    g.onExit = null;
-    g.lockedCount = 0;
-    g.rootSp = 0;
-    g.rootLo = 0;
-    g.labels = null;
-    g.blockStart = 0;
-    if (g.tracking !== 0) this.latencies!.drop(g);
-    if (g.allIndex < 0) {
-      this.leak!.remove(g);
-      return;
-    }
-    if (!forget && this.gfree.length < gfreeMax) {
-      this.gfree.push(g);
-      return;
-    }
-    const last = this.allgs.pop()!;
-    if (last !== g) {
-      this.allgs[g.allIndex] = last;
-      last.allIndex = g.allIndex;
-    }
-  }
-}
-
-/** Runs the deferred calls of a goroutine that has returned, panicked or called goexit. */
-function* unwindBody(g: G, f: DeferFrame, p: Panic | null, value: unknown): Generator<undefined, unknown> {
-  const left = yield* runDeferred(g, f, p);
-  g.defers = null;
-  if (left === null) return p === null ? value : undefined;
-  g.unwinding = left;
-  throw left.error;
-}
-
-const finished: IteratorResult<unknown, unknown> = { done: true, value: undefined };
-
-/**
- * First run of a goroutine: calls its function, and enters the body if that is a generator. Named by its key, like the run
- * loop, so that a stack ends at the same place in the first slice as in later ones.
- */
-const { "gort:start": start } = {
-  "gort:start"(g: G): IteratorResult<unknown, unknown> {
-    const fn = g.fn as (...args: unknown[]) => unknown;
-    const arg = g.arg;
-    const n = g.nargs;
-    g.arg = undefined;
-    if ((n & genFlag) !== 0) {
-      const gen = (
-        n === genFlag ? fn() : n === (genFlag | 1) ? fn(arg) : fn(...(arg as unknown[]))
-      ) as GeneratorObject;
-      g.gen = gen;
-      return resume.call(gen);
-    }
-    const r = n === 0 ? fn() : n === 1 ? fn(arg) : fn(...(arg as unknown[]));
-    if (typeof r === "object" && r !== null) {
-      if (isGenerator(r)) {
-        const gen = adapt(r);
-        g.gen = gen;
-        return resume.call(gen);
-      }
-      if ("then" in r && typeof r.then === "function") {
-        throw new TypeError(
-          `scheduler: go needs a generator function or a function that does not block (${fn.name || "it"} returned a promise; wait for one with yield* syscall(promise))`,
-        );
-      }
-    }
-    finished.value = r;
-    return finished;
-  },
-};
-
-/** Makes a generator of this realm of an op, or of an iterator from elsewhere. */
-function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, unknown, unknown> {
-  return yield* { [Symbol.iterator]: () => r };
-}
-
-/** Whether `f` is a generator function. Throws for what cannot be a goroutine. */
-function checkGoroutineFunction(f: unknown): boolean {
-  if (typeof f !== "function") {
-    if (f === null || f === undefined) throw new FatalError("go of nil func value", "GO_NIL_FUNC");
-    throw new TypeError(`scheduler: go needs a function (got ${typeof f})`);
-  }
-  const proto = Object.getPrototypeOf(f) as object;
-  if (proto === generatorFunction) return true;
-  if (proto === asyncFunction || proto === asyncGenerator) {
-    throw new TypeError(
-      `scheduler: go needs a generator function, not an async one (got ${f.name || "an async function"}; wait for promises with yield* syscall(promise))`,
-    );
-  }
-  return false;
-}
-
-function siteText(f: Frame | null): string {
-  return f === null ? "" : `${f.func} ${f.file}:${f.line}`;
-}
-
-function bindClock(c: Clock | undefined): Partial<Required<Clock>> {
-  if (c === undefined) return {};
-  const out: Partial<Required<Clock>> = { now: () => c.now() };
-  if (c.wall !== undefined) out.wall = () => c.wall!();
-  if (c.setTimer !== undefined) out.setTimer = (f, ms, ref) => c.setTimer!(f, ms, ref);
-  if (c.clearTimer !== undefined) out.clearTimer = (h) => c.clearTimer!(h);
-  return out;
-}
-
-function parseGodebug(d: SchedulerOptions["godebug"]): Readonly<Record<string, number>> {
-  const out: Record<string, number> = {};
-  if (d === undefined) return out;
-  const entries = typeof d === "string" ? d.split(",").map((s) => s.split("=")) : Object.entries(d);
-  for (const [k, v] of entries) if (k !== undefined && k !== "") out[k.trim()] = Number(v ?? 1);
-  return out;
 }
 
 export function createScheduler(options: SchedulerOptions = {}): Scheduler {

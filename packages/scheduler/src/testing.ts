@@ -9,7 +9,8 @@
 import { schedCounters } from "./counters.ts";
 import type { Clock, TaskQueue } from "./host.ts";
 import { gopark, type Op, type Operation, OwnOp } from "./op.ts";
-import { Scheduler, type SchedulerOptions } from "./proc.ts";
+import type { SchedulerOptions } from "./options.ts";
+import { Scheduler } from "./proc.ts";
 import { type G, Gdead, Gsyscall, Gwaiting, gHost, gSystem, waitReasonSynctestWait } from "./runtime2.ts";
 import { dumpOthers } from "./traceback.ts";
 

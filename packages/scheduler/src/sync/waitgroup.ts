@@ -1,9 +1,10 @@
 /** WaitGroup: waits for a number of goroutines to end. */
 
 import { currentScheduler } from "../default.ts";
+import type { Goroutine } from "../goroutine.ts";
 import { arm, disarm, Op, type Operation, parkIn, unpark, wakeOne } from "../op.ts";
 import { panic } from "../panic.ts";
-import type { Goroutine, Scheduler } from "../proc.ts";
+import type { Scheduler } from "../proc.ts";
 import { type G, m0, WaitQ, waitReasonSyncWaitGroupWait } from "../runtime2.ts";
 
 export class WaitGroup {

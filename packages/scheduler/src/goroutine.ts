@@ -1,0 +1,149 @@
+/**
+ * What a goroutine runs: from the function that is given to go to the generator that the run loop resumes. And the handle that
+ * go returns.
+ */
+
+import { isGenerator } from "./chan.ts";
+import { FatalError } from "./errors.ts";
+import { type Op, type Operation, OwnOp, parkIn, unpark } from "./op.ts";
+import { type DeferFrame, type Panic, runDeferred } from "./panic.ts";
+import type { Scheduler } from "./proc.ts";
+import { type G, Gdead, WaitQ, waitReasonChanReceive } from "./runtime2.ts";
+
+/** In `G.nargs`: the function is a generator function. */
+export const genFlag = 1 << 30;
+
+type GeneratorObject = Generator<undefined, unknown, unknown>;
+const generatorFunction = Object.getPrototypeOf(function* () {}) as { prototype: GeneratorObject };
+/**
+ * `next` of all generators. Called through this constant it need not be looked up, which would be slow where goroutines
+ * have many different bodies.
+ */
+export const resume = generatorFunction.prototype.next as (
+  this: GeneratorObject,
+) => IteratorResult<unknown, unknown>;
+const asyncFunction = Object.getPrototypeOf(async () => {}) as object;
+const asyncGenerator = Object.getPrototypeOf(async function* () {}) as object;
+
+/** Runs the deferred calls of a goroutine that has returned, panicked or called goexit. */
+export function* unwindBody(
+  g: G,
+  f: DeferFrame,
+  p: Panic | null,
+  value: unknown,
+): Generator<undefined, unknown> {
+  const left = yield* runDeferred(g, f, p);
+  g.defers = null;
+  if (left === null) return p === null ? value : undefined;
+  g.unwinding = left;
+  throw left.error;
+}
+
+const finished: IteratorResult<unknown, unknown> = { done: true, value: undefined };
+
+/**
+ * First run of a goroutine: calls its function, and enters the body if that is a generator. Named by its key, like the run
+ * loop, so that a stack ends at the same place in the first slice as in later ones.
+ */
+export const { "gort:start": start } = {
+  "gort:start"(g: G): IteratorResult<unknown, unknown> {
+    const fn = g.fn as (...args: unknown[]) => unknown;
+    const arg = g.arg;
+    const n = g.nargs;
+    g.arg = undefined;
+    if ((n & genFlag) !== 0) {
+      const gen = (
+        n === genFlag ? fn() : n === (genFlag | 1) ? fn(arg) : fn(...(arg as unknown[]))
+      ) as GeneratorObject;
+      g.gen = gen;
+      return resume.call(gen);
+    }
+    const r = n === 0 ? fn() : n === 1 ? fn(arg) : fn(...(arg as unknown[]));
+    if (typeof r === "object" && r !== null) {
+      if (isGenerator(r)) {
+        const gen = adapt(r);
+        g.gen = gen;
+        return resume.call(gen);
+      }
+      if ("then" in r && typeof r.then === "function") {
+        throw new TypeError(
+          `scheduler: go needs a generator function or a function that does not block (${fn.name || "it"} returned a promise; wait for one with yield* syscall(promise))`,
+        );
+      }
+    }
+    finished.value = r;
+    return finished;
+  },
+};
+
+/** Makes a generator of this realm of an op, or of an iterator from elsewhere. */
+function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, unknown, unknown> {
+  return yield* { [Symbol.iterator]: () => r };
+}
+
+/** Whether `f` is a generator function. Throws for what cannot be a goroutine. */
+export function checkGoroutineFunction(f: unknown): boolean {
+  if (typeof f !== "function") {
+    if (f === null || f === undefined) throw new FatalError("go of nil func value", "GO_NIL_FUNC");
+    throw new TypeError(`scheduler: go needs a function (got ${typeof f})`);
+  }
+  const proto = Object.getPrototypeOf(f) as object;
+  if (proto === generatorFunction) return true;
+  if (proto === asyncFunction || proto === asyncGenerator) {
+    throw new TypeError(
+      `scheduler: go needs a generator function, not an async one (got ${f.name || "an async function"}; wait for promises with yield* syscall(promise))`,
+    );
+  }
+  return false;
+}
+
+/** Settles the promise of host code that awaits an op. */
+export function* hostBody<T>(op: Op<T>, resolve: (v: T) => void, reject: (e: unknown) => void) {
+  try {
+    resolve(yield* op);
+  } catch (e) {
+    reject(e);
+  }
+}
+
+/** What `go` returns. */
+export class Goroutine {
+  readonly id: number;
+  private readonly g: G;
+
+  constructor(g: G) {
+    this.g = g;
+    this.id = g.goid;
+  }
+
+  /** Waits until the goroutine has ended. */
+  done(): Operation<void> {
+    return new DoneOp(this.g, this.id);
+  }
+}
+
+class DoneOp extends OwnOp<void> {
+  private readonly target: G;
+  private readonly id: number;
+  constructor(target: G, id: number) {
+    super();
+    this.target = target;
+    this.id = id;
+  }
+  get what(): string {
+    return "goroutine end";
+  }
+  protected start(g: G): boolean {
+    const t = this.target;
+    if (t.goid !== this.id || t.atomicstatus === Gdead) return true;
+    parkIn(g, this as Op<unknown>, (t.doneq ??= new WaitQ()), waitReasonChanReceive);
+    return false;
+  }
+  protected override finish(g: G): boolean {
+    unpark(g);
+    return true;
+  }
+  protected hostScheduler(): Scheduler {
+    return this.target.sched;
+  }
+}

@@ -1,0 +1,40 @@
+/** The one timer of the host that a sleeping scheduler keeps. */
+
+import type { Clock } from "./host.ts";
+
+export class HostTimer {
+  private readonly clock: Required<Clock>;
+  private readonly fire: () => void;
+  private handle: unknown = null;
+  private when = Infinity;
+  private ref = true;
+
+  constructor(clock: Required<Clock>, fire: () => void) {
+    this.clock = clock;
+    this.fire = fire;
+  }
+
+  /** Sets it to `when`, in ms; Infinity: not at all. With `ref` it keeps the process alive. */
+  arm(when: number, ref: boolean): void {
+    if (when === this.when && ref === this.ref) return;
+    this.clear();
+    this.when = when;
+    this.ref = ref;
+    if (when === Infinity) return;
+    this.handle = this.clock.setTimer(
+      () => {
+        this.handle = null;
+        this.when = Infinity;
+        this.fire();
+      },
+      Math.max(0, when - this.clock.now()),
+      ref,
+    );
+  }
+
+  clear(): void {
+    if (this.handle !== null) this.clock.clearTimer(this.handle);
+    this.handle = null;
+    this.when = Infinity;
+  }
+}

@@ -1,0 +1,63 @@
+/** Goroutines that are told off, once a creation site: for running long without yielding, and for ops that they made in vain. */
+
+import type { Op } from "./op.ts";
+import type { Scheduler } from "./proc.ts";
+import { type G, Gdead, m0 } from "./runtime2.ts";
+import { siteOf } from "./sites.ts";
+
+/** A goroutine that kept the thread for longer than a time slice. */
+export interface LongRun {
+  goid: number;
+  ms: number;
+  /** Where the goroutine was started, as `func file:line`. */
+  site: string;
+}
+
+export class LongRuns {
+  readonly list: LongRun[] = [];
+  private readonly sched: Scheduler;
+  /** Writes them to standard error. */
+  private readonly print: boolean;
+  private readonly seen = new Set<string>();
+  private lastExit: { goid: number; site: G["site"] } | null = null;
+
+  constructor(sched: Scheduler, print: boolean) {
+    this.sched = sched;
+    this.print = print;
+  }
+
+  /** `g` ends: its record may be another's when the time it took is known. */
+  exited(g: G): void {
+    this.lastExit = { goid: g.goid, site: g.site };
+  }
+
+  /** The goroutine that ran last has taken `ms`. */
+  note(ms: number): void {
+    const g = m0.curg;
+    if (g === null) return;
+    const of = g.atomicstatus === Gdead ? this.lastExit : g;
+    if (of === null) return;
+    const site = siteOf(of.site, this.sched);
+    if (this.seen.has(site)) return;
+    this.seen.add(site);
+    const run: LongRun = { goid: of.goid, ms, site };
+    this.list.push(run);
+    this.sched.hooks.longRun?.(run);
+    if (this.print) {
+      const by = site === "" ? "" : `\n\tcreated by ${site}`;
+      this.sched.stderr(`goroutine ${of.goid} ran ${Math.round(ms)} ms without yielding${by}\n`);
+    }
+  }
+
+  /** The goroutine has ended with an op that it made and did not use. */
+  unusedOp(g: G, op: Op<unknown>): void {
+    op.detach();
+    const site = siteOf(g.site, this.sched);
+    const key = `${op.what} ${site}`;
+    if (this.seen.has(key)) return;
+    this.seen.add(key);
+    this.sched.stderr(
+      `scheduler: goroutine ${g.goid} ended with a ${op.what} that it never used (write yield* before it)${site === "" ? "" : `\n\tcreated by ${site}`}\n`,
+    );
+  }
+}

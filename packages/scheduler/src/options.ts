@@ -1,0 +1,70 @@
+/** What a scheduler can be made with. */
+
+import type { LatencyRecorder } from "./counters.ts";
+import type { Clock, TaskQueue } from "./host.ts";
+import type { Leak } from "./leak.ts";
+import type { LongRun } from "./longrun.ts";
+import type { G } from "./runtime2.ts";
+import type { Symbolize } from "./traceback.ts";
+
+/** Called by the scheduler at certain points; all optional. */
+export interface SchedulerHooks {
+  /** Between two goroutines, after requestSafepoint(). */
+  safepoint?(): void;
+  /** A goroutine with stack slots (`g.rootLo` not 0) has ended. */
+  gExit?(g: G): void;
+  /** A wait has ended, while `blockProfileEnabled`. `reason` is a wait reason by number. */
+  blockEvent?(g: G, ns: number, reason: number): void;
+  /**
+   * A lock has been released for which goroutines had waited `ns` in all, while `mutexProfileEnabled`. `unlock` is Go's name of
+   * the function that released it, `above` ours: the stack above it is the place to be charged.
+   */
+  mutexEvent?(ns: number, unlock: string, above: (...args: never[]) => void): void;
+  /** A goroutine ran for long without suspending. */
+  longRun?(run: LongRun): void;
+  /** A goroutine was found to be leaked, with `leakDetection`. */
+  leak?(leak: Leak): void;
+}
+
+export interface SchedulerOptions {
+  clock?: Clock;
+  tasks?: TaskQueue;
+  /** Seed of all random choices. */
+  seed?: number;
+  stderr?: (text: string) => void;
+  gomaxprocs?: number;
+  /** `schedtrace`, `scheddetail`, `sysmon`: Go's syntax, `name=value,name=value`, or an object. */
+  godebug?: string | Readonly<Record<string, string | number>>;
+  hooks?: SchedulerHooks;
+  /** Turns a V8 call site into a Go-like frame: source maps, names. */
+  symbolize?: Symbolize;
+  /** When to believe in a deadlock that a host callback could still undo: see proc.ts. Default "host". */
+  deadlock?: "host" | "eager" | "off";
+  /**
+   * Lets goroutines that wait for something nobody can reach any more be collected, and reports them. Costs a few
+   * microseconds a goroutine.
+   */
+  leakDetection?: boolean;
+  /** Where the counters are kept: `schedCountersLength` numbers, which may lie in shared memory. Default: an array of its own. */
+  counters?: Float64Array;
+  /** Takes the times that goroutines are runnable before they run; without one, none are taken. */
+  latencies?: LatencyRecorder;
+}
+
+/** A clock's own methods, bound to it. */
+export function bindClock(c: Clock | undefined): Partial<Required<Clock>> {
+  if (c === undefined) return {};
+  const out: Partial<Required<Clock>> = { now: () => c.now() };
+  if (c.wall !== undefined) out.wall = () => c.wall!();
+  if (c.setTimer !== undefined) out.setTimer = (f, ms, ref) => c.setTimer!(f, ms, ref);
+  if (c.clearTimer !== undefined) out.clearTimer = (h) => c.clearTimer!(h);
+  return out;
+}
+
+export function parseGodebug(d: SchedulerOptions["godebug"]): Readonly<Record<string, number>> {
+  const out: Record<string, number> = {};
+  if (d === undefined) return out;
+  const entries = typeof d === "string" ? d.split(",").map((s) => s.split("=")) : Object.entries(d);
+  for (const [k, v] of entries) if (k !== undefined && k !== "") out[k.trim()] = Number(v ?? 1);
+  return out;
+}

@@ -1,0 +1,78 @@
+/** Giving up the processor: gosched always, checkpoint when the time slice is over. */
+
+import { arm, begin, disarm, Op, type Operation, probed } from "./op.ts";
+import type { Scheduler } from "./proc.ts";
+import { type G, Grunnable, m0 } from "./runtime2.ts";
+
+class GoschedOp extends Op<void> {
+  sched: Scheduler = null as never;
+  get what(): string {
+    return "gosched";
+  }
+  override next(): this {
+    const m = m0;
+    const g = m.curg;
+    if (g !== null && g.waitOp === this) {
+      if (m.probe !== null) return probed(this, m.probe);
+      g.waitOp = null;
+      this.done = true;
+      return this;
+    }
+    const caller = begin(this);
+    caller.atomicstatus = Grunnable;
+    caller.waitOp = this as Op<unknown>;
+    caller.sched.globq.pushBack(caller);
+    this.done = false;
+    return this;
+  }
+  protected start(): boolean {
+    return true;
+  }
+  protected hostScheduler(): Scheduler {
+    return this.sched;
+  }
+  protected replace(): void {
+    if (goschedOp === this) goschedOp = new GoschedOp();
+  }
+}
+
+let goschedOp = new GoschedOp();
+
+/** Completes at once, unless the time slice is over. */
+class CheckpointOp extends Op<void> {
+  sched: Scheduler = null as never;
+  get what(): string {
+    return "checkpoint";
+  }
+  protected start(g: G): boolean {
+    if (!g.sched.shouldYield()) return true;
+    g.atomicstatus = Grunnable;
+    g.waitOp = this as Op<unknown>;
+    g.sched.globq.pushBack(g);
+    return false;
+  }
+  protected hostScheduler(): Scheduler {
+    return this.sched;
+  }
+  protected replace(): void {
+    if (checkpointOp === this) checkpointOp = new CheckpointOp();
+  }
+}
+
+let checkpointOp = new CheckpointOp();
+
+/** The op of gosched. */
+export function yieldNow(s: Scheduler): Operation<void> {
+  if (m0.armed !== null) disarm();
+  const op = goschedOp;
+  op.sched = s;
+  return arm(op);
+}
+
+/** The op of checkpoint. */
+export function yieldIfDue(s: Scheduler): Operation<void> {
+  if (m0.armed !== null) disarm();
+  const op = checkpointOp;
+  op.sched = s;
+  return arm(op);
+}
