@@ -94,22 +94,22 @@ func (t *node16) items() int {
 	return 1 + t.l.items() + t.r.items()
 }
 
-// binaryTreesDepth is the depth in the benchmark's name. The operation is the whole program.
-const binaryTreesDepth = 18
-
-func binaryTrees(n int) func() string {
-	return func() string {
-		total := 0
-		for i := 0; i < n; i++ {
-			total += bottomUp(binaryTreesDepth + 1).items()
-			longLived := bottomUp(binaryTreesDepth)
-			for depth := 4; depth <= binaryTreesDepth; depth += 4 {
-				for k := 1 << (binaryTreesDepth - depth + 4); k > 0; k-- {
-					total += bottomUp(depth).items()
+// binaryTrees is the whole program; the depth is in the benchmark's name.
+func binaryTrees(max int) bench {
+	return func(n int) func() string {
+		return func() string {
+			total := 0
+			for i := 0; i < n; i++ {
+				total += bottomUp(max + 1).items()
+				longLived := bottomUp(max)
+				for depth := 4; depth <= max; depth += 4 {
+					for k := 1 << (max - depth + 4); k > 0; k-- {
+						total += bottomUp(depth).items()
+					}
 				}
+				total += longLived.items()
 			}
-			total += longLived.items()
+			return strconv.Itoa(total)
 		}
-		return strconv.Itoa(total)
 	}
 }

@@ -123,6 +123,11 @@ export const suite: readonly Benchmark[] = [
       peers: ["v8"],
     },
   ),
+  row("BinaryTrees20", "ms", "the same at depth 20: 173 million objects, 67 MB live at most", 1, 1, {
+    warmup: 0,
+    samples: 1,
+    peers: ["v8"],
+  }),
   row("ReadMemStats", "ns/op", "read the statistics of a heap of 100000 live objects of 32 B", 20000, 5000),
   row("Caller", "ns/op", "ask for file and line of the calling place", 2e5, 2e4),
   row("Callers8", "ns/op", "record the PCs of eight frames", 2e5, 2e4),

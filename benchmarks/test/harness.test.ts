@@ -45,6 +45,7 @@ describe("the suite", () => {
       "MarkAllocOrder",
       "MarkRandom",
       "BinaryTrees18",
+      "BinaryTrees20",
       "ReadMemStats",
       "Caller",
       "Callers8",

@@ -92,24 +92,29 @@ export function heapCases(rt: Runtime): Record<string, Case> {
     };
   }
 
-  const binaryTreesDepth = 18;
-
   function tree(depth: number): number {
     const count = items(bottomUp(node16, depth));
     rt.safepoint();
     return count;
   }
 
-  function binaryTrees(): number {
-    let total = tree(binaryTreesDepth + 1);
-    const longLived = bottomUp(node16, binaryTreesDepth);
+  function binaryTrees(max: number): number {
+    let total = tree(max + 1);
+    const longLived = bottomUp(node16, max);
     unsafe.setRoot(live, longLived);
-    for (let depth = 4; depth <= binaryTreesDepth; depth += 4) {
-      for (let k = 1 << (binaryTreesDepth - depth + 4); k > 0; k--) total += tree(depth);
+    for (let depth = 4; depth <= max; depth += 4) {
+      for (let k = 1 << (max - depth + 4); k > 0; k--) total += tree(depth);
     }
     total += items(longLived);
     unsafe.setRoot(live, nil);
     return total;
+  }
+
+  /** The whole program, n times. */
+  function repeated(n: number, max: number): string {
+    let total = 0;
+    for (let i = 0; i < n; i++) total += binaryTrees(max);
+    return String(total);
   }
 
   return {
@@ -122,10 +127,7 @@ export function heapCases(rt: Runtime): Record<string, Case> {
       }),
     MarkAllocOrder: (n) => collect(n, bottomUp(node32, Math.log2(n + 1) - 1)),
     MarkRandom: (n) => collect(n, shuffled(n)),
-    BinaryTrees18: (n) => () => {
-      let total = 0;
-      for (let i = 0; i < n; i++) total += binaryTrees();
-      return String(total);
-    },
+    BinaryTrees18: (n) => () => repeated(n, 18),
+    BinaryTrees20: (n) => () => repeated(n, 20),
   };
 }
