@@ -2,10 +2,12 @@
  * Walkers that check the heap against what the essays promise, and the collector in steps. They take time and V8 memory
  * in proportion to the heap.
  */
+import type { Addr } from "@gort/memory";
 import { forEachReachable } from "./checkmark.ts";
 import { hex } from "./errors.ts";
-import { GC_OFF, MSPAN } from "./heap.ts";
-import { bitAt, forEachPointerSlot, isAllocated, isMarked } from "./heapwalk.ts";
+import { GC_OFF, MSPAN, PAGE_SHIFT } from "./heap.ts";
+import { bitAt, forEachPointerSlot, isAllocated, isMarked, objectIndex } from "./heapwalk.ts";
+import { MARK, SCAN_ROW_SHIFT } from "./markstate.ts";
 import type { Collector } from "./mgc.ts";
 
 export { checkMarks } from "./checkmark.ts";
@@ -65,6 +67,48 @@ export function verifyHeap(collector: Collector): HeapSurvey {
     survey.reachableBytes += u32[(span + MSPAN.elemsize) >>> 2] as number;
   });
   return survey;
+}
+
+/**
+ * Checks, while a cycle marks and between two of its steps, that no black object points to a white one:
+ *
+ *     an object whose scan bit is set in this cycle is marked, and so is everything that it points to
+ *
+ * for objects that are marked by page (16 to 512 bytes), the only ones whose scanning is on record. The stores of a program
+ * keep this only if all of them go through the barrier. Throws an Error that names object and slot; gives the number of black
+ * objects.
+ */
+export function verifyTricolour(collector: Collector): number {
+  const { heap, marker } = collector;
+  const u32 = heap.mem.u32;
+  const { state } = marker;
+  const cycle = state.get(MARK.cycle);
+  let black = 0;
+  heap.forEachSpan((span) => {
+    if (heap.classes.byPage[u32[(span + MSPAN.spanclass) >>> 2] as number] !== 1) return;
+    const page = (u32[(span + MSPAN.startAddr) >>> 2] as number) >>> PAGE_SHIFT;
+    if (((u32[(state.pageState >>> 2) + page] as number) & ~3) !== cycle) return;
+    const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+    for (let i = 0; i < nelems; i++) {
+      if (!bitAt(heap, state.scanRows + (page << (SCAN_ROW_SHIFT + 2)), i)) continue;
+      const base = heap.objectBase(span, i);
+      if (!isMarked(heap, span, i))
+        throw new Error(`verifyTricolour: object ${hex(base)} is scanned, not marked`);
+      black++;
+      forEachPointerSlot(heap, span, base, (slot) => {
+        const p = u32[slot >>> 2] as number;
+        const target = heap.allocator.spanOf(p as Addr) as number;
+        if (target === 0 || heap.isManual(target)) return;
+        const k = objectIndex(heap, target, p);
+        if (k >= 0 && !isMarked(heap, target, k)) {
+          throw new Error(
+            `verifyTricolour: black object ${hex(base)} points to white ${hex(p)} at ${hex(slot)}`,
+          );
+        }
+      });
+    }
+  });
+  return black;
 }
 
 /** Calls f with every pointer slot of every allocated object. */

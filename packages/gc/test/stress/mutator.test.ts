@@ -1,16 +1,18 @@
 import { describe, expect, it } from "vitest";
+import type { Godebug } from "../../src/index.ts";
+import { verifyTricolour } from "../../src/testing.ts";
 import { MiB, type RigOptions, random, rig } from "../kit.ts";
 import { Mutator } from "./mutator.ts";
 
 const seed = Number(process.env.GORT_SEED ?? Date.now() % 1_000_000);
 
 /** Runs a mutator with steps of the collector in between, at the seed's will. */
-function soak(options: RigOptions, rounds: number, stw: boolean): void {
+function soak(options: RigOptions, rounds: number, stw: boolean, changes = 400): void {
   const r = rig(options);
   const rnd = random(seed);
   const m = new Mutator(r, rnd);
   for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < changes; i++) {
       m.mutate();
       if (stw) {
         if (rnd(50) === 0) r.gc.pollSafepoint();
@@ -18,6 +20,7 @@ function soak(options: RigOptions, rounds: number, stw: boolean): void {
       }
       if (rnd(40) === 0 && !r.gc.marking) r.gc.requestGC();
       if (rnd(3) === 0) r.gc.step(1 + rnd(4096));
+      if (rnd(30) === 0 && r.gc.marking) verifyTricolour(r.gc);
     }
     if (rnd(3) === 0) m.verify();
     r.gc.gc();
@@ -26,6 +29,36 @@ function soak(options: RigOptions, rounds: number, stw: boolean): void {
     expect(r.heapObjects()).toBe(reachable.size);
   }
 }
+
+/** All settings of the switches that change what the collector does. */
+function* switches(): Generator<Partial<Godebug>> {
+  for (const gcstoptheworld of [0, 1, 2])
+    for (const clobberfree of [0, 1])
+      for (const gccheckmark of [0, 1])
+        for (const gcstress of [0, 1])
+          for (const allocfreetrace of [0, 1])
+            for (const invalidptr of [0, 1])
+              yield { gcstoptheworld, clobberfree, gccheckmark, gcstress, allocfreetrace, invalidptr };
+}
+
+describe(`a random mutator under every combination of switches (seed ${seed}; GORT_SEED repeats it)`, () => {
+  const world = {
+    stopTheWorld() {},
+    startTheWorld() {},
+    gomaxprocs: () => 1,
+    ready() {},
+    currentStack: () => "goroutine 1 [running]:",
+  };
+  it("loses nothing and leaks nothing", () => {
+    for (const godebug of switches()) {
+      try {
+        soak({ godebug, world, maxMemory: 64 * MiB }, 1, godebug.gcstoptheworld !== 0, 150);
+      } catch (err) {
+        throw new Error(`with ${JSON.stringify(godebug)}`, { cause: err });
+      }
+    }
+  });
+});
 
 const twins = ["wasm", "js"] as const;
 
