@@ -133,6 +133,11 @@ export class MarkWork {
     const live = this.#heap.heapLive;
     const allocated = live - this.#assistLive;
     if (allocated <= 0) return false;
+    if (this.done) {
+      // Nothing is left to pay with: the cycle waits for a safepoint to end at.
+      this.#assistLive = live;
+      return false;
+    }
     const marker = this.#marker;
     const debt = allocated * this.#controller.assistRatio(cycle, marker.heapScanWork);
     if (debt < ASSIST_BYTES) return false;
