@@ -25,7 +25,7 @@
  * bytes (8 to 128), each at least ceil(nelems/32) words. Bit i of a half belongs to object i.
  *
  *     allocBits   1 = the slot is handed out: to the program, or to the run that an mcache is cutting from.
- *                 Unlike Go's it is exact at all times but for the unused tail of a current run.
+ *                 Unlike Go's it is exact at all times but for the unused tail of a current run and its rest.
  *     gcmarkBits  1 = marked by the running collection. All zero when no collection is in its mark phase.
  */
 import { defineStruct, f64s, u32s } from "@gort/memory";
@@ -128,6 +128,9 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   /** Blocks freed by hand, linked through their first word, and their number: see manual.ts. */
   free: "u32",
   nfree: "u32",
+  /** Slots claimed with the run for the runs after it: bit k is slot 32 * restWord + k of the span. */
+  rest: "u32",
+  restWord: "u32",
 });
 
 /**

@@ -53,7 +53,7 @@ import {
   TINY_SPAN_CLASS,
 } from "./layout.ts";
 import { type LeakRecord, ManualHeap, type ViewConstructor } from "./manual.ts";
-import { MCache, SLOT_ELEMSIZE, SLOT_SPAN, SLOT_TYP, SLOT_WORDS } from "./mcache.ts";
+import { MCache, SLOT_ELEMSIZE, SLOT_TYP, SLOT_WORDS } from "./mcache.ts";
 import { MCentral } from "./mcentral.ts";
 import { Scavenger } from "./mgcscavenge.ts";
 import { hex, MHeap } from "./mheap.ts";
@@ -194,7 +194,7 @@ export class Allocator {
     const u32 = this.u32;
     const i = this.noscanSlot[(size + 7) >>> 3] as number;
     const p = u32[i] as number;
-    if (p === u32[i + 1]) return this.refillAlloc(i, ((i - this.slots) / SLOT_WORDS) >>> 0);
+    if (p === u32[i + 1]) return this.refillAlloc(i);
     u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
     return p as Addr;
   }
@@ -226,7 +226,7 @@ export class Allocator {
     }
     const i = this.tinySlot;
     p = u32[i] as number;
-    if (p === u32[i + 1]) p = this.refillAlloc(i, TINY_SPAN_CLASS);
+    if (p === u32[i + 1]) p = this.refillAlloc(i);
     else u32[i] = p + TINY_SIZE;
     // Keep whichever block has more room left. (A refill may have flushed: the word is read again.)
     const used = (u32[this.tinyWord] as number) & (TINY_SIZE - 1);
@@ -242,15 +242,15 @@ export class Allocator {
     const u32 = this.u32;
     const i = this.slots + spanclass * SLOT_WORDS;
     const p = u32[i] as number;
-    if (p === u32[i + 1]) return this.refillAlloc(i, spanclass);
+    if (p === u32[i + 1]) return this.refillAlloc(i);
     u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
     return p as Addr;
   }
 
   /** One object from a fresh run, without pointers. For manual.ts too. */
-  refillAlloc(i: number, spanclass: number): Addr {
+  refillAlloc(i: number): Addr {
     const u32 = this.u32;
-    const sampled = this.cache.nextRun(i, spanclass, 0);
+    const sampled = this.cache.nextRun(i, 0);
     const p = u32[i] as number;
     const elemsize = u32[i + SLOT_ELEMSIZE] as number;
     u32[i] = p + elemsize;
@@ -283,7 +283,7 @@ export class Allocator {
       this.cache.setObjectBits(p, elemsize, typ, size);
       return p as Addr;
     }
-    const sampled = this.cache.nextRun(i, slotWord / SLOT_WORDS, typ);
+    const sampled = this.cache.nextRun(i, typ);
     p = u32[i] as number;
     const elemsize = u32[i + SLOT_ELEMSIZE] as number;
     u32[i] = p + elemsize;
@@ -309,7 +309,7 @@ export class Allocator {
     const spanclass = sizeClassOf(header ? size + MALLOC_HEADER_SIZE : size) << 1;
     const i = this.slots + spanclass * SLOT_WORDS;
     const refilled = u32[i] === u32[i + 1];
-    const sampled = refilled && this.cache.nextRun(i, spanclass, typ);
+    const sampled = refilled && this.cache.nextRun(i, typ);
     const p = u32[i] as number;
     const elemsize = u32[i + SLOT_ELEMSIZE] as number;
     u32[i] = p + elemsize;
@@ -505,11 +505,8 @@ export class Allocator {
     const bits = (u32[(s + S.allocBits) >>> 2] as number) >>> 2;
     if ((((u32[bits + (idx >>> 5)] as number) >>> (idx & 31)) & 1) === 0) return 0 as Addr;
     const base = (u32[(s + S.startAddr) >>> 2] as number) + idx * (u32[(s + S.elemsize) >>> 2] as number);
-    // Slots of this thread's current run that were not handed out yet.
     const i = this.slots + (u32[(s + S.spanclass) >>> 2] as number) * SLOT_WORDS;
-    const cur = u32[i] as number;
-    if (u32[i + SLOT_SPAN] === s && base >= cur && base - cur < ((u32[i + 1] as number) - cur) >>> 0)
-      return 0 as Addr;
+    if (this.cache.isUnused(i, s, base, idx)) return 0 as Addr;
     return base as Addr;
   }
 

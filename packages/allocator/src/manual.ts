@@ -137,7 +137,7 @@ export class ManualHeap {
   /** A block of 8 bytes: the only class that mallocNoscan, with its tiny blocks, can't give. */
   private fromRun(i: number): Addr {
     const { u32 } = this;
-    if (u32[i] === u32[i + 1]) return this.allocator.refillAlloc(i, (i - this.slots) / SLOT_WORDS);
+    if (u32[i] === u32[i + 1]) return this.allocator.refillAlloc(i);
     const p = u32[i] as number;
     u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
     return p as Addr;
@@ -194,10 +194,7 @@ export class ManualHeap {
     if ((alloc & bit) === 0) this.badFree(p);
     const spanclass = u32[at + S_SPANCLASS] as number;
     const i = this.slots + spanclass * SLOT_WORDS;
-    // The rest of this thread's run. Its end may be 0, which is 2^32.
-    const cur = u32[i] as number;
-    if (u32[i + SLOT_SPAN] === s && p >= cur && p - cur < ((u32[i + 1] as number) - cur) >>> 0)
-      this.badFree(p);
+    if (this.allocator.cache.isUnused(i, s, p, idx)) this.badFree(p);
     if (spanclass < 2) {
       this.freeLarge(s, p, elemsize);
       return;

@@ -5,11 +5,12 @@
  * compare, an add and a store. When the run is used up, nextRun finds the next one in allocBits, and pays for all of
  * its objects at once:
  *
- *     allocBits of the run are set (gcmarkBits too while a collection marks: new objects are black; atomically, as
- *     other threads may mark objects of the span)
+ *     allocBits of the run are set
  *     span.allocCount, smallAllocCount, heapLive grow by the run
  *     the memory is cleared if span.needzero
  *     heapBits of the run are filled with the pattern of the type that asked for it (slot.typ)
+ *     gcmarkBits of the run are set while a collection marks: new objects are black; atomically, as other threads may mark
+ *     objects of the span
  *     nextSample shrinks by the run's bytes
  *
  * A run never contains a sampled object but as its only one: it is cut where nextSample would reach zero, so the fast
@@ -18,6 +19,10 @@
  *
  * The next object of the same type therefore needs no pointer bits written. One of another type replaces the bits of its
  * own slot (setObjectBits).
+ *
+ * Where runs are short, in a fragmented span, that would be the price of a few objects. So a run that ends inside a word of
+ * allocBits claims, and pays for, all free slots of that word at once: slot.rest remembers them, and the runs that follow
+ * are cut from it (cutRest) for no more than clearing, pointer bits, marks and smallAllocCount.
  *
  * returnTail undoes all of it for the objects that were not allocated. After flush every counter is exact.
  *
@@ -39,10 +44,11 @@ import {
 } from "./layout.ts";
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
-import { ctz, lowMask } from "./mpagealloc.ts";
+import { lowMask, popcount } from "./mpagealloc.ts";
 
 const S_START_ADDR = MSPAN.offsets.startAddr >>> 2;
 const S_NELEMS = MSPAN.offsets.nelems >>> 2;
+const S_SPANCLASS = MSPAN.offsets.spanclass >>> 2;
 const S_ELEMSIZE = MSPAN.offsets.elemsize >>> 2;
 const S_ALLOC_COUNT = MSPAN.offsets.allocCount >>> 2;
 const S_FREEINDEX = MSPAN.offsets.freeindex >>> 2;
@@ -57,6 +63,8 @@ export const SLOT_TYP = K.typ >>> 2;
 export const SLOT_SPAN = K.span >>> 2;
 export const SLOT_FREE = K.free >>> 2;
 export const SLOT_NFREE = K.nfree >>> 2;
+export const SLOT_REST = K.rest >>> 2;
+const SLOT_REST_WORD = K.restWord >>> 2;
 export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
 
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
@@ -114,38 +122,34 @@ export class MCache {
    * Gives the slot at word i a new run of the class. True: the run is a single object, to be sampled by the memory
    * profile. Throws the fatal error if the memory is exhausted; the slot is empty then.
    */
-  nextRun(i: number, spanclass: number, typ: number): boolean {
+  nextRun(i: number, typ: number): boolean {
     const u32 = this.u32;
+    const rest = (u32[i + SLOT_REST] as number) | 0;
+    if (rest !== 0) {
+      this.cutRest(i, typ, rest);
+      return false;
+    }
     let s = u32[i + SLOT_SPAN] as number;
     while (true) {
       if (s !== 0) {
         const at = s >>> 2;
-        const nelems = u32[at + S_NELEMS] as number;
+        const nelems = (u32[at + S_NELEMS] as number) | 0;
         const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
-        const first = nextZero(u32, bits, u32[at + S_FREEINDEX] as number, nelems);
-        if (first < nelems)
-          return this.takeRun(i, spanclass, typ, s, first, nextOne(u32, bits, first, nelems));
+        const first = nextZero(u32, bits, (u32[at + S_FREEINDEX] as number) | 0, nelems);
+        if (first < nelems) return this.takeRun(i, typ, at, first, nextOne(u32, bits, first, nelems));
         u32[at + S_FREEINDEX] = nelems;
         u32[i + SLOT_SPAN] = 0;
         this.central.uncacheSpan(s);
       }
-      s = this.central.cacheSpan(spanclass);
+      s = this.central.cacheSpan((i - this.slots) / SLOT_WORDS);
       u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
       u32[i + SLOT_SPAN] = s;
     }
   }
 
-  private takeRun(
-    i: number,
-    spanclass: number,
-    typ: number,
-    s: number,
-    first: number,
-    runEnd: number,
-  ): boolean {
+  private takeRun(i: number, typ: number, at: number, first: number, runEnd: number): boolean {
     const u32 = this.u32;
     const f64 = this.f64;
-    const at = s >>> 2;
     const elemsize = u32[at + S_ELEMSIZE] as number;
     const nextSample = f64[this.nextSample] as number;
     let n = runEnd - first;
@@ -156,25 +160,81 @@ export class MCache {
         n = 1;
         sampled = true;
       }
+      runEnd = first + n;
     }
-    const bytes = Math.imul(n, elemsize);
+    const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
+    const k = first >>> 5;
+    const rest = sampled ? 0 : this.freeAfter(at, bits + k, k, runEnd, nextSample - n * elemsize, elemsize);
+    let claimed = n;
+    if (rest === 0) {
+      setBits(u32, bits, first, n);
+      u32[at + S_FREEINDEX] = runEnd;
+    } else {
+      claimed += popcount(rest);
+      u32[bits + k] = (u32[bits + k] as number) | rest | (lowMask(n) << (first & 31));
+      u32[at + S_FREEINDEX] = Math.min((k + 1) << 5, u32[at + S_NELEMS] as number);
+      u32[i + SLOT_REST] = rest;
+      u32[i + SLOT_REST_WORD] = k;
+    }
+    const bytes = Math.imul(claimed, elemsize);
     f64[this.nextSample] = nextSample - bytes;
-
-    setBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
-    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, n);
-    u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) + n;
-    u32[at + S_FREEINDEX] = first + n;
+    u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) + claimed;
     this.addHeapLive(bytes);
+    this.setRun(i, typ, at, first, n);
+    return sampled;
+  }
 
+  /**
+   * The free slots of a word of allocBits from runEnd on, as a mask: 0 if the run leaves the word, or if the next sample is
+   * due in fewer bytes than they have.
+   */
+  private freeAfter(
+    at: number,
+    word: number,
+    k: number,
+    runEnd: number,
+    nextSample: number,
+    elemsize: number,
+  ): number {
+    const { u32 } = this;
+    const left = (k + 1) * 32 - runEnd;
+    if (left <= 0) return 0;
+    let free = ~(u32[word] as number) & (-1 << (32 - left));
+    const beyond = (k + 1) * 32 - (u32[at + S_NELEMS] as number);
+    if (beyond > 0) free &= -1 >>> beyond;
+    if (free === 0 || nextSample < popcount(free) * elemsize) return 0;
+    return free;
+  }
+
+  /** The next run out of the slots that were claimed with the last one. */
+  private cutRest(i: number, typ: number, rest: number): void {
+    const { u32 } = this;
+    const lo = 31 - Math.clz32(rest & (0 - rest));
+    // The claimed word had a run before these: a zero follows the ones.
+    const after = ~(rest >>> lo);
+    const n = 31 - Math.clz32(after & (0 - after));
+    u32[i + SLOT_REST] = rest & ~(lowMask(n) << lo);
+    const first = ((u32[i + SLOT_REST_WORD] as number) << 5) + lo;
+    this.setRun(i, typ, (u32[i + SLOT_SPAN] as number) >>> 2, first, n);
+  }
+
+  /** The slot cuts from these n slots now: cleared, with the pointer bits of the type, and black in a mark phase. */
+  private setRun(i: number, typ: number, at: number, first: number, n: number): void {
+    const { u32, f64 } = this;
+    const elemsize = u32[at + S_ELEMSIZE] as number;
+    const spanclass = u32[at + S_SPANCLASS] as number;
+    const bytes = Math.imul(n, elemsize);
     const cur = ((u32[at + S_START_ADDR] as number) + Math.imul(first, elemsize)) >>> 0;
     if (u32[at + S_NEEDZERO] !== 0) {
-      if (bytes <= INLINE_CLEAR) for (let k = cur >>> 3, e = k + (bytes >>> 3); k < e; k++) f64[k] = 0;
+      if (bytes <= INLINE_CLEAR) for (let w = cur >>> 3, e = w + (bytes >>> 3); w < e; w++) f64[w] = 0;
       else this.kernel.zero(cur, bytes);
     }
     if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) {
       u32[i + SLOT_TYP] = typ;
       this.fillTypeBits(cur, bytes, elemsize, typ);
     }
+    // After the memory is in order: a marker may scan what is marked.
+    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, n);
     this.flipVersion();
     const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = (f64[count] as number) + n;
@@ -182,7 +242,18 @@ export class MCache {
     u32[i + SLOT_CUR] = cur;
     u32[i + SLOT_END] = cur + bytes;
     this.flipVersion();
-    return sampled;
+  }
+
+  /** Whether slot idx of the span, at p, was claimed for runs of the mcache's slot at word i and not handed out yet. */
+  isUnused(i: number, s: number, p: number, idx: number): boolean {
+    const { u32 } = this;
+    if (u32[i + SLOT_SPAN] !== s) return false;
+    // The run's end may be 0, which is 2^32.
+    const cur = u32[i + SLOT_CUR] as number;
+    if (p >= cur && p - cur < ((u32[i + SLOT_END] as number) - cur) >>> 0) return true;
+    return (
+      u32[i + SLOT_REST_WORD] === idx >>> 5 && (((u32[i + SLOT_REST] as number) >>> (idx & 31)) & 1) !== 0
+    );
   }
 
   /** Pointer bits of a run: one object of the type in each slot of elemsize bytes. */
@@ -210,31 +281,46 @@ export class MCache {
     for (let a = p, end = p + size; a < end; a += typeSize) orMask(u32, heapBits, a, typ);
   }
 
-  /** Gives the objects of the slot's run that were not allocated back to their span, which stays cached. */
+  /** Gives the objects of the slot's run and its rest that were not allocated back to their span, which stays cached. */
   returnTail(i: number, spanclass: number): void {
     const u32 = this.u32;
     const f64 = this.f64;
     const cur = u32[i + SLOT_CUR] as number;
     const end = u32[i + SLOT_END] as number;
-    if (cur === end) return;
+    const rest = u32[i + SLOT_REST] as number;
+    if (cur === end && rest === 0) return;
     const at = (u32[i + SLOT_SPAN] as number) >>> 2;
     const elemsize = u32[i + SLOT_ELEMSIZE] as number;
-    // end may be 0, which is 2^32.
-    const n = ((end - cur) >>> 0) / elemsize;
-    const first = (cur - (u32[at + S_START_ADDR] as number)) / elemsize;
-    clearBits(u32, (u32[at + S_ALLOC_BITS] as number) >>> 2, first, n);
-    // Whether or not they were marked at acquisition: nobody holds these slots, so they are white.
-    clearMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, n);
-    u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
+    const allocs = (u32[at + S_ALLOC_BITS] as number) >>> 2;
     // Blocks freed by hand may have lowered it further.
-    if (first < (u32[at + S_FREEINDEX] as number)) u32[at + S_FREEINDEX] = first;
+    let free = u32[at + S_FREEINDEX] as number;
+    let n = 0;
+    if (rest !== 0) {
+      n = popcount(rest);
+      const k = u32[i + SLOT_REST_WORD] as number;
+      u32[allocs + k] = (u32[allocs + k] as number) & ~rest;
+      free = Math.min(free, nextOne(u32, i + SLOT_REST, 0, 32) + (k << 5));
+      u32[i + SLOT_REST] = 0;
+    }
+    if (cur !== end) {
+      // end may be 0, which is 2^32.
+      const tail = ((end - cur) >>> 0) / elemsize;
+      const first = (cur - (u32[at + S_START_ADDR] as number)) / elemsize;
+      clearBits(u32, allocs, first, tail);
+      // Whether or not they were marked: nobody holds these slots, so they are white.
+      clearMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, tail);
+      free = Math.min(free, first);
+      n += tail;
+      this.flipVersion();
+      const count = this.smallAlloc + (spanclass >>> 1);
+      f64[count] = (f64[count] as number) - tail;
+      u32[i + SLOT_END] = cur;
+      this.flipVersion();
+    }
+    u32[at + S_FREEINDEX] = free;
+    u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
     f64[this.nextSample] = (f64[this.nextSample] as number) + n * elemsize;
     this.addHeapLive(-n * elemsize);
-    this.flipVersion();
-    const count = this.smallAlloc + (spanclass >>> 1);
-    f64[count] = (f64[count] as number) - n;
-    u32[i + SLOT_END] = cur;
-    this.flipVersion();
   }
 
   /** tinyCount is a word that would wrap: its value moves to the counter now and then. Between two flipVersion. */
@@ -271,32 +357,34 @@ export class MCache {
   }
 }
 
+// Runs of a fragmented span are a few slots each, so these two are as hot as an allocation. Everything in them is a
+// signed 32-bit integer: a mask of the bits from an index up instead of a shift down, `0 - w`, which V8 computes as an
+// integer where `-w` would be a double, and `from` and `n` that were loaded with `| 0`.
+
 /** Index of the first zero bit in [from, n) of the bit map at word `bits`; n if there is none. */
 export function nextZero(u32: Uint32Array, bits: number, from: number, n: number): number {
-  let i = from;
-  while (i < n) {
-    const w = ~(u32[bits + (i >>> 5)] as number) >>> (i & 31);
-    if (w !== 0) {
-      i += ctz(w);
-      return Math.min(i, n);
-    }
-    i = (i | 31) + 1;
+  if (from >= n) return n;
+  let k = from >>> 5;
+  let w = ~(u32[bits + k] as number) & (-1 << (from & 31));
+  while (w === 0) {
+    if (++k << 5 >= n) return n;
+    w = ~(u32[bits + k] as number);
   }
-  return n;
+  const i = (k << 5) + 31 - Math.clz32(w & (0 - w));
+  return Math.min(i, n);
 }
 
 /** Index of the first one bit in [from, n); n if there is none. */
 export function nextOne(u32: Uint32Array, bits: number, from: number, n: number): number {
-  let i = from;
-  while (i < n) {
-    const w = (u32[bits + (i >>> 5)] as number) >>> (i & 31);
-    if (w !== 0) {
-      i += ctz(w);
-      return Math.min(i, n);
-    }
-    i = (i | 31) + 1;
+  if (from >= n) return n;
+  let k = from >>> 5;
+  let w = (u32[bits + k] as number) & (-1 << (from & 31));
+  while (w === 0) {
+    if (++k << 5 >= n) return n;
+    w = (u32[bits + k] as number) | 0;
   }
-  return n;
+  const i = (k << 5) + 31 - Math.clz32(w & (0 - w));
+  return Math.min(i, n);
 }
 
 export function setBits(u32: Uint32Array, bits: number, first: number, n: number): void {

@@ -17,7 +17,7 @@ import {
   SPECIAL,
 } from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
-import { SLOT_ELEMSIZE, SLOT_FREE, SLOT_NFREE, SLOT_SPAN, SLOT_WORDS } from "./mcache.ts";
+import { SLOT_ELEMSIZE, SLOT_FREE, SLOT_NFREE, SLOT_REST, SLOT_SPAN, SLOT_WORDS } from "./mcache.ts";
 import { PAGE_INFO_NONE } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
 import { newHeapStats } from "./mstats.ts";
@@ -72,8 +72,9 @@ export function verifyHeap(a: Allocator): void {
         () => `list of class ${spc} has ${nfree} blocks, not ${u32[i + SLOT_NFREE]}`,
       );
       inLists += nfree;
+      const rest = u32[i + SLOT_REST] as number;
       if (s === 0) {
-        must(cur === end, () => `mcache slot ${spc} has a run but no span`);
+        must(cur === end && rest === 0, () => `mcache slot ${spc} has a run but no span`);
         continue;
       }
       must(!cached.has(s), () => `span ${s} is cached twice`);
@@ -85,7 +86,7 @@ export function verifyHeap(a: Allocator): void {
       // end may be 0, which is 2^32.
       const tail = cur === end ? 0 : (end || 2 ** 32) - cur;
       must(tail >= 0 && tail % (u32[i + SLOT_ELEMSIZE] as number) === 0, () => `run ${cur}..${end}`);
-      tails += tail;
+      tails += tail + popcount(rest) * (u32[i + SLOT_ELEMSIZE] as number);
     }
   }
 

@@ -377,6 +377,102 @@ describe("collection", () => {
   });
 });
 
+describe("a fragmented heap", () => {
+  /** Spans of the class whose every fourth slot is in use. */
+  function fragmented(size: number, spans: number): Set<number> {
+    const kept = new Set<number>();
+    const n = Math.floor(8192 / size) * spans;
+    for (let k = 0; k < n; k++) {
+      const p = a.mallocNoscan(size);
+      if (k % 4 === 3) kept.add(p);
+    }
+    for (const p of kept) a.mem.kernel.fill(p, 0xee, size);
+    collectWith(a, (p) => kept.has(p));
+    return kept;
+  }
+
+  it.each([16, 48, 512, 1024])("fills all gaps between objects of %d bytes, cleared", (size) => {
+    const kept = fragmented(size, 4);
+    const inuse = stats().heapInuse;
+    const before = stats().heapObjects;
+    const seen = new Set<number>();
+    for (let k = 0; k < 4 * Math.floor(8192 / size) - kept.size; k++) {
+      const p = a.mallocNoscan(size);
+      expect(kept.has(p) || seen.has(p)).toBe(false);
+      expect(isZero(p, size)).toBe(true);
+      a.mem.kernel.fill(p, 0xdd, size);
+      seen.add(p);
+      if (k % 37 === 0) verifyHeap(a);
+    }
+    expect(stats().heapObjects - before).toBe(seen.size);
+    expect(stats().heapInuse).toBe(inuse);
+    for (const p of kept) expect(a.mem.u8[p]).toBe(0xee);
+    verifyHeap(a);
+  });
+
+  it("claims the free slots of a word at once, but hands out no object before it is asked for", () => {
+    const kept = fragmented(64, 1);
+    const p = a.mallocNoscan(64);
+    const first = p - (p % 8192);
+    // Slots 1 and 2 are the run's; 4 to 6, 8 to 10, ... up to 30 are claimed for later.
+    expect((p - first) / 64).toBe(0);
+    for (let slot = 1; slot < 32; slot++) {
+      const q = (first + 64 * slot) as Addr;
+      expect(a.findObject(q)).toBe(kept.has(q) ? q : 0);
+    }
+    expect(spanField(p, S.allocCount)).toBe(24 + kept.size);
+    verifyHeap(a);
+    a.flushAll();
+    expect(spanField(p, S.allocCount)).toBe(1 + kept.size);
+    expect(spanField(p, S.freeindex)).toBe(1);
+    expect(live()).toBe(64 * (1 + kept.size));
+    verifyHeap(a);
+  });
+
+  it("has no slot black before it is handed out: a marker would scan old contents", () => {
+    fragmented(64, 1);
+    a.mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_MARK;
+    const p = a.mallocNoscan(64);
+    const marks = () => a.mem.u32[spanField(p, S.gcmarkBits) >>> 2];
+    expect(marks()).toBe(0b0111);
+    for (let k = 1; k < 4; k++) a.mallocNoscan(64);
+    expect(marks()).toBe(0b0111_0111);
+    a.flushAll();
+    expect(marks()).toBe(0b0001_0111);
+    a.mem.u32[spanField(p, S.gcmarkBits) >>> 2] = 0;
+    a.mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_OFF;
+  });
+
+  it("describes objects of claimed slots by the type that asks for them", () => {
+    const [one, other] = [a.newType(64, [0b0101]), a.newType(64, [0b1010])];
+    const kept = new Set<number>();
+    for (let k = 0; k < 128; k++) {
+      const p = a.mallocTyped(one);
+      if (k % 4 === 3) kept.add(p);
+    }
+    collectWith(a, (p) => kept.has(p));
+    for (let k = 0; k < 96; k++) {
+      const typ = k % 5 < 2 ? one : other;
+      const p = a.mallocTyped(typ);
+      expect(bitsOf(p, 8)).toEqual(typ === one ? [1, 0, 1, 0, 0, 0, 0, 0] : [0, 1, 0, 1, 0, 0, 0, 0]);
+    }
+    for (const p of kept) expect(bitsOf(p, 8)).toEqual([1, 0, 1, 0, 0, 0, 0, 0]);
+    verifyHeap(a);
+  });
+
+  it("samples what the rate says", () => {
+    let samples = 0;
+    a.hooks.sampleMalloc = () => samples++;
+    fragmented(64, 16);
+    a.setMemProfileRate(512);
+    for (let k = 0; k < 16 * 96; k++) a.mallocNoscan(64);
+    // 96 KiB of objects of 64 bytes: 192 points of the process, 180 objects that hold one or more.
+    expect(samples).toBeGreaterThan(130);
+    expect(samples).toBeLessThan(230);
+    verifyHeap(a);
+  });
+});
+
 describe("random programs", () => {
   it("keep every invariant", { timeout: 60_000 }, () => {
     const op = fc.oneof(
