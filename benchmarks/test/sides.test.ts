@@ -18,7 +18,8 @@ build)
 esac
 `;
 
-describe.skipIf(process.platform === "win32")("Go's side (the stand-in is a shell script)", () => {
+// The stand-in is a shell script, which Windows does not run.
+describe.skipIf(process.platform === "win32")("Go's side", () => {
   const dir = mkdtempSync(join(tmpdir(), "sides-"));
   const go = join(dir, "go");
   writeFileSync(go, fakeGo);

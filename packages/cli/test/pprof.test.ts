@@ -168,8 +168,8 @@ describe("gort pprof", () => {
     expect(readdirSync(dir)).toEqual(before);
   });
 
+  // A limit on the size of files stands for a full disk: Windows has none.
   it.skipIf(process.platform === "win32")("nor when the disk takes only a part of it", () => {
-    // A limit on the size of files stands for a full disk: Windows has none.
     const command = `ulimit -f 2; exec "${process.execPath}" "${bin}" pprof --flame "${file("part.html")}" "${file("heap.pprof")}"`;
     const r = spawnSync("sh", ["-c", command], { encoding: "utf8" });
     expect(r.status).toBe(1);

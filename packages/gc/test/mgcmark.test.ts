@@ -4,7 +4,7 @@ import { Marker, type MarkerKind } from "../src/mgcmark.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
 import { MiB, type Random, type Rig, random, rig } from "./kit.ts";
 
-/** The kit's GORT_MARKER names a twin for all tests. */
+/** The kit's GORT_MARKER names a twin for all tests; then there is no choice to test. */
 const free = process.env.GORT_MARKER === undefined;
 
 const seed = Number(process.env.GORT_SEED ?? Date.now() % 1_000_000);

@@ -35,6 +35,7 @@ await p.lookup("heap")!.writeFile(dir + "/heap.txt", 1);
 const lineIn = (source: string, text: string): number =>
   source.slice(0, source.indexOf(text)).split("\n").length;
 
+// Skip without Go: what is tested is that Go's own tool reads our files. What they hold is tested in pprof.test.ts.
 describe.skipIf(go === null)("go tool pprof on our heap profile", () => {
   const app = program({ "main.ts": heapSource });
   afterAll(() => app.remove());

@@ -336,6 +336,7 @@ describe("writeTo", () => {
     await expect(p.lookup("heap")!.writeTo(() => {}, -1)).rejects.toThrow(/debug must be/);
   });
 
+  // The device that is always full is Linux's.
   it.runIf(existsSync("/dev/full"))("reports a full disk", async () => {
     const stream = createWriteStream("/dev/full");
     stream.on("error", () => {});

@@ -22,17 +22,13 @@ beforeAll(async () => {
 });
 
 let n = 0;
-function node(
-  source: string,
-  ...flags: string[]
-): Promise<{ code: number; out: string; err: string; ms: number }> {
+function node(source: string, ...flags: string[]): Promise<{ code: number; out: string; err: string }> {
   const file = join(dir, `program${n++}.mjs`);
   writeFileSync(file, `import * as g from "./scheduler.mjs";\n${source}`);
-  const t = performance.now();
   return new Promise((resolve) => {
     execFile(process.execPath, [...flags, file], { timeout: 20_000 }, (error, out, err) => {
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : 99;
-      resolve({ code, out, err, ms: performance.now() - t });
+      resolve({ code, out, err });
     });
   });
 }
@@ -53,7 +49,6 @@ describe("the process", () => {
       console.log("started");
     `);
     expect([r.code, r.out]).toEqual([0, "started\n"]);
-    expect(r.ms).toBeLessThan(15_000);
   });
 
   it("dies of a panic in a goroutine started without main", async () => {

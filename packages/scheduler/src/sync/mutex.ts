@@ -6,7 +6,10 @@
  * Starving: entered when a woken waiter has waited over 1 ms. unlock then hands the mutex to the first waiter and newcomers
  * queue at the tail. A waiter that gets the mutex ends the mode if it is the last or has waited less than 1 ms.
  *
- * Unlike Go: unlock in starving mode does not also give up the processor, since it is no op.
+ * Unlike Go: unlock in starving mode does not also give up the processor, since it is no op. Nothing is lost by it: newcomers do not
+ * get a starving mutex, so the waiter that it was handed to gets it all the same, as soon as the one that unlocked suspends; and it
+ * is in runnext, ahead of all others. An op would make every unlock a `yield*`, which a deferred call and a plain function
+ * cannot be. Who holds the processor for long after an unlock writes `yield* gosched()`.
  */
 
 import { currentScheduler } from "../default.ts";
