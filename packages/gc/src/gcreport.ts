@@ -9,7 +9,7 @@ import {
   formatScanStats,
 } from "./gctrace.ts";
 import type { Godebug } from "./godebug.ts";
-import type { GCHeap } from "./heap.ts";
+import { classToSize, type GCHeap, OBJ_LARGE_CLASS } from "./heap.ts";
 import type { Marker } from "./mgcmark.ts";
 import { GC_BACKGROUND_UTILIZATION } from "./mgcpacer.ts";
 import type { Roots } from "./mroot.ts";
@@ -104,7 +104,7 @@ export class CycleReports {
           forced: cycle.forced,
         }),
       );
-      if (this.#godebug.gctrace > 1) this.#print(formatScanStats("total", this.#marker.scanStats()));
+      if (this.#godebug.gctrace > 1) this.#scanned();
     }
     if (this.#godebug.gcpacertrace !== 0 && e.heapEnd > cycle.heapStart) {
       this.#print(
@@ -120,6 +120,14 @@ export class CycleReports {
           consMark: e.consMark,
         }),
       );
+    }
+  }
+
+  /** gctrace=2: what was scanned how, in all and of each size class. */
+  #scanned(): void {
+    this.#print(formatScanStats("total", this.#marker.scanStats()));
+    for (const [cls, stats] of this.#marker.classStats()) {
+      this.#print(formatScanStats(cls === OBJ_LARGE_CLASS ? "class L" : `class ${classToSize[cls]}B`, stats));
     }
   }
 

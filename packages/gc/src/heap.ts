@@ -13,6 +13,7 @@ import {
   GCTYPE as GCTYPE_TYPE,
   MHEAP,
   MSPAN as MSPAN_TYPE,
+  NUM_SIZE_CLASSES,
   PAGE_SHIFT,
   SPAN_IN_USE,
   SPECIAL as SPECIAL_TYPE,
@@ -26,7 +27,7 @@ export {
   SPECIAL_PROFILE,
   SPECIAL_WEAK,
 } from "@gort/allocator/internal";
-export { GC_MARK, GC_MARK_TERMINATION, GC_OFF, PAGE_SHIFT };
+export { classToSize, GC_MARK, GC_MARK_TERMINATION, GC_OFF, NUM_SIZE_CLASSES, PAGE_SHIFT };
 
 /** Byte offsets of the fields. */
 export const MSPAN = MSPAN_TYPE.offsets;

@@ -61,6 +61,8 @@ export class MarkJS implements MarkTwin {
   readonly #pagesVisited: number;
   readonly #objsByPage: number;
   readonly #objsStacked: number;
+  readonly #classVisits: number;
+  readonly #classStacked: number;
 
   constructor(state: MarkState, bufs: WorkBufs, work: number) {
     const { heap } = state;
@@ -86,6 +88,8 @@ export class MarkJS implements MarkTwin {
     this.#pagesVisited = (work + GCWORK.pagesVisited) >>> 2;
     this.#objsByPage = (work + GCWORK.objsByPage) >>> 2;
     this.#objsStacked = (work + GCWORK.objsStacked) >>> 2;
+    this.#classVisits = (work + GCWORK.classVisits) >>> 2;
+    this.#classStacked = (work + GCWORK.classStacked) >>> 2;
   }
 
   /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
@@ -199,6 +203,7 @@ export class MarkJS implements MarkTwin {
     const size = this.#tables.size[info & 255] as number;
     const state = this.#pageState + page;
     u32[this.#pagesVisited] = (u32[this.#pagesVisited] as number) + 1;
+    this.#countClass(this.#classVisits, info & 255);
     // One object waits: it is scanned alone. If that made others of its page grey, all of them follow.
     let work = 0;
     if (u32[state] === (cycle | 1)) {
@@ -390,11 +395,18 @@ export class MarkJS implements MarkTwin {
     return work;
   }
 
+  /** Counts one for the size class of a span class. */
+  #countClass(counts: number, spanclass: number): void {
+    const at = counts + (spanclass >>> 1);
+    this.#u32[at] = (this.#u32[at] as number) + 1;
+  }
+
   /** Scans an entry of the stack: a whole object, or an oblet of a large one. */
   #scanStacked(addr: number): number {
     const u32 = this.#u32;
     u32[this.#objsStacked] = (u32[this.#objsStacked] as number) + 1;
     const span = u32[this.#pageSpan + (addr >>> PAGE_SHIFT)] as number;
+    this.#countClass(this.#classStacked, u32[(span + MSPAN.spanclass) >>> 2] as number);
     if ((u32[(span + MSPAN.spanclass) >>> 2] as number) >>> 1 === OBJ_LARGE_CLASS) {
       const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
       const end = u32[(span + MSPAN.limit) >>> 2] as number;

@@ -74,6 +74,11 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
   const classRow = (info: Expr): Expr => info.and(255).shl(CLASS_ROW_SHIFT);
   /** The word of mark bits that object idx of a page with this info has its bit in. */
   const markWord = (info: Expr, idx: Expr): Expr => info.shr(8).shl(3).add(idx.shr(5).shl(2));
+  /** Counts one in the array at this offset of GCWORK, for the size class of a span class (or of an info). */
+  const countClass = (offset: number, spanclass: Expr): Stmt => {
+    const at = spanclass.and(254).shl(1);
+    return store(at, at.load(work + offset).add(1), work + offset);
+  };
   const stateOf = (page: Expr): Expr =>
     parallel ? page.shl(2).atomicLoad(pageState) : page.shl(2).load(pageState);
 
@@ -413,6 +418,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
       cycle.set(word(cycleWord)),
       at.set(page.shl(2)),
       addWord(work + GCWORK.pagesVisited, 1),
+      countClass(GCWORK.classVisits, info),
       // One object waits: it is scanned alone. If others of its page became grey meanwhile, all of them follow.
       when(stateOf(page).eq(one), [
         done.set(scanAlone.call(page, entry!.shr(PAGE_BITS), size)),
@@ -477,6 +483,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     return [
       addWord(work + GCWORK.objsStacked, 1),
       span.set(addr!.shr(PAGE_SHIFT).shl(2).load(pageSpan)),
+      countClass(GCWORK.classStacked, span.load(MSPAN.spanclass)),
       when(span.load(MSPAN.spanclass).shr(1).eq(OBJ_LARGE_CLASS), [
         base.set(span.load(MSPAN.startAddr)),
         end.set(span.load(MSPAN.limit)),

@@ -25,10 +25,10 @@
  * at most, and there once, so a ring with a slot for every page cannot overflow.
  */
 import { PAGE_SHIFT } from "@gort/allocator/internal";
-import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
+import { defineStruct, f64s, type LinearMemory, u32s } from "@gort/memory";
 import { ROOT_GC } from "@gort/memory/internal";
 import { throwFatal } from "./errors.ts";
-import type { GCHeap } from "./heap.ts";
+import { type GCHeap, NUM_SIZE_CLASSES } from "./heap.ts";
 
 /** Words of a page's row of scan bits: one bit for each object of 16 bytes. */
 export const SCAN_ROW_WORDS = 16;
@@ -104,6 +104,9 @@ const GCWORK_TYPE = defineStruct("gcWork", {
   pad: f64s(8),
   qhead: "u32",
   padEnd: f64s(8),
+  // gctrace=2 by size class: pages visited, entries of the stack scanned.
+  classVisits: u32s(NUM_SIZE_CLASSES),
+  classStacked: u32s(NUM_SIZE_CLASSES),
 });
 export const GCWORK = GCWORK_TYPE.offsets;
 
@@ -235,6 +238,7 @@ export class MarkState {
     u32[at + (GCWORK.objsByPage >>> 2)] = 0;
     u32[at + (GCWORK.objsStacked >>> 2)] = 0;
     f64[(w + GCWORK.heapScanWork) >>> 3] = 0;
+    u32.fill(0, (w + GCWORK.classVisits) >>> 2, (w + GCWORK.classStacked + 4 * NUM_SIZE_CLASSES) >>> 2);
   }
 
   /** Starts a cycle: nothing is grey. The tables of heap pages added since the last cycle are counted under gcSys. */

@@ -37,11 +37,11 @@
 
 import { throwFatal } from "./errors.ts";
 import type { ScanStats } from "./gctrace.ts";
-import { type GCHeap, MSPAN, PAGE_SHIFT } from "./heap.ts";
+import { type GCHeap, MSPAN, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
 import { forEachPointerSlot } from "./heapwalk.ts";
 import { MarkJS, type MarkTwin } from "./mark-js.ts";
 import { markWasm } from "./mark-wasm.ts";
-import { GCWORK, MARK, MarkState } from "./markstate.ts";
+import { GCWORK, MARK, MarkState, SCAN_ROW_SHIFT, SCAN_ROW_WORDS } from "./markstate.ts";
 import { WorkBufs } from "./workbuf.ts";
 
 /** Which twin drains. */
@@ -170,6 +170,36 @@ export class Marker {
       spansSparse: this.#sum(GCWORK.pagesVisited),
       spansDense: 0,
     };
+  }
+
+  /** The same for each size class of which something was scanned, large objects (class 0) first. Walks over all spans. */
+  classStats(): Map<number, ScanStats> {
+    const u32 = this.#u32;
+    const { state } = this;
+    const stats = new Map<number, ScanStats>();
+    for (let cls = 0; cls < NUM_SIZE_CLASSES; cls++) {
+      stats.set(cls, {
+        sparse: this.#sum(GCWORK.classStacked + 4 * cls),
+        spanSparse: 0,
+        spanDense: 0,
+        spansSparse: this.#sum(GCWORK.classVisits + 4 * cls),
+        spansDense: 0,
+      });
+    }
+    const cycle = state.get(MARK.cycle);
+    this.#heap.forEachSpan((span) => {
+      const spanclass = u32[(span + MSPAN.spanclass) >>> 2] as number;
+      if (this.#heap.classes.byPage[spanclass] !== 1) return;
+      const page = (u32[(span + MSPAN.startAddr) >>> 2] as number) >>> PAGE_SHIFT;
+      if (((u32[(state.pageState >>> 2) + page] as number) & ~3) !== cycle) return;
+      const row = (state.scanRows >>> 2) + (page << SCAN_ROW_SHIFT);
+      const s = stats.get(spanclass >>> 1) as ScanStats;
+      for (let k = 0; k < SCAN_ROW_WORDS; k++) {
+        for (let x = u32[row + k] as number; x !== 0; x &= x - 1) s.spanSparse++;
+      }
+    });
+    for (const [cls, s] of stats) if (s.sparse + s.spanSparse + s.spansSparse === 0) stats.delete(cls);
+    return stats;
   }
 
   /** Shades every slot of a range of root slots. */

@@ -359,18 +359,50 @@ describe("figures", () => {
     );
   });
 
-  it("say with gctrace=2 how many objects were scanned", () => {
-    const { gc, a, node, lines } = rig({ godebug: "gctrace=2" });
-    let list = 0;
-    for (let i = 0; i < 1000; i++) {
-      const p = a.mallocTyped(node);
-      gc.storePointer(p, list);
-      list = p;
-    }
-    gc.refs.alloc(list);
-    gc.gc();
-    expect(lines[1]).toMatch(/^scan: total 0\+1000\+0=1000 objs, \d+\+0=\d+ spans\n$/);
-  });
+  it.each(["wasm", "js"] as const)(
+    "say with gctrace=2 how many objects were scanned, in all and by class (marked by %s)",
+    (marker) => {
+      const { gc, a, node, lines } = rig({ marker, godebug: "gctrace=2" });
+      const wide = a.newType(
+        800,
+        new Array(4).fill(0xffffffff).map((w, k) => (k < 3 ? w : 0xf)),
+      );
+      const pointers = a.newType(8, [1]);
+      // A list of 1000 nodes (with 5 objects without pointers, which nobody scans), of 300 wide objects, 20 single
+      // pointers and a large object of nine oblets.
+      let list = 0;
+      const link = (p: number): void => {
+        gc.storePointer(p, list);
+        list = p;
+      };
+      for (let i = 0; i < 1000; i++) link(a.mallocTyped(node));
+      for (let i = 0; i < 300; i++) link(a.mallocTyped(wide));
+      for (let i = 0; i < 20; i++) link(a.mallocTyped(pointers));
+      for (let i = 0; i < 5; i++) gc.storePointer((list = link16(list)) + 8, a.mallocNoscan(100));
+      function link16(to: number): number {
+        const p = a.mallocTyped(a.newType(16, [0b11]));
+        gc.storePointer(p, to);
+        return p;
+      }
+      link(a.mallocgc(8 * 2100 * 2, pointers, true));
+      gc.refs.alloc(list);
+      gc.gc();
+      expect(lines[0]).toMatch(/^gc 1 /);
+      const scans = lines.slice(1).map((line) => line.replace(/, (\d+)\+0=\1 spans\n$/, (_, n) => ` / ${n}`));
+      const visits = scans.map((line) => Number(line.split(" / ")[1]));
+      expect(scans.map((line) => line.split(" / ")[0])).toEqual([
+        "scan: total 329+1005+0=1334 objs",
+        "scan: class L 9+0+0=9 objs",
+        "scan: class 8B 20+0+0=20 objs",
+        "scan: class 16B 0+5+0=5 objs",
+        "scan: class 32B 0+1000+0=1000 objs",
+        "scan: class 896B 300+0+0=300 objs",
+      ]);
+      expect(visits[0]).toBe(visits[3]! + visits[4]!);
+      expect(visits[3]).toBeGreaterThanOrEqual(1);
+      expect(visits[4]).toBeGreaterThanOrEqual(4);
+    },
+  );
 
   it("give the live bytes, and a goal that follows GOGC at once", () => {
     const { gc, a } = rig();
