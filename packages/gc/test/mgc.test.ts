@@ -264,8 +264,11 @@ describe("triggers", () => {
     }
     // Half of the time at most.
     expect(gc.readGCStats().numGC).toBeLessThan(80);
-    expect(gc.readGCStats().numGC).toBeGreaterThan(10);
+    const { numGC } = gc.readGCStats();
+    expect(numGC).toBeGreaterThan(10);
     expect(gc.heap.heapMarked).toBeGreaterThan(2 * MiB);
+    // The last cycles were held back.
+    expect(gc.record.limiterLastEnabled).toBeGreaterThan(numGC - 3);
   });
 
   it("run a collection at every safepoint under gcstress", () => {
