@@ -51,9 +51,12 @@ export function forEachReachable(
 export function checkMarks(heap: GCHeap, roots: Roots): void {
   forEachReachable(heap, roots, (span, i, from) => {
     if (isMarked(heap, span, i)) return;
+    const base = heap.mem.u32[(span + MSPAN.startAddr) >>> 2] as number;
     throwFatal(
       "checkmark found unmarked object",
-      `runtime: object ${hex(heap.objectBase(span, i))} is reachable ${from === 0 ? "from a root" : `through ${hex(from)}`} but not marked`,
+      `runtime: object ${hex(heap.objectBase(span, i))} is reachable ${from === 0 ? "from a root" : `through ${hex(from)}`} but not ` +
+        `marked: index ${i} of span ${hex(span)}, base ${hex(base)}, elemsize=${heap.mem.u32[(span + MSPAN.elemsize) >>> 2]}` +
+        heap.describe(heap.objectBase(span, i)),
     );
   });
 }

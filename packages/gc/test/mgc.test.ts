@@ -1,6 +1,7 @@
 import { newHeapStats } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
+import { MSPAN } from "../src/heap.ts";
 import { newGCStats, parseGodebug } from "../src/index.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import { FakeClock, finishCycle, verifyHeap } from "../src/testing.ts";
@@ -206,6 +207,35 @@ describe("a cycle in steps", () => {
     gc.barrier.typedMemmove(node, dst, src, 128);
     gc.barrier.typedMemclr(node, src, 128);
     expect(finish()).toBe(2 + 4);
+  });
+});
+
+describe("gccheckmark", () => {
+  it("finds an object that marking has lost, and names it with its span and what points to it", () => {
+    const { a, gc, node, u32 } = rig({ godebug: "gccheckmark=1" });
+    const holder = a.mallocTyped(node);
+    gc.refs.alloc(holder);
+    const lost = a.mallocTyped(node);
+    gc.storePointer(holder + 8, lost);
+    gc.start();
+    while (!(gc.marker.idle && gc.roots.done)) gc.step();
+    // What a broken marker would leave behind.
+    const span = a.spanOf(lost);
+    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
+    u32[marks] = u32[marks]! & ~(1 << a.objIndex(span, lost));
+    let error: unknown;
+    try {
+      gc.step();
+    } catch (err) {
+      error = err;
+    }
+    expect(error).toMatchObject({
+      message: "checkmark found unmarked object",
+      detail: expect.stringContaining(
+        `object 0x${lost.toString(16)} is reachable through 0x${(holder + 8).toString(16)} but not marked: ` +
+          `index 1 of span 0x${span.toString(16)}, base 0x${holder.toString(16)}, elemsize=32`,
+      ),
+    });
   });
 });
 
