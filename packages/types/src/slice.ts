@@ -255,7 +255,10 @@ function wholeSize(what: string, n: number): void {
 }
 
 function makeSliceError(what: "len" | "cap"): RuntimeError {
-  return new RuntimeError(`runtime error: makeslice: ${what} out of range`, `makeslice-${what}`);
+  return new RuntimeError(
+    `runtime error: makeslice: ${what} out of range`,
+    what === "len" ? "MAKESLICE_LEN" : "MAKESLICE_CAP",
+  );
 }
 
 /** The slice that was meant, or an error that says what was given. */
