@@ -48,7 +48,6 @@ export function readGCStats(quantiles = 0): GCStats {
 /** Settings of a runtime that only these functions know. */
 interface Settings {
   maxThreads: number;
-  maxStack: number;
   panicOnFault: boolean;
 }
 
@@ -58,7 +57,7 @@ function settings(): Settings {
   const rt = currentRuntime();
   let s = settingsOf.get(rt);
   if (s === undefined) {
-    s = { maxThreads: 10000, maxStack: 1_000_000_000, panicOnFault: false };
+    s = { maxThreads: 10000, panicOnFault: false };
     settingsOf.set(rt, s);
   }
   return s;
@@ -85,16 +84,17 @@ export function setMaxThreads(threads: number): number {
 }
 
 /**
- * Go's limit of a goroutine's stack, 1 GB at first; returns the setting before. V8 has a limit of its own, so this one
- * is only kept: a recursion too deep is a RangeError here.
+ * Sets how large a goroutine's stack in the heap may grow, 1 GB at first; returns the setting before. Roots are what it
+ * holds: a goroutine that needs more ends the program with Go's `stack overflow`. (V8 has a limit of its own for calls: a
+ * recursion too deep is a RangeError.)
  */
 export function setMaxStack(bytes: number): number {
   if (!Number.isInteger(bytes)) {
     throw new TypeError(`debug: stack size must be a whole number of bytes (got ${String(bytes)})`);
   }
-  const s = settings();
-  const old = s.maxStack;
-  s.maxStack = bytes;
+  const rt = currentRuntime();
+  const old = rt.maxStack;
+  rt.maxStack = bytes;
   return old;
 }
 

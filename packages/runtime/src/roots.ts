@@ -18,7 +18,7 @@
 import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
 import type { Addr, Ptr } from "@gort/memory";
-import type { G, Scheduler } from "@gort/scheduler";
+import { FatalError, type G, type Scheduler } from "@gort/scheduler";
 
 /** Go's smallest stack: 254 roots. */
 const STACK_MIN = 2048;
@@ -125,6 +125,8 @@ export class GoroutineRoots {
   readonly #collector: () => Collector;
   readonly #scheduler: () => Scheduler;
   #lastId = 0;
+  /** Bytes that a goroutine's stack may have; one that needs more ends the program. Go's limit on 64-bit systems. */
+  maxStack = 1_000_000_000;
 
   constructor(allocator: Allocator, collector: () => Collector, scheduler: () => Scheduler) {
     this.u32 = allocator.mem.u32;
@@ -175,6 +177,10 @@ export class GoroutineRoots {
   #growStack(g: G): void {
     const old = g.rootLo;
     const size = this.u32[old >>> 2]!;
+    if (size * 2 > this.maxStack) {
+      const detail = `runtime: goroutine stack exceeds ${this.maxStack}-byte limit`;
+      throw new FatalError("stack overflow", "ERR_GORT_STACK_OVERFLOW", "throw", detail);
+    }
     const lo = this.#allocator.stackAlloc(size * 2);
     this.#allocator.mem.kernel.copy(lo, old, size);
     this.u32[lo >>> 2] = size * 2;

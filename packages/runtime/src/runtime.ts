@@ -553,6 +553,15 @@ export class Runtime {
     return this.#roots.root(p);
   }
 
+  /** Bytes that a goroutine's stack in the heap may have: see debug.setMaxStack. */
+  get maxStack(): number {
+    return this.#roots.maxStack;
+  }
+
+  set maxStack(bytes: number) {
+    this.#roots.maxStack = bytes;
+  }
+
   /**
    * Has `f` called with a new reference to the object, in the finalizer goroutine, some time after nothing else refers to
    * it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.

@@ -160,6 +160,38 @@ describe("setMaxStack and setPanicOnFault", () => {
   });
 });
 
+describe("a goroutine's stack", () => {
+  it("grows by copying up to the limit, beyond which the program ends with Go's text", async () => {
+    const rt = make();
+    debug.setMaxStack(8192);
+    let rooted = 0;
+    const first: number[] = [];
+    const end = rt.main(function* () {
+      const roots = [];
+      for (;;) {
+        const p = rt.unsafe.newObject(int);
+        roots.push(rt.root(p));
+        rooted++;
+        if (rooted === 1) first.push(p);
+        if (rooted === 1000) {
+          yield* rt.gosched();
+          rt.gc();
+          first.push(roots[0]!.ptr, rt.readMemStats().StackInuse);
+        }
+      }
+    });
+    await expect(end).rejects.toMatchObject({
+      message: "stack overflow",
+      code: "ERR_GORT_STACK_OVERFLOW",
+      kind: "throw",
+      detail: "runtime: goroutine stack exceeds 8192-byte limit",
+    });
+    expect(rooted).toBe(8192 / 8 - 1);
+    expect(first[1]).toBe(first[0]);
+    expect(first[2]).toBeGreaterThanOrEqual(8192);
+  });
+});
+
 describe("setTraceback", () => {
   it("reads Go's levels", () => {
     expect(parseTraceback("none")).toEqual({ level: 0, all: false, crash: false });
