@@ -3,6 +3,7 @@ import { defineConfig } from "vitepress";
 const guide = [
   { text: "Getting started", link: "/getting-started" },
   { text: "Objects in the heap", link: "/memory" },
+  { text: "The allocator", link: "/allocator" },
   { text: "Differences from Go", link: "/differences" },
   { text: "Debug switches", link: "/debug-switches" },
   { text: "Benchmarks", link: "/benchmarks" },

@@ -26,6 +26,11 @@ export interface AllocatorHooks {
   reclaim(npages: number): void;
   /** No memory left for needBytes. True: something was freed, try again (once). False: fatal error. */
   outOfMemory(needBytes: number): boolean;
+  /**
+   * The operating system refused to take pages back, for the first time in this heap. They stay counted as idle, not as
+   * released, and further refusals are not reported.
+   */
+  releaseRefused(addr: Addr, nbytes: number): void;
   /** Debugging: an object was freed by free(). The collector's frees are not reported one by one. */
   onFree(addr: Addr, size: number): void;
 }
@@ -41,6 +46,11 @@ export function defaultHooks(): AllocatorHooks {
     deductSweepCredit() {},
     reclaim() {},
     outOfMemory: () => false,
+    releaseRefused(addr, nbytes) {
+      console.warn(
+        `allocator: the operating system refused to take back ${nbytes} bytes at 0x${addr.toString(16)}; they stay in use`,
+      );
+    },
     onFree() {},
   };
 }

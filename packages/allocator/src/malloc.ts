@@ -374,9 +374,15 @@ export class Allocator {
 
   /**
    * A block of at least size bytes (at least 8), aligned to 8, and to 16 from 16 bytes on where its class is a multiple of
-   * 16. Its contents are undefined unless options.zero. Throws like mallocgc.
+   * 16. Its contents are undefined unless options.zero. It is always noscan, as no collector looks into it: noscan: false is
+   * a TypeError. Throws like mallocgc.
    */
-  malloc(size: number, options?: { zero?: boolean }): Addr {
+  malloc(size: number, options?: { zero?: boolean; noscan?: true }): Addr {
+    if ((options?.noscan as unknown) === false) {
+      throw new TypeError(
+        "allocator: noscan must be true for a block by hand, which nobody scans (got false)",
+      );
+    }
     return this.manual.malloc(size, options?.zero === true);
   }
 
@@ -619,7 +625,10 @@ export class Allocator {
 
   // --- specials
 
-  /** Attaches a special to the object at addr; its address, or 0 if the object has one of the kind already. */
+  /**
+   * Attaches a special to the object at addr; its address, 0 if the object has one of the kind already, or -1 if there is
+   * no memory for it.
+   */
   addSpecial(addr: Addr, kind: number, data: number, data2 = 0): number {
     return this.specials.add(addr, kind, data, data2);
   }
@@ -733,7 +742,7 @@ export class Allocator {
     if (c === 0 || c === this.cache.base || u32[(c + MCACHE.offsets.owned) >>> 2] === 0) return false;
     // It may have died between two changes of its counts.
     this.mem.kernel.and(c + MCACHE.offsets.version, ~1);
-    new Allocator(this.mem, 1, false, () => 0, c).close();
+    closeMCache(this.mem, c);
     return true;
   }
 
@@ -744,6 +753,11 @@ export class Allocator {
     this.u32[(this.cache.base + MCACHE.offsets.owned) >>> 2] = 0;
     this.heap.unlock();
   }
+}
+
+/** Gives up a mcache of a thread that is dead. (Apart from the class: a bundler renames a class that names itself.) */
+function closeMCache(mem: LinearMemory, base: number): void {
+  new Allocator(mem, 1, false, () => 0, base).close();
 }
 
 function checkSize(size: number): void {

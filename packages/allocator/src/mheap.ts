@@ -30,7 +30,7 @@
  * needzero: a span is known zero if all its pages held no physical memory and the platform's release gives zeros
  * back, or if it lies above zeroedBase, where no page was ever handed out.
  */
-import { type LinearMemory, lock, unlock } from "@gort/memory";
+import { type Addr, type LinearMemory, lock, unlock } from "@gort/memory";
 import { fatalThrow, outOfMemory } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
@@ -150,6 +150,8 @@ export class MHeap {
     this.mcache = mcache;
     this.pageCache = new PageCache(this.u32, mcache + M.pages);
   }
+
+  private refusalReported = false;
 
   /** Address of the table of bases that an attaching thread starts from. */
   readonly root: number;
@@ -738,7 +740,11 @@ export class MHeap {
       const page = Math.floor(found / 1024);
       const npages = found % 1024;
       const bytes = npages * PAGE_SIZE;
-      if (!this.mem.sysUnused(page * PAGE_SIZE, bytes)) return 0;
+      if (!this.mem.sysUnused(page * PAGE_SIZE, bytes)) {
+        if (!this.refusalReported) this.hooks.releaseRefused((page * PAGE_SIZE) as Addr, bytes);
+        this.refusalReported = true;
+        return 0;
+      }
       u32[(this.base + H.everReleased) >>> 2] = 1;
       this.pages.markScavenged(page, npages);
       this.add("heapFree", -bytes);

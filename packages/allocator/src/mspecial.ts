@@ -43,6 +43,7 @@ export class Specials {
     return p !== 0 && this.#u32[(p + P.offset) >>> 2] === offset && this.#u32[(p + P.kind) >>> 2] === kind;
   }
 
+  /** Its address; 0: the object has one of the kind; -1: no memory. */
   add(addr: number, kind: number, data: number, data2: number): number {
     const heap = this.#heap;
     const u32 = this.#u32;
@@ -51,7 +52,7 @@ export class Specials {
     heap.lock();
     const p = heap.specialalloc.alloc();
     heap.unlock();
-    if (p === 0) return 0;
+    if (p === 0) return -1;
     u32[(p + P.offset) >>> 2] = offset;
     u32[(p + P.kind) >>> 2] = kind;
     u32[(p + P.data) >>> 2] = data;

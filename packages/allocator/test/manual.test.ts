@@ -80,6 +80,14 @@ describe("malloc and free", () => {
     verifyHeap(a);
   });
 
+  it("take noscan for what all blocks are, and nothing else", () => {
+    const a = fresh();
+    const p = a.malloc(64, { noscan: true, zero: true });
+    expect(a.view(p, Uint8Array).every((x) => x === 0)).toBe(true);
+    expect(() => a.malloc(64, { noscan: false as never })).toThrow(TypeError);
+    a.free(p);
+  });
+
   it("refuse a heap that is garbage collected", () => {
     const a = fresh();
     const p = a.malloc(64);
@@ -171,7 +179,7 @@ describe("checks", () => {
 
 describe("the manual API against a shadow heap", () => {
   it("keeps every block apart and intact over millions of operations", { timeout: 120_000 }, () => {
-    const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
+    const seed = Number(process.env.GORT_SEED ?? Math.floor(Math.random() * 2 ** 31));
     let x = seed | 1;
     const random = (n: number): number => {
       x ^= x << 13;

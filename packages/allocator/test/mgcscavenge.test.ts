@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createAllocator, newHeapStats } from "../src/index.ts";
 import { gcPercentScavengeGoal, memoryLimitScavengeGoal } from "../src/internal.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
@@ -43,6 +43,30 @@ describe("scavenging", () => {
     for (const p of keep) expect(a.mem.u8[p + 77]).toBe(1);
     const q = a.mallocgc(3 << 20, 0, false); // known zero: not cleared
     expect(a.mem.u8[q + 12345]).toBe(0);
+    verifyHeap(a);
+  });
+
+  it("keeps HeapReleased honest when the operating system refuses, and reports it once", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    if (!a.mem.canRelease) throw new Error("koffi is not installed: release cannot be tested");
+    const refused: [number, number][] = [];
+    a.hooks.releaseRefused = (addr, n) => refused.push([addr, n]);
+    const p = a.mallocgc(2 << 20, 0, true);
+    a.mem.kernel.fill(p, 1, 2 << 20);
+    collectWith(a, () => false);
+    const before = a.readStats(newHeapStats());
+    const release = vi.spyOn(a.mem, "sysUnused").mockReturnValue(false);
+    expect(a.freeOSMemory()).toBe(0);
+    expect(a.scavenge(1 << 20)).toBe(0);
+    expect(release).toHaveBeenCalledTimes(2);
+    expect(refused).toEqual([[expect.any(Number), 2 << 20]]);
+    const after = a.readStats(newHeapStats());
+    expect(after.heapReleased).toBe(before.heapReleased);
+    expect(after.heapIdle).toBe(before.heapIdle);
+    verifyHeap(a);
+    release.mockRestore();
+    expect(a.freeOSMemory()).toBe(2 << 20);
+    expect(refused).toHaveLength(1);
     verifyHeap(a);
   });
 

@@ -49,6 +49,21 @@ describe("specials", () => {
     verifyHeap(a);
   });
 
+  it("say apart that there is one already and that there is no memory for another", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const p = a.mallocNoscan(64);
+    a.mem.sysReserve(a.mem.unreserved, 8, "low");
+    let added = 0;
+    let last = 1;
+    for (; last > 0; added++) last = a.addSpecial(p, SPECIAL_CLEANUP, added);
+    expect(last).toBe(-1);
+    expect(a.removeSpecial(p, SPECIAL_CLEANUP, 7)).toBe(7);
+    expect(a.addSpecial(p, SPECIAL_FINALIZER, 1)).toBeGreaterThan(0);
+    expect(a.removeSpecial(p, SPECIAL_CLEANUP, 8)).toBe(8);
+    expect(a.addSpecial(p, SPECIAL_FINALIZER, 2)).toBe(0);
+    verifyHeap(a);
+  });
+
   it("need an address in the heap", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     expect(() => a.addSpecial(64 as Addr, SPECIAL_WEAK, 1)).toThrow(RangeError);

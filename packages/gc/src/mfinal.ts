@@ -160,10 +160,10 @@ export class Finalizers {
       return;
     }
     const entry = this.#reserve(fn, undefined);
-    if (allocator.addSpecial(object, SPECIAL_FINALIZER, entry) === 0) {
+    const special = allocator.addSpecial(object, SPECIAL_FINALIZER, entry);
+    if (special <= 0) {
       this.#unreserve(entry);
-      if (allocator.findSpecial(object, SPECIAL_FINALIZER) === 0)
-        throwFatal("out of memory", "gc: no room for a finalizer's special");
+      if (special < 0) throwFatal("out of memory", "gc: no room for a finalizer's special");
       throwFatal("runtime.SetFinalizer: finalizer already set", `pointer ${hex(object)}`);
     }
     // The marking of specials may have passed the object's span already.
@@ -184,7 +184,7 @@ export class Finalizers {
     }
     this.#host.ensureSwept(allocator.spanOf(object));
     const entry = this.#reserve(fn as (arg: never) => unknown, arg);
-    if (allocator.addSpecial(object, SPECIAL_CLEANUP, entry) === 0) {
+    if (allocator.addSpecial(object, SPECIAL_CLEANUP, entry) <= 0) {
       this.#unreserve(entry);
       throwFatal("out of memory", "gc: no room for a cleanup's special");
     }
@@ -221,7 +221,7 @@ export class Finalizers {
     if (cell === 0) {
       cell = this.#takeEntry();
       this.#u32[(cell + E.fn) >>> 2] = object;
-      if (allocator.addSpecial(object, SPECIAL_WEAK, cell) === 0)
+      if (allocator.addSpecial(object, SPECIAL_WEAK, cell) <= 0)
         throwFatal("out of memory", "gc: no room for a weak pointer's special");
     }
     const pointer: WeakPointer = { value: () => this.#weakValue(cell) };

@@ -1,0 +1,21 @@
+/**
+ * What a heap of 1 GiB of 64-byte objects needs beyond the objects' bytes: tables, span structs, bits, and what is lost in
+ * spans. metadata.go is Go's side: go run bench/metadata.go noscan|pointers
+ *
+ *     tsup && node bench/metadata.bench.ts          (Node 22.6+, or through any TypeScript runner)
+ */
+import { createAllocator, newHeapStats } from "@gort/allocator";
+
+const N = 2 ** 24;
+
+for (const kind of ["noscan", "pointers"]) {
+  const a = createAllocator();
+  const typ = a.newType(64, [3]);
+  if (kind === "noscan") for (let i = 0; i < N; i++) a.mallocNoscan(64);
+  else for (let i = 0; i < N; i++) a.mallocTyped(typ);
+  const st = a.readStats(newHeapStats());
+  const overhead = st.sys - st.heapIdle - st.stackInuse - N * 64;
+  console.log(
+    `${kind.padEnd(10)} ${((overhead / (N * 64)) * 100).toFixed(2).padStart(5)} % (mspanSys ${st.mspanSys}, gcSys ${st.gcSys}, otherSys ${st.otherSys})`,
+  );
+}
