@@ -8,7 +8,7 @@ export default defineConfig(
       dts: false,
       platform: "node",
       // The peers are measured as they are published.
-      external: [/^effect/, "js-csp", "ts-chan", "@thi.ng/csp"],
+      external: [/^effect/, "js-csp", "ts-chan", "@thi.ng/csp", "sql.js", "@thi.ng/malloc"],
     },
   ),
 );

@@ -16,6 +16,8 @@ const groups: Record<string, () => Promise<Record<string, Case>>> = {
   effect: async () => (await import("./peers/effect.ts")).cases,
   "js-csp": async () => (await import("./peers/js-csp.ts")).cases,
   "ts-chan": async () => (await import("./peers/ts-chan.ts")).cases,
+  "sql.js": async () => (await import("./peers/sql-js.ts")).cases,
+  "@thi.ng/malloc": async () => (await import("./peers/thi-ng-malloc.ts")).cases,
   "@thi.ng/csp": async () => (await import("./peers/thi-ng.ts")).cases,
 };
 

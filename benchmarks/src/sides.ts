@@ -91,7 +91,15 @@ export function npmSides(): Side[] {
   const { devDependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as {
     devDependencies: Record<string, string>;
   };
-  const names: NpmPeer[] = ["async", "effect", "js-csp", "ts-chan", "@thi.ng/csp"];
+  const names: NpmPeer[] = [
+    "async",
+    "effect",
+    "js-csp",
+    "ts-chan",
+    "@thi.ng/csp",
+    "sql.js",
+    "@thi.ng/malloc",
+  ];
   return names.map((name) => {
     const version = name === "async" ? "async/await and promises" : `${name} ${devDependencies[name]}`;
     return nodeSide(name, version, [], ({ peers }) => peers.includes(name));
@@ -135,7 +143,7 @@ export async function goSide(buildDir: string = join(here, ".build")): Promise<S
   return {
     name: "go",
     version,
-    can: () => true,
+    can: (benchmark) => benchmark.go,
     async measure(benchmark, n) {
       return parse(await capture(program, processArgs(benchmark, n), measuredEnv()), benchmark);
     },

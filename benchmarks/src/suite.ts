@@ -5,7 +5,7 @@
 
 /** V8 alone, and with `--peers` what npm offers for concurrent programs. */
 export type Peer = "v8" | NpmPeer;
-export type NpmPeer = "async" | "effect" | "js-csp" | "ts-chan" | "@thi.ng/csp";
+export type NpmPeer = "async" | "effect" | "js-csp" | "ts-chan" | "@thi.ng/csp" | "sql.js" | "@thi.ng/malloc";
 
 export interface Benchmark {
   readonly name: string;
@@ -21,6 +21,8 @@ export interface Benchmark {
   readonly warmup: number;
   /** Timed runs in one process. */
   readonly samples: number;
+  /** Whether Go has something to compare with. */
+  readonly go: boolean;
   /** Peers apart from Go that can do this work. */
   readonly peers: readonly Peer[];
 }
@@ -37,7 +39,7 @@ function row(
   quickN: number,
   more: Partial<Benchmark> = {},
 ): Benchmark {
-  return { name, unit, what, n, quickN, warmup: 3, samples: 5, peers: [], ...more };
+  return { name, unit, what, n, quickN, warmup: 3, samples: 5, go: true, peers: [], ...more };
 }
 
 export const suite: readonly Benchmark[] = [
@@ -47,6 +49,18 @@ export const suite: readonly Benchmark[] = [
   }),
   row("Malloc1K", "ns/op", `allocate 1 KiB without pointers; ${nothingLive}`, 1e6, 1e5, { peers: ["v8"] }),
   row("Malloc8Tiny", "ns/op", `allocate 8 B without pointers (tiny allocator); ${nothingLive}`, 1e7, 1e6),
+  row("MallocFree16", "ns/op", "malloc 16 B and free the block at once, in a heap used by hand", 1e7, 1e6, {
+    go: false,
+    peers: ["sql.js", "@thi.ng/malloc"],
+  }),
+  row(
+    "MallocFreeTrace",
+    "ns/op",
+    "of 10000 blocks free one at random and allocate another of 16 to 1024 B in its place, by hand",
+    2e6,
+    2e5,
+    { go: false, peers: ["sql.js"] },
+  ),
   row("GoroutineSpawn", "ns/op", "start a goroutine, run it, let it end; in batches of 1000", 5e5, 5e4, {
     warmup: 8,
     peers: ["v8", "async", "effect", "js-csp"],

@@ -34,6 +34,8 @@ describe("the suite", () => {
       "MallocP32",
       "Malloc1K",
       "Malloc8Tiny",
+      "MallocFree16",
+      "MallocFreeTrace",
       "GoroutineSpawn",
       "Gosched",
       "ChanUnbuffered",
@@ -77,6 +79,7 @@ const benchmark: Benchmark = {
   quickN: 10,
   warmup: 0,
   samples: 3,
+  go: true,
   peers: ["v8"],
 };
 

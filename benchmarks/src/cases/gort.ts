@@ -1,10 +1,23 @@
 // gort's side: one runtime, with its defaults, for whatever the process measures.
-import { createRuntime } from "@gort/runtime";
+import { createAllocator } from "@gort/allocator";
+import { type Addr, createRuntime } from "@gort/runtime";
 import type { Case } from "../child.ts";
 import { goroutineCases } from "./goroutines.ts";
 import { heapCases } from "./heap.ts";
 import { insightCases } from "./insight.ts";
+import { manualCases } from "./manual.ts";
 
 const rt = createRuntime();
 
-export const cases: Record<string, Case> = { ...goroutineCases(rt), ...heapCases(rt), ...insightCases(rt) };
+/** A heap used by hand has no collector. */
+const manual = createAllocator();
+
+export const cases: Record<string, Case> = {
+  ...goroutineCases(rt),
+  ...heapCases(rt),
+  ...insightCases(rt),
+  ...manualCases(
+    (size) => manual.malloc(size),
+    (p) => manual.free(p as Addr),
+  ),
+};

@@ -17,6 +17,8 @@ import {
   SPECIAL,
 } from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
+// Not for its names: all modules are in one chunk of the published package then, and constants fold only within a chunk.
+import "./malloc.ts";
 import { SLOT_ELEMSIZE, SLOT_FREE, SLOT_NFREE, SLOT_REST, SLOT_SPAN, SLOT_WORDS } from "./mcache.ts";
 import { PAGE_INFO_NONE } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
