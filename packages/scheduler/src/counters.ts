@@ -19,8 +19,8 @@
  * Unlike Go: which transition is sampled is a matter of the whole scheduler, not of each goroutine. The distances are random, as
  * goroutines that take turns would otherwise beat with them and always the same one be sampled.
  *
- * Waits for locks are all timed, unless there are more than one in 10 us for long; then one of 8 or so, which stands for those
- * before it.
+ * Waits for locks are all timed, unless there are more than one in 10 us for long; then, of those shorter than `longLockMs`, one in 16
+ * or so, which stands for those before it.
  */
 
 import type { G } from "./runtime2.ts";
@@ -59,6 +59,8 @@ const shortMs = 0.002;
 /** Waits for locks that are timed all if they come in a burst, and how often one can be for long. */
 const lockBurst = 64;
 const lockMs = 0.01;
+/** A longer wait for a lock is always timed: what it costs is little beside it, and few of them may be most of the sum. */
+export const longLockMs = 0.05;
 
 /** The transitions that are being timed. A G holds the position of its own, and 0 is none. */
 export class LatencySampler {
@@ -141,7 +143,7 @@ export class LockWaits {
     budget[0] = now;
     budget[1] = Math.max(0, tokens - 1);
     this.random = (Math.imul(this.random, 1664525) + 1013904223) | 0;
-    this.left = tokens >= 1 ? 1 : 1 + (this.random >>> 28);
+    this.left = tokens >= 1 ? 1 : 1 + (this.random >>> 27);
     this.stride = this.left;
     return stride;
   }

@@ -51,7 +51,14 @@
  */
 
 import { type Chan, makechan, type RecvChan } from "./chan.ts";
-import { LatencySampler, LockWaits, schedCounters, schedCountersLength, shortPeriod } from "./counters.ts";
+import {
+  LatencySampler,
+  LockWaits,
+  longLockMs,
+  schedCounters,
+  schedCountersLength,
+  shortPeriod,
+} from "./counters.ts";
 import { DeadlockDetector, type Main } from "./deadlock.ts";
 import { FatalError, GoexitSignal, isFatalError, PanicError } from "./errors.ts";
 import {
@@ -685,9 +692,12 @@ export class Scheduler {
     return c;
   }
 
-  /** A goroutine has left a lock's queue. */
-  lockWaitOver(sg: Sudog, now = sg.waits > 0 ? this.clock.now() : 0): void {
-    if (sg.waits > 0) this.counters[schedCounters.mutexWaitNs] += (now - sg.parkedAt) * sg.waits * 1e6;
+  /** A goroutine has left a lock's queue. Long waits all count, of the others those that were chosen to stand for more. */
+  lockWaitOver(sg: Sudog, now?: number): void {
+    const long = this.tickAt - sg.parkedAt > longLockMs;
+    if (!long && sg.waits === 0) return;
+    const ms = (now ?? this.clock.now()) - sg.parkedAt;
+    this.counters[schedCounters.mutexWaitNs] += ms * (long ? 1 : sg.waits) * 1e6;
   }
 
   /** Has `hooks.safepoint` called as soon as the running goroutine suspends. */

@@ -142,6 +142,35 @@ describe("counters", () => {
       expect(waitedMs()).toBe(53);
     });
   });
+
+  it("sum it up nearly when locks are fought over all the time and only some waits are timed", () => {
+    const s = createTestScheduler();
+    let truth = 0;
+    s.runMain(function* () {
+      const m = new Mutex();
+      const workers = [];
+      for (let i = 0; i < 7; i++) {
+        workers.push(
+          s.go(function* () {
+            for (let k = 0; k < 3000; k++) {
+              yield* m.lock();
+              const ms = (1 + (i & 1)) / 4096;
+              s.forEachG((g: G) => {
+                if (g.atomicstatus === Gwaiting && g.goid !== 1) truth += ms;
+              });
+              compute(s, ms);
+              yield* s.gosched();
+              m.unlock();
+            }
+          }),
+        );
+      }
+      for (const w of workers) yield* w.done();
+    });
+    const waited = s.readCounters()[schedCounters.mutexWaitNs] / 1e6;
+    expect(waited).toBeGreaterThan(truth * 0.9);
+    expect(waited).toBeLessThan(truth * 1.1);
+  });
 });
 
 describe("latencies", () => {
