@@ -78,6 +78,33 @@ describe("a collection", () => {
     expect(() => gc.gc()).toThrow("found pointer to free object");
   });
 
+  it("marks although no memory is left for grey objects", () => {
+    const { a, gc, heapObjects } = rig({ godebug: "gccheckmark=1" });
+    // 9000 globals, scanned in one stop, each of which leads to two objects: more than the workbufs hold that are
+    // always there.
+    const wide = a.newType(800, [1]);
+    const count = 9000;
+    const globals = a.mem.persistentAlloc(8 * count, 8, "otherSys");
+    gc.addGlobals(globals, (globals + 8 * count) as Addr);
+    for (let i = 0; i < count; i++) {
+      const p = a.mallocTyped(wide);
+      gc.storePointer((globals + 8 * i) as Addr, p);
+      gc.storePointer(p, a.mallocTyped(wide));
+    }
+    const n = heapObjects();
+    const { heap, marker } = gc;
+    heap.allocWork = () => 0;
+    const { markOverflow } = marker;
+    let overflows = 0;
+    marker.markOverflow = () => {
+      overflows++;
+      markOverflow.call(marker);
+    };
+    gc.gc();
+    expect(overflows).toBe(1);
+    expect(heapObjects()).toBe(n);
+  });
+
   it("clears what it hands out again, and clobbers what it frees if asked to", () => {
     const { a, gc, node, u32 } = rig({ godebug: "clobberfree=1" });
     gc.refs.alloc(a.mallocTyped(node));
