@@ -55,8 +55,15 @@ const addWord = (addr: number, value: Expr | number): Stmt => setWord(addr, word
 /** x = x + value. */
 const inc = (x: Local, value: Expr | number): Stmt => x.set(x.add(value));
 
-/** The bytes of the module for the thread of GCWORK `work`. */
-export function assembleMarker(state: MarkState, work: number, parallel: boolean): Uint8Array<ArrayBuffer> {
+/**
+ * Assembles the module for the thread of GCWORK `work`, a function at a time, and returns its bytes: in cold code all of it takes
+ * ten milliseconds.
+ */
+function* assembly(
+  state: MarkState,
+  work: number,
+  parallel: boolean,
+): Generator<undefined, Uint8Array<ArrayBuffer>, undefined> {
   const { heap, mem, mark } = state;
   const { pageInfo, pageSpan, heapBits } = heap;
   const { scanRows, pageState, classTable, ringMask } = state;
@@ -175,6 +182,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   };
 
+  yield;
   const push = m.func("push", ["addr"], 0, ([addr]) => {
     const sp = m.local();
     return [
@@ -188,6 +196,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   });
 
+  yield;
   /** The next address of the stack, 0 if there is none. */
   const pop = m.func("pop", [], 1, () => {
     const sp = m.local();
@@ -203,6 +212,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   });
 
+  yield;
   /** shade for what the class table does not cover; gives the bytes marked. */
   const shadeSlow = m.func("shadeSlow", ["p", "info"], 1, ([p, info]) => {
     const [span, base, size, idx] = m.locals();
@@ -249,6 +259,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   };
 
+  yield;
   /** shade as a function; gives the bytes marked. */
   const shadeOne = m.func("shade", ["p"], 1, ([p]) => {
     const marked = m.local();
@@ -265,6 +276,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ]);
   };
 
+  yield;
   /** Scans object idx of a page, and no other. */
   const scanAlone = m.func("scanAlone", ["page", "idx", "size"], 1, ([page, idx, size]) => {
     const [row, bit, marked, busy] = m.locals();
@@ -376,9 +388,12 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
         ret(done.mul(size!)),
       ];
     });
+  yield;
   const scanAligned = scanPage("scanAligned", false);
+  yield;
   const scanStraddling = scanPage("scanStraddling", true);
 
+  yield;
   /** Whether an object of the page is marked and not scanned: 0 or the word of such bits that was found first. */
   const unscanned = m.func("unscanned", ["page", "info"], 1, ([page, info]) => {
     const [markRow, scanRow, k, x] = m.locals();
@@ -402,6 +417,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   });
 
+  yield;
   /** Scans what waits on the page of a ring entry. */
   const visitPage = m.func("visitPage", ["entry"], 1, ([entry]) => {
     const [page, info, size, cycle, done, at] = m.locals();
@@ -442,6 +458,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   });
 
+  yield;
   /** Scans n bytes at addr, `phase` bytes into a sequence of elements of the type. */
   const scanTyped = m.func("scanTyped", ["addr", "n", "typ", "phase"], 1, ([addr, n, typ, phase]) => {
     const [size, ptrdata, mask, end, a] = m.locals();
@@ -476,6 +493,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   });
 
+  yield;
   /** Scans an entry of the stack: a whole object, or an oblet of a large one. */
   const scanStacked = m.func("scanStacked", ["addr"], 1, ([addr]) => {
     const [span, base, end, oblet, n, size] = m.locals();
@@ -513,6 +531,7 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   });
 
+  yield;
   m.func("drain", ["budget"], 1, ([budget]) => {
     const [done, entry, addr] = m.locals();
     return [
@@ -525,16 +544,33 @@ export function assembleMarker(state: MarkState, work: number, parallel: boolean
     ];
   });
 
+  yield;
   return m.bytes();
 }
 
 /** The kernel that drains for the thread of GCWORK `work`. Throws what the host throws where it can't compile. */
 export function markWasm(state: MarkState, bufs: WorkBufs, work: number, parallel = false): MarkTwin {
+  const steps = markWasmSteps(state, bufs, work, parallel);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same in steps of about a millisecond in cold code, for who has to keep nobody waiting. */
+export function* markWasmSteps(
+  state: MarkState,
+  bufs: WorkBufs,
+  work: number,
+  parallel = false,
+): Generator<undefined, MarkTwin, undefined> {
   const { heap, mem } = state;
   const host = wasmHost();
   if (host === undefined || mem.memory === null)
     throw new TypeError("gc: marker: wasm needs a WebAssembly.Memory");
-  const module = new host.Module(assembleMarker(state, work, parallel));
+  const bytes = yield* assembly(state, work, parallel);
+  yield;
+  const module = new host.Module(bytes);
   const { exports } = new host.Instance(module, {
     gort: {
       memory: mem.memory,

@@ -40,7 +40,7 @@ import type { ScanStats } from "./gctrace.ts";
 import { type GCHeap, MSPAN, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
 import { forEachPointerSlot } from "./heapwalk.ts";
 import { MarkJS, type MarkTwin } from "./mark-js.ts";
-import { markWasm } from "./mark-wasm.ts";
+import { markWasmSteps } from "./mark-wasm.ts";
 import { GCWORK, MARK, MarkState, SCAN_ROW_SHIFT, SCAN_ROW_WORDS } from "./markstate.ts";
 import { WorkBufs } from "./workbuf.ts";
 
@@ -65,6 +65,9 @@ export class Marker {
   #twin: MarkTwin;
   /** Bytes to scan until the WebAssembly twin takes over. */
   #untilWasm: number;
+  /** The WebAssembly twin while it is being assembled: a step in each drain, as all of it keeps a program waiting for long. */
+  #assembly: ReturnType<typeof markWasmSteps> | null = null;
+  readonly #assembleAtOnce: boolean;
   readonly #heapScanWork: number;
   readonly state: MarkState;
   readonly bufs: WorkBufs;
@@ -86,6 +89,7 @@ export class Marker {
     this.#twin = this.#js;
     this.#untilWasm =
       (kind ?? heap.mem.kernel.kind) === "js" ? Number.POSITIVE_INFINITY : kind === "wasm" ? 0 : WASM_AFTER;
+    this.#assembleAtOnce = kind === "wasm";
     this.#heapScanWork = (this.work + GCWORK.heapScanWork) >>> 3;
   }
 
@@ -144,12 +148,22 @@ export class Marker {
     this.bufs.release();
   }
 
+  /** Takes a step towards the WebAssembly twin; all of them if that was asked for. */
+  #assemble(): void {
+    this.#assembly ??= markWasmSteps(this.state, this.bufs, this.work);
+    let step = this.#assembly.next();
+    while (this.#assembleAtOnce && step.done !== true) step = this.#assembly.next();
+    if (step.done !== true) return;
+    this.#twin = step.value;
+    this.#untilWasm = Number.POSITIVE_INFINITY;
+    this.#assembly = null;
+  }
+
   /** Scans until about `budget` bytes are scanned or nothing is grey; gives the bytes scanned. */
   drain(budget: number): number {
     if (budget <= 0) return 0;
     if (this.#untilWasm <= 0) {
-      this.#twin = markWasm(this.state, this.bufs, this.work);
-      this.#untilWasm = Number.POSITIVE_INFINITY;
+      this.#assemble();
     }
     const work = this.#twin.drain(Math.ceil(Math.min(budget, MAX_DRAIN)));
     this.#addScanWork(work);

@@ -95,7 +95,7 @@ describe("the marker", () => {
       },
     );
     expect(kinds).toEqual([
-      "js js wasm wasm wasm",
+      "js js js wasm wasm",
       "js js js js js",
       "js js js js js",
       "js wasm wasm wasm wasm",
