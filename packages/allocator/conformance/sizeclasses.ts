@@ -16,8 +16,8 @@ import {
   TINY_SIZE,
   TINY_SPAN_CLASS,
 } from "../src/internal.ts";
-import { sizeClassOf } from "../src/malloc.ts";
 import { FIXALLOC_CHUNK } from "../src/mfixalloc.ts";
+import { sizeClassOf } from "../src/sizeclass.ts";
 import { classToAllocNPages, classToSize, NUM_SIZE_CLASSES } from "../src/sizeclasses.generated.ts";
 import { FIXED_STACK, STACK_CACHE_SIZE } from "../src/stack.ts";
 

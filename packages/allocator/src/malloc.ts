@@ -58,28 +58,18 @@ import { MCentral } from "./mcentral.ts";
 import { Scavenger } from "./mgcscavenge.ts";
 import { hex, MHeap } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
+import { Sampler } from "./msample.ts";
 import { Specials } from "./mspecial.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
-import { classToSize, sizeToClass8, sizeToClass128 } from "./sizeclasses.generated.ts";
+import { SMALL_TABLE_MAX, sizeClassOf } from "./sizeclass.ts";
+import { classToSize, sizeToClass8 } from "./sizeclasses.generated.ts";
 import { Stacks } from "./stack.ts";
+import { TypeTable } from "./types.ts";
 
 const S = MSPAN.offsets;
 const T_SIZE = GCTYPE.offsets.size >>> 2;
-const T_PTRDATA = GCTYPE.offsets.ptrdata >>> 2;
-const T_MASK0 = GCTYPE.offsets.mask0 >>> 2;
-const T_MASK_ADDR = GCTYPE.offsets.maskAddr >>> 2;
 const T_SLOT_WORD = GCTYPE.offsets.slotWord >>> 2;
 const T_FLAGS = GCTYPE.offsets.flags >>> 2;
-
-/** Requests up to this size find their slot in a table by (size + 7) >>> 3. */
-const SMALL_TABLE_MAX = 1024;
-
-/** The size class of a request of 1 to 32768 bytes. */
-export function sizeClassOf(size: number): number {
-  return size <= SMALL_TABLE_MAX
-    ? (sizeToClass8[(size + 7) >>> 3] as number)
-    : (sizeToClass128[(size - SMALL_TABLE_MAX + 127) >>> 7] as number);
-}
 
 export interface AllocatorOptions extends LinearMemoryOptions {
   /** A memory to use instead of making one. If it holds an allocator already, this one attaches to it. */
@@ -127,9 +117,8 @@ export class Allocator {
   private readonly smallFree: number;
   private readonly trigger: number;
 
-  readonly #types = new Map<string, number>();
-  #memProfileRate = 0;
-  #rng: number;
+  readonly #types: TypeTable;
+  readonly #sampler: Sampler;
 
   /** Use createAllocator. */
   constructor(mem: LinearMemory, seed: number, checks: boolean, clock: () => number, mcache = 0) {
@@ -164,7 +153,8 @@ export class Allocator {
     this.liveWord = (heap.gcControl + GCCONTROL.offsets.heapLive) >>> 2;
     this.smallFree = (base + MCACHE.offsets.smallFreeCount) >>> 3;
     this.trigger = (heap.gcControl + GCCONTROL.offsets.trigger) >>> 3;
-    this.#rng = seed >>> 0 || 1;
+    this.#types = new TypeTable(mem);
+    this.#sampler = new Sampler(mem, base + MCACHE.offsets.nextSample, seed);
     if (mcache === 0) this.f64[(base + MCACHE.offsets.nextSample) >>> 3] = Number.POSITIVE_INFINITY;
     this.manual = new ManualHeap(this, checks);
     this.scavenger = new Scavenger(heap, clock);
@@ -261,7 +251,7 @@ export class Allocator {
   /** What follows an allocation that took the slow path; the object is complete. */
   private finish(p: number, size: number, sampled: boolean): void {
     if (sampled) {
-      this.drawNextSample();
+      this.#sampler.draw();
       this.hooks.sampleMalloc(p as Addr, size);
     }
     if ((this.u32[this.liveWord] as number) >= (this.f64[this.trigger] as number))
@@ -457,40 +447,7 @@ export class Allocator {
    */
   newType(size: number, ptrMask: Uint32Array | readonly number[]): number {
     checkSize(size);
-    let last = -1;
-    const words: number[] = [];
-    for (let k = 0; k < ptrMask.length; k++) {
-      const w = (ptrMask[k] as number) >>> 0;
-      words.push(w);
-      if (w !== 0) last = 32 * k + 31 - Math.clz32(w);
-    }
-    const ptrdata = (last + 1) * 8;
-    if (ptrdata > size || (ptrdata > 0 && size % 8 !== 0)) {
-      throw new RangeError(
-        `allocator: a type with pointers must be words that cover its mask (got size ${size}, pointers up to ${ptrdata})`,
-      );
-    }
-    words.length = Math.ceil(ptrdata / 256);
-    const key = `${size}:${words.join(",")}`;
-    const known = this.#types.get(key);
-    if (known !== undefined) return known;
-    const nbytes = GCTYPE.size + 4 * Math.max(1, words.length);
-    const typ = this.mem.persistentAlloc(nbytes, 8, "otherSys") as number;
-    if (typ === 0) fatalThrow("runtime: out of memory", `runtime: cannot allocate a type of ${nbytes} bytes`);
-    const { u32 } = this;
-    const t = typ >>> 2;
-    const small = ptrdata > 0 && size <= MIN_SIZE_FOR_HEADER;
-    u32[t + T_SIZE] = size;
-    u32[t + T_PTRDATA] = ptrdata;
-    u32[t + T_MASK0] = words[0] ?? 0;
-    u32[t + T_MASK_ADDR] = typ + GCTYPE.size;
-    u32[t + T_SLOT_WORD] = small ? (sizeClassOf(size) << 1) * SLOT_WORDS : 0;
-    u32[t + T_FLAGS] = ptrdata === 0 ? GCTYPE_NOSCAN : 0;
-    words.forEach((w, k) => {
-      u32[((typ + GCTYPE.size) >>> 2) + k] = w;
-    });
-    this.#types.set(key, typ);
-    return typ;
+    return this.#types.newType(size, ptrMask);
   }
 
   // --- for the collector
@@ -663,7 +620,7 @@ export class Allocator {
   // --- memory profile
 
   get memProfileRate(): number {
-    return this.#memProfileRate;
+    return this.#sampler.rate;
   }
 
   /** One sample in about `rate` bytes: 1 samples every object, 0 none. Applies from the next allocation on. */
@@ -672,25 +629,8 @@ export class Allocator {
       throw new RangeError(`allocator: memProfileRate must be a whole number of bytes (got ${rate})`);
     }
     this.cache.returnTails();
-    this.#memProfileRate = rate;
-    this.drawNextSample();
-  }
-
-  /** Exponential distribution: the gaps of a Poisson process with one event in rate bytes. */
-  private drawNextSample(): void {
-    const rate = this.#memProfileRate;
-    let next = Number.POSITIVE_INFINITY;
-    if (rate === 1) next = 0;
-    else if (rate > 0) {
-      // xorshift32 (Marsaglia 2003)
-      let x = this.#rng;
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      this.#rng = x >>> 0;
-      next = Math.floor(-Math.log(((x >>> 0) + 1) / 2 ** 32) * rate);
-    }
-    this.f64[(this.cache.base + MCACHE.offsets.nextSample) >>> 3] = next;
+    this.#sampler.rate = rate;
+    this.#sampler.draw();
   }
 
   // --- statistics, memory

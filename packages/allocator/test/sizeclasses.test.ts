@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { deriveSizeClasses, render } from "../scripts/gen-sizeclasses.ts";
-import { sizeClassOf } from "../src/malloc.ts";
+import { sizeClassOf } from "../src/sizeclass.ts";
 import {
   classToAllocNPages,
   classToIndexMul,

@@ -1,0 +1,12 @@
+/** From the size of a request to its class. */
+import { sizeToClass8, sizeToClass128 } from "./sizeclasses.generated.ts";
+
+/** Requests up to this size find their slot in a table by (size + 7) >>> 3. */
+export const SMALL_TABLE_MAX = 1024;
+
+/** The size class of a request of 1 to 32768 bytes. */
+export function sizeClassOf(size: number): number {
+  return size <= SMALL_TABLE_MAX
+    ? (sizeToClass8[(size + 7) >>> 3] as number)
+    : (sizeToClass128[(size - SMALL_TABLE_MAX + 127) >>> 7] as number);
+}

@@ -1,0 +1,63 @@
+/**
+ * The types that objects with pointers are allocated with: what the collector needs to know of them, in the linear memory
+ * (GCTYPE in layout.ts). Equal types of one thread share an address; they are never freed.
+ */
+import type { LinearMemory } from "@gort/memory";
+import { fatalThrow } from "./errors.ts";
+import { GCTYPE, GCTYPE_NOSCAN, MIN_SIZE_FOR_HEADER } from "./layout.ts";
+import { SLOT_WORDS } from "./mcache.ts";
+import { sizeClassOf } from "./sizeclass.ts";
+
+const T_SIZE = GCTYPE.offsets.size >>> 2;
+const T_PTRDATA = GCTYPE.offsets.ptrdata >>> 2;
+const T_MASK0 = GCTYPE.offsets.mask0 >>> 2;
+const T_MASK_ADDR = GCTYPE.offsets.maskAddr >>> 2;
+const T_SLOT_WORD = GCTYPE.offsets.slotWord >>> 2;
+const T_FLAGS = GCTYPE.offsets.flags >>> 2;
+
+export class TypeTable {
+  readonly #mem: LinearMemory;
+  readonly #known = new Map<string, number>();
+
+  constructor(mem: LinearMemory) {
+    this.#mem = mem;
+  }
+
+  /** See Allocator.newType; size is valid. */
+  newType(size: number, ptrMask: Uint32Array | readonly number[]): number {
+    let last = -1;
+    const words: number[] = [];
+    for (let k = 0; k < ptrMask.length; k++) {
+      const w = (ptrMask[k] as number) >>> 0;
+      words.push(w);
+      if (w !== 0) last = 32 * k + 31 - Math.clz32(w);
+    }
+    const ptrdata = (last + 1) * 8;
+    if (ptrdata > size || (ptrdata > 0 && size % 8 !== 0)) {
+      throw new RangeError(
+        `allocator: a type with pointers must be words that cover its mask (got size ${size}, pointers up to ${ptrdata})`,
+      );
+    }
+    words.length = Math.ceil(ptrdata / 256);
+    const key = `${size}:${words.join(",")}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const nbytes = GCTYPE.size + 4 * Math.max(1, words.length);
+    const typ = this.#mem.persistentAlloc(nbytes, 8, "otherSys") as number;
+    if (typ === 0) fatalThrow("runtime: out of memory", `runtime: cannot allocate a type of ${nbytes} bytes`);
+    const { u32 } = this.#mem;
+    const t = typ >>> 2;
+    const small = ptrdata > 0 && size <= MIN_SIZE_FOR_HEADER;
+    u32[t + T_SIZE] = size;
+    u32[t + T_PTRDATA] = ptrdata;
+    u32[t + T_MASK0] = words[0] ?? 0;
+    u32[t + T_MASK_ADDR] = typ + GCTYPE.size;
+    u32[t + T_SLOT_WORD] = small ? (sizeClassOf(size) << 1) * SLOT_WORDS : 0;
+    u32[t + T_FLAGS] = ptrdata === 0 ? GCTYPE_NOSCAN : 0;
+    words.forEach((w, k) => {
+      u32[((typ + GCTYPE.size) >>> 2) + k] = w;
+    });
+    this.#known.set(key, typ);
+    return typ;
+  }
+}
