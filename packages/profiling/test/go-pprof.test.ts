@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Program, program } from "./support/build.ts";
-import { findGo, pprof } from "./support/go.ts";
+import { findGo, pprof, pprofTool } from "./support/go.ts";
 
 const go = findGo();
 // Skips without Go: what is tested is that Go's own tool accepts our files.
@@ -84,7 +84,7 @@ describe.skipIf(go === null)("go tool pprof on our heap profile", () => {
 
   it("serves it as a web page", async () => {
     const port = await freePort();
-    const server = spawn(go!, ["tool", "pprof", `-http=localhost:${port}`, "-no_browser", heap], {
+    const server = spawn(pprofTool(go!), [`-http=localhost:${port}`, "-no_browser", heap], {
       stdio: "ignore",
     });
     try {

@@ -19,6 +19,9 @@ import {
   functionTotals,
   mergeProfiles,
   type PprofData,
+  type PprofFunction,
+  type PprofLocation,
+  type PprofSample,
   ProfileFormatError,
   sampleIndex,
   scaleProfile,
@@ -26,15 +29,22 @@ import {
   tracesText,
   treeText,
 } from "../src/pprof/index.ts";
+import { program } from "./support/build.ts";
 import { findGo, pprof } from "./support/go.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "pprof-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
+/** Samples that can be compared: those of a decoded profile are read when they are asked for. */
+const plain = (p: PprofData) => ({ ...p, samples: [...p.samples] });
+
 type Stack = [frames: string[], values: number[], labels?: Record<string, string | number>];
 
 /** A profile from stacks, innermost first; a frame is "name" or "name@line". */
-function profileOf(stacks: Stack[], more: Partial<PprofData> = {}): PprofData {
+function profileOf(
+  stacks: Stack[],
+  more: Partial<Omit<PprofData, "samples">> = {},
+): PprofData & { samples: PprofSample[] } {
   const mapping = {
     start: 0x400000,
     limit: 0x500000,
@@ -46,8 +56,8 @@ function profileOf(stacks: Stack[], more: Partial<PprofData> = {}): PprofData {
     hasLineNumbers: true,
     hasInlineFrames: true,
   };
-  const functions = new Map<string, PprofData["samples"][0]["locations"][0]["lines"][0]["function"]>();
-  const locations = new Map<string, PprofData["samples"][0]["locations"][0]>();
+  const functions = new Map<string, PprofFunction>();
+  const locations = new Map<string, PprofLocation>();
   const location = (frame: string) => {
     const [name, line = "1"] = frame.split("@") as [string, string?];
     let fn = functions.get(name);
@@ -111,8 +121,8 @@ describe("decode and encode", () => {
   it("give back what was put in, packed or not", async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryProfile, async (profile) => {
-        expect(decodeMessage(encodeMessage(profile))).toEqual(profile);
-        expect(await decodeProfile(await encodeProfile(profile))).toEqual(profile);
+        expect(plain(decodeMessage(encodeMessage(profile)))).toEqual(profile);
+        expect(plain(await decodeProfile(await encodeProfile(profile)))).toEqual(profile);
       }),
       { numRuns: 100 },
     );
@@ -129,7 +139,7 @@ describe("decode and encode", () => {
       period: -3,
     });
     p.samples[0]!.labels.push({ key: "latency", num: 0, unit: "ms" });
-    expect(decodeMessage(encodeMessage(p))).toEqual(p);
+    expect(plain(decodeMessage(encodeMessage(p)))).toEqual(p);
   });
 
   it("agree with pprof-format on the tables", () => {
@@ -137,6 +147,47 @@ describe("decode and encode", () => {
     const pb = Profile.decode(bytes);
     expect(pb.sample[0]).toMatchObject({ locationId: [1, 2], value: [1, 2] });
     expect(pb.function).toHaveLength(2);
+  });
+
+  it("find locations and functions by whatever ids they have", () => {
+    const p = profileOf([
+      [
+        ["main.a", "main.b", "main.c", "main.d"],
+        [1, 2],
+      ],
+    ]);
+    for (const ids of [
+      [4, 3, 2, 1],
+      [7, 2 ** 31, 2 ** 32 - 1, 9],
+      [2 ** 32, 2 ** 32 + 1, 2 ** 52, 1],
+    ]) {
+      const pb = Profile.decode(encodeMessage(p));
+      for (const l of pb.location) {
+        l.line[0]!.functionId = ids[Number(l.line[0]!.functionId) - 1]!;
+        l.id = ids[3 - (Number(l.id) - 1)]!;
+      }
+      for (const f of pb.function) f.id = ids[Number(f.id) - 1]!;
+      const [sample] = pb.sample;
+      sample!.locationId = sample!.locationId.map((id) => ids[3 - (Number(id) - 1)]!);
+      expect(plain(decodeMessage(pb.encode()))).toEqual(p);
+    }
+  });
+
+  it("can go through samples twice at a time, over the same locations", () => {
+    const back = decodeMessage(
+      encodeMessage(
+        profileOf([
+          [["main.a"], [1, 2]],
+          [["main.a"], [3, 4]],
+        ]),
+      ),
+    );
+    expect(back.samples.length).toBe(2);
+    const [first, second] = [...back.samples];
+    expect(first!.locations[0]).toBe(second!.locations[0]);
+    for (const a of back.samples) {
+      for (const b of back.samples) expect(a.locations[0]).toBe(b.locations[0]);
+    }
   });
 
   it("read tables in any order, as protobuf allows", () => {
@@ -159,7 +210,7 @@ describe("decode and encode", () => {
     const others = fields.filter(([f]) => f !== 6).reverse();
     const turned = Buffer.concat([...others, ...strings].map(([, b]) => b));
     const back = decodeMessage(turned);
-    expect(back.samples).toEqual(p.samples);
+    expect([...back.samples]).toEqual(p.samples);
     expect(back.timeNanos).toBe(p.timeNanos);
   });
 });
@@ -213,6 +264,16 @@ describe("a corrupted profile", () => {
     ],
     ["two of one id", () => broken((p) => (p.location[1]!.id = 1)), /there are two of location 1/],
     ["no id", () => broken((p) => (p.location[1]!.id = 0)), /a location without an id/],
+    [
+      "two of one id, which is none of 1, 2, 3",
+      () => broken((p) => (p.location[0]!.id = p.location[1]!.id = 2n ** 40n)),
+      /there are two of location 1099511627776/,
+    ],
+    [
+      "thousands of sample types",
+      () => Buffer.concat([good, ...new Array(2000).fill(Uint8Array.of(0x0a, 0))]),
+      /more than 1024 sample types/,
+    ],
   ])("with %s says what is wrong, and where", (_what, make, message) => {
     expect(() => decodeMessage(make())).toThrow(ProfileFormatError);
     expect(() => decodeMessage(make())).toThrow(message);
@@ -257,6 +318,64 @@ describe("a corrupted profile", () => {
       }),
       { numRuns: 2000 },
     );
+  });
+
+  it("takes no more memory than twice the file, whatever is in it", () => {
+    // In a process of its own, whose heap has no room for objects: all but typed arrays would end it.
+    const app = program(
+      {
+        "main.ts": `
+import { decodeMessage } from "@gort/profiling/pprof";
+const collect = (globalThis as { gc?: () => void }).gc!;
+const varint = (n: number): number[] => {
+  const out: number[] = [];
+  for (; n >= 128; n = Math.floor(n / 128)) out.push((n % 128) | 128);
+  return [...out, n];
+};
+/** A file of n entries, after its first strings and a sample type. */
+function file(n: number, entry: (i: number) => number[]): Uint8Array {
+  const parts = [0x32, 0, 0x0a, 0];
+  const out = Buffer.alloc(parts.length + n * 12);
+  let at = Buffer.from(parts).copy(out);
+  for (let i = 1; i <= n; i++) at += Buffer.from(entry(i)).copy(out, at);
+  return out.subarray(0, at);
+}
+const message = (field: number, bytes: number[]): number[] => [field * 8 + 2, ...varint(bytes.length), ...bytes];
+const n = 300_000;
+const files: Record<string, Uint8Array> = {
+  strings: file(n, () => [0x32, 0]),
+  locations: file(n, (i) => message(4, [8, ...varint(i)])),
+  "locations backwards": file(n, (i) => message(4, [8, ...varint(n + 1 - i)])),
+  "locations with large ids": file(n, (i) => message(4, [8, ...varint(2 ** 34 + ((i * 7919) % n))])),
+  functions: file(n, (i) => message(5, [8, ...varint(n + 1 - i)])),
+  mappings: file(n, (i) => message(3, [8, ...varint(i)])),
+  samples: file(n, () => message(2, [16, 1])),
+  comments: file(n, () => [13 * 8, 0]),
+};
+const held = () => {
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+};
+const ratios: Record<string, number> = {};
+for (const [what, bytes] of Object.entries(files)) {
+  const before = held();
+  const profile = decodeMessage(bytes);
+  ratios[what] = (held() - before) / bytes.length;
+  if (profile.samples.length !== (what === "samples" ? n : 0)) throw new Error(what);
+}
+console.log(JSON.stringify(ratios));
+`,
+      },
+      { nodeArgs: ["--expose-gc", "--max-old-space-size=16", "--max-semi-space-size=1"] },
+    );
+    try {
+      const ratios = app.json<Record<string, number>>();
+      expect(Object.keys(ratios)).toHaveLength(8);
+      for (const [what, ratio] of Object.entries(ratios)) expect(ratio, what).toBeLessThan(2.1);
+    } finally {
+      app.remove();
+    }
   });
 
   it("takes no memory for lengths that it only claims", () => {
@@ -340,7 +459,7 @@ describe("merge, scale and compare", () => {
     const a = profileOf([[["main.a"], [1, 10]]], { timeNanos: 100n });
     const b = profileOf([[["main.a"], [4, 40]]], { timeNanos: 700n });
     const d = deltaProfile(a, b);
-    expect(d.samples[0]!.values).toEqual([3, 30]);
+    expect([...d.samples].map((s) => s.values)).toEqual([[3, 30]]);
     expect([d.timeNanos, d.durationNanos]).toEqual([700n, 600n]);
   });
 
@@ -350,7 +469,7 @@ describe("merge, scale and compare", () => {
       [["main.b", "main.main"], [2, 2], { bytes: 16 }],
     ]);
     const leaves = (q: PprofData) =>
-      q.samples.map((s) => s.locations.map((l) => l.lines[0]!.function.name).join(" "));
+      [...q.samples].map((s) => s.locations.map((l) => l.lines[0]!.function.name).join(" "));
     expect(leaves(filterProfile(p, { focus: /lib/g }))).toEqual(["main.a lib.x main.main"]);
     expect(leaves(filterProfile(p, { ignore: /lib/ }))).toEqual(["main.b main.main"]);
     expect(leaves(filterProfile(p, { hide: /^lib/ }))).toEqual(["main.a main.main", "main.b main.main"]);
@@ -387,7 +506,7 @@ describe("reports", () => {
 
   const go = findGo();
   it.skipIf(go === null)("are those of go tool pprof, character by character (skipped without Go)", () => {
-    const profiles = fc.sample(arbitraryProfile, { numRuns: 6, seed: 42 });
+    const profiles: PprofData[] = fc.sample(arbitraryProfile, { numRuns: 6, seed: 42 });
     profiles.push(
       profileOf([
         [["main.a"], [1, 100]],

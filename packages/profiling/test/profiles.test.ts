@@ -317,7 +317,7 @@ describe("a delta", () => {
     const waiting = p.lookup("allocs")!.encodeDelta(0.02);
     for (let i = 0; i < 3; i++) at();
     const delta = await decodeProfile(await waiting);
-    expect(delta.samples.map((s) => s.values)).toEqual([[3, 192, 3, 192]]);
+    expect([...delta.samples].map((s) => s.values)).toEqual([[3, 192, 3, 192]]);
     expect(delta.durationNanos).toBeGreaterThan(15_000_000n);
     expect(delta.defaultSampleType).toBe("alloc_space");
   });

@@ -12,6 +12,7 @@ export {
   type PprofLocation,
   type PprofMapping,
   type PprofSample,
+  type SampleList,
   sampleIndex,
   type ValueType,
 } from "./model.ts";

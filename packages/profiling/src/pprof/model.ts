@@ -58,11 +58,17 @@ export interface PprofSample {
   labels: PprofLabel[];
 }
 
+/** Samples to be gone through, any number of times; an array is one. */
+export interface SampleList extends Iterable<PprofSample> {
+  readonly length: number;
+}
+
 export interface PprofData {
   sampleTypes: ValueType[];
   /** The sample type that tools show; "" leaves it to them, which take the last. */
   defaultSampleType: string;
-  samples: PprofSample[];
+  /** Of a decoded file, they are read anew each time; locations stay the same objects. */
+  samples: SampleList;
   mappings: PprofMapping[];
   periodType: ValueType;
   period: number;

@@ -105,7 +105,7 @@ export function scaleProfile(profile: PprofData, ratio: number | readonly number
   }
   return {
     ...profile,
-    samples: profile.samples.map((s) => ({
+    samples: Array.from(profile.samples, (s) => ({
       ...s,
       values: s.values.map((v, i) => Math.round(v * ratios[i]!) + 0),
     })),

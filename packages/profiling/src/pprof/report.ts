@@ -6,7 +6,7 @@
  * each node on the stack gets it once as *cum*. Nodes with less than 0.5 % of the total are dropped, and edges with less
  * than 0.1 %.
  */
-import { frameName, type PprofData, sampleIndex, type ValueType } from "./model.ts";
+import { frameName, type PprofData, type PprofSample, sampleIndex, type ValueType } from "./model.ts";
 
 export interface ReportOptions {
   /** The sample type, by name; default the profile's own. */
@@ -136,7 +136,7 @@ interface Graph {
 }
 
 /** The frames of a sample, innermost first; `inline`: inlined into the next. */
-function framesOf(sample: PprofData["samples"][number]): { name: string; inline: boolean }[] {
+function framesOf(sample: PprofSample): { name: string; inline: boolean }[] {
   const frames: { name: string; inline: boolean }[] = [];
   for (const l of sample.locations) {
     if (l.lines.length === 0) frames.push({ name: frameName(l, undefined), inline: false });
