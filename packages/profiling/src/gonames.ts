@@ -173,7 +173,8 @@ export interface V8Name {
  */
 export function functionNameOf(v8: V8Name): string {
   let name = v8.functionName;
-  if (name === "" || name === "<anonymous>" || name === "Object.<anonymous>")
+  // In an error's text, an anonymous function may be a method: "Array.<anonymous>".
+  if (name === "" || name === "<anonymous>" || name.endsWith(".<anonymous>"))
     return v8.isModule ? "init" : "";
   if (v8.isConstructor) return `(*${lastElement(name)}).constructor`;
   const type = v8.typeName;

@@ -106,6 +106,9 @@ interface FuncInfo {
   /** Where the function begins in the script; line 0 where V8 doesn't tell. */
   readonly startLine: number;
   readonly startColumn: number;
+  /** The place in it that was seen first. */
+  readonly line: number;
+  readonly column: number;
   /** Set for names that are given, not found. */
   readonly fixedName: string | undefined;
   blocks: Block[];
@@ -216,6 +219,8 @@ export class PCTable {
         isConstructor: false,
         startLine: line,
         startColumn: 0,
+        line,
+        column: 0,
         fixedName: name,
       });
       id = this.addFrame(func, { script: file, functionName: name, typeName: "", line, column: 0 });
@@ -242,6 +247,8 @@ export class PCTable {
       isConstructor,
       startLine,
       startColumn,
+      line,
+      column,
       fixedName: undefined,
     });
     return this.addFrame(func, { script, functionName, typeName, line, column });
@@ -364,7 +371,8 @@ export class PCTable {
     const name = functionNameOf({ ...info, isModule });
     // V8 doesn't know what is around an anonymous function, and of a method only the receiver's class.
     const isMethod = name.startsWith("(*") || info.typeName === "Function";
-    if ((name !== "" && !isMethod) || info.startLine === 0) return name;
+    if (info.startLine === 0) return this.nameAround(info, name);
+    if (name !== "" && !isMethod) return name;
     // Where the script is gone (a bundle that was deleted once loaded), its source, at the place of the source map.
     const scanned =
       this.functionsOf(info.script)?.at(info.startLine, info.startColumn) ??
@@ -372,6 +380,22 @@ export class PCTable {
     if (scanned === undefined) return name;
     if (name === "") return scanned.name === "" ? scannedName(scanned) : name;
     const own = info.isConstructor ? "constructor" : info.functionName.replace(/^(?:get|set) /, "");
+    return scanned.className !== "" && scanned.name === own ? scannedName(scanned) : name;
+  }
+
+  /**
+   * The name of a function of which only the place of a call in it is known, as in an error's text: of an anonymous one what is
+   * around it, and of a method its class, which the text doesn't tell from any other name before a dot.
+   */
+  private nameAround({ script, line, column, functionName }: FuncInfo, name: string): string {
+    const own = functionName.slice(functionName.lastIndexOf(".") + 1);
+    if (name !== "" && own === functionName) return name;
+    const place = this.sourceOf(script, line, column);
+    const scanned =
+      this.functionsOf(script)?.around(line, column) ??
+      (place.file === script ? undefined : this.functionsOf(place.file)?.around(place.line, place.column));
+    if (scanned === undefined) return name;
+    if (name === "") return scannedName(scanned);
     return scanned.className !== "" && scanned.name === own ? scannedName(scanned) : name;
   }
 

@@ -14,6 +14,8 @@
  *   arrow                       its parameters, or async before them
  *   method, accessor            its name (also noted under its first modifier)
  *   in V8's own profiles        all of them by their parameters
+ *
+ * or, where only the place of a call is known (an error's text), as the innermost one around it.
  */
 
 /** A function in a file. */
@@ -79,6 +81,9 @@ const beforeExpression = new Set(
 export class SourceFunctions {
   private readonly byStart = new Map<number, ScannedFunction>();
   private readonly lineStarts: number[] = [0];
+  /** Where another function becomes the innermost one, in rising order, and which (null: the module). */
+  private readonly changes: number[] = [];
+  private readonly innermost: (ScannedFunction | null)[] = [];
   private readonly topLevel: ScannedFunction = {
     name: "init",
     className: "",
@@ -101,6 +106,20 @@ export class SourceFunctions {
     return start === undefined ? undefined : this.byStart.get(start + column - 1);
   }
 
+  /** The innermost function around this line and column (both from 1); outside of all, the module's body. */
+  around(line: number, column: number): ScannedFunction | undefined {
+    const offset = (this.lineStarts[line - 1] ?? Number.NaN) + column - 1;
+    if (!(offset >= 0 && offset <= this.source.length)) return undefined;
+    let from = 0;
+    let to = this.changes.length;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.changes[middle]! <= offset) from = middle + 1;
+      else to = middle;
+    }
+    return this.innermost[from - 1] ?? this.topLevel;
+  }
+
   /** How many functions were found. */
   get size(): number {
     return new Set(this.byStart.values()).size;
@@ -117,6 +136,7 @@ export class SourceFunctions {
     let last2 = noToken;
     let last3 = noToken;
     let newline = false;
+    let innermost: ScannedFunction | null = null;
     /** Parentheses just closed: an arrow's parameters, if `=>` follows. */
     let closed: Scope | null = null;
     /** A function whose parameters, or whose body, come next. */
@@ -181,6 +201,11 @@ export class SourceFunctions {
       }
       newline = false;
       const start = i;
+      if (scope.fn !== innermost) {
+        innermost = scope.fn;
+        this.changes.push(start);
+        this.innermost.push(innermost);
+      }
 
       if (isWordStart(c)) {
         i++;

@@ -251,6 +251,39 @@ console.log(JSON.stringify({ during, stack: before.stack, after: calls }));
     expect(stderr).toMatch(/main\.ts:5/);
   });
 
+  it("names anonymous functions of an error's text by what is around them", () => {
+    const app = make({
+      "main.ts": `
+import { callersFrames, callers } from "@gort/profiling";
+interface Frozen { (): string[] }
+const names: Frozen = () => {
+  const pcs: number[] = new Array(16).fill(0);
+  const all = callersFrames(pcs.slice(0, callers(1, pcs)));
+  return [...all].map((f) => f.Function + ":" + f.Line);
+};
+Object.freeze(Error);
+function outer(): string[] {
+  const fs: string[][] = [1].map(() => ["none"]).concat([2].map(() => [3].flatMap(() => names())));
+  return fs[1]!;
+}
+class T {
+  m(): string[] { return [0].flatMap(() => outer()); }
+}
+console.log(JSON.stringify((() => new T().m())()));
+`,
+    });
+    const named = app.json<string[]>().filter((name) => name.startsWith("main."));
+    expect(named).toEqual([
+      "main.names:6",
+      "main.outer.func2.1:11",
+      "main.outer.func2:11",
+      "main.outer:11",
+      "main.(*T).m.func1:15",
+      "main.(*T).m:15",
+      "main.init.func2:17",
+    ]);
+  });
+
   it("reads the text of the stack where Error is frozen", () => {
     const out = make({
       "main.js": `

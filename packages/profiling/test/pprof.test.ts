@@ -593,23 +593,26 @@ describe("the flame graph", () => {
 
   it("draws, zooms, searches and changes the sample type", () => {
     const { elements, frames } = openPage(flameGraphHTML(p));
-    const names = () => frames().map((f) => f.textContent);
-    expect(names()).toEqual(["root", "main.main", evil, "main.b", "main.a"]);
-    const width = (name: string) =>
-      Number(/width:([\d.]+)px/.exec(frames().find((f) => f.textContent === name)!.style.cssText)![1]);
+    const nameOf = (f: FakeElement) => f.title.split("  ")[0];
+    const names = () => frames().map(nameOf);
+    expect(names()).toEqual(["all", "main.main", evil, "main.b", "main.a"]);
+    expect(frames()[0]!.textContent).toBe("all  400B (100.00%)");
+    const frame = (name: string) => frames().find((f) => nameOf(f) === name)!;
+    const width = (name: string) => Number(/width:([\d.]+)px/.exec(frame(name).style.cssText)![1]);
     expect(width("main.b") / width("main.main")).toBeCloseTo(100 / 400);
     elements.type!.value = "0";
     elements.type!.onchange!();
     expect(width("main.b") / width("main.main")).toBeCloseTo(2 / 3);
-    frames().find((f) => f.textContent === "main.b")!.onclick!();
-    expect(names()).toEqual(["root", "main.main", "main.b"]);
+    frame("main.b").onclick!();
+    expect(names()).toEqual(["all", "main.main", "main.b"]);
+    expect(elements.info!.textContent).toBe("main.b  2 (66.67%, 100.00% of main.b), own 2  /app/main.b.ts:1");
     elements.reset!.onclick!();
     elements.search!.value = "^main\\.b$";
     elements.search!.oninput!();
     expect(
       frames()
         .filter((f) => f.className.includes("match"))
-        .map((f) => f.textContent),
+        .map(nameOf),
     ).toEqual(["main.b"]);
     expect(elements.found!.textContent).toBe("2 (66.67%)");
     elements.search!.value = "(";
@@ -617,9 +620,64 @@ describe("the flame graph", () => {
     expect(elements.search!.error).toMatch(/regular expression/);
   });
 
-  it("survives stacks of a hundred thousand frames", () => {
+  it("is walked with the keys", () => {
+    const { elements, frames } = openPage(flameGraphHTML(p));
+    const press = (key: string) => elements.graph!.onkeydown!({ key, preventDefault: () => {} });
+    const at = () => elements.info!.textContent.split("  ")[0];
+    press("ArrowDown");
+    expect(at()).toBe("all");
+    press("ArrowDown");
+    press("ArrowDown");
+    expect(at()).toBe(evil);
+    press("ArrowRight");
+    expect(at()).toBe("main.b");
+    press("ArrowRight");
+    expect(at()).toBe("main.b");
+    press("ArrowLeft");
+    press("ArrowUp");
+    expect(at()).toBe("main.main");
+    press("ArrowDown");
+    press("Enter");
+    expect(frames().map((f) => f.title.split("  ")[0])).toEqual(["all", "main.main", evil, "main.a"]);
+    press("Escape");
+    expect(frames()).toHaveLength(5);
+    press("Enter");
+    press("Home");
+    expect(frames()).toHaveLength(5);
+  });
+
+  it("shortens names that have no room, and colours a difference by its sign", () => {
+    const long = "github.com/someone/a-rather-long-name/pkg.(*Server).handle";
+    const { frames } = openPage(
+      flameGraphHTML(
+        profileOf([
+          [[long], [1, 30]],
+          [["main.more"], [1, 70]],
+          [["main.less"], [-5, -30]],
+        ]),
+      ),
+    );
+    const label = (name: string) => frames().find((f) => f.title.startsWith(name))!;
+    expect(label(long).textContent).toBe("pkg.(*Server).handle");
+    expect(label("main.more").style.cssText).toContain("hsl(8 ");
+    expect(label("main.less").style.cssText).toContain("hsl(212 ");
+  });
+
+  it("says so when there is nothing to show", () => {
+    const { elements, frames } = openPage(flameGraphHTML(profileOf([])));
+    expect(frames()).toEqual([]);
+    expect(elements.graph!.textContent).toBe("This profile has no samples.");
+  });
+
+  it("survives stacks of a hundred thousand frames, of which it draws a thousand", () => {
     const deep = profileOf([[Array.from({ length: 100_000 }, (_, i) => `main.f${i % 10}`), [1, 1]]]);
-    expect(flameGraphHTML(deep).length).toBeGreaterThan(1_000_000);
+    const html = flameGraphHTML(deep);
+    expect(html.length).toBeGreaterThan(1_000_000);
+    const { elements, frames } = openPage(html);
+    expect(frames()).toHaveLength(1001);
+    expect(elements.info!.textContent).toMatch(/deeper frames: zoom in/);
+    frames()[900]!.onclick!();
+    expect(frames()).toHaveLength(1901);
   });
 });
 
@@ -631,9 +689,11 @@ interface FakeElement {
   error?: string;
   style: { cssText: string };
   children: FakeElement[];
+  title: string;
   onclick?: () => void;
   onchange?: () => void;
   oninput?: () => void;
+  onkeydown?: (e: { key: string; preventDefault(): void }) => void;
 }
 
 /** Runs the page's script with just enough of a document. */
@@ -655,6 +715,8 @@ function openPage(html: string): { elements: Record<string, FakeElement>; frames
         e.children = [];
       },
       append: (child: FakeElement) => e.children.push(child),
+      classList: { add: () => {}, remove: () => {} },
+      scrollIntoView: () => {},
       setCustomValidity(message: string) {
         (e as unknown as FakeElement).error = message;
       },

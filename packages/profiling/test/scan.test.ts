@@ -105,6 +105,35 @@ function named() { t => t }
     });
   });
 
+  it("finds the innermost function around a place", () => {
+    const source = `a(); const f = () => b(1), g = c;
+function main(x = d()) {
+  [e].map((y) => ({ key: h(y) }));
+  i();
+}
+class T { m() { return () => j; } static n = k(() => l); }
+o();`;
+    const functions = new SourceFunctions(source);
+    const around = (name: string): string => {
+      const f = functions.around(...place(source, source.search(new RegExp(`\\b${name}\\b`))));
+      return f === undefined ? "?" : scannedName(f);
+    };
+    expect(Object.fromEntries([..."abcdehijklo"].map((name) => [name, around(name)]))).toEqual({
+      a: "init",
+      b: "f",
+      c: "init",
+      d: "main",
+      e: "main",
+      h: "main.func1",
+      i: "main",
+      j: "(*T).m.func1",
+      k: "init",
+      l: "init.func2",
+      o: "init",
+    });
+    expect(functions.around(99, 1)).toBeUndefined();
+  });
+
   it("names members after the class that declares them", () => {
     expect(
       names(`class A extends (class B { m1() {} }) {

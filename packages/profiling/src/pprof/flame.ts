@@ -6,7 +6,7 @@
  * names and values as numbers into one table, to keep the file small.
  */
 
-import { flameScript, flameStyle } from "./flame-page.ts";
+import { flameHelp, flameScript, flameStyle } from "./flame-page.ts";
 import { frameName, type PprofData, sampleIndex } from "./model.ts";
 
 export interface FlameOptions {
@@ -99,11 +99,13 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
 <h1>${escapeHTML(title)}</h1>
 <select id="type" aria-label="Sample type"></select>
 <input id="search" type="search" placeholder="Search (regular expression)" aria-label="Search">
+<output id="found" aria-label="Matched"></output>
 <button id="reset" type="button">Reset zoom</button>
-<output id="found"></output>
+<button id="keys" type="button" aria-label="Keys">?</button>
 </header>
-<main id="graph" tabindex="0" aria-label="Flame graph"></main>
-<footer id="info">&nbsp;</footer>
+<main id="graph" tabindex="0" aria-label="Flame graph" aria-describedby="info"></main>
+<aside id="help" hidden>${flameHelp}</aside>
+<footer id="info" aria-live="polite">&nbsp;</footer>
 <script type="application/json" id="data">${escapeScript(stringify(data))}</script>
 <script>${flameScript}</script>
 </body>
