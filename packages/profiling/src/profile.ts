@@ -16,6 +16,8 @@ export interface ProfileSource {
   toBytes(): Uint8Array;
   /** The profile as Go's text, for debug 1 and more. */
   toText(debug: number): string;
+  /** Called before one of these where it can be waited for. */
+  prepare?(): Promise<void>;
 }
 
 /** A profile that can be written. */
@@ -50,6 +52,7 @@ export class NamedProfile {
     if (!Number.isInteger(debug) || debug < 0) {
       throw new RangeError(`profiling: debug must be 0, 1 or 2 (got ${String(debug)})`);
     }
+    if (this.source.prepare !== undefined) await this.source.prepare();
     if (debug > 0) return new TextEncoder().encode(this.source.toText(debug));
     return gzip(this.source.toBytes());
   }

@@ -83,6 +83,8 @@ export interface StackSource {
   count?(): number;
   /** All of them as a panic prints them: what the profile is with debug 2. */
   dump?(): string;
+  /** Called before a profile is written, which can wait: for a source that has to look around first. */
+  prepare?(): Promise<void>;
 }
 
 // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
@@ -197,6 +199,7 @@ export class Profiler {
           debug >= 2 && source.dump !== undefined
             ? source.dump()
             : countText(table, name, this.stacksOf(source)),
+        ...(source.prepare === undefined ? {} : { prepare: () => source.prepare!() }),
       });
     }
   }

@@ -83,18 +83,20 @@ describe.skipIf(go === null)("go tool pprof on our heap profile", () => {
   });
 
   it("serves it as a web page", async () => {
-    const port = await freePort();
-    const server = spawn(pprofTool(go!), [`-http=localhost:${port}`, "-no_browser", heap], {
-      stdio: "ignore",
-    });
-    try {
-      const page = await fetchWhenUp(`http://localhost:${port}/ui/flamegraph`);
-      expect(page).toContain("main.(*Store).large");
-    } finally {
-      server.kill();
-    }
+    expect(await webPage(heap)).toContain("main.(*Store).large");
   });
 });
+
+/** The flame graph's page that `go tool pprof -http` shows of a profile. */
+async function webPage(file: string): Promise<string> {
+  const port = await freePort();
+  const server = spawn(pprofTool(go!), [`-http=localhost:${port}`, "-no_browser", file], { stdio: "ignore" });
+  try {
+    return await fetchWhenUp(`http://localhost:${port}/ui/flamegraph`);
+  } finally {
+    server.kill();
+  }
+}
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -121,7 +123,7 @@ describe.skipIf(go === null)("go tool pprof on all other profiles", () => {
     for (const a of apps) a.remove();
   });
 
-  it("reads each, with its types, frames and labels", () => {
+  it("reads each, with its types, frames and labels", async () => {
     const app = program({
       "main.ts": `
 import { createProfiler, type Profiler } from "@gort/profiling";
@@ -161,6 +163,16 @@ console.log(p.profiles().map((x) => x.name()).join(" "));
     }
     expect(top("app.files")).toMatch(/ 2 .*runtime\/pprof\.\(\*Profile\)\.Add/);
     expect(top("app.files", "-cum")).toMatch(/main\.open/);
+    const pages = { block: "waits", mutex: "unlocks", goroutine: "waitHere", "app.files": "open" };
+    for (const [name, func] of Object.entries(pages)) {
+      expect(pprof(go!, "-raw", join(app.dir, name))).toMatch(
+        new RegExp(`Locations\\n[\\s\\S]*main\\.${func} `),
+      );
+    }
+    const shown = Object.entries(pages).map(async ([name, func]) => {
+      expect(await webPage(join(app.dir, name))).toContain(`main.${func}`);
+    });
+    await Promise.all(shown);
     // Go's tool also reads the text forms, which carry addresses and no names.
     for (const name of ["goroutine", "threadcreate"]) expect(top(`${name}.txt`)).toMatch(/ of 3 total/);
     expect(top("block.txt")).toMatch(/ of 5ms total/);
@@ -169,16 +181,19 @@ console.log(p.profiles().map((x) => x.name()).join(" "));
 
 describe.skipIf(go === null)("go tool pprof on V8's profiles", () => {
   const source = `
-import { lookup, startEventLoopProfile, startV8HeapProfile } from "@gort/profiling";
+import { writeFileSync } from "node:fs";
+import { lookup, startCPUProfile, startEventLoopProfile, startV8HeapProfile, stopCPUProfile } from "@gort/profiling";
 const kept: number[][] = [];
 function keep(n: number): void { for (let i = 0; i < n; i++) kept.push(new Array<number>(100).fill(i)); }
 function burn(ms: number): void { for (const end = performance.now() + ms; performance.now() < end; ); }
 const [, , dir] = process.argv;
 startV8HeapProfile({ intervalBytes: 4096 });
 startEventLoopProfile({ rate: 1_000_000 });
+startCPUProfile((bytes) => writeFileSync(dir + "/cpu.pprof", bytes));
 keep(20_000);
 setTimeout(() => burn(60), 1);
 await new Promise((resolve) => setTimeout(resolve, 150));
+await stopCPUProfile();
 await lookup("v8heap")!.writeFile(dir + "/v8heap.pprof");
 await lookup("eventloop")!.writeFile(dir + "/eventloop.pprof");
 console.log(kept.length);
@@ -187,10 +202,15 @@ process.exit(0);
   const app = program({ "main.ts": source });
   afterAll(() => app.remove());
 
-  it("reads the heap and the event loop", () => {
+  it("reads the heap, the event loop and the CPU", async () => {
     const { status, stderr } = app.run(app.dir);
     expect([status, stderr]).toEqual([0, ""]);
     expect(pprof(go!, "-top", join(app.dir, "v8heap.pprof"))).toMatch(/main\.keep/);
     expect(pprof(go!, "-traces", join(app.dir, "eventloop.pprof"))).toMatch(/main\./);
+    expect(pprof(go!, "-top", join(app.dir, "cpu.pprof"))).toMatch(/main\.burn/);
+    const names = ["v8heap", "eventloop", "cpu"];
+    for (const name of names) expect(pprof(go!, "-raw", join(app.dir, `${name}.pprof`))).toMatch(/main\.\w+/);
+    const pages = await Promise.all(names.map((name) => webPage(join(app.dir, `${name}.pprof`))));
+    for (const page of pages) expect(page).toMatch(/main\.\w+/);
   });
 });

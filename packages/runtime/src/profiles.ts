@@ -92,29 +92,74 @@ export class GoroutineStacks implements StackSource {
   }
 }
 
+/** What was seen of a goroutine while it was there. */
+interface Seen {
+  /** What it waits for. */
+  reason: string;
+  /** Its stack as return addresses, of which the first `leaves` are the runtime's. */
+  pcs: number[];
+  leaves: number;
+}
+
 /**
  * Goroutines that can never run again, as the profile `goroutineleak` shows them. V8's collector finds them (the scheduler's
- * `leakDetection` must be on), and takes them away: their stack is gone, what is left is their function and where they
- * were started. They stay in the profile for ever.
+ * `leakDetection` must be on), and takes them away together with their stacks. So a profile that is written goes in two steps:
+ *
+ *   1. the stack of every waiting goroutine is taken, as numbers that keep nothing alive;
+ *   2. in a later turn of the event loop (until then V8 keeps whatever was looked at) V8 collects, and those that are gone are
+ *      the leaked ones: their stacks are kept, the others forgotten.
+ *
+ * Of a goroutine that V8 has collected by itself before anybody asked, the function and where it was started are left. All stay
+ * in the profile for ever.
  */
 export class LeakedGoroutines implements StackSource {
   readonly #scheduler: () => Scheduler;
+  readonly #profiler: () => Profiler;
   readonly #dump: () => string;
   readonly #enabled: boolean;
+  /** By goid. */
+  #seen = new Map<number, Seen>();
 
-  constructor(scheduler: () => Scheduler, enabled: boolean, dump: () => string) {
+  constructor(scheduler: () => Scheduler, profiler: () => Profiler, enabled: boolean, dump: () => string) {
     this.#scheduler = scheduler;
+    this.#profiler = profiler;
     this.#enabled = enabled;
     this.#dump = dump;
   }
 
-  #find(): readonly Leak[] {
-    if (this.#enabled) hostCollector()?.();
-    return this.#scheduler().findLeaks();
+  async prepare(): Promise<void> {
+    if (!this.#enabled) return;
+    const profiler = this.#profiler();
+    this.#scheduler().forEachG((g) => {
+      if (g.atomicstatus !== Gwaiting || (g.flags & (gSystem | gHost)) !== 0) return;
+      const sites = gSites(g);
+      if (sites.length === 0) return;
+      const leaves = leavesOf(g);
+      const pcs = profiler.sitesPCs(leaves, sites);
+      this.#seen.set(g.goid, { reason: waitReasonStrings[g.waitreason]!, pcs, leaves: leaves.length });
+    });
+    await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
-  forEach(visit: (stack: readonly StackFrame[]) => void): void {
-    for (const { func, createdBy } of this.#find()) {
+  #find(): readonly Leak[] {
+    if (this.#enabled) hostCollector()?.();
+    const leaks = this.#scheduler().findLeaks();
+    const kept = new Map<number, Seen>();
+    for (const { goid } of leaks) {
+      const seen = this.#seen.get(goid);
+      if (seen !== undefined) kept.set(goid, seen);
+    }
+    this.#seen = kept;
+    return leaks;
+  }
+
+  forEach(visit: (stack: readonly number[] | readonly StackFrame[]) => void): void {
+    for (const { goid, func, createdBy } of this.#find()) {
+      const seen = this.#seen.get(goid);
+      if (seen !== undefined) {
+        visit(seen.pcs);
+        continue;
+      }
       const file = createdBy?.file ?? "";
       const body: StackFrame = { func: goName(func, file), file, line: 0 };
       visit(createdBy === null ? [body] : [body, createdBy]);
@@ -128,9 +173,17 @@ export class LeakedGoroutines implements StackSource {
   /** All goroutines, after those that are leaked. */
   dump(): string {
     const leaked = this.#find().map(({ goid, func, createdBy }) => {
+      const seen = this.#seen.get(goid);
+      const frames =
+        seen === undefined
+          ? `${goName(func, "")}(...)\n\t${createdBy?.file ?? "unknown"}:0\n`
+          : [...this.#profiler().callersFrames(seen.pcs.slice(seen.leaves))]
+              .filter((f) => !f.Function.startsWith("runtime."))
+              .map((f) => `${f.Function}(...)\n\t${f.File}:${f.Line}\n`)
+              .join("");
       const by =
         createdBy === null ? "" : `created by ${createdBy.func}\n\t${createdBy.file}:${createdBy.line}\n`;
-      return `goroutine ${goid} [waiting (leaked)]:\n${goName(func, "")}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
+      return `goroutine ${goid} [${seen?.reason ?? "waiting"} (leaked)]:\n${frames}${by}`;
     });
     return [...leaked, this.#dump()].join("\n");
   }

@@ -309,6 +309,7 @@ export class Runtime {
       goroutines,
       leakedGoroutines: new LeakedGoroutines(
         () => this.scheduler,
+        () => this.profiler,
         options.leakDetection === true,
         () => goroutines.dump(),
       ),

@@ -301,6 +301,33 @@ describe("the profile of leaked goroutines", () => {
     expect(held.trySend(1)).toBe(true);
   });
 
+  it("shows where a leaked goroutine waits, if it was still there when the profile was asked for", async () => {
+    const rt = make({ leakDetection: true });
+    const held = rt.makeChan<number>();
+    function* receive(c: { recv(): ReturnType<typeof held.recv> }) {
+      yield* c.recv();
+    }
+    rt.go(function* lost() {
+      yield* receive(rt.makeChan<number>());
+    });
+    rt.go(function* waits() {
+      yield* receive(held);
+    });
+    await new Promise((r) => setTimeout(r, 5));
+    const grouped = await text(rt, "goroutineleak", 1);
+    expect(grouped).toMatch(
+      /^goroutineleak profile: total 1\n1 @ 0x\w+( 0x\w+){4}\n#.*receive\+.*profiles\.test\.ts:\d+\n#.*lost\+/,
+    );
+    const dump = await text(rt, "goroutineleak", 2);
+    expect(dump).toMatch(
+      /^goroutine \d+ \[chan receive \(leaked\)\]:\n[^\n]*receive\(\.\.\.\)\n\t[^\n]*profiles\.test\.ts:\d+\n[^\n]*lost\(\.\.\.\)\n/,
+    );
+    expect(dump).toMatch(/goroutine \d+ \[chan receive\]:\n[^\n]*receive/);
+    expect(held.trySend(1)).toBe(true);
+    // The stack stays, and the goroutine that has gone on is none of them.
+    expect(await text(rt, "goroutineleak", 1)).toBe(grouped);
+  });
+
   it("is empty without leak detection", async () => {
     expect(await text(make(), "goroutineleak", 1)).toBe("goroutineleak profile: total 0\n");
   });
