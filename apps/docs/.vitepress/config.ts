@@ -4,6 +4,7 @@ const guide = [
   { text: "Getting started", link: "/getting-started" },
   { text: "Objects in the heap", link: "/memory" },
   { text: "The allocator", link: "/allocator" },
+  { text: "Profiling", link: "/profiling" },
   { text: "Differences from Go", link: "/differences" },
   { text: "Debug switches", link: "/debug-switches" },
   { text: "Benchmarks", link: "/benchmarks" },

@@ -24,6 +24,7 @@ describe("the site and the root's README", () => {
     expect([...new Set(samples.map(({ page }) => page))]).toEqual([
       "getting-started.md",
       "memory.md",
+      "profiling.md",
       "the root's README.md",
     ]);
   });

@@ -22,7 +22,7 @@ select, input, button { font: inherit; padding: 2px 6px; }
 .frame.outer { opacity: .55; }
 .frame.other { opacity: .35; }
 .frame.match { background: #c026d3 !important; color: #fff; }
-.frame.selected { outline: 2px solid var(--focus); outline-offset: -2px; }
+.frame.selected { opacity: 1; outline: 2px solid var(--focus); outline-offset: -2px; }
 footer { position: fixed; bottom: 0; left: 0; right: 0; padding: 6px 8px; background: var(--bg); border-top: 1px solid #8884;
   font-family: ui-monospace, monospace; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 kbd { padding: 0 3px; border: 1px solid #8888; border-radius: 3px; }
