@@ -15,6 +15,8 @@ export {
 export * from "./gctrace.ts";
 // testing, runtime: the parts of a collector
 export { GCHeap } from "./heap.ts";
+// the threads of a later release, tests: marking by several threads
+export { attachMarkWorker, MarkWorker, ParallelMarker } from "./mark-phase.ts";
 export { Marker } from "./mgcmark.ts";
 export { Sweeper } from "./mgcsweep.ts";
 export { Roots } from "./mroot.ts";

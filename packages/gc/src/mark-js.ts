@@ -16,6 +16,7 @@ import {
   PAGE_BITS,
   SCAN_ROW_SHIFT,
   SCAN_ROW_WORDS,
+  STACK_FULL,
   WORKBUF_HEADER,
   WORKBUF_MASK,
 } from "./markstate.ts";
@@ -158,7 +159,7 @@ export class MarkJS implements MarkTwin {
   #push(addr: number): void {
     const u32 = this.#u32;
     if (((u32[this.#sp] as number) & WORKBUF_MASK) === 0 && !this.#bufs.grow(this.#work)) {
-      u32[this.#overflow] = 1;
+      u32[this.#overflow] = (u32[this.#overflow] as number) | STACK_FULL;
       return;
     }
     const sp = u32[this.#sp] as number;

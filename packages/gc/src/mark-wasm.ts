@@ -42,6 +42,7 @@ import {
   PAGE_BITS,
   SCAN_ROW_SHIFT,
   SCAN_ROW_WORDS,
+  STACK_FULL,
   WORKBUF_HEADER,
   WORKBUF_MASK,
 } from "./markstate.ts";
@@ -188,7 +189,7 @@ function* assembly(
     return [
       sp.set(word(work + GCWORK.sp)),
       when(sp.and(WORKBUF_MASK).eqz(), [
-        when(grow.call().eqz(), [setWord(mark + MARK.overflow, 1), ret()]),
+        when(grow.call().eqz(), [drop(constant(0).atomicOr(STACK_FULL, mark + MARK.overflow)), ret()]),
         sp.set(word(work + GCWORK.sp)),
       ]),
       store(sp, addr!),

@@ -60,7 +60,7 @@ const MARK_TYPE = defineStruct("mark", {
   mappedPages: "u32",
   /** 0: a pointer into a span that is not in use is passed over. */
   invalidptr: "u32",
-  /** 1: a stack could not grow. Set by anybody. */
+  /** STACK_FULL, and THREAD_LOST from then on: some marked objects were not scanned. Set by anybody. */
   overflow: "u32",
   /** Lists of workbufs: the first one's address, and a counter that changes with every push. Changed by 64-bit CAS. */
   full: f64s(1),
@@ -70,10 +70,10 @@ const MARK_TYPE = defineStruct("mark", {
   /** Head of the list of GCWORKs: changed by CAS, never shortened. */
   workers: "u32",
   nworkers: "u32",
-  /** The parallel phase, see markworker.ts: its number, odd while it runs; its threads; those without work. */
-  phase: "u32",
-  nproc: "u32",
-  nwait: "u32",
+  /** The parallel phase: see mark-phase.ts. Changed by CAS. */
+  gate: "u32",
+  /** heapLive when the cycle began: what was allocated since is black without having been marked. */
+  liveAtStart: "u32",
 });
 export const MARK = MARK_TYPE.offsets;
 
@@ -81,8 +81,11 @@ export const MARK = MARK_TYPE.offsets;
 const GCWORK_TYPE = defineStruct("gcWork", {
   next: "u32",
   id: "u32",
-  /** 0 free, else what the thread does: see markworker.ts. */
+  /** WORK_FREE or what its thread does. */
   status: "u32",
+  /** The phase that its thread joined last; 1: the gate may count it as waiting. */
+  phase: "u32",
+  waiting: "u32",
   /** Address of the ring; qhead and qtail count pages taken and put, modulo 2^32. */
   ring: "u32",
   qtail: "u32",
@@ -109,6 +112,18 @@ const GCWORK_TYPE = defineStruct("gcWork", {
   classStacked: u32s(NUM_SIZE_CLASSES),
 });
 export const GCWORK = GCWORK_TYPE.offsets;
+
+/** MARK.overflow. */
+export const STACK_FULL = 1;
+export const THREAD_LOST = 2;
+
+/** GCWORK.status: no thread has it; a collector has; a helper: between phases, on its way into one, in one, gone. */
+export const WORK_FREE = 0;
+export const WORK_OWNED = 1;
+export const WORK_PARKED = 2;
+export const WORK_RUNNING = 3;
+export const WORK_LOST = 4;
+export const WORK_JOINING = 5;
 
 /** A row of the class table, by bytes. The first three as in ClassTables. */
 export const CLASS_ROW_SHIFT = 4;
@@ -241,13 +256,31 @@ export class MarkState {
     u32.fill(0, (w + GCWORK.classVisits) >>> 2, (w + GCWORK.classStacked + 4 * NUM_SIZE_CLASSES) >>> 2);
   }
 
+  /**
+   * Forgets all that waits, with the pages' states and what was scanned; marks and counts stay. No other thread marks.
+   */
+  dropWork(): void {
+    this.set(MARK.cycle, this.get(MARK.cycle) + 4);
+    this.forEachWork((w) => {
+      this.mem.u32[(w + GCWORK.qhead) >>> 2] = 0;
+      this.mem.u32[(w + GCWORK.qtail) >>> 2] = 0;
+      this.releaseWork(w);
+    });
+    this.mem.bi64[(this.mark + MARK.full) >>> 3] = 0n;
+    this.mem.bi64[(this.mark + MARK.empty) >>> 3] = 0n;
+  }
+
   /** Starts a cycle: nothing is grey. The tables of heap pages added since the last cycle are counted under gcSys. */
   reset(): void {
     const cycle = this.get(MARK.cycle) + 4;
     if (cycle >= 2 ** 30) throwFatal("gc: cycle counter overflow");
     this.set(MARK.cycle, cycle);
     this.set(MARK.overflow, 0);
-    this.forEachWork((w) => this.resetWork(w));
+    this.set(MARK.liveAtStart, this.heap.heapLive);
+    this.forEachWork((w) => {
+      this.resetWork(w);
+      this.mem.kernel.cas(w + GCWORK.status, WORK_LOST, WORK_FREE);
+    });
     const pages = this.heap.heapPages();
     const mapped = this.get(MARK.mappedPages);
     if (pages > mapped) {

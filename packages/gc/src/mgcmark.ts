@@ -38,17 +38,22 @@
 import { throwFatal } from "./errors.ts";
 import type { ScanStats } from "./gctrace.ts";
 import { type GCHeap, MSPAN, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
-import { forEachPointerSlot } from "./heapwalk.ts";
+import { forEachPointerSlot, isMarked } from "./heapwalk.ts";
 import { MarkJS, type MarkTwin } from "./mark-js.ts";
 import { markWasmSteps } from "./mark-wasm.ts";
-import { GCWORK, MARK, MarkState, SCAN_ROW_SHIFT, SCAN_ROW_WORDS } from "./markstate.ts";
+import {
+  GCWORK,
+  MARK,
+  MarkState,
+  SCAN_ROW_SHIFT,
+  SCAN_ROW_WORDS,
+  THREAD_LOST,
+  WORK_OWNED,
+} from "./markstate.ts";
 import { WorkBufs } from "./workbuf.ts";
 
 /** Which twin drains. */
 export type MarkerKind = "wasm" | "js";
-
-/** The thread's GCWORK belongs to a collector. */
-const OWNED = 1;
 
 /** Bytes of scan work in one call of a twin: what it counts stays a small integer. */
 const MAX_DRAIN = 2 ** 30;
@@ -68,7 +73,6 @@ export class Marker {
   /** The WebAssembly twin while it is being assembled: a step in each drain, as all of it keeps a program waiting for long. */
   #assembly: ReturnType<typeof markWasmSteps> | null = null;
   readonly #assembleAtOnce: boolean;
-  readonly #heapScanWork: number;
   readonly state: MarkState;
   readonly bufs: WorkBufs;
   /** This thread's GCWORK. */
@@ -84,13 +88,12 @@ export class Marker {
     this.#f64 = heap.mem.f64;
     this.state = new MarkState(heap);
     this.bufs = new WorkBufs(this.state);
-    this.work = work ?? this.state.newWork(OWNED);
+    this.work = work ?? this.state.newWork(WORK_OWNED);
     this.#js = new MarkJS(this.state, this.bufs, this.work);
     this.#twin = this.#js;
     this.#untilWasm =
       (kind ?? heap.mem.kernel.kind) === "js" ? Number.POSITIVE_INFINITY : kind === "wasm" ? 0 : WASM_AFTER;
     this.#assembleAtOnce = kind === "wasm";
-    this.#heapScanWork = (this.work + GCWORK.heapScanWork) >>> 3;
   }
 
   /** Which twin drains. */
@@ -103,7 +106,7 @@ export class Marker {
     this.state.set(MARK.invalidptr, on ? 1 : 0);
   }
 
-  /** The stack could not grow: see markOverflow. */
+  /** Marked objects were not scanned: see markOverflow. */
   get overflow(): boolean {
     return this.state.get(MARK.overflow) !== 0;
   }
@@ -123,7 +126,11 @@ export class Marker {
 
   /** Bytes of heap scanned in this cycle. */
   get heapScanWork(): number {
-    return this.#f64[this.#heapScanWork] as number;
+    let n = 0;
+    for (let w = this.state.get(MARK.workers); w !== 0; w = this.#u32[(w + GCWORK.next) >>> 2] as number) {
+      n += this.#f64[(w + GCWORK.heapScanWork) >>> 3] as number;
+    }
+    return n;
   }
 
   /** Starts a cycle: nothing is grey. */
@@ -144,7 +151,7 @@ export class Marker {
   /** Gives the memory of the (empty) stack back to the heap. */
   releaseWorkbufs(): void {
     if (!this.idle) throwFatal("gc: releasing workbufs of an unfinished mark");
-    this.state.releaseWork(this.work);
+    this.state.forEachWork((w) => this.state.releaseWork(w));
     this.bufs.release();
   }
 
@@ -172,7 +179,8 @@ export class Marker {
   }
 
   #addScanWork(n: number): void {
-    this.#f64[this.#heapScanWork] = (this.#f64[this.#heapScanWork] as number) + n;
+    const at = (this.work + GCWORK.heapScanWork) >>> 3;
+    this.#f64[at] = (this.#f64[at] as number) + n;
   }
 
   /** How this cycle's objects were scanned. Pages are scanned object by object: in Go's terms, sparsely. */
@@ -243,27 +251,53 @@ export class Marker {
 
   /**
    * After an overflow of the stack: scans every marked object of the classes that use it, again and again until no
-   * further object overflows. Every round marks more, so it ends.
+   * further object overflows. Every round marks more, so it ends. After the loss of a thread whatever waited is forgotten, and
+   * every marked object of any class is scanned once more: each that the thread had in hand is among them.
    */
   markOverflow(): void {
-    const u32 = this.#u32;
+    const { state } = this;
+    const lost = (state.get(MARK.overflow) & THREAD_LOST) !== 0;
+    if (lost) state.dropWork();
     while (this.overflow) {
-      this.state.set(MARK.overflow, 0);
-      this.#heap.forEachSpan((span) => {
-        const spanclass = u32[(span + MSPAN.spanclass) >>> 2] as number;
-        if ((spanclass & 1) !== 0 || this.#heap.classes.byPage[spanclass] === 1) return;
-        const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
-        const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
-        const marks = (u32[(span + MSPAN.gcmarkBits) >>> 2] as number) >>> 2;
-        const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
-        for (let i = 0; i < nelems; i++) {
-          if (((u32[marks + (i >>> 5)] as number) & (1 << (i & 31))) === 0) continue;
-          forEachPointerSlot(this.#heap, span, base + i * size, (slot) =>
-            this.shade(u32[slot >>> 2] as number),
-          );
-          while (!this.idle) this.drain(1 << 20);
-        }
-      });
+      state.set(MARK.overflow, 0);
+      this.#rescan(lost);
     }
+    if (lost) this.#recount();
+  }
+
+  #rescan(everything: boolean): void {
+    const u32 = this.#u32;
+    this.#heap.forEachSpan((span) => {
+      const spanclass = u32[(span + MSPAN.spanclass) >>> 2] as number;
+      if ((spanclass & 1) !== 0) return;
+      if (!everything && this.#heap.classes.byPage[spanclass] === 1) return;
+      const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
+      const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+      const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+      for (let i = 0; i < nelems; i++) {
+        if (!isMarked(this.#heap, span, i)) continue;
+        forEachPointerSlot(this.#heap, span, base + i * size, (slot) =>
+          this.shade(u32[slot >>> 2] as number),
+        );
+        while (!this.idle) this.drain(1 << 20);
+      }
+    });
+  }
+
+  /** Counts the bytes marked by the marks: a lost thread took a part of its count with it. */
+  #recount(): void {
+    const u32 = this.#u32;
+    let bytes = 0;
+    this.#heap.forEachSpan((span) => {
+      const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+      for (let i = 0; i < nelems; i++) {
+        if (isMarked(this.#heap, span, i)) bytes += u32[(span + MSPAN.elemsize) >>> 2] as number;
+      }
+    });
+    this.state.forEachWork((w) => {
+      u32[(w + GCWORK.bytesMarked) >>> 2] = 0;
+    });
+    const black = this.#heap.heapLive - this.state.get(MARK.liveAtStart);
+    u32[(this.work + GCWORK.bytesMarked) >>> 2] = bytes - black;
   }
 }

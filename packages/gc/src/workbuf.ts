@@ -9,10 +9,13 @@
  * that came back to the same buffer is not the same head. An operation is due once in 2044 objects at most, so the two
  * twins share this code and the cost of a BigInt does not matter.
  */
-import { GCWORK, MARK, type MarkState, WORKBUF_BYTES, WORKBUF_HEADER, WORKBUF_MASK } from "./markstate.ts";
+import { GCWORK, MARK, type MarkState, WORKBUF_BYTES, WORKBUF_HEADER } from "./markstate.ts";
 
 const NEXT = 0;
 const NOBJ = 4;
+
+/** Addresses below which a stack is not shared: handing them over would take longer than scanning them. */
+const SHARE_MIN = 8;
 
 export class WorkBufs {
   readonly #state: MarkState;
@@ -110,21 +113,33 @@ export class WorkBufs {
     return true;
   }
 
-  /** Puts one address, to be found by grow's rules; false if there is no memory for it. */
-  push(w: number, addr: number): boolean {
-    if ((this.#field(w, GCWORK.sp) & WORKBUF_MASK) === 0 && !this.grow(w)) return false;
+  /**
+   * Gives a part of the thread's stack to the others: the spare buffer, or half of the one in hand. False if there is too
+   * little, or no memory for it.
+   */
+  share(w: number): boolean {
+    const spare = this.#field(w, GCWORK.spare);
+    const buf = this.#field(w, GCWORK.buf);
     const sp = this.#field(w, GCWORK.sp);
-    this.#u32[sp >>> 2] = addr;
-    this.#set(w, GCWORK.sp, sp + 4);
+    const mine = (sp - buf - WORKBUF_HEADER) >>> 2;
+    const laid = this.#u32[(spare + NOBJ) >>> 2] as number;
+    if (laid === 0 && mine < SHARE_MIN) return false;
+    let fresh = this.#take(MARK.empty);
+    if (fresh === 0) fresh = this.#allocate();
+    if (fresh === 0) return false;
+    this.#u32[(fresh + NOBJ) >>> 2] = 0;
+    if (laid !== 0) {
+      this.#set(w, GCWORK.spare, fresh);
+      this.#put(MARK.full, spare);
+      return true;
+    }
+    const half = mine >>> 1;
+    const from = (sp >>> 2) - half;
+    this.#u32.copyWithin((fresh + WORKBUF_HEADER) >>> 2, from, from + half);
+    this.#u32[(fresh + NOBJ) >>> 2] = half;
+    this.#set(w, GCWORK.sp, sp - 4 * half);
+    this.#put(MARK.full, fresh);
     return true;
-  }
-
-  /** The next address, 0 if there is none. */
-  pop(w: number): number {
-    if ((this.#field(w, GCWORK.sp) & WORKBUF_MASK) === WORKBUF_HEADER && !this.refill(w)) return 0;
-    const sp = this.#field(w, GCWORK.sp) - 4;
-    this.#set(w, GCWORK.sp, sp);
-    return this.#u32[sp >>> 2] as number;
   }
 
   /** Takes memory from the heap for workbufs; one of them, or 0. */

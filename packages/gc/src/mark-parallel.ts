@@ -1,0 +1,291 @@
+/**
+ * How several threads mark at once, in TypeScript: the plain form of what mark-wasm.ts emits with `parallel`, and what runs where
+ * there are threads but no WebAssembly. mark-js.ts is the same for one thread, and twice as fast.
+ *
+ * 1. *A mark bit* is set by an atomic or of its word; whoever changed it from 0 counts the object's bytes and queues it. Bits are
+ *    never cleared, so a plain load first costs nothing but a wasted or.
+ * 2. *A page* belongs to the thread that took its entry from a ring, until that thread gives up the page's state. Only it touches
+ *    the scan row. States change by CAS:
+ *
+ *        stale      -> cycle | 3   by the thread that marked an object: it clears the scan row
+ *        cycle | 3  -> cycle | 1   by the same thread; then it puts the entry
+ *        cycle      -> cycle | 1   by a thread that marked an object; then it puts the entry
+ *        cycle | 1, cycle | 3 -> cycle | 2   by a thread that marked another one
+ *        cycle | 1  -> cycle       by the visitor that has scanned the one object
+ *        cycle | 2  -> cycle       by the visitor that has scanned all it found
+ *
+ *    A thread that marks an object and sees `cycle | 2` leaves the object to the visit. The visitor may be past it already;
+ *    therefore it compares marks and scan row once more after its store of `cycle`, and takes the page back if something is
+ *    left. Mark and load of the state here, store of the state and load of the marks there: of two such pairs at least one
+ *    load sees the other's store, as atomics have one order.
+ * 3. *A ring* has one producer. Anybody takes from its head by CAS; the counters don't wrap in a cycle, and an entry is not
+ *    overwritten while its number could still be taken.
+ * 4. *Workbufs* are a thread's own while it holds them; the lists are lock-free (workbuf.ts).
+ *
+ * test/mark-model.test.ts walks through every interleaving of a small heap. When all are done: mark-phase.ts.
+ */
+import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./classtables.ts";
+import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
+import { checkPointer, type MarkTwin } from "./mark-js.ts";
+import {
+  ENTRY_PAGE_MASK,
+  GCWORK,
+  MARK,
+  type MarkState,
+  OBLET_BYTES,
+  PAGE_BITS,
+  SCAN_ROW_SHIFT,
+  SCAN_ROW_WORDS,
+  STACK_FULL,
+  WORKBUF_HEADER,
+  WORKBUF_MASK,
+} from "./markstate.ts";
+import type { WorkBufs } from "./workbuf.ts";
+
+export class MarkParallelJS implements MarkTwin {
+  readonly #state: MarkState;
+  readonly #heap: GCHeap;
+  readonly #bufs: WorkBufs;
+  readonly #work: number;
+  readonly #u32: Uint32Array;
+  readonly #ring: number;
+
+  constructor(state: MarkState, bufs: WorkBufs, work: number) {
+    this.#state = state;
+    this.#heap = state.heap;
+    this.#bufs = bufs;
+    this.#work = work;
+    this.#u32 = state.mem.u32;
+    this.#ring = this.#u32[(work + GCWORK.ring) >>> 2] as number;
+  }
+
+  #word(addr: number): number {
+    return this.#u32[addr >>> 2] as number;
+  }
+
+  #add(field: number, n: number): void {
+    this.#u32[(this.#work + field) >>> 2] = this.#word(this.#work + field) + n;
+  }
+
+  /** Sets bit idx of the row of mark bits at addr. True if this is who set it. */
+  #setMark(addr: number, idx: number): boolean {
+    const at = addr + ((idx >>> 5) << 2);
+    const bit = 1 << (idx & 31);
+    return (this.#word(at) & bit) === 0 && (this.#state.mem.kernel.or(at, bit) & bit) === 0;
+  }
+
+  /** Makes the object that p points into grey, if it is white. */
+  shade(p: number): void {
+    const { classes } = this.#heap;
+    const page = p >>> PAGE_SHIFT;
+    const info = this.#word(this.#heap.pageInfo + (page << 2));
+    const magic = classes.magic[info & 255] as number;
+    if (magic === 0) {
+      if (p !== 0) this.#shadeSlow(p, info);
+      return;
+    }
+    const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
+    if (!this.#setMark((info >>> 8) << 3, idx)) return;
+    this.#add(GCWORK.bytesMarked, classes.size[info & 255] as number);
+    if ((info & 1) === 0) this.#queuePage(page, idx);
+  }
+
+  #shadeSlow(p: number, info: number): void {
+    if (info < 256) {
+      if (this.#state.get(MARK.invalidptr) !== 0) checkPointer(this.#heap, p);
+      return;
+    }
+    const span = this.#word(this.#heap.pageSpan + ((p >>> PAGE_SHIFT) << 2));
+    const base = this.#word(span + MSPAN.startAddr);
+    const size = this.#word(span + MSPAN.elemsize);
+    const idx = Math.trunc((p - base) / size);
+    if (idx >= this.#word(span + MSPAN.nelems) || !this.#setMark((info >>> 8) << 3, idx)) return;
+    this.#add(GCWORK.bytesMarked, size);
+    if ((info & 1) === 0) this.#push(base + idx * size);
+  }
+
+  #queuePage(page: number, idx: number): void {
+    const { kernel } = this.#state.mem;
+    const cycle = this.#state.get(MARK.cycle);
+    const at = this.#state.pageState + (page << 2);
+    for (;;) {
+      const old = kernel.load(at);
+      if (old === (cycle | 2)) return;
+      if (old === (cycle | 1) || old === (cycle | 3)) {
+        if (kernel.cas(at, old, cycle | 2) === old) return;
+      } else if (old === cycle) {
+        if (kernel.cas(at, old, cycle | 1) === old) break;
+      } else if (kernel.cas(at, old, cycle | 3) === old) {
+        const row = (this.#state.scanRows >>> 2) + (page << SCAN_ROW_SHIFT);
+        for (let k = 0; k < SCAN_ROW_WORDS; k++) this.#u32[row + k] = 0;
+        kernel.cas(at, cycle | 3, cycle | 1);
+        break;
+      }
+    }
+    const tail = this.#word(this.#work + GCWORK.qtail);
+    this.#u32[(this.#ring >>> 2) + (tail & this.#state.ringMask)] = page | (idx << PAGE_BITS);
+    kernel.store(this.#work + GCWORK.qtail, tail + 1);
+  }
+
+  /** The next entry of this thread's ring, -1 if there is none. (An entry has 28 bits.) */
+  #dequeue(): number {
+    const { kernel } = this.#state.mem;
+    const at = this.#work + GCWORK.qhead;
+    for (;;) {
+      const head = kernel.load(at);
+      if (head === (this.#word(this.#work + GCWORK.qtail) | 0)) return -1;
+      const entry = this.#word(this.#ring + ((head & this.#state.ringMask) << 2));
+      if (kernel.cas(at, head, head + 1) === head) return entry;
+    }
+  }
+
+  #push(addr: number): void {
+    const at = (this.#work + GCWORK.sp) >>> 2;
+    const u32 = this.#u32;
+    if (((u32[at] as number) & WORKBUF_MASK) === 0 && !this.#bufs.grow(this.#work)) {
+      this.#state.mem.kernel.or(this.#state.mark + MARK.overflow, STACK_FULL);
+      return;
+    }
+    const sp = u32[at] as number;
+    u32[sp >>> 2] = addr;
+    u32[at] = sp + 4;
+  }
+
+  #pop(): number {
+    const at = (this.#work + GCWORK.sp) >>> 2;
+    const u32 = this.#u32;
+    if (((u32[at] as number) & WORKBUF_MASK) === WORKBUF_HEADER && !this.#bufs.refill(this.#work)) return 0;
+    const sp = (u32[at] as number) - 4;
+    u32[at] = sp;
+    return u32[sp >>> 2] as number;
+  }
+
+  drain(budget: number): number {
+    let work = 0;
+    while (work < budget) {
+      const entry = this.#dequeue();
+      if (entry !== -1) {
+        work += this.#visitPage(entry);
+        continue;
+      }
+      const addr = this.#pop();
+      if (addr === 0) break;
+      work += this.#scanStacked(addr);
+    }
+    return work;
+  }
+
+  #visitPage(entry: number): number {
+    const { kernel } = this.#state.mem;
+    const { classes } = this.#heap;
+    const page = entry & ENTRY_PAGE_MASK;
+    const info = this.#word(this.#heap.pageInfo + (page << 2));
+    const size = classes.size[info & 255] as number;
+    const nwords = classes.nwords[info & 255] as number;
+    const cycle = this.#state.get(MARK.cycle);
+    const state = this.#state.pageState + (page << 2);
+    const row = this.#state.scanRows + (page << (SCAN_ROW_SHIFT + 2));
+    this.#add(GCWORK.pagesVisited, 1);
+    let work = 0;
+    if (kernel.load(state) === (cycle | 1)) {
+      const idx = entry >>> PAGE_BITS;
+      const at = row + ((idx >>> 5) << 2);
+      const bit = 1 << (idx & 31);
+      // Between marking it and queueing its page, a visit of the page may have scanned it.
+      if ((this.#word(at) & bit) === 0) {
+        this.#u32[at >>> 2] = this.#word(at) | bit;
+        work += this.#scanOnPage(page, idx, size);
+      }
+      if (kernel.cas(state, cycle | 1, cycle) === (cycle | 1)) return work;
+    }
+    for (;;) {
+      work += this.#scanMarked(page, (info >>> 8) << 3, row, nwords, size);
+      kernel.store(state, cycle);
+      if (!this.#unscanned((info >>> 8) << 3, row, nwords)) return work;
+      if (kernel.cas(state, cycle, cycle | 2) !== cycle) return work;
+    }
+  }
+
+  /** Whether an object is marked and not scanned, now that the page's state says it is not queued. */
+  #unscanned(marks: number, row: number, nwords: number): boolean {
+    const { kernel } = this.#state.mem;
+    for (let k = 0; k < nwords; k++) {
+      if ((kernel.load(marks + 4 * k) & ~this.#word(row + 4 * k)) !== 0) return true;
+    }
+    return false;
+  }
+
+  /** Scans what is marked and not scanned until nothing is. */
+  #scanMarked(page: number, marks: number, row: number, nwords: number, size: number): number {
+    let work = 0;
+    for (let k = nwords - 1, found = false; ; ) {
+      const marked = this.#word(marks + 4 * k);
+      let x = marked & ~this.#word(row + 4 * k);
+      if (x === 0) {
+        if (k > 0) k--;
+        else if (found) {
+          found = false;
+          k = nwords - 1;
+        } else return work;
+        continue;
+      }
+      found = true;
+      this.#u32[(row + 4 * k) >>> 2] = marked;
+      do {
+        const bit = 31 - Math.clz32(x);
+        x ^= 1 << bit;
+        work += this.#scanOnPage(page, (k << 5) + bit, size);
+      } while (x !== 0);
+    }
+  }
+
+  #scanOnPage(page: number, idx: number, size: number): number {
+    this.#add(GCWORK.objsByPage, 1);
+    return this.#scanByBits((page << PAGE_SHIFT) + idx * size, size);
+  }
+
+  /** Scans an object whose pointers the heap's bit map names. */
+  #scanByBits(addr: number, size: number): number {
+    const { heapBits } = this.#heap;
+    const base = addr >>> 0;
+    for (let a = base; a < base + size; a += 8) {
+      if ((this.#word(heapBits + ((a >>> 8) << 2)) & (1 << ((a >>> 3) & 31))) !== 0)
+        this.shade(this.#word(a));
+    }
+    return size;
+  }
+
+  #scanStacked(addr: number): number {
+    this.#add(GCWORK.objsStacked, 1);
+    const span = this.#word(this.#heap.pageSpan + ((addr >>> PAGE_SHIFT) << 2));
+    const size = this.#word(span + MSPAN.elemsize);
+    if (this.#word(span + MSPAN.spanclass) >>> 1 === OBJ_LARGE_CLASS) {
+      const base = this.#word(span + MSPAN.startAddr);
+      const end = this.#word(span + MSPAN.limit);
+      if (addr === base) {
+        for (let oblet = base + OBLET_BYTES; oblet < end; oblet += OBLET_BYTES) this.#push(oblet);
+      }
+      const n = Math.min(OBLET_BYTES, end - addr);
+      return this.#scanTyped(addr, n, this.#word(span + MSPAN.largeType), addr - base);
+    }
+    if (size <= PAGE_MARK_MAX) return this.#scanByBits(addr, size);
+    return this.#scanTyped(addr + 8, size - 8, this.#word(addr), 0);
+  }
+
+  /** Scans n bytes at addr, `phase` bytes into a sequence of elements of the type. */
+  #scanTyped(addr: number, n: number, typ: number, phase: number): number {
+    if (typ === 0) return n;
+    const size = this.#word(typ + GCTYPE.size);
+    const ptrdata = this.#word(typ + GCTYPE.ptrdata);
+    const mask = this.#word(typ + GCTYPE.maskAddr);
+    let at = phase % size;
+    for (let a = addr; a < addr + n; a += 8) {
+      if (at < ptrdata && (this.#word(mask + ((at >>> 8) << 2)) & (1 << ((at >>> 3) & 31))) !== 0) {
+        this.shade(this.#word(a));
+      }
+      at += 8;
+      if (at === size) at = 0;
+    }
+    return n;
+  }
+}

@@ -1,0 +1,397 @@
+/**
+ * The parallel mark phase: who takes part, who is out of work, and when all is marked.
+ *
+ * One word, the gate, says it all, so that every change is one CAS:
+ *
+ *     0..7  nwait      threads without work        8..15  nproc  threads that take part
+ *     16..31 phase     odd: running
+ *
+ *     begin   the owner: phase + 1, nproc = 1
+ *     join    a helper:  nproc + 1, if the phase is running
+ *     wait    a thread that found nothing in its ring, its stack, the list of full workbufs and the others' rings: nwait + 1.
+ *             If that makes all of them: phase + 1, nobody left: *marking is over*
+ *     resume  a waiting thread that sees work somewhere: nwait - 1, and only then does it take any
+ *
+ * Why it is over then: only its own thread adds to a ring, and it waits only with an empty one. A workbuf is put on the list by
+ * a thread that works, which looks at the list again before it waits; so whatever was put last was taken, by a thread that
+ * took it while it worked. Nobody works, hence nothing is left. A helper that comes later finds the phase even.
+ *
+ * ## Threads that die
+ * A thread that throws while it marks says so itself; the end of one that is terminated is what its owner learns (an `exit`
+ * event): `lost(id)`. Either way the gate no longer counts it and THREAD_LOST is set: what it held is forgotten, and the owner's
+ * `markOverflow` scans every marked object again, which finds all that the thread had marked and not scanned. That costs a
+ * plain walk over the heap; no mark is missing.
+ * A thread that stops without a word leaves the owner waiting. It may go on at any time, and then it marks: the owner can't go
+ * on without it. After STALL_MS without any progress `finish` throws.
+ *
+ * An owner that has to see events takes steps, and goes back to its event loop in between; `finish` does all at once.
+ */
+import type { Allocator } from "@gort/allocator";
+import { throwFatal } from "./errors.ts";
+import { GCHeap } from "./heap.ts";
+import type { MarkTwin } from "./mark-js.ts";
+import { MarkParallelJS } from "./mark-parallel.ts";
+import { markWasm } from "./mark-wasm.ts";
+import {
+  GCWORK,
+  MARK,
+  MarkState,
+  THREAD_LOST,
+  WORK_FREE,
+  WORK_JOINING,
+  WORK_LOST,
+  WORK_PARKED,
+  WORK_RUNNING,
+} from "./markstate.ts";
+import type { Marker, MarkerKind } from "./mgcmark.ts";
+import { WorkBufs } from "./workbuf.ts";
+
+/** Bytes scanned between two looks at who waits: about 40 microseconds of work. */
+const STEP_BYTES = 64 << 10;
+
+/** Pages taken from another thread's ring at a time at most: half of what is there, if it is less. */
+const STEAL_MAX = 64;
+
+/** Looks at the gate before a waiting thread sleeps: some microseconds, less than a wake-up takes. */
+const SPINS = 300;
+/** Longest sleep of a waiting thread, which nobody wakes. */
+const NAP_MS = 0.2;
+
+/** As long as a lock waits for its holder. */
+const STALL_MS = 10_000;
+
+const ONE_WAIT = 1;
+const ONE_PROC = 1 << 8;
+const ONE_PHASE = 1 << 16;
+const nwait = (gate: number): number => gate & 255;
+const nproc = (gate: number): number => (gate >>> 8) & 255;
+const phaseOf = (gate: number): number => gate >>> 16;
+const running = (gate: number): boolean => (gate & ONE_PHASE) !== 0;
+/** The gate when the phase of this gate is over, or the next one may begin. */
+const nextPhase = (gate: number): number => (phaseOf(gate) + 1) << 16;
+
+/** A thread's part in a phase. */
+class PhaseThread {
+  readonly state: MarkState;
+  readonly #bufs: WorkBufs;
+  readonly work: number;
+  readonly #kind: MarkerKind;
+  readonly #u32: Uint32Array;
+  readonly #gate: number;
+  #twin: MarkTwin | undefined;
+  #maySleep = true;
+
+  constructor(state: MarkState, bufs: WorkBufs, work: number, kind: MarkerKind) {
+    this.state = state;
+    this.#bufs = bufs;
+    this.work = work;
+    this.#kind = kind;
+    this.#u32 = state.mem.u32;
+    this.#gate = state.mark + MARK.gate;
+  }
+
+  gate(): number {
+    return this.state.mem.kernel.load(this.#gate);
+  }
+
+  /** Replaces the gate if it is `from`. */
+  pass(from: number, to: number): boolean {
+    return this.state.mem.kernel.cas(this.#gate, from, to) === from;
+  }
+
+  set(field: number, value: number): void {
+    this.#u32[(this.work + field) >>> 2] = value;
+  }
+
+  /** Scans about STEP_BYTES, and gives of its stack if somebody waits; 0 if it finds nothing of its own. */
+  step(): number {
+    this.#twin ??=
+      this.#kind === "wasm"
+        ? markWasm(this.state, this.#bufs, this.work, true)
+        : new MarkParallelJS(this.state, this.#bufs, this.work);
+    const n = this.#twin.drain(STEP_BYTES);
+    const at = (this.work + GCWORK.heapScanWork) >>> 3;
+    this.state.mem.f64[at] = (this.state.mem.f64[at] as number) + n;
+    if (n > 0 && nwait(this.gate()) > 0 && this.#bufs.noneFull) this.#bufs.share(this.work);
+    return n;
+  }
+
+  /** Pages in the ring of another thread. */
+  #waiting(w: number): number {
+    const { kernel } = this.state.mem;
+    return (kernel.load(w + GCWORK.qtail) - kernel.load(w + GCWORK.qhead)) | 0;
+  }
+
+  /** Takes pages out of another thread's ring into its own. */
+  steal(): boolean {
+    const { kernel } = this.state.mem;
+    const u32 = this.#u32;
+    const mask = this.state.ringMask;
+    for (let w = this.state.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2] as number) {
+      if (w === this.work) continue;
+      const head = kernel.load(w + GCWORK.qhead);
+      const n = Math.min(STEAL_MAX, ((kernel.load(w + GCWORK.qtail) - head + 1) | 0) >> 1);
+      if (n <= 0) continue;
+      const theirs = (u32[(w + GCWORK.ring) >>> 2] as number) >>> 2;
+      const mine = (u32[(this.work + GCWORK.ring) >>> 2] as number) >>> 2;
+      const tail = u32[(this.work + GCWORK.qtail) >>> 2] as number;
+      for (let i = 0; i < n; i++)
+        u32[mine + ((tail + i) & mask)] = u32[theirs + ((head + i) & mask)] as number;
+      // Nobody sees the copies yet: if another was faster they are overwritten.
+      if (kernel.cas(w + GCWORK.qhead, head, head + n) !== head) continue;
+      kernel.store(this.work + GCWORK.qtail, tail + n);
+      return true;
+    }
+    return false;
+  }
+
+  /** Whether there seems to be something to take. */
+  #workInSight(): boolean {
+    if (!this.#bufs.noneFull) return true;
+    const u32 = this.#u32;
+    for (let w = this.state.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2] as number) {
+      if (w !== this.work && this.#waiting(w) > 0) return true;
+    }
+    return false;
+  }
+
+  #nap(gate: number): void {
+    if (!this.#maySleep || !this.state.mem.shared) return;
+    try {
+      Atomics.wait(this.state.mem.i32 as Int32Array<SharedArrayBuffer>, this.#gate >>> 2, gate, NAP_MS);
+    } catch {
+      this.#maySleep = false;
+    }
+  }
+
+  /** Counts as one without work until there is some, or for `naps` naps: `over` if all is marked. */
+  wait(phase: number, naps: number): "over" | "work" | "timeout" {
+    this.set(GCWORK.waiting, 1);
+    for (;;) {
+      const gate = this.gate();
+      if (phaseOf(gate) !== phase) return this.#over();
+      if (nwait(gate) + 1 === nproc(gate)) {
+        if (this.pass(gate, nextPhase(gate))) return this.#over();
+      } else if (this.pass(gate, gate + ONE_WAIT)) break;
+    }
+    for (let spin = 0; ; spin++) {
+      const gate = this.gate();
+      if (phaseOf(gate) !== phase) return this.#over();
+      const work = this.#workInSight();
+      if (work || spin >= SPINS + naps) {
+        if (!this.pass(gate, gate - ONE_WAIT)) continue;
+        this.set(GCWORK.waiting, 0);
+        return work ? "work" : "timeout";
+      }
+      if (nwait(gate) === nproc(gate)) {
+        // One that was at work was lost.
+        if (this.pass(gate, nextPhase(gate))) return this.#over();
+      } else if (spin >= SPINS) this.#nap(gate);
+    }
+  }
+
+  #over(): "over" {
+    this.set(GCWORK.waiting, 0);
+    return "over";
+  }
+}
+
+/** The mark phase of a stopped world, as the collector's thread leads it: its roots are grey before `begin`. */
+export class ParallelMarker {
+  readonly #thread: PhaseThread;
+  readonly #state: MarkState;
+  #phase = 0;
+
+  /** Default kind: that of the memory's kernel. */
+  constructor(marker: Marker, kind: MarkerKind = marker.state.mem.kernel.kind) {
+    this.#state = marker.state;
+    if (!this.#state.mem.shared)
+      throw new TypeError("gc: a parallel mark phase needs a shared memory (got an unshared one)");
+    this.#thread = new PhaseThread(marker.state, marker.bufs, marker.work, kind);
+  }
+
+  /** Lets helpers in. */
+  begin(): void {
+    const thread = this.#thread;
+    const gate = thread.gate();
+    if (running(gate)) throw new TypeError("gc: begin() called in a mark phase");
+    const next = nextPhase(gate) + ONE_PROC;
+    this.#phase = phaseOf(next);
+    thread.pass(gate, next);
+    const { mem, mark } = this.#state;
+    Atomics.notify(mem.i32, (mark + MARK.gate) >>> 2);
+  }
+
+  /** Threads in the phase, this one included. */
+  get nproc(): number {
+    return nproc(this.#thread.gate());
+  }
+
+  /** Whether the phase that begin opened is over. */
+  get over(): boolean {
+    return phaseOf(this.#thread.gate()) !== this.#phase;
+  }
+
+  /** Does a bounded piece of the work, or waits a moment for the others. True: the phase is over, nothing is grey. */
+  step(): boolean {
+    const thread = this.#thread;
+    let whole = false;
+    try {
+      const busy = thread.step() > 0 || thread.steal();
+      whole = true;
+      if (busy) return false;
+    } finally {
+      if (!whole) this.#abort();
+    }
+    return thread.wait(this.#phase, 5) === "over";
+  }
+
+  /** Ends the phase with marking unfinished: the helpers leave after their next piece. */
+  #abort(): void {
+    const thread = this.#thread;
+    for (;;) {
+      const gate = thread.gate();
+      if (phaseOf(gate) !== this.#phase || thread.pass(gate, nextPhase(gate))) return;
+    }
+  }
+
+  /** Marks to the end. Throws a FatalError if the others make no progress for STALL_MS. */
+  finish(): void {
+    let progress = -1;
+    let since = 0;
+    while (!this.step()) {
+      const now = this.#progress();
+      if (now !== progress) {
+        progress = now;
+        since = performance.now();
+      } else if (performance.now() - since > STALL_MS) {
+        throwFatal(
+          "gc: a mark worker does not go on: its thread was terminated, or is stopped",
+          `runtime: ${nwait(this.#thread.gate())} of ${this.nproc} threads wait, no progress for ${STALL_MS} ms`,
+        );
+      }
+    }
+  }
+
+  #progress(): number {
+    let n = this.#thread.gate() >>> 0;
+    this.#state.forEachWork((w) => {
+      n += this.#state.mem.f64[(w + GCWORK.heapScanWork) >>> 3] as number;
+    });
+    return n;
+  }
+
+  /**
+   * The thread of the helper with this id is gone. False if the id is unknown or the helper's end was known. Marking may
+   * go on; it ends with `overflow`.
+   */
+  lost(id: number): boolean {
+    let known = false;
+    this.#state.forEachWork((w) => {
+      if ((this.#state.mem.u32[(w + GCWORK.id) >>> 2] as number) === id) known = loseWork(this.#thread, w);
+    });
+    return known;
+  }
+}
+
+/** Takes the thread of w out of the phase. What it had is forgotten. */
+function loseWork(thread: PhaseThread, w: number): boolean {
+  const { mem, mark } = thread.state;
+  const { u32, kernel } = mem;
+  const status = kernel.xchg(w + GCWORK.status, WORK_LOST);
+  if (status === WORK_PARKED) {
+    kernel.store(w + GCWORK.status, WORK_FREE);
+    return true;
+  }
+  if (status !== WORK_RUNNING && status !== WORK_JOINING) {
+    kernel.store(w + GCWORK.status, status);
+    return false;
+  }
+  kernel.or(mark + MARK.overflow, THREAD_LOST);
+  const phase = u32[(w + GCWORK.phase) >>> 2] as number;
+  // If it died between saying that it waits and passing the gate, too few are counted as waiting from now on: the phase does not
+  // end then, rather than too early.
+  const waits = u32[(w + GCWORK.waiting) >>> 2] as number;
+  u32[(w + GCWORK.waiting) >>> 2] = 0;
+  for (;;) {
+    const gate = thread.gate();
+    if (phaseOf(gate) !== phase) return true;
+    // Nobody knows whether it had passed: if it had, the phase does not end.
+    if (status === WORK_JOINING) return true;
+    if (thread.pass(gate, gate - ONE_PROC - Math.min(waits, nwait(gate)))) return true;
+  }
+}
+
+/** A helper: a thread that takes part in the mark phases of a collector that another thread runs. */
+export class MarkWorker {
+  /** What the owner's `lost` wants to know. */
+  readonly id: number;
+  readonly #thread: PhaseThread;
+
+  constructor(allocator: Allocator, kind: MarkerKind = allocator.mem.kernel.kind) {
+    const state = new MarkState(new GCHeap(allocator));
+    const work = state.newWork(WORK_PARKED);
+    this.#thread = new PhaseThread(state, new WorkBufs(state), work, kind);
+    this.id = allocator.mem.u32[(work + GCWORK.id) >>> 2] as number;
+  }
+
+  /**
+   * Waits up to timeoutMs for a mark phase to be running and takes part until it is over; the bytes that it scanned, or -1 if there
+   * was no phase. Throws what marking throws; the phase goes on without this thread then.
+   */
+  run(timeoutMs: number = Number.POSITIVE_INFINITY): number {
+    const thread = this.#thread;
+    const { mem, mark } = thread.state;
+    const at = (mark + MARK.gate) >>> 2;
+    for (;;) {
+      const gate = thread.gate();
+      if (running(gate)) {
+        thread.set(GCWORK.waiting, 0);
+        thread.set(GCWORK.phase, phaseOf(gate));
+        mem.kernel.store(thread.work + GCWORK.status, WORK_JOINING);
+        if (thread.pass(gate, gate + ONE_PROC)) {
+          mem.kernel.store(thread.work + GCWORK.status, WORK_RUNNING);
+          return this.#mark(phaseOf(gate));
+        }
+        mem.kernel.store(thread.work + GCWORK.status, WORK_PARKED);
+        continue;
+      }
+      const slept = Atomics.wait(mem.i32 as Int32Array<SharedArrayBuffer>, at, gate, timeoutMs);
+      if (slept === "timed-out") return -1;
+    }
+  }
+
+  #mark(phase: number): number {
+    const thread = this.#thread;
+    const { kernel } = thread.state.mem;
+    let bytes = 0;
+    let whole = false;
+    try {
+      for (;;) {
+        const n = thread.step();
+        bytes += n;
+        if (phaseOf(thread.gate()) !== phase) break;
+        if (n > 0 || thread.steal()) continue;
+        if (thread.wait(phase, Number.POSITIVE_INFINITY) === "over") break;
+      }
+      whole = true;
+    } finally {
+      if (!whole) loseWork(thread, thread.work);
+    }
+    kernel.store(thread.work + GCWORK.status, WORK_PARKED);
+    return bytes;
+  }
+
+  /** Ends the thread's part. It takes no part in phases afterwards. */
+  close(): void {
+    this.#thread.state.mem.kernel.store(this.#thread.work + GCWORK.status, WORK_FREE);
+  }
+}
+
+/**
+ * Makes a helper of this thread, whose allocator is attached to the heap of another thread's collector. Default kind: that of
+ * the memory's kernel.
+ */
+export function attachMarkWorker(allocator: Allocator, kind?: MarkerKind): MarkWorker {
+  return new MarkWorker(allocator, kind);
+}

@@ -1,0 +1,181 @@
+import { Worker } from "node:worker_threads";
+import { describe, expect, it } from "vitest";
+import { checkMarks } from "../src/checkmark.ts";
+import { ParallelMarker } from "../src/mark-phase.ts";
+import type { Marker, MarkerKind } from "../src/mgcmark.ts";
+import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
+import { MiB, type Rig, random, rig } from "./kit.ts";
+
+const seed = Number(process.env.GORT_SEED ?? Date.now() % 1_000_000);
+
+interface Helpers {
+  ids: number[];
+  workers: Worker[];
+  errors: string[];
+  scanned(): number;
+  stop(): Promise<number[]>;
+}
+
+/** Starts helpers over the built package: workers can't load TypeScript. */
+async function startHelpers(r: Rig, kinds: MarkerKind[], more: object = {}): Promise<Helpers> {
+  const words = r.a.mem.persistentAlloc(8, 8, "otherSys");
+  r.a.share();
+  const errors: string[] = [];
+  const workers = kinds.map(
+    (kind) =>
+      new Worker(new URL("workers/marker.mjs", import.meta.url), {
+        workerData: { memory: r.a.mem.memory, stop: words, scanned: words + 4, kind, ...more },
+        execArgv: [],
+      }),
+  );
+  const exits = workers.map((w) => new Promise<number>((resolve) => w.on("exit", resolve)));
+  for (const w of workers) w.on("error", (err) => errors.push(String(err)));
+  const ids = await Promise.all(
+    workers.map(
+      (w) => new Promise<number>((resolve) => w.once("message", (m: { id: number }) => resolve(m.id))),
+    ),
+  );
+  return {
+    ids,
+    workers,
+    errors,
+    scanned: () => r.u32[(words + 4) >>> 2]!,
+    stop: () => {
+      r.u32[words >>> 2] = 1;
+      return Promise.all(exits);
+    },
+  };
+}
+
+/** A heap on which threads meet: many small objects on few pages, and wide ones that fill stacks. */
+function busyGraph(r: Rig, salt: number): void {
+  randomGraph(r, random(seed + salt), 6000);
+  const wide = r.a.newType(2048, [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff]);
+  const small = r.a.newType(16, [0b11]);
+  const rnd = random(seed + salt);
+  const nodes = Array.from({ length: 8000 }, () => r.a.mallocTyped(small));
+  const wides = Array.from({ length: 400 }, () => r.a.mallocTyped(wide));
+  for (const p of nodes) {
+    for (const slot of [p, p + 8]) r.u32[slot >>> 2] = rnd(20) === 0 ? wides[rnd(400)]! : nodes[rnd(8000)]!;
+  }
+  for (const p of wides) for (let k = 0; k < 128; k++) r.u32[(p + 8 * k) >>> 2] = wides[rnd(400)]!;
+  r.gc.refs.alloc(nodes[0]!);
+  r.gc.refs.alloc(wides[0]!);
+}
+
+/** What the single-threaded marker finds. */
+function markAlone(r: Rig, marker: Marker): Marked {
+  beginMarking(r, marker);
+  while (marker.drain(1 << 20) > 0);
+  return endMarking(r, marker);
+}
+
+/** The bits and the sums that do not depend on who did what. A large stack may be scanned in another order, not to another sum. */
+const essence = (m: Marked) => ({ bits: m.bits, bytesMarked: m.bytesMarked, scanWork: m.scanWork });
+
+describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () => {
+  it.each([
+    ["wasm", ["wasm", "wasm"]],
+    ["js", ["js", "js"]],
+    ["wasm", ["js", "wasm", "js"]],
+  ] as [MarkerKind, MarkerKind[]][])("marks what one thread marks (%s with %s)", async (own, kinds) => {
+    let helped = 0;
+    const r = rig({ maxMemory: 128 * MiB });
+    const helpers = await startHelpers(r, kinds);
+    for (let round = 0; round < 4; round++) {
+      busyGraph(r, round);
+      const marker = r.gc.marker;
+      const alone = markAlone(r, marker);
+      for (let again = 0; again < 5; again++) {
+        beginMarking(r, marker);
+        const parallel = new ParallelMarker(marker, own);
+        parallel.begin();
+        parallel.finish();
+        expect(marker.overflow).toBe(false);
+        checkMarks(r.gc.heap, r.gc.roots);
+        expect(essence(endMarking(r, marker))).toEqual(essence(alone));
+      }
+    }
+    helped = helpers.scanned();
+    expect(await helpers.stop()).toEqual(kinds.map(() => 0));
+    expect(helpers.errors).toEqual([]);
+    expect(helped).toBeGreaterThan(0);
+  });
+
+  it("works alone, if no helper comes", () => {
+    for (const kind of ["wasm", "js"] as const) {
+      const r = rig({ maxMemory: 64 * MiB });
+      busyGraph(r, 1);
+      const alone = markAlone(r, r.gc.marker);
+      beginMarking(r, r.gc.marker);
+      const parallel = new ParallelMarker(r.gc.marker, kind);
+      parallel.begin();
+      expect(() => parallel.begin()).toThrow("begin() called in a mark phase");
+      expect(parallel.nproc).toBe(1);
+      parallel.finish();
+      expect(essence(endMarking(r, r.gc.marker))).toEqual(essence(alone));
+    }
+  });
+
+  it("is refused over an unshared memory", () => {
+    const r = rig({ maxMemory: 64 * MiB, shared: false });
+    expect(() => new ParallelMarker(r.gc.marker)).toThrow(TypeError);
+  });
+
+  it("marks again what a helper had in hand that fails", async () => {
+    const r = rig({ maxMemory: 128 * MiB });
+    for (let k = 0; k < 4; k++) busyGraph(r, k);
+    const { marker } = r.gc;
+    const alone = markAlone(r, marker);
+    const helpers = await startHelpers(r, ["js", "js"], { fail: true });
+    let lost = 0;
+    for (let again = 0; again < 100 && lost === 0; again++) {
+      beginMarking(r, marker);
+      const parallel = new ParallelMarker(marker);
+      parallel.begin();
+      const deadline = performance.now() + 100;
+      while (parallel.nproc === 1 && performance.now() < deadline);
+      parallel.finish();
+      if (marker.overflow) lost++;
+      const { bits, bytesMarked } = endMarking(r, marker);
+      expect({ bits, bytesMarked }).toEqual({ bits: alone.bits, bytesMarked: alone.bytesMarked });
+    }
+    await helpers.stop();
+    expect(helpers.errors.length).toBeGreaterThan(0);
+    expect(new Set(helpers.errors)).toEqual(new Set(["Error: failed with an object in hand"]));
+    expect(lost).toBeGreaterThan(0);
+  });
+
+  it("marks again what a helper had in hand that is terminated, when its owner says so", async () => {
+    const r = rig({ maxMemory: 128 * MiB });
+    for (let k = 0; k < 4; k++) busyGraph(r, k);
+    const { marker } = r.gc;
+    const alone = markAlone(r, marker);
+    for (let round = 0; round < 4; round++) {
+      const kind = round % 2 === 0 ? "wasm" : "js";
+      const helpers = await startHelpers(r, [kind, kind]);
+      beginMarking(r, marker);
+      const parallel = new ParallelMarker(marker, kind);
+      parallel.begin();
+      const [victim] = helpers.workers as [Worker];
+      const gone = new Promise((resolve) => victim.on("exit", resolve));
+      // The roots are left to the helpers for a moment, which makes sure that they have something in hand.
+      await new Promise((resolve) => setTimeout(resolve, round));
+      const ended = victim.terminate();
+      let exited = false;
+      void gone.then(() => {
+        exited = parallel.lost(helpers.ids[0]!);
+      });
+      while (!parallel.step() || !exited) {
+        await new Promise((resolve) => setImmediate(resolve));
+        if (exited && parallel.over) break;
+      }
+      await ended;
+      const { bits, bytesMarked } = endMarking(r, marker);
+      expect({ bits, bytesMarked }).toEqual({ bits: alone.bits, bytesMarked: alone.bytesMarked });
+      expect(parallel.lost(helpers.ids[0]!)).toBe(false);
+      expect(parallel.lost(99)).toBe(false);
+      await helpers.stop();
+    }
+  });
+});
