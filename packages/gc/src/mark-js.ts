@@ -109,8 +109,8 @@ export class MarkJS implements MarkTwin {
     const marks = u32[word] as number;
     if ((marks & bit) !== 0) return;
     u32[word] = marks | bit;
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + (this.#tables.size[sc] as number);
     if ((sc & 1) === 0) this.#queuePage(p >>> PAGE_SHIFT, idx);
+    else u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + (this.#tables.size[sc] as number);
   }
 
   /** Queues a page for its object idx, or notes that more than one waits. */
@@ -237,6 +237,7 @@ export class MarkJS implements MarkTwin {
       slot += n;
       left -= n;
     }
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + size;
     u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + 1;
     return size;
   }
@@ -299,8 +300,8 @@ export class MarkJS implements MarkTwin {
               const old = u32[word] as number;
               if ((old & markBit) === 0) {
                 u32[word] = old | markBit;
-                marked += sizes[sc] as number;
-                if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
+                if ((sc & 1) !== 0) marked += sizes[sc] as number;
+                else if (u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
                   this.#queuePage(p >>> PAGE_SHIFT, idx);
                 }
               }
@@ -311,7 +312,7 @@ export class MarkJS implements MarkTwin {
         }
       } while (x !== 0);
     }
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked;
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked + work;
     u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + Math.trunc(work / size0);
     return work;
   }
@@ -378,8 +379,8 @@ export class MarkJS implements MarkTwin {
                 const old = u32[word] as number;
                 if ((old & markBit) === 0) {
                   u32[word] = old | markBit;
-                  marked += sizes[sc] as number;
-                  if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
+                  if ((sc & 1) !== 0) marked += sizes[sc] as number;
+                  else if (u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
                     this.#queuePage(p >>> PAGE_SHIFT, idx);
                   }
                 }
@@ -391,7 +392,7 @@ export class MarkJS implements MarkTwin {
         }
       } while (x !== 0);
     }
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked;
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked + work;
     u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + Math.trunc(work / size0);
     return work;
   }

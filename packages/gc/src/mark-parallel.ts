@@ -2,8 +2,9 @@
  * How several threads mark at once, in TypeScript: the plain form of what mark-wasm.ts emits with `parallel`, and what runs where
  * there are threads but no WebAssembly. mark-js.ts is the same for one thread, and twice as fast.
  *
- * 1. *A mark bit* is set by an atomic or of its word; whoever changed it from 0 counts the object's bytes and queues it. Bits are
- *    never cleared, so a plain load first costs nothing but a wasted or.
+ * 1. *A mark bit* is set by an atomic or of its word; whoever changed it from 0 queues the object. Bits are never cleared, so a plain load
+ *    comes first. The kernel does not mark objects of the page in hand one by one: it notes them for itself, scans them, and
+ *    marks all that it has noted before it gives the page up. If another marks one of them meanwhile, the scan row knows.
  * 2. *A page* belongs to the thread that took its entry from a ring, until that thread gives up the page's state. Only it touches
  *    the scan row. States change by CAS:
  *
@@ -86,8 +87,8 @@ export class MarkParallelJS implements MarkTwin {
     }
     const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
     if (!this.#setMark((info >>> 8) << 3, idx)) return;
-    this.#add(GCWORK.bytesMarked, classes.size[info & 255] as number);
     if ((info & 1) === 0) this.#queuePage(page, idx);
+    else this.#add(GCWORK.bytesMarked, classes.size[info & 255] as number);
   }
 
   #shadeSlow(p: number, info: number): void {
@@ -241,6 +242,7 @@ export class MarkParallelJS implements MarkTwin {
 
   #scanOnPage(page: number, idx: number, size: number): number {
     this.#add(GCWORK.objsByPage, 1);
+    this.#add(GCWORK.bytesMarked, size);
     return this.#scanByBits((page << PAGE_SHIFT) + idx * size, size);
   }
 

@@ -251,8 +251,11 @@ function* assembly(
           bit.set(constant(1).shl(idx)),
           old.set(at.load()),
           setMark(at, bit, old, [
-            inc(marked, row.load(classTable + CLASS_ROW.size)),
-            when(info.and(1).eqz(), [when(stateOf(page).ne(busy), [queuePage.run(page, idx)])]),
+            when(
+              info.and(1),
+              [inc(marked, row.load(classTable + CLASS_ROW.size))],
+              [when(stateOf(page).ne(busy), [queuePage.run(page, idx)])],
+            ),
           ]),
         ],
         [when(p, [inc(marked, shadeSlow.call(p, info))])],
@@ -267,13 +270,38 @@ function* assembly(
     return [...shade(p!, marked, word(cycleWord).or(2)), ret(marked)];
   });
 
-  /** Scans the n words at w that have a bit set in `bits`, lowest first. */
-  const scanBits = (bits: Local, w: Local, marked: Local, busy: Expr): Stmt => {
+  /** The page in hand, where pointers to its own objects need no tables. */
+  interface OwnPage {
+    readonly page: Expr;
+    readonly magic: Expr;
+    /** Address of its row of mark bits. */
+    readonly markRow: Expr;
+  }
+
+  /**
+   * shade for an object of the page in hand, whose visit is going to find it. In parallel it is noted in GCWORK.own, and marked
+   * with the others of its word at the end: an atomic instruction each would cost a third of the time.
+   */
+  const shadeOwn = (p: Local, own: OwnPage): Stmt[] => {
+    const [idx, at] = m.locals();
+    const bit = constant(1).shl(idx);
+    return [
+      idx.set(p.and(PAGE_MASK).mul(own.magic).shr(MAGIC_SHIFT)),
+      at.set(idx.shr(5).shl(2)),
+      ...(parallel
+        ? [store(at, at.load(work + GCWORK.own).or(bit), work + GCWORK.own)]
+        : [at.set(at.add(own.markRow)), store(at, at.load().or(bit))]),
+    ];
+  };
+
+  /** Scans the words from w on that have a bit set in `bits`, lowest first. */
+  const scanBits = (bits: Local, w: Local, marked: Local, busy: Expr, own?: OwnPage): Stmt => {
     const p = m.local();
+    const any = shade(p, marked, busy);
     return loopWhile(bits, [
       p.set(w.add(bits.ctz().shl(3)).load()),
       bits.set(bits.and(bits.sub(1))),
-      ...shade(p, marked, busy),
+      ...(own === undefined ? any : [when(p.shr(PAGE_SHIFT).eq(own.page), shadeOwn(p, own), any)]),
     ]);
   };
 
@@ -305,7 +333,7 @@ function* assembly(
         ],
         left,
       ),
-      addWord(work + GCWORK.bytesMarked, marked),
+      addWord(work + GCWORK.bytesMarked, marked.add(size!)),
       addWord(work + GCWORK.objsByPage, 1),
       ret(size!),
     ];
@@ -314,15 +342,18 @@ function* assembly(
   /** Scans what is marked on a page and not scanned yet, until nothing is. `straddling`: see scanStraddling of mark-js.ts. */
   const scanPage = (name: string, straddling: boolean): Func =>
     m.func(name, ["page", "info", "size"], 1, ([page, info, size]) => {
+      const magic = m.local();
       const [busy, markRow, scanRow, bitsRow, pageAddr] = m.locals();
       const [mask, last, k, marked, done] = m.locals();
       const [marks, x, bit, off, bits, w] = m.locals();
       const [found, nslots, slot, at, shift, left] = m.locals();
 
+      const own: OwnPage = { page: page!, magic, markRow };
+
       const scanAligned: Stmt[] = [
         bits.set(bitsRow.add(off.shr(8).shl(2)).load().shr(off.shr(3)).and(mask)),
         w.set(pageAddr.add(off)),
-        scanBits(bits, w, marked, busy),
+        scanBits(bits, w, marked, busy, own),
       ];
       const scanStraddling: Stmt[] = [
         slot.set(0),
@@ -339,10 +370,22 @@ function* assembly(
             ]),
             when(left.lt(32), [bits.set(bits.and(constant(1).shl(left).sub(1)))]),
             w.set(pageAddr.add(at.shl(3))),
-            scanBits(bits, w, marked, busy),
+            scanBits(bits, w, marked, busy, own),
             inc(slot, 32),
           ],
           slot.lt(nslots),
+        ),
+      ];
+
+      const noted = k.load(work + GCWORK.own);
+      const markNoted: Stmt[] = [
+        k.set(last.add(4)),
+        doWhile(
+          [
+            k.set(k.sub(4)),
+            when(noted, [drop(markRow.add(k).atomicOr(noted)), store(k, 0, work + GCWORK.own)]),
+          ],
+          k,
         ),
       ];
 
@@ -359,11 +402,12 @@ function* assembly(
             .sub(1)
             .shl(2),
         ),
+        magic.set(classRow(info!).load(classTable + CLASS_ROW.magic)),
         loop((round) => [
           found.set(0),
           k.set(last),
           loop((next) => [
-            marks.set(markRow.add(k).load()),
+            marks.set(parallel ? markRow.add(k).load().or(noted) : markRow.add(k).load()),
             x.set(marks.and(scanRow.add(k).load().not())),
             when(x, [
               found.set(1),
@@ -384,9 +428,11 @@ function* assembly(
           ]),
           round.branch(found),
         ]),
-        addWord(work + GCWORK.bytesMarked, marked),
+        ...(parallel ? markNoted : []),
         addWord(work + GCWORK.objsByPage, done),
-        ret(done.mul(size!)),
+        done.set(done.mul(size!)),
+        addWord(work + GCWORK.bytesMarked, marked.add(done)),
+        ret(done),
       ];
     });
   yield;

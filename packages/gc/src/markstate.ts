@@ -95,7 +95,7 @@ const GCWORK_TYPE = defineStruct("gcWork", {
   spare: "u32",
   /** Two workbufs that are never given back. */
   base: "u32",
-  /** Bytes of objects marked in this cycle, in slots. */
+  /** Bytes of objects marked in this cycle, in slots. Objects that wait with their page are counted when they are scanned. */
   bytesMarked: "u32",
   // What gctrace=2 tells.
   pagesVisited: "u32",
@@ -103,6 +103,8 @@ const GCWORK_TYPE = defineStruct("gcWork", {
   objsStacked: "u32",
   /** Bytes of heap scanned in this cycle. */
   heapScanWork: "f64",
+  /** Marks of the page in hand that are not yet in its row of mark bits: see mark-wasm.ts. Zero between visits. */
+  own: u32s(SCAN_ROW_WORDS),
   /** On a cache line of its own: thieves write it. */
   pad: f64s(8),
   qhead: "u32",
@@ -248,6 +250,7 @@ export class MarkState {
     this.releaseWork(w);
     u32[at + (GCWORK.qhead >>> 2)] = 0;
     u32[at + (GCWORK.qtail >>> 2)] = 0;
+    u32.fill(0, (w + GCWORK.own) >>> 2, ((w + GCWORK.own) >>> 2) + SCAN_ROW_WORDS);
     u32[at + (GCWORK.bytesMarked >>> 2)] = 0;
     u32[at + (GCWORK.pagesVisited >>> 2)] = 0;
     u32[at + (GCWORK.objsByPage >>> 2)] = 0;

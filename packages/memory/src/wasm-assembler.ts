@@ -118,6 +118,9 @@ export class Expr {
   ctz(): Expr {
     return this.#unary(0x68);
   }
+  popcnt(): Expr {
+    return this.#unary(0x69);
+  }
   add(b: Operand): Expr {
     return this.#binary(0x6a, b);
   }

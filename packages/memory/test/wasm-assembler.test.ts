@@ -54,6 +54,7 @@ describe("the assembler", () => {
       eqz: [(a) => a.eqz(), (a) => Number(a === 0)],
       clz: [(a) => a.clz(), (a) => Math.clz32(a)],
       ctz: [(a) => a.ctz(), (a) => (a === 0 ? 32 : 31 - Math.clz32(a & -a))],
+      popcnt: [(a) => a.popcnt(), (a) => (a >>> 0).toString(2).replaceAll("0", "").length],
       not: [(a) => a.not(), (a) => ~a],
       select: [(a, b) => select(a.lt(b), a, b), (a, b) => (a >>> 0 < b >>> 0 ? a : b)],
     };
