@@ -1,0 +1,104 @@
+/**
+ * Marking a binary tree of 32-byte objects with one thread and with two, alternately, on a stopped heap; nothing is swept.
+ * Needs the built packages, as workers load them:
+ *
+ *     node --experimental-strip-types bench/mark-threads.ts [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
+ */
+import { Worker } from "node:worker_threads";
+import { createAllocator } from "@gort/allocator";
+import { MSPAN } from "@gort/allocator/internal";
+import { createCollector } from "@gort/gc";
+import { ParallelMarker } from "@gort/gc/internal";
+
+const args = Object.fromEntries(process.argv.slice(2).map((a) => a.split("=") as [string, string]));
+const depth = Number(args.depth ?? 19);
+const order = args.order ?? "alloc";
+const marker = args.marker === "js" ? "js" : "wasm";
+const reps = Number(args.reps ?? 5);
+const n = 2 ** (depth + 1) - 1;
+
+const a = createAllocator();
+const gc = createCollector(a, { gogc: -1, marker });
+const node = a.newType(32, [0b0011]);
+const { u32 } = a.mem;
+
+function build(d: number): number {
+  const l = d === 0 ? 0 : build(d - 1);
+  const r = d === 0 ? 0 : build(d - 1);
+  const p = a.mallocTyped(node);
+  u32[p >>> 2] = l;
+  u32[(p + 8) >>> 2] = r;
+  return p;
+}
+
+function buildRandom(): number {
+  const perm = new Uint32Array(n);
+  for (let i = 0; i < n; i++) perm[i] = a.mallocTyped(node);
+  let x = 12345;
+  for (let i = n - 1; i > 0; i--) {
+    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+    const j = x % (i + 1);
+    const t = perm[i]!;
+    perm[i] = perm[j]!;
+    perm[j] = t;
+  }
+  for (let i = 0; 2 * i + 2 < n; i++) {
+    u32[perm[i]! >>> 2] = perm[2 * i + 1]!;
+    u32[(perm[i]! + 8) >>> 2] = perm[2 * i + 2]!;
+  }
+  return perm[0]!;
+}
+
+gc.refs.alloc(order === "random" ? buildRandom() : build(depth));
+const words = a.mem.persistentAlloc(8, 8, "otherSys");
+a.share();
+const helper = new Worker(new URL("../test/workers/marker.mjs", import.meta.url), {
+  workerData: { memory: a.mem.memory, stop: words, scanned: words + 4, kind: marker },
+  execArgv: [],
+});
+await new Promise((resolve) => helper.once("message", resolve));
+
+/** Marks everything once and takes the marks away again; nanoseconds an object. */
+function mark(threads: number): number {
+  const { heap, roots, marker: m } = gc;
+  a.flushAll();
+  heap.phase = 1;
+  m.reset();
+  roots.begin(m);
+  while (roots.step(m));
+  const from = performance.now();
+  if (threads === 1) while (m.drain(64 << 10) > 0);
+  else {
+    const parallel = new ParallelMarker(m, marker);
+    parallel.begin();
+    parallel.finish();
+  }
+  const ns = ((performance.now() - from) * 1e6) / n;
+  if (m.bytesMarked !== n * 32) throw new Error(`marked ${m.bytesMarked} bytes, want ${n * 32}`);
+  m.releaseWorkbufs();
+  heap.phase = 0;
+  heap.forEachSpan((span) => {
+    const at = u32[(span + MSPAN.offsets.gcmarkBits) >>> 2]! >>> 2;
+    u32.fill(0, at, at + Math.ceil(u32[(span + MSPAN.offsets.nelems) >>> 2]! / 32));
+  });
+  return ns;
+}
+
+const times: Record<number, number[]> = { 1: [], 2: [] };
+const share: number[] = [];
+for (let i = 0; i < reps; i++) {
+  for (const threads of [1, 2]) {
+    const before = u32[(words + 4) >>> 2]!;
+    times[threads]!.push(mark(threads));
+    // The helper notes what it did after the phase.
+    if (threads === 2) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      share.push((u32[(words + 4) >>> 2]! - before) / (n * 32));
+    }
+  }
+}
+const text = (xs: number[], digits: number): string => xs.map((x) => x.toFixed(digits)).join(" ");
+console.log(
+  `${process.version} ${marker} ${order} 2^${depth + 1}-1: one thread ${text(times[1]!, 1)}; two ${text(times[2]!, 1)} ns/object; helper's share ${text(share, 2)}`,
+);
+u32[words >>> 2] = 1;
