@@ -187,6 +187,7 @@ export class MarkParallelJS implements MarkTwin {
     const state = this.#state.pageState + (page << 2);
     const row = this.#state.scanRows + (page << (SCAN_ROW_SHIFT + 2));
     this.#add(GCWORK.pagesVisited, 1);
+    this.#add(GCWORK.classVisits + 4 * ((info & 255) >>> 1), 1);
     let work = 0;
     if (kernel.load(state) === (cycle | 1)) {
       const idx = entry >>> PAGE_BITS;
@@ -261,7 +262,9 @@ export class MarkParallelJS implements MarkTwin {
     this.#add(GCWORK.objsStacked, 1);
     const span = this.#word(this.#heap.pageSpan + ((addr >>> PAGE_SHIFT) << 2));
     const size = this.#word(span + MSPAN.elemsize);
-    if (this.#word(span + MSPAN.spanclass) >>> 1 === OBJ_LARGE_CLASS) {
+    const cls = this.#word(span + MSPAN.spanclass) >>> 1;
+    this.#add(GCWORK.classStacked + 4 * cls, 1);
+    if (cls === OBJ_LARGE_CLASS) {
       const base = this.#word(span + MSPAN.startAddr);
       const end = this.#word(span + MSPAN.limit);
       if (addr === base) {
