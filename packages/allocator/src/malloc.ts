@@ -7,8 +7,8 @@
  *       |  <= 32760 B             mcache: a slot of the size class, from the run the thread is cutting    no lock
  *       |                           nextRun: the next free slots of the cached span
  *       |                           mcentral.cacheSpan: another span with free slots                     class's lock
- *       |                           mheap.alloc: a new span                                              heap lock
- *       |                             PageAlloc: lowest free pages; grow by 4 MiB
+ *       |                           mheap.alloc: a new span of pages from the mcache's 64               no lock
+ *       |                             PageAlloc: the next 64, or the lowest free run; grow by 4 MiB      heap lock
  *       '  larger                 mheap.alloc: a span of its own, rounded up to pages of 8 KiB
  *
  * 1. A request is rounded up to one of 67 size classes (scripts/gen-sizeclasses.ts). Each class has two span
@@ -20,9 +20,14 @@
  * 4. Every object is zeroed when it is handed out. A run is cleared as a whole when it is acquired, unless its span
  *    is known to be fresh from the operating system.
  *
- * Who may touch what: an mcache belongs to its thread. A span on a list belongs to the list's lock, a cached one to
- * the mcache, one that is being swept to the sweeper. The page allocator, the span structs' free list and the
- * counters of MHEAP belong to the heap lock. Lock order: mcentral or speclock, then heap, then the memory's own.
+ * Who may touch what: an mcache belongs to its thread, with its page cache, its spare span structs and its share of the
+ * heap's counters. A span on a list belongs to the list's lock, a cached one to the mcache, one that is being swept to
+ * the sweeper. The page allocator and the free lists of structs belong to the heap lock. Mark bits belong to everybody
+ * while a collection marks: a word of them is changed atomically unless all of it is one run's. The order of locks is the
+ * table in @gort/memory's lockrank.ts; createAllocator({ staticLockRanking: true }) checks it.
+ *
+ * A thread that dies leaves an mcache that another takes over (threadExited). Between two lists a span is known to nobody
+ * but the thread that moves it: one that is killed there is lost with it, as in any allocator without a log.
  *
  * Unlike Go: mark bits and pointer bits stand in side tables, not inside the span (prototypes marked faster that
  * way), so a span holds up to 3 % more objects and HeapInuse is at most Go's; the tables count in GCSys. Metadata
@@ -498,6 +503,7 @@ export class Allocator {
    * every thread before sweepgen moves and before statistics are read.
    */
   flushAll(): void {
+    this.mem.willBlock("flushAll, which precedes a stop,");
     this.cache.flush();
     this.manual.flush(); // after it: a span on a list can be freed when its last block comes back
     this.stacks.flush();
@@ -679,11 +685,35 @@ export class Allocator {
     let c = u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2] as number;
     while (c !== 0 && u32[(c + MCACHE.offsets.id) >>> 2] !== id)
       c = u32[(c + MCACHE.offsets.next) >>> 2] as number;
-    if (c === 0 || c === this.cache.base || u32[(c + MCACHE.offsets.owned) >>> 2] === 0) return false;
-    // It may have died between two changes of its counts.
-    this.mem.kernel.and(c + MCACHE.offsets.version, ~1);
-    closeMCache(this.mem, c);
-    return true;
+    if (c === 0 || c === this.cache.base) return false;
+    return takeOver(this.mem, c, u32[(c + MCACHE.offsets.owned) >>> 2] as number);
+  }
+
+  /**
+   * To be called when a thread has ended, as from its Worker's "exit" event, with the number that registerThread gave it.
+   * Takes its mcaches over, as recover does; if it called close there is nothing to do. Throws a FatalError that names the
+   * lock if the thread died inside of one: what that lock guards may be half changed, and whoever waits for it gets a
+   * FatalError too.
+   */
+  threadExited(thread: number): void {
+    this.mem.threadExited(thread);
+    const held = this.heap.lockHeldBy(thread);
+    if (held !== 0) {
+      const rank = this.mem.lockRankOf(held);
+      fatalThrow(
+        `a thread ended while it held the lock ${rank}`,
+        `allocator: thread ${thread} held the lock ${rank} at ${hex(held)}`,
+      );
+    }
+    const first = this.u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2] as number;
+    for (let c = first; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2] as number) {
+      takeOver(this.mem, c, thread);
+    }
+  }
+
+  /** Has threadExited called when the worker ends: any object with Node's `once("exit", ...)`. */
+  watchWorker(worker: { once(event: "exit", listener: () => void): unknown }, thread: number): void {
+    worker.once("exit", () => this.threadExited(thread));
   }
 
   /** Gives the mcache up, for another thread to take over: the last call of a thread that ends. */
@@ -709,7 +739,21 @@ function checkSize(size: number): void {
   }
 }
 
-/** An mcache that no thread owns, or a new one. Counters of earlier owners stay in it. */
+/** Empties the mcache of a thread that has ended, and frees it for another. False if the thread isn't its owner. */
+function takeOver(mem: LinearMemory, mcache: number, owner: number): boolean {
+  const { owned, version } = MCACHE.offsets;
+  // Several may have learned of the end: whoever sets its own number does the work.
+  if (owner === 0 || mem.kernel.cas(mcache + owned, owner, mem.thread) !== owner) return false;
+  // It may have died between two changes of its counts.
+  mem.kernel.and(mcache + version, ~1);
+  closeMCache(mem, mcache);
+  return true;
+}
+
+/**
+ * An mcache that no thread owns, or whose owner has ended without a word (as far as the system tells), or a new one.
+ * Counters of earlier owners stay in it.
+ */
 function acquireMCache(heap: MHeap): number {
   const { u32 } = heap.mem;
   const M = MCACHE.offsets;
@@ -718,6 +762,12 @@ function acquireMCache(heap: MHeap): number {
     throw new TypeError(
       "allocator: memory has an allocator that was not shared: call its share() before attaching",
     );
+  }
+  let dead = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  for (; dead !== 0; dead = u32[(dead + M.next) >>> 2] as number) {
+    const owner = u32[(dead + M.owned) >>> 2] as number;
+    if (owner === 0) break; // there is a free one
+    if (owner !== heap.mem.thread && heap.mem.threadGone(owner) && takeOver(heap.mem, dead, owner)) break;
   }
   heap.lock();
   let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;

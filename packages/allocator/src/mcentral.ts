@@ -13,8 +13,11 @@
  *     uncacheSpan  a span back from an mcache, to partial or full swept
  *
  * Lists are doubly linked through mspan.next and prev, and mspan.list names the list, so a span in the middle can be
- * taken out. Unlike Go, whose span sets are lock-free stacks of blocks: a lock a class costs 10 ns a span here, and
- * saves the blocks' memory. Each list is guarded by its mcentral's lock; a span on no list belongs to whoever took it.
+ * taken out. Each list is guarded by its mcentral's lock; a span on no list belongs to whoever took it.
+ *
+ * Unlike Go, whose span sets are lock-free stacks of blocks. Every atomic operation is a call of the kernel here, and such a set
+ * needs two for a push and three for a pop where a lock needs two for either: it measured slower in one thread and
+ * under contention (bench/spans.bench.ts), and it can't give up a span from its middle.
  */
 import type { Addr } from "@gort/memory";
 import { fatalThrow } from "./errors.ts";

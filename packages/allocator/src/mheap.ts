@@ -30,7 +30,7 @@
  * needzero: a span is known zero if all its pages held no physical memory and the platform's release gives zeros
  * back, or if it lies above zeroedBase, where no page was ever handed out.
  */
-import { type Addr, type LinearMemory, lock, unlock } from "@gort/memory";
+import { type Addr, type LinearMemory, type LockRank, lock, unlock } from "@gort/memory";
 import { fatalThrow, outOfMemory } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
@@ -41,9 +41,11 @@ import {
   MANUAL_GC,
   MANUAL_STACK,
   MCACHE,
+  MCENTRAL,
   MHEAP,
   MIN_SIZE_FOR_HEADER,
   MSPAN,
+  NUM_SPAN_CLASSES,
   PAGE_CACHE,
   PAGE_SHIFT,
   PAGE_SIZE,
@@ -142,6 +144,7 @@ export class MHeap {
       mem.f64[(this.gcControl + GCCONTROL.offsets.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
     }
     this.root = tables;
+    mem.rankLocks((addr) => this.lockRank(addr));
     this.pageCache = new PageCache(this.u32, M.pages);
   }
 
@@ -204,6 +207,33 @@ export class MHeap {
 
   unlock(): void {
     this.release(this.base + H.lock);
+  }
+
+  private lockRank(addr: number): LockRank | undefined {
+    if (addr === this.base + H.lock) return "mheap";
+    const central = addr - this.base - H.central;
+    if (central >= 0 && central < NUM_SPAN_CLASSES * MCENTRAL.size && central % MCENTRAL.size === 0)
+      return "mcentral";
+    // A span struct is known by its place in allspans.
+    const s = addr - S.speclock;
+    const index = this.u32[(s + S.index) >>> 2] as number;
+    return index > 0 && index <= this.nspans && this.spanAt(index - 1) === s ? "mspanSpecial" : undefined;
+  }
+
+  /** The first lock of the heap or of the memory that the thread holds; 0 if it holds none. */
+  lockHeldBy(thread: number): number {
+    const held = (addr: number): boolean => (this.u32[addr >>> 2] as number) >>> 1 === thread;
+    for (const addr of this.mem.lockAddrs) if (held(addr)) return addr;
+    if (held(this.base + H.lock)) return this.base + H.lock;
+    for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
+      const addr = this.base + H.central + spc * MCENTRAL.size;
+      if (held(addr)) return addr;
+    }
+    for (let n = 0; n < this.nspans; n++) {
+      const addr = this.spanAt(n) + S.speclock;
+      if (held(addr)) return addr;
+    }
+    return 0;
   }
 
   acquire(addr: number): void {

@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import type { Addr } from "@gort/memory";
 import { attachLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { type Allocator, createAllocator, newHeapStats } from "../src/index.ts";
+import { type Allocator, type AllocatorOptions, createAllocator, newHeapStats } from "../src/index.ts";
 import { verifyHeap } from "../src/testing.ts";
 
 const NMAILBOXES = 64;
@@ -21,8 +21,8 @@ function start(a: Allocator, more: object): { exit: Promise<number>; ids: number
   return { exit, ids };
 }
 
-function setUp(): { a: Allocator; mailboxes: Addr } {
-  const a = createAllocator({ maxMemory: 512 << 20 });
+function setUp(options: AllocatorOptions = {}): { a: Allocator; mailboxes: Addr } {
+  const a = createAllocator({ maxMemory: 512 << 20, ...options });
   const mailboxes = a.mem.persistentAlloc(4 * NMAILBOXES, 64, "otherSys");
   a.share();
   return { a, mailboxes };
@@ -49,6 +49,25 @@ describe("several threads", () => {
     expect([st.heapObjects, st.heapAlloc, st.mallocs - st.frees], `seed ${seed}`).toEqual([0, 0, 0]);
     expect(st.mallocs).toBeGreaterThan(250_000);
     expect(st.stackInuse).toBe(0);
+  });
+
+  it("free in one thread what another allocated, with the order of locks checked", {
+    timeout: 60_000,
+  }, async () => {
+    const seed = Math.floor(Math.random() * 2 ** 30) + 1;
+    const { a, mailboxes } = setUp({ staticLockRanking: true });
+    const workers = [1, 2].map((k) =>
+      start(a, { mailboxes, nmailboxes: 4, ops: 30_000, seed: seed * k, staticLockRanking: true }),
+    );
+    const codes = await Promise.all(workers.map((w) => w.exit));
+    expect(codes, `seed ${seed}`).toEqual([0, 0]);
+    for (let k = 0; k < NMAILBOXES; k++) {
+      const p = a.mem.u32[(mailboxes >>> 2) + k] as Addr;
+      if (p !== 0) a.free(p);
+    }
+    a.flushAll();
+    verifyHeap(a);
+    expect(a.readStats(newHeapStats()).heapObjects, `seed ${seed}`).toBe(0);
   });
 
   it("get over one that dies: its mcache is recovered, what it had in use stays in use", {

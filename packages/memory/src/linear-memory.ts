@@ -249,6 +249,11 @@ export class LinearMemory {
     this.#ranks.push(rankOf);
   }
 
+  /** The memory's own locks. */
+  get lockAddrs(): readonly number[] {
+    return [C_LOCK, C_STATS_LOCK];
+  }
+
   /** Rank of the lock at the address; undefined for a program's own. */
   lockRankOf(addr: number): LockRank | undefined {
     if (addr === C_LOCK) return "globalAlloc";

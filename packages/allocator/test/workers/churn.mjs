@@ -4,8 +4,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import { createAllocator } from "@gort/allocator";
 import { attachLinearMemory } from "@gort/memory";
 
-const { memory, mailboxes, nmailboxes, ops, seed, die } = workerData;
-const mem = attachLinearMemory(memory);
+const { memory, mailboxes, nmailboxes, ops, seed, die, staticLockRanking } = workerData;
+const mem = attachLinearMemory(memory, { staticLockRanking });
 const a = createAllocator({ memory: mem });
 const { u32, kernel } = mem;
 let x = seed;

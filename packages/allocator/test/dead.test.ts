@@ -1,0 +1,154 @@
+/** Threads that end without close: what they held is taken over, or named if nothing can repair it. */
+import { Worker } from "node:worker_threads";
+import type { Addr } from "@gort/memory";
+import { attachLinearMemory } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { isFatalError } from "../src/index.ts";
+import {
+  type Allocator,
+  createAllocator,
+  MCENTRAL,
+  MHEAP,
+  newHeapStats,
+  TINY_SPAN_CLASS,
+} from "../src/internal.ts";
+import { verifyHeap } from "../src/testing.ts";
+
+interface Victim {
+  readonly thread: number;
+  /** The blocks it had in use. */
+  readonly blocks: Addr[];
+  end(): Promise<void>;
+}
+
+/** A worker with a full cache, which holds the lock at lockAt (0: none) and waits to be terminated. */
+async function victim(a: Allocator, lockAt: number): Promise<Victim> {
+  const thread = a.mem.registerThread();
+  const worker = new Worker(new URL("workers/victim.mjs", import.meta.url), {
+    workerData: { memory: a.mem.memory, thread, lockAt },
+    execArgv: [],
+  });
+  const blocks = await new Promise<Addr[]>((resolve, reject) =>
+    worker.once("message", resolve).once("error", reject),
+  );
+  return {
+    thread,
+    blocks,
+    async end() {
+      await worker.terminate();
+    },
+  };
+}
+
+function sharedHeap(): Allocator {
+  const a = createAllocator({ maxMemory: 128 << 20 });
+  a.share();
+  return a;
+}
+
+function freeAll(a: Allocator, blocks: readonly Addr[]): void {
+  for (const p of blocks) a.free(p);
+  a.flushAll();
+  verifyHeap(a);
+  // The victim's tiny object is all that is left.
+  expect(a.readStats(newHeapStats()).heapObjects).toBe(1);
+}
+
+describe("a thread that dies", () => {
+  it("without a lock leaves nothing behind but what it had allocated", async () => {
+    const a = sharedHeap();
+    const v = await victim(a, 0);
+    await v.end();
+    a.threadExited(v.thread);
+    verifyHeap(a);
+    freeAll(a, v.blocks);
+    a.threadExited(v.thread); // once more changes nothing
+    const again = createAllocator({ memory: attachLinearMemory(a.mem.memory as never) });
+    expect(again.id).not.toBe(a.id);
+    expect(a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2]).toBe(2); // its mcache was used again
+  });
+
+  it("is noticed by whoever watches its worker", async () => {
+    const a = sharedHeap();
+    const v = await victim(a, 0);
+    let exit = (): void => {};
+    a.watchWorker({ once: (_, listener) => void (exit = listener) }, v.thread);
+    await v.end();
+    exit();
+    expect(a.mem.threadGone(v.thread)).toBe(true);
+    freeAll(a, v.blocks);
+  });
+
+  // Elsewhere the end must be told, as in the tests above.
+  it.skipIf(process.platform !== "linux")(
+    "is noticed on Linux by the next thread that attaches",
+    async () => {
+      const a = sharedHeap();
+      const v = await victim(a, 0);
+      await v.end();
+      createAllocator({ memory: attachLinearMemory(a.mem.memory as never) });
+      expect(a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2]).toBe(2);
+      freeAll(a, v.blocks);
+    },
+  );
+
+  const locks: readonly [name: string, offset: number, use: (a: Allocator) => void][] = [
+    ["mheap", MHEAP.offsets.lock, (a) => void a.mallocgc(1 << 20, 0, false)],
+    [
+      "mcentral",
+      MHEAP.offsets.central + TINY_SPAN_CLASS * MCENTRAL.size,
+      (a) => a.central.push(a.central.partialSwept(TINY_SPAN_CLASS), a.heap.alloc(1, TINY_SPAN_CLASS)),
+    ],
+  ];
+  for (const [name, offset, use] of locks) {
+    it(`inside the lock ${name} ends in an error that names both, for who waits and for who is told`, async () => {
+      const a = sharedHeap();
+      const v = await victim(a, a.mheap + offset);
+      await v.end();
+      let error: unknown;
+      try {
+        a.threadExited(v.thread);
+      } catch (err) {
+        error = err;
+      }
+      expect(isFatalError(error)).toBe(true);
+      expect(error).toMatchObject({
+        message: `a thread ended while it held the lock ${name}`,
+        detail: expect.stringContaining(`thread ${v.thread} held the lock ${name} at 0x`),
+      });
+      expect(() => use(a)).toThrow(
+        new RegExp(`lock ${name} at 0x\\w+ is held by thread ${v.thread}, which has ended`),
+      );
+    });
+  }
+});
+
+describe("the order of locks in the allocator", () => {
+  it("is kept by all that takes locks, and a violation names both", () => {
+    const a = createAllocator({ maxMemory: 128 << 20, staticLockRanking: true });
+    a.share();
+    const typ = a.newType(64, [0xff]);
+    const objects: Addr[] = [];
+    for (let i = 0; i < 3000; i++) {
+      objects.push(a.malloc(8 << (i % 13)));
+      a.mallocTyped(typ);
+    }
+    const p = a.mallocTyped(typ);
+    a.addSpecial(p, 1, 7);
+    expect(a.findSpecial(p, 1)).not.toBe(0);
+    a.removeSpecial(p, 1);
+    a.stackFree(a.stackAlloc(2048), 2048);
+    for (const q of objects) a.free(q);
+    a.flushAll();
+    a.freeOSMemory();
+    verifyHeap(a);
+    a.heap.lock();
+    expect(() => a.central.lock(7)).toThrow(
+      /lock ordering problem: lock mcentral at 0x\w+ is taken while lock mheap at 0x\w+ is held/,
+    );
+    expect(() => a.findSpecial(p, 1)).toThrow(/lock mspanSpecial at 0x\w+ is taken while lock mheap at/);
+    expect(() => a.flushAll()).toThrow(/flushAll, which precedes a stop, while lock mheap at/);
+    a.heap.unlock();
+    a.flushAll();
+  });
+});
