@@ -1,6 +1,6 @@
 /**
- * How mcentral should keep its spans: the linked lists under a lock that it has, beside a span set as Go's, a stack of blocks
- * whose index moves by atomic operations. One operation takes a span and puts it back; in between some work may be done, as
+ * How mcentral should keep its spans: the linked lists under a lock that it has, beside a span set as Go's, blocks of slots
+ * whose two ends move by atomic operations. One operation takes a span and puts it back; in between some work may be done, as
  * an mcache fills the span. Both variants run in turn, in one thread and in two at once.
  *
  *     tsup && node bench/spans.bench.ts          (Node 22.6+, or through any TypeScript runner)
@@ -9,10 +9,12 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 import { attachLinearMemory, createLinearMemory, type LinearMemory, lock, unlock } from "@gort/memory";
 
 const ROUNDS = 9;
-const N = 200_000;
+const N = 100_000;
 const SPANS = 1024;
 const SPAN_BYTES = 96;
 const BLOCK = 512;
+/** More than there are spans, so that a slot is empty again when its turn comes. */
+const SLOTS = 2048;
 
 interface SpanSet {
   push(s: number): void;
@@ -55,27 +57,34 @@ function lockedList(mem: LinearMemory, at: number): SpanSet {
   };
 }
 
-/** A spine of blocks of slots: `at` holds the number of spans, the addresses of the blocks follow 64 bytes on. */
+/**
+ * `at` holds how many spans were ever pushed, `at + 4` how many popped; 64 bytes on is a spine of blocks of slots, used
+ * round and round (Go frees a block that was emptied and takes a new one).
+ */
 function spanSet(mem: LinearMemory, at: number): SpanSet {
   const { u32, kernel } = mem;
   const spine = (at + 64) >>> 2;
-  const slot = (i: number): number =>
-    (u32[spine + (i >>> Math.log2(BLOCK))] as number) + 4 * (i & (BLOCK - 1));
+  const slot = (i: number): number => {
+    const k = i & (SLOTS - 1);
+    return (u32[spine + (k >>> Math.log2(BLOCK))] as number) + 4 * (k & (BLOCK - 1));
+  };
   return {
     push(s) {
-      kernel.store(slot(kernel.add(at, 1)), s);
+      // Full as long as a pop of the last round has its slot but has not emptied it.
+      const k = slot(kernel.add(at, 1));
+      while (kernel.cas(k, 0, s) !== 0);
     },
     pop() {
-      let n = u32[at >>> 2] as number;
+      let n = u32[(at + 4) >>> 2] as number;
       while (true) {
-        if (n === 0) return 0;
-        const was = kernel.cas(at, n, n - 1);
+        if (n === u32[at >>> 2]) return 0;
+        const was = kernel.cas(at + 4, n, n + 1) >>> 0;
         if (was === n) break;
         n = was;
       }
       // Empty as long as a push has its slot but has not filled it.
       let s = 0;
-      while ((s = kernel.xchg(slot(n - 1), 0)) === 0);
+      while ((s = kernel.xchg(slot(n), 0)) === 0);
       return s;
     },
   };
@@ -128,7 +137,7 @@ async function measure(): Promise<void> {
     list: mem.persistentAlloc(64, 64, "otherSys"),
     set: mem.persistentAlloc(256, 64, "otherSys"),
   };
-  for (let b = 0; b < SPANS / BLOCK; b++) {
+  for (let b = 0; b < SLOTS / BLOCK; b++) {
     mem.u32[((at.set + 64) >>> 2) + b] = mem.persistentAlloc(4 * BLOCK, 64, "otherSys");
   }
   for (const variant of ["list", "set"] as const) {
@@ -136,21 +145,24 @@ async function measure(): Promise<void> {
     for (let i = 0; i < SPANS; i++) set.push(mem.persistentAlloc(SPAN_BYTES, 8, "otherSys"));
   }
   const gate = mem.persistentAlloc(64, 64, "otherSys");
-  const workers = [0, 1].map(
-    () => new Worker(new URL(import.meta.url), { workerData: { memory: mem.memory, ...at } }),
-  );
+  const workers = [0, 1].map(() => {
+    const worker = new Worker(new URL(import.meta.url), { workerData: { memory: mem.memory, ...at } });
+    return worker.on("error", (err) => {
+      throw err;
+    });
+  });
   const run = async (threads: number, variant: Variant, between: number): Promise<number> => {
     mem.kernel.store(gate, threads);
     const times = workers.slice(0, threads).map(
       (w) =>
-        new Promise<number>((resolve, reject) => {
-          w.once("message", ([ns]: [number]) => resolve(ns)).once("error", reject);
+        new Promise<number>((resolve) => {
+          w.once("message", ([ns]: [number]) => resolve(ns));
           w.postMessage({ variant, between, gate } satisfies Job);
         }),
     );
     return Math.max(...(await Promise.all(times)));
   };
-  for (const between of [0, 50, 500]) {
+  for (const between of [0, 200]) {
     for (const threads of [1, 2]) {
       const times: Record<Variant, number[]> = { list: [], set: [] };
       for (let r = -2; r < ROUNDS; r++) {

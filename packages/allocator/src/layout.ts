@@ -171,6 +171,9 @@ export const MCACHE = defineStruct("mcache", {
   spanFree: "u32",
   nspanFree: "u32",
   spanBitsFree: u32s(5),
+  nspanBitsFree: "u32",
+  /** What this thread has added to heapLive and not yet told: mcache.ts. A signed word. */
+  untoldLive: "u32",
   /** Objects put into an existing tiny block, tinyCount apart. */
   tinyAllocs: "f64",
   /** Bytes to allocate until the next sample of the memory profile. */
@@ -193,6 +196,8 @@ export const MCACHE = defineStruct("mcache", {
   heapReleased: "f64",
   stackInUse: "f64",
   gcManualInUse: "f64",
+  /** Pages (not bytes) of the spans on mcentrals' empty lists. */
+  emptyPages: "f64",
 });
 
 /** Spans of one span class that no mcache holds. Which of a pair is "swept" depends on sweepgen / 2 & 1. */
@@ -229,7 +234,10 @@ export const GCCONTROL = defineStruct("gcControl", {
   heapGoal: "f64",
   /** Bytes marked by the last collection. */
   heapMarked: "f64",
-  /** Bytes of objects that are allocated or not yet swept, slots of current runs included. */
+  /**
+   * Bytes of objects that are allocated or not yet swept, slots of current runs included; in a heap that threads share, up to
+   * 64 KiB a thread are told late, at the latest when it flushes.
+   */
   heapLive: "u32",
   gcPhase: "u32",
   writeBarrierEnabled: "u32",
@@ -250,8 +258,6 @@ export const MHEAP = defineStruct("mheap", {
   arenaEnd: "u32",
   /** Above it no page was ever handed out: memory there is zero although no release made it so. */
   zeroedBase: "u32",
-  /** Pages of the spans on all mcentrals' empty lists. Changed atomically, without the lock. */
-  emptyPages: "u32",
   /** The page allocator's hint and dirty chunks. */
   palloc: u32s(PALLOC_WORDS),
   /** 1: pages were given back to the operating system, so a scavenged page is not simply a fresh one. */

@@ -95,7 +95,11 @@ export class MCentral {
 
   private freeRetained(npages: number): boolean {
     let freed = 0;
-    for (let spc = 2; spc < NUM_SPAN_CLASSES && freed < npages && this.heap.emptyPages > 0; spc++) {
+    for (
+      let spc = 2;
+      spc < NUM_SPAN_CLASSES && freed < npages && this.heap.counter("emptyPages") > 0;
+      spc++
+    ) {
       for (let s = 0; freed < npages && (s = this.pop(this.empty(spc), spc)) !== 0; freed++) {
         this.heap.unretain(s);
         this.heap.freeSpan(s);

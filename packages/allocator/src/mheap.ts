@@ -74,6 +74,8 @@ export const PAGE_INFO_NONE = 0xff;
 /** Span bits must stand below this address: pageInfo has 24 bits for address / 8. */
 const SPAN_BITS_LIMIT = 1 << 27;
 const SPAN_BITS_CHUNK = 16384;
+/** log2 of the smallest half of a block of span bits. */
+const MIN_HALF_SHIFT = 3;
 
 /** heapBits is mapped by 4 KiB, which describe 64 times as much heap. */
 const HEAP_BITS_PAGE = 4096;
@@ -83,12 +85,24 @@ const HEAP_BITS_SHIFT = 18;
 const SPAN_BATCH = 32;
 /** Blocks of span bits that an mcache takes at a time. */
 const SPAN_BITS_BATCH = 16;
+/**
+ * Blocks of freed spans that an mcache keeps for its own next spans. Small blocks share cache lines, and a line of bits that two
+ * threads change goes from processor to processor at every free: two threads that malloc and free had the throughput of
+ * one. Blocks that come and go in one thread stay among each other.
+ */
+const SPAN_BITS_KEPT = 256;
 
 /** Two mcaches never share a cache line, nor a pair of lines that the processor fetches together. */
 const MCACHE_ALIGN = 128;
 
 /** Counters that each mcache keeps a share of. */
-export type HeapCounter = "heapInUse" | "heapFree" | "heapReleased" | "stackInUse" | "gcManualInUse";
+export type HeapCounter =
+  | "heapInUse"
+  | "heapFree"
+  | "heapReleased"
+  | "stackInUse"
+  | "gcManualInUse"
+  | "emptyPages";
 
 /** Entries added to allspans at a time. */
 const ALLSPANS_CHUNK = 4096;
@@ -438,15 +452,9 @@ export class MHeap {
 
   private moveRetained(s: number, sign: number): void {
     const npages = this.u32[(s + S.npages) >>> 2] as number;
-    const pages = this.base + H.emptyPages;
     this.add("heapInUse", -sign * npages * PAGE_SIZE);
     this.add("heapFree", sign * npages * PAGE_SIZE);
-    if (this.u32[this.shared] !== 0) this.mem.kernel.add(pages, sign * npages);
-    else this.u32[pages >>> 2] = (this.u32[pages >>> 2] as number) + sign * npages;
-  }
-
-  get emptyPages(): number {
-    return this.u32[(this.base + H.emptyPages) >>> 2] as number;
+    this.add("emptyPages", sign * npages);
   }
 
   private throwOutOfMemory(npages: number): never {
@@ -675,21 +683,25 @@ export class MHeap {
   /** A block of twice half bytes, zero; 0 if all span bits are in use. */
   private takeSpanBits(half: number): number {
     const { u32 } = this;
-    const head = ((this.mcache + M.spanBitsFree) >>> 2) + ctz(half) - 3;
+    const head = ((this.mcache + M.spanBitsFree) >>> 2) + ctz(half) - MIN_HALF_SHIFT;
     if (u32[head] === 0 && !this.refillSpanBits(half)) {
       this.lacking = "span bits";
       return 0;
     }
     const p = u32[head] as number;
     u32[head] = u32[p >>> 2] as number;
+    const count = (this.mcache + M.nspanBitsFree) >>> 2;
+    u32[count] = (u32[count] as number) - 1;
     for (let i = p >>> 2, e = (p + 2 * half) >>> 2; i < e; i++) u32[i] = 0;
     return p;
   }
 
   private putSpanBits(p: number, half: number): void {
-    const head = ((this.mcache + M.spanBitsFree) >>> 2) + ctz(half) - 3;
+    const head = ((this.mcache + M.spanBitsFree) >>> 2) + ctz(half) - MIN_HALF_SHIFT;
+    const count = (this.mcache + M.nspanBitsFree) >>> 2;
     this.u32[p >>> 2] = this.u32[head] as number;
     this.u32[head] = p;
+    this.u32[count] = (this.u32[count] as number) + 1;
   }
 
   private refillSpanBits(half: number): boolean {
@@ -708,7 +720,7 @@ export class MHeap {
   /** Under the lock. The block's contents are anything. */
   private allocSpanBits(half: number): number {
     const u32 = this.u32;
-    const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - 3;
+    const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - MIN_HALF_SHIFT;
     let p = u32[free] as number;
     if (p !== 0) {
       u32[free] = u32[p >>> 2] as number;
@@ -723,10 +735,17 @@ export class MHeap {
     return p;
   }
 
+  /** Under the lock. */
   private freeSpanBits(p: number, half: number): void {
-    const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - 3;
-    this.u32[p >>> 2] = this.u32[free] as number;
-    this.u32[free] = p;
+    const { u32 } = this;
+    const count = (this.mcache + M.nspanBitsFree) >>> 2;
+    if ((u32[count] as number) < SPAN_BITS_KEPT) {
+      this.putSpanBits(p, half);
+      return;
+    }
+    const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - MIN_HALF_SHIFT;
+    u32[p >>> 2] = u32[free] as number;
+    u32[free] = p;
   }
 
   // --- scavenging
@@ -793,7 +812,7 @@ const classToNElems = Uint16Array.from(classToSize, (size, c) =>
 /** Bytes of one half of a span's bit block by class: a power of two from 8 to 128 with a bit for each slot. */
 const classToBitsHalf = Uint8Array.from(classToNElems, (nelems) => {
   const bytes = Math.ceil(nelems / 32) * 4;
-  return Math.max(8, 2 ** Math.ceil(Math.log2(bytes)));
+  return Math.max(1 << MIN_HALF_SHIFT, 2 ** Math.ceil(Math.log2(bytes)));
 });
 
 function bitsHalf(spanclass: number): number {

@@ -279,7 +279,7 @@ export function verifyHeap(a: Allocator): void {
     must(got === want, () => `${what} is ${got}, should be ${want}`);
   equal("heapInUse", heap.counter("heapInUse"), inUse);
   equal("heapFree", heap.counter("heapFree"), free);
-  equal("emptyPages", heap.emptyPages, retainedPages);
+  equal("emptyPages", heap.counter("emptyPages"), retainedPages);
   equal("heapReleased", heap.counter("heapReleased"), released);
   equal("stats.heapReleased", a.mem.stats.heapReleased, released - releasedInCaches);
   equal("stats.heapSys", a.mem.stats.heapSys, inUse + free + released);
