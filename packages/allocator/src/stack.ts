@@ -100,9 +100,10 @@ export class Stacks {
       }
       u32[p >>> 2] = u32[this.#free + order] as number;
       u32[this.#free + order] = p;
+      // With each piece, as the next may be the one there is no memory for.
+      u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) + n;
       held += n;
     }
-    u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) + held;
   }
 
   #newSpan(order: number, n: number): void {

@@ -1,7 +1,7 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { createAllocator, newHeapStats } from "../src/index.ts";
-import { verifyHeap } from "../src/testing.ts";
+import { verifyHeap, verifyMemory } from "../src/testing.ts";
 
 describe("stacks", () => {
   it("come in powers of two, don't overlap and may be handed out again", () => {
@@ -34,6 +34,28 @@ describe("stacks", () => {
     const big = a.stackAlloc(1 << 20);
     expect(a.readStats(newHeapStats()).stackInuse).toBe(1 << 20);
     a.stackFree(big, 1 << 20);
+  });
+
+  it("loses no piece when the memory ends in the middle of a refill", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const all = Array.from({ length: 16 }, () => a.stackAlloc(2048));
+    for (const n of [1 << 20, 32768]) {
+      expect(() => {
+        for (;;) a.stackAlloc(n);
+      }).toThrow("out of memory");
+    }
+    const pieces = all.splice(0, 3);
+    for (const p of pieces) a.stackFree(p, 2048);
+    a.flushAll(); // the pieces are the pool's, and fewer than a refill takes
+    expect(() => a.stackAlloc(2048)).toThrow("out of memory");
+    const again = pieces.map(() => a.stackAlloc(2048));
+    expect(new Set(again)).toEqual(new Set(pieces));
+    for (const p of [...again, ...all]) a.stackFree(p, 2048);
+    const inUse = a.readStats(newHeapStats()).stackInuse;
+    expect(a.stackAlloc(32768)).toBeGreaterThan(0); // the span of all pieces went back to the heap
+    expect(a.readStats(newHeapStats()).stackInuse).toBe(inUse + 32768);
+    verifyHeap(a);
+    verifyMemory(a.mem);
   });
 
   it("rejects sizes that are no stack, and a stack that is none of that size", () => {
