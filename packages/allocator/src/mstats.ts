@@ -4,13 +4,14 @@
  * ## Reading while other threads allocate
  * A heap that is shared has an mcache a thread, and nobody stops them all. A reader makes one snapshot nevertheless:
  *
- * 1. It holds the heap lock, so that no span is taken or freed: heapInUse, heapFree, heapReleased and the bytes of stacks
- *    are those of one moment.
+ * 1. It holds the heap lock, so that the heap neither grows nor gets pages back: heapSys and the bytes of stacks are those
+ *    of one moment. Spans are still made of cached pages, and retained when they are swept.
  * 2. It adds up what each mcache has allocated. Counts are charged for whole runs, so the rest of the current run is
  *    taken off; a count and its run change together between two increments of the mcache's version, and the reader
  *    tries again if that was odd or has changed.
- * 3. Only then it adds up what was freed. A class of which more was freed by then than had been allocated in step 2 counts as
- *    empty: the objects that are too many were allocated in between.
+ * 3. Then it adds up heapInUse: the spans of step 2's objects are all in it, but for those that were emptied since.
+ * 4. Only then it adds up what was freed, which is counted before its span is emptied. A class of which more was freed by
+ *    then than had been allocated in step 2 counts as empty: the objects that are too many were allocated in between.
  *
  * So each count is one that its counter has really had while the snapshot was taken, no count falls from one snapshot to the
  * next, and with live = allocs - frees of a class
@@ -110,12 +111,16 @@ export function fillStats(heap: MHeap, out: HeapStats, exact: boolean): HeapStat
   const shared = heap.mem.u32[(heap.base + MHEAP.offsets.shared) >>> 2] !== 0;
   if (!shared) {
     sumCounts(heap, out);
+    out.heapInuse = heap.counter("heapInUse");
     return fillBytes(heap, out);
   }
   heap.lock();
   try {
     if (exact) sumExactCounts(heap, out);
-    else sumCounts(heap, out);
+    else {
+      sumCounts(heap, out);
+      out.heapInuse = heap.counter("heapInUse");
+    }
     return fillBytes(heap, out);
   } finally {
     heap.unlock();
@@ -157,6 +162,7 @@ function sumExactCounts(heap: MHeap, out: HeapStats): void {
       out.smallAllocCount[k] = (out.smallAllocCount[k] as number) + (allocated[k] as number);
     }
   }
+  out.heapInuse = heap.counter("heapInUse");
   for (let c = first; c !== 0; c = u32[(c + M.next) >>> 2] as number) addFrees(heap, c, out);
   out.largeFree = Math.min(out.largeFree, out.largeAlloc);
   out.largeFreeCount = Math.min(out.largeFreeCount, out.largeAllocCount);
@@ -202,7 +208,7 @@ function addFrees(heap: MHeap, c: number, out: HeapStats): void {
   }
 }
 
-/** Bytes by use, most of them kept under the heap lock, and what follows from the counts. */
+/** Bytes by use, most of them kept under the heap lock, and what follows from the counts and heapInuse. */
 function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   const { stats } = heap.mem;
   let mallocs = out.largeAllocCount;
@@ -224,7 +230,7 @@ function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   out.heapAlloc = out.totalAlloc - out.totalFree;
   out.heapSys = stats.heapSys;
   // Threads make spans of cached pages without the lock: a sum over their mcaches may be off by a span or two.
-  out.heapInuse = Math.min(heap.counter("heapInUse"), out.heapSys);
+  out.heapInuse = Math.min(out.heapInuse, out.heapSys);
   out.heapIdle = out.heapSys - out.heapInuse;
   out.heapReleased = Math.min(heap.counter("heapReleased"), out.heapIdle);
   out.stackInuse = heap.counter("stackInUse");

@@ -3,6 +3,7 @@ import { attachLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { createAllocator, type HeapStats, newHeapStats } from "../src/index.ts";
 import { HeapReader } from "../src/internal.ts";
+import { collectWith, verifyHeap } from "../src/testing.ts";
 
 /** What must hold in every snapshot; the names of what does not. */
 function faults(s: HeapStats, before: HeapStats): string[] {
@@ -80,6 +81,26 @@ describe("statistics of a heap that threads share", () => {
     expect(seen.totalAlloc).toBe(48 + 16);
     expect(charged.totalAlloc).toBeGreaterThan(seen.totalAlloc);
     expect(seen).toEqual(a.readStats(newHeapStats()));
+  });
+
+  it("show no more allocated than in use when another thread sweeps in the middle of the snapshot", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    a.share();
+    for (let i = 0; i < 1000; i++) a.mallocNoscan(64);
+    a.flushAll();
+    const reader = createAllocator({ memory: attachLinearMemory(a.mem.memory as never) });
+    // What another thread may do between any two of the reader's steps, as it needs no heap lock.
+    const { counter } = reader.heap;
+    let freed = 0;
+    reader.heap.counter = (name) => {
+      if (name === "heapInUse" && freed === 0) freed = collectWith(a, () => false);
+      return counter.call(reader.heap, name);
+    };
+    const seen = reader.readStats(newHeapStats());
+    expect(freed).toBe(1000);
+    expect(faults(seen, newHeapStats())).toEqual([]);
+    expect(seen.mallocs).toBe(1000);
+    verifyHeap(a);
   });
 
   it("are refused where nobody could keep them consistent", () => {
