@@ -72,8 +72,8 @@ export interface LeakRecord {
 }
 
 interface BlockInfo {
-  readonly site: string;
-  readonly size: number;
+  site: string;
+  size: number;
   /** withView calls that are running on the block. */
   views: number;
 }
@@ -177,11 +177,9 @@ export class ManualHeap {
 
   free(p: Addr): void {
     if (p === 0) return;
-    if (this.blocks !== null) this.checkFree(p);
+    if (this.blocks !== null) this.checkViews(p);
     const { u32 } = this;
-    if (u32[this.sweepgenWord] !== 0 || u32[this.gcPhaseWord] !== GC_OFF) {
-      throw new TypeError(`allocator: free in a heap that is garbage collected (got ${hex(p)})`);
-    }
+    if (u32[this.sweepgenWord] !== 0 || u32[this.gcPhaseWord] !== GC_OFF) this.refuseCollected(p);
     if (p >>> 0 !== p || (u32[this.pageInfo + (p >>> PAGE_SHIFT)] as number) < 256) this.badFree(p);
     const s = u32[this.pageSpan + (p >>> PAGE_SHIFT)] as number;
     const at = s >>> 2;
@@ -207,6 +205,7 @@ export class ManualHeap {
       if ((w & bit) !== 0) this.badFree(p);
       u32[marks >>> 2] = w | bit;
     }
+    if (this.blocks !== null) this.forget(p, elemsize);
     this.hooks.onFree(p, elemsize);
     const count = this.smallFree + (spanclass >>> 1);
     this.f64[count] = (this.f64[count] as number) + 1;
@@ -222,9 +221,14 @@ export class ManualHeap {
     if (!this.central.remove(s)) this.badFree(p);
     u32[((u32[(s + S.allocBits) >>> 2] as number) >>> 2) + 0] = 0;
     u32[(s + S.allocCount) >>> 2] = 0;
+    if (this.blocks !== null) this.forget(p, bytes);
     this.hooks.onFree(p, bytes);
     this.allocator.countLargeFree(bytes);
     this.heap.freeSpan(s);
+  }
+
+  private refuseCollected(p: Addr): never {
+    throw new TypeError(`allocator: free in a heap that is garbage collected (got ${hex(p)})`);
   }
 
   /** Says what is wrong with the pointer. */
@@ -313,6 +317,7 @@ export class ManualHeap {
   }
 
   usableSize(p: Addr): number {
+    if (typeof p !== "number") throw new TypeError(`allocator: a block needs an address (got ${String(p)})`);
     const base = this.allocator.findObject(p);
     if (base === 0 || base !== p || this.isFreed(p)) {
       throw new RangeError(`allocator: usableSize needs an allocated block (got ${hex(p)})`);
@@ -335,9 +340,12 @@ export class ManualHeap {
     // A block stays where it is unless that would waste half of it, or pages.
     const shrinks = usable > PAGE_SIZE ? usable - size >= PAGE_SIZE : size <= usable / 2;
     if (fits && (!shrinks || usable === 8)) {
-      if (this.blocks !== null) this.record(p, size, true);
+      if (this.blocks !== null) this.resize(p, size);
       return p;
     }
+    // What free would refuse is refused before there is a second block.
+    if (this.blocks !== null) this.checkViews(p);
+    if (this.u32[this.sweepgenWord] !== 0 || this.u32[this.gcPhaseWord] !== GC_OFF) this.refuseCollected(p);
     const q = this.malloc(size, false);
     this.kernel.copy(q, p, Math.min(usable, size));
     this.free(p);
@@ -352,12 +360,26 @@ export class ManualHeap {
     this.blocks?.set(p, { site: callSite(), size, views: 0 });
   }
 
-  private checkFree(p: Addr): void {
+  /** The block stays where it is; calls of withView on it go on. */
+  private resize(p: Addr, size: number): void {
     const block = this.blocks?.get(p);
-    if (block === undefined) return; // a wrong free, which free() names
-    if (block.views > 0) throw new RangeError(`allocator: free of a block inside withView (got ${hex(p)})`);
+    if (block === undefined) {
+      this.record(p, size, true);
+      return;
+    }
+    block.site = callSite();
+    block.size = size;
+  }
+
+  private checkViews(p: Addr): void {
+    if ((this.blocks?.get(p)?.views ?? 0) > 0) {
+      throw new RangeError(`allocator: free of a block inside withView (got ${hex(p)})`);
+    }
+  }
+
+  /** The block is being freed; nothing refuses that any more. */
+  private forget(p: Addr, usable: number): void {
     this.blocks?.delete(p);
-    const usable = this.u32[(this.heap.spanOf(p) + S.elemsize) >>> 2] as number;
     this.kernel.fill(p, POISON_FREED, usable);
   }
 

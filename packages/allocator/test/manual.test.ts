@@ -175,6 +175,50 @@ describe("checks", () => {
     a.free(p);
     expect(() => a.free(p)).toThrow("double free");
   });
+
+  it("refuse to move such a block, and know it after it was resized in place", () => {
+    const a = checked();
+    const p = a.malloc(100);
+    expect(() => a.withView(p, Uint8Array, () => a.realloc(p, 5000))).toThrow("inside withView");
+    expect(a.leakReport().map((r) => [r.blocks, r.bytes])).toEqual([[1, 100]]);
+    expect(() =>
+      a.withView(p, Uint8Array, () => {
+        expect(a.realloc(p, 112)).toBe(p);
+        a.free(p);
+      }),
+    ).toThrow("inside withView");
+    expect(a.leakReport()[0]?.bytes).toBe(112);
+    a.free(p);
+    expect(a.leakReport()).toEqual([]);
+    verifyHeap(a);
+  });
+
+  it("leave a block alone whose free is refused", () => {
+    const a = checked();
+    a.share();
+    const other = createAllocator({ memory: a.mem, checks: true });
+    const [p, q] = [a.malloc(64), other.malloc(64)];
+    other.free(q);
+    other.free(p); // its link to q is in the block now
+    expect(() => a.free(p)).toThrow("double free");
+    expect([other.malloc(64), other.malloc(64)]).toEqual([p, q]);
+
+    const r = a.calloc(8, 8);
+    collectWith(a, () => true);
+    expect(() => a.free(r)).toThrow("garbage collected");
+    expect(() => a.realloc(r, 5000)).toThrow("garbage collected");
+    expect(a.view(r, Uint8Array).every((x) => x === 0)).toBe(true);
+  });
+
+  it("name what is no address at all", () => {
+    const a = createAllocator({ maxMemory: 64 * MiB });
+    for (const p of [undefined, null, "x", 5n, {}] as unknown as Addr[]) {
+      expect(() => a.usableSize(p)).toThrow("needs an address");
+      expect(() => a.view(p, Uint8Array)).toThrow("needs an address");
+      expect(() => a.realloc(p, 8)).toThrow("needs an address");
+      expect(() => a.dup(p)).toThrow("needs an address");
+    }
+  });
 });
 
 describe("the manual API against a shadow heap", () => {
