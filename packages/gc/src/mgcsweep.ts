@@ -45,8 +45,11 @@ const GCMARK_BITS = MSPAN.gcmarkBits >>> 2;
 const ALLOC_BITS = MSPAN.allocBits >>> 2;
 const SPECIALS = MSPAN.specials >>> 2;
 
-/** Spans that reclaim looks at before it lets the heap grow: bounds the time of one allocation. */
-const RECLAIM_BUDGET = 1024;
+/**
+ * Spans that reclaim looks at before it lets the heap grow: bounds the time of one allocation, to a millisecond in code that
+ * has never swept. For a large object it looks at one for each page, which takes less time than clearing the page.
+ */
+const RECLAIM_BUDGET = 256;
 
 export class Sweeper {
   readonly #heap: GCHeap;
@@ -118,7 +121,11 @@ export class Sweeper {
   /** Sweeps until npages were freed, all is swept, or the budget is used up. */
   reclaim(npages: number): void {
     let freed = 0;
-    for (let budget = RECLAIM_BUDGET; budget > 0 && freed < npages && !this.done; budget--) {
+    for (
+      let budget = Math.max(RECLAIM_BUDGET, npages);
+      budget > 0 && freed < npages && !this.done;
+      budget--
+    ) {
       const span = this.#next();
       if (span === 0) return;
       const pages = this.#u32[(span + MSPAN.npages) >>> 2] as number;
