@@ -174,6 +174,8 @@ export const MCACHE = defineStruct("mcache", {
   nspanBitsFree: "u32",
   /** What this thread has added to heapLive and not yet told: mcache.ts. A signed word. */
   untoldLive: "u32",
+  /** A bit for each span class that may have a span cached: what a flush has to look at. */
+  held: u32s(Math.ceil(NUM_SPAN_CLASSES / 32)),
   /** Objects put into an existing tiny block, tinyCount apart. */
   tinyAllocs: "f64",
   /** Bytes to allocate until the next sample of the memory profile. */

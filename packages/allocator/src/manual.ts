@@ -96,6 +96,8 @@ export class ManualHeap {
   private readonly smallAlloc: number;
   private readonly smallFree: number;
   private readonly blocks: Map<Addr, BlockInfo> | null;
+  /** Whether the last flush left no list. */
+  private emptied = false;
 
   constructor(allocator: Allocator, checks: boolean) {
     this.allocator = allocator;
@@ -310,9 +312,13 @@ export class ManualHeap {
 
   /** Gives all lists back: statistics of spans are exact after it. */
   flush(): void {
+    // A heap that is collected takes no block back by hand, so what is empty then stays empty.
+    if (this.emptied && this.u32[this.sweepgenWord] !== 0) return;
+    this.emptied = true;
     for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
       const i = this.slots + spc * SLOT_WORDS;
       if (this.u32[i + SLOT_FREE] !== 0) this.releaseList(i, spc, this.u32[i + SLOT_NFREE] as number);
+      if (this.u32[i + SLOT_FREE] !== 0) this.emptied = false;
     }
   }
 

@@ -66,6 +66,7 @@ export const SLOT_NFREE = K.nfree >>> 2;
 export const SLOT_REST = K.rest >>> 2;
 const SLOT_REST_WORD = K.restWord >>> 2;
 export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
+const HELD_WORDS = Math.ceil(NUM_SPAN_CLASSES / 32);
 
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
 const INLINE_CLEAR = 96;
@@ -90,6 +91,8 @@ export class MCache {
   private readonly untoldLive: number;
   /** Address of the word that is odd while counts and runs change. */
   private readonly version: number;
+  /** Word index of the bit map of span classes that may have a span cached. */
+  private readonly held: number;
   private readonly heapBits: number;
 
   constructor(heap: MHeap, central: MCentral, base: number) {
@@ -106,6 +109,7 @@ export class MCache {
     this.shared = (heap.base + MHEAP.offsets.shared) >>> 2;
     this.untoldLive = (base + MCACHE.offsets.untoldLive) >>> 2;
     this.version = base + MCACHE.offsets.version;
+    this.held = (base + MCACHE.offsets.held) >>> 2;
     this.heapBits = heap.heapBitsBase >>> 2;
   }
 
@@ -165,6 +169,8 @@ export class MCache {
       s = this.central.cacheSpan((i - this.slots) / SLOT_WORDS);
       u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
       u32[i + SLOT_SPAN] = s;
+      const held = this.held + (spanclass >>> 5);
+      u32[held] = (u32[held] as number) | (1 << (spanclass & 31));
     }
   }
 
@@ -356,20 +362,28 @@ export class MCache {
     for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++) this.returnTail(this.slots + spc * SLOT_WORDS, spc);
   }
 
+  private flushClass(spc: number): void {
+    const u32 = this.u32;
+    const i = this.slots + spc * SLOT_WORDS;
+    const s = u32[i + SLOT_SPAN] as number;
+    if (s === 0) return;
+    this.returnTail(i, spc);
+    this.flipVersion();
+    u32[i + SLOT_CUR] = 0;
+    u32[i + SLOT_END] = 0;
+    this.flipVersion();
+    u32[i + SLOT_SPAN] = 0;
+    this.central.uncacheSpan(s);
+  }
+
   /** Gives all spans back and drops the tiny block: what Go's releaseAll does. */
   flush(): void {
     const u32 = this.u32;
-    for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++) {
-      const i = this.slots + spc * SLOT_WORDS;
-      const s = u32[i + SLOT_SPAN] as number;
-      if (s === 0) continue;
-      this.returnTail(i, spc);
-      this.flipVersion();
-      u32[i + SLOT_CUR] = 0;
-      u32[i + SLOT_END] = 0;
-      this.flipVersion();
-      u32[i + SLOT_SPAN] = 0;
-      this.central.uncacheSpan(s);
+    for (let w = 0; w < HELD_WORDS; w++) {
+      let bits = u32[this.held + w] as number;
+      if (bits === 0) continue;
+      u32[this.held + w] = 0;
+      for (; bits !== 0; bits &= bits - 1) this.flushClass((w << 5) + ctz(bits));
     }
     this.tellLive();
     u32[(this.base + MCACHE.offsets.tiny) >>> 2] = 0;

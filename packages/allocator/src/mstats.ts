@@ -130,8 +130,12 @@ export function fillStats(heap: MHeap, out: HeapStats, exact: boolean): HeapStat
 /** On the only thread, or of mcaches that were flushed. */
 function sumCounts(heap: MHeap, out: HeapStats): void {
   const { u32, f64 } = heap.mem;
-  clearCounts(out);
   let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  if (c !== 0 && u32[(c + M.next) >>> 2] === 0) {
+    copyCounts(heap, c, out);
+    return;
+  }
+  clearCounts(out);
   for (; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
     out.tinyAllocs += (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
     out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
@@ -141,6 +145,23 @@ function sumCounts(heap: MHeap, out: HeapStats): void {
       out.smallAllocCount[k] = (out.smallAllocCount[k] as number) + (f64[at + k] as number);
     }
     addFrees(heap, c, out);
+  }
+}
+
+/** The counts of the only mcache. */
+function copyCounts(heap: MHeap, c: number, out: HeapStats): void {
+  const { u32, f64 } = heap.mem;
+  const { smallAllocCount, smallFreeCount } = out;
+  out.tinyAllocs = (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
+  out.largeAlloc = f64[(c + M.largeAlloc) >>> 3] as number;
+  out.largeAllocCount = f64[(c + M.largeAllocCount) >>> 3] as number;
+  out.largeFree = f64[(c + M.largeFree) >>> 3] as number;
+  out.largeFreeCount = f64[(c + M.largeFreeCount) >>> 3] as number;
+  const allocs = (c + M.smallAllocCount) >>> 3;
+  const frees = (c + M.smallFreeCount) >>> 3;
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
+    smallAllocCount[k] = f64[allocs + k] as number;
+    smallFreeCount[k] = f64[frees + k] as number;
   }
 }
 

@@ -42,8 +42,11 @@ export function readMemStats(source: StatsSource, target: MemStats = new MemStat
 
 /** Fills `target` and returns the counters that it was made of, valid until the next read. */
 export function readRaw(source: StatsSource, target: MemStats): RawStats {
-  const raw = scratch;
-  clear(raw);
+  let { raw } = source;
+  if (raw === undefined) {
+    raw = scratch;
+    clear(raw);
+  }
   source.fill(raw);
   fromRaw(raw, target);
   return raw;

@@ -9,6 +9,7 @@
  *   snapshot. It flushes caches whose counters lag (Go gives back every mcache first).
  * - It writes every field that it knows and leaves the others alone: they keep 0.
  * - It allocates nothing.
+ * - With a record of its own (`raw`) it writes what has changed since the last fill.
  */
 
 /** Size classes of Go's allocator; class 0 stands for large objects. */
@@ -75,6 +76,11 @@ export interface RawStats {
 
 export interface StatsSource {
   fill(raw: RawStats): void;
+  /**
+   * A record of the source's own, which is given to each fill as the last one left it: what has not changed need not be written
+   * again. Without it, `fill` gets a record of zeros.
+   */
+  readonly raw?: RawStats;
 }
 
 /** A record of zeros, with `enableGC` true as it always is in Go. */

@@ -6,7 +6,7 @@ import { classToSize, GCCONTROL, type HeapStats, newHeapStats } from "@gort/allo
 import { type GoalInputs, heapGoal, NO_MEMORY_LIMIT } from "@gort/gc";
 import type { GCRecord } from "@gort/gc/internal";
 import type { LinearMemory } from "@gort/memory";
-import { PAUSE_RING, type RawStats, type StatsSource } from "@gort/memstats";
+import { newRawStats, type RawStats, type StatsSource } from "@gort/memstats";
 
 const C = GCCONTROL.offsets;
 
@@ -24,28 +24,29 @@ export class RuntimeStats implements StatsSource {
   readonly #record: GCRecord;
   /** The heap's figures as of the last fill. */
   readonly heap: HeapStats = newHeapStats();
-  // The collector's rings, copied when a cycle has ended since.
-  readonly #pauseNs = new Float64Array(PAUSE_RING);
-  readonly #pauseEndWords = new Uint32Array(2 * PAUSE_RING);
+  /** Shares the counts by class with `heap`; the collector's figures in it are copied when a cycle has ended since. */
+  readonly raw: RawStats = {
+    ...newRawStats(),
+    smallAllocCount: this.heap.smallAllocCount,
+    smallFreeCount: this.heap.smallFreeCount,
+  };
   #seen = -1;
-  #numGC = 0;
-  #numForcedGC = 0;
-  #pauseTotalNs = 0;
-  #gcCPUFraction = 0;
   readonly #copy = (): void => {
     const record = this.#record;
+    const { raw } = this;
     this.#seen = record.version;
-    this.#numGC = record.numGC;
-    this.#numForcedGC = record.numForcedGC;
-    this.#pauseTotalNs = record.pauseTotalNs;
-    this.#gcCPUFraction = record.gcCPUFraction;
-    record.copyRings(this.#pauseNs, this.#pauseEndWords);
+    raw.numGC = record.numGC;
+    raw.numForcedGC = record.numForcedGC;
+    raw.pauseTotalNs = record.pauseTotalNs;
+    raw.gcCPUFraction = record.gcCPUFraction;
+    record.copyRings(raw.pauseNs, raw.pauseEndWords);
   };
 
   constructor(mem: LinearMemory, figures: HeapFigures, record: GCRecord) {
     this.#f64 = mem.f64;
     this.#figures = figures;
     this.#record = record;
+    this.raw.classSizes.set(classToSize);
   }
 
   /** Bytes that the last cycle marked. */
@@ -79,15 +80,13 @@ export class RuntimeStats implements StatsSource {
     return heapGoal(inputs);
   }
 
+  /** @param raw the record of this source */
   fill(raw: RawStats): void {
     const h = this.heap;
     this.#figures.readStats(h);
     raw.heapInuse = h.heapInuse;
     raw.heapIdle = h.heapIdle;
     raw.heapReleased = h.heapReleased;
-    raw.classSizes.set(classToSize);
-    raw.smallAllocCount.set(h.smallAllocCount);
-    raw.smallFreeCount.set(h.smallFreeCount);
     raw.largeAllocCount = h.largeAllocCount;
     raw.largeAllocBytes = h.largeAlloc;
     raw.largeFreeCount = h.largeFreeCount;
@@ -106,11 +105,5 @@ export class RuntimeStats implements StatsSource {
 
     if (this.#record.version !== this.#seen) this.#record.readStable(this.#copy);
     raw.nextGC = this.#nextGC();
-    raw.numGC = this.#numGC;
-    raw.numForcedGC = this.#numForcedGC;
-    raw.pauseTotalNs = this.#pauseTotalNs;
-    raw.gcCPUFraction = this.#gcCPUFraction;
-    raw.pauseNs.set(this.#pauseNs);
-    raw.pauseEndWords.set(this.#pauseEndWords);
   }
 }
