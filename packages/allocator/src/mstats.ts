@@ -4,19 +4,22 @@
  * ## Reading while other threads allocate
  * A heap that is shared has an mcache a thread, and nobody stops them all. A reader makes one snapshot nevertheless:
  *
- * 1. It holds the heap lock, so that the heap neither grows nor gets pages back: heapSys and the bytes of stacks are those
- *    of one moment. Spans are still made of cached pages, and retained when they are swept.
+ * 1. It holds the heap lock, so that no span goes back, no pages are taken from the system and none are released: heapSys and
+ *    the bytes of stacks are those of one moment. (Small spans are made without the lock, and emptied ones retained.)
  * 2. It adds up what each mcache has allocated. Counts are charged for whole runs, so the rest of the current run is
  *    taken off; a count and its run change together between two increments of the mcache's version, and the reader
  *    tries again if that was odd or has changed.
- * 3. Then it adds up heapInUse: the spans of step 2's objects are all in it, but for those that were emptied since.
- * 4. Only then it adds up what was freed, which is counted before its span is emptied. A class of which more was freed by
- *    then than had been allocated in step 2 counts as empty: the objects that are too many were allocated in between.
+ * 3. Then it adds up heapInUse. What is not in use is idle: heapIdle = heapSys - heapInuse.
+ * 4. Only then it adds up what was freed. A class of which more was freed by then than had been allocated in step 2 counts as
+ *    empty: the objects that are too many were allocated in between.
  *
  * So each count is one that its counter has really had while the snapshot was taken, no count falls from one snapshot to the
  * next, and with live = allocs - frees of a class
  *
  *     0 <= live <= what was live at the end of step 2        hence heapAlloc <= heapInuse
+ *
+ * but for one case: a span that one thread makes and another retains, both within step 3 and between the looks at their two
+ * mcaches, is missed by heapInuse. If that shows, the snapshot is taken again.
  */
 import type { LinearMemory } from "@gort/memory";
 import { ROOT_ALLOCATOR, stableVersion, unchanged } from "@gort/memory/internal";
@@ -100,6 +103,9 @@ export function newHeapStats(): HeapStats {
 
 const M = MCACHE.offsets;
 
+/** Snapshots taken at most: one in millions has to be taken twice. */
+const MAX_SNAPSHOTS = 100;
+
 /** What one mcache has allocated, until it is known to be of one moment. */
 const allocated = new Float64Array(NUM_SIZE_CLASSES);
 
@@ -110,66 +116,57 @@ const allocated = new Float64Array(NUM_SIZE_CLASSES);
 export function fillStats(heap: MHeap, out: HeapStats, exact: boolean): HeapStats {
   const shared = heap.mem.u32[(heap.base + MHEAP.offsets.shared) >>> 2] !== 0;
   if (!shared) {
-    sumCounts(heap, out);
-    out.heapInuse = heap.counter("heapInUse");
+    sumAllocs(heap, out);
+    sumInUse(heap, out);
+    sumFrees(heap, out);
     return fillBytes(heap, out);
   }
   heap.lock();
   try {
-    if (exact) sumExactCounts(heap, out);
-    else {
-      sumCounts(heap, out);
-      out.heapInuse = heap.counter("heapInUse");
+    for (let left = MAX_SNAPSHOTS; ; left--) {
+      if (exact) sumExactAllocs(heap, out);
+      else sumAllocs(heap, out);
+      sumInUse(heap, out);
+      sumFrees(heap, out);
+      if (exact) cutFrees(out);
+      fillBytes(heap, out);
+      if (!exact || out.heapAlloc <= out.heapInuse || left === 0) return out;
     }
-    return fillBytes(heap, out);
   } finally {
     heap.unlock();
   }
 }
 
-/** On the only thread, or of mcaches that were flushed. */
-function sumCounts(heap: MHeap, out: HeapStats): void {
+/** Of the only thread, or with what is in current runs. */
+function sumAllocs(heap: MHeap, out: HeapStats): void {
   const { u32, f64 } = heap.mem;
+  const counts = out.smallAllocCount;
+  out.tinyAllocs = 0;
+  out.largeAlloc = 0;
+  out.largeAllocCount = 0;
   let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  if (c !== 0 && u32[(c + M.next) >>> 2] === 0) {
-    copyCounts(heap, c, out);
-    return;
-  }
-  clearCounts(out);
-  for (; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
+  for (let first = true; c !== 0; c = u32[(c + M.next) >>> 2] as number, first = false) {
     out.tinyAllocs += (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
     out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
     out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
     const at = (c + M.smallAllocCount) >>> 3;
-    for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
-      out.smallAllocCount[k] = (out.smallAllocCount[k] as number) + (f64[at + k] as number);
-    }
-    addFrees(heap, c, out);
+    if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k] as number;
+    else addTo(counts, f64, at);
   }
 }
 
-/** The counts of the only mcache. */
-function copyCounts(heap: MHeap, c: number, out: HeapStats): void {
-  const { u32, f64 } = heap.mem;
-  const { smallAllocCount, smallFreeCount } = out;
-  out.tinyAllocs = (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
-  out.largeAlloc = f64[(c + M.largeAlloc) >>> 3] as number;
-  out.largeAllocCount = f64[(c + M.largeAllocCount) >>> 3] as number;
-  out.largeFree = f64[(c + M.largeFree) >>> 3] as number;
-  out.largeFreeCount = f64[(c + M.largeFreeCount) >>> 3] as number;
-  const allocs = (c + M.smallAllocCount) >>> 3;
-  const frees = (c + M.smallFreeCount) >>> 3;
-  for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
-    smallAllocCount[k] = f64[allocs + k] as number;
-    smallFreeCount[k] = f64[frees + k] as number;
-  }
+function addTo(counts: Float64Array, f64: Float64Array, at: number): void {
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = (counts[k] as number) + (f64[at + k] as number);
 }
 
-function sumExactCounts(heap: MHeap, out: HeapStats): void {
+function sumExactAllocs(heap: MHeap, out: HeapStats): void {
   const { u32, f64 } = heap.mem;
-  clearCounts(out);
-  const first = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  for (let c = first; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
+  out.tinyAllocs = 0;
+  out.largeAlloc = 0;
+  out.largeAllocCount = 0;
+  out.smallAllocCount.fill(0);
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  for (; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
     let tiny: number;
     let v: number;
     do {
@@ -179,17 +176,40 @@ function sumExactCounts(heap: MHeap, out: HeapStats): void {
     out.tinyAllocs += tiny;
     out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
     out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
-    for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
-      out.smallAllocCount[k] = (out.smallAllocCount[k] as number) + (allocated[k] as number);
-    }
+    addTo(out.smallAllocCount, allocated, 0);
   }
-  out.heapInuse = heap.counter("heapInUse");
-  for (let c = first; c !== 0; c = u32[(c + M.next) >>> 2] as number) addFrees(heap, c, out);
+}
+
+function sumFrees(heap: MHeap, out: HeapStats): void {
+  const { u32, f64 } = heap.mem;
+  const counts = out.smallFreeCount;
+  out.largeFree = 0;
+  out.largeFreeCount = 0;
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  for (let first = true; c !== 0; c = u32[(c + M.next) >>> 2] as number, first = false) {
+    out.largeFree += f64[(c + M.largeFree) >>> 3] as number;
+    out.largeFreeCount += f64[(c + M.largeFreeCount) >>> 3] as number;
+    const at = (c + M.smallFreeCount) >>> 3;
+    if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k] as number;
+    else addTo(counts, f64, at);
+  }
+}
+
+/** Step 4: no more frees of a class than allocations were seen. */
+function cutFrees(out: HeapStats): void {
   out.largeFree = Math.min(out.largeFree, out.largeAlloc);
   out.largeFreeCount = Math.min(out.largeFreeCount, out.largeAllocCount);
   for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
     out.smallFreeCount[k] = Math.min(out.smallFreeCount[k] as number, out.smallAllocCount[k] as number);
   }
+}
+
+/** The heap's pages. Spans are made without the lock, so the sums may be off by a span or two. */
+function sumInUse(heap: MHeap, out: HeapStats): void {
+  out.heapSys = heap.mem.stats.heapSys;
+  out.heapInuse = Math.min(heap.counter("heapInUse"), out.heapSys);
+  out.heapIdle = out.heapSys - out.heapInuse;
+  out.heapReleased = Math.min(heap.counter("heapReleased"), out.heapIdle);
 }
 
 /** Fills `allocated` with the objects that were cut from runs; returns the tiny ones. */
@@ -209,27 +229,7 @@ function readAllocated(heap: MHeap, c: number): number {
   return (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
 }
 
-function clearCounts(out: HeapStats): void {
-  out.tinyAllocs = 0;
-  out.largeAlloc = 0;
-  out.largeAllocCount = 0;
-  out.largeFree = 0;
-  out.largeFreeCount = 0;
-  out.smallAllocCount.fill(0);
-  out.smallFreeCount.fill(0);
-}
-
-function addFrees(heap: MHeap, c: number, out: HeapStats): void {
-  const { f64 } = heap.mem;
-  out.largeFree += f64[(c + M.largeFree) >>> 3] as number;
-  out.largeFreeCount += f64[(c + M.largeFreeCount) >>> 3] as number;
-  const at = (c + M.smallFreeCount) >>> 3;
-  for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
-    out.smallFreeCount[k] = (out.smallFreeCount[k] as number) + (f64[at + k] as number);
-  }
-}
-
-/** Bytes by use, most of them kept under the heap lock, and what follows from the counts and heapInuse. */
+/** Bytes by use, most of them kept under the heap lock, and what follows from the counts. */
 function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   const { stats } = heap.mem;
   let mallocs = out.largeAllocCount;
@@ -249,11 +249,6 @@ function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   out.mallocs = mallocs + out.tinyAllocs;
   out.frees = frees + out.tinyAllocs;
   out.heapAlloc = out.totalAlloc - out.totalFree;
-  out.heapSys = stats.heapSys;
-  // Threads make spans of cached pages without the lock: a sum over their mcaches may be off by a span or two.
-  out.heapInuse = Math.min(out.heapInuse, out.heapSys);
-  out.heapIdle = out.heapSys - out.heapInuse;
-  out.heapReleased = Math.min(heap.counter("heapReleased"), out.heapIdle);
   out.stackInuse = heap.counter("stackInUse");
   out.stackSys = stats.stackSys;
   out.mspanInuse = heap.mspanInuse;
