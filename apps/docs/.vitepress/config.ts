@@ -6,6 +6,7 @@ const guide = [
   { text: "The allocator", link: "/allocator" },
   { text: "Profiling", link: "/profiling" },
   { text: "Differences from Go", link: "/differences" },
+  { text: "Statistics and metrics", link: "/statistics" },
   { text: "Debug switches", link: "/debug-switches" },
   { text: "Benchmarks", link: "/benchmarks" },
 ];

@@ -25,6 +25,7 @@ describe("the site and the root's README", () => {
       "getting-started.md",
       "memory.md",
       "profiling.md",
+      "statistics.md",
       "the root's README.md",
     ]);
   });
