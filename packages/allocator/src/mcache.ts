@@ -44,7 +44,7 @@ import {
 } from "./layout.ts";
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
-import { lowMask, popcount } from "./mpagealloc.ts";
+import { ctz, lowMask, popcount } from "./mpagealloc.ts";
 
 const S_START_ADDR = MSPAN.offsets.startAddr >>> 2;
 const S_NELEMS = MSPAN.offsets.nelems >>> 2;
@@ -166,7 +166,8 @@ export class MCache {
         u32[i + SLOT_SPAN] = 0;
         this.central.uncacheSpan(s);
       }
-      s = this.central.cacheSpan((i - this.slots) / SLOT_WORDS);
+      const spanclass = ((i - this.slots) / SLOT_WORDS) | 0;
+      s = this.central.cacheSpan(spanclass);
       u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
       u32[i + SLOT_SPAN] = s;
       const held = this.held + (spanclass >>> 5);
