@@ -202,7 +202,22 @@ export class Collector {
   }
 
   #runFinalizers(): void {
-    this.finalizers.run(this.#options.onFinalizerPanic);
+    try {
+      this.finalizers.run(this.#options.onFinalizerPanic);
+    } finally {
+      // One has thrown: what is queued behind it has its turn, and only the first in a queue wakes.
+      if (this.finalizers.queued > 0) this.#world.ready(() => this.#runFinalizers());
+    }
+  }
+
+  /** Stops the world. Somebody else may have it stopped already, which throws: then nothing has happened. */
+  #stopTheWorld(reason: string): void {
+    try {
+      this.#world.stopTheWorld(reason);
+    } catch (err) {
+      this.#busy = false;
+      throw err;
+    }
   }
 
   // --- roots and stores
@@ -299,17 +314,20 @@ export class Collector {
       }
       this.requestGC();
     }
-    if (this.#options.allocationSafepoints && this.gcRequested) {
+    // A cycle that runs has no other safepoint to go on, and to end, at.
+    if (this.#options.allocationSafepoints && (this.gcRequested || this.#cycle)) {
       const root = this.refs.alloc(addr);
       this.pollSafepoint();
       this.refs.free(root);
     }
   }
 
+  /** The allocator tries once more after true, so it gets all that there is to get. */
   #outOfMemory(): boolean {
-    if (this.#busy || this.#cycle) return false;
-    if (this.sweeper.sweepAll()) return true;
-    if (!this.#options.allocationSafepoints) return false;
+    if (this.#busy) return false;
+    if (!this.#options.allocationSafepoints) return this.#cycle === null && this.sweeper.sweepAll();
+    // What has become garbage since a cycle began is the next one's.
+    if (this.#cycle) this.#finishMarking();
     this.#collect(false, true);
     return true;
   }
@@ -407,7 +425,7 @@ export class Collector {
     this.#busy = true;
     this.#watch.safepoint();
     this.sweeper.sweepAll();
-    this.#world.stopTheWorld("GC mark");
+    this.#stopTheWorld("GC mark");
     const stopped = this.#clock.nanotime();
     this.allocator.flushAll();
     const n = this.record.numGC + 1;
@@ -484,7 +502,7 @@ export class Collector {
     const cycle = this.#cycle!;
     const stop = this.#clock.nanotime();
     this.#busy = true;
-    if (!cycle.stw) this.#world.stopTheWorld("GC mark termination");
+    if (!cycle.stw) this.#stopTheWorld("GC mark termination");
     const stopped = this.#clock.nanotime();
     // What the barrier shaded since the last step.
     while (!this.#work.markStep(DRAIN_BYTES));

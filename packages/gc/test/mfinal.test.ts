@@ -38,6 +38,38 @@ function setUp(options: RigOptions = {}) {
   };
 }
 
+describe("the default consumer", () => {
+  it("goes on behind a function that throws", () => {
+    const tasks: (() => void)[] = [];
+    const world = {
+      stopTheWorld() {},
+      startTheWorld() {},
+      gomaxprocs: () => 1,
+      ready: (fn: () => void) => void tasks.push(fn),
+    };
+    const { a, gc } = rig({ world });
+    const ran: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const f = (n: number): void => {
+        ran.push(n);
+        if (n === 1) throw new Error("boom");
+      };
+      gc.finalizers.addCleanup(a.mallocNoscan(64), f, i);
+    }
+    gc.gc();
+    let thrown = 0;
+    for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) {
+      try {
+        task();
+      } catch {
+        thrown++;
+      }
+    }
+    expect(thrown).toBe(1);
+    expect(ran.sort()).toEqual([0, 1, 2, 3]);
+  });
+});
+
 describe("finalizers", () => {
   it("run one object of a chain a cycle, from the head", () => {
     const { gc, make, cycle, heapObjects } = setUp();

@@ -346,6 +346,55 @@ describe("triggers", () => {
   });
 });
 
+describe("allocations as safepoints", () => {
+  it("take a cycle that runs between them to its end", () => {
+    const { a, gc, node } = rig({ maxMemory: 64 * MiB, allocationSafepoints: true });
+    for (let i = 0; i < 4_000_000; i++) a.mallocTyped(node);
+    expect(gc.readGCStats().numGC).toBeGreaterThan(5);
+    verifyHeap(gc);
+  });
+
+  it("let a full memory finish the cycle that runs, and collect what has died since it began", () => {
+    const { a, gc } = rig({ maxMemory: 64 * MiB, allocationSafepoints: true, gogc: -1 });
+    const before = a.mallocNoscan(20 * MiB);
+    const ref = gc.refs.alloc(before);
+    gc.start();
+    gc.refs.free(ref);
+    const during = gc.refs.alloc(a.mallocNoscan(20 * MiB));
+    gc.refs.free(during);
+    a.mallocNoscan(30 * MiB);
+    expect(gc.readGCStats().numGC).toBeGreaterThanOrEqual(1);
+    verifyHeap(gc);
+  });
+});
+
+describe("a world that somebody else has stopped", () => {
+  it("refuses a collection, and is collected when it runs again", () => {
+    let stopped = true;
+    const stopTheWorld = (): void => {
+      if (stopped) throw new Error("the world is stopped already");
+    };
+    const world = {
+      stopTheWorld,
+      startTheWorld() {},
+      gomaxprocs: () => 1,
+      ready() {},
+    };
+    const { a, gc, heapObjects } = rig({ world });
+    a.mallocNoscan(100);
+    expect(() => gc.gc()).toThrow("stopped already");
+    stopped = false;
+    gc.start();
+    stopped = true;
+    expect(() => gc.gc()).toThrow("stopped already");
+    stopped = false;
+    gc.gc();
+    expect(gc.readGCStats().numGC).toBe(2);
+    expect(heapObjects()).toBe(0);
+    verifyHeap(gc);
+  });
+});
+
 describe("a full memory", () => {
   it("is a fatal error, and the heap is sound after it", () => {
     const { a, gc } = rig({ maxMemory: 64 * MiB });
