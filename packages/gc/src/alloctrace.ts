@@ -31,6 +31,8 @@ interface AllocRecord {
   /** The cycle that freed it, and the stack of the sweep; 0 while it is in use. */
   freeCycle: number;
   freeStack: string;
+  /** The slot had an owner after this one that nobody told of: the memory profile's rate was changed. */
+  stale: boolean;
 }
 
 export class AllocTrace {
@@ -73,6 +75,7 @@ export class AllocTrace {
       allocStack: this.#capture(),
       freeCycle: 0,
       freeStack: "",
+      stale: false,
     };
     for (let page = base >>> PAGE_SHIFT; page <= (base + size - 1) >>> PAGE_SHIFT; page++) {
       let map = this.#pages.get(page);
@@ -85,6 +88,10 @@ export class AllocTrace {
   freed(base: number, cycle: number): void {
     const record = this.#find(base);
     if (record === undefined) return;
+    if (record.freeCycle !== 0) {
+      record.stale = true;
+      return;
+    }
     record.freeCycle = cycle;
     record.freeStack = this.#capture();
   }
@@ -97,10 +104,10 @@ export class AllocTrace {
     return found;
   }
 
-  /** Whose memory p was, in lines; empty if no object was allocated there since the switch is on. */
+  /** Whose memory p was, in lines; empty if its last owner is not on record. */
   describe(p: number): string {
     const r = this.#find(p);
-    if (r === undefined) return "";
+    if (r === undefined || r.stale) return "";
     const freed =
       r.freeCycle === 0 ? "" : `\n\nfreed by the sweep of cycle ${r.freeCycle}, in\n${r.freeStack}`;
     return (

@@ -57,6 +57,20 @@ describe("allocfreetrace", () => {
     gc.trace!.check(kept);
   });
 
+  it("names nobody where the last owner was not sampled", () => {
+    const { a, gc, node } = traced();
+    const p = a.mallocTyped(node);
+    gc.gc();
+    a.setMemProfileRate(0);
+    const fresh = new Set<number>();
+    for (let i = 0; i < 1000; i++) fresh.add(a.mallocTyped(node));
+    expect(fresh).toContain(p);
+    gc.gc();
+    const text = report(() => gc.trace!.check(p));
+    expect(text).toContain("use of a freed object");
+    expect(text).not.toContain("allocated by");
+  });
+
   it("knows the owner of a span that was freed as a whole, and of every page of a large object", () => {
     const { a, gc, state } = traced();
     state.stack = "maker";

@@ -32,7 +32,12 @@ async function startHelpers(r: Rig, kinds: MarkerKind[], more: object = {}): Pro
   for (const w of workers) w.on("error", (err) => errors.push(String(err)));
   const ids = await Promise.all(
     workers.map(
-      (w) => new Promise<number>((resolve) => w.once("message", (m: { id: number }) => resolve(m.id))),
+      (w) =>
+        new Promise<number>((resolve, reject) => {
+          w.once("message", (m: { id: number }) => resolve(m.id));
+          // One that can't even start: the built package is older than this test.
+          w.once("error", reject);
+        }),
     ),
   );
   return {

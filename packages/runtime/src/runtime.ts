@@ -201,7 +201,6 @@ const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "stderr",
   "memProfileBudget",
   "leakDetection",
-  "leakDetection",
   "clock",
   "seed",
 ]);
@@ -322,7 +321,11 @@ export class Runtime {
     });
     const hooks: RuntimeHooks = {
       runtime: this,
-      safepoint: () => this.collector.pollSafepoint(),
+      safepoint: () => {
+        this.collector.pollSafepoint();
+        // The scheduler calls only when asked to.
+        if (this.godebug.gcstress !== 0) this.scheduler.requestSafepoint();
+      },
       gExit: (g) => this.#roots.exit(g),
       blockEvent: (g, ns, reason) => recordBlockEvent(this.profiler, g, ns, reason),
       mutexEvent: (ns, unlock, above) => recordMutexEvent(this.profiler, ns, unlock, above),
@@ -389,6 +392,7 @@ export class Runtime {
         },
       },
     });
+    if (this.godebug.gcstress !== 0) scheduler.requestSafepoint();
     this.#idle.watch();
     this.collector.setStackRoots((visit) => this.#roots.forEachStack(visit));
 

@@ -318,6 +318,19 @@ describe("allocfreetrace", () => {
   });
 });
 
+describe("gcstress", () => {
+  it("collects wherever a goroutine gives up the processor, and ends when none runs", async () => {
+    const rt = make({ godebug: "gcstress=1" });
+    await rt.main(function* () {
+      for (let i = 0; i < 10; i++) yield* rt.gosched();
+    });
+    const n = rt.readMemStats().NumGC;
+    expect(n).toBeGreaterThanOrEqual(10);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(rt.readMemStats().NumGC - n).toBeLessThanOrEqual(1);
+  });
+});
+
 describe("finalizers", () => {
   const T = struct("T", { id: int });
 

@@ -136,7 +136,7 @@ export function cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, .
 }
 
 export function numCgoCall(): number {
-  return m0.ncgocall;
+  return currentScheduler().numCgoCall();
 }
 
 /** Goroutines that exist. */

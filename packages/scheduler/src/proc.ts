@@ -181,6 +181,8 @@ export class Scheduler {
   nnotInGo = 0;
   /** Host code that awaits an op. */
   nhost = 0;
+  /** Calls into native code. Go counts them on each M; here schedulers share one. */
+  private ncgocall = 0;
   /** Seconds of the clock when it was last read. */
   coarseSec = 0;
 
@@ -476,12 +478,12 @@ export class Scheduler {
 
   /** Calls into native code or WebAssembly, and counts it. */
   cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): R {
-    m0.ncgocall++;
+    this.ncgocall++;
     return f(...args);
   }
 
   numCgoCall(): number {
-    return m0.ncgocall;
+    return this.ncgocall;
   }
 
   /**

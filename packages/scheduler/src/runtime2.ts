@@ -187,7 +187,6 @@ export class M {
   armed: Op<unknown> | null = null;
   /** Set while suspended goroutines are resumed only to show their stacks. */
   probe: ((op: Op<unknown>) => void) | null = null;
-  ncgocall = 0;
 }
 
 export const m0 = new M();

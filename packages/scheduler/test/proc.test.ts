@@ -448,6 +448,7 @@ describe("syscall", () => {
     const n = s.numCgoCall();
     expect(s.cgocall((a: number, b: number) => a + b, 2, 3)).toBe(5);
     expect(s.numCgoCall()).toBe(n + 1);
+    expect(createScheduler().numCgoCall()).toBe(0);
   });
 });
 
