@@ -10,7 +10,7 @@
  *          SPAN_BUDGET are tried, to bound the time of one allocation
  *       4. a retained span of the class, without objects
  *       5. a new span from the heap
- *     uncacheSpan  a span back from an mcache, to partial or full swept
+ *     uncacheSpan  a span back from an mcache, to partial or full swept, or back to the heap if it is empty
  *
  * Lists are doubly linked through mspan.next and prev, and mspan.list names the list, so a span in the middle can be
  * taken out. Each list is guarded by its mcentral's lock; a span on no list belongs to whoever took it.
@@ -232,12 +232,16 @@ export class MCentral {
     return 0;
   }
 
-  /** Takes a swept span that has objects: to the full list, or the partial one. */
+  /** Takes a swept span: to the full list, the partial one or, if nothing is left in it, back to the heap. */
   uncacheSpan(s: number): void {
     const { u32 } = this;
     const at = s >>> 2;
     const spanclass = u32[at + SPANCLASS] as number;
     u32[at + SWEEPGEN] = u32[this.sweepgenWord] as number;
+    if (u32[at + ALLOC_COUNT] === 0) {
+      if (!this.retain(s)) this.heap.freeSpan(s);
+      return;
+    }
     const full = (u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number);
     this.push(full ? this.fullSwept(spanclass) : this.partialSwept(spanclass), s);
   }

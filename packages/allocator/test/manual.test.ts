@@ -28,6 +28,17 @@ describe("malloc and free", () => {
     expect([st.mallocs, st.frees]).toEqual([11, 11]);
   });
 
+  it("give the cached span back too, once its last block was freed", () => {
+    const a = fresh();
+    // The ninth block is one too many for the list: the last ones go back to their spans, one of which is cached.
+    for (const n of [8192, 16_384, 24_576, 32_760]) {
+      const blocks = Array.from({ length: 9 }, () => a.malloc(n));
+      for (const p of blocks) a.free(p);
+    }
+    expect(a.readStats(newHeapStats()).heapInuse).toBe(0);
+    verifyHeap(a);
+  });
+
   it("give spans without blocks back to the heap", () => {
     const a = fresh();
     const blocks = Array.from({ length: 20_000 }, () => a.malloc(64));
