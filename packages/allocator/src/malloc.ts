@@ -37,7 +37,7 @@
  */
 import { type Addr, createLinearMemory, type LinearMemory, type LinearMemoryOptions } from "@gort/memory";
 import { ROOT_ALLOCATOR } from "@gort/memory/internal";
-import { fatalThrow } from "./errors.ts";
+import { closedError, fatalThrow } from "./errors.ts";
 import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
 import {
   GC_OFF,
@@ -113,17 +113,18 @@ export class Allocator {
   // The hot paths' own copies: views, word indices of the slots, the table by (size + 7) >>> 3.
   private readonly u32: Uint32Array;
   private readonly f64: Float64Array;
-  private readonly slots: number;
+  private slots: number;
   private readonly noscanSlot: Uint32Array;
-  private readonly tinyWord: number;
+  private tinyWord: number;
   private readonly tinyCountWord: number;
-  private readonly tinySlot: number;
+  private tinySlot: number;
   private readonly liveWord: number;
   private readonly smallFree: number;
   private readonly trigger: number;
 
   readonly #types: TypeTable;
   readonly #sampler: Sampler;
+  #closed = false;
 
   /** Use createAllocator. */
   constructor(mem: LinearMemory, seed: number, checks: boolean, clock: () => number, mcache = 0) {
@@ -231,6 +232,7 @@ export class Allocator {
 
   private mallocNoscanBig(size: number, zero: boolean): Addr {
     checkSize(size);
+    if (this.#closed) closedError();
     if (size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
     if (size > MAX_SMALL_REQUEST) return this.mallocLarge(size, 0, zero);
     const spanclass = (sizeClassOf(size) << 1) | 1;
@@ -289,6 +291,7 @@ export class Allocator {
   /** Objects whose type repeats, or that carry a header. */
   private mallocArray(size: number, typ: number): Addr {
     checkSize(size);
+    if (this.#closed) closedError();
     const u32 = this.u32;
     const t = typ >>> 2;
     const typeSize = u32[t + T_SIZE] as number;
@@ -503,6 +506,7 @@ export class Allocator {
    * every thread before sweepgen moves and before statistics are read.
    */
   flushAll(): void {
+    if (this.#closed) return; // the mcache may be another thread's
     this.mem.willBlock("flushAll, which precedes a stop,");
     this.cache.flush();
     this.manual.flush(); // after it: a span on a list can be freed when its last block comes back
@@ -634,6 +638,7 @@ export class Allocator {
     if (!Number.isInteger(rate)) {
       throw new RangeError(`allocator: memProfileRate must be a whole number of bytes (got ${rate})`);
     }
+    if (this.#closed) closedError();
     this.cache.returnTails();
     this.#sampler.rate = rate;
     this.#sampler.draw();
@@ -696,9 +701,10 @@ export class Allocator {
    * FatalError too.
    */
   threadExited(thread: number): void {
-    this.mem.threadExited(thread);
+    this.mem.mustBeOtherThread(thread);
     const held = this.heap.lockHeldBy(thread);
     if (held !== 0) {
+      this.mem.threadExited(thread);
       const rank = this.mem.lockRankOf(held);
       fatalThrow(
         `a thread ended while it held the lock ${rank}`,
@@ -709,6 +715,8 @@ export class Allocator {
     for (let c = first; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2] as number) {
       takeOver(this.mem, c, thread);
     }
+    // Last: from now on a new thread may get the number, and own an mcache by it.
+    this.mem.threadExited(thread);
   }
 
   /** Has threadExited called when the worker ends: any object with Node's `once("exit", ...)`. */
@@ -716,8 +724,24 @@ export class Allocator {
     worker.once("exit", () => this.threadExited(thread));
   }
 
-  /** Gives the mcache up, for another thread to take over: the last call of a thread that ends. */
+  /**
+   * Gives the mcache up, for another thread to take over: to be called before a thread ends. What would allocate or free
+   * throws a TypeError afterwards; blocks may still be read, and statistics. Another close does nothing.
+   */
   close(): void {
+    if (this.#closed) return;
+    this.giveUp();
+    this.#closed = true;
+    // The mcache may get another owner at once. In the nil page all slots are empty, so that no fast path needs a check.
+    this.slots = 0;
+    this.noscanSlot.fill(0);
+    this.tinySlot = 0;
+    this.tinyWord = 0;
+    this.manual.close();
+  }
+
+  /** close without the rest of it: for an allocator that nobody has. */
+  giveUp(): void {
     this.flushAll();
     this.heap.lock();
     this.u32[(this.cache.base + MCACHE.offsets.owned) >>> 2] = 0;
@@ -727,7 +751,7 @@ export class Allocator {
 
 /** Gives up a mcache of a thread that is dead. (Apart from the class: a bundler renames a class that names itself.) */
 function closeMCache(mem: LinearMemory, base: number): void {
-  new Allocator(mem, 1, false, () => 0, base).close();
+  new Allocator(mem, 1, false, () => 0, base).giveUp();
 }
 
 function checkSize(size: number): void {
@@ -744,8 +768,8 @@ function takeOver(mem: LinearMemory, mcache: number, owner: number): boolean {
   const { owned, version } = MCACHE.offsets;
   // Several may have learned of the end: whoever sets its own number does the work.
   if (owner === 0 || mem.kernel.cas(mcache + owned, owner, mem.thread) !== owner) return false;
-  // It may have died between two changes of its counts.
-  mem.kernel.and(mcache + version, ~1);
+  // It may have died between two changes of its counts. Not back to the version before them, which a reader may remember.
+  mem.kernel.add(mcache + version, mem.kernel.load(mcache + version) & 1);
   closeMCache(mem, mcache);
   return true;
 }

@@ -6,7 +6,7 @@
  *
  *     allocBits  gcmarkBits
  *        0           0        free in its span: was never handed out, or went back
- *        1           0        in use (or in the unused tail of a run)
+ *        1           0        in use (or claimed by an mcache and not handed out yet: of its own, free knows these)
  *        1           1        on a list of freed blocks
  *
  * (A heap without a collector has no other use for gcmarkBits. Freeing by hand in a heap that has been collected is
@@ -22,6 +22,7 @@
  * leakReport, and freeing a block inside withView is an error. This mode alone keeps state outside of the memory.
  */
 import type { Addr, Kernel } from "@gort/memory";
+import { closedError } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
   GC_OFF,
@@ -98,6 +99,9 @@ export class ManualHeap {
   private readonly blocks: Map<Addr, BlockInfo> | null;
   /** Whether the last flush left no list. */
   private emptied = false;
+  private closed = false;
+  /** Whether free has more to look at than the block's bits: under checks, and after close. */
+  private careful: boolean;
 
   constructor(allocator: Allocator, checks: boolean) {
     this.allocator = allocator;
@@ -120,6 +124,14 @@ export class ManualHeap {
     this.smallAlloc = (allocator.cache.base + MCACHE.offsets.smallAllocCount) >>> 3;
     this.smallFree = (allocator.cache.base + MCACHE.offsets.smallFreeCount) >>> 3;
     this.blocks = checks ? new Map() : null;
+    this.careful = checks;
+  }
+
+  /** Nothing may be allocated or freed any more. */
+  close(): void {
+    this.closed = true;
+    this.careful = true;
+    this.slotOf.fill(0); // empty slots, as in Allocator.close
   }
 
   malloc(size: number, zero: boolean): Addr {
@@ -146,6 +158,7 @@ export class ManualHeap {
   }
 
   private takeBig(size: number, zero: boolean): Addr {
+    if (this.closed) closedError();
     if (size >>> 0 === size && size <= MAX_SMALL_REQUEST) {
       const i = this.slots + this.allocator.noscanSpanClass(size) * SLOT_WORDS;
       const p = this.u32[i + SLOT_FREE] as number;
@@ -179,7 +192,7 @@ export class ManualHeap {
 
   free(p: Addr): void {
     if (p === 0) return;
-    if (this.blocks !== null) this.checkViews(p);
+    if (this.careful) this.checkViews(p);
     const { u32 } = this;
     if (u32[this.sweepgenWord] !== 0 || u32[this.gcPhaseWord] !== GC_OFF) this.refuseCollected(p);
     if (p >>> 0 !== p || (u32[this.pageInfo + (p >>> PAGE_SHIFT)] as number) < 256) this.badFree(p);
@@ -253,31 +266,31 @@ export class ManualHeap {
     throw new RangeError(`allocator: free of an address that is not allocated (got ${hex(p)})`);
   }
 
-  /** Gives n of the freed blocks of a slot back to their spans. */
+  /**
+   * Gives n of the freed blocks of a slot back to their spans. A block is off the list before it goes: a thread that is
+   * killed in between loses it, but whoever takes the mcache over finds none that is somebody else's by then.
+   */
   private releaseList(i: number, spanclass: number, n: number): void {
     const { u32 } = this;
     let kept = 0;
-    let keptCount = 0;
-    let p = u32[i + SLOT_FREE] as number;
-    let left = n;
-    for (; p !== 0 && left > 0; left--) {
-      const next = u32[p >>> 2] as number;
+    for (let left = n; left > 0; left--) {
+      const p = u32[i + SLOT_FREE] as number;
+      if (p === 0) break;
+      u32[i + SLOT_FREE] = u32[p >>> 2] as number;
+      u32[i + SLOT_NFREE] = (u32[i + SLOT_NFREE] as number) - 1;
       if (!this.releaseBlock(i, spanclass, p)) {
         // Another thread has the span cached: its alloc bits can't be touched. Try again another time.
         u32[p >>> 2] = kept;
         kept = p;
-        keptCount++;
       }
-      p = next;
     }
     while (kept !== 0) {
       const next = u32[kept >>> 2] as number;
-      u32[kept >>> 2] = p;
-      p = kept;
+      u32[kept >>> 2] = u32[i + SLOT_FREE] as number;
+      u32[i + SLOT_FREE] = kept;
+      u32[i + SLOT_NFREE] = (u32[i + SLOT_NFREE] as number) + 1;
       kept = next;
     }
-    u32[i + SLOT_FREE] = p;
-    u32[i + SLOT_NFREE] = (u32[i + SLOT_NFREE] as number) - (n - left) + keptCount;
   }
 
   private releaseBlock(i: number, spanclass: number, p: number): boolean {
@@ -350,7 +363,7 @@ export class ManualHeap {
       return p;
     }
     // What free would refuse is refused before there is a second block.
-    if (this.blocks !== null) this.checkViews(p);
+    if (this.careful) this.checkViews(p);
     if (this.u32[this.sweepgenWord] !== 0 || this.u32[this.gcPhaseWord] !== GC_OFF) this.refuseCollected(p);
     const q = this.malloc(size, false);
     this.kernel.copy(q, p, Math.min(usable, size));
@@ -378,6 +391,7 @@ export class ManualHeap {
   }
 
   private checkViews(p: Addr): void {
+    if (this.closed) closedError();
     if ((this.blocks?.get(p)?.views ?? 0) > 0) {
       throw new RangeError(`allocator: free of a block inside withView (got ${hex(p)})`);
     }

@@ -30,6 +30,7 @@
  * fields of the span.
  */
 import type { Kernel } from "@gort/memory";
+import { closedError } from "./errors.ts";
 import {
   GC_OFF,
   GCCONTROL,
@@ -166,6 +167,7 @@ export class MCache {
         u32[i + SLOT_SPAN] = 0;
         this.central.uncacheSpan(s);
       }
+      if (i < this.slots) closedError(); // a slot of the nil page: see Allocator.close
       const spanclass = ((i - this.slots) / SLOT_WORDS) | 0;
       s = this.central.cacheSpan(spanclass);
       u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;

@@ -7,12 +7,13 @@ import { isFatalError } from "../src/index.ts";
 import {
   type Allocator,
   createAllocator,
+  MCACHE,
   MCENTRAL,
   MHEAP,
   newHeapStats,
   TINY_SPAN_CLASS,
 } from "../src/internal.ts";
-import { verifyHeap } from "../src/testing.ts";
+import { verifyHeap, verifyMemory } from "../src/testing.ts";
 
 interface Victim {
   readonly thread: number;
@@ -121,6 +122,88 @@ describe("a thread that dies", () => {
       );
     });
   }
+
+  it("between two blocks that it gives back leaves none of them to be given back again", () => {
+    const a = sharedHeap();
+    const b = createAllocator({ memory: a.mem });
+    const blocks = Array.from({ length: 300 }, () => b.malloc(64));
+    const kept = blocks.filter((_, i) => i % 2 === 0);
+    b.cache.flush(); // the spans are on lists, where a finds the slots that come back
+    for (let i = 1; i < blocks.length; i += 2) b.free(blocks[i] as Addr);
+    let released = 0;
+    const manual = b.manual as unknown as { releaseBlock(...args: number[]): boolean };
+    const { releaseBlock } = manual;
+    manual.releaseBlock = (...args) => {
+      const done = releaseBlock.apply(manual, args);
+      if (++released === 20) throw new Error("killed");
+      return done;
+    };
+    expect(() => b.flushAll()).toThrow("killed");
+    for (let i = 0; i < released; i++) kept.push(a.malloc(64));
+    expect(a.recover(b.id)).toBe(true);
+    for (let i = 0; i < 300; i++) kept.push(a.malloc(64));
+    expect(new Set(kept).size).toBe(kept.length); // no block twice
+    verifyHeap(a);
+  });
+
+  it("keeps its number until its mcache is taken over, so that no new thread is taken for it", () => {
+    const a = sharedHeap();
+    const thread = a.mem.registerThread();
+    const owned = (a.cache.base + MCACHE.offsets.owned) >>> 2;
+    const b = createAllocator({ memory: a.mem });
+    const bOwned = (b.cache.base + MCACHE.offsets.owned) >>> 2;
+    a.mem.u32[bOwned] = thread;
+    const { mem } = a;
+    const told: number[] = [];
+    const { threadExited } = mem;
+    mem.threadExited = (k) => {
+      told.push(mem.u32[bOwned] as number);
+      threadExited.call(mem, k);
+    };
+    a.threadExited(thread);
+    expect(told).toEqual([0]);
+    for (const wrong of [mem.thread, 0, -1, 0.5, 512]) {
+      expect(() => a.threadExited(wrong)).toThrow(RangeError);
+    }
+    expect(mem.u32[owned]).toBe(mem.thread);
+  });
+});
+
+describe("close", () => {
+  it("is the end: what comes after it neither allocates nor disturbs the mcache's next owner", () => {
+    const a = sharedHeap();
+    const typ = a.newType(64, [1]);
+    const big = a.newType(2048, [1]);
+    const b = createAllocator({ memory: a.mem });
+    const block = b.malloc(100);
+    for (const n of [3, 8, 100, 2000, 50_000]) b.mallocNoscan(n);
+    b.close();
+    const c = createAllocator({ memory: a.mem });
+    expect(c.id).toBe(b.id); // the same mcache
+    for (const n of [3, 8, 16, 100, 2000]) c.malloc(n);
+    for (const n of [3, 64]) c.mallocNoscan(n);
+    for (const t of [typ, big]) c.mallocTyped(t);
+    const before = c.readStatsUnflushed(newHeapStats());
+
+    for (const n of [0, 3, 8, 100, 2000, 50_000]) {
+      expect(() => b.malloc(n)).toThrow("closed");
+      expect(() => b.calloc(1, n)).toThrow("closed");
+      if (n > 0) expect(() => b.mallocNoscan(n)).toThrow("closed");
+    }
+    for (const t of [typ, big]) expect(() => b.mallocTyped(t)).toThrow("closed");
+    expect(() => b.mallocgc(128, typ, true)).toThrow("closed");
+    expect(() => b.free(block)).toThrow("closed");
+    expect(() => b.realloc(block, 5000)).toThrow("closed");
+    expect(() => b.dup(block)).toThrow("closed");
+    b.flushAll();
+    b.close();
+    expect(c.readStatsUnflushed(newHeapStats())).toEqual(before);
+    expect(b.readStatsUnflushed(newHeapStats())).toEqual(before);
+    expect(createAllocator({ memory: a.mem }).id).not.toBe(c.id); // c's is not free
+    a.free(block);
+    verifyHeap(a);
+    verifyMemory(a.mem);
+  });
 });
 
 describe("the order of locks in the allocator", () => {

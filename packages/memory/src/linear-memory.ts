@@ -233,10 +233,15 @@ export class LinearMemory {
    * a FatalError instead of waiting on. The number may be given to another thread later.
    */
   threadExited(thread: number): void {
+    this.mustBeOtherThread(thread);
+    markExited(this, thread);
+  }
+
+  /** Throws a RangeError for what threadExited would not take. */
+  mustBeOtherThread(thread: number): void {
     if (!isThread(thread) || thread === this.thread) {
       throw new RangeError(`memory: threadExited needs the number of another thread (got ${thread})`);
     }
-    markExited(this, thread);
   }
 
   /** Whether the thread has ended, as far as anybody has told; Linux tells by itself. */

@@ -3,7 +3,7 @@
  * twins, so it is made to be read: `page.shl(2).load(table)` is `u32[(table + page * 4) >>> 2]`.
  *
  *     const m = new WasmModule(pages, shared);
- *     m.func("sum", ["lo", "hi"], ([lo, hi]) => {
+ *     m.func("sum", ["lo", "hi"], 1, ([lo, hi]) => {
  *       const total = m.local();
  *       return [loopWhile(lo.lt(hi), [total.set(total.add(lo.load())), lo.set(lo.add(4))]), ret(total)];
  *     });
