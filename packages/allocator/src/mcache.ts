@@ -171,9 +171,9 @@ export class MCache {
       const spanclass = ((i - this.slots) / SLOT_WORDS) | 0;
       s = this.central.cacheSpan(spanclass);
       u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
-      u32[i + SLOT_SPAN] = s;
       const held = this.held + (spanclass >>> 5);
       u32[held] = (u32[held] as number) | (1 << (spanclass & 31));
+      u32[i + SLOT_SPAN] = s;
     }
   }
 
@@ -385,8 +385,8 @@ export class MCache {
     for (let w = 0; w < HELD_WORDS; w++) {
       let bits = u32[this.held + w] as number;
       if (bits === 0) continue;
-      u32[this.held + w] = 0;
       for (; bits !== 0; bits &= bits - 1) this.flushClass((w << 5) + ctz(bits));
+      u32[this.held + w] = 0; // last: who takes over from a thread that is killed here must find the rest
     }
     this.tellLive();
     u32[(this.base + MCACHE.offsets.tiny) >>> 2] = 0;

@@ -82,6 +82,8 @@ export function verifyHeap(a: Allocator): void {
         continue;
       }
       must(!cached.has(s), () => `span ${s} is cached twice`);
+      const held = word(c + MCACHE.offsets.held + 4 * (spc >>> 5)) >>> (spc & 31);
+      must((held & 1) === 1, () => `mcache slot ${spc} has a span, but no flush would find it`);
       must(
         field(s, S.spanclass) === spc,
         () => `span ${s} of class ${field(s, S.spanclass)} is in slot ${spc}`,

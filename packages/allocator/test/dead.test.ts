@@ -8,8 +8,10 @@ import {
   type Allocator,
   createAllocator,
   MCACHE,
+  MCACHE_SLOT,
   MCENTRAL,
   MHEAP,
+  NUM_SPAN_CLASSES,
   newHeapStats,
   TINY_SPAN_CLASS,
 } from "../src/internal.ts";
@@ -143,6 +145,25 @@ describe("a thread that dies", () => {
     expect(a.recover(b.id)).toBe(true);
     for (let i = 0; i < 300; i++) kept.push(a.malloc(64));
     expect(new Set(kept).size).toBe(kept.length); // no block twice
+    verifyHeap(a);
+  });
+
+  it("in the middle of a flush leaves no span in its mcache", () => {
+    const a = sharedHeap();
+    const b = createAllocator({ memory: a.mem });
+    for (const n of [16, 64, 100, 1000, 3000]) b.mallocNoscan(n);
+    const { uncacheSpan } = b.central;
+    b.central.uncacheSpan = (s) => {
+      uncacheSpan.call(b.central, s);
+      throw new Error("killed");
+    };
+    expect(() => b.flushAll()).toThrow("killed");
+    verifyHeap(a);
+    expect(a.recover(b.id)).toBe(true);
+    for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
+      const slot = b.cache.base + MCACHE.offsets.alloc + spc * MCACHE_SLOT.size;
+      expect([spc, a.mem.u32[(slot + MCACHE_SLOT.offsets.span) >>> 2]]).toEqual([spc, 0]);
+    }
     verifyHeap(a);
   });
 
