@@ -125,6 +125,18 @@ export const suite: readonly Benchmark[] = [
       peers: ["v8"],
     },
   ),
+  ...["AllocOrder", "Random"].flatMap((order) =>
+    ["JS", "Wasm"].map((twin) =>
+      row(
+        `Mark${order}${twin}`,
+        "ns/object",
+        `Mark${order} with the marker's ${twin === "JS" ? "TypeScript" : "WebAssembly"} twin, whatever the memory's kernel, without a runtime`,
+        2 ** 23 - 1,
+        2 ** 20 - 1,
+        { warmup: 2 },
+      ),
+    ),
+  ),
   row(
     "BinaryTrees18",
     "ms",

@@ -6,6 +6,7 @@ import { goroutineCases } from "./goroutines.ts";
 import { heapCases } from "./heap.ts";
 import { insightCases } from "./insight.ts";
 import { manualCases } from "./manual.ts";
+import { markerCases } from "./markers.ts";
 
 const rt = createRuntime();
 
@@ -15,6 +16,7 @@ const manual = createAllocator();
 export const cases: Record<string, Case> = {
   ...goroutineCases(rt),
   ...heapCases(rt),
+  ...markerCases,
   ...insightCases(rt),
   ...manualCases(
     (size) => manual.malloc(size),

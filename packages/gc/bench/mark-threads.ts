@@ -1,8 +1,15 @@
 /**
  * Marking a binary tree of 32-byte objects with one thread and with two, alternately, on a stopped heap; nothing is swept.
- * Needs the built packages, as workers load them:
+ * Needs the built packages, as workers load them, and Node 22.6:
  *
  *     node --experimental-strip-types bench/mark-threads.ts [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
+ *
+ * `processors` is how many the process had while two threads marked (its CPU time by the time that passed). Much less than 2: somebody
+ * else had the second one, and the figure for two threads says nothing.
+ *
+ * Go's figure for the same tree (depth=22) is the concurrent phase, the second of three clock times, in what this prints:
+ *
+ *     cd ../../benchmarks/go && GOMAXPROCS=2 GODEBUG=gctrace=1 go run . -bench MarkAllocOrder -n 8388607      (or MarkRandom)
  */
 import { Worker } from "node:worker_threads";
 import { createAllocator } from "@gort/allocator";
@@ -58,14 +65,15 @@ const helper = new Worker(new URL("../test/workers/marker.mjs", import.meta.url)
 });
 await new Promise((resolve) => helper.once("message", resolve));
 
-/** Marks everything once and takes the marks away again; nanoseconds an object. */
-function mark(threads: number): number {
+/** Marks everything once and takes the marks away again. */
+function mark(threads: number): { ns: number; processors: number } {
   const { heap, roots, marker: m } = gc;
   a.flushAll();
   heap.phase = 1;
   m.reset();
   roots.begin(m);
   while (roots.step(m));
+  const cpu = process.cpuUsage();
   const from = performance.now();
   if (threads === 1) while (m.drain(64 << 10) > 0);
   else {
@@ -73,7 +81,8 @@ function mark(threads: number): number {
     parallel.begin();
     parallel.finish();
   }
-  const ns = ((performance.now() - from) * 1e6) / n;
+  const ms = performance.now() - from;
+  const { user, system } = process.cpuUsage(cpu);
   if (m.bytesMarked !== n * 32) throw new Error(`marked ${m.bytesMarked} bytes, want ${n * 32}`);
   m.releaseWorkbufs();
   heap.phase = 0;
@@ -81,17 +90,20 @@ function mark(threads: number): number {
     const at = u32[(span + MSPAN.offsets.gcmarkBits) >>> 2]! >>> 2;
     u32.fill(0, at, at + Math.ceil(u32[(span + MSPAN.offsets.nelems) >>> 2]! / 32));
   });
-  return ns;
+  return { ns: (ms * 1e6) / n, processors: (user + system) / 1e3 / ms };
 }
 
 const times: Record<number, number[]> = { 1: [], 2: [] };
 const share: number[] = [];
+const processors: number[] = [];
 for (let i = 0; i < reps; i++) {
   for (const threads of [1, 2]) {
     const before = u32[(words + 4) >>> 2]!;
-    times[threads]!.push(mark(threads));
+    const took = mark(threads);
+    times[threads]!.push(took.ns);
     // The helper notes what it did after the phase.
     if (threads === 2) {
+      processors.push(took.processors);
       await new Promise((resolve) => setTimeout(resolve, 5));
       share.push((u32[(words + 4) >>> 2]! - before) / (n * 32));
     }
@@ -99,6 +111,6 @@ for (let i = 0; i < reps; i++) {
 }
 const text = (xs: number[], digits: number): string => xs.map((x) => x.toFixed(digits)).join(" ");
 console.log(
-  `${process.version} ${marker} ${order} 2^${depth + 1}-1: one thread ${text(times[1]!, 1)}; two ${text(times[2]!, 1)} ns/object; helper's share ${text(share, 2)}`,
+  `${process.version} ${marker} ${order} 2^${depth + 1}-1: one thread ${text(times[1]!, 1)}; two ${text(times[2]!, 1)} ns/object; helper's share ${text(share, 2)}; processors ${text(processors, 1)}`,
 );
 u32[words >>> 2] = 1;

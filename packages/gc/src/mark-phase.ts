@@ -22,7 +22,7 @@
  * `markOverflow` scans every marked object again, which finds all that the thread had marked and not scanned. That costs a
  * plain walk over the heap; no mark is missing.
  * A thread that stops without a word leaves the owner waiting. It may go on at any time, and then it marks: the owner can't go
- * on without it. After STALL_MS without any progress `finish` throws.
+ * on without it. After STALL_MS without any progress `finish` throws; called again, it waits on.
  *
  * An owner that has to see events takes steps, and goes back to its event loop in between; `finish` does all at once.
  */
@@ -255,8 +255,11 @@ export class ParallelMarker {
     }
   }
 
-  /** Marks to the end. Throws a FatalError if the others make no progress for STALL_MS. */
-  finish(): void {
+  /**
+   * Marks to the end. Throws a FatalError if the others make no progress for stallMs; the phase is not over then, as one that was
+   * only stopped may go on at any time.
+   */
+  finish(stallMs: number = STALL_MS): void {
     let progress = -1;
     let since = 0;
     while (!this.step()) {
@@ -264,10 +267,10 @@ export class ParallelMarker {
       if (now !== progress) {
         progress = now;
         since = performance.now();
-      } else if (performance.now() - since > STALL_MS) {
+      } else if (performance.now() - since > stallMs) {
         throwFatal(
           "gc: a mark worker does not go on: its thread was terminated, or is stopped",
-          `runtime: ${nwait(this.#thread.gate())} of ${this.nproc} threads wait, no progress for ${STALL_MS} ms`,
+          `runtime: ${nwait(this.#thread.gate())} of ${this.nproc} threads wait, no progress for ${stallMs} ms`,
         );
       }
     }

@@ -52,6 +52,15 @@ async function startHelpers(r: Rig, kinds: MarkerKind[], more: object = {}): Pro
   };
 }
 
+/** Fails after some seconds: what is waited for never comes then. */
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error("waited in vain");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
 /** A heap on which threads meet: many small objects on few pages, and wide ones that fill stacks. */
 function busyGraph(r: Rig, salt: number): void {
   randomGraph(r, random(seed + salt), 6000);
@@ -149,6 +158,32 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
     expect(helpers.errors.length).toBeGreaterThan(0);
     expect(new Set(helpers.errors)).toEqual(new Set(["Error: failed with an object in hand"]));
     expect(lost).toBeGreaterThan(0);
+  });
+
+  it("says so when a helper stops without a word, and marks all if it goes on", async () => {
+    const r = rig({ maxMemory: 128 * MiB });
+    for (let k = 0; k < 4; k++) busyGraph(r, k);
+    const { marker } = r.gc;
+    const alone = markAlone(r, marker);
+    const hang = r.a.mem.persistentAlloc(4, 4, "otherSys");
+    const helpers = await startHelpers(r, ["js"], { hang });
+    beginMarking(r, marker);
+    const parallel = new ParallelMarker(marker);
+    parallel.begin();
+    // The roots are left to the helper, until it stops with an object in hand.
+    await until(() => r.a.mem.kernel.load(hang) === 1);
+    expect(() => parallel.finish(20)).toThrow(
+      "gc: a mark worker does not go on: its thread was terminated, or is stopped",
+    );
+    expect(parallel.over).toBe(false);
+    expect(parallel.nproc).toBe(2);
+    r.a.mem.kernel.store(hang, 0);
+    Atomics.notify(r.a.mem.i32, hang >>> 2);
+    parallel.finish();
+    expect(marker.overflow).toBe(false);
+    expect(essence(endMarking(r, marker))).toEqual(essence(alone));
+    expect(await helpers.stop()).toEqual([0]);
+    expect(helpers.errors).toEqual([]);
   });
 
   it("marks again what a helper had in hand that is terminated, when its owner says so", async () => {

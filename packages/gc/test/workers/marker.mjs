@@ -4,16 +4,20 @@ import { createAllocator } from "@gort/allocator";
 import { attachMarkWorker } from "@gort/gc/internal";
 import { attachLinearMemory } from "@gort/memory";
 
-const { memory, stop, scanned, kind, fail } = workerData;
+const { memory, stop, scanned, kind, fail, hang } = workerData;
 const mem = attachLinearMemory(memory);
 const a = createAllocator({ memory: mem });
-if (fail) {
-  // Fails when it has set its 50th mark, before it queues what it marked.
+if (fail || hang) {
+  // Fails, or stops while the word `hang` is 1, when it has set its 50th mark and before it queues what it marked.
   let left = 50;
   const { kernel } = mem;
   const or = (addr, value) => {
     const old = kernel.or(addr, value);
-    if (--left === 0) throw new Error("failed with an object in hand");
+    if (--left === 0) {
+      if (fail) throw new Error("failed with an object in hand");
+      kernel.store(hang, 1);
+      Atomics.wait(mem.i32, hang >>> 2, 1);
+    }
     return old;
   };
   Object.defineProperty(mem, "kernel", { value: { ...kernel, or } });

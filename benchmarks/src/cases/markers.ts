@@ -1,0 +1,66 @@
+// The two twins of the marker, each by its name: the work of MarkAllocOrder and MarkRandom on a collector of its own, without
+// a runtime around it.
+import { type Allocator, createAllocator } from "@gort/allocator";
+import { createCollector } from "@gort/gc";
+import type { Case } from "../child.ts";
+
+/** Bytes of a node: two pointers, two words. */
+const nodeSize = 32;
+/** The two pointers are the first two words. */
+const right = 8;
+
+type Build = (allocator: Allocator, type: number, n: number) => number;
+
+/** A complete tree, children allocated before their parent. Nothing marks meanwhile, so plain stores will do. */
+const inAllocationOrder: Build = (allocator, type, n) => {
+  const { u32 } = allocator.mem;
+  const build = (nodes: number): number => {
+    const l = nodes === 1 ? 0 : build(nodes >>> 1);
+    const r = nodes === 1 ? 0 : build(nodes >>> 1);
+    const p = allocator.mallocTyped(type);
+    u32[p >>> 2] = l;
+    u32[(p + right) >>> 2] = r;
+    return p;
+  };
+  return build(n);
+};
+
+/** A complete tree, laid out over the heap in random order. */
+const atRandom: Build = (allocator, type, n) => {
+  const { u32 } = allocator.mem;
+  const perm = Uint32Array.from({ length: n }, () => allocator.mallocTyped(type));
+  let x = 12345;
+  for (let i = n - 1; i > 0; i--) {
+    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+    const j = x % (i + 1);
+    const t = perm[i]!;
+    perm[i] = perm[j]!;
+    perm[j] = t;
+  }
+  for (let i = 0; i * 2 + 2 < n; i++) {
+    u32[perm[i]! >>> 2] = perm[2 * i + 1]!;
+    u32[(perm[i]! + right) >>> 2] = perm[2 * i + 2]!;
+  }
+  return perm[0]!;
+};
+
+/** A full forced cycle over a tree of n live objects, sweep included. */
+const collect =
+  (marker: "js" | "wasm", build: Build): Case =>
+  (n) => {
+    const allocator = createAllocator();
+    const collector = createCollector(allocator, { gogc: -1, marker });
+    collector.refs.alloc(build(allocator, allocator.newType(nodeSize, [0b0011]), n));
+    collector.gc();
+    return () => {
+      collector.gc();
+      return String(Math.floor(collector.heap.heapMarked / nodeSize / 10000) * 10000);
+    };
+  };
+
+export const markerCases: Record<string, Case> = {
+  MarkAllocOrderJS: collect("js", inAllocationOrder),
+  MarkAllocOrderWasm: collect("wasm", inAllocationOrder),
+  MarkRandomJS: collect("js", atRandom),
+  MarkRandomWasm: collect("wasm", atRandom),
+};
