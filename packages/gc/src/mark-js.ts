@@ -41,6 +41,7 @@ export class MarkJS implements MarkTwin {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
   readonly #tables: ClassTables;
+  readonly #magic: Int32Array;
   readonly #bufs: WorkBufs;
   /** This thread's GCWORK. */
   readonly #work: number;
@@ -70,6 +71,7 @@ export class MarkJS implements MarkTwin {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#tables = heap.classes;
+    this.#magic = heap.classes.magic;
     this.#bufs = bufs;
     this.#work = work;
     this.#pageInfo = heap.pageInfo >>> 2;
@@ -98,7 +100,7 @@ export class MarkJS implements MarkTwin {
     const u32 = this.#u32;
     const info = u32[this.#pageInfo + (p >>> PAGE_SHIFT)] as number;
     const sc = info & 255;
-    const magic = this.#tables.magic[sc] as number;
+    const magic = this.#magic[sc] as number;
     if (magic === 0) {
       if (p !== 0) this.#shadeSlow(p, info);
       return;

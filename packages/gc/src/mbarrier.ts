@@ -25,19 +25,19 @@
  */
 import type { Addr, LinearMemory } from "@gort/memory";
 import { GCCONTROL, type GCHeap, GCTYPE } from "./heap.ts";
-import type { Marker } from "./mgcmark.ts";
+import type { MarkJS } from "./mark-js.ts";
 
 export class WriteBarrier {
   readonly #mem: LinearMemory;
   readonly #u32: Uint32Array;
   readonly #enabled: number;
-  readonly #marker: Marker;
+  readonly #shader: MarkJS;
 
-  constructor(heap: GCHeap, marker: Marker) {
+  constructor(heap: GCHeap, shader: MarkJS) {
     this.#mem = heap.mem;
     this.#u32 = heap.mem.u32;
     this.#enabled = (heap.control + GCCONTROL.writeBarrierEnabled) >>> 2;
-    this.#marker = marker;
+    this.#shader = shader;
   }
 
   /** Whether a cycle is marking. */
@@ -55,8 +55,8 @@ export class WriteBarrier {
   /** What must happen before ptr is stored into the slot while marking: for code that does the store itself. */
   writeBarrier(slot: number, ptr: number): void {
     const old = this.#u32[slot >>> 2] as number;
-    if (old !== 0) this.#marker.shade(old);
-    if (ptr !== 0) this.#marker.shade(ptr);
+    if (old !== 0) this.#shader.shade(old);
+    if (ptr !== 0) this.#shader.shade(ptr);
   }
 
   /**
@@ -74,9 +74,9 @@ export class WriteBarrier {
         const bit = off >>> 3;
         if (((u32[mask + (bit >>> 5)] as number) & (1 << (bit & 31))) === 0) continue;
         const old = u32[(dst + elem + off) >>> 2] as number;
-        if (old !== 0) this.#marker.shade(old);
+        if (old !== 0) this.#shader.shade(old);
         const ptr = src === 0 ? 0 : (u32[(src + elem + off) >>> 2] as number);
-        if (ptr !== 0) this.#marker.shade(ptr);
+        if (ptr !== 0) this.#shader.shade(ptr);
       }
     }
   }

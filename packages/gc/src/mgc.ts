@@ -124,7 +124,7 @@ export class Collector {
     const heap = new GCHeap(allocator);
     this.heap = heap;
     this.marker = new Marker(heap, options.marker);
-    this.barrier = new WriteBarrier(heap, this.marker);
+    this.barrier = new WriteBarrier(heap, this.marker.js);
     const host = this.#host();
     this.refs = new RefTable(mem, host);
     this.finalizers = new Finalizers(heap, host, this.record);

@@ -70,7 +70,8 @@ export class Marker {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
-  readonly #js: MarkJS;
+  /** The twin that shades, whichever drains: for the write barrier, which would pay for a call more. */
+  readonly js: MarkJS;
   #twin: MarkTwin;
   /** Bytes to scan until the WebAssembly twin takes over. */
   #untilWasm: number;
@@ -93,8 +94,8 @@ export class Marker {
     this.state = new MarkState(heap);
     this.bufs = new WorkBufs(this.state);
     this.work = work ?? this.state.newWork(WORK_OWNED);
-    this.#js = new MarkJS(this.state, this.bufs, this.work);
-    this.#twin = this.#js;
+    this.js = new MarkJS(this.state, this.bufs, this.work);
+    this.#twin = this.js;
     this.#untilWasm =
       (kind ?? heap.mem.kernel.kind) === "js" ? Number.POSITIVE_INFINITY : kind === "wasm" ? 0 : WASM_AFTER;
     this.#assembleAtOnce = kind === "wasm";
@@ -102,7 +103,7 @@ export class Marker {
 
   /** Which twin drains. */
   get kind(): MarkerKind {
-    return this.#twin === this.#js ? "js" : "wasm";
+    return this.#twin === this.js ? "js" : "wasm";
   }
 
   /** Whether a pointer into a span that is not in use ends the program. */
@@ -149,7 +150,7 @@ export class Marker {
 
   /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
   shade(p: number): void {
-    this.#js.shade(p);
+    this.js.shade(p);
   }
 
   /** Gives the memory of the (empty) stack back to the heap. */
@@ -231,7 +232,7 @@ export class Marker {
   /** Shades every slot of a range of root slots. */
   scanRoots(lo: number, hi: number): void {
     const u32 = this.#u32;
-    const js = this.#js;
+    const js = this.js;
     for (let w = lo >>> 2, end = hi >>> 2; w < end; w += 2) {
       const p = u32[w] as number;
       if (p !== 0) js.shade(p);
