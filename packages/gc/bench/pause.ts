@@ -3,13 +3,14 @@
  * allocations and a safepoint at a time; the time of each such step. Beside it the same program with JS objects, in a
  * process of its own, under V8's collector.
  *
- *     pause.ts [live=1024 (MiB)] [seconds=10] [side=both|gort|v8] [mode=0 (gcstoptheworld)]
+ *     pause.ts [live=1024 (MiB)] [seconds=10] [side=both|gort|v8] [mode=0 (gcstoptheworld)] [why=1]
  *
  * `live` counts objects of 32 bytes; V8's have two fields and take 40. Where Linux tells how long the thread waited for a
- * processor, that is taken off a step, and `raw` is the longest step with it.
+ * processor, that is taken off a step, and `raw` is the longest step with it. What a step took beyond, it may still have slept: while
+ * V8's helpers collect JS garbage, or the system finds a page. `ran` is the longest that one ran. `why` lists the steps over 2 ms.
  */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { openSync, readSync } from "node:fs";
 import { createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
 
@@ -18,6 +19,7 @@ const live = Number(args.live ?? 1024) * 2 ** 20;
 const seconds = Number(args.seconds ?? 10);
 const CHAIN = 1024;
 const STEP = 64;
+const LONG_MS = 2;
 const chains = Math.floor(live / 32 / CHAIN);
 
 /** A table of chains of 1024 objects. */
@@ -30,6 +32,8 @@ interface Side {
   count(): number;
   /** Collections since the program runs. */
   cycles(): number;
+  /** What the collector is doing. */
+  phase(): string;
 }
 
 function gort(): Side {
@@ -63,6 +67,7 @@ function gort(): Side {
       return n;
     },
     cycles: () => gc.readGCStats().numGC - first,
+    phase: () => `${gc.marking ? "marking" : gc.sweeper.done ? "at rest" : "sweeping"} (${side.cycles()})`,
   };
   fill(side);
   gc.setGCPercent(100);
@@ -92,6 +97,7 @@ function v8(): Side {
       return n;
     },
     cycles: () => 0,
+    phase: () => "",
   };
   fill(side);
   return side;
@@ -104,13 +110,30 @@ function fill(side: Side): void {
   }
 }
 
-/** Milliseconds that this thread has been ready to run, and did not. */
-function waited(): number {
+const schedstat = ((): number => {
   try {
-    return Number(readFileSync("/proc/self/schedstat", "utf8").split(" ")[1]) / 1e6;
+    return openSync("/proc/self/schedstat", "r");
   } catch {
-    return 0;
+    return -1;
   }
+})();
+const text = new Uint8Array(64);
+/** Milliseconds that this thread has run, and that it was ready to and did not, as of the last call of `look`. */
+const sched = { run: 0, ready: 0 };
+
+/**
+ * Makes no garbage: V8 would collect it in the middle of a step, and wait for its helpers, which wait for a processor.
+ */
+function look(): void {
+  if (schedstat < 0) return;
+  readSync(schedstat, text, 0, text.length, 0);
+  let i = 0;
+  let ns = 0;
+  for (; text[i] !== 32; i++) ns = ns * 10 + text[i]! - 48;
+  sched.run = ns / 1e6;
+  ns = 0;
+  for (i++; text[i] !== 32; i++) ns = ns * 10 + text[i]! - 48;
+  sched.ready = ns / 1e6;
 }
 
 function measure(name: string, make: () => Side): void {
@@ -124,9 +147,12 @@ function measure(name: string, make: () => Side): void {
   let steps = 0;
   let built = 0;
   let raw = 0;
+  let ran = 0;
+  const long: string[] = [];
   const t0 = performance.now();
   let last = t0;
-  let wait = waited();
+  look();
+  let { run, ready } = sched;
   while (last - t0 < seconds * 1000) {
     side.step();
     built += STEP;
@@ -136,15 +162,24 @@ function measure(name: string, make: () => Side): void {
     }
     const t = performance.now();
     let ms = t - last;
+    last = t;
     // A system call a step would be most of it: short steps are taken as they are.
-    if (ms > 0.5 || steps % 256 === 0) {
-      const w = waited();
+    if (ms > 0.5 || steps % 64 === 0) {
+      look();
       raw = Math.max(raw, ms);
-      if (ms > 0.5) ms = Math.max(0, ms - (w - wait));
-      wait = w;
+      if (ms > 0.5) {
+        const wall = ms;
+        ms = Math.max(0, ms - (sched.ready - ready));
+        ran = Math.max(ran, Math.min(ms, sched.run - run));
+        if (ms > LONG_MS) {
+          const parts = `ran ${(sched.run - run).toFixed(2)}, ready ${(sched.ready - ready).toFixed(2)}`;
+          long.push(`${((t - t0) / 1000).toFixed(3)} s: ${wall.toFixed(2)} ms, ${parts}; ${side.phase()}`);
+        }
+      }
+      ({ run, ready } = sched);
+      last = performance.now();
     }
     us[steps++ & (2 ** 24 - 1)] = ms * 1000;
-    last = performance.now();
   }
   if (side.count() !== chains * CHAIN) throw new Error(`the table has ${side.count()} objects`);
   const sorted = us.subarray(0, Math.min(steps, us.length)).sort();
@@ -152,9 +187,10 @@ function measure(name: string, make: () => Side): void {
     sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * f))]!.toFixed(0);
   console.log(
     `${process.version} ${name}, live ${chains * CHAIN} objects: ${steps} steps of ${STEP}, microseconds p50 ${q(0.5)} ` +
-      `p99 ${q(0.99)} p99.9 ${q(0.999)} p99.99 ${q(0.9999)} max ${q(1)} (raw ${(raw * 1000).toFixed(0)})` +
+      `p99 ${q(0.99)} p99.9 ${q(0.999)} p99.99 ${q(0.9999)} max ${q(1)} (ran ${(ran * 1000).toFixed(0)}, raw ${(raw * 1000).toFixed(0)})` +
       (name === "gort" ? `; ${side.cycles()} cycles` : ""),
   );
+  if (args.why !== undefined) for (const line of long) console.log(line);
 }
 
 const side = args.side ?? "both";
