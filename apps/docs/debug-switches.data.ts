@@ -1,5 +1,5 @@
 // The table that the runtime's parser reads is the table that the page shows.
-import { debugSwitches, type SwitchInfo } from "../../packages/runtime/src/godebug.ts";
+import { debugSwitches, type SwitchInfo } from "@gort/runtime";
 
 declare const data: readonly SwitchInfo[];
 

@@ -1,55 +1,93 @@
 /**
- * The switches of `GODEBUG` that belong to the collector. One table feeds the parser, the type and the docs.
- * The names are Go's, except `gcstress`, which Go spells as a build of its own.
+ * Debug switches: rows of name, default and meaning, from which come the parser, the types and the page of the documentation.
+ * Each package has the rows of its own switches; the facade's table is all of them.
+ *
+ * GODEBUG is a comma-separated list of `name=value` pairs; of a name given twice the last one counts, as in Go.
  */
-export const GODEBUG_SWITCHES = {
-  gctrace: {
+
+export interface SwitchInfo {
+  /** Name as Go spells it. */
+  readonly name: string;
+  /** Value when the list does not mention it. */
+  readonly default: number;
+  /** What it does, in one sentence. */
+  readonly meaning: string;
+}
+
+/** The collector's. The names are Go's, except `gcstress`, which Go spells as a build of its own. */
+export const GODEBUG_SWITCHES = [
+  {
+    name: "gctrace",
     default: 0,
-    meaning: "1 prints a line at the end of each collection; 2 adds what was scanned how",
+    meaning: "1: a line at the end of each collection; 2: with scan figures per size class",
   },
-  gcpacertrace: {
+  { name: "gcpacertrace", default: 0, meaning: "1: what the pacer decided at each cycle" },
+  { name: "gccheckmark", default: 0, meaning: "1: every mark phase is verified by a second, naive one" },
+  {
+    name: "gcstoptheworld",
     default: 0,
-    meaning: "1 prints the pacer's state at the start and the end of each mark phase",
+    meaning: "1: the whole mark phase stops the world; 2: the sweep too",
   },
-  gcstoptheworld: {
+  { name: "gcstress", default: 0, meaning: "1: a full collection at every safepoint" },
+  {
+    name: "clobberfree",
     default: 0,
-    meaning: "1 runs every collection in one stop of the world; 2 sweeps in that stop as well",
+    meaning: "1: freed memory is overwritten, so that a stale pointer shows",
   },
-  gccheckmark: { default: 0, meaning: "1 verifies every mark phase by a second, naive one" },
-  clobberfree: { default: 0, meaning: "1 fills freed objects with a pattern, so that a stale pointer shows" },
-  allocfreetrace: {
+  {
+    name: "allocfreetrace",
     default: 0,
     meaning:
-      "1 keeps the stack of every allocation and free, and reports the use of a freed object with both; all objects are sampled",
+      "1: the use of a freed object is reported with the stacks that allocated and freed it; implies memprofilerate=1",
   },
-  gcstress: { default: 0, meaning: "1 runs a full collection at every safepoint" },
-  invalidptr: {
+  {
+    name: "invalidptr",
     default: 1,
-    meaning: "1 ends the program when a pointer into a free span is found while marking",
+    meaning: "1: a pointer into a free span found while marking is a fatal error",
   },
-} as const;
+] as const satisfies readonly SwitchInfo[];
 
-export type GodebugSwitch = keyof typeof GODEBUG_SWITCHES;
+export type GodebugSwitch = (typeof GODEBUG_SWITCHES)[number]["name"];
+
+/** The value of every switch of some rows. */
+export type SwitchValues<Rows extends readonly SwitchInfo[]> = Record<Rows[number]["name"], number>;
 
 /** The value of every switch. Mutable: tests and debuggers may turn a switch while the collector is off. */
-export type Godebug = { -readonly [K in GodebugSwitch]: number };
+export type Godebug = SwitchValues<typeof GODEBUG_SWITCHES>;
 
-/**
- * Reads `GODEBUG=name=value,...`. Unknown names belong to others and are passed over; of a name given twice the last
- * wins; a value that is not an integer leaves the switch as it is, as in Go.
- */
-export function parseGodebug(text = ""): Godebug {
-  const out = {} as Godebug;
-  for (const name of Object.keys(GODEBUG_SWITCHES) as GodebugSwitch[])
-    out[name] = GODEBUG_SWITCHES[name].default;
-  for (const field of text.split(",")) {
-    const eq = field.indexOf("=");
-    if (eq < 0) continue;
-    const name = field.slice(0, eq).trim();
-    const value = field.slice(eq + 1).trim();
-    if (Object.hasOwn(GODEBUG_SWITCHES, name) && /^[-+]?\d+$/.test(value)) {
-      out[name as GodebugSwitch] = Number(value);
-    }
+/** Hears of what a list has and no switch takes. */
+export interface SwitchErrors {
+  /** No row has the name. */
+  unknown(name: string): void;
+  /** The value is no integer; the switch stays as it is, `kept`. */
+  malformed(name: string, value: string, kept: number): void;
+}
+
+/** The defaults of the rows. */
+export function switchDefaults<const Rows extends readonly SwitchInfo[]>(rows: Rows): SwitchValues<Rows> {
+  return Object.fromEntries(rows.map((s) => [s.name, s.default])) as SwitchValues<Rows>;
+}
+
+/** The values that a list like `gctrace=1,schedtrace=1000` gives the switches; empty items are passed over. */
+export function parseSwitches<const Rows extends readonly SwitchInfo[]>(
+  rows: Rows,
+  text: string,
+  errors?: SwitchErrors,
+): SwitchValues<Rows> {
+  const out: Record<string, number> = switchDefaults(rows);
+  for (const item of text.split(",")) {
+    if (item.trim() === "") continue;
+    const eq = item.indexOf("=");
+    const name = (eq < 0 ? item : item.slice(0, eq)).trim();
+    const value = eq < 0 ? "" : item.slice(eq + 1).trim();
+    if (!Object.hasOwn(out, name)) errors?.unknown(name);
+    else if (/^[-+]?\d+$/.test(value)) out[name] = Number(value);
+    else errors?.malformed(name, value, out[name] as number);
   }
-  return out;
+  return out as SwitchValues<Rows>;
+}
+
+/** The collector's switches out of GODEBUG's text; the names of others, and what is no integer, are passed over. */
+export function parseGodebug(text = ""): Godebug {
+  return parseSwitches(GODEBUG_SWITCHES, text);
 }

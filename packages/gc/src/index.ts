@@ -6,7 +6,13 @@ export { FatalError, isFatalError } from "./errors.ts";
 export { type GCStats, newGCStats } from "./gcstats.ts";
 // Debug switches and trace lines
 export { fmtNSAsMS, formatGCTrace, type GCTrace } from "./gctrace.ts";
-export { GODEBUG_SWITCHES, type Godebug, type GodebugSwitch, parseGodebug } from "./godebug.ts";
+export {
+  GODEBUG_SWITCHES,
+  type Godebug,
+  type GodebugSwitch,
+  parseGodebug,
+  type SwitchInfo,
+} from "./godebug.ts";
 // Roots and stores
 export type { WriteBarrier } from "./mbarrier.ts";
 // Finalizers, cleanups, weak pointers

@@ -146,7 +146,7 @@ export {
   unlockOSThread,
   weak,
 } from "./default.ts";
-export { type DebugSwitch, debugSwitches, type Godebug } from "./godebug.ts";
+export { type DebugSwitch, debugSwitches, type Godebug, type SwitchInfo } from "./godebug.ts";
 export type { Root } from "./roots.ts";
 export { createRuntime, Runtime, type RuntimeOptions, type WeakRefTo } from "./runtime.ts";
 // What runs

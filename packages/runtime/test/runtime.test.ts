@@ -197,6 +197,37 @@ describe("collection", () => {
     expect(printed).toMatch(/^GC forced$/m);
   });
 
+  it("names a goroutine that allocates for ten seconds without yielding while a collection waits", async () => {
+    let now = 0;
+    const clock = { now: () => now };
+    const rt = make({ clock, gogc: 100 });
+    function* hog(seconds: number) {
+      for (let s = 0; s < seconds; s++) {
+        now += 1000;
+        // 2 MiB; beyond the first 4 a collection is due.
+        for (let i = 0; i < 128; i++) rt.unsafe.newArray(uint8, 16 << 10);
+      }
+      yield* rt.gosched();
+    }
+    await rt.main(function* () {
+      rt.go(hog, 8);
+      yield* rt.gosched();
+      yield* rt.gosched();
+      expect(printed).toBe("");
+      rt.go(hog, 30);
+      yield* rt.gosched();
+      yield* rt.gosched();
+    });
+    // Once, though it went on for 30 s.
+    expect(printed.match(/a collection has waited/g)).toHaveLength(1);
+    expect(printed).toMatch(
+      /^runtime: a collection has waited 1[0-2] s for a safepoint \(\d+ MB in use\): this goroutine allocates without yielding\n/,
+    );
+    expect(printed).toMatch(/^goroutine \d+ \[running\]:$/m);
+    expect(printed).toMatch(/hog\(/);
+    expect(printed).toMatch(/^created by .* in goroutine 1\n\t.*runtime\.test\.ts:\d+/m);
+  });
+
   it("keeps what a goroutine roots until its frame ends, also over a growing stack", async () => {
     const rt = make({ gogc: "off", godebug: "clobberfree=1" });
     await rt.main(function* () {

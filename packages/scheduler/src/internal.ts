@@ -5,6 +5,8 @@ export { HChan } from "./chan.ts";
 export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
 // runtime: goroutines of its own, with Go's wait reasons
 export { Note } from "./note.ts";
+// runtime: its rows of the table of debug switches
+export { debugSwitches } from "./options.ts";
 export { printpanics, printpanicval } from "./panic.ts";
 // runtime: goroutine records for roots, profiles and dumps
 export {

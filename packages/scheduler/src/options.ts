@@ -61,6 +61,13 @@ export function bindClock(c: Clock | undefined): Partial<Required<Clock>> {
   return out;
 }
 
+/** The scheduler's debug switches. */
+export const debugSwitches = [
+  { name: "schedtrace", default: 0, meaning: "X > 0: the state of the scheduler every X milliseconds" },
+  { name: "scheddetail", default: 0, meaning: "1: schedtrace shows every P, M and G" },
+  { name: "sysmon", default: 0, meaning: "1: a line about each goroutine that ran long without yielding" },
+] as const;
+
 export function parseGodebug(d: SchedulerOptions["godebug"]): Readonly<Record<string, number>> {
   const out: Record<string, number> = {};
   if (d === undefined) return out;
