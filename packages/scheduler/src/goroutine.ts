@@ -45,7 +45,7 @@ const finished: IteratorResult<unknown, unknown> = { done: true, value: undefine
  * First run of a goroutine: calls its function, and enters the body if that is a generator. Named by its key, like the run
  * loop, so that a stack ends at the same place in the first slice as in later ones.
  */
-export const { "gort:start": start } = {
+export const start = {
   "gort:start"(g: G): IteratorResult<unknown, unknown> {
     const fn = g.fn as (...args: unknown[]) => unknown;
     const arg = g.arg;
@@ -74,7 +74,7 @@ export const { "gort:start": start } = {
     finished.value = r;
     return finished;
   },
-};
+}["gort:start"];
 
 /** Makes a generator of this realm of an op, or of an iterator from elsewhere. */
 function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, unknown, unknown> {

@@ -8,6 +8,8 @@ export { Note } from "./note.ts";
 // runtime: its rows of the table of debug switches
 export { debugSwitches } from "./options.ts";
 export { printpanics, printpanicval } from "./panic.ts";
+// So that every entry needs all of the scheduler, which is then built as one chunk: constants fold within a chunk only.
+export { Scheduler } from "./proc.ts";
 // runtime: goroutine records for roots, profiles and dumps
 export {
   type G,

@@ -839,7 +839,7 @@ export class Scheduler {
     for (;;) {
       if (--this.credit < 0 && this.tick()) return true;
       let g: G | null;
-      if (p.schedtick % globalTick === 0 && this.globq.size > 0) {
+      if (this.globq.size > 0 && p.schedtick % globalTick === 0) {
         g = this.globq.pop()!;
         p.schedtick = (p.schedtick + 1) | 0;
       } else if ((g = p.runnext) !== null) {
@@ -864,6 +864,8 @@ export class Scheduler {
         this.gopanic(g, e);
         continue;
       }
+      // Suspended in an op, which is the result itself. It is not asked: as many kinds of ops, as many kinds of objects.
+      if ((r as unknown) === g.waitOp) continue;
       if (r.done === true) this.goexit0(g, r.value, false);
       else if (g.waitOp === null) this.badYield(g);
     }
