@@ -14,7 +14,9 @@ export class GPool {
   private readonly leak: LeakDetector | null;
   /** All Gs but those held weakly, ended ones in the pool too. */
   private readonly all: G[] = [];
-  private readonly free: G[] = [];
+  /** Ended Gs that wait to be used again, linked by `schedlink`. */
+  private free: G | null = null;
+  freeCount = 0;
 
   constructor(sched: Scheduler, leak: LeakDetector | null) {
     this.sched = sched;
@@ -23,9 +25,11 @@ export class GPool {
 
   /** A G with a new number. */
   get(): G {
-    let g: G;
-    if (this.free.length > 0) {
-      g = this.free.pop()!;
+    let g = this.free;
+    if (g !== null) {
+      this.free = g.schedlink;
+      this.freeCount--;
+      g.schedlink = null;
     } else {
       g = new G(this.sched);
       g.allIndex = this.all.length;
@@ -68,8 +72,10 @@ export class GPool {
       this.leak!.remove(g);
       return;
     }
-    if (!forget && this.free.length < gfreeMax) {
-      this.free.push(g);
+    if (!forget && this.freeCount < gfreeMax) {
+      g.schedlink = this.free;
+      this.free = g;
+      this.freeCount++;
       return;
     }
     const last = this.all.pop()!;
@@ -89,10 +95,5 @@ export class GPool {
       }
     }
     return list;
-  }
-
-  /** Ended Gs that wait to be used again. */
-  get freeCount(): number {
-    return this.free.length;
   }
 }

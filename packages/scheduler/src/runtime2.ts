@@ -138,6 +138,8 @@ export class G {
   waiting: Sudog | null = null;
   /** In a select: the sudog that won. */
   param: Sudog | null = null;
+  /** Its sudog of the last wait, for the next one. */
+  sudog: Sudog | null = null;
   /** Next in the global run queue. */
   schedlink: G | null = null;
   parentGoid = 0;
@@ -379,6 +381,11 @@ const sudogCache: Sudog[] = [];
 const sudogCacheMax = 4096;
 
 export function acquireSudog(g: G): Sudog {
+  const own = g.sudog;
+  if (own !== null) {
+    g.sudog = null;
+    return own;
+  }
   const sg = sudogCache.length > 0 ? sudogCache.pop()! : new Sudog();
   sg.g = g;
   return sg;
@@ -396,6 +403,11 @@ export function releaseSudog(sg: Sudog): void {
   sg.success = false;
   sg.isSelect = false;
   sg.sending = false;
+  const g = sg.g;
+  if (g.sudog === null) {
+    g.sudog = sg;
+    return;
+  }
   sg.g = null as never;
   if (sudogCache.length < sudogCacheMax) sudogCache.push(sg);
 }
