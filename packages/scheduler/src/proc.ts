@@ -129,7 +129,8 @@ import { yieldIfDue, yieldNow } from "./yield.ts";
 
 /**
  * Time that goroutines run before the event loop gets its turn. The clock is read every `maxBatch` switches at worst, which, if
- * each takes half a millisecond for once, end 8 ms later: within the 10 ms of the promise. A turn of the event loop costs
+ * each takes half a millisecond for once, end 8 ms later: within the 10 ms of the promise. (Steps that grow to more than that in
+ * the middle of a slice can miss it, once.) A turn of the event loop costs
  * microseconds, so a longer slice would gain little, a shorter one lose some tenths of a percent.
  */
 const sliceMs = 2;
@@ -140,6 +141,8 @@ const chainReadsMax = 8192;
 /** Aim of the adaptive clock reading, and bounds of the number of switches between readings. */
 const readMs = 0.25;
 const maxBatch = 16;
+/** With so few a slice begins at most: what runs now may take longer steps than what ran in the slice before. */
+const firstBatch = 2;
 /** Every so many ticks the global queue comes first. A prime, so that it does not beat with anything. */
 const globalTick = 61;
 /** Go's int32. */
@@ -682,13 +685,13 @@ export class Scheduler {
     const p = this.p;
     const notInGo = this.nnotInGo;
     const runnable = p.runqLength + (p.runnext === null ? 0 : 1) + this.globq.size;
-    const running = m0.curg?.sched === this ? 1 : 0;
+    const current = m0.curg?.sched === this ? 1 : 0;
     c[schedCounters.goroutines] = this.ngoroutines;
     c[schedCounters.goroutinesCreated] = this.pool.goidgen - 1 + this.nmains;
     c[schedCounters.goroutinesNotInGo] = notInGo;
     c[schedCounters.goroutinesRunnable] = runnable;
-    c[schedCounters.goroutinesRunning] = running;
-    c[schedCounters.goroutinesWaiting] = Math.max(0, this.ngoroutines - notInGo - runnable - running);
+    c[schedCounters.goroutinesRunning] = current;
+    c[schedCounters.goroutinesWaiting] = Math.max(0, this.ngoroutines - notInGo - runnable - current);
     c[schedCounters.threads] = 1;
     c[schedCounters.gomaxprocs] = this.nprocs;
     return c;
@@ -807,6 +810,7 @@ export class Scheduler {
     this.sliceEnd = now + sliceMs;
     this.coarseSec = Math.floor((now - this.startMs) / 1000);
     if (this.timers.nextWhen <= now) this.timers.run(now);
+    if (this.batch > firstBatch) this.batch = firstBatch;
     // A safepoint that was asked for comes first, also when there is nothing to run.
     this.credit = this.safepointRequested ? 0 : this.batch;
     this.span = this.credit;

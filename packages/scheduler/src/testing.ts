@@ -213,6 +213,9 @@ export function verifyScheduler(s: Scheduler): void {
   let notInGo = 0;
   for (const [i, g] of s.gs().entries()) {
     if (g.allIndex >= 0 && g.allIndex !== i) fail(`g ${g.goid} is at ${i}, not at ${g.allIndex}`);
+    if (g.sudog !== null && (g.sudog.q !== null || g.sudog.g !== g)) {
+      fail(`sudog that g ${g.goid} keeps is in use`);
+    }
     if (g.atomicstatus === Gdead) {
       if (g.gen !== null || g.waiting !== null) fail(`dead g ${g.goid} holds a body or a wait`);
       continue;

@@ -360,6 +360,30 @@ describe("the host loop", () => {
     expect(worst).toBeLessThanOrEqual(10);
   });
 
+  it("hands over in time when goroutines of 1 ms a step follow on ones that took no time", () => {
+    const { s, host } = byHand();
+    let worst = 0;
+    const turn = () => {
+      const t = host.t;
+      host.turns.shift()!();
+      worst = Math.max(worst, host.t - t);
+    };
+    s.go(function* () {
+      for (let i = 0; i < 1000; i++) yield* s.gosched();
+    });
+    while (host.turns.length > 0) turn();
+    for (let i = 0; i < 16; i++) {
+      s.go(function* () {
+        for (;;) {
+          host.t += 1;
+          yield* s.gosched();
+        }
+      });
+    }
+    while (host.t < 200) turn();
+    expect(worst).toBeLessThanOrEqual(10);
+  });
+
   it("does not starve the host when promises and goroutines wake each other", async () => {
     const s = createScheduler();
     const c = s.makeChan<number>();
