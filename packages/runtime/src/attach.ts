@@ -79,10 +79,13 @@ export class AttachedStats {
  * @throws TypeError if `shared` is not what `rt.shareStats()` gave
  */
 export function attachStats(shared: SharedStats): AttachedStats {
-  if (shared === null || typeof shared !== "object" || shared.memory === undefined) {
+  if (shared === null || typeof shared !== "object") {
     throw new TypeError(
       `attach: needs what rt.shareStats() gave (got ${shared === null ? "null" : typeof shared})`,
     );
+  }
+  if (shared.memory === undefined || typeof shared.version !== "string") {
+    throw new TypeError("attach: needs what rt.shareStats() gave (got an object without its memory and version)");
   }
   return new AttachedStats(shared);
 }

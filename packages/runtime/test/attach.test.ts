@@ -180,6 +180,7 @@ describe("another thread that attaches", () => {
     const bare = createLinearMemory({ maxMemory: 64 << 20 });
     createAllocator({ memory: bare });
     expect(() => attachStats(null as never)).toThrow("needs what rt.shareStats() gave (got null)");
+    expect(() => attachStats(rt as never)).toThrow("got an object without its memory and version");
     expect(() => attachStats({ memory: unshared.memory!, version: "" })).toThrow("got no shared memory");
     expect(() => attachStats({ memory: bare.memory!, version: "" })).toThrow("without its statistics");
     expect(() => attachStats({ memory: rt.memory.memory!, version: "" })).toThrow("call its share()");

@@ -312,6 +312,12 @@ describe("allocfreetrace", () => {
     throw new Error("the program did not notice");
   }
 
+  it("begins the stacks at the program's own frames", async () => {
+    const { detail } = await misuse((rt, p) => () => rt.unsafe.load(Node, p));
+    expect(detail).toMatch(/allocated by\ngoroutine \d+ \[running\]:\n\S*allocates\(/);
+    expect(detail).toMatch(/freed by the sweep of cycle \d+, in\ngoroutine \d+ \[running\]:\n\S*collects\(/);
+  });
+
   const uses: [string, Use][] = [
     ["a load", (rt, p) => () => rt.unsafe.load(Node, p)],
     ["a pointer load", (rt, p) => () => rt.unsafe.loadPointer(p)],
