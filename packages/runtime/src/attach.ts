@@ -85,7 +85,9 @@ export function attachStats(shared: SharedStats): AttachedStats {
     );
   }
   if (shared.memory === undefined || typeof shared.version !== "string") {
-    throw new TypeError("attach: needs what rt.shareStats() gave (got an object without its memory and version)");
+    throw new TypeError(
+      "attach: needs what rt.shareStats() gave (got an object without its memory and version)",
+    );
   }
   return new AttachedStats(shared);
 }
