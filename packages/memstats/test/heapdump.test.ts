@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
+import { diff, parse } from "heap-snapshot-toolkit";
 import { describe, expect, it } from "vitest";
 import { type HeapDump, HeapDumpWriter, heapSnapshot, readHeapDump } from "../src/heapdump/index.ts";
 import { newMemStats, readMemStats } from "../src/index.ts";
@@ -346,5 +347,134 @@ describe("heapSnapshot", () => {
     );
     expect(s.strings).toContain("Leaf");
     expect(s.strings).toContain("16 bytes");
+  });
+});
+
+describe("heapSnapshot in DevTools' own loader", () => {
+  /** The snapshot as Chrome DevTools has it after loading: heap-snapshot-toolkit is its code, built for Node. */
+  const load = (dump: HeapDump, options = {}) => parse(ReadableStream.from(heapSnapshot(dump, options)));
+  type Loaded = Awaited<ReturnType<typeof load>>;
+
+  interface Row {
+    self: number;
+    retained: number;
+    distance: number;
+    retainers: string[];
+  }
+
+  /** What DevTools' tables show of each node. */
+  function rows(s: Loaded): Map<string, Row> {
+    const out = new Map<string, Row>();
+    for (let i = 0; i < s.nodeCount; i++) {
+      const node = s.createNode(i * s.nodeFieldCount);
+      const retainers: string[] = [];
+      for (const it = node.retainers(); it.hasNext(); it.next()) {
+        const edge = it.item();
+        retainers.push(`${edge.node().name()}[${edge.name()}]`);
+      }
+      out.set(node.name(), {
+        self: node.selfSize(),
+        retained: node.retainedSize(),
+        distance: node.distance(),
+        retainers: retainers.sort(),
+      });
+    }
+    return out;
+  }
+
+  const at: Record<string, number> = Object.fromEntries(
+    [..."abcdefghijk"].map((name, i) => [name, 0x10000 + 0x100 * i]),
+  );
+  const nameOf = (d: HeapDump, i: number): string | undefined =>
+    Object.keys(at).find((name) => at[name] === d.addresses[i]);
+
+  /** Sizes are 16 for a, 24 for b, ...: a sum tells which ones are in it. */
+  function known(without = ""): HeapDump {
+    const edges: Record<string, string> = {
+      a: "bc", // held by (refs)
+      b: "d",
+      c: "d",
+      d: "ae", // back to a
+      e: "",
+      f: "e", // held by a goroutine, as is e then
+      g: "h", // garbage from here on: a head,
+      h: "ij", // a cycle of two,
+      i: "h",
+      j: "",
+      k: "k", // and one that points to itself
+    };
+    return readHeapDump(
+      write((w) => {
+        w.params(params);
+        for (const [i, [name, to]] of Object.entries(edges).entries()) {
+          if (without.includes(name)) continue;
+          const pointers = [...to].map((t) => (without.includes(t) ? 0 : at[t]));
+          w.object(at[name], contents(i + 2, pointers), offsets(to.length));
+        }
+        w.root("refs", at.a);
+        const g = { address: 5, id: 5, status: 4, isSystem: false, isBackground: false, waitSince: 0 };
+        w.goroutine({ ...g, waitReason: "select" }, 0x400);
+        w.frame({ sp: 0x400, depth: 0, name: "main.f", contents: contents(1, [at.f]), pointers: [0] });
+      }),
+    );
+  }
+
+  it("has the retained sizes, distances and retainers of a known graph", async () => {
+    const s = await load(known(), { nameOf });
+    const got = rows(s);
+    const row = (name: string): unknown[] => {
+      const { self, retained, distance, retainers } = got.get(name)!;
+      return [self, retained, distance, ...retainers];
+    };
+    expect(s.totalSize).toBe(16 + 24 + 32 + 40 + 48 + 56 + 64 + 72 + 80 + 88 + 96);
+    expect(got.get("")!.retained).toBe(s.totalSize);
+    expect(row("(refs)")).toEqual([0, 16 + 24 + 32 + 40, 1, "[(refs)]"]);
+    expect(row("a")).toEqual([16, 16 + 24 + 32 + 40, 2, "(refs)[0]", "d[0]"]);
+    expect(row("b")).toEqual([24, 24, 3, "a[0]"]);
+    expect(row("c")).toEqual([32, 32, 3, "a[8]"]);
+    expect(row("d")).toEqual([40, 40, 4, "b[0]", "c[0]"]);
+    expect(row("e")).toEqual([48, 48, 4, "d[8]", "f[0]"]);
+    expect(row("goroutine 5 [select]")).toEqual([0, 56, 2, "(goroutines)[goroutine 5 [select]]"]);
+    expect(row("f")).toEqual([56, 56, 3, "goroutine 5 [select][main.f+0]"]);
+    expect(row("(garbage)")).toEqual([0, 64 + 72 + 80 + 88 + 96, 1, "[(garbage)]"]);
+    expect(row("g")).toEqual([64, 64 + 72 + 80 + 88, 2, "(garbage)[0]"]);
+    expect(row("h")).toEqual([72, 72 + 80 + 88, 3, "g[0]", "i[0]"]);
+    expect(row("i")).toEqual([80, 80, 4, "h[0]"]);
+    expect(row("j")).toEqual([88, 88, 4, "h[8]"]);
+    expect(row("k")).toEqual([96, 96, 2, "(garbage)[1]", "k[0]"]);
+  });
+
+  it("compares two dumps of a process by address", async () => {
+    const changes = Object.values(
+      await diff(await load(known("bj"), { nameOf }), await load(known("ce"), { nameOf })),
+    ) as { name: string; addedCount: number; removedCount: number; sizeDelta: number }[];
+    const changed = changes.map((c) => [c.name, c.addedCount, c.removedCount, c.sizeDelta]).sort();
+    expect(changed).toEqual([
+      ["b", 1, 0, 24],
+      ["c", 0, 1, -32],
+      ["e", 0, 1, -48],
+      ["j", 1, 0, 88],
+    ]);
+  });
+
+  it("loads a dump of Go: no object is out of reach, and nothing is counted twice", async () => {
+    const dump = readHeapDump(goDump());
+    const s = await load(dump);
+    const total = dump.sizes.reduce((a, b) => a + b, 0);
+    expect(s.totalSize).toBe(total);
+    expect(s.createNode(0).retainedSize()).toBe(total);
+    const list: number[] = [];
+    let held = 0;
+    for (let i = 1; i < s.nodeCount; i++) {
+      const node = s.createNode(i * s.nodeFieldCount);
+      expect(node.distance()).toBeGreaterThan(0);
+      if (node.distance() === 1) held += node.retainedSize();
+      if (node.selfSize() === 896) list.push(node.retainedSize());
+    }
+    expect(held).toBeLessThanOrEqual(total);
+    // The list of 50, and one object of its size: each of the list retains what comes after it.
+    expect(list.length).toBe(51);
+    list.sort((a, b) => a - b);
+    for (let i = 2; i < list.length; i++) expect(list[i] - list[i - 1]).toBe(896);
   });
 });

@@ -1,3 +1,4 @@
+import parsePrometheus from "parse-prometheus-text-format";
 import { Counter, type OpenMetricsContentType, Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
 import { newMemStats, readMemStats } from "../src/index.ts";
@@ -149,6 +150,36 @@ describe("prometheusText", () => {
     expect(Object.keys(gc.types).sort()).toEqual(
       [...Object.keys(BASE), ...ALL.filter((n) => n.startsWith("go_gc_"))].sort(),
     );
+  });
+
+  it("is read by a parser of the format that others use", () => {
+    const source = model(4);
+    const text = prometheusText(source, { runtimeMetrics: [MetricsAll] });
+    const families = parsePrometheus(text) ?? [];
+    const types = Object.fromEntries(families.map((f) => [f.name, f.type.toLowerCase()]));
+    const ours = parse(text);
+    expect(types).toEqual(ours.types);
+    expect(Object.keys(types).sort()).toEqual(
+      [...new Set([...Object.keys(BASE), ...Object.keys(MEMSTATS), ...ALL])].sort(),
+    );
+    for (const f of families) expect(f.help.length).toBeGreaterThan(10);
+
+    const theirs = new Map<string, number>();
+    const value = (text: string): number => (text === "+Inf" ? Number.POSITIVE_INFINITY : Number(text));
+    for (const { name, metrics } of families) {
+      for (const { labels, value: v, quantiles, buckets, sum, count } of metrics) {
+        const set = Object.entries(labels ?? {}).map(([k, l]) => `${k}="${l}"`);
+        if (v !== undefined) theirs.set(name + (set.length > 0 ? `{${set}}` : ""), value(v));
+        for (const [q, n] of Object.entries(quantiles ?? {}))
+          theirs.set(`${name}{quantile="${q}"}`, value(n));
+        for (const [le, n] of Object.entries(buckets ?? {}))
+          theirs.set(`${name}_bucket{le="${le}"}`, value(n));
+        if (sum !== undefined) theirs.set(`${name}_sum`, value(sum));
+        if (count !== undefined) theirs.set(`${name}_count`, value(count));
+      }
+    }
+    expect([...theirs].sort()).toEqual([...ours.values].sort());
+    expect(theirs.get("go_memstats_alloc_bytes")).toBe(source.readMemStats().Alloc);
   });
 
   it("gives the figures of MemStats", () => {

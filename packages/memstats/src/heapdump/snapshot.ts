@@ -8,11 +8,15 @@
  *      +- (queued finalizers)
  *      +- (goroutines)
  *      |   +- goroutine 7 [chan receive]
- *      +- (garbage)                    what nothing reaches: it was not collected yet
+ *      +- (garbage)                    what no root reaches: it was not collected yet
  *
  * A node's class is its shape, `24 bytes, 2 pointers`, with the function that allocated it before it where the memory
  * profile sampled the object; `nameOf` can do better. An edge's number is the offset of the pointer. The numbers behind
  * the @ are addresses (objects do not move), so that DevTools' comparison of two dumps of one process works.
+ *
+ * (garbage) points to the heads only, to what no other garbage points to and to one object of each cycle that nothing
+ * else leads into: a head's retained size is then what will go with it. With an edge to each of them, none would
+ * retain another.
  */
 
 import type { HeapDump } from "./reader.ts";
@@ -143,20 +147,42 @@ function rootNodes(dump: HeapDump): Extra[] {
   return nodes;
 }
 
-/** Which objects the nodes reach. */
-function reached(dump: HeapDump, nodes: readonly Extra[], targets: Int32Array): Uint8Array {
-  const seen = new Uint8Array(dump.objectCount);
-  const work: number[] = [];
-  const visit = (i: number): void => {
-    if (i < 0 || seen[i] !== 0) return;
-    seen[i] = 1;
-    work.push(i);
+/** Adds to `seen` what object i reaches. `work` is empty before and after. */
+function reach(dump: HeapDump, targets: Int32Array, seen: Uint8Array, work: number[], i: number): void {
+  const visit = (to: number): void => {
+    if (to < 0 || seen[to] !== 0) return;
+    seen[to] = 1;
+    work.push(to);
   };
-  for (const n of nodes) for (const i of n.to) visit(i);
-  for (let i = work.pop(); i !== undefined; i = work.pop()) {
-    for (let k = dump.firstPointer[i]; k < dump.firstPointer[i + 1]; k++) visit(targets[k]);
+  visit(i);
+  for (let from = work.pop(); from !== undefined; from = work.pop()) {
+    for (let k = dump.firstPointer[from]; k < dump.firstPointer[from + 1]; k++) visit(targets[k]);
   }
-  return seen;
+}
+
+/** The heads of what the nodes do not reach, such that everything hangs on a node or on a head. */
+function garbageHeads(dump: HeapDump, nodes: readonly Extra[], targets: Int32Array): number[] {
+  const n = dump.objectCount;
+  const seen = new Uint8Array(n);
+  const work: number[] = [];
+  for (const node of nodes) for (const i of node.to) reach(dump, targets, seen, work, i);
+  const pointedTo = new Uint8Array(n);
+  for (let i = 0; i < n; i++) {
+    if (seen[i] !== 0) continue;
+    for (let k = dump.firstPointer[i]; k < dump.firstPointer[i + 1]; k++) {
+      if (targets[k] >= 0 && targets[k] !== i) pointedTo[targets[k]] = 1;
+    }
+  }
+  const heads: number[] = [];
+  // The second time round, all that is left hangs on cycles.
+  for (const cycles of [false, true]) {
+    for (let i = 0; i < n; i++) {
+      if (seen[i] !== 0 || (pointedTo[i] !== 0 && !cycles)) continue;
+      heads.push(i);
+      reach(dump, targets, seen, work, i);
+    }
+  }
+  return heads;
 }
 
 /** The snapshot's JSON text, piece by piece: it may be longer than a string can be. */
@@ -164,11 +190,9 @@ export function* heapSnapshot(dump: HeapDump, options: SnapshotOptions = {}): Ge
   const { nameOf } = options;
   const targets = Int32Array.from(dump.pointers, (to) => dump.find(to));
   const nodes = rootNodes(dump);
-  const seen = reached(dump, nodes, targets);
-  const garbage: Extra = { name: "(garbage)", type: NATIVE, to: [], extras: [] };
-  for (let i = 0; i < dump.objectCount; i++) if (seen[i] === 0) garbage.to.push(i);
-  if (garbage.to.length > 0) {
-    nodes.push(garbage);
+  const heads = garbageHeads(dump, nodes, targets);
+  if (heads.length > 0) {
+    nodes.push({ name: "(garbage)", type: NATIVE, to: heads, extras: [] });
     nodes[0].extras.push(nodes.length - 1);
   }
 
