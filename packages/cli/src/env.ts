@@ -1,5 +1,13 @@
-/** `gort env`: what a program would find, read from a runtime and not from the variables, which may be nonsense. */
-import type { CommandLine } from "./command-line.ts";
+/**
+ * `gort env`: what a program would find, read from a runtime and not from the variables, which may be nonsense; and
+ * for each variable whether an option, the environment or nobody has set it.
+ *
+ *     option of the command line  >  variable of the environment, if it makes sense  >  default
+ *
+ * GODEBUG is a list: the option's switches are added to the variable's, and of two values for one switch the option's
+ * counts.
+ */
+import type { CommandLine, Settings } from "./command-line.ts";
 import { applySettings, runtimeWith } from "./settings.ts";
 
 const meanings = {
@@ -7,6 +15,7 @@ const meanings = {
   GOMEMLIMIT: "soft limit of the runtime's memory, bytes",
   GOMAXPROCS: "processors that run goroutines",
   GODEBUG: "debug switches",
+  GOTRACEBACK: "how much a crash report shows",
   NumCPU: "processors of this machine",
   node: "version of Node",
   shared: "memory is shared between threads",
@@ -14,23 +23,40 @@ const meanings = {
   releasesMemory: "freed memory can go back to the operating system",
 };
 
+type Variable = "GOGC" | "GOMEMLIMIT" | "GOMAXPROCS" | "GODEBUG" | "GOTRACEBACK";
+/** `ignored`: the variable is set to what makes no sense, and the default is kept. */
+type Source = "option" | "environment" | "environment, option" | "default" | "ignored";
 type Environment = Record<keyof typeof meanings, string | number | boolean>;
+
+const sourceTexts: Record<Source, string> = {
+  option: "option",
+  environment: "environment",
+  "environment, option": "environment, option",
+  default: "default",
+  ignored: "default: the variable makes no sense",
+};
 
 export async function printEnv(
   { json, settings, maxMemory }: CommandLine & { name: "env" },
   out: (text: string) => void,
 ): Promise<void> {
+  const variables = { ...process.env };
   const restore = applySettings(settings);
   try {
     const env = await readEnvironment(maxMemory);
+    const sources = await readSources(settings, variables, env.GODEBUG !== "");
     if (json) {
-      out(`${JSON.stringify(env, null, 2)}\n`);
+      out(`${JSON.stringify({ ...env, sources }, null, 2)}\n`);
       return;
     }
-    const rows = Object.entries(env).map(([name, value]) => [name, String(value)]);
+    const rows = Object.entries(env).map(([name, value]) => {
+      const source = sources[name as Variable];
+      const meaning = meanings[name as keyof Environment];
+      return [name, String(value), source === undefined ? meaning : `${meaning} (${sourceTexts[source]})`];
+    });
     const width = (c: number) => Math.max(...rows.map((row) => row[c].length));
-    for (const [name, value] of rows) {
-      out(`${name.padEnd(width(0))}  ${value.padEnd(width(1))}  ${meanings[name as keyof Environment]}\n`);
+    for (const [name, value, meaning] of rows) {
+      out(`${name.padEnd(width(0))}  ${value.padEnd(width(1))}  ${meaning}\n`);
     }
   } finally {
     restore();
@@ -50,7 +76,8 @@ async function readEnvironment(maxMemory: number | undefined): Promise<Environme
     GOGC: gogc < 0 ? "off" : gogc,
     GOMEMLIMIT: limit >= Number(noMemoryLimit) ? "off" : limit,
     GOMAXPROCS: rt.gomaxprocs(0),
-    GODEBUG: process.env.GODEBUG ?? "",
+    GODEBUG: switches(process.env.GODEBUG ?? "", { ...rt.godebug }),
+    GOTRACEBACK: process.env.GOTRACEBACK || "single",
     NumCPU: runtime.numCPU(),
     node: process.version,
     shared,
@@ -59,4 +86,36 @@ async function readEnvironment(maxMemory: number | undefined): Promise<Environme
   };
   rt.close();
   return env;
+}
+
+/** The switches that a list names, each once, with the values that they have; what is no switch is left out. */
+function switches(list: string, values: Readonly<Record<string, number>>): string {
+  const names = new Set(list.split(",").map((item) => item.split("=")[0]));
+  return [...names]
+    .filter((name) => Object.hasOwn(values, name))
+    .map((name) => `${name}=${values[name]}`)
+    .join();
+}
+
+async function readSources(
+  settings: Settings,
+  variables: NodeJS.ProcessEnv,
+  debugging: boolean,
+): Promise<Record<Variable, Source>> {
+  const { parseGOGC, parseGOMAXPROCS, parseMemoryLimit } = await import("@gort/runtime/internal");
+  const source = (name: Variable, understood: (text: string) => boolean): Source => {
+    if (name in settings) return "option";
+    const text = variables[name];
+    if (text === undefined || text === "") return "default";
+    return understood(text) ? "environment" : "ignored";
+  };
+  const debug = source("GODEBUG", () => debugging);
+  return {
+    // 100 stands for nonsense, too.
+    GOGC: source("GOGC", (text) => parseGOGC(text) !== 100 || /^\+?0*100$/.test(text)),
+    GOMEMLIMIT: source("GOMEMLIMIT", (text) => parseMemoryLimit(text) !== undefined),
+    GOMAXPROCS: source("GOMAXPROCS", (text) => parseGOMAXPROCS(text) !== undefined),
+    GODEBUG: debug === "option" && variables.GODEBUG ? "environment, option" : debug,
+    GOTRACEBACK: source("GOTRACEBACK", () => true),
+  };
 }

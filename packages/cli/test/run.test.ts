@@ -25,7 +25,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 
 /** The variables that steer a program are the test's to set. */
 function environment(env: Record<string, string>): NodeJS.ProcessEnv {
-  const { GOGC, GOMEMLIMIT, GOMAXPROCS, GODEBUG, NODE_OPTIONS, ...rest } = process.env;
+  const { GOGC, GOMEMLIMIT, GOMAXPROCS, GODEBUG, GOTRACEBACK, NODE_OPTIONS, ...rest } = process.env;
   return { ...rest, TMPDIR: temp, TEMP: temp, TMP: temp, ...env };
 }
 
@@ -292,6 +292,32 @@ describe("gort", () => {
     expect(json.NumCPU).toBeGreaterThanOrEqual(1);
     expect(json.reservedBytes).toBeGreaterThanOrEqual(64 * 2 ** 20);
     expect(typeof json.releasesMemory).toBe("boolean");
+  });
+
+  it("shows who has set what: an option before the environment, and the default where that makes no sense", () => {
+    const env = { GOGC: "banana", GOMEMLIMIT: "1MB", GOMAXPROCS: "3", GODEBUG: "gctrace=1,gctrase=1" };
+    const first = gort(["env", "--json", "--godebug", "gctrace=2,clobberfree=1"], env);
+    expect(first.err).toContain('GODEBUG: unknown switch "gctrase" is ignored');
+    expect(first.err).toContain("malformed GOMEMLIMIT");
+    expect(JSON.parse(first.out)).toMatchObject({
+      GOGC: 100,
+      GOMEMLIMIT: "off",
+      GOMAXPROCS: 3,
+      GODEBUG: "gctrace=2,clobberfree=1",
+      GOTRACEBACK: "single",
+      sources: {
+        GOGC: "ignored",
+        GOMEMLIMIT: "ignored",
+        GOMAXPROCS: "environment",
+        GODEBUG: "environment, option",
+        GOTRACEBACK: "default",
+      },
+    });
+    const { out } = gort(["env", "--gomaxprocs", "2"], { ...env, GOTRACEBACK: "all" });
+    expect(out).toMatch(/^GOGC +100 .*\(default: the variable makes no sense\)$/m);
+    expect(out).toMatch(/^GOMAXPROCS +2 .*\(option\)$/m);
+    expect(out).toMatch(/^GODEBUG +gctrace=1 .*\(environment\)$/m);
+    expect(out).toMatch(/^GOTRACEBACK +all .*\(environment\)$/m);
   });
 
   it("helps with and without being asked, for all and for one command", () => {

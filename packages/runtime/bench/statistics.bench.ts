@@ -1,6 +1,6 @@
 /**
- * What it costs to look: readMemStats with an empty heap and with a million objects, metrics.read of all names, and a
- * scrape of everything. Goals: readMemStats within 3 times Go's at GOMAXPROCS=1 and the same whatever the heap holds,
+ * What it costs to look: readMemStats, metrics.read of all names and a scrape of everything, in an empty heap, with
+ * objects and with goroutines. Goals: readMemStats within 3 times Go's at GOMAXPROCS=1 and the same whatever the heap holds,
  * all metrics within 50 us, a scrape within 5 ms.
  *
  *     tsup && node bench/statistics.bench.ts          (Node 22.6+, or through any TypeScript runner)
@@ -33,17 +33,38 @@ function fill(rt: Runtime, n: number): void {
   }
 }
 
-const result: Record<string, number> = {};
-for (const objects of [0, 1_000_000]) {
+interface Row {
+  objects: number;
+  goroutines: number;
+}
+
+const rows: Row[] = [0, 100_000, 1_000_000].map((objects) => ({ objects, goroutines: 0 }));
+rows.push({ objects: 0, goroutines: 100_000 });
+
+for (const { objects, goroutines } of rows) {
   const rt = createRuntime({ maxMemory: 1 << 30, gogc: 100, godebug: "" });
-  fill(rt, objects);
-  rt.gc();
-  const m = newMemStats();
-  const samples = rt.metrics.all().map((d) => newSample(d.Name));
-  result[`ReadMemStats/${objects}`] = measure(2000, () => rt.readMemStats(m));
-  result[`MetricsReadAll/${objects}`] = measure(1000, () => rt.metrics.read(samples));
-  result[`Scrape/${objects}`] = measure(100, () => prometheusText(rt, { runtimeMetrics: [/./] }));
-  if (m.HeapObjects !== objects) throw new Error(`${m.HeapObjects} objects, not ${objects}`);
+  await rt.main(function* () {
+    const never = rt.makeChan<number>();
+    for (let i = 0; i < goroutines; i++) {
+      rt.go(function* () {
+        yield* never.recv();
+      });
+    }
+    yield* rt.gosched();
+    fill(rt, objects);
+    rt.gc();
+    const m = newMemStats();
+    const samples = rt.metrics.all().map((d) => newSample(d.Name));
+    const us = {
+      ReadMemStats: measure(2000, () => rt.readMemStats(m)),
+      MetricsReadAll: measure(1000, () => rt.metrics.read(samples)),
+      Scrape: measure(100, () => prometheusText(rt, { runtimeMetrics: [/./] })),
+    };
+    if (m.HeapObjects < objects || rt.numGoroutine() !== goroutines + 1) {
+      throw new Error(`${m.HeapObjects} objects and ${rt.numGoroutine()} goroutines`);
+    }
+    const times = Object.entries(us).map(([name, t]) => `${name} ${t.toFixed(2)} us`);
+    console.log(`${objects} objects, ${goroutines} goroutines: ${times.join(", ")}`);
+  });
   rt.close();
 }
-for (const [name, us] of Object.entries(result)) console.log(`${name.padEnd(24)} ${us.toFixed(2)} us`);
