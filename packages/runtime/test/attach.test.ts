@@ -89,13 +89,17 @@ describe("another thread that attaches", () => {
     const reader = await startReader(rt);
     await rt.main(function* () {
       const mu = rt.makeChan<number>(1);
+      const ran = rt.makeChan<void>();
       for (let i = 0; i < 20; i++) rt.go(load, rt, 100 + i);
       for (let i = 0; i < 5; i++) {
         const x = rt.newObject(Thing);
-        rt.setFinalizer(x, (o) => o.release());
+        rt.setFinalizer(x, function* (o) {
+          o.release();
+          yield* ran.send(undefined);
+        });
         x.release();
         rt.gc();
-        yield* rt.sleep(2);
+        yield* ran.recv();
       }
       yield* mu.send(1);
     });
