@@ -37,7 +37,7 @@
  */
 import { type Addr, createLinearMemory, type LinearMemory, type LinearMemoryOptions } from "@gort/memory";
 import { ROOT_ALLOCATOR } from "@gort/memory/internal";
-import { closedError, fatalThrow } from "./errors.ts";
+import { closedError, fatalThrow, outOfMemory } from "./errors.ts";
 import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
 import {
   GC_OFF,
@@ -808,7 +808,7 @@ function acquireMCache(heap: MHeap): number {
   }
   if (c !== 0) u32[(c + M.owned) >>> 2] = heap.mem.thread;
   heap.unlock();
-  if (c === 0) fatalThrow("runtime: out of memory", "runtime: cannot allocate an mcache");
+  if (c === 0) outOfMemory("runtime: cannot allocate an mcache");
   return c;
 }
 

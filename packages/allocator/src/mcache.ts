@@ -264,7 +264,7 @@ export class MCache {
       this.fillTypeBits(cur, bytes, elemsize, typ);
     }
     // After the memory is in order: a marker may scan what is marked.
-    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, n);
+    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32[at + S_GCMARK_BITS] as number, first, n);
     this.flipVersion();
     const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = (f64[count] as number) + n;
@@ -453,15 +453,16 @@ export function clearBits(u32: Uint32Array, bits: number, first: number, n: numb
 }
 
 /**
- * Sets the mark bits of a run while other threads mark objects of the same span: words that the run doesn't fill are
- * changed atomically. One that it fills holds nobody else's bits, and nobody has pointers to the run's objects yet.
+ * Sets the mark bits of a run while other threads mark objects of the same span. A word that the run fills holds nobody
+ * else's bits; it is stored atomically all the same, so that whoever finds the bits set finds the objects in order, on a processor
+ * too that reorders plain stores.
  */
-function setMarks(kernel: Kernel, u32: Uint32Array, marks: number, first: number, n: number): void {
+function setMarks(kernel: Kernel, marks: number, first: number, n: number): void {
   for (let i = first, end = first + n; i < end; ) {
     const bit = i & 31;
     const width = Math.min(32 - bit, end - i);
     const w = marks + ((i >>> 5) << 2);
-    if (width === 32) u32[w >>> 2] = 0xffffffff;
+    if (width === 32) kernel.store(w, -1);
     else kernel.or(w, lowMask(width) << bit);
     i += width;
   }

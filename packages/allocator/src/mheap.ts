@@ -31,6 +31,7 @@
  * back, or if it lies above zeroedBase, where no page was ever handed out.
  */
 import { type Addr, type LinearMemory, type LockRank, lock, unlock } from "@gort/memory";
+import { MAX_THREADS } from "@gort/memory/internal";
 import { fatalThrow, outOfMemory } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
@@ -107,6 +108,14 @@ export type HeapCounter =
 /** Entries added to allspans at a time. */
 const ALLSPANS_CHUNK = 4096;
 
+/**
+ * Entries of allspans: a span a page, and what the mcaches of as many threads as a memory can have take ahead. A program that
+ * makes more mcaches than that runs out of span structs.
+ */
+function allspansCapacity(size: number): number {
+  return Math.ceil((size / PAGE_SIZE + MAX_THREADS * SPAN_BATCH) / ALLSPANS_CHUNK) * ALLSPANS_CHUNK;
+}
+
 export class MHeap {
   readonly mem: LinearMemory;
   readonly hooks: AllocatorHooks;
@@ -116,6 +125,7 @@ export class MHeap {
   readonly pageInfoBase: number;
   readonly pageSpanBase: number;
   readonly allspansBase: number;
+  private readonly allspansCapacity: number;
   readonly pages: PageAlloc;
   readonly spanalloc: FixAlloc;
   readonly specialalloc: FixAlloc;
@@ -144,6 +154,7 @@ export class MHeap {
     this.pageInfoBase = word("pageInfo");
     this.pageSpanBase = word("pageSpan");
     this.allspansBase = word("allspans");
+    this.allspansCapacity = allspansCapacity(mem.size);
     this.gcControl = this.base + H.gcControl;
     this.shared = (this.base + H.shared) >>> 2;
     this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), this.base + H.palloc);
@@ -504,13 +515,16 @@ export class MHeap {
     u32[at + (S.needzero >>> 2)] = fresh ? 0 : 1;
     u32[at + (S.sweepgen >>> 2)] = this.sweepgen;
     u32[at + (S.state >>> 2)] = state;
-    // Published last: whoever finds the span through the tables finds it complete.
     const info = state === SPAN_IN_USE ? bits * 32 + spanclass : PAGE_INFO_NONE;
-    const infoWord = (this.pageInfoBase >>> 2) + page;
     const spanWord = (this.pageSpanBase >>> 2) + page;
-    for (let i = 0; i < npages; i++) {
-      u32[spanWord + i] = s;
-      u32[infoWord + i] = info;
+    for (let i = 0; i < npages; i++) u32[spanWord + i] = s;
+    // Published last, and atomically: whoever finds the span through the tables finds it complete, on a processor too that
+    // reorders plain stores.
+    const { kernel, shared } = this.mem;
+    const infoWord = (this.pageInfoBase >>> 2) + page;
+    for (let i = infoWord, end = infoWord + npages; i < end; i++) {
+      if (shared) kernel.store(i << 2, info);
+      else u32[i] = info;
     }
   }
 
@@ -547,7 +561,10 @@ export class MHeap {
     for (let k = 0; k < SPAN_BATCH; k++) {
       const s = this.spanalloc.alloc();
       if (s === 0) break;
-      this.recordSpan(s);
+      if (!this.recordSpan(s)) {
+        this.spanalloc.free(s);
+        break;
+      }
       this.putSpan(s);
       got = true;
     }
@@ -568,17 +585,22 @@ export class MHeap {
     this.mem.stats.add("heapReleased", n);
   }
 
-  /** Struct indices are kept over the struct's lives: allspans holds every mspan struct ever made, once. */
-  private recordSpan(s: number): void {
+  /**
+   * Struct indices are kept over the struct's lives: allspans holds every mspan struct ever made, once. False if it is full;
+   * the struct, which is in no list yet, can't be used then.
+   */
+  private recordSpan(s: number): boolean {
     const u32 = this.u32;
-    if (u32[(s + S.index) >>> 2] !== 0) return;
+    if (u32[(s + S.index) >>> 2] !== 0) return true;
     const n = this.nspans;
+    if (n >= this.allspansCapacity) return false;
     if (n % ALLSPANS_CHUNK === 0) {
       this.mem.sysMap(this.allspansBase + 4 * n, 4 * ALLSPANS_CHUNK, "otherSys");
     }
     u32[(this.allspansBase >>> 2) + n] = s;
     u32[(s + S.index) >>> 2] = n + 1;
     u32[(this.base + H.nspans) >>> 2] = n + 1;
+    return true;
   }
 
   /** A heap span without objects and on no list goes back. Its specials must be gone. */
@@ -853,7 +875,7 @@ function reserveTables(mem: LinearMemory): number {
     heapBits: reserve(size / 64),
     pageInfo: reserve((size / PAGE_SIZE) * 4),
     pageSpan: reserve((size / PAGE_SIZE) * 4),
-    allspans: reserve((size / PAGE_SIZE) * 4 + ALLSPANS_CHUNK * 4),
+    allspans: reserve(allspansCapacity(size) * 4),
     bitmaps: reserve(pallocBitmapBytes(size)),
     summaries: reserve(SUMMARY_BYTES),
     heapBitsMap: mem.persistentAlloc(4 * Math.ceil(size / 2 ** HEAP_BITS_SHIFT / 32), 64, "gcSys") as number,

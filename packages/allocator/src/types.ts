@@ -3,7 +3,7 @@
  * (GCTYPE in layout.ts). Equal types of one thread share an address; they are never freed.
  */
 import type { LinearMemory } from "@gort/memory";
-import { fatalThrow } from "./errors.ts";
+import { outOfMemory } from "./errors.ts";
 import { GCTYPE, GCTYPE_NOSCAN, MIN_SIZE_FOR_HEADER } from "./layout.ts";
 import { SLOT_WORDS } from "./mcache.ts";
 import { sizeClassOf } from "./sizeclass.ts";
@@ -44,7 +44,7 @@ export class TypeTable {
     if (known !== undefined) return known;
     const nbytes = GCTYPE.size + 4 * Math.max(1, words.length);
     const typ = this.#mem.persistentAlloc(nbytes, 8, "otherSys") as number;
-    if (typ === 0) fatalThrow("runtime: out of memory", `runtime: cannot allocate a type of ${nbytes} bytes`);
+    if (typ === 0) outOfMemory(`runtime: cannot allocate a type of ${nbytes} bytes`);
     const { u32 } = this.#mem;
     const t = typ >>> 2;
     const small = ptrdata > 0 && size <= MIN_SIZE_FOR_HEADER;

@@ -72,4 +72,43 @@ describe("exhausted", () => {
     memory.sysReserve(memory.unreserved - (1 << 20), 8, "high");
     expect(() => createAllocator({ memory })).toThrow(/has no room for the tables/);
   });
+
+  it("metadata is out of memory too, where a type or a thread's cache is asked for", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    a.share();
+    a.mem.sysReserve(a.mem.unreserved & ~7, 8, "high");
+    for (let n = 1 << 16; n >= 8; n /= 2) while (a.mem.persistentAlloc(n, 8, "otherSys") !== 0);
+    const type = failure(() => a.newType(8, [1]));
+    expect([type.code, type.message]).toEqual(["ERR_GORT_OUT_OF_MEMORY", "runtime: out of memory"]);
+    const cache = failure(() => {
+      for (;;) createAllocator({ memory: a.mem });
+    });
+    expect([cache.code, cache.message]).toEqual(["ERR_GORT_OUT_OF_MEMORY", "runtime: out of memory"]);
+  });
+
+  it("the table of span structs ends with an error, however many caches hold spare ones", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    a.share();
+    const capacity = (a.mem.u32[(a.heap.root + 20) >>> 2]! - a.heap.allspansBase) / 4;
+    const blocks: number[] = [];
+    // Of the structs that a cache takes ahead it uses one.
+    const caches = Array.from({ length: Math.ceil(capacity / 32) + 8 }, () => {
+      const b = createAllocator({ memory: a.mem });
+      try {
+        blocks.push(b.malloc(8192)); // a span of its own
+      } catch (err) {
+        expect((err as FatalError).detail).toMatch(/: no span structs left$/);
+      }
+      b.flushAll(); // its pages: there are fewer than all caches would hold
+      return b;
+    });
+    expect(a.nspans).toBeLessThanOrEqual(capacity);
+    const { error } = fill(a);
+    expect(error.code).toBe("ERR_GORT_OUT_OF_MEMORY");
+    expect(error.detail).toMatch(/: no span structs left$/);
+    a.free(blocks[0] as never);
+    expect(a.malloc(8192)).not.toBe(0);
+    for (const b of caches) b.close();
+    verifyHeap(a);
+  });
 });

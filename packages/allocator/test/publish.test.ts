@@ -1,0 +1,53 @@
+/** In which order another thread may see what this one writes: by the stores, as no test makes a processor reorder them. */
+import { createLinearMemory, type Kernel } from "@gort/memory";
+import { expect, it } from "vitest";
+import { createAllocator, GC_OFF, GCCONTROL, MSPAN, SPAN_IN_USE } from "../src/internal.ts";
+
+/** A memory whose kernel tells of each atomic store before it is done. */
+function watched(): { mem: ReturnType<typeof createLinearMemory>; watch(f: Kernel["store"]): void } {
+  const mem = createLinearMemory({ maxMemory: 64 << 20 });
+  const { kernel } = mem;
+  let told: Kernel["store"] = () => {};
+  const store: Kernel["store"] = (addr, value) => {
+    told(addr, value);
+    kernel.store(addr, value);
+  };
+  Object.defineProperty(mem, "kernel", { value: { ...kernel, store } });
+  return {
+    mem,
+    watch(f) {
+      told = f;
+    },
+  };
+}
+
+it("a span's pages name it atomically, and only once its struct is complete", () => {
+  const { mem, watch } = watched();
+  const a = createAllocator({ memory: mem });
+  const pages: number[] = [];
+  watch((addr) => {
+    const page = (addr - a.pageInfoBase) >>> 2;
+    if (addr < a.pageInfoBase || page >= mem.size / 8192) return;
+    const s = mem.u32[(a.pageSpanBase >>> 2) + page] as number;
+    expect(mem.u32[(s + MSPAN.offsets.state) >>> 2]).toBe(SPAN_IN_USE);
+    expect(mem.u32[(s + MSPAN.offsets.startAddr) >>> 2]).toBe((pages[0] ?? page) * 8192);
+    pages.push(page);
+  });
+  const p = a.mallocgc(3 * 8192 + 32768, 0, true);
+  expect(pages).toEqual(Array.from({ length: 7 }, (_, i) => (p >>> 13) + i));
+});
+
+it("the mark bits of a whole word of new objects are stored atomically, after the objects were cleared", () => {
+  const { mem, watch } = watched();
+  const a = createAllocator({ memory: mem });
+  const typ = a.newType(16, [1]);
+  mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_OFF + 1;
+  const stored: number[] = [];
+  watch((addr, value) => {
+    if (value === -1) stored.push(addr);
+  });
+  const p = a.mallocTyped(typ);
+  const marks = mem.u32[(a.spanOf(p) + MSPAN.offsets.gcmarkBits) >>> 2] as number;
+  expect(stored).toEqual(Array.from({ length: 512 / 32 }, (_, i) => marks + 4 * i));
+  mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_OFF;
+});
