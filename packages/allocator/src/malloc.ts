@@ -659,6 +659,9 @@ export class Allocator {
 
   /** Returns up to nbytes of free pages to the operating system, highest addresses first; the bytes returned. */
   scavenge(nbytes: number): number {
+    if (typeof nbytes !== "number") {
+      throw new TypeError(`allocator: scavenge needs a number of bytes (got ${String(nbytes)})`);
+    }
     return this.heap.scavenge(nbytes);
   }
 
@@ -686,6 +689,9 @@ export class Allocator {
    * dead for certain. False if that mcache has no owner. What the thread had allocated stays allocated.
    */
   recover(id: number): boolean {
+    if (typeof id !== "number") {
+      throw new TypeError(`allocator: recover needs the id of an allocator (got ${String(id)})`);
+    }
     const { u32 } = this;
     let c = u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2] as number;
     while (c !== 0 && u32[(c + MCACHE.offsets.id) >>> 2] !== id)
@@ -721,6 +727,12 @@ export class Allocator {
 
   /** Has threadExited called when the worker ends: any object with Node's `once("exit", ...)`. */
   watchWorker(worker: { once(event: "exit", listener: () => void): unknown }, thread: number): void {
+    if (typeof (worker as Partial<typeof worker> | null)?.once !== "function") {
+      throw new TypeError(
+        `allocator: worker must be an object with a method once, as Node's Worker (got ${kindOf(worker)})`,
+      );
+    }
+    this.mem.mustBeOtherThread(thread);
     worker.once("exit", () => this.threadExited(thread));
   }
 
@@ -752,6 +764,17 @@ export class Allocator {
 /** Gives up a mcache of a thread that is dead. (Apart from the class: a bundler renames a class that names itself.) */
 function closeMCache(mem: LinearMemory, base: number): void {
   new Allocator(mem, 1, false, () => 0, base).giveUp();
+}
+
+/** Of this or another copy of the package. */
+function isLinearMemory(x: unknown): x is LinearMemory {
+  return typeof (x as Partial<LinearMemory> | null)?.root === "function";
+}
+
+/** What a thing is, for messages: `null`, `a Memory`, `string`. */
+function kindOf(x: unknown): string {
+  if (x === null) return "null";
+  return typeof x === "object" ? `a ${x.constructor?.name ?? "object"}` : typeof x;
 }
 
 function checkSize(size: number): void {
@@ -817,7 +840,18 @@ function acquireMCache(heap: MHeap): number {
  * Costs about a millisecond and some 200 KB of resident memory.
  */
 export function createAllocator(options: AllocatorOptions = {}): Allocator {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`allocator: options must be an object (got ${kindOf(options)})`);
+  }
   const { memory, seed, checks, clock, ...memoryOptions } = options;
+  if (memory !== undefined && !isLinearMemory(memory)) {
+    throw new TypeError(
+      `allocator: memory must be a LinearMemory, as attachLinearMemory gives for a WebAssembly.Memory (got ${kindOf(memory)})`,
+    );
+  }
+  if (clock !== undefined && typeof clock !== "function") {
+    throw new TypeError(`allocator: clock must be a function (got ${kindOf(clock)})`);
+  }
   if (checks !== undefined && typeof checks !== "boolean") {
     throw new TypeError(`allocator: checks must be a boolean (got ${String(checks)})`);
   }

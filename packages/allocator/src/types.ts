@@ -28,6 +28,9 @@ export class TypeTable {
     let last = -1;
     const words: number[] = [];
     for (let k = 0; k < ptrMask.length; k++) {
+      if (typeof ptrMask[k] !== "number") {
+        throw new TypeError(`allocator: ptrMask must hold numbers (got ${typeof ptrMask[k]})`);
+      }
       const w = (ptrMask[k] as number) >>> 0;
       words.push(w);
       if (w !== 0) last = 32 * k + 31 - Math.clz32(w);

@@ -87,6 +87,9 @@ export class SysStats {
   }
   /** Adds n, which may be negative; safe from any thread. Throws if the counter would fall below 0. */
   add(name: SysStatName, n: number): void {
+    if (typeof n !== "number") {
+      throw new TypeError(`memory: stats.add needs a number of bytes (got ${String(n)})`);
+    }
     const mem = this.#mem;
     const i = sysStatAddr(name) >>> 3;
     if (mem.shared) lock(mem, C_STATS_LOCK);
@@ -240,7 +243,7 @@ export class LinearMemory {
   /** Throws a RangeError for what threadExited would not take. */
   mustBeOtherThread(thread: number): void {
     if (!isThread(thread) || thread === this.thread) {
-      throw new RangeError(`memory: threadExited needs the number of another thread (got ${thread})`);
+      throw new RangeError(`memory: threadExited needs the number of another thread (got ${String(thread)})`);
     }
   }
 
@@ -286,6 +289,9 @@ export class LinearMemory {
 
   /** A zeroed range of the control block, for state that every thread finds at a known place. 8-aligned. */
   reserveControl(size: number): Addr {
+    if (!isCount(size)) {
+      throw new RangeError(`memory: reserveControl needs a whole number of bytes (got ${String(size)})`);
+    }
     lock(this, C_LOCK);
     const addr = this.u32[C_CONTROL_NEXT] as number;
     const next = addr + ((size + 7) & ~7);
@@ -303,6 +309,11 @@ export class LinearMemory {
    * downwards from the end. Returns 0 if the two would meet.
    */
   sysReserve(n: number, align = WASM_PAGE, from: "low" | "high" = "low"): Addr {
+    if (!isCount(n) || !isCount(align) || align === 0) {
+      throw new RangeError(
+        `memory: sysReserve needs a whole number of bytes and an alignment (got ${String(n)}, ${String(align)})`,
+      );
+    }
     lock(this, C_LOCK);
     const addr = this.#reserveLocked(n, align, from);
     unlock(this, C_LOCK);
@@ -378,8 +389,10 @@ export class LinearMemory {
    * struct; a chunk's unused rest counts under otherSys, as in Go. Returns 0 if the memory is exhausted.
    */
   persistentAlloc(size: number, align: number, stat: SysStatName): Addr {
-    if (!(size > 0) || (align & (align - 1)) !== 0) {
-      throw new RangeError(`memory: persistentAlloc needs a size and a power of two (got ${size}, ${align})`);
+    if (!isCount(size) || size === 0 || !isCount(align) || (align & (align - 1)) !== 0) {
+      throw new RangeError(
+        `memory: persistentAlloc needs a size and a power of two (got ${String(size)}, ${String(align)})`,
+      );
     }
     lock(this, C_LOCK);
     const addr = this.#persistentLocked(size, align);
@@ -423,9 +436,9 @@ export class LinearMemory {
   }
 
   #check(addr: number, n: number): void {
-    if (!(addr >= 0 && n >= 0 && addr + n <= this.size)) {
+    if (!(isCount(addr) && isCount(n) && addr + n <= this.size)) {
       throw new RangeError(
-        `memory: range [${addr}, ${addr + n}) is outside the memory of ${this.size} bytes`,
+        `memory: a range needs an address and bytes inside the memory of ${this.size} bytes (got ${String(addr)}, ${String(n)})`,
       );
     }
   }
@@ -444,6 +457,10 @@ function makeKernel(
     if (kind === "wasm") throw err;
     return jsKernel(buffer);
   }
+}
+
+function isCount(n: unknown): n is number {
+  return Number.isInteger(n) && (n as number) >= 0;
 }
 
 function checkOptions(options: LinearMemoryOptions): { size: number; shared: boolean } {
@@ -527,14 +544,25 @@ export function createLinearMemory(options: LinearMemoryOptions = {}, platform =
   );
 }
 
+function isBuffer(x: unknown): x is ArrayBufferLike {
+  const shared = typeof SharedArrayBuffer !== "undefined" && x instanceof SharedArrayBuffer;
+  return shared || x instanceof ArrayBuffer;
+}
+
 /** A view of a memory that another thread created. The memory must be shared, or the same thread's. */
 export function attachLinearMemory(
   memory: WasmMemory | ArrayBufferLike,
   options: AttachOptions = {},
 ): LinearMemory {
-  const buffer = isWasmMemory(memory) ? memory.buffer : memory;
-  if (new Uint32Array(buffer, 0, 0x2000)[CONTROL_BASE >>> 2] !== CONTROL_MAGIC) {
-    throw new TypeError("memory: attachLinearMemory needs a memory made by createLinearMemory");
+  const buffer: unknown = isWasmMemory(memory) ? memory.buffer : memory;
+  if (
+    !isBuffer(buffer) ||
+    buffer.byteLength < MIN_MEMORY ||
+    new Uint32Array(buffer, CONTROL_BASE, 1)[0] !== CONTROL_MAGIC
+  ) {
+    throw new TypeError(
+      "memory: attachLinearMemory needs a memory made by createLinearMemory: its `memory`, or its `buffer` where that is null",
+    );
   }
   return new LinearMemory(memory, options);
 }

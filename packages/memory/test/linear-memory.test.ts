@@ -105,7 +105,25 @@ describe("attachLinearMemory", () => {
   });
 
   it("rejects a buffer that is no memory of ours", () => {
-    expect(() => attachLinearMemory(new ArrayBuffer(1 << 20))).toThrow(TypeError);
+    for (const bad of [new ArrayBuffer(1 << 20), new ArrayBuffer(8), new Uint32Array(8), null, 8n]) {
+      expect(() => attachLinearMemory(bad as never)).toThrow(/^memory: attachLinearMemory needs a memory/);
+    }
+  });
+
+  it("names an argument that is no number, and holds no lock afterwards", () => {
+    const mem = createLinearMemory({ maxMemory: 64 * MiB }) as never as Record<
+      string,
+      (...a: unknown[]) => void
+    > & {
+      stats: { add(...a: unknown[]): void };
+    };
+    expect(() => mem.persistentAlloc!(8n, 8, "gcSys")).toThrow(/persistentAlloc needs a size.*got 8, 8/);
+    expect(() => mem.persistentAlloc!(8, 8n, "gcSys")).toThrow(/persistentAlloc needs a size.*got 8, 8/);
+    expect(() => mem.reserveControl!(8n)).toThrow("reserveControl needs a whole number of bytes (got 8)");
+    expect(() => mem.sysReserve!(8n)).toThrow("sysReserve needs a whole number of bytes");
+    expect(() => mem.sysMap!(0n, 8, "gcSys")).toThrow("a range needs an address and bytes");
+    expect(() => mem.stats.add("gcSys", 1n)).toThrow("stats.add needs a number of bytes (got 1)");
+    expect(() => mem.persistentAlloc!(8, 8, "gcSys")).not.toThrow();
   });
 });
 
