@@ -7,6 +7,7 @@
  */
 import { createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
+import { buildTree } from "./tree.ts";
 
 const args = Object.fromEntries(process.argv.slice(2).map((a) => a.split("=") as [string, string]));
 const depth = Number(args.depth ?? 19);
@@ -17,37 +18,8 @@ const n = 2 ** (depth + 1) - 1;
 
 const a = createAllocator();
 const gc = createCollector(a, { gogc: -1, marker });
-const node = a.newType(32, [0b0011]);
-const { u32 } = a.mem;
 
-function build(d: number): number {
-  const l = d === 0 ? 0 : build(d - 1);
-  const r = d === 0 ? 0 : build(d - 1);
-  const p = a.mallocTyped(node);
-  u32[p >>> 2] = l;
-  u32[(p + 8) >>> 2] = r;
-  return p;
-}
-
-function buildRandom(): number {
-  const perm = new Uint32Array(n);
-  for (let i = 0; i < n; i++) perm[i] = a.mallocTyped(node);
-  let x = 12345;
-  for (let i = n - 1; i > 0; i--) {
-    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-    const j = x % (i + 1);
-    const t = perm[i]!;
-    perm[i] = perm[j]!;
-    perm[j] = t;
-  }
-  for (let i = 0; 2 * i + 2 < n; i++) {
-    u32[perm[i]! >>> 2] = perm[2 * i + 1]!;
-    u32[(perm[i]! + 8) >>> 2] = perm[2 * i + 2]!;
-  }
-  return perm[0]!;
-}
-
-gc.refs.alloc(order === "random" ? buildRandom() : build(depth));
+gc.refs.alloc(buildTree(a, depth, order));
 const times: number[] = [];
 const sweeps: number[] = [];
 for (let i = 0; i < reps; i++) {
