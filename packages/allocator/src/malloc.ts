@@ -140,7 +140,7 @@ export class Allocator {
     this.mheap = heap.base;
     this.zerobase = (heap.base + MHEAP.offsets.zerobase) as Addr;
     this.central = new MCentral(heap);
-    const base = mcache === 0 ? acquireMCache(heap) : mcache;
+    const base = mcache === 0 ? joinWithMCache(heap) : mcache;
     heap.bind(base);
     this.cache = new MCache(heap, this.central, base);
     this.stacks = new Stacks(heap, base);
@@ -721,7 +721,7 @@ export class Allocator {
     for (let c = first; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2] as number) {
       takeOver(this.mem, c, thread);
     }
-    // Last: from now on a new thread may get the number, and own an mcache by it.
+    // Last: a thread that is known to have ended is waited for by nobody, and its mcaches are anybody's to take over.
     this.mem.threadExited(thread);
   }
 
@@ -750,6 +750,7 @@ export class Allocator {
     this.tinySlot = 0;
     this.tinyWord = 0;
     this.manual.close();
+    this.mem.member.part();
   }
 
   /** close without the rest of it: for an allocator that nobody has. */
@@ -759,11 +760,6 @@ export class Allocator {
     this.u32[(this.cache.base + MCACHE.offsets.owned) >>> 2] = 0;
     this.heap.unlock();
   }
-}
-
-/** Gives up a mcache of a thread that is dead. (Apart from the class: a bundler renames a class that names itself.) */
-function closeMCache(mem: LinearMemory, base: number): void {
-  new Allocator(mem, 1, false, () => 0, base).giveUp();
 }
 
 /** Of this or another copy of the package. */
@@ -788,13 +784,38 @@ function checkSize(size: number): void {
 
 /** Empties the mcache of a thread that has ended, and frees it for another. False if the thread isn't its owner. */
 function takeOver(mem: LinearMemory, mcache: number, owner: number): boolean {
-  const { owned, version } = MCACHE.offsets;
-  // Several may have learned of the end: whoever sets its own number does the work.
-  if (owner === 0 || mem.kernel.cas(mcache + owned, owner, mem.thread) !== owner) return false;
+  const { owned } = MCACHE.offsets;
+  if (owner === 0 || mem.u32[(mcache + owned) >>> 2] !== owner) return false;
+  const { member } = mem;
+  member.join(); // an owner has a number, also where the own allocator is closed
+  try {
+    // Several may have learned of the end: whoever sets its own number does the work.
+    if (mem.kernel.cas(mcache + owned, owner, member.thread) !== owner) return false;
+    emptyMCache(mem, mcache);
+    return true;
+  } finally {
+    member.part();
+  }
+}
+
+/** Empties an mcache whose owner is dead, and frees it. (Apart from the class: a bundler renames a class that names itself.) */
+function emptyMCache(mem: LinearMemory, mcache: number): void {
+  const { version } = MCACHE.offsets;
   // It may have died between two changes of its counts. Not back to the version before them, which a reader may remember.
   mem.kernel.add(mcache + version, mem.kernel.load(mcache + version) & 1);
-  closeMCache(mem, mcache);
-  return true;
+  new Allocator(mem, 1, false, () => 0, mcache).giveUp();
+}
+
+/** The thread keeps its number for as long as it has an allocator: its mcache and its locks go by it. */
+function joinWithMCache(heap: MHeap): number {
+  const { member } = heap.mem;
+  member.join();
+  try {
+    return acquireMCache(heap);
+  } catch (err) {
+    member.part();
+    throw err;
+  }
 }
 
 /**

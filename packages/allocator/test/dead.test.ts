@@ -190,6 +190,71 @@ describe("a thread that dies", () => {
   });
 });
 
+describe("numbers of threads", () => {
+  it("come back when a worker closes its allocator, with no word from anybody", {
+    timeout: 60_000,
+  }, async () => {
+    const a = sharedHeap();
+    for (let k = 0; k < 507; k++) a.mem.registerThread(); // as many as a program with many workers has in use
+    for (let k = 0; k < 10; k++) {
+      const worker = new Worker(new URL("workers/visitor.mjs", import.meta.url), {
+        workerData: { memory: a.mem.memory },
+        execArgv: [],
+      });
+      const code = await new Promise((resolve, reject) => worker.once("exit", resolve).once("error", reject));
+      expect(code).toBe(0);
+    }
+    expect(a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2]).toBe(2);
+    verifyHeap(a);
+  });
+
+  it("mean one thread: the report of an end that comes late does not touch who has the entry by then", () => {
+    const a = sharedHeap();
+    const first = a.mem.registerThread();
+    a.mem.threadExited(first);
+    for (let k = 0; k < 509; k++) a.mem.registerThread();
+    const second = a.mem.registerThread();
+    expect([second === first, second % 512]).toEqual([false, first]);
+    const b = createAllocator({ memory: a.mem });
+    a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2] = second;
+    b.malloc(100);
+    a.threadExited(first);
+    expect(a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2]).toBe(second);
+    expect(a.mem.threadGone(second)).toBe(false);
+    a.threadExited(second);
+    expect(a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2]).toBe(0);
+    verifyHeap(a);
+  });
+
+  it("are the thread's as long as one of its allocators is open; a closed one still takes over and reads", () => {
+    const a = sharedHeap();
+    const thread = a.mem.thread;
+    const b = createAllocator({ memory: a.mem });
+    const victim = a.mem.registerThread();
+    const c = createAllocator({ memory: a.mem });
+    c.malloc(100);
+    a.mem.u32[(c.cache.base + MCACHE.offsets.owned) >>> 2] = victim;
+    a.close();
+    expect(a.mem.thread).toBe(thread);
+    b.close();
+    expect(() => c.mem.member.part()).not.toThrow(); // c is no longer this thread's
+    expect(a.mem.thread).toBe(0);
+    expect(a.readStats(newHeapStats()).heapObjects).toBe(1);
+    a.threadExited(victim);
+    expect(a.mem.thread).toBe(0);
+    const again = createAllocator({ memory: a.mem });
+    expect(again.mem.thread).toBe(thread);
+    verifyHeap(again);
+  });
+
+  it("go back when an attempt to attach fails", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    expect(() => createAllocator({ memory: a.mem })).toThrow("call its share()");
+    a.close();
+    expect(a.mem.thread).toBe(0);
+  });
+});
+
 describe("close", () => {
   it("is the end: what comes after it neither allocates nor disturbs the mcache's next owner", () => {
     const a = sharedHeap();

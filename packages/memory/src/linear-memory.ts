@@ -33,7 +33,7 @@ import {
 import { LOCK_TIMEOUT_MS, lock, unlock } from "./lock.ts";
 import { checkedLockOps, type LockOps, type LockRank, plainLockOps } from "./lockrank.ts";
 import { findReleaser, osPageSize } from "./release.ts";
-import { drawThread, enterThread, isThread, markExited, threadGone } from "./threads.ts";
+import { drawThread, enterThread, isThread, type Member, markExited, threadGone } from "./threads.ts";
 import { isWasmMemory, type WasmMemory, wasmHost } from "./wasm-host.ts";
 
 export const MIN_MEMORY = 64 * 1024 * 1024;
@@ -155,10 +155,8 @@ export class LinearMemory {
   readonly kernel: Kernel;
   readonly stats: SysStats;
   readonly grant: Grant;
-  /** Number of this thread among those of the memory, from 1. */
-  readonly thread: number;
-  /** What this thread puts into a lock word. For lock.ts. */
-  readonly lockWord: number;
+  /** This thread among those of the memory. For lock.ts, and for allocators to join. */
+  readonly member: Member;
   readonly lockOps: LockOps;
   /** Milliseconds after which lock gives up on a holder of which nobody can tell whether it lives. */
   lockTimeoutMs = LOCK_TIMEOUT_MS;
@@ -185,8 +183,7 @@ export class LinearMemory {
     this.bi64 = new BigInt64Array(buffer);
     this.view = new DataView(buffer);
     this.kernel = makeKernel(this.memory, buffer, this.shared, options.kernel);
-    this.thread = enterThread(this.kernel, buffer, this.u32, options.thread ?? 0);
-    this.lockWord = this.thread << 1;
+    this.member = enterThread(this.kernel, buffer, this.u32, options.thread ?? 0);
     this.lockOps = options.staticLockRanking === true ? checkedLockOps(this) : plainLockOps(this);
     this.stats = new SysStats(this);
     this.#release = options.release !== false;
@@ -226,6 +223,20 @@ export class LinearMemory {
 
   // --- threads and their locks
 
+  /** Number of this thread among those of the memory: above 0 and below 2^30; 0 after leave. */
+  get thread(): number {
+    return this.member.thread;
+  }
+
+  /**
+   * Gives this thread's number back, for a thread that ends and has not closed an allocator on this memory (`close` does the
+   * same). Nothing happens while an allocator of this thread is open. A lock that is taken afterwards draws a number for as
+   * long as it is held.
+   */
+  leave(): void {
+    this.member.leave();
+  }
+
   /** A number for a thread that is about to be started: its attachLinearMemory takes it as the option `thread`. */
   registerThread(): number {
     return drawThread(this);
@@ -233,7 +244,8 @@ export class LinearMemory {
 
   /**
    * To be called when a thread has ended, as from a Worker's "exit" event: whoever waits for a lock that it held gets
-   * a FatalError instead of waiting on. The number may be given to another thread later.
+   * a FatalError instead of waiting on. A thread that is attached later has another number, so that a report that comes late
+   * or twice is of no effect.
    */
   threadExited(thread: number): void {
     this.mustBeOtherThread(thread);

@@ -31,11 +31,25 @@ let maySleep = true;
 
 /** Takes the lock at addr (a multiple of 4). Throws a FatalError if it can't ever be had. */
 export function lock(mem: LinearMemory, addr: number): void {
-  if (mem.lockOps.acquire(addr, 0, mem.lockWord) !== 0) lockSlow(mem, addr);
+  const { lockWord } = mem.member;
+  if (lockWord === 0) lockBorrowing(mem, addr);
+  else if (mem.lockOps.acquire(addr, 0, lockWord) !== 0) lockSlow(mem, addr, lockWord);
 }
 
-function lockSlow(mem: LinearMemory, addr: number): void {
-  const { kernel, lockWord } = mem;
+/** For a thread that has given its number back: the lock's holder must have one. */
+function lockBorrowing(mem: LinearMemory, addr: number): void {
+  const { member } = mem;
+  const lockWord = member.borrow();
+  try {
+    if (mem.lockOps.acquire(addr, 0, lockWord) !== 0) lockSlow(mem, addr, lockWord);
+  } catch (err) {
+    member.returnBorrowed();
+    throw err;
+  }
+}
+
+function lockSlow(mem: LinearMemory, addr: number, lockWord: number): void {
+  const { kernel } = mem;
   if (kernel.load(addr) >>> 1 === mem.thread) {
     throw lockError(`memory: ${lockName(mem, addr)} is held by its own thread`);
   }
@@ -86,24 +100,45 @@ function checkHolder(mem: LinearMemory, addr: number, holder: number, waitedMs: 
 
 /** Takes the lock if it is free. */
 export function tryLock(mem: LinearMemory, addr: number): boolean {
-  if (mem.kernel.cas(addr, 0, mem.lockWord) !== 0) return false;
+  const { member } = mem;
+  const borrows = member.lockWord === 0;
+  const lockWord = borrows ? member.borrow() : member.lockWord;
+  if (mem.kernel.cas(addr, 0, lockWord) !== 0) {
+    if (borrows) member.returnBorrowed();
+    return false;
+  }
   mem.lockOps.acquired(addr);
   return true;
 }
 
-/** Frees the lock and wakes one sleeper. Throws a FatalError if this thread doesn't hold it. */
+/** Frees the lock and wakes one sleeper. Throws a FatalError, and changes nothing, if this thread doesn't hold it. */
 export function unlock(mem: LinearMemory, addr: number): void {
-  const old = mem.lockOps.release(addr, 0);
-  if (old !== mem.lockWord) unlockSlow(mem, addr, old);
+  const { lockWord } = mem.member;
+  if (lockWord === 0) {
+    unlockBorrowed(mem, addr);
+    return;
+  }
+  const old = mem.lockOps.release(addr, lockWord, 0);
+  if (old !== lockWord) unlockSlow(mem, addr, old);
 }
 
+function unlockBorrowed(mem: LinearMemory, addr: number): void {
+  const { member } = mem;
+  const lockWord = member.thread << 1;
+  const old = mem.lockOps.release(addr, lockWord, 0);
+  if (old === 0 || old !== lockWord) unlockSlow(mem, addr, old);
+  member.returnBorrowed();
+}
+
+/** The word is not just this thread's number: somebody sleeps, or it is not this thread's lock. */
 function unlockSlow(mem: LinearMemory, addr: number, old: number): void {
   if (old === 0) throw lockError(`memory: unlock of the free ${lockName(mem, addr)}`);
   if (old >>> 1 !== mem.thread) {
     throw lockError(
-      `memory: unlock of ${lockName(mem, addr)} by thread ${mem.thread}, but thread ${old >>> 1} held it`,
+      `memory: unlock of ${lockName(mem, addr)} by thread ${mem.thread}, but thread ${old >>> 1} holds it`,
     );
   }
+  mem.kernel.store(addr, 0);
   Atomics.notify(mem.i32, addr >>> 2, 1);
 }
 

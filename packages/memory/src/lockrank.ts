@@ -26,8 +26,8 @@ export type LockRank = (typeof lockRanks)[number];
 export interface LockOps {
   /** As kernel.cas. */
   acquire(addr: number, expected: number, value: number): number;
-  /** As kernel.xchg. */
-  release(addr: number, value: number): number;
+  /** As kernel.cas. */
+  release(addr: number, expected: number, value: number): number;
   /** The lock was taken by another way than a successful acquire. */
   acquired(addr: number): void;
   /** The thread is about to block on something that is no lock. */
@@ -35,8 +35,8 @@ export interface LockOps {
 }
 
 export function plainLockOps(mem: LinearMemory): LockOps {
-  const { cas, xchg } = mem.kernel;
-  return { acquire: cas, release: xchg, acquired() {}, blocking() {} };
+  const { cas } = mem.kernel;
+  return { acquire: cas, release: cas, acquired() {}, blocking() {} };
 }
 
 interface Held {
@@ -67,7 +67,7 @@ export function checkedLockOps(mem: LinearMemory): LockOps {
       if (old === expected) acquired(addr);
       return old;
     },
-    release(addr, value) {
+    release(addr, expected, value) {
       const k = held.findLastIndex((h) => h.addr === addr);
       if (k < 0) {
         const owner = kernel.load(addr) >>> 1;
@@ -77,7 +77,7 @@ export function checkedLockOps(mem: LinearMemory): LockOps {
         );
       }
       held.splice(k, 1);
-      return kernel.xchg(addr, value);
+      return kernel.cas(addr, expected, value);
     },
     blocking(what) {
       const [h] = held;
