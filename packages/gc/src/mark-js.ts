@@ -13,6 +13,7 @@ import {
   MARK,
   type MarkState,
   OBLET_BYTES,
+  OBLET_GROUP_BYTES,
   PAGE_BITS,
   SCAN_ROW_SHIFT,
   SCAN_ROW_WORDS,
@@ -414,13 +415,18 @@ export class MarkJS implements MarkTwin {
     if ((u32[(span + MSPAN.spanclass) >>> 2] as number) >>> 1 === OBJ_LARGE_CLASS) {
       const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
       const end = u32[(span + MSPAN.limit) >>> 2] as number;
-      if (addr === base) {
-        for (let oblet = base + OBLET_BYTES; oblet < end; oblet += OBLET_BYTES) this.#push(oblet);
-      }
+      if (((addr - base) & (OBLET_GROUP_BYTES - 1)) === 0) this.#pushGroup(addr, end - addr);
       const n = Math.min(OBLET_BYTES, end - addr);
       return this.#scanTyped(addr, n, u32[(span + MSPAN.largeType) >>> 2] as number, addr - base);
     }
     return this.#scanWhole(addr, span);
+  }
+
+  /** Queues the oblets of the group that begins at addr, but for the first, and before them the group that follows. */
+  #pushGroup(addr: number, left: number): void {
+    if (left > OBLET_GROUP_BYTES) this.#push(addr + OBLET_GROUP_BYTES);
+    const n = Math.min(left, OBLET_GROUP_BYTES);
+    for (let off = OBLET_BYTES; off < n; off += OBLET_BYTES) this.#push(addr + off);
   }
 
   #scanWhole(addr: number, span: number): number {

@@ -34,6 +34,7 @@ import {
   MARK,
   type MarkState,
   OBLET_BYTES,
+  OBLET_GROUP_BYTES,
   PAGE_BITS,
   SCAN_ROW_SHIFT,
   SCAN_ROW_WORDS,
@@ -267,14 +268,19 @@ export class MarkParallelJS implements MarkTwin {
     if (cls === OBJ_LARGE_CLASS) {
       const base = this.#word(span + MSPAN.startAddr);
       const end = this.#word(span + MSPAN.limit);
-      if (addr === base) {
-        for (let oblet = base + OBLET_BYTES; oblet < end; oblet += OBLET_BYTES) this.#push(oblet);
-      }
+      if (((addr - base) & (OBLET_GROUP_BYTES - 1)) === 0) this.#pushGroup(addr, end - addr);
       const n = Math.min(OBLET_BYTES, end - addr);
       return this.#scanTyped(addr, n, this.#word(span + MSPAN.largeType), addr - base);
     }
     if (size <= PAGE_MARK_MAX) return this.#scanByBits(addr, size);
     return this.#scanTyped(addr + 8, size - 8, this.#word(addr), 0);
+  }
+
+  /** Queues the oblets of a group: see mark-js.ts. */
+  #pushGroup(addr: number, left: number): void {
+    if (left > OBLET_GROUP_BYTES) this.#push(addr + OBLET_GROUP_BYTES);
+    const n = Math.min(left, OBLET_GROUP_BYTES);
+    for (let off = OBLET_BYTES; off < n; off += OBLET_BYTES) this.#push(addr + off);
   }
 
   /** Scans n bytes at addr, `phase` bytes into a sequence of elements of the type. */

@@ -3,14 +3,17 @@
  *
  * One word, the gate, says it all, so that every change is one CAS:
  *
- *     0..7  nwait      threads without work        8..15  nproc  threads that take part
- *     16..31 phase     odd: running
+ *     0..7   nwait     threads without work        8..15  nproc  threads that take part
+ *     16..19 era       losses of threads, modulo 16
+ *     20..31 phase     odd: running
  *
  *     begin   the owner: phase + 1, nproc = 1
  *     join    a helper:  nproc + 1, if the phase is running
  *     wait    a thread that found nothing in its ring, its stack, the list of full workbufs and the others' rings: nwait + 1.
  *             If that makes all of them: phase + 1, nobody left: *marking is over*
  *     resume  a waiting thread that sees work somewhere: nwait - 1, and only then does it take any
+ *     lose    somebody, for a thread that is gone: nproc - 1, nwait = 0, era + 1. Whether the thread had been counted as waiting,
+ *             nobody can know; so all who wait are counted anew, as they see by the era
  *
  * Why it is over then: only its own thread adds to a ring, and it waits only with an empty one. A workbuf is put on the list by
  * a thread that works, which looks at the list again before it waits; so whatever was put last was taken, by a thread that
@@ -62,13 +65,18 @@ const STALL_MS = 10_000;
 
 const ONE_WAIT = 1;
 const ONE_PROC = 1 << 8;
-const ONE_PHASE = 1 << 16;
+const ONE_ERA = 1 << 16;
+const ERAS = 15 << 16;
+const ONE_PHASE = 1 << 20;
 const nwait = (gate: number): number => gate & 255;
 const nproc = (gate: number): number => (gate >>> 8) & 255;
-const phaseOf = (gate: number): number => gate >>> 16;
+const eraOf = (gate: number): number => gate & ERAS;
+const phaseOf = (gate: number): number => gate >>> 20;
 const running = (gate: number): boolean => (gate & ONE_PHASE) !== 0;
 /** The gate when the phase of this gate is over, or the next one may begin. */
-const nextPhase = (gate: number): number => (phaseOf(gate) + 1) << 16;
+const nextPhase = (gate: number): number => (phaseOf(gate) + 1) << 20;
+/** The gate without a thread that took part, nobody counted as waiting. */
+const without = (gate: number): number => (gate & ~(ERAS | 255)) - ONE_PROC + ((gate + ONE_ERA) & ERAS);
 
 /** A thread's part in a phase. */
 class PhaseThread {
@@ -79,13 +87,22 @@ class PhaseThread {
   readonly #u32: Uint32Array;
   readonly #gate: number;
   #twin: MarkTwin | undefined;
+  readonly #onFallback: (err: unknown) => void;
   #maySleep = true;
 
-  constructor(state: MarkState, bufs: WorkBufs, work: number, kind: MarkerKind) {
+  /** @param onFallback told when the host makes no WebAssembly twin */
+  constructor(
+    state: MarkState,
+    bufs: WorkBufs,
+    work: number,
+    kind: MarkerKind,
+    onFallback: (err: unknown) => void = () => {},
+  ) {
     this.state = state;
     this.#bufs = bufs;
     this.work = work;
     this.#kind = kind;
+    this.#onFallback = onFallback;
     this.#u32 = state.mem.u32;
     this.#gate = state.mark + MARK.gate;
   }
@@ -105,15 +122,24 @@ class PhaseThread {
 
   /** Scans about STEP_BYTES, and gives of its stack if somebody waits; 0 if it finds nothing of its own. */
   step(): number {
-    this.#twin ??=
-      this.#kind === "wasm"
-        ? markWasm(this.state, this.#bufs, this.work, true)
-        : new MarkParallelJS(this.state, this.#bufs, this.work);
+    this.#twin ??= this.#makeTwin();
     const n = this.#twin.drain(STEP_BYTES);
     const at = (this.work + GCWORK.heapScanWork) >>> 3;
     this.state.mem.f64[at] = (this.state.mem.f64[at] as number) + n;
     if (n > 0 && nwait(this.gate()) > 0 && this.#bufs.noneFull) this.#bufs.share(this.work);
     return n;
+  }
+
+  #makeTwin(): MarkTwin {
+    if (this.#kind === "wasm") {
+      try {
+        return markWasm(this.state, this.#bufs, this.work, true);
+      } catch (err) {
+        // What the host has refused this thread, it may have given to others: the twins work together.
+        this.#onFallback(err);
+      }
+    }
+    return new MarkParallelJS(this.state, this.#bufs, this.work);
   }
 
   /** Pages in the ring of another thread. */
@@ -166,33 +192,24 @@ class PhaseThread {
 
   /** Counts as one without work until there is some, or for `naps` naps: `over` if all is marked. */
   wait(phase: number, naps: number): "over" | "work" | "timeout" {
-    this.set(GCWORK.waiting, 1);
-    for (;;) {
-      const gate = this.gate();
-      if (phaseOf(gate) !== phase) return this.#over();
-      if (nwait(gate) + 1 === nproc(gate)) {
-        if (this.pass(gate, nextPhase(gate))) return this.#over();
-      } else if (this.pass(gate, gate + ONE_WAIT)) break;
-    }
+    let era = -1;
     for (let spin = 0; ; spin++) {
       const gate = this.gate();
-      if (phaseOf(gate) !== phase) return this.#over();
+      if (phaseOf(gate) !== phase) return "over";
+      if (eraOf(gate) !== era) {
+        // Not counted, or not any more, since a thread was lost.
+        if (nwait(gate) + 1 === nproc(gate)) {
+          if (this.pass(gate, nextPhase(gate))) return "over";
+        } else if (this.pass(gate, gate + ONE_WAIT)) era = eraOf(gate);
+        continue;
+      }
       const work = this.#workInSight();
       if (work || spin >= SPINS + naps) {
         if (!this.pass(gate, gate - ONE_WAIT)) continue;
-        this.set(GCWORK.waiting, 0);
         return work ? "work" : "timeout";
       }
-      if (nwait(gate) === nproc(gate)) {
-        // One that was at work was lost.
-        if (this.pass(gate, nextPhase(gate))) return this.#over();
-      } else if (spin >= SPINS) this.#nap(gate);
+      if (spin >= SPINS) this.#nap(gate);
     }
-  }
-
-  #over(): "over" {
-    this.set(GCWORK.waiting, 0);
-    return "over";
   }
 }
 
@@ -207,7 +224,9 @@ export class ParallelMarker {
     this.#state = marker.state;
     if (!this.#state.mem.shared)
       throw new TypeError("gc: a parallel mark phase needs a shared memory (got an unshared one)");
-    this.#thread = new PhaseThread(marker.state, marker.bufs, marker.work, kind);
+    this.#thread = new PhaseThread(marker.state, marker.bufs, marker.work, kind, (err) =>
+      marker.onFallback(err),
+    );
   }
 
   /** Lets helpers in. */
@@ -312,17 +331,25 @@ function loseWork(thread: PhaseThread, w: number): boolean {
   }
   kernel.or(mark + MARK.overflow, THREAD_LOST);
   const phase = u32[(w + GCWORK.phase) >>> 2] as number;
-  // If it died between saying that it waits and passing the gate, too few are counted as waiting from now on: the phase does not
-  // end then, rather than too early.
-  const waits = u32[(w + GCWORK.waiting) >>> 2] as number;
-  u32[(w + GCWORK.waiting) >>> 2] = 0;
   for (;;) {
     const gate = thread.gate();
     if (phaseOf(gate) !== phase) return true;
-    // Nobody knows whether it had passed: if it had, the phase does not end.
-    if (status === WORK_JOINING) return true;
-    if (thread.pass(gate, gate - ONE_PROC - Math.min(waits, nwait(gate)))) return true;
+    if (status === WORK_JOINING && !hadJoined(thread.state, gate)) {
+      if (thread.gate() === gate) return true;
+    } else if (thread.pass(gate, without(gate))) return true;
   }
+}
+
+/** Whether the gate counts a helper that is neither the owner nor in the phase, so far as anybody can see. */
+function hadJoined(state: MarkState, gate: number): boolean {
+  const { u32, kernel } = state.mem;
+  let joined = 1;
+  state.forEachWork((w) => {
+    const status = kernel.load(w + GCWORK.status);
+    if (status !== WORK_RUNNING && status !== WORK_JOINING) return;
+    if (u32[(w + GCWORK.phase) >>> 2] === phaseOf(gate)) joined++;
+  });
+  return nproc(gate) > joined;
 }
 
 /** A helper: a thread that takes part in the mark phases of a collector that another thread runs. */
@@ -349,7 +376,6 @@ export class MarkWorker {
     for (;;) {
       const gate = thread.gate();
       if (running(gate)) {
-        thread.set(GCWORK.waiting, 0);
         thread.set(GCWORK.phase, phaseOf(gate));
         mem.kernel.store(thread.work + GCWORK.status, WORK_JOINING);
         if (thread.pass(gate, gate + ONE_PROC)) {

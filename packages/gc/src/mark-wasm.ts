@@ -40,6 +40,7 @@ import {
   MARK,
   type MarkState,
   OBLET_BYTES,
+  OBLET_GROUP_BYTES,
   PAGE_BITS,
   SCAN_ROW_SHIFT,
   SCAN_ROW_WORDS,
@@ -544,7 +545,7 @@ function* assembly(
   yield;
   /** Scans an entry of the stack: a whole object, or an oblet of a large one. */
   const scanStacked = m.func("scanStacked", ["addr"], 1, ([addr]) => {
-    const [span, base, end, oblet, n, size] = m.locals();
+    const [span, base, end, n, size] = m.locals();
     const [off, a, marked] = m.locals();
     return [
       addWord(work + GCWORK.objsStacked, 1),
@@ -553,11 +554,19 @@ function* assembly(
       when(span.load(MSPAN.spanclass).shr(1).eq(OBJ_LARGE_CLASS), [
         base.set(span.load(MSPAN.startAddr)),
         end.set(span.load(MSPAN.limit)),
-        when(addr!.eq(base), [
-          oblet.set(base.add(OBLET_BYTES)),
-          loopWhile(oblet.lt(end), [push.run(oblet), inc(oblet, OBLET_BYTES)]),
-        ]),
         n.set(end.sub(addr!)),
+        when(
+          addr!
+            .sub(base)
+            .and(OBLET_GROUP_BYTES - 1)
+            .eqz(),
+          [
+            when(n.gt(OBLET_GROUP_BYTES), [push.run(addr!.add(OBLET_GROUP_BYTES)), n.set(OBLET_GROUP_BYTES)]),
+            off.set(OBLET_BYTES),
+            loopWhile(off.lt(n), [push.run(addr!.add(off)), inc(off, OBLET_BYTES)]),
+            n.set(end.sub(addr!)),
+          ],
+        ),
         n.set(select(n.lt(OBLET_BYTES), n, OBLET_BYTES)),
         ret(scanTyped.call(addr!, n, span.load(MSPAN.largeType), addr!.sub(base))),
       ]),

@@ -40,6 +40,13 @@ export const SCAN_ROW_SHIFT = 4;
  */
 export const OBLET_BYTES = 4 << 10;
 
+/**
+ * Oblets that are queued at a time, in bytes of the object: the first of a group queues the next group's first and then its
+ * own, so a step pushes 32 addresses at most however large the object is. With more, steps get longer and the stack deeper;
+ * with fewer, other threads find less to take.
+ */
+export const OBLET_GROUP_BYTES = 128 << 10;
+
 export const PAGE_BITS = 32 - PAGE_SHIFT;
 export const ENTRY_PAGE_MASK = (1 << PAGE_BITS) - 1;
 
@@ -83,9 +90,8 @@ const GCWORK_TYPE = defineStruct("gcWork", {
   id: "u32",
   /** WORK_FREE or what its thread does. */
   status: "u32",
-  /** The phase that its thread joined last; 1: the gate may count it as waiting. */
+  /** The phase that its thread joined last. */
   phase: "u32",
-  waiting: "u32",
   /** Address of the ring; qhead and qtail count pages taken and put, modulo 2^32. */
   ring: "u32",
   qtail: "u32",

@@ -44,6 +44,7 @@ import type { Addr } from "@gort/memory";
 import { AllocTrace, hostStack, whoHolds } from "./alloctrace.ts";
 import { checkMarks } from "./checkmark.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { Door } from "./door.ts";
 import { throwFatal } from "./errors.ts";
 import { type Cycle, GCController } from "./gccontroller.ts";
 import { CycleReports } from "./gcreport.ts";
@@ -59,7 +60,7 @@ import { DRAIN_BYTES, MarkWork, SLICE_NS } from "./mgcwork.ts";
 import { Roots, type StackRoots } from "./mroot.ts";
 import { RefTable } from "./reftable.ts";
 import { SafepointWatch, WATCH_BYTES } from "./safepointwatch.ts";
-import type { CollectorOptions, World } from "./world.ts";
+import type { CollectorEvents, CollectorOptions, World } from "./world.ts";
 
 /** Spans swept in the background between two looks at the clock. */
 const SWEEP_BATCH = 256;
@@ -102,9 +103,14 @@ export class Collector {
   readonly #reports: CycleReports;
   readonly #watch: SafepointWatch;
   readonly #startNs: number;
+  readonly #events: Required<CollectorEvents>;
+  readonly #onRequest: () => void;
+  readonly #door = new Door();
   #cycle: Cycle | null = null;
-  /** Set while a collection can't be started or continued: it is being run. */
-  #busy = false;
+  /** The world is stopped, by the collector. */
+  #stopped = false;
+  /** What the world has refused a stop with. */
+  #refusal: unknown = null;
   /** Whether a cycle is wanted. */
   gcRequested = false;
 
@@ -120,6 +126,14 @@ export class Collector {
     const { mem } = allocator;
     this.record = new GCRecord(mem);
     this.#startNs = this.#clock.nanotime();
+    const door = this.#door;
+    const { events } = options;
+    this.#events = {
+      gcStart: door.quiet(events?.gcStart?.bind(events)),
+      markDone: door.quiet(events?.markDone?.bind(events)),
+      sweepDone: door.quiet(events?.sweepDone?.bind(events)),
+    };
+    this.#onRequest = door.quiet(options.onRequest);
 
     const heap = new GCHeap(allocator);
     this.heap = heap;
@@ -129,7 +143,7 @@ export class Collector {
     this.refs = new RefTable(mem, host);
     this.finalizers = new Finalizers(heap, host, this.record);
     this.roots = new Roots(heap, this.refs, this.finalizers);
-    this.sweeper = new Sweeper(heap, this.finalizers, options.freeProfile ?? (() => {}));
+    this.sweeper = new Sweeper(heap, this.finalizers, door.quiet(options.freeProfile));
     this.sweeper.onDone = () => this.#sweepDone();
     this.sweeper.whoHolds = (base) => whoHolds(heap, this.roots, base);
     if (this.godebug.allocfreetrace !== 0) this.trace = this.#traceAllocations();
@@ -141,7 +155,7 @@ export class Collector {
       options.memoryLimit ?? NO_MEMORY_LIMIT,
     );
     this.#work = new MarkWork(heap, this.marker, this.roots, this.#controller, this.#clock);
-    const stderr = options.stderr ?? ((text) => console.error(text.replace(/\n$/, "")));
+    const stderr = door.quiet(options.stderr ?? ((text: string) => console.error(text.replace(/\n$/, ""))));
     this.#watch = new SafepointWatch(this.#clock, () => this.#currentStack(), stderr);
     this.#reports = new CycleReports(
       this.godebug,
@@ -149,16 +163,19 @@ export class Collector {
       { heap, marker: this.marker, roots: this.roots, record: this.record },
       this.#startNs,
     );
+    this.marker.onFallback = (err) => this.#reports.fallback(err, options.marker === "wasm");
     // A heap that was in use before had no collector, so nothing of it is unswept.
     heap.phase = GC_OFF;
     heap.heapMarked = 0;
     const { hooks } = allocator;
     hooks.gcTrigger = (addr) => this.#allocationHook(addr);
-    hooks.sweepSpan = (span) => this.sweeper.sweepTaken(span);
-    hooks.sweepOne = () => this.sweeper.sweepOne();
-    hooks.deductSweepCredit = (spanBytes, callerSweepPages) =>
-      this.sweeper.deductSweepCredit(spanBytes, callerSweepPages);
-    hooks.reclaim = (npages) => this.sweeper.reclaim(npages);
+    hooks.sweepSpan = this.#sweeps((span) => this.sweeper.sweepTaken(span));
+    const sweepOne = this.#sweeps(() => this.sweeper.sweepOne());
+    hooks.sweepOne = () => sweepOne(0);
+    hooks.deductSweepCredit = this.#sweeps((spanBytes, callerSweepPages) =>
+      this.sweeper.deductSweepCredit(spanBytes, callerSweepPages),
+    );
+    hooks.reclaim = this.#sweeps((npages) => this.sweeper.reclaim(npages));
     hooks.outOfMemory = () => this.#outOfMemory();
     this.#commit();
   }
@@ -175,7 +192,7 @@ export class Collector {
         // With a header the object's slot begins before it.
         marker.scanFinalizerObject(allocator.findObject(base as Addr));
       },
-      ensureSwept: (span: number) => this.sweeper.ensureSwept(span),
+      ensureSwept: this.#sweeps((span) => this.sweeper.ensureSwept(span)),
       wake: () => {
         if (this.finalizers.queued === 1) this.#world.ready(() => this.#runFinalizers());
       },
@@ -210,14 +227,49 @@ export class Collector {
     }
   }
 
+  /**
+   * A sweep that somebody else asks for: an error in it ends the collector as one in its own sweeps does. Arguments are numbers,
+   * two at most: allocations come through here, and a list of them would be an object.
+   */
+  #sweeps<R>(f: (a: number, b: number) => R): (a: number, b?: number) => R {
+    return (a, b = 0) => {
+      try {
+        return f(a, b);
+      } catch (err) {
+        this.#fail(err);
+      }
+    };
+  }
+
   /** Stops the world. Somebody else may have it stopped already, which throws: then nothing has happened. */
   #stopTheWorld(reason: string): void {
     try {
       this.#world.stopTheWorld(reason);
     } catch (err) {
-      this.#busy = false;
+      this.#refusal = err;
       throw err;
     }
+    this.#stopped = true;
+  }
+
+  #startTheWorld(): void {
+    this.#stopped = false;
+    this.#world.startTheWorld();
+  }
+
+  /** An error has come out of the collector's work: ends it, but for a refused stop. The world runs again. */
+  #fail(err: unknown): never {
+    const refused = this.#refusal === err && err !== null;
+    this.#refusal = null;
+    if (refused) this.#door.busy = false;
+    else {
+      this.#door.shutOver(err);
+      this.gcRequested = false;
+      this.heap.phase = GC_OFF;
+      this.heap.trigger = Number.POSITIVE_INFINITY;
+    }
+    if (this.#stopped) this.#startTheWorld();
+    throw err;
   }
 
   // --- roots and stores
@@ -271,17 +323,19 @@ export class Collector {
     const { heap } = this;
     this.#controller.commit();
     if (this.#cycle) this.#cycle.goal = heap.heapGoal;
-    else heap.trigger = this.gcRequested ? heap.heapLive + WATCH_BYTES : this.#controller.trigger;
+    else if (!this.#door.shut)
+      heap.trigger = this.gcRequested ? heap.heapLive + WATCH_BYTES : this.#controller.trigger;
   }
 
   /** Asks for a collection at the next safepoint. */
   requestGC(): void {
+    if (this.#door.shut) return;
     if (!this.gcRequested) {
       this.gcRequested = true;
       // Further calls are for the watch alone.
       if (!this.#cycle) this.heap.trigger = this.heap.heapLive + WATCH_BYTES;
     }
-    this.#options.onRequest?.();
+    this.#onRequest();
   }
 
   /**
@@ -299,7 +353,7 @@ export class Collector {
 
   /** heapLive has reached the trigger; while marking the trigger is 0, so every slow allocation comes here. */
   #allocationHook(addr: Addr): void {
-    if (this.#busy) return;
+    if (this.#door.busy) return;
     const { heap } = this;
     if (this.#cycle || this.gcRequested) this.#watch.allocation(heap.heapLive);
     if (this.#cycle) this.#assist();
@@ -324,12 +378,21 @@ export class Collector {
 
   /** The allocator tries once more after true, so it gets all that there is to get. */
   #outOfMemory(): boolean {
-    if (this.#busy) return false;
-    if (!this.#options.allocationSafepoints) return this.#cycle === null && this.sweeper.sweepAll();
-    // What has become garbage since a cycle began is the next one's.
-    if (this.#cycle) this.#finishMarking();
-    this.#collect(false, true);
-    return true;
+    const door = this.#door;
+    if (door.busy || door.shut) return false;
+    if (!this.#options.allocationSafepoints && this.#cycle !== null) return false;
+    door.busy = true;
+    try {
+      if (!this.#options.allocationSafepoints) return this.sweeper.sweepAll();
+      // What has become garbage since a cycle began is the next one's.
+      if (this.#cycle) this.#finishMarking();
+      this.#collect(false, true);
+      return true;
+    } catch (err) {
+      this.#fail(err);
+    } finally {
+      door.busy = false;
+    }
   }
 
   // --- running a cycle
@@ -344,11 +407,22 @@ export class Collector {
     return this.#cycle;
   }
 
-  /** A full collection, with all of its sweeping: what runtime.GC does. A safepoint. */
+  /**
+   * A full collection, with all of its sweeping: what runtime.GC does. A safepoint.
+   *
+   * @throws TypeError from within the collector
+   * @throws FatalError when a fatal error has ended the collector, as all calls at safepoints do
+   * @throws what a callback has thrown since the last safepoint, when all is done, as all calls at safepoints do
+   */
   gc(): void {
-    if (this.#busy) throw new TypeError("gc: gc() called from within the collector");
-    if (this.#cycle) this.#finishMarking();
-    this.#collect(true, true);
+    this.#door.enter("gc()");
+    try {
+      if (this.#cycle) this.#finishMarking();
+      this.#collect(true, true);
+    } catch (err) {
+      this.#fail(err);
+    }
+    this.#door.leave();
   }
 
   /**
@@ -356,29 +430,49 @@ export class Collector {
    * if there is nothing to do. Any raw pointer may be invalid afterwards.
    */
   pollSafepoint(): void {
-    if (this.#busy) return;
+    if (this.#door.busy) return;
+    this.#door.enter("pollSafepoint()");
     this.#watch.safepoint();
-    if (this.godebug.gcstress !== 0) {
-      if (this.#cycle) this.#finishMarking();
-      this.#collect(false, true);
-      return;
+    try {
+      if (this.godebug.gcstress !== 0) {
+        if (this.#cycle) this.#finishMarking();
+        this.#collect(false, true);
+      } else {
+        this.#slice();
+        if (this.#cycle || this.gcRequested || !this.sweeper.done) this.#onRequest();
+      }
+    } catch (err) {
+      this.#fail(err);
     }
-    if (this.#cycle) this.#background(false);
-    else if (this.gcRequested) {
-      if (this.godebug.gcstoptheworld !== 0) this.#collect(false, this.godebug.gcstoptheworld > 1);
-      // The last cycle's sweep comes first, in slices as always.
-      else if (!this.sweeper.done) this.#backgroundSweep();
-      else this.start(false);
-    } else if (!this.sweeper.done) this.#backgroundSweep();
-    if (this.#cycle || this.gcRequested || !this.sweeper.done) this.#options.onRequest?.();
+    this.#door.leave();
   }
 
-  /** To be called when no goroutine can run: a slice without regard to the collector's share. False: nothing to do. */
-  idleWork(): boolean {
-    if (this.#busy) return false;
-    this.#watch.safepoint();
-    if (this.#cycle) this.#background(true);
+  /** What there is to do at a safepoint. */
+  #slice(): void {
+    if (this.#cycle) this.#background(false);
+    // The last cycle's sweep comes first, in slices as always; a stop of the world does it in one.
+    else if (this.gcRequested && this.godebug.gcstoptheworld !== 0)
+      this.#collect(false, this.godebug.gcstoptheworld > 1);
     else if (!this.sweeper.done) this.#backgroundSweep();
+    else if (this.gcRequested) this.#begin(false, false);
+  }
+
+  /**
+   * To be called when no goroutine can run: a slice without regard to the collector's share. False: nothing to do, or a fatal
+   * error has ended the collector.
+   */
+  idleWork(): boolean {
+    const door = this.#door;
+    if (door.busy || door.shut) return false;
+    door.busy = true;
+    this.#watch.safepoint();
+    try {
+      if (this.#cycle) this.#background(true);
+      else if (!this.sweeper.done) this.#backgroundSweep();
+    } catch (err) {
+      this.#fail(err);
+    }
+    door.leave();
     return this.#cycle !== null || !this.sweeper.done;
   }
 
@@ -387,23 +481,44 @@ export class Collector {
    * is at a safepoint. `idle` means that no cycle is wanted and all is swept.
    */
   step(budget = DRAIN_BYTES): "start" | "mark" | "terminate" | "sweep" | "idle" {
-    if (this.#busy) throw new TypeError("gc: step() called from within the collector");
+    this.#door.enter("step()");
+    let did: ReturnType<Collector["step"]>;
+    try {
+      did = this.#step(budget);
+    } catch (err) {
+      this.#fail(err);
+    }
+    this.#door.leave();
+    return did;
+  }
+
+  #step(budget: number): ReturnType<Collector["step"]> {
     if (this.#cycle) {
       if (!this.#work.done) {
-        this.#busy = true;
         this.#work.markStep(budget);
-        this.#busy = false;
         return "mark";
       }
       this.#terminate();
       return "terminate";
     }
     if (this.gcRequested) {
-      this.start();
+      this.#begin(false, false);
       return "start";
     }
-    if (this.sweeper.sweepOne() >= 0) return "sweep";
-    return "idle";
+    return this.sweeper.sweepOne() >= 0 ? "sweep" : "idle";
+  }
+
+  /** Starts a concurrent cycle: steps 1 and 2. The caller is at a safepoint. */
+  start(forced = false): void {
+    if (this.#cycle && !this.#door.busy && !this.#door.shut)
+      throw new TypeError("gc: start() called while a cycle runs");
+    this.#door.enter("start()");
+    try {
+      this.#begin(forced, false);
+    } catch (err) {
+      this.#fail(err);
+    }
+    this.#door.leave();
   }
 
   /** A cycle in one stop; with its sweep if asked for. */
@@ -413,16 +528,9 @@ export class Collector {
     if (sweep) this.sweeper.sweepAll();
   }
 
-  /** Starts a concurrent cycle: steps 1 and 2. The caller is at a safepoint. */
-  start(forced = false): void {
-    if (this.#cycle || this.#busy) throw new TypeError("gc: start() called while a cycle runs");
-    this.#begin(forced, false);
-  }
-
   #begin(forced: boolean, stw: boolean): void {
     const { heap, marker } = this;
     const start = this.#clock.nanotime();
-    this.#busy = true;
     this.#watch.safepoint();
     this.sweeper.sweepAll();
     this.#stopTheWorld("GC mark");
@@ -454,22 +562,18 @@ export class Collector {
     heap.trigger = 0;
     this.#work.begin();
     this.roots.begin(marker);
-    this.#options.events?.gcStart?.(n, forced);
+    this.#events.gcStart(n, forced);
     const now = this.#clock.nanotime();
     cycle.markStart = now;
     cycle.sweepTermNs = now - start;
     cycle.pauseNs = now - stopped;
-    this.#busy = false;
-    if (!stw) this.#world.startTheWorld();
+    if (!stw) this.#startTheWorld();
     this.#reports.start(cycle, this.#controller);
   }
 
   /** A slice of background marking, and mark termination if nothing is left. */
   #background(idle: boolean): void {
-    this.#busy = true;
-    const done = this.#work.slice(this.#cycle!, idle);
-    this.#busy = false;
-    if (done) this.#terminate();
+    if (this.#work.slice(this.#cycle!, idle)) this.#terminate();
   }
 
   /** Sweeps for the time of a slice. Sweeping all there is takes a hundredth of marking it, so it is not rationed. */
@@ -482,17 +586,22 @@ export class Collector {
 
   /** In an allocation while a cycle marks. */
   #assist(): void {
-    this.#busy = true;
-    const paid = this.#work.assist(this.#cycle!);
-    this.#busy = false;
-    if (paid) this.#options.onRequest?.();
+    const door = this.#door;
+    if (door.shut) return;
+    door.busy = true;
+    let paid = false;
+    try {
+      paid = this.#work.assist(this.#cycle!);
+    } catch (err) {
+      this.#fail(err);
+    }
+    door.busy = false;
+    if (paid) this.#onRequest();
   }
 
   /** Marks to the end and terminates. The caller is at a safepoint. */
   #finishMarking(): void {
-    this.#busy = true;
     this.#work.finish(this.#cycle!);
-    this.#busy = false;
     this.#terminate();
   }
 
@@ -501,7 +610,6 @@ export class Collector {
     const { heap, marker, roots } = this;
     const cycle = this.#cycle!;
     const stop = this.#clock.nanotime();
-    this.#busy = true;
     if (!cycle.stw) this.#stopTheWorld("GC mark termination");
     const stopped = this.#clock.nanotime();
     // What the barrier shaded since the last step.
@@ -530,7 +638,7 @@ export class Collector {
     if (!cycle.forced) this.sweeper.pace(this.#controller.trigger);
 
     const n = this.record.numGC + 1;
-    this.#options.events?.markDone?.(n);
+    this.#events.markDone(n);
     const end = this.#clock.nanotime();
     const pauseNs = Math.max(
       1,
@@ -550,8 +658,7 @@ export class Collector {
       availableCpuNs: (end - this.#startNs) * cycle.procs,
     });
     this.#controller.noteEnd(end, cpuNs);
-    this.#busy = false;
-    this.#world.startTheWorld();
+    this.#startTheWorld();
     this.#reports.end(cycle, { n, stop, end, heapEnd, consMark });
   }
 
@@ -559,7 +666,7 @@ export class Collector {
     const { pagesPerByte } = this.sweeper;
     // The floor that sweeping had put under goal and trigger is gone.
     this.#commit();
-    this.#options.events?.sweepDone?.(this.record.numGC);
+    this.#events.sweepDone(this.record.numGC);
     this.#reports.sweepDone(pagesPerByte);
   }
 

@@ -15,7 +15,8 @@
  *    A page with one waiting object is scanned without looking for others: the queue entry names it. Else a linked
  *    list in random order, which never has more than one, would pay for a whole page at each link.
  * 2. *Everything else* pointerful (8 bytes; over 512 bytes, whose type is in a header; large objects, whose type is in
- *    their span) waits in a stack of addresses. Large objects are cut into oblets of 4 KiB.
+ *    their span) waits in a stack of addresses. Large objects are cut into oblets of 4 KiB,
+ *    of which a bounded number waits at a time.
  *
  * A page is in the queue at most once, so a ring with a slot for every page can't overflow: marking of small objects never
  * needs memory. The stack grows by pages of the heap. If there is none left (and its four thousand entries outside of the heap
@@ -101,6 +102,9 @@ export class Marker {
     this.#assembleAtOnce = kind === "wasm";
   }
 
+  /** Told, once, when the host makes no WebAssembly twin and the TypeScript twin goes on in its place. */
+  onFallback: (err: unknown) => void = () => {};
+
   /** Which twin drains. */
   get kind(): MarkerKind {
     return this.#twin === this.js ? "js" : "wasm";
@@ -160,8 +164,21 @@ export class Marker {
     this.bufs.release();
   }
 
-  /** Takes a step towards the WebAssembly twin; all of them if that was asked for. */
+  /**
+   * Takes a step towards the WebAssembly twin; all of them if that was asked for. A host may refuse the module (a security
+   * policy, no memory left), and it does so in the middle of a cycle: the other twin goes on.
+   */
   #assemble(): void {
+    try {
+      this.#assembleStep();
+    } catch (err) {
+      this.#assembly = null;
+      this.#untilWasm = Number.POSITIVE_INFINITY;
+      this.onFallback(err);
+    }
+  }
+
+  #assembleStep(): void {
     this.#assembly ??= markWasmSteps(this.state, this.bufs, this.work);
     let step = this.#assembly.next();
     while (this.#assembleAtOnce && step.done !== true) step = this.#assembly.next();

@@ -2,6 +2,7 @@ import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { checkMarks } from "../src/checkmark.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";
+import { GCWORK, MARK, WORK_JOINING, WORK_RUNNING } from "../src/markstate.ts";
 import type { Marker, MarkerKind } from "../src/mgcmark.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
 import { MiB, type Rig, random, rig } from "./kit.ts";
@@ -158,6 +159,72 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
     expect(helpers.errors.length).toBeGreaterThan(0);
     expect(new Set(helpers.errors)).toEqual(new Set(["Error: failed with an object in hand"]));
     expect(lost).toBeGreaterThan(0);
+  });
+
+  describe("of which one dies", () => {
+    const PROC = 1 << 8;
+    const WAIT = 1;
+    const deaths: [string, { status: number; gate: number }][] = [
+      ["at work", { status: WORK_RUNNING, gate: PROC }],
+      ["waiting, and counted", { status: WORK_RUNNING, gate: PROC + WAIT }],
+      ["on its way in, and counted", { status: WORK_JOINING, gate: PROC }],
+      ["on its way in, and not counted", { status: WORK_JOINING, gate: 0 }],
+    ];
+    // Between "I wait" and the gate a dead thread looks like one at work.
+    it.each(deaths)("%s goes on without it", (_, { status, gate }) => {
+      const r = rig({ maxMemory: 64 * MiB, shared: true });
+      randomGraph(r, random(seed), 2000);
+      const alone = markAlone(r, r.gc.marker);
+      const { marker } = r.gc;
+      const { state } = marker;
+      beginMarking(r, marker);
+      const phase = new ParallelMarker(marker, "js");
+      phase.begin();
+      const w = state.newWork(status);
+      r.u32[(w + GCWORK.phase) >>> 2] = state.get(MARK.gate) >>> 20;
+      state.set(MARK.gate, state.get(MARK.gate) + gate);
+      for (let i = 0; i < 3; i++) phase.step();
+      expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2]!)).toBe(true);
+      expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2]!)).toBe(false);
+      // Without a bound in time: stalled means that nothing has happened.
+      let steps = 0;
+      while (!phase.step()) if (++steps > 10_000) throw new Error("the phase does not end");
+      expect(marker.overflow).toBe(true);
+      const marked = endMarking(r, marker);
+      expect(marked.bits).toEqual(alone.bits);
+      expect(marked.bytesMarked).toBe(alone.bytesMarked);
+    });
+
+    it("among others, all of whom wait, ends when they have been counted anew", async () => {
+      const r = rig({ maxMemory: 64 * MiB, shared: true });
+      busyGraph(r, 5);
+      const helpers = await startHelpers(r, ["js", "wasm"]);
+      const { marker } = r.gc;
+      const { state } = marker;
+      for (let round = 0; round < 20; round++) {
+        beginMarking(r, marker);
+        const phase = new ParallelMarker(marker, "js");
+        phase.begin();
+        const w = state.newWork(WORK_RUNNING);
+        r.u32[(w + GCWORK.phase) >>> 2] = state.get(MARK.gate) >>> 20;
+        for (let old = -1, at = (state.mark + MARK.gate) >>> 2; old !== state.get(MARK.gate); ) {
+          old = state.get(MARK.gate);
+          if (Atomics.compareExchange(r.u32, at, old, old + PROC) === old) break;
+        }
+        // All that there is is marked, but for what the dead thread may have had.
+        const waiting = (): number => state.get(MARK.gate) & 255;
+        await until(() => {
+          phase.step();
+          return waiting() === 2 || phase.over;
+        });
+        expect(phase.over).toBe(false);
+        expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2]!)).toBe(true);
+        phase.finish();
+        endMarking(r, marker);
+      }
+      await helpers.stop();
+      expect(helpers.errors).toEqual([]);
+    });
   });
 
   it("says so when a helper stops without a word, and marks all if it goes on", async () => {

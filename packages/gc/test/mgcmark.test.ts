@@ -1,6 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { checkMarks } from "../src/checkmark.ts";
+import { ParallelMarker } from "../src/mark-phase.ts";
+import { GCWORK, MARK, OBLET_BYTES, OBLET_GROUP_BYTES } from "../src/markstate.ts";
 import { Marker, type MarkerKind } from "../src/mgcmark.ts";
+import { verifyHeap } from "../src/testing.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
 import { MiB, type Random, type Rig, random, rig } from "./kit.ts";
 
@@ -74,6 +77,123 @@ describe(`the two twins (seed ${seed}; GORT_SEED repeats it)`, () => {
     r.gc.gc();
     r.u32[node >>> 2] = gone + 50_000;
     expect(() => r.gc.gc()).toThrow("found bad pointer in Go heap");
+  });
+});
+
+describe("a host that makes no WebAssembly", () => {
+  const { WebAssembly } = globalThis as unknown as {
+    WebAssembly: Record<"Module" | "Instance", () => void> & { CompileError: new (text: string) => Error };
+  };
+  const policy = "refused to compile: 'unsafe-eval' is not allowed";
+  const refusals: [string, () => void][] = [
+    ["compiles no module", () => vi.spyOn(WebAssembly, "Module").mockImplementation(refuse)],
+    ["has no memory for an instance", () => vi.spyOn(WebAssembly, "Instance").mockImplementation(refuse)],
+  ];
+  function refuse(): never {
+    throw new WebAssembly.CompileError(policy);
+  }
+  afterEach(() => void vi.restoreAllMocks());
+
+  for (const [what, forbid] of refusals) {
+    it(`and ${what} leaves marking to JavaScript, in the middle of a cycle, and says so to whom wants to know`, () => {
+      const line = `gc: no marking kernel in WebAssembly, marking goes on in JavaScript (CompileError: ${policy})\n`;
+      for (const [options, reports] of [
+        [{}, 0],
+        [{ godebug: "gctrace=1" }, 1],
+        [{ marker: "wasm" as const }, 1],
+      ] as const) {
+        const r = rig({ maxMemory: 64 * MiB, ...options });
+        const keep = r.a.newType(512 << 10, new Uint32Array(2048).fill(1, 0, 1));
+        for (let i = 0; i < 10; i++) r.gc.refs.alloc(r.a.mallocTyped(keep));
+        randomGraph(r, random(seed), 2000);
+        forbid();
+        r.gc.start();
+        while (r.gc.step(4096) !== "terminate");
+        vi.restoreAllMocks();
+        r.gc.gc();
+        expect(r.gc.marker.kind).toBe("js");
+        const want = options.marker === undefined && !free && process.env.GORT_MARKER === "js" ? 0 : reports;
+        expect(r.lines.filter((l) => l === line)).toHaveLength(want);
+        verifyHeap(r.gc);
+      }
+    });
+  }
+
+  it("lets a parallel phase mark in JavaScript", () => {
+    const r = rig({ maxMemory: 64 * MiB, shared: true });
+    randomGraph(r, random(seed), 2000);
+    const js = new Marker(r.gc.heap, "js");
+    const alone = mark(r, js, random(1), () => js);
+    const told: string[] = [];
+    js.onFallback = (err) => void told.push(String(err));
+    beginMarking(r, js);
+    const phase = new ParallelMarker(js, "wasm");
+    vi.spyOn(WebAssembly, "Module").mockImplementation(refuse);
+    phase.begin();
+    phase.finish();
+    expect(told).toEqual([`CompileError: ${policy}`]);
+    expect(endMarking(r, js).bits).toEqual(alone.bits);
+  });
+});
+
+describe("a large object", () => {
+  it.each([
+    ["js", (r: Rig) => new Marker(r.gc.heap, "js")],
+    ["wasm", (r: Rig) => new Marker(r.gc.heap, "wasm")],
+  ] as const)("queues a bounded number of its parts at a time (%s)", (_, make) => {
+    const r = rig({ maxMemory: 128 * MiB, shared: true });
+    const ptr = r.a.newType(8, [1]);
+    const size = 40 * MiB + 8192;
+    const big = r.a.mallocgc(size, ptr, true);
+    r.u32[big >>> 2] = big + 5;
+    const last = r.a.mallocTyped(r.node);
+    r.u32[(big + size - 8) >>> 2] = last;
+    r.gc.refs.alloc(big);
+    let bufs = 0;
+    const { heap } = r.gc;
+    const { allocWork } = heap;
+    heap.allocWork = () => {
+      bufs++;
+      return allocWork.call(heap);
+    };
+    const marker = make(r);
+    beginMarking(r, marker);
+    const { work, state } = marker;
+    const waiting = (): number => {
+      const buf = r.u32[(work + GCWORK.buf) >>> 2]!;
+      return (r.u32[(work + GCWORK.sp) >>> 2]! - buf - 16) / 4;
+    };
+    // One step has scanned the first part.
+    expect(marker.drain(1)).toBe(OBLET_BYTES);
+    let most = waiting();
+    while (marker.drain(1) > 0) most = Math.max(most, waiting());
+    expect(most).toBeLessThanOrEqual(OBLET_GROUP_BYTES / OBLET_BYTES);
+    expect(bufs).toBe(0);
+    expect(state.get(MARK.overflow)).toBe(0);
+    checkMarks(r.gc.heap, r.gc.roots);
+    expect(marker.scanStats().sparse).toBe(size / OBLET_BYTES);
+    expect(endMarking(r, marker).scanWork).toBe(size + 32);
+  });
+
+  it("is queued as bounded by several threads", () => {
+    const r = rig({ maxMemory: 128 * MiB, shared: true });
+    const size = 40 * MiB;
+    const big = r.a.mallocgc(size, r.a.newType(8, [1]), true);
+    r.u32[(big + size - 8) >>> 2] = r.a.mallocTyped(r.node);
+    r.gc.refs.alloc(big);
+    for (const kind of ["js", "wasm"] as const) {
+      const marker = new Marker(r.gc.heap, "js");
+      beginMarking(r, marker);
+      const { allocWork } = r.gc.heap;
+      r.gc.heap.allocWork = () => 0;
+      const phase = new ParallelMarker(marker, kind);
+      phase.begin();
+      phase.finish();
+      r.gc.heap.allocWork = allocWork;
+      expect(marker.overflow).toBe(false);
+      checkMarks(r.gc.heap, r.gc.roots);
+      expect(endMarking(r, marker).scanWork).toBe(size + 32);
+    }
   });
 });
 

@@ -1,0 +1,76 @@
+/**
+ * The collector's door: one caller at a time is inside, and what becomes of an error.
+ *
+ * - A call from within (out of a callback, or by the collector's own allocations) is refused, or does nothing.
+ * - The program's callbacks (events, stderr, freeProfile, onRequest) are called in the middle of work that has to be finished,
+ *   sometimes deep in an allocation. What one throws waits, the first of several, and is thrown on at the end of the next
+ *   call at a safepoint, when all is in order.
+ * - Whatever else throws leaves the heap between two states: an object marked and not scanned, a span half swept. Go ends the
+ *   program there. We can't, so from then on there are no collections, and who asks for one is told of the first error.
+ *   Allocation goes on until memory is out: the program may want to report.
+ */
+import { FatalError } from "./errors.ts";
+
+export class Door {
+  /** Somebody is inside. */
+  busy = false;
+  /** What ended the collector; null while it is sound. An object, as undefined can be thrown too. */
+  #fatal: { error: unknown } | null = null;
+  /** The first of the callbacks' errors that nobody has seen. */
+  #waiting: { error: unknown } | null = null;
+
+  /** Whether a fatal error has ended the collector. */
+  get shut(): boolean {
+    return this.#fatal !== null;
+  }
+
+  /**
+   * Goes in.
+   *
+   * @throws TypeError from within the collector
+   * @throws FatalError when it has ended, with the reason as its cause
+   */
+  enter(call: string): void {
+    if (this.busy) throw new TypeError(`gc: ${call} called from within the collector`);
+    if (this.#fatal !== null) this.#refuse(this.#fatal.error);
+    this.busy = true;
+  }
+
+  #refuse(first: unknown): never {
+    const error = new FatalError(
+      "throw",
+      "ERR_GORT_THROW",
+      "gc: no collection is possible after a fatal error in one",
+      `runtime: the first error: ${first instanceof Error ? first.message : String(first)}`,
+    );
+    error.cause = first;
+    throw error;
+  }
+
+  /** Goes out, all being in order; throws what a callback has thrown since the last time. */
+  leave(): void {
+    this.busy = false;
+    if (this.#waiting === null) return;
+    const { error } = this.#waiting;
+    this.#waiting = null;
+    throw error;
+  }
+
+  /** Shuts the door for ever: the error has left the heap in no order. */
+  shutOver(error: unknown): void {
+    this.busy = false;
+    this.#fatal ??= { error };
+  }
+
+  /** The function, whose errors wait. */
+  quiet<A extends unknown[]>(f: ((...args: A) => void) | undefined): (...args: A) => void {
+    if (f === undefined) return () => {};
+    return (...args) => {
+      try {
+        f(...args);
+      } catch (error) {
+        this.#waiting ??= { error };
+      }
+    };
+  }
+}
