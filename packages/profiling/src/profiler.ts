@@ -527,11 +527,9 @@ export class Profiler {
   }
   private readonly runtimeFrames: (boolean | undefined)[] = [];
 
-  /** The return addresses of a stack that begins with an operation of the runtime, such as `runtime.gopark`. */
-  readonly sitesPCs = (leaves: readonly string[], sites: readonly CallSite[]): number[] => {
-    const out = leaves.map((name) => this.table.pcOf(this.table.synthetic(name, "<runtime>", 0)));
-    return out.concat(this.internSites(sites));
-  };
+  /** The return addresses that stand for operations of the runtime, such as `runtime.gopark`, with which a stack begins. */
+  readonly operationPCs = (names: readonly string[]): number[] =>
+    names.map((name) => this.table.pcOf(this.table.synthetic(name, "<runtime>", 0)));
 
   /** Makes a profile of the user's own; its name must not be in use. */
   readonly newProfile = (name: string): CustomProfile => {

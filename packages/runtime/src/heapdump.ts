@@ -20,7 +20,7 @@ import type { MemStats } from "@gort/memstats";
 import { type DumpSink, HeapDumpWriter } from "@gort/memstats/heapdump";
 import { MemProfileRecord, type Profiler } from "@gort/profiling";
 import type { Scheduler } from "@gort/scheduler";
-import { framesOf, type G, gStatusStrings, gSystem, waitReasonStrings } from "@gort/scheduler/internal";
+import { creationSite, type G, gStatusStrings, gSystem, waitReasonStrings } from "@gort/scheduler/internal";
 import { GOARCH, goVersion, numCPU } from "./version.ts";
 
 /** Byte offsets of the fields. */
@@ -193,14 +193,14 @@ function writeGoroutines({ allocator, scheduler }: HeapDumpParts, writer: HeapDu
     };
     writer.goroutine(description, slots > 0 ? sp : 0);
     if (slots === 0) return;
-    const site = g.site === null ? undefined : framesOf(g.site, scheduler.symbolize)[0];
+    const site = creationSite(g);
     // The upper words of the slots are bookkeeping, and no part of the pointers.
     const contents = new Uint32Array(2 * slots);
     for (let i = 0; i < slots; i++) contents[2 * i] = u32[(sp >>> 2) + 2 * i]!;
     writer.frame({
       sp,
       depth: 0,
-      name: site === undefined ? "roots" : `roots (created by ${site.func})`,
+      name: site === null ? "roots" : `roots (created by ${site.func})`,
       contents: new Uint8Array(contents.buffer),
       pointers: Array.from({ length: slots }, (_, i) => i * 8),
     });

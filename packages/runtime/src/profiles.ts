@@ -13,6 +13,7 @@ import {
   Gdead,
   Gsyscall,
   Gwaiting,
+  gDerived,
   gHost,
   goName,
   gSites,
@@ -50,10 +51,15 @@ function leavesOf(g: G): string[] {
   return leaf === undefined ? ["runtime.gopark"] : ["runtime.gopark", leaf];
 }
 
+/** The return addresses of a goroutine that has begun, without the runtime's own frames at its leaf. */
+function pcsOf(profiler: Profiler, g: G): number[] | null {
+  return gDerived(g, profiler.internSites);
+}
+
 /** A goroutine that has not begun is shown where it was started. */
 function stackOf(profiler: Profiler, g: G): number[] | StackFrame[] {
-  const sites = gSites(g);
-  if (sites.length > 0) return profiler.sitesPCs(leavesOf(g), sites);
+  const pcs = pcsOf(profiler, g);
+  if (pcs !== null) return profiler.operationPCs(leavesOf(g)).concat(pcs);
   const site = creationSite(g);
   return site === null ? [] : [site];
 }
@@ -132,10 +138,10 @@ export class LeakedGoroutines implements StackSource {
     const profiler = this.#profiler();
     this.#scheduler().forEachG((g) => {
       if (g.atomicstatus !== Gwaiting || (g.flags & (gSystem | gHost)) !== 0) return;
-      const sites = gSites(g);
-      if (sites.length === 0) return;
+      const own = pcsOf(profiler, g);
+      if (own === null) return;
       const leaves = leavesOf(g);
-      const pcs = profiler.sitesPCs(leaves, sites);
+      const pcs = profiler.operationPCs(leaves).concat(own);
       this.#seen.set(g.goid, { reason: waitReasonStrings[g.waitreason]!, pcs, leaves: leaves.length });
     });
     await new Promise((resolve) => setTimeout(resolve, 0));

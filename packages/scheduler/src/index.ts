@@ -53,6 +53,8 @@ export {
   RuntimeError,
   TypeAssertionError,
 } from "./errors.ts";
+// How programs end
+export type { Frame, Symbolize } from "./frames.ts";
 export type { Goroutine } from "./goroutine.ts";
 export type { Clock, TaskQueue } from "./host.ts";
 export type { Leak } from "./leak.ts";
@@ -72,5 +74,4 @@ export {
   sendCase,
 } from "./select.ts";
 export type { Ticker, Timer } from "./time.ts";
-// How programs end
-export { type CrashReport, crashReport, dumpOnSigquit, type Frame, type Symbolize } from "./traceback.ts";
+export { type CrashReport, crashReport, dumpOnSigquit } from "./traceback.ts";

@@ -3,6 +3,9 @@
 export { HChan } from "./chan.ts";
 // runtime: the counters' places, for the metrics
 export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
+// runtime: stacks of goroutines, for dumps and profiles
+export { framesOf, goName, isMarker } from "./frames.ts";
+export { gDerived, gSites, gStack } from "./gstack.ts";
 // runtime: goroutines of its own, with Go's wait reasons
 export { Note } from "./note.ts";
 // runtime: its rows of the table of debug switches
@@ -37,12 +40,7 @@ export {
   creationSite,
   currentG,
   dumpOthers,
-  framesOf,
-  goName,
   goroutineHeader,
   goroutineText,
-  gSites,
-  gStack,
-  isMarker,
   stackText,
 } from "./traceback.ts";

@@ -5,8 +5,8 @@
  * callback. With detection on nobody else does; so the engine's collector finds those that are leaked.
  */
 
+import type { Frame } from "./frames.ts";
 import type { G } from "./runtime2.ts";
-import type { Frame } from "./traceback.ts";
 
 /** A goroutine that could never have run again and was collected. */
 export interface Leak {

@@ -19,7 +19,7 @@
  * host code, where it waits for `then`.
  *
  * In probe mode (`m0.probe` set) `next()` of a suspended op only reports where it was called from and
- * suspends again; that is how stacks of waiting goroutines are taken (traceback.ts).
+ * suspends again; that is how stacks of waiting goroutines are taken (gstack.ts).
  *
  * Rejected: generator methods (`*recv()`) cost a generator object a call; one op object a goroutine costs memory
  * for every goroutine that exists and saves nothing.

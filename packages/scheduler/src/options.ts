@@ -1,11 +1,11 @@
 /** What a scheduler can be made with. */
 
 import type { LatencyRecorder } from "./counters.ts";
+import type { Symbolize } from "./frames.ts";
 import type { Clock, TaskQueue } from "./host.ts";
 import type { Leak } from "./leak.ts";
 import type { LongRun } from "./longrun.ts";
 import type { G } from "./runtime2.ts";
-import type { Symbolize } from "./traceback.ts";
 
 /** Called by the scheduler at certain points; all optional. */
 export interface SchedulerHooks {

@@ -61,6 +61,7 @@ import {
 } from "./counters.ts";
 import { DeadlockDetector, type Main } from "./deadlock.ts";
 import { FatalError, GoexitSignal, isFatalError, PanicError } from "./errors.ts";
+import { capture, type Symbolize } from "./frames.ts";
 import {
   checkGoroutineFunction,
   Goroutine,
@@ -71,6 +72,7 @@ import {
   unwindBody,
 } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
+import { GStacks } from "./gstack.ts";
 import {
   type Clock,
   hostClock,
@@ -116,15 +118,7 @@ import {
   timeNewTimer,
   timeSleep,
 } from "./time.ts";
-import {
-  capture,
-  creationSite,
-  fatalReport,
-  panicReport,
-  type Symbolize,
-  setCrashReport,
-  stack,
-} from "./traceback.ts";
+import { creationSite, fatalReport, panicReport, setCrashReport, stack } from "./traceback.ts";
 import { yieldIfDue, yieldNow } from "./yield.ts";
 
 /**
@@ -157,6 +151,7 @@ export class Scheduler {
   readonly clock: Required<Clock>;
   readonly hooks: SchedulerHooks;
   readonly symbolize: Symbolize | undefined;
+  readonly stacks: GStacks;
   readonly stderr: (text: string) => void;
   readonly seed: number;
   /** Prints all goroutines with a panic, as GOTRACEBACK=all does. */
@@ -239,6 +234,7 @@ export class Scheduler {
     this.tasks = options.tasks ?? hostTasks;
     this.hooks = options.hooks ?? {};
     this.symbolize = options.symbolize;
+    this.stacks = new GStacks(options.symbolize);
     this.stderr = options.stderr ?? hostStderr;
     this.deadlock = new DeadlockDetector(
       this,

@@ -4,6 +4,7 @@
  */
 
 import type { ChanTimer } from "./chan.ts";
+import type { GStack } from "./gstack.ts";
 import type { Op } from "./op.ts";
 import type { DeferFrame, Panic } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
@@ -123,7 +124,10 @@ export class G {
   goid = 0;
   atomicstatus: number = Gidle;
   waitreason: number = waitReasonZero;
-  /** When the wait began, in whole seconds of the scheduler's coarse clock. */
+  /**
+   * When the wait began, in whole seconds of the scheduler's coarse clock; once `stack` is that of the wait, -1 minus that
+   * (see gstack.ts).
+   */
   waitsince = 0;
   /** The suspended body; null before the first run. */
   gen: Generator<undefined, unknown, unknown> | null = null;
@@ -171,6 +175,8 @@ export class G {
   labels: ReadonlyMap<string, string> | null = null;
   /** Start of a wait in ms while block profiling is on. */
   blockStart = 0;
+  /** The stack it was last seen with. */
+  stack: GStack | null = null;
   /** Where the time is kept at which it became runnable, if that is sampled; else 0. See counters.ts. */
   tracking = 0;
 

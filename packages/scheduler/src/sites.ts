@@ -1,7 +1,8 @@
 /** Where goroutines are started. */
 
+import { capture, type Frame } from "./frames.ts";
 import type { G } from "./runtime2.ts";
-import { capture, creationSite, type Frame } from "./traceback.ts";
+import { creationSite } from "./traceback.ts";
 
 /**
  * Creation sites: a capture takes over a microsecond, ten times what a goroutine costs. So the first ones are captured,

@@ -1,9 +1,11 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
+import { parseStack } from "../src/frames.ts";
+import { gStack } from "../src/gstack.ts";
 import { createScheduler, type Frame } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
-import { currentG, goroutineText, gStack, parseStack, stackText } from "../src/traceback.ts";
+import { currentG, goroutineText, stackText } from "../src/traceback.ts";
 
 describe("currentG", () => {
   it("names the goroutine that runs, who started it, and how long it has kept others waiting", () => {

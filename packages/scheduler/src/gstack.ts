@@ -1,0 +1,425 @@
+/**
+ * Stacks of goroutines.
+ *
+ * A suspended goroutine keeps no stack that could be read, so it is resumed in probe mode: with `m0.probe` set, the
+ * innermost op, which is what `next()` reaches through the whole chain of `yield*`, captures the stack and suspends
+ * again without having done anything. The goroutine notices nothing, and one that is never looked at pays nothing.
+ *
+ * V8 takes microseconds for a stack, and in a dump most goroutines wait where others do, and have waited there before:
+ *
+ *   1. The stack of a waiting goroutine is kept with it until the wait is over. This costs nothing where goroutines are switched:
+ *      gopark writes `waitsince` at each wait, and here it is replaced by its complement once the stack is known.
+ *   2. Equal stacks are one GStack, whose frames are named and whose text is made once. They are found in a tree of
+ *      places in the code, from the innermost frame outwards.
+ *
+ * What is kept holds no function and no object of the program, so that leaked goroutines are still collected (leak.ts).
+ */
+
+import {
+  type CallSite,
+  capture,
+  type Frame,
+  framesOf,
+  framesOfSites,
+  hidden,
+  isMarker,
+  markOutermost,
+  probeMarker,
+  type StackHolder,
+  type Symbolize,
+  v8Error,
+} from "./frames.ts";
+import type { Op } from "./op.ts";
+import { type G, Grunning, Gsyscall, Gwaiting, m0 } from "./runtime2.ts";
+
+/** Frames kept of a capture: 50 innermost and 50 outermost are printed, and each may be doubled. */
+export const captureLimit = 1000;
+
+/** Places in the code that a tree of stacks may hold before it is begun anew; each takes some 200 bytes. */
+const nodesMax = 1 << 14;
+
+/** A stack, of one goroutine or of many that wait at the same place. */
+export class GStack {
+  /** Innermost first; empty where they cannot be known. */
+  readonly frames: readonly Frame[];
+  /** Its lines in a dump, once they were asked for. */
+  text: string | null = null;
+  /** What `gDerived` keeps. */
+  derived: unknown = undefined;
+
+  constructor(frames: readonly Frame[]) {
+    this.frames = frames;
+  }
+}
+
+const noStack = new GStack([]);
+
+/** A place in the code, reached from the places inside of it. */
+class StackNode {
+  readonly parent: StackNode | null;
+  readonly file: string;
+  readonly position: number;
+  /** Null of a frame that is not shown. */
+  readonly frame: Frame | null;
+  /** The scheduler's frame at which the goroutine's own end. */
+  readonly marker: boolean;
+  /** The child that was met last: mostly there is no other. */
+  recent: StackNode | null = null;
+  /** The children by position; those of another file but equal position follow by `sibling`. */
+  children: Map<number, StackNode> | null = null;
+  sibling: StackNode | null = null;
+  /** The stack that ends here. */
+  stack: GStack | null = null;
+
+  constructor(
+    parent: StackNode | null,
+    file: string,
+    position: number,
+    frame: Frame | null,
+    marker: boolean,
+  ) {
+    this.parent = parent;
+    this.file = file;
+    this.position = position;
+    this.frame = frame;
+    this.marker = marker;
+  }
+
+  child(file: string, position: number): StackNode | null {
+    const { recent } = this;
+    if (recent !== null && recent.position === position && recent.file === file) return recent;
+    let node = this.children?.get(position) ?? null;
+    while (node !== null && node.file !== file) node = node.sibling;
+    if (node !== null) this.recent = node;
+    return node;
+  }
+
+  add(node: StackNode): void {
+    this.children ??= new Map();
+    node.sibling = this.children.get(node.position) ?? null;
+    this.children.set(node.position, node);
+    this.recent = node;
+  }
+}
+
+/** The stacks that a scheduler's goroutines were seen with. */
+export class GStacks {
+  private readonly symbolize: Symbolize | undefined;
+  private root = new StackNode(null, "", 0, null, false);
+  private nodes = 0;
+  /** The same for engines that give text only, and where nobody symbolizes. */
+  private readonly byText = new Map<string, GStack>();
+
+  constructor(symbolize: Symbolize | undefined) {
+    this.symbolize = symbolize;
+  }
+
+  /**
+   * The stack of the call sites from `from` on, which may go on below the goroutine's own; `end` says where it ended. Null if
+   * no marker ends it and `complete` is false.
+   */
+  ofSites(sites: readonly CallSite[], from: number, symbolize: Symbolize, complete: boolean): GStack | null {
+    let node = this.root;
+    for (let i = from; i < sites.length; i++) {
+      const site = sites[i];
+      const file = site.getFileName();
+      // V8's builtins have no file, and neither has evaluated code, of which the place alone would say too little.
+      if (typeof file !== "string") {
+        if (file === null || site.isNative()) continue;
+        return this.unshared(sites, from, symbolize, complete);
+      }
+      const position = site.getPosition();
+      node = node.child(file, position) ?? this.addNode(node, site, file, position, symbolize);
+      if (node.marker) {
+        this.end = i;
+        return (node.stack ??= stackAt(node));
+      }
+    }
+    return complete ? (node.stack ??= stackAt(node)) : null;
+  }
+  /** Where the marker is that ended the stack of the last `ofSites`. */
+  end = 0;
+
+  private unshared(
+    sites: readonly CallSite[],
+    from: number,
+    symbolize: Symbolize,
+    complete: boolean,
+  ): GStack | null {
+    this.end = sites.findIndex((site, i) => i >= from && isMarker(site.getFunctionName()));
+    if (this.end < 0 && !complete) return null;
+    return new GStack(framesOfSites(from === 0 ? sites : sites.slice(from), symbolize));
+  }
+
+  private addNode(
+    parent: StackNode,
+    site: CallSite,
+    file: string,
+    position: number,
+    symbolize: Symbolize,
+  ): StackNode {
+    const marker = isMarker(site.getFunctionName());
+    let frame: Frame | null = null;
+    if (!marker) {
+      const f = symbolize(site);
+      if (!hidden(f.file)) frame = { func: f.func, file: f.file, line: f.line };
+    }
+    const node = new StackNode(parent, file, position, frame, marker);
+    parent.add(node);
+    if (++this.nodes >= nodesMax) {
+      this.nodes = 0;
+      this.root = new StackNode(null, "", 0, null, false);
+    }
+    return node;
+  }
+
+  /** The stack of a text, or of sites that nobody symbolizes. */
+  ofHolder(holder: StackHolder): GStack {
+    const { stack } = holder;
+    if (typeof stack !== "string") return new GStack(framesOf(holder, this.symbolize));
+    const end = stack.indexOf(probeMarker);
+    const key = end < 0 ? stack : stack.slice(0, end);
+    let known = this.byText.get(key);
+    if (known === undefined) {
+      if (this.byText.size >= nodesMax / 16) this.byText.clear();
+      known = new GStack(framesOf(holder, this.symbolize));
+      this.byText.set(key, known);
+    }
+    return known;
+  }
+}
+
+function stackAt(end: StackNode): GStack {
+  const frames: Frame[] = [];
+  for (let node: StackNode | null = end; node !== null; node = node.parent) {
+    // A copy: what one stack says of its outermost frame does not hold for others that go through it.
+    if (node.frame !== null) frames.push({ ...node.frame });
+  }
+  frames.reverse();
+  if (end.marker) markOutermost(frames);
+  return new GStack(frames);
+}
+
+/** Whether `g` can be resumed in probe mode. */
+function suspended(g: G): boolean {
+  return g.gen !== null && g.waitOp !== null;
+}
+
+function waits(g: G): boolean {
+  return g.atomicstatus === Gwaiting || g.atomicstatus === Gsyscall;
+}
+
+/** Whether `g.stack` is that of the wait it is in. */
+function known(g: G): boolean {
+  return g.waitsince < 0 && g.stack !== null && waits(g);
+}
+
+/** Keeps the stack of a goroutine until its wait is over. */
+function keep(g: G, stack: GStack): GStack {
+  if (waits(g)) {
+    g.stack = stack;
+    if (g.waitsince >= 0) g.waitsince = -1 - g.waitsince;
+  }
+  return stack;
+}
+
+/** When the wait of `g` began, in seconds of the coarse clock. */
+export function waitSince(g: G): number {
+  return g.waitsince < 0 ? -1 - g.waitsince : g.waitsince;
+}
+
+/** The stack of a goroutine. Without frames where they cannot be known. */
+export function stackOf(g: G): GStack {
+  const s = g.sched;
+  if (g === m0.curg && g.atomicstatus === Grunning) {
+    return new GStack(framesOf(capture(stackOf, captureLimit), s.symbolize));
+  }
+  if (!suspended(g)) return noStack;
+  if (known(g)) return g.stack!;
+  if (s.symbolize !== undefined && v8Error.captureStackTrace !== undefined) {
+    let stack: GStack | null = null;
+    withSites((limit) => {
+      const sites = probeSites([g], limit);
+      const complete = sites.length < limit || limit === captureLimit;
+      stack = s.stacks.ofSites(sites, 0, s.symbolize!, complete);
+      if (stack !== null) expectSites(s.stacks.end);
+      return stack !== null;
+    });
+    return keep(g, stack!);
+  }
+  let holder: StackHolder | null = null;
+  probe([g], (op) => {
+    holder = capture(op.next, captureLimit);
+  });
+  return holder === null ? noStack : keep(g, s.stacks.ofHolder(holder));
+}
+
+/**
+ * Takes the stacks of those that wait, so that `stackOf` knows them: several at a time, each resumed within the one before, for
+ * half of the cost of a capture does not depend on its length.
+ */
+export function takeStacks(list: readonly G[]): void {
+  if (v8Error.captureStackTrace === undefined) return;
+  const wanted = list.filter((g) => g.sched.symbolize !== undefined && suspended(g) && waits(g) && !known(g));
+  for (let i = 0; i < wanted.length; ) {
+    const n = Math.max(1, Math.min(nestedMax, Math.floor(nestedSites / enoughSites)));
+    takeNested(wanted.slice(i, i + n));
+    i += n;
+  }
+}
+/** Goroutines resumed within one another at most, and the frames that they may have together. */
+const nestedMax = 16;
+const nestedSites = 256;
+/** Frames between the marker that ends a goroutine's stack and the one it was resumed in: `probed` and the op's `next`. */
+const betweenSites = 2;
+
+function takeNested(list: readonly G[]): void {
+  withSites(() => {
+    const limit = list.length * (enoughSites + betweenSites);
+    const sites = probeSites(list, limit);
+    // The last one was resumed innermost. What V8 was not asked for is taken one by one.
+    let from = 0;
+    for (let i = list.length - 1; i >= 0; i--) {
+      const g = list[i];
+      const { stacks } = g.sched;
+      const stack = stacks.ofSites(sites, from, g.sched.symbolize!, false);
+      if (stack === null) break;
+      expectSites(stacks.end - from);
+      keep(g, stack);
+      from = stacks.end + 1 + betweenSites;
+    }
+    return true;
+  });
+}
+
+/** The frames of a goroutine, innermost first. Empty where they cannot be known. */
+export function gStack(g: G): readonly Frame[] {
+  return stackOf(g).frames;
+}
+
+/**
+ * What `derive`, always the same of a scheduler, makes of the call sites of a goroutine (see gSites): made once for all that
+ * wait at the same place. Null where the stack cannot be known.
+ */
+export function gDerived<T>(g: G, derive: (sites: CallSite[]) => T): T | null {
+  if (known(g) && g.stack!.derived !== undefined) return g.stack!.derived as T;
+  const sites = gSites(g);
+  if (sites.length === 0) return null;
+  const { symbolize, stacks } = g.sched;
+  if (symbolize === undefined || !suspended(g)) return derive(sites);
+  const stack = keep(g, stacks.ofSites(sites, 0, symbolize, true)!);
+  if (stack.derived === undefined) stack.derived = derive(sites);
+  return stack.derived as T;
+}
+
+/** The goroutines to be resumed in probe mode, which of them is next, and what is done within the last. */
+let chain: readonly G[] = [];
+let chainAt = 0;
+let report: (op: Op<unknown>) => void;
+let failure: { error: unknown } | null = null;
+
+const markers = {
+  [probeMarker](op: Op<unknown>): void {
+    if (chainAt === chain.length) {
+      report(op);
+      return;
+    }
+    const g = chain[chainAt++];
+    m0.curg = g;
+    try {
+      g.gen!.next();
+    } catch (error) {
+      // That of one goroutine must not go through the others.
+      failure = { error };
+    }
+  },
+};
+
+/** Resumes each goroutine of `list` in the op in which the one before is suspended, and calls `f` with the op of the last. */
+function probe(list: readonly G[], f: (op: Op<unknown>) => void): void {
+  const self = m0.curg;
+  chain = list;
+  chainAt = 0;
+  report = f;
+  failure = null;
+  const run = markers[probeMarker];
+  m0.probe = run;
+  try {
+    run(null as never);
+  } finally {
+    m0.probe = null;
+    m0.curg = self;
+    chain = [];
+  }
+  const { error } = (failure as { error: unknown } | null) ?? {};
+  if (failure !== null) throw error;
+}
+
+const collect = (_e: unknown, sites: CallSite[]): unknown => sites;
+/**
+ * Call sites to ask for at first, when a waiting goroutine's stack is taken: enough for the deepest of the last ones. Asking for one
+ * more costs a fraction of a microsecond, asking again some of them; so it shrinks slowly.
+ */
+let enoughSites = 8;
+let sitesTaken = 0;
+const shrinkEvery = 256;
+
+/** A stack was seen whose marker is its `n`-th call site. */
+function expectSites(n: number): void {
+  if (n >= enoughSites) enoughSites = n + 1;
+  else if (++sitesTaken % shrinkEvery === 0 && enoughSites > n + 1) enoughSites--;
+}
+
+/** Has V8 give call sites while `take` is called, with more and more to ask for, until it returns true. */
+function withSites(take: (limit: number) => boolean): void {
+  const oldLimit = v8Error.stackTraceLimit;
+  const oldHook = v8Error.prepareStackTrace;
+  v8Error.prepareStackTrace = collect;
+  try {
+    for (let limit = enoughSites; !take(limit); limit = Math.min(captureLimit, 2 * limit));
+  } finally {
+    v8Error.stackTraceLimit = oldLimit!;
+    v8Error.prepareStackTrace = oldHook;
+  }
+}
+
+/**
+ * The call sites of a goroutine, innermost first, for a profiler: they go on to a function for which `isMarker` holds. Empty
+ * where they cannot be known. Cheaper than gStack, as nothing is symbolized, and of the stack on which the goroutine's
+ * own stands little is taken.
+ */
+export function gSites(g: G): CallSite[] {
+  let sites: CallSite[] = [];
+  if (v8Error.captureStackTrace === undefined) return sites;
+  if (g === m0.curg && g.atomicstatus === Grunning) {
+    withSites(() => {
+      sites = sitesAbove(gSites, captureLimit);
+      return true;
+    });
+  } else if (suspended(g)) {
+    withSites((limit) => {
+      sites = probeSites([g], limit);
+      const n = sites.findIndex((site) => isMarker(site.getFunctionName()));
+      if (n < 0 && sites.length === limit && limit < captureLimit) return false;
+      expectSites(n);
+      return true;
+    });
+  }
+  return sites;
+}
+
+function sitesAbove(below: unknown, limit: number): CallSite[] {
+  const holder: StackHolder = {};
+  v8Error.stackTraceLimit = limit;
+  v8Error.captureStackTrace!(holder, below);
+  return Array.isArray(holder.stack) ? (holder.stack as CallSite[]) : [];
+}
+
+/** Of several, each resumed within the one before, the innermost first. */
+function probeSites(list: readonly G[], limit: number): CallSite[] {
+  let sites: CallSite[] = [];
+  probe(list, (op) => {
+    sites = sitesAbove(op.next, limit);
+  });
+  return sites;
+}
