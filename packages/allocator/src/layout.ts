@@ -6,9 +6,9 @@
  *     +-----+---------+------------+-----------+----------+----------+----------+--------+---------->
  *     | nil | control | persistent | span bits | heapBits | pageInfo | pageSpan | palloc | heap ...
  *     +-----+---------+------------+-----------+----------+----------+----------+--------+---------->
- *              64 KiB    size/64      size/32     size/64   size/2048  size/2048  bitmaps,  4 MiB
- *                                   (ends below                                   summaries, chunks
- *                                    128 MiB)                                     allspans
+ *              64 KiB    size/64     2 size/64    size/64   size/2048  size/2048  bitmaps,  4 MiB
+ *                                   (first half                                   summaries, chunks
+ *                                  below 128 MiB)                                 allspans
  *
  * The side tables are reserved at full size and touched only where they describe heap that exists; the part
  * that does is counted in GCSys as the heap grows. They are indexed by absolute address:
@@ -21,8 +21,8 @@
  *     pageSpan   u32 a page, at pageSpanBase + (a >>> 13 << 2): the span that holds the page, 0 if none. Set
  *                for every page of heap and manual spans.
  *
- * Span bits: each heap span owns a block of [gcmarkBits | allocBits], two halves of the same power of two of
- * bytes (8 to 128), each at least ceil(nelems/32) words. Bit i of a half belongs to object i.
+ * Span bits: each heap span owns a block of mark bits and one of alloc bits (mspanbits.ts), both of the same power of two of
+ * bytes (8 to 128), at least ceil(nelems/32) words. Bit i belongs to object i.
  *
  *     allocBits   1 = the slot is handed out: to the program, or to the run that an mcache is cutting from.
  *                 Unlike Go's it is exact at all times but for the unused tail of a current run and its rest.
@@ -167,7 +167,7 @@ export const MCACHE = defineStruct("mcache", {
   /** Odd while counts of objects and the ends of a run change together, in a heap that threads share: see mstats.ts. */
   version: "u32",
   pages: PAGE_CACHE,
-  /** Span structs and blocks of span bits (of 16, 32, 64, 128, 256 bytes) taken from the heap ahead of use. */
+  /** Span structs and blocks of span bits (of 8, 16, 32, 64, 128 bytes) taken from the heap ahead of use. */
   spanFree: "u32",
   nspanFree: "u32",
   spanBitsFree: u32s(5),
@@ -271,7 +271,7 @@ export const MHEAP = defineStruct("mheap", {
   nmcaches: "u32",
   spanBitsNext: "u32",
   spanBitsEnd: "u32",
-  /** Free span-bit blocks of 16, 32, 64, 128 and 256 bytes. */
+  /** Free blocks of span bits of 8, 16, 32, 64 and 128 bytes, linked through the first word of their mark bits. */
   spanBitsFree: u32s(5),
   /** Stack spans of each order that have a free piece. */
   stackPool: u32s(4),

@@ -93,17 +93,22 @@ export class MCentral {
     return true;
   }
 
+  /** See MHeap.freeRetained. */
   private freeRetained(npages: number): boolean {
+    const { u32, heap } = this;
+    const all = npages === Number.POSITIVE_INFINITY;
     let freed = 0;
-    for (
-      let spc = 2;
-      spc < NUM_SPAN_CLASSES && freed < npages && this.heap.counter("emptyPages") > 0;
-      spc++
-    ) {
-      for (let s = 0; freed < npages && (s = this.pop(this.empty(spc), spc)) !== 0; freed++) {
-        this.heap.unretain(s);
-        this.heap.freeSpan(s);
+    for (let spc = 2; spc < NUM_SPAN_CLASSES && freed < npages; spc++) {
+      const list = this.empty(spc);
+      if (!all && u32[list >>> 2] === 0) continue;
+      // A span goes from the list to the heap inside of one lock: who finds the list empty there finds the pages in the heap.
+      this.lock(spc);
+      for (let s = 0; freed < npages && (s = u32[list >>> 2] as number) !== 0; freed++) {
+        this.unlink(s, list);
+        heap.unretain(s);
+        heap.freeSpan(s);
       }
+      this.unlock(spc);
     }
     return freed > 0;
   }

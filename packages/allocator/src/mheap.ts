@@ -2,7 +2,7 @@
  * The heap of pages: takes 4 MiB chunks from the linear memory, hands out spans, takes them back.
  *
  * A heap span of up to 15 pages is made without the heap lock: pages, span struct and span bits come from what the
- * mcache took ahead (64 pages, 32 structs, 16 blocks of bits), and only these refills lock. Everything else asks the page
+ * mcache took ahead (64 pages, 32 structs, some blocks of bits), and only these refills lock. Everything else asks the page
  * allocator under the lock. The new span is filled in and published outside of it: nobody else knows its pages.
  *
  * Accounting, in bytes, of the grown heap. Each thread adds to its own mcache's counters, so that no lock is needed; the
@@ -56,8 +56,9 @@ import {
   SPECIAL,
 } from "./layout.ts";
 import { FixAlloc } from "./mfixalloc.ts";
-import { ctz, PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
+import { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
 import { PAGE_CACHE_MAX, PageCache } from "./mpagecache.ts";
+import { SPAN_BITS_ALIGN, SpanBits, spanBitsBytes } from "./mspanbits.ts";
 import {
   classToAllocNPages,
   classToIndexMul,
@@ -72,27 +73,12 @@ const M = MCACHE.offsets;
 /** pageInfo of a page without heap objects. */
 export const PAGE_INFO_NONE = 0xff;
 
-/** Span bits must stand below this address: pageInfo has 24 bits for address / 8. */
-const SPAN_BITS_LIMIT = 1 << 27;
-const SPAN_BITS_CHUNK = 16384;
-/** log2 of the smallest half of a block of span bits. */
-const MIN_HALF_SHIFT = 3;
-
 /** heapBits is mapped by 4 KiB, which describe 64 times as much heap. */
 const HEAP_BITS_PAGE = 4096;
 const HEAP_BITS_SHIFT = 18;
 
 /** Span structs that an mcache takes at a time: 3 KiB, as many as half of a page cache has use for. */
 const SPAN_BATCH = 32;
-/** Blocks of span bits that an mcache takes at a time. */
-const SPAN_BITS_BATCH = 16;
-/**
- * Blocks of freed spans that an mcache keeps for its own next spans. Small blocks share cache lines, and a line of bits that two
- * threads change goes from processor to processor at every free: two threads that malloc and free had the throughput of
- * one. Blocks that come and go in one thread stay among each other.
- */
-const SPAN_BITS_KEPT = 256;
-
 /** Two mcaches never share a cache line, nor a pair of lines that the processor fetches together. */
 const MCACHE_ALIGN = 128;
 
@@ -127,6 +113,7 @@ export class MHeap {
   readonly allspansBase: number;
   private readonly allspansCapacity: number;
   readonly pages: PageAlloc;
+  readonly spanBits: SpanBits;
   readonly spanalloc: FixAlloc;
   readonly specialalloc: FixAlloc;
   readonly cachealloc: FixAlloc;
@@ -162,21 +149,22 @@ export class MHeap {
     this.specialalloc = new FixAlloc(mem, this.base + H.specialalloc, SPECIAL.size, "otherSys");
     const mcacheSize = Math.ceil(MCACHE.size / MCACHE_ALIGN) * MCACHE_ALIGN;
     this.cachealloc = new FixAlloc(mem, this.base + H.cachealloc, mcacheSize, "mcacheSys");
+    this.spanBits = new SpanBits(mem, this.base, word("spanBits"), spanBitsBytes(mem.size, word("spanBits")));
     if (fresh) {
-      mem.u32[(this.base + H.spanBitsNext) >>> 2] = word("spanBits");
-      mem.u32[(this.base + H.spanBitsEnd) >>> 2] = word("spanBitsEnd");
+      this.spanBits.init();
       mem.f64[(this.gcControl + GCCONTROL.offsets.trigger) >>> 3] = Number.POSITIVE_INFINITY;
       mem.f64[(this.gcControl + GCCONTROL.offsets.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
     }
     this.root = tables;
     mem.rankLocks((addr) => this.lockRank(addr));
-    this.pageCache = new PageCache(this.u32, M.pages);
+    this.pageCache = new PageCache(mem, M.pages, this.shared);
   }
 
   /** The mcache of this thread, whose page cache, structs and counters this object works with. */
   bind(mcache: number): void {
     this.mcache = mcache;
-    this.pageCache = new PageCache(this.u32, mcache + M.pages);
+    this.spanBits.bind(mcache);
+    this.pageCache = new PageCache(this.mem, mcache + M.pages, this.shared);
   }
 
   private refusalReported = false;
@@ -272,7 +260,10 @@ export class MHeap {
   /** The heap has grown by n bytes. Set by the scavenger. */
   afterGrowth: (n: number) => void = () => {};
 
-  /** Frees retained spans until that many pages are free, all for Infinity. False: there were none. Set by mcentral. */
+  /**
+   * Frees retained spans until that many pages are free. False: there were none. For Infinity all of them, those that other
+   * threads are freeing included. Set by mcentral.
+   */
   freeRetained: (npages: number) => boolean = () => false;
 
   /**
@@ -297,7 +288,10 @@ export class MHeap {
       s = this.tryAlloc(npages, state, spanclass, kind, false);
     }
     if (s === 0) s = this.allocGrowing(npages, state, spanclass, kind);
-    if (s === 0 && this.freeRetained(Number.POSITIVE_INFINITY)) {
+    if (s === 0) {
+      // The heap can't grow: what other threads have put aside is all there is.
+      this.freeRetained(Number.POSITIVE_INFINITY);
+      this.unclaimAll();
       s = this.allocGrowing(npages, state, spanclass, kind);
     }
     if (s === 0 && this.hooks.outOfMemory(npages * PAGE_SIZE)) {
@@ -320,7 +314,7 @@ export class MHeap {
   private allocCached(npages: number, spanclass: number): number {
     const { pageCache } = this;
     const s = this.takeSpan();
-    const bits = s === 0 ? 0 : this.takeSpanBits(bitsHalf(spanclass));
+    const bits = s === 0 ? 0 : this.takeSpanBits(bitsBytes(spanclass));
     if (bits === 0) {
       if (s !== 0) this.putSpan(s);
       return 0;
@@ -329,7 +323,7 @@ export class MHeap {
     if (page === 0 && pageCache.empty && this.refillPages()) page = pageCache.alloc(npages);
     if (page === 0) {
       this.putSpan(s);
-      this.putSpanBits(bits, bitsHalf(spanclass));
+      this.spanBits.put(bits, bitsBytes(spanclass));
       return 0;
     }
     const { scavenged } = pageCache;
@@ -354,9 +348,9 @@ export class MHeap {
       const fresh = end - 64 * PAGE_SIZE >= (u32[zeroedBase] as number);
       u32[pageCache.at + (PAGE_CACHE.offsets.fresh >>> 2)] = fresh ? 1 : 0;
       if (end > (u32[zeroedBase] as number)) u32[zeroedBase] = Math.min(end, 0xffffffff);
+      this.noteClaimed(-pageCache.scavengedPages); // under the lock: afterwards anybody may take them back
     }
     this.unlock();
-    if (ok) this.noteClaimed(-pageCache.scavengedPages);
     return ok;
   }
 
@@ -370,14 +364,25 @@ export class MHeap {
   }
 
   private flushPagesLocked(): boolean {
-    const { pageCache } = this;
-    if (pageCache.empty) return false;
-    const scavenged = pageCache.scavengedPages;
-    const end = (this.u32[pageCache.at] as number) + 64;
-    this.pages.unclaim(pageCache.at);
-    this.scavReset(end);
-    this.noteClaimed(scavenged);
+    if (this.pageCache.empty) return false;
+    this.unclaim(this.pageCache.at);
     return true;
+  }
+
+  private unclaim(cache: number): void {
+    const scavenged = this.pages.unclaim(cache);
+    this.scavReset((this.u32[cache] as number) + 64);
+    this.noteClaimed(scavenged);
+  }
+
+  /** Takes the free pages back that the mcaches of all threads have claimed. */
+  private unclaimAll(): void {
+    this.lock();
+    for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
+      this.unclaim((c + M.pages) >>> 2);
+      c = this.u32[(c + M.next) >>> 2] as number;
+    }
+    this.unlock();
   }
 
   private noteClaimed(npages: number): void {
@@ -388,18 +393,18 @@ export class MHeap {
   pageCaches(): PageCache[] {
     const caches: PageCache[] = [];
     for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
-      caches.push(new PageCache(this.u32, c + M.pages));
+      caches.push(new PageCache(this.mem, c + M.pages, this.shared));
       c = this.u32[(c + M.next) >>> 2] as number;
     }
     return caches;
   }
 
   private tryAlloc(npages: number, state: number, spanclass: number, kind: number, grow: boolean): number {
-    const half = state === SPAN_IN_USE ? bitsHalf(spanclass) : 0;
+    const nbits = state === SPAN_IN_USE ? bitsBytes(spanclass) : 0;
     const s = this.takeSpan();
     if (s === 0) return 0;
-    const bits = half === 0 ? 0 : this.takeSpanBits(half);
-    if (half !== 0 && bits === 0) {
+    const bits = nbits === 0 ? 0 : this.takeSpanBits(nbits);
+    if (nbits !== 0 && bits === 0) {
       this.putSpan(s);
       return 0;
     }
@@ -429,7 +434,7 @@ export class MHeap {
     if (page === 0) {
       this.lacking = "pages";
       this.putSpan(s);
-      if (bits !== 0) this.putSpanBits(bits, half);
+      if (bits !== 0) this.spanBits.put(bits, nbits);
       return 0;
     }
     this.initSpan(s, page, npages, state, spanclass, kind, bits, fresh);
@@ -507,7 +512,7 @@ export class MHeap {
       u32[at + (S.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
       if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) this.mapHeapBits(start);
       u32[at + (S.gcmarkBits >>> 2)] = bits;
-      u32[at + (S.allocBits >>> 2)] = bits + bitsHalf(spanclass);
+      u32[at + (S.allocBits >>> 2)] = bits + this.spanBits.half;
     } else {
       u32[at + (S.manualKind >>> 2)] = kind;
       u32[at + (S.limit >>> 2)] = Math.min(start + bytes, 0xffffffff);
@@ -629,9 +634,9 @@ export class MHeap {
         fatalThrow("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
       }
       this.add("heapInUse", -bytes);
-      this.freeSpanBits(
+      this.spanBits.free(
         u32[at + (S.gcmarkBits >>> 2)] as number,
-        bitsHalf(u32[at + (S.spanclass >>> 2)] as number),
+        bitsBytes(u32[at + (S.spanclass >>> 2)] as number),
       );
     } else if (state === SPAN_MANUAL) {
       this.mem.stats.add("heapSys", bytes);
@@ -659,8 +664,21 @@ export class MHeap {
     this.spanalloc.free(s);
   }
 
-  /** Takes at least npages from the linear memory, in chunks. False if it has no more. */
+  /**
+   * Takes from the linear memory, in chunks, what the free pages at the end of the arena lack to npages. False if it has no
+   * more. (Unlike Go, which asks for all of it: a linear memory has an end.)
+   */
   private grow(npages: number): boolean {
+    for (;;) {
+      const arenaEnd = this.u32[(this.base + H.arenaEnd) >>> 2] as number;
+      const tail = arenaEnd === 0 ? 0 : this.pages.freeBelow(Math.ceil(arenaEnd / PAGE_SIZE));
+      if (tail >= npages) return true;
+      // Once, unless somebody else has reserved memory at the end of the arena.
+      if (!this.addPages(npages - tail)) return false;
+    }
+  }
+
+  private addPages(npages: number): boolean {
     const bytes = Math.ceil(npages / CHUNK_PAGES) * CHUNK_BYTES;
     const start = this.mem.sysReserve(bytes, CHUNK_BYTES, "low") as number;
     if (start === 0) return false;
@@ -702,72 +720,15 @@ export class MHeap {
 
   // --- span bits
 
-  /** A block of twice half bytes, zero; 0 if all span bits are in use. */
-  private takeSpanBits(half: number): number {
-    const { u32 } = this;
-    const head = ((this.mcache + M.spanBitsFree) >>> 2) + ctz(half) - MIN_HALF_SHIFT;
-    if (u32[head] === 0 && !this.refillSpanBits(half)) {
-      this.lacking = "span bits";
-      return 0;
-    }
-    const p = u32[head] as number;
-    u32[head] = u32[p >>> 2] as number;
-    const count = (this.mcache + M.nspanBitsFree) >>> 2;
-    u32[count] = (u32[count] as number) - 1;
-    for (let i = p >>> 2, e = (p + 2 * half) >>> 2; i < e; i++) u32[i] = 0;
-    return p;
-  }
-
-  private putSpanBits(p: number, half: number): void {
-    const head = ((this.mcache + M.spanBitsFree) >>> 2) + ctz(half) - MIN_HALF_SHIFT;
-    const count = (this.mcache + M.nspanBitsFree) >>> 2;
-    this.u32[p >>> 2] = this.u32[head] as number;
-    this.u32[head] = p;
-    this.u32[count] = (this.u32[count] as number) + 1;
-  }
-
-  private refillSpanBits(half: number): boolean {
+  /** A zeroed block of span bits; 0 if there is none. */
+  private takeSpanBits(size: number): number {
+    const p = this.spanBits.take(size);
+    if (p !== 0) return p;
     this.lock();
-    let got = false;
-    for (let k = 0; k < SPAN_BITS_BATCH; k++) {
-      const p = this.allocSpanBits(half);
-      if (p === 0) break;
-      this.putSpanBits(p, half);
-      got = true;
-    }
+    const ok = this.spanBits.refill(size);
     this.unlock();
-    return got;
-  }
-
-  /** Under the lock. The block's contents are anything. */
-  private allocSpanBits(half: number): number {
-    const u32 = this.u32;
-    const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - MIN_HALF_SHIFT;
-    let p = u32[free] as number;
-    if (p !== 0) {
-      u32[free] = u32[p >>> 2] as number;
-      return p;
-    }
-    const next = (this.base + H.spanBitsNext) >>> 2;
-    p = u32[next] as number;
-    if (p + 2 * half > (u32[(this.base + H.spanBitsEnd) >>> 2] as number)) return 0;
-    const mapped = Math.ceil(p / SPAN_BITS_CHUNK) * SPAN_BITS_CHUNK;
-    if (p + 2 * half > mapped) this.mem.sysMap(mapped, SPAN_BITS_CHUNK, "gcSys");
-    u32[next] = p + 2 * half;
-    return p;
-  }
-
-  /** Under the lock. */
-  private freeSpanBits(p: number, half: number): void {
-    const { u32 } = this;
-    const count = (this.mcache + M.nspanBitsFree) >>> 2;
-    if ((u32[count] as number) < SPAN_BITS_KEPT) {
-      this.putSpanBits(p, half);
-      return;
-    }
-    const free = ((this.base + H.spanBitsFree) >>> 2) + ctz(half) - MIN_HALF_SHIFT;
-    u32[p >>> 2] = u32[free] as number;
-    u32[free] = p;
+    if (!ok) this.lacking = "span bits";
+    return ok ? this.spanBits.take(size) : 0;
   }
 
   // --- scavenging
@@ -787,7 +748,8 @@ export class MHeap {
     if (!this.mem.canRelease) return 0;
     const align = Math.max(1, this.mem.pageSizeOS / PAGE_SIZE);
     this.freeRetained(Number.POSITIVE_INFINITY);
-    this.flushPages();
+    if (nbytes === Number.POSITIVE_INFINITY) this.unclaimAll();
+    else this.flushPages();
     let released = 0;
     while (released < nbytes) {
       this.lock();
@@ -831,14 +793,14 @@ const classToNElems = Uint16Array.from(classToSize, (size, c) =>
   c === 0 ? 1 : Math.floor(((classToAllocNPages[c] as number) * PAGE_SIZE) / size),
 );
 
-/** Bytes of one half of a span's bit block by class: a power of two from 8 to 128 with a bit for each slot. */
-const classToBitsHalf = Uint8Array.from(classToNElems, (nelems) => {
+/** Bytes of a span's mark bits, and of its alloc bits, by class: a power of two from 8 to 128 with a bit for each slot. */
+const classToBitsBytes = Uint8Array.from(classToNElems, (nelems) => {
   const bytes = Math.ceil(nelems / 32) * 4;
-  return Math.max(1 << MIN_HALF_SHIFT, 2 ** Math.ceil(Math.log2(bytes)));
+  return Math.max(8, 2 ** Math.ceil(Math.log2(bytes)));
 });
 
-function bitsHalf(spanclass: number): number {
-  return classToBitsHalf[spanclass >>> 1] as number;
+function bitsBytes(spanclass: number): number {
+  return classToBitsBytes[spanclass >>> 1] as number;
 }
 
 export function hex(addr: number): string {
@@ -855,8 +817,7 @@ const ROOT = {
   bitmaps: 20,
   summaries: 24,
   spanBits: 28,
-  spanBitsEnd: 32,
-  heapBitsMap: 36,
+  heapBitsMap: 32,
 } as const;
 
 function reserveTables(mem: LinearMemory): number {
@@ -866,12 +827,10 @@ function reserveTables(mem: LinearMemory): number {
     if (a === 0) throw new RangeError(`allocator: the memory of ${size} bytes has no room for the tables`);
     return a;
   };
-  const spanBits = reserve(8, SPAN_BITS_CHUNK);
-  const spanBitsEnd = Math.min(spanBits + size / 32, SPAN_BITS_LIMIT);
-  reserve(spanBitsEnd - spanBits - 8, 8);
+  const spanBits = reserve(8, SPAN_BITS_ALIGN);
+  reserve(spanBitsBytes(size, spanBits) - 8, 8);
   const bases = {
     spanBits,
-    spanBitsEnd,
     heapBits: reserve(size / 64),
     pageInfo: reserve((size / PAGE_SIZE) * 4),
     pageSpan: reserve((size / PAGE_SIZE) * 4),

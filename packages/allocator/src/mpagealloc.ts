@@ -31,7 +31,7 @@
  *
  * Everything here is called with the heap lock held. Pages are counted from address 0 (page = addr >>> 13).
  */
-import type { LinearMemory } from "@gort/memory";
+import type { Kernel, LinearMemory } from "@gort/memory";
 import { CHUNK_PAGES, PAGE_CACHE, PAGE_SHIFT } from "./layout.ts";
 
 /** log2 of the entries under one entry of the level above. */
@@ -63,6 +63,7 @@ export function pallocBitmapBytes(size: number): number {
 
 export class PageAlloc {
   private readonly u32: Uint32Array;
+  private readonly kernel: Kernel;
   /** Word indices: u32[bits + (page >>> 5)]. */
   private readonly bits: number;
   private readonly scav: number;
@@ -80,6 +81,7 @@ export class PageAlloc {
   /** state: address of PALLOC_WORDS words. */
   constructor(mem: LinearMemory, bitmaps: number, summaries: number, state: number) {
     this.u32 = mem.u32;
+    this.kernel = mem.kernel;
     this.bits = bitmaps >>> 2;
     this.scav = (bitmaps + pallocBitmapBytes(mem.size) / 2) >>> 2;
     this.start = summaries >>> 2;
@@ -129,20 +131,38 @@ export class PageAlloc {
     return true;
   }
 
-  /** Takes the pages of the page cache at word `cache` back, so that larger runs and the scavenger may have them. */
-  unclaim(cache: number): void {
+  /**
+   * Takes the pages of the page cache at word `cache`, of any thread, back, so that larger runs, other threads and the
+   * scavenger may have them. How many of them hold no physical memory.
+   */
+  unclaim(cache: number): number {
     const { u32 } = this;
-    if (u32[cache + CACHE_FREE] === 0 && u32[cache + CACHE_FREE + 1] === 0) return;
+    if (u32[cache + CACHE_FREE] === 0 && u32[cache + CACHE_FREE + 1] === 0) return 0;
     const base = u32[cache] as number;
+    let scavenged = 0;
     for (let k = 0; k < 2; k++) {
       const w = (base >>> 5) + k;
-      u32[this.bits + w] = (u32[this.bits + w] as number) & ~(u32[cache + CACHE_FREE + k] as number);
-      u32[this.scav + w] = (u32[this.scav + w] as number) | (u32[cache + CACHE_SCAV + k] as number);
-      u32[cache + CACHE_FREE + k] = 0;
-      u32[cache + CACHE_SCAV + k] = 0;
+      const free = this.kernel.xchg((cache + CACHE_FREE + k) << 2, 0);
+      const scav = (u32[cache + CACHE_SCAV + k] as number) & free;
+      u32[this.bits + w] = (u32[this.bits + w] as number) & ~free;
+      u32[this.scav + w] = (u32[this.scav + w] as number) | scav;
+      scavenged += popcount(scav);
     }
     this.setDirty(base);
     if (base < (u32[this.search] as number)) u32[this.search] = base;
+    return scavenged;
+  }
+
+  /** Free pages in a row that end at `page`, a multiple of CHUNK_PAGES. */
+  freeBelow(page: number): number {
+    this.cleanUp();
+    let n = 0;
+    for (let c = page >>> CHUNK_PAGE_SHIFT; c > 0; c--) {
+      const end = this.u32[this.end + (this.levelBase[2] as number) + c - 1] as number;
+      n += end;
+      if (end < CHUNK_PAGES) break;
+    }
+    return n;
   }
 
   private setDirty(page: number): void {

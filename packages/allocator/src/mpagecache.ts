@@ -5,7 +5,12 @@
  *
  * A bit is set in free exactly while the page is the cache's; scav is carried along, so that pages that hold no physical
  * memory are still known not to when they go back. Both words are drawn in layout.ts.
+ *
+ * Any thread may take the pages back for the heap (PageAlloc.unclaim), under the heap lock: it exchanges free for 0. So in a
+ * heap that threads share the owner takes pages by compare-and-exchange. Everything else is changed by the owner alone, base and
+ * fresh under the heap lock. Bits of scav count only where free has one.
  */
+import type { Kernel, LinearMemory } from "@gort/memory";
 import { PAGE_CACHE } from "./layout.ts";
 import { ctz, lowMask, popcount } from "./mpagealloc.ts";
 
@@ -21,13 +26,18 @@ const FRESH = PAGE_CACHE.offsets.fresh >>> 2;
 
 export class PageCache {
   private readonly u32: Uint32Array;
+  private readonly kernel: Kernel;
+  /** Word index of MHEAP.shared. */
+  private readonly shared: number;
   /** Word index of the PAGE_CACHE struct. */
   readonly at: number;
   /** Set by alloc: how many of the pages hold no physical memory. */
   scavenged = 0;
 
-  constructor(u32: Uint32Array, addr: number) {
-    this.u32 = u32;
+  constructor(mem: LinearMemory, addr: number, shared: number) {
+    this.u32 = mem.u32;
+    this.kernel = mem.kernel;
+    this.shared = shared;
     this.at = addr >>> 2;
   }
 
@@ -43,24 +53,37 @@ export class PageCache {
   /** Takes the lowest npages (1 to PAGE_CACHE_MAX) in a row; the first page, 0 if there are none. */
   alloc(npages: number): number {
     const { u32, at } = this;
-    const lo = u32[at + FREE] as number;
-    const hi = u32[at + FREE + 1] as number;
-    const bit = firstRun(lo, hi, npages);
-    if (bit < 0) return 0;
-    this.scavenged = this.take(0, bit, npages) + this.take(1, bit - 32, npages);
-    return (u32[at] as number) + bit;
+    for (;;) {
+      const lo = u32[at + FREE] as number;
+      const hi = u32[at + FREE + 1] as number;
+      const bit = firstRun(lo, hi, npages);
+      if (bit < 0) return 0;
+      const loMask = bit >= 32 ? 0 : lowMask(Math.min(npages, 32 - bit)) << bit;
+      const over = bit + npages - 32;
+      const hiMask = over <= 0 ? 0 : lowMask(Math.min(npages, over)) << Math.max(bit - 32, 0);
+      if (!this.take(0, lo, loMask)) continue;
+      if (!this.take(1, hi, hiMask)) {
+        this.kernel.or((at + FREE) << 2, loMask);
+        continue;
+      }
+      this.scavenged = this.takeScav(0, loMask) + this.takeScav(1, hiMask);
+      return (u32[at] as number) + bit;
+    }
   }
 
-  /** Takes what lies in word k of the npages pages from bit on; the pages among them without physical memory. */
-  private take(k: number, bit: number, npages: number): number {
-    const from = Math.max(bit, 0);
-    const to = Math.min(bit + npages, 32);
-    if (from >= to) return 0;
+  /** Takes the masked pages of word k, whose bits were `old`. False: somebody has taken pages meanwhile. */
+  private take(k: number, old: number, mask: number): boolean {
+    if (mask === 0) return true;
     const { u32 } = this;
-    const mask = lowMask(to - from) << from;
     const f = this.at + FREE + k;
+    if (u32[this.shared] !== 0) return this.kernel.cas(f << 2, old, old & ~mask) === (old | 0);
+    u32[f] = old & ~mask;
+    return true;
+  }
+
+  private takeScav(k: number, mask: number): number {
+    const { u32 } = this;
     const s = this.at + SCAV + k;
-    u32[f] = (u32[f] as number) & ~mask;
     const scav = u32[s] as number;
     if ((scav & mask) === 0) return 0;
     u32[s] = scav & ~mask;
@@ -70,7 +93,8 @@ export class PageCache {
   /** Pages of the cache without physical memory. */
   get scavengedPages(): number {
     const { u32, at } = this;
-    return popcount(u32[at + SCAV] as number) + popcount(u32[at + SCAV + 1] as number);
+    const word = (k: number): number => (u32[at + SCAV + k] as number) & (u32[at + FREE + k] as number);
+    return popcount(word(0)) + popcount(word(1));
   }
 
   /** Each page of the cache, and whether it holds no physical memory. For the walkers. */

@@ -1,4 +1,4 @@
-import { createLinearMemory } from "@gort/memory";
+import { createLinearMemory, type Kernel, type LinearMemory } from "@gort/memory";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PAGE_CACHE, PALLOC_WORDS } from "../src/layout.ts";
@@ -29,13 +29,22 @@ class NaivePages {
   }
 }
 
-function newPagesWithCaches(maxMemory?: number): { pages: PageAlloc; newCache: () => PageCache } {
+function newPagesWithCaches(maxMemory?: number): {
+  pages: PageAlloc;
+  newCache: (kernel?: Partial<Kernel>) => PageCache;
+} {
   const mem = createLinearMemory(maxMemory === undefined ? {} : { maxMemory, shared: false });
+  const shared = mem.reserveControl(4) >>> 2;
   const bitmaps = mem.sysReserve(pallocBitmapBytes(mem.size));
   const summaries = mem.sysReserve(SUMMARY_BYTES);
   return {
     pages: new PageAlloc(mem, bitmaps, summaries, mem.reserveControl(4 * PALLOC_WORDS)),
-    newCache: () => new PageCache(mem.u32, mem.reserveControl(PAGE_CACHE.size)),
+    // With a kernel of the test's: as in a heap that threads share.
+    newCache(kernel) {
+      if (kernel !== undefined) mem.u32[shared] = 1;
+      const of = { u32: mem.u32, kernel: { ...mem.kernel, ...kernel } } as unknown as LinearMemory;
+      return new PageCache(of, mem.reserveControl(PAGE_CACHE.size), shared);
+    },
   };
 }
 
@@ -320,5 +329,69 @@ describe("page allocator", () => {
         expect(longestRun(x, least)).toBe(Math.max(naive(x), least));
       }),
     );
+  });
+});
+
+describe("a page cache that another thread empties", () => {
+  for (const [name, skip, npages] of [
+    ["in its low word", 0, 3],
+    ["in its high word", 40, 3],
+    ["across both", 28, 8],
+  ] as const) {
+    for (const cut of [1, 2]) {
+      it(`while a run is taken ${name}, before exchange ${cut}: each page has one owner`, () => {
+        const { pages, newCache } = newPagesWithCaches(64 << 20);
+        pages.grow(CHUNK, CHUNK);
+        let exchanges = 0;
+        let scavenged = -1;
+        const kernel: Partial<Kernel> = {
+          cas(addr, expected, value) {
+            if (++exchanges === cut) scavenged = pages.unclaim(cache.at);
+            return real.cas(addr, expected, value);
+          },
+        };
+        const cache = newCache(kernel);
+        const real = (newCache({}) as unknown as { kernel: Kernel }).kernel;
+        pages.claim(cache.at);
+        exchanges = -1000;
+        for (let k = 0; k < skip; k++) cache.alloc(1);
+        exchanges = 0;
+        const page = cache.alloc(npages);
+        const taken = new Set(Array.from({ length: page === 0 ? 0 : npages }, (_, k) => page + k));
+        const parked = new Set([...cache.entries()].map(([p]) => p));
+        for (let p = CHUNK + skip; p < CHUNK + 64; p++) {
+          const owners = [!pages.isAllocated(p), taken.has(p), parked.has(p)].filter((x) => x).length;
+          expect([p, owners]).toEqual([p, 1]);
+        }
+        if (exchanges >= cut) expect([page, scavenged > 0]).toEqual([0, true]);
+        else expect([page, cut]).toEqual([CHUNK + skip, 2]); // one word: there is no second exchange
+        expect(cache.scavengedPages).toBe([...cache.entries()].filter(([, s]) => s).length);
+        // What was put back is taken back by the next who looks for pages.
+        const rest = pages.unclaim(cache.at);
+        expect(cache.empty).toBe(true);
+        if (page === 0)
+          expect([scavenged + rest, pages.freeBelow(2 * CHUNK)]).toEqual([64 - skip, CHUNK - skip]);
+      });
+    }
+  }
+});
+
+describe("freeBelow", () => {
+  it("counts the free pages that end at a chunk's end", () => {
+    const { pages } = newPagesWithCaches(64 << 20);
+    pages.grow(2 * CHUNK, 2 * CHUNK);
+    expect(pages.freeBelow(4 * CHUNK)).toBe(2 * CHUNK);
+    expect(pages.freeBelow(3 * CHUNK)).toBe(CHUNK);
+    expect(pages.freeBelow(2 * CHUNK)).toBe(0);
+    expect(pages.freeBelow(0)).toBe(0);
+    const first = pages.alloc(CHUNK + 5);
+    expect(pages.freeBelow(4 * CHUNK)).toBe(CHUNK - 5);
+    const last = pages.alloc(CHUNK - 5);
+    expect(pages.freeBelow(4 * CHUNK)).toBe(0);
+    pages.free(last, 1);
+    expect(pages.freeBelow(4 * CHUNK)).toBe(0);
+    pages.free(last + 1, CHUNK - 6);
+    pages.free(first + CHUNK + 4, 1);
+    expect(pages.freeBelow(4 * CHUNK)).toBe(CHUNK - 4);
   });
 });

@@ -1,0 +1,214 @@
+/**
+ * The blocks of bits that heap spans own: a block of mark bits and, at the same offset of a second region, one of alloc bits.
+ *
+ *     +-------------------------+-------------------------+
+ *     | mark bits               | alloc bits              |      allocBits = gcmarkBits + half
+ *     +-------------------------+-------------------------+
+ *     base       (ends below    base + half
+ *                 128 MiB)
+ *
+ * Two regions because only mark bits must lie below 128 MiB, where pageInfo's 24 bits reach (layout.ts): side by side, the bits
+ * of a 4 GiB heap of 8-byte objects would not fit there.
+ *
+ * A block has 8, 16, 32, 64 or 128 bytes on either side, by the slots of its span. Blocks are cut from *frames* of 128 bytes,
+ * each frame into blocks of one size, and freed blocks are kept by size. There is a frame for every page of the memory. When
+ * none is left, rejoin finds the frames all of whose blocks are free, whatever they were cut into. So the bits can't run out
+ * before the pages: a span needs a page at least and keeps at most one frame from being whole, and the blocks that mcaches hold
+ * ahead of use are bounded by what the tables, which have frames too, leave over.
+ */
+import type { LinearMemory } from "@gort/memory";
+import { MCACHE, MHEAP, PAGE_SIZE } from "./layout.ts";
+import { ctz } from "./mpagealloc.ts";
+
+const H = MHEAP.offsets;
+const M = MCACHE.offsets;
+
+/** Mark bits must stand below this address: pageInfo has 24 bits for address / 8. */
+const LIMIT = 1 << 27;
+/** The regions are touched, and counted, by as many bytes at a time. */
+const CHUNK = 8192;
+const FRAME = 128;
+/** log2 of the smallest block. */
+const MIN_SHIFT = 3;
+/** Blocks an mcache takes at a time, if there is plenty. */
+const BATCH = 16;
+/**
+ * Blocks of freed spans that an mcache keeps for its own next spans. Small blocks share cache lines, and a line of bits that two
+ * threads change goes from processor to processor at every free: two threads that malloc and free had the throughput of
+ * one. Blocks that come and go in one thread stay among each other.
+ */
+const KEPT = 256;
+
+/** Bytes to reserve for both regions from `base`, a multiple of CHUNK, in a memory of `size` bytes. */
+export function spanBitsBytes(size: number, base: number): number {
+  const frames = Math.ceil(((size / PAGE_SIZE) * FRAME) / CHUNK) * CHUNK;
+  return 2 * Math.min(frames, LIMIT - base);
+}
+
+export const SPAN_BITS_ALIGN = CHUNK;
+
+export class SpanBits {
+  /** From a block of mark bits to its alloc bits. */
+  readonly half: number;
+  readonly #mem: LinearMemory;
+  readonly #u32: Uint32Array;
+  readonly #base: number;
+  /** Word indices in MHEAP. */
+  readonly #next: number;
+  readonly #end: number;
+  readonly #free: number;
+  readonly #nmcaches: number;
+  /** Word indices in the mcache. */
+  #cached = 0;
+  #ncached = 0;
+  /** Blocks that all mcaches together may keep. */
+  readonly #maxKept: number;
+
+  constructor(mem: LinearMemory, mheap: number, base: number, bytes: number) {
+    this.#mem = mem;
+    this.#u32 = mem.u32;
+    this.#base = base;
+    this.half = bytes / 2;
+    this.#next = (mheap + H.spanBitsNext) >>> 2;
+    this.#end = (mheap + H.spanBitsEnd) >>> 2;
+    this.#free = (mheap + H.spanBitsFree) >>> 2;
+    this.#nmcaches = (mheap + H.nmcaches) >>> 2;
+    this.#maxKept = mem.size / PAGE_SIZE / 32;
+  }
+
+  /** For a memory without spans. */
+  init(): void {
+    this.#u32[this.#next] = this.#base;
+    this.#u32[this.#end] = this.#base + this.half;
+  }
+
+  bind(mcache: number): void {
+    this.#cached = (mcache + M.spanBitsFree) >>> 2;
+    this.#ncached = (mcache + M.nspanBitsFree) >>> 2;
+  }
+
+  /** A zeroed block of `size` bytes out of the mcache; 0 if it has none. */
+  take(size: number): number {
+    const u32 = this.#u32;
+    const head = this.#cached + ctz(size) - MIN_SHIFT;
+    const p = u32[head] as number;
+    if (p === 0) return 0;
+    u32[head] = u32[p >>> 2] as number;
+    u32[this.#ncached] = (u32[this.#ncached] as number) - 1;
+    const marks = p >>> 2;
+    const allocs = (p + this.half) >>> 2;
+    for (let i = 0, n = size >>> 2; i < n; i++) {
+      u32[marks + i] = 0;
+      u32[allocs + i] = 0;
+    }
+    return p;
+  }
+
+  /** Puts a block into the mcache. */
+  put(p: number, size: number): void {
+    const u32 = this.#u32;
+    const head = this.#cached + ctz(size) - MIN_SHIFT;
+    u32[p >>> 2] = u32[head] as number;
+    u32[head] = p;
+    u32[this.#ncached] = (u32[this.#ncached] as number) + 1;
+  }
+
+  // What follows is called with the heap lock held.
+
+  /** Fills the mcache. False: all blocks are in use. */
+  refill(size: number): boolean {
+    const fair = Math.floor(this.#maxKept / 2 / (this.#u32[this.#nmcaches] as number));
+    const batch = Math.max(1, Math.min(BATCH, fair));
+    let got = 0;
+    for (let p = this.#alloc(size); p !== 0; p = got < batch ? this.#alloc(size) : 0) {
+      this.put(p, size);
+      got++;
+    }
+    if (got > 0) return true;
+    this.#giveBack();
+    this.#rejoin();
+    const p = this.#alloc(size);
+    if (p !== 0) this.put(p, size);
+    return p !== 0;
+  }
+
+  /** Takes the block of a freed span. */
+  free(p: number, size: number): void {
+    const u32 = this.#u32;
+    const n = u32[this.#ncached] as number;
+    if (n < KEPT && n * (u32[this.#nmcaches] as number) < this.#maxKept) this.put(p, size);
+    else this.#link(p, ctz(size) - MIN_SHIFT);
+  }
+
+  #link(p: number, k: number): void {
+    this.#u32[p >>> 2] = this.#u32[this.#free + k] as number;
+    this.#u32[this.#free + k] = p;
+  }
+
+  #pop(k: number): number {
+    const p = this.#u32[this.#free + k] as number;
+    if (p !== 0) this.#u32[this.#free + k] = this.#u32[p >>> 2] as number;
+    return p;
+  }
+
+  /** A block with any contents; 0 if there is none and no frame to cut. */
+  #alloc(size: number): number {
+    const k = ctz(size) - MIN_SHIFT;
+    const p = this.#pop(k);
+    if (p !== 0) return p;
+    const frame = this.#pop(ctz(FRAME) - MIN_SHIFT) || this.#newFrame();
+    if (frame === 0) return 0;
+    // From the high end: the lowest block is the first on the list.
+    for (let at = frame + FRAME - size; at > frame; at -= size) this.#link(at, k);
+    return frame;
+  }
+
+  #newFrame(): number {
+    const u32 = this.#u32;
+    const p = u32[this.#next] as number;
+    if (p + FRAME > (u32[this.#end] as number)) return 0;
+    if (p % CHUNK === 0) {
+      this.#mem.sysMap(p, CHUNK, "gcSys");
+      this.#mem.sysMap(p + this.half, CHUNK, "gcSys");
+    }
+    u32[this.#next] = p + FRAME;
+    return p;
+  }
+
+  /** The mcache's blocks go to the heap. */
+  #giveBack(): void {
+    const u32 = this.#u32;
+    for (let k = 0; k <= ctz(FRAME) - MIN_SHIFT; k++) {
+      for (let p = u32[this.#cached + k] as number; p !== 0; p = u32[this.#cached + k] as number) {
+        u32[this.#cached + k] = u32[p >>> 2] as number;
+        u32[this.#ncached] = (u32[this.#ncached] as number) - 1;
+        this.#link(p, k);
+      }
+    }
+  }
+
+  /** Makes whole frames of free blocks where they are all of a frame. */
+  #rejoin(): void {
+    const u32 = this.#u32;
+    const whole = ctz(FRAME) - MIN_SHIFT;
+    // A bit for each 8 bytes of a frame: 1 = free.
+    const free = new Uint16Array(((u32[this.#next] as number) - this.#base) / FRAME);
+    const frameOf = (p: number): number => Math.floor((p - this.#base) / FRAME);
+    for (let k = 0; k < whole; k++) {
+      const mask = (1 << (1 << k)) - 1;
+      for (let p = u32[this.#free + k] as number; p !== 0; p = u32[p >>> 2] as number) {
+        const frame = frameOf(p);
+        free[frame] = (free[frame] as number) | (mask << ((p % FRAME) >>> MIN_SHIFT));
+      }
+    }
+    for (let k = 0; k < whole; k++) {
+      let p = u32[this.#free + k] as number;
+      u32[this.#free + k] = 0;
+      for (let next = 0; p !== 0; p = next) {
+        next = u32[p >>> 2] as number;
+        if (free[frameOf(p)] !== 0xffff) this.#link(p, k);
+        else if (p % FRAME === 0) this.#link(p, whole);
+      }
+    }
+  }
+}
