@@ -877,7 +877,8 @@ export function createAllocator(options: AllocatorOptions = {}): Allocator {
     throw new TypeError(`allocator: checks must be a boolean (got ${String(checks)})`);
   }
   if (seed !== undefined && !Number.isInteger(seed)) {
-    throw new TypeError(`allocator: seed must be a whole number (got ${String(seed)})`);
+    const fault = `allocator: seed must be a whole number (got ${String(seed)})`;
+    throw typeof seed === "number" ? new RangeError(fault) : new TypeError(fault);
   }
   const mem = memory ?? createLinearMemory(memoryOptions);
   return new Allocator(

@@ -210,17 +210,17 @@ export function utilization(cycle: Cycle, markNs: number): number {
 }
 
 function checkPercent(percent: number): number {
-  if (typeof percent !== "number" || !Number.isInteger(percent)) {
-    throw new TypeError(`gc: gogc must be an integer (got ${String(percent)})`);
-  }
+  const fault = `gc: gogc must be an integer below 2^31 (got ${String(percent)})`;
+  if (typeof percent !== "number") throw new TypeError(fault);
+  if (!Number.isInteger(percent) || percent >= 2 ** 31) throw new RangeError(fault);
   return percent < 0 ? -1 : percent;
 }
 
 function checkLimit(limit: number | bigint): bigint {
   if (typeof limit === "number" && limit >= 2 ** 63) return NO_MEMORY_LIMIT;
-  if (typeof limit !== "bigint" && !Number.isInteger(limit)) {
-    throw new TypeError(`gc: memoryLimit must be a whole number of bytes (got ${limit})`);
-  }
+  const fault = `gc: memoryLimit must be a whole number of bytes (got ${String(limit)})`;
+  if (typeof limit !== "bigint" && typeof limit !== "number") throw new TypeError(fault);
+  if (typeof limit === "number" && !Number.isInteger(limit)) throw new RangeError(fault);
   const v = BigInt(limit);
   if (v < 0n) throw new RangeError(`gc: memoryLimit must not be negative (got ${v})`);
   return v > NO_MEMORY_LIMIT ? NO_MEMORY_LIMIT : v;

@@ -151,8 +151,8 @@ export class Collector {
       heap,
       this.record,
       this.sweeper,
-      options.gogc ?? 100,
-      options.memoryLimit ?? NO_MEMORY_LIMIT,
+      options.gogc === undefined ? 100 : options.gogc,
+      options.memoryLimit === undefined ? NO_MEMORY_LIMIT : options.memoryLimit,
     );
     this.#work = new MarkWork(heap, this.marker, this.roots, this.#controller, this.#clock);
     const stderr = door.quiet(options.stderr ?? ((text: string) => console.error(text.replace(/\n$/, ""))));

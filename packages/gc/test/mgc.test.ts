@@ -650,7 +650,7 @@ describe("a goroutine that never comes to a safepoint", () => {
 
 describe("misuse", () => {
   it("is refused with what was given", () => {
-    expect(() => rig({ gogc: 1.5 })).toThrow("gc: gogc must be an integer (got 1.5)");
+    expect(() => rig({ gogc: 1.5 })).toThrow("gc: gogc must be an integer below 2^31 (got 1.5)");
     expect(() => rig({ memoryLimit: -5 })).toThrow("gc: memoryLimit must not be negative (got -5)");
     const { gc } = rig();
     expect(() => gc.addGlobals(12 as never, 24 as never)).toThrow(

@@ -476,7 +476,7 @@ function isCount(n: unknown): n is number {
 }
 
 function checkOptions(options: LinearMemoryOptions): { size: number; shared: boolean } {
-  const { maxMemory, shared, release, kernel, staticLockRanking } = options;
+  const { shared, release, kernel, staticLockRanking } = options;
   for (const [key, value] of Object.entries({ shared, release, staticLockRanking })) {
     if (value !== undefined && typeof value !== "boolean") {
       throw new TypeError(`memory: ${key} must be a boolean (got ${String(value)})`);
@@ -490,7 +490,7 @@ function checkOptions(options: LinearMemoryOptions): { size: number; shared: boo
     throw new TypeError("memory: shared must be false where SharedArrayBuffer does not exist (got true)");
   }
   const inNode = globalThis.process?.versions?.node !== undefined;
-  const size = maxMemory ?? (inNode ? MAX_MEMORY : MAX_MEMORY / 4);
+  const { maxMemory: size = inNode ? MAX_MEMORY : MAX_MEMORY / 4 } = options;
   if (typeof size !== "number") {
     throw new TypeError(`memory: maxMemory must be a number of bytes (got ${String(size)})`);
   }

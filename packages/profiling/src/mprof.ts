@@ -237,12 +237,10 @@ export class MemProfileRecorder {
 }
 
 function checkRate(rate: number): number {
-  if (!(rate >= 0) || !Number.isFinite(rate)) {
-    throw new RangeError(
-      `profiling: memProfileRate must be a number of bytes, 0 or more (got ${String(rate)})`,
-    );
-  }
-  return Math.floor(rate);
+  const fault = `profiling: memProfileRate must be a whole number of bytes, 0 or more (got ${String(rate)})`;
+  if (typeof rate !== "number") throw new TypeError(fault);
+  if (!Number.isInteger(rate) || rate < 0) throw new RangeError(fault);
+  return rate;
 }
 
 /**

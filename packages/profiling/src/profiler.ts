@@ -130,10 +130,12 @@ export class Profiler {
           this.captureBucket(memKind, size, MemProfileRecorder.prototype.alloc, weight),
         random: options.random ?? Math.random,
         now: options.now ?? (() => performance.now()),
-        budget: checkBudget(options.memProfileBudget ?? defaultBudget),
+        budget: checkBudget(
+          options.memProfileBudget === undefined ? defaultBudget : options.memProfileBudget,
+        ),
         budgetAlways: options.memProfileBudget !== undefined,
       },
-      options.memProfileRate ?? defaultMemProfileRate,
+      options.memProfileRate === undefined ? defaultMemProfileRate : options.memProfileRate,
     );
     const events = {
       buckets: this.buckets,
@@ -588,9 +590,9 @@ export class Profiler {
 }
 
 function checkBudget(budget: number): number {
-  if (!(budget > 0 && budget <= 1)) {
-    throw new RangeError(`profiling: memProfileBudget must be above 0 and at most 1 (got ${String(budget)})`);
-  }
+  const fault = `profiling: memProfileBudget must be above 0 and at most 1 (got ${String(budget)})`;
+  if (typeof budget !== "number") throw new TypeError(fault);
+  if (!(budget > 0 && budget <= 1)) throw new RangeError(fault);
   return budget;
 }
 

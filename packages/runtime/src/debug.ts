@@ -16,7 +16,7 @@ export { noMemoryLimit };
 /**
  * Sets GOGC, a negative percentage turns it off; returns the setting before, -1 for off.
  *
- * @throws TypeError for what is no whole number
+ * @throws TypeError for what is no number, RangeError for one that is not whole or too large
  */
 export function setGCPercent(percent: number): number {
   return currentRuntime().collector.setGCPercent(percent);
@@ -26,7 +26,7 @@ export function setGCPercent(percent: number): number {
  * Sets the limit in bytes that the runtime tries to stay below, a negative one changes nothing; returns the one before.
  * `noMemoryLimit` is none.
  *
- * @throws TypeError for what is no whole number
+ * @throws TypeError for what is no number, RangeError for one that is not whole or too large
  */
 export function setMemoryLimit(bytes: number): number {
   if (typeof bytes !== "number" || Number.isNaN(bytes)) {

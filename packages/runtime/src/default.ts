@@ -28,6 +28,7 @@ import type {
 } from "@gort/scheduler";
 import { getg, setDefaultScheduler } from "@gort/scheduler";
 import type { Init, Ref, RefMembers, Slice, Type, uint8 } from "@gort/types";
+import { useAfterClose } from "./closed.ts";
 import type { Root } from "./roots.ts";
 import { createRuntime, type Runtime, type RuntimeHooks, type WeakRefTo } from "./runtime.ts";
 
@@ -35,6 +36,7 @@ let instance: Runtime | null = null;
 
 /** The default runtime. */
 export function defaultRuntime(): Runtime {
+  if (instance?.closed === true) throw useAfterClose("the default runtime");
   return instance ?? install(createRuntime());
 }
 
@@ -50,9 +52,10 @@ export function currentRuntime(): Runtime {
   const g = getg();
   if (g !== null) {
     const owner = (g.sched.hooks as RuntimeHooks).runtime;
+    if (owner?.closed === true) throw useAfterClose("the goroutine's runtime");
     if (owner !== undefined) return owner;
   }
-  return instance ?? install(createRuntime());
+  return defaultRuntime();
 }
 
 /**
@@ -60,6 +63,7 @@ export function currentRuntime(): Runtime {
  * programs that configure their runtime in code; call it before anything else.
  */
 export function setDefaultRuntime(rt: Runtime): Runtime | null {
+  if (rt.closed) throw useAfterClose("setDefaultRuntime");
   const old = instance;
   install(rt);
   return old;

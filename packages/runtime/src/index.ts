@@ -147,7 +147,8 @@ export {
   weak,
 } from "./default.ts";
 export { type DebugSwitch, debugSwitches, type Godebug, type SwitchInfo } from "./godebug.ts";
+export type { RuntimeOptions } from "./options.ts";
 export type { Root } from "./roots.ts";
-export { createRuntime, Runtime, type RuntimeOptions, type WeakRefTo } from "./runtime.ts";
+export { createRuntime, Runtime, type WeakRefTo } from "./runtime.ts";
 // What runs
 export { breakpoint, compiler, GOARCH, GOOS, goroot, gortVersion, numCPU, version } from "./version.ts";

@@ -70,21 +70,15 @@ import {
   type uint8,
 } from "@gort/types";
 import type { SharedStats } from "./attach.ts";
-import {
-  type Environment,
-  noMemoryLimit,
-  parseGOGC,
-  parseGOMAXPROCS,
-  parseMemoryLimit,
-  parseTraceback,
-  processEnvironment,
-} from "./env.ts";
+import { retire } from "./closed.ts";
+import { parseTraceback, processEnvironment } from "./env.ts";
 import { FinalizerGoroutine } from "./finalizers.ts";
-import { checkGodebug, type Godebug, parseGodebug } from "./godebug.ts";
+import type { Godebug } from "./godebug.ts";
 import { LinearArena, RuntimeHeap } from "./heap.ts";
 import { dumpHeap } from "./heapdump.ts";
 import { IdleWorker } from "./idle.ts";
 import { CpuClasses, RuntimeMetrics } from "./metrics-source.ts";
+import { type RuntimeOptions, resolveOptions } from "./options.ts";
 import {
   GoroutineLabels,
   GoroutineStacks,
@@ -101,37 +95,6 @@ import { WorldStops } from "./stops.ts";
 import { Unsafe } from "./unsafe-access.ts";
 import { breakpoint, compiler, GOARCH, GOOS, goroot, numCPU, version } from "./version.ts";
 
-export interface RuntimeOptions {
-  /** Bytes reserved for the linear memory, 64 MiB to 4 GiB. Default 4 GiB under Node, 1 GiB elsewhere. */
-  maxMemory?: number;
-  /** Whether worker threads may share the memory. Default: where SharedArrayBuffer exists. */
-  shared?: boolean;
-  /** Growth of the heap, in percent of what is alive, that starts a collection; "off" for none. Default: GOGC. */
-  gogc?: number | "off";
-  /** Bytes that the runtime tries to stay below. Default: GOMEMLIMIT. */
-  memoryLimit?: number;
-  /** Number of Ps. Default: GOMAXPROCS, else 1, as one thread runs them. */
-  gomaxprocs?: number;
-  /** Debug switches as in GODEBUG. Default: GODEBUG. */
-  godebug?: string | Partial<Godebug>;
-  /** Where traces and crash reports go. Default: the process's standard error, or the console. */
-  stderr?: (text: string) => void;
-  /**
-   * The part of the time that samples of the memory profile may take, above 0 to 1. Where they would take more, fewer are
-   * taken and counted for more; 1 takes all. Default: 0.02 at the default rate, 1 at any other.
-   */
-  memProfileBudget?: number;
-  /**
-   * Lets goroutines that nothing can wake any more be collected by V8, and lists them in the profile `goroutineleak`. Costs a
-   * few microseconds a goroutine. Default false.
-   */
-  leakDetection?: boolean;
-  /** Time, for tests. */
-  clock?: Clock;
-  /** Seed of all random choices: select, sampling. */
-  seed?: number;
-}
-
 /** Go's weak.Pointer. */
 export interface WeakRefTo<T extends Type> {
   value(): Ref<T> | null;
@@ -142,86 +105,25 @@ export interface RuntimeHooks extends SchedulerHooks {
   readonly runtime?: Runtime;
 }
 
-function hostStderr(text: string): void {
-  const p = (globalThis as { process?: { stderr?: { write(text: string): unknown } } }).process;
-  if (p?.stderr !== undefined) p.stderr.write(text);
-  else console.error(text.replace(/\n$/, ""));
-}
-
-function resolveGodebug(
-  option: RuntimeOptions["godebug"],
-  env: Environment,
-  warn: (line: string) => void,
-): Godebug {
-  if (option === undefined) return parseGodebug(env.GODEBUG ?? "", warn);
-  if (typeof option === "string") return parseGodebug(option, warn);
-  if (option === null || typeof option !== "object") {
-    throw new TypeError(`runtime: godebug must be a string or an object (got ${String(option)})`);
-  }
-  return checkGodebug(option);
-}
-
-function resolveGOGC(option: RuntimeOptions["gogc"], env: Environment): number {
-  if (option === undefined) return parseGOGC(env.GOGC);
-  if (option === "off") return -1;
-  if (typeof option !== "number" || !Number.isFinite(option)) {
-    throw new TypeError(`runtime: gogc must be a number of percent or "off" (got ${String(option)})`);
-  }
-  return option < 0 ? -1 : Math.trunc(option);
-}
-
-function resolveMemoryLimit(
-  option: number | undefined,
-  env: Environment,
-  warn: (line: string) => void,
-): number {
-  if (option !== undefined) {
-    if (!(option >= 0))
-      throw new RangeError(`runtime: memoryLimit must be bytes, 0 or more (got ${String(option)})`);
-    return option;
-  }
-  const limit = parseMemoryLimit(env.GOMEMLIMIT);
-  if (limit !== undefined) return limit;
-  // Go's words. Go ends the program here; the default is kept.
-  warn(`GOMEMLIMIT=${env.GOMEMLIMIT}`);
-  warn("malformed GOMEMLIMIT; see `go doc runtime/debug.SetMemoryLimit`; no limit is set");
-  return noMemoryLimit;
-}
+/** What a closed runtime keeps: see Runtime.close. */
+const ofNoRuntime = [
+  ...[
+    "append",
+    "breakpoint",
+    "copy",
+    "defaultCase",
+    "defer",
+    "frame",
+    "goexit",
+    "goroot",
+    "keepAlive",
+    "numCPU",
+  ],
+  ...["panic", "recover", "recvCase", "sendCase", "stderr", "version", "close", "closed"],
+];
 
 /** How often figures are published that only the runtime's thread knows, once other threads read them. */
 const PUBLISH_MS = 1000;
-
-const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
-  "maxMemory",
-  "shared",
-  "gogc",
-  "memoryLimit",
-  "gomaxprocs",
-  "godebug",
-  "stderr",
-  "memProfileBudget",
-  "leakDetection",
-  "clock",
-  "seed",
-]);
-
-/** Refuses what nobody else would notice; the parts check the values that they get. */
-function checkOptions(options: RuntimeOptions): void {
-  for (const name of Object.keys(options)) {
-    if (!optionNames.has(name)) {
-      throw new TypeError(
-        `runtime: unknown option ${JSON.stringify(name)} (known: ${[...optionNames].join(", ")})`,
-      );
-    }
-  }
-  const { gomaxprocs, stderr } = options;
-  if (gomaxprocs !== undefined && !(Number.isInteger(gomaxprocs) && gomaxprocs >= 1)) {
-    throw new RangeError(`runtime: gomaxprocs must be a whole number from 1 (got ${String(gomaxprocs)})`);
-  }
-  if (stderr !== undefined && typeof stderr !== "function") {
-    throw new TypeError(`runtime: stderr must be a function (got ${typeof stderr})`);
-  }
-}
 
 export class Runtime {
   readonly memory: LinearMemory;
@@ -272,18 +174,10 @@ export class Runtime {
   #closed = false;
 
   constructor(options: RuntimeOptions = {}) {
-    if (options === null || typeof options !== "object") {
-      throw new TypeError(`runtime: options must be an object (got ${String(options)})`);
-    }
-    checkOptions(options);
     const env = processEnvironment();
-    this.stderr = options.stderr ?? hostStderr;
-    const warn = (line: string): void => this.stderr(`${line}\n`);
-    this.godebug = resolveGodebug(options.godebug, env, warn);
-    // The trace hears of what the profile samples.
-    if (this.godebug.allocfreetrace !== 0) this.godebug.memprofilerate = 1;
-    const gogc = resolveGOGC(options.gogc, env);
-    const memoryLimit = resolveMemoryLimit(options.memoryLimit, env, warn);
+    const { stderr, godebug, gogc, memoryLimit, gomaxprocs } = resolveOptions(options, env);
+    this.stderr = stderr;
+    this.godebug = godebug;
     const { clock } = options;
     this.#now = clock === undefined ? () => performance.now() : () => clock.now();
     this.#startMs = this.#now();
@@ -322,11 +216,15 @@ export class Runtime {
     const hooks: RuntimeHooks = {
       runtime: this,
       safepoint: () => {
+        if (this.#closed) return;
         this.collector.pollSafepoint();
         // The scheduler calls only when asked to.
         if (this.godebug.gcstress !== 0) this.scheduler.requestSafepoint();
       },
-      gExit: (g) => this.#roots.exit(g),
+      // The goroutine that closes the runtime ends after its heap.
+      gExit: (g) => {
+        if (!this.#closed) this.#roots.exit(g);
+      },
       blockEvent: (g, ns, reason) => recordBlockEvent(this.profiler, g, ns, reason),
       mutexEvent: (ns, unlock, above) => recordMutexEvent(this.profiler, ns, unlock, above),
     };
@@ -335,7 +233,7 @@ export class Runtime {
       ...(clock === undefined ? {} : { clock }),
       ...seed,
       stderr: this.stderr,
-      gomaxprocs: options.gomaxprocs ?? parseGOMAXPROCS(env.GOMAXPROCS) ?? 1,
+      gomaxprocs,
       godebug: this.godebug,
       symbolize: (site) => this.profiler.symbolize(site),
       counters: schedStats.counters,
@@ -430,7 +328,6 @@ export class Runtime {
 
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
   go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
-    if (this.#closed) this.#useAfterClose();
     return this.scheduler.newproc(f as never, args, this.go);
   }
 
@@ -514,13 +411,11 @@ export class Runtime {
 
   /** `new(T)`: a zero value in the heap, with `init` assigned to it, and a reference that keeps it alive. */
   newObject<T extends Type>(type: T, init?: Init<T>): Ref<T> {
-    if (this.#closed) this.#useAfterClose();
     return this.types.newObject(type, init);
   }
 
   /** `make([]T, len, cap)`. */
   makeSlice<E extends Type>(elem: E, len: number, cap = len): Slice<E> {
-    if (this.#closed) this.#useAfterClose();
     return this.types.makeSlice(elem, len, cap);
   }
 
@@ -632,7 +527,6 @@ export class Runtime {
    * @throws TypeError if the memory can't be shared
    */
   shareStats(): SharedStats {
-    if (this.#closed) this.#useAfterClose();
     this.allocator.share();
     this.#publish();
     if (this.#publisher === null) this.#publishLater();
@@ -752,11 +646,16 @@ export class Runtime {
     return this.profiler.funcForPC;
   }
 
-  #useAfterClose(): never {
-    throw new Error("runtime: use of a runtime after its close");
+  /** Whether `close` was called. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
-  /** Ends all goroutines, stops timers, and gives the memory's pages back. The runtime can't be used any more. */
+  /**
+   * Ends all goroutines, stops timers, and gives the memory's pages back. From then on every function of the runtime, of its
+   * `unsafe`, `metrics` and `types`, and of the module while the runtime is its own, throws a TypeError; `main` rejects with it. What is
+   * in the heap may still be read through references that exist. Another close does nothing.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -766,6 +665,11 @@ export class Runtime {
     if (this.#publisher !== null) this.scheduler.clock.clearTimer(this.#publisher);
     this.profiler.close();
     this.allocator.freeOSMemory();
+    this.allocator.close();
+    retire(this, "", ofNoRuntime, ["main"]);
+    retire(this.unsafe, "unsafe.");
+    retire(this.metrics, "metrics.");
+    retire(this.types, "types.");
   }
 }
 

@@ -90,9 +90,9 @@ describe("settings", () => {
 
   it("in code that make no sense are mistakes", () => {
     const cases: [RuntimeOptions, RegExp][] = [
-      [{ gogc: "often" as never }, /gogc must be a number of percent or "off"/],
+      [{ gogc: "often" as never }, /gogc must be a whole number of percent or "off"/],
       [{ gogc: Number.NaN }, /gogc must be/],
-      [{ memoryLimit: -1 }, /memoryLimit must be bytes, 0 or more \(got -1\)/],
+      [{ memoryLimit: -1 }, /memoryLimit must be a whole number of bytes, 0 or more, or Infinity \(got -1\)/],
       [{ memoryLimit: Number.NaN }, /memoryLimit must be/],
       [{ gomaxprocs: 1.5 }, /gomaxprocs must be a whole number from 1 \(got 1.5\)/],
       [{ godebug: { gctrase: 1 } as never }, /godebug has no switch "gctrase"/],

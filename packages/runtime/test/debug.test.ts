@@ -68,7 +68,7 @@ describe("setGCPercent", () => {
 
   it("refuses what is no whole number", () => {
     make();
-    expect(() => debug.setGCPercent(1.5)).toThrow(TypeError);
+    expect(() => debug.setGCPercent(1.5)).toThrow(RangeError);
     expect(() => debug.setGCPercent("50" as never)).toThrow(/must be an integer/);
     expect(debug.setGCPercent(100)).toBe(100);
   });

@@ -45,8 +45,12 @@ const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
 describe("createRuntime", () => {
   it("refuses options of the wrong kind, naming them", () => {
-    expect(() => make({ gogc: Number.NaN })).toThrow(/gogc must be a number of percent or "off" \(got NaN\)/);
-    expect(() => make({ memoryLimit: -1 })).toThrow(/memoryLimit must be bytes, 0 or more \(got -1\)/);
+    expect(() => make({ gogc: Number.NaN })).toThrow(
+      /gogc must be a whole number of percent or "off" \(got NaN\)/,
+    );
+    expect(() => make({ memoryLimit: -1 })).toThrow(
+      /memoryLimit must be a whole number of bytes, 0 or more, or Infinity \(got -1\)/,
+    );
     expect(() => make({ maxMemory: 1000 })).toThrow(/maxMemory/);
     expect(() => createRuntime(null as never)).toThrow(TypeError);
     expect(() => make({ gomaxprocs: 0 })).toThrow(/gomaxprocs must be a whole number from 1 \(got 0\)/);

@@ -51,6 +51,23 @@ export interface SchedulerOptions {
   latencies?: LatencyRecorder;
 }
 
+/** The seed that the option gives, or a random one. */
+export function checkSeed(seed: number | undefined): number {
+  if (seed === undefined) return Math.floor(Math.random() * 0x100000000);
+  if (Number.isInteger(seed)) return seed;
+  const fault = `scheduler: seed must be a whole number (got ${String(seed)})`;
+  throw typeof seed === "number" ? new RangeError(fault) : new TypeError(fault);
+}
+
+/** The number of Ps that the option gives, as far as it is a number: the scheduler knows the limit. */
+export function checkProcs(n: number | undefined): number {
+  if (n === undefined) return 1;
+  const fault = `scheduler: gomaxprocs must be a whole number, 0 or more (got ${String(n)})`;
+  if (typeof n !== "number") throw new TypeError(fault);
+  if (n < 0) throw new RangeError(fault);
+  return n;
+}
+
 /** A clock's own methods, bound to it. */
 export function bindClock(c: Clock | undefined): Partial<Required<Clock>> {
   if (c === undefined) return {};

@@ -86,7 +86,14 @@ import { HostTimer } from "./hosttimer.ts";
 import { type Leak, LeakDetector } from "./leak.ts";
 import { type LongRun, LongRuns } from "./longrun.ts";
 import { type Op, type Operation, wakeOne } from "./op.ts";
-import { bindClock, parseGodebug, type SchedulerHooks, type SchedulerOptions } from "./options.ts";
+import {
+  bindClock,
+  checkProcs,
+  checkSeed,
+  parseGodebug,
+  type SchedulerHooks,
+  type SchedulerOptions,
+} from "./options.ts";
 import { goexitSignal, Panic, panicOf, printpanicval } from "./panic.ts";
 import {
   type G,
@@ -245,7 +252,7 @@ export class Scheduler {
     );
     this.debug = parseGodebug(options.godebug);
     this.long = new LongRuns(this, this.debug.sysmon > 0);
-    this.seed = (options.seed ?? Math.floor(Math.random() * 0x100000000)) >>> 0;
+    this.seed = checkSeed(options.seed) >>> 0;
     // A xorshift generator must not start at 0, and small seeds give poor first values.
     this.rng = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) | 1;
     this.startMs = this.clock.now();
@@ -272,7 +279,7 @@ export class Scheduler {
     }
     this.latencies = options.latencies === undefined ? null : new LatencySampler(options.latencies);
     if (this.latencies === null) this.sampleLeft = neverSample;
-    this.gomaxprocs(options.gomaxprocs ?? 1);
+    this.gomaxprocs(checkProcs(options.gomaxprocs));
   }
 
   // ---- goroutines ----

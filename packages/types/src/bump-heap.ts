@@ -55,7 +55,8 @@ export class BumpHeap implements Heap {
   #allocated = 0;
 
   constructor(options: BumpHeapOptions = {}) {
-    this.mem = options.mem ?? createLinearMemory({ maxMemory: options.maxMemory ?? 64 * 1024 * 1024 });
+    const { mem, maxMemory = 64 * 1024 * 1024 } = options;
+    this.mem = mem ?? createLinearMemory({ maxMemory });
     const size = Math.floor((this.mem.unreserved - 65536) / 65536) * 65536;
     const base = this.mem.sysReserve(size);
     this.mem.sysMap(base, size, "heapSys");

@@ -1,0 +1,40 @@
+/**
+ * The end of a runtime: after `close` every use of it throws, and says so. When it closes, the methods of the objects that a
+ * program holds are replaced, so that no call pays for a check before, and a method that is new tomorrow needs no thought.
+ */
+
+export function useAfterClose(what: string): TypeError {
+  return new TypeError(`runtime: use of a runtime after its close (${what})`);
+}
+
+/**
+ * Replaces methods and accessors of the object by ones that throw.
+ *
+ * @param prefix what the error says before the method's name
+ * @param keep methods that stay, and values that belong to no runtime
+ * @param rejects methods that give a promise: theirs rejects
+ */
+export function retire(
+  target: object,
+  prefix: string,
+  keep: readonly string[] = [],
+  rejects: readonly string[] = [],
+): void {
+  const seen = new Set<string>(["constructor", ...keep]);
+  for (let o: object = target; o !== Object.prototype; o = Object.getPrototypeOf(o) as object) {
+    for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(o))) {
+      if (seen.has(name)) continue;
+      seen.add(name);
+      const refuse = (): never => {
+        throw useAfterClose(prefix + name);
+      };
+      const refuseLater = (): Promise<never> => Promise.reject(useAfterClose(prefix + name));
+      if (typeof property.value === "function") {
+        const value = rejects.includes(name) ? refuseLater : refuse;
+        Object.defineProperty(target, name, { value, configurable: true });
+      } else if (property.get !== undefined || property.set !== undefined) {
+        Object.defineProperty(target, name, { get: refuse, set: refuse, configurable: true });
+      }
+    }
+  }
+}

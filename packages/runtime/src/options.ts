@@ -1,0 +1,157 @@
+/**
+ * What a runtime can be made with: the options, and what the environment says where they don't. A value that nobody can mean is
+ * refused, before anything is made: of the wrong kind with a TypeError, a number out of range with a RangeError.
+ */
+import type { Clock } from "@gort/scheduler";
+import { type Environment, noMemoryLimit, parseGOGC, parseGOMAXPROCS, parseMemoryLimit } from "./env.ts";
+import { checkGodebug, type Godebug, parseGodebug } from "./godebug.ts";
+
+export interface RuntimeOptions {
+  /** Bytes reserved for the linear memory, 64 MiB to 4 GiB. Default 4 GiB under Node, 1 GiB elsewhere. */
+  maxMemory?: number;
+  /** Whether worker threads may share the memory. Default: where SharedArrayBuffer exists. */
+  shared?: boolean;
+  /** Growth of the heap, in percent of what is alive, that starts a collection; "off" for none. Default: GOGC. */
+  gogc?: number | "off";
+  /** Bytes that the runtime tries to stay below. Default: GOMEMLIMIT. */
+  memoryLimit?: number;
+  /** Number of Ps. Default: GOMAXPROCS, else 1, as one thread runs them. */
+  gomaxprocs?: number;
+  /** Debug switches as in GODEBUG. Default: GODEBUG. */
+  godebug?: string | Partial<Godebug>;
+  /** Where traces and crash reports go. Default: the process's standard error, or the console. */
+  stderr?: (text: string) => void;
+  /**
+   * The part of the time that samples of the memory profile may take, above 0 to 1. Where they would take more, fewer are
+   * taken and counted for more; 1 takes all. Default: 0.02 at the default rate, 1 at any other.
+   */
+  memProfileBudget?: number;
+  /**
+   * Lets goroutines that nothing can wake any more be collected by V8, and lists them in the profile `goroutineleak`. Costs a
+   * few microseconds a goroutine. Default false.
+   */
+  leakDetection?: boolean;
+  /** Time, for tests. */
+  clock?: Clock;
+  /** Seed of all random choices: select, sampling. */
+  seed?: number;
+}
+
+function hostStderr(text: string): void {
+  const p = (globalThis as { process?: { stderr?: { write(text: string): unknown } } }).process;
+  if (p?.stderr !== undefined) p.stderr.write(text);
+  else console.error(text.replace(/\n$/, ""));
+}
+
+function resolveGodebug(
+  option: RuntimeOptions["godebug"],
+  env: Environment,
+  warn: (line: string) => void,
+): Godebug {
+  if (option === undefined) return parseGodebug(env.GODEBUG ?? "", warn);
+  if (typeof option === "string") return parseGodebug(option, warn);
+  if (option === null || typeof option !== "object") {
+    throw new TypeError(`runtime: godebug must be a string or an object (got ${String(option)})`);
+  }
+  return checkGodebug(option);
+}
+
+/** Checks a number that an option gave. */
+function number(name: string, value: unknown, ok: (n: number) => boolean, what: string): number {
+  const fault = `runtime: ${name} must be ${what} (got ${String(value)})`;
+  if (typeof value !== "number") throw new TypeError(fault);
+  if (!ok(value)) throw new RangeError(fault);
+  return value;
+}
+
+function resolveGOGC(option: RuntimeOptions["gogc"], env: Environment): number {
+  if (option === undefined) return parseGOGC(env.GOGC);
+  if (option === "off") return -1;
+  const fits = (n: number): boolean => Number.isInteger(n) && n < 2 ** 31;
+  return Math.max(-1, number("gogc", option, fits, 'a whole number of percent or "off"'));
+}
+
+function resolveMemoryLimit(
+  option: number | undefined,
+  env: Environment,
+  warn: (line: string) => void,
+): number {
+  if (option !== undefined) {
+    const fits = (n: number): boolean => n >= 0 && (Number.isInteger(n) || n === Number.POSITIVE_INFINITY);
+    return number("memoryLimit", option, fits, "a whole number of bytes, 0 or more, or Infinity");
+  }
+  const limit = parseMemoryLimit(env.GOMEMLIMIT);
+  if (limit !== undefined) return limit;
+  // Go's words. Go ends the program here; the default is kept.
+  warn(`GOMEMLIMIT=${env.GOMEMLIMIT}`);
+  warn("malformed GOMEMLIMIT; see `go doc runtime/debug.SetMemoryLimit`; no limit is set");
+  return noMemoryLimit;
+}
+
+function resolveGOMAXPROCS(option: number | undefined, env: Environment): number {
+  if (option === undefined) return parseGOMAXPROCS(env.GOMAXPROCS) ?? 1;
+  return number("gomaxprocs", option, (n) => Number.isInteger(n) && n >= 1, "a whole number from 1");
+}
+
+const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
+  "maxMemory",
+  "shared",
+  "gogc",
+  "memoryLimit",
+  "gomaxprocs",
+  "godebug",
+  "stderr",
+  "memProfileBudget",
+  "leakDetection",
+  "clock",
+  "seed",
+]);
+
+/** Refuses what nobody else would notice; the parts check the values that they get. */
+function checkOptions(options: RuntimeOptions): void {
+  if (options === null || typeof options !== "object") {
+    throw new TypeError(`runtime: options must be an object (got ${String(options)})`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!optionNames.has(name)) {
+      throw new TypeError(
+        `runtime: unknown option ${JSON.stringify(name)} (known: ${[...optionNames].join(", ")})`,
+      );
+    }
+  }
+  const { seed, stderr, leakDetection } = options;
+  if (seed !== undefined) number("seed", seed, Number.isInteger, "a whole number");
+  if (leakDetection !== undefined && typeof leakDetection !== "boolean") {
+    throw new TypeError(`runtime: leakDetection must be a boolean (got ${String(leakDetection)})`);
+  }
+  if (stderr !== undefined && typeof stderr !== "function") {
+    throw new TypeError(`runtime: stderr must be a function (got ${typeof stderr})`);
+  }
+}
+
+/** The settings of a runtime, where option, environment and default have been weighed. */
+export interface Settings {
+  readonly stderr: (text: string) => void;
+  readonly godebug: Godebug;
+  /** Percent, -1 for off. */
+  readonly gogc: number;
+  /** Bytes, `noMemoryLimit` or more for none. */
+  readonly memoryLimit: number;
+  readonly gomaxprocs: number;
+}
+
+export function resolveOptions(options: RuntimeOptions, env: Environment): Settings {
+  checkOptions(options);
+  const stderr = options.stderr ?? hostStderr;
+  const warn = (line: string): void => stderr(`${line}\n`);
+  const godebug = resolveGodebug(options.godebug, env, warn);
+  // The trace hears of what the profile samples.
+  if (godebug.allocfreetrace !== 0) godebug.memprofilerate = 1;
+  return {
+    stderr,
+    godebug,
+    gogc: resolveGOGC(options.gogc, env),
+    memoryLimit: resolveMemoryLimit(options.memoryLimit, env, warn),
+    gomaxprocs: resolveGOMAXPROCS(options.gomaxprocs, env),
+  };
+}
