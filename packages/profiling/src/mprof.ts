@@ -54,12 +54,10 @@ const costGain = 1 / 8;
 const intervalGain = 1 / 16;
 const maxWeight = 1 << 16;
 
-/** Offsets of the four counters in a set, in f64s. */
+/** Offsets of the two counters in a set, in f64s. */
 const ALLOCS = 0;
 const FREES = 1;
-const ALLOC_BYTES = 2;
-const FREE_BYTES = 3;
-const setSize = 4;
+const setSize = 2;
 
 /** A bucket as a profile shows it. Counts are those of the samples: not scaled. */
 export interface MemBucket {
@@ -126,7 +124,7 @@ export class MemProfileRecorder {
       this.rateBytes !== 1 && (this.sources.budgetAlways || this.rateBytes === defaultMemProfileRate)
         ? this.captureWithinBudget(size)
         : this.sources.captureBucket(size, 1);
-    if (bucket !== 0) this.count((this.cycle + 2) % 3, bucket, ALLOCS, size);
+    if (bucket !== 0) this.count((this.cycle + 2) % 3, bucket, ALLOCS);
     return bucket;
   }
 
@@ -159,20 +157,18 @@ export class MemProfileRecorder {
     return this.alloc(size);
   }
 
-  /** Records that a sampled object died. */
-  free(bucket: number, size: number): void {
+  /** Records that a sampled object died. Its bucket knows its size. */
+  free(bucket: number, _size?: number): void {
     if (bucket === 0) return;
     if (!this.sources.buckets.is(bucket, memKind)) {
       throw new RangeError(`profiling: free of a bucket that was never issued (got ${bucket})`);
     }
-    this.count((this.cycle + 1) % 3, bucket, FREES, size);
+    this.count((this.cycle + 1) % 3, bucket, FREES);
   }
 
-  private count(future: number, bucket: number, what: typeof ALLOCS | typeof FREES, size: number): void {
+  private count(future: number, bucket: number, what: typeof ALLOCS | typeof FREES): void {
     const { f64 } = this.sources.buckets.arena;
-    const at = ((bucket + counters) >>> 3) + (1 + future) * setSize;
-    f64[at + what]! += 1;
-    f64[at + what + 2]! += size;
+    f64[((bucket + counters) >>> 3) + (1 + future) * setSize + what]! += 1;
   }
 
   /** A mark phase has ended. */
@@ -217,13 +213,13 @@ export class MemProfileRecorder {
     for (let b = buckets.first(memKind); b !== 0; b = buckets.nextOf(b)) {
       const at = (b + counters) >>> 3;
       const weight = buckets.weightOf(b);
-      record.allocBytes = f64[at + ALLOC_BYTES]! * weight;
-      record.freeBytes = f64[at + FREE_BYTES]! * weight;
-      record.allocs = f64[at + ALLOCS]! * weight;
-      record.frees = f64[at + FREES]! * weight;
-      if (!inuseZero && record.allocBytes === record.freeBytes) continue;
       record.bucket = b;
       record.size = buckets.sizeOf(b);
+      record.allocs = f64[at + ALLOCS]! * weight;
+      record.frees = f64[at + FREES]! * weight;
+      record.allocBytes = record.allocs * record.size;
+      record.freeBytes = record.frees * record.size;
+      if (!inuseZero && record.allocBytes === record.freeBytes) continue;
       visit(record);
     }
   }

@@ -7,7 +7,7 @@ import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
 import { Profile } from "pprof-format";
 import { afterAll, describe, expect, it } from "vitest";
-import { BufferArena } from "../src/bucket.ts";
+import { BufferArena, blockKind, memKind, type ProfArena } from "../src/bucket.ts";
 import { createProfiler, type Profiler } from "../src/index.ts";
 import { type MemProfileRecord, scaleHeapSample } from "../src/mprof.ts";
 import { verifyMemProfile } from "../src/testing.ts";
@@ -76,10 +76,66 @@ describe("memProfile", () => {
     const one = p.buckHashSys;
     p.mem.alloc(24);
     expect(one).toBeGreaterThan(0);
-    expect(p.buckHashSys - one).toBeGreaterThan(100);
     const two = p.buckHashSys;
+    expect(two - one).toBeGreaterThan(0);
     for (let i = 0; i < 100; i++) p.mem.alloc(24);
     expect(p.buckHashSys - two).toBeLessThan(1000);
+  });
+
+  it("keeps a stack of eight frames in at most 128 bytes, and counts each of them", () => {
+    const arena = new BufferArena();
+    const taken: number[] = [];
+    const counting: ProfArena = {
+      get u32() {
+        return arena.u32;
+      },
+      get f64() {
+        return arena.f64;
+      },
+      get bytes() {
+        return arena.bytes;
+      },
+      alloc(size) {
+        taken.push(Math.ceil(size / 8) * 8); // aligned
+        return arena.alloc(size);
+      },
+    };
+    const p = createProfiler({ memProfileRate: 1, arena: counting });
+    const under = (depth: number): number => (depth > 0 ? under(depth - 1) : p.mem.alloc(64));
+    const deep = under(20);
+    const frames = p.buckets.stackOf(deep);
+    expect(frames.length).toBeGreaterThan(20);
+    const table = taken[0]!;
+    expect(p.buckHashSys).toBe(table + taken[1]!);
+    const before = p.buckHashSys;
+    const eight = p.buckets.find(memKind, 64, frames.slice(0, 8), 8);
+    expect(p.buckets.stackOf(eight)).toHaveLength(8);
+    expect(p.buckHashSys - before).toBe(120);
+    expect(taken.at(-1)).toBe(120);
+    // A stack that is known takes nothing, and neither does its death.
+    p.mem.free(deep, 64);
+    expect(under(20)).not.toBe(0);
+    expect(p.buckets.find(memKind, 64, frames.slice(0, 8), 8)).toBe(eight);
+    expect(p.buckHashSys).toBe(table + taken.slice(1).reduce((sum, n) => sum + n, 0));
+    verifyMemProfile(p);
+  });
+
+  it("tells buckets apart by weight, size, kind and number of frames", () => {
+    const { buckets } = createProfiler();
+    const ids = Uint32Array.of(1, 2, 3);
+    const all = new Set<number>();
+    for (const kind of [memKind, blockKind] as const)
+      for (const size of [0, 16, 2 ** 33])
+        for (const weight of [1, 2, 65536])
+          for (const n of [0, 1, 3]) {
+            const b = buckets.find(kind, size, ids, n, weight);
+            all.add(b);
+            expect(buckets.is(b, kind)).toBe(true);
+            expect(buckets.sizeOf(b)).toBe(size);
+            expect(buckets.weightOf(b)).toBe(weight);
+            expect([...buckets.stackOf(b)]).toEqual([...ids.subarray(0, n)]);
+          }
+    expect(all.size).toBe(2 * 3 * 3 * 3);
   });
 
   it("refuses rates that are no number of bytes, and buckets that were never issued", () => {
