@@ -7,6 +7,7 @@ export { BucketTable, BufferArena, type ProfArena } from "./bucket.ts";
 // For scheduler and runtime: call sites to frames, and the stack's text.
 export { captureSites, parseStack } from "./capture.ts";
 export { StackBuffer, StackWalker } from "./extern.ts";
+export { EventPlace } from "./mblock.ts";
 export { MemProfileRecorder } from "./mprof.ts";
 export { PCTable, type PCTableOptions } from "./pctab.ts";
 

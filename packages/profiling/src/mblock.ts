@@ -9,6 +9,14 @@
  *   mutex   fraction  one event in `fraction` is taken, and counts as that many. The stack is the one that unlocks.
  *
  * A recorder that is off takes no stack and no time: `record` returns after one comparison.
+ *
+ * Stacks of waits. V8 asks thousands of nanoseconds for a stack, and an event of a channel lasts a hundred. Most goroutines wait again and
+ * again where they waited before, but nothing short of a stack tells so. Hence an `EventPlace` for each goroutine and kind of
+ * wait, which begins by taking the stack of every event. Once `trustAfter` in a row were equal, it takes that of one event in `stackPeriod`,
+ * at random, and counts the others where the last was found: time and number of every event are counted all the same. Of a wait longer
+ * than `longWait` the stack is always taken. The first stack that differs ends all this for good, so that what stands at a wrong place is
+ * limited by chance to less than `stackPeriod` short waits of a goroutine, on average, however many there are. A program that waits a few
+ * times at each place has every stack taken.
  */
 import { type BucketKind, type BucketTable, blockKind, counters, mutexKind } from "./bucket.ts";
 
@@ -20,6 +28,23 @@ export interface BlockBucket {
   bucket: number;
   count: number;
   cycles: number;
+}
+
+/** Equal stacks in a row after which a place is trusted. */
+export const trustAfter = 64;
+/** Nanoseconds of a wait beside which its stack costs little. */
+export const longWait = 100_000;
+/** By default, one event in so many at a trusted place has its stack taken: a stack then costs less than the rest of the event. */
+export const defaultStackPeriod = 16;
+
+/** Events that are likely to have one stack: the waits of one goroutine in one kind of operation. */
+export class EventPlace {
+  /** Of the last stack that was taken; 0: none was. */
+  bucket = 0;
+  /** Stacks in a row that were equal; -1: some differed. */
+  equal = 0;
+  /** Events to come without a stack. */
+  left = 0;
 }
 
 /** What the recorders need from outside. */
@@ -69,7 +94,11 @@ abstract class EventRecorder {
 export class BlockProfileRecorder extends EventRecorder {
   private rateCycles = 0;
 
-  constructor(sources: BlockProfileSources) {
+  constructor(
+    sources: BlockProfileSources,
+    /** At a place where many stacks were equal, one event in so many has its stack taken; 1: every event. */
+    readonly stackPeriod: number,
+  ) {
     super(sources, blockKind);
   }
 
@@ -94,6 +123,34 @@ export class BlockProfileRecorder extends EventRecorder {
   record(ns: number): void {
     if (this.rateCycles <= 0 || !this.sampled(ns)) return;
     this.recordAt(ns, this.sources.captureBucket(this.kind, BlockProfileRecorder.prototype.record));
+  }
+
+  /**
+   * Records an event that `sampled` took, at a place whose stack is known well enough. False: take its stack, and call
+   * `recordStack`.
+   */
+  recordTrusted(ns: number, place: EventPlace): boolean {
+    if (place.left === 0 || ns >= longWait) return false;
+    place.left--;
+    this.recordAt(ns, place.bucket);
+    return true;
+  }
+
+  /** Records an event that `sampled` took, with the bucket of its stack. */
+  recordStack(ns: number, bucket: number, place: EventPlace): void {
+    if (place.equal >= 0) {
+      if (bucket === place.bucket || place.bucket === 0) {
+        // From 0 to twice the mean: at equal distances, a program with a period of its own would always be met at the same place.
+        if (++place.equal >= trustAfter && place.left === 0) {
+          place.left = Math.floor(this.sources.random() * (2 * this.stackPeriod - 1));
+        }
+      } else {
+        place.equal = -1;
+        place.left = 0;
+      }
+    }
+    place.bucket = bucket;
+    this.recordAt(ns, bucket);
   }
 
   /** Records an event that `sampled` took, of a stack whose bucket is known. */

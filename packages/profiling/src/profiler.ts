@@ -25,7 +25,13 @@ import {
   StackWalker,
 } from "./extern.ts";
 import { AsyncLabelStore, doWithLabels, type LabelSet, type LabelStore, makeLabels } from "./labels.ts";
-import { BlockProfileRecord, BlockProfileRecorder, MutexProfileRecorder, StackRecord } from "./mblock.ts";
+import {
+  BlockProfileRecord,
+  BlockProfileRecorder,
+  defaultStackPeriod,
+  MutexProfileRecorder,
+  StackRecord,
+} from "./mblock.ts";
 import { defaultBudget, defaultMemProfileRate, MemProfileRecord, MemProfileRecorder } from "./mprof.ts";
 import { type Func, PCTable, type PCTableOptions, type Symbolized } from "./pctab.ts";
 import { CustomProfile, NamedProfile, type ProfileSource } from "./profile.ts";
@@ -46,6 +52,11 @@ export interface ProfilerOptions extends PCTableOptions {
    * and 1 at a rate that was set.
    */
   memProfileBudget?: number;
+  /**
+   * The block profile counts every wait, but of a goroutine that has waited at one place again and again, it takes the stack of one wait
+   * in so many, at random. 1 takes every stack. Default 16.
+   */
+  blockStackPeriod?: number;
   /** Milliseconds of a clock, for the budget; default performance.now. */
   now?: () => number;
   /** Frames kept of each stack in profiles, 1 to 1024; default 128. */
@@ -142,7 +153,10 @@ export class Profiler {
       captureBucket: (kind: BucketKind, above: AnyFunction) => this.captureBucket(kind, 0, above),
       random: options.random ?? Math.random,
     };
-    this.block = new BlockProfileRecorder(events);
+    this.block = new BlockProfileRecorder(
+      events,
+      checkPeriod(options.blockStackPeriod === undefined ? defaultStackPeriod : options.blockStackPeriod),
+    );
     this.mutex = new MutexProfileRecorder(events);
     const labels = options.labels ?? new AsyncLabelStore();
     this.labelStore = {
@@ -587,6 +601,13 @@ export class Profiler {
 
   /** Writes the heap profile as gzipped pprof: `lookup("heap").writeTo(sink, 0)`. */
   readonly writeHeapProfile = (sink: Sink): Promise<void> => this.named.get("heap")!.writeTo(sink, 0);
+}
+
+function checkPeriod(period: number): number {
+  const fault = `profiling: blockStackPeriod must be an integer, 1 or more (got ${String(period)})`;
+  if (typeof period !== "number") throw new TypeError(fault);
+  if (!Number.isInteger(period) || period < 1) throw new RangeError(fault);
+  return period;
 }
 
 function checkBudget(budget: number): number {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { BlockProfileRecord, createProfiler, labels, type Profiler, StackRecord } from "../src/index.ts";
+import { EventPlace, trustAfter } from "../src/mblock.ts";
 import { decodeProfile } from "../src/pprof/index.ts";
 
 /** A generator of uniform numbers that is the same in every run. */
@@ -87,6 +88,103 @@ describe("the block profile", () => {
         ].join("\n"),
       ),
     );
+  });
+});
+
+describe("a place where goroutines block again and again", () => {
+  /** Feeds waits of `ns` whose stacks are the buckets that `bucketOf` says; how many stacks it asked for. */
+  function feed(
+    p: Profiler,
+    place: EventPlace,
+    n: number,
+    bucketOf: (i: number) => number,
+    ns = 100,
+  ): number {
+    let taken = 0;
+    for (let i = 0; i < n; i++) {
+      if (p.block.recordTrusted(ns, place)) continue;
+      taken++;
+      p.block.recordStack(ns, bucketOf(i), place);
+    }
+    return taken;
+  }
+  function counts(p: Profiler): Map<number, number> {
+    const all = new Map<number, number>();
+    p.block.forEach((r) => {
+      all.set(r.bucket, r.count);
+    });
+    return all;
+  }
+  const stack = (p: Profiler, name: string) => p.eventBucket("block", [{ func: name, file: "f", line: 1 }]);
+
+  it("has every stack taken until many were equal, then one in blockStackPeriod, and every event counted", () => {
+    const p = createProfiler({ random: seeded(11) });
+    p.setBlockProfileRate(1);
+    const a = stack(p, "a");
+    const place = new EventPlace();
+    expect(feed(p, place, trustAfter, () => a)).toBe(trustAfter);
+    const n = 160_000;
+    const taken = feed(p, place, n, () => a);
+    // n / 16 draws of a uniform gap: relative deviation 0.6 / sqrt(10000).
+    expect(Math.abs(taken / (n / 16) - 1)).toBeLessThan(0.05);
+    const record = new BlockProfileRecord();
+    expect(p.blockProfile([record])).toEqual({ n: 1, ok: true });
+    expect(record).toMatchObject({ Count: n + trustAfter, Cycles: 100 * (n + trustAfter) });
+  });
+
+  it("has every stack taken at a period of 1, and where stacks differ", () => {
+    const every = createProfiler({ blockStackPeriod: 1 });
+    every.setBlockProfileRate(1);
+    const a = stack(every, "a");
+    expect(feed(every, new EventPlace(), 1000, () => a)).toBe(1000);
+    const p = createProfiler();
+    p.setBlockProfileRate(1);
+    const two = [stack(p, "a"), stack(p, "b")];
+    const place = new EventPlace();
+    expect(feed(p, place, 20, (i) => two[i & 1]!)).toBe(20);
+    expect(feed(p, place, 1000, () => two[0]!)).toBe(1000);
+  });
+
+  it("loses fewer than blockStackPeriod events to a wrong stack, on average, whenever the stack changes", () => {
+    const random = seeded(3);
+    let wrong = 0;
+    const rounds = 400;
+    for (let round = 0; round < rounds; round++) {
+      const p = createProfiler({ random });
+      p.setBlockProfileRate(1);
+      const a = stack(p, "a");
+      const b = stack(p, "b");
+      const before = 60 + Math.floor(random() * 200);
+      feed(p, new EventPlace(), before + 1000, (i) => (i < before ? a : b));
+      const seen = counts(p);
+      expect(seen.get(a)! + seen.get(b)!).toBe(before + 1000);
+      wrong += 1000 - seen.get(b)!;
+    }
+    // Each loses at most 30, and the rest of a gap that was met at random: a third of it.
+    expect(wrong / rounds).toBeLessThan(16);
+  });
+
+  it("has the stack of a long wait taken always", () => {
+    const p = createProfiler({ random: () => 0.999 });
+    p.setBlockProfileRate(1);
+    const a = stack(p, "a");
+    const place = new EventPlace();
+    feed(p, place, trustAfter, () => a);
+    expect(place.left).toBe(30);
+    expect(feed(p, place, 50, () => a, 1e6)).toBe(50);
+    expect(place.left).toBe(30);
+    const b = stack(p, "b");
+    expect(feed(p, place, 1, () => b, 1e6)).toBe(1);
+    expect(counts(p).get(b)).toBe(1);
+    expect(feed(p, place, 100, () => b)).toBe(100);
+  });
+
+  it("refuses a period that is none", () => {
+    for (const blockStackPeriod of [0, -1, 1.5, Number.NaN]) {
+      expect(() => createProfiler({ blockStackPeriod })).toThrow(
+        /blockStackPeriod must be an integer, 1 or more/,
+      );
+    }
   });
 });
 

@@ -27,6 +27,11 @@ export interface RuntimeOptions {
    */
   memProfileBudget?: number;
   /**
+   * The block profile counts every wait, but of a goroutine that has waited at one place again and again, it takes the stack of one wait
+   * in so many, at random. 1 takes every stack. Default 16.
+   */
+  blockStackPeriod?: number;
+  /**
    * Lets goroutines that nothing can wake any more be collected by V8, and lists them in the profile `goroutineleak`. Costs a
    * few microseconds a goroutine. Default false.
    */
@@ -102,6 +107,7 @@ const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "godebug",
   "stderr",
   "memProfileBudget",
+  "blockStackPeriod",
   "leakDetection",
   "clock",
   "seed",

@@ -6,6 +6,7 @@
  * one frame (`runtime.chanrecv1`), in `goroutine` after `runtime.gopark`. Frames of the runtime's own code are left out.
  */
 import type { LabelSet, LabelStore, Profiler, StackFrame, StackSource } from "@gort/profiling";
+import { EventPlace } from "@gort/profiling/internal";
 import { type G, getg, type Leak, type Scheduler } from "@gort/scheduler";
 import {
   creationSite,
@@ -241,11 +242,36 @@ export class GoroutineLabels implements LabelStore {
   }
 }
 
-/** A goroutine has waited for `ns`; it is still suspended in the operation, where its stack can be taken. */
-export function recordBlockEvent(profiler: Profiler, g: G, ns: number, reason: number): void {
-  const leaf = blockLeaf[reason];
-  if (leaf === undefined || !profiler.block.sampled(ns)) return;
-  profiler.block.recordAt(ns, profiler.sitesBucket("block", leaf, gSites(g)));
+/** Feeds the block profile. */
+export class GoroutineWaits {
+  readonly #profiler: Profiler;
+  /** The places where a goroutine waits, by wait reason; by its generator, as a G serves many. */
+  readonly #places = new WeakMap<object, (EventPlace | undefined)[]>();
+
+  constructor(profiler: Profiler) {
+    this.#profiler = profiler;
+  }
+
+  /** A goroutine has waited for `ns`; it is still suspended in the operation, where its stack can be taken. */
+  record(g: G, ns: number, reason: number): void {
+    const { block } = this.#profiler;
+    const leaf = blockLeaf[reason];
+    if (leaf === undefined || !block.sampled(ns)) return;
+    const place = this.#place(g, reason);
+    if (block.recordTrusted(ns, place)) return;
+    block.recordStack(ns, this.#profiler.sitesBucket("block", leaf, gSites(g)), place);
+  }
+
+  #place({ gen }: G, reason: number): EventPlace {
+    // Host code that waits has no generator, and no stack to take.
+    if (gen === null) return new EventPlace();
+    let places = this.#places.get(gen);
+    if (places === undefined) {
+      places = [];
+      this.#places.set(gen, places);
+    }
+    return (places[reason] ??= new EventPlace());
+  }
 }
 
 /** A lock was released for which others had waited `ns`, by the code above the function `above`. */

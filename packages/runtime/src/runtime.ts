@@ -82,8 +82,8 @@ import { type RuntimeOptions, resolveOptions } from "./options.ts";
 import {
   GoroutineLabels,
   GoroutineStacks,
+  GoroutineWaits,
   LeakedGoroutines,
-  recordBlockEvent,
   recordMutexEvent,
   threadStacks,
 } from "./profiles.ts";
@@ -197,6 +197,7 @@ export class Runtime {
       arena: new LinearArena(this.memory),
       memProfileRate: this.godebug.memprofilerate,
       ...(options.memProfileBudget === undefined ? {} : { memProfileBudget: options.memProfileBudget }),
+      ...(options.blockStackPeriod === undefined ? {} : { blockStackPeriod: options.blockStackPeriod }),
       memStats: () => ({ ...this.readMemStats() }),
       isStackBase: (frame) => isMarker(frame.functionName.slice(frame.functionName.indexOf("gort:"))),
       goroutines,
@@ -213,6 +214,7 @@ export class Runtime {
       },
       stderr: this.stderr,
     });
+    const waits = new GoroutineWaits(this.profiler);
     const hooks: RuntimeHooks = {
       runtime: this,
       safepoint: () => {
@@ -225,7 +227,7 @@ export class Runtime {
       gExit: (g) => {
         if (!this.#closed) this.#roots.exit(g);
       },
-      blockEvent: (g, ns, reason) => recordBlockEvent(this.profiler, g, ns, reason),
+      blockEvent: (g, ns, reason) => waits.record(g, ns, reason),
       mutexEvent: (ns, unlock, above) => recordMutexEvent(this.profiler, ns, unlock, above),
     };
     const schedStats = new SchedStats(this.memory);

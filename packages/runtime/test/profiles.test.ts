@@ -1,8 +1,9 @@
 import { gunzipSync } from "node:zlib";
 import { decodeProfile } from "@gort/profiling/pprof";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   BlockProfileRecord,
+  type Chan,
   createRuntime,
   MemProfileRecord,
   type Runtime,
@@ -84,6 +85,70 @@ describe("the block profile", () => {
     expect(receiver.reduce((sum, r) => sum + r.Cycles, 0)).toBeGreaterThan(10e6);
   });
 
+  it("counts every wait of a loop at its place, without asking for the stack of each", async () => {
+    const capture = vi.spyOn(Error, "captureStackTrace");
+    try {
+      const n = 20_000;
+      const exact = { blockStackPeriod: 1 };
+      for (const options of [{}, exact]) {
+        const rt = make(options);
+        await pingPong(rt, 1); // with the profile off
+        rt.setBlockProfileRate(1);
+        capture.mockClear();
+        await pingPong(rt, n);
+        const waits = records(rt, "blockProfile");
+        expect(waits.map((r) => r.functions[0]).sort()).toEqual(["runtime.chanrecv1", "runtime.chansend1"]);
+        expect(waits.filter((r) => r.functions[1]!.endsWith(".pongs"))).toHaveLength(1);
+        // On an unbuffered channel, one side waits for each value.
+        const events = waits.reduce((sum, r) => sum + r.count, 0);
+        expect(Math.abs(events / n - 1)).toBeLessThan(0.01);
+        if (options === exact) expect(capture.mock.calls.length).toBeGreaterThanOrEqual(events);
+        else expect(capture.mock.calls.length).toBeLessThan(events / 8);
+      }
+    } finally {
+      capture.mockRestore();
+    }
+  });
+
+  it("keeps apart the places of one goroutine", async () => {
+    const rt = make();
+    rt.setBlockProfileRate(1);
+    await rt.main(function* () {
+      const c = rt.makeChan<number>();
+      rt.go(sendAll, rt, c, 600);
+      function* first() {
+        yield* c.recv();
+      }
+      function* second() {
+        yield* c.recv();
+      }
+      for (let i = 0; i < 300; i++) {
+        yield* first();
+        yield* second();
+      }
+    });
+    expect(share(rt, "first", 300)).toBeCloseTo(1, 1);
+    expect(share(rt, "second", 300)).toBeCloseTo(1, 1);
+  });
+
+  it("keeps apart goroutines that have one number, or one G after the other", async () => {
+    const rt = make();
+    rt.setBlockProfileRate(1);
+    // Both are goroutine 1.
+    await rt.main(function* one() {
+      const c = rt.makeChan<number>();
+      rt.go(sendAll, rt, c, 150);
+      for (let i = 0; i < 150; i++) yield* c.recv();
+    });
+    await rt.main(function* two() {
+      const c = rt.makeChan<number>();
+      rt.go(sendAll, rt, c, 150);
+      for (let i = 0; i < 150; i++) yield* c.recv();
+    });
+    expect(share(rt, "one", 150)).toBeCloseTo(1, 1);
+    expect(share(rt, "two", 150)).toBeCloseTo(1, 1);
+  });
+
   it("records nothing at rate 0", async () => {
     const rt = make();
     await rt.main(function* () {
@@ -92,6 +157,78 @@ describe("the block profile", () => {
     expect(rt.blockProfile(null)).toEqual({ n: 0, ok: true });
   });
 });
+
+describe("at rates of 0", () => {
+  it("no stack is taken, whatever the program does", async () => {
+    const rt = make({ godebug: "memprofilerate=0" });
+    const mu = new Mutex();
+    await pingPong(rt, 10); // goroutines start: their sites are taken within a budget, which is not the profiles'
+    const capture = vi.spyOn(Error, "captureStackTrace");
+    const prepare = vi.fn();
+    const old = Error.prepareStackTrace;
+    Error.prepareStackTrace = prepare;
+    try {
+      await rt.main(function* () {
+        const c = rt.makeChan<number>(1);
+        const worker = rt.go(function* worker() {
+          for (;;) {
+            yield* mu.lock();
+            yield* rt.gosched();
+            mu.unlock();
+            if ((yield* c.recv()) === -1) return;
+          }
+        });
+        capture.mockClear();
+        prepare.mockClear();
+        for (let i = 0; i < 2000; i++) {
+          rt.unsafe.mallocgc(16 << 10);
+          rt.unsafe.mallocgc(16);
+          yield* mu.lock();
+          mu.unlock();
+          yield* c.send(i);
+        }
+        rt.gc();
+        expect(capture).not.toHaveBeenCalled();
+        expect(prepare).not.toHaveBeenCalled();
+        yield* c.send(-1);
+        yield* worker.done();
+      });
+      // The same with a rate shows that the counters count.
+      rt.memProfileRate = 1;
+      rt.unsafe.mallocgc(16);
+      expect(capture).toHaveBeenCalled();
+    } finally {
+      capture.mockRestore();
+      Error.prepareStackTrace = old;
+    }
+    for (const name of ["blockProfile", "mutexProfile"] as const) expect(rt[name](null).n).toBe(0);
+  });
+});
+
+/** Sends `n` values, each to a receiver that waits already. */
+function* sendAll(rt: Runtime, c: Chan<number>, n: number) {
+  for (let i = 0; i < n; i++) {
+    yield* rt.gosched();
+    yield* c.send(i);
+  }
+}
+
+/** What part of `n` waits the block profile shows in the function of this name: about all, as now and then a sender is first. */
+function share(rt: Runtime, name: string, n: number): number {
+  const mine = records(rt, "blockProfile").filter((r) => r.functions[1]!.endsWith(`.${name}`));
+  return mine.reduce((sum, r) => sum + r.count, 0) / n;
+}
+
+/** Sends `n` values from one goroutine to another. */
+function pingPong(rt: Runtime, n: number): Promise<void> {
+  return rt.main(function* () {
+    const c = rt.makeChan<number>();
+    rt.go(function* pongs() {
+      for (let i = 0; i < n; i++) yield* c.send(i);
+    });
+    for (let i = 0; i < n; i++) yield* c.recv();
+  });
+}
 
 /** The stacks of a profile's records, as names of functions, with what they count. */
 function records(rt: Runtime, profile: "blockProfile" | "mutexProfile") {
@@ -169,9 +306,10 @@ describe("the mutex profile", () => {
     const mu = new Mutex();
     const started = performance.now();
     await rt.main(function* () {
+      const enough = rt.makeChan<void>();
       function* holdsLong() {
         yield* mu.lock();
-        yield* rt.sleep(20);
+        yield* enough.recv();
         mu.unlock();
       }
       function* holdsShort() {
@@ -181,6 +319,10 @@ describe("the mutex profile", () => {
       const first = rt.go(holdsLong);
       yield* rt.gosched();
       const others = [rt.go(holdsShort), rt.go(holdsShort), rt.go(holdsShort)];
+      yield* rt.gosched();
+      // All wait by now.
+      yield* rt.sleep(20);
+      enough.close();
       for (const g of [first, ...others]) yield* g.done();
     });
     const elapsedMs = performance.now() - started;
