@@ -8,6 +8,7 @@ const guide = [
   { text: "Differences from Go", link: "/differences" },
   { text: "Statistics and metrics", link: "/statistics" },
   { text: "Debug switches", link: "/debug-switches" },
+  { text: "Errors", link: "/errors" },
   { text: "Benchmarks", link: "/benchmarks" },
 ];
 

@@ -10,6 +10,11 @@ export function throwFatal(message: string, detail?: string): never {
   throw new FatalError("throw", "ERR_GORT_THROW", message, detail);
 }
 
+/** No memory left for the collector's own tables and queues; `detail` says for which. */
+export function outOfMemory(detail: string): never {
+  throw new FatalError("throw", "ERR_GORT_OUT_OF_MEMORY", "runtime: out of memory", detail);
+}
+
 /** An address as Go prints pointers. */
 export function hex(addr: number): string {
   return `0x${(addr >>> 0).toString(16)}`;

@@ -19,7 +19,7 @@
  */
 import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
 import { beginChange, endChange, ROOT_GCSTATS, stableVersion, unchanged } from "@gort/memory/internal";
-import { throwFatal } from "./errors.ts";
+import { outOfMemory } from "./errors.ts";
 
 const RING = 256;
 
@@ -172,7 +172,7 @@ export class GCRecord {
     this.base = base;
     if (base !== 0) return;
     const block = mem.persistentAlloc(GCSTATS.size, 64, "gcSys");
-    if (block === 0) throwFatal("out of memory", "gc: no room for the collector's statistics");
+    if (block === 0) outOfMemory("gc: no room for the collector's statistics");
     this.base = block;
     this.#setF(G.memoryLimit, Number.POSITIVE_INFINITY);
     this.#setF(G.cpu + 8 * CPU_TIMES.total, Number.NaN);

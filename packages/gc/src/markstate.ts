@@ -27,7 +27,7 @@
 import { PAGE_SHIFT } from "@gort/allocator/internal";
 import { defineStruct, f64s, type LinearMemory, u32s } from "@gort/memory";
 import { ROOT_GC } from "@gort/memory/internal";
-import { throwFatal } from "./errors.ts";
+import { outOfMemory, throwFatal } from "./errors.ts";
 import { type GCHeap, NUM_SIZE_CLASSES } from "./heap.ts";
 
 /** Words of a page's row of scan bits: one bit for each object of 16 bytes. */
@@ -168,13 +168,13 @@ export class MarkState {
 
   #reserve(bytes: number): number {
     const addr = this.mem.sysReserve(bytes, 4096, "low");
-    if (addr === 0) throwFatal("gc: no room for the mark tables", `${bytes} bytes`);
+    if (addr === 0) outOfMemory(`gc: no room for the mark tables (${bytes} bytes)`);
     return addr;
   }
 
   #persistent(bytes: number, align: number): number {
     const addr = this.mem.persistentAlloc(bytes, align, "gcSys");
-    if (addr === 0) throwFatal("gc: no room for the mark state", `${bytes} bytes`);
+    if (addr === 0) outOfMemory(`gc: no room for the mark state (${bytes} bytes)`);
     return addr;
   }
 

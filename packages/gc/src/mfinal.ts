@@ -29,7 +29,7 @@
  * consumer is told, and the queue goes on behind it, so nothing is lost.
  */
 import { type Addr, defineStruct } from "@gort/memory";
-import { hex, throwFatal } from "./errors.ts";
+import { hex, outOfMemory, throwFatal } from "./errors.ts";
 import type { GCRecord } from "./gcstats.ts";
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
 
@@ -163,7 +163,7 @@ export class Finalizers {
     const special = allocator.addSpecial(object, SPECIAL_FINALIZER, entry);
     if (special <= 0) {
       this.#unreserve(entry);
-      if (special < 0) throwFatal("out of memory", "gc: no room for a finalizer's special");
+      if (special < 0) outOfMemory("gc: no room for a finalizer's special");
       throwFatal("runtime.SetFinalizer: finalizer already set", `pointer ${hex(object)}`);
     }
     // The marking of specials may have passed the object's span already.
@@ -186,7 +186,7 @@ export class Finalizers {
     const entry = this.#reserve(fn as (arg: never) => unknown, arg);
     if (allocator.addSpecial(object, SPECIAL_CLEANUP, entry) <= 0) {
       this.#unreserve(entry);
-      throwFatal("out of memory", "gc: no room for a cleanup's special");
+      outOfMemory("gc: no room for a cleanup's special");
     }
     const id = this.#u32[(entry + E.fn) >>> 2] as number;
     return {
@@ -222,7 +222,7 @@ export class Finalizers {
       cell = this.#takeEntry();
       this.#u32[(cell + E.fn) >>> 2] = object;
       if (allocator.addSpecial(object, SPECIAL_WEAK, cell) <= 0)
-        throwFatal("out of memory", "gc: no room for a weak pointer's special");
+        outOfMemory("gc: no room for a weak pointer's special");
     }
     const pointer: WeakPointer = { value: () => this.#weakValue(cell) };
     const ref = new WeakRef(pointer);
@@ -307,7 +307,7 @@ export class Finalizers {
     const u32 = this.#u32;
     if (this.#get(Q.free) === 0) {
       const block = this.#heap.mem.persistentAlloc(BLOCK_BYTES, 8, "otherSys");
-      if (block === 0) throwFatal("out of memory", "gc: no room for the finalizer queue");
+      if (block === 0) outOfMemory("gc: no room for the finalizer queue");
       u32[block >>> 2] = this.#get(Q.blocks);
       this.#set(Q.blocks, block);
       for (let e = block + BLOCK_BYTES - ENTRY.size; e >= block + BLOCK_HEADER; e -= ENTRY.size)

@@ -12,7 +12,7 @@
  * when the cycle began is marked all the same.
  */
 import { type Addr, defineStruct, type LinearMemory } from "@gort/memory";
-import { throwFatal } from "./errors.ts";
+import { outOfMemory } from "./errors.ts";
 
 /** One block takes a page of the operating system and holds 511 slots. */
 export const REF_BLOCK_BYTES = 4096;
@@ -88,7 +88,7 @@ export class RefTable {
   #grow(): void {
     const u32 = this.#u32;
     const block = this.#mem.persistentAlloc(REF_BLOCK_BYTES, 8, "otherSys");
-    if (block === 0) throwFatal("out of memory", "gc: no room for more root slots");
+    if (block === 0) outOfMemory("gc: no room for more root slots");
     u32[block >>> 2] = u32[(this.#state + O.blocks) >>> 2] as number;
     u32[(this.#state + O.blocks) >>> 2] = block;
     const n = (this.#state + O.nblocks) >>> 2;

@@ -7,7 +7,6 @@ const fatalBrand = Symbol.for("gort.FatalError");
  * without its `fatal error: ` prefix, where Go has the error; `detail` holds the lines printed before it.
  */
 export class FatalError extends Error {
-  override readonly name = "FatalError";
   readonly kind: "throw" | "fatal";
   readonly code: string;
   readonly detail?: string;
@@ -18,6 +17,11 @@ export class FatalError extends Error {
     if (detail !== undefined) this.detail = detail;
   }
 }
+Object.defineProperty(FatalError.prototype, "name", {
+  value: "FatalError",
+  writable: true,
+  configurable: true,
+});
 Object.defineProperty(FatalError.prototype, fatalBrand, { value: true });
 
 export function isFatalError(x: unknown): x is FatalError {

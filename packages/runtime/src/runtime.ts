@@ -489,7 +489,10 @@ export class Runtime {
    */
   addCleanup<T extends Type, A>(x: RefMembers<T>, f: (arg: A) => unknown, arg: A): Cleanup {
     if ((arg as unknown) === x) {
-      throw new FatalError("runtime.AddCleanup: ptr is equal to arg, cleanup will never run", "CLEANUP_ARG");
+      throw new FatalError(
+        "runtime.AddCleanup: ptr is equal to arg, cleanup will never run",
+        "ERR_GORT_CLEANUP_ARG",
+      );
     }
     return this.collector.finalizers.addCleanup(addrOf(x), f, arg);
   }

@@ -186,7 +186,7 @@ export class HChan<T> implements Chan<T> {
   }
 
   close(): void {
-    if (this.closed) throw new PlainError("close of closed channel", "CLOSE_OF_CLOSED_CHANNEL");
+    if (this.closed) throw new PlainError("close of closed channel", "ERR_GORT_CLOSE_OF_CLOSED_CHANNEL");
     this.closed = true;
     // All are collected before any is readied, and the last collected is readied first, as in Go.
     let list: G | null = null;
@@ -301,7 +301,7 @@ export class HChan<T> implements Chan<T> {
 }
 
 function sendOnClosed(): PlainError {
-  return new PlainError("send on closed channel", "SEND_ON_CLOSED_CHANNEL");
+  return new PlainError("send on closed channel", "ERR_GORT_SEND_ON_CLOSED_CHANNEL");
 }
 
 export function isGenerator(x: unknown): x is Generator<undefined, unknown, unknown> {
@@ -524,7 +524,7 @@ export function recv2From<T>(sched: () => Scheduler, c: RecvChan<T> | null): Ope
 
 /** `close(c)`, `len(c)` and `cap(c)` where `c` may be nil. */
 export function close(c: SendChan<never> | null): void {
-  if (c === null) throw new PlainError("close of nil channel", "CLOSE_OF_NIL_CHANNEL");
+  if (c === null) throw new PlainError("close of nil channel", "ERR_GORT_CLOSE_OF_NIL_CHANNEL");
   c.close();
 }
 export function len(c: { readonly length: number } | null): number {
@@ -540,7 +540,7 @@ export function makechan<T>(sched: Scheduler, size: number): Chan<T> {
     throw new RangeError(`scheduler: channel capacity must be an integer (got ${String(size)})`);
   }
   if (size < 0 || size > maxCapacity) {
-    throw new PlainError("makechan: size out of range", "MAKECHAN_SIZE");
+    throw new PlainError("makechan: size out of range", "ERR_GORT_MAKECHAN_SIZE");
   }
   return new HChan<T>(sched, size);
 }

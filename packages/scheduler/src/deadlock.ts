@@ -83,7 +83,7 @@ export class DeadlockDetector {
         ? "no goroutines (main called runtime.Goexit) - deadlock!"
         : "all goroutines are asleep - deadlock!"
       : "all goroutines are asleep - deadlock!";
-    this.crash(new FatalError(message, "DEADLOCK"));
+    this.crash(new FatalError(message, "ERR_GORT_DEADLOCK"));
   }
 
   private hostMayCall(main: Main): boolean {

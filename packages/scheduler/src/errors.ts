@@ -30,7 +30,7 @@ export class RuntimeError extends Error {
   readonly code: string;
   readonly goType: string;
 
-  constructor(message: string, code = "RUNTIME_ERROR", goType = "runtime.errorString") {
+  constructor(message: string, code = "ERR_GORT_RUNTIME_ERROR", goType = "runtime.errorString") {
     super(message);
     this.code = code;
     this.goType = goType;
@@ -49,7 +49,7 @@ named(RuntimeError.prototype, "RuntimeError");
 
 /** A runtime panic whose text has no `runtime error: ` prefix, such as `send on closed channel`. */
 export class PlainError extends RuntimeError {
-  constructor(message: string, code = "PLAIN_ERROR") {
+  constructor(message: string, code = "ERR_GORT_PLAIN_ERROR") {
     super(message, code, "runtime.plainError");
   }
 }
@@ -57,7 +57,7 @@ named(PlainError.prototype, "PlainError");
 
 /** An index or slice bound out of range. */
 export class BoundsError extends RuntimeError {
-  constructor(message: string, code = "OUT_OF_RANGE") {
+  constructor(message: string, code = "ERR_GORT_OUT_OF_RANGE") {
     super(`runtime error: ${message}`, code, "runtime.boundsError");
   }
 }
@@ -65,7 +65,7 @@ named(BoundsError.prototype, "BoundsError");
 
 /** A failed type assertion: `interface conversion: ...`. */
 export class TypeAssertionError extends RuntimeError {
-  constructor(message: string, code = "TYPE_ASSERTION") {
+  constructor(message: string, code = "ERR_GORT_TYPE_ASSERTION") {
     super(`interface conversion: ${message}`, code, "*runtime.TypeAssertionError");
   }
 }
@@ -74,7 +74,7 @@ named(TypeAssertionError.prototype, "TypeAssertionError");
 /** `panic(null)`: a panic must have a value, or `recover()` could not tell it from none. */
 export class PanicNilError extends RuntimeError {
   constructor() {
-    super("runtime error: panic called with nil argument", "PANIC_NIL", "*runtime.PanicNilError");
+    super("runtime error: panic called with nil argument", "ERR_GORT_PANIC_NIL", "*runtime.PanicNilError");
   }
 }
 named(PanicNilError.prototype, "PanicNilError");
@@ -84,7 +84,7 @@ named(PanicNilError.prototype, "PanicNilError");
  * stack and can reject a promise. `recover()` returns `value`, never the wrapper.
  */
 export class PanicError extends Error {
-  readonly code = "PANIC";
+  readonly code = "ERR_GORT_PANIC";
   readonly value: unknown;
 
   constructor(value: unknown, message: string) {
@@ -103,7 +103,7 @@ export class FatalError extends Error {
   readonly code: string;
   readonly detail?: string;
 
-  constructor(message: string, code = "FATAL", kind: "throw" | "fatal" = "fatal", detail?: string) {
+  constructor(message: string, code = "ERR_GORT_FATAL", kind: "throw" | "fatal" = "fatal", detail?: string) {
     super(message);
     this.kind = kind;
     this.code = code;
@@ -123,7 +123,7 @@ named(FatalError.prototype, "FatalError");
  * meets it should throw it on. One instance serves all, since it carries nothing.
  */
 export class GoexitSignal {
-  readonly code = "GOEXIT";
+  readonly code = "ERR_GORT_GOEXIT";
   toString(): string {
     return "runtime.Goexit";
   }

@@ -90,7 +90,7 @@ function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, 
 /** Whether `f` is a generator function. Throws for what cannot be a goroutine. */
 export function checkGoroutineFunction(f: unknown): boolean {
   if (typeof f !== "function") {
-    if (f === null || f === undefined) throw new FatalError("go of nil func value", "GO_NIL_FUNC");
+    if (f === null || f === undefined) throw new FatalError("go of nil func value", "ERR_GORT_GO_NIL_FUNC");
     throw new TypeError(`scheduler: go needs a function (got ${typeof f})`);
   }
   // Unlike getPrototypeOf, for which the engine leaves optimised code, this is a few loads.

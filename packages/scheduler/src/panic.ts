@@ -222,7 +222,10 @@ function panicText(v: unknown): string {
     try {
       return String(m.call(v));
     } catch (e) {
-      throw new FatalError(`panic while printing panic value: ${panicText(panicValue(e))}`, "PANIC_IN_PRINT");
+      throw new FatalError(
+        `panic while printing panic value: ${panicText(panicValue(e))}`,
+        "ERR_GORT_PANIC_IN_PRINT",
+      );
     }
   }
   const name = (v as { constructor?: { name?: string } }).constructor?.name;

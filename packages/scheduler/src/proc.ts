@@ -717,7 +717,8 @@ export class Scheduler {
 
   /** Everything stands still already: one thread, and this is it. */
   stopTheWorld(_reason: string): void {
-    if (this.worldStopped) throw new FatalError("stopTheWorld: world is already stopped", "STW", "throw");
+    if (this.worldStopped)
+      throw new FatalError("stopTheWorld: world is already stopped", "ERR_GORT_WORLD_STOPPED", "throw");
     this.worldStopped = true;
   }
 

@@ -216,7 +216,7 @@ function finishSelect(g: G): SelectResult {
     sg = next;
   }
   if (sent) {
-    if (!ok) throw new PlainError("send on closed channel", "SEND_ON_CLOSED_CHANNEL");
+    if (!ok) throw new PlainError("send on closed channel", "ERR_GORT_SEND_ON_CLOSED_CHANNEL");
     return { index, value: undefined, ok: false };
   }
   return { index, value, ok };

@@ -89,7 +89,7 @@ export class BumpHeap implements Heap {
       throw new FatalError(
         "fatal",
         "runtime: out of memory",
-        "OUT_OF_MEMORY",
+        "ERR_GORT_OUT_OF_MEMORY",
         `runtime: cannot allocate ${size} bytes (${this.#end - addr} of ${this.mem.size} left)`,
       );
     }
@@ -119,7 +119,7 @@ export class BumpHeap implements Heap {
 
   releaseRef(slot: RefSlot): void {
     if (!(this.#refs[slot - 1] > 0))
-      throw new FatalError("throw", "release of a free root", "REF_STATE", `slot=${slot}`);
+      throw new FatalError("throw", "release of a free root", "ERR_GORT_REF_STATE", `slot=${slot}`);
     this.#refs[slot - 1] = 0;
     this.#freeRefs.push(slot);
   }

@@ -8,7 +8,7 @@ const fatalErrorBrand = Symbol.for("gort.FatalError");
 
 /** Go's `runtime.Error`. The message is Go's text, with the prefix `runtime error: ` where Go has it. */
 export class RuntimeError extends Error {
-  /** What happened, for programs: upper case with underscores, and never changed once published. */
+  /** What happened, for programs: `ERR_GORT_...`, and never changed once published. */
   readonly code: string;
 
   constructor(message: string, code: string) {
@@ -62,7 +62,7 @@ export class BoundsError extends RuntimeError {
   readonly bound: number;
 
   constructor(kind: BoundsKind, index: number, bound: number) {
-    super(`runtime error: ${TEXTS[kind](index, bound)}`, "OUT_OF_RANGE");
+    super(`runtime error: ${TEXTS[kind](index, bound)}`, "ERR_GORT_OUT_OF_RANGE");
     this.kind = kind;
     this.index = index;
     this.bound = bound;
@@ -112,6 +112,6 @@ export function isFatalError(x: unknown): x is Error & { kind: "throw" | "fatal"
 export function nilDereference(): never {
   throw new RuntimeError(
     "runtime error: invalid memory address or nil pointer dereference",
-    "NIL_DEREFERENCE",
+    "ERR_GORT_NIL_DEREFERENCE",
   );
 }

@@ -34,7 +34,7 @@ export function growCap(
   if (elemSize === 0) return newLen;
   const bytes = nextSliceCap(newLen, oldCap) * elemSize;
   if (bytes > heap.mem.size) {
-    throw new RuntimeError("runtime error: growslice: len out of range", "GROWSLICE_LEN");
+    throw new RuntimeError("runtime error: growslice: len out of range", "ERR_GORT_GROWSLICE_LEN");
   }
   return Math.floor(heap.roundupsize(bytes, noscan) / elemSize);
 }

@@ -257,7 +257,7 @@ function wholeSize(what: string, n: number): void {
 function makeSliceError(what: "len" | "cap"): RuntimeError {
   return new RuntimeError(
     `runtime error: makeslice: ${what} out of range`,
-    what === "len" ? "MAKESLICE_LEN" : "MAKESLICE_CAP",
+    what === "len" ? "ERR_GORT_MAKESLICE_LEN" : "ERR_GORT_MAKESLICE_CAP",
   );
 }
 

@@ -61,9 +61,9 @@ describe("makeSlice", () => {
   it("has codes in upper case, as every package's errors", () => {
     const { types } = testHeap();
     const codeOf = (f: () => unknown): unknown => (thrown(f) as { code: string }).code;
-    expect(codeOf(() => types.makeSlice(int, -1))).toBe("MAKESLICE_LEN");
-    expect(codeOf(() => types.makeSlice(int, 1, 0))).toBe("MAKESLICE_CAP");
-    expect(codeOf(() => types.makeSlice(int, 1).get(1))).toBe("OUT_OF_RANGE");
+    expect(codeOf(() => types.makeSlice(int, -1))).toBe("ERR_GORT_MAKESLICE_LEN");
+    expect(codeOf(() => types.makeSlice(int, 1, 0))).toBe("ERR_GORT_MAKESLICE_CAP");
+    expect(codeOf(() => types.makeSlice(int, 1).get(1))).toBe("ERR_GORT_OUT_OF_RANGE");
   });
 
   it("of nothing allocates nothing, and is not nil", () => {

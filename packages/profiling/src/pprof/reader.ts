@@ -2,8 +2,7 @@
 
 /** What is wrong with a file, and where. */
 export class ProfileFormatError extends Error {
-  override readonly name = "ProfileFormatError";
-  readonly code = "ERR_PPROF_FORMAT";
+  readonly code = "ERR_GORT_PPROF_FORMAT";
   constructor(
     /** The offset in the unpacked file. */
     readonly offset: number,
@@ -12,6 +11,12 @@ export class ProfileFormatError extends Error {
     super(`pprof: offset ${offset}: ${reason}`);
   }
 }
+
+Object.defineProperty(ProfileFormatError.prototype, "name", {
+  value: "ProfileFormatError",
+  writable: true,
+  configurable: true,
+});
 
 /** Walks the fields of one message. */
 export class Reader {

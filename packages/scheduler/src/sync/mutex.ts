@@ -29,7 +29,7 @@ const starvationThresholdMs = 1;
 
 /** Ends the program with Go's words: no deferred call may run while a lock's state is a lie. */
 export function fatal(message: string): never {
-  const e = new FatalError(message, "SYNC");
+  const e = new FatalError(message, "ERR_GORT_SYNC");
   const g = m0.curg;
   if (g === null) throw e;
   return g.sched.fatal(e);
