@@ -191,7 +191,7 @@ export const MCACHE = defineStruct("mcache", {
   stackFreeBytes: u32s(4),
   /**
    * What this mcache's threads have added to the heap's bytes by use: the heap's figure is the sum over all mcaches, and a
-   * single one may be negative. See mheap.ts.
+   * single one may be negative. See mheap.ts. The pages of retained spans are in heapInUse here, not in heapFree.
    */
   heapInUse: "f64",
   heapFree: "f64",
@@ -210,8 +210,10 @@ export const MCENTRAL = defineStruct("mcentral", {
   partial: u32s(2),
   /** Heads of the lists of spans without one. */
   full: u32s(2),
-  /** Head of the list of retained spans: without objects, counted as free, ready to be used by this class again. */
+  /** The list of retained spans: without objects, counted as free, ready to be used by this class again. */
   empty: "u32",
+  /** Its last span. */
+  emptyTail: "u32",
 });
 
 /** A free list of structs of one size, refilled from chunks of 16 KiB. */

@@ -565,7 +565,7 @@ export class Allocator {
     u32[at + (S.sweepgen >>> 2)] = this.heap.sweepgen;
     if (preserve) return false;
     if (allocCount === 0) {
-      if (!this.central.retain(span)) this.heap.freeSpan(span);
+      if (!this.central.retain(span, true)) this.heap.freeSpan(span);
       return true;
     }
     this.central.uncacheSpan(span);

@@ -156,20 +156,26 @@ export class MCache {
       return false;
     }
     let s = u32[i + SLOT_SPAN] as number;
+    let used = 0;
     while (true) {
       if (s !== 0) {
         const at = s >>> 2;
         const nelems = (u32[at + S_NELEMS] as number) | 0;
+        const count = (u32[at + S_ALLOC_COUNT] as number) | 0;
+        if (count === 0) return this.takeRun(i, typ, at, 0, nelems);
         const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
         const first = nextZero(u32, bits, (u32[at + S_FREEINDEX] as number) | 0, nelems);
         if (first < nelems) return this.takeRun(i, typ, at, first, nextOne(u32, bits, first, nelems));
         u32[at + S_FREEINDEX] = nelems;
         u32[i + SLOT_SPAN] = 0;
-        this.central.uncacheSpan(s);
+        // A slot that was freed by hand may lie before freeindex.
+        if (count < nelems) this.central.uncacheSpan(s);
+        else used = s;
       }
       if (i < this.slots) closedError(); // a slot of the nil page: see Allocator.close
       const spanclass = ((i - this.slots) / SLOT_WORDS) | 0;
-      s = this.central.cacheSpan(spanclass);
+      s = this.central.cacheSpan(spanclass, used);
+      used = 0;
       u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
       const held = this.held + (spanclass >>> 5);
       u32[held] = (u32[held] as number) | (1 << (spanclass & 31));
@@ -194,7 +200,9 @@ export class MCache {
     }
     const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
     const k = first >>> 5;
-    const rest = sampled ? 0 : this.freeAfter(at, bits + k, k, runEnd, nextSample - n * elemsize, elemsize);
+    const whole = runEnd === ((u32[at + S_NELEMS] as number) | 0);
+    const rest =
+      whole || sampled ? 0 : this.freeAfter(at, bits + k, k, runEnd, nextSample - n * elemsize, elemsize);
     let claimed = n;
     if (rest === 0) {
       setBits(u32, bits, first, n);

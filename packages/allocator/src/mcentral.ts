@@ -47,6 +47,8 @@ export class MCentral {
   private readonly hooks: AllocatorHooks;
   private readonly base: number;
   private readonly sweepgenWord: number;
+  private readonly cursorWord: number;
+  private readonly cursorGenWord: number;
 
   constructor(heap: MHeap) {
     this.heap = heap;
@@ -54,6 +56,8 @@ export class MCentral {
     this.hooks = heap.hooks;
     this.base = heap.base + MHEAP.offsets.central;
     heap.freeRetained = (npages) => this.freeRetained(npages);
+    this.cursorWord = (heap.base + MHEAP.offsets.sweepCursor) >>> 2;
+    this.cursorGenWord = (heap.base + MHEAP.offsets.sweepCursorGen) >>> 2;
     this.sweepgenWord = (heap.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
   }
 
@@ -84,13 +88,52 @@ export class MCentral {
     return this.base + spanclass * MCENTRAL.size + C.empty;
   }
 
-  /** Keeps a swept span without objects for its class; one of several pages, seldom wanted again, is freed. */
-  retain(s: number): boolean {
-    const spanclass = this.u32[(s >>> 2) + SPANCLASS] as number;
+  /**
+   * Keeps a swept span without objects for its class; one of several pages, seldom wanted again, is freed. `swept`: by a sweep,
+   * which meets the spans from the last used to the first. It appends them, so that they are used again in this order: the
+   * memory used last is likeliest to be in the processor's cache.
+   */
+  retain(s: number, swept: boolean): boolean {
+    const { u32, heap } = this;
+    const at = s >>> 2;
+    const spanclass = u32[at + SPANCLASS] as number;
     if ((classToAllocNPages[spanclass >>> 1] as number) !== 1) return false;
-    this.heap.retain(s);
-    this.push(this.empty(spanclass), s);
+    heap.retain(1);
+    const list = this.empty(spanclass);
+    const tail = list + (C.emptyTail - C.empty);
+    this.lock(spanclass);
+    const last = u32[tail >>> 2] as number;
+    if (swept && last !== 0) {
+      u32[at + NEXT] = 0;
+      u32[at + PREV] = last;
+      u32[at + LIST] = list;
+      u32[(last >>> 2) + NEXT] = s;
+      u32[tail >>> 2] = s;
+    } else {
+      this.link(s, list);
+      if (last === 0) u32[tail >>> 2] = s;
+    }
+    this.unlock(spanclass);
     return true;
+  }
+
+  /** A retained span, which is one no more; 0 if the class has none. */
+  private takeRetained(spanclass: number): number {
+    if (this.u32[this.empty(spanclass) >>> 2] === 0) return 0;
+    this.lock(spanclass);
+    const s = this.unlinkRetained(this.base + spanclass * MCENTRAL.size);
+    this.unlock(spanclass);
+    return s;
+  }
+
+  private unlinkRetained(central: number): number {
+    const { u32 } = this;
+    const list = central + C.empty;
+    const s = this.unlinkFirst(list);
+    if (s === 0) return 0;
+    if (u32[list >>> 2] === 0) u32[(central + C.emptyTail) >>> 2] = 0;
+    this.heap.unretain(1);
+    return s;
   }
 
   /** See MHeap.freeRetained. */
@@ -99,15 +142,11 @@ export class MCentral {
     const all = npages === Number.POSITIVE_INFINITY;
     let freed = 0;
     for (let spc = 2; spc < NUM_SPAN_CLASSES && freed < npages; spc++) {
-      const list = this.empty(spc);
-      if (!all && u32[list >>> 2] === 0) continue;
+      if (!all && u32[this.empty(spc) >>> 2] === 0) continue;
       // A span goes from the list to the heap inside of one lock: who finds the list empty there finds the pages in the heap.
       this.lock(spc);
-      for (let s = 0; freed < npages && (s = u32[list >>> 2] as number) !== 0; freed++) {
-        this.unlink(s, list);
-        heap.unretain(s);
-        heap.freeSpan(s);
-      }
+      const central = this.base + spc * MCENTRAL.size;
+      for (let s = 0; freed < npages && (s = this.unlinkRetained(central)) !== 0; freed++) heap.freeSpan(s);
       this.unlock(spc);
     }
     return freed > 0;
@@ -139,9 +178,21 @@ export class MCentral {
     if (u32[list >>> 2] === 0) return 0; // read without the lock: a span pushed this moment is found next time
     const central = this.base + spanclass * MCENTRAL.size;
     heap.acquire(central);
-    const s = u32[list >>> 2] as number;
-    if (s !== 0) this.unlink(s, list);
+    const s = this.unlinkFirst(list);
     heap.release(central);
+    return s;
+  }
+
+  private unlinkFirst(list: number): number {
+    const { u32 } = this;
+    const s = u32[list >>> 2] as number;
+    if (s === 0) return 0;
+    const at = s >>> 2;
+    const next = u32[at + NEXT] as number;
+    u32[list >>> 2] = next;
+    if (next !== 0) u32[(next >>> 2) + PREV] = 0;
+    u32[at + NEXT] = 0;
+    u32[at + LIST] = 0;
     return s;
   }
 
@@ -197,19 +248,40 @@ export class MCentral {
     return false;
   }
 
-  cacheSpan(spanclass: number): number {
+  /** A span for an mcache, in exchange for the one that it has used up (0: it has none), all of whose slots are handed out. */
+  cacheSpan(spanclass: number, used: number): number {
     const { u32 } = this;
     const npages = classToAllocNPages[spanclass >>> 1] as number;
     this.hooks.deductSweepCredit(npages << PAGE_SHIFT, 0);
-    let s = this.pop(this.partialSwept(spanclass), spanclass);
+    let s = this.exchange(spanclass, used);
     if (s === 0) s = this.sweepForFree(spanclass);
-    if (s === 0 && (s = this.pop(this.empty(spanclass), spanclass)) !== 0) this.heap.unretain(s);
+    if (s === 0) s = this.takeRetained(spanclass);
     if (s === 0) s = this.heap.alloc(npages, spanclass);
     const at = s >>> 2;
     if ((u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number)) {
       fatalThrow("mcentral.cacheSpan: span has no free objects", `span ${hex(s)}`);
     }
     u32[at + SWEEPGEN] = (u32[this.sweepgenWord] as number) + 3;
+    return s;
+  }
+
+  /** Steps 1 and, unless a span is unswept, 4; with one hold of the lock, where each list would want its own. */
+  private exchange(spanclass: number, used: number): number {
+    const { u32, heap } = this;
+    const central = this.base + spanclass * MCENTRAL.size;
+    heap.acquire(central);
+    const sweepgen = u32[this.sweepgenWord] as number;
+    const side = (sweepgen & 2) << 1;
+    if (used !== 0) {
+      u32[(used >>> 2) + SWEEPGEN] = sweepgen;
+      this.link(used, central + C.full + side);
+    }
+    let s = this.unlinkFirst(central + C.partial + side);
+    const unswept = central + 4 - side;
+    if (s === 0 && u32[(unswept + C.partial) >>> 2] === 0 && u32[(unswept + C.full) >>> 2] === 0) {
+      s = this.unlinkRetained(central);
+    }
+    heap.release(central);
     return s;
   }
 
@@ -244,7 +316,7 @@ export class MCentral {
     const spanclass = u32[at + SPANCLASS] as number;
     u32[at + SWEEPGEN] = u32[this.sweepgenWord] as number;
     if (u32[at + ALLOC_COUNT] === 0) {
-      if (!this.retain(s)) this.heap.freeSpan(s);
+      if (!this.retain(s, false)) this.heap.freeSpan(s);
       return;
     }
     const full = (u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number);
@@ -253,27 +325,28 @@ export class MCentral {
 
   /** An unswept span of any class for the sweeper, off its list and marked as being swept; 0 if there is none. */
   nextSpanForSweep(): number {
-    const u32 = this.u32;
-    const { sweepgen } = this.heap;
-    const cursor = (this.heap.base + MHEAP.offsets.sweepCursor) >>> 2;
-    const cursorGen = (this.heap.base + MHEAP.offsets.sweepCursorGen) >>> 2;
-    if (u32[cursorGen] !== sweepgen) {
+    const { u32, heap, cursorWord, cursorGenWord } = this;
+    const sweepgen = u32[this.sweepgenWord] as number;
+    if (u32[cursorGenWord] !== sweepgen) {
       // In this order: who sees the new generation must not see the old place.
-      u32[cursor] = 0;
-      u32[cursorGen] = sweepgen;
+      u32[cursorWord] = 0;
+      u32[cursorGenWord] = sweepgen;
     }
+    const unswept = 4 - ((sweepgen & 2) << 1);
     // The cursor is 2 * class + (full first): lists before it are known to be empty in this sweep.
-    for (let i = u32[cursor] as number; i < 2 * NUM_SPAN_CLASSES; i++) {
-      const spanclass = i >>> 1;
-      const list = (i & 1) === 0 ? this.fullUnswept(spanclass) : this.partialUnswept(spanclass);
-      const s = this.pop(list, spanclass);
-      if (s !== 0) {
-        u32[(s >>> 2) + SWEEPGEN] = sweepgen - 1;
-        u32[cursor] = i;
-        return s;
-      }
+    for (let i = u32[cursorWord] as number; i < 2 * NUM_SPAN_CLASSES; i++) {
+      const central = this.base + (i >>> 1) * MCENTRAL.size;
+      const list = central + ((i & 1) === 0 ? C.full : C.partial) + unswept;
+      if (u32[list >>> 2] === 0) continue;
+      heap.acquire(central);
+      const s = this.unlinkFirst(list);
+      heap.release(central);
+      if (s === 0) continue;
+      u32[(s >>> 2) + SWEEPGEN] = sweepgen - 1;
+      u32[cursorWord] = i;
+      return s;
     }
-    u32[cursor] = 2 * NUM_SPAN_CLASSES;
+    u32[cursorWord] = 2 * NUM_SPAN_CLASSES;
     return 0;
   }
 }

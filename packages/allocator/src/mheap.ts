@@ -16,7 +16,7 @@
  *     alloc      heapReleased -= scavenged pages, heapFree -= the others, owner += n
  *     free       owner -= n, heapFree += n
  *     scavenge   heapFree -= n, heapReleased += n
- *     retain     heapInUse -= n, heapFree += n     (unretain: the reverse)
+ *     retain     heapInUse -= n, heapFree += n     (unretain: the reverse; both by emptyPages: see counter)
  *
  * A page in a page cache counts as what it is, free or released; only mem.stats.heapReleased leaves the released ones
  * of page caches out until they go back.
@@ -176,18 +176,26 @@ export class MHeap {
     return this.u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] as number;
   }
 
-  /** The heap's figure: the sum of all mcaches' shares. */
+  /** The heap's figure. Retained spans are told apart only here, so that keeping one and using it again is one addition. */
   counter(name: HeapCounter): number {
+    const own = this.sum(M[name]);
+    if (name === "heapInUse") return own - this.sum(M.emptyPages) * PAGE_SIZE;
+    return name === "heapFree" ? own + this.sum(M.emptyPages) * PAGE_SIZE : own;
+  }
+
+  /** A counter of all mcaches, by its place in MCACHE. */
+  private sum(offset: number): number {
     let sum = 0;
     for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
-      sum += this.f64[(c + M[name]) >>> 3] as number;
+      sum += this.f64[(c + offset) >>> 3] as number;
       c = this.u32[(c + M.next) >>> 2] as number;
     }
     return sum;
   }
 
-  private add(name: HeapCounter, n: number): void {
-    const i = (this.mcache + M[name]) >>> 3;
+  /** Adds to this mcache's share of a counter. By place and not by name: a lookup by name is no constant to V8. */
+  private add(offset: number, n: number): void {
+    const i = (this.mcache + offset) >>> 3;
     this.f64[i] = (this.f64[i] as number) + n;
   }
 
@@ -330,10 +338,10 @@ export class MHeap {
     const fresh = scavenged === npages && (pageCache.fresh || this.scavengedIsZero());
     if (scavenged !== 0) {
       this.mem.sysUsed(page * PAGE_SIZE, npages * PAGE_SIZE);
-      this.add("heapReleased", -scavenged * PAGE_SIZE);
+      this.add(M.heapReleased, -scavenged * PAGE_SIZE);
     }
-    this.add("heapFree", (scavenged - npages) * PAGE_SIZE);
-    this.add("heapInUse", npages * PAGE_SIZE);
+    this.add(M.heapFree, (scavenged - npages) * PAGE_SIZE);
+    this.add(M.heapInUse, npages * PAGE_SIZE);
     this.initSpan(s, page, npages, SPAN_IN_USE, spanclass, 0, bits, fresh);
     return s;
   }
@@ -427,7 +435,7 @@ export class MHeap {
         this.mem.sysUsed(start, npages * PAGE_SIZE);
         this.noteReleased(-scavenged * PAGE_SIZE);
       }
-      this.add("heapFree", (scavenged - npages) * PAGE_SIZE);
+      this.add(M.heapFree, (scavenged - npages) * PAGE_SIZE);
       this.countUse(state, kind, npages * PAGE_SIZE);
     }
     this.unlock();
@@ -443,34 +451,27 @@ export class MHeap {
 
   private countUse(state: number, kind: number, bytes: number): void {
     if (state === SPAN_IN_USE) {
-      this.add("heapInUse", bytes);
+      this.add(M.heapInUse, bytes);
       return;
     }
     this.mem.stats.add("heapSys", -bytes);
     if (kind === MANUAL_STACK) {
-      this.add("stackInUse", bytes);
+      this.add(M.stackInUse, bytes);
       this.mem.stats.add("stackSys", bytes);
     } else {
-      this.add("gcManualInUse", bytes);
+      this.add(M.gcManualInUse, bytes);
       this.mem.stats.add("gcSys", bytes);
     }
   }
 
-  /** The span has no objects left and is on no list: its pages count as free from now on. */
-  retain(s: number): void {
-    this.moveRetained(s, 1);
+  /** A span of npages without objects, on no list: its pages count as free from now on. */
+  retain(npages: number): void {
+    this.add(M.emptyPages, npages);
   }
 
-  /** The span is used again, or is going to be freed. */
-  unretain(s: number): void {
-    this.moveRetained(s, -1);
-  }
-
-  private moveRetained(s: number, sign: number): void {
-    const npages = this.u32[(s + S.npages) >>> 2] as number;
-    this.add("heapInUse", -sign * npages * PAGE_SIZE);
-    this.add("heapFree", sign * npages * PAGE_SIZE);
-    this.add("emptyPages", sign * npages);
+  /** It is used again, or is going to be freed. */
+  unretain(npages: number): void {
+    this.add(M.emptyPages, -npages);
   }
 
   private throwOutOfMemory(npages: number): never {
@@ -586,7 +587,7 @@ export class MHeap {
   }
 
   private noteReleased(n: number): void {
-    this.add("heapReleased", n);
+    this.add(M.heapReleased, n);
     this.mem.stats.add("heapReleased", n);
   }
 
@@ -633,7 +634,7 @@ export class MHeap {
       if (allocCount !== 0 || u32[at + (S.list >>> 2)] !== 0 || u32[at + (S.specials >>> 2)] !== 0) {
         fatalThrow("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
       }
-      this.add("heapInUse", -bytes);
+      this.add(M.heapInUse, -bytes);
       this.spanBits.free(
         u32[at + (S.gcmarkBits >>> 2)] as number,
         bitsBytes(u32[at + (S.spanclass >>> 2)] as number),
@@ -641,16 +642,16 @@ export class MHeap {
     } else if (state === SPAN_MANUAL) {
       this.mem.stats.add("heapSys", bytes);
       if (u32[at + (S.manualKind >>> 2)] === MANUAL_GC) {
-        this.add("gcManualInUse", -bytes);
+        this.add(M.gcManualInUse, -bytes);
         this.mem.stats.add("gcSys", -bytes);
       } else {
-        this.add("stackInUse", -bytes);
+        this.add(M.stackInUse, -bytes);
         this.mem.stats.add("stackSys", -bytes);
       }
     } else {
       fatalThrow("mheap.freeSpan: bad span state", `span ${hex(start)} state=${state}`);
     }
-    this.add("heapFree", bytes);
+    this.add(M.heapFree, bytes);
     const page = start >>> PAGE_SHIFT;
     const infoWord = (this.pageInfoBase >>> 2) + page;
     const spanWord = (this.pageSpanBase >>> 2) + page;
@@ -780,7 +781,7 @@ export class MHeap {
       }
       u32[(this.base + H.everReleased) >>> 2] = 1;
       this.pages.markScavenged(page, npages);
-      this.add("heapFree", -bytes);
+      this.add(M.heapFree, -bytes);
       this.noteReleased(bytes);
       return bytes;
     }

@@ -6,6 +6,7 @@ import {
   GCCONTROL,
   MANUAL_GC,
   MCACHE,
+  MCENTRAL,
   MHEAP,
   MSPAN,
   NUM_SPAN_CLASSES,
@@ -114,6 +115,9 @@ export function verifyHeap(a: Allocator): void {
         must(!listed.has(s), () => `span ${s} is on two lists`);
         listed.set(s, list);
       }
+      if (list !== a.central.empty(spc)) continue;
+      const tail = word(list + MCENTRAL.offsets.emptyTail - MCENTRAL.offsets.empty);
+      must(tail === prev, () => `the last retained span of class ${spc} is ${prev}, not ${tail}`);
     }
   }
 

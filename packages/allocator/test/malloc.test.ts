@@ -314,6 +314,22 @@ describe("collection", () => {
     verifyHeap(a);
   });
 
+  it("uses first the memory that was used last", () => {
+    const spansUsed = (): Addr[] => {
+      const spans = new Set<Addr>();
+      for (let i = 0; i < 80; i++) spans.add(a.spanOf(a.mallocNoscan(1024)));
+      return [...spans];
+    };
+    const used = spansUsed();
+    expect(used.length).toBe(10);
+    collectWith(a, () => false);
+    verifyHeap(a);
+    expect(spansUsed()).toEqual(used.reverse());
+    collectWith(a, () => false);
+    expect(spansUsed()).toEqual(used.reverse());
+    verifyHeap(a);
+  });
+
   it("marks objects that are allocated while a collection marks, and unmarks unused slots", () => {
     const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
     a.mem.u32[phase] = GC_MARK;

@@ -426,7 +426,7 @@ export class Collector {
   }
 
   /**
-   * To be called at safepoints: starts a collection that is wanted, or does the next slice of the one that runs. Cheap
+   * To be called at safepoints: starts a collection that is wanted and does the next slice of the one that runs. Cheap
    * if there is nothing to do. Any raw pointer may be invalid afterwards.
    */
   pollSafepoint(): void {
@@ -454,7 +454,11 @@ export class Collector {
     else if (this.gcRequested && this.godebug.gcstoptheworld !== 0)
       this.#collect(false, this.godebug.gcstoptheworld > 1);
     else if (!this.sweeper.done) this.#backgroundSweep();
-    else if (this.gcRequested) this.#begin(false, false);
+    else if (this.gcRequested) {
+      this.#begin(false, false);
+      // A small heap is marked before the program goes on: it allocates nothing black, and no write has to shade.
+      this.#background(false);
+    }
   }
 
   /**

@@ -328,6 +328,31 @@ describe("triggers", () => {
     expect(gc.record.limiterLastEnabled).toBeGreaterThan(numGC - 3);
   });
 
+  it("begin a cycle with a slice of marking, which is all that a small heap takes", () => {
+    const clock = new FakeClock();
+    const nanotime = () => {
+      clock.advance(30_000);
+      return clock.now;
+    };
+    const { a, gc, node } = rig({ clock: { nanotime, walltime: () => clock.walltime() } });
+    gc.requestGC();
+    gc.pollSafepoint();
+    expect([gc.readGCStats().numGC, gc.marking]).toEqual([1, false]);
+    const root = gc.refs.alloc(0);
+    for (let i = 0, list = 0; i < 100_000; i++) {
+      const p = a.mallocTyped(node);
+      gc.storePointer(p, list);
+      list = p;
+      gc.storePointer(root, list);
+    }
+    while (!gc.sweeper.done) gc.pollSafepoint();
+    gc.requestGC();
+    gc.pollSafepoint();
+    expect([gc.readGCStats().numGC, gc.marking]).toEqual([1, true]);
+    finishCycle(gc);
+    verifyHeap(gc);
+  });
+
   it("run a collection at every safepoint under gcstress", () => {
     const { gc } = rig({ godebug: "gcstress=1" });
     for (let i = 0; i < 5; i++) gc.pollSafepoint();
