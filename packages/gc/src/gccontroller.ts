@@ -51,9 +51,9 @@ export class GCController {
   #triggered = 0;
   /** Where the next cycle starts. */
   trigger = 0;
-  /** End of the last cycle and the CPU time it took: a program at its memory limit gets as much for itself. */
+  /** End of the last cycle and the program's time that it took: a program at its memory limit gets as much for itself. */
   #lastEnd = 0;
-  #lastCpuNs = 0;
+  #lastNs = 0;
 
   constructor(
     heap: GCHeap,
@@ -161,7 +161,7 @@ export class GCController {
    */
   limited(now: number): boolean {
     if (!this.#rule.startsWith("limit")) return false;
-    if (now - this.#lastEnd >= this.#lastCpuNs) return false;
+    if (now - this.#lastEnd >= this.#lastNs) return false;
     this.#record.noteLimited();
     return true;
   }
@@ -193,10 +193,10 @@ export class GCController {
     this.#triggered = 0;
   }
 
-  /** The cycle has taken this CPU time, without idle marking. */
-  noteEnd(now: number, cpuNs: number): void {
+  /** The cycle has kept the program from running for so long, in stops, slices and assists. */
+  noteEnd(now: number, ns: number): void {
     this.#lastEnd = now;
-    this.#lastCpuNs = cpuNs;
+    this.#lastNs = ns;
   }
 }
 

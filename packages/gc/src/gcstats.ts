@@ -13,7 +13,8 @@
  *
  *     NumGC = n          =>  pauseNs[(n - 1) % 256], pauseEnd[(n - 1) % 256] are those of cycle n
  *     pauseTotalNs       =   sum of pauseNs, while n <= 256
- *     gcCpuNs            =   CPU time of all cycles, without idle marking: what gcCPUFraction is made of
+ *     gcCpuNs            =   assistNs + dedicatedNs + pauseCpuNs: what gcCPUFraction is made of, as in Go
+ *     pauseCpuNs         =   sum of a cycle's pause times its GOMAXPROCS: in a stop no P does anything else
  *     numForcedGC        <=  numGC
  *     *Executed          <=  *Queued
  */
@@ -148,8 +149,6 @@ export interface CycleTimes {
   /** Background marking with the program running. */
   dedicatedNs: number;
   idleNs: number;
-  /** All but idle marking. */
-  cpuNs: number;
   /** What there was since the start. */
   availableCpuNs: number;
 }
@@ -318,7 +317,7 @@ export class GCRecord {
     this.#f64[((this.base + G.pauseNs) >>> 3) + slot] = r.pauseNs;
     this.#bi64[((this.base + G.pauseEnd) >>> 3) + slot] = r.pauseEnd;
     this.#add(G.pauseTotalNs, r.pauseNs);
-    this.#add(G.gcCpuNs, r.cpuNs);
+    this.#add(G.gcCpuNs, r.assistNs + r.dedicatedNs + r.pauseNs * r.procs);
     this.#add(G.assistNs, r.assistNs);
     this.#add(G.dedicatedNs, r.dedicatedNs);
     this.#add(G.idleNs, r.idleNs);

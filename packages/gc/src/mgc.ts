@@ -648,20 +648,19 @@ export class Collector {
       1,
       Math.round(cycle.stw ? end - cycle.markStart + cycle.pauseNs : cycle.pauseNs + end - stopped),
     );
-    const cpuNs = (cycle.sweepTermNs + end - stop) * cycle.procs + cycle.assistNs + cycle.backgroundNs;
+    // In a cycle of one stop all of the marking lies within the pause.
+    const dedicatedNs = cycle.stw ? 0 : cycle.backgroundNs;
     this.record.endCycle({
       forced: cycle.forced,
       pauseNs,
       pauseEnd: this.#clock.walltime(),
       procs: cycle.procs,
       assistNs: cycle.assistNs,
-      // In a cycle of one stop all of the marking lies within the pause.
-      dedicatedNs: cycle.stw ? 0 : cycle.backgroundNs,
+      dedicatedNs,
       idleNs: cycle.idleNs,
-      cpuNs,
       availableCpuNs: (end - this.#startNs) * cycle.procs,
     });
-    this.#controller.noteEnd(end, cpuNs);
+    this.#controller.noteEnd(end, pauseNs + cycle.assistNs + dedicatedNs);
     this.#startTheWorld();
     this.#reports.end(cycle, { n, stop, end, heapEnd, consMark });
   }

@@ -453,6 +453,12 @@ describe("a full memory", () => {
   });
 });
 
+/** A reading of a clock of which every one takes a microsecond. */
+function tick(clock: FakeClock): number {
+  clock.advance(1000);
+  return clock.now;
+}
+
 describe("figures", () => {
   it("fill the pause rings from index 0, and add up", () => {
     const clock = new FakeClock();
@@ -481,6 +487,39 @@ describe("figures", () => {
     expect(stats.gcCPUFraction).toBeGreaterThan(0.004);
     expect(stats.gcCPUFraction).toBeLessThan(0.006);
   });
+
+  it.each([
+    ["in one stop", true],
+    ["between goroutines", false],
+  ])(
+    "of a cycle that marks %s give one sum: the fraction is that of all classes but idle, as in Go",
+    (_, stw) => {
+      const clock = new FakeClock();
+      const ticking = { nanotime: () => tick(clock), walltime: () => clock.walltime() };
+      const world = { stopTheWorld() {}, startTheWorld() {}, gomaxprocs: () => 4, ready() {} };
+      const { gc, a, node } = rig({ clock: ticking, world });
+      for (let i = 0; i < 20_000; i++) gc.refs.alloc(a.mallocTyped(node));
+      for (let round = 0; round < 3; round++) {
+        if (stw) gc.gc();
+        else {
+          gc.start();
+          for (let i = 0; gc.marking; i++) {
+            for (let k = 0; k < 1000; k++) a.mallocTyped(node);
+            if (i % 3 === 2) gc.idleWork();
+            else gc.pollSafepoint();
+          }
+        }
+        const { record } = gc;
+        const stats = gc.readGCStats();
+        expect(record.pauseCpuNs).toBe(4 * stats.pauseTotalNs);
+        expect(stats.gcCpuNs).toBe(record.assistNs + record.dedicatedNs + record.pauseCpuNs);
+        expect(record.dedicatedNs > 0).toBe(!stw);
+        // The first reading was the start, the last one before lastGC the end of the cycle.
+        const elapsed = Number(stats.lastGC - new FakeClock().walltime()) - 1000;
+        expect(stats.gcCPUFraction).toBeCloseTo(stats.gcCpuNs / (4 * elapsed), 9);
+      }
+    },
+  );
 
   it("make a gctrace line in Go's grammar, with the true sizes", () => {
     const { gc, a, lines } = rig({ godebug: "gctrace=1" });
