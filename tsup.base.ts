@@ -31,7 +31,9 @@ const keepConstants: Plugin = {
 };
 
 /**
- * How every package is built: ESM only, declarations and source maps beside the code, one shared
+ * How every package is built: fields of classes as tsconfig.base.json says (useDefineForClassFields: false; a field that is
+ * defined before the constructor assigns it has had two values, so V8 neither folds it nor knows what is in it: an allocation took
+ * 7.6 ns instead of 6.4, a free and malloc 11 instead of 9), ESM only, declarations and source maps beside the code, one shared
  * chunk for what the entries have in common (module state must exist once).
  */
 export function library(entry: Record<string, string>, more: Options = {}): Options {

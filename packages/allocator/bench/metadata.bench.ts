@@ -1,5 +1,5 @@
 /**
- * What a heap of 1 GiB of 64-byte objects needs beyond the objects' bytes: tables, span structs, bits, and what is lost in
+ * What a heap of 1 GiB of 64-byte objects, or of blocks by hand, needs beyond the objects' bytes: tables, span structs, bits, and what is lost in
  * spans. metadata.go is Go's side: go run bench/metadata.go noscan|pointers
  *
  *     tsup && node bench/metadata.bench.ts          (Node 22.6+, or through any TypeScript runner)
@@ -8,10 +8,11 @@ import { createAllocator, newHeapStats } from "@gort/allocator";
 
 const N = 2 ** 24;
 
-for (const kind of ["noscan", "pointers"]) {
+for (const kind of ["noscan", "pointers", "by hand"]) {
   const a = createAllocator();
   const typ = a.newType(64, [3]);
-  if (kind === "noscan") for (let i = 0; i < N; i++) a.mallocNoscan(64);
+  if (kind === "by hand") for (let i = 0; i < N; i++) a.malloc(64);
+  else if (kind === "noscan") for (let i = 0; i < N; i++) a.mallocNoscan(64);
   else for (let i = 0; i < N; i++) a.mallocTyped(typ);
   const st = a.readStats(newHeapStats());
   const overhead = st.sys - st.heapIdle - st.stackInuse - N * 64;

@@ -17,3 +17,18 @@ export function closedError(): never {
 export function outOfMemory(detail: string): never {
   throw new FatalError("throw", "ERR_GORT_OUT_OF_MEMORY", "runtime: out of memory", detail);
 }
+
+/** Throws unless size can be that of an object. */
+export function checkSize(size: number): void {
+  if (typeof size !== "number") throw new TypeError(`allocator: size must be a number (got ${String(size)})`);
+  if (size >>> 0 !== size) {
+    throw new RangeError(
+      `allocator: size must be a whole number of bytes from 0 to 4294967295 (got ${size})`,
+    );
+  }
+}
+
+/** Throws unless p is a number. who: what needs it. */
+export function checkAddress(who: string, p: number): void {
+  if (typeof p !== "number") throw new TypeError(`allocator: ${who} needs an address (got ${String(p)})`);
+}

@@ -14,7 +14,9 @@
  * that does is counted in GCSys as the heap grows. They are indexed by absolute address:
  *
  *     heapBits   1 bit a word: bit (a >>> 3) & 31 of u32[(heapBitsBase + ((a >>> 8) << 2)) >>> 2] is 1 if the word
- *                at a is a pointer slot. Valid for objects of pointerful span classes with elemsize <= 512.
+ *                at a is a pointer slot. Valid for objects of pointerful span classes with elemsize <= 512. In a heap
+ *                that was never collected, 1 too where a block by hand begins, which spans without pointers hold; 0
+ *                everywhere else: see manual.ts.
  *     pageInfo   u32 a page, at pageInfoBase + (a >>> 13 << 2): spanclass | gcmarkBits << 5.
  *                A value below 256 (0, or 0xff) means: no heap object on this page. Otherwise the low 8 bits
  *                are the span class and (v >>> 8) << 3 is the address of the span's mark bits.
@@ -125,9 +127,17 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   typ: "u32",
   /** 0: none cached. */
   span: "u32",
-  /** Blocks freed by hand, linked through their first word, and their number: see manual.ts. */
+  /** Blocks freed by hand, linked through their first word: see freed.ts. */
   free: "u32",
+  /** Blocks taken from there since the accounts were settled. */
+  reused: "u32",
+  /** Frees until the accounts are settled again, and what that was when they were. */
+  credit: "u32",
+  granted: "u32",
+  /** Length of the list when the accounts were settled. */
   nfree: "u32",
+  /** Freed blocks that wait until another thread gives their span up. */
+  parked: "u32",
   /** Slots claimed with the run for the runs after it: bit k is slot 32 * restWord + k of the span. */
   rest: "u32",
   restWord: "u32",
@@ -333,3 +343,5 @@ export const SPECIAL_WEAK = 2;
 export const SPECIAL_CLEANUP = 3;
 export const SPECIAL_PROFILE = 4;
 export const SPECIAL_PIN = 5;
+/** A block that a thread allocated under checks: see block-checks.ts. */
+export const SPECIAL_BLOCK = 6;

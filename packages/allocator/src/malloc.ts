@@ -37,7 +37,8 @@
  */
 import { type Addr, createLinearMemory, type LinearMemory, type LinearMemoryOptions } from "@gort/memory";
 import { ROOT_ALLOCATOR } from "@gort/memory/internal";
-import { closedError, fatalThrow, outOfMemory } from "./errors.ts";
+import type { LeakRecord } from "./block-checks.ts";
+import { checkSize, closedError, fatalThrow, outOfMemory } from "./errors.ts";
 import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
 import {
   GC_OFF,
@@ -57,7 +58,7 @@ import {
   TINY_SIZE,
   TINY_SPAN_CLASS,
 } from "./layout.ts";
-import { type LeakRecord, ManualHeap, type ViewConstructor } from "./manual.ts";
+import { ManualHeap, type ViewConstructor } from "./manual.ts";
 import { MCache, SLOT_ELEMSIZE, SLOT_TYP, SLOT_WORDS } from "./mcache.ts";
 import { MCentral } from "./mcentral.ts";
 import { Scavenger } from "./mgcscavenge.ts";
@@ -376,6 +377,7 @@ export class Allocator {
    * a TypeError. Throws like mallocgc.
    */
   malloc(size: number, options?: { zero?: boolean; noscan?: true }): Addr {
+    if (options === undefined) return this.manual.malloc(size, false);
     if ((options?.noscan as unknown) === false) {
       throw new TypeError(
         "allocator: noscan must be true for a block by hand, which nobody scans (got false)",
@@ -436,11 +438,6 @@ export class Allocator {
     return this.manual.leakReport();
   }
 
-  /** The noscan span class of a small request. For manual.ts. */
-  noscanSpanClass(size: number): number {
-    return (sizeClassOf(size) << 1) | 1;
-  }
-
   /** Counts a large object as freed. For manual.ts. */
   countLargeFree(bytes: number): void {
     this.addStat(MCACHE.offsets.largeFree, bytes);
@@ -483,13 +480,7 @@ export class Allocator {
 
   /** Number of the slot that addr, inside the span, points into. */
   objIndex(span: Addr, addr: Addr): number {
-    const { u32 } = this;
-    const at = span >>> 2;
-    const offset = addr - (u32[at + (S.startAddr >>> 2)] as number);
-    return (
-      Math.imul(offset >>> 3, u32[at + (S.divMul >>> 2)] as number) >>>
-      (u32[at + (S.divShift >>> 2)] as number)
-    );
+    return this.heap.objIndex(span, addr);
   }
 
   /** Span structs ever made; spanAt(i), i < nspans, is one, possibly dead. */
@@ -597,7 +588,9 @@ export class Allocator {
    * no memory for it.
    */
   addSpecial(addr: Addr, kind: number, data: number, data2 = 0): number {
-    return this.specials.add(addr, kind, data, data2);
+    const special = this.specials.add(addr, kind, data, data2);
+    this.manual.noteSpecials();
+    return special;
   }
 
   /** Detaches the special of the kind (with this data, where several may be there); its data, or -1. */
@@ -677,6 +670,7 @@ export class Allocator {
   share(): void {
     if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
     this.u32[(this.mheap + MHEAP.offsets.shared) >>> 2] = 1;
+    this.manual.share();
   }
 
   /** Number of this thread's mcache: what recover wants if the thread dies. */
@@ -771,15 +765,6 @@ function isLinearMemory(x: unknown): x is LinearMemory {
 function kindOf(x: unknown): string {
   if (x === null) return "null";
   return typeof x === "object" ? `a ${x.constructor?.name ?? "object"}` : typeof x;
-}
-
-function checkSize(size: number): void {
-  if (typeof size !== "number") throw new TypeError(`allocator: size must be a number (got ${String(size)})`);
-  if (size >>> 0 !== size) {
-    throw new RangeError(
-      `allocator: size must be a whole number of bytes from 0 to 4294967295 (got ${size})`,
-    );
-  }
 }
 
 /** Empties the mcache of a thread that has ended, and frees it for another. False if the thread isn't its owner. */

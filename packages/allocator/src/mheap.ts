@@ -213,6 +213,17 @@ export class MHeap {
     return this.u32[(this.pageSpanBase >>> 2) + (addr >>> PAGE_SHIFT)] as number;
   }
 
+  /** Number of the slot that addr, inside the heap span, points into. */
+  objIndex(s: number, addr: number): number {
+    const { u32 } = this;
+    const at = s >>> 2;
+    const offset = addr - (u32[at + (S.startAddr >>> 2)] as number);
+    return (
+      Math.imul(offset >>> 3, u32[at + (S.divMul >>> 2)] as number) >>>
+      (u32[at + (S.divShift >>> 2)] as number)
+    );
+  }
+
   get nspans(): number {
     return this.u32[(this.base + H.nspans) >>> 2] as number;
   }
@@ -653,6 +664,7 @@ export class MHeap {
     }
     this.add(M.heapFree, bytes);
     const page = start >>> PAGE_SHIFT;
+    if (state === SPAN_IN_USE) this.clearHeapBits(at, page);
     const infoWord = (this.pageInfoBase >>> 2) + page;
     const spanWord = (this.pageSpanBase >>> 2) + page;
     for (let i = 0; i < npages; i++) {
@@ -703,10 +715,10 @@ export class MHeap {
   }
 
   /**
-   * A span of one page is going to use heapBits. The table is touched, and counted, by the page of 4 KiB that describes
-   * 256 KiB of heap: a heap of objects without pointers has none.
+   * The span of one page at start, or the block that begins there, is going to use heapBits. The table is touched, and counted, by the page of 4 KiB that describes
+   * 256 KiB of heap: a collected heap of objects without pointers has none.
    */
-  private mapHeapBits(start: number): void {
+  mapHeapBits(start: number): void {
     const u32 = this.u32;
     const k = start >>> HEAP_BITS_SHIFT;
     const w = this.heapBitsMap + (k >>> 5);
@@ -717,6 +729,21 @@ export class MHeap {
     u32[w] = (u32[w] as number) | bit;
     this.unlock();
     if (!mapped) this.mem.sysMap(this.heapBitsBase + k * HEAP_BITS_PAGE, HEAP_BITS_PAGE, "gcSys");
+  }
+
+  /** Whether the part of heapBits that describes the address is accounted for. For the walkers. */
+  heapBitsMapped(addr: number): boolean {
+    const k = addr >>> HEAP_BITS_SHIFT;
+    return (((this.u32[this.heapBitsMap + (k >>> 5)] as number) >>> (k & 31)) & 1) !== 0;
+  }
+
+  /** A freed span of one page may hold blocks by hand next, in a heap without a collector: no bit of theirs is set. */
+  private clearHeapBits(at: number, page: number): void {
+    const { u32 } = this;
+    if (this.sweepgen !== 0 || (u32[at + (S.spanclass >>> 2)] as number) & 1) return;
+    if ((u32[at + (S.elemsize >>> 2)] as number) > MIN_SIZE_FOR_HEADER) return;
+    const bits = (this.heapBitsBase >>> 2) + page * (PAGE_SIZE / 256);
+    for (let i = bits; i < bits + PAGE_SIZE / 256; i++) u32[i] = 0;
   }
 
   // --- span bits

@@ -113,6 +113,29 @@ export class Specials {
     return value;
   }
 
+  /** Frees all specials of the n bytes at addr, a block that is freed by hand. */
+  drop(addr: number, n: number): void {
+    const heap = this.#heap;
+    const u32 = this.#u32;
+    const s = this.#spanOf(addr);
+    if (u32[(s + S.specials) >>> 2] === 0) return;
+    const end = this.#offset(s, addr) + n;
+    heap.acquire(s + S.speclock);
+    const link = this.#seek(s, end - n, 0);
+    const first = u32[link >>> 2] as number;
+    let p = first;
+    while (p !== 0 && (u32[(p + P.offset) >>> 2] as number) < end) p = u32[(p + P.next) >>> 2] as number;
+    u32[link >>> 2] = p;
+    heap.release(s + S.speclock);
+    heap.lock();
+    for (let q = first; q !== p; ) {
+      const next = u32[(q + P.next) >>> 2] as number;
+      heap.specialalloc.free(q);
+      q = next;
+    }
+    heap.unlock();
+  }
+
   /** Unlinks and frees a special that the caller met on its walk; prev is the one before it, 0 at the head. */
   free(s: number, prev: number, p: number): void {
     const heap = this.#heap;

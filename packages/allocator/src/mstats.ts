@@ -25,7 +25,7 @@ import type { LinearMemory } from "@gort/memory";
 import { ROOT_ALLOCATOR, stableVersion, unchanged } from "@gort/memory/internal";
 import { defaultHooks } from "./hooks.ts";
 import { MCACHE, MHEAP, NUM_SPAN_CLASSES } from "./layout.ts";
-import { SLOT_ELEMSIZE, SLOT_END, SLOT_WORDS } from "./mcache.ts";
+import { SLOT_CREDIT, SLOT_ELEMSIZE, SLOT_END, SLOT_GRANTED, SLOT_REUSED, SLOT_WORDS } from "./mcache.ts";
 import { MHeap } from "./mheap.ts";
 import { classToSize, NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
 
@@ -119,6 +119,7 @@ export function fillStats(heap: MHeap, out: HeapStats, exact: boolean): HeapStat
     sumAllocs(heap, out);
     sumInUse(heap, out);
     sumFrees(heap, out);
+    addUnsettled(heap, out);
     return fillBytes(heap, out);
   }
   heap.lock();
@@ -152,6 +153,19 @@ function sumAllocs(heap: MHeap, out: HeapStats): void {
     const at = (c + M.smallAllocCount) >>> 3;
     if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k] as number;
     else addTo(counts, f64, at);
+  }
+}
+
+/** What the only thread has freed by hand and taken back since it settled its accounts: freed.ts. */
+function addUnsettled(heap: MHeap, out: HeapStats): void {
+  const { u32 } = heap.mem;
+  const c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  if (c === 0) return;
+  let i = ((c + M.alloc) >>> 2) + 3 * SLOT_WORDS;
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++, i += 2 * SLOT_WORDS) {
+    const freed = (u32[i + SLOT_GRANTED] as number) - (u32[i + SLOT_CREDIT] as number);
+    out.smallAllocCount[k] = (out.smallAllocCount[k] as number) + (u32[i + SLOT_REUSED] as number);
+    out.smallFreeCount[k] = (out.smallFreeCount[k] as number) + freed;
   }
 }
 

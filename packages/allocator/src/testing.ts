@@ -20,7 +20,18 @@ import {
 import type { Allocator } from "./malloc.ts";
 // Not for its names: all modules are in one chunk of the published package then, and constants fold only within a chunk.
 import "./malloc.ts";
-import { SLOT_ELEMSIZE, SLOT_FREE, SLOT_NFREE, SLOT_REST, SLOT_SPAN, SLOT_WORDS } from "./mcache.ts";
+import {
+  SLOT_CREDIT,
+  SLOT_ELEMSIZE,
+  SLOT_FREE,
+  SLOT_GRANTED,
+  SLOT_NFREE,
+  SLOT_PARKED,
+  SLOT_REST,
+  SLOT_REUSED,
+  SLOT_SPAN,
+  SLOT_WORDS,
+} from "./mcache.ts";
 import { PAGE_INFO_NONE } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
 import { newHeapStats } from "./mstats.ts";
@@ -51,6 +62,9 @@ function must(ok: boolean, text: () => string): void {
  *     one page cache, and then in use and not scavenged in the bit maps.
  *  6. The identities of HeapStats, and totalAlloc - totalFree = bytes in allocBits - slots claimed for later runs.
  *  7. Specials are sorted and point into their span.
+ *  8. Blocks by hand: a list is as long as its accounts say, and its blocks are allocated in a span of its class; in
+ *     swept spans parked ones, and no others, are marked. In a heap that was never collected the bits in heapBits are, but for pointerful spans,
+ *     those of blocks in use: each begins a slot that is allocated, on no list and in no run. The table is mapped there.
  */
 export function verifyHeap(a: Allocator): void {
   const { u32, f64 } = a.mem;
@@ -61,22 +75,33 @@ export function verifyHeap(a: Allocator): void {
   const marking = word(heap.gcControl + GCCONTROL.offsets.gcPhase) !== GC_OFF;
 
   const cached = new Map<number, number>();
+  const handFreed = new Set<number>();
+  const parked = new Set<number>();
   let tails = 0;
   let inRests = 0;
   let restBytes = 0;
-  let inLists = 0;
+  let listLengths = 0;
   for (let c = word(heap.base + H.mcaches); c !== 0; c = field(c, MCACHE.offsets.next)) {
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
       const i = ((c + MCACHE.offsets.alloc) >>> 2) + spc * SLOT_WORDS;
       const s = u32[i + SLOT_SPAN] as number;
       const [cur, end] = [u32[i] as number, u32[i + 1] as number];
-      let nfree = 0;
-      for (let p = u32[i + SLOT_FREE] as number; p !== 0; p = word(p)) nfree++;
+      for (const [head, all] of [
+        [SLOT_FREE, handFreed],
+        [SLOT_PARKED, parked],
+      ] as const) {
+        for (let p = u32[i + head] as number; p !== 0; p = word(p)) {
+          must(!handFreed.has(p) && !parked.has(p), () => `freed block ${p} is on two lists`);
+          must(field(heap.spanOf(p), S.spanclass) === spc, () => `freed block ${p} is on the list of ${spc}`);
+          all.add(p);
+        }
+      }
+      const unsettled = (u32[i + SLOT_GRANTED] as number) - (u32[i + SLOT_CREDIT] as number);
+      listLengths += (u32[i + SLOT_NFREE] as number) + unsettled - (u32[i + SLOT_REUSED] as number);
       must(
-        nfree === u32[i + SLOT_NFREE],
-        () => `list of class ${spc} has ${nfree} blocks, not ${u32[i + SLOT_NFREE]}`,
+        listLengths === handFreed.size,
+        () => `lists up to class ${spc} have ${handFreed.size} blocks, their accounts say ${listLengths}`,
       );
-      inLists += nfree;
       const rest = u32[i + SLOT_REST] as number;
       if (s === 0) {
         must(cur === end && rest === 0, () => `mcache slot ${spc} has a run but no span`);
@@ -184,10 +209,10 @@ export function verifyHeap(a: Allocator): void {
     }
     const nwords = (nelems + 31) >>> 5;
     let ones = 0;
-    let marks = 0;
+    let marked = 0;
     for (let k = 0; k < nwords; k++) {
       ones += popcount(word(field(s, S.allocBits) + 4 * k));
-      marks |= word(field(s, S.gcmarkBits) + 4 * k);
+      marked += popcount(word(field(s, S.gcmarkBits) + 4 * k));
     }
     must(
       ones === field(s, S.allocCount),
@@ -198,15 +223,25 @@ export function verifyHeap(a: Allocator): void {
       must(bit === 1, () => `span ${s}: slot ${i} is free below freeindex ${field(s, S.freeindex)}`);
     }
     const unswept = field(s, S.sweepgen) === (sg - 2) >>> 0;
-    // In a heap that was never collected, mark bits are those of blocks freed by hand.
     let freed = 0;
-    if (sg === 0 && !marking) {
-      for (let k = 0; k < nwords; k++) {
-        const m = word(field(s, S.gcmarkBits) + 4 * k);
-        must((m & ~word(field(s, S.allocBits) + 4 * k)) === 0, () => `span ${s}: a free slot is on a list`);
-        freed += popcount(m);
-      }
-    } else if (!marking && !unswept) must(marks === 0, () => `swept span ${s} has mark bits`);
+    let parkedHere = 0;
+    for (let i = 0; (spc & 1) === 1 && i < nelems; i++) {
+      const p = start + i * elemsize;
+      if (!handFreed.has(p) && !parked.has(p)) continue;
+      freed++;
+      if (parked.has(p)) parkedHere++;
+      must(
+        ((word(field(s, S.allocBits) + 4 * (i >>> 5)) >>> (i & 31)) & 1) === 1,
+        () => `slot ${i} of span ${s} is on a list of freed blocks, but not allocated`,
+      );
+    }
+    if (!marking && !unswept) {
+      // A sweep takes the marks of parked blocks; the next flush puts them back.
+      must(
+        marked === parkedHere || (marked === 0 && sg !== 0),
+        () => `swept span ${s} has ${marked} mark bits, ${parkedHere} parked blocks`,
+      );
+    }
     allocated += (ones - freed) * elemsize;
     objects += ones - freed;
     listedBlocks += freed;
@@ -294,7 +329,8 @@ export function verifyHeap(a: Allocator): void {
   equal("gcManualInUse", heap.counter("gcManualInUse"), manualGC);
   equal("mspanInuse", heap.mspanInuse, live * MSPAN.size);
 
-  equal("blocks freed and not returned", listedBlocks, inLists);
+  equal("blocks freed and not returned", listedBlocks, handFreed.size + parked.size);
+  if (sg === 0 && !marking) verifyBlocks(a, lo, hi, (p) => handFreed.has(p) || parked.has(p));
   const st = newHeapStats();
   a.readStatsUnflushed(st);
   equal("heapObjects + slots in tails", st.heapObjects, objects - inRests);
@@ -310,6 +346,23 @@ export function verifyHeap(a: Allocator): void {
   );
   must(st.mspanInuse <= st.mspanSys, () => `mspanInuse ${st.mspanInuse} > mspanSys ${st.mspanSys}`);
   must(marking || f64[(heap.gcControl + GCCONTROL.offsets.trigger) >>> 3] !== 0, () => "trigger is 0");
+}
+
+/** The bits of blocks in use, outside of pointerful spans. */
+function verifyBlocks(a: Allocator, lo: number, hi: number, isFreed: (p: number) => boolean): void {
+  const { u32 } = a.mem;
+  for (let page = lo; page < hi; page++) {
+    const info = u32[(a.pageInfoBase >>> 2) + page] as number;
+    if (info >= 256 && (info & 1) === 0) continue;
+    for (let w = page * (PAGE_SIZE / 256); w < (page + 1) * (PAGE_SIZE / 256); w++) {
+      for (let bits = u32[(a.heapBitsBase >>> 2) + w] as number; bits !== 0; bits &= bits - 1) {
+        const p = (w * 256 + (31 - Math.clz32(bits & -bits)) * 8) as Addr;
+        must(a.findObject(p) === p, () => `a block in use at ${p}, which is no allocated slot`);
+        must(!isFreed(p), () => `the block in use at ${p} is on a list`);
+        must(a.heap.heapBitsMapped(p), () => `the bit of the block at ${p} is not accounted for`);
+      }
+    }
+  }
 }
 
 /** Recomputes the page allocator's summaries from its bits. */

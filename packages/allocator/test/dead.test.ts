@@ -133,7 +133,9 @@ describe("a thread that dies", () => {
     b.cache.flush(); // the spans are on lists, where a finds the slots that come back
     for (let i = 1; i < blocks.length; i += 2) b.free(blocks[i] as Addr);
     let released = 0;
-    const manual = b.manual as unknown as { releaseBlock(...args: number[]): boolean };
+    const manual = (b.manual as unknown as { lists: object }).lists as {
+      releaseBlock(...args: number[]): boolean;
+    };
     const { releaseBlock } = manual;
     manual.releaseBlock = (...args) => {
       const done = releaseBlock.apply(manual, args);

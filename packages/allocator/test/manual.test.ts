@@ -1,6 +1,6 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { createAllocator, newHeapStats } from "../src/index.ts";
+import { type Allocator, createAllocator, newHeapStats } from "../src/index.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
 const MiB = 1 << 20;
@@ -89,6 +89,85 @@ describe("malloc and free", () => {
     a.free(big);
     expect(() => a.free(big)).toThrow(RangeError);
     verifyHeap(a);
+  });
+
+  it("refuse what malloc did not allocate, of whichever kind", () => {
+    const a = fresh();
+    const typ = a.newType(64, [0xff]); // its pointers have bits where blocks have theirs
+    for (const p of [
+      a.mallocgc(64, 0, true),
+      a.mallocgc(3, 0, true),
+      a.mallocgc(16, 0, true),
+      a.mallocTyped(typ),
+      a.mallocgc(1024, a.newType(8, [1]), true) - 8,
+      a.mallocgc(100_000, 0, true),
+      a.mallocgc(96_000, a.newType(96, [1]), true),
+    ] as Addr[]) {
+      expect(() => a.free(p)).toThrow("an object that malloc did not allocate");
+      expect(a.findObject(p)).toBe(p);
+    }
+    expect(() => a.free(a.zerobase)).toThrow("outside of the heap");
+    verifyHeap(a);
+  });
+
+  it("refuse a slot that another thread's mcache has claimed, and a block that it has freed", () => {
+    const a = fresh();
+    a.share();
+    const b = createAllocator({ memory: a.mem });
+    const p = b.malloc(64);
+    expect(() => a.free((p + 64) as Addr)).toThrow("not allocated");
+    expect(b.malloc(64)).toBe(p + 64);
+    b.free(p);
+    expect(() => a.free(p)).toThrow("double free");
+    a.free((p + 64) as Addr);
+    expect(() => b.free((p + 64) as Addr)).toThrow("double free");
+    verifyHeap(a);
+  });
+
+  it("find nothing of the pointers of a span that was freed", () => {
+    const a = fresh();
+    const span = a.heap.alloc(1, 10 << 1) as Addr;
+    const start = a.mem.u32[(span + 12) >>> 2] as number;
+    for (let i = 0; i < 32; i++) a.mem.u32[(a.heapBitsBase >>> 2) + (start >>> 8) + i] = 0xffffffff;
+    a.freeSpan(span);
+    const blocks = Array.from({ length: 300 }, () => a.malloc(64));
+    expect(blocks).toContain(start);
+    verifyHeap(a);
+    expect(() => a.free((start + 8) as Addr)).toThrow("inside the block");
+    for (const p of blocks) a.free(p);
+    verifyHeap(a);
+  });
+
+  it("work above 2 GiB", () => {
+    const a = createAllocator({ maxMemory: 4 * 1024 * MiB });
+    const low = a.malloc(2100 * MiB);
+    const blocks = Array.from({ length: 1000 }, () => a.malloc(48));
+    expect(Math.min(...blocks)).toBeGreaterThan(2 ** 31);
+    for (let i = 0; i < 20_000; i++) {
+      const k = i % 1000;
+      a.free(blocks[k] as Addr);
+      expect(a.malloc(48)).toBe(blocks[k]);
+    }
+    const p = blocks[7] as Addr;
+    expect(() => a.free((p + 8) as Addr)).toThrow("inside the block");
+    a.free(p);
+    expect(() => a.free(p)).toThrow("double free");
+    verifyHeap(a);
+    a.free(low);
+  });
+
+  it("charge a bit for each 8 bytes of blocks, and mallocgc nothing", () => {
+    const st = newHeapStats();
+    const grown = (alloc: (a: Allocator) => void): number => {
+      const a = fresh();
+      alloc(a); // the first chunk of span bits
+      const before = a.readStatsUnflushed(st).gcSys;
+      for (let i = 0; i < 8 * 1024; i++) alloc(a);
+      return a.readStatsUnflushed(st).gcSys - before;
+    };
+    const collected = grown((a) => void a.mallocgc(8192, 0, true));
+    const byHand = grown((a) => void a.malloc(8192));
+    expect(byHand - collected).toBe((64 * MiB) / 64);
   });
 
   it("take noscan for what all blocks are, and nothing else", () => {
@@ -269,6 +348,7 @@ describe("the manual API against a shadow heap", () => {
       const r = random(1000);
       return r < 700 ? 1 + random(64) : r < 995 ? 1 + random(1000) : 1 + random(20_000); // words
     };
+    let last = 8;
     const OPS = Number(process.env.FUZZ_OPS ?? 10_000_000);
     for (let op = 0; op < OPS; op++) {
       const k = random(N);
@@ -289,6 +369,15 @@ describe("the manual API against a shadow heap", () => {
         } else {
           a.free(p);
           addr[k] = 0;
+          last = p;
+        }
+      }
+      if (op % 4096 === 0) {
+        // Nothing but the block itself can be freed, and that once.
+        const j = random(N);
+        for (const wrong of addr[j] === 0 ? [last] : [8, 4, 1].map((d) => (addr[j] as number) + d)) {
+          if (owner.has(wrong)) continue;
+          expect(() => a.free(wrong as Addr), `0x${wrong.toString(16)}, seed ${seed}`).toThrow(RangeError);
         }
       }
       if (op % (OPS / 4) === 0) verifyHeap(a);

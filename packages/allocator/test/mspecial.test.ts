@@ -1,6 +1,6 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { createAllocator } from "../src/index.ts";
+import { createAllocator, newHeapStats } from "../src/index.ts";
 import {
   MSPAN,
   SPECIAL,
@@ -69,5 +69,39 @@ describe("specials", () => {
     expect(() => a.addSpecial(64 as Addr, SPECIAL_WEAK, 1)).toThrow(RangeError);
     expect(a.findSpecial(64 as Addr, SPECIAL_WEAK)).toBe(0);
     expect(a.removeSpecial(64 as Addr, SPECIAL_WEAK)).toBe(-1);
+  });
+
+  it("go with a block that is freed by hand, after the hook was told of it", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const blocks = Array.from({ length: 200 }, () => a.malloc(64));
+    a.free(blocks[199] as Addr); // from here on free would not look
+    for (const p of blocks.slice(0, 100)) {
+      a.addSpecial(p, SPECIAL_PROFILE, 7);
+      a.addSpecial((p + 16) as Addr, SPECIAL_FINALIZER, 8);
+    }
+    const told: number[] = [];
+    a.hooks.onFree = (p, size) => {
+      const s = a.findSpecial(p, SPECIAL_PROFILE);
+      told.push(p, size, s === 0 ? 0 : (a.mem.u32[(s + SPECIAL.offsets.data) >>> 2] as number));
+    };
+    const [p, q, r] = [blocks[50], blocks[51], blocks[150]] as [Addr, Addr, Addr];
+    a.free(p);
+    a.free(r);
+    expect(told).toEqual([p, 64, 7, r, 64, 0]);
+    expect(a.findSpecial(p, SPECIAL_PROFILE)).toBe(0);
+    expect(a.findSpecial((p + 16) as Addr, SPECIAL_FINALIZER)).toBe(0);
+    expect(a.findSpecial((q + 16) as Addr, SPECIAL_FINALIZER)).not.toBe(0);
+    for (const b of blocks.slice(0, 199)) if (b !== p && b !== r) a.free(b);
+    const large = a.malloc(100_000);
+    a.addSpecial(large, SPECIAL_CLEANUP, 1);
+    a.free(large);
+    expect(a.heap.specialalloc.inuse).toBe(0);
+    a.flushAll();
+    verifyHeap(a);
+    expect(a.readStats(newHeapStats()).heapInuse).toBe(0);
+    const n = told.length;
+    a.hooks.onFree = () => told.push(0);
+    for (let i = 0; i < 10; i++) a.free(a.malloc(64));
+    expect(told).toHaveLength(n + 10);
   });
 });

@@ -1,0 +1,310 @@
+/**
+ * The lists of blocks freed by hand, one for each class in the mcache: see manual.ts for what stands on them.
+ *
+ * Counting. In a heap that one thread has for itself, free decrements slot.credit, and malloc increments slot.reused where it
+ * takes a block from the list: nothing else. At credit 0 the accounts are settled and the length of the list is looked at. Since
+ * the last time
+ *
+ *     frees = granted - credit        blocks on the list = nfree + (granted - credit) - reused
+ *
+ * and the class's totals are smallFreeCount + (granted - credit) and smallAllocCount + reused. (reused can't overflow: there
+ * are no more blocks to take than were on the list or have come by credit.) In a shared heap, whose totals others read at any
+ * time, no credit is given: every free and malloc settles at once.
+ *
+ * Credit is also what lets free skip its other questions. It is 0 after each flush, so the first free in a heap that has begun
+ * to be collected asks, and is refused; and none is given while the heap has specials, which free has to look for.
+ */
+import type { Kernel } from "@gort/memory";
+import { FIXALLOC, GC_OFF, GCCONTROL, MCACHE, MHEAP, MSPAN, NUM_SPAN_CLASSES } from "./layout.ts";
+import {
+  SLOT_CREDIT,
+  SLOT_FREE,
+  SLOT_GRANTED,
+  SLOT_NFREE,
+  SLOT_PARKED,
+  SLOT_REUSED,
+  SLOT_SPAN,
+  SLOT_WORDS,
+} from "./mcache.ts";
+import type { MCentral } from "./mcentral.ts";
+import type { MHeap } from "./mheap.ts";
+import { classToSize } from "./sizeclasses.generated.ts";
+
+const S = MSPAN.offsets;
+const S_ALLOC_COUNT = S.allocCount >>> 2;
+const S_FREEINDEX = S.freeindex >>> 2;
+const S_NEEDZERO = S.needzero >>> 2;
+const S_LIST = S.list >>> 2;
+
+/** Freed bytes that a class keeps on its list: enough to serve bursts without touching spans. */
+const MAX_LISTED = 64 * 1024;
+/** Blocks that any class keeps. */
+const MIN_LISTED = 8;
+
+/** Blocks that a list keeps, by size class. */
+const maxListed = Uint32Array.from(classToSize, (size) =>
+  Math.max(MIN_LISTED, Math.floor(MAX_LISTED / size)),
+);
+
+export class FreedLists {
+  private readonly heap: MHeap;
+  private readonly central: MCentral;
+  private readonly kernel: Kernel;
+  private readonly u32: Uint32Array;
+  private readonly f64: Float64Array;
+  private readonly slots: number;
+  private readonly smallAlloc: number;
+  private readonly smallFree: number;
+  private readonly sharedWord: number;
+  private readonly sweepgenWord: number;
+  private readonly gcPhaseWord: number;
+  private readonly specialBytes: number;
+  /** Whether the last flush left no list. */
+  private emptied = false;
+
+  /** base: the mcache's address. */
+  constructor(heap: MHeap, central: MCentral, base: number) {
+    this.heap = heap;
+    this.central = central;
+    this.kernel = heap.mem.kernel;
+    this.u32 = heap.mem.u32;
+    this.f64 = heap.mem.f64;
+    this.slots = (base + MCACHE.offsets.alloc) >>> 2;
+    this.smallAlloc = (base + MCACHE.offsets.smallAllocCount) >>> 3;
+    this.smallFree = (base + MCACHE.offsets.smallFreeCount) >>> 3;
+    this.sharedWord = (heap.base + MHEAP.offsets.shared) >>> 2;
+    this.sweepgenWord = (heap.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+    this.specialBytes = (heap.base + MHEAP.offsets.specialalloc + FIXALLOC.offsets.inuseBytes) >>> 3;
+    this.gcPhaseWord = (heap.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+  }
+
+  /** The mcache's slot of the class, as the index of its first word. */
+  slotOf(spanclass: number): number {
+    return this.slots + spanclass * SLOT_WORDS;
+  }
+
+  get shared(): boolean {
+    return this.u32[this.sharedWord] !== 0;
+  }
+
+  /** Whether the heap is or was collected: it takes no block back by hand then. */
+  get collected(): boolean {
+    return this.u32[this.sweepgenWord] !== 0 || this.u32[this.gcPhaseWord] !== GC_OFF;
+  }
+
+  /** Whether anything in the heap has a special. */
+  get hasSpecials(): boolean {
+    return this.f64[this.specialBytes] !== 0;
+  }
+
+  private count(totals: number, spanclass: number, n: number): void {
+    const k = totals + (spanclass >>> 1);
+    this.f64[k] = (this.f64[k] as number) + n;
+  }
+
+  private addListed(i: number, n: number): void {
+    this.u32[i + SLOT_NFREE] = (this.u32[i + SLOT_NFREE] as number) + n;
+  }
+
+  /** Brings totals and nfree up to date, and takes the credit back. */
+  private settle(i: number, spanclass: number): void {
+    const { u32 } = this;
+    const frees = (u32[i + SLOT_GRANTED] as number) - (u32[i + SLOT_CREDIT] as number);
+    const reused = u32[i + SLOT_REUSED] as number;
+    u32[i + SLOT_GRANTED] = 0;
+    u32[i + SLOT_CREDIT] = 0;
+    if (frees === 0 && reused === 0) return;
+    u32[i + SLOT_REUSED] = 0;
+    this.addListed(i, frees - reused);
+    this.count(this.smallFree, spanclass, frees);
+    this.count(this.smallAlloc, spanclass, reused);
+  }
+
+  settleAll(): void {
+    for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) this.settle(this.slotOf(spc), spc);
+  }
+
+  /** Puts a block on its list. What the list has too much goes back to the spans. */
+  push(p: number, spanclass: number): void {
+    const { u32 } = this;
+    const i = this.slotOf(spanclass);
+    const { shared } = this;
+    if (!shared) this.settle(i, spanclass);
+    this.count(this.smallFree, spanclass, 1);
+    u32[p >>> 2] = u32[i + SLOT_FREE] as number;
+    u32[i + SLOT_FREE] = p;
+    const max = maxListed[spanclass >>> 1] as number;
+    const n = (u32[i + SLOT_NFREE] as number) + 1;
+    u32[i + SLOT_NFREE] = n;
+    if (n > max) this.release(i, spanclass, n >>> 1);
+    if (shared || this.hasSpecials) return;
+    const credit = Math.max(0, max - (u32[i + SLOT_NFREE] as number));
+    u32[i + SLOT_GRANTED] = credit;
+    u32[i + SLOT_CREDIT] = credit;
+  }
+
+  /** Takes a block from the list; 0 if there is none. Its contents are anything. */
+  pop(spanclass: number): number {
+    const { u32 } = this;
+    const i = this.slotOf(spanclass);
+    if (u32[i + SLOT_FREE] === 0) {
+      if (u32[i + SLOT_PARKED] === 0 || this.collected) return 0;
+      this.unpark(i);
+    }
+    const p = u32[i + SLOT_FREE] as number;
+    u32[i + SLOT_FREE] = u32[p >>> 2] as number;
+    if (this.shared) {
+      u32[i + SLOT_NFREE] = (u32[i + SLOT_NFREE] as number) - 1;
+      this.count(this.smallAlloc, spanclass, 1);
+    } else {
+      u32[i + SLOT_REUSED] = (u32[i + SLOT_REUSED] as number) + 1;
+    }
+    return p;
+  }
+
+  // --- back to the spans
+
+  /**
+   * Gives n of the listed blocks of a slot back to their spans. A block is off the list before it goes: a thread that is
+   * killed in between loses it, but whoever takes the mcache over finds none that is somebody else's by then.
+   */
+  private release(i: number, spanclass: number, n: number): void {
+    let kept = 0;
+    for (let left = n; left > 0 && this.u32[i + SLOT_FREE] !== 0; left--) {
+      const p = this.unlist(i);
+      if (this.releaseBlock(i, spanclass, p)) continue;
+      // Another thread has the span cached: its alloc bits can't be touched. Try again another time.
+      this.u32[p >>> 2] = kept;
+      kept = p;
+    }
+    this.relist(i, kept);
+  }
+
+  /** Takes a block off a list whose accounts are settled. */
+  private unlist(i: number): number {
+    const { u32 } = this;
+    const p = u32[i + SLOT_FREE] as number;
+    u32[i + SLOT_FREE] = u32[p >>> 2] as number;
+    this.addListed(i, -1);
+    return p;
+  }
+
+  /** Puts the blocks that are linked from p on on the list. */
+  private relist(i: number, p: number): void {
+    const { u32 } = this;
+    while (p !== 0) {
+      const next = u32[p >>> 2] as number;
+      u32[p >>> 2] = u32[i + SLOT_FREE] as number;
+      u32[i + SLOT_FREE] = p;
+      this.addListed(i, 1);
+      p = next;
+    }
+  }
+
+  /** False: another thread has the block's span cached, and nothing is changed. */
+  private releaseBlock(i: number, spanclass: number, p: number): boolean {
+    const { u32, central } = this;
+    const s = this.heap.spanOf(p);
+    const at = s >>> 2;
+    const own = u32[i + SLOT_SPAN] === s;
+    if (!own) {
+      central.lock(spanclass);
+      if (u32[at + S_LIST] === 0) {
+        central.unlock(spanclass);
+        return false;
+      }
+    }
+    const idx = this.heap.objIndex(s, p);
+    const word = (idx >>> 5) << 2;
+    const bit = 1 << (idx & 31);
+    const marks = (u32[(s + S.gcmarkBits) >>> 2] as number) + word;
+    const allocs = ((u32[(s + S.allocBits) >>> 2] as number) + word) >>> 2;
+    // Only what was parked has one.
+    if (((u32[marks >>> 2] as number) & bit) !== 0) this.kernel.and(marks, ~bit);
+    u32[allocs] = (u32[allocs] as number) & ~bit;
+    const count = (u32[at + S_ALLOC_COUNT] as number) - 1;
+    u32[at + S_ALLOC_COUNT] = count;
+    if (idx < (u32[at + S_FREEINDEX] as number)) u32[at + S_FREEINDEX] = idx;
+    u32[at + S_NEEDZERO] = 1;
+    if (own) return true;
+    const freed = central.blockReturned(s, count);
+    central.unlock(spanclass);
+    if (freed) this.heap.freeSpan(s);
+    return true;
+  }
+
+  /** Gives all lists back: statistics of spans are exact after it. */
+  flush(): void {
+    // A heap that is collected takes no block back by hand, so what is empty then stays empty.
+    if (this.emptied && this.u32[this.sweepgenWord] !== 0) return;
+    this.emptied = true;
+    for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
+      const i = this.slotOf(spc);
+      this.settle(i, spc);
+      this.releaseAll(i, spc);
+      if (this.u32[i + SLOT_PARKED] !== 0) this.emptied = false;
+    }
+  }
+
+  private releaseAll(i: number, spanclass: number): void {
+    const { u32 } = this;
+    let parked = 0;
+    const give = (p: number): void => {
+      if (this.releaseBlock(i, spanclass, p)) return;
+      u32[p >>> 2] = parked;
+      this.changeMark(p, true);
+      parked = p;
+    };
+    for (let p = u32[i + SLOT_PARKED] as number; p !== 0; p = u32[i + SLOT_PARKED] as number) {
+      u32[i + SLOT_PARKED] = u32[p >>> 2] as number;
+      give(p);
+    }
+    while (u32[i + SLOT_FREE] !== 0) give(this.unlist(i));
+    u32[i + SLOT_PARKED] = parked;
+  }
+
+  /** What a flush could not give back is for malloc again. */
+  private unpark(i: number): void {
+    const parked = this.u32[i + SLOT_PARKED] as number;
+    this.u32[i + SLOT_PARKED] = 0;
+    for (let p = parked; p !== 0; p = this.u32[p >>> 2] as number) this.changeMark(p, false);
+    this.relist(i, parked);
+  }
+
+  private changeMark(p: number, on: boolean): void {
+    const s = this.heap.spanOf(p);
+    const idx = this.heap.objIndex(s, p);
+    const word = (this.u32[(s + S.gcmarkBits) >>> 2] as number) + ((idx >>> 5) << 2);
+    if (on) this.kernel.or(word, 1 << (idx & 31));
+    else this.kernel.and(word, ~(1 << (idx & 31)));
+  }
+
+  // --- for messages
+
+  /** The slots of the span class, as word indices, in all mcaches. */
+  *slotsOfAll(spanclass: number): Generator<number> {
+    const { u32 } = this;
+    let c = u32[(this.heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+    for (; c !== 0; c = u32[(c + MCACHE.offsets.next) >>> 2] as number) {
+      yield ((c + MCACHE.offsets.alloc) >>> 2) + spanclass * SLOT_WORDS;
+    }
+  }
+
+  /**
+   * Whether a block of the class is on a list. Other threads' lists may change meanwhile and lead anywhere, so a walk ends
+   * after as many steps as a list is long.
+   */
+  has(p: number, spanclass: number): boolean {
+    const { u32 } = this;
+    for (const i of this.slotsOfAll(spanclass)) {
+      for (const head of [i + SLOT_FREE, i + SLOT_PARKED]) {
+        let q = u32[head] as number;
+        for (let left = 2 * MAX_LISTED; left > 0 && q !== 0 && q !== undefined; left--) {
+          if (q === p) return true;
+          q = u32[q >>> 2] as number;
+        }
+      }
+    }
+    return false;
+  }
+}

@@ -1,0 +1,137 @@
+/** The lists of blocks freed by hand: their accounts, and what they owe to spans, to other threads and to collectors. */
+import type { Addr } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import {
+  type Allocator,
+  createAllocator,
+  GC_MARK,
+  GC_OFF,
+  GCCONTROL,
+  MCACHE_SLOT,
+  newHeapStats,
+} from "../src/internal.ts";
+import { collectWith, verifyHeap } from "../src/testing.ts";
+
+const fresh = () => createAllocator({ maxMemory: 128 << 20, seed: 1 });
+
+/** A heap whose blocks of 64 bytes b has allocated, so that their span is in b's mcache. */
+function twoThreads(): { a: Allocator; b: Allocator; blocks: Addr[] } {
+  const a = fresh();
+  a.share();
+  const b = createAllocator({ memory: a.mem });
+  return { a, b, blocks: Array.from({ length: 20 }, () => b.malloc(64)) };
+}
+
+function parked(a: Allocator, spanclass: number): number {
+  const slot = a.cache.slots + (spanclass * MCACHE_SLOT.size) / 4;
+  let n = 0;
+  let p = a.mem.u32[slot + MCACHE_SLOT.offsets.parked / 4] as number;
+  for (; p !== 0; p = a.mem.u32[p >>> 2] as number) n++;
+  return n;
+}
+
+const CLASS_OF_64 = (6 << 1) | 1;
+
+describe("the accounts of the lists", () => {
+  it.each([8, 16, 1024, 9000, 32_760])("count every block of %d bytes, whenever they are read", (size) => {
+    const a = fresh();
+    const st = newHeapStats();
+    const kept: Addr[] = [];
+    let mallocs = 0;
+    for (let i = 1; i <= 20_000; i++) {
+      const p = a.malloc(size);
+      mallocs++;
+      if (i % 1000 === 0) kept.push(p);
+      else a.free(p);
+      if (i % 3333 !== 0) continue;
+      a.readStatsUnflushed(st);
+      expect(st.frees).toBe(mallocs - kept.length);
+      verifyHeap(a);
+      a.readStats(st);
+      expect([st.mallocs, st.frees]).toEqual([mallocs, mallocs - kept.length]);
+    }
+    for (const p of kept) a.free(p);
+    a.readStats(st);
+    expect([st.mallocs, st.frees, st.heapAlloc]).toEqual([mallocs, mallocs, 0]);
+    verifyHeap(a);
+  });
+
+  it("are settled when the heap is shared, and go on from there", () => {
+    const a = fresh();
+    const st = newHeapStats();
+    for (let i = 0; i < 100; i++) a.free(a.malloc(48));
+    a.share();
+    verifyHeap(a);
+    for (let i = 0; i < 100; i++) a.free(a.malloc(48));
+    const p = a.malloc(48);
+    verifyHeap(a);
+    a.readStats(st);
+    expect([st.mallocs, st.frees]).toEqual([201, 200]);
+    a.free(p);
+    a.readStatsUnflushed(st);
+    expect(st.frees).toBe(201);
+    verifyHeap(a);
+  });
+
+  it("let no free through without a look once a collection has begun", () => {
+    const a = fresh();
+    const [p, q] = [a.malloc(64), a.malloc(64)];
+    a.free(a.malloc(64)); // there is credit now
+    a.flushAll();
+    a.free(p);
+    const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    a.flushAll(); // as a collector does on each thread before it begins
+    a.mem.u32[phase] = GC_MARK;
+    expect(() => a.free(q)).toThrow("garbage collected");
+    a.mem.u32[phase] = GC_OFF;
+    a.free(q);
+    verifyHeap(a);
+  });
+});
+
+describe("a freed block whose span another thread has cached", () => {
+  it("is parked by a flush, and malloc's again until it can go back", () => {
+    const { a, b, blocks } = twoThreads();
+    for (const p of blocks.slice(0, 10)) a.free(p);
+    a.flushAll();
+    expect(parked(a, CLASS_OF_64)).toBe(10);
+    verifyHeap(a);
+    expect(() => a.free(blocks[0] as Addr)).toThrow("double free");
+    expect(() => b.usableSize(blocks[0] as Addr)).toThrow(RangeError);
+    const again = Array.from({ length: 10 }, () => a.malloc(64));
+    expect(new Set(again)).toEqual(new Set(blocks.slice(0, 10)));
+    expect(parked(a, CLASS_OF_64)).toBe(0);
+    verifyHeap(a);
+    for (const p of [...again, ...blocks.slice(10)]) a.free(p);
+    a.flushAll();
+    expect(parked(a, CLASS_OF_64)).toBe(20);
+    b.flushAll();
+    a.flushAll();
+    expect(parked(a, CLASS_OF_64)).toBe(0);
+    verifyHeap(a);
+    expect(a.readStats(newHeapStats()).heapObjects).toBe(0);
+  });
+
+  it("is not given away by collections meanwhile", () => {
+    const { a, b, blocks } = twoThreads();
+    for (const p of blocks.slice(0, 10)) a.free(p);
+    // A collector flushes one thread after the other.
+    const flushA = a.flushAll.bind(a);
+    a.flushAll = () => {
+      flushA();
+      expect(parked(a, CLASS_OF_64)).toBe(10);
+      b.flushAll();
+    };
+    const inUse = new Set(blocks.slice(10));
+    for (let cycle = 0; cycle < 3; cycle++) {
+      collectWith(a, (p) => inUse.has(p));
+      verifyHeap(a);
+      // b takes the span again, and all that is free in it.
+      for (let i = 0; i < 100; i++) expect(blocks).not.toContain(b.malloc(64));
+    }
+    b.flushAll();
+    flushA();
+    expect(parked(a, CLASS_OF_64)).toBe(0);
+    verifyHeap(a);
+  });
+});
