@@ -182,15 +182,38 @@ export class Scavenger {
 
   /** The line of GODEBUG=scavtrace=1, and the start of a new count. */
   trace(forced: boolean): string {
-    const kib = (bytes: number): number => Math.floor(bytes / 1024);
-    const inUse = this.#heap.counter("heapInUse");
-    const retained = this.heapRetained;
-    const util = retained === 0 ? 0 : Math.floor((inUse * 100) / retained);
-    const line =
-      `scav ${kib(this.#get(H.scavengedBackground))} KiB work (bg), ${kib(this.#get(H.scavengedEager))} KiB work (eager), ` +
-      `${kib(this.#heap.counter("heapReleased"))} KiB now, ${util}% util${forced ? " (forced)" : ""}`;
+    const line = formatScavTrace({
+      background: this.#get(H.scavengedBackground),
+      eager: this.#get(H.scavengedEager),
+      released: this.#heap.counter("heapReleased"),
+      inUse: this.#heap.counter("heapInUse"),
+      retained: this.heapRetained,
+      forced,
+    });
     this.#set(H.scavengedBackground, 0);
     this.#set(H.scavengedEager, 0);
     return line;
   }
+}
+
+/** The figures of a scavtrace line, in bytes. */
+export interface ScavTrace {
+  /** Given back since the last line: in the background; while the heap grew, or by force. */
+  background: number;
+  eager: number;
+  /** HeapReleased, HeapInuse, and what of the heap holds physical pages. */
+  released: number;
+  inUse: number;
+  retained: number;
+  forced: boolean;
+}
+
+/** Go's line, but for the note on a reset of a controller that is not used here. */
+export function formatScavTrace(t: ScavTrace): string {
+  const kib = (bytes: number): number => Math.floor(bytes / 1024);
+  const util = t.retained === 0 ? 0 : Math.floor((t.inUse * 100) / t.retained);
+  return (
+    `scav ${kib(t.background)} KiB work (bg), ${kib(t.eager)} KiB work (eager), ` +
+    `${kib(t.released)} KiB now, ${util}% util${t.forced ? " (forced)" : ""}`
+  );
 }

@@ -850,11 +850,11 @@ const ROOT = {
 
 function reserveTables(mem: LinearMemory): number {
   const { size } = mem;
-  const reserve = (n: number, align = 4096): number => {
-    const a = mem.sysReserve(n, align, "low") as number;
-    if (a === 0) throw new RangeError(`allocator: the memory of ${size} bytes has no room for the tables`);
-    return a;
+  const must = (addr: number): number => {
+    if (addr === 0) throw new RangeError(`allocator: the memory of ${size} bytes has no room for the tables`);
+    return addr;
   };
+  const reserve = (n: number, align = 4096): number => must(mem.sysReserve(n, align, "low"));
   const spanBits = reserve(8, SPAN_BITS_ALIGN);
   reserve(spanBitsBytes(size, spanBits) - 8, 8);
   const bases = {
@@ -865,8 +865,8 @@ function reserveTables(mem: LinearMemory): number {
     allspans: reserve(allspansCapacity(size) * 4),
     bitmaps: reserve(pallocBitmapBytes(size)),
     summaries: reserve(SUMMARY_BYTES),
-    heapBitsMap: mem.persistentAlloc(4 * Math.ceil(size / 2 ** HEAP_BITS_SHIFT / 32), 64, "gcSys") as number,
-    mheap: mem.persistentAlloc(MHEAP.size, 64, "otherSys") as number,
+    heapBitsMap: must(mem.persistentAlloc(4 * Math.ceil(size / 2 ** HEAP_BITS_SHIFT / 32), 64, "gcSys")),
+    mheap: must(mem.persistentAlloc(MHEAP.size, 64, "otherSys")),
   };
   mem.sysMap(bases.summaries, SUMMARY_BYTES, "gcSys");
   const root = mem.reserveControl(Object.keys(ROOT).length * 4) as number;
