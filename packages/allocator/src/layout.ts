@@ -158,6 +158,38 @@ export const PAGE_CACHE = defineStruct("pageCache", {
   fresh: "u32",
 });
 
+/**
+ * What a thread has in hand: the span that it makes or moves and that neither a list nor a slot of its mcache names. For whoever
+ * takes the mcache over if the thread is killed then: see mrecover.ts. Without meaning while span is 0.
+ */
+export const IN_HAND = defineStruct("inHand", {
+  /** heapInUse, heapFree, heapReleased, bytes and number of large objects, as they were before. */
+  counts: f64s(5),
+  span: "u32",
+  /** 0: the span existed before. Otherwise it is being made: spanclass | state << 8 | manualKind << 16. */
+  what: "u32",
+  npages: "u32",
+  bits: "u32",
+  /** First page of the new span, 0 before it was chosen, and how many of its pages hold no physical memory. */
+  page: "u32",
+  scavenged: "u32",
+  /** HAND_TAKEN: the pages are the thread's. HAND_COUNTED: and the counters say so. */
+  progress: "u32",
+  /**
+   * The last change of a run: of the mcache's slot at this word (0: none), in a heap that threads share. It was complete when
+   * the mcache's version was 2 more than runVersion.
+   */
+  runSlot: "u32",
+  runVersion: "u32",
+  /** Index of the first slot of the span << 16 | slots; with the run's end in runEnd it went back, else (0) it was claimed. */
+  run: "u32",
+  runEnd: "u32",
+  /** The count of objects of the class before the change. */
+  runCount: "f64",
+});
+export const HAND_TAKEN = 1;
+export const HAND_COUNTED = 2;
+
 /** The allocator's part of a P. Touched by its thread alone, or by anybody while the world is stopped. */
 export const MCACHE = defineStruct("mcache", {
   /** Slots of all span classes. Slot 0 (large, pointerful) stays empty: the entry for what isn't fast. */
@@ -210,6 +242,7 @@ export const MCACHE = defineStruct("mcache", {
   gcManualInUse: "f64",
   /** Pages (not bytes) of the spans on mcentrals' empty lists. */
   emptyPages: "f64",
+  inHand: IN_HAND,
 });
 
 /** Spans of one span class that no mcache holds. Which of a pair is "swept" depends on sweepgen / 2 & 1. */

@@ -26,8 +26,8 @@
  * while a collection marks: a word of them is changed atomically unless all of it is one run's. The order of locks is the
  * table in @gort/memory's lockrank.ts; createAllocator({ staticLockRanking: true }) checks it.
  *
- * A thread that dies leaves an mcache that another takes over (threadExited). Between two lists a span is known to nobody
- * but the thread that moves it: one that is killed there is lost with it, as in any allocator without a log.
+ * A thread that dies leaves an mcache that another takes over (threadExited). What it was in the middle of is written down in
+ * the mcache, in a heap that threads share, so that it can be completed or undone: mrecover.ts.
  *
  * Unlike Go: mark bits and pointer bits stand in side tables, not inside the span (prototypes marked faster that
  * way), so a span holds up to 3 % more objects and HeapInuse is at most Go's; the tables count in GCSys. Metadata
@@ -64,6 +64,7 @@ import { MCentral } from "./mcentral.ts";
 import { Scavenger } from "./mgcscavenge.ts";
 import { hex, MHeap } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
+import { settle } from "./mrecover.ts";
 import { Sampler } from "./msample.ts";
 import { Specials } from "./mspecial.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
@@ -570,7 +571,9 @@ export class Allocator {
 
   /** npages pages for the collector's own use, counted in GCSys; not cleared. */
   allocManual(npages: number): Addr {
-    return this.u32[(this.heap.allocManual(npages, MANUAL_GC) + S.startAddr) >>> 2] as Addr;
+    const s = this.heap.allocManual(npages, MANUAL_GC);
+    this.heap.drop(s);
+    return this.u32[(s + S.startAddr) >>> 2] as Addr;
   }
 
   freeManual(addr: Addr): void {
@@ -786,9 +789,11 @@ function takeOver(mem: LinearMemory, mcache: number, owner: number): boolean {
 /** Empties an mcache whose owner is dead, and frees it. (Apart from the class: a bundler renames a class that names itself.) */
 function emptyMCache(mem: LinearMemory, mcache: number): void {
   const { version } = MCACHE.offsets;
+  const dead = new Allocator(mem, 1, false, () => 0, mcache);
+  settle(dead);
   // It may have died between two changes of its counts. Not back to the version before them, which a reader may remember.
   mem.kernel.add(mcache + version, mem.kernel.load(mcache + version) & 1);
-  new Allocator(mem, 1, false, () => 0, mcache).giveUp();
+  dead.giveUp();
 }
 
 /** The thread keeps its number for as long as it has an allocator: its mcache and its locks go by it. */

@@ -35,6 +35,7 @@ import {
   GC_OFF,
   GCCONTROL,
   GCTYPE,
+  IN_HAND,
   MCACHE,
   MCACHE_SLOT,
   MHEAP,
@@ -69,8 +70,14 @@ export const SLOT_GRANTED = K.granted >>> 2;
 export const SLOT_NFREE = K.nfree >>> 2;
 export const SLOT_PARKED = K.parked >>> 2;
 export const SLOT_REST = K.rest >>> 2;
-const SLOT_REST_WORD = K.restWord >>> 2;
+export const SLOT_REST_WORD = K.restWord >>> 2;
 export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
+const J = IN_HAND.offsets;
+const RUN_SLOT = J.runSlot >>> 2;
+const RUN_VERSION = J.runVersion >>> 2;
+const RUN = J.run >>> 2;
+const RUN_END = J.runEnd >>> 2;
+const RUN_COUNT = J.runCount >>> 3;
 const HELD_WORDS = Math.ceil(NUM_SPAN_CLASSES / 32);
 
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
@@ -84,6 +91,7 @@ export class MCache {
   readonly base: number;
   /** Word index of the first slot. */
   readonly slots: number;
+  private readonly heap: MHeap;
   private readonly central: MCentral;
   private readonly kernel: Kernel;
   private readonly u32: Uint32Array;
@@ -96,6 +104,8 @@ export class MCache {
   private readonly untoldLive: number;
   /** Address of the word that is odd while counts and runs change. */
   private readonly version: number;
+  /** Word index of IN_HAND. */
+  private readonly hand: number;
   /** Word index of the bit map of span classes that may have a span cached. */
   private readonly held: number;
   private readonly heapBits: number;
@@ -103,6 +113,7 @@ export class MCache {
   constructor(heap: MHeap, central: MCentral, base: number) {
     this.base = base;
     this.slots = (base + MCACHE.offsets.alloc) >>> 2;
+    this.heap = heap;
     this.central = central;
     this.kernel = heap.mem.kernel;
     this.u32 = heap.mem.u32;
@@ -114,6 +125,7 @@ export class MCache {
     this.shared = (heap.base + MHEAP.offsets.shared) >>> 2;
     this.untoldLive = (base + MCACHE.offsets.untoldLive) >>> 2;
     this.version = base + MCACHE.offsets.version;
+    this.hand = (base + MCACHE.offsets.inHand) >>> 2;
     this.held = (base + MCACHE.offsets.held) >>> 2;
     this.heapBits = heap.heapBitsBase >>> 2;
   }
@@ -149,6 +161,20 @@ export class MCache {
   }
 
   /**
+   * Writes down which slots of the span are going to be the run's, or (end not 0) no longer: see mrecover.ts. For a heap that
+   * threads share: another has nobody to take over from its thread.
+   */
+  private noteRun(i: number, spanclass: number, first: number, n: number, end: number): void {
+    const { u32, f64, hand } = this;
+    u32[hand + RUN_SLOT] = 0; // what follows is not of the last one
+    u32[hand + RUN] = (first << 16) | n;
+    u32[hand + RUN_END] = end;
+    u32[hand + RUN_VERSION] = u32[this.version >>> 2] as number;
+    f64[(hand >>> 1) + RUN_COUNT] = f64[this.smallAlloc + (spanclass >>> 1)] as number;
+    u32[hand + RUN_SLOT] = i;
+  }
+
+  /**
    * Gives the slot at word i a new run of the class. True: the run is a single object, to be sampled by the memory
    * profile. Throws the fatal error if the memory is exhausted; the slot is empty then.
    */
@@ -171,19 +197,24 @@ export class MCache {
         const first = nextZero(u32, bits, (u32[at + S_FREEINDEX] as number) | 0, nelems);
         if (first < nelems) return this.takeRun(i, typ, at, first, nextOne(u32, bits, first, nelems));
         u32[at + S_FREEINDEX] = nelems;
-        u32[i + SLOT_SPAN] = 0;
-        // A slot that was freed by hand may lie before freeindex.
-        if (count < nelems) this.central.uncacheSpan(s);
-        else used = s;
+        if (count === nelems) {
+          used = s; // cacheSpan takes it out of the slot
+        } else {
+          // A slot that was freed by hand lies before freeindex.
+          this.heap.hold(s);
+          u32[i + SLOT_SPAN] = 0;
+          this.central.uncacheSpan(s);
+        }
       }
       if (i < this.slots) closedError(); // a slot of the nil page: see Allocator.close
       const spanclass = ((i - this.slots) / SLOT_WORDS) | 0;
-      s = this.central.cacheSpan(spanclass, used);
+      s = this.central.cacheSpan(spanclass, used, i);
       used = 0;
       u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
       const held = this.held + (spanclass >>> 5);
       u32[held] = (u32[held] as number) | (1 << (spanclass & 31));
       u32[i + SLOT_SPAN] = s;
+      this.heap.drop(s);
     }
   }
 
@@ -208,15 +239,17 @@ export class MCache {
     const rest =
       whole || sampled ? 0 : this.freeAfter(at, bits + k, k, runEnd, nextSample - n * elemsize, elemsize);
     let claimed = n;
+    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS] as number, first, n, 0);
     if (rest === 0) {
       setBits(u32, bits, first, n);
       u32[at + S_FREEINDEX] = runEnd;
     } else {
       claimed += popcount(rest);
+      // Before the bits: one who takes over sets those of a rest, but could not tell them from those of objects.
+      u32[i + SLOT_REST_WORD] = k;
+      u32[i + SLOT_REST] = rest;
       u32[bits + k] = (u32[bits + k] as number) | rest | (lowMask(n) << (first & 31));
       u32[at + S_FREEINDEX] = Math.min((k + 1) << 5, u32[at + S_NELEMS] as number);
-      u32[i + SLOT_REST] = rest;
-      u32[i + SLOT_REST_WORD] = k;
     }
     const bytes = Math.imul(claimed, elemsize);
     f64[this.nextSample] = nextSample - bytes;
@@ -255,9 +288,11 @@ export class MCache {
     // The claimed word had a run before these: a zero follows the ones.
     const after = ~(rest >>> lo);
     const n = 31 - Math.clz32(after & (0 - after));
-    u32[i + SLOT_REST] = rest & ~(lowMask(n) << lo);
     const first = ((u32[i + SLOT_REST_WORD] as number) << 5) + lo;
-    this.setRun(i, typ, (u32[i + SLOT_SPAN] as number) >>> 2, first, n);
+    const at = (u32[i + SLOT_SPAN] as number) >>> 2;
+    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS] as number, first, n, 0);
+    u32[i + SLOT_REST] = rest & ~(lowMask(n) << lo);
+    this.setRun(i, typ, at, first, n);
   }
 
   /** The slot cuts from these n slots now: cleared, with the pointer bits of the type, and black in a mark phase. */
@@ -348,6 +383,7 @@ export class MCache {
       // end may be 0, which is 2^32.
       const tail = ((end - cur) >>> 0) / elemsize;
       const first = (cur - (u32[at + S_START_ADDR] as number)) / elemsize;
+      if (u32[this.shared] !== 0) this.noteRun(i, spanclass, first, tail, end || 1); // 1 stands for 2^32
       clearBits(u32, allocs, first, tail);
       // Whether or not they were marked: nobody holds these slots, so they are white.
       clearMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, tail);
@@ -387,6 +423,7 @@ export class MCache {
     u32[i + SLOT_CUR] = 0;
     u32[i + SLOT_END] = 0;
     this.flipVersion();
+    this.heap.hold(s);
     u32[i + SLOT_SPAN] = 0;
     this.central.uncacheSpan(s);
   }

@@ -22,7 +22,7 @@
 import type { Addr } from "@gort/memory";
 import { fatalThrow } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
-import { GCCONTROL, MCENTRAL, MHEAP, MSPAN, NUM_SPAN_CLASSES, PAGE_SHIFT } from "./layout.ts";
+import { GCCONTROL, MCACHE_SLOT, MCENTRAL, MHEAP, MSPAN, NUM_SPAN_CLASSES, PAGE_SHIFT } from "./layout.ts";
 import { hex, type MHeap } from "./mheap.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
@@ -40,6 +40,7 @@ const SPANCLASS = S.spanclass >>> 2;
 const ALLOC_COUNT = S.allocCount >>> 2;
 const NELEMS = S.nelems >>> 2;
 const SWEEPGEN = S.sweepgen >>> 2;
+const SLOT_SPAN = MCACHE_SLOT.offsets.span >>> 2;
 
 export class MCentral {
   private readonly heap: MHeap;
@@ -98,10 +99,10 @@ export class MCentral {
     const at = s >>> 2;
     const spanclass = u32[at + SPANCLASS] as number;
     if ((classToAllocNPages[spanclass >>> 1] as number) !== 1) return false;
-    heap.retain(1);
     const list = this.empty(spanclass);
     const tail = list + (C.emptyTail - C.empty);
     this.lock(spanclass);
+    heap.retain(1);
     const last = u32[tail >>> 2] as number;
     if (swept && last !== 0) {
       u32[at + NEXT] = 0;
@@ -113,6 +114,7 @@ export class MCentral {
       this.link(s, list);
       if (last === 0) u32[tail >>> 2] = s;
     }
+    heap.drop(s);
     this.unlock(spanclass);
     return true;
   }
@@ -122,6 +124,7 @@ export class MCentral {
     if (this.u32[this.empty(spanclass) >>> 2] === 0) return 0;
     this.lock(spanclass);
     const s = this.unlinkRetained(this.base + spanclass * MCENTRAL.size);
+    if (s !== 0) this.heap.hold(s);
     this.unlock(spanclass);
     return s;
   }
@@ -158,6 +161,7 @@ export class MCentral {
     const central = this.base + (u32[at + SPANCLASS] as number) * MCENTRAL.size;
     heap.acquire(central);
     this.link(s, list);
+    heap.drop(s);
     heap.release(central);
   }
 
@@ -179,6 +183,7 @@ export class MCentral {
     const central = this.base + spanclass * MCENTRAL.size;
     heap.acquire(central);
     const s = this.unlinkFirst(list);
+    if (s !== 0) heap.hold(s);
     heap.release(central);
     return s;
   }
@@ -215,7 +220,10 @@ export class MCentral {
     const central = this.base + (u32[(s >>> 2) + SPANCLASS] as number) * MCENTRAL.size;
     heap.acquire(central);
     const list = u32[(s >>> 2) + LIST] as number;
-    if (list !== 0) this.unlink(s, list);
+    if (list !== 0) {
+      heap.hold(s);
+      this.unlink(s, list);
+    }
     heap.release(central);
     return list !== 0;
   }
@@ -238,6 +246,7 @@ export class MCentral {
     const list = u32[at + LIST] as number;
     const partial = this.partialSwept(u32[at + SPANCLASS] as number);
     if (allocCount === 0) {
+      this.heap.hold(s);
       this.unlink(s, list);
       return true;
     }
@@ -248,12 +257,15 @@ export class MCentral {
     return false;
   }
 
-  /** A span for an mcache, in exchange for the one that it has used up (0: it has none), all of whose slots are handed out. */
-  cacheSpan(spanclass: number, used: number): number {
+  /**
+   * A span for the mcache's slot at word `slot`, in exchange for the one that it has used up (0: it has none), all of whose slots
+   * are handed out.
+   */
+  cacheSpan(spanclass: number, used: number, slot: number): number {
     const { u32 } = this;
     const npages = classToAllocNPages[spanclass >>> 1] as number;
     this.hooks.deductSweepCredit(npages << PAGE_SHIFT, 0);
-    let s = this.exchange(spanclass, used);
+    let s = this.exchange(spanclass, used, slot);
     if (s === 0) s = this.sweepForFree(spanclass);
     if (s === 0) s = this.takeRetained(spanclass);
     if (s === 0) s = this.heap.alloc(npages, spanclass);
@@ -266,7 +278,7 @@ export class MCentral {
   }
 
   /** Steps 1 and, unless a span is unswept, 4; with one hold of the lock, where each list would want its own. */
-  private exchange(spanclass: number, used: number): number {
+  private exchange(spanclass: number, used: number, slot: number): number {
     const { u32, heap } = this;
     const central = this.base + spanclass * MCENTRAL.size;
     heap.acquire(central);
@@ -275,12 +287,14 @@ export class MCentral {
     if (used !== 0) {
       u32[(used >>> 2) + SWEEPGEN] = sweepgen;
       this.link(used, central + C.full + side);
+      u32[slot + SLOT_SPAN] = 0;
     }
     let s = this.unlinkFirst(central + C.partial + side);
     const unswept = central + 4 - side;
     if (s === 0 && u32[(unswept + C.partial) >>> 2] === 0 && u32[(unswept + C.full) >>> 2] === 0) {
       s = this.unlinkRetained(central);
     }
+    if (s !== 0) heap.hold(s);
     heap.release(central);
     return s;
   }
@@ -340,6 +354,7 @@ export class MCentral {
       if (u32[list >>> 2] === 0) continue;
       heap.acquire(central);
       const s = this.unlinkFirst(list);
+      if (s !== 0) heap.hold(s);
       heap.release(central);
       if (s === 0) continue;
       u32[(s >>> 2) + SWEEPGEN] = sweepgen - 1;

@@ -39,6 +39,8 @@ import {
   CHUNK_PAGES,
   CHUNK_SHIFT,
   GCCONTROL,
+  HAND_COUNTED,
+  IN_HAND,
   MANUAL_GC,
   MANUAL_STACK,
   MCACHE,
@@ -69,6 +71,14 @@ import {
 const S = MSPAN.offsets;
 const H = MHEAP.offsets;
 const M = MCACHE.offsets;
+const J = IN_HAND.offsets;
+const J_SPAN = J.span >>> 2;
+const J_WHAT = J.what >>> 2;
+const J_NPAGES = J.npages >>> 2;
+const J_BITS = J.bits >>> 2;
+const J_PAGE = J.page >>> 2;
+const J_PROGRESS = J.progress >>> 2;
+const J_COUNTS = J.counts >>> 3;
 
 /** pageInfo of a page without heap objects. */
 export const PAGE_INFO_NONE = 0xff;
@@ -121,6 +131,8 @@ export class MHeap {
   private readonly f64: Float64Array;
   private readonly shared: number;
   private mcache = 0;
+  /** Word index of what this thread has in hand. */
+  private hand = 0;
   pageCache: PageCache;
   /** What the last failed attempt to make a span had too little of. */
   private lacking = "pages";
@@ -157,14 +169,15 @@ export class MHeap {
     }
     this.root = tables;
     mem.rankLocks((addr) => this.lockRank(addr));
-    this.pageCache = new PageCache(mem, M.pages, this.shared);
+    this.pageCache = new PageCache(mem, M.pages, this.shared, M.inHand >>> 2);
   }
 
   /** The mcache of this thread, whose page cache, structs and counters this object works with. */
   bind(mcache: number): void {
     this.mcache = mcache;
+    this.hand = (mcache + M.inHand) >>> 2;
     this.spanBits.bind(mcache);
-    this.pageCache = new PageCache(this.mem, mcache + M.pages, this.shared);
+    this.pageCache = new PageCache(this.mem, mcache + M.pages, this.shared, this.hand);
   }
 
   private refusalReported = false;
@@ -332,6 +345,7 @@ export class MHeap {
   /** A small heap span from the page cache; 0 if that has no such run, or there is nothing to fill it with. */
   private allocCached(npages: number, spanclass: number): number {
     const { pageCache } = this;
+    this.beginSpan(npages, SPAN_IN_USE, spanclass, 0);
     const s = this.takeSpan();
     const bits = s === 0 ? 0 : this.takeSpanBits(bitsBytes(spanclass));
     if (bits === 0) {
@@ -341,8 +355,8 @@ export class MHeap {
     let page = pageCache.alloc(npages);
     if (page === 0 && pageCache.empty && this.refillPages()) page = pageCache.alloc(npages);
     if (page === 0) {
+      this.spanBits.put(bits, bitsBytes(spanclass)); // before drop
       this.putSpan(s);
-      this.spanBits.put(bits, bitsBytes(spanclass));
       return 0;
     }
     const { scavenged } = pageCache;
@@ -412,7 +426,7 @@ export class MHeap {
   pageCaches(): PageCache[] {
     const caches: PageCache[] = [];
     for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
-      caches.push(new PageCache(this.mem, c + M.pages, this.shared));
+      caches.push(new PageCache(this.mem, c + M.pages, this.shared, (c + M.inHand) >>> 2));
       c = this.u32[(c + M.next) >>> 2] as number;
     }
     return caches;
@@ -420,6 +434,7 @@ export class MHeap {
 
   private tryAlloc(npages: number, state: number, spanclass: number, kind: number, grow: boolean): number {
     const nbits = state === SPAN_IN_USE ? bitsBytes(spanclass) : 0;
+    this.beginSpan(npages, state, spanclass, kind);
     const s = this.takeSpan();
     if (s === 0) return 0;
     const bits = nbits === 0 ? 0 : this.takeSpanBits(nbits);
@@ -448,16 +463,61 @@ export class MHeap {
       }
       this.add(M.heapFree, (scavenged - npages) * PAGE_SIZE);
       this.countUse(state, kind, npages * PAGE_SIZE);
+      this.u32[this.hand + J_PAGE] = page;
+      this.u32[this.hand + J_PROGRESS] = HAND_COUNTED;
     }
     this.unlock();
     if (page === 0) {
       this.lacking = "pages";
+      if (bits !== 0) this.spanBits.put(bits, nbits); // before drop
       this.putSpan(s);
-      if (bits !== 0) this.spanBits.put(bits, nbits);
       return 0;
     }
     this.initSpan(s, page, npages, state, spanclass, kind, bits, fresh);
     return s;
+  }
+
+  /**
+   * A span is going to be made: what follows of it is written down before it is done. (Here, and in hold and drop: a heap that
+   * nobody shares has nobody to take over from a thread.)
+   */
+  private beginSpan(npages: number, state: number, spanclass: number, kind: number): void {
+    const { u32, f64, hand, mcache } = this;
+    if (u32[this.shared] === 0) return;
+    u32[hand + J_WHAT] = spanclass | (state << 8) | (kind << 16);
+    u32[hand + J_NPAGES] = npages;
+    u32[hand + J_BITS] = 0;
+    u32[hand + J_PAGE] = 0;
+    u32[hand + J_PROGRESS] = 0;
+    const counts = (hand >>> 1) + J_COUNTS;
+    f64[counts] = f64[(mcache + M.heapInUse) >>> 3] as number;
+    f64[counts + 1] = f64[(mcache + M.heapFree) >>> 3] as number;
+    f64[counts + 2] = f64[(mcache + M.heapReleased) >>> 3] as number;
+    if (spanclass >= 2) return;
+    f64[counts + 3] = f64[(mcache + M.largeAlloc) >>> 3] as number;
+    f64[counts + 4] = f64[(mcache + M.largeAllocCount) >>> 3] as number;
+  }
+
+  /**
+   * The span is in this thread's hands: called inside of the lock of the list that it leaves, or before it leaves its slot. If
+   * the thread is killed before drop, whoever takes its mcache over finds the span.
+   */
+  hold(s: number): void {
+    const { u32, f64, hand, mcache } = this;
+    if (u32[this.shared] === 0) return;
+    if ((u32[(s + S.spanclass) >>> 2] as number) < 2) {
+      const counts = (hand >>> 1) + J_COUNTS;
+      f64[counts + 3] = f64[(mcache + M.largeFree) >>> 3] as number;
+      f64[counts + 4] = f64[(mcache + M.largeFreeCount) >>> 3] as number;
+    }
+    u32[hand + J_WHAT] = 0;
+    u32[hand + J_SPAN] = s;
+  }
+
+  /** The span has a place: called inside of the lock of the list or the heap that has it, or when a slot has it. */
+  drop(s: number): void {
+    const { u32, hand } = this;
+    if (u32[this.shared] !== 0 && u32[hand + J_SPAN] === s) u32[hand + J_SPAN] = 0;
   }
 
   private countUse(state: number, kind: number, bytes: number): void {
@@ -495,7 +555,7 @@ export class MHeap {
   }
 
   /** Fills the struct in and publishes it in the tables. No lock is needed: the pages are this thread's. */
-  private initSpan(
+  initSpan(
     s: number,
     page: number,
     npages: number,
@@ -557,18 +617,20 @@ export class MHeap {
       return 0;
     }
     const s = u32[head] as number;
+    if (u32[this.shared] !== 0) u32[this.hand + J_SPAN] = s;
     u32[head] = u32[(s + S.next) >>> 2] as number;
     u32[count] = (u32[count] as number) - 1;
     u32[(s + S.next) >>> 2] = 0;
     return s;
   }
 
-  private putSpan(s: number): void {
+  putSpan(s: number): void {
     const { u32 } = this;
     const head = (this.mcache + M.spanFree) >>> 2;
     const count = (this.mcache + M.nspanFree) >>> 2;
     u32[(s + S.next) >>> 2] = u32[head] as number;
     u32[head] = s;
+    this.drop(s);
     u32[count] = (u32[count] as number) + 1;
   }
 
@@ -675,6 +737,7 @@ export class MHeap {
     this.pages.free(page, npages);
     this.scavReset(page + npages);
     this.spanalloc.free(s);
+    this.drop(s);
   }
 
   /**
@@ -827,7 +890,7 @@ const classToBitsBytes = Uint8Array.from(classToNElems, (nelems) => {
   return Math.max(8, 2 ** Math.ceil(Math.log2(bytes)));
 });
 
-function bitsBytes(spanclass: number): number {
+export function bitsBytes(spanclass: number): number {
   return classToBitsBytes[spanclass >>> 1] as number;
 }
 

@@ -11,7 +11,7 @@
  * fresh under the heap lock. Bits of scav count only where free has one.
  */
 import type { Kernel, LinearMemory } from "@gort/memory";
-import { PAGE_CACHE } from "./layout.ts";
+import { HAND_TAKEN, IN_HAND, PAGE_CACHE } from "./layout.ts";
 import { ctz, lowMask, popcount } from "./mpagealloc.ts";
 
 /** Pages of a cache. */
@@ -23,18 +23,24 @@ export const PAGE_CACHE_MAX = PAGE_CACHE_PAGES / 4 - 1;
 const FREE = PAGE_CACHE.offsets.free >>> 2;
 const SCAV = PAGE_CACHE.offsets.scav >>> 2;
 const FRESH = PAGE_CACHE.offsets.fresh >>> 2;
+const HAND_PAGE = IN_HAND.offsets.page >>> 2;
+const HAND_SCAVENGED = IN_HAND.offsets.scavenged >>> 2;
+const HAND_PROGRESS = IN_HAND.offsets.progress >>> 2;
 
 export class PageCache {
   private readonly u32: Uint32Array;
   private readonly kernel: Kernel;
   /** Word index of MHEAP.shared. */
   private readonly shared: number;
+  private readonly hand: number;
   /** Word index of the PAGE_CACHE struct. */
   readonly at: number;
   /** Set by alloc: how many of the pages hold no physical memory. */
   scavenged = 0;
 
-  constructor(mem: LinearMemory, addr: number, shared: number) {
+  /** hand: word index of the IN_HAND of its thread. */
+  constructor(mem: LinearMemory, addr: number, shared: number, hand: number) {
+    this.hand = hand;
     this.u32 = mem.u32;
     this.kernel = mem.kernel;
     this.shared = shared;
@@ -52,7 +58,7 @@ export class PageCache {
 
   /** Takes the lowest npages (1 to PAGE_CACHE_MAX) in a row; the first page, 0 if there are none. */
   alloc(npages: number): number {
-    const { u32, at } = this;
+    const { u32, at, hand } = this;
     for (;;) {
       const lo = u32[at + FREE] as number;
       const hi = u32[at + FREE + 1] as number;
@@ -61,12 +67,18 @@ export class PageCache {
       const loMask = bit >= 32 ? 0 : lowMask(Math.min(npages, 32 - bit)) << bit;
       const over = bit + npages - 32;
       const hiMask = over <= 0 ? 0 : lowMask(Math.min(npages, over)) << Math.max(bit - 32, 0);
+      // Said before they are taken: who takes over from a thread that is killed here looks whether they were.
+      const scavenged = this.countScav(0, loMask) + this.countScav(1, hiMask);
+      u32[hand + HAND_SCAVENGED] = scavenged;
+      u32[hand + HAND_PAGE] = (u32[at] as number) + bit;
       if (!this.take(0, lo, loMask)) continue;
       if (!this.take(1, hi, hiMask)) {
         this.kernel.or((at + FREE) << 2, loMask);
         continue;
       }
-      this.scavenged = this.takeScav(0, loMask) + this.takeScav(1, hiMask);
+      u32[hand + HAND_PROGRESS] = HAND_TAKEN;
+      this.scavenged = scavenged;
+      if (scavenged !== 0) this.clearScav(loMask, hiMask);
       return (u32[at] as number) + bit;
     }
   }
@@ -81,13 +93,41 @@ export class PageCache {
     return true;
   }
 
-  private takeScav(k: number, mask: number): number {
+  private countScav(k: number, mask: number): number {
+    const scav = (this.u32[this.at + SCAV + k] as number) & mask;
+    return scav === 0 ? 0 : popcount(scav);
+  }
+
+  private clearScav(loMask: number, hiMask: number): void {
     const { u32 } = this;
-    const s = this.at + SCAV + k;
-    const scav = u32[s] as number;
-    if ((scav & mask) === 0) return 0;
-    u32[s] = scav & ~mask;
-    return popcount(scav & mask);
+    const s = this.at + SCAV;
+    u32[s] = (u32[s] as number) & ~loMask;
+    u32[s + 1] = (u32[s + 1] as number) & ~hiMask;
+  }
+
+  /**
+   * Of a thread that was killed while it took the run: whether it still had to, or nobody can say. (In the latter case, where
+   * another thread has emptied the cache in that moment, the pages are lost.)
+   */
+  untaken(page: number, npages: number): boolean {
+    if (this.empty) return true;
+    const bit = page - (this.u32[this.at] as number);
+    for (let i = bit; i < bit + npages; i++) {
+      if ((((this.u32[this.at + FREE + (i >>> 5)] as number) >>> (i & 31)) & 1) === 0) return false;
+    }
+    return true;
+  }
+
+  /** Takes from the cache what is left in it of a run that was being taken. */
+  finishTaking(page: number, npages: number): void {
+    const bit = page - (this.u32[this.at] as number);
+    for (let i = bit; i < bit + npages; i++) {
+      for (const words of [FREE, SCAV]) {
+        const w = this.at + words + (i >>> 5);
+        if (words === FREE) this.kernel.and(w << 2, ~(1 << (i & 31)));
+        else this.u32[w] = (this.u32[w] as number) & ~(1 << (i & 31));
+      }
+    }
   }
 
   /** Pages of the cache without physical memory. */

@@ -17,7 +17,7 @@
  * ahead of use are bounded by what the tables, which have frames too, leave over.
  */
 import type { LinearMemory } from "@gort/memory";
-import { MCACHE, MHEAP, PAGE_SIZE } from "./layout.ts";
+import { IN_HAND, MCACHE, MHEAP, PAGE_SIZE } from "./layout.ts";
 import { ctz } from "./mpagealloc.ts";
 
 const H = MHEAP.offsets;
@@ -61,6 +61,7 @@ export class SpanBits {
   /** Word indices in the mcache. */
   #cached = 0;
   #ncached = 0;
+  #hand = 0;
   /** Blocks that all mcaches together may keep. */
   readonly #maxKept: number;
 
@@ -85,6 +86,7 @@ export class SpanBits {
   bind(mcache: number): void {
     this.#cached = (mcache + M.spanBitsFree) >>> 2;
     this.#ncached = (mcache + M.nspanBitsFree) >>> 2;
+    this.#hand = (mcache + M.inHand + IN_HAND.offsets.bits) >>> 2;
   }
 
   /** A zeroed block of `size` bytes out of the mcache; 0 if it has none. */
@@ -93,6 +95,7 @@ export class SpanBits {
     const head = this.#cached + ctz(size) - MIN_SHIFT;
     const p = u32[head] as number;
     if (p === 0) return 0;
+    u32[this.#hand] = p;
     u32[head] = u32[p >>> 2] as number;
     u32[this.#ncached] = (u32[this.#ncached] as number) - 1;
     const marks = p >>> 2;
@@ -102,6 +105,20 @@ export class SpanBits {
       u32[allocs + i] = 0;
     }
     return p;
+  }
+
+  /** Whether the block is the first of its size in the mcache. */
+  isNext(p: number, size: number): boolean {
+    return this.#u32[this.#cached + ctz(size) - MIN_SHIFT] === p;
+  }
+
+  /** Counts the mcache's blocks anew. */
+  recount(): void {
+    let n = 0;
+    for (let k = 0; k <= ctz(FRAME) - MIN_SHIFT; k++) {
+      for (let p = this.#u32[this.#cached + k] as number; p !== 0; p = this.#u32[p >>> 2] as number) n++;
+    }
+    this.#u32[this.#ncached] = n;
   }
 
   /** Puts a block into the mcache. */

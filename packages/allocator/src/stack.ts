@@ -51,6 +51,7 @@ export class Stacks {
       const s = this.#heap.allocManual(n / PAGE_SIZE, MANUAL_STACK);
       u32[(s + S.elemsize) >>> 2] = n;
       u32[(s + S.allocCount) >>> 2] = 1;
+      this.#heap.drop(s);
       return u32[(s + S.startAddr) >>> 2] as number;
     }
     const order = Math.log2(n / FIXED_STACK);
@@ -119,6 +120,7 @@ export class Stacks {
     u32[(s + S.manualFreeList) >>> 2] = list;
     this.#heap.lock();
     this.#poolInsert(order, s);
+    this.#heap.drop(s);
     this.#heap.unlock();
   }
 
@@ -165,6 +167,7 @@ export class Stacks {
     const count = (u32[(s + S.allocCount) >>> 2] as number) - 1;
     u32[(s + S.allocCount) >>> 2] = count;
     if (count !== 0) return 0;
+    this.#heap.hold(s);
     this.#poolRemove(order, s);
     return s;
   }

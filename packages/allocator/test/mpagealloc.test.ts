@@ -1,7 +1,7 @@
 import { createLinearMemory, type Kernel, type LinearMemory } from "@gort/memory";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { PAGE_CACHE, PALLOC_WORDS } from "../src/layout.ts";
+import { IN_HAND, PAGE_CACHE, PALLOC_WORDS } from "../src/layout.ts";
 import { longestRun } from "../src/mpagealloc.ts";
 import { firstRun, PAGE_CACHE_MAX, PageCache } from "../src/mpagecache.ts";
 import { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "../src/testing.ts";
@@ -43,7 +43,12 @@ function newPagesWithCaches(maxMemory?: number): {
     newCache(kernel) {
       if (kernel !== undefined) mem.u32[shared] = 1;
       const of = { u32: mem.u32, kernel: { ...mem.kernel, ...kernel } } as unknown as LinearMemory;
-      return new PageCache(of, mem.reserveControl(PAGE_CACHE.size), shared);
+      return new PageCache(
+        of,
+        mem.reserveControl(PAGE_CACHE.size),
+        shared,
+        mem.reserveControl(IN_HAND.size) >>> 2,
+      );
     },
   };
 }

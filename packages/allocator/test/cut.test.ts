@@ -1,0 +1,154 @@
+import type { Addr } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { type Allocator, createAllocator } from "../src/internal.ts";
+import { verifyHeap } from "../src/testing.ts";
+import { Killed, Victim } from "./cut.ts";
+
+interface Scene {
+  readonly name: string;
+  /** What the thread has done before. */
+  before?(b: Allocator): Addr[];
+  op(b: Allocator, blocks: Addr[]): void;
+  /** What verifyHeap may say: the loss that mrecover.ts puts up with. */
+  readonly loss?: RegExp;
+}
+
+/** The thread has structs, blocks of bits and pages. */
+function warm(b: Allocator): Addr[] {
+  b.mallocNoscan(2048);
+  return [];
+}
+
+const scenes: Scene[] = [
+  { name: "the very first run of all", op: (b) => void b.mallocNoscan(64) },
+  { name: "a tiny object", before: warm, op: (b) => void b.mallocNoscan(3) },
+  {
+    name: "objects with pointers",
+    before: warm,
+    op(b) {
+      const typ = b.newType(48, [5]);
+      for (let k = 0; k < 3; k++) b.mallocTyped(typ);
+    },
+  },
+  {
+    name: "the next runs of a fragmented span",
+    before(b) {
+      const blocks = Array.from({ length: 128 }, () => b.malloc(64));
+      for (let i = 0; i < 128; i += 9) b.free(blocks[i] as Addr);
+      b.flushAll();
+      return [];
+    },
+    op(b) {
+      for (let k = 0; k < 20; k++) b.mallocNoscan(64);
+    },
+  },
+  {
+    name: "one span after another",
+    before: warm,
+    op(b) {
+      for (let k = 0; k < 5; k++) b.mallocNoscan(4096);
+    },
+  },
+  { name: "a large object", before: warm, op: (b) => void b.mallocgc(100_000, 0, true) },
+  { name: "a very large object", before: warm, op: (b) => void b.mallocgc(1_000_000, 0, true) },
+  {
+    name: "free of a large object",
+    before: (b) => [b.malloc(100_000)],
+    op: (b, [p]) => b.free(p as Addr),
+  },
+  {
+    name: "a flush",
+    before(b) {
+      for (const n of [16, 64, 1000, 3000]) b.mallocNoscan(n);
+      return [];
+    },
+    op: (b) => b.flushAll(),
+  },
+  {
+    name: "blocks that go back to their spans",
+    before: (b) => Array.from({ length: 6 }, () => b.malloc(2048)),
+    op(b, blocks) {
+      for (const p of blocks) b.free(p);
+      b.flushAll();
+    },
+    loss: /^verifyHeap: blocks freed and not returned is 1, should be 0$/,
+  },
+  {
+    name: "spans that are kept for their class, and used again",
+    before(b) {
+      for (let k = 0; k < 3; k++) b.mallocNoscan(4096);
+      b.flushAll();
+      return [];
+    },
+    op(b) {
+      b.mallocNoscan(5000);
+      b.cache.returnTails();
+      b.flushAll();
+      b.mallocNoscan(5000);
+    },
+  },
+  {
+    name: "a stack",
+    before: warm,
+    op(b) {
+      const s = b.stackAlloc(8192);
+      b.stackFree(s, 8192);
+      b.stacks.flush();
+    },
+  },
+];
+
+describe("a thread that is killed at any store", () => {
+  for (const scene of scenes) {
+    it(`of ${scene.name} leaves a heap in order, or a lock that says who held it`, {
+      timeout: 120_000,
+    }, () => {
+      const { stores } = run(scene, Number.POSITIVE_INFINITY);
+      expect(stores).toBeGreaterThan(5);
+      let outside = 0;
+      const errors: string[] = [];
+      for (let k = 0; k < stores; k++) {
+        const { locked, error } = run(scene, k);
+        if (!locked) outside++;
+        if (error !== undefined && !scene.loss?.test(error)) errors.push(`store ${k}: ${error}`);
+      }
+      expect(errors).toEqual([]);
+      expect(outside).toBeGreaterThan(5);
+    });
+  }
+});
+
+/** Kills the thread at store k of the scene and has its mcache taken over. */
+function run(scene: Scene, k: number): { stores: number; locked: boolean; error?: string } {
+  const a = createAllocator({ maxMemory: 64 << 20 });
+  a.share();
+  a.malloc(5000);
+  const victim = new Victim(a);
+  const b = victim.allocator;
+  const blocks = scene.before?.(b) ?? [];
+  const before = victim.stores;
+  victim.left = k;
+  try {
+    scene.op(b, blocks);
+  } catch (err) {
+    if (!(err instanceof Killed)) throw err;
+  }
+  victim.left = 0;
+  const stores = victim.stores - before;
+  if (a.heap.lockHeldBy(victim.thread) !== 0) {
+    expect(() => a.threadExited(victim.thread)).toThrow("a thread ended while it held the lock");
+    return { stores, locked: true };
+  }
+  try {
+    a.threadExited(victim.thread);
+    a.flushAll();
+    verifyHeap(a);
+    const again = createAllocator({ memory: a.mem }); // the mcache, in its next life
+    for (const n of [3, 64, 4096, 5000, 100_000]) again.mallocNoscan(n);
+    again.close();
+    verifyHeap(a);
+  } catch (err) {
+    return { stores, locked: false, error: (err as Error).message };
+  }
+  return { stores, locked: false };
+}
