@@ -312,6 +312,41 @@ describe("the budget", () => {
     verifyMemProfile(p);
   });
 
+  it("looks at the clock once in sixteen samples that it doesn't take, and starts anew when the rate is set", () => {
+    let now = 0;
+    let looks = 0;
+    const p = createProfiler({
+      random: () => 0.999,
+      now: () => {
+        looks++;
+        return now;
+      },
+    });
+    const walk = p.walker.walk.bind(p.walker);
+    p.walker.walk = (...args) => {
+      now += 0.01;
+      return walk(...args);
+    };
+    // A sample each 10 us, where one costs as much: once this is known none is taken, as chance has it.
+    const feed = (n: number) => {
+      let taken = 0;
+      for (let i = 0; i < n; i++) {
+        now += 0.01;
+        if (p.mem.alloc(64) !== 0) taken++;
+      }
+      return taken;
+    };
+    feed(1000);
+    looks = 0;
+    expect(feed(1600)).toBe(0);
+    expect(looks).toBe(100);
+    // An hour without samples is forgotten: it was switched off.
+    p.memProfileRate = 0;
+    now += 3.6e6;
+    p.memProfileRate = 512 * 1024;
+    expect(feed(1600)).toBe(0);
+  });
+
   it("doesn't touch samples that come slowly, nor a rate that was set", () => {
     let now = 0;
     const p = createProfiler({ now: () => now });
