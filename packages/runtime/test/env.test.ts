@@ -1,3 +1,5 @@
+import { parseGodebug as parseSchedulerGodebug } from "@gort/scheduler/internal";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { noMemoryLimit, parseGOGC, parseGOMAXPROCS, parseMemoryLimit } from "../src/env.ts";
 import { debugSwitches, defaultGodebug, parseGodebug } from "../src/godebug.ts";
@@ -51,6 +53,46 @@ describe("GOMAXPROCS", () => {
 });
 
 describe("GODEBUG", () => {
+  it("is read alike by a scheduler on its own", () => {
+    const name = fc.constantFrom(
+      "schedtrace",
+      "scheddetail",
+      "sysmon",
+      " schedtrace ",
+      "gctrace",
+      "",
+      "SYSMON",
+    );
+    const value = fc.constantFrom(
+      "1",
+      "0",
+      "-3",
+      "+7",
+      " 5 ",
+      "1000",
+      "1.5",
+      "x",
+      "",
+      "1=2",
+      "1e3",
+      "0x10",
+      "9".repeat(20),
+    );
+    const item = fc.oneof(
+      fc.tuple(name, value).map(([n, v]) => `${n}=${v}`),
+      name,
+    );
+    fc.assert(
+      fc.property(fc.array(item, { maxLength: 6 }), (items) => {
+        const text = items.join(",");
+        const own = parseSchedulerGodebug(text);
+        const all = parseGodebug(text, () => {});
+        expect(all).toMatchObject(own);
+        expect(parseSchedulerGodebug(all)).toEqual(own);
+      }),
+    );
+  });
+
   it("gives every switch its default, and the last value where a name stands twice", () => {
     expect(parseGodebug("", () => {})).toEqual(defaultGodebug());
     const g = parseGodebug("gctrace=1,,gctrace=2,invalidptr=0", () => {});

@@ -9,7 +9,7 @@ export { gDerived, gSites, gStack } from "./gstack.ts";
 // runtime: goroutines of its own, with Go's wait reasons
 export { Note } from "./note.ts";
 // runtime: its rows of the table of debug switches
-export { debugSwitches } from "./options.ts";
+export { debugSwitches, parseGodebug } from "./options.ts";
 export { printpanics, printpanicval } from "./panic.ts";
 // So that every entry needs all of the scheduler, which is then built as one chunk: constants fold within a chunk only.
 export { Scheduler } from "./proc.ts";

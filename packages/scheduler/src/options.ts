@@ -85,10 +85,27 @@ export const debugSwitches = [
   { name: "sysmon", default: 0, meaning: "1: a line about each goroutine that ran long without yielding" },
 ] as const;
 
-export function parseGodebug(d: SchedulerOptions["godebug"]): Readonly<Record<string, number>> {
-  const out: Record<string, number> = {};
-  if (d === undefined) return out;
-  const entries = typeof d === "string" ? d.split(",").map((s) => s.split("=")) : Object.entries(d);
-  for (const [k, v] of entries) if (k !== undefined && k !== "") out[k.trim()] = Number(v ?? 1);
+type Switches = Record<(typeof debugSwitches)[number]["name"], number>;
+
+/**
+ * The scheduler's switches out of a list or an object; the names of others, and what is no integer, are passed over, and of a
+ * name given twice the last one counts.
+ *
+ * The facade has these rows in its table and one parser for all, which lies with the collector. This one serves a scheduler
+ * without a facade: it may import no sibling, and there is no package below both. A test of the facade holds that the two
+ * read every list alike.
+ */
+export function parseGodebug(d: SchedulerOptions["godebug"] = {}): Readonly<Switches> {
+  const out = Object.fromEntries(debugSwitches.map((s) => [s.name, s.default])) as Switches;
+  const items = typeof d === "string" ? d.split(",").map(nameAndValue) : Object.entries(d);
+  for (const [name, value] of items) {
+    if (Object.hasOwn(out, name) && /^[-+]?\d+$/.test(String(value)))
+      out[name as keyof Switches] = Number(value);
+  }
   return out;
+}
+
+function nameAndValue(item: string): [name: string, value: string] {
+  const eq = item.indexOf("=");
+  return eq < 0 ? [item.trim(), ""] : [item.slice(0, eq).trim(), item.slice(eq + 1).trim()];
 }

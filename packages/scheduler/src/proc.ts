@@ -193,7 +193,7 @@ export class Scheduler {
 
   private readonly tasks: TaskQueue;
   private readonly deadlock: DeadlockDetector;
-  private readonly debug: Readonly<Record<string, number>>;
+  private readonly debug: ReturnType<typeof parseGodebug>;
   private readonly startMs: number;
   /** Main goroutines started; their number 1 is not of goidgen's. */
   private nmains = 0;

@@ -1,5 +1,7 @@
 // Types
 
+// Values in a heap
+export { addrOf, append, appendSlice, bytesToString, copy, same, toUint8Array } from "./builtins.ts";
 // Heaps
 export { BumpHeap, type BumpHeapOptions, createBumpHeap } from "./bump-heap.ts";
 // Errors
@@ -53,17 +55,6 @@ export {
   uint64,
   uintptr,
 } from "./type.ts";
-// Values in a heap
-export {
-  addrOf,
-  append,
-  appendSlice,
-  bytesToString,
-  copy,
-  createTypes,
-  same,
-  TypedHeap,
-  toUint8Array,
-  type Unsafe,
-} from "./typed-heap.ts";
+export { createTypes, TypedHeap } from "./typed-heap.ts";
+export type { Unsafe } from "./unsafe.ts";
 export type { Elements, Init, RawElements, RawValue, Ref, RefMembers, Value, View } from "./values.ts";

@@ -6,6 +6,8 @@
  *   cell.ts        handles: Root, Ref, View, and who frees what
  *   slice.ts       slices, growslice.ts their growth
  *   typed-heap.ts  this file: one class of accessors for each struct, codecs for what contains others
+ *   elements.ts    what those classes have for nested values and elements
+ *   unsafe.ts      raw access; builtins.ts append, copy and the like
  *
  * A struct's fields become getters and setters on the prototype of a class made for it, once a heap and
  * type. They are closures over the offset and the memory's views: no code is generated from text, so that a
@@ -19,55 +21,34 @@
  */
 
 import type { Addr, Ptr } from "@gort/memory";
-import {
-  RefBase,
-  type Root,
-  Roots,
-  refAccessors,
-  released,
-  UNROOTED,
-  ViewBase,
-  viewAccessors,
-} from "./cell.ts";
-import {
-  type Codec,
-  encodeString,
-  readString,
-  scalarCodec,
-  scratchBytes,
-  show,
-  writeBytes,
-} from "./codec.ts";
+import { RefBase, type Root, Roots, refAccessors, released, ViewBase, viewAccessors } from "./cell.ts";
+import { type Codec, encodeString, scalarCodec, scratchBytes, show, writeBytes } from "./codec.ts";
+import { defineElements, defineRawElements, nestedView } from "./elements.ts";
 import { nilDereference } from "./errors.ts";
 import type { Heap } from "./heap.ts";
 import {
-  checkBounds,
   checkSlice,
   loadSlice,
   newSlice,
   nilSliceOf,
-  outOfRange,
-  Slice,
+  type Slice,
   type SliceOps,
   storeSlice,
 } from "./slice.ts";
 import {
   ArrayType,
-  alignof,
-  type Fields,
   identical,
   int32,
-  offsetof,
   PointerType,
   ScalarType,
   SliceType,
   StructType,
-  sizeof,
-  Type,
+  type Type,
   uint8,
   WORD,
 } from "./type.ts";
-import type { Init, RawValue, Ref, RefMembers, View } from "./values.ts";
+import { checkType, Unsafe, type ViewClass } from "./unsafe.ts";
+import type { Init, Ref } from "./values.ts";
 
 /** For the type checker: what every generated class of Refs is. */
 declare class ConcreteRef extends RefBase {
@@ -76,7 +57,6 @@ declare class ConcreteRef extends RefBase {
   $describe(): unknown;
 }
 type RefClass = new (addr: number, root: Root) => RefBase;
-type ViewClass = new (addr: number) => ViewBase;
 
 export class TypedHeap {
   readonly heap: Heap;
@@ -481,237 +461,12 @@ export class TypedHeap {
   }
 }
 
-/** What `Unsafe` needs of its TypedHeap. */
-interface UnsafeParts {
-  descriptor(type: Type): number;
-  codec(type: Type): Codec;
-  view(type: Type): ViewClass;
-}
-
-/**
- * Raw access: addresses, loads and stores without roots. An address is valid until the goroutine's next
- * safepoint; whoever keeps it longer stores it in the heap or roots it (`TypedHeap.ref`).
- */
-export class Unsafe {
-  readonly #heap: Heap;
-  readonly #parts: UnsafeParts;
-
-  /** @internal */
-  constructor(heap: Heap, parts: UnsafeParts) {
-    this.#heap = heap;
-    this.#parts = parts;
-  }
-
-  /** A zero value that nothing roots. */
-  newObject<T extends Type>(type: T): Ptr<T> {
-    checkType("newObject", type);
-    return this.#heap.malloc(type.size, this.#parts.descriptor(type)) as Ptr<T>;
-  }
-
-  /** An array of `n` zero values that nothing roots. */
-  newArray<T extends Type>(type: T, n: number): Ptr<T> {
-    checkType("newArray", type);
-    if (!Number.isSafeInteger(n) || n < 0)
-      throw new RangeError(`types: n must be a whole number from 0 (got ${n})`);
-    return this.#heap.malloc(type.size * n, this.#parts.descriptor(type)) as Ptr<T>;
-  }
-
-  /** A View at `ptr`, nil if none is given. */
-  view<T extends Type>(type: T, ptr: Ptr<T> = 0 as Ptr<T>): View<T> {
-    checkType("view", type);
-    return new (this.#parts.view(type))(ptr) as unknown as View<T>;
-  }
-
-  /** `*ptr` */
-  load<T extends Type>(type: T, ptr: Ptr<T>): RawValue<T> {
-    if ((ptr as number) === 0) nilDereference();
-    return this.#parts.codec(type).load(ptr, UNROOTED) as RawValue<T>;
-  }
-
-  /** `*ptr = value`, with the write barrier for pointers. */
-  store<T extends Type>(type: T, ptr: Ptr<T>, value: RawValue<T>): void {
-    if ((ptr as number) === 0) nilDereference();
-    this.#parts.codec(type).store(ptr, value);
-  }
-
-  /** `n` bytes of the memory itself, not a copy. It shows whatever lies there later. */
-  bytes(ptr: Addr, n: number): Uint8Array {
-    if (!Number.isSafeInteger(n) || n < 0)
-      throw new RangeError(`types: n must be a whole number from 0 (got ${n})`);
-    if ((ptr as number) === 0 && n > 0) nilDereference();
-    return this.#heap.mem.u8.subarray(ptr, ptr + n);
-  }
-
-  sizeof(type: Type): number {
-    return sizeof(type);
-  }
-  alignof(type: Type): number {
-    return alignof(type);
-  }
-  offsetof<F extends Fields>(type: StructType<F>, field: keyof F & string): number {
-    return offsetof(type, field);
-  }
-}
-
-function checkType(what: string, type: unknown): void {
-  if (!(type instanceof Type)) throw new TypeError(`types: ${what} needs a type (got ${show(type)})`);
-}
-
 /** Types whose values lie inside of what contains them, and are seen through a handle. */
 function isInline(type: Type): boolean {
   return type instanceof StructType || type instanceof ArrayType || type instanceof SliceType;
 }
 
-/** A nested View, one for each View and field, moved along at every access. */
-function nestedView(
-  classOf: () => ViewClass,
-  store: (addr: number, value: unknown) => void,
-  offset: number,
-): PropertyDescriptor {
-  const nested = new WeakMap<ViewBase, ViewBase>();
-  return {
-    get(this: ViewBase) {
-      const addr = this.$addr as number;
-      if (addr === 0) nilDereference();
-      let view = nested.get(this);
-      if (view === undefined) nested.set(this, (view = new (classOf())(0)));
-      view.$addr = (addr + offset) as Ptr<Type>;
-      return view;
-    },
-    set(this: ViewBase, value: unknown) {
-      const addr = this.$addr as number;
-      if (addr === 0) nilDereference();
-      store(addr + offset, value);
-    },
-    enumerable: true,
-    configurable: false,
-  };
-}
-
-/** length, get, set, slice and iteration of a Ref to an array. */
-function defineElements(proto: object, type: ArrayType, codec: Codec, ops: SliceOps): void {
-  const { length } = type;
-  const { size } = type.elem;
-  const at = (ref: RefBase, i: number): number => {
-    if (ref.$root.slot === 0) released(`Ref<${type.name}>`);
-    if (i >>> 0 === i && i < length) return ref.$addr + i * size;
-    return outOfRange(i, length);
-  };
-  const members = {
-    get(this: RefBase, i: number): unknown {
-      return codec.load(at(this, i), this.$root);
-    },
-    set(this: RefBase, i: number, value: unknown): void {
-      codec.store(at(this, i), value);
-    },
-    slice(this: RefBase, lo = 0, hi = length, max?: number): Slice<Type> {
-      if (this.$root.slot === 0) released(`Ref<${type.name}>`);
-      checkBounds(lo, hi, max, length, "length");
-      const cap = (max ?? length) - lo;
-      const addr = this.$addr + (cap === 0 ? 0 : lo * size);
-      return new Slice(ops, ops.roots.adopt(ops.heap.newRef(this.$addr)), addr, hi - lo, cap);
-    },
-    *[Symbol.iterator](this: RefBase): Generator<unknown> {
-      for (let i = 0; i < length; i++) yield codec.load(at(this, i), this.$root);
-    },
-  };
-  for (const key of Reflect.ownKeys(members)) {
-    Object.defineProperty(proto, key, {
-      value: members[key as keyof typeof members],
-      writable: false,
-      configurable: false,
-    });
-  }
-  Object.defineProperty(proto, "length", { value: length, writable: false, configurable: false });
-}
-
-/** length, get and set of a View. */
-function defineRawElements(
-  proto: object,
-  codec: Codec,
-  size: number,
-  where: { length(view: ViewBase): number; base(view: ViewBase): number },
-): void {
-  const at = (view: ViewBase, i: number): number => {
-    if ((view.$addr as number) === 0) nilDereference();
-    const n = where.length(view);
-    if (i >>> 0 === i && i < n) return where.base(view) + i * size;
-    return outOfRange(i, n);
-  };
-  Object.defineProperties(proto, {
-    length: {
-      get(this: ViewBase) {
-        if ((this.$addr as number) === 0) nilDereference();
-        return where.length(this);
-      },
-    },
-    get: {
-      value(this: ViewBase, i: number) {
-        return codec.load(at(this, i), UNROOTED);
-      },
-    },
-    set: {
-      value(this: ViewBase, i: number, value: unknown) {
-        codec.store(at(this, i), value);
-      },
-    },
-  });
-}
-
 /** Typed access to `heap`. */
 export function createTypes(heap: Heap): TypedHeap {
   return new TypedHeap(heap);
-}
-
-// -- functions of the language, which need no heap beside their arguments' ------------------------------
-
-/** `append(s, values...)`: another slice; it shares the array while the capacity lasts. */
-export function append<E extends Type>(s: Slice<E>, ...values: Init<E>[]): Slice<E> {
-  if (!(s instanceof Slice)) throw new TypeError(`types: append needs a slice (got ${show(s)})`);
-  const { codec, elem } = s.$ops;
-  return s.$append(values.length, (addr) => {
-    for (let i = 0; i < values.length; i++) codec.store(addr + i * elem.size, values[i]);
-  });
-}
-
-/** `append(s, more...)`: all elements of another slice, which may share the array. */
-export function appendSlice<E extends Type>(s: Slice<E>, more: Slice<E>): Slice<E> {
-  if (!(s instanceof Slice)) throw new TypeError(`types: appendSlice needs a slice (got ${show(s)})`);
-  checkSlice(s.$ops, more);
-  return s.$append(more.length, (addr) => s.$ops.move(addr, more.$addr, more.length));
-}
-
-/** `copy(dst, src)`: as many elements as both have; the slices may overlap. Returns how many. */
-export function copy<E extends Type>(dst: Slice<E>, src: Slice<E>): number {
-  if (!(dst instanceof Slice)) throw new TypeError(`types: copy needs slices (got ${show(dst)})`);
-  checkSlice(dst.$ops, src);
-  if (dst.$root.slot === 0) released(`slice of ${dst.$ops.elem.name}`);
-  const n = Math.min(dst.length, src.length);
-  dst.$ops.move(dst.$addr, src.$addr, n);
-  return n;
-}
-
-/** `string(s)` of a `[]byte`: invalid UTF-8 reads as U+FFFD. */
-export function bytesToString(s: Slice<typeof uint8>): string {
-  checkSlice(s.$ops, s);
-  return readString(s.$ops.heap.mem, s.$addr, s.length);
-}
-
-/** A copy of a `[]byte` outside of the heap. */
-export function toUint8Array(s: Slice<typeof uint8>): Uint8Array {
-  checkSlice(s.$ops, s);
-  return s.$ops.heap.mem.u8.slice(s.$addr, s.$addr + s.length);
-}
-
-/** The raw pointer of a reference; nil for `null`. Valid until the next safepoint or the Ref's release. */
-export function addrOf<T extends Type>(ref: RefMembers<T> | null): Ptr<T> {
-  if (ref === null) return 0 as Ptr<T>;
-  if (!(ref instanceof RefBase)) throw new TypeError(`types: addrOf needs a Ref (got ${show(ref)})`);
-  if (ref.$root.slot === 0) released(`Ref<${ref.$type.name}>`);
-  return ref.$addr as Ptr<T>;
-}
-
-/** `p == q` of two pointers: whether they refer to the same address. */
-export function same(a: RefMembers<Type> | null, b: RefMembers<Type> | null): boolean {
-  return addrOf(a) === (addrOf(b) as number);
 }

@@ -1,0 +1,104 @@
+/** Members that handles get for what lies inside of their target: nested structs, and the elements of arrays and slices. */
+import type { Ptr } from "@gort/memory";
+import { type RefBase, released, UNROOTED, type ViewBase } from "./cell.ts";
+import type { Codec } from "./codec.ts";
+import { nilDereference } from "./errors.ts";
+import { checkBounds, outOfRange, Slice, type SliceOps } from "./slice.ts";
+import type { ArrayType, Type } from "./type.ts";
+import type { ViewClass } from "./unsafe.ts";
+
+/** A nested View, one for each View and field, moved along at every access. */
+export function nestedView(
+  classOf: () => ViewClass,
+  store: (addr: number, value: unknown) => void,
+  offset: number,
+): PropertyDescriptor {
+  const nested = new WeakMap<ViewBase, ViewBase>();
+  return {
+    get(this: ViewBase) {
+      const addr = this.$addr as number;
+      if (addr === 0) nilDereference();
+      let view = nested.get(this);
+      if (view === undefined) nested.set(this, (view = new (classOf())(0)));
+      view.$addr = (addr + offset) as Ptr<Type>;
+      return view;
+    },
+    set(this: ViewBase, value: unknown) {
+      const addr = this.$addr as number;
+      if (addr === 0) nilDereference();
+      store(addr + offset, value);
+    },
+    enumerable: true,
+    configurable: false,
+  };
+}
+
+/** length, get, set, slice and iteration of a Ref to an array. */
+export function defineElements(proto: object, type: ArrayType, codec: Codec, ops: SliceOps): void {
+  const { length } = type;
+  const { size } = type.elem;
+  const at = (ref: RefBase, i: number): number => {
+    if (ref.$root.slot === 0) released(`Ref<${type.name}>`);
+    if (i >>> 0 === i && i < length) return ref.$addr + i * size;
+    return outOfRange(i, length);
+  };
+  const members = {
+    get(this: RefBase, i: number): unknown {
+      return codec.load(at(this, i), this.$root);
+    },
+    set(this: RefBase, i: number, value: unknown): void {
+      codec.store(at(this, i), value);
+    },
+    slice(this: RefBase, lo = 0, hi = length, max?: number): Slice<Type> {
+      if (this.$root.slot === 0) released(`Ref<${type.name}>`);
+      checkBounds(lo, hi, max, length, "length");
+      const cap = (max ?? length) - lo;
+      const addr = this.$addr + (cap === 0 ? 0 : lo * size);
+      return new Slice(ops, ops.roots.adopt(ops.heap.newRef(this.$addr)), addr, hi - lo, cap);
+    },
+    *[Symbol.iterator](this: RefBase): Generator<unknown> {
+      for (let i = 0; i < length; i++) yield codec.load(at(this, i), this.$root);
+    },
+  };
+  for (const key of Reflect.ownKeys(members)) {
+    Object.defineProperty(proto, key, {
+      value: members[key as keyof typeof members],
+      writable: false,
+      configurable: false,
+    });
+  }
+  Object.defineProperty(proto, "length", { value: length, writable: false, configurable: false });
+}
+
+/** length, get and set of a View. */
+export function defineRawElements(
+  proto: object,
+  codec: Codec,
+  size: number,
+  where: { length(view: ViewBase): number; base(view: ViewBase): number },
+): void {
+  const at = (view: ViewBase, i: number): number => {
+    if ((view.$addr as number) === 0) nilDereference();
+    const n = where.length(view);
+    if (i >>> 0 === i && i < n) return where.base(view) + i * size;
+    return outOfRange(i, n);
+  };
+  Object.defineProperties(proto, {
+    length: {
+      get(this: ViewBase) {
+        if ((this.$addr as number) === 0) nilDereference();
+        return where.length(this);
+      },
+    },
+    get: {
+      value(this: ViewBase, i: number) {
+        return codec.load(at(this, i), UNROOTED);
+      },
+    },
+    set: {
+      value(this: ViewBase, i: number, value: unknown) {
+        codec.store(at(this, i), value);
+      },
+    },
+  });
+}
