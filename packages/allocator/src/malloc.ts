@@ -38,7 +38,7 @@
 import { type Addr, createLinearMemory, type LinearMemory, type LinearMemoryOptions } from "@gort/memory";
 import { ROOT_ALLOCATOR } from "@gort/memory/internal";
 import type { LeakRecord } from "./block-checks.ts";
-import { checkSize, closedError, fatalThrow, outOfMemory } from "./errors.ts";
+import { checkAddress, checkSize, closedError, fatalThrow, kindOf, outOfMemory, show } from "./errors.ts";
 import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
 import {
   GC_OFF,
@@ -177,17 +177,18 @@ export class Allocator {
    */
   mallocgc(size: number, typ: number, zero: boolean): Addr {
     if (typ === 0) {
-      if (size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
+      if (typeof size !== "number" || size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
       return this.mallocNoscanBig(size, zero);
     }
-    const t = typ >>> 2;
-    if (this.u32[t + T_SIZE] === size) return this.mallocTyped(typ);
+    if (typeof typ === "number" && this.u32[(typ >>> 2) + T_SIZE] === size) return this.mallocTyped(typ);
     return this.mallocArray(size, typ);
   }
 
   /** Allocates size bytes without pointers, zeroed. */
   mallocNoscan(size: number): Addr {
-    if (size >>> 0 !== size || size > SMALL_TABLE_MAX) return this.mallocNoscanBig(size, true);
+    if (typeof size !== "number" || size >>> 0 !== size || size > SMALL_TABLE_MAX) {
+      return this.mallocNoscanBig(size, true);
+    }
     if (size < TINY_SIZE) return this.mallocTiny(size);
     const u32 = this.u32;
     const i = this.noscanSlot[(size + 7) >>> 3] as number;
@@ -199,6 +200,7 @@ export class Allocator {
 
   /** Allocates one object of the type, zeroed. */
   mallocTyped(typ: number): Addr {
+    if (typeof typ !== "number") this.checkType(typ);
     const u32 = this.u32;
     const i = this.slots + (u32[(typ >>> 2) + T_SLOT_WORD] as number);
     const p = u32[i] as number;
@@ -272,7 +274,10 @@ export class Allocator {
     const t = typ >>> 2;
     const slotWord = u32[t + T_SLOT_WORD] as number;
     const size = u32[t + T_SIZE] as number;
-    if (slotWord === 0) return this.mallocArray(size, typ);
+    if (!(slotWord > 0)) {
+      this.checkType(typ);
+      return this.mallocArray(size, typ);
+    }
     const i = this.slots + slotWord;
     let p = u32[i] as number;
     if (p !== u32[i + 1]) {
@@ -290,9 +295,15 @@ export class Allocator {
     return p as Addr;
   }
 
+  private checkType(typ: number): void {
+    if (typeof typ === "number" && this.#types.has(typ)) return;
+    throw new TypeError(`allocator: typ must be a type that newType gave, or 0 for none (got ${show(typ)})`);
+  }
+
   /** Objects whose type repeats, or that carry a header. */
   private mallocArray(size: number, typ: number): Addr {
     checkSize(size);
+    this.checkType(typ);
     if (this.#closed) closedError();
     const u32 = this.u32;
     const t = typ >>> 2;
@@ -378,18 +389,12 @@ export class Allocator {
    * a TypeError. Throws like mallocgc.
    */
   malloc(size: number, options?: { zero?: boolean; noscan?: true }): Addr {
-    if (options === undefined) return this.manual.malloc(size, false);
-    if ((options?.noscan as unknown) === false) {
-      throw new TypeError(
-        "allocator: noscan must be true for a block by hand, which nobody scans (got false)",
-      );
-    }
-    return this.manual.malloc(size, options?.zero === true);
+    return this.manual.malloc(size, options === undefined ? false : wantsZero(options));
   }
 
   /** A zeroed block for n elements of size bytes. Throws a RangeError if the product is no valid size. */
   calloc(n: number, size: number): Addr {
-    checkSize(n);
+    checkSize(n, "n");
     checkSize(size);
     return this.manual.malloc(n * size, true);
   }
@@ -422,15 +427,21 @@ export class Allocator {
 
   /** The block through a typed array of n elements (default: all that fit). Valid until the block is freed. */
   view<T>(p: Addr, type: ViewConstructor<T>, n?: number): T {
-    const max = Math.floor(this.manual.usableSize(p) / type.BYTES_PER_ELEMENT);
+    const usable = this.manual.usableSize(p);
+    checkViewType(type);
+    const max = Math.floor(usable / type.BYTES_PER_ELEMENT);
     if (n !== undefined && (!Number.isInteger(n) || n < 0 || n > max)) {
-      throw new RangeError(`allocator: view must have 0 to ${max} elements (got ${n})`);
+      throw new RangeError(`allocator: view must have 0 to ${max} elements (got ${show(n)})`);
     }
     return new type(this.mem.buffer, p, n ?? max);
   }
 
   /** Calls f with a typed array over the block, which must not be freed meanwhile (an error under checks). */
   withView<T, R>(p: Addr, type: ViewConstructor<T>, f: (view: T) => R): R {
+    checkViewType(type);
+    if (typeof f !== "function") {
+      throw new TypeError(`allocator: withView needs a function to call (got ${show(f)})`);
+    }
     return this.manual.withView(p, type, f);
   }
 
@@ -460,11 +471,13 @@ export class Allocator {
 
   /** The span that holds addr, a manual one included; 0 if none. */
   spanOf(addr: Addr): Addr {
+    checkAddress("spanOf", addr);
     return this.heap.spanOf(addr) as Addr;
   }
 
   /** Start of the allocated slot that addr points into (its header, where it has one); 0 if there is none. */
   findObject(addr: Addr): Addr {
+    checkAddress("findObject", addr);
     const { u32 } = this;
     const page = addr >>> PAGE_SHIFT;
     if ((u32[(this.pageInfoBase >>> 2) + page] as number) < 256) return 0 as Addr;
@@ -632,7 +645,7 @@ export class Allocator {
   /** One sample in about `rate` bytes: 1 samples every object, 0 none. Applies from the next allocation on. */
   setMemProfileRate(rate: number): void {
     if (!Number.isInteger(rate)) {
-      throw new RangeError(`allocator: memProfileRate must be a whole number of bytes (got ${rate})`);
+      throw new RangeError(`allocator: memProfileRate must be a whole number of bytes (got ${show(rate)})`);
     }
     if (this.#closed) closedError();
     this.cache.returnTails();
@@ -644,19 +657,21 @@ export class Allocator {
 
   /** Flushes this thread's mcache, then fills out; allocates no JS object. Other threads may be at work: see mstats.ts. */
   readStats(out: HeapStats): HeapStats {
+    checkStats(out);
     this.flushAll();
     return fillStats(this.heap, out, true);
   }
 
   /** readStats without the flush: what is in current runs counts as allocated. */
   readStatsUnflushed(out: HeapStats): HeapStats {
+    checkStats(out);
     return fillStats(this.heap, out, false);
   }
 
   /** Returns up to nbytes of free pages to the operating system, highest addresses first; the bytes returned. */
   scavenge(nbytes: number): number {
     if (typeof nbytes !== "number") {
-      throw new TypeError(`allocator: scavenge needs a number of bytes (got ${String(nbytes)})`);
+      throw new TypeError(`allocator: scavenge needs a number of bytes (got ${show(nbytes)})`);
     }
     return this.heap.scavenge(nbytes);
   }
@@ -687,7 +702,7 @@ export class Allocator {
    */
   recover(id: number): boolean {
     if (typeof id !== "number") {
-      throw new TypeError(`allocator: recover needs the id of an allocator (got ${String(id)})`);
+      throw new TypeError(`allocator: recover needs the id of an allocator (got ${show(id)})`);
     }
     const { u32 } = this;
     let c = u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2] as number;
@@ -759,15 +774,38 @@ export class Allocator {
   }
 }
 
+/** Whether the options of malloc ask for zeros. */
+function wantsZero(options: { zero?: boolean; noscan?: true }): boolean {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`allocator: the options of malloc must be an object (got ${show(options)})`);
+  }
+  const { zero, noscan } = options;
+  if (zero !== undefined && typeof zero !== "boolean") {
+    throw new TypeError(`allocator: zero must be a boolean (got ${show(zero)})`);
+  }
+  if (noscan !== undefined && noscan !== true) {
+    throw new TypeError(
+      `allocator: noscan must be true for a block by hand, which nobody scans (got ${show(noscan)})`,
+    );
+  }
+  return zero === true;
+}
+
+function checkStats(out: HeapStats): void {
+  if (!((out as Partial<HeapStats> | null)?.smallAllocCount instanceof Float64Array)) {
+    throw new TypeError(`allocator: readStats needs what newHeapStats gives (got ${show(out)})`);
+  }
+}
+
+function checkViewType(type: { readonly BYTES_PER_ELEMENT: number } | null | undefined): void {
+  if (typeof type !== "function" || !((type as { BYTES_PER_ELEMENT: number }).BYTES_PER_ELEMENT > 0)) {
+    throw new TypeError(`allocator: a view needs the constructor of a typed array (got ${show(type)})`);
+  }
+}
+
 /** Of this or another copy of the package. */
 function isLinearMemory(x: unknown): x is LinearMemory {
   return typeof (x as Partial<LinearMemory> | null)?.root === "function";
-}
-
-/** What a thing is, for messages: `null`, `a Memory`, `string`. */
-function kindOf(x: unknown): string {
-  if (x === null) return "null";
-  return typeof x === "object" ? `a ${x.constructor?.name ?? "object"}` : typeof x;
 }
 
 /** Empties the mcache of a thread that has ended, and frees it for another. False if the thread isn't its owner. */
@@ -864,10 +902,10 @@ export function createAllocator(options: AllocatorOptions = {}): Allocator {
     throw new TypeError(`allocator: clock must be a function (got ${kindOf(clock)})`);
   }
   if (checks !== undefined && typeof checks !== "boolean") {
-    throw new TypeError(`allocator: checks must be a boolean (got ${String(checks)})`);
+    throw new TypeError(`allocator: checks must be a boolean (got ${show(checks)})`);
   }
   if (seed !== undefined && !Number.isInteger(seed)) {
-    const fault = `allocator: seed must be a whole number (got ${String(seed)})`;
+    const fault = `allocator: seed must be a whole number (got ${show(seed)})`;
     throw typeof seed === "number" ? new RangeError(fault) : new TypeError(fault);
   }
   const mem = memory ?? createLinearMemory(memoryOptions);

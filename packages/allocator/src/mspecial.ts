@@ -2,6 +2,7 @@
  * Specials: records attached to single objects (finalizers, weak handles, cleanups, profile buckets). Each span keeps
  * its own in a list sorted by offset, then kind, under span.speclock, so that the sweeper meets them in address order.
  */
+import { checkAddress, checkSize } from "./errors.ts";
 import { MSPAN, SPECIAL, SPECIAL_CLEANUP } from "./layout.ts";
 import { hex, type MHeap } from "./mheap.ts";
 
@@ -18,7 +19,8 @@ export class Specials {
   }
 
   #spanOf(addr: number): number {
-    const s = this.#heap.spanOf(addr);
+    checkAddress("a special", addr);
+    const s = addr >>> 0 === addr ? this.#heap.spanOf(addr) : 0;
     if (s === 0) throw new RangeError(`allocator: a special needs an address in the heap (got ${hex(addr)})`);
     return s;
   }
@@ -49,6 +51,9 @@ export class Specials {
     const u32 = this.#u32;
     const s = this.#spanOf(addr);
     const offset = this.#offset(s, addr);
+    checkSize(kind, "kind");
+    checkSize(data, "data");
+    checkSize(data2, "data2");
     heap.lock();
     const p = heap.specialalloc.alloc();
     heap.unlock();
@@ -77,6 +82,7 @@ export class Specials {
 
   find(addr: number, kind: number): number {
     const heap = this.#heap;
+    checkAddress("a special", addr);
     const s = heap.spanOf(addr);
     if (s === 0) return 0;
     const offset = this.#offset(s, addr);
@@ -91,6 +97,7 @@ export class Specials {
   remove(addr: number, kind: number, data: number | undefined): number {
     const heap = this.#heap;
     const u32 = this.#u32;
+    checkAddress("a special", addr);
     const s = heap.spanOf(addr);
     if (s === 0) return -1;
     const offset = this.#offset(s, addr);

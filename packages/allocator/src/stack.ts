@@ -10,7 +10,7 @@
  * A span all of whose pieces are back goes to the heap. flush empties the mcache's lists. Stacks count in StackInuse by
  * whole spans, as in Go. Their contents are not cleared.
  */
-import { fatalThrow } from "./errors.ts";
+import { checkAddress, fatalThrow, show } from "./errors.ts";
 import { MANUAL_STACK, MCACHE, MHEAP, MSPAN, PAGE_SIZE, SPAN_MANUAL } from "./layout.ts";
 import { hex, type MHeap } from "./mheap.ts";
 
@@ -39,7 +39,7 @@ export class Stacks {
   #check(n: number): void {
     if (!Number.isInteger(n) || n < FIXED_STACK || n > 2 ** 31 || (n & (n - 1)) !== 0) {
       throw new RangeError(
-        `allocator: stack size must be a power of two of at least ${FIXED_STACK} (got ${n})`,
+        `allocator: stack size must be a power of two of at least ${FIXED_STACK} (got ${show(n)})`,
       );
     }
   }
@@ -67,6 +67,7 @@ export class Stacks {
 
   free(addr: number, n: number): void {
     this.#check(n);
+    checkAddress("stackFree", addr);
     const u32 = this.#u32;
     const s = this.#heap.spanOf(addr);
     const bad =

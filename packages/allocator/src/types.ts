@@ -3,7 +3,7 @@
  * (GCTYPE in layout.ts). Equal types of one thread share an address; they are never freed.
  */
 import type { LinearMemory } from "@gort/memory";
-import { outOfMemory } from "./errors.ts";
+import { outOfMemory, show } from "./errors.ts";
 import { GCTYPE, GCTYPE_NOSCAN, MIN_SIZE_FOR_HEADER } from "./layout.ts";
 import { SLOT_WORDS } from "./mcache.ts";
 import { sizeClassOf } from "./sizeclass.ts";
@@ -23,8 +23,21 @@ export class TypeTable {
     this.#mem = mem;
   }
 
+  /** Whether typ is the address of a type: its mask stands behind it. */
+  has(typ: number): boolean {
+    return (
+      typ >>> 0 === typ &&
+      typ !== 0 &&
+      typ % 8 === 0 &&
+      this.#mem.u32[(typ >>> 2) + T_MASK_ADDR] === typ + GCTYPE.size
+    );
+  }
+
   /** See Allocator.newType; size is valid. */
   newType(size: number, ptrMask: Uint32Array | readonly number[]): number {
+    if (!Array.isArray(ptrMask) && !(ptrMask instanceof Uint32Array)) {
+      throw new TypeError(`allocator: ptrMask must be an array or a Uint32Array (got ${show(ptrMask)})`);
+    }
     let last = -1;
     const words: number[] = [];
     for (let k = 0; k < ptrMask.length; k++) {

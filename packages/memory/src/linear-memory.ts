@@ -302,7 +302,7 @@ export class LinearMemory {
   /** A zeroed range of the control block, for state that every thread finds at a known place. 8-aligned. */
   reserveControl(size: number): Addr {
     if (!isCount(size)) {
-      throw new RangeError(`memory: reserveControl needs a whole number of bytes (got ${String(size)})`);
+      throw new RangeError(`memory: reserveControl needs a whole number of bytes (got ${show(size)})`);
     }
     lock(this, C_LOCK);
     const addr = this.u32[C_CONTROL_NEXT] as number;
@@ -475,16 +475,31 @@ function isCount(n: unknown): n is number {
   return Number.isInteger(n) && (n as number) >= 0;
 }
 
-function checkOptions(options: LinearMemoryOptions): { size: number; shared: boolean } {
+/** A value, for messages. */
+function show(x: unknown): string {
+  if (typeof x === "object" && x !== null) return `a ${x.constructor?.name ?? "object"}`;
+  return typeof x === "function" ? "a function" : String(x);
+}
+
+/** Options of a memory that is made as of one that is attached to. */
+function checkCommon(options: Omit<LinearMemoryOptions, "maxMemory">): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`memory: options must be an object (got ${show(options)})`);
+  }
   const { shared, release, kernel, staticLockRanking } = options;
   for (const [key, value] of Object.entries({ shared, release, staticLockRanking })) {
     if (value !== undefined && typeof value !== "boolean") {
-      throw new TypeError(`memory: ${key} must be a boolean (got ${String(value)})`);
+      throw new TypeError(`memory: ${key} must be a boolean (got ${show(value)})`);
     }
   }
   if (kernel !== undefined && kernel !== "wasm" && kernel !== "js") {
-    throw new TypeError(`memory: kernel must be "wasm" or "js" (got ${String(kernel)})`);
+    throw new TypeError(`memory: kernel must be "wasm" or "js" (got ${show(kernel)})`);
   }
+}
+
+function checkOptions(options: LinearMemoryOptions): { size: number; shared: boolean } {
+  checkCommon(options);
+  const { shared } = options;
   const hasShared = typeof SharedArrayBuffer !== "undefined";
   if (shared === true && !hasShared) {
     throw new TypeError("memory: shared must be false where SharedArrayBuffer does not exist (got true)");
@@ -492,7 +507,7 @@ function checkOptions(options: LinearMemoryOptions): { size: number; shared: boo
   const inNode = globalThis.process?.versions?.node !== undefined;
   const { maxMemory: size = inNode ? MAX_MEMORY : MAX_MEMORY / 4 } = options;
   if (typeof size !== "number") {
-    throw new TypeError(`memory: maxMemory must be a number of bytes (got ${String(size)})`);
+    throw new TypeError(`memory: maxMemory must be a number of bytes (got ${show(size)})`);
   }
   if (!Number.isInteger(size) || size < MIN_MEMORY || size > MAX_MEMORY) {
     throw new RangeError(
@@ -566,6 +581,7 @@ export function attachLinearMemory(
   memory: WasmMemory | ArrayBufferLike,
   options: AttachOptions = {},
 ): LinearMemory {
+  checkCommon(options);
   const buffer: unknown = isWasmMemory(memory) ? memory.buffer : memory;
   if (
     !isBuffer(buffer) ||

@@ -92,6 +92,22 @@ describe("createLinearMemory", () => {
   });
 });
 
+describe("options of any other kind than an object", () => {
+  it.each([null, 5n, "x", 8, () => 1])("are named", (options) => {
+    const shown = typeof options === "function" ? "a function" : String(options);
+    const text = `memory: options must be an object (got ${shown})`;
+    expect(() => createLinearMemory(options as never)).toThrow(new TypeError(text));
+    const { memory } = createLinearMemory({ maxMemory: MIN_MEMORY });
+    expect(() => attachLinearMemory(memory as never, options as never)).toThrow(new TypeError(text));
+  });
+
+  it.each([Object.create(null), { toString: 1 }])("and values of options that have no text", (value) => {
+    for (const key of ["maxMemory", "shared", "release", "kernel", "staticLockRanking"]) {
+      expect(() => createLinearMemory({ [key]: value })).toThrow(`memory: ${key} must be`);
+    }
+  });
+});
+
 describe("attachLinearMemory", () => {
   it("sees the same state", () => {
     const mem = createLinearMemory({ maxMemory: 64 * MiB });
