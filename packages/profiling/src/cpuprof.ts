@@ -10,16 +10,19 @@
  *               V8's clock and process.hrtime are the same monotonic clock
  *   3. stop     the samples of all threads are merged, each with the labels that held at its time, and written
  *
- * With more than one thread every sample carries the label `thread`.
+ * Node's workers take part by themselves (workers.ts), any thread by a port. With more than one thread every sample
+ * carries the label `thread`.
  *
  * Unlike Go: V8 samples time that passes, not time on a processor, so a thread that others keep from running is seen
  * as running; and only the innermost frame has the exact line (see inspect.ts).
  */
-import { unixNanos } from "./host.ts";
+import { builtin, unixNanos } from "./host.ts";
 import { frameOf, InspectorSession, isNoCode, type V8CPUProfile } from "./inspect.ts";
+import { addLabelSource, type LabelChange, LabelLog, threadLabels } from "./labellog.ts";
 import type { LabelSet } from "./labels.ts";
 import type { PCTable } from "./pctab.ts";
 import { ProfileBuilder, type SampleLabels } from "./proto.ts";
+import { WorkerSampler } from "./workers.ts";
 import { gzip, type Sink, writeAll } from "./writer.ts";
 
 /** Go's rate, samples a second. */
@@ -31,10 +34,15 @@ const maxRate = 1_000_000;
 export interface CPUThread {
   /** For the label `thread`. */
   readonly name: string;
+  /** Node's number of the thread, once it is known: so that it is not sampled twice. */
+  readonly threadId?: number | undefined;
   start(intervalUs: number): void | Promise<void>;
   /** The profile since start, or null if the thread is gone. */
-  stop(): V8CPUProfile | null | Promise<V8CPUProfile | null>;
+  stop(): SampledThread | null | Promise<SampledThread | null>;
 }
+
+/** What a thread hands in: V8's profile, and which labels held when. */
+export type SampledThread = V8CPUProfile & { labels?: readonly LabelChange[] };
 
 /** This thread. */
 class OwnThread implements CPUThread {
@@ -67,7 +75,7 @@ class OwnThread implements CPUThread {
 
 /** What is exchanged with another thread over a port. */
 type Request = { op: "start"; intervalUs: number } | { op: "stop" };
-type Answer = { profile: V8CPUProfile | null } | { error: string };
+type Answer = { profile: SampledThread | null; threadId: number | undefined } | { error: string };
 
 /** The part of a MessagePort that is used: Node's, or a browser's after `start()`. */
 export interface ProfilePort {
@@ -82,6 +90,7 @@ export interface ProfilePort {
 /** In a worker: profiles it when the other end of the port (`workerThread`) asks. The port doesn't keep it alive. */
 export function serveCPUProfile(port: ProfilePort): void {
   const thread = new OwnThread();
+  const threadId = builtin("node:worker_threads")?.threadId;
   let running = false;
   port.on("message", (message) => {
     const request = message as Request;
@@ -89,10 +98,12 @@ export function serveCPUProfile(port: ProfilePort): void {
     try {
       if (request.op === "start") {
         thread.start(request.intervalUs);
+        threadLabels().begin();
         running = true;
-        answer = { profile: null };
+        answer = { profile: null, threadId };
       } else {
-        answer = { profile: running ? thread.stop() : null };
+        const profile = running ? { ...thread.stop(), labels: threadLabels().end() } : null;
+        answer = { profile, threadId };
         running = false;
       }
     } catch (error) {
@@ -106,11 +117,12 @@ export function serveCPUProfile(port: ProfilePort): void {
 /** A worker that calls `serveCPUProfile` on the other end of `port`, for `CPUProfiler.addThread`. */
 export function workerThread(name: string, port: ProfilePort): CPUThread {
   let gone = false;
+  let threadId: number | undefined;
   port.once("close", () => {
     gone = true;
   });
   port.unref?.();
-  const ask = (request: Request): Promise<V8CPUProfile | null> =>
+  const ask = (request: Request): Promise<SampledThread | null> =>
     new Promise((resolve, reject) => {
       if (gone) return resolve(null);
       const done = () => {
@@ -121,8 +133,9 @@ export function workerThread(name: string, port: ProfilePort): CPUThread {
       const onMessage = (message?: unknown) => {
         done();
         const answer = message as Answer;
-        if ("error" in answer) reject(new Error(answer.error));
-        else resolve(answer.profile);
+        if ("error" in answer) return reject(new Error(answer.error));
+        threadId = answer.threadId;
+        resolve(answer.profile);
       };
       const onClose = () => {
         done();
@@ -135,27 +148,12 @@ export function workerThread(name: string, port: ProfilePort): CPUThread {
     });
   return {
     name,
+    get threadId() {
+      return threadId;
+    },
     start: async (intervalUs) => void (await ask({ op: "start", intervalUs })),
     stop: () => ask({ op: "stop" }),
   };
-}
-
-/** Times at which labels changed, while a profile runs. */
-class LabelLog {
-  private readonly times: number[] = [];
-  private readonly sets: (LabelSet | null)[] = [];
-
-  add(atUs: number, labels: LabelSet | null): void {
-    this.times.push(atUs);
-    this.sets.push(labels);
-  }
-
-  /** The labels that held at a time; times must be asked in rising order. */
-  at(us: number): LabelSet | null {
-    while (this.cursor < this.times.length && this.times[this.cursor]! <= us) this.cursor++;
-    return this.cursor === 0 ? null : this.sets[this.cursor - 1]!;
-  }
-  private cursor = 0;
 }
 
 interface Running {
@@ -164,6 +162,8 @@ interface Running {
   startedAt: bigint;
   labels: LabelLog;
   threads: CPUThread[];
+  /** Node's workers, where they can be reached. */
+  workers: WorkerSampler | null;
   /** When every other thread has begun; a failure shows at stop. */
   begun: Promise<PromiseSettledResult<void>[]>;
   /** Set once it is being ended. */
@@ -176,13 +176,17 @@ export class CPUProfiler {
   private readonly threads = new Set<CPUThread>();
   /** The set that was noted last. */
   private noted: LabelSet | null = null;
+  private readonly logs = new Set<LabelLog>();
 
   constructor(
     private readonly table: PCTable,
     private readonly stderr: (text: string) => void,
     private readonly labelsNow: () => LabelSet | null,
     private readonly onActive: (active: boolean) => void = () => {},
-  ) {}
+    private readonly withWorkers = true,
+  ) {
+    addLabelSource(this);
+  }
 
   /** Whether a profile is being taken. */
   get active(): boolean {
@@ -226,12 +230,34 @@ export class CPUProfiler {
     own.start(intervalUs);
     const others = [...this.threads];
     const begun = Promise.allSettled(others.map(async (thread) => thread.start(intervalUs)));
-    const labels = new LabelLog();
-    this.running = { sink, hz, startedAt: unixNanos(), labels, threads: [own, ...others], begun };
+    const workers = this.withWorkers ? WorkerSampler.start(intervalUs) : null;
+    const labels = this.openLog();
+    this.running = { sink, hz, startedAt: unixNanos(), labels, threads: [own, ...others], workers, begun };
+  }
+
+  /** When all threads that take part sample; rejects if one fails to. Without a profile, at once. */
+  async begun(): Promise<void> {
+    const run = this.running;
+    if (run === null) return;
+    const [begun] = await Promise.all([run.begun, run.workers?.begun()]);
+    const failed = begun.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  /** @internal Logs changes of labels from now on, for the profile of this thread. */
+  openLog(): LabelLog {
+    const log = new LabelLog();
     const now = this.labelsNow();
-    if (now !== null && now.size > 0) labels.add(0, now);
+    if (now !== null && now.size > 0) log.add(now, 0);
     this.noted = now;
-    this.onActive(true);
+    this.logs.add(log);
+    if (this.logs.size === 1) this.onActive(true);
+    return log;
+  }
+
+  /** @internal */
+  closeLog(log: LabelLog): void {
+    if (this.logs.delete(log) && this.logs.size === 0) this.onActive(false);
   }
 
   /**
@@ -239,9 +265,9 @@ export class CPUProfiler {
    * takes nothing. Costs one comparison while no profile is being taken.
    */
   noteLabels(labels: LabelSet | null): void {
-    if (this.running === null || labels === this.noted) return;
+    if (this.logs.size === 0 || labels === this.noted) return;
     this.noted = labels;
-    this.running.labels.add(Number(process.hrtime.bigint() / 1000n), labels);
+    for (const log of this.logs) log.add(labels);
   }
 
   /** Ends the profile and writes it. Does nothing if none is being taken. */
@@ -261,20 +287,42 @@ export class CPUProfiler {
       profiles.push({ name: own!.name, profile: (await own!.stop())!, labels: run.labels });
       const begun = await run.begun;
       // Every thread is stopped, also when another fails.
-      const ended = await Promise.allSettled(others.map(async (thread) => thread.stop()));
+      const [ended, workers] = await Promise.all([
+        Promise.allSettled(others.map(async (thread) => thread.stop())),
+        run.workers?.stop() ?? [],
+      ]);
+      const answered = new Set<number | undefined>();
       for (const [i, result] of ended.entries()) {
+        const { name, threadId } = others[i]!;
         if (result.status === "rejected") failed ??= result;
-        else if (result.value !== null) profiles.push({ name: others[i]!.name, profile: result.value });
+        else if (result.value !== null) {
+          answered.add(threadId);
+          profiles.push(threadProfile(name, result.value));
+        }
       }
       failed = begun.find((result) => result.status === "rejected") ?? failed;
+      for (const worker of workers.sort((a, b) => a.threadId - b.threadId)) {
+        if (answered.has(worker.threadId)) continue;
+        const given = others.find(({ threadId }) => threadId === worker.threadId);
+        profiles.push(
+          threadProfile(given?.name ?? worker.name, { ...worker.profile, labels: worker.labels }),
+        );
+      }
+      for (const name of run.workers?.lost ?? []) {
+        this.stderr(`profiling: ${name} did not hand in its samples: they are missing in the CPU profile\n`);
+      }
     } finally {
       this.running = null;
-      this.onActive(false);
+      this.closeLog(run.labels);
     }
     if (failed !== undefined) throw failed.reason;
     const profile = cpuProfileToPprof(this.table, profiles, { hz: run.hz, timeNanos: run.startedAt });
     await writeAll(run.sink, await gzip(profile));
   }
+}
+
+function threadProfile(name: string, { labels, ...profile }: SampledThread): ThreadProfile {
+  return { name, profile, ...(labels === undefined ? {} : { labels: LabelLog.of(labels) }) };
 }
 
 export interface ThreadProfile {

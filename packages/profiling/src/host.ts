@@ -15,7 +15,9 @@ type Builtin<Id extends string> = Id extends "node:fs"
           ? typeof import("node:inspector")
           : Id extends "node:async_hooks"
             ? typeof import("node:async_hooks")
-            : never;
+            : Id extends "node:worker_threads"
+              ? typeof import("node:worker_threads")
+              : never;
 
 /** A built-in module of Node, or undefined outside of Node. */
 export function builtin<Id extends string>(id: Id): Builtin<Id> | undefined {

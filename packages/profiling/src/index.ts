@@ -45,6 +45,7 @@ export {
   type CPUThread,
   cpuProfileToPprof,
   type ProfilePort,
+  type SampledThread,
   serveCPUProfile,
   type ThreadProfile,
   workerThread,
@@ -52,6 +53,7 @@ export {
 export type { EventLoopProfileOptions, EventLoopProfiler } from "./evloop.ts";
 export { type CallerInfo, type Frame, Frames, type PCs } from "./extern.ts";
 export type { V8CallFrame, V8CPUProfile, V8ProfileNode } from "./inspect.ts";
+export type { LabelChange } from "./labellog.ts";
 export { type LabelSet, type LabelStore, makeLabels as labels } from "./labels.ts";
 export {
   BlockProfileRecord,

@@ -73,6 +73,8 @@ export interface ProfilerOptions extends PCTableOptions {
   threads?: StackSource;
   /** Where the labels of the running goroutine are kept; default: with Node's asynchronous context. */
   labels?: LabelStore;
+  /** Whether CPU profiles that the main thread of Node takes are of all worker threads too. Default true. */
+  cpuWorkers?: boolean;
   /** Called when a CPU profile begins and when it ends: for a scheduler that notes labels meanwhile. */
   onCPUProfile?: (active: boolean) => void;
   /** Where complaints go that Go prints; default standard error. */
@@ -172,6 +174,7 @@ export class Profiler {
       options.stderr ?? writeStderr,
       () => labels.get(),
       options.onCPUProfile,
+      options.cpuWorkers,
     );
     this.v8heap = new V8HeapProfiler(this.table);
     const random = options.random ?? Math.random;

@@ -1,0 +1,107 @@
+/**
+ * Which labels held when, while CPU profiles are taken.
+ *
+ * A profile of several threads needs the changes of each: what changes labels in a thread is found through one object of its global
+ * scope, which answers another thread's inspector too.
+ */
+import type { LabelSet } from "./labels.ts";
+
+/** From `us` of V8's clock on these labels hold, as entries; none: null. */
+export type LabelChange = readonly [us: number, labels: readonly (readonly [string, string])[] | null];
+
+/** Microseconds of V8's clock, which is the same monotonic clock as process.hrtime in every thread. */
+function nowUs(): number {
+  return Number(process.hrtime.bigint() / 1000n);
+}
+
+/** Times at which labels changed, while a profile runs. */
+export class LabelLog {
+  private readonly times: number[] = [];
+  private readonly sets: (LabelSet | null)[] = [];
+  private cursor = 0;
+
+  /** The log that another thread has sent. */
+  static of(changes: readonly LabelChange[]): LabelLog {
+    const log = new LabelLog();
+    for (const [us, labels] of changes) {
+      log.times.push(us);
+      log.sets.push(labels === null ? null : new Map(labels));
+    }
+    return log;
+  }
+
+  /** Notes that other labels hold from now on, or with `us` from then. */
+  add(labels: LabelSet | null, us = nowUs()): void {
+    this.times.push(us);
+    this.sets.push(labels);
+  }
+
+  /** The labels that held at a time; times must be asked in rising order. */
+  at(us: number): LabelSet | null {
+    while (this.cursor < this.times.length && this.times[this.cursor]! <= us) this.cursor++;
+    return this.cursor === 0 ? null : this.sets[this.cursor - 1]!;
+  }
+
+  /** What `of` makes a log of, as plain data. */
+  changes(): LabelChange[] {
+    return this.times.map((us, i) => {
+      const labels = this.sets[i]!;
+      return [us, labels === null ? null : [...labels]];
+    });
+  }
+}
+
+/** Who knows of changes of labels in this thread: a CPU profiler. */
+export interface LabelSource {
+  openLog(): LabelLog;
+  closeLog(log: LabelLog): void;
+}
+
+/** What is at `labelHook`: logs the changes of all sources of the thread, for one profile at a time. */
+interface ThreadLabels {
+  readonly sources: Set<WeakRef<LabelSource>>;
+  begin(): void;
+  end(): LabelChange[];
+}
+
+const hookName = "gort.profiling.labels";
+/** An expression for the hook, which is undefined in a thread without CPU profilers. */
+export const labelHook = `globalThis[Symbol.for(${JSON.stringify(hookName)})]`;
+const hooks = globalThis as unknown as Record<symbol, ThreadLabels | undefined>;
+
+/** Adds a source to those of this thread, for as long as somebody holds it. */
+export function addLabelSource(source: LabelSource): void {
+  threadLabels().sources.add(new WeakRef(source));
+}
+
+/** The hook of this thread. */
+export function threadLabels(): ThreadLabels {
+  const key = Symbol.for(hookName);
+  hooks[key] ??= makeThreadLabels();
+  return hooks[key];
+}
+
+function makeThreadLabels(): ThreadLabels {
+  const sources = new Set<WeakRef<LabelSource>>();
+  let open: { source: LabelSource; log: LabelLog }[] = [];
+  const end = (): LabelChange[] => {
+    const changes = open.flatMap(({ source, log }) => {
+      source.closeLog(log);
+      return log.changes();
+    });
+    open = [];
+    return changes.sort(([a], [b]) => a - b);
+  };
+  return {
+    sources,
+    begin() {
+      end();
+      for (const ref of sources) {
+        const source = ref.deref();
+        if (source === undefined) sources.delete(ref);
+        else open.push({ source, log: source.openLog() });
+      }
+    },
+    end,
+  };
+}

@@ -1,0 +1,227 @@
+/**
+ * CPU profiles of Node's worker threads.
+ *
+ * Node lets the main thread's inspector talk to that of every worker, also of those that workers start. What it is sent there
+ * interrupts the JavaScript that runs, and a wait in Atomics.wait: so a worker need not do, or have imported, anything.
+ *
+ *   1. attach   a session with each worker there is, and with each that starts later
+ *   2. begin    its V8 samples, and what changes labels there notes when (labellog.ts)
+ *   3. end      its samples and the changes of labels are fetched, and the session is ended
+ *
+ * A worker that ends meanwhile is held, by Node, until its samples have been fetched; the labels are lost, for JavaScript can't run
+ * there any more. Whoever holds must let go: also when the
+ * program exits with a profile running.
+ *
+ * Rejected: a channel that workers listen on. One that computes would answer when it is done, one that is terminated never.
+ */
+import { builtin } from "./host.ts";
+import type { V8CPUProfile } from "./inspect.ts";
+import { type LabelChange, labelHook } from "./labellog.ts";
+
+/** How long workers may take to hand in their samples: they answer while JavaScript runs, but not from native code. */
+const answerMs = 5000;
+
+export interface WorkerProfile {
+  threadId: number;
+  name: string;
+  profile: V8CPUProfile;
+  labels: readonly LabelChange[];
+}
+
+/** A worker, from when it is attached. */
+interface Attached {
+  threadId: number;
+  name: string;
+  /** Answers that are awaited, by number. */
+  pending: Map<number, (result: unknown) => void>;
+  /** When it samples, or is gone. */
+  begun: Promise<unknown>;
+  /** Set once it is asked for its samples. */
+  ended: Promise<void> | null;
+}
+
+interface Session {
+  connect(): void;
+  disconnect(): void;
+  post(method: string, params: object, callback?: (error: Error | null) => void): void;
+  on(event: string, listener: (message: { params: never }) => void): void;
+}
+
+export class WorkerSampler {
+  private readonly session: Session;
+  private readonly attached = new Map<string, Attached>();
+  private readonly profiles: WorkerProfile[] = [];
+  /** Names of workers whose samples could not be had. */
+  readonly lost: string[] = [];
+  private serial = 0;
+  private readonly onExit = () => this.detachAll();
+
+  /** Begins to sample all workers of this process; null where they cannot be reached: outside of Node's main thread. */
+  static start(intervalUs: number): WorkerSampler | null {
+    const inspector = builtin("node:inspector");
+    if (inspector === undefined || builtin("node:worker_threads")?.isMainThread !== true) return null;
+    const session = new inspector.Session() as unknown as Session;
+    session.connect();
+    const sampler = new WorkerSampler(session, intervalUs);
+    let failed = false;
+    session.post("NodeWorker.enable", { waitForDebuggerOnStart: false }, (error) => {
+      failed = error !== null;
+    });
+    if (!failed) return sampler;
+    sampler.close();
+    return null;
+  }
+
+  private constructor(
+    session: Session,
+    private readonly intervalUs: number,
+  ) {
+    this.session = session;
+    session.on("NodeWorker.attachedToWorker", ({ params }: { params: AttachedParams }) => {
+      this.begin(params.sessionId, params.workerInfo);
+    });
+    session.on("NodeWorker.receivedMessageFromWorker", ({ params }: { params: MessageParams }) => {
+      this.received(params.sessionId, params.message);
+    });
+    session.on("NodeWorker.detachedFromWorker", ({ params }: { params: { sessionId: string } }) => {
+      this.gone(params.sessionId);
+    });
+    process.on("exit", this.onExit);
+  }
+
+  /** Resolves when the workers that are attached sample. */
+  async begun(): Promise<void> {
+    await Promise.all(Array.from(this.attached.values(), ({ begun }) => begun));
+  }
+
+  /** Ends it, and resolves to what all workers have handed in. */
+  async stop(waitMs = answerMs): Promise<WorkerProfile[]> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, waitMs);
+    });
+    try {
+      const ends = Array.from(this.attached, ([id, worker]) => this.end(id, worker));
+      await Promise.race([Promise.all(ends), late]);
+    } finally {
+      clearTimeout(timer);
+      for (const { name } of this.attached.values()) this.lost.push(name);
+      this.close();
+    }
+    return this.profiles;
+  }
+
+  private close(): void {
+    this.detachAll();
+    process.off("exit", this.onExit);
+    this.session.disconnect();
+  }
+
+  private detachAll(): void {
+    for (const id of [...this.attached.keys()]) this.detach(id);
+    this.session.post("NodeWorker.disable", {}, () => {});
+  }
+
+  /** Lets go of a worker. Node goes on holding one whose session is only closed. */
+  private detach(id: string): void {
+    this.attached.delete(id);
+    this.session.post("NodeWorker.detach", { sessionId: id }, () => {});
+  }
+
+  private begin(id: string, { workerId, title }: AttachedParams["workerInfo"]): void {
+    // Node numbers the sessions as they come; the title has the number of the thread, and the name if it was given one.
+    const [, threadId = workerId, given = ""] = /^\[worker (\d+)\] ?(.*)$/.exec(title) ?? [];
+    const worker: Attached = {
+      threadId: Number(threadId),
+      name: `worker ${threadId}${given === "" || given === "WorkerThread" ? "" : ` ${given}`}`,
+      pending: new Map(),
+      begun: Promise.resolve(),
+      ended: null,
+    };
+    this.attached.set(id, worker);
+    void this.ask(id, worker, "NodeRuntime.notifyWhenWaitingForDisconnect", { enabled: true });
+    const logs = this.evaluate(id, worker, `${labelHook}?.begin()`);
+    void this.ask(id, worker, "Profiler.enable");
+    void this.ask(id, worker, "Profiler.setSamplingInterval", { interval: this.intervalUs });
+    worker.begun = Promise.all([logs, this.ask(id, worker, "Profiler.start")]);
+  }
+
+  private end(id: string, worker: Attached): Promise<void> {
+    worker.ended ??= this.fetch(id, worker);
+    return worker.ended;
+  }
+
+  private async fetch(id: string, worker: Attached): Promise<void> {
+    const [stopped, changes] = await Promise.all([
+      this.ask<{ profile?: V8CPUProfile }>(id, worker, "Profiler.stop"),
+      this.evaluate(id, worker, `${labelHook}?.end()`),
+    ]);
+    if (!this.attached.has(id)) return;
+    const { threadId, name } = worker;
+    if (stopped?.profile === undefined) this.lost.push(name);
+    else {
+      this.profiles.push({
+        threadId,
+        name,
+        profile: stopped.profile,
+        labels: Array.isArray(changes) ? (changes as LabelChange[]) : [],
+      });
+    }
+    this.detach(id);
+  }
+
+  /** What JavaScript evaluates to in a worker; undefined where it may not run any more, as in one that has ended. */
+  private async evaluate(id: string, worker: Attached, expression: string): Promise<unknown> {
+    const params = { expression, returnByValue: true };
+    const answer = await this.ask<Evaluated>(id, worker, "Runtime.evaluate", params);
+    return answer?.exceptionDetails === undefined ? answer?.result?.value : undefined;
+  }
+
+  /** Sends a worker's inspector a request; resolves to its answer, or null for an error or a worker that is gone. */
+  private ask<T>(id: string, worker: Attached, method: string, params: object = {}): Promise<T | null> {
+    return new Promise((resolve) => {
+      const number = ++this.serial;
+      worker.pending.set(number, resolve as (result: unknown) => void);
+      const message = JSON.stringify({ id: number, method, params });
+      this.session.post("NodeWorker.sendMessageToWorker", { sessionId: id, message }, (error) => {
+        if (error !== null && worker.pending.delete(number)) resolve(null);
+      });
+    });
+  }
+
+  private received(id: string, text: string): void {
+    const worker = this.attached.get(id);
+    if (worker === undefined) return;
+    const message = JSON.parse(text) as { id?: number; method?: string; result?: unknown };
+    if (message.method === "NodeRuntime.waitingForDisconnect") void this.end(id, worker);
+    const answer = message.id === undefined ? undefined : worker.pending.get(message.id);
+    if (answer === undefined) return;
+    worker.pending.delete(message.id!);
+    answer(message.result ?? null);
+  }
+
+  /** A worker that ended without being held. */
+  private gone(id: string): void {
+    const worker = this.attached.get(id);
+    if (worker === undefined) return;
+    this.attached.delete(id);
+    this.lost.push(worker.name);
+    for (const answer of worker.pending.values()) answer(null);
+    worker.pending.clear();
+  }
+}
+
+interface AttachedParams {
+  sessionId: string;
+  workerInfo: { workerId: string; title: string };
+}
+
+interface MessageParams {
+  sessionId: string;
+  message: string;
+}
+
+interface Evaluated {
+  result?: { value?: unknown };
+  exceptionDetails?: unknown;
+}
