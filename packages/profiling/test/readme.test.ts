@@ -33,6 +33,6 @@ describe("README", () => {
       s.locations.some((l) => l.lines[0]!.function.name === "main.work"),
     );
     expect(worked.length).toBeGreaterThan(0);
-    for (const s of worked) expect(s.labels).toEqual([{ key: "thread", str: "worker 1" }]);
+    for (const s of worked) expect(s.labels).toEqual([{ key: "thread", str: "worker 1 crunch" }]);
   });
 });

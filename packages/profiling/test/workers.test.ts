@@ -48,9 +48,11 @@ setCPUProfileRate(1000);
 `;
 const workerPrelude = `
 import { Worker, parentPort, workerData } from "node:worker_threads";
+// As long as that, and on a busy machine until it has had some time on a processor.
 function spin(ms: number): number {
   let x = 0;
-  for (const end = performance.now() + ms; performance.now() < end; ) for (let i = 0; i < 1000; i++) x += Math.sqrt(i);
+  const end = performance.now() + ms;
+  for (let n = 0; n < 20_000 || performance.now() < end; n++) for (let i = 0; i < 1000; i++) x += Math.sqrt(i);
   return x;
 }
 `;
