@@ -13,7 +13,7 @@
  *     in a slot     is counted anew
  *     a run         that was being claimed is free again; one that was going back is whole again
  *
- * What can't be told is left: a block that was on its way to or from a list of freed ones, or a piece of stack, stays in use; pages of
+ * What can't be told is left: a block that was on its way to or from a list of freed ones keeps its slot, a piece of stack stays in use; pages of
  * a span that was being made are lost if another thread emptied the page cache between the same two stores, or if they were the
  * last of it; heapLive, and the count of tiny objects, may be off by those of one run.
  */
