@@ -6,7 +6,14 @@
  * each node on the stack gets it once as *cum*. Nodes with less than 0.5 % of the total are dropped, and edges with less
  * than 0.1 %.
  */
-import { frameName, type PprofData, type PprofSample, sampleIndex, type ValueType } from "./model.ts";
+import {
+  frameName,
+  type PprofData,
+  type PprofLocation,
+  type PprofSample,
+  sampleIndex,
+  type ValueType,
+} from "./model.ts";
 
 export interface ReportOptions {
   /** The sample type, by name; default the profile's own. */
@@ -121,6 +128,10 @@ interface Node {
   cum: number;
   in: Map<Node, Edge>;
   out: Map<Node, Edge>;
+  /** The last sample that had it. */
+  met: number;
+  /** The edge out of it that was met last. */
+  lastOut: Edge | null;
 }
 
 interface Edge {
@@ -128,6 +139,8 @@ interface Edge {
   to: Node;
   weight: number;
   inline: boolean;
+  /** The last sample that had it. */
+  met: number;
 }
 
 interface Graph {
@@ -147,50 +160,77 @@ function framesOf(sample: PprofSample): { name: string; inline: boolean }[] {
   return frames;
 }
 
-/** The graph of a sample type, of the nodes in `kept` only if it's given. */
-function graphOf(profile: PprofData, index: number, kept?: ReadonlySet<string>): Graph {
+/** A frame of a location in the graph; `node` is null where the node isn't kept. */
+interface NodeFrame {
+  node: Node | null;
+  inline: boolean;
+}
+
+/** The frames of a location, outermost first. */
+function nodesOf(l: PprofLocation, nodeOf: (name: string) => Node | null): NodeFrame[] {
+  if (l.lines.length === 0) return [{ node: nodeOf(frameName(l, undefined)), inline: false }];
+  const last = l.lines.length - 1;
+  return l.lines.map((line, i) => ({ node: nodeOf(frameName(l, line)), inline: i < last })).reverse();
+}
+
+/**
+ * The graph of a sample type, of the nodes in `kept` only if it's given, and without edges unless they are asked for. Samples share their
+ * locations, so names are looked up once for each, and what a sample has met is marked with its number.
+ */
+function graphOf(profile: PprofData, index: number, edges: boolean, kept?: ReadonlySet<string>): Graph {
   const nodes = new Map<string, Node>();
+  const nodeOf = (name: string): Node | null => {
+    if (kept !== undefined && !kept.has(name)) return null;
+    let node = nodes.get(name);
+    if (node === undefined) {
+      node = { name, flat: 0, cum: 0, in: new Map(), out: new Map(), met: 0, lastOut: null };
+      nodes.set(name, node);
+    }
+    return node;
+  };
+  const frames = new Map<PprofLocation, NodeFrame[]>();
   let total = 0;
-  for (const sample of profile.samples) {
-    const value = sample.values[index]!;
+  let number = 0;
+  for (const { values, locations } of profile.samples) {
+    const value = values[index]!;
     total += Math.abs(value);
     if (value === 0) continue;
-    const frames = framesOf(sample);
-    const seen = new Set<Node>();
-    const seenEdges = new Map<Node, Set<Node>>();
+    number++;
     let parent: Node | null = null;
     let residual = false;
-    for (let i = frames.length - 1; i >= 0; i--) {
-      const { name, inline } = frames[i]!;
-      if (kept !== undefined && !kept.has(name)) {
-        residual = true;
-        continue;
-      }
-      residual = false;
-      let node = nodes.get(name);
-      if (node === undefined)
-        nodes.set(name, (node = { name, flat: 0, cum: 0, in: new Map(), out: new Map() }));
-      if (!seen.has(node)) {
-        seen.add(node);
-        node.cum += value;
-      }
-      if (parent !== null && parent !== node && !seenEdges.get(parent)?.has(node)) {
-        const targets = seenEdges.get(parent) ?? new Set();
-        seenEdges.set(parent, targets.add(node));
-        let edge = parent.out.get(node);
-        if (edge === undefined) {
-          edge = { from: parent, to: node, weight: 0, inline: true };
-          parent.out.set(node, edge);
-          node.in.set(parent, edge);
+    for (let i = locations.length - 1; i >= 0; i--) {
+      const l = locations[i]!;
+      let list = frames.get(l);
+      if (list === undefined) frames.set(l, (list = nodesOf(l, nodeOf)));
+      for (const { node, inline } of list) {
+        residual = node === null;
+        if (node === null) continue;
+        if (node.met !== number) {
+          node.met = number;
+          node.cum += value;
         }
-        edge.weight += value;
-        edge.inline &&= inline;
+        if (edges && parent !== null && parent !== node) addEdge(parent, node, value, inline, number);
+        parent = node;
       }
-      parent = node;
     }
     if (parent !== null && !residual) parent.flat += value;
   }
   return { nodes: [...nodes.values()], total };
+}
+
+/** Counts a sample's value at an edge, once. */
+function addEdge(from: Node, to: Node, value: number, inline: boolean, number: number): void {
+  let edge = from.lastOut?.to === to ? from.lastOut : from.out.get(to);
+  if (edge === undefined) {
+    edge = { from, to, weight: 0, inline: true, met: 0 };
+    from.out.set(to, edge);
+    to.in.set(from, edge);
+  }
+  from.lastOut = edge;
+  if (edge.met === number) return;
+  edge.met = number;
+  edge.weight += value;
+  edge.inline &&= inline;
 }
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -211,14 +251,14 @@ class Report {
   ) {
     this.index = sampleIndex(profile, options.sampleType);
     this.type = profile.sampleTypes[this.index] ?? { type: "", unit: "" };
-    let graph = graphOf(profile, this.index);
+    let graph = graphOf(profile, this.index, edges);
     const { total } = graph;
     const sum = graph.nodes.reduce((n, x) => n + x.flat, 0);
     this.cutoff = Math.abs(Math.trunc(sum * (options.nodeFraction ?? defaultNodeFraction)));
     let kept = graph.nodes;
     if (this.cutoff > 0) kept = kept.filter((n) => Math.abs(n.cum) >= this.cutoff);
     this.dropped = graph.nodes.length - kept.length;
-    if (this.dropped > 0) graph = graphOf(profile, this.index, new Set(kept.map((n) => n.name)));
+    if (this.dropped > 0) graph = graphOf(profile, this.index, edges, new Set(kept.map((n) => n.name)));
     this.before = graph.nodes.length;
     const key = options.cum === true ? "cum" : "flat";
     const other = key === "cum" ? "flat" : "cum";
@@ -232,7 +272,12 @@ class Report {
     sort();
     const { nodeCount = 0 } = options;
     if (nodeCount > 0 && graph.nodes.length > nodeCount) {
-      graph = graphOf(profile, this.index, new Set(graph.nodes.slice(0, nodeCount).map((n) => n.name)));
+      graph = graphOf(
+        profile,
+        this.index,
+        edges,
+        new Set(graph.nodes.slice(0, nodeCount).map((n) => n.name)),
+      );
       sort();
     }
     if (edges) {
