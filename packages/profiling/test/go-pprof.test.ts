@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { type Program, program } from "./support/build.ts";
+import { program } from "./support/build.ts";
 import { findGo, pprof, pprofTool } from "./support/go.ts";
 
 const go = findGo();
@@ -117,29 +117,26 @@ async function fetchWhenUp(url: string): Promise<string> {
   }
 }
 
-describe.skipIf(go === null)("go tool pprof on all other profiles", () => {
-  const apps: Program[] = [];
-  afterAll(() => {
-    for (const a of apps) a.remove();
-  });
-
-  it("reads each, with its types, frames and labels", async () => {
-    const app = program({
-      "main.ts": `
+describe.skipIf(go === null)("go tool pprof on all profiles of a program", () => {
+  const app = program({
+    "main.ts": `
 import { createProfiler, type Profiler } from "@gort/profiling";
 const stack = [
   { func: "runtime.gopark", file: "proc.ts", line: 3 },
   { func: "main.waitHere", file: "main.ts", line: 30 },
 ];
-const source = { forEach: (visit: (s: typeof stack, l?: Map<string, string>) => void) => {
-  for (let i = 0; i < 3; i++) visit(stack, new Map([["job", "x"]]));
-} };
-const p: Profiler = createProfiler({ goroutines: source, leakedGoroutines: source, threads: source });
+const source = (n: number) => ({ forEach: (visit: (s: typeof stack, l?: Map<string, string>) => void) => {
+  for (let i = 0; i < n; i++) visit(stack, new Map([["job", "x"]]));
+} });
+const p: Profiler = createProfiler({
+  memProfileRate: 1, goroutines: source(3), leakedGoroutines: source(2), threads: source(4),
+});
 p.setBlockProfileRate(1);
 p.setMutexProfileFraction(1);
+function allocates(): void { p.mem.free(p.mem.alloc(1024), 1024); p.mem.alloc(512); }
 function waits(): void { p.block.record(5_000_000); }
 function unlocks(): void { p.mutex.record(7_000_000); }
-waits(); unlocks();
+allocates(); waits(); unlocks();
 const files = p.newProfile("app.files");
 function open(): void { files.add({}); }
 open(); open();
@@ -149,33 +146,93 @@ for (const profile of p.profiles()) {
 }
 console.log(p.profiles().map((x) => x.name()).join(" "));
 `,
-    });
-    apps.push(app);
-    const { stdout, stderr } = app.run(app.dir);
+  });
+  afterAll(() => app.remove());
+  const { stdout, stderr } = app.run(app.dir);
+  const path = (name: string) => join(app.dir, name);
+
+  interface Known {
+    type: string;
+    total: string;
+    /** The function that all is charged to. */
+    func: string;
+    /** Options that choose the unit. */
+    args?: string[];
+    /** A line of -raw's samples. */
+    raw: RegExp;
+    /** The total of the text form, where Go's tool reads it. */
+    text?: string;
+  }
+  const table: Record<string, Known> = {
+    heap: {
+      type: "inuse_space",
+      total: "512B",
+      func: "main.allocates",
+      args: ["-unit=B"],
+      raw: /^ +1 +512 +1 +512: /m,
+      text: "512B",
+    },
+    allocs: {
+      type: "alloc_space",
+      total: "1536B",
+      func: "main.allocates",
+      args: ["-unit=B"],
+      raw: /^ +1 +1024 +0 +0: /m,
+      text: "512B",
+    },
+    block: { type: "delay", total: "5ms", func: "main.waits", raw: /^ +1 +5000000: /m, text: "5ms" },
+    mutex: { type: "delay", total: "7ms", func: "main.unlocks", raw: /^ +1 +7000000: /m, text: "7ms" },
+    goroutine: {
+      type: "goroutine",
+      total: "3",
+      func: "main.waitHere",
+      raw: /^ +3: [\s\S]*job:\[x\]/m,
+      text: "3",
+    },
+    goroutineleak: {
+      type: "goroutineleak",
+      total: "2",
+      func: "main.waitHere",
+      raw: /^ +2: [\s\S]*job:\[x\]/m,
+    },
+    threadcreate: { type: "threadcreate", total: "4", func: "main.waitHere", raw: /^ +4: /m, text: "4" },
+    "app.files": { type: "app.files", total: "2", func: "main.open", raw: /^ +2: /m },
+  };
+
+  it("has a row for each of them", () => {
     expect(stderr).toBe("");
-    expect(stdout).toBe("allocs app.files block goroutine goroutineleak heap mutex threadcreate\n");
-    const top = (name: string, ...args: string[]) => pprof(go!, "-top", ...args, join(app.dir, name));
-    expect(top("block")).toMatch(/^Type: delay\n[\s\S]* 5ms .*main\.waits/m);
-    expect(top("mutex", "-sample_index=contentions")).toMatch(/ 1 .*main\.unlocks/);
-    for (const name of ["goroutine", "goroutineleak", "threadcreate"]) {
-      expect(top(name)).toMatch(new RegExp(`^Type: ${name}\n[\\s\\S]* 3 .*runtime\\.gopark`, "m"));
-      expect(pprof(go!, "-tags", join(app.dir, name))).toMatch(/job: Total 3/);
+    expect(stdout.trim().split(" ")).toEqual(Object.keys(table).sort());
+  });
+
+  it.each(Object.entries(table))("reads %s", (name, { type, total, func, args = [], raw, text }) => {
+    const top = pprof(go!, "-top", "-cum", ...args, path(name));
+    expect(top).toMatch(new RegExp(`^Type: ${type}$`, "m"));
+    expect(top).toMatch(new RegExp(` of ${total} total$`, "m"));
+    const shown = top.split("\n").find((line) => line.endsWith(func))!;
+    expect(shown.trim().split(/ +/).slice(3, 5)).toEqual([total, "100%"]);
+    const listed = pprof(go!, "-raw", path(name));
+    expect(listed).toMatch(raw);
+    expect(listed).toMatch(new RegExp(`Locations\\n[\\s\\S]*${func.replace(".", "\\.")} `));
+    if (text !== undefined) {
+      // Addresses without names: of these the total is what can be read.
+      expect(pprof(go!, "-top", ...args, path(`${name}.txt`))).toMatch(new RegExp(` of ${text} total`));
     }
-    expect(top("app.files")).toMatch(/ 2 .*runtime\/pprof\.\(\*Profile\)\.Add/);
-    expect(top("app.files", "-cum")).toMatch(/main\.open/);
-    const pages = { block: "waits", mutex: "unlocks", goroutine: "waitHere", "app.files": "open" };
-    for (const [name, func] of Object.entries(pages)) {
-      expect(pprof(go!, "-raw", join(app.dir, name))).toMatch(
-        new RegExp(`Locations\\n[\\s\\S]*main\\.${func} `),
-      );
-    }
-    const shown = Object.entries(pages).map(async ([name, func]) => {
-      expect(await webPage(join(app.dir, name))).toContain(`main.${func}`);
+  });
+
+  it("shows each as a web page", async () => {
+    const pages = Object.entries(table).map(async ([name, { func }]) => {
+      expect(await webPage(path(name)), name).toContain(func);
     });
-    await Promise.all(shown);
-    // Go's tool also reads the text forms, which carry addresses and no names.
-    for (const name of ["goroutine", "threadcreate"]) expect(top(`${name}.txt`)).toMatch(/ of 3 total/);
-    expect(top("block.txt")).toMatch(/ of 5ms total/);
+    await Promise.all(pages);
+  });
+
+  it("shows the labels of goroutines", () => {
+    for (const [name, n] of [
+      ["goroutine", 3],
+      ["goroutineleak", 2],
+    ] as const) {
+      expect(pprof(go!, "-tags", path(name))).toMatch(new RegExp(`job: Total ${n}`));
+    }
   });
 });
 
