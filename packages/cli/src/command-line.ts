@@ -25,6 +25,8 @@ export interface PprofOptions {
   ignore: RegExp | undefined;
   /** How long a profile that is fetched is to last. */
   seconds: number | undefined;
+  /** Seconds within which it must have come; by default as long as it lasts, and a minute more. */
+  timeout: number | undefined;
 }
 
 /** Carries help out of cac, which would print it to the console by itself. */
@@ -95,6 +97,7 @@ export function commandLine(argv: readonly string[]): CommandLine {
     .option("--focus <regexp>", "Only samples with a matching function or file")
     .option("--ignore <regexp>", "No samples with a matching function or file")
     .option("--seconds <n>", "Have the address measure for so long")
+    .option("--timeout <n>", "Give up after so many seconds (default: the time measured and 60)")
     .example("  $ gort pprof heap.pprof")
     .example("  $ gort pprof --flame cpu.html --seconds 10 http://localhost:6060/debug/pprof/profile")
     .example("  $ gort pprof --diff before.pprof --sample_index alloc_space after.pprof")
@@ -169,6 +172,7 @@ function pprofOptions(given: Readonly<Record<string, unknown>>): {
       focus: pattern("focus"),
       ignore: pattern("ignore"),
       seconds: number("seconds"),
+      timeout: number("timeout"),
     },
   };
 }

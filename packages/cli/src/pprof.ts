@@ -72,7 +72,7 @@ async function load(
   stderr: Io["stderr"],
 ): Promise<Profile> {
   const bytes = /^https?:\/\//i.test(source)
-    ? await fetchProfile(address(source, options.seconds), stderr)
+    ? await fetchProfile(address(source, options.seconds), options.timeout, stderr)
     : await readProfile(source);
   try {
     return await tools.decodeProfile(bytes, { maxBytes });
@@ -108,10 +108,26 @@ function address(source: string, seconds: number | undefined): URL {
   return url;
 }
 
-async function fetchProfile(url: URL, stderr: Io["stderr"]): Promise<Uint8Array> {
+/** Seconds that a server measures for the answer to this address: of a CPU profile 30, if it is not told. */
+function measured({ pathname, searchParams }: URL): number {
+  return Number(searchParams.get("seconds")) || (pathname.endsWith("/profile") ? 30 : 0);
+}
+
+async function fetchProfile(
+  url: URL,
+  timeout = measured(url) + 60,
+  stderr: Io["stderr"],
+): Promise<Uint8Array> {
   const progress = new Progress(url, stderr);
+  // A timer of ours: that of AbortSignal.timeout would not keep the process alive.
+  const late = new AbortController();
+  // The host's timers count no further.
+  const timer = setTimeout(() => late.abort(), Math.min(timeout * 1000, 2 ** 31 - 1));
   try {
-    const response = await fetch(url, { headers: { accept: "application/octet-stream, */*" } });
+    const response = await fetch(url, {
+      headers: { accept: "application/octet-stream, */*" },
+      signal: late.signal,
+    });
     if (!response.ok) {
       const [first = ""] = (await response.text()).trim().split("\n", 1);
       const why = first === "" ? "" : `: ${first.slice(0, 200)}`;
@@ -133,9 +149,13 @@ async function fetchProfile(url: URL, stderr: Io["stderr"]): Promise<Uint8Array>
     return Buffer.concat(parts, length);
   } catch (e) {
     if (e instanceof UsageError) throw e;
+    if (late.signal.aborted) {
+      throw new UsageError(`cannot fetch ${url}: it was not there within ${timeout} s (see --timeout)`);
+    }
     const { cause } = e as { cause?: { code?: string; message?: string } };
     throw new UsageError(`cannot fetch ${url}: ${cause?.message || cause?.code || messageOf(e)}`);
   } finally {
+    clearTimeout(timer);
     progress.end();
   }
 }

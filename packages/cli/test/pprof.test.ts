@@ -56,6 +56,12 @@ beforeAll(async () => {
       response.write("0123456789");
       return setTimeout(() => request.socket.destroy(), 20);
     }
+    if (url.pathname === "/silent") return;
+    if (url.pathname === "/stalled") {
+      response.writeHead(200, { "content-length": "1000" });
+      return response.write("0123456789");
+    }
+    if (url.pathname === "/page") return response.end("<!doctype html><p>Not found");
     response.writeHead(404, { "content-type": "text/plain" });
     return response.end("Unknown profile\nmore");
   });
@@ -63,6 +69,7 @@ beforeAll(async () => {
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
 afterAll(async () => {
+  server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
   rmSync(dir, { recursive: true });
 });
@@ -157,6 +164,17 @@ describe("gort pprof", () => {
     const free = (closed.address() as AddressInfo).port;
     await new Promise((resolve) => closed.close(resolve));
     expect((await gort(`http://127.0.0.1:${free}/x`)).err).toContain("ECONNREFUSED");
+  });
+
+  it("gives up a server that does not answer, or not to the end, and refuses what is no profile", async () => {
+    const given = await Promise.all(
+      ["silent", "stalled", "page"].map((path) => gort("--timeout", "1", `${origin}/${path}`)),
+    );
+    expect(given.map(({ code, out }) => [code, out])).toEqual(given.map(() => [1, ""]));
+    const [silent, stalled, page] = given.map(({ err }) => err.split("\n")[1]);
+    expect(silent).toBe(`gort: cannot fetch ${origin}/silent: it was not there within 1 s (see --timeout)`);
+    expect(stalled).toBe(`gort: cannot fetch ${origin}/stalled: it was not there within 1 s (see --timeout)`);
+    expect(page).toMatch(/^gort: .*\/page is no profile in pprof's format \(offset 0: .+\)$/);
   });
 
   it("leaves no half page behind when it can't be written", async () => {
