@@ -2,7 +2,9 @@ package main
 
 import (
 	"runtime"
+	"runtime/debug"
 	"strconv"
+	"unsafe"
 )
 
 // Allocation with nothing live: the last object is kept in a global, the rest is garbage, and cycles run
@@ -20,6 +22,7 @@ var (
 	sink16  *noscan16
 	sink32  *node32
 	sink1K  *[1024]byte
+	sink64K *[65536]byte
 	sinkMem runtime.MemStats
 )
 
@@ -70,5 +73,48 @@ func malloc1K(n int) func() string {
 				sink1K = new([1024]byte)
 			}
 		})
+	}
+}
+
+func malloc64K(n int) func() string {
+	return func() string {
+		return mallocs(func() {
+			for i := 0; i < n; i++ {
+				sink64K = new([65536]byte)
+			}
+		})
+	}
+}
+
+// What the fragmented heap keeps alive: 2 MiB of objects, a quarter of every other span of 16 MiB. At GOGC=200 a
+// cycle allocates up to 6 MiB, which is what the other slots of these spans hold, so all allocation happens there.
+const (
+	fragmentedLive    = 1 << 21
+	fragmentedPercent = 200
+)
+
+// holder is the only root of what lives.
+var holder any
+
+// among prepares a heap in which objects of type T live, in every other span every fourth of them or, for
+// comparison, side by side; work follows.
+func among[T any](fragmented bool, work bench) bench {
+	return func(n int) func() string {
+		debug.SetGCPercent(-1)
+		size := unsafe.Sizeof(*new(T))
+		survivors := make([]*T, fragmentedLive/size)
+		holder = survivors
+		for kept := 0; kept < len(survivors); {
+			p := new(T)
+			a := uintptr(unsafe.Pointer(p))
+			if fragmented && (a&8192 != 0 || a&8191/size%4 != 0) {
+				continue
+			}
+			survivors[kept] = p
+			kept++
+		}
+		debug.SetGCPercent(fragmentedPercent)
+		runtime.GC()
+		return work(n)
 	}
 }

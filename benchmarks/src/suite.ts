@@ -49,6 +49,19 @@ export const suite: readonly Benchmark[] = [
   }),
   row("Malloc1K", "ns/op", `allocate 1 KiB without pointers; ${nothingLive}`, 1e6, 1e5, { peers: ["v8"] }),
   row("Malloc8Tiny", "ns/op", `allocate 8 B without pointers (tiny allocator); ${nothingLive}`, 1e7, 1e6),
+  row("Malloc64K", "ns/op", `allocate 64 KiB without pointers; ${nothingLive}`, 5e4, 1e4),
+  ...["16", "P32", "1K"].flatMap((size) =>
+    [true, false].map((fragmented) =>
+      row(
+        `Malloc${fragmented ? "Fragmented" : "Compact"}${size}`,
+        "ns/op",
+        `the same as Malloc${size} with 2 MiB of such objects alive, ` +
+          `${fragmented ? "every fourth of every other span" : "side by side"}; GOGC=200`,
+        size === "1K" ? 1e6 : 1e7,
+        size === "1K" ? 1e5 : 1e6,
+      ),
+    ),
+  ),
   row("MallocFree16", "ns/op", "malloc 16 B and free the block at once, in a heap used by hand", 1e7, 1e6, {
     go: false,
     peers: ["sql.js", "@thi.ng/malloc"],

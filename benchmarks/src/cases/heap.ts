@@ -8,8 +8,12 @@ const nil = 0 as Addr;
 /** The two pointers of a tree's node are its first two words. */
 const right = 8;
 
-/** Allocations between two safepoints. Go may collect inside of any; we do where no raw pointer is held. */
-const allocationsPerSafepoint = 1024;
+/** Allocations between two safepoints, of up to a MiB. Go may collect inside of any; we do where no raw pointer is held. */
+const allocationsPerSafepoint = (size: number): number => Math.min(1024, 2 ** 20 / size);
+
+/** What the fragmented heap keeps alive, in bytes: go/malloc.go says why. */
+const fragmentedLive = 2 ** 21;
+const fragmentedPercent = 200;
 
 export function heapCases(rt: Runtime): Record<string, Case> {
   const { unsafe, allocator } = rt;
@@ -23,11 +27,12 @@ export function heapCases(rt: Runtime): Record<string, Case> {
   let sink = nil;
 
   /** Runs `allocate` until n objects are made. The check is the number of objects that MemStats counted. */
-  function mallocs(n: number, allocate: (count: number) => void): Work {
+  function mallocs(n: number, size: number, allocate: (count: number) => void): Work {
+    const step = allocationsPerSafepoint(size);
     return () => {
       const before = rt.readMemStats(stats).Mallocs;
-      for (let left = n; left > 0; left -= allocationsPerSafepoint) {
-        allocate(Math.min(left, allocationsPerSafepoint));
+      for (let left = n; left > 0; left -= step) {
+        allocate(Math.min(left, step));
         rt.safepoint();
       }
       if (sink === nil) throw new Error("nothing was allocated");
@@ -39,9 +44,35 @@ export function heapCases(rt: Runtime): Record<string, Case> {
   const noscan =
     (size: number): Case =>
     (n) =>
-      mallocs(n, (count) => {
+      mallocs(n, size, (count) => {
         for (let i = 0; i < count; i++) sink = allocator.mallocNoscan(size);
       });
+
+  const typed32: Case = (n) =>
+    mallocs(n, 32, (count) => {
+      for (let i = 0; i < count; i++) sink = allocator.mallocTyped(node32);
+    });
+
+  /**
+   * The same in a heap where some objects live: in every other span, every fourth; or, for comparison, as many that lie side
+   * by side.
+   */
+  const among =
+    (size: number, fragmented: boolean, work: Case): Case =>
+    (n) => {
+      rt.collector.setGCPercent(-1);
+      const survivors = fragmentedLive / size;
+      const held = allocator.mallocgc(8 * survivors, unsafe.newType(8, [0]), true);
+      unsafe.setRoot(live, held);
+      for (let kept = 0; kept < survivors; ) {
+        const p = size === 32 ? allocator.mallocTyped(node32) : allocator.mallocNoscan(size);
+        if (fragmented && ((p & 8192) !== 0 || ((p & 8191) / size) % 4 !== 0)) continue;
+        unsafe.storePointer((held + 8 * kept++) as Addr, p);
+      }
+      rt.collector.setGCPercent(fragmentedPercent);
+      rt.gc();
+      return work(n);
+    };
 
   /** A complete tree of the given depth, children allocated before their parent. */
   function bottomUp(type: number, depth: number): Addr {
@@ -121,10 +152,14 @@ export function heapCases(rt: Runtime): Record<string, Case> {
     Malloc8Tiny: noscan(8),
     Malloc16: noscan(16),
     Malloc1K: noscan(1024),
-    MallocP32: (n) =>
-      mallocs(n, (count) => {
-        for (let i = 0; i < count; i++) sink = allocator.mallocTyped(node32);
-      }),
+    Malloc64K: noscan(65536),
+    MallocP32: typed32,
+    MallocFragmented16: among(16, true, noscan(16)),
+    MallocCompact16: among(16, false, noscan(16)),
+    MallocFragmentedP32: among(32, true, typed32),
+    MallocCompactP32: among(32, false, typed32),
+    MallocFragmented1K: among(1024, true, noscan(1024)),
+    MallocCompact1K: among(1024, false, noscan(1024)),
     MarkAllocOrder: (n) => collect(n, bottomUp(node32, Math.log2(n + 1) - 1)),
     MarkRandom: (n) => collect(n, shuffled(n)),
     BinaryTrees18: (n) => () => repeated(n, 18),
