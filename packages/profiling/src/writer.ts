@@ -70,11 +70,14 @@ let serial = 0;
 
 /**
  * Writes a file so that a complete one, or none, appears under `path`: first under another name in the same folder,
- * flushed to the disk, then renamed. After an error the other name is gone too.
+ * flushed to the disk, then renamed. After an error the other name is gone too. What is there and no file, such as a pipe or
+ * `/dev/stdout`, is written to, never replaced.
  */
 export async function writeFileAtomically(path: string, bytes: Uint8Array): Promise<void> {
   const fs = builtin("node:fs")?.promises;
   if (fs === undefined) throw new Error("profiling: this platform has no files to write to");
+  const there = await fs.stat(path).catch(() => null);
+  if (there !== null && !there.isFile() && !there.isDirectory()) return fs.writeFile(path, bytes);
   const temporary = `${path}.${(globalThis as { process?: { pid?: number } }).process?.pid ?? 0}-${serial++}.tmp`;
   try {
     const file = await fs.open(temporary, "wx");
