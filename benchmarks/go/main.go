@@ -58,6 +58,7 @@ var benches = map[string]bench{
 	"Stack32":             stack32,
 	"StackAll1000":        stackAll,
 	"BlockEvents":         blockEvents,
+	"BlockEventsSampled":  blockEvents,
 	"ProfileCustom":       profileCustom,
 }
 

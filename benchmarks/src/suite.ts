@@ -187,6 +187,13 @@ export const suite: readonly Benchmark[] = [
     2e4,
   ),
   row(
+    "BlockEventsSampled",
+    "ns/op",
+    "the same with the option blockStackPeriod: 16, which takes fewer stacks than Go",
+    1e5,
+    2e4,
+  ),
+  row(
     "ProfileCustom",
     "ns/op",
     "add a value to a profile of one's own, and its share of writing it",

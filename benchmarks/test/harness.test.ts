@@ -66,6 +66,7 @@ describe("the suite", () => {
       "Stack32",
       "StackAll1000",
       "BlockEvents",
+      "BlockEventsSampled",
       "ProfileCustom",
     ]);
   });

@@ -1,5 +1,5 @@
 // Statistics and stacks: the twin of go/insight.go.
-import { type BlockProfileRecord, type Chan, newMemStats, type Runtime } from "@gort/runtime";
+import { type BlockProfileRecord, type Chan, createRuntime, newMemStats, type Runtime } from "@gort/runtime";
 import type { Case } from "../child.ts";
 
 const liveObjects = 100_000;
@@ -90,19 +90,12 @@ export function insightCases(rt: Runtime): Record<string, Case> {
       };
     },
 
-    BlockEvents: (n) => () =>
-      rt.main(function* () {
-        rt.setBlockProfileRate(1);
-        const before = blocked(rt);
-        const c = rt.makeChan<number>();
-        rt.go(function* send() {
-          for (let i = 0; i < n; i++) yield* c.send(i);
-        });
-        let sum = 0;
-        for (let i = 0; i < n; i++) sum += (yield* c.recv())!;
-        rt.setBlockProfileRate(0);
-        return blocked(rt) - before < n / 2 ? "waits are missing" : String(sum);
-      }),
+    BlockEvents: (n) => () => blockEvents(rt, n),
+
+    BlockEventsSampled: (n) => {
+      const sampled = createRuntime({ blockStackPeriod: 16 });
+      return () => blockEvents(sampled, n);
+    },
 
     ProfileCustom: (n) => {
       let round = 0;
@@ -128,6 +121,21 @@ function under(depth: number, f: () => void): void {
 function* wait(stop: Chan<boolean>, depth: number): Generator<undefined, void, unknown> {
   if (depth > 0) yield* wait(stop, depth - 1);
   else yield* stop.recv();
+}
+
+function blockEvents(rt: Runtime, n: number): Promise<string> {
+  return rt.main(function* () {
+    rt.setBlockProfileRate(1);
+    const before = blocked(rt);
+    const c = rt.makeChan<number>();
+    rt.go(function* send() {
+      for (let i = 0; i < n; i++) yield* c.send(i);
+    });
+    let sum = 0;
+    for (let i = 0; i < n; i++) sum += (yield* c.recv())!;
+    rt.setBlockProfileRate(0);
+    return blocked(rt) - before < n / 2 ? "waits are missing" : String(sum);
+  });
 }
 
 function blocked(rt: Runtime): number {

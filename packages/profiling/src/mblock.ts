@@ -11,7 +11,8 @@
  * A recorder that is off takes no stack and no time: `record` returns after one comparison.
  *
  * Stacks of waits. V8 asks thousands of nanoseconds for a stack, and an event of a channel lasts a hundred. Most goroutines wait again and
- * again where they waited before, but nothing short of a stack tells so. Hence an `EventPlace` for each goroutine and kind of
+ * again where they waited before, but nothing short of a stack tells so. At rate 1 every event has its own stack, as in Go. Whoever would rather
+ * have it cheap sets a `stackPeriod`: there is then an `EventPlace` for each goroutine and kind of
  * wait, which begins by taking the stack of every event. Once `trustAfter` in a row were equal, it takes that of one event in `stackPeriod`,
  * at random, and counts the others where the last was found: time and number of every event are counted all the same. Of a wait longer
  * than `longWait` the stack is always taken. The first stack that differs ends all this for good, so that what stands at a wrong place is
@@ -34,8 +35,8 @@ export interface BlockBucket {
 export const trustAfter = 64;
 /** Nanoseconds of a wait beside which its stack costs little. */
 export const longWait = 100_000;
-/** By default, one event in so many at a trusted place has its stack taken: a stack then costs less than the rest of the event. */
-export const defaultStackPeriod = 16;
+/** Of one event in so many at a trusted place the stack is taken: by default of every one, so that each stands where it happened. */
+export const defaultStackPeriod = 1;
 
 /** Events that are likely to have one stack: the waits of one goroutine in one kind of operation. */
 export class EventPlace {

@@ -53,8 +53,9 @@ export interface ProfilerOptions extends PCTableOptions {
    */
   memProfileBudget?: number;
   /**
-   * The block profile counts every wait, but of a goroutine that has waited at one place again and again, it takes the stack of one wait
-   * in so many, at random. 1 takes every stack. Default 16.
+   * The block profile takes the stack of one wait in so many, at random, of a goroutine that had 64 equal ones. Default 1: of every wait.
+   * Above 1, all waits are still counted and timed, at a fraction of the cost, but fewer than `blockStackPeriod` short waits of a goroutine, on
+   * average, may stand at a place where it waited before; 16 is a good choice.
    */
   blockStackPeriod?: number;
   /** Milliseconds of a clock, for the budget; default performance.now. */

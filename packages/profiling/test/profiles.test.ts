@@ -43,7 +43,7 @@ describe("the block profile", () => {
   });
 
   it("takes every event that is longer than the rate, once", () => {
-    const p = createProfiler({ random: () => 0.999 });
+    const p = createProfiler({ random: () => 0.999, blockStackPeriod: 16 });
     p.setBlockProfileRate(1000);
     for (let i = 0; i < 3; i++) p.block.record(5000);
     const out = [new BlockProfileRecord()];
@@ -118,7 +118,7 @@ describe("a place where goroutines block again and again", () => {
   const stack = (p: Profiler, name: string) => p.eventBucket("block", [{ func: name, file: "f", line: 1 }]);
 
   it("has every stack taken until many were equal, then one in blockStackPeriod, and every event counted", () => {
-    const p = createProfiler({ random: seeded(11) });
+    const p = createProfiler({ random: seeded(11), blockStackPeriod: 16 });
     p.setBlockProfileRate(1);
     const a = stack(p, "a");
     const place = new EventPlace();
@@ -132,12 +132,12 @@ describe("a place where goroutines block again and again", () => {
     expect(record).toMatchObject({ Count: n + trustAfter, Cycles: 100 * (n + trustAfter) });
   });
 
-  it("has every stack taken at a period of 1, and where stacks differ", () => {
-    const every = createProfiler({ blockStackPeriod: 1 });
+  it("has every stack taken by default, and with a period where stacks differ", () => {
+    const every = createProfiler();
     every.setBlockProfileRate(1);
     const a = stack(every, "a");
     expect(feed(every, new EventPlace(), 1000, () => a)).toBe(1000);
-    const p = createProfiler();
+    const p = createProfiler({ blockStackPeriod: 16 });
     p.setBlockProfileRate(1);
     const two = [stack(p, "a"), stack(p, "b")];
     const place = new EventPlace();
@@ -150,7 +150,7 @@ describe("a place where goroutines block again and again", () => {
     let wrong = 0;
     const rounds = 400;
     for (let round = 0; round < rounds; round++) {
-      const p = createProfiler({ random });
+      const p = createProfiler({ random, blockStackPeriod: 16 });
       p.setBlockProfileRate(1);
       const a = stack(p, "a");
       const b = stack(p, "b");
@@ -165,7 +165,7 @@ describe("a place where goroutines block again and again", () => {
   });
 
   it("has the stack of a long wait taken always", () => {
-    const p = createProfiler({ random: () => 0.999 });
+    const p = createProfiler({ random: () => 0.999, blockStackPeriod: 16 });
     p.setBlockProfileRate(1);
     const a = stack(p, "a");
     const place = new EventPlace();

@@ -257,9 +257,17 @@ export class GoroutineWaits {
     const { block } = this.#profiler;
     const leaf = blockLeaf[reason];
     if (leaf === undefined || !block.sampled(ns)) return;
+    if (block.stackPeriod === 1) {
+      block.recordAt(ns, this.#bucket(g, leaf));
+      return;
+    }
     const place = this.#place(g, reason);
     if (block.recordTrusted(ns, place)) return;
-    block.recordStack(ns, this.#profiler.sitesBucket("block", leaf, gSites(g)), place);
+    block.recordStack(ns, this.#bucket(g, leaf), place);
+  }
+
+  #bucket(g: G, leaf: string): number {
+    return this.#profiler.sitesBucket("block", leaf, gSites(g));
   }
 
   #place({ gen }: G, reason: number): EventPlace {

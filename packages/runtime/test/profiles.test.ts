@@ -86,12 +86,12 @@ describe("the block profile", () => {
     expect(receiver.reduce((sum, r) => sum + r.Cycles, 0)).toBe(15e6);
   });
 
-  it("counts every wait of a loop at its place, without asking for the stack of each", async () => {
+  it("counts every wait of a loop at its place, with blockStackPeriod without asking for the stack of each", async () => {
     const capture = vi.spyOn(Error, "captureStackTrace");
     try {
       const n = 20_000;
-      const exact = { blockStackPeriod: 1 };
-      for (const options of [{}, exact]) {
+      const exact = {};
+      for (const options of [exact, { blockStackPeriod: 16 }]) {
         const rt = make(options);
         await pingPong(rt, 1); // with the profile off
         rt.setBlockProfileRate(1);
@@ -111,8 +111,38 @@ describe("the block profile", () => {
     }
   });
 
-  it("keeps apart the places of one goroutine", async () => {
+  it("shows every wait where it was, however often the goroutine waited elsewhere", async () => {
     const rt = make();
+    rt.setBlockProfileRate(1);
+    await rt.main(function* () {
+      const c = rt.makeChan<void>();
+      function* waits(n: number) {
+        for (let i = 0; i < n; i++) yield* c.recv();
+      }
+      function* often() {
+        yield* waits(99);
+      }
+      function* once() {
+        yield* waits(1);
+      }
+      rt.go(function* sends() {
+        // Only to a receiver that waits.
+        for (let i = 0; i < 1000; i++) while (!c.trySend()) yield* rt.gosched();
+      });
+      for (let i = 0; i < 10; i++) {
+        yield* often();
+        yield* once();
+      }
+    });
+    const of = (name: string) => {
+      const mine = records(rt, "blockProfile").filter((r) => r.functions.some((f) => f.endsWith(`.${name}`)));
+      return mine.reduce((sum, r) => sum + r.count, 0);
+    };
+    expect([of("often"), of("once")]).toEqual([990, 10]);
+  });
+
+  it("keeps apart the places of one goroutine", async () => {
+    const rt = make({ blockStackPeriod: 16 });
     rt.setBlockProfileRate(1);
     await rt.main(function* () {
       const c = rt.makeChan<number>();
@@ -133,7 +163,7 @@ describe("the block profile", () => {
   });
 
   it("keeps apart goroutines that have one number, or one G after the other", async () => {
-    const rt = make();
+    const rt = make({ blockStackPeriod: 16 });
     rt.setBlockProfileRate(1);
     // Both are goroutine 1.
     await rt.main(function* one() {
