@@ -16,6 +16,8 @@ export class Victim {
   left = Number.POSITIVE_INFINITY;
   /** Stores so far. */
   stores = 0;
+  /** Called before each store that is done. */
+  onStore: () => void = () => {};
 
   constructor(a: Allocator) {
     const mem = attachLinearMemory(a.mem.memory as never);
@@ -24,6 +26,7 @@ export class Victim {
     };
     const count = (): void => {
       if (--this.left < 0) throw new Killed("killed");
+      this.onStore();
       this.stores++;
     };
     const watched = <A extends Uint32Array | Float64Array | Int32Array>(array: A): A =>
