@@ -33,7 +33,15 @@ import {
 import { LOCK_TIMEOUT_MS, lock, unlock } from "./lock.ts";
 import { checkedLockOps, type LockOps, type LockRank, plainLockOps } from "./lockrank.ts";
 import { findReleaser, osPageSize } from "./release.ts";
-import { drawThread, enterThread, isThread, type Member, markExited, threadGone } from "./threads.ts";
+import {
+  drawThread,
+  enterThread,
+  isThread,
+  type Member,
+  markExited,
+  memberOf,
+  threadGone,
+} from "./threads.ts";
 import { isWasmMemory, type WasmMemory, wasmHost } from "./wasm-host.ts";
 
 export const MIN_MEMORY = 64 * 1024 * 1024;
@@ -70,7 +78,10 @@ export interface LinearMemoryOptions {
 }
 
 export interface AttachOptions extends Omit<LinearMemoryOptions, "maxMemory" | "shared"> {
-  /** A number that registerThread gave for this thread. Default: the next free one. */
+  /**
+   * A number that registerThread gave for this thread; 0: none, for a thread that reads. A lock that it takes draws one for as
+   * long as it is held. Default: the next free one.
+   */
   thread?: number;
 }
 
@@ -183,7 +194,10 @@ export class LinearMemory {
     this.bi64 = new BigInt64Array(buffer);
     this.view = new DataView(buffer);
     this.kernel = makeKernel(this.memory, buffer, this.shared, options.kernel);
-    this.member = enterThread(this.kernel, buffer, this.u32, options.thread ?? 0);
+    this.member =
+      options.thread === 0
+        ? memberOf(this.kernel, buffer, this.u32)
+        : enterThread(this.kernel, buffer, this.u32, options.thread ?? 0);
     this.lockOps = options.staticLockRanking === true ? checkedLockOps(this) : plainLockOps(this);
     this.stats = new SysStats(this);
     this.#release = options.release !== false;
@@ -223,7 +237,7 @@ export class LinearMemory {
 
   // --- threads and their locks
 
-  /** Number of this thread among those of the memory: above 0 and below 2^30; 0 after leave. */
+  /** Number of this thread among those of the memory: above 0 and below 2^30; 0 after leave, or if it attached without. */
   get thread(): number {
     return this.member.thread;
   }

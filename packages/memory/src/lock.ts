@@ -88,7 +88,10 @@ function lockSlow(mem: LinearMemory, addr: number, lockWord: number): void {
 }
 
 function checkHolder(mem: LinearMemory, addr: number, holder: number, waitedMs: number): void {
-  if (threadGone(mem, holder)) {
+  // A holder that unlocks and gives its number back at this moment has ended, and does not hold the lock. One that has taken
+  // it again since is back.
+  const gone = threadGone(mem, holder) && mem.kernel.load(addr) >>> 1 === holder && threadGone(mem, holder);
+  if (gone) {
     throw lockError(`memory: ${lockName(mem, addr)} is held by thread ${holder}, which has ended`);
   }
   if (waitedMs > mem.lockTimeoutMs) {

@@ -9,7 +9,8 @@
  *     registered -> live          a thread attaches with the number that was drawn for it
  *     registered, live -> ended   threadExited, by whoever learns of the end (a Worker's "exit" event); or the thread
  *                                 itself, when it closes its last allocator or calls leave
- *     ended -> live               the same thread comes back, and nobody has drawn its entry meanwhile
+ *     ended -> live               the same thread comes back, and nobody has drawn its entry meanwhile; or it has no number and
+ *                                 takes a lock, for which it draws one
  *
  * The number of a thread is generation << 9 | k. Each draw of an ended entry begins a generation, so a number means one thread
  * for 2^21 lives of its entry, and what is said or remembered about a thread that has ended (a report that comes late, the owner
@@ -114,6 +115,8 @@ export class Member {
   lockWord = 0;
   /** The last number it had. */
   private last = 0;
+  /** The last one that was drawn for a lock. */
+  private lent = 0;
   /** Allocators on this thread. */
   private users = 0;
   /** Locks held by a number that was drawn for them. */
@@ -186,8 +189,25 @@ export class Member {
 
   /** A thread without a number is about to wait for a lock: the word to put into it. */
   borrow(): number {
-    if (this.borrowed++ === 0) this.thread = this.draw(0);
+    if (this.borrowed === 0) this.thread = this.lent = this.drawLent();
+    this.borrowed++;
     return this.thread << 1;
+  }
+
+  /**
+   * A number that was never used before: who finds that a holder has ended and its number still in the lock must not have met
+   * two loans of one number. The entry is that of the last loan, if it can be had.
+   */
+  private drawLent(): number {
+    const { kernel, lent } = this;
+    if (lent !== 0) {
+      const next = ((lent >>> ENTRY_BITS) + 1) % GENERATIONS;
+      const old = stateOf(lent, ENDED);
+      if (kernel.cas(entryOf(lent), old, (next << 2) | LIVE) === old) {
+        return (next << ENTRY_BITS) | (lent & (MAX_THREADS - 1));
+      }
+    }
+    return draw(kernel, this.u32, LIVE, osThread());
   }
 
   /** A lock that was taken with a borrowed number is free again, or could not be had. */
@@ -198,6 +218,16 @@ export class Member {
 
 const members = new WeakMap<ArrayBufferLike, Member>();
 
+/** This thread's member of the memory, which may have no number. */
+export function memberOf(kernel: Kernel, buffer: ArrayBufferLike, u32: Uint32Array): Member {
+  let member = members.get(buffer);
+  if (member === undefined) {
+    member = new Member(kernel, u32);
+    members.set(buffer, member);
+  }
+  return member;
+}
+
 /** This thread's member of the memory, with a number. wanted: one that was registered for it, or 0. */
 export function enterThread(
   kernel: Kernel,
@@ -205,11 +235,7 @@ export function enterThread(
   u32: Uint32Array,
   wanted: number,
 ): Member {
-  let member = members.get(buffer);
-  if (member === undefined) {
-    member = new Member(kernel, u32);
-    members.set(buffer, member);
-  }
+  const member = memberOf(kernel, buffer, u32);
   member.enter(wanted);
   return member;
 }

@@ -40,6 +40,37 @@ describe("Lock", () => {
     expect(() => l.lock()).toThrow(`not released by thread ${other} for 20 ms`);
   });
 
+  it("is not refused because its holder unlocks and leaves while the waiting thread looks at it", () => {
+    for (const comesBack of [false, true]) {
+      const mem = createLinearMemory({ maxMemory: 64 << 20 });
+      const l = new Lock(mem, mem.reserveControl(8));
+      const { kernel } = mem;
+      const other = mem.registerThread();
+      const entry = CONTROL_BASE + CONTROL.offsets.threads + 8 * (other & 511);
+      const registered = kernel.load(entry);
+      let looks = 0;
+      const load = (addr: number): number => {
+        if (addr === entry && looks++ === 0) {
+          mem.threadExited(other);
+          kernel.store(l.addr, 0);
+        } else if (addr === l.addr && looks === 1 && comesBack) {
+          looks++;
+          kernel.store(entry, registered);
+          kernel.store(l.addr, other << 1);
+        } else if (addr === l.addr && looks === 4) {
+          looks++;
+          kernel.store(l.addr, 0);
+        }
+        return kernel.load(addr);
+      };
+      Object.defineProperty(mem, "kernel", { value: { ...kernel, load } });
+      kernel.store(l.addr, other << 1);
+      l.lock();
+      expect(looks).toBe(comesBack ? 5 : 1);
+      expect(l.holder).toBe(mem.thread);
+    }
+  });
+
   it("refuses the unlock of another thread's lock", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const l = new Lock(mem, mem.reserveControl(8));

@@ -75,6 +75,41 @@ describe("the table of threads", () => {
     expect(attachLinearMemory(mem.memory as never).thread % MAX_THREADS).toBe(7);
   });
 
+  it("gives none to a thread that attaches to read, and takes none from it", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const { thread } = mem;
+    expect(attachLinearMemory(mem.memory as never, { thread: 0 }).thread).toBe(thread);
+    mem.leave();
+    for (let k = 0; k < 511; k++) mem.registerThread();
+    const reader = attachLinearMemory(mem.memory as never, { thread: 0 });
+    expect(reader.thread).toBe(0);
+    mem.threadExited(7);
+    reader.stats.add("otherSys", 8); // under a lock
+    expect(reader.thread).toBe(0);
+  });
+
+  it("lends each number once, all of one entry as long as it is to be had", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const l = new Lock(mem, mem.reserveControl(8));
+    mem.leave();
+    const lend = (): number => {
+      l.lock();
+      const { holder } = l;
+      l.unlock();
+      return holder;
+    };
+    const numbers = Array.from({ length: 1000 }, lend);
+    expect(new Set(numbers).size).toBe(1000);
+    const entries = new Set(numbers.map((n) => n % MAX_THREADS));
+    expect(entries.size).toBe(1);
+    for (let k = 0; k < 510; k++) mem.registerThread();
+    const drawn = mem.registerThread();
+    expect(() => mem.registerThread()).toThrow("more than 511");
+    expect(() => l.lock()).toThrow("more than 511");
+    mem.threadExited(drawn);
+    expect(numbers).not.toContain(lend());
+  });
+
   it("lends a number to a thread that has left, for as long as it holds a lock", () => {
     for (const staticLockRanking of [false, true]) {
       const mem = createLinearMemory({ maxMemory: 64 << 20, staticLockRanking });
@@ -82,14 +117,16 @@ describe("the table of threads", () => {
       const { thread } = mem;
       mem.leave();
       l.lock();
+      const lent = mem.thread;
       expect(inner.tryLock()).toBe(true);
-      expect([l.holder, inner.holder, mem.threadGone(thread)]).toEqual([thread, thread, false]);
+      expect([l.holder, inner.holder, mem.threadGone(lent)]).toEqual([lent, lent, false]);
+      expect([lent === thread, mem.threadGone(thread)]).toEqual([false, true]);
       if (!staticLockRanking) expect(() => l.lock()).toThrow("held by its own thread");
       l.unlock();
-      expect(mem.thread).toBe(thread);
+      expect(mem.thread).toBe(lent);
       mem.kernel.or(inner.addr, 1); // as if somebody slept
       inner.unlock();
-      expect([inner.held, mem.thread, mem.threadGone(thread)]).toEqual([false, 0, true]);
+      expect([inner.held, mem.thread, mem.threadGone(lent)]).toEqual([false, 0, true]);
       expect(() => l.unlock()).toThrow(staticLockRanking ? "it is free" : "unlock of the free lock");
       const other = mem.registerThread();
       mem.kernel.store(l.addr, other << 1);
@@ -103,9 +140,10 @@ describe("the table of threads", () => {
       // Attached while a lock is held: the number stays.
       mem.kernel.store(l.addr, 0);
       l.lock();
+      const { holder } = l;
       attachLinearMemory(mem.memory as never);
       l.unlock();
-      expect(mem.thread).toBe(thread);
+      expect([mem.thread, mem.threadGone(holder)]).toEqual([holder, false]);
     }
   });
 

@@ -40,7 +40,8 @@ export class AttachedStats {
     if (typeof SharedArrayBuffer === "undefined" || !(buffer instanceof SharedArrayBuffer)) {
       throw new TypeError("attach: needs what rt.shareStats() gave (got no shared memory)");
     }
-    const mem = attachLinearMemory(memory);
+    // Readers may be any number, and nobody tells when one goes: none keeps a number.
+    const mem = attachLinearMemory(memory, { thread: 0 });
     const record = GCRecord.attach(mem);
     const sched = SchedStats.attach(mem);
     if (record === null || sched === null) {

@@ -178,6 +178,15 @@ describe("another thread that attaches", () => {
     expect(reading.memStats).toBe(memStatsJSON(rt.readMemStats()));
   });
 
+  it("keeps no number of a thread, so that any number of readers may come and go", async () => {
+    const rt = make();
+    const reader = await startReader(rt);
+    expect((await ask<Reading>(reader, {})).version).toBe(rt.version());
+    // The runtime's own thread has the one that is missing.
+    for (let k = 0; k < 510; k++) rt.memory.registerThread();
+    expect(() => rt.memory.registerThread()).toThrow("more than 511 threads");
+  });
+
   it("is refused what is no runtime's memory", () => {
     const rt = make();
     const unshared = createLinearMemory({ maxMemory: 64 << 20, shared: false });
