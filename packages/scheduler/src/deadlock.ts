@@ -28,6 +28,8 @@ export class DeadlockDetector {
   /** Ends the program. */
   private readonly crash: (e: FatalError) => void;
   private retries = 0;
+  /** The most that was seen of each kind of host resource since nothing can run. */
+  private most = new Map<string, number>();
 
   constructor(
     sched: Scheduler,
@@ -58,7 +60,9 @@ export class DeadlockDetector {
   /** Called when nothing can run. */
   checkdead(): void {
     this.retries = 0;
-    if (this.hopeless) this.tasks.task(() => this.confirm(false));
+    if (!this.hopeless) return;
+    if (this.main()!.baseline !== null) this.most = hostResources() ?? new Map();
+    this.tasks.task(() => this.confirm(false));
   }
 
   /** Gives the verdict one event loop turn after checkdead, unless a host callback may still come. */
@@ -86,11 +90,19 @@ export class DeadlockDetector {
     this.crash(new FatalError(message, "ERR_GORT_DEADLOCK"));
   }
 
+  /** Whether the host has something left that may have been begun since main began. */
   private hostMayCall(main: Main): boolean {
     if (main.baseline === null) return false;
     const now = hostResources();
     if (now === null) return false;
-    for (const [kind, n] of now) if (n > (main.baseline.get(kind) ?? 0)) return true;
-    return false;
+    let may = false;
+    for (const [kind, n] of now) {
+      const most = Math.max(n, this.most.get(kind) ?? 0);
+      this.most.set(kind, most);
+      // They are numbers only: those that are over meanwhile may be the ones from before main, and the new ones still to come.
+      const over = most - n;
+      if (n > Math.max(0, (main.baseline.get(kind) ?? 0) - over)) may = true;
+    }
+    return may;
   }
 }

@@ -26,8 +26,8 @@
  * Deadlock. While `main` has not returned and nothing is runnable, the goroutines are asleep for ever unless something
  * outside can wake them: a pending timer, a system call (`syscall`, `hostSource`), host code that awaits an op, or any
  * callback of the host. Of the last nobody can be sure, so the scheduler waits for one turn of the event loop and
- * compares what keeps the loop alive (sockets, timers, ...) with what did when main began. If there is
- * more than then, the verdict is put off; it is final when the process would otherwise exit.
+ * compares what keeps the loop alive (sockets, timers, ...) with what did when main began. If there may be
+ * something that was not there then, the verdict is put off; it is final when the process would otherwise exit.
  *
  * main() is the program: when its goroutine returns the others end with it, and a panic in any goroutine ends it with
  * that panic. Goroutines ended so do not run their deferred calls, as in Go.

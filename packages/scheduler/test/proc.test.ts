@@ -74,6 +74,23 @@ describe("main", () => {
     ).toBe("from the host");
   });
 
+  it("does not take one for lost when what the host had begun before main is over meanwhile", async () => {
+    const before = setTimeout(() => {}, 60_000);
+    const s = createScheduler();
+    const c = s.makeChan<string>();
+    try {
+      expect(
+        await s.main(function* () {
+          setTimeout(() => clearTimeout(before), 1);
+          setTimeout(() => c.trySend("from the host"), 60);
+          return yield* c.recv();
+        }),
+      ).toBe("from the host");
+    } finally {
+      clearTimeout(before);
+    }
+  });
+
   it("does not take an announced host source for a deadlock", async () => {
     const s = createScheduler({ deadlock: "eager" });
     const c = s.makeChan<string>();
