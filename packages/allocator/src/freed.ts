@@ -35,6 +35,7 @@ const S_ALLOC_COUNT = S.allocCount >>> 2;
 const S_FREEINDEX = S.freeindex >>> 2;
 const S_NEEDZERO = S.needzero >>> 2;
 const S_LIST = S.list >>> 2;
+const S_SWEEPGEN = S.sweepgen >>> 2;
 
 /** Freed bytes that a class keeps on its list: enough to serve bursts without touching spans. */
 const MAX_LISTED = 64 * 1024;
@@ -45,6 +46,11 @@ const MIN_LISTED = 8;
 const maxListed = Uint32Array.from(classToSize, (size) =>
   Math.max(MIN_LISTED, Math.floor(MAX_LISTED / size)),
 );
+
+/** The mcache's slot of the class, as the index of its first word. */
+function slotIn(mcache: number, spanclass: number): number {
+  return ((mcache + MCACHE.offsets.alloc) >>> 2) + spanclass * SLOT_WORDS;
+}
 
 export class FreedLists {
   private readonly heap: MHeap;
@@ -59,6 +65,7 @@ export class FreedLists {
   private readonly sweepgenWord: number;
   private readonly gcPhaseWord: number;
   private readonly specialBytes: number;
+  private readonly orphansWord: number;
   /** Whether the last flush left no list. */
   private emptied = false;
 
@@ -75,6 +82,7 @@ export class FreedLists {
     this.sharedWord = (heap.base + MHEAP.offsets.shared) >>> 2;
     this.sweepgenWord = (heap.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
     this.specialBytes = (heap.base + MHEAP.offsets.specialalloc + FIXALLOC.offsets.inuseBytes) >>> 3;
+    this.orphansWord = (heap.base + MHEAP.offsets.orphans) >>> 2;
     this.gcPhaseWord = (heap.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
   }
 
@@ -166,42 +174,35 @@ export class FreedLists {
 
   /**
    * Gives n of the listed blocks of a slot back to their spans. A block is off the list before it goes: a thread that is
-   * killed in between loses it, but whoever takes the mcache over finds none that is somebody else's by then.
+   * killed in between loses it, but whoever takes the mcache over finds none that is somebody else's by then. One that can't
+   * go goes back to its place, so that no other is off the list.
    */
   private release(i: number, spanclass: number, n: number): void {
-    let kept = 0;
-    for (let left = n; left > 0 && this.u32[i + SLOT_FREE] !== 0; left--) {
-      const p = this.unlist(i);
-      if (this.releaseBlock(i, spanclass, p)) continue;
-      // Another thread has the span cached: its alloc bits can't be touched. Try again another time.
-      this.u32[p >>> 2] = kept;
-      kept = p;
+    let link = i + SLOT_FREE;
+    for (let left = n; left > 0 && this.u32[link] !== 0; left--) {
+      const p = this.unlist(link);
+      if (this.releaseBlock(i, spanclass, p)) this.addListed(i, -1);
+      else link = this.list(link, p);
     }
-    this.relist(i, kept);
   }
 
-  /** Takes a block off a list whose accounts are settled. */
-  private unlist(i: number): number {
+  /** Takes off its list the block that the word `link` names: a list's head, or the first word of another block. */
+  private unlist(link: number): number {
     const { u32 } = this;
-    const p = u32[i + SLOT_FREE] as number;
-    u32[i + SLOT_FREE] = u32[p >>> 2] as number;
-    this.addListed(i, -1);
+    const p = u32[link] as number;
+    u32[link] = u32[p >>> 2] as number;
     return p;
   }
 
-  /** Puts the blocks that are linked from p on on the list. */
-  private relist(i: number, p: number): void {
+  /** Puts a block where the word `link` names what follows; gives its own such word. */
+  private list(link: number, p: number): number {
     const { u32 } = this;
-    while (p !== 0) {
-      const next = u32[p >>> 2] as number;
-      u32[p >>> 2] = u32[i + SLOT_FREE] as number;
-      u32[i + SLOT_FREE] = p;
-      this.addListed(i, 1);
-      p = next;
-    }
+    u32[p >>> 2] = u32[link] as number;
+    u32[link] = p;
+    return p >>> 2;
   }
 
-  /** False: another thread has the block's span cached, and nothing is changed. */
+  /** False: the span is another thread's, which has it cached or sweeps it, or is not swept yet. Nothing is changed then. */
   private releaseBlock(i: number, spanclass: number, p: number): boolean {
     const { u32, central } = this;
     const s = this.heap.spanOf(p);
@@ -209,7 +210,7 @@ export class FreedLists {
     const own = u32[i + SLOT_SPAN] === s;
     if (!own) {
       central.lock(spanclass);
-      if (u32[at + S_LIST] === 0) {
+      if (u32[at + S_LIST] === 0 || u32[at + S_SWEEPGEN] !== u32[this.sweepgenWord]) {
         central.unlock(spanclass);
         return false;
       }
@@ -235,40 +236,47 @@ export class FreedLists {
 
   /** Gives all lists back: statistics of spans are exact after it. */
   flush(): void {
+    if (this.u32[this.orphansWord] !== 0) this.flushOrphans();
     // A heap that is collected takes no block back by hand, so what is empty then stays empty.
     if (this.emptied && this.u32[this.sweepgenWord] !== 0) return;
     this.emptied = true;
     for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
       const i = this.slotOf(spc);
       this.settle(i, spc);
-      this.releaseAll(i, spc);
+      this.releaseParked(i, spc);
+      this.releaseListed(i, spc);
       if (this.u32[i + SLOT_PARKED] !== 0) this.emptied = false;
     }
   }
 
-  private releaseAll(i: number, spanclass: number): void {
-    const { u32 } = this;
-    let parked = 0;
-    const give = (p: number): void => {
-      if (this.releaseBlock(i, spanclass, p)) return;
-      u32[p >>> 2] = parked;
-      this.changeMark(p, true);
-      parked = p;
-    };
-    for (let p = u32[i + SLOT_PARKED] as number; p !== 0; p = u32[i + SLOT_PARKED] as number) {
-      u32[i + SLOT_PARKED] = u32[p >>> 2] as number;
-      give(p);
+  private releaseParked(i: number, spanclass: number): void {
+    let link = i + SLOT_PARKED;
+    while (this.u32[link] !== 0) {
+      const p = this.unlist(link);
+      if (this.releaseBlock(i, spanclass, p)) continue;
+      link = this.list(link, p);
+      this.changeMark(p, true); // a sweep may have taken it
     }
-    while (u32[i + SLOT_FREE] !== 0) give(this.unlist(i));
-    u32[i + SLOT_PARKED] = parked;
+  }
+
+  private releaseListed(i: number, spanclass: number): void {
+    while (this.u32[i + SLOT_FREE] !== 0) {
+      const p = this.unlist(i + SLOT_FREE);
+      this.addListed(i, -1);
+      if (this.releaseBlock(i, spanclass, p)) continue;
+      this.list(i + SLOT_PARKED, p);
+      this.changeMark(p, true);
+    }
   }
 
   /** What a flush could not give back is for malloc again. */
   private unpark(i: number): void {
-    const parked = this.u32[i + SLOT_PARKED] as number;
-    this.u32[i + SLOT_PARKED] = 0;
-    for (let p = parked; p !== 0; p = this.u32[p >>> 2] as number) this.changeMark(p, false);
-    this.relist(i, parked);
+    while (this.u32[i + SLOT_PARKED] !== 0) {
+      this.changeMark(this.u32[i + SLOT_PARKED] as number, false);
+      const p = this.unlist(i + SLOT_PARKED);
+      this.list(i + SLOT_FREE, p);
+      this.addListed(i, 1);
+    }
   }
 
   private changeMark(p: number, on: boolean): void {
@@ -279,15 +287,55 @@ export class FreedLists {
     else this.kernel.and(word, ~(1 << (idx & 31)));
   }
 
+  // --- orphans
+
+  /**
+   * Leaves the mcache to whoever wants it. Its parked blocks are a matter of every flush from then on: only the marks that
+   * a flush puts back keep a second collection from freeing them.
+   */
+  disown(mcache: number): void {
+    const { u32, heap } = this;
+    heap.lock();
+    if (this.hasParked(mcache)) u32[this.orphansWord] = 1;
+    u32[(mcache + MCACHE.offsets.owned) >>> 2] = 0;
+    heap.unlock();
+  }
+
+  private hasParked(mcache: number): boolean {
+    for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
+      if (this.u32[slotIn(mcache, spc) + SLOT_PARKED] !== 0) return true;
+    }
+    return false;
+  }
+
+  /** A flush of the parked blocks of mcaches without owner, which are this thread's meanwhile. */
+  private flushOrphans(): void {
+    const { u32, heap } = this;
+    const orphans: number[] = [];
+    heap.lock();
+    u32[this.orphansWord] = 0;
+    for (const c of this.mcaches()) {
+      if (u32[(c + MCACHE.offsets.owned) >>> 2] !== 0 || !this.hasParked(c)) continue;
+      u32[(c + MCACHE.offsets.owned) >>> 2] = heap.mem.thread;
+      orphans.push(c);
+    }
+    heap.unlock();
+    for (const c of orphans) {
+      for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) this.releaseParked(slotIn(c, spc), spc);
+      this.disown(c);
+    }
+  }
+
+  private *mcaches(): Generator<number> {
+    let c = this.u32[(this.heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+    for (; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2] as number) yield c;
+  }
+
   // --- for messages
 
   /** The slots of the span class, as word indices, in all mcaches. */
   *slotsOfAll(spanclass: number): Generator<number> {
-    const { u32 } = this;
-    let c = u32[(this.heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-    for (; c !== 0; c = u32[(c + MCACHE.offsets.next) >>> 2] as number) {
-      yield ((c + MCACHE.offsets.alloc) >>> 2) + spanclass * SLOT_WORDS;
-    }
+    for (const c of this.mcaches()) yield slotIn(c, spanclass);
   }
 
   /**

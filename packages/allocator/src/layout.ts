@@ -323,6 +323,8 @@ export const MHEAP = defineStruct("mheap", {
   /** nextSpanForSweep's place in mcentral's lists, valid for the sweep of sweepCursorGen. */
   sweepCursor: "u32",
   sweepCursorGen: "u32",
+  /** 1: an mcache without owner may have parked blocks (freed.ts). */
+  orphans: "u32",
   /** Where zero-size objects are; 8 bytes that stay zero. */
   zerobase: "f64",
   spanalloc: FIXALLOC,

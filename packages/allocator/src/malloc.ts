@@ -768,9 +768,7 @@ export class Allocator {
   /** close without the rest of it: for an allocator that nobody has. */
   giveUp(): void {
     this.flushAll();
-    this.heap.lock();
-    this.u32[(this.cache.base + MCACHE.offsets.owned) >>> 2] = 0;
-    this.heap.unlock();
+    this.manual.disown(this.cache.base);
   }
 }
 

@@ -16,8 +16,8 @@
  *                           which free refuses
  *
  * A list that grows too long goes back to the spans, and spans without blocks to the heap. What can't go back in a flush, as
- * another thread has the span cached, is *parked* until the next one: marked in gcmarkBits, so that a collection, which may
- * begin then, does not give it away.
+ * another thread has the span cached, is *parked* until the next one (of any thread, if its own has closed): marked in gcmarkBits,
+ * so that a collection, which may begin then, does not give it away.
  *
  * The bits mean this only in a heap that was never collected: there a pointerful span that is freed is cleared in heapBits. (A
  * collector frees blocks without a word, so freeing by hand is refused once it has begun.)
@@ -138,6 +138,11 @@ export class ManualHeap {
   /** Gives all lists back: statistics of spans are exact after it. */
   flush(): void {
     this.lists.flush();
+  }
+
+  /** Nobody owns the mcache from now on. */
+  disown(mcache: number): void {
+    this.lists.disown(mcache);
   }
 
   // --- malloc

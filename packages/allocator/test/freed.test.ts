@@ -134,4 +134,73 @@ describe("a freed block whose span another thread has cached", () => {
     expect(parked(a, CLASS_OF_64)).toBe(0);
     verifyHeap(a);
   });
+
+  it("waits for the sweep of its span", () => {
+    const { a, b, blocks } = twoThreads();
+    const inUse = new Set(blocks.slice(10));
+    for (const p of blocks.slice(0, 10)) a.free(p);
+    a.flushAll();
+    b.flushAll();
+    const next = a.nextSpanForSweep.bind(a);
+    a.nextSpanForSweep = () => {
+      a.nextSpanForSweep = next;
+      a.flushAll(); // all spans are unswept at this moment
+      expect(parked(a, CLASS_OF_64)).toBe(10);
+      verifyHeap(a);
+      return next();
+    };
+    const flush = a.flushAll;
+    a.flushAll = () => {
+      a.flushAll = flush; // the start of the collection leaves the blocks parked, as if b had the span again
+    };
+    collectWith(a, (p) => inUse.has(p) || blocks.indexOf(p) < 10);
+    verifyHeap(a);
+    a.flushAll();
+    expect(parked(a, CLASS_OF_64)).toBe(0);
+    verifyHeap(a);
+  });
+
+  it("is not given away either, or lost, when the thread that has parked it closes", () => {
+    const { a, b, blocks } = twoThreads();
+    const c = createAllocator({ memory: a.mem });
+    const inUse = new Set(blocks.slice(10));
+    for (const p of blocks.slice(0, 10)) c.free(p);
+    c.close();
+    expect(parked(c, CLASS_OF_64)).toBe(10);
+    const st = newHeapStats();
+    const flushA = a.flushAll.bind(a);
+    a.flushAll = () => {
+      flushA();
+      b.cache.flush(); // the rest of its flush would give the blocks back
+    };
+    for (let cycle = 0; cycle < 3; cycle++) {
+      collectWith(a, (p) => inUse.has(p));
+      expect(parked(c, CLASS_OF_64)).toBe(10);
+      verifyHeap(a);
+      for (let i = 0; i < 100; i++) expect(blocks).not.toContain(b.malloc(64));
+      a.readStatsUnflushed(st);
+      expect([st.frees, st.mallocs]).toEqual([10 + 100 * cycle, 20 + 100 * (cycle + 1) + 8]); // 8 in the run
+    }
+    a.flushAll();
+    flushA();
+    expect(parked(c, CLASS_OF_64)).toBe(0);
+    verifyHeap(a);
+    const next = createAllocator({ memory: a.mem });
+    expect(next.id).toBe(c.id);
+    next.close();
+    verifyHeap(a);
+  });
+
+  it("goes back once its span can, whoever's flush comes then", () => {
+    const { a, b, blocks } = twoThreads();
+    const c = createAllocator({ memory: a.mem });
+    for (const p of blocks) c.free(p);
+    c.close();
+    a.flushAll();
+    expect(parked(c, CLASS_OF_64)).toBe(20);
+    verifyHeap(a);
+    b.flushAll();
+    expect(parked(c, CLASS_OF_64)).toBe(0);
+    verifyHeap(a);
+  });
 });
