@@ -593,6 +593,8 @@ export class Scheduler {
     this.endMain();
     this.killAll(gSystem | gHost);
     this.hostTimer.clear();
+    // The run loop, should it be running, looks here before it takes another goroutine.
+    this.credit = 0;
     main?.reject(new Error("scheduler: closed"));
   }
 
@@ -801,6 +803,10 @@ export class Scheduler {
 
   private runSlice(): void {
     if (this.state !== scheduled) return;
+    if (this.closed) {
+      this.state = idle;
+      return;
+    }
     const m = m0;
     const p = this.p;
     const outer = m.curg;
@@ -812,7 +818,7 @@ export class Scheduler {
     if (this.latencies?.relax(now)) this.sampleSoon();
     this.tickAt = now;
     this.sliceEnd = now + sliceMs;
-    this.coarseSec = Math.floor((now - this.startMs) / 1000);
+    this.coarseSec = this.wholeSec(now);
     if (this.timers.nextWhen <= now) this.timers.run(now);
     if (this.batch > firstBatch) this.batch = firstBatch;
     // A safepoint that was asked for comes first, also when there is nothing to run.
@@ -889,12 +895,19 @@ export class Scheduler {
     return g;
   }
 
+  /** Seconds since the start, of a clock that may go back: `waitsince` has no use for less than 0. */
+  private wholeSec(now: number): number {
+    return Math.max(0, Math.floor((now - this.startMs) / 1000));
+  }
+
   /** Reads the clock and sees to all that waits for it. Returns whether the slice is over. */
   private tick(): boolean {
+    // It was a goroutine that closed it, and may have yielded since.
+    if (this.closed) return true;
     const now = this.clock.now();
     const dt = now - this.tickAt;
     this.tickAt = now;
-    this.coarseSec = Math.floor((now - this.startMs) / 1000);
+    this.coarseSec = this.wholeSec(now);
     if (dt >= forcePreemptMs && this.batch === 1) this.long.note(dt);
     if (dt > readMs) this.batch = Math.max(1, Math.floor((this.batch * readMs) / dt));
     else if (this.batch < maxBatch) this.batch++;

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Symbolize } from "../src/frames.ts";
 import { gDerived, gSites, gStack, stackOf } from "../src/gstack.ts";
+import { createScheduler } from "../src/index.ts";
 import type { G } from "../src/runtime2.ts";
 import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
 import { goroutineText, stackText } from "../src/traceback.ts";
@@ -54,6 +55,29 @@ describe.each([
     // Another wait at the same place has the same stack.
     expect(stackOf(g)).toBe(again);
     expect(again).not.toBe(first);
+  });
+
+  it("is that of the present wait, whatever the clock says", async () => {
+    let now = 100_000;
+    const s = createScheduler({ ...options, clock: { now: () => now } });
+    const c = s.makeChan<number>();
+    function* there(): Generator<undefined, void> {
+      yield* c.recv();
+    }
+    s.go(function* walker() {
+      yield* c.recv();
+      yield* there();
+    });
+    const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
+    await turn();
+    now = 0;
+    expect(stackText(s, true)).not.toContain("there");
+    c.trySend(1);
+    await turn();
+    expect(stackText(s, true)).toContain("there");
+    now = 100_000;
+    expect(stackText(s, true)).not.toContain("minutes");
+    s.close();
   });
 
   it("is one object of all that wait at the same place, each of which keeps its own header and creator", () => {

@@ -9,13 +9,19 @@ import {
   isFatalError,
   main,
   makeChan,
+  type Operation,
   PanicError,
   panic,
   sleep,
   TypeAssertionError,
 } from "../src/index.ts";
 import { dumpOthers, Note, waitReasonFinalizerWait } from "../src/internal.ts";
-import { createTestScheduler, expectNoLeakedGoroutines, verifyScheduler } from "../src/testing.ts";
+import {
+  createTestScheduler,
+  expectNoLeakedGoroutines,
+  type TestScheduler,
+  verifyScheduler,
+} from "../src/testing.ts";
 
 describe("main", () => {
   it("resolves with what the main goroutine returns", async () => {
@@ -416,6 +422,33 @@ describe("the host loop", () => {
     expect(timer).toBe(true);
     s.close();
   });
+
+  it.each(["at once", "later"])(
+    "does not resume the goroutine that closes it %s, whatever it waits for",
+    (when) => {
+      const waits: Record<string, (s: TestScheduler, c: Chan<number>) => Operation<unknown>> = {
+        recv: (_, c) => c.recv(),
+        sleep: (s) => s.sleep(1),
+        gosched: (s) => s.gosched(),
+        timer: (s) => s.after(1).recv(),
+      };
+      const resumed: string[] = [];
+      for (const [name, wait] of Object.entries(waits)) {
+        const s = createTestScheduler();
+        const c = s.makeChan<number>();
+        s.go(function* () {
+          if (when === "later") yield* s.gosched();
+          s.close();
+          yield* wait(s, c);
+          resumed.push(name);
+        });
+        s.run();
+        c.trySend(1);
+        s.advance(10);
+      }
+      expect(resumed).toEqual([]);
+    },
+  );
 
   it("marks goroutines that run for long, once a creation site", () => {
     const { s, host } = byHand("sysmon=1");
