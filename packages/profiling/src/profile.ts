@@ -73,8 +73,10 @@ export class NamedProfile {
     if (!(seconds > 0) || !Number.isFinite(seconds)) {
       throw new RangeError(`profiling: seconds must be a positive number (got ${String(seconds)})`);
     }
+    await this.source.prepare?.();
     const before = decodeMessage(this.source.toBytes());
     await wait(seconds * 1000, signal);
+    await this.source.prepare?.();
     return gzip(encodeMessage(deltaProfile(before, decodeMessage(this.source.toBytes()))));
   }
 

@@ -9,6 +9,7 @@ import type { LabelSet, LabelStore, Profiler, StackFrame, StackSource } from "@g
 import { EventPlace } from "@gort/profiling/internal";
 import { type G, getg, type Leak, type Scheduler } from "@gort/scheduler";
 import {
+  createdBy,
   creationSite,
   dumpOthers,
   Gdead,
@@ -17,6 +18,7 @@ import {
   gDerived,
   gHost,
   goName,
+  goroutineHeader,
   gSites,
   gSystem,
   waitReasonStrings,
@@ -101,56 +103,84 @@ export class GoroutineStacks implements StackSource {
 
 /** What was seen of a goroutine while it was there. */
 interface Seen {
-  /** What it waits for. */
-  reason: string;
+  /** The first line of its dump. */
+  header: string;
+  /** The last two lines of its dump, or "". */
+  createdBy: string;
+  labels: LabelSet | null;
   /** Its stack as return addresses, of which the first `leaves` are the runtime's. */
   pcs: number[];
   leaves: number;
 }
 
 /**
- * Goroutines that can never run again, as the profile `goroutineleak` shows them. V8's collector finds them (the scheduler's
- * `leakDetection` must be on), and takes them away together with their stacks. So a profile that is written goes in two steps:
+ * Goroutines that can never run again, as the profile `goroutineleak` shows them. V8's collector finds them, and takes them away
+ * together with their stacks. So a profile that is written goes in two steps:
  *
- *   1. the stack of every waiting goroutine is taken, as numbers that keep nothing alive;
+ *   1. the stack of every waiting goroutine is taken, as numbers that keep nothing alive, and the scheduler lets go of them;
  *   2. in a later turn of the event loop (until then V8 keeps whatever was looked at) V8 collects, and those that are gone are
- *      the leaked ones: their stacks are kept, the others forgotten.
+ *      the leaked ones: their stacks are kept, the others forgotten, and the scheduler holds the others again.
  *
- * Of a goroutine that V8 has collected by itself before anybody asked, the function and where it was started are left. All stay
- * in the profile for ever.
+ * With the scheduler's `leakDetection` it never holds them, and V8 may collect one before anybody asked: then the function and where
+ * it was started are left. All stay in the profile for ever.
  */
 export class LeakedGoroutines implements StackSource {
   readonly #scheduler: () => Scheduler;
   readonly #profiler: () => Profiler;
   readonly #dump: () => string;
-  readonly #enabled: boolean;
+  /** `leakDetection` is on. */
+  readonly #always: boolean;
   /** By goid. */
   #seen = new Map<number, Seen>();
+  /** Searches that have noted stacks and not yet found whose they need. */
+  #searches = 0;
 
-  constructor(scheduler: () => Scheduler, profiler: () => Profiler, enabled: boolean, dump: () => string) {
+  constructor(scheduler: () => Scheduler, profiler: () => Profiler, always: boolean, dump: () => string) {
     this.#scheduler = scheduler;
     this.#profiler = profiler;
-    this.#enabled = enabled;
+    this.#always = always;
     this.#dump = dump;
   }
 
   async prepare(): Promise<void> {
-    if (!this.#enabled) return;
+    const scheduler = this.#scheduler();
+    const collector = hostCollector();
+    if (collector === null && !this.#always) {
+      throw new Error(
+        "runtime: goroutineleak needs createRuntime({ leakDetection: true }) where V8 cannot be told to collect",
+      );
+    }
+    this.#searches++;
+    try {
+      scheduler.forEachG((g) => this.#note(g));
+      scheduler.beginLeakSearch();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      collector?.();
+    } finally {
+      scheduler.endLeakSearch();
+      this.#searches--;
+    }
+  }
+
+  #note(g: G): void {
+    if (g.atomicstatus !== Gwaiting || (g.flags & (gSystem | gHost)) !== 0) return;
     const profiler = this.#profiler();
-    this.#scheduler().forEachG((g) => {
-      if (g.atomicstatus !== Gwaiting || (g.flags & (gSystem | gHost)) !== 0) return;
-      const own = pcsOf(profiler, g);
-      if (own === null) return;
-      const leaves = leavesOf(g);
-      const pcs = profiler.operationPCs(leaves).concat(own);
-      this.#seen.set(g.goid, { reason: waitReasonStrings[g.waitreason]!, pcs, leaves: leaves.length });
+    const own = pcsOf(profiler, g);
+    if (own === null) return;
+    const leaves = leavesOf(g);
+    this.#seen.set(g.goid, {
+      header: goroutineHeader(g, g.sched.nowSec(), `${waitReasonStrings[g.waitreason]!} (leaked)`),
+      createdBy: createdBy(g),
+      labels: g.labels,
+      pcs: profiler.operationPCs(leaves).concat(own),
+      leaves: leaves.length,
     });
-    await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
   #find(): readonly Leak[] {
-    if (this.#enabled) hostCollector()?.();
+    if (this.#always) hostCollector()?.();
     const leaks = this.#scheduler().findLeaks();
+    if (this.#searches > 0) return leaks;
     const kept = new Map<number, Seen>();
     for (const { goid } of leaks) {
       const seen = this.#seen.get(goid);
@@ -160,11 +190,11 @@ export class LeakedGoroutines implements StackSource {
     return leaks;
   }
 
-  forEach(visit: (stack: readonly number[] | readonly StackFrame[]) => void): void {
+  forEach(visit: (stack: readonly number[] | readonly StackFrame[], labels?: LabelSet | null) => void): void {
     for (const { goid, func, createdBy } of this.#find()) {
       const seen = this.#seen.get(goid);
       if (seen !== undefined) {
-        visit(seen.pcs);
+        visit(seen.pcs, seen.labels);
         continue;
       }
       const file = createdBy?.file ?? "";
@@ -173,27 +203,33 @@ export class LeakedGoroutines implements StackSource {
     }
   }
 
+  /** Those known so far: only what is written can wait for V8 to collect. */
   count(): number {
     return this.#find().length;
   }
 
   /** All goroutines, after those that are leaked. */
   dump(): string {
-    const leaked = this.#find().map(({ goid, func, createdBy }) => {
-      const seen = this.#seen.get(goid);
-      const frames =
-        seen === undefined
-          ? `${goName(func, "")}(...)\n\t${createdBy?.file ?? "unknown"}:0\n`
-          : [...this.#profiler().callersFrames(seen.pcs.slice(seen.leaves))]
-              .filter((f) => !f.Function.startsWith("runtime."))
-              .map((f) => `${f.Function}(...)\n\t${f.File}:${f.Line}\n`)
-              .join("");
-      const by =
-        createdBy === null ? "" : `created by ${createdBy.func}\n\t${createdBy.file}:${createdBy.line}\n`;
-      return `goroutine ${goid} [${seen?.reason ?? "waiting"} (leaked)]:\n${frames}${by}`;
+    const leaked = this.#find().map((leak) => {
+      const seen = this.#seen.get(leak.goid);
+      return seen === undefined ? collectedText(leak) : this.#text(seen);
     });
     return [...leaked, this.#dump()].join("\n");
   }
+
+  #text({ header, createdBy, pcs, leaves }: Seen): string {
+    const frames = [...this.#profiler().callersFrames(pcs.slice(leaves))]
+      .filter((f) => !f.Function.startsWith("runtime."))
+      .map((f) => `${f.Function}(...)\n\t${f.File}:${f.Line}\n`);
+    return `${header}\n${frames.join("")}${createdBy}`;
+  }
+}
+
+/** A goroutine of which no stack was taken before V8 collected it. */
+function collectedText({ goid, func, createdBy }: Leak): string {
+  const by =
+    createdBy === null ? "" : `created by ${createdBy.func}\n\t${createdBy.file}:${createdBy.line}\n`;
+  return `goroutine ${goid} [waiting (leaked)]:\n${goName(func, "")}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
 }
 
 /** V8's full collection, where it can be had: in Node. */

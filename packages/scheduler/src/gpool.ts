@@ -7,6 +7,9 @@ import { G, Gdead } from "./runtime2.ts";
 /** Ended Gs kept for reuse; more are left to the collector. */
 const gfreeMax = 16384;
 
+/** In the place of a loosened G that has ended. */
+const ended = null;
+
 export class GPool {
   /** Number of the goroutine that was made last. */
   goidgen = 1;
@@ -14,6 +17,8 @@ export class GPool {
   private readonly leak: LeakDetector | null;
   /** All Gs but those held weakly, ended ones in the pool too. */
   private readonly all: G[] = [];
+  /** Those held weakly for a while, by goid. */
+  private readonly loose = new Map<number, WeakRef<G> | typeof ended>();
   /** Ended Gs that wait to be used again, linked by `schedlink`. */
   private free: G | null = null;
   freeCount = 0;
@@ -69,7 +74,8 @@ export class GPool {
     g.labels = null;
     g.blockStart = 0;
     if (g.allIndex < 0) {
-      this.leak!.remove(g);
+      if (this.loose.has(g.goid)) this.loose.set(g.goid, ended);
+      else this.leak!.remove(g);
       return;
     }
     if (!forget && this.freeCount < gfreeMax) {
@@ -78,11 +84,36 @@ export class GPool {
       this.freeCount++;
       return;
     }
+    this.drop(g);
+  }
+
+  private drop(g: G): void {
     const last = this.all.pop()!;
     if (last !== g) {
       this.all[g.allIndex] = last;
       last.allIndex = g.allIndex;
     }
+  }
+
+  /** Holds a G in use weakly until `tighten`; false if it is held weakly already. */
+  loosen(g: G): boolean {
+    if (g.allIndex < 0) return false;
+    this.drop(g);
+    g.allIndex = -1;
+    this.loose.set(g.goid, new WeakRef(g));
+    return true;
+  }
+
+  /** Ends `loosen`; false if the goroutine was collected. */
+  tighten(goid: number): boolean {
+    const ref = this.loose.get(goid);
+    this.loose.delete(goid);
+    if (ref === ended) return true;
+    const g = ref?.deref();
+    if (g === undefined) return false;
+    g.allIndex = this.all.length;
+    this.all.push(g);
+    return true;
   }
 
   /** A new list of all Gs. */
@@ -93,6 +124,10 @@ export class GPool {
         const g = ref.deref();
         if (g !== undefined) list.push(g);
       }
+    }
+    for (const ref of this.loose.values()) {
+      const g = ref?.deref();
+      if (g !== undefined) list.push(g);
     }
     return list;
   }

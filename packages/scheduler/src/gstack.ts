@@ -315,7 +315,8 @@ export function gDerived<T>(g: G, derive: (sites: CallSite[]) => T): T | null {
 /** The goroutines to be resumed in probe mode, which of them is next, and what is done within the last. */
 let chain: readonly G[] = [];
 let chainAt = 0;
-let report: (op: Op<unknown>) => void;
+const reportNothing = (_op: Op<unknown>): void => {};
+let report = reportNothing;
 let failure: { error: unknown } | null = null;
 
 const markers = {
@@ -350,6 +351,8 @@ function probe(list: readonly G[], f: (op: Op<unknown>) => void): void {
     m0.probe = null;
     m0.curg = self;
     chain = [];
+    // It may hold the call sites, and with them what the goroutine waits for.
+    report = reportNothing;
   }
   const { error } = (failure as { error: unknown } | null) ?? {};
   if (failure !== null) throw error;

@@ -83,7 +83,7 @@ import {
   type TaskQueue,
 } from "./host.ts";
 import { HostTimer } from "./hosttimer.ts";
-import { type Leak, LeakDetector } from "./leak.ts";
+import { type Leak, LeakDetector, LeakSearch } from "./leak.ts";
 import { type LongRun, LongRuns } from "./longrun.ts";
 import { type Op, type Operation, wakeOne } from "./op.ts";
 import {
@@ -176,6 +176,9 @@ export class Scheduler {
   readonly globq = new GQueue();
   private readonly pool: GPool;
   private readonly leak: LeakDetector | null;
+  private readonly leakSearch: LeakSearch;
+  /** Goroutines found to be leaked: with `leakDetection`, and by searches. */
+  readonly leaks: Leak[] = [];
   readonly timers = new TimerHeap();
 
   /** Goroutines of the user that exist. */
@@ -262,14 +265,15 @@ export class Scheduler {
       this.state = scheduled;
       this.runSlice();
     });
-    this.leak = options.leakDetection
-      ? new LeakDetector((leak) => {
-          this.ngoroutines--;
-          this.hooks.leak?.(leak);
-          if (this.state === idle) this.settle();
-        })
-      : null;
+    const onLeak = (leak: Leak) => {
+      this.leaks.push(leak);
+      this.ngoroutines--;
+      this.hooks.leak?.(leak);
+      if (this.state === idle) this.settle();
+    };
+    this.leak = options.leakDetection ? new LeakDetector(onLeak) : null;
     this.pool = new GPool(this, this.leak);
+    this.leakSearch = new LeakSearch(this.pool, onLeak);
     this.p = new P(0);
     this.counters = options.counters ?? new Float64Array(schedCountersLength);
     if (this.counters.length < schedCountersLength) {
@@ -326,7 +330,9 @@ export class Scheduler {
     g.onExit = onExit;
     if (this.leak !== null) {
       const site = capture(below, 4);
-      const createdBy = creationSite({ site, sched: this } as unknown as G);
+      g.site = site;
+      // Known at once: until then a captured stack holds functions, and with them what they can reach.
+      const createdBy = creationSite(g);
       this.leak.add(g, { goid: g.goid, func: f.name, site: siteText(createdBy), createdBy });
     }
     const parent = m0.curg;
@@ -336,7 +342,6 @@ export class Scheduler {
       g.parentGoid = parent.goid;
       if (parent.labels !== null) g.labels = parent.labels;
     }
-    // A captured stack holds functions, and with them what they can reach.
     if (this.leak === null) this.sites.record(g, f, below);
     this.ngoroutines++;
     this.makeRunnable(g);
@@ -742,15 +747,24 @@ export class Scheduler {
     return this.pool.list();
   }
 
-  /** Goroutines found to be leaked, with `leakDetection`. */
-  get leaks(): readonly Leak[] {
-    return this.leak?.leaks ?? [];
-  }
-
   /** The leaked goroutines that the engine has collected by now, without waiting for its finalizers. */
   findLeaks(): readonly Leak[] {
     this.leak?.sweep();
     return this.leaks;
+  }
+
+  /**
+   * Lets the engine's collector take those of the goroutines waiting now that nothing can wake, until `endLeakSearch`. That has
+   * to be called in a later turn of the event loop, once the collector has run; what it took is then in `leaks`.
+   */
+  beginLeakSearch(): void {
+    if (this.leak !== null) return;
+    this.sites.forget();
+    this.leakSearch.begin();
+  }
+
+  endLeakSearch(): void {
+    this.leakSearch.end();
   }
 
   /** Ended Gs that wait to be used again. */

@@ -32,6 +32,12 @@ export class CreationSites {
     this.last = g.site;
   }
 
+  /** Lets go of the function that was started last, and of what it can reach. */
+  forget(): void {
+    this.fn = null;
+    this.last = null;
+  }
+
   /** Gives credit for the time since the last call; `now` in ms. */
   refill(now: number): void {
     if (this.credit >= siteBurst) return;
