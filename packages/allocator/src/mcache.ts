@@ -109,6 +109,10 @@ export class MCache {
   /** Word index of the bit map of span classes that may have a span cached. */
   private readonly held: number;
   private readonly heapBits: number;
+  /** A word of heapBits that objects of the type last asked for fill, in slots of so many bytes. */
+  private patternTyp = 0;
+  private patternSize = 0;
+  private pattern = 0;
 
   constructor(heap: MHeap, central: MCentral, base: number) {
     this.base = base;
@@ -284,14 +288,14 @@ export class MCache {
   /** The next run out of the slots that were claimed with the last one. */
   private cutRest(i: number, typ: number, rest: number): void {
     const { u32 } = this;
-    const lo = 31 - Math.clz32(rest & (0 - rest));
-    // The claimed word had a run before these: a zero follows the ones.
-    const after = ~(rest >>> lo);
-    const n = 31 - Math.clz32(after & (0 - after));
-    const first = ((u32[i + SLOT_REST_WORD] as number) << 5) + lo;
+    const low = rest & (0 - rest);
+    const carried = (rest + low) | 0; // the lowest ones in a row give way to a one after them
+    const run = rest & ~carried;
+    const n = Math.clz32(low) - Math.clz32(run) + 1;
+    const first = ((u32[i + SLOT_REST_WORD] as number) << 5) + 31 - Math.clz32(low);
     const at = (u32[i + SLOT_SPAN] as number) >>> 2;
     if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS] as number, first, n, 0);
-    u32[i + SLOT_REST] = rest & ~(lowMask(n) << lo);
+    u32[i + SLOT_REST] = rest & carried;
     this.setRun(i, typ, at, first, n);
   }
 
@@ -303,7 +307,7 @@ export class MCache {
     const bytes = Math.imul(n, elemsize);
     const cur = ((u32[at + S_START_ADDR] as number) + Math.imul(first, elemsize)) >>> 0;
     if (u32[at + S_NEEDZERO] !== 0) {
-      if (bytes <= INLINE_CLEAR) for (let w = cur >>> 3, e = w + (bytes >>> 3); w < e; w++) f64[w] = 0;
+      if (bytes <= INLINE_CLEAR) clearInline(f64, cur >>> 3, bytes >>> 3);
       else this.kernel.zero(cur, bytes);
     }
     if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) {
@@ -312,13 +316,14 @@ export class MCache {
     }
     // After the memory is in order: a marker may scan what is marked.
     if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32[at + S_GCMARK_BITS] as number, first, n);
-    this.flipVersion();
+    const shared = u32[this.shared] !== 0;
+    if (shared) this.flipVersion();
     const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = (f64[count] as number) + n;
     if (spanclass === TINY_SPAN_CLASS) this.foldTinyCount();
     u32[i + SLOT_CUR] = cur;
     u32[i + SLOT_END] = cur + bytes;
-    this.flipVersion();
+    if (shared) this.flipVersion();
   }
 
   /** Whether slot idx of the span, at p, was claimed for runs of the mcache's slot at word i and not handed out yet. */
@@ -336,13 +341,19 @@ export class MCache {
   /** Pointer bits of a run: one object of the type in each slot of elemsize bytes. */
   private fillTypeBits(addr: number, bytes: number, elemsize: number, typ: number): void {
     const { u32, heapBits } = this;
-    const words = elemsize >>> 3;
     const first = addr >>> 3;
-    const mask = u32[(typ + GCTYPE.offsets.mask0) >>> 2] as number;
+    if ((typ | 0) === this.patternTyp && elemsize === this.patternSize) {
+      fillPattern(u32, heapBits, first, bytes >>> 3, this.pattern);
+      return;
+    }
+    const words = elemsize >>> 3;
     if (32 % words === 0) {
-      // The pattern repeats within a word: build it once, write whole words between the edges.
-      let pattern = mask;
+      // The pattern repeats within a word: built once, and whole words written between the edges.
+      let pattern = u32[(typ + GCTYPE.offsets.mask0) >>> 2] as number;
       for (let w = words; w < 32; w *= 2) pattern |= pattern << w;
+      this.patternTyp = typ | 0;
+      this.patternSize = elemsize;
+      this.pattern = pattern | 0;
       fillPattern(u32, heapBits, first, bytes >>> 3, pattern);
       return;
     }
@@ -544,6 +555,18 @@ function orMask(u32: Uint32Array, bits: number, a: number, typ: number): void {
     const rest = shift === 0 ? 0 : m >>> (32 - shift);
     if (rest !== 0) u32[w + k + 1] = (u32[w + k + 1] as number) | rest;
   }
+}
+
+/** n doubles from index w on become 0. */
+function clearInline(f64: Float64Array, w: number, n: number): void {
+  const end = w + n;
+  for (; w + 4 <= end; w += 4) {
+    f64[w] = 0;
+    f64[w + 1] = 0;
+    f64[w + 2] = 0;
+    f64[w + 3] = 0;
+  }
+  for (; w < end; w++) f64[w] = 0;
 }
 
 /** Bits [first, first+n) become those of the pattern, whose period divides 32 and which begins at a multiple of it. */

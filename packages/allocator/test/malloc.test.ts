@@ -476,6 +476,18 @@ describe("a fragmented heap", () => {
     verifyHeap(a);
   });
 
+  it("gives a type its pointer bits in slots of each size, whichever had it last", () => {
+    const pair = a.newType(16, [0b01]);
+    for (let k = 0; k < 3; k++) {
+      // A run of each has the bits of the type once a slot.
+      expect(bitsOf(a.mallocgc(64, pair, true), 8)).toEqual([1, 0, 1, 0, 1, 0, 1, 0]);
+      expect(bitsOf(a.mallocTyped(pair), 2)).toEqual([1, 0]);
+      expect(bitsOf(a.mallocTyped(pair), 2)).toEqual([1, 0]);
+      a.flushAll(); // so that the next are the first of a run
+    }
+    verifyHeap(a);
+  });
+
   it("samples what the rate says", () => {
     let samples = 0;
     a.hooks.sampleMalloc = () => samples++;
