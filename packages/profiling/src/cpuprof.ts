@@ -284,7 +284,9 @@ export class CPUProfiler {
     try {
       // This thread first: what follows is no part of the program.
       const [own, ...others] = run.threads;
-      profiles.push({ name: own!.name, profile: (await own!.stop())!, labels: run.labels });
+      const [stopped] = await Promise.allSettled([(async () => own!.stop())()]);
+      if (stopped.status === "rejected") failed = stopped;
+      else profiles.push({ name: own!.name, profile: stopped.value!, labels: run.labels });
       const begun = await run.begun;
       // Every thread is stopped, also when another fails.
       const [ended, workers] = await Promise.all([

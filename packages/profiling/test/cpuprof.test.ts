@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
+import inspector from "node:inspector";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { Profile } from "pprof-format";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { createProfiler } from "../src/index.ts";
 import { type Program, program } from "./support/build.ts";
 import { findGo, pprof } from "./support/go.ts";
@@ -190,6 +191,35 @@ describe("CPU profile misuse", () => {
     expect(() => startCPUProfile(null as never)).toThrow(TypeError);
     setCPUProfileRate(-1);
     await stopCPUProfile();
+  });
+
+  it("stops every other thread when its own samples can't be had", async () => {
+    const p = createProfiler();
+    let stopped = 0;
+    p.cpu.addThread({
+      name: "other",
+      start() {},
+      stop() {
+        stopped++;
+        return null;
+      },
+    });
+    p.cpu.start(() => {});
+    const { post } = inspector.Session.prototype;
+    const spy = vi.spyOn(inspector.Session.prototype, "post").mockImplementation(function (
+      this: inspector.Session,
+      ...args: unknown[]
+    ) {
+      if (args[0] === "Profiler.stop") throw new Error("no samples");
+      return Reflect.apply(post, this, args);
+    } as never);
+    try {
+      await expect(p.cpu.stop()).rejects.toThrow("no samples");
+    } finally {
+      spy.mockRestore();
+    }
+    expect(stopped).toBe(1);
+    expect(p.cpu.active).toBe(false);
   });
 
   it("reports a sink that fails at the end, and can start again", async () => {
