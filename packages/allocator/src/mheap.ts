@@ -858,6 +858,7 @@ export class MHeap {
     const limit = Math.min(CHUNK_PAGES, Math.ceil(nbytes / PAGE_SIZE / align) * align);
     // Below the arena the bitmaps are zero, which reads as free: that memory is not the heap's to give.
     const bottom = (u32[(this.base + H.arenaStart) >>> 2] as number) >>> CHUNK_SHIFT;
+    if (bottom === 0) return 0; // no arena yet, wherever the cursor is
     for (; (u32[cursor] as number) > bottom; u32[cursor] = (u32[cursor] as number) - 1) {
       const found = this.pages.findScavengeable((u32[cursor] as number) * CHUNK_PAGES, limit, align);
       if (found === 0) continue;

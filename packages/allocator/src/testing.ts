@@ -236,9 +236,9 @@ export function verifyHeap(a: Allocator): void {
       );
     }
     if (!marking && !unswept) {
-      // A sweep takes the marks of parked blocks; the next flush puts them back.
+      // A sweep takes the marks of parked blocks; the next flush of each thread puts its own back.
       must(
-        marked === parkedHere || (marked === 0 && sg !== 0),
+        marked === parkedHere || (marked < parkedHere && sg !== 0),
         () => `swept span ${s} has ${marked} mark bits, ${parkedHere} parked blocks`,
       );
     }

@@ -46,6 +46,18 @@ describe("scavenging", () => {
     verifyHeap(a);
   });
 
+  it("of a heap that never had a page returns nothing, least of all its tables", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    if (!a.mem.canRelease) throw new Error("koffi is not installed: release cannot be tested");
+    expect(a.freeOSMemory()).toBe(0);
+    expect(a.scavenge(1 << 20)).toBe(0);
+    verifyHeap(a);
+    expect(() => a.mallocgc(1 << 30, 0, true)).toThrow("out of memory"); // takes back what threads have put aside, too
+    expect(a.freeOSMemory()).toBe(0);
+    a.free(a.malloc(64));
+    verifyHeap(a);
+  });
+
   it("keeps HeapReleased honest when the operating system refuses, and reports it once", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     if (!a.mem.canRelease) throw new Error("koffi is not installed: release cannot be tested");
