@@ -63,10 +63,14 @@ describe("finalizers", () => {
     await expect(main).rejects.toThrow("boom");
     await turn();
     expect(ran).toBe(3);
+    const done = rt.makeChan<void>();
     await rt.main(function* () {
-      finalizer(rt, () => ran++);
+      finalizer(rt, function* () {
+        ran++;
+        yield* done.send(undefined);
+      });
       rt.gc();
-      yield* rt.sleep(1);
+      yield* done.recv();
     });
     expect(ran).toBe(4);
     await expectEmpty(rt);
@@ -75,17 +79,20 @@ describe("finalizers", () => {
   it("may collect, block and collect again while their object lives", async () => {
     const rt = make();
     const seen: number[] = [];
+    const gate = rt.makeChan<void>();
     await rt.main(function* () {
       finalizer(rt, function* (p) {
         rt.gc();
         rt.gc();
         seen.push(word(rt, p));
-        yield* rt.sleep(1);
+        yield* gate.recv();
         rt.gc();
         seen.push(word(rt, p));
+        yield* gate.recv();
       });
       rt.gc();
-      yield* rt.sleep(10);
+      yield* gate.send(undefined);
+      yield* gate.send(undefined);
     });
     expect(seen).toEqual([7, 7]);
     await expectEmpty(rt);
