@@ -23,7 +23,8 @@
  * or so, which stands for those before it.
  */
 
-import type { G } from "./runtime2.ts";
+import type { Scheduler } from "./proc.ts";
+import { type G, m0 } from "./runtime2.ts";
 
 /** Positions in the block of counters. Counts, but for `mutexWaitNs`: nanoseconds. */
 export const schedCounters = {
@@ -44,6 +45,22 @@ export const schedCounters = {
 
 /** Length of the block. */
 export const schedCountersLength = 9;
+
+/** Brings `c` up to date: all but the waits for locks, which are counted as they end. `created`: goroutines started so far. */
+export function fillCounters(c: Float64Array, s: Scheduler, created: number): Float64Array {
+  const notInGo = s.nnotInGo;
+  const runnable = s.p.runqLength + (s.p.runnext === null ? 0 : 1) + s.globq.size;
+  const current = m0.curg?.sched === s ? 1 : 0;
+  c[schedCounters.goroutines] = s.ngoroutines;
+  c[schedCounters.goroutinesCreated] = created;
+  c[schedCounters.goroutinesNotInGo] = notInGo;
+  c[schedCounters.goroutinesRunnable] = runnable;
+  c[schedCounters.goroutinesRunning] = current;
+  c[schedCounters.goroutinesWaiting] = Math.max(0, s.ngoroutines - notInGo - runnable - current);
+  c[schedCounters.threads] = 1;
+  c[schedCounters.gomaxprocs] = s.nprocs;
+  return c;
+}
 
 /** Takes the latencies: `count` transitions to runnable after which it took `ns` to run. */
 export interface LatencyRecorder {

@@ -35,7 +35,7 @@
  * Safepoints: between two goroutines no JavaScript frame holds a raw heap pointer of this thread, so that is where
  * `hooks.safepoint` runs when asked for.
  *
- * Here are the run loop, the slices and the ends of goroutines. What they are made of:
+ * Here are the run loop, the slices and how goroutines start. What they are made of:
  *
  *     runtime2.ts    G, M, P, sudogs and queues        gpool.ts      Gs in use and for reuse
  *     goroutine.ts   from a function to its body       sites.ts      where goroutines are started
@@ -43,6 +43,7 @@
  *     syscall.ts     waiting for promises              hosttimer.ts  the host's timer of a sleeping scheduler
  *     deadlock.ts    is there any hope left            leak.ts       goroutines that nobody can wake
  *     longrun.ts     goroutines that keep the thread   counters.ts   counts by state, latencies
+ *     ends.ts        returns and panics                program.ts    main, and how it ends
  *
  * Rejected: a microtask per switch (49 ns, and no say in the order); setTimeout per sleeper (no virtual
  * time, one host timer each).
@@ -52,6 +53,7 @@
 
 import { type Chan, makechan, type RecvChan } from "./chan.ts";
 import {
+  fillCounters,
   LatencySampler,
   LockWaits,
   longLockMs,
@@ -59,33 +61,17 @@ import {
   schedCountersLength,
   shortPeriod,
 } from "./counters.ts";
-import { DeadlockDetector, type Main } from "./deadlock.ts";
-import { FatalError, GoexitSignal, isFatalError, PanicError } from "./errors.ts";
+import { Ends } from "./ends.ts";
+import { FatalError, isFatalError } from "./errors.ts";
 import { capture, type Symbolize } from "./frames.ts";
-import {
-  checkGoroutineFunction,
-  Goroutine,
-  genFlag,
-  hostBody,
-  resume,
-  start,
-  unwindBody,
-} from "./goroutine.ts";
+import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
 import { GStacks } from "./gstack.ts";
-import {
-  type Clock,
-  hostClock,
-  hostResources,
-  hostStderr,
-  hostTasks,
-  nodeProcess,
-  type TaskQueue,
-} from "./host.ts";
+import { type Clock, hostClock, hostStderr, hostTasks, type TaskQueue } from "./host.ts";
 import { HostTimer } from "./hosttimer.ts";
 import { type Leak, LeakDetector, LeakSearch } from "./leak.ts";
 import { type LongRun, LongRuns } from "./longrun.ts";
-import { type Op, type Operation, wakeOne } from "./op.ts";
+import type { Op, Operation } from "./op.ts";
 import {
   bindClock,
   checkProcs,
@@ -94,24 +80,21 @@ import {
   type SchedulerHooks,
   type SchedulerOptions,
 } from "./options.ts";
-import { goexitSignal, Panic, panicOf, printpanicval } from "./panic.ts";
+import { Program } from "./program.ts";
 import {
   type G,
   Gdead,
   GQueue,
   Grunnable,
   Grunning,
-  Gsyscall,
   gHost,
-  gMain,
   gSystem,
-  gUnwinding,
   type M,
   m0,
   P,
   type Sudog,
 } from "./runtime2.ts";
-import { schedtraceText } from "./schedtrace.ts";
+import { SchedTrace } from "./schedtrace.ts";
 import { type CaseValue, type SelectCase, type SelectResult, selectgo } from "./select.ts";
 import { CreationSites, siteText } from "./sites.ts";
 import { syscallOp } from "./syscall.ts";
@@ -125,7 +108,7 @@ import {
   timeNewTimer,
   timeSleep,
 } from "./time.ts";
-import { creationSite, fatalReport, panicReport, setCrashReport, stack } from "./traceback.ts";
+import { creationSite, stack } from "./traceback.ts";
 import { yieldIfDue, yieldNow } from "./yield.ts";
 
 /**
@@ -195,11 +178,10 @@ export class Scheduler {
   coarseSec = 0;
 
   private readonly tasks: TaskQueue;
-  private readonly deadlock: DeadlockDetector;
-  private readonly debug: ReturnType<typeof parseGodebug>;
+  private readonly program: Program;
+  private readonly ends: Ends;
+  private readonly trace: SchedTrace | null;
   private readonly startMs: number;
-  /** Main goroutines started; their number 1 is not of goidgen's. */
-  private nmains = 0;
   private rng: number;
   private state = idle;
   private readonly counters: Float64Array;
@@ -217,11 +199,11 @@ export class Scheduler {
   readonly lockWaits = new LockWaits();
   /** Switches until the clock is read. */
   private credit = 0;
-  private batch = 1;
+  /** Switches between two readings of the clock: 1 where steps take long. */
+  batch = 1;
   private tickAt = 0;
   private sliceEnd = 0;
   private lastTurn = Number.NEGATIVE_INFINITY;
-  private traceStart = -1;
   private chainTick = -1;
   private chainStart = 0;
   private chainReads = 0;
@@ -229,10 +211,7 @@ export class Scheduler {
   private worldStopped = false;
   private readonly hostTimer: HostTimer;
   private readonly sites = new CreationSites();
-  private mainState: Main | null = null;
-  private dying: unknown = undefined;
   private readonly long: LongRuns;
-  private closed = false;
   private readonly onTask = () => {
     this.lastTurn = this.clock.now();
     this.runSlice();
@@ -246,15 +225,9 @@ export class Scheduler {
     this.symbolize = options.symbolize;
     this.stacks = new GStacks(options.symbolize);
     this.stderr = options.stderr ?? hostStderr;
-    this.deadlock = new DeadlockDetector(
-      this,
-      options.deadlock ?? "host",
-      this.tasks,
-      () => this.mainState,
-      (e) => this.crash(e, fatalReport(this, null, e, true)),
-    );
-    this.debug = parseGodebug(options.godebug);
-    this.long = new LongRuns(this, this.debug.sysmon > 0);
+    const debug = parseGodebug(options.godebug);
+    this.trace = debug.schedtrace > 0 ? new SchedTrace(this, debug.schedtrace, debug.scheddetail > 0) : null;
+    this.long = new LongRuns(this, debug.sysmon > 0);
     this.seed = checkSeed(options.seed) >>> 0;
     // A xorshift generator must not start at 0, and small seeds give poor first values.
     this.rng = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) | 1;
@@ -283,6 +256,8 @@ export class Scheduler {
     }
     this.latencies = options.latencies === undefined ? null : new LatencySampler(options.latencies);
     if (this.latencies === null) this.sampleLeft = neverSample;
+    this.program = new Program(this, this.pool, this.latencies, this.tasks, options.deadlock ?? "host");
+    this.ends = new Ends(this, this.pool, this.program, this.long);
     this.gomaxprocs(checkProcs(options.gomaxprocs));
   }
 
@@ -570,91 +545,16 @@ export class Scheduler {
     resolve: (value: T) => void,
     reject: (error: unknown) => void,
   ): void {
-    const isGen = checkGoroutineFunction(f);
-    if (this.mainState !== null) throw new Error("scheduler: main is already running");
-    if (this.closed) throw new Error("scheduler: main after close");
-    this.mainState = {
-      resolve: resolve as (v: unknown) => void,
-      reject,
-      baseline: this.deadlock.mode === "host" ? hostResources() : null,
-      exited: false,
-      onBeforeExit: null,
-    };
-    const g = this.pool.get();
-    g.goid = 1;
-    this.pool.goidgen--;
-    this.nmains++;
-    g.fn = f;
-    g.nargs = isGen ? genFlag : 0;
-    g.flags = gMain;
-    this.ngoroutines++;
-    this.makeRunnable(g);
+    this.makeRunnable(this.program.begin(f, resolve as (v: unknown) => void, reject));
   }
 
   /** Ends all goroutines and drops all timers; the scheduler cannot be used again. */
   close(): void {
-    this.closed = true;
-    const main = this.mainState;
-    this.endMain();
-    this.killAll(gSystem | gHost);
+    this.trace?.stop();
     this.hostTimer.clear();
     // The run loop, should it be running, looks here before it takes another goroutine.
     this.credit = 0;
-    main?.reject(new Error("scheduler: closed"));
-  }
-
-  private endMain(): void {
-    const main = this.mainState;
-    this.mainState = null;
-    if (main?.onBeforeExit) nodeProcess()?.off("beforeExit", main.onBeforeExit);
-  }
-
-  /** Ends every goroutine whose kind is not in `spare`, as the end of the process does: nothing of them runs any more. */
-  private killAll(kinds = 0): void {
-    const p = this.p;
-    const keep: G[] = [];
-    if (p.runnext !== null) keep.push(p.runnext);
-    p.runnext = null;
-    for (let g = p.runqget(); g !== null; g = p.runqget()) keep.push(g);
-    for (let g = this.globq.pop(); g !== null; g = this.globq.pop()) keep.push(g);
-    const spared = (gSystem | gHost) & ~kinds;
-    for (const g of this.gs()) {
-      if (g.atomicstatus === Gdead || (g.flags & spared) !== 0) continue;
-      if (g.atomicstatus === Gsyscall) this.leaveSyscall(g);
-      if (g.timer !== null && g.timer.index >= 0) this.timers.remove(g.timer);
-      for (let sg = g.waiting; sg !== null; sg = sg.waitlink) {
-        if (sg.q !== null) sg.q.remove(sg);
-        if (sg.timer !== null) {
-          sg.timer.unblockTimerChan();
-          sg.timer = null;
-        }
-      }
-      if (g.rootLo !== 0) this.hooks.gExit?.(g);
-      if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines = Math.max(0, this.ngoroutines - 1);
-      if (g.tracking !== 0) this.latencies!.drop(g);
-      this.pool.put(g, true);
-    }
-    for (const g of keep) if (g.atomicstatus !== Gdead) p.runqput(g, this.globq);
-  }
-
-  /** Ends the program with `error`: a panic, or a fatal error. */
-  private crash(error: unknown, text: string): void {
-    const e =
-      typeof error === "object" && error !== null ? error : new PanicError(error, printpanicval(error));
-    setCrashReport(e, text);
-    const main = this.mainState;
-    this.endMain();
-    this.killAll();
-    this.dying = undefined;
-    if (main !== null) {
-      main.reject(e);
-      return;
-    }
-    this.stderr(text);
-    // No main to tell: the host's handler of uncaught errors decides.
-    this.tasks.task(() => {
-      throw e;
-    });
+    this.program.close();
   }
 
   /**
@@ -662,7 +562,7 @@ export class Scheduler {
    */
   fatal(error: FatalError): never {
     if (this.state === running) {
-      this.dying = error;
+      this.program.dying = error;
       this.credit = 0;
     }
     throw error;
@@ -691,20 +591,7 @@ export class Scheduler {
 
   /** The counters, brought up to date: see counters.ts. */
   readCounters(): Float64Array {
-    const c = this.counters;
-    const p = this.p;
-    const notInGo = this.nnotInGo;
-    const runnable = p.runqLength + (p.runnext === null ? 0 : 1) + this.globq.size;
-    const current = m0.curg?.sched === this ? 1 : 0;
-    c[schedCounters.goroutines] = this.ngoroutines;
-    c[schedCounters.goroutinesCreated] = this.pool.goidgen - 1 + this.nmains;
-    c[schedCounters.goroutinesNotInGo] = notInGo;
-    c[schedCounters.goroutinesRunnable] = runnable;
-    c[schedCounters.goroutinesRunning] = current;
-    c[schedCounters.goroutinesWaiting] = Math.max(0, this.ngoroutines - notInGo - runnable - current);
-    c[schedCounters.threads] = 1;
-    c[schedCounters.gomaxprocs] = this.nprocs;
-    return c;
+    return fillCounters(this.counters, this, this.pool.goidgen - 1 + this.program.nmains);
   }
 
   /** A goroutine has left a lock's queue. Long waits all count, of the others those that were chosen to stand for more. */
@@ -808,16 +695,16 @@ export class Scheduler {
   // ---- the loop ----
 
   private wake(): void {
-    if (this.state !== idle || this.closed) return;
+    if (this.state !== idle || this.program.closed) return;
     this.state = scheduled;
-    if (this.traceStart < 0 && this.debug.schedtrace > 0) this.schedtrace();
+    this.trace?.begin();
     if (this.clock.now() - this.lastTurn < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
     else this.tasks.task(this.onTask);
   }
 
   private runSlice(): void {
     if (this.state !== scheduled) return;
-    if (this.closed) {
+    if (this.program.closed) {
       this.state = idle;
       return;
     }
@@ -843,7 +730,7 @@ export class Scheduler {
       more = this["gort:run"](m, p);
     } catch (e) {
       // A hook, or what runs at the end of a goroutine, has failed: nobody else can answer for it.
-      this.crash(e, this.faultReport(e));
+      this.program.fault(e);
       more = true;
     }
     m.curg = outer;
@@ -889,13 +776,13 @@ export class Scheduler {
         const gen = g.gen;
         r = gen !== null ? resume.call(gen) : start(g);
       } catch (e) {
-        this.gopanic(g, e);
+        this.ends.gopanic(g, e);
         continue;
       }
       // Suspended in an op, which is the result itself. It is not asked: as many kinds of ops, as many kinds of objects.
       if ((r as unknown) === g.waitOp) continue;
-      if (r.done === true) this.goexit0(g, r.value, false);
-      else if (g.waitOp === null) this.badYield(g);
+      if (r.done === true) this.ends.goexit0(g, r.value, false);
+      else if (g.waitOp === null) this.ends.badYield(g);
     }
   }
 
@@ -917,7 +804,7 @@ export class Scheduler {
   /** Reads the clock and sees to all that waits for it. Returns whether the slice is over. */
   private tick(): boolean {
     // It was a goroutine that closed it, and may have yielded since.
-    if (this.closed) return true;
+    if (this.program.closed) return true;
     const now = this.clock.now();
     const dt = now - this.tickAt;
     this.tickAt = now;
@@ -940,13 +827,10 @@ export class Scheduler {
       } catch (e) {
         // The collector has found the heap broken: no goroutine may go on.
         if (!isFatalError(e)) throw e;
-        this.dying = e;
+        this.program.dying = e;
       }
     }
-    if (this.dying !== undefined) {
-      const e = this.dying as FatalError;
-      this.crash(e, fatalReport(this, null, e, true));
-    }
+    if (this.program.dying !== null) this.program.fault(this.program.dying);
     if (this.timers.nextWhen <= now) this.timers.run(now);
     const p = this.p;
     if (p.schedtick !== this.chainTick) {
@@ -983,141 +867,15 @@ export class Scheduler {
     else this.sampleLeft = shortPeriod;
   }
 
-  /** Prints a line of schedtrace, and sees to the next. */
-  private schedtrace(): void {
-    if (this.closed) return;
-    const now = this.clock.now();
-    if (this.traceStart < 0) this.traceStart = now;
-    this.stderr(schedtraceText(this, now - this.traceStart, this.debug.scheddetail > 0));
-    this.clock.setTimer(() => this.schedtrace(), this.debug.schedtrace, false);
-  }
-
   /** What remains to be done when nothing can run. */
   private settle(): void {
     this.armHostTimer();
-    if (this.mainState !== null) this.deadlock.checkdead();
+    this.program.checkdead();
   }
 
   private armHostTimer(): void {
     const { timers } = this;
-    if (!this.closed) this.hostTimer.arm(timers.nextWhen, timers.nuser > 0);
-  }
-
-  // ---- ends of goroutines ----
-
-  /** The goroutine returned. */
-  private goexit0(g: G, value: unknown, viaGoexit: boolean): void {
-    // Ended already: it closed the scheduler that runs it.
-    if (g.atomicstatus === Gdead) return;
-    if (g.defers !== null && (g.flags & gUnwinding) === 0) {
-      this.unwind(g, viaGoexit ? panicOf(g, goexitSignal) : null, value);
-      return;
-    }
-    const armed = m0.armed;
-    if (armed !== null) this.long.unusedOp(g, armed);
-    if (this.batch === 1) this.long.exited(g);
-    const flags = g.flags;
-    const doneq = g.doneq;
-    if (doneq !== null) {
-      while (wakeOne(doneq));
-    }
-    if (g.onExit !== null) {
-      const f = g.onExit;
-      g.onExit = null;
-      try {
-        f();
-      } catch (e) {
-        this.gopanic(g, e);
-        return;
-      }
-    }
-    if (g.rootLo !== 0) this.hooks.gExit?.(g);
-    if (flags === 0) {
-      this.ngoroutines--;
-      this.pool.put(g, false);
-      return;
-    }
-    if ((flags & gHost) !== 0) this.nhost--;
-    if ((flags & gMain) !== 0) {
-      const main = this.mainState!;
-      this.ngoroutines--;
-      if (viaGoexit) {
-        main.exited = true;
-      } else {
-        this.pool.put(g, false);
-        this.endMain();
-        this.killAll();
-        main.resolve(value);
-        return;
-      }
-    } else if ((flags & (gHost | gSystem)) === 0) {
-      this.ngoroutines--;
-    }
-    this.pool.put(g, false);
-  }
-
-  /** Goes on as the generator that runs the goroutine's own deferred calls. */
-  private unwind(g: G, p: Panic | null, value: unknown): void {
-    g.flags |= gUnwinding;
-    g.gen = unwindBody(g, g.defers!, p, value);
-    this.globalFirst(g);
-  }
-
-  /** Lets `g` go on at once, before anything else. */
-  private globalFirst(g: G): void {
-    g.atomicstatus = Grunnable;
-    const next = this.p.runnext;
-    this.p.runnext = g;
-    if (next !== null) this.p.runqput(next, this.globq);
-  }
-
-  /** An exception has left the goroutine. */
-  private gopanic(g: G, e: unknown): void {
-    if (g.atomicstatus === Gdead) return;
-    g.waitOp = null;
-    if (isFatalError(e)) {
-      this.crash(e, fatalReport(this, g, e, false));
-      return;
-    }
-    if ((g.flags & gUnwinding) === 0 && g.defers !== null) {
-      this.unwind(g, panicOf(g, e), undefined);
-      return;
-    }
-    if (e instanceof GoexitSignal) {
-      this.goexit0(g, undefined, true);
-      return;
-    }
-    const p = g.unwinding !== null && g.unwinding.error === e ? g.unwinding : new Panic(e, g.panic);
-    let text: string;
-    let error = e;
-    try {
-      text = panicReport(this, g, p);
-    } catch (fault) {
-      if (!isFatalError(fault)) throw fault;
-      error = fault;
-      text = fatalReport(this, g, fault, false);
-    }
-    this.crash(error, text);
-  }
-
-  private faultReport(e: unknown): string {
-    return isFatalError(e) ? fatalReport(this, null, e, true) : `panic: ${printpanicval(e)}\n`;
-  }
-
-  /** The goroutine has yielded something that is no op: it would never be woken. */
-  private badYield(g: G): void {
-    const e = new TypeError(
-      `scheduler: goroutine ${g.goid} yielded a value that is no op; suspend with yield* on an op`,
-    );
-    const gen = g.gen!;
-    try {
-      const r = gen.throw === undefined ? undefined : gen.throw(e);
-      if (r === undefined) throw e;
-      if (r.done === true) this.goexit0(g, r.value, false);
-      else if (g.waitOp === null) throw e;
-    } catch (err) {
-      this.gopanic(g, err);
-    }
+    if (!this.program.closed) this.hostTimer.arm(timers.nextWhen, timers.nuser > 0);
   }
 }
 

@@ -3,6 +3,40 @@
 import type { Scheduler } from "./proc.ts";
 import { Gdead, m0, waitReasonStrings } from "./runtime2.ts";
 
+/** Prints to the scheduler's standard error from when it first has work. */
+export class SchedTrace {
+  private readonly sched: Scheduler;
+  private readonly periodMs: number;
+  private readonly detail: boolean;
+  private start = -1;
+  private stopped = false;
+
+  constructor(sched: Scheduler, periodMs: number, detail: boolean) {
+    this.sched = sched;
+    this.periodMs = periodMs;
+    this.detail = detail;
+  }
+
+  /** There is work. */
+  begin(): void {
+    if (this.start >= 0) return;
+    this.start = this.sched.clock.now();
+    this.print();
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  /** Prints a line, and sees to the next. */
+  private print(): void {
+    if (this.stopped) return;
+    const { sched } = this;
+    sched.stderr(schedtraceText(sched, sched.clock.now() - this.start, this.detail));
+    sched.clock.setTimer(() => this.print(), this.periodMs, false);
+  }
+}
+
 /** One line, or with `detail` one block, with final newlines. `atMs` is the time since the first. */
 export function schedtraceText(s: Scheduler, atMs: number, detail: boolean): string {
   const n = s.nprocs;

@@ -1,0 +1,132 @@
+/** Ends of goroutines: by return, by goexit, by a panic; and the deferred calls before. */
+
+import { GoexitSignal, isFatalError } from "./errors.ts";
+import { unwindBody } from "./goroutine.ts";
+import type { GPool } from "./gpool.ts";
+import type { LongRuns } from "./longrun.ts";
+import { wakeOne } from "./op.ts";
+import { goexitSignal, Panic, panicOf } from "./panic.ts";
+import type { Scheduler } from "./proc.ts";
+import type { Program } from "./program.ts";
+import { type G, Gdead, Grunnable, gHost, gMain, gSystem, gUnwinding, m0 } from "./runtime2.ts";
+import { fatalReport, panicReport } from "./traceback.ts";
+
+export class Ends {
+  private readonly sched: Scheduler;
+  private readonly pool: GPool;
+  private readonly program: Program;
+  private readonly long: LongRuns;
+
+  constructor(sched: Scheduler, pool: GPool, program: Program, long: LongRuns) {
+    this.sched = sched;
+    this.pool = pool;
+    this.program = program;
+    this.long = long;
+  }
+
+  /** The goroutine returned. */
+  goexit0(g: G, value: unknown, viaGoexit: boolean): void {
+    // Ended already: it closed the scheduler that runs it.
+    if (g.atomicstatus === Gdead) return;
+    if (g.defers !== null && (g.flags & gUnwinding) === 0) {
+      this.unwind(g, viaGoexit ? panicOf(g, goexitSignal) : null, value);
+      return;
+    }
+    const { sched } = this;
+    const armed = m0.armed;
+    if (armed !== null) this.long.unusedOp(g, armed);
+    if (sched.batch === 1) this.long.exited(g);
+    const flags = g.flags;
+    const doneq = g.doneq;
+    if (doneq !== null) {
+      while (wakeOne(doneq));
+    }
+    if (g.onExit !== null) {
+      const f = g.onExit;
+      g.onExit = null;
+      try {
+        f();
+      } catch (e) {
+        this.gopanic(g, e);
+        return;
+      }
+    }
+    if (g.rootLo !== 0) sched.hooks.gExit?.(g);
+    if (flags === 0) {
+      sched.ngoroutines--;
+      this.pool.put(g, false);
+      return;
+    }
+    if ((flags & gHost) !== 0) sched.nhost--;
+    if ((flags & gMain) !== 0) {
+      sched.ngoroutines--;
+      if (viaGoexit) {
+        this.program.main!.exited = true;
+      } else {
+        this.pool.put(g, false);
+        this.program.returned(value);
+        return;
+      }
+    } else if ((flags & (gHost | gSystem)) === 0) {
+      sched.ngoroutines--;
+    }
+    this.pool.put(g, false);
+  }
+
+  /** The goroutine goes on as the generator that runs its own deferred calls. */
+  private unwind(g: G, p: Panic | null, value: unknown): void {
+    g.flags |= gUnwinding;
+    g.gen = unwindBody(g, g.defers!, p, value);
+    // At once, before anything else.
+    g.atomicstatus = Grunnable;
+    const { p: proc, globq } = this.sched;
+    const next = proc.runnext;
+    proc.runnext = g;
+    if (next !== null) proc.runqput(next, globq);
+  }
+
+  /** An exception has left the goroutine. */
+  gopanic(g: G, e: unknown): void {
+    if (g.atomicstatus === Gdead) return;
+    g.waitOp = null;
+    if (isFatalError(e)) {
+      this.program.crash(e, fatalReport(this.sched, g, e, false));
+      return;
+    }
+    if ((g.flags & gUnwinding) === 0 && g.defers !== null) {
+      this.unwind(g, panicOf(g, e), undefined);
+      return;
+    }
+    if (e instanceof GoexitSignal) {
+      this.goexit0(g, undefined, true);
+      return;
+    }
+    const p = g.unwinding !== null && g.unwinding.error === e ? g.unwinding : new Panic(e, g.panic);
+    let text: string;
+    let error = e;
+    try {
+      text = panicReport(this.sched, g, p);
+    } catch (fault) {
+      if (!isFatalError(fault)) throw fault;
+      error = fault;
+      text = fatalReport(this.sched, g, fault, false);
+    }
+    this.program.crash(error, text);
+  }
+
+  /** The goroutine has yielded something that is no op: it would never be woken. */
+  badYield(g: G): void {
+    const e = new TypeError(
+      `scheduler: goroutine ${g.goid} yielded a value that is no op; suspend with yield* on an op`,
+    );
+    const gen = g.gen!;
+    try {
+      const r = gen.throw === undefined ? undefined : gen.throw(e);
+      if (r === undefined) throw e;
+      if (r.done === true) this.goexit0(g, r.value, false);
+      else if (g.waitOp === null) throw e;
+    } catch (err) {
+      this.gopanic(g, err);
+    }
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * The program: main, and how it ends. With its goroutine all others end, and so they do with a panic or a fatal error in any
+ * goroutine; the essay of proc.ts says what counts as one.
+ */
+
+import type { LatencySampler } from "./counters.ts";
+import { DeadlockDetector, type DeadlockMode, type Main } from "./deadlock.ts";
+import { type FatalError, isFatalError, PanicError } from "./errors.ts";
+import { checkGoroutineFunction, genFlag } from "./goroutine.ts";
+import type { GPool } from "./gpool.ts";
+import { hostResources, nodeProcess, type TaskQueue } from "./host.ts";
+import { printpanicval } from "./panic.ts";
+import type { Scheduler } from "./proc.ts";
+import { type G, Gdead, Gsyscall, gHost, gMain, gSystem } from "./runtime2.ts";
+import { fatalReport, setCrashReport } from "./traceback.ts";
+
+export class Program {
+  /** While it runs. */
+  main: Main | null = null;
+  /** Main goroutines started; their number 1 is not of goidgen's. */
+  nmains = 0;
+  /** The fault that ends it as soon as the running goroutine suspends. */
+  dying: FatalError | null = null;
+  /** No other can begin. */
+  closed = false;
+  private readonly sched: Scheduler;
+  private readonly pool: GPool;
+  private readonly latencies: LatencySampler | null;
+  private readonly tasks: TaskQueue;
+  private readonly deadlock: DeadlockDetector;
+
+  constructor(
+    sched: Scheduler,
+    pool: GPool,
+    latencies: LatencySampler | null,
+    tasks: TaskQueue,
+    mode: DeadlockMode,
+  ) {
+    this.sched = sched;
+    this.pool = pool;
+    this.latencies = latencies;
+    this.tasks = tasks;
+    this.deadlock = new DeadlockDetector(
+      sched,
+      mode,
+      tasks,
+      () => this.main,
+      (e) => this.fault(e),
+    );
+  }
+
+  /** Returns the goroutine of `f`, which is to be made runnable. Exactly one of the callbacks will be called. */
+  begin(
+    f: (...args: never[]) => unknown,
+    resolve: (value: unknown) => void,
+    reject: (error: unknown) => void,
+  ): G {
+    const isGen = checkGoroutineFunction(f);
+    if (this.main !== null) throw new Error("scheduler: main is already running");
+    if (this.closed) throw new Error("scheduler: main after close");
+    this.main = {
+      resolve,
+      reject,
+      baseline: this.deadlock.mode === "host" ? hostResources() : null,
+      exited: false,
+      onBeforeExit: null,
+    };
+    const g = this.pool.get();
+    g.goid = 1;
+    this.pool.goidgen--;
+    this.nmains++;
+    g.fn = f;
+    g.nargs = isGen ? genFlag : 0;
+    g.flags = gMain;
+    this.sched.ngoroutines++;
+    return g;
+  }
+
+  /** Its goroutine has returned. */
+  returned(value: unknown): void {
+    const main = this.main!;
+    this.end();
+    this.killAll();
+    main.resolve(value);
+  }
+
+  /** Ends it, and all other goroutines, those of the runtime too. */
+  close(): void {
+    this.closed = true;
+    const { main } = this;
+    this.end();
+    this.killAll(gSystem | gHost);
+    main?.reject(new Error("scheduler: closed"));
+  }
+
+  /** Ends it with `error`, a panic or a fatal error; `text` is the report. */
+  crash(error: unknown, text: string): void {
+    const e =
+      typeof error === "object" && error !== null ? error : new PanicError(error, printpanicval(error));
+    setCrashReport(e, text);
+    const { main } = this;
+    this.end();
+    this.killAll();
+    this.dying = null;
+    if (main !== null) {
+      main.reject(e);
+      return;
+    }
+    this.sched.stderr(text);
+    // No main to tell: the host's handler of uncaught errors decides.
+    this.tasks.task(() => {
+      throw e;
+    });
+  }
+
+  /** Ends it with a fault that is no goroutine's. */
+  fault(e: unknown): void {
+    this.crash(e, isFatalError(e) ? fatalReport(this.sched, null, e, true) : `panic: ${printpanicval(e)}\n`);
+  }
+
+  /** Called when nothing can run. */
+  checkdead(): void {
+    if (this.main !== null) this.deadlock.checkdead();
+  }
+
+  private end(): void {
+    const { main } = this;
+    this.main = null;
+    if (main?.onBeforeExit) nodeProcess()?.off("beforeExit", main.onBeforeExit);
+  }
+
+  /** Ends the goroutines of the user and of `kinds`, as the end of the process does: nothing of them runs any more. */
+  private killAll(kinds = 0): void {
+    const { sched } = this;
+    const { p, globq } = sched;
+    const keep: G[] = [];
+    if (p.runnext !== null) keep.push(p.runnext);
+    p.runnext = null;
+    for (let g = p.runqget(); g !== null; g = p.runqget()) keep.push(g);
+    for (let g = globq.pop(); g !== null; g = globq.pop()) keep.push(g);
+    const spared = (gSystem | gHost) & ~kinds;
+    for (const g of this.pool.list()) {
+      if (g.atomicstatus !== Gdead && (g.flags & spared) === 0) this.kill(g);
+    }
+    for (const g of keep) if (g.atomicstatus !== Gdead) p.runqput(g, globq);
+  }
+
+  private kill(g: G): void {
+    const { sched } = this;
+    if (g.atomicstatus === Gsyscall) sched.leaveSyscall(g);
+    if (g.timer !== null && g.timer.index >= 0) sched.timers.remove(g.timer);
+    for (let sg = g.waiting; sg !== null; sg = sg.waitlink) {
+      if (sg.q !== null) sg.q.remove(sg);
+      if (sg.timer !== null) {
+        sg.timer.unblockTimerChan();
+        sg.timer = null;
+      }
+    }
+    if (g.rootLo !== 0) sched.hooks.gExit?.(g);
+    if ((g.flags & (gSystem | gHost)) === 0) sched.ngoroutines = Math.max(0, sched.ngoroutines - 1);
+    if (g.tracking !== 0) this.latencies!.drop(g);
+    this.pool.put(g, true);
+  }
+}
