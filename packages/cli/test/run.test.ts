@@ -63,9 +63,8 @@ describe("gort run", () => {
   });
 
   it("does not wait for timers of other goroutines or of the host", () => {
-    const start = Date.now();
+    // They are ten minutes long: gort would be killed.
     expect(gort(["run", "timers.ts"])).toEqual({ code: 0, out: "main is done\n", err: "" });
-    expect(Date.now() - start).toBeLessThan(15_000);
   });
 
   it("exits with process.exitCode when the program has set it", () => {

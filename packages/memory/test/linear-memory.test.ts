@@ -30,9 +30,7 @@ function stingy(wasm: number, buffer: number): Platform & { tried: number[] } {
 describe("createLinearMemory", () => {
   it("reserves 4 GiB by default, shared, at the cost of address space only", () => {
     const before = process.memoryUsage.rss();
-    const t = performance.now();
     const mem = createLinearMemory();
-    expect(performance.now() - t).toBeLessThan(50);
     expect(mem.size).toBe(MAX_MEMORY);
     expect(mem.shared).toBe(true);
     expect(mem.u8.length).toBe(MAX_MEMORY);
