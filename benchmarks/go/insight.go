@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // readMemStats reads the statistics of a heap of 100000 live objects of 32 bytes.
@@ -120,6 +121,39 @@ func stackAll(n int) func() string {
 	return func() string {
 		waiting := 0
 		for i := 0; i < n; i += 1000 {
+			text := buf[:runtime.Stack(buf, true)]
+			waiting += bytes.Count(text, []byte("[chan receive"))
+		}
+		return strconv.Itoa(waiting)
+	}
+}
+
+// stackAllFresh is stackAll with every goroutine woken and waiting anew before each text.
+func stackAllFresh(n int) func() string {
+	again := make(chan bool)
+	var begun atomic.Int64
+	for i := 0; i < 1000; i++ {
+		go under(3, func() {
+			for {
+				begun.Add(1)
+				<-again
+			}
+		})
+	}
+	for begun.Load() < 1000 {
+		runtime.Gosched()
+	}
+	buf := make([]byte, 4<<20)
+	return func() string {
+		waiting := 0
+		for i := 0; i < n; i += 1000 {
+			goal := begun.Load() + 1000
+			for k := 0; k < 1000; k++ {
+				again <- true
+			}
+			for begun.Load() < goal {
+				runtime.Gosched()
+			}
 			text := buf[:runtime.Stack(buf, true)]
 			waiting += bytes.Count(text, []byte("[chan receive"))
 		}

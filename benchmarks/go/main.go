@@ -57,6 +57,7 @@ var benches = map[string]bench{
 	"CallersFrames32":     callersFrames32,
 	"Stack32":             stack32,
 	"StackAll1000":        stackAll,
+	"StackAll1000Fresh":   stackAllFresh,
 	"BlockEvents":         blockEvents,
 	"BlockEventsSampled":  blockEvents,
 	"ProfileCustom":       profileCustom,

@@ -180,6 +180,13 @@ export const suite: readonly Benchmark[] = [
     5000,
   ),
   row(
+    "StackAll1000Fresh",
+    "ns/op",
+    "the same when every goroutine has been woken since the last text and waits anew; waking is part of it",
+    20000,
+    5000,
+  ),
+  row(
     "BlockEvents",
     "ns/op",
     "send an integer through an unbuffered channel with the block profile at rate 1",

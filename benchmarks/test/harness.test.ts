@@ -65,6 +65,7 @@ describe("the suite", () => {
       "CallersFrames32",
       "Stack32",
       "StackAll1000",
+      "StackAll1000Fresh",
       "BlockEvents",
       "BlockEventsSampled",
       "ProfileCustom",

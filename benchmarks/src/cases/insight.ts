@@ -90,6 +90,28 @@ export function insightCases(rt: Runtime): Record<string, Case> {
       };
     },
 
+    StackAll1000Fresh: async (n) => {
+      const again = rt.makeChan<boolean>();
+      const begun = { waits: 0 };
+      for (let i = 0; i < 1000; i++) rt.go(waitAgain, again, begun, 3);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const buf = new Uint8Array(4 << 20);
+      return () =>
+        new Promise<string>((resolve) => {
+          rt.go(function* () {
+            let waiting = 0;
+            for (let i = 0; i < n; i += 1000) {
+              const goal = begun.waits + 1000;
+              for (let k = 0; k < 1000; k++) yield* again.send(true);
+              while (begun.waits < goal) yield* rt.gosched();
+              const text = Buffer.from(buf.buffer, 0, rt.stack(buf, true)).toString("latin1");
+              waiting += text.split("[chan receive").length - 1;
+            }
+            resolve(String(waiting));
+          });
+        });
+    },
+
     BlockEvents: (n) => () => blockEvents(rt, n),
 
     BlockEventsSampled: (n) => {
@@ -121,6 +143,20 @@ function under(depth: number, f: () => void): void {
 function* wait(stop: Chan<boolean>, depth: number): Generator<undefined, void, unknown> {
   if (depth > 0) yield* wait(stop, depth - 1);
   else yield* stop.recv();
+}
+
+function* waitAgain(
+  again: Chan<boolean>,
+  begun: { waits: number },
+  depth: number,
+): Generator<undefined, void, unknown> {
+  if (depth > 0) yield* waitAgain(again, begun, depth - 1);
+  else {
+    for (;;) {
+      begun.waits++;
+      yield* again.recv();
+    }
+  }
 }
 
 function blockEvents(rt: Runtime, n: number): Promise<string> {

@@ -73,7 +73,8 @@ export class NamedProfile {
     if (!(seconds > 0) || !Number.isFinite(seconds)) {
       throw new RangeError(`profiling: seconds must be a positive number (got ${String(seconds)})`);
     }
-    await this.source.prepare?.();
+    // Without a wait where there is nothing to prepare: the time begins with the call.
+    if (this.source.prepare !== undefined) await this.source.prepare();
     const before = decodeMessage(this.source.toBytes());
     await wait(seconds * 1000, signal);
     await this.source.prepare?.();

@@ -71,10 +71,12 @@ const late = start("late", "late");
 const workerOf = (kind: string): Worker => workers[kinds.indexOf(kind)]!;
 workerOf("throw").once("error", () => {});
 const ended = ["exit", "end", "throw"].map((kind) => new Promise((resolve) => workerOf(kind).once("exit", resolve)));
+// A worker's message goes to who listens when it comes.
+const spun = [late, workerOf("nest")].map((w) => once(w, "message"));
 for (const w of [...workers, stopped]) w.postMessage("go");
 await once(stopped, "message");
 await stopped.terminate();
-await Promise.allSettled([...ended, once(late, "message"), once(workerOf("nest"), "message")]);
+await Promise.allSettled([...ended, ...spun]);
 await stopCPUProfile();
 process.exit(7);
 `,
