@@ -66,6 +66,7 @@ export class FreedLists {
   private readonly gcPhaseWord: number;
   private readonly specialBytes: number;
   private readonly orphansWord: number;
+  private readonly freedByHandWord: number;
   /** Whether the last flush left no list. */
   private emptied = false;
 
@@ -83,6 +84,7 @@ export class FreedLists {
     this.sweepgenWord = (heap.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
     this.specialBytes = (heap.base + MHEAP.offsets.specialalloc + FIXALLOC.offsets.inuseBytes) >>> 3;
     this.orphansWord = (heap.base + MHEAP.offsets.orphans) >>> 2;
+    this.freedByHandWord = (heap.base + MHEAP.offsets.freedByHand) >>> 2;
     this.gcPhaseWord = (heap.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
   }
 
@@ -146,6 +148,7 @@ export class FreedLists {
     u32[i + SLOT_NFREE] = n;
     if (n > max) this.release(i, spanclass, n >>> 1);
     if (shared || this.hasSpecials) return;
+    u32[this.freedByHandWord] = 1;
     const credit = Math.max(0, max - (u32[i + SLOT_NFREE] as number));
     u32[i + SLOT_GRANTED] = credit;
     u32[i + SLOT_CREDIT] = credit;

@@ -325,6 +325,8 @@ export const MHEAP = defineStruct("mheap", {
   sweepCursorGen: "u32",
   /** 1: an mcache without owner may have parked blocks (freed.ts). */
   orphans: "u32",
+  /** 1: blocks have been freed by hand, so that mcaches may have accounts to settle (freed.ts). */
+  freedByHand: "u32",
   /** Where zero-size objects are; 8 bytes that stay zero. */
   zerobase: "f64",
   spanalloc: FIXALLOC,

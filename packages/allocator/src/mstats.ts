@@ -160,7 +160,7 @@ function sumAllocs(heap: MHeap, out: HeapStats): void {
 function addUnsettled(heap: MHeap, out: HeapStats): void {
   const { u32 } = heap.mem;
   const c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  if (c === 0) return;
+  if (c === 0 || u32[(heap.base + MHEAP.offsets.freedByHand) >>> 2] === 0) return;
   let i = ((c + M.alloc) >>> 2) + 3 * SLOT_WORDS;
   for (let k = 1; k < NUM_SIZE_CLASSES; k++, i += 2 * SLOT_WORDS) {
     const freed = (u32[i + SLOT_GRANTED] as number) - (u32[i + SLOT_CREDIT] as number);
