@@ -2,6 +2,7 @@
 // keeps millions of objects: valid until the next safepoint, and stored with the write barrier.
 import { type Addr, newMemStats, type Runtime } from "@gort/runtime";
 import type { Case, Work } from "../child.ts";
+import { shuffle } from "./shuffle.ts";
 
 const nil = 0 as Addr;
 
@@ -89,14 +90,7 @@ export function heapCases(rt: Runtime): Record<string, Case> {
   function shuffled(n: number): Addr {
     const perm = new Uint32Array(n);
     for (let i = 0; i < n; i++) perm[i] = allocator.mallocTyped(node32);
-    let x = 12345;
-    for (let i = n - 1; i > 0; i--) {
-      x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-      const j = x % (i + 1);
-      const t = perm[i]!;
-      perm[i] = perm[j]!;
-      perm[j] = t;
-    }
+    shuffle(perm);
     for (let i = 0; i * 2 + 2 < n; i++) {
       const p = perm[i]!;
       unsafe.storePointer(p as Addr, perm[2 * i + 1]! as Addr);

@@ -3,6 +3,7 @@
 import { type Allocator, createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
 import type { Case } from "../child.ts";
+import { shuffle } from "./shuffle.ts";
 
 /** Bytes of a node: two pointers, two words. */
 const nodeSize = 32;
@@ -29,14 +30,7 @@ const inAllocationOrder: Build = (allocator, type, n) => {
 const atRandom: Build = (allocator, type, n) => {
   const { u32 } = allocator.mem;
   const perm = Uint32Array.from({ length: n }, () => allocator.mallocTyped(type));
-  let x = 12345;
-  for (let i = n - 1; i > 0; i--) {
-    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-    const j = x % (i + 1);
-    const t = perm[i]!;
-    perm[i] = perm[j]!;
-    perm[j] = t;
-  }
+  shuffle(perm);
   for (let i = 0; i * 2 + 2 < n; i++) {
     u32[perm[i]! >>> 2] = perm[2 * i + 1]!;
     u32[(perm[i]! + right) >>> 2] = perm[2 * i + 2]!;

@@ -1,6 +1,7 @@
 // The same work with what JavaScript has by itself: V8's objects, collector and promises. Context, not a rival:
 // V8's collector also serves everything else in the process, and a promise is no goroutine.
 import type { Case } from "../child.ts";
+import { shuffle } from "./shuffle.ts";
 
 interface Node {
   l: Node | null;
@@ -39,14 +40,7 @@ function postOrder(depth: number): Node32 {
 function shuffled(n: number): Node32 {
   const perm: Node32[] = [];
   for (let i = 0; i < n; i++) perm.push(node32(null, null));
-  let x = 12345;
-  for (let i = n - 1; i > 0; i--) {
-    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-    const j = x % (i + 1);
-    const t = perm[i]!;
-    perm[i] = perm[j]!;
-    perm[j] = t;
-  }
+  shuffle(perm);
   for (let i = 0; i * 2 + 2 < n; i++) {
     perm[i]!.l = perm[2 * i + 1]!;
     perm[i]!.r = perm[2 * i + 2]!;

@@ -276,8 +276,8 @@ describe("a finalizer that throws", () => {
     return { ...r, tasks, ran };
   }
 
-  it("may collect before, and leaves collector and queue in order", () => {
-    const { gc, tasks, ran } = withFinalizers();
+  /** Runs the tasks, and those that they add; what was thrown. */
+  function runAll(tasks: (() => void)[]): string[] {
     const errors: string[] = [];
     while (tasks.length > 0) {
       try {
@@ -286,6 +286,12 @@ describe("a finalizer that throws", () => {
         errors.push((err as Error).message);
       }
     }
+    return errors;
+  }
+
+  it("may collect before, and leaves collector and queue in order", () => {
+    const { gc, tasks, ran } = withFinalizers();
+    const errors = runAll(tasks);
     expect([...ran].sort()).toEqual([0, 1, 2]);
     expect(errors).toEqual(["finalizer"]);
     expect(gc.finalizers.queued).toBe(0);
@@ -299,14 +305,7 @@ describe("a finalizer that throws", () => {
         throw new Error("listener");
       },
     });
-    const errors: string[] = [];
-    while (tasks.length > 0) {
-      try {
-        tasks.shift()!();
-      } catch (err) {
-        errors.push((err as Error).message);
-      }
-    }
+    const errors = runAll(tasks);
     expect([...ran].sort()).toEqual([0, 1, 2]);
     expect(errors).toEqual(["listener"]);
     gc.gc();

@@ -9,8 +9,7 @@
  *   3. end      its samples and the changes of labels are fetched, and the session is ended
  *
  * A worker that ends meanwhile is held, by Node, until its samples have been fetched; the labels are lost, for JavaScript can't run
- * there any more. Whoever holds must let go: also when the
- * program exits with a profile running.
+ * there any more. Whoever holds must let go: also when the program exits with a profile running.
  *
  * Rejected: a channel that workers listen on. One that computes would answer when it is done, one that is terminated never.
  */
@@ -105,7 +104,8 @@ export class WorkerSampler {
       await Promise.race([Promise.all(ends), late]);
     } finally {
       clearTimeout(timer);
-      for (const { name } of this.attached.values()) this.lost.push(name);
+      // One that has started meanwhile was not asked.
+      for (const { name, ended } of this.attached.values()) if (ended !== null) this.lost.push(name);
       this.close();
     }
     return this.profiles;

@@ -219,7 +219,10 @@ await sampler.begun();
 worker.postMessage("go");
 const pid = (): string => { try { return readFileSync("pid", "utf8"); } catch { return ""; } };
 while (!pid().endsWith("\\n")) await new Promise((resolve) => setTimeout(resolve, 5));
-const profiles = await sampler.stop(50);
+const stopping = sampler.stop(1000);
+// Nobody asks for the samples of one that starts now.
+await once(start("late", "late"), "message");
+const profiles = await stopping;
 console.log(JSON.stringify({ profiles: profiles.length, lost: sampler.lost }));
 process.kill(Number(pid()));
 process.exit(0);

@@ -198,7 +198,7 @@ export class LeakedGoroutines implements StackSource {
         continue;
       }
       const file = createdBy?.file ?? "";
-      const body: StackFrame = { func: goName(func, file), file, line: 0 };
+      const body: StackFrame = { func: goName(func), file, line: 0 };
       visit(createdBy === null ? [body] : [body, createdBy]);
     }
   }
@@ -229,7 +229,7 @@ export class LeakedGoroutines implements StackSource {
 function collectedText({ goid, func, createdBy }: Leak): string {
   const by =
     createdBy === null ? "" : `created by ${createdBy.func}\n\t${createdBy.file}:${createdBy.line}\n`;
-  return `goroutine ${goid} [waiting (leaked)]:\n${goName(func, "")}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
+  return `goroutine ${goid} [waiting (leaked)]:\n${goName(func)}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
 }
 
 /** V8's full collection, where it can be had: in Node. */

@@ -156,7 +156,7 @@ function parseLine(text: string): StackLine | null {
   const path = filePath(file);
   const marker = markerText.test(name);
   if (!marker && (file === "" || file.startsWith("node:") || hidden(path))) return null;
-  return { marker, name, func: goName(name, path), file, path, line: Number(m[3]), column: Number(m[4]) };
+  return { marker, name, func: goName(name), file, path, line: Number(m[3]), column: Number(m[4]) };
 }
 
 /** Reads the text of `error.stack`. */
@@ -198,7 +198,7 @@ export function hidden(path: string): boolean {
 }
 
 /** `worker` -> `main.worker`, `Server.serve` -> `main.(*Server).serve`. */
-export function goName(name: string, _file: string): string {
+export function goName(name: string): string {
   const as = name.indexOf(" [as ");
   let s = as < 0 ? name : name.slice(0, as);
   s = s.replace(/^(?:new |Object\.|Module\.|Function\.)+/, "");

@@ -85,7 +85,7 @@ export function goroutineText(g: G, frames: readonly Frame[], status?: string): 
   if (frames.length === 0 && g.fn !== null) {
     const site = creationSite(g);
     const file = site?.file ?? "unknown";
-    frames = [{ func: goName(g.fn.name, file), file, line: site?.line ?? 0 }];
+    frames = [{ func: goName(g.fn.name), file, line: site?.line ?? 0 }];
   }
   return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${createdBy(g)}`;
 }
@@ -154,10 +154,9 @@ export interface CurrentG {
 export function currentG(s: Scheduler): CurrentG | null {
   const g = m0.curg;
   if (g === null || g.sched !== s) return null;
-  const site = creationSite(g);
   return {
     goid: g.goid,
-    func: g.fn === null ? "unknown" : goName(g.fn.name, site?.file ?? "unknown"),
+    func: g.fn === null ? "unknown" : goName(g.fn.name),
     createdBy: createdBy(g),
     runningMs: Math.max(0, s.clock.now() - s.lastSafepoint),
   };
