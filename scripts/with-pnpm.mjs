@@ -67,7 +67,13 @@ switch (task) {
     pnpm("exec", "turbo", "run", "build", ...quiet);
     node("scripts/conformance.mjs", args);
     break;
+  case "mutants":
+    pnpm("exec", "turbo", "run", "build", ...quiet);
+    node("scripts/mutants.mjs", args);
+    break;
   default:
-    console.error(`with-pnpm: unknown task ${JSON.stringify(task)} (demo, check:test, bench, conformance)`);
+    console.error(
+      `with-pnpm: unknown task ${JSON.stringify(task)} (demo, check:test, bench, conformance, mutants)`,
+    );
     process.exit(2);
 }

@@ -1,0 +1,254 @@
+// Mutation tests: changes the sources of a package in small ways and reports the changes that no test of the package notices.
+//
+//   node scripts/mutants.mjs [PACKAGE...] [--sample N] [--seed S] [--file src/x.ts] [--min PERCENT] [--concurrency N]
+//
+//   PACKAGE        folders of packages/; default: scheduler allocator gc types
+//   --sample N     mutate N windows of six lines per package, drawn at random, instead of everything
+//   --seed S       the number that decides the sample; default 1
+//   --file F       only this file of the package; repeatable
+//   --min PERCENT  exit with status 1 if the score of a package is below PERCENT
+//
+// StrykerJS makes the mutants and runs, for each, the tests that reach its line. It works on a copy of the repository in
+// `.mutants`, so that an interrupted run leaves the sources alone. A mutant counts as killed if a test fails or times out.
+// `mutants-equivalent.json` beside this file lists mutants that no test can tell from the original, each with its reason;
+// they leave the score. All survivors are printed, and kept in `.mutants/PACKAGE.json`.
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const sandbox = join(root, ".mutants");
+const WINDOW = 6;
+/** Tests that look at the built output, at other processes or at documents: they can't see a mutant. */
+const BLIND = [
+  "**/readme.test.ts",
+  "**/process.test.ts",
+  "**/threads.test.ts",
+  "**/dead.test.ts",
+  "**/cut.test.ts",
+];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    sample: { type: "string" },
+    seed: { type: "string", default: "1" },
+    file: { type: "string", multiple: true },
+    min: { type: "string", default: "0" },
+    concurrency: { type: "string", default: String(availableParallelism()) },
+    help: { type: "boolean", short: "h" },
+  },
+});
+if (values.help) {
+  const head = readFileSync(fileURLToPath(import.meta.url), "utf8").match(/^(\/\/.*\n)+/)?.[0] ?? "";
+  console.log(head.replaceAll(/^\/\/ ?/gm, ""));
+  process.exit(0);
+}
+const number = (name, least) => {
+  const n = Number(values[name]);
+  if (!Number.isInteger(n) || n < least) {
+    console.error(`mutants: --${name} must be a whole number from ${least} (got ${values[name]})`);
+    process.exit(2);
+  }
+  return n;
+};
+const sample = values.sample === undefined ? 0 : number("sample", 1);
+const seed = number("seed", 0);
+const min = number("min", 0);
+const concurrency = number("concurrency", 1);
+const packages = positionals.length > 0 ? positionals : ["scheduler", "allocator", "gc", "types"];
+for (const name of packages) {
+  if (!existsSync(join(root, "packages", name, "src"))) {
+    console.error(`mutants: there is no package ${JSON.stringify(name)} under packages/`);
+    process.exit(2);
+  }
+}
+
+/** Copies what git tracks or could track; dependencies and built siblings are links to the originals. */
+function copyRepository() {
+  rmSync(sandbox, { recursive: true, force: true });
+  mkdirSync(sandbox);
+  const listed = spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  for (const file of listed.stdout.split("\0")) {
+    if (file === "" || !existsSync(join(root, file))) continue;
+    cpSync(join(root, file), join(sandbox, file), { recursive: true });
+  }
+  symlinkSync(join(root, "node_modules"), join(sandbox, "node_modules"));
+  for (const workspace of new Set(
+    listed.stdout.split("\0").map((f) => f.match(/^(packages|apps)\/[^/]+/)?.[0]),
+  )) {
+    if (workspace === undefined) continue;
+    for (const folder of ["node_modules", "dist"]) {
+      const from = join(root, workspace, folder);
+      if (existsSync(from)) symlinkSync(from, join(sandbox, workspace, folder));
+    }
+  }
+}
+
+/** Mulberry32: a small generator, so that a seed gives the same sample on every machine. */
+function generator(state) {
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function sources(name) {
+  const listed = spawnSync("git", ["ls-files", "src"], {
+    cwd: join(root, "packages", name),
+    encoding: "utf8",
+  });
+  const all = listed.stdout
+    .split("\n")
+    .filter(
+      (f) =>
+        f.endsWith(".ts") && !f.endsWith(".generated.ts") && !/(index|internal|testing|types)\.ts$/.test(f),
+    );
+  if (values.file === undefined) return all;
+  const unknown = values.file.filter((f) => !existsSync(join(root, "packages", name, f)));
+  if (unknown.length > 0) {
+    console.error(`mutants: packages/${name} has no ${unknown.join(", ")}`);
+    process.exit(2);
+  }
+  return values.file;
+}
+
+/** What Stryker is to mutate: whole files, or windows of lines that hold code. */
+function targets(name) {
+  const files = sources(name);
+  if (sample === 0) return files;
+  const windows = [];
+  for (const file of files) {
+    const lines = readFileSync(join(root, "packages", name, file), "utf8").split("\n");
+    for (let from = 0; from < lines.length; from += WINDOW) {
+      const code = lines
+        .slice(from, from + WINDOW)
+        .some(
+          (line) =>
+            /[=<>(]/.test(line) && !/^\s*(\/\/|\*|\/\*|import|export \{|export type|interface)/.test(line),
+        );
+      if (code) windows.push(`${file}:${from + 1}-${Math.min(from + WINDOW, lines.length)}`);
+    }
+  }
+  const random = generator(seed);
+  for (let i = windows.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [windows[i], windows[j]] = [windows[j], windows[i]];
+  }
+  return windows.slice(0, sample);
+}
+
+const equivalent = JSON.parse(readFileSync(join(root, "scripts/mutants-equivalent.json"), "utf8"));
+const squeeze = (text) => text.replaceAll(/\s+/g, " ").trim();
+
+function run(name) {
+  const folder = join(sandbox, "packages", name);
+  writeFileSync(
+    join(folder, "vitest.mutants.config.ts"),
+    `import { mergeConfig } from "vitest/config";
+import own from "./vitest.config.ts";
+export default mergeConfig(own, { test: { exclude: ${JSON.stringify(["**/node_modules/**", "**/dist/**", ...BLIND])}, testTimeout: 120_000, hookTimeout: 120_000 } });
+`,
+  );
+  writeFileSync(
+    join(folder, "stryker.config.json"),
+    JSON.stringify({
+      testRunner: "vitest",
+      plugins: ["@stryker-mutator/vitest-runner"],
+      inPlace: true,
+      coverageAnalysis: "perTest",
+      concurrency,
+      reporters: ["json", "progress-append-only"],
+      jsonReporter: { fileName: join(sandbox, `${name}.json`) },
+      mutate: targets(name),
+      mutator: { excludedMutations: ["StringLiteral", "ObjectLiteral"] },
+      disableTypeChecks: false,
+      checkers: [],
+      timeoutMS: 15_000,
+      dryRunTimeoutMinutes: 30,
+      allowEmpty: true,
+      vitest: { configFile: "vitest.mutants.config.ts", related: false },
+    }),
+  );
+  const stryker = spawnSync(join(root, "node_modules/.bin/stryker"), ["run", "stryker.config.json"], {
+    cwd: folder,
+    stdio: ["ignore", 2, 2],
+    env: { ...process.env, FAST_CHECK_SEED: "1" },
+  });
+  if (stryker.status !== 0) {
+    console.error(`mutants: Stryker ended with status ${stryker.status} for ${name}`);
+    process.exit(1);
+  }
+  return score(name);
+}
+
+function score(name) {
+  const report = JSON.parse(readFileSync(join(sandbox, `${name}.json`), "utf8"));
+  let killed = 0;
+  let total = 0;
+  let same = 0;
+  const survivors = [];
+  for (const [file, { source, mutants }] of Object.entries(report.files)) {
+    const lines = source.split("\n");
+    const path = `packages/${name}/${file}`;
+    for (const mutant of mutants) {
+      if (mutant.status === "Ignored" || mutant.status === "CompileError" || mutant.status === "RuntimeError")
+        continue;
+      if (mutant.status === "Killed" || mutant.status === "Timeout") {
+        killed++;
+        total++;
+        continue;
+      }
+      const { start, end } = mutant.location;
+      const line = squeeze(lines[start.line - 1]);
+      const original =
+        start.line === end.line
+          ? lines[start.line - 1].slice(start.column - 1, end.column - 1)
+          : `${lines[start.line - 1].slice(start.column - 1)} ...`;
+      const known = equivalent.find(
+        (e) =>
+          e.file === path &&
+          e.line === line &&
+          e.original === squeeze(original) &&
+          e.replacement === squeeze(mutant.replacement),
+      );
+      if (known !== undefined) {
+        same++;
+        continue;
+      }
+      total++;
+      survivors.push({
+        file: path,
+        at: `${start.line}:${start.column}`,
+        line,
+        original: squeeze(original),
+        replacement: squeeze(mutant.replacement),
+        status: mutant.status,
+      });
+    }
+  }
+  console.log(
+    `\n${name}: ${killed} of ${total} mutants killed (${total === 0 ? "none made" : `${((100 * killed) / total).toFixed(1)} %`}), ${same} equivalent`,
+  );
+  for (const s of survivors) {
+    console.log(
+      `  ${s.file}:${s.at} ${s.status === "NoCoverage" ? "(no test reaches it) " : ""}${s.original}  ->  ${s.replacement}`,
+    );
+  }
+  writeFileSync(join(sandbox, `${name}.survivors.json`), `${JSON.stringify(survivors, null, 1)}\n`);
+  return { name, percent: total === 0 ? 100 : (100 * killed) / total };
+}
+
+copyRepository();
+const scores = packages.map(run);
+const low = scores.filter((s) => s.percent < min);
+for (const s of low) console.error(`mutants: ${s.name} has ${s.percent.toFixed(1)} %, below ${min} %`);
+process.exit(low.length > 0 ? 1 : 0);
