@@ -80,6 +80,19 @@ describe("Lock", () => {
     expect(l.holder).toBe(other); // a refused unlock changes nothing
   });
 
+  it("wakes one sleeper at its unlock", async () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const l = new Lock(mem, mem.reserveControl(8));
+    l.lock();
+    mem.kernel.or(l.addr, 1); // the bit of a sleeper
+    const word = mem.kernel.load(l.addr);
+    const i32 = mem.i32 as Int32Array<SharedArrayBuffer>;
+    // Longer than any sleep of a lock: only a notification ends it with "ok".
+    const sleepers = [0, 1].map(() => Atomics.waitAsync(i32, l.addr >>> 2, word, 500).value);
+    l.unlock();
+    expect((await Promise.all(sleepers)).sort()).toEqual(["ok", "timed-out"]);
+  });
+
   it("keeps four threads out of each other's way, sleeping and spinning", { timeout: 60_000 }, async () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const at = mem.reserveControl(16);

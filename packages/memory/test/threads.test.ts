@@ -147,6 +147,21 @@ describe("the table of threads", () => {
     }
   });
 
+  it("names a holder also after a loan that ended with an attachment", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const l = new Lock(mem, mem.reserveControl(8));
+    mem.leave();
+    l.lock();
+    attachLinearMemory(mem.memory as never);
+    l.unlock();
+    mem.leave();
+    l.lock();
+    expect(l.holder).not.toBe(0);
+    expect(l.holder).toBe(mem.thread);
+    l.unlock();
+    expect(mem.thread).toBe(0);
+  });
+
   // Elsewhere the end must be told.
   it.skipIf(process.platform !== "linux")(
     "takes back on Linux the numbers of threads whose end nobody told",

@@ -365,6 +365,27 @@ describe("registerGoMetrics", () => {
     expect(text.endsWith("# EOF\n")).toBe(true);
   });
 
+  it("names how a cluster puts the figures of its processes together", async () => {
+    const registry = new Registry();
+    registerGoMetrics(registry, model());
+    const of = new Map(registry.getMetricsAsArray().map((m) => [m.name, m.aggregator]));
+    expect(of.get("go_info")).toBe("first");
+    expect(of.get("go_memstats_last_gc_time_seconds")).toBe("max");
+    expect(of.get("go_gc_duration_seconds")).toBe("omit");
+    expect(of.get("go_memstats_heap_alloc_bytes")).toBe("sum");
+  });
+
+  it("takes out its own metrics alone, once", async () => {
+    const registry = new Registry();
+    const end = registerGoMetrics(registry, model());
+    end();
+    registerGoMetrics(registry, model());
+    const before = registry.getMetricsAsArray().length;
+    end();
+    expect(registry.getMetricsAsArray()).toHaveLength(before);
+    expect(await registry.metrics()).toContain("go_goroutines");
+  });
+
   it("refuses what is no registry", () => {
     expect(() => registerGoMetrics({} as never, model())).toThrow(/registry must be a Registry/);
   });

@@ -188,6 +188,19 @@ describe("diff", () => {
     expect(d.BySize.every((row) => row.Mallocs !== 0 || row.Frees !== 0)).toBe(true);
   });
 
+  it("holds the last 256 pauses of more cycles, oldest first, and none of fewer", () => {
+    const a = newMemStats();
+    const b = newMemStats();
+    a.NumGC = 7;
+    b.NumGC = 307;
+    // The ring: cycle n has its pause at (n - 1) % 256.
+    for (let n = 1; n <= b.NumGC; n++) b.PauseNs[(n - 1) % 256] = n;
+    const { Pauses } = diff(a, b);
+    expect(Pauses).toHaveLength(256);
+    expect([Pauses[0], Pauses[255]]).toEqual([52, 307]);
+    expect(diff(b, a).Pauses).toEqual([]);
+  });
+
   it("of a snapshot with itself is empty, and prints nothing", () => {
     const m = readMemStats(worked(12, 2));
     expect(formatDiff(diff(m, m))).toBe("");

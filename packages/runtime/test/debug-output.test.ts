@@ -1,0 +1,72 @@
+import fs, { readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import * as debug from "../src/debug.ts";
+import { setDefaultRuntime } from "../src/default.ts";
+import { createRuntime, type Runtime } from "../src/index.ts";
+
+const open: Runtime[] = [];
+let printed = "";
+function make(): Runtime {
+  const stderr = (text: string): void => {
+    printed += text;
+  };
+  const rt = createRuntime({ maxMemory: 128 << 20, godebug: "", gogc: 100, stderr, seed: 1 });
+  setDefaultRuntime(rt);
+  open.push(rt);
+  return rt;
+}
+afterEach(() => {
+  for (const rt of open.splice(0)) rt.close();
+  printed = "";
+  vi.restoreAllMocks();
+});
+
+describe("writeHeapDump", () => {
+  it("goes on where a write ended early", () => {
+    const rt = make();
+    for (let i = 0; i < 500; i++) rt.unsafe.mallocgc(64, 0);
+    const { writeSync } = fs;
+    let writes = 0;
+    vi.spyOn(fs, "writeSync").mockImplementation(((fd: number, data: Uint8Array) => {
+      writes++;
+      return writeSync(fd, data.subarray(0, 1000));
+    }) as typeof fs.writeSync);
+    const path = join(tmpdir(), `gort-short-writes-${process.pid}.heapdump`);
+    try {
+      const n = debug.writeHeapDump(path);
+      const bytes = readFileSync(path);
+      expect(bytes.length).toBe(n);
+      expect(writes).toBeGreaterThanOrEqual(n / 1000);
+      expect(debug.readHeapDump(bytes).objectCount).toBe(rt.readMemStats().HeapObjects);
+    } finally {
+      rmSync(path, { force: true });
+    }
+  });
+});
+
+describe("stack", () => {
+  /** Deep in functions of long names, so that the text is longer than its first buffer. */
+  function aFunctionWithALongNameThatCallsItself(depth: number): string {
+    if (depth > 0) return aFunctionWithALongNameThatCallsItself(depth - 1);
+    debug.printStack();
+    return new TextDecoder().decode(debug.stack());
+  }
+
+  it("is whole, however long it is, and what printStack prints", async () => {
+    const rt = make();
+    let text = "";
+    await rt.main(function* theOutermostFunction() {
+      yield* rt.gosched();
+      text = aFunctionWithALongNameThatCallsItself(20);
+    });
+    expect(text.length).toBeGreaterThan(2048);
+    expect(text.match(/aFunctionWithALongNameThatCallsItself/g)).toHaveLength(21);
+    expect(text).toContain("theOutermostFunction");
+    expect(text.endsWith("\n")).toBe(true);
+    const frames = (s: string): string[] =>
+      s.split("\n").filter((line) => /LongName|theOutermost/.test(line));
+    expect(frames(printed)).toEqual(frames(text));
+  });
+});
