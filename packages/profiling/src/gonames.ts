@@ -28,10 +28,14 @@
  * Unlike Go: a module is smaller than a package of Go (a folder), because two modules of one folder may
  * each have a private `helper`; and a closure that was given a name keeps it, because V8 shows it everywhere else.
  */
+import { maxPathLength, readTextFile } from "./files.ts";
 import { basename, builtin, dirname, toPath } from "./host.ts";
 
 /** The packages of the runtime: their functions are `runtime.F`. */
 const runtimePackages = /^@gort\/(memory|allocator|gc|types|scheduler|profiling|memstats|runtime)$/;
+
+/** The most bytes that are read of a package.json. */
+const maxManifestBytes = 1 << 20;
 
 interface PackageRoot {
   dir: string;
@@ -106,8 +110,7 @@ export class PackageNames {
 
   /** The nearest folder at or above the file that has a package.json with a name. */
   private rootOf(file: string): PackageRoot | null {
-    const fs = builtin("node:fs");
-    if (fs === undefined || !/^(?:[/\\]|[a-z]:[/\\])/i.test(file)) return null;
+    if (file.length > maxPathLength || !/^(?:[/\\]|[a-z]:[/\\])/i.test(file)) return null;
     const seen: string[] = [];
     let root: PackageRoot | null = null;
     for (let dir = dirname(file); ; dir = dirname(dir)) {
@@ -118,13 +121,14 @@ export class PackageNames {
       }
       seen.push(dir);
       try {
-        const name: unknown = JSON.parse(fs.readFileSync(`${dir}/package.json`, "utf8")).name;
+        const manifest = readTextFile(`${dir}/package.json`, maxManifestBytes);
+        const name: unknown = manifest === undefined ? undefined : JSON.parse(manifest).name;
         if (typeof name === "string" && name !== "") {
           root = { dir, name };
           break;
         }
       } catch {
-        // No package.json here: look further up.
+        // Not JSON: look further up.
       }
       if (dir === "" || dirname(dir) === dir) break;
     }

@@ -24,8 +24,9 @@
  * package are found when the frame is first printed.
  */
 import type { CallSite } from "./capture.ts";
+import { readTextFile } from "./files.ts";
 import { functionNameOf, PackageNames, type PackageNamesOptions } from "./gonames.ts";
-import { builtin, toPath } from "./host.ts";
+import { toPath } from "./host.ts";
 import { SourceFunctions, scannedName } from "./scan.ts";
 import { SourceMaps } from "./sourcemap.ts";
 
@@ -34,8 +35,8 @@ export const textStart = 0x401000;
 const blockSize = 1024;
 const slotSize = 8;
 const slotsPerBlock = blockSize / slotSize;
-/** Scripts longer than this (characters) aren't scanned for names: half a second's work. */
-const maxScannedLength = 16 << 20;
+/** Larger scripts aren't scanned for names: half a second's work. */
+const maxScannedBytes = 16 << 20;
 /** From the start of a call to the address it returns to. */
 const callLength = 5;
 
@@ -404,13 +405,10 @@ export class PCTable {
     if (functions === undefined) {
       functions = null;
       try {
-        const source = script.startsWith("node:")
-          ? undefined
-          : builtin("node:fs")?.readFileSync(script, "utf8");
-        if (source !== undefined && source.length <= maxScannedLength)
-          functions = new SourceFunctions(source);
+        const source = script.startsWith("node:") ? undefined : readTextFile(script, maxScannedBytes);
+        if (source !== undefined) functions = new SourceFunctions(source);
       } catch {
-        // Not a file: V8's names have to do.
+        // Not JavaScript: V8's names have to do.
       }
       this.scanned.set(script, functions);
     }

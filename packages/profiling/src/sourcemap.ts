@@ -6,6 +6,9 @@
  * way debuggers find it: the last `//# sourceMappingURL=` comment of the file, inline or beside it. Every
  * answer is kept, also the answer "this file has no map", so a file is read once.
  *
+ * A map is data of any origin, and crash reports, profiles and `caller` depend on it. So a lookup never throws: a map
+ * that is malformed or too large counts as no map, and a mapping that leads nowhere gives no position.
+ *
  * Lines count from 1; columns count from 1, as V8 gives them. Column 0 asks for the first mapping of the line.
  */
 import {
@@ -14,6 +17,7 @@ import {
   originalPositionFor,
   type SourceMapInput,
 } from "@jridgewell/trace-mapping";
+import { readTextFile } from "./files.ts";
 import { builtin, dirname, toPath } from "./host.ts";
 
 export interface SourcePosition {
@@ -30,22 +34,31 @@ const noMap: Mapper = () => null;
 export class SourceMaps {
   private readonly mappers = new Map<string, Mapper>();
 
-  /** The original position of a position in `file` (a path or URL), or null when the file has no map. */
+  /** The original position of a position in `file` (a path or URL), or null when the file has no map. Never throws. */
   lookup(file: string, line: number, column: number): SourcePosition | null {
+    if (!(line >= 1 && column >= 0)) return null;
     let mapper = this.mappers.get(file);
     if (mapper === undefined) {
       mapper = this.load(file);
       this.mappers.set(file, mapper);
     }
-    return mapper(line, column);
+    try {
+      return mapper(line, column);
+    } catch {
+      // Mappings are decoded at the first lookup: only now does it show that they are broken.
+      this.mappers.set(file, noMap);
+      return null;
+    }
   }
 
   /**
    * Gives the map of a file that isn't on disk or names no map (code made and evaluated at run time).
-   * `map` is the JSON text or the parsed object.
+   * `map` is the JSON text or the parsed object. Throws a TypeError if it is no source map.
    */
   add(file: string, map: string | object): void {
-    this.mappers.set(file, traceMapper(map, toPath(file)));
+    const mapper = traceMapper(map, toPath(file));
+    if (mapper === null) throw new TypeError(`profiling: the source map of ${file} can't be used`);
+    this.mappers.set(file, mapper);
   }
 
   private load(file: string): Mapper {
@@ -55,28 +68,23 @@ export class SourceMaps {
 }
 
 function nodeMapper(file: string): Mapper | null {
-  const find = builtin("node:module")?.findSourceMap;
-  const map = find?.(file) ?? find?.(toPath(file));
-  if (!map) return null;
   try {
+    const find = builtin("node:module")?.findSourceMap;
+    const map = find?.(file) ?? find?.(toPath(file));
     // Node has made the sources absolute when it loaded the map.
-    return traceMapper(map.payload, toPath(file));
+    return map ? traceMapper(map.payload, toPath(file)) : null;
   } catch {
     return null;
   }
 }
 
-const mapComment = /^[ \t]*\/[/*][#@]\s*sourceMappingURL=([^\s'"*]+)[ \t]*(?:\*\/)?[ \t]*$/gm;
-
 function fileMapper(file: string): Mapper | null {
-  const fs = builtin("node:fs");
   const path = toPath(file);
-  if (!fs || /^[a-z][a-z0-9+.-]+:/i.test(path.replace(/^[a-z]:[\\/]/i, ""))) return null;
+  if (/^[a-z][a-z0-9+.-]+:/i.test(path.replace(/^[a-z]:[\\/]/i, ""))) return null;
+  const code = readTextFile(path);
+  const url = code === undefined ? null : mapURLOf(code);
+  if (url === null) return null;
   try {
-    const code = fs.readFileSync(path, "utf8");
-    let url: string | undefined;
-    for (const m of code.matchAll(mapComment)) url = m[1];
-    if (url === undefined) return null;
     if (url.startsWith("data:")) {
       const comma = url.indexOf(",");
       if (comma < 0) return null;
@@ -89,27 +97,119 @@ function fileMapper(file: string): Mapper | null {
       : url.startsWith("/")
         ? decodeURIComponent(url)
         : `${dirname(path)}/${decodeURIComponent(url)}`;
-    return traceMapper(fs.readFileSync(mapPath, "utf8"), mapPath);
+    const text = readTextFile(mapPath);
+    return text === undefined ? null : traceMapper(text, mapPath);
   } catch {
-    // No file, no map beside it, or not a map: positions stay those of the JavaScript.
+    // A URL that can't be decoded: positions stay those of the JavaScript.
     return null;
   }
+}
+
+const marker = "sourceMappingURL=";
+
+/** The URL in the last line that consists of a `sourceMappingURL` comment. Linear in the length of the code. */
+function mapURLOf(code: string): string | null {
+  let end = code.length;
+  while (end > 0) {
+    const at = code.lastIndexOf(marker, end - 1);
+    if (at < 0) return null;
+    const lineStart = code.lastIndexOf("\n", at) + 1;
+    let lineEnd = code.indexOf("\n", at);
+    if (lineEnd < 0) lineEnd = code.length;
+    const before = code.slice(lineStart, at).trim();
+    if (/^\/[/*][#@]$/.test(before)) {
+      const url = code
+        .slice(at + marker.length, lineEnd)
+        .trim()
+        .replace(/\*\/$/, "")
+        .trimEnd();
+      if (url !== "" && !/[\s'"*]/.test(url)) return url;
+    }
+    end = lineStart;
+  }
+  return null;
 }
 
 function decodeBase64(data: string): string {
   return new TextDecoder().decode(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
 }
 
-/** `mapPath` is the path of the map, or of the file around an inline one: sources are relative to its folder. */
-function traceMapper(map: string | object, mapPath: string): Mapper {
-  // Also maps that consist of sections, which some bundlers write.
-  const trace = FlattenMap(map as SourceMapInput, mapPath);
+/**
+ * Characters of mappings in a map. A mapping has 2 at least and takes 40 bytes and more once it is decoded, so that a
+ * map at this bound takes 640 MB.
+ */
+const maxMappings = 32 << 20;
+/** Lines of the JavaScript that a map is for: each takes 24 bytes, also an empty one. */
+const maxLines = 4 << 20;
+/** The standard allows no sections in sections; some writers nest once. */
+const maxDepth = 4;
+
+interface Checked {
+  mappings: number;
+  lines: number;
+}
+
+/** Whether all fields of a map have their types and stay within the bounds. */
+function isUsable(map: unknown, depth: number, sum: Checked): map is SourceMapInput {
+  if (typeof map !== "object" || map === null || depth > maxDepth) return false;
+  const { version, sections, sources, names, mappings, sourceRoot, sourcesContent } = map as Record<
+    string,
+    unknown
+  >;
+  if (Number(version) !== 3) return false;
+  if (sections !== undefined) return Array.isArray(sections) && areSectionsUsable(sections, depth, sum);
+  if (typeof mappings !== "string") return false;
+  sum.mappings += mappings.length;
+  for (let at = mappings.indexOf(";"); at >= 0; at = mappings.indexOf(";", at + 1)) sum.lines++;
+  return (
+    sum.mappings <= maxMappings &&
+    sum.lines <= maxLines &&
+    isListOf(sources, isStringOrNull) &&
+    (names === undefined || isListOf(names, isString)) &&
+    (sourceRoot === undefined || isStringOrNull(sourceRoot)) &&
+    (sourcesContent === undefined || sourcesContent === null || Array.isArray(sourcesContent))
+  );
+}
+
+function areSectionsUsable(sections: readonly unknown[], depth: number, sum: Checked): boolean {
+  for (const section of sections) {
+    const { offset, map } = (section ?? {}) as Record<string, unknown>;
+    const { line, column } = (offset ?? {}) as Record<string, unknown>;
+    // The lines up to a section are made, whatever its map has.
+    if (!isOffset(line) || !isOffset(column) || line > maxLines) return false;
+    if (!isUsable(map, depth + 1, sum)) return false;
+  }
+  return true;
+}
+
+const isString = (x: unknown): x is string => typeof x === "string";
+const isStringOrNull = (x: unknown): x is string | null => x === null || typeof x === "string";
+const isOffset = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0;
+const isListOf = (x: unknown, is: (item: unknown) => boolean): boolean => Array.isArray(x) && x.every(is);
+
+/**
+ * `mapPath` is the path of the map, or of the file around an inline one: sources are relative to its folder. Null for a
+ * map that can't be used.
+ */
+function traceMapper(map: string | object, mapPath: string): Mapper | null {
+  let trace: ReturnType<typeof FlattenMap>;
+  try {
+    // A prefix against being run as a script is allowed by the standard.
+    const parsed: unknown = typeof map === "string" ? JSON.parse(map.replace(/^\)\]\}'[^\n]*\n/, "")) : map;
+    if (!isUsable(parsed, 0, { mappings: 0, lines: 0 })) return null;
+    // Also maps that consist of sections, which some bundlers write.
+    trace = FlattenMap(parsed, mapPath);
+  } catch {
+    return null;
+  }
   return (line, column) => {
     const at =
       column > 0
         ? originalPositionFor(trace, { line, column: column - 1 })
         : originalPositionFor(trace, { line, column: 0, bias: LEAST_UPPER_BOUND });
-    if (at.source === null || at.line === null) return null;
+    // A mapping may have any numbers in it, and name a source that isn't there.
+    if (typeof at.source !== "string" || !isOffset(at.line) || at.line === 0 || !isOffset(at.column))
+      return null;
     const position: SourcePosition = { file: toPath(at.source), line: at.line, column: at.column + 1 };
     if (at.name) position.name = at.name;
     return position;

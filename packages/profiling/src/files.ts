@@ -1,0 +1,46 @@
+/**
+ * Reading files that a source map, a stack or a package name leads to.
+ *
+ * Such a path may come from a file that the program only loaded, so it may lead anywhere: to a pipe that is never written
+ * to, to a device without an end, to a file larger than memory. Only regular files up to a bound are read.
+ */
+import { builtin } from "./host.ts";
+
+/** The most bytes that are read of a script or a source map: larger files go without names and maps. */
+export const maxFileBytes = 64 << 20;
+
+/** The longest path that is looked at: what Linux allows. */
+export const maxPathLength = 4096;
+
+/** The text of a regular file of at most `maxBytes`, or undefined. Never throws and never waits. */
+export function readTextFile(path: string, maxBytes = maxFileBytes): string | undefined {
+  const fs = builtin("node:fs");
+  if (fs === undefined || path.length > maxPathLength) return undefined;
+  let fd: number | undefined;
+  try {
+    // O_NONBLOCK: opening a pipe without a writer returns at once. The descriptor is looked at, not the path, which may change.
+    fd = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
+    const stat = fs.fstatSync(fd);
+    if (!stat.isFile() || stat.size > maxBytes) return undefined;
+    const bytes = new Uint8Array(stat.size);
+    let length = 0;
+    while (length < bytes.length) {
+      const n = fs.readSync(fd, bytes, length, bytes.length - length, length);
+      if (n === 0) break;
+      length += n;
+    }
+    return new TextDecoder().decode(bytes.subarray(0, length));
+  } catch {
+    return undefined;
+  } finally {
+    if (fd !== undefined) closeQuietly(fs, fd);
+  }
+}
+
+function closeQuietly(fs: typeof import("node:fs"), fd: number): void {
+  try {
+    fs.closeSync(fd);
+  } catch {
+    // A failed close leaves nothing to do: what was read is good.
+  }
+}
