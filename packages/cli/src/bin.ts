@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 import { run } from "./index.ts";
+import { OutputStreams } from "./streams.ts";
 
-// A reader that stops early (`gort env | head -1`) is no error of ours.
-process.stdout.on("error", (e: NodeJS.ErrnoException) => process.exit(e.code === "EPIPE" ? 0 : 1));
-
-/** Both streams can be pipes; exiting before they drain would cut the program's last words. */
-const drained = (stream: NodeJS.WriteStream) =>
-  stream.destroyed ? undefined : new Promise<void>((resolve) => void stream.write("", () => resolve()));
-
-const code = await run(process.argv.slice(2));
-await Promise.all([drained(process.stdout), drained(process.stderr)]);
+const streams = new OutputStreams();
+const argv = process.argv.slice(2);
+let code = await run(argv);
+await streams.drain();
+// What a program does about its own output is its own affair.
+if (streams.failure !== undefined && code === 0 && argv[0] !== "run") {
+  process.stderr.write(`gort: cannot write to standard output: ${streams.failure.message}\n`);
+  code = 1;
+}
 // Not left to the event loop: when main returns, the other goroutines' timers end with it.
 process.exit(code);

@@ -73,6 +73,11 @@ function withoutGoVariables<T>(start: () => T): T {
   }
 }
 
+/** Under this name of the global object stands a function that the bundle calls before any other code of it runs. */
+export const evaluating = Symbol.for("gort.evaluating");
+/** The first import of a module is evaluated first, and when all files of its graph have been read. */
+const evaluationImport = `import "data:text/javascript,${encodeURIComponent(`globalThis[Symbol.for("${evaluating.description}")]?.()`)}";`;
+
 /** Bundles `file` (absolute). `outfile` is where the code will be loaded from: the source map is relative to it. */
 export async function bundle(file: string, outfile: string, color: boolean): Promise<Bundle> {
   const esbuild = await import("esbuild");
@@ -93,7 +98,7 @@ export async function bundle(file: string, outfile: string, color: boolean): Pro
         define: importMeta,
         // CommonJS files of the user, and packages that they require.
         banner: {
-          js: `import { createRequire as $gortCreateRequire } from "node:module"; const require = $gortCreateRequire(${JSON.stringify(pathToFileURL(file).href)});`,
+          js: `${evaluationImport} import { createRequire as $gortCreateRequire } from "node:module"; const require = $gortCreateRequire(${JSON.stringify(pathToFileURL(file).href)});`,
         },
         plugins: [gortResolver(file, resolved)],
       }),

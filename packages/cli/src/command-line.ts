@@ -1,5 +1,5 @@
-/** The grammar of the command line. Options stand before FILE; what follows FILE belongs to the program, as in `go run`. */
-import { cac } from "cac";
+/** The commands of `gort`, their options and help. Options of `run` stand before FILE; what follows FILE belongs to the program, as in `go run`. */
+import { type OptionSpec, readWords, type Words } from "./arguments.ts";
 import { UsageError } from "./errors.ts";
 import { gogcSetting, gomaxprocsSetting, sizeSetting } from "./settings.ts";
 
@@ -7,10 +7,18 @@ import { gogcSetting, gomaxprocsSetting, sizeSetting } from "./settings.ts";
 export type Settings = Partial<Record<"GOGC" | "GOMEMLIMIT" | "GOMAXPROCS" | "GODEBUG", string>>;
 
 export type CommandLine =
-  | { name: "run"; file: string; settings: Settings; maxMemory: number | undefined }
+  | {
+      name: "run";
+      file: string;
+      /** What follows FILE. */
+      args: readonly string[];
+      settings: Settings;
+      maxMemory: number | undefined;
+    }
   | { name: "env"; json: boolean; settings: Settings; maxMemory: number | undefined }
   | { name: "pprof"; source: string; diff: string | undefined; options: PprofOptions }
-  | { name: "version" };
+  | { name: "version" }
+  | { name: "help"; text: string };
 
 /** What `gort pprof` is to show, and how. */
 export interface PprofOptions {
@@ -18,6 +26,7 @@ export interface PprofOptions {
   /** The file for a flame graph, which is then written instead. */
   flame: string | undefined;
   sampleIndex: string | undefined;
+  /** 0: all. */
   nodeCount: number | undefined;
   unit: string | undefined;
   cum: boolean;
@@ -29,175 +38,240 @@ export interface PprofOptions {
   timeout: number | undefined;
 }
 
-/** Carries help out of cac, which would print it to the console by itself. */
-export class HelpText {
-  constructor(readonly text: string) {}
+interface Command {
+  readonly name: string;
+  /** What its operands stand for in the help. */
+  readonly operands: string;
+  readonly help: string;
+  readonly options: readonly OptionSpec[];
+  readonly examples?: readonly string[];
+  /** What it says when it is given no operand; without, it takes none. */
+  readonly missing?: string;
+  read(words: Words): CommandLine;
 }
 
-const valueOptions = ["--gogc", "--gomemlimit", "--gomaxprocs", "--godebug", "--max-memory"];
+const settingsOptions: readonly OptionSpec[] = [
+  { name: "gogc", value: "<percent>", help: "Garbage collection target: a percentage or off (GOGC)" },
+  {
+    name: "gomemlimit",
+    value: "<size>",
+    help: "Soft limit of the runtime's memory, such as 512MiB (GOMEMLIMIT)",
+  },
+  { name: "gomaxprocs", value: "<n>", help: "Processors that run goroutines (GOMAXPROCS)" },
+  {
+    name: "godebug",
+    value: "<list>",
+    list: true,
+    help: "Debug switches, name=value[,name=value], added to GODEBUG",
+  },
+  { name: "max-memory", value: "<size>", help: "Address space to reserve for the heap, such as 1GiB" },
+];
 
-/** Cuts `gort run [options] FILE [args]` behind FILE. */
-export function splitProgram(argv: readonly string[]): { own: string[]; program: string[] } {
-  if (argv[0] !== "run") return { own: [...argv], program: [] };
-  let i = 1;
-  while (i < argv.length && argv[i].startsWith("-")) {
-    if (argv[i] === "--") {
-      // `gort run -- FILE`: FILE may begin with a dash.
-      return { own: [...argv.slice(0, i + 2)], program: argv.slice(i + 2) };
-    }
-    i += valueOptions.includes(argv[i]) ? 2 : 1;
-  }
-  return { own: argv.slice(0, i + 1), program: argv.slice(i + 1) };
-}
+const commands: readonly Command[] = [
+  {
+    name: "run",
+    operands: "<file> [arguments of the program]",
+    help: "Run a module whose default export is the main goroutine",
+    options: settingsOptions,
+    examples: ["hello.ts", "--godebug gctrace=1 --gogc 50 server.ts --port 8080"],
+    missing: "no file given",
+    read({ options, operands }) {
+      const [file, ...args] = operands;
+      return { name: "run", file, args, ...settingsOf(options) };
+    },
+  },
+  {
+    name: "env",
+    operands: "",
+    help: "Print what the runtime takes from its environment",
+    options: [...settingsOptions, { name: "json", help: "As JSON" }],
+    read: ({ options }) => ({ name: "env", json: options.has("json"), ...settingsOf(options) }),
+  },
+  {
+    name: "pprof",
+    operands: "<file or URL>",
+    help: "Show a profile, from a file or an address",
+    options: [
+      { name: "top", help: "List the functions with most (the default)" },
+      { name: "tree", help: "List every function with its callers and callees" },
+      { name: "traces", help: "List every sample with its stack" },
+      { name: "flame", value: "<file>", help: "Write a flame graph, as a page for the browser" },
+      {
+        name: "diff",
+        value: "<base>",
+        help: "Show what is more than in this profile, a file or an address",
+      },
+      {
+        name: "sample_index",
+        value: "<name>",
+        help: "Kind of sample, such as alloc_space or contentions",
+      },
+      { name: "cum", help: "Sort by what a function and its callees have" },
+      {
+        name: "nodecount",
+        value: "<n>",
+        help: "Show at most so many functions, 0 all (default: 80 of a tree, else all)",
+      },
+      { name: "unit", value: "<name>", help: "Unit of values, such as MB or ms" },
+      { name: "focus", value: "<regexp>", help: "Only samples with a matching function or file" },
+      { name: "ignore", value: "<regexp>", help: "No samples with a matching function or file" },
+      { name: "seconds", value: "<n>", help: "Have the address measure for so long" },
+      {
+        name: "timeout",
+        value: "<n>",
+        help: "Give up after so many seconds (default: the time measured and 60)",
+      },
+    ],
+    examples: [
+      "heap.pprof",
+      "--flame cpu.html --seconds 10 http://localhost:6060/debug/pprof/profile",
+      "--diff before.pprof --sample_index alloc_space after.pprof",
+    ],
+    missing: "no file or URL given",
+    read: ({ options, operands }) => ({ name: "pprof", source: operands[0], ...pprofOptions(options) }),
+  },
+  {
+    name: "version",
+    operands: "",
+    help: "Print the version",
+    options: [],
+    read: () => ({ name: "version" }),
+  },
+];
 
+/** What `argv`, the words behind `gort`, ask for. */
 export function commandLine(argv: readonly string[]): CommandLine {
-  const cli = cac("gort");
-  let result: CommandLine | undefined;
-  cli.usage("<command> [options]");
-  cli.option("--version", "Print the version and exit");
-  cli.help((sections) => {
-    const text = sections
-      .filter((s) => s.title !== undefined || s.body !== "gort")
-      .map((s) => (s.title ? `${s.title}:\n${s.body}` : s.body))
-      .join("\n\n")
-      .replace(/ +$/gm, "");
-    throw new HelpText(`gort runs programs on Go's runtime, written in TypeScript.\n\n${text.trimEnd()}\n`);
-  });
-  const withSettings = (command: ReturnType<typeof cli.command>) =>
-    command
-      .option("--gogc <percent>", "Garbage collection target: a percentage or off (GOGC)")
-      .option("--gomemlimit <size>", "Soft limit of the runtime's memory, such as 512MiB (GOMEMLIMIT)")
-      .option("--gomaxprocs <n>", "Processors that run goroutines (GOMAXPROCS)")
-      .option("--godebug <list>", "Debug switches, name=value[,name=value], added to GODEBUG")
-      .option("--max-memory <size>", "Address space to reserve for the heap, such as 1GiB");
-  withSettings(cli.command("run <file>", "Run a module whose default export is the main goroutine"))
-    .usage("run [options] <file> [arguments of the program]")
-    .example("  $ gort run hello.ts")
-    .example("  $ gort run --godebug gctrace=1 --gogc 50 server.ts --port 8080")
-    .action((file: unknown, ...rest) => {
-      result = { name: "run", file: String(file), ...settingsOf(rest.at(-1)) };
-    });
-  withSettings(cli.command("env", "Print what the runtime takes from its environment"))
-    .option("--json", "As JSON")
-    .action((options) => {
-      result = { name: "env", json: options.json === true, ...settingsOf(options) };
-    });
-  cli
-    .command("pprof <profile>", "Show a profile, from a file or an address")
-    .usage("pprof [options] <file or URL>")
-    .option("--top", "List the functions with most (the default)")
-    .option("--tree", "List every function with its callers and callees")
-    .option("--traces", "List every sample with its stack")
-    .option("--flame <file>", "Write a flame graph, as a page for the browser")
-    .option("--diff <base>", "Show what is more than in this profile, a file or an address")
-    .option("--sample_index <name>", "Kind of sample, such as alloc_space or contentions")
-    .option("--cum", "Sort by what a function and its callees have")
-    .option("--nodecount <n>", "Show at most so many functions")
-    .option("--unit <name>", "Unit of values, such as MB or ms")
-    .option("--focus <regexp>", "Only samples with a matching function or file")
-    .option("--ignore <regexp>", "No samples with a matching function or file")
-    .option("--seconds <n>", "Have the address measure for so long")
-    .option("--timeout <n>", "Give up after so many seconds (default: the time measured and 60)")
-    .example("  $ gort pprof heap.pprof")
-    .example("  $ gort pprof --flame cpu.html --seconds 10 http://localhost:6060/debug/pprof/profile")
-    .example("  $ gort pprof --diff before.pprof --sample_index alloc_space after.pprof")
-    .action((source: unknown, options) => {
-      result = { name: "pprof", source: String(source), ...pprofOptions(options) };
-    });
-  cli.command("version", "Print the version").action(() => {
-    result = { name: "version" };
-  });
-  try {
-    const { options, args } = cli.parse(["node", "gort", ...dashDash(argv)]);
-    if (result) return result;
-    if (options.version) return { name: "version" };
-    if (args.length > 0)
-      throw new UsageError(`unknown command ${JSON.stringify(args[0])}. Run 'gort --help' for usage`);
-    const unknown = Object.keys(options).find((o) => o !== "--" && o !== "version");
-    if (unknown) throw new UsageError(`unknown option --${unknown}. Run 'gort --help' for usage`);
-    cli.outputHelp();
-  } catch (e) {
-    if (e instanceof Error && e.name === "CACError") {
-      const said = e.message
-        .replaceAll("`", "")
-        .replace(/^Unknown/, "unknown")
-        .replace(/^Unused args/, "unexpected arguments");
-      throw new UsageError(
-        said.startsWith("missing required args for command run")
-          ? "run: no file given"
-          : said.startsWith("missing required args for command pprof")
-            ? "pprof: no file or URL given"
-            : `${said}. Run 'gort --help' for usage`,
-      );
-    }
-    throw e;
+  const [first, ...rest] = argv;
+  if (first === "help") return help(rest);
+  const command = commands.find((c) => c.name === first);
+  if (command === undefined) return withoutCommand(argv);
+  const usage = `Run 'gort ${command.name} --help' for usage`;
+  const words = readWords(rest, command.options, usage, command.name === "run");
+  if (words.help) return { name: "help", text: commandHelp(command) };
+  const extra = command.name === "run" ? [] : words.operands.slice(command.missing === undefined ? 0 : 1);
+  if (extra.length > 0) {
+    throw new UsageError(`unexpected arguments: ${extra.map((x) => JSON.stringify(x)).join(", ")}. ${usage}`);
   }
-  throw new Error("unreachable: help always throws its text");
+  if (command.missing !== undefined && words.operands.length === 0) {
+    throw new UsageError(`${command.name}: ${command.missing}`);
+  }
+  return command.read(words);
 }
 
-function pprofOptions(given: Readonly<Record<string, unknown>>): {
+const overview = "Run 'gort --help' for usage";
+
+function withoutCommand(argv: readonly string[]): CommandLine {
+  const { options, operands, help } = readWords(argv, versionOptions, overview, false);
+  if (operands.length > 0) throw unknownCommand(operands[0]);
+  return help || options.size === 0 ? { name: "help", text: generalHelp() } : { name: "version" };
+}
+
+const versionOptions: readonly OptionSpec[] = [
+  { name: "version", help: "Print the version and exit" },
+  { name: "v", help: "The same" },
+];
+
+/** `gort help`, `gort help run`. */
+function help([name, ...extra]: readonly string[]): CommandLine {
+  if (name === undefined) return { name: "help", text: generalHelp() };
+  const command = commands.find((c) => c.name === name);
+  if (command === undefined || extra.length > 0) throw unknownCommand([name, ...extra].join(" "));
+  return { name: "help", text: commandHelp(command) };
+}
+
+const unknownCommand = (name: string) =>
+  new UsageError(`unknown command ${JSON.stringify(name)}. ${overview}`);
+
+const title = "gort runs programs on Go's runtime, written in TypeScript.";
+const helpRow = ["-h, --help", "Display this message"] as const;
+
+function generalHelp(): string {
+  const rows = commands.map((c) => [`${c.name} ${c.operands.replace(/ \[.*/, "")}`, c.help] as const);
+  return sections(
+    ["Usage", ["gort <command> [options]"]],
+    ["Commands", columns(rows)],
+    ["Options", columns([["-v, --version", "Print the version and exit"], helpRow])],
+    ["More about a command", ["gort help run"]],
+  );
+}
+
+function commandHelp({ name, operands, options, examples = [] }: Command): string {
+  const rows = options.map((o) => [`--${o.name} ${o.value ?? ""}`.trimEnd(), o.help] as const);
+  const usage = ["gort", name, options.length > 0 ? "[options]" : "", operands]
+    .filter((x) => x !== "")
+    .join(" ");
+  return sections(
+    ["Usage", [usage]],
+    ["Options", columns([...rows, helpRow])],
+    ["Examples", examples.map((e) => `gort ${name} ${e}`)],
+  );
+}
+
+function sections(...parts: readonly (readonly [heading: string, lines: readonly string[]])[]): string {
+  const shown = parts.filter(([, lines]) => lines.length > 0);
+  return `${[title, ...shown.map(([heading, lines]) => `${heading}:\n  ${lines.join("\n  ")}`)].join("\n\n")}\n`;
+}
+
+function columns(rows: readonly (readonly [left: string, right: string])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `${left.padEnd(width)}  ${right}`);
+}
+
+function pprofOptions(given: ReadonlyMap<string, string>): {
   diff: string | undefined;
   options: PprofOptions;
 } {
-  const text = (name: string) => (given[name] === undefined ? undefined : String(given[name]));
-  const number = (name: string) => {
-    const value = text(name);
-    if (value !== undefined && !/^[1-9]\d*$/.test(value)) {
-      throw new UsageError(`--${name} must be a whole number from 1 (got ${JSON.stringify(value)})`);
+  const number = (name: string, least: number) => {
+    const value = given.get(name);
+    if (value !== undefined && !(/^\d{1,15}$/.test(value) && Number(value) >= least)) {
+      throw new UsageError(`--${name} must be a whole number from ${least} (got ${JSON.stringify(value)})`);
     }
     return value === undefined ? undefined : Number(value);
   };
   const pattern = (name: string) => {
-    const value = text(name);
+    const value = given.get(name);
     try {
       return value === undefined ? undefined : new RegExp(value);
     } catch {
       throw new UsageError(`--${name} must be a regular expression (got ${JSON.stringify(value)})`);
     }
   };
-  const reports = (["top", "tree", "traces"] as const).filter((name) => given[name] === true);
-  const flame = text("flame");
+  const reports = (["top", "tree", "traces"] as const).filter((name) => given.has(name));
+  const flame = given.get("flame");
   if (reports.length + (flame === undefined ? 0 : 1) > 1) {
     throw new UsageError("pprof shows one of --top, --tree, --traces and --flame at a time");
   }
   return {
-    diff: text("diff"),
+    diff: given.get("diff"),
     options: {
       report: reports[0] ?? "top",
       flame,
-      sampleIndex: text("sample_index"),
-      nodeCount: number("nodecount"),
-      unit: text("unit"),
-      cum: given.cum === true,
+      sampleIndex: given.get("sample_index"),
+      nodeCount: number("nodecount", 0),
+      unit: given.get("unit"),
+      cum: given.has("cum"),
       focus: pattern("focus"),
       ignore: pattern("ignore"),
-      seconds: number("seconds"),
-      timeout: number("timeout"),
+      seconds: number("seconds", 1),
+      timeout: number("timeout", 1),
     },
   };
 }
 
-/** cac keeps what follows `--` away from a command's arguments; here it only says that options are over. */
-function dashDash(argv: readonly string[]): string[] {
-  const at = argv.indexOf("--");
-  return at < 0 ? [...argv] : [...argv.slice(0, at), ...argv.slice(at + 1)];
-}
-
-function settingsOf(options: Readonly<Record<string, unknown>>): {
+function settingsOf(given: ReadonlyMap<string, string>): {
   settings: Settings;
   maxMemory: number | undefined;
 } {
   const settings: Settings = {};
-  const given = (name: string) => (options[name] === undefined ? undefined : String(options[name]));
-  const gogc = given("gogc");
+  const gogc = given.get("gogc");
   if (gogc !== undefined) settings.GOGC = gogcSetting(gogc);
-  const limit = given("gomemlimit");
+  const limit = given.get("gomemlimit");
   if (limit !== undefined)
     settings.GOMEMLIMIT = limit === "off" ? limit : String(sizeSetting("--gomemlimit", limit));
-  const procs = given("gomaxprocs");
+  const procs = given.get("gomaxprocs");
   if (procs !== undefined) settings.GOMAXPROCS = gomaxprocsSetting(procs);
-  const godebug = given("godebug");
-  if (godebug !== undefined) settings.GODEBUG = godebug;
-  const max = given("maxMemory");
+  const godebug = given.get("godebug");
+  if (godebug) settings.GODEBUG = godebug;
+  const max = given.get("max-memory");
   return { settings, maxMemory: max === undefined ? undefined : sizeSetting("--max-memory", max) };
 }

@@ -5,7 +5,7 @@
  *   1  it could not: wrong option, missing or broken file, no main goroutine in it, a module that does not load
  *   2  the program died: an unrecovered panic or a fatal error (as in Go)
  */
-import { commandLine, HelpText, splitProgram } from "./command-line.ts";
+import { commandLine } from "./command-line.ts";
 import { printEnv } from "./env.ts";
 import { UsageError } from "./errors.ts";
 import { showProfile } from "./pprof.ts";
@@ -38,12 +38,11 @@ const processIo: Io = {
  */
 export async function run(argv: readonly string[], io: Partial<Io> = {}): Promise<number> {
   const { stdout, stderr }: Io = { ...processIo, ...io };
-  const { own, program } = splitProgram(argv);
   try {
-    const command = commandLine(own);
+    const command = commandLine(argv);
     switch (command.name) {
       case "run":
-        return await runProgram(command, program, { stdout, stderr });
+        return await runProgram(command, { stdout, stderr });
       case "pprof":
         await showProfile(command, { stdout, stderr });
         return 0;
@@ -53,12 +52,11 @@ export async function run(argv: readonly string[], io: Partial<Io> = {}): Promis
       case "env":
         await printEnv(command, stdout);
         return 0;
+      case "help":
+        stdout(command.text);
+        return 0;
     }
   } catch (e) {
-    if (e instanceof HelpText) {
-      stdout(e.text);
-      return 0;
-    }
     if (e instanceof UsageError) {
       stderr(`gort: ${e.message}\n`);
       return e.exitCode;

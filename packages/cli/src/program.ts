@@ -1,9 +1,10 @@
 /** `gort run`: loads a module and runs its default export as the main goroutine of the default runtime. */
-import { mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { bundle, extensions, isModuleFile } from "./bundle.ts";
+import { bundle, evaluating, extensions, isModuleFile } from "./bundle.ts";
 import type { CommandLine } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
 import type { Io } from "./index.ts";
@@ -14,8 +15,7 @@ type Runtime = typeof import("@gort/runtime");
 type Main = Parameters<Runtime["main"]>[0];
 
 export async function runProgram(
-  { file, settings, maxMemory }: CommandLine & { name: "run" },
-  args: readonly string[],
+  { file, args, settings, maxMemory }: CommandLine & { name: "run" },
   { stderr }: Io,
 ): Promise<number> {
   const path = programFile(file);
@@ -27,10 +27,13 @@ export async function runProgram(
   try {
     const { module, runtime } = await load(path, maxMemory, stderr);
     const main = mainOf(module, file);
+    const withoutDump = runtime.dumpOnSigquit(runtime.defaultRuntime().scheduler);
     try {
       await runtime.main(main);
     } catch (e) {
       return crashed(e, runtime, stderr);
+    } finally {
+      withoutDump();
     }
     return Number(process.exitCode ?? 0);
   } finally {
@@ -62,27 +65,29 @@ function programFile(file: string): string {
 
 /**
  * Imports the program. The bundle lies in a temporary folder of its own only while Node reads it: Node keeps the
- * code and the source map, so the folder is gone before main runs, and a crash leaves nothing behind.
+ * code and the source map, so the folder is gone before any code of the program runs, and no end of it leaves anything
+ * behind.
  */
 async function load(
   path: string,
   maxMemory: number | undefined,
   stderr: Io["stderr"],
 ): Promise<{ module: Record<string, unknown>; runtime: Runtime }> {
-  const dir = temporaryFolder();
-  const remove = () => rmSync(dir, { recursive: true, force: true });
+  const bundled = temporaryName();
+  const outfile = join(bundled, "main.mjs");
+  const { code, runtimeURL, warnings } = await bundle(path, outfile, process.stderr.isTTY === true);
+  if (warnings) stderr(warnings);
+  const remove = () => rmSync(bundled, { recursive: true, force: true });
   const forget = beforeDeath(remove);
   try {
-    const outfile = join(dir, "main.mjs");
-    const { code, runtimeURL, warnings } = await bundle(path, outfile, process.stderr.isTTY === true);
-    if (warnings) stderr(warnings);
-    writeFileSync(outfile, code);
+    writeBundle(bundled, outfile, code);
     // Before the import: Node reads a module's map only while this is on.
     process.setSourceMapsEnabled(true);
     const runtime = (await import(runtimeURL)) as Runtime;
     const rt = runtimeWith(runtime, maxMemory);
     // Names in dumps and profiles: what is in this file is package main, in a second program of the process too.
     rt.profiler.table.packages.mainModule = realpathSync(path);
+    (globalThis as unknown as Record<symbol, () => void>)[evaluating] = remove;
     const loading = import(pathToFileURL(outfile).href).catch((e: unknown) => {
       const fatal = runtime.isFatalError(e);
       const text = fatal ? `${e.detail ?? ""}\nfatal error: ${e.message}` : ownFrames(e);
@@ -95,14 +100,26 @@ async function load(
   }
 }
 
-function temporaryFolder(): string {
+/** The path of a folder that isn't there yet. The real path, because the source map names the sources relative to it. */
+function temporaryName(): string {
   try {
-    // The real path, because the source map names the sources relative to the bundle.
-    return mkdtempSync(join(realpathSync(tmpdir()), "gort-"));
+    return join(realpathSync(tmpdir()), `gort-${randomUUID()}`);
   } catch (e) {
-    throw new UsageError(`cannot make a folder in ${tmpdir()}: ${(e as Error).message}`);
+    throw noFolder(e);
   }
 }
+
+function writeBundle(dir: string, outfile: string, code: string): void {
+  try {
+    mkdirSync(dir, { mode: 0o700 });
+  } catch (e) {
+    throw noFolder(e);
+  }
+  writeFileSync(outfile, code);
+}
+
+const noFolder = (e: unknown) =>
+  new UsageError(`cannot make a folder in ${tmpdir()}: ${(e as Error).message}`);
 
 /** The stack down to where Node's loader called the module. */
 function ownFrames(e: unknown): string {
@@ -124,7 +141,8 @@ function beforeLoopEnds<T>(loading: Promise<T>, path: string): Promise<T> {
   });
 }
 
-const fatalSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** Signals that end a process which does not listen for them. */
+const fatalSignals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGALRM", "SIGXCPU"] as const;
 
 /** Calls `clean` when the process exits or is told to, until the returned function is called. */
 function beforeDeath(clean: () => void): () => void {

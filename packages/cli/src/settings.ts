@@ -3,14 +3,14 @@ import type { Settings } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
 
 export function gogcSetting(text: string): string {
-  if (text !== "off" && !/^-?\d+$/.test(text)) {
+  if (text !== "off" && !(/^-?\d{1,10}$/.test(text) && Math.abs(Number(text)) < 2 ** 31)) {
     throw new UsageError(`--gogc must be a percentage or off (got ${JSON.stringify(text)})`);
   }
   return text;
 }
 
 export function gomaxprocsSetting(text: string): string {
-  if (!/^[1-9]\d*$/.test(text))
+  if (!(/^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 31))
     throw new UsageError(`--gomaxprocs must be a whole number from 1 (got ${JSON.stringify(text)})`);
   return text;
 }

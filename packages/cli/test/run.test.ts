@@ -221,12 +221,79 @@ describe("a program that can't be run", () => {
   });
 });
 
+/** Runs a line of a shell in which `$GORT` is the command; its status, and what it prints. */
+function shell(script: string, env: Record<string, string> = {}) {
+  const r = spawnSync("bash", ["-c", script], {
+    encoding: "utf8",
+    cwd: programs,
+    env: environment({ ...env, GORT: `${process.execPath} ${bin}` }),
+    timeout: 25_000,
+  });
+  return { code: r.status, out: r.stdout, err: r.stderr };
+}
+
+// What Go 1.27 does in each case is recorded beside it.
+describe.skipIf(process.platform === "win32")("a stream that fails", () => {
+  // go run prog | head -1: the program is killed by signal 13.
+  it("ends a program by SIGPIPE when the reader of its output is gone", () => {
+    const { out, err } = shell('$GORT run endless-output.ts | head -1; echo "$PIPESTATUS"');
+    expect([out, err]).toEqual(["line 0\n141\n", ""]);
+  });
+
+  it("ends a program by SIGPIPE when the reader of its errors is gone", () => {
+    const { out } = shell('$GORT run endless-output.ts stderr 2>&1 >/dev/null | head -1; echo "$PIPESTATUS"');
+    expect(out).toBe("line 0\n141\n");
+  });
+
+  it("is the program's to handle once it listens for SIGPIPE", () => {
+    const { out, err } = shell('$GORT run endless-output.ts handled | head -1; echo "$PIPESTATUS"');
+    expect([out, err]).toEqual(["line 0\n0\n", "EPIPE\n"]);
+  });
+
+  it("keeps status 2 of a crash whose report goes nowhere", () => {
+    expect(shell("$GORT run panic-value.ts 2>/dev/full").code).toBe(2);
+    expect(shell("$GORT run panic-value.ts 2>&-").code).toBe(2);
+    expect(shell("$GORT run deadlock.ts 2>/dev/full").code).toBe(2);
+    const { out } = shell('exec 3>&1; { $GORT run panic-value.ts 2>&1 >/dev/null; echo "$?" >&3; } | true');
+    expect(out).toBe("2\n");
+  });
+
+  it("does not end a program when the disk is full: its status counts", () => {
+    expect(shell("$GORT run args.ts a >/dev/full")).toMatchObject({ code: 0, err: "" });
+  });
+
+  it("is reported where the output is the command's own", () => {
+    const { code, err } = shell("$GORT version >/dev/full");
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/^gort: cannot write to standard output: .*ENOSPC/),
+    ]);
+    expect(shell('$GORT pprof --help | true; echo "$PIPESTATUS"').out).toMatch(/^(?:141|0)\n$/);
+  });
+});
+
+describe.skipIf(process.platform === "win32")("SIGQUIT", () => {
+  const quit = (...args: string[]) => shell(`$GORT run quit.ts ${args.join(" ")} & p=$!; wait $p; exit $?`);
+
+  it("prints all goroutines and ends with status 2, as in Go", () => {
+    const { code, err } = quit();
+    expect(code).toBe(2);
+    expect(err).toMatch(/^SIGQUIT: quit\n\ngoroutine 1 \[sleep\]:\nmain\.main\(\.\.\.\)\n/);
+    expect(err).toContain(line("quit.ts", "yield* sleep(20_000)"));
+    expect(err).toMatch(/^goroutine \d+ \[chan receive\]:$/m);
+  });
+
+  it("is the program's to handle once it listens for it", () => {
+    expect(quit("handled")).toMatchObject({ code: 0, out: "handled\n", err: "" });
+  });
+});
+
 describe("the folder of the bundle", () => {
   it("is gone after every one of the runs above", () => {
     expect(readdirSync(temp)).toEqual([]);
   });
 
-  it("is gone while the program runs, and when it is killed while it loads", async () => {
+  it("is gone before any code of the program runs, so that no kind of end leaves it behind", async () => {
     const file = join(scratch, "slow.ts");
     writeFileSync(
       file,
@@ -237,11 +304,21 @@ describe("the folder of the bundle", () => {
       stdio: ["ignore", "pipe", "inherit"],
     });
     await new Promise((resolve) => child.stdout.once("data", resolve));
-    expect(readdirSync(temp)).toHaveLength(1);
-    child.kill("SIGTERM");
-    const signal = await new Promise((resolve) => child.once("exit", (_, s) => resolve(s)));
-    expect(signal).toBe("SIGTERM");
     expect(readdirSync(temp)).toEqual([]);
+    child.kill("SIGKILL");
+    const signal = await new Promise((resolve) => child.once("exit", (_, s) => resolve(s)));
+    expect(signal).toBe("SIGKILL");
+    expect(readdirSync(temp)).toEqual([]);
+  });
+
+  it("does not change the lines of the program, also below a hashbang", () => {
+    const file = join(scratch, "hashbang.ts");
+    writeFileSync(
+      file,
+      "#!/usr/bin/env -S gort run\nexport default function* main() {\n  throw new Error('there');\n}\n",
+    );
+    const { code, err } = gort(["run", file]);
+    expect([code, err]).toEqual([2, expect.stringContaining(`${file}:3`)]);
   });
 
   it("is never beside the program", () => {
@@ -272,6 +349,56 @@ describe("gort", () => {
       new RegExp(`^gort version ${version.replaceAll(".", "\\.")} \\(runtime .+\\) \\w+/\\w+ node v\\d+`),
     );
     expect(gort(["--version"]).out).toBe(out);
+  });
+
+  it("helps and prints its version under the names that others use", () => {
+    expect(gort(["-v"]).out).toBe(gort(["version"]).out);
+    expect(gort(["help"])).toEqual(gort(["--help"]));
+    expect(gort(["-h"])).toEqual(gort(["--help"]));
+    expect(gort(["help", "pprof"])).toEqual(gort(["pprof", "--help"]));
+    expect(gort(["pprof", "-help"])).toEqual(gort(["pprof", "--help"]));
+  });
+
+  it("reads options as Go's flag package does", () => {
+    const json = (...args: string[]) => JSON.parse(gort(["env", "--json", ...args]).out);
+    expect(json("-gogc=50")).toMatchObject({ GOGC: 50 });
+    // A value may begin with a dash, the last one counts, and lists add up.
+    expect(json("--gogc", "-1", "--gomaxprocs=2", "--gomaxprocs=3")).toMatchObject({
+      GOGC: "off",
+      GOMAXPROCS: 3,
+    });
+    expect(json("--godebug", "gctrace=1", "--godebug", "gcstress=1").GODEBUG).toBe("gctrace=1,gcstress=1");
+    // An empty list is a list, and doesn't take the word after it.
+    expect(gort(["run", "--godebug=", "args.ts", "x"])).toEqual({ code: 0, out: '["x"]\n', err: "" });
+    expect(gort(["run", "--godebug", "", "args.ts", "x"])).toEqual({ code: 0, out: '["x"]\n', err: "" });
+    expect(gort(["run", "--", "args.ts", "--", "-x"]).out).toBe('["--","-x"]\n');
+  });
+
+  it("takes the environment as Go does where it makes no sense", () => {
+    const json = (env: Record<string, string>) => JSON.parse(gort(["env", "--json"], env).out);
+    // Recorded from Go 1.27: GOGC and GOMAXPROCS are passed over, numbers may have a plus sign.
+    for (const GOGC of ["x", "1.5", " 50", "99999999999", "2147483648", "OFF", ""]) {
+      expect(json({ GOGC }).GOGC, GOGC).toBe(100);
+    }
+    expect([json({ GOGC: "+50" }).GOGC, json({ GOGC: "0" }).GOGC, json({ GOGC: "-5" }).GOGC]).toEqual([
+      50,
+      0,
+      "off",
+    ]);
+    const procs = json({}).GOMAXPROCS;
+    for (const GOMAXPROCS of ["0", "-1", "x", "1.5", ""]) expect(json({ GOMAXPROCS }).GOMAXPROCS).toBe(procs);
+    expect(json({ GOMAXPROCS: "+3" }).GOMAXPROCS).toBe(3);
+    expect([json({ GOMEMLIMIT: "+5" }).GOMEMLIMIT, json({ GOMEMLIMIT: "0" }).GOMEMLIMIT]).toEqual([5, 0]);
+  });
+
+  it("runs a program whatever is in GODEBUG", () => {
+    // Go runs with -1 and then samples every allocation.
+    for (const rate of ["-1", "1.5", "x", "", `1${"0".repeat(400)}`]) {
+      const { code, out } = gort(["run", "args.ts"], { GODEBUG: `memprofilerate=${rate}` });
+      expect([code, out], rate).toEqual([0, "[]\n"]);
+    }
+    const { code, out } = gort(["run", "args.ts"], { GODEBUG: ",,=,=1,gctrace,__proto__=1,toString=2" });
+    expect([code, out]).toEqual([0, "[]\n"]);
   });
 
   it("prints the environment as a table and as JSON", () => {
@@ -335,6 +462,17 @@ describe("gort", () => {
     expect(refused("run", "--fast", "args.ts")).toContain("unknown option --fast");
     expect(refused("--fast")).toContain("unknown option --fast");
     expect(refused("env", "extra")).toContain("unexpected arguments");
+    expect(refused("version", "extra")).toContain("unexpected arguments");
+    expect(refused("help", "build")).toContain('unknown command "build"');
+    for (const option of ["--__proto__=1", "--constructor", "--toString=x", "-", "--=1", "-vv"]) {
+      expect(refused("env", option)).toMatch(/unknown option|unexpected arguments/);
+      expect(refused(option)).toMatch(/unknown option|unknown command/);
+    }
+    expect(refused("env", "--json=yes")).toContain('--json takes no value (got "yes")');
+    expect(refused("run", "--gogc")).toContain("--gogc needs a value, --gogc <percent>");
+    expect(refused("run", "--gogc=", "args.ts")).toContain("--gogc needs a value");
+    expect(refused("run", "--gogc", "99999999999", "args.ts")).toContain("must be a percentage");
+    expect(refused("run", "--gomaxprocs", "99999999999", "args.ts")).toContain("must be a whole number");
     expect(refused("run", "--gogc", "ten", "args.ts")).toContain(
       '--gogc must be a percentage or off (got "ten")',
     );

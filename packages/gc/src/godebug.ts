@@ -81,7 +81,7 @@ export function parseSwitches<const Rows extends readonly SwitchInfo[]>(
     const name = (eq < 0 ? item : item.slice(0, eq)).trim();
     const value = eq < 0 ? "" : item.slice(eq + 1).trim();
     if (!Object.hasOwn(out, name)) errors?.unknown(name);
-    else if (/^[-+]?\d+$/.test(value)) out[name] = Number(value);
+    else if (/^[-+]?\d+$/.test(value) && Number.isSafeInteger(Number(value))) out[name] = Number(value);
     else errors?.malformed(name, value, out[name] as number);
   }
   return out as SwitchValues<Rows>;

@@ -37,6 +37,7 @@ export {
   crashReport,
   defaultCase,
   defer,
+  dumpOnSigquit,
   FatalError,
   frame,
   type Goroutine,

@@ -152,6 +152,8 @@ export function resolveOptions(options: RuntimeOptions, env: Environment): Setti
   const stderr = options.stderr ?? hostStderr;
   const warn = (line: string): void => stderr(`${line}\n`);
   const godebug = resolveGodebug(options.godebug, env, warn);
+  // At a negative rate Go samples every allocation, as at 1.
+  if (godebug.memprofilerate < 0) godebug.memprofilerate = 1;
   // The trace hears of what the profile samples.
   if (godebug.allocfreetrace !== 0) godebug.memprofilerate = 1;
   return {

@@ -33,6 +33,7 @@ export interface NodeProcess {
   once(event: string, f: (...args: never[]) => void): unknown;
   on(event: string, f: (...args: never[]) => void): unknown;
   off(event: string, f: (...args: never[]) => void): unknown;
+  listenerCount(event: string): number;
   stderr?: { write(text: string): unknown };
   emitWarning?(text: string): void;
 }

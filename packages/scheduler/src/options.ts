@@ -99,8 +99,8 @@ export function parseGodebug(d: SchedulerOptions["godebug"] = {}): Readonly<Swit
   const out = Object.fromEntries(debugSwitches.map((s) => [s.name, s.default])) as Switches;
   const items = typeof d === "string" ? d.split(",").map(nameAndValue) : Object.entries(d);
   for (const [name, value] of items) {
-    if (Object.hasOwn(out, name) && /^[-+]?\d+$/.test(String(value)))
-      out[name as keyof Switches] = Number(value);
+    const known = Object.hasOwn(out, name) && /^[-+]?\d+$/.test(String(value));
+    if (known && Number.isSafeInteger(Number(value))) out[name as keyof Switches] = Number(value);
   }
   return out;
 }

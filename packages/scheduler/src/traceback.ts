@@ -208,12 +208,14 @@ export function stackText(s: Scheduler, all: boolean): string {
 
 /**
  * Has SIGQUIT (Ctrl-\\) print all goroutines and end the process with status 2, as it does a Go program. The function
- * returned undoes that. Nothing is installed unless this is called.
+ * returned undoes that. Nothing is installed unless this is called. A second listener for the signal takes it over.
  */
 export function dumpOnSigquit(s: Scheduler, exit = true): () => void {
   const proc = nodeProcess();
   if (proc === undefined) return () => {};
   const onSignal = () => {
+    // A program that listens for the signal itself has taken it over, as with signal.Notify.
+    if (proc.listenerCount("SIGQUIT") > 1) return;
     const others = dumpOthers(s, null);
     s.stderr(`SIGQUIT: quit\n${others === "" ? "" : `\n${others}`}`);
     if (exit) (proc as unknown as { exit(code: number): void }).exit(2);
