@@ -135,9 +135,10 @@ export class BlockChecks {
 /** The first frame outside of this package's classes: "function (file:line:column)". */
 function callSite(): string {
   const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 12;
+  // Reflect.set: with frozen intrinsics the limit stays as it is.
+  Reflect.set(Error, "stackTraceLimit", 12);
   const stack = new Error().stack ?? "";
-  Error.stackTraceLimit = limit;
+  Reflect.set(Error, "stackTraceLimit", limit);
   const frames = stack.split("\n").slice(1);
   const outside = frames.find((f) => !/\bat (new )?(ManualHeap|Allocator|BlockChecks|callSite)\b/.test(f));
   return (outside ?? "unknown").trim().replace(/^at /, "");

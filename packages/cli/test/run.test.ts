@@ -272,6 +272,35 @@ describe.skipIf(process.platform === "win32")("a stream that fails", () => {
   });
 });
 
+// Options of Node that take away what the runtime might rely on.
+describe("a program under", () => {
+  const options = [
+    "--frozen-intrinsics",
+    "--disable-proto=throw",
+    "--disable-proto=delete",
+    "--disallow-code-generation-from-strings",
+  ];
+  it.each(options)("%s runs, is profiled, and dies with its report", (option) => {
+    const r = spawnSync(process.execPath, [option, bin, "run", "frozen.ts"], {
+      encoding: "utf8",
+      cwd: programs,
+      env: environment({ GODEBUG: "allocfreetrace=1", NODE_NO_WARNINGS: "1" }),
+      timeout: 25_000,
+    });
+    expect(JSON.parse(r.stdout)).toEqual({
+      sum: 3,
+      err: "ContextError: context deadline exceeded",
+      line: Number(line("frozen.ts", "caller(0)").split(":").at(-1)),
+      function: "main.main",
+      dump: true,
+    });
+    expect(r.stderr).toContain(
+      `panic: the end\n\ngoroutine 1 [running]:\nmain.main(...)\n\t${line("frozen.ts", "throw new Error")}`,
+    );
+    expect(r.status).toBe(2);
+  });
+});
+
 describe.skipIf(process.platform === "win32")("SIGQUIT", () => {
   const quit = (...args: string[]) => shell(`$GORT run quit.ts ${args.join(" ")} & p=$!; wait $p; exit $?`);
 

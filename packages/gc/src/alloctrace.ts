@@ -149,12 +149,13 @@ export function whoHolds(heap: GCHeap, roots: Roots, base: number): string {
 /** The stack of whoever calls, as V8 writes it: what a program without goroutines has. */
 export function hostStack(): string {
   const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 32;
+  // Reflect.set: with frozen intrinsics the limit stays as it is.
+  Reflect.set(Error, "stackTraceLimit", 32);
   const holder: { stack?: string } = {};
   (Error as unknown as { captureStackTrace?: (o: object, below: unknown) => void }).captureStackTrace?.(
     holder,
     hostStack,
   );
-  Error.stackTraceLimit = limit;
+  Reflect.set(Error, "stackTraceLimit", limit);
   return (holder.stack ?? "").replace(/^.*\n/, "");
 }

@@ -30,6 +30,17 @@ interface V8Error {
 export const v8Error = Error as unknown as V8Error;
 
 /**
+ * Sets one of Error's two settings, where it can be: with frozen intrinsics (`node --frozen-intrinsics`, SES) V8's own stay, and
+ * stacks come as text of at most 10 frames.
+ */
+export function setV8Error<K extends "stackTraceLimit" | "prepareStackTrace">(
+  key: K,
+  value: V8Error[K],
+): void {
+  Reflect.set(v8Error, key, value);
+}
+
+/**
  * Names of the functions below which a stack belongs to the scheduler: the loop that resumes goroutines, the one that calls
  * their functions first, and the one here. They are keys, and so survive minification, and written out where the functions
  * are, not computed: V8's CPU profiler knows no other names.
@@ -52,9 +63,9 @@ export function capture(below: unknown, limit: number): StackHolder {
     return holder;
   }
   const old = v8Error.stackTraceLimit!;
-  v8Error.stackTraceLimit = limit;
+  setV8Error("stackTraceLimit", limit);
   v8Error.captureStackTrace(holder, below);
-  v8Error.stackTraceLimit = old;
+  setV8Error("stackTraceLimit", old);
   return holder;
 }
 
@@ -62,16 +73,16 @@ export function capture(below: unknown, limit: number): StackHolder {
 export function framesOf(holder: StackHolder, symbolize: Symbolize | undefined): Frame[] {
   if (symbolize !== undefined && v8Error.captureStackTrace !== undefined) {
     const old = v8Error.prepareStackTrace;
-    v8Error.prepareStackTrace = (_e: unknown, sites: CallSite[]) => sites;
+    setV8Error("prepareStackTrace", (_e: unknown, sites: CallSite[]) => sites);
     let sites: unknown;
     try {
       sites = holder.stack;
     } finally {
-      v8Error.prepareStackTrace = old;
+      setV8Error("prepareStackTrace", old);
     }
     if (Array.isArray(sites)) return framesOfSites(sites as CallSite[], symbolize);
   }
-  return typeof holder.stack === "string" ? parseStack(holder.stack) : [];
+  return typeof holder.stack === "string" ? parseStack(holder.stack, symbolize) : [];
 }
 
 export function framesOfSites(sites: readonly CallSite[], symbolize: Symbolize): Frame[] {

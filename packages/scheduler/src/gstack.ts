@@ -27,6 +27,7 @@ import {
   probeMarker,
   type StackHolder,
   type Symbolize,
+  setV8Error,
   v8Error,
 } from "./frames.ts";
 import type { Op } from "./op.ts";
@@ -377,12 +378,12 @@ function expectSites(n: number): void {
 function withSites(take: (limit: number) => boolean): void {
   const oldLimit = v8Error.stackTraceLimit;
   const oldHook = v8Error.prepareStackTrace;
-  v8Error.prepareStackTrace = collect;
+  setV8Error("prepareStackTrace", collect);
   try {
     for (let limit = enoughSites; !take(limit); limit = Math.min(captureLimit, 2 * limit));
   } finally {
-    v8Error.stackTraceLimit = oldLimit!;
-    v8Error.prepareStackTrace = oldHook;
+    setV8Error("stackTraceLimit", oldLimit);
+    setV8Error("prepareStackTrace", oldHook);
   }
 }
 
@@ -413,7 +414,7 @@ export function gSites(g: G): CallSite[] {
 
 function sitesAbove(below: unknown, limit: number): CallSite[] {
   const holder: StackHolder = {};
-  v8Error.stackTraceLimit = limit;
+  setV8Error("stackTraceLimit", limit);
   v8Error.captureStackTrace!(holder, below);
   return Array.isArray(holder.stack) ? (holder.stack as CallSite[]) : [];
 }

@@ -63,7 +63,7 @@ import {
 } from "./counters.ts";
 import { Ends } from "./ends.ts";
 import { FatalError, isFatalError } from "./errors.ts";
-import { capture, type Symbolize } from "./frames.ts";
+import { capture, type Symbolize, setV8Error } from "./frames.ts";
 import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
 import { GStacks } from "./gstack.ts";
@@ -712,7 +712,7 @@ export class Scheduler {
     const p = this.p;
     const outer = m.curg;
     const limit = Error.stackTraceLimit;
-    if (limit < 50) Error.stackTraceLimit = 50;
+    if (limit < 50) setV8Error("stackTraceLimit", 50);
     this.state = running;
     if (!this.blockProfile) this.shortPath(true);
     const now = this.clock.now();
@@ -737,7 +737,7 @@ export class Scheduler {
     this.shortPath(false);
     this.readCounters();
     this.onSwitch?.(outer);
-    if (limit < 50) Error.stackTraceLimit = limit;
+    if (limit < 50) setV8Error("stackTraceLimit", limit);
     if (more) {
       this.state = scheduled;
       this.tasks.task(this.onTask);
