@@ -19,6 +19,7 @@ import type {
   CaseValue,
   Chan,
   Goroutine,
+  NotAsync,
   Operation,
   RecvChan,
   SelectCase,
@@ -70,12 +71,15 @@ export function setDefaultRuntime(rt: Runtime): Runtime | null {
 }
 
 /** See Runtime.main. */
-export function main<T>(f: () => Generator<undefined, T, unknown> | T): Promise<T> {
+export function main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
   return defaultRuntime().main(f);
 }
 
 /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-export function go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
+export function go<A extends readonly unknown[], R = unknown>(
+  f: (...args: A) => NotAsync<R>,
+  ...args: A
+): Goroutine {
   return currentRuntime().scheduler.newproc(f as never, args, go);
 }
 
@@ -152,8 +156,8 @@ export function newTicker(ms: number): Ticker {
 }
 
 /** Calls `f` in a goroutine of its own after `ms`. */
-export function afterFunc(ms: number, f: () => unknown): Timer {
-  return currentRuntime().afterFunc(ms, f);
+export function afterFunc<R>(ms: number, f: () => NotAsync<R>): Timer {
+  return currentRuntime().afterFunc<R>(ms, f);
 }
 
 /** `new(T)`: a zero value in the heap, with `init` assigned to it, and a reference that keeps it alive. */

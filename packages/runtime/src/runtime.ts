@@ -10,6 +10,7 @@
  *     collector queues finalizers  -> a system goroutine of the scheduler runs them
  *     scheduler.hooks.gExit        -> the goroutine's stack slots go back to the allocator
  *     end of mark, end of sweep    -> the scavenger's goals, its background work
+ *     start of a cycle             -> the pools of sync.Pool age
  *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
  *     scheduler's goroutines       -> the profiler's `goroutine` profile; their waits its `block` profile
  *     scheduler.hooks.mutexEvent   -> the profile `mutex`; scheduler.onSwitch -> labels of the CPU profile, while it runs
@@ -42,6 +43,7 @@ import {
   frame,
   type Goroutine,
   goexit,
+  type NotAsync,
   type Operation,
   panic,
   type RecvChan,
@@ -55,7 +57,7 @@ import {
   type Ticker,
   type Timer,
 } from "@gort/scheduler";
-import { isMarker, stackText } from "@gort/scheduler/internal";
+import { isMarker, poolCleanup, stackText } from "@gort/scheduler/internal";
 import {
   addrOf,
   append,
@@ -280,7 +282,10 @@ export class Runtime {
       },
       freeProfile: (bucket, size) => profiler.mem.free(bucket, size),
       events: {
-        gcStart: () => scavenger.cycleStart(),
+        gcStart: () => {
+          poolCleanup(scheduler);
+          scavenger.cycleStart();
+        },
         markDone: () => {
           profiler.mem.nextCycle();
           profiler.mem.flush();
@@ -324,12 +329,12 @@ export class Runtime {
    * Runs `f` as the main goroutine. Resolves with what it returns; the other goroutines end with it. Rejects with a
    * FatalError (deadlock, out of memory) or with the panic of any goroutine.
    */
-  main<T>(f: () => Generator<undefined, T, unknown> | T): Promise<T> {
-    return this.scheduler.main(f);
+  main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
+    return this.scheduler.main<T>(f);
   }
 
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-  go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
+  go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine {
     return this.scheduler.newproc(f as never, args, this.go);
   }
 
@@ -405,8 +410,8 @@ export class Runtime {
   }
 
   /** Calls `f` in a goroutine of its own after `ms`. */
-  afterFunc(ms: number, f: () => unknown): Timer {
-    return this.scheduler.afterFunc(ms, f);
+  afterFunc<R>(ms: number, f: () => NotAsync<R>): Timer {
+    return this.scheduler.afterFunc<R>(ms, f);
   }
 
   // ---- memory ----

@@ -30,6 +30,7 @@
  */
 
 import { PlainError } from "./errors.ts";
+import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
 import { arm, begin, disarm, gopark, Op, type Operation, OwnOp, probed, unpark } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import {
@@ -65,7 +66,7 @@ export interface RecvChan<T> extends AsyncIterable<T> {
   /** Receives if that is possible at once. `received` tells; `ok` is as for recv2. */
   tryRecv(): TryRecvResult<T>;
   /** Calls `f` with every value until the channel is closed and drained; `f` may be a generator function. */
-  forEach(f: (value: T) => unknown): Generator<undefined, void, unknown>;
+  forEach<R>(f: (value: T) => NotAsync<R>): Generator<undefined, void, unknown>;
   readonly length: number;
   readonly capacity: number;
 }
@@ -165,7 +166,8 @@ export class HChan<T> implements Chan<T> {
     return { value: undefined, ok: false, received: this.closed };
   }
 
-  *forEach(f: (value: T) => unknown): Generator<undefined, void, unknown> {
+  *forEach<R>(f: (value: T) => NotAsync<R>): Generator<undefined, void, unknown> {
+    checkFunction("forEach", f);
     for (;;) {
       let v: T | None | undefined = this.recvNow();
       if (v === none) {
@@ -174,6 +176,7 @@ export class HChan<T> implements Chan<T> {
       }
       const r = f(v as T);
       if (isGenerator(r)) yield* r as Generator<undefined>;
+      else if (typeof r === "object") checkResult("forEach", f, r);
     }
   }
 

@@ -8,6 +8,7 @@
 
 import type { Chan, RecvChan } from "./chan.ts";
 import { currentScheduler } from "./default.ts";
+import { checkFunction, type NotAsync } from "./functions.ts";
 import type { Scheduler } from "./proc.ts";
 import { recvCase } from "./select.ts";
 import type { Timer } from "./time.ts";
@@ -300,7 +301,8 @@ class AfterFuncContext extends CancelContext {
 }
 
 /** Calls `f` in a goroutine of its own once `ctx` is cancelled. The function returned prevents that, if it is not too late. */
-export function afterFunc(ctx: Context, f: () => unknown): () => boolean {
+export function afterFunc<R>(ctx: Context, f: () => NotAsync<R>): () => boolean {
+  checkFunction("context.afterFunc", f);
   const a = new AfterFuncContext(ctx, f);
   return () => a.stop();
 }

@@ -10,6 +10,7 @@ import {
   type SendChan,
   sendTo,
 } from "./chan.ts";
+import type { NotAsync } from "./functions.ts";
 import { Goroutine } from "./goroutine.ts";
 import type { Operation } from "./op.ts";
 import { createScheduler, type Scheduler } from "./proc.ts";
@@ -38,7 +39,10 @@ export function currentScheduler(): Scheduler {
 }
 
 /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-export function go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine;
+export function go<A extends readonly unknown[], R = unknown>(
+  f: (...args: A) => NotAsync<R>,
+  ...args: A
+): Goroutine;
 export function go(f: (...args: never[]) => unknown, arg?: unknown): Goroutine {
   // As in Scheduler.go: no array for the arguments.
   // biome-ignore lint/complexity/noArguments: see above
@@ -53,7 +57,7 @@ function goMany(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine
 }
 
 /** Runs `f` as the main goroutine: see Scheduler.main. */
-export function main<T>(f: () => Generator<undefined, T, unknown> | T): Promise<T> {
+export function main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
   return defaultScheduler().main(f);
 }
 
@@ -91,8 +95,8 @@ export function newTicker(ms: number): Ticker {
 }
 
 /** Calls `f` in a goroutine of its own after `ms`. */
-export function afterFunc(ms: number, f: () => unknown): Timer {
-  return currentScheduler().afterFunc(ms, f);
+export function afterFunc<R>(ms: number, f: () => NotAsync<R>): Timer {
+  return currentScheduler().afterFunc<R>(ms, f);
 }
 
 /** Makes a channel with room for `n` values. */

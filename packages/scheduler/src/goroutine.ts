@@ -5,6 +5,7 @@
 
 import { isGenerator } from "./chan.ts";
 import { FatalError } from "./errors.ts";
+import { checkFunction, checkResult } from "./functions.ts";
 import { type Op, type Operation, OwnOp, parkIn, unpark } from "./op.ts";
 import { type DeferFrame, type Panic, runDeferred } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
@@ -26,8 +27,6 @@ const GeneratorFunction = generatorFunction.constructor;
 export const resume = generatorFunction.prototype.next as (
   this: GeneratorObject,
 ) => IteratorResult<unknown, unknown>;
-const asyncFunction = Object.getPrototypeOf(async () => {}) as object;
-const asyncGenerator = Object.getPrototypeOf(async function* () {}) as object;
 
 /** Runs the deferred calls of a goroutine that has returned, panicked or called goexit. */
 export function* unwindBody(
@@ -71,11 +70,7 @@ export const start = {
         g.gen = gen;
         return resume.call(gen);
       }
-      if ("then" in r && typeof r.then === "function") {
-        throw new TypeError(
-          `scheduler: go needs a generator function or a function that does not block (${fn.name || "it"} returned a promise; wait for one with yield* syscall(promise))`,
-        );
-      }
+      checkResult("go", fn, r);
     }
     finished.value = r;
     return finished;
@@ -88,19 +83,11 @@ function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, 
 }
 
 /** Whether `f` is a generator function. Throws for what cannot be a goroutine. */
-export function checkGoroutineFunction(f: unknown): boolean {
-  if (typeof f !== "function") {
-    if (f === null || f === undefined) throw new FatalError("go of nil func value", "ERR_GORT_GO_NIL_FUNC");
-    throw new TypeError(`scheduler: go needs a function (got ${typeof f})`);
-  }
+export function checkGoroutineFunction(f: unknown, what = "go"): boolean {
+  if (f === null || f === undefined) throw new FatalError("go of nil func value", "ERR_GORT_GO_NIL_FUNC");
   // Unlike getPrototypeOf, for which the engine leaves optimised code, this is a few loads.
   if (f instanceof GeneratorFunction) return true;
-  const proto = Object.getPrototypeOf(f) as object;
-  if (proto === asyncFunction || proto === asyncGenerator) {
-    throw new TypeError(
-      `scheduler: go needs a generator function, not an async one (got ${f.name || "an async function"}; wait for promises with yield* syscall(promise))`,
-    );
-  }
+  checkFunction(what, f);
   return false;
 }
 

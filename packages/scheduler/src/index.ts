@@ -55,6 +55,7 @@ export {
 } from "./errors.ts";
 // How programs end
 export type { Frame, Symbolize } from "./frames.ts";
+export type { NotAsync } from "./functions.ts";
 export type { Goroutine } from "./goroutine.ts";
 export type { Clock, TaskQueue } from "./host.ts";
 export type { Leak } from "./leak.ts";

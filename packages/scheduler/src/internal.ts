@@ -33,6 +33,8 @@ export {
   waitReasonStrings,
 } from "./runtime2.ts";
 export { schedtraceText } from "./schedtrace.ts";
+// runtime: pools age at its collections
+export { poolCleanup } from "./sync/pool.ts";
 export {
   // gc, through the facade: who keeps it waiting
   type CurrentG,

@@ -25,6 +25,7 @@ import {
   PanicError,
   PanicNilError,
 } from "./errors.ts";
+import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
 import { type G, m0 } from "./runtime2.ts";
 
 /** A panic in progress. */
@@ -89,10 +90,10 @@ export function goexit(): never {
 export const goexitSignal = new GoexitSignal();
 
 /** Registers a call for the end of the enclosing frame, or of the goroutine; it may be a generator function. */
-export function defer(f: () => unknown): void {
+export function defer<R>(f: () => NotAsync<R>): void {
   const g = current("defer");
   if (f === null || f === undefined) throw new TypeError("scheduler: defer of nil func value");
-  if (typeof f !== "function") throw new TypeError(`scheduler: defer needs a function (got ${typeof f})`);
+  checkFunction("defer", f);
   (g.defers ??= new DeferFrame(null)).calls.push(f);
 }
 
@@ -112,9 +113,10 @@ export function recover(): unknown {
  * body returns, or undefined after a recovered panic.
  */
 export function* frame<T>(
-  body: () => Generator<undefined, T, unknown> | T,
+  body: () => Generator<undefined, T, unknown> | NotAsync<T>,
 ): Generator<undefined, T | undefined, unknown> {
   const g = current("frame");
+  checkFunction("frame", body);
   const sp = g.rootSp;
   const f = new DeferFrame(g.defers);
   g.defers = f;
@@ -122,7 +124,12 @@ export function* frame<T>(
   let p: Panic | null = null;
   try {
     const r = body();
-    result = isGenerator(r) ? ((yield* r) as T) : r;
+    if (isGenerator(r)) {
+      result = (yield* r) as T;
+    } else {
+      checkResult("frame", body, r);
+      result = r as T;
+    }
   } catch (e) {
     if (isFatalError(e)) throw e;
     p = panicOf(g, e);
@@ -157,6 +164,7 @@ export function* runDeferred(
     try {
       const r = call();
       if (isGenerator(r)) yield* r;
+      else checkResult("defer", call, r);
       if (p?.recovered) p = null;
     } catch (e) {
       if (isFatalError(e)) throw e;

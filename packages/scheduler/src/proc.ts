@@ -64,6 +64,7 @@ import {
 import { Ends } from "./ends.ts";
 import { FatalError, isFatalError } from "./errors.ts";
 import { capture, type Symbolize, setV8Error } from "./frames.ts";
+import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
 import { GStacks } from "./gstack.ts";
@@ -264,7 +265,7 @@ export class Scheduler {
   // ---- goroutines ----
 
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-  go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine;
+  go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine;
   go(f: (...args: never[]) => unknown, arg?: unknown): Goroutine {
     // A rest parameter would be allocated for every goroutine; forwarded like this, the arguments are not.
     // biome-ignore lint/complexity/noArguments: see above
@@ -515,7 +516,7 @@ export class Scheduler {
   }
 
   /** Calls `f` in a goroutine of its own after `ms`. */
-  afterFunc(ms: number, f: () => unknown): Timer {
+  afterFunc<R>(ms: number, f: () => NotAsync<R>): Timer {
     return timeAfterFunc(this, ms, f);
   }
 
@@ -535,8 +536,8 @@ export class Scheduler {
    * Runs `f` as the main goroutine. Resolves with what it returns, when every other goroutine has ended with it; rejects with
    * a FatalError, or with the panic of any goroutine (a PanicError if its value is no object).
    */
-  main<T>(f: () => Generator<undefined, T, unknown> | T): Promise<T> {
-    return new Promise<T>((resolve, reject) => this.startMain(f, resolve, reject));
+  main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.startMain(f as () => T, resolve, reject));
   }
 
   /** As main, with callbacks in place of the promise; exactly one is called, from the run loop. */

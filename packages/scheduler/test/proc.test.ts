@@ -196,7 +196,9 @@ describe("main", () => {
 describe("go", () => {
   it("refuses what cannot be a goroutine", () => {
     const s = createTestScheduler();
+    // @ts-expect-error an async function
     expect(() => s.go(async () => {})).toThrow(/needs a generator function, not an async one/);
+    // @ts-expect-error an async generator function
     expect(() => s.go(async function* () {})).toThrow(TypeError);
     expect(() => s.go(3 as never)).toThrow("scheduler: go needs a function (got number)");
     expect(() => s.go(null as never)).toThrow(FatalError);

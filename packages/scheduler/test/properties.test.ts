@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { defaultCase, recvCase, type Timer } from "../src/index.ts";
-import { Cond, Mutex, Pool, poolCleanup, RWMutex, SyncMap, WaitGroup } from "../src/sync/index.ts";
+import { defaultCase, defaultScheduler, recvCase, type Timer } from "../src/index.ts";
+import { Cond, Mutex, Pool, RWMutex, SyncMap, WaitGroup } from "../src/sync/index.ts";
+import { poolCleanup } from "../src/sync/pool.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
 
 /** Runs a program under virtual time to its end; afterwards nothing may be left of it. */
@@ -283,7 +284,7 @@ describe("Pool", () => {
           let victims = new Set<{ id: number }>();
           for (const op of ops) {
             if (op === "collect") {
-              poolCleanup();
+              poolCleanup(defaultScheduler());
               victims = local;
               local = new Set();
             } else if (op === "put") {

@@ -3,19 +3,22 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { background, withCancel } from "../src/context.ts";
+import { currentScheduler } from "../src/default.ts";
 import { isFatalError, setDefaultScheduler } from "../src/index.ts";
 import {
   Cond,
   Group,
   Mutex,
   Once,
+  onceFunc,
+  onceValue,
   Pool,
-  poolCleanup,
   RWMutex,
   Singleflight,
   WaitGroup,
   Weighted,
 } from "../src/sync/index.ts";
+import { poolCleanup } from "../src/sync/pool.ts";
 import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
 
 function run<T>(f: (s: TestScheduler) => Generator<undefined, T, unknown>): T {
@@ -212,6 +215,59 @@ describe("Once", () => {
   });
 });
 
+describe("WaitGroup that is used again", () => {
+  it("panics, as Go's does, in a waiter that has not returned yet", () => {
+    const reuse = "sync: WaitGroup is reused before previous Wait has returned";
+    expect(() =>
+      run(function* (s) {
+        const wg = new WaitGroup();
+        wg.add(1);
+        s.go(function* () {
+          wg.done();
+          wg.add(1);
+          yield* s.sleep(1);
+          wg.done();
+        });
+        yield* wg.wait();
+      }),
+    ).toThrow(reuse);
+  });
+
+  it("is fine once all have returned, and tells each waiter's group apart", () => {
+    run(function* (s) {
+      const a = new WaitGroup();
+      const b = new WaitGroup();
+      b.add(1);
+      const log: string[] = [];
+      for (let round = 0; round < 3; round++) {
+        a.add(2);
+        s.go(function* () {
+          yield* a.wait();
+          log.push(`waiter ${round}`);
+        });
+        s.go(function* () {
+          yield* b.wait();
+        });
+        a.go(() => a.done());
+        a.done();
+        yield* a.wait();
+        yield* s.sleep(1);
+      }
+      b.done();
+      expect(log).toEqual(["waiter 0", "waiter 1", "waiter 2"]);
+    });
+  });
+
+  it("has not counted a function that go refuses", () => {
+    run(function* () {
+      const wg = new WaitGroup();
+      expect(() => wg.go((async () => {}) as never)).toThrow("scheduler: WaitGroup.go needs");
+      expect(() => wg.go(null as never)).toThrow("go of nil func value");
+      yield* wg.wait();
+    });
+  });
+});
+
 describe("Pool", () => {
   it("gives back what was put, makes what is missing, and forgets at the second collection", () => {
     let made = 0;
@@ -220,11 +276,11 @@ describe("Pool", () => {
     p.put(a);
     expect(p.get()).toBe(a);
     p.put(a);
-    poolCleanup();
+    poolCleanup(currentScheduler());
     expect(p.get()).toBe(a);
     p.put(a);
-    poolCleanup();
-    poolCleanup();
+    poolCleanup(currentScheduler());
+    poolCleanup(currentScheduler());
     expect(p.get().id).toBe(2);
     expect(new Pool<number>().get()).toBe(undefined);
   });
@@ -239,6 +295,59 @@ describe("Pool", () => {
       await new Promise((r) => setTimeout(r, 2));
     }
     expect(p.get()).toBe(undefined);
+  });
+});
+
+describe("Pool", () => {
+  function drain(p: Pool<string>): string {
+    let out = "";
+    for (let x = p.get(); x !== undefined; x = p.get()) out += x;
+    return out;
+  }
+  function fill(p: Pool<string>, xs: string): void {
+    for (const x of xs) p.put(x);
+  }
+  const collect = () => poolCleanup(currentScheduler());
+
+  // Recorded from Go 1.27 with GOMAXPROCS=1.
+  it("gives objects in Go's order: the first put, then the last, and victims from the oldest", () => {
+    const p = new Pool<string>();
+    fill(p, "abcd");
+    expect(drain(p)).toBe("adcb");
+    fill(p, "abcd");
+    collect();
+    expect(drain(p)).toBe("abcd");
+    fill(p, "abcd");
+    collect();
+    fill(p, "xy");
+    expect(drain(p)).toBe("xyabcd");
+    fill(p, "abcd");
+    collect();
+    expect(p.get()).toBe("a");
+    p.put("a");
+    collect();
+    expect(drain(p)).toBe("a");
+    fill(p, "a");
+    collect();
+    collect();
+    expect(drain(p)).toBe("");
+  });
+
+  it("ages with the collections of its own scheduler", () => {
+    const a = createTestScheduler();
+    const b = createTestScheduler();
+    const p = a.runMain(() => {
+      const pool = new Pool<string>();
+      pool.put("x");
+      return pool;
+    });
+    for (let i = 0; i < 3; i++) poolCleanup(b);
+    poolCleanup(a);
+    expect(p.get()).toBe("x");
+  });
+
+  it("refuses a New that is no function", () => {
+    expect(() => new Pool(3 as never)).toThrow("scheduler: Pool: New must be a function (got 3)");
   });
 });
 
@@ -355,6 +464,85 @@ describe("Group", () => {
       expect(g.tryGo(() => {})).toBe(false);
       expect(yield* g.wait()).toBe(null);
       expect(most).toBe(2);
+    });
+  });
+});
+
+describe("Group without yield*", () => {
+  it("starts its function at once", () => {
+    run(function* (s) {
+      const g = new Group();
+      let ran = false;
+      g.go(function* () {
+        yield* s.sleep(1);
+        ran = true;
+      });
+      expect(yield* g.wait()).toBe(null);
+      expect(ran).toBe(true);
+    });
+  });
+
+  it("loses no function behind the limit, and keeps to it", () => {
+    run(function* (s) {
+      const g = new Group();
+      g.setLimit(2);
+      let now = 0;
+      let most = 0;
+      let ran = 0;
+      for (let i = 0; i < 7; i++) {
+        g.go(function* () {
+          most = Math.max(most, ++now);
+          yield* s.sleep(1);
+          now--;
+          ran++;
+        });
+      }
+      expect(g.tryGo(() => {})).toBe(false);
+      expect(yield* g.wait()).toBe(null);
+      expect([most, ran]).toEqual([2, 7]);
+    });
+  });
+
+  it("changes its limit only while nothing of it runs", () => {
+    run(function* (s) {
+      const g = new Group();
+      g.setLimit(1);
+      g.go(function* () {
+        yield* s.sleep(1);
+      });
+      expect(() => g.setLimit(3)).toThrow(
+        "errgroup: modify limit while 1 goroutines in the group are still active",
+      );
+      yield* g.wait();
+      g.setLimit(3);
+      expect(() => g.setLimit(0.5)).toThrow("scheduler: Group.setLimit: n must be an integer (got 0.5)");
+    });
+  });
+});
+
+describe("onceFunc and onceValue", () => {
+  it("let go of their function once it has run", async () => {
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as () => void;
+    const make = () => {
+      const big = { size: 1 << 20 };
+      const value = onceValue(() => big.size);
+      const func = onceFunc(() => void big.size);
+      return { value, func, ref: new WeakRef(big) };
+    };
+    const { value, func, ref } = make();
+    run(function* () {
+      expect(yield* value()).toBe(1 << 20);
+      yield* func();
+    });
+    for (let i = 0; i < 20 && ref.deref() !== undefined; i++) {
+      await new Promise((r) => setTimeout(r, 1));
+      gc();
+    }
+    expect(ref.deref()).toBe(undefined);
+    run(function* () {
+      expect(yield* value()).toBe(1 << 20);
+      yield* func();
     });
   });
 });

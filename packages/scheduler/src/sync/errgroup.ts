@@ -1,15 +1,22 @@
 /** Group: goroutines that work on one task; the first failure is the failure of all. */
 
-import { isGenerator } from "../chan.ts";
+import { type Chan, isGenerator } from "../chan.ts";
 import { type CancelCauseFunc, type Context, withCancelCause } from "../context.ts";
 import { currentScheduler } from "../default.ts";
 import { GoexitSignal, isFatalError } from "../errors.ts";
-import { panicValue } from "../panic.ts";
+import { checkResult, type NotAsync } from "../functions.ts";
+import { checkGoroutineFunction } from "../goroutine.ts";
+import type { Yieldable } from "../op.ts";
+import { panic, panicValue } from "../panic.ts";
+import { nothing } from "./once.ts";
 import { Weighted } from "./semaphore.ts";
 import { WaitGroup } from "./waitgroup.ts";
 
 /**
  * Unlike Go's errgroup, where functions return errors, a function fails here by throwing or by returning an Error.
+ *
+ * `go` starts its function, or queues it behind the limit, before it returns. So no function is lost where `yield*` is
+ * left out: the caller then does not wait for room, but the goroutine does.
  */
 export class Group {
   private readonly wg = new WaitGroup();
@@ -17,6 +24,7 @@ export class Group {
   private cancel: CancelCauseFunc | null = null;
   private err: unknown = null;
   private failed = false;
+  private active = 0;
 
   /** A group whose context is cancelled at the first failure, or when wait returns. */
   static withContext(parent: Context): { group: Group; ctx: Context } {
@@ -26,21 +34,34 @@ export class Group {
     return { group, ctx };
   }
 
-  /** Allows at most `n` goroutines at a time; negative: any number. To be called before the first go. */
+  /** Allows at most `n` goroutines at a time; negative: any number. Panics while goroutines of the group run. */
   setLimit(n: number): void {
+    if (!Number.isInteger(n)) {
+      throw new TypeError(`scheduler: Group.setLimit: n must be an integer (got ${String(n)})`);
+    }
+    if (this.sem !== null && this.active > 0) {
+      panic(`errgroup: modify limit while ${this.active} goroutines in the group are still active`);
+    }
     this.sem = n < 0 ? null : new Weighted(n);
   }
 
-  /** Starts `f` in a goroutine, waiting first for room under the limit. */
-  *go(f: () => unknown): Generator<undefined, void, unknown> {
-    if (this.sem !== null) yield* this.sem.acquire();
-    this.start(f, this.go);
+  /** Starts `f` in a goroutine. With a limit, `yield*` waits until there is room for it. */
+  go<R>(f: () => NotAsync<R>): Yieldable<void> {
+    checkGoroutineFunction(f, "Group.go");
+    if (this.sem === null || this.sem.tryAcquire()) {
+      this.start(f, this.go, null);
+      return nothing;
+    }
+    const room = currentScheduler().makeChan<never>();
+    this.start(f, this.go, room);
+    return waitFor(room);
   }
 
   /** Starts `f` if the limit allows. */
-  tryGo(f: () => unknown): boolean {
+  tryGo<R>(f: () => NotAsync<R>): boolean {
+    checkGoroutineFunction(f, "Group.tryGo");
     if (this.sem !== null && !this.sem.tryAcquire()) return false;
-    this.start(f, this.tryGo);
+    this.start(f, this.tryGo, null);
     return true;
   }
 
@@ -51,14 +72,23 @@ export class Group {
     return this.err;
   }
 
-  private start(f: () => unknown, below: unknown): void {
+  /** Starts the goroutine of `f`. With `room` it first waits for the semaphore, and then closes `room`. */
+  private start(f: () => unknown, below: unknown, room: Chan<never> | null): void {
     this.wg.add(1);
+    this.active++;
     const self = this;
+    const sem = this.sem;
     currentScheduler().newproc(
       function* () {
+        if (room !== null) {
+          yield* sem!.acquire();
+          room.close();
+        }
         try {
           const r = f();
-          const v = isGenerator(r) ? yield* r : r;
+          let v = r;
+          if (isGenerator(r)) v = yield* r;
+          else checkResult("Group.go", f, r);
           if (v instanceof Error) self.fail(v);
         } catch (e) {
           if (isFatalError(e) || e instanceof GoexitSignal) throw e;
@@ -68,7 +98,8 @@ export class Group {
       [],
       below,
       () => {
-        this.sem?.release();
+        sem?.release();
+        this.active--;
         this.wg.done();
       },
     );
@@ -80,4 +111,8 @@ export class Group {
     this.err = e;
     this.cancel?.(e);
   }
+}
+
+function* waitFor(room: Chan<never>): Generator<undefined, void, unknown> {
+  yield* room.recv();
 }

@@ -5,7 +5,7 @@ export { Group } from "./errgroup.ts";
 export { type MapResult, SyncMap } from "./map.ts";
 export { type Locker, Mutex } from "./mutex.ts";
 export { Once, onceFunc, onceValue } from "./once.ts";
-export { Pool, poolCleanup } from "./pool.ts";
+export { Pool } from "./pool.ts";
 export { RWMutex } from "./rwmutex.ts";
 export { Weighted } from "./semaphore.ts";
 export { type FlightResult, Singleflight } from "./singleflight.ts";

@@ -1,5 +1,7 @@
 /** SyncMap: Go's sync.Map. One thread touches it, so a Map serves; what it gives is Go's set of atomic operations. */
 
+import { checkFunction } from "../functions.ts";
+
 export interface MapResult<V> {
   value: V | undefined;
   /** Go's `ok` or `loaded`: whether the key was there. */
@@ -45,6 +47,7 @@ export class SyncMap<K, V> {
   }
   /** Calls `f` with every entry until it returns false. Entries may come and go meanwhile. */
   range(f: (key: K, value: V) => boolean | void): void {
+    checkFunction("SyncMap.range", f);
     for (const [k, v] of this.m) if (f(k, v) === false) return;
   }
   clear(): void {

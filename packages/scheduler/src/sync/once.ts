@@ -1,6 +1,7 @@
 /** Once, OnceFunc, OnceValue: work that is done at most once. */
 
 import { isGenerator } from "../chan.ts";
+import { checkFunction, checkResult, type NotAsync } from "../functions.ts";
 import type { Yieldable } from "../op.ts";
 import { Mutex } from "./mutex.ts";
 
@@ -12,7 +13,8 @@ export class Once {
    * Calls `f`, if no call of `do` has yet; returns when that one call is over. A panic of `f` counts as a
    * return. `f` may be a generator function: `yield* once.do(function* () { ... })`.
    */
-  do(f: () => unknown): Yieldable<void> {
+  do<R>(f: () => NotAsync<R>): Yieldable<void> {
+    checkFunction("Once.do", f);
     return this.finished ? nothing : this.doSlow(f);
   }
 
@@ -23,6 +25,7 @@ export class Once {
       try {
         const r = f();
         if (isGenerator(r)) yield* r;
+        else checkResult("Once.do", f, r);
       } finally {
         this.finished = true;
       }
@@ -33,23 +36,37 @@ export class Once {
 }
 
 /** Completes at once. */
-const nothing: Yieldable<void> = {
+export const nothing: Yieldable<void> = {
   [Symbol.iterator]: () => ({ next: () => ({ done: true, value: undefined }) }),
 };
 
 /** A function that calls `f` once and gives its value again and again; a panic of `f` is repeated too. */
-export function onceValue<T>(f: () => Generator<undefined, T, unknown> | T): () => Yieldable<T> {
+export function onceValue<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): () => Yieldable<T> {
+  return onceCall("onceValue", f as () => Generator<undefined, T, unknown> | T);
+}
+
+function onceCall<T>(what: string, f: () => Generator<undefined, T, unknown> | T): () => Yieldable<T> {
+  checkFunction(what, f);
   const once = new Once();
+  // Given up after the call: what the function holds lives no longer than it has to.
+  let call: typeof f | null = f;
   let value: T;
   let error: unknown;
   let failed = false;
   function* first(): Generator<undefined, void, unknown> {
     try {
-      const r = f();
-      value = isGenerator(r) ? ((yield* r) as T) : r;
+      const r = call!();
+      if (isGenerator(r)) {
+        value = (yield* r) as T;
+      } else {
+        checkResult(what, call!, r);
+        value = r;
+      }
     } catch (e) {
       failed = true;
       error = e;
+    } finally {
+      call = null;
     }
   }
   return function* () {
@@ -60,8 +77,8 @@ export function onceValue<T>(f: () => Generator<undefined, T, unknown> | T): () 
 }
 
 /** As onceValue, for a function without a result. */
-export function onceFunc(f: () => unknown): () => Yieldable<void> {
-  const v = onceValue(f);
+export function onceFunc<R>(f: () => NotAsync<R>): () => Yieldable<void> {
+  const v = onceCall<unknown>("onceFunc", f);
   return function* () {
     yield* v();
   };

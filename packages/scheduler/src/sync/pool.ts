@@ -1,63 +1,125 @@
 /**
  * Pool: objects that may be used again.
  *
- * What is put back is kept through one collection and dropped at the next: at a collection the objects in use
- * become the victims of the pool, and the victims before them go. So a pool in steady use keeps its
- * objects and an idle one loses them. Without a heap of our own the collections are V8's, noticed through a
- * FinalizationRegistry; a facade calls poolCleanup at its own.
+ * An object that is put back survives one collection and is dropped at the next: a collection turns the objects
+ * of a pool into its victims, and drops the victims of the collection before. So a pool in steady use keeps its
+ * objects and an idle one loses them. Pools age at two kinds of collection: those of V8, noticed through a
+ * FinalizationRegistry, and those of a facade's heap, which calls poolCleanup as each begins.
+ *
+ * The order is Go's on one P: the first object put has a slot of its own, `private`; the others are the stack `shared`.
+ * `get` takes private, then shared from the top; then the victims, private first, shared from the bottom.
  */
 
-/** Pools that hold something. A pool that nobody holds goes with its entry at the second cleanup. */
-let pools: Pool<unknown>[] = [];
-let oldPools: Pool<unknown>[] = [];
+import { currentScheduler } from "../default.ts";
+import type { Scheduler } from "../proc.ts";
+
+/** The pools of one scheduler. */
+interface Pools {
+  /** Pools that hold objects, and pools that hold victims. An unreachable pool is dropped at the second cleanup. */
+  all: Pool<unknown>[];
+  old: Pool<unknown>[];
+}
+
+const poolsOf = new WeakMap<Scheduler, Pools>();
+/** Schedulers with such pools, for the collections of V8. */
+const withPools = new Set<Pools>();
+
+/** The objects of a pool. `first` is the private slot. */
+class Local<T> {
+  first: T | undefined = undefined;
+  readonly shared: T[] = [];
+}
 
 export class Pool<T> {
   /** Makes an object when the pool is empty. */
   readonly New: (() => T) | undefined;
-  private local: T[] = [];
-  private victim: T[] = [];
+  private local = new Local<T>();
+  private victim: Local<T> | null = null;
+  /** Victims of `shared` that are taken. */
+  private victimsTaken = 0;
   private listed = false;
 
   constructor(New?: () => T) {
+    if (New !== undefined && typeof New !== "function") {
+      throw new TypeError(`scheduler: Pool: New must be a function (got ${String(New)})`);
+    }
     this.New = New;
   }
 
   /** Takes any object of the pool, or a new one. */
   get(): T {
-    if (this.local.length > 0) return this.local.pop()!;
-    if (this.victim.length > 0) return this.victim.pop()!;
+    const l = this.local;
+    const x = l.first;
+    if (x !== undefined) {
+      l.first = undefined;
+      return x;
+    }
+    if (l.shared.length > 0) return l.shared.pop()!;
+    if (this.victim !== null) {
+      const v = this.takeVictim(this.victim);
+      if (v !== undefined) return v;
+    }
     return this.New === undefined ? (undefined as T) : this.New();
   }
 
-  /** Gives an object back; nobody may use it any more. */
+  /** Gives an object back; the caller must not use it any more. */
   put(x: T): void {
     if (x === null || x === undefined) return;
-    this.local.push(x);
+    const l = this.local;
+    if (l.first === undefined) l.first = x;
+    else l.shared.push(x);
     if (!this.listed) {
       this.listed = true;
-      pools.push(this as Pool<unknown>);
-      watchCollections();
+      list(this as Pool<unknown>);
     }
   }
 
-  /** For poolCleanup: drops the victims; what is in use becomes the victims. */
+  private takeVictim(v: Local<T>): T | undefined {
+    const x = v.first;
+    if (x !== undefined) {
+      v.first = undefined;
+      return x;
+    }
+    if (this.victimsTaken < v.shared.length) return v.shared[this.victimsTaken++];
+    this.victim = null;
+    return undefined;
+  }
+
+  /** For poolCleanup: the objects become the victims. */
   age(): void {
     this.victim = this.local;
-    this.local = [];
+    this.victimsTaken = 0;
+    this.local = new Local();
     this.listed = false;
   }
 
+  /** For poolCleanup. */
   dropVictims(): void {
-    if (!this.listed) this.victim = [];
+    this.victim = null;
   }
 }
 
-/** To be called at the start of a collection. */
-export function poolCleanup(): void {
-  for (const p of oldPools) p.dropVictims();
-  for (const p of pools) p.age();
-  oldPools = pools;
-  pools = [];
+function list(p: Pool<unknown>): void {
+  const s = currentScheduler();
+  let pools = poolsOf.get(s);
+  if (pools === undefined) poolsOf.set(s, (pools = { all: [], old: [] }));
+  pools.all.push(p);
+  withPools.add(pools);
+  watchCollections();
+}
+
+/** Ages the pools of `s`: to be called at the start of a collection. */
+export function poolCleanup(s: Scheduler): void {
+  const pools = poolsOf.get(s);
+  if (pools !== undefined) cleanup(pools);
+}
+
+function cleanup(pools: Pools): void {
+  for (const p of pools.old) p.dropVictims();
+  for (const p of pools.all) p.age();
+  pools.old = pools.all;
+  pools.all = [];
+  if (pools.old.length === 0) withPools.delete(pools);
 }
 
 let watching = false;
@@ -65,12 +127,12 @@ const registry =
   typeof FinalizationRegistry === "function"
     ? new FinalizationRegistry<void>(() => {
         watching = false;
-        poolCleanup();
-        if (oldPools.length > 0 || pools.length > 0) watchCollections();
+        for (const pools of withPools) cleanup(pools);
+        if (withPools.size > 0) watchCollections();
       })
     : null;
 
-/** Has poolCleanup called after the next collection of V8. */
+/** Has the pools age after the next collection of V8. */
 function watchCollections(): void {
   if (watching || registry === null) return;
   watching = true;

@@ -2,6 +2,7 @@
 
 import { type Chan, isGenerator } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
+import { checkFunction, checkResult, type NotAsync } from "../functions.ts";
 import { WaitGroup } from "./waitgroup.ts";
 
 export interface FlightResult<T> {
@@ -22,7 +23,19 @@ export class Singleflight<K, T> {
   private readonly m = new Map<K, Call<T>>();
 
   /** Runs `f`, or waits for a run under the same key. A panic of `f` reaches all callers. */
-  *do(key: K, f: () => Generator<undefined, T, unknown> | T): Generator<undefined, FlightResult<T>, unknown> {
+  do(
+    key: K,
+    f: () => Generator<undefined, T, unknown> | NotAsync<T>,
+  ): Generator<undefined, FlightResult<T>, unknown> {
+    return this.run("Singleflight.do", key, f as () => Generator<undefined, T, unknown> | T);
+  }
+
+  private *run(
+    what: string,
+    key: K,
+    f: () => Generator<undefined, T, unknown> | T,
+  ): Generator<undefined, FlightResult<T>, unknown> {
+    checkFunction(what, f);
     let c = this.m.get(key);
     if (c !== undefined) {
       c.dups++;
@@ -33,7 +46,12 @@ export class Singleflight<K, T> {
       this.m.set(key, c);
       try {
         const r = f();
-        c.value = isGenerator(r) ? ((yield* r) as T) : r;
+        if (isGenerator(r)) {
+          c.value = (yield* r) as T;
+        } else {
+          checkResult(what, f, r);
+          c.value = r;
+        }
       } catch (e) {
         c.failed = true;
         c.error = e;
@@ -46,13 +64,15 @@ export class Singleflight<K, T> {
   }
 
   /** As do, in a goroutine of its own; the result comes through the channel. */
-  doChan(key: K, f: () => Generator<undefined, T, unknown> | T): Chan<FlightResult<T>> {
+  doChan(key: K, f: () => Generator<undefined, T, unknown> | NotAsync<T>): Chan<FlightResult<T>> {
+    const what = "Singleflight.doChan";
+    checkFunction(what, f);
     const s = currentScheduler();
     const c = s.makeChan<FlightResult<T>>(1);
     const self = this;
     s.newproc(
       function* () {
-        yield* c.send(yield* self.do(key, f));
+        yield* c.send(yield* self.run(what, key, f as () => Generator<undefined, T, unknown> | T));
       },
       [],
       this.doChan,

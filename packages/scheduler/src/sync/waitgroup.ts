@@ -1,7 +1,8 @@
 /** WaitGroup: waits for a number of goroutines to end. */
 
 import { currentScheduler } from "../default.ts";
-import type { Goroutine } from "../goroutine.ts";
+import type { NotAsync } from "../functions.ts";
+import { checkGoroutineFunction, type Goroutine } from "../goroutine.ts";
 import { arm, disarm, Op, type Operation, parkIn, unpark, wakeOne } from "../op.ts";
 import { panic } from "../panic.ts";
 import type { Scheduler } from "../proc.ts";
@@ -26,7 +27,9 @@ export class WaitGroup {
   }
 
   /** Starts `f` in a goroutine that counts until it has ended. */
-  go<A extends readonly unknown[]>(f: (...args: A) => unknown, ...args: A): Goroutine {
+  go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine {
+    // Before it counts: a function that cannot run would be waited for without end.
+    checkGoroutineFunction(f, "WaitGroup.go");
     this.add(1);
     return currentScheduler().newproc(f as never, args, this.go, () => this.add(-1));
   }
@@ -42,8 +45,15 @@ export class WaitGroup {
   /** For the op. */
   park(g: G, op: Op<unknown>): boolean {
     if (this.n === 0) return true;
-    parkIn(g, op, this.sema, waitReasonSyncWaitGroupWait);
+    parkIn(g, op, this.sema, waitReasonSyncWaitGroupWait).elem = this;
     return false;
+  }
+
+  /** For the op: a waiter goes on. It must find the counter at 0 and none that waits for the next round. */
+  checkReuse(): void {
+    if (this.n !== 0 || this.sema.first !== null) {
+      panic("sync: WaitGroup is reused before previous Wait has returned");
+    }
   }
 }
 
@@ -56,7 +66,12 @@ class WaitOp extends Op<void> {
     return this.wg.park(g, this as Op<unknown>);
   }
   protected override finish(g: G): boolean {
+    // Not this.wg: the op may have been given to other goroutines since.
+    const sg = g.waiting!;
+    const wg = sg.elem as WaitGroup;
+    sg.elem = undefined;
     unpark(g);
+    wg.checkReuse();
     return true;
   }
   protected hostScheduler(): Scheduler {
