@@ -2,36 +2,76 @@
  * Where the allocator calls up. Allocation triggers collection and collection frees memory: the cycle is
  * cut here. The collector, the profiler and the facade assign the fields; the defaults do nothing, so that
  * the allocator works alone. Hooks are called on slow paths only, never inside a lock.
+ *
+ * ## What a hook may do
+ * An operation reads and checks first, then changes memory, and reports after. So there are three kinds of hooks:
+ *
+ *     sweeping    deductSweepCredit, sweepSpan, sweepOne, reclaim
+ *                 run in the middle of an operation that is about to take a span. They sweep spans that are on a list,
+ *                 or the span that they are given. They may not allocate, free, flush or release memory, nor read
+ *                 statistics with a flush. To tell the program something, they call deferReport(), and operationDone
+ *                 follows.
+ *     object      sampleMalloc, onFree
+ *                 run between two states of an object: it is complete, but the caller has no address yet; or the
+ *                 program has given it up, but it is not free yet. They may read the object, and find, attach and
+ *                 detach specials.
+ *     reporting   gcTrigger, operationDone, outOfMemory, releaseRefused
+ *                 run when no operation is in progress. They may allocate, free, flush and read statistics. A
+ *                 collection in gcTrigger must treat the address that it got as a root. operationDone gets no address,
+ *                 so it must not collect.
+ *
+ * The rule is enforced. While a thread is in an operation or in an object hook, the heap's `busy` names it. Then every
+ * entry that changes an mcache or the heap (but for the steps of a sweep) throws the fatal error "allocator: re-entered
+ * by a hook" before it changes anything. The same holds for any other code that runs inside of an operation, such as a
+ * clock or a stack trace. The fast paths ask nothing: they take a free slot of a run, or put a block on its list, which
+ * no operation has in hand.
+ *
+ * An error of a sweeping hook ends the allocation before it has changed its run. An error of another hook reaches the
+ * caller of the operation, which is complete: the caller of an allocation loses the address of the object.
  */
 import type { Addr } from "@gort/memory";
 
 export interface AllocatorHooks {
   /**
    * heapLive reached GCCONTROL.trigger. Called at the very end of an allocation, with the new object complete:
-   * a collector that collects at once (rather than at the next safepoint) must treat addr as a root.
+   * a collector that collects at once (rather than at the next safepoint) must treat addr as a root. Reporting.
    */
   gcTrigger(addr: Addr): void;
-  /** The object is one that the memory profile samples (one in about MemProfileRate bytes). */
+  /** The object is one that the memory profile samples (one in about MemProfileRate bytes). Of an object. */
   sampleMalloc(addr: Addr, size: number): void;
   /**
    * mcentral wants this unswept span, has taken it off its list and set sweepgen to sg-1. Must sweep it and end
-   * with spanSwept(span, nfreed, true).
+   * with spanSwept(span, nfreed, true). Sweeping.
    */
   sweepSpan(span: Addr): void;
-  /** Sweeps one unswept span, taken with nextSpanForSweep; returns its pages, or -1 if there was none. */
+  /** Sweeps one unswept span, taken with nextSpanForSweep; returns its pages, or -1 if there was none. Sweeping. */
   sweepOne(): number;
-  /** Before a span of spanBytes is taken: sweep as much as the pacer says (Go's deductSweepCredit). */
+  /** Before a span of spanBytes is taken: sweep as much as the pacer says (Go's deductSweepCredit). Sweeping. */
   deductSweepCredit(spanBytes: number, callerSweepPages: number): void;
-  /** Before npages are taken from the heap: sweep until that many were freed, or all is swept (Go's reclaim). */
+  /**
+   * Before npages are taken from the heap: sweep until that many were freed, or all is swept (Go's reclaim). Sweeping.
+   */
   reclaim(npages: number): void;
-  /** No memory left for needBytes. True: something was freed, try again (once). False: fatal error. */
+  /**
+   * A sweeping hook has called deferReport() in the operation that has ended. After an allocation the object is
+   * complete, and only the caller has its address: a collection would free it. Reporting.
+   */
+  operationDone(): void;
+  /**
+   * No memory left for needBytes. True: something was freed, try again (once). False: fatal error. The operation has
+   * been given up until then, so the hook may collect, and free blocks. It is not called for what it allocates itself.
+   * Reporting.
+   */
   outOfMemory(needBytes: number): boolean;
   /**
    * The operating system refused to take pages back, for the first time in this heap. They stay counted as idle, not as
-   * released, and further refusals are not reported.
+   * released, and further refusals are not reported. Reporting.
    */
   releaseRefused(addr: Addr, nbytes: number): void;
-  /** Debugging: an object was freed by free(). The collector's frees are not reported one by one. */
+  /**
+   * Debugging: an object is freed by free(); it has its specials still. The collector's frees are not reported one by
+   * one. Of an object; the block is freed even if the hook throws.
+   */
   onFree(addr: Addr, size: number): void;
 }
 
@@ -45,6 +85,7 @@ export function defaultHooks(): AllocatorHooks {
     sweepOne: () => -1,
     deductSweepCredit() {},
     reclaim() {},
+    operationDone() {},
     outOfMemory: () => false,
     releaseRefused(addr, nbytes) {
       console.warn(

@@ -26,6 +26,12 @@
  * while a collection marks: a word of them is changed atomically unless all of it is one run's. The order of locks is the
  * table in @gort/memory's lockrank.ts; createAllocator({ staticLockRanking: true }) checks it.
  *
+ * What the allocator calls (hooks.ts: sweeps, samples, triggers, reports) never comes back into the middle of an
+ * operation. An operation reads and checks, then changes memory with only sweeping in between, then reports. While it
+ * runs, heap.busy names it, and an entry that finds it set throws: a re-entered mcache would hand out one object twice.
+ * Reports that come up on the way (a sweep that has ended, growth, a refused release) are noted in the heap and given
+ * by finish. The fast paths ask nothing, since they touch only free slots of a run, which no operation has in hand.
+ *
  * A thread that dies leaves an mcache that another takes over (threadExited). What it was in the middle of is written down in
  * the mcache, in a heap that threads share, so that it can be completed or undone: mrecover.ts.
  *
@@ -126,6 +132,8 @@ export class Allocator {
 
   readonly #types: TypeTable;
   readonly #sampler: Sampler;
+  /** Whether the object of the last refill, or the last large one, is one to sample. */
+  sampled = false;
   #closed = false;
 
   /** Use createAllocator. */
@@ -226,11 +234,13 @@ export class Allocator {
     }
     const i = this.tinySlot;
     p = u32[i] as number;
-    if (p === u32[i + 1]) p = this.refillAlloc(i);
+    const refilled = p === u32[i + 1];
+    if (refilled) p = this.refill(i);
     else u32[i] = p + TINY_SIZE;
-    // Keep whichever block has more room left. (A refill may have flushed: the word is read again.)
+    // Keep whichever block has more room left. (The hook outOfMemory may have flushed: the word is read again.)
     const used = (u32[this.tinyWord] as number) & (TINY_SIZE - 1);
     if (used === 0 || size < used) u32[this.tinyWord] = p + size;
+    if (refilled) this.finish(p, TINY_SIZE, this.sampled);
     return p as Addr;
   }
 
@@ -248,23 +258,39 @@ export class Allocator {
     return p as Addr;
   }
 
-  /** One object from a fresh run, without pointers. For manual.ts too. */
-  refillAlloc(i: number): Addr {
-    const u32 = this.u32;
-    const sampled = this.cache.nextRun(i, 0);
-    const p = u32[i] as number;
-    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
-    u32[i] = p + elemsize;
-    this.finish(p, elemsize, sampled);
+  /** One object from a fresh run, without pointers. */
+  private refillAlloc(i: number): Addr {
+    const p = this.refill(i);
+    this.finish(p, this.u32[i + SLOT_ELEMSIZE] as number, this.sampled);
     return p as Addr;
   }
 
-  /** What follows an allocation that took the slow path; the object is complete. */
-  private finish(p: number, size: number, sampled: boolean): void {
+  /**
+   * refillAlloc without the reports: the caller calls finish, with `sampled`, when the object is complete. For
+   * manual.ts too.
+   */
+  refill(i: number): number {
+    const u32 = this.u32;
+    this.sampled = this.cache.nextRun(i, 0);
+    const p = u32[i] as number;
+    u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
+    return p;
+  }
+
+  /** The reports that follow an allocation that took the slow path. The object is complete. */
+  finish(p: number, size: number, sampled: boolean): void {
+    const { heap } = this;
     if (sampled) {
       this.#sampler.draw();
-      this.hooks.sampleMalloc(p as Addr, size);
+      // A collection here would free the object.
+      heap.enter("the hook sampleMalloc");
+      try {
+        this.hooks.sampleMalloc(p as Addr, size);
+      } finally {
+        heap.busy = "";
+      }
     }
+    if (heap.pending) heap.report();
     if ((this.u32[this.liveWord] as number) >= (this.f64[this.trigger] as number))
       this.hooks.gcTrigger(p as Addr);
   }
@@ -336,11 +362,19 @@ export class Allocator {
   }
 
   private mallocLarge(size: number, typ: number, zero: boolean): Addr {
+    const p = this.takeLargeObject(size, typ, zero);
+    this.finish(p, Math.ceil(size / PAGE_SIZE) * PAGE_SIZE, this.sampled);
+    return p;
+  }
+
+  /** mallocLarge without the reports: the caller calls finish, with `sampled`. For manual.ts too. */
+  takeLargeObject(size: number, typ: number, zero: boolean): Addr {
     const { u32, f64, cache } = this;
     const npages = Math.ceil(size / PAGE_SIZE);
     const spanclass = typ === 0 ? 1 : 0;
-    this.hooks.deductSweepCredit(npages * PAGE_SIZE, npages);
-    const s = this.heap.alloc(npages, spanclass);
+    let s = this.takeLarge(npages, spanclass);
+    if (s === 0 && this.heap.rescue(npages)) s = this.takeLarge(npages, spanclass);
+    if (s === 0) this.heap.throwOutOfMemory(npages);
     const at = s >>> 2;
     const bytes = npages * PAGE_SIZE;
     const p = u32[at + (S.startAddr >>> 2)] as number;
@@ -362,8 +396,20 @@ export class Allocator {
     cache.addHeapLive(bytes);
     this.central.push(this.central.fullSwept(spanclass), s);
     this.addStat(MCACHE.offsets.nextSample, -bytes);
-    this.finish(p, bytes, (f64[(cache.base + MCACHE.offsets.nextSample) >>> 3] as number) < 0);
+    this.sampled = (f64[(cache.base + MCACHE.offsets.nextSample) >>> 3] as number) < 0;
     return p as Addr;
+  }
+
+  /** A span for a large object; 0 if the memory is exhausted. Sweeping runs in here. */
+  private takeLarge(npages: number, spanclass: number): number {
+    const { heap } = this;
+    heap.enter("an allocation");
+    try {
+      this.hooks.deductSweepCredit(npages * PAGE_SIZE, npages);
+      return heap.alloc(npages, spanclass);
+    } finally {
+      heap.busy = "";
+    }
   }
 
   /** Adds to an f64 of this thread's mcache. */
@@ -419,10 +465,7 @@ export class Allocator {
 
   /** A copy of the block. */
   dup(p: Addr): Addr {
-    const n = this.manual.usableSize(p);
-    const q = this.manual.malloc(n, false);
-    this.mem.kernel.copy(q, p, n);
-    return q;
+    return this.manual.dup(p);
   }
 
   /** The block through a typed array of n elements (default: all that fit). Valid until the block is freed. */
@@ -512,11 +555,27 @@ export class Allocator {
    */
   flushAll(): void {
     if (this.#closed) return; // the mcache may be another thread's
+    this.heap.mustBeIdle("flushAll");
     this.mem.willBlock("flushAll, which precedes a stop,");
     this.cache.flush();
     this.manual.flush(); // after it: a span on a list can be freed when its last block comes back
     this.stacks.flush();
     this.heap.flushPages();
+  }
+
+  /** Whether this thread is in no operation: what a hook that comes in the middle of one must not do is allowed. */
+  get idle(): boolean {
+    return this.heap.busy === "";
+  }
+
+  /** Throws the fatal error if this thread is in the middle of an operation; call says what was going to be done. */
+  mustBeIdle(call: string): void {
+    this.heap.mustBeIdle(call);
+  }
+
+  /** For a hook that is called in the middle of an operation: has hooks.operationDone called after it. */
+  deferReport(): void {
+    this.heap.defer();
   }
 
   /** An unswept span for the sweeper, off its list, sweepgen = sg-1; 0 if there is none. */
@@ -594,6 +653,7 @@ export class Allocator {
     if (s === 0 || this.u32[(s + S.state) >>> 2] === SPAN_IN_USE) {
       fatalThrow("mheap.freeManual: not a manual span", `address ${hex(addr)}`);
     }
+    this.heap.mustBeIdle("freeManual");
     this.heap.freeManual(s);
   }
 
@@ -628,11 +688,13 @@ export class Allocator {
 
   /** A stack of n bytes, a power of two from 2048. Not cleared. */
   stackAlloc(n: number): Addr {
+    this.heap.mustBeIdle("stackAlloc");
     return this.stacks.alloc(n) as Addr;
   }
 
   /** Gives a stack back; n is what it was allocated with. */
   stackFree(addr: Addr, n: number): void {
+    this.heap.mustBeIdle("stackFree");
     this.stacks.free(addr, n);
   }
 
@@ -648,6 +710,7 @@ export class Allocator {
       throw new RangeError(`allocator: memProfileRate must be a whole number of bytes (got ${show(rate)})`);
     }
     if (this.#closed) closedError();
+    this.heap.mustBeIdle("setMemProfileRate");
     this.cache.returnTails();
     this.#sampler.rate = rate;
     this.#sampler.draw();
@@ -673,7 +736,9 @@ export class Allocator {
     if (typeof nbytes !== "number") {
       throw new TypeError(`allocator: scavenge needs a number of bytes (got ${show(nbytes)})`);
     }
-    return this.heap.scavenge(nbytes);
+    const released = this.heap.scavenge(nbytes);
+    if (this.heap.pending) this.heap.report();
+    return released;
   }
 
   /** Returns all free pages to the operating system; the bytes returned. A collection before it frees more. */
@@ -687,6 +752,7 @@ export class Allocator {
    */
   share(): void {
     if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
+    this.heap.mustBeIdle("share");
     this.u32[(this.mheap + MHEAP.offsets.shared) >>> 2] = 1;
     this.manual.share();
   }

@@ -86,6 +86,9 @@ export class ManualHeap {
   private readonly listForSize: Int32Array;
   private readonly listOf: Int32Array;
   private closed = false;
+  /** Whether the last `take` took the slow path, whose reports follow, and found an object to sample. */
+  private refilled = false;
+  private sampled = false;
 
   constructor(allocator: Allocator, checks: boolean) {
     const { mem, heap, central, cache, specials } = allocator;
@@ -165,18 +168,33 @@ export class ManualHeap {
   }
 
   private mallocSlow(size: number, zero: boolean): Addr {
+    const p = this.take(size, zero);
+    this.reportMalloc(p);
+    return p;
+  }
+
+  /** A block, without the reports that follow its allocation: reportMalloc gives them. */
+  private take(size: number, zero: boolean): Addr {
     checkSize(size);
     if (this.closed) closedError();
+    this.heap.mustBeIdle("malloc");
+    this.refilled = false;
     const p = size > MAX_SMALL_REQUEST ? this.large(size, zero) : this.small(size, zero);
-    const bits = (this.inUse + (p >>> 8)) << 2;
-    if (this.lists.shared) this.kernel.or(bits, 1 << (p >>> 3));
-    else this.u32[bits >>> 2] = (this.u32[bits >>> 2] as number) | (1 << (p >>> 3));
+    this.setInUse(p as Addr, true);
     this.checks?.record(p as Addr, size, this.bytesOf(p), zero, this.lists.shared);
     return p as Addr;
   }
 
+  private reportMalloc(p: Addr): void {
+    if (!this.refilled) return;
+    this.refilled = false;
+    this.allocator.finish(p, this.bytesOf(p), this.sampled);
+  }
+
   private large(size: number, zero: boolean): number {
-    const p = this.allocator.mallocgc(size, 0, zero);
+    const p = this.allocator.takeLargeObject(size, 0, zero);
+    this.refilled = true;
+    this.sampled = this.allocator.sampled;
     this.heap.mapHeapBits(p);
     return p;
   }
@@ -192,8 +210,11 @@ export class ManualHeap {
     // The next of the run. (mallocgc would put a few bytes into a tiny block.)
     const i = this.lists.slotOf(spanclass);
     let p = u32[i] as number;
-    if (p === u32[i + 1]) p = this.allocator.refillAlloc(i);
-    else u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
+    if (p === u32[i + 1]) {
+      p = this.allocator.refill(i);
+      this.refilled = true;
+      this.sampled = this.allocator.sampled;
+    } else u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
     this.heap.mapHeapBits(p);
     return p;
   }
@@ -225,6 +246,11 @@ export class ManualHeap {
   private freeSlow(p: Addr): void {
     if (p === 0) return;
     checkAddress("free", p);
+    this.release(p);
+  }
+
+  /** Frees the block, also if the hook throws. */
+  private release(p: Addr): void {
     this.mustBeFree(p);
     const bit = 1 << (p >>> 3);
     const bits = (this.inUse + (p >>> 8)) << 2;
@@ -233,10 +259,15 @@ export class ManualHeap {
     const spanclass = this.spanclassOf(p);
     const bytes = spanclass === 1 ? this.bytesOf(p) : (classToSize[spanclass >>> 1] as number);
     this.checks?.forget(p, bytes);
-    this.hooks.onFree(p, bytes);
-    if (this.lists.hasSpecials) this.allocator.specials.drop(p, bytes);
-    if (spanclass === 1) this.freeLarge(this.heap.spanOf(p), bytes);
-    else this.lists.push(p, spanclass);
+    this.heap.enter("the hook onFree");
+    try {
+      this.hooks.onFree(p, bytes);
+    } finally {
+      this.heap.busy = "";
+      if (this.lists.hasSpecials) this.allocator.specials.drop(p, bytes);
+      if (spanclass === 1) this.freeLarge(this.heap.spanOf(p), bytes);
+      else this.lists.push(p, spanclass);
+    }
   }
 
   private freeLarge(s: number, bytes: number): void {
@@ -251,6 +282,7 @@ export class ManualHeap {
   /** Throws what free throws. */
   private mustBeFree(p: Addr): void {
     if (this.closed) closedError();
+    this.heap.mustBeIdle("free");
     this.checks?.mustBeUnseen(p);
     if (this.lists.collected) {
       throw new TypeError(`allocator: free in a heap that is garbage collected (got ${hex(p)})`);
@@ -337,10 +369,46 @@ export class ManualHeap {
     }
     // What free would refuse is refused before there is a second block.
     this.mustBeFree(p);
-    const q = this.malloc(size, false);
+    const q = this.takeBeside(p, size);
+    const { refilled } = this;
+    const sampled = refilled && this.sampled;
     this.kernel.copy(q, p, Math.min(usable, size));
     this.free(p);
+    this.refilled = refilled;
+    this.sampled = sampled;
+    this.reportMalloc(q);
     return q;
+  }
+
+  dup(p: Addr): Addr {
+    const n = this.usableSize(p);
+    const q = this.takeBeside(p, n);
+    this.kernel.copy(q, p, n);
+    this.reportMalloc(q);
+    return q;
+  }
+
+  /** A block, while that at p can't be freed: the hook outOfMemory may free blocks. */
+  private takeBeside(p: Addr, size: number): Addr {
+    if (!this.isBlock(p)) return this.take(size, false);
+    this.setInUse(p, false);
+    try {
+      return this.take(size, false);
+    } finally {
+      this.setInUse(p, true);
+    }
+  }
+
+  private setInUse(p: Addr, on: boolean): void {
+    const bits = (this.inUse + (p >>> 8)) << 2;
+    const bit = 1 << (p >>> 3);
+    if (this.lists.shared) {
+      if (on) this.kernel.or(bits, bit);
+      else this.kernel.and(bits, ~bit);
+      return;
+    }
+    const word = this.u32[bits >>> 2] as number;
+    this.u32[bits >>> 2] = on ? word | bit : word & ~bit;
   }
 
   // --- checks

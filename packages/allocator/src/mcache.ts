@@ -47,6 +47,7 @@ import {
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
 import { ctz, lowMask, popcount } from "./mpagealloc.ts";
+import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
 const S_START_ADDR = MSPAN.offsets.startAddr >>> 2;
 const S_NELEMS = MSPAN.offsets.nelems >>> 2;
@@ -189,9 +190,12 @@ export class MCache {
       this.cutRest(i, typ, rest);
       return false;
     }
+    const { heap } = this;
+    if (heap.busy !== "") heap.refuse("an allocation");
     let s = u32[i + SLOT_SPAN] as number;
-    let used = 0;
+    let rescued = false;
     while (true) {
+      let used = 0;
       if (s !== 0) {
         const at = s >>> 2;
         const nelems = (u32[at + S_NELEMS] as number) | 0;
@@ -205,20 +209,39 @@ export class MCache {
           used = s; // cacheSpan takes it out of the slot
         } else {
           // A slot that was freed by hand lies before freeindex.
-          this.heap.hold(s);
+          heap.hold(s);
           u32[i + SLOT_SPAN] = 0;
           this.central.uncacheSpan(s);
         }
       }
       if (i < this.slots) closedError(); // a slot of the nil page: see Allocator.close
       const spanclass = ((i - this.slots) / SLOT_WORDS) | 0;
-      s = this.central.cacheSpan(spanclass, used, i);
-      used = 0;
+      s = this.exchangeSpan(i, spanclass, used);
+      if (s !== 0) continue;
+      const npages = classToAllocNPages[spanclass >>> 1] as number;
+      if (rescued || !heap.rescue(npages)) heap.throwOutOfMemory(npages);
+      rescued = true;
+      // The hook may have allocated from this slot, for another type.
+      this.returnTail(i, spanclass);
+      s = u32[i + SLOT_SPAN] as number;
+    }
+  }
+
+  /** Gives the slot another span for the one that it has used up; 0 if there is no memory. Sweeping runs in here. */
+  private exchangeSpan(i: number, spanclass: number, used: number): number {
+    const { u32, heap } = this;
+    heap.enter("an allocation");
+    try {
+      const s = this.central.cacheSpan(spanclass, used, i);
+      if (s === 0) return 0;
       u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
       const held = this.held + (spanclass >>> 5);
       u32[held] = (u32[held] as number) | (1 << (spanclass & 31));
       u32[i + SLOT_SPAN] = s;
-      this.heap.drop(s);
+      heap.drop(s);
+      return s;
+    } finally {
+      heap.busy = "";
     }
   }
 

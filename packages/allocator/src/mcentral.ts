@@ -259,7 +259,7 @@ export class MCentral {
 
   /**
    * A span for the mcache's slot at word `slot`, in exchange for the one that it has used up (0: it has none), all of whose slots
-   * are handed out.
+   * are handed out. 0 if the memory is exhausted; the slot has no span then.
    */
   cacheSpan(spanclass: number, used: number, slot: number): number {
     const { u32 } = this;
@@ -269,6 +269,7 @@ export class MCentral {
     if (s === 0) s = this.sweepForFree(spanclass);
     if (s === 0) s = this.takeRetained(spanclass);
     if (s === 0) s = this.heap.alloc(npages, spanclass);
+    if (s === 0) return 0;
     const at = s >>> 2;
     if ((u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number)) {
       fatalThrow("mcentral.cacheSpan: span has no free objects", `span ${hex(s)}`);

@@ -144,6 +144,7 @@ export class Scavenger {
     let n = 1;
     while (elapsed < WORK_MS && n > 0 && this.excess > 0) {
       n = this.#heap.scavenge(QUANTUM);
+      if (this.#heap.pending) this.#heap.report();
       result.released += n;
       elapsed = this.#clock() - start;
     }
@@ -177,6 +178,7 @@ export class Scavenger {
   releaseAll(): number {
     const n = this.#heap.scavenge(Number.POSITIVE_INFINITY);
     this.#countEager(n);
+    if (this.#heap.pending) this.#heap.report();
     return n;
   }
 

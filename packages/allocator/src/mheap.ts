@@ -289,6 +289,76 @@ export class MHeap {
     if (this.u32[this.shared] !== 0) unlock(this.mem, addr);
   }
 
+  /**
+   * The operation of this thread that is changing its mcache or the heap; "" while there is none. See hooks.ts: a hook
+   * that is called in an operation must not begin another.
+   */
+  busy = "";
+  /** Whether `report` has anything to do. */
+  pending = false;
+  private grownBytes = 0;
+  private refusedPage = 0;
+  private refusedBytes = 0;
+  private deferred = false;
+  private rescuing = false;
+
+  /** Begins an operation; whoever calls it sets `busy` to "" in a finally. */
+  enter(operation: string): void {
+    if (this.busy !== "") this.refuse(operation);
+    this.busy = operation;
+  }
+
+  /** Throws the fatal error if this thread is in the middle of an operation. */
+  mustBeIdle(call: string): void {
+    if (this.busy !== "") this.refuse(call);
+  }
+
+  refuse(call: string): never {
+    fatalThrow(
+      "allocator: re-entered by a hook",
+      `allocator: ${call} called by a hook in the middle of ${this.busy}`,
+    );
+  }
+
+  /** Has hooks.operationDone called when the operation has ended. */
+  defer(): void {
+    this.deferred = true;
+    this.pending = true;
+  }
+
+  /** Reports what happened in the operation that has ended. The caller's object, if any, is complete. */
+  report(): void {
+    this.pending = false;
+    const n = this.grownBytes;
+    this.grownBytes = 0;
+    if (n > 0) this.afterGrowth(n);
+    if (this.refusedBytes !== 0) {
+      const bytes = this.refusedBytes;
+      this.refusedBytes = 0;
+      this.hooks.releaseRefused((this.refusedPage * PAGE_SIZE) as Addr, bytes);
+    }
+    if (this.deferred) {
+      this.deferred = false;
+      this.hooks.operationDone();
+    }
+    // The scavenger's work after growth may have noted a refusal, which is reported above.
+    this.pending = this.refusedBytes !== 0 || this.deferred;
+  }
+
+  /**
+   * Asks the hook for memory, with no operation in progress: it may collect or free. What the hook itself allocates is
+   * not rescued. True: try again.
+   */
+  rescue(npages: number): boolean {
+    if (this.rescuing) return false;
+    this.rescuing = true;
+    try {
+      return this.hooks.outOfMemory(npages * PAGE_SIZE);
+    } finally {
+      this.rescuing = false;
+    }
+  }
+
   /** The heap has grown by n bytes. Set by the scavenger. */
   afterGrowth: (n: number) => void = () => {};
 
@@ -299,17 +369,30 @@ export class MHeap {
   freeRetained: (npages: number) => boolean = () => false;
 
   /**
-   * A heap span of the class (npages as the class says), or of npages for a large object (class 0). The caller
-   * puts it where it belongs. Throws the fatal error if the memory is exhausted.
+   * A heap span of the class (npages as the class says), or of npages for a large object (class 0); 0 if the memory is
+   * exhausted. The caller puts the span where it belongs.
    */
   alloc(npages: number, spanclass: number): number {
     this.hooks.reclaim(npages);
     return this.allocAny(npages, SPAN_IN_USE, spanclass, 0);
   }
 
-  /** Pages for stacks or for the collector. */
+  /** Pages for stacks or for the collector. Throws the fatal error if the memory is exhausted. */
   allocManual(npages: number, kind: number): number {
-    return this.allocAny(npages, SPAN_MANUAL, 0, kind);
+    let s = this.tryManual(npages, kind);
+    if (s === 0 && this.rescue(npages)) s = this.tryManual(npages, kind);
+    if (this.pending) this.report();
+    if (s === 0) this.throwOutOfMemory(npages);
+    return s;
+  }
+
+  private tryManual(npages: number, kind: number): number {
+    this.enter("allocManual");
+    try {
+      return this.allocAny(npages, SPAN_MANUAL, 0, kind);
+    } finally {
+      this.busy = "";
+    }
   }
 
   private allocAny(npages: number, state: number, spanclass: number, kind: number): number {
@@ -326,10 +409,6 @@ export class MHeap {
       this.unclaimAll();
       s = this.allocGrowing(npages, state, spanclass, kind);
     }
-    if (s === 0 && this.hooks.outOfMemory(npages * PAGE_SIZE)) {
-      s = this.allocGrowing(npages, state, spanclass, kind);
-    }
-    if (s === 0) this.throwOutOfMemory(npages);
     return s;
   }
 
@@ -338,7 +417,10 @@ export class MHeap {
     const s = this.tryAlloc(npages, state, spanclass, kind, true);
     // A manual span's bytes have left heapSys by now: less than the true growth, for spans of a few pages.
     const n = this.mem.stats.heapSys - before;
-    if (n > 0) this.afterGrowth(n);
+    if (n > 0) {
+      this.grownBytes += n;
+      this.pending = true;
+    }
     return s;
   }
 
@@ -545,7 +627,7 @@ export class MHeap {
     this.add(M.emptyPages, -npages);
   }
 
-  private throwOutOfMemory(npages: number): never {
+  throwOutOfMemory(npages: number): never {
     const idle = this.counter("heapFree") + this.counter("heapReleased");
     const inUse = this.counter("heapInUse");
     outOfMemory(
@@ -836,6 +918,7 @@ export class MHeap {
    * is left. Gives the bytes returned, 0 where the platform has no way to release.
    */
   scavenge(nbytes: number): number {
+    this.mustBeIdle("scavenge");
     if (!this.mem.canRelease) return 0;
     const align = Math.max(1, this.mem.pageSizeOS / PAGE_SIZE);
     this.freeRetained(Number.POSITIVE_INFINITY);
@@ -866,7 +949,12 @@ export class MHeap {
       const npages = found % 1024;
       const bytes = npages * PAGE_SIZE;
       if (!this.mem.sysUnused(page * PAGE_SIZE, bytes)) {
-        if (!this.refusalReported) this.hooks.releaseRefused((page * PAGE_SIZE) as Addr, bytes);
+        if (!this.refusalReported) {
+          // Reported later: this is inside of the heap lock.
+          this.refusedPage = page;
+          this.refusedBytes = bytes;
+          this.pending = true;
+        }
         this.refusalReported = true;
         return 0;
       }

@@ -43,6 +43,8 @@ export class AllocTrace {
   /** Most stacks occur often: one string each. */
   readonly #stacks = new Map<string, string>();
   #seq = 0;
+  /** Of the sweep that runs. */
+  #sweepStack = "";
 
   /** stack gives the running goroutine's stack as text. */
   constructor(heap: GCHeap, stack: () => string) {
@@ -84,6 +86,11 @@ export class AllocTrace {
     }
   }
 
+  /** A span is going to be swept: takes the stack, before anything is changed, as that may run the program's code. */
+  sweepBegins(): void {
+    this.#sweepStack = this.#capture();
+  }
+
   /** The slot at base is being freed by the sweep of a cycle. */
   freed(base: number, cycle: number): void {
     const record = this.#find(base);
@@ -93,7 +100,7 @@ export class AllocTrace {
       return;
     }
     record.freeCycle = cycle;
-    record.freeStack = this.#capture();
+    record.freeStack = this.#sweepStack;
   }
 
   #find(p: number): AllocRecord | undefined {

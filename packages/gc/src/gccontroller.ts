@@ -101,9 +101,10 @@ export class GCController {
       sweepPending: !this.#sweeper.done,
       triggered: this.#triggered,
     };
-    // Without a limit these figures move the goal by nothing that GOGC would notice, and they cost a flush.
+    // Without a limit these figures move the goal by nothing that GOGC would notice. What is left of current runs
+    // counts as allocated, as it does in heapLive and as Go counts whole spans of an mcache.
     if (this.#memoryLimit !== NO_MEMORY_LIMIT || this.#gcPercent < 0) {
-      const stats = this.#heap.allocator.readStats(this.#scratch);
+      const stats = this.#heap.allocator.readStatsUnflushed(this.#scratch);
       inputs.mapped = stats.sys - stats.heapReleased;
       inputs.heapFree = stats.heapIdle - stats.heapReleased;
       inputs.heapAlloc = stats.heapAlloc;

@@ -23,7 +23,13 @@
  * the stop that ends marking can't become reachable again. Marking itself frees nothing: it may run in an allocation,
  * which is not a safepoint.
  *
- * ## Who may touch what
+ * ## Who may touch what A sweep runs in the middle of an allocation, and other code of the collector may not (see the
+ * allocator's hooks.ts). What a sweep has to tell (all is swept, a finalizer is due, a sampled object is gone) it
+ * notes, and #tell passes it on when the allocation has ended, or at once where there is none. So goal and trigger are
+ * computed, and callbacks of the program run, outside of every operation of the allocator. #tell keeps the door shut: a
+ * collection there would free the object that the allocation is about to return. Every entry of the collector refuses a
+ * call that comes from within an allocation.
+ *
  * GCCONTROL is the collector's, but for heapLive, which allocation counts. Mark bits are written by marking, and by the
  * allocator for the runs it takes while marking is on; by the sweeper of the span otherwise. The collector's figures are
  * written in a stop, or by the thread that runs the cycle.
@@ -106,6 +112,10 @@ export class Collector {
   readonly #events: Required<CollectorEvents>;
   readonly #onRequest: () => void;
   readonly #door = new Door();
+  readonly #freeProfile: (data: number, size: number) => void;
+  /** Whether a sweep has noted something for #tell, and whether the finalizer queue got its first entry. */
+  #noted = false;
+  #wakeNoted = false;
   #cycle: Cycle | null = null;
   /** The world is stopped, by the collector. */
   #stopped = false;
@@ -143,8 +153,8 @@ export class Collector {
     this.refs = new RefTable(mem, host);
     this.finalizers = new Finalizers(heap, host, this.record);
     this.roots = new Roots(heap, this.refs, this.finalizers);
-    this.sweeper = new Sweeper(heap, this.finalizers, door.quiet(options.freeProfile));
-    this.sweeper.onDone = () => this.#sweepDone();
+    this.#freeProfile = door.quiet(options.freeProfile);
+    this.sweeper = new Sweeper(heap, this.finalizers, () => this.#note());
     this.sweeper.whoHolds = (base) => whoHolds(heap, this.roots, base);
     if (this.godebug.allocfreetrace !== 0) this.trace = this.#traceAllocations();
     this.#controller = new GCController(
@@ -176,6 +186,7 @@ export class Collector {
       this.sweeper.deductSweepCredit(spanBytes, callerSweepPages),
     );
     hooks.reclaim = this.#sweeps((npages) => this.sweeper.reclaim(npages));
+    hooks.operationDone = () => this.#tellOrFail();
     hooks.outOfMemory = () => this.#outOfMemory();
     this.#commit();
   }
@@ -194,7 +205,9 @@ export class Collector {
       },
       ensureSwept: this.#sweeps((span) => this.sweeper.ensureSwept(span)),
       wake: () => {
-        if (this.finalizers.queued === 1) this.#world.ready(() => this.#runFinalizers());
+        if (this.finalizers.queued !== 1) return;
+        this.#wakeNoted = true;
+        this.#note();
       },
     };
   }
@@ -233,12 +246,55 @@ export class Collector {
    */
   #sweeps<R>(f: (a: number, b: number) => R): (a: number, b?: number) => R {
     return (a, b = 0) => {
+      let result: R;
       try {
-        return f(a, b);
+        result = f(a, b);
       } catch (err) {
         this.#fail(err);
       }
+      // Outside of an allocation, as for a finalizer that is set, there is no operation whose end to wait for.
+      if (this.#noted && this.allocator.idle && !this.#door.busy) this.#tellOrFail();
+      return result;
     };
+  }
+
+  /** In the middle of a sweep: there is something for #tell. */
+  #note(): void {
+    this.#noted = true;
+    if (!this.allocator.idle) this.allocator.deferReport();
+  }
+
+  #tellOrFail(): void {
+    try {
+      this.#tell();
+    } catch (err) {
+      this.#fail(err);
+    }
+  }
+
+  /** Passes on what sweeps have noted. No operation is in progress. */
+  #tell(): void {
+    if (!this.#noted) return;
+    this.#noted = false;
+    const door = this.#door;
+    const { busy } = door;
+    door.busy = true;
+    try {
+      this.sweeper.takeFreed(this.#freeProfile);
+      const wake = this.#wakeNoted;
+      this.#wakeNoted = false;
+      const pagesPerByte = this.sweeper.takeDone();
+      if (pagesPerByte >= 0) this.#sweepDone(pagesPerByte);
+      if (wake && this.finalizers.queued > 0) this.#world.ready(() => this.#runFinalizers());
+    } finally {
+      door.busy = busy;
+    }
+  }
+
+  /** Goes in through the door, from outside of the collector and of the allocator. */
+  #enter(call: string): void {
+    if (!this.#door.busy) this.allocator.mustBeIdle(call);
+    this.#door.enter(call);
   }
 
   /** Stops the world. Somebody else may have it stopped already, which throws: then nothing has happened. */
@@ -383,7 +439,11 @@ export class Collector {
     if (!this.#options.allocationSafepoints && this.#cycle !== null) return false;
     door.busy = true;
     try {
-      if (!this.#options.allocationSafepoints) return this.sweeper.sweepAll();
+      if (!this.#options.allocationSafepoints) {
+        const swept = this.sweeper.sweepAll();
+        this.#tell();
+        return swept;
+      }
       // What has become garbage since a cycle began is the next one's.
       if (this.#cycle) this.#finishMarking();
       this.#collect(false, true);
@@ -415,7 +475,7 @@ export class Collector {
    * @throws what a callback has thrown since the last safepoint, when all is done, as all calls at safepoints do
    */
   gc(): void {
-    this.#door.enter("gc()");
+    this.#enter("gc()");
     try {
       if (this.#cycle) this.#finishMarking();
       this.#collect(true, true);
@@ -431,7 +491,7 @@ export class Collector {
    */
   pollSafepoint(): void {
     if (this.#door.busy) return;
-    this.#door.enter("pollSafepoint()");
+    this.#enter("pollSafepoint()");
     this.#watch.safepoint();
     try {
       if (this.godebug.gcstress !== 0) {
@@ -439,6 +499,7 @@ export class Collector {
         this.#collect(false, true);
       } else {
         this.#slice();
+        this.#tell();
         if (this.#cycle || this.gcRequested || !this.sweeper.done) this.#onRequest();
       }
     } catch (err) {
@@ -468,11 +529,13 @@ export class Collector {
   idleWork(): boolean {
     const door = this.#door;
     if (door.busy || door.shut) return false;
+    this.allocator.mustBeIdle("idleWork()");
     door.busy = true;
     this.#watch.safepoint();
     try {
       if (this.#cycle) this.#background(true);
       else if (!this.sweeper.done) this.#backgroundSweep();
+      this.#tell();
     } catch (err) {
       this.#fail(err);
     }
@@ -485,10 +548,11 @@ export class Collector {
    * is at a safepoint. `idle` means that no cycle is wanted and all is swept.
    */
   step(budget = DRAIN_BYTES): "start" | "mark" | "terminate" | "sweep" | "idle" {
-    this.#door.enter("step()");
+    this.#enter("step()");
     let did: ReturnType<Collector["step"]>;
     try {
       did = this.#step(budget);
+      this.#tell();
     } catch (err) {
       this.#fail(err);
     }
@@ -516,7 +580,7 @@ export class Collector {
   start(forced = false): void {
     if (this.#cycle && !this.#door.busy && !this.#door.shut)
       throw new TypeError("gc: start() called while a cycle runs");
-    this.#door.enter("start()");
+    this.#enter("start()");
     try {
       this.#begin(forced, false);
     } catch (err) {
@@ -530,6 +594,7 @@ export class Collector {
     this.#begin(forced, true);
     this.#finishMarking();
     if (sweep) this.sweeper.sweepAll();
+    this.#tell();
   }
 
   #begin(forced: boolean, stw: boolean): void {
@@ -537,6 +602,7 @@ export class Collector {
     const start = this.#clock.nanotime();
     this.#watch.safepoint();
     this.sweeper.sweepAll();
+    this.#tell();
     this.#stopTheWorld("GC mark");
     const stopped = this.#clock.nanotime();
     this.allocator.flushAll();
@@ -665,8 +731,7 @@ export class Collector {
     this.#reports.end(cycle, { n, stop, end, heapEnd, consMark });
   }
 
-  #sweepDone(): void {
-    const { pagesPerByte } = this.sweeper;
+  #sweepDone(pagesPerByte: number): void {
     // The floor that sweeping had put under goal and trigger is gone.
     this.#commit();
     this.#events.sweepDone(this.record.numGC);

@@ -58,8 +58,10 @@ export class Sweeper {
   // Word indices in the control block.
   readonly #sweepgenWord: number;
   readonly #pagesSweptWord: number;
-  /** Called for each freed object that the memory profile had sampled, with its special's data and slot size. */
-  readonly #freeProfile: (data: number, size: number) => void;
+  /**
+   * Data of the special and slot size, in pairs, of freed objects that the memory profile had sampled: for takeFreed.
+   */
+  readonly #freedSamples: number[] = [];
   /** Fill freed objects. */
   clobberfree = false;
   /** Told about every object that is freed, if allocations are traced. */
@@ -70,21 +72,41 @@ export class Sweeper {
   cycle = 0;
   /** Nothing is left to sweep. */
   done = true;
-  /** Called when that becomes so. */
-  onDone: () => void = () => {};
+  /**
+   * Something is to be told: all is swept, samples were freed. Called in the middle of a sweep, so it only takes a
+   * note.
+   */
+  readonly #note: () => void;
+  /** The ratio that was in force when all was swept; -1 once that was told. */
+  #donePagesPerByte = -1;
 
   // Proportional sweep: pages to sweep for each byte by which heapLive exceeds the basis.
   pagesPerByte = 0;
   #liveBasis = 0;
   #pagesBasis = 0;
 
-  constructor(heap: GCHeap, finalizers: Finalizers, freeProfile: (data: number, size: number) => void) {
+  constructor(heap: GCHeap, finalizers: Finalizers, note: () => void) {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#finalizers = finalizers;
     this.#sweepgenWord = (heap.control + GCCONTROL.sweepgen) >>> 2;
     this.#pagesSweptWord = (heap.control + GCCONTROL.pagesSwept) >>> 2;
-    this.#freeProfile = freeProfile;
+    this.#note = note;
+  }
+
+  /**
+   * Calls f with the data of the special and the slot's size of each sampled object that was freed since the last call.
+   */
+  takeFreed(f: (data: number, size: number) => void): void {
+    const samples = this.#freedSamples.splice(0);
+    for (let i = 0; i < samples.length; i += 2) f(samples[i] as number, samples[i + 1] as number);
+  }
+
+  /** Once after each sweep that has ended: the ratio that was in force. -1 if none has. */
+  takeDone(): number {
+    const ratio = this.#donePagesPerByte;
+    this.#donePagesPerByte = -1;
+    return ratio;
   }
 
   /** Makes every span unswept. The world is stopped and no mcache holds a span. */
@@ -170,8 +192,9 @@ export class Sweeper {
     const span = this.#heap.allocator.nextSpanForSweep();
     if (span === 0) {
       this.done = true;
+      this.#donePagesPerByte = this.pagesPerByte;
       this.pagesPerByte = 0;
-      this.onDone();
+      this.#note();
     }
     return span;
   }
@@ -182,6 +205,7 @@ export class Sweeper {
     const u32 = this.#u32;
     const at = span >>> 2;
     if (u32[at + SWEEPGEN] !== (u32[this.#sweepgenWord] as number) - 1) this.#throwState(at);
+    this.trace?.sweepBegins();
     const npages = u32[at + NPAGES] as number;
     u32[this.#pagesSweptWord] = (u32[this.#pagesSweptWord] as number) + npages;
     if (u32[at + SPECIALS] !== 0) this.#sweepSpecials(span);
@@ -276,7 +300,10 @@ export class Sweeper {
           if (kind === SPECIAL_FINALIZER) this.#finalizers.queueFinalizer(data, p);
           else if (kind === SPECIAL_WEAK) this.#finalizers.clearWeak(data);
           else if (kind === SPECIAL_CLEANUP) this.#finalizers.queueCleanup(data);
-          else if (kind === SPECIAL_PROFILE) this.#freeProfile(data, size);
+          else if (kind === SPECIAL_PROFILE) {
+            this.#freedSamples.push(data, size);
+            this.#note();
+          }
         }
         s = next;
       }
