@@ -1,0 +1,130 @@
+/** Channels from async iterables: Web streams, Node streams and iterables of the program. */
+
+import { currentScheduler } from "../default.ts";
+import { kindOf, OpenChan, type Source, type SourceOptions } from "./source.ts";
+
+/** An iterator, and what ends it early. Only the first `cancel` counts; what it throws or rejects with is kept. */
+interface Feed<T> {
+  next(): Promise<IteratorResult<T, unknown>> | IteratorResult<T, unknown>;
+  cancel(): unknown;
+  /** Called once, when the feed has ended by itself. */
+  ended?(): void;
+}
+
+/**
+ * Sends what `open` gives, one value at a time as the goroutines take them. A value that the host hands over while the
+ * source is stopped is dropped.
+ */
+function pumped<T>(options: SourceOptions, open: () => Feed<T>): Source<T> {
+  const o = new OpenChan<T>(currentScheduler(), options.size ?? 0);
+  const feed = open();
+  let error: unknown = null;
+  o.begin();
+  const cancel = async () => {
+    try {
+      await feed.cancel();
+    } catch (e) {
+      error ??= e;
+    }
+  };
+  const pump = async () => {
+    try {
+      while (o.open) {
+        const r = await feed.next();
+        if (!o.open) return;
+        if (r.done) break;
+        try {
+          await o.c.send(r.value);
+        } catch (e) {
+          // The channel was closed under the send: by stop, or by a goroutine, which wants no more.
+          if (!o.open) return;
+          error = e;
+          o.end();
+          await cancel();
+          return;
+        }
+      }
+    } catch (e) {
+      if (!o.open) return;
+      error = e;
+    }
+    o.end();
+    feed.ended?.();
+  };
+  void pump();
+  return {
+    C: o.c,
+    err: () => error,
+    stop() {
+      if (!o.open) return;
+      o.end();
+      void cancel();
+    },
+  };
+}
+
+/** Receives what an async iterable gives, one at a time as the goroutines take it. */
+export function fromAsyncIterable<T>(
+  it: AsyncIterable<T> | Iterable<T>,
+  options: SourceOptions = {},
+): Source<T> {
+  return pumped<T>(options, () => {
+    const iterator = iteratorOf(it);
+    return {
+      next: () => iterator.next(),
+      cancel: () => iterator.return?.(),
+    };
+  });
+}
+
+function iteratorOf<T>(it: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> | Iterator<T> {
+  const o = it as Partial<AsyncIterable<T> & Iterable<T>> | null | undefined;
+  const async = o?.[Symbol.asyncIterator];
+  if (typeof async === "function") return async.call(it);
+  const sync = o?.[Symbol.iterator];
+  if (typeof sync === "function") return sync.call(it);
+  throw new TypeError(
+    `scheduler: fromAsyncIterable needs an async iterable or an iterable (got ${kindOf(it)})`,
+  );
+}
+
+/** Receives the chunks of a Web stream. Its lock is given back at the end; `stop` cancels the stream. */
+export function fromReadableStream<T>(stream: ReadableStream<T>, options: SourceOptions = {}): Source<T> {
+  return pumped<T>(options, () => {
+    const reader = stream.getReader();
+    // A failure is seen by read; without a handler `closed` would be an unhandled rejection.
+    reader.closed.catch(() => {});
+    return {
+      next: () => reader.read() as Promise<IteratorResult<T, unknown>>,
+      async cancel() {
+        try {
+          await reader.cancel();
+        } finally {
+          reader.releaseLock();
+        }
+      },
+      ended: () => reader.releaseLock(),
+    };
+  });
+}
+
+/** The part of a Node stream that is needed to read from it. */
+export interface NodeReadable<T> extends AsyncIterable<T> {
+  destroy?(error?: Error): unknown;
+}
+
+/** Receives the chunks of a Node stream. `stop` destroys the stream. */
+export function fromNodeReadable<T>(readable: NodeReadable<T>, options: SourceOptions = {}): Source<T> {
+  return pumped<T>(options, () => {
+    const iterator = iteratorOf<T>(readable);
+    return {
+      next: () => iterator.next(),
+      // Before `return`: that waits for the read under way, which only the end of the stream ends.
+      cancel() {
+        if (typeof readable.destroy !== "function") return iterator.return?.();
+        readable.destroy();
+        return iterator.return?.();
+      },
+    };
+  });
+}

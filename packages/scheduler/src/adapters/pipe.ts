@@ -1,0 +1,255 @@
+/**
+ * From a channel to a Node or Web stream: writeTo and pipe.
+ *
+ * 1. A watch notes when the stream has ended: with Node's own `stream.finished`, or by the `closed` promise of a Web writer.
+ * 2. The goroutine waits for a value and for the end of the stream at once. So it never takes a value for a stream that
+ *    it knows to be gone, and a stream that goes away wakes it.
+ * 3. If the stream is full, the goroutine waits for room or for the end of the stream.
+ * 4. After the last value the stream is ended, and the goroutine waits until the stream has written everything.
+ * 5. If anything fails, the stream is destroyed and a source is stopped. No listener is left behind.
+ */
+
+import type { Chan } from "../chan.ts";
+import { currentScheduler } from "../default.ts";
+import { GoexitSignal, isFatalError } from "../errors.ts";
+import { nodeProcess } from "../host.ts";
+import type { Scheduler } from "../proc.ts";
+import { recvCase } from "../select.ts";
+import { type From, isSource, kindOf } from "./source.ts";
+
+/** The part of a Node stream that is needed to write to it. */
+export interface NodeWritable<T> {
+  readonly destroyed: boolean;
+  readonly writableEnded: boolean;
+  readonly writableNeedDrain: boolean;
+  write(chunk: T): boolean;
+  end(): unknown;
+  destroy(error?: Error): unknown;
+  on(event: string, f: () => void): unknown;
+  off(event: string, f: () => void): unknown;
+}
+
+type Finished = (
+  stream: unknown,
+  options: { readable: boolean },
+  callback: (error?: Error | null) => void,
+) => () => void;
+
+/** What a goroutine sees of a stream that it writes to. */
+abstract class Sink<T> {
+  /** Closed when the stream has ended. */
+  readonly gone: Chan<never>;
+  ended = false;
+  error: unknown = null;
+  private readonly sched: Scheduler;
+  private wake: (() => void) | null = null;
+
+  constructor(s: Scheduler) {
+    this.sched = s;
+    this.gone = s.makeChan<never>();
+  }
+
+  /** Whether the stream takes no more, though the watch may not have heard of its end yet. */
+  abstract readonly over: boolean;
+  /** Whether the stream wants no more for now. */
+  abstract readonly full: boolean;
+  abstract write(v: T): void;
+  abstract end(): void;
+  abstract destroy(e: unknown): void;
+  /** Takes off all listeners. */
+  abstract stop(): void;
+
+  /** For the watch: the stream has ended. */
+  protected onEnd(error: unknown): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.error = error;
+    this.gone.close();
+    this.wake?.();
+  }
+
+  /** For the watch: there may be room. */
+  protected readonly onRoom = () => {
+    if (!this.full) this.wake?.();
+  };
+
+  /** Waits for the host: for room, or only for the end. */
+  *wait(room: boolean): Generator<undefined, void, unknown> {
+    while (!this.ended && !(room && !this.full)) {
+      yield* this.sched.syscall(
+        () =>
+          new Promise<void>((resolve) => {
+            this.wake = resolve;
+          }),
+      );
+      this.wake = null;
+    }
+  }
+}
+
+class NodeSink<T> extends Sink<T> {
+  private readonly stream: NodeWritable<T>;
+  private readonly unwatch: () => void;
+
+  constructor(s: Scheduler, stream: NodeWritable<T>, finished: Finished) {
+    super(s);
+    this.stream = stream;
+    this.unwatch = finished(stream, { readable: false }, (e) => this.onEnd(e ?? null));
+    stream.on("drain", this.onRoom);
+  }
+  get over(): boolean {
+    return this.stream.destroyed || this.stream.writableEnded;
+  }
+  get full(): boolean {
+    return this.stream.writableNeedDrain;
+  }
+  write(v: T): void {
+    this.stream.write(v);
+  }
+  end(): void {
+    this.stream.end();
+  }
+  destroy(e: unknown): void {
+    const { stream } = this;
+    if (stream.destroyed) return;
+    // The stream emits `error` after this watch is gone; without a listener that would end the process.
+    const ignore = () => {};
+    const closed = () => {
+      stream.off("error", ignore);
+      stream.off("close", closed);
+    };
+    stream.on("error", ignore);
+    stream.on("close", closed);
+    stream.destroy(e instanceof Error ? e : new Error(String(e), { cause: e }));
+  }
+  stop(): void {
+    this.unwatch();
+    this.stream.off("drain", this.onRoom);
+  }
+}
+
+class WebSink<T> extends Sink<T> {
+  private readonly writer: WritableStreamDefaultWriter<T>;
+  private stopped = false;
+
+  constructor(s: Scheduler, stream: WritableStream<T>) {
+    super(s);
+    this.writer = stream.getWriter();
+    this.writer.closed.then(
+      () => this.onEnd(null),
+      (e: unknown) => {
+        if (!this.stopped) this.onEnd(e ?? new Error("scheduler: writeTo: the stream was aborted"));
+      },
+    );
+    this.watchRoom();
+  }
+  get over(): boolean {
+    return false;
+  }
+  get full(): boolean {
+    const n = this.writer.desiredSize;
+    return n !== null && n <= 0;
+  }
+  write(v: T): void {
+    // A failure of the stream comes through `closed`.
+    this.writer.write(v).catch(ignoreRejection);
+    this.watchRoom();
+  }
+  end(): void {
+    this.writer.close().catch(ignoreRejection);
+  }
+  destroy(e: unknown): void {
+    this.writer.abort(e).catch(ignoreRejection);
+  }
+  stop(): void {
+    this.stopped = true;
+    this.writer.releaseLock();
+  }
+  private watchRoom(): void {
+    this.writer.ready.then(() => {
+      if (!this.stopped) this.onRoom();
+    }, ignoreRejection);
+  }
+}
+
+function ignoreRejection(): void {}
+
+function sinkOf<T>(what: string, stream: NodeWritable<T> | WritableStream<T>): Sink<T> {
+  const s = currentScheduler();
+  if (typeof stream === "object" && stream !== null) {
+    if ("getWriter" in stream) return new WebSink(s, stream);
+    const node = nodeProcess()?.getBuiltinModule?.("stream") as { finished: Finished } | undefined;
+    if (node !== undefined && typeof stream.write === "function" && typeof stream.destroy === "function") {
+      return new NodeSink(s, stream, node.finished);
+    }
+  }
+  throw new TypeError(
+    `scheduler: ${what} needs a writable stream of Node or of the Web (got ${kindOf(stream)})`,
+  );
+}
+
+function* transfer<T>(
+  what: string,
+  from: From<T>,
+  stream: NodeWritable<T> | WritableStream<T>,
+): Generator<undefined, void, unknown> {
+  const s = currentScheduler();
+  const source = isSource(from) ? from : null;
+  const c = isSource(from) ? from.C : from;
+  const sink = sinkOf(what, stream);
+  try {
+    for (;;) {
+      if (sink.over) yield* sink.wait(false);
+      if (sink.ended) {
+        throw (
+          sink.error ?? new Error(`scheduler: ${what}: the stream was ended before the channel was closed`)
+        );
+      }
+      const r = yield* s.select([recvCase(c), recvCase(sink.gone)]);
+      if (r.index === 1) continue;
+      if (!r.ok) break;
+      sink.write(r.value as T);
+      if (sink.full) yield* sink.wait(true);
+    }
+    const failure = source === null ? null : source.err();
+    if (failure !== null) throw failure;
+    sink.end();
+    yield* sink.wait(false);
+    if (sink.error !== null) throw sink.error;
+  } catch (e) {
+    source?.stop();
+    sink.destroy(e);
+    throw e;
+  } finally {
+    sink.stop();
+  }
+}
+
+/**
+ * Writes what a channel or a source gives to a stream of Node or of the Web, no faster than the stream takes it. After the last
+ * value it ends the stream and returns once everything is written. Throws what the stream fails with, or the source; the
+ * stream is then destroyed and the source stopped. In a goroutine: `yield* writeTo(c, stream)`.
+ */
+export function* writeTo<T>(
+  from: From<T>,
+  stream: NodeWritable<T> | WritableStream<T>,
+): Generator<undefined, void, unknown> {
+  yield* transfer("writeTo", from, stream);
+}
+
+/**
+ * As writeTo, but returns the error, or null: a client that goes away is no panic. In a goroutine:
+ * `const err = yield* pipe(c, stream)`.
+ */
+export function* pipe<T>(
+  from: From<T>,
+  stream: NodeWritable<T> | WritableStream<T>,
+): Generator<undefined, unknown, unknown> {
+  try {
+    yield* transfer("pipe", from, stream);
+    return null;
+  } catch (e) {
+    if (isFatalError(e) || e instanceof GoexitSignal) throw e;
+    return e;
+  }
+}

@@ -1,0 +1,81 @@
+/** Channels from events and abort signals. */
+
+import type { RecvChan } from "../chan.ts";
+import { currentScheduler } from "../default.ts";
+import { isClosed, kindOf, OpenChan, type Source, type SourceOptions } from "./source.ts";
+
+/** An EventTarget, or an EventEmitter of Node. */
+export type Events =
+  | EventTarget
+  | {
+      on(type: string, f: (...args: unknown[]) => void): unknown;
+      off(type: string, f: (...args: unknown[]) => void): unknown;
+    };
+
+/** Adds a listener, and returns the function that removes it. */
+function listen(target: Events, type: string, f: (e: unknown) => void): () => void {
+  if (typeof target === "object" && target !== null) {
+    if ("addEventListener" in target && typeof target.addEventListener === "function") {
+      target.addEventListener(type, f);
+      return () => target.removeEventListener(type, f);
+    }
+    if ("on" in target && typeof target.on === "function" && typeof target.off === "function") {
+      target.on(type, f);
+      return () => void target.off(type, f);
+    }
+  }
+  throw new TypeError(
+    `scheduler: fromEvents needs an EventTarget or an EventEmitter (got ${kindOf(target)})`,
+  );
+}
+
+/** Receives events. Those that find the buffer full are dropped: an event does not wait. */
+export function fromEvents<E>(target: Events, type: string, options: SourceOptions = {}): Source<E> {
+  const o = new OpenChan<E>(currentScheduler(), options.size ?? 16);
+  const stop = () => {
+    if (!o.open) return;
+    remove();
+    o.end();
+  };
+  const remove = listen(target, type, (e) => {
+    if (!o.open) return;
+    // A goroutine that has closed the channel wants no more; the emitter has no use for its panic.
+    if (isClosed(o.c)) stop();
+    else o.c.trySend(e as E);
+  });
+  o.begin();
+  return { C: o.c, err: () => null, stop };
+}
+
+/** A channel that is closed when a signal is aborted. */
+export interface AbortChan extends RecvChan<never> {
+  /** Takes the listener off the signal. The channel then stays open: closing it would say that the signal is aborted. */
+  stop(): void;
+}
+
+/** A channel that is closed when `signal` is aborted. `stop` it when it is not needed any more. */
+export function fromAbortSignal(signal: AbortSignal): AbortChan {
+  if (typeof signal !== "object" || signal === null || typeof signal.aborted !== "boolean") {
+    throw new TypeError(`scheduler: fromAbortSignal needs an AbortSignal (got ${kindOf(signal)})`);
+  }
+  const s = currentScheduler();
+  const c = s.makeChan<never>();
+  let release: (() => void) | null = null;
+  const end = () => {
+    if (release === null) return false;
+    signal.removeEventListener("abort", onAbort);
+    release();
+    release = null;
+    return true;
+  };
+  const onAbort = () => {
+    if (end() && !isClosed(c)) c.close();
+  };
+  if (signal.aborted) {
+    c.close();
+  } else {
+    signal.addEventListener("abort", onAbort);
+    release = s.hostSource();
+  }
+  return Object.assign(c, { stop: () => void end() });
+}

@@ -1,0 +1,68 @@
+/** Source: a channel that host code feeds. */
+
+import type { Chan, HChan, RecvChan, SendChan } from "../chan.ts";
+import type { Scheduler } from "../proc.ts";
+
+/** A channel that host code feeds. */
+export interface Source<T> {
+  /** Closed when the host has no more. */
+  readonly C: RecvChan<T>;
+  /** What ended it, once `C` is closed; null at a normal end. After `stop`: what the host's clean-up threw, or null. */
+  err(): unknown;
+  /** Ends it early: closes `C` and tells the host. A second call does nothing. */
+  stop(): void;
+}
+
+export interface SourceOptions {
+  /** Capacity of the channel. Default 0, for events 16. */
+  size?: number;
+}
+
+/** The channel of a source, and whether it is still open. */
+export class OpenChan<T> {
+  readonly c: Chan<T>;
+  open = false;
+  private release: (() => void) | null = null;
+  private readonly sched: Scheduler;
+
+  constructor(sched: Scheduler, size: number) {
+    this.sched = sched;
+    this.c = sched.makeChan<T>(size);
+  }
+
+  /** From here on the host may send. */
+  begin(): void {
+    this.open = true;
+    this.release = this.sched.hostSource();
+  }
+
+  end(): void {
+    if (!this.open) return;
+    this.open = false;
+    closeOnce(this.c);
+    this.release?.();
+  }
+}
+
+export function isClosed(c: RecvChan<unknown> | SendChan<never>): boolean {
+  return (c as HChan<unknown>).closed;
+}
+
+/** Closes `c` unless it is closed: a goroutine may have closed it, and host code has no place for that panic. */
+export function closeOnce(c: SendChan<never>): void {
+  if (!isClosed(c)) c.close();
+}
+
+/** A channel or a source. */
+export type From<T> = RecvChan<T> | Source<T>;
+
+export function isSource<T>(from: From<T>): from is Source<T> {
+  return "C" in from;
+}
+
+/** How a value reads in an error message. */
+export function kindOf(x: unknown): string {
+  if (x === null) return "null";
+  if (typeof x !== "object") return typeof x;
+  return (x as { constructor?: { name?: string } }).constructor?.name || "object";
+}

@@ -1,0 +1,68 @@
+/** Web streams from and to channels. */
+
+import type { Chan } from "../chan.ts";
+import { currentScheduler } from "../default.ts";
+import { recvCase, sendCase } from "../select.ts";
+import { closeOnce, type From, isSource } from "./source.ts";
+
+/**
+ * A Web stream of what a channel or a source gives. It takes a value only when its reader asks for one. A source that ends
+ * with an error fails the stream, and a stream that is cancelled stops the source. Cancelling takes no value from the channel.
+ */
+export function toReadableStream<T>(from: From<T>): ReadableStream<T> {
+  const source = isSource(from) ? from : null;
+  const c = isSource(from) ? from.C : from;
+  const s = currentScheduler();
+  const cancelled = s.makeChan<never>();
+  return new ReadableStream<T>(
+    {
+      // `then` at once, not await: a goroutine may be the one that reads, and an op is used where it is made.
+      pull: (controller) =>
+        s.select([recvCase(c), recvCase(cancelled)]).then((r) => {
+          if (r.index === 1) return;
+          if (r.ok) {
+            controller.enqueue(r.value as T);
+            return;
+          }
+          const error = source === null ? null : source.err();
+          if (error === null) controller.close();
+          else controller.error(error);
+        }),
+      cancel() {
+        cancelled.close();
+        source?.stop();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** A Web stream that feeds a channel. */
+export interface ChannelWritable<T> extends WritableStream<T> {
+  /** The reason of an abort, once the channel is closed; null after a normal end. */
+  err(): unknown;
+}
+
+/**
+ * A Web stream whose chunks are sent to a channel. Closing or aborting it closes the channel; `err` tells which it was. A
+ * write waits until a goroutine has taken the chunk, or there is room. An abort drops a chunk that still waits.
+ */
+export function toWritableStream<T>(c: Chan<T>): ChannelWritable<T> {
+  const s = currentScheduler();
+  const aborted: Chan<never> = s.makeChan<never>();
+  let error: unknown = null;
+  const stream = new WritableStream<T>({
+    start(controller) {
+      // The stream aborts only once the write under way has ended, so that must end now.
+      const { signal } = controller as unknown as { signal: AbortSignal };
+      signal.addEventListener("abort", () => aborted.close(), { once: true });
+    },
+    write: (chunk) => s.select([sendCase(c, chunk), recvCase<never>(aborted)]).then(() => {}),
+    close: () => closeOnce(c),
+    abort(reason: unknown) {
+      error = reason ?? new DOMException("This operation was aborted", "AbortError");
+      closeOnce(c);
+    },
+  });
+  return Object.assign(stream, { err: () => error });
+}
