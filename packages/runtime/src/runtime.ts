@@ -59,7 +59,6 @@ import {
 } from "@gort/scheduler";
 import { isMarker, poolCleanup, stackText } from "@gort/scheduler/internal";
 import {
-  addrOf,
   append,
   copy,
   createTypes,
@@ -476,8 +475,7 @@ export class Runtime {
    * @throws FatalError for a second finalizer on one object, as Go dies of it
    */
   setFinalizer<T extends Type>(x: RefMembers<T>, f: ((x: Ref<T>) => unknown) | null): void {
-    const type = x.$type;
-    const addr = addrOf(x);
+    const { type, addr } = this.types.target("setFinalizer", x);
     if (f !== null && typeof f !== "function") {
       throw new TypeError(`runtime: setFinalizer needs a function or null (got ${typeof f})`);
     }
@@ -499,13 +497,13 @@ export class Runtime {
         "ERR_GORT_CLEANUP_ARG",
       );
     }
-    return this.collector.finalizers.addCleanup(addrOf(x), f, arg);
+    return this.collector.finalizers.addCleanup(this.types.target("addCleanup", x).addr, f, arg);
   }
 
   /** A pointer that does not keep its object alive: `value()` gives a new reference, or null once nothing else had one. */
   weak<T extends Type>(x: RefMembers<T>): WeakRefTo<T> {
-    const type = x.$type;
-    const pointer = this.collector.finalizers.weak(addrOf(x));
+    const { type, addr } = this.types.target("weak", x);
+    const pointer = this.collector.finalizers.weak(addr);
     return { value: () => this.types.ref(type, pointer.value() as Ptr<T>) };
   }
 

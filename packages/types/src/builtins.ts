@@ -1,55 +1,90 @@
 /** Functions of the language, which need no heap beside their arguments'. */
 import type { Ptr } from "@gort/memory";
-import { RefBase, released } from "./cell.ts";
-import { readString, show } from "./codec.ts";
-import { checkSlice, Slice } from "./slice.ts";
-import type { Type, uint8 } from "./type.ts";
+import { cellOf, released } from "./cell.ts";
+import { copyOut, readString, show } from "./codec.ts";
+import {
+  appendAll,
+  appendTaken,
+  checkSlice,
+  isSlice,
+  opsOf,
+  type Slice,
+  type SliceOps,
+  sliceAddr,
+  sliceLen,
+  sliceRoot,
+} from "./slice.ts";
+import { identical, type Type, uint8 } from "./type.ts";
 import type { Init, RefMembers } from "./values.ts";
 
-/** `append(s, values...)`: another slice; it shares the array while the capacity lasts. */
+/** What the slice shares with others, or an error that says what was given. */
+function sliceArgument(what: string, s: unknown): SliceOps {
+  if (!isSlice(s)) throw new TypeError(`types: ${what} (got ${show(s)})`);
+  return opsOf(s);
+}
+
+/**
+ * `append(s, values...)`: another slice; it shares the array while the capacity lasts. All values are read and
+ * checked first: if one is refused, nothing has changed.
+ */
 export function append<E extends Type>(s: Slice<E>, ...values: Init<E>[]): Slice<E> {
-  if (!(s instanceof Slice)) throw new TypeError(`types: append needs a slice (got ${show(s)})`);
-  const { codec, elem } = s.$ops;
-  return s.$append(values.length, (addr) => {
-    for (let i = 0; i < values.length; i++) codec.store(addr + i * elem.size, values[i]);
-  });
+  const { codec } = sliceArgument("append needs a slice", s);
+  const taken: unknown[] = values;
+  let i = 0;
+  try {
+    for (; i < taken.length; i++) taken[i] = codec.take(taken[i]);
+  } catch (err) {
+    while (--i >= 0) codec.drop(taken[i]);
+    throw err;
+  }
+  return appendTaken(s as unknown as Slice<Type>, taken) as unknown as Slice<E>;
 }
 
 /** `append(s, more...)`: all elements of another slice, which may share the array. */
 export function appendSlice<E extends Type>(s: Slice<E>, more: Slice<E>): Slice<E> {
-  if (!(s instanceof Slice)) throw new TypeError(`types: appendSlice needs a slice (got ${show(s)})`);
-  checkSlice(s.$ops, more);
-  return s.$append(more.length, (addr) => s.$ops.move(addr, more.$addr, more.length));
+  const ops = sliceArgument("appendSlice needs a slice", s);
+  return appendAll(s as unknown as Slice<Type>, checkSlice(ops, more)) as unknown as Slice<E>;
 }
 
 /** `copy(dst, src)`: as many elements as both have; the slices may overlap. Returns how many. */
 export function copy<E extends Type>(dst: Slice<E>, src: Slice<E>): number {
-  if (!(dst instanceof Slice)) throw new TypeError(`types: copy needs slices (got ${show(dst)})`);
-  checkSlice(dst.$ops, src);
-  if (dst.$root.slot === 0) released(`slice of ${dst.$ops.elem.name}`);
-  const n = Math.min(dst.length, src.length);
-  dst.$ops.move(dst.$addr, src.$addr, n);
+  const ops = sliceArgument("copy needs slices", dst);
+  const from = checkSlice(ops, src);
+  const to = checkSlice(ops, dst);
+  const n = Math.min(sliceLen(to), sliceLen(from));
+  ops.move(sliceAddr(to), sliceAddr(from), n);
   return n;
+}
+
+/** The slice of bytes that was meant, or an error. */
+function byteSlice(what: string, s: unknown): Slice<Type> {
+  const { elem } = sliceArgument(`${what} needs a slice of uint8`, s);
+  if (!identical(elem, uint8))
+    throw new TypeError(`types: ${what} needs a slice of uint8 (got a slice of ${elem.name})`);
+  const found = s as Slice<Type>;
+  if (sliceRoot(found).slot === 0) released("slice of uint8");
+  return found;
 }
 
 /** `string(s)` of a `[]byte`: invalid UTF-8 reads as U+FFFD. */
 export function bytesToString(s: Slice<typeof uint8>): string {
-  checkSlice(s.$ops, s);
-  return readString(s.$ops.heap.mem, s.$addr, s.length);
+  const b = byteSlice("bytesToString", s);
+  return readString(opsOf(b).heap.mem, sliceAddr(b), sliceLen(b));
 }
 
 /** A copy of a `[]byte` outside of the heap. */
 export function toUint8Array(s: Slice<typeof uint8>): Uint8Array {
-  checkSlice(s.$ops, s);
-  return s.$ops.heap.mem.u8.slice(s.$addr, s.$addr + s.length);
+  const b = byteSlice("toUint8Array", s);
+  return copyOut(opsOf(b).heap.mem, sliceAddr(b), sliceLen(b));
 }
 
 /** The raw pointer of a reference; nil for `null`. Valid until the next safepoint or the Ref's release. */
 export function addrOf<T extends Type>(ref: RefMembers<T> | null): Ptr<T> {
   if (ref === null) return 0 as Ptr<T>;
-  if (!(ref instanceof RefBase)) throw new TypeError(`types: addrOf needs a Ref (got ${show(ref)})`);
-  if (ref.$root.slot === 0) released(`Ref<${ref.$type.name}>`);
-  return ref.$addr as Ptr<T>;
+  const cell = cellOf(ref);
+  if (cell === null) throw new TypeError(`types: addrOf needs a Ref (got ${show(ref)})`);
+  if (cell.slot === 0) released(`Ref<${cell.home.type.name}>`);
+  return cell.addr as Ptr<T>;
 }
 
 /** `p == q` of two pointers: whether they refer to the same address. */

@@ -42,6 +42,11 @@ export interface BumpHeapOptions {
   mem?: LinearMemory;
 }
 
+/** A list whose indices no setter on `Array.prototype` intercepts. */
+function ownList(): number[] {
+  return Object.setPrototypeOf([], null) as number[];
+}
+
 export class BumpHeap implements Heap {
   readonly mem: LinearMemory;
   #next: number;
@@ -50,8 +55,8 @@ export class BumpHeap implements Heap {
   /** size of type i + 1. */
   readonly #types: { size: number; mask: Uint32Array }[] = [];
   /** Address of root i + 1; 0 when free. */
-  readonly #refs: number[] = [];
-  readonly #freeRefs: number[] = [];
+  readonly #refs: number[] = ownList();
+  readonly #freeRefs: number[] = ownList();
   #allocated = 0;
 
   constructor(options: BumpHeapOptions = {}) {
@@ -111,9 +116,15 @@ export class BumpHeap implements Heap {
   }
 
   newRef(addr: Addr): RefSlot {
-    const free = this.#freeRefs.pop();
-    if (free === undefined) return this.#refs.push(addr) as RefSlot;
-    this.#refs[free - 1] = addr;
+    const refs = this.#refs;
+    const unused = this.#freeRefs;
+    if (unused.length === 0) {
+      refs[refs.length] = addr;
+      return refs.length as RefSlot;
+    }
+    const free = unused[unused.length - 1];
+    unused.length--;
+    refs[free - 1] = addr;
     return free as RefSlot;
   }
 
@@ -121,7 +132,7 @@ export class BumpHeap implements Heap {
     if (!(this.#refs[slot - 1] > 0))
       throw new FatalError("throw", "release of a free root", "ERR_GORT_REF_STATE", `slot=${slot}`);
     this.#refs[slot - 1] = 0;
-    this.#freeRefs.push(slot);
+    this.#freeRefs[this.#freeRefs.length] = slot;
   }
 
   roundupsize(size: number, noscan: boolean): number {

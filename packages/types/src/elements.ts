@@ -1,18 +1,14 @@
 /** Members that handles get for what lies inside of their target: nested structs, and the elements of arrays and slices. */
-import type { Ptr } from "@gort/memory";
-import { type RefBase, released, UNROOTED, type ViewBase } from "./cell.ts";
-import type { Codec } from "./codec.ts";
+import type { Addr, Ptr } from "@gort/memory";
+import { enter, type Home, KEY, type RefBase, type Root, UNROOTED, type ViewBase } from "./cell.ts";
+import { assignTaken, type Codec, storeTaken } from "./codec.ts";
 import { nilDereference } from "./errors.ts";
 import { checkBounds, outOfRange, Slice, type SliceOps } from "./slice.ts";
 import type { ArrayType, Type } from "./type.ts";
 import type { ViewClass } from "./unsafe.ts";
 
 /** A nested View, one for each View and field, moved along at every access. */
-export function nestedView(
-  classOf: () => ViewClass,
-  store: (addr: number, value: unknown) => void,
-  offset: number,
-): PropertyDescriptor {
+export function nestedView(classOf: () => ViewClass, codec: Codec, offset: number): PropertyDescriptor {
   const nested = new WeakMap<ViewBase, ViewBase>();
   return {
     get(this: ViewBase) {
@@ -24,9 +20,10 @@ export function nestedView(
       return view;
     },
     set(this: ViewBase, value: unknown) {
+      const taken = codec.take(value);
       const addr = this.$addr as number;
       if (addr === 0) nilDereference();
-      store(addr + offset, value);
+      storeTaken(codec, addr + offset, taken);
     },
     enumerable: true,
     configurable: false,
@@ -34,30 +31,47 @@ export function nestedView(
 }
 
 /** length, get, set, slice and iteration of a Ref to an array. */
-export function defineElements(proto: object, type: ArrayType, codec: Codec, ops: SliceOps): void {
+export function defineElements(
+  proto: object,
+  type: ArrayType,
+  home: Home,
+  codec: Codec,
+  ops: SliceOps,
+): void {
   const { length } = type;
   const { size } = type.elem;
-  const at = (ref: RefBase, i: number): number => {
-    if (ref.$root.slot === 0) released(`Ref<${type.name}>`);
-    if (i >>> 0 === i && i < length) return ref.$addr + i * size;
+  const at = (cell: Root, i: number): number => {
+    if (i >>> 0 === i && i < length) return cell.addr + i * size;
     return outOfRange(i, length);
   };
   const members = {
     get(this: RefBase, i: number): unknown {
-      return codec.load(at(this, i), this.$root);
+      const cell = enter(this, home);
+      return codec.load(at(cell, i), cell);
     },
     set(this: RefBase, i: number, value: unknown): void {
-      codec.store(at(this, i), value);
+      const cell = enter(this, home);
+      const addr = at(cell, i);
+      if (codec.atomic) {
+        codec.store(addr, value);
+        return;
+      }
+      const offset = addr - cell.addr;
+      if (codec.assign === undefined) assignTaken(codec, cell, offset, value);
+      else codec.assign(cell, offset, value);
     },
     slice(this: RefBase, lo = 0, hi = length, max?: number): Slice<Type> {
-      if (this.$root.slot === 0) released(`Ref<${type.name}>`);
+      const base = enter(this, home).addr;
       checkBounds(lo, hi, max, length, "length");
       const cap = (max ?? length) - lo;
-      const addr = this.$addr + (cap === 0 ? 0 : lo * size);
-      return new Slice(ops, ops.roots.adopt(ops.heap.newRef(this.$addr)), addr, hi - lo, cap);
+      const addr = base + (cap === 0 ? 0 : lo * size);
+      return new Slice(KEY, ops, ops.roots.adopt(ops.heap.newRef(base as Addr)), addr, hi - lo, cap);
     },
     *[Symbol.iterator](this: RefBase): Generator<unknown> {
-      for (let i = 0; i < length; i++) yield codec.load(at(this, i), this.$root);
+      for (let i = 0; i < length; i++) {
+        const cell = enter(this, home);
+        yield codec.load(at(cell, i), cell);
+      }
     },
   };
   for (const key of Reflect.ownKeys(members)) {
@@ -97,7 +111,11 @@ export function defineRawElements(
     },
     set: {
       value(this: ViewBase, i: number, value: unknown) {
-        codec.store(at(this, i), value);
+        if (codec.atomic) codec.store(at(this, i), value);
+        else {
+          const taken = codec.take(value);
+          storeTaken(codec, at(this, i), taken);
+        }
       },
     },
   });

@@ -31,10 +31,15 @@ export function growCap(
   newLen: number,
   oldCap: number,
 ): number {
-  if (elemSize === 0) return newLen;
-  const bytes = nextSliceCap(newLen, oldCap) * elemSize;
-  if (bytes > heap.mem.size) {
+  const bytes = newLen * elemSize;
+  // Elements of size 0 take no memory, but their number stays exact.
+  if (bytes >= heap.mem.size || !Number.isSafeInteger(newLen)) {
     throw new RuntimeError("runtime error: growslice: len out of range", "ERR_GORT_GROWSLICE_LEN");
   }
-  return Math.floor(heap.roundupsize(bytes, noscan) / elemSize);
+  if (elemSize === 0) return newLen;
+  const wanted = nextSliceCap(newLen, oldCap) * elemSize;
+  if (wanted >= heap.mem.size) {
+    throw new RuntimeError("runtime error: growslice: len out of range", "ERR_GORT_GROWSLICE_LEN");
+  }
+  return Math.floor(heap.roundupsize(wanted, noscan) / elemSize);
 }

@@ -5,8 +5,8 @@
  */
 
 import type { Addr, Ptr } from "@gort/memory";
-import { DEAD, type Root, type Roots, released, UNROOTED } from "./cell.ts";
-import type { Codec } from "./codec.ts";
+import { addShare, DEAD, KEY, notConstructible, type Root, type Roots, released, UNROOTED } from "./cell.ts";
+import { type Codec, show, storeTaken } from "./codec.ts";
 import { BoundsError, RuntimeError } from "./errors.ts";
 import { growCap } from "./growslice.ts";
 import type { Heap } from "./heap.ts";
@@ -25,28 +25,49 @@ export interface SliceOps {
   move(dst: number, src: number, n: number): void;
   /** A Ref with a root of its own. */
   ref(addr: number): unknown;
+  /** What JSON.stringify writes for n elements. */
+  json(addr: number, n: number): unknown;
 }
+
+const TWO32 = 4294967296;
 
 const dispose: typeof Symbol.dispose =
   Symbol.dispose ?? (Symbol.for("Symbol.dispose") as typeof Symbol.dispose);
 
+/** Whether `x` is a genuine Slice. */
+export let isSlice: (x: unknown) => x is Slice<Type>;
+/** What the slice shares with others of its type. */
+export let opsOf: (s: Slice<Type>) => SliceOps;
+// The slice's fields. An object's own `length` or `$addr` hides its class's accessor, and changes none of them.
+export let sliceRoot: (s: Slice<Type>) => Root;
+export let sliceAddr: (s: Slice<Type>) => number;
+export let sliceLen: (s: Slice<Type>) => number;
+export let sliceCap: (s: Slice<Type>) => number;
+/** `append(s, taken...)`: the values have gone through `take` of the element's codec, and are dropped. */
+export let appendTaken: (s: Slice<Type>, taken: unknown[]) => Slice<Type>;
+/** `append(s, more...)` for a slice of the same type and heap. */
+export let appendAll: (s: Slice<Type>, more: Slice<Type>) => Slice<Type>;
+
 export class Slice<E extends Type> implements Iterable<Value<E>> {
-  /** @internal */
-  readonly $ops: SliceOps;
-  /** @internal */
-  $root: Root;
-  /** The address of the first element; 0 for nil. Valid until the goroutine's next safepoint. */
-  $addr: Ptr<E>;
+  readonly #ops: SliceOps;
+  #root: Root;
+  #addr: number;
   #len: number;
   #cap: number;
 
   /** Use `makeSlice`. @internal */
-  constructor(ops: SliceOps, root: Root, addr: number, len: number, cap: number) {
-    this.$ops = ops;
-    this.$root = root;
-    this.$addr = addr as Ptr<E>;
+  constructor(key: typeof KEY, ops: SliceOps, root: Root, addr: number, len: number, cap: number) {
+    if (key !== KEY) notConstructible("a Slice", "makeSlice");
+    this.#ops = ops;
+    this.#root = root;
+    this.#addr = addr;
     this.#len = len;
     this.#cap = cap;
+  }
+
+  /** The address of the first element; 0 for nil. Valid until the goroutine's next safepoint. */
+  get $addr(): Ptr<E> {
+    return this.#addr as Ptr<E>;
   }
 
   /** `len(s)` */
@@ -61,85 +82,124 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
 
   /** The element type. */
   get elem(): E {
-    return this.$ops.elem as E;
+    return this.#ops.elem as E;
   }
 
   /** `s == nil` */
   get isNil(): boolean {
-    return this.$addr === 0;
+    return this.#addr === 0;
   }
 
   /** `s[i]` */
   get(i: number): Value<E> {
-    return this.$ops.codec.load(this.#at(i), this.$root) as Value<E>;
+    return this.#ops.codec.load(this.#at(i), this.#root) as Value<E>;
   }
 
   /** `s[i] = value` */
   set(i: number, value: Init<E>): void {
-    this.$ops.codec.store(this.#at(i), value);
+    const { codec } = this.#ops;
+    if (codec.atomic) {
+      codec.store(this.#at(i), value);
+      return;
+    }
+    this.#at(i);
+    const taken = this.#take(value);
+    // The value's own code may have moved the slice.
+    storeTaken(codec, this.#at(i), taken);
   }
 
   /** `&s[i]`: a reference that keeps the array alive by itself. */
   ref(i: number): Ref<E> {
-    return this.$ops.ref(this.#at(i)) as Ref<E>;
+    return this.#ops.ref(this.#at(i)) as Ref<E>;
   }
 
   #at(i: number): number {
-    if (this.$root.slot === 0) released(`slice of ${this.$ops.elem.name}`);
-    if (i >>> 0 === i && i < this.#len) return this.$addr + i * this.$ops.elem.size;
+    if (this.#root.slot === 0) released(`slice of ${this.#ops.elem.name}`);
+    if (i >>> 0 === i && i < this.#len) return this.#addr + i * this.#ops.elem.size;
+    // Elements of size 0 have one address, and may be more than 2^32.
+    if (Number.isSafeInteger(i) && i >= 0 && i < this.#len) return this.#addr;
     return outOfRange(i, this.#len);
+  }
+
+  /** The value, read and checked. Its own code may release this slice. */
+  #take(value: unknown): unknown {
+    const { codec, elem } = this.#ops;
+    const taken = codec.take(value);
+    if (this.#root.slot === 0) {
+      codec.drop(taken);
+      released(`slice of ${elem.name}`);
+    }
+    return taken;
   }
 
   /** `s[lo:hi:max]`; it shares the array. */
   slice(lo = 0, hi = this.#len, max?: number): Slice<E> {
     const cap = this.#cap;
-    if (this.$root.slot === 0) released(`slice of ${this.$ops.elem.name}`);
+    if (this.#root.slot === 0) released(`slice of ${this.#ops.elem.name}`);
     checkBounds(lo, hi, max, cap, "capacity");
     const newCap = (max ?? cap) - lo;
     // An empty rest keeps the array's start: an address one past the end would keep the next object alive.
-    const addr = newCap === 0 ? this.$addr : this.$addr + lo * this.$ops.elem.size;
-    return share(this, addr, hi - lo, newCap);
+    const addr = newCap === 0 ? this.#addr : this.#addr + lo * this.#ops.elem.size;
+    return this.#share(addr, hi - lo, newCap);
+  }
+
+  /** Another slice over the same array, with a share of its root. */
+  #share(addr: number, len: number, cap: number): Slice<E> {
+    addShare(this.#root);
+    return new Slice<E>(KEY, this.#ops, this.#root, addr, len, cap);
   }
 
   /** `s = append(s, value)`, in place. */
   push(value: Init<E>): void {
-    if (this.$root.slot === 0) released(`slice of ${this.$ops.elem.name}`);
+    if (this.#root.slot === 0) released(`slice of ${this.#ops.elem.name}`);
+    const { codec, elem } = this.#ops;
     const n = this.#len;
-    if (n === this.#cap) this.#grow(n + 1);
-    this.$ops.codec.store(this.$addr + n * this.$ops.elem.size, value);
-    this.#len = n + 1;
+    if (codec.atomic && n < this.#cap) {
+      codec.store(this.#addr + n * elem.size, value);
+      this.#len = n + 1;
+    } else {
+      this.#pushTaken(this.#take(value));
+    }
   }
 
-  /** Moves to a larger array; length stays. */
-  #grow(newLen: number): void {
-    const { heap, roots, elem, typ } = this.$ops;
-    const cap = growCap(heap, elem.size, typ === 0, newLen, this.#cap);
-    const addr = heap.malloc(cap * elem.size, typ);
-    this.$ops.move(addr, this.$addr, this.#len);
-    const old = this.$root;
-    this.$root = roots.adopt(heap.newRef(addr));
-    this.$addr = addr as Ptr<E>;
+  #pushTaken(taken: unknown): void {
+    const { codec, elem, heap, roots } = this.#ops;
+    const n = this.#len;
+    if (n < this.#cap) {
+      storeTaken(codec, this.#addr + n * elem.size, taken);
+      this.#len = n + 1;
+      return;
+    }
+    let addr: Addr;
+    let cap: number;
+    try {
+      cap = this.#grownCap(n + 1);
+      addr = this.#grown(cap);
+    } catch (err) {
+      codec.drop(taken);
+      throw err;
+    }
+    // Before the old array is given up: the value may lie in it.
+    storeTaken(codec, addr + n * elem.size, taken);
+    const old = this.#root;
+    this.#root = roots.adopt(heap.newRef(addr));
+    this.#addr = addr;
     this.#cap = cap;
+    this.#len = n + 1;
     roots.drop(old);
   }
 
-  /** @internal */
-  $append(count: number, fill: (addr: number) => void): Slice<E> {
-    if (this.$root.slot === 0) released(`slice of ${this.$ops.elem.name}`);
-    const { heap, roots, elem, typ } = this.$ops;
-    const oldLen = this.#len;
-    const newLen = oldLen + count;
-    let out: Slice<E>;
-    if (newLen <= this.#cap) {
-      out = share(this, this.$addr, newLen, this.#cap);
-    } else {
-      const cap = growCap(heap, elem.size, typ === 0, newLen, this.#cap);
-      const addr = heap.malloc(cap * elem.size, typ);
-      this.$ops.move(addr, this.$addr, oldLen);
-      out = new Slice(this.$ops, roots.adopt(heap.newRef(addr)), addr, newLen, cap);
-    }
-    fill(out.$addr + oldLen * elem.size);
-    return out;
+  #grownCap(newLen: number): number {
+    const { heap, elem, typ } = this.#ops;
+    return growCap(heap, elem.size, typ === 0, newLen, this.#cap);
+  }
+
+  /** A larger array with the same elements, which nothing roots yet. */
+  #grown(cap: number): Addr {
+    const { heap, elem, typ } = this.#ops;
+    const addr = heap.malloc(cap * elem.size, typ);
+    this.#ops.move(addr, this.#addr, this.#len);
+    return addr;
   }
 
   /** The elements as a JavaScript array. */
@@ -158,13 +218,25 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
    * released or collected itself.
    */
   release(): void {
-    const root = this.$root;
-    this.$root = DEAD;
-    this.$ops.roots.drop(root);
+    const root = this.#root;
+    this.#root = DEAD;
+    this.#ops.roots.drop(root);
   }
 
   [dispose](): void {
     this.release();
+  }
+
+  /** The elements as plain values, bytes as base64; pointers are followed. `null` for nil. */
+  toJSON(): unknown {
+    if (this.#root.slot === 0) released(`slice of ${this.#ops.elem.name}`);
+    return this.#addr === 0 ? null : this.#ops.json(this.#addr, this.#len);
+  }
+
+  toString(): string {
+    const name = `[]${this.#ops.elem.name}`;
+    if (this.#root.slot === 0) return `${name} (released)`;
+    return this.isNil ? `${name} nil` : `${name}(len ${this.#len}, cap ${this.#cap})`;
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](
@@ -172,23 +244,61 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
     options: object,
     inspect: (value: unknown, options: object) => string,
   ): string {
-    const name = `[]${this.$ops.elem.name}`;
-    if (this.$root.slot === 0) return `${name} (released)`;
-    return this.isNil
-      ? `${name} nil`
-      : `${name}(len ${this.#len}, cap ${this.#cap}) ${inspect(this.toArray(), options)}`;
+    const text = String(this);
+    return this.#root.slot === 0 || this.isNil ? text : `${text} ${inspect(this.toArray(), options)}`;
   }
-}
 
-/** Another slice over the same array, with a share of its root. */
-function share<E extends Type>(s: Slice<E>, addr: number, len: number, cap: number): Slice<E> {
-  s.$root.shares++;
-  return new Slice<E>(s.$ops, s.$root, addr, len, cap);
+  // Functions of this file that see private fields.
+  static {
+    isSlice = (x): x is Slice<Type> => typeof x === "object" && x !== null && #ops in x;
+    opsOf = (s) => s.#ops;
+    sliceRoot = (s) => s.#root;
+    sliceAddr = (s) => s.#addr;
+    sliceLen = (s) => s.#len;
+    sliceCap = (s) => s.#cap;
+
+    appendTaken = (s, taken) => {
+      const { heap, roots, elem, codec } = s.#ops;
+      const count = taken.length;
+      try {
+        if (s.#root.slot === 0) released(`slice of ${elem.name}`);
+        const oldLen = s.#len;
+        const newLen = oldLen + count;
+        const fits = newLen <= s.#cap;
+        const cap = fits ? s.#cap : s.#grownCap(newLen);
+        const addr = fits ? s.#addr : s.#grown(cap);
+        const lo = addr + oldLen * elem.size;
+        for (let i = 0; i < count; i++) {
+          taken[i] = codec.ready(taken[i], lo, lo + count * elem.size);
+        }
+        // Neither code of the program nor an error from here on.
+        for (let i = 0; i < count; i++) codec.put(lo + i * elem.size, taken[i]);
+        if (fits) return s.#share(addr, newLen, cap);
+        return new Slice(KEY, s.#ops, roots.adopt(heap.newRef(addr as Addr)), addr, newLen, cap);
+      } finally {
+        if (!codec.atomic) for (let i = 0; i < count; i++) codec.drop(taken[i]);
+      }
+    };
+
+    appendAll = (s, more) => {
+      const { heap, roots, elem } = s.#ops;
+      if (s.#root.slot === 0) released(`slice of ${elem.name}`);
+      const oldLen = s.#len;
+      const count = more.#len;
+      const newLen = oldLen + count;
+      const fits = newLen <= s.#cap;
+      const cap = fits ? s.#cap : s.#grownCap(newLen);
+      const addr = fits ? s.#addr : s.#grown(cap);
+      s.#ops.move(addr + oldLen * elem.size, more.#addr, count);
+      if (fits) return s.#share(addr, newLen, cap);
+      return new Slice(KEY, s.#ops, roots.adopt(heap.newRef(addr as Addr)), addr, newLen, cap);
+    };
+  }
 }
 
 /** The error of an index that is not in [0, length). */
 export function outOfRange(i: number, length: number): never {
-  if (!Number.isSafeInteger(i)) throw new TypeError(`types: index must be a whole number (got ${String(i)})`);
+  if (!Number.isSafeInteger(i)) throw new TypeError(`types: index must be a whole number (got ${show(i)})`);
   throw new BoundsError("index", i, length);
 }
 
@@ -200,11 +310,9 @@ export function checkBounds(
   limit: number,
   kind: "capacity" | "length",
 ): void {
-  for (const bound of max === undefined ? [lo, hi] : [lo, hi, max]) {
-    if (!Number.isSafeInteger(bound)) {
-      throw new TypeError(`types: slice bound must be a whole number (got ${String(bound)})`);
-    }
-  }
+  wholeBound(lo);
+  wholeBound(hi);
+  if (max !== undefined) wholeBound(max);
   if (max === undefined) {
     if (hi < 0 || hi > limit) throw new BoundsError(`slice-${kind}`, hi, limit);
     if (lo < 0 || lo > hi) throw new BoundsError("slice", lo, hi);
@@ -215,9 +323,14 @@ export function checkBounds(
   if (lo < 0 || lo > hi) throw new BoundsError("slice3-low", lo, hi);
 }
 
+function wholeBound(bound: number): void {
+  if (!Number.isSafeInteger(bound))
+    throw new TypeError(`types: slice bound must be a whole number (got ${show(bound)})`);
+}
+
 /** A slice without an array. */
 export function nilSliceOf<E extends Type>(ops: SliceOps): Slice<E> {
-  return new Slice<E>(ops, UNROOTED, 0, 0, 0);
+  return new Slice<E>(KEY, ops, UNROOTED, 0, 0, 0);
 }
 
 /** The slice whose header lies at `header`. */
@@ -226,14 +339,25 @@ export function loadSlice<E extends Type>(ops: SliceOps, header: number): Slice<
   const addr = u32[header >>> 2];
   if (addr === 0) return nilSliceOf(ops);
   const root = ops.roots.adopt(ops.heap.newRef(addr as Addr));
-  return new Slice<E>(ops, root, addr, u32[(header + 8) >>> 2], u32[(header + 16) >>> 2]);
+  return new Slice<E>(KEY, ops, root, addr, loadSize(u32, header + 8), loadSize(u32, header + 16));
 }
 
 export function storeSlice(heap: Heap, header: number, s: Slice<Type>): void {
   const { u32 } = heap.mem;
-  heap.storePointer(header as Addr, s.$addr);
-  u32[(header + 8) >>> 2] = s.length;
-  u32[(header + 16) >>> 2] = s.cap;
+  heap.storePointer(header as Addr, sliceAddr(s) as Addr);
+  storeSize(u32, header + 8, sliceLen(s));
+  storeSize(u32, header + 16, sliceCap(s));
+}
+
+// Only slices of elements of size 0 have a high word: all others fit the memory.
+function loadSize(u32: Uint32Array, addr: number): number {
+  const high = u32[(addr + 4) >>> 2];
+  return high === 0 ? u32[addr >>> 2] : high * TWO32 + u32[addr >>> 2];
+}
+
+function storeSize(u32: Uint32Array, addr: number, n: number): void {
+  u32[addr >>> 2] = n;
+  u32[(addr + 4) >>> 2] = n < TWO32 ? 0 : Math.floor(n / TWO32);
 }
 
 /** A slice of `len` zero elements over an array of `cap`. */
@@ -243,15 +367,16 @@ export function newSlice<E extends Type>(ops: SliceOps, len: number, cap: number
   const size = elem.size;
   wholeSize("len", len);
   wholeSize("cap", cap);
-  if (len < 0 || len * size > max) throw makeSliceError("len");
-  if (cap < len || cap * size > max) throw makeSliceError("cap");
+  // No object is as large as the memory: its first page is never part of one.
+  if (len < 0 || len * size >= max) throw makeSliceError("len");
+  if (cap < len || cap * size >= max) throw makeSliceError("cap");
   const addr = heap.malloc(cap * size, ops.typ);
-  return new Slice<E>(ops, ops.roots.adopt(heap.newRef(addr)), addr, len, cap);
+  // Plus 0: a length of -0 reads as 0.
+  return new Slice<E>(KEY, ops, ops.roots.adopt(heap.newRef(addr)), addr, len + 0, cap + 0);
 }
 
 function wholeSize(what: string, n: number): void {
-  if (!Number.isSafeInteger(n))
-    throw new TypeError(`types: ${what} must be a whole number (got ${String(n)})`);
+  if (!Number.isSafeInteger(n)) throw new TypeError(`types: ${what} must be a whole number (got ${show(n)})`);
 }
 
 function makeSliceError(what: "len" | "cap"): RuntimeError {
@@ -263,18 +388,18 @@ function makeSliceError(what: "len" | "cap"): RuntimeError {
 
 /** The slice that was meant, or an error that says what was given. */
 export function checkSlice(ops: SliceOps, value: unknown): Slice<Type> {
-  if (!(value instanceof Slice)) {
+  if (!isSlice(value)) {
     throw new TypeError(
       `types: value must be a slice of ${ops.elem.name} (got ${value === null ? "null" : typeof value})`,
     );
   }
-  const s = value as Slice<Type>;
-  if (s.$ops !== ops && (s.$ops.heap !== ops.heap || !identical(s.$ops.elem, ops.elem))) {
-    const where = s.$ops.heap === ops.heap ? "" : " of another heap";
+  const given = opsOf(value);
+  if (given !== ops && (given.heap !== ops.heap || !identical(given.elem, ops.elem))) {
+    const where = given.heap === ops.heap ? "" : " of another heap";
     throw new TypeError(
-      `types: value must be a slice of ${ops.elem.name} (got a slice of ${s.$ops.elem.name}${where})`,
+      `types: value must be a slice of ${ops.elem.name} (got a slice of ${given.elem.name}${where})`,
     );
   }
-  if (s.$root.slot === 0) released(`slice of ${ops.elem.name}`);
-  return s;
+  if (sliceRoot(value).slot === 0) released(`slice of ${ops.elem.name}`);
+  return value;
 }

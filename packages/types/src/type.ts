@@ -23,8 +23,13 @@
  *
  *     const Node = struct("Node", { value: int, get next() { return pointer(Node); } });
  *
+ * A getter or a thunk answers once: its first answer is kept, as memory is laid out by it.
+ *
  * Pointers, slices and arrays are identical when their elements are, and structs only to themselves, as
  * Go's named types are.
+ *
+ * Sizes and offsets decide which memory is written. So types are frozen, their classes too, and have no
+ * subclasses: a program can't make one that says something else than its parts do.
  */
 
 export type Kind =
@@ -54,7 +59,17 @@ export type Kind =
 /** Bytes of a pointer and of the unit of pointer masks. */
 export const WORD = 8;
 
+/** Whether `x` is a type that this module made. */
+export let isType: (x: unknown) => x is Type;
+
+/** The error of a class of types that is extended, or called by a program where only this module may. */
+function noSuchType(what: string): never {
+  throw new TypeError(`types: ${what}`);
+}
+
 export abstract class Type {
+  /** Marks what this module made. */
+  readonly #genuine = true;
   abstract readonly kind: Kind;
   /** How Go writes it: `*Node`, `[]int`, `[4]float64`. */
   abstract readonly name: string;
@@ -84,6 +99,17 @@ export abstract class Type {
   toString(): string {
     return this.name;
   }
+
+  constructor() {
+    const made: unknown = new.target;
+    if (made !== ScalarType && made !== PointerType && made !== SliceType && made !== ArrayType) {
+      if (made !== StructType) noSuchType("classes of types can't be extended");
+    }
+  }
+
+  static {
+    isType = (x): x is Type => typeof x === "object" && x !== null && #genuine in x && x.#genuine;
+  }
 }
 
 /** Complex numbers as values. */
@@ -91,6 +117,8 @@ export interface Complex {
   readonly re: number;
   readonly im: number;
 }
+
+let scalarsMade = false;
 
 /** A type whose values JavaScript has: numbers, bigints, booleans, strings, bytes. */
 export class ScalarType<V> extends Type {
@@ -103,11 +131,13 @@ export class ScalarType<V> extends Type {
 
   constructor(kind: Kind, size: number, align: number, ptrdata: number, zero: V) {
     super();
+    if (scalarsMade) noSuchType(`there are no further scalar types (got ${String(kind)})`);
     this.kind = kind;
     this.size = size;
     this.align = align;
     this.ptrdata = ptrdata;
     this.zero = zero;
+    Object.freeze(this);
   }
 
   get name(): string {
@@ -143,25 +173,73 @@ export const complex128 = new ScalarType<Complex>("complex128", 16, 8, 0, Object
 export const string = new ScalarType<string>("string", 16, 8, 8, "");
 /** A `[]byte` whose value is a `Uint8Array`: each access copies. `slice(uint8)` gives access in place. */
 export const bytes = new ScalarType<Uint8Array>("bytes", 24, 8, 8, new Uint8Array(0));
+scalarsMade = true;
+
+/** The deepest pointers and slices of others that have a name, and can be compared. */
+const MAX_DEPTH = 1000;
+/** From this depth on, and where a type contains itself, a name ends in `...`. */
+const NAME_DEPTH = 50;
+
+/** The element of a pointer or slice type, which may be declared later. It is asked for once. */
+class Element<E extends Type> {
+  #given: E | (() => E);
+  #state: "open" | "asked" | "known";
+
+  constructor(what: string, given: E | (() => E)) {
+    if (!isType(given) && typeof given !== "function")
+      throw new TypeError(`types: ${what} needs an element type (got ${typeof given})`);
+    this.#given = given;
+    this.#state = isType(given) ? "known" : "open";
+  }
+
+  /** @param what the kind of type that asks */
+  resolve(what: string): E {
+    if (this.#state === "known") return this.#given as E;
+    if (this.#state === "asked") throw new TypeError(`types: ${what} needs its own element type to give it`);
+    this.#state = "asked";
+    try {
+      const type: unknown = (this.#given as () => E)();
+      if (!isType(type)) throw new TypeError(`types: ${what} needs an element type (got ${typeof type})`);
+      this.#given = type as E;
+      this.#state = "known";
+      return this.#given as E;
+    } finally {
+      if (this.#state === "asked") this.#state = "open";
+    }
+  }
+}
+
+/** `prefix` and the element's name, which may be that of a type that is being written. */
+function nameOf(prefix: string, type: PointerType | SliceType): string {
+  if (naming.length >= NAME_DEPTH || naming.includes(type)) return "...";
+  naming.push(type);
+  try {
+    return `${prefix}${type.elem.name}`;
+  } finally {
+    naming.pop();
+  }
+}
+const naming: Type[] = [];
 
 export class PointerType<E extends Type = Type> extends Type {
   readonly kind = "pointer";
   readonly size = WORD;
   readonly align = WORD;
   readonly ptrdata = WORD;
-  readonly #elem: () => E;
+  readonly #elem: Element<E>;
 
-  constructor(elem: () => E) {
+  constructor(elem: E | (() => E)) {
     super();
-    this.#elem = elem;
+    this.#elem = new Element("pointer", elem);
+    Object.freeze(this);
   }
 
   get elem(): E {
-    return this.#elem();
+    return this.#elem.resolve("pointer");
   }
 
   get name(): string {
-    return `*${this.elem.name}`;
+    return nameOf("*", this);
   }
 
   eachPointer(visit: (offset: number) => void, base = 0): void {
@@ -174,19 +252,20 @@ export class SliceType<E extends Type = Type> extends Type {
   readonly size = 3 * WORD;
   readonly align = WORD;
   readonly ptrdata = WORD;
-  readonly #elem: () => E;
+  readonly #elem: Element<E>;
 
-  constructor(elem: () => E) {
+  constructor(elem: E | (() => E)) {
     super();
-    this.#elem = elem;
+    this.#elem = new Element("slice", elem);
+    Object.freeze(this);
   }
 
   get elem(): E {
-    return this.#elem();
+    return this.#elem.resolve("slice");
   }
 
   get name(): string {
-    return `[]${this.elem.name}`;
+    return nameOf("[]", this);
   }
 
   eachPointer(visit: (offset: number) => void, base = 0): void {
@@ -201,8 +280,14 @@ export class ArrayType<E extends Type = Type> extends Type {
 
   constructor(elem: E, length: number) {
     super();
+    if (!isType(elem)) throw new TypeError(`types: array needs an element type (got ${typeof elem})`);
+    if (!Number.isSafeInteger(length) || length < 0 || length > 0xffffffff) {
+      const got = typeof length === "number" ? length : typeof length;
+      throw new RangeError(`types: array length must be a whole number from 0 to 2^32-1 (got ${got})`);
+    }
     this.elem = elem;
-    this.length = length;
+    this.length = length + 0;
+    Object.freeze(this);
   }
 
   get name(): string {
@@ -228,6 +313,9 @@ export class ArrayType<E extends Type = Type> extends Type {
   }
 }
 
+/** Names that a Ref has of its own. */
+const RESERVED = new Set(["release", "constructor", "__proto__"]);
+
 /** A field as it lies in its struct. */
 export interface Field {
   readonly name: string;
@@ -251,12 +339,30 @@ export class StructType<F extends Fields = Fields> extends Type {
   /** For the types of the fields only; `fields` is the layout. */
   declare readonly shape: F;
   readonly #declared: F;
+  readonly #names: readonly string[];
   #layout: Layout | "computing" | undefined;
 
   constructor(name: string, fields: F) {
     super();
+    if (typeof name !== "string" || name === "")
+      throw new TypeError(
+        `types: struct needs a name (got ${typeof name === "string" ? name : typeof name})`,
+      );
+    if (typeof fields !== "object" || fields === null) {
+      throw new TypeError(
+        `types: struct ${name} needs an object of fields (got ${fields === null ? "null" : typeof fields})`,
+      );
+    }
     this.name = name;
     this.#declared = fields;
+    // Asked once: a proxy may give other names later.
+    this.#names = Object.keys(fields);
+    for (const key of this.#names) {
+      if (RESERVED.has(key) || key.startsWith("$") || /^\d+$/.test(key)) {
+        throw new TypeError(`types: ${name}.${key} is not a possible name of a field`);
+      }
+    }
+    Object.freeze(this);
   }
 
   /** In order, with offsets. */
@@ -291,7 +397,7 @@ export class StructType<F extends Fields = Fields> extends Type {
     if (this.#layout === undefined) {
       this.#layout = "computing";
       try {
-        this.#layout = layOut(this.name, this.#declared);
+        this.#layout = layOut(this.name, this.#declared, this.#names);
       } catch (err) {
         this.#layout = undefined;
         throw err;
@@ -301,17 +407,16 @@ export class StructType<F extends Fields = Fields> extends Type {
   }
 }
 
-function layOut(name: string, declared: Fields): Layout {
+function layOut(name: string, declared: Fields, names: readonly string[]): Layout {
   const fields: Field[] = [];
   let offset = 0;
   let align = 1;
   let ptrdata = 0;
   let lastSize = 1;
-  for (const key of Object.keys(declared)) {
+  for (const key of names) {
     const given = (declared as Record<string, unknown>)[key];
     const type = typeof given === "function" ? (given as () => unknown)() : given;
-    if (!(type instanceof Type))
-      throw new TypeError(`types: ${name}.${key} must be a type (got ${typeof type})`);
+    if (!isType(type)) throw new TypeError(`types: ${name}.${key} must be a type (got ${typeof type})`);
     offset = alignUp(offset, type.align);
     if (type.hasPointers) ptrdata = offset + type.ptrdata;
     fields.push(Object.freeze({ name: key, type, offset }));
@@ -327,33 +432,20 @@ function alignUp(n: number, align: number): number {
   return Math.ceil(n / align) * align;
 }
 
-function elementOf<E extends Type>(what: string, elem: E | (() => E)): () => E {
-  if (elem instanceof Type) return () => elem;
-  if (typeof elem === "function") return elem;
-  throw new TypeError(`types: ${what} needs an element type (got ${typeof elem})`);
-}
-
 /** `*T`. A thunk serves types that are declared later. */
 export function pointer<E extends Type>(elem: E | (() => E)): PointerType<E> {
-  return new PointerType(elementOf("pointer", elem));
+  return new PointerType(elem);
 }
 
 /** `[]T` */
 export function slice<E extends Type>(elem: E | (() => E)): SliceType<E> {
-  return new SliceType(elementOf("slice", elem));
+  return new SliceType(elem);
 }
 
 /** `[n]T` */
 export function array<E extends Type>(elem: E, length: number): ArrayType<E> {
-  if (!(elem instanceof Type)) throw new TypeError(`types: array needs an element type (got ${typeof elem})`);
-  if (!Number.isSafeInteger(length) || length < 0 || length > 0xffffffff) {
-    throw new RangeError(`types: array length must be a whole number from 0 to 2^32-1 (got ${length})`);
-  }
   return new ArrayType(elem, length);
 }
-
-/** Names that a Ref has of its own. */
-const RESERVED = new Set(["release", "constructor", "__proto__"]);
 
 /**
  * `type name struct { ... }`. Each call makes a new type, also for equal names.
@@ -362,27 +454,33 @@ const RESERVED = new Set(["release", "constructor", "__proto__"]);
  *   that is a number (JavaScript would reorder it)
  */
 export function struct<F extends Fields>(name: string, fields: F): StructType<F> {
-  if (typeof name !== "string" || name === "")
-    throw new TypeError(`types: struct needs a name (got ${String(name)})`);
-  if (typeof fields !== "object" || fields === null) {
-    throw new TypeError(`types: struct ${name} needs an object of fields (got ${String(fields)})`);
-  }
-  for (const key of Object.keys(fields)) {
-    if (RESERVED.has(key) || key.startsWith("$") || /^\d+$/.test(key)) {
-      throw new TypeError(`types: ${name}.${key} is not a possible name of a field`);
-    }
-  }
   return new StructType(name, fields);
+}
+
+/** Two types that are being compared. */
+interface Pair {
+  readonly a: Type;
+  readonly b: Type;
+  readonly outer: Pair | null;
+  readonly depth: number;
 }
 
 /** Whether values of the two can be assigned to each other. */
 export function identical(a: Type, b: Type): boolean {
+  return a === b || sameShape(a, b, null);
+}
+
+function sameShape(a: Type, b: Type, outer: Pair | null): boolean {
   if (a === b) return true;
-  if (a instanceof PointerType && b instanceof PointerType) return identical(a.elem, b.elem);
-  if (a instanceof SliceType && b instanceof SliceType) return identical(a.elem, b.elem);
   if (a instanceof ArrayType && b instanceof ArrayType)
-    return a.length === b.length && identical(a.elem, b.elem);
-  return false;
+    return a.length === b.length && sameShape(a.elem, b.elem, outer);
+  const pointers = a instanceof PointerType && b instanceof PointerType;
+  if (!pointers && !(a instanceof SliceType && b instanceof SliceType)) return false;
+  // Types that lead back to themselves are identical unless a difference is found on the way.
+  for (let p = outer; p !== null; p = p.outer) if (p.a === a && p.b === b) return true;
+  const pair: Pair = { a, b, outer, depth: outer === null ? 1 : outer.depth + 1 };
+  if (pair.depth > MAX_DEPTH) throw new TypeError(`types: ${a.name} is more than ${MAX_DEPTH} types deep`);
+  return sameShape((a as PointerType).elem, (b as PointerType).elem, pair);
 }
 
 /** `unsafe.Sizeof`, `Alignof`, `Offsetof` of a value of the type. */
@@ -394,4 +492,9 @@ export function alignof(type: Type): number {
 }
 export function offsetof<F extends Fields>(type: StructType<F>, field: keyof F & string): number {
   return type.field(field).offset;
+}
+
+for (const c of [Type, ScalarType, PointerType, SliceType, ArrayType, StructType, Element]) {
+  Object.freeze(c.prototype);
+  Object.freeze(c);
 }

@@ -7,6 +7,7 @@
  *   slice.ts       slices, growslice.ts their growth
  *   typed-heap.ts  this file: one class of accessors for each struct, codecs for what contains others
  *   elements.ts    what those classes have for nested values and elements
+ *   composite.ts   structs and arrays from plain objects and lists
  *   unsafe.ts      raw access; builtins.ts append, copy and the like
  *
  * A struct's fields become getters and setters on the prototype of a class made for it, once a heap and
@@ -21,18 +22,45 @@
  */
 
 import type { Addr, Ptr } from "@gort/memory";
-import { RefBase, type Root, Roots, refAccessors, released, ViewBase, viewAccessors } from "./cell.ts";
-import { type Codec, encodeString, scalarCodec, scratchBytes, show, writeBytes } from "./codec.ts";
+import {
+  cellOf,
+  type Home,
+  partOf,
+  RefBase,
+  type Root,
+  Roots,
+  refAccessors,
+  released,
+  UNROOTED,
+  ViewBase,
+  viewAccessors,
+} from "./cell.ts";
+import {
+  assignTaken,
+  type Codec,
+  copyOut,
+  encodeString,
+  nothing,
+  scalarCodec,
+  scratchBytes,
+  show,
+  unchanged,
+  writeBytes,
+} from "./codec.ts";
+import { arrayCodec, structCodec } from "./composite.ts";
 import { defineElements, defineRawElements, nestedView } from "./elements.ts";
 import { nilDereference } from "./errors.ts";
 import type { Heap } from "./heap.ts";
 import {
   checkSlice,
+  isSlice,
   loadSlice,
   newSlice,
   nilSliceOf,
   type Slice,
   type SliceOps,
+  sliceAddr,
+  sliceRoot,
   storeSlice,
 } from "./slice.ts";
 import {
@@ -48,15 +76,20 @@ import {
   WORD,
 } from "./type.ts";
 import { checkType, Unsafe, type ViewClass } from "./unsafe.ts";
-import type { Init, Ref } from "./values.ts";
+import type { Init, Ref, RefMembers } from "./values.ts";
 
-/** For the type checker: what every generated class of Refs is. */
-declare class ConcreteRef extends RefBase {
-  get $type(): Type;
-  get $roots(): Roots;
-  $describe(): unknown;
+/** What handles of a type are made with. */
+interface Handles {
+  readonly home: Home;
+  readonly Ref: new (cell: Root) => RefBase;
 }
-type RefClass = new (addr: number, root: Root) => RefBase;
+
+/** What JSON.stringify is inside of: pointers that lead back are an error, as in Go. */
+interface Path {
+  readonly type: Type;
+  readonly addr: number;
+  readonly outer: Path | null;
+}
 
 export class TypedHeap {
   readonly heap: Heap;
@@ -65,8 +98,7 @@ export class TypedHeap {
   readonly #roots: Roots;
   readonly #codecs = new Map<Type, Codec>();
   readonly #rawCodecs = new Map<Type, Codec>();
-  readonly #refs = new Map<Type, RefClass>();
-  readonly #interiors = new Map<Type, RefClass>();
+  readonly #handles = new Map<Type, Handles>();
   readonly #views = new Map<Type, ViewClass>();
   readonly #slices = new Map<Type, SliceOps>();
   readonly #descriptors = new Map<Type, number>();
@@ -85,6 +117,9 @@ export class TypedHeap {
   descriptor(type: Type): number {
     let typ = this.#descriptors.get(type);
     if (typ === undefined) {
+      // A mask of a type that no memory has room for would be large too.
+      if (type.size >= this.heap.mem.size)
+        throw new RangeError(`types: ${type.name} is larger than the memory (${type.size} bytes)`);
       typ = type.hasPointers ? this.heap.newType(type.size, type.pointerMask()) : 0;
       this.#descriptors.set(type, typ);
     }
@@ -96,8 +131,31 @@ export class TypedHeap {
     checkType("newObject", type);
     const addr = this.heap.malloc(type.size, this.descriptor(type));
     const ref = this.#newRef(type, addr);
-    if (init !== undefined) this.#codec(type).store(addr, init);
+    if (init !== undefined) {
+      try {
+        // Nothing else refers to the object yet.
+        this.#codec(type).store(addr, init);
+      } catch (err) {
+        ref.release();
+        throw err;
+      }
+    }
     return ref as unknown as Ref<T>;
+  }
+
+  /**
+   * The address of what `x` refers to, for functions that keep it beside a function of the program.
+   *
+   * @param what the function's name, for the error
+   * @throws TypeError for what is no Ref of this heap, or one that was released
+   */
+  target<T extends Type>(what: string, x: RefMembers<T>): { readonly type: T; readonly addr: Ptr<T> } {
+    const cell = cellOf(x);
+    if (cell === null) throw new TypeError(`types: ${what} needs a Ref (got ${show(x)})`);
+    const { type, roots } = cell.home;
+    if (roots !== this.#roots) throw new TypeError(`types: ${what} needs a Ref (got a Ref of another heap)`);
+    if (cell.slot === 0) released(`Ref<${type.name}>`);
+    return { type: type as T, addr: cell.addr as Ptr<T> };
   }
 
   /** Roots a raw pointer. `null` for nil. */
@@ -120,21 +178,37 @@ export class TypedHeap {
 
   /** `[]T{...}`: length and capacity are the list's. */
   sliceOf<E extends Type>(elem: E, values: readonly Init<E>[]): Slice<E> {
-    const s = this.makeSlice(elem, values.length);
-    for (let i = 0; i < values.length; i++) s.set(i, values[i]);
+    checkType("sliceOf", elem);
+    if (typeof values !== "object" || values === null)
+      throw new TypeError(`types: sliceOf needs a list of values (got ${show(values)})`);
+    const n = values.length;
+    const s = newSlice<E>(this.#sliceOps(elem), n, n);
+    try {
+      const { store } = this.#codec(elem);
+      const { size } = elem;
+      const base = sliceAddr(s as unknown as Slice<Type>);
+      // Nothing else refers to the array yet.
+      for (let i = 0; i < n; i++) store(base + i * size, values[i]);
+    } catch (err) {
+      s.release();
+      throw err;
+    }
     return s;
   }
 
   /** `[]byte(text)`: its UTF-8 form. */
   toBytes(text: string): Slice<typeof uint8> {
+    checkText("toBytes", text);
     const n = encodeString(text);
+    const from = scratchBytes();
     const s = newSlice<typeof uint8>(this.#sliceOps(uint8), n, this.heap.roundupsize(n, true));
-    writeBytes(this.heap.mem, s.$addr, scratchBytes(), n);
+    writeBytes(this.heap.mem, s.$addr, from, n);
     return s;
   }
 
   /** `[]rune(text)`: its code points. */
   toRunes(text: string): Slice<typeof int32> {
+    checkText("toRunes", text);
     const runes = Array.from(text, (c) => c.codePointAt(0) as number);
     const cap = Math.floor(this.heap.roundupsize(runes.length * 4, true) / 4);
     const s = newSlice<typeof int32>(this.#sliceOps(int32), runes.length, cap);
@@ -145,72 +219,98 @@ export class TypedHeap {
   }
 
   #newRef(type: Type, addr: number): RefBase {
-    return new (this.#refClass(type))(addr, this.#roots.adopt(this.heap.newRef(addr as Addr)));
+    const { Ref, home } = this.#handlesOf(type);
+    return new Ref(this.#roots.adopt(this.heap.newRef(addr as Addr), home, addr));
   }
 
   // -- classes ------------------------------------------------------------------------------------------
 
-  /** The class of Refs to `type` that own a share of their root. */
-  #refClass(type: Type): RefClass {
-    let found = this.#refs.get(type);
-    if (found === undefined) this.#refs.set(type, (found = this.#defineRef(type)));
-    return found;
+  #handlesOf(type: Type): Handles {
+    return this.#handles.get(type) ?? this.#defineHandles(type);
   }
 
-  /** The class of handles to a `type` inside of another object. */
-  #interior(type: Type): RefClass {
-    let found = this.#interiors.get(type);
-    if (found === undefined) {
-      const Owner = this.#refClass(type) as unknown as typeof ConcreteRef;
-      found = class extends Owner {
-        override get $owns(): boolean {
-          return false;
-        }
-      };
-      this.#interiors.set(type, found);
-    }
-    return found;
-  }
-
-  #defineRef(type: Type): RefClass {
-    const roots = this.#roots;
-    const described: { describe: (ref: RefBase) => unknown } = { describe: () => undefined };
-    class TypedRef extends RefBase {
-      get $type(): Type {
-        return type;
-      }
-      get $roots(): Roots {
-        return roots;
-      }
-      $describe(): unknown {
-        return described.describe(this);
-      }
-    }
+  #defineHandles(type: Type): Handles {
+    const home: Home = {
+      type,
+      roots: this.#roots,
+      describe: (at) => this.#described(type, at),
+      json: (at) => this.#plain(type, at.addr, null),
+    };
+    class TypedRef extends RefBase {}
+    const handles: Handles = { home, Ref: TypedRef };
     const proto = TypedRef.prototype;
     // Registered before the fields are looked at: a struct may point to itself.
-    this.#refs.set(type, TypedRef);
-    if (type instanceof StructType) {
-      for (const f of type.fields) {
-        const { load, store } = this.#codec(f.type);
-        const name = `${type.name}.${f.name}`;
-        Object.defineProperty(proto, f.name, refAccessors(load, store, f.offset, name));
+    this.#handles.set(type, handles);
+    try {
+      if (type instanceof StructType) {
+        for (const f of type.fields) {
+          const name = `${type.name}.${f.name}`;
+          Object.defineProperty(proto, f.name, refAccessors(this.#codec(f.type), home, f.offset, name));
+        }
+      } else if (type instanceof ArrayType) {
+        defineElements(proto, type, home, this.#codec(type.elem), this.#sliceOps(type.elem));
+      } else {
+        Object.defineProperty(proto, "value", refAccessors(this.#codec(type), home, 0, "value"));
       }
-      described.describe = (ref) =>
-        Object.fromEntries(type.fields.map((f) => [f.name, this.#shown(f.type, ref.$addr + f.offset, ref)]));
-    } else if (type instanceof ArrayType) {
-      defineElements(proto, type, this.#codec(type.elem), this.#sliceOps(type.elem));
-      described.describe = (ref) => Array.from(ref as unknown as Iterable<unknown>);
-    } else {
-      const { load, store } = this.#codec(type);
-      Object.defineProperty(proto, "value", refAccessors(load, store, 0, "value"));
-      described.describe = (ref) => this.#shown(type, ref.$addr, ref);
+    } catch (err) {
+      // A getter of a type failed: the next use asks again.
+      this.#handles.delete(type);
+      throw err;
     }
-    return TypedRef;
+    return handles;
+  }
+
+  /** What an inspector shows. */
+  #described(type: Type, at: Root): unknown {
+    const { addr } = at;
+    if (type instanceof StructType)
+      return Object.fromEntries(type.fields.map((f) => [f.name, this.#shown(f.type, addr + f.offset, at)]));
+    if (type instanceof ArrayType) {
+      const { elem } = type;
+      return Array.from({ length: type.length }, (_, i) => this.#shown(elem, addr + i * elem.size, at));
+    }
+    return this.#shown(type, addr, at);
+  }
+
+  /** The value as JSON has it. */
+  #plain(type: Type, addr: number, path: Path | null): unknown {
+    const { mem } = this.heap;
+    if (type instanceof StructType) {
+      return Object.fromEntries(type.fields.map((f) => [f.name, this.#plain(f.type, addr + f.offset, path)]));
+    }
+    if (type instanceof ArrayType) return this.#plainList(type.elem, addr, type.length, path);
+    if (type instanceof PointerType) {
+      const to = mem.u32[addr >>> 2];
+      if (to === 0) return null;
+      for (let p = path; p !== null; p = p.outer) {
+        if (p.addr === to && p.type === type)
+          throw new TypeError(`types: JSON of a cycle through ${type.name}`);
+      }
+      return this.#plain(type.elem, to, { type, addr: to, outer: path });
+    }
+    if (type instanceof SliceType) {
+      const to = mem.u32[addr >>> 2];
+      if (to === 0) return null;
+      for (let p = path; p !== null; p = p.outer) {
+        if (p.addr === to && p.type === type)
+          throw new TypeError(`types: JSON of a cycle through ${type.name}`);
+      }
+      const n = mem.u32[(addr + WORD) >>> 2];
+      return this.#plainList(type.elem, to, n, { type, addr: to, outer: path }, true);
+    }
+    const v = this.#codec(type).load(addr, UNROOTED);
+    if (typeof v === "bigint") return Number.isSafeInteger(Number(v)) ? Number(v) : String(v);
+    return type.kind === "bytes" ? (mem.u32[addr >>> 2] === 0 ? null : base64(v as Uint8Array)) : v;
+  }
+
+  #plainList(elem: Type, addr: number, n: number, path: Path | null, inSlice = false): unknown {
+    if (inSlice && elem === uint8) return base64(copyOut(this.heap.mem, addr, n));
+    return Array.from({ length: n }, (_, i) => this.#plain(elem, addr + i * elem.size, path));
   }
 
   /** A value for an inspector: pointers are not followed. */
-  #shown(type: Type, addr: number, ref: RefBase): unknown {
-    if (!(type instanceof PointerType)) return this.#codec(type).load(addr, ref.$root);
+  #shown(type: Type, addr: number, at: Root): unknown {
+    if (!(type instanceof PointerType)) return this.#codec(type).load(addr, at);
     const to = this.heap.mem.u32[addr >>> 2];
     return to === 0 ? null : `${type.name} 0x${to.toString(16)}`;
   }
@@ -231,10 +331,10 @@ export class TypedHeap {
     this.#views.set(type, TypedView);
     if (type instanceof StructType) {
       for (const f of type.fields) {
-        const { load, store } = this.#rawCodec(f.type);
+        const codec = this.#rawCodec(f.type);
         const property = isInline(f.type)
-          ? nestedView(() => this.#view(f.type), store, f.offset)
-          : viewAccessors(load, store, f.offset);
+          ? nestedView(() => this.#view(f.type), codec, f.offset)
+          : viewAccessors(codec, f.offset);
         Object.defineProperty(proto, f.name, property);
       }
     } else if (type instanceof ArrayType) {
@@ -256,8 +356,7 @@ export class TypedHeap {
         base: (view) => u32[view.$addr >>> 2],
       });
     } else {
-      const { load, store } = this.#rawCodec(type);
-      Object.defineProperty(proto, "value", viewAccessors(load, store, 0));
+      Object.defineProperty(proto, "value", viewAccessors(this.#rawCodec(type), 0));
     }
     return TypedView;
   }
@@ -274,109 +373,112 @@ export class TypedHeap {
     if (type instanceof ScalarType) return scalarCodec(this.heap, type);
     if (type instanceof PointerType) return this.#pointerCodec(type);
     if (type instanceof SliceType) return this.#sliceCodec(type);
-    if (type instanceof StructType) return this.#structCodec(type);
-    return this.#arrayCodec(type as ArrayType);
+    let handles: Handles | undefined;
+    const place = {
+      check: (cell: Root) => this.#check(type, cell, false),
+      move: (dst: number, src: number) => this.#move(type, dst, src, 1),
+      malloc: () => this.heap.malloc(type.size, this.descriptor(type)),
+      part: (addr: number, root: Root) => {
+        handles ??= this.#handlesOf(type);
+        return new handles.Ref(partOf(root, handles.home, addr));
+      },
+    };
+    return type instanceof StructType
+      ? structCodec(type, (t) => this.#codec(t), place)
+      : arrayCodec(type as ArrayType, (t) => this.#codec(t), place);
   }
 
   #pointerCodec(type: PointerType): Codec {
     const { heap } = this;
     const { u32 } = heap.mem;
     // The element's class is made at the first access: types may be recursive.
-    let Class: RefClass | undefined;
+    let handles: Handles | undefined;
+    let elem: Type | undefined;
+    const take = (v: unknown): Root | null => {
+      if (v === null) return null;
+      elem ??= type.elem;
+      // A proxy runs code when it is asked for its Root.
+      const cell = cellOf(v);
+      return cell === null ? wrongValue(elem, true, show(v)) : this.#check(elem, cell, true);
+    };
     return {
       load: (addr) => {
         const to = u32[addr >>> 2];
         if (to === 0) return null;
-        Class ??= this.#refClass(type.elem);
-        return new Class(to, this.#roots.adopt(heap.newRef(to as Addr)));
+        handles ??= this.#handlesOf(type.elem);
+        return new handles.Ref(this.#roots.adopt(heap.newRef(to as Addr), handles.home, to));
       },
+      atomic: false,
       store: (addr, v) => {
-        heap.storePointer(addr as Addr, v === null ? (0 as Addr) : this.#target(type, v));
+        const cell = take(v);
+        heap.storePointer(addr as Addr, (cell === null ? 0 : cell.addr) as Addr);
       },
+      assign: (ref, offset, v) => {
+        const cell = take(v);
+        if (ref.slot === 0) ref.gone();
+        heap.storePointer((ref.addr + offset) as Addr, (cell === null ? 0 : cell.addr) as Addr);
+      },
+      take,
+      ready: (taken) => {
+        if (taken === null) return 0;
+        // Code of another part of the value may have released it.
+        const cell = taken as Root;
+        if (cell.slot === 0) released(`Ref<${type.elem.name}>`);
+        return cell.addr;
+      },
+      put: (addr, ready) => heap.storePointer(addr as Addr, ready as Addr),
+      drop: nothing,
     };
   }
 
-  /** The address that a value for a pointer stands for. */
-  #target(type: PointerType, v: unknown): Addr {
-    const ref = this.#checkRef(type.elem, v, `a Ref<${type.elem.name}> or null`);
-    return ref.$addr as Addr;
-  }
-
-  #checkRef(type: Type, v: unknown, want: string): RefBase {
-    if (!(v instanceof RefBase)) throw new TypeError(`types: value must be ${want} (got ${show(v)})`);
-    if (v.$roots !== this.#roots)
-      throw new TypeError(`types: value must be ${want} (got a Ref of another heap)`);
-    if (v.$type !== type && !identical(v.$type, type)) {
-      throw new TypeError(`types: value must be ${want} (got a Ref<${v.$type.name}>)`);
-    }
-    if (v.$root.slot === 0) released(`Ref<${type.name}>`);
-    return v;
+  /** The Root of a live Ref to `type` in this heap; for a pointer, the error says that null will do. */
+  #check(type: Type, cell: Root, pointer: boolean): Root {
+    const { home } = cell;
+    if (home.roots !== this.#roots) wrongValue(type, pointer, "a Ref of another heap");
+    if (home.type !== type && !identical(home.type, type))
+      wrongValue(type, pointer, `a Ref<${home.type.name}>`);
+    if (cell.slot === 0) released(`Ref<${type.name}>`);
+    return cell;
   }
 
   #sliceCodec(type: SliceType): Codec {
     let ops: SliceOps | undefined;
     const theOps = (): SliceOps => (ops ??= this.#sliceOps(type.elem));
-    return {
+    const take = (v: unknown): Slice<Type> | Temporary | null => {
+      if (v === null) return null;
+      if (!Array.isArray(v)) return checkSlice(theOps(), v);
+      return { temporary: this.sliceOf(type.elem, v as Init<Type>[]) as unknown as Slice<Type> };
+    };
+    const put = (addr: number, ready: unknown): void => {
+      const taken = ready as Slice<Type> | Temporary | null;
+      const s = taken === null ? nilSliceOf(theOps()) : isSlice(taken) ? taken : taken.temporary;
+      storeSlice(this.heap, addr, s as Slice<Type>);
+    };
+    const drop = (taken: unknown): void => {
+      if (taken !== null && !isSlice(taken)) (taken as Temporary).temporary.release();
+    };
+    const codec: Codec = {
       load: (addr) => loadSlice(theOps(), addr),
-      store: (addr, v) => {
-        if (v === null) storeSlice(this.heap, addr, nilSliceOf(theOps()));
-        else if (Array.isArray(v)) {
-          const s = this.sliceOf(type.elem, v as Init<Type>[]);
-          storeSlice(this.heap, addr, s as unknown as Slice<Type>);
-          s.release();
-        } else storeSlice(this.heap, addr, checkSlice(theOps(), v));
-      },
-    };
-  }
-
-  #structCodec(type: StructType): Codec {
-    let Class: RefClass | undefined;
-    let fields: Map<string, { offset: number; codec: Codec }> | undefined;
-    return {
-      load: (addr, root) => {
-        Class ??= this.#interior(type);
-        return new Class(addr, root);
+      atomic: false,
+      assign: (ref, offset, v) => {
+        // A slice has no code of its own.
+        if (isSlice(v)) storeSlice(this.heap, ref.addr + offset, checkSlice(theOps(), v));
+        else assignTaken(codec, ref, offset, v);
       },
       store: (addr, v) => {
-        if (v instanceof RefBase) {
-          this.#move(type, addr, this.#checkRef(type, v, `a ${type.name}`).$addr, 1);
-          return;
-        }
-        if (typeof v !== "object" || v === null) {
-          throw new TypeError(`types: value must be a ${type.name} (got ${show(v)})`);
-        }
-        fields ??= new Map(
-          type.fields.map((f) => [f.name, { offset: f.offset, codec: this.#codec(f.type) }]),
-        );
-        for (const [name, value] of Object.entries(v)) {
-          const field = fields.get(name);
-          if (field === undefined) throw new TypeError(`types: struct ${type.name} has no field ${name}`);
-          if (value !== undefined) field.codec.store(addr + field.offset, value);
-        }
+        const taken = take(v);
+        put(addr, taken);
+        drop(taken);
       },
+      take,
+      ready: (taken) => {
+        if (isSlice(taken) && sliceRoot(taken).slot === 0) released(`slice of ${type.elem.name}`);
+        return taken;
+      },
+      put,
+      drop,
     };
-  }
-
-  #arrayCodec(type: ArrayType): Codec {
-    let Class: RefClass | undefined;
-    return {
-      load: (addr, root) => {
-        Class ??= this.#interior(type);
-        return new Class(addr, root);
-      },
-      store: (addr, v) => {
-        if (v instanceof RefBase) {
-          this.#move(type, addr, this.#checkRef(type, v, `a ${type.name}`).$addr, 1);
-          return;
-        }
-        if (!Array.isArray(v) || v.length > type.length) {
-          const got = Array.isArray(v) ? `${v.length} elements` : show(v);
-          throw new TypeError(`types: value must be a list of at most ${type.length} elements (got ${got})`);
-        }
-        const { store } = this.#codec(type.elem);
-        for (let i = 0; i < v.length; i++) store(addr + i * type.elem.size, v[i]);
-      },
-    };
+    return codec;
   }
 
   #rawCodec(type: Type): Codec {
@@ -389,26 +491,37 @@ export class TypedHeap {
     if (type instanceof ScalarType) return this.#codec(type);
     const { heap } = this;
     const { u32 } = heap.mem;
+    const ready = unchanged;
+    const drop = nothing;
     if (type instanceof PointerType) {
-      return {
-        load: (addr) => u32[addr >>> 2],
-        store: (addr, v) => {
-          if (typeof v !== "number" || v >>> 0 !== v) {
-            throw new TypeError(`types: value must be an address (got ${show(v)})`);
-          }
-          heap.storePointer(addr as Addr, v as Addr);
-        },
+      const take = (v: unknown): Addr => {
+        if (typeof v !== "number" || v >>> 0 !== v) {
+          throw new TypeError(`types: value must be an address (got ${show(v)})`);
+        }
+        return v as Addr;
       };
+      const store = (addr: number, v: unknown): void => heap.storePointer(addr as Addr, take(v));
+      return { load: (addr) => u32[addr >>> 2], atomic: true, store, take, ready, put: store, drop };
     }
+    const take = (v: unknown): number => {
+      if (!(v instanceof ViewBase) || !identical(v.$type, type)) {
+        throw new TypeError(`types: value must be a View of ${type.name} (got ${show(v)})`);
+      }
+      const from: unknown = v.$addr;
+      if (typeof from !== "number" || from >>> 0 !== from)
+        throw new TypeError(`types: value must be a View of an address (got ${show(from)})`);
+      if (from === 0) nilDereference();
+      return from;
+    };
+    const put = (addr: number, from: unknown): void => this.#move(type, addr, from as number, 1);
     return {
       load: (addr) => new (this.#view(type))(addr),
-      store: (addr, v) => {
-        if (!(v instanceof ViewBase) || !identical(v.$type, type)) {
-          throw new TypeError(`types: value must be a View of ${type.name} (got ${show(v)})`);
-        }
-        if ((v.$addr as number) === 0) nilDereference();
-        this.#move(type, addr, v.$addr, 1);
-      },
+      atomic: false,
+      store: (addr, v) => put(addr, take(v)),
+      take,
+      ready,
+      put,
+      drop,
     };
   }
 
@@ -425,6 +538,7 @@ export class TypedHeap {
         typ: this.descriptor(elem),
         move: (dst, src, n) => this.#move(elem, dst, src, n),
         ref: (addr) => this.#newRef(elem, addr),
+        json: (addr, n) => this.#plainList(elem, addr, n, null, true),
       };
       this.#slices.set(elem, ops);
     }
@@ -459,6 +573,27 @@ export class TypedHeap {
       }
     }
   }
+}
+
+/** A slice that was made of a list, until its header is stored. */
+interface Temporary {
+  readonly temporary: Slice<Type>;
+}
+
+function wrongValue(type: Type, pointer: boolean, got: string): never {
+  const want = pointer ? `a Ref<${type.name}> or null` : `a ${type.name}`;
+  throw new TypeError(`types: value must be ${want} (got ${got})`);
+}
+
+function checkText(what: string, text: unknown): void {
+  if (typeof text !== "string") throw new TypeError(`types: ${what} needs a string (got ${show(text)})`);
+}
+
+/** As Go writes bytes in JSON. */
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i]);
+  return btoa(text);
 }
 
 /** Types whose values lie inside of what contains them, and are seen through a handle. */

@@ -1,10 +1,10 @@
 /** Raw access to the values of a heap: addresses instead of handles. */
 import type { Addr, Ptr } from "@gort/memory";
 import { UNROOTED, type ViewBase } from "./cell.ts";
-import { type Codec, show } from "./codec.ts";
+import { type Codec, show, storeTaken } from "./codec.ts";
 import { nilDereference } from "./errors.ts";
 import type { Heap } from "./heap.ts";
-import { alignof, type Fields, offsetof, type StructType, sizeof, Type } from "./type.ts";
+import { alignof, type Fields, isType, offsetof, type StructType, sizeof, type Type } from "./type.ts";
 import type { RawValue, View } from "./values.ts";
 
 /** The class of the Views of a type. */
@@ -41,33 +41,37 @@ export class Unsafe {
   newArray<T extends Type>(type: T, n: number): Ptr<T> {
     checkType("newArray", type);
     if (!Number.isSafeInteger(n) || n < 0)
-      throw new RangeError(`types: n must be a whole number from 0 (got ${n})`);
+      throw new RangeError(`types: n must be a whole number from 0 (got ${show(n)})`);
     return this.#heap.malloc(type.size * n, this.#parts.descriptor(type)) as Ptr<T>;
   }
 
   /** A View at `ptr`, nil if none is given. */
   view<T extends Type>(type: T, ptr: Ptr<T> = 0 as Ptr<T>): View<T> {
     checkType("view", type);
+    if ((ptr as number) !== 0) checkAddress("view", ptr);
     return new (this.#parts.view(type))(ptr) as unknown as View<T>;
   }
 
   /** `*ptr` */
   load<T extends Type>(type: T, ptr: Ptr<T>): RawValue<T> {
-    if ((ptr as number) === 0) nilDereference();
+    checkType("load", type);
+    checkAddress("load", ptr);
     return this.#parts.codec(type).load(ptr, UNROOTED) as RawValue<T>;
   }
 
   /** `*ptr = value`, with the write barrier for pointers. */
   store<T extends Type>(type: T, ptr: Ptr<T>, value: RawValue<T>): void {
-    if ((ptr as number) === 0) nilDereference();
-    this.#parts.codec(type).store(ptr, value);
+    checkType("store", type);
+    checkAddress("store", ptr);
+    const codec = this.#parts.codec(type);
+    storeTaken(codec, ptr, codec.take(value));
   }
 
   /** `n` bytes of the memory itself, not a copy. It shows whatever lies there later. */
   bytes(ptr: Addr, n: number): Uint8Array {
     if (!Number.isSafeInteger(n) || n < 0)
-      throw new RangeError(`types: n must be a whole number from 0 (got ${n})`);
-    if ((ptr as number) === 0 && n > 0) nilDereference();
+      throw new RangeError(`types: n must be a whole number from 0 (got ${show(n)})`);
+    if ((ptr as number) !== 0 || n > 0) checkAddress("bytes", ptr);
     return this.#heap.mem.u8.subarray(ptr, ptr + n);
   }
 
@@ -83,5 +87,12 @@ export class Unsafe {
 }
 
 export function checkType(what: string, type: unknown): void {
-  if (!(type instanceof Type)) throw new TypeError(`types: ${what} needs a type (got ${show(type)})`);
+  if (!isType(type)) throw new TypeError(`types: ${what} needs a type (got ${show(type)})`);
+}
+
+/** An address that is no number in range would be computed with, and hit another. */
+function checkAddress(what: string, ptr: unknown): void {
+  if (typeof ptr !== "number" || ptr >>> 0 !== ptr)
+    throw new TypeError(`types: ${what} needs an address (got ${show(ptr)})`);
+  if (ptr === 0) nilDereference();
 }
