@@ -21,6 +21,8 @@ export interface GoSource {
   numGoroutine?(): number;
   /** The label of `go_info`. */
   version?(): string;
+  /** Whether it has ended. Its figures are then left out of what others are collected with. */
+  readonly closed?: boolean;
 }
 
 /** @throws TypeError when `source` can't be exported */

@@ -205,6 +205,7 @@ export function registerGoInstruments(
   );
   const metric = (name: string): number | undefined => samples.number(name);
   const callback = (result: Result): void => {
+    if (source.closed === true) return;
     samples.read();
     rows.forEach((row, i) => {
       row.observe((v, attributes) => {
@@ -297,8 +298,8 @@ export function goHistogramProducer(
   };
   return {
     async collect() {
-      samples.read();
-      const metrics = wanted.flatMap(data);
+      if (source.closed !== true) samples.read();
+      const metrics = source.closed === true ? [] : wanted.flatMap(data);
       const scopeMetrics = metrics.length === 0 ? [] : [{ scope: { name: "@gort/memstats" }, metrics }];
       return { resourceMetrics: { scopeMetrics }, errors: [] } as never;
     },

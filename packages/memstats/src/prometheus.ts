@@ -407,7 +407,9 @@ export function registerGoMetrics(
   let snapshot: Map<string, Family> | null = null;
   const family = (name: string): Family | undefined => {
     if (snapshot === null) {
-      snapshot = new Map(collector.collect().map((f) => [f.name, f]));
+      // A source that has ended has no figures, and must not cost the registry those of others.
+      const families = source.closed === true ? [] : collector.collect();
+      snapshot = new Map(families.map((f) => [f.name, f]));
       queueMicrotask(() => {
         snapshot = null;
       });

@@ -337,6 +337,28 @@ describe("registerGoMetrics", () => {
     );
   });
 
+  it("leaves the registry the metrics of others when its source has been closed", async () => {
+    const registry = new Registry();
+    const source = model(5);
+    let closed = false;
+    registerGoMetrics(registry, {
+      ...source,
+      get closed() {
+        return closed;
+      },
+      readMemStats: (m) => {
+        if (closed) throw new TypeError("use of a runtime after its close");
+        return source.readMemStats(m);
+      },
+    });
+    new Counter({ name: "mine_total", help: "mine", registers: [registry] }).inc();
+    closed = true;
+    const text = await registry.metrics();
+    expect([...parse(text).values.keys()]).toEqual(["mine_total"]);
+    closed = false;
+    expect(parse(await registry.metrics()).values.has("go_goroutines")).toBe(true);
+  });
+
   it("stands beside the program's own metrics, their labels and prom-client's defaults", async () => {
     const { collectDefaultMetrics } = await import("prom-client");
     const registry = new Registry();
