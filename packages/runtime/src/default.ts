@@ -16,14 +16,13 @@ import type {
   StackRecord,
 } from "@gort/profiling";
 import type {
-  CaseValue,
   Chan,
   Goroutine,
   NotAsync,
   Operation,
   RecvChan,
   SelectCase,
-  SelectResult,
+  SelectResultOf,
   Ticker,
   Timer,
 } from "@gort/scheduler";
@@ -131,9 +130,7 @@ export function makeChan<T>(n = 0): Chan<T> {
 }
 
 /** Waits until one of the cases can proceed, and does it. */
-export function select<const C extends readonly SelectCase[]>(
-  cases: C,
-): Operation<SelectResult<CaseValue<C>>> {
+export function select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
   return currentRuntime().scheduler.select(cases);
 }
 

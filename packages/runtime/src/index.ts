@@ -55,6 +55,7 @@ export {
   recvCase,
   type SelectCase,
   type SelectResult,
+  type SelectResultOf,
   type SendChan,
   sendCase,
   type Ticker,

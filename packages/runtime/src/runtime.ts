@@ -33,7 +33,6 @@ import {
   type StackRecord,
 } from "@gort/profiling";
 import {
-  type CaseValue,
   type Chan,
   type Clock,
   createScheduler,
@@ -52,7 +51,7 @@ import {
   type Scheduler,
   type SchedulerHooks,
   type SelectCase,
-  type SelectResult,
+  type SelectResultOf,
   sendCase,
   type Ticker,
   type Timer,
@@ -387,7 +386,7 @@ export class Runtime {
   }
 
   /** Waits until one of the cases can proceed, and does it. */
-  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResult<CaseValue<C>>> {
+  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
     return this.scheduler.select(cases);
   }
 

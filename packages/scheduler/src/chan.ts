@@ -29,13 +29,14 @@
  * when somebody looks (time.ts).
  */
 
-import { PlainError } from "./errors.ts";
+import { PlainError, usedAfterClose } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
-import { arm, begin, disarm, gopark, Op, type Operation, OwnOp, probed, unpark } from "./op.ts";
+import { arm, begin, byHand, disarm, gopark, Op, type Operation, OwnOp, probed, unpark } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import {
   acquireSudog,
   type G,
+  Grunning,
   m0,
   WaitQ,
   waitReasonChanReceive,
@@ -73,17 +74,16 @@ export interface RecvChan<T> extends AsyncIterable<T> {
 
 export interface Chan<T> extends SendChan<T>, RecvChan<T> {}
 
-export interface RecvResult<T> {
-  value: T | undefined;
-  ok: boolean;
-}
+/** What recv2 gives. */
+export type RecvResult<T> = { value: T; ok: true } | { value: undefined; ok: false };
 
-export interface TryRecvResult<T> extends RecvResult<T> {
-  received: boolean;
-}
+/** What tryRecv gives. `received` with `ok` false: the channel is closed and drained. */
+export type TryRecvResult<T> =
+  | { value: T; ok: true; received: true }
+  | { value: undefined; ok: false; received: boolean };
 
-/** Stands for "nothing to receive now". */
-export const none: unique symbol = Symbol("none");
+/** Stands for "nothing to receive now". Registered, so that two copies of the package mean the same. */
+export const none: unique symbol = Symbol.for("gort.none") as never;
 export type None = typeof none;
 
 /** The part of a timer that its channel needs. */
@@ -157,10 +157,12 @@ export class HChan<T> implements Chan<T> {
   }
 
   trySend(value: T): boolean {
+    if (this.sched.closed) throw usedAfterClose("trySend");
     return this.sendNow(value);
   }
 
   tryRecv(): TryRecvResult<T> {
+    if (this.sched.closed) throw usedAfterClose("tryRecv");
     const v = this.recvNow();
     if (v !== none) return { value: v as T, ok: true, received: true };
     return { value: undefined, ok: false, received: this.closed };
@@ -184,7 +186,7 @@ export class HChan<T> implements Chan<T> {
     for (;;) {
       const r = await this.recv2();
       if (!r.ok) return;
-      yield r.value as T;
+      yield r.value;
     }
   }
 
@@ -303,6 +305,14 @@ export class HChan<T> implements Chan<T> {
   }
 }
 
+/** Channels of every copy of the package have it, so that a message can tell a foreign channel from no channel. */
+const chanBrand = Symbol.for("gort.HChan");
+Object.defineProperty(HChan.prototype, chanBrand, { value: true });
+
+export function isForeignChan(x: unknown): boolean {
+  return typeof x === "object" && x !== null && chanBrand in x && !(x instanceof HChan);
+}
+
 function sendOnClosed(): PlainError {
   return new PlainError("send on closed channel", "ERR_GORT_SEND_ON_CLOSED_CHANNEL");
 }
@@ -333,6 +343,7 @@ class SendOp<T> extends Op<void> {
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
       if (m.probe !== null) return probed(this, m.probe);
+      if (g.atomicstatus !== Grunning) throw byHand(g);
       g.waitOp = null;
       const ok = g.waiting!.success;
       unpark(g);
@@ -361,6 +372,9 @@ class SendOp<T> extends Op<void> {
   protected hostScheduler(): Scheduler {
     return this.c!.sched;
   }
+  protected override get cancellable(): boolean {
+    return true;
+  }
   protected replace(): void {
     if (sendOp === (this as unknown)) sendOp = new SendOp();
   }
@@ -378,6 +392,7 @@ class RecvOp<T> extends Op<T | undefined> {
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
       if (m.probe !== null) return probed(this, m.probe);
+      if (g.atomicstatus !== Grunning) throw byHand(g);
       g.waitOp = null;
       this.value = g.waiting!.elem as T;
       unpark(g);
@@ -408,6 +423,9 @@ class RecvOp<T> extends Op<T | undefined> {
   }
   protected hostScheduler(): Scheduler {
     return this.c!.sched;
+  }
+  protected override get cancellable(): boolean {
+    return true;
   }
   protected replace(): void {
     if (recvOp === (this as unknown)) recvOp = new RecvOp();
@@ -445,12 +463,15 @@ class Recv2Op<T> extends Op<RecvResult<T>> {
   }
   protected override finish(g: G): boolean {
     const sg = g.waiting!;
-    this.value = { value: sg.elem as T, ok: sg.success };
+    this.value = { value: sg.elem, ok: sg.success } as RecvResult<T>;
     unpark(g);
     return true;
   }
   protected hostScheduler(): Scheduler {
     return this.c!.sched;
+  }
+  protected override get cancellable(): boolean {
+    return true;
   }
   protected replace(): void {
     if (recv2Op === (this as unknown)) recv2Op = new Recv2Op();
@@ -480,6 +501,9 @@ class RangeOp<T> extends Op<T | None> {
   protected hostScheduler(): Scheduler {
     return this.c!.sched;
   }
+  protected override get cancellable(): boolean {
+    return true;
+  }
   protected replace(): void {
     if (rangeOp === (this as unknown)) rangeOp = new RangeOp();
   }
@@ -504,6 +528,9 @@ class NilChanOp extends OwnOp<never> {
   protected start(g: G): boolean {
     gopark(g, this as Op<unknown>, this.reason);
     return false;
+  }
+  protected override get cancellable(): boolean {
+    return true;
   }
   protected hostScheduler(): Scheduler {
     return this.sched();

@@ -15,7 +15,7 @@ import { Goroutine } from "./goroutine.ts";
 import type { Operation } from "./op.ts";
 import { createScheduler, type Scheduler } from "./proc.ts";
 import { type G, getg, m0 } from "./runtime2.ts";
-import type { CaseValue, SelectCase, SelectResult } from "./select.ts";
+import type { SelectCase, SelectResultOf } from "./select.ts";
 import type { Ticker, Timer } from "./time.ts";
 
 let instance: Scheduler | null = null;
@@ -105,9 +105,7 @@ export function makeChan<T>(n = 0): Chan<T> {
 }
 
 /** Waits until one of the cases can proceed, and does it. */
-export function select<const C extends readonly SelectCase[]>(
-  cases: C,
-): Operation<SelectResult<CaseValue<C>>> {
+export function select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
   return currentScheduler().select(cases);
 }
 

@@ -4,7 +4,7 @@ import { GoexitSignal, isFatalError } from "./errors.ts";
 import { unwindBody } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
 import type { LongRuns } from "./longrun.ts";
-import { wakeOne } from "./op.ts";
+import { byHand, wakeOne } from "./op.ts";
 import { goexitSignal, Panic, panicOf } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
 import type { Program } from "./program.ts";
@@ -30,6 +30,10 @@ export class Ends {
     if (g.atomicstatus === Gdead) return;
     if (g.defers !== null && (g.flags & gUnwinding) === 0) {
       this.unwind(g, viaGoexit ? panicOf(g, goexitSignal) : null, value);
+      return;
+    }
+    if (g.waitOp !== null) {
+      this.gopanic(g, byHand(g));
       return;
     }
     const { sched } = this;
@@ -88,7 +92,8 @@ export class Ends {
   /** An exception has left the goroutine. */
   gopanic(g: G, e: unknown): void {
     if (g.atomicstatus === Gdead) return;
-    g.waitOp = null;
+    // It parked by a call of next() and threw something else afterwards: nothing may wake it.
+    if (g.waitOp !== null) byHand(g);
     if (isFatalError(e)) {
       this.program.crash(e, fatalReport(this.sched, g, e, false));
       return;

@@ -15,6 +15,15 @@ function brand(proto: object, key: symbol): void {
   Object.defineProperty(proto, key, { value: true });
 }
 
+/** A call that a closed scheduler cannot serve. */
+export function usedAfterClose(what: string): TypeError {
+  return new TypeError(`scheduler: use of a scheduler after its close (${what})`);
+}
+
+/** What to do when two copies of the package meet. */
+export const otherCopy =
+  "belongs to another copy of @gort/scheduler: install one version, and bundle it once";
+
 const ordinaryHasInstance = Function.prototype[Symbol.hasInstance];
 
 /** Sets `name` on a prototype without making it enumerable, as the built-in errors have it. */

@@ -4,7 +4,7 @@
  */
 
 import { isGenerator } from "./chan.ts";
-import { FatalError } from "./errors.ts";
+import { FatalError, usedAfterClose } from "./errors.ts";
 import { checkFunction, checkResult } from "./functions.ts";
 import { type Op, type Operation, OwnOp, parkIn, unpark } from "./op.ts";
 import { type DeferFrame, type Panic, runDeferred } from "./panic.ts";
@@ -91,12 +91,22 @@ export function checkGoroutineFunction(f: unknown, what = "go"): boolean {
   return false;
 }
 
+/** The arguments of hostBody. */
+export type HostArgs = [op: Op<never>, resolve: (v: never) => void, reject: (e: unknown) => void];
+
 /** Settles the promise of host code that awaits an op. */
 export function* hostBody<T>(op: Op<T>, resolve: (v: T) => void, reject: (e: unknown) => void) {
+  let over = false;
   try {
-    resolve(yield* op);
+    const v = yield* op;
+    over = true;
+    resolve(v);
   } catch (e) {
+    over = true;
     reject(e);
+  } finally {
+    // The scheduler was closed: see Program.kill.
+    if (!over) reject(usedAfterClose(`await of a ${op.what}`));
   }
 }
 
@@ -135,6 +145,9 @@ class DoneOp extends OwnOp<void> {
   }
   protected override finish(g: G): boolean {
     unpark(g);
+    return true;
+  }
+  protected override get cancellable(): boolean {
     return true;
   }
   protected hostScheduler(): Scheduler {

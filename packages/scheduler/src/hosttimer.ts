@@ -21,8 +21,12 @@ export class HostTimer {
     this.when = when;
     this.ref = ref;
     if (when === Infinity) return;
-    this.handle = this.clock.setTimer(
+    let fired = false;
+    const handle = this.clock.setTimer(
       () => {
+        // A clock may call back twice, or in spite of clearTimer.
+        if (fired) return;
+        fired = true;
         this.handle = null;
         this.when = Infinity;
         this.fire();
@@ -30,6 +34,7 @@ export class HostTimer {
       Math.max(0, when - this.clock.now()),
       ref,
     );
+    if (!fired) this.handle = handle;
   }
 
   clear(): void {

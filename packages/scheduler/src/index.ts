@@ -67,11 +67,16 @@ export { defer, frame, goexit, panic, recover } from "./panic.ts";
 export { createScheduler, Scheduler } from "./proc.ts";
 export { type G, getg } from "./runtime2.ts";
 export {
+  type CaseKind,
   type CaseValue,
+  type DefaultCase,
   defaultCase,
+  type RecvCase,
   recvCase,
   type SelectCase,
   type SelectResult,
+  type SelectResultOf,
+  type SendCase,
   sendCase,
 } from "./select.ts";
 export type { Ticker, Timer } from "./time.ts";

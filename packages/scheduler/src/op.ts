@@ -18,6 +18,12 @@
  * while another is armed first detaches that one, and the thread gets a new object of the kind. So does an op made in
  * host code, where it waits for `then`.
  *
+ * Only the run loop may resume a goroutine. A goroutine that calls `next()` of an op by hand parks and runs on; the next
+ * op that it starts sees that its status is not Grunning, takes the goroutine out of the queues and throws.
+ *
+ * A wait can be given up (`withSignal`): `cancelWait` takes the goroutine out of every queue, so that no value is handed to
+ * it, and what it was to receive stays for the next receiver.
+ *
  * In probe mode (`m0.probe` set) `next()` of a suspended op only reports where it was called from and
  * suspends again; that is how stacks of waiting goroutines are taken (gstack.ts).
  *
@@ -25,8 +31,21 @@
  * for every goroutine that exists and saves nothing.
  */
 
+import { otherCopy } from "./errors.ts";
 import type { Scheduler } from "./proc.ts";
-import { acquireSudog, type G, Gwaiting, m0, releaseSudog, type Sudog, type WaitQ } from "./runtime2.ts";
+import {
+  acquireSudog,
+  type G,
+  Gdead,
+  Grunning,
+  Gsyscall,
+  Gwaiting,
+  inForeignGoroutine,
+  m0,
+  releaseSudog,
+  type Sudog,
+  type WaitQ,
+} from "./runtime2.ts";
 
 /** What `yield*` takes: an op, or a generator that suspends in ops only. */
 export interface Yieldable<T> {
@@ -34,7 +53,16 @@ export interface Yieldable<T> {
 }
 
 /** A blocking operation: `yield*` it in a goroutine or `await` it in an async function, once. */
-export interface Operation<T> extends PromiseLike<T>, Yieldable<T> {}
+export interface Operation<T> extends PromiseLike<T>, Yieldable<T> {
+  /**
+   * The same operation, given up when the signal is aborted: it then throws the signal's reason. If the operation is given
+   * up it has no effect: a value that it would have received stays in the channel. If the signal is aborted already, the
+   * operation does not start.
+   *
+   * @throws TypeError for locks and other operations that cannot be given up
+   */
+  withSignal(signal: AbortSignal): Operation<T>;
+}
 
 export abstract class Op<T> {
   /** As an iterator result: whether the operation is complete. */
@@ -57,6 +85,7 @@ export abstract class Op<T> {
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
       if (m.probe !== null) return probed(this, m.probe);
+      if (g.atomicstatus !== Grunning) throw byHand(g);
       g.waitOp = null;
       this.done = this.finish(g);
       return this;
@@ -64,6 +93,24 @@ export abstract class Op<T> {
     const caller = begin(this);
     this.done = this.start(caller);
     return this;
+  }
+
+  /** Whether cancelWait can end a wait in the op. */
+  protected get cancellable(): boolean {
+    return false;
+  }
+
+  /** Called when a wait in the op was given up. */
+  abandoned(): void {}
+
+  withSignal(signal: AbortSignal): Operation<T> {
+    if (typeof signal !== "object" || signal === null || typeof signal.addEventListener !== "function") {
+      throw new TypeError(`scheduler: withSignal: signal must be an AbortSignal (got ${String(signal)})`);
+    }
+    if (!this.cancellable) throw new TypeError(`scheduler: withSignal: a ${this.what} cannot be given up`);
+    if (m0.armed === (this as Op<unknown>)) this.detach();
+    if (!this.pending) throw usedTwice(this);
+    return new SignalOp<T>(this, this.hostScheduler(), signal);
   }
 
   /** Does the operation, or parks `g` and returns false. */
@@ -115,7 +162,7 @@ export function disarm(): void {
   m0.armed?.detach();
 }
 
-/** Checks that `op` may start, and takes the note away. */
+/** Checks that `op` may start, and takes the note away. A goroutine that closed its scheduler is dead and runs on. */
 export function begin(op: Op<unknown>): G {
   const m = m0;
   if (m.armed === op) m.armed = null;
@@ -125,10 +172,43 @@ export function begin(op: Op<unknown>): G {
   if (g === null) {
     op.pending = true;
     throw new TypeError(
-      `scheduler: yield* on a ${op.what} outside of a goroutine (start it with go, or await the op)`,
+      inForeignGoroutine()
+        ? `scheduler: a ${op.what} in a goroutine that ${otherCopy}`
+        : `scheduler: yield* on a ${op.what} outside of a goroutine (start it with go, or await the op)`,
     );
   }
+  if (g.atomicstatus !== Grunning && g.atomicstatus !== Gdead) throw byHand(g);
   return g;
+}
+
+/** The running goroutine has parked by a call of `next()` and has not suspended. Ends that wait, and returns the fault. */
+export function byHand(g: G): TypeError {
+  const what = g.waitOp === null ? "op" : `${g.waitOp.what} op`;
+  g.sched.unqueue(g);
+  cancelWait(g);
+  g.atomicstatus = Grunning;
+  return new TypeError(
+    `scheduler: next() of a ${what} was called by hand; an op is used with yield* (or await), which suspends the goroutine`,
+  );
+}
+
+/** Takes a waiting goroutine out of all queues, so that nothing wakes it. */
+export function cancelWait(g: G): void {
+  const { sched } = g;
+  if (g.atomicstatus === Gsyscall) sched.leaveSyscall(g);
+  if (g.timer !== null && g.timer.index >= 0) sched.timers.remove(g.timer);
+  let sg = g.waiting;
+  g.waiting = null;
+  g.param = null;
+  while (sg !== null) {
+    const next = sg.waitlink;
+    if (sg.q !== null) sg.q.remove(sg);
+    releaseSudog(sg);
+    sg = next;
+  }
+  const op = g.waitOp;
+  g.waitOp = null;
+  if (op !== null) op.abandoned();
 }
 
 function usedTwice(op: Op<unknown>): TypeError {
@@ -190,4 +270,78 @@ export abstract class OwnOp<T> extends Op<T> {
     this.pending = true;
   }
   protected override replace(): void {}
+}
+
+/** An op that a signal can end. It waits in another op, and stands in that one's place in the goroutine. */
+class SignalOp<T> extends OwnOp<T> {
+  private readonly inner: Op<T>;
+  private readonly sched: Scheduler;
+  private readonly signal: AbortSignal;
+  private listener: (() => void) | null = null;
+  private aborted = false;
+
+  constructor(inner: Op<T>, sched: Scheduler, signal: AbortSignal) {
+    super();
+    this.inner = inner;
+    this.sched = sched;
+    this.signal = signal;
+  }
+
+  get what(): string {
+    return this.inner.what;
+  }
+
+  protected override get cancellable(): boolean {
+    return true;
+  }
+
+  protected start(g: G): boolean {
+    if (this.signal.aborted) {
+      this.inner.pending = false;
+      throw this.signal.reason;
+    }
+    return this.step(g);
+  }
+
+  protected override finish(g: G): boolean {
+    this.unlisten();
+    if (this.aborted) throw this.signal.reason;
+    g.waitOp = this.inner as Op<unknown>;
+    return this.step(g);
+  }
+
+  private step(g: G): boolean {
+    if (this.inner.next().done) {
+      this.value = this.inner.value;
+      return true;
+    }
+    g.waitOp = this as Op<unknown>;
+    const id = g.goid;
+    this.listener = () => {
+      // If it was readied before the abort, the operation has happened.
+      const waits = g.atomicstatus === Gwaiting || g.atomicstatus === Gsyscall;
+      if (g.goid !== id || g.waitOp !== (this as Op<unknown>) || !waits) return;
+      this.aborted = true;
+      cancelWait(g);
+      g.waitOp = this as Op<unknown>;
+      g.atomicstatus = Gwaiting;
+      g.sched.ready(g);
+    };
+    this.signal.addEventListener("abort", this.listener);
+    return false;
+  }
+
+  private unlisten(): void {
+    if (this.listener !== null) this.signal.removeEventListener("abort", this.listener);
+    this.listener = null;
+  }
+
+  override abandoned(): void {
+    this.unlisten();
+    this.inner.abandoned();
+  }
+
+  protected hostScheduler(): Scheduler {
+    return this.sched;
+  }
 }

@@ -68,11 +68,17 @@ export function checkProcs(n: number | undefined): number {
   return n;
 }
 
+/** What a clock has given, if it is a time: with anything else no timer can be compared. */
+function checkTime(t: number, method: string): number {
+  if (Number.isFinite(t)) return t;
+  throw new TypeError(`scheduler: clock.${method} must return a finite number (got ${String(t)})`);
+}
+
 /** A clock's own methods, bound to it. */
 export function bindClock(c: Clock | undefined): Partial<Required<Clock>> {
   if (c === undefined) return {};
-  const out: Partial<Required<Clock>> = { now: () => c.now() };
-  if (c.wall !== undefined) out.wall = () => c.wall!();
+  const out: Partial<Required<Clock>> = { now: () => checkTime(c.now(), "now") };
+  if (c.wall !== undefined) out.wall = () => checkTime(c.wall!(), "wall");
   if (c.setTimer !== undefined) out.setTimer = (f, ms, ref) => c.setTimer!(f, ms, ref);
   if (c.clearTimer !== undefined) out.clearTimer = (h) => c.clearTimer!(h);
   return out;

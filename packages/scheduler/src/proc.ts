@@ -62,7 +62,7 @@ import {
   shortPeriod,
 } from "./counters.ts";
 import { Ends } from "./ends.ts";
-import { FatalError, isFatalError } from "./errors.ts";
+import { FatalError, isFatalError, usedAfterClose } from "./errors.ts";
 import { capture, type Symbolize, setV8Error } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
@@ -96,7 +96,7 @@ import {
   type Sudog,
 } from "./runtime2.ts";
 import { SchedTrace } from "./schedtrace.ts";
-import { type CaseValue, type SelectCase, type SelectResult, selectgo } from "./select.ts";
+import { type SelectCase, type SelectResultOf, selectgo } from "./select.ts";
 import { CreationSites, siteText } from "./sites.ts";
 import { syscallOp } from "./syscall.ts";
 import {
@@ -175,6 +175,8 @@ export class Scheduler {
   nhost = 0;
   /** Calls into native code. Go counts them on each M; here schedulers share one. */
   private ncgocall = 0;
+  /** Whether `close` was called. */
+  closed = false;
   /** Seconds of the clock when it was last read. */
   coarseSec = 0;
 
@@ -299,6 +301,7 @@ export class Scheduler {
     onExit: (() => void) | null,
   ): G {
     const isGen = checkGoroutineFunction(f);
+    if (this.closed) throw usedAfterClose("go");
     const g = this.leak === null ? this.pool.get() : this.pool.getWeak();
     g.fn = f;
     g.arg = n > 0 ? arg : undefined;
@@ -338,6 +341,10 @@ export class Scheduler {
 
   /** Runs an op for host code. */
   goHost<T>(op: Op<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void {
+    if (this.closed) {
+      reject(usedAfterClose(`await of a ${op.what}`));
+      return;
+    }
     const g = this.pool.get();
     g.fn = hostBody as never;
     g.nargs = 3 | genFlag;
@@ -494,8 +501,8 @@ export class Scheduler {
     return makechan<T>(this, n);
   }
 
-  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResult<CaseValue<C>>> {
-    return selectgo(this, cases) as Operation<SelectResult<CaseValue<C>>>;
+  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
+    return selectgo(this, cases) as unknown as Operation<SelectResultOf<C>>;
   }
 
   sleep(ms: number): Operation<void> {
@@ -522,7 +529,9 @@ export class Scheduler {
 
   addTimer(t: RuntimeTimer, when: number): void {
     this.timers.add(t, when);
-    if (this.state === idle) this.armHostTimer();
+    if (this.state !== idle) return;
+    if (when <= this.clock.now()) this.wake();
+    else this.armHostTimer();
   }
 
   delTimer(t: RuntimeTimer): void {
@@ -551,6 +560,7 @@ export class Scheduler {
 
   /** Ends all goroutines and drops all timers; the scheduler cannot be used again. */
   close(): void {
+    this.closed = true;
     this.trace?.stop();
     this.hostTimer.clear();
     // The run loop, should it be running, looks here before it takes another goroutine.
@@ -699,7 +709,9 @@ export class Scheduler {
     if (this.state !== idle || this.program.closed) return;
     this.state = scheduled;
     this.trace?.begin();
-    if (this.clock.now() - this.lastTurn < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
+    const age = this.clock.now() - this.lastTurn;
+    // A clock that was set back must not make every turn a microtask.
+    if (age >= 0 && age < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
     else this.tasks.task(this.onTask);
   }
 
@@ -715,6 +727,39 @@ export class Scheduler {
     const limit = Error.stackTraceLimit;
     if (limit < 50) setV8Error("stackTraceLimit", 50);
     this.state = running;
+    let more = false;
+    try {
+      this.beginSlice();
+      more = this["gort:run"](m, p);
+    } catch (e) {
+      // The clock, a timer, a hook, or what runs at the end of a goroutine has failed: no goroutine can answer for it.
+      more = this.slipped(e);
+    }
+    m.curg = outer;
+    this.shortPath(false);
+    try {
+      this.readCounters();
+      this.onSwitch?.(outer);
+    } catch (e) {
+      more = this.slipped(e);
+    }
+    if (limit < 50) setV8Error("stackTraceLimit", limit);
+    if (more) {
+      this.state = scheduled;
+      this.tasks.task(this.onTask);
+      return;
+    }
+    this.state = idle;
+    // Nobody waits for a turn any more: the next chain begins with the next slice.
+    this.chainTick = ~p.schedtick;
+    try {
+      this.settle();
+    } catch (e) {
+      this.slipped(e);
+    }
+  }
+
+  private beginSlice(): void {
     if (!this.blockProfile) this.shortPath(true);
     const now = this.clock.now();
     if (this.latencies?.relax(now)) this.sampleSoon();
@@ -726,28 +771,45 @@ export class Scheduler {
     // A safepoint that was asked for comes first, also when there is nothing to run.
     this.credit = this.safepointRequested ? 0 : this.batch;
     this.span = this.credit;
-    let more = false;
+  }
+
+  /** Ends the program with a fault that left the run loop. Returns whether goroutines are left that can go on. */
+  private slipped(e: unknown): boolean {
+    const alone = this.program.main === null;
     try {
-      more = this["gort:run"](m, p);
-    } catch (e) {
-      // A hook, or what runs at the end of a goroutine, has failed: nobody else can answer for it.
       this.program.fault(e);
-      more = true;
+    } catch (again) {
+      // `stderr` or the clock fails again while the end is reported. The first fault is on its way to the host.
+      if (again !== e)
+        this.tasks.task(() => {
+          throw again;
+        });
     }
-    m.curg = outer;
-    this.shortPath(false);
-    this.readCounters();
-    this.onSwitch?.(outer);
-    if (limit < 50) setV8Error("stackTraceLimit", limit);
-    if (more) {
-      this.state = scheduled;
-      this.tasks.task(this.onTask);
-      return;
+    // Without a program, only a clock that fails again and again would keep the loop busy.
+    return !(alone && this.p.runqLength === 0 && this.p.runnext === null && this.globq.size === 0);
+  }
+
+  /** Fires the timers that are due now; returns whether that made a goroutine runnable. */
+  private fireDue(p: P): boolean {
+    if (this.timers.nextWhen === Infinity) return false;
+    const now = this.clock.now();
+    if (this.timers.nextWhen > now) return false;
+    this.timers.run(now);
+    return p.runnext !== null || p.runqLength > 0 || this.globq.size > 0;
+  }
+
+  /** Takes a goroutine out of the run queues, if it is in one. */
+  unqueue(g: G): void {
+    const { p, globq } = this;
+    if (p.runnext === g) p.runnext = null;
+    for (let n = p.runqLength; n > 0; n--) {
+      const x = p.runqget()!;
+      if (x !== g) p.runqput(x, globq);
     }
-    this.state = idle;
-    // Nobody waits for a turn any more: the next chain begins with the next slice.
-    this.chainTick = ~p.schedtick;
-    this.settle();
+    for (let n = globq.size; n > 0; n--) {
+      const x = globq.pop()!;
+      if (x !== g) globq.pushBack(x);
+    }
   }
 
   /** Runs goroutines until the slice is over (true) or none can run (false). */
@@ -764,7 +826,11 @@ export class Scheduler {
         g = p.runqget();
         if (g === null) {
           g = this.globrunqget();
-          if (g === null) return false;
+          if (g === null) {
+            // A timer that is due costs no turn of the event loop.
+            if (!this.fireDue(p)) return false;
+            continue;
+          }
         }
         p.schedtick = (p.schedtick + 1) | 0;
       }
@@ -846,7 +912,8 @@ export class Scheduler {
         p.runnext = null;
       }
     }
-    return now >= this.sliceEnd;
+    // A clock that was set back ends the slice: its end would be too far away.
+    return now >= this.sliceEnd || dt < 0;
   }
 
   /** Samples the goroutine that ran last if it has yielded and its turn has come. Sees that the clock is read at the next turn. */

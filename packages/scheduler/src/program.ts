@@ -5,13 +5,14 @@
 
 import type { LatencySampler } from "./counters.ts";
 import { DeadlockDetector, type DeadlockMode, type Main } from "./deadlock.ts";
-import { type FatalError, isFatalError, PanicError } from "./errors.ts";
-import { checkGoroutineFunction, genFlag } from "./goroutine.ts";
+import { type FatalError, isFatalError, PanicError, usedAfterClose } from "./errors.ts";
+import { checkGoroutineFunction, genFlag, type HostArgs } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
 import { hostResources, nodeProcess, type TaskQueue } from "./host.ts";
+import { cancelWait } from "./op.ts";
 import { printpanicval } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
-import { type G, Gdead, Gsyscall, gHost, gMain, gSystem } from "./runtime2.ts";
+import { type G, Gdead, Grunning, gHost, gMain, gSystem } from "./runtime2.ts";
 import { fatalReport, setCrashReport } from "./traceback.ts";
 
 export class Program {
@@ -106,11 +107,11 @@ export class Program {
       main.reject(e);
       return;
     }
-    this.sched.stderr(text);
-    // No main to tell: the host's handler of uncaught errors decides.
+    // No main to tell: the host's handler of uncaught errors decides, also if `stderr` fails.
     this.tasks.task(() => {
       throw e;
     });
+    this.sched.stderr(text);
   }
 
   /** Ends it with a fault that is no goroutine's. */
@@ -147,18 +148,17 @@ export class Program {
 
   private kill(g: G): void {
     const { sched } = this;
-    if (g.atomicstatus === Gsyscall) sched.leaveSyscall(g);
-    if (g.timer !== null && g.timer.index >= 0) sched.timers.remove(g.timer);
-    for (let sg = g.waiting; sg !== null; sg = sg.waitlink) {
-      if (sg.q !== null) sg.q.remove(sg);
-      if (sg.timer !== null) {
-        sg.timer.unblockTimerChan();
-        sg.timer = null;
-      }
-    }
+    const { gen } = g;
+    const host = (g.flags & gHost) !== 0 && g.atomicstatus !== Grunning;
+    const reject = host && gen === null ? (g.arg as HostArgs | undefined)?.[2] : undefined;
+    cancelWait(g);
+    if (host) sched.nhost--;
     if (g.rootLo !== 0) sched.hooks.gExit?.(g);
     if ((g.flags & (gSystem | gHost)) === 0) sched.ngoroutines = Math.max(0, sched.ngoroutines - 1);
     if (g.tracking !== 0) this.latencies!.drop(g);
     this.pool.put(g, true);
+    // Host code learns that its wait is over: hostBody rejects its promise.
+    if (reject !== undefined) reject(usedAfterClose("await"));
+    else if (host && gen !== null) gen.return?.(undefined);
   }
 }

@@ -199,6 +199,16 @@ export class M {
 
 export const m0 = new M();
 
+/** The records of all copies of the package on this thread, each one's own first made. */
+const copies: M[] = ((globalThis as unknown as Record<symbol, M[] | undefined>)[Symbol.for("gort.m0")] ??=
+  []);
+copies.push(m0);
+
+/** Whether a goroutine of another copy of the package runs now. */
+export function inForeignGoroutine(): boolean {
+  return copies.some((m) => m !== m0 && m.curg !== null);
+}
+
 /** The goroutine that runs now, or null in host code. */
 export function getg(): G | null {
   return m0.curg;

@@ -6,19 +6,21 @@
  * 2. The first case in poll order that can proceed is done.
  * 3. None: take `default` if there is one; else stand in the queue of every case, one sudog each, and
  *    park. The first partner to dequeue one of the sudogs makes it the winner (`g.param`); the others are skipped
- *    by WaitQ.dequeue, and removed when the goroutine runs again.
+ *    by WaitQ.dequeue, and removed when the goroutine runs again. The sudogs enter the queues in poll order, so that
+ *    two cases with one channel are equally likely to win.
  *
  * A nil channel takes no part. A select of one case and no default is that plain operation, to the point of its wait
  * reason; one without cases blocks for ever.
  */
 
-import { type Chan, type HChan, none, type RecvChan, type SendChan } from "./chan.ts";
-import { PlainError } from "./errors.ts";
-import { arm, begin, disarm, gopark, Op, type Operation, probed } from "./op.ts";
+import { type Chan, HChan, isForeignChan, none, type RecvChan, type SendChan } from "./chan.ts";
+import { otherCopy, PlainError } from "./errors.ts";
+import { arm, begin, byHand, disarm, gopark, Op, type Operation, probed } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import {
   acquireSudog,
   type G,
+  Grunning,
   m0,
   releaseSudog,
   type Sudog,
@@ -34,8 +36,17 @@ const dirRecv = 0;
 const dirSend = 1;
 const dirDefault = 2;
 
+/** More cases are refused, as Go's reflect.Select refuses them: a longer list is a mistake in the program. */
+const maxCases = 65536;
+
+export type CaseKind = "recv" | "send" | "default";
+
+declare const kindOf: unique symbol;
+
 /** One case of a select. May be kept and used again; `value` of a send case may be set anew before each use. */
-export class SelectCase<T = unknown> {
+export class SelectCase<T = unknown, K extends CaseKind = CaseKind> {
+  /** For the types alone: what kind of case it is. */
+  declare readonly [kindOf]?: K;
   readonly dir: number;
   readonly c: HChan<T> | null;
   value: T | undefined;
@@ -47,36 +58,69 @@ export class SelectCase<T = unknown> {
   }
 }
 
-/** What the receive cases of a list give. */
-export type CaseValue<C extends readonly SelectCase[]> = C[number] extends SelectCase<infer T> ? T : never;
+export type RecvCase<T> = SelectCase<T, "recv">;
+export type SendCase<T> = SelectCase<T, "send">;
+export type DefaultCase = SelectCase<never, "default">;
 
-export interface SelectResult<T = unknown> {
-  /** Position of the chosen case in the list. */
-  index: number;
-  /** What a receive case received. */
-  value: T | undefined;
-  /** False if a receive case met a closed, drained channel. */
-  ok: boolean;
-}
+/** What the receive cases of a list give. */
+export type CaseValue<C extends readonly SelectCase[]> = C[number] extends infer E
+  ? E extends SelectCase<infer T, infer K>
+    ? "recv" extends K
+      ? T
+      : never
+    : never
+  : never;
+
+/**
+ * What a select gave. `index` is the position of the chosen case in the list, `value` what a receive case received; `ok`
+ * is false if a receive case met a closed, drained channel, and for send cases and default.
+ */
+export type SelectResult<T = unknown, I extends number = number> =
+  | { index: I; value: T; ok: true }
+  | { index: I; value: undefined; ok: false };
+
+/** The results that a list of cases can have, told apart by `index` where the list is a tuple. */
+export type SelectResultOf<C extends readonly SelectCase[]> = number extends C["length"]
+  ? SelectResult<CaseValue<C>>
+  : { [I in keyof C]: ResultAt<C[I], I> }[number];
+
+type ResultAt<E, I> = I extends `${infer N extends number}`
+  ? E extends SelectCase<infer T, infer K>
+    ? "recv" extends K
+      ? SelectResult<T, N>
+      : { index: N; value: undefined; ok: false }
+    : never
+  : never;
 
 /** `case v := <-c`; a null channel is never ready. */
-export function recvCase<T>(c: Chan<T> | RecvChan<T> | null): SelectCase<T> {
-  return new SelectCase<T>(dirRecv, c as HChan<T> | null, undefined);
+export function recvCase<T>(c: Chan<T> | RecvChan<T> | null): RecvCase<T> {
+  return new SelectCase<T, "recv">(dirRecv, c instanceof HChan ? c : caseChan(c, "recvCase"), undefined);
 }
 
 /** `case c <- value`; a null channel is never ready. */
-export function sendCase<T>(c: Chan<T> | SendChan<T> | null, value: T): SelectCase<T> {
-  return new SelectCase<T>(dirSend, c as HChan<T> | null, value);
+export function sendCase<T>(c: Chan<T> | SendChan<T> | null, value: T): SendCase<T> {
+  return new SelectCase<T, "send">(dirSend, c instanceof HChan ? c : caseChan(c, "sendCase"), value);
+}
+
+/** Nil, or refuses what is no channel. */
+function caseChan(c: unknown, what: string): null {
+  if (c === null) return null;
+  if (isForeignChan(c)) throw new TypeError(`scheduler: ${what}: the channel ${otherCopy}`);
+  throw new TypeError(`scheduler: ${what}: c must be a channel or null (got ${shown(c)})`);
 }
 
 /** `default`. */
-export const defaultCase: SelectCase<never> = new SelectCase<never>(dirDefault, null, undefined);
+export const defaultCase: DefaultCase = new SelectCase<never, "default">(dirDefault, null, undefined);
+
+const noCases: readonly SelectCase[] = [];
 
 /** Poll orders are made here: a select never runs inside another. */
 let pollorder = new Uint16Array(64);
+/** Cases in `pollorder`. */
+let norder = 0;
 
 class SelectOp extends Op<SelectResult> {
-  cases: readonly SelectCase[] = [];
+  cases: readonly SelectCase[] = noCases;
   sched: Scheduler = null as never;
 
   get what(): string {
@@ -88,6 +132,7 @@ class SelectOp extends Op<SelectResult> {
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
       if (m.probe !== null) return probed(this, m.probe);
+      if (g.atomicstatus !== Grunning) throw byHand(g);
       g.waitOp = null;
       this.value = finishSelect(g);
       this.done = true;
@@ -95,7 +140,7 @@ class SelectOp extends Op<SelectResult> {
     }
     const caller = begin(this);
     const cases = this.cases;
-    this.cases = [];
+    this.cases = noCases;
     const r = trySelect(this.sched, cases);
     if (r !== null) {
       this.value = r;
@@ -113,6 +158,9 @@ class SelectOp extends Op<SelectResult> {
   protected hostScheduler(): Scheduler {
     return this.sched;
   }
+  protected override get cancellable(): boolean {
+    return true;
+  }
   protected replace(): void {
     if (selectOp === this) selectOp = new SelectOp();
   }
@@ -122,6 +170,12 @@ let selectOp = new SelectOp();
 
 /** Makes the op of a select. */
 export function selectgo(sched: Scheduler, cases: readonly SelectCase[]): Operation<SelectResult> {
+  if (!Array.isArray(cases)) {
+    throw new TypeError(`scheduler: select: cases must be an array (got ${shown(cases)})`);
+  }
+  if (cases.length > maxCases) {
+    throw new RangeError(`scheduler: select: too many cases (got ${cases.length}, at most ${maxCases})`);
+  }
   if (m0.armed !== null) disarm();
   const op = selectOp;
   op.sched = sched;
@@ -132,21 +186,25 @@ export function selectgo(sched: Scheduler, cases: readonly SelectCase[]): Operat
 /** Passes 1 and 2: does a ready case, or default, or returns null. */
 function trySelect(sched: Scheduler, cases: readonly SelectCase[]): SelectResult | null {
   const n = cases.length;
-  if (n > pollorder.length) pollorder = new Uint16Array(Math.min(65536, n * 2));
+  if (n > pollorder.length) pollorder = new Uint16Array(Math.min(maxCases, n * 2));
   const order = pollorder;
-  let norder = 0;
+  let len = 0;
   let dflt = -1;
   for (let i = 0; i < n; i++) {
     const k = cases[i];
+    if (!(k instanceof SelectCase)) throw badCase(k, i);
     if (k.c === null) {
-      if (k.dir === dirDefault) dflt = i;
+      if (k.dir !== dirDefault) continue;
+      if (dflt >= 0) throw new TypeError(`scheduler: select: two default cases (at ${dflt} and ${i})`);
+      dflt = i;
       continue;
     }
-    const j = norder === 0 ? 0 : sched.randn(norder + 1);
-    order[norder++] = order[j];
+    const j = len === 0 ? 0 : sched.randn(len + 1);
+    order[len++] = order[j];
     order[j] = i;
   }
-  for (let i = 0; i < norder; i++) {
+  norder = len;
+  for (let i = 0; i < len; i++) {
     const index = order[i];
     const k = cases[index];
     const c = k.c!;
@@ -161,18 +219,41 @@ function trySelect(sched: Scheduler, cases: readonly SelectCase[]): SelectResult
   return dflt < 0 ? null : { index: dflt, value: undefined, ok: false };
 }
 
-/** Pass 3. */
+/** Cases of every copy of the package have it: see isForeignChan. */
+const caseBrand = Symbol.for("gort.SelectCase");
+Object.defineProperty(SelectCase.prototype, caseBrand, { value: true });
+
+function badCase(k: unknown, i: number): TypeError {
+  if (typeof k === "object" && k !== null && caseBrand in k) {
+    return new TypeError(`scheduler: select: case ${i} ${otherCopy}`);
+  }
+  return new TypeError(
+    `scheduler: select: case ${i} must be made by recvCase or sendCase, or be defaultCase (got ${shown(k)})`,
+  );
+}
+
+/** A value in a message: its kind, and what it is if that is short. */
+function shown(x: unknown): string {
+  return typeof x === "object" && x !== null
+    ? "an object"
+    : typeof x === "function"
+      ? "a function"
+      : String(x);
+}
+
+/** Pass 3, with the poll order that trySelect has left. */
 function parkSelect(g: G, cases: readonly SelectCase[], op: Op<unknown>): void {
-  const n = cases.length;
+  const order = pollorder;
+  const n = norder;
   g.param = null;
   let last: Sudog | null = null;
   for (let i = 0; i < n; i++) {
-    const k = cases[i];
-    const c = k.c;
-    if (c === null) continue;
+    const index = order[i];
+    const k = cases[index];
+    const c = k.c!;
     const sg = acquireSudog(g);
     sg.isSelect = true;
-    sg.index = i;
+    sg.index = index;
     if (last === null) g.waiting = sg;
     else last.waitlink = sg;
     last = sg;
@@ -219,5 +300,5 @@ function finishSelect(g: G): SelectResult {
     if (!ok) throw new PlainError("send on closed channel", "ERR_GORT_SEND_ON_CLOSED_CHANNEL");
     return { index, value: undefined, ok: false };
   }
-  return { index, value, ok };
+  return { index, value, ok } as SelectResult;
 }

@@ -7,10 +7,12 @@ import { type G, Gsyscall, m0, waitReasonZero } from "./runtime2.ts";
 /** A promise awaited by a goroutine. The goroutine's status is Gsyscall: outside of the scheduler's view. */
 class SyscallOp<T> extends OwnOp<T> {
   private readonly sched: Scheduler;
-  private readonly promise: PromiseLike<T>;
+  private readonly promise: Promise<T>;
+  /** The goroutine that waits, until the promise settles. */
+  private g: G | null = null;
   private failed = false;
   private error: unknown;
-  constructor(sched: Scheduler, promise: PromiseLike<T>) {
+  constructor(sched: Scheduler, promise: Promise<T>) {
     super();
     this.sched = sched;
     this.promise = promise;
@@ -19,28 +21,43 @@ class SyscallOp<T> extends OwnOp<T> {
     return "syscall";
   }
   protected start(g: G): boolean {
-    const s = g.sched;
-    const id = g.goid;
-    s.enterSyscall(g);
+    g.sched.enterSyscall(g);
     gopark(g, this as Op<unknown>, waitReasonZero);
     g.atomicstatus = Gsyscall;
-    const settled = () => {
-      if (g.goid !== id || g.waitOp !== (this as Op<unknown>)) return;
-      s.leaveSyscall(g);
-      s.ready(g);
-    };
-    this.promise.then(
-      (v) => {
-        this.value = v;
-        settled();
+    this.g = g;
+    // The goroutine counts as parked before the promise is asked.
+    promiseThen.call(
+      this.promise,
+      (v: unknown) => {
+        const waiter = this.settled();
+        if (waiter === null) return;
+        this.value = v as T;
+        waiter.sched.ready(waiter);
       },
       (e: unknown) => {
+        const waiter = this.settled();
+        if (waiter === null) return;
         this.failed = true;
         this.error = e;
-        settled();
+        waiter.sched.ready(waiter);
       },
     );
     return false;
+  }
+
+  /** The goroutine to be readied; null if it was, or was given up. */
+  private settled(): G | null {
+    const { g } = this;
+    this.g = null;
+    if (g !== null) g.sched.leaveSyscall(g);
+    return g;
+  }
+
+  override abandoned(): void {
+    this.g = null;
+  }
+  protected override get cancellable(): boolean {
+    return true;
   }
   protected override finish(): boolean {
     if (this.failed) throw this.error;
@@ -51,24 +68,28 @@ class SyscallOp<T> extends OwnOp<T> {
   }
 }
 
-/** The op that waits for a promise, or for what `work` returns, which is called in the host's context. */
+/**
+ * The op that waits for a promise, or for what `work` returns, which is called in the host's context. A thenable that is no
+ * promise is asked through one: its `then` runs in a microtask, may throw, and may call back any number of times.
+ */
 export function syscallOp<T>(s: Scheduler, work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
-  let promise: PromiseLike<T> | T;
-  if (typeof work === "function") {
-    const m = m0;
-    const g = m.curg;
-    m.curg = null;
-    try {
-      promise = work();
-    } finally {
-      m.curg = g;
-    }
-  } else {
-    promise = work;
+  if (typeof work !== "function") return new SyscallOp(s, nativePromise(work));
+  const m = m0;
+  const g = m.curg;
+  m.curg = null;
+  try {
+    return new SyscallOp(s, nativePromise(work()));
+  } finally {
+    m.curg = g;
   }
-  const p = promise as PromiseLike<T>;
-  if ((typeof p !== "object" && typeof p !== "function") || p === null || typeof p.then !== "function") {
-    return new SyscallOp(s, Promise.resolve(promise));
+}
+
+const promiseThen = Promise.prototype.then;
+
+/** A promise whose `then` and constructor are the engine's; what it resolves with is no thenable. */
+function nativePromise<T>(x: PromiseLike<T> | T): Promise<T> {
+  if (x instanceof Promise && Object.getPrototypeOf(x) === Promise.prototype && !Object.hasOwn(x, "then")) {
+    return x as Promise<T>;
   }
-  return new SyscallOp(s, p);
+  return new Promise<T>((resolve) => resolve(x));
 }

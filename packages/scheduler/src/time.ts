@@ -14,6 +14,8 @@
  */
 
 import { type ChanTimer, HChan, type RecvChan } from "./chan.ts";
+import { usedAfterClose } from "./errors.ts";
+import { checkFunction } from "./functions.ts";
 import { arm, disarm, gopark, Op, type Operation } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import { type G, gSystem, m0, waitReasonSleep } from "./runtime2.ts";
@@ -74,7 +76,7 @@ export class TimerHeap {
 
   /** Fires everything due at `now`, including what the fired timers add at or before it. */
   run(now: number): void {
-    while (this.nextWhen <= now) {
+    while (this.nextWhen <= now && this.heap.length > 0) {
       const t = this.heap[0];
       this.remove(t);
       t.f(now);
@@ -112,6 +114,17 @@ export class TimerHeap {
   }
 }
 
+/** Go's shortest period, a nanosecond; shorter ones are taken for it. */
+const minPeriodMs = 1e-6;
+
+/** The first tick after `now` of a ticker whose tick was due at `when`: always later than `now`, also beside huge times. */
+function nextTick(when: number, period: number, now: number): number {
+  const next = when + period * (1 + Math.floor((now - when) / period));
+  if (next > now) return next;
+  const soon = now + period;
+  return soon > now ? soon : now + Math.abs(now) * Number.EPSILON;
+}
+
 /** A duration must be a number; what is not positive means "now". */
 function checkDuration(what: string, ms: number): number {
   if (typeof ms !== "number" || Number.isNaN(ms)) {
@@ -138,6 +151,9 @@ class SleepOp extends Op<void> {
   protected hostScheduler(): Scheduler {
     return this.sched;
   }
+  protected override get cancellable(): boolean {
+    return true;
+  }
   protected replace(): void {
     if (sleepOp === this) sleepOp = new SleepOp();
   }
@@ -160,8 +176,8 @@ class TimeChan implements ChanTimer {
   readonly c: HChan<number>;
   private readonly sched: Scheduler;
   private readonly timer: RuntimeTimer;
-  /** When it fires next; negative when it does not. */
-  private when = -1;
+  /** When it fires next; NaN when it does not. Clocks may give any number. */
+  private when = Number.NaN;
   private period = 0;
   /** Goroutines that wait in the channel. */
   private blocked = 0;
@@ -174,6 +190,7 @@ class TimeChan implements ChanTimer {
   }
 
   set(ms: number, period: number): boolean {
+    if (this.sched.closed) throw usedAfterClose("timer");
     const pending = this.clear();
     this.when = this.sched.clock.now() + Math.max(ms, 0);
     this.period = period;
@@ -184,8 +201,8 @@ class TimeChan implements ChanTimer {
   /** Ends it, and says whether it would still have delivered a value. */
   clear(): boolean {
     this.maybeRunChan();
-    let pending = this.when >= 0;
-    this.when = -1;
+    let pending = !Number.isNaN(this.when);
+    this.when = Number.NaN;
     this.place();
     const c = this.c;
     if (c.qcount > 0) {
@@ -199,7 +216,7 @@ class TimeChan implements ChanTimer {
 
   maybeRunChan(): void {
     // While it stands in the heap the run loop fires it.
-    if (this.when < 0 || this.timer.index >= 0) return;
+    if (Number.isNaN(this.when) || this.timer.index >= 0) return;
     const now = this.sched.clock.now();
     if (this.when <= now) this.fire(now);
   }
@@ -217,16 +234,17 @@ class TimeChan implements ChanTimer {
   /** Puts the timer into the heap or takes it out, as `when` and `blocked` demand. */
   private place(): void {
     const t = this.timer;
-    if (t.index >= 0 && (this.when < 0 || this.blocked === 0 || t.when !== this.when)) this.sched.delTimer(t);
-    if (t.index < 0 && this.when >= 0 && this.blocked > 0) this.sched.addTimer(t, this.when);
+    // NaN equals nothing.
+    if (t.index >= 0 && (this.blocked === 0 || t.when !== this.when)) this.sched.delTimer(t);
+    if (t.index < 0 && this.blocked > 0 && !Number.isNaN(this.when)) this.sched.addTimer(t, this.when);
   }
 
   private fire(now: number): void {
     const late = now - this.when;
-    if (this.period > 0) this.when += this.period * (1 + Math.floor(late / this.period));
-    else this.when = -1;
+    const value = this.sched.clock.wall() - late;
+    this.when = this.period > 0 ? nextTick(this.when, this.period, now) : Number.NaN;
     // A full buffer means that the last tick has not been received: this one is dropped.
-    this.c.sendNow(this.sched.clock.wall() - late);
+    this.c.sendNow(value);
     this.place();
   }
 }
@@ -271,7 +289,7 @@ export class Ticker {
   reset(ms: number): void {
     checkDuration("Ticker.reset", ms);
     if (ms <= 0) throw new Error("non-positive interval for Ticker.Reset");
-    this.impl.set(ms, ms);
+    this.impl.set(ms, Math.max(ms, minPeriodMs));
   }
 }
 
@@ -285,6 +303,7 @@ class FuncTimer {
   }
 
   set(ms: number): boolean {
+    if (this.sched.closed) throw usedAfterClose("afterFunc");
     const pending = this.clear();
     this.sched.addTimer(this.timer, this.sched.clock.now() + Math.max(ms, 0));
     return pending;
@@ -307,13 +326,13 @@ export function timeNewTicker(sched: Scheduler, ms: number): Ticker {
   checkDuration("newTicker", ms);
   if (ms <= 0) throw new Error("non-positive interval for NewTicker");
   const t = new TimeChan(sched);
-  t.set(ms, ms);
+  t.set(ms, Math.max(ms, minPeriodMs));
   return new Ticker(t);
 }
 
 export function timeAfterFunc(sched: Scheduler, ms: number, f: () => unknown): Timer {
-  if (typeof f !== "function")
-    throw new TypeError(`scheduler: afterFunc: f must be a function (got ${String(f)})`);
+  // Here, where the caller can be told: an async function would fail when the timer fires.
+  checkFunction("afterFunc", f);
   const t = new FuncTimer(sched, f);
   t.set(checkDuration("afterFunc", ms));
   return new Timer(t);

@@ -1,8 +1,8 @@
 /** Giving up the processor: gosched always, checkpoint when the time slice is over. */
 
-import { arm, begin, disarm, Op, type Operation, probed } from "./op.ts";
+import { arm, begin, byHand, disarm, Op, type Operation, probed } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
-import { type G, Grunnable, m0 } from "./runtime2.ts";
+import { type G, Grunnable, Grunning, m0 } from "./runtime2.ts";
 
 class GoschedOp extends Op<void> {
   sched: Scheduler = null as never;
@@ -14,6 +14,7 @@ class GoschedOp extends Op<void> {
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
       if (m.probe !== null) return probed(this, m.probe);
+      if (g.atomicstatus !== Grunning) throw byHand(g);
       g.waitOp = null;
       this.done = true;
       return this;

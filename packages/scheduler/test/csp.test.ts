@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { HChan } from "../src/chan.ts";
 import { isRuntimeError } from "../src/errors.ts";
 import { type Chan, defaultCase, recvCase, type SelectCase, sendCase } from "../src/index.ts";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
@@ -107,8 +108,11 @@ class Model {
     return this.buf[c].length > 0 || this.offers[c].some((o) => o.v !== null && o.g !== g);
   }
 
-  /** Begins an operation. `chosen` tells which ready case the program took, where the model leaves it open. */
-  begin(g: number, op: Op, chosen: () => number): void {
+  /**
+   * Begins an operation. `chosen` tells which ready case the program took and `queued` in which order a select that waits
+   * entered the queues, where the model leaves them open.
+   */
+  begin(g: number, op: Op, chosen: () => number, queued: () => number[]): void {
     switch (op.kind) {
       case "close":
         if (this.closed[op.c]) this.log[g].push("panic");
@@ -137,7 +141,9 @@ class Model {
         } else if (op.dflt) {
           this.log[g].push("default");
         } else {
-          for (const [i, k] of op.cases.entries()) this.offer(k.c, { g, index: i, v: k.v });
+          const order = queued();
+          if (order.length !== op.cases.length) throw new Error(`select of goroutine ${g} waits in ${order}`);
+          for (const i of order) this.offer(op.cases[i].c, { g, index: i, v: op.cases[i].v });
           this.waiting[g] = true;
         }
         break;
@@ -197,8 +203,9 @@ function runOrder(p: Program, order: number[], seed: number): number[][] {
     }
   }
 
+  const ids: number[] = [];
   for (const [g, ops] of p.goroutines.entries()) {
-    s.go(function* () {
+    ids[g] = s.go(function* () {
       for (const op of ops) {
         yield* gates[g].recv();
         try {
@@ -209,7 +216,7 @@ function runOrder(p: Program, order: number[], seed: number): number[][] {
           log[g].push(op.kind === "select" ? "case panic" : "panic");
         }
       }
-    });
+    }).id;
   }
   s.run();
   const enabled: number[][] = [];
@@ -232,7 +239,16 @@ function runOrder(p: Program, order: number[], seed: number): number[][] {
         throw new Error(`select of goroutine ${g} should have gone through, it shows ${last || "nothing"}`);
       return k;
     };
-    model.begin(g, op, chosen);
+    const queued = () => {
+      const order: number[] = [];
+      for (const c of chans as HChan<number>[]) {
+        for (const q of [c.recvq, c.sendq]) {
+          for (let sg = q.first; sg !== null; sg = sg.next) if (sg.g.goid === ids[g]) order.push(sg.index);
+        }
+      }
+      return order;
+    };
+    model.begin(g, op, chosen, queued);
     const strip = (l: string[]) =>
       l.map((x) => (x.startsWith("case ") && x.endsWith("panic") ? "case panic" : x));
     const got = log.map(strip);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createScheduler, go, makeChan, type Operation } from "../src/index.ts";
+import { createScheduler, go, makeChan, type Operation, recvCase } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
 
 describe("an op", () => {
@@ -168,5 +168,98 @@ describe("awaiting an op in host code", () => {
       return yield* s.syscall(work);
     });
     expect(got).toBe(42);
+  });
+});
+
+describe("next() of an op, called by hand", () => {
+  const fault = (what: string) =>
+    new TypeError(
+      `scheduler: next() of a ${what} op was called by hand; an op is used with yield* (or await), which suspends the goroutine`,
+    );
+
+  it("is refused at the next op, and hands nothing over", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const c = s.makeChan<number>();
+      const d = s.makeChan<number>(1);
+      const waits: [string, () => Operation<unknown>][] = [
+        ["chan receive", () => c.recv()],
+        ["chan receive", () => c.recv2()],
+        ["chan send", () => c.send(1)],
+        ["select", () => s.select([recvCase(c), recvCase(s.makeChan())])],
+        ["sleep", () => s.sleep(5)],
+        ["gosched", () => s.gosched()],
+        ["syscall", () => s.syscall(new Promise(() => {}))],
+      ];
+      for (const [what, wait] of waits) {
+        const it = wait()[Symbol.iterator]();
+        expect(it.next().done).toBe(false);
+        let error: unknown;
+        try {
+          yield* d.send(1);
+        } catch (e) {
+          error = e;
+        }
+        expect(error).toEqual(fault(what));
+        expect(c.trySend(5)).toBe(false);
+        expect(c.tryRecv().received).toBe(false);
+        expect(s.nsyscall).toBe(0);
+      }
+      expect(d.length).toBe(0);
+      const it = c.recv()[Symbol.iterator]();
+      it.next();
+      expect(() => it.next()).toThrow(fault("chan receive"));
+    });
+  });
+
+  it("is refused when the goroutine has been readied meanwhile", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const c = s.makeChan<number>();
+      const it = c.recv()[Symbol.iterator]();
+      it.next();
+      c.trySend(1);
+      expect(() => it.next()).toThrow(fault("chan receive"));
+      const t = s.clock.now();
+      yield* s.sleep(3);
+      expect(s.clock.now() - t).toBe(3);
+    });
+  });
+
+  it("is refused when the goroutine ends, or panics, before its next op", () => {
+    const s = createTestScheduler();
+    const c = s.makeChan<number>();
+    const run = (end: () => void) =>
+      s.runMain(function* () {
+        yield* s.gosched();
+        c.recv()[Symbol.iterator]().next();
+        end();
+      });
+    expect(() => run(() => {})).toThrow(fault("chan receive"));
+    expect(() =>
+      run(() => {
+        throw new Error("own");
+      }),
+    ).toThrow("own");
+    expect(c.trySend(1)).toBe(false);
+  });
+});
+
+describe("an op in another copy of the package's goroutine", () => {
+  it("says so", () => {
+    const s = createTestScheduler();
+    const copies = (globalThis as unknown as Record<symbol, { curg: unknown }[]>)[Symbol.for("gort.m0")];
+    const other = { curg: {} };
+    copies.push(other);
+    try {
+      expect(() => s.sleep(1)[Symbol.iterator]().next()).toThrow(
+        new TypeError(
+          "scheduler: a sleep in a goroutine that belongs to another copy of @gort/scheduler: install one version, and bundle it once",
+        ),
+      );
+    } finally {
+      copies.splice(copies.indexOf(other), 1);
+    }
+    expect(() => s.sleep(1)[Symbol.iterator]().next()).toThrow("outside of a goroutine");
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { HChan } from "../src/chan.ts";
 import {
   type Chan,
   crashReport,
@@ -445,7 +446,7 @@ describe("the host loop", () => {
           resumed.push(name);
         });
         s.run();
-        c.trySend(1);
+        (c as HChan<number>).sendNow(1);
         s.advance(10);
       }
       expect(resumed).toEqual([]);

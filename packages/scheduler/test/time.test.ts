@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import { createScheduler, defaultCase, recvCase } from "../src/index.ts";
+import { createScheduler, defaultCase, goexit, recvCase, sleep } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
 import { RuntimeTimer, TimerHeap } from "../src/time.ts";
 
@@ -151,7 +151,7 @@ describe("timers and tickers", () => {
     expect(() => s.newTicker(0)).toThrow("non-positive interval for NewTicker");
     const k = s.newTicker(1);
     expect(() => k.reset(-1)).toThrow("non-positive interval for Ticker.Reset");
-    expect(() => s.afterFunc(1, null as never)).toThrow("f must be a function");
+    expect(() => s.afterFunc(1, null as never)).toThrow("afterFunc needs a function (got null)");
   });
 
   it("never deliver a value from before stop or reset", () => {
@@ -246,5 +246,220 @@ describe("virtual time", () => {
     expect(() => s.runMain(() => s.syscall(new Promise(() => {})))).toThrow(
       /waits for something outside of virtual time\n\ngoroutine 1 \[syscall\]/,
     );
+  });
+});
+
+describe("afterFunc", () => {
+  it("refuses an async function where it is called", () => {
+    const s = createTestScheduler();
+    expect(() => s.afterFunc(1, (async () => {}) as never)).toThrow(
+      "scheduler: afterFunc needs a generator function, not an async one",
+    );
+    expect(() => s.afterFunc(1, async function* () {} as never)).toThrow("not an async one");
+  });
+
+  it("ends the program with what its function throws, whatever kind it is", async () => {
+    const kinds: [() => unknown, string][] = [
+      [
+        () => {
+          throw new Error("plain");
+        },
+        "plain",
+      ],
+      [
+        function* () {
+          yield* sleep(1);
+          throw new Error("later");
+        },
+        "later",
+      ],
+      [() => Promise.resolve(), "returned a promise"],
+    ];
+    for (const [f, text] of kinds) {
+      const s = createScheduler({ stderr: () => {} });
+      const ran = s.main(function* () {
+        s.afterFunc(1, f);
+        yield* s.sleep(1000);
+      });
+      await expect(ran).rejects.toThrow(text);
+      s.close();
+    }
+  });
+
+  it("may end its goroutine", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      s.afterFunc(1, () => goexit());
+      yield* s.sleep(2);
+    });
+    expect(s.numGoroutine()).toBe(0);
+  });
+
+  it("fires what is due without the host's timer", async () => {
+    let set = 0;
+    const s = createScheduler({
+      clock: {
+        now: () => performance.now(),
+        setTimer(f, ms) {
+          set++;
+          return setTimeout(f, ms);
+        },
+        clearTimer: (h) => clearTimeout(h as never),
+      },
+    });
+    await s.main(function* () {
+      const c = s.makeChan<number>();
+      for (let i = 0; i < 300; i++) {
+        s.afterFunc(0, () => void c.trySend(i));
+        expect(yield* c.recv()).toBe(i);
+      }
+    });
+    // The slice may end now and then, which costs a task and no timer.
+    expect(set).toBeLessThan(10);
+    s.close();
+  });
+
+  it("of 0 ms from host code needs no timer", async () => {
+    const s = createScheduler({
+      clock: {
+        now: () => performance.now(),
+        setTimer() {
+          throw new Error("a timer was set");
+        },
+      },
+    });
+    await new Promise<void>((resolve) => s.afterFunc(0, resolve));
+    s.close();
+  });
+});
+
+describe("an own clock", () => {
+  /** A scheduler on a clock that the test moves; timers never fire by themselves. */
+  function on(clock: { now(): number; wall?(): number; setTimer?: () => unknown }) {
+    const errors: string[] = [];
+    const s = createScheduler({
+      clock: { setTimer: () => 0, clearTimer: () => {}, ...clock },
+      stderr: (t) => void errors.push(t),
+      deadlock: "off",
+    });
+    return { s, errors };
+  }
+
+  it("may be below 0", () => {
+    const s = createTestScheduler();
+    let t = -1000;
+    Object.assign(s.clock, { now: () => t });
+    const timer = s.newTimer(5);
+    expect(timer.C.tryRecv().received).toBe(false);
+    t = -995;
+    expect(timer.C.tryRecv().received).toBe(true);
+    const other = s.newTimer(5);
+    expect([other.stop(), other.stop()]).toEqual([true, false]);
+    expect([other.reset(5), other.reset(5)]).toEqual([false, true]);
+    s.close();
+  });
+
+  it.each([Number.NaN, Infinity, -Infinity, "1", 1n, undefined])(
+    "that gives %s ends the program with an error",
+    async (bad) => {
+      let t: unknown = 0;
+      const { s } = on({ now: () => t as number });
+      const ran = s.main(function* () {
+        t = bad;
+        for (;;) yield* s.gosched();
+      });
+      await expect(ran).rejects.toThrow(
+        new TypeError(`scheduler: clock.now must return a finite number (got ${String(bad)})`),
+      );
+      expect(() => createScheduler({ clock: { now: () => bad as number } })).toThrow("clock.now must return");
+      t = 1;
+      s.close();
+    },
+  );
+
+  it("whose methods throw ends the program with that error", async () => {
+    let armed = false;
+    const boom = new Error("clock");
+    const fail = () => {
+      if (armed) throw boom;
+      return 0;
+    };
+    const wall = on({ now: () => performance.now(), wall: fail });
+    armed = true;
+    await expect(
+      wall.s.main(function* () {
+        yield* wall.s.after(0).recv();
+      }),
+    ).rejects.toBe(boom);
+    armed = false;
+    const timer = on({ now: () => 0, setTimer: fail });
+    armed = true;
+    await expect(
+      timer.s.main(function* () {
+        yield* timer.s.sleep(5);
+      }),
+    ).rejects.toBe(boom);
+    armed = false;
+    const now = on({ now: fail });
+    const ran = now.s.main(function* () {
+      armed = true;
+      for (;;) yield* now.s.gosched();
+    });
+    await expect(ran).rejects.toBe(boom);
+    armed = false;
+    // What failed can run again.
+    expect(await now.s.main(() => 5)).toBe(5);
+    for (const x of [wall, timer, now]) x.s.close();
+  });
+
+  it("that is set back ends the slice, and wakes by tasks", async () => {
+    let t = 1e9;
+    const { s } = on({ now: () => t++ / 1000 });
+    let host = false;
+    await s.main(function* () {
+      setTimeout(() => {
+        host = true;
+      }, 0);
+      yield* s.gosched();
+      t = 0;
+      for (let i = 0; i < 1e6 && !host; i++) yield* s.gosched();
+    });
+    expect(host).toBe(true);
+    s.close();
+  });
+});
+
+describe("a ticker of a tiny period", () => {
+  it.each([5e-324, 1e-9, 1e-6])("ticks on at %s ms, also beside huge times", (period) => {
+    for (const start of [0, 1e6, 1e15]) {
+      const s = createTestScheduler();
+      let t = start;
+      Object.assign(s.clock, { now: () => t });
+      const ticker = s.newTicker(period);
+      for (let i = 0; i < 5; i++) {
+        t += 2;
+        expect(ticker.C.tryRecv().received).toBe(true);
+      }
+      ticker.stop();
+      s.close();
+    }
+  });
+
+  it("lets others run", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const ticker = s.newTicker(5e-324);
+      let n = 0;
+      s.go(function* () {
+        for (;;) {
+          yield* ticker.C.recv();
+          n++;
+        }
+      });
+      for (let i = 0; i < 100; i++) yield* s.gosched();
+      ticker.stop();
+      expect(n).toBe(0);
+    });
+    s.close();
   });
 });

@@ -1,0 +1,143 @@
+import { getEventListeners } from "node:events";
+import { describe, expect, it } from "vitest";
+import { createScheduler, type Operation, recvCase, sendCase } from "../src/index.ts";
+import { Mutex } from "../src/sync/index.ts";
+import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
+
+function* failure(op: Operation<unknown>): Generator<undefined, unknown> {
+  try {
+    yield* op;
+  } catch (e) {
+    return e;
+  }
+  return undefined;
+}
+
+describe("an op with a signal", () => {
+  const waits: Record<string, (s: TestScheduler) => Operation<unknown>> = {
+    recv: (s) => s.makeChan().recv(),
+    recv2: (s) => s.makeChan().recv2(),
+    send: (s) => s.makeChan<number>().send(1),
+    select: (s) => s.select([recvCase(s.makeChan()), sendCase(s.makeChan<number>(), 1)]),
+    sleep: (s) => s.sleep(1e6),
+    timer: (s) => s.after(1e6).recv(),
+    done: (s) =>
+      s
+        .go(function* () {
+          yield* s.sleep(5);
+        })
+        .done(),
+    syscall: (s) => s.syscall(new Promise(() => {})),
+  };
+
+  it.each(Object.keys(waits))("gives up a wait in %s", (name) => {
+    const s = createTestScheduler();
+    const ac = new AbortController();
+    s.runMain(function* () {
+      const op = waits[name](s);
+      s.afterFunc(1, () => ac.abort("enough"));
+      expect(yield* failure(op.withSignal(ac.signal))).toBe("enough");
+      expect([s.nsyscall, s.nnotInGo]).toEqual([0, 0]);
+      expect(getEventListeners(ac.signal, "abort")).toEqual([]);
+      expect(yield* failure(waits[name](s).withSignal(ac.signal))).toBe("enough");
+    });
+    verifyScheduler(s);
+  });
+
+  it("leaves the value in the channel for the next receiver", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const c = s.makeChan<number>();
+      const ac = new AbortController();
+      let error: unknown;
+      s.go(function* () {
+        error = yield* failure(c.recv().withSignal(ac.signal));
+      });
+      yield* s.gosched();
+      ac.abort("late");
+      s.go(function* () {
+        yield* c.send(7);
+      });
+      expect(yield* c.recv()).toBe(7);
+      yield* s.sleep(1);
+      expect(error).toBe("late");
+    });
+  });
+
+  it("keeps what was handed over before the abort", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const c = s.makeChan<number>();
+      const ac = new AbortController();
+      const got: unknown[] = [];
+      s.go(function* () {
+        got.push(yield* c.recv().withSignal(ac.signal));
+      });
+      yield* s.gosched();
+      expect(c.trySend(3)).toBe(true);
+      ac.abort();
+      yield* s.gosched();
+      expect(got).toEqual([3]);
+      expect(getEventListeners(ac.signal, "abort")).toEqual([]);
+    });
+  });
+
+  it("does not start, and takes nothing, if the signal is aborted already", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const c = s.makeChan<number>(1);
+      c.trySend(1);
+      expect(yield* failure(c.recv().withSignal(AbortSignal.abort("no")))).toBe("no");
+      expect(c.length).toBe(1);
+      expect(yield* c.recv().withSignal(new AbortController().signal)).toBe(1);
+    });
+  });
+
+  it("leaves no listener behind when the program ends", () => {
+    const s = createTestScheduler();
+    const ac = new AbortController();
+    s.runMain(function* () {
+      s.go(function* () {
+        yield* s.makeChan().recv().withSignal(ac.signal);
+      });
+      yield* s.gosched();
+      expect(getEventListeners(ac.signal, "abort").length).toBe(1);
+    });
+    expect(getEventListeners(ac.signal, "abort")).toEqual([]);
+  });
+
+  it("makes a lost race of promises lose nothing", async () => {
+    const s = createScheduler();
+    const c = s.makeChan<number>();
+    const ac = new AbortController();
+    const timeout = new Promise((r) => setTimeout(r, 5, "timeout"));
+    expect(await Promise.race([c.recv().withSignal(ac.signal), timeout])).toBe("timeout");
+    ac.abort();
+    s.go(function* () {
+      yield* c.send(42);
+    });
+    expect(await c.recv()).toBe(42);
+    s.close();
+  });
+
+  it("refuses what is no signal, what cannot be given up, and an op used before", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const c = s.makeChan<number>(1);
+      for (const bad of [undefined, null, {}, 5]) {
+        expect(() => c.recv().withSignal(bad as never)).toThrow(
+          "scheduler: withSignal: signal must be an AbortSignal (got ",
+        );
+      }
+      const { signal } = new AbortController();
+      const mu = new Mutex();
+      expect(() => mu.lock().withSignal(signal)).toThrow(TypeError);
+      expect(() => s.gosched().withSignal(signal)).toThrow(
+        new TypeError("scheduler: withSignal: a gosched cannot be given up"),
+      );
+      const op = c.send(1);
+      yield* op;
+      expect(() => op.withSignal(signal)).toThrow("chan send op used twice");
+    });
+  });
+});
