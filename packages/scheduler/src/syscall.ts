@@ -21,11 +21,6 @@ class SyscallOp<T> extends OwnOp<T> {
     return "syscall";
   }
   protected start(g: G): boolean {
-    g.sched.enterSyscall(g);
-    gopark(g, this as Op<unknown>, waitReasonZero);
-    g.atomicstatus = Gsyscall;
-    this.g = g;
-    // The goroutine counts as parked before the promise is asked.
     promiseThen.call(
       this.promise,
       (v: unknown) => {
@@ -42,6 +37,11 @@ class SyscallOp<T> extends OwnOp<T> {
         waiter.sched.ready(waiter);
       },
     );
+    // Last: it counts as parked only if the promise was asked, which calls back in a microtask.
+    this.g = g;
+    g.sched.enterSyscall(g);
+    gopark(g, this as Op<unknown>, waitReasonZero);
+    g.atomicstatus = Gsyscall;
     return false;
   }
 
@@ -86,10 +86,8 @@ export function syscallOp<T>(s: Scheduler, work: PromiseLike<T> | (() => Promise
 
 const promiseThen = Promise.prototype.then;
 
-/** A promise whose `then` and constructor are the engine's; what it resolves with is no thenable. */
+/** `x`, if its `then` and constructor are the engine's, or else a promise that follows it. */
 function nativePromise<T>(x: PromiseLike<T> | T): Promise<T> {
-  if (x instanceof Promise && Object.getPrototypeOf(x) === Promise.prototype && !Object.hasOwn(x, "then")) {
-    return x as Promise<T>;
-  }
+  if (x instanceof Promise && x.then === promiseThen && x.constructor === Promise) return x as Promise<T>;
   return new Promise<T>((resolve) => resolve(x));
 }
