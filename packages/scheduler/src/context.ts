@@ -4,11 +4,24 @@
  * Contexts form a tree. Cancelling one cancels all below it: its `done()` channel is closed, `err()` says why and
  * `cause()` gives the reason in the user's words. A context that is never cancelled has no channel at all, so waiting for it
  * is waiting for a null channel.
+ *
+ * Chains of contexts may be deep, so nothing recurses along them: value, err, done and toString walk upwards in a loop, and
+ * cancel walks the tree below with a list. A cancel first marks and closes everything below, then runs what hangs on it
+ * (timers, afterFunc, abort signals): the program's code finds the whole tree cancelled.
+ *
+ *     parent's kind                                  how a child hears of its cancel
+ *     a context of this package, also inside a       it is among the children of that context
+ *     context of the program's own with its `done`
+ *     one that is cancelled already                  at once, as it is made
+ *     one with a method `afterFunc`                  that method calls the child; its stop is called when the child ends first
+ *     any other                                      a goroutine waits for `done`
  */
 
 import type { Chan, RecvChan } from "./chan.ts";
+import { durationText, timeText, valueText } from "./context-text.ts";
 import { currentScheduler } from "./default.ts";
 import { checkFunction, type NotAsync } from "./functions.ts";
+import { panic } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
 import { recvCase } from "./select.ts";
 import type { Timer } from "./time.ts";
@@ -22,6 +35,12 @@ export interface Context {
   err(): Error | null;
   /** The value under `key`, here or above. */
   value(key: unknown): unknown;
+}
+
+/** A context of the program's own that can call a function when it is cancelled, so that its children need no goroutine. */
+export interface AfterFuncer extends Context {
+  /** Calls `f` once it is cancelled. The function returned prevents that, and says whether it did. */
+  afterFunc(f: () => void): () => boolean;
 }
 
 export type CancelFunc = () => void;
@@ -78,7 +97,7 @@ export function todo(): Context {
 const cancelKey: unique symbol = Symbol("cancelCtx");
 
 class CancelContext implements Context {
-  protected readonly parent: Context;
+  readonly parent: Context;
   protected readonly sched: Scheduler;
   private readonly c: Chan<never>;
   private readonly children = new Set<CancelContext>();
@@ -86,34 +105,69 @@ class CancelContext implements Context {
   private reason: unknown = null;
   /** The context among whose children it is. */
   private above: CancelContext | null = null;
+  /** Takes it off a parent that would call it. */
+  private unhook: (() => unknown) | null = null;
+  /** Aborted with this context: see toAbortSignal. */
+  private controller: AbortController | null = null;
 
   constructor(parent: Context) {
     if (parent === null || parent === undefined) throw new Error("cannot create context from nil parent");
     this.parent = parent;
     this.sched = currentScheduler();
     this.c = this.sched.makeChan<never>();
-    const up = parent.value(cancelKey);
-    if (up instanceof CancelContext && up.done() === parent.done()) {
-      if (up.error !== null) this.cancel(up.error, up.reason);
-      else {
+    this.propagate(parent);
+  }
+
+  private propagate(parent: Context): void {
+    const done = parent.done();
+    if (done === null) return;
+    const up = cancelContextOf(parent, done);
+    if (up !== null) {
+      if (up.error !== null) {
+        this.cancel(up.error, up.reason);
+      } else {
         this.above = up;
         up.children.add(this);
       }
       return;
     }
-    const done = parent.done();
-    if (done === null) return;
-    // A context of somebody else's making: a goroutine has to watch it.
+    if (done.tryRecv().received) {
+      this.follow(parent);
+      return;
+    }
+    const after = (parent as Partial<AfterFuncer>).afterFunc;
+    if (typeof after === "function") {
+      const stop: unknown = after.call(parent, () => {
+        this.unhook = null;
+        this.follow(parent);
+      });
+      if (typeof stop !== "function") {
+        throw new TypeError(`scheduler: afterFunc of a context must return a function (got ${typeof stop})`);
+      }
+      if (this.error === null) this.unhook = stop as () => unknown;
+      return;
+    }
     const self = this;
     this.sched.goSystem(function* watchContext() {
-      yield* self.sched.select([recvCase(done), recvCase(self.c)]);
-      const err = parent.err();
-      if (err !== null) self.cancel(err, cause(parent));
+      const r = yield* self.sched.select([recvCase(done), recvCase(self.c)]);
+      if (r.index === 0) self.follow(parent);
     });
   }
 
+  /** Cancels it as its parent is cancelled, a context of the program's own. */
+  private follow(parent: Context): void {
+    const err = parent.err();
+    if (err === null || err === undefined) panic("context: internal error: missing cancel error");
+    this.cancel(err, cause(parent));
+  }
+
   deadline(): number | null {
-    return this.parent.deadline();
+    let c = this.parent;
+    while (c instanceof CancelContext || c instanceof ValueContext) {
+      if (c instanceof TimerContext) return c.when;
+      c = c.parent;
+    }
+    return c.deadline();
   }
   done(): RecvChan<never> {
     return this.c;
@@ -122,7 +176,7 @@ class CancelContext implements Context {
     return this.error;
   }
   value(key: unknown): unknown {
-    return key === cancelKey ? this : this.parent.value(key);
+    return lookup(this, key);
   }
   getCause(): unknown {
     return this.reason;
@@ -130,24 +184,49 @@ class CancelContext implements Context {
 
   cancel(error: Error, reason: unknown): void {
     if (this.error !== null) return;
-    this.error = error;
-    this.reason = reason ?? error;
-    this.c.close();
-    for (const child of this.children) child.cancel(error, this.reason);
-    this.children.clear();
     this.above?.children.delete(this);
+    const all: CancelContext[] = [this];
+    const cause = reason ?? error;
+    for (let i = 0; i < all.length; i++) {
+      const x = all[i];
+      x.error = error;
+      x.reason = cause;
+      x.above = null;
+      x.c.close();
+      for (const child of x.children) all.push(child);
+      x.children.clear();
+    }
+    for (const x of all) x.finish();
+  }
+
+  private finish(): void {
+    const { unhook, controller } = this;
+    this.unhook = null;
+    this.controller = null;
+    unhook?.();
     this.onCancel();
+    controller?.abort(this.reason);
   }
 
   protected onCancel(): void {}
 
+  /** The signal that is aborted with it: one for all that ask. */
+  abortSignal(): AbortSignal {
+    if (this.error !== null) return AbortSignal.abort(this.reason);
+    return (this.controller ??= new AbortController()).signal;
+  }
+
   toString(): string {
-    return `${String(this.parent)}.WithCancel`;
+    return describe(this);
+  }
+  /** For describe. */
+  get suffix(): string {
+    return ".WithCancel";
   }
 }
 
 class TimerContext extends CancelContext {
-  private readonly when: number;
+  readonly when: number;
   private readonly timer: Timer | null = null;
 
   constructor(parent: Context, when: number, reason: unknown) {
@@ -164,39 +243,49 @@ class TimerContext extends CancelContext {
   protected override onCancel(): void {
     this.timer?.stop();
   }
-  override toString(): string {
-    return `${String(this.parent)}.WithDeadline(${new Date(this.when).toISOString()})`;
+  override get suffix(): string {
+    return `.WithDeadline(${timeText(this.when)} [${durationText(this.when - this.sched.clock.wall())}])`;
   }
 }
 
 class ValueContext implements Context {
-  private readonly parent: Context;
-  private readonly key: unknown;
-  private readonly val: unknown;
+  readonly parent: Context;
+  readonly key: unknown;
+  readonly val: unknown;
   constructor(parent: Context, key: unknown, val: unknown) {
     this.parent = parent;
     this.key = key;
     this.val = val;
   }
+  /** The nearest context above that has more than a value. */
+  private get base(): Context {
+    let c = this.parent;
+    while (c instanceof ValueContext) c = c.parent;
+    return c;
+  }
   deadline(): number | null {
-    return this.parent.deadline();
+    return this.base.deadline();
   }
   done(): RecvChan<never> | null {
-    return this.parent.done();
+    return this.base.done();
   }
   err(): Error | null {
-    return this.parent.err();
+    return this.base.err();
   }
   value(key: unknown): unknown {
-    return key === this.key ? this.val : this.parent.value(key);
+    return lookup(this, key);
   }
   toString(): string {
-    return `${String(this.parent)}.WithValue(${String(this.key)}, ${String(this.val)})`;
+    return describe(this);
+  }
+  /** For describe. */
+  get suffix(): string {
+    return `.WithValue(${valueText(this.key)}, ${valueText(this.val)})`;
   }
 }
 
 class WithoutCancelContext implements Context {
-  private readonly parent: Context;
+  readonly parent: Context;
   constructor(parent: Context) {
     this.parent = parent;
   }
@@ -210,11 +299,47 @@ class WithoutCancelContext implements Context {
     return null;
   }
   value(key: unknown): unknown {
-    return key === cancelKey ? undefined : this.parent.value(key);
+    return lookup(this, key);
   }
   toString(): string {
-    return `${String(this.parent)}.WithoutCancel`;
+    return describe(this);
   }
+  /** For describe. */
+  get suffix(): string {
+    return ".WithoutCancel";
+  }
+}
+
+/** The value under `key` in `c` or above. */
+function lookup(c: Context, key: unknown): unknown {
+  for (;;) {
+    if (c instanceof ValueContext) {
+      if (key === c.key) return c.val;
+    } else if (c instanceof CancelContext) {
+      if (key === cancelKey) return c;
+    } else if (c instanceof WithoutCancelContext) {
+      if (key === cancelKey) return undefined;
+    } else {
+      return c.value(key);
+    }
+    c = c.parent;
+  }
+}
+
+/** The context of this package that is cancelled with `c`, whose channel is `done`. */
+function cancelContextOf(c: Context, done: RecvChan<never>): CancelContext | null {
+  const up = c.value(cancelKey);
+  return up instanceof CancelContext && up.done() === done ? up : null;
+}
+
+/** Go's String of a chain of contexts. */
+function describe(c: Context): string {
+  const suffixes: string[] = [];
+  while (c instanceof ValueContext || c instanceof CancelContext || c instanceof WithoutCancelContext) {
+    suffixes.push(c.suffix);
+    c = c.parent;
+  }
+  return valueText(c) + suffixes.reverse().join("");
 }
 
 /** A context that `cancel` cancels. */
@@ -276,7 +401,8 @@ export function withoutCancel(parent: Context): Context {
 /** Why `ctx` is cancelled: what was given as the cause, or else err. Null while it is not. */
 export function cause(ctx: Context): unknown {
   const c = ctx.value(cancelKey);
-  return c instanceof CancelContext ? c.getCause() : ctx.err();
+  // Without a reason the cancel, if any, is that of a context of the program's own.
+  return c instanceof CancelContext && c.err() !== null ? c.getCause() : ctx.err();
 }
 
 class AfterFuncContext extends CancelContext {
@@ -307,35 +433,57 @@ export function afterFunc<R>(ctx: Context, f: () => NotAsync<R>): () => boolean 
   return () => a.stop();
 }
 
-/** An AbortSignal that is aborted when `ctx` is cancelled, with its cause as the reason. */
+/** The signals of contexts that are not this package's. */
+const signals = new WeakMap<Context, AbortSignal>();
+
+/**
+ * The AbortSignal that is aborted when `ctx` is cancelled, with its cause as the reason. A context has one signal, so asking
+ * for it again costs nothing.
+ */
 export function toAbortSignal(ctx: Context): AbortSignal {
-  const controller = new AbortController();
-  if (ctx.err() !== null) controller.abort(cause(ctx));
-  else if (ctx.done() !== null) {
-    new AbortContext(ctx, controller);
+  if (ctx.err() !== null) return AbortSignal.abort(cause(ctx));
+  const done = ctx.done();
+  if (done === null) return new AbortController().signal;
+  const own = cancelContextOf(ctx, done);
+  if (own !== null) return own.abortSignal();
+  let signal = signals.get(ctx);
+  if (signal === undefined) {
+    signal = new CancelContext(ctx).abortSignal();
+    signals.set(ctx, signal);
   }
-  return controller.signal;
+  return signal;
 }
 
-/** Hangs under a context and aborts a signal with it, without a goroutine. */
-class AbortContext extends CancelContext {
-  private readonly controller: AbortController;
-  constructor(parent: Context, controller: AbortController) {
+/** A context under its parent that is cancelled by a signal, too. */
+class SignalContext extends CancelContext {
+  private readonly signal: AbortSignal;
+  private readonly listener = () => this.cancel(canceled, this.signal.reason);
+  constructor(parent: Context, signal: AbortSignal) {
     super(parent);
-    this.controller = controller;
+    this.signal = signal;
+    if (this.err() !== null) return;
+    if (signal.aborted) this.listener();
+    else signal.addEventListener("abort", this.listener);
   }
   protected override onCancel(): void {
-    this.controller.abort(this.getCause());
+    // Undefined while the constructor runs.
+    this.signal?.removeEventListener("abort", this.listener);
   }
 }
 
-/** A context that is cancelled when `signal` is aborted; its cause is the signal's reason. */
+const signalContexts = new WeakMap<AbortSignal, WeakMap<Context, Context>>();
+
+/**
+ * The context that is cancelled when `signal` is aborted; its cause is the signal's reason. There is one for a signal and a
+ * parent, so a signal that many ask about has one listener; it is removed when the parent is cancelled.
+ */
 export function fromAbortSignal(signal: AbortSignal, parent: Context = background()): Context {
-  const ctx = new CancelContext(parent);
-  if (signal.aborted) {
-    ctx.cancel(canceled, signal.reason);
-    return ctx;
+  if (typeof signal !== "object" || signal === null || typeof signal.aborted !== "boolean") {
+    throw new TypeError(`scheduler: fromAbortSignal needs an AbortSignal (got ${typeof signal})`);
   }
-  signal.addEventListener("abort", () => ctx.cancel(canceled, signal.reason), { once: true });
+  let byParent = signalContexts.get(signal);
+  if (byParent === undefined) signalContexts.set(signal, (byParent = new WeakMap()));
+  let ctx = byParent.get(parent);
+  if (ctx === undefined) byParent.set(parent, (ctx = new SignalContext(parent, signal)));
   return ctx;
 }

@@ -13,13 +13,14 @@ export type NotAsync<T> =
       ? never
       : T;
 
-const asyncFunction = Object.getPrototypeOf(async () => {}) as object;
-const asyncGenerator = Object.getPrototypeOf(async function* () {}) as object;
+type Constructor = new () => unknown;
+const AsyncFunction = (async () => {}).constructor as Constructor;
+const AsyncGeneratorFunction = async function* () {}.constructor as Constructor;
 
 /** Whether `f` is an async function or an async generator function. */
-export function isAsyncFunction(f: object): boolean {
-  const proto = Object.getPrototypeOf(f) as object;
-  return proto === asyncFunction || proto === asyncGenerator;
+function isAsyncFunction(f: object): boolean {
+  // Unlike getPrototypeOf, for which the engine leaves optimised code, this is a few loads.
+  return f instanceof AsyncFunction || f instanceof AsyncGeneratorFunction;
 }
 
 /** Throws unless `f` is a function, and not an async one. `what` names the function of the API that is given it. */
