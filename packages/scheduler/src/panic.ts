@@ -22,11 +22,12 @@ import {
   GoexitSignal,
   isFatalError,
   isRuntimeError,
+  otherCopy,
   PanicError,
   PanicNilError,
 } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
-import { type G, m0 } from "./runtime2.ts";
+import { type G, inForeignGoroutine, m0 } from "./runtime2.ts";
 
 /** A panic in progress. */
 export class Panic {
@@ -71,7 +72,10 @@ export function panicValue(error: unknown): unknown {
 
 function current(what: string): G {
   const g = m0.curg;
-  if (g === null) throw new TypeError(`scheduler: ${what} outside of a goroutine`);
+  if (g === null) {
+    const where = inForeignGoroutine() ? `in a goroutine that ${otherCopy}` : "outside of a goroutine";
+    throw new TypeError(`scheduler: ${what} ${where}`);
+  }
   return g;
 }
 
