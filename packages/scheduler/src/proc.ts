@@ -424,11 +424,24 @@ export class Scheduler {
 
   /** Whether the running goroutine has used up its time slice: `if (shouldYield()) yield* gosched()`. */
   shouldYield(): boolean {
-    // The clock is read on every 16th call; a call costs about a nanosecond.
-    if ((++this.polls & 15) !== 0 && !this.safepointRequested) return false;
-    return this.safepointRequested || this.clock.now() >= this.sliceEnd;
+    // A call costs about a nanosecond where calls are frequent: then the clock is read on every 16th.
+    if (--this.pollsLeft > 0 && !this.safepointRequested) return false;
+    return this.poll();
   }
-  private polls = 0;
+
+  /** Reads the clock, and adapts the number of calls until it is read again: one where steps between calls take long. */
+  private poll(): boolean {
+    const now = this.clock.now();
+    const dt = now - this.polledAt;
+    this.polledAt = now;
+    if (dt > readMs) this.pollEvery = 1;
+    else if (this.pollEvery < maxBatch) this.pollEvery *= 2;
+    this.pollsLeft = this.pollEvery;
+    return this.safepointRequested || now >= this.sliceEnd || now < this.tickAt;
+  }
+  private pollEvery = 1;
+  private pollsLeft = 0;
+  private polledAt = 0;
 
   numGoroutine(): number {
     return this.ngoroutines;
@@ -771,6 +784,10 @@ export class Scheduler {
     // A safepoint that was asked for comes first, also when there is nothing to run.
     this.credit = this.safepointRequested ? 0 : this.batch;
     this.span = this.credit;
+    // What runs now may take longer steps than what ran in the slice before.
+    this.pollEvery = 1;
+    this.pollsLeft = 0;
+    this.polledAt = now;
   }
 
   /** Ends the program with a fault that left the run loop. Returns whether goroutines are left that can go on. */
@@ -877,6 +894,7 @@ export class Scheduler {
     this.tickAt = now;
     this.coarseSec = this.wholeSec(now);
     if (dt >= forcePreemptMs && this.batch === 1) this.long.note(dt);
+    if (dt > readMs) this.pollsLeft = 0;
     if (dt > readMs) this.batch = Math.max(1, Math.floor((this.batch * readMs) / dt));
     else if (this.batch < maxBatch) this.batch++;
     this.credit = this.batch - 1;

@@ -367,6 +367,46 @@ describe("the host loop", () => {
     }
   });
 
+  it.each([0.5, 3, 5, 20])(
+    "lets a goroutine with steps of %s ms yield at its first checkpoint after the slice",
+    (step) => {
+      const { s, host } = byHand();
+      let others = 0;
+      s.go(function* () {
+        for (;;) {
+          yield* s.gosched();
+          others++;
+        }
+      });
+      s.go(function* () {
+        for (;;) {
+          host.t += step;
+          yield* s.checkpoint();
+        }
+      });
+      for (let turn = 0; turn < 50; turn++) {
+        const t = host.t;
+        host.turns.shift()!();
+        expect(host.t - t).toBeLessThanOrEqual(2 + step);
+      }
+      expect(others).toBeGreaterThanOrEqual(25);
+    },
+  );
+
+  it("reads the clock seldom where checkpoints are frequent", () => {
+    let reads = 0;
+    const s = createScheduler({
+      clock: { now: () => 0 * ++reads },
+      tasks: { task: (f) => f(), microtask: (f) => f() },
+    });
+    s.go(() => {
+      reads = 0;
+      for (let i = 0; i < 16000; i++) expect(s.shouldYield()).toBe(false);
+      expect(reads).toBeLessThan(1010);
+    });
+    expect(reads).toBeGreaterThan(990);
+  });
+
   it("hands over in time when goroutines that took no time take half a millisecond each", () => {
     const { s, host } = byHand();
     for (let i = 0; i < 16; i++) {
