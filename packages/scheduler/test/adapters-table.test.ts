@@ -4,6 +4,12 @@
  */
 import { EventEmitter, getEventListeners } from "node:events";
 import { createServer as createHttpServer, get, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  connect as connectHttp2,
+  constants,
+  createServer as createHttp2Server,
+  type Http2ServerResponse,
+} from "node:http2";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { PassThrough, Readable, Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -20,6 +26,8 @@ import {
   writeTo,
 } from "../src/adapters.ts";
 import { type Chan, defaultScheduler, go, main, makeChan, recvCase, sendCase, sleep } from "../src/index.ts";
+
+const { NGHTTP2_CANCEL } = constants;
 
 const unhandled: unknown[] = [];
 const note = (e: unknown) => unhandled.push(e);
@@ -684,6 +692,49 @@ describe.each([
     server.closeAllConnections();
     await new Promise((r) => server.close(r));
     expect(response).not.toBe(null);
+  });
+
+  it.each(["reads all", "goes away"])("an http2 response whose client %s", async (how) => {
+    let arrive: (res: Http2ServerResponse) => void;
+    const arrived = new Promise<Http2ServerResponse>((r) => {
+      arrive = r;
+    });
+    const server = createHttp2Server((_req, res) => arrive(res));
+    await new Promise<void>((r) => server.listen(0, "127.0.0.1", r));
+    const client = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    client.on("error", () => {});
+    const req = client.request();
+    let read = 0;
+    req.on("error", () => {});
+    req.on("data", (d: Buffer) => {
+      read += d.length;
+      if (how === "goes away") req.close(NGHTTP2_CANCEL);
+    });
+    await clean(function* () {
+      const s = defaultScheduler();
+      const res = yield* s.syscall(arrived);
+      const c = makeChan<string>();
+      const stop = makeChan<never>();
+      let sent = 0;
+      go(function* () {
+        for (; how === "goes away" || sent < 4; sent++) {
+          const r = yield* s.select([sendCase(c, "x".repeat(1 << 20)), recvCase(stop)]);
+          if (r.index === 1) return;
+        }
+        c.close();
+      });
+      const e = yield* outcome(write(c, res));
+      stop.close();
+      if (how === "reads all") expect(e).toBe(null);
+      else expect(e).toBeInstanceOf(Error);
+      // Back pressure: not all was taken before the client had read any.
+      expect(sent).toBeLessThan(50);
+      expect(res.listenerCount("drain")).toBe(0);
+      yield* sleep(10);
+    });
+    if (how === "reads all") expect(read).toBe(4 << 20);
+    client.destroy();
+    await new Promise((r) => server.close(r));
   });
 
   it("a socket whose peer resets it", async () => {

@@ -21,7 +21,6 @@ import { type From, isSource, kindOf } from "./source.ts";
 export interface NodeWritable<T> {
   readonly destroyed: boolean;
   readonly writableEnded: boolean;
-  readonly writableNeedDrain: boolean;
   write(chunk: T): boolean;
   end(): unknown;
   destroy(error?: Error): unknown;
@@ -90,21 +89,27 @@ abstract class Sink<T> {
 class NodeSink<T> extends Sink<T> {
   private readonly stream: NodeWritable<T>;
   private readonly unwatch: () => void;
+  private needDrain = false;
+  private readonly onDrain = () => {
+    this.needDrain = false;
+    this.onRoom();
+  };
 
   constructor(s: Scheduler, stream: NodeWritable<T>, finished: Finished) {
     super(s);
     this.stream = stream;
     this.unwatch = finished(stream, { readable: false }, (e) => this.onEnd(e ?? null));
-    stream.on("drain", this.onRoom);
+    stream.on("drain", this.onDrain);
   }
   get over(): boolean {
     return this.stream.destroyed || this.stream.writableEnded;
   }
   get full(): boolean {
-    return this.stream.writableNeedDrain;
+    return this.needDrain;
   }
   write(v: T): void {
-    this.stream.write(v);
+    // Not writableNeedDrain, which the responses of http2 don't have.
+    if (!this.stream.write(v)) this.needDrain = true;
   }
   end(): void {
     this.stream.end();
@@ -124,7 +129,7 @@ class NodeSink<T> extends Sink<T> {
   }
   stop(): void {
     this.unwatch();
-    this.stream.off("drain", this.onRoom);
+    this.stream.off("drain", this.onDrain);
   }
 }
 
