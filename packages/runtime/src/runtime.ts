@@ -119,7 +119,18 @@ const ofNoRuntime = [
     "keepAlive",
     "numCPU",
   ],
-  ...["panic", "recover", "recvCase", "sendCase", "stderr", "version", "close", "closed"],
+  ...[
+    "panic",
+    "recover",
+    "recvCase",
+    "sendCase",
+    "stderr",
+    "toJSON",
+    "toString",
+    "version",
+    "close",
+    "closed",
+  ],
 ];
 
 /** How often figures are published that only the runtime's thread knows, once other threads read them. */
@@ -651,6 +662,31 @@ export class Runtime {
 
   get funcForPC(): (pc: number) => Func | null {
     return this.profiler.funcForPC;
+  }
+
+  toString(): string {
+    if (this.#closed) return `Runtime(${version()}, closed)`;
+    const { gomaxprocs, goroutines, heapBytes } = this.toJSON();
+    const count = goroutines === 1 ? "1 goroutine" : `${goroutines} goroutines`;
+    const heap = `${(heapBytes / 2 ** 20).toFixed(1)} MiB`;
+    return `Runtime(${version()}, GOMAXPROCS ${gomaxprocs}, ${count}, heap ${heap})`;
+  }
+
+  /** The figures that identify a runtime, all 0 after its close. `heapBytes` is `MemStats.HeapAlloc`. */
+  toJSON(): { version: string; gomaxprocs: number; goroutines: number; heapBytes: number; closed: boolean } {
+    const closed = this.#closed;
+    return {
+      version: version(),
+      gomaxprocs: closed ? 0 : this.gomaxprocs(),
+      goroutines: closed ? 0 : this.numGoroutine(),
+      heapBytes: closed ? 0 : this.readMemStats().HeapAlloc,
+      closed,
+    };
+  }
+
+  /** One line for console.log. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
   }
 
   /** Whether `close` was called. */

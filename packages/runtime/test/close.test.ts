@@ -31,7 +31,7 @@ function members(target: object): { name: string; accessor: boolean }[] {
 
 /** What belongs to no runtime in particular, and stays. */
 const free = new Set(
-  "append breakpoint close closed copy defaultCase defer frame goexit goroot keepAlive numCPU panic recover recvCase sendCase stderr version".split(
+  "append breakpoint close closed copy defaultCase defer frame goexit goroot keepAlive numCPU panic recover recvCase sendCase stderr toJSON toString version".split(
     " ",
   ),
 );

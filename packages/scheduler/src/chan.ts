@@ -31,6 +31,7 @@
 
 import { PlainError, usedAfterClose } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
+import { inspectCustom } from "./inspect.ts";
 import { arm, begin, byHand, disarm, gopark, Op, type Operation, OwnOp, probed, unpark } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import {
@@ -130,6 +131,18 @@ export class HChan<T> implements Chan<T> {
 
   get capacity(): number {
     return this.timer !== null ? 0 : this.dataqsiz;
+  }
+
+  toString(): string {
+    return `chan(len ${this.length}, cap ${this.capacity}${this.closed ? ", closed" : ""})`;
+  }
+
+  toJSON(): { len: number; cap: number; closed: boolean } {
+    return { len: this.length, cap: this.capacity, closed: this.closed };
+  }
+
+  [inspectCustom](): string {
+    return this.toString();
   }
 
   send(value: T): Operation<void> {

@@ -32,6 +32,7 @@
  */
 
 import { otherCopy } from "./errors.ts";
+import { inspectCustom } from "./inspect.ts";
 import type { Scheduler } from "./proc.ts";
 import {
   acquireSudog,
@@ -74,6 +75,18 @@ export abstract class Op<T> {
 
   /** A word for messages, such as `chan send`. */
   abstract readonly what: string;
+
+  toString(): string {
+    return `operation(${this.what})`;
+  }
+
+  toJSON(): { operation: string } {
+    return { operation: this.what };
+  }
+
+  [inspectCustom](): string {
+    return this.toString();
+  }
 
   [Symbol.iterator](): Iterator<undefined, T, unknown> {
     return this as unknown as Iterator<undefined, T, unknown>;
