@@ -2,6 +2,7 @@ import { defineConfig } from "vitepress";
 
 const guide = [
   { text: "Getting started", link: "/getting-started" },
+  { text: "Deadlocks", link: "/deadlocks" },
   { text: "Objects in the heap", link: "/memory" },
   { text: "The allocator", link: "/allocator" },
   { text: "Profiling", link: "/profiling" },

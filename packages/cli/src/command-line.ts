@@ -1,7 +1,13 @@
 /** The commands of `gort`, their options and help. Options of `run` stand before FILE; what follows FILE belongs to the program, as in `go run`. */
 import { type OptionSpec, readWords, type Words } from "./arguments.ts";
 import { UsageError } from "./errors.ts";
-import { gogcSetting, gomaxprocsSetting, sizeSetting } from "./settings.ts";
+import {
+  type DeadlockMode,
+  deadlockSetting,
+  gogcSetting,
+  gomaxprocsSetting,
+  sizeSetting,
+} from "./settings.ts";
 
 /** What the runtime reads from the environment, as asked for by options. */
 export type Settings = Partial<Record<"GOGC" | "GOMEMLIMIT" | "GOMAXPROCS" | "GODEBUG", string>>;
@@ -14,6 +20,7 @@ export type CommandLine =
       args: readonly string[];
       settings: Settings;
       maxMemory: number | undefined;
+      deadlock: DeadlockMode | undefined;
     }
   | { name: "env"; json: boolean; settings: Settings; maxMemory: number | undefined }
   | { name: "pprof"; source: string; diff: string | undefined; options: PprofOptions }
@@ -72,12 +79,25 @@ const commands: readonly Command[] = [
     name: "run",
     operands: "<file> [arguments of the program]",
     help: "Run a module whose default export is the main goroutine",
-    options: settingsOptions,
+    options: [
+      ...settingsOptions,
+      {
+        name: "deadlock",
+        value: "<mode>",
+        help: "When a program ends as deadlocked: certain (the default), eager, warn or off",
+      },
+    ],
     examples: ["hello.ts", "--godebug gctrace=1 --gogc 50 server.ts --port 8080"],
     missing: "no file given",
     read({ options, operands }) {
       const [file, ...args] = operands;
-      return { name: "run", file, args, ...settingsOf(options) };
+      return {
+        name: "run",
+        file,
+        args,
+        ...settingsOf(options),
+        deadlock: deadlockSetting(options.get("deadlock")),
+      };
     },
   },
   {

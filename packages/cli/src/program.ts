@@ -15,7 +15,7 @@ type Runtime = typeof import("@gort/runtime");
 type Main = Parameters<Runtime["main"]>[0];
 
 export async function runProgram(
-  { file, args, settings, maxMemory }: CommandLine & { name: "run" },
+  { file, args, settings, maxMemory, deadlock }: CommandLine & { name: "run" },
   { stderr }: Io,
 ): Promise<number> {
   const path = programFile(file);
@@ -25,7 +25,7 @@ export async function runProgram(
   const exitCode = process.exitCode;
   process.exitCode = undefined;
   try {
-    const { module, runtime } = await load(path, maxMemory, stderr);
+    const { module, runtime } = await load(path, { maxMemory, deadlock }, stderr);
     const main = mainOf(module, file);
     const withoutDump = runtime.dumpOnSigquit(runtime.defaultRuntime().scheduler);
     try {
@@ -70,7 +70,7 @@ function programFile(file: string): string {
  */
 async function load(
   path: string,
-  maxMemory: number | undefined,
+  options: Parameters<typeof runtimeWith>[1],
   stderr: Io["stderr"],
 ): Promise<{ module: Record<string, unknown>; runtime: Runtime }> {
   const bundled = temporaryName();
@@ -84,7 +84,7 @@ async function load(
     // Before the import: Node reads a module's map only while this is on.
     process.setSourceMapsEnabled(true);
     const runtime = (await import(runtimeURL)) as Runtime;
-    const rt = runtimeWith(runtime, maxMemory);
+    const rt = runtimeWith(runtime, options);
     // Names in dumps and profiles: what is in this file is package main, in a second program of the process too.
     rt.profiler.table.packages.mainModule = realpathSync(path);
     (globalThis as unknown as Record<symbol, () => void>)[evaluating] = remove;

@@ -15,6 +15,22 @@ export function gomaxprocsSetting(text: string): string {
   return text;
 }
 
+type RuntimeModule = typeof import("@gort/runtime");
+type CreateOptions = NonNullable<Parameters<RuntimeModule["createRuntime"]>[0]>;
+
+/** When a program ends as deadlocked. */
+export type DeadlockMode = NonNullable<CreateOptions["deadlock"]>;
+const deadlockModes: readonly DeadlockMode[] = ["certain", "eager", "warn", "off"];
+
+export function deadlockSetting(text: string | undefined): DeadlockMode | undefined {
+  if (text !== undefined && !deadlockModes.includes(text as DeadlockMode)) {
+    throw new UsageError(
+      `--deadlock must be one of ${deadlockModes.join(", ")} (got ${JSON.stringify(text)})`,
+    );
+  }
+  return text as DeadlockMode | undefined;
+}
+
 const units: Record<string, number> = { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
 
 /** A size as in GOMEMLIMIT: digits and an optional unit B, KiB, MiB, GiB or TiB; in bytes. */
@@ -44,15 +60,17 @@ export function applySettings(settings: Settings, env: NodeJS.ProcessEnv = proce
   };
 }
 
-type RuntimeModule = typeof import("@gort/runtime");
-
-/** The module's default runtime, made now: with a reservation of `maxMemory` bytes if that is given. */
+/** The module's default runtime, made now: with the options that are given. */
 export function runtimeWith(
   module: Pick<RuntimeModule, "createRuntime" | "defaultRuntime" | "setDefaultRuntime">,
-  maxMemory: number | undefined,
+  { maxMemory, deadlock }: { maxMemory: number | undefined; deadlock?: DeadlockMode | undefined },
 ): ReturnType<RuntimeModule["defaultRuntime"]> {
+  const options: CreateOptions = {
+    ...(maxMemory === undefined ? {} : { maxMemory }),
+    ...(deadlock === undefined ? {} : { deadlock }),
+  };
   try {
-    if (maxMemory !== undefined) module.setDefaultRuntime(module.createRuntime({ maxMemory }));
+    if (Object.keys(options).length > 0) module.setDefaultRuntime(module.createRuntime(options));
     return module.defaultRuntime();
   } catch (e) {
     // The platform refuses the memory, or the size is out of bounds: the message has the numbers.

@@ -2,7 +2,8 @@
  * What a runtime can be made with: the options, and what the environment says where they don't. A value that nobody can mean is
  * refused, before anything is made: of the wrong kind with a TypeError, a number out of range with a RangeError.
  */
-import type { Clock } from "@gort/scheduler";
+import type { Clock, DeadlockMode } from "@gort/scheduler";
+import { checkDeadlockMode } from "@gort/scheduler/internal";
 import { type Environment, noMemoryLimit, parseGOGC, parseGOMAXPROCS, parseMemoryLimit } from "./env.ts";
 import { checkGodebug, type Godebug, parseGodebug } from "./godebug.ts";
 
@@ -37,6 +38,12 @@ export interface RuntimeOptions {
    * written. Costs some 20 us a goroutine. Needed for that profile only where V8 cannot be told to collect. Default false.
    */
   leakDetection?: boolean;
+  /**
+   * When a program ends as deadlocked. `"certain"`, the default: when the event loop would end, so that nothing can wake a
+   * goroutine. `"eager"`: as soon as all goroutines wait for each other; only for tests and for programs without callbacks of the host.
+   * `"warn"`: as `"certain"`, and one dump after five seconds in which all goroutines wait for each other. `"off"`: never.
+   */
+  deadlock?: DeadlockMode;
   /** Time, for tests. */
   clock?: Clock;
   /** Seed of all random choices: select, sampling. */
@@ -110,6 +117,7 @@ const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "memProfileBudget",
   "blockStackPeriod",
   "leakDetection",
+  "deadlock",
   "clock",
   "seed",
 ]);
@@ -126,7 +134,8 @@ function checkOptions(options: RuntimeOptions): void {
       );
     }
   }
-  const { seed, stderr, leakDetection } = options;
+  const { seed, stderr, leakDetection, deadlock } = options;
+  checkDeadlockMode(deadlock, "runtime");
   if (seed !== undefined) number("seed", seed, Number.isInteger, "a whole number");
   if (leakDetection !== undefined && typeof leakDetection !== "boolean") {
     throw new TypeError(`runtime: leakDetection must be a boolean (got ${String(leakDetection)})`);

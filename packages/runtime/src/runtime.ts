@@ -252,6 +252,7 @@ export class Runtime {
       counters: schedStats.counters,
       latencies: schedStats,
       ...(options.leakDetection === true ? { leakDetection: true } : {}),
+      ...(options.deadlock === undefined ? {} : { deadlock: options.deadlock }),
       hooks,
     });
     const { scheduler, allocator, profiler } = this;

@@ -497,7 +497,7 @@ describe("bad input and exhaustion", () => {
   });
 
   it("reports a receive from nil with nobody left as a deadlock, with wait reason and creation site", async () => {
-    const rt = make();
+    const rt = make({ deadlock: "eager" });
     const err: unknown = await rt
       .main(function* waitsForNothing() {
         rt.go(function* alsoWaits() {

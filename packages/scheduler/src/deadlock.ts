@@ -1,23 +1,60 @@
 /**
- * Deadlock detection: is there anything left that could wake a goroutine? The essay of proc.ts says what counts.
+ * Deadlock detection: decides when no goroutine can ever run again while `main` still waits.
+ *
+ * Goroutines wait for callbacks of the host (timers, sockets, signals, promises) without saying so. These callbacks are to us what
+ * the network poller is to Go. So the scheduler alone can't tell a deadlock from a program that waits for a request. The mode says
+ * which evidence is enough:
+ *
+ *     certain   the event loop is about to end while nothing is runnable (Node's "beforeExit"). Nothing is left that could call us.
+ *     eager     nothing is runnable, no goroutine of ours sleeps, no system call or host source is open, and no host code awaits an
+ *               op. Right at once for a program that uses no callback of the host of its own; wrong for all others.
+ *     warn      as certain; besides, a program that looks dead in the sense of "eager" for `warnMs` gets one dump of all goroutines.
+ *     off       no verdict at all.
+ *
+ * A page of a browser never ends its event loop, so there "certain" never ends a program.
+ *
+ * The end of the event loop, in steps:
+ *   1. At the first "beforeExit" with nothing runnable, the detector forces one more turn of the loop. Another listener of that
+ *      event may have begun work that wakes a goroutine.
+ *   2. At the next "beforeExit", if no goroutine has run in between, the verdict is final.
+ *
+ * A source that holds no handle of the host, such as a signal's listener, would let the loop end although it can deliver. `hold` keeps
+ * the loop alive for it while `main` runs.
  */
 
 import { FatalError } from "./errors.ts";
-import { hostResources, nodeProcess, type TaskQueue } from "./host.ts";
+import { type NodeProcess, nodeProcess, type TaskQueue } from "./host.ts";
 import type { Scheduler } from "./proc.ts";
+import { dumpOthers } from "./traceback.ts";
 
 /** The running program. */
 export interface Main {
   resolve(value: unknown): void;
   reject(error: unknown): void;
-  /** What kept the event loop alive when main began. */
-  baseline: Map<string, number> | null;
+  /** Its goroutine has ended by goexit; the program goes on until the others have ended. */
   exited: boolean;
-  onBeforeExit: (() => void) | null;
 }
 
-/** When to believe in a deadlock that a callback of the host could still undo. */
-export type DeadlockMode = "host" | "eager" | "off";
+/** Which evidence ends a program as deadlocked: see the head of deadlock.ts. */
+export type DeadlockMode = "certain" | "eager" | "warn" | "off";
+
+const modes: readonly DeadlockMode[] = ["certain", "eager", "warn", "off"];
+
+/** Longer than a healthy program is silent while a person watches it start, short enough to be seen. */
+const warnMs = 5000;
+/** The longest delay that the host's timers take. */
+const longestMs = 0x7fffffff;
+
+const eagerHint =
+  'gort: this verdict is early (deadlock: "eager"). If a callback of the host can wake a goroutine, use deadlock: "certain".';
+
+/** The mode that the option of `owner` gives. */
+export function checkDeadlockMode(mode: unknown, owner = "scheduler"): DeadlockMode {
+  if (mode === undefined) return "certain";
+  if (modes.includes(mode as DeadlockMode)) return mode as DeadlockMode;
+  const fault = `${owner}: deadlock must be one of ${modes.map((m) => `"${m}"`).join(", ")} (got ${String(mode)})`;
+  throw typeof mode === "string" ? new RangeError(fault) : new TypeError(fault);
+}
 
 export class DeadlockDetector {
   readonly mode: DeadlockMode;
@@ -27,9 +64,18 @@ export class DeadlockDetector {
   private readonly main: () => Main | null;
   /** Ends the program. */
   private readonly crash: (e: FatalError) => void;
-  private retries = 0;
-  /** The most that was seen of each kind of host resource since nothing can run. */
-  private most = new Map<string, number>();
+  /** Whether time is the host's: a source under virtual time holds no process. */
+  private readonly realTime: boolean;
+  /** The process whose end is watched, while the program runs. */
+  private watched: NodeProcess | null = null;
+  /** Ticks of the scheduler at the last "beforeExit"; -1: there was none since a goroutine ran. */
+  private endTick = -1;
+  /** Sources that can deliver without a handle of the host. */
+  private holders = 0;
+  /** Keeps the event loop alive for them. */
+  private handle: ReturnType<typeof setInterval> | null = null;
+  private warnTimer: unknown = null;
+  private warned = false;
 
   constructor(
     sched: Scheduler,
@@ -37,72 +83,111 @@ export class DeadlockDetector {
     tasks: TaskQueue,
     main: () => Main | null,
     crash: (e: FatalError) => void,
+    realTime: boolean,
   ) {
     this.sched = sched;
     this.mode = mode;
     this.tasks = tasks;
     this.main = main;
     this.crash = crash;
+    this.realTime = realTime;
   }
 
-  private get hopeless(): boolean {
+  /** The program begins. */
+  begin(): void {
+    this.warned = false;
+    this.endTick = -1;
+    if (this.mode === "off") return;
+    this.watched = nodeProcess() ?? null;
+    this.watched?.on("beforeExit", this.onBeforeExit);
+    this.keepAlive();
+  }
+
+  /** The program has ended. */
+  end(): void {
+    this.watched?.off("beforeExit", this.onBeforeExit);
+    this.watched = null;
+    this.cancelWarning();
+    this.keepAlive();
+  }
+
+  /** A source that holds no handle of the host can deliver from now on, until `release`. */
+  hold(): void {
+    this.holders++;
+    this.keepAlive();
+  }
+
+  release(): void {
+    this.holders--;
+    this.keepAlive();
+  }
+
+  private keepAlive(): void {
+    const needed = this.holders > 0 && this.watched !== null && this.realTime;
+    if (needed === (this.handle !== null)) return;
+    if (needed) {
+      this.handle = setInterval(() => {}, longestMs);
+    } else {
+      clearInterval(this.handle!);
+      this.handle = null;
+    }
+  }
+
+  /** Nothing can run, and nothing that the scheduler knows of can change that. */
+  private get looksDead(): boolean {
     const s = this.sched;
-    return (
-      s.isIdle &&
-      this.main() !== null &&
-      s.nsyscall === 0 &&
-      s.nhost === 0 &&
-      s.timers.nuser === 0 &&
-      this.mode !== "off"
-    );
+    return s.isIdle && this.main() !== null && s.nsyscall === 0 && s.nhost === 0 && s.timers.nuser === 0;
   }
 
   /** Called when nothing can run. */
   checkdead(): void {
-    this.retries = 0;
-    if (!this.hopeless) return;
-    if (this.main()!.baseline !== null) this.most = hostResources() ?? new Map();
-    this.tasks.task(() => this.confirm(false));
+    if (this.mode === "eager") {
+      if (this.looksDead) {
+        this.tasks.task(() => {
+          if (this.looksDead) this.dead();
+        });
+      }
+    } else if (this.mode === "warn" && !this.warned) {
+      this.cancelWarning();
+      if (this.looksDead) this.warnTimer = this.sched.clock.setTimer(this.warn, warnMs, false);
+    }
   }
 
-  /** Gives the verdict one event loop turn after checkdead, unless a host callback may still come. */
-  private confirm(final: boolean): void {
-    if (!this.hopeless) return;
-    const main = this.main()!;
-    if (!final && this.hostMayCall(main)) {
-      const proc = nodeProcess();
-      if (proc !== undefined && main.onBeforeExit === null) {
-        main.onBeforeExit = () => this.confirm(true);
-        proc.on("beforeExit", main.onBeforeExit);
-      }
-      // What is left of a write or a lookup goes away soon; after that, only the end of the process tells.
-      if (this.retries < 8) {
-        const delay = 1 << this.retries++;
-        this.sched.clock.setTimer(() => this.confirm(false), delay, false);
-      }
+  private cancelWarning(): void {
+    if (this.warnTimer !== null) this.sched.clock.clearTimer(this.warnTimer);
+    this.warnTimer = null;
+  }
+
+  private readonly warn = (): void => {
+    this.warnTimer = null;
+    if (!this.looksDead) return;
+    this.warned = true;
+    const seconds = warnMs / 1000;
+    this.sched.stderr(
+      `scheduler: all goroutines have been asleep for ${seconds} s: a deadlock, unless a callback of the host wakes one\n\n` +
+        dumpOthers(this.sched, null),
+    );
+  };
+
+  private readonly onBeforeExit = (): void => {
+    const s = this.sched;
+    if (!s.isIdle || this.main() === null) return;
+    if (this.endTick !== s.p.schedtick) {
+      this.endTick = s.p.schedtick;
+      setImmediate(() => {});
       return;
     }
-    const message = main.exited
-      ? this.sched.ngoroutines === 0
-        ? "no goroutines (main called runtime.Goexit) - deadlock!"
-        : "all goroutines are asleep - deadlock!"
-      : "all goroutines are asleep - deadlock!";
-    this.crash(new FatalError(message, "ERR_GORT_DEADLOCK"));
-  }
+    this.dead();
+  };
 
-  /** Whether the host has something left that may have been begun since main began. */
-  private hostMayCall(main: Main): boolean {
-    if (main.baseline === null) return false;
-    const now = hostResources();
-    if (now === null) return false;
-    let may = false;
-    for (const [kind, n] of now) {
-      const most = Math.max(n, this.most.get(kind) ?? 0);
-      this.most.set(kind, most);
-      // They are numbers only: those that are over meanwhile may be the ones from before main, and the new ones still to come.
-      const over = most - n;
-      if (n > Math.max(0, (main.baseline.get(kind) ?? 0) - over)) may = true;
-    }
-    return may;
+  private dead(): void {
+    const noGoroutines = this.main()!.exited && this.sched.ngoroutines === 0;
+    const message = noGoroutines
+      ? "no goroutines (main called runtime.Goexit) - deadlock!"
+      : "all goroutines are asleep - deadlock!";
+    const error = new FatalError(message, "ERR_GORT_DEADLOCK");
+    // Under virtual time no callback of the host takes part, and the verdict is right.
+    if (this.mode === "eager" && this.realTime) error.hint = eagerHint;
+    this.crash(error);
   }
 }

@@ -26,9 +26,13 @@ export const otherCopy =
 
 const ordinaryHasInstance = Function.prototype[Symbol.hasInstance];
 
-/** Sets `name` on a prototype without making it enumerable, as the built-in errors have it. */
+/**
+ * Sets `name` on a prototype without making it enumerable, as the built-in errors have it, and on the class: a bundler may rename a
+ * class that refers to itself, and Node prints the class's name.
+ */
 function named(proto: object, name: string): void {
   Object.defineProperty(proto, "name", { value: name, configurable: true, writable: true });
+  Object.defineProperty(proto.constructor, "name", { value: name, configurable: true });
 }
 
 /**
@@ -111,6 +115,8 @@ export class FatalError extends Error {
   readonly kind: "throw" | "fatal";
   readonly code: string;
   readonly detail?: string;
+  /** What to do about it: the last line of the report. */
+  hint?: string;
 
   constructor(message: string, code = "ERR_GORT_FATAL", kind: "throw" | "fatal" = "fatal", detail?: string) {
     super(message);

@@ -29,11 +29,11 @@ interface TimerHandle {
 /** The process object, where there is one with Node's methods. */
 export interface NodeProcess {
   getBuiltinModule?(id: string): unknown;
-  getActiveResourcesInfo?(): string[];
   once(event: string, f: (...args: never[]) => void): unknown;
   on(event: string, f: (...args: never[]) => void): unknown;
   off(event: string, f: (...args: never[]) => void): unknown;
   listenerCount(event: string): number;
+  exit?(code: number): never;
   stderr?: { write(text: string): unknown };
   emitWarning?(text: string): void;
 }
@@ -83,18 +83,4 @@ export function hostStderr(text: string): void {
   const err = nodeProcess()?.stderr;
   if (err !== undefined) err.write(text);
   else console.error(text.replace(/\n$/, ""));
-}
-
-/**
- * Counts what keeps the host's event loop alive, by kind, or returns null where the host does not tell.
- * More of any kind than at an earlier count means that a callback may still come from outside.
- */
-export function hostResources(): Map<string, number> | null {
-  const list = nodeProcess()?.getActiveResourcesInfo?.();
-  if (list === undefined) return null;
-  const counts = new Map<string, number>();
-  for (const kind of list) {
-    if (kind !== "Immediate") counts.set(kind, (counts.get(kind) ?? 0) + 1);
-  }
-  return counts;
 }

@@ -9,6 +9,8 @@ export {
   type SendChan,
   type TryRecvResult,
 } from "./chan.ts";
+// How programs end
+export type { DeadlockMode } from "./deadlock.ts";
 // Goroutines
 // Channels
 // Time
@@ -53,7 +55,6 @@ export {
   RuntimeError,
   TypeAssertionError,
 } from "./errors.ts";
-// How programs end
 export type { Frame, Symbolize } from "./frames.ts";
 export type { NotAsync } from "./functions.ts";
 export type { Goroutine } from "./goroutine.ts";

@@ -3,6 +3,8 @@
 export { HChan } from "./chan.ts";
 // runtime: the counters' places, for the metrics
 export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
+// runtime: the option
+export { checkDeadlockMode } from "./deadlock.ts";
 // runtime: stacks of goroutines, for dumps and profiles
 export { framesOf, goName, isMarker } from "./frames.ts";
 export { gDerived, gSites, gStack } from "./gstack.ts";

@@ -1,6 +1,7 @@
 /** What a scheduler can be made with. */
 
 import type { LatencyRecorder } from "./counters.ts";
+import type { DeadlockMode } from "./deadlock.ts";
 import type { Symbolize } from "./frames.ts";
 import type { Clock, TaskQueue } from "./host.ts";
 import type { Leak } from "./leak.ts";
@@ -38,8 +39,12 @@ export interface SchedulerOptions {
   hooks?: SchedulerHooks;
   /** Turns a V8 call site into a Go-like frame: source maps, names. */
   symbolize?: Symbolize;
-  /** When to believe in a deadlock that a host callback could still undo: see proc.ts. Default "host". */
-  deadlock?: "host" | "eager" | "off";
+  /**
+   * When a program ends as deadlocked. `"certain"`, the default: when the event loop would end, so that nothing can wake a
+   * goroutine. `"eager"`: as soon as all goroutines wait for each other; only for tests and for programs without callbacks of the host.
+   * `"warn"`: as `"certain"`, and one dump after five seconds in which all goroutines wait for each other. `"off"`: never.
+   */
+  deadlock?: DeadlockMode;
   /**
    * Lets goroutines that wait for something nobody can reach any more be collected, and reports them. Costs a few
    * microseconds a goroutine.

@@ -23,11 +23,8 @@
  *   3. When nothing can run, one host timer is set for the earliest sleeper and the scheduler costs nothing. A process
  *      whose goroutines all wait for nothing that can come ends.
  *
- * Deadlock. While `main` has not returned and nothing is runnable, the goroutines are asleep for ever unless something
- * outside can wake them: a pending timer, a system call (`syscall`, `hostSource`), host code that awaits an op, or any
- * callback of the host. Of the last nobody can be sure, so the scheduler waits for one turn of the event loop and
- * compares what keeps the loop alive (sockets, timers, ...) with what did when main began. If there may be
- * something that was not there then, the verdict is put off; it is final when the process would otherwise exit.
+ * Deadlock. While `main` has not returned and nothing is runnable, a callback of the host may still wake a goroutine. By
+ * default the program ends as deadlocked only when the event loop would end; deadlock.ts has the rules and the other modes.
  *
  * main() is the program: when its goroutine returns the others end with it, and a panic in any goroutine ends it with
  * that panic. Goroutines ended so do not run their deferred calls, as in Go.
@@ -61,6 +58,7 @@ import {
   schedCountersLength,
   shortPeriod,
 } from "./counters.ts";
+import { checkDeadlockMode } from "./deadlock.ts";
 import { Ends } from "./ends.ts";
 import { FatalError, isFatalError, usedAfterClose } from "./errors.ts";
 import { capture, type Symbolize, setV8Error } from "./frames.ts";
@@ -259,7 +257,9 @@ export class Scheduler {
     }
     this.latencies = options.latencies === undefined ? null : new LatencySampler(options.latencies);
     if (this.latencies === null) this.sampleLeft = neverSample;
-    this.program = new Program(this, this.pool, this.latencies, this.tasks, options.deadlock ?? "host");
+    const mode = checkDeadlockMode(options.deadlock);
+    const realTime = options.clock === undefined;
+    this.program = new Program(this, this.pool, this.latencies, this.tasks, mode, realTime);
     this.ends = new Ends(this, this.pool, this.program, this.long);
     this.gomaxprocs(checkProcs(options.gomaxprocs));
   }
@@ -494,16 +494,20 @@ export class Scheduler {
   }
 
   /**
-   * Announces that host code will wake goroutines through callbacks. Until the function it returns has been
-   * called, waiting goroutines are no deadlock.
+   * Announces that host code will wake goroutines through callbacks. Until the function it returns has been called, waiting
+   * goroutines are no deadlock, and the process stays alive while `main` runs. With `hold` false it does not: the source has a handle
+   * of the host that keeps the process alive, or it can deliver only while something else does.
    */
-  hostSource(): () => void {
+  hostSource({ hold = true }: { hold?: boolean } = {}): () => void {
     this.nsyscall++;
+    const { deadlock } = this.program;
+    if (hold) deadlock.hold();
     let open = true;
     return () => {
       if (!open) return;
       open = false;
       this.nsyscall--;
+      if (hold) deadlock.release();
       if (this.state === idle) this.wake();
     };
   }

@@ -8,12 +8,13 @@ import { DeadlockDetector, type DeadlockMode, type Main } from "./deadlock.ts";
 import { type FatalError, isFatalError, PanicError, usedAfterClose } from "./errors.ts";
 import { checkGoroutineFunction, genFlag, type HostArgs } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
-import { hostResources, nodeProcess, type TaskQueue } from "./host.ts";
+import type { TaskQueue } from "./host.ts";
 import { cancelWait } from "./op.ts";
 import { printpanicval } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
 import { type G, Gdead, Grunning, gHost, gMain, gSystem } from "./runtime2.ts";
 import { fatalReport, setCrashReport } from "./traceback.ts";
+import { reportUnhandled } from "./unhandled.ts";
 
 export class Program {
   /** While it runs. */
@@ -28,7 +29,7 @@ export class Program {
   private readonly pool: GPool;
   private readonly latencies: LatencySampler | null;
   private readonly tasks: TaskQueue;
-  private readonly deadlock: DeadlockDetector;
+  readonly deadlock: DeadlockDetector;
 
   constructor(
     sched: Scheduler,
@@ -36,6 +37,7 @@ export class Program {
     latencies: LatencySampler | null,
     tasks: TaskQueue,
     mode: DeadlockMode,
+    realTime: boolean,
   ) {
     this.sched = sched;
     this.pool = pool;
@@ -47,6 +49,7 @@ export class Program {
       tasks,
       () => this.main,
       (e) => this.fault(e),
+      realTime,
     );
   }
 
@@ -59,13 +62,8 @@ export class Program {
     const isGen = checkGoroutineFunction(f);
     if (this.main !== null) throw new Error("scheduler: main is already running");
     if (this.closed) throw new Error("scheduler: main after close");
-    this.main = {
-      resolve,
-      reject,
-      baseline: this.deadlock.mode === "host" ? hostResources() : null,
-      exited: false,
-      onBeforeExit: null,
-    };
+    this.main = { resolve, reject, exited: false };
+    this.deadlock.begin();
     const g = this.pool.get();
     g.goid = 1;
     this.pool.goidgen--;
@@ -103,6 +101,7 @@ export class Program {
     this.end();
     this.killAll();
     this.dying = null;
+    const reported = reportUnhandled(e, text, this.sched.stderr, main === null);
     if (main !== null) {
       main.reject(e);
       return;
@@ -111,7 +110,7 @@ export class Program {
     this.tasks.task(() => {
       throw e;
     });
-    this.sched.stderr(text);
+    if (!reported) this.sched.stderr(text);
   }
 
   /** Ends it with a fault that is no goroutine's. */
@@ -125,9 +124,8 @@ export class Program {
   }
 
   private end(): void {
-    const { main } = this;
     this.main = null;
-    if (main?.onBeforeExit) nodeProcess()?.off("beforeExit", main.onBeforeExit);
+    this.deadlock.end();
   }
 
   /** Ends the goroutines of the user and of `kinds`, as the end of the process does: nothing of them runs any more. */

@@ -258,7 +258,7 @@ export function panicReport(s: Scheduler, g: G, p: Panic): string {
 export function fatalReport(
   s: Scheduler,
   g: G | null,
-  e: { message: string; detail?: string; stack?: string },
+  e: { message: string; detail?: string; hint?: string; stack?: string },
   dump: boolean,
 ): string {
   let out = "";
@@ -269,5 +269,6 @@ export function fatalReport(
     const others = dumpOthers(s, g);
     if (others !== "") out += `\n${others}`;
   }
+  if (e.hint !== undefined) out += `\n${e.hint}\n`;
   return out;
 }

@@ -657,8 +657,12 @@ describe.each([
     await new Promise<void>((r) => server.listen(0, "127.0.0.1", r));
     const port = (server.address() as AddressInfo).port;
     let read = 0;
+    let allRead: () => void;
+    const ended = new Promise<void>((r) => {
+      allRead = r;
+    });
     const req = get({ port, host: "127.0.0.1", agent: false }, (r: IncomingMessage) => {
-      r.on("error", () => {});
+      r.on("error", () => {}).on("end", () => allRead());
       r.on("data", (d: Buffer) => {
         read += d.length;
         if (how === "goes away") r.destroy();
@@ -687,7 +691,10 @@ describe.each([
         expect(after[event] ?? 0).toBeLessThanOrEqual(before[event] ?? 0);
       }
     });
-    if (how === "reads all") expect(read).toBe(4 << 20);
+    if (how === "reads all") {
+      await ended;
+      expect(read).toBe(4 << 20);
+    }
     req.destroy();
     server.closeAllConnections();
     await new Promise((r) => server.close(r));

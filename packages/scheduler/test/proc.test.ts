@@ -49,7 +49,7 @@ describe("main", () => {
   });
 
   it("rejects with a FatalError when all goroutines are asleep", async () => {
-    const s = createScheduler();
+    const s = createScheduler({ deadlock: "eager" });
     const e = await s
       .main(function* () {
         s.go(function* worker() {
@@ -68,6 +68,8 @@ describe("main", () => {
     expect(text).toMatch(
       /goroutine \d+ \[chan send\]:\nmain\.worker\(\.\.\.\)\n\t.*proc\.test\.ts:\d+\ncreated by main\.main in goroutine 1\n\t.*proc\.test\.ts:\d+\n/,
     );
+    // The process of this test lives on, so the verdict is early, and the report says what to do about that.
+    expect(text).toMatch(/\n\ngort: this verdict is early .* use deadlock: "certain"\.\n$/);
   });
 
   it("does not take a host callback that may still come for a deadlock", async () => {
@@ -81,21 +83,55 @@ describe("main", () => {
     ).toBe("from the host");
   });
 
-  it("does not take one for lost when what the host had begun before main is over meanwhile", async () => {
-    const before = setTimeout(() => {}, 60_000);
+  it("does not take one for lost that was armed before main", async () => {
     const s = createScheduler();
     const c = s.makeChan<string>();
-    try {
-      expect(
-        await s.main(function* () {
-          setTimeout(() => clearTimeout(before), 1);
-          setTimeout(() => c.trySend("from the host"), 60);
-          return yield* c.recv();
-        }),
-      ).toBe("from the host");
-    } finally {
-      clearTimeout(before);
+    setTimeout(() => c.trySend("from the host"), 30);
+    expect(await s.main(() => c.recv())).toBe("from the host");
+  });
+
+  it("refuses a mode of deadlock detection that there is not", () => {
+    for (const deadlock of ["host", "", "EAGER"]) {
+      expect(() => createScheduler({ deadlock: deadlock as never })).toThrow(
+        /^scheduler: deadlock must be one of "certain", "eager", "warn", "off" \(got /,
+      );
     }
+    expect(() => createScheduler({ deadlock: 1 as never })).toThrow(TypeError);
+  });
+
+  it("prints a dump once with deadlock: warn when all goroutines wait for each other, and goes on", async () => {
+    let printed = "";
+    const timers: { fn: () => void; ms: number }[] = [];
+    const s = createScheduler({
+      deadlock: "warn",
+      stderr: (text) => {
+        printed += text;
+      },
+      clock: {
+        now: () => performance.now(),
+        setTimer: (fn, ms) => timers[timers.push({ fn, ms }) - 1],
+        clearTimer: (t) => void timers.splice(timers.indexOf(t as never), 1),
+      },
+    });
+    const c = s.makeChan<number>();
+    const turn = () => new Promise((r) => setImmediate(r));
+    const end = s.main(function* asleep() {
+      return (yield* c.recv())! + (yield* c.recv())!;
+    });
+    await turn();
+    expect(timers.map((t) => t.ms)).toEqual([5000]);
+    expect(printed).toBe("");
+    timers.pop()!.fn();
+    expect(printed).toMatch(
+      /^scheduler: all goroutines have been asleep for 5 s: .*\n\ngoroutine 1 \[chan receive\]:\nmain\.asleep\(/,
+    );
+    const once = printed;
+    c.trySend(1);
+    await turn();
+    expect(timers).toEqual([]);
+    c.trySend(2);
+    expect(await end).toBe(3);
+    expect(printed).toBe(once);
   });
 
   it("does not take an announced host source for a deadlock", async () => {

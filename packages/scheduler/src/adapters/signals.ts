@@ -2,6 +2,7 @@
 
 import type { RecvChan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
+import { nodeProcess } from "../host.ts";
 import { isClosed, kindOf, OpenChan, type Source, type SourceOptions } from "./source.ts";
 
 /** An EventTarget, or an EventEmitter of Node. */
@@ -29,7 +30,15 @@ function listen(target: Events, type: string, f: (e: unknown) => void): () => vo
   );
 }
 
-/** Receives events. Those that find the buffer full are dropped: an event does not wait. */
+/** Whether it is a signal of the process, for which Go's programs wait too. Its listener alone does not keep the process alive. */
+function isSignal(target: Events, type: string): boolean {
+  return target === (nodeProcess() as unknown) && type.startsWith("SIG");
+}
+
+/**
+ * Receives events. Those that find the buffer full are dropped: an event does not wait. While `main` runs, a source of a signal
+ * (`fromEvents(process, "SIGINT")`) keeps the process alive.
+ */
 export function fromEvents<E>(target: Events, type: string, options: SourceOptions = {}): Source<E> {
   const o = new OpenChan<E>(currentScheduler(), options.size ?? 16);
   const stop = () => {
@@ -43,7 +52,7 @@ export function fromEvents<E>(target: Events, type: string, options: SourceOptio
     if (isClosed(o.c)) stop();
     else o.c.trySend(e as E);
   });
-  o.begin();
+  o.begin(isSignal(target, type));
   return { C: o.c, err: () => null, stop };
 }
 
@@ -75,7 +84,7 @@ export function fromAbortSignal(signal: AbortSignal): AbortChan {
     c.close();
   } else {
     signal.addEventListener("abort", onAbort);
-    release = s.hostSource();
+    release = s.hostSource({ hold: false });
   }
   return Object.assign(c, { stop: () => void end() });
 }

@@ -30,10 +30,10 @@ export class OpenChan<T> {
     this.c = sched.makeChan<T>(size);
   }
 
-  /** From here on the host may send. */
-  begin(): void {
+  /** From here on the host may send. With `hold` the source keeps the process alive, which has no handle for it. */
+  begin(hold = false): void {
     this.open = true;
-    this.release = this.sched.hostSource();
+    this.release = this.sched.hostSource({ hold });
   }
 
   end(): void {
