@@ -120,7 +120,7 @@ describe("the module's functions, their runtime being closed", () => {
   /** Those that need no runtime. */
   const independent = new Set(
     (
-      "addrOf append appendSlice array bytesToString copy crashReport createRuntime defaultCase defer diffMemStats formatBytes " +
+      "addrOf append appendSlice array bytesToString copy crashReport createRuntime defaultCase defer diffMemStats dumpOnSigquit formatBytes " +
       "formatDuration frame goexit goroot isFatalError isRuntimeError memStatsJSON newMemStats numCPU panic pointer recover " +
       "newSample serveCPUProfile workerThread recvCase same sendCase setDefaultRuntime slice struct summary toUint8Array version breakpoint buildInfo heapSnapshot " +
       "readHeapDump keepAlive labels withLabels sizeof alignof offsetof flame diffProfiles " +
