@@ -110,7 +110,7 @@ export async function bundle(file: string, outfile: string, color: boolean): Pro
     const { errors } = e as Partial<BuildFailure>;
     if (!errors) throw e;
     const messages = await esbuild.formatMessages(errors, { kind: "error", color });
-    throw new UsageError(`cannot load ${file}\n\n${messages.join("").trimEnd()}`);
+    throw new UsageError(`cannot load ${file}`, 1, messages.join("").trimEnd());
   } finally {
     await esbuild.stop();
   }

@@ -5,6 +5,8 @@ export class UsageError extends Error {
   constructor(
     message: string,
     readonly exitCode = 1,
+    /** What another tool or the program says about it, as it was said. */
+    readonly detail = "",
   ) {
     super(message);
   }

@@ -58,7 +58,9 @@ export async function run(argv: readonly string[], io: Partial<Io> = {}): Promis
     }
   } catch (e) {
     if (e instanceof UsageError) {
-      stderr(`gort: ${e.message}\n`);
+      // Names in it may come from anywhere.
+      const { printable } = await import("@gort/runtime/pprof-tools");
+      stderr(`gort: ${printable(e.message)}\n${e.detail === "" ? "" : `\n${e.detail}\n`}`);
       return e.exitCode;
     }
     throw e;

@@ -4,7 +4,7 @@
  * A profile that is fetched may take its time (a CPU profile as long as it lasts), so the wait is shown on standard error:
  * rewritten in place on a terminal, as one line elsewhere. Standard output has the report and nothing else.
  */
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import type { CommandLine, PprofOptions } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
 import type { Io } from "./index.ts";
@@ -29,6 +29,8 @@ export async function showProfile(
       throw new UsageError(`cannot compare ${source} with ${diff}: ${messageOf(e).replace(/^pprof: /, "")}`);
     }
   }
+  // Percentages are of the whole profile, also where less of it is shown.
+  const whole = profile;
   const { focus, ignore } = options;
   if (focus !== undefined || ignore !== undefined) {
     profile = tools.filterProfile(profile, {
@@ -58,6 +60,11 @@ export async function showProfile(
   stdout(
     print(profile, {
       cum: options.cum,
+      total: tools.profileTotal(whole, sampleType),
+      activeFilters: [
+        ...(focus === undefined ? [] : [`focus=${focus.source}`]),
+        ...(ignore === undefined ? [] : [`ignore=${ignore.source}`]),
+      ],
       ...(sampleType === undefined ? {} : { sampleType }),
       ...(options.nodeCount === undefined ? {} : { nodeCount: options.nodeCount }),
       ...(options.unit === undefined ? {} : { unit: options.unit }),
@@ -77,17 +84,22 @@ async function load(
   try {
     return await tools.decodeProfile(bytes, { maxBytes });
   } catch (e) {
-    const hint = isText(bytes) ? ": it is text; ask for it with debug=0" : "";
+    const other = kindOf(bytes);
+    if (other !== undefined) throw new UsageError(`cannot show ${source}: it is ${other}`);
     throw new UsageError(
-      `${source} is no profile in pprof's format (${messageOf(e).replace(/^pprof: /, "")})${hint}`,
+      `${source} is no profile in pprof's format (${messageOf(e).replace(/^pprof: /, "")})`,
     );
   }
 }
 
 async function readProfile(file: string): Promise<Uint8Array> {
   try {
-    return await readFile(file);
+    // A pipe is a file too, and a device may have no end.
+    return await gather(createReadStream(file), maxBytes, () => {
+      throw new UsageError(`cannot open ${file}: more than ${maxBytes} bytes`);
+    });
   } catch (e) {
+    if (e instanceof UsageError) throw e;
     const { code } = e as NodeJS.ErrnoException;
     const why =
       code === "ENOENT" ? "no such file" : code === "EISDIR" ? "it is a directory" : (code ?? messageOf(e));
@@ -129,24 +141,21 @@ async function fetchProfile(
       signal: late.signal,
     });
     if (!response.ok) {
-      const [first = ""] = (await response.text()).trim().split("\n", 1);
+      const [first = ""] = (await beginning(response)).trim().split("\n", 1);
       const why = first === "" ? "" : `: ${first.slice(0, 200)}`;
       throw new UsageError(
         `cannot fetch ${url}: the server answered ${`${response.status} ${response.statusText}`.trim()}${why}`,
       );
     }
     const total = Number(response.headers.get("content-length") ?? 0);
-    const parts: Uint8Array[] = [];
-    let length = 0;
-    if (response.body !== null) {
-      for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
-        parts.push(part);
-        length += part.length;
-        if (length > maxBytes) throw new UsageError(`cannot fetch ${url}: more than ${maxBytes} bytes`);
-        progress.received(length, total);
-      }
-    }
-    return Buffer.concat(parts, length);
+    return await gather(
+      bodyOf(response),
+      maxBytes,
+      () => {
+        throw new UsageError(`cannot fetch ${url}: more than ${maxBytes} bytes`);
+      },
+      (length) => progress.received(length, total),
+    );
   } catch (e) {
     if (e instanceof UsageError) throw e;
     if (late.signal.aborted) {
@@ -158,6 +167,44 @@ async function fetchProfile(
     clearTimeout(timer);
     progress.end();
   }
+}
+
+type Parts = AsyncIterable<Uint8Array>;
+
+async function* bodyOf(response: Response): AsyncGenerator<Uint8Array, void, undefined> {
+  if (response.body !== null) yield* response.body as unknown as Parts;
+}
+
+/** Bytes of an answer that says what is wrong: more tell nothing more. */
+const maxErrorBytes = 4096;
+
+/** The beginning of an answer's text; the rest is not read. */
+async function beginning(response: Response): Promise<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const part of bodyOf(response)) {
+    text += decoder.decode(part.subarray(0, maxErrorBytes), { stream: true });
+    if (text.length >= maxErrorBytes) break;
+  }
+  return text;
+}
+
+/** All bytes of `parts`, in one array. `tooLong` is called once there are more than `most`. */
+async function gather(
+  parts: Parts,
+  most: number,
+  tooLong: () => never,
+  received?: (length: number) => void,
+): Promise<Uint8Array> {
+  const all: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of parts) {
+    all.push(part);
+    length += part.length;
+    if (length > most) tooLong();
+    received?.(length);
+  }
+  return Buffer.concat(all, length);
 }
 
 /** What is shown of a fetch while it lasts. */
@@ -199,10 +246,19 @@ class Progress {
   }
 }
 
-function isText(bytes: Uint8Array): boolean {
-  return /^(?:[\w./]+ profile: |--- \w+:|goroutine \d+ \[)/.test(
-    Buffer.from(bytes.subarray(0, 64)).toString("latin1"),
-  );
+/** What a file is that is no profile, and what to do about it; undefined for what is not known. */
+function kindOf(bytes: Uint8Array): string | undefined {
+  const head = Buffer.from(bytes.subarray(0, 256)).toString("latin1");
+  if (/^(?:[\w./]+ profile: |--- \w+:|goroutine \d+ \[)/.test(head)) {
+    return "a profile as text; ask for it with debug=0";
+  }
+  const v8 = "open it in Chrome DevTools, or write the profile with @gort/runtime/pprof:";
+  if (/^\s*\{\s*"(?:nodes|startTime|endTime|samples|timeDeltas)"/.test(head)) {
+    return `a .cpuprofile of V8; ${v8} startCPUProfile`;
+  }
+  if (/^\s*\{\s*"head"/.test(head)) return `a .heapprofile of V8; ${v8} startV8HeapProfile`;
+  if (/^\s*\{\s*"snapshot"/.test(head)) return "a .heapsnapshot of V8; open it in Chrome DevTools";
+  return undefined;
 }
 
 function messageOf(e: unknown): string {

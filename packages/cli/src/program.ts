@@ -91,7 +91,7 @@ async function load(
     const loading = import(pathToFileURL(outfile).href).catch((e: unknown) => {
       const fatal = runtime.isFatalError(e);
       const text = fatal ? `${e.detail ?? ""}\nfatal error: ${e.message}` : ownFrames(e);
-      throw new UsageError(`${path} failed while it was loaded\n\n${text.trim()}`, fatal ? 2 : 1);
+      throw new UsageError(`${path} failed while it was loaded`, fatal ? 2 : 1, text.trim());
     });
     return { module: await beforeLoopEnds(loading, path), runtime };
   } finally {

@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
+import { decodeProfile, encodeProfile } from "@gort/runtime/pprof-tools";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../src/index.ts";
 
@@ -35,6 +36,8 @@ function findGo(): string | null {
 }
 
 let server: Server;
+/** Bytes of an endless answer. */
+let sent = 0;
 let origin: string;
 
 beforeAll(async () => {
@@ -60,6 +63,15 @@ beforeAll(async () => {
     if (url.pathname === "/stalled") {
       response.writeHead(200, { "content-length": "1000" });
       return response.write("0123456789");
+    }
+    if (url.pathname === "/endless") {
+      response.writeHead(500, { "content-type": "text/plain" });
+      const more = () => {
+        while (response.write("no end \x1b[31m\u202e".repeat(10_000)));
+        sent = Math.max(sent, response.socket?.bytesWritten ?? 0);
+      };
+      response.on("drain", more);
+      return more();
     }
     if (url.pathname === "/page") return response.end("<!doctype html><p>Not found");
     response.writeHead(404, { "content-type": "text/plain" });
@@ -135,7 +147,22 @@ describe("gort pprof", () => {
     ["a folder", [dir], /^gort: cannot open .*: it is a directory\n$/],
     ["a file cut short", ["cut"], /^gort: .*cut is no profile in pprof's format \(offset \d+: .+\)\n$/],
     ["a file cut short while packed", ["packed"], /\(offset 0: gzip: unexpected end of file\)\n$/],
-    ["the text form", ["heap.txt"], /is no profile in pprof's format \(offset \d+: .+\): it is text; /],
+    [
+      "the text form",
+      ["heap.txt"],
+      /^gort: cannot show .*heap\.txt: it is a profile as text; ask for it with debug=0\n$/,
+    ],
+    [
+      "V8's CPU profiles",
+      ["v8.cpuprofile"],
+      /v8\.cpuprofile: it is a \.cpuprofile of V8; open it in Chrome DevTools, or /,
+    ],
+    [
+      "V8's heap profiles",
+      ["v8.heapprofile"],
+      /it is a \.heapprofile of V8; open it in .* startV8HeapProfile\n$/,
+    ],
+    ["heap snapshots", ["v8.heapsnapshot"], /it is a \.heapsnapshot of V8; open it in Chrome DevTools\n$/],
     [
       "an unknown kind of sample",
       ["heap.pprof", "--sample_index", "x"],
@@ -147,6 +174,9 @@ describe("gort pprof", () => {
     ["a count that is none", ["--nodecount", "x", "heap.pprof"], /^gort: --nodecount must be a whole number/],
     ["a broken pattern", ["--focus", "(", "heap.pprof"], /^gort: --focus must be a regular expression/],
   ])("refuses %s", async (_, args, message) => {
+    writeFileSync(file("v8.cpuprofile"), '{"nodes":[{"id":1,"callFrame":{}}],"startTime":1}');
+    writeFileSync(file("v8.heapprofile"), '{"head":{"callFrame":{}},"samples":[]}');
+    writeFileSync(file("v8.heapsnapshot"), '{"snapshot":{"meta":{}}}');
     writeFileSync(file("cut"), gunzipSync(readFileSync(file("heap.pprof"))).subarray(0, 150));
     writeFileSync(file("packed"), readFileSync(file("heap.pprof")).subarray(0, 100));
     const { code, out, err } = await gort(...args.map((a) => (existsSync(file(a)) ? file(a) : a)));
@@ -164,6 +194,57 @@ describe("gort pprof", () => {
     const free = (closed.address() as AddressInfo).port;
     await new Promise((resolve) => closed.close(resolve));
     expect((await gort(`http://127.0.0.1:${free}/x`)).err).toContain("ECONNREFUSED");
+  });
+
+  it("reads no more of an answer that is an error than it shows, and nothing of it reaches the terminal as a command", async () => {
+    const { code, err } = await gort(`${origin}/endless`);
+    expect(code).toBe(1);
+    expect(err).toContain("the server answered 500 Internal Server Error: no end \\x1b[31m\\u202eno end");
+    expect(err.length).toBeLessThan(2000);
+    // What the sockets on both sides take ahead.
+    expect(sent).toBeLessThan(32 << 20);
+  });
+
+  it("shows names with controls in them in one line and as text", async () => {
+    const profile = await decodeProfile(readFileSync(file("heap.pprof")));
+    const evil = "main.a\x1b]0;title\x07\nb\u202e\u{e0001}\x9b";
+    const [first] = profile.samples;
+    const location = first!.locations[0]!;
+    location.lines[0]!.function.name = evil;
+    const samples = [
+      { locations: [location], values: [1, 1, 1, 1], labels: [{ key: "k\r", str: "v\x1b[2J" }] },
+    ];
+    const bytes = await encodeProfile({ ...profile, samples, comments: ["c\x1b[0m"] });
+    writeFileSync(file("evil.pprof"), bytes);
+    const shown = "main.a\\x1b]0;title\\x07\\nb\\u202e\\U000e0001\\u009b";
+    for (const report of ["--top", "--tree", "--traces"]) {
+      const { out } = await gort(report, file("evil.pprof"));
+      expect(out).toContain(shown);
+      expect(out).toContain("c\\x1b[0m");
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there.
+      expect(out).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/);
+    }
+    expect((await gort("--traces", file("evil.pprof"))).out).toContain("k\\r:  v\\x1b[2J");
+    expect((await gort("no\x1b[31m\nfile")).err).toBe("gort: cannot open no\\x1b[31m\\nfile: no such file\n");
+  });
+
+  it("says what part of the whole profile a pattern leaves, as Go's tool does", async () => {
+    const { out } = await gort("--sample_index", "inuse_space", "--focus", "no such", file("heap.pprof"));
+    expect(out).toMatch(
+      /^Active filters:\n {3}focus=no such\nShowing nodes accounting for 0, 0% of [\d.]+kB total$/m,
+    );
+  });
+
+  it("reads a pipe, and a device without an end up to a bound", () => {
+    const r = spawnSync(
+      "sh",
+      ["-c", `cat "$1" | "$2" "$3" pprof /dev/stdin`, "sh", file("heap.pprof"), process.execPath, bin],
+      {
+        encoding: "utf8",
+      },
+    );
+    expect([r.status, r.stderr]).toEqual([0, ""]);
+    expect(r.stdout).toContain("main.(*Store).fill");
   });
 
   it("gives up a server that does not answer, or not to the end, and refuses what is no profile", async () => {

@@ -17,6 +17,9 @@ export interface FlameOptions {
   minFraction?: number;
 }
 
+/** Frames of a stack that are drawn, from the root: each takes a row of the page, and a node of its own. */
+const maxDepth = 100_000;
+
 interface FlameNode {
   name: string;
   file: string;
@@ -39,10 +42,12 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
   for (const sample of profile.samples) {
     add(root, sample.values);
     let node = root;
-    for (let i = sample.locations.length - 1; i >= 0; i--) {
+    let depth = 0;
+    for (let i = sample.locations.length - 1; i >= 0 && depth < maxDepth; i--) {
       const l = sample.locations[i]!;
       const lines = l.lines.length > 0 ? [...l.lines].reverse() : [undefined];
       for (const line of lines) {
+        if (++depth > maxDepth) break;
         const name = frameName(l, line);
         let child = node.children.get(name);
         if (child === undefined) {

@@ -1,6 +1,8 @@
 /**
  * @gort/profiling/pprof: reading, comparing and showing profiles, of this package or of anybody else.
  */
+
+export { printable } from "../printable.ts";
 export { type DecodeOptions, decodeMessage, decodeProfile, ProfileFormatError } from "./decode.ts";
 export { encodeMessage, encodeProfile } from "./encode.ts";
 export { type FlameOptions, flameGraphHTML } from "./flame.ts";
@@ -12,6 +14,7 @@ export {
   type PprofLocation,
   type PprofMapping,
   type PprofSample,
+  profileTotal,
   type SampleList,
   sampleIndex,
   type ValueType,

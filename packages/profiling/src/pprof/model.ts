@@ -94,8 +94,23 @@ export function sampleIndex(profile: PprofData, name?: string): number {
   return at;
 }
 
-/** A function's or, where it has none, the address's name, as reports show it. */
+/** A frame's name as reports show it: the function's or, where it has none, the binary's, `[libc.so.6]`. */
 export function frameName(location: PprofLocation, line: PprofLine | undefined): string {
   if (line !== undefined && line.function.name !== "") return line.function.name;
-  return `0x${location.address.toString(16).padStart(16, "0")}`;
+  const file = location.mapping?.file ?? "";
+  return file === "" ? "<unknown>" : `[${baseName(file)}]`;
+}
+
+/** The last element of a path, as Go's filepath.Base finds it. */
+export function baseName(path: string): string {
+  const trimmed = path.replace(/[/\\]+$/, "");
+  return trimmed.slice(Math.max(trimmed.lastIndexOf("/"), trimmed.lastIndexOf("\\")) + 1) || "/";
+}
+
+/** The sum of the sizes of all values of a sample type. */
+export function profileTotal(profile: PprofData, sampleType?: string): number {
+  const index = sampleIndex(profile, sampleType);
+  let total = 0;
+  for (const { values } of profile.samples) total += Math.abs(values[index]!);
+  return total;
 }

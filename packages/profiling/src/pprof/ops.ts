@@ -1,12 +1,5 @@
 /** Profiles made of profiles: merged, scaled, compared, filtered. None changes what it is given. */
-import {
-  frameName,
-  type PprofData,
-  type PprofLabel,
-  type PprofLocation,
-  type PprofSample,
-  type ValueType,
-} from "./model.ts";
+import type { PprofData, PprofLabel, PprofLocation, PprofMapping, PprofSample, ValueType } from "./model.ts";
 
 const typeText = (t: ValueType): string => `${t.type}/${t.unit}`;
 
@@ -37,7 +30,7 @@ export function mergeProfiles(profiles: readonly PprofData[]): PprofData {
   return {
     ...first,
     samples: [...samples.values()].filter((s) => s.values.some((v) => v !== 0)),
-    mappings: canonical.mappings(),
+    mappings: canonical.mappings(profiles.find((p) => p.mappings.length > 0)?.mappings[0]),
     period: Math.max(...profiles.map((p) => p.period)),
     timeNanos: times.sort((a, b) => (a < b ? -1 : 1))[0] ?? 0n,
     durationNanos: profiles.reduce((sum, p) => sum + p.durationNanos, 0n),
@@ -61,8 +54,10 @@ class Canonical {
         x.line,
         x.column,
       ]);
-      // Where there are names, they tell: addresses of two runs differ.
-      const place = lines.length > 0 ? lines : [l.address, l.mapping?.start];
+      // In one build of a binary, addresses tell, wherever it was loaded. Else names do, where there are any: addresses of
+      // two runs differ.
+      const offset = l.address - (l.mapping?.start ?? 0);
+      const place = l.mapping?.buildId || lines.length === 0 ? [offset, lines] : lines;
       const key = JSON.stringify([l.mapping?.file, l.mapping?.buildId, l.isFolded, place]);
       one = this.locations.get(key);
       if (one === undefined) {
@@ -79,8 +74,9 @@ class Canonical {
     return this.ids.get(l)!;
   }
 
-  mappings(): PprofData["mappings"] {
-    const all = new Set<PprofData["mappings"][number]>();
+  /** The mappings in use, behind the one that comes first in a file: it stands for the main binary. */
+  mappings(main: PprofMapping | undefined): PprofMapping[] {
+    const all = new Set<PprofMapping>(main === undefined ? [] : [main]);
     for (const l of this.locations.values()) if (l.mapping !== null) all.add(l.mapping);
     return [...all];
   }
@@ -115,7 +111,7 @@ export function scaleProfile(profile: PprofData, ratio: number | readonly number
 /** What is in `profile` more than in `base`: `go tool pprof -base`. Values may be negative. */
 export function diffProfiles(profile: PprofData, base: PprofData): PprofData {
   const diff = mergeProfiles([profile, scaleProfile(base, -1)]);
-  return { ...diff, timeNanos: profile.timeNanos, durationNanos: profile.durationNanos };
+  return diff;
 }
 
 /**
@@ -124,7 +120,7 @@ export function diffProfiles(profile: PprofData, base: PprofData): PprofData {
  */
 export function deltaProfile(before: PprofData, after: PprofData): PprofData {
   const delta = diffProfiles(after, before);
-  return { ...delta, durationNanos: after.timeNanos - before.timeNanos };
+  return { ...delta, timeNanos: after.timeNanos, durationNanos: after.timeNanos - before.timeNanos };
 }
 
 export interface ProfileFilter {
@@ -142,11 +138,12 @@ export interface ProfileFilter {
   tagIgnore?: RegExp;
 }
 
-/** The samples and frames that a filter leaves. A frame matches by its function's name or its file. */
+/** The samples and frames that a filter leaves. A frame matches by its function's name, its file or its binary. */
 export function filterProfile(profile: PprofData, filter: ProfileFilter): PprofData {
   const { focus, ignore, hide, show, tagFocus, tagIgnore } = filter;
   const matches = (l: PprofLocation, x: PprofLocation["lines"][number] | undefined, re: RegExp) =>
-    test(re, frameName(l, x)) || (x !== undefined && test(re, x.function.file));
+    (x !== undefined && (test(re, x.function.name) || test(re, x.function.file))) ||
+    (l.mapping !== null && test(re, l.mapping.file));
   const any = (s: PprofSample, re: RegExp) =>
     s.locations.some((l) =>
       l.lines.length === 0 ? matches(l, undefined, re) : l.lines.some((x) => matches(l, x, re)),

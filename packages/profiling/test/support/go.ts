@@ -21,6 +21,6 @@ export function pprof(go: string, ...args: string[]): string {
   return execFileSync(pprofTool(go), args, {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, PPROF_NO_BROWSER: "1" },
+    env: { ...process.env, PPROF_NO_BROWSER: "1", TZ: "UTC" },
   });
 }
