@@ -17,7 +17,7 @@
  * as running; and only the innermost frame has the exact line (see inspect.ts).
  */
 import { builtin, unixNanos } from "./host.ts";
-import { frameOf, InspectorSession, isNoCode, type V8CPUProfile } from "./inspect.ts";
+import { frameOf, InspectorSession, isNoCode, type V8CPUProfile, type V8ProfileNode } from "./inspect.ts";
 import { addLabelSource, type LabelChange, LabelLog, threadLabels } from "./labellog.ts";
 import type { LabelSet } from "./labels.ts";
 import type { PCTable } from "./pctab.ts";
@@ -404,7 +404,7 @@ function addThread(
     if (node === undefined || isNoCode(node.callFrame)) continue;
     // V8 counts the lines of a node's samples without saying which sample had which.
     let line = lines.get(id);
-    if (line === undefined) lines.set(id, (line = eachLine(node.positionTicks ?? [])));
+    if (line === undefined) lines.set(id, (line = eachLine(ownLines(table, node))));
     const at = line.next().value ?? 0;
     let labelId = labelIds.get(labels);
     if (labelId === undefined) labelIds.set(labels, (labelId = labelIds.size));
@@ -423,6 +423,19 @@ function addThread(
       sampleLabels as SampleLabels,
     );
   }
+}
+
+/**
+ * The lines of a node's samples. V8 also counts lines of code that it has inlined there (built-in functions, and functions that were
+ * inlined before the profile began), which are lines of another function or another file: such samples stand on the
+ * function's own line, 0.
+ */
+function ownLines(table: PCTable, node: V8ProfileNode): { line: number; ticks: number }[] {
+  const { url, lineNumber, columnNumber } = node.callFrame;
+  return (node.positionTicks ?? []).map(({ line, ticks }) => {
+    const own = url === "" || table.isLineOf(url, lineNumber + 1, columnNumber + 1, line);
+    return { line: own ? line : 0, ticks };
+  });
 }
 
 function* eachLine(ticks: readonly { line: number; ticks: number }[]): Generator<number, number> {

@@ -58,6 +58,9 @@ export interface BlockProfileSources {
   random(): number;
 }
 
+/** An event lasts a cycle at least, as in Go: at rate 1 also one is taken that began and ended at one reading of the clock. */
+const cyclesOf = (ns: number): number => Math.max(ns, 1);
+
 abstract class EventRecorder {
   constructor(
     protected readonly sources: BlockProfileSources,
@@ -117,7 +120,8 @@ export class BlockProfileRecorder extends EventRecorder {
   sampled(ns: number): boolean {
     const rate = this.rateCycles;
     if (rate <= 0) return false;
-    return ns >= rate || this.sources.random() * rate < ns;
+    const cycles = cyclesOf(ns);
+    return cycles >= rate || this.sources.random() * rate < cycles;
   }
 
   /** Records that the running code has waited for `ns` nanoseconds. */
@@ -156,9 +160,9 @@ export class BlockProfileRecorder extends EventRecorder {
 
   /** Records an event that `sampled` took, of a stack whose bucket is known. */
   recordAt(ns: number, bucket: number): void {
-    // An event of no length is taken only at rate 1, and counts as one.
-    if (ns < this.rateCycles && ns > 0) this.add(bucket, this.rateCycles / ns, this.rateCycles);
-    else this.add(bucket, 1, ns);
+    const cycles = cyclesOf(ns);
+    if (cycles < this.rateCycles) this.add(bucket, this.rateCycles / cycles, this.rateCycles);
+    else this.add(bucket, 1, cycles);
   }
 }
 

@@ -400,6 +400,23 @@ export class PCTable {
     return scanned.className !== "" && scanned.name === own ? scannedName(scanned) : name;
   }
 
+  /**
+   * Whether a line of a script is in the function that begins at a place of it (all from 1), as far as the source tells: of a function
+   * that isn't found in it, every line from its first is.
+   */
+  isLineOf(file: string, startLine: number, startColumn: number, line: number): boolean {
+    if (line < startLine) return false;
+    const script = toPath(file);
+    const functions = this.functionsOf(script);
+    if (functions !== null) return line <= (functions.endLine(startLine, startColumn) ?? line);
+    // Where the script is gone, its source, at the places of the source map.
+    const start = this.sourceOf(script, startLine, startColumn);
+    const end = this.functionsOf(start.file)?.endLine(start.line, start.column);
+    if (end === undefined) return true;
+    const at = this.sourceOf(script, line, 0);
+    return at.file === start.file && at.line >= start.line && at.line <= end;
+  }
+
   private functionsOf(script: string): SourceFunctions | null {
     let functions = this.scanned.get(script);
     if (functions === undefined) {

@@ -106,6 +106,37 @@ export class SourceFunctions {
     return start === undefined ? undefined : this.byStart.get(start + column - 1);
   }
 
+  /** The line on which the function ends that begins at this line and column; undefined if the scanner saw none there. */
+  endLine(line: number, column: number): number | undefined {
+    const fn = this.at(line, column);
+    if (fn === undefined) return undefined;
+    const known = this.ends.get(fn);
+    if (known !== undefined) return known;
+    let i = this.changes.length - 1;
+    while (i >= 0 && !isWithin(this.innermost[i]!, fn)) i--;
+    if (i < 0) return undefined;
+    // Where other code follows the last that is in it. (Parameters and body are apart.)
+    const next = this.changes[i + 1] ?? this.source.length;
+    const nextLine = this.lineAt(next);
+    // On a line of its own, what follows is outside.
+    const alone = this.source.slice(this.lineStarts[nextLine - 1], next).trim() === "";
+    const end = Math.max(line, alone ? nextLine - 1 : nextLine);
+    this.ends.set(fn, end);
+    return end;
+  }
+  private readonly ends = new Map<ScannedFunction, number>();
+
+  private lineAt(offset: number): number {
+    let from = 0;
+    let to = this.lineStarts.length;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.lineStarts[middle]! <= offset) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+
   /** The innermost function around this line and column (both from 1); outside of all, the module's body. */
   around(line: number, column: number): ScannedFunction | undefined {
     const offset = (this.lineStarts[line - 1] ?? Number.NaN) + column - 1;
@@ -656,4 +687,10 @@ function nextIsBrace(src: string, at: number): boolean {
   const rest = /(?:\s|\/\/[^\n]*|\/\*[\s\S]*?\*\/)*(\{)?/y;
   rest.lastIndex = at;
   return rest.exec(src)?.[1] === "{";
+}
+
+/** Whether a function is `outer` or inside of it. */
+function isWithin(fn: ScannedFunction | null, outer: ScannedFunction): boolean {
+  for (let f = fn; f !== null; f = f.parent) if (f === outer) return true;
+  return false;
 }

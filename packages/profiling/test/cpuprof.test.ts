@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { Profile } from "pprof-format";
 import { afterAll, describe, expect, it, vi } from "vitest";
+import { cpuProfileToPprof } from "../src/cpuprof.ts";
 import { createProfiler } from "../src/index.ts";
+import { PCTable } from "../src/pctab.ts";
 import { type Program, program } from "./support/build.ts";
 import { findGo, pprof } from "./support/go.ts";
 
@@ -71,6 +73,79 @@ await stopCPUProfile();
 console.log(JSON.stringify({ twice, active: profiler.cpu.active }));
 `;
 const lineOf = (text: string): number => source.slice(0, source.indexOf(text)).split("\n").length;
+
+describe("lines of a CPU profile", () => {
+  const files = make({
+    "code.js": `function first(x) {
+  return Math.max(x, 2);
+}
+
+class Calls {
+  each(list) {
+    const out = list.map((x) => {
+      return x + 1;
+    });
+    return out;
+  }
+}
+`,
+  });
+  const url = `file://${files.main}`;
+  const frame = (functionName: string, line: number, column: number) => ({
+    functionName,
+    url,
+    lineNumber: line - 1,
+    columnNumber: column - 1,
+  });
+  /** The lines that ticks on \`lines\` of a function are shown at. */
+  const shown = (callFrame: ReturnType<typeof frame>, ...lines: number[]) => {
+    const profile = {
+      nodes: [
+        {
+          id: 1,
+          callFrame: { functionName: "(root)", url: "", lineNumber: -1, columnNumber: -1 },
+          children: [2],
+        },
+        { id: 2, callFrame, positionTicks: lines.map((line) => ({ line, ticks: 1 })) },
+      ],
+      startTime: 0,
+      endTime: 1000,
+      samples: lines.map(() => 2),
+      timeDeltas: lines.map(() => 10),
+    };
+    const bytes = cpuProfileToPprof(new PCTable(), [{ name: "main", profile }], { hz: 100 });
+    const samples = samplesOf(Profile.decode(bytes));
+    return samples
+      .map((s) => [Number(s.frames[0]!.split(":")[1]), s.values[0]])
+      .sort((a, b) => a[0]! - b[0]!);
+  };
+
+  it("are those of the function; what V8 has inlined from elsewhere stands on the function's first", () => {
+    expect(shown(frame("first", 1, 15), 2, 3)).toEqual([
+      [2, 1],
+      [3, 1],
+    ]);
+    // Line 10 is another function's, 187 and 25 are of a built-in function's own source.
+    expect(shown(frame("first", 1, 15), 2, 10, 187, 25)).toEqual([
+      [1, 3],
+      [2, 1],
+    ]);
+    // Before the function, in its closure, behind it.
+    expect(shown(frame("each", 6, 7), 2, 8, 10, 12)).toEqual([
+      [6, 2],
+      [8, 1],
+      [10, 1],
+    ]);
+  });
+
+  it("are kept where the source is gone", () => {
+    const gone = { ...frame("f", 5, 1), url: "file:///no/such/file.js" };
+    expect(shown(gone, 7, 3)).toEqual([
+      [5, 1],
+      [7, 1],
+    ]);
+  });
+});
 
 describe("a CPU profile", () => {
   const app = make({ "main.ts": source });

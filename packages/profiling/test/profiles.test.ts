@@ -62,6 +62,28 @@ describe("the block profile", () => {
     expect(p.blockProfile(null).n).toBe(0);
   });
 
+  it("counts a wait of no length as one cycle, as Go does: at rate 1 all, at rate r one in r", () => {
+    const p = createProfiler({ random: () => 0.0005 });
+    const where = [{ func: "main.b", file: "main.go", line: 178 }];
+    const counted = () => {
+      const records = [new BlockProfileRecord()];
+      p.blockProfile(records);
+      return [records[0]!.Count, records[0]!.Cycles];
+    };
+    p.setBlockProfileRate(1);
+    for (const ns of [0, -5, 0.25, 1]) {
+      expect(p.block.sampled(ns)).toBe(true);
+      p.block.recordAt(ns, p.eventBucket("block", where));
+    }
+    expect(counted()).toEqual([4, 4]);
+    p.setBlockProfileRate(1000);
+    expect(p.block.sampled(0)).toBe(true);
+    p.block.recordAt(0, p.eventBucket("block", where));
+    expect(counted()).toEqual([1004, 1004]);
+    p.setBlockProfileRate(4000);
+    expect(p.block.sampled(0)).toBe(false);
+  });
+
   it("prints the longest waits first, with all frames", () => {
     const p = createProfiler();
     p.setBlockProfileRate(1);
