@@ -165,6 +165,24 @@ describe("a program that dies", () => {
     expect(err).toMatch(/\d{7,}[\s\S]*^fatal error: runtime: out of memory$/m);
   });
 
+  it("has no name in its report that acts on a terminal, and a value as Go prints it", () => {
+    const { code, err } = gort(["run", "evil-names.ts"]);
+    expect(code).toBe(2);
+    // Recorded from Go 1.27: a newline in a panic's value is followed by a tab, all else is printed as it is.
+    const [head, ...rest] = err.split("\n\n");
+    expect(head).toBe("panic: a\n\tb\u001b[31mc\u202e");
+    const report = rest.join("\n\n");
+    expect(report).toContain("f\\x1b[2J\\nq\\u202e(...)");
+    expect(report).toMatch(/^created by .*go\\x1b\]0;x\\x07/m);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there.
+    expect(report).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/);
+  });
+
+  it("is reported though its error's stack can't be read", () => {
+    const { code, err } = gort(["run", "stack-throws.ts"]);
+    expect([code, err]).toEqual([2, expect.stringMatching(/^panic: no stack\n\ngoroutine 1 \[running\]:\n/)]);
+  });
+
   it("in a finalizer that throws shows the exception", () => {
     const { code, err } = gort(["run", "finalizer-throws.ts"]);
     expect(code).toBe(2);

@@ -129,7 +129,12 @@ function siteOfText(name: string, file: string, line: number, column: number): C
  * list in place of the text.
  */
 export function framesOfError(e: { stack?: unknown }, symbolize: Symbolize | undefined): Frame[] {
-  return typeof e.stack === "string" ? parseStack(e.stack, symbolize) : [];
+  let stack: unknown;
+  try {
+    // A getter of the program, or a formatter that fails on a broken source map: the report goes on without frames.
+    stack = e.stack;
+  } catch {}
+  return typeof stack === "string" ? parseStack(stack, symbolize) : [];
 }
 
 /** What one line of a stack says. */
@@ -195,7 +200,13 @@ export function markOutermost(frames: Frame[]): void {
 }
 
 function filePath(file: string): string {
-  return file.startsWith("file://") ? decodeURI(file.slice(7)) : file;
+  if (!file.startsWith("file://")) return file;
+  try {
+    return decodeURI(file.slice(7));
+  } catch {
+    // The text of a stack may be anything.
+    return file;
+  }
 }
 
 /**

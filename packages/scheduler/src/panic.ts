@@ -27,6 +27,7 @@ import {
   PanicNilError,
 } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
+import { printable } from "./printable.ts";
 import { type G, inForeignGoroutine, m0 } from "./runtime2.ts";
 
 /** A panic in progress. */
@@ -218,7 +219,7 @@ function panicText(v: unknown): string {
     case "symbol":
       return v.toString();
     case "function":
-      return `(func ${v.name || "literal"}) {...}`;
+      return `(func ${printable(String(v.name)) || "literal"}) {...}`;
     default:
       break;
   }
@@ -241,7 +242,7 @@ function panicText(v: unknown): string {
     }
   }
   const name = (v as { constructor?: { name?: string } }).constructor?.name;
-  return `(${Array.isArray(v) ? "[]any" : name === undefined || name === "" ? "object" : `*main.${name}`}) {...}`;
+  return `(${Array.isArray(v) ? "[]any" : name === undefined || name === "" ? "object" : `*main.${printable(String(name))}`}) {...}`;
 }
 
 /** The `panic:` lines of a crash report, oldest first, without a final newline. */

@@ -9,6 +9,7 @@ import { capture, type Frame, framesOf, framesOfError, goName, type StackHolder 
 import { captureLimit, stackOf, takeStacks, waitSince } from "./gstack.ts";
 import { nodeProcess } from "./host.ts";
 import { type Panic, printpanics } from "./panic.ts";
+import { printable } from "./printable.ts";
 import type { Scheduler } from "./proc.ts";
 import {
   type G,
@@ -35,7 +36,7 @@ export function gStatus(g: G): string {
 }
 
 function quoteLabel(s: string): string {
-  return /^[A-Za-z0-9./_]+$/.test(s) ? s : JSON.stringify(s);
+  return /^[A-Za-z0-9./_]+$/.test(s) ? s : printable(JSON.stringify(s));
 }
 
 /** `goroutine 7 [chan receive, 2 minutes]:` */
@@ -109,7 +110,7 @@ function framesText(frames: readonly Frame[], goid: number): string {
       i = n - 50;
     }
     const f = frames[i];
-    out += `${frameName(f, goid)}(...)\n\t${f.file}:${f.line}\n`;
+    out += `${printable(frameName(f, goid))}(...)\n\t${printable(f.file)}:${f.line}\n`;
   }
   return out;
 }
@@ -133,7 +134,7 @@ function createdByText(g: G, site: Frame | null): string {
   if (site === null && g.parentGoid === 0) return "";
   const by = g.parentGoid === 0 ? "" : ` in goroutine ${g.parentGoid}`;
   const func = site === null ? "unknown" : frameName(site, g.parentGoid);
-  return `created by ${func}${by}\n\t${site?.file ?? "unknown"}:${site?.line ?? 0}\n`;
+  return `created by ${printable(func)}${by}\n\t${printable(site?.file ?? "unknown")}:${site?.line ?? 0}\n`;
 }
 
 /** The goroutine that runs, for those who wait for it. */
@@ -197,7 +198,7 @@ export function stackText(s: Scheduler, all: boolean): string {
     out = goroutineText(g, frames);
   } else {
     out = "goroutine 0 [running]:\n";
-    for (const f of frames) out += `${f.func}(...)\n\t${f.file}:${f.line}\n`;
+    for (const f of frames) out += `${printable(f.func)}(...)\n\t${printable(f.file)}:${f.line}\n`;
   }
   if (all) {
     const others = dumpOthers(s, g);
