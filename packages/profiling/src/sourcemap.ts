@@ -158,9 +158,13 @@ function isUsable(map: unknown, depth: number, sum: Checked): map is SourceMapIn
   >;
   if (Number(version) !== 3) return false;
   if (sections !== undefined) return Array.isArray(sections) && areSectionsUsable(sections, depth, sum);
-  if (typeof mappings !== "string") return false;
-  sum.mappings += mappings.length;
-  for (let at = mappings.indexOf(";"); at >= 0; at = mappings.indexOf(";", at + 1)) sum.lines++;
+  if (typeof mappings === "string") {
+    sum.mappings += mappings.length;
+    for (let at = mappings.indexOf(";"); at >= 0; at = mappings.indexOf(";", at + 1)) sum.lines++;
+  } else if (Array.isArray(mappings)) {
+    // Decoded ones, which a program may give.
+    sum.lines += mappings.length;
+  } else return false;
   return (
     sum.mappings <= maxMappings &&
     sum.lines <= maxLines &&
