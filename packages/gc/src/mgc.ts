@@ -23,8 +23,9 @@
  * the stop that ends marking can't become reachable again. Marking itself frees nothing: it may run in an allocation,
  * which is not a safepoint.
  *
- * ## Who may touch what A sweep runs in the middle of an allocation, and other code of the collector may not (see the
- * allocator's hooks.ts). What a sweep has to tell (all is swept, a finalizer is due, a sampled object is gone) it
+ * ## Who may touch what
+ * A sweep runs in the middle of an allocation, and other code of the collector may not (see the allocator's
+ * hooks.ts). What a sweep has to tell (all is swept, a finalizer is due, a sampled object is gone) it
  * notes, and #tell passes it on when the allocation has ended, or at once where there is none. So goal and trigger are
  * computed, and callbacks of the program run, outside of every operation of the allocator. #tell keeps the door shut: a
  * collection there would free the object that the allocation is about to return. Every entry of the collector refuses a

@@ -56,6 +56,20 @@ export function shapes({ a }: Rig): Shape[] {
   ];
 }
 
+/** How a mutator writes pointers into objects. */
+export interface Stores {
+  /** Stores p into the pointer slot. */
+  store(rig: Rig, slot: number, p: number): void;
+  /** Copies an object of `size` bytes onto another of the same type. */
+  copy(rig: Rig, typ: number, dst: Addr, src: Addr, size: number): void;
+}
+
+/** Through the write barrier, as the rule is. */
+export const withBarrier: Stores = {
+  store: ({ gc }, slot, p) => gc.storePointer(slot, p),
+  copy: ({ gc }, typ, dst, src, size) => gc.barrier.typedMemmove(typ, dst, src, size),
+};
+
 export class Mutator {
   readonly roots: (Obj | null)[] = [];
   readonly #slots: number[] = [];
@@ -67,6 +81,7 @@ export class Mutator {
     readonly rig: Rig,
     readonly random: Random,
     nroots = 24,
+    readonly stores: Stores = withBarrier,
   ) {
     const { a, gc } = rig;
     this.#shapes = shapes(rig);
@@ -105,7 +120,7 @@ export class Mutator {
   #setField(o: Obj, k: number, to: Obj | null): void {
     // An interior pointer now and then.
     const inside = to !== null && this.random(4) === 0 ? this.random(to.shape.size) : 0;
-    this.rig.gc.storePointer(o.addr + o.shape.fields[k]!, to === null ? 0 : to.addr + inside);
+    this.stores.store(this.rig, o.addr + o.shape.fields[k]!, to === null ? 0 : to.addr + inside);
     o.fields[k] = to;
   }
 
@@ -120,10 +135,53 @@ export class Mutator {
     return o;
   }
 
+  /** Overwrites an object with another of its shape, number and pointers: `o` is then as good as `from`, but keeps its number. */
+  #copy(o: Obj, from: Obj): void {
+    const { a, u32 } = this.rig;
+    const { typ, size, idAt } = o.shape;
+    this.stores.copy(this.rig, typ, o.addr as Addr, from.addr as Addr, size);
+    if (idAt >= 0) u32[(o.addr + idAt) >>> 2] = o.id;
+    o.fields = [...from.fields];
+    if (this.random(2) === 0 || this.random(4) === 0) return;
+    // A move: `from` becomes a copy of a new object, and `o` may hold the only pointers to what it had.
+    const fresh = a.mallocgc(size, typ, true);
+    this.allocated += size;
+    this.stores.copy(this.rig, typ, from.addr as Addr, fresh, size);
+    if (idAt >= 0) u32[(from.addr + idAt) >>> 2] = from.id;
+    from.fields = from.fields.map(() => null);
+  }
+
+  /**
+   * Moves the only pointer to an object: it is taken out of `from` and put into an object that a root reaches. A collector that has
+   * scanned the new place and not the old one sees the object nowhere.
+   */
+  #moveOnly(from: Obj): void {
+    const k = this.random(from.fields.length);
+    const only = this.#alloc();
+    this.#setField(from, k, only);
+    const to = this.#pick();
+    if (to === null || to.fields.length === 0) return;
+    // Through a local, as a program does.
+    const j = this.random(to.fields.length);
+    this.#setField(to, j, only);
+    if (to !== from || j !== k) this.#setField(from, k, null);
+  }
+
+  /** Moves the only pointer to an object from a field to a stack slot, which has no barrier and may have been scanned. */
+  moveToStack(): void {
+    const o = this.#pick();
+    if (o === null || o.fields.length === 0) return;
+    const k = this.random(o.fields.length);
+    const moved = o.fields[k]!;
+    if (moved === null) return;
+    this.#setRoot(3 * this.random(this.roots.length / 3) + 2, moved);
+    this.#setField(o, k, null);
+  }
+
   /** One random change of the graph. */
   mutate(): void {
     const o = this.#pick();
-    const what = this.random(10);
+    const what = this.random(13);
     if (o === null || what === 0) {
       this.#setRoot(this.random(this.roots.length), this.#alloc());
     } else if (what < 6 && o.fields.length > 0) {
@@ -138,6 +196,11 @@ export class Mutator {
       const to = this.#pick();
       if (to !== null && to.fields.length > 0) this.#setField(to, this.random(to.fields.length), moved);
       else this.#setRoot(this.random(this.roots.length), moved);
+    } else if (what === 10 && o.fields.length > 0) {
+      this.#moveOnly(o);
+    } else if (what >= 11 && o.fields.length > 0) {
+      const from = this.#pick();
+      if (from !== null && from !== o && from.shape === o.shape) this.#copy(o, from);
     } else if (what === 8) {
       this.#setRoot(this.random(this.roots.length), this.#pick());
     } else if (this.random(4) === 0) {
