@@ -260,8 +260,12 @@ export class Allocator {
 
   /** One object from a fresh run, without pointers. */
   private refillAlloc(i: number): Addr {
-    const p = this.refill(i);
-    this.finish(p, this.u32[i + SLOT_ELEMSIZE] as number, this.sampled);
+    const u32 = this.u32;
+    const sampled = this.cache.nextRun(i, 0);
+    const p = u32[i] as number;
+    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
+    u32[i] = p + elemsize;
+    this.finish(p, elemsize, sampled);
     return p as Addr;
   }
 
@@ -279,20 +283,22 @@ export class Allocator {
 
   /** The reports that follow an allocation that took the slow path. The object is complete. */
   finish(p: number, size: number, sampled: boolean): void {
-    const { heap } = this;
-    if (sampled) {
-      this.#sampler.draw();
-      // A collection here would free the object.
-      heap.enter("the hook sampleMalloc");
-      try {
-        this.hooks.sampleMalloc(p as Addr, size);
-      } finally {
-        heap.busy = "";
-      }
-    }
-    if (heap.pending) heap.report();
+    if (sampled) this.reportSample(p, size);
+    if (this.heap.pending) this.heap.report();
     if ((this.u32[this.liveWord] as number) >= (this.f64[this.trigger] as number))
       this.hooks.gcTrigger(p as Addr);
+  }
+
+  /** Apart from finish, to keep finish small enough to be inlined into the allocation paths. */
+  private reportSample(p: number, size: number): void {
+    this.#sampler.draw();
+    // A collection here would free the object.
+    this.heap.enter("the hook sampleMalloc");
+    try {
+      this.hooks.sampleMalloc(p as Addr, size);
+    } finally {
+      this.heap.busy = "";
+    }
   }
 
   private mallocTypedSlow(typ: number): Addr {
