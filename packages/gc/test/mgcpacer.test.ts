@@ -186,3 +186,118 @@ describe("a simulated program", () => {
     });
   }
 });
+
+describe("the formulas, to the byte", () => {
+  it("give a percent goal, and 4 MiB times GOGC at least", () => {
+    const at = (more: Partial<GoalInputs>) => heapGoalExact(inputs(more));
+    expect(at({ stackScan: 300, globalsScan: 50, gcPercent: 50 })).toEqual({
+      goal: BigInt(15 * MiB + 175),
+      rule: "gogc",
+    });
+    expect(at({ heapMarked: MiB, gcPercent: 75 })).toEqual({ goal: BigInt(3 * MiB), rule: "minimum" });
+    expect(at({ heapMarked: 2 * MiB })).toEqual({ goal: BigInt(4 * MiB), rule: "gogc" });
+    expect(at({ heapMarked: 0, gcPercent: 0 })).toEqual({ goal: 0n, rule: "gogc" });
+  });
+
+  it("lift it while sweeping, and beyond the trigger, only if it is lower", () => {
+    const at = (more: Partial<GoalInputs>) => heapGoalExact(inputs({ gcPercent: 10, ...more }));
+    expect(at({ heapMarked: 5 * MiB, sweepPending: true })).toEqual({
+      goal: BigInt(6 * MiB),
+      rule: "sweep_floor",
+    });
+    expect(at({ heapMarked: 10 * MiB, sweepPending: true })).toEqual({
+      goal: BigInt(11 * MiB),
+      rule: "gogc",
+    });
+    expect(at({ heapMarked: 20 * MiB, sweepPending: true }).rule).toBe("gogc");
+    expect(at({ triggered: 11 * MiB - 65536 }).rule).toBe("gogc");
+    expect(at({ triggered: 11 * MiB - 65535 })).toEqual({ goal: BigInt(11 * MiB + 1), rule: "triggered" });
+  });
+
+  it("give a limit goal with its headroom, and what is live where the limit allows less", () => {
+    const at = (memoryLimit: number, more: Partial<GoalInputs> = {}) =>
+      heapGoalExact(inputs({ gcPercent: -1, memoryLimit: BigInt(memoryLimit), heapFree: 2 * MiB, ...more }));
+    // 8 MiB of 20 are neither free nor objects.
+    const left = BigInt(192 * MiB);
+    expect(at(200 * MiB)).toEqual({ goal: left - (left / 100n) * 3n, rule: "limit" });
+    expect(at(28 * MiB)).toEqual({ goal: BigInt(19 * MiB), rule: "limit" });
+    // 1 MiB is mapped beyond it.
+    expect(at(19 * MiB, { heapMarked: 0 })).toEqual({ goal: BigInt(9 * MiB), rule: "limit" });
+    expect(at(19 * MiB)).toEqual({ goal: BigInt(10 * MiB), rule: "limit_live" });
+    expect(at(14 * MiB)).toEqual({ goal: BigInt(10 * MiB), rule: "limit_exceeded" });
+    expect(at(14 * MiB + 1, { heapMarked: 0 })).toEqual({ goal: BigInt(MiB), rule: "limit" });
+    expect(at(14 * MiB, { heapMarked: 5 })).toEqual({ goal: 5n, rule: "limit_exceeded" });
+    // It counts only where it is below the other goal.
+    expect(at(28 * MiB, { gcPercent: 90 })).toEqual({ goal: BigInt(19 * MiB), rule: "gogc" });
+    expect(at(28 * MiB, { gcPercent: 91 }).rule).toBe("limit");
+  });
+
+  it("give a trigger that leaves the runway, within its bounds", () => {
+    const at = (consMark: number, more: object = {}) =>
+      trigger({ heapMarked: 64 * MiB, goal: 128 * MiB, consMark, scanWork: MiB, ...more });
+    expect(at(0)).toBe(125 * MiB);
+    expect(at(0, { heapMarked: 0 })).toBe(124 * MiB);
+    expect(at(2)).toBe(122 * MiB);
+    expect(at(1 / 3 + 5)).toBe(112 * MiB);
+    expect(at(100)).toBe(109 * MiB);
+    expect(at(1, { scanWork: 3 * MiB })).toBe(119 * MiB);
+    expect(at(0, { heapMarked: 0, goal: 4 * MiB })).toBe(61 * 65536);
+    expect(at(100, { heapMarked: 0, goal: 4 * MiB })).toBe(45 * 65536);
+    expect(at(100, { heapMarked: 0, goal: MiB, sweepPending: true })).toBe(MiB);
+    expect(at(100, { sweepPending: true })).toBe(109 * MiB);
+    expect(at(0, { heapMarked: 130 * MiB })).toBe(128 * MiB);
+  });
+
+  it("give cons/mark for the parts of the time, and 0 where a cycle tells nothing", () => {
+    const c = {
+      heapAtTrigger: 1000,
+      heapAtEnd: 4000,
+      scanWork: 500,
+      utilization: 0.25,
+      idleUtilization: 0.5,
+    };
+    expect(consMarkOf(c)).toBe((3000 * 0.75) / (500 * 0.75));
+    for (const none of [
+      { heapAtEnd: 1000 },
+      { heapAtEnd: 999 },
+      { scanWork: 0 },
+      { scanWork: -1 },
+      { utilization: 1 },
+    ])
+      expect(consMarkOf({ ...c, ...none })).toBe(0);
+    const e = new ConsMark();
+    expect(e.update(c)).toBe(6);
+    expect(e.value).toBe(6);
+    const less = { ...c, idleUtilization: 0 };
+    for (let i = 0; i < 4; i++) expect(e.update(less)).toBe(6);
+    expect(e.update(less)).toBe(consMarkOf(less));
+    expect(e.value).toBe(consMarkOf(less));
+  });
+
+  it("give both assist ratios, with 1000 bytes of work and one of heap at least", () => {
+    const at = (more: object = {}) =>
+      assistRatios({
+        heapLive: 30 * MiB,
+        goal: 40 * MiB,
+        triggered: 30 * MiB,
+        scanWorkDone: 0,
+        scanWorkExpected: 5 * MiB,
+        scanWorkMax: 30 * MiB,
+        gcPercent: 100,
+        ...more,
+      });
+    expect(at()).toEqual({ workPerByte: 0.5, bytesPerWork: 2 });
+    expect(at({ scanWorkDone: 5 * MiB }).workPerByte).toBe(1000 / (10 * MiB));
+    expect(at({ heapLive: 40 * MiB }).workPerByte).toBe(5 * MiB);
+    // Over its goal a heap gets 10 % more, and all of it may have to be scanned.
+    expect(at({ heapLive: 41 * MiB }).workPerByte).toBe((30 * MiB) / (44 * MiB - 41 * MiB));
+    expect(at({ heapLive: 50 * MiB }).workPerByte).toBe(30 * MiB);
+    // Beyond what was expected the goal moves out, by GOGC at most.
+    expect(at({ scanWorkDone: 6 * MiB }).workPerByte).toBe((24 * MiB) / (50 * MiB));
+    expect(at({ scanWorkDone: 6 * MiB, gcPercent: -1 }).workPerByte).toBe((24 * MiB) / (60 * MiB));
+    expect(at({ scanWorkDone: 6 * MiB, gcPercent: 25 }).workPerByte).toBe((24 * MiB) / (20 * MiB));
+    expect(at({ scanWorkDone: 6, scanWorkExpected: 0, goal: 30 * MiB + 1, gcPercent: -1 }).workPerByte).toBe(
+      (30 * MiB - 6) / (30 * MiB),
+    );
+  });
+});
