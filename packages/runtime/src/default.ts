@@ -203,7 +203,7 @@ export function addCleanup<T extends Type, A>(x: RefMembers<T>, f: (arg: A) => u
 }
 
 /** See Runtime.weak. */
-export function weak<T extends Type>(x: RefMembers<T>): WeakRefTo<T> {
+export function weak<T extends Type>(x: RefMembers<T> | null): WeakRefTo<T> {
   return currentRuntime().weak(x);
 }
 

@@ -16,7 +16,7 @@
  *     scheduler.hooks.mutexEvent   -> the profile `mutex`; scheduler.onSwitch -> labels of the CPU profile, while it runs
  */
 import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
-import { type Cleanup, type Collector, createCollector } from "@gort/gc";
+import { type Cleanup, type Collector, createCollector, type WeakPointer } from "@gort/gc";
 import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gort/memory";
 import { type GCStats, gcStats, type MemStats, newMemStats, readMemStats, summary } from "@gort/memstats";
 import type { DumpSink } from "@gort/memstats/heapdump";
@@ -38,7 +38,6 @@ import {
   createScheduler,
   defaultCase,
   defer,
-  FatalError,
   frame,
   type Goroutine,
   goexit,
@@ -99,6 +98,9 @@ import { breakpoint, compiler, GOARCH, GOOS, goroot, numCPU, version } from "./v
 export interface WeakRefTo<T extends Type> {
   value(): Ref<T> | null;
 }
+
+/** What `weak(null)` gives. */
+const nilWeak = Object.freeze({ value: () => null });
 
 /** The scheduler's hooks, which also say whose scheduler it is. */
 export interface RuntimeHooks extends SchedulerHooks {
@@ -178,6 +180,8 @@ export class Runtime {
   #publisher: unknown = null;
   readonly #stops: WorldStops;
   readonly #roots: GoroutineRoots;
+  /** The pointers that `weak` has given, so that equal ones are the same object. */
+  readonly #weakRefs = new WeakMap<WeakPointer, Map<Type, unknown>>();
   readonly #idle: IdleWorker;
   readonly #scavenger: BackgroundScavenger;
   readonly #startMs: number;
@@ -502,20 +506,27 @@ export class Runtime {
    * refer to the object, or it never goes.
    */
   addCleanup<T extends Type, A>(x: RefMembers<T>, f: (arg: A) => unknown, arg: A): Cleanup {
-    if ((arg as unknown) === x) {
-      throw new FatalError(
-        "runtime.AddCleanup: ptr is equal to arg, cleanup will never run",
-        "ERR_GORT_CLEANUP_ARG",
-      );
-    }
+    if (x === null) panic("runtime.AddCleanup: ptr is nil");
+    if ((arg as unknown) === x) panic("runtime.AddCleanup: ptr is equal to arg, cleanup will never run");
     return this.collector.finalizers.addCleanup(this.types.target("addCleanup", x).addr, f, arg);
   }
 
-  /** A pointer that does not keep its object alive: `value()` gives a new reference, or null once nothing else had one. */
-  weak<T extends Type>(x: RefMembers<T>): WeakRefTo<T> {
+  /**
+   * A pointer that does not keep its object alive: `value()` gives a new reference, or null once nothing else had one.
+   * Pointers made from one object and type are the same object. The pointer of null has the value null.
+   */
+  weak<T extends Type>(x: RefMembers<T> | null): WeakRefTo<T> {
+    if (x === null) return nilWeak;
     const { type, addr } = this.types.target("weak", x);
     const pointer = this.collector.finalizers.weak(addr);
-    return { value: () => this.types.ref(type, pointer.value() as Ptr<T>) };
+    // A Ref to the first field has the address of its object and another type.
+    const byType = this.#weakRefs.get(pointer) ?? new Map<Type, unknown>();
+    this.#weakRefs.set(pointer, byType);
+    const known = byType.get(type);
+    if (known) return known as WeakRefTo<T>;
+    const made: WeakRefTo<T> = { value: () => this.types.ref(type, pointer.value() as Ptr<T>) };
+    byType.set(type, made);
+    return made;
   }
 
   /** Makes sure that `x` is not collected before this call. */

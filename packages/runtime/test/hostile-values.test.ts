@@ -141,7 +141,7 @@ describe("references of another runtime, or of another type than they say", () =
     ];
     for (const [name, f] of calls) {
       expect(() => f(hostile(far))).toThrow(`types: ${name} needs a Ref (got a Ref of another heap)`);
-      for (const fake of [{ $addr: near.$addr, $type: P }, 5, null, rt.makeSlice(int, 1)])
+      for (const fake of [{ $addr: near.$addr, $type: P }, 5, undefined, rt.makeSlice(int, 1)])
         expect(() => f(hostile(fake))).toThrow(new RegExp(`^types: ${name} needs a Ref \\(got`));
     }
     expect(() => append(rt.makeSlice(pointer(P), 0), far)).toThrow("(got a Ref of another heap)");
