@@ -100,9 +100,23 @@ export class PanicError extends Error {
   readonly code = "ERR_GORT_PANIC";
   readonly value: unknown;
 
-  constructor(value: unknown, message: string) {
-    super(message);
+  /** `message` may be a function, which is called when the text is first asked for. */
+  constructor(value: unknown, message: string | (() => string)) {
+    super(typeof message === "string" ? message : undefined);
     this.value = value;
+    if (typeof message === "string") return;
+    const set = (text: string): void => {
+      Object.defineProperty(this, "message", { value: text, configurable: true, writable: true });
+    };
+    Object.defineProperty(this, "message", {
+      get: () => {
+        const text = message();
+        set(text);
+        return text;
+      },
+      set,
+      configurable: true,
+    });
   }
 }
 named(PanicError.prototype, "PanicError");

@@ -9,7 +9,8 @@
  * that call has returned, the panic is over, the other deferred calls run as after a normal return,
  * and the frame returns undefined. A deferred call that panics starts a new Panic linked to the old one, which is what
  * the crash report shows as nested `panic:` lines. Goexit travels as an exception too (GoexitSignal); it runs deferred
- * calls, cannot be recovered, and overrides a panic under way.
+ * calls, cannot be recovered, and overrides a panic under way. A panic in one of these calls interrupts it; once that panic is
+ * recovered, in whichever frame, Goexit goes on.
  *
  * Unlike Go: recover() works in any function called by the deferred call, as long as no other frame is
  * between; a `catch` can stop a panic half-way; a deferred call registered by a deferred call
@@ -25,6 +26,7 @@ import {
   otherCopy,
   PanicError,
   PanicNilError,
+  RuntimeError,
 } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
 import { printable } from "./printable.ts";
@@ -39,6 +41,8 @@ export class Panic {
   /** The panic that was in progress when this one began. */
   readonly link: Panic | null;
   readonly goexit: boolean;
+  /** The Goexit whose deferred calls this panic has interrupted. It goes on once the panic is recovered. */
+  exiting: Panic | null = null;
   recovered = false;
   /** Recovered, then panicked again with the same value: printed as one. */
   repanicked = false;
@@ -52,6 +56,15 @@ export class Panic {
 }
 
 type Deferred = () => unknown;
+
+/** The panics in progress when a deferred call met a fatal error: the report shows them before the error. */
+const panicsBefore = new WeakMap<object, Panic>();
+
+/** The part of a fatal error's report before `fatal error:`: the panics in whose deferred calls it was met. */
+export function printPreFatalPanics(e: object): string {
+  const p = panicsBefore.get(e);
+  return p === undefined ? "" : `${panicLines(p)}\t`;
+}
 
 /** The deferred calls of one frame. */
 export class DeferFrame {
@@ -83,7 +96,22 @@ function current(what: string): G {
 /** `panic(v)`: throws `v` itself if it is an Error, else wraps it in a PanicError. */
 export function panic(v: unknown): never {
   if (v === null || v === undefined) throw new PanicNilError();
-  throw v instanceof Error ? v : new PanicError(v, printpanicval(v));
+  throw isError(v) ? v : panicError(v);
+}
+
+/**
+ * The error that carries a panic with `v`. The text of an object is made when it is asked for: a panic that is
+ * recovered must not run the object's methods.
+ */
+export function panicError(v: unknown): PanicError {
+  if (typeof v !== "object" && typeof v !== "function") return new PanicError(v, printpanicval(v));
+  return new PanicError(v, () => {
+    try {
+      return printpanicval(v);
+    } catch (e) {
+      return (e as Error).message;
+    }
+  });
 }
 
 /** Ends the goroutine after its deferred calls. */
@@ -94,12 +122,21 @@ export function goexit(): never {
 
 export const goexitSignal = new GoexitSignal();
 
+function callNil(): never {
+  throw new RuntimeError(
+    "runtime error: invalid memory address or nil pointer dereference",
+    "ERR_GORT_NIL_DEREFERENCE",
+  );
+}
+
 /** Registers a call for the end of the enclosing frame, or of the goroutine; it may be a generator function. */
 export function defer<R>(f: () => NotAsync<R>): void {
   const g = current("defer");
-  if (f === null || f === undefined) throw new TypeError("scheduler: defer of nil func value");
-  checkFunction("defer", f);
-  (g.defers ??= new DeferFrame(null)).calls.push(f);
+  let call: Deferred = f;
+  // As in Go, the statement takes it, and the call at the end of the function panics.
+  if (f === null || f === undefined) call = callNil;
+  else checkFunction("defer", f);
+  (g.defers ??= new DeferFrame(null)).calls.push(call);
 }
 
 /** In a deferred call: stops the panic and returns its value. Else null. */
@@ -136,7 +173,10 @@ export function* frame<T>(
       result = r as T;
     }
   } catch (e) {
-    if (isFatalError(e)) throw e;
+    if (isFatalError(e)) {
+      g.defers = f.parent;
+      throw e;
+    }
     p = panicOf(g, e);
     result = undefined;
   }
@@ -170,11 +210,18 @@ export function* runDeferred(
       const r = call();
       if (isGenerator(r)) yield* r;
       else checkResult("defer", call, r);
-      if (p?.recovered) p = null;
+      if (p?.recovered) p = p.exiting;
     } catch (e) {
-      if (isFatalError(e)) throw e;
+      if (isFatalError(e)) {
+        if (g.panic !== null && !panicsBefore.has(e)) panicsBefore.set(e, g.panic);
+        f.running = false;
+        g.defers = f.parent;
+        g.panic = outer;
+        throw e;
+      }
       const next = panicOf(g, e);
       if (p?.recovered && !next.goexit && sameValue(p.value, next.value)) p.repanicked = true;
+      if (p !== null) next.exiting = p.goexit ? p : p.exiting;
       p = next;
     }
     g.defers = f;
@@ -207,55 +254,86 @@ export function printpanicval(v: unknown): string {
   return panicText(v).replaceAll("\n", "\n\t");
 }
 
-function panicText(v: unknown): string {
-  switch (typeof v) {
-    case "string":
-      return v;
-    case "number":
-    case "bigint":
-    case "boolean":
-    case "undefined":
-      return String(v);
-    case "symbol":
-      return v.toString();
-    case "function":
-      return `(func ${printable(String(v.name)) || "literal"}) {...}`;
-    default:
-      break;
+function isError(v: unknown): v is Error {
+  try {
+    return v instanceof Error;
+  } catch {
+    // A proxy that has no answer.
+    return false;
   }
-  if (v === null) return "nil";
+}
+
+function panicText(v: unknown): string {
+  if ((typeof v !== "object" || v === null) && typeof v !== "function") return primitiveText(v);
+  try {
+    return typeof v === "function" ? functionText(v) : objectText(v);
+  } catch (e) {
+    throw new FatalError(
+      `panic while printing panic value: ${causeText(panicValue(e))}`,
+      "ERR_GORT_PANIC_IN_PRINT",
+    );
+  }
+}
+
+function primitiveText(v: unknown): string {
+  return v === null ? "nil" : String(v);
+}
+
+function functionText(v: { name: string }): string {
+  return `(func ${printable(String(v.name)) || "literal"}) {...}`;
+}
+
+function objectText(v: object): string {
   if (v instanceof Error) {
-    return engineErrors.has(v.name) && !isRuntimeError(v) ? `${v.name}: ${v.message}` : v.message;
+    return engineErrors.has(v.name) && !isRuntimeError(v) ? `${v.name}: ${v.message}` : String(v.message);
   }
   const o = v as { error?: unknown; Error?: unknown; toString?: unknown };
   // Go asks for Error() and String(); the counterpart of the latter is a toString of the object's own class.
   for (const m of [o.Error, o.error, o.toString]) {
     if (typeof m !== "function" || m === Object.prototype.toString || m === Array.prototype.toString)
       continue;
-    try {
-      return String(m.call(v));
-    } catch (e) {
-      throw new FatalError(
-        `panic while printing panic value: ${panicText(panicValue(e))}`,
-        "ERR_GORT_PANIC_IN_PRINT",
-      );
-    }
+    return String(m.call(v));
   }
-  const name = (v as { constructor?: { name?: string } }).constructor?.name;
-  return `(${Array.isArray(v) ? "[]any" : name === undefined || name === "" ? "object" : `*main.${printable(String(name))}`}) {...}`;
+  return typeText(v);
+}
+
+function typeText(v: object): string {
+  if (Array.isArray(v)) return "([]any) {...}";
+  const name = (v as { constructor?: { name?: unknown } }).constructor?.name;
+  return `(${typeof name !== "string" || name === "" ? "object" : `*main.${printable(name)}`}) {...}`;
+}
+
+/** What a method threw that was to give the text of a panic value. None of the thrown value's own methods is called. */
+function causeText(v: unknown): string {
+  try {
+    if (v instanceof Error) return String(v.message);
+    return (typeof v === "object" && v !== null) || typeof v === "function" ? typeText(v) : primitiveText(v);
+  } catch {
+    return "(object) {...}";
+  }
 }
 
 /** The `panic:` lines of a crash report, oldest first, without a final newline. */
 export function printpanics(p: Panic): string {
+  const lines = panicLines(p);
+  return lines.endsWith("\n") ? lines.slice(0, -1) : lines;
+}
+
+/** The same with a newline after each panic. A loop: there may be more panics than the stack has room for calls. */
+function panicLines(last: Panic): string {
+  const chain: Panic[] = [];
+  for (let p: Panic | null = last; p !== null; p = p.link) chain.push(p);
   let out = "";
-  if (p.link !== null) {
-    out = printpanics(p.link);
-    if (p.link.repanicked) return out;
-    if (!p.link.goexit) out += "\n\t";
+  for (let p = chain.pop(); p !== undefined; p = chain.pop()) {
+    const { link } = p;
+    // The same panic again.
+    if (link?.repanicked) continue;
+    if (link !== null && !link.goexit) out += "\t";
+    if (p.goexit) continue;
+    out += `panic: ${printpanicval(p.value)}`;
+    if (p.repanicked) out += " [recovered, repanicked]";
+    else if (p.recovered) out += " [recovered]";
+    out += "\n";
   }
-  if (p.goexit) return out;
-  out += `panic: ${printpanicval(p.value)}`;
-  if (p.repanicked) out += " [recovered, repanicked]";
-  else if (p.recovered) out += " [recovered]";
   return out;
 }

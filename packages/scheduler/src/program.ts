@@ -5,12 +5,12 @@
 
 import type { LatencySampler } from "./counters.ts";
 import { DeadlockDetector, type DeadlockMode, type Main } from "./deadlock.ts";
-import { type FatalError, isFatalError, PanicError, usedAfterClose } from "./errors.ts";
+import { type FatalError, isFatalError, usedAfterClose } from "./errors.ts";
 import { checkGoroutineFunction, genFlag, type HostArgs } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
 import type { TaskQueue } from "./host.ts";
 import { cancelWait } from "./op.ts";
-import { printpanicval } from "./panic.ts";
+import { panicError, printpanicval } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
 import { type G, Gdead, Grunning, gHost, gMain, gSystem } from "./runtime2.ts";
 import { fatalReport, setCrashReport } from "./traceback.ts";
@@ -94,8 +94,7 @@ export class Program {
 
   /** Ends it with `error`, a panic or a fatal error; `text` is the report. */
   crash(error: unknown, text: string): void {
-    const e =
-      typeof error === "object" && error !== null ? error : new PanicError(error, printpanicval(error));
+    const e = typeof error === "object" && error !== null ? error : panicError(error);
     setCrashReport(e, text);
     const { main } = this;
     this.end();

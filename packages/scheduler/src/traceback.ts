@@ -8,7 +8,7 @@
 import { capture, type Frame, framesOf, framesOfError, goName, type StackHolder } from "./frames.ts";
 import { captureLimit, stackOf, takeStacks, waitSince } from "./gstack.ts";
 import { nodeProcess } from "./host.ts";
-import { type Panic, printpanics } from "./panic.ts";
+import { type Panic, printPreFatalPanics, printpanics } from "./panic.ts";
 import { printable } from "./printable.ts";
 import type { Scheduler } from "./proc.ts";
 import {
@@ -264,7 +264,7 @@ export function fatalReport(
 ): string {
   let out = "";
   if (e.detail !== undefined && e.detail !== "") out += e.detail.endsWith("\n") ? e.detail : `${e.detail}\n`;
-  out += `fatal error: ${e.message}\n`;
+  out += `${printPreFatalPanics(e)}fatal error: ${e.message}\n`;
   if (g !== null) out += `\n${goroutineText(g, framesOfError(e, s.symbolize), "running")}`;
   if (dump) {
     const others = dumpOthers(s, g);
