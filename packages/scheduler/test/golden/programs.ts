@@ -595,6 +595,163 @@ export const programs: Record<string, Program> = {
     println("recover outside:", recover());
   },
 
+  *recovering(println) {
+    const wg = new WaitGroup();
+    function* run(name: string, f: () => Body): Body {
+      wg.add(1);
+      go(function* () {
+        defer(() => wg.done());
+        defer(() => println(name, "ends:", recover()));
+        yield* frame(f);
+        println(name, "goes on");
+      });
+      yield* wg.wait();
+    }
+    const say = (what: string) => defer(() => println(" ", what, recover()));
+
+    yield* run("recovered in the frame of Goexit", function* () {
+      yield* frame(() => {
+        say("outer");
+        say("got");
+        defer(() => panic("a"));
+        goexit();
+      });
+      println("  the caller goes on");
+    });
+    yield* run("recovered in a frame further out", function* () {
+      yield* frame(function* () {
+        say("got");
+        yield* frame(() => {
+          defer(() => panic("b"));
+          goexit();
+        });
+        println("  not reached");
+      });
+      println("  not reached");
+    });
+    yield* run("recovered inside of a deferred call", function* () {
+      say("then");
+      defer(function* () {
+        yield* frame(() => {
+          say("got");
+          panic("c");
+        });
+        println("  the deferred call goes on");
+      });
+      goexit();
+    });
+    yield* run("interrupted twice", function* () {
+      say("third");
+      say("second");
+      defer(() => panic("e"));
+      say("first");
+      defer(() => panic("d"));
+      goexit();
+    });
+    yield* run("a panic replaces the one that interrupted", function* () {
+      say("second");
+      say("first");
+      defer(() => panic("new"));
+      defer(() => panic("old"));
+      goexit();
+    });
+    yield* run("Goexit while panicking", function* () {
+      say("then");
+      defer(goexit);
+      panic("f");
+    });
+    yield* run("Goexit after recover", function* () {
+      say("then");
+      defer(() => {
+        println("  got", recover());
+        goexit();
+      });
+      panic("g");
+    });
+    yield* run("Goexit twice", function* () {
+      say("then");
+      defer(goexit);
+      goexit();
+    });
+    const gotAnd = () =>
+      defer(() => {
+        println("  got", recover());
+        println("  and", recover());
+      });
+    yield* run("the same value again", function* () {
+      gotAnd();
+      defer(() => panic(recover()));
+      panic("h");
+    });
+    yield* run("another value", function* () {
+      gotAnd();
+      defer(() => {
+        println("  first", recover());
+        panic("j");
+      });
+      panic("i");
+    });
+    yield* run("a panic while another is recovered", function* () {
+      say("last");
+      defer(function* () {
+        println("  outer", recover());
+        yield* frame(() => {
+          say("inner");
+          panic("l");
+        });
+        println("  and", recover());
+      });
+      panic("k");
+    });
+    yield* run("nil", function* () {
+      say("got");
+      panic(null);
+    });
+    yield* run("a deferred nil", function* () {
+      say("got");
+      defer(null as never);
+      defer(() => println("  before it"));
+      println("  the body");
+    });
+    yield* run("a value whose String panics", function* () {
+      const loud = {
+        toString(): string {
+          throw new Error("toString was called");
+        },
+      };
+      defer(() => println("  got the value", recover() === loud));
+      panic(loud);
+    });
+    yield* run("deferred calls that wait", function* () {
+      say("got");
+      defer(function* () {
+        const done = makeChan<boolean>();
+        go(function* () {
+          defer(() => done.close());
+          defer(() => println("  the other got", recover()));
+          defer(() => sleep(1));
+          panic("n");
+        });
+        yield* done.recv();
+        println("  waited");
+      });
+      defer(function* () {
+        yield* sleep(1);
+        panic("m2");
+      });
+      panic("m1");
+    });
+    const fired = makeChan<boolean>();
+    afterFunc(1, () => {
+      defer(() => fired.close());
+      defer(() => println("timer got", recover()));
+      defer(() => panic("o"));
+      goexit();
+    });
+    yield* fired.recv();
+    println("done", numGoroutine());
+  },
+
   *goexit(println) {
     function* inner(): Body {
       yield* frame(() => {
