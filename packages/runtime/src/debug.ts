@@ -4,6 +4,7 @@
 import type { GCStats } from "@gort/memstats";
 import type { DumpSink } from "@gort/memstats/heapdump";
 import { FatalError } from "@gort/scheduler";
+import { stackText } from "@gort/scheduler/internal";
 import { currentRuntime } from "./default.ts";
 import { noMemoryLimit, parseTraceback, processEnvironment } from "./env.ts";
 import type { Runtime } from "./runtime.ts";
@@ -121,19 +122,15 @@ export function setTraceback(level: string): void {
   currentRuntime().scheduler.tracebackAll = parseTraceback(level).all || environment.all;
 }
 
-/** The calling goroutine's stack, as text in Go's form. */
+/** The calling goroutine's stack, as text in Go's form. It begins with the function that calls `stack`, without `stack` itself. */
 export function stack(): Uint8Array {
-  const rt = currentRuntime();
-  for (let size = 1024; ; size *= 2) {
-    const buf = new Uint8Array(size);
-    const n = rt.stack(buf, false);
-    if (n < size) return buf.subarray(0, n);
-  }
+  return new TextEncoder().encode(stackText(currentRuntime().scheduler, false, stack));
 }
 
-/** Writes the calling goroutine's stack to standard error. */
+/** Writes the calling goroutine's stack to standard error. It begins with the function that calls `printStack`. */
 export function printStack(): void {
-  currentRuntime().stderr(new TextDecoder().decode(stack()));
+  const rt = currentRuntime();
+  rt.stderr(stackText(rt.scheduler, false, printStack));
 }
 
 /** What is running. */

@@ -27,6 +27,7 @@ import type {
   Timer,
 } from "@gort/scheduler";
 import { getg, setDefaultScheduler } from "@gort/scheduler";
+import { stack as stackBelow } from "@gort/scheduler/internal";
 import type { Init, Ref, RefMembers, Slice, Type, uint8 } from "@gort/types";
 import { useAfterClose } from "./closed.ts";
 import type { Root } from "./roots.ts";
@@ -71,7 +72,7 @@ export function setDefaultRuntime(rt: Runtime): Runtime | null {
 
 /** See Runtime.main. */
 export function main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
-  return defaultRuntime().main(f);
+  return defaultRuntime().scheduler.mainBelow(f, main);
 }
 
 /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
@@ -121,7 +122,7 @@ export function numCgoCall(): number {
 
 /** Writes the dump of the calling goroutine, or of all, into `buf`; returns the bytes written. */
 export function stack(buf: Uint8Array, all: boolean): number {
-  return currentRuntime().stack(buf, all);
+  return stackBelow(currentRuntime().scheduler, buf, all, stack);
 }
 
 /** Makes a channel of JavaScript values with room for `n` of them. */

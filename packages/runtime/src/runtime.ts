@@ -55,7 +55,7 @@ import {
   type Ticker,
   type Timer,
 } from "@gort/scheduler";
-import { isMarker, poolCleanup, stackText } from "@gort/scheduler/internal";
+import { isMarker, poolCleanup, stack, stackText } from "@gort/scheduler/internal";
 import {
   append,
   copy,
@@ -344,7 +344,7 @@ export class Runtime {
    * FatalError (deadlock, out of memory) or with the panic of any goroutine.
    */
   main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
-    return this.scheduler.main<T>(f);
+    return this.scheduler.mainBelow<T>(f, this.main);
   }
 
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
@@ -391,7 +391,7 @@ export class Runtime {
 
   /** Writes the dump of the calling goroutine, or of all, into `buf`; returns the bytes written. */
   stack(buf: Uint8Array, all: boolean): number {
-    return this.scheduler.stack(buf, all);
+    return stack(this.scheduler, buf, all, this.stack);
   }
 
   // ---- channels and time ----

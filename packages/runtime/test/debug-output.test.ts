@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import * as debug from "../src/debug.ts";
 import { setDefaultRuntime } from "../src/default.ts";
-import { createRuntime, type Runtime } from "../src/index.ts";
+import { createRuntime, type Runtime, stack } from "../src/index.ts";
 
 const open: Runtime[] = [];
 let printed = "";
@@ -53,6 +53,47 @@ describe("stack", () => {
     debug.printStack();
     return new TextDecoder().decode(debug.stack());
   }
+
+  it("begins with the caller, however it is asked for", async () => {
+    const rt = make();
+    const buf = new Uint8Array(1 << 12);
+    const decode = (b: Uint8Array): string => new TextDecoder().decode(b);
+    const ways: Record<string, () => string> = {
+      "debug.stack": function asks() {
+        return decode(debug.stack());
+      },
+      "debug.printStack": function asks() {
+        printed = "";
+        debug.printStack();
+        return printed;
+      },
+      stack: function asks() {
+        return decode(buf.subarray(0, stack(buf, false)));
+      },
+      "stack of all": function asks() {
+        return decode(buf.subarray(0, stack(buf, true)));
+      },
+      "the runtime's stack": function asks() {
+        return decode(buf.subarray(0, rt.stack(buf, false)));
+      },
+      "the scheduler's stack": function asks() {
+        return decode(buf.subarray(0, rt.scheduler.stack(buf, false)));
+      },
+    };
+    const texts = await rt.main(function* () {
+      yield* rt.gosched();
+      return Object.values(ways).map((way) => way());
+    });
+    for (const text of texts) {
+      expect(text).toMatch(
+        /^goroutine 1 \[running\]:\n\S*\basks\(\.\.\.\)\n\t\S*debug-output\.test\.ts:\d+\n/,
+      );
+    }
+    // In host code too.
+    for (const way of Object.values(ways)) {
+      expect(way()).toMatch(/^goroutine 0 \[running\]:\n\S*\basks\(\.\.\.\)\n/);
+    }
+  });
 
   it("is whole, however long it is, and what printStack prints", async () => {
     const rt = make();

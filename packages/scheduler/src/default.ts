@@ -17,6 +17,7 @@ import { createScheduler, type Scheduler } from "./proc.ts";
 import { type G, getg, m0 } from "./runtime2.ts";
 import type { SelectCase, SelectResultOf } from "./select.ts";
 import type { Ticker, Timer } from "./time.ts";
+import { stack as stackBelow } from "./traceback.ts";
 
 let instance: Scheduler | null = null;
 
@@ -58,7 +59,7 @@ function goMany(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine
 
 /** Runs `f` as the main goroutine: see Scheduler.main. */
 export function main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
-  return defaultScheduler().main(f);
+  return defaultScheduler().mainBelow(f, main);
 }
 
 /** Lets other goroutines run. */
@@ -161,7 +162,7 @@ export function unlockOSThread(): void {
 
 /** Writes the dump of the calling goroutine, or of all, and returns the bytes written. */
 export function stack(buf: Uint8Array | null, all: boolean): number {
-  return currentScheduler().stack(buf, all);
+  return stackBelow(currentScheduler(), buf, all, stack);
 }
 
 /** Number of the running goroutine; 0 in host code. */

@@ -124,17 +124,24 @@ function siteOfText(name: string, file: string, line: number, column: number): C
   return site as unknown as CallSite;
 }
 
-/**
- * The frames of an error. Its `stack` is read as text, since asking V8 for its call sites would leave the error with a
- * list in place of the text.
- */
-export function framesOfError(e: { stack?: unknown }, symbolize: Symbolize | undefined): Frame[] {
-  let stack: unknown;
+/** The text of an error's stack, or "". V8 is not asked for call sites: it would leave the error with them in place of the text. */
+export function stackOfError(e: unknown): string {
   try {
     // A getter of the program, or a formatter that fails on a broken source map: the report goes on without frames.
-    stack = e.stack;
-  } catch {}
-  return typeof stack === "string" ? parseStack(stack, symbolize) : [];
+    const stack = typeof e === "object" && e !== null ? (e as StackHolder).stack : "";
+    return typeof stack === "string" ? stack : "";
+  } catch {
+    return "";
+  }
+}
+
+/** Lines of a stack that goroutines run with, at least: the run loop sets Error's limit. One so long may have been cut. */
+export const stackLines = 50;
+
+export function isCut(stack: string): boolean {
+  let n = 0;
+  for (let at = stack.indexOf("\n"); at >= 0; at = stack.indexOf("\n", at + 1)) n++;
+  return n >= stackLines;
 }
 
 /** What one line of a stack says. */

@@ -46,5 +46,6 @@ export {
   dumpOthers,
   goroutineHeader,
   goroutineText,
+  stack,
   stackText,
 } from "./traceback.ts";

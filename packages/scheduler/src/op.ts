@@ -34,6 +34,7 @@
 import { otherCopy } from "./errors.ts";
 import { inspectCustom } from "./inspect.ts";
 import type { Scheduler } from "./proc.ts";
+import { rethrow } from "./rethrow.ts";
 import {
   acquireSudog,
   type G,
@@ -311,14 +312,14 @@ class SignalOp<T> extends OwnOp<T> {
   protected start(g: G): boolean {
     if (this.signal.aborted) {
       this.inner.pending = false;
-      throw this.signal.reason;
+      rethrow(this.signal.reason, this.next);
     }
     return this.step(g);
   }
 
   protected override finish(g: G): boolean {
     this.unlisten();
-    if (this.aborted) throw this.signal.reason;
+    if (this.aborted) rethrow(this.signal.reason, this.next);
     g.waitOp = this.inner as Op<unknown>;
     return this.step(g);
   }

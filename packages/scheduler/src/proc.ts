@@ -61,7 +61,7 @@ import {
 import { checkDeadlockMode } from "./deadlock.ts";
 import { Ends } from "./ends.ts";
 import { FatalError, isFatalError, usedAfterClose } from "./errors.ts";
-import { capture, type Symbolize, setV8Error } from "./frames.ts";
+import { capture, type StackHolder, type Symbolize, setV8Error, stackLines } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
@@ -173,6 +173,8 @@ export class Scheduler {
   nhost = 0;
   /** Calls into native code. Go counts them on each M; here schedulers share one. */
   private ncgocall = 0;
+  /** Where main was called last. */
+  mainSite: StackHolder | null = null;
   /** Whether `close` was called. */
   closed = false;
   /** Seconds of the clock when it was last read. */
@@ -563,15 +565,24 @@ export class Scheduler {
    * a FatalError, or with the panic of any goroutine (a PanicError if its value is no object).
    */
   main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => this.startMain(f as () => T, resolve, reject));
+    return this.mainBelow(f, this.main);
   }
 
-  /** As main, with callbacks in place of the promise; exactly one is called, from the run loop. */
+  /** As main; reports show the caller of `below`, which is on the stack, as the place of `f`. */
+  mainBelow<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>, below: unknown): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.startMain(f as () => T, resolve, reject, below));
+  }
+
+  /**
+   * As mainBelow, with callbacks in place of the promise; exactly one is called, from the run loop.
+   */
   startMain<T>(
     f: () => Generator<undefined, T, unknown> | T,
     resolve: (value: T) => void,
     reject: (error: unknown) => void,
+    below: unknown = this.startMain,
   ): void {
+    this.mainSite = capture(below, 4);
     this.makeRunnable(this.program.begin(f, resolve as (v: unknown) => void, reject));
   }
 
@@ -698,7 +709,7 @@ export class Scheduler {
 
   /** `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. */
   stack(buf: Uint8Array | null, all: boolean): number {
-    return stack(this, buf, all);
+    return stack(this, buf, all, this.stack);
   }
 
   nowSec(): number {
@@ -742,7 +753,7 @@ export class Scheduler {
     const p = this.p;
     const outer = m.curg;
     const limit = Error.stackTraceLimit;
-    if (limit < 50) setV8Error("stackTraceLimit", 50);
+    if (limit < stackLines) setV8Error("stackTraceLimit", stackLines);
     this.state = running;
     let more = false;
     try {
@@ -760,7 +771,7 @@ export class Scheduler {
     } catch (e) {
       more = this.slipped(e);
     }
-    if (limit < 50) setV8Error("stackTraceLimit", limit);
+    if (limit < stackLines) setV8Error("stackTraceLimit", limit);
     if (more) {
       this.state = scheduled;
       this.tasks.task(this.onTask);

@@ -2,6 +2,7 @@
 
 import { gopark, type Op, type Operation, OwnOp } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
+import { rethrow } from "./rethrow.ts";
 import { type G, Gsyscall, m0, waitReasonZero } from "./runtime2.ts";
 
 /** A promise awaited by a goroutine. The goroutine's status is Gsyscall: outside of the scheduler's view. */
@@ -60,7 +61,7 @@ class SyscallOp<T> extends OwnOp<T> {
     return true;
   }
   protected override finish(): boolean {
-    if (this.failed) throw this.error;
+    if (this.failed) rethrow(this.error, this.next);
     return true;
   }
   protected hostScheduler(): Scheduler {

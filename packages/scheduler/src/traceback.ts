@@ -5,12 +5,13 @@
  * code offset; a goroutine that has not begun shows the position of its `go` statement.
  */
 
-import { capture, type Frame, framesOf, framesOfError, goName, type StackHolder } from "./frames.ts";
+import { capture, type Frame, framesOf, goName, isCut, parseStack, stackOfError } from "./frames.ts";
 import { captureLimit, stackOf, takeStacks, waitSince } from "./gstack.ts";
 import { nodeProcess } from "./host.ts";
 import { type Panic, printPreFatalPanics, printpanics } from "./panic.ts";
 import { printable } from "./printable.ts";
 import type { Scheduler } from "./proc.ts";
+import { framesOfRethrow } from "./rethrow.ts";
 import {
   type G,
   Gdead,
@@ -81,13 +82,33 @@ export function creationSite(g: G): Frame | null {
   return creation(g)?.frame ?? null;
 }
 
+/** The function of a goroutine of which no stack is known, at the place where it was started. */
+function entryFrame(g: G): Frame {
+  const { sched } = g;
+  let site: Frame | null | undefined;
+  if ((g.flags & gMain) === 0) site = creationSite(g);
+  else if (sched.mainSite !== null) site = framesOf(sched.mainSite, sched.symbolize)[0];
+  const name: unknown = g.fn?.name;
+  const func = goName(typeof name === "string" ? name : "");
+  return { func, file: site?.file ?? "unknown", line: site?.line ?? 0, outermost: true };
+}
+
+/**
+ * The frames of goroutine `g`, which `e` has left: those of the error's own stack, if that is the goroutine's. One that was made
+ * elsewhere (by host code whose promise was awaited, or once for all) is followed by what is known of the goroutine.
+ */
+function framesOfThrown(g: G, e: unknown): Frame[] {
+  const text = stackOfError(e);
+  const own = parseStack(text, g.sched.symbolize);
+  if (own.at(-1)?.outermost === true) return own;
+  const met = framesOfRethrow(g, e);
+  if (met.length > 0) return own.concat(met);
+  return isCut(text) ? own : own.concat(entryFrame(g));
+}
+
 /** One goroutine of a dump, with a final newline. */
 export function goroutineText(g: G, frames: readonly Frame[], status?: string): string {
-  if (frames.length === 0 && g.fn !== null) {
-    const site = creationSite(g);
-    const file = site?.file ?? "unknown";
-    frames = [{ func: goName(g.fn.name), file, line: site?.line ?? 0 }];
-  }
+  if (frames.length === 0 && g.fn !== null) frames = [entryFrame(g)];
   return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${createdBy(g)}`;
 }
 
@@ -181,18 +202,19 @@ export function dumpOthers(s: Scheduler, except: G | null, all = false): string 
 
 const encoder = new TextEncoder();
 
-/** `runtime.Stack`. */
-export function stack(s: Scheduler, buf: Uint8Array | null, all: boolean): number {
+/** `runtime.Stack`. The stack begins with the caller of the function `below`, which is on it. */
+export function stack(s: Scheduler, buf: Uint8Array | null, all: boolean, below: unknown): number {
   if (buf === null) return 0;
   if (!(buf instanceof Uint8Array)) {
     throw new TypeError(`scheduler: stack: buf must be a Uint8Array (got ${typeof buf})`);
   }
-  return encoder.encodeInto(stackText(s, all), buf).written;
+  return encoder.encodeInto(stackText(s, all, below), buf).written;
 }
 
-export function stackText(s: Scheduler, all: boolean): string {
+/** The text of it. */
+export function stackText(s: Scheduler, all: boolean, below: unknown = stackText): string {
   const g = m0.curg;
-  const frames = framesOf(capture(stackText, captureLimit), s.symbolize);
+  const frames = framesOf(capture(below, captureLimit), s.symbolize);
   let out: string;
   if (g !== null) {
     out = goroutineText(g, frames);
@@ -245,9 +267,7 @@ export function setCrashReport(error: object, text: string): void {
 
 /** Report of a panic that nothing recovered. */
 export function panicReport(s: Scheduler, g: G, p: Panic): string {
-  const frames =
-    typeof p.error === "object" && p.error !== null ? framesOfError(p.error as StackHolder, s.symbolize) : [];
-  let out = `${printpanics(p)}\n\n${goroutineText(g, frames, "running")}`;
+  let out = `${printpanics(p)}\n\n${goroutineText(g, framesOfThrown(g, p.error), "running")}`;
   if (s.tracebackAll) {
     const others = dumpOthers(s, g);
     if (others !== "") out += `\n${others}`;
@@ -265,7 +285,7 @@ export function fatalReport(
   let out = "";
   if (e.detail !== undefined && e.detail !== "") out += e.detail.endsWith("\n") ? e.detail : `${e.detail}\n`;
   out += `${printPreFatalPanics(e)}fatal error: ${e.message}\n`;
-  if (g !== null) out += `\n${goroutineText(g, framesOfError(e, s.symbolize), "running")}`;
+  if (g !== null) out += `\n${goroutineText(g, framesOfThrown(g, e), "running")}`;
   if (dump) {
     const others = dumpOthers(s, g);
     if (others !== "") out += `\n${others}`;

@@ -14,6 +14,7 @@ import { currentScheduler } from "../default.ts";
 import { GoexitSignal, isFatalError } from "../errors.ts";
 import { nodeProcess } from "../host.ts";
 import type { Scheduler } from "../proc.ts";
+import { rethrow } from "../rethrow.ts";
 import { recvCase } from "../select.ts";
 import { type From, isSource, kindOf } from "./source.ts";
 
@@ -217,10 +218,10 @@ function* transfer<T>(
       if (sink.full) yield* sink.wait(true);
     }
     const failure = source === null ? null : source.err();
-    if (failure !== null) throw failure;
+    if (failure !== null) rethrow(failure, rethrow);
     sink.end();
     yield* sink.wait(false);
-    if (sink.error !== null) throw sink.error;
+    if (sink.error !== null) rethrow(sink.error, rethrow);
   } catch (e) {
     source?.stop();
     sink.destroy(e);
