@@ -1,0 +1,188 @@
+import { describe, expect, it } from "vitest";
+import { Mutex, RWMutex, WaitGroup } from "../src/sync/index.ts";
+import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
+
+/** What the mutex profile is told: the time that goroutines waited, at each release that lets one go. */
+
+interface Event {
+  ms: number;
+  unlock: string;
+  above: unknown;
+}
+
+function profiled(
+  f: (s: TestScheduler, wg: WaitGroup) => Generator<undefined, void, unknown>,
+  on = true,
+): Event[] {
+  const events: Event[] = [];
+  const s = createTestScheduler({
+    hooks: { mutexEvent: (ns, unlock, above) => events.push({ ms: ns / 1e6, unlock, above }) },
+  });
+  s.mutexProfileEnabled = on;
+  s.runMain(function* () {
+    const wg = new WaitGroup();
+    yield* f(s, wg);
+    yield* wg.wait();
+  });
+  return events;
+}
+
+describe("the mutex profile", () => {
+  const unlock = "sync.(*Mutex).Unlock";
+
+  it("charges an unlock with the time of all waiters since they came or were charged last", () => {
+    const left: number[] = [];
+    const events = profiled(function* (s, wg) {
+      const m = new Mutex();
+      yield* m.lock();
+      for (const [from, hold] of [
+        [0, 2],
+        [2, 1],
+        [3, 0],
+      ]) {
+        wg.go(function* () {
+          yield* s.sleep(from);
+          yield* m.lock();
+          left.push(s.clock.now());
+          yield* s.sleep(hold);
+          m.unlock();
+        });
+      }
+      yield* s.sleep(5);
+      m.unlock();
+    });
+    expect(left).toEqual([5, 7, 8]);
+    const above = Mutex.prototype.unlock;
+    expect(events).toEqual([
+      { ms: 5 + 3 + 2, unlock, above },
+      { ms: 2 * 2, unlock, above },
+      { ms: 1, unlock, above },
+    ]);
+    // All charges are all waits: from 0 to 5, from 2 to 7, from 3 to 8.
+    expect(events.reduce((sum, e) => sum + e.ms, 0)).toBe(15);
+  });
+
+  it("charges later waiters of one lock anew", () => {
+    const events = profiled(function* (s, wg) {
+      const m = new Mutex();
+      for (let round = 1; round <= 3; round++) {
+        yield* m.lock();
+        wg.go(function* () {
+          yield* m.lock();
+          m.unlock();
+        });
+        yield* s.sleep(round);
+        m.unlock();
+        yield* wg.wait();
+        yield* s.sleep(10);
+      }
+    });
+    expect(events.map((e) => e.ms)).toEqual([1, 2, 3]);
+  });
+
+  it("tells nothing of locks that no goroutine waited for, nor while it is off", () => {
+    const uncontended = profiled(function* () {
+      const m = new Mutex();
+      const rw = new RWMutex();
+      yield* m.lock();
+      m.unlock();
+      yield* rw.lock();
+      rw.unlock();
+      yield* rw.rLock();
+      rw.rUnlock();
+    });
+    expect(uncontended).toEqual([]);
+    const contend = function* (s: TestScheduler, wg: WaitGroup) {
+      const m = new Mutex();
+      const rw = new RWMutex();
+      yield* m.lock();
+      yield* rw.lock();
+      wg.go(function* () {
+        yield* m.lock();
+        m.unlock();
+        yield* rw.rLock();
+        rw.rUnlock();
+      });
+      wg.go(function* () {
+        yield* rw.lock();
+        rw.unlock();
+      });
+      yield* s.sleep(1);
+      m.unlock();
+      yield* s.sleep(1);
+      rw.unlock();
+    };
+    expect(profiled(contend, false)).toEqual([]);
+    expect(profiled(contend)).not.toEqual([]);
+  });
+
+  it("leaves out waits from before it was switched on, and tells nothing once it is off", () => {
+    const events = profiled(function* (s, wg) {
+      const m = new Mutex();
+      const waitFor = () =>
+        wg.go(function* () {
+          yield* m.lock();
+          m.unlock();
+        });
+      yield* m.lock();
+      waitFor();
+      yield* s.sleep(10);
+      s.mutexProfileEnabled = true;
+      waitFor();
+      yield* s.sleep(2);
+      // The first waiter is not counted; that it goes first changes nothing for the second.
+      m.unlock();
+      yield* wg.wait();
+
+      yield* m.lock();
+      waitFor();
+      yield* s.sleep(3);
+      s.mutexProfileEnabled = false;
+      m.unlock();
+      yield* wg.wait();
+
+      s.mutexProfileEnabled = true;
+      yield* m.lock();
+      waitFor();
+      yield* s.sleep(4);
+      m.unlock();
+    }, false);
+    expect(events.map((e) => e.ms)).toEqual([2, 0, 4]);
+  });
+
+  it("charges a writer with those who wait for it, a reader with the writer that waits for readers", () => {
+    const writer = { unlock: "sync.(*RWMutex).Unlock", above: RWMutex.prototype.unlock };
+    const reader = { unlock: "sync.(*RWMutex).RUnlock", above: RWMutex.prototype.rUnlock };
+    const events = profiled(function* (s, wg) {
+      const rw = new RWMutex();
+      yield* rw.lock();
+      for (let i = 0; i < 2; i++) {
+        wg.go(function* () {
+          yield* rw.rLock();
+          yield* s.sleep(4 + i);
+          rw.rUnlock();
+        });
+      }
+      wg.go(function* () {
+        yield* s.sleep(1);
+        yield* rw.lock();
+        yield* s.sleep(3);
+        rw.unlock();
+      });
+      wg.go(function* () {
+        yield* s.sleep(2);
+        yield* rw.lock();
+        rw.unlock();
+      });
+      yield* s.sleep(6);
+      rw.unlock();
+    });
+    expect(events).toEqual([
+      // Two readers waited for 6 ms, two writers for 5 and 4 ms. The readers leave after 4 and 5 ms.
+      { ms: 6 + 6 + 5 + 4, ...writer },
+      { ms: 5, ...reader },
+      // The second writer has waited on, through the 5 ms of the readers and the 3 ms of the first writer.
+      { ms: 5 + 3, ...writer },
+    ]);
+  });
+});
