@@ -220,8 +220,8 @@ export const MCACHE = defineStruct("mcache", {
   held: u32s(Math.ceil(NUM_SPAN_CLASSES / 32)),
   /** Objects put into an existing tiny block, tinyCount apart. */
   tinyAllocs: "f64",
-  /** Bytes to allocate until the next sample of the memory profile. */
-  nextSample: "f64",
+  /** For each span class: bytes to allocate in it until its next sample of the memory profile. See msample.ts. */
+  nextSample: f64s(NUM_SPAN_CLASSES),
   largeAlloc: "f64",
   largeAllocCount: "f64",
   largeFree: "f64",

@@ -152,7 +152,9 @@ export class Allocator {
     this.central = new MCentral(heap);
     const base = mcache === 0 ? joinWithMCache(heap) : mcache;
     heap.bind(base);
-    this.cache = new MCache(heap, this.central, base);
+    this.#sampler = new Sampler(mem, base + MCACHE.offsets.nextSample, seed);
+    if (mcache === 0) this.#sampler.restart();
+    this.cache = new MCache(heap, this.central, base, this.#sampler);
     this.stacks = new Stacks(heap, base);
     this.specials = new Specials(heap);
 
@@ -170,8 +172,6 @@ export class Allocator {
     this.smallFree = (base + MCACHE.offsets.smallFreeCount) >>> 3;
     this.trigger = (heap.gcControl + GCCONTROL.offsets.trigger) >>> 3;
     this.#types = new TypeTable(mem);
-    this.#sampler = new Sampler(mem, base + MCACHE.offsets.nextSample, seed);
-    if (mcache === 0) this.f64[(base + MCACHE.offsets.nextSample) >>> 3] = Number.POSITIVE_INFINITY;
     this.manual = new ManualHeap(this, checks);
     this.scavenger = new Scavenger(heap, clock);
   }
@@ -291,7 +291,6 @@ export class Allocator {
 
   /** Apart from finish, to keep finish small enough to be inlined into the allocation paths. */
   private reportSample(p: number, size: number): void {
-    this.#sampler.draw();
     // A collection here would free the object.
     this.heap.enter("the hook sampleMalloc");
     try {
@@ -375,7 +374,7 @@ export class Allocator {
 
   /** mallocLarge without the reports: the caller calls finish, with `sampled`. For manual.ts too. */
   takeLargeObject(size: number, typ: number, zero: boolean): Addr {
-    const { u32, f64, cache } = this;
+    const { u32, cache } = this;
     const npages = Math.ceil(size / PAGE_SIZE);
     const spanclass = typ === 0 ? 1 : 0;
     let s = this.takeLarge(npages, spanclass);
@@ -401,8 +400,7 @@ export class Allocator {
     this.addStat(MCACHE.offsets.largeAllocCount, 1);
     cache.addHeapLive(bytes);
     this.central.push(this.central.fullSwept(spanclass), s);
-    this.addStat(MCACHE.offsets.nextSample, -bytes);
-    this.sampled = (f64[(cache.base + MCACHE.offsets.nextSample) >>> 3] as number) < 0;
+    this.sampled = this.#sampler.charge(spanclass, bytes);
     return p as Addr;
   }
 
@@ -719,7 +717,7 @@ export class Allocator {
     this.heap.mustBeIdle("setMemProfileRate");
     this.cache.returnTails();
     this.#sampler.rate = rate;
-    this.#sampler.draw();
+    this.#sampler.restart();
   }
 
   // --- statistics, memory

@@ -11,11 +11,11 @@
  *     heapBits of the run are filled with the pattern of the type that asked for it (slot.typ)
  *     gcmarkBits of the run are set while a collection marks: new objects are black; atomically, as other threads may mark
  *     objects of the span
- *     nextSample shrinks by the run's bytes
+ *     nextSample of the class shrinks by the run's bytes
  *
  * A run never contains a sampled object but as its only one: it is cut where nextSample would reach zero, so the fast
- * path needs no sampling check. Bytes are charged before they are used, hence in another order than they are
- * allocated; the sampling process is memoryless, so its rate is the same.
+ * path needs no sampling check. Each class has a countdown of its own, since a run is charged before its objects are
+ * used: with one countdown for all, what a run leaves of it would be taken by the class that asks for a run next.
  *
  * The next object of the same type therefore needs no pointer bits written. One of another type replaces the bits of its
  * own slot (setObjectBits).
@@ -47,6 +47,7 @@ import {
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
 import { ctz, lowMask, popcount } from "./mpagealloc.ts";
+import type { Sampler } from "./msample.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
 const S_START_ADDR = MSPAN.offsets.startAddr >>> 2;
@@ -99,7 +100,9 @@ export class MCache {
   private readonly f64: Float64Array;
   private readonly heapLive: number;
   private readonly gcPhase: number;
+  /** f64 index of the countdown of span class 0. */
   private readonly nextSample: number;
+  private readonly sampler: Sampler;
   private readonly smallAlloc: number;
   private readonly shared: number;
   private readonly untoldLive: number;
@@ -115,8 +118,9 @@ export class MCache {
   private patternSize = 0;
   private pattern = 0;
 
-  constructor(heap: MHeap, central: MCentral, base: number) {
+  constructor(heap: MHeap, central: MCentral, base: number, sampler: Sampler) {
     this.base = base;
+    this.sampler = sampler;
     this.slots = (base + MCACHE.offsets.alloc) >>> 2;
     this.heap = heap;
     this.central = central;
@@ -249,7 +253,8 @@ export class MCache {
     const u32 = this.u32;
     const f64 = this.f64;
     const elemsize = u32[at + S_ELEMSIZE] as number;
-    const nextSample = f64[this.nextSample] as number;
+    const countdown = this.nextSample + (u32[at + S_SPANCLASS] as number);
+    const nextSample = f64[countdown] as number;
     let n = runEnd - first;
     let sampled = false;
     if (nextSample < n * elemsize) {
@@ -279,7 +284,7 @@ export class MCache {
       u32[at + S_FREEINDEX] = Math.min((k + 1) << 5, u32[at + S_NELEMS] as number);
     }
     const bytes = Math.imul(claimed, elemsize);
-    f64[this.nextSample] = nextSample - bytes;
+    f64[countdown] = sampled ? this.sampler.gap() : nextSample - bytes;
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) + claimed;
     this.addHeapLive(bytes);
     this.setRun(i, typ, at, first, n);
@@ -431,7 +436,7 @@ export class MCache {
     }
     u32[at + S_FREEINDEX] = free;
     u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
-    f64[this.nextSample] = (f64[this.nextSample] as number) + n * elemsize;
+    f64[this.nextSample + spanclass] = (f64[this.nextSample + spanclass] as number) + n * elemsize;
     this.addHeapLive(-n * elemsize);
   }
 

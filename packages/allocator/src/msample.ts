@@ -1,8 +1,17 @@
 /**
- * When the memory profile takes its next sample: a countdown of bytes in the mcache, which runs are charged to (mcache.ts).
- * The gaps follow an exponential distribution, those of a Poisson process with one event in rate bytes.
+ * When the memory profile takes its next sample: one countdown of bytes for each span class, in the mcache. Runs are charged
+ * to the countdown of their class when an mcache takes them (mcache.ts), and their objects are used in order. So the object
+ * that is sampled is the one in which the countdown of its class reaches zero, whatever other classes do in between.
+ *
+ * The gaps follow an exponential distribution: those of a Poisson process with one event in `rate` bytes. Independent
+ * processes of one rate over the bytes of each class are together one process of that rate over all bytes, so each byte has
+ * the same chance, whichever class or site it belongs to.
+ *
+ * Unlike Go, whose one countdown a P is charged by each allocation. Rejected: one countdown for all classes. A class whose
+ * run was cut just short of the sample left it to the next class that took a run, and large objects take runs more often.
  */
 import type { LinearMemory } from "@gort/memory";
+import { NUM_SPAN_CLASSES } from "./layout.ts";
 
 export class Sampler {
   /** Bytes to a sample on average; 1: every object, 0 and less: none. */
@@ -11,27 +20,37 @@ export class Sampler {
   readonly #next: number;
   #rng: number;
 
-  /** nextSample: address of the countdown. */
+  /** nextSample: address of the countdown of span class 0; those of the other classes follow. */
   constructor(mem: LinearMemory, nextSample: number, seed: number) {
     this.#f64 = mem.f64;
     this.#next = nextSample >>> 3;
     this.#rng = seed >>> 0 || 1;
   }
 
-  /** Starts the countdown anew. */
-  draw(): void {
+  /** Bytes from one sample to the next. */
+  gap(): number {
     const { rate } = this;
-    let next = Number.POSITIVE_INFINITY;
-    if (rate === 1) next = 0;
-    else if (rate > 0) {
-      // xorshift32 (Marsaglia 2003)
-      let x = this.#rng;
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      this.#rng = x >>> 0;
-      next = Math.floor(-Math.log(((x >>> 0) + 1) / 2 ** 32) * rate);
-    }
-    this.#f64[this.#next] = next;
+    if (rate === 1) return 0;
+    if (!(rate > 0)) return Number.POSITIVE_INFINITY;
+    // xorshift32 (Marsaglia 2003)
+    let x = this.#rng;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#rng = x >>> 0;
+    return Math.floor(-Math.log(((x >>> 0) + 1) / 2 ** 32) * rate);
+  }
+
+  /** Charges a large object to the countdown of its class. True: it is one to sample. */
+  charge(spanclass: number, bytes: number): boolean {
+    const i = this.#next + spanclass;
+    const left = (this.#f64[i] as number) - bytes;
+    this.#f64[i] = left < 0 ? this.gap() : left;
+    return left < 0;
+  }
+
+  /** Starts all countdowns anew. */
+  restart(): void {
+    for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) this.#f64[this.#next + spc] = this.gap();
   }
 }

@@ -1,0 +1,63 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { createRuntime, type MemProfileRecord, type Runtime } from "../src/index.ts";
+
+const open: Runtime[] = [];
+afterEach(() => {
+  for (const rt of open.splice(0)) rt.close();
+});
+
+/** For each size: objects that the heap profile stands for, scaled as pprof does. */
+function objectsBySize(rt: Runtime, rate: number): Map<number, number> {
+  let profile: MemProfileRecord[] = [];
+  for (let n = 64, ok = false; !ok; n *= 2) {
+    const p = new Array<MemProfileRecord>(n).fill(null as never);
+    const r = rt.memProfile(p, true);
+    ok = r.ok;
+    profile = p.slice(0, r.n);
+  }
+  const found = new Map<number, number>();
+  for (const { AllocBytes, AllocObjects } of profile) {
+    if (AllocObjects === 0) continue;
+    const size = AllocBytes / AllocObjects;
+    found.set(size, (found.get(size) ?? 0) + AllocObjects / (1 - Math.exp(-size / rate)));
+  }
+  return found;
+}
+
+describe("the heap profile", () => {
+  it("says of goroutines that allocate beside each other what each allocated", {
+    timeout: 60_000,
+  }, async () => {
+    const rate = 4096;
+    const rt = createRuntime({
+      maxMemory: 512 << 20,
+      godebug: "",
+      gogc: 100,
+      stderr() {},
+      seed: 1,
+      memProfileBudget: 1,
+    });
+    open.push(rt);
+    rt.memProfileRate = rate;
+    const bytes = 24 << 20; // some 6,000 samples a goroutine
+    const sizes = [64, 1024, 4096, 40_960];
+    await rt.main(function* () {
+      const ends = sizes.map((size) =>
+        rt.go(function* () {
+          for (let i = 0; i < bytes / size; i++) {
+            rt.unsafe.mallocNoscan(size);
+            if (i % 64 === 0) yield* rt.gosched();
+          }
+        }),
+      );
+      for (const g of ends) yield* g.done();
+    });
+    rt.gc();
+    rt.gc();
+    const found = objectsBySize(rt, rate);
+    for (const size of sizes) {
+      const part = (found.get(size) ?? 0) / Math.ceil(bytes / size);
+      expect(Math.abs(part - 1), `${size} bytes: ${part}`).toBeLessThan(0.05);
+    }
+  });
+});
