@@ -86,8 +86,8 @@ export function setMaxThreads(threads: number): number {
 
 /**
  * Sets how large a goroutine's stack in the heap may grow, 1 GB at first; returns the setting before. Roots are what it
- * holds: a goroutine that needs more ends the program with Go's `stack overflow`. (V8 has a limit of its own for calls: a
- * recursion too deep is a RangeError.)
+ * holds: a goroutine that needs more ends the program with Go's `stack overflow`. (V8 has a limit of its own for calls,
+ * which this does not change: recursion too deep ends the program in the same way.)
  */
 export function setMaxStack(bytes: number): number {
   if (!Number.isInteger(bytes)) {

@@ -5,6 +5,7 @@ import { unwindBody } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
 import type { LongRuns } from "./longrun.ts";
 import { byHand, wakeOne } from "./op.ts";
+import { fatalOf } from "./overflow.ts";
 import { goexitSignal, Panic, panicOf } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
 import type { Program } from "./program.ts";
@@ -94,8 +95,9 @@ export class Ends {
     if (g.atomicstatus === Gdead) return;
     // It parked by a call of next() and threw something else afterwards: nothing may wake it.
     if (g.waitOp !== null) byHand(g);
-    if (isFatalError(e)) {
-      this.program.crash(e, fatalReport(this.sched, g, e, false));
+    const fatal = fatalOf(e);
+    if (fatal !== null) {
+      this.program.crash(fatal, fatalReport(this.sched, g, fatal, false));
       return;
     }
     if ((g.flags & gUnwinding) === 0 && g.defers !== null) {

@@ -55,6 +55,11 @@ export function isMarker(name: string | null): boolean {
 }
 const markerText = new RegExp([runMarker, startMarker, probeMarker].join("|"));
 
+/** Whether the text of a stack reaches the end of a goroutine's. */
+export function hasMarker(stack: string): boolean {
+  return markerText.test(stack);
+}
+
 /** Captures the current stack, without what is above and including the innermost call of `below`. */
 export function capture(below: unknown, limit: number): StackHolder {
   const holder: StackHolder = {};

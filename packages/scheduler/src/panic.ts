@@ -12,6 +12,8 @@
  * calls, cannot be recovered, and overrides a panic under way. A panic in one of these calls interrupts it; once that panic is
  * recovered, in whichever frame, Goexit goes on.
  *
+ * Endless recursion is no panic: see overflow.ts.
+ *
  * Unlike Go: recover() works in any function called by the deferred call, as long as no other frame is
  * between; a `catch` can stop a panic half-way; a deferred call registered by a deferred call
  * belongs to the same frame and runs right after it.
@@ -21,7 +23,6 @@ import { isGenerator } from "./chan.ts";
 import {
   FatalError,
   GoexitSignal,
-  isFatalError,
   isRuntimeError,
   otherCopy,
   PanicError,
@@ -29,6 +30,7 @@ import {
   RuntimeError,
 } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
+import { fatalOf, overflowOf } from "./overflow.ts";
 import { printable } from "./printable.ts";
 import { type G, inForeignGoroutine, m0 } from "./runtime2.ts";
 
@@ -173,9 +175,10 @@ export function* frame<T>(
       result = r as T;
     }
   } catch (e) {
-    if (isFatalError(e)) {
+    const fatal = fatalOf(e);
+    if (fatal !== null) {
       g.defers = f.parent;
-      throw e;
+      throw fatal;
     }
     p = panicOf(g, e);
     result = undefined;
@@ -212,12 +215,15 @@ export function* runDeferred(
       else checkResult("defer", call, r);
       if (p?.recovered) p = p.exiting;
     } catch (e) {
-      if (isFatalError(e)) {
-        if (g.panic !== null && !panicsBefore.has(e)) panicsBefore.set(e, g.panic);
+      const fatal = fatalOf(e);
+      if (fatal !== null) {
+        // Go reports a full stack from another one, which knows of no panic.
+        const known = panicsBefore.has(fatal) || overflowOf(fatal) !== undefined;
+        if (g.panic !== null && !known) panicsBefore.set(fatal, g.panic);
         f.running = false;
         g.defers = f.parent;
         g.panic = outer;
-        throw e;
+        throw fatal;
       }
       const next = panicOf(g, e);
       if (p?.recovered && !next.goexit && sameValue(p.value, next.value)) p.repanicked = true;

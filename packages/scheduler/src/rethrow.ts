@@ -22,6 +22,11 @@ export function rethrow(e: unknown, below: unknown): never {
   throw e;
 }
 
+/** Whether `e` was thrown into a goroutine. */
+export function isRethrown(e: object): boolean {
+  return rethrows.has(e);
+}
+
 /** Where `e` was thrown into `g`; empty if it was not. */
 export function framesOfRethrow(g: G, e: unknown): Frame[] {
   if (typeof e !== "object" || e === null) return [];

@@ -8,6 +8,7 @@
 import { capture, type Frame, framesOf, goName, isCut, parseStack, stackOfError } from "./frames.ts";
 import { captureLimit, stackOf, takeStacks, waitSince } from "./gstack.ts";
 import { nodeProcess } from "./host.ts";
+import { overflowOf } from "./overflow.ts";
 import { type Panic, printPreFatalPanics, printpanics } from "./panic.ts";
 import { printable } from "./printable.ts";
 import type { Scheduler } from "./proc.ts";
@@ -108,8 +109,20 @@ function framesOfThrown(g: G, e: unknown): Frame[] {
 
 /** One goroutine of a dump, with a final newline. */
 export function goroutineText(g: G, frames: readonly Frame[], status?: string): string {
+  return frameLines(g, frames, status) + createdBy(g);
+}
+
+function frameLines(g: G, frames: readonly Frame[], status?: string): string {
   if (frames.length === 0 && g.fn !== null) frames = [entryFrame(g)];
-  return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${createdBy(g)}`;
+  return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}`;
+}
+
+/** The goroutine that `e` has left. */
+function thrownText(g: G, e: unknown): string {
+  const frames = framesOfThrown(g, e);
+  // The engine was asked for so many frames and no more.
+  const cut = frames.at(-1)?.outermost !== true && isCut(stackOfError(e));
+  return frameLines(g, frames, "running") + (cut ? "...additional frames elided...\n" : "") + createdBy(g);
 }
 
 /** The same of a goroutine that need not run. */
@@ -267,7 +280,7 @@ export function setCrashReport(error: object, text: string): void {
 
 /** Report of a panic that nothing recovered. */
 export function panicReport(s: Scheduler, g: G, p: Panic): string {
-  let out = `${printpanics(p)}\n\n${goroutineText(g, framesOfThrown(g, p.error), "running")}`;
+  let out = `${printpanics(p)}\n\n${thrownText(g, p.error)}`;
   if (s.tracebackAll) {
     const others = dumpOthers(s, g);
     if (others !== "") out += `\n${others}`;
@@ -279,13 +292,13 @@ export function panicReport(s: Scheduler, g: G, p: Panic): string {
 export function fatalReport(
   s: Scheduler,
   g: G | null,
-  e: { message: string; detail?: string; hint?: string; stack?: string },
+  e: { message: string; code?: string; detail?: string; hint?: string; stack?: string; cause?: unknown },
   dump: boolean,
 ): string {
   let out = "";
   if (e.detail !== undefined && e.detail !== "") out += e.detail.endsWith("\n") ? e.detail : `${e.detail}\n`;
   out += `${printPreFatalPanics(e)}fatal error: ${e.message}\n`;
-  if (g !== null) out += `\n${goroutineText(g, framesOfThrown(g, e), "running")}`;
+  if (g !== null) out += `\n${thrownText(g, overflowOf(e) ?? e)}`;
   if (dump) {
     const others = dumpOthers(s, g);
     if (others !== "") out += `\n${others}`;

@@ -11,8 +11,9 @@
 
 import type { Chan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
-import { GoexitSignal, isFatalError } from "../errors.ts";
+import { GoexitSignal } from "../errors.ts";
 import { nodeProcess } from "../host.ts";
+import { fatalOf } from "../overflow.ts";
 import type { Scheduler } from "../proc.ts";
 import { rethrow } from "../rethrow.ts";
 import { recvCase } from "../select.ts";
@@ -255,7 +256,8 @@ export function* pipe<T>(
     yield* transfer("pipe", from, stream);
     return null;
   } catch (e) {
-    if (isFatalError(e) || e instanceof GoexitSignal) throw e;
+    const fatal = fatalOf(e);
+    if (fatal !== null || e instanceof GoexitSignal) throw fatal ?? e;
     return e;
   }
 }

@@ -3,10 +3,11 @@
 import { type Chan, isGenerator } from "../chan.ts";
 import { type CancelCauseFunc, type Context, withCancelCause } from "../context.ts";
 import { currentScheduler } from "../default.ts";
-import { GoexitSignal, isFatalError } from "../errors.ts";
+import { GoexitSignal } from "../errors.ts";
 import { checkResult, type NotAsync } from "../functions.ts";
 import { checkGoroutineFunction } from "../goroutine.ts";
 import type { Yieldable } from "../op.ts";
+import { fatalOf } from "../overflow.ts";
 import { panic, panicValue } from "../panic.ts";
 import { nothing } from "./once.ts";
 import { Weighted } from "./semaphore.ts";
@@ -91,7 +92,8 @@ export class Group {
           else checkResult("Group.go", f, r);
           if (v instanceof Error) self.fail(v);
         } catch (e) {
-          if (isFatalError(e) || e instanceof GoexitSignal) throw e;
+          const fatal = fatalOf(e);
+          if (fatal !== null || e instanceof GoexitSignal) throw fatal ?? e;
           self.fail(panicValue(e));
         }
       },
