@@ -407,6 +407,45 @@ describe("values that lie in their target", () => {
     expect([grid.g.get(0).x, grid.g.get(1).x]).toEqual([2, 1]);
   });
 
+  it("are copied away before a larger store only there: a value beside the target is moved at once", () => {
+    const { heap, types } = testHeap();
+    const boxes = types.makeSlice(Pair, 3);
+    for (let i = 0; i < 3; i++) {
+      boxes.set(i, { a: { x: 10 * i, y: 10 * i + 1 }, b: { x: 10 * i + 2, y: 10 * i + 3 } });
+    }
+    const parts = [0, 1, 2].map((i) => boxes.get(i));
+    const set = (i: number): void => {
+      heap.mallocs.length = 0;
+      boxes.set(1, { a: parts[i].b, b: parts[i].a });
+    };
+    // The second part of the first box ends where the target begins, the first of the last begins where it ends.
+    set(0);
+    expect(heap.mallocs).toEqual([]);
+    expect(JSON.stringify(boxes.get(1))).toBe('{"a":{"x":2,"y":3},"b":{"x":0,"y":1}}');
+    set(2);
+    expect(heap.mallocs).toEqual([]);
+    expect(JSON.stringify(boxes.get(1))).toBe('{"a":{"x":22,"y":23},"b":{"x":20,"y":21}}');
+    set(1);
+    expect(heap.mallocs).toEqual([
+      [P.size, 0],
+      [P.size, 0],
+    ]);
+    expect(JSON.stringify(boxes.get(1))).toBe('{"a":{"x":20,"y":21},"b":{"x":22,"y":23}}');
+  });
+
+  it("and are single ones are moved, without an allocation", () => {
+    const { heap, types } = testHeap();
+    const box = types.newObject(Pair, { a: { x: 1 }, b: { x: 2 } });
+    const ref = types.unsafe.view(Pair, addrOf(box));
+    heap.mallocs.length = 0;
+    box.a = box.b;
+    const { a } = box;
+    box.a = a;
+    ref.b = types.unsafe.view(P, addrOf(box.a));
+    expect([box.a.x, box.b.x]).toEqual([2, 2]);
+    expect(heap.mallocs).toEqual([]);
+  });
+
   it("survive the growth of their own slice", () => {
     const { types } = testHeap();
     const s = types.sliceOf(P, [{ x: 1, y: 2 }]);
@@ -796,6 +835,27 @@ describe("types", () => {
     expect(() => types.newObject(array(array(pointer(int), 2 ** 31), 2 ** 31))).toThrow(
       /is larger than the memory/,
     );
+  });
+
+  it("give their handles members that can't be replaced or removed", () => {
+    const { types } = testHeap();
+    const members: [object, PropertyKey[]][] = [
+      [types.newObject(array(int, 2)), ["get", "set", "slice", "length", Symbol.iterator]],
+      [types.newObject(All), ["i", "p", "list"]],
+      [types.newObject(int), ["value"]],
+      [types.unsafe.view(All), ["i", "p", "list"]],
+      [types.unsafe.view(array(int, 2)), ["get", "set", "length"]],
+      [types.unsafe.view(slice(int)), ["get", "set", "length", "ptr", "cap"]],
+      [types.unsafe.view(int), ["value"]],
+    ];
+    for (const [handle, keys] of members) {
+      const proto = Object.getPrototypeOf(handle) as object;
+      for (const key of keys) {
+        expect(Object.hasOwn(proto, key), String(key)).toBe(true);
+        expect(Reflect.deleteProperty(proto, key), String(key)).toBe(false);
+        expect(Reflect.defineProperty(proto, key, { value: 1 }), String(key)).toBe(false);
+      }
+    }
   });
 });
 
