@@ -453,6 +453,109 @@ describe("a full memory", () => {
   });
 });
 
+describe("gcstoptheworld", () => {
+  const stops = ["GC mark", "GC mark termination"];
+  it.each([
+    [0, stops, false],
+    [1, ["GC mark"], false],
+    [2, ["GC mark"], true],
+  ])("%i decides what is one stop", (mode, reasons, swept) => {
+    const seen: string[] = [];
+    let stopped = 0;
+    const world = {
+      stopTheWorld(reason: string) {
+        seen.push(reason);
+        expect(stopped++).toBe(0);
+      },
+      startTheWorld: () => void stopped--,
+      gomaxprocs: () => 1,
+      ready() {},
+    };
+    const { a, gc, node, heapObjects } = rig({ world, godebug: `gcstoptheworld=${mode}` });
+    for (let i = 0; i < 100_000; i++) a.mallocTyped(node);
+    gc.pollSafepoint();
+    expect(seen).toEqual([]);
+    gc.requestGC();
+    gc.pollSafepoint();
+    while (gc.marking) gc.pollSafepoint();
+    expect(seen).toEqual(reasons);
+    expect(stopped).toBe(0);
+    expect(gc.sweeper.done).toBe(swept);
+    expect([gc.record.numGC, gc.record.numForcedGC]).toEqual([1, 0]);
+    while (!gc.sweeper.done) gc.pollSafepoint();
+    expect(heapObjects()).toBe(0);
+    expect(seen).toEqual(reasons);
+  });
+});
+
+describe("a cycle that is wanted", () => {
+  it("lets an allocation look again after 1 MiB, also after a change of what paces", () => {
+    const { a, gc } = rig();
+    gc.requestGC();
+    expect(gc.heap.trigger).toBe(gc.heap.heapLive + MiB);
+    for (let i = 0; i < 4; i++) a.mallocNoscan(100_000);
+    gc.setGCPercent(50);
+    expect(gc.heap.trigger).toBe(gc.heap.heapLive + MiB);
+    a.mallocNoscan(2 * MiB);
+    expect(gc.heap.trigger).toBe(gc.heap.heapLive + MiB);
+    const { trigger } = gc.heap;
+    a.mallocNoscan(100_000);
+    gc.requestGC();
+    expect(gc.heap.trigger).toBe(trigger);
+  });
+
+  it("makes every slow allocation an assist while it marks, also after a change of what paces", () => {
+    const { gc } = rig();
+    gc.start();
+    expect(gc.heap.trigger).toBe(0);
+    const goal = gc.runningCycle?.goal;
+    gc.setGCPercent(400);
+    expect(gc.heap.trigger).toBe(0);
+    expect(gc.runningCycle?.goal).toBeGreaterThan(goal as number);
+    expect(gc.runningCycle?.goal).toBe(gc.heap.heapGoal);
+    gc.requestGC();
+    expect(gc.heap.trigger).toBe(0);
+    finishCycle(gc);
+    expect(gc.runningCycle).toBe(null);
+  });
+
+  it("is charged to the background at safepoints, and to nobody in idle time", () => {
+    const clock = new FakeClock();
+    const { gc, a, node } = rig({
+      clock: { nanotime: () => tick(clock), walltime: () => clock.walltime() },
+    });
+    for (let i = 0; i < 1000; i++) gc.refs.alloc(a.mallocTyped(node));
+    gc.requestGC();
+    while (gc.gcRequested || gc.marking) gc.pollSafepoint();
+    const { dedicatedNs, numGC, numForcedGC } = gc.record;
+    expect([numGC, numForcedGC, gc.record.idleNs]).toEqual([1, 0, 0]);
+    expect(dedicatedNs).toBeGreaterThan(0);
+    while (!gc.sweeper.done) gc.pollSafepoint();
+    gc.start();
+    while (gc.marking) gc.idleWork();
+    expect(gc.record.numGC).toBe(2);
+    expect(gc.record.idleNs).toBeGreaterThan(0);
+    expect(gc.record.dedicatedNs).toBe(dedicatedNs);
+  });
+});
+
+describe("idle time", () => {
+  it("is told whether there is more to do", () => {
+    const { gc, a, node } = rig();
+    for (let i = 0; i < 1000; i++) gc.refs.alloc(a.mallocTyped(node));
+    expect(gc.idleWork()).toBe(false);
+    gc.requestGC();
+    // A cycle begins at a safepoint alone.
+    expect([gc.idleWork(), gc.marking]).toEqual([false, false]);
+    gc.start();
+    let more = gc.idleWork();
+    for (; gc.marking; more = gc.idleWork()) expect(more).toBe(true);
+    for (; !gc.sweeper.done; more = gc.idleWork()) expect(more).toBe(true);
+    expect(more).toBe(false);
+    expect([gc.record.numGC, gc.record.numForcedGC]).toEqual([1, 0]);
+  });
+});
+
 /** A reading of a clock of which every one takes a microsecond. */
 function tick(clock: FakeClock): number {
   clock.advance(1000);
@@ -649,6 +752,29 @@ describe("the two-minute rule", () => {
     expect(gc.readGCStats().numForcedGC).toBe(1);
     expect(lines[1]).toBe("GC forced\n");
     expect(lines[2]).not.toContain("(forced)");
+  });
+
+  it("begins with the end of a cycle, and asks for none that runs, is wanted already, or is off", () => {
+    const clock = new FakeClock();
+    const { gc, lines } = rig({ clock, godebug: "gctrace=1" });
+    gc.gc();
+    lines.length = 0;
+    clock.advance(120e9 - 1);
+    expect(gc.forceIfStale()).toBe(false);
+    clock.advance(1);
+    gc.setGCPercent(-1);
+    expect(gc.forceIfStale()).toBe(false);
+    gc.setGCPercent(0);
+    gc.requestGC();
+    expect(gc.forceIfStale()).toBe(false);
+    gc.step();
+    expect([gc.marking, gc.gcRequested, gc.forceIfStale()]).toEqual([true, false, false]);
+    expect(lines).toEqual([]);
+    finishCycle(gc);
+    expect(gc.forceIfStale()).toBe(false);
+    clock.advance(120e9);
+    expect(gc.forceIfStale()).toBe(true);
+    expect(lines.filter((line) => line === "GC forced\n")).toHaveLength(1);
   });
 });
 
