@@ -332,6 +332,8 @@ export const MHEAP = defineStruct("mheap", {
   spanalloc: FIXALLOC,
   specialalloc: FIXALLOC,
   cachealloc: FIXALLOC,
+  /** Bytes that may be mapped and hold physical pages; Infinity without a limit. */
+  memoryLimit: "f64",
   /** The scavenger's goals (0: never set) and its work since the last trace line. */
   gcPercentGoal: "f64",
   memoryLimitGoal: "f64",

@@ -410,7 +410,9 @@ export class Allocator {
     heap.enter("an allocation");
     try {
       this.hooks.deductSweepCredit(npages * PAGE_SIZE, npages);
-      return heap.alloc(npages, spanclass);
+      const s = heap.alloc(npages, spanclass);
+      heap.spanTaken();
+      return s;
     } finally {
       heap.busy = "";
     }

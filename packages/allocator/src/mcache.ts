@@ -243,6 +243,7 @@ export class MCache {
       u32[held] = (u32[held] as number) | (1 << (spanclass & 31));
       u32[i + SLOT_SPAN] = s;
       heap.drop(s);
+      heap.spanTaken();
       return s;
     } finally {
       heap.busy = "";

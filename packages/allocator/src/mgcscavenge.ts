@@ -2,7 +2,7 @@
  * The scavenger decides how much free memory goes back to the operating system, and when. (How pages are found and
  * released is mheap.ts's scavenge.)
  *
- * Two goals, set by pace at the end of each collection; the lower retained memory wins:
+ * Two goals, set by pace at the end of each collection, the second also with the limit; the lower retained memory wins:
  *
  *     gcPercentGoal    bytes of heap that may keep physical pages (heapInUse + heapFree):
  *                      lastHeapInUse * heapGoal / lastHeapGoal, plus 10 %. The heap is expected to grow back to where
@@ -13,8 +13,14 @@
  *
  *     background(now)  a little at each call: 64 KiB steps for up to a millisecond, then it asks to be left alone for 99
  *                      times as long, so that it takes 1 % of a processor
- *     heap growth      when the heap grows beyond a goal, as many free pages are given back at once ("eager")
+ *     heap growth      when the heap grows beyond gcPercentGoal, as many free pages are given back at once ("eager")
+ *     memory limit     whenever a span is taken while more is mapped than the limit itself allows, the difference is given
+ *                      back at once ("eager"): also when the span's pages were resident and the heap does not grow, as
+ *                      after a spike (MHeap.spanTaken)
  *     freeOSMemory     everything ("forced")
+ *
+ * An allocation pays for the limit by what was freed: it searches only if that makes up for the difference, or comes to
+ * LIMIT_BATCH. So a program whose live memory exceeds the limit does not search with every span.
  *
  * Unlike Go: the share of time is kept by the pause after each piece of work, without Go's PI controller on top, since
  * the caller's timers are late but never early.
@@ -22,7 +28,7 @@
  * Sources: Go's mgcscavenge.go; the proposal "Smarter scavenging" (golang.org/issue/30333).
  */
 import { MHEAP } from "./layout.ts";
-import type { MHeap } from "./mheap.ts";
+import { LIMIT_BATCH, type MHeap } from "./mheap.ts";
 
 const H = MHEAP.offsets;
 
@@ -45,8 +51,6 @@ export interface ScavengePace {
   lastHeapGoal: number;
   /** heapInUse when the last mark phase ended. */
   lastHeapInUse: number;
-  /** Bytes, Infinity without a limit. */
-  memoryLimit: number;
 }
 
 /** Bytes of heap to retain, Infinity if there is nothing to give back for this goal. A pure function. */
@@ -82,7 +86,7 @@ export class Scavenger {
   constructor(heap: MHeap, clock: () => number) {
     this.#heap = heap;
     this.#clock = clock;
-    heap.afterGrowth = (n) => this.#grown(n);
+    heap.giveBack = (grown, overLimit) => this.#giveBack(grown, overLimit);
   }
 
   #get(offset: number): number {
@@ -108,14 +112,30 @@ export class Scavenger {
 
   /** Bytes of the whole memory that are counted and hold physical pages. */
   get mappedReady(): number {
-    const { stats } = this.#heap.mem;
-    return stats.sys - stats.heapReleased;
+    return this.#heap.mappedReady;
   }
 
-  /** Sets the goals: at the end of each collection, and when the memory limit changes. */
+  /** Bytes that may be mapped and hold physical pages, Infinity without a limit. In force at once, for all threads. */
+  get memoryLimit(): number {
+    return this.#get(H.memoryLimit);
+  }
+  set memoryLimit(bytes: number) {
+    this.#set(H.memoryLimit, bytes);
+    this.#aim();
+    if (this.excess > 0) this.wake();
+  }
+
+  /** A lower limit has made work for background, which a program that allocates nothing depends on. Set by its caller. */
+  wake: () => void = () => {};
+
+  /** Sets the goals: at the end of each collection. */
   pace(pace: ScavengePace): void {
     this.#set(H.gcPercentGoal, gcPercentScavengeGoal(pace, this.heapRetained, this.#heap.mem.pageSizeOS));
-    this.#set(H.memoryLimitGoal, memoryLimitScavengeGoal(pace.memoryLimit, this.mappedReady));
+    this.#aim();
+  }
+
+  #aim(): void {
+    this.#set(H.memoryLimitGoal, memoryLimitScavengeGoal(this.memoryLimit, this.mappedReady));
   }
 
   /** Bytes beyond the goals; 0 if they are met, or nothing can be released. */
@@ -156,13 +176,16 @@ export class Scavenger {
     return result;
   }
 
-  /** The heap has grown by n bytes, of which none hold pages yet but soon will. */
-  #grown(n: number): void {
+  /**
+   * Called at the end of an allocation. The heap has grown by so many bytes, of which none hold pages yet but soon will:
+   * they replace as many free pages beyond the goal. Over the memory limit, the difference goes in any case.
+   */
+  #giveBack(grown: number, overLimit: boolean): void {
     const start = this.#clock();
-    const heap = this.heapRetained + n - this.#goal(H.gcPercentGoal);
-    const limit = this.mappedReady + n - this.#goal(H.memoryLimitGoal);
-    const over = Math.min(n, Math.max(heap, limit));
-    if (over > 0) this.#countEager(this.#heap.scavenge(over));
+    const over = overLimit ? this.mappedReady - this.memoryLimit + LIMIT_BATCH : 0;
+    const beyond = this.heapRetained + grown - this.#goal(H.gcPercentGoal);
+    const bytes = Math.max(over, Math.min(grown, beyond));
+    if (bytes > 0) this.#countEager(this.#heap.scavenge(bytes));
     this.#addTime(H.scavengeAssistNs, start);
   }
 

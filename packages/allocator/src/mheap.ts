@@ -101,6 +101,12 @@ export type HeapCounter =
   | "gcManualInUse"
   | "emptyPages";
 
+/**
+ * Bytes released at a time beyond what a memory limit asks for, so that one search, which gives the page cache back, serves
+ * half a page cache of new spans. More: more pages to touch anew.
+ */
+export const LIMIT_BATCH = 256 << 10;
+
 /** Entries added to allspans at a time. */
 const ALLSPANS_CHUNK = 4096;
 
@@ -130,6 +136,8 @@ export class MHeap {
   private readonly u32: Uint32Array;
   private readonly f64: Float64Array;
   private readonly shared: number;
+  /** f64 index of MHEAP.memoryLimit. */
+  private readonly memoryLimit: number;
   private mcache = 0;
   /** Word index of what this thread has in hand. */
   private hand = 0;
@@ -156,6 +164,7 @@ export class MHeap {
     this.allspansCapacity = allspansCapacity(mem.size);
     this.gcControl = this.base + H.gcControl;
     this.shared = (this.base + H.shared) >>> 2;
+    this.memoryLimit = (this.base + H.memoryLimit) >>> 3;
     this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), this.base + H.palloc);
     this.spanalloc = new FixAlloc(mem, this.base + H.spanalloc, MSPAN.size, "mspanSys", MSPAN.size - S.index);
     this.specialalloc = new FixAlloc(mem, this.base + H.specialalloc, SPECIAL.size, "otherSys");
@@ -166,6 +175,7 @@ export class MHeap {
       this.spanBits.init();
       mem.f64[(this.gcControl + GCCONTROL.offsets.trigger) >>> 3] = Number.POSITIVE_INFINITY;
       mem.f64[(this.gcControl + GCCONTROL.offsets.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
+      mem.f64[this.memoryLimit] = Number.POSITIVE_INFINITY;
     }
     this.root = tables;
     mem.rankLocks((addr) => this.lockRank(addr));
@@ -297,6 +307,10 @@ export class MHeap {
   /** Whether `report` has anything to do. */
   pending = false;
   private grownBytes = 0;
+  /** Whether memory is to be released for the memory limit. */
+  private overLimit = false;
+  /** Free bytes that the last scavenge could not release: refused, or put aside by another thread. */
+  private stuckBytes = 0;
   private refusedPage = 0;
   private refusedBytes = 0;
   private deferred = false;
@@ -329,9 +343,11 @@ export class MHeap {
   /** Reports what happened in the operation that has ended. The caller's object, if any, is complete. */
   report(): void {
     this.pending = false;
-    const n = this.grownBytes;
+    const grown = this.grownBytes;
+    const { overLimit } = this;
     this.grownBytes = 0;
-    if (n > 0) this.afterGrowth(n);
+    this.overLimit = false;
+    if (grown > 0 || overLimit) this.giveBack(grown, overLimit);
     if (this.refusedBytes !== 0) {
       const bytes = this.refusedBytes;
       this.refusedBytes = 0;
@@ -359,8 +375,33 @@ export class MHeap {
     }
   }
 
-  /** The heap has grown by n bytes. Set by the scavenger. */
-  afterGrowth: (n: number) => void = () => {};
+  /** The heap has grown by so many bytes, or more is mapped than the memory limit allows. Set by the scavenger. */
+  giveBack: (grown: number, overLimit: boolean) => void = () => {};
+
+  /** Bytes of the whole memory that are counted and hold physical pages: what the memory limit limits. */
+  get mappedReady(): number {
+    return this.mem.stats.sys - this.counter("heapReleased");
+  }
+
+  /** The operation has taken a span, a retained one included, so that more memory may be used than the limit allows. */
+  spanTaken(): void {
+    if ((this.f64[this.memoryLimit] as number) !== Number.POSITIVE_INFINITY) this.checkLimit();
+  }
+
+  /**
+   * Has memory released after the operation if more is mapped than the limit allows, whether its pages have just become
+   * resident or were freed since. If what is free cannot make up for that, because more is live than the limit allows,
+   * wait until a LIMIT_BATCH is free: else every span would search the heap for a page or two.
+   */
+  private checkLimit(): void {
+    const over = this.mappedReady - (this.f64[this.memoryLimit] as number);
+    if (over <= 0) return;
+    const free = this.counter("heapFree");
+    this.stuckBytes = Math.min(this.stuckBytes, free);
+    if (free - this.stuckBytes < Math.min(over, LIMIT_BATCH)) return;
+    this.overLimit = true;
+    this.pending = true;
+  }
 
   /**
    * Frees retained spans until that many pages are free. False: there were none. For Infinity all of them, those that other
@@ -389,7 +430,9 @@ export class MHeap {
   private tryManual(npages: number, kind: number): number {
     this.enter("allocManual");
     try {
-      return this.allocAny(npages, SPAN_MANUAL, 0, kind);
+      const s = this.allocAny(npages, SPAN_MANUAL, 0, kind);
+      this.spanTaken();
+      return s;
     } finally {
       this.busy = "";
     }
@@ -929,7 +972,10 @@ export class MHeap {
       this.lock();
       const n = this.scavengeOne(nbytes - released, align);
       this.unlock();
-      if (n === 0) break;
+      if (n === 0) {
+        this.stuckBytes = this.counter("heapFree");
+        break;
+      }
       released += n;
     }
     return released;

@@ -97,11 +97,10 @@ describe("scavenging", () => {
 });
 
 const MiB = 1 << 20;
-const unlimited = { memoryLimit: Number.POSITIVE_INFINITY };
 
 describe("scavenge goals", () => {
   it("retain what was in use, scaled by how the heap goal moved, and a tenth", () => {
-    const pace = { heapGoal: 20 * MiB, lastHeapGoal: 40 * MiB, lastHeapInUse: 50 * MiB, ...unlimited };
+    const pace = { heapGoal: 20 * MiB, lastHeapGoal: 40 * MiB, lastHeapInUse: 50 * MiB };
     expect(gcPercentScavengeGoal(pace, 100 * MiB, 4096)).toBe(27.5 * MiB);
     expect(gcPercentScavengeGoal(pace, 27 * MiB, 4096)).toBe(Number.POSITIVE_INFINITY);
     expect(gcPercentScavengeGoal({ ...pace, lastHeapGoal: 0 }, 100 * MiB, 4096)).toBe(
@@ -134,7 +133,7 @@ describe("background scavenging", () => {
 
   it("works for a millisecond, rests 99 times as long, and stops at the goal", () => {
     const a = idleHeap();
-    a.scavenger.pace({ heapGoal: 16 * MiB, lastHeapGoal: 128 * MiB, lastHeapInUse: 64 * MiB, ...unlimited });
+    a.scavenger.pace({ heapGoal: 16 * MiB, lastHeapGoal: 128 * MiB, lastHeapInUse: 64 * MiB });
     const goal = Math.ceil((8 * 1.1 * MiB) / 4096) * 4096;
     const first = { ...a.scavenger.background() };
     expect(first.released).toBe(8 * 65536);
@@ -153,7 +152,7 @@ describe("background scavenging", () => {
 
   it("keeps the whole memory under its limit", () => {
     const a = idleHeap();
-    a.scavenger.pace({ heapGoal: 1, lastHeapGoal: 0, lastHeapInUse: 0, memoryLimit: 40 * MiB });
+    a.scavenger.memoryLimit = 40 * MiB;
     while (a.scavenger.background().released > 0);
     expect(a.scavenger.mappedReady).toBeLessThanOrEqual(38 * MiB);
     expect(a.scavenger.mappedReady).toBeGreaterThan(37 * MiB);
@@ -161,7 +160,7 @@ describe("background scavenging", () => {
 
   it("gives pages back at once when the heap grows beyond the goal", () => {
     const a = idleHeap();
-    a.scavenger.pace({ heapGoal: 16 * MiB, lastHeapGoal: 128 * MiB, lastHeapInUse: 64 * MiB, ...unlimited });
+    a.scavenger.pace({ heapGoal: 16 * MiB, lastHeapGoal: 128 * MiB, lastHeapInUse: 64 * MiB });
     const before = a.scavenger.heapRetained;
     const p = a.mallocgc(60 * MiB, 0, true); // does not fit the 56 MiB that are free
     expect(a.scavenger.heapRetained - before).toBeLessThanOrEqual(8 * MiB);
@@ -170,6 +169,37 @@ describe("background scavenging", () => {
     );
     verifyHeap(a);
     expect(p).toBeGreaterThan(0);
+  });
+
+  /** 64 MiB in use, of which every other one is free now: a larger object makes the heap grow by a chunk of 4 MiB. */
+  function holedHeap() {
+    const a = createAllocator({ maxMemory: 256 * MiB });
+    const blocks = Array.from({ length: 64 }, () => a.mallocgc(MiB, 0, true));
+    const keep = new Set(blocks.filter((_, i) => i % 2 === 1));
+    collectWith(a, (p) => keep.has(p));
+    expect(a.scavenger.heapRetained).toBe(64 * MiB);
+    return a;
+  }
+
+  it("gives no more pages back than the heap has grown by", () => {
+    const a = holedHeap();
+    a.scavenger.pace({ heapGoal: 32 * MiB, lastHeapGoal: 32 * MiB, lastHeapInUse: 32 * MiB }); // 35.2 MiB
+    a.mallocgc(2 * MiB, 0, true);
+    expect(a.scavenger.heapRetained).toBe((64 + 2 - 4) * MiB);
+    expect(a.scavenger.trace(false)).toMatch(/^scav 0 KiB work \(bg\), 4096 KiB work \(eager\)/);
+    a.mallocgc(2 * MiB, 0, true); // from the rest of the chunk: no growth, nothing to give back
+    expect(a.scavenger.heapRetained).toBe(64 * MiB);
+    expect(a.scavenger.trace(false)).toContain(" 0 KiB work (eager)");
+    verifyHeap(a);
+  });
+
+  it("gives back no more than is beyond the goal when the heap grows", () => {
+    const a = holedHeap();
+    a.scavenger.pace({ heapGoal: 55 * MiB, lastHeapGoal: 55 * MiB, lastHeapInUse: 55 * MiB }); // 60.5 MiB
+    expect(a.scavenge(8 * MiB)).toBe(8 * MiB);
+    a.mallocgc(2 * MiB, 0, true);
+    expect(a.scavenger.heapRetained).toBe((56 + 2) * MiB - (56 + 2 + 4 - 60.5) * MiB);
+    verifyHeap(a);
   });
 
   it("reports what was forced", () => {

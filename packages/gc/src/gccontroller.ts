@@ -67,6 +67,7 @@ export class GCController {
     this.#sweeper = sweeper;
     this.#gcPercent = checkPercent(gcPercent);
     this.#memoryLimit = checkLimit(memoryLimit);
+    heap.limitMemory(this.#limitBytes);
   }
 
   get gcPercent(): number {
@@ -81,6 +82,12 @@ export class GCController {
   }
   set memoryLimit(limit: number | bigint) {
     this.#memoryLimit = checkLimit(limit);
+    this.#heap.limitMemory(this.#limitBytes);
+  }
+
+  /** The limit as a number: Infinity if there is none. */
+  get #limitBytes(): number {
+    return this.#memoryLimit === NO_MEMORY_LIMIT ? Number.POSITIVE_INFINITY : Number(this.#memoryLimit);
   }
 
   /** nanotime of the end of the last cycle, 0 before the first. */
@@ -119,9 +126,7 @@ export class GCController {
 
   /** Tells threads that attach to the memory what the goal is computed from. */
   #publish(): void {
-    const limit =
-      this.#memoryLimit === NO_MEMORY_LIMIT ? Number.POSITIVE_INFINITY : Number(this.#memoryLimit);
-    this.#record.setPacing(this.#gcPercent, limit, this.#triggered, !this.#sweeper.done);
+    this.#record.setPacing(this.#gcPercent, this.#limitBytes, this.#triggered, !this.#sweeper.done);
   }
 
   /** Computes the goal anew, and the trigger of the next cycle. */

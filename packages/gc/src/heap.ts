@@ -107,6 +107,11 @@ export class GCHeap {
     return this.allocator.heap.counter("heapInUse");
   }
 
+  /** The allocator keeps to this limit with every span that it takes, whether or not anything is collected. */
+  limitMemory(bytes: number): void {
+    this.allocator.scavenger.memoryLimit = bytes;
+  }
+
   /** Memory for grey objects, workBytes of it, or 0 if there is none. */
   allocWork(): number {
     try {

@@ -15,6 +15,7 @@ let reads: number;
 let record: { heapScan: number; stackScan: number; globalsScan: number };
 let published: number[] | [number, number, number, boolean];
 let limits: number;
+let allocatorLimit: number;
 let sweeper: { done: boolean };
 
 function controller(gogc = 100, limit: number | bigint = NO_MEMORY_LIMIT): GCController {
@@ -48,6 +49,9 @@ beforeEach(() => {
     heapMarked: 10 * MiB,
     heapLive: 10 * MiB,
     heapGoal: 0,
+    limitMemory: (bytes: number) => {
+      allocatorLimit = bytes;
+    },
     allocator: {
       readStatsUnflushed(out: object) {
         reads++;
@@ -279,6 +283,7 @@ describe("settings", () => {
   it("take a limit as a number or a bigint, and what is beyond Go's as none", () => {
     const c = controller(100, 5);
     expect(c.memoryLimit).toBe(5n);
+    expect(allocatorLimit).toBe(5);
     for (const [given, taken] of [
       [0, 0n],
       [0n, 0n],
@@ -294,6 +299,7 @@ describe("settings", () => {
     ] as const) {
       c.memoryLimit = given;
       expect(c.memoryLimit).toBe(taken);
+      expect(allocatorLimit).toBe(taken === NO_MEMORY_LIMIT ? Number.POSITIVE_INFINITY : Number(taken));
     }
     c.memoryLimit = 9;
     for (const wrong of [0.5, Number.NaN, Number.NEGATIVE_INFINITY]) {
@@ -312,5 +318,6 @@ describe("settings", () => {
       );
     }
     expect(c.memoryLimit).toBe(9n);
+    expect(allocatorLimit).toBe(9);
   });
 });

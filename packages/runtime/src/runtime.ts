@@ -306,7 +306,7 @@ export class Runtime {
           scavenger.cycleEnd();
         },
         sweepDone: () => {
-          scavenger.swept();
+          scavenger.wake();
           if (this.godebug.scavtrace !== 0) this.stderr(`${allocator.scavenger.trace(false)}\n`);
         },
       },

@@ -7,9 +7,6 @@ import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
 import type { Scheduler } from "@gort/scheduler";
 
-/** Limits from here up are Go's "no limit". */
-const NO_LIMIT = 2 ** 62;
-
 export class BackgroundScavenger {
   readonly #allocator: Allocator;
   readonly #scheduler: Scheduler;
@@ -22,6 +19,7 @@ export class BackgroundScavenger {
     this.#allocator = allocator;
     this.#scheduler = scheduler;
     this.#collector = collector;
+    allocator.scavenger.wake = () => this.wake();
   }
 
   /** Marking begins: the goal of the cycle that ends is remembered. */
@@ -32,17 +30,15 @@ export class BackgroundScavenger {
   /** Marking has ended, and the next cycle's goal is known. */
   cycleEnd(): void {
     const collector = this.#collector();
-    const limit = Number(collector.setMemoryLimit(-1));
     this.#allocator.scavenger.pace({
       heapGoal: collector.heap.heapGoal,
       lastHeapGoal: this.#lastGoal,
       lastHeapInUse: collector.heap.heapInUse,
-      memoryLimit: limit >= NO_LIMIT ? Number.POSITIVE_INFINITY : limit,
     });
   }
 
-  /** Garbage has been swept: there may be something to give back. */
-  swept(): void {
+  /** Garbage has been swept, or the memory limit was lowered: there may be something to give back. */
+  wake(): void {
     if (this.#timer === null && this.#allocator.scavenger.excess > 0) this.#arm(0);
   }
 
