@@ -1,5 +1,5 @@
 import type { Addr } from "@gort/memory";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type Allocator, createAllocator, newHeapStats } from "../src/index.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
@@ -63,6 +63,76 @@ describe("malloc and free", () => {
         a.free(q);
       }
     }
+  });
+
+  describe("clear pages that held something else", () => {
+    const KiB = 1024;
+    const dirty = (a: Allocator, p: Addr, n: number): Addr => {
+      a.mem.kernel.fill(p, 0xff, n);
+      return p;
+    };
+    const isZero = (a: Allocator, p: Addr, n: number): boolean =>
+      a.view(p, Uint32Array, n / 4).every((w) => w === 0);
+    const small = (a: Allocator, n: number): Addr[] =>
+      Array.from({ length: n }, () => dirty(a, a.malloc(8 * KiB), 8 * KiB));
+
+    it("as spans of a page cache, when a large block takes them", () => {
+      const a = createAllocator({ maxMemory: 64 << 20 });
+      const blocks = small(a, 64);
+      for (const p of blocks) a.free(p);
+      a.flushAll();
+      const p = a.calloc(1, 512 * KiB);
+      expect(blocks).toContain(p); // the same pages
+      expect(isZero(a, p, 512 * KiB)).toBe(true);
+      verifyHeap(a);
+    });
+
+    it("as a large block, when another, small blocks or larger ones take them", () => {
+      const a = createAllocator({ maxMemory: 64 << 20 });
+      const first = dirty(a, a.malloc(512 * KiB), 512 * KiB);
+      a.free(first);
+      const p = a.calloc(1, 512 * KiB);
+      expect(p).toBe(first);
+      expect(isZero(a, p, 512 * KiB)).toBe(true);
+      dirty(a, p, 512 * KiB);
+      a.free(p);
+      for (let k = 0; k < 64; k++) expect(isZero(a, a.calloc(1, 8 * KiB), 8 * KiB)).toBe(true);
+      // Half of its pages were in use before.
+      const q = a.malloc(256 * KiB);
+      dirty(a, q, 256 * KiB);
+      a.free(q);
+      const r = a.calloc(1, 512 * KiB);
+      expect(r).toBe(q);
+      expect(isZero(a, r, 512 * KiB)).toBe(true);
+      verifyHeap(a);
+    });
+
+    it("as part of a page cache that was claimed before, or beside pages that are fresh", () => {
+      const a = createAllocator({ maxMemory: 64 << 20 });
+      const blocks = small(a, 40); // 24 pages of the cache stay fresh
+      a.flushAll();
+      for (const p of blocks.slice(8)) a.free(p);
+      a.flushAll();
+      for (let k = 0; k < 56; k++) expect(isZero(a, a.calloc(1, 8 * KiB), 8 * KiB)).toBe(true);
+      verifyHeap(a);
+    });
+
+    it("after a release that keeps what is in the pages, as on macOS", () => {
+      const a = createAllocator({ maxMemory: 64 << 20 });
+      vi.spyOn(a.mem, "canRelease", "get").mockReturnValue(true);
+      vi.spyOn(a.mem, "releaseZeroes", "get").mockReturnValue(false);
+      vi.spyOn(a.mem, "sysUnused").mockReturnValue(true);
+      const blocks = small(a, 64);
+      blocks.push(dirty(a, a.malloc(MiB), MiB));
+      for (const p of blocks) a.free(p);
+      a.flushAll();
+      expect(a.freeOSMemory()).toBe(MiB + 512 * KiB);
+      for (let k = 0; k < 64; k++) expect(isZero(a, a.calloc(1, 8 * KiB), 8 * KiB)).toBe(true);
+      const p = a.calloc(1, MiB);
+      expect(p).toBe(blocks[64]);
+      expect(isZero(a, p, MiB)).toBe(true);
+      verifyHeap(a);
+    });
   });
 
   it("name what is wrong with a pointer, and change nothing", () => {

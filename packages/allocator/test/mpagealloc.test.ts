@@ -321,6 +321,70 @@ describe("page allocator", () => {
     expect(pages.alloc(1)).toBe(33 * CHUNK + 6);
   });
 
+  it("finds the longest run inside a word, and after a run one page shorter", () => {
+    for (let n = 1; n <= 30; n++) {
+      const pages = newPages();
+      pages.grow(CHUNK, CHUNK);
+      pages.alloc(CHUNK);
+      // Between two pages in use, each in a word of its own: n - 1 free pages, then n.
+      if (n > 1) pages.free(CHUNK + 32 + 1, n - 1);
+      pages.free(CHUNK + 96 + 1, n);
+      expect(pages.alloc(n)).toBe(CHUNK + 96 + 1);
+      expect(pages.alloc(n)).toBe(0);
+      if (n > 1) expect(pages.alloc(n - 1)).toBe(CHUNK + 32 + 1);
+    }
+  });
+
+  it("keeps summaries on all levels that say what the bits say", () => {
+    const pages = newPages();
+    const first = 7; // the chunks are in two entries of level 1
+    const size = 3 * CHUNK;
+    pages.grow(first * CHUNK, size);
+    const used = new Array<boolean>(size).fill(false);
+    /** start, max and end of the pages [lo, hi) of the bits; what is not the heap's counts as in use. */
+    const naive = (lo: number, hi: number): [number, number, number] => {
+      const runs: number[] = [0];
+      for (let p = lo; p < hi; p++) {
+        const at = p - first * CHUNK;
+        if (at < 0 || at >= size || used[at]) runs.push(0);
+        else runs.push((runs.pop() as number) + 1);
+      }
+      return [runs[0] as number, Math.max(...runs), runs.at(-1) as number];
+    };
+    const check = (): void => {
+      pages.cleanUp();
+      for (let c = first; c < first + 3; c++)
+        expect(pages.summary(2, c)).toEqual(naive(c * CHUNK, (c + 1) * CHUNK));
+      for (const e of [0, 1]) expect(pages.summary(1, e)).toEqual(naive(e * 8 * CHUNK, (e + 1) * 8 * CHUNK));
+      expect(pages.summary(0, 0)).toEqual(naive(0, 64 * CHUNK));
+    };
+    check();
+    // A run whose ends lie anywhere in a word, and of lengths around a word's.
+    const run = fc.tuple(
+      fc.nat({ max: size - 1 }),
+      fc.oneof(fc.integer({ min: 1, max: 70 }), fc.nat({ max: size })),
+    );
+    fc.assert(
+      fc.property(fc.array(run, { minLength: 1, maxLength: 30 }), (runs) => {
+        expect(pages.alloc(size)).toBe(first * CHUNK);
+        used.fill(true);
+        check();
+        for (const [at, n] of runs) {
+          let end = at;
+          while (end < size && end < at + n && used[end]) end++;
+          if (end === at) continue;
+          pages.free(first * CHUNK + at, end - at);
+          used.fill(false, at, end);
+          check();
+        }
+        for (let p = 0; p < size; p++) if (used[p]) pages.free(first * CHUNK + p, 1);
+        used.fill(false);
+        check();
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it("counts the longest run of ones in a word", () => {
     const naive = (x: number): number =>
       Math.max(
