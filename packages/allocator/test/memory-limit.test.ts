@@ -124,6 +124,38 @@ describe("memory over the limit", () => {
     expect(mapped(a)).toBeGreaterThan(50 * MiB);
   });
 
+  it("wakes the background when a limit leaves it work, and only then", () => {
+    const a = heap();
+    let woken = 0;
+    a.scavenger.wake = () => woken++;
+    large(a, 20);
+    collectWith(a, nothing);
+    a.scavenger.memoryLimit = 30 * MiB;
+    expect(woken).toBe(0);
+    a.scavenger.memoryLimit = 10 * MiB;
+    expect(woken).toBe(1);
+    while (a.scavenger.background().released > 0);
+    expect(mapped(a)).toBeLessThanOrEqual(9.5 * MiB);
+    a.scavenger.memoryLimit = 10 * MiB;
+    expect(woken).toBe(1);
+  });
+
+  it("goes back when the last search had found nothing, and what it could not have is in use since", () => {
+    const a = heap({ limit: 8 * MiB });
+    a.hooks.releaseRefused = () => {};
+    large(a, 20);
+    collectWith(a, nothing);
+    const release = vi.spyOn(a.mem, "sysUnused").mockReturnValueOnce(false);
+    const kept = a.mallocgc(MiB, 0, true);
+    expect(mapped(a)).toBeGreaterThan(20 * MiB); // refused
+    const others = large(a, 18);
+    collectWith(a, (p) => p === kept || p === others[17]);
+    a.mallocgc(MiB, 0, true);
+    expect(mapped(a)).toBeLessThanOrEqual(8 * MiB);
+    expect(release.mock.calls.length).toBeGreaterThan(1);
+    verifyHeap(a);
+  });
+
   it("counts for threads that attach to the heap as well", () => {
     const a = heap({ limit: 24 * MiB });
     a.share();
@@ -163,6 +195,15 @@ describe("memory within the limit", () => {
     a.mallocgc(MiB, 0, true);
     expect(release).toHaveBeenCalledOnce();
     expect(mapped(a)).toBe(a.scavenger.memoryLimit + 1 - BATCH - 8 * KiB);
+    // A page over the limit is made up for, though no more is free than two.
+    const b = heap();
+    const live = b.mallocgc(20 * MiB, 0, true);
+    const holes = large(b, 16, 8 * KiB);
+    b.scavenge(Number.POSITIVE_INFINITY);
+    collectWith(b, (p) => p === live || !(p === holes[3] || p === holes[5]));
+    b.scavenger.memoryLimit = mapped(b) - 8 * KiB;
+    b.mallocNoscan(8 * KiB);
+    expect(mapped(b)).toBeLessThanOrEqual(b.scavenger.memoryLimit);
     a.mallocgc(MiB, 0, true);
     expect(release).toHaveBeenCalledOnce();
   });
