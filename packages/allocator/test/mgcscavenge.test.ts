@@ -69,6 +69,7 @@ describe("scavenging", () => {
     const before = a.readStats(newHeapStats());
     const release = vi.spyOn(a.mem, "sysUnused").mockReturnValue(false);
     expect(a.freeOSMemory()).toBe(0);
+    expect(refused).toHaveLength(1);
     expect(a.scavenge(1 << 20)).toBe(0);
     expect(release).toHaveBeenCalledTimes(2);
     expect(refused).toEqual([[expect.any(Number), 2 << 20]]);
@@ -106,6 +107,23 @@ describe("scavenge goals", () => {
     expect(gcPercentScavengeGoal({ ...pace, lastHeapGoal: 0 }, 100 * MiB, 4096)).toBe(
       Number.POSITIVE_INFINITY,
     );
+  });
+
+  it("are whole pages, rounded up, one at least, and none for less than a page beyond them", () => {
+    const pace = (lastHeapInUse: number) => ({ heapGoal: 4 * MiB, lastHeapGoal: 4 * MiB, lastHeapInUse });
+    expect(gcPercentScavengeGoal(pace(40_961), MiB, 4096)).toBe(12 * 4096); // 45,057 bytes
+    expect(gcPercentScavengeGoal(pace(0), MiB, 4096)).toBe(4096);
+    expect(gcPercentScavengeGoal(pace(10 * MiB), 11 * MiB + 4096, 4096)).toBe(11 * MiB);
+    expect(gcPercentScavengeGoal(pace(10 * MiB), 11 * MiB + 4095, 4096)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it("are none before there was a goal to compare with, whatever else is 0", () => {
+    for (const heapGoal of [0, 4 * MiB]) {
+      for (const lastHeapInUse of [0, MiB]) {
+        const pace = { heapGoal, lastHeapGoal: 0, lastHeapInUse };
+        expect(gcPercentScavengeGoal(pace, 100 * MiB, 4096)).toBe(Number.POSITIVE_INFINITY);
+      }
+    }
   });
 
   it("stay 5 % under the memory limit", () => {
@@ -148,6 +166,62 @@ describe("background scavenging", () => {
     expect(a.scavenger.trace(false)).toBe(
       `scav ${released / 1024} KiB work (bg), 0 KiB work (eager), ${released / 1024} KiB now, 91% util`,
     );
+  });
+
+  it("adds up its time and its work until the next trace line", () => {
+    const a = idleHeap();
+    a.scavenger.pace({ heapGoal: 16 * MiB, lastHeapGoal: 128 * MiB, lastHeapInUse: 64 * MiB });
+    const { assistNs } = a.scavenger; // of the growth
+    expect(assistNs).toBe(250_000);
+    a.scavenger.background(); // 9 steps of the clock: 8 of work, one to count it
+    expect(a.scavenger.backgroundNs).toBe(1_125_000);
+    a.scavenger.background();
+    expect([a.scavenger.backgroundNs, a.scavenger.assistNs]).toEqual([2_250_000, assistNs]);
+    expect(a.scavenger.trace(false)).toContain("scav 1024 KiB work (bg), 0 KiB work (eager)");
+    expect(a.scavenger.trace(false)).toContain("scav 0 KiB work (bg), 0 KiB work (eager)");
+    a.freeOSMemory();
+    const p = a.mallocgc(MiB, 0, true);
+    a.mem.kernel.fill(p, 1, MiB);
+    collectWith(a, () => false);
+    a.freeOSMemory();
+    expect(a.scavenger.trace(true)).toContain("scav 0 KiB work (bg), 65536 KiB work (eager)");
+    expect(a.scavenger.trace(false)).toContain(", 0% util"); // nothing is retained
+  });
+
+  it("rests a hundred times 10 microseconds at least, where the clock stands still", () => {
+    const a = createAllocator({ maxMemory: 64 * MiB, clock: () => 5 });
+    a.mallocgc(4 * MiB, 0, true);
+    collectWith(a, () => false);
+    a.scavenger.pace({ heapGoal: MiB, lastHeapGoal: 4 * MiB, lastHeapInUse: 4 * MiB });
+    const { released, sleepMs } = a.scavenger.background();
+    expect(released).toBe(Math.ceil((4 - 1.1) * 16) * 65536);
+    expect(sleepMs).toBeCloseTo(0.99, 9);
+  });
+
+  it("stops, and rests for a second, when nothing more is free or the system refuses", () => {
+    const a = createAllocator({ maxMemory: 64 * MiB, clock: () => 5 });
+    const keep = a.mallocgc(4 * MiB, 0, true);
+    a.mallocgc(192 << 10, 0, true);
+    collectWith(a, (p) => p === keep);
+    a.scavenger.pace({ heapGoal: MiB, lastHeapGoal: 4 * MiB, lastHeapInUse: 4 * MiB });
+    expect(a.scavenger.background()).toEqual({ released: 192 << 10, sleepMs: 1000 });
+    const b = idleHeap();
+    const refused: number[] = [];
+    b.hooks.releaseRefused = (_, n) => refused.push(n);
+    const release = vi.spyOn(b.mem, "sysUnused").mockReturnValue(false);
+    b.scavenger.pace({ heapGoal: 16 * MiB, lastHeapGoal: 128 * MiB, lastHeapInUse: 64 * MiB });
+    expect(b.scavenger.background()).toEqual({ released: 0, sleepMs: 1000 });
+    expect(release).toHaveBeenCalledOnce();
+    expect(refused).toEqual([65536]); // reported at once
+  });
+
+  it("has nothing to do where nothing can be released", () => {
+    const a = createAllocator({ maxMemory: 64 * MiB, release: false });
+    a.mallocgc(8 * MiB, 0, true);
+    collectWith(a, () => false);
+    a.scavenger.pace({ heapGoal: MiB, lastHeapGoal: 4 * MiB, lastHeapInUse: 4 * MiB });
+    expect(a.scavenger.excess).toBe(0);
+    expect(a.scavenger.background()).toEqual({ released: 0, sleepMs: 1000 });
   });
 
   it("keeps the whole memory under its limit", () => {
