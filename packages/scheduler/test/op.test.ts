@@ -1,5 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { createScheduler, go, makeChan, type Operation, recvCase } from "../src/index.ts";
+import {
+  createScheduler,
+  defaultScheduler,
+  go,
+  main,
+  makeChan,
+  type Operation,
+  recvCase,
+  type Scheduler,
+  sendCase,
+} from "../src/index.ts";
+import { Mutex, RWMutex, WaitGroup, Weighted } from "../src/sync/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
 
 describe("an op", () => {
@@ -262,4 +273,114 @@ describe("an op in another copy of the package's goroutine", () => {
     }
     expect(() => s.sleep(1)[Symbol.iterator]().next()).toThrow("outside of a goroutine");
   });
+});
+
+/** An op of each kind; `happened` tells whether the one of place `i` has had its effect. */
+interface OpKind {
+  make(i: number): Operation<unknown>;
+  happened(i: number): boolean;
+  /** What the operation gives. */
+  value?(i: number): unknown;
+}
+
+function opKinds(s: Scheduler): Record<string, OpKind> {
+  const full = () =>
+    [0, 1].map((i) => {
+      const c = s.makeChan<number>(1);
+      c.trySend(i);
+      return c;
+    });
+  const empty = () => [0, 1].map(() => s.makeChan<number>(1));
+  const [a, b, c, d, e, f] = [empty(), full(), full(), empty(), full(), full()];
+  const never = s.makeChan<number>();
+  const mutexes = [new Mutex(), new Mutex()];
+  const written = [new RWMutex(), new RWMutex()];
+  const read = [new RWMutex(), new RWMutex()];
+  const groups = [new WaitGroup(), new WaitGroup()];
+  const semaphores = [new Weighted(1), new Weighted(1)];
+  const done = () => true;
+  return {
+    "chan send": { make: (i) => a[i].send(i), happened: (i) => a[i].length === 1 },
+    recv: { make: (i) => b[i].recv(), happened: (i) => b[i].length === 0, value: (i) => i },
+    recv2: {
+      make: (i) => c[i].recv2(),
+      happened: (i) => c[i].length === 0,
+      value: (i) => ({ value: i, ok: true }),
+    },
+    "select send": {
+      make: (i) => s.select([sendCase(d[i], i), recvCase(never)]),
+      happened: (i) => d[i].length === 1,
+      value: () => ({ index: 0, value: undefined, ok: false }),
+    },
+    "select receive": {
+      make: (i) => s.select([recvCase(never), recvCase(e[i])]),
+      happened: (i) => e[i].length === 0,
+      value: (i) => ({ index: 1, value: i, ok: true }),
+    },
+    "recv of a null channel's neighbour": {
+      make: (i) => s.select([recvCase(null), recvCase(f[i])]),
+      happened: (i) => f[i].length === 0,
+      value: (i) => ({ index: 1, value: i, ok: true }),
+    },
+    sleep: { make: (i) => s.sleep(i), happened: done },
+    gosched: { make: () => s.gosched(), happened: done },
+    checkpoint: { make: () => s.checkpoint(), happened: done },
+    syscall: { make: (i) => s.syscall(() => i), happened: done, value: (i) => i },
+    "mutex lock": { make: (i) => mutexes[i].lock(), happened: (i) => !mutexes[i].tryLock() },
+    "rwmutex lock": { make: (i) => written[i].lock(), happened: (i) => !written[i].tryRLock() },
+    "rwmutex rlock": { make: (i) => read[i].rLock(), happened: (i) => !read[i].tryLock() },
+    "waitgroup wait": { make: (i) => groups[i].wait(), happened: done },
+    "semaphore acquire": {
+      make: (i) => semaphores[i].acquire(),
+      happened: (i) => !semaphores[i].tryAcquire(),
+    },
+  };
+}
+
+describe("an op of any kind", () => {
+  const names = Object.keys(opKinds(createScheduler()));
+
+  it.each(names)("may be put aside while another is made and used, once each (%s)", async (name) => {
+    await main(function* () {
+      const { make, happened, value = () => undefined } = opKinds(defaultScheduler())[name];
+      const first = make(0);
+      const second = make(1);
+      expect(yield* second).toEqual(value(1));
+      expect(happened(1)).toBe(true);
+      expect(yield* first).toEqual(value(0));
+      expect(happened(0)).toBe(true);
+      for (const op of [first, second]) {
+        let error: unknown;
+        try {
+          yield* op;
+        } catch (e) {
+          error = e;
+        }
+        expect(String(error)).toMatch(/^TypeError: scheduler: [\w ]+ op used twice; an op is used once/);
+      }
+    });
+  });
+
+  it.each(names)("can be awaited by host code, with another made meanwhile (%s)", async (name) => {
+    const { make, happened, value = () => undefined } = opKinds(defaultScheduler())[name];
+    const first = make(0);
+    const second = make(1);
+    expect(await second).toEqual(value(1));
+    expect(happened(1)).toBe(true);
+    expect(await first).toEqual(value(0));
+    expect(happened(0)).toBe(true);
+    await expect(Promise.resolve(first)).rejects.toThrow("op used twice");
+  });
+
+  it.each(names)(
+    "refuses yield* outside of a goroutine, and can still be awaited then (%s)",
+    async (name) => {
+      const { make, value = () => undefined } = opKinds(defaultScheduler())[name];
+      const op = make(0);
+      expect(() => op[Symbol.iterator]().next()).toThrow(
+        "outside of a goroutine (start it with go, or await the op)",
+      );
+      expect(await op).toEqual(value(0));
+    },
+  );
 });
