@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import fc from "fast-check";
-import { describe, expect, expectTypeOf, it } from "vitest";
+import { describe, expect, expectTypeOf, it, vi } from "vitest";
 import {
   addrOf,
   array,
@@ -191,6 +191,9 @@ describe("scalars", () => {
         unknown
       >;
       const many = types.makeSlice(type, 3);
+      const Outer = struct("Outer", { s: S, list: array(type, 2) });
+      const outer = types.newObject(Outer) as unknown as { s: Record<string, unknown>; list: never };
+      const raw = types.unsafe.view(Outer, addrOf(outer as never)) as unknown as typeof outer;
       fc.assert(
         fc.property(values, (v) => {
           one.value = v;
@@ -199,6 +202,19 @@ describe("scalars", () => {
           expect(one.value).toEqual(v);
           expect(inside.it).toEqual(v);
           expect(many.get(1)).toEqual(v);
+          // Read, checked and made ready before anything is written.
+          outer.s = { it: v, before: 7 };
+          outer.list = [type.zero, v] as never;
+          expect([outer.s.before, outer.s.it, outer.s.after, [...outer.list]]).toEqual([
+            7,
+            v,
+            0,
+            [type.zero, v],
+          ]);
+          raw.s.it = type.zero;
+          expect(outer.s.it).toEqual(type.zero);
+          raw.s.it = v;
+          expect([raw.s.it, outer.s.it]).toEqual([v, v]);
           expect([inside.before, inside.after, many.get(0), many.get(2)]).toEqual([
             255,
             255,
@@ -213,8 +229,21 @@ describe("scalars", () => {
   it.each(scalars)("%s refuses what it can't hold, and stays as it was", (type, _, wrong) => {
     const { types } = testHeap();
     const one = types.newObject(type) as unknown as { value: unknown };
-    for (const v of wrong) expect(() => (one.value = v), String(v)).toThrow(/^types: .* \(got .*\)$/);
+    const S = struct("S", { before: uint8, it: type });
+    const outer = types.newObject(struct("Outer", { s: S, list: array(type, 2) })) as unknown as {
+      s: unknown;
+      list: unknown;
+    };
+    const text = /^types: .* \(got .*\)$/;
+    for (const v of wrong) {
+      expect(() => (one.value = v), String(v)).toThrow(text);
+      // A field that is undefined counts as left out.
+      if (v !== undefined) expect(() => (outer.s = { before: 1, it: v }), String(v)).toThrow(text);
+      expect(() => (outer.list = [type.zero, v]), String(v)).toThrow(text);
+      expect(() => types.newObject(array(type, 1), [v] as never), String(v)).toThrow(text);
+    }
     expect(one.value).toEqual(type.zero);
+    expect(JSON.stringify(outer.s)).toBe(JSON.stringify(types.newObject(S)));
   });
 
   it("say what was given", () => {
@@ -226,6 +255,122 @@ describe("scalars", () => {
     expect(() => (x.value = 5n as unknown as number)).toThrow(
       new TypeError("types: int8 must be a whole number from -128 to 127 (got 5n)"),
     );
+  });
+
+  it("say briefly what was given, whatever it is", () => {
+    const { types } = testHeap();
+    const x = types.newObject(int8);
+    const got = (v: unknown): string => {
+      try {
+        x.value = v as number;
+      } catch (e) {
+        return String(e).replace(/^.*\(got (.*)\)$/, "$1");
+      }
+      throw new Error("it was taken");
+    };
+    class Named {}
+    const nameless = Object.create(null) as object;
+    const broken = new Proxy(
+      {},
+      {
+        get() {
+          throw new Error("own");
+        },
+      },
+    );
+    const values = [
+      "x".repeat(20),
+      "x".repeat(21),
+      1n,
+      null,
+      undefined,
+      true,
+      () => 1,
+      [],
+      new Named(),
+      new (class {})(),
+      { constructor: { name: 1 } },
+      nameless,
+      broken,
+      Symbol("s"),
+    ];
+    expect(values.map(got)).toEqual([
+      JSON.stringify("x".repeat(20)),
+      JSON.stringify(`${"x".repeat(20)}...`),
+      "1n",
+      "null",
+      "undefined",
+      "true",
+      "a function",
+      "Array",
+      "Named",
+      "object",
+      "object",
+      "object",
+      "object",
+      "Symbol(s)",
+    ]);
+  });
+
+  it("say their range and kind", () => {
+    const { types } = testHeap();
+    const refusal = (type: ScalarType<unknown>, v: unknown): string => {
+      const x = types.newObject(type) as unknown as { value: unknown };
+      try {
+        x.value = v;
+      } catch (e) {
+        return String(e);
+      }
+      throw new Error("it was taken");
+    };
+    const whole = (name: string, range: string) =>
+      `RangeError: types: ${name} must be a whole number from ${range} (got 0.5)`;
+    const safe = Number.MAX_SAFE_INTEGER;
+    expect(
+      [int8, uint8, int16, uint16, int32, uint32, int, uint, uintptr].map((type) => refusal(type, 0.5)),
+    ).toEqual([
+      whole("int8", "-128 to 127"),
+      whole("uint8", "0 to 255"),
+      whole("int16", "-32768 to 32767"),
+      whole("uint16", "0 to 65535"),
+      whole("int32", "-2147483648 to 2147483647"),
+      whole("uint32", "0 to 4294967295"),
+      whole("int", `${-safe} to ${safe}`),
+      whole("uint", `0 to ${safe}`),
+      whole("uintptr", `0 to ${safe}`),
+    ]);
+    expect(
+      [bool, int64, uint64, float32, float64, complex64, complex128, string, bytes].map((type) =>
+        refusal(type, null),
+      ),
+    ).toEqual(
+      [
+        "bool must be a boolean",
+        "int64 must be a bigint",
+        "uint64 must be a bigint",
+        "float32 must be a number",
+        "float64 must be a number",
+        "complex64 must be { re, im }",
+        "complex128 must be { re, im }",
+        "string must be a string",
+        "bytes must be a Uint8Array",
+      ].map((text) => `TypeError: types: ${text} (got null)`),
+    );
+    expect(refusal(int64, 2n ** 63n)).toBe(
+      "RangeError: types: int64 must fit 64 bits (got 9223372036854775808n)",
+    );
+    expect(refusal(uint64, -1n)).toBe("RangeError: types: uint64 must fit 64 bits (got -1n)");
+  });
+
+  it("uint refuses to read what no number holds, and tells both words", () => {
+    const { heap, types } = testHeap();
+    const x = types.newObject(uint, 1);
+    heap.mem.bi64[addrOf(x) >>> 3] = -1n;
+    expect(() => x.value).toThrow(
+      new RangeError("types: uint does not fit a number (got 18446744073709551615); use uint64"),
+    );
+    heap.mem.bi64[addrOf(x) >>> 3] = 2n ** 53n - 1n;
+    expect(x.value).toBe(Number.MAX_SAFE_INTEGER);
   });
 
   it("int refuses to read a 64-bit integer that no number holds", () => {
@@ -256,6 +401,16 @@ describe("scalars", () => {
     expect(s.value).toBe("a\ufffdb");
   });
 
+  it("strings of a length that their UTF-8 form exceeds are not cut, in a process that had no longer one", async () => {
+    vi.resetModules();
+    const fresh = await import("../src/codec.ts");
+    for (const n of [1, 341, 342, 400, 1024, 1025, 5000]) {
+      const text = "語".repeat(n);
+      expect(fresh.encodeString(text)).toBe(3 * n);
+      expect(new TextDecoder().decode(fresh.scratchBytes().subarray(0, 3 * n))).toBe(text);
+    }
+  });
+
   it("a string takes one block of its UTF-8 length, one of a single byte or none takes nothing", () => {
     const { heap, types } = testHeap();
     const s = types.newObject(string);
@@ -268,6 +423,32 @@ describe("scalars", () => {
     s.value = "";
     expect(heap.mallocs).toEqual([[5, 0]]);
     expect(heap.stores.at(-1)).toEqual([addrOf(s), 0]);
+  });
+});
+
+describe("a copy with the barrier on", () => {
+  it("moves both halves of words that are no pointers", () => {
+    const { heap, types } = testHeap();
+    const Counted = struct("Counted", { p: pointer(Point), n: int });
+    const p = types.newObject(Point);
+    const from = types.newObject(Counted, { p, n: 2 ** 40 + 5 });
+    const Two = struct("Two", { a: Counted, b: Counted });
+    for (const barrier of [true, false]) {
+      heap.barrier = barrier;
+      const to = types.newObject(Two, { b: { n: -1 } });
+      to.a = from;
+      expect([to.a.n, same(to.a.p, p), to.b.n, to.b.p]).toEqual([2 ** 40 + 5, true, -1, null]);
+    }
+  });
+
+  it("does nothing onto itself, and stores no pointer for types without one", () => {
+    const { heap, types } = testHeap();
+    const n = types.newObject(struct("Box", { n: Node, p: Point }), { n: { value: 1 }, p: { x: 3 } });
+    heap.stores.length = 0;
+    n.n = n.n as never;
+    n.p = types.newObject(Point, { x: 4 });
+    expect(heap.stores).toEqual([]);
+    expect([n.n.value, n.p.x]).toEqual([1, 4]);
   });
 });
 

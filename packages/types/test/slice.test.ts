@@ -13,6 +13,7 @@ import {
   isRuntimeError,
   nextSliceCap,
   pointer,
+  RuntimeError,
   type Slice,
   same,
   slice,
@@ -205,6 +206,22 @@ describe("append", () => {
     );
   });
 
+  it("panics from the size of the memory on, wanted or rounded up to, and from 2^53 elements without size", () => {
+    const { heap } = testHeap().types;
+    const { size } = heap.mem;
+    const refused = new RuntimeError("runtime error: growslice: len out of range", "ERR_GORT_GROWSLICE_LEN");
+    const grow = (elemSize: number, newLen: number, oldCap: number) => () =>
+      growCap(heap, elemSize, true, newLen, oldCap);
+    expect(grow(8, size / 8, 0)).toThrow(refused);
+    expect(grow(8, size / 8 - 1, 0)()).toBe(size / 8);
+    // Needed is little more than half of the memory, wanted twice the old capacity, or 1.25 times.
+    expect(grow(size / 8, 5, 4)).toThrow(refused);
+    expect(grow(size / 8, 4, 3)()).toBe(6);
+    expect(grow(1, size - 1000, size - 2000)).toThrow(refused);
+    expect(grow(0, 2 ** 53 - 1, 0)()).toBe(2 ** 53 - 1);
+    expect(grow(0, 2 ** 53, 0)).toThrow(refused);
+  });
+
   it("push does the same in place, and gives up the old array", () => {
     const { heap, types } = testHeap();
     const s = types.nilSlice(int);
@@ -285,6 +302,26 @@ describe("append", () => {
 });
 
 describe("nextSliceCap", () => {
+  it("doubles below 256, then eases towards a quarter", () => {
+    const one = (cap: number) => nextSliceCap(cap + 1, cap);
+    expect([0, 1, 2, 255, 256, 257, 512, 1000, 10_000].map(one)).toEqual([
+      1,
+      2,
+      4,
+      510,
+      256 + Math.floor((256 + 768) / 4),
+      257 + Math.floor((257 + 768) / 4),
+      512 + Math.floor((512 + 768) / 4),
+      1000 + Math.floor((1000 + 768) / 4),
+      10_000 + Math.floor((10_000 + 768) / 4),
+    ]);
+    expect([nextSliceCap(20, 10), nextSliceCap(21, 10)]).toEqual([20, 21]);
+    // Several steps of a quarter, up to twice as many.
+    expect([nextSliceCap(600, 300), nextSliceCap(601, 300)]).toEqual([300 + 267 + 333, 601]);
+    expect(nextSliceCap(567, 300)).toBe(567);
+    expect(nextSliceCap(2 ** 33 + 1, 2 ** 33)).toBe(2 ** 33 + 2 ** 31 + 192);
+  });
+
   it("never gives less than needed, nor less than 1.25 times for one more", () => {
     fc.assert(
       fc.property(fc.nat(1 << 24), fc.integer({ min: 1, max: 1 << 24 }), (oldCap, added) => {
@@ -384,6 +421,7 @@ describe("bytes and runes", () => {
     expect(bytesToString(b.slice(1, 3))).toBe("ä");
     expect([...types.toRunes(text)]).toEqual(Array.from(text, (c) => c.codePointAt(0)));
     expect([...types.toRunes("\ud800")]).toEqual([0xfffd]);
+    expect([...types.toRunes("\ud7ff\udfff\ue000\udc00")]).toEqual([0xd7ff, 0xfffd, 0xe000, 0xfffd]);
     expect(types.toBytes("").length).toBe(0);
     expect(bytesToString(types.nilSlice(uint8))).toBe("");
   });
