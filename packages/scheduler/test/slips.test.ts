@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { background, type Context, withCancel, withDeadline, withTimeout } from "../src/context.ts";
+import { isCut, stackLines } from "../src/frames.ts";
 import { createScheduler, type Goroutine, goexit } from "../src/index.ts";
 import type { HChan } from "../src/internal.ts";
-import { Group, Singleflight } from "../src/sync/index.ts";
-import { createTestScheduler, FakeClock, type TestScheduler } from "../src/testing.ts";
+import { Group, Mutex, Pool, Singleflight } from "../src/sync/index.ts";
+import { createTestScheduler, FakeClock, type TestScheduler, verifyScheduler } from "../src/testing.ts";
 import { RuntimeTimer, TimerHeap } from "../src/time.ts";
 
 /** What stays behind: counters that are reset, lists that are unlinked, resources that are closed, branches that only a rare order of events takes. */
@@ -292,5 +293,135 @@ describe("the run queues", () => {
       yield* second.done();
       expect(seen).toBe(null);
     });
+  });
+});
+
+describe("a program that runs after another", () => {
+  it("knows each of its goroutines, whose Gs may be those of the other", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      for (let i = 0; i < 5; i++) s.go(() => {});
+      yield* s.gosched();
+      expect(s.gfreeCount).toBe(5);
+      s.go(function* () {
+        yield* s.makeChan().recv();
+      });
+    });
+    expect(s.numGoroutine()).toBe(0);
+    s.runMain(function* () {
+      const c = s.makeChan<number>();
+      const seen = new Set<number>();
+      for (let i = 0; i < 8; i++) {
+        s.go(function* () {
+          seen.add((yield* c.recv())!);
+        });
+      }
+      yield* s.gosched();
+      verifyScheduler(s);
+      let live = 0;
+      s.forEachG(() => live++);
+      expect([live, s.numGoroutine()]).toEqual([9, 9]);
+      for (let i = 0; i < 8; i++) yield* c.send(i);
+      yield* s.gosched();
+      expect(seen.size).toBe(8);
+    });
+    verifyScheduler(s);
+  });
+});
+
+describe("what is thrown into a goroutine", () => {
+  const reasons = [null, undefined, 0, "text", new Error("own")];
+
+  it("is the reason of a promise or of a signal, whatever it is", () => {
+    const seen: unknown[] = [];
+    const caught = function* (wait: () => Generator<undefined, unknown, unknown>) {
+      try {
+        yield* wait();
+      } catch (e) {
+        seen.push(e);
+      }
+    };
+    run(function* (s) {
+      for (const reason of reasons) {
+        const c = s.makeChan<number>();
+        const controller = new AbortController();
+        s.go(function* () {
+          yield* caught(function* () {
+            yield* c.recv().withSignal(controller.signal);
+          });
+        });
+        yield* s.gosched();
+        controller.abort(reason);
+        yield* s.gosched();
+        yield* caught(function* () {
+          yield* c.recv().withSignal(controller.signal);
+        });
+      }
+    });
+    // Without a reason the signal makes one.
+    const told = reasons.map((r) => (r === undefined ? expect.objectContaining({ name: "AbortError" }) : r));
+    expect(seen).toEqual(told.flatMap((r) => [r, r]));
+  });
+
+  it("is what a promise was rejected with", async () => {
+    const s = createScheduler();
+    for (const reason of reasons) {
+      const seen = await s.main(function* () {
+        try {
+          yield* s.syscall(Promise.reject(reason));
+        } catch (e) {
+          return [e];
+        }
+        return [];
+      });
+      expect(seen).toEqual([reason]);
+    }
+  });
+});
+
+describe("the mutex profile", () => {
+  it("may be on without a hook that takes its events", () => {
+    run(function* (s) {
+      s.mutexProfileEnabled = true;
+      const m = new Mutex();
+      yield* m.lock();
+      const waiting = s.go(function* () {
+        yield* m.lock();
+        m.unlock();
+      });
+      yield* s.sleep(1);
+      m.unlock();
+      yield* waiting.done();
+      expect(m.tryLock()).toBe(true);
+    });
+  });
+});
+
+describe("a pool", () => {
+  it("takes undefined for nothing also when it holds something", () => {
+    run(function* (s) {
+      let made = 0;
+      const p = new Pool<number | undefined>(() => ++made);
+      p.put(10);
+      p.put(undefined);
+      p.put(null as never);
+      expect([p.get(), p.get()]).toEqual([10, 1]);
+      yield* s.gosched();
+    });
+  });
+});
+
+describe("a stack", () => {
+  it("may have been cut if it has as many lines as the run loop asks for", () => {
+    const text = (lines: number) => `Error: x${"\n    at f (file.js:1:1)".repeat(lines)}`;
+    expect([0, 1, stackLines - 1, stackLines, stackLines + 1].map((n) => isCut(text(n)))).toEqual([
+      false,
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect(isCut("\n".repeat(stackLines))).toBe(true);
+    expect(isCut("")).toBe(false);
   });
 });
