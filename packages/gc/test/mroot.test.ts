@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import type { Marker } from "../src/mgcmark.ts";
+import { Roots } from "../src/mroot.ts";
+import { REF_BLOCK_BYTES } from "../src/reftable.ts";
+import { type Rig, rig } from "./kit.ts";
+
+/** What a marker is asked to scan. */
+function recorder() {
+  const scanned: [number, number][] = [];
+  const shaded: number[] = [];
+  const objects: number[] = [];
+  const marker = {
+    scanRoots: (lo: number, hi: number) => scanned.push([lo, hi]),
+    shade: (p: number) => shaded.push(p),
+    scanFinalizerObject: (base: number) => objects.push(base),
+  } as unknown as Marker;
+  return { marker, scanned, shaded, objects };
+}
+
+const rootsOf = ({ gc }: Rig): Roots => new Roots(gc.heap, gc.refs, gc.finalizers);
+
+describe("globals", () => {
+  it("are whole slots outside of address 0", () => {
+    const roots = rootsOf(rig());
+    for (const [lo, hi] of [
+      [0, 8],
+      [-8, 8],
+      [16, 8],
+      [12, 16],
+      [8, 12],
+      [Number.NaN, 8],
+      [8, Number.NaN],
+    ] as const) {
+      expect(() => roots.addGlobals(lo, hi)).toThrow(
+        new RangeError(`gc: globals must be a range of 8-byte slots (got [${lo}, ${hi}))`),
+      );
+    }
+    expect(roots.globalsBytes).toBe(0);
+    roots.addGlobals(8, 8);
+    expect(roots.globalsBytes).toBe(0);
+  });
+
+  it("are scanned range by range until they are taken back, each once", () => {
+    const roots = rootsOf(rig());
+    const ranges = [
+      [8, 24],
+      [24, 32],
+      [8, 32],
+      [24, 32],
+      [32, 64],
+    ] as const;
+    const undo = ranges.map(([lo, hi]) => roots.addGlobals(lo, hi));
+    const scan = () => {
+      const r = recorder();
+      roots.begin(r.marker);
+      expect(roots.globalsScan).toBe(r.scanned.reduce((n, [lo, hi]) => n + hi - lo, 0));
+      expect(roots.globalsBytes).toBe(roots.globalsScan);
+      return r.scanned;
+    };
+    expect(scan()).toEqual(ranges);
+    undo[3]();
+    expect(scan()).toHaveLength(4);
+    undo[3]();
+    undo[1]();
+    expect(scan()).toEqual([ranges[0], ranges[2], ranges[4]]);
+    undo[1]();
+    undo[0]();
+    expect(scan()).toEqual([ranges[2], ranges[4]]);
+    undo[2]();
+    undo[4]();
+    expect(scan()).toEqual([]);
+  });
+});
+
+describe("the roots of a cycle", () => {
+  it("are globals, stacks and queued finalizers at once, and refs block by block", () => {
+    const r = rig();
+    const roots = rootsOf(r);
+    roots.addGlobals(64, 128);
+    roots.stacks = (visit) => {
+      visit(1000, 1016);
+      visit(2000, 2000);
+      visit(3000, 3008);
+    };
+    const first = r.gc.refs.alloc(r.a.mallocTyped(r.node));
+    const seen = recorder();
+    roots.begin(seen.marker);
+    expect(seen.scanned).toEqual([
+      [64, 128],
+      [1000, 1016],
+      [2000, 2000],
+      [3000, 3008],
+    ]);
+    expect([roots.stackScan, roots.globalsScan, roots.done]).toEqual([24, 64, false]);
+    expect(roots.globalsBytes).toBe(64 + 8);
+    seen.scanned.length = 0;
+    expect(roots.step(seen.marker)).toBe(REF_BLOCK_BYTES);
+    expect(seen.scanned).toEqual([[r.gc.refs.firstBlock + 8, r.gc.refs.firstBlock + REF_BLOCK_BYTES]]);
+    expect(first).toBeGreaterThan(seen.scanned[0]![0] - 1);
+    expect(first).toBeLessThan(seen.scanned[0]![1]);
+    expect(roots.globalsScan).toBe(64 + REF_BLOCK_BYTES - 8);
+    while (!roots.done) expect(roots.step(seen.marker)).toBeGreaterThan(0);
+    expect(roots.step(seen.marker)).toBe(0);
+    // The next cycle begins anew.
+    roots.begin(seen.marker);
+    expect([roots.stackScan, roots.globalsScan, roots.done]).toEqual([24, 64, false]);
+  });
+
+  it("are what objects with finalizers refer to, 512 spans a step", () => {
+    const r = rig();
+    const roots = rootsOf(r);
+    const some: number[] = [];
+    const large = r.a.newType(40_000, [1]);
+    for (let i = 0; i < 1200; i++) {
+      const p = r.a.mallocTyped(large);
+      if (i % 400 === 7) {
+        some.push(r.a.findObject(p));
+        r.gc.finalizers.setFinalizer(p, () => {});
+      }
+    }
+    const seen = recorder();
+    roots.begin(seen.marker);
+    while (roots.step(seen.marker) === REF_BLOCK_BYTES);
+    const n = r.a.nspans;
+    expect(n).toBeGreaterThan(1200);
+    // The first step of spans is over.
+    let work = 512 * 64;
+    for (let step = roots.step(seen.marker); step > 0; step = roots.step(seen.marker)) work += step;
+    expect(work).toBe(n * 64);
+    expect(seen.objects.sort((x, y) => x - y)).toEqual(some.sort((x, y) => x - y));
+  });
+});
