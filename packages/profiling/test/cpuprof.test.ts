@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { Profile } from "pprof-format";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { cpuProfileToPprof } from "../src/cpuprof.ts";
+import { CPUProfiler, cpuProfileToPprof } from "../src/cpuprof.ts";
 import { createProfiler } from "../src/index.ts";
+import type { LabelLog } from "../src/labellog.ts";
 import { PCTable } from "../src/pctab.ts";
 import { type Program, program } from "./support/build.ts";
 import { findGo, pprof } from "./support/go.ts";
@@ -144,6 +145,80 @@ class Calls {
       [5, 1],
       [7, 1],
     ]);
+  });
+});
+
+describe("V8's samples", () => {
+  const frame = (functionName: string, lineNumber: number) => ({
+    functionName,
+    url: functionName === "(root)" ? "" : "file:///app.js",
+    lineNumber,
+    columnNumber: 0,
+  });
+  const nodes = [
+    { id: 1, callFrame: frame("(root)", -1), children: [2] },
+    { id: 2, callFrame: frame("eventLoop", 1), children: [3] },
+    { id: 3, callFrame: frame("runLoop", 11), children: [4] },
+    { id: 4, callFrame: frame("outer", 21), children: [5] },
+    { id: 5, callFrame: frame("inner", 31) },
+  ];
+  const convert = (
+    more: { samples: number[]; timeDeltas: number[] },
+    table = new PCTable(),
+    labels: LabelLog | null = null,
+  ) => {
+    const profile = { nodes, startTime: 1000, endTime: 1200, ...more };
+    return samplesOf(
+      Profile.decode(cpuProfileToPprof(table, [{ name: "main", profile, labels }], { hz: 100 })),
+    );
+  };
+  const leaf = (s: Sample) => s.frames[0]!.replace(/^.*?(\w+):\d+$/, "$1");
+
+  it("last until the next one, the last until the end, and none for less than nothing", () => {
+    const got = convert({ samples: [5, 4, 5, 2, 4], timeDeltas: [10, 20, 30, -4, 40] });
+    expect(Object.fromEntries(got.map((s) => [leaf(s), s.values]))).toEqual({
+      // 20 from the first; the third was followed at once.
+      inner: [2, 20_000],
+      // 30, and from 1096 to the end.
+      outer: [2, 30_000 + 104_000],
+      eventLoop: [1, 40_000],
+    });
+  });
+
+  it("of a goroutine end where the run loop has resumed it", () => {
+    const table = new PCTable({ isStackBase: ({ functionName }) => functionName === "runLoop" });
+    const names = (s: Sample) => s.frames.map((f) => f.replace(/^.*?(\w+):\d+$/, "$1"));
+    const each = { samples: [5, 4, 3, 2], timeDeltas: [0, 1, 1, 1] };
+    expect(convert(each, table).map(names)).toEqual([
+      ["inner", "outer"],
+      ["outer"],
+      ["runLoop", "eventLoop"],
+      ["eventLoop"],
+    ]);
+    expect(convert(each).map(names)[0]).toEqual(["inner", "outer", "runLoop", "eventLoop"]);
+  });
+
+  it("have the labels that held at the start, until others do", () => {
+    const first = new Map([["phase", "start"]]);
+    const logOf = (now: Map<string, string> | null) =>
+      new CPUProfiler(
+        new PCTable(),
+        () => {},
+        () => now,
+        () => {},
+        false,
+      ).openLog();
+    const log = logOf(first);
+    log.add(new Map([["phase", "later"]]), 1050);
+    log.add(null, 1090);
+    const got = convert({ samples: [5, 5, 5, 5], timeDeltas: [10, 30, 20, 30] }, new PCTable(), log);
+    expect(got.map((s) => [s.labels, s.values])).toEqual([
+      [{ phase: "start" }, [2, 50_000]],
+      [{ phase: "later" }, [1, 30_000]],
+      [{}, [1, 110_000]],
+    ]);
+    expect(logOf(null).changes()).toEqual([]);
+    expect(logOf(new Map()).changes()).toEqual([]);
   });
 });
 

@@ -422,4 +422,20 @@ console.log(JSON.stringify(new T().m()));
     const broken = make({ "main.js": code, "main.js.map": "{ no map" });
     expect(broken.json()).toMatchObject({ file: `${broken.dir}/main.js`, line: 2 });
   });
+
+  it("takes the map of the last comment, and none for one of a text", () => {
+    const mapOf = (source: string) =>
+      JSON.stringify({ version: 3, sources: [source], names: [], mappings: ";AASA" });
+    const code =
+      'import { caller, funcForPC } from "@gort/profiling";\nconsole.log(JSON.stringify(caller(0)));\n' +
+      "//# sourceMappingURL=first.map\n/*# sourceMappingURL=last.map */\n" +
+      'const text = "//# sourceMappingURL=text.map";\n// see sourceMappingURL=text.map\n';
+    const files = {
+      "first.map": mapOf("first.ts"),
+      "last.map": mapOf("last.ts"),
+      "text.map": mapOf("text.ts"),
+    };
+    const app = make({ "main.js": code, ...files });
+    expect(app.json()).toMatchObject({ file: `${app.dir}/last.ts`, line: 10 });
+  });
 });

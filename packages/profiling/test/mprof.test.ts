@@ -9,7 +9,7 @@ import { Profile } from "pprof-format";
 import { afterAll, describe, expect, it } from "vitest";
 import { BufferArena, blockKind, memKind, type ProfArena } from "../src/bucket.ts";
 import { createProfiler, type Profiler } from "../src/index.ts";
-import { type MemProfileRecord, scaleHeapSample } from "../src/mprof.ts";
+import { type MemProfileRecord, MemProfileRecorder, scaleHeapSample } from "../src/mprof.ts";
 import { verifyMemProfile } from "../src/testing.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "profiling-"));
@@ -310,6 +310,40 @@ describe("the budget", () => {
     for (const [bucket, i] of live) if (i % 2 === 1) p.mem.free(bucket, 1024);
     expect(estimate()).toBe(0);
     verifyMemProfile(p);
+  });
+
+  it("counts a sample with the weight that it was drawn with, not with the one found meanwhile", () => {
+    const counted: { weight: number; drawn: boolean }[] = [];
+    let now = 0;
+    let drawn = false;
+    const recorder = new MemProfileRecorder(
+      {
+        buckets: null as never,
+        captureBucket: (_, weight) => {
+          counted.push({ weight, drawn });
+          now += 10;
+          return 0;
+        },
+        random: () => {
+          drawn = true;
+          return 0;
+        },
+        now: () => now,
+        budget: 0.001,
+        budgetAlways: true,
+      },
+      4096,
+    );
+    // A sample each millisecond, which takes ten: each reading of the clock finds that fewer can be afforded.
+    for (let i = 0; i < 40; i++) {
+      now++;
+      drawn = false;
+      recorder.alloc(64);
+    }
+    expect(counted[0]).toEqual({ weight: 1, drawn: false });
+    expect(counted.at(-1)).toMatchObject({ drawn: true });
+    // Nothing is drawn where every sample is taken.
+    expect(counted.filter(({ weight, drawn }) => weight > 1 !== drawn)).toEqual([]);
   });
 
   it("looks at the clock once in sixteen samples that it doesn't take, and starts anew when the rate is set", () => {
