@@ -205,3 +205,28 @@ describe("misuse", () => {
     expect(() => panic(undefined)).toThrow("panic called with nil argument");
   });
 });
+
+describe("a frame that catches a panic by hand", () => {
+  it("may throw another value, which is then the panic", () => {
+    const s = createTestScheduler();
+    const [a, b] = [new Error("a"), new Error("b")];
+    const got: unknown[] = [];
+    s.runMain(function* () {
+      for (const next of [a, b]) {
+        yield* frame(function* () {
+          defer(() => void got.push(recover()));
+          try {
+            yield* frame(function* () {
+              defer(() => {});
+              yield* s.gosched();
+              throw a;
+            });
+          } catch {
+            throw next;
+          }
+        });
+      }
+    });
+    expect(got).toEqual([a, b]);
+  });
+});

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { background, type Context, withCancel, withDeadline, withTimeout } from "../src/context.ts";
-import { isCut, stackLines } from "../src/frames.ts";
+import { goName, isCut, stackLines } from "../src/frames.ts";
 import { createScheduler, type Goroutine, goexit } from "../src/index.ts";
 import type { HChan } from "../src/internal.ts";
 import { Group, Mutex, Pool, Singleflight } from "../src/sync/index.ts";
@@ -423,5 +423,25 @@ describe("a stack", () => {
     ]);
     expect(isCut("\n".repeat(stackLines))).toBe(true);
     expect(isCut("")).toBe(false);
+  });
+});
+
+describe("Go's name of a function", () => {
+  it.each([
+    ["worker", "main.worker"],
+    ["", "main.func1"],
+    ["<anonymous>", "main.func1"],
+    ["Server.serve", "main.(*Server).serve"],
+    ["Server.<anonymous>", "main.(*Server).func1"],
+    ["Object.<anonymous>", "main.func1"],
+    ["Module.run", "main.run"],
+    ["Function.make", "main.make"],
+    ["new Server", "main.Server"],
+    ["new Object.Server", "main.Server"],
+    ["Server.serve [as handle]", "main.(*Server).serve"],
+    ["a.b.c", "main.(*a.b).c"],
+    [".hidden", "main..hidden"],
+  ])("of %s is %s", (name, want) => {
+    expect(goName(name)).toBe(want);
   });
 });

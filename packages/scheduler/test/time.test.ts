@@ -44,7 +44,46 @@ describe("sleep", () => {
       yield* s.sleep(2.5);
       expect(s.clock.now()).toBe(2.5);
       expect(() => s.sleep(Number.NaN)).toThrow("duration must be a number of milliseconds (got NaN)");
+      const refused: [string, () => unknown][] = [
+        ["sleep", () => s.sleep("5" as never)],
+        ["newTimer", () => s.newTimer(null as never)],
+        ["newTicker", () => s.newTicker("5" as never)],
+        ["afterFunc", () => s.afterFunc(undefined as never, () => {})],
+        ["Timer.reset", () => s.newTimer(1).reset("5" as never)],
+        ["Ticker.reset", () => s.newTicker(1).reset("5" as never)],
+      ];
+      for (const [what, f] of refused) {
+        expect(f, what).toThrow(TypeError);
+        expect(f).toThrow(`scheduler: ${what}: duration must be a number of milliseconds (got `);
+      }
     });
+  });
+
+  it("of the runtime's own goroutine is no hope in a deadlock, and of a program's is one", () => {
+    const s = createTestScheduler();
+    s.goSystem(function* () {
+      for (;;) yield* s.sleep(10);
+    });
+    s.run();
+    expect([s.timers.size, s.timers.nuser]).toEqual([1, 0]);
+    expect(() =>
+      s.runMain(function* () {
+        yield* s.makeChan().recv();
+      }),
+    ).toThrow("all goroutines are asleep - deadlock!");
+    const t = createTestScheduler();
+    const value = t.runMain(function* () {
+      const c = t.makeChan<number>();
+      t.go(function* () {
+        yield* t.sleep(10);
+        expect([t.timers.size, t.timers.nuser]).toEqual([0, 0]);
+        yield* c.send(3);
+      });
+      yield* t.gosched();
+      expect([t.timers.size, t.timers.nuser]).toEqual([1, 1]);
+      return yield* c.recv();
+    });
+    expect(value).toBe(3);
   });
 
   it("takes as long as asked by the host's clock", async () => {
@@ -90,6 +129,54 @@ describe("sleep", () => {
 });
 
 describe("timers and tickers", () => {
+  it("that are due fire for a goroutine that looks, in the queue or not, once", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const t = s.newTimer(10);
+      let got: number | undefined;
+      s.go(function* () {
+        got = yield* t.C.recv();
+      });
+      yield* s.gosched();
+      expect([t.C.length, t.C.capacity, s.timers.size]).toEqual([0, 0, 1]);
+      s.fakeClock.set(15);
+      // It is due, and goes to the goroutine that waits.
+      expect(t.C.tryRecv().received).toBe(false);
+      yield* s.gosched();
+      yield* s.gosched();
+      expect(got).toBe(s.clock.wall() - 5);
+      expect([t.C.tryRecv().received, t.stop(), s.timers.size]).toEqual([false, false, 0]);
+      // Nothing fires that was stopped, or is due later.
+      expect(t.reset(10)).toBe(false);
+      s.fakeClock.set(24);
+      expect(t.C.tryRecv().received).toBe(false);
+      expect([t.stop(), t.stop()]).toEqual([true, false]);
+      s.fakeClock.set(100);
+      expect(t.C.tryRecv().received).toBe(false);
+      t.reset(5);
+      s.fakeClock.set(105);
+      expect(t.C.tryRecv()).toEqual({ value: s.clock.wall(), ok: true, received: true });
+    });
+  });
+
+  it("of huge, tiny and negative durations come when they can, a ticker at most once a nanosecond", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const t = s.newTimer(-1000);
+      expect(t.C.tryRecv().value).toBe(s.clock.wall());
+      const k = s.newTicker(1e-9);
+      s.fakeClock.set(1);
+      expect(k.C.tryRecv().received).toBe(true);
+      expect(k.C.tryRecv().received).toBe(false);
+      s.fakeClock.set(1 + 2e-6);
+      expect(k.C.tryRecv().received).toBe(true);
+      k.stop();
+      const far = s.newTimer(Infinity);
+      expect(far.C.tryRecv().received).toBe(false);
+      expect(far.stop()).toBe(true);
+    });
+  });
+
   it("send the time at which they fired", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
