@@ -1,4 +1,7 @@
 import { defineConfig } from "tsup";
 import { library } from "../../tsup.base.ts";
 
-export default defineConfig(library({ index: "src/index.ts", bin: "src/bin.ts" }));
+// The command is no part of the runtime, and its file begins with a line for the shell.
+export default defineConfig(
+  library({ index: "src/index.ts", bin: "src/bin.ts" }, { banner: {}, footer: {} }),
+);

@@ -35,6 +35,9 @@ export interface Frame {
 // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
 type AnyFunction = Function;
 
+/** Says of a frame number that it is not to be shown. */
+type Hide = (id: number) => boolean;
+
 /** Depth of the stacks in profiles: Go's profstackdepth. */
 export const defaultMaxStackDepth = 128;
 
@@ -62,15 +65,16 @@ export class StackWalker {
 
   /**
    * The stack above the function `above`, as frame numbers in `out`: skips `skip` frames, then takes as many as
-   * fit. The stack base counts as a last frame, `runtime.goexit`.
+   * fit. The stack base counts as a last frame, `runtime.goexit`. Frames for which `hide` holds don't count as long as no other
+   * came, unless there is no other.
    */
-  walk(out: StackBuffer, skip: number, above: AnyFunction): number {
+  walk(out: StackBuffer, skip: number, above: AnyFunction, hide: Hide | null = null): number {
     const want = skip + out.ids.length;
     // Every frame costs V8 a third of a microsecond, and a goroutine's stack is short but stands on a deep one of the
     // host: ask first for as many as were enough lately.
     for (let limit = Math.min(want, this.enough); ; limit = limit < want ? want : limit * 2 + 8) {
       const sites = captureSites(limit, above);
-      const n = this.internSites(sites, out, skip);
+      const n = this.internSites(sites, out, skip, 0, hide);
       // Between two generators V8 counts a built-in frame that we drop, so that even `want` may show too little.
       if (n === out.ids.length || sites.length < limit || this.hitBase) {
         if (want > shortStack) this.enough = Math.max(this.walked + 2, this.enough - 1, shortStack);
@@ -103,7 +107,13 @@ export class StackWalker {
   private hitBase = false;
 
   /** Interns call sites that were taken elsewhere, innermost first, beginning with number `from`. */
-  internSites(sites: readonly CallSite[], out: StackBuffer, skip = 0, from = 0): number {
+  internSites(
+    sites: readonly CallSite[],
+    out: StackBuffer,
+    skip = 0,
+    from = 0,
+    hide: Hide | null = null,
+  ): number {
     const { table } = this;
     const { ids } = out;
     this.hitBase = false;
@@ -118,7 +128,11 @@ export class StackWalker {
         if (seen >= skip) ids[n++] = table.goexit;
         break;
       }
+      if (n === 0 && hide?.(id) === true) continue;
       if (seen++ >= skip) ids[n++] = id;
+    }
+    if (hide !== null && (n === 0 || (n === 1 && ids[0] === table.goexit))) {
+      return this.internSites(sites, out, skip, from);
     }
     this.walked = i - from;
     out.length = n;

@@ -27,6 +27,7 @@ import type { CallSite } from "./capture.ts";
 import { readTextFile } from "./files.ts";
 import { functionNameOf, PackageNames, type PackageNamesOptions } from "./gonames.ts";
 import { toPath } from "./host.ts";
+import { isOwnCode } from "./owncode.ts";
 import { SourceFunctions, scannedName } from "./scan.ts";
 import { SourceMaps } from "./sourcemap.ts";
 
@@ -44,12 +45,17 @@ const callLength = 5;
 export const elided = 0;
 
 const flagBase = 1;
+/** Whether it is known if a frame is the runtime's own code, and if it is. */
+const flagLooked = 2;
+const flagOwn = 4;
 /** A place in the code, as printed. */
 export interface Symbolized {
   func: string;
   file: string;
   line: number;
   column: number;
+  /** It is code of the runtime's own packages. */
+  own?: boolean;
 }
 
 /** What is known of a frame before its source map and package are looked up. */
@@ -295,6 +301,21 @@ export class PCTable {
     return (this.frames[id]!.flags & flagBase) !== 0;
   }
 
+  /** Whether a frame is the runtime's own code, as far as its script and its place in that tell: no source map is read. */
+  isOwn(id: number): boolean {
+    const frame = this.frames[id]!;
+    if ((frame.flags & flagLooked) === 0) {
+      frame.flags |= flagLooked;
+      if (this.isOwnPlace(frame.script, frame.line, frame.column)) frame.flags |= flagOwn;
+    }
+    return (frame.flags & flagOwn) !== 0;
+  }
+
+  private isOwnPlace(script: string, line: number, column: number): boolean {
+    if (script === "" || script.startsWith("<")) return false;
+    return isOwnCode(script, line, column) || this.packages.packageOf(script, script) === "runtime";
+  }
+
   /** The return address that stands for a frame number. */
   pcOf(id: number): number {
     return this.frames[id]!.pc;
@@ -339,7 +360,8 @@ export class PCTable {
   symbolizeFrame(frame: Frame): Symbolized {
     if (frame.symbol === undefined) {
       const place = this.sourceOf(frame.script, frame.line, frame.column);
-      frame.symbol = { func: this.symbolizeFunc(frame.func.info, place.file).func, ...place };
+      const { func } = this.symbolizeFunc(frame.func.info, place.file);
+      frame.symbol = { func, ...place, own: func.startsWith("runtime.") };
     }
     return frame.symbol;
   }
@@ -360,7 +382,9 @@ export class PCTable {
         // Of a frame that was read from an error's text, not even V8's position of the function is known.
         const anonymous = info.startLine === 0 ? "func1" : `func@${place.line}:${place.column}`;
         const name = this.localName(info, isModule, place) || anonymous;
-        const pkg = source === "" ? "eval" : this.packages.packageOf(source, info.script);
+        // In a bundle without a source map all code is of one file.
+        const own = isOwnCode(info.script, info.line, info.column);
+        const pkg = own ? "runtime" : source === "" ? "eval" : this.packages.packageOf(source, info.script);
         info.symbol = { func: `${pkg}.${name}`, file: source, line: place.line, column: place.column };
       }
     }

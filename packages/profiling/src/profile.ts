@@ -107,6 +107,8 @@ export interface CustomProfileHost {
   /** The stack above the function `above`, as frame numbers that the caller may keep. */
   // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
   capture(skip: number, above: Function): Uint32Array;
+  /** Frames that are kept, at most. */
+  readonly depth: number;
   /** The frame `runtime/pprof.(*Profile).Add`. */
   readonly addFrame: number;
 }
@@ -137,8 +139,14 @@ export class CustomProfile extends NamedProfile {
       throw new RangeError(`profiling: skip must be an integer (got ${String(skip)})`);
     if (this.entries.has(value)) throw new Error("pprof: Profile.Add of duplicate value");
     const { host } = this;
-    let stack = host.capture(Math.max(0, skip - 1), CustomProfile.prototype.add);
-    if (skip <= 0) stack = Uint32Array.of(host.addFrame, ...stack);
+    const above = host.capture(Math.max(0, skip - 1), CustomProfile.prototype.add);
+    let stack = above;
+    if (skip <= 0) {
+      // It counts as one of the frames that are kept.
+      stack = new Uint32Array(Math.min(above.length + 1, host.depth));
+      stack[0] = host.addFrame;
+      stack.set(above.subarray(0, stack.length - 1), 1);
+    }
     this.entries.set(value, stack);
   }
 

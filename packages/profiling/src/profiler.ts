@@ -121,6 +121,8 @@ export class Profiler {
   readonly v8heap: V8HeapProfiler;
 
   private readonly stack: StackBuffer;
+  /** Frames of a stack in a profile, at most. */
+  private readonly depth: number;
   private readonly labelStore: LabelStore;
   private readonly options: ProfilerOptions;
   private readonly named = new Map<string, NamedProfile>();
@@ -137,6 +139,7 @@ export class Profiler {
     this.walker = new StackWalker(this.table);
     this.buckets = new BucketTable(options.arena ?? new BufferArena());
     this.stack = new StackBuffer(depth);
+    this.depth = depth;
     this.mem = new MemProfileRecorder(
       {
         buckets: this.buckets,
@@ -293,7 +296,7 @@ export class Profiler {
   private stacksOf(source: StackSource): CountedStack[] {
     const out: CountedStack[] = [];
     source.forEach((stack, labels = null) => {
-      out.push({ stack: this.framesOf(stack), labels });
+      out.push({ stack: this.framesOf(stack).slice(0, this.depth), labels });
     });
     return out;
   }
@@ -313,7 +316,7 @@ export class Profiler {
 
   private captureBucket(kind: BucketKind, size: number, above: AnyFunction, weight = 1): number {
     const { stack } = this;
-    this.walker.walk(stack, 0, above);
+    this.walker.walk(stack, 0, above, this.isOwn);
     return this.buckets.find(kind, size, stack.ids, stack.length, weight);
   }
 
@@ -509,14 +512,14 @@ export class Profiler {
    */
   readonly sitesBucket = (kind: "block" | "mutex", leaf: string, sites: readonly CallSite[]): number => {
     const { stack } = this;
-    this.walker.internSites(sites, stack);
+    this.walker.internSites(sites, stack, 0, 0, this.isRuntime);
     return this.bucketUnder(kind, leaf, stack);
   };
 
   /** The bucket of the running code: the stack above the function `above`, which shows as `leaf`. */
   readonly callerBucket = (kind: "block" | "mutex", leaf: string, above: AnyFunction): number => {
     const { stack } = this;
-    this.walker.walk(stack, 0, above);
+    this.walker.walk(stack, 0, above, this.isRuntime);
     return this.bucketUnder(kind, leaf, stack);
   };
 
@@ -536,16 +539,33 @@ export class Profiler {
   }
   private readonly leaves = new Map<string, number>();
 
-  /** Whether a frame is code of the runtime's own packages. */
-  private isRuntime(id: number): boolean {
+  /** Whether a frame is code of the runtime's own packages, without a look at source maps: those are read when a profile is written. */
+  private readonly isOwn = (id: number): boolean => this.table.isOwn(id);
+
+  /** The same, with source maps. */
+  private readonly isRuntime = (id: number): boolean => {
     let known = this.runtimeFrames[id];
     if (known === undefined) {
-      known = id !== this.table.goexit && this.table.symbolize(id).func.startsWith("runtime.");
+      known =
+        id !== this.table.goexit &&
+        (this.table.isOwn(id) || this.table.symbolize(id).func.startsWith("runtime."));
       this.runtimeFrames[id] = known;
     }
     return known;
-  }
+  };
   private readonly runtimeFrames: (boolean | undefined)[] = [];
+
+  /** Return addresses without the runtime's own at the end, but for the stack base. */
+  readonly withoutOuterRuntime = (pcs: readonly number[]): number[] => {
+    const { table } = this;
+    let n = pcs.length;
+    while (n > 0) {
+      const id = table.frameIdAt(pcs[n - 1]! - 1);
+      if (id !== table.goexit && !this.isRuntime(id)) break;
+      n--;
+    }
+    return pcs.slice(0, n);
+  };
 
   /** The return addresses that stand for operations of the runtime, such as `runtime.gopark`, with which a stack begins. */
   readonly operationPCs = (names: readonly string[]): number[] =>
@@ -558,6 +578,7 @@ export class Profiler {
     const { table } = this;
     const profile = new CustomProfile(
       {
+        depth: this.depth,
         addFrame: table.synthetic("runtime/pprof.(*Profile).Add", "<runtime>", 0),
         capture: (skip, above) => {
           const { stack } = this;

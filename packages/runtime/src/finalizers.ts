@@ -1,10 +1,11 @@
 /**
  * The finalizer goroutine: one for all finalizers and cleanups, one after the other, as in Go, so that one which
- * blocks holds up the others. It exists while something is queued. A finalizer that throws is a panic nobody
+ * blocks holds up the others. It exists while something is queued, and shows in dumps while it runs one of them. A finalizer that throws is a panic nobody
  * recovers: it ends the program with a report.
  */
 import type { Collector, Finalizers } from "@gort/gc";
-import type { Scheduler } from "@gort/scheduler";
+import { getg, type Scheduler } from "@gort/scheduler";
+import { gCleanup, gFinalizer } from "@gort/scheduler/internal";
 
 function isGenerator(x: unknown): x is Generator<undefined, unknown> {
   return (
@@ -38,9 +39,14 @@ export class FinalizerGoroutine {
   *#run(queue: Finalizers): Generator<undefined, void> {
     try {
       for (let f = queue.next(); f !== null; f = queue.next()) {
+        const g = getg()!;
+        const flag = f.kind === "finalizer" ? gFinalizer : gCleanup;
+        g.flags |= flag;
         try {
           const r = f.fn(f.arg as never);
           if (isGenerator(r)) yield* r;
+          // Not of one that panicked: its report shows what ran.
+          g.flags &= ~flag;
         } finally {
           queue.done(f);
         }

@@ -21,6 +21,8 @@ import {
   goroutineHeader,
   gSites,
   gSystem,
+  isShown,
+  systemFunc,
   waitReasonStrings,
 } from "@gort/scheduler/internal";
 
@@ -62,7 +64,11 @@ function pcsOf(profiler: Profiler, g: G): number[] | null {
 /** A goroutine that has not begun is shown where it was started. */
 function stackOf(profiler: Profiler, g: G): number[] | StackFrame[] {
   const pcs = pcsOf(profiler, g);
-  if (pcs !== null) return profiler.operationPCs(leavesOf(g)).concat(pcs);
+  if (pcs !== null) {
+    const outer = systemFunc(g);
+    const own = outer === "" ? pcs : profiler.withoutOuterRuntime(pcs).concat(profiler.operationPCs([outer]));
+    return profiler.operationPCs(leavesOf(g)).concat(own);
+  }
   const site = creationSite(g);
   return site === null ? [] : [site];
 }
@@ -80,7 +86,7 @@ export class GoroutineStacks implements StackSource {
   forEach(visit: (stack: readonly number[] | readonly StackFrame[], labels?: LabelSet | null) => void): void {
     const all: G[] = [];
     this.#scheduler().forEachG((g) => {
-      if (g.atomicstatus !== Gdead && (g.flags & (gSystem | gHost)) === 0) all.push(g);
+      if (g.atomicstatus !== Gdead && isShown(g)) all.push(g);
     });
     const profiler = this.#profiler();
     for (const g of all) visit(stackOf(profiler, g), g.labels);

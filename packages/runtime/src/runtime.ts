@@ -288,7 +288,7 @@ export class Runtime {
         startTheWorld: () => this.#stops.startTheWorld(),
         gomaxprocs: () => scheduler.gomaxprocs(0),
         ready: () => finalizers.wake(),
-        currentStack: () => withoutRuntimeFrames(stackText(scheduler, false)),
+        currentStack: () => stackText(scheduler, false),
       },
       onRequest: () => {
         scheduler.requestSafepoint();
@@ -726,12 +726,6 @@ export class Runtime {
     retire(this.metrics, "metrics.");
     retire(this.types, "types.");
   }
-}
-
-/** A goroutine's stack from the program's own frame on, as Go prints it; all of it if there is none. */
-function withoutRuntimeFrames(stack: string): string {
-  // A frame is two lines: the function, and where it is.
-  return stack.replace(/^(.*\n)(?:runtime\..*\n\t.*\n)+(?!runtime\.|created by )(?=.*\n\t)/, "$1");
 }
 
 /** What keepAlive compares with; nobody else has it. */

@@ -5,6 +5,8 @@
  * everything below a marker function are left out.
  */
 
+import { isOwnCode } from "./owncode.ts";
+
 export interface Frame {
   /** Name as Go would write it, such as `main.(*Server).serve`. */
   func: string;
@@ -12,6 +14,8 @@ export interface Frame {
   line: number;
   /** It is the function that was given to go, or to main. */
   outermost?: boolean;
+  /** A symbolizer says so of code of the runtime's own packages, which is left out. */
+  own?: boolean;
 }
 
 /** The part of a V8 call site that a symbolizer may want. */
@@ -77,17 +81,32 @@ export function capture(below: unknown, limit: number): StackHolder {
 /** Turns a captured stack, or an error, into frames. */
 export function framesOf(holder: StackHolder, symbolize: Symbolize | undefined): Frame[] {
   if (symbolize !== undefined && v8Error.captureStackTrace !== undefined) {
-    const old = v8Error.prepareStackTrace;
-    setV8Error("prepareStackTrace", (_e: unknown, sites: CallSite[]) => sites);
-    let sites: unknown;
-    try {
-      sites = holder.stack;
-    } finally {
-      setV8Error("prepareStackTrace", old);
-    }
-    if (Array.isArray(sites)) return framesOfSites(sites as CallSite[], symbolize);
+    const sites = sitesOf(holder);
+    if (sites !== null) return framesOfSites(sites, symbolize);
   }
   return typeof holder.stack === "string" ? parseStack(holder.stack, symbolize) : [];
+}
+
+/** The call sites of a stack that was not read before; null where the engine gives none. */
+function sitesOf(holder: StackHolder): readonly CallSite[] | null {
+  const old = v8Error.prepareStackTrace;
+  setV8Error("prepareStackTrace", (_e: unknown, sites: CallSite[]) => sites);
+  let sites: unknown;
+  try {
+    sites = holder.stack;
+  } finally {
+    setV8Error("prepareStackTrace", old);
+  }
+  return Array.isArray(sites) ? (sites as CallSite[]) : null;
+}
+
+const sitesOfMark = (holder: StackHolder): readonly CallSite[] => sitesOf(holder) ?? [];
+
+/** Whether a call site is in code of these packages, as far as its place tells. */
+export function isOwnSite(site: CallSite): boolean {
+  const file = site.getFileName();
+  if (typeof file !== "string") return false;
+  return isOwnCode(file, site.getLineNumber() ?? 0, site.getColumnNumber() ?? 0, sitesOfMark);
 }
 
 export function framesOfSites(sites: readonly CallSite[], symbolize: Symbolize): Frame[] {
@@ -98,10 +117,10 @@ export function framesOfSites(sites: readonly CallSite[], symbolize: Symbolize):
       markOutermost(out);
       break;
     }
-    if (site.isNative() || site.getFileName() === null) continue;
+    if (site.isNative() || site.getFileName() === null || isOwnSite(site)) continue;
     const f = symbolize(site);
     // A copy: the symbolizer may keep what it gives.
-    if (!hidden(f.file)) out.push({ func: f.func, file: f.file, line: f.line });
+    if (f.own !== true && !hidden(f.file)) out.push({ func: f.func, file: f.file, line: f.line });
   }
   return out;
 }
@@ -183,8 +202,11 @@ function parseLine(text: string): StackLine | null {
   const file = m[2] ?? "";
   const path = filePath(file);
   const marker = markerText.test(name);
+  const line = Number(m[3]);
+  const column = Number(m[4]);
   if (!marker && (file === "" || file.startsWith("node:") || hidden(path))) return null;
-  return { marker, name, func: goName(name), file, path, line: Number(m[3]), column: Number(m[4]) };
+  if (!marker && isOwnCode(file, line, column, sitesOfMark)) return null;
+  return { marker, name, func: goName(name), file, path, line, column };
 }
 
 /** Reads the text of `error.stack`. */
@@ -202,7 +224,7 @@ export function parseStack(stack: string, symbolize?: Symbolize): Frame[] {
       continue;
     }
     const f = symbolize(siteOfText(l.name, l.file, l.line, l.column));
-    if (!hidden(f.file)) out.push({ func: f.func, file: f.file, line: f.line });
+    if (f.own !== true && !hidden(f.file)) out.push({ func: f.func, file: f.file, line: f.line });
   }
   return out;
 }
@@ -223,7 +245,7 @@ function filePath(file: string): string {
 
 /**
  * Folder of this package, whose frames are left out as Go leaves out those of its runtime. Null where the package has been
- * bundled into other code: then it can't be told from that.
+ * bundled into other code: then its places in that tell, see owncode.ts.
  */
 const own = /^(.*\/scheduler\/)(?:src|dist)\/[^/]*$/.exec(filePath(import.meta.url))?.[1] ?? null;
 

@@ -23,6 +23,7 @@ import {
   framesOfSites,
   hidden,
   isMarker,
+  isOwnSite,
   markOutermost,
   probeMarker,
   type StackHolder,
@@ -161,9 +162,9 @@ export class GStacks {
   ): StackNode {
     const marker = isMarker(site.getFunctionName());
     let frame: Frame | null = null;
-    if (!marker) {
+    if (!marker && !isOwnSite(site)) {
       const f = symbolize(site);
-      if (!hidden(f.file)) frame = { func: f.func, file: f.file, line: f.line };
+      if (f.own !== true && !hidden(f.file)) frame = { func: f.func, file: f.file, line: f.line };
     }
     const node = new StackNode(parent, file, position, frame, marker);
     parent.add(node);

@@ -111,6 +111,9 @@ export const gSystem = 2;
 export const gHost = 4;
 /** Deferred calls of the goroutine itself are running. */
 export const gUnwinding = 8;
+/** One of the runtime that runs a finalizer, or a cleanup, of the user. */
+export const gFinalizer = 16;
+export const gCleanup = 32;
 
 /**
  * A goroutine. Gs are pooled: one that has ended is used again under a new `goid`, so anything that holds a
@@ -426,4 +429,15 @@ export function releaseSudog(sg: Sudog): void {
   }
   sg.g = null as never;
   if (sudogCache.length < sudogCacheMax) sudogCache.push(sg);
+}
+
+/** Whether dumps and profiles show a goroutine: the user's, and the runtime's while they run code of the user, as in Go. */
+export function isShown(g: G): boolean {
+  return (g.flags & (gSystem | gHost)) === 0 || (g.flags & (gFinalizer | gCleanup)) !== 0;
+}
+
+/** The function of the runtime that has called the user's, or "". */
+export function systemFunc(g: G): string {
+  if ((g.flags & gFinalizer) !== 0) return "runtime.runFinalizers";
+  return (g.flags & gCleanup) !== 0 ? "runtime.runCleanups" : "";
 }

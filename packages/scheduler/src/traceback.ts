@@ -18,11 +18,11 @@ import {
   Gdead,
   Gsyscall,
   Gwaiting,
-  gHost,
   gMain,
   gStatusStrings,
-  gSystem,
+  isShown,
   m0,
+  systemFunc,
   waitReasonStrings,
 } from "./runtime2.ts";
 
@@ -114,7 +114,13 @@ export function goroutineText(g: G, frames: readonly Frame[], status?: string): 
 
 function frameLines(g: G, frames: readonly Frame[], status?: string): string {
   if (frames.length === 0 && g.fn !== null) frames = [entryFrame(g)];
-  return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}`;
+  return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${systemText(g)}`;
+}
+
+/** The frame of the runtime with which the stack of a goroutine that runs a finalizer ends. */
+function systemText(g: G): string {
+  const func = systemFunc(g);
+  return func === "" ? "" : `${func}(...)\n\t<runtime>:0\n`;
 }
 
 /** The goroutine that `e` has left. */
@@ -131,7 +137,7 @@ function stackedText(g: G): string {
   // Which function is main.main depends on the goroutine.
   if (stack.frames.length === 0 || g.goid === 1) return goroutineText(g, stack.frames);
   stack.text ??= framesText(stack.frames, 0);
-  return `${goroutineHeader(g, g.sched.nowSec())}\n${stack.text}${createdBy(g)}`;
+  return `${goroutineHeader(g, g.sched.nowSec())}\n${stack.text}${systemText(g)}${createdBy(g)}`;
 }
 
 /** The lines of the frames of goroutine `goid`. */
@@ -201,13 +207,7 @@ export function currentG(s: Scheduler): CurrentG | null {
 export function dumpOthers(s: Scheduler, except: G | null, all = false): string {
   const list = s
     .gs()
-    .filter(
-      (g) =>
-        g !== except &&
-        g.atomicstatus !== Gdead &&
-        g.goid !== 0 &&
-        (all || (g.flags & (gSystem | gHost)) === 0),
-    );
+    .filter((g) => g !== except && g.atomicstatus !== Gdead && g.goid !== 0 && (all || isShown(g)));
   list.sort((a, b) => a.goid - b.goid);
   takeStacks(list);
   return list.map(stackedText).join("\n");
