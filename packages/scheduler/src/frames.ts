@@ -28,20 +28,30 @@ export interface StackHolder {
 
 interface V8Error {
   captureStackTrace?(target: object, below?: unknown): void;
-  stackTraceLimit?: number;
+  stackTraceLimit?: number | undefined;
   prepareStackTrace?: unknown;
 }
 export const v8Error = Error as unknown as V8Error;
 
+/** Whether Error's settings can be set. What is frozen stays so. */
+let settable = true;
+
 /**
- * Sets one of Error's two settings, where it can be: with frozen intrinsics (`node --frozen-intrinsics`, SES) V8's own stay, and
- * stacks come as text of at most 10 frames.
+ * Sets V8's limit of frames, where it can be set: with frozen intrinsics (`node --frozen-intrinsics`, SES) V8's own stays, and
+ * stacks come as text of at most 10 frames. Every slice calls it twice: Reflect.set would take 100 ns.
  */
-export function setV8Error<K extends "stackTraceLimit" | "prepareStackTrace">(
-  key: K,
-  value: V8Error[K],
-): void {
-  Reflect.set(v8Error, key, value);
+export function setStackTraceLimit(limit: number | undefined): void {
+  if (!settable) return;
+  try {
+    v8Error.stackTraceLimit = limit;
+  } catch {
+    settable = false;
+  }
+}
+
+/** Sets the function that V8 asks for stacks, where it can be set. */
+export function setPrepareStackTrace(f: unknown): void {
+  Reflect.set(v8Error, "prepareStackTrace", f);
 }
 
 /**
@@ -72,9 +82,9 @@ export function capture(below: unknown, limit: number): StackHolder {
     return holder;
   }
   const old = v8Error.stackTraceLimit!;
-  setV8Error("stackTraceLimit", limit);
+  setStackTraceLimit(limit);
   v8Error.captureStackTrace(holder, below);
-  setV8Error("stackTraceLimit", old);
+  setStackTraceLimit(old);
   return holder;
 }
 
@@ -90,12 +100,12 @@ export function framesOf(holder: StackHolder, symbolize: Symbolize | undefined):
 /** The call sites of a stack that was not read before; null where the engine gives none. */
 function sitesOf(holder: StackHolder): readonly CallSite[] | null {
   const old = v8Error.prepareStackTrace;
-  setV8Error("prepareStackTrace", (_e: unknown, sites: CallSite[]) => sites);
+  setPrepareStackTrace((_e: unknown, sites: CallSite[]) => sites);
   let sites: unknown;
   try {
     sites = holder.stack;
   } finally {
-    setV8Error("prepareStackTrace", old);
+    setPrepareStackTrace(old);
   }
   return Array.isArray(sites) ? (sites as CallSite[]) : null;
 }

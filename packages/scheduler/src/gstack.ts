@@ -28,7 +28,8 @@ import {
   probeMarker,
   type StackHolder,
   type Symbolize,
-  setV8Error,
+  setPrepareStackTrace,
+  setStackTraceLimit,
   v8Error,
 } from "./frames.ts";
 import type { Op } from "./op.ts";
@@ -379,12 +380,12 @@ function expectSites(n: number): void {
 function withSites(take: (limit: number) => boolean): void {
   const oldLimit = v8Error.stackTraceLimit;
   const oldHook = v8Error.prepareStackTrace;
-  setV8Error("prepareStackTrace", collect);
+  setPrepareStackTrace(collect);
   try {
     for (let limit = enoughSites; !take(limit); limit = Math.min(captureLimit, 2 * limit));
   } finally {
-    setV8Error("stackTraceLimit", oldLimit);
-    setV8Error("prepareStackTrace", oldHook);
+    setStackTraceLimit(oldLimit);
+    setPrepareStackTrace(oldHook);
   }
 }
 
@@ -415,7 +416,7 @@ export function gSites(g: G): CallSite[] {
 
 function sitesAbove(below: unknown, limit: number): CallSite[] {
   const holder: StackHolder = {};
-  setV8Error("stackTraceLimit", limit);
+  setStackTraceLimit(limit);
   v8Error.captureStackTrace!(holder, below);
   return Array.isArray(holder.stack) ? (holder.stack as CallSite[]) : [];
 }

@@ -61,7 +61,7 @@ import {
 import { checkDeadlockMode } from "./deadlock.ts";
 import { Ends } from "./ends.ts";
 import { FatalError, isFatalError, usedAfterClose } from "./errors.ts";
-import { capture, type StackHolder, type Symbolize, setV8Error, stackLines } from "./frames.ts";
+import { capture, type StackHolder, type Symbolize, setStackTraceLimit, stackLines } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
@@ -753,7 +753,7 @@ export class Scheduler {
     const p = this.p;
     const outer = m.curg;
     const limit = Error.stackTraceLimit;
-    if (limit < stackLines) setV8Error("stackTraceLimit", stackLines);
+    if (limit < stackLines) setStackTraceLimit(stackLines);
     this.state = running;
     let more = false;
     try {
@@ -771,7 +771,7 @@ export class Scheduler {
     } catch (e) {
       more = this.slipped(e);
     }
-    if (limit < stackLines) setV8Error("stackTraceLimit", limit);
+    if (limit < stackLines) setStackTraceLimit(limit);
     if (more) {
       this.state = scheduled;
       this.tasks.task(this.onTask);
