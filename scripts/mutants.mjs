@@ -1,16 +1,17 @@
 // Mutation tests: changes the sources of a package in small ways and reports the changes that no test of the package notices.
 //
-//   node scripts/mutants.mjs [PACKAGE...] [--sample N] [--seed S] [--file src/x.ts] [--min PERCENT] [--concurrency N]
+//   node scripts/mutants.mjs [PACKAGE...] [--sample N] [--seed S] [--file src/x.ts] [--quick] [--min PERCENT]
+//       [--concurrency N]
 //
 //   PACKAGE        folders of packages/; default: scheduler allocator gc types
 //   --sample N     mutate N windows of six lines per package, drawn at random, instead of everything
 //   --seed S       the number that decides the sample, or "commit" for one made of HEAD; default 1
 //   --file F       only this file of the package; repeatable
 //   --quick        without the slowest test files: a little lower a score in half of the time
-//   --min PERCENT  exit with status 1 if the score of a package, or with --sample that of all together, is below PERCENT
+//   --min PERCENT  exit with status 1 if the score of a package, or with --sample of all together, is below PERCENT
 //
-// A sample of 18 windows has some 75 mutants. A line that is badly tested loses most of its mutants, so that the score of
-// such a sample varies by 9 points (one standard deviation). CI's minimum is five of these below the score of the whole.
+// A sample of 18 windows has some 75 mutants. A badly tested line loses most of its mutants, so the score of such a
+// sample varies by 9 points (one standard deviation). CI's minimum is four of these below any package's score.
 //
 // StrykerJS makes the mutants and runs, for each, the tests that reach its line. It works on a copy of the repository in
 // `.mutants`, so that an interrupted run leaves the sources alone. A mutant counts as killed if a test fails or times out.
@@ -26,10 +27,7 @@ import { parseArgs } from "node:util";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const sandbox = join(root, ".mutants");
 const WINDOW = 6;
-/**
- * Of a test that waits for ever. Mutants slow the code down, so the slowest test, of 5 s, needs more where whole packages
- * are mutated.
- */
+/** Of a test that hangs. Mutants slow the code down, so the slowest test (5 s) needs more in a run over everything. */
 const TEST_TIMEOUT_MS = { sample: 30_000, whole: 120_000 };
 /** Tests that look at the built output, at other processes or at documents: they can't see a mutant. */
 const BLIND = ["**/readme.test.ts", "**/process.test.ts"];
@@ -178,8 +176,8 @@ function run(name) {
   const exclude = ["**/node_modules/**", "**/dist/**", ...BLIND, ...(BLIND_IN[name] ?? [])];
   if (values.quick) exclude.push(...(SLOW[name] ?? []));
   const timeout = sample > 0 ? TEST_TIMEOUT_MS.sample : TEST_TIMEOUT_MS.whole;
-  // One module graph for all test files of a mutant: loading it anew for each takes longer than most of them. The shortest
-  // files come first, because the first failure decides.
+  // One module graph for all test files of a mutant: loading it for each takes longer than most of the tests. The
+  // shortest files come first, because the first failure decides.
   writeFileSync(
     join(folder, "vitest.mutants.config.ts"),
     `import { relative } from "node:path";
