@@ -222,3 +222,39 @@ describe("the marker", () => {
     ]);
   });
 });
+
+describe("a step of marking", () => {
+  it.each(["js", "wasm"] as const)(
+    "without a budget scans nothing, and with one counts what it scans (%s)",
+    (kind) => {
+      const r = rig({ maxMemory: 64 * MiB });
+      let list = 0;
+      for (let i = 0; i < 100; i++) {
+        const p = r.a.mallocTyped(r.node);
+        r.u32[p >>> 2] = list;
+        list = p;
+      }
+      r.gc.refs.alloc(list);
+      const marker = new Marker(r.gc.heap, kind);
+      beginMarking(r, marker);
+      expect([marker.idle, marker.drain(0), marker.drain(-1), marker.heapScanWork]).toEqual([false, 0, 0, 0]);
+      const first = marker.drain(0.5);
+      expect(first).toBeGreaterThan(0);
+      expect(marker.heapScanWork).toBe(first);
+      let sum = first;
+      for (let n = marker.drain(64); n > 0; n = marker.drain(64)) sum += n;
+      expect([marker.idle, marker.heapScanWork, sum]).toEqual([true, 3200, 3200]);
+      const { bytesMarked, stats } = endMarking(r, marker);
+      expect([bytesMarked, stats.spanSparse, stats.sparse]).toEqual([3200, 100, 0]);
+      // Nothing is left of it in the next cycle.
+      beginMarking(r, marker);
+      expect([marker.heapScanWork, marker.bytesMarked]).toEqual([0, 0]);
+      endMarkingOf(r, marker);
+    },
+  );
+
+  function endMarkingOf(r: Rig, marker: Marker): void {
+    while (marker.drain(1 << 20) > 0);
+    expect(endMarking(r, marker).scanWork).toBe(3200);
+  }
+});
