@@ -30,6 +30,8 @@ describe("the page of errors", () => {
       "slice bounds out of range …": "slice bounds out of range [",
       "interface conversion: …": "interface conversion: ",
       "runtime error: panic called with nil argument": "runtime error: panic called with nil argument",
+      "runtime.AddCleanup: ptr is within arg, cleanup will never run":
+        "runtime.AddCleanup: ptr is within arg",
       "all goroutines are asleep - deadlock!": "all goroutines are asleep - deadlock!",
       "no goroutines (main called runtime.Goexit) - deadlock!": "no goroutines (main called runtime.Goexit)",
     };

@@ -15,7 +15,7 @@
  *                 run between two states of an object: it is complete, but the caller has no address yet; or the
  *                 program has given it up, but it is not free yet. They may read the object, and find, attach and
  *                 detach specials.
- *     reporting   gcTrigger, operationDone, outOfMemory, releaseRefused
+ *     reporting   gcTrigger, operationDone, outOfMemory, explainOutOfMemory, releaseRefused
  *                 run when no operation is in progress. They may allocate, free, flush and read statistics. A
  *                 collection in gcTrigger must treat the address that it got as a root. operationDone gets no address,
  *                 so it must not collect.
@@ -63,6 +63,8 @@ export interface AllocatorHooks {
    * Reporting.
    */
   outOfMemory(needBytes: number): boolean;
+  /** What the detail of a fatal error out of memory says besides the allocator's figures; "" for nothing. Reporting. */
+  explainOutOfMemory(): string;
   /**
    * The operating system refused to take pages back, for the first time in this heap. They stay counted as idle, not as
    * released, and further refusals are not reported. Reporting.
@@ -87,6 +89,7 @@ export function defaultHooks(): AllocatorHooks {
     reclaim() {},
     operationDone() {},
     outOfMemory: () => false,
+    explainOutOfMemory: () => "",
     releaseRefused(addr, nbytes) {
       console.warn(
         `allocator: the operating system refused to take back ${nbytes} bytes at 0x${addr.toString(16)}; they stay in use`,

@@ -673,9 +673,10 @@ export class MHeap {
   throwOutOfMemory(npages: number): never {
     const idle = this.counter("heapFree") + this.counter("heapReleased");
     const inUse = this.counter("heapInUse");
+    const more = this.hooks.explainOutOfMemory();
     outOfMemory(
       `runtime: cannot allocate ${npages * PAGE_SIZE}-byte block (${inUse} in use, ${idle} idle, ` +
-        `${this.mem.unreserved} unreserved of a memory of ${this.mem.size} bytes): no ${this.lacking} left`,
+        `${this.mem.unreserved} unreserved of a memory of ${this.mem.size} bytes): no ${this.lacking} left${more === "" ? "" : `\n${more}`}`,
     );
   }
 

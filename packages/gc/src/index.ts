@@ -20,6 +20,7 @@ export type {
   Cleanup,
   CleanupFn,
   Finalization,
+  FinalizationKind,
   FinalizerFn,
   Finalizers,
   WeakPointer,

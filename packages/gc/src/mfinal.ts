@@ -21,11 +21,12 @@
  * the object is really freed, hence a cycle after its finalizer. Weak pointers read nil from the moment their object
  * is found unreachable, before its finalizer runs, and stay nil if that revives it.
  *
- * ## The queue
+ * ## The queues
  *     entry   0 next   4 kind (0: not queued)   8 function   12 object (finalizers), a root until the finalizer is done
  * Entries are nodes in blocks that are never freed; a free one is on the free list. A finalizer or cleanup takes its entry
- * when it is set, so that a sweep, which frees memory, never needs any. One consumer takes them in order:
- * the facade's finalizer goroutine, or `run`. A finalizer that throws must end the program as an unrecovered panic; the
+ * when it is set, so that a sweep, which frees memory, never needs any. There is a queue of finalizers and one of cleanups,
+ * as a finalizer that blocks may not hold up cleanups. One consumer each takes them in order: the facade's goroutines, or
+ * `run` for both. A finalizer that throws must end the program as an unrecovered panic; the
  * consumer is told, and the queue goes on behind it, so nothing is lost.
  */
 import { type Addr, defineStruct } from "@gort/memory";
@@ -34,14 +35,20 @@ import type { GCRecord } from "./gcstats.ts";
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
 
 const FINQ = defineStruct("finq", {
-  head: "u32",
-  tail: "u32",
+  finalizers: "u32",
+  finalizersTail: "u32",
+  nfinalizers: "u32",
+  cleanups: "u32",
+  cleanupsTail: "u32",
+  ncleanups: "u32",
   free: "u32",
   blocks: "u32",
-  queued: "u32",
   lastId: "u32",
 });
 const Q = FINQ.offsets;
+/** The words of a queue, from its first. */
+const TAIL = Q.finalizersTail - Q.finalizers;
+const COUNT = Q.nfinalizers - Q.finalizers;
 const ENTRY = defineStruct("finalizer", { next: "u32", kind: "u32", fn: "u32", object: "u32" });
 const E = ENTRY.offsets;
 /** A block starts with the address of the next one. */
@@ -52,9 +59,11 @@ const BLOCK_HEADER = 16;
 export type FinalizerFn = (object: Addr) => unknown;
 export type CleanupFn<T> = (arg: T) => unknown;
 
+export type FinalizationKind = "finalizer" | "cleanup";
+
 /** A function whose turn has come. */
 export interface Finalization {
-  readonly kind: "finalizer" | "cleanup";
+  readonly kind: FinalizationKind;
   readonly fn: (arg: never) => unknown;
   /** The finalizer's object (an address, rooted until `done`), or the cleanup's argument. */
   readonly arg: unknown;
@@ -83,7 +92,7 @@ export interface FinalizerHost {
   scanFinalizerObject(base: number): void;
   /** Sweeps the span if it is not swept yet. */
   ensureSwept(span: number): void;
-  /** The queue got its first entry. */
+  /** A queue got its first entry. */
   wake(): void;
 }
 
@@ -144,7 +153,7 @@ export class Finalizers {
     if (base === 0) {
       // As in Go, an object of no size or in a global can't be collected, so there is nothing to wait for.
       if (object === this.#heap.allocator.zerobase) return;
-      throwFatal("runtime.SetFinalizer: pointer not in heap", `pointer ${hex(object)}`);
+      throwFatal("runtime.SetFinalizer: pointer not in allocated block", `pointer ${hex(object)}`);
     }
     if (object !== base && !this.#isTiny(object)) {
       throwFatal(
@@ -254,6 +263,12 @@ export class Finalizers {
     this.#freeEntry(cell);
   }
 
+  /** Whether both point into one object. Of objects that share a block as tiny ones, nothing is known: false. */
+  sameObject(p: Addr, q: Addr): boolean {
+    const base = this.#objectOf(p);
+    return base !== 0 && !this.#isTiny(p) && base === this.#objectOf(q);
+  }
+
   #objectOf(p: Addr): number {
     const { allocator } = this.#heap;
     const base = allocator.findObject(p);
@@ -295,12 +310,14 @@ export class Finalizers {
     const u32 = this.#u32;
     u32[(entry + E.kind) >>> 2] = kind;
     u32[(entry + E.object) >>> 2] = object;
-    const tail = this.#get(Q.tail);
-    if (tail === 0) this.#set(Q.head, entry);
+    const queue = kind === SPECIAL_FINALIZER ? Q.finalizers : Q.cleanups;
+    const tail = this.#get(queue + TAIL);
+    if (tail === 0) this.#set(queue, entry);
     else u32[(tail + E.next) >>> 2] = entry;
-    this.#set(Q.tail, entry);
-    this.#set(Q.queued, this.#get(Q.queued) + 1);
-    this.#host.wake();
+    this.#set(queue + TAIL, entry);
+    const n = this.#get(queue + COUNT) + 1;
+    this.#set(queue + COUNT, n);
+    if (n === 1) this.#host.wake();
   }
 
   #takeEntry(): number {
@@ -343,20 +360,29 @@ export class Finalizers {
 
   /** Functions waiting to be run. */
   get queued(): number {
-    return this.#get(Q.queued);
+    return this.#get(Q.nfinalizers) + this.#get(Q.ncleanups);
   }
 
-  /** The next function to run, or null. Call `done` with it when it has returned or thrown. */
-  next(): Finalization | null {
+  /** Those of a kind. */
+  queuedOf(kind: FinalizationKind): number {
+    return this.#get(kind === "finalizer" ? Q.nfinalizers : Q.ncleanups);
+  }
+
+  /**
+   * The next function to run, of a kind or with finalizers first; null if there is none. Call `done` with it when it has
+   * returned or thrown.
+   */
+  next(of?: FinalizationKind): Finalization | null {
     const u32 = this.#u32;
-    const entry = this.#get(Q.head);
+    const kind = of ?? (this.#get(Q.finalizers) !== 0 ? "finalizer" : "cleanup");
+    const queue = kind === "finalizer" ? Q.finalizers : Q.cleanups;
+    const entry = this.#get(queue);
     if (entry === 0) return null;
     const next = u32[(entry + E.next) >>> 2] as number;
-    this.#set(Q.head, next);
-    if (next === 0) this.#set(Q.tail, 0);
-    this.#set(Q.queued, this.#get(Q.queued) - 1);
+    this.#set(queue, next);
+    if (next === 0) this.#set(queue + TAIL, 0);
+    this.#set(queue + COUNT, this.#get(queue + COUNT) - 1);
     const id = u32[(entry + E.fn) >>> 2] as number;
-    const kind = u32[(entry + E.kind) >>> 2] === SPECIAL_FINALIZER ? "finalizer" : "cleanup";
     const record = this.#fns.get(id);
     if (!record) throwFatal("gc: finalizer queue names an unknown function", `id ${id}`);
     this.#fns.delete(id);

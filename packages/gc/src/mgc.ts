@@ -206,7 +206,6 @@ export class Collector {
       },
       ensureSwept: this.#sweeps((span) => this.sweeper.ensureSwept(span)),
       wake: () => {
-        if (this.finalizers.queued !== 1) return;
         this.#wakeNoted = true;
         this.#note();
       },
@@ -469,17 +468,18 @@ export class Collector {
   }
 
   /**
-   * A full collection, with all of its sweeping: what runtime.GC does. A safepoint.
+   * A full collection, with all of its sweeping: what runtime.GC does. A safepoint. With `forced` false it is not counted as one
+   * that the program has forced.
    *
    * @throws TypeError from within the collector
    * @throws FatalError when a fatal error has ended the collector, as all calls at safepoints do
    * @throws what a callback has thrown since the last safepoint, when all is done, as all calls at safepoints do
    */
-  gc(): void {
+  gc(forced = true): void {
     this.#enter("gc()");
     try {
       if (this.#cycle) this.#finishMarking();
-      this.#collect(true, true);
+      this.#collect(forced, true);
     } catch (err) {
       this.#fail(err);
     }

@@ -265,7 +265,7 @@ describe("finalizers", () => {
       "runtime.SetFinalizer: first argument is nil",
     );
     expect(fatal(() => finalizers.setFinalizer(4096 as Addr, nop))).toBe(
-      "runtime.SetFinalizer: pointer not in heap",
+      "runtime.SetFinalizer: pointer not in allocated block",
     );
     expect(fatal(() => finalizers.setFinalizer((o + 8) as Addr, nop))).toBe(
       "runtime.SetFinalizer: pointer not at beginning of allocated block",

@@ -194,12 +194,19 @@ export function root<T>(p: Ptr<T>): Root<T> {
 }
 
 /** See Runtime.setFinalizer. */
-export function setFinalizer<T extends Type>(x: RefMembers<T>, f: ((x: Ref<T>) => unknown) | null): void {
+export function setFinalizer<T extends Type, R = unknown>(
+  x: RefMembers<T>,
+  f: ((x: Ref<T>) => NotAsync<R>) | null,
+): void {
   currentRuntime().setFinalizer(x, f);
 }
 
 /** See Runtime.addCleanup. */
-export function addCleanup<T extends Type, A>(x: RefMembers<T>, f: (arg: A) => unknown, arg: A): Cleanup {
+export function addCleanup<T extends Type, A, R = unknown>(
+  x: RefMembers<T>,
+  f: (arg: A) => NotAsync<R>,
+  arg: A,
+): Cleanup {
   return currentRuntime().addCleanup(x, f, arg);
 }
 

@@ -1,11 +1,14 @@
 /**
- * The finalizer goroutine: one for all finalizers and cleanups, one after the other, as in Go, so that one which
- * blocks holds up the others. It exists while something is queued, and shows in dumps while it runs one of them. A finalizer that throws is a panic nobody
- * recovers: it ends the program with a report.
+ * The goroutines that run finalizers and cleanups: one for each of the two, which takes its functions one after the other and
+ * exists while there are any, and shows in dumps while it runs one. As in Go, a finalizer that blocks holds up other finalizers, but no cleanups. A function that throws
+ * panics without anyone to recover: it ends the program with a report.
+ *
+ * Unlike Go, which may run several cleanups side by side (as many as a quarter of its processors), a cleanup that blocks always holds
+ * up other cleanups.
  */
-import type { Collector, Finalizers } from "@gort/gc";
+import type { Collector, Finalization, FinalizationKind } from "@gort/gc";
 import { getg, type Scheduler } from "@gort/scheduler";
-import { gCleanup, gFinalizer } from "@gort/scheduler/internal";
+import { checkResult, gCleanup, gFinalizer } from "@gort/scheduler/internal";
 
 function isGenerator(x: unknown): x is Generator<undefined, unknown> {
   return (
@@ -15,46 +18,69 @@ function isGenerator(x: unknown): x is Generator<undefined, unknown> {
   );
 }
 
-export class FinalizerGoroutine {
+const names = { finalizer: "setFinalizer", cleanup: "addCleanup" };
+
+function* call({ kind, fn, arg }: Finalization): Generator<undefined, void> {
+  const r = fn(arg as never);
+  if (isGenerator(r)) yield* r;
+  else checkResult(names[kind], fn, r, "runtime");
+}
+
+export class FinalizerGoroutines {
   readonly #scheduler: Scheduler;
   readonly #collector: () => Collector;
-  #running = false;
+  readonly #finalizerDone: () => void;
+  readonly #running = { finalizer: false, cleanup: false };
 
-  constructor(scheduler: Scheduler, collector: () => Collector) {
+  /** `finalizerDone` is called when a finalizer has returned. */
+  constructor(scheduler: Scheduler, collector: () => Collector, finalizerDone: () => void) {
     this.#scheduler = scheduler;
     this.#collector = collector;
+    this.#finalizerDone = finalizerDone;
   }
 
   /** Something was queued. */
   wake(): void {
-    if (this.#running) return;
-    this.#running = true;
-    const { finalizers } = this.#collector();
-    const run = this.#run.bind(this);
-    this.#scheduler.goSystem(function* runFinalizers() {
-      yield* run(finalizers);
-    }, "runtime.runFinalizers");
+    this.#start("finalizer");
+    this.#start("cleanup");
   }
 
-  *#run(queue: Finalizers): Generator<undefined, void> {
+  #start(kind: FinalizationKind): void {
+    if (this.#running[kind] || this.#collector().finalizers.queuedOf(kind) === 0) return;
+    this.#running[kind] = true;
+    const run = this.#run.bind(this, kind);
+    // The function's name is the goroutine's in dumps.
+    const body =
+      kind === "finalizer"
+        ? function* runFinalizers() {
+            yield* run();
+          }
+        : function* runCleanups() {
+            yield* run();
+          };
+    this.#scheduler.goSystem(body, `runtime.${body.name}`);
+  }
+
+  *#run(kind: FinalizationKind): Generator<undefined, void> {
+    const queue = this.#collector().finalizers;
     try {
-      for (let f = queue.next(); f !== null; f = queue.next()) {
+      for (let f = queue.next(kind); f !== null; f = queue.next(kind)) {
         const g = getg()!;
-        const flag = f.kind === "finalizer" ? gFinalizer : gCleanup;
+        const flag = kind === "finalizer" ? gFinalizer : gCleanup;
         g.flags |= flag;
         try {
-          const r = f.fn(f.arg as never);
-          if (isGenerator(r)) yield* r;
+          yield* call(f);
           // Not of one that panicked: its report shows what ran.
           g.flags &= ~flag;
         } finally {
           queue.done(f);
+          if (kind === "finalizer") this.#finalizerDone();
         }
       }
     } finally {
-      this.#running = false;
+      this.#running[kind] = false;
       // One that panicked has ended this goroutine, and perhaps a main function; what is queued behind it has its turn.
-      if (queue.queued > 0) this.wake();
+      this.#start(kind);
     }
   }
 }

@@ -13,6 +13,11 @@ export type { SwitchInfo };
 export const debugSwitches = [
   ...GODEBUG_SWITCHES,
   {
+    name: "hostgc",
+    default: 1,
+    meaning: "0: the JavaScript engine is never made to collect the references that the program has dropped",
+  },
+  {
     name: "memprofilerate",
     default: 524288,
     meaning: "bytes between two heap profile samples; 0 off, 1 all",

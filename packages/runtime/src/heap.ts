@@ -10,6 +10,8 @@ export class RuntimeHeap implements Heap {
   readonly mem: LinearMemory;
   readonly #allocator: Allocator;
   readonly #collector: Collector;
+  /** Roots given up because V8 has collected their handles. */
+  collectedRefs = 0;
 
   constructor(allocator: Allocator, collector: Collector) {
     this.mem = allocator.mem;
@@ -35,6 +37,11 @@ export class RuntimeHeap implements Heap {
 
   releaseRef(slot: RefSlot): void {
     this.#collector.refs.free(slot as number as Addr);
+  }
+
+  collectRef(slot: RefSlot): void {
+    this.collectedRefs++;
+    this.releaseRef(slot);
   }
 
   roundupsize(size: number, noscan: boolean): number {

@@ -25,6 +25,7 @@ import {
   systemFunc,
   waitReasonStrings,
 } from "@gort/scheduler/internal";
+import { hostCollector } from "./hostgc.ts";
 
 /** Waits that are events of the block profile: those in which another goroutine is waited for. */
 const blocking: Readonly<Record<string, string>> = {
@@ -237,24 +238,6 @@ function collectedText({ goid, func, createdBy }: Leak): string {
     createdBy === null ? "" : `created by ${createdBy.func}\n\t${createdBy.file}:${createdBy.line}\n`;
   return `goroutine ${goid} [waiting (leaked)]:\n${goName(func)}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
 }
-
-/** V8's full collection, where it can be had: in Node. */
-function hostCollector(): (() => void) | null {
-  const host = globalThis as { gc?: () => void; process?: { getBuiltinModule?(id: string): unknown } };
-  if (typeof host.gc === "function") return host.gc;
-  if (collect !== undefined) return collect;
-  collect = null;
-  try {
-    const v8 = host.process?.getBuiltinModule?.("node:v8") as typeof import("node:v8") | undefined;
-    const vm = host.process?.getBuiltinModule?.("node:vm") as typeof import("node:vm") | undefined;
-    v8?.setFlagsFromString("--expose-gc");
-    collect = (vm?.runInNewContext("gc") as (() => void) | undefined) ?? null;
-  } catch {
-    // A host that forbids flags: leaks show when its collector has run by itself.
-  }
-  return collect;
-}
-let collect: (() => void) | null | undefined;
 
 /** The one thread that runs goroutines; nobody's stack started it. */
 export const threadStacks: StackSource = {

@@ -10,6 +10,7 @@
  *     collector queues finalizers  -> a system goroutine of the scheduler runs them
  *     scheduler.hooks.gExit        -> the goroutine's stack slots go back to the allocator
  *     end of mark, end of sweep    -> the scavenger's goals, its background work
+ *     end of mark                  -> V8 is made to collect dropped handles, at a safepoint; then the collector again
  *     start of a cycle             -> the pools of sync.Pool age
  *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
  *     scheduler's goroutines       -> the profiler's `goroutine` profile; their waits its `block` profile
@@ -55,7 +56,14 @@ import {
   type Ticker,
   type Timer,
 } from "@gort/scheduler";
-import { isMarker, poolCleanup, stack, stackText } from "@gort/scheduler/internal";
+import {
+  checkFunction,
+  checkResult,
+  isMarker,
+  poolCleanup,
+  stack,
+  stackText,
+} from "@gort/scheduler/internal";
 import {
   append,
   copy,
@@ -66,12 +74,13 @@ import {
   type Slice,
   type Type,
   type TypedHeap,
-  type uint8,
+  uint8,
 } from "@gort/types";
 import type { SharedStats } from "./attach.ts";
 import { retire } from "./closed.ts";
+import { DroppedHandles } from "./dropped-handles.ts";
 import { parseTraceback, processEnvironment } from "./env.ts";
-import { FinalizerGoroutine } from "./finalizers.ts";
+import { FinalizerGoroutines } from "./finalizers.ts";
 import type { Godebug } from "./godebug.ts";
 import { LinearArena, RuntimeHeap } from "./heap.ts";
 import { dumpHeap } from "./heapdump.ts";
@@ -184,6 +193,8 @@ export class Runtime {
   readonly #weakRefs = new WeakMap<WeakPointer, Map<Type, unknown>>();
   readonly #idle: IdleWorker;
   readonly #scavenger: BackgroundScavenger;
+  /** Null if the switch `hostgc` is off. */
+  readonly #dropped: DroppedHandles | null = null;
   readonly #startMs: number;
   readonly #now: () => number;
   #closed = false;
@@ -235,6 +246,7 @@ export class Runtime {
       safepoint: () => {
         if (this.#closed) return;
         this.collector.pollSafepoint();
+        this.#dropped?.safepoint();
         // The scheduler calls only when asked to.
         if (this.godebug.gcstress !== 0) this.scheduler.requestSafepoint();
       },
@@ -268,7 +280,11 @@ export class Runtime {
     );
     const nanotime = (): number => this.#now() * 1e6;
     this.#stops = new WorldStops(scheduler, nanotime, () => this.collector.record);
-    const finalizers = new FinalizerGoroutine(scheduler, () => this.collector);
+    const finalizers = new FinalizerGoroutines(
+      scheduler,
+      () => this.collector,
+      () => this.#dropped?.finalizerDone(),
+    );
     this.#idle = new IdleWorker(scheduler, () => this.collector);
     const scavenger = new BackgroundScavenger(allocator, scheduler, () => this.collector);
     this.#scavenger = scavenger;
@@ -296,14 +312,16 @@ export class Runtime {
       },
       freeProfile: (bucket, size) => profiler.mem.free(bucket, size),
       events: {
-        gcStart: () => {
+        gcStart: (_n, forced) => {
           poolCleanup(scheduler);
+          this.#dropped?.cycleStart(forced);
           scavenger.cycleStart();
         },
         markDone: () => {
           profiler.mem.nextCycle();
           profiler.mem.flush();
           scavenger.cycleEnd();
+          this.#dropped?.cycleEnd();
         },
         sweepDone: () => {
           scavenger.wake();
@@ -317,6 +335,7 @@ export class Runtime {
 
     const heap = new RuntimeHeap(allocator, this.collector);
     this.types = createTypes(heap);
+    if (this.godebug.hostgc !== 0) this.#dropped = this.#dropHandles(heap);
     this.unsafe = new Unsafe(allocator, this.collector, this.types);
     const { record } = this.collector;
     this.#stats = new RuntimeStats(this.memory, allocator, record);
@@ -335,6 +354,19 @@ export class Runtime {
     };
     const measured = new RuntimeMetrics(record, this.#stats, schedStats, this.#publish);
     this.metrics = createMetrics(this.#stats, measured);
+  }
+
+  #dropHandles(heap: RuntimeHeap): DroppedHandles {
+    const { collector, scheduler, types, allocator } = this;
+    const dropped = new DroppedHandles({
+      collector,
+      scheduler,
+      heap,
+      dropOne: () => void types.ref(uint8, allocator.zerobase as Ptr<typeof uint8>),
+      now: this.#now,
+    });
+    allocator.hooks.explainOutOfMemory = () => dropped.explainOutOfMemory();
+    return dropped;
   }
 
   // ---- goroutines ----
@@ -484,31 +516,48 @@ export class Runtime {
   }
 
   /**
-   * Has `f` called with a new reference to the object, in the finalizer goroutine, some time after nothing else refers to
+   * Has `f` called with a new reference to the object, in the goroutine of finalizers, some time after nothing else refers to
    * it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.
    *
    * @throws FatalError for a second finalizer on one object, as Go dies of it
    */
-  setFinalizer<T extends Type>(x: RefMembers<T>, f: ((x: Ref<T>) => unknown) | null): void {
+  setFinalizer<T extends Type, R = unknown>(x: RefMembers<T>, f: ((x: Ref<T>) => NotAsync<R>) | null): void {
     const { type, addr } = this.types.target("setFinalizer", x);
-    if (f !== null && typeof f !== "function") {
+    const { finalizers } = this.collector;
+    if (f === null) {
+      finalizers.setFinalizer(addr, null);
+      return;
+    }
+    if (typeof f !== "function") {
       throw new TypeError(`runtime: setFinalizer needs a function or null (got ${typeof f})`);
     }
-    this.collector.finalizers.setFinalizer(
-      addr,
-      f === null ? null : (p: Addr) => f(this.types.ref(type, p as Ptr<T>)!),
-    );
+    checkFunction("setFinalizer", f, "runtime");
+    finalizers.setFinalizer(addr, (p: Addr) => {
+      const r = f(this.types.ref(type, p as Ptr<T>)!);
+      checkResult("setFinalizer", f, r, "runtime");
+      return r;
+    });
   }
 
   /**
-   * Has `f(arg)` called in the finalizer goroutine some time after the object is gone. Unlike a finalizer it does not see
+   * Has `f(arg)` called in the goroutine of cleanups some time after the object is gone. Unlike a finalizer it does not see
    * the object, so several may be attached, and objects that point to each other are no obstacle; `arg` must not
-   * refer to the object, or it never goes.
+   * refer to the object, or it never goes. Where that can be told, it is a panic, with Go's words.
    */
-  addCleanup<T extends Type, A>(x: RefMembers<T>, f: (arg: A) => unknown, arg: A): Cleanup {
+  addCleanup<T extends Type, A, R = unknown>(x: RefMembers<T>, f: (arg: A) => NotAsync<R>, arg: A): Cleanup {
     if (x === null) panic("runtime.AddCleanup: ptr is nil");
-    if ((arg as unknown) === x) panic("runtime.AddCleanup: ptr is equal to arg, cleanup will never run");
-    return this.collector.finalizers.addCleanup(this.types.target("addCleanup", x).addr, f, arg);
+    const { addr } = this.types.target("addCleanup", x);
+    checkFunction("addCleanup", f, "runtime");
+    const other = this.types.addressOf(arg);
+    if (other === (addr as number)) panic("runtime.AddCleanup: ptr is equal to arg, cleanup will never run");
+    const { allocator, collector } = this;
+    if (allocator.findObject(addr) === 0 && addr !== (allocator.zerobase as number)) {
+      panic("runtime.AddCleanup: ptr not in allocated block");
+    }
+    if (collector.finalizers.sameObject(addr, other as Addr)) {
+      panic("runtime.AddCleanup: ptr is within arg, cleanup will never run");
+    }
+    return collector.finalizers.addCleanup(addr, f, arg);
   }
 
   /**

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createRuntime, int, isFatalError, type Runtime, struct } from "../src/index.ts";
+import { createRuntime, int, int8, isFatalError, type Runtime, struct } from "../src/index.ts";
 
 const T = struct("T", { x: int });
+const Pair = struct("Pair", { a: T, b: T, c: T });
 
 let rt: Runtime;
 beforeEach(() => {
@@ -36,6 +37,35 @@ describe("addCleanup", () => {
         rt.addCleanup(o, () => {}, o);
       },
     ],
+    [
+      "that of another reference to its object",
+      "runtime.AddCleanup: ptr is equal to arg, cleanup will never run",
+      () => {
+        const o = rt.newObject(T, { x: 1 });
+        rt.addCleanup(o, () => {}, rt.weak(o).value());
+      },
+    ],
+    [
+      "inside of its argument",
+      "runtime.AddCleanup: ptr is within arg, cleanup will never run",
+      () => {
+        const o = rt.newObject(Pair);
+        rt.addCleanup(o.b, () => {}, o);
+      },
+    ],
+    [
+      "the object that its argument lies in",
+      "runtime.AddCleanup: ptr is within arg, cleanup will never run",
+      () => {
+        const o = rt.newObject(Pair);
+        rt.addCleanup(o, () => {}, o.b);
+      },
+    ],
+    [
+      "in no object",
+      "runtime.AddCleanup: ptr not in allocated block",
+      () => rt.addCleanup(rt.types.ref(T, 16 as never)!, () => {}, 1),
+    ],
   ])("panics with Go's string when the pointer is %s", (_name, text, f) => {
     let thrown: unknown;
     try {
@@ -45,5 +75,78 @@ describe("addCleanup", () => {
     }
     expect(isFatalError(thrown)).toBe(false);
     expect(thrown).toMatchObject({ value: text });
+  });
+});
+
+describe("finalizers and cleanups", () => {
+  it("take neighbours of a shared block for objects of their own, as Go does", () => {
+    const [a, b] = [rt.newObject(int8), rt.newObject(int8)];
+    expect(() => rt.addCleanup(a, () => {}, b)).not.toThrow();
+  });
+
+  it("refuse async functions, and functions that return a promise", async () => {
+    const o = rt.newObject(T);
+    const refusal = /^runtime: (setFinalizer|addCleanup) needs a generator function, not an async one/;
+    // @ts-expect-error an async function
+    expect(() => rt.setFinalizer(o, async () => {})).toThrow(refusal);
+    // @ts-expect-error an async function
+    expect(() => rt.addCleanup(o, async () => {}, 1)).toThrow(refusal);
+    // @ts-expect-error an async generator function
+    expect(() => rt.addCleanup(o, async function* () {}, 1)).toThrow(refusal);
+    rt.addCleanup(o, (() => Promise.resolve()) as () => void, 1);
+    o.release();
+    const ended = rt.main(function* () {
+      rt.gc();
+      yield* rt.sleep(50);
+    });
+    await expect(ended).rejects.toThrow(/^runtime: addCleanup needs .* returned a promise/);
+  });
+
+  it("go on with cleanups while a finalizer blocks", async () => {
+    const ran: string[] = [];
+    const block = rt.makeChan<number>();
+    for (const name of ["first", "second"]) {
+      const o = rt.newObject(T);
+      rt.setFinalizer(o, function* () {
+        ran.push(`${name} finalizer`);
+        yield* block.recv();
+      });
+      o.release();
+    }
+    const clean = rt.newObject(T);
+    rt.addCleanup(clean, (n) => void ran.push(n), "cleanup");
+    clean.release();
+    await rt.main(function* () {
+      rt.gc();
+      yield* rt.sleep(5);
+      const late = rt.newObject(T);
+      rt.addCleanup(late, (n) => void ran.push(n), "late cleanup");
+      late.release();
+      rt.gc();
+      yield* rt.sleep(5);
+    });
+    expect(ran.slice(0, 2).sort()).toEqual(["cleanup", expect.stringMatching(/ finalizer$/)]);
+    expect(ran.slice(2)).toEqual(["late cleanup"]);
+  });
+
+  it.each(["finalizer", "cleanup"] as const)("go on behind a %s that panics", async (kind) => {
+    const ran: number[] = [];
+    const f = (i: number): void => {
+      ran.push(i);
+      if (ran.length === 1) throw new Error("first");
+    };
+    for (let i = 0; i < 3; i++) {
+      const o = rt.newObject(T, { x: i });
+      if (kind === "finalizer") rt.setFinalizer(o, (x) => f(x.x));
+      else rt.addCleanup(o, f, i);
+      o.release();
+    }
+    const ended = rt.main(function* () {
+      rt.gc();
+      yield* rt.sleep(50);
+    });
+    await expect(ended).rejects.toThrow("first");
+    for (let i = 0; i < 100 && ran.length < 3; i++) await new Promise((r) => setTimeout(r, 1));
+    expect(ran.sort()).toEqual([0, 1, 2]);
   });
 });

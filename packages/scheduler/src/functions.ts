@@ -23,25 +23,25 @@ function isAsyncFunction(f: object): boolean {
   return f instanceof AsyncFunction || f instanceof AsyncGeneratorFunction;
 }
 
-/** Throws unless `f` is a function, and not an async one. `what` names the function of the API that is given it. */
-export function checkFunction(what: string, f: unknown): void {
+/** Throws unless `f` is a function, and not an async one. `what` names the function of the API that is given it, `pkg` its package. */
+export function checkFunction(what: string, f: unknown, pkg = "scheduler"): void {
   if (typeof f !== "function") {
-    throw new TypeError(`scheduler: ${what} needs a function (got ${f === null ? "null" : typeof f})`);
+    throw new TypeError(`${pkg}: ${what} needs a function (got ${f === null ? "null" : typeof f})`);
   }
   if (isAsyncFunction(f)) {
     throw new TypeError(
-      `scheduler: ${what} needs a generator function, not an async one (got ${f.name || "an async function"}; wait for promises with yield* syscall(promise))`,
+      `${pkg}: ${what} needs a generator function, not an async one (got ${f.name || "an async function"}; wait for promises with yield* syscall(promise))`,
     );
   }
 }
 
 /** Throws if `r`, which `f` returned, is a promise: its goroutine would not wait for it. */
-export function checkResult(what: string, f: { readonly name: string }, r: unknown): void {
+export function checkResult(what: string, f: { readonly name: string }, r: unknown, pkg = "scheduler"): void {
   if (typeof r !== "object" || r === null || !("then" in r) || typeof r.then !== "function") return;
   // The error below is the report; a rejection must not end the process besides.
   if (r instanceof Promise) r.catch(ignore);
   throw new TypeError(
-    `scheduler: ${what} needs a generator function or a function that does not block (${f.name || "it"} returned a promise; wait for one with yield* syscall(promise))`,
+    `${pkg}: ${what} needs a generator function or a function that does not block (${f.name || "it"} returned a promise; wait for one with yield* syscall(promise))`,
   );
 }
 

@@ -7,6 +7,8 @@ export { type LatencyRecorder, schedCounters, schedCountersLength } from "./coun
 export { checkDeadlockMode } from "./deadlock.ts";
 // runtime: stacks of goroutines, for dumps and profiles
 export { framesOf, goName, isMarker } from "./frames.ts";
+// runtime: what a program hands over
+export { checkFunction, checkResult } from "./functions.ts";
 export { gDerived, gSites, gStack } from "./gstack.ts";
 // runtime: goroutines of its own, with Go's wait reasons
 export { Note } from "./note.ts";

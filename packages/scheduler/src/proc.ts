@@ -648,6 +648,14 @@ export class Scheduler {
     if (this.state === idle) this.wake();
   }
 
+  /**
+   * Gives the event loop a turn before any goroutine runs again. For `hooks.safepoint`, at whose end it takes effect; there is a
+   * slice after that turn even if nothing can run in it.
+   */
+  yieldToHost(): void {
+    this.sliceEnd = Number.NEGATIVE_INFINITY;
+  }
+
   /** Everything stands still already: one thread, and this is it. */
   stopTheWorld(_reason: string): void {
     if (this.worldStopped)

@@ -191,9 +191,9 @@ export class Roots {
   readonly #release: (slot: RefSlot) => void;
   readonly #registry: FinalizationRegistry<RefSlot>;
 
-  constructor(release: (slot: RefSlot) => void) {
+  constructor(release: (slot: RefSlot) => void, collected: (slot: RefSlot) => void) {
     this.#release = release;
-    this.#registry = new FinalizationRegistry(release);
+    this.#registry = new FinalizationRegistry(collected);
   }
 
   /** The Root of a new root in the heap: of a Ref of this home to `addr`, or of slices. */

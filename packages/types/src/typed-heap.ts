@@ -105,7 +105,10 @@ export class TypedHeap {
 
   constructor(heap: Heap) {
     this.heap = heap;
-    this.#roots = new Roots((slot) => heap.releaseRef(slot));
+    this.#roots = new Roots(
+      (slot) => heap.releaseRef(slot),
+      (slot) => (heap.collectRef === undefined ? heap.releaseRef(slot) : heap.collectRef(slot)),
+    );
     this.unsafe = new Unsafe(heap, {
       descriptor: (type) => this.descriptor(type),
       codec: (type) => this.#rawCodec(type),
@@ -156,6 +159,12 @@ export class TypedHeap {
     if (roots !== this.#roots) throw new TypeError(`types: ${what} needs a Ref (got a Ref of another heap)`);
     if (cell.slot === 0) released(`Ref<${type.name}>`);
     return { type: type as T, addr: cell.addr as Ptr<T> };
+  }
+
+  /** Where the object of a live Ref of this heap is; 0 for anything else. */
+  addressOf(x: unknown): number {
+    const cell = cellOf(x);
+    return cell === null || cell.slot === 0 || cell.home.roots !== this.#roots ? 0 : cell.addr;
   }
 
   /** Roots a raw pointer. `null` for nil. */
