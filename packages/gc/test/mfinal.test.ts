@@ -1,6 +1,7 @@
 import { newHeapStats } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SPECIAL_WEAK } from "../src/heap.ts";
 import { isFatalError } from "../src/index.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { type RigOptions, rig } from "./kit.ts";
@@ -406,6 +407,106 @@ describe("weak pointers", () => {
     gc.start();
     while (gc.step() !== "terminate");
     expect(w.value()).toBe(0);
+  });
+});
+
+describe("V8's news of a weak pointer", () => {
+  const { FinalizationRegistry: Registry, WeakRef: Ref } = globalThis;
+  type News = (held: unknown) => void;
+  /** What V8 would call, and with what, for each pointer in the order they were made. */
+  let news: (() => void)[];
+  let dead: Set<object>;
+
+  beforeEach(() => {
+    news = [];
+    dead = new Set();
+    globalThis.FinalizationRegistry = class {
+      readonly #f: News;
+      constructor(f: News) {
+        this.#f = f;
+      }
+      register(_target: object, held: unknown): void {
+        news.push(() => this.#f(held));
+      }
+      unregister(): void {}
+    } as never;
+    globalThis.WeakRef = class {
+      readonly #target: object;
+      constructor(target: object) {
+        this.#target = target;
+      }
+      deref(): object | undefined {
+        return dead.has(this.#target) ? undefined : this.#target;
+      }
+    } as never;
+  });
+
+  afterEach(() => {
+    globalThis.FinalizationRegistry = Registry;
+    globalThis.WeakRef = Ref;
+  });
+
+  it("takes the special away, so that a later pointer is another one and works", () => {
+    const { gc, make, a } = setUp();
+    const o = make();
+    const root = gc.refs.alloc(o);
+    const first = gc.finalizers.weak(o);
+    expect(gc.finalizers.weak(o)).toBe(first);
+    dead.add(first);
+    news[0]!();
+    expect(a.findSpecial(o, SPECIAL_WEAK)).toBe(0);
+    const second = gc.finalizers.weak(o);
+    expect(second).not.toBe(first);
+    gc.refs.free(root);
+    gc.gc();
+    expect(second.value()).toBe(0);
+  });
+
+  it("is ignored when another pointer was made before it came", () => {
+    const { gc, make, a, cycle } = setUp();
+    const o = make();
+    const root = gc.refs.alloc(o);
+    const first = gc.finalizers.weak(o);
+    dead.add(first);
+    const second = gc.finalizers.weak(o);
+    expect(second).not.toBe(first);
+    news[0]!();
+    expect(a.findSpecial(o, SPECIAL_WEAK)).not.toBe(0);
+    expect(gc.finalizers.weak(o)).toBe(second);
+    expect(second.value()).toBe(o);
+    // The cell is not handed out again while the second pointer has it.
+    const other = make();
+    gc.finalizers.setFinalizer(other, () => {});
+    expect(second.value()).toBe(o);
+    gc.refs.free(root);
+    cycle();
+    expect(second.value()).toBe(0);
+  });
+});
+
+describe("queues of finalizers and cleanups", () => {
+  it("are taken from one by one, and each wakes when it gets its first entry", () => {
+    const { gc, make, woken } = setUp();
+    const { finalizers } = gc;
+    const ran: string[] = [];
+    const finalizer = make();
+    finalizers.setFinalizer(finalizer, () => ran.push("finalizer"));
+    gc.gc();
+    expect(woken()).toBe(1);
+    for (let i = 0; i < 2; i++) finalizers.addCleanup(make(), () => ran.push("cleanup"), i);
+    gc.gc();
+    expect(woken()).toBe(2);
+    expect([finalizers.queuedOf("finalizer"), finalizers.queuedOf("cleanup"), finalizers.queued]).toEqual([
+      1, 2, 3,
+    ]);
+    const f = finalizers.next("cleanup")!;
+    expect(f.kind).toBe("cleanup");
+    finalizers.done(f);
+    expect([finalizers.queuedOf("finalizer"), finalizers.queuedOf("cleanup")]).toEqual([1, 1]);
+    expect(finalizers.run()).toBe(2);
+    expect(ran).toEqual(["finalizer", "cleanup"]);
+    expect(finalizers.next("finalizer")).toBe(null);
+    expect(finalizers.next("cleanup")).toBe(null);
   });
 });
 

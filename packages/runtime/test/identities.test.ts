@@ -1,7 +1,7 @@
 import { checkIdentities, IDENTITIES } from "@gort/memstats/testing";
 import { describe, expect, it } from "vitest";
 import { load } from "../conformance/memstats_identities.ts";
-import { createRuntime, newMemStats } from "../src/index.ts";
+import { createRuntime, newMemStats, type RuntimeOptions } from "../src/index.ts";
 import { type Description, newSample, type Sample } from "../src/metrics.ts";
 
 const make = (options = {}) =>
@@ -28,6 +28,29 @@ describe("a runtime at work", () => {
       expect(broken, godebug).toEqual([]);
       expect(IDENTITIES.length).toBeGreaterThan(25);
     }
+  });
+
+  it.each<[string, RuntimeOptions]>([
+    ["a limit", { memoryLimit: 24 << 20, gogc: 2000 }],
+    ["a limit and GOGC=off", { memoryLimit: 40 << 20, gogc: "off" }],
+    ["GOGC=off", { gogc: "off" }],
+  ])("has the collector's NextGC with %s", { timeout: 60_000 }, async (_name, options) => {
+    const rt = make(options);
+    const seen = new Set<number>();
+    const m = newMemStats();
+    await rt.main(function* () {
+      for (let i = 0; i < 3; i++) rt.go(load, rt, 100 + i);
+      for (let i = 0; i < 300; i++) {
+        yield* rt.gosched();
+        // Neither moves the figures that the goal is computed from.
+        const { NextGC } = rt.readMemStats(m);
+        expect(NextGC).toBe(Number(rt.collector.nextGC()));
+        seen.add(NextGC);
+      }
+    });
+    rt.close();
+    if (options.memoryLimit === undefined) expect(Math.min(...seen)).toBeGreaterThan(2 ** 62);
+    else expect(Math.max(...seen)).toBeLessThan(options.memoryLimit);
   });
 
   it("takes a snapshot into a record without allocating", () => {

@@ -104,6 +104,55 @@ describe("indexing", () => {
   });
 });
 
+describe("roots of arrays that are replaced", () => {
+  const Row = struct("Row", { cells: slice(int) });
+
+  it("are given up when push makes a larger array", () => {
+    const { heap, types } = testHeap();
+    const s = types.makeSlice(int, 0);
+    for (let i = 0; i < 100; i++) s.push(i);
+    expect(s.toArray()).toEqual(Array.from({ length: 100 }, (_, i) => i));
+    expect(heap.liveRefs).toBe(1);
+    s.release();
+    expect(heap.liveRefs).toBe(0);
+  });
+
+  it("are kept when push makes a larger array and another slice has the old one", () => {
+    const { heap, types } = testHeap();
+    const s = types.sliceOf(int, [1, 2]);
+    const old = s.slice(0, 1);
+    s.push(3);
+    expect(heap.liveRefs).toBe(2);
+    expect([...old]).toEqual([1]);
+    old.release();
+    s.release();
+    expect(heap.liveRefs).toBe(0);
+  });
+
+  it("are given up of lists that became slices for a moment, also when the store is refused", () => {
+    const { heap, types } = testHeap();
+    const rows = types.makeSlice(slice(int), 1, 1);
+    rows.set(0, [1, 2, 3]);
+    rows.push([4]);
+    const more = append(rows, [5], [6]);
+    const row = types.newObject(Row, { cells: [7] });
+    expect(heap.liveRefs).toBe(3);
+    rows.release();
+    more.release();
+    row.release();
+    expect(heap.liveRefs).toBe(0);
+    const gone = types.makeSlice(slice(int), 1, 1);
+    const list = Object.defineProperty([1], 0, {
+      get() {
+        gone.release();
+        return 1;
+      },
+    });
+    expect(() => gone.set(0, list)).toThrow("types: use of a released slice of []int");
+    expect(heap.liveRefs).toBe(0);
+  });
+});
+
 describe("slicing", () => {
   it("shares the array, and a handle of its own keeps it alive", () => {
     const { heap, types } = testHeap();
