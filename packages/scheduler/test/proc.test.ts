@@ -672,6 +672,35 @@ describe("hooks", () => {
     });
   });
 
+  it("may give the event loop a turn before any goroutine goes on, also when none can run", async () => {
+    const log: string[] = [];
+    let left = 2;
+    const s = createScheduler({
+      hooks: {
+        safepoint() {
+          log.push("safepoint");
+          if (left-- === 0) return;
+          setTimeout(() => log.push("timer"), 0);
+          // Later than any timer that is due.
+          for (const end = performance.now() + 2; performance.now() < end; );
+          s.yieldToHost();
+          s.requestSafepoint();
+        },
+      },
+    });
+    await s.main(function* () {
+      s.requestSafepoint();
+      yield* s.gosched();
+      log.push("goroutine");
+    });
+    expect(log).toEqual(["safepoint", "timer", "safepoint", "timer", "safepoint", "goroutine"]);
+    log.length = 0;
+    left = 1;
+    s.requestSafepoint();
+    for (let i = 0; i < 100 && log.length < 3; i++) await new Promise((r) => setTimeout(r, 1));
+    expect(log).toEqual(["safepoint", "timer", "safepoint"]);
+  });
+
   it("ends the program when a hook fails", async () => {
     const s = createScheduler({
       hooks: {
