@@ -12,6 +12,7 @@
  *      and so does not count as a tick; else the head of the ring; else a batch from the global queue.
  *   4. Two goroutines that hand to each other through `runnext` would keep everybody else out. When the tick has not moved
  *      for 10 ms, the goroutine in `runnext` goes to the global queue, as one that sysmon preempts does.
+ *   5. When steps take long, 61 ticks are seconds. The head of the global queue that has waited there for 10 ms moves to the ring.
  * Goroutines that host code starts or readies go to the tail of the ring: there is no goroutine whose turn they
  * could inherit.
  *
@@ -210,6 +211,9 @@ export class Scheduler {
   private chainTick = -1;
   private chainStart = 0;
   private chainReads = 0;
+  /** The head of the global queue, and since when it has been that. */
+  private globHead: G | null = null;
+  private globSince = 0;
   private safepointRequested = false;
   private worldStopped = false;
   private readonly hostTimer: HostTimer;
@@ -939,7 +943,6 @@ export class Scheduler {
       }
     }
     if (this.program.dying !== null) this.program.fault(this.program.dying);
-    if (this.timers.nextWhen <= now) this.timers.run(now);
     const p = this.p;
     if (p.schedtick !== this.chainTick) {
       this.chainTick = p.schedtick;
@@ -953,6 +956,16 @@ export class Scheduler {
         p.runnext = null;
       }
     }
+    const { head } = this.globq;
+    if (head !== this.globHead) {
+      this.globHead = head;
+      this.globSince = now;
+    } else if (head !== null && now - this.globSince >= forcePreemptMs) {
+      this.globHead = null;
+      p.runqput(this.globq.pop()!, this.globq);
+    }
+    // Last: what a timer wakes is not what the chain above has kept waiting.
+    if (this.timers.nextWhen <= now) this.timers.run(now);
     // A clock that was set back ends the slice: its end would be too far away.
     return now >= this.sliceEnd || dt < 0;
   }

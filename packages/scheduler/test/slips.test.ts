@@ -277,6 +277,52 @@ describe("the run queues", () => {
     expect(turn).toBeLessThanOrEqual(122);
   });
 
+  it.each([
+    [100, 0.5],
+    [50, 0.1],
+    [11, 1],
+    [5, 0.2],
+  ])(
+    "let one that has yielded run beside steps of %d ms with sleeps of %d ms and two that play ping-pong",
+    (step, nap) => {
+      const s = createTestScheduler();
+      const clock = s.fakeClock;
+      const late: number[] = [];
+      const work = (ms: number): void => clock.set(clock.now() + ms);
+      s.runMain(function* () {
+        const ping = s.makeChan<number>();
+        const pong = s.makeChan<number>();
+        s.go(function* () {
+          for (;;) {
+            work(0.001);
+            yield* ping.send(1);
+            yield* pong.recv();
+          }
+        });
+        s.go(function* () {
+          for (;;) {
+            yield* ping.recv();
+            yield* pong.send(1);
+          }
+        });
+        s.go(function* () {
+          for (;;) {
+            work(step);
+            yield* s.sleep(nap);
+          }
+        });
+        for (let i = 0; i < 10; i++) {
+          yield* s.sleep(20 * step);
+          const yielded = clock.now();
+          yield* s.gosched();
+          late.push(clock.now() - yielded);
+        }
+      });
+      // 10 ms in the global queue, the same for those that hand to each other, and the steps that begin before.
+      expect(Math.max(...late)).toBeLessThanOrEqual(3 * step + 25);
+    },
+  );
+
   it("give the labels of a goroutine that has ended to no other", () => {
     run(function* (s) {
       const labels = { key: "value" };
