@@ -1,39 +1,61 @@
 /**
- * Endless recursion. In Go a goroutine whose stack is full ends the program: `fatal error: stack overflow`, which no recover
- * stops. V8 throws a RangeError instead. When one reaches a frame of deferred calls, or leaves its goroutine, it becomes that
- * fatal error. A `catch` of the program's own may stop it before.
+ * Endless recursion. In Go a goroutine whose stack is full ends the program: `fatal error: stack overflow`, which no
+ * recover stops. V8 throws a RangeError instead. When this error reaches a frame of deferred calls, or leaves its
+ * goroutine, it becomes the fatal error. A `catch` of the program's own may stop it before.
+ *
+ * V8 throws the same RangeError for a call with too many arguments, and for values that its own functions find nested
+ * too deeply (JSON.stringify). These remain panics. So the stack must be deep, and must show recursion: a place in
+ * the program that occurs twice. A call with too many arguments whose stack is cut inside recursion cannot be told
+ * apart: it is fatal.
  */
 
 import { FatalError, isFatalError } from "./errors.ts";
-import { hasMarker, stackLines, stackOfError } from "./frames.ts";
+import { hasMarker, stackLines } from "./frames.ts";
 import { isRethrown } from "./rethrow.ts";
 
 /** What V8, JavaScriptCore and SpiderMonkey say. */
 const messages = /^(?:Maximum call stack size exceeded\.?|too much recursion)$/;
 
+/** Ends a line that names a place in the program, also in WebAssembly. Functions of the engine have none. */
+const place = /:(?:\d+:\d+|0x[\da-f]+)\)?$/;
+
+/** A stack that is not cut counts as full from so many lines on: 1 MB of frames of 2 KB. Most frames are smaller. */
+const deepLines = 500;
+
 const code = "ERR_GORT_STACK_OVERFLOW";
 
-/** Whether the engine has thrown `e` because the stack of the running goroutine was full. */
-function isOverflow(e: unknown): e is Error {
+/** The engine's error for a full stack: `e`, or what a look at `e` has led to. Null if there is none. */
+function overflowIn(e: unknown): Error | null {
   try {
-    if (!(e instanceof Error) || (e.name !== "RangeError" && e.name !== "InternalError")) return false;
-    if (!messages.test(e.message) || isRethrown(e)) return false;
+    return saysOverflow(e) && !isRethrown(e) && recurs(e.stack) ? e : null;
   } catch (fault) {
-    // Either the thrown value is hostile, or there is no room for this check: then a frame further out decides.
-    if (fault instanceof RangeError && fault !== e) throw fault;
-    return false;
+    // The stack is still so full that there is no room for this check, or a getter of the value has failed.
+    return saysOverflow(fault) ? fault : null;
   }
-  // V8 says the same of a call with too many arguments, and so may the program. Only of a deep stack the end is not seen.
-  const stack = stackOfError(e);
-  const lines = stack.split("\n").length - 1;
+}
+
+function saysOverflow(e: unknown): e is Error {
+  return (
+    e instanceof Error && (e.name === "RangeError" || e.name === "InternalError") && messages.test(e.message)
+  );
+}
+
+/** Whether a stack is deep and shows recursion. */
+function recurs(stack: unknown): boolean {
+  if (typeof stack !== "string") return false; // formatted by the program
+  const lines = stack.split("\n");
   const asked = Math.min(stackLines, Error.stackTraceLimit ?? stackLines);
-  return lines === 0 || (lines >= asked && !hasMarker(stack));
+  const cut = lines.length > asked && !hasMarker(stack);
+  if (!cut && lines.length <= deepLines) return false;
+  const seen = new Set<string>();
+  return lines.some((line) => place.test(line) && seen.size === seen.add(line).size);
 }
 
 /** The fatal error that `e` is or stands for, or null. */
 export function fatalOf(e: unknown): FatalError | null {
   if (isFatalError(e)) return e;
-  if (!isOverflow(e)) return null;
+  const overflow = overflowIn(e);
+  if (overflow === null) return null;
   const fatal = new FatalError(
     "stack overflow",
     code,
@@ -41,7 +63,7 @@ export function fatalOf(e: unknown): FatalError | null {
     "runtime: goroutine stack exceeds the engine's limit",
   );
   // The report shows the stack of the RangeError.
-  Object.defineProperty(fatal, "cause", { value: e, configurable: true, writable: true });
+  Object.defineProperty(fatal, "cause", { value: overflow, configurable: true, writable: true });
   return fatal;
 }
 

@@ -1,4 +1,6 @@
+import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
+import { pipe } from "../src/adapters.ts";
 import {
   crashReport,
   createScheduler,
@@ -7,6 +9,7 @@ import {
   frame,
   go,
   gosched,
+  makeChan,
   panic,
   recover,
   syscall,
@@ -28,6 +31,20 @@ function* descend(n: number): Generator<undefined, number, unknown> {
   return (yield* descend(n - 1)) + 1;
 }
 
+/** A call with more arguments than the stack has room for, from as many functions, each called by the next. */
+function tooManyArguments(depth: number): Body {
+  let f: Body = () => Math.max(...new Array<number>(1_000_000).fill(0));
+  for (let k = 0; k < depth; k++) f = new Function("f", `return function layer${k}() { return f() + 1 }`)(f);
+  return f;
+}
+
+/** An array in an array and so on: the functions of the engine that read it call each other without an end. */
+function nestedArrays(depth: number): unknown[] {
+  let a: unknown[] = [];
+  for (let k = 0; k < depth; k++) a = [a];
+  return a;
+}
+
 /** What the program ends with. */
 function ending(f: Body): unknown {
   try {
@@ -35,6 +52,22 @@ function ending(f: Body): unknown {
   } catch (e) {
     return e;
   }
+}
+
+/** What a deferred call recovers from the panic of `throws`; the program goes on after the frame. */
+function recovered(throws: Body): unknown {
+  let value: unknown;
+  const after = ending(function* () {
+    yield* frame(() => {
+      defer(() => {
+        value = recover();
+      });
+      throws();
+    });
+    return "after the frame";
+  });
+  expect(after).toBe("after the frame");
+  return value;
 }
 
 /** The first lines of a report, as recorded from Go but for the limit, which Go gives in bytes. */
@@ -129,27 +162,50 @@ describe("endless recursion", () => {
 
   it("is told from what the program throws, or the engine for another reason", () => {
     const own = new RangeError("Maximum call stack size exceeded");
+    for (const [throws, expected] of [
+      [() => panic(own), "Maximum call stack size exceeded"],
+      [tooManyArguments(0), "Maximum call stack size exceeded"],
+      [tooManyArguments(60), "Maximum call stack size exceeded"],
+      [() => String(nestedArrays(20_000)), "Maximum call stack size exceeded"],
+      [() => JSON.stringify(nestedArrays(100_000)), "Maximum call stack size exceeded"],
+      [() => new Array(-1), "Invalid array length"],
+    ] as const) {
+      expect(recovered(throws)).toMatchObject({ name: "RangeError", message: expected });
+    }
+  });
+
+  it("is told from an error whose message can't be read", () => {
+    const hostile = Object.defineProperty(new RangeError(), "message", {
+      configurable: true,
+      get() {
+        throw new RangeError("no message");
+      },
+    });
+    const throws = () => {
+      throw hostile;
+    };
+    expect(recovered(throws)).toBe(hostile);
+    let value: unknown;
+    ending(function* () {
+      const g = go(() => {
+        defer(() => {
+          value = recover();
+        });
+        throws();
+      });
+      yield* g.done();
+    });
+    expect(value).toBe(hostile);
+    Object.defineProperty(hostile, "message", { get: () => recurse(0) });
+    expectOverflow(throws);
+  });
+
+  it("is told from a value that has no prototype to ask for", () => {
     const hostile = new Proxy(new RangeError("Maximum call stack size exceeded"), {
       getPrototypeOf() {
         throw new RangeError("no prototype");
       },
     });
-    for (const [throws, expected] of [
-      [() => panic(own), "Maximum call stack size exceeded"],
-      [() => Math.max(...new Array<number>(1_000_000).fill(0)), "Maximum call stack size exceeded"],
-      [() => new Array(-1), "Invalid array length"],
-    ] as const) {
-      let recovered: unknown;
-      ending(function* () {
-        yield* frame(() => {
-          defer(() => {
-            recovered = recover();
-          });
-          throws();
-        });
-      });
-      expect((recovered as Error).message).toBe(expected);
-    }
     expect(
       ending(function* () {
         yield* frame(() => {
@@ -157,6 +213,47 @@ describe("endless recursion", () => {
         });
       }),
     ).not.toBeInstanceOf(FatalError);
+  });
+
+  it("is found in stacks of any length, and not in those that the program formats", () => {
+    const { stackTraceLimit, prepareStackTrace } = Error;
+    try {
+      for (const limit of [10, Number.POSITIVE_INFINITY]) {
+        expectOverflow(function* () {
+          yield* frame(() => {
+            Error.stackTraceLimit = limit;
+            defer(() => recover());
+            recurse(0);
+          });
+        });
+      }
+      Error.stackTraceLimit = stackTraceLimit;
+      Error.prepareStackTrace = (_e, sites) => sites;
+      expect(recovered(tooManyArguments(0))).toBeInstanceOf(RangeError);
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+      Error.prepareStackTrace = prepareStackTrace;
+    }
+  });
+
+  it("in a stream of the host is an error like any other", async () => {
+    let failure: unknown;
+    await createScheduler().main(function* () {
+      const stream = new Writable();
+      const c = makeChan<string>();
+      setTimeout(() => {
+        const { stackTraceLimit } = Error;
+        Error.stackTraceLimit = 100; // as in goroutines: the stack is cut
+        try {
+          recurse(0);
+        } catch (e) {
+          stream.destroy(e as Error);
+        }
+        Error.stackTraceLimit = stackTraceLimit;
+      });
+      failure = yield* pipe(c, stream);
+    });
+    expect(failure).toMatchObject({ name: "RangeError" });
   });
 
   it("in a callback of the host is a rejection like any other", async () => {

@@ -208,9 +208,8 @@ function* transfer<T>(
     for (;;) {
       if (sink.over) yield* sink.wait(false);
       if (sink.ended) {
-        throw (
-          sink.error ?? new Error(`scheduler: ${what}: the stream was ended before the channel was closed`)
-        );
+        if (sink.error !== null) rethrow(sink.error, rethrow);
+        throw new Error(`scheduler: ${what}: the stream was ended before the channel was closed`);
       }
       const r = yield* s.select([recvCase(c), recvCase(sink.gone)]);
       if (r.index === 1) continue;
