@@ -66,7 +66,8 @@ export function gcPercentScavengeGoal(pace: ScavengePace, heapRetained: number, 
 
 /** Bytes of mapped and resident memory to aim at under a limit, Infinity while there is less. A pure function. */
 export function memoryLimitScavengeGoal(memoryLimit: number, mappedReady: number): number {
-  const goal = Math.floor((memoryLimit / 100) * (100 - REDUCE_EXTRA_PERCENT));
+  // One byte at least: in the heap's record, 0 says that no goal was ever set.
+  const goal = Math.max(1, Math.floor((memoryLimit / 100) * (100 - REDUCE_EXTRA_PERCENT)));
   return mappedReady <= goal ? Number.POSITIVE_INFINITY : goal;
 }
 

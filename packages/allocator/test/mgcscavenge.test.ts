@@ -130,6 +130,7 @@ describe("scavenge goals", () => {
     expect(memoryLimitScavengeGoal(100 * MiB, 96 * MiB)).toBe(95 * MiB);
     expect(memoryLimitScavengeGoal(100 * MiB, 95 * MiB)).toBe(Number.POSITIVE_INFINITY);
     expect(memoryLimitScavengeGoal(Number.POSITIVE_INFINITY, 2 ** 32)).toBe(Number.POSITIVE_INFINITY);
+    expect(memoryLimitScavengeGoal(0, MiB)).toBe(1); // 0 would be no goal
   });
 });
 
