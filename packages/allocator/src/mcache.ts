@@ -13,9 +13,9 @@
  *     objects of the span
  *     nextSample of the class shrinks by the run's bytes
  *
- * A run never contains a sampled object but as its only one: it is cut where nextSample would reach zero, so the fast
- * path needs no sampling check. Each class has a countdown of its own, since a run is charged before its objects are
- * used: with one countdown for all, what a run leaves of it would be taken by the class that asks for a run next.
+ * A sampled object is the only one of its run: a run is cut where nextSample would reach zero, so the fast path needs
+ * no sampling check. Each class has a countdown of its own, since a run is charged before its objects are used. With
+ * one countdown for all, the class that asks for the next run would take what this run leaves of the countdown.
  *
  * The next object of the same type therefore needs no pointer bits written. One of another type replaces the bits of its
  * own slot (setObjectBits).

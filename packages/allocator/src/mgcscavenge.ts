@@ -14,13 +14,13 @@
  *     background(now)  a little at each call: 64 KiB steps for up to a millisecond, then it asks to be left alone for 99
  *                      times as long, so that it takes 1 % of a processor
  *     heap growth      when the heap grows beyond gcPercentGoal, as many free pages are given back at once ("eager")
- *     memory limit     whenever a span is taken while more is mapped than the limit itself allows, the difference is given
- *                      back at once ("eager"): also when the span's pages were resident and the heap does not grow, as
- *                      after a spike (MHeap.spanTaken)
+ *     memory limit     when a span is taken while more is mapped than the limit itself allows, the difference and a
+ *                      LIMIT_BATCH are given back at once ("eager"): also when the span's pages are resident and the
+ *                      heap does not grow, as after a spike (MHeap.spanTaken)
  *     freeOSMemory     everything ("forced")
  *
- * An allocation pays for the limit by what was freed: it searches only if that makes up for the difference, or comes to
- * LIMIT_BATCH. So a program whose live memory exceeds the limit does not search with every span.
+ * An allocation searches only if what is free makes up for the difference, or comes to LIMIT_BATCH. So a program whose
+ * live memory exceeds the limit does not search with every span.
  *
  * Unlike Go: the share of time is kept by the pause after each piece of work, without Go's PI controller on top, since
  * the caller's timers are late but never early.
@@ -126,7 +126,7 @@ export class Scavenger {
     if (this.excess > 0) this.wake();
   }
 
-  /** A lower limit has made work for background, which a program that allocates nothing depends on. Set by its caller. */
+  /** Called when a new limit makes work for background: an idle program takes no span. Set by background's caller. */
   wake: () => void = () => {};
 
   /** Sets the goals: at the end of each collection. */
@@ -178,8 +178,8 @@ export class Scavenger {
   }
 
   /**
-   * Called at the end of an allocation. The heap has grown by so many bytes, of which none hold pages yet but soon will:
-   * they replace as many free pages beyond the goal. Over the memory limit, the difference goes in any case.
+   * Called at the end of an allocation. The heap has grown by so many bytes, which hold no physical pages yet but soon
+   * will: they replace as many free pages beyond the goal. Over the memory limit, the difference goes in any case.
    */
   #giveBack(grown: number, overLimit: boolean): void {
     const start = this.#clock();

@@ -102,8 +102,8 @@ export type HeapCounter =
   | "emptyPages";
 
 /**
- * Bytes released at a time beyond what a memory limit asks for, so that one search, which gives the page cache back, serves
- * half a page cache of new spans. More: more pages to touch anew.
+ * Bytes released at a time beyond what a memory limit asks for. A search gives the page cache back; with this reserve
+ * it serves half a page cache of new spans. More: more pages to touch anew.
  */
 export const LIMIT_BATCH = 256 << 10;
 
@@ -383,15 +383,15 @@ export class MHeap {
     return this.mem.stats.sys - this.counter("heapReleased");
   }
 
-  /** The operation has taken a span, a retained one included, so that more memory may be used than the limit allows. */
+  /** Called when the operation has taken a span, a retained one included: more may be in use than the limit allows. */
   spanTaken(): void {
     if ((this.f64[this.memoryLimit] as number) !== Number.POSITIVE_INFINITY) this.checkLimit();
   }
 
   /**
-   * Has memory released after the operation if more is mapped than the limit allows, whether its pages have just become
-   * resident or were freed since. If what is free cannot make up for that, because more is live than the limit allows,
-   * wait until a LIMIT_BATCH is free: else every span would search the heap for a page or two.
+   * Asks for a release after the operation if more is mapped than the limit allows. If what is free does not make up
+   * for the difference, since more is live than the limit allows, it waits until a LIMIT_BATCH is free: otherwise
+   * every span would search the heap for a page or two.
    */
   private checkLimit(): void {
     const over = this.mappedReady - (this.f64[this.memoryLimit] as number);

@@ -1,14 +1,15 @@
 /**
- * When the memory profile takes its next sample: one countdown of bytes for each span class, in the mcache. Runs are charged
- * to the countdown of their class when an mcache takes them (mcache.ts), and their objects are used in order. So the object
- * that is sampled is the one in which the countdown of its class reaches zero, whatever other classes do in between.
+ * When the memory profile takes its next sample: one countdown of bytes for each span class, in the mcache. A run is
+ * charged to the countdown of its class when an mcache takes it (mcache.ts), and its objects are used in order. So the
+ * sampled object is the one in which the countdown of its class reaches zero, whatever other classes do in between.
  *
  * The gaps follow an exponential distribution: those of a Poisson process with one event in `rate` bytes. Independent
- * processes of one rate over the bytes of each class are together one process of that rate over all bytes, so each byte has
- * the same chance, whichever class or site it belongs to.
+ * processes of one rate over the bytes of each class are together one process of that rate over all bytes. So each byte
+ * has the same chance, whichever class or site it belongs to.
  *
- * Unlike Go, whose one countdown a P is charged by each allocation. Rejected: one countdown for all classes. A class whose
- * run was cut just short of the sample left it to the next class that took a run, and large objects take runs more often.
+ * Unlike Go, where each allocation charges the one countdown of its P. Rejected: one countdown for all classes. A
+ * class whose run is cut just short of the sample leaves the sample to the next class that takes a run, and large
+ * objects take runs more often.
  */
 import type { LinearMemory } from "@gort/memory";
 import { NUM_SPAN_CLASSES } from "./layout.ts";
