@@ -13,21 +13,36 @@ let collect: (() => void) | null | undefined;
 /** A full collection of the engine's heap, or null where the host allows none. */
 export function hostCollector(): (() => void) | null {
   const host = globalThis as Host;
-  if (typeof host.gc === "function") return host.gc as () => void;
+  if (isNative(host.gc)) return host.gc;
   if (collect === undefined) collect = nodeCollector(host);
-  return collect;
+  return collect ?? null;
 }
 
-/** Node's: a context that is made while the flag is set has the function. */
-function nodeCollector({ process }: Host): (() => void) | null {
+/** A function of the program may have the name too, as functions of a page's scripts are global. */
+function isNative(f: unknown): f is () => void {
+  return typeof f === "function" && Function.prototype.toString.call(f).includes("[native code]");
+}
+
+/**
+ * Node's: a context that is made while the flag `--expose-gc` is set has the function. The flag is the process's, so
+ * other threads set and clear it too, and it may be set from the start. If another thread has cleared it in between, the
+ * next call tries again.
+ */
+function nodeCollector({ process }: Host): (() => void) | null | undefined {
   try {
     const v8 = process?.getBuiltinModule?.("node:v8") as typeof import("node:v8") | undefined;
     const vm = process?.getBuiltinModule?.("node:vm") as typeof import("node:vm") | undefined;
-    v8?.setFlagsFromString("--expose-gc");
-    const gc = vm?.runInNewContext("gc") as (() => void) | undefined;
-    // Contexts that the program makes are as it expects them.
-    v8?.setFlagsFromString("--no-expose-gc");
-    return gc ?? null;
+    if (v8 === undefined || vm === undefined) return null;
+    const find = () => vm.runInNewContext("globalThis.gc") as (() => void) | undefined;
+    const gc = find();
+    if (gc !== undefined) return gc;
+    v8.setFlagsFromString("--expose-gc");
+    try {
+      return find();
+    } finally {
+      // Contexts that the program makes are as it expects them.
+      v8.setFlagsFromString("--no-expose-gc");
+    }
   } catch {
     return null;
   }
