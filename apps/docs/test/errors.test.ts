@@ -30,6 +30,8 @@ describe("the page of errors", () => {
       "slice bounds out of range …": "slice bounds out of range [",
       "interface conversion: …": "interface conversion: ",
       "runtime error: panic called with nil argument": "runtime error: panic called with nil argument",
+      "runtime.AddCleanup: ptr is equal to arg, cleanup will never run":
+        "runtime.AddCleanup: ptr is equal to arg",
       "runtime.AddCleanup: ptr is within arg, cleanup will never run":
         "runtime.AddCleanup: ptr is within arg",
       "all goroutines are asleep - deadlock!": "all goroutines are asleep - deadlock!",

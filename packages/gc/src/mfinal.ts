@@ -23,10 +23,10 @@
  *
  * ## The queues
  *     entry   0 next   4 kind (0: not queued)   8 function   12 object (finalizers), a root until the finalizer is done
- * Entries are nodes in blocks that are never freed; a free one is on the free list. A finalizer or cleanup takes its entry
- * when it is set, so that a sweep, which frees memory, never needs any. There is a queue of finalizers and one of cleanups,
- * as a finalizer that blocks may not hold up cleanups. One consumer each takes them in order: the facade's goroutines, or
- * `run` for both. A finalizer that throws must end the program as an unrecovered panic; the
+ * Entries are nodes in blocks that are never freed; a free one is on the free list. A finalizer or cleanup takes its
+ * entry when it is set, so that a sweep, which frees memory, never needs any. There is a queue of finalizers and one of
+ * cleanups, because a finalizer that blocks must not hold up cleanups. One consumer each takes them in order: the
+ * facade's goroutines, or `run` for both. A finalizer that throws must end the program as an unrecovered panic; the
  * consumer is told, and the queue goes on behind it, so nothing is lost.
  */
 import { type Addr, defineStruct } from "@gort/memory";
@@ -179,13 +179,13 @@ export class Finalizers {
     if (this.#host.marking) this.#host.scanFinalizerObject(base);
   }
 
-  /** Runs fn(arg) some time after the object was freed. The argument is held until then: it must not hold the object. */
+  /**
+   * Runs fn(arg) some time after the object was freed. The argument is held until then: it must not hold the object. A raw
+   * pointer is a number and holds nothing.
+   */
   addCleanup<T>(object: Addr, fn: CleanupFn<T>, arg: T): Cleanup {
     if (object === 0) throwFatal("runtime.AddCleanup: ptr is nil");
     if (typeof fn !== "function") throw new TypeError(`gc: addCleanup needs a function (got ${String(fn)})`);
-    if ((arg as unknown) === object) {
-      throwFatal("runtime.AddCleanup: ptr is equal to arg, cleanup will never run");
-    }
     const { allocator } = this.#heap;
     if (this.#objectOf(object) === 0) {
       if (object === allocator.zerobase) return { stop() {} };
@@ -369,8 +369,8 @@ export class Finalizers {
   }
 
   /**
-   * The next function to run, of a kind or with finalizers first; null if there is none. Call `done` with it when it has
-   * returned or thrown.
+   * The next function to run, of a kind or with finalizers first; null if there is none. Call `done` with it when it
+   * has returned or thrown.
    */
   next(of?: FinalizationKind): Finalization | null {
     const u32 = this.#u32;

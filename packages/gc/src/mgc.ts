@@ -468,8 +468,8 @@ export class Collector {
   }
 
   /**
-   * A full collection, with all of its sweeping: what runtime.GC does. A safepoint. With `forced` false it is not counted as one
-   * that the program has forced.
+   * A full collection, with all of its sweeping: what runtime.GC does. A safepoint. With `forced` false it is not
+   * counted as one that the program has forced.
    *
    * @throws TypeError from within the collector
    * @throws FatalError when a fatal error has ended the collector, as all calls at safepoints do

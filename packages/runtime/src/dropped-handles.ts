@@ -1,48 +1,59 @@
 /**
  * Makes V8 collect the handles that a program has dropped, before what they hold exhausts the heap.
  *
- * A Ref or Slice is a small object of V8's heap and roots an object of ours, of any size. V8 collects when its own heap has grown,
- * and knows nothing of ours: with 64 KiB behind each handle, ours is full when V8's has grown by a few MiB. So we have V8
- * collect when our live heap has grown, as Go's collector runs when the heap has.
+ * A Ref or Slice is a small object of V8's heap and roots an object of ours, of any size. V8 collects when its own heap
+ * has grown, and knows nothing of ours: with 64 KiB behind each handle, ours is full when V8's has grown by a few MiB.
+ * So we have V8 collect when our live heap has grown, as Go's collector runs when the heap has.
  *
  * ## Steps
- * 1. At the end of marking (`cycleEnd`) we compare the live heap with `base`, what was live after the last forced collection. What
- *    handles hold is part of it; what released handles held is not.
- * 2. When a collection is due, V8 collects at the next safepoint, where no goroutine's frame is on the stack. The slice ends there:
- *    V8 reports dead handles in a later task of the event loop, and goroutines that ran before it would only allocate more.
+ * 1. At the end of marking (`cycleEnd`) we compare the live heap with `base`: what was live after the last forced
+ *    collection. What handles hold is part of it; what released handles held is not.
+ * 2. When a collection is due, V8 collects at the next safepoint, where no goroutine's frame is on the stack. The slice
+ *    ends there: V8 reports dead handles in a later task of the event loop, and goroutines that ran before it would
+ *    only allocate more.
  * 3. In the slice after that turn, dead handles have given their roots up. If there were any, we ask for a cycle of our
- *    collector. Under pressure we collect at once, before a goroutine allocates what little room is left, and so we do when
- *    the program has called `gc()`, whose next call expects the next finalizer of a chain. A handle of our own, dropped before V8 collects, tells that the reports have come; we wait `MAX_TURNS` turns for it.
- * 4. When that cycle has marked, we know what V8's collection was worth: it was *useful* if a quarter of the live heap is gone.
- *    What is live now is the new `base`.
+ *    collector. Under pressure we collect at once, before a goroutine allocates what little room is left. We do the
+ *    same when the program has called `gc()`: its next call expects the next finalizer of a chain. A handle of our own,
+ *    dropped before V8 collects, tells that the reports have come. We wait at most `MAX_TURNS` turns for it.
+ * 4. When that cycle has marked, we know what V8's collection was worth: it was *useful* if a quarter of the live heap
+ *    is gone. What is live then is the new `base`.
  *
  * ## When one is due
  *     growth      live >= base + base * GOGC / 100, at least MIN_HEAP * GOGC / 100
- *     pressure    live >= base + (room - base) / 4      room: the memory, or the memory limit if that is less
- *     finalizers  the Ref that a finalizer got is dropped, as a rule, when it has returned, and holds the rest of a chain
+ *     limit       live >= base + (memory limit - base) / 4, and live > base
+ *     pressure    live >= base + (memory - base) / 4
+ *     finalizers  the Ref that a finalizer got is dropped, as a rule, when it has returned, and holds the rest of a
+ *                 chain
  *
- * Growth and finalizers are limited in time: a collection that took `c` ms is followed by at least 9 c without one if it was useful
- * and 31 c if not. So a program with dropped handles gives at most 10 % of its time to forced collections, and a program with many
- * long-lived ones at most 3 %. Besides, its live heap has to double each time. Pressure is not limited in time, but each collection
- * needs a quarter of what room is left: about 20 from an empty heap of 1 GiB to its last 4 MiB. `base` follows a heap that shrinks,
- * under the same limit in time. A call of `gc()` by the program lifts the limit for finalizers: a chain takes one call
- * for each link, as in Go.
+ * All but pressure are limited in time. A collection that took `c` ms is followed by a pause of at least 9 c if it was
+ * useful, and 31 c if not. So a program with dropped handles gives at most 10 % of its time to forced collections, and
+ * a program with many long-lived ones at most 3 %. Besides, its live heap has to double each time. The pause begins at
+ * the end of the last collection that any runtime of the thread has forced. Near the memory limit, a useful collection
+ * is followed by a pause of c: as in Go, collections take up to half of the time there. If more than the limit is live,
+ * collections are of no use and take 3 %.
+ *
+ * Pressure is not limited in time, but each collection needs a quarter of what room is left: about 20 from an empty
+ * memory of 1 GiB to its last 4 MiB. `base` follows a heap that shrinks; after a useless collection it does so only
+ * when the pause is over.
+ *
+ * A call of `gc()` by the program lifts the limit in time for finalizers: a chain takes one call for each link, as in
+ * Go.
  *
  * A program without handles is never delayed, and handles cost nothing more: all figures are the collector's.
  *
  * ## What this can't do
- * A loop that never lets the event loop have a turn gets no reports from V8, whatever V8 has collected. And an allocation is no
- * safepoint: raw pointers of its callers are not rooted, so nothing may be freed in the middle of one. Such a loop ends with
- * a fatal error, which says so (`explainOutOfMemory`). Where the host gives no access to its collector (browsers), V8 collects
- * when it likes.
+ * A loop that never lets the event loop have a turn gets no reports from V8, whatever V8 has collected. And an
+ * allocation is no safepoint: raw pointers of its callers are not rooted, so nothing may be freed in the middle of one.
+ * Such a loop ends with a fatal error, which says so (`explainOutOfMemory`). Where the host gives no access to its
+ * collector (browsers), V8 collects by its own heap alone.
  *
- * Rejected: a WeakRef for each handle, which could be asked at any time (an object more for each handle, and V8 keeps what
- * was asked alive until the job ends); V8's minor collections (they take what a FinalizationRegistry watches for alive).
+ * Rejected: a WeakRef for each handle, which could be asked at any time (one more object for each handle, and V8 keeps
+ * what was asked alive until the job ends); V8's minor collections (they take what a FinalizationRegistry watches for
+ * alive).
  */
 import type { Collector } from "@gort/gc";
 import type { Scheduler } from "@gort/scheduler";
 import type { RuntimeHeap } from "./heap.ts";
-import { hostCollector } from "./hostgc.ts";
 
 /** Bytes that are live before we make V8 collect, at GOGC=100. Less: small programs collect often; more: they waste it. */
 export const MIN_HEAP = 16 << 20;
@@ -50,6 +61,7 @@ export const MIN_HEAP = 16 << 20;
 const MAX_TURNS = 4;
 /** Least time without a forced collection after one, in multiples of what it took. */
 const USEFUL_PAUSE = 9;
+const LIMITED_PAUSE = 1;
 const USELESS_PAUSE = 31;
 
 const IDLE = 0;
@@ -61,6 +73,16 @@ const REPORTING = 2;
 const ASKED = 3;
 const MEASURING = 4;
 
+/** The last forced collection. */
+export interface LastCollection {
+  /** When it ended, and how long it took, in ms. */
+  end: number;
+  costMs: number;
+}
+
+/** The runtimes of a thread share V8's heap, hence the limit in time too. */
+export const lastOfThread: LastCollection = { end: Number.NEGATIVE_INFINITY, costMs: 0 };
+
 /** What this file needs of its runtime. */
 export interface HandleOwner {
   readonly collector: Collector;
@@ -68,7 +90,10 @@ export interface HandleOwner {
   readonly heap: RuntimeHeap;
   /** Makes a handle and drops it. */
   dropOne(): void;
+  /** A full collection of V8's heap; null where the host allows none. */
+  hostCollector(): (() => void) | null;
   now(): number;
+  readonly last: LastCollection;
 }
 
 export class DroppedHandles {
@@ -77,9 +102,7 @@ export class DroppedHandles {
   /** Live bytes after the last forced collection, and before the one that is in progress. */
   #base = 0;
   #before = 0;
-  /** When the last one ended, how long it took, and whether it was worth it. */
-  #end = Number.NEGATIVE_INFINITY;
-  #costMs = 0;
+  /** Whether the last one of this runtime was worth its time. */
   #useful = true;
   /** Finalizers that have returned since V8 collected last. */
   #finalized = 0;
@@ -113,7 +136,7 @@ export class DroppedHandles {
     const live = collector.heap.heapMarked;
     if (this.#state === MEASURING) this.#judge(live);
     if (this.#state !== IDLE) return;
-    if (live < this.#base && (this.#useful || this.#inTime())) this.#base = live;
+    if (live < this.#base && (this.#useful || this.#rested(USEFUL_PAUSE))) this.#base = live;
     if (!this.#isDue(live)) return;
     this.#before = live;
     this.#atOnce = this.#forced || this.#pressed(live);
@@ -140,30 +163,33 @@ export class DroppedHandles {
   #isDue(live: number): boolean {
     const { collector } = this.#owner;
     if (collector.refs.inuse === 0) return false;
-    if (this.#finalized > 0 && (this.#forced || this.#inTime())) return true;
+    const rested = this.#rested(USEFUL_PAUSE);
+    if (this.#finalized > 0 && (this.#forced || rested)) return true;
     const base = this.#base;
     if (live <= base) return false;
     if (this.#pressed(live)) return true;
+    const limit = Number(collector.setMemoryLimit(-1));
+    if (live >= base + (limit - base) / 4 && this.#rested(LIMITED_PAUSE)) return true;
     const { gcPercent } = collector;
     if (gcPercent < 0) return false;
-    return live >= (Math.max(MIN_HEAP - base, base) * gcPercent) / 100 + base && this.#inTime();
+    return live >= (Math.max(MIN_HEAP - base, base) * gcPercent) / 100 + base && rested;
   }
 
-  /** Whether a quarter of the room that `base` leaves is used. */
+  /** Whether a quarter of the memory that `base` leaves is used. */
   #pressed(live: number): boolean {
-    const { collector, heap } = this.#owner;
-    const room = Math.min(heap.mem.size, Number(collector.setMemoryLimit(-1)));
-    return live >= this.#base + (room - this.#base) / 4;
+    return live >= this.#base + (this.#owner.heap.mem.size - this.#base) / 4;
   }
 
-  #inTime(): boolean {
-    const pause = this.#useful ? USEFUL_PAUSE : USELESS_PAUSE;
-    return this.#owner.now() - this.#end >= pause * this.#costMs;
+  /** Whether the pause after the last forced collection is over: `usefulPause` times what it took, if it was useful. */
+  #rested(usefulPause: number): boolean {
+    const { now, last } = this.#owner;
+    const pause = this.#useful ? usefulPause : USELESS_PAUSE;
+    return now() - last.end >= pause * last.costMs;
   }
 
   #collect(): void {
     const owner = this.#owner;
-    const collect = hostCollector();
+    const collect = owner.hostCollector();
     if (collect === null) {
       this.#judge(this.#before);
       return;
@@ -171,10 +197,11 @@ export class DroppedHandles {
     this.#collectedBefore = owner.heap.collectedRefs;
     this.#finalized = 0;
     owner.dropOne();
+    const { last } = owner;
     const start = owner.now();
     collect();
-    this.#end = owner.now();
-    this.#costMs = this.#end - start;
+    last.end = owner.now();
+    last.costMs = last.end - start;
     this.count++;
     this.#state = REPORTING;
     this.#turns = 0;

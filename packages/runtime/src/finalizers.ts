@@ -1,22 +1,14 @@
 /**
- * The goroutines that run finalizers and cleanups: one for each of the two, which takes its functions one after the other and
- * exists while there are any, and shows in dumps while it runs one. As in Go, a finalizer that blocks holds up other finalizers, but no cleanups. A function that throws
- * panics without anyone to recover: it ends the program with a report.
+ * Two goroutines, one for finalizers and one for cleanups. Each calls its functions one after the other. It exists while
+ * there are any, and dumps show it while it runs one. As in Go, a finalizer that blocks holds up other finalizers, but
+ * no cleanups. If a function throws, the panic ends the program with a report: no deferred call is above it.
  *
- * Unlike Go, which may run several cleanups side by side (as many as a quarter of its processors), a cleanup that blocks always holds
- * up other cleanups.
+ * Unlike Go, which may run several cleanups side by side (as many as a quarter of its processors), a cleanup that blocks
+ * always holds up other cleanups.
  */
 import type { Collector, Finalization, FinalizationKind } from "@gort/gc";
 import { getg, type Scheduler } from "@gort/scheduler";
-import { checkResult, gCleanup, gFinalizer } from "@gort/scheduler/internal";
-
-function isGenerator(x: unknown): x is Generator<undefined, unknown> {
-  return (
-    typeof x === "object" &&
-    x !== null &&
-    typeof (x as { [Symbol.iterator]?: unknown })[Symbol.iterator] === "function"
-  );
-}
+import { checkResult, gCleanup, gFinalizer, isGenerator } from "@gort/scheduler/internal";
 
 const names = { finalizer: "setFinalizer", cleanup: "addCleanup" };
 

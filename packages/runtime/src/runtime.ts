@@ -59,6 +59,7 @@ import {
 import {
   checkFunction,
   checkResult,
+  isGenerator,
   isMarker,
   poolCleanup,
   stack,
@@ -78,12 +79,13 @@ import {
 } from "@gort/types";
 import type { SharedStats } from "./attach.ts";
 import { retire } from "./closed.ts";
-import { DroppedHandles } from "./dropped-handles.ts";
+import { DroppedHandles, lastOfThread } from "./dropped-handles.ts";
 import { parseTraceback, processEnvironment } from "./env.ts";
 import { FinalizerGoroutines } from "./finalizers.ts";
 import type { Godebug } from "./godebug.ts";
 import { LinearArena, RuntimeHeap } from "./heap.ts";
 import { dumpHeap } from "./heapdump.ts";
+import { hostCollector } from "./hostgc.ts";
 import { IdleWorker } from "./idle.ts";
 import { CpuClasses, RuntimeMetrics } from "./metrics-source.ts";
 import { type RuntimeOptions, resolveOptions } from "./options.ts";
@@ -363,7 +365,10 @@ export class Runtime {
       scheduler,
       heap,
       dropOne: () => void types.ref(uint8, allocator.zerobase as Ptr<typeof uint8>),
-      now: this.#now,
+      hostCollector,
+      // The host's time, whatever clock the program has: V8's collections take it.
+      now: () => performance.now(),
+      last: lastOfThread,
     });
     allocator.hooks.explainOutOfMemory = () => dropped.explainOutOfMemory();
     return dropped;
@@ -516,14 +521,15 @@ export class Runtime {
   }
 
   /**
-   * Has `f` called with a new reference to the object, in the goroutine of finalizers, some time after nothing else refers to
-   * it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.
+   * Has `f` called with a new reference to the object, in the goroutine of finalizers, some time after nothing else refers
+   * to it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.
    *
    * @throws FatalError for a second finalizer on one object, as Go dies of it
    */
   setFinalizer<T extends Type, R = unknown>(x: RefMembers<T>, f: ((x: Ref<T>) => NotAsync<R>) | null): void {
-    const { type, addr } = this.types.target("setFinalizer", x);
     const { finalizers } = this.collector;
+    if (x === null) finalizers.setFinalizer(0 as Addr, null);
+    const { type, addr } = this.types.target("setFinalizer", x);
     if (f === null) {
       finalizers.setFinalizer(addr, null);
       return;
@@ -534,15 +540,16 @@ export class Runtime {
     checkFunction("setFinalizer", f, "runtime");
     finalizers.setFinalizer(addr, (p: Addr) => {
       const r = f(this.types.ref(type, p as Ptr<T>)!);
-      checkResult("setFinalizer", f, r, "runtime");
+      // Here, as the goroutine of finalizers does not know the name of f.
+      if (!isGenerator(r)) checkResult("setFinalizer", f, r, "runtime");
       return r;
     });
   }
 
   /**
    * Has `f(arg)` called in the goroutine of cleanups some time after the object is gone. Unlike a finalizer it does not see
-   * the object, so several may be attached, and objects that point to each other are no obstacle; `arg` must not
-   * refer to the object, or it never goes. Where that can be told, it is a panic, with Go's words.
+   * the object, so several may be attached, and objects that point to each other are no obstacle. `arg` must not
+   * refer to the object, or the object never goes. If `arg` is a Ref to the object or to a part of it, this panics as Go does.
    */
   addCleanup<T extends Type, A, R = unknown>(x: RefMembers<T>, f: (arg: A) => NotAsync<R>, arg: A): Cleanup {
     if (x === null) panic("runtime.AddCleanup: ptr is nil");

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { DroppedHandles, type HandleOwner, MIN_HEAP } from "../src/dropped-handles.ts";
 import { createRuntime, isFatalError, uint8 } from "../src/index.ts";
 
@@ -61,8 +61,6 @@ describe("dropped references", () => {
 });
 
 describe("DroppedHandles", () => {
-  const host = globalThis as { gc?: () => void };
-  const { gc } = host;
   let now: number;
   let costMs: number;
   /** Handles that V8 reports after its next collection, and in which turn. */
@@ -73,6 +71,8 @@ describe("DroppedHandles", () => {
   let gcPercent: number;
   let log: string[];
   let heap: { mem: { size: number }; collectedRefs: number };
+  let collectHost: (() => void) | null;
+  let owner: HandleOwner;
   let handles: DroppedHandles;
 
   beforeEach(() => {
@@ -80,11 +80,11 @@ describe("DroppedHandles", () => {
     limit = 2n ** 63n - 1n;
     log = [];
     heap = { mem: { size: 1024 * MiB }, collectedRefs: 0 };
-    host.gc = () => {
+    collectHost = () => {
       now += costMs;
       log.push("V8");
     };
-    handles = new DroppedHandles({
+    owner = {
       heap,
       collector: {
         get heap() {
@@ -105,13 +105,11 @@ describe("DroppedHandles", () => {
         yieldToHost: () => log.push("turn"),
       },
       dropOne: () => {},
+      hostCollector: () => collectHost,
       now: () => now,
-    } as unknown as HandleOwner);
-  });
-
-  afterEach(() => {
-    if (gc === undefined) delete host.gc;
-    else host.gc = gc;
+      last: { end: Number.NEGATIVE_INFINITY, costMs: 0 },
+    } as unknown as HandleOwner;
+    handles = new DroppedHandles(owner);
   });
 
   /** A cycle of ours marks `bytes`; says whether V8 was made to collect, after which `left` bytes are live. */
@@ -182,9 +180,29 @@ describe("DroppedHandles", () => {
     // Not worth it, and no time has passed.
     expect(cycle((256 + 191) * MiB)).toBe(false);
     expect(cycle((256 + 192) * MiB)).toBe(true);
-    limit = BigInt(640 * MiB);
-    expect(cycle((448 + 47) * MiB)).toBe(false);
-    expect(cycle((448 + 48) * MiB)).toBe(true);
+  });
+
+  it("has V8 collect when a quarter of the room below the memory limit is used, for half of the time at most", () => {
+    gcPercent = -1;
+    limit = BigInt(64 * MiB);
+    expect(cycle(16 * MiB - 1)).toBe(false);
+    expect(cycle(16 * MiB, 4 * MiB)).toBe(true);
+    expect(cycle(20 * MiB, 4 * MiB)).toBe(false);
+    now += 10;
+    expect(cycle(19 * MiB - 1)).toBe(false);
+    expect(cycle(19 * MiB, 18 * MiB)).toBe(true);
+    now += 309;
+    expect(cycle(32 * MiB)).toBe(false);
+    now += 1;
+    expect(cycle(32 * MiB)).toBe(true);
+  });
+
+  it("takes 3 % of the time when more than the memory limit is live", () => {
+    limit = BigInt(32 * MiB);
+    let spent = 0;
+    for (let i = 0; i < 1000; i++, now += 10) if (cycle((32 + i / 8) * MiB)) spent += costMs;
+    expect(spent / now).toBeGreaterThan(0.02);
+    expect(spent / now).toBeLessThanOrEqual(1 / 30);
   });
 
   it("leaves nine times between useful collections, and thirty-one after a useless one", () => {
@@ -208,20 +226,24 @@ describe("DroppedHandles", () => {
     expect(cycle(60 * MiB)).toBe(true);
   });
 
+  it("shares the limit in time with the other runtimes of its thread", () => {
+    expect(cycle(20 * MiB, 5 * MiB)).toBe(true);
+    handles = new DroppedHandles(owner);
+    now += 89;
+    expect(cycle(20 * MiB, 5 * MiB)).toBe(false);
+    now += 1;
+    expect(cycle(20 * MiB, 5 * MiB)).toBe(true);
+  });
+
   it("leaves a program without handles alone", () => {
     inuse = 0;
     expect(cycle(900 * MiB)).toBe(false);
   });
 
   it("leaves V8 alone where the host gives no access, and asks again only after growth", () => {
-    delete host.gc;
-    const { process } = globalThis;
-    Object.defineProperty(globalThis, "process", { value: undefined, configurable: true, writable: true });
-    try {
-      expect(cycle(20 * MiB)).toBe(false);
-    } finally {
-      globalThis.process = process;
-    }
+    collectHost = null;
+    expect(cycle(20 * MiB)).toBe(false);
+    expect(cycle(39 * MiB)).toBe(false);
     expect(log).toEqual(["safepoint"]);
   });
 

@@ -102,6 +102,98 @@ describe("finalizers and cleanups", () => {
     await expect(ended).rejects.toThrow(/^runtime: addCleanup needs .* returned a promise/);
   });
 
+  it("may return what can be iterated, or an op, which is waited for", async () => {
+    const ran: string[] = [];
+    const results: [string, () => unknown][] = [
+      ["array", () => [1, 2]],
+      ["map", () => new Map([["k", 1]])],
+      ["op", () => rt.sleep(1)],
+    ];
+    for (const [name, result] of results) {
+      const o = rt.newObject(T);
+      rt.setFinalizer(o, () => {
+        ran.push(name);
+        return result();
+      });
+      rt.addCleanup(
+        o,
+        (n) => {
+          ran.push(n);
+          return result();
+        },
+        `${name}, cleanup`,
+      );
+      o.release();
+    }
+    await rt.main(function* () {
+      for (let i = 0; i < 100 && ran.length < 6; i++) {
+        // What a finalizer got is given up when V8 has collected it.
+        rt.gc();
+        yield* rt.sleep(10);
+      }
+    });
+    expect(ran.sort()).toEqual(["array", "array, cleanup", "map", "map, cleanup", "op", "op, cleanup"]);
+  });
+
+  it("take a number that equals the address", () => {
+    const o = rt.newObject(T);
+    const got: number[] = [];
+    rt.addCleanup(o, (n) => void got.push(n), o.$addr as number);
+    o.release();
+    rt.gc();
+    expect(rt.collector.finalizers.run()).toBe(1);
+    expect(got).toHaveLength(1);
+  });
+
+  it("die of a nil pointer, as Go does", () => {
+    // Go 1.27.3, runtime.SetFinalizer(nil, f): a fatal error, where AddCleanup panics.
+    let thrown: unknown;
+    try {
+      rt.setFinalizer(null as never, () => {});
+    } catch (err) {
+      thrown = err;
+    }
+    if (!isFatalError(thrown)) throw thrown;
+    expect(thrown.message).toBe("runtime.SetFinalizer: first argument is nil");
+  });
+
+  it("are goroutines that dumps show and numGoroutine does not count while they run", async () => {
+    // Go 1.27.3: NumGoroutine is 1 throughout, and runtime.Stack(all) ends with these two goroutines.
+    const block = rt.makeChan<number>();
+    const [a, b] = [rt.newObject(Pair), rt.newObject(Pair)];
+    rt.setFinalizer(a, function* fin() {
+      yield* block.recv();
+    });
+    rt.addCleanup(
+      b,
+      function* clean() {
+        yield* block.recv();
+      },
+      1,
+    );
+    a.release();
+    b.release();
+    const dump = (): string => {
+      const buf = new Uint8Array(1 << 16);
+      return new TextDecoder().decode(buf.subarray(0, rt.stack(buf, true))).replaceAll(/\t.*\n/g, "");
+    };
+    await rt.main(function* main() {
+      rt.gc();
+      yield* rt.sleep(5);
+      expect(rt.numGoroutine()).toBe(1);
+      const [, ...others] = dump().trimEnd().split("\n\n");
+      const frames = others.map((text) => text.split("\n").slice(1).join(" "));
+      expect(frames).toEqual([
+        expect.stringMatching(/^\S+\.fin\(\.\.\.\) runtime\.runFinalizers\(\.\.\.\)$/),
+        expect.stringMatching(/^\S+\.clean\(\.\.\.\) runtime\.runCleanups\(\.\.\.\)$/),
+      ]);
+      yield* block.send(1);
+      yield* block.send(1);
+      yield* rt.sleep(5);
+      expect(dump()).not.toContain("runtime.run");
+    });
+  });
+
   it("go on with cleanups while a finalizer blocks", async () => {
     const ran: string[] = [];
     const block = rt.makeChan<number>();

@@ -23,7 +23,10 @@ function isAsyncFunction(f: object): boolean {
   return f instanceof AsyncFunction || f instanceof AsyncGeneratorFunction;
 }
 
-/** Throws unless `f` is a function, and not an async one. `what` names the function of the API that is given it, `pkg` its package. */
+/**
+ * Throws unless `f` is a function, and not an async one. `what` names the function of the API that is given it, `pkg`
+ * its package.
+ */
 export function checkFunction(what: string, f: unknown, pkg = "scheduler"): void {
   if (typeof f !== "function") {
     throw new TypeError(`${pkg}: ${what} needs a function (got ${f === null ? "null" : typeof f})`);

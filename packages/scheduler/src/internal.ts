@@ -1,13 +1,14 @@
 /** For sibling packages; may change with any release. */
 
-export { HChan } from "./chan.ts";
+// runtime: tests of values from programs
+export { HChan, isGenerator } from "./chan.ts";
 // runtime: the counters' places, for the metrics
 export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
 // runtime: the option
 export { checkDeadlockMode } from "./deadlock.ts";
 // runtime: stacks of goroutines, for dumps and profiles
 export { framesOf, goName, isMarker } from "./frames.ts";
-// runtime: what a program hands over
+// runtime: functions that a program passes
 export { checkFunction, checkResult } from "./functions.ts";
 export { gDerived, gSites, gStack } from "./gstack.ts";
 // runtime: goroutines of its own, with Go's wait reasons

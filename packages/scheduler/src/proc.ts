@@ -653,8 +653,8 @@ export class Scheduler {
   }
 
   /**
-   * Gives the event loop a turn before any goroutine runs again. For `hooks.safepoint`, at whose end it takes effect; there is a
-   * slice after that turn even if nothing can run in it.
+   * Gives the event loop a turn before any goroutine runs again. For `hooks.safepoint`, at whose end it takes effect;
+   * there is a slice after that turn even if nothing can run in it.
    */
   yieldToHost(): void {
     this.sliceEnd = Number.NEGATIVE_INFINITY;

@@ -31,7 +31,7 @@ export interface Heap {
   /** Roots the object that `addr` points into, at its start or inside of it. */
   newRef(addr: Addr): RefSlot;
   releaseRef(slot: RefSlot): void;
-  /** As releaseRef, for a root whose handles V8 has collected: in a task of its own. Without this method releaseRef is called. */
+  /** As releaseRef, for a root whose handles V8 has collected: in a task of its own. Default: releaseRef. */
   collectRef?(slot: RefSlot): void;
   /** Bytes usable by an allocation of `size` bytes: the capacity that append may take. 0 for 0. */
   roundupsize(size: number, noscan: boolean): number;
