@@ -14,6 +14,7 @@ import {
   type GoalRule,
   heapGoalExact,
   NO_MEMORY_LIMIT,
+  roomGoal,
   trigger as triggerOf,
 } from "./mgcpacer.ts";
 import type { Sweeper } from "./mgcsweep.ts";
@@ -135,7 +136,7 @@ export class GCController {
     this.#publish();
     const { goal, rule } = heapGoalExact(this.#goalInputs());
     this.#rule = rule;
-    heap.heapGoal = Number(goal);
+    heap.heapGoal = this.#within(Number(goal));
     if (this.#running) return;
     const record = this.#record;
     this.trigger = triggerOf({
@@ -145,6 +146,16 @@ export class GCController {
       scanWork: record.heapScan + record.stackScan + record.globalsScan,
       sweepPending: !this.#sweeper.done,
     });
+  }
+
+  /** A goal that the memory has room for: see roomGoal. GOGC=off stays off. */
+  #within(goal: number): number {
+    const heap = this.#heap;
+    const { mem } = heap;
+    // Most heaps are small, and the statistics are not free.
+    if (this.#gcPercent < 0 || goal <= mem.size / 2) return goal;
+    const { heapInuse, heapIdle } = heap.allocator.readStatsUnflushed(this.#scratch);
+    return Math.min(goal, roomGoal(heap.heapMarked, heapInuse + heapIdle + mem.unreserved));
   }
 
   /** Scan work for each allocated byte. */
@@ -177,7 +188,7 @@ export class GCController {
     this.#running = true;
     this.#triggered = this.#heap.heapLive;
     this.#publish();
-    this.#heap.heapGoal = Number(this.nextGC());
+    this.#heap.heapGoal = this.#within(Number(this.nextGC()));
     return this.#record.heapScan + this.#record.stackScan + globalsBytes;
   }
 

@@ -12,6 +12,8 @@
  * 3. *Goal*: the limit goal where it binds. Else the percent goal, which is lifted to `live + 1 MiB` while the last
  *    cycle's sweep is unfinished (the sweeper needs room to be proportional to), and during a cycle to 64 KiB beyond
  *    the point where it was triggered.
+ *    Unlike Go, a goal that the linear memory has no room for is lowered (`roomGoal`): else a program with more than half
+ *    of the memory live would fill it before a collection begins. NextGC stays Go's figure.
  * 4. *Trigger*: marking must finish when the heap reaches the goal. The runway is what the program will allocate
  *    while the collector scans what the last cycle scanned: `consMark * (1-u)/u * scan work`, where u = 25 % is the
  *    collector's share of the CPU and `consMark` the bytes allocated for each byte scanned, each per CPU time. The
@@ -135,6 +137,16 @@ export function heapGoalExact(inp: GoalInputs): { goal: bigint; rule: GoalRule }
 /** The heap goal as a number; above 2^53 it is rounded, which no trigger of a 4 GiB heap can notice. */
 export function heapGoal(inp: GoalInputs): number {
   return Number(heapGoalExact(inp).goal);
+}
+
+/**
+ * The goal in a memory that has room for `room` bytes of heap. A sixteenth is left to fragments. If more is live, the
+ * heap may fill half of what is left, and grow by a 64th of the room at least: a full heap ends the program soon,
+ * instead of collecting without end.
+ */
+export function roomGoal(live: number, room: number): number {
+  const growth = Math.max((room - live) / 2, room / 64);
+  return Math.floor(Math.max(room - room / 16, live + growth));
 }
 
 /** What the trigger depends on besides the goal. */

@@ -4,12 +4,17 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { type Cycle, GCController, utilization } from "../src/gccontroller.ts";
 import type { GCRecord } from "../src/gcstats.ts";
 import type { GCHeap } from "../src/heap.ts";
-import { NO_MEMORY_LIMIT, trigger } from "../src/mgcpacer.ts";
+import { NO_MEMORY_LIMIT, roomGoal, trigger } from "../src/mgcpacer.ts";
 import type { Sweeper } from "../src/mgcsweep.ts";
 
 const MiB = 1 << 20;
 
-let heap: { heapMarked: number; heapLive: number; heapGoal: number };
+let heap: {
+  heapMarked: number;
+  heapLive: number;
+  heapGoal: number;
+  mem: { size: number; unreserved: number };
+};
 let stats: Partial<HeapStats>;
 let reads: number;
 let record: { heapScan: number; stackScan: number; globalsScan: number };
@@ -49,6 +54,7 @@ beforeEach(() => {
     heapMarked: 10 * MiB,
     heapLive: 10 * MiB,
     heapGoal: 0,
+    mem: { size: 1024 * MiB, unreserved: 1000 * MiB },
     limitMemory: (bytes: number) => {
       allocatorLimit = bytes;
     },
@@ -83,6 +89,34 @@ describe("the goal", () => {
     c.gcPercent = 0;
     expect(c.nextGC()).toBe(BigInt(10 * MiB));
     expect(reads).toBe(0);
+  });
+
+  it("is lowered to what the memory has room for, before a cycle and in it, unless GOGC is off", () => {
+    heap.mem = { size: 64 * MiB, unreserved: 10 * MiB };
+    stats = { ...stats, heapInuse: 40 * MiB, heapIdle: 6 * MiB };
+    heap.heapMarked = 40 * MiB;
+    const c = controller();
+    c.commit();
+    expect(heap.heapGoal).toBe(52.5 * MiB);
+    expect(c.trigger).toBeLessThan(52.5 * MiB);
+    expect(c.trigger).toBeGreaterThan(40 * MiB);
+    expect(c.nextGC()).toBe(BigInt(80 * MiB + 210));
+    c.beginCycle(0);
+    expect(heap.heapGoal).toBe(52.5 * MiB);
+    c.gcPercent = -1;
+    c.commit();
+    expect(heap.heapGoal).toBeGreaterThan(2 ** 62);
+    reads = 0;
+    heap.heapMarked = 15 * MiB;
+    c.gcPercent = 100;
+    c.commit();
+    expect(reads).toBe(0);
+  });
+
+  it("lets a heap that is almost full grow by half of what is left, and a 64th of the room at least", () => {
+    expect(roomGoal(54 * MiB, 56 * MiB)).toBe(55 * MiB);
+    expect(roomGoal(55 * MiB, 56 * MiB)).toBe(55 * MiB + (56 * MiB) / 64);
+    expect(roomGoal(30 * MiB, 56 * MiB)).toBe(52.5 * MiB);
   });
 
   it("is what a limit leaves after all but live objects and free pages", () => {
