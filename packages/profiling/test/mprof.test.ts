@@ -9,7 +9,7 @@ import { Profile } from "pprof-format";
 import { afterAll, describe, expect, it } from "vitest";
 import { BufferArena, blockKind, memKind, type ProfArena } from "../src/bucket.ts";
 import { createProfiler, type Profiler } from "../src/index.ts";
-import { type MemProfileRecord, MemProfileRecorder, scaleHeapSample } from "../src/mprof.ts";
+import { defaultBurst, type MemProfileRecord, MemProfileRecorder, scaleHeapSample } from "../src/mprof.ts";
 import { verifyMemProfile } from "../src/testing.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "profiling-"));
@@ -292,8 +292,8 @@ describe("the budget", () => {
       if (bucket !== 0) live.push([bucket, i]);
     }
     // 100000 samples in 400 ms of work: 2 % of it are some 800 captures, and as many again at worst by rounding to
-    // powers of two, besides those before the pace was known.
-    expect(captures * 0.01).toBeLessThan(0.02 * now + 2);
+    // powers of two, besides the first ones, which are taken in any case.
+    expect(captures * 0.01).toBeLessThan(0.02 * now + 0.01 * defaultBurst + 2);
     expect(captures).toBeGreaterThan(200);
     const estimate = () => {
       let bytes = 0;
@@ -310,6 +310,51 @@ describe("the budget", () => {
     for (const [bucket, i] of live) if (i % 2 === 1) p.mem.free(bucket, 1024);
     expect(estimate()).toBe(0);
     verifyMemProfile(p);
+  });
+
+  /** A program that allocates without a pause, whose first stacks are dear: 1 ms, and later 10 us. */
+  function slowAtFirst(): { p: Profiler; run(samples: number): void; wait(ms: number): void } {
+    let now = 0;
+    let captures = 0;
+    const p = createProfiler({ now: () => now, random: () => 0.5, isStackBase: () => false });
+    const walk = p.walker.walk.bind(p.walker);
+    p.walker.walk = (...args) => {
+      now += ++captures < 20 ? 1 : 0.01;
+      return walk(...args);
+    };
+    return {
+      p,
+      run: (samples) => {
+        for (let i = 0; i < samples; i++) {
+          now += 0.001;
+          p.mem.alloc(1 << 20);
+        }
+      },
+      wait: (ms) => (now += ms),
+    };
+  }
+  const taken = (p: Profiler): number =>
+    records(p).reduce((n, r) => n + (r.AllocBytes === r.AllocObjects << 20 ? r.AllocObjects : 0), 0);
+
+  it("takes every sample of a short program, whose first stacks cost V8 most", () => {
+    const { p, run } = slowAtFirst();
+    run(100);
+    expect(taken(p)).toBe(100);
+    run(defaultBurst - 100);
+    expect(taken(p)).toBe(defaultBurst);
+    // And then thins them: half of a large weight is more than any random number here.
+    run(500);
+    expect(taken(p)).toBeLessThan(defaultBurst + 50);
+  });
+
+  it("takes every sample of a burst after a quiet time", () => {
+    const { p, run, wait } = slowAtFirst();
+    run(5000);
+    const before = taken(p);
+    // 2 % of it are 512 samples of 10 us, with their aftermath.
+    wait(5000);
+    run(40);
+    expect(taken(p) - before).toBeGreaterThanOrEqual(24);
   });
 
   it("counts a sample with the weight that it was drawn with, not with the one found meanwhile", () => {
@@ -331,6 +376,7 @@ describe("the budget", () => {
         now: () => now,
         budget: 0.001,
         budgetAlways: true,
+        burst: 0,
       },
       4096,
     );
