@@ -15,7 +15,7 @@ describe("currentG", () => {
     s.runMain(function* main() {
       expect(currentG(s)).toEqual({ goid: 1, func: "main.main", createdBy: "", runningMs: 0 });
       expect(currentG(createTestScheduler())).toBeNull();
-      s.go(function* greedy() {
+      const g = s.go(function* greedy() {
         for (let i = 0; i < 3; i++) {
           s.fakeClock.set(s.fakeClock.now() + 40);
           seen.push(currentG(s)!.runningMs);
@@ -27,7 +27,7 @@ describe("currentG", () => {
         yield* s.gosched();
         seen.push(currentG(s)!.runningMs);
       });
-      yield* s.sleep(1);
+      yield* g.done();
     });
     expect(seen).toEqual([40, 80, 120, 0]);
   });
