@@ -118,7 +118,7 @@ describe("the table of debug switches", () => {
   it("is the rows of the packages that have the switches, and the facade's own", async () => {
     const { GODEBUG_SWITCHES } = await import("@gort/gc");
     const { debugSwitches: scheduler } = await import("@gort/scheduler/internal");
-    const own = ["memprofilerate", "scavtrace"];
+    const own = ["hostgc", "memprofilerate", "scavtrace"];
     const rest = debugSwitches.filter((s) => !own.includes(s.name));
     expect(rest).toEqual([...GODEBUG_SWITCHES, ...scheduler]);
   });
