@@ -58,7 +58,6 @@ function spin(ms: number): number {
 `;
 
 describe("a CPU profile of Node's workers", () => {
-  // Where many processes share the cores, a worker may take longer to answer than a profile waits for it.
   it("has the samples of each, whatever it does, whenever it began and however it ended", {
     retry: 2,
   }, async () => {
