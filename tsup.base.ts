@@ -31,8 +31,8 @@ const keepConstants: Plugin = {
 };
 
 /**
- * What every published file begins and ends with: two Errors, whose places tell the runtime's code from the program's in a bundle
- * (owncode.ts of profiling and scheduler). A frozen global object must not stop a file from loading.
+ * What every published file begins and ends with: two Errors, whose places tell the runtime's code from the program's
+ * in a bundle (owncode.ts of profiling and scheduler). A frozen global object must not stop a file from loading.
  */
 const beginMark =
   'const gortCode = [new Error()]; try { (globalThis[Symbol.for("gort.code")] ??= []).push(gortCode); } catch {}';

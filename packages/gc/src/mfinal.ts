@@ -180,8 +180,8 @@ export class Finalizers {
   }
 
   /**
-   * Runs fn(arg) some time after the object was freed. The argument is held until then: it must not hold the object. A raw
-   * pointer is a number and holds nothing.
+   * Runs fn(arg) some time after the object was freed. The argument is held until then: it must not hold the object. A
+   * raw pointer is a number and holds nothing.
    */
   addCleanup<T>(object: Addr, fn: CleanupFn<T>, arg: T): Cleanup {
     if (object === 0) throwFatal("runtime.AddCleanup: ptr is nil");

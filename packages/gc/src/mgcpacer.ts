@@ -12,8 +12,8 @@
  * 3. *Goal*: the limit goal where it binds. Else the percent goal, which is lifted to `live + 1 MiB` while the last
  *    cycle's sweep is unfinished (the sweeper needs room to be proportional to), and during a cycle to 64 KiB beyond
  *    the point where it was triggered.
- *    Unlike Go, a goal that the linear memory has no room for is lowered (`roomGoal`): else a program with more than half
- *    of the memory live would fill it before a collection begins. NextGC stays Go's figure.
+ *    Unlike Go, a goal that the linear memory has no room for is lowered (`roomGoal`): else a program with more than
+ *    half of the memory live would fill it before a collection begins. NextGC stays Go's figure.
  * 4. *Trigger*: marking must finish when the heap reaches the goal. The runway is what the program will allocate
  *    while the collector scans what the last cycle scanned: `consMark * (1-u)/u * scan work`, where u = 25 % is the
  *    collector's share of the CPU and `consMark` the bytes allocated for each byte scanned, each per CPU time. The

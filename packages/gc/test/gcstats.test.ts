@@ -33,8 +33,8 @@ describe("the record of a collector", () => {
     const record = new GCRecord(memory());
     const cpu = new Float64Array(8);
     record.readCpu(cpu);
-    const nobodyKnows = [CPU_TIMES.total, CPU_TIMES.idle];
-    expect([...cpu]).toEqual([0, 1, 2, 3, 4, 5, 6, 7].map((i) => (nobodyKnows.includes(i as 0) ? NaN : 0)));
+    const unknown = [CPU_TIMES.total, CPU_TIMES.idle];
+    expect([...cpu]).toEqual([0, 1, 2, 3, 4, 5, 6, 7].map((i) => (unknown.includes(i as 0) ? NaN : 0)));
     expect(record.memoryLimit).toBe(Infinity);
     const stats = newGCStats();
     record.read(stats);

@@ -519,7 +519,7 @@ describe("a cycle that is wanted", () => {
     expect(gc.runningCycle).toBe(null);
   });
 
-  it("is charged to the background at safepoints, and to nobody in idle time", () => {
+  it("is charged to the background at safepoints, and not at all in idle time", () => {
     const clock = new FakeClock();
     const { gc, a, node } = rig({
       clock: { nanotime: () => tick(clock), walltime: () => clock.walltime() },

@@ -65,8 +65,8 @@ export class StackWalker {
 
   /**
    * The stack above the function `above`, as frame numbers in `out`: skips `skip` frames, then takes as many as
-   * fit. The stack base counts as a last frame, `runtime.goexit`. Frames for which `hide` holds don't count as long as no other
-   * came, unless there is no other.
+   * fit. The stack base counts as a last frame, `runtime.goexit`. Frames for which `hide` holds don't count as long as
+   * no other came, unless there is no other.
    */
   walk(out: StackBuffer, skip: number, above: AnyFunction, hide: Hide | null = null): number {
     const want = skip + out.ids.length;

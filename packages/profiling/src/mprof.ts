@@ -10,12 +10,13 @@
  * spend as much on samples as on the allocations. So samples may take no more than a fiftieth of the time: when they come
  * faster, only one in w (a power of two, from the measured cost and interval) is taken, at random, and counts as
  * w. Sums stay right on average; only their noise grows. The weight belongs to the bucket, so that the free of an
- * object takes away what its allocation added. A rate that the program has set is obeyed, whatever it costs, unless a budget
- * was asked for too; with a rate of 1 every object is recorded in any case.
+ * object takes away what its allocation added. A rate that the program has set is obeyed, whatever it costs, unless a
+ * budget was asked for too; with a rate of 1 every object is recorded in any case.
  *
- * Credit. The first stacks of a process cost V8 a millisecond each, and a program that allocates 50 MiB in one go has 100 samples: thinned
- * by what the first ones cost, its profile would be off by half. So a process may take `burst` samples before the budget counts.
- * What a budget leaves unused is added again, so that a burst after a quiet time is seen as well.
+ * Credit. The first stacks of a process cost V8 a millisecond each, and a program that allocates 50 MiB in one go has
+ * 100 samples: thinned by what the first ones cost, its profile would be off by half. So a process may take `burst`
+ * samples before the budget counts. What a budget leaves unused is added again, so that a burst after a quiet time is
+ * seen as well.
  *
  * Accounting. A sample is charged to a *bucket*: (size, stack, weight). Its allocation is known at once, its death only when a
  * sweep finds it, so counting both as they come would show a profile bent towards what was allocated since

@@ -1,9 +1,11 @@
 /**
- * Which code is the runtime's own, where neither file names nor function names tell: in bundles, minified or not, without a source map.
+ * Which code is the runtime's own, where neither file names nor function names tell: in bundles, minified or not,
+ * without a source map.
  *
- * Every file that we publish makes an Error at its begin and one at its end (tsup.base.ts) and puts both in a list behind a symbol that
- * all packages and copies share. A bundler keeps the statements of a module together and in order, so what lies between the two places in
- * a script is ours. The places are read when first asked for: until then an Error costs a microsecond.
+ * Every file that we publish makes an Error at its begin and one at its end (tsup.base.ts) and puts both in a list
+ * behind a symbol that all packages and copies share. A bundler keeps the statements of a module together and in order,
+ * so what lies between the two places in a script is ours. The places are read when first asked for: until then an
+ * Error costs a microsecond.
  */
 import { readSites, type UnreadStack } from "./capture.ts";
 import { toPath } from "./host.ts";

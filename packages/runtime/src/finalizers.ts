@@ -1,10 +1,11 @@
 /**
- * Two goroutines, one for finalizers and one for cleanups. Each calls its functions one after the other. It exists while
- * there are any, and dumps show it while it runs one. As in Go, a finalizer that blocks holds up other finalizers, but
- * no cleanups. If a function throws, the panic ends the program with a report: no deferred call is above it.
+ * Two goroutines, one for finalizers and one for cleanups. Each calls its functions one after the other. It exists
+ * while there are any, and dumps show it while it runs one. As in Go, a finalizer that blocks holds up other
+ * finalizers, but no cleanups. If a function throws, the panic ends the program with a report: nothing
+ * on its goroutine recovers it.
  *
- * Unlike Go, which may run several cleanups side by side (as many as a quarter of its processors), a cleanup that blocks
- * always holds up other cleanups.
+ * Unlike Go, which may run several cleanups side by side (as many as a quarter of its processors), a cleanup that
+ * blocks always holds up other cleanups.
  */
 import type { Collector, Finalization, FinalizationKind } from "@gort/gc";
 import { getg, type Scheduler } from "@gort/scheduler";

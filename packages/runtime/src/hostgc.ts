@@ -1,6 +1,7 @@
 /**
  * The JavaScript engine's own collector, where a program may call it: in Node, and wherever the host was started with
- * `--expose-gc`. Only a full collection is of use: V8 takes what a FinalizationRegistry watches for alive in a minor one.
+ * `--expose-gc`. Only a full collection is of use: V8 takes what a FinalizationRegistry watches for alive in a minor
+ * one.
  */
 
 interface Host {
@@ -25,8 +26,8 @@ function isNative(f: unknown): f is () => void {
 
 /**
  * Node's: a context that is made while the flag `--expose-gc` is set has the function. The flag is the process's, so
- * other threads set and clear it too, and it may be set from the start. If another thread has cleared it in between, the
- * next call tries again.
+ * other threads set and clear it too, and it may be set from the start. If another thread has cleared it in between,
+ * the next call tries again.
  */
 function nodeCollector({ process }: Host): (() => void) | null | undefined {
   try {

@@ -521,8 +521,8 @@ export class Runtime {
   }
 
   /**
-   * Has `f` called with a new reference to the object, in the goroutine of finalizers, some time after nothing else refers
-   * to it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.
+   * Has `f` called with a new reference to the object, in the goroutine of finalizers, some time after nothing else
+   * refers to it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.
    *
    * @throws FatalError for a second finalizer on one object, as Go dies of it
    */
@@ -547,9 +547,10 @@ export class Runtime {
   }
 
   /**
-   * Has `f(arg)` called in the goroutine of cleanups some time after the object is gone. Unlike a finalizer it does not see
-   * the object, so several may be attached, and objects that point to each other are no obstacle. `arg` must not
-   * refer to the object, or the object never goes. If `arg` is a Ref to the object or to a part of it, this panics as Go does.
+   * Has `f(arg)` called in the goroutine of cleanups some time after the object is gone. Unlike a finalizer it does not
+   * see the object, so several may be attached, and objects that point to each other are no obstacle. `arg` must not
+   * refer to the object, or the object never goes. If `arg` is a Ref to the object or to a part of it, this panics as
+   * Go does.
    */
   addCleanup<T extends Type, A, R = unknown>(x: RefMembers<T>, f: (arg: A) => NotAsync<R>, arg: A): Cleanup {
     if (x === null) panic("runtime.AddCleanup: ptr is nil");

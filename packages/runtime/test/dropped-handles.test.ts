@@ -24,7 +24,8 @@ describe("dropped references", () => {
   );
 
   it("that finalizers got let a chain run in one or two collections for each link", async () => {
-    // Go 1.27.3: a chain of 1000 takes 1000 calls of runtime.GC, one for each link. Here the caller may wake before the finalizer.
+    // Go 1.27.3: a chain of 1000 takes 1000 calls of runtime.GC, one for each link. Here the caller may wake before the
+    // finalizer.
     const { ran, cycles, sorted } = JSON.parse(await program("finalizer-chain", 50));
     expect({ ran, sorted }).toEqual({ ran: 50, sorted: true });
     expect(cycles).toBeLessThanOrEqual(102);

@@ -55,7 +55,8 @@ describe("the scavenger", () => {
     return m.Sys - m.HeapReleased;
   };
 
-  // Go 1.27, SetGCPercent(-1) and SetMemoryLimit(64 << 20): 124.5 MiB are mapped after the spike, 48 to 63 at the next reading.
+  // Go 1.27, SetGCPercent(-1) and SetMemoryLimit(64 << 20): 124.5 MiB are mapped after the spike, 48 to 63 at the next
+  // reading.
   it.skipIf(!canRelease)(
     "has the heap under its memory limit with the allocations that follow a spike",
     () => {

@@ -37,8 +37,8 @@ export const v8Error = Error as unknown as V8Error;
 let settable = true;
 
 /**
- * Sets V8's limit of frames, where it can be set: with frozen intrinsics (`node --frozen-intrinsics`, SES) V8's own stays, and
- * stacks come as text of at most 10 frames. Every slice calls it twice: Reflect.set would take 100 ns.
+ * Sets V8's limit of frames, where it can be set: with frozen intrinsics (`node --frozen-intrinsics`, SES) V8's own
+ * stays, and stacks come as text of at most 10 frames. Every slice calls it twice: Reflect.set would take 100 ns.
  */
 export function setStackTraceLimit(limit: number | undefined): void {
   if (!settable) return;

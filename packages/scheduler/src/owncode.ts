@@ -1,7 +1,8 @@
 /**
- * Which code is of these packages, where file names don't tell: in bundles. Every file that we publish puts an Error made at its begin
- * and one made at its end (tsup.base.ts) in a list behind a symbol that all packages and copies share. A bundler keeps the
- * statements of a module together and in order, so what lies between the two places in a script is ours.
+ * Which code is of these packages, where file names don't tell: in bundles. Every file that we publish puts an Error
+ * made at its begin and one made at its end (tsup.base.ts) in a list behind a symbol that all packages and copies
+ * share. A bundler keeps the statements of a module together and in order, so what lies between the two places in a
+ * script is ours.
  */
 
 interface Range {

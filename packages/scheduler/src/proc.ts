@@ -12,7 +12,8 @@
  *      and so does not count as a tick; else the head of the ring; else a batch from the global queue.
  *   4. Two goroutines that hand to each other through `runnext` would keep everybody else out. When the tick has not moved
  *      for 10 ms, the goroutine in `runnext` goes to the global queue, as one that sysmon preempts does.
- *   5. When steps take long, 61 ticks are seconds. The head of the global queue that has waited there for 10 ms moves to the ring.
+ *   5. When steps take long, 61 ticks are seconds. The head of the global queue that has waited there for 10 ms moves
+ *      to the ring.
  * Goroutines that host code starts or readies go to the tail of the ring: there is no goroutine whose turn they
  * could inherit.
  *

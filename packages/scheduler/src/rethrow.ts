@@ -1,6 +1,7 @@
 /**
- * Errors that were made outside of the goroutine that they are thrown into: what a promise was rejected with, or the reason of an
- * AbortSignal. Their stacks say where they were made, not where the goroutine was; that is noted here for a crash report.
+ * Errors that were made outside of the goroutine that they are thrown into: what a promise was rejected with, or the
+ * reason of an AbortSignal. Their stacks say where they were made, not where the goroutine was; that is noted here for
+ * a crash report.
  */
 
 import { capture, type Frame, framesOf, type StackHolder, stackLines } from "./frames.ts";

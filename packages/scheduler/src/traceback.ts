@@ -95,8 +95,9 @@ function entryFrame(g: G): Frame {
 }
 
 /**
- * The frames of goroutine `g`, which `e` has left: those of the error's own stack, if that is the goroutine's. One that was made
- * elsewhere (by host code whose promise was awaited, or once for all) is followed by what is known of the goroutine.
+ * The frames of goroutine `g`, which `e` has left: those of the error's own stack, if that is the goroutine's. One that
+ * was made elsewhere (by host code whose promise was awaited, or once for all) is followed by what is known of the
+ * goroutine.
  */
 function framesOfThrown(g: G, e: unknown): Frame[] {
   const text = stackOfError(e);

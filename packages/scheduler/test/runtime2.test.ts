@@ -129,7 +129,7 @@ describe("a queue of waits", () => {
 });
 
 describe("sudogs", () => {
-  it("come back blank: a goroutine keeps one, others are anyone's", () => {
+  it("come back blank: a goroutine keeps one, others are for all", () => {
     const g = new G(sched);
     const first = acquireSudog(g);
     const second = acquireSudog(g);
