@@ -14,11 +14,14 @@
  *        cycle | 1, cycle | 3 -> cycle | 2   by a thread that marked another one
  *        cycle | 1  -> cycle       by the visitor that has scanned the one object
  *        cycle | 2  -> cycle       by the visitor that has scanned all it found
+ *        cycle, cycle | 1 -> cycle | 2       by the same visitor, if something is left
  *
- *    A thread that marks an object and sees `cycle | 2` leaves the object to the visit. The visitor may be past it already;
- *    therefore it compares marks and scan row once more after its store of `cycle`, and takes the page back if something is
- *    left. Mark and load of the state here, store of the state and load of the marks there: of two such pairs at least one
- *    load sees the other's store, as atomics have one order.
+ *    A thread that marks an object and sees `cycle | 2` leaves the object to the visit. The visitor may be past it
+ *    already; therefore it compares marks and scan row once more after its store of `cycle`. If something is left, it
+ *    exchanges the state for `cycle | 2`. From `cycle` that takes the page back. From `cycle | 1` it tells the visit
+ *    that the page waits for, which would scan the object of its entry alone. Mark and load of the state here, store of
+ *    the state and load of the marks there: of two such pairs at least one load sees the other's store, as atomics have
+ *    one order.
  * 3. *A ring* has one producer. Anybody takes from its head by CAS; the counters don't wrap in a cycle, and an entry is not
  *    overwritten while its number could still be taken.
  * 4. *Workbufs* are a thread's own while it holds them; the lists are lock-free (workbuf.ts).
@@ -205,7 +208,8 @@ export class MarkParallelJS implements MarkTwin {
       work += this.#scanMarked(page, (info >>> 8) << 3, row, nwords, size);
       kernel.store(state, cycle);
       if (!this.#unscanned((info >>> 8) << 3, row, nwords)) return work;
-      if (kernel.cas(state, cycle, cycle | 2) !== cycle) return work;
+      // If another thread has queued the page for one object since, its visit has to look at all of it.
+      if (kernel.xchg(state, cycle | 2) !== cycle) return work;
     }
   }
 

@@ -496,9 +496,10 @@ function* assembly(
             loop((again) => [
               scanAll,
               atomicStore(at, cycle, pageState),
-              // Somebody may have marked an object and left the page to this visit, which was past it.
+              // Another thread may have marked an object and left the page to this visit, which was past it. If the
+              // page was queued for one object since, its visit has to look at all of it.
               when(unscanned.call(page, info), [
-                again.branch(at.atomicCas(cycle, cycle.or(2), pageState).eq(cycle)),
+                again.branch(at.atomicXchg(cycle.or(2), pageState).eq(cycle)),
               ]),
             ]),
           ]

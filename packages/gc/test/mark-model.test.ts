@@ -11,7 +11,13 @@ interface Heap {
   roots: number[];
 }
 
-type Fault = "none" | "no recheck" | "no scan check" | "take before resume" | "skip being prepared";
+type Fault =
+  | "none"
+  | "no recheck"
+  | "recheck leaves a queued page alone"
+  | "no scan check"
+  | "take before resume"
+  | "skip being prepared";
 
 const [STALE, IDLE, ONE, SEVERAL, PREPARED] = [0, 1, 2, 3, 4];
 
@@ -184,12 +190,13 @@ function step(s: State, k: number, heap: Heap, fault: Fault, notes: boolean): vo
     case "recheck":
       t.at = pending(t.page).length > 0 ? "take back" : "look";
       return;
-    case "take back":
-      if (s.pages[t.page] === IDLE) {
-        s.pages[t.page] = SEVERAL;
-        t.at = "find";
-      } else t.at = "look";
+    case "take back": {
+      // One exchange: a page that is queued for one object is now queued for several.
+      const old = s.pages[t.page]!;
+      if (old === IDLE || fault !== "recheck leaves a queued page alone") s.pages[t.page] = SEVERAL;
+      t.at = old === IDLE ? "find" : "look";
       return;
+    }
     case "shade": {
       const o = t.pointers[0];
       if (o === undefined) {
@@ -300,6 +307,12 @@ const heaps: Record<string, Heap> = {
   // Two objects of the third page are found by one thread, and two more through them while the other marks one of these.
   "a chain on one page": { page: [0, 1, 2, 2, 2], children: [[2], [3], [4], [4], []], roots: [0, 1] },
   // A thread on each of the first two pages: both find objects on the third.
+  // One thread leaves the first page; the other marks an object there before, and another one after that.
+  "a page left between two marks": {
+    page: [0, 0, 1, 0, 0],
+    children: [[], [], [3, 4], [], []],
+    roots: [0, 1, 2],
+  },
   "two threads that meet": { page: [0, 1, 2, 2, 2], children: [[2], [3, 4], [], [0], []], roots: [0, 1] },
 };
 
@@ -312,11 +325,14 @@ describe("the protocol of several marking threads", () => {
     }
   });
 
-  it.each(["no recheck", "no scan check", "take before resume", "skip being prepared"] as Fault[])(
-    "would not with a fault: %s",
-    (fault) => {
-      const wrong = Object.values(heaps).map((heap) => explore(heap, fault, false).wrong);
-      expect(wrong.filter((w) => w !== null)).not.toEqual([]);
-    },
-  );
+  it.each([
+    "no recheck",
+    "recheck leaves a queued page alone",
+    "no scan check",
+    "take before resume",
+    "skip being prepared",
+  ] as Fault[])("would not with a fault: %s", (fault) => {
+    const wrong = Object.values(heaps).map((heap) => explore(heap, fault, false).wrong);
+    expect(wrong.filter((w) => w !== null)).not.toEqual([]);
+  });
 });
