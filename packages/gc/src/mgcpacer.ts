@@ -110,10 +110,10 @@ export function limitGoal(inp: GoalInputs): { goal: bigint; rule: GoalRule } {
   const nonHeap = mapped - BigInt(inp.heapFree) - BigInt(inp.heapAlloc);
   const overage = mapped > inp.memoryLimit ? mapped - inp.memoryLimit : 0n;
   if (nonHeap + overage >= inp.memoryLimit) return { goal: live, rule: "limit_exceeded" };
-  let goal = inp.memoryLimit - nonHeap - overage;
-  let headroom = (goal / 100n) * BigInt(LIMIT_HEADROOM_PERCENT);
+  const left = inp.memoryLimit - nonHeap - overage;
+  let headroom = (left / 100n) * BigInt(LIMIT_HEADROOM_PERCENT);
   if (headroom < LIMIT_MIN_HEADROOM) headroom = BigInt(LIMIT_MIN_HEADROOM);
-  goal = goal < headroom || goal - headroom < headroom ? headroom : goal - headroom;
+  const goal = left - headroom < headroom ? headroom : left - headroom;
   return goal < live ? { goal: live, rule: "limit_live" } : { goal, rule: "limit" };
 }
 
@@ -167,9 +167,7 @@ export function trigger(inp: TriggerInputs): number {
   const distance = Math.floor((goal - heapMarked) / 64);
   let lower = heapMarked + distance * 45;
   if (inp.sweepPending) lower = Math.max(lower, heapMarked + SWEEP_MIN_HEAP_DISTANCE);
-  let upper = heapMarked + distance * 61;
-  if (goal > DEFAULT_HEAP_MINIMUM) upper = Math.max(upper, goal - DEFAULT_HEAP_MINIMUM);
-  upper = Math.max(upper, lower);
+  const upper = Math.max(heapMarked + distance * 61, goal - DEFAULT_HEAP_MINIMUM, lower);
   const share = (1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION;
   const runway = Math.floor(inp.consMark * share * inp.scanWork);
   return Math.min(Math.max(goal - runway, lower), upper);
