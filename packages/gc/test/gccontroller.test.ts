@@ -113,6 +113,29 @@ describe("the goal", () => {
     expect(reads).toBe(0);
   });
 
+  it("asks what the memory has room for only if it is beyond half of it", () => {
+    record.stackScan = 0;
+    record.globalsScan = 0;
+    heap.mem = { size: 40 * MiB, unreserved: 0 };
+    stats = { ...stats, heapInuse: 10 * MiB, heapIdle: 20 * MiB };
+    const c = controller();
+    c.commit();
+    expect([heap.heapGoal, reads]).toEqual([20 * MiB, 0]);
+    heap.mem.size--;
+    c.commit();
+    expect([heap.heapGoal, reads]).toEqual([20 * MiB, 1]);
+  });
+
+  it("is lowered with GOGC=0 too, where the floor of sweeping has no room", () => {
+    heap.mem = { size: 64 * MiB, unreserved: 0 };
+    stats = { ...stats, heapInuse: 56 * MiB, heapIdle: 0 };
+    heap.heapMarked = 55 * MiB;
+    sweeper.done = false;
+    const c = controller(0);
+    c.commit();
+    expect(heap.heapGoal).toBe(55 * MiB + (56 * MiB) / 64);
+  });
+
   it("lets a heap that is almost full grow by half of what is left, and a 64th of the room at least", () => {
     expect(roomGoal(54 * MiB, 56 * MiB)).toBe(55 * MiB);
     expect(roomGoal(55 * MiB, 56 * MiB)).toBe(55 * MiB + (56 * MiB) / 64);

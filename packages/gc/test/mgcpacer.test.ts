@@ -6,7 +6,9 @@ import {
   type GoalInputs,
   heapGoal,
   heapGoalExact,
+  heapMinimum,
   NO_MEMORY_LIMIT,
+  percentGoal,
   trigger,
 } from "../src/index.ts";
 
@@ -197,6 +199,11 @@ describe("the formulas, to the byte", () => {
     expect(at({ heapMarked: MiB, gcPercent: 75 })).toEqual({ goal: BigInt(3 * MiB), rule: "minimum" });
     expect(at({ heapMarked: 2 * MiB })).toEqual({ goal: BigInt(4 * MiB), rule: "gogc" });
     expect(at({ heapMarked: 0, gcPercent: 0 })).toEqual({ goal: 0n, rule: "gogc" });
+    expect([heapMinimum(-1), heapMinimum(0), heapMinimum(50)]).toEqual([0, 0, 2 * MiB]);
+    // The product is 644245112432385606, which no double holds: rounded, it would give a byte more.
+    expect(percentGoal(inputs({ heapMarked: 2 ** 31 + 10, gcPercent: 300_000_007 })).goal).toBe(
+      2 ** 31 + 10 + 6_442_451_124_323_856,
+    );
   });
 
   it("lift it while sweeping, and beyond the trigger, only if it is lower", () => {
@@ -227,6 +234,13 @@ describe("the formulas, to the byte", () => {
     expect(at(14 * MiB)).toEqual({ goal: BigInt(10 * MiB), rule: "limit_exceeded" });
     expect(at(14 * MiB + 1, { heapMarked: 0 })).toEqual({ goal: BigInt(MiB), rule: "limit" });
     expect(at(14 * MiB, { heapMarked: 5 })).toEqual({ goal: 5n, rule: "limit_exceeded" });
+    // Headroom beyond half of what is left makes room for itself: the goal is no less than the headroom.
+    const small = { mapped: 0, heapFree: 0, heapAlloc: 0, heapMarked: 0 };
+    expect(at(1.5 * MiB, small)).toEqual({ goal: BigInt(MiB), rule: "limit" });
+    expect(at(2 * MiB - 1, small)).toEqual({ goal: BigInt(MiB), rule: "limit" });
+    expect(at(2 * MiB + 1, small)).toEqual({ goal: BigInt(MiB + 1), rule: "limit" });
+    // What is live counts only above the limit's goal.
+    expect(at(28 * MiB, { heapMarked: 19 * MiB })).toEqual({ goal: BigInt(19 * MiB), rule: "limit" });
     // It counts only where it is below the other goal.
     expect(at(28 * MiB, { gcPercent: 90 })).toEqual({ goal: BigInt(19 * MiB), rule: "gogc" });
     expect(at(28 * MiB, { gcPercent: 91 }).rule).toBe("limit");
@@ -246,6 +260,8 @@ describe("the formulas, to the byte", () => {
     expect(at(100, { heapMarked: 0, goal: MiB, sweepPending: true })).toBe(MiB);
     expect(at(100, { sweepPending: true })).toBe(109 * MiB);
     expect(at(0, { heapMarked: 130 * MiB })).toBe(128 * MiB);
+    // A limit may leave no room for the floor of sweeping.
+    expect(at(0, { heapMarked: 128 * MiB, sweepPending: true })).toBe(128 * MiB);
   });
 
   it("give cons/mark for the parts of the time, and 0 where a cycle tells nothing", () => {
@@ -296,6 +312,7 @@ describe("the formulas, to the byte", () => {
     expect(at({ scanWorkDone: 6 * MiB }).workPerByte).toBe((24 * MiB) / (50 * MiB));
     expect(at({ scanWorkDone: 6 * MiB, gcPercent: -1 }).workPerByte).toBe((24 * MiB) / (60 * MiB));
     expect(at({ scanWorkDone: 6 * MiB, gcPercent: 25 }).workPerByte).toBe((24 * MiB) / (20 * MiB));
+    expect(at({ scanWorkDone: 6 * MiB, gcPercent: 0 }).workPerByte).toBe((24 * MiB) / (10 * MiB));
     expect(at({ scanWorkDone: 6, scanWorkExpected: 0, goal: 30 * MiB + 1, gcPercent: -1 }).workPerByte).toBe(
       (30 * MiB - 6) / (30 * MiB),
     );
