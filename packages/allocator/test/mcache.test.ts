@@ -1,0 +1,232 @@
+/** The mcache: its bit maps, what a run costs its span and its counters, and what a flush gives back. */
+import type { Addr } from "@gort/memory";
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  type Allocator,
+  createAllocator,
+  GC_MARK,
+  GC_OFF,
+  GCCONTROL,
+  MCACHE,
+  MCACHE_SLOT,
+  MSPAN,
+} from "../src/internal.ts";
+import { clearBits, nextOne, nextZero, setBits } from "../src/mcache.ts";
+import { collectWith, verifyHeap } from "../src/testing.ts";
+
+const S = MSPAN.offsets;
+const K = MCACHE_SLOT.offsets;
+const CLASS_OF_64 = (6 << 1) | 1;
+
+describe("bit maps", () => {
+  const WORDS = 4;
+  const BITS = 32 * WORDS;
+  const bitsOf = (u32: Uint32Array): boolean[] =>
+    Array.from({ length: 32 * u32.length }, (_, i) => (((u32[i >>> 5] as number) >>> (i & 31)) & 1) === 1);
+
+  it("get exactly the bits of a range set or cleared, wherever it begins and ends", () => {
+    // A word in front and one behind, which no range reaches.
+    const u32 = new Uint32Array(WORDS + 2);
+    for (let first = 0; first < 34; first++) {
+      for (let n = 0; n <= BITS - first; n++) {
+        const inRange = (i: number): boolean => i - 32 >= first && i - 32 < first + n;
+        u32.fill(0);
+        setBits(u32, 1, first, n);
+        if (!bitsOf(u32).every((bit, i) => bit === inRange(i))) expect.fail(`set ${n} from ${first}`);
+        u32.fill(0xffffffff);
+        clearBits(u32, 1, first, n);
+        if (!bitsOf(u32).every((bit, i) => bit !== inRange(i))) expect.fail(`clear ${n} from ${first}`);
+      }
+    }
+  });
+
+  it("keep the bits beside a range that is set or cleared", () => {
+    const u32 = Uint32Array.of(0xa5a5a5a5, 0x5a5a5a5a, 0xa5a5a5a5);
+    setBits(u32, 0, 28, 40);
+    expect([...u32]).toEqual([0xf5a5a5a5, 0xffffffff, 0xa5a5a5af]);
+    clearBits(u32, 0, 24, 44);
+    expect([...u32]).toEqual([0x00a5a5a5, 0, 0xa5a5a5a0]);
+  });
+
+  it("name the next zero and the next one of a range, or its end", () => {
+    const u32 = new Uint32Array(WORDS + 1);
+    for (const at of [0, 1, 30, 31, 32, 33, 63, 64, 95, 96, 126, 127]) {
+      for (let from = 0; from <= BITS; from++) {
+        for (const n of [1, 31, 32, 33, 64, 65, 100, 127, BITS]) {
+          const want = from <= at && at < n ? at : n;
+          u32.fill(0);
+          setBits(u32, 1, at, 1);
+          if (nextOne(u32, 1, from, n) !== want) expect.fail(`one at ${at}, in [${from}, ${n})`);
+          u32.fill(0xffffffff);
+          clearBits(u32, 1, at, 1);
+          if (nextZero(u32, 1, from, n) !== want) expect.fail(`zero at ${at}, in [${from}, ${n})`);
+        }
+      }
+    }
+  });
+});
+
+describe("a run", () => {
+  let a: Allocator;
+  beforeEach(() => {
+    a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+  });
+  const slotWord = (spanclass: number, offset: number): number =>
+    a.mem.u32[a.cache.slots + (spanclass * MCACHE_SLOT.size + offset) / 4] as number;
+  const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2] as number;
+  const heapLive = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] as number;
+  const countdown = (spanclass: number): number =>
+    (a.cache.base + MCACHE.offsets.nextSample + 8 * spanclass) >>> 3;
+  const smallAllocs = (spanclass: number): number =>
+    a.mem.f64[(a.cache.base + MCACHE.offsets.smallAllocCount + 8 * (spanclass >>> 1)) >>> 3] as number;
+  const marks = (p: Addr): number[] => {
+    const at = spanField(p, S.gcmarkBits) >>> 2;
+    return [...a.mem.u32.subarray(at, at + ((spanField(p, S.nelems) + 31) >>> 5))];
+  };
+
+  it("of a fresh span is all of it, paid for at once", () => {
+    const p = a.mallocNoscan(64);
+    expect([slotWord(CLASS_OF_64, K.cur), slotWord(CLASS_OF_64, K.end)]).toEqual([p + 64, p + 8192]);
+    expect([spanField(p, S.allocCount), spanField(p, S.freeindex)]).toEqual([128, 128]);
+    expect([heapLive(), smallAllocs(CLASS_OF_64)]).toEqual([8192, 128]);
+  });
+
+  it("ends before the object that is due to be sampled, which is a run of its own", () => {
+    a.setMemProfileRate(1 << 30);
+    a.mem.f64[countdown(CLASS_OF_64)] = 64 * 3 + 63;
+    const sampled: Addr[] = [];
+    a.hooks.sampleMalloc = (p, size) => {
+      expect(size).toBe(64);
+      sampled.push(p);
+    };
+    const objs = Array.from({ length: 3 }, () => a.mallocNoscan(64));
+    const [p] = objs as [Addr];
+    expect(slotWord(CLASS_OF_64, K.end)).toBe(p + 3 * 64);
+    expect([spanField(p, S.allocCount), spanField(p, S.freeindex), heapLive()]).toEqual([3, 3, 192]);
+    expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(63);
+    expect(sampled).toEqual([]);
+    objs.push(a.mallocNoscan(64));
+    expect(sampled).toEqual([p + 3 * 64]);
+    expect(slotWord(CLASS_OF_64, K.end)).toBe(p + 4 * 64);
+    expect(spanField(p, S.allocCount)).toBe(4);
+    // The rest of the span is the next one's.
+    a.mem.f64[countdown(CLASS_OF_64)] = 124 * 64;
+    a.mallocNoscan(64);
+    expect(slotWord(CLASS_OF_64, K.end)).toBe(p + 8192);
+    expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(0);
+    verifyHeap(a);
+  });
+
+  it("is charged to the countdown of its class, and what a flush gives back is not", () => {
+    a.setMemProfileRate(1 << 30);
+    for (const spc of [CLASS_OF_64, CLASS_OF_64 - 1]) a.mem.f64[countdown(spc)] = 1_000_000;
+    const p = a.mallocNoscan(64);
+    expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(1_000_000 - 8192);
+    a.flushAll();
+    expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(1_000_000 - 64);
+    expect(a.mem.f64[countdown(CLASS_OF_64 - 1)]).toBe(1_000_000);
+    expect([spanField(p, S.allocCount), spanField(p, S.freeindex)]).toEqual([1, 1]);
+    expect([heapLive(), smallAllocs(CLASS_OF_64)]).toEqual([64, 1]);
+    expect([
+      slotWord(CLASS_OF_64, K.span),
+      slotWord(CLASS_OF_64, K.cur),
+      slotWord(CLASS_OF_64, K.end),
+    ]).toEqual([0, 0, 0]);
+  });
+
+  it("in a fragmented span claims the free slots of its word, unless a sample is due before their end", () => {
+    const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
+    // Free: 0-2, 4-6, ... ; of the first word 24 slots, of which the run has 3.
+    const kept = new Set(objs.filter((_, k) => k % 4 === 3));
+    for (const [left, claimed] of [
+      [24 * 64, 24],
+      [24 * 64 - 1, 3],
+    ] as const) {
+      collectWith(a, (p) => kept.has(p));
+      a.setMemProfileRate(1 << 30);
+      a.mem.f64[countdown(CLASS_OF_64)] = left;
+      const p = a.mallocNoscan(64);
+      expect(p).toBe(objs[0]);
+      expect(spanField(p, S.allocCount) - kept.size).toBe(claimed);
+      expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(left - claimed * 64);
+      expect(spanField(p, S.freeindex)).toBe(claimed === 3 ? 3 : 32);
+      expect(slotWord(CLASS_OF_64, K.end)).toBe(p + 3 * 64);
+      verifyHeap(a);
+    }
+  });
+
+  it("that was given back in the middle of a word is cut again from its first free slot", () => {
+    const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
+    const kept = new Set(objs.filter((_, k) => k % 4 === 3));
+    collectWith(a, (p) => kept.has(p));
+    const got = Array.from({ length: 5 }, () => a.mallocNoscan(64)); // 0-2, 4, 5
+    expect(got).toEqual([0, 1, 2, 4, 5].map((k) => objs[k]));
+    a.flushAll();
+    expect(spanField(got[0] as Addr, S.freeindex)).toBe(6);
+    expect(spanField(got[0] as Addr, S.allocCount)).toBe(kept.size + 5);
+    expect(heapLive()).toBe(64 * (kept.size + 5));
+    expect(a.mallocNoscan(64)).toBe(objs[6]);
+    verifyHeap(a);
+    // With the run used up only what is claimed for later goes back.
+    a.flushAll();
+    expect(spanField(got[0] as Addr, S.freeindex)).toBe(8);
+    verifyHeap(a);
+  });
+
+  it("is black while a collection marks, and what a flush gives back of it is white", () => {
+    const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    a.mem.u32[phase] = GC_MARK;
+    const p = a.mallocNoscan(64);
+    expect(marks(p)).toEqual([0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff]);
+    for (let k = 1; k < 37; k++) a.mallocNoscan(64);
+    a.flushAll();
+    expect(marks(p)).toEqual([0xffffffff, 0b11111, 0, 0]);
+    a.mem.u32[phase] = GC_OFF;
+  });
+
+  it("of blocks up to 96 bytes and of more is cleared to its end, and nothing behind it", () => {
+    for (const size of [8, 16, 24, 32, 48, 64, 80, 96, 112, 128]) {
+      const n = Math.floor(8192 / size);
+      const objs = Array.from({ length: n }, () => a.mallocgc(size, a.newType(8, [1]), true));
+      for (const p of objs) a.mem.kernel.fill(p, 0xee, size);
+      // One slot between two that stay.
+      const free = objs[10] as Addr;
+      collectWith(a, (p) => objs.includes(p) && p !== free);
+      const p = a.mallocgc(size, a.newType(8, [1]), true);
+      expect(p).toBe(free);
+      expect([...a.mem.u8.subarray(p - 1, p + size + 1)]).toEqual([0xee, ...new Array(size).fill(0), 0xee]);
+      collectWith(a, () => false);
+    }
+  });
+});
+
+describe("heapLive in a heap that threads share", () => {
+  const KiB64 = 64 << 10;
+
+  it("is told of what a thread allocates by 64 KiB, and of the rest at its flush", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    a.share();
+    const told = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] as number;
+    a.cache.addHeapLive(KiB64 - 8);
+    expect(told()).toBe(0);
+    a.cache.addHeapLive(8);
+    expect(told()).toBe(KiB64);
+    a.cache.addHeapLive(24);
+    expect(told()).toBe(KiB64);
+    a.flushAll();
+    expect(told()).toBe(KiB64 + 24);
+    a.cache.addHeapLive(8 - KiB64);
+    expect(told()).toBe(KiB64 + 24);
+    a.cache.addHeapLive(-8);
+    expect(told()).toBe(24);
+    a.cache.addHeapLive(-24);
+    a.flushAll();
+    expect(told()).toBe(0);
+  });
+
+  it("is told at once where one thread is alone", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    a.cache.addHeapLive(8);
+    expect(a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2]).toBe(8);
+  });
+});

@@ -1,0 +1,270 @@
+/** The central lists in one thread: which span a class gets next, and where one goes that it gives up. */
+import type { Addr } from "@gort/memory";
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  type Allocator,
+  createAllocator,
+  GCCONTROL,
+  MSPAN,
+  SPAN_DEAD,
+  SPAN_IN_USE,
+} from "../src/internal.ts";
+import { sizeClassOf } from "../src/sizeclass.ts";
+import { collectWith, verifyHeap } from "../src/testing.ts";
+
+const S = MSPAN.offsets;
+const CLASS_OF_1024 = (sizeClassOf(1024) << 1) | 1;
+let a: Allocator;
+beforeEach(() => {
+  a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+});
+
+const field = (s: Addr, offset: number): number => a.mem.u32[(s + offset) >>> 2] as number;
+const word = (addr: number): number => a.mem.u32[addr >>> 2] as number;
+const sweepgen = (): number => word(a.gcControl + GCCONTROL.offsets.sweepgen);
+
+/** The spans of a list, from its head. */
+function listed(head: number): number[] {
+  const spans: number[] = [];
+  for (let s = word(head); s !== 0; s = word(s + S.next)) spans.push(s);
+  return spans;
+}
+
+/** Allocates objects of the size until they fill n spans; one array of objects a span. */
+function fillSpans(size: number, n: number): Addr[][] {
+  const spans: Addr[][] = [];
+  let last: Addr | undefined;
+  for (;;) {
+    const p = a.mallocNoscan(size);
+    const s = a.spanOf(p);
+    if (s !== last) spans.push([]);
+    last = s;
+    (spans.at(-1) as Addr[]).push(p);
+    if (spans.length === n && (spans.at(-1) as Addr[]).length === field(s, S.nelems)) return spans;
+  }
+}
+
+/** A sweep begins: what `isLive` names is marked, and every span is unswept. */
+function beginSweep(isLive: (p: Addr) => boolean, objects: readonly Addr[]): void {
+  a.flushAll();
+  for (const p of objects) {
+    if (!isLive(p)) continue;
+    const s = a.spanOf(p);
+    const i = a.objIndex(s, p);
+    const w = (field(s, S.gcmarkBits) >>> 2) + (i >>> 5);
+    a.mem.u32[w] = (a.mem.u32[w] as number) | (1 << (i & 31));
+  }
+  a.mem.u32[(a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] = sweepgen() + 2;
+}
+
+/** Sweeps on demand, and notes which spans. */
+function sweepOnDemand(): Addr[] {
+  const swept: Addr[] = [];
+  a.hooks.sweepSpan = (s) => {
+    swept.push(s);
+    a.spanSwept(s, a.sweepBits(s), true);
+  };
+  return swept;
+}
+
+describe("a class that wants a span", () => {
+  it("gets a swept one with a free slot, before any is swept or made", () => {
+    const spans = fillSpans(1024, 3);
+    const kept = spans.flatMap((objs) => objs.slice(1));
+    collectWith(a, (p) => kept.includes(p));
+    const partial = listed(a.central.partialSwept(CLASS_OF_1024));
+    expect(partial).toHaveLength(3);
+    const before = a.nspans;
+    const p = a.mallocNoscan(1024);
+    expect([a.spanOf(p), a.nspans]).toEqual([partial[0], before]);
+    expect(field(a.spanOf(p), S.sweepgen)).toBe(sweepgen() + 3);
+    expect(listed(a.central.partialSwept(CLASS_OF_1024))).toEqual(partial.slice(1));
+    verifyHeap(a);
+  });
+
+  it("has an unswept partial span swept before an unswept full one", () => {
+    const spans = fillSpans(1024, 4);
+    const objs = spans.flat();
+    // The first span is partial when the next sweep begins, the others are full.
+    const hole = (spans[0] as Addr[])[0] as Addr;
+    collectWith(a, (p) => p !== hole);
+    beginSweep((p) => p !== hole, objs);
+    const swept = sweepOnDemand();
+    expect(a.mallocNoscan(1024)).toBe(hole);
+    expect(swept).toEqual([a.spanOf(hole)]);
+    // None of the others has a free slot: all are swept, and a new span is made.
+    const p = a.mallocNoscan(1024);
+    expect(objs).not.toContain(p);
+    expect(new Set(swept)).toEqual(new Set(spans.map(([q]) => a.spanOf(q as Addr))));
+    expect(listed(a.central.fullUnswept(CLASS_OF_1024))).toEqual([]);
+    expect(listed(a.central.fullSwept(CLASS_OF_1024))).toHaveLength(4);
+    verifyHeap(a);
+  });
+
+  it("sweeps a hundred full spans in vain at most", () => {
+    const objs = fillSpans(8192, 130).flat();
+    const spc = field(a.spanOf(objs[0] as Addr), S.spanclass);
+    beginSweep(() => true, objs);
+    const swept = sweepOnDemand();
+    const p = a.mallocNoscan(8192);
+    expect(objs).not.toContain(p);
+    expect(swept).toHaveLength(100);
+    expect(listed(a.central.fullSwept(spc))).toHaveLength(100);
+    expect(listed(a.central.fullUnswept(spc))).toHaveLength(30);
+    a.mallocNoscan(8192);
+    expect(swept).toHaveLength(130);
+    verifyHeap(a);
+  });
+
+  it("gets the full span whose sweep frees a slot, and sweeps no more", () => {
+    const objs = fillSpans(8192, 20).flat();
+    const spc = field(a.spanOf(objs[0] as Addr), S.spanclass);
+    a.flushAll();
+    const order = listed(a.central.fullSwept(spc));
+    const dead = objs.find((p) => a.spanOf(p) === order[6]) as Addr;
+    beginSweep((p) => p !== dead, objs);
+    const swept = sweepOnDemand();
+    expect(a.mallocNoscan(8192)).toBe(dead);
+    expect(swept).toEqual(order.slice(0, 7));
+  });
+
+  it("is refused a span that its sweeper left unswept, and one that has no slot", () => {
+    const objs = fillSpans(1024, 1).flat();
+    beginSweep(() => true, objs);
+    a.hooks.sweepSpan = () => {};
+    expect(() => a.mallocNoscan(1024)).toThrow("mcentral.cacheSpan: the span was not swept");
+    const b = createAllocator({ maxMemory: 64 << 20 });
+    const p = b.mallocNoscan(1024);
+    b.flushAll();
+    const s = b.spanOf(p);
+    b.mem.u32[(s + S.allocCount) >>> 2] = 8;
+    let error: { message?: string; detail?: string } = {};
+    try {
+      b.mallocNoscan(1024);
+    } catch (err) {
+      error = err as Error;
+    }
+    expect([error.message, error.detail]).toEqual([
+      "mcentral.cacheSpan: span has no free objects",
+      `span 0x${s.toString(16)}`,
+    ]);
+  });
+});
+
+describe("a span that an mcache gives up", () => {
+  it("is full, partial, or kept for its class, by what is left in it", () => {
+    const [full, partial, none] = fillSpans(1024, 3) as [Addr[], Addr[], Addr[]];
+    const kept = [...full, ...partial.slice(0, 7)];
+    collectWith(a, (p) => kept.includes(p));
+    expect(listed(a.central.fullSwept(CLASS_OF_1024))).toEqual([a.spanOf(full[0] as Addr)]);
+    expect(listed(a.central.partialSwept(CLASS_OF_1024))).toEqual([a.spanOf(partial[0] as Addr)]);
+    expect(listed(a.central.empty(CLASS_OF_1024))).toEqual([a.spanOf(none[0] as Addr)]);
+    expect(a.heap.counter("emptyPages")).toBe(1);
+    expect(a.heap.counter("heapInUse")).toBe(2 * 8192);
+    verifyHeap(a);
+  });
+
+  it("goes back to the heap if it is of several pages", () => {
+    const p = a.mallocNoscan(9000);
+    const s = a.spanOf(p);
+    expect(field(s, S.npages)).toBeGreaterThan(1);
+    collectWith(a, () => false);
+    expect(field(s, S.state)).toBe(SPAN_DEAD);
+    expect(a.heap.counter("emptyPages")).toBe(0);
+    verifyHeap(a);
+  });
+
+  it("is the first to be used again if a thread gives it up, and the last if a sweep does", () => {
+    const [x, y, z] = fillSpans(1024, 3).map(([p]) => a.spanOf(p as Addr)) as [Addr, Addr, Addr];
+    a.flushAll();
+    const order = listed(a.central.fullSwept(CLASS_OF_1024));
+    collectWith(a, () => false);
+    expect(listed(a.central.empty(CLASS_OF_1024))).toEqual(order);
+    expect(new Set(order)).toEqual(new Set([x, y, z]));
+    // The mcache gets one to make an object, and gives it up without: as a hook may have it.
+    const s = a.central.cacheSpan(CLASS_OF_1024, 0, a.cache.slots) as Addr;
+    expect(s).toBe(order[0]);
+    a.central.uncacheSpan(s);
+    expect(listed(a.central.empty(CLASS_OF_1024))).toEqual(order);
+    verifyHeap(a);
+  });
+});
+
+describe("spans without objects", () => {
+  it("are freed as far as pages are wanted, or all of them", () => {
+    const objs = fillSpans(1024, 5).flat();
+    const spans = [...new Set(objs.map((p) => a.spanOf(p)))];
+    collectWith(a, () => false);
+    expect(a.heap.counter("emptyPages")).toBe(5);
+    const alive = (): number => spans.filter((s) => field(s, S.state) === SPAN_IN_USE).length;
+    expect(a.heap.freeRetained(2)).toBe(true);
+    expect([a.heap.counter("emptyPages"), alive()]).toEqual([3, 3]);
+    verifyHeap(a);
+    expect(a.heap.freeRetained(Number.POSITIVE_INFINITY)).toBe(true);
+    expect([a.heap.counter("emptyPages"), alive()]).toEqual([0, 0]);
+    expect(a.heap.freeRetained(Number.POSITIVE_INFINITY)).toBe(false);
+    expect(a.heap.freeRetained(1)).toBe(false);
+    verifyHeap(a);
+  });
+
+  it("are freed in all classes, the first and the last included", () => {
+    const word8 = a.newType(8, [1]);
+    const first = a.mallocTyped(word8);
+    const last = a.mallocNoscan(8192);
+    const spans = [a.spanOf(first), a.spanOf(last)];
+    collectWith(a, () => false);
+    expect(a.heap.counter("emptyPages")).toBe(2);
+    a.heap.freeRetained(Number.POSITIVE_INFINITY);
+    expect(spans.map((s) => field(s, S.state))).toEqual([SPAN_DEAD, SPAN_DEAD]);
+  });
+});
+
+describe("the sweeper", () => {
+  it("gets every unswept span once, by class, full ones before partial ones", () => {
+    const objs = [16, 64, 1024].flatMap((n) => fillSpans(n, 2).flat());
+    // In each class one full span and one partial.
+    const holes = new Set([16, 64, 1024].map((n) => objs.find((p) => field(a.spanOf(p), S.elemsize) === n)));
+    collectWith(a, (p) => !holes.has(p));
+    beginSweep((p) => !holes.has(p), objs);
+    const got: string[] = [];
+    for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep()) {
+      expect([field(s, S.sweepgen), field(s, S.list)]).toEqual([sweepgen() - 1, 0]);
+      const n = a.sweepBits(s);
+      a.spanSwept(s, n, false);
+      got.push(
+        `${field(s, S.elemsize)} ${field(s, S.allocCount) === field(s, S.nelems) ? "full" : "partial"}`,
+      );
+    }
+    expect(got).toEqual(["16 full", "16 partial", "64 full", "64 partial", "1024 full", "1024 partial"]);
+    expect(a.nextSpanForSweep()).toBe(0);
+    verifyHeap(a);
+    // The next sweep begins with the first class again.
+    beginSweep((p) => !holes.has(p), objs);
+    const s = a.nextSpanForSweep();
+    expect(field(s, S.elemsize)).toBe(16);
+    a.spanSwept(s, a.sweepBits(s), false);
+  });
+
+  it("may take a span out of the middle of a list, and none that is on no list", () => {
+    const objs = fillSpans(1024, 3).flat();
+    const [x, y, z] = [...new Set(objs.map((p) => a.spanOf(p)))] as [Addr, Addr, Addr];
+    expect(a.central.remove(z)).toBe(false); // the mcache has it
+    a.flushAll();
+    const list = a.central.fullSwept(CLASS_OF_1024);
+    expect(listed(list)).toEqual([z, y, x]);
+    expect(a.central.remove(y)).toBe(true);
+    expect(listed(list)).toEqual([z, x]);
+    expect([S.next, S.prev, S.list].map((f) => field(y, f))).toEqual([0, 0, 0]);
+    expect(a.central.remove(y)).toBe(false);
+    expect(a.central.remove(z)).toBe(true);
+    expect([listed(list), field(x, S.prev)]).toEqual([[x], 0]);
+    expect(a.central.remove(x)).toBe(true);
+    expect(listed(list)).toEqual([]);
+    expect(a.central.pop(list, CLASS_OF_1024)).toBe(0);
+    for (const s of [x, y, z]) a.central.push(list, s);
+    expect(a.central.pop(list, CLASS_OF_1024)).toBe(z);
+    expect([field(z, S.next), field(z, S.list), field(y, S.prev)]).toEqual([0, 0, 0]);
+    a.central.push(list, z);
+    verifyHeap(a);
+  });
+});

@@ -1,0 +1,319 @@
+/** The heap of pages: its locks, its tables and its figures, by exact values. */
+import type { Addr } from "@gort/memory";
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  type Allocator,
+  createAllocator,
+  IN_HAND,
+  MANUAL_GC,
+  MCACHE,
+  MCENTRAL,
+  MHEAP,
+  MSPAN,
+  NUM_SPAN_CLASSES,
+  newHeapStats,
+  SPAN_DEAD,
+  SPAN_IN_USE,
+  SPAN_MANUAL,
+} from "../src/internal.ts";
+import { bitsBytes, hex } from "../src/mheap.ts";
+import { classToAllocNPages, classToSize } from "../src/sizeclasses.generated.ts";
+import { verifyHeap } from "../src/testing.ts";
+
+const S = MSPAN.offsets;
+const H = MHEAP.offsets;
+const CHUNK = 4 << 20;
+let a: Allocator;
+beforeEach(() => {
+  a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+});
+const word = (addr: number): number => a.mem.u32[addr >>> 2] as number;
+
+describe("the locks of the heap", () => {
+  it("are known by their addresses, and what lies between them is no lock", () => {
+    const span = a.spanOf(a.mallocNoscan(64));
+    expect(a.mem.lockRankOf(a.mheap + H.lock)).toBe("mheap");
+    for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++)
+      expect(a.mem.lockRankOf(a.mheap + H.central + spc * MCENTRAL.size)).toBe("mcentral");
+    expect(a.mem.lockRankOf(a.mheap + H.central + 4)).toBeUndefined();
+    expect(a.mem.lockRankOf(a.mheap + H.central - MCENTRAL.size)).toBeUndefined();
+    expect(a.mem.lockRankOf(a.mheap + H.central + NUM_SPAN_CLASSES * MCENTRAL.size)).toBeUndefined();
+    expect(a.mem.lockRankOf(a.mheap + H.shared)).toBeUndefined();
+    for (let n = 0; n < a.nspans; n++)
+      expect(a.mem.lockRankOf(a.spanAt(n) + S.speclock)).toBe("mspanSpecial");
+    expect(a.mem.lockRankOf(span + S.specials)).toBeUndefined();
+    // A struct-like place whose index names no span, or another one.
+    const fake = a.mem.persistentAlloc(MSPAN.size, 8, "otherSys") as number;
+    for (const index of [0, 1, a.nspans, a.nspans + 1]) {
+      a.mem.u32[(fake + S.index) >>> 2] = index;
+      expect(a.mem.lockRankOf(fake + S.speclock)).toBeUndefined();
+    }
+  });
+
+  it("are all looked at to find the one that a thread holds", () => {
+    a.mallocNoscan(64);
+    const locks = [
+      ...a.mem.lockAddrs,
+      a.mheap + H.lock,
+      a.mheap + H.central,
+      a.mheap + H.central + (NUM_SPAN_CLASSES - 1) * MCENTRAL.size,
+      a.spanAt(0) + S.speclock,
+      a.spanAt(a.nspans - 1) + S.speclock,
+    ];
+    expect(a.heap.lockHeldBy(5)).toBe(0);
+    for (const addr of locks) {
+      for (const waiters of [0, 1]) {
+        a.mem.u32[addr >>> 2] = (5 << 1) | waiters;
+        expect(a.heap.lockHeldBy(5)).toBe(addr);
+        expect(a.heap.lockHeldBy(4)).toBe(0);
+      }
+      a.mem.u32[addr >>> 2] = 0;
+    }
+  });
+
+  it("are taken once threads share the heap, and not before", () => {
+    const held = (): number => a.heap.lockHeldBy(a.mem.thread);
+    a.heap.lock();
+    expect(held()).toBe(0);
+    a.heap.unlock();
+    a.share();
+    a.heap.lock();
+    expect(held()).toBe(a.mheap + H.lock);
+    a.heap.unlock();
+    expect(held()).toBe(0);
+  });
+});
+
+describe("the tables", () => {
+  const pageInfo = (p: number): number => word(a.pageInfoBase + 4 * (p >>> 13));
+
+  it("say of each page of a span its class and where its mark bits are, and whose it is", () => {
+    const p = a.mallocNoscan(9000); // a span of several pages
+    const s = a.spanOf(p);
+    const npages = word(s + S.npages);
+    expect(npages).toBeGreaterThan(1);
+    const start = word(s + S.startAddr);
+    for (let q = start; q < start + npages * 8192; q += 8192) {
+      expect(pageInfo(q)).toBe(word(s + S.gcmarkBits) * 32 + word(s + S.spanclass));
+      expect(a.spanOf(q as Addr)).toBe(s);
+    }
+    expect(pageInfo(start + npages * 8192)).toBe(0xff);
+    expect(a.spanOf((start + npages * 8192) as Addr)).toBe(0);
+    expect(word(s + S.allocBits) - word(s + S.gcmarkBits)).toBe(a.heap.spanBits.half);
+    const m = a.allocManual(2);
+    expect([pageInfo(m), pageInfo(m + 8192)]).toEqual([0xff, 0xff]);
+    expect(a.spanOf((m + 8192) as Addr)).toBe(a.spanOf(m));
+    expect(word(a.spanOf(m) + S.state)).toBe(SPAN_MANUAL);
+    expect(word(a.spanOf(m) + S.limit)).toBe(m + 16384);
+    a.freeManual(m);
+    expect(a.spanOf(m)).toBe(0);
+    expect(word(s + S.state)).toBe(SPAN_IN_USE);
+  });
+
+  it("of span structs keeps a struct's place over its lives", () => {
+    const m = a.allocManual(1);
+    const s = a.spanOf(m);
+    const index = word(s + S.index);
+    expect(a.spanAt(index - 1)).toBe(s);
+    const { nspans } = a;
+    a.freeManual(m);
+    expect([word(s + S.state), word(s + S.index), a.nspans]).toEqual([SPAN_DEAD, index, nspans]);
+  });
+
+  it("of span structs takes 32 at a time, and counts those that are no span's yet as not in use", () => {
+    a.mallocNoscan(64);
+    const st = a.readStats(newHeapStats());
+    expect(a.nspans).toBe(32);
+    expect(st.mspanInuse).toBe(MSPAN.size);
+    expect(a.heap.spanalloc.inuse).toBe(32 * MSPAN.size);
+    expect(word(a.cache.base + MCACHE.offsets.nspanFree)).toBe(31);
+    for (let k = 0; k < 32; k++) a.allocManual(1);
+    expect(a.nspans).toBe(64);
+    expect(a.heap.mspanInuse).toBe(33 * MSPAN.size);
+  });
+
+  it("of pointer bits is counted by 4 KiB, once for each 256 KiB of heap that has any", () => {
+    const typ = a.newType(8, [1]);
+    a.mallocNoscan(8192);
+    const before = a.mem.stats.gcSys;
+    const p = a.mallocTyped(typ);
+    const start = p - (p % (256 << 10));
+    expect(a.heap.heapBitsMapped(p)).toBe(true);
+    expect(a.heap.heapBitsMapped(start)).toBe(true);
+    expect(a.heap.heapBitsMapped(start + (256 << 10) - 8)).toBe(true);
+    expect(a.heap.heapBitsMapped(start - 8)).toBe(false);
+    expect(a.heap.heapBitsMapped(start + (256 << 10))).toBe(false);
+    const grown = a.mem.stats.gcSys;
+    expect(grown - before).toBe(4096);
+    a.heap.mapHeapBits(start);
+    a.heap.mapHeapBits(start + (256 << 10) - 8);
+    expect(a.mem.stats.gcSys).toBe(grown);
+    a.heap.mapHeapBits(start + (256 << 10));
+    a.heap.mapHeapBits(start + 40 * (256 << 10)); // in another word of the map
+    expect(a.mem.stats.gcSys).toBe(grown + 2 * 4096);
+    expect(a.heap.heapBitsMapped(start + (256 << 10))).toBe(true);
+    expect(a.heap.heapBitsMapped(start + 40 * (256 << 10))).toBe(true);
+    expect(a.heap.heapBitsMapped(start + 8 * (256 << 10))).toBe(false);
+  });
+
+  it("of bits has a bit for each slot of a span, in blocks of 8 to 128 bytes", () => {
+    for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++) {
+      const npages = classToAllocNPages[spc >>> 1] as number;
+      const nelems = Math.floor((npages * 8192) / (classToSize[spc >>> 1] as number));
+      const bytes = bitsBytes(spc);
+      const least = Math.ceil(nelems / 32) * 4;
+      expect([8, 16, 32, 64, 128]).toContain(bytes);
+      expect(bytes).toBeGreaterThanOrEqual(least);
+      if (bytes > 8) expect(bytes / 2).toBeLessThan(least);
+    }
+    expect([bitsBytes(0), bitsBytes(1)]).toEqual([8, 8]);
+  });
+});
+
+describe("the heap's growth", () => {
+  it("is by whole chunks, of which the arena's bounds and all tables are told", () => {
+    const before = a.mem.stats.gcSys;
+    a.allocManual(1);
+    const start = word(a.mheap + H.arenaStart);
+    expect(start % CHUNK).toBe(0);
+    expect(word(a.mheap + H.arenaEnd)).toBe(start + CHUNK);
+    // 512 pages: two words of page tables and two bits each; and the page that is in use.
+    expect(a.mem.stats.gcSys - before).toBe(512 * 8 + 128 + 8192);
+    const big = a.allocManual(512);
+    expect(word(a.mheap + H.arenaEnd)).toBe(start + 2 * CHUNK); // 511 pages were free at its end
+    expect(big).toBe(start + 8192);
+    expect(word(a.mheap + H.arenaStart)).toBe(start);
+    verifyHeap(a);
+  });
+
+  it("moves the mark above which memory is fresh to the end of what was handed out", () => {
+    const p = a.mallocgc(100 * 8192, 0, true);
+    expect(word(a.mheap + H.zeroedBase)).toBe(p + 100 * 8192);
+    expect(word(a.spanOf(p) + S.needzero)).toBe(0);
+    const q = a.mallocNoscan(8192); // with all 64 pages of the page cache
+    expect(word(a.spanOf(q) + S.needzero)).toBe(0);
+    expect(word(a.mheap + H.zeroedBase)).toBe(p + 128 * 8192);
+  });
+});
+
+describe("the heap's figures", () => {
+  it("move between free, released and the uses as spans come and go", () => {
+    const figures = (): number[] =>
+      (["heapInUse", "heapFree", "heapReleased", "stackInUse", "gcManualInUse", "emptyPages"] as const).map(
+        (n) => a.heap.counter(n),
+      );
+    const K8 = 8192;
+    expect(figures()).toEqual([0, 0, 0, 0, 0, 0]);
+    const m = a.allocManual(3);
+    expect(figures()).toEqual([0, 0, CHUNK - 3 * K8, 0, 3 * K8, 0]);
+    expect(a.mem.stats.heapSys).toBe(CHUNK - 3 * K8);
+    const stack = a.stackAlloc(65_536);
+    expect(figures()).toEqual([0, 0, CHUNK - 11 * K8, 8 * K8, 3 * K8, 0]);
+    expect([a.mem.stats.heapSys, a.mem.stats.stackSys]).toEqual([CHUNK - 11 * K8, 8 * K8]);
+    a.freeManual(m);
+    expect(figures()).toEqual([0, 3 * K8, CHUNK - 11 * K8, 8 * K8, 0, 0]);
+    const p = a.malloc(40_000);
+    expect(figures()).toEqual([5 * K8, 3 * K8, CHUNK - 16 * K8, 8 * K8, 0, 0]);
+    a.stackFree(stack, 65_536);
+    a.free(p);
+    expect(figures()).toEqual([0, 16 * K8, CHUNK - 16 * K8, 0, 0, 0]);
+    expect(a.mem.stats.heapSys).toBe(CHUNK);
+    a.flushAll(); // the page cache holds what is behind
+    // A run of pages part of which was used before: only the others are taken from the released ones.
+    a.malloc(20 * K8);
+    expect(figures()).toEqual([20 * K8, 0, CHUNK - 20 * K8, 0, 0, 0]);
+    a.mallocNoscan(K8);
+    expect(figures()).toEqual([21 * K8, 0, CHUNK - 21 * K8, 0, 0, 0]);
+    verifyHeap(a);
+  });
+
+  it("tell in an error what was asked for, what there is, and what the hook adds", () => {
+    a.malloc(100_000);
+    a.hooks.explainOutOfMemory = () => "and a line more";
+    let error: { code?: string; detail?: string } = {};
+    try {
+      a.malloc(3 * 2 ** 30);
+    } catch (err) {
+      error = err as Error;
+    }
+    const inUse = 13 * 8192;
+    expect(error.code).toBe("ERR_GORT_OUT_OF_MEMORY");
+    expect(error.detail).toBe(
+      `runtime: cannot allocate 3221225472-byte block (${inUse} in use, ${CHUNK - inUse} idle, ` +
+        `${a.mem.unreserved} unreserved of a memory of 67108864 bytes): no pages left\nand a line more`,
+    );
+  });
+
+  it("print addresses in hexadecimal", () => {
+    expect([hex(0), hex(0xfedc_ba98)]).toEqual(["0x0", "0xfedcba98"]);
+  });
+});
+
+describe("a span that is freed", () => {
+  const failing = (act: () => void): [string, string | undefined] => {
+    try {
+      act();
+    } catch (err) {
+      const { message, detail } = err as Error & { detail?: string };
+      return [message, detail];
+    }
+    throw new Error("nothing was thrown");
+  };
+
+  it("must have no object, be on no list, and have no special", () => {
+    const p = a.mallocgc(100_000, 0, true);
+    const s = a.spanOf(p);
+    const at = `span ${hex(p)} allocCount=`;
+    expect(failing(() => a.freeSpan(s))).toEqual(["mheap.freeSpan: span is in use", `${at}1`]);
+    a.mem.u32[(s + S.allocCount) >>> 2] = 0;
+    expect(failing(() => a.freeSpan(s))).toEqual(["mheap.freeSpan: span is in use", `${at}0`]);
+    a.central.remove(s);
+    a.addSpecial(p, 1, 2);
+    expect(failing(() => a.freeSpan(s))).toEqual(["mheap.freeSpan: span is in use", `${at}0`]);
+    a.removeSpecial(p, 1);
+    a.freeSpan(s);
+    expect(word(s + S.state)).toBe(SPAN_DEAD);
+    expect(failing(() => a.freeSpan(s))).toEqual([
+      "mheap.freeSpan: bad span state",
+      `span ${hex(p)} state=0`,
+    ]);
+  });
+
+  it("of the collector's own pages must be one", () => {
+    const p = a.mallocNoscan(64);
+    const detail = (addr: number): [string, string] => [
+      "mheap.freeManual: not a manual span",
+      `address ${hex(addr)}`,
+    ];
+    expect(failing(() => a.freeManual(p))).toEqual(detail(p));
+    expect(failing(() => a.freeManual(64 as Addr))).toEqual(detail(64));
+  });
+});
+
+describe("what a thread has in hand", () => {
+  const hand = (offset: number): number => word(a.cache.base + MCACHE.offsets.inHand + offset);
+
+  it("is not written down in a heap that no other thread can take over", () => {
+    a.heap.hold(a.heap.allocManual(1, MANUAL_GC));
+    a.mallocNoscan(64);
+    expect([hand(IN_HAND.offsets.span), hand(IN_HAND.offsets.what), hand(IN_HAND.offsets.npages)]).toEqual([
+      0, 0, 0,
+    ]);
+  });
+
+  it("is a span from when it is held until it is dropped, and says of a new one what it is made of", () => {
+    a.share();
+    const s = a.heap.allocManual(3, MANUAL_GC);
+    expect(hand(IN_HAND.offsets.span)).toBe(s);
+    expect(hand(IN_HAND.offsets.what)).toBe((SPAN_MANUAL << 8) | (MANUAL_GC << 16));
+    expect(hand(IN_HAND.offsets.npages)).toBe(3);
+    expect(hand(IN_HAND.offsets.page)).toBe(word(s + S.startAddr) / 8192);
+    a.heap.drop(s + 4);
+    expect(hand(IN_HAND.offsets.span)).toBe(s);
+    a.heap.drop(s);
+    expect(hand(IN_HAND.offsets.span)).toBe(0);
+    a.heap.hold(s);
+    expect([hand(IN_HAND.offsets.span), hand(IN_HAND.offsets.what)]).toEqual([s, 0]);
+    a.heap.drop(s);
+  });
+});
