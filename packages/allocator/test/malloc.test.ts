@@ -139,6 +139,196 @@ describe("mallocgc", () => {
   });
 });
 
+describe("the reports that follow an allocation", () => {
+  /** Every way to allocate, with the address of the object and the bytes of its slot. */
+  const ways = (): Record<string, [alloc: () => Addr, bytes: number]> => {
+    const pair = a.newType(16, [1]);
+    const big = a.newType(1600, [1]);
+    return {
+      tiny: [() => a.mallocNoscan(3), 16],
+      noscan: [() => a.mallocNoscan(64), 64],
+      "noscan, not by the table of small sizes": [() => a.mallocNoscan(3000), 3072],
+      typed: [() => a.mallocTyped(pair), 16],
+      "typed, with a header": [() => a.mallocTyped(big), 1792],
+      array: [() => a.mallocgc(160, pair, true), 160],
+      "array, with a header": [() => a.mallocgc(1600, pair, true), 1792],
+      large: [() => a.mallocgc(40_000, 0, true), 40_960],
+      "large, with pointers": [() => a.mallocgc(40_000, pair, true), 40_960],
+      "by hand": [() => a.malloc(64), 64],
+      "by hand, large": [() => a.malloc(40_000), 40_960],
+    };
+  };
+
+  it("name the object and the bytes of its slot, where each object is sampled", () => {
+    for (const [name, [alloc, bytes]] of Object.entries(ways())) {
+      a.setMemProfileRate(1);
+      const seen: number[] = [];
+      a.hooks.sampleMalloc = (p, size) => void seen.push(p, size);
+      const p = alloc();
+      expect([name, ...seen]).toEqual([name, p, bytes]);
+      a.hooks.sampleMalloc = () => {};
+    }
+    expect(a.memProfileRate).toBe(1);
+  });
+
+  it("follow the slow path alone, once, and gcTrigger only where heapLive has come to the trigger", () => {
+    const trigger = (a.gcControl + GCCONTROL.offsets.trigger) >>> 3;
+    for (const [name, [alloc]] of Object.entries(ways())) {
+      a.flushAll();
+      let calls: Addr[] = [];
+      a.hooks.gcTrigger = (p) => void calls.push(p);
+      a.mem.f64[trigger] = live() + (1 << 20);
+      alloc();
+      expect([name, calls]).toEqual([name, []]);
+      a.flushAll();
+      a.mem.f64[trigger] = live();
+      const first = alloc();
+      expect([name, calls]).toEqual([name, [first]]);
+      calls = [];
+      const second = alloc();
+      // A large object has no fast path.
+      expect([name, calls]).toEqual([name, name.includes("large") ? [second] : []]);
+      a.mem.f64[trigger] = Number.POSITIVE_INFINITY;
+    }
+  });
+
+  it("ask outOfMemory for nothing while there is memory", () => {
+    a.hooks.outOfMemory = () => {
+      throw new Error("asked");
+    };
+    for (const [alloc] of Object.values(ways())) expect(alloc()).toBeGreaterThan(0);
+  });
+});
+
+describe("a large object", () => {
+  it("is a span of its own, whose fields say what it is", () => {
+    const pair = a.newType(16, [1]);
+    for (const [typ, spanclass] of [
+      [0, 1],
+      [pair, 0],
+    ] as const) {
+      const p = a.mallocgc(40_000, typ, true);
+      expect(
+        [S.startAddr, S.npages, S.spanclass, S.nelems, S.elemsize, S.limit].map((f) => spanField(p, f)),
+      ).toEqual([p, 5, spanclass, 1, 40_960, p + 40_000]);
+      expect([S.allocCount, S.freeindex, S.largeType].map((f) => spanField(p, f))).toEqual([1, 1, typ]);
+      expect(a.mem.u32[spanField(p, S.allocBits) >>> 2]).toBe(1);
+      expect(spanField(p, S.list)).toBe(a.central.fullSwept(spanclass));
+      expect(a.findObject((p + 39_999) as Addr)).toBe(p);
+      expect(a.findObject((p + 40_000) as Addr)).toBe(0); // behind what was asked for
+    }
+    verifyHeap(a);
+  });
+
+  it("is cleared where it has pointers or zeros are asked for, and may be left as it is otherwise", () => {
+    const pair = a.newType(16, [1]);
+    for (const [typ, zero, want] of [
+      [0, false, 0xaa],
+      [0, true, 0],
+      [pair, false, 0],
+      [pair, true, 0],
+    ] as const) {
+      const before = a.mallocgc(40_000, 0, true);
+      a.mem.kernel.fill(before, 0xaa, 40_960);
+      collectWith(a, () => false);
+      const p = a.mallocgc(40_000, typ, zero);
+      expect(p).toBe(before);
+      expect([a.mem.u8[p], a.mem.u8[p + 40_959]]).toEqual([want, want]);
+      expect(spanField(p, S.needzero)).toBe(want === 0 ? 0 : 1);
+      collectWith(a, () => false);
+    }
+  });
+
+  it("counts by whole pages, and as freed by a sweep", () => {
+    a.mallocgc(32_761, 0, true);
+    a.mallocgc(40_961, 0, true);
+    expect([live(), stats().largeAlloc, stats().largeAllocCount]).toEqual([32_768 + 49_152, 81_920, 2]);
+    collectWith(a, () => false);
+    expect([live(), stats().largeFree, stats().largeFreeCount]).toEqual([0, 81_920, 2]);
+  });
+});
+
+describe("roundupsize", () => {
+  it("gives what append may use as capacity: the class, less a header, or whole pages", () => {
+    // [size, with pointers, without]: what Go's roundupsize gives.
+    const cases = [
+      [0, 0, 0],
+      [1, 8, 8],
+      [9, 16, 16],
+      [512, 512, 512],
+      [513, 568, 576],
+      [1017, 1144, 1024],
+      [1024, 1144, 1024],
+      [1025, 1144, 1152],
+      [32_760, 32_760, 32_768],
+      [32_761, 32_768, 32_768],
+      [32_769, 40_960, 40_960],
+    ] as const;
+    for (const [size, scan, noscan] of cases) {
+      expect([size, a.roundupsize(size, false), a.roundupsize(size, true)]).toEqual([size, scan, noscan]);
+    }
+  });
+});
+
+describe("the end of a sweep", () => {
+  it("counts what became free, and has the span cleared and searched from its start", () => {
+    const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
+    a.flushAll();
+    const s = a.spanOf(objs[0] as Addr);
+    const field = (offset: number): number => a.mem.u32[(s + offset) >>> 2] as number;
+    a.mem.u32[field(S.gcmarkBits) >>> 2] = 0b1011;
+    a.mem.u32[(field(S.gcmarkBits) >>> 2) + 3] = 0x80000000;
+    expect(a.sweepBits(s)).toBe(124);
+    const words = (at: number): number[] => [...a.mem.u32.subarray(at >>> 2, (at >>> 2) + 4)];
+    expect([words(field(S.allocBits)), words(field(S.gcmarkBits))]).toEqual([
+      [0b1011, 0, 0, 0x80000000],
+      [0, 0, 0, 0],
+    ]);
+    a.central.remove(s);
+    const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+    a.mem.u32[sweepgen] = 2;
+    expect([field(S.needzero), field(S.freeindex)]).toEqual([0, 128]);
+    expect(a.spanSwept(s, 124, false)).toBe(false);
+    expect([S.needzero, S.freeindex, S.allocCount, S.sweepgen].map(field)).toEqual([1, 0, 4, 2]);
+    expect(field(S.list)).toBe(a.central.partialSwept(field(S.spanclass)));
+    expect([stats().frees, stats().smallFreeCount[field(S.spanclass) >>> 1]]).toEqual([124, 124]);
+    verifyHeap(a);
+  });
+
+  it("that freed nothing leaves a span that is known to be zero as it is", () => {
+    const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
+    a.flushAll();
+    const s = a.spanOf(objs[0] as Addr);
+    a.central.remove(s);
+    expect(a.spanSwept(s, 0, true)).toBe(false);
+    expect(a.mem.u32[(s + S.needzero) >>> 2]).toBe(0);
+    expect(a.mem.u32[(s + S.list) >>> 2]).toBe(0); // preserved: the caller has it
+    a.central.uncacheSpan(s);
+    verifyHeap(a);
+  });
+
+  it("must not free more objects than there are, nor fewer than none", () => {
+    const p = a.mallocNoscan(64);
+    a.flushAll();
+    const s = a.spanOf(p);
+    for (const [nfreed, left] of [
+      [2, -1],
+      [-1, 2],
+    ] as const) {
+      let error: { message?: string; detail?: string } = {};
+      try {
+        a.spanSwept(s, nfreed, true);
+      } catch (err) {
+        error = err as Error;
+      }
+      expect([error.message, error.detail]).toEqual([
+        "sweep increased allocation count",
+        `span 0x${s.toString(16)} nfreed=${nfreed} left=${left}`,
+      ]);
+    }
+  });
+});
+
 describe("tiny allocator", () => {
   it("aligns a tiny object to what its size is a multiple of", () => {
     expect((a.mallocNoscan(1) as number) % 16).toBe(0);

@@ -87,13 +87,4 @@ describe("several threads", () => {
     expect(again.id).toBe(id); // the next thread takes it over
     again.close();
   });
-
-  it("must be announced: attaching to a heap that was not shared is refused", () => {
-    const a = createAllocator({ maxMemory: 64 << 20 });
-    expect(() => createAllocator({ memory: attachLinearMemory(a.mem.memory as never) })).toThrow(
-      "call its share()",
-    );
-    const alone = createAllocator({ maxMemory: 64 << 20, shared: false });
-    expect(() => alone.share()).toThrow(TypeError);
-  });
 });
