@@ -12,6 +12,7 @@ import {
   newHeapStats,
 } from "../src/internal.ts";
 import { verifyHeap, verifyMemory } from "../src/testing.ts";
+import { failure } from "./kit.ts";
 
 function sharedHeap(): Allocator {
   const a = createAllocator({ maxMemory: 128 << 20 });
@@ -161,12 +162,7 @@ describe("a thread that ends", () => {
     a.mem.u32[owned] = thread;
     const at = a.mheap + MHEAP.offsets.lock;
     a.mem.u32[at >>> 2] = thread << 1;
-    let error: { message?: string; detail?: string; kind?: string } = {};
-    try {
-      a.threadExited(thread);
-    } catch (err) {
-      error = err as Error;
-    }
+    const error = failure(() => a.threadExited(thread));
     expect([error.kind, error.message, error.detail]).toEqual([
       "throw",
       "a thread ended while it held the lock mheap",

@@ -5,15 +5,7 @@ import { describe, expect, it } from "vitest";
 import type { FatalError } from "../src/index.ts";
 import { type Allocator, createAllocator, MHEAP } from "../src/internal.ts";
 import { verifyHeap } from "../src/testing.ts";
-
-function failure(f: () => void): FatalError {
-  try {
-    f();
-  } catch (err) {
-    return err as FatalError;
-  }
-  throw new Error("nothing was thrown");
-}
+import { failure } from "./kit.ts";
 
 /** Allocates 8 KiB objects, each a span of its own, until that fails. */
 function fill(a: Allocator): { error: FatalError; objects: number[] } {

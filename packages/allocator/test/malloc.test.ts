@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { type Allocator, createAllocator, isFatalError, newHeapStats } from "../src/index.ts";
 import { GC_MARK, GC_OFF, GCCONTROL, MSPAN } from "../src/internal.ts";
 import { allocatedObjects, collectWith, verifyHeap } from "../src/testing.ts";
+import { failure } from "./kit.ts";
 
 const S = MSPAN.offsets;
 let a: Allocator;
@@ -315,12 +316,7 @@ describe("the end of a sweep", () => {
       [2, -1],
       [-1, 2],
     ] as const) {
-      let error: { message?: string; detail?: string } = {};
-      try {
-        a.spanSwept(s, nfreed, true);
-      } catch (err) {
-        error = err as Error;
-      }
+      const error = failure(() => a.spanSwept(s, nfreed, true));
       expect([error.message, error.detail]).toEqual([
         "sweep increased allocation count",
         `span 0x${s.toString(16)} nfreed=${nfreed} left=${left}`,

@@ -11,6 +11,7 @@ import {
 } from "../src/internal.ts";
 import { sizeClassOf } from "../src/sizeclass.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
+import { failure } from "./kit.ts";
 
 const S = MSPAN.offsets;
 const CLASS_OF_1024 = (sizeClassOf(1024) << 1) | 1;
@@ -138,12 +139,7 @@ describe("a class that wants a span", () => {
     b.flushAll();
     const s = b.spanOf(p);
     b.mem.u32[(s + S.allocCount) >>> 2] = 8;
-    let error: { message?: string; detail?: string } = {};
-    try {
-      b.mallocNoscan(1024);
-    } catch (err) {
-      error = err as Error;
-    }
+    const error = failure(() => b.mallocNoscan(1024));
     expect([error.message, error.detail]).toEqual([
       "mcentral.cacheSpan: span has no free objects",
       `span 0x${s.toString(16)}`,

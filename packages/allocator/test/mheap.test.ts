@@ -19,6 +19,7 @@ import {
 import { bitsBytes, hex } from "../src/mheap.ts";
 import { classToAllocNPages, classToSize } from "../src/sizeclasses.generated.ts";
 import { verifyHeap } from "../src/testing.ts";
+import { failure } from "./kit.ts";
 
 const S = MSPAN.offsets;
 const H = MHEAP.offsets;
@@ -230,12 +231,7 @@ describe("the heap's figures", () => {
   it("tell in an error what was asked for, what there is, and what the hook adds", () => {
     a.malloc(100_000);
     a.hooks.explainOutOfMemory = () => "and a line more";
-    let error: { code?: string; detail?: string } = {};
-    try {
-      a.malloc(3 * 2 ** 30);
-    } catch (err) {
-      error = err as Error;
-    }
+    const error = failure(() => a.malloc(3 * 2 ** 30));
     const inUse = 13 * 8192;
     expect(error.code).toBe("ERR_GORT_OUT_OF_MEMORY");
     expect(error.detail).toBe(
@@ -251,13 +247,8 @@ describe("the heap's figures", () => {
 
 describe("a span that is freed", () => {
   const failing = (act: () => void): [string, string | undefined] => {
-    try {
-      act();
-    } catch (err) {
-      const { message, detail } = err as Error & { detail?: string };
-      return [message, detail];
-    }
-    throw new Error("nothing was thrown");
+    const { message, detail } = failure(act);
+    return [message, detail];
   };
 
   it("must have no object, be on no list, and have no special", () => {
