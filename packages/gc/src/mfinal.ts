@@ -96,6 +96,19 @@ export interface FinalizerHost {
   wake(): void;
 }
 
+/** What is registered for a WeakPointer. */
+interface WeakCell {
+  readonly cell: number;
+  /** Its entry of #weak: the cell may have a newer one. */
+  readonly ref: WeakRef<WeakPointer>;
+}
+
+/**
+ * Registries live as long as this module, and hold their heap weakly: V8 before Node 26 never calls a registry of the
+ * thread again after one that was due has been collected.
+ */
+const registries: FinalizationRegistry<WeakCell>[] = [];
+
 export class Finalizers {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
@@ -104,8 +117,7 @@ export class Finalizers {
   readonly #state: number;
   readonly #fns = new Map<number, { fn: (arg: never) => unknown; arg: unknown }>();
   readonly #weak = new Map<number, WeakRef<WeakPointer>>();
-  /** Gets the entry of #weak that was made for the pointer: the cell may have a newer one. */
-  readonly #weakRegistry: FinalizationRegistry<{ cell: number; ref: WeakRef<WeakPointer> }>;
+  readonly #weakRegistry: FinalizationRegistry<WeakCell>;
 
   constructor(heap: GCHeap, host: FinalizerHost, record: GCRecord) {
     this.#heap = heap;
@@ -113,7 +125,12 @@ export class Finalizers {
     this.#host = host;
     this.#record = record;
     this.#state = heap.mem.reserveControl(FINQ.size);
-    this.#weakRegistry = new FinalizationRegistry(({ cell, ref }) => this.#dropWeakCell(cell, ref));
+    const weak = new WeakRef(this);
+    this.#weakRegistry = new FinalizationRegistry(({ cell, ref }) => {
+      const self = weak.deref();
+      if (self !== undefined) self.#dropWeakCell(cell, ref);
+    });
+    registries.push(this.#weakRegistry);
   }
 
   #get(offset: number): number {

@@ -1,6 +1,7 @@
 import { newHeapStats } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { collectHostUntil, dropWithReportsDue } from "../../../vitest.hostgc.ts";
 import { SPECIAL_WEAK } from "../src/heap.ts";
 import { isFatalError } from "../src/index.ts";
 import { verifyHeap } from "../src/testing.ts";
@@ -413,6 +414,26 @@ describe("weak pointers", () => {
     gc.start();
     while (gc.step() !== "terminate");
     expect(w.value()).toBe(0);
+  });
+});
+
+describe("the cell of a weak pointer", () => {
+  it("is free once V8 has collected the pointer, also after a heap was dropped that waited for such news", async () => {
+    const weakTo = (rig: ReturnType<typeof setUp>) => {
+      const o = rig.make();
+      rig.gc.refs.alloc(o);
+      for (let i = 0; i < 10; i++) rig.gc.finalizers.weak(o);
+      return o;
+    };
+    await dropWithReportsDue(() => {
+      const other = setUp();
+      weakTo(other);
+      return other;
+    });
+    const kept = setUp();
+    const o = weakTo(kept);
+    expect(kept.a.findSpecial(o, SPECIAL_WEAK)).not.toBe(0);
+    await collectHostUntil(() => kept.a.findSpecial(o, SPECIAL_WEAK) === 0);
   });
 });
 

@@ -26,6 +26,12 @@ export interface Leak {
   createdBy: Frame | null;
 }
 
+/**
+ * Registries live as long as this module, and hold their detector weakly: V8 before Node 26 never calls a registry of
+ * the thread again after one that was due has been collected.
+ */
+const registries: FinalizationRegistry<WeakRef<G>>[] = [];
+
 /** Holds goroutines weakly. */
 export class LeakDetector {
   readonly refs = new Map<WeakRef<G>, Leak>();
@@ -35,7 +41,9 @@ export class LeakDetector {
 
   constructor(onLeak: (leak: Leak) => void) {
     this.onLeak = onLeak;
-    this.registry = new FinalizationRegistry((ref) => this.found(ref));
+    const weak = new WeakRef(this);
+    this.registry = new FinalizationRegistry((ref) => weak.deref()?.found(ref));
+    registries.push(this.registry);
   }
 
   private found(ref: WeakRef<G>): void {

@@ -1,7 +1,6 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { collectHost, collectHostUntil, hostTurn } from "../../../vitest.hostgc.ts";
 import { background, cause, withCancel } from "../src/context.ts";
 import { currentScheduler } from "../src/default.ts";
 import { goexit, isFatalError, setDefaultScheduler } from "../src/index.ts";
@@ -287,13 +286,11 @@ describe("Pool", () => {
   });
 
   it("notices the engine's collections by itself", async () => {
-    setFlagsFromString("--expose-gc");
-    const gc = runInNewContext("gc") as () => void;
     const p = new Pool<object>();
     p.put({});
     for (let i = 0; i < 20; i++) {
-      gc();
-      await new Promise((r) => setTimeout(r, 2));
+      collectHost();
+      await hostTurn();
     }
     expect(p.get()).toBe(undefined);
   });
@@ -523,8 +520,6 @@ describe("Group without yield*", () => {
 
 describe("onceFunc and onceValue", () => {
   it("let go of their function once it has run", async () => {
-    setFlagsFromString("--expose-gc");
-    const gc = runInNewContext("gc") as () => void;
     const make = () => {
       const big = { size: 1 << 20 };
       const value = onceValue(() => big.size);
@@ -536,11 +531,7 @@ describe("onceFunc and onceValue", () => {
       expect(yield* value()).toBe(1 << 20);
       yield* func();
     });
-    for (let i = 0; i < 20 && ref.deref() !== undefined; i++) {
-      await new Promise((r) => setTimeout(r, 1));
-      gc();
-    }
-    expect(ref.deref()).toBe(undefined);
+    await collectHostUntil(() => ref.deref() === undefined);
     run(function* () {
       expect(yield* value()).toBe(1 << 20);
       yield* func();

@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, expect, expectTypeOf, it, vi } from "vitest";
+import { collectHostUntil, dropWithReportsDue } from "../../../vitest.hostgc.ts";
 import {
   addrOf,
   array,
@@ -27,6 +28,7 @@ import {
   string,
   struct,
   type Type,
+  type TypedHeap,
   uint,
   uint8,
   uint16,
@@ -612,24 +614,39 @@ describe("a released Ref", () => {
 });
 
 describe("an unreachable Ref", () => {
+  function dropHandles(types: TypedHeap): void {
+    for (let i = 0; i < 100; i++) types.makeSlice(int, 1).slice(0, 1);
+  }
+
   it("gives its root back to the heap", async () => {
-    const v8 = process.getBuiltinModule("node:v8");
-    const vm = process.getBuiltinModule("node:vm");
-    v8.setFlagsFromString("--expose-gc");
-    const collect = vm.runInNewContext("gc") as () => void;
     const { heap, types } = testHeap();
     const kept = types.newObject(Mixed).at;
-    (() => {
-      for (let i = 0; i < 100; i++) types.makeSlice(int, 1).slice(0, 1);
-    })();
+    dropHandles(types);
     expect(heap.liveRefs).toBe(101);
-    for (let i = 0; i < 50 && heap.liveRefs > 1; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 2));
-      collect();
-    }
     // The struct lives on through the handle to its part.
+    await collectHostUntil(() => heap.liveRefs <= 1);
     expect(heap.liveRefs).toBe(1);
     expect(kept.x).toBe(0);
+  });
+
+  it("does so after another heap was dropped whose handles V8 had found dead and not reported", async () => {
+    const { heap, types } = testHeap();
+    await dropWithReportsDue(() => {
+      const other = testHeap();
+      dropHandles(other.types);
+      return other;
+    });
+    dropHandles(types);
+    await collectHostUntil(() => heap.liveRefs === 0);
+  });
+
+  it("does not keep its heap alive", async () => {
+    const dropped = ((): WeakRef<object> => {
+      const { heap, types } = testHeap();
+      dropHandles(types);
+      return new WeakRef(heap);
+    })();
+    await collectHostUntil(() => dropped.deref() === undefined);
   });
 });
 
