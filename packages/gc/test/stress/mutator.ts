@@ -96,10 +96,13 @@ export class Mutator {
     this.roots = this.#slots.map(() => null);
   }
 
-  #alloc(): Obj {
+  /** Small shapes most of the time. */
+  #anyShape(): Shape {
+    return this.#shapes[this.random(this.random(8) === 0 ? this.#shapes.length : 8)]!;
+  }
+
+  #alloc(shape = this.#anyShape()): Obj {
     const { a } = this.rig;
-    // Small shapes most of the time.
-    const shape = this.#shapes[this.random(this.random(8) === 0 ? this.#shapes.length : 8)]!;
     const addr = a.mallocgc(shape.size, shape.typ, true);
     const id = ++this.#lastId;
     this.allocated += shape.size;
@@ -137,18 +140,26 @@ export class Mutator {
 
   /** Overwrites an object with another of its shape, number and pointers: `o` is then as good as `from`, but keeps its number. */
   #copy(o: Obj, from: Obj): void {
-    const { a, u32 } = this.rig;
+    this.#overwrite(o, from);
+    // A move now and then: `o` may hold the only pointers to what `from` had.
+    if (this.random(2) !== 0 && this.random(4) !== 0) this.#overwrite(from, this.#alloc(from.shape));
+  }
+
+  #overwrite(o: Obj, from: Obj): void {
     const { typ, size, idAt } = o.shape;
     this.stores.copy(this.rig, typ, o.addr as Addr, from.addr as Addr, size);
-    if (idAt >= 0) u32[(o.addr + idAt) >>> 2] = o.id;
+    if (idAt >= 0) this.rig.u32[(o.addr + idAt) >>> 2] = o.id;
     o.fields = [...from.fields];
-    if (this.random(2) === 0 || this.random(4) === 0) return;
-    // A move: `from` becomes a copy of a new object, and `o` may hold the only pointers to what it had.
-    const fresh = a.mallocgc(size, typ, true);
-    this.allocated += size;
-    this.stores.copy(this.rig, typ, from.addr as Addr, fresh, size);
-    if (idAt >= 0) u32[(from.addr + idAt) >>> 2] = from.id;
-    from.fields = from.fields.map(() => null);
+  }
+
+  /** Moves what an object holds into a new one, which is not scanned if it was born while marking goes on. */
+  moveToNew(): void {
+    const from = this.#pick();
+    if (from === null || from.fields.length === 0) return;
+    const to = this.#alloc(from.shape);
+    this.#setRoot(3 * this.random(this.roots.length / 3) + 2, to);
+    this.#overwrite(to, from);
+    this.#overwrite(from, this.#alloc(from.shape));
   }
 
   /**
