@@ -1,4 +1,4 @@
-/** The twins, and the same for several threads run by one: which objects each marks and scans, shape by shape of object. */
+/** Each marker, those for several threads run by one: which objects it marks and in which steps, shape by shape. */
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { classToSize, MSPAN } from "../src/heap.ts";
