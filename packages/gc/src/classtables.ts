@@ -50,7 +50,7 @@ export function buildClassTables(sizes: ArrayLike<number>, npages: ArrayLike<num
 function findMagic(size: number): number {
   const m = Math.ceil(2 ** MAGIC_SHIFT / size);
   for (let off = 0; off <= PAGE_MASK; off++) {
-    if (Math.imul(off, m) >>> MAGIC_SHIFT !== Math.trunc(off / size) || off * m >= 2 ** 32) return 0;
+    if (Math.imul(off, m) >>> MAGIC_SHIFT !== Math.trunc(off / size)) return 0;
   }
   return m;
 }

@@ -97,11 +97,6 @@ export class GCHeap {
     return this.#u32[(span + MSPAN.state) >>> 2] !== SPAN_IN_USE;
   }
 
-  /** Bytes of free pages that hold physical memory. */
-  get heapFree(): number {
-    return this.allocator.heap.counter("heapFree");
-  }
-
   /** Bytes in spans of objects. */
   get heapInUse(): number {
     return this.allocator.heap.counter("heapInUse");
