@@ -60,6 +60,19 @@ describe("the tables of span classes", () => {
   });
 });
 
+describe("a size without a factor", () => {
+  it.each([
+    [7, "whose products leave 32 bits"],
+    [4, "whose products leave 32 bits"],
+    [550, "whose factor is wrong at one offset of the page, 7699"],
+    [614, "whose factor is wrong at one offset of the page, 7981"],
+  ])("%i, %s, is divided the slow way", (size) => {
+    const t = buildClassTables([0, size, 8, 549], [0, 1, 1, 1]);
+    expect([t.magic[3], t.byPage[2]]).toEqual([0, 0]);
+    expect([t.magic[5], t.magic[7]]).toEqual([2 ** MAGIC_SHIFT / 8, Math.ceil(2 ** MAGIC_SHIFT / 549)]);
+  });
+});
+
 describe("the plain walk over the heap", () => {
   it("finds the object of an address by its span, and none behind the last", () => {
     const { a, gc } = rig();

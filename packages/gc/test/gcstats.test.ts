@@ -1,4 +1,4 @@
-import { createLinearMemory } from "@gort/memory";
+import { type Addr, createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { CPU_TIMES, type CycleTimes, GCRecord, newGCStats } from "../src/gcstats.ts";
 import { MiB } from "./kit.ts";
@@ -39,6 +39,18 @@ describe("the record of a collector", () => {
     const stats = newGCStats();
     record.read(stats);
     expect(stats).toEqual({ ...newGCStats(), nextGC: 0n });
+  });
+
+  it("ends the program where the memory has no room for it", () => {
+    const full = memory();
+    full.persistentAlloc = () => 0 as Addr;
+    expect(() => new GCRecord(full)).toThrow(
+      expect.objectContaining({
+        code: "ERR_GORT_OUT_OF_MEMORY",
+        detail: "gc: no room for the collector's statistics",
+      }),
+    );
+    expect(GCRecord.attach(full)).toBe(null);
   });
 
   it("adds up the classes of each cycle, and the stops of all processors", () => {
@@ -141,13 +153,30 @@ describe("the record of a collector", () => {
     const mem = memory();
     const record = new GCRecord(mem);
     const times = Float64Array.from([80, 10, 1, 2, 3, 4, 5, 6]);
+    record.setScan(7, 8, 9);
     record.setCpu(times);
+    expect([record.pauseCpuNs, record.heapScan]).toEqual([0, 7]);
     const out = new Float64Array(8);
     (GCRecord.attach(mem) as GCRecord).readCpu(out);
     expect(out).toEqual(times);
     record.setCpu(times.map((t) => t + 1));
     record.readCpu(out);
     expect(out[7]).toBe(7);
+  });
+
+  it("copies the classes of processor time again if they have changed meanwhile", () => {
+    const record = new GCRecord(memory());
+    record.setCpu(new Float64Array(8).fill(1));
+    let changes = 0;
+    const out = new Proxy(new Float64Array(8), {
+      set(target, key, value) {
+        if (key === "4" && changes++ === 0) record.setCpu(new Float64Array(8).fill(2));
+        return Reflect.set(target, key, value);
+      },
+    });
+    record.readCpu(out);
+    expect(changes).toBe(2);
+    expect([0, 1, 2, 3, 4, 5, 6, 7].map((i) => out[i])).toEqual(new Array(8).fill(2));
   });
 
   it("has a version that is even between changes and another after each cycle", () => {
