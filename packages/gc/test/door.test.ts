@@ -83,6 +83,34 @@ describe("a fatal error", () => {
     });
   }
 
+  it.each([null, undefined, "a string", 0])(
+    "that is %o and no Error ends the collector as well",
+    (thrown) => {
+      const { a, gc, node } = rig();
+      gc.refs.alloc(a.mallocTyped(node));
+      gc.marker.drain = () => {
+        throw thrown;
+      };
+      expect(() => gc.gc()).toThrow();
+      const err = thrownBy(() => gc.gc());
+      expect(err.detail).toBe(`runtime: the first error: ${thrown}`);
+      expect(err.cause).toBe(thrown);
+    },
+  );
+
+  it("leaves no trigger, no barrier and no request", () => {
+    let asked = 0;
+    const { gc } = poisoned({ onRequest: () => void asked++ });
+    gc.requestGC();
+    const before = asked;
+    expect(before).toBeGreaterThan(0);
+    expect(() => gc.gc()).toThrow(BAD_POINTER);
+    gc.setGCPercent(50);
+    gc.setMemoryLimit(MiB);
+    gc.requestGC();
+    expect([gc.heap.trigger, gc.heap.phase, gc.gcRequested, asked]).toEqual([Infinity, 0, false, before]);
+  });
+
   it("in a sweep that an allocation does ends the collector", () => {
     const { a, gc, node } = rig();
     const root = gc.refs.alloc(a.mallocTyped(node));
@@ -188,6 +216,27 @@ describe("a callback that throws", () => {
       "gc: start() called from within the collector",
       "gc: step() called from within the collector",
     ]);
+  });
+
+  it("may not start a cycle in one, and comes to no safepoint", () => {
+    const errors: string[] = [];
+    const polled = (): void => {
+      gc.pollSafepoint();
+      expect(gc.idleWork()).toBe(false);
+    };
+    const { gc } = rig({
+      events: {
+        gcStart() {
+          polled();
+          errors.push(thrownBy(() => gc.start()).message);
+        },
+        markDone: polled,
+        sweepDone: polled,
+      },
+    });
+    gc.gc();
+    expect(errors).toEqual(["gc: start() called from within the collector"]);
+    expect(gc.record.numGC).toBe(1);
   });
 
   it("to whom traces go keeps its error until the cycle is over", () => {

@@ -1,8 +1,10 @@
-import { newHeapStats } from "@gort/allocator";
-import type { Addr } from "@gort/memory";
-import { describe, expect, it } from "vitest";
+import { createAllocator, newHeapStats } from "@gort/allocator";
+import { type Addr, createLinearMemory } from "@gort/memory";
+import { describe, expect, it, vi } from "vitest";
+import type { Cycle } from "../src/gccontroller.ts";
+import { fmtFloat } from "../src/gctrace.ts";
 import { MSPAN } from "../src/heap.ts";
-import { newGCStats, parseGodebug } from "../src/index.ts";
+import { consMarkOf, createCollector, newGCStats, parseGodebug } from "../src/index.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import { FakeClock, finishCycle, verifyHeap } from "../src/testing.ts";
 import { MiB, type RigOptions, rig } from "./kit.ts";
@@ -556,9 +558,9 @@ describe("idle time", () => {
   });
 });
 
-/** A reading of a clock of which every one takes a microsecond. */
-function tick(clock: FakeClock): number {
-  clock.advance(1000);
+/** A reading of a clock of which every one takes so long. */
+function tick(clock: FakeClock, ns = 1000): number {
+  clock.advance(ns);
   return clock.now;
 }
 
@@ -707,6 +709,252 @@ describe("figures", () => {
     const after = a.readStats(stats).gcSys;
     gc.gc();
     expect(a.readStats(stats).gcSys).toBe(after);
+  });
+});
+
+/** A world of one goroutine, whose finalizers run when the test says so. */
+const quietWorld = { stopTheWorld() {}, startTheWorld() {}, gomaxprocs: () => 1, ready() {} };
+
+describe("a collector that is told nothing", () => {
+  it("runs finalizers as microtasks, and writes to console.error, which ends lines itself", async () => {
+    const a = createAllocator({ memory: createLinearMemory({ maxMemory: 64 * MiB }) });
+    const gc = createCollector(a, { godebug: { gctrace: 1 } });
+    const written: unknown[][] = [];
+    const error = vi.spyOn(console, "error").mockImplementation((...args) => void written.push(args));
+    let ran = 0;
+    gc.finalizers.addCleanup(a.mallocNoscan(64), () => void ran++, 0);
+    gc.gc();
+    error.mockRestore();
+    expect(ran).toBe(0);
+    await Promise.resolve();
+    expect(ran).toBe(1);
+    expect(written).toEqual([[expect.stringMatching(/^gc 1 @.* 1 P \(forced\)$/)]]);
+    // Of the switches that were not named, invalidptr is on.
+    expect(gc.godebug).toEqual({ ...parseGodebug(), gctrace: 1 });
+  });
+});
+
+describe("the events of a cycle", () => {
+  it("have its number, which is that of NumGC, and whether it was forced", () => {
+    const seen: unknown[][] = [];
+    const { gc } = rig({
+      events: {
+        gcStart: (...args) => seen.push(["start", ...args]),
+        markDone: (...args) => seen.push(["marked", ...args]),
+        sweepDone: (...args) => seen.push(["swept", ...args]),
+      },
+    });
+    gc.gc();
+    gc.gc(false);
+    gc.start();
+    finishCycle(gc);
+    gc.start(true);
+    finishCycle(gc);
+    const cycle = (n: number, forced: boolean) => [
+      ["start", n, forced],
+      ["marked", n],
+      ["swept", n],
+    ];
+    expect(seen).toEqual([...cycle(1, true), ...cycle(2, false), ...cycle(3, false), ...cycle(4, true)]);
+    expect(gc.record.numForcedGC).toBe(2);
+  });
+});
+
+describe("the times of a cycle", () => {
+  /** A stop takes 1 ms, gcStart 30 ms, markDone 400 ms; what comes after the stop takes 9 s, which no figure has. */
+  function timed(godebug = "") {
+    const clock = new FakeClock();
+    clock.now = 5e9;
+    const r = rig({
+      clock,
+      godebug,
+      world: {
+        stopTheWorld: () => clock.advance(1e6),
+        startTheWorld: () => clock.advance(9e9),
+        gomaxprocs: () => 4,
+        ready() {},
+      },
+      events: { gcStart: () => clock.advance(30e6), markDone: () => clock.advance(400e6) },
+    });
+    clock.advance(7e9);
+    return { ...r, clock };
+  }
+
+  it("are those of its two stops, of what was swept before it, and of the marking between them", () => {
+    const { gc, clock } = timed();
+    gc.start();
+    expect(gc.runningCycle).toMatchObject({
+      start: 12e9,
+      markStart: 12e9 + 31e6,
+      sweepTermNs: 31e6,
+      pauseNs: 30e6,
+      procs: 4,
+    });
+    clock.advance(2e9);
+    while (gc.step() !== "terminate");
+    const stats = gc.readGCStats();
+    expect(stats.pauseTotalNs).toBe(30e6 + 400e6);
+    const end = 12e9 + 31e6 + 9e9 + 2e9 + 1e6 + 400e6;
+    expect(stats.lastGC).toBe(1_700_000_000_000_000_000n + BigInt(end));
+    expect(gc.record.pauseCpuNs).toBe(4 * 430e6);
+    expect(stats.gcCPUFraction).toBe((4 * 430e6) / (4 * (end - 5e9)));
+  });
+
+  it("are those of its one stop, marking included, if it has one", () => {
+    const { gc } = timed();
+    gc.gc();
+    expect(gc.readGCStats().pauseTotalNs).toBe(430e6);
+    expect(gc.record.dedicatedNs).toBe(0);
+  });
+
+  it("are a nanosecond at least, so that no pause looks like an empty entry of the ring", () => {
+    const { gc } = rig({ clock: new FakeClock(), world: quietWorld });
+    gc.gc();
+    expect(gc.readGCStats().pauseTotalNs).toBe(1);
+  });
+
+  it("stand in the lines of gctrace and gcpacertrace, as does what the cycle before taught", () => {
+    const { a, gc, node, clock, lines } = timed("gctrace=1,gcpacertrace=1");
+    const stack = a.stackAlloc(2048);
+    gc.setStackRoots((visit) => visit(stack, stack + 24));
+    gc.refs.alloc(a.mallocTyped(node));
+    const keep = (): void => {
+      for (let i = 0; i < 4; i++) gc.refs.alloc(a.mallocNoscan(MiB));
+    };
+    const run = () => {
+      gc.start();
+      const cycle = gc.runningCycle as Cycle;
+      keep();
+      clock.advance(2e9);
+      // A quarter of the time of 4 Ps.
+      cycle.assistNs = 11e9;
+      const heapAtEnd = gc.heap.heapLive;
+      while (gc.step() !== "terminate");
+      const { heapScanWork } = gc.marker;
+      const { stackScan, globalsScan } = gc.roots;
+      finishCycle(gc);
+      expect([heapScanWork, stackScan, globalsScan]).toEqual([32, 24, expect.any(Number)]);
+      return { heapAtTrigger: cycle.heapStart, heapAtEnd, scanWork: heapScanWork + stackScan + globalsScan };
+    };
+    keep();
+    const first = run();
+    expect(first.heapAtEnd - first.heapAtTrigger).toBe(4 * MiB);
+    run();
+    expect(lines.filter((line) => line.startsWith("gc "))).toEqual([
+      "gc 1 @7.000s 17%: 31+11000+401 ms clock, 124+11000/0/0+1604 ms cpu, 4->8->8 MB, 4 MB goal, " +
+        "0 MB stacks, 0 MB globals, 4 P\n",
+      "gc 2 @27.432s 16%: 31+11000+401 ms clock, 124+11000/0/0+1604 ms cpu, 8->12->12 MB, 16 MB goal, " +
+        "0 MB stacks, 0 MB globals, 4 P\n",
+    ]);
+    const consMarks = lines
+      .filter((line) => line.includes("% CPU"))
+      .map((line) => line.match(/cons\/mark (\S+)\)/)?.[1]);
+    const taught = consMarkOf({ ...first, utilization: 0.25, idleUtilization: 0 });
+    expect(consMarks).toEqual(["0", fmtFloat(taught)]);
+  });
+
+  it("with what is live give the time that a program over its limit has for itself", () => {
+    const { a, gc, clock } = timed();
+    gc.refs.alloc(a.mallocNoscan(8 * MiB));
+    gc.setMemoryLimit(MiB);
+    gc.start();
+    const cycle = gc.runningCycle as Cycle;
+    cycle.assistNs = 5e9;
+    cycle.backgroundNs = 7e9;
+    cycle.idleNs = 100e9;
+    while (gc.step() !== "terminate");
+    finishCycle(gc);
+    // From the end of the cycle on; the world has run for 9 s since.
+    clock.advance(430e6 + 12e9 - 9e9 - 1);
+    const live = gc.heap.heapLive;
+    expect(gc.heap.trigger).toBeLessThanOrEqual(live);
+    a.mallocNoscan(100_000);
+    expect(gc.gcRequested).toBe(false);
+    expect(gc.heap.trigger).toBe(gc.heap.heapLive + (256 << 10));
+    a.mallocNoscan(100_000);
+    a.mallocNoscan(100_000);
+    expect(gc.gcRequested).toBe(false);
+    clock.advance(1);
+    a.mallocNoscan(100_000);
+    expect(gc.gcRequested).toBe(true);
+  });
+});
+
+describe("a sweep in slices", () => {
+  /** Spans of a page each, all of them garbage, marked and not swept. */
+  function garbage(spans: number, options: RigOptions = {}) {
+    const r = rig(options);
+    for (let i = 0; i < spans; i++) r.a.mallocNoscan(8192);
+    r.gc.start(true);
+    while (r.gc.step() !== "terminate");
+    return r;
+  }
+
+  it("looks at the clock after 256 spans, and ends when it has had 250 microseconds", () => {
+    const clock = new FakeClock();
+    let ns = 125_000;
+    const ticking = { nanotime: () => tick(clock, ns), walltime: () => clock.walltime() };
+    const { gc } = garbage(2000, { clock: ticking });
+    const { heap } = gc;
+    const at = heap.pagesSwept;
+    gc.pollSafepoint();
+    expect(heap.pagesSwept - at).toBe(512);
+    ns = 124_999;
+    gc.pollSafepoint();
+    expect(heap.pagesSwept - at).toBe(512 + 768);
+    ns = 1;
+    gc.idleWork();
+    expect([heap.pagesSwept - at, gc.sweeper.done]).toEqual([2000, true]);
+  });
+
+  it("asks for the next safepoint as long as there is something to do", () => {
+    let asked = 0;
+    const { a, gc, node } = garbage(300, {
+      clock: { nanotime: () => 0, walltime: () => 0n },
+      onRequest: () => void asked++,
+    });
+    expect([asked, gc.sweeper.done]).toEqual([0, false]);
+    gc.requestGC();
+    expect(asked).toBe(1);
+    // Sweeps to the end; the cycle is to begin yet.
+    gc.pollSafepoint();
+    expect([asked, gc.sweeper.done, gc.gcRequested]).toEqual([2, true, true]);
+    gc.pollSafepoint();
+    expect([asked, gc.marking, gc.sweeper.done]).toEqual([3, false, false]);
+    gc.pollSafepoint();
+    expect([asked, gc.sweeper.done]).toEqual([3, true]);
+    gc.pollSafepoint();
+    expect(asked).toBe(3);
+    gc.start();
+    gc.refs.alloc(a.mallocTyped(node));
+    gc.pollSafepoint();
+    expect(gc.record.numGC).toBe(3);
+  });
+
+  it("goes ahead of allocation in proportion after a cycle that the heap asked for, and not after a forced one", () => {
+    const { gc } = garbage(2000);
+    expect(gc.sweeper.pagesPerByte).toBe(0);
+    finishCycle(gc);
+    const { a, gc: unforced } = rig();
+    for (let i = 0; i < 2000; i++) a.mallocNoscan(8192);
+    unforced.start();
+    while (unforced.step() !== "terminate");
+    const { sweeper, heap } = unforced;
+    expect(sweeper.pagesPerByte).toBeGreaterThan(0);
+    // Allocation pays: 1 MiB sweeps so many pages.
+    const at = heap.pagesSwept;
+    const owed = Math.floor(sweeper.pagesPerByte * MiB);
+    expect(owed).toBeGreaterThan(300);
+    a.mallocNoscan(MiB);
+    expect(heap.pagesSwept - at).toBeGreaterThanOrEqual(owed);
+  });
+});
+
+describe("the memory limit", () => {
+  it("may be 0 bytes; a negative one only asks", () => {
+    const { gc } = rig();
+    expect(gc.setMemoryLimit(0)).toBe(2n ** 63n - 1n);
+    expect(gc.setMemoryLimit(-1)).toBe(0n);
   });
 });
 
