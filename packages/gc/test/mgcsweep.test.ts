@@ -1,9 +1,12 @@
 /** Sweeping in proportion to allocation, and what is swept before the heap grows. */
+import type { Addr } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { GCHeap } from "../src/heap.ts";
+import { type GCHeap, SPECIAL_PROFILE } from "../src/heap.ts";
+import type { WeakPointer } from "../src/index.ts";
+import { CLOBBER_WORD } from "../src/internal.ts";
 import type { Finalizers } from "../src/mfinal.ts";
 import { Sweeper } from "../src/mgcsweep.ts";
-import { finishCycle } from "../src/testing.ts";
+import { finishCycle, verifyHeap } from "../src/testing.ts";
 import { MiB, type Rig, rig } from "./kit.ts";
 
 const PAGE = 8192;
@@ -159,6 +162,140 @@ describe("what a cycle leaves to sweep", () => {
       r.gc.sweeper.reclaim(wanted);
       expect(r.gc.heap.pagesSwept - at).toBe(swept);
     }
+  });
+});
+
+describe("the specials of two neighbours", () => {
+  const kinds = ["finalizer", "weak", "cleanup", "profile"] as const;
+  type Kind = (typeof kinds)[number];
+  interface Case {
+    name: string;
+    lives: boolean;
+    has: ReadonlySet<Kind>;
+  }
+  /** Alive or not, with each set of kinds. */
+  const cases: Case[] = [];
+  for (let bits = 0; bits < 32; bits++) {
+    const has = new Set(kinds.filter((_, k) => bits & (2 << k)));
+    const lives = (bits & 1) === 1;
+    cases.push({ name: `${lives ? "alive" : "dead"} with ${[...has].join(", ") || "none"}`, lives, has });
+  }
+
+  it("are each dealt with as if the other had none, in each of 1024 combinations", () => {
+    const freed: number[] = [];
+    const world = { stopTheWorld() {}, startTheWorld() {}, gomaxprocs: () => 1, ready() {} };
+    const { a, gc, node } = rig({ world, freeProfile: (data) => void freed.push(data) });
+    const ran: Record<"finalizer" | "cleanup", unknown[]> = { finalizer: [], cleanup: [] };
+    const weak: WeakPointer[] = [];
+    const objects: { id: number; p: Addr; pair: string; it: Case }[] = [];
+    for (const first of cases) {
+      for (const second of cases) {
+        const pair = `first ${first.name}, second ${second.name}`;
+        for (const it of [first, second])
+          objects.push({ id: objects.length + 1, p: a.mallocTyped(node), pair, it });
+      }
+    }
+    let neighbours = 0;
+    for (const { id, p, it } of objects) {
+      if (id % 2 === 0 && p === (objects[id - 2]?.p ?? 0) + 32) neighbours++;
+      if (it.lives) gc.refs.alloc(p);
+      if (it.has.has("profile")) a.addSpecial(p, SPECIAL_PROFILE, id);
+      if (it.has.has("cleanup")) gc.finalizers.addCleanup(p, (arg) => ran.cleanup.push(arg), id);
+      if (it.has.has("weak")) weak[id] = gc.finalizers.weak(p);
+      if (it.has.has("finalizer")) gc.finalizers.setFinalizer(p, (object) => ran.finalizer.push(object));
+    }
+    expect(neighbours).toBe(1024);
+    const ids = (which: (it: Case) => boolean) => objects.filter(({ it }) => which(it)).map(({ id }) => id);
+    const byNumber = (list: unknown[]) => [...(list as number[])].sort((x, y) => x - y);
+    const dead = (kind: Kind) => (it: Case) => !it.lives && it.has.has(kind);
+    const revived = dead("finalizer");
+    gc.gc();
+    gc.finalizers.run();
+    expect(byNumber(ran.finalizer)).toEqual(byNumber(ids(revived).map((id) => objects[id - 1]?.p)));
+    expect(byNumber(ran.cleanup)).toEqual(ids((it) => dead("cleanup")(it) && !revived(it)));
+    expect(byNumber(freed)).toEqual(ids((it) => dead("profile")(it) && !revived(it)));
+    for (const { id, p, pair, it } of objects) {
+      if (it.has.has("weak")) expect(weak[id]?.value(), pair).toBe(it.lives ? p : 0);
+    }
+    verifyHeap(gc);
+    gc.gc();
+    gc.finalizers.run();
+    expect(byNumber(ran.cleanup)).toEqual(ids(dead("cleanup")));
+    expect(byNumber(freed)).toEqual(ids(dead("profile")));
+    expect(ran.finalizer).toHaveLength(ids(revived).length);
+  });
+});
+
+describe("a span", () => {
+  it("that is swept already is not swept again", () => {
+    const { a, gc } = rig();
+    const span = a.spanOf(a.mallocNoscan(64)) as number;
+    gc.gc();
+    const { sweepgen } = gc.heap;
+    let error: unknown;
+    try {
+      gc.sweeper.sweepTaken(span);
+    } catch (err) {
+      error = err;
+    }
+    expect(error).toMatchObject({
+      message: "mspan.sweep: bad span state",
+      detail: `mspan.sweep: state=1 sweepgen=${sweepgen} mheap.sweepgen=${sweepgen}`,
+    });
+  });
+
+  it("is swept ahead of its turn if it is asked for, once, and nothing is no span", () => {
+    const { a, gc, heapObjects } = rig();
+    const p = a.mallocNoscan(100_000);
+    const q = a.mallocNoscan(100_000);
+    const span = a.spanOf(p) as number;
+    gc.start();
+    while (gc.step() !== "terminate");
+    gc.sweeper.ensureSwept(0);
+    expect(heapObjects()).toBe(2);
+    gc.sweeper.ensureSwept(span);
+    expect([heapObjects(), a.spanOf(p)]).toEqual([1, 0]);
+    gc.sweeper.ensureSwept(span);
+    expect(heapObjects()).toBe(1);
+    a.central.remove = () => false;
+    expect(() => gc.sweeper.ensureSwept(a.spanOf(q) as number)).toThrow("gc: unswept span is on no list");
+  });
+
+  it("has every word of its bits swept: what dies is clobbered, and a stray mark is named", () => {
+    const { a, gc, u32, node, heapObjects } = rig({ godebug: "clobberfree=1" });
+    const objects = Array.from({ length: 256 }, () => a.mallocTyped(node));
+    const span = a.spanOf(objects[0] as Addr) as number;
+    expect(a.spanOf(objects[255] as Addr)).toBe(span);
+    for (const p of objects) u32[(p + 28) >>> 2] = 1;
+    const kept = [0, 31, 32, 100, 255];
+    for (const i of kept) gc.refs.alloc(objects[i] as Addr);
+    gc.gc();
+    expect(heapObjects()).toBe(kept.length);
+    objects.forEach((p, i) => void expect(u32[(p + 28) >>> 2]).toBe(kept.includes(i) ? 1 : CLOBBER_WORD));
+    const lost = objects[70] as Addr;
+    gc.refs.alloc(lost);
+    let error: unknown;
+    try {
+      gc.gc();
+    } catch (err) {
+      error = err;
+    }
+    expect(error).toMatchObject({
+      message: "found pointer to free object",
+      detail: expect.stringContaining(
+        `marked free object 0x${lost.toString(16)} in span 0x${span.toString(16)}, ` +
+          `base 0x${objects[0]?.toString(16)}, elemsize=32, index 70 `,
+      ),
+    });
+  });
+
+  it("keeps the bytes of what dies in it under allocfreetrace alone", () => {
+    const { a, gc, u32, node } = rig({ godebug: "allocfreetrace=1" });
+    gc.refs.alloc(a.mallocTyped(node));
+    const p = a.mallocTyped(node);
+    u32[(p + 16) >>> 2] = 77;
+    gc.gc();
+    expect(u32[(p + 16) >>> 2]).toBe(77);
   });
 });
 
