@@ -241,8 +241,8 @@ export class PageAlloc {
 
   /**
    * Highest run of free pages with physical memory that ends at or below page `top` inside the chunk that holds
-   * page top-1, at most `limit` pages and aligned to `align` pages. Returns first page and length packed as
-   * page * 1024 + length, 0 if the chunk has none.
+   * page top-1, at most `limit` pages (a multiple of `align`) and aligned to `align` pages.
+   * Returns first page and length packed as page * 1024 + length, 0 if the chunk has none.
    */
   findScavengeable(top: number, limit: number, align: number): number {
     const u32 = this.u32;
@@ -251,8 +251,10 @@ export class PageAlloc {
     while (hi > base) {
       hi = this.prevScavengeable(hi, base);
       if (hi <= base) return 0;
+      const alignedHi = hi - (hi % align);
       let lo = hi;
-      while (lo > base && hi - lo < limit) {
+      // Counted from alignedHi: what lies above it is no whole `align`, and would use up the limit.
+      while (lo > base && alignedHi - lo < limit) {
         const p = lo - 1;
         const used =
           ((u32[this.bits + (p >>> 5)] as number) | (u32[this.scav + (p >>> 5)] as number)) >>> (p & 31);
@@ -260,7 +262,6 @@ export class PageAlloc {
         lo = p;
       }
       const alignedLo = Math.ceil(lo / align) * align;
-      const alignedHi = hi - (hi % align);
       if (alignedHi > alignedLo) return alignedLo * 1024 + (alignedHi - alignedLo);
       hi = lo;
     }

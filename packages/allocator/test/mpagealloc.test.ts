@@ -279,6 +279,28 @@ describe("page allocator", () => {
     expect(pages.findScavengeable(2 * CHUNK, 512, 16)).toBe((p + 16) * 1024 + 32);
   });
 
+  it("finds whole pages of the system to give back, however few are wanted and wherever a run ends", () => {
+    for (const align of [1, 2, 4, 8]) {
+      for (let n = 1; n <= 40; n++) {
+        const { pages } = newPagesWithCaches(64 << 20);
+        pages.grow(CHUNK, CHUNK);
+        const p = pages.alloc(100);
+        pages.clearScavenged(p, 100);
+        pages.free(p + 30, n); // free pages that hold memory
+        const [lo, hi] = [Math.ceil((p + 30) / align) * align, Math.floor((p + 30 + n) / align) * align];
+        for (const limit of [align, 2 * align, 64]) {
+          const want = hi <= lo ? 0 : Math.max(lo, hi - limit) * 1024 + Math.min(hi - lo, limit);
+          expect([align, n, limit, pages.findScavengeable(2 * CHUNK, limit, align)]).toEqual([
+            align,
+            n,
+            limit,
+            want,
+          ]);
+        }
+      }
+    }
+  });
+
   it("gives 64 pages away at once, cuts small runs from them, and takes the rest back", () => {
     const { pages, newCache } = newPagesWithCaches();
     const cache = newCache();
