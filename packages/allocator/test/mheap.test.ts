@@ -1,9 +1,10 @@
 /** The heap of pages: its locks, its tables and its figures, by exact values. */
 import type { Addr } from "@gort/memory";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type Allocator,
   createAllocator,
+  GCCONTROL,
   IN_HAND,
   MANUAL_GC,
   MCACHE,
@@ -18,7 +19,7 @@ import {
 } from "../src/internal.ts";
 import { bitsBytes, hex } from "../src/mheap.ts";
 import { classToAllocNPages, classToSize } from "../src/sizeclasses.generated.ts";
-import { verifyHeap } from "../src/testing.ts";
+import { collectWith, verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
 const S = MSPAN.offsets;
@@ -133,6 +134,16 @@ describe("the tables", () => {
     expect(a.heap.mspanInuse).toBe(33 * MSPAN.size);
   });
 
+  it("of span structs is counted by 16 KiB, which name 4096", () => {
+    const maps = vi.spyOn(a.mem, "sysMap");
+    const ofTable = (): unknown[] => maps.mock.calls.filter(([, , stat]) => stat === "otherSys");
+    const at = (n: number): unknown[] => [a.heap.allspansBase + 4 * n, 16_384, "otherSys"];
+    for (let k = 0; k < 4096; k++) a.allocManual(1);
+    expect([a.nspans, ofTable()]).toEqual([4096, [at(0)]]);
+    a.allocManual(1);
+    expect([a.nspans, ofTable()]).toEqual([4128, [at(0), at(4096)]]);
+  });
+
   it("of pointer bits is counted by 4 KiB, once for each 256 KiB of heap that has any", () => {
     const typ = a.newType(8, [1]);
     a.mallocNoscan(8192);
@@ -245,6 +256,90 @@ describe("the heap's figures", () => {
   });
 });
 
+describe("a heap whose free pages are retained spans", () => {
+  const K8 = 8192;
+  /** 512 spans of a page, all of the chunk, none of which has an object. */
+  const retained = (): void => {
+    for (let k = 0; k < 512; k++) a.mallocNoscan(K8);
+    collectWith(a, () => false);
+    expect([a.heap.counter("emptyPages"), a.mem.stats.heapSys]).toEqual([512, CHUNK]);
+  };
+
+  it("frees 64 of them for up to 16 pages, and all for more, before it grows", () => {
+    for (const [npages, left] of [
+      [1, 448],
+      [16, 448],
+      [17, 0],
+      [512, 0],
+    ] as const) {
+      a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+      retained();
+      a.allocManual(npages);
+      expect([npages, a.heap.counter("emptyPages")]).toEqual([npages, left]);
+      expect(a.mem.stats.heapSys + npages * K8).toBe(CHUNK);
+      verifyHeap(a);
+    }
+  });
+
+  it("grows if they are not enough", () => {
+    retained();
+    a.allocManual(513);
+    expect(a.heap.counter("emptyPages")).toBe(0);
+    expect(a.mem.stats.heapSys + 513 * K8).toBe(2 * CHUNK);
+    verifyHeap(a);
+  });
+
+  it("gives them back to the system with the rest", () => {
+    retained();
+    expect(a.scavenge(K8)).toBe(K8);
+    expect([a.heap.counter("emptyPages"), a.heap.counter("heapReleased")]).toEqual([0, K8]);
+    verifyHeap(a);
+  });
+});
+
+describe("the scavenger's search", () => {
+  const sizes = (nbytes: number, pageSizeOS: number): [number, number][] => {
+    const calls: [number, number][] = [];
+    vi.spyOn(a.mem, "canRelease", "get").mockReturnValue(true);
+    vi.spyOn(a.mem, "pageSizeOS", "get").mockReturnValue(pageSizeOS);
+    const release = vi.spyOn(a.mem, "sysUnused").mockImplementation((addr, n) => {
+      calls.push([addr, n]);
+      return true;
+    });
+    a.scavenge(nbytes);
+    release.mockRestore();
+    return calls;
+  };
+
+  it("takes whole pages of the system, and no more of them than were asked for", () => {
+    const p = a.allocManual(64);
+    const keep = a.allocManual(1);
+    a.freeManual(p);
+    const end = p + 64 * 8192;
+    expect(sizes(1, 4096)).toEqual([[end - 8192, 8192]]);
+    expect(sizes(8193, 4096)).toEqual([[end - 3 * 8192, 16_384]]);
+    expect(sizes(1, 65_536)).toEqual([[end - 128 * 1024, 65_536]]); // the three pages at the end are no whole one
+    expect(sizes(65_537, 65_536)).toEqual([[end - 256 * 1024, 131_072]]);
+    verifyHeap(a);
+    a.freeManual(keep);
+  });
+
+  it("goes down from where pages were freed last, and begins there again", () => {
+    const [low, , high, top] = [1, 1022, 1, 1].map((n) => a.allocManual(n)) as [Addr, Addr, Addr, Addr];
+    a.freeManual(high);
+    a.freeManual(low);
+    expect(sizes(Number.POSITIVE_INFINITY, 4096)).toEqual([
+      [high, 8192],
+      [low, 8192],
+    ]);
+    expect(word(a.mheap + H.scavChunk)).toBe(low / CHUNK);
+    expect(sizes(Number.POSITIVE_INFINITY, 4096)).toEqual([]);
+    a.freeManual(top); // beside the page that was released
+    expect(word(a.mheap + H.scavChunk)).toBe(top / CHUNK + 1 - (top % CHUNK) / CHUNK);
+    expect(sizes(Number.POSITIVE_INFINITY, 4096)).toEqual([[top, 8192]]);
+  });
+});
+
 describe("a span that is freed", () => {
   const failing = (act: () => void): [string, string | undefined] => {
     const { message, detail } = failure(act);
@@ -268,6 +363,27 @@ describe("a span that is freed", () => {
       "mheap.freeSpan: bad span state",
       `span ${hex(p)} state=0`,
     ]);
+  });
+
+  it("of objects with pointers leaves no bit behind, in a heap that may be used by hand", () => {
+    const typ = a.newType(64, [0xff]);
+    const bits = (p: Addr): number => word(a.heapBitsBase + 4 * (p >>> 8));
+    for (const collected of [false, true]) {
+      a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+      a.newType(64, [0xff]);
+      const p = a.mallocTyped(typ);
+      const beside = a.malloc(8192);
+      if (collected) a.mem.u32[(a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] = 4; // the swept lists are the same
+      a.flushAll();
+      const s = a.spanOf(p);
+      a.central.remove(s);
+      a.mem.u32[(s + S.allocCount) >>> 2] = 0;
+      expect([bits(p), bits((p + 7936) as Addr)]).toEqual([0xffffffff, 0xffffffff]);
+      a.freeSpan(s);
+      const left = collected ? 0xffffffff : 0;
+      expect([bits(p), bits((p + 7936) as Addr)]).toEqual([left, left]);
+      expect(bits(beside)).toBe(1); // a block by hand
+    }
   });
 
   it("of the collector's own pages must be one", () => {

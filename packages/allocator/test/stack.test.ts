@@ -1,7 +1,9 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { createAllocator, newHeapStats } from "../src/index.ts";
+import { MCACHE, MHEAP, MSPAN } from "../src/internal.ts";
 import { verifyHeap, verifyMemory } from "../src/testing.ts";
+import { failure } from "./kit.ts";
 
 describe("stacks", () => {
   it("come in powers of two, don't overlap and may be handed out again", () => {
@@ -36,6 +38,68 @@ describe("stacks", () => {
     a.stackFree(big, 1 << 20);
   });
 
+  it("come from a thread's pieces, of which it takes 16 KiB at a time and keeps less than 32 KiB", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    for (const [order, n] of [2048, 4096, 8192, 16_384].entries()) {
+      const cached = (): number =>
+        a.mem.u32[(a.cache.base + MCACHE.offsets.stackFreeBytes) / 4 + order] as number;
+      const first = a.stackAlloc(n);
+      expect([n, cached()]).toEqual([n, 16_384 - n]);
+      const s = a.spanOf(first);
+      const held = (): number => a.mem.u32[(s + MSPAN.offsets.allocCount) >>> 2] as number;
+      expect([n, held()]).toEqual([n, 16_384 / n]);
+      // The rest of the span's pieces.
+      const all = [first];
+      while (all.length < 32_768 / n) all.push(a.stackAlloc(n));
+      expect(new Set(all.map((p) => a.spanOf(p)))).toEqual(new Set([s]));
+      expect(new Set(all).size).toBe(32_768 / n);
+      expect([n, cached(), held()]).toEqual([n, 0, 32_768 / n]);
+      const other = a.stackAlloc(n); // of another span
+      expect(a.spanOf(other)).not.toBe(s);
+      const before = cached();
+      for (const p of all) {
+        a.stackFree(p, n);
+        expect(cached()).toBeLessThan(32_768);
+      }
+      // Half went back when there were 32 KiB; so many came since.
+      expect([n, cached()]).toEqual([n, before + 32_768 - 16_384]);
+      a.stackFree(other, n);
+      a.flushAll();
+      expect([n, cached(), a.readStats(newHeapStats()).stackInuse]).toEqual([n, 0, 0]);
+      verifyHeap(a);
+    }
+  });
+
+  it("come from the pool's spans before a new one is made", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const stacks = Array.from({ length: 6 }, () => a.stackAlloc(16_384)); // three spans
+    const spans = stacks.filter((_, k) => k % 2 === 0).map((p) => a.spanOf(p));
+    const pool = (): number[] => {
+      const found: number[] = [];
+      let s = a.mem.u32[(a.mheap + MHEAP.offsets.stackPool) / 4 + 3] as number;
+      for (; s !== 0; s = a.mem.u32[(s + MSPAN.offsets.next) >>> 2] as number) found.push(s);
+      return found;
+    };
+    expect(pool()).toEqual([]);
+    for (const k of [0, 2, 4]) {
+      a.stackFree(stacks[k] as Addr, 16_384);
+      a.stacks.flush();
+    }
+    expect(pool()).toEqual([...spans].reverse());
+    // The span in the middle, the last one and the first go as their other pieces come back.
+    for (const [k, left] of [
+      [3, [spans[2], spans[0]]],
+      [1, [spans[2]]],
+      [5, []],
+    ] as const) {
+      a.stackFree(stacks[k] as Addr, 16_384);
+      a.stacks.flush();
+      expect(pool()).toEqual(left);
+      expect(a.spanOf(stacks[k] as Addr)).toBe(0);
+    }
+    verifyHeap(a);
+  });
+
   it("loses no piece when the memory ends in the middle of a refill", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     const all = Array.from({ length: 16 }, () => a.stackAlloc(2048));
@@ -61,10 +125,20 @@ describe("stacks", () => {
   it("rejects sizes that are no stack, and a stack that is none of that size", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     expect(() => a.stackAlloc(3000)).toThrow(RangeError);
-    expect(() => a.stackAlloc(1024)).toThrow(RangeError);
+    expect(() => a.stackAlloc(1024)).toThrow(
+      "allocator: stack size must be a power of two of at least 2048 (got 1024)",
+    );
+    for (const n of [2049, 2 ** 32, 4096.5, Number.NaN]) expect(() => a.stackAlloc(n)).toThrow(`(got ${n})`);
+    expect(() => a.stackAlloc(2 ** 31)).toThrow("out of memory");
     const p = a.stackAlloc(4096);
     expect(() => a.stackFree(p, 8192)).toThrow("stackfree: bad span state");
+    const error = failure(() => a.stackFree(p, 2048));
+    expect(error.detail).toBe(`stack 0x${p.toString(16)} of 2048 bytes`);
     expect(() => a.stackFree(a.mallocNoscan(4096), 4096)).toThrow("stackfree: bad span state");
+    expect(() => a.stackFree(64 as Addr, 4096)).toThrow("stackfree: bad span state");
+    const pages = a.allocManual(4); // the collector's
+    a.mem.u32[(a.spanOf(pages) + MSPAN.offsets.elemsize) >>> 2] = 32_768;
+    expect(() => a.stackFree(pages, 32_768)).toThrow("stackfree: bad span state");
   });
 
   it("ends with the fatal error when no memory is left for one", () => {
