@@ -64,6 +64,57 @@ describe("specials", () => {
     verifyHeap(a);
   });
 
+  it("of one object are found, removed and freed without touching those beside it", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const first = a.mallocNoscan(64);
+    const objs = [0, 1, 2].map((k) => (first + 64 * k) as Addr);
+    const dataOf = (): number[] => {
+      const got: number[] = [];
+      const span = a.spanOf(first);
+      for (let s = a.mem.u32[(span + MSPAN.offsets.specials) >>> 2] as number; s !== 0; ) {
+        got.push(a.mem.u32[(s + SPECIAL.offsets.data) >>> 2] as number);
+        s = a.mem.u32[(s + SPECIAL.offsets.next) >>> 2] as number;
+      }
+      return got;
+    };
+    for (const k of [2, 0, 1]) {
+      a.addSpecial(objs[k] as Addr, SPECIAL_FINALIZER, 10 * k);
+      for (const j of [1, 2, 3]) a.addSpecial(objs[k] as Addr, SPECIAL_CLEANUP, 10 * k + j);
+    }
+    const inuse = a.heap.specialalloc.inuse;
+    expect(inuse).toBe(12 * Math.ceil(SPECIAL.size / 8) * 8);
+    expect(dataOf()).toEqual([0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23]);
+    expect(a.findSpecial(objs[1] as Addr, SPECIAL_WEAK)).toBe(0);
+    expect(a.findSpecial((first + 65) as Addr, SPECIAL_FINALIZER)).toBe(0);
+    // Only what has the address, the kind and the data, the first of them where no data is given.
+    expect(a.removeSpecial(objs[0] as Addr, SPECIAL_CLEANUP, 11)).toBe(-1);
+    expect(a.removeSpecial(objs[1] as Addr, SPECIAL_CLEANUP, 12)).toBe(12);
+    expect(a.removeSpecial(objs[1] as Addr, SPECIAL_CLEANUP)).toBe(11);
+    expect(a.removeSpecial(objs[1] as Addr, SPECIAL_WEAK)).toBe(-1);
+    expect(dataOf()).toEqual([0, 1, 2, 3, 10, 13, 20, 21, 22, 23]);
+    // All of a block's, from its first byte to its last.
+    a.specials.drop(objs[1] as Addr, 64);
+    expect(dataOf()).toEqual([0, 1, 2, 3, 20, 21, 22, 23]);
+    a.specials.drop(objs[1] as Addr, 64);
+    a.specials.drop(objs[2] as Addr, 64);
+    expect(dataOf()).toEqual([0, 1, 2, 3]);
+    expect(a.heap.specialalloc.inuse).toBe(inuse / 3);
+    // As a sweeper does that met them on its walk: one inside of the list, then its head.
+    const head = a.findSpecial(first, SPECIAL_FINALIZER);
+    const next = a.findSpecial(first, SPECIAL_CLEANUP);
+    a.freeSpecial(a.spanOf(first), head, next);
+    expect(dataOf()).toEqual([0, 2, 3]);
+    a.freeSpecial(a.spanOf(first), 0, head);
+    expect(dataOf()).toEqual([2, 3]);
+    expect(a.heap.specialalloc.inuse).toBe(inuse / 6);
+    // One that is there already takes no memory.
+    expect(a.addSpecial(first, SPECIAL_WEAK, 5)).toBeGreaterThan(0);
+    expect(a.addSpecial(first, SPECIAL_WEAK, 6)).toBe(0);
+    expect([a.heap.specialalloc.inuse, dataOf()]).toEqual([inuse / 4, [5, 2, 3]]);
+    expect(a.addSpecial((first + 1) as Addr, SPECIAL_WEAK, 7)).toBeGreaterThan(0); // another address
+    expect(dataOf()).toEqual([5, 2, 3, 7]);
+  });
+
   it("need an address in the heap", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     expect(() => a.addSpecial(64 as Addr, SPECIAL_WEAK, 1)).toThrow(RangeError);

@@ -1,8 +1,9 @@
 import { Worker } from "node:worker_threads";
-import { attachLinearMemory } from "@gort/memory";
+import { attachLinearMemory, createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { createAllocator, type HeapStats, newHeapStats } from "../src/index.ts";
-import { HeapReader } from "../src/internal.ts";
+import { HeapReader, MCACHE } from "../src/internal.ts";
+import { sizeClassOf } from "../src/sizeclass.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
 /** What must hold in every snapshot; the names of what does not. */
@@ -31,6 +32,27 @@ function faults(s: HeapStats, before: HeapStats): string[] {
     must(`class ${k}: frees fell`, f >= (before.smallFreeCount[k] as number));
   }
   return found;
+}
+
+/** A shared heap whose figure of pages in use is looked at, or is too low for the first `counts.low` times. */
+function interrupted() {
+  const a = createAllocator({ maxMemory: 64 << 20 });
+  a.share();
+  const counts = { calls: 0, low: 0 };
+  let act = (): void => {};
+  const { counter } = a.heap;
+  a.heap.counter = (name) => {
+    if (name !== "heapInUse") return counter.call(a.heap, name);
+    act();
+    return ++counts.calls <= counts.low ? 0 : counter.call(a.heap, name);
+  };
+  return {
+    a,
+    counts,
+    between(f: () => void) {
+      act = f;
+    },
+  };
 }
 
 describe("statistics of a heap that threads share", () => {
@@ -104,7 +126,73 @@ describe("statistics of a heap that threads share", () => {
     verifyHeap(a);
   });
 
+  it("are the sums over all mcaches, of each kind of object", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    a.share();
+    const b = createAllocator({ memory: a.mem });
+    for (const [x, n] of [
+      [a, 3],
+      [b, 2],
+    ] as const) {
+      for (let k = 0; k < n; k++) for (const size of [5, 64, 1024, 40_000]) x.mallocNoscan(size);
+      x.free(x.malloc(64));
+      x.free(x.malloc(100_000));
+    }
+    const c64 = sizeClassOf(64);
+    const c1024 = sizeClassOf(1024);
+    const charged = a.readStatsUnflushed(newHeapStats());
+    expect([charged.smallAllocCount[c64], charged.smallFreeCount[c64]]).toEqual([2 * 128, 2]);
+    expect([charged.smallAllocCount[c1024], charged.smallAllocCount[2], charged.tinyAllocs]).toEqual([
+      16, 1024, 3,
+    ]);
+    const st = a.readStats(newHeapStats());
+    // a's three objects of 5 bytes share a block, and so do b's two.
+    expect([st.smallAllocCount[2], st.tinyAllocs]).toEqual([2, 3]);
+    expect([st.smallAllocCount[c64], st.smallFreeCount[c64], st.smallAllocCount[c1024]]).toEqual([7, 2, 5]);
+    expect([st.largeAllocCount, st.largeFreeCount]).toEqual([7, 2]);
+    expect([st.largeAlloc, st.largeFree]).toEqual([5 * 40_960 + 2 * 106_496, 2 * 106_496]);
+    expect([st.mallocs, st.frees, st.heapObjects]).toEqual([24, 7, 17]);
+    expect(st.totalAlloc).toBe(2 * 16 + 7 * 64 + 5 * 1024 + st.largeAlloc);
+    expect(st.totalFree).toBe(2 * 64 + st.largeFree);
+    expect([st.heapAlloc, st.mcacheInuse]).toEqual([st.totalAlloc - st.totalFree, a.heap.cachealloc.inuse]);
+    expect(new HeapReader(a.mem).readStats(newHeapStats())).toEqual(st);
+  });
+
+  it("count no more as freed than was seen to be allocated, of large objects as well", () => {
+    const { a, between } = interrupted();
+    a.mallocgc(40_000, 0, true);
+    const add = (offset: number, n: number): void => {
+      a.mem.f64[(a.cache.base + offset) >>> 3]! += n;
+    };
+    between(() => {
+      add(MCACHE.offsets.largeFree, 50_000);
+      add(MCACHE.offsets.largeFreeCount, 2);
+    });
+    const seen = a.readStats(newHeapStats());
+    expect([seen.largeFree, seen.largeFreeCount, seen.heapAlloc, seen.heapObjects]).toEqual([
+      40_960, 1, 0, 0,
+    ]);
+  });
+
+  it("are taken again while they show more allocated than in use, but not for ever", () => {
+    const { a, counts } = interrupted();
+    a.mallocgc(40_000, 0, true);
+    counts.low = 1;
+    expect(a.readStats(newHeapStats())).toMatchObject({ heapAlloc: 40_960, heapInuse: 40_960 });
+    expect(counts.calls).toBe(2);
+    counts.calls = 0;
+    counts.low = Number.POSITIVE_INFINITY;
+    expect(a.readStats(newHeapStats())).toMatchObject({ heapAlloc: 40_960, heapInuse: 0 });
+    expect(counts.calls).toBe(101);
+    counts.calls = 0;
+    a.readStatsUnflushed(newHeapStats()); // what is in current runs may exceed it
+    expect(counts.calls).toBe(1);
+  });
+
   it("are refused where nobody could keep them consistent", () => {
+    expect(() => new HeapReader(createLinearMemory({ maxMemory: 64 << 20 }))).toThrow(
+      "allocator: memory has no allocator",
+    );
     const a = createAllocator({ maxMemory: 64 << 20 });
     expect(() => new HeapReader(attachLinearMemory(a.mem.memory as never))).toThrow("call its share()");
   });
