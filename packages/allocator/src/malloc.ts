@@ -244,10 +244,10 @@ export class Allocator {
     return p as Addr;
   }
 
+  /** A size above SMALL_TABLE_MAX, or none at all. */
   private mallocNoscanBig(size: number, zero: boolean): Addr {
     checkSize(size);
     if (this.#closed) closedError();
-    if (size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
     if (size > MAX_SMALL_REQUEST) return this.mallocLarge(size, 0, zero);
     const spanclass = (sizeClassOf(size) << 1) | 1;
     const u32 = this.u32;
