@@ -230,6 +230,21 @@ describe("another thread", () => {
     expect(() => alone.share()).toThrow("share needs a shared memory (got shared: false)");
   });
 
+  it("gets the mcache of a thread that is known to have ended, after what that had in use is taken over", () => {
+    const a = sharedHeap();
+    const thread = a.mem.registerThread();
+    const [b, c] = [createAllocator({ memory: a.mem }), createAllocator({ memory: a.mem })];
+    for (const n of [3, 64, 9000]) b.malloc(n);
+    a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2] = thread;
+    a.mem.threadExited(thread); // the memory is told, and no allocator
+    const d = createAllocator({ memory: a.mem });
+    expect(d.id).toBe(b.id);
+    expect(new Set([a.id, c.id, d.id]).size).toBe(3);
+    expect(d.readStats(newHeapStats()).heapObjects).toBe(3);
+    expect(createAllocator({ memory: a.mem }).id).toBe(3);
+    verifyHeap(a);
+  });
+
   it("gets an mcache that is free, or a new one with the next number", () => {
     const a = sharedHeap();
     const attach = (): Allocator => createAllocator({ memory: a.mem });
@@ -272,6 +287,7 @@ describe("close", () => {
     expect(() => b.free(block)).toThrow("closed");
     expect(() => b.realloc(block, 5000)).toThrow("closed");
     expect(() => b.dup(block)).toThrow("closed");
+    expect(() => b.setMemProfileRate(1)).toThrow("closed");
     b.flushAll();
     b.close();
     expect(c.readStatsUnflushed(newHeapStats())).toEqual(before);

@@ -1,8 +1,15 @@
-import type { Addr } from "@gort/memory";
+import { type Addr, createLinearMemory } from "@gort/memory";
 import fc from "fast-check";
-import { beforeEach, describe, expect, it } from "vitest";
-import { type Allocator, createAllocator, isFatalError, newHeapStats } from "../src/index.ts";
-import { GC_MARK, GC_OFF, GCCONTROL, MSPAN } from "../src/internal.ts";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  type Allocator,
+  type AllocatorOptions,
+  createAllocator,
+  isFatalError,
+  newHeapStats,
+} from "../src/index.ts";
+import { GC_MARK, GC_OFF, GCCONTROL, MCACHE, MSPAN } from "../src/internal.ts";
+import { sizeClassOf } from "../src/sizeclass.ts";
 import { allocatedObjects, collectWith, verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
@@ -146,7 +153,7 @@ describe("the reports that follow an allocation", () => {
     const pair = a.newType(16, [1]);
     const big = a.newType(1600, [1]);
     return {
-      tiny: [() => a.mallocNoscan(3), 16],
+      tiny: [() => a.mallocNoscan(15), 16], // no two share a block
       noscan: [() => a.mallocNoscan(64), 64],
       "noscan, not by the table of small sizes": [() => a.mallocNoscan(3000), 3072],
       typed: [() => a.mallocTyped(pair), 16],
@@ -191,6 +198,18 @@ describe("the reports that follow an allocation", () => {
       expect([name, calls]).toEqual([name, name.includes("large") ? [second] : []]);
       a.mem.f64[trigger] = Number.POSITIVE_INFINITY;
     }
+  });
+
+  it("call gcTrigger where heapLive is the trigger exactly, and not a byte below", () => {
+    const trigger = (a.gcControl + GCCONTROL.offsets.trigger) >>> 3;
+    let calls = 0;
+    a.hooks.gcTrigger = () => calls++;
+    a.mem.f64[trigger] = 8193;
+    a.mallocNoscan(64); // a run of 8192 bytes
+    expect([live(), calls]).toEqual([8192, 0]);
+    a.mem.f64[trigger] = 16_384;
+    a.mallocNoscan(128);
+    expect([live(), calls]).toEqual([16_384, 1]);
   });
 
   it("ask outOfMemory for nothing while there is memory", () => {
@@ -240,12 +259,107 @@ describe("a large object", () => {
     }
   });
 
+  it("is cleared without being asked where its size alone is given, and as an array of a type without pointers", () => {
+    const plain = a.newType(8, []);
+    for (const alloc of [() => a.mallocNoscan(40_000), () => a.mallocgc(40_000, plain, false)]) {
+      const before = a.mallocgc(40_000, 0, true);
+      a.mem.kernel.fill(before, 0xaa, 40_960);
+      collectWith(a, () => false);
+      const p = alloc();
+      expect([p, a.mem.u8[p], a.mem.u8[p + 40_959]]).toEqual([before, 0, 0]);
+      expect([spanField(p, S.spanclass), spanField(p, S.largeType)]).toEqual([1, 0]);
+      collectWith(a, () => false);
+    }
+  });
+
   it("counts by whole pages, and as freed by a sweep", () => {
     a.mallocgc(32_761, 0, true);
     a.mallocgc(40_961, 0, true);
     expect([live(), stats().largeAlloc, stats().largeAllocCount]).toEqual([32_768 + 49_152, 81_920, 2]);
     collectWith(a, () => false);
     expect([live(), stats().largeFree, stats().largeFreeCount]).toEqual([0, 81_920, 2]);
+  });
+});
+
+describe("an array", () => {
+  it("is small up to 32760 bytes with its header, has none up to 512, and is nothing without elements", () => {
+    const word = a.newType(8, [1]);
+    const field = (p: Addr): number[] => [S.spanclass, S.elemsize].map((f) => spanField(p, f));
+    expect(a.mallocgc(0, word, true)).toBe(a.zerobase);
+    const small = a.mallocgc(512, word, true);
+    expect(field(small)).toEqual([sizeClassOf(512) << 1, 512]);
+    expect(bitsOf(small, 64)).toEqual(new Array(64).fill(1));
+    const header = a.mallocgc(520, word, true);
+    expect(field(header)).toEqual([sizeClassOf(528) << 1, 576]);
+    expect(a.mem.u32[(header - 8) >>> 2]).toBe(word);
+    const most = a.mallocgc(32_760, word, true);
+    expect([field(most), a.mem.u32[(most - 8) >>> 2]]).toEqual([[sizeClassOf(32_768) << 1, 32_768], word]);
+    expect(field(a.mallocgc(32_768, word, true))).toEqual([0, 32_768]);
+    const plain = a.newType(24, []);
+    expect(field(a.mallocgc(72, plain, true))).toEqual([(sizeClassOf(72) << 1) | 1, 80]);
+  });
+
+  it("of alternating types takes no slot but its own", () => {
+    const types = [a.newType(32, [1]), a.newType(32, [2]), a.newType(16, [1])];
+    for (let k = 0; k < 300; k++) {
+      if (k % 3 === 2) a.mallocgc(32, types[2] as number, true);
+      else a.mallocTyped(types[k % 2] as number);
+    }
+    expect([stats().heapObjects, stats().heapInuse]).toEqual([300, 2 * 8192]);
+    verifyHeap(a);
+  });
+});
+
+describe("fresh memory", () => {
+  it("is not written to be cleared: its pages stay untouched until the program uses them", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const cleared: number[] = [];
+    const { kernel } = mem;
+    const zero: typeof kernel.zero = (addr, n) => {
+      cleared.push(n);
+      kernel.zero(addr, n);
+    };
+    Object.defineProperty(mem, "kernel", { value: { ...kernel, zero } });
+    const b = createAllocator({ memory: mem });
+    const typ = b.newType(16, [1]);
+    const alloc = (): void => {
+      b.mallocNoscan(2000);
+      b.mallocTyped(typ);
+      b.mallocgc(100_000, typ, true);
+      b.mallocgc(100_000, 0, true);
+    };
+    alloc();
+    expect(cleared).toEqual([]);
+    collectWith(b, () => false);
+    alloc();
+    // Whole runs, and large objects by whole pages.
+    expect(cleared).toEqual([8192, 8192, 106_496, 106_496]);
+  });
+});
+
+describe("the seed", () => {
+  it("decides which objects are sampled, and is drawn where none is given", () => {
+    const gaps = (options: AllocatorOptions): number[] => {
+      const b = createAllocator({ maxMemory: 64 << 20, ...options });
+      b.setMemProfileRate(1 << 20);
+      const at = (b.cache.base + MCACHE.offsets.nextSample) >>> 3;
+      return [...b.mem.f64.subarray(at, at + 8)];
+    };
+    expect(gaps({ seed: 7 })).toEqual(gaps({ seed: 7 }));
+    expect(gaps({ seed: 7 })).not.toEqual(gaps({ seed: 8 }));
+    const random = vi.spyOn(Math, "random").mockReturnValue(0.75);
+    expect(gaps({})).toEqual(gaps({ seed: 3 * 2 ** 30 }));
+    random.mockRestore();
+  });
+});
+
+describe("the default clock", () => {
+  it("is the platform's", () => {
+    const now = vi.spyOn(performance, "now").mockReturnValue(3);
+    expect(a.scavenger.background().released).toBe(0);
+    expect(now).toHaveBeenCalled();
+    expect(a.scavenger.backgroundNs).toBe(0);
+    now.mockRestore();
   });
 });
 
@@ -279,7 +393,13 @@ describe("the end of a sweep", () => {
     const field = (offset: number): number => a.mem.u32[(s + offset) >>> 2] as number;
     a.mem.u32[field(S.gcmarkBits) >>> 2] = 0b1011;
     a.mem.u32[(field(S.gcmarkBits) >>> 2) + 3] = 0x80000000;
+    // What follows is another span's.
+    for (const bits of [S.gcmarkBits, S.allocBits]) a.mem.u32[(field(bits) >>> 2) + 4] = bits;
     expect(a.sweepBits(s)).toBe(124);
+    for (const bits of [S.gcmarkBits, S.allocBits]) {
+      expect(a.mem.u32[(field(bits) >>> 2) + 4]).toBe(bits);
+      a.mem.u32[(field(bits) >>> 2) + 4] = 0;
+    }
     const words = (at: number): number[] => [...a.mem.u32.subarray(at >>> 2, (at >>> 2) + 4)];
     expect([words(field(S.allocBits)), words(field(S.gcmarkBits))]).toEqual([
       [0b1011, 0, 0, 0x80000000],
@@ -294,6 +414,18 @@ describe("the end of a sweep", () => {
     expect(field(S.list)).toBe(a.central.partialSwept(field(S.spanclass)));
     expect([stats().frees, stats().smallFreeCount[field(S.spanclass) >>> 1]]).toEqual([124, 124]);
     verifyHeap(a);
+  });
+
+  it("says whether the span is gone, which it is where it has no object and nobody wants it", () => {
+    for (const preserve of [false, true]) {
+      const p = a.mallocNoscan(64);
+      a.flushAll();
+      const s = a.spanOf(p);
+      a.central.remove(s);
+      expect(a.spanSwept(s, a.sweepBits(s), preserve)).toBe(!preserve);
+      if (preserve) a.central.uncacheSpan(s);
+      verifyHeap(a);
+    }
   });
 
   it("that freed nothing leaves a span that is known to be zero as it is", () => {
@@ -341,6 +473,13 @@ describe("tiny allocator", () => {
     const big = a.mallocNoscan(15); // a block of its own: 1 byte left against 11
     expect(big - (big % 16)).not.toBe(p);
     expect(a.mallocNoscan(3)).toBe(p + 5);
+  });
+
+  it("keeps the older one of two blocks with as much room", () => {
+    const p = a.mallocNoscan(9);
+    a.mallocNoscan(9);
+    expect(a.mallocNoscan(7)).toBe(p + 9);
+    expect((a.mallocNoscan(1) as number) % 16).toBe(0); // it is full to the last byte
   });
 
   it("starts a new block after a flush", () => {

@@ -302,6 +302,8 @@ describe("realloc, usableSize, dup, view", () => {
     a.view(p, Float64Array)[0] = 9;
     expect([...a.view(q, Float64Array)]).toEqual([1, 2, 3, 4]);
     expect(a.view(q, Uint16Array, 3)).toHaveLength(3);
+    expect([0, 16].map((n) => a.view(q, Uint16Array, n).length)).toEqual([0, 16]);
+    expect(a.view(q, Uint16Array)).toHaveLength(16);
     expect(() => a.view(q, Uint16Array, 17)).toThrow("0 to 16 elements (got 17)");
     expect(a.withView(q, Float64Array, (v) => v.length)).toBe(4);
   });
