@@ -200,6 +200,50 @@ describe("a run", () => {
   });
 });
 
+describe("pointer bits", () => {
+  /** The bits of n words from p on. */
+  const bitsAt = (a: Allocator, p: number, n: number): string =>
+    Array.from({ length: n }, (_, i) => {
+      const b = (p >>> 3) + i;
+      return ((a.mem.u32[(a.heapBitsBase >>> 2) + (b >>> 5)] as number) >>> (b & 31)) & 1;
+    }).join("");
+
+  it.each([16, 48, 64, 80, 112, 208, 512])(
+    "of %d bytes are written without touching those beside them",
+    (size) => {
+      const a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+      const words = size / 8;
+      const all = a.newType(
+        size,
+        new Array(Math.ceil(words / 32))
+          .fill(-1)
+          .map((m, k) => (32 * k + 32 <= words ? m : (1 << (words % 32)) - 1)),
+      );
+      const last = a.newType(size, [
+        ...new Array(Math.ceil(words / 32) - 1).fill(0),
+        1 << ((words - 1) & 31),
+      ]);
+      const pair = a.newType(16, [0b01]);
+      const nelems = Math.floor(8192 / size);
+      const objs = Array.from({ length: nelems }, () => a.mallocTyped(all));
+      // Runs of one to three free slots between objects that stay.
+      const kept = new Set(objs.filter((_, k) => k % 3 === 2 || k % 7 === 3));
+      const ones = "1".repeat(words);
+      for (const [make, bits] of [
+        [() => a.mallocTyped(last), "0".repeat(words - 1) + "1"],
+        [() => a.mallocTyped(all), ones],
+        [() => a.mallocgc(size - (size % 16), pair, true), "10".repeat(words / 2).padEnd(words, "0")],
+      ] as const) {
+        collectWith(a, (p) => kept.has(p));
+        const made = Array.from({ length: nelems - kept.size }, () => make());
+        expect(made.every((p) => objs.includes(p))).toBe(true);
+        for (const p of objs) expect(bitsAt(a, p, words)).toBe(kept.has(p) ? ones : bits);
+        verifyHeap(a);
+      }
+    },
+  );
+});
+
 describe("heapLive in a heap that threads share", () => {
   const KiB64 = 64 << 10;
 

@@ -402,10 +402,23 @@ describe("what a thread has in hand", () => {
 
   it("is not written down in a heap that no other thread can take over", () => {
     a.heap.hold(a.heap.allocManual(1, MANUAL_GC));
-    a.mallocNoscan(64);
-    expect([hand(IN_HAND.offsets.span), hand(IN_HAND.offsets.what), hand(IN_HAND.offsets.npages)]).toEqual([
-      0, 0, 0,
-    ]);
+    for (const n of [3, 64, 9000, 100_000]) a.malloc(n);
+    const first = a.mallocNoscan(64);
+    a.flushAll();
+    expect(a.mallocNoscan(64)).toBe(first + 64); // the rest of a run that went back
+    for (const name of [
+      "span",
+      "what",
+      "npages",
+      "bits",
+      "runSlot",
+      "runVersion",
+      "run",
+      "runEnd",
+    ] as const) {
+      if (name !== "bits") expect([name, hand(IN_HAND.offsets[name])]).toEqual([name, 0]);
+    }
+    expect(word(a.cache.base + MCACHE.offsets.version)).toBe(0); // no reader looks at it
   });
 
   it("is a span from when it is held until it is dropped, and says of a new one what it is made of", () => {
