@@ -8,8 +8,10 @@ import {
   GC_OFF,
   GCCONTROL,
   MCACHE_SLOT,
+  MSPAN,
   newHeapStats,
 } from "../src/internal.ts";
+import { sizeClassOf } from "../src/sizeclass.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
 const fresh = () => createAllocator({ maxMemory: 128 << 20, seed: 1 });
@@ -85,6 +87,97 @@ describe("the accounts of the lists", () => {
     expect(() => a.free(q)).toThrow("garbage collected");
     a.mem.u32[phase] = GC_OFF;
     a.free(q);
+    verifyHeap(a);
+  });
+});
+
+describe("a list", () => {
+  const slotOf = (a: Allocator, size: number): number =>
+    a.cache.slots + ((((sizeClassOf(size) << 1) | 1) * MCACHE_SLOT.size) >>> 2);
+  const field = (a: Allocator, size: number, name: keyof typeof MCACHE_SLOT.offsets): number =>
+    a.mem.u32[slotOf(a, size) + MCACHE_SLOT.offsets[name] / 4] as number;
+  const lengthOf = (a: Allocator, size: number): number => {
+    let n = 0;
+    for (let p = field(a, size, "free"); p !== 0; p = a.mem.u32[p >>> 2] as number) n++;
+    return n;
+  };
+
+  it.each([
+    [16, 4096],
+    [64, 1024],
+    [8192, 8],
+    [32_760, 8],
+  ])("of blocks of %d bytes keeps %d, and gives half back when there is one more", (size, most) => {
+    for (const shared of [false, true]) {
+      const a = fresh();
+      if (shared) a.share();
+      const blocks = Array.from({ length: most + 1 }, () => a.malloc(size));
+      for (const p of blocks.slice(0, most)) a.free(p);
+      expect([shared, lengthOf(a, size)]).toEqual([shared, most]);
+      const last = blocks[most] as Addr;
+      a.free(last);
+      const left = most + 1 - ((most + 1) >>> 1);
+      expect([shared, lengthOf(a, size), field(a, size, "nfree")]).toEqual([shared, left, left]);
+      expect(a.readStats(newHeapStats()).frees).toBe(most + 1);
+      expect(a.readStats(newHeapStats()).heapInuse).toBe(0);
+      verifyHeap(a);
+    }
+  });
+
+  it("gives credit for as many frees as it has room for, and takes it back with the accounts", () => {
+    const a = fresh();
+    const blocks = Array.from({ length: 20 }, () => a.malloc(64));
+    const accounts = (): number[] =>
+      (["granted", "credit", "nfree", "reused"] as const).map((name) => field(a, 64, name));
+    a.free(blocks[0] as Addr);
+    expect(accounts()).toEqual([1023, 1023, 1, 0]);
+    for (const p of blocks.slice(1, 6)) a.free(p);
+    expect(accounts()).toEqual([1023, 1018, 1, 0]);
+    expect([a.malloc(64), a.malloc(64)]).toEqual([blocks[5], blocks[4]]);
+    expect(accounts()).toEqual([1023, 1018, 1, 2]);
+    a.addSpecial(blocks[19] as Addr, 1, 1); // each free has to look for specials from now on
+    expect(accounts()).toEqual([0, 0, 4, 0]);
+    a.free(blocks[6] as Addr);
+    expect(accounts()).toEqual([0, 0, 5, 0]);
+    a.removeSpecial(blocks[19] as Addr, 1);
+    a.free(blocks[7] as Addr);
+    expect(accounts()).toEqual([1018, 1018, 6, 0]);
+    expect(a.readStatsUnflushed(newHeapStats()).frees).toBe(8);
+    verifyHeap(a);
+  });
+
+  it("is used before the run, with no report, as no slot is taken from a span", () => {
+    const a = fresh();
+    a.share();
+    let calls = 0;
+    a.hooks.gcTrigger = () => calls++;
+    a.mem.f64[(a.gcControl + GCCONTROL.offsets.trigger) >>> 3] = 0;
+    const p = a.malloc(64);
+    expect(calls).toBe(1);
+    a.free(p);
+    expect([a.malloc(64), calls]).toEqual([p, 1]);
+  });
+
+  it("gives blocks back to a span that no mcache has, which goes from the full spans to the partial ones", () => {
+    const a = fresh();
+    const blocks = Array.from({ length: 128 }, () => a.malloc(64));
+    const s = a.spanOf(blocks[0] as Addr);
+    const at = (offset: number): number => a.mem.u32[(s + offset) >>> 2] as number;
+    a.cache.flush(); // the span is full
+    expect(at(MSPAN.offsets.list)).toBe(a.central.fullSwept(CLASS_OF_64));
+    a.free(blocks[70] as Addr);
+    a.flushAll();
+    expect([at(MSPAN.offsets.list), at(MSPAN.offsets.allocCount)]).toEqual([
+      a.central.partialSwept(CLASS_OF_64),
+      127,
+    ]);
+    expect([at(MSPAN.offsets.freeindex), at(MSPAN.offsets.needzero)]).toEqual([70, 1]);
+    a.free(blocks[90] as Addr);
+    a.free(blocks[5] as Addr);
+    a.flushAll();
+    expect([at(MSPAN.offsets.freeindex), at(MSPAN.offsets.allocCount)]).toEqual([5, 125]);
+    expect(at(MSPAN.offsets.list)).toBe(a.central.partialSwept(CLASS_OF_64));
+    expect([a.malloc(64), a.malloc(64), a.malloc(64)]).toEqual([5, 70, 90].map((k) => blocks[k]));
     verifyHeap(a);
   });
 });

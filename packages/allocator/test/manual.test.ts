@@ -294,6 +294,52 @@ describe("realloc, usableSize, dup, view", () => {
     verifyHeap(a);
   });
 
+  it.each([
+    // [usable bytes, the fewest that stay in place]
+    [8, 0],
+    [16, 9],
+    [112, 57],
+    [8192, 4097],
+    [9472, 9472 - 8191],
+    [16_384, 8193],
+    [40_960, 32_769],
+  ])("leave a block of %d bytes where it is for %d bytes, and for no fewer", (usable, least) => {
+    const a = fresh();
+    const p = a.malloc(usable);
+    expect(a.usableSize(p)).toBe(usable);
+    for (const n of [usable, least]) expect(a.realloc(p, n)).toBe(p);
+    expect(a.realloc(p, usable + 1)).not.toBe(p);
+    if (least === 0) return;
+    const q = a.malloc(usable);
+    a.view(q, Uint8Array).fill(7);
+    const r = a.realloc(q, least - 1);
+    expect(r).not.toBe(q);
+    expect(a.usableSize(r)).toBeLessThan(usable);
+    expect(a.view(r, Uint8Array, least - 1).every((x) => x === 7)).toBe(true);
+    verifyHeap(a);
+  });
+
+  it("report the new block once, when the old one is free", () => {
+    const a = fresh();
+    const p = a.malloc(64);
+    a.setMemProfileRate(1);
+    const seen: number[] = [];
+    a.hooks.sampleMalloc = (q, size) => void seen.push(q, size);
+    a.hooks.onFree = (q) => void seen.push(-q);
+    const q = a.realloc(p, 200);
+    expect(seen).toEqual([-p, q, 208]);
+    seen.length = 0;
+    const r = a.dup(q);
+    expect(seen).toEqual([r, 208]);
+    seen.length = 0;
+    const big = a.realloc(r, 40_000);
+    expect(seen).toEqual([-r, big, 40_960]);
+    seen.length = 0;
+    a.free(q);
+    a.hooks.onFree = () => {};
+    expect([a.realloc(big, 200), ...seen]).toEqual([q, -q]); // from the list: no slot is taken
+  });
+
   it("copy a block, and see it through any typed array", () => {
     const a = fresh();
     const p = a.calloc(4, 8);

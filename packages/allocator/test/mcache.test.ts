@@ -230,7 +230,7 @@ describe("pointer bits", () => {
       const kept = new Set(objs.filter((_, k) => k % 3 === 2 || k % 7 === 3));
       const ones = "1".repeat(words);
       for (const [make, bits] of [
-        [() => a.mallocTyped(last), "0".repeat(words - 1) + "1"],
+        [() => a.mallocTyped(last), "1".padStart(words, "0")],
         [() => a.mallocTyped(all), ones],
         [() => a.mallocgc(size - (size % 16), pair, true), "10".repeat(words / 2).padEnd(words, "0")],
       ] as const) {
