@@ -58,9 +58,7 @@ function spin(ms: number): number {
 `;
 
 describe("a CPU profile of Node's workers", () => {
-  it("has the samples of each, whatever it does, whenever it began and however it ended", {
-    retry: 2,
-  }, async () => {
+  it("has the samples of each, whatever it does, whenever it began and however it ended", async () => {
     const app = make(
       `
 const kinds = ["loop", "wait", "exit", "end", "throw", "nest"];
@@ -70,12 +68,16 @@ await Promise.all([...workers, stopped].map((w) => once(w, "message")));
 startCPUProfile(sink);
 await profiler.cpu.begun();
 const late = start("late", "late");
+await once(late, "message");
 const workerOf = (kind: string): Worker => workers[kinds.indexOf(kind)]!;
 workerOf("throw").once("error", () => {});
 const ended = ["exit", "end", "throw"].map((kind) => new Promise((resolve) => workerOf(kind).once("exit", resolve)));
 // A worker's message goes to who listens when it comes.
+workerOf("nest").postMessage("go");
+await once(workerOf("nest"), "message");
+await profiler.cpu.begun();
 const spun = [late, workerOf("nest")].map((w) => once(w, "message"));
-for (const w of [...workers, stopped]) w.postMessage("go");
+for (const w of [...workers, stopped, late]) w.postMessage("go");
 await once(stopped, "message");
 await stopped.terminate();
 await Promise.allSettled([...ended, ...spun]);
@@ -91,13 +93,16 @@ const work: Record<string, () => void> = {
   end: function ends() { spin(50); port.close(); },
   throw: function throws() { spin(50); throw new Error("expected"); },
   stopped: function stops() { spin(50); port.postMessage("spun"); spin(60_000); },
-  nest: function nests() { new Worker(new URL("./worker.js", import.meta.url), { workerData: "nested" }).once("message", (m) => port.postMessage(m)); },
+  nest: function nests() {
+    const nested = new Worker(new URL("./worker.js", import.meta.url), { workerData: "nested" });
+    nested.on("message", (m) => port.postMessage(m));
+    port.once("message", (m) => nested.postMessage(m));
+  },
+  late: function lateWork() { spin(50); port.postMessage("spun"); },
+  nested: function nestedWork() { spin(50); port.postMessage("spun"); },
 };
-if (workerData === "late") lateWork();
-else if (workerData === "nested") nestedWork();
-else { port.once("message", () => work[workerData]!()); port.postMessage("ready"); }
-function lateWork(): void { spin(50); port.postMessage("spun"); }
-function nestedWork(): void { spin(50); port.postMessage("spun"); }
+port.once("message", () => work[workerData]!());
+port.postMessage("ready");
 `,
     );
     const { status, stderr } = app.run();
