@@ -117,6 +117,6 @@ export function parseGodebug(d: SchedulerOptions["godebug"] = {}): Readonly<Swit
 }
 
 function nameAndValue(item: string): [name: string, value: string] {
-  const eq = item.indexOf("=");
-  return eq < 0 ? [item.trim(), ""] : [item.slice(0, eq).trim(), item.slice(eq + 1).trim()];
+  const [name, ...value] = item.split("=");
+  return [name.trim(), value.join("=").trim()];
 }
