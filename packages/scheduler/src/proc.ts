@@ -220,11 +220,8 @@ export class Scheduler {
   private readonly hostTimer: HostTimer;
   private readonly sites = new CreationSites();
   private readonly long: LongRuns;
-  private readonly onTask = () => {
-    this.lastTurn = this.clock.now();
-    this.runSlice();
-  };
-  private readonly onMicrotask = () => this.runSlice();
+  private readonly onTask = () => this.runSlice(true);
+  private readonly onMicrotask = () => this.runSlice(false);
 
   constructor(options: SchedulerOptions = {}) {
     this.clock = { ...hostClock, ...bindClock(options.clock) };
@@ -242,9 +239,8 @@ export class Scheduler {
     this.startMs = this.clock.now();
     this.hostTimer = new HostTimer(this.clock, () => {
       if (this.state !== idle) return;
-      this.lastTurn = this.clock.now();
       this.state = scheduled;
-      this.runSlice();
+      this.runSlice(true);
     });
     const onLeak = (leak: Leak) => {
       this.leaks.push(leak);
@@ -748,15 +744,17 @@ export class Scheduler {
 
   private wake(): void {
     if (this.state !== idle || this.program.closed) return;
-    this.state = scheduled;
-    this.trace?.begin();
+    // Before the state changes: if the clock fails, the next call must try again.
     const age = this.clock.now() - this.lastTurn;
+    this.state = scheduled;
     // A clock that was set back must not make every turn a microtask.
     if (age >= 0 && age < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
     else this.tasks.task(this.onTask);
+    this.trace?.begin();
   }
 
-  private runSlice(): void {
+  /** `turn`: this is a turn of the event loop of its own. */
+  private runSlice(turn: boolean): void {
     if (this.state !== scheduled) return;
     if (this.program.closed) {
       this.state = idle;
@@ -770,7 +768,7 @@ export class Scheduler {
     this.state = running;
     let more = false;
     try {
-      this.beginSlice();
+      this.beginSlice(turn);
       more = this["gort:run"](m, p);
     } catch (e) {
       // The clock, a timer, a hook, or what runs at the end of a goroutine has failed: no goroutine can answer for it.
@@ -800,9 +798,10 @@ export class Scheduler {
     }
   }
 
-  private beginSlice(): void {
+  private beginSlice(turn: boolean): void {
     if (!this.blockProfile) this.shortPath(true);
     const now = this.clock.now();
+    if (turn) this.lastTurn = now;
     if (this.latencies?.relax(now)) this.sampleSoon();
     this.tickAt = now;
     this.sliceEnd = now + sliceMs;

@@ -333,6 +333,7 @@ describe("virtual time", () => {
     expect(() => s.runMain(() => s.syscall(new Promise(() => {})))).toThrow(
       /waits for something outside of virtual time\n\ngoroutine 1 \[syscall\]/,
     );
+    s.close();
   });
 });
 
@@ -497,6 +498,135 @@ describe("an own clock", () => {
     // What failed can run again.
     expect(await now.s.main(() => 5)).toBe(5);
     for (const x of [wall, timer, now]) x.s.close();
+  });
+
+  /** A scheduler whose clock fails while it is told to, and whose turns of the event loop are run by hand. */
+  function failing() {
+    const host = { t: 0, fails: false, turns: [] as (() => void)[], thrown: [] as unknown[] };
+    const boom = new Error("clock");
+    const s = createScheduler({
+      stderr: () => {},
+      deadlock: "off",
+      clock: {
+        now() {
+          if (host.fails) throw boom;
+          return host.t;
+        },
+        setTimer: () => 0,
+        clearTimer: () => {},
+      },
+      tasks: { task: (f) => host.turns.push(f), microtask: (f) => host.turns.push(f) },
+    });
+    /** Runs what is queued now, and returns how much that was. */
+    const turn = () => {
+      const now = host.turns.splice(0);
+      for (const f of now) {
+        try {
+          f();
+        } catch (e) {
+          host.thrown.push(e);
+        }
+      }
+      return now.length;
+    };
+    return { s, host, boom, turn };
+  }
+
+  it("that fails again and again, without a program, keeps no loop busy", () => {
+    const { s, host, boom, turn } = failing();
+    s.go(function* () {
+      yield* s.gosched();
+    });
+    host.fails = true;
+    let turns = 0;
+    while (turn() > 0 && turns < 100) turns++;
+    // The slice that fails, and the task that throws the error in the host.
+    expect(turns).toBe(2);
+    expect(host.thrown).toEqual([boom]);
+    expect([s.isIdle, s.numGoroutine()]).toEqual([true, 0]);
+    host.fails = false;
+    let ran = false;
+    s.go(() => {
+      ran = true;
+    });
+    turn();
+    expect(ran).toBe(true);
+    s.close();
+  });
+
+  it("that fails once lets the runtime's own goroutines go on, with a program and without one", () => {
+    for (const program of [true, false]) {
+      const { s, host, boom, turn } = failing();
+      let steps = 0;
+      s.goSystem(function* () {
+        for (;;) {
+          steps++;
+          host.t++;
+          yield* s.gosched();
+        }
+      });
+      const errors: unknown[] = [];
+      const body = function* () {
+        for (;;) yield* s.gosched();
+      };
+      if (program) {
+        s.startMain(
+          body,
+          () => {},
+          (e) => errors.push(e),
+        );
+      } else {
+        s.go(body);
+      }
+      host.fails = true;
+      turn();
+      expect(steps).toBe(0);
+      host.fails = false;
+      expect(s.isIdle).toBe(false);
+      turn();
+      expect(steps).toBeGreaterThan(0);
+      expect(program ? errors : host.thrown).toEqual([boom]);
+      expect(program ? host.thrown : errors).toEqual([]);
+      s.close();
+    }
+  });
+
+  it("that fails once ends one program, and fails no more if a timer is left", () => {
+    const { s, host, boom, turn } = failing();
+    s.goSystem(function* () {
+      yield* s.sleep(1000);
+    });
+    turn();
+    const errors: unknown[] = [];
+    s.startMain(
+      function* () {
+        host.fails = true;
+        for (;;) yield* s.gosched();
+      },
+      () => {},
+      (e) => {
+        errors.push(e);
+      },
+    );
+    turn();
+    expect(errors).toEqual([boom]);
+    host.fails = false;
+    while (turn() > 0);
+    expect(host.thrown).toEqual([]);
+    expect(s.isIdle).toBe(true);
+    s.close();
+  });
+
+  it("that fails where host code starts a goroutine fails that call, and the next one wakes the scheduler", () => {
+    const { s, host, boom, turn } = failing();
+    const ran: string[] = [];
+    host.fails = true;
+    expect(() => s.go(() => void ran.push("first"))).toThrow(boom);
+    host.fails = false;
+    s.go(() => void ran.push("second"));
+    turn();
+    expect(ran).toEqual(["first", "second"]);
+    s.close();
   });
 
   it("that is set back ends the slice, and wakes by tasks", async () => {
