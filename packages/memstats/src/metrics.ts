@@ -336,6 +336,10 @@ export function createMetrics(stats: StatsSource, more?: MetricsSource): Metrics
     read(samples: Sample[]): void {
       if (!Array.isArray(samples))
         throw new TypeError(`metrics: read needs a list of samples (got ${typeof samples})`);
+      for (const sample of samples) {
+        if (typeof sample?.Value?.$set === "function") continue;
+        throw new TypeError(`metrics: read needs samples made by newSample (got ${typeof sample})`);
+      }
       const raw = readRaw(stats, m);
       Object.assign(x, unknown);
       more?.fill(x);

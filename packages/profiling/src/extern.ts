@@ -9,7 +9,9 @@
  * which appears as `runtime.goexit`; without a scheduler it ends where V8's stack ends. Frames that wait for a promise
  * (`await`) belong to the stack: they are the logical callers.
  */
+
 import { type CallSite, captureSites } from "./capture.ts";
+import { wrongNumber } from "./errors.ts";
 import { elided, type Func, type PCTable } from "./pctab.ts";
 
 /** Where PCs are written: any array of numbers that holds them exactly. */
@@ -183,5 +185,5 @@ function frameOf(table: PCTable, pc: number): Frame {
 
 /** Throws unless `n` is an integer. */
 export function checkInteger(what: string, n: number): void {
-  if (!Number.isInteger(n)) throw new RangeError(`profiling: ${what} must be an integer (got ${String(n)})`);
+  if (!Number.isInteger(n)) throw wrongNumber(n, `${what} must be an integer`);
 }

@@ -19,7 +19,9 @@
  * limited by chance to less than `stackPeriod` short waits of a goroutine, on average, however many there are. A program that waits a few
  * times at each place has every stack taken.
  */
+
 import { type BucketKind, type BucketTable, blockKind, counters, mutexKind } from "./bucket.ts";
+import { wrongNumber } from "./errors.ts";
 
 /** Nanoseconds are our cycles. */
 export const cyclesPerSecond = 1_000_000_000;
@@ -206,7 +208,7 @@ export class MutexProfileRecorder extends EventRecorder {
 
 function checkNumber(what: string, n: number): void {
   if (typeof n !== "number" || Number.isNaN(n) || n === Number.POSITIVE_INFINITY) {
-    throw new RangeError(`profiling: ${what} must be a number (got ${String(n)})`);
+    throw wrongNumber(n, `${what} must be a number`);
   }
 }
 

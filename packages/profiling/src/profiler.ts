@@ -2,6 +2,7 @@
  * A profiler: one PC table, one set of buckets, and Go's functions over them. Several can live side by side; each
  * issues its own PCs. All functions of a profiler work without `this`, so they can be taken off it and passed on.
  */
+
 import { Profile } from "pprof-format";
 import {
   type BucketKind,
@@ -14,6 +15,7 @@ import {
 } from "./bucket.ts";
 import { type CallSite, closeCapture, openCapture, PlainError } from "./capture.ts";
 import { CPUProfiler } from "./cpuprof.ts";
+import { wrongNumber } from "./errors.ts";
 import { type EventLoopProfileOptions, EventLoopProfiler } from "./evloop.ts";
 import {
   type CallerInfo,
@@ -130,9 +132,7 @@ export class Profiler {
   constructor(options: ProfilerOptions = {}) {
     const depth = options.maxStackDepth ?? defaultMaxStackDepth;
     if (!Number.isInteger(depth) || depth < 1 || depth > 1024) {
-      throw new RangeError(
-        `profiling: maxStackDepth must be an integer from 1 to 1024 (got ${String(depth)})`,
-      );
+      throw wrongNumber(depth, "maxStackDepth must be an integer from 1 to 1024");
     }
     this.options = options;
     this.table = new PCTable(options);

@@ -76,6 +76,9 @@ let serial = 0;
 export async function writeFileAtomically(path: string, bytes: Uint8Array): Promise<void> {
   const fs = builtin("node:fs")?.promises;
   if (fs === undefined) throw new Error("profiling: this platform has no files to write to");
+  if (typeof path !== "string") {
+    throw new TypeError(`profiling: a file's path must be a string (got ${describe(path)})`);
+  }
   const there = await fs.stat(path).catch(() => null);
   if (there !== null && !there.isFile() && !there.isDirectory()) return fs.writeFile(path, bytes);
   const temporary = `${path}.${(globalThis as { process?: { pid?: number } }).process?.pid ?? 0}-${serial++}.tmp`;

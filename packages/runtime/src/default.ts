@@ -290,12 +290,15 @@ export function setCPUProfileRate(hz: number): void {
 /** The place of the `skip`-th caller: 0 is the function that calls `caller`. */
 export function caller(skip = 0): CallerInfo {
   // This function is a frame of its own: without it the count would be the profiler's.
-  return skip < 0 ? currentRuntime().caller(skip) : currentRuntime().caller(skip + 1);
+  return Number.isInteger(skip) && skip >= 0
+    ? currentRuntime().caller(skip + 1)
+    : currentRuntime().caller(skip);
 }
 
 /** Fills `pcs` with the calling stack's return addresses: 0 is `runtime.Callers`, 1 the function that calls `callers`. */
 export function callers(skip: number, pcs: PCs): number {
-  return skip <= 0 ? callersFromHere(pcs) : currentRuntime().callers(skip + 1, pcs);
+  if (skip <= 0) return callersFromHere(pcs);
+  return currentRuntime().callers(Number.isInteger(skip) ? skip + 1 : skip, pcs);
 }
 
 /** Skip 0: `runtime.Callers`, then what is above this module. */

@@ -580,7 +580,8 @@ export function cap(c: { readonly capacity: number } | null): number {
 /** Makes a channel; panics as Go's make does on a size out of range. */
 export function makechan<T>(sched: Scheduler, size: number): Chan<T> {
   if (typeof size !== "number" || (!Number.isInteger(size) && Math.abs(size) !== Infinity)) {
-    throw new RangeError(`scheduler: channel capacity must be an integer (got ${String(size)})`);
+    const fault = `scheduler: channel capacity must be an integer (got ${String(size)})`;
+    throw typeof size === "number" ? new RangeError(fault) : new TypeError(fault);
   }
   if (size < 0 || size > maxCapacity) {
     throw new PlainError("makechan: size out of range", "ERR_GORT_MAKECHAN_SIZE");

@@ -20,11 +20,12 @@
 import type { Chan, RecvChan } from "./chan.ts";
 import { durationText, timeText, valueText } from "./context-text.ts";
 import { currentScheduler } from "./default.ts";
+import { kindOf } from "./errors.ts";
 import { checkFunction, type NotAsync } from "./functions.ts";
 import { panic } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
 import { recvCase } from "./select.ts";
-import type { Timer } from "./time.ts";
+import { checkDuration, type Timer } from "./time.ts";
 
 export interface Context {
   /** When it will be cancelled at the latest, in ms since 1970; null if never. */
@@ -111,7 +112,6 @@ class CancelContext implements Context {
   private controller: AbortController | null = null;
 
   constructor(parent: Context) {
-    if (parent === null || parent === undefined) throw new Error("cannot create context from nil parent");
     this.parent = parent;
     this.sched = currentScheduler();
     this.c = this.sched.makeChan<never>();
@@ -342,21 +342,35 @@ function describe(c: Context): string {
   return valueText(c) + suffixes.reverse().join("");
 }
 
+/** Throws unless `parent` is a context, of this package or of the program. */
+function checkParent(what: string, parent: Context): void {
+  if (parent instanceof CancelContext || parent instanceof ValueContext) return;
+  if (parent === null || parent === undefined) throw new Error("cannot create context from nil parent");
+  const { deadline, done, err, value } = parent;
+  for (const method of [deadline, done, err, value]) {
+    if (typeof method === "function") continue;
+    throw new TypeError(`scheduler: ${what}: the parent must be a context (got ${kindOf(parent)})`);
+  }
+}
+
 /** A context that `cancel` cancels. */
 export function withCancel(parent: Context): { ctx: Context; cancel: CancelFunc } {
+  checkParent("withCancel", parent);
   const ctx = new CancelContext(parent);
   return { ctx, cancel: () => ctx.cancel(canceled, null) };
 }
 
 /** As withCancel; the argument of `cancel` is what cause gives. */
 export function withCancelCause(parent: Context): { ctx: Context; cancel: CancelCauseFunc } {
+  checkParent("withCancelCause", parent);
   const ctx = new CancelContext(parent);
   return { ctx, cancel: (cause) => ctx.cancel(canceled, cause) };
 }
 
 /** A context that is cancelled at `when`, in ms since 1970. */
 export function withDeadline(parent: Context, when: number | Date): { ctx: Context; cancel: CancelFunc } {
-  return withDeadlineCause(parent, when, null);
+  checkParent("withDeadline", parent);
+  return untilTime(parent, checkTime("withDeadline", when), null);
 }
 
 export function withDeadlineCause(
@@ -364,18 +378,14 @@ export function withDeadlineCause(
   when: number | Date,
   cause: unknown,
 ): { ctx: Context; cancel: CancelFunc } {
-  if (parent === null || parent === undefined) throw new Error("cannot create context from nil parent");
-  const at = Number(when);
-  if (Number.isNaN(at)) throw new TypeError(`scheduler: withDeadline: not a time (got ${String(when)})`);
-  const cur = parent.deadline();
-  if (cur !== null && cur <= at) return withCancel(parent);
-  const ctx = new TimerContext(parent, at, cause);
-  return { ctx, cancel: () => ctx.cancel(canceled, null) };
+  checkParent("withDeadlineCause", parent);
+  return untilTime(parent, checkTime("withDeadlineCause", when), cause);
 }
 
 /** A context that is cancelled after `ms`. */
 export function withTimeout(parent: Context, ms: number): { ctx: Context; cancel: CancelFunc } {
-  return withDeadline(parent, currentScheduler().clock.wall() + ms);
+  checkParent("withTimeout", parent);
+  return untilTime(parent, currentScheduler().clock.wall() + checkDuration("withTimeout", ms), null);
 }
 
 export function withTimeoutCause(
@@ -383,18 +393,34 @@ export function withTimeoutCause(
   ms: number,
   cause: unknown,
 ): { ctx: Context; cancel: CancelFunc } {
-  return withDeadlineCause(parent, currentScheduler().clock.wall() + ms, cause);
+  checkParent("withTimeoutCause", parent);
+  return untilTime(parent, currentScheduler().clock.wall() + checkDuration("withTimeoutCause", ms), cause);
+}
+
+function checkTime(what: string, when: number | Date): number {
+  const at = Number(when);
+  if (Number.isNaN(at)) {
+    throw new TypeError(`scheduler: ${what}: when must be a Date or a number (got ${String(when)})`);
+  }
+  return at;
+}
+
+function untilTime(parent: Context, at: number, cause: unknown): { ctx: Context; cancel: CancelFunc } {
+  const cur = parent.deadline();
+  const ctx = cur !== null && cur <= at ? new CancelContext(parent) : new TimerContext(parent, at, cause);
+  return { ctx, cancel: () => ctx.cancel(canceled, null) };
 }
 
 /** A context with one more value. */
 export function withValue(parent: Context, key: unknown, value: unknown): Context {
-  if (parent === null || parent === undefined) throw new Error("cannot create context from nil parent");
+  checkParent("withValue", parent);
   if (key === null || key === undefined) throw new Error("nil key");
   return new ValueContext(parent, key, value);
 }
 
 /** A context with the values of `parent`, which is not cancelled with it. */
 export function withoutCancel(parent: Context): Context {
+  checkParent("withoutCancel", parent);
   return new WithoutCancelContext(parent);
 }
 
@@ -428,6 +454,7 @@ class AfterFuncContext extends CancelContext {
 
 /** Calls `f` in a goroutine of its own once `ctx` is cancelled. The function returned prevents that, if it is not too late. */
 export function afterFunc<R>(ctx: Context, f: () => NotAsync<R>): () => boolean {
+  checkParent("afterFunc", ctx);
   checkFunction("context.afterFunc", f);
   const a = new AfterFuncContext(ctx, f);
   return () => a.stop();
@@ -481,6 +508,7 @@ export function fromAbortSignal(signal: AbortSignal, parent: Context = backgroun
   if (typeof signal !== "object" || signal === null || typeof signal.aborted !== "boolean") {
     throw new TypeError(`scheduler: fromAbortSignal needs an AbortSignal (got ${typeof signal})`);
   }
+  checkParent("fromAbortSignal", parent);
   let byParent = signalContexts.get(signal);
   if (byParent === undefined) signalContexts.set(signal, (byParent = new WeakMap()));
   let ctx = byParent.get(parent);

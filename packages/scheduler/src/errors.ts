@@ -171,3 +171,10 @@ export function isRuntimeError(x: unknown): x is RuntimeError {
 export function isFatalError(x: unknown): x is FatalError {
   return branded(x, fatalErrorBrand);
 }
+
+/** How a value reads in an error message. */
+export function kindOf(x: unknown): string {
+  if (x === null) return "null";
+  if (typeof x !== "object") return typeof x;
+  return (x as { constructor?: { name?: string } }).constructor?.name || "object";
+}

@@ -100,6 +100,7 @@ import { type SelectCase, type SelectResultOf, selectgo } from "./select.ts";
 import { CreationSites, siteText } from "./sites.ts";
 import { syscallOp } from "./syscall.ts";
 import {
+  checkDuration,
   type RuntimeTimer,
   type Ticker,
   type Timer,
@@ -454,7 +455,8 @@ export class Scheduler {
   gomaxprocs(n = 0): number {
     const old = this.nprocs;
     if (!Number.isInteger(n) || n > maxProcs) {
-      throw new RangeError(`scheduler: gomaxprocs must be an integer up to ${maxProcs} (got ${String(n)})`);
+      const fault = `scheduler: gomaxprocs must be an integer up to ${maxProcs} (got ${String(n)})`;
+      throw typeof n === "number" ? new RangeError(fault) : new TypeError(fault);
     }
     if (n >= 1) this.nprocs = n;
     return old;
@@ -531,7 +533,7 @@ export class Scheduler {
 
   /** A channel that gets the time after `ms`. */
   after(ms: number): RecvChan<number> {
-    return timeNewTimer(this, ms).C!;
+    return timeNewTimer(this, checkDuration("after", ms)).C!;
   }
 
   newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {

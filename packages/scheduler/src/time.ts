@@ -126,7 +126,7 @@ function nextTick(when: number, period: number, now: number): number {
 }
 
 /** A duration must be a number; what is not positive means "now". */
-function checkDuration(what: string, ms: number): number {
+export function checkDuration(what: string, ms: number): number {
   if (typeof ms !== "number" || Number.isNaN(ms)) {
     throw new TypeError(`scheduler: ${what}: duration must be a number of milliseconds (got ${String(ms)})`);
   }

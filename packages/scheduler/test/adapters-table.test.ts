@@ -255,6 +255,23 @@ describe("sources", () => {
           },
         }),
       ).toThrow(broken);
+      for (const bad of [5, null, {}]) {
+        const got = bad === null ? "null" : bad === 5 ? "number" : "Object";
+        const refused = (what: string) => new TypeError(`scheduler: ${what} (got ${got})`);
+        expect(() => fromNodeReadable(bad as never)).toThrow(
+          refused("fromNodeReadable needs a readable stream of Node"),
+        );
+        expect(() => fromReadableStream(bad as never)).toThrow(
+          refused("fromReadableStream needs a ReadableStream"),
+        );
+        expect(() => toReadableStream(bad as never)).toThrow(
+          refused("toReadableStream needs a channel or a source"),
+        );
+        expect(() => toWritableStream(bad as never)).toThrow(refused("toWritableStream needs a channel"));
+      }
+      expect(() => fromEvents(process, undefined as never)).toThrow(
+        new TypeError("scheduler: fromEvents: type must be a string or a symbol (got undefined)"),
+      );
       const stream = webStream("end");
       expect(() => fromReadableStream(stream, { size: 0.5 })).toThrow(RangeError);
       expect(stream.locked).toBe(false);
@@ -941,11 +958,25 @@ describe.each([
     },
   );
 
-  it("refuses what is no stream", async () => {
+  it("throws if it gets no stream, or neither a channel nor a source", async () => {
     await clean(function* () {
-      expect(String(yield* outcome(write(five(), { write() {} } as never)))).toContain(
-        `scheduler: ${name} needs a writable stream of Node or of the Web (got Object)`,
-      );
+      const fault = (from: unknown, stream: unknown) => {
+        try {
+          write(from as never, stream as never).next();
+        } catch (e) {
+          return String(e);
+        }
+        return "none";
+      };
+      const noStream = `TypeError: scheduler: ${name} needs a writable stream of Node or of the Web`;
+      const noChannel = `TypeError: scheduler: ${name} needs a channel or a source`;
+      expect(fault(five(), { write() {} })).toBe(`${noStream} (got Object)`);
+      expect(fault(five(), 5)).toBe(`${noStream} (got number)`);
+      const stream = new WritableStream();
+      expect(fault(5, stream)).toBe(`${noChannel} (got number)`);
+      expect(fault(null, stream)).toBe(`${noChannel} (got null)`);
+      expect(fault({ C: 5 }, stream)).toBe(`${noChannel} (got Object)`);
+      expect(stream.locked).toBe(false);
     });
   });
 });

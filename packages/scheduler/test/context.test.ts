@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  afterFunc,
   background,
   type Context,
   canceled,
@@ -12,10 +13,12 @@ import {
   withCancelCause,
   withDeadline,
   withDeadlineCause,
+  withoutCancel,
   withTimeout,
   withTimeoutCause,
   withValue,
 } from "../src/context.ts";
+import { kindOf } from "../src/errors.ts";
 import { createTestScheduler } from "../src/testing.ts";
 
 describe("context", () => {
@@ -93,5 +96,39 @@ describe("context", () => {
     const waited = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     cancel();
     await expect(waited).rejects.toBe(canceled);
+  });
+});
+
+describe("what makes a context", () => {
+  const makers: Record<string, (parent: Context) => unknown> = {
+    withCancel: (parent) => withCancel(parent),
+    withCancelCause: (parent) => withCancelCause(parent),
+    withDeadline: (parent) => withDeadline(parent, 0),
+    withDeadlineCause: (parent) => withDeadlineCause(parent, 0, null),
+    withTimeout: (parent) => withTimeout(parent, 0),
+    withTimeoutCause: (parent) => withTimeoutCause(parent, 0, null),
+    withValue: (parent) => withValue(parent, "k", 1),
+    withoutCancel: (parent) => withoutCancel(parent),
+    afterFunc: (parent) => afterFunc(parent, () => {}),
+    fromAbortSignal: (parent) => fromAbortSignal(new AbortController().signal, parent),
+  };
+
+  it.each(Object.entries(makers))("%s refuses a parent that is no context", (what, make) => {
+    for (const bad of [5, "ctx", {}, { ...background() }, new AbortController().signal]) {
+      expect(() => make(bad as never)).toThrow(
+        new TypeError(`scheduler: ${what}: the parent must be a context (got ${kindOf(bad)})`),
+      );
+    }
+    expect(() => make(null as never)).toThrow(new Error("cannot create context from nil parent"));
+  });
+
+  it("names itself when its time is none", () => {
+    const at = (what: string) => new TypeError(`scheduler: ${what}: when must be a Date or a number (got x)`);
+    const after = (what: string) =>
+      new TypeError(`scheduler: ${what}: duration must be a number of milliseconds (got x)`);
+    expect(() => withDeadline(background(), "x" as never)).toThrow(at("withDeadline"));
+    expect(() => withDeadlineCause(background(), "x" as never, null)).toThrow(at("withDeadlineCause"));
+    expect(() => withTimeout(background(), "x" as never)).toThrow(after("withTimeout"));
+    expect(() => withTimeoutCause(background(), "x" as never, null)).toThrow(after("withTimeoutCause"));
   });
 });

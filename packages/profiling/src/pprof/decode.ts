@@ -44,6 +44,11 @@ const defaultMaxBytes = 1 << 30;
 
 /** Reads a profile, gzipped or not. */
 export async function decodeProfile(bytes: Uint8Array, options: DecodeOptions = {}): Promise<PprofData> {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError(
+      `pprof: decodeProfile needs a Uint8Array (got ${bytes === null ? "null" : typeof bytes})`,
+    );
+  }
   const max = options.maxBytes ?? defaultMaxBytes;
   const packed = bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
   const raw = packed ? await gunzip(bytes, max) : bytes;

@@ -1,7 +1,8 @@
 /** Channels from async iterables: Web streams, Node streams and iterables of the program. */
 
 import { currentScheduler } from "../default.ts";
-import { kindOf, OpenChan, type Source, type SourceOptions } from "./source.ts";
+import { kindOf } from "../errors.ts";
+import { OpenChan, type Source, type SourceOptions } from "./source.ts";
 
 /** An iterator, and what ends it early. Only the first `cancel` counts; what it throws or rejects with is kept. */
 interface Feed<T> {
@@ -69,7 +70,7 @@ export function fromAsyncIterable<T>(
   options: SourceOptions = {},
 ): Source<T> {
   return pumped<T>(options, () => {
-    const iterator = iteratorOf(it);
+    const iterator = iteratorOf("fromAsyncIterable needs an async iterable or an iterable", it);
     return {
       next: () => iterator.next(),
       cancel: () => iterator.return?.(),
@@ -77,20 +78,21 @@ export function fromAsyncIterable<T>(
   });
 }
 
-function iteratorOf<T>(it: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> | Iterator<T> {
+function iteratorOf<T>(rule: string, it: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> | Iterator<T> {
   const o = it as Partial<AsyncIterable<T> & Iterable<T>> | null | undefined;
   const async = o?.[Symbol.asyncIterator];
   if (typeof async === "function") return async.call(it);
   const sync = o?.[Symbol.iterator];
   if (typeof sync === "function") return sync.call(it);
-  throw new TypeError(
-    `scheduler: fromAsyncIterable needs an async iterable or an iterable (got ${kindOf(it)})`,
-  );
+  throw new TypeError(`scheduler: ${rule} (got ${kindOf(it)})`);
 }
 
 /** Receives the chunks of a Web stream. Its lock is given back at the end; `stop` cancels the stream. */
 export function fromReadableStream<T>(stream: ReadableStream<T>, options: SourceOptions = {}): Source<T> {
   return pumped<T>(options, () => {
+    if (typeof stream?.getReader !== "function") {
+      throw new TypeError(`scheduler: fromReadableStream needs a ReadableStream (got ${kindOf(stream)})`);
+    }
     const reader = stream.getReader();
     // A failure is seen by read; without a handler `closed` would be an unhandled rejection.
     reader.closed.catch(() => {});
@@ -116,7 +118,7 @@ export interface NodeReadable<T> extends AsyncIterable<T> {
 /** Receives the chunks of a Node stream. `stop` destroys the stream. */
 export function fromNodeReadable<T>(readable: NodeReadable<T>, options: SourceOptions = {}): Source<T> {
   return pumped<T>(options, () => {
-    const iterator = iteratorOf<T>(readable);
+    const iterator = iteratorOf<T>("fromNodeReadable needs a readable stream of Node", readable);
     return {
       next: () => iterator.next(),
       // Before `return`: that waits for the read under way, which only the end of the stream ends.

@@ -9,15 +9,15 @@
  * 5. If anything fails, the stream is destroyed and a source is stopped. No listener is left behind.
  */
 
-import type { Chan } from "../chan.ts";
+import type { Chan, RecvChan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
-import { GoexitSignal } from "../errors.ts";
+import { GoexitSignal, kindOf } from "../errors.ts";
 import { nodeProcess } from "../host.ts";
 import { fatalOf } from "../overflow.ts";
 import type { Scheduler } from "../proc.ts";
 import { rethrow } from "../rethrow.ts";
 import { recvCase } from "../select.ts";
-import { type From, isSource, kindOf } from "./source.ts";
+import { channelOf, type From, type Source } from "./source.ts";
 
 /** The part of a Node stream that is needed to write to it. */
 export interface NodeWritable<T> {
@@ -195,15 +195,21 @@ function sinkOf<T>(what: string, stream: NodeWritable<T> | WritableStream<T>): S
   );
 }
 
-function* transfer<T>(
-  what: string,
-  from: From<T>,
-  stream: NodeWritable<T> | WritableStream<T>,
-): Generator<undefined, void, unknown> {
+/** A transfer that can begin: arguments of a wrong kind have thrown. */
+interface Transfer<T> {
+  what: string;
+  c: RecvChan<T>;
+  source: Source<T> | null;
+  sink: Sink<T>;
+}
+
+function prepare<T>(what: string, from: From<T>, stream: NodeWritable<T> | WritableStream<T>): Transfer<T> {
+  const { c, source } = channelOf(what, from);
+  return { what, c, source, sink: sinkOf(what, stream) };
+}
+
+function* transfer<T>({ what, c, source, sink }: Transfer<T>): Generator<undefined, void, unknown> {
   const s = currentScheduler();
-  const source = isSource(from) ? from : null;
-  const c = isSource(from) ? from.C : from;
-  const sink = sinkOf(what, stream);
   try {
     for (;;) {
       if (sink.over) yield* sink.wait(false);
@@ -240,7 +246,7 @@ export function* writeTo<T>(
   from: From<T>,
   stream: NodeWritable<T> | WritableStream<T>,
 ): Generator<undefined, void, unknown> {
-  yield* transfer("writeTo", from, stream);
+  yield* transfer(prepare("writeTo", from, stream));
 }
 
 /**
@@ -251,8 +257,9 @@ export function* pipe<T>(
   from: From<T>,
   stream: NodeWritable<T> | WritableStream<T>,
 ): Generator<undefined, unknown, unknown> {
+  const ready = prepare("pipe", from, stream);
   try {
-    yield* transfer("pipe", from, stream);
+    yield* transfer(ready);
     return null;
   } catch (e) {
     const fatal = fatalOf(e);

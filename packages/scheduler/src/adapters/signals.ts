@@ -2,8 +2,9 @@
 
 import type { RecvChan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
+import { kindOf } from "../errors.ts";
 import { nodeProcess } from "../host.ts";
-import { isClosed, kindOf, OpenChan, type Source, type SourceOptions } from "./source.ts";
+import { isClosed, OpenChan, type Source, type SourceOptions } from "./source.ts";
 
 /** An EventTarget, or an EventEmitter of Node. */
 export type Events =
@@ -32,7 +33,7 @@ function listen(target: Events, type: string, f: (e: unknown) => void): () => vo
 
 /** Whether it is a signal of the process, for which Go's programs wait too. Its listener alone does not keep the process alive. */
 function isSignal(target: Events, type: string): boolean {
-  return target === (nodeProcess() as unknown) && type.startsWith("SIG");
+  return target === (nodeProcess() as unknown) && String(type).startsWith("SIG");
 }
 
 /**
@@ -40,6 +41,10 @@ function isSignal(target: Events, type: string): boolean {
  * (`fromEvents(process, "SIGINT")`) keeps the process alive.
  */
 export function fromEvents<E>(target: Events, type: string, options: SourceOptions = {}): Source<E> {
+  // Emitters of Node take symbols, too.
+  if (typeof type !== "string" && typeof type !== "symbol") {
+    throw new TypeError(`scheduler: fromEvents: type must be a string or a symbol (got ${kindOf(type)})`);
+  }
   const o = new OpenChan<E>(currentScheduler(), options.size ?? 16);
   const stop = () => {
     if (!o.open) return;

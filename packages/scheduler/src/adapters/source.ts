@@ -1,6 +1,7 @@
 /** Source: a channel that host code feeds. */
 
-import type { Chan, HChan, RecvChan, SendChan } from "../chan.ts";
+import { type Chan, HChan, isForeignChan, type RecvChan, type SendChan } from "../chan.ts";
+import { kindOf } from "../errors.ts";
 import type { Scheduler } from "../proc.ts";
 
 /** A channel that host code feeds. */
@@ -56,13 +57,15 @@ export function closeOnce(c: SendChan<never>): void {
 /** A channel or a source. */
 export type From<T> = RecvChan<T> | Source<T>;
 
-export function isSource<T>(from: From<T>): from is Source<T> {
-  return "C" in from;
+/** Whether it is a channel. For one of another copy of the package, the first operation says so. */
+export function isChan(x: unknown): x is HChan<never> {
+  return x instanceof HChan || isForeignChan(x);
 }
 
-/** How a value reads in an error message. */
-export function kindOf(x: unknown): string {
-  if (x === null) return "null";
-  if (typeof x !== "object") return typeof x;
-  return (x as { constructor?: { name?: string } }).constructor?.name || "object";
+/** The channel to receive from, and the source that it belongs to, if any. */
+export function channelOf<T>(what: string, from: From<T>): { c: RecvChan<T>; source: Source<T> | null } {
+  if (isChan(from)) return { c: from, source: null };
+  const c = typeof from === "object" && from !== null && "C" in from ? from.C : null;
+  if (isChan(c)) return { c, source: from as Source<T> };
+  throw new TypeError(`scheduler: ${what} needs a channel or a source (got ${kindOf(from)})`);
 }

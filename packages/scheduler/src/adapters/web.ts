@@ -2,16 +2,16 @@
 
 import type { Chan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
+import { kindOf } from "../errors.ts";
 import { recvCase, sendCase } from "../select.ts";
-import { closeOnce, type From, isSource } from "./source.ts";
+import { channelOf, closeOnce, type From, isChan } from "./source.ts";
 
 /**
  * A Web stream of what a channel or a source gives. It takes a value only when its reader asks for one. A source that ends
  * with an error fails the stream, and a stream that is cancelled stops the source. Cancelling takes no value from the channel.
  */
 export function toReadableStream<T>(from: From<T>): ReadableStream<T> {
-  const source = isSource(from) ? from : null;
-  const c = isSource(from) ? from.C : from;
+  const { c, source } = channelOf("toReadableStream", from);
   const s = currentScheduler();
   const cancelled = s.makeChan<never>();
   return new ReadableStream<T>(
@@ -48,6 +48,7 @@ export interface ChannelWritable<T> extends WritableStream<T> {
  * write waits until a goroutine has taken the chunk, or there is room. An abort drops a chunk that still waits.
  */
 export function toWritableStream<T>(c: Chan<T>): ChannelWritable<T> {
+  if (!isChan(c)) throw new TypeError(`scheduler: toWritableStream needs a channel (got ${kindOf(c)})`);
   const s = currentScheduler();
   const aborted: Chan<never> = s.makeChan<never>();
   let error: unknown = null;
