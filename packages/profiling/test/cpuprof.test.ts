@@ -61,17 +61,26 @@ class Burner {
 function short(): number { return new Burner().burn({ ms: 200 }); }
 function long(): number { return new Burner().burn({ ms: 400 }); }
 
+const took = (f: () => unknown): number => {
+  const start = performance.now();
+  f();
+  return performance.now() - start;
+};
+const start = performance.now();
 setCPUProfileRate(1000);
 startCPUProfile((bytes) => writeFileSync(process.argv[2]!, bytes));
 let twice = "";
 try { startCPUProfile(() => {}); } catch (error) { twice = (error as Error).message; }
 setCPUProfileRate(200);
-doLabels({ phase: "short" }, short);
-doLabels({ phase: "long" }, long);
+const shortMs = doLabels({ phase: "short" }, () => took(short));
+const longMs = doLabels({ phase: "long" }, () => took(long));
+const idleFrom = performance.now();
 await new Promise((r) => setTimeout(r, 300));
+const idleMs = performance.now() - idleFrom;
 await Promise.all([stopCPUProfile(), stopCPUProfile()]);
 await stopCPUProfile();
-console.log(JSON.stringify({ twice, active: profiler.cpu.active }));
+const wallMs = performance.now() - start;
+console.log(JSON.stringify({ twice, active: profiler.cpu.active, shortMs, longMs, idleMs, wallMs }));
 `;
 const lineOf = (text: string): number => source.slice(0, source.indexOf(text)).split("\n").length;
 
@@ -234,7 +243,7 @@ describe("a CPU profile", () => {
   it("refuses to start twice and to change its rate, in Go's words, and ends once", () => {
     expect(status).toBe(0);
     expect(stderr).toBe("runtime: cannot set cpu profile rate until previous profile has finished.\n");
-    expect(JSON.parse(stdout)).toEqual({ twice: "cpu profiling already in use", active: false });
+    expect(JSON.parse(stdout)).toMatchObject({ twice: "cpu profiling already in use", active: false });
   });
 
   it("names the function, its class, and the TypeScript line of the leaf", () => {
@@ -247,14 +256,15 @@ describe("a CPU profile", () => {
 
   it("measures time, without the time in which nothing ran", () => {
     const burnt = time((s) => s.frames.some((f) => f.startsWith("main.(*Burner).burn")));
-    // Wall-clock sampling: on a busy machine the work isn't shorter, and the wait isn't in it.
-    expect(burnt).toBeGreaterThan(500);
-    expect(burnt).toBeLessThan(800);
-    expect(time(() => true)).toBeLessThan(900);
+    // Beside the times that the program took itself: on a busy machine they are longer.
+    const { shortMs, longMs, idleMs, wallMs } = JSON.parse(stdout) as Record<string, number>;
+    expect(burnt / (shortMs! + longMs!)).toBeGreaterThan(0.84);
+    expect(burnt / (shortMs! + longMs!)).toBeLessThan(1.33);
+    expect(time(() => true)).toBeLessThan(wallMs! - idleMs! / 2);
     const long = time((s) => s.frames.some((f) => f.startsWith("main.long:")));
     const short = time((s) => s.frames.some((f) => f.startsWith("main.short:")));
-    expect(long / short).toBeGreaterThan(1.5);
-    expect(long / short).toBeLessThan(2.7);
+    expect(long / short / (longMs! / shortMs!)).toBeGreaterThan(0.75);
+    expect(long / short / (longMs! / shortMs!)).toBeLessThan(1.35);
   });
 
   it("tells samples apart by the labels that held", () => {
