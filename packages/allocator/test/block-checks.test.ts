@@ -4,6 +4,7 @@ import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { type Allocator, createAllocator, type LeakRecord } from "../src/index.ts";
 import { verifyHeap } from "../src/testing.ts";
+import { failure } from "./kit.ts";
 
 interface Answer {
   /** The blocks that the worker has allocated and kept. */
@@ -61,4 +62,113 @@ it("a block inside withView that another thread frees does not stop the next one
     a.free(p);
   });
   verifyHeap(a);
+});
+
+describe("checks", () => {
+  const blocks = (a: Allocator): [number, number][] => a.leakReport().map((r) => [r.blocks, r.bytes]);
+
+  it("add the blocks of one place up, and name the place with the most bytes first", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, checks: true });
+    const small = (): Addr => a.malloc(10);
+    const middle = (): Addr => a.calloc(3, 100);
+    const most = (): Addr => a.dup(middle());
+    for (let k = 0; k < 4; k++) small();
+    middle();
+    most();
+    middle();
+    const report = a.leakReport();
+    expect(report.map((r) => [r.blocks, r.bytes])).toEqual([
+      [3, 900],
+      [1, 320], // all that may be used of the block
+      [4, 40],
+    ]);
+    const places = report.map((r) => /^(\w+) \(.*block-checks\.test\.ts:\d+:\d+\)$/.exec(r.site)?.[1]);
+    expect(places).toEqual(["middle", "most", "small"]);
+  });
+
+  it("leave the engine's limit of stack traces as it is", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, checks: true });
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 3;
+    a.malloc(10);
+    const left = Error.stackTraceLimit;
+    Error.stackTraceLimit = stackTraceLimit;
+    expect(left).toBe(3);
+    expect(a.leakReport()[0]?.site).toContain("block-checks.test.ts");
+  });
+
+  it("fill all of a block, and nothing behind it", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, checks: true });
+    const [p, q] = [a.malloc(60), a.malloc(64)];
+    expect(q).toBe(p + 64);
+    a.mem.kernel.fill(q, 1, 64);
+    const r = a.realloc(p, 20);
+    expect(a.mem.u8.slice(r, r + 24)).toEqual(new Uint8Array(24).fill(0xcd));
+    expect(a.mem.u8.slice(p + 8, p + 65)).toEqual(Uint8Array.of(...new Array(56).fill(0xdb), 1));
+    const big = a.malloc(40_000);
+    expect([a.mem.u8[big], a.mem.u8[big + 40_959]]).toEqual([0xcd, 0xcd]);
+    a.free(big);
+    expect([a.mem.u8[big], a.mem.u8[big + 40_959]]).toEqual([0xdb, 0xdb]);
+  });
+
+  it("show as many bytes as were asked for, and the usable ones of another thread's block", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, checks: true });
+    const p = a.malloc(60);
+    expect(a.withView(p, Uint8Array, (view) => view.length)).toBe(60);
+    expect(a.withView(p, Float64Array, (view) => view.length)).toBe(7);
+    a.share();
+    const b = createAllocator({ memory: a.mem, checks: true });
+    expect(b.withView(p, Uint8Array, (view) => view.length)).toBe(64);
+    expect(a.withView(p, Uint8Array, (view) => view.length)).toBe(60);
+  });
+
+  it("keep a block from being freed until the last of its views is gone, also if one throws", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, checks: true });
+    const p = a.malloc(64);
+    const refused = `allocator: free of a block inside withView (got 0x${p.toString(16)})`;
+    a.withView(p, Uint8Array, () => {
+      const inner = (): void => {
+        throw new Error("inner");
+      };
+      expect(() => a.withView(p, Uint8Array, inner)).toThrow("inner");
+      expect(() => a.free(p)).toThrow(new RangeError(refused));
+    });
+    a.free(p);
+    expect(blocks(a)).toEqual([]);
+  });
+
+  it("forget a block that another thread frees, in each mode, and not the one that has its address next", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, checks: true });
+    const first = a.malloc(64); // before the heap is shared
+    a.share();
+    const second = a.malloc(128);
+    const b = createAllocator({ memory: a.mem, checks: true });
+    for (const p of [first, second]) b.free(p);
+    expect([blocks(a), blocks(b)]).toEqual([[], []]);
+    const again = b.malloc(64);
+    expect(again).toBe(first);
+    expect([blocks(a), blocks(b)]).toEqual([[], [[1, 64]]]);
+    b.free(again);
+    const third = a.malloc(64);
+    expect([blocks(a), blocks(b)]).toEqual([[[1, 64]], []]);
+    // Another thread resizes it in place: what was asked for here stays.
+    expect(b.realloc(third, 40)).toBe(third);
+    expect(blocks(a)).toEqual([[1, 64]]);
+    expect(a.realloc(third, 50)).toBe(third);
+    expect(blocks(a)).toEqual([[1, 50]]);
+    verifyHeap(a);
+  });
+
+  it("end in the fatal error where there is no memory for the record of a block that others may free", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, checks: true });
+    a.malloc(64);
+    a.share();
+    a.mem.persistentAlloc = () => 0 as Addr;
+    a.heap.specialalloc.alloc = () => 0;
+    const error = failure(() => a.malloc(64));
+    expect([error.message, error.detail]).toEqual([
+      "runtime: out of memory",
+      "runtime: cannot allocate the special of a checked block",
+    ]);
+  });
 });
