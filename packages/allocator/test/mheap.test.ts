@@ -256,6 +256,124 @@ describe("the heap's figures", () => {
   });
 });
 
+describe("where a span's pages come from", () => {
+  const K8 = 8192;
+
+  it("is the page cache for objects of up to 15 pages, and the page allocator for all else", () => {
+    const claimed = (): boolean => !a.heap.pageCache.empty;
+    a.allocManual(1);
+    expect(claimed()).toBe(false);
+    a.mallocgc(16 * K8, 0, true);
+    expect(claimed()).toBe(false);
+    const p = a.mallocgc(15 * K8, 0, true);
+    expect(claimed()).toBe(true);
+    // The 64 pages around the lowest free one: 17 of them are in use, 15 are the object's.
+    expect([...a.heap.pageCache.entries()].map(([page]) => page)).toEqual(
+      Array.from({ length: 32 }, (_, k) => p / K8 + 15 + k),
+    );
+    expect(a.heap.flushPages()).toBe(true);
+    expect([claimed(), a.heap.flushPages()]).toEqual([false, false]);
+  });
+
+  it("is what the page cache holds before the heap grows", () => {
+    const p = a.mallocNoscan(K8); // makes the heap grow
+    expect(a.mallocNoscan(K8)).toBe(p + K8); // claims the 64 pages around it
+    a.allocManual(448); // all behind them
+    expect(a.allocManual(62)).toBe(p + 2 * K8);
+    expect(word(a.mheap + H.arenaEnd)).toBe(p + CHUNK);
+    verifyHeap(a);
+  });
+
+  it("is told to the system where they hold no physical memory, and not again", () => {
+    const used = vi.spyOn(a.mem, "sysUsed");
+    const m = a.allocManual(3);
+    expect(used.mock.calls).toEqual([[m, 3 * K8]]);
+    a.freeManual(m);
+    expect(a.allocManual(3)).toBe(m);
+    expect(used.mock.calls).toHaveLength(1);
+    const p = a.mallocNoscan(K8);
+    a.mallocNoscan(9472);
+    expect(used.mock.calls.slice(1)).toEqual([
+      [p, K8],
+      [p + K8, 2 * K8 + 5 * K8],
+    ]);
+  });
+});
+
+describe("what an operation reports when it has ended", () => {
+  it("is the heap's growth, if it has grown", () => {
+    const told: [number, boolean][] = [];
+    a.heap.giveBack = (grown, overLimit) => void told.push([grown, overLimit]);
+    a.allocManual(1);
+    expect(told).toEqual([[CHUNK - 8192, false]]); // a span's own bytes have left HeapSys
+    a.allocManual(1);
+    a.mallocNoscan(64);
+    expect(told).toHaveLength(1);
+    a.mallocgc(2 * CHUNK, 0, true);
+    expect(told.slice(1)).toEqual([[2 * CHUNK, false]]);
+    a.hooks.deductSweepCredit = () => a.deferReport();
+    a.mallocNoscan(128);
+    expect([told.length, a.heap.pending]).toEqual([2, false]);
+  });
+
+  it("is what a hook deferred, once, and at the next one what is deferred meanwhile", () => {
+    let done = 0;
+    a.hooks.deductSweepCredit = () => {
+      if (done === 0) a.deferReport();
+    };
+    a.hooks.operationDone = () => {
+      if (++done === 1) a.deferReport();
+    };
+    a.mallocNoscan(64);
+    expect([done, a.heap.pending]).toEqual([1, true]);
+    a.mallocNoscan(128);
+    expect([done, a.heap.pending]).toEqual([2, false]);
+    a.mallocNoscan(256);
+    expect(done).toBe(2);
+  });
+});
+
+describe("a heap that ends at 4 GiB", () => {
+  const END = 2 ** 32;
+
+  it("uses its last page like any other, though no word holds the page's end", () => {
+    a = createAllocator({ maxMemory: END, shared: false, seed: 1 });
+    const room = Math.floor(a.mem.unreserved / CHUNK) * CHUNK;
+    const rest = a.mallocgc(room - CHUNK, 0, false);
+    expect(rest + room).toBe(END);
+    const pages = Array.from({ length: 512 }, () => a.mallocNoscan(8192));
+    const last = pages[511] as Addr;
+    expect(last).toBe(END - 8192);
+    expect([word(a.mheap + H.arenaEnd), word(a.mheap + H.zeroedBase)]).toEqual([END - 1, END - 1]);
+    expect([word(a.spanOf(last) + S.limit), a.findObject((END - 8) as Addr)]).toEqual([END - 1, last]);
+    collectWith(a, (p) => p !== last);
+    const objs = Array.from({ length: 5 }, () => a.mallocNoscan(64));
+    expect(objs).toEqual([0, 1, 2, 3, 4].map((k) => last + 64 * k));
+    const s = a.spanOf(last);
+    expect([word(s + S.limit), word(s + S.allocCount)]).toEqual([END - 1, 128]);
+    // The rest of the run is no object.
+    expect([last + 256, last + 320, END - 8].map((p) => a.findObject(p as Addr))).toEqual([last + 256, 0, 0]);
+    const st = a.readStatsUnflushed(newHeapStats());
+    expect(st.heapObjects).toBe(1 + 511 + 128);
+    a.flushAll();
+    expect([word(s + S.allocCount), word(s + S.freeindex)]).toEqual([5, 5]);
+    const more = Array.from({ length: 123 }, () => a.mallocNoscan(64));
+    expect(more.at(-1)).toBe(END - 64);
+    expect(a.findObject((END - 8) as Addr)).toBe(END - 64);
+    expect(a.readStats(newHeapStats()).heapObjects).toBe(1 + 511 + 128);
+    expect(() => a.mallocNoscan(64)).toThrow("out of memory");
+    // The collector's own pages and a large object there as well.
+    collectWith(a, (p) => p === rest);
+    a.freeOSMemory();
+    const m = a.allocManual(512);
+    expect([m + CHUNK, word(a.spanOf(m) + S.limit)]).toEqual([END, END - 1]);
+    a.freeManual(m);
+    const large = a.mallocgc(CHUNK, 0, true);
+    expect([large + CHUNK, word(a.spanOf(large) + S.limit)]).toEqual([END, END - 1]);
+    verifyHeap(a);
+  });
+});
+
 describe("a heap whose free pages are retained spans", () => {
   const K8 = 8192;
   /** 512 spans of a page, all of the chunk, none of which has an object. */
