@@ -7,6 +7,7 @@ import {
   GC_MARK,
   GC_OFF,
   GCCONTROL,
+  IN_HAND,
   MCACHE,
   MCACHE_SLOT,
   MSPAN,
@@ -200,7 +201,145 @@ describe("a run", () => {
   });
 });
 
+describe("the runs of a fragmented span", () => {
+  let a: Allocator;
+  let objs: Addr[];
+  beforeEach(() => {
+    a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+  });
+  const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2] as number;
+  /** A span of the size in which the slots that `stays` names are in use. */
+  const fragment = (size: number, stays: (slot: number) => boolean): Set<Addr> => {
+    objs = Array.from({ length: Math.floor(8192 / size) }, () => a.mallocNoscan(size));
+    const kept = new Set(objs.filter((_, k) => stays(k)));
+    collectWith(a, (p) => kept.has(p));
+    return kept;
+  };
+
+  it("are its free slots, each once and in order, whatever the pattern", () => {
+    let x = 12345;
+    const random = (): number => (x = (Math.imul(x, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32;
+    for (const size of [16, 48, 64, 144]) {
+      for (const share of [0.1, 0.5, 0.9]) {
+        for (let round = 0; round < 4; round++) {
+          a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+          // Stretches, so that runs cross the words of bits and end at their ends.
+          let stay = true;
+          const kept = fragment(
+            size,
+            (slot) => (stay = random() < 0.3 || slot % 32 === 0 ? random() < share : stay),
+          );
+          const free = objs.filter((p) => !kept.has(p));
+          const got = free.map(() => a.mallocNoscan(size));
+          expect(got).toEqual(free);
+          verifyHeap(a);
+        }
+      }
+    }
+  });
+
+  it("claim the slots of the last word, though it is not full, and none behind it", () => {
+    const kept = fragment(48, (slot) => slot < 160 || slot % 2 === 1); // 170 slots
+    const p = a.mallocNoscan(48);
+    expect(p).toBe(objs[160]);
+    expect([spanField(p, S.allocCount), spanField(p, S.freeindex)]).toEqual([kept.size + 5, 170]);
+    verifyHeap(a);
+  });
+
+  it("go back from words behind the first", () => {
+    const kept = fragment(64, (slot) => slot < 64 || slot % 4 === 3);
+    const p = a.mallocNoscan(64);
+    expect(p).toBe(objs[64]);
+    expect(spanField(p, S.allocCount)).toBe(kept.size + 24);
+    a.flushAll();
+    expect([spanField(p, S.allocCount), spanField(p, S.freeindex)]).toEqual([kept.size + 1, 65]);
+    verifyHeap(a);
+    for (const next of [66, 68, 69]) {
+      a.mallocNoscan(64);
+      expect(a.findObject(objs[next] as Addr)).toBe(0);
+    }
+    a.flushAll();
+    expect(spanField(p, S.freeindex)).toBe(69);
+    verifyHeap(a);
+  });
+
+  it("hide none of the objects that stay, in this span or another", () => {
+    const other = Array.from({ length: 128 }, () => a.mallocNoscan(64));
+    const span = Array.from({ length: 128 }, () => a.mallocNoscan(64));
+    // The free slots of the first word are in use in all other words, and in the other span.
+    const kept = new Set([...other, ...span.filter((_, k) => k < 32 === (k % 4 === 3))]);
+    collectWith(a, (p) => kept.has(p));
+    expect(a.mallocNoscan(64)).toBe(span[0]);
+    for (const p of [...other, ...span]) expect(a.findObject(p)).toBe(kept.has(p) || p === span[0] ? p : 0);
+  });
+
+  it("are black to their last slot in a mark phase, across words", () => {
+    fragment(64, (slot) => slot < 20 || slot >= 70);
+    const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    a.mem.u32[phase] = GC_MARK;
+    const p = a.mallocNoscan(64);
+    const at = spanField(p, S.gcmarkBits) >>> 2;
+    expect([...a.mem.u32.subarray(at, at + 4)]).toEqual([0xfff00000, 0xffffffff, 0b111111, 0]);
+    a.mem.u32.fill(0, at, at + 4);
+    a.mem.u32[phase] = GC_OFF;
+  });
+
+  it("begin where a flush found the first object that was not handed out", () => {
+    const p = a.mallocNoscan(64);
+    for (let k = 1; k < 40; k++) a.mallocNoscan(64);
+    a.flushAll();
+    expect(spanField(p, S.freeindex)).toBe(40);
+  });
+});
+
+describe("a run in a heap that threads share", () => {
+  it("is noted before its span gives it or takes it back, between two changes of the version", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+    a.share();
+    const at = (offset: number): number => a.mem.u32[(a.cache.base + offset) >>> 2] as number;
+    const note = (): number[] =>
+      (["runSlot", "run", "runEnd", "runVersion"] as const).map((f) =>
+        at(MCACHE.offsets.inHand + IN_HAND.offsets[f]),
+      );
+    const count = (): number =>
+      a.mem.f64[(a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.runCount) >>> 3] as number;
+    const slot = a.cache.slots + (CLASS_OF_64 * MCACHE_SLOT.size) / 4;
+    const p = a.mallocNoscan(64);
+    expect(note()).toEqual([slot, 128, 0, 0]);
+    expect([count(), at(MCACHE.offsets.version)]).toEqual([0, 2]);
+    for (let k = 1; k < 3; k++) a.mallocNoscan(64);
+    a.cache.returnTails();
+    expect(note()).toEqual([slot, (3 << 16) | 125, p + 8192, 2]);
+    expect([count(), at(MCACHE.offsets.version)]).toEqual([128, 4]);
+    a.mallocNoscan(64);
+    expect(note()).toEqual([slot, (3 << 16) | 125, 0, 4]);
+    expect([count(), at(MCACHE.offsets.version)]).toEqual([3, 6]);
+    a.flushAll();
+    expect(at(MCACHE.offsets.version) % 2).toBe(0);
+    verifyHeap(a);
+  });
+
+  it("that is cut from what was claimed before is noted as well", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+    a.share();
+    const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
+    const kept = new Set(objs.filter((_, k) => k % 4 === 3));
+    collectWith(a, (p) => kept.has(p));
+    for (let k = 0; k < 4; k++) a.mallocNoscan(64);
+    const run = (a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.run) >>> 2;
+    expect(a.mem.u32[run]).toBe((4 << 16) | 3);
+  });
+});
+
 describe("pointer bits", () => {
+  it("are none where the object's header names its type", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+    const typ = a.newType(1600, [-1]);
+    const p = a.mallocTyped(typ);
+    for (let q = p - (p % 8192); q < p - (p % 8192) + 8192; q += 256)
+      expect(a.mem.u32[(a.heapBitsBase >>> 2) + (q >>> 8)]).toBe(0);
+  });
+
   /** The bits of n words from p on. */
   const bitsAt = (a: Allocator, p: number, n: number): string =>
     Array.from({ length: n }, (_, i) => {
@@ -264,8 +403,13 @@ describe("heapLive in a heap that threads share", () => {
     a.cache.addHeapLive(-8);
     expect(told()).toBe(24);
     a.cache.addHeapLive(-24);
+    const untold = (a.cache.base + MCACHE.offsets.untoldLive) >>> 2;
+    expect((a.mem.u32[untold] as number) | 0).toBe(-24);
     a.flushAll();
-    expect(told()).toBe(0);
+    expect([told(), a.mem.u32[untold]]).toEqual([0, 0]);
+    for (const n of [64, 1024, 8192]) a.mallocNoscan(n);
+    a.flushAll();
+    expect(told()).toBe(64 + 1024 + 8192);
   });
 
   it("is told at once where one thread is alone", () => {
