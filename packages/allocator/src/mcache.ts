@@ -208,15 +208,9 @@ export class MCache {
         const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
         const first = nextZero(u32, bits, (u32[at + S_FREEINDEX] as number) | 0, nelems);
         if (first < nelems) return this.takeRun(i, typ, at, first, nextOne(u32, bits, first, nelems));
+        // It is full: no slot below freeindex is free.
         u32[at + S_FREEINDEX] = nelems;
-        if (count === nelems) {
-          used = s; // cacheSpan takes it out of the slot
-        } else {
-          // A slot that was freed by hand lies before freeindex.
-          heap.hold(s);
-          u32[i + SLOT_SPAN] = 0;
-          this.central.uncacheSpan(s);
-        }
+        used = s; // cacheSpan takes it out of the slot
       }
       if (i < this.slots) closedError(); // a slot of the nil page: see Allocator.close
       const spanclass = ((i - this.slots) / SLOT_WORDS) | 0;
