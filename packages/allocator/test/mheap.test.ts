@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type Allocator,
   createAllocator,
+  FIXALLOC,
   GCCONTROL,
   IN_HAND,
   MANUAL_GC,
@@ -16,6 +17,7 @@ import {
   SPAN_DEAD,
   SPAN_IN_USE,
   SPAN_MANUAL,
+  SPECIAL,
 } from "../src/internal.ts";
 import { bitsBytes, hex } from "../src/mheap.ts";
 import { classToAllocNPages, classToSize } from "../src/sizeclasses.generated.ts";
@@ -120,6 +122,33 @@ describe("the tables", () => {
     const { nspans } = a;
     a.freeManual(m);
     expect([word(s + S.state), word(s + S.index), a.nspans]).toEqual([SPAN_DEAD, index, nspans]);
+  });
+
+  it("of structs are where all threads look for them, and count what is in use", () => {
+    a.mallocNoscan(64);
+    a.addSpecial(a.mallocNoscan(64), 1, 2);
+    a.share();
+    createAllocator({ memory: a.mem });
+    const inuse = (list: number): number =>
+      a.mem.f64[(a.mheap + list + FIXALLOC.offsets.inuseBytes) >>> 3] as number;
+    expect(inuse(H.spanalloc)).toBe(32 * MSPAN.size);
+    expect(inuse(H.specialalloc)).toBe(Math.ceil(SPECIAL.size / 8) * 8);
+    // Whole pairs of cache lines: two threads share none.
+    expect(inuse(H.cachealloc)).toBe(2 * Math.ceil(MCACHE.size / 128) * 128);
+    expect([a.heap.spanalloc, a.heap.specialalloc, a.heap.cachealloc].map((list) => list.inuse)).toEqual(
+      [H.spanalloc, H.specialalloc, H.cachealloc].map(inuse),
+    );
+  });
+
+  it("of span structs gets one back without its fields, but for its place", () => {
+    const s = a.spanOf(a.allocManual(1));
+    const index = word(s + S.index);
+    for (const f of [S.prev, S.list, S.specials, S.largeType, S.manualFreeList, S.speclock])
+      a.mem.u32[(s + f) >>> 2] = 7;
+    a.heap.freeManual(s);
+    expect(a.heap.spanalloc.alloc()).toBe(s); // the last one that was freed
+    const words = [...a.mem.u32.subarray(s >>> 2, (s + MSPAN.size) >>> 2)];
+    expect(words).toEqual(words.map((_, k) => (4 * k === S.index ? index : 0)));
   });
 
   it("of span structs takes 32 at a time, and counts those that are no span's yet as not in use", () => {
