@@ -428,6 +428,14 @@ describe("a heap whose free pages are retained spans", () => {
     }
   });
 
+  it("leaves them alone while there are other pages", () => {
+    for (let k = 0; k < 3; k++) a.mallocNoscan(K8);
+    collectWith(a, () => false);
+    a.allocManual(100);
+    a.mallocNoscan(40_000);
+    expect(a.heap.counter("emptyPages")).toBe(3);
+  });
+
   it("grows if they are not enough", () => {
     retained();
     a.allocManual(513);

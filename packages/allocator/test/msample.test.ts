@@ -1,6 +1,8 @@
 import { createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { type Allocator, createAllocator } from "../src/index.ts";
+import { NUM_SPAN_CLASSES } from "../src/internal.ts";
+import { Sampler } from "../src/msample.ts";
 import { verifyHeap } from "../src/testing.ts";
 
 /** A site that allocates objects of one kind. */
@@ -120,5 +122,72 @@ describe("the sampler", () => {
         expect(n, k.name).toBe(each);
       }
     }
+  });
+});
+
+describe("the countdowns", () => {
+  function setUp(seed: number) {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const at = mem.persistentAlloc(8 * (NUM_SPAN_CLASSES + 2), 8, "otherSys") as number;
+    mem.f64.fill(-7, at >>> 3, (at >>> 3) + NUM_SPAN_CLASSES + 2);
+    const left = (spanclass: number): number => mem.f64[(at >>> 3) + 1 + spanclass] as number;
+    return { sampler: new Sampler(mem, at + 8, seed), left };
+  }
+
+  it("are drawn by Marsaglia's xorshift, as gaps of a Poisson process", () => {
+    // The generator's first numbers from 1.
+    const numbers = [270_369, 67_634_689, 2_647_435_461, 307_599_695];
+    for (const seed of [1, 0, 2 ** 32 + 1]) {
+      const { sampler } = setUp(seed); // 0 would stay 0
+      sampler.rate = 1 << 20;
+      const gaps = numbers.map((x) => Math.floor(-Math.log((x + 1) / 2 ** 32) * 2 ** 20));
+      expect(numbers.map(() => sampler.gap())).toEqual(gaps);
+    }
+  });
+
+  it("are nothing at rate 1, and endless at 0 and below", () => {
+    const { sampler } = setUp(1);
+    for (const [rate, gap] of [
+      [1, 0],
+      [0, Number.POSITIVE_INFINITY],
+      [-5, Number.POSITIVE_INFINITY],
+    ] as const) {
+      sampler.rate = rate;
+      expect(sampler.gap()).toBe(gap);
+    }
+  });
+
+  it("start anew for each class, and for none behind the last", () => {
+    const { sampler, left } = setUp(1);
+    sampler.restart();
+    expect([left(-1), left(0), left(NUM_SPAN_CLASSES - 1), left(NUM_SPAN_CLASSES)]).toEqual([
+      -7,
+      Number.POSITIVE_INFINITY,
+      Number.POSITIVE_INFINITY,
+      -7,
+    ]);
+    sampler.rate = 1 << 20;
+    sampler.restart();
+    const all = Array.from({ length: NUM_SPAN_CLASSES }, (_, spc) => left(spc));
+    expect(new Set(all).size).toBe(NUM_SPAN_CLASSES);
+  });
+
+  it("sample the large object in which they fall below zero, and not the one that ends there", () => {
+    const { sampler, left } = setUp(1);
+    sampler.restart(); // endless
+    expect(sampler.charge(1, 2 ** 31)).toBe(false);
+    sampler.rate = 1;
+    sampler.restart();
+    expect([sampler.charge(1, 8192), left(1)]).toEqual([true, 0]);
+    sampler.rate = 1 << 20;
+    const { sampler: other } = setUp(1);
+    other.rate = 1 << 20;
+    sampler.restart();
+    const first = other.gap(); // of class 0
+    expect(sampler.charge(0, first)).toBe(false);
+    expect(left(0)).toBe(0);
+    expect(sampler.charge(0, 1)).toBe(true);
+    expect(left(0)).toBeGreaterThanOrEqual(0);
+    expect(left(1)).toBe(other.gap());
   });
 });
