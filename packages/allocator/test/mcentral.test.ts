@@ -10,7 +10,7 @@ import {
   SPAN_IN_USE,
 } from "../src/internal.ts";
 import { sizeClassOf } from "../src/sizeclass.ts";
-import { collectWith, verifyHeap } from "../src/testing.ts";
+import { collectWith, verifyHeap, verifyMemory } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
 const S = MSPAN.offsets;
@@ -63,6 +63,7 @@ function sweepOnDemand(): Addr[] {
   const swept: Addr[] = [];
   a.hooks.sweepSpan = (s) => {
     swept.push(s);
+    expect([field(s, S.sweepgen), field(s, S.list)]).toEqual([sweepgen() - 1, 0]); // it is the sweeper's
     a.spanSwept(s, a.sweepBits(s), true);
   };
   return swept;
@@ -115,6 +116,22 @@ describe("a class that wants a span", () => {
     a.mallocNoscan(8192);
     expect(swept).toHaveLength(130);
     verifyHeap(a);
+  });
+
+  it("uses spans without objects only when none is left to be swept", () => {
+    for (const partly of [true, false]) {
+      a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+      const [first, second] = fillSpans(1024, 2) as [Addr[], Addr[]];
+      // The first is partial or full when the sweep begins, and has a free slot after it; the second has no object.
+      collectWith(a, (p) => first.includes(p) && !(partly && p === first[0]));
+      expect(listed(a.central.empty(CLASS_OF_1024))).toEqual([a.spanOf(second[0] as Addr)]);
+      beginSweep((p) => p !== first[0] && first.includes(p), first);
+      const swept = sweepOnDemand();
+      expect(a.mallocNoscan(1024)).toBe(first[0]);
+      expect(swept).toEqual([a.spanOf(first[0] as Addr)]);
+      expect(a.spanOf(a.mallocNoscan(1024))).toBe(a.spanOf(second[0] as Addr));
+      verifyHeap(a);
+    }
   });
 
   it("gets the full span whose sweep frees a slot, and sweeps no more", () => {
@@ -262,5 +279,6 @@ describe("the sweeper", () => {
     expect([field(z, S.next), field(z, S.list), field(y, S.prev)]).toEqual([0, 0, 0]);
     a.central.push(list, z);
     verifyHeap(a);
+    verifyMemory(a.mem);
   });
 });

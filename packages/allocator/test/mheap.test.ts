@@ -329,6 +329,50 @@ describe("where a span's pages come from", () => {
   });
 });
 
+describe("a span is known to be zero", () => {
+  const needzero = (p: Addr): number => word(a.spanOf(p) + S.needzero);
+  const released = (zeroes: boolean): void => {
+    vi.spyOn(a.mem, "canRelease", "get").mockReturnValue(true);
+    vi.spyOn(a.mem, "releaseZeroes", "get").mockReturnValue(zeroes);
+    vi.spyOn(a.mem, "sysUnused").mockReturnValue(true);
+  };
+
+  it.each([true, false])(
+    "if its pages were never used, or were all released where a release clears them (%s)",
+    (zeroes) => {
+      const m = a.allocManual(8);
+      expect(needzero(m)).toBe(0);
+      a.freeManual(m);
+      expect(needzero(a.allocManual(8))).toBe(1); // the same pages, with what was in them
+      a.freeManual(m);
+      released(zeroes);
+      expect(a.scavenge(4 * 8192)).toBe(4 * 8192);
+      const part = a.allocManual(8);
+      expect([part, needzero(part)]).toEqual([m, 1]); // half of them hold memory
+      a.freeManual(part);
+      a.scavenge(Number.POSITIVE_INFINITY);
+      const all = a.allocManual(8);
+      expect([all, needzero(all)]).toEqual([m, zeroes ? 0 : 1]);
+      // Above all that was ever handed out it is, whatever a release does.
+      const above = a.allocManual(8);
+      expect([above, needzero(above)]).toEqual([m + 8 * 8192, 0]);
+    },
+  );
+
+  it("in the page cache as well", () => {
+    const p = a.mallocNoscan(8192);
+    const [q, r] = [a.mallocNoscan(8192), a.mallocNoscan(8192)]; // of the page cache
+    expect([p, q, r].map(needzero)).toEqual([0, 0, 0]);
+    collectWith(a, (x) => x === p);
+    a.heap.freeRetained(Number.POSITIVE_INFINITY);
+    a.flushAll();
+    const again = a.mallocNoscan(16_384); // of a class of two pages
+    expect([again, needzero(again)]).toEqual([q, 1]);
+    const next = a.mallocNoscan(8192);
+    expect([next, needzero(next)]).toEqual([r + 8192, 0]); // in the same cache
+  });
+});
+
 describe("what an operation reports when it has ended", () => {
   it("is the heap's growth, if it has grown", () => {
     const told: [number, boolean][] = [];
@@ -580,5 +624,28 @@ describe("what a thread has in hand", () => {
     a.heap.hold(s);
     expect([hand(IN_HAND.offsets.span), hand(IN_HAND.offsets.what)]).toEqual([s, 0]);
     a.heap.drop(s);
+  });
+
+  it("is noted with the counters as they were before", () => {
+    a.share();
+    a.free(a.malloc(40_000));
+    a.malloc(50_000);
+    const own = (offset: number): number => a.mem.f64[(a.cache.base + offset) >>> 3] as number;
+    const counts = (): number[] => {
+      const at = (a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.counts) >>> 3;
+      return [...a.mem.f64.subarray(at, at + 5)];
+    };
+    const pages = (): number[] =>
+      [MCACHE.offsets.heapInUse, MCACHE.offsets.heapFree, MCACHE.offsets.heapReleased].map(own);
+    const before = [...pages(), own(MCACHE.offsets.largeAlloc), own(MCACHE.offsets.largeAllocCount)];
+    expect(before.slice(3)).toEqual([40_960 + 57_344, 2]);
+    const s = a.heap.alloc(20, 1);
+    expect(counts()).toEqual(before);
+    expect(hand(IN_HAND.offsets.what)).toBe(1 | (SPAN_IN_USE << 8));
+    expect(hand(IN_HAND.offsets.bits)).toBe(word(s + S.gcmarkBits));
+    a.heap.hold(s);
+    expect(counts().slice(3)).toEqual([40_960, 1]); // what was freed
+    a.heap.freeSpan(s);
+    expect(hand(IN_HAND.offsets.span)).toBe(0);
   });
 });
