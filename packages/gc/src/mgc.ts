@@ -436,10 +436,10 @@ export class Collector {
   #outOfMemory(): boolean {
     const door = this.#door;
     if (door.busy || door.shut) return false;
-    if (!this.#options.allocationSafepoints && this.#cycle !== null) return false;
     door.busy = true;
     try {
       if (!this.#options.allocationSafepoints) {
+        // While a cycle marks, nothing is left to sweep.
         const swept = this.sweeper.sweepAll();
         this.#tell();
         return swept;
