@@ -111,6 +111,14 @@ describe("a fatal error", () => {
     expect([gc.heap.trigger, gc.heap.phase, gc.gcRequested, asked]).toEqual([Infinity, 0, false, before]);
   });
 
+  it("makes a full memory one that is not collected", () => {
+    const { a, gc } = poisoned({ maxMemory: 64 * MiB, allocationSafepoints: true });
+    expect(() => gc.gc()).toThrow(BAD_POINTER);
+    expect(() => {
+      for (;;) a.mallocNoscan(MiB);
+    }).toThrow("out of memory");
+  });
+
   it("in a sweep that an allocation does ends the collector", () => {
     const { a, gc, node } = rig();
     const root = gc.refs.alloc(a.mallocTyped(node));

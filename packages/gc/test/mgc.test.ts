@@ -3,7 +3,7 @@ import { type Addr, createLinearMemory } from "@gort/memory";
 import { describe, expect, it, vi } from "vitest";
 import type { Cycle } from "../src/gccontroller.ts";
 import { fmtFloat } from "../src/gctrace.ts";
-import { MSPAN } from "../src/heap.ts";
+import { MSPAN, SPECIAL_PROFILE } from "../src/heap.ts";
 import { consMarkOf, createCollector, newGCStats, parseGodebug } from "../src/index.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import { FakeClock, finishCycle, verifyHeap } from "../src/testing.ts";
@@ -958,6 +958,108 @@ describe("the memory limit", () => {
   });
 });
 
+describe("between cycles", () => {
+  it("nothing is marked: what a finalizer's object or a ref held before is garbage when they have let go of it", () => {
+    const { a, gc, node, heapObjects } = rig({ world: quietWorld });
+    const holder = a.mallocTyped(node);
+    gc.refs.alloc(holder);
+    gc.storePointer(holder, a.mallocTyped(node));
+    gc.finalizers.setFinalizer(holder, () => {});
+    gc.storePointer(holder, 0);
+    gc.refs.free(gc.refs.alloc(a.mallocTyped(node)));
+    verifyHeap(gc);
+    gc.gc();
+    expect(heapObjects()).toBe(1);
+  });
+
+  it("a sweep that a finalizer's span needs tells the memory profile at once what it has freed", () => {
+    const freed: number[] = [];
+    const { a, gc, node } = rig({ freeProfile: (data) => void freed.push(data) });
+    const kept = a.mallocTyped(node);
+    gc.refs.alloc(kept);
+    a.addSpecial(a.mallocTyped(node), SPECIAL_PROFILE, 7);
+    gc.start();
+    while (gc.step() !== "terminate");
+    expect(freed).toEqual([]);
+    gc.finalizers.setFinalizer(kept, () => {});
+    expect(freed).toEqual([7]);
+  });
+
+  it("an allocation at an old trigger asks for nothing if the heap has room by now", () => {
+    const { a, gc } = rig();
+    const { trigger } = gc.heap;
+    gc.heap.trigger = 0;
+    a.mallocNoscan(100_000);
+    expect([gc.gcRequested, gc.heap.trigger]).toEqual([false, trigger]);
+    // The allocation takes 13 pages, which brings the heap to the trigger exactly.
+    gc.heap.heapLive = trigger - 13 * 8192 - 8;
+    a.mallocNoscan(100_000);
+    expect([gc.gcRequested, gc.heap.heapLive]).toEqual([false, trigger - 8]);
+    gc.heap.heapLive = trigger - 13 * 8192;
+    a.mallocNoscan(100_000);
+    expect([gc.gcRequested, gc.heap.heapLive]).toEqual([true, trigger]);
+  });
+});
+
+describe("the end of marking", () => {
+  /** At the end of a cycle's marking, before it is terminated. */
+  function marked(options: RigOptions = {}) {
+    const r = rig(options);
+    const holder = r.a.mallocTyped(r.node);
+    r.gc.refs.alloc(holder);
+    const held = r.a.mallocTyped(r.node);
+    r.gc.storePointer(holder, held);
+    r.gc.start();
+    while (!(r.gc.marker.idle && r.gc.roots.done)) r.gc.step();
+    return { ...r, held };
+  }
+
+  it("looks through the heap for grey objects only if some had no room", () => {
+    const { gc } = marked();
+    let looks = 0;
+    gc.marker.markOverflow = () => void looks++;
+    expect(gc.step()).toBe("terminate");
+    expect(looks).toBe(0);
+  });
+
+  it("is refused while an object is grey", () => {
+    const { gc, a, node } = marked();
+    // Born black, and made white.
+    const grey = a.mallocTyped(node);
+    const span = a.spanOf(grey);
+    const marks = gc.heap.mem.u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
+    const i = a.objIndex(span, grey);
+    gc.heap.mem.u32[marks + (i >>> 5)]! &= ~(1 << (i & 31));
+    Object.defineProperty(gc.marker, "overflow", { value: true });
+    gc.marker.markOverflow = () => gc.marker.shade(grey);
+    expect(() => gc.step()).toThrow("gc: marking ended with grey objects");
+  });
+
+  it("does not check the marks unless gccheckmark asks for it", () => {
+    const { gc, a, held, u32 } = marked();
+    const span = a.spanOf(held);
+    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
+    u32[marks] = u32[marks]! & ~(1 << a.objIndex(span, held));
+    expect(gc.step()).toBe("terminate");
+  });
+});
+
+describe("a memory that is full when nothing can be collected", () => {
+  it("is full in a callback, which the collector has called", () => {
+    const { a, gc } = rig({
+      maxMemory: 64 * MiB,
+      allocationSafepoints: true,
+      gogc: -1,
+      events: { markDone: () => void a.mallocNoscan(40 * MiB) },
+    });
+    const ref = gc.refs.alloc(a.mallocNoscan(40 * MiB));
+    expect(() => gc.gc()).toThrow("out of memory");
+    gc.refs.free(ref);
+    expect(gc.record.numGC).toBe(1);
+    verifyHeap(gc);
+  });
+});
+
 describe("gcpacertrace", () => {
   it("tells what the pacer expects and what came of it, in Go's grammar", () => {
     const { gc, a, node, lines } = rig({ godebug: "gcpacertrace=1" });
@@ -1073,6 +1175,18 @@ describe("a goroutine that never comes to a safepoint", () => {
     for (let i = 0; i < 8; i++) second();
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(text);
+  });
+
+  it("is not while no collection waits for it, as over a memory limit that only slows collections down", () => {
+    const { gc, second, lines, clock } = spinner({ memoryLimit: MiB });
+    gc.start();
+    (gc.runningCycle as Cycle).assistNs = 100e9;
+    finishCycle(gc);
+    for (let i = 0; i < 40; i++) second();
+    expect([gc.gcRequested, lines]).toEqual([false, []]);
+    clock.advance(60e9);
+    second();
+    expect([gc.gcRequested, lines]).toEqual([true, []]);
   });
 
   it("is not, if it allocates for long and comes to one now and then", () => {
