@@ -658,9 +658,8 @@ export class Collector {
   /** In an allocation while a cycle marks. */
   #assist(): void {
     const door = this.#door;
-    if (door.shut) return;
     door.busy = true;
-    let paid = false;
+    let paid: boolean;
     try {
       paid = this.#work.assist(this.#cycle!);
     } catch (err) {
