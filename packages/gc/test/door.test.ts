@@ -115,7 +115,7 @@ describe("a fatal error", () => {
     const { a, gc } = poisoned({ maxMemory: 64 * MiB, allocationSafepoints: true });
     expect(() => gc.gc()).toThrow(BAD_POINTER);
     expect(() => {
-      for (;;) a.mallocNoscan(MiB);
+      for (let i = 0; i < 64; i++) a.mallocNoscan(MiB);
     }).toThrow("out of memory");
   });
 
@@ -131,6 +131,40 @@ describe("a fatal error", () => {
       for (;;) a.mallocTyped(node);
     });
     expect(first.message).toBe("found pointer to free object");
+    expect(thrownBy(() => gc.gc()).cause).toBe(first);
+    gc.setGCPercent(50);
+    expect(gc.heap.trigger).toBe(Infinity);
+  });
+
+  it("in a collection of a full memory ends the collector", () => {
+    const { a, gc } = rig({ maxMemory: 64 * MiB, allocationSafepoints: true, gogc: -1 });
+    gc.marker.drain = () => {
+      throw new Error("broken");
+    };
+    const first = thrownBy(() => {
+      for (let i = 0; i < 64; i++) a.mallocNoscan(MiB);
+    });
+    expect(first.message).toBe("broken");
+    expect(thrownBy(() => gc.gc()).cause).toBe(first);
+  });
+
+  it("of a world that can't wake finalizers ends the collector at the end of the allocation that swept", () => {
+    const world = {
+      stopTheWorld() {},
+      startTheWorld() {},
+      gomaxprocs: () => 1,
+      ready() {
+        throw new Error("no goroutine");
+      },
+    };
+    const { a, gc, node } = rig({ world });
+    gc.finalizers.setFinalizer(a.mallocTyped(node), () => {});
+    gc.start();
+    while (gc.step() !== "terminate");
+    const first = thrownBy(() => {
+      for (let i = 0; i < 100_000; i++) a.mallocTyped(node);
+    });
+    expect(first.message).toBe("no goroutine");
     expect(thrownBy(() => gc.gc()).cause).toBe(first);
   });
 
@@ -245,6 +279,31 @@ describe("a callback that throws", () => {
     gc.gc();
     expect(errors).toEqual(["gc: start() called from within the collector"]);
     expect(gc.record.numGC).toBe(1);
+  });
+
+  it.each<[string, RigOptions, (r: Rig) => void]>([
+    [
+      "in idle time",
+      {},
+      ({ gc }) => {
+        gc.start();
+        while (gc.idleWork());
+      },
+    ],
+    [
+      "for a full memory",
+      { maxMemory: 64 * MiB, allocationSafepoints: true, gogc: -1 },
+      ({ a }) => {
+        for (let i = 0; i < 70; i++) a.mallocNoscan(MiB);
+      },
+    ],
+  ])("may not collect in a cycle that runs %s", (_, options, run) => {
+    const errors: string[] = [];
+    const refused = (): void => void errors.push(thrownBy(() => r.gc.gc()).message);
+    const r = rig({ ...options, events: { markDone: refused } });
+    run(r);
+    expect(errors).toEqual(["gc: gc() called from within the collector"]);
+    expect(r.gc.record.numGC).toBe(1);
   });
 
   it("to whom traces go keeps its error until the cycle is over", () => {

@@ -359,6 +359,9 @@ describe("triggers", () => {
     const { gc } = rig({ godebug: "gcstress=1" });
     for (let i = 0; i < 5; i++) gc.pollSafepoint();
     expect(gc.readGCStats().numGC).toBe(5);
+    gc.start();
+    gc.pollSafepoint();
+    expect([gc.record.numGC, gc.record.numForcedGC, gc.sweeper.done]).toEqual([7, 0, true]);
   });
 
   it("may collect in allocations if the program says so", () => {
@@ -390,7 +393,7 @@ describe("allocations as safepoints", () => {
     const during = gc.refs.alloc(a.mallocNoscan(20 * MiB));
     gc.refs.free(during);
     a.mallocNoscan(30 * MiB);
-    expect(gc.readGCStats().numGC).toBeGreaterThanOrEqual(1);
+    expect([gc.record.numGC, gc.record.numForcedGC, gc.sweeper.done]).toEqual([2, 0, true]);
     verifyHeap(gc);
   });
 });
@@ -401,17 +404,22 @@ describe("a world that somebody else has stopped", () => {
     const stopTheWorld = (): void => {
       if (stopped) throw new Error("the world is stopped already");
     };
+    let started = 0;
     const world = {
       stopTheWorld,
-      startTheWorld() {},
+      startTheWorld: () => void started++,
       gomaxprocs: () => 1,
       ready() {},
     };
     const { a, gc, heapObjects } = rig({ world });
     a.mallocNoscan(100);
     expect(() => gc.gc()).toThrow("stopped already");
+    expect(() => gc.start()).toThrow("stopped already");
+    // What was not stopped is not started.
+    expect(started).toBe(0);
     stopped = false;
     gc.start();
+    expect(started).toBe(1);
     stopped = true;
     expect(() => gc.gc()).toThrow("stopped already");
     stopped = false;
@@ -442,6 +450,32 @@ describe("a full memory", () => {
     gc.gc();
     expect(gc.heap.heapInUse).toBe(0);
     a.mallocTyped(node);
+  });
+
+  it("is swept to the end before it is called full, which reclaiming for one object does not do", () => {
+    const { a, gc } = rig({ maxMemory: 64 * MiB, gogc: -1 });
+    const answers: boolean[] = [];
+    const { outOfMemory } = a.hooks;
+    a.hooks.outOfMemory = (bytes) => {
+      const answer = outOfMemory(bytes);
+      answers.push(answer);
+      return answer;
+    };
+    gc.refs.alloc(a.mallocNoscan(44 * MiB));
+    const roots: Addr[] = [];
+    expect(() => {
+      for (let i = 0; i < 8192; i++) roots.push(gc.refs.alloc(a.mallocNoscan(8192)));
+    }).toThrow("out of memory");
+    expect(answers).toEqual([false]);
+    // The oldest spans are swept last; what is swept before lives, and is more than is looked at for one allocation.
+    expect(roots.length).toBeGreaterThan(1000);
+    for (const root of roots.slice(0, 300)) gc.refs.free(root);
+    gc.start(true);
+    while (gc.step() !== "terminate");
+    a.mallocNoscan(16384);
+    expect(answers).toEqual([false, true]);
+    expect(gc.sweeper.done).toBe(true);
+    verifyHeap(gc);
   });
 
   it("is not full while something is left to sweep", () => {
@@ -692,6 +726,7 @@ describe("figures", () => {
     const roots = stats.stackScan + stats.globalsScan;
     expect(stats.nextGC).toBe(BigInt(16 * MiB + 16 * MiB + roots));
     expect(gc.setGCPercent(50)).toBe(100);
+    expect(gc.gcPercent).toBe(50);
     expect(gc.nextGC()).toBe(BigInt(16 * MiB + Math.floor((16 * MiB + roots) / 2)));
   });
 
@@ -1001,6 +1036,63 @@ describe("between cycles", () => {
   });
 });
 
+describe("what the collector asks for", () => {
+  it("is the next safepoint when an allocation has had to mark, and not when it owed nothing", () => {
+    let asked = 0;
+    const { a, gc, node } = rig({ onRequest: () => void asked++ });
+    for (let i = 0; i < 100_000; i++) gc.refs.alloc(a.mallocTyped(node));
+    finishCycle(gc);
+    asked = 0;
+    gc.start();
+    const cycle = gc.runningCycle as Cycle;
+    const clockless = cycle.assistNs;
+    a.mallocNoscan(100);
+    expect([asked, cycle.assistNs]).toEqual([0, clockless]);
+    const before = gc.marker.heapScanWork;
+    for (let i = 0; i < 100 && asked === 0; i++) a.mallocNoscan(MiB);
+    expect(asked).toBe(1);
+    expect(gc.marker.heapScanWork).toBeGreaterThan(before);
+  });
+
+  it("is nothing when a callback allocates beyond the trigger: the next allocation asks", () => {
+    const { a, gc } = rig({ events: { sweepDone: () => void a.mallocNoscan(8 * MiB) } });
+    gc.gc();
+    expect(gc.gcRequested).toBe(false);
+    a.mallocNoscan(100_000);
+    expect(gc.gcRequested).toBe(true);
+  });
+});
+
+describe("a step", () => {
+  it("that begins a cycle lets the world run again", () => {
+    let stopped = 0;
+    const stops: string[] = [];
+    const world = {
+      ...quietWorld,
+      stopTheWorld(reason: string) {
+        stops.push(reason);
+        stopped++;
+      },
+      startTheWorld: () => void stopped--,
+    };
+    const { gc } = rig({ world });
+    gc.requestGC();
+    expect([gc.step(), stopped]).toEqual(["start", 0]);
+    while (gc.step() !== "terminate");
+    expect([stops, stopped]).toEqual([["GC mark", "GC mark termination"], 0]);
+  });
+
+  it("of sweeping is there for the allocator too", () => {
+    const { a, gc } = rig();
+    for (let i = 0; i < 3; i++) a.mallocNoscan(8192 * (i + 1));
+    expect(a.hooks.sweepOne()).toBe(-1);
+    gc.start();
+    while (gc.step() !== "terminate");
+    const pages = [a.hooks.sweepOne(), a.hooks.sweepOne(), a.hooks.sweepOne(), a.hooks.sweepOne()];
+    expect(pages.sort()).toEqual([-1, 1, 2, 3]);
+  });
+});
+
 describe("the end of marking", () => {
   /** At the end of a cycle's marking, before it is terminated. */
   function marked(options: RigOptions = {}) {
@@ -1013,6 +1105,24 @@ describe("the end of marking", () => {
     while (!(r.gc.marker.idle && r.gc.roots.done)) r.gc.step();
     return { ...r, held };
   }
+
+  it("marks what was made grey while the world came to its stop", () => {
+    let store = (): void => {};
+    const world = { ...quietWorld, stopTheWorld: () => store() };
+    const r = rig({ world, godebug: "gccheckmark=1" });
+    const { a, gc, node } = r;
+    const box = a.mallocTyped(node);
+    gc.refs.alloc(box);
+    const late = a.mallocTyped(node);
+    gc.storePointer(late, a.mallocTyped(node));
+    gc.start();
+    while (!(gc.marker.idle && gc.roots.done)) gc.step();
+    store = () => gc.storePointer(box, late);
+    expect(gc.step()).toBe("terminate");
+    finishCycle(gc);
+    expect(r.heapObjects()).toBe(3);
+    verifyHeap(gc);
+  });
 
   it("looks through the heap for grey objects only if some had no room", () => {
     const { gc } = marked();

@@ -147,6 +147,19 @@ describe("a sweep that ends in an allocation", () => {
   });
 });
 
+describe("a callback that runs the finalizers itself", () => {
+  it("leaves none to wake anything for", () => {
+    let woken = 0;
+    const ran: number[] = [];
+    const world = { stopTheWorld() {}, startTheWorld() {}, gomaxprocs: () => 1, ready: () => void woken++ };
+    const r = rig({ world, freeProfile: () => void r.gc.finalizers.run() });
+    r.a.addSpecial(r.a.mallocTyped(r.node), SPECIAL_PROFILE, 1);
+    r.gc.finalizers.addCleanup(r.a.mallocTyped(r.node), (n) => ran.push(n), 5);
+    r.gc.gc();
+    expect([ran, woken]).toEqual([[5], 0]);
+  });
+});
+
 describe("a call of the collector from within an allocation", () => {
   const calls: Record<string, (r: Rig) => unknown> = {
     gc: (r) => r.gc.gc(),
