@@ -6,7 +6,7 @@ import { isMarked, objectIndex } from "../src/heapwalk.ts";
 import type { MarkTwin } from "../src/mark-js.ts";
 import { MarkParallelJS } from "../src/mark-parallel.ts";
 import { markWasm } from "../src/mark-wasm.ts";
-import { OBLET_BYTES } from "../src/markstate.ts";
+import { MARK, OBLET_BYTES, OBLET_GROUP_BYTES, STACK_FULL } from "../src/markstate.ts";
 import { Marker } from "../src/mgcmark.ts";
 import { beginMarking, endMarking } from "./graph.ts";
 import { MiB, type Rig, random, rig } from "./kit.ts";
@@ -121,12 +121,12 @@ describe.each([
   ["a heap above 2 GiB", { above: 2048 * MiB }],
 ])("each marker, over %s,", (_, options) => {
   it.each([
-    ["most objects of a page are grey", (k: number) => k % 5 !== 0],
-    ["one object of a page is", (k: number, perPage: number) => k % perPage === (k * 7) % perPage],
-  ])("follows exactly the pointer slots of an object of any size, if %s", (_, isRoot) => {
+    ["most objects of a page are grey", 2, 12, (i: number) => i % 5 !== 0],
+    ["one object of a page is", 12, 2, (i: number, page: number, n: number) => i === (page * 7 + 3) % n],
+  ])("follows exactly the pointer slots of an object of any size, if %s", (_, npages, sparse, isRoot) => {
     const r = rig({ maxMemory: 64 * MiB, ...options });
     const rnd = random(1);
-    const parents: { addr: Addr; slots: number; has: (s: number) => boolean }[] = [];
+    const parents: { addr: Addr; slots: number; has: (s: number) => boolean; root: boolean }[] = [];
     for (const size of SIZES) {
       const types = patterns(size / 8, rnd).map((has) => ({
         has,
@@ -134,25 +134,38 @@ describe.each([
         typ: typeOf(r, size, has),
       }));
       const perPage = Math.max(1, Math.floor(8192 / size));
-      for (let k = 0; k < 3 * perPage; k++) {
+      for (let k = 0; k < npages * perPage; k++) {
         const type = types[k % types.length]!;
-        const addr = r.a.mallocTyped(type.typ);
-        if (isRoot(k, perPage)) parents.push({ addr, ...type });
+        const root = isRoot(k % perPage, Math.floor(k / perPage), perPage);
+        parents.push({ addr: r.a.mallocTyped(type.typ), root, ...type });
       }
     }
     const makers = leaves(r);
     const decoys = makers.map((make) => objectAt(r, make()));
     const wanted: Obj[] = [];
-    for (const { addr, slots, has } of parents) {
-      r.gc.refs.alloc(addr);
-      wanted.push(objectAt(r, addr));
+    const shared: Obj[] = [];
+    for (const { addr, slots, has, root } of parents) {
+      if (root) {
+        r.gc.refs.alloc(addr);
+        wanted.push(objectAt(r, addr));
+      }
       for (let s = 0; s < slots; s++) {
-        // Slots that are no pointers hold addresses of objects which nothing else leads to.
-        let value: number = has(s) ? 0 : decoys[s % decoys.length]!.addr;
-        if (has(s) && rnd(8) === 0) {
-          const leaf = objectAt(r, makers[rnd(makers.length)]!());
-          wanted.push(leaf);
-          value = leaf.addr;
+        // Slots that are no pointers, and those of garbage, hold addresses of objects which nothing else leads to.
+        let value: number = decoys[s % decoys.length]!.addr;
+        if (root && has(s)) {
+          value = 0;
+          if (rnd(sparse) === 0) {
+            // Every third leaf has been led to before.
+            const leaf =
+              rnd(3) === 0 && shared.length > 0
+                ? shared[rnd(shared.length)]!
+                : objectAt(r, makers[rnd(makers.length)]!());
+            if (!shared.includes(leaf)) {
+              wanted.push(leaf);
+              if (shared.length < 100) shared.push(leaf);
+            }
+            value = leaf.addr;
+          }
         }
         r.u32[(addr + 8 * s) >>> 2] = value;
       }
@@ -261,31 +274,33 @@ describe("each marker", () => {
     r.gc.refs.alloc(chain[0]!);
   }
 
-  it.each([16, 48, 256, 512])(
-    "scans a chain of objects of %i bytes, all on one page, in one visit",
-    (size) => {
-      const r = rig({ maxMemory: 64 * MiB });
-      const rnd = random(3);
-      const all = pages(r, size, 4);
-      const [up, down, inwards, shuffled] = all as [Addr[], Addr[], Addr[], Addr[]];
-      link(r, up);
-      link(r, down.toReversed());
-      link(
-        r,
-        inwards.map((_, i) => inwards.at(i % 2 === 0 ? i / 2 : -(i + 1) / 2)!),
-      );
-      link(
-        r,
-        shuffled
-          .map((p) => ({ p, at: rnd(1 << 20) }))
-          .sort((x, y) => x.at - y.at)
-          .map(({ p }) => p),
-      );
-      const objects = all.flat().map((p) => objectAt(r, p));
-      const { steps, visits } = expectMarks(r, objects, objects);
-      expect([steps, visits]).toEqual([all.map((page) => size * page.length), 4]);
-    },
-  );
+  it.each([16, 48, 256, 512])("scans a chain of objects of %i bytes on one page in one visit", (size) => {
+    const r = rig({ maxMemory: 64 * MiB });
+    const rnd = random(3);
+    const all = pages(r, size, 4);
+    // Every second object of each page is garbage: those at odd places on two pages, the others on two.
+    const chains = all.map((page, k) => page.filter((_, i) => (i + k) % 2 === 0));
+    const [up, down, inwards, shuffled] = chains as [Addr[], Addr[], Addr[], Addr[]];
+    const places = shuffled.map((p) => ({ p, at: rnd(1 << 20) })).sort((x, y) => x.at - y.at);
+    link(r, up);
+    link(r, down.toReversed());
+    link(
+      r,
+      inwards.map((_, i) => inwards.at(i % 2 === 0 ? i / 2 : -(i + 1) / 2)!),
+    );
+    link(
+      r,
+      places.map(({ p }) => p),
+    );
+    const reachable = new Set(chains.flat());
+    const objects = all.flat().map((p) => objectAt(r, p));
+    const { steps, visits } = expectMarks(
+      r,
+      objects,
+      objects.filter((o) => reachable.has(o.addr)),
+    );
+    expect([steps, visits]).toEqual([chains.map((chain) => size * chain.length), 4]);
+  });
 
   it("visits a page for each object of a chain that goes to and fro, more often than the ring has slots", () => {
     const r = rig({ maxMemory: 64 * MiB });
@@ -318,20 +333,76 @@ describe("each marker", () => {
     expect(expectMarks(r, objects, objects).steps).toEqual([32, 48 + 48, 64, 80, 8, 696, 96]);
   });
 
+  /** A list of wide objects, each of which also leads to 510 of 8 bytes: the stack grows by these at each. */
+  function deep(r: Rig, n: number): Obj[] {
+    const wide = typeOf(r, 4088, () => true);
+    const small = typeOf(r, 8, () => true);
+    const list = Array.from({ length: n }, () => r.a.mallocTyped(wide));
+    const objects = list.map((p) => objectAt(r, p));
+    list.forEach((p, i) => {
+      for (let s = 0; s < 510; s++) {
+        const leaf = r.a.mallocTyped(small);
+        r.u32[(p + 8 * s) >>> 2] = leaf;
+        objects.push(objectAt(r, leaf));
+      }
+      // Pushed last, and scanned first.
+      r.u32[(p + 8 * 510) >>> 2] = list[i + 1] ?? 0;
+    });
+    r.gc.refs.alloc(list[0]!);
+    return objects;
+  }
+
   it("scans on with a stack of many pieces", () => {
     const r = rig({ maxMemory: 64 * MiB });
-    const typ = typeOf(r, 640, (s) => s === 79);
-    const small = typeOf(r, 8, () => true);
-    const n = 5000;
-    const list = r.a.mallocgc(8 * n, small, true);
-    const objects = Array.from({ length: n }, (_, i) => {
-      const p = r.a.mallocTyped(i % 3 === 0 ? typ : small);
-      r.u32[(list + 8 * i) >>> 2] = p;
-      return objectAt(r, p);
-    });
-    r.gc.refs.alloc(list);
-    objects.push(objectAt(r, list));
+    const objects = deep(r, 20);
     expectMarks(r, objects, objects);
+  });
+
+  it.each(Object.entries(ways))(
+    "%s: notes that the stack is full and goes on, if memory is out",
+    (_, make) => {
+      const r = rig({ maxMemory: 64 * MiB });
+      const objects = deep(r, 20);
+      const { allocWork } = r.gc.heap;
+      r.gc.heap.allocWork = () => 0;
+      const marker = new Marker(r.gc.heap, "js");
+      beginMarking(r, marker);
+      const twin = make(marker);
+      while (twin.drain(1 << 20) > 0);
+      expect(marker.state.get(MARK.overflow)).toBe(STACK_FULL);
+      // All that was found is marked. What fits into two pieces was scanned, and the pieces are empty.
+      const found = objects.filter((o) => marked(r, o.addr)).length;
+      expect(found).toBeLessThan(objects.length);
+      expect(marker.scanStats().sparse).toBeGreaterThanOrEqual(4088);
+      expect(marker.idle).toBe(true);
+      r.gc.heap.allocWork = allocWork;
+      expect(endMarking(r, marker).bytesMarked).toBe(sums(objects).bytesMarked);
+    },
+  );
+
+  it("ends at its budget, and not a step later", () => {
+    const r = rig({ maxMemory: 64 * MiB });
+    const all = pages(r, 16, 4);
+    const words = Array.from({ length: 4 }, () => r.a.mallocTyped(typeOf(r, 8, () => true)));
+    for (const p of [...all.map((page) => page[0]!), ...words]) r.gc.refs.alloc(p);
+    for (const make of Object.values(ways)) {
+      const marker = new Marker(r.gc.heap, "js");
+      beginMarking(r, marker);
+      const twin = make(marker);
+      // Four pages of 16 bytes, then four entries of the stack, of 8.
+      expect([16, 17, 15, 8, 9, 7, 8].map((budget) => twin.drain(budget))).toEqual([16, 32, 16, 8, 16, 8, 0]);
+      endMarking(r, marker);
+    }
+  });
+
+  it.each([1, 2])("cuts an object of %i whole groups of parts without one behind its end", (groups) => {
+    const r = rig({ maxMemory: 64 * MiB });
+    const typ = typeOf(r, 8, () => true);
+    const size = groups * OBLET_GROUP_BYTES;
+    const [p, next] = [0, 1].map(() => objectAt(r, r.a.mallocgc(size, typ, true))) as [Obj, Obj];
+    r.gc.refs.alloc(p.addr);
+    const { steps } = expectMarks(r, [p, next], [p]);
+    expect(steps).toEqual(new Array(size / OBLET_BYTES).fill(OBLET_BYTES));
   });
 
   it("scans nothing of an object whose type is not set yet", () => {
