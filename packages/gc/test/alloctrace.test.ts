@@ -1,5 +1,6 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
+import { hostStack, whoHolds } from "../src/alloctrace.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import { type RigOptions, rig } from "./kit.ts";
 
@@ -149,5 +150,96 @@ describe("without allocfreetrace", () => {
     expect(text).toContain("a root points to it");
     expect(text).not.toContain("allocated by");
     expect(gc.trace).toBeNull();
+  });
+});
+
+describe("the record of an address", () => {
+  it("is the last owner's, of the sizes that its memory has had", () => {
+    const { a, gc, state } = traced();
+    const owners = (sizes: number[], stack: string): Addr[] => {
+      state.stack = stack;
+      const list = sizes.map((n) => a.mallocNoscan(n));
+      gc.gc();
+      return list;
+    };
+    // Thirteen pages are one object, then five each of them are two, and then one again.
+    const [p] = owners([100_000], "first") as [Addr];
+    expect(owners([40_000, 40_000], "second")).toEqual([p, p + 40_960]);
+    expect(owners([100_000], "third")).toEqual([p]);
+    const trace = gc.trace!;
+    for (const at of [p, p + 8192, p + 40_960, p + 81_919, p + 106_495]) {
+      expect(trace.describe(at)).toContain(
+        `object 0x${p.toString(16)} of 106496 bytes, slot 0 of the span at`,
+      );
+      expect(trace.describe(at)).toContain("\nthird\n\nfreed by the sweep of cycle 3");
+    }
+    for (const at of [p + 106_496, p - 1, 8]) expect(trace.describe(at)).toBe("");
+    // Of a page, what no object covered.
+    const small = owners([64], "small")[0]!;
+    expect(trace.describe(small + 63)).toContain("of 64 bytes");
+    for (const at of [small + 64, small + 8191]) expect(trace.describe(at)).not.toContain("of 64 bytes");
+  });
+
+  it("says nothing of a sweep while the object is in use, and takes no empty lines from its stack", () => {
+    const { a, gc, state } = traced();
+    state.stack = "maker\n\n";
+    const p = a.mallocNoscan(64);
+    expect(gc.trace!.describe(p)).toMatch(/allocated by\ngoroutine 1 \[running\]:\nmaker$/);
+  });
+
+  it("is asked for where a whole span was freed, and not at the end of the heap", () => {
+    const { a, gc } = traced();
+    const p = a.mallocNoscan(100_000);
+    gc.gc();
+    expect(report(() => gc.trace!.check((p + 50_000) as Addr))).toContain("use of a freed object");
+    gc.trace!.check(gc.heap.arenaEnd as Addr);
+    gc.trace!.check((gc.heap.arenaStart - 8) as Addr);
+  });
+});
+
+describe("what holds an object", () => {
+  it("is a slot, a root, or nothing", () => {
+    const { a, gc, node } = rig();
+    const [first, second, third, none] = Array.from({ length: 4 }, () => a.mallocTyped(node)) as [
+      Addr,
+      Addr,
+      Addr,
+      Addr,
+    ];
+    gc.refs.alloc(first);
+    gc.storePointer(first + 8, second);
+    gc.storePointer(second, third);
+    const holds = (p: Addr) => whoHolds(gc.heap, gc.roots, p);
+    expect([first, second, third, none].map(holds)).toEqual([
+      "\nruntime: a root points to it",
+      `\nruntime: found at *(0x${(first + 8).toString(16)})`,
+      `\nruntime: found at *(0x${second.toString(16)})`,
+      "",
+    ]);
+  });
+});
+
+describe("the host's stack", () => {
+  it("has 32 frames of the caller, whatever the limit is, and leaves that as it is", () => {
+    const deep = (n: number): string => (n === 0 ? hostStack() : deep(n - 1));
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 3;
+    try {
+      const lines = deep(40).split("\n");
+      expect([lines.length, Error.stackTraceLimit]).toEqual([32, 3]);
+      for (const line of lines) expect(line).toMatch(/^ +at deep /);
+    } finally {
+      Error.stackTraceLimit = limit;
+    }
+  });
+
+  it("is empty where the engine captures none", () => {
+    const { captureStackTrace } = Error;
+    Reflect.set(Error, "captureStackTrace", undefined);
+    try {
+      expect(hostStack()).toBe("");
+    } finally {
+      Error.captureStackTrace = captureStackTrace;
+    }
   });
 });

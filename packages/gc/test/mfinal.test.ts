@@ -2,8 +2,10 @@ import { newHeapStats } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { collectHostUntil, dropWithReportsDue } from "../../../vitest.hostgc.ts";
-import { SPECIAL_WEAK } from "../src/heap.ts";
+import type { GCRecord } from "../src/gcstats.ts";
+import { SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "../src/heap.ts";
 import { isFatalError } from "../src/index.ts";
+import { Finalizers } from "../src/mfinal.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { type RigOptions, rig } from "./kit.ts";
 
@@ -607,5 +609,295 @@ describe("a memory without room for metadata", () => {
     gc.finalizers.run();
     expect(ran).toBe(n);
     expect(heapObjects()).toBe(0);
+  });
+});
+
+/** Finalizers without a collector: the test says what the sweeper finds, and keeps what the host is asked for. */
+function bare() {
+  const { a, gc, node, u32 } = rig();
+  const calls: string[] = [];
+  const counted: string[] = [];
+  const host = {
+    marking: false,
+    shade: (p: number) => void calls.push(`shade ${p}`),
+    scanFinalizerObject: (base: number) => void calls.push(`scan ${base}`),
+    ensureSwept: (span: number): void => void calls.push(`sweep ${span}`),
+    wake: () => void calls.push("wake"),
+  };
+  const record = { countFinalization: (name: string) => void counted.push(name) } as unknown as GCRecord;
+  const fin = new Finalizers(gc.heap, host, record);
+  const said = (): string[] => calls.splice(0);
+  return {
+    a,
+    u32,
+    fin,
+    host,
+    counted,
+    said,
+    make: () => a.mallocTyped(node),
+    /** The object's finalizer is due. */
+    finalize(p: Addr): void {
+      fin.queueFinalizer(a.removeSpecial(p, SPECIAL_FINALIZER), p);
+    },
+    /** The object is freed. */
+    cleanUp(p: Addr): void {
+      fin.queueCleanup(a.removeSpecial(p, SPECIAL_CLEANUP));
+    },
+  };
+}
+
+describe("an address that can't be collected or is no object's", () => {
+  it("has cleanups that never run, and weak pointers that go on reading it", () => {
+    const { a, fin, said } = bare();
+    fin.addCleanup(a.zerobase, () => {}, 0).stop();
+    fin.setFinalizer(a.zerobase, () => {});
+    expect(fin.weak(a.zerobase).value()).toBe(a.zerobase);
+    expect(fin.weak(0 as Addr).value()).toBe(0);
+    expect([said(), fin.queued]).toEqual([[], 0]);
+  });
+
+  it("is refused in Go's words, and what is no function in ours", () => {
+    const { fin, make } = bare();
+    const nop = (): void => {};
+    const none = 4096 as Addr;
+    expect(() => fin.addCleanup(0 as Addr, nop, 0)).toThrow("runtime.AddCleanup: ptr is nil");
+    expect(() => fin.addCleanup(none, nop, 0)).toThrow("runtime.AddCleanup: ptr not in allocated block");
+    expect(() => fin.weak(none)).toThrow("runtime: weak pointer to an address that is not in the heap");
+    const what = new TypeError("gc: addCleanup needs a function (got 3)");
+    expect(() => fin.addCleanup(make(), 3 as never, 0)).toThrow(what);
+    const whatElse = new TypeError("gc: setFinalizer needs a function or null (got undefined)");
+    expect(() => fin.setFinalizer(make(), undefined as never)).toThrow(whatElse);
+  });
+
+  it("shares its object with another address if both point into it, tiny ones apart", () => {
+    const { a, fin, make } = bare();
+    const [p, q] = [make(), make()];
+    const wide = a.mallocTyped(a.newType(1000, [1]));
+    const tiny = a.mallocNoscan(4);
+    const pairs: [Addr, number][] = [
+      [p, p + 31],
+      [p, q],
+      [wide, wide + 999],
+      [tiny, tiny],
+      [4096 as Addr, 4096],
+      [p, 4096],
+    ];
+    expect(pairs.map(([x, y]) => fin.sameObject(x, y as Addr))).toEqual([
+      true,
+      false,
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  it("is told from the beginning of an object, whose header comes before it", () => {
+    const { a, fin } = bare();
+    const objects = [
+      a.mallocTyped(a.newType(512, [1])),
+      a.mallocTyped(a.newType(520, [1])),
+      a.mallocNoscan(600),
+      a.mallocNoscan(40_000),
+      a.mallocgc(40_000, a.newType(8, [1]), true),
+    ];
+    for (const p of objects) {
+      fin.setFinalizer(p, () => {});
+      expect(a.findSpecial(p, SPECIAL_FINALIZER)).not.toBe(0);
+      expect(() => fin.setFinalizer((p + 8) as Addr, () => {})).toThrow(
+        "pointer not at beginning of allocated block",
+      );
+    }
+    // Tiny objects share a block, and begin anywhere in it.
+    for (const p of [a.mallocNoscan(4), a.mallocNoscan(4)]) fin.setFinalizer(p, () => {});
+  });
+});
+
+describe("the entries of the queues", () => {
+  it("are taken from blocks of 255, and used again once their function was taken away, stopped or done", () => {
+    const { a, fin, make, finalize } = bare();
+    const { mem } = a;
+    let blocks = 0;
+    const { persistentAlloc } = mem;
+    mem.persistentAlloc = (...args) => {
+      if (args[0] === 4096) blocks++;
+      return persistentAlloc.apply(mem, args);
+    };
+    const objects = Array.from({ length: 255 }, make);
+    for (let round = 0; round < 3; round++) {
+      for (const p of objects) fin.setFinalizer(p, () => {});
+      expect(blocks).toBe(1);
+      if (round === 0) for (const p of objects) fin.setFinalizer(p, null);
+      else {
+        for (const p of objects) finalize(p);
+        fin.run();
+      }
+    }
+    const cleanups = objects.map((p) => fin.addCleanup(p, () => {}, 0));
+    for (const c of cleanups) c.stop();
+    expect(blocks).toBe(1);
+    for (const p of objects) fin.setFinalizer(p, () => {});
+    fin.addCleanup(objects[0]!, () => {}, 0);
+    expect(blocks).toBe(2);
+    mem.persistentAlloc = persistentAlloc;
+  });
+
+  it("are none where a finalizer is taken away that was not set", () => {
+    const { fin, make, finalize } = bare();
+    const [p, q] = [make(), make()];
+    fin.setFinalizer(p, () => {});
+    fin.setFinalizer(q, null);
+    const ran: number[] = [];
+    for (const o of [make(), make()]) {
+      fin.setFinalizer(o, (x) => void ran.push(x));
+      finalize(o);
+    }
+    expect([fin.run(), new Set(ran).size]).toEqual([2, 2]);
+  });
+
+  it("are given back when there is no memory for the special", () => {
+    for (const what of ["finalizer", "cleanup", "weak pointer"]) {
+      const { a, fin, make, finalize } = bare();
+      const p = make();
+      const { addSpecial } = a;
+      a.addSpecial = () => -1;
+      const set = () => {
+        if (what === "finalizer") fin.setFinalizer(p, () => {});
+        else if (what === "cleanup") fin.addCleanup(p, () => {}, 0);
+        else fin.weak(p);
+      };
+      const detail = `gc: no room for a ${what}'s special`;
+      expect(set).toThrow(
+        expect.objectContaining({ message: expect.stringContaining("out of memory"), detail }),
+      );
+      a.addSpecial = addSpecial;
+      fin.setFinalizer(p, () => {});
+      finalize(p);
+      expect(fin.run()).toBe(1);
+    }
+  });
+
+  it("root the objects of finalizers, from all blocks, until each is done", () => {
+    const { fin, make, finalize, cleanUp } = bare();
+    const objects = Array.from({ length: 600 }, make);
+    for (const p of objects) {
+      fin.setFinalizer(p, () => {});
+      fin.addCleanup(p, () => {}, 0);
+    }
+    const rooted = () => {
+      const seen: number[] = [];
+      fin.forEachQueued((p) => seen.push(p));
+      return seen.sort((x, y) => x - y);
+    };
+    expect(rooted()).toEqual([]);
+    for (const p of objects) {
+      finalize(p);
+      cleanUp(p);
+    }
+    expect(rooted()).toEqual(objects);
+    const first = fin.next()!;
+    expect([first.kind, first.arg, rooted().length]).toEqual(["finalizer", objects[0], 600]);
+    fin.done(first);
+    expect(rooted()).toEqual(objects.slice(1));
+    fin.run();
+    expect(rooted()).toEqual([]);
+  });
+
+  it("wake the consumer at the first of each queue, and keep their order when it has taken some", () => {
+    const { fin, make, finalize, cleanUp, said, counted } = bare();
+    const [a, b, c] = [make(), make(), make()];
+    for (const p of [a, b, c]) {
+      fin.setFinalizer(p, () => {});
+      fin.addCleanup(p, () => {}, p + 1);
+    }
+    said();
+    finalize(a);
+    finalize(b);
+    cleanUp(a);
+    expect(said()).toEqual(["wake", "wake"]);
+    expect([fin.queued, fin.queuedOf("finalizer"), fin.queuedOf("cleanup")]).toEqual([3, 2, 1]);
+    const taken = [fin.next("cleanup")!, fin.next()!];
+    expect(fin.next("cleanup")).toBeNull();
+    finalize(c);
+    cleanUp(b);
+    cleanUp(c);
+    expect(said()).toEqual(["wake"]);
+    while (taken.length < 6) taken.push(fin.next()!);
+    expect(taken.map((f) => f.arg)).toEqual([a + 1, a, b, c, b + 1, c + 1]);
+    expect([fin.next(), fin.queued]).toEqual([null, 0]);
+    for (const f of taken) fin.done(f);
+    const n = (name: string) => counted.filter((x) => x === name).length;
+    expect(["finalizersQueued", "finalizersExecuted", "cleanupsQueued", "cleanupsExecuted"].map(n)).toEqual([
+      3, 3, 3, 3,
+    ]);
+  });
+
+  it("name a function, or the program ends", () => {
+    const { fin, make, finalize, a, u32 } = bare();
+    const p = make();
+    fin.setFinalizer(p, () => {});
+    const entry = u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL.data) >>> 2]!;
+    finalize(p);
+    u32[(entry + 8) >>> 2] = 12_345;
+    expect(() => fin.next()).toThrow("gc: finalizer queue names an unknown function");
+  });
+
+  it("stay where a function throws and no listener takes the error", () => {
+    const { fin, make, finalize } = bare();
+    const failure = new Error("of the finalizer");
+    for (const throws of [true, false]) {
+      const p = make();
+      fin.setFinalizer(p, () => {
+        if (throws) throw failure;
+      });
+      finalize(p);
+    }
+    expect(() => fin.run()).toThrow(failure);
+    expect([fin.queued, fin.run()]).toEqual([1, 1]);
+  });
+});
+
+describe("while a cycle marks", () => {
+  it("an object is shaded whose finalizer is done, to which a weak pointer is made, and which one reads", () => {
+    const { fin, make, finalize, cleanUp, host, said, a } = bare();
+    const p = make();
+    const span = a.spanOf(p);
+    for (const marking of [false, true]) {
+      host.marking = marking;
+      const shade = marking ? [`shade ${p}`] : [];
+      fin.setFinalizer(p, () => {});
+      expect(said()).toEqual([`sweep ${span}`, ...(marking ? [`scan ${p}`] : [])]);
+      finalize(p);
+      const f = fin.next()!;
+      said();
+      fin.done(f);
+      expect(said()).toEqual(shade);
+      fin.addCleanup(p, () => {}, 0);
+      cleanUp(p);
+      said();
+      fin.done(fin.next()!);
+      expect(said()).toEqual([]);
+      const weak = fin.weak(p);
+      expect(said()).toEqual([`sweep ${span}`, ...shade]);
+      expect(fin.weak(p)).toBe(weak);
+      said();
+      expect(weak.value()).toBe(p);
+      expect(said()).toEqual([`sweep ${span}`, ...shade]);
+    }
+  });
+
+  it("a weak pointer shades nothing if the sweep that it asks for finds the object dead", () => {
+    const { fin, make, host, said, a, u32 } = bare();
+    const p = make();
+    const weak = fin.weak(p);
+    const cell = u32[(a.findSpecial(p, SPECIAL_WEAK) + SPECIAL.data) >>> 2]!;
+    host.marking = true;
+    host.ensureSwept = () => fin.clearWeak(cell);
+    said();
+    expect([weak.value(), said()]).toEqual([0, []]);
+    host.ensureSwept = () => {
+      throw new Error("there is nothing to sweep for");
+    };
+    expect(weak.value()).toBe(0);
   });
 });

@@ -130,3 +130,41 @@ describe("the roots of a cycle", () => {
     expect(seen.objects.sort((x, y) => x - y)).toEqual(some.sort((x, y) => x - y));
   });
 });
+
+describe("the walk over all roots", () => {
+  it("gives what each slot holds, nil apart: globals, stacks, queued finalizers and refs", () => {
+    const r = rig();
+    const roots = rootsOf(r);
+    const words = r.a.mem.persistentAlloc(96, 8, "otherSys");
+    for (let k = 0; k < 12; k++) r.u32[(words + 8 * k) >>> 2] = k === 2 ? 0 : 8000 + 8 * k;
+    // Words 0 and 5 to 7 belong to no root.
+    roots.addGlobals(words + 8, words + 32);
+    roots.addGlobals(words + 32, words + 40);
+    roots.stacks = (visit) => {
+      visit(words + 64, words + 80);
+      visit(words + 80, words + 96);
+      visit(words + 96, words + 96);
+    };
+    const p = r.a.mallocTyped(r.node);
+    r.gc.refs.alloc(16);
+    r.gc.refs.alloc(0);
+    r.gc.refs.alloc(24);
+    r.gc.finalizers.setFinalizer(p, () => {});
+    const seen = () => {
+      const found: number[] = [];
+      roots.forEachRoot((root) => found.push(root));
+      return found;
+    };
+    const fixed = [8008, 8024, 8032, 8064, 8072, 8080, 8088];
+    expect(seen()).toEqual([...fixed, 16, 24]);
+    r.gc.gc();
+    expect(seen()).toEqual([...fixed, p, 16, 24]);
+    // Of two equal ranges, one is taken back; a range that begins where another ends is not.
+    const undo = roots.addGlobals(words + 32, words + 40);
+    undo();
+    expect(seen()).toEqual([...fixed, p, 16, 24]);
+    const other = roots.addGlobals(words + 8, words + 16);
+    other();
+    expect(seen()).toEqual([...fixed, p, 16, 24]);
+  });
+});

@@ -49,6 +49,15 @@ describe("the watch for safepoints", () => {
     expect(told).toEqual([text(10, 8)]);
   });
 
+  it("counts anew from the first allocation behind a safepoint, however small", () => {
+    allocate(0);
+    watch.safepoint();
+    allocate(DEADLINE_NS, 1);
+    expect(looks).toBe(2);
+    allocate(DEADLINE_NS);
+    expect(told).toEqual([text(10, 7)]);
+  });
+
   it("looks at the clock once a MiB", () => {
     allocate(0);
     expect(looks).toBe(1);

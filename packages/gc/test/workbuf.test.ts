@@ -85,6 +85,48 @@ describe("the stack of grey objects", () => {
     ]);
   });
 
+  it("takes eight pieces from the heap at a time, and uses those that were emptied first", () => {
+    const { stack, gc, w, bufs, marker } = setUp();
+    const { heap } = gc;
+    const { allocWork } = heap;
+    let chunks = 0;
+    heap.allocWork = () => {
+      chunks++;
+      return allocWork.call(heap);
+    };
+    const push = (n: number) => {
+      let room = true;
+      for (let i = 1; i <= n; i++) room &&= stack.push(i);
+      expect(room).toBe(true);
+    };
+    // Two pieces are the thread's own.
+    push(2 * PIECE);
+    expect(chunks).toBe(0);
+    push(8 * PIECE);
+    expect(chunks).toBe(1);
+    push(1);
+    expect(chunks).toBe(2);
+    while (stack.pop() !== 0);
+    push(18 * PIECE);
+    expect(chunks).toBe(2);
+    push(1);
+    expect(chunks).toBe(3);
+    while (stack.pop() !== 0);
+    // Handing over takes an empty piece too.
+    push(8);
+    expect([bufs.share(w), chunks]).toEqual([true, 3]);
+    while (stack.pop() !== 0);
+    marker.releaseWorkbufs();
+    push(2 * PIECE);
+    expect(chunks).toBe(3);
+    push(1);
+    expect(chunks).toBe(4);
+    while (stack.pop() !== 0);
+    marker.releaseWorkbufs();
+    push(8);
+    expect([bufs.share(w), chunks]).toEqual([true, 5]);
+  });
+
   it("says that there is no memory, and loses nothing then", () => {
     const { stack, bufs, w, gc } = setUp();
     gc.heap.allocWork = () => 0;
