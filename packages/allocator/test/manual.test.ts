@@ -319,6 +319,61 @@ describe("realloc, usableSize, dup, view", () => {
     verifyHeap(a);
   });
 
+  it("leave what was in a block that is used again, unless zeros are asked for", () => {
+    for (const shared of [false, true]) {
+      const a = fresh();
+      if (shared) a.share();
+      for (const [options, want] of [
+        [undefined, 0xaa],
+        [{}, 0xaa],
+        [{ zero: false }, 0xaa],
+        [{ zero: true }, 0],
+      ] as const) {
+        const p = a.malloc(64);
+        a.view(p, Uint8Array).fill(0xaa);
+        a.free(p);
+        expect(a.malloc(64, options)).toBe(p);
+        expect([a.mem.u8[p + 8], a.mem.u8[p + 63]]).toEqual([want, want]);
+        a.free(p);
+      }
+    }
+  });
+
+  it("take no address outside of the memory or of its heap", () => {
+    const a = fresh();
+    a.malloc(64);
+    for (const p of [a.mem.size, a.mem.size + 8, 2 ** 32 - 8, 4096, a.mem.size - 8] as Addr[]) {
+      expect(() => a.free(p)).toThrow(
+        `allocator: free of an address outside of the heap (got 0x${p.toString(16)})`,
+      );
+      expect(() => a.usableSize(p)).toThrow("usableSize needs an allocated block");
+    }
+    expect(() => a.usableSize(0 as Addr)).toThrow("usableSize needs an allocated block (got 0x0)");
+    a.free(0 as Addr); // nothing
+  });
+
+  it("copy an object that malloc did not allocate, and leave it one", () => {
+    const a = fresh();
+    const p = a.mallocNoscan(64);
+    a.mem.u8[p + 5] = 9;
+    const q = a.dup(p);
+    expect(a.mem.u8[q + 5]).toBe(9);
+    expect(() => a.free(p)).toThrow("free of an object that malloc did not allocate");
+    a.free(q);
+    verifyHeap(a);
+  });
+
+  it("report no sample where none is due", () => {
+    const a = fresh();
+    const p = a.malloc(64);
+    a.hooks.sampleMalloc = () => {
+      throw new Error("sampled");
+    };
+    a.setMemProfileRate(0);
+    const q = a.realloc(p, 200);
+    a.dup(a.realloc(q, 40_000));
+  });
+
   it("report the new block once, when the old one is free", () => {
     const a = fresh();
     const p = a.malloc(64);
