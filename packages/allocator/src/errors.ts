@@ -26,7 +26,7 @@ export function kindOf(x: unknown): string {
 
 /** A value, for messages: `-8`, `a Memory`. */
 export function show(x: unknown): string {
-  return (typeof x === "object" && x !== null) || typeof x === "function" ? kindOf(x) : String(x);
+  return typeof x === "object" || typeof x === "function" ? kindOf(x) : String(x);
 }
 
 /** Throws unless size can be that of an object. what: its name. */

@@ -37,7 +37,7 @@ export class FixAlloc {
       for (let i = p >>> 2, e = (p + size - this.keep) >>> 2; i < e; i++) u32[i] = 0;
     } else {
       p = u32[(b + O.chunk) >>> 2] as number;
-      if (p === 0 || p + size > (u32[(b + O.chunkEnd) >>> 2] as number)) {
+      if (p + size > (u32[(b + O.chunkEnd) >>> 2] as number)) {
         p = this.mem.persistentAlloc(FIXALLOC_CHUNK, 64, this.stat);
         if (p === 0) return 0;
         u32[(b + O.chunkEnd) >>> 2] = p + FIXALLOC_CHUNK;
