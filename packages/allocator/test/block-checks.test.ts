@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { type Allocator, createAllocator, type LeakRecord } from "../src/index.ts";
+import { SPECIAL, SPECIAL_BLOCK } from "../src/internal.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
@@ -144,8 +145,7 @@ describe("checks", () => {
     const second = a.malloc(128);
     const b = createAllocator({ memory: a.mem, checks: true });
     for (const p of [first, second]) b.free(p);
-    expect([blocks(a), blocks(b)]).toEqual([[], []]);
-    const again = b.malloc(64);
+    const again = b.malloc(64); // b's first, as the block there was a's first
     expect(again).toBe(first);
     expect([blocks(a), blocks(b)]).toEqual([[], [[1, 64]]]);
     b.free(again);
@@ -157,6 +157,16 @@ describe("checks", () => {
     expect(a.realloc(third, 50)).toBe(third);
     expect(blocks(a)).toEqual([[1, 50]]);
     verifyHeap(a);
+  });
+
+  it("know a block by its serial number, too", () => {
+    const a = createAllocator({ maxMemory: 64 << 20, checks: true });
+    a.share();
+    const p = a.malloc(64);
+    const data = (a.findSpecial(p, SPECIAL_BLOCK) + SPECIAL.offsets.data) >>> 2;
+    expect(blocks(a)).toEqual([[1, 64]]);
+    a.mem.u32[data] = 99; // another block's, of a thread that had the mcache before
+    expect(blocks(a)).toEqual([]);
   });
 
   it("end in the fatal error where there is no memory for the record of a block that others may free", () => {

@@ -139,4 +139,30 @@ describe("frames", () => {
     expect(word(a.cache.base + MCACHE.offsets.nspanBitsFree)).toBe(1);
     expect(bits.take(8)).toBe(blocks[1]);
   });
+
+  it("are whole again where all of their blocks are free, and no others are", () => {
+    const { a, bits, base, count } = setUp();
+    a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsEnd) >>> 2] = base + 4 * 128;
+    const drain = (size: number): number[] => {
+      const blocks: number[] = [];
+      for (;;) {
+        const p = bits.take(size) || (bits.refill(size) ? bits.take(size) : 0);
+        if (p === 0) return blocks.sort((x, y) => x - y);
+        blocks.push(p);
+      }
+    };
+    for (const size of [8, 16, 32, 64]) {
+      const blocks = drain(size);
+      expect(blocks).toEqual(Array.from({ length: 512 / size }, (_, k) => base + k * size));
+      const inFrame = (k: number): number[] => blocks.filter((p) => Math.floor((p - base) / 128) === k);
+      // Frames 0 and 2 whole, of frame 1 all but its first block and of frame 3 all but its last.
+      const free = [...inFrame(0), ...inFrame(1).slice(1), ...inFrame(2), ...inFrame(3).slice(0, -1)];
+      for (const p of free) bits.free(p, size);
+      expect(drain(128)).toEqual([base, base + 256]);
+      expect(drain(size)).toEqual([...inFrame(1).slice(1), ...inFrame(3).slice(0, -1)]);
+      expect(count()).toBe(0);
+      for (const p of [base, base + 256]) bits.free(p, 128);
+      for (const k of [1, 3]) for (const p of inFrame(k)) bits.free(p, size);
+    }
+  });
 });
