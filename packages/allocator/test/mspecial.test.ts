@@ -2,6 +2,7 @@ import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { createAllocator, newHeapStats } from "../src/index.ts";
 import {
+  MHEAP,
   MSPAN,
   SPECIAL,
   SPECIAL_CLEANUP,
@@ -118,6 +119,42 @@ describe("specials", () => {
     expect([a.heap.specialalloc.inuse, dataOf()]).toEqual([inuse / 4, [5, 2, 3]]);
     expect(a.addSpecial((first + 1) as Addr, SPECIAL_WEAK, 7)).toBeGreaterThan(0); // another address
     expect(dataOf()).toEqual([5, 2, 3, 7]);
+  });
+
+  it("are looked at and changed under their span's lock, which no other lock is taken inside of", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    a.share();
+    const p = a.malloc(64);
+    const [own, heap] = [a.spanOf(p) + MSPAN.offsets.speclock, a.mheap + MHEAP.offsets.lock];
+    const locks: [string, number][] = [];
+    for (const name of ["acquire", "release"] as const) {
+      const real = a.heap[name].bind(a.heap);
+      a.heap[name] = (addr) => {
+        locks.push([name, addr]);
+        real(addr);
+      };
+    }
+    const of = (addr: number): [string, number][] => [
+      ["acquire", addr],
+      ["release", addr],
+    ];
+    const during = (act: () => unknown): [string, number][] => {
+      locks.length = 0;
+      act();
+      return locks.slice();
+    };
+    const add = (): number => a.specials.add(p, SPECIAL_WEAK, 1, 0);
+    expect(during(add)).toEqual([...of(heap), ...of(own)]);
+    expect(during(() => expect(add()).toBe(0))).toEqual([...of(heap), ...of(own), ...of(heap)]);
+    expect(during(() => a.specials.find(p, SPECIAL_WEAK))).toEqual(of(own));
+    expect(during(() => a.specials.remove(p, SPECIAL_PROFILE, undefined))).toEqual(of(own));
+    expect(during(() => a.specials.remove(p, SPECIAL_WEAK, undefined))).toEqual([...of(own), ...of(heap)]);
+    expect(during(() => a.specials.drop(p, 64))).toEqual([]);
+    add();
+    expect(during(() => a.specials.drop(p, 64))).toEqual([...of(own), ...of(heap)]);
+    add();
+    const special = a.specials.find(p, SPECIAL_WEAK);
+    expect(during(() => a.specials.free(a.spanOf(p), 0, special))).toEqual([...of(own), ...of(heap)]);
   });
 
   it("need an address in the heap", () => {

@@ -98,6 +98,7 @@ describe("stacks", () => {
       expect(a.spanOf(stacks[k] as Addr)).toBe(0);
     }
     verifyHeap(a);
+    verifyMemory(a.mem);
   });
 
   it("loses no piece when the memory ends in the middle of a refill", () => {
