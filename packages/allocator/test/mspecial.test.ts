@@ -162,6 +162,8 @@ describe("specials", () => {
     expect(() => a.addSpecial(64 as Addr, SPECIAL_WEAK, 1)).toThrow(RangeError);
     expect(a.findSpecial(64 as Addr, SPECIAL_WEAK)).toBe(0);
     expect(a.removeSpecial(64 as Addr, SPECIAL_WEAK)).toBe(-1);
+    expect(() => a.addSpecial(-8 as Addr, SPECIAL_WEAK, 1)).toThrow("needs an address in the heap");
+    expect(a.removeSpecial(a.mallocNoscan(8192), 0)).toBe(-1); // of a span without any
   });
 
   it("go with a block that is freed by hand, after the hook was told of it", () => {
