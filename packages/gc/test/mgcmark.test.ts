@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { checkMarks } from "../src/checkmark.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";
-import { GCWORK, MARK, OBLET_BYTES, OBLET_GROUP_BYTES } from "../src/markstate.ts";
+import { markWasm } from "../src/mark-wasm.ts";
+import { GCWORK, MARK, OBLET_BYTES, OBLET_GROUP_BYTES, THREAD_LOST } from "../src/markstate.ts";
 import { Marker, type MarkerKind } from "../src/mgcmark.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
@@ -118,6 +119,17 @@ describe("a host that makes no WebAssembly", () => {
       }
     });
   }
+
+  it("gives no twin, and says why, where there is no WebAssembly or no memory of its kind", () => {
+    const what = new TypeError("gc: marker: wasm needs a WebAssembly.Memory");
+    const r = rig({ maxMemory: 64 * MiB });
+    const { state, bufs, work } = new Marker(r.gc.heap, "js");
+    vi.stubGlobal("WebAssembly", undefined);
+    expect(() => markWasm(state, bufs, work)).toThrow(what);
+    vi.unstubAllGlobals();
+    Object.defineProperty(r.a.mem, "memory", { value: null });
+    expect(() => markWasm(state, bufs, work)).toThrow(what);
+  });
 
   it("lets a parallel phase mark in JavaScript", () => {
     const r = rig({ maxMemory: 64 * MiB, shared: true });
@@ -257,4 +269,126 @@ describe("a step of marking", () => {
     while (marker.drain(1 << 20) > 0);
     expect(endMarking(r, marker).scanWork).toBe(3200);
   }
+});
+
+describe("roots and objects that are scanned for the collector", () => {
+  /** A marker that records what it shades. */
+  function recorded() {
+    const r = rig({ maxMemory: 64 * MiB });
+    const marker = new Marker(r.gc.heap, "js");
+    beginMarking(r, marker);
+    const shaded: number[] = [];
+    marker.js.shade = (p) => void shaded.push(p);
+    return { ...r, marker, shaded };
+  }
+
+  it("are shaded slot by slot of a range, nil apart", () => {
+    const { a, u32, marker, shaded } = recorded();
+    const words = a.mem.persistentAlloc(64, 8, "otherSys");
+    for (let k = 0; k < 8; k++) u32[(words + 8 * k) >>> 2] = k === 3 ? 0 : 8 * k + 8;
+    u32[(words + 12) >>> 2] = 9999;
+    marker.scanRoots(words + 8, words + 56);
+    marker.scanRoots(words + 56, words + 56);
+    expect(shaded).toEqual([16, 24, 40, 48, 56]);
+  });
+
+  it("are what an object with a finalizer refers to, but for itself, at the price of its slot", () => {
+    const { a, u32, marker, shaded } = recorded();
+    const p = a.mallocTyped(a.newType(48, [0x3f]));
+    const values = [p, p + 47, p + 48, p - 1, 0, 8];
+    values.forEach((v, i) => {
+      u32[(p + 8 * i) >>> 2] = v;
+    });
+    marker.scanFinalizerObject(p);
+    expect([shaded, marker.heapScanWork]).toEqual([[p + 48, p - 1, 8], 48]);
+    const wide = a.mallocTyped(a.newType(1000, [1]));
+    u32[wide >>> 2] = p;
+    marker.scanFinalizerObject(a.findObject(wide));
+    expect([shaded.at(-1), marker.heapScanWork]).toEqual([p, 48 + 1024]);
+  });
+});
+
+describe("the figures of a cycle", () => {
+  it("are sums over all threads, and by size class of what was scanned there", () => {
+    const r = rig({ maxMemory: 64 * MiB });
+    const make = (size: number, n: number) => {
+      const typ = r.a.newType(size, [1]);
+      for (let i = 0; i < n; i++) r.gc.refs.alloc(r.a.mallocTyped(typ));
+    };
+    make(16, 600);
+    make(48, 3);
+    make(8, 5);
+    make(1000, 2);
+    make(40_000, 1);
+    const marker = new Marker(r.gc.heap, "js");
+    beginMarking(r, marker);
+    while (marker.drain(1 << 20) > 0);
+    const none = { sparse: 0, spanSparse: 0, spanDense: 0, spansSparse: 0, spansDense: 0 };
+    expect([...marker.classStats()]).toEqual([
+      [0, { ...none, sparse: 10 }],
+      [1, { ...none, sparse: 5 }],
+      [2, { ...none, spanSparse: 600, spansSparse: 2 }],
+      [5, { ...none, spanSparse: 3, spansSparse: 1 }],
+      [32, { ...none, sparse: 2 }],
+    ]);
+    const stats = { ...none, sparse: 17, spanSparse: 603, spansSparse: 3 };
+    expect(marker.scanStats()).toEqual(stats);
+    const work = 600 * 16 + 3 * 48 + 5 * 8 + 2 * 1016 + 40_000;
+    expect(marker.heapScanWork).toBe(work);
+    // Another thread's part counts as well.
+    const { state } = marker;
+    const other = state.newWork(2);
+    r.u32[(other + GCWORK.bytesMarked) >>> 2] = 1000;
+    r.u32[(other + GCWORK.objsStacked) >>> 2] = 2;
+    r.a.mem.f64[(other + GCWORK.heapScanWork) >>> 3] = 3;
+    expect(marker.heapScanWork).toBe(work + 3);
+    expect(marker.scanStats()).toEqual({ ...stats, sparse: 19 });
+    expect(endMarking(r, marker).bytesMarked).toBe(600 * 16 + 3 * 48 + 5 * 8 + 2 * 1024 + 40_960 + 1000);
+  });
+});
+
+describe("a stack", () => {
+  it("is not given back while something waits in it", () => {
+    const r = rig({ maxMemory: 64 * MiB });
+    r.gc.refs.alloc(r.a.mallocTyped(r.a.newType(1000, [1])));
+    const marker = new Marker(r.gc.heap, "js");
+    beginMarking(r, marker);
+    expect(() => marker.releaseWorkbufs()).toThrow("gc: releasing workbufs of an unfinished mark");
+    expect(marker.drain(2 ** 40)).toBe(1016);
+    marker.releaseWorkbufs();
+  });
+});
+
+describe("the loss of a thread", () => {
+  /** Marks a part, allocates a black object, and marks the rest after what waited was lost, or was not. */
+  function outcome(lost: boolean, waiting: "kept" | "dropped") {
+    const r = rig({ maxMemory: 64 * MiB });
+    randomGraph(r, random(7), 3000);
+    const marker = new Marker(r.gc.heap, "js");
+    beginMarking(r, marker);
+    marker.drain(20_000);
+    const before = r.gc.heap.heapLive;
+    for (let i = 0; i < 100; i++) r.a.mallocNoscan(48);
+    r.a.mallocNoscan(100_000);
+    r.a.flushAll();
+    expect(r.gc.heap.heapLive).toBeGreaterThan(before + 100_000);
+    const other = marker.state.newWork(2);
+    if (lost) {
+      r.u32[(other + GCWORK.bytesMarked) >>> 2] = 123;
+      marker.state.set(MARK.overflow, THREAD_LOST);
+      if (waiting === "dropped") marker.state.dropWork();
+      expect(marker.overflow).toBe(true);
+    } else while (marker.drain(1 << 20) > 0);
+    marker.markOverflow();
+    expect([marker.overflow, marker.idle]).toEqual([false, true]);
+    checkMarks(r.gc.heap, r.gc.roots);
+    const { bits, bytesMarked } = endMarking(r, marker);
+    return { bits, bytesMarked };
+  }
+
+  it("costs no mark, and no byte of the count", () => {
+    const want = outcome(false, "kept");
+    expect(outcome(true, "kept")).toEqual(want);
+    expect(outcome(true, "dropped")).toEqual(want);
+  });
 });
