@@ -1,3 +1,4 @@
+import { runInThisContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Symbolize } from "../src/frames.ts";
@@ -104,6 +105,35 @@ describe.each([
     }
   });
 
+  it("is that of the caller while it runs, and unknown while host code runs in its name", () => {
+    const s = createTestScheduler(options);
+    let host: unknown;
+    let other: string[] = [];
+    s.runMain(function* main() {
+      const g = s.getg()!;
+      function* inner(): Generator<undefined, string[]> {
+        yield* s.gosched();
+        return names(g);
+      }
+      // This symbolizer gives the asking functions a file of the program.
+      const asking = new Set(["names", "gStack"]);
+      expect((yield* inner()).filter((name) => !asking.has(name))).toEqual(["inner", "main"]);
+      const work = () => {
+        host = gStack(g);
+        throw new Error("no promise");
+      };
+      expect(() => s.syscall(work)).toThrow("no promise");
+      const h = s.go(function* waiter() {
+        yield* s.makeChan().recv();
+      });
+      expect(gStack(byName(s, h.id))).toEqual([]);
+      yield* s.gosched();
+      other = names(byName(s, h.id));
+    });
+    expect(host).toEqual([]);
+    expect(other).toEqual(["waiter"]);
+  });
+
   it("says how long it waits also when its stack is known", () => {
     const s = createTestScheduler(options);
     s.go(function* waiter() {
@@ -116,6 +146,33 @@ describe.each([
       );
       s.advance(60_000);
     }
+  });
+});
+
+describe("the tree of places", () => {
+  it("tells files apart whose functions stand at the same place", () => {
+    const s = createTestScheduler({
+      symbolize: (site) => ({ func: "main.f", file: site.getFileName() ?? "", line: 1 }),
+    });
+    const c = s.makeChan<number>();
+    const bodies = ["/one.js", "/two.js", "/three.js"].map(
+      (filename) =>
+        runInThisContext("(function* (c) { yield* c.recv(); })", { filename }) as (
+          c: unknown,
+        ) => Generator<undefined, void>,
+    );
+    const stacks = (): unknown[] =>
+      bodies.map((body) => {
+        const h = s.go(body, c);
+        s.run();
+        return stackOf(byName(s, h.id));
+      });
+    const first = stacks();
+    expect(first).toMatchObject(
+      ["/one.js", "/two.js", "/three.js"].map((file) => ({ frames: [{ file, outermost: true }] })),
+    );
+    const again = stacks();
+    for (const [i, stack] of first.entries()) expect(again[i]).toBe(stack);
   });
 });
 
@@ -236,5 +293,50 @@ describe("gDerived", () => {
       expect(gDerived(g, derive)).toBe("worker");
     }
     expect(calls).toBe(1);
+  });
+
+  it("is made anew each time without a symbolizer, and of a goroutine that runs", () => {
+    const first = (sites: { getFunctionName(): string | null }[]) => {
+      calls++;
+      return sites.find((site) => site.getFunctionName() !== "gDerived")!.getFunctionName();
+    };
+    let calls = 0;
+    const plain = createTestScheduler();
+    const h = plain.go(function* waiter() {
+      yield* plain.makeChan().recv();
+    });
+    plain.run();
+    const g = byName(plain, h.id);
+    expect([gDerived(g, first), gDerived(g, first)]).toEqual(["waiter", "waiter"]);
+    expect(calls).toBe(2);
+    const s = createTestScheduler({ symbolize });
+    s.runMain(function* main() {
+      for (let i = 0; i < 2; i++) expect(gDerived(s.getg()!, first)).toBe("main");
+      yield* s.gosched();
+    });
+    expect(calls).toBe(4);
+  });
+
+  it("is null of a goroutine that has not begun, and is not made of nothing", () => {
+    const s = createTestScheduler({ symbolize });
+    const h = s.go(() => {});
+    expect(gSites(byName(s, h.id))).toEqual([]);
+    expect(
+      gDerived(byName(s, h.id), () => {
+        throw new Error("made of nothing");
+      }),
+    ).toBe(null);
+  });
+
+  it("is made also of a goroutine whose stack a dump has taken before", () => {
+    const s = createTestScheduler({ symbolize });
+    const h = s.go(function* waiter() {
+      yield* s.makeChan().recv();
+    });
+    s.run();
+    const g = byName(s, h.id);
+    const stack = stackOf(g);
+    for (let i = 0; i < 2; i++) expect(gDerived(g, (sites) => sites[0]!.getFunctionName())).toBe("waiter");
+    expect(stackOf(g)).toBe(stack);
   });
 });
