@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { LatencySampler, LockWaits } from "../src/counters.ts";
 import type { G } from "../src/index.ts";
 import {
   Grunnable,
@@ -292,5 +293,102 @@ describe("latencies", () => {
     });
     expect(latencies.transitions).toBeGreaterThan(36_000);
     expect(latencies.transitions).toBeLessThan(44_000);
+  });
+});
+
+describe("the choice of latencies", () => {
+  const g = (): G => ({ tracking: 0 }) as G;
+
+  it("is one of 8, and one of 1024 while the last two follow each other within 2 us a transition", () => {
+    const sampler = new LatencySampler(new Latencies());
+    expect(sampler.period).toBe(8);
+    const periods = [1, 1.0159, 3.06, 5.2, 5.2161].map((now) => {
+      sampler.start(g(), now, 8);
+      return sampler.period;
+    });
+    // 16 us for 8 transitions, 2.048 ms for 1024.
+    expect(periods).toEqual([8, 1024, 1024, 8, 8]);
+  });
+
+  it("relaxes to one of 8 when the last is 2.048 ms old", () => {
+    const sampler = new LatencySampler(new Latencies());
+    sampler.start(g(), 1, 8);
+    expect([sampler.relax(1000), sampler.period]).toEqual([false, 8]);
+    sampler.start(g(), 1000, 8);
+    sampler.start(g(), 1000, 8);
+    expect([sampler.relax(1002.047), sampler.period]).toEqual([false, 1024]);
+    expect([sampler.relax(1002.049), sampler.period]).toEqual([true, 8]);
+    expect(sampler.relax(1002.049)).toBe(false);
+  });
+
+  it("comes at random distances, of which the period is the mean", () => {
+    const sampler = new LatencySampler(new Latencies());
+    const draws = Array.from({ length: 20_000 }, () => sampler.next());
+    expect([Math.min(...draws), Math.max(...draws)]).toEqual([1, 15]);
+    expect(draws.reduce((a, b) => a + b) / draws.length).toBeCloseTo(8, 0);
+    for (let n = 1; n <= 15; n++) {
+      expect(Math.abs(draws.filter((d) => d === n).length / draws.length - 1 / 15)).toBeLessThan(0.01);
+    }
+  });
+
+  it("keeps as many as wait at once apart, and uses the place of one that ran again", () => {
+    const latencies = new Latencies();
+    const sampler = new LatencySampler(latencies);
+    const waiting = Array.from({ length: 100 }, g);
+    for (const [i, x] of waiting.entries()) sampler.start(x, 10 * i, 8 * (i + 1));
+    expect(new Set(waiting.map((x) => x.tracking)).size).toBe(100);
+    // One that is timed already stays so.
+    sampler.start(waiting[0], 5000, 8);
+    for (const x of waiting) sampler.ran(x, 2000);
+    expect(latencies.list).toEqual(waiting.map((_, i) => ({ ns: (2000 - 10 * i) * 1e6, count: i + 1 })));
+    expect(waiting.every((x) => x.tracking === 0)).toBe(true);
+    const again = g();
+    sampler.start(again, 3000, 8);
+    expect(again.tracking).toBeLessThanOrEqual(100);
+    sampler.ran(again, 2999);
+    // A clock that was set back.
+    expect(latencies.list.at(-1)).toEqual({ ns: 0, count: 1 });
+    sampler.start(again, 4000, 8);
+    sampler.drop(again);
+    expect([again.tracking, latencies.list.length]).toEqual([0, 101]);
+  });
+});
+
+describe("the choice of waits for locks", () => {
+  it("takes a burst of 64 and the first that finds it spent, and then one of 16 or so, which stand for all", () => {
+    const waits = new LockWaits();
+    for (let i = 0; i < 65; i++) expect(waits.begin(0)).toBe(1);
+    let since = 0;
+    let timed = 0;
+    const n = 33_000;
+    for (let i = 0; i < n; i++) {
+      since++;
+      const standsFor = waits.begin(0);
+      if (standsFor === 0) continue;
+      expect(standsFor).toBe(since);
+      expect(since).toBeLessThanOrEqual(32);
+      since = 0;
+      timed++;
+    }
+    // The distances are 1 to 32, 16.5 in the mean.
+    expect(n / timed).toBeGreaterThan(16);
+    expect(n / timed).toBeLessThan(17);
+  });
+
+  it("takes one more for each 10 us that pass, up to the burst", () => {
+    const waits = new LockWaits();
+    for (let i = 0; i < 1000; i++) expect(waits.begin(i * 0.0101)).toBe(1);
+    // A long pause gives no more than the burst.
+    const late = 1e6;
+    for (let i = 0; i < 65; i++) expect(waits.begin(late)).toBe(1);
+    const next = Array.from({ length: 32 }, () => waits.begin(late));
+    expect(next.filter((w) => w > 0).length).toBeLessThan(16);
+    // Half of the burst after 320 us.
+    while (waits.begin(late) === 0);
+    let burst = 0;
+    while (waits.begin(late + 0.32) !== 1);
+    while (waits.begin(late + 0.32) === 1) burst++;
+    expect(burst).toBeGreaterThanOrEqual(30);
+    expect(burst).toBeLessThanOrEqual(33);
   });
 });
