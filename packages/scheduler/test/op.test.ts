@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { recvFrom, sendTo } from "../src/chan.ts";
 import {
   createScheduler,
   defaultScheduler,
@@ -12,6 +13,7 @@ import {
 } from "../src/index.ts";
 import { Mutex, RWMutex, WaitGroup, Weighted } from "../src/sync/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
+import { stackText } from "../src/traceback.ts";
 
 describe("an op", () => {
   it("completes without suspending when it can", () => {
@@ -110,6 +112,26 @@ describe("an op", () => {
         return yield* c.recv();
       }),
     ).toBe("hello");
+  });
+});
+
+describe("an op on a nil channel", () => {
+  it("says what it is, in messages and in dumps", () => {
+    const s = createTestScheduler();
+    const ops = {
+      "chan send": () => sendTo(() => s, null, 1),
+      "chan receive": () => recvFrom(() => s, null),
+    };
+    for (const [what, make] of Object.entries(ops)) {
+      expect(String(make())).toBe(`operation(${what})`);
+      s.go(make);
+    }
+    s.run();
+    const headers = stackText(s, true).match(/^goroutine [1-9].*$/gm);
+    expect(headers).toEqual([
+      "goroutine 2 [chan send (nil chan)]:",
+      "goroutine 3 [chan receive (nil chan)]:",
+    ]);
   });
 });
 

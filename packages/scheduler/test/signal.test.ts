@@ -140,4 +140,39 @@ describe("an op with a signal", () => {
       expect(() => op.withSignal(signal)).toThrow("chan send op used twice");
     });
   });
+
+  it("gives what it waited for if the signal stays quiet, and leaves no listener", () => {
+    const s = createTestScheduler();
+    const { signal } = new AbortController();
+    s.runMain(function* () {
+      const c = s.makeChan<number>();
+      s.go(function* () {
+        yield* s.sleep(1);
+        yield* c.send(5);
+      });
+      expect(yield* c.recv().withSignal(signal)).toBe(5);
+      expect(getEventListeners(signal, "abort")).toEqual([]);
+    });
+  });
+
+  it("takes a sleep that is given up out of the timers, also the only one", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const controller = new AbortController();
+      let reason: unknown;
+      s.go(function* () {
+        try {
+          yield* s.sleep(1000).withSignal(controller.signal);
+        } catch (e) {
+          reason = e;
+        }
+      });
+      yield* s.gosched();
+      expect(s.timers.size).toBe(1);
+      controller.abort("enough");
+      expect(s.timers.size).toBe(0);
+      yield* s.gosched();
+      expect(reason).toBe("enough");
+    });
+  });
 });

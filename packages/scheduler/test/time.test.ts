@@ -177,6 +177,33 @@ describe("timers and tickers", () => {
     });
   });
 
+  it("that are set or stopped while goroutines wait for them fire at the new time, or not at all", () => {
+    const s = createTestScheduler();
+    const got: [number, number][] = [];
+    s.runMain(function* () {
+      const t = s.newTimer(10);
+      for (let i = 0; i < 2; i++) {
+        s.go(function* () {
+          got.push([i, (yield* t.C.recv())! - s.clock.wall() + s.clock.now()]);
+        });
+      }
+      yield* s.gosched();
+      // However many wait, it is one timer.
+      expect(s.timers.size).toBe(1);
+      expect([t.reset(50), s.timers.size]).toEqual([true, 1]);
+      yield* s.sleep(30);
+      expect(got).toEqual([]);
+      yield* s.sleep(30);
+      expect(got).toEqual([[1, 50]]);
+      expect([t.reset(5), s.timers.size, t.stop(), s.timers.size]).toEqual([false, 1, true, 0]);
+      yield* s.sleep(100);
+      expect(got).toHaveLength(1);
+      t.reset(1);
+      yield* s.sleep(10);
+      expect(got.map(([i]) => i)).toEqual([1, 0]);
+    });
+  });
+
   it("send the time at which they fired", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
