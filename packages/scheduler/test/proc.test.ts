@@ -1,9 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { HChan } from "../src/chan.ts";
 import {
   type Chan,
   crashReport,
   createScheduler,
+  defer,
   FatalError,
   go,
   gosched,
@@ -213,6 +214,37 @@ describe("main", () => {
     expect(await s.main(() => s.getg()!.goid)).toBe(1);
   });
 
+  it("is refused after close", async () => {
+    const s = createScheduler();
+    s.close();
+    await expect(s.main(() => 1)).rejects.toThrow("scheduler: main after close");
+  });
+
+  it.each([null, undefined])("wraps a thrown %s", async (value) => {
+    const e: unknown = await createScheduler()
+      .main(() => {
+        throw value;
+      })
+      .catch((e: unknown) => e);
+    expect(e).toBeInstanceOf(PanicError);
+    expect((e as PanicError).value).toBe(value);
+  });
+
+  it("leaves a goroutine of the runtime that it has just readied to run on", () => {
+    const s = createTestScheduler();
+    const c = s.makeChan<number>();
+    const got: unknown[] = [];
+    s.goSystem(function* () {
+      got.push(yield* c.recv());
+    });
+    s.run();
+    s.runMain(() => {
+      c.trySend(5);
+    });
+    s.run();
+    expect(got).toEqual([5]);
+  });
+
   it("ends with a fatal error even if the program catches it", () => {
     const s = createTestScheduler();
     let after = false;
@@ -289,6 +321,93 @@ describe("go", () => {
         yield 3 as never;
       }),
     ).toThrow("goroutine 1 yielded a value that is no op");
+  });
+});
+
+describe("a yield of what is no op", () => {
+  const bad = 3 as never;
+
+  it("may be caught, and the goroutine returns or waits for something else", () => {
+    const s = createTestScheduler();
+    const caught: string[] = [];
+    function* careless(): Generator<undefined, void, unknown> {
+      try {
+        yield bad;
+      } catch (e) {
+        caught.push((e as Error).message);
+      }
+    }
+    const ends = s.runMain(function* () {
+      yield* careless();
+      return "returned";
+    });
+    const waits = s.runMain(function* () {
+      yield* careless();
+      yield* s.sleep(1);
+      return "waited";
+    });
+    expect([ends, waits]).toEqual(["returned", "waited"]);
+    const fault = "scheduler: goroutine 1 yielded a value that is no op; suspend with yield* on an op";
+    expect(caught).toEqual([fault, fault]);
+  });
+
+  it("ends the program if the goroutine does it again, or its generator can't be thrown into", () => {
+    const s = createTestScheduler();
+    expect(() =>
+      s.runMain(function* () {
+        try {
+          yield bad;
+        } catch {
+          yield bad;
+        }
+      }),
+    ).toThrow("goroutine 1 yielded a value that is no op");
+    const iterator = { next: () => ({ done: false, value: 3 }), [Symbol.iterator]: () => iterator };
+    expect(() => s.runMain(() => iterator as never)).toThrow(TypeError);
+  });
+});
+
+describe("the end of a goroutine", () => {
+  it("is counted also if it has run deferred calls", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      let called = false;
+      s.go(() => {
+        defer(() => {
+          called = true;
+        });
+      });
+      yield* s.gosched();
+      expect([called, s.numGoroutine()]).toEqual([true, 1]);
+      verifyScheduler(s);
+    });
+  });
+
+  it("needs no hook that takes its stack slots back", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      s.go(() => {
+        s.getg()!.rootLo = 8;
+      });
+      yield* s.gosched();
+      expect(s.numGoroutine()).toBe(1);
+    });
+  });
+
+  it("by a panic is reported on standard error where there is neither a main nor a process of Node", () => {
+    const s = createTestScheduler();
+    s.go(function* worker() {
+      throw new Error("x");
+    });
+    vi.stubGlobal("process", { versions: {} });
+    try {
+      expect(() => s.run()).toThrow("x");
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(s.errors).toEqual([
+      expect.stringMatching(/^panic: x\n\ngoroutine 2 \[running\]:\nmain\.worker\(/),
+    ]);
   });
 });
 
@@ -435,12 +554,55 @@ describe("the host loop", () => {
       clock: { now: () => 0 * ++reads },
       tasks: { task: (f) => f(), microtask: (f) => f() },
     });
+    let inTime = true;
     s.go(() => {
       reads = 0;
-      for (let i = 0; i < 16000; i++) expect(s.shouldYield()).toBe(false);
-      expect(reads).toBeLessThan(1010);
+      for (let i = 0; i < 16000; i++) inTime &&= !s.shouldYield();
     });
+    expect(inTime).toBe(true);
+    // On each 16th call, but for the first ones.
     expect(reads).toBeGreaterThan(990);
+    expect(reads).toBeLessThan(1010);
+  });
+
+  it("reads it twice as seldom each time up to every 16th call, and on every one where steps are long", () => {
+    const { s, host } = byHand();
+    const now = vi.spyOn(s.clock, "now");
+    const calls = (n: number, stepMs: number) =>
+      Array.from({ length: n }, (_, i) => {
+        const before = now.mock.calls.length;
+        host.t += stepMs;
+        s.shouldYield();
+        return now.mock.calls.length > before ? i + 1 : 0;
+      }).filter((i) => i > 0);
+    let short: number[] = [];
+    let long: number[] = [];
+    let again: number[] = [];
+    s.go(() => {
+      short = calls(70, 0);
+      // The rest of the last distance, and then each call.
+      long = calls(20, 0.3);
+      again = calls(10, 0);
+    });
+    host.turns.shift()!();
+    expect(short).toEqual([1, 3, 7, 15, 31, 47, 63]);
+    expect(long).toEqual([9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
+    expect(again).toEqual([1, 3, 7]);
+  });
+
+  it("asks a goroutine to yield from the end of its slice on, and when the clock was set back", () => {
+    const { s, host } = byHand();
+    const asked = [0, 1.999, 2, 3, -0.001].map((after) => {
+      let yields = false;
+      const start = host.t;
+      s.go(() => {
+        host.t = start + after;
+        yields = s.shouldYield();
+      });
+      host.turns.shift()!();
+      return yields;
+    });
+    expect(asked).toEqual([false, false, true, true, true]);
   });
 
   it("hands over in time when goroutines that took no time take half a millisecond each", () => {
