@@ -80,6 +80,57 @@ describe("the end of the event loop", () => {
   });
 });
 
+describe("a source that holds no handle of the host", () => {
+  const handles = () => {
+    const set = vi.spyOn(globalThis, "setInterval");
+    const clear = vi.spyOn(globalThis, "clearInterval");
+    return () => set.mock.calls.length - clear.mock.calls.length;
+  };
+
+  it("keeps the process alive while main runs, together with others by one handle", async () => {
+    const held = handles();
+    const s = createScheduler();
+    const c = s.makeChan<number>();
+    const first = s.hostSource();
+    expect(held()).toBe(0);
+    const ended = s.main(() => c.recv());
+    expect(held()).toBe(1);
+    const second = s.hostSource();
+    expect(held()).toBe(1);
+    first();
+    first();
+    expect(held()).toBe(1);
+    second();
+    expect(held()).toBe(0);
+    s.hostSource();
+    expect(held()).toBe(1);
+    await settled(s);
+    expect(c.trySend(1)).toBe(true);
+    await ended;
+    expect(held()).toBe(0);
+  });
+
+  it("holds nothing if it is told not to, without verdicts, or under virtual time", async () => {
+    const held = handles();
+    const cases: [s: Scheduler, hold: boolean][] = [
+      [createScheduler(), false],
+      [createScheduler({ deadlock: "off" }), true],
+      [createTestScheduler(), true],
+    ];
+    for (const [s, hold] of cases) {
+      const release = s.hostSource({ hold });
+      s.startMain(
+        () => s.makeChan().recv(),
+        () => {},
+        () => {},
+      );
+      expect(held()).toBe(0);
+      release();
+      s.close();
+    }
+  });
+});
+
 describe("SIGQUIT", () => {
   it("prints all goroutines while it is asked to, unless the program listens too", () => {
     const s = createTestScheduler();
