@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { collectHostUntil, dropWithReportsDue } from "../../../vitest.hostgc.ts";
+import { collectHostUntil, dropWithReportsDue, hostTurn } from "../../../vitest.hostgc.ts";
 import { parseStack } from "../src/frames.ts";
 import { gStack } from "../src/gstack.ts";
-import { createScheduler, type Frame } from "../src/index.ts";
+import { crashReport, createScheduler, type Frame } from "../src/index.ts";
+import type { Leak } from "../src/leak.ts";
 import { createTestScheduler } from "../src/testing.ts";
 import { currentG, goroutineText, stackText } from "../src/traceback.ts";
 
@@ -158,6 +159,64 @@ describe("creation sites", () => {
     expect(texts.length).toBe(2000);
     for (const text of texts)
       expect(text).toMatch(/created by main\.spawner in goroutine 1\n\t.*traceback\.test\.ts:\d+\n$/);
+  });
+});
+
+describe("the report of a panic", () => {
+  it("says of no stack that is complete that frames are missing, however long it is", () => {
+    const s = createTestScheduler();
+    const before = Error.stackTraceLimit;
+    function deep(n: number): void {
+      if (n === 0) throw new Error("deep");
+      deep(n - 1);
+    }
+    Error.stackTraceLimit = 200;
+    let text = "";
+    try {
+      s.runMain(() => deep(70));
+    } catch (e) {
+      text = crashReport(e)!.text;
+    } finally {
+      Error.stackTraceLimit = before;
+    }
+    expect(text.match(/^main\.deep\(/gm)).toHaveLength(71);
+    expect(text).not.toContain("elided");
+  });
+});
+
+describe("a search for leaks", () => {
+  it("finds goroutines that nothing can wake once V8 has collected them, and no others", async () => {
+    const leaks: Leak[] = [];
+    const s = createScheduler({ hooks: { leak: (l) => leaks.push(l) } });
+    const held = s.makeChan<number>();
+    const lostId = (() => {
+      s.go(function* alive() {
+        yield* held.recv();
+      });
+      return s.go(function* lost() {
+        yield* s.makeChan<number>().recv();
+      }).id;
+    })();
+    await hostTurn();
+    s.beginLeakSearch();
+    await collectHostUntil(() => {
+      s.endLeakSearch();
+      if (leaks.length > 0) return true;
+      s.beginLeakSearch();
+      return false;
+    });
+    expect(leaks).toEqual(s.leaks);
+    expect(leaks).toEqual([
+      {
+        goid: lostId,
+        func: "lost",
+        site: expect.stringMatching(/traceback\.test\.ts:\d+$/),
+        createdBy: expect.anything(),
+      },
+    ]);
+    expect(s.numGoroutine()).toBe(1);
+    expect(stackText(s, true)).toContain("main.alive(");
+    s.close();
   });
 });
 
