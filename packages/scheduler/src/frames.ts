@@ -161,8 +161,8 @@ function siteOfText(name: string, file: string, line: number, column: number): C
 /** The text of an error's stack, or "". V8 is not asked for call sites: it would leave the error with them in place of the text. */
 export function stackOfError(e: unknown): string {
   try {
-    // A getter of the program, or a formatter that fails on a broken source map: the report goes on without frames.
-    const stack = typeof e === "object" && e !== null ? (e as StackHolder).stack : "";
+    // Null, a getter of the program, or a formatter that fails on a broken source map: the report has no frames.
+    const { stack } = e as StackHolder;
     return typeof stack === "string" ? stack : "";
   } catch {
     return "";
