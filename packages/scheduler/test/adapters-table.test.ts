@@ -971,12 +971,30 @@ describe.each([
       const noStream = `TypeError: scheduler: ${name} needs a writable stream of Node or of the Web`;
       const noChannel = `TypeError: scheduler: ${name} needs a channel or a source`;
       expect(fault(five(), { write() {} })).toBe(`${noStream} (got Object)`);
+      expect(fault(five(), { destroy() {} })).toBe(`${noStream} (got Object)`);
       expect(fault(five(), 5)).toBe(`${noStream} (got number)`);
+      expect(fault(five(), "text")).toBe(`${noStream} (got string)`);
+      expect(fault(five(), null)).toBe(`${noStream} (got null)`);
+      expect(fault(five(), undefined)).toBe(`${noStream} (got undefined)`);
+      expect(fault(five(), () => {})).toBe(`${noStream} (got function)`);
+      expect(fault(five(), Object.create(null))).toBe(`${noStream} (got object)`);
       const stream = new WritableStream();
       expect(fault(5, stream)).toBe(`${noChannel} (got number)`);
       expect(fault(null, stream)).toBe(`${noChannel} (got null)`);
       expect(fault({ C: 5 }, stream)).toBe(`${noChannel} (got Object)`);
       expect(stream.locked).toBe(false);
+    });
+  });
+
+  it.each(["end", "destroy"] as const)("takes no value for a Node stream after its %s", async (end) => {
+    await clean(function* () {
+      const c = makeChan<string>(1);
+      yield* c.send("kept");
+      const stream = new PassThrough();
+      stream.resume();
+      stream[end]();
+      expect(yield* outcome(write(c, stream))).toBeInstanceOf(Error);
+      expect(c.length).toBe(1);
     });
   });
 });

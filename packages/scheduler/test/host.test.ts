@@ -1,6 +1,6 @@
 /** What a scheduler does to the process around it: the end of the event loop, signals, standard error, switches and stops. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { hostStderr } from "../src/host.ts";
+import { hostClock, hostStderr } from "../src/host.ts";
 import { crashReport, createScheduler, dumpOnSigquit, RuntimeError, type Scheduler } from "../src/index.ts";
 import { Mutex, RWMutex } from "../src/sync/index.ts";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
@@ -159,6 +159,63 @@ describe("SIGQUIT", () => {
     process.emit("SIGQUIT");
     undo();
     expect(s.errors).toEqual(["SIGQUIT: quit\n"]);
+  });
+});
+
+describe("the host's timer", () => {
+  it.each([
+    [0, 0],
+    [-5, 0],
+    [0.2, 1],
+    [3.7, 4],
+    [0x7fffffff, 0x7fffffff],
+    [1e12, 0x7fffffff],
+    [Infinity, 0x7fffffff],
+  ])("of %d ms is set to whole milliseconds that it takes: %d", (ms, set) => {
+    const handle = { unref: vi.fn() };
+    const timeout = vi.spyOn(globalThis, "setTimeout").mockReturnValue(handle as never);
+    const fn = () => {};
+    expect(hostClock.setTimer(fn, ms, true)).toBe(handle);
+    expect(timeout.mock.calls).toEqual([[fn, set]]);
+    expect(handle.unref).not.toHaveBeenCalled();
+    hostClock.setTimer(fn, ms, false);
+    expect(handle.unref).toHaveBeenCalledOnce();
+  });
+
+  it("may have a handle that can't be let go of, as in a browser", () => {
+    vi.spyOn(globalThis, "setTimeout").mockReturnValue(5 as never);
+    expect(hostClock.setTimer(() => {}, 1, false)).toBe(5);
+  });
+});
+
+describe("a task of the host", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  it.each([
+    ["by setImmediate", []],
+    ["by messages", ["setImmediate"]],
+    ["by setTimeout", ["setImmediate", "MessageChannel"]],
+  ])("runs after microtasks, in order, %s", async (_, missing) => {
+    // Unlike the host's, this channel does not keep the process of the test alive.
+    const { setImmediate } = globalThis;
+    class Channel {
+      port1: { onmessage?: () => void } = {};
+      port2 = { postMessage: () => setImmediate(() => this.port1.onmessage!()) };
+    }
+    vi.stubGlobal("MessageChannel", Channel);
+    for (const name of missing) vi.stubGlobal(name, undefined);
+    vi.resetModules();
+    const { hostTasks } = await import("../src/host.ts");
+    const log: string[] = [];
+    await new Promise<void>((resolve) => {
+      hostTasks.task(() => log.push("first task"));
+      hostTasks.task(() => {
+        log.push("second task");
+        resolve();
+      });
+      hostTasks.microtask(() => log.push("microtask"));
+    });
+    expect(log).toEqual(["microtask", "first task", "second task"]);
   });
 });
 

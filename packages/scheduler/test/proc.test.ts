@@ -790,6 +790,21 @@ describe("system goroutines", () => {
 });
 
 describe("a note", () => {
+  it("sleeps until it is woken, also in host code", async () => {
+    const s = createScheduler();
+    const note = new Note(s, waitReasonFinalizerWait);
+    let woke = false;
+    const slept = Promise.resolve(note.sleep()).then(() => {
+      woke = true;
+    });
+    do await new Promise((r) => setImmediate(r));
+    while (!s.isIdle);
+    expect(woke).toBe(false);
+    note.wakeup();
+    await slept;
+    expect(woke).toBe(true);
+  });
+
   it("keeps a wakeup for the next sleep and shows its own wait reason", () => {
     const s = createTestScheduler();
     const note = new Note(s, waitReasonFinalizerWait);
