@@ -18,7 +18,7 @@ import {
   withTimeout,
   withValue,
 } from "../src/context.ts";
-import { durationText } from "../src/context-text.ts";
+import { durationText, timeText } from "../src/context-text.ts";
 import type { RecvChan } from "../src/index.ts";
 import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
 
@@ -305,6 +305,18 @@ describe("the text of a context", () => {
     [3_599_999.999999, "59m59.999999999s"],
   ])("with a duration of %d ms", (ms, text) => {
     expect(durationText(ms)).toBe(text);
+  });
+
+  it.each<[number, string]>([
+    [120, "1970-01-01 00:00:00.12 +0000 UTC"],
+    [-1, "1969-12-31 23:59:59.999 +0000 UTC"],
+    [1764397264789, "2025-11-29 06:21:04.789 +0000 UTC"],
+    [951782400000, "2000-02-29 00:00:00 +0000 UTC"],
+    [253402300800000, "10000-01-01 00:00:00 +0000 UTC"],
+    [-62167219200000, "0000-01-01 00:00:00 +0000 UTC"],
+    [-62167219200001, "-0001-12-31 23:59:59.999 +0000 UTC"],
+  ])("with a time of %d ms", (ms, text) => {
+    expect(timeText(ms)).toBe(text);
   });
 
   it("of times before 1970 and beyond all dates, and of chains", () => {
