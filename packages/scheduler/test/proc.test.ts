@@ -490,6 +490,110 @@ describe("the run queue", () => {
   });
 });
 
+describe("the global queue", () => {
+  it("comes first at every 61st tick, as in Go, and last otherwise", () => {
+    const s = createTestScheduler();
+    const ticks: number[] = [];
+    s.runMain(function* () {
+      let left = 5;
+      s.go(function* () {
+        while (left > 0) {
+          yield* s.gosched();
+          ticks.push(s.p.schedtick);
+          left--;
+        }
+      });
+      const nothing = () => {};
+      const spawn = () => {
+        if (left === 0) return;
+        s.go(spawn);
+        s.go(nothing);
+      };
+      s.go(spawn);
+      while (left > 0) yield* s.sleep(1);
+    });
+    // The tick that takes it is counted already.
+    expect(ticks.map((t) => t % 61)).toEqual([1, 1, 1, 1, 1]);
+    expect(ticks.map((t) => t - ticks[0]!)).toEqual([0, 61, 122, 183, 244]);
+  });
+
+  it("gives its head, and up to half a ring more, to a P that has nothing to do", () => {
+    const s = createTestScheduler();
+    const order: number[] = [];
+    const sizes: number[][] = [];
+    for (let i = 0; i < 200; i++) {
+      s.go(() => {
+        order.push(i);
+        if (order.length <= 2) sizes.push([s.p.runqLength, s.globq.size]);
+      });
+    }
+    for (let g = s.p.runqget(); g !== null; g = s.p.runqget()) s.globq.pushBack(g);
+    s.run();
+    // Tick 0 takes the head alone. The next one finds the ring empty.
+    expect(sizes).toEqual([
+      [0, 199],
+      [127, 71],
+    ]);
+    expect(order.slice(0, 60)).toEqual(Array.from({ length: 60 }, (_, i) => i));
+    expect(order.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, i) => i));
+  });
+});
+
+describe("a scheduler", () => {
+  it("draws numbers from 0 to n - 1 alike, and the same ones for one seed", () => {
+    const draw = (seed: number, n: number, count: number) => {
+      const s = createTestScheduler({ seed });
+      return Array.from({ length: count }, () => s.randn(n));
+    };
+    for (const seed of [0, 1, 2, 0x9e3779b9, 2 ** 32 - 1]) {
+      for (const n of [1, 2, 7, 1000]) {
+        const buckets = new Array<number>(n).fill(0);
+        const draws = draw(seed, n, 20_000);
+        for (const x of draws) buckets[x]!++;
+        const want = draws.length / n;
+        // Six standard deviations.
+        for (const got of buckets) expect(Math.abs(got - want)).toBeLessThan(6 * Math.sqrt(want));
+        expect(buckets).toHaveLength(n);
+      }
+    }
+    expect(draw(5, 1000, 20)).toEqual(draw(5, 1000, 20));
+    expect(draw(5, 1000, 20)).not.toEqual(draw(6, 1000, 20));
+  });
+
+  it("counts whole seconds from its start", () => {
+    const s = createTestScheduler();
+    s.advance(2999);
+    expect(s.nowSec()).toBe(2);
+    s.advance(1);
+    expect(s.nowSec()).toBe(3);
+    let t = 5500;
+    const late = createScheduler({ clock: { now: () => t } });
+    t = 7499;
+    expect(late.nowSec()).toBe(1);
+    late.close();
+  });
+
+  it("ties a goroutine to its thread as often as it was asked to, as its header says", () => {
+    const s = createTestScheduler();
+    const headers: string[] = [];
+    s.lockOSThread();
+    s.unlockOSThread();
+    s.runMain(function* () {
+      const buf = new Uint8Array(1 << 12);
+      const header = () => new TextDecoder().decode(buf.subarray(0, s.stack(buf, false))).split("\n", 1)[0]!;
+      const steps = ["unlock", "lock", "lock", "unlock", "unlock", "unlock", "lock"];
+      for (const step of steps) {
+        if (step === "lock") s.lockOSThread();
+        else s.unlockOSThread();
+        headers.push(header());
+      }
+      yield* s.gosched();
+    });
+    const [free, tied] = ["goroutine 1 [running]:", "goroutine 1 [running, locked to thread]:"];
+    expect(headers).toEqual([free, tied, tied, tied, free, free, tied]);
+  });
+});
+
 describe("the host loop", () => {
   /** A scheduler whose clock moves when the test says, and whose event loop turns are run by hand. */
   function byHand(godebug = "") {
