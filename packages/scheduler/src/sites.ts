@@ -41,8 +41,8 @@ export class CreationSites {
   /** Gives credit for the time since the last call; `now` in ms. */
   refill(now: number): void {
     if (this.credit >= siteBurst) return;
-    // An integer, or each decrement would allocate.
-    const n = Math.floor((now - this.refilled) * sitesPerMs) | 0;
+    // An integer, or each decrement would allocate; bounded first, as days of credit don't fit in an int32.
+    const n = Math.min(siteBurst, Math.floor((now - this.refilled) * sitesPerMs)) | 0;
     if (n <= 0) return;
     this.credit = Math.min(siteBurst, this.credit + n);
     this.refilled = now;
