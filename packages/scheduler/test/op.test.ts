@@ -136,6 +136,20 @@ describe("an op on a nil channel", () => {
 });
 
 describe("awaiting an op in host code", () => {
+  it("may come after goroutines have run, none of which has made the op", async () => {
+    const s = createTestScheduler();
+    const c = s.makeChan<number>(1);
+    const op = c.recv();
+    s.go(() => {});
+    s.run();
+    expect(s.errors).toEqual([]);
+    c.trySend(5);
+    const got = Promise.resolve(op);
+    await null;
+    s.run();
+    expect(await got).toBe(5);
+  });
+
   it("waits for a goroutine", async () => {
     const s = createScheduler();
     const c = s.makeChan<number>();

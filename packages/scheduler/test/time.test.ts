@@ -674,6 +674,28 @@ describe("an own clock", () => {
 });
 
 describe("a ticker of a tiny period", () => {
+  it("may get it later, but no period of 0", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      const ticker = s.newTicker(1000);
+      expect(() => ticker.reset(0)).toThrow("non-positive interval for Ticker.Reset");
+      expect(() => ticker.reset(-1)).toThrow("non-positive interval for Ticker.Reset");
+      expect(ticker.C.tryRecv().received).toBe(false);
+      // A nanosecond is the least, in which the clock of this test does not move.
+      ticker.reset(1e-9);
+      expect(ticker.C.tryRecv().received).toBe(false);
+      s.fakeClock.set(1);
+      expect([ticker.C.tryRecv().received, ticker.C.tryRecv().received]).toEqual([true, false]);
+      ticker.reset(5);
+      const start = s.fakeClock.now();
+      for (let i = 1; i <= 3; i++) {
+        yield* ticker.C.recv();
+        expect(s.fakeClock.now() - start).toBe(5 * i);
+      }
+      ticker.stop();
+    });
+  });
+
   it.each([5e-324, 1e-9, 1e-6])("ticks on at %s ms, also beside huge times", (period) => {
     for (const start of [0, 1e6, 1e15]) {
       const s = createTestScheduler();
