@@ -334,6 +334,8 @@ describe("the text of a context", () => {
       );
       expect(String(withCancel(new Own(s)).ctx)).toBe("*main.Own.WithCancel");
       expect(deadlineExceeded.message).toBe("context deadline exceeded");
+      // The counterpart of the method Timeout.
+      expect([deadlineExceeded, canceled].map((e) => "timeout" in e && e.timeout)).toEqual([true, false]);
       yield* s.sleep(0);
     });
   });

@@ -171,6 +171,22 @@ describe("main", () => {
     verifyScheduler(s);
   });
 
+  it("ends goroutines that have not begun, and calls none of what they were given", () => {
+    const s = createTestScheduler();
+    let calls = 0;
+    const call = () => {
+      calls++;
+    };
+    s.runMain(() => {
+      s.go(call);
+      s.go((f: () => void) => f(), call);
+      s.go((...fs: (() => void)[]) => fs[0]!(), call, call, call, call);
+    });
+    s.run();
+    expect([calls, s.numGoroutine()]).toEqual([0, 0]);
+    verifyScheduler(s);
+  });
+
   it("rejects with the panic of another goroutine", async () => {
     const s = createScheduler();
     const e = new TypeError("x is not a function");
