@@ -555,7 +555,119 @@ describe("the global queue", () => {
   });
 });
 
+describe("a goroutine that is taken out of the queues", () => {
+  it.each(["ring", "global queue"])("of the %s leaves the others there in their order", (queue) => {
+    const s = createTestScheduler();
+    const ran: string[] = [];
+    const ids = ["a", "b", "c", "d"].map((name) => s.go(() => void ran.push(name)).id);
+    if (queue !== "ring") for (let g = s.p.runqget(); g !== null; g = s.p.runqget()) s.globq.pushBack(g);
+    s.unqueue(s.gs().find((g) => g.goid === ids[1])!);
+    s.run();
+    expect(ran).toEqual(["a", "c", "d"]);
+  });
+
+  it("of runnext leaves none there", () => {
+    const s = createTestScheduler();
+    const ran: string[] = [];
+    s.runMain(function* () {
+      s.go(() => void ran.push("ring"));
+      s.go(() => void ran.push("runnext"));
+      const { runnext } = s.p;
+      s.unqueue(s.getg()!);
+      expect(s.p.runnext).toBe(runnext);
+      s.unqueue(runnext!);
+      yield* s.gosched();
+    });
+    expect(ran).toEqual(["ring"]);
+  });
+});
+
+describe("the record of a goroutine", () => {
+  it("has the labels of its parent and its number, or none if host code started it", () => {
+    const s = createTestScheduler();
+    const labels = new Map([["key", "value"]]);
+    const seen: unknown[] = [];
+    const child = () => {
+      const g = s.getg()!;
+      seen.push([g.parentGoid, g.labels]);
+    };
+    s.runMain(function* () {
+      s.go(child);
+      yield* s.gosched();
+      s.getg()!.labels = labels;
+      s.go(child);
+      yield* s.gosched();
+    });
+    s.go(child);
+    s.run();
+    expect(seen).toEqual([
+      [1, null],
+      [1, labels],
+      [0, null],
+    ]);
+  });
+
+  it("serves again once it has ended", () => {
+    const s = createTestScheduler();
+    for (let i = 0; i < 5; i++) s.go(() => {});
+    s.run();
+    expect([s.gs().length, s.gfreeCount]).toEqual([5, 5]);
+    for (let i = 0; i < 2; i++) s.go(() => s.makeChan().recv());
+    s.run();
+    expect([s.gs().length, s.gfreeCount]).toEqual([5, 3]);
+  });
+});
+
 describe("a scheduler", () => {
+  it.each([10, 50, 200])(
+    "leaves Error.stackTraceLimit at %d, and has 50 lines at least in goroutines",
+    (limit) => {
+      const s = createTestScheduler();
+      const before = Error.stackTraceLimit;
+      let inside = 0;
+      let outside = 0;
+      Error.stackTraceLimit = limit;
+      try {
+        s.go(() => {
+          inside = Error.stackTraceLimit;
+        });
+        s.run();
+        outside = Error.stackTraceLimit;
+      } finally {
+        Error.stackTraceLimit = before;
+      }
+      expect([inside, outside]).toEqual([Math.max(50, limit), limit]);
+    },
+  );
+
+  it("is woken by a microtask until 10 ms after the last turn of the event loop, and then by a task", () => {
+    const queue: [kind: string, f: () => void][] = [];
+    const timers: (() => void)[] = [];
+    let t = 0;
+    const s = createScheduler({
+      clock: { now: () => t, setTimer: (f) => timers.push(f), clearTimer: () => {} },
+      tasks: { task: (f) => queue.push(["task", f]), microtask: (f) => queue.push(["microtask", f]) },
+    });
+    const wokenAt = (at: number) => {
+      t = at;
+      s.go(() => {});
+      const [kind, f] = queue.shift()!;
+      f();
+      return kind;
+    };
+    expect([0, 0, 5, 9.9].map(wokenAt)).toEqual(["task", "microtask", "microtask", "microtask"]);
+    expect([10, 19.9, 20].map(wokenAt)).toEqual(["task", "microtask", "task"]);
+    // The host's timer is a turn too.
+    s.go(() => s.sleep(80));
+    queue.shift()![1]();
+    t = 100;
+    timers.pop()!();
+    expect([109.9, 110].map(wokenAt)).toEqual(["microtask", "task"]);
+    // A clock that was set back must not make every turn a microtask.
+    expect(wokenAt(50)).toBe("task");
+    s.close();
+  });
+
   it("draws numbers from 0 to n - 1 alike, and the same ones for one seed", () => {
     const draw = (seed: number, n: number, count: number) => {
       const s = createTestScheduler({ seed });

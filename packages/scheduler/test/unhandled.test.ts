@@ -1,6 +1,7 @@
 /** What Node is told of an error that ends a program, and what is printed. process.test.ts has whole processes. */
 import type { EventEmitter } from "node:events";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { createTestScheduler } from "../src/testing.ts";
 import { reportUnhandled } from "../src/unhandled.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -53,6 +54,27 @@ describe("an error that ends a program", () => {
     reportUnhandled(error, "panic: x\n", stderr, false);
     uncaught(error);
     expect(ended).toEqual([2]);
+  });
+
+  it("is printed beside the program's own handler only if there is no main to reject", () => {
+    host(1, { isMainThread: true });
+    const s = createTestScheduler();
+    const fail = (): never => {
+      throw new Error("x");
+    };
+    const thrown = (f: () => void): unknown => {
+      try {
+        f();
+      } catch (e) {
+        return e;
+      }
+      return undefined;
+    };
+    uncaught(thrown(() => s.runMain(fail)));
+    expect(s.errors).toEqual([]);
+    s.go(fail);
+    uncaught(thrown(() => s.run()));
+    expect(s.errors).toEqual([expect.stringMatching(/^panic: x\n\ngoroutine \d+ \[running\]:/)]);
   });
 
   it("is looked up among objects only", () => {
