@@ -150,6 +150,9 @@ describe("specials", () => {
     expect(during(() => a.specials.remove(p, SPECIAL_PROFILE, undefined))).toEqual(of(own));
     expect(during(() => a.specials.remove(p, SPECIAL_WEAK, undefined))).toEqual([...of(own), ...of(heap)]);
     expect(during(() => a.specials.drop(p, 64))).toEqual([]);
+    // Where no span is, there is no lock.
+    expect(during(() => a.specials.find(64, SPECIAL_WEAK))).toEqual([]);
+    expect(during(() => a.specials.remove(64, SPECIAL_WEAK, undefined))).toEqual([]);
     add();
     expect(during(() => a.specials.drop(p, 64))).toEqual([...of(own), ...of(heap)]);
     add();

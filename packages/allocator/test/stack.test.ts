@@ -34,6 +34,10 @@ describe("stacks", () => {
     expect(a.readStats(newHeapStats()).stackInuse).toBe(2 * 32768);
     for (const p of stacks) a.stackFree(p, 2048);
     const big = a.stackAlloc(1 << 20);
+    expect(a.mem.u32[(a.spanOf(big) + MSPAN.offsets.allocCount) >>> 2]).toBe(1);
+    const { stackInuse } = a.readStatsUnflushed(newHeapStats());
+    for (const n of [32_768, 65_536]) a.stackFree(a.stackAlloc(n), n); // spans of their own: none is kept
+    expect(a.readStatsUnflushed(newHeapStats()).stackInuse).toBe(stackInuse);
     expect(a.readStats(newHeapStats()).stackInuse).toBe(1 << 20);
     a.stackFree(big, 1 << 20);
   });
@@ -57,10 +61,14 @@ describe("stacks", () => {
       const other = a.stackAlloc(n); // of another span
       expect(a.spanOf(other)).not.toBe(s);
       const before = cached();
+      const head = (a.cache.base + MCACHE.offsets.stackFree) / 4 + order;
       for (const p of all) {
         a.stackFree(p, n);
         expect(cached()).toBeLessThan(32_768);
       }
+      let listed = 0;
+      for (let p = a.mem.u32[head] as number; p !== 0; p = a.mem.u32[p >>> 2] as number) listed += n;
+      expect([n, listed]).toEqual([n, cached()]);
       // Half went back when there were 32 KiB; so many came since.
       expect([n, cached()]).toEqual([n, before + 32_768 - 16_384]);
       a.stackFree(other, n);
