@@ -341,8 +341,9 @@ describe("realloc, usableSize, dup, view", () => {
 
   it("take no address outside of the memory or of its heap", () => {
     const a = fresh();
-    a.malloc(64);
-    for (const p of [a.mem.size, a.mem.size + 8, 2 ** 32 - 8, 4096, a.mem.size - 8] as Addr[]) {
+    const block = a.malloc(64);
+    const { size } = a.mem;
+    for (const p of [size, size + 8, size + block, 2 ** 32 - 8, 4096, size - 8] as Addr[]) {
       expect(() => a.free(p)).toThrow(
         `allocator: free of an address outside of the heap (got 0x${p.toString(16)})`,
       );
@@ -360,6 +361,10 @@ describe("realloc, usableSize, dup, view", () => {
     expect(a.mem.u8[q + 5]).toBe(9);
     expect(() => a.free(p)).toThrow("free of an object that malloc did not allocate");
     a.free(q);
+    // Blocks beside one that is copied stay in use.
+    const blocks = Array.from({ length: 4 }, () => a.malloc(32));
+    const copy = a.dup(blocks[1] as Addr);
+    for (const block of [...blocks, copy]) a.free(block);
     verifyHeap(a);
   });
 
@@ -436,7 +441,9 @@ describe("checks", () => {
       [2, 200],
     ]);
     expect(report[0]?.site).toContain("manual.test.ts");
-    expect(() => fresh().leakReport()).toThrow(TypeError);
+    expect(() => fresh().leakReport()).toThrow(
+      new TypeError("allocator: leakReport needs createAllocator({ checks: true })"),
+    );
   });
 
   it("refuse to free a block that a view is in use on", () => {
