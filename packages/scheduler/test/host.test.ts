@@ -189,7 +189,11 @@ describe("the host's timer", () => {
 });
 
 describe("a task of the host", () => {
-  afterEach(() => vi.unstubAllGlobals());
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    // The module of this test must serve no other file that runs in the process.
+    vi.resetModules();
+  });
 
   it.each([
     ["by setImmediate", []],

@@ -13,6 +13,7 @@ beforeEach(async () => {
   delete shared[marksKey];
 });
 afterEach(() => {
+  vi.resetModules();
   if (before === undefined) delete shared[marksKey];
   else shared[marksKey] = before;
 });
