@@ -112,8 +112,8 @@ export class MarkJS implements MarkTwin {
     const marks = u32[word] as number;
     if ((marks & bit) !== 0) return;
     u32[word] = marks | bit;
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + (this.#tables.size[sc] as number);
     if ((sc & 1) === 0) this.#queuePage(p >>> PAGE_SHIFT, idx);
-    else u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + (this.#tables.size[sc] as number);
   }
 
   /** Queues a page for its object idx, or notes that more than one waits. */
@@ -240,7 +240,6 @@ export class MarkJS implements MarkTwin {
       slot += n;
       left -= n;
     }
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + size;
     u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + 1;
     return size;
   }
@@ -303,8 +302,8 @@ export class MarkJS implements MarkTwin {
               const old = u32[word] as number;
               if ((old & markBit) === 0) {
                 u32[word] = old | markBit;
-                if ((sc & 1) !== 0) marked += sizes[sc] as number;
-                else if (u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
+                marked += sizes[sc] as number;
+                if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
                   this.#queuePage(p >>> PAGE_SHIFT, idx);
                 }
               }
@@ -315,7 +314,7 @@ export class MarkJS implements MarkTwin {
         }
       } while (x !== 0);
     }
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked + work;
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked;
     u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + Math.trunc(work / size0);
     return work;
   }
@@ -382,8 +381,8 @@ export class MarkJS implements MarkTwin {
                 const old = u32[word] as number;
                 if ((old & markBit) === 0) {
                   u32[word] = old | markBit;
-                  if ((sc & 1) !== 0) marked += sizes[sc] as number;
-                  else if (u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
+                  marked += sizes[sc] as number;
+                  if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
                     this.#queuePage(p >>> PAGE_SHIFT, idx);
                   }
                 }
@@ -395,7 +394,7 @@ export class MarkJS implements MarkTwin {
         }
       } while (x !== 0);
     }
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked + work;
+    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked;
     u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + Math.trunc(work / size0);
     return work;
   }

@@ -91,8 +91,8 @@ export class MarkParallelJS implements MarkTwin {
     }
     const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
     if (!this.#setMark((info >>> 8) << 3, idx)) return;
+    this.#add(GCWORK.bytesMarked, classes.size[info & 255] as number);
     if ((info & 1) === 0) this.#queuePage(page, idx);
-    else this.#add(GCWORK.bytesMarked, classes.size[info & 255] as number);
   }
 
   #shadeSlow(p: number, info: number): void {
@@ -248,7 +248,6 @@ export class MarkParallelJS implements MarkTwin {
 
   #scanOnPage(page: number, idx: number, size: number): number {
     this.#add(GCWORK.objsByPage, 1);
-    this.#add(GCWORK.bytesMarked, size);
     return this.#scanByBits((page << PAGE_SHIFT) + idx * size, size);
   }
 

@@ -253,11 +253,8 @@ function* assembly(
           bit.set(constant(1).shl(idx)),
           old.set(at.load()),
           setMark(at, bit, old, [
-            when(
-              info.and(1),
-              [inc(marked, row.load(classTable + CLASS_ROW.size))],
-              [when(stateOf(page).ne(busy), [queuePage.run(page, idx)])],
-            ),
+            inc(marked, row.load(classTable + CLASS_ROW.size)),
+            when(info.and(1).eqz(), [when(stateOf(page).ne(busy), [queuePage.run(page, idx)])]),
           ]),
         ],
         [when(p, [inc(marked, shadeSlow.call(p, info))])],
@@ -276,23 +273,30 @@ function* assembly(
   interface OwnPage {
     readonly page: Expr;
     readonly magic: Expr;
+    /** Bytes of an object. */
+    readonly size: Expr;
     /** Address of its row of mark bits. */
     readonly markRow: Expr;
   }
 
   /**
    * shade for an object of the page in hand, whose visit is going to find it. In parallel it is noted in GCWORK.own, and marked
-   * with the others of its word at the end: an atomic instruction each would cost a third of the time.
+   * and counted with the others of its word at the end: an atomic instruction each would cost a third of the time.
    */
-  const shadeOwn = (p: Local, own: OwnPage): Stmt[] => {
-    const [idx, at] = m.locals();
+  const shadeOwn = (p: Local, marked: Local, own: OwnPage): Stmt[] => {
+    const [idx, at, old] = m.locals();
     const bit = constant(1).shl(idx);
     return [
       idx.set(p.and(PAGE_MASK).mul(own.magic).shr(MAGIC_SHIFT)),
       at.set(idx.shr(5).shl(2)),
       ...(parallel
         ? [store(at, at.load(work + GCWORK.own).or(bit), work + GCWORK.own)]
-        : [at.set(at.add(own.markRow)), store(at, at.load().or(bit))]),
+        : [
+            at.set(at.add(own.markRow)),
+            old.set(at.load()),
+            inc(marked, select(old.and(bit), 0, own.size)),
+            store(at, old.or(bit)),
+          ]),
     ];
   };
 
@@ -303,7 +307,7 @@ function* assembly(
     return loopWhile(bits, [
       p.set(w.add(bits.ctz().shl(3)).load()),
       bits.set(bits.and(bits.sub(1))),
-      ...(own === undefined ? any : [when(p.shr(PAGE_SHIFT).eq(own.page), shadeOwn(p, own), any)]),
+      ...(own === undefined ? any : [when(p.shr(PAGE_SHIFT).eq(own.page), shadeOwn(p, marked, own), any)]),
     ]);
   };
 
@@ -335,7 +339,7 @@ function* assembly(
         ],
         left,
       ),
-      addWord(work + GCWORK.bytesMarked, marked.add(size!)),
+      addWord(work + GCWORK.bytesMarked, marked),
       addWord(work + GCWORK.objsByPage, 1),
       ret(size!),
     ];
@@ -350,7 +354,7 @@ function* assembly(
       const [marks, x, bit, off, bits, w] = m.locals();
       const [found, nslots, slot, at, shift, left] = m.locals();
 
-      const own: OwnPage = { page: page!, magic, markRow };
+      const own: OwnPage = { page: page!, magic, size: size!, markRow };
 
       const scanAligned: Stmt[] = [
         bits.set(bitsRow.add(off.shr(8).shl(2)).load().shr(off.shr(3)).and(mask)),
@@ -385,7 +389,12 @@ function* assembly(
         doWhile(
           [
             k.set(k.sub(4)),
-            when(noted, [drop(markRow.add(k).atomicOr(noted)), store(k, 0, work + GCWORK.own)]),
+            x.set(noted),
+            when(x, [
+              marks.set(markRow.add(k).atomicOr(x)),
+              inc(marked, x.and(marks.not()).popcnt().mul(size!)),
+              store(k, 0, work + GCWORK.own),
+            ]),
           ],
           k,
         ),
@@ -433,7 +442,7 @@ function* assembly(
         ...(parallel ? markNoted : []),
         addWord(work + GCWORK.objsByPage, done),
         done.set(done.mul(size!)),
-        addWord(work + GCWORK.bytesMarked, marked.add(done)),
+        addWord(work + GCWORK.bytesMarked, marked),
         ret(done),
       ];
     });

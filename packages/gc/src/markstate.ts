@@ -101,7 +101,7 @@ const GCWORK_TYPE = defineStruct("gcWork", {
   spare: "u32",
   /** Two workbufs that are never given back. */
   base: "u32",
-  /** Bytes of objects marked in this cycle, in slots. Objects that wait with their page are counted when they are scanned. */
+  /** Bytes of objects marked in this cycle, in slots. Those that were born black are not among them. */
   bytesMarked: "u32",
   // What gctrace=2 tells.
   pagesVisited: "u32",

@@ -258,9 +258,9 @@ describe("a step of marking", () => {
       expect([marker.idle, marker.heapScanWork, sum]).toEqual([true, 3200, 3200]);
       const { bytesMarked, stats } = endMarking(r, marker);
       expect([bytesMarked, stats.spanSparse, stats.sparse]).toEqual([3200, 100, 0]);
-      // Nothing is left of it in the next cycle.
+      // Nothing is left of it in the next cycle, in which the root is marked again.
       beginMarking(r, marker);
-      expect([marker.heapScanWork, marker.bytesMarked]).toEqual([0, 0]);
+      expect([marker.heapScanWork, marker.bytesMarked]).toEqual([0, 32]);
       endMarkingOf(r, marker);
     },
   );
@@ -347,6 +347,32 @@ describe("the figures of a cycle", () => {
   });
 });
 
+describe("an object that is born while a cycle marks", () => {
+  it.each(["js", "wasm"] as const)("is counted once, also on a page that marking visits (%s)", (kind) => {
+    const r = rig({ maxMemory: 64 * MiB, marker: kind });
+    const { gc } = r;
+    // A list of every second object of its pages: the collection frees the others.
+    let list = 0;
+    for (let i = 0; i < 2000; i++) {
+      const p = r.a.mallocTyped(r.node);
+      if (i % 2 !== 0) continue;
+      r.u32[p >>> 2] = list;
+      list = p;
+    }
+    gc.refs.alloc(list);
+    gc.gc();
+    expect(gc.heap.heapMarked).toBe(1000 * 32);
+    gc.start();
+    gc.step(1);
+    expect(gc.marking).toBe(true);
+    for (let i = 0; i < 500; i++) r.a.mallocTyped(r.node);
+    while (gc.step() !== "terminate");
+    expect(gc.heap.heapMarked).toBe(1500 * 32);
+    while (gc.step() !== "idle");
+    expect(verifyHeap(gc).objects).toBe(1500);
+  });
+});
+
 describe("a stack", () => {
   it("is not given back while something waits in it", () => {
     const r = rig({ maxMemory: 64 * MiB });
@@ -368,7 +394,7 @@ describe("the loss of a thread", () => {
     beginMarking(r, marker);
     marker.drain(20_000);
     const before = r.gc.heap.heapLive;
-    for (let i = 0; i < 100; i++) r.a.mallocNoscan(48);
+    for (let i = 0; i < 100; i++) r.a.mallocTyped(r.node);
     r.a.mallocNoscan(100_000);
     r.a.flushAll();
     expect(r.gc.heap.heapLive).toBeGreaterThan(before + 100_000);
