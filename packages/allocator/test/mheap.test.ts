@@ -214,8 +214,18 @@ describe("the tables", () => {
 describe("the heap's growth", () => {
   it("is by whole chunks, of which the arena's bounds and all tables are told", () => {
     const before = a.mem.stats.gcSys;
+    const maps = vi.spyOn(a.mem, "sysMap");
     a.allocManual(1);
     const start = word(a.mheap + H.arenaStart);
+    const ofPages = [a.pageInfoBase, a.pageSpanBase].map((table) => [
+      table + (start / 8192) * 4,
+      512 * 4,
+      "gcSys",
+    ]);
+    expect(maps.mock.calls.filter(([, , stat]) => stat !== "otherSys")).toEqual([
+      [start, CHUNK, "heapSys"],
+      ...ofPages,
+    ]);
     expect(start % CHUNK).toBe(0);
     expect(word(a.mheap + H.arenaEnd)).toBe(start + CHUNK);
     // 512 pages: two words of page tables and two bits each; and the page that is in use.
