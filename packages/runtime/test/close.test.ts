@@ -124,6 +124,7 @@ describe("the module's functions, their runtime being closed", () => {
       "formatDuration frame goexit goroot isFatalError isRuntimeError memStatsJSON newMemStats numCPU panic pointer recover " +
       "newSample serveCPUProfile workerThread recvCase same sendCase setDefaultRuntime slice struct summary toUint8Array version breakpoint buildInfo heapSnapshot " +
       "readHeapDump keepAlive labels withLabels sizeof alignof offsetof flame diffProfiles " +
+      "cap close len recv recv2 send " +
       // Given arguments that are no use, these say so first.
       "setMaxThreads setMaxStack setMemoryLimit setPanicOnFault setTraceback writeHeapDump"
     ).split(" "),

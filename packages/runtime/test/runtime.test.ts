@@ -1,10 +1,13 @@
 import { checkIdentities } from "@gort/memstats/testing";
 import { afterEach, describe, expect, it } from "vitest";
 import {
+  cap,
+  close,
   createRuntime,
   FatalError,
   int,
   isFatalError,
+  len,
   type MemStats,
   newMemStats,
   type Ptr,
@@ -12,7 +15,10 @@ import {
   type Ref,
   type Runtime,
   type RuntimeOptions,
+  recv,
+  recv2,
   recvCase,
+  send,
   struct,
   uint8,
 } from "../src/index.ts";
@@ -635,5 +641,21 @@ describe("gctrace", () => {
       /^gc 1 @\d+\.\d{3}s \d+%: .* MB, \d+ MB goal, \d+ MB stacks, \d+ MB globals, 1 P \(forced\)$/,
     );
     expect(lines[1]).toMatch(/^gc 2 /);
+  });
+});
+
+describe("Go's operations on channels, as functions", () => {
+  it("work on channels of any runtime, and on null as on a nil channel", async () => {
+    const rt = make({ deadlock: "eager" });
+    await rt.main(function* () {
+      const c = rt.makeChan<number>(2);
+      yield* send(c, 1);
+      expect([len(c), cap(c), len(null), cap(null)]).toEqual([1, 2, 0, 0]);
+      expect(yield* recv(c)).toBe(1);
+      close(c);
+      expect(yield* recv2(c)).toEqual({ value: undefined, ok: false });
+      expect(() => close(null)).toThrow("close of nil channel");
+    });
+    await expect(rt.main(() => recv(null))).rejects.toThrow("all goroutines are asleep - deadlock!");
   });
 });
