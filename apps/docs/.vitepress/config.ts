@@ -2,6 +2,7 @@ import { defineConfig } from "vitepress";
 
 const guide = [
   { text: "Getting started", link: "/getting-started" },
+  { text: "Contexts, groups and streams", link: "/contexts-and-streams" },
   { text: "Deadlocks", link: "/deadlocks" },
   { text: "Objects in the heap", link: "/memory" },
   { text: "The allocator", link: "/allocator" },
