@@ -26,10 +26,11 @@ export { labels, serveCPUProfile, workerThread } from "@gort/profiling";
  * user's own, and `v8heap` and `eventloop` once they are started.
  */
 export function lookup(name: string): NamedProfile | null {
+  const { profiler } = currentRuntime();
   if (typeof name !== "string") {
     throw new TypeError(`pprof: a profile's name must be a string (got ${typeof name})`);
   }
-  return currentRuntime().profiler.lookup(name);
+  return profiler.lookup(name);
 }
 
 /** All profiles, sorted by name. */
