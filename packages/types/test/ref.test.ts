@@ -613,6 +613,41 @@ describe("a released Ref", () => {
   });
 });
 
+describe("a whole number of a fixed width", () => {
+  it.each([
+    [int8, -128, 127],
+    [uint8, 0, 255],
+    [int16, -32_768, 32_767],
+    [uint16, 0, 65_535],
+    [int32, -(2 ** 31), 2 ** 31 - 1],
+    [uint32, 0, 2 ** 32 - 1],
+  ] as const)(
+    "%s takes its limits and nothing beyond, alone, in a struct and in an array",
+    (type, lo, hi) => {
+      const { types } = testHeap();
+      const Box = struct("Box", { v: type });
+      for (const v of [lo, hi]) {
+        expect(types.newObject(Box, { v }).v).toBe(v);
+        expect(types.newObject(array(type, 2), [0, v]).get(1)).toBe(v);
+        expect(types.newObject(type, v).value).toBe(v);
+      }
+      for (const v of [
+        lo - 1,
+        hi + 1,
+        0.5,
+        Number.NaN,
+        Number.POSITIVE_INFINITY,
+        2 ** 32 + 1,
+        "1" as never,
+      ]) {
+        expect(() => types.newObject(Box, { v })).toThrow(type.name);
+        expect(() => types.newObject(array(type, 2), [0, v])).toThrow(type.name);
+        expect(() => types.newObject(type, v)).toThrow(type.name);
+      }
+    },
+  );
+});
+
 describe("an unreachable Ref", () => {
   function dropHandles(types: TypedHeap): void {
     for (let i = 0; i < 100; i++) types.makeSlice(int, 1).slice(0, 1);

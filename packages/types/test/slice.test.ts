@@ -475,3 +475,28 @@ describe("bytes and runes", () => {
     expect(bytesToString(types.nilSlice(uint8))).toBe("");
   });
 });
+
+describe("a slice expression", () => {
+  it("refuses bounds that are no whole numbers, each of them", () => {
+    const { types } = testHeap();
+    const s = types.sliceOf(int, [1, 2, 3]);
+    for (const bad of [0.5, Number.NaN, "1" as never]) {
+      const refused = /^types: slice bound must be a whole number/;
+      expect(() => s.slice(bad, 1)).toThrow(refused);
+      expect(() => s.slice(0, bad)).toThrow(refused);
+      expect(() => s.slice(0, 1, bad)).toThrow(refused);
+    }
+    expect([...s.slice(1, 2, 3)]).toEqual([2]);
+  });
+});
+
+describe("push", () => {
+  it("refuses a released slice, with room or without", () => {
+    const { types } = testHeap();
+    for (const cap of [1, 4]) {
+      const s = types.makeSlice(int32, 1, cap);
+      s.release();
+      expect(() => s.push(1)).toThrow("types: use of a released slice of int32");
+    }
+  });
+});

@@ -119,6 +119,20 @@ describe("array", () => {
 });
 
 describe("identical", () => {
+  it("is false of types of different kinds over one element, and true of equal ones made apart", () => {
+    const make = [
+      () => array(slice(int), 2),
+      () => slice(slice(int)),
+      () => pointer(slice(int)),
+      () => slice(int),
+    ];
+    make.forEach((a, i) => {
+      make.forEach((b, k) => {
+        expect(t.identical(a(), b())).toBe(i === k);
+      });
+    });
+  });
+
   it("compares composite types by their elements and structs by identity", () => {
     const A = struct("S", { n: int });
     const B = struct("S", { n: int });
