@@ -1,6 +1,6 @@
 import { type Addr, createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { CPU_TIMES, type CycleTimes, GCRecord, newGCStats } from "../src/gcstats.ts";
+import { CPU_TIMES, type CycleTimes, GCRecord, GCSTATS, newGCStats } from "../src/gcstats.ts";
 import { MiB } from "./kit.ts";
 
 const memory = () => createLinearMemory({ maxMemory: 64 * MiB });
@@ -162,6 +162,21 @@ describe("the record of a collector", () => {
     record.setCpu(times.map((t) => t + 1));
     record.readCpu(out);
     expect(out[7]).toBe(7);
+  });
+
+  it("has an odd version of the classes of processor time while they are written, else an even one", () => {
+    const mem = memory();
+    const record = new GCRecord(mem);
+    const version = () => mem.u32[(record.base + GCSTATS.offsets.cpuSeq) >>> 2];
+    const seen: unknown[] = [version()];
+    const times = new Proxy(new Float64Array(8), {
+      get(target, key) {
+        seen.push(version());
+        return Reflect.get(target, key);
+      },
+    });
+    record.setCpu(times);
+    expect([...seen, version()]).toEqual([0, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
   });
 
   it("copies the classes of processor time again if they have changed meanwhile", () => {

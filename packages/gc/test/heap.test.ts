@@ -57,6 +57,14 @@ describe("the heap", () => {
     expect(gc.heap.objectBase(a.spanOf(p), 5)).toBe(p + 5 * 48);
   });
 
+  it("keeps to a memory limit with every span that it takes", () => {
+    const { a, gc } = rig();
+    gc.heap.limitMemory(12 * MiB);
+    expect(a.scavenger.memoryLimit).toBe(12 * MiB);
+    gc.setMemoryLimit(2 ** 63);
+    expect(a.scavenger.memoryLimit).toBe(Number.POSITIVE_INFINITY);
+  });
+
   it("knows nothing of stale pointers unless allocations are traced", () => {
     expect(rig().gc.heap.describe(8192)).toBe("");
   });

@@ -1,4 +1,5 @@
 /** Sweeping in proportion to allocation, and what is swept before the heap grows. */
+import { SPECIAL_PIN } from "@gort/allocator/internal";
 import type { Addr } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type GCHeap, SPECIAL_PROFILE } from "../src/heap.ts";
@@ -223,6 +224,19 @@ describe("the specials of two neighbours", () => {
     expect(byNumber(ran.cleanup)).toEqual(ids(dead("cleanup")));
     expect(byNumber(freed)).toEqual(ids(dead("profile")));
     expect(ran.finalizer).toHaveLength(ids(revived).length);
+  });
+});
+
+describe("a special that the collector has no use for", () => {
+  it("goes with its object, and the memory profile is not told", () => {
+    const freed: number[] = [];
+    const { a, gc, heapObjects } = rig({ freeProfile: (data) => void freed.push(data) });
+    const p = a.mallocNoscan(64);
+    a.addSpecial(p, SPECIAL_PIN, 9);
+    expect(a.findSpecial(p, SPECIAL_PIN)).not.toBe(0);
+    gc.gc();
+    expect([heapObjects(), a.findSpecial(p, SPECIAL_PIN), freed]).toEqual([0, 0, []]);
+    verifyHeap(gc);
   });
 });
 
