@@ -129,6 +129,25 @@ describe("sleep", () => {
 });
 
 describe("timers and tickers", () => {
+  it("are stopped and reset while they are due but have not fired, though a goroutine waits for them", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      for (const change of ["stop", "reset"] as const) {
+        const t = s.newTimer(10);
+        const got: unknown[] = [];
+        s.go(function* () {
+          got.push(yield* t.C.recv());
+        });
+        yield* s.gosched();
+        s.fakeClock.set(s.fakeClock.now() + 20);
+        expect(change === "stop" ? t.stop() : t.reset(1000)).toBe(true);
+        yield* s.gosched();
+        expect(got).toEqual([]);
+      }
+    });
+    s.close();
+  });
+
   it("that are due fire for a goroutine that looks, in the queue or not, once", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
