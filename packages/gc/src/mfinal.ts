@@ -30,6 +30,7 @@
  * consumer is told, and the queue goes on behind it, so nothing is lost.
  */
 import { type Addr, defineStruct } from "@gort/memory";
+import { registryOf } from "@gort/memory/internal";
 import { hex, outOfMemory, throwFatal } from "./errors.ts";
 import type { GCRecord } from "./gcstats.ts";
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
@@ -103,12 +104,6 @@ interface WeakCell {
   readonly ref: WeakRef<WeakPointer>;
 }
 
-/**
- * Registries live as long as this module, and hold their heap weakly: V8 before Node 26 never calls a registry of the
- * thread again after one that was due has been collected.
- */
-const registries: FinalizationRegistry<WeakCell>[] = [];
-
 export class Finalizers {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
@@ -125,12 +120,9 @@ export class Finalizers {
     this.#host = host;
     this.#record = record;
     this.#state = heap.mem.reserveControl(FINQ.size);
-    const weak = new WeakRef(this);
-    this.#weakRegistry = new FinalizationRegistry(({ cell, ref }) => {
-      const self = weak.deref();
-      if (self !== undefined) self.#dropWeakCell(cell, ref);
-    });
-    registries.push(this.#weakRegistry);
+    this.#weakRegistry = registryOf(this, (finalizers, { cell, ref }: WeakCell) =>
+      finalizers.#dropWeakCell(cell, ref),
+    );
   }
 
   #get(offset: number): number {

@@ -17,6 +17,8 @@ export {
 } from "./layout.ts";
 // tests of the fallbacks
 export type { Platform } from "./linear-memory.ts";
+// types, gc: reports of dead handles and weak pointers
+export { registryOf } from "./registry.ts";
 // allocator, runtime: whether and how pages are returned
 export { findReleaser, osPageSize } from "./release.ts";
 // allocator, gc: figures that other threads read

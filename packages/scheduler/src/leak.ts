@@ -27,10 +27,10 @@ export interface Leak {
 }
 
 /**
- * Registries live as long as this module, and hold their detector weakly: V8 before Node 26 never calls a registry of
+ * The detectors by their registries, which live as long as this module: V8 before Node 26 never calls a registry of
  * the thread again after one that was due has been collected.
  */
-const registries: FinalizationRegistry<WeakRef<G>>[] = [];
+const detectors = new Map<FinalizationRegistry<WeakRef<G>>, WeakRef<LeakDetector>>();
 
 /** Holds goroutines weakly. */
 export class LeakDetector {
@@ -41,9 +41,11 @@ export class LeakDetector {
 
   constructor(onLeak: (leak: Leak) => void) {
     this.onLeak = onLeak;
-    const weak = new WeakRef(this);
-    this.registry = new FinalizationRegistry((ref) => weak.deref()?.found(ref));
-    registries.push(this.registry);
+    const registry = new FinalizationRegistry<WeakRef<G>>((ref) =>
+      detectors.get(registry)?.deref()?.found(ref),
+    );
+    detectors.set(registry, new WeakRef(this));
+    this.registry = registry;
   }
 
   private found(ref: WeakRef<G>): void {

@@ -23,6 +23,7 @@
  */
 
 import type { Addr, Ptr } from "@gort/memory";
+import { registryOf } from "@gort/memory/internal";
 import { assignTaken, type Codec, storeTaken } from "./codec.ts";
 import { nilDereference } from "./errors.ts";
 import type { RefSlot } from "./heap.ts";
@@ -186,13 +187,6 @@ export const DEAD = new Root(KEY, null, 0, null, 0);
 /** What handles without an object point to, nil slices above all: there is nothing to release. */
 export const UNROOTED = new Root(KEY, null, 0, null, -1);
 
-/**
- * Registries live as long as this module, and hold their heap weakly. V8 before Node 26 has one task for all registries
- * that are due, and asks for no other before it has run. If the last of them is collected first, the task finds
- * nothing, and no registry of the thread is ever called again.
- */
-const registries: FinalizationRegistry<RefSlot>[] = [];
-
 /** Gives roots back to the heap, at once or when V8 finds them unreachable. */
 export class Roots {
   readonly #release: (slot: RefSlot) => void;
@@ -202,12 +196,7 @@ export class Roots {
   constructor(release: (slot: RefSlot) => void, collected: (slot: RefSlot) => void) {
     this.#release = release;
     this.#collected = collected;
-    const weak = new WeakRef(this);
-    this.#registry = new FinalizationRegistry((slot) => {
-      const self = weak.deref();
-      if (self !== undefined) self.#collected(slot);
-    });
-    registries.push(this.#registry);
+    this.#registry = registryOf(this, (roots, slot: RefSlot) => roots.#collected(slot));
   }
 
   /** The Root of a new root in the heap: of a Ref of this home to `addr`, or of slices. */
