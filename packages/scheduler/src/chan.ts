@@ -29,7 +29,7 @@
  * when somebody looks (time.ts).
  */
 
-import { PlainError, usedAfterClose } from "./errors.ts";
+import { PlainError, usedAfterClose, wrongNumber } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
 import { inspectCustom } from "./inspect.ts";
 import { arm, begin, byHand, disarm, gopark, Op, type Operation, OwnOp, probed, unpark } from "./op.ts";
@@ -580,8 +580,7 @@ export function cap(c: { readonly capacity: number } | null): number {
 /** Makes a channel; panics as Go's make does on a size out of range. */
 export function makechan<T>(sched: Scheduler, size: number): Chan<T> {
   if (typeof size !== "number" || (!Number.isInteger(size) && Math.abs(size) !== Infinity)) {
-    const fault = `scheduler: channel capacity must be an integer (got ${String(size)})`;
-    throw typeof size === "number" ? new RangeError(fault) : new TypeError(fault);
+    throw wrongNumber(size, "channel capacity must be an integer");
   }
   if (size < 0 || size > maxCapacity) {
     throw new PlainError("makechan: size out of range", "ERR_GORT_MAKECHAN_SIZE");

@@ -178,3 +178,9 @@ export function kindOf(x: unknown): string {
   if (typeof x !== "object") return typeof x;
   return (x as { constructor?: { name?: string } }).constructor?.name || "object";
 }
+
+/** The error for a value that breaks a rule for numbers. */
+export function wrongNumber(got: unknown, rule: string): TypeError | RangeError {
+  const fault = `scheduler: ${rule} (got ${String(got)})`;
+  return typeof got === "number" ? new RangeError(fault) : new TypeError(fault);
+}

@@ -2,6 +2,7 @@
 
 import type { LatencyRecorder } from "./counters.ts";
 import type { DeadlockMode } from "./deadlock.ts";
+import { wrongNumber } from "./errors.ts";
 import type { Symbolize } from "./frames.ts";
 import type { Clock, TaskQueue } from "./host.ts";
 import type { Leak } from "./leak.ts";
@@ -60,16 +61,13 @@ export interface SchedulerOptions {
 export function checkSeed(seed: number | undefined): number {
   if (seed === undefined) return Math.floor(Math.random() * 0x100000000);
   if (Number.isInteger(seed)) return seed;
-  const fault = `scheduler: seed must be a whole number (got ${String(seed)})`;
-  throw typeof seed === "number" ? new RangeError(fault) : new TypeError(fault);
+  throw wrongNumber(seed, "seed must be a whole number");
 }
 
 /** The number of Ps that the option gives, as far as it is a number: the scheduler knows the limit. */
 export function checkProcs(n: number | undefined): number {
   if (n === undefined) return 1;
-  const fault = `scheduler: gomaxprocs must be a whole number, 0 or more (got ${String(n)})`;
-  if (typeof n !== "number") throw new TypeError(fault);
-  if (n < 0) throw new RangeError(fault);
+  if (typeof n !== "number" || n < 0) throw wrongNumber(n, "gomaxprocs must be a whole number, 0 or more");
   return n;
 }
 

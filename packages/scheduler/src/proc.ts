@@ -62,7 +62,7 @@ import {
 } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
 import { Ends } from "./ends.ts";
-import { FatalError, isFatalError, usedAfterClose } from "./errors.ts";
+import { FatalError, isFatalError, usedAfterClose, wrongNumber } from "./errors.ts";
 import { capture, type StackHolder, type Symbolize, setStackTraceLimit, stackLines } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
@@ -455,8 +455,7 @@ export class Scheduler {
   gomaxprocs(n = 0): number {
     const old = this.nprocs;
     if (!Number.isInteger(n) || n > maxProcs) {
-      const fault = `scheduler: gomaxprocs must be an integer up to ${maxProcs} (got ${String(n)})`;
-      throw typeof n === "number" ? new RangeError(fault) : new TypeError(fault);
+      throw wrongNumber(n, `gomaxprocs must be an integer up to ${maxProcs}`);
     }
     if (n >= 1) this.nprocs = n;
     return old;
@@ -746,12 +745,18 @@ export class Scheduler {
 
   private wake(): void {
     if (this.state !== idle || this.program.closed) return;
-    // Before the state changes: if the clock fails, the next call must try again.
-    const age = this.clock.now() - this.lastTurn;
+    // First: the clock and the queue are the program's, and may start a goroutine themselves.
     this.state = scheduled;
-    // A clock that was set back must not make every turn a microtask.
-    if (age >= 0 && age < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
-    else this.tasks.task(this.onTask);
+    try {
+      const age = this.clock.now() - this.lastTurn;
+      // A clock that was set back must not make every turn a microtask.
+      if (age >= 0 && age < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
+      else this.tasks.task(this.onTask);
+    } catch (e) {
+      // Nothing is queued: the next call must try again.
+      if (this.state === scheduled) this.state = idle;
+      throw e;
+    }
     this.trace?.begin();
   }
 

@@ -9,7 +9,7 @@ describe("goroutines that run for long", () => {
     const told: unknown[] = [];
     const s = createTestScheduler({ hooks: { longRun: (run) => told.push(run) } });
     const long = new LongRuns(s, true);
-    // Host code keeps nobody waiting.
+    // Host code keeps no goroutine waiting.
     long.note(99);
     s.runMain(function* () {
       long.note(25.4);

@@ -546,6 +546,25 @@ describe("an own clock", () => {
     for (const x of [wall, timer, now]) x.s.close();
   });
 
+  it("may start goroutines while the scheduler asks it where host code starts one", async () => {
+    const ran: string[] = [];
+    let asked = 0;
+    let starting = false;
+    const { s } = on({
+      now() {
+        if (starting && asked++ < 100) s.go(() => void ran.push("clock"));
+        return 0;
+      },
+    });
+    starting = true;
+    s.go(() => void ran.push("host"));
+    starting = false;
+    expect(asked).toBe(1);
+    await s.main(() => s.gosched());
+    expect(ran.sort()).toEqual(["clock", "host"]);
+    s.close();
+  });
+
   /** A scheduler whose clock fails while it is told to, and whose turns of the event loop are run by hand. */
   function failing() {
     const host = { t: 0, fails: false, turns: [] as (() => void)[], thrown: [] as unknown[] };

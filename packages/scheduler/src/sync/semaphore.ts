@@ -1,6 +1,7 @@
 /** Weighted: a semaphore of `n` units, first come first served. */
 
 import { currentScheduler } from "../default.ts";
+import { wrongNumber } from "../errors.ts";
 import { type Op, type Operation, OwnOp, parkIn, unpark } from "../op.ts";
 import { panic } from "../panic.ts";
 import type { Scheduler } from "../proc.ts";
@@ -13,9 +14,7 @@ export class Weighted {
 
   constructor(size: number) {
     if (!Number.isInteger(size) || size < 0) {
-      throw new RangeError(
-        `scheduler: semaphore size must be an integer of at least 0 (got ${String(size)})`,
-      );
+      throw wrongNumber(size, "semaphore size must be an integer of at least 0");
     }
     this.size = size;
   }
@@ -52,7 +51,7 @@ export class Weighted {
 
 function checkUnits(n: number): number {
   if (!Number.isInteger(n) || n < 0) {
-    throw new RangeError(`scheduler: semaphore units must be an integer of at least 0 (got ${String(n)})`);
+    throw wrongNumber(n, "semaphore units must be an integer of at least 0");
   }
   return n;
 }
