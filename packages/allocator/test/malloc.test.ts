@@ -416,7 +416,7 @@ describe("the end of a sweep", () => {
     verifyHeap(a);
   });
 
-  it("says whether the span is gone, which it is where it has no object and nobody wants it", () => {
+  it("says whether the span is gone: one without objects is, unless it is to be preserved", () => {
     for (const preserve of [false, true]) {
       const p = a.mallocNoscan(64);
       a.flushAll();

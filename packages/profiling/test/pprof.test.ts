@@ -289,6 +289,14 @@ describe("a corrupted profile", () => {
     await expect(decodeProfile(good, { maxBytes: 10 })).rejects.toThrow(/more than 10/);
   });
 
+  it("takes the bytes of another realm, and nothing that is no bytes", async () => {
+    const foreign = runInNewContext("Uint8Array").from(good) as Uint8Array;
+    expect(foreign instanceof Uint8Array).toBe(false);
+    expect(encodeMessage(await decodeProfile(foreign))).toEqual(encodeMessage(await decodeProfile(good)));
+    for (const bad of ["x", null, 5, [31], new DataView(new ArrayBuffer(8))])
+      await expect(decodeProfile(bad as never)).rejects.toThrow(TypeError);
+  });
+
   it("of random bytes ends with an error or a profile, fast, whatever they are", () => {
     const bytes = fc.oneof(
       fc.uint8Array({ maxLength: 4096 }),

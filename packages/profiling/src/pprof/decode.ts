@@ -44,7 +44,8 @@ const defaultMaxBytes = 1 << 30;
 
 /** Reads a profile, gzipped or not. */
 export async function decodeProfile(bytes: Uint8Array, options: DecodeOptions = {}): Promise<PprofData> {
-  if (!(bytes instanceof Uint8Array)) {
+  // Asked of any realm's: tests may run in a context of their own.
+  if (!ArrayBuffer.isView(bytes) || bytes.BYTES_PER_ELEMENT !== 1) {
     throw new TypeError(
       `pprof: decodeProfile needs a Uint8Array (got ${bytes === null ? "null" : typeof bytes})`,
     );
