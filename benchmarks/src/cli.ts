@@ -47,7 +47,7 @@ function parse(argv: readonly string[]): { args: readonly string[]; options: Opt
     .option("--peers", "also measure npm's libraries of fibers and channels, where they can do the work")
     .option("--list", "print the benchmarks and what they measure, and leave")
     .help();
-  const parsed = cli.parse([...argv], { run: false }) as { args: readonly string[]; options: Options };
+  const parsed = cli.parse([...argv], { run: false });
   if (parsed.options.help) return parsed;
   cli.globalCommand.checkUnknownOptions();
   cli.globalCommand.checkOptionValue();

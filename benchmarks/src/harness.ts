@@ -54,12 +54,12 @@ async function runOne(benchmark: Benchmark, plan: Plan): Promise<Result> {
         );
       }
       const value = inUnit(benchmark, median(answer.samples));
-      samples[side.name]!.push(round4(value));
+      samples[side.name].push(round4(value));
       plan.progress?.({ benchmark, round, side, value });
     }
   }
-  const gort = median(samples.gort!);
-  const peers = Object.fromEntries(sides.slice(1).map(({ name }) => [name, round4(median(samples[name]!))]));
+  const gort = median(samples.gort);
+  const peers = Object.fromEntries(sides.slice(1).map(({ name }) => [name, round4(median(samples[name]))]));
   return {
     name: benchmark.name,
     unit: benchmark.unit,

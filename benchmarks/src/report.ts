@@ -24,7 +24,7 @@ export function cells(results: readonly Result[]): string[][] {
       ...peers.flatMap((peer) =>
         r.peers[peer] === undefined
           ? ["", "", ""]
-          : [figure(r.peers[peer]), percent(r.samples[peer]), `${figure(r.ratio[peer]!)}x`],
+          : [figure(r.peers[peer]), percent(r.samples[peer]), `${figure(r.ratio[peer])}x`],
       ),
     ]),
   ];
@@ -33,10 +33,10 @@ export function cells(results: readonly Result[]): string[][] {
 /** A table of aligned columns for a terminal. */
 export function table(results: readonly Result[]): string {
   const rows = cells(results);
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   const line = (row: readonly string[]) =>
     row
-      .map((cell, column) => (column < 2 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
       .join("  ")
       .trimEnd();
   return rows.map(line).join("\n");

@@ -7,7 +7,7 @@ export function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError("median: no values");
   const sorted = [...values].sort((a, b) => a - b);
   const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 /** Distance between the largest and the smallest value, in parts of the median. 0 for one value. */

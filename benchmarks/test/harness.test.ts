@@ -105,7 +105,7 @@ function scripted(name: string, answers: number[][], log: string[], check = "7",
     can: () => can,
     async measure({ name: benchmarkName }, n) {
       log.push(`${name} ${n}`);
-      return { name: benchmarkName, samples: answers[round++]!, check };
+      return { name: benchmarkName, samples: answers[round++], check };
     },
   };
 }
@@ -174,7 +174,7 @@ describe("a run", () => {
       plan(gort, [go], { benchmarks: [benchmark, { ...benchmark, name: "Second" }] }),
     );
     expect(failures).toHaveLength(1);
-    expect(failures[0]!.error.message).toBe("Trivial: the work of gort came to 7, that of go to 8");
+    expect(failures[0].error.message).toBe("Trivial: the work of gort came to 7, that of go to 8");
     expect(results.map((r) => r.name)).toEqual(["Second"]);
   });
 

@@ -34,7 +34,7 @@ describe.skipIf(process.platform === "win32")("Go's side", () => {
     vi.stubEnv("GOGC", "off");
     const side = await goSide(dir);
     expect(side?.version).toBe("go9.9 fake/200,210");
-    expect(await side!.measure(caller!, 20)).toEqual({
+    expect(await side!.measure(caller, 20)).toEqual({
       name: "Caller",
       samples: [200, 210],
       check: "-bench Caller -n 20 -warmup 3 -samples 5 P=1 GC=",
@@ -45,7 +45,7 @@ describe.skipIf(process.platform === "win32")("Go's side", () => {
     vi.stubEnv("GO", go);
     vi.stubEnv("FAKE_NAME", "Gosched");
     vi.stubEnv("FAKE_ANSWER", "1");
-    await expect((await goSide(dir))!.measure(caller!, 20)).rejects.toThrow("Caller: unexpected answer");
+    await expect((await goSide(dir))!.measure(caller, 20)).rejects.toThrow("Caller: unexpected answer");
   });
 
   it("is absent without a toolchain, but a GO that cannot be run is an error", async () => {

@@ -42,12 +42,12 @@ describe("the page of errors", () => {
     const messages = rows.flatMap((row) => {
       const cells = row.split(" | ");
       // Tables begin with a code, or with the message.
-      const cell = cells[0]!.includes("ERR_GORT_") || cells[0]!.trim() === "|" ? cells[1]! : cells[0]!;
-      return [...cell.matchAll(/`([^`]+)`/g)].map((m) => m[1]!).filter((m) => m.includes(" "));
+      const cell = cells[0].includes("ERR_GORT_") || cells[0].trim() === "|" ? cells[1] : cells[0];
+      return [...cell.matchAll(/`([^`]+)`/g)].map((m) => m[1]).filter((m) => m.includes(" "));
     });
     expect(messages.length).toBeGreaterThan(50);
     const gone = messages.filter(
-      (m) => !sources.has(m) && !(made[m] !== undefined && text.some((t) => t.includes(made[m]!))),
+      (m) => !sources.has(m) && !(made[m] !== undefined && text.some((t) => t.includes(made[m]))),
     );
     expect(gone).toEqual([]);
   });

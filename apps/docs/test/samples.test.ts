@@ -52,7 +52,7 @@ describe("the site and the root's README", () => {
       const parsed = program.getSourceFile(file);
       return [...program.getSyntacticDiagnostics(parsed), ...program.getSemanticDiagnostics(parsed)].map(
         ({ messageText }) =>
-          `sample ${samples[i]!.number} of ${samples[i]!.page}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`,
+          `sample ${samples[i].number} of ${samples[i].page}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`,
       );
     });
     expect(wrong).toEqual([]);

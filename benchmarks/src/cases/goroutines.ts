@@ -33,7 +33,7 @@ function* tryReceive(c: Chan<number>, n: number): Body {
 }
 
 function* sendRoundRobin(cs: readonly Chan<number>[], n: number): Generator<undefined, void, unknown> {
-  for (let i = 0; i < n; i++) yield* cs[i % cs.length]!.send(i);
+  for (let i = 0; i < n; i++) yield* cs[i % cs.length].send(i);
 }
 
 const sievePrimes = 2000;

@@ -92,17 +92,17 @@ export function heapCases(rt: Runtime): Record<string, Case> {
     for (let i = 0; i < n; i++) perm[i] = allocator.mallocTyped(node32);
     shuffle(perm);
     for (let i = 0; i * 2 + 2 < n; i++) {
-      const p = perm[i]!;
-      unsafe.storePointer(p as Addr, perm[2 * i + 1]! as Addr);
-      unsafe.storePointer((p + right) as Addr, perm[2 * i + 2]! as Addr);
+      const p = perm[i];
+      unsafe.storePointer(p as Addr, perm[2 * i + 1] as Addr);
+      unsafe.storePointer((p + right) as Addr, perm[2 * i + 2] as Addr);
     }
-    return perm[0]! as Addr;
+    return perm[0] as Addr;
   }
 
   /** Nodes of a complete tree: a node has two children or none. */
   function items(p: number): number {
-    const l = u32[p >>> 2]!;
-    return l === 0 ? 1 : 1 + items(l) + items(u32[(p + right) >>> 2]!);
+    const l = u32[p >>> 2];
+    return l === 0 ? 1 : 1 + items(l) + items(u32[(p + right) >>> 2]);
   }
 
   /** A full forced cycle over a tree of n live objects, sweep included. */

@@ -6,10 +6,10 @@ import type { Case } from "../child.ts";
 const live = 10_000;
 
 function apart(blocks: Float64Array, sizes: Uint16Array): void {
-  const order = Array.from(blocks.keys()).sort((i, j) => blocks[i]! - blocks[j]!);
+  const order = Array.from(blocks.keys()).sort((i, j) => blocks[i] - blocks[j]);
   for (let i = 1; i < live; i++) {
-    const [a, b] = [order[i - 1]!, order[i]!];
-    if (blocks[a] !== 0 && blocks[a]! + sizes[a]! > blocks[b]!) throw new Error("two blocks overlap");
+    const [a, b] = [order[i - 1], order[i]];
+    if (blocks[a] !== 0 && blocks[a] + sizes[a] > blocks[b]) throw new Error("two blocks overlap");
   }
 }
 
@@ -40,7 +40,7 @@ export function manualCases(
           x ^= x << 5;
           const k = (x >>> 0) % live;
           const size = 16 + ((x >>> 8) % 1009);
-          if (blocks[k] !== 0) free(blocks[k]!);
+          if (blocks[k] !== 0) free(blocks[k]);
           blocks[k] = malloc(size);
           sizes[k] = size;
         }

@@ -32,10 +32,10 @@ const atRandom: Build = (allocator, type, n) => {
   const perm = Uint32Array.from({ length: n }, () => allocator.mallocTyped(type));
   shuffle(perm);
   for (let i = 0; i * 2 + 2 < n; i++) {
-    u32[perm[i]! >>> 2] = perm[2 * i + 1]!;
-    u32[(perm[i]! + right) >>> 2] = perm[2 * i + 2]!;
+    u32[perm[i] >>> 2] = perm[2 * i + 1]!;
+    u32[(perm[i] + right) >>> 2] = perm[2 * i + 2]!;
   }
-  return perm[0]!;
+  return perm[0];
 };
 
 /** A full forced cycle over a tree of n live objects, sweep included. */

@@ -4,7 +4,7 @@ export function shuffle<T>(items: { readonly length: number; [i: number]: T }): 
   for (let i = items.length - 1; i > 0; i--) {
     x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
     const j = x % (i + 1);
-    const t = items[i]!;
+    const t = items[i];
     items[i] = items[j]!;
     items[j] = t;
   }

@@ -42,10 +42,10 @@ function shuffled(n: number): Node32 {
   for (let i = 0; i < n; i++) perm.push(node32(null, null));
   shuffle(perm);
   for (let i = 0; i * 2 + 2 < n; i++) {
-    perm[i]!.l = perm[2 * i + 1]!;
-    perm[i]!.r = perm[2 * i + 2]!;
+    perm[i].l = perm[2 * i + 1]!;
+    perm[i].r = perm[2 * i + 2]!;
   }
-  return perm[0]!;
+  return perm[0];
 }
 
 function items(t: Node | null): number {

@@ -44,7 +44,7 @@ const select =
       }),
     );
     csp.go(function* (): Process {
-      for (let i = 0; i < n; i++) yield csp.put(cs[i % k]!, i);
+      for (let i = 0; i < n; i++) yield csp.put(cs[i % k], i);
     });
     return received;
   };

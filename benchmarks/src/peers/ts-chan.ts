@@ -29,11 +29,11 @@ const select =
     const consumer = async () => {
       const s = new Select(cs.map((c) => recv(c))).setUnsafe(true);
       let sum = 0;
-      for (let i = 0; i < n; i++) sum += s.recv(s.cases[await s.wait()]!).value! & 0xffff;
+      for (let i = 0; i < n; i++) sum += s.recv(s.cases[await s.wait()]).value! & 0xffff;
       return sum;
     };
     const producer = async () => {
-      for (let i = 0; i < n; i++) await cs[i % k]!.send(i);
+      for (let i = 0; i < n; i++) await cs[i % k].send(i);
     };
     const received = consumer();
     void producer();

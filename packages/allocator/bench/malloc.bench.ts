@@ -39,13 +39,13 @@ function churningAllocator(mode: Mode): Allocator {
       for (let k = 0; k < a.nspans; k += 2) {
         const span = a.spanAt(k);
         if (u32[(span + S.state) >>> 2] !== SPAN_IN_USE) continue;
-        const marks = (u32[(span + S.gcmarkBits) >>> 2] as number) >>> 2;
-        const allocs = (u32[(span + S.allocBits) >>> 2] as number) >>> 2;
-        const nwords = ((u32[(span + S.nelems) >>> 2] as number) + 31) >>> 5;
-        for (let w = 0; w < nwords; w++) u32[marks + w] = (u32[allocs + w] as number) & 0x11111111;
+        const marks = u32[(span + S.gcmarkBits) >>> 2] >>> 2;
+        const allocs = u32[(span + S.allocBits) >>> 2] >>> 2;
+        const nwords = (u32[(span + S.nelems) >>> 2] + 31) >>> 5;
+        for (let w = 0; w < nwords; w++) u32[marks + w] = u32[allocs + w] & 0x11111111;
       }
     }
-    u32[sweepgen] = (u32[sweepgen] as number) + 2;
+    u32[sweepgen] = u32[sweepgen] + 2;
     if (mode === "eager") sweepAll();
     u32[live] = 0;
     cycle = false;
@@ -148,6 +148,7 @@ for (const [b, mode] of benches.flatMap((b) => modes.map((mode) => [b, mode] as 
   }
   samples.sort((p, q) => p - q);
   console.log(
-    `${name.padEnd(24)} ${(samples[ROUNDS >> 1] as number).toFixed(2)} ns/op  (${(samples[0] as number).toFixed(2)}..${(samples[ROUNDS - 1] as number).toFixed(2)})`,
+    `${name.padEnd(24)} ${samples[ROUNDS >> 1].toFixed(2)} ns/op  ` +
+      `(${samples[0].toFixed(2)}..${samples[ROUNDS - 1].toFixed(2)})`,
   );
 }

@@ -31,7 +31,7 @@ function trace(n: number): void {
   for (let i = 0; i < n; i++) {
     const k = random(LIVE);
     if (blocks[k] !== 0) a.free(blocks[k] as Addr);
-    blocks[k] = a.malloc(sizes[i & 4095] as number);
+    blocks[k] = a.malloc(sizes[i & 4095]);
   }
 }
 

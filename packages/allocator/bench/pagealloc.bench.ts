@@ -42,7 +42,7 @@ while (true) {
 }
 function takeRandom(): [page: number, npages: number] {
   const k = random(live.length);
-  const span = live[k] as [number, number];
+  const span = live[k];
   live[k] = live.at(-1) as [number, number];
   live.pop();
   return span;
@@ -86,7 +86,7 @@ function steps(n: number, count: number, check: boolean): number[] {
 for (const n of [1, 4, 16, 64, 256]) steps(n, 2000, false);
 for (const n of [1, 4, 16, 64, 256]) {
   const times = steps(n, STEPS, true);
-  const at = (part: number): string => (times[Math.floor(STEPS * part)] as number).toFixed(2);
+  const at = (part: number): string => times[Math.floor(STEPS * part)].toFixed(2);
   console.log(
     `run of ${String(n).padStart(3)} pages: median ${at(0.5)} us, p99 ${at(0.99)}, worst ${at(0.99999)}`,
   );

@@ -29,7 +29,7 @@ function lockedList(mem: LinearMemory, at: number): SpanSet {
   return {
     push(s) {
       lock(mem, at);
-      const first = u32[head] as number;
+      const first = u32[head];
       const i = s >>> 2;
       u32[i] = first;
       u32[i + 1] = 0;
@@ -41,10 +41,10 @@ function lockedList(mem: LinearMemory, at: number): SpanSet {
     pop() {
       if (u32[head] === 0) return 0;
       lock(mem, at);
-      const s = u32[head] as number;
+      const s = u32[head];
       if (s !== 0) {
         const i = s >>> 2;
-        const next = u32[i] as number;
+        const next = u32[i];
         u32[head] = next;
         if (next !== 0) u32[(next >>> 2) + 1] = 0;
         u32[i] = 0;
@@ -66,7 +66,7 @@ function spanSet(mem: LinearMemory, at: number): SpanSet {
   const spine = (at + 64) >>> 2;
   const slot = (i: number): number => {
     const k = i & (SLOTS - 1);
-    return (u32[spine + (k >>> Math.log2(BLOCK))] as number) + 4 * (k & (BLOCK - 1));
+    return u32[spine + (k >>> Math.log2(BLOCK))] + 4 * (k & (BLOCK - 1));
   };
   return {
     push(s) {
@@ -75,7 +75,7 @@ function spanSet(mem: LinearMemory, at: number): SpanSet {
       while (kernel.cas(k, 0, s) !== 0);
     },
     pop() {
-      let n = u32[(at + 4) >>> 2] as number;
+      let n = u32[(at + 4) >>> 2];
       while (true) {
         if (n === u32[at >>> 2]) return 0;
         const was = kernel.cas(at + 4, n, n + 1) >>> 0;
@@ -128,7 +128,7 @@ function serve(): void {
 }
 
 function median(values: readonly number[]): number {
-  return [...values].sort((p, q) => p - q)[values.length >> 1] as number;
+  return [...values].sort((p, q) => p - q)[values.length >> 1];
 }
 
 async function measure(): Promise<void> {
@@ -171,7 +171,7 @@ async function measure(): Promise<void> {
           if (r >= 0) times[variant].push(ns);
         }
       }
-      const ratio = median(times.set.map((t, i) => t / (times.list[i] as number)));
+      const ratio = median(times.set.map((t, i) => t / times.list[i]));
       console.log(
         `${threads} thread(s), ${String(between).padStart(3)} steps of work: list ${median(times.list).toFixed(1)} ns, ` +
           `set ${median(times.set).toFixed(1)} ns, set/list ${ratio.toFixed(2)}`,

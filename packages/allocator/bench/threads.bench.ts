@@ -67,7 +67,7 @@ const benches: readonly Bench[] = [
         ring[i & 63] = a.malloc(64);
       }
       for (const p of ring) a.free(p as Addr);
-      return ring[0] as number;
+      return ring[0];
     },
   },
 ];
@@ -84,7 +84,7 @@ function serve(): void {
   const mem = attachLinearMemory(workerData.memory, { thread: workerData.thread });
   const a = createAllocator({ memory: mem });
   parentPort?.on("message", ({ bench, gate }: Job) => {
-    const { run, n } = benches[bench] as Bench;
+    const { run, n } = benches[bench];
     mem.kernel.add(gate, -1);
     while (mem.kernel.load(gate) > 0);
     const start = performance.now();
@@ -115,7 +115,7 @@ async function measure(): Promise<void> {
         one.push((alone * 1e6) / bursts / b.n);
         two.push((both * 1e6) / bursts / b.n);
       }
-      const ratios = one.map((t, i) => (2 * t) / (two[i] as number));
+      const ratios = one.map((t, i) => (2 * t) / two[i]);
       console.log(
         `${`${b.name}/${mode}`.padEnd(20)} one ${median(one).toFixed(2)} ns/op, two ${median(two).toFixed(2)}, ` +
           `throughput ${median(ratios).toFixed(2)}x  (${Math.min(...ratios).toFixed(2)}..${Math.max(...ratios).toFixed(2)})`,
@@ -126,7 +126,7 @@ async function measure(): Promise<void> {
 }
 
 function median(values: number[]): number {
-  return [...values].sort((p, q) => p - q)[values.length >> 1] as number;
+  return [...values].sort((p, q) => p - q)[values.length >> 1];
 }
 
 interface Heap {
@@ -148,7 +148,7 @@ function newHeap(): Heap {
   const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
   /** All objects die. */
   const collect = (mode: string): void => {
-    a.mem.u32[sweepgen] = (a.mem.u32[sweepgen] as number) + 2;
+    a.mem.u32[sweepgen] = a.mem.u32[sweepgen] + 2;
     a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] = 0;
     for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep())
       a.spanSwept(s, a.sweepBits(s), false);

@@ -105,10 +105,10 @@ export function run(vectors: unknown): Result {
   }
 
   for (const c of v.classes) {
-    const size = classToSize[c.class] as number;
-    const span = (classToAllocNPages[c.class] as number) * PAGE_SIZE;
+    const size = classToSize[c.class];
+    const span = classToAllocNPages[c.class] * PAGE_SIZE;
     const objects = Math.floor(span / size);
-    const prev = classToSize[c.class - 1] as number;
+    const prev = classToSize[c.class - 1];
     const tail = span - objects * size;
     const waste = ((size - prev - 1) * objects + tail) / span;
     const name = `class ${c.class}`;
@@ -141,7 +141,7 @@ export function run(vectors: unknown): Result {
     const size = typ === 0 ? n : Math.ceil(n / 8) * 8;
     const p = a.mallocgc(size, typ, true);
     const s = a.spanOf(p);
-    const sizeclass = (u32[(s + MSPAN.offsets.spanclass) >>> 2] as number) >>> 1;
+    const sizeclass = u32[(s + MSPAN.offsets.spanclass) >>> 2] >>> 1;
     return `${sizeclass}:${u32[(s + MSPAN.offsets.elemsize) >>> 2]}`;
   };
   for (const [lo, hi, sizeclass, bytes] of v.alloc_noscan) {

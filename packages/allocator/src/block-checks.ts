@@ -74,7 +74,7 @@ export class BlockChecks {
     const info = this.#blocks.get(p);
     if (info === undefined || info.serial === 0) return info;
     const special = this.#specials.find(p, SPECIAL_BLOCK);
-    const field = (offset: number): number => this.#u32[(special + offset) >>> 2] as number;
+    const field = (offset: number): number => this.#u32[(special + offset) >>> 2];
     if (
       special !== 0 &&
       field(SPECIAL.offsets.data) === info.serial &&

@@ -109,18 +109,18 @@ export class FreedLists {
 
   private count(totals: number, spanclass: number, n: number): void {
     const k = totals + (spanclass >>> 1);
-    this.f64[k] = (this.f64[k] as number) + n;
+    this.f64[k] = this.f64[k] + n;
   }
 
   private addListed(i: number, n: number): void {
-    this.u32[i + SLOT_NFREE] = (this.u32[i + SLOT_NFREE] as number) + n;
+    this.u32[i + SLOT_NFREE] = this.u32[i + SLOT_NFREE] + n;
   }
 
   /** Brings totals and nfree up to date, and takes the credit back. */
   private settle(i: number, spanclass: number): void {
     const { u32 } = this;
-    const frees = (u32[i + SLOT_GRANTED] as number) - (u32[i + SLOT_CREDIT] as number);
-    const reused = u32[i + SLOT_REUSED] as number;
+    const frees = u32[i + SLOT_GRANTED] - u32[i + SLOT_CREDIT];
+    const reused = u32[i + SLOT_REUSED];
     u32[i + SLOT_GRANTED] = 0;
     u32[i + SLOT_CREDIT] = 0;
     if (frees === 0 && reused === 0) return;
@@ -141,15 +141,15 @@ export class FreedLists {
     const { shared } = this;
     if (!shared) this.settle(i, spanclass);
     this.count(this.smallFree, spanclass, 1);
-    u32[p >>> 2] = u32[i + SLOT_FREE] as number;
+    u32[p >>> 2] = u32[i + SLOT_FREE];
     u32[i + SLOT_FREE] = p;
-    const max = maxListed[spanclass >>> 1] as number;
-    const n = (u32[i + SLOT_NFREE] as number) + 1;
+    const max = maxListed[spanclass >>> 1];
+    const n = u32[i + SLOT_NFREE] + 1;
     u32[i + SLOT_NFREE] = n;
     if (n > max) this.release(i, spanclass, n >>> 1);
     if (shared || this.hasSpecials) return;
     u32[this.freedByHandWord] = 1;
-    const credit = Math.max(0, max - (u32[i + SLOT_NFREE] as number));
+    const credit = Math.max(0, max - u32[i + SLOT_NFREE]);
     u32[i + SLOT_GRANTED] = credit;
     u32[i + SLOT_CREDIT] = credit;
   }
@@ -162,13 +162,13 @@ export class FreedLists {
       if (u32[i + SLOT_PARKED] === 0 || this.collected) return 0;
       this.unpark(i);
     }
-    const p = u32[i + SLOT_FREE] as number;
-    u32[i + SLOT_FREE] = u32[p >>> 2] as number;
+    const p = u32[i + SLOT_FREE];
+    u32[i + SLOT_FREE] = u32[p >>> 2];
     if (this.shared) {
-      u32[i + SLOT_NFREE] = (u32[i + SLOT_NFREE] as number) - 1;
+      u32[i + SLOT_NFREE] = u32[i + SLOT_NFREE] - 1;
       this.count(this.smallAlloc, spanclass, 1);
     } else {
-      u32[i + SLOT_REUSED] = (u32[i + SLOT_REUSED] as number) + 1;
+      u32[i + SLOT_REUSED] = u32[i + SLOT_REUSED] + 1;
     }
     return p;
   }
@@ -192,15 +192,15 @@ export class FreedLists {
   /** Takes off its list the block that the word `link` names: a list's head, or the first word of another block. */
   private unlist(link: number): number {
     const { u32 } = this;
-    const p = u32[link] as number;
-    u32[link] = u32[p >>> 2] as number;
+    const p = u32[link];
+    u32[link] = u32[p >>> 2];
     return p;
   }
 
   /** Puts a block where the word `link` names what follows; gives its own such word. */
   private list(link: number, p: number): number {
     const { u32 } = this;
-    u32[p >>> 2] = u32[link] as number;
+    u32[p >>> 2] = u32[link];
     u32[link] = p;
     return p >>> 2;
   }
@@ -221,14 +221,14 @@ export class FreedLists {
     const idx = this.heap.objIndex(s, p);
     const word = (idx >>> 5) << 2;
     const bit = 1 << (idx & 31);
-    const marks = (u32[(s + S.gcmarkBits) >>> 2] as number) + word;
-    const allocs = ((u32[(s + S.allocBits) >>> 2] as number) + word) >>> 2;
+    const marks = u32[(s + S.gcmarkBits) >>> 2] + word;
+    const allocs = (u32[(s + S.allocBits) >>> 2] + word) >>> 2;
     // Only what was parked has one.
-    if (((u32[marks >>> 2] as number) & bit) !== 0) this.kernel.and(marks, ~bit);
-    u32[allocs] = (u32[allocs] as number) & ~bit;
-    const count = (u32[at + S_ALLOC_COUNT] as number) - 1;
+    if ((u32[marks >>> 2] & bit) !== 0) this.kernel.and(marks, ~bit);
+    u32[allocs] = u32[allocs] & ~bit;
+    const count = u32[at + S_ALLOC_COUNT] - 1;
     u32[at + S_ALLOC_COUNT] = count;
-    if (idx < (u32[at + S_FREEINDEX] as number)) u32[at + S_FREEINDEX] = idx;
+    if (idx < u32[at + S_FREEINDEX]) u32[at + S_FREEINDEX] = idx;
     u32[at + S_NEEDZERO] = 1;
     if (own) return true;
     const freed = central.blockReturned(s, count);
@@ -275,7 +275,7 @@ export class FreedLists {
   /** What a flush could not give back is for malloc again. */
   private unpark(i: number): void {
     while (this.u32[i + SLOT_PARKED] !== 0) {
-      this.changeMark(this.u32[i + SLOT_PARKED] as number, false);
+      this.changeMark(this.u32[i + SLOT_PARKED], false);
       const p = this.unlist(i + SLOT_PARKED);
       this.list(i + SLOT_FREE, p);
       this.addListed(i, 1);
@@ -285,7 +285,7 @@ export class FreedLists {
   private changeMark(p: number, on: boolean): void {
     const s = this.heap.spanOf(p);
     const idx = this.heap.objIndex(s, p);
-    const word = (this.u32[(s + S.gcmarkBits) >>> 2] as number) + ((idx >>> 5) << 2);
+    const word = this.u32[(s + S.gcmarkBits) >>> 2] + ((idx >>> 5) << 2);
     if (on) this.kernel.or(word, 1 << (idx & 31));
     else this.kernel.and(word, ~(1 << (idx & 31)));
   }
@@ -330,8 +330,8 @@ export class FreedLists {
   }
 
   private *mcaches(): Generator<number> {
-    let c = this.u32[(this.heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-    for (; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2] as number) yield c;
+    let c = this.u32[(this.heap.base + MHEAP.offsets.mcaches) >>> 2];
+    for (; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2]) yield c;
   }
 
   // --- for messages
@@ -349,10 +349,10 @@ export class FreedLists {
     const { u32 } = this;
     for (const i of this.slotsOfAll(spanclass)) {
       for (const head of [i + SLOT_FREE, i + SLOT_PARKED]) {
-        let q = u32[head] as number;
+        let q = u32[head];
         for (let left = 2 * MAX_LISTED; left > 0 && q !== 0 && q !== undefined; left--) {
           if (q === p) return true;
-          q = u32[q >>> 2] as number;
+          q = u32[q >>> 2];
         }
       }
     }

@@ -163,7 +163,7 @@ export class Allocator {
     this.slots = this.cache.slots;
     this.noscanSlot = new Uint32Array(SMALL_TABLE_MAX / 8 + 1);
     for (let k = 0; k <= SMALL_TABLE_MAX / 8; k++) {
-      this.noscanSlot[k] = this.slots + (((sizeToClass8[k] as number) << 1) | 1) * SLOT_WORDS;
+      this.noscanSlot[k] = this.slots + ((sizeToClass8[k] << 1) | 1) * SLOT_WORDS;
     }
     this.tinyWord = (base + MCACHE.offsets.tiny) >>> 2;
     this.tinyCountWord = (base + MCACHE.offsets.tinyCount) >>> 2;
@@ -199,10 +199,10 @@ export class Allocator {
     }
     if (size < TINY_SIZE) return this.mallocTiny(size);
     const u32 = this.u32;
-    const i = this.noscanSlot[(size + 7) >>> 3] as number;
-    const p = u32[i] as number;
+    const i = this.noscanSlot[(size + 7) >>> 3];
+    const p = u32[i];
     if (p === u32[i + 1]) return this.refillAlloc(i);
-    u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
+    u32[i] = p + u32[i + SLOT_ELEMSIZE];
     return p as Addr;
   }
 
@@ -210,10 +210,10 @@ export class Allocator {
   mallocTyped(typ: number): Addr {
     if (typeof typ !== "number") this.checkType(typ);
     const u32 = this.u32;
-    const i = this.slots + (u32[(typ >>> 2) + T_SLOT_WORD] as number);
-    const p = u32[i] as number;
+    const i = this.slots + u32[(typ >>> 2) + T_SLOT_WORD];
+    const p = u32[i];
     if (p === u32[i + 1] || u32[i + SLOT_TYP] !== typ) return this.mallocTypedSlow(typ);
-    u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
+    u32[i] = p + u32[i + SLOT_ELEMSIZE];
     return p as Addr;
   }
 
@@ -221,7 +221,7 @@ export class Allocator {
   private mallocTiny(size: number): Addr {
     if (size === 0) return this.zerobase;
     const u32 = this.u32;
-    const tiny = u32[this.tinyWord] as number;
+    const tiny = u32[this.tinyWord];
     let p = tiny;
     if ((size & 7) === 0) p = (p + 7) & ~7;
     else if ((size & 3) === 0) p = (p + 3) & ~3;
@@ -229,16 +229,16 @@ export class Allocator {
     const off = p & (TINY_SIZE - 1);
     if (off !== 0 && off + size <= TINY_SIZE) {
       u32[this.tinyWord] = p + size;
-      u32[this.tinyCountWord] = (u32[this.tinyCountWord] as number) + 1;
+      u32[this.tinyCountWord] = u32[this.tinyCountWord] + 1;
       return (p >>> 0) as Addr;
     }
     const i = this.tinySlot;
-    p = u32[i] as number;
+    p = u32[i];
     const refilled = p === u32[i + 1];
     if (refilled) p = this.refill(i);
     else u32[i] = p + TINY_SIZE;
     // Keep whichever block has more room left. (The hook outOfMemory may have flushed: the word is read again.)
-    const used = (u32[this.tinyWord] as number) & (TINY_SIZE - 1);
+    const used = u32[this.tinyWord] & (TINY_SIZE - 1);
     if (used === 0 || size < used) u32[this.tinyWord] = p + size;
     if (refilled) this.finish(p, TINY_SIZE, this.sampled);
     return p as Addr;
@@ -252,9 +252,9 @@ export class Allocator {
     const spanclass = (sizeClassOf(size) << 1) | 1;
     const u32 = this.u32;
     const i = this.slots + spanclass * SLOT_WORDS;
-    const p = u32[i] as number;
+    const p = u32[i];
     if (p === u32[i + 1]) return this.refillAlloc(i);
-    u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
+    u32[i] = p + u32[i + SLOT_ELEMSIZE];
     return p as Addr;
   }
 
@@ -262,8 +262,8 @@ export class Allocator {
   private refillAlloc(i: number): Addr {
     const u32 = this.u32;
     const sampled = this.cache.nextRun(i, 0);
-    const p = u32[i] as number;
-    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
+    const p = u32[i];
+    const elemsize = u32[i + SLOT_ELEMSIZE];
     u32[i] = p + elemsize;
     this.finish(p, elemsize, sampled);
     return p as Addr;
@@ -276,8 +276,8 @@ export class Allocator {
   refill(i: number): number {
     const u32 = this.u32;
     this.sampled = this.cache.nextRun(i, 0);
-    const p = u32[i] as number;
-    u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
+    const p = u32[i];
+    u32[i] = p + u32[i + SLOT_ELEMSIZE];
     return p;
   }
 
@@ -285,8 +285,7 @@ export class Allocator {
   finish(p: number, size: number, sampled: boolean): void {
     if (sampled) this.reportSample(p, size);
     if (this.heap.pending) this.heap.report();
-    if ((this.u32[this.liveWord] as number) >= (this.f64[this.trigger] as number))
-      this.hooks.gcTrigger(p as Addr);
+    if (this.u32[this.liveWord] >= this.f64[this.trigger]) this.hooks.gcTrigger(p as Addr);
   }
 
   /** Apart from finish, to keep finish small enough to be inlined into the allocation paths. */
@@ -303,24 +302,24 @@ export class Allocator {
   private mallocTypedSlow(typ: number): Addr {
     const u32 = this.u32;
     const t = typ >>> 2;
-    const slotWord = u32[t + T_SLOT_WORD] as number;
-    const size = u32[t + T_SIZE] as number;
+    const slotWord = u32[t + T_SLOT_WORD];
+    const size = u32[t + T_SIZE];
     if (!(slotWord > 0)) {
       this.checkType(typ);
       return this.mallocArray(size, typ);
     }
     const i = this.slots + slotWord;
-    let p = u32[i] as number;
+    let p = u32[i];
     if (p !== u32[i + 1]) {
       // The run was made for another type.
-      const elemsize = u32[i + SLOT_ELEMSIZE] as number;
+      const elemsize = u32[i + SLOT_ELEMSIZE];
       u32[i] = p + elemsize;
       this.cache.setObjectBits(p, elemsize, typ, size);
       return p as Addr;
     }
     const sampled = this.cache.nextRun(i, typ);
-    p = u32[i] as number;
-    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
+    p = u32[i];
+    const elemsize = u32[i + SLOT_ELEMSIZE];
     u32[i] = p + elemsize;
     this.finish(p, elemsize, sampled);
     return p as Addr;
@@ -338,9 +337,9 @@ export class Allocator {
     if (this.#closed) closedError();
     const u32 = this.u32;
     const t = typ >>> 2;
-    const typeSize = u32[t + T_SIZE] as number;
+    const typeSize = u32[t + T_SIZE];
     if (size === 0) return this.zerobase;
-    if (((u32[t + T_FLAGS] as number) & GCTYPE_NOSCAN) !== 0) return this.mallocgc(size, 0, true);
+    if ((u32[t + T_FLAGS] & GCTYPE_NOSCAN) !== 0) return this.mallocgc(size, 0, true);
     if (size % typeSize !== 0) {
       throw new RangeError(
         `allocator: size must be a multiple of its type's ${typeSize} bytes (got ${size})`,
@@ -352,8 +351,8 @@ export class Allocator {
     const i = this.slots + spanclass * SLOT_WORDS;
     const refilled = u32[i] === u32[i + 1];
     const sampled = refilled && this.cache.nextRun(i, typ);
-    const p = u32[i] as number;
-    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
+    const p = u32[i];
+    const elemsize = u32[i + SLOT_ELEMSIZE];
     u32[i] = p + elemsize;
     let addr = p;
     if (header) {
@@ -382,19 +381,19 @@ export class Allocator {
     if (s === 0) this.heap.throwOutOfMemory(npages);
     const at = s >>> 2;
     const bytes = npages * PAGE_SIZE;
-    const p = u32[at + (S.startAddr >>> 2)] as number;
+    const p = u32[at + (S.startAddr >>> 2)];
     u32[at + (S.limit >>> 2)] = Math.min(p + size, 0xffffffff);
     u32[at + (S.largeType >>> 2)] = typ;
     u32[at + (S.allocCount >>> 2)] = 1;
     u32[at + (S.freeindex >>> 2)] = 1;
-    u32[(u32[at + (S.allocBits >>> 2)] as number) >>> 2] = 1;
+    u32[u32[at + (S.allocBits >>> 2)] >>> 2] = 1;
     if (u32[at + (S.needzero >>> 2)] !== 0 && (zero || typ !== 0)) {
       this.mem.kernel.zero(p, bytes);
       u32[at + (S.needzero >>> 2)] = 0;
     }
     // Black, like everything that is allocated while a collection marks.
     if (u32[(this.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] !== GC_OFF) {
-      u32[(u32[at + (S.gcmarkBits >>> 2)] as number) >>> 2] = 1;
+      u32[u32[at + (S.gcmarkBits >>> 2)] >>> 2] = 1;
     }
     this.addStat(MCACHE.offsets.largeAlloc, bytes);
     this.addStat(MCACHE.offsets.largeAllocCount, 1);
@@ -421,7 +420,7 @@ export class Allocator {
   /** Adds to an f64 of this thread's mcache. */
   private addStat(offset: number, n: number): void {
     const i = (this.cache.base + offset) >>> 3;
-    this.f64[i] = (this.f64[i] as number) + n;
+    this.f64[i] = this.f64[i] + n;
   }
 
   /** Bytes usable in the block that a request of size gets: what append may use as capacity. */
@@ -430,7 +429,7 @@ export class Allocator {
     if (size === 0) return 0;
     if (size > MAX_SMALL_REQUEST) return Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
     const header = !noscan && size > MIN_SIZE_FOR_HEADER ? MALLOC_HEADER_SIZE : 0;
-    return (classToSize[sizeClassOf(size + header)] as number) - header;
+    return classToSize[sizeClassOf(size + header)] - header;
   }
 
   // --- use by hand, in a heap without a collector
@@ -529,14 +528,14 @@ export class Allocator {
     checkAddress("findObject", addr);
     const { u32 } = this;
     const page = addr >>> PAGE_SHIFT;
-    if ((u32[(this.pageInfoBase >>> 2) + page] as number) < 256) return 0 as Addr;
-    const s = u32[(this.pageSpanBase >>> 2) + page] as number;
-    if (addr >= (u32[(s + S.limit) >>> 2] as number)) return 0 as Addr;
+    if (u32[(this.pageInfoBase >>> 2) + page] < 256) return 0 as Addr;
+    const s = u32[(this.pageSpanBase >>> 2) + page];
+    if (addr >= u32[(s + S.limit) >>> 2]) return 0 as Addr;
     const idx = this.objIndex(s as Addr, addr);
-    const bits = (u32[(s + S.allocBits) >>> 2] as number) >>> 2;
-    if ((((u32[bits + (idx >>> 5)] as number) >>> (idx & 31)) & 1) === 0) return 0 as Addr;
-    const base = (u32[(s + S.startAddr) >>> 2] as number) + idx * (u32[(s + S.elemsize) >>> 2] as number);
-    const i = this.slots + (u32[(s + S.spanclass) >>> 2] as number) * SLOT_WORDS;
+    const bits = u32[(s + S.allocBits) >>> 2] >>> 2;
+    if (((u32[bits + (idx >>> 5)] >>> (idx & 31)) & 1) === 0) return 0 as Addr;
+    const base = u32[(s + S.startAddr) >>> 2] + idx * u32[(s + S.elemsize) >>> 2];
+    const i = this.slots + u32[(s + S.spanclass) >>> 2] * SLOT_WORDS;
     if (this.cache.isUnused(i, s, base, idx)) return 0 as Addr;
     return base as Addr;
   }
@@ -593,17 +592,17 @@ export class Allocator {
   sweepBits(span: Addr): number {
     const { u32 } = this;
     const at = span >>> 2;
-    const marks = (u32[at + (S.gcmarkBits >>> 2)] as number) >>> 2;
-    const allocs = (u32[at + (S.allocBits >>> 2)] as number) >>> 2;
-    const n = ((u32[at + (S.nelems >>> 2)] as number) + 31) >>> 5;
+    const marks = u32[at + (S.gcmarkBits >>> 2)] >>> 2;
+    const allocs = u32[at + (S.allocBits >>> 2)] >>> 2;
+    const n = (u32[at + (S.nelems >>> 2)] + 31) >>> 5;
     let marked = 0;
     for (let k = 0; k < n; k++) {
-      const w = u32[marks + k] as number;
+      const w = u32[marks + k];
       u32[allocs + k] = w;
       u32[marks + k] = 0;
       if (w !== 0) marked += popcount(w);
     }
-    return (u32[at + (S.allocCount >>> 2)] as number) - marked;
+    return u32[at + (S.allocCount >>> 2)] - marked;
   }
 
   /**
@@ -615,8 +614,8 @@ export class Allocator {
   spanSwept(span: Addr, nfreed: number, preserve: boolean): boolean {
     const { u32, f64 } = this;
     const at = span >>> 2;
-    const sizeclass = (u32[at + (S.spanclass >>> 2)] as number) >>> 1;
-    const allocCount = (u32[at + (S.allocCount >>> 2)] as number) - nfreed;
+    const sizeclass = u32[at + (S.spanclass >>> 2)] >>> 1;
+    const allocCount = u32[at + (S.allocCount >>> 2)] - nfreed;
     if (nfreed < 0 || allocCount < 0) {
       fatalThrow("sweep increased allocation count", `span ${hex(span)} nfreed=${nfreed} left=${allocCount}`);
     }
@@ -624,9 +623,9 @@ export class Allocator {
       u32[at + (S.needzero >>> 2)] = 1;
       if (sizeclass !== 0) {
         const count = this.smallFree + sizeclass;
-        f64[count] = (f64[count] as number) + nfreed;
+        f64[count] = f64[count] + nfreed;
       } else {
-        this.addStat(MCACHE.offsets.largeFree, u32[at + (S.elemsize >>> 2)] as number);
+        this.addStat(MCACHE.offsets.largeFree, u32[at + (S.elemsize >>> 2)]);
         this.addStat(MCACHE.offsets.largeFreeCount, 1);
       }
     }
@@ -765,7 +764,7 @@ export class Allocator {
 
   /** Number of this thread's mcache: what recover wants if the thread dies. */
   get id(): number {
-    return this.u32[(this.cache.base + MCACHE.offsets.id) >>> 2] as number;
+    return this.u32[(this.cache.base + MCACHE.offsets.id) >>> 2];
   }
 
   /**
@@ -777,11 +776,10 @@ export class Allocator {
       throw new TypeError(`allocator: recover needs the id of an allocator (got ${show(id)})`);
     }
     const { u32 } = this;
-    let c = u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2] as number;
-    while (c !== 0 && u32[(c + MCACHE.offsets.id) >>> 2] !== id)
-      c = u32[(c + MCACHE.offsets.next) >>> 2] as number;
+    let c = u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2];
+    while (c !== 0 && u32[(c + MCACHE.offsets.id) >>> 2] !== id) c = u32[(c + MCACHE.offsets.next) >>> 2];
     if (c === 0 || c === this.cache.base) return false;
-    return takeOver(this.mem, c, u32[(c + MCACHE.offsets.owned) >>> 2] as number);
+    return takeOver(this.mem, c, u32[(c + MCACHE.offsets.owned) >>> 2]);
   }
 
   /**
@@ -801,8 +799,8 @@ export class Allocator {
         `allocator: thread ${thread} held the lock ${rank} at ${hex(held)}`,
       );
     }
-    const first = this.u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2] as number;
-    for (let c = first; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2] as number) {
+    const first = this.u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2];
+    for (let c = first; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2]) {
       takeOver(this.mem, c, thread);
     }
     // Last: a thread that is known to have ended is waited for by nobody, and its mcaches are anybody's to take over.
@@ -929,23 +927,23 @@ function acquireMCache(heap: MHeap): number {
       "allocator: memory has an allocator that was not shared: call its share() before attaching",
     );
   }
-  let dead = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  for (; dead !== 0; dead = u32[(dead + M.next) >>> 2] as number) {
-    const owner = u32[(dead + M.owned) >>> 2] as number;
+  let dead = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
+  for (; dead !== 0; dead = u32[(dead + M.next) >>> 2]) {
+    const owner = u32[(dead + M.owned) >>> 2];
     if (owner === 0) break; // there is a free one
     if (owner !== heap.mem.thread && heap.mem.threadGone(owner) && takeOver(heap.mem, dead, owner)) break;
   }
   heap.lock();
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  while (c !== 0 && u32[(c + M.owned) >>> 2] !== 0) c = u32[(c + M.next) >>> 2] as number;
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
+  while (c !== 0 && u32[(c + M.owned) >>> 2] !== 0) c = u32[(c + M.next) >>> 2];
   if (c === 0) {
     c = heap.cachealloc.alloc();
     if (c !== 0) {
       const n = (heap.base + MHEAP.offsets.nmcaches) >>> 2;
-      u32[(c + M.next) >>> 2] = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-      u32[(c + M.id) >>> 2] = u32[n] as number;
+      u32[(c + M.next) >>> 2] = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
+      u32[(c + M.id) >>> 2] = u32[n];
       u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] = c;
-      u32[n] = (u32[n] as number) + 1;
+      u32[n] = u32[n] + 1;
     }
   }
   if (c !== 0) u32[(c + M.owned) >>> 2] = heap.mem.thread;

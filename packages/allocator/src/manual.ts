@@ -109,7 +109,7 @@ export class ManualHeap {
     this.listOf = new Int32Array(256);
     for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) this.listOf[spc] = this.lists.slotOf(spc) + SLOT_FREE;
     for (let k = 0; k < this.listForSize.length; k++) {
-      this.listForSize[k] = this.listOf[noscanSpanClass(8 * k)] as number;
+      this.listForSize[k] = this.listOf[noscanSpanClass(8 * k)];
     }
     if (checks || this.lists.shared) this.slowDown();
   }
@@ -156,13 +156,13 @@ export class ManualHeap {
     }
     // Sums that stay in 32 bits are said to (| 0): V8 would check them for overflow.
     const { i32 } = this;
-    const list = this.listForSize[(size + 7) >>> 3] as number;
-    const p = (i32[list] as number) >>> 0;
+    const list = this.listForSize[(size + 7) >>> 3];
+    const p = i32[list] >>> 0;
     if (p === 0) return this.mallocSlow(size, zero);
-    i32[list] = i32[p >>> 2] as number;
-    i32[(list + REUSED) | 0] = ((i32[(list + REUSED) | 0] as number) + 1) | 0;
+    i32[list] = i32[p >>> 2];
+    i32[(list + REUSED) | 0] = (i32[(list + REUSED) | 0] + 1) | 0;
     const w = (this.inUse + (p >>> 8)) | 0;
-    i32[w] = (i32[w] as number) | (1 << (p >>> 3));
+    i32[w] = i32[w] | (1 << (p >>> 3));
     if (zero) this.kernel.zero(p, this.bytesOf(p));
     return p as Addr;
   }
@@ -209,12 +209,12 @@ export class ManualHeap {
     }
     // The next of the run. (mallocgc would put a few bytes into a tiny block.)
     const i = this.lists.slotOf(spanclass);
-    let p = u32[i] as number;
+    let p = u32[i];
     if (p === u32[i + 1]) {
       p = this.allocator.refill(i);
       this.refilled = true;
       this.sampled = this.allocator.sampled;
-    } else u32[i] = p + (u32[i + SLOT_ELEMSIZE] as number);
+    } else u32[i] = p + u32[i + SLOT_ELEMSIZE];
     this.heap.mapHeapBits(p);
     return p;
   }
@@ -228,18 +228,18 @@ export class ManualHeap {
     }
     const { i32 } = this;
     const w = (this.inUse + (p >>> 8)) | 0;
-    const bits = i32[w] as number;
+    const bits = i32[w];
     const bit = 1 << (p >>> 3);
     // The list of a page without blocks, and of one with pointers, whose bits are something else, has no credit.
-    const list = this.listOf[(i32[(this.pageInfo + (p >>> PAGE_SHIFT)) | 0] as number) & 0xff] as number;
-    const credit = i32[(list + CREDIT) | 0] as number;
+    const list = this.listOf[i32[(this.pageInfo + (p >>> PAGE_SHIFT)) | 0] & 0xff];
+    const credit = i32[(list + CREDIT) | 0];
     if ((bits & bit) === 0 || credit === 0 || this.hooks.onFree !== this.noHook) {
       this.freeSlow(p);
       return;
     }
     i32[w] = bits ^ bit;
     i32[(list + CREDIT) | 0] = (credit - 1) | 0;
-    i32[p >>> 2] = i32[list] as number;
+    i32[p >>> 2] = i32[list];
     i32[list] = p;
   }
 
@@ -254,10 +254,10 @@ export class ManualHeap {
     this.mustBeFree(p);
     const bit = 1 << (p >>> 3);
     const bits = (this.inUse + (p >>> 8)) << 2;
-    if (!this.lists.shared) this.u32[bits >>> 2] = (this.u32[bits >>> 2] as number) & ~bit;
+    if (!this.lists.shared) this.u32[bits >>> 2] = this.u32[bits >>> 2] & ~bit;
     else if ((this.kernel.and(bits, ~bit) & bit) === 0) this.badFree(p);
     const spanclass = this.spanclassOf(p);
-    const bytes = spanclass === 1 ? this.bytesOf(p) : (classToSize[spanclass >>> 1] as number);
+    const bytes = spanclass === 1 ? this.bytesOf(p) : classToSize[spanclass >>> 1];
     this.checks?.forget(p, bytes);
     this.heap.enter("the hook onFree");
     try {
@@ -273,7 +273,7 @@ export class ManualHeap {
   private freeLarge(s: number, bytes: number): void {
     const { u32 } = this;
     if (!this.central.remove(s)) fatalThrow("free: a large span is on no list", `span ${hex(s)}`);
-    u32[(u32[(s + S.allocBits) >>> 2] as number) >>> 2] = 0;
+    u32[u32[(s + S.allocBits) >>> 2] >>> 2] = 0;
     u32[(s + S.allocCount) >>> 2] = 0;
     this.allocator.countLargeFree(bytes);
     this.heap.freeSpan(s);
@@ -298,7 +298,7 @@ export class ManualHeap {
     if (p >>> 0 !== p || !this.isHeap(p)) wrong("free of an address outside of the heap");
     const s = this.heap.spanOf(p);
     const idx = this.heap.objIndex(s, p);
-    const base = (this.u32[(s + S.startAddr) >>> 2] as number) + idx * this.bytesOf(p);
+    const base = this.u32[(s + S.startAddr) >>> 2] + idx * this.bytesOf(p);
     if (base !== p) wrong(`free of an address inside the block at ${hex(base)}`);
     if (this.lists.has(p, this.spanclassOf(p))) wrong("double free");
     if (this.isHandedOut(s, p, idx)) wrong("free of an object that malloc did not allocate");
@@ -308,9 +308,9 @@ export class ManualHeap {
   /** Whether slot idx of the span, at p, is allocated and not one that an mcache has claimed for its runs. */
   private isHandedOut(s: number, p: number, idx: number): boolean {
     const { u32 } = this;
-    if (idx >= (u32[(s + S.nelems) >>> 2] as number)) return false;
-    const word = ((u32[(s + S.allocBits) >>> 2] as number) >>> 2) + (idx >>> 5);
-    if ((((u32[word] as number) >>> (idx & 31)) & 1) === 0) return false;
+    if (idx >= u32[(s + S.nelems) >>> 2]) return false;
+    const word = (u32[(s + S.allocBits) >>> 2] >>> 2) + (idx >>> 5);
+    if (((u32[word] >>> (idx & 31)) & 1) === 0) return false;
     for (const i of this.lists.slotsOfAll(this.spanclassOf(p))) {
       if (this.allocator.cache.isUnused(i, s, p, idx)) return false;
     }
@@ -321,16 +321,16 @@ export class ManualHeap {
 
   /** Whether a heap span is at the address. */
   private isHeap(p: number): boolean {
-    return p < this.size && (this.u32[this.pageInfo + (p >>> PAGE_SHIFT)] as number) >= 256;
+    return p < this.size && this.u32[this.pageInfo + (p >>> PAGE_SHIFT)] >= 256;
   }
 
   /** Of the heap span at the address. */
   private spanclassOf(p: number): number {
-    return (this.u32[this.pageInfo + (p >>> PAGE_SHIFT)] as number) & 0xff;
+    return this.u32[this.pageInfo + (p >>> PAGE_SHIFT)] & 0xff;
   }
 
   private bytesOf(p: number): number {
-    return this.u32[(this.heap.spanOf(p) + S.elemsize) >>> 2] as number;
+    return this.u32[(this.heap.spanOf(p) + S.elemsize) >>> 2];
   }
 
   /** Whether a block in use begins at p, any number, in a heap that was never collected. */
@@ -339,7 +339,7 @@ export class ManualHeap {
       (p & ~7) >>> 0 === p &&
       this.isHeap(p) &&
       (this.spanclassOf(p) & 1) === 1 &&
-      ((this.u32[this.inUse + (p >>> 8)] as number) & (1 << (p >>> 3))) !== 0
+      (this.u32[this.inUse + (p >>> 8)] & (1 << (p >>> 3))) !== 0
     );
   }
 
@@ -407,7 +407,7 @@ export class ManualHeap {
       else this.kernel.and(bits, ~bit);
       return;
     }
-    const word = this.u32[bits >>> 2] as number;
+    const word = this.u32[bits >>> 2];
     this.u32[bits >>> 2] = on ? word | bit : word & ~bit;
   }
 

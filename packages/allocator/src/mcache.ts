@@ -146,16 +146,16 @@ export class MCache {
   addHeapLive(n: number): void {
     const { u32 } = this;
     if (u32[this.shared] === 0) {
-      u32[this.heapLive >>> 2] = (u32[this.heapLive >>> 2] as number) + n;
+      u32[this.heapLive >>> 2] = u32[this.heapLive >>> 2] + n;
       return;
     }
-    const untold = ((u32[this.untoldLive] as number) + n) | 0;
+    const untold = (u32[this.untoldLive] + n) | 0;
     u32[this.untoldLive] = untold;
     if (untold >= UNTOLD_LIVE || untold <= -UNTOLD_LIVE) this.tellLive();
   }
 
   private tellLive(): void {
-    const untold = this.u32[this.untoldLive] as number;
+    const untold = this.u32[this.untoldLive];
     if (untold === 0) return;
     this.u32[this.untoldLive] = 0;
     this.kernel.add(this.heapLive, untold);
@@ -178,8 +178,8 @@ export class MCache {
     u32[hand + RUN_SLOT] = 0; // what follows is not of the last one
     u32[hand + RUN] = (first << 16) | n;
     u32[hand + RUN_END] = end;
-    u32[hand + RUN_VERSION] = u32[this.version >>> 2] as number;
-    f64[(hand >>> 1) + RUN_COUNT] = f64[this.smallAlloc + (spanclass >>> 1)] as number;
+    u32[hand + RUN_VERSION] = u32[this.version >>> 2];
+    f64[(hand >>> 1) + RUN_COUNT] = f64[this.smallAlloc + (spanclass >>> 1)];
     u32[hand + RUN_SLOT] = i;
   }
 
@@ -189,24 +189,24 @@ export class MCache {
    */
   nextRun(i: number, typ: number): boolean {
     const u32 = this.u32;
-    const rest = (u32[i + SLOT_REST] as number) | 0;
+    const rest = u32[i + SLOT_REST] | 0;
     if (rest !== 0) {
       this.cutRest(i, typ, rest);
       return false;
     }
     const { heap } = this;
     if (heap.busy !== "") heap.refuse("an allocation");
-    let s = u32[i + SLOT_SPAN] as number;
+    let s = u32[i + SLOT_SPAN];
     let rescued = false;
     while (true) {
       let used = 0;
       if (s !== 0) {
         const at = s >>> 2;
-        const nelems = (u32[at + S_NELEMS] as number) | 0;
-        const count = (u32[at + S_ALLOC_COUNT] as number) | 0;
+        const nelems = u32[at + S_NELEMS] | 0;
+        const count = u32[at + S_ALLOC_COUNT] | 0;
         if (count === 0) return this.takeRun(i, typ, at, 0, nelems);
-        const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
-        const first = nextZero(u32, bits, (u32[at + S_FREEINDEX] as number) | 0, nelems);
+        const bits = u32[at + S_ALLOC_BITS] >>> 2;
+        const first = nextZero(u32, bits, u32[at + S_FREEINDEX] | 0, nelems);
         if (first < nelems) return this.takeRun(i, typ, at, first, nextOne(u32, bits, first, nelems));
         // It is full: no slot below freeindex is free.
         u32[at + S_FREEINDEX] = nelems;
@@ -216,12 +216,12 @@ export class MCache {
       const spanclass = ((i - this.slots) / SLOT_WORDS) | 0;
       s = this.exchangeSpan(i, spanclass, used);
       if (s !== 0) continue;
-      const npages = classToAllocNPages[spanclass >>> 1] as number;
+      const npages = classToAllocNPages[spanclass >>> 1];
       if (rescued || !heap.rescue(npages)) heap.throwOutOfMemory(npages);
       rescued = true;
       // The hook may have allocated from this slot, for another type.
       this.returnTail(i, spanclass);
-      s = u32[i + SLOT_SPAN] as number;
+      s = u32[i + SLOT_SPAN];
     }
   }
 
@@ -232,9 +232,9 @@ export class MCache {
     try {
       const s = this.central.cacheSpan(spanclass, used, i);
       if (s === 0) return 0;
-      u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE] as number;
+      u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE];
       const held = this.held + (spanclass >>> 5);
-      u32[held] = (u32[held] as number) | (1 << (spanclass & 31));
+      u32[held] = u32[held] | (1 << (spanclass & 31));
       u32[i + SLOT_SPAN] = s;
       heap.drop(s);
       heap.spanTaken();
@@ -247,9 +247,9 @@ export class MCache {
   private takeRun(i: number, typ: number, at: number, first: number, runEnd: number): boolean {
     const u32 = this.u32;
     const f64 = this.f64;
-    const elemsize = u32[at + S_ELEMSIZE] as number;
-    const countdown = this.nextSample + (u32[at + S_SPANCLASS] as number);
-    const nextSample = f64[countdown] as number;
+    const elemsize = u32[at + S_ELEMSIZE];
+    const countdown = this.nextSample + u32[at + S_SPANCLASS];
+    const nextSample = f64[countdown];
     let n = runEnd - first;
     let sampled = false;
     if (nextSample < n * elemsize) {
@@ -260,13 +260,13 @@ export class MCache {
       }
       runEnd = first + n;
     }
-    const bits = (u32[at + S_ALLOC_BITS] as number) >>> 2;
+    const bits = u32[at + S_ALLOC_BITS] >>> 2;
     const k = first >>> 5;
-    const whole = runEnd === ((u32[at + S_NELEMS] as number) | 0);
+    const whole = runEnd === (u32[at + S_NELEMS] | 0);
     const rest =
       whole || sampled ? 0 : this.freeAfter(at, bits + k, k, runEnd, nextSample - n * elemsize, elemsize);
     let claimed = n;
-    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS] as number, first, n, 0);
+    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS], first, n, 0);
     if (rest === 0) {
       setBits(u32, bits, first, n);
       u32[at + S_FREEINDEX] = runEnd;
@@ -275,12 +275,12 @@ export class MCache {
       // Before the bits: one who takes over sets those of a rest, but could not tell them from those of objects.
       u32[i + SLOT_REST_WORD] = k;
       u32[i + SLOT_REST] = rest;
-      u32[bits + k] = (u32[bits + k] as number) | rest | (lowMask(n) << (first & 31));
-      u32[at + S_FREEINDEX] = Math.min((k + 1) << 5, u32[at + S_NELEMS] as number);
+      u32[bits + k] = u32[bits + k] | rest | (lowMask(n) << (first & 31));
+      u32[at + S_FREEINDEX] = Math.min((k + 1) << 5, u32[at + S_NELEMS]);
     }
     const bytes = Math.imul(claimed, elemsize);
     f64[countdown] = sampled ? this.sampler.gap() : nextSample - bytes;
-    u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) + claimed;
+    u32[at + S_ALLOC_COUNT] = u32[at + S_ALLOC_COUNT] + claimed;
     this.addHeapLive(bytes);
     this.setRun(i, typ, at, first, n);
     return sampled;
@@ -301,8 +301,8 @@ export class MCache {
     const { u32 } = this;
     const left = (k + 1) * 32 - runEnd;
     if (left <= 0) return 0;
-    let free = ~(u32[word] as number) & (-1 << (32 - left));
-    const beyond = (k + 1) * 32 - (u32[at + S_NELEMS] as number);
+    let free = ~u32[word] & (-1 << (32 - left));
+    const beyond = (k + 1) * 32 - u32[at + S_NELEMS];
     if (beyond > 0) free &= -1 >>> beyond;
     if (free === 0 || nextSample < popcount(free) * elemsize) return 0;
     return free;
@@ -315,9 +315,9 @@ export class MCache {
     const carried = (rest + low) | 0; // the lowest ones in a row give way to a one after them
     const run = rest & ~carried;
     const n = Math.clz32(low) - Math.clz32(run) + 1;
-    const first = ((u32[i + SLOT_REST_WORD] as number) << 5) + 31 - Math.clz32(low);
-    const at = (u32[i + SLOT_SPAN] as number) >>> 2;
-    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS] as number, first, n, 0);
+    const first = (u32[i + SLOT_REST_WORD] << 5) + 31 - Math.clz32(low);
+    const at = u32[i + SLOT_SPAN] >>> 2;
+    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS], first, n, 0);
     u32[i + SLOT_REST] = rest & carried;
     this.setRun(i, typ, at, first, n);
   }
@@ -325,10 +325,10 @@ export class MCache {
   /** The slot cuts from these n slots now: cleared, with the pointer bits of the type, and black in a mark phase. */
   private setRun(i: number, typ: number, at: number, first: number, n: number): void {
     const { u32, f64 } = this;
-    const elemsize = u32[at + S_ELEMSIZE] as number;
-    const spanclass = u32[at + S_SPANCLASS] as number;
+    const elemsize = u32[at + S_ELEMSIZE];
+    const spanclass = u32[at + S_SPANCLASS];
     const bytes = Math.imul(n, elemsize);
-    const cur = ((u32[at + S_START_ADDR] as number) + Math.imul(first, elemsize)) >>> 0;
+    const cur = (u32[at + S_START_ADDR] + Math.imul(first, elemsize)) >>> 0;
     if (u32[at + S_NEEDZERO] !== 0) {
       if (bytes <= INLINE_CLEAR) clearInline(f64, cur >>> 3, bytes >>> 3);
       else this.kernel.zero(cur, bytes);
@@ -338,11 +338,11 @@ export class MCache {
       this.fillTypeBits(cur, bytes, elemsize, typ);
     }
     // After the memory is in order: a marker may scan what is marked.
-    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32[at + S_GCMARK_BITS] as number, first, n);
+    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32[at + S_GCMARK_BITS], first, n);
     const shared = u32[this.shared] !== 0;
     if (shared) this.flipVersion();
     const count = this.smallAlloc + (spanclass >>> 1);
-    f64[count] = (f64[count] as number) + n;
+    f64[count] = f64[count] + n;
     if (spanclass === TINY_SPAN_CLASS) this.foldTinyCount();
     u32[i + SLOT_CUR] = cur;
     u32[i + SLOT_END] = cur + bytes;
@@ -354,11 +354,9 @@ export class MCache {
     const { u32 } = this;
     if (u32[i + SLOT_SPAN] !== s) return false;
     // The run's end may be 0, which is 2^32.
-    const cur = u32[i + SLOT_CUR] as number;
-    if (p >= cur && p - cur < ((u32[i + SLOT_END] as number) - cur) >>> 0) return true;
-    return (
-      u32[i + SLOT_REST_WORD] === idx >>> 5 && (((u32[i + SLOT_REST] as number) >>> (idx & 31)) & 1) !== 0
-    );
+    const cur = u32[i + SLOT_CUR];
+    if (p >= cur && p - cur < (u32[i + SLOT_END] - cur) >>> 0) return true;
+    return u32[i + SLOT_REST_WORD] === idx >>> 5 && ((u32[i + SLOT_REST] >>> (idx & 31)) & 1) !== 0;
   }
 
   /** Pointer bits of a run: one object of the type in each slot of elemsize bytes. */
@@ -372,7 +370,7 @@ export class MCache {
     const words = elemsize >>> 3;
     if (32 % words === 0) {
       // The pattern repeats within a word: built once, and whole words written between the edges.
-      let pattern = u32[(typ + GCTYPE.offsets.mask0) >>> 2] as number;
+      let pattern = u32[(typ + GCTYPE.offsets.mask0) >>> 2];
       for (let w = words; w < 32; w *= 2) pattern |= pattern << w;
       this.patternTyp = typ | 0;
       this.patternSize = elemsize;
@@ -388,7 +386,7 @@ export class MCache {
   setObjectBits(p: number, elemsize: number, typ: number, size: number): void {
     const { u32, heapBits } = this;
     clearBits(u32, heapBits, p >>> 3, elemsize >>> 3);
-    const typeSize = u32[(typ + GCTYPE.offsets.size) >>> 2] as number;
+    const typeSize = u32[(typ + GCTYPE.offsets.size) >>> 2];
     for (let a = p, end = p + size; a < end; a += typeSize) orMask(u32, heapBits, a, typ);
   }
 
@@ -396,42 +394,42 @@ export class MCache {
   returnTail(i: number, spanclass: number): void {
     const u32 = this.u32;
     const f64 = this.f64;
-    const cur = u32[i + SLOT_CUR] as number;
-    const end = u32[i + SLOT_END] as number;
-    const rest = u32[i + SLOT_REST] as number;
+    const cur = u32[i + SLOT_CUR];
+    const end = u32[i + SLOT_END];
+    const rest = u32[i + SLOT_REST];
     if (cur === end && rest === 0) return;
-    const at = (u32[i + SLOT_SPAN] as number) >>> 2;
-    const elemsize = u32[i + SLOT_ELEMSIZE] as number;
-    const allocs = (u32[at + S_ALLOC_BITS] as number) >>> 2;
+    const at = u32[i + SLOT_SPAN] >>> 2;
+    const elemsize = u32[i + SLOT_ELEMSIZE];
+    const allocs = u32[at + S_ALLOC_BITS] >>> 2;
     // Blocks freed by hand may have lowered it further.
-    let free = u32[at + S_FREEINDEX] as number;
+    let free = u32[at + S_FREEINDEX];
     let n = 0;
     if (rest !== 0) {
       n = popcount(rest);
-      const k = u32[i + SLOT_REST_WORD] as number;
-      u32[allocs + k] = (u32[allocs + k] as number) & ~rest;
+      const k = u32[i + SLOT_REST_WORD];
+      u32[allocs + k] = u32[allocs + k] & ~rest;
       free = Math.min(free, nextOne(u32, i + SLOT_REST, 0, 32) + (k << 5));
       u32[i + SLOT_REST] = 0;
     }
     if (cur !== end) {
       // end may be 0, which is 2^32.
       const tail = ((end - cur) >>> 0) / elemsize;
-      const first = (cur - (u32[at + S_START_ADDR] as number)) / elemsize;
+      const first = (cur - u32[at + S_START_ADDR]) / elemsize;
       if (u32[this.shared] !== 0) this.noteRun(i, spanclass, first, tail, end || 1); // 1 stands for 2^32
       clearBits(u32, allocs, first, tail);
       // Whether or not they were marked: nobody holds these slots, so they are white.
-      clearMarks(this.kernel, u32, u32[at + S_GCMARK_BITS] as number, first, tail);
+      clearMarks(this.kernel, u32, u32[at + S_GCMARK_BITS], first, tail);
       free = Math.min(free, first);
       n += tail;
       this.flipVersion();
       const count = this.smallAlloc + (spanclass >>> 1);
-      f64[count] = (f64[count] as number) - tail;
+      f64[count] = f64[count] - tail;
       u32[i + SLOT_END] = cur;
       this.flipVersion();
     }
     u32[at + S_FREEINDEX] = free;
-    u32[at + S_ALLOC_COUNT] = (u32[at + S_ALLOC_COUNT] as number) - n;
-    f64[this.nextSample + spanclass] = (f64[this.nextSample + spanclass] as number) + n * elemsize;
+    u32[at + S_ALLOC_COUNT] = u32[at + S_ALLOC_COUNT] - n;
+    f64[this.nextSample + spanclass] = f64[this.nextSample + spanclass] + n * elemsize;
     this.addHeapLive(-n * elemsize);
   }
 
@@ -439,7 +437,7 @@ export class MCache {
   foldTinyCount(): void {
     const count = (this.base + MCACHE.offsets.tinyCount) >>> 2;
     const total = (this.base + MCACHE.offsets.tinyAllocs) >>> 3;
-    this.f64[total] = (this.f64[total] as number) + (this.u32[count] as number);
+    this.f64[total] = this.f64[total] + this.u32[count];
     this.u32[count] = 0;
   }
 
@@ -450,7 +448,7 @@ export class MCache {
   private flushClass(spc: number): void {
     const u32 = this.u32;
     const i = this.slots + spc * SLOT_WORDS;
-    const s = u32[i + SLOT_SPAN] as number;
+    const s = u32[i + SLOT_SPAN];
     if (s === 0) return;
     this.returnTail(i, spc);
     this.flipVersion();
@@ -466,7 +464,7 @@ export class MCache {
   flush(): void {
     const u32 = this.u32;
     for (let w = 0; w < HELD_WORDS; w++) {
-      let bits = u32[this.held + w] as number;
+      let bits = u32[this.held + w];
       if (bits === 0) continue;
       for (; bits !== 0; bits &= bits - 1) this.flushClass((w << 5) + ctz(bits));
       u32[this.held + w] = 0; // last: who takes over from a thread that is killed here must find the rest
@@ -487,10 +485,10 @@ export class MCache {
 export function nextZero(u32: Uint32Array, bits: number, from: number, n: number): number {
   if (from >= n) return n;
   let k = from >>> 5;
-  let w = ~(u32[bits + k] as number) & (-1 << (from & 31));
+  let w = ~u32[bits + k] & (-1 << (from & 31));
   while (w === 0) {
     if (++k << 5 >= n) return n;
-    w = ~(u32[bits + k] as number);
+    w = ~u32[bits + k];
   }
   const i = (k << 5) + 31 - Math.clz32(w & (0 - w));
   return Math.min(i, n);
@@ -500,10 +498,10 @@ export function nextZero(u32: Uint32Array, bits: number, from: number, n: number
 export function nextOne(u32: Uint32Array, bits: number, from: number, n: number): number {
   if (from >= n) return n;
   let k = from >>> 5;
-  let w = (u32[bits + k] as number) & (-1 << (from & 31));
+  let w = u32[bits + k] & (-1 << (from & 31));
   while (w === 0) {
     if (++k << 5 >= n) return n;
-    w = (u32[bits + k] as number) | 0;
+    w = u32[bits + k] | 0;
   }
   const i = (k << 5) + 31 - Math.clz32(w & (0 - w));
   return Math.min(i, n);
@@ -513,26 +511,26 @@ export function setBits(u32: Uint32Array, bits: number, first: number, n: number
   let w = bits + (first >>> 5);
   const bit = first & 31;
   if (bit + n <= 32) {
-    u32[w] = (u32[w] as number) | (lowMask(n) << bit);
+    u32[w] = u32[w] | (lowMask(n) << bit);
     return;
   }
-  u32[w] = (u32[w] as number) | (-1 << bit);
+  u32[w] = u32[w] | (-1 << bit);
   let left = n - (32 - bit);
   for (w++; left >= 32; left -= 32) u32[w++] = 0xffffffff;
-  if (left > 0) u32[w] = (u32[w] as number) | lowMask(left);
+  if (left > 0) u32[w] = u32[w] | lowMask(left);
 }
 
 export function clearBits(u32: Uint32Array, bits: number, first: number, n: number): void {
   let w = bits + (first >>> 5);
   const bit = first & 31;
   if (bit + n <= 32) {
-    u32[w] = (u32[w] as number) & ~(lowMask(n) << bit);
+    u32[w] = u32[w] & ~(lowMask(n) << bit);
     return;
   }
-  u32[w] = (u32[w] as number) & ~(-1 << bit);
+  u32[w] = u32[w] & ~(-1 << bit);
   let left = n - (32 - bit);
   for (w++; left >= 32; left -= 32) u32[w++] = 0;
-  if (left > 0) u32[w] = (u32[w] as number) & ~lowMask(left);
+  if (left > 0) u32[w] = u32[w] & ~lowMask(left);
 }
 
 /**
@@ -561,22 +559,22 @@ function clearMarks(kernel: Kernel, u32: Uint32Array, marks: number, first: numb
     const width = Math.min(32 - bit, end - i);
     const mask = lowMask(width) << bit;
     const w = marks + ((i >>> 5) << 2);
-    if (((u32[w >>> 2] as number) & mask) !== 0) kernel.and(w, ~mask);
+    if ((u32[w >>> 2] & mask) !== 0) kernel.and(w, ~mask);
     i += width;
   }
 }
 
 /** ORs the pointer mask of one object of the type at address a into the bit map at word `bits`. */
 function orMask(u32: Uint32Array, bits: number, a: number, typ: number): void {
-  const mask = (u32[(typ + GCTYPE.offsets.maskAddr) >>> 2] as number) >>> 2;
-  const nwords = ((u32[(typ + GCTYPE.offsets.ptrdata) >>> 2] as number) + 255) >>> 8;
+  const mask = u32[(typ + GCTYPE.offsets.maskAddr) >>> 2] >>> 2;
+  const nwords = (u32[(typ + GCTYPE.offsets.ptrdata) >>> 2] + 255) >>> 8;
   const shift = (a >>> 3) & 31;
   const w = bits + (a >>> 8);
   for (let k = 0; k < nwords; k++) {
-    const m = u32[mask + k] as number;
-    u32[w + k] = (u32[w + k] as number) | (m << shift);
+    const m = u32[mask + k];
+    u32[w + k] = u32[w + k] | (m << shift);
     const rest = shift === 0 ? 0 : m >>> (32 - shift);
-    if (rest !== 0) u32[w + k + 1] = (u32[w + k + 1] as number) | rest;
+    if (rest !== 0) u32[w + k + 1] = u32[w + k + 1] | rest;
   }
 }
 
@@ -597,8 +595,8 @@ function fillPattern(u32: Uint32Array, bits: number, first: number, n: number, p
   let w = bits + (first >>> 5);
   const bit = first & 31;
   const head = bit + n <= 32 ? lowMask(n) << bit : -1 << bit;
-  u32[w] = ((u32[w] as number) & ~head) | (pattern & head);
+  u32[w] = (u32[w] & ~head) | (pattern & head);
   let left = n - (32 - bit);
   for (w++; left >= 32; left -= 32) u32[w++] = pattern;
-  if (left > 0) u32[w] = ((u32[w] as number) & ~lowMask(left)) | (pattern & lowMask(left));
+  if (left > 0) u32[w] = (u32[w] & ~lowMask(left)) | (pattern & lowMask(left));
 }

@@ -64,7 +64,7 @@ export class MCentral {
 
   /** 0 or 4: which of a pair of lists is the swept one. */
   private sweptSide(): number {
-    return ((this.u32[this.sweepgenWord] as number) & 2) << 1;
+    return (this.u32[this.sweepgenWord] & 2) << 1;
   }
 
   // The addresses of the four lists' heads.
@@ -97,13 +97,13 @@ export class MCentral {
   retain(s: number, swept: boolean): boolean {
     const { u32, heap } = this;
     const at = s >>> 2;
-    const spanclass = u32[at + SPANCLASS] as number;
-    if ((classToAllocNPages[spanclass >>> 1] as number) !== 1) return false;
+    const spanclass = u32[at + SPANCLASS];
+    if (classToAllocNPages[spanclass >>> 1] !== 1) return false;
     const list = this.empty(spanclass);
     const tail = list + (C.emptyTail - C.empty);
     this.lock(spanclass);
     heap.retain(1);
-    const last = u32[tail >>> 2] as number;
+    const last = u32[tail >>> 2];
     if (swept && last !== 0) {
       u32[at + NEXT] = 0;
       u32[at + PREV] = last;
@@ -158,7 +158,7 @@ export class MCentral {
   push(list: number, s: number): void {
     const { u32, heap } = this;
     const at = s >>> 2;
-    const central = this.base + (u32[at + SPANCLASS] as number) * MCENTRAL.size;
+    const central = this.base + u32[at + SPANCLASS] * MCENTRAL.size;
     heap.acquire(central);
     this.link(s, list);
     heap.drop(s);
@@ -168,7 +168,7 @@ export class MCentral {
   private link(s: number, list: number): void {
     const { u32 } = this;
     const at = s >>> 2;
-    const head = u32[list >>> 2] as number;
+    const head = u32[list >>> 2];
     u32[at + NEXT] = head;
     u32[at + PREV] = 0;
     u32[at + LIST] = list;
@@ -190,10 +190,10 @@ export class MCentral {
 
   private unlinkFirst(list: number): number {
     const { u32 } = this;
-    const s = u32[list >>> 2] as number;
+    const s = u32[list >>> 2];
     if (s === 0) return 0;
     const at = s >>> 2;
-    const next = u32[at + NEXT] as number;
+    const next = u32[at + NEXT];
     u32[list >>> 2] = next;
     if (next !== 0) u32[(next >>> 2) + PREV] = 0;
     u32[at + NEXT] = 0;
@@ -204,8 +204,8 @@ export class MCentral {
   private unlink(s: number, list: number): void {
     const { u32 } = this;
     const at = s >>> 2;
-    const next = u32[at + NEXT] as number;
-    const prev = u32[at + PREV] as number;
+    const next = u32[at + NEXT];
+    const prev = u32[at + PREV];
     if (prev === 0) u32[list >>> 2] = next;
     else u32[(prev >>> 2) + NEXT] = next;
     if (next !== 0) u32[(next >>> 2) + PREV] = prev;
@@ -217,9 +217,9 @@ export class MCentral {
   /** Takes the span off the list it is on. False if it is on none (an mcache or a sweeper holds it). */
   remove(s: number): boolean {
     const { u32, heap } = this;
-    const central = this.base + (u32[(s >>> 2) + SPANCLASS] as number) * MCENTRAL.size;
+    const central = this.base + u32[(s >>> 2) + SPANCLASS] * MCENTRAL.size;
     heap.acquire(central);
-    const list = u32[(s >>> 2) + LIST] as number;
+    const list = u32[(s >>> 2) + LIST];
     if (list !== 0) {
       heap.hold(s);
       this.unlink(s, list);
@@ -243,8 +243,8 @@ export class MCentral {
   blockReturned(s: number, allocCount: number): boolean {
     const { u32 } = this;
     const at = s >>> 2;
-    const list = u32[at + LIST] as number;
-    const partial = this.partialSwept(u32[at + SPANCLASS] as number);
+    const list = u32[at + LIST];
+    const partial = this.partialSwept(u32[at + SPANCLASS]);
     if (allocCount === 0) {
       this.heap.hold(s);
       this.unlink(s, list);
@@ -263,7 +263,7 @@ export class MCentral {
    */
   cacheSpan(spanclass: number, used: number, slot: number): number {
     const { u32 } = this;
-    const npages = classToAllocNPages[spanclass >>> 1] as number;
+    const npages = classToAllocNPages[spanclass >>> 1];
     this.hooks.deductSweepCredit(npages << PAGE_SHIFT, 0);
     let s = this.exchange(spanclass, used, slot);
     if (s === 0) s = this.sweepForFree(spanclass);
@@ -271,10 +271,10 @@ export class MCentral {
     if (s === 0) s = this.heap.alloc(npages, spanclass);
     if (s === 0) return 0;
     const at = s >>> 2;
-    if ((u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number)) {
+    if (u32[at + ALLOC_COUNT] >= u32[at + NELEMS]) {
       fatalThrow("mcentral.cacheSpan: span has no free objects", `span ${hex(s)}`);
     }
-    u32[at + SWEEPGEN] = (u32[this.sweepgenWord] as number) + 3;
+    u32[at + SWEEPGEN] = u32[this.sweepgenWord] + 3;
     return s;
   }
 
@@ -283,7 +283,7 @@ export class MCentral {
     const { u32, heap } = this;
     const central = this.base + spanclass * MCENTRAL.size;
     heap.acquire(central);
-    const sweepgen = u32[this.sweepgenWord] as number;
+    const sweepgen = u32[this.sweepgenWord];
     const side = (sweepgen & 2) << 1;
     if (used !== 0) {
       u32[(used >>> 2) + SWEEPGEN] = sweepgen;
@@ -312,13 +312,13 @@ export class MCentral {
       const s = this.pop(list, spanclass);
       if (s === 0) return 0;
       const at = s >>> 2;
-      const sweepgen = u32[this.sweepgenWord] as number;
+      const sweepgen = u32[this.sweepgenWord];
       u32[at + SWEEPGEN] = sweepgen - 1;
       this.hooks.sweepSpan(s as Addr);
       if (u32[at + SWEEPGEN] !== sweepgen) {
         fatalThrow("mcentral.cacheSpan: the span was not swept", `span ${hex(s)}`);
       }
-      if ((u32[at + ALLOC_COUNT] as number) < (u32[at + NELEMS] as number)) return s;
+      if (u32[at + ALLOC_COUNT] < u32[at + NELEMS]) return s;
       this.push(this.fullSwept(spanclass), s);
     }
     return 0;
@@ -328,20 +328,20 @@ export class MCentral {
   uncacheSpan(s: number): void {
     const { u32 } = this;
     const at = s >>> 2;
-    const spanclass = u32[at + SPANCLASS] as number;
-    u32[at + SWEEPGEN] = u32[this.sweepgenWord] as number;
+    const spanclass = u32[at + SPANCLASS];
+    u32[at + SWEEPGEN] = u32[this.sweepgenWord];
     if (u32[at + ALLOC_COUNT] === 0) {
       if (!this.retain(s, false)) this.heap.freeSpan(s);
       return;
     }
-    const full = (u32[at + ALLOC_COUNT] as number) >= (u32[at + NELEMS] as number);
+    const full = u32[at + ALLOC_COUNT] >= u32[at + NELEMS];
     this.push(full ? this.fullSwept(spanclass) : this.partialSwept(spanclass), s);
   }
 
   /** An unswept span of any class for the sweeper, off its list and marked as being swept; 0 if there is none. */
   nextSpanForSweep(): number {
     const { u32, heap, cursorWord, cursorGenWord } = this;
-    const sweepgen = u32[this.sweepgenWord] as number;
+    const sweepgen = u32[this.sweepgenWord];
     if (u32[cursorGenWord] !== sweepgen) {
       // In this order: who sees the new generation must not see the old place.
       u32[cursorWord] = 0;
@@ -349,7 +349,7 @@ export class MCentral {
     }
     const unswept = 4 - ((sweepgen & 2) << 1);
     // The cursor is 2 * class + (full first): lists before it are known to be empty in this sweep.
-    for (let i = u32[cursorWord] as number; i < 2 * NUM_SPAN_CLASSES; i++) {
+    for (let i = u32[cursorWord]; i < 2 * NUM_SPAN_CLASSES; i++) {
       const central = this.base + (i >>> 1) * MCENTRAL.size;
       const list = central + ((i & 1) === 0 ? C.full : C.partial) + unswept;
       if (u32[list >>> 2] === 0) continue;

@@ -30,34 +30,34 @@ export class FixAlloc {
   alloc(): number {
     const { u32, f64 } = this.mem;
     const b = this.base;
-    const size = u32[(b + O.size) >>> 2] as number;
-    let p = u32[(b + O.freelist) >>> 2] as number;
+    const size = u32[(b + O.size) >>> 2];
+    let p = u32[(b + O.freelist) >>> 2];
     if (p !== 0) {
-      u32[(b + O.freelist) >>> 2] = u32[p >>> 2] as number;
+      u32[(b + O.freelist) >>> 2] = u32[p >>> 2];
       for (let i = p >>> 2, e = (p + size - this.keep) >>> 2; i < e; i++) u32[i] = 0;
     } else {
-      p = u32[(b + O.chunk) >>> 2] as number;
-      if (p + size > (u32[(b + O.chunkEnd) >>> 2] as number)) {
+      p = u32[(b + O.chunk) >>> 2];
+      if (p + size > u32[(b + O.chunkEnd) >>> 2]) {
         p = this.mem.persistentAlloc(FIXALLOC_CHUNK, 64, this.stat);
         if (p === 0) return 0;
         u32[(b + O.chunkEnd) >>> 2] = p + FIXALLOC_CHUNK;
       }
       u32[(b + O.chunk) >>> 2] = p + size;
     }
-    f64[(b + O.inuseBytes) >>> 3] = (f64[(b + O.inuseBytes) >>> 3] as number) + size;
+    f64[(b + O.inuseBytes) >>> 3] = f64[(b + O.inuseBytes) >>> 3] + size;
     return p;
   }
 
   free(p: number): void {
     const { u32, f64 } = this.mem;
     const b = this.base;
-    u32[p >>> 2] = u32[(b + O.freelist) >>> 2] as number;
+    u32[p >>> 2] = u32[(b + O.freelist) >>> 2];
     u32[(b + O.freelist) >>> 2] = p;
-    const size = u32[(b + O.size) >>> 2] as number;
-    f64[(b + O.inuseBytes) >>> 3] = (f64[(b + O.inuseBytes) >>> 3] as number) - size;
+    const size = u32[(b + O.size) >>> 2];
+    f64[(b + O.inuseBytes) >>> 3] = f64[(b + O.inuseBytes) >>> 3] - size;
   }
 
   get inuse(): number {
-    return this.mem.f64[(this.base + O.inuseBytes) >>> 3] as number;
+    return this.mem.f64[(this.base + O.inuseBytes) >>> 3];
   }
 }

@@ -91,7 +91,7 @@ export class Scavenger {
   }
 
   #get(offset: number): number {
-    return this.#heap.mem.f64[(this.#heap.base + offset) >>> 3] as number;
+    return this.#heap.mem.f64[(this.#heap.base + offset) >>> 3];
   }
 
   #set(offset: number, v: number): void {

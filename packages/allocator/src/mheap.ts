@@ -154,7 +154,7 @@ export class MHeap {
     this.f64 = mem.f64;
     const fresh = root === 0;
     const tables = fresh ? reserveTables(mem) : root;
-    const word = (name: keyof typeof ROOT): number => mem.u32[(tables + ROOT[name]) >>> 2] as number;
+    const word = (name: keyof typeof ROOT): number => mem.u32[(tables + ROOT[name]) >>> 2];
     this.base = word("mheap");
     this.heapBitsBase = word("heapBits");
     this.heapBitsMap = word("heapBitsMap") >>> 2;
@@ -196,7 +196,7 @@ export class MHeap {
   readonly root: number;
 
   get sweepgen(): number {
-    return this.u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] as number;
+    return this.u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2];
   }
 
   /** The heap's figure. Retained spans are told apart only here, so that keeping one and using it again is one addition. */
@@ -209,9 +209,9 @@ export class MHeap {
   /** A counter of all mcaches, by its place in MCACHE. */
   private sum(offset: number): number {
     let sum = 0;
-    for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
-      sum += this.f64[(c + offset) >>> 3] as number;
-      c = this.u32[(c + M.next) >>> 2] as number;
+    for (let c = this.u32[(this.base + H.mcaches) >>> 2]; c !== 0; ) {
+      sum += this.f64[(c + offset) >>> 3];
+      c = this.u32[(c + M.next) >>> 2];
     }
     return sum;
   }
@@ -219,40 +219,37 @@ export class MHeap {
   /** Adds to this mcache's share of a counter. By place and not by name: a lookup by name is no constant to V8. */
   private add(offset: number, n: number): void {
     const i = (this.mcache + offset) >>> 3;
-    this.f64[i] = (this.f64[i] as number) + n;
+    this.f64[i] = this.f64[i] + n;
   }
 
   /** Bytes of span structs in use, those that mcaches took ahead apart. */
   get mspanInuse(): number {
     let n = this.spanalloc.inuse;
-    for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
-      n -= (this.u32[(c + M.nspanFree) >>> 2] as number) * MSPAN.size;
-      c = this.u32[(c + M.next) >>> 2] as number;
+    for (let c = this.u32[(this.base + H.mcaches) >>> 2]; c !== 0; ) {
+      n -= this.u32[(c + M.nspanFree) >>> 2] * MSPAN.size;
+      c = this.u32[(c + M.next) >>> 2];
     }
     return n;
   }
 
   spanOf(addr: number): number {
-    return this.u32[(this.pageSpanBase >>> 2) + (addr >>> PAGE_SHIFT)] as number;
+    return this.u32[(this.pageSpanBase >>> 2) + (addr >>> PAGE_SHIFT)];
   }
 
   /** Number of the slot that addr, inside the heap span, points into. */
   objIndex(s: number, addr: number): number {
     const { u32 } = this;
     const at = s >>> 2;
-    const offset = addr - (u32[at + (S.startAddr >>> 2)] as number);
-    return (
-      Math.imul(offset >>> 3, u32[at + (S.divMul >>> 2)] as number) >>>
-      (u32[at + (S.divShift >>> 2)] as number)
-    );
+    const offset = addr - u32[at + (S.startAddr >>> 2)];
+    return Math.imul(offset >>> 3, u32[at + (S.divMul >>> 2)]) >>> u32[at + (S.divShift >>> 2)];
   }
 
   get nspans(): number {
-    return this.u32[(this.base + H.nspans) >>> 2] as number;
+    return this.u32[(this.base + H.nspans) >>> 2];
   }
 
   spanAt(i: number): number {
-    return this.u32[(this.allspansBase >>> 2) + i] as number;
+    return this.u32[(this.allspansBase >>> 2) + i];
   }
 
   /** The heap lock. Locks cost nothing until share was called: a single thread has nobody to keep out. */
@@ -271,13 +268,13 @@ export class MHeap {
       return "mcentral";
     // A span struct is known by its place in allspans.
     const s = addr - S.speclock;
-    const index = this.u32[(s + S.index) >>> 2] as number;
+    const index = this.u32[(s + S.index) >>> 2];
     return index > 0 && index <= this.nspans && this.spanAt(index - 1) === s ? "mspanSpecial" : undefined;
   }
 
   /** The first lock of the heap or of the memory that the thread holds; 0 if it holds none. */
   lockHeldBy(thread: number): number {
-    const held = (addr: number): boolean => (this.u32[addr >>> 2] as number) >>> 1 === thread;
+    const held = (addr: number): boolean => this.u32[addr >>> 2] >>> 1 === thread;
     for (const addr of this.mem.lockAddrs) if (held(addr)) return addr;
     if (held(this.base + H.lock)) return this.base + H.lock;
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
@@ -385,7 +382,7 @@ export class MHeap {
 
   /** Called when the operation has taken a span, a retained one included: more may be in use than the limit allows. */
   spanTaken(): void {
-    if ((this.f64[this.memoryLimit] as number) !== Number.POSITIVE_INFINITY) this.checkLimit();
+    if (this.f64[this.memoryLimit] !== Number.POSITIVE_INFINITY) this.checkLimit();
   }
 
   /**
@@ -394,7 +391,7 @@ export class MHeap {
    * every span would search the heap for a page or two.
    */
   private checkLimit(): void {
-    const over = this.mappedReady - (this.f64[this.memoryLimit] as number);
+    const over = this.mappedReady - this.f64[this.memoryLimit];
     if (over <= 0) return;
     const free = this.counter("heapFree");
     this.stuckBytes = Math.min(this.stuckBytes, free);
@@ -501,11 +498,11 @@ export class MHeap {
     this.lock();
     const ok = this.pages.claim(pageCache.at);
     if (ok) {
-      const end = ((u32[pageCache.at] as number) + 64) * PAGE_SIZE;
+      const end = (u32[pageCache.at] + 64) * PAGE_SIZE;
       const zeroedBase = (this.base + H.zeroedBase) >>> 2;
-      const fresh = end - 64 * PAGE_SIZE >= (u32[zeroedBase] as number);
+      const fresh = end - 64 * PAGE_SIZE >= u32[zeroedBase];
       u32[pageCache.at + (PAGE_CACHE.offsets.fresh >>> 2)] = fresh ? 1 : 0;
-      if (end > (u32[zeroedBase] as number)) u32[zeroedBase] = Math.min(end, 0xffffffff);
+      if (end > u32[zeroedBase]) u32[zeroedBase] = Math.min(end, 0xffffffff);
       this.noteClaimed(-pageCache.scavengedPages); // under the lock: afterwards anybody may take them back
     }
     this.unlock();
@@ -529,16 +526,16 @@ export class MHeap {
 
   private unclaim(cache: number): void {
     const scavenged = this.pages.unclaim(cache);
-    this.scavReset((this.u32[cache] as number) + 64);
+    this.scavReset(this.u32[cache] + 64);
     this.noteClaimed(scavenged);
   }
 
   /** Takes the free pages back that the mcaches of all threads have claimed. */
   private unclaimAll(): void {
     this.lock();
-    for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
+    for (let c = this.u32[(this.base + H.mcaches) >>> 2]; c !== 0; ) {
       this.unclaim((c + M.pages) >>> 2);
-      c = this.u32[(c + M.next) >>> 2] as number;
+      c = this.u32[(c + M.next) >>> 2];
     }
     this.unlock();
   }
@@ -550,9 +547,9 @@ export class MHeap {
   /** The page caches of all mcaches. For the walkers. */
   pageCaches(): PageCache[] {
     const caches: PageCache[] = [];
-    for (let c = this.u32[(this.base + H.mcaches) >>> 2] as number; c !== 0; ) {
+    for (let c = this.u32[(this.base + H.mcaches) >>> 2]; c !== 0; ) {
       caches.push(new PageCache(this.mem, c + M.pages, this.shared, (c + M.inHand) >>> 2));
-      c = this.u32[(c + M.next) >>> 2] as number;
+      c = this.u32[(c + M.next) >>> 2];
     }
     return caches;
   }
@@ -579,8 +576,8 @@ export class MHeap {
       const end = start + npages * PAGE_SIZE;
       const zeroedBase = (this.base + H.zeroedBase) >>> 2;
       scavenged = this.pages.countScavenged(page, npages);
-      fresh = start >= (this.u32[zeroedBase] as number) || (scavenged === npages && this.scavengedIsZero());
-      if (end > (this.u32[zeroedBase] as number)) this.u32[zeroedBase] = Math.min(end, 0xffffffff);
+      fresh = start >= this.u32[zeroedBase] || (scavenged === npages && this.scavengedIsZero());
+      if (end > this.u32[zeroedBase]) this.u32[zeroedBase] = Math.min(end, 0xffffffff);
       if (scavenged !== 0) {
         this.pages.clearScavenged(page, npages);
         this.mem.sysUsed(start, npages * PAGE_SIZE);
@@ -615,12 +612,12 @@ export class MHeap {
     u32[hand + J_PAGE] = 0;
     u32[hand + J_PROGRESS] = 0;
     const counts = (hand >>> 1) + J_COUNTS;
-    f64[counts] = f64[(mcache + M.heapInUse) >>> 3] as number;
-    f64[counts + 1] = f64[(mcache + M.heapFree) >>> 3] as number;
-    f64[counts + 2] = f64[(mcache + M.heapReleased) >>> 3] as number;
+    f64[counts] = f64[(mcache + M.heapInUse) >>> 3];
+    f64[counts + 1] = f64[(mcache + M.heapFree) >>> 3];
+    f64[counts + 2] = f64[(mcache + M.heapReleased) >>> 3];
     if (spanclass >= 2) return;
-    f64[counts + 3] = f64[(mcache + M.largeAlloc) >>> 3] as number;
-    f64[counts + 4] = f64[(mcache + M.largeAllocCount) >>> 3] as number;
+    f64[counts + 3] = f64[(mcache + M.largeAlloc) >>> 3];
+    f64[counts + 4] = f64[(mcache + M.largeAllocCount) >>> 3];
   }
 
   /**
@@ -630,10 +627,10 @@ export class MHeap {
   hold(s: number): void {
     const { u32, f64, hand, mcache } = this;
     if (u32[this.shared] === 0) return;
-    if ((u32[(s + S.spanclass) >>> 2] as number) < 2) {
+    if (u32[(s + S.spanclass) >>> 2] < 2) {
       const counts = (hand >>> 1) + J_COUNTS;
-      f64[counts + 3] = f64[(mcache + M.largeFree) >>> 3] as number;
-      f64[counts + 4] = f64[(mcache + M.largeFreeCount) >>> 3] as number;
+      f64[counts + 3] = f64[(mcache + M.largeFree) >>> 3];
+      f64[counts + 4] = f64[(mcache + M.largeFreeCount) >>> 3];
     }
     u32[hand + J_WHAT] = 0;
     u32[hand + J_SPAN] = s;
@@ -700,12 +697,12 @@ export class MHeap {
     u32[at + (S.npages >>> 2)] = npages;
     u32[at + (S.spanclass >>> 2)] = spanclass;
     if (state === SPAN_IN_USE) {
-      const elemsize = sizeclass === 0 ? bytes : (classToSize[sizeclass] as number);
-      const nelems = classToNElems[sizeclass] as number;
+      const elemsize = sizeclass === 0 ? bytes : classToSize[sizeclass];
+      const nelems = classToNElems[sizeclass];
       u32[at + (S.elemsize >>> 2)] = elemsize;
       u32[at + (S.nelems >>> 2)] = nelems;
-      u32[at + (S.divMul >>> 2)] = classToIndexMul[sizeclass] as number;
-      u32[at + (S.divShift >>> 2)] = classToIndexShift[sizeclass] as number;
+      u32[at + (S.divMul >>> 2)] = classToIndexMul[sizeclass];
+      u32[at + (S.divShift >>> 2)] = classToIndexShift[sizeclass];
       // 2^32 is not a word: a span at the very end of a 4 GiB memory has limit 2^32 - 1, above its last slot.
       u32[at + (S.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
       if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) this.mapHeapBits(start);
@@ -742,10 +739,10 @@ export class MHeap {
       this.lacking = "span structs";
       return 0;
     }
-    const s = u32[head] as number;
+    const s = u32[head];
     if (u32[this.shared] !== 0) u32[this.hand + J_SPAN] = s;
-    u32[head] = u32[(s + S.next) >>> 2] as number;
-    u32[count] = (u32[count] as number) - 1;
+    u32[head] = u32[(s + S.next) >>> 2];
+    u32[count] = u32[count] - 1;
     u32[(s + S.next) >>> 2] = 0;
     return s;
   }
@@ -754,10 +751,10 @@ export class MHeap {
     const { u32 } = this;
     const head = (this.mcache + M.spanFree) >>> 2;
     const count = (this.mcache + M.nspanFree) >>> 2;
-    u32[(s + S.next) >>> 2] = u32[head] as number;
+    u32[(s + S.next) >>> 2] = u32[head];
     u32[head] = s;
     this.drop(s);
-    u32[count] = (u32[count] as number) + 1;
+    u32[count] = u32[count] + 1;
   }
 
   private refillSpans(): boolean {
@@ -824,20 +821,17 @@ export class MHeap {
   private freeSpanLocked(s: number): void {
     const u32 = this.u32;
     const at = s >>> 2;
-    const state = u32[at + (S.state >>> 2)] as number;
-    const start = u32[at + (S.startAddr >>> 2)] as number;
-    const npages = u32[at + (S.npages >>> 2)] as number;
+    const state = u32[at + (S.state >>> 2)];
+    const start = u32[at + (S.startAddr >>> 2)];
+    const npages = u32[at + (S.npages >>> 2)];
     const bytes = npages * PAGE_SIZE;
     if (state === SPAN_IN_USE) {
-      const allocCount = u32[at + (S.allocCount >>> 2)] as number;
+      const allocCount = u32[at + (S.allocCount >>> 2)];
       if (allocCount !== 0 || u32[at + (S.list >>> 2)] !== 0 || u32[at + (S.specials >>> 2)] !== 0) {
         fatalThrow("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
       }
       this.add(M.heapInUse, -bytes);
-      this.spanBits.free(
-        u32[at + (S.gcmarkBits >>> 2)] as number,
-        bitsBytes(u32[at + (S.spanclass >>> 2)] as number),
-      );
+      this.spanBits.free(u32[at + (S.gcmarkBits >>> 2)], bitsBytes(u32[at + (S.spanclass >>> 2)]));
     } else if (state === SPAN_MANUAL) {
       this.mem.stats.add("heapSys", bytes);
       if (u32[at + (S.manualKind >>> 2)] === MANUAL_GC) {
@@ -872,7 +866,7 @@ export class MHeap {
    */
   private grow(npages: number): boolean {
     for (;;) {
-      const arenaEnd = this.u32[(this.base + H.arenaEnd) >>> 2] as number;
+      const arenaEnd = this.u32[(this.base + H.arenaEnd) >>> 2];
       const tail = arenaEnd === 0 ? 0 : this.pages.freeBelow(Math.ceil(arenaEnd / PAGE_SIZE));
       if (tail >= npages) return true;
       // Once, unless somebody else has reserved memory at the end of the arena.
@@ -889,7 +883,7 @@ export class MHeap {
     const u32 = this.u32;
     const page = start >>> PAGE_SHIFT;
     const pages = bytes / PAGE_SIZE;
-    const arenaEnd = u32[(this.base + H.arenaEnd) >>> 2] as number;
+    const arenaEnd = u32[(this.base + H.arenaEnd) >>> 2];
     if (arenaEnd === 0) u32[(this.base + H.arenaStart) >>> 2] = start;
     // Somebody else has reserved memory since: its pages are in use, and not to be scavenged.
     else if (start > arenaEnd) this.pages.exclude(arenaEnd >>> PAGE_SHIFT, (start - arenaEnd) / PAGE_SIZE);
@@ -912,10 +906,10 @@ export class MHeap {
     const k = start >>> HEAP_BITS_SHIFT;
     const w = this.heapBitsMap + (k >>> 5);
     const bit = 1 << (k & 31);
-    if (((u32[w] as number) & bit) !== 0) return;
+    if ((u32[w] & bit) !== 0) return;
     this.lock();
-    const mapped = ((u32[w] as number) & bit) !== 0;
-    u32[w] = (u32[w] as number) | bit;
+    const mapped = (u32[w] & bit) !== 0;
+    u32[w] = u32[w] | bit;
     this.unlock();
     if (!mapped) this.mem.sysMap(this.heapBitsBase + k * HEAP_BITS_PAGE, HEAP_BITS_PAGE, "gcSys");
   }
@@ -923,14 +917,14 @@ export class MHeap {
   /** Whether the part of heapBits that describes the address is accounted for. For the walkers. */
   heapBitsMapped(addr: number): boolean {
     const k = addr >>> HEAP_BITS_SHIFT;
-    return (((this.u32[this.heapBitsMap + (k >>> 5)] as number) >>> (k & 31)) & 1) !== 0;
+    return ((this.u32[this.heapBitsMap + (k >>> 5)] >>> (k & 31)) & 1) !== 0;
   }
 
   /** A freed span of one page may hold blocks by hand next, in a heap without a collector: no bit of theirs is set. */
   private clearHeapBits(at: number, page: number): void {
     const { u32 } = this;
-    if (this.sweepgen !== 0 || (u32[at + (S.spanclass >>> 2)] as number) & 1) return;
-    if ((u32[at + (S.elemsize >>> 2)] as number) > MIN_SIZE_FOR_HEADER) return;
+    if (this.sweepgen !== 0 || u32[at + (S.spanclass >>> 2)] & 1) return;
+    if (u32[at + (S.elemsize >>> 2)] > MIN_SIZE_FOR_HEADER) return;
     const bits = (this.heapBitsBase >>> 2) + page * (PAGE_SIZE / 256);
     for (let i = bits; i < bits + PAGE_SIZE / 256; i++) u32[i] = 0;
   }
@@ -954,7 +948,7 @@ export class MHeap {
   private scavReset(pageEnd: number): void {
     const i = (this.base + H.scavChunk) >>> 2;
     const chunkEnd = (pageEnd + CHUNK_PAGES - 1) >>> (CHUNK_SHIFT - PAGE_SHIFT);
-    if (chunkEnd > (this.u32[i] as number)) this.u32[i] = chunkEnd;
+    if (chunkEnd > this.u32[i]) this.u32[i] = chunkEnd;
   }
 
   /**
@@ -987,10 +981,10 @@ export class MHeap {
     const cursor = (this.base + H.scavChunk) >>> 2;
     const limit = Math.min(CHUNK_PAGES, Math.ceil(nbytes / PAGE_SIZE / align) * align);
     // Below the arena the bitmaps are zero, which reads as free: that memory is not the heap's to give.
-    const bottom = (u32[(this.base + H.arenaStart) >>> 2] as number) >>> CHUNK_SHIFT;
+    const bottom = u32[(this.base + H.arenaStart) >>> 2] >>> CHUNK_SHIFT;
     if (bottom === 0) return 0; // no arena yet, wherever the cursor is
-    for (; (u32[cursor] as number) > bottom; u32[cursor] = (u32[cursor] as number) - 1) {
-      const found = this.pages.findScavengeable((u32[cursor] as number) * CHUNK_PAGES, limit, align);
+    for (; u32[cursor] > bottom; u32[cursor] = u32[cursor] - 1) {
+      const found = this.pages.findScavengeable(u32[cursor] * CHUNK_PAGES, limit, align);
       if (found === 0) continue;
       const page = Math.floor(found / 1024);
       const npages = found % 1024;
@@ -1017,7 +1011,7 @@ export class MHeap {
 
 /** Slots of a span by class; 1 for the large objects of class 0. */
 const classToNElems = Uint16Array.from(classToSize, (size, c) =>
-  c === 0 ? 1 : Math.floor(((classToAllocNPages[c] as number) * PAGE_SIZE) / size),
+  c === 0 ? 1 : Math.floor((classToAllocNPages[c] * PAGE_SIZE) / size),
 );
 
 /** Bytes of a span's mark bits, and of its alloc bits, by class: a power of two from 8 to 128 with a bit for each slot. */
@@ -1027,7 +1021,7 @@ const classToBitsBytes = Uint8Array.from(classToNElems, (nelems) => {
 });
 
 export function bitsBytes(spanclass: number): number {
-  return classToBitsBytes[spanclass >>> 1] as number;
+  return classToBitsBytes[spanclass >>> 1];
 }
 
 export function hex(addr: number): string {

@@ -98,7 +98,7 @@ export class PageAlloc {
       this.u32[this.scav + (p >>> 5)] = 0xffffffff;
     }
     this.update(page, npages);
-    const search = this.u32[this.search] as number;
+    const search = this.u32[this.search];
     if (search === 0 || page < search) this.u32[this.search] = page;
   }
 
@@ -119,8 +119,8 @@ export class PageAlloc {
     u32[cache] = base;
     for (let k = 0; k < 2; k++) {
       const w = (base >>> 5) + k;
-      const free = ~(u32[this.bits + w] as number);
-      const scav = u32[this.scav + w] as number;
+      const free = ~u32[this.bits + w];
+      const scav = u32[this.scav + w];
       u32[cache + CACHE_FREE + k] = free;
       u32[cache + CACHE_SCAV + k] = scav & free;
       u32[this.bits + w] = 0xffffffff;
@@ -138,18 +138,18 @@ export class PageAlloc {
   unclaim(cache: number): number {
     const { u32 } = this;
     if (u32[cache + CACHE_FREE] === 0 && u32[cache + CACHE_FREE + 1] === 0) return 0;
-    const base = u32[cache] as number;
+    const base = u32[cache];
     let scavenged = 0;
     for (let k = 0; k < 2; k++) {
       const w = (base >>> 5) + k;
       const free = this.kernel.xchg((cache + CACHE_FREE + k) << 2, 0);
-      const scav = (u32[cache + CACHE_SCAV + k] as number) & free;
-      u32[this.bits + w] = (u32[this.bits + w] as number) & ~free;
-      u32[this.scav + w] = (u32[this.scav + w] as number) | scav;
+      const scav = u32[cache + CACHE_SCAV + k] & free;
+      u32[this.bits + w] = u32[this.bits + w] & ~free;
+      u32[this.scav + w] = u32[this.scav + w] | scav;
       scavenged += popcount(scav);
     }
     this.setDirty(base);
-    if (base < (u32[this.search] as number)) u32[this.search] = base;
+    if (base < u32[this.search]) u32[this.search] = base;
     return scavenged;
   }
 
@@ -158,7 +158,7 @@ export class PageAlloc {
     this.cleanUp();
     let n = 0;
     for (let c = page >>> CHUNK_PAGE_SHIFT; c > 0; c--) {
-      const end = this.u32[this.end + (this.levelBase[2] as number) + c - 1] as number;
+      const end = this.u32[this.end + this.levelBase[2] + c - 1];
       n += end;
       if (end < CHUNK_PAGES) break;
     }
@@ -168,14 +168,14 @@ export class PageAlloc {
   private setDirty(page: number): void {
     const chunk = page >>> CHUNK_PAGE_SHIFT;
     const w = this.dirty + (chunk >>> 5);
-    this.u32[w] = (this.u32[w] as number) | (1 << (chunk & 31));
+    this.u32[w] = this.u32[w] | (1 << (chunk & 31));
   }
 
   /** Brings the summaries up to date. */
   cleanUp(): void {
     const u32 = this.u32;
     for (let k = 0; k < LEVEL_ENTRIES[2] / 32; k++) {
-      for (let x = u32[this.dirty + k] as number; x !== 0; x &= x - 1) {
+      for (let x = u32[this.dirty + k]; x !== 0; x &= x - 1) {
         this.update(((k << 5) + ctz(x)) << CHUNK_PAGE_SHIFT, 1);
       }
       u32[this.dirty + k] = 0;
@@ -193,7 +193,7 @@ export class PageAlloc {
     this.setRange(this.bits, page, npages);
     this.update(page, npages);
     const first = this.firstFree === page ? page + npages : this.firstFree;
-    if (first > (this.u32[this.search] as number)) this.u32[this.search] = first;
+    if (first > this.u32[this.search]) this.u32[this.search] = first;
     return page;
   }
 
@@ -206,7 +206,7 @@ export class PageAlloc {
     } else {
       this.update(page, npages);
     }
-    if (page < (this.u32[this.search] as number)) this.u32[this.search] = page;
+    if (page < this.u32[this.search]) this.u32[this.search] = page;
   }
 
   /** Pages of the range without physical memory. */
@@ -216,7 +216,7 @@ export class PageAlloc {
     for (let p = page, end = page + npages; p < end; ) {
       const bit = p & 31;
       const width = Math.min(32 - bit, end - p);
-      n += popcount(((u32[this.scav + (p >>> 5)] as number) >>> bit) & lowMask(width));
+      n += popcount((u32[this.scav + (p >>> 5)] >>> bit) & lowMask(width));
       p += width;
     }
     return n;
@@ -232,11 +232,11 @@ export class PageAlloc {
 
   /** Whether the page is in use. For the walkers. */
   isAllocated(page: number): boolean {
-    return (((this.u32[this.bits + (page >>> 5)] as number) >>> (page & 31)) & 1) !== 0;
+    return ((this.u32[this.bits + (page >>> 5)] >>> (page & 31)) & 1) !== 0;
   }
 
   isScavenged(page: number): boolean {
-    return (((this.u32[this.scav + (page >>> 5)] as number) >>> (page & 31)) & 1) !== 0;
+    return ((this.u32[this.scav + (page >>> 5)] >>> (page & 31)) & 1) !== 0;
   }
 
   /**
@@ -256,8 +256,7 @@ export class PageAlloc {
       // Counted from alignedHi: what lies above it is no whole `align`, and would use up the limit.
       while (lo > base && alignedHi - lo < limit) {
         const p = lo - 1;
-        const used =
-          ((u32[this.bits + (p >>> 5)] as number) | (u32[this.scav + (p >>> 5)] as number)) >>> (p & 31);
+        const used = (u32[this.bits + (p >>> 5)] | u32[this.scav + (p >>> 5)]) >>> (p & 31);
         if ((used & 1) !== 0) break;
         lo = p;
       }
@@ -275,7 +274,7 @@ export class PageAlloc {
     while (p > base) {
       const w = (p - 1) >>> 5;
       const width = ((p - 1) & 31) + 1;
-      const free = ~((u32[this.bits + w] as number) | (u32[this.scav + w] as number)) & lowMask(width);
+      const free = ~(u32[this.bits + w] | u32[this.scav + w]) & lowMask(width);
       if (free !== 0) return (w << 5) + 32 - Math.clz32(free);
       p = w << 5;
     }
@@ -286,7 +285,7 @@ export class PageAlloc {
   find(npages: number): number {
     const u32 = this.u32;
     this.cleanUp();
-    const search = u32[this.search] as number;
+    const search = u32[this.search];
     this.firstFree = search;
     if (search === 0 || search >= LEVEL_ENTRIES[2] << CHUNK_PAGE_SHIFT) return 0;
     let lo = 0;
@@ -295,18 +294,18 @@ export class PageAlloc {
     let narrowing = true;
     for (let level = 0; level < 3; level++) {
       const shift = LEVEL_SHIFT[level] as number;
-      const plane = this.levelBase[level] as number;
+      const plane = this.levelBase[level];
       const full = 1 << shift;
       let run = 0;
       let runStart = 0;
       let down = -1;
       for (let e = Math.max(lo, search >>> shift); e < hi; e++) {
-        const max = u32[this.max + plane + e] as number;
+        const max = u32[this.max + plane + e];
         if (max === 0) {
           run = 0;
           continue;
         }
-        const start = u32[this.start + plane + e] as number;
+        const start = u32[this.start + plane + e];
         if (narrowing) {
           const first = e << shift;
           if (first > this.firstFree) this.firstFree = first;
@@ -323,7 +322,7 @@ export class PageAlloc {
           if (run === 0) runStart = e << shift;
           run += full;
         } else {
-          run = u32[this.end + plane + e] as number;
+          run = u32[this.end + plane + e];
           runStart = ((e + 1) << shift) - run;
         }
       }
@@ -339,11 +338,11 @@ export class PageAlloc {
     const u32 = this.u32;
     const word = this.bits + chunk * WORDS_PER_CHUNK;
     const base = chunk << CHUNK_PAGE_SHIFT;
-    const search = u32[this.search] as number;
+    const search = u32[this.search];
     let i = search > base ? search - base : 0;
     let first = true;
     while (i < CHUNK_PAGES) {
-      const free = ~(u32[word + (i >>> 5)] as number) >>> (i & 31);
+      const free = ~u32[word + (i >>> 5)] >>> (i & 31);
       if (free === 0) {
         i = (i | 31) + 1;
         continue;
@@ -362,7 +361,7 @@ export class PageAlloc {
   private runEnd(word: number, i: number, npages: number): number {
     const stop = Math.min(CHUNK_PAGES, i + npages);
     while (i < stop) {
-      const used = (this.u32[word + (i >>> 5)] as number) >>> (i & 31);
+      const used = this.u32[word + (i >>> 5)] >>> (i & 31);
       if (used !== 0) return Math.min(i + ctz(used), CHUNK_PAGES);
       i = (i | 31) + 1;
     }
@@ -374,7 +373,7 @@ export class PageAlloc {
     for (let p = page, end = page + npages; p < end; ) {
       const bit = p & 31;
       const width = Math.min(32 - bit, end - p);
-      u32[words + (p >>> 5)] = (u32[words + (p >>> 5)] as number) | (lowMask(width) << bit);
+      u32[words + (p >>> 5)] = u32[words + (p >>> 5)] | (lowMask(width) << bit);
       p += width;
     }
   }
@@ -384,7 +383,7 @@ export class PageAlloc {
     for (let p = page, end = page + npages; p < end; ) {
       const bit = p & 31;
       const width = Math.min(32 - bit, end - p);
-      u32[words + (p >>> 5)] = (u32[words + (p >>> 5)] as number) & ~(lowMask(width) << bit);
+      u32[words + (p >>> 5)] = u32[words + (p >>> 5)] & ~(lowMask(width) << bit);
       p += width;
     }
   }
@@ -420,7 +419,7 @@ export class PageAlloc {
     let max = 0;
     let run = 0;
     for (let w = 0; w < WORDS_PER_CHUNK; w++) {
-      const x = u32[word + w] as number;
+      const x = u32[word + w];
       if (x === 0) {
         run += 32;
         continue;
@@ -434,19 +433,19 @@ export class PageAlloc {
     }
     if (start < 0) start = run;
     if (run > max) max = run;
-    return this.store((this.levelBase[2] as number) + chunk, start, max, run);
+    return this.store(this.levelBase[2] + chunk, start, max, run);
   }
 
   private merge(level: number, entry: number): boolean {
     const u32 = this.u32;
-    const below = (this.levelBase[level + 1] as number) + (entry << FANOUT_SHIFT);
+    const below = this.levelBase[level + 1] + (entry << FANOUT_SHIFT);
     const full = 1 << (LEVEL_SHIFT[level + 1] as number);
     let start = -1;
     let max = 0;
     let run = 0;
     for (let i = 0; i < 1 << FANOUT_SHIFT; i++) {
-      const s = u32[this.start + below + i] as number;
-      const m = u32[this.max + below + i] as number;
+      const s = u32[this.start + below + i];
+      const m = u32[this.max + below + i];
       if (s === full) {
         run += full;
         continue;
@@ -455,18 +454,18 @@ export class PageAlloc {
       if (start < 0) start = run;
       if (run > max) max = run;
       if (m > max) max = m;
-      run = u32[this.end + below + i] as number;
+      run = u32[this.end + below + i];
     }
     if (start < 0) start = run;
     if (run > max) max = run;
-    return this.store((this.levelBase[level] as number) + entry, start, max, run);
+    return this.store(this.levelBase[level] + entry, start, max, run);
   }
 
   /** A summary, for the walkers: [start, max, end]. */
   summary(level: 0 | 1 | 2, entry: number): [number, number, number] {
-    const i = (this.levelBase[level] as number) + entry;
+    const i = this.levelBase[level] + entry;
     const u32 = this.u32;
-    return [u32[this.start + i] as number, u32[this.max + i] as number, u32[this.end + i] as number];
+    return [u32[this.start + i], u32[this.max + i], u32[this.end + i]];
   }
 }
 

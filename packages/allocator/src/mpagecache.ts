@@ -60,8 +60,8 @@ export class PageCache {
   alloc(npages: number): number {
     const { u32, at, hand } = this;
     for (;;) {
-      const lo = u32[at + FREE] as number;
-      const hi = u32[at + FREE + 1] as number;
+      const lo = u32[at + FREE];
+      const hi = u32[at + FREE + 1];
       const bit = firstRun(lo, hi, npages);
       if (bit < 0) return 0;
       const loMask = bit >= 32 ? 0 : lowMask(Math.min(npages, 32 - bit)) << bit;
@@ -70,7 +70,7 @@ export class PageCache {
       // Said before they are taken: who takes over from a thread that is killed here looks whether they were.
       const scavenged = this.countScav(0, loMask) + this.countScav(1, hiMask);
       u32[hand + HAND_SCAVENGED] = scavenged;
-      u32[hand + HAND_PAGE] = (u32[at] as number) + bit;
+      u32[hand + HAND_PAGE] = u32[at] + bit;
       if (!this.take(0, lo, loMask)) continue;
       if (!this.take(1, hi, hiMask)) {
         this.kernel.or((at + FREE) << 2, loMask);
@@ -79,7 +79,7 @@ export class PageCache {
       u32[hand + HAND_PROGRESS] = HAND_TAKEN;
       this.scavenged = scavenged;
       if (scavenged !== 0) this.clearScav(loMask, hiMask);
-      return (u32[at] as number) + bit;
+      return u32[at] + bit;
     }
   }
 
@@ -94,15 +94,15 @@ export class PageCache {
   }
 
   private countScav(k: number, mask: number): number {
-    const scav = (this.u32[this.at + SCAV + k] as number) & mask;
+    const scav = this.u32[this.at + SCAV + k] & mask;
     return scav === 0 ? 0 : popcount(scav);
   }
 
   private clearScav(loMask: number, hiMask: number): void {
     const { u32 } = this;
     const s = this.at + SCAV;
-    u32[s] = (u32[s] as number) & ~loMask;
-    u32[s + 1] = (u32[s + 1] as number) & ~hiMask;
+    u32[s] = u32[s] & ~loMask;
+    u32[s + 1] = u32[s + 1] & ~hiMask;
   }
 
   /**
@@ -111,21 +111,21 @@ export class PageCache {
    */
   untaken(page: number, npages: number): boolean {
     if (this.empty) return true;
-    const bit = page - (this.u32[this.at] as number);
+    const bit = page - this.u32[this.at];
     for (let i = bit; i < bit + npages; i++) {
-      if ((((this.u32[this.at + FREE + (i >>> 5)] as number) >>> (i & 31)) & 1) === 0) return false;
+      if (((this.u32[this.at + FREE + (i >>> 5)] >>> (i & 31)) & 1) === 0) return false;
     }
     return true;
   }
 
   /** Takes from the cache what is left in it of a run that was being taken. */
   finishTaking(page: number, npages: number): void {
-    const bit = page - (this.u32[this.at] as number);
+    const bit = page - this.u32[this.at];
     for (let i = bit; i < bit + npages; i++) {
       for (const words of [FREE, SCAV]) {
         const w = this.at + words + (i >>> 5);
         if (words === FREE) this.kernel.and(w << 2, ~(1 << (i & 31)));
-        else this.u32[w] = (this.u32[w] as number) & ~(1 << (i & 31));
+        else this.u32[w] = this.u32[w] & ~(1 << (i & 31));
       }
     }
   }
@@ -133,7 +133,7 @@ export class PageCache {
   /** Pages of the cache without physical memory. */
   get scavengedPages(): number {
     const { u32, at } = this;
-    const word = (k: number): number => (u32[at + SCAV + k] as number) & (u32[at + FREE + k] as number);
+    const word = (k: number): number => u32[at + SCAV + k] & u32[at + FREE + k];
     return popcount(word(0)) + popcount(word(1));
   }
 
@@ -141,8 +141,8 @@ export class PageCache {
   *entries(): Generator<[page: number, scavenged: boolean]> {
     const { u32, at } = this;
     for (let i = 0; i < PAGE_CACHE_PAGES; i++) {
-      const bit = (words: number): number => ((u32[at + words + (i >>> 5)] as number) >>> (i & 31)) & 1;
-      if (bit(FREE) !== 0) yield [(u32[at] as number) + i, bit(SCAV) !== 0];
+      const bit = (words: number): number => (u32[at + words + (i >>> 5)] >>> (i & 31)) & 1;
+      if (bit(FREE) !== 0) yield [u32[at] + i, bit(SCAV) !== 0];
     }
   }
 }

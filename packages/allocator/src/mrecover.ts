@@ -54,7 +54,7 @@ export function settle(dead: Allocator): void {
   const { u32 } = dead.mem;
   const { base, slots } = dead.cache;
   const hand = base + M.inHand;
-  const s = u32[(hand + J.span) >>> 2] as number;
+  const s = u32[(hand + J.span) >>> 2];
   recountFree(dead);
   if (s !== 0) {
     if (u32[(hand + J.what) >>> 2] !== 0) finishMaking(dead, s, hand);
@@ -69,14 +69,14 @@ export function settle(dead: Allocator): void {
 function settleRun(dead: Allocator, hand: number): void {
   const { u32, f64, kernel } = dead.mem;
   const { base } = dead.cache;
-  const word = (offset: number): number => u32[(hand + offset) >>> 2] as number;
+  const word = (offset: number): number => u32[(hand + offset) >>> 2];
   const i = word(J.runSlot);
-  const s = i === 0 ? 0 : (u32[i + SLOT_SPAN] as number);
+  const s = i === 0 ? 0 : u32[i + SLOT_SPAN];
   u32[(hand + J.runSlot) >>> 2] = 0;
-  const changes = ((u32[(base + M.version) >>> 2] as number) - word(J.runVersion)) >>> 0;
+  const changes = (u32[(base + M.version) >>> 2] - word(J.runVersion)) >>> 0;
   if (s === 0 || changes > 1) return;
-  const count = ((base + M.smallAllocCount) >>> 3) + ((u32[(s + S.spanclass) >>> 2] as number) >>> 1);
-  f64[count] = f64[(hand + J.runCount) >>> 3] as number;
+  const count = ((base + M.smallAllocCount) >>> 3) + (u32[(s + S.spanclass) >>> 2] >>> 1);
+  f64[count] = f64[(hand + J.runCount) >>> 3];
   const end = word(J.runEnd);
   if (end !== 0) {
     u32[i + SLOT_END] = end === 1 ? 0 : end; // cur is as it was, and the bits are set with those of the other runs
@@ -86,24 +86,24 @@ function settleRun(dead: Allocator, hand: number): void {
   u32[i + SLOT_END] = 0;
   const first = word(J.run) >>> 16;
   const n = word(J.run) & 0xffff;
-  clearBits(u32, (u32[(s + S.allocBits) >>> 2] as number) >>> 2, first, n);
+  clearBits(u32, u32[(s + S.allocBits) >>> 2] >>> 2, first, n);
   for (let k = first; k < first + n; k++) {
-    kernel.and((u32[(s + S.gcmarkBits) >>> 2] as number) + ((k >>> 5) << 2), ~(1 << (k & 31)));
+    kernel.and(u32[(s + S.gcmarkBits) >>> 2] + ((k >>> 5) << 2), ~(1 << (k & 31)));
   }
 }
 
 /** The slots that the mcache holds are allocated as far as the span is concerned; a flush gives them back. */
 function settleSlot(dead: Allocator, i: number): void {
   const { u32 } = dead.mem;
-  const s = u32[i + SLOT_SPAN] as number;
+  const s = u32[i + SLOT_SPAN];
   if (s === 0) return;
-  const bits = (u32[(s + S.allocBits) >>> 2] as number) >>> 2;
-  const cur = u32[i] as number;
+  const bits = u32[(s + S.allocBits) >>> 2] >>> 2;
+  const cur = u32[i];
   if (cur === 0) u32[i + SLOT_END] = 0;
-  const n = ((((u32[i + SLOT_END] as number) - cur) >>> 0) / (u32[(s + S.elemsize) >>> 2] as number)) | 0;
+  const n = (((u32[i + SLOT_END] - cur) >>> 0) / u32[(s + S.elemsize) >>> 2]) | 0;
   if (n > 0) setBits(u32, bits, dead.objIndex(s as Addr, cur as Addr), n);
-  const k = bits + (u32[i + SLOT_REST_WORD] as number);
-  u32[k] = (u32[k] as number) | (u32[i + SLOT_REST] as number);
+  const k = bits + u32[i + SLOT_REST_WORD];
+  u32[k] = u32[k] | u32[i + SLOT_REST];
   recount(dead, s);
 }
 
@@ -112,13 +112,13 @@ function recountFree(dead: Allocator): void {
   const { u32 } = dead.mem;
   const { base } = dead.cache;
   let n = 0;
-  for (let s = u32[(base + M.spanFree) >>> 2] as number; s !== 0; s = u32[(s + S.next) >>> 2] as number) n++;
+  for (let s = u32[(base + M.spanFree) >>> 2]; s !== 0; s = u32[(s + S.next) >>> 2]) n++;
   u32[(base + M.nspanFree) >>> 2] = n;
   dead.heap.spanBits.recount();
   for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
     const i = dead.cache.slots + spc * SLOT_WORDS;
     let blocks = 0;
-    for (let p = u32[i + SLOT_FREE] as number; p !== 0; p = u32[p >>> 2] as number) blocks++;
+    for (let p = u32[i + SLOT_FREE]; p !== 0; p = u32[p >>> 2]) blocks++;
     u32[i + SLOT_NFREE] = blocks;
   }
 }
@@ -126,17 +126,17 @@ function recountFree(dead: Allocator): void {
 /** The span's alloc bits are what counts. */
 function recount(dead: Allocator, s: number): void {
   const { u32 } = dead.mem;
-  const bits = (u32[(s + S.allocBits) >>> 2] as number) >>> 2;
-  const nwords = ((u32[(s + S.nelems) >>> 2] as number) + 31) >>> 5;
+  const bits = u32[(s + S.allocBits) >>> 2] >>> 2;
+  const nwords = (u32[(s + S.nelems) >>> 2] + 31) >>> 5;
   let n = 0;
-  for (let k = 0; k < nwords; k++) n += popcount(u32[bits + k] as number);
+  for (let k = 0; k < nwords; k++) n += popcount(u32[bits + k]);
   u32[(s + S.allocCount) >>> 2] = n;
   u32[(s + S.freeindex) >>> 2] = 0;
 }
 
 function inSlot(dead: Allocator, s: number): boolean {
   const { u32 } = dead.mem;
-  const spanclass = u32[(s + S.spanclass) >>> 2] as number;
+  const spanclass = u32[(s + S.spanclass) >>> 2];
   return u32[dead.cache.slots + spanclass * SLOT_WORDS + SLOT_SPAN] === s;
 }
 
@@ -144,8 +144,8 @@ function finishMaking(dead: Allocator, s: number, hand: number): void {
   const { heap } = dead;
   const { u32, f64 } = dead.mem;
   const { base } = dead.cache;
-  const word = (offset: number): number => u32[(hand + offset) >>> 2] as number;
-  const count = (k: number): number => f64[((hand + J.counts) >>> 3) + k] as number;
+  const word = (offset: number): number => u32[(hand + offset) >>> 2];
+  const count = (k: number): number => f64[((hand + J.counts) >>> 3) + k];
   const what = word(J.what);
   const [spanclass, state, kind] = [what & 0xff, (what >>> 8) & 0xff, what >>> 16];
   if (u32[(base + M.spanFree) >>> 2] === s || inSlot(dead, s)) return; // not begun, or done
@@ -180,26 +180,26 @@ function finishMaking(dead: Allocator, s: number, hand: number): void {
 function finishMoving(dead: Allocator, s: number, hand: number): void {
   const { heap, central } = dead;
   const { u32, f64 } = dead.mem;
-  const state = u32[(s + S.state) >>> 2] as number;
+  const state = u32[(s + S.state) >>> 2];
   if (state === SPAN_DEAD || (state === SPAN_IN_USE && inSlot(dead, s))) return;
   if (state === SPAN_MANUAL) {
     heap.freeManual(s);
     return;
   }
   const byHand = heap.sweepgen === 0;
-  if (byHand && (u32[(s + S.spanclass) >>> 2] as number) < 2) {
+  if (byHand && u32[(s + S.spanclass) >>> 2] < 2) {
     const { base } = dead.cache;
     const counts = (hand + J.counts) >>> 3;
-    f64[(base + M.largeFree) >>> 3] = (f64[counts + 3] as number) + (u32[(s + S.elemsize) >>> 2] as number);
-    f64[(base + M.largeFreeCount) >>> 3] = (f64[counts + 4] as number) + 1;
+    f64[(base + M.largeFree) >>> 3] = f64[counts + 3] + u32[(s + S.elemsize) >>> 2];
+    f64[(base + M.largeFreeCount) >>> 3] = f64[counts + 4] + 1;
     u32[(s + S.allocCount) >>> 2] = 0;
     heap.freeSpan(s);
     return;
   }
   recount(dead, s);
   if (!byHand && u32[(s + S.sweepgen) >>> 2] === heap.sweepgen - 1) {
-    const marks = (u32[(s + S.gcmarkBits) >>> 2] as number) >>> 2;
-    u32.fill(0, marks, marks + (((u32[(s + S.nelems) >>> 2] as number) + 31) >>> 5));
+    const marks = u32[(s + S.gcmarkBits) >>> 2] >>> 2;
+    u32.fill(0, marks, marks + ((u32[(s + S.nelems) >>> 2] + 31) >>> 5));
   }
   central.uncacheSpan(s);
 }

@@ -45,7 +45,7 @@ export class Sampler {
   /** Charges a large object to the countdown of its class. True: it is one to sample. */
   charge(spanclass: number, bytes: number): boolean {
     const i = this.#next + spanclass;
-    const left = (this.#f64[i] as number) - bytes;
+    const left = this.#f64[i] - bytes;
     this.#f64[i] = left < 0 ? this.gap() : left;
     return left < 0;
   }

@@ -93,11 +93,11 @@ export class SpanBits {
   take(size: number): number {
     const u32 = this.#u32;
     const head = this.#cached + ctz(size) - MIN_SHIFT;
-    const p = u32[head] as number;
+    const p = u32[head];
     if (p === 0) return 0;
     u32[this.#hand] = p;
-    u32[head] = u32[p >>> 2] as number;
-    u32[this.#ncached] = (u32[this.#ncached] as number) - 1;
+    u32[head] = u32[p >>> 2];
+    u32[this.#ncached] = u32[this.#ncached] - 1;
     const marks = p >>> 2;
     const allocs = (p + this.half) >>> 2;
     for (let i = 0, n = size >>> 2; i < n; i++) {
@@ -116,7 +116,7 @@ export class SpanBits {
   recount(): void {
     let n = 0;
     for (let k = 0; k <= ctz(FRAME) - MIN_SHIFT; k++) {
-      for (let p = this.#u32[this.#cached + k] as number; p !== 0; p = this.#u32[p >>> 2] as number) n++;
+      for (let p = this.#u32[this.#cached + k]; p !== 0; p = this.#u32[p >>> 2]) n++;
     }
     this.#u32[this.#ncached] = n;
   }
@@ -125,16 +125,16 @@ export class SpanBits {
   put(p: number, size: number): void {
     const u32 = this.#u32;
     const head = this.#cached + ctz(size) - MIN_SHIFT;
-    u32[p >>> 2] = u32[head] as number;
+    u32[p >>> 2] = u32[head];
     u32[head] = p;
-    u32[this.#ncached] = (u32[this.#ncached] as number) + 1;
+    u32[this.#ncached] = u32[this.#ncached] + 1;
   }
 
   // What follows is called with the heap lock held.
 
   /** Fills the mcache. False: all blocks are in use. */
   refill(size: number): boolean {
-    const fair = Math.floor(this.#maxKept / 2 / (this.#u32[this.#nmcaches] as number));
+    const fair = Math.floor(this.#maxKept / 2 / this.#u32[this.#nmcaches]);
     const batch = Math.max(1, Math.min(BATCH, fair));
     let got = 0;
     for (let p = this.#alloc(size); p !== 0; p = got < batch ? this.#alloc(size) : 0) {
@@ -152,19 +152,19 @@ export class SpanBits {
   /** Takes the block of a freed span. */
   free(p: number, size: number): void {
     const u32 = this.#u32;
-    const n = u32[this.#ncached] as number;
-    if (n < KEPT && n * (u32[this.#nmcaches] as number) < this.#maxKept) this.put(p, size);
+    const n = u32[this.#ncached];
+    if (n < KEPT && n * u32[this.#nmcaches] < this.#maxKept) this.put(p, size);
     else this.#link(p, ctz(size) - MIN_SHIFT);
   }
 
   #link(p: number, k: number): void {
-    this.#u32[p >>> 2] = this.#u32[this.#free + k] as number;
+    this.#u32[p >>> 2] = this.#u32[this.#free + k];
     this.#u32[this.#free + k] = p;
   }
 
   #pop(k: number): number {
-    const p = this.#u32[this.#free + k] as number;
-    if (p !== 0) this.#u32[this.#free + k] = this.#u32[p >>> 2] as number;
+    const p = this.#u32[this.#free + k];
+    if (p !== 0) this.#u32[this.#free + k] = this.#u32[p >>> 2];
     return p;
   }
 
@@ -182,8 +182,8 @@ export class SpanBits {
 
   #newFrame(): number {
     const u32 = this.#u32;
-    const p = u32[this.#next] as number;
-    if (p + FRAME > (u32[this.#end] as number)) return 0;
+    const p = u32[this.#next];
+    if (p + FRAME > u32[this.#end]) return 0;
     if (p % CHUNK === 0) {
       this.#mem.sysMap(p, CHUNK, "gcSys");
       this.#mem.sysMap(p + this.half, CHUNK, "gcSys");
@@ -196,9 +196,9 @@ export class SpanBits {
   #giveBack(): void {
     const u32 = this.#u32;
     for (let k = 0; k <= ctz(FRAME) - MIN_SHIFT; k++) {
-      for (let p = u32[this.#cached + k] as number; p !== 0; p = u32[this.#cached + k] as number) {
-        u32[this.#cached + k] = u32[p >>> 2] as number;
-        u32[this.#ncached] = (u32[this.#ncached] as number) - 1;
+      for (let p = u32[this.#cached + k]; p !== 0; p = u32[this.#cached + k]) {
+        u32[this.#cached + k] = u32[p >>> 2];
+        u32[this.#ncached] = u32[this.#ncached] - 1;
         this.#link(p, k);
       }
     }
@@ -209,20 +209,20 @@ export class SpanBits {
     const u32 = this.#u32;
     const whole = ctz(FRAME) - MIN_SHIFT;
     // A bit for each 8 bytes of a frame: 1 = free.
-    const free = new Uint16Array(((u32[this.#next] as number) - this.#base) / FRAME);
+    const free = new Uint16Array((u32[this.#next] - this.#base) / FRAME);
     const frameOf = (p: number): number => Math.floor((p - this.#base) / FRAME);
     for (let k = 0; k < whole; k++) {
       const mask = (1 << (1 << k)) - 1;
-      for (let p = u32[this.#free + k] as number; p !== 0; p = u32[p >>> 2] as number) {
+      for (let p = u32[this.#free + k]; p !== 0; p = u32[p >>> 2]) {
         const frame = frameOf(p);
-        free[frame] = (free[frame] as number) | (mask << ((p % FRAME) >>> MIN_SHIFT));
+        free[frame] = free[frame] | (mask << ((p % FRAME) >>> MIN_SHIFT));
       }
     }
     for (let k = 0; k < whole; k++) {
-      let p = u32[this.#free + k] as number;
+      let p = u32[this.#free + k];
       u32[this.#free + k] = 0;
       for (let next = 0; p !== 0; p = next) {
-        next = u32[p >>> 2] as number;
+        next = u32[p >>> 2];
         if (free[frameOf(p)] !== 0xffff) this.#link(p, k);
         else if (p % FRAME === 0) this.#link(p, whole);
       }

@@ -26,16 +26,16 @@ export class Specials {
   }
 
   #offset(s: number, addr: number): number {
-    return addr - (this.#u32[(s + S.startAddr) >>> 2] as number);
+    return addr - this.#u32[(s + S.startAddr) >>> 2];
   }
 
   /** Address of the link that points to the first special at or after (offset, kind). */
   #seek(s: number, offset: number, kind: number): number {
     const u32 = this.#u32;
     let link = s + S.specials;
-    for (let p = u32[link >>> 2] as number; p !== 0; p = u32[link >>> 2] as number) {
-      const o = u32[(p + P.offset) >>> 2] as number;
-      if (o > offset || (o === offset && (u32[(p + P.kind) >>> 2] as number) >= kind)) break;
+    for (let p = u32[link >>> 2]; p !== 0; p = u32[link >>> 2]) {
+      const o = u32[(p + P.offset) >>> 2];
+      if (o > offset || (o === offset && u32[(p + P.kind) >>> 2] >= kind)) break;
       link = p + P.next;
     }
     return link;
@@ -64,12 +64,11 @@ export class Specials {
     u32[(p + P.data2) >>> 2] = data2;
     heap.acquire(s + S.speclock);
     let link = this.#seek(s, offset, kind);
-    const taken = kind !== SPECIAL_CLEANUP && this.#matches(u32[link >>> 2] as number, offset, kind);
+    const taken = kind !== SPECIAL_CLEANUP && this.#matches(u32[link >>> 2], offset, kind);
     if (!taken) {
       // Cleanups of one object keep the order in which they were added.
-      while (this.#matches(u32[link >>> 2] as number, offset, kind))
-        link = (u32[link >>> 2] as number) + P.next;
-      u32[(p + P.next) >>> 2] = u32[link >>> 2] as number;
+      while (this.#matches(u32[link >>> 2], offset, kind)) link = u32[link >>> 2] + P.next;
+      u32[(p + P.next) >>> 2] = u32[link >>> 2];
       u32[link >>> 2] = p;
     }
     heap.release(s + S.speclock);
@@ -87,7 +86,7 @@ export class Specials {
     if (s === 0) return 0;
     const offset = this.#offset(s, addr);
     heap.acquire(s + S.speclock);
-    const p = this.#u32[this.#seek(s, offset, kind) >>> 2] as number;
+    const p = this.#u32[this.#seek(s, offset, kind) >>> 2];
     const found = this.#matches(p, offset, kind);
     heap.release(s + S.speclock);
     return found ? p : 0;
@@ -103,14 +102,14 @@ export class Specials {
     const offset = this.#offset(s, addr);
     heap.acquire(s + S.speclock);
     let link = this.#seek(s, offset, kind);
-    let p = u32[link >>> 2] as number;
+    let p = u32[link >>> 2];
     while (data !== undefined && this.#matches(p, offset, kind) && u32[(p + P.data) >>> 2] !== data) {
       link = p + P.next;
-      p = u32[link >>> 2] as number;
+      p = u32[link >>> 2];
     }
     const found = this.#matches(p, offset, kind);
-    const value = found ? (u32[(p + P.data) >>> 2] as number) : -1;
-    if (found) u32[link >>> 2] = u32[(p + P.next) >>> 2] as number;
+    const value = found ? u32[(p + P.data) >>> 2] : -1;
+    if (found) u32[link >>> 2] = u32[(p + P.next) >>> 2];
     heap.release(s + S.speclock);
     if (found) {
       heap.lock();
@@ -129,14 +128,14 @@ export class Specials {
     const end = this.#offset(s, addr) + n;
     heap.acquire(s + S.speclock);
     const link = this.#seek(s, end - n, 0);
-    const first = u32[link >>> 2] as number;
+    const first = u32[link >>> 2];
     let p = first;
-    while (p !== 0 && (u32[(p + P.offset) >>> 2] as number) < end) p = u32[(p + P.next) >>> 2] as number;
+    while (p !== 0 && u32[(p + P.offset) >>> 2] < end) p = u32[(p + P.next) >>> 2];
     u32[link >>> 2] = p;
     heap.release(s + S.speclock);
     heap.lock();
     for (let q = first; q !== p; ) {
-      const next = u32[(q + P.next) >>> 2] as number;
+      const next = u32[(q + P.next) >>> 2];
       heap.specialalloc.free(q);
       q = next;
     }
@@ -148,7 +147,7 @@ export class Specials {
     const heap = this.#heap;
     const u32 = this.#u32;
     heap.acquire(s + S.speclock);
-    u32[(prev === 0 ? s + S.specials : prev + P.next) >>> 2] = u32[(p + P.next) >>> 2] as number;
+    u32[(prev === 0 ? s + S.specials : prev + P.next) >>> 2] = u32[(p + P.next) >>> 2];
     heap.release(s + S.speclock);
     heap.lock();
     heap.specialalloc.free(p);

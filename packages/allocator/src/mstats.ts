@@ -145,13 +145,13 @@ function sumAllocs(heap: MHeap, out: HeapStats): void {
   out.tinyAllocs = 0;
   out.largeAlloc = 0;
   out.largeAllocCount = 0;
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  for (let first = true; c !== 0; c = u32[(c + M.next) >>> 2] as number, first = false) {
-    out.tinyAllocs += (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
-    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
-    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
+  for (let first = true; c !== 0; c = u32[(c + M.next) >>> 2], first = false) {
+    out.tinyAllocs += f64[(c + M.tinyAllocs) >>> 3] + u32[(c + M.tinyCount) >>> 2];
+    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3];
+    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3];
     const at = (c + M.smallAllocCount) >>> 3;
-    if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k] as number;
+    if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k];
     else addTo(counts, f64, at);
   }
 }
@@ -159,18 +159,18 @@ function sumAllocs(heap: MHeap, out: HeapStats): void {
 /** What the only thread has freed by hand and taken back since it settled its accounts: freed.ts. */
 function addUnsettled(heap: MHeap, out: HeapStats): void {
   const { u32 } = heap.mem;
-  const c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
+  const c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
   if (c === 0 || u32[(heap.base + MHEAP.offsets.freedByHand) >>> 2] === 0) return;
   let i = ((c + M.alloc) >>> 2) + 3 * SLOT_WORDS;
   for (let k = 1; k < NUM_SIZE_CLASSES; k++, i += 2 * SLOT_WORDS) {
-    const freed = (u32[i + SLOT_GRANTED] as number) - (u32[i + SLOT_CREDIT] as number);
-    out.smallAllocCount[k] = (out.smallAllocCount[k] as number) + (u32[i + SLOT_REUSED] as number);
-    out.smallFreeCount[k] = (out.smallFreeCount[k] as number) + freed;
+    const freed = u32[i + SLOT_GRANTED] - u32[i + SLOT_CREDIT];
+    out.smallAllocCount[k] = out.smallAllocCount[k] + u32[i + SLOT_REUSED];
+    out.smallFreeCount[k] = out.smallFreeCount[k] + freed;
   }
 }
 
 function addTo(counts: Float64Array, f64: Float64Array, at: number): void {
-  for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = (counts[k] as number) + (f64[at + k] as number);
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = counts[k] + f64[at + k];
 }
 
 function sumExactAllocs(heap: MHeap, out: HeapStats): void {
@@ -179,8 +179,8 @@ function sumExactAllocs(heap: MHeap, out: HeapStats): void {
   out.largeAlloc = 0;
   out.largeAllocCount = 0;
   out.smallAllocCount.fill(0);
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  for (; c !== 0; c = u32[(c + M.next) >>> 2] as number) {
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
+  for (; c !== 0; c = u32[(c + M.next) >>> 2]) {
     let tiny: number;
     let v: number;
     do {
@@ -188,8 +188,8 @@ function sumExactAllocs(heap: MHeap, out: HeapStats): void {
       tiny = readAllocated(heap, c);
     } while (!unchanged(heap.mem, c + M.version, v));
     out.tinyAllocs += tiny;
-    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3] as number;
-    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3] as number;
+    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3];
+    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3];
     addTo(out.smallAllocCount, allocated, 0);
   }
 }
@@ -199,12 +199,12 @@ function sumFrees(heap: MHeap, out: HeapStats): void {
   const counts = out.smallFreeCount;
   out.largeFree = 0;
   out.largeFreeCount = 0;
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] as number;
-  for (let first = true; c !== 0; c = u32[(c + M.next) >>> 2] as number, first = false) {
-    out.largeFree += f64[(c + M.largeFree) >>> 3] as number;
-    out.largeFreeCount += f64[(c + M.largeFreeCount) >>> 3] as number;
+  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
+  for (let first = true; c !== 0; c = u32[(c + M.next) >>> 2], first = false) {
+    out.largeFree += f64[(c + M.largeFree) >>> 3];
+    out.largeFreeCount += f64[(c + M.largeFreeCount) >>> 3];
     const at = (c + M.smallFreeCount) >>> 3;
-    if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k] as number;
+    if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k];
     else addTo(counts, f64, at);
   }
 }
@@ -214,7 +214,7 @@ function cutFrees(out: HeapStats): void {
   out.largeFree = Math.min(out.largeFree, out.largeAlloc);
   out.largeFreeCount = Math.min(out.largeFreeCount, out.largeAllocCount);
   for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
-    out.smallFreeCount[k] = Math.min(out.smallFreeCount[k] as number, out.smallAllocCount[k] as number);
+    out.smallFreeCount[k] = Math.min(out.smallFreeCount[k], out.smallAllocCount[k]);
   }
 }
 
@@ -230,17 +230,17 @@ function sumInUse(heap: MHeap, out: HeapStats): void {
 function readAllocated(heap: MHeap, c: number): number {
   const { u32, f64 } = heap.mem;
   const at = (c + M.smallAllocCount) >>> 3;
-  for (let k = 1; k < NUM_SIZE_CLASSES; k++) allocated[k] = f64[at + k] as number;
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) allocated[k] = f64[at + k];
   let i = ((c + M.alloc) >>> 2) + 2 * SLOT_WORDS;
   for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++, i += SLOT_WORDS) {
-    const cur = u32[i] as number;
-    const end = u32[i + SLOT_END] as number;
+    const cur = u32[i];
+    const end = u32[i + SLOT_END];
     if (cur === end) continue;
     // end may be 0, which is 2^32.
-    const rest = ((end - cur) >>> 0) / (u32[i + SLOT_ELEMSIZE] as number);
-    allocated[spc >>> 1] = (allocated[spc >>> 1] as number) - rest;
+    const rest = ((end - cur) >>> 0) / u32[i + SLOT_ELEMSIZE];
+    allocated[spc >>> 1] = allocated[spc >>> 1] - rest;
   }
-  return (f64[(c + M.tinyAllocs) >>> 3] as number) + (u32[(c + M.tinyCount) >>> 2] as number);
+  return f64[(c + M.tinyAllocs) >>> 3] + u32[(c + M.tinyCount) >>> 2];
 }
 
 /** Bytes by use, most of them kept under the heap lock, and what follows from the counts. */
@@ -251,9 +251,9 @@ function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   out.totalAlloc = out.largeAlloc;
   out.totalFree = out.largeFree;
   for (let k = 1; k < NUM_SIZE_CLASSES; k++) {
-    const size = classToSize[k] as number;
-    const a = out.smallAllocCount[k] as number;
-    const f = out.smallFreeCount[k] as number;
+    const size = classToSize[k];
+    const a = out.smallAllocCount[k];
+    const f = out.smallFreeCount[k];
     mallocs += a;
     frees += f;
     out.totalAlloc += a * size;

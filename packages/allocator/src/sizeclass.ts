@@ -7,6 +7,6 @@ export const SMALL_TABLE_MAX = 1024;
 /** The size class of a request of 1 to 32768 bytes. */
 export function sizeClassOf(size: number): number {
   return size <= SMALL_TABLE_MAX
-    ? (sizeToClass8[(size + 7) >>> 3] as number)
-    : (sizeToClass128[(size - SMALL_TABLE_MAX + 127) >>> 7] as number);
+    ? sizeToClass8[(size + 7) >>> 3]
+    : sizeToClass128[(size - SMALL_TABLE_MAX + 127) >>> 7];
 }

@@ -52,16 +52,16 @@ export class Stacks {
       u32[(s + S.elemsize) >>> 2] = n;
       u32[(s + S.allocCount) >>> 2] = 1;
       this.#heap.drop(s);
-      return u32[(s + S.startAddr) >>> 2] as number;
+      return u32[(s + S.startAddr) >>> 2];
     }
     const order = Math.log2(n / FIXED_STACK);
-    let p = u32[this.#free + order] as number;
+    let p = u32[this.#free + order];
     if (p === 0) {
       this.#refill(order, n);
-      p = u32[this.#free + order] as number;
+      p = u32[this.#free + order];
     }
-    u32[this.#free + order] = u32[p >>> 2] as number;
-    u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) - n;
+    u32[this.#free + order] = u32[p >>> 2];
+    u32[this.#freeBytes + order] = u32[this.#freeBytes + order] - n;
     return p;
   }
 
@@ -81,11 +81,10 @@ export class Stacks {
       return;
     }
     const order = Math.log2(n / FIXED_STACK);
-    u32[addr >>> 2] = u32[this.#free + order] as number;
+    u32[addr >>> 2] = u32[this.#free + order];
     u32[this.#free + order] = addr;
-    u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) + n;
-    if ((u32[this.#freeBytes + order] as number) >= STACK_CACHE_SIZE)
-      this.#release(order, n, STACK_CACHE_SIZE / 2);
+    u32[this.#freeBytes + order] = u32[this.#freeBytes + order] + n;
+    if (u32[this.#freeBytes + order] >= STACK_CACHE_SIZE) this.#release(order, n, STACK_CACHE_SIZE / 2);
   }
 
   /** Takes half a cache's worth of pieces from the pool. */
@@ -100,10 +99,10 @@ export class Stacks {
         this.#newSpan(order, n);
         continue;
       }
-      u32[p >>> 2] = u32[this.#free + order] as number;
+      u32[p >>> 2] = u32[this.#free + order];
       u32[this.#free + order] = p;
       // With each piece, as the next may be the one there is no memory for.
-      u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) + n;
+      u32[this.#freeBytes + order] = u32[this.#freeBytes + order] + n;
       held += n;
     }
   }
@@ -111,7 +110,7 @@ export class Stacks {
   #newSpan(order: number, n: number): void {
     const u32 = this.#u32;
     const s = this.#heap.allocManual(STACK_CACHE_SIZE / PAGE_SIZE, MANUAL_STACK);
-    const start = u32[(s + S.startAddr) >>> 2] as number;
+    const start = u32[(s + S.startAddr) >>> 2];
     u32[(s + S.elemsize) >>> 2] = n;
     let list = 0;
     for (let off = STACK_CACHE_SIZE - n; off >= 0; off -= n) {
@@ -127,7 +126,7 @@ export class Stacks {
 
   #poolInsert(order: number, s: number): void {
     const u32 = this.#u32;
-    const head = u32[this.#pool + order] as number;
+    const head = u32[this.#pool + order];
     u32[(s + S.next) >>> 2] = head;
     u32[(s + S.prev) >>> 2] = 0;
     if (head !== 0) u32[(head + S.prev) >>> 2] = s;
@@ -136,8 +135,8 @@ export class Stacks {
 
   #poolRemove(order: number, s: number): void {
     const u32 = this.#u32;
-    const next = u32[(s + S.next) >>> 2] as number;
-    const prev = u32[(s + S.prev) >>> 2] as number;
+    const next = u32[(s + S.next) >>> 2];
+    const prev = u32[(s + S.prev) >>> 2];
     if (prev === 0) u32[this.#pool + order] = next;
     else u32[(prev + S.next) >>> 2] = next;
     if (next !== 0) u32[(next + S.prev) >>> 2] = prev;
@@ -147,12 +146,12 @@ export class Stacks {
 
   #poolAlloc(order: number): number {
     const u32 = this.#u32;
-    const s = u32[this.#pool + order] as number;
+    const s = u32[this.#pool + order];
     if (s === 0) return 0;
-    const p = u32[(s + S.manualFreeList) >>> 2] as number;
-    const next = u32[p >>> 2] as number;
+    const p = u32[(s + S.manualFreeList) >>> 2];
+    const next = u32[p >>> 2];
     u32[(s + S.manualFreeList) >>> 2] = next;
-    u32[(s + S.allocCount) >>> 2] = (u32[(s + S.allocCount) >>> 2] as number) + 1;
+    u32[(s + S.allocCount) >>> 2] = u32[(s + S.allocCount) >>> 2] + 1;
     if (next === 0) this.#poolRemove(order, s);
     return p;
   }
@@ -161,11 +160,11 @@ export class Stacks {
   #poolFree(order: number, p: number): number {
     const u32 = this.#u32;
     const s = this.#heap.spanOf(p);
-    const list = u32[(s + S.manualFreeList) >>> 2] as number;
+    const list = u32[(s + S.manualFreeList) >>> 2];
     if (list === 0) this.#poolInsert(order, s);
     u32[p >>> 2] = list;
     u32[(s + S.manualFreeList) >>> 2] = p;
-    const count = (u32[(s + S.allocCount) >>> 2] as number) - 1;
+    const count = u32[(s + S.allocCount) >>> 2] - 1;
     u32[(s + S.allocCount) >>> 2] = count;
     if (count !== 0) return 0;
     this.#heap.hold(s);
@@ -175,10 +174,10 @@ export class Stacks {
 
   #release(order: number, n: number, keep: number): void {
     const u32 = this.#u32;
-    while ((u32[this.#freeBytes + order] as number) > keep) {
-      const p = u32[this.#free + order] as number;
-      u32[this.#free + order] = u32[p >>> 2] as number;
-      u32[this.#freeBytes + order] = (u32[this.#freeBytes + order] as number) - n;
+    while (u32[this.#freeBytes + order] > keep) {
+      const p = u32[this.#free + order];
+      u32[this.#free + order] = u32[p >>> 2];
+      u32[this.#freeBytes + order] = u32[this.#freeBytes + order] - n;
       this.#heap.lock();
       const s = this.#poolFree(order, p);
       this.#heap.unlock();

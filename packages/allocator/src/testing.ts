@@ -69,7 +69,7 @@ function must(ok: boolean, text: () => string): void {
 export function verifyHeap(a: Allocator): void {
   const { u32, f64 } = a.mem;
   const heap = a.heap;
-  const word = (addr: number): number => u32[addr >>> 2] as number;
+  const word = (addr: number): number => u32[addr >>> 2];
   const field = (s: number, offset: number): number => word(s + offset);
   const sg = heap.sweepgen;
   const marking = word(heap.gcControl + GCCONTROL.offsets.gcPhase) !== GC_OFF;
@@ -84,25 +84,25 @@ export function verifyHeap(a: Allocator): void {
   for (let c = word(heap.base + H.mcaches); c !== 0; c = field(c, MCACHE.offsets.next)) {
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
       const i = ((c + MCACHE.offsets.alloc) >>> 2) + spc * SLOT_WORDS;
-      const s = u32[i + SLOT_SPAN] as number;
-      const [cur, end] = [u32[i] as number, u32[i + 1] as number];
+      const s = u32[i + SLOT_SPAN];
+      const [cur, end] = [u32[i], u32[i + 1]];
       for (const [head, all] of [
         [SLOT_FREE, handFreed],
         [SLOT_PARKED, parked],
       ] as const) {
-        for (let p = u32[i + head] as number; p !== 0; p = word(p)) {
+        for (let p = u32[i + head]; p !== 0; p = word(p)) {
           must(!handFreed.has(p) && !parked.has(p), () => `freed block ${p} is on two lists`);
           must(field(heap.spanOf(p), S.spanclass) === spc, () => `freed block ${p} is on the list of ${spc}`);
           all.add(p);
         }
       }
-      const unsettled = (u32[i + SLOT_GRANTED] as number) - (u32[i + SLOT_CREDIT] as number);
-      listLengths += (u32[i + SLOT_NFREE] as number) + unsettled - (u32[i + SLOT_REUSED] as number);
+      const unsettled = u32[i + SLOT_GRANTED] - u32[i + SLOT_CREDIT];
+      listLengths += u32[i + SLOT_NFREE] + unsettled - u32[i + SLOT_REUSED];
       must(
         listLengths === handFreed.size,
         () => `lists up to class ${spc} have ${handFreed.size} blocks, their accounts say ${listLengths}`,
       );
-      const rest = u32[i + SLOT_REST] as number;
+      const rest = u32[i + SLOT_REST];
       if (s === 0) {
         must(cur === end && rest === 0, () => `mcache slot ${spc} has a run but no span`);
         continue;
@@ -117,10 +117,10 @@ export function verifyHeap(a: Allocator): void {
       cached.set(s, spc);
       // end may be 0, which is 2^32.
       const tail = cur === end ? 0 : (end || 2 ** 32) - cur;
-      must(tail >= 0 && tail % (u32[i + SLOT_ELEMSIZE] as number) === 0, () => `run ${cur}..${end}`);
+      must(tail >= 0 && tail % u32[i + SLOT_ELEMSIZE] === 0, () => `run ${cur}..${end}`);
       tails += tail;
       inRests += popcount(rest);
-      restBytes += popcount(rest) * (u32[i + SLOT_ELEMSIZE] as number);
+      restBytes += popcount(rest) * u32[i + SLOT_ELEMSIZE];
     }
   }
 
@@ -352,10 +352,10 @@ export function verifyHeap(a: Allocator): void {
 function verifyBlocks(a: Allocator, lo: number, hi: number, isFreed: (p: number) => boolean): void {
   const { u32 } = a.mem;
   for (let page = lo; page < hi; page++) {
-    const info = u32[(a.pageInfoBase >>> 2) + page] as number;
+    const info = u32[(a.pageInfoBase >>> 2) + page];
     if (info >= 256 && (info & 1) === 0) continue;
     for (let w = page * (PAGE_SIZE / 256); w < (page + 1) * (PAGE_SIZE / 256); w++) {
-      for (let bits = u32[(a.heapBitsBase >>> 2) + w] as number; bits !== 0; bits &= bits - 1) {
+      for (let bits = u32[(a.heapBitsBase >>> 2) + w]; bits !== 0; bits &= bits - 1) {
         const p = (w * 256 + (31 - Math.clz32(bits & -bits)) * 8) as Addr;
         must(a.findObject(p) === p, () => `a block in use at ${p}, which is no allocated slot`);
         must(!isFreed(p), () => `the block in use at ${p} is on a list`);
@@ -402,11 +402,11 @@ export function* allocatedObjects(a: Allocator): Generator<{ span: Addr; addr: A
   for (let n = 0; n < a.nspans; n++) {
     const span = a.spanAt(n);
     if (u32[(span + S.state) >>> 2] !== SPAN_IN_USE) continue;
-    const size = u32[(span + S.elemsize) >>> 2] as number;
-    const bits = u32[(span + S.allocBits) >>> 2] as number;
-    for (let i = 0; i < (u32[(span + S.nelems) >>> 2] as number); i++) {
-      if ((((u32[(bits >>> 2) + (i >>> 5)] as number) >>> (i & 31)) & 1) === 0) continue;
-      yield { span, addr: ((u32[(span + S.startAddr) >>> 2] as number) + i * size) as Addr, size };
+    const size = u32[(span + S.elemsize) >>> 2];
+    const bits = u32[(span + S.allocBits) >>> 2];
+    for (let i = 0; i < u32[(span + S.nelems) >>> 2]; i++) {
+      if (((u32[(bits >>> 2) + (i >>> 5)] >>> (i & 31)) & 1) === 0) continue;
+      yield { span, addr: (u32[(span + S.startAddr) >>> 2] + i * size) as Addr, size };
     }
   }
 }
@@ -423,15 +423,15 @@ export function collectWith(a: Allocator, isLive: (addr: Addr) => boolean): numb
     const i = a.objIndex(span, addr);
     const live = isLive(addr);
     if (live) {
-      const w = ((u32[(span + S.gcmarkBits) >>> 2] as number) >>> 2) + (i >>> 5);
-      u32[w] = (u32[w] as number) | (1 << (i & 31));
+      const w = (u32[(span + S.gcmarkBits) >>> 2] >>> 2) + (i >>> 5);
+      u32[w] = u32[w] | (1 << (i & 31));
       marked += size;
     } else {
       let prev = 0;
-      const lo = addr - (u32[(span + S.startAddr) >>> 2] as number);
-      for (let p = u32[(span + S.specials) >>> 2] as number; p !== 0; ) {
-        const next = u32[(p + SPECIAL.offsets.next) >>> 2] as number;
-        const offset = u32[(p + SPECIAL.offsets.offset) >>> 2] as number;
+      const lo = addr - u32[(span + S.startAddr) >>> 2];
+      for (let p = u32[(span + S.specials) >>> 2]; p !== 0; ) {
+        const next = u32[(p + SPECIAL.offsets.next) >>> 2];
+        const offset = u32[(p + SPECIAL.offsets.offset) >>> 2];
         if (offset >= lo && offset < lo + size) a.freeSpecial(span, prev, p);
         else prev = p;
         p = next;
@@ -439,7 +439,7 @@ export function collectWith(a: Allocator, isLive: (addr: Addr) => boolean): numb
     }
   }
   const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
-  u32[sweepgen] = (u32[sweepgen] as number) + 2;
+  u32[sweepgen] = u32[sweepgen] + 2;
   u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] = marked;
   let freed = 0;
   for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep()) {

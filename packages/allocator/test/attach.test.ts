@@ -27,7 +27,7 @@ describe("a thread that ends", () => {
     const blocks = Array.from({ length: 300 }, () => b.malloc(64));
     const kept = blocks.filter((_, i) => i % 2 === 0);
     b.cache.flush(); // the spans are on lists, where a finds the slots that come back
-    for (let i = 1; i < blocks.length; i += 2) b.free(blocks[i] as Addr);
+    for (let i = 1; i < blocks.length; i += 2) b.free(blocks[i]);
     let released = 0;
     const manual = (b.manual as unknown as { lists: object }).lists as {
       releaseBlock(...args: number[]): boolean;
@@ -76,7 +76,7 @@ describe("a thread that ends", () => {
     const told: number[] = [];
     const { threadExited } = mem;
     mem.threadExited = (k) => {
-      told.push(mem.u32[bOwned] as number);
+      told.push(mem.u32[bOwned]);
       threadExited.call(mem, k);
     };
     a.threadExited(thread);
@@ -96,7 +96,7 @@ describe("a thread that ends", () => {
       Allocator,
     ];
     const ownedAt = (x: Allocator): number => (x.cache.base + MCACHE.offsets.owned) >>> 2;
-    const owner = (x: Allocator): number => a.mem.u32[ownedAt(x)] as number;
+    const owner = (x: Allocator): number => a.mem.u32[ownedAt(x)];
     for (const x of [b, d]) a.mem.u32[ownedAt(x)] = thread;
     for (const x of [a, b, c, d]) for (const n of [3, 64, 9000]) x.malloc(n);
     a.threadExited(thread);
@@ -125,7 +125,7 @@ describe("a thread that ends", () => {
       a.mem.u32[versionAt] = before;
       expect(a.recover(next.id)).toBe(true);
       // The flush of the takeover changes it in pairs.
-      const version = a.mem.u32[versionAt] as number;
+      const version = a.mem.u32[versionAt];
       expect([version % 2, version >= after]).toEqual([0, true]);
       x.close();
     }
@@ -248,12 +248,12 @@ describe("another thread", () => {
   it("gets an mcache that is free, or a new one with the next number", () => {
     const a = sharedHeap();
     const attach = (): Allocator => createAllocator({ memory: a.mem });
-    const mcaches = (): number => a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2] as number;
+    const mcaches = (): number => a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2];
     const all = [a, attach(), attach(), attach()];
     expect(all.map((x) => x.id)).toEqual([0, 1, 2, 3]);
     expect([mcaches(), new Set(all.map((x) => x.cache.base)).size]).toEqual([4, 4]);
-    (all[2] as Allocator).close();
-    (all[1] as Allocator).close();
+    all[2].close();
+    all[1].close();
     const again = [attach(), attach()].map((x) => x.id);
     expect(new Set(again)).toEqual(new Set([1, 2]));
     expect([attach().id, mcaches()]).toEqual([4, 5]);

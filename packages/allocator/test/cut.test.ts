@@ -34,7 +34,7 @@ const scenes: Scene[] = [
     name: "the next runs of a fragmented span",
     before(b) {
       const blocks = Array.from({ length: 128 }, () => b.malloc(64));
-      for (let i = 0; i < 128; i += 9) b.free(blocks[i] as Addr);
+      for (let i = 0; i < 128; i += 9) b.free(blocks[i]);
       b.flushAll();
       return [];
     },
@@ -54,7 +54,7 @@ const scenes: Scene[] = [
   {
     name: "free of a large object",
     before: (b) => [b.malloc(100_000)],
-    op: (b, [p]) => b.free(p as Addr),
+    op: (b, [p]) => b.free(p),
   },
   {
     name: "a flush",
@@ -81,7 +81,7 @@ const scenes: Scene[] = [
       for (const p of [...blocks, ...others.slice(1)]) b.free(p);
       return others;
     },
-    op: (b, [p]) => b.free(p as Addr),
+    op: (b, [p]) => b.free(p),
     losesBlock: true,
   },
   {

@@ -38,8 +38,7 @@ describe("exhausted", () => {
     const word = (offset: number): number => (a.mheap + offset) >>> 2;
     // The end of the table, moved to where the test can reach it.
     const first = a.malloc(8);
-    a.mem.u32[word(MHEAP.offsets.spanBitsEnd)] =
-      (a.mem.u32[word(MHEAP.offsets.spanBitsNext)] as number) + 40 * 128;
+    a.mem.u32[word(MHEAP.offsets.spanBitsEnd)] = a.mem.u32[word(MHEAP.offsets.spanBitsNext)] + 40 * 128;
     const objects: number[] = [first];
     const error = failure(() => {
       for (;;) objects.push(a.malloc(8));
@@ -81,7 +80,7 @@ describe("exhausted", () => {
   it("the table of span structs ends with an error, however many caches hold spare ones", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.share();
-    const capacity = (a.mem.u32[(a.heap.root + 20) >>> 2]! - a.heap.allspansBase) / 4;
+    const capacity = (a.mem.u32[(a.heap.root + 20) >>> 2] - a.heap.allspansBase) / 4;
     const blocks: number[] = [];
     // Of the structs that a cache takes ahead it uses one.
     const caches = Array.from({ length: Math.ceil(capacity / 32) + 8 }, () => {

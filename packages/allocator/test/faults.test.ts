@@ -72,8 +72,8 @@ const byHand: Step[] = [
   ),
   (a, live) => void live.manual.push(a.allocManual(3)),
   (a, live) => {
-    const r = a.addSpecial(live.blocks[0] as Addr, 1, 5);
-    if (r > 0) expect(a.removeSpecial(live.blocks[0] as Addr, 1)).toBe(5);
+    const r = a.addSpecial(live.blocks[0], 1, 5);
+    if (r > 0) expect(a.removeSpecial(live.blocks[0], 1)).toBe(5);
     else expect(r).toBe(-1);
   },
   (a, live) => void live.others.push(createAllocator({ memory: a.mem })),
@@ -94,7 +94,7 @@ function refused(err: unknown): FatalError {
   expect(err.detail).toMatch(
     /^runtime: cannot allocate (a type of \d+ bytes|an mcache|\d+-byte block \(\d+ in use, \d+ idle, \d+ unreserved of a memory of \d+ bytes\): no (pages|span structs|span bits) left)$/,
   );
-  return err as FatalError;
+  return err;
 }
 
 function work(source: Source, at: number, times: number): Faults {
@@ -177,8 +177,8 @@ describe("a collected heap", () => {
     for (let round = 0; round < 3; round++) {
       for (let k = 0; k < 400; k++) {
         attempt(() => void live.add(a.mallocgc(8 << (k % 11), 0, true)));
-        attempt(() => void live.add(a.mallocTyped(types[k % 3] as number)));
-        if (k % 100 === 0) attempt(() => void live.add(a.mallocgc(160_000, types[2] as number, true)));
+        attempt(() => void live.add(a.mallocTyped(types[k % 3])));
+        if (k % 100 === 0) attempt(() => void live.add(a.mallocgc(160_000, types[2], true)));
       }
       let n = 0;
       for (const p of live) if (n++ % 3 !== round) live.delete(p);
@@ -215,7 +215,7 @@ describe("an allocator that can't be made", () => {
         const real = memory[source];
         let calls = 0;
         memory[source] = (...args: never[]) =>
-          calls++ === k ? (0 as Addr) : ((real as (...args: never[]) => Addr).apply(memory, args) as never);
+          calls++ === k ? (0 as Addr) : Reflect.apply(real, memory, args);
         let failed = false;
         try {
           createAllocator({ memory });

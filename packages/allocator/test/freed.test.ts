@@ -27,8 +27,8 @@ function twoThreads(): { a: Allocator; b: Allocator; blocks: Addr[] } {
 function parked(a: Allocator, spanclass: number): number {
   const slot = a.cache.slots + (spanclass * MCACHE_SLOT.size) / 4;
   let n = 0;
-  let p = a.mem.u32[slot + MCACHE_SLOT.offsets.parked / 4] as number;
-  for (; p !== 0; p = a.mem.u32[p >>> 2] as number) n++;
+  let p = a.mem.u32[slot + MCACHE_SLOT.offsets.parked / 4];
+  for (; p !== 0; p = a.mem.u32[p >>> 2]) n++;
   return n;
 }
 
@@ -95,10 +95,10 @@ describe("a list", () => {
   const slotOf = (a: Allocator, size: number): number =>
     a.cache.slots + ((((sizeClassOf(size) << 1) | 1) * MCACHE_SLOT.size) >>> 2);
   const field = (a: Allocator, size: number, name: keyof typeof MCACHE_SLOT.offsets): number =>
-    a.mem.u32[slotOf(a, size) + MCACHE_SLOT.offsets[name] / 4] as number;
+    a.mem.u32[slotOf(a, size) + MCACHE_SLOT.offsets[name] / 4];
   const lengthOf = (a: Allocator, size: number): number => {
     let n = 0;
-    for (let p = field(a, size, "free"); p !== 0; p = a.mem.u32[p >>> 2] as number) n++;
+    for (let p = field(a, size, "free"); p !== 0; p = a.mem.u32[p >>> 2]) n++;
     return n;
   };
 
@@ -114,7 +114,7 @@ describe("a list", () => {
       const blocks = Array.from({ length: most + 1 }, () => a.malloc(size));
       for (const p of blocks.slice(0, most)) a.free(p);
       expect([shared, lengthOf(a, size)]).toEqual([shared, most]);
-      const last = blocks[most] as Addr;
+      const last = blocks[most];
       a.free(last);
       const left = most + 1 - ((most + 1) >>> 1);
       expect([shared, lengthOf(a, size), field(a, size, "nfree")]).toEqual([shared, left, left]);
@@ -129,18 +129,18 @@ describe("a list", () => {
     const blocks = Array.from({ length: 20 }, () => a.malloc(64));
     const accounts = (): number[] =>
       (["granted", "credit", "nfree", "reused"] as const).map((name) => field(a, 64, name));
-    a.free(blocks[0] as Addr);
+    a.free(blocks[0]);
     expect(accounts()).toEqual([1023, 1023, 1, 0]);
     for (const p of blocks.slice(1, 6)) a.free(p);
     expect(accounts()).toEqual([1023, 1018, 1, 0]);
     expect([a.malloc(64), a.malloc(64)]).toEqual([blocks[5], blocks[4]]);
     expect(accounts()).toEqual([1023, 1018, 1, 2]);
-    a.addSpecial(blocks[19] as Addr, 1, 1); // each free has to look for specials from now on
+    a.addSpecial(blocks[19], 1, 1); // each free has to look for specials from now on
     expect(accounts()).toEqual([0, 0, 4, 0]);
-    a.free(blocks[6] as Addr);
+    a.free(blocks[6]);
     expect(accounts()).toEqual([0, 0, 5, 0]);
-    a.removeSpecial(blocks[19] as Addr, 1);
-    a.free(blocks[7] as Addr);
+    a.removeSpecial(blocks[19], 1);
+    a.free(blocks[7]);
     expect(accounts()).toEqual([1018, 1018, 6, 0]);
     expect(a.readStatsUnflushed(newHeapStats()).frees).toBe(8);
     verifyHeap(a);
@@ -161,19 +161,19 @@ describe("a list", () => {
   it("gives blocks back to a span that no mcache has, which goes from the full spans to the partial ones", () => {
     const a = fresh();
     const blocks = Array.from({ length: 128 }, () => a.malloc(64));
-    const s = a.spanOf(blocks[0] as Addr);
-    const at = (offset: number): number => a.mem.u32[(s + offset) >>> 2] as number;
+    const s = a.spanOf(blocks[0]);
+    const at = (offset: number): number => a.mem.u32[(s + offset) >>> 2];
     a.cache.flush(); // the span is full
     expect(at(MSPAN.offsets.list)).toBe(a.central.fullSwept(CLASS_OF_64));
-    a.free(blocks[70] as Addr);
+    a.free(blocks[70]);
     a.flushAll();
     expect([at(MSPAN.offsets.list), at(MSPAN.offsets.allocCount)]).toEqual([
       a.central.partialSwept(CLASS_OF_64),
       127,
     ]);
     expect([at(MSPAN.offsets.freeindex), at(MSPAN.offsets.needzero)]).toEqual([70, 1]);
-    a.free(blocks[90] as Addr);
-    a.free(blocks[5] as Addr);
+    a.free(blocks[90]);
+    a.free(blocks[5]);
     a.flushAll();
     expect([at(MSPAN.offsets.freeindex), at(MSPAN.offsets.allocCount)]).toEqual([5, 125]);
     expect(at(MSPAN.offsets.list)).toBe(a.central.partialSwept(CLASS_OF_64));
@@ -189,8 +189,8 @@ describe("a freed block whose span another thread has cached", () => {
     a.flushAll();
     expect(parked(a, CLASS_OF_64)).toBe(10);
     verifyHeap(a);
-    expect(() => a.free(blocks[0] as Addr)).toThrow("double free");
-    expect(() => b.usableSize(blocks[0] as Addr)).toThrow(RangeError);
+    expect(() => a.free(blocks[0])).toThrow("double free");
+    expect(() => b.usableSize(blocks[0])).toThrow(RangeError);
     const again = Array.from({ length: 10 }, () => a.malloc(64));
     expect(new Set(again)).toEqual(new Set(blocks.slice(0, 10)));
     expect(parked(a, CLASS_OF_64)).toBe(0);

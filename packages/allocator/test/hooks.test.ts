@@ -107,7 +107,7 @@ describe("a hook in the middle of an operation", () => {
       const act = stage(a, () => {
         if (!first) return;
         first = false;
-        said = refusal(() => (entries[name] as Call)(a, own));
+        said = refusal(() => entries[name](a, own));
       });
       act();
       expect(said).toMatch(
@@ -136,11 +136,11 @@ describe("a hook in the middle of an operation", () => {
       for (const { span, addr } of allocatedObjects(a)) {
         if (!kept.has(addr) || k++ % 2 === 0) continue;
         const i = a.objIndex(span, addr);
-        const marks = a.mem.u32[(span + MSPAN.offsets.gcmarkBits) >>> 2] as number;
-        a.mem.u32[(marks >>> 2) + (i >>> 5)]! |= 1 << (i & 31);
+        const marks = a.mem.u32[(span + MSPAN.offsets.gcmarkBits) >>> 2];
+        a.mem.u32[(marks >>> 2) + (i >>> 5)] |= 1 << (i & 31);
       }
       const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
-      a.mem.u32[sweepgen]! += 2;
+      a.mem.u32[sweepgen] += 2;
       let said = "";
       a.hooks.sweepSpan = (span) => {
         said = refusal(() => entry(a, own));
@@ -211,8 +211,8 @@ describe("a hook that reports", () => {
       let calls = 0;
       const act = stage(a, () => {
         if (calls++ > 0) return;
-        if (byHand) (entries[name] as Call)(a, own);
-        else expect(() => (entries[name] as Call)(a, own)).toThrow("garbage collected");
+        if (byHand) entries[name](a, own);
+        else expect(() => entries[name](a, own)).toThrow("garbage collected");
       });
       act();
       expect(calls).toBeGreaterThan(0);
@@ -249,7 +249,7 @@ describe("a hook that reports", () => {
       a.hooks.outOfMemory = () => {
         calls++;
         try {
-          (entries[name] as Call)(a, own);
+          entries[name](a, own);
         } catch (err) {
           error = err;
         }
@@ -280,7 +280,7 @@ describe("realloc", () => {
         break;
       }
     }
-    const p = blocks[3] as Addr;
+    const p = blocks[3];
     a.mem.u8[p + 5] = 77;
     const refused: string[] = [];
     a.hooks.outOfMemory = () => {

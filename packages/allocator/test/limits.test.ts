@@ -1,7 +1,7 @@
 /** A heap that is as large as its memory lets it be: what is free can be had, whoever holds it and whatever it was cut into. */
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { type FatalError, isFatalError } from "../src/index.ts";
+import { isFatalError } from "../src/index.ts";
 import {
   type Allocator,
   CHUNK_BYTES,
@@ -24,7 +24,7 @@ function fill(alloc: () => Addr): { objects: Addr[]; lacking: string | undefined
     for (;;) objects.push(alloc());
   } catch (err) {
     if (!isFatalError(err)) throw err;
-    return { objects, lacking: /: no (.*) left$/.exec((err as FatalError).detail ?? "")?.[1] };
+    return { objects, lacking: /: no (.*) left$/.exec(err.detail ?? "")?.[1] };
   }
 }
 
@@ -112,7 +112,7 @@ describe("pages that threads have put aside", () => {
     expect(a.heap.counter("emptyPages")).toBeGreaterThan(objects.length / 2 - 100);
     // Another thread has counted a span as used, and the thread that kept it has not been read yet.
     const skew = (b.cache.base + MCACHE.offsets.emptyPages) >>> 3;
-    const before = a.mem.f64[skew] as number;
+    const before = a.mem.f64[skew];
     a.mem.f64[skew] = before - 1e6;
     expect(a.mallocgc(48 * MiB, 0, false)).not.toBe(0);
     a.mem.f64[skew] = before;
@@ -127,9 +127,9 @@ describe("pages that threads have put aside", () => {
     const { freeSpan } = a.heap;
     let freed = 0;
     a.heap.freeSpan = (s) => {
-      const spanclass = a.mem.u32[(s + 28) >>> 2] as number;
+      const spanclass = a.mem.u32[(s + 28) >>> 2];
       const lock = a.mheap + MHEAP.offsets.central + spanclass * MCENTRAL.size;
-      expect((a.mem.u32[lock >>> 2] as number) >>> 1).toBe(a.mem.thread);
+      expect(a.mem.u32[lock >>> 2] >>> 1).toBe(a.mem.thread);
       freed++;
       freeSpan.call(a.heap, s);
     };
@@ -163,7 +163,7 @@ describe("span bits", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
     const { spanBits, base } = a.heap;
     const next = (base + MHEAP.offsets.spanBitsNext) >>> 2;
-    a.mem.u32[(base + MHEAP.offsets.spanBitsEnd) >>> 2] = (a.mem.u32[next] as number) + 64 * 128;
+    a.mem.u32[(base + MHEAP.offsets.spanBitsEnd) >>> 2] = a.mem.u32[next] + 64 * 128;
     const drain = (size: number): number[] => {
       const blocks: number[] = [];
       for (;;) {
@@ -194,7 +194,7 @@ describe("span bits", () => {
   it("have a frame for each page that a heap can have, at any size of memory", () => {
     for (const maxMemory of [64 * MiB, 100 * MiB, 2 ** 30, 2 ** 31, 2 ** 32]) {
       const a = createAllocator({ maxMemory, shared: false });
-      const base = a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsNext) >>> 2] as number;
+      const base = a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsNext) >>> 2];
       const frames = spanBitsBytes(a.mem.size, base) / 2 / 128;
       const pages = a.mem.unreserved / PAGE_SIZE;
       // What mcaches may hold on top is 3/64 of the pages of the memory.
@@ -206,8 +206,7 @@ describe("span bits", () => {
   it("are put aside in smaller lots the more threads there are", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
     a.share();
-    const word = (x: Allocator): number =>
-      a.mem.u32[(x.cache.base + MCACHE.offsets.nspanBitsFree) >>> 2] as number;
+    const word = (x: Allocator): number => a.mem.u32[(x.cache.base + MCACHE.offsets.nspanBitsFree) >>> 2];
     a.malloc(100);
     expect(word(a)).toBe(15);
     const threads = Array.from({ length: 100 }, () => createAllocator({ memory: a.mem }));

@@ -19,15 +19,15 @@ beforeEach(() => {
   a = createAllocator({ maxMemory: 256 << 20, seed: 7 });
 });
 
-const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2] as number;
-const live = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] as number;
+const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2];
+const live = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2];
 const stats = () => a.readStats(newHeapStats());
 
 function bitsOf(p: number, words: number): number[] {
   const out: number[] = [];
   for (let i = 0; i < words; i++) {
     const b = (p >>> 3) + i;
-    out.push(((a.mem.u32[(a.heapBitsBase >>> 2) + (b >>> 5)] as number) >>> (b & 31)) & 1);
+    out.push((a.mem.u32[(a.heapBitsBase >>> 2) + (b >>> 5)] >>> (b & 31)) & 1);
   }
   return out;
 }
@@ -302,8 +302,8 @@ describe("an array", () => {
   it("of alternating types takes no slot but its own", () => {
     const types = [a.newType(32, [1]), a.newType(32, [2]), a.newType(16, [1])];
     for (let k = 0; k < 300; k++) {
-      if (k % 3 === 2) a.mallocgc(32, types[2] as number, true);
-      else a.mallocTyped(types[k % 2] as number);
+      if (k % 3 === 2) a.mallocgc(32, types[2], true);
+      else a.mallocTyped(types[k % 2]);
     }
     expect([stats().heapObjects, stats().heapInuse]).toEqual([300, 2 * 8192]);
     verifyHeap(a);
@@ -389,8 +389,8 @@ describe("the end of a sweep", () => {
   it("counts what became free, and has the span cleared and searched from its start", () => {
     const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
     a.flushAll();
-    const s = a.spanOf(objs[0] as Addr);
-    const field = (offset: number): number => a.mem.u32[(s + offset) >>> 2] as number;
+    const s = a.spanOf(objs[0]);
+    const field = (offset: number): number => a.mem.u32[(s + offset) >>> 2];
     a.mem.u32[field(S.gcmarkBits) >>> 2] = 0b1011;
     a.mem.u32[(field(S.gcmarkBits) >>> 2) + 3] = 0x80000000;
     // What follows is another span's.
@@ -431,7 +431,7 @@ describe("the end of a sweep", () => {
   it("that freed nothing leaves a span that is known to be zero as it is", () => {
     const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
     a.flushAll();
-    const s = a.spanOf(objs[0] as Addr);
+    const s = a.spanOf(objs[0]);
     a.central.remove(s);
     expect(a.spanSwept(s, 0, true)).toBe(false);
     expect(a.mem.u32[(s + S.needzero) >>> 2]).toBe(0);
@@ -504,7 +504,7 @@ describe("heap bits", () => {
     const types = [[0b0001], [0b1010], [0b0111], [0b1000]].map((m) => a.newType(32, m));
     const objs = Array.from({ length: 2000 }, (_, i) => {
       const k = (i * 7 + (i >>> 3)) & 3;
-      return [a.mallocTyped(types[k] as number), k] as const;
+      return [a.mallocTyped(types[k]), k] as const;
     });
     const want = [
       [1, 0, 0, 0],
@@ -542,7 +542,7 @@ describe("heap bits", () => {
           });
           const objs: { p: Addr; t: (typeof types)[number] }[] = [];
           for (let i = 0; i < 300; i++) {
-            const t = types[(pick.next().value as number) % types.length] as (typeof types)[number];
+            const t = types[(pick.next().value as number) % types.length];
             objs.push({ p: a.mallocTyped(t.typ), t });
           }
           for (const { p, t } of objs) {
@@ -661,7 +661,7 @@ describe("collection", () => {
     const p = a.mallocNoscan(64);
     const big = a.mallocgc(50_000, 0, true);
     a.flushAll();
-    const bits = (q: Addr): number => a.mem.u32[spanField(q, S.gcmarkBits) >>> 2] as number;
+    const bits = (q: Addr): number => a.mem.u32[spanField(q, S.gcmarkBits) >>> 2];
     expect(bits(p)).toBe(1);
     expect(bits(big)).toBe(1);
     a.mem.u32[phase] = GC_OFF;
@@ -674,7 +674,7 @@ describe("collection", () => {
       const i = a.objIndex(span, addr);
       if (i % 2 === 0) continue;
       const w = spanField(addr, S.gcmarkBits) >>> 2;
-      a.mem.u32[w] = (a.mem.u32[w] as number) | (1 << i);
+      a.mem.u32[w] = a.mem.u32[w] | (1 << i);
     }
     a.mem.u32[(a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] = 2;
     const swept: Addr[] = [];

@@ -205,7 +205,7 @@ describe("malloc and free", () => {
   it("find nothing of the pointers of a span that was freed", () => {
     const a = fresh();
     const span = a.heap.alloc(1, 10 << 1) as Addr;
-    const start = a.mem.u32[(span + 12) >>> 2] as number;
+    const start = a.mem.u32[(span + 12) >>> 2];
     for (let i = 0; i < 32; i++) a.mem.u32[(a.heapBitsBase >>> 2) + (start >>> 8) + i] = 0xffffffff;
     a.freeSpan(span);
     const blocks = Array.from({ length: 300 }, () => a.malloc(64));
@@ -223,10 +223,10 @@ describe("malloc and free", () => {
     expect(Math.min(...blocks)).toBeGreaterThan(2 ** 31);
     for (let i = 0; i < 20_000; i++) {
       const k = i % 1000;
-      a.free(blocks[k] as Addr);
+      a.free(blocks[k]);
       expect(a.malloc(48)).toBe(blocks[k]);
     }
-    const p = blocks[7] as Addr;
+    const p = blocks[7];
     expect(() => a.free((p + 8) as Addr)).toThrow("inside the block");
     a.free(p);
     expect(() => a.free(p)).toThrow("double free");
@@ -363,7 +363,7 @@ describe("realloc, usableSize, dup, view", () => {
     a.free(q);
     // Blocks beside one that is copied stay in use.
     const blocks = Array.from({ length: 4 }, () => a.malloc(32));
-    const copy = a.dup(blocks[1] as Addr);
+    const copy = a.dup(blocks[1]);
     for (const block of [...blocks, copy]) a.free(block);
     verifyHeap(a);
   });
@@ -434,7 +434,7 @@ describe("checks", () => {
     }
     const blocks = makeLeaks(3);
     a.malloc(5000);
-    a.free(blocks[1] as Addr);
+    a.free(blocks[1]);
     const report = a.leakReport();
     expect(report.map((r) => [r.blocks, r.bytes])).toEqual([
       [1, 5000],
@@ -527,9 +527,9 @@ describe("the manual API against a shadow heap", () => {
       u32[(p >>> 2) + n - 1] = x;
     };
     const check = (k: number): void => {
-      const i = (addr[k] as number) >>> 2;
-      if (u32[i] !== stamp[k] || u32[i + (words[k] as number) - 1] !== stamp[k]) {
-        throw new Error(`block at 0x${(addr[k] as number).toString(16)} was overwritten (seed ${seed})`);
+      const i = addr[k] >>> 2;
+      if (u32[i] !== stamp[k] || u32[i + words[k] - 1] !== stamp[k]) {
+        throw new Error(`block at 0x${addr[k].toString(16)} was overwritten (seed ${seed})`);
       }
     };
     const size = (): number => {
@@ -548,7 +548,7 @@ describe("the manual API against a shadow heap", () => {
         const p = addr[k] as Addr;
         owner.delete(p);
         if (random(8) === 0) {
-          const old = words[k] as number;
+          const old = words[k];
           const q = a.realloc(p, 4 * n);
           if (u32[q >>> 2] !== stamp[k] || (n >= old && u32[(q >>> 2) + old - 1] !== stamp[k])) {
             throw new Error(`realloc lost the contents of 0x${p.toString(16)} (seed ${seed})`);
@@ -563,7 +563,7 @@ describe("the manual API against a shadow heap", () => {
       if (op % 4096 === 0) {
         // Nothing but the block itself can be freed, and that once.
         const j = random(N);
-        for (const wrong of addr[j] === 0 ? [last] : [8, 4, 1].map((d) => (addr[j] as number) + d)) {
+        for (const wrong of addr[j] === 0 ? [last] : [8, 4, 1].map((d) => addr[j] + d)) {
           if (owner.has(wrong)) continue;
           expect(() => a.free(wrong as Addr), `0x${wrong.toString(16)}, seed ${seed}`).toThrow(RangeError);
         }

@@ -23,7 +23,7 @@ describe("bit maps", () => {
   const WORDS = 4;
   const BITS = 32 * WORDS;
   const bitsOf = (u32: Uint32Array): boolean[] =>
-    Array.from({ length: 32 * u32.length }, (_, i) => (((u32[i >>> 5] as number) >>> (i & 31)) & 1) === 1);
+    Array.from({ length: 32 * u32.length }, (_, i) => ((u32[i >>> 5] >>> (i & 31)) & 1) === 1);
 
   it("get exactly the bits of a range set or cleared, wherever it begins and ends", () => {
     // A word in front and one behind, which no range reaches.
@@ -73,13 +73,13 @@ describe("a run", () => {
     a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
   });
   const slotWord = (spanclass: number, offset: number): number =>
-    a.mem.u32[a.cache.slots + (spanclass * MCACHE_SLOT.size + offset) / 4] as number;
-  const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2] as number;
-  const heapLive = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] as number;
+    a.mem.u32[a.cache.slots + (spanclass * MCACHE_SLOT.size + offset) / 4];
+  const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2];
+  const heapLive = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2];
   const countdown = (spanclass: number): number =>
     (a.cache.base + MCACHE.offsets.nextSample + 8 * spanclass) >>> 3;
   const smallAllocs = (spanclass: number): number =>
-    a.mem.f64[(a.cache.base + MCACHE.offsets.smallAllocCount + 8 * (spanclass >>> 1)) >>> 3] as number;
+    a.mem.f64[(a.cache.base + MCACHE.offsets.smallAllocCount + 8 * (spanclass >>> 1)) >>> 3];
   const marks = (p: Addr): number[] => {
     const at = spanField(p, S.gcmarkBits) >>> 2;
     return [...a.mem.u32.subarray(at, at + ((spanField(p, S.nelems) + 31) >>> 5))];
@@ -163,14 +163,14 @@ describe("a run", () => {
     const got = Array.from({ length: 5 }, () => a.mallocNoscan(64)); // 0-2, 4, 5
     expect(got).toEqual([0, 1, 2, 4, 5].map((k) => objs[k]));
     a.flushAll();
-    expect(spanField(got[0] as Addr, S.freeindex)).toBe(6);
-    expect(spanField(got[0] as Addr, S.allocCount)).toBe(kept.size + 5);
+    expect(spanField(got[0], S.freeindex)).toBe(6);
+    expect(spanField(got[0], S.allocCount)).toBe(kept.size + 5);
     expect(heapLive()).toBe(64 * (kept.size + 5));
     expect(a.mallocNoscan(64)).toBe(objs[6]);
     verifyHeap(a);
     // With the run used up only what is claimed for later goes back.
     a.flushAll();
-    expect(spanField(got[0] as Addr, S.freeindex)).toBe(8);
+    expect(spanField(got[0], S.freeindex)).toBe(8);
     verifyHeap(a);
   });
 
@@ -191,7 +191,7 @@ describe("a run", () => {
       const objs = Array.from({ length: n }, () => a.mallocgc(size, a.newType(8, [1]), true));
       for (const p of objs) a.mem.kernel.fill(p, 0xee, size);
       // One slot between two that stay.
-      const free = objs[10] as Addr;
+      const free = objs[10];
       collectWith(a, (p) => objs.includes(p) && p !== free);
       const p = a.mallocgc(size, a.newType(8, [1]), true);
       expect(p).toBe(free);
@@ -207,7 +207,7 @@ describe("the runs of a fragmented span", () => {
   beforeEach(() => {
     a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
   });
-  const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2] as number;
+  const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2];
   /** A span of the size in which the slots that `stays` names are in use. */
   const fragment = (size: number, stays: (slot: number) => boolean): Set<Addr> => {
     objs = Array.from({ length: Math.floor(8192 / size) }, () => a.mallocNoscan(size));
@@ -256,7 +256,7 @@ describe("the runs of a fragmented span", () => {
     verifyHeap(a);
     for (const next of [66, 68, 69]) {
       a.mallocNoscan(64);
-      expect(a.findObject(objs[next] as Addr)).toBe(0);
+      expect(a.findObject(objs[next])).toBe(0);
     }
     a.flushAll();
     expect(spanField(p, S.freeindex)).toBe(69);
@@ -296,13 +296,13 @@ describe("a run in a heap that threads share", () => {
   it("is noted before its span gives it or takes it back, between two changes of the version", () => {
     const a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
     a.share();
-    const at = (offset: number): number => a.mem.u32[(a.cache.base + offset) >>> 2] as number;
+    const at = (offset: number): number => a.mem.u32[(a.cache.base + offset) >>> 2];
     const note = (): number[] =>
       (["runSlot", "run", "runEnd", "runVersion"] as const).map((f) =>
         at(MCACHE.offsets.inHand + IN_HAND.offsets[f]),
       );
     const count = (): number =>
-      a.mem.f64[(a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.runCount) >>> 3] as number;
+      a.mem.f64[(a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.runCount) >>> 3];
     const slot = a.cache.slots + (CLASS_OF_64 * MCACHE_SLOT.size) / 4;
     const p = a.mallocNoscan(64);
     expect(note()).toEqual([slot, 128, 0, 0]);
@@ -344,7 +344,7 @@ describe("pointer bits", () => {
   const bitsAt = (a: Allocator, p: number, n: number): string =>
     Array.from({ length: n }, (_, i) => {
       const b = (p >>> 3) + i;
-      return ((a.mem.u32[(a.heapBitsBase >>> 2) + (b >>> 5)] as number) >>> (b & 31)) & 1;
+      return (a.mem.u32[(a.heapBitsBase >>> 2) + (b >>> 5)] >>> (b & 31)) & 1;
     }).join("");
 
   it.each([16, 48, 64, 80, 112, 208, 512])(
@@ -389,7 +389,7 @@ describe("heapLive in a heap that threads share", () => {
   it("is told of what a thread allocates by 64 KiB, and of the rest at its flush", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.share();
-    const told = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] as number;
+    const told = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2];
     a.cache.addHeapLive(KiB64 - 8);
     expect(told()).toBe(0);
     a.cache.addHeapLive(8);
@@ -404,7 +404,7 @@ describe("heapLive in a heap that threads share", () => {
     expect(told()).toBe(24);
     a.cache.addHeapLive(-24);
     const untold = (a.cache.base + MCACHE.offsets.untoldLive) >>> 2;
-    expect((a.mem.u32[untold] as number) | 0).toBe(-24);
+    expect(a.mem.u32[untold] | 0).toBe(-24);
     a.flushAll();
     expect([told(), a.mem.u32[untold]]).toEqual([0, 0]);
     for (const n of [64, 1024, 8192]) a.mallocNoscan(n);

@@ -20,8 +20,8 @@ beforeEach(() => {
   a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
 });
 
-const field = (s: Addr, offset: number): number => a.mem.u32[(s + offset) >>> 2] as number;
-const word = (addr: number): number => a.mem.u32[addr >>> 2] as number;
+const field = (s: Addr, offset: number): number => a.mem.u32[(s + offset) >>> 2];
+const word = (addr: number): number => a.mem.u32[addr >>> 2];
 const sweepgen = (): number => word(a.gcControl + GCCONTROL.offsets.sweepgen);
 
 /** The spans of a list, from its head. */
@@ -53,7 +53,7 @@ function beginSweep(isLive: (p: Addr) => boolean, objects: readonly Addr[]): voi
     const s = a.spanOf(p);
     const i = a.objIndex(s, p);
     const w = (field(s, S.gcmarkBits) >>> 2) + (i >>> 5);
-    a.mem.u32[w] = (a.mem.u32[w] as number) | (1 << (i & 31));
+    a.mem.u32[w] = a.mem.u32[w] | (1 << (i & 31));
   }
   a.mem.u32[(a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] = sweepgen() + 2;
 }
@@ -88,7 +88,7 @@ describe("a class that wants a span", () => {
     const spans = fillSpans(1024, 4);
     const objs = spans.flat();
     // The first span is partial when the next sweep begins, the others are full.
-    const hole = (spans[0] as Addr[])[0] as Addr;
+    const hole = spans[0][0];
     collectWith(a, (p) => p !== hole);
     beginSweep((p) => p !== hole, objs);
     const swept = sweepOnDemand();
@@ -97,7 +97,7 @@ describe("a class that wants a span", () => {
     // None of the others has a free slot: all are swept, and a new span is made.
     const p = a.mallocNoscan(1024);
     expect(objs).not.toContain(p);
-    expect(new Set(swept)).toEqual(new Set(spans.map(([q]) => a.spanOf(q as Addr))));
+    expect(new Set(swept)).toEqual(new Set(spans.map(([q]) => a.spanOf(q))));
     expect(listed(a.central.fullUnswept(CLASS_OF_1024))).toEqual([]);
     expect(listed(a.central.fullSwept(CLASS_OF_1024))).toHaveLength(4);
     verifyHeap(a);
@@ -105,7 +105,7 @@ describe("a class that wants a span", () => {
 
   it("sweeps a hundred full spans in vain at most", () => {
     const objs = fillSpans(8192, 130).flat();
-    const spc = field(a.spanOf(objs[0] as Addr), S.spanclass);
+    const spc = field(a.spanOf(objs[0]), S.spanclass);
     beginSweep(() => true, objs);
     const swept = sweepOnDemand();
     const p = a.mallocNoscan(8192);
@@ -124,19 +124,19 @@ describe("a class that wants a span", () => {
       const [first, second] = fillSpans(1024, 2) as [Addr[], Addr[]];
       // The first is partial or full when the sweep begins, and has a free slot after it; the second has no object.
       collectWith(a, (p) => first.includes(p) && !(partly && p === first[0]));
-      expect(listed(a.central.empty(CLASS_OF_1024))).toEqual([a.spanOf(second[0] as Addr)]);
+      expect(listed(a.central.empty(CLASS_OF_1024))).toEqual([a.spanOf(second[0])]);
       beginSweep((p) => p !== first[0] && first.includes(p), first);
       const swept = sweepOnDemand();
       expect(a.mallocNoscan(1024)).toBe(first[0]);
-      expect(swept).toEqual([a.spanOf(first[0] as Addr)]);
-      expect(a.spanOf(a.mallocNoscan(1024))).toBe(a.spanOf(second[0] as Addr));
+      expect(swept).toEqual([a.spanOf(first[0])]);
+      expect(a.spanOf(a.mallocNoscan(1024))).toBe(a.spanOf(second[0]));
       verifyHeap(a);
     }
   });
 
   it("gets the full span whose sweep frees a slot, and sweeps no more", () => {
     const objs = fillSpans(8192, 20).flat();
-    const spc = field(a.spanOf(objs[0] as Addr), S.spanclass);
+    const spc = field(a.spanOf(objs[0]), S.spanclass);
     a.flushAll();
     const order = listed(a.central.fullSwept(spc));
     const dead = objs.find((p) => a.spanOf(p) === order[6]) as Addr;
@@ -169,9 +169,9 @@ describe("a span that an mcache gives up", () => {
     const [full, partial, none] = fillSpans(1024, 3) as [Addr[], Addr[], Addr[]];
     const kept = [...full, ...partial.slice(0, 7)];
     collectWith(a, (p) => kept.includes(p));
-    expect(listed(a.central.fullSwept(CLASS_OF_1024))).toEqual([a.spanOf(full[0] as Addr)]);
-    expect(listed(a.central.partialSwept(CLASS_OF_1024))).toEqual([a.spanOf(partial[0] as Addr)]);
-    expect(listed(a.central.empty(CLASS_OF_1024))).toEqual([a.spanOf(none[0] as Addr)]);
+    expect(listed(a.central.fullSwept(CLASS_OF_1024))).toEqual([a.spanOf(full[0])]);
+    expect(listed(a.central.partialSwept(CLASS_OF_1024))).toEqual([a.spanOf(partial[0])]);
+    expect(listed(a.central.empty(CLASS_OF_1024))).toEqual([a.spanOf(none[0])]);
     expect(a.heap.counter("emptyPages")).toBe(1);
     expect(a.heap.counter("heapInUse")).toBe(2 * 8192);
     verifyHeap(a);
@@ -188,7 +188,7 @@ describe("a span that an mcache gives up", () => {
   });
 
   it("is the first to be used again if a thread gives it up, and the last if a sweep does", () => {
-    const [x, y, z] = fillSpans(1024, 3).map(([p]) => a.spanOf(p as Addr)) as [Addr, Addr, Addr];
+    const [x, y, z] = fillSpans(1024, 3).map(([p]) => a.spanOf(p)) as [Addr, Addr, Addr];
     a.flushAll();
     const order = listed(a.central.fullSwept(CLASS_OF_1024));
     collectWith(a, () => false);

@@ -31,7 +31,7 @@ let a: Allocator;
 beforeEach(() => {
   a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
 });
-const word = (addr: number): number => a.mem.u32[addr >>> 2] as number;
+const word = (addr: number): number => a.mem.u32[addr >>> 2];
 
 describe("the locks of the heap", () => {
   it("are known by their addresses, and what lies between them is no lock", () => {
@@ -129,8 +129,7 @@ describe("the tables", () => {
     a.addSpecial(a.mallocNoscan(64), 1, 2);
     a.share();
     createAllocator({ memory: a.mem });
-    const inuse = (list: number): number =>
-      a.mem.f64[(a.mheap + list + FIXALLOC.offsets.inuseBytes) >>> 3] as number;
+    const inuse = (list: number): number => a.mem.f64[(a.mheap + list + FIXALLOC.offsets.inuseBytes) >>> 3];
     expect(inuse(H.spanalloc)).toBe(32 * MSPAN.size);
     expect(inuse(H.specialalloc)).toBe(Math.ceil(SPECIAL.size / 8) * 8);
     // Whole pairs of cache lines: two threads share none.
@@ -199,8 +198,8 @@ describe("the tables", () => {
 
   it("of bits has a bit for each slot of a span, in blocks of 8 to 128 bytes", () => {
     for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++) {
-      const npages = classToAllocNPages[spc >>> 1] as number;
-      const nelems = Math.floor((npages * 8192) / (classToSize[spc >>> 1] as number));
+      const npages = classToAllocNPages[spc >>> 1];
+      const nelems = Math.floor((npages * 8192) / classToSize[spc >>> 1]);
       const bytes = bitsBytes(spc);
       const least = Math.ceil(nelems / 32) * 4;
       expect([8, 16, 32, 64, 128]).toContain(bytes);
@@ -425,7 +424,7 @@ describe("a heap that ends at 4 GiB", () => {
     const rest = a.mallocgc(room - CHUNK, 0, false);
     expect(rest + room).toBe(END);
     const pages = Array.from({ length: 512 }, () => a.mallocNoscan(8192));
-    const last = pages[511] as Addr;
+    const last = pages[511];
     expect(last).toBe(END - 8192);
     expect([word(a.mheap + H.arenaEnd), word(a.mheap + H.zeroedBase)]).toEqual([END - 1, END - 1]);
     expect([word(a.spanOf(last) + S.limit), a.findObject((END - 8) as Addr)]).toEqual([END - 1, last]);
@@ -640,7 +639,7 @@ describe("what a thread has in hand", () => {
     a.share();
     a.free(a.malloc(40_000));
     a.malloc(50_000);
-    const own = (offset: number): number => a.mem.f64[(a.cache.base + offset) >>> 3] as number;
+    const own = (offset: number): number => a.mem.f64[(a.cache.base + offset) >>> 3];
     const counts = (): number[] => {
       const at = (a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.counts) >>> 3;
       return [...a.mem.f64.subarray(at, at + 5)];

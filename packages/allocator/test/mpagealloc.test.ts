@@ -185,7 +185,7 @@ describe("page allocator", () => {
         };
         for (const o of ops) {
           const who = o.who % OWNERS;
-          const cache = caches[who] as PageCache;
+          const cache = caches[who];
           if (o.op === "free") {
             if (live.length === 0) continue;
             const [[at, n]] = live.splice(o.n % live.length, 1) as [[number, number]];
@@ -371,7 +371,7 @@ describe("page allocator", () => {
         if (at < 0 || at >= size || used[at]) runs.push(0);
         else runs.push((runs.pop() as number) + 1);
       }
-      return [runs[0] as number, Math.max(...runs), runs.at(-1) as number];
+      return [runs[0], Math.max(...runs), runs.at(-1) as number];
     };
     const check = (): void => {
       pages.cleanUp();

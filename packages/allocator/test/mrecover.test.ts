@@ -1,8 +1,3 @@
-/**
- * What is done with the mcache of a thread that was killed, state by state. (That no store is one after which a heap is
- * out of order: cut.test.ts.)
- */
-import type { Addr } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
 import {
   type Allocator,
@@ -37,7 +32,7 @@ beforeEach(() => {
   b.flushAll();
 });
 
-const field = (s: number, offset: number): number => a.mem.u32[(s + offset) >>> 2] as number;
+const field = (s: number, offset: number): number => a.mem.u32[(s + offset) >>> 2];
 const set = (s: number, offset: number, value: number): void => {
   a.mem.u32[(s + offset) >>> 2] = value;
 };
@@ -142,7 +137,7 @@ describe("a run", () => {
   it("is counted in its span anew, with the slots that were claimed for later runs", () => {
     const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
     a.flushAll();
-    const s = a.spanOf(objs[0] as Addr);
+    const s = a.spanOf(objs[0]);
     set(field(s, S.allocBits), 0, 0x88888888);
     set(s, S.allocCount, 8 + 96);
     set(s, S.freeindex, 0);
@@ -267,7 +262,7 @@ describe("a span that was being made", () => {
     for (const [, step] of steps.slice(0, last + 1)) step(b.heap as unknown as Steps);
     expect(takeOver()).toEqual([2, 2, 0]);
     // Once it has pages it is completed and freed, and its struct is the heap's.
-    expect(ahead()).toEqual(last < 3 ? before : [(before[0] as number) - 1, before[1], before[2]]);
+    expect(ahead()).toEqual(last < 3 ? before : [before[0] - 1, before[1], before[2]]);
   });
 
   it("leaves nothing in use when it was complete, of whichever kind", () => {

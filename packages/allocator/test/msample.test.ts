@@ -37,9 +37,9 @@ function kindsOf(a: Allocator): Kind[] {
 type Order = (kinds: readonly Kind[], step: number, random: () => number) => Kind;
 
 const orders: Record<string, Order> = {
-  "in turn": (kinds, step) => kinds[step % kinds.length]!,
-  "at random": (kinds, _step, random) => kinds[Math.floor(random() * kinds.length)]!,
-  "in bursts": (kinds, step) => kinds[Math.floor(step / 37) % kinds.length]!,
+  "in turn": (kinds, step) => kinds[step % kinds.length],
+  "at random": (kinds, _step, random) => kinds[Math.floor(random() * kinds.length)],
+  "in bursts": (kinds, step) => kinds[Math.floor(step / 37) % kinds.length],
 };
 
 /** For each kind: what the samples say of the number of its blocks, as a part of the truth. */
@@ -47,7 +47,7 @@ function estimates(order: Order, rate: number, seed: number, disturb: (a: Alloca
   const a = createAllocator({ memory: createLinearMemory({ maxMemory: 2048 * 2 ** 20 }), seed });
   const kinds = kindsOf(a);
   const found = new Map<Kind, number>();
-  let site = kinds[0]!;
+  let site = kinds[0];
   let sizesRight = true;
   a.hooks.sampleMalloc = (_addr, size) => {
     sizesRight &&= size === site.block;
@@ -87,7 +87,7 @@ describe("the sampler", () => {
         [300, 1],
         [1000, 2],
       ] as const) {
-        for (const [kind, part] of Object.entries(estimates(orders[name]!, rate, seed, none))) {
+        for (const [kind, part] of Object.entries(estimates(orders[name], rate, seed, none))) {
           expect(Math.abs(part - 1), `${kind} at rate ${rate}: ${part}`).toBeLessThan(0.05);
         }
       }
@@ -100,7 +100,7 @@ describe("the sampler", () => {
     const flush = (a: Allocator, step: number): void => {
       if (step % 101 === 0) a.flushAll();
     };
-    for (const [kind, part] of Object.entries(estimates(orders["at random"]!, 400, 3, flush))) {
+    for (const [kind, part] of Object.entries(estimates(orders["at random"], 400, 3, flush))) {
       expect(Math.abs(part - 1), `${kind}: ${part}`).toBeLessThan(0.05);
     }
   });
@@ -130,7 +130,7 @@ describe("the countdowns", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const at = mem.persistentAlloc(8 * (NUM_SPAN_CLASSES + 2), 8, "otherSys") as number;
     mem.f64.fill(-7, at >>> 3, (at >>> 3) + NUM_SPAN_CLASSES + 2);
-    const left = (spanclass: number): number => mem.f64[(at >>> 3) + 1 + spanclass] as number;
+    const left = (spanclass: number): number => mem.f64[(at >>> 3) + 1 + spanclass];
     return { sampler: new Sampler(mem, at + 8, seed), left };
   }
 

@@ -9,7 +9,7 @@ const MiB = 1 << 20;
 function setUp(maxMemory = 64 * MiB) {
   const a = createAllocator({ maxMemory });
   const bits = a.heap.spanBits;
-  const word = (addr: number): number => a.mem.u32[addr >>> 2] as number;
+  const word = (addr: number): number => a.mem.u32[addr >>> 2];
   /** Blocks on a free list, from its head. */
   const listed = (head: number): number[] => {
     const blocks: number[] = [];
@@ -124,7 +124,7 @@ describe("frames", () => {
   it("end where the room does", () => {
     const { a, bits, word } = setUp();
     const next = (a.mheap + MHEAP.offsets.spanBitsNext) >>> 2;
-    a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsEnd) >>> 2] = (a.mem.u32[next] as number) + 3 * 128 + 127;
+    a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsEnd) >>> 2] = a.mem.u32[next] + 3 * 128 + 127;
     const blocks: number[] = [];
     for (;;) {
       const p = bits.take(128) || (bits.refill(128) ? bits.take(128) : 0);
@@ -134,7 +134,7 @@ describe("frames", () => {
     expect(blocks.length).toBe(3);
     expect(bits.refill(8)).toBe(false);
     // The blocks that the thread has ahead of use are found again, as a frame.
-    bits.free(blocks[1] as number, 128);
+    bits.free(blocks[1], 128);
     expect(bits.refill(8)).toBe(true);
     expect(word(a.cache.base + MCACHE.offsets.nspanBitsFree)).toBe(1);
     expect(bits.take(8)).toBe(blocks[1]);

@@ -24,9 +24,9 @@ describe("specials", () => {
     a.addSpecial(p, SPECIAL_FINALIZER, 6, 66);
     const got: number[] = [];
     const span = a.spanOf(p);
-    for (let s = a.mem.u32[(span + MSPAN.offsets.specials) >>> 2] as number; s !== 0; ) {
-      got.push(a.mem.u32[(s + SPECIAL.offsets.data) >>> 2] as number);
-      s = a.mem.u32[(s + SPECIAL.offsets.next) >>> 2] as number;
+    for (let s = a.mem.u32[(span + MSPAN.offsets.specials) >>> 2]; s !== 0; ) {
+      got.push(a.mem.u32[(s + SPECIAL.offsets.data) >>> 2]);
+      s = a.mem.u32[(s + SPECIAL.offsets.next) >>> 2];
     }
     expect(got).toEqual([6, 5, 3, 4, 2, 1]);
     expect(a.mem.u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL.offsets.data2) >>> 2]).toBe(66);
@@ -58,11 +58,11 @@ describe("specials", () => {
     let added = 0;
     let last = 1;
     for (; last > 0; added++) {
-      const [p, offset] = [spans[added >>> 13] as Addr, 8191 - (added & 8191)];
+      const [p, offset] = [spans[added >>> 13], 8191 - (added & 8191)];
       last = a.addSpecial((p + offset) as Addr, SPECIAL_WEAK, added);
     }
     expect(last).toBe(-1);
-    const p = spans[0] as Addr;
+    const p = spans[0];
     expect(a.removeSpecial((p + 8190) as Addr, SPECIAL_WEAK)).toBe(1);
     expect(a.addSpecial(p, SPECIAL_FINALIZER, 1)).toBeGreaterThan(0);
     expect(a.removeSpecial((p + 8189) as Addr, SPECIAL_WEAK)).toBe(2);
@@ -77,32 +77,32 @@ describe("specials", () => {
     const dataOf = (): number[] => {
       const got: number[] = [];
       const span = a.spanOf(first);
-      for (let s = a.mem.u32[(span + MSPAN.offsets.specials) >>> 2] as number; s !== 0; ) {
-        got.push(a.mem.u32[(s + SPECIAL.offsets.data) >>> 2] as number);
-        s = a.mem.u32[(s + SPECIAL.offsets.next) >>> 2] as number;
+      for (let s = a.mem.u32[(span + MSPAN.offsets.specials) >>> 2]; s !== 0; ) {
+        got.push(a.mem.u32[(s + SPECIAL.offsets.data) >>> 2]);
+        s = a.mem.u32[(s + SPECIAL.offsets.next) >>> 2];
       }
       return got;
     };
     for (const k of [2, 0, 1]) {
-      a.addSpecial(objs[k] as Addr, SPECIAL_FINALIZER, 10 * k);
-      for (const j of [1, 2, 3]) a.addSpecial(objs[k] as Addr, SPECIAL_CLEANUP, 10 * k + j);
+      a.addSpecial(objs[k], SPECIAL_FINALIZER, 10 * k);
+      for (const j of [1, 2, 3]) a.addSpecial(objs[k], SPECIAL_CLEANUP, 10 * k + j);
     }
     const inuse = a.heap.specialalloc.inuse;
     expect(inuse).toBe(12 * Math.ceil(SPECIAL.size / 8) * 8);
     expect(dataOf()).toEqual([0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23]);
-    expect(a.findSpecial(objs[1] as Addr, SPECIAL_WEAK)).toBe(0);
+    expect(a.findSpecial(objs[1], SPECIAL_WEAK)).toBe(0);
     expect(a.findSpecial((first + 65) as Addr, SPECIAL_FINALIZER)).toBe(0);
     // Only what has the address, the kind and the data, the first of them where no data is given.
-    expect(a.removeSpecial(objs[0] as Addr, SPECIAL_CLEANUP, 11)).toBe(-1);
-    expect(a.removeSpecial(objs[1] as Addr, SPECIAL_CLEANUP, 12)).toBe(12);
-    expect(a.removeSpecial(objs[1] as Addr, SPECIAL_CLEANUP)).toBe(11);
-    expect(a.removeSpecial(objs[1] as Addr, SPECIAL_WEAK)).toBe(-1);
+    expect(a.removeSpecial(objs[0], SPECIAL_CLEANUP, 11)).toBe(-1);
+    expect(a.removeSpecial(objs[1], SPECIAL_CLEANUP, 12)).toBe(12);
+    expect(a.removeSpecial(objs[1], SPECIAL_CLEANUP)).toBe(11);
+    expect(a.removeSpecial(objs[1], SPECIAL_WEAK)).toBe(-1);
     expect(dataOf()).toEqual([0, 1, 2, 3, 10, 13, 20, 21, 22, 23]);
     // All of a block's, from its first byte to its last.
-    a.specials.drop(objs[1] as Addr, 64);
+    a.specials.drop(objs[1], 64);
     expect(dataOf()).toEqual([0, 1, 2, 3, 20, 21, 22, 23]);
-    a.specials.drop(objs[1] as Addr, 64);
-    a.specials.drop(objs[2] as Addr, 64);
+    a.specials.drop(objs[1], 64);
+    a.specials.drop(objs[2], 64);
     expect(dataOf()).toEqual([0, 1, 2, 3]);
     expect(a.heap.specialalloc.inuse).toBe(inuse / 3);
     // As a sweeper does that met them on its walk: one inside of the list, then its head.
@@ -172,7 +172,7 @@ describe("specials", () => {
   it("go with a block that is freed by hand, after the hook was told of it", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     const blocks = Array.from({ length: 200 }, () => a.malloc(64));
-    a.free(blocks[199] as Addr); // from here on free would not look
+    a.free(blocks[199]); // from here on free would not look
     for (const p of blocks.slice(0, 100)) {
       a.addSpecial(p, SPECIAL_PROFILE, 7);
       a.addSpecial((p + 16) as Addr, SPECIAL_FINALIZER, 8);
@@ -180,7 +180,7 @@ describe("specials", () => {
     const told: number[] = [];
     a.hooks.onFree = (p, size) => {
       const s = a.findSpecial(p, SPECIAL_PROFILE);
-      told.push(p, size, s === 0 ? 0 : (a.mem.u32[(s + SPECIAL.offsets.data) >>> 2] as number));
+      told.push(p, size, s === 0 ? 0 : a.mem.u32[(s + SPECIAL.offsets.data) >>> 2]);
     };
     const [p, q, r] = [blocks[50], blocks[51], blocks[150]] as [Addr, Addr, Addr];
     a.free(p);

@@ -25,11 +25,11 @@ function faults(s: HeapStats, before: HeapStats): string[] {
     must(`${name} fell from ${before[name]} to ${s[name]}`, s[name] >= before[name]);
   }
   for (let k = 1; k < s.smallAllocCount.length; k++) {
-    const a = s.smallAllocCount[k] as number;
-    const f = s.smallFreeCount[k] as number;
+    const a = s.smallAllocCount[k];
+    const f = s.smallFreeCount[k];
     must(`class ${k}: ${a} allocs, ${f} frees`, Number.isInteger(a) && f >= 0 && f <= a);
-    must(`class ${k}: allocs fell`, a >= (before.smallAllocCount[k] as number));
-    must(`class ${k}: frees fell`, f >= (before.smallFreeCount[k] as number));
+    must(`class ${k}: allocs fell`, a >= before.smallAllocCount[k]);
+    must(`class ${k}: frees fell`, f >= before.smallFreeCount[k]);
   }
   return found;
 }
@@ -162,7 +162,7 @@ describe("statistics of a heap that threads share", () => {
     const { a, between } = interrupted();
     a.mallocgc(40_000, 0, true);
     const add = (offset: number, n: number): void => {
-      a.mem.f64[(a.cache.base + offset) >>> 3]! += n;
+      a.mem.f64[(a.cache.base + offset) >>> 3] += n;
     };
     between(() => {
       add(MCACHE.offsets.largeFree, 50_000);

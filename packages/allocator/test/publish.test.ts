@@ -28,7 +28,7 @@ it("a span's pages name it atomically, and only once its struct is complete", ()
   watch((addr) => {
     const page = (addr - a.pageInfoBase) >>> 2;
     if (addr < a.pageInfoBase || page >= mem.size / 8192) return;
-    const s = mem.u32[(a.pageSpanBase >>> 2) + page] as number;
+    const s = mem.u32[(a.pageSpanBase >>> 2) + page];
     expect(mem.u32[(s + MSPAN.offsets.state) >>> 2]).toBe(SPAN_IN_USE);
     expect(mem.u32[(s + MSPAN.offsets.startAddr) >>> 2]).toBe((pages[0] ?? page) * 8192);
     pages.push(page);
@@ -47,7 +47,7 @@ it("the mark bits of a whole word of new objects are stored atomically, after th
     if (value === -1) stored.push(addr);
   });
   const p = a.mallocTyped(typ);
-  const marks = mem.u32[(a.spanOf(p) + MSPAN.offsets.gcmarkBits) >>> 2] as number;
+  const marks = mem.u32[(a.spanOf(p) + MSPAN.offsets.gcmarkBits) >>> 2];
   expect(stored).toEqual(Array.from({ length: 512 / 32 }, (_, i) => marks + 4 * i));
   mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_OFF;
 });

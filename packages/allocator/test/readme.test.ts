@@ -37,7 +37,7 @@ function run(files: Record<string, string>): string {
 
 function javascriptBlocks(): string[] {
   const text = readFileSync(new URL("../README.md", import.meta.url), "utf8");
-  return [...text.matchAll(/```js\n([\s\S]*?)```/g)].map((m) => m[1] as string);
+  return [...text.matchAll(/```js\n([\s\S]*?)```/g)].map((m) => m[1]);
 }
 
 it("the README's off-heap cache runs as pasted", () => {

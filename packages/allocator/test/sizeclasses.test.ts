@@ -20,17 +20,16 @@ describe("size classes", () => {
   it("give every size the smallest class that holds it", () => {
     for (let n = 1; n <= 32768; n++) {
       const c = sizeClassOf(n);
-      if ((classToSize[c] as number) < n || (classToSize[c - 1] as number) >= n)
-        expect.fail(`size ${n}: class ${c}`);
+      if (classToSize[c] < n || classToSize[c - 1] >= n) expect.fail(`size ${n}: class ${c}`);
     }
   });
 
   it("divide every offset in a span by the object size with one multiplication", () => {
     for (let c = 1; c < NUM_SIZE_CLASSES; c++) {
-      const size = classToSize[c] as number;
-      const span = (classToAllocNPages[c] as number) * 8192;
-      const mul = classToIndexMul[c] as number;
-      const shift = classToIndexShift[c] as number;
+      const size = classToSize[c];
+      const span = classToAllocNPages[c] * 8192;
+      const mul = classToIndexMul[c];
+      const shift = classToIndexShift[c];
       for (let offset = 0; offset < span; offset++) {
         const got = Math.imul(offset >>> 3, mul) >>> shift;
         if (got !== Math.floor(offset / size)) expect.fail(`class ${c}, offset ${offset}: ${got}`);

@@ -102,7 +102,7 @@ async function runThreads(seed: number, nspans: number, ops: number): Promise<nu
     const s = a.spanOf(p);
     return spans.includes(s) && !seen.has(s) && !!seen.add(s);
   });
-  const spanclass = a.mem.u32[(spans[0]! + MSPAN.offsets.spanclass) >>> 2] as number;
+  const spanclass = a.mem.u32[(spans[0] + MSPAN.offsets.spanclass) >>> 2];
   a.share();
   const [clock, gate] = [a.mem.reserveControl(64), a.mem.reserveControl(64)];
   const results = await Promise.all(
@@ -128,7 +128,7 @@ async function runThreads(seed: number, nspans: number, ops: number): Promise<nu
   const history: Op[] = [];
   for (const [thread, { log }] of results.entries()) {
     for (let i = 0; i < log.length; i += 4) {
-      history.push({ thread, op: log[i]!, span: log[i + 1]!, begin: log[i + 2]!, end: log[i + 3]! });
+      history.push({ thread, op: log[i], span: log[i + 1], begin: log[i + 2], end: log[i + 3] });
     }
   }
   const held = results.flatMap((r) => r.held);
@@ -203,8 +203,8 @@ describe("a mark phase in one thread", () => {
     const unmarked = [...keep, ...(made as Uint32Array)].filter((p) => {
       const s = a.spanOf(p as never);
       const i = a.objIndex(s, p as never);
-      const marks = a.mem.u32[(s + MSPAN.offsets.gcmarkBits) >>> 2] as number;
-      return (((a.mem.u32[(marks >>> 2) + (i >>> 5)] as number) >>> (i & 31)) & 1) === 0;
+      const marks = a.mem.u32[(s + MSPAN.offsets.gcmarkBits) >>> 2];
+      return ((a.mem.u32[(marks >>> 2) + (i >>> 5)] >>> (i & 31)) & 1) === 0;
     });
     expect(unmarked).toEqual([]);
     verifyHeap(a);

@@ -45,12 +45,11 @@ describe("stacks", () => {
   it("come from a thread's pieces, of which it takes 16 KiB at a time and keeps less than 32 KiB", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     for (const [order, n] of [2048, 4096, 8192, 16_384].entries()) {
-      const cached = (): number =>
-        a.mem.u32[(a.cache.base + MCACHE.offsets.stackFreeBytes) / 4 + order] as number;
+      const cached = (): number => a.mem.u32[(a.cache.base + MCACHE.offsets.stackFreeBytes) / 4 + order];
       const first = a.stackAlloc(n);
       expect([n, cached()]).toEqual([n, 16_384 - n]);
       const s = a.spanOf(first);
-      const held = (): number => a.mem.u32[(s + MSPAN.offsets.allocCount) >>> 2] as number;
+      const held = (): number => a.mem.u32[(s + MSPAN.offsets.allocCount) >>> 2];
       expect([n, held()]).toEqual([n, 16_384 / n]);
       // The rest of the span's pieces.
       const all = [first];
@@ -67,7 +66,7 @@ describe("stacks", () => {
         expect(cached()).toBeLessThan(32_768);
       }
       let listed = 0;
-      for (let p = a.mem.u32[head] as number; p !== 0; p = a.mem.u32[p >>> 2] as number) listed += n;
+      for (let p = a.mem.u32[head]; p !== 0; p = a.mem.u32[p >>> 2]) listed += n;
       expect([n, listed]).toEqual([n, cached()]);
       // Half went back when there were 32 KiB; so many came since.
       expect([n, cached()]).toEqual([n, before + 32_768 - 16_384]);
@@ -84,13 +83,13 @@ describe("stacks", () => {
     const spans = stacks.filter((_, k) => k % 2 === 0).map((p) => a.spanOf(p));
     const pool = (): number[] => {
       const found: number[] = [];
-      let s = a.mem.u32[(a.mheap + MHEAP.offsets.stackPool) / 4 + 3] as number;
-      for (; s !== 0; s = a.mem.u32[(s + MSPAN.offsets.next) >>> 2] as number) found.push(s);
+      let s = a.mem.u32[(a.mheap + MHEAP.offsets.stackPool) / 4 + 3];
+      for (; s !== 0; s = a.mem.u32[(s + MSPAN.offsets.next) >>> 2]) found.push(s);
       return found;
     };
     expect(pool()).toEqual([]);
     for (const k of [0, 2, 4]) {
-      a.stackFree(stacks[k] as Addr, 16_384);
+      a.stackFree(stacks[k], 16_384);
       a.stacks.flush();
     }
     expect(pool()).toEqual([...spans].reverse());
@@ -100,10 +99,10 @@ describe("stacks", () => {
       [1, [spans[2]]],
       [5, []],
     ] as const) {
-      a.stackFree(stacks[k] as Addr, 16_384);
+      a.stackFree(stacks[k], 16_384);
       a.stacks.flush();
       expect(pool()).toEqual(left);
-      expect(a.spanOf(stacks[k] as Addr)).toBe(0);
+      expect(a.spanOf(stacks[k])).toBe(0);
     }
     verifyHeap(a);
     verifyMemory(a.mem);

@@ -177,7 +177,7 @@ function mainOf(module: Readonly<Record<string, unknown>>, file: string): Main {
   }
   if (kind === "GeneratorFunction") return main as Main;
   // An ordinary function may be main if it never blocks. A promise would mean that it does.
-  return ((...args: []) => {
+  return (...args: []) => {
     const result: unknown = (main as () => unknown)(...args);
     if (
       result !== null &&
@@ -187,7 +187,7 @@ function mainOf(module: Readonly<Record<string, unknown>>, file: string): Main {
       throw new TypeError(`main of ${file} returned a promise; ${hint}`);
     }
     return result;
-  }) as Main;
+  };
 }
 
 function kindOf(value: unknown): string {

@@ -209,8 +209,8 @@ describe("gort pprof", () => {
     const profile = await decodeProfile(readFileSync(file("heap.pprof")));
     const evil = "main.a\x1b]0;title\x07\nb\u202e\u{e0001}\x9b";
     const [first] = profile.samples;
-    const location = first!.locations[0]!;
-    location.lines[0]!.function.name = evil;
+    const location = first.locations[0];
+    location.lines[0].function.name = evil;
     const samples = [
       { locations: [location], values: [1, 1, 1, 1], labels: [{ key: "k\r", str: "v\x1b[2J" }] },
     ];

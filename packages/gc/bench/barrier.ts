@@ -11,14 +11,14 @@ const objects = new Uint32Array(N);
 const table = gc.refs.alloc(a.mallocgc(8 * N, a.newType(8, [1]), true));
 for (let i = 0; i < N; i++) {
   objects[i] = a.mallocTyped(node);
-  gc.storePointer(gc.refs.get(table) + 8 * i, objects[i]!);
+  gc.storePointer(gc.refs.get(table) + 8 * i, objects[i]);
 }
 
 function plain(): void {
-  for (let i = 0; i < N; i++) u32[objects[i]! >>> 2] = objects[(i + 1) & (N - 1)]!;
+  for (let i = 0; i < N; i++) u32[objects[i] >>> 2] = objects[(i + 1) & (N - 1)]!;
 }
 function store(): void {
-  for (let i = 0; i < N; i++) gc.storePointer(objects[i]!, objects[(i + 1) & (N - 1)]!);
+  for (let i = 0; i < N; i++) gc.storePointer(objects[i], objects[(i + 1) & (N - 1)]);
 }
 function time(f: () => void, reps = 200): number {
   let best = Number.POSITIVE_INFINITY;

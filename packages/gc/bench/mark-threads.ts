@@ -60,8 +60,8 @@ function mark(threads: number): { ns: number; processors: number } {
   m.releaseWorkbufs();
   heap.phase = 0;
   heap.forEachSpan((span) => {
-    const at = u32[(span + MSPAN.offsets.gcmarkBits) >>> 2]! >>> 2;
-    u32.fill(0, at, at + Math.ceil(u32[(span + MSPAN.offsets.nelems) >>> 2]! / 32));
+    const at = u32[(span + MSPAN.offsets.gcmarkBits) >>> 2] >>> 2;
+    u32.fill(0, at, at + Math.ceil(u32[(span + MSPAN.offsets.nelems) >>> 2] / 32));
   });
   return { ns: (ms * 1e6) / n, processors: (user + system) / 1e3 / ms };
 }
@@ -71,19 +71,21 @@ const share: number[] = [];
 const processors: number[] = [];
 for (let i = 0; i < reps; i++) {
   for (const threads of [1, 2]) {
-    const before = u32[(words + 4) >>> 2]!;
+    const before = u32[(words + 4) >>> 2];
     const took = mark(threads);
-    times[threads]!.push(took.ns);
+    times[threads].push(took.ns);
     // The helper notes what it did after the phase.
     if (threads === 2) {
       processors.push(took.processors);
       await new Promise((resolve) => setTimeout(resolve, 5));
-      share.push((u32[(words + 4) >>> 2]! - before) / (n * 32));
+      share.push((u32[(words + 4) >>> 2] - before) / (n * 32));
     }
   }
 }
 const text = (xs: number[], digits: number): string => xs.map((x) => x.toFixed(digits)).join(" ");
 console.log(
-  `${process.version} ${marker} ${order} 2^${depth + 1}-1: one thread ${text(times[1]!, 1)}; two ${text(times[2]!, 1)} ns/object; helper's share ${text(share, 2)}; processors ${text(processors, 1)}`,
+  `${process.version} ${marker} ${order} 2^${depth + 1}-1: one thread ${text(times[1], 1)}; ` +
+    `two ${text(times[2], 1)} ns/object; ` +
+    `helper's share ${text(share, 2)}; processors ${text(processors, 1)}`,
 );
 u32[words >>> 2] = 1;

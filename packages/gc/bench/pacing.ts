@@ -8,7 +8,6 @@
 import { execFileSync } from "node:child_process";
 import { createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
-import type { Addr } from "@gort/memory";
 
 const args = Object.fromEntries(process.argv.slice(2).map((a) => a.split("=") as [string, string]));
 const work = Number(args.work ?? 2000);
@@ -52,7 +51,7 @@ function step(at: number): void {
     gc.storePointer(p, head);
     head = p;
   }
-  gc.storePointer((gc.refs.get(table) + 8 * at) as Addr, head);
+  gc.storePointer(gc.refs.get(table) + 8 * at, head);
   gc.pollSafepoint();
 }
 function compute(x: number): number {

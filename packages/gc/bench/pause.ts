@@ -62,7 +62,7 @@ function gort(): Side {
       let n = 0;
       const { u32 } = a.mem;
       for (let i = 0; i < chains; i++) {
-        for (let p = u32[(gc.refs.get(table) + 8 * i) >>> 2]!; p !== 0; p = u32[p >>> 2]!) n++;
+        for (let p = u32[(gc.refs.get(table) + 8 * i) >>> 2]; p !== 0; p = u32[p >>> 2]!) n++;
       }
       return n;
     },
@@ -129,10 +129,10 @@ function look(): void {
   readSync(schedstat, text, 0, text.length, 0);
   let i = 0;
   let ns = 0;
-  for (; text[i] !== 32; i++) ns = ns * 10 + text[i]! - 48;
+  for (; text[i] !== 32; i++) ns = ns * 10 + text[i] - 48;
   sched.run = ns / 1e6;
   ns = 0;
-  for (i++; text[i] !== 32; i++) ns = ns * 10 + text[i]! - 48;
+  for (i++; text[i] !== 32; i++) ns = ns * 10 + text[i] - 48;
   sched.ready = ns / 1e6;
 }
 
@@ -184,7 +184,7 @@ function measure(name: string, make: () => Side): void {
   if (side.count() !== chains * CHAIN) throw new Error(`the table has ${side.count()} objects`);
   const sorted = us.subarray(0, Math.min(steps, us.length)).sort();
   const q = (f: number): string =>
-    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * f))]!.toFixed(0);
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * f))].toFixed(0);
   console.log(
     `${process.version} ${name}, live ${chains * CHAIN} objects: ${steps} steps of ${STEP}, microseconds p50 ${q(0.5)} ` +
       `p99 ${q(0.99)} p99.9 ${q(0.999)} p99.99 ${q(0.9999)} max ${q(1)} (ran ${(ran * 1000).toFixed(0)}, raw ${(raw * 1000).toFixed(0)})` +
@@ -196,7 +196,7 @@ function measure(name: string, make: () => Side): void {
 const side = args.side ?? "both";
 if (side !== "v8") measure("gort", gort);
 if (side === "both") {
-  const script = process.argv[1]!;
+  const script = process.argv[1];
   const flags = [...process.execArgv, "--max-old-space-size=3000"];
   const out = execFileSync(process.execPath, [...flags, script, ...process.argv.slice(2), "side=v8"]);
   process.stdout.write(out);

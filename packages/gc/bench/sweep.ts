@@ -6,10 +6,9 @@
 import { execFileSync } from "node:child_process";
 import { createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
-import type { Addr } from "@gort/memory";
 
 const N = 1 << 22;
-const median = (xs: number[]): number => xs.sort((x, y) => x - y)[xs.length >>> 1]!;
+const median = (xs: number[]): number => xs.sort((x, y) => x - y)[xs.length >>> 1];
 
 const a = createAllocator();
 let marked = 0;
@@ -29,7 +28,7 @@ function sweep(every: number): number {
   const ref = gc.refs.alloc(table);
   for (let i = 0; i < N; i++) {
     const p = a.mallocTyped(node);
-    if (i % every === 0) gc.storePointer((table + 8 * (i / every)) as Addr, p);
+    if (i % every === 0) gc.storePointer(table + 8 * (i / every), p);
   }
   gc.gc();
   const ns = (performance.now() - marked) * 1e6;

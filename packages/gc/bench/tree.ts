@@ -30,13 +30,13 @@ function inRandomOrder(a: Allocator, node: number, n: number): Addr {
   for (let i = n - 1; i > 0; i--) {
     x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
     const j = x % (i + 1);
-    const t = perm[i]!;
+    const t = perm[i];
     perm[i] = perm[j]!;
     perm[j] = t;
   }
   for (let i = 0; 2 * i + 2 < n; i++) {
-    u32[perm[i]! >>> 2] = perm[2 * i + 1]!;
-    u32[(perm[i]! + 8) >>> 2] = perm[2 * i + 2]!;
+    u32[perm[i] >>> 2] = perm[2 * i + 1]!;
+    u32[(perm[i] + 8) >>> 2] = perm[2 * i + 2]!;
   }
-  return perm[0]! as Addr;
+  return perm[0] as Addr;
 }

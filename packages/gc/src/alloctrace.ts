@@ -67,11 +67,11 @@ export class AllocTrace {
     const span = heap.allocator.spanOf(p as Addr) as number;
     const index = objectIndex(heap, span, p);
     const base = heap.objectBase(span, index);
-    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const size = u32[(span + MSPAN.elemsize) >>> 2];
     const record: AllocRecord = {
       base,
       size,
-      span: u32[(span + MSPAN.startAddr) >>> 2] as number,
+      span: u32[(span + MSPAN.startAddr) >>> 2],
       index,
       seq: ++this.#seq,
       allocStack: this.#capture(),

@@ -20,23 +20,23 @@ export function forEachReachable(
   const grey: number[] = [];
   const reach = (p: number, from: number): void => {
     // Spans of stacks and of the collector have no objects.
-    if ((u32[(heap.pageInfo + ((p >>> 13) << 2)) >>> 2] as number) < 256) return;
+    if (u32[(heap.pageInfo + ((p >>> 13) << 2)) >>> 2] < 256) return;
     const span = heap.allocator.spanOf(p as never) as number;
     const i = objectIndex(heap, span, p);
     if (i < 0) return;
     const base = heap.objectBase(span, i);
     const word = (base - arenaStart) >>> 3;
     const bit = 1 << (word & 31);
-    if ((seen[word >>> 5]! & bit) !== 0) return;
-    seen[word >>> 5]! |= bit;
+    if ((seen[word >>> 5] & bit) !== 0) return;
+    seen[word >>> 5] |= bit;
     visit(span, i, from);
     grey.push(base);
   };
   const scan = (base: number, self: boolean): void => {
     const span = heap.allocator.spanOf(base as never) as number;
-    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const size = u32[(span + MSPAN.elemsize) >>> 2];
     forEachPointerSlot(heap, span, base, (slot) => {
-      const p = u32[slot >>> 2] as number;
+      const p = u32[slot >>> 2];
       if (p !== 0 && (self || p < base || p - base >= size)) reach(p, slot);
     });
   };
@@ -51,7 +51,7 @@ export function forEachReachable(
 export function checkMarks(heap: GCHeap, roots: Roots): void {
   forEachReachable(heap, roots, (span, i, from) => {
     if (isMarked(heap, span, i)) return;
-    const base = heap.mem.u32[(span + MSPAN.startAddr) >>> 2] as number;
+    const base = heap.mem.u32[(span + MSPAN.startAddr) >>> 2];
     throwFatal(
       "checkmark found unmarked object",
       `runtime: object ${hex(heap.objectBase(span, i))} is reachable ${from === 0 ? "from a root" : `through ${hex(from)}`} but not ` +

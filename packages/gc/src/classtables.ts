@@ -31,14 +31,14 @@ export function buildClassTables(sizes: ArrayLike<number>, npages: ArrayLike<num
     byPage: new Uint8Array(256),
   };
   for (let cls = 1; cls < sizes.length; cls++) {
-    const size = sizes[cls] as number;
+    const size = sizes[cls];
     const onePage = npages[cls] === 1;
     const byPage = onePage && size >= PAGE_MARK_MIN && size <= PAGE_MARK_MAX;
     const magic = onePage ? findMagic(size) : 0;
     for (const noscan of [0, 1]) {
       const spanclass = (cls << 1) | noscan;
       tables.size[spanclass] = size;
-      tables.nwords[spanclass] = Math.ceil(Math.floor(((npages[cls] as number) << PAGE_SHIFT) / size) / 32);
+      tables.nwords[spanclass] = Math.ceil(Math.floor((npages[cls] << PAGE_SHIFT) / size) / 32);
       tables.magic[spanclass] = noscan || byPage ? magic : 0;
       tables.byPage[spanclass] = byPage && !noscan ? 1 : 0;
     }

@@ -186,7 +186,7 @@ export class GCRecord {
   }
 
   #f(offset: number): number {
-    return this.#f64[(this.base + offset) >>> 3] as number;
+    return this.#f64[(this.base + offset) >>> 3];
   }
 
   #setF(offset: number, v: number): void {
@@ -194,7 +194,7 @@ export class GCRecord {
   }
 
   #u(offset: number): number {
-    return this.#u32[(this.base + offset) >>> 2] as number;
+    return this.#u32[(this.base + offset) >>> 2];
   }
 
   #setU(offset: number, v: number): void {
@@ -286,7 +286,7 @@ export class GCRecord {
   setCpu(times: Float64Array): void {
     const at = (this.base + G.cpu) >>> 3;
     beginChange(this.#mem, this.base + G.cpuSeq);
-    for (let i = 0; i < NUM_CPU_TIMES; i++) this.#f64[at + i] = times[i] as number;
+    for (let i = 0; i < NUM_CPU_TIMES; i++) this.#f64[at + i] = times[i];
     endChange(this.#mem, this.base + G.cpuSeq);
   }
 
@@ -296,7 +296,7 @@ export class GCRecord {
     let v: number;
     do {
       v = stableVersion(this.#mem, this.base + G.cpuSeq);
-      for (let i = 0; i < NUM_CPU_TIMES; i++) out[i] = this.#f64[at + i] as number;
+      for (let i = 0; i < NUM_CPU_TIMES; i++) out[i] = this.#f64[at + i];
     } while (!unchanged(this.#mem, this.base + G.cpuSeq, v));
   }
 
@@ -346,8 +346,8 @@ export class GCRecord {
   copyRings(pauseNs: Float64Array, pauseEndWords: Uint32Array): void {
     const ns = (this.base + G.pauseNs) >>> 3;
     const end = (this.base + G.pauseEnd) >>> 2;
-    for (let i = 0; i < RING; i++) pauseNs[i] = this.#f64[ns + i] as number;
-    for (let i = 0; i < 2 * RING; i++) pauseEndWords[i] = this.#u32[end + i] as number;
+    for (let i = 0; i < RING; i++) pauseNs[i] = this.#f64[ns + i];
+    for (let i = 0; i < 2 * RING; i++) pauseEndWords[i] = this.#u32[end + i];
   }
 
   get pauseTotalNs(): number {
@@ -363,12 +363,12 @@ export class GCRecord {
       const ns = (this.base + G.pauseNs) >>> 3;
       const end = (this.base + G.pauseEnd) >>> 3;
       for (let i = 0; i < RING; i++) {
-        out.pauseNs[i] = this.#f64[ns + i] as number;
-        out.pauseEnd[i] = this.#bi64[end + i] as bigint;
+        out.pauseNs[i] = this.#f64[ns + i];
+        out.pauseEnd[i] = this.#bi64[end + i];
       }
       out.pauseTotalNs = this.pauseTotalNs;
       out.gcCPUFraction = this.gcCPUFraction;
-      out.lastGC = n === 0 ? 0n : (out.pauseEnd[(n - 1) % RING] as bigint);
+      out.lastGC = n === 0 ? 0n : out.pauseEnd[(n - 1) % RING];
       out.gcCpuNs = this.#f(G.gcCpuNs);
       out.gcIdleCpuNs = this.idleNs;
     });

@@ -82,7 +82,7 @@ export function parseSwitches<const Rows extends readonly SwitchInfo[]>(
     const value = eq < 0 ? "" : item.slice(eq + 1).trim();
     if (!Object.hasOwn(out, name)) errors?.unknown(name);
     else if (/^[-+]?\d+$/.test(value) && Number.isSafeInteger(Number(value))) out[name] = Number(value);
-    else errors?.malformed(name, value, out[name] as number);
+    else errors?.malformed(name, value, out[name]);
   }
   return out as SwitchValues<Rows>;
 }

@@ -76,10 +76,10 @@ export class GCHeap {
 
   /** Lowest address that was ever heap, and the end of the highest. */
   get arenaStart(): number {
-    return this.#u32[(this.allocator.mheap + H.arenaStart) >>> 2] as number;
+    return this.#u32[(this.allocator.mheap + H.arenaStart) >>> 2];
   }
   get arenaEnd(): number {
-    return this.#u32[(this.allocator.mheap + H.arenaEnd) >>> 2] as number;
+    return this.#u32[(this.allocator.mheap + H.arenaEnd) >>> 2];
   }
 
   /** Pages between the two. */
@@ -138,22 +138,19 @@ export class GCHeap {
 
   /** First byte of the object with index i. */
   objectBase(span: number, i: number): number {
-    return (
-      (this.#u32[(span + MSPAN.startAddr) >>> 2] as number) +
-      i * (this.#u32[(span + MSPAN.elemsize) >>> 2] as number)
-    );
+    return this.#u32[(span + MSPAN.startAddr) >>> 2] + i * this.#u32[(span + MSPAN.elemsize) >>> 2];
   }
 
   // The control block. gcPhase and writeBarrierEnabled are read by others at every step, so they are words of memory.
 
   get heapLive(): number {
-    return this.#u32[(this.control + GCCONTROL.heapLive) >>> 2] as number;
+    return this.#u32[(this.control + GCCONTROL.heapLive) >>> 2];
   }
   set heapLive(v: number) {
     this.#u32[(this.control + GCCONTROL.heapLive) >>> 2] = v;
   }
   get phase(): number {
-    return this.#u32[(this.control + GCCONTROL.gcPhase) >>> 2] as number;
+    return this.#u32[(this.control + GCCONTROL.gcPhase) >>> 2];
   }
   /** Sets the phase, and the write barrier with it: on while marking. */
   set phase(v: number) {
@@ -161,31 +158,31 @@ export class GCHeap {
     this.#u32[(this.control + GCCONTROL.writeBarrierEnabled) >>> 2] = v === GC_OFF ? 0 : 1;
   }
   get sweepgen(): number {
-    return this.#u32[(this.control + GCCONTROL.sweepgen) >>> 2] as number;
+    return this.#u32[(this.control + GCCONTROL.sweepgen) >>> 2];
   }
   set sweepgen(v: number) {
     this.#u32[(this.control + GCCONTROL.sweepgen) >>> 2] = v;
   }
   get trigger(): number {
-    return this.#f64[(this.control + GCCONTROL.trigger) >>> 3] as number;
+    return this.#f64[(this.control + GCCONTROL.trigger) >>> 3];
   }
   set trigger(v: number) {
     this.#f64[(this.control + GCCONTROL.trigger) >>> 3] = v;
   }
   get heapGoal(): number {
-    return this.#f64[(this.control + GCCONTROL.heapGoal) >>> 3] as number;
+    return this.#f64[(this.control + GCCONTROL.heapGoal) >>> 3];
   }
   set heapGoal(v: number) {
     this.#f64[(this.control + GCCONTROL.heapGoal) >>> 3] = v;
   }
   get heapMarked(): number {
-    return this.#f64[(this.control + GCCONTROL.heapMarked) >>> 3] as number;
+    return this.#f64[(this.control + GCCONTROL.heapMarked) >>> 3];
   }
   set heapMarked(v: number) {
     this.#f64[(this.control + GCCONTROL.heapMarked) >>> 3] = v;
   }
   get pagesSwept(): number {
-    return this.#u32[(this.control + GCCONTROL.pagesSwept) >>> 2] as number;
+    return this.#u32[(this.control + GCCONTROL.pagesSwept) >>> 2];
   }
   set pagesSwept(v: number) {
     this.#u32[(this.control + GCCONTROL.pagesSwept) >>> 2] = v;

@@ -8,22 +8,22 @@ import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
 /** Index of the object in the span that p points into, -1 if p points behind the last one. */
 export function objectIndex(heap: GCHeap, span: number, p: number): number {
   const u32 = heap.mem.u32;
-  const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
-  const i = Math.floor((p - base) / (u32[(span + MSPAN.elemsize) >>> 2] as number));
-  return i < (u32[(span + MSPAN.nelems) >>> 2] as number) ? i : -1;
+  const base = u32[(span + MSPAN.startAddr) >>> 2];
+  const i = Math.floor((p - base) / u32[(span + MSPAN.elemsize) >>> 2]);
+  return i < u32[(span + MSPAN.nelems) >>> 2] ? i : -1;
 }
 
 /** Bit i of the row of bits at addr. */
 export function bitAt(heap: GCHeap, addr: number, i: number): boolean {
-  return ((heap.mem.u32[(addr >>> 2) + (i >>> 5)] as number) & (1 << (i & 31))) !== 0;
+  return (heap.mem.u32[(addr >>> 2) + (i >>> 5)] & (1 << (i & 31))) !== 0;
 }
 
 export function isMarked(heap: GCHeap, span: number, i: number): boolean {
-  return bitAt(heap, heap.mem.u32[(span + MSPAN.gcmarkBits) >>> 2] as number, i);
+  return bitAt(heap, heap.mem.u32[(span + MSPAN.gcmarkBits) >>> 2], i);
 }
 
 export function isAllocated(heap: GCHeap, span: number, i: number): boolean {
-  return bitAt(heap, heap.mem.u32[(span + MSPAN.allocBits) >>> 2] as number, i);
+  return bitAt(heap, heap.mem.u32[(span + MSPAN.allocBits) >>> 2], i);
 }
 
 /** Calls f with the address of every pointer slot of the object at base (its slot, header included). */
@@ -34,14 +34,14 @@ export function forEachPointerSlot(
   f: (slot: number) => void,
 ): void {
   const u32 = heap.mem.u32;
-  const spanclass = u32[(span + MSPAN.spanclass) >>> 2] as number;
+  const spanclass = u32[(span + MSPAN.spanclass) >>> 2];
   if ((spanclass & 1) !== 0) return;
-  const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+  const size = u32[(span + MSPAN.elemsize) >>> 2];
   if (spanclass >>> 1 === OBJ_LARGE_CLASS) {
-    const typ = u32[(span + MSPAN.largeType) >>> 2] as number;
-    forEachTypedSlot(heap, base, (u32[(span + MSPAN.limit) >>> 2] as number) - base, typ, f);
+    const typ = u32[(span + MSPAN.largeType) >>> 2];
+    forEachTypedSlot(heap, base, u32[(span + MSPAN.limit) >>> 2] - base, typ, f);
   } else if (size > 512) {
-    forEachTypedSlot(heap, base + 8, size - 8, u32[base >>> 2] as number, f);
+    forEachTypedSlot(heap, base + 8, size - 8, u32[base >>> 2], f);
   } else {
     for (let a = base; a < base + size; a += 8) {
       if (bitAt(heap, heap.heapBits + ((a >>> 8) << 2), (a >>> 3) & 31)) f(a);
@@ -59,9 +59,9 @@ function forEachTypedSlot(
 ): void {
   if (typ === 0) return;
   const u32 = heap.mem.u32;
-  const size = u32[(typ + GCTYPE.size) >>> 2] as number;
-  const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2] as number;
-  const mask = u32[(typ + GCTYPE.maskAddr) >>> 2] as number;
+  const size = u32[(typ + GCTYPE.size) >>> 2];
+  const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2];
+  const mask = u32[(typ + GCTYPE.maskAddr) >>> 2];
   for (let elem = 0; elem < n; elem += size) {
     for (let off = 0; off < ptrdata && elem + off < n; off += 8) {
       if (bitAt(heap, mask, off >>> 3)) f(addr + elem + off);

@@ -80,7 +80,7 @@ export class MarkJS implements MarkTwin {
     this.#heapBits = heap.heapBits >>> 2;
     this.#scanRows = state.scanRows >>> 2;
     this.#pageState = state.pageState >>> 2;
-    this.#ring = (this.#u32[(work + GCWORK.ring) >>> 2] as number) >>> 2;
+    this.#ring = this.#u32[(work + GCWORK.ring) >>> 2] >>> 2;
     this.#ringMask = state.ringMask;
     this.#cycle = (state.mark + MARK.cycle) >>> 2;
     this.#invalidptr = (state.mark + MARK.invalidptr) >>> 2;
@@ -99,9 +99,9 @@ export class MarkJS implements MarkTwin {
   /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
   shade(p: number): void {
     const u32 = this.#u32;
-    const info = u32[this.#pageInfo + (p >>> PAGE_SHIFT)] as number;
+    const info = u32[this.#pageInfo + (p >>> PAGE_SHIFT)];
     const sc = info & 255;
-    const magic = this.#magic[sc] as number;
+    const magic = this.#magic[sc];
     if (magic === 0) {
       if (p !== 0) this.#shadeSlow(p, info);
       return;
@@ -109,19 +109,19 @@ export class MarkJS implements MarkTwin {
     const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
     const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
     const bit = 1 << (idx & 31);
-    const marks = u32[word] as number;
+    const marks = u32[word];
     if ((marks & bit) !== 0) return;
     u32[word] = marks | bit;
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + (this.#tables.size[sc] as number);
+    u32[this.#bytesMarked] = u32[this.#bytesMarked] + this.#tables.size[sc];
     if ((sc & 1) === 0) this.#queuePage(p >>> PAGE_SHIFT, idx);
   }
 
   /** Queues a page for its object idx, or notes that more than one waits. */
   #queuePage(page: number, idx: number): void {
     const u32 = this.#u32;
-    const cycle = u32[this.#cycle] as number;
+    const cycle = u32[this.#cycle];
     const at = this.#pageState + page;
-    const state = u32[at] as number;
+    const state = u32[at];
     if (state === (cycle | 2)) return;
     if (state === (cycle | 1)) {
       u32[at] = cycle | 2;
@@ -132,7 +132,7 @@ export class MarkJS implements MarkTwin {
       for (let k = 0; k < SCAN_ROW_WORDS; k++) u32[row + k] = 0;
     }
     u32[at] = cycle | 1;
-    const tail = u32[this.#qtail] as number;
+    const tail = u32[this.#qtail];
     u32[this.#ring + (tail & this.#ringMask)] = page | (idx << PAGE_BITS);
     u32[this.#qtail] = tail + 1;
   }
@@ -144,28 +144,28 @@ export class MarkJS implements MarkTwin {
       if (u32[this.#invalidptr] !== 0) checkPointer(this.#heap, p);
       return;
     }
-    const span = u32[this.#pageSpan + (p >>> PAGE_SHIFT)] as number;
-    const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
-    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const span = u32[this.#pageSpan + (p >>> PAGE_SHIFT)];
+    const base = u32[(span + MSPAN.startAddr) >>> 2];
+    const size = u32[(span + MSPAN.elemsize) >>> 2];
     const idx = Math.trunc((p - base) / size);
     // The tail of a span that holds no whole object.
-    if (idx >= (u32[(span + MSPAN.nelems) >>> 2] as number)) return;
+    if (idx >= u32[(span + MSPAN.nelems) >>> 2]) return;
     const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
     const bit = 1 << (idx & 31);
-    const marks = u32[word] as number;
+    const marks = u32[word];
     if ((marks & bit) !== 0) return;
     u32[word] = marks | bit;
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + size;
+    u32[this.#bytesMarked] = u32[this.#bytesMarked] + size;
     if ((info & 1) === 0) this.#push(base + idx * size);
   }
 
   #push(addr: number): void {
     const u32 = this.#u32;
-    if (((u32[this.#sp] as number) & WORKBUF_MASK) === 0 && !this.#bufs.grow(this.#work)) {
-      u32[this.#overflow] = (u32[this.#overflow] as number) | STACK_FULL;
+    if ((u32[this.#sp] & WORKBUF_MASK) === 0 && !this.#bufs.grow(this.#work)) {
+      u32[this.#overflow] = u32[this.#overflow] | STACK_FULL;
       return;
     }
-    const sp = u32[this.#sp] as number;
+    const sp = u32[this.#sp];
     u32[sp >>> 2] = addr;
     u32[this.#sp] = sp + 4;
   }
@@ -173,11 +173,10 @@ export class MarkJS implements MarkTwin {
   /** The next address of the stack, 0 if there is none. */
   #pop(): number {
     const u32 = this.#u32;
-    if (((u32[this.#sp] as number) & WORKBUF_MASK) === WORKBUF_HEADER && !this.#bufs.refill(this.#work))
-      return 0;
-    const sp = (u32[this.#sp] as number) - 4;
+    if ((u32[this.#sp] & WORKBUF_MASK) === WORKBUF_HEADER && !this.#bufs.refill(this.#work)) return 0;
+    const sp = u32[this.#sp] - 4;
     u32[this.#sp] = sp;
-    return u32[sp >>> 2] as number;
+    return u32[sp >>> 2];
   }
 
   drain(budget: number): number {
@@ -198,15 +197,15 @@ export class MarkJS implements MarkTwin {
   /** Takes the next page from the ring and scans what waits there; gives the bytes, as all that follow. */
   #visitPage(): number {
     const u32 = this.#u32;
-    const head = u32[this.#qhead] as number;
+    const head = u32[this.#qhead];
     u32[this.#qhead] = head + 1;
-    const entry = u32[this.#ring + (head & this.#ringMask)] as number;
-    const cycle = u32[this.#cycle] as number;
+    const entry = u32[this.#ring + (head & this.#ringMask)];
+    const cycle = u32[this.#cycle];
     const page = entry & ENTRY_PAGE_MASK;
-    const info = u32[this.#pageInfo + page] as number;
-    const size = this.#tables.size[info & 255] as number;
+    const info = u32[this.#pageInfo + page];
+    const size = this.#tables.size[info & 255];
     const state = this.#pageState + page;
-    u32[this.#pagesVisited] = (u32[this.#pagesVisited] as number) + 1;
+    u32[this.#pagesVisited] = u32[this.#pagesVisited] + 1;
     this.#countClass(this.#classVisits, info & 255);
     // One object waits: it is scanned alone. If that made others of its page grey, all of them follow.
     let work = 0;
@@ -227,20 +226,20 @@ export class MarkJS implements MarkTwin {
   #scanAlone(page: number, idx: number, size: number): number {
     const u32 = this.#u32;
     const row = this.#scanRows + (page << SCAN_ROW_SHIFT) + (idx >>> 5);
-    u32[row] = (u32[row] as number) | (1 << (idx & 31));
+    u32[row] = u32[row] | (1 << (idx & 31));
     let slot = (page << (PAGE_SHIFT - 3)) + Math.imul(idx, size >>> 3);
     for (let left = size >>> 3; left > 0; ) {
       const shift = slot & 31;
       const n = Math.min(left, 32 - shift);
-      let bits = (u32[this.#heapBits + (slot >>> 5)] as number) >>> shift;
+      let bits = u32[this.#heapBits + (slot >>> 5)] >>> shift;
       if (n < 32) bits &= (1 << n) - 1;
       for (; bits !== 0; bits &= bits - 1) {
-        this.shade(u32[(slot + 31 - Math.clz32(bits & -bits)) << 1] as number);
+        this.shade(u32[(slot + 31 - Math.clz32(bits & -bits)) << 1]);
       }
       slot += n;
       left -= n;
     }
-    u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + 1;
+    u32[this.#objsByPage] = u32[this.#objsByPage] + 1;
     return size;
   }
 
@@ -255,21 +254,21 @@ export class MarkJS implements MarkTwin {
     const pageState = this.#pageState;
     const magics = this.#tables.magic;
     const sizes = this.#tables.size;
-    const busy = (u32[this.#cycle] as number) | 2;
+    const busy = u32[this.#cycle] | 2;
     const markRow = (info0 >>> 7) & 0x1fffffe;
     const scanRow = this.#scanRows + (page << SCAN_ROW_SHIFT);
     const bitsRow = this.#heapBits + (page << (PAGE_SHIFT - 8));
     const pageWord = page << (PAGE_SHIFT - 2);
     const mask = 0xffffffff >>> (32 - (size0 >>> 3));
-    const last = (this.#tables.nwords[info0 & 255] as number) - 1;
+    const last = this.#tables.nwords[info0 & 255] - 1;
     let marked = 0;
     let work = 0;
     let k = last;
     // Something was found since k was at the last word.
     let found = false;
     for (;;) {
-      const marks = u32[markRow + k] as number;
-      let x = marks & ~(u32[scanRow + k] as number);
+      const marks = u32[markRow + k];
+      let x = marks & ~u32[scanRow + k];
       if (x === 0) {
         if (k > 0) {
           k--;
@@ -287,22 +286,22 @@ export class MarkJS implements MarkTwin {
         x ^= 1 << bit;
         const off = Math.imul((k << 5) + bit, size0);
         work += size0;
-        let bits = ((u32[bitsRow + (off >>> 8)] as number) >>> ((off >>> 3) & 31)) & mask;
+        let bits = (u32[bitsRow + (off >>> 8)] >>> ((off >>> 3) & 31)) & mask;
         let w = pageWord + ((off >>> 3) << 1);
         while (bits !== 0) {
           if ((bits & 1) !== 0) {
-            const p = u32[w] as number;
-            const info = u32[pageInfo + (p >>> PAGE_SHIFT)] as number;
+            const p = u32[w];
+            const info = u32[pageInfo + (p >>> PAGE_SHIFT)];
             const sc = info & 255;
-            const magic = magics[sc] as number;
+            const magic = magics[sc];
             if (magic !== 0) {
               const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
               const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
               const markBit = 1 << (idx & 31);
-              const old = u32[word] as number;
+              const old = u32[word];
               if ((old & markBit) === 0) {
                 u32[word] = old | markBit;
-                marked += sizes[sc] as number;
+                marked += sizes[sc];
                 if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
                   this.#queuePage(p >>> PAGE_SHIFT, idx);
                 }
@@ -314,8 +313,8 @@ export class MarkJS implements MarkTwin {
         }
       } while (x !== 0);
     }
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked;
-    u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + Math.trunc(work / size0);
+    u32[this.#bytesMarked] = u32[this.#bytesMarked] + marked;
+    u32[this.#objsByPage] = u32[this.#objsByPage] + Math.trunc(work / size0);
     return work;
   }
 
@@ -326,21 +325,21 @@ export class MarkJS implements MarkTwin {
     const pageState = this.#pageState;
     const magics = this.#tables.magic;
     const sizes = this.#tables.size;
-    const busy = (u32[this.#cycle] as number) | 2;
+    const busy = u32[this.#cycle] | 2;
     const markRow = (info0 >>> 7) & 0x1fffffe;
     const scanRow = this.#scanRows + (page << SCAN_ROW_SHIFT);
     const bitsRow = this.#heapBits + (page << (PAGE_SHIFT - 8));
     const pageWord = page << (PAGE_SHIFT - 2);
     const nslots = size0 >>> 3;
-    const last = (this.#tables.nwords[info0 & 255] as number) - 1;
+    const last = this.#tables.nwords[info0 & 255] - 1;
     let marked = 0;
     let work = 0;
     let k = last;
     // Something was found since k was at the last word.
     let found = false;
     for (;;) {
-      const marks = u32[markRow + k] as number;
-      let x = marks & ~(u32[scanRow + k] as number);
+      const marks = u32[markRow + k];
+      let x = marks & ~u32[scanRow + k];
       if (x === 0) {
         if (k > 0) {
           k--;
@@ -361,27 +360,26 @@ export class MarkJS implements MarkTwin {
         for (let slot = 0; slot < nslots; slot += 32) {
           const at = (off >>> 3) + slot;
           const shift = at & 31;
-          let bits = (u32[bitsRow + (at >>> 5)] as number) >>> shift;
+          let bits = u32[bitsRow + (at >>> 5)] >>> shift;
           const left = nslots - slot;
           // The bits beyond this word, unless the object ends before them.
-          if (shift + left > 32 && shift !== 0)
-            bits |= (u32[bitsRow + (at >>> 5) + 1] as number) << (32 - shift);
+          if (shift + left > 32 && shift !== 0) bits |= u32[bitsRow + (at >>> 5) + 1] << (32 - shift);
           if (left < 32) bits &= (1 << left) - 1;
           let w = pageWord + (at << 1);
           while (bits !== 0) {
             if ((bits & 1) !== 0) {
-              const p = u32[w] as number;
-              const info = u32[pageInfo + (p >>> PAGE_SHIFT)] as number;
+              const p = u32[w];
+              const info = u32[pageInfo + (p >>> PAGE_SHIFT)];
               const sc = info & 255;
-              const magic = magics[sc] as number;
+              const magic = magics[sc];
               if (magic !== 0) {
                 const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
                 const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
                 const markBit = 1 << (idx & 31);
-                const old = u32[word] as number;
+                const old = u32[word];
                 if ((old & markBit) === 0) {
                   u32[word] = old | markBit;
-                  marked += sizes[sc] as number;
+                  marked += sizes[sc];
                   if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
                     this.#queuePage(p >>> PAGE_SHIFT, idx);
                   }
@@ -394,29 +392,29 @@ export class MarkJS implements MarkTwin {
         }
       } while (x !== 0);
     }
-    u32[this.#bytesMarked] = (u32[this.#bytesMarked] as number) + marked;
-    u32[this.#objsByPage] = (u32[this.#objsByPage] as number) + Math.trunc(work / size0);
+    u32[this.#bytesMarked] = u32[this.#bytesMarked] + marked;
+    u32[this.#objsByPage] = u32[this.#objsByPage] + Math.trunc(work / size0);
     return work;
   }
 
   /** Counts one for the size class of a span class. */
   #countClass(counts: number, spanclass: number): void {
     const at = counts + (spanclass >>> 1);
-    this.#u32[at] = (this.#u32[at] as number) + 1;
+    this.#u32[at] = this.#u32[at] + 1;
   }
 
   /** Scans an entry of the stack: a whole object, or an oblet of a large one. */
   #scanStacked(addr: number): number {
     const u32 = this.#u32;
-    u32[this.#objsStacked] = (u32[this.#objsStacked] as number) + 1;
-    const span = u32[this.#pageSpan + (addr >>> PAGE_SHIFT)] as number;
-    this.#countClass(this.#classStacked, u32[(span + MSPAN.spanclass) >>> 2] as number);
-    if ((u32[(span + MSPAN.spanclass) >>> 2] as number) >>> 1 === OBJ_LARGE_CLASS) {
-      const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
-      const end = u32[(span + MSPAN.limit) >>> 2] as number;
+    u32[this.#objsStacked] = u32[this.#objsStacked] + 1;
+    const span = u32[this.#pageSpan + (addr >>> PAGE_SHIFT)];
+    this.#countClass(this.#classStacked, u32[(span + MSPAN.spanclass) >>> 2]);
+    if (u32[(span + MSPAN.spanclass) >>> 2] >>> 1 === OBJ_LARGE_CLASS) {
+      const base = u32[(span + MSPAN.startAddr) >>> 2];
+      const end = u32[(span + MSPAN.limit) >>> 2];
       if (((addr - base) & (OBLET_GROUP_BYTES - 1)) === 0) this.#pushGroup(addr, end - addr);
       const n = Math.min(OBLET_BYTES, end - addr);
-      return this.#scanTyped(addr, n, u32[(span + MSPAN.largeType) >>> 2] as number, addr - base);
+      return this.#scanTyped(addr, n, u32[(span + MSPAN.largeType) >>> 2], addr - base);
     }
     return this.#scanWhole(addr, span);
   }
@@ -430,15 +428,14 @@ export class MarkJS implements MarkTwin {
 
   #scanWhole(addr: number, span: number): number {
     const u32 = this.#u32;
-    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const size = u32[(span + MSPAN.elemsize) >>> 2];
     if (size > PAGE_MARK_MAX) {
       // The header in the first word holds the type of what follows.
-      return this.#scanTyped(addr + 8, size - 8, u32[addr >>> 2] as number, 0);
+      return this.#scanTyped(addr + 8, size - 8, u32[addr >>> 2], 0);
     }
     for (let off = 0; off < size; off += 8) {
       const a = addr + off;
-      if ((u32[this.#heapBits + (a >>> 8)] as number) & (1 << ((a >>> 3) & 31)))
-        this.shade(u32[a >>> 2] as number);
+      if (u32[this.#heapBits + (a >>> 8)] & (1 << ((a >>> 3) & 31))) this.shade(u32[a >>> 2]);
     }
     return size;
   }
@@ -447,13 +444,13 @@ export class MarkJS implements MarkTwin {
   #scanTyped(addr: number, n: number, typ: number, phase: number): number {
     const u32 = this.#u32;
     if (typ === 0) return n;
-    const size = u32[(typ + GCTYPE.size) >>> 2] as number;
-    const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2] as number;
+    const size = u32[(typ + GCTYPE.size) >>> 2];
+    const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2];
     if (ptrdata === 8 && size === 8) {
-      for (let w = addr >>> 2, end = (addr + n) >>> 2; w < end; w += 2) this.shade(u32[w] as number);
+      for (let w = addr >>> 2, end = (addr + n) >>> 2; w < end; w += 2) this.shade(u32[w]);
       return n;
     }
-    const mask = (u32[(typ + GCTYPE.maskAddr) >>> 2] as number) >>> 2;
+    const mask = u32[(typ + GCTYPE.maskAddr) >>> 2] >>> 2;
     // Position in the element, in slots; elements are whole slots.
     const slots = size >>> 3;
     const ptrSlots = ptrdata >>> 3;
@@ -462,7 +459,7 @@ export class MarkJS implements MarkTwin {
     const end = w + (n >>> 2);
     while (w < end) {
       if (slot < ptrSlots) {
-        if ((u32[mask + (slot >>> 5)] as number) & (1 << (slot & 31))) this.shade(u32[w] as number);
+        if (u32[mask + (slot >>> 5)] & (1 << (slot & 31))) this.shade(u32[w]);
         slot++;
         w += 2;
       } else {

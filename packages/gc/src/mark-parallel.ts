@@ -61,11 +61,11 @@ export class MarkParallelJS implements MarkTwin {
     this.#bufs = bufs;
     this.#work = work;
     this.#u32 = state.mem.u32;
-    this.#ring = this.#u32[(work + GCWORK.ring) >>> 2] as number;
+    this.#ring = this.#u32[(work + GCWORK.ring) >>> 2];
   }
 
   #word(addr: number): number {
-    return this.#u32[addr >>> 2] as number;
+    return this.#u32[addr >>> 2];
   }
 
   #add(field: number, n: number): void {
@@ -84,14 +84,14 @@ export class MarkParallelJS implements MarkTwin {
     const { classes } = this.#heap;
     const page = p >>> PAGE_SHIFT;
     const info = this.#word(this.#heap.pageInfo + (page << 2));
-    const magic = classes.magic[info & 255] as number;
+    const magic = classes.magic[info & 255];
     if (magic === 0) {
       if (p !== 0) this.#shadeSlow(p, info);
       return;
     }
     const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
     if (!this.#setMark((info >>> 8) << 3, idx)) return;
-    this.#add(GCWORK.bytesMarked, classes.size[info & 255] as number);
+    this.#add(GCWORK.bytesMarked, classes.size[info & 255]);
     if ((info & 1) === 0) this.#queuePage(page, idx);
   }
 
@@ -147,11 +147,11 @@ export class MarkParallelJS implements MarkTwin {
   #push(addr: number): void {
     const at = (this.#work + GCWORK.sp) >>> 2;
     const u32 = this.#u32;
-    if (((u32[at] as number) & WORKBUF_MASK) === 0 && !this.#bufs.grow(this.#work)) {
+    if ((u32[at] & WORKBUF_MASK) === 0 && !this.#bufs.grow(this.#work)) {
       this.#state.mem.kernel.or(this.#state.mark + MARK.overflow, STACK_FULL);
       return;
     }
-    const sp = u32[at] as number;
+    const sp = u32[at];
     u32[sp >>> 2] = addr;
     u32[at] = sp + 4;
   }
@@ -159,10 +159,10 @@ export class MarkParallelJS implements MarkTwin {
   #pop(): number {
     const at = (this.#work + GCWORK.sp) >>> 2;
     const u32 = this.#u32;
-    if (((u32[at] as number) & WORKBUF_MASK) === WORKBUF_HEADER && !this.#bufs.refill(this.#work)) return 0;
-    const sp = (u32[at] as number) - 4;
+    if ((u32[at] & WORKBUF_MASK) === WORKBUF_HEADER && !this.#bufs.refill(this.#work)) return 0;
+    const sp = u32[at] - 4;
     u32[at] = sp;
-    return u32[sp >>> 2] as number;
+    return u32[sp >>> 2];
   }
 
   drain(budget: number): number {
@@ -185,8 +185,8 @@ export class MarkParallelJS implements MarkTwin {
     const { classes } = this.#heap;
     const page = entry & ENTRY_PAGE_MASK;
     const info = this.#word(this.#heap.pageInfo + (page << 2));
-    const size = classes.size[info & 255] as number;
-    const nwords = classes.nwords[info & 255] as number;
+    const size = classes.size[info & 255];
+    const nwords = classes.nwords[info & 255];
     const cycle = this.#state.get(MARK.cycle);
     const state = this.#state.pageState + (page << 2);
     const row = this.#state.scanRows + (page << (SCAN_ROW_SHIFT + 2));

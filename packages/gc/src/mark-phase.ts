@@ -125,7 +125,7 @@ class PhaseThread {
     this.#twin ??= this.#makeTwin();
     const n = this.#twin.drain(STEP_BYTES);
     const at = (this.work + GCWORK.heapScanWork) >>> 3;
-    this.state.mem.f64[at] = (this.state.mem.f64[at] as number) + n;
+    this.state.mem.f64[at] = this.state.mem.f64[at] + n;
     if (n > 0 && nwait(this.gate()) > 0 && this.#bufs.noneFull) this.#bufs.share(this.work);
     return n;
   }
@@ -153,16 +153,15 @@ class PhaseThread {
     const { kernel } = this.state.mem;
     const u32 = this.#u32;
     const mask = this.state.ringMask;
-    for (let w = this.state.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2] as number) {
+    for (let w = this.state.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2]) {
       if (w === this.work) continue;
       const head = kernel.load(w + GCWORK.qhead);
       const n = Math.min(STEAL_MAX, ((kernel.load(w + GCWORK.qtail) - head + 1) | 0) >> 1);
       if (n <= 0) continue;
-      const theirs = (u32[(w + GCWORK.ring) >>> 2] as number) >>> 2;
-      const mine = (u32[(this.work + GCWORK.ring) >>> 2] as number) >>> 2;
-      const tail = u32[(this.work + GCWORK.qtail) >>> 2] as number;
-      for (let i = 0; i < n; i++)
-        u32[mine + ((tail + i) & mask)] = u32[theirs + ((head + i) & mask)] as number;
+      const theirs = u32[(w + GCWORK.ring) >>> 2] >>> 2;
+      const mine = u32[(this.work + GCWORK.ring) >>> 2] >>> 2;
+      const tail = u32[(this.work + GCWORK.qtail) >>> 2];
+      for (let i = 0; i < n; i++) u32[mine + ((tail + i) & mask)] = u32[theirs + ((head + i) & mask)];
       // Nobody sees the copies yet: if another was faster they are overwritten.
       if (kernel.cas(w + GCWORK.qhead, head, head + n) !== head) continue;
       kernel.store(this.work + GCWORK.qtail, tail + n);
@@ -175,7 +174,7 @@ class PhaseThread {
   #workInSight(): boolean {
     if (!this.#bufs.noneFull) return true;
     const u32 = this.#u32;
-    for (let w = this.state.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2] as number) {
+    for (let w = this.state.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2]) {
       if (w !== this.work && this.#waiting(w) > 0) return true;
     }
     return false;
@@ -298,7 +297,7 @@ export class ParallelMarker {
   #progress(): number {
     let n = this.#thread.gate() >>> 0;
     this.#state.forEachWork((w) => {
-      n += this.#state.mem.f64[(w + GCWORK.heapScanWork) >>> 3] as number;
+      n += this.#state.mem.f64[(w + GCWORK.heapScanWork) >>> 3];
     });
     return n;
   }
@@ -310,7 +309,7 @@ export class ParallelMarker {
   lost(id: number): boolean {
     let known = false;
     this.#state.forEachWork((w) => {
-      if ((this.#state.mem.u32[(w + GCWORK.id) >>> 2] as number) === id) known = loseWork(this.#thread, w);
+      if (this.#state.mem.u32[(w + GCWORK.id) >>> 2] === id) known = loseWork(this.#thread, w);
     });
     return known;
   }
@@ -330,7 +329,7 @@ function loseWork(thread: PhaseThread, w: number): boolean {
     return false;
   }
   kernel.or(mark + MARK.overflow, THREAD_LOST);
-  const phase = u32[(w + GCWORK.phase) >>> 2] as number;
+  const phase = u32[(w + GCWORK.phase) >>> 2];
   for (;;) {
     const gate = thread.gate();
     if (phaseOf(gate) !== phase) return true;
@@ -362,7 +361,7 @@ export class MarkWorker {
     const state = new MarkState(new GCHeap(allocator));
     const work = state.newWork(WORK_PARKED);
     this.#thread = new PhaseThread(state, new WorkBufs(state), work, kind);
-    this.id = allocator.mem.u32[(work + GCWORK.id) >>> 2] as number;
+    this.id = allocator.mem.u32[(work + GCWORK.id) >>> 2];
   }
 
   /**

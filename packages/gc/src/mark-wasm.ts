@@ -70,7 +70,7 @@ function* assembly(
   const { heap, mem, mark } = state;
   const { pageInfo, pageSpan, heapBits } = heap;
   const { scanRows, pageState, classTable, ringMask } = state;
-  const ring = mem.u32[(work + GCWORK.ring) >>> 2] as number;
+  const ring = mem.u32[(work + GCWORK.ring) >>> 2];
   const cycleWord = mark + MARK.cycle;
 
   const m = new WasmModule(mem.size / 65536, mem.shared);
@@ -118,10 +118,10 @@ function* assembly(
   /** Queues a page for its object idx, or notes that more than one waits. */
   const queuePage = m.func("queuePage", ["page", "idx"], 0, ([page, idx]) => {
     const [cycle, old, at] = m.locals();
-    const change = (from: Expr, to: Expr): Expr => at!.atomicCas(from, to, pageState);
+    const change = (from: Expr, to: Expr): Expr => at.atomicCas(from, to, pageState);
     return [
       cycle.set(word(cycleWord)),
-      at.set(page!.shl(2)),
+      at.set(page.shl(2)),
       ...(parallel
         ? [
             loop((again) => [
@@ -137,7 +137,7 @@ function* assembly(
                 [again.branch(change(cycle, cycle.or(1)).ne(cycle))],
                 [
                   again.branch(change(old, cycle.or(3)).ne(old)),
-                  ...clearScanRow(page!),
+                  ...clearScanRow(page),
                   drop(change(cycle.or(3), cycle.or(1))),
                 ],
               ),
@@ -147,10 +147,10 @@ function* assembly(
             old.set(at.load(pageState)),
             when(old.eq(cycle.or(2)), [ret()]),
             when(old.eq(cycle.or(1)), [store(at, cycle.or(2), pageState), ret()]),
-            when(old.ne(cycle), clearScanRow(page!)),
+            when(old.ne(cycle), clearScanRow(page)),
             store(at, cycle.or(1), pageState),
           ]),
-      ...enqueue(page!, idx!),
+      ...enqueue(page, idx),
     ];
   });
 
@@ -194,7 +194,7 @@ function* assembly(
         when(grow.call().eqz(), [drop(constant(0).atomicOr(STACK_FULL, mark + MARK.overflow)), ret()]),
         sp.set(word(work + GCWORK.sp)),
       ]),
-      store(sp, addr!),
+      store(sp, addr),
       setWord(work + GCWORK.sp, sp.add(4)),
     ];
   });
@@ -221,17 +221,17 @@ function* assembly(
     const [span, base, size, idx] = m.locals();
     const [at, bit, old] = m.locals();
     return [
-      when(info!.lt(256), [when(word(mark + MARK.invalidptr), [badPointer.run(p!)]), ret(0)]),
-      span.set(p!.shr(PAGE_SHIFT).shl(2).load(pageSpan)),
+      when(info.lt(256), [when(word(mark + MARK.invalidptr), [badPointer.run(p)]), ret(0)]),
+      span.set(p.shr(PAGE_SHIFT).shl(2).load(pageSpan)),
       base.set(span.load(MSPAN.startAddr)),
       size.set(span.load(MSPAN.elemsize)),
-      idx.set(p!.sub(base).div(size)),
+      idx.set(p.sub(base).div(size)),
       // The tail of a span that holds no whole object.
       when(idx.ge(span.load(MSPAN.nelems)), [ret(0)]),
-      at.set(markWord(info!, idx)),
+      at.set(markWord(info, idx)),
       bit.set(constant(1).shl(idx)),
       old.set(at.load()),
-      setMark(at, bit, old, [when(info!.and(1).eqz(), [push.run(base.add(idx.mul(size)))]), ret(size)]),
+      setMark(at, bit, old, [when(info.and(1).eqz(), [push.run(base.add(idx.mul(size)))]), ret(size)]),
       ret(0),
     ];
   });
@@ -266,7 +266,7 @@ function* assembly(
   /** shade as a function; gives the bytes marked. */
   const shadeOne = m.func("shade", ["p"], 1, ([p]) => {
     const marked = m.local();
-    return [...shade(p!, marked, word(cycleWord).or(2)), ret(marked)];
+    return [...shade(p, marked, word(cycleWord).or(2)), ret(marked)];
   });
 
   /** The page in hand, where pointers to its own objects need no tables. */
@@ -317,14 +317,14 @@ function* assembly(
     const [row, bit, marked, busy] = m.locals();
     const [slot, left, shift, n, bits, w] = m.locals();
     return [
-      row.set(page!.shl(SCAN_ROW_SHIFT).add(idx!.shr(5)).shl(2)),
-      bit.set(constant(1).shl(idx!)),
+      row.set(page.shl(SCAN_ROW_SHIFT).add(idx.shr(5)).shl(2)),
+      bit.set(constant(1).shl(idx)),
       // Between marking it and queueing its page, a visit of the page may have scanned it.
       ...(parallel ? [when(row.load(scanRows).and(bit), [ret(0)])] : []),
       store(row, row.load(scanRows).or(bit), scanRows),
       busy.set(word(cycleWord).or(2)),
-      slot.set(page!.shl(PAGE_SHIFT - 3).add(idx!.mul(size!.shr(3)))),
-      left.set(size!.shr(3)),
+      slot.set(page.shl(PAGE_SHIFT - 3).add(idx.mul(size.shr(3)))),
+      left.set(size.shr(3)),
       doWhile(
         [
           shift.set(slot.and(31)),
@@ -341,7 +341,7 @@ function* assembly(
       ),
       addWord(work + GCWORK.bytesMarked, marked),
       addWord(work + GCWORK.objsByPage, 1),
-      ret(size!),
+      ret(size),
     ];
   });
 
@@ -354,7 +354,7 @@ function* assembly(
       const [marks, x, bit, off, bits, w] = m.locals();
       const [found, nslots, slot, at, shift, left] = m.locals();
 
-      const own: OwnPage = { page: page!, magic, size: size!, markRow };
+      const own: OwnPage = { page: page, magic, size: size, markRow };
 
       const scanAligned: Stmt[] = [
         bits.set(bitsRow.add(off.shr(8).shl(2)).load().shr(off.shr(3)).and(mask)),
@@ -392,7 +392,7 @@ function* assembly(
             x.set(noted),
             when(x, [
               marks.set(markRow.add(k).atomicOr(x)),
-              inc(marked, x.and(marks.not()).popcnt().mul(size!)),
+              inc(marked, x.and(marks.not()).popcnt().mul(size)),
               store(k, 0, work + GCWORK.own),
             ]),
           ],
@@ -402,18 +402,18 @@ function* assembly(
 
       return [
         busy.set(word(cycleWord).or(2)),
-        markRow.set(info!.shr(8).shl(3)),
-        scanRow.set(page!.shl(SCAN_ROW_SHIFT + 2).add(scanRows)),
-        bitsRow.set(page!.shl(PAGE_SHIFT - 6).add(heapBits)),
-        pageAddr.set(page!.shl(PAGE_SHIFT)),
-        straddling ? nslots.set(size!.shr(3)) : mask.set(constant(-1).shr(constant(32).sub(size!.shr(3)))),
+        markRow.set(info.shr(8).shl(3)),
+        scanRow.set(page.shl(SCAN_ROW_SHIFT + 2).add(scanRows)),
+        bitsRow.set(page.shl(PAGE_SHIFT - 6).add(heapBits)),
+        pageAddr.set(page.shl(PAGE_SHIFT)),
+        straddling ? nslots.set(size.shr(3)) : mask.set(constant(-1).shr(constant(32).sub(size.shr(3)))),
         last.set(
-          classRow(info!)
+          classRow(info)
             .load(classTable + CLASS_ROW.nwords)
             .sub(1)
             .shl(2),
         ),
-        magic.set(classRow(info!).load(classTable + CLASS_ROW.magic)),
+        magic.set(classRow(info).load(classTable + CLASS_ROW.magic)),
         loop((round) => [
           found.set(0),
           k.set(last),
@@ -427,7 +427,7 @@ function* assembly(
                 [
                   bit.set(constant(31).sub(x.clz())),
                   x.set(x.xor(constant(1).shl(bit))),
-                  off.set(k.shl(3).add(bit).mul(size!)),
+                  off.set(k.shl(3).add(bit).mul(size)),
                   inc(done, 1),
                   ...(straddling ? scanStraddling : scanAligned),
                 ],
@@ -441,7 +441,7 @@ function* assembly(
         ]),
         ...(parallel ? markNoted : []),
         addWord(work + GCWORK.objsByPage, done),
-        done.set(done.mul(size!)),
+        done.set(done.mul(size)),
         addWord(work + GCWORK.bytesMarked, marked),
         ret(done),
       ];
@@ -456,10 +456,10 @@ function* assembly(
   const unscanned = m.func("unscanned", ["page", "info"], 1, ([page, info]) => {
     const [markRow, scanRow, k, x] = m.locals();
     return [
-      markRow.set(info!.shr(8).shl(3)),
-      scanRow.set(page!.shl(SCAN_ROW_SHIFT + 2).add(scanRows)),
+      markRow.set(info.shr(8).shl(3)),
+      scanRow.set(page.shl(SCAN_ROW_SHIFT + 2).add(scanRows)),
       k.set(
-        classRow(info!)
+        classRow(info)
           .load(classTable + CLASS_ROW.nwords)
           .shl(2),
       ),
@@ -486,7 +486,7 @@ function* assembly(
       [inc(done, scanStraddling.call(page, info, size))],
     );
     return [
-      page.set(entry!.and(ENTRY_PAGE_MASK)),
+      page.set(entry.and(ENTRY_PAGE_MASK)),
       info.set(page.shl(2).load(pageInfo)),
       size.set(classRow(info).load(classTable + CLASS_ROW.size)),
       cycle.set(word(cycleWord)),
@@ -495,7 +495,7 @@ function* assembly(
       countClass(GCWORK.classVisits, info),
       // One object waits: it is scanned alone. If others of its page became grey meanwhile, all of them follow.
       when(stateOf(page).eq(one), [
-        done.set(scanAlone.call(page, entry!.shr(PAGE_BITS), size)),
+        done.set(scanAlone.call(page, entry.shr(PAGE_BITS), size)),
         ...(parallel
           ? [when(at.atomicCas(one, cycle, pageState).eq(one), [ret(done)])]
           : [when(at.load(pageState).eq(one), [store(at, cycle, pageState), ret(done)])]),
@@ -523,16 +523,16 @@ function* assembly(
     const [size, ptrdata, mask, end, a] = m.locals();
     const [slot, slots, ptrSlots, p, marked, busy] = m.locals();
     return [
-      when(typ!.eqz(), [ret(n!)]),
-      size.set(typ!.load(GCTYPE.size)),
-      ptrdata.set(typ!.load(GCTYPE.ptrdata)),
-      mask.set(typ!.load(GCTYPE.maskAddr)),
+      when(typ.eqz(), [ret(n)]),
+      size.set(typ.load(GCTYPE.size)),
+      ptrdata.set(typ.load(GCTYPE.ptrdata)),
+      mask.set(typ.load(GCTYPE.maskAddr)),
       slots.set(size.shr(3)),
       ptrSlots.set(ptrdata.shr(3)),
-      slot.set(phase!.rem(size).shr(3)),
+      slot.set(phase.rem(size).shr(3)),
       busy.set(word(cycleWord).or(2)),
-      a.set(addr!),
-      end.set(addr!.add(n!)),
+      a.set(addr),
+      end.set(addr.add(n)),
       loopWhile(a.lt(end), [
         when(
           slot.lt(ptrSlots),
@@ -548,7 +548,7 @@ function* assembly(
         ),
       ]),
       addWord(work + GCWORK.bytesMarked, marked),
-      ret(n!),
+      ret(n),
     ];
   });
 
@@ -559,35 +559,35 @@ function* assembly(
     const [off, a, marked] = m.locals();
     return [
       addWord(work + GCWORK.objsStacked, 1),
-      span.set(addr!.shr(PAGE_SHIFT).shl(2).load(pageSpan)),
+      span.set(addr.shr(PAGE_SHIFT).shl(2).load(pageSpan)),
       countClass(GCWORK.classStacked, span.load(MSPAN.spanclass)),
       when(span.load(MSPAN.spanclass).shr(1).eq(OBJ_LARGE_CLASS), [
         base.set(span.load(MSPAN.startAddr)),
         end.set(span.load(MSPAN.limit)),
-        n.set(end.sub(addr!)),
+        n.set(end.sub(addr)),
         when(
-          addr!
+          addr
             .sub(base)
             .and(OBLET_GROUP_BYTES - 1)
             .eqz(),
           [
-            when(n.gt(OBLET_GROUP_BYTES), [push.run(addr!.add(OBLET_GROUP_BYTES)), n.set(OBLET_GROUP_BYTES)]),
+            when(n.gt(OBLET_GROUP_BYTES), [push.run(addr.add(OBLET_GROUP_BYTES)), n.set(OBLET_GROUP_BYTES)]),
             off.set(OBLET_BYTES),
-            loopWhile(off.lt(n), [push.run(addr!.add(off)), inc(off, OBLET_BYTES)]),
-            n.set(end.sub(addr!)),
+            loopWhile(off.lt(n), [push.run(addr.add(off)), inc(off, OBLET_BYTES)]),
+            n.set(end.sub(addr)),
           ],
         ),
         n.set(select(n.lt(OBLET_BYTES), n, OBLET_BYTES)),
-        ret(scanTyped.call(addr!, n, span.load(MSPAN.largeType), addr!.sub(base))),
+        ret(scanTyped.call(addr, n, span.load(MSPAN.largeType), addr.sub(base))),
       ]),
       size.set(span.load(MSPAN.elemsize)),
       when(size.gt(PAGE_MARK_MAX), [
         // The header in the first word holds the type of what follows.
-        ret(scanTyped.call(addr!.add(8), size.sub(8), addr!.load(), 0)),
+        ret(scanTyped.call(addr.add(8), size.sub(8), addr.load(), 0)),
       ]),
       doWhile(
         [
-          a.set(addr!.add(off)),
+          a.set(addr.add(off)),
           when(a.shr(8).shl(2).load(heapBits).shr(a.shr(3)).and(1), [inc(marked, shadeOne.call(a.load()))]),
           inc(off, 8),
         ],
@@ -603,9 +603,9 @@ function* assembly(
     const [done, entry, addr] = m.locals();
     return [
       loop((again) => [
-        ...dequeue(entry, [inc(done, visitPage.call(entry)), again.branch(done.lt(budget!)), ret(done)]),
+        ...dequeue(entry, [inc(done, visitPage.call(entry)), again.branch(done.lt(budget)), ret(done)]),
         addr.set(pop.call()),
-        when(addr, [inc(done, scanStacked.call(addr)), again.branch(done.lt(budget!))]),
+        when(addr, [inc(done, scanStacked.call(addr)), again.branch(done.lt(budget))]),
       ]),
       ret(done),
     ];

@@ -160,10 +160,10 @@ export class MarkState {
       mem.setRoot(ROOT_GC, this.mark);
     } else this.mark = found;
     const at = this.mark >>> 2;
-    this.scanRows = u32[at + (MARK.scanRows >>> 2)] as number;
-    this.pageState = u32[at + (MARK.pageState >>> 2)] as number;
-    this.classTable = u32[at + (MARK.classTable >>> 2)] as number;
-    this.ringMask = u32[at + (MARK.ringMask >>> 2)] as number;
+    this.scanRows = u32[at + (MARK.scanRows >>> 2)];
+    this.pageState = u32[at + (MARK.pageState >>> 2)];
+    this.classTable = u32[at + (MARK.classTable >>> 2)];
+    this.ringMask = u32[at + (MARK.ringMask >>> 2)];
   }
 
   #reserve(bytes: number): number {
@@ -192,15 +192,15 @@ export class MarkState {
     const { classes } = this.heap;
     for (let sc = 0; sc < 256; sc++) {
       const row = (table + (sc << CLASS_ROW_SHIFT)) >>> 2;
-      u32[row + (CLASS_ROW.magic >>> 2)] = classes.magic[sc] as number;
-      u32[row + (CLASS_ROW.size >>> 2)] = classes.size[sc] as number;
-      u32[row + (CLASS_ROW.nwords >>> 2)] = classes.nwords[sc] as number;
+      u32[row + (CLASS_ROW.magic >>> 2)] = classes.magic[sc];
+      u32[row + (CLASS_ROW.size >>> 2)] = classes.size[sc];
+      u32[row + (CLASS_ROW.nwords >>> 2)] = classes.nwords[sc];
     }
     return mark;
   }
 
   get(offset: number): number {
-    return this.mem.u32[(this.mark + offset) >>> 2] as number;
+    return this.mem.u32[(this.mark + offset) >>> 2];
   }
 
   set(offset: number, value: number): void {
@@ -210,11 +210,7 @@ export class MarkState {
   /** A GCWORK that no thread has: one that was given back, or a new one. The status becomes `status`. */
   newWork(status: number): number {
     const { kernel, u32 } = this.mem;
-    for (
-      let w = kernel.load(this.mark + MARK.workers) >>> 0;
-      w !== 0;
-      w = u32[(w + GCWORK.next) >>> 2] as number
-    ) {
+    for (let w = kernel.load(this.mark + MARK.workers) >>> 0; w !== 0; w = u32[(w + GCWORK.next) >>> 2]) {
       if (kernel.cas(w + GCWORK.status, 0, status) === 0) return w;
     }
     const w = this.#persistent(GCWORK_TYPE.size, 64);
@@ -235,14 +231,14 @@ export class MarkState {
   /** Calls f with the GCWORK of every thread, past and present. */
   forEachWork(f: (w: number) => void): void {
     const { u32 } = this.mem;
-    for (let w = this.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2] as number) f(w);
+    for (let w = this.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2]) f(w);
   }
 
   /** Has a GCWORK, whose stack is empty, use its own workbufs again. */
   releaseWork(w: number): void {
     const { u32 } = this.mem;
     const at = w >>> 2;
-    const base = u32[at + (GCWORK.base >>> 2)] as number;
+    const base = u32[at + (GCWORK.base >>> 2)];
     u32[at + (GCWORK.buf >>> 2)] = base;
     u32[at + (GCWORK.sp >>> 2)] = base + WORKBUF_HEADER;
     u32[at + (GCWORK.spare >>> 2)] = base + WORKBUF_BYTES;
@@ -306,8 +302,8 @@ export class MarkState {
     const at = w >>> 2;
     return (
       u32[at + (GCWORK.qhead >>> 2)] === u32[at + (GCWORK.qtail >>> 2)] &&
-      ((u32[at + (GCWORK.sp >>> 2)] as number) & WORKBUF_MASK) === WORKBUF_HEADER &&
-      u32[((u32[at + (GCWORK.spare >>> 2)] as number) + 4) >>> 2] === 0
+      (u32[at + (GCWORK.sp >>> 2)] & WORKBUF_MASK) === WORKBUF_HEADER &&
+      u32[(u32[at + (GCWORK.spare >>> 2)] + 4) >>> 2] === 0
     );
   }
 }

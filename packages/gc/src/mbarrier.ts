@@ -54,7 +54,7 @@ export class WriteBarrier {
 
   /** What must happen before ptr is stored into the slot while marking: for code that does the store itself. */
   writeBarrier(slot: number, ptr: number): void {
-    const old = this.#u32[slot >>> 2] as number;
+    const old = this.#u32[slot >>> 2];
     if (old !== 0) this.#shader.shade(old);
     if (ptr !== 0) this.#shader.shade(ptr);
   }
@@ -66,16 +66,16 @@ export class WriteBarrier {
   bulkBarrier(dst: number, src: number, n: number, typ: number): void {
     const u32 = this.#u32;
     if (u32[this.#enabled] === 0 || typ === 0) return;
-    const size = u32[(typ + GCTYPE.size) >>> 2] as number;
-    const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2] as number;
-    const mask = (u32[(typ + GCTYPE.maskAddr) >>> 2] as number) >>> 2;
+    const size = u32[(typ + GCTYPE.size) >>> 2];
+    const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2];
+    const mask = u32[(typ + GCTYPE.maskAddr) >>> 2] >>> 2;
     for (let elem = 0; elem < n; elem += size) {
       for (let off = 0; off < ptrdata; off += 8) {
         const bit = off >>> 3;
-        if (((u32[mask + (bit >>> 5)] as number) & (1 << (bit & 31))) === 0) continue;
-        const old = u32[(dst + elem + off) >>> 2] as number;
+        if ((u32[mask + (bit >>> 5)] & (1 << (bit & 31))) === 0) continue;
+        const old = u32[(dst + elem + off) >>> 2];
         if (old !== 0) this.#shader.shade(old);
-        const ptr = src === 0 ? 0 : (u32[(src + elem + off) >>> 2] as number);
+        const ptr = src === 0 ? 0 : u32[(src + elem + off) >>> 2];
         if (ptr !== 0) this.#shader.shade(ptr);
       }
     }

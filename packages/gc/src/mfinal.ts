@@ -126,7 +126,7 @@ export class Finalizers {
   }
 
   #get(offset: number): number {
-    return this.#u32[(this.#state + offset) >>> 2] as number;
+    return this.#u32[(this.#state + offset) >>> 2];
   }
 
   #set(offset: number, v: number): void {
@@ -145,7 +145,7 @@ export class Finalizers {
 
   /** The function is not going to be queued. */
   #unreserve(entry: number): void {
-    this.#fns.delete(this.#u32[(entry + E.fn) >>> 2] as number);
+    this.#fns.delete(this.#u32[(entry + E.fn) >>> 2]);
     this.#freeEntry(entry);
   }
 
@@ -201,12 +201,12 @@ export class Finalizers {
       throwFatal("runtime.AddCleanup: ptr not in allocated block", `pointer ${hex(object)}`);
     }
     this.#host.ensureSwept(allocator.spanOf(object));
-    const entry = this.#reserve(fn as (arg: never) => unknown, arg);
+    const entry = this.#reserve(fn, arg);
     if (allocator.addSpecial(object, SPECIAL_CLEANUP, entry) <= 0) {
       this.#unreserve(entry);
       outOfMemory("gc: no room for a cleanup's special");
     }
-    const id = this.#u32[(entry + E.fn) >>> 2] as number;
+    const id = this.#u32[(entry + E.fn) >>> 2];
     return {
       stop: () => {
         // Queued or run: the special is gone, and the address may be another object's.
@@ -233,7 +233,7 @@ export class Finalizers {
     // The caller has the object, so it lives through this cycle whatever the weak pointer may say.
     if (this.#host.marking) this.#host.shade(object);
     const special = allocator.findSpecial(object, SPECIAL_WEAK);
-    let cell = special === 0 ? 0 : (this.#u32[(special + SPECIAL.data) >>> 2] as number);
+    let cell = special === 0 ? 0 : this.#u32[(special + SPECIAL.data) >>> 2];
     const known = cell === 0 ? undefined : this.#weak.get(cell)?.deref();
     if (known) return known;
     if (cell === 0) {
@@ -284,15 +284,15 @@ export class Finalizers {
     if (base === 0) return 0;
     // An object with a header begins behind it.
     const span = allocator.spanOf(p);
-    const spanclass = this.#u32[(span + MSPAN.spanclass) >>> 2] as number;
-    const size = this.#u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const spanclass = this.#u32[(span + MSPAN.spanclass) >>> 2];
+    const size = this.#u32[(span + MSPAN.elemsize) >>> 2];
     return (spanclass & 1) === 0 && spanclass >>> 1 !== 0 && size > 512 ? base + 8 : base;
   }
 
   /** Objects that share a block of 16 bytes begin anywhere in it; their fate is the block's. */
   #isTiny(p: Addr): boolean {
     const span = this.#heap.allocator.spanOf(p);
-    return (this.#u32[(span + MSPAN.spanclass) >>> 2] as number) === ((2 << 1) | 1);
+    return this.#u32[(span + MSPAN.spanclass) >>> 2] === ((2 << 1) | 1);
   }
 
   // --- the sweeper's side
@@ -305,7 +305,7 @@ export class Finalizers {
 
   /** The object is being freed: its cleanup is due. */
   queueCleanup(entry: number): void {
-    this.#queuedCleanups.add(this.#u32[(entry + E.fn) >>> 2] as number);
+    this.#queuedCleanups.add(this.#u32[(entry + E.fn) >>> 2]);
     this.#record.countFinalization("cleanupsQueued");
     this.#enqueue(entry, SPECIAL_CLEANUP, 0);
   }
@@ -340,7 +340,7 @@ export class Finalizers {
         this.#freeEntry(e);
     }
     const entry = this.#get(Q.free);
-    this.#set(Q.free, u32[(entry + E.next) >>> 2] as number);
+    this.#set(Q.free, u32[(entry + E.next) >>> 2]);
     u32[(entry + E.next) >>> 2] = 0;
     return entry;
   }
@@ -357,9 +357,9 @@ export class Finalizers {
   /** Calls f with every object that waits for its finalizer to run, or to return: they are roots. */
   forEachQueued(f: (object: number) => void): void {
     const u32 = this.#u32;
-    for (let block = this.#get(Q.blocks); block !== 0; block = u32[block >>> 2] as number) {
+    for (let block = this.#get(Q.blocks); block !== 0; block = u32[block >>> 2]) {
       for (let e = block + BLOCK_HEADER; e < block + BLOCK_BYTES; e += ENTRY.size) {
-        const object = u32[(e + E.object) >>> 2] as number;
+        const object = u32[(e + E.object) >>> 2];
         if (object !== 0) f(object);
       }
     }
@@ -387,11 +387,11 @@ export class Finalizers {
     const queue = kind === "finalizer" ? Q.finalizers : Q.cleanups;
     const entry = this.#get(queue);
     if (entry === 0) return null;
-    const next = u32[(entry + E.next) >>> 2] as number;
+    const next = u32[(entry + E.next) >>> 2];
     this.#set(queue, next);
     if (next === 0) this.#set(queue + TAIL, 0);
     this.#set(queue + COUNT, this.#get(queue + COUNT) - 1);
-    const id = u32[(entry + E.fn) >>> 2] as number;
+    const id = u32[(entry + E.fn) >>> 2];
     const record = this.#fns.get(id);
     if (!record) throwFatal("gc: finalizer queue names an unknown function", `id ${id}`);
     this.#fns.delete(id);
@@ -399,7 +399,7 @@ export class Finalizers {
     return {
       kind,
       fn: record.fn,
-      arg: kind === "finalizer" ? (u32[(entry + E.object) >>> 2] as number) : record.arg,
+      arg: kind === "finalizer" ? u32[(entry + E.object) >>> 2] : record.arg,
       entry,
     };
   }
@@ -407,7 +407,7 @@ export class Finalizers {
   /** The function has returned: its object is no longer rooted by the queue. */
   done(f: Finalization): void {
     this.#record.countFinalization(f.kind === "finalizer" ? "finalizersExecuted" : "cleanupsExecuted");
-    const object = this.#u32[(f.entry + E.object) >>> 2] as number;
+    const object = this.#u32[(f.entry + E.object) >>> 2];
     if (object !== 0 && this.#host.marking) this.#host.shade(object);
     this.#freeEntry(f.entry);
   }

@@ -123,7 +123,7 @@ export class Marker {
   #sum(field: number): number {
     let n = 0;
     this.state.forEachWork((w) => {
-      n += this.#u32[(w + field) >>> 2] as number;
+      n += this.#u32[(w + field) >>> 2];
     });
     return n;
   }
@@ -136,8 +136,8 @@ export class Marker {
   /** Bytes of heap scanned in this cycle. */
   get heapScanWork(): number {
     let n = 0;
-    for (let w = this.state.get(MARK.workers); w !== 0; w = this.#u32[(w + GCWORK.next) >>> 2] as number) {
-      n += this.#f64[(w + GCWORK.heapScanWork) >>> 3] as number;
+    for (let w = this.state.get(MARK.workers); w !== 0; w = this.#u32[(w + GCWORK.next) >>> 2]) {
+      n += this.#f64[(w + GCWORK.heapScanWork) >>> 3];
     }
     return n;
   }
@@ -202,7 +202,7 @@ export class Marker {
 
   #addScanWork(n: number): void {
     const at = (this.work + GCWORK.heapScanWork) >>> 3;
-    this.#f64[at] = (this.#f64[at] as number) + n;
+    this.#f64[at] = this.#f64[at] + n;
   }
 
   /** How this cycle's objects were scanned. Pages are scanned object by object: in Go's terms, sparsely. */
@@ -232,14 +232,14 @@ export class Marker {
     }
     const cycle = state.get(MARK.cycle);
     this.#heap.forEachSpan((span) => {
-      const spanclass = u32[(span + MSPAN.spanclass) >>> 2] as number;
+      const spanclass = u32[(span + MSPAN.spanclass) >>> 2];
       if (this.#heap.classes.byPage[spanclass] !== 1) return;
-      const page = (u32[(span + MSPAN.startAddr) >>> 2] as number) >>> PAGE_SHIFT;
-      if (((u32[(state.pageState >>> 2) + page] as number) & ~3) !== cycle) return;
+      const page = u32[(span + MSPAN.startAddr) >>> 2] >>> PAGE_SHIFT;
+      if ((u32[(state.pageState >>> 2) + page] & ~3) !== cycle) return;
       const row = (state.scanRows >>> 2) + (page << SCAN_ROW_SHIFT);
       const s = stats.get(spanclass >>> 1) as ScanStats;
       for (let k = 0; k < SCAN_ROW_WORDS; k++) {
-        for (let x = u32[row + k] as number; x !== 0; x &= x - 1) s.spanSparse++;
+        for (let x = u32[row + k]; x !== 0; x &= x - 1) s.spanSparse++;
       }
     });
     for (const [cls, s] of stats) if (s.sparse + s.spanSparse + s.spansSparse === 0) stats.delete(cls);
@@ -251,7 +251,7 @@ export class Marker {
     const u32 = this.#u32;
     const js = this.js;
     for (let w = lo >>> 2, end = hi >>> 2; w < end; w += 2) {
-      const p = u32[w] as number;
+      const p = u32[w];
       if (p !== 0) js.shade(p);
     }
   }
@@ -262,10 +262,10 @@ export class Marker {
   scanFinalizerObject(base: number): void {
     const heap = this.#heap;
     const u32 = this.#u32;
-    const span = u32[(heap.pageSpan >>> 2) + (base >>> PAGE_SHIFT)] as number;
-    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const span = u32[(heap.pageSpan >>> 2) + (base >>> PAGE_SHIFT)];
+    const size = u32[(span + MSPAN.elemsize) >>> 2];
     forEachPointerSlot(heap, span, base, (slot) => {
-      const p = u32[slot >>> 2] as number;
+      const p = u32[slot >>> 2];
       if (p !== 0 && !(p >= base && p - base < size)) this.shade(p);
     });
     this.#addScanWork(size);
@@ -290,17 +290,15 @@ export class Marker {
   #rescan(everything: boolean): void {
     const u32 = this.#u32;
     this.#heap.forEachSpan((span) => {
-      const spanclass = u32[(span + MSPAN.spanclass) >>> 2] as number;
+      const spanclass = u32[(span + MSPAN.spanclass) >>> 2];
       if ((spanclass & 1) !== 0) return;
       if (!everything && this.#heap.classes.byPage[spanclass] === 1) return;
-      const base = u32[(span + MSPAN.startAddr) >>> 2] as number;
-      const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
-      const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+      const base = u32[(span + MSPAN.startAddr) >>> 2];
+      const size = u32[(span + MSPAN.elemsize) >>> 2];
+      const nelems = u32[(span + MSPAN.nelems) >>> 2];
       for (let i = 0; i < nelems; i++) {
         if (!isMarked(this.#heap, span, i)) continue;
-        forEachPointerSlot(this.#heap, span, base + i * size, (slot) =>
-          this.shade(u32[slot >>> 2] as number),
-        );
+        forEachPointerSlot(this.#heap, span, base + i * size, (slot) => this.shade(u32[slot >>> 2]));
         while (!this.idle) this.drain(1 << 20);
       }
     });
@@ -311,9 +309,9 @@ export class Marker {
     const u32 = this.#u32;
     let bytes = 0;
     this.#heap.forEachSpan((span) => {
-      const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+      const nelems = u32[(span + MSPAN.nelems) >>> 2];
       for (let i = 0; i < nelems; i++) {
-        if (isMarked(this.#heap, span, i)) bytes += u32[(span + MSPAN.elemsize) >>> 2] as number;
+        if (isMarked(this.#heap, span, i)) bytes += u32[(span + MSPAN.elemsize) >>> 2];
       }
     });
     this.state.forEachWork((w) => {

@@ -99,7 +99,7 @@ export class Sweeper {
    */
   takeFreed(f: (data: number, size: number) => void): void {
     const samples = this.#freedSamples.splice(0);
-    for (let i = 0; i < samples.length; i += 2) f(samples[i] as number, samples[i + 1] as number);
+    for (let i = 0; i < samples.length; i += 2) f(samples[i], samples[i + 1]);
   }
 
   /** Once after each sweep that has ended: the ratio that was in force. -1 if none has. */
@@ -150,7 +150,7 @@ export class Sweeper {
     ) {
       const span = this.#next();
       if (span === 0) return;
-      const pages = this.#u32[(span + MSPAN.npages) >>> 2] as number;
+      const pages = this.#u32[(span + MSPAN.npages) >>> 2];
       if (this.#sweep(span, false)) freed += pages;
     }
   }
@@ -159,7 +159,7 @@ export class Sweeper {
   sweepOne(): number {
     const span = this.#next();
     if (span === 0) return -1;
-    const pages = this.#u32[(span + MSPAN.npages) >>> 2] as number;
+    const pages = this.#u32[(span + MSPAN.npages) >>> 2];
     this.#sweep(span, false);
     return pages;
   }
@@ -204,19 +204,19 @@ export class Sweeper {
     const heap = this.#heap;
     const u32 = this.#u32;
     const at = span >>> 2;
-    if (u32[at + SWEEPGEN] !== (u32[this.#sweepgenWord] as number) - 1) this.#throwState(at);
+    if (u32[at + SWEEPGEN] !== u32[this.#sweepgenWord] - 1) this.#throwState(at);
     this.trace?.sweepBegins();
-    const npages = u32[at + NPAGES] as number;
-    u32[this.#pagesSweptWord] = (u32[this.#pagesSweptWord] as number) + npages;
+    const npages = u32[at + NPAGES];
+    u32[this.#pagesSweptWord] = u32[this.#pagesSweptWord] + npages;
     if (u32[at + SPECIALS] !== 0) this.#sweepSpecials(span);
-    const marks = (u32[at + GCMARK_BITS] as number) >>> 2;
-    const allocs = (u32[at + ALLOC_BITS] as number) >>> 2;
-    const nwords = ((u32[at + NELEMS] as number) + 31) >>> 5;
+    const marks = u32[at + GCMARK_BITS] >>> 2;
+    const allocs = u32[at + ALLOC_BITS] >>> 2;
+    const nwords = (u32[at + NELEMS] + 31) >>> 5;
     if (this.clobberfree || this.trace !== null) this.#dying(span, marks, allocs, nwords);
     let live = 0;
     for (let k = 0; k < nwords; k++) {
-      let x = u32[marks + k] as number;
-      const stray = x & ~(u32[allocs + k] as number);
+      let x = u32[marks + k];
+      const stray = x & ~u32[allocs + k];
       if (stray !== 0) this.#throwStray(span, (k << 5) + 31 - Math.clz32(stray & -stray));
       u32[allocs + k] = x;
       u32[marks + k] = 0;
@@ -224,7 +224,7 @@ export class Sweeper {
       x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
       live += Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
     }
-    const freed = (u32[at + ALLOC_COUNT] as number) - live;
+    const freed = u32[at + ALLOC_COUNT] - live;
     return heap.allocator.spanSwept(span as never, freed, preserve);
   }
 
@@ -241,18 +241,20 @@ export class Sweeper {
     const base = this.#heap.objectBase(span, i);
     throwFatal(
       "found pointer to free object",
-      `runtime: marked free object ${hex(base)} in span ${hex(span)}, base ${hex(u32[(span + MSPAN.startAddr) >>> 2] as number)}, ` +
-        `elemsize=${u32[(span + MSPAN.elemsize) >>> 2]}, index ${i} (a raw pointer was kept over a safepoint, or unsafe memory ` +
-        `was misused)${this.whoHolds(base)}${this.#heap.describe(base)}`,
+      `runtime: marked free object ${hex(base)} in span ${hex(span)}, ` +
+        `base ${hex(u32[(span + MSPAN.startAddr) >>> 2])}, ` +
+        `elemsize=${u32[(span + MSPAN.elemsize) >>> 2]}, index ${i} ` +
+        `(a raw pointer was kept over a safepoint, or unsafe memory was misused)` +
+        `${this.whoHolds(base)}${this.#heap.describe(base)}`,
     );
   }
 
   /** Fills what dies in this sweep, and tells the trace. */
   #dying(span: number, marks: number, allocs: number, nwords: number): void {
     const u32 = this.#u32;
-    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const size = u32[(span + MSPAN.elemsize) >>> 2];
     for (let k = 0; k < nwords; k++) {
-      let x = (u32[allocs + k] as number) & ~(u32[marks + k] as number);
+      let x = u32[allocs + k] & ~u32[marks + k];
       for (; x !== 0; x &= x - 1) {
         const i = (k << 5) + (31 - Math.clz32(x & -x));
         const base = this.#heap.objectBase(span, i);
@@ -265,37 +267,36 @@ export class Sweeper {
   #sweepSpecials(span: number): void {
     const heap = this.#heap;
     const u32 = this.#u32;
-    const marks = (u32[(span + MSPAN.gcmarkBits) >>> 2] as number) >>> 2;
-    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
+    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    const size = u32[(span + MSPAN.elemsize) >>> 2];
     let prev = 0;
-    let s = u32[(span + MSPAN.specials) >>> 2] as number;
+    let s = u32[(span + MSPAN.specials) >>> 2];
     while (s !== 0) {
-      const i = Math.floor((u32[(s + SPECIAL.offset) >>> 2] as number) / size);
+      const i = Math.floor(u32[(s + SPECIAL.offset) >>> 2] / size);
       const end = (i + 1) * size;
-      if ((u32[marks + (i >>> 5)] as number) & (1 << (i & 31))) {
+      if (u32[marks + (i >>> 5)] & (1 << (i & 31))) {
         // Alive: on to the next object's.
-        while (s !== 0 && (u32[(s + SPECIAL.offset) >>> 2] as number) < end) {
+        while (s !== 0 && u32[(s + SPECIAL.offset) >>> 2] < end) {
           prev = s;
-          s = u32[(s + SPECIAL.next) >>> 2] as number;
+          s = u32[(s + SPECIAL.next) >>> 2];
         }
         continue;
       }
       // Any finalizer among the object's specials revives it: decided before the others are touched.
       let revived = false;
-      for (let t = s; t !== 0 && (u32[(t + SPECIAL.offset) >>> 2] as number) < end; ) {
+      for (let t = s; t !== 0 && u32[(t + SPECIAL.offset) >>> 2] < end; ) {
         if (u32[(t + SPECIAL.kind) >>> 2] === SPECIAL_FINALIZER) revived = true;
-        t = u32[(t + SPECIAL.next) >>> 2] as number;
+        t = u32[(t + SPECIAL.next) >>> 2];
       }
-      if (revived) u32[marks + (i >>> 5)] = (u32[marks + (i >>> 5)] as number) | (1 << (i & 31));
-      while (s !== 0 && (u32[(s + SPECIAL.offset) >>> 2] as number) < end) {
-        const next = u32[(s + SPECIAL.next) >>> 2] as number;
-        const kind = u32[(s + SPECIAL.kind) >>> 2] as number;
-        const data = u32[(s + SPECIAL.data) >>> 2] as number;
+      if (revived) u32[marks + (i >>> 5)] = u32[marks + (i >>> 5)] | (1 << (i & 31));
+      while (s !== 0 && u32[(s + SPECIAL.offset) >>> 2] < end) {
+        const next = u32[(s + SPECIAL.next) >>> 2];
+        const kind = u32[(s + SPECIAL.kind) >>> 2];
+        const data = u32[(s + SPECIAL.data) >>> 2];
         if (revived && kind !== SPECIAL_FINALIZER && kind !== SPECIAL_WEAK) {
           prev = s;
         } else {
-          const p =
-            (u32[(span + MSPAN.startAddr) >>> 2] as number) + (u32[(s + SPECIAL.offset) >>> 2] as number);
+          const p = u32[(span + MSPAN.startAddr) >>> 2] + u32[(s + SPECIAL.offset) >>> 2];
           heap.allocator.freeSpecial(span as never, prev, s);
           if (kind === SPECIAL_FINALIZER) this.#finalizers.queueFinalizer(data, p);
           else if (kind === SPECIAL_WEAK) this.#finalizers.clearWeak(data);

@@ -56,7 +56,7 @@ export class Roots {
   /** Bytes of globals and ref slots. */
   get globalsBytes(): number {
     let n = this.#refs.inuse * 8;
-    for (let i = 0; i < this.#globals.length; i += 2) n += this.#globals[i + 1]! - this.#globals[i]!;
+    for (let i = 0; i < this.#globals.length; i += 2) n += this.#globals[i + 1] - this.#globals[i];
     return n;
   }
 
@@ -65,8 +65,8 @@ export class Roots {
     this.stackScan = 0;
     this.globalsScan = 0;
     for (let i = 0; i < this.#globals.length; i += 2) {
-      marker.scanRoots(this.#globals[i]!, this.#globals[i + 1]!);
-      this.globalsScan += this.#globals[i + 1]! - this.#globals[i]!;
+      marker.scanRoots(this.#globals[i], this.#globals[i + 1]);
+      this.globalsScan += this.#globals[i + 1] - this.#globals[i];
     }
     this.stacks((lo, hi) => {
       marker.scanRoots(lo, hi);
@@ -104,14 +104,10 @@ export class Roots {
   /** Calls f with the slot of each object of the span that has a finalizer. */
   forEachFinalizerObject(span: number, f: (base: number) => void): void {
     const u32 = this.#heap.mem.u32;
-    const size = u32[(span + MSPAN.elemsize) >>> 2] as number;
-    for (
-      let s = u32[(span + MSPAN.specials) >>> 2] as number;
-      s !== 0;
-      s = u32[(s + SPECIAL.next) >>> 2] as number
-    ) {
+    const size = u32[(span + MSPAN.elemsize) >>> 2];
+    for (let s = u32[(span + MSPAN.specials) >>> 2]; s !== 0; s = u32[(s + SPECIAL.next) >>> 2]) {
       if (u32[(s + SPECIAL.kind) >>> 2] !== SPECIAL_FINALIZER) continue;
-      const i = Math.floor((u32[(s + SPECIAL.offset) >>> 2] as number) / size);
+      const i = Math.floor(u32[(s + SPECIAL.offset) >>> 2] / size);
       f(this.#heap.objectBase(span, i));
     }
   }
@@ -120,9 +116,9 @@ export class Roots {
   forEachRoot(f: (p: number) => void): void {
     const u32 = this.#heap.mem.u32;
     const range = (lo: number, hi: number): void => {
-      for (let a = lo; a < hi; a += 8) if (u32[a >>> 2] !== 0) f(u32[a >>> 2] as number);
+      for (let a = lo; a < hi; a += 8) if (u32[a >>> 2] !== 0) f(u32[a >>> 2]);
     };
-    for (let i = 0; i < this.#globals.length; i += 2) range(this.#globals[i]!, this.#globals[i + 1]!);
+    for (let i = 0; i < this.#globals.length; i += 2) range(this.#globals[i], this.#globals[i + 1]);
     this.stacks(range);
     this.#finalizers.forEachQueued(f);
     for (let b = this.#refs.firstBlock; b !== 0; b = this.#refs.nextBlock(b))

@@ -46,7 +46,7 @@ export class RefTable {
 
   /** Slots in use. */
   get inuse(): number {
-    return this.#u32[(this.#state + O.inuse) >>> 2] as number;
+    return this.#u32[(this.#state + O.inuse) >>> 2];
   }
 
   /** A new slot that holds addr (0 is allowed). Throws out of memory if the metadata can't grow. */
@@ -54,12 +54,12 @@ export class RefTable {
     const u32 = this.#u32;
     const head = (this.#state + O.free) >>> 2;
     if (u32[head] === FREE_TAG) this.#grow();
-    const slot = (u32[head] as number) & ~FREE_TAG;
-    u32[head] = u32[(slot + 4) >>> 2] as number;
+    const slot = u32[head] & ~FREE_TAG;
+    u32[head] = u32[(slot + 4) >>> 2];
     u32[(slot + 4) >>> 2] = 0;
     u32[slot >>> 2] = addr;
     const n = (this.#state + O.inuse) >>> 2;
-    u32[n] = (u32[n] as number) + 1;
+    u32[n] = u32[n] + 1;
     // The block may have been scanned already.
     if (this.#shader.marking) this.#shader.shade(addr);
     return (slot >>> 0) as RefSlot;
@@ -76,25 +76,25 @@ export class RefTable {
     if (u32[(slot + 4) >>> 2] !== 0) {
       throw new TypeError(`gc: free of a ref slot that is not in use (got 0x${slot.toString(16)})`);
     }
-    if (this.#shader.marking) this.#shader.shade(u32[slot >>> 2] as number);
+    if (this.#shader.marking) this.#shader.shade(u32[slot >>> 2]);
     const head = (this.#state + O.free) >>> 2;
     u32[slot >>> 2] = 0;
-    u32[(slot + 4) >>> 2] = u32[head] as number;
+    u32[(slot + 4) >>> 2] = u32[head];
     u32[head] = slot | FREE_TAG;
     const n = (this.#state + O.inuse) >>> 2;
-    u32[n] = (u32[n] as number) - 1;
+    u32[n] = u32[n] - 1;
   }
 
   #grow(): void {
     const u32 = this.#u32;
     const block = this.#mem.persistentAlloc(REF_BLOCK_BYTES, 8, "otherSys");
     if (block === 0) outOfMemory("gc: no room for more root slots");
-    u32[block >>> 2] = u32[(this.#state + O.blocks) >>> 2] as number;
+    u32[block >>> 2] = u32[(this.#state + O.blocks) >>> 2];
     u32[(this.#state + O.blocks) >>> 2] = block;
     const n = (this.#state + O.nblocks) >>> 2;
-    u32[n] = (u32[n] as number) + 1;
+    u32[n] = u32[n] + 1;
     // Lowest slots first.
-    let next = u32[(this.#state + O.free) >>> 2] as number;
+    let next = u32[(this.#state + O.free) >>> 2];
     for (let slot = block + REF_BLOCK_BYTES - 8; slot > block; slot -= 8) {
       u32[(slot + 4) >>> 2] = next;
       next = slot | FREE_TAG;
@@ -104,10 +104,10 @@ export class RefTable {
 
   /** First block, 0 if there is none. New blocks come before it. */
   get firstBlock(): number {
-    return this.#u32[(this.#state + O.blocks) >>> 2] as number;
+    return this.#u32[(this.#state + O.blocks) >>> 2];
   }
 
   nextBlock(block: number): number {
-    return this.#u32[block >>> 2] as number;
+    return this.#u32[block >>> 2];
   }
 }

@@ -40,7 +40,7 @@ export function verifyHeap(collector: Collector): HeapSurvey {
   const survey: HeapSurvey = { objects: 0, reachable: 0, reachableBytes: 0 };
   const unswept = (span: number): boolean => u32[(span + MSPAN.sweepgen) >>> 2] === heap.sweepgen - 2;
   heap.forEachSpan((span) => {
-    const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+    const nelems = u32[(span + MSPAN.nelems) >>> 2];
     let allocated = 0;
     for (let i = 0; i < nelems; i++) {
       if (isAllocated(heap, span, i)) allocated++;
@@ -51,7 +51,7 @@ export function verifyHeap(collector: Collector): HeapSurvey {
         throw new Error(`verifyHeap: object ${i} of span ${hex(span)} is marked, but not allocated`);
       }
     }
-    const count = u32[(span + MSPAN.allocCount) >>> 2] as number;
+    const count = u32[(span + MSPAN.allocCount) >>> 2];
     if (count !== allocated) {
       throw new Error(`verifyHeap: span ${hex(span)} has ${allocated} allocBits, but allocCount ${count}`);
     }
@@ -64,7 +64,7 @@ export function verifyHeap(collector: Collector): HeapSurvey {
       throw new Error(`verifyHeap: ${what} is going to be freed by the sweep`);
     }
     survey.reachable++;
-    survey.reachableBytes += u32[(span + MSPAN.elemsize) >>> 2] as number;
+    survey.reachableBytes += u32[(span + MSPAN.elemsize) >>> 2];
   });
   return survey;
 }
@@ -85,10 +85,10 @@ export function verifyTricolour(collector: Collector): number {
   const cycle = state.get(MARK.cycle);
   let black = 0;
   heap.forEachSpan((span) => {
-    if (heap.classes.byPage[u32[(span + MSPAN.spanclass) >>> 2] as number] !== 1) return;
-    const page = (u32[(span + MSPAN.startAddr) >>> 2] as number) >>> PAGE_SHIFT;
-    if (((u32[(state.pageState >>> 2) + page] as number) & ~3) !== cycle) return;
-    const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
+    if (heap.classes.byPage[u32[(span + MSPAN.spanclass) >>> 2]] !== 1) return;
+    const page = u32[(span + MSPAN.startAddr) >>> 2] >>> PAGE_SHIFT;
+    if ((u32[(state.pageState >>> 2) + page] & ~3) !== cycle) return;
+    const nelems = u32[(span + MSPAN.nelems) >>> 2];
     for (let i = 0; i < nelems; i++) {
       if (!bitAt(heap, state.scanRows + (page << (SCAN_ROW_SHIFT + 2)), i)) continue;
       const base = heap.objectBase(span, i);
@@ -96,7 +96,7 @@ export function verifyTricolour(collector: Collector): number {
         throw new Error(`verifyTricolour: object ${hex(base)} is scanned, not marked`);
       black++;
       forEachPointerSlot(heap, span, base, (slot) => {
-        const p = u32[slot >>> 2] as number;
+        const p = u32[slot >>> 2];
         const target = heap.allocator.spanOf(p as Addr) as number;
         if (target === 0 || heap.isManual(target)) return;
         const k = objectIndex(heap, target, p);
@@ -116,11 +116,11 @@ export function forEachHeapPointer(collector: Collector, f: (slot: number, value
   const { heap } = collector;
   const u32 = heap.mem.u32;
   heap.forEachSpan((span) => {
-    const nelems = u32[(span + MSPAN.nelems) >>> 2] as number;
-    const bits = u32[(span + MSPAN.allocBits) >>> 2] as number;
+    const nelems = u32[(span + MSPAN.nelems) >>> 2];
+    const bits = u32[(span + MSPAN.allocBits) >>> 2];
     for (let i = 0; i < nelems; i++) {
       if (!bitAt(heap, bits, i)) continue;
-      forEachPointerSlot(heap, span, heap.objectBase(span, i), (slot) => f(slot, u32[slot >>> 2] as number));
+      forEachPointerSlot(heap, span, heap.objectBase(span, i), (slot) => f(slot, u32[slot >>> 2]));
     }
   });
 }

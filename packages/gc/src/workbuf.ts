@@ -49,7 +49,7 @@ export class WorkBufs {
       const buf = Number(BigInt.asUintN(32, head));
       if (buf === 0) return 0;
       // Another thread may have taken it and be writing to it: then the counter or the address has changed.
-      const below = BigInt(this.#u32[(buf + NEXT) >>> 2] as number);
+      const below = BigInt(this.#u32[(buf + NEXT) >>> 2]);
       const next = BigInt.asIntN(64, ((head >> 32n) << 32n) | below);
       if (Atomics.compareExchange(bi64, at, head, next) === head) return buf;
     }
@@ -61,7 +61,7 @@ export class WorkBufs {
   }
 
   #field(w: number, field: number): number {
-    return this.#u32[(w + field) >>> 2] as number;
+    return this.#u32[(w + field) >>> 2];
   }
 
   #set(w: number, field: number, value: number): void {
@@ -71,7 +71,7 @@ export class WorkBufs {
   /** Makes `buf` the one in hand, with the entries it has. */
   #use(w: number, buf: number): void {
     this.#set(w, GCWORK.buf, buf);
-    this.#set(w, GCWORK.sp, buf + WORKBUF_HEADER + 4 * (this.#u32[(buf + NOBJ) >>> 2] as number));
+    this.#set(w, GCWORK.sp, buf + WORKBUF_HEADER + 4 * this.#u32[(buf + NOBJ) >>> 2]);
   }
 
   /** Lays the buffer in hand aside: notes its entries. */
@@ -122,7 +122,7 @@ export class WorkBufs {
     const buf = this.#field(w, GCWORK.buf);
     const sp = this.#field(w, GCWORK.sp);
     const mine = (sp - buf - WORKBUF_HEADER) >>> 2;
-    const laid = this.#u32[(spare + NOBJ) >>> 2] as number;
+    const laid = this.#u32[(spare + NOBJ) >>> 2];
     if (laid === 0 && mine < SHARE_MIN) return false;
     let fresh = this.#take(MARK.empty);
     if (fresh === 0) fresh = this.#allocate();

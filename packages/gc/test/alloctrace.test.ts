@@ -78,7 +78,7 @@ describe("allocfreetrace", () => {
     const p = a.mallocNoscan(100_000);
     state.stack = "collector";
     gc.gc();
-    gc.refs.alloc((p + 50_000) as Addr);
+    gc.refs.alloc(p + 50_000);
     const text = report(() => gc.gc());
     expect(text).toContain("found bad pointer in Go heap (incorrect use of unsafe or cgo?)");
     expect(text).toContain(`object 0x${p.toString(16)} of 106496 bytes`);
@@ -97,7 +97,7 @@ describe("allocfreetrace", () => {
     }
     const [p, other] = addrs;
     expect(other).toBeUndefined();
-    const text = report(() => gc.trace!.check(p!));
+    const text = report(() => gc.trace!.check(p));
     expect(text).toContain("second");
     expect(text).not.toContain("first");
   });
@@ -121,7 +121,7 @@ describe("allocfreetrace", () => {
   it("lets addresses pass that are no heap's, and stops at what clobberfree has left", () => {
     const { a, gc } = traced();
     gc.trace!.check(a.zerobase);
-    gc.trace!.check(a.stackAlloc(2048) as Addr);
+    gc.trace!.check(a.stackAlloc(2048));
     gc.trace!.check(8 as Addr);
     const text = report(() => gc.trace!.check(CLOBBER_WORD as Addr));
     expect(text).toContain("use of a pointer read from freed memory");
@@ -175,7 +175,7 @@ describe("the record of an address", () => {
     }
     for (const at of [p + 106_496, p - 1, 8]) expect(trace.describe(at)).toBe("");
     // Of a page, what no object covered.
-    const small = owners([64], "small")[0]!;
+    const small = owners([64], "small")[0];
     expect(trace.describe(small + 63)).toContain("of 64 bytes");
     for (const at of [small + 64, small + 8191]) expect(trace.describe(at)).not.toContain("of 64 bytes");
   });

@@ -52,7 +52,7 @@ function shade(s: State, p: number): void {
 function* programSteps(s: State, b: Barrier): Generator<State> {
   const write = (slot: "root" | number, v: number): State => {
     const t = copy(s);
-    const old = slot === "root" ? t.root : t.field[slot]!;
+    const old = slot === "root" ? t.root : t.field[slot];
     if (b.deletion) shade(t, old);
     if (b.insertion) shade(t, v);
     if (slot === "root") t.root = v;
@@ -61,7 +61,7 @@ function* programSteps(s: State, b: Barrier): Generator<State> {
   };
   const known = reachable(s, [s.root, s.local]);
   // Loads.
-  for (const p of [s.root, ...[...known].map((o) => s.field[o]!), NIL]) {
+  for (const p of [s.root, ...[...known].map((o) => s.field[o]), NIL]) {
     const t = copy(s);
     t.local = p;
     yield t;
@@ -89,7 +89,7 @@ function* collectorSteps(s: State): Generator<State> {
     if (s.colour[o] !== GREY) continue;
     const t = copy(s);
     t.colour[o] = BLACK;
-    shade(t, t.field[o]!);
+    shade(t, t.field[o]);
     yield t;
   }
 }

@@ -7,7 +7,7 @@ import { Marker } from "../src/mgcmark.ts";
 import { beginMarking } from "./graph.ts";
 import { MiB, type Rig, rig } from "./kit.ts";
 
-const spanOf = (r: Rig, p: number): number => r.a.spanOf(p as Addr) as number;
+const spanOf = (r: Rig, p: number): number => r.a.spanOf(p as Addr);
 
 /** Every visit of the walk: the object's address and where it was reached from. */
 function visits(r: Rig): [base: number, from: number][] {
@@ -46,7 +46,7 @@ describe("the walk over what is reachable", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const holder = r.a.mallocTyped(r.a.newType(64, [0xff]));
     const block = r.a.mallocNoscan(48);
-    const base = r.u32[(spanOf(r, block) + MSPAN.startAddr) >>> 2]!;
+    const base = r.u32[(spanOf(r, block) + MSPAN.startAddr) >>> 2];
     const gone = r.a.mallocNoscan(100_000);
     r.gc.refs.alloc(holder);
     r.gc.gc();
@@ -85,8 +85,8 @@ describe("the walk over what is reachable", () => {
     list.forEach((p, i) => {
       r.u32[p >>> 2] = list[i + 1] ?? 0;
     });
-    r.gc.refs.alloc(list[0]!);
-    expect(visits(r)).toEqual(sorted(list.map((p, i) => [p, i === 0 ? 0 : list[i - 1]!])));
+    r.gc.refs.alloc(list[0]);
+    expect(visits(r)).toEqual(sorted(list.map((p, i) => [p, i === 0 ? 0 : list[i - 1]])));
   });
 });
 
@@ -102,10 +102,10 @@ describe("gccheckmark", () => {
     beginMarking(r, marker);
     while (marker.drain(1 << 20) > 0);
     const span = spanOf(r, a);
-    const at = r.u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
+    const at = r.u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
     const index = objectIndex(r.gc.heap, span, skip === "a" ? a : b);
-    if (skip !== "none") r.u32[at + (index >>> 5)]! &= ~(1 << (index & 31));
-    const base = r.u32[(span + MSPAN.startAddr) >>> 2]!;
+    if (skip !== "none") r.u32[at + (index >>> 5)] &= ~(1 << (index & 31));
+    const base = r.u32[(span + MSPAN.startAddr) >>> 2];
     return { r, a, b, index, span: `index ${index} of span ${hex(span)}, base ${hex(base)}, elemsize=32` };
   }
   const hex = (n: number) => `0x${n.toString(16)}`;

@@ -9,8 +9,8 @@ describe("the tables of span classes", () => {
 
   it("divide an offset in a page by each size that they have a factor for", () => {
     for (let spanclass = 0; spanclass < 256; spanclass++) {
-      const magic = tables.magic[spanclass]!;
-      const size = tables.size[spanclass]!;
+      const magic = tables.magic[spanclass];
+      const size = tables.size[spanclass];
       if (magic === 0) continue;
       let wrong = 0;
       for (let off = 0; off <= PAGE_MASK; off++) {
@@ -23,7 +23,7 @@ describe("the tables of span classes", () => {
   it("mark by page what has pointers and 16 to 512 bytes, and give every such class a factor", () => {
     let byPage = 0;
     for (let cls = 1; cls < classToSize.length; cls++) {
-      const size = classToSize[cls]!;
+      const size = classToSize[cls];
       const [scan, noscan] = [cls << 1, (cls << 1) | 1];
       expect([tables.size[scan], tables.size[noscan]]).toEqual([size, size]);
       expect(tables.byPage[noscan]).toBe(0);
@@ -45,8 +45,8 @@ describe("the tables of span classes", () => {
     const t = buildClassTables([0, 8, 16, 512, 513, 1024, 24], [0, 1, 1, 1, 1, 1, 2]);
     const rows = [1, 2, 3, 4, 5, 6].map((cls) => [
       t.byPage[2 * cls],
-      t.magic[2 * cls]! > 0,
-      t.magic[2 * cls + 1]! > 0,
+      t.magic[2 * cls] > 0,
+      t.magic[2 * cls + 1] > 0,
     ]);
     expect(rows).toEqual([
       [0, false, true],

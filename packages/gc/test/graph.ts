@@ -9,7 +9,7 @@ export function randomGraph(r: Rig, rnd: Random, n: number): void {
   const all = shapes(r);
   const objects: { addr: number; size: number; fields: number[] }[] = [];
   for (let i = 0; i < n; i++) {
-    const shape = all[rnd(rnd(16) === 0 ? all.length : 8)]!;
+    const shape = all[rnd(rnd(16) === 0 ? all.length : 8)];
     objects.push({ addr: r.a.mallocgc(shape.size, shape.typ, true), size: shape.size, fields: shape.fields });
     if (shape.size > 8000) i += 200;
   }
@@ -19,12 +19,12 @@ export function randomGraph(r: Rig, rnd: Random, n: number): void {
       // Nil, an interior pointer, no pointer at all, or an object that may be close by.
       const what = rnd(10);
       if (what === 0) continue;
-      const to = objects[(i + 1 + rnd(near)) % objects.length]!;
+      const to = objects[(i + 1 + rnd(near)) % objects.length];
       const value = what === 1 ? to.addr + rnd(to.size) : what === 2 ? 4096 + rnd(100_000) : to.addr;
       r.u32[(o.addr + f) >>> 2] = value;
     }
   });
-  for (let k = 0; k < 1 + rnd(6); k++) r.gc.refs.alloc(objects[rnd(objects.length)]!.addr);
+  for (let k = 0; k < 1 + rnd(6); k++) r.gc.refs.alloc(objects[rnd(objects.length)].addr);
 }
 
 /** The mark bits of every span, in the order of the spans. */
@@ -33,8 +33,8 @@ export function markBits(r: Rig): number[] {
   const { u32 } = heap.mem;
   const bits: number[] = [];
   heap.forEachSpan((span) => {
-    const at = u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
-    for (let k = 0; k * 32 < u32[(span + MSPAN.nelems) >>> 2]!; k++) bits.push(u32[at + k]!);
+    const at = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    for (let k = 0; k * 32 < u32[(span + MSPAN.nelems) >>> 2]; k++) bits.push(u32[at + k]);
   });
   return bits;
 }
@@ -72,8 +72,8 @@ export function endMarking(r: Rig, marker: Marker): Marked {
     stats: marker.scanStats(),
   };
   heap.forEachSpan((span) => {
-    const at = u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
-    for (let k = 0; k * 32 < u32[(span + MSPAN.nelems) >>> 2]!; k++) u32[at + k] = 0;
+    const at = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    for (let k = 0; k * 32 < u32[(span + MSPAN.nelems) >>> 2]; k++) u32[at + k] = 0;
   });
   return marked;
 }

@@ -79,7 +79,7 @@ describe("memory for grey objects", () => {
     expect(taken.length).toBeGreaterThan(500);
     const sorted = [...taken].sort((x, y) => x - y);
     for (let i = 1; i < sorted.length; i++)
-      expect((sorted[i] as number) - (sorted[i - 1] as number)).toBeGreaterThanOrEqual(heap.workBytes);
+      expect(sorted[i] - sorted[i - 1]).toBeGreaterThanOrEqual(heap.workBytes);
     const again = taken.pop() as number;
     heap.freeWork(again);
     expect(heap.allocWork()).toBe(again);

@@ -4,7 +4,7 @@ import { MSPAN } from "../src/heap.ts";
 import { bitAt, forEachPointerSlot, objectIndex } from "../src/heapwalk.ts";
 import { MiB, type Rig, rig } from "./kit.ts";
 
-const spanOf = (r: Rig, p: number): number => r.a.spanOf(p as Addr) as number;
+const spanOf = (r: Rig, p: number): number => r.a.spanOf(p as Addr);
 
 /** Offsets of the pointer slots that the walk finds in the object at p, from p. */
 function slots(r: Rig, p: Addr): number[] {
@@ -25,7 +25,7 @@ describe("the walk over an object's pointer slots", () => {
     ];
     for (const [size, at] of shapes) {
       const mask = new Uint32Array(2);
-      for (const off of at) mask[off >>> 8]! |= 1 << ((off >>> 3) & 31);
+      for (const off of at) mask[off >>> 8] |= 1 << ((off >>> 3) & 31);
       const typ = r.a.newType(size, mask);
       for (let i = 0; i < 20; i++) expect(slots(r, r.a.mallocTyped(typ))).toEqual(at);
     }
@@ -65,7 +65,7 @@ describe("an object's index", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const p = r.a.mallocNoscan(48);
     const span = spanOf(r, p);
-    const base = r.u32[(span + MSPAN.startAddr) >>> 2]!;
+    const base = r.u32[(span + MSPAN.startAddr) >>> 2];
     const index = (offset: number) => objectIndex(r.gc.heap, span, base + offset);
     expect([0, 47, 48, 169 * 48, 170 * 48 - 1, 170 * 48, 8191].map(index)).toEqual([
       0, 0, 1, 169, 169, -1, -1,

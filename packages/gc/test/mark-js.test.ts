@@ -31,11 +31,11 @@ interface Obj {
 function objectAt(r: Rig, addr: Addr): Obj {
   const { gc, u32 } = r;
   const span = gc.heap.allocator.spanOf(addr) as number;
-  const size = u32[(span + MSPAN.elemsize) >>> 2]!;
-  const spanclass = u32[(span + MSPAN.spanclass) >>> 2]!;
+  const size = u32[(span + MSPAN.elemsize) >>> 2];
+  const spanclass = u32[(span + MSPAN.spanclass) >>> 2];
   const large = spanclass >>> 1 === 0;
   // A header of 8 bytes is no part of what is scanned, nor is what follows a large object on its last page.
-  const bytes = large ? u32[(span + MSPAN.limit) >>> 2]! - addr : size > 512 ? size - 8 : size;
+  const bytes = large ? u32[(span + MSPAN.limit) >>> 2] - addr : size > 512 ? size - 8 : size;
   const scan = (spanclass & 1) === 1 ? 0 : bytes;
   return { addr, size, scan, byPage: !large && size >= 16 && size <= 512 };
 }
@@ -85,13 +85,13 @@ function expectMarks(r: Rig, objects: readonly Obj[], wanted: readonly Obj[]) {
     return { steps, classes, visits: stats.spansSparse };
   });
   for (const result of results) expect(result).toEqual(results[0]);
-  return results[0]!;
+  return results[0];
 }
 
 /** A type of `size` bytes with pointers in the slots that `has` names. */
 function typeOf(r: Rig, size: number, has: (slot: number) => boolean): number {
   const mask = new Uint32Array(Math.ceil(size / 256));
-  for (let s = 0; s < size / 8; s++) if (has(s)) mask[s >>> 5]! |= 1 << (s & 31);
+  for (let s = 0; s < size / 8; s++) if (has(s)) mask[s >>> 5] |= 1 << (s & 31);
   return r.a.newType(size, mask);
 }
 
@@ -113,7 +113,7 @@ const SIZES = [
 /** Patterns of pointer slots in an object of n slots. */
 const patterns = (n: number, rnd: (n: number) => number): ((s: number) => boolean)[] => {
   const some = Array.from({ length: n }, () => rnd(3) === 0);
-  return [(s) => s === 0, (s) => s === n - 1, (s) => s % 2 === 0, () => true, (s) => some[s]!];
+  return [(s) => s === 0, (s) => s === n - 1, (s) => s % 2 === 0, () => true, (s) => some[s]];
 };
 
 describe.each([
@@ -135,7 +135,7 @@ describe.each([
       }));
       const perPage = Math.max(1, Math.floor(8192 / size));
       for (let k = 0; k < npages * perPage; k++) {
-        const type = types[k % types.length]!;
+        const type = types[k % types.length];
         const root = isRoot(k % perPage, Math.floor(k / perPage), perPage);
         parents.push({ addr: r.a.mallocTyped(type.typ), root, ...type });
       }
@@ -151,15 +151,15 @@ describe.each([
       }
       for (let s = 0; s < slots; s++) {
         // Slots that are no pointers, and those of garbage, hold addresses of objects which nothing else leads to.
-        let value: number = decoys[s % decoys.length]!.addr;
+        let value: number = decoys[s % decoys.length].addr;
         if (root && has(s)) {
           value = 0;
           if (rnd(sparse) === 0) {
             // Every third leaf has been led to before.
             const leaf =
               rnd(3) === 0 && shared.length > 0
-                ? shared[rnd(shared.length)]!
-                : objectAt(r, makers[rnd(makers.length)]!());
+                ? shared[rnd(shared.length)]
+                : objectAt(r, makers[rnd(makers.length)]());
             if (!shared.includes(leaf)) {
               wanted.push(leaf);
               if (shared.length < 100) shared.push(leaf);
@@ -199,9 +199,9 @@ describe.each([
           // Dense around the boundaries of parts, sparse in between.
           const fromPart = (off + 64) % OBLET_BYTES;
           if (fromPart >= 128 && off + 64 < n * elem && rnd(40) !== 0) continue;
-          let value: number = decoys[(off >>> 3) % decoys.length]!.addr;
+          let value: number = decoys[(off >>> 3) % decoys.length].addr;
           if (has((off % elem) >>> 3)) {
-            const leaf = objectAt(r, makers[rnd(makers.length)]!());
+            const leaf = objectAt(r, makers[rnd(makers.length)]());
             wanted.push(leaf);
             value = leaf.addr;
           }
@@ -227,8 +227,8 @@ describe.each([
         for (const offset of [0, 1, 7, bytes - 8, bytes - 1]) {
           const group = [0, 1, 2].map(() => objectAt(r, r.a.mallocgc(bytes, typ, true)));
           all.push(...group);
-          wanted.push(group[1]!);
-          points.push(group[1]!.addr + offset);
+          wanted.push(group[1]);
+          points.push(group[1].addr + offset);
         }
       }
     }
@@ -238,8 +238,8 @@ describe.each([
     const tailSpan = r.gc.heap.allocator.spanOf(tail) as number;
     points.push(0, 8, 4096, r.gc.heap.arenaStart - 8, stack, stack + 2047, r.a.zerobase);
     points.push(
-      r.u32[(tailSpan + MSPAN.startAddr) >>> 2]! + 11 * 1408,
-      r.u32[(tailSpan + MSPAN.startAddr) >>> 2]! + 16383,
+      r.u32[(tailSpan + MSPAN.startAddr) >>> 2] + 11 * 1408,
+      r.u32[(tailSpan + MSPAN.startAddr) >>> 2] + 16383,
     );
     all.push(objectAt(r, tail));
     // Some are met in roots, the others in objects.
@@ -271,7 +271,7 @@ describe("each marker", () => {
     chain.forEach((p, i) => {
       r.u32[p >>> 2] = chain[i + 1] ?? 0;
     });
-    r.gc.refs.alloc(chain[0]!);
+    r.gc.refs.alloc(chain[0]);
   }
 
   it.each([16, 48, 256, 512])("scans a chain of objects of %i bytes on one page in one visit", (size) => {
@@ -306,7 +306,7 @@ describe("each marker", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const all = pages(r, 16, 20);
     const chain: Addr[] = [];
-    for (let k = 0; k < 20; k += 2) chain.push(...all[k]!.flatMap((p, i) => [p, all[k + 1]![i]!]));
+    for (let k = 0; k < 20; k += 2) chain.push(...all[k].flatMap((p, i) => [p, all[k + 1][i]]));
     link(r, chain);
     const objects = chain.map((p) => objectAt(r, p));
     expect(objects.length).toBeGreaterThan(r.gc.marker.state.ringMask + 1);
@@ -317,7 +317,7 @@ describe("each marker", () => {
   it("visits pages in the order in which they were queued, and what waits in the stack after them", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const make = (size: number) => r.a.mallocTyped(typeOf(r, size, () => true));
-    const [a, b, c, d, e, f, g] = [640, 32, 48, 8, 64, 80, 96].map(make) as Addr[];
+    const [a, b, c, d, e, f, g] = [640, 32, 48, 8, 64, 80, 96].map<Addr>(make);
     const other = r.a.mallocTyped(typeOf(r, 48, () => true));
     const point = (from: Addr, to: Addr[]): void => {
       to.forEach((p, i) => {
@@ -325,11 +325,11 @@ describe("each marker", () => {
       });
     };
     // The two objects of 48 bytes are on one page, which is queued for the first.
-    point(b!, [e!, other, d!]);
-    point(c!, [f!]);
-    point(a!, [g!]);
-    for (const p of [a!, b!, c!]) r.gc.refs.alloc(p);
-    const objects = [a!, b!, c!, d!, e!, f!, g!, other].map((p) => objectAt(r, p));
+    point(b, [e, other, d]);
+    point(c, [f]);
+    point(a, [g]);
+    for (const p of [a, b, c]) r.gc.refs.alloc(p);
+    const objects = [a, b, c, d, e, f, g, other].map((p) => objectAt(r, p));
     expect(expectMarks(r, objects, objects).steps).toEqual([32, 48 + 48, 64, 80, 8, 696, 96]);
   });
 
@@ -348,7 +348,7 @@ describe("each marker", () => {
       // Pushed last, and scanned first.
       r.u32[(p + 8 * 510) >>> 2] = list[i + 1] ?? 0;
     });
-    r.gc.refs.alloc(list[0]!);
+    r.gc.refs.alloc(list[0]);
     return objects;
   }
 
@@ -384,7 +384,7 @@ describe("each marker", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const all = pages(r, 16, 4);
     const words = Array.from({ length: 4 }, () => r.a.mallocTyped(typeOf(r, 8, () => true)));
-    for (const p of [...all.map((page) => page[0]!), ...words]) r.gc.refs.alloc(p);
+    for (const p of [...all.map((page) => page[0]), ...words]) r.gc.refs.alloc(p);
     for (const make of Object.values(ways)) {
       const marker = new Marker(r.gc.heap, "js");
       beginMarking(r, marker);

@@ -74,13 +74,13 @@ function start(heap: Heap, nthreads: number): State {
   };
   // The roots are grey before the others come.
   for (const o of heap.roots) {
-    const p = heap.page[o]!;
+    const p = heap.page[o];
     state.marked[o] = 1;
     if (state.pages[p] === STALE) {
       heap.page.forEach((q, k) => {
         if (q === p) state.row[k] = 0;
       });
-      state.rings[0]!.entries.push([p, o]);
+      state.rings[0].entries.push([p, o]);
       state.pages[p] = ONE;
     } else state.pages[p] = SEVERAL;
   }
@@ -89,13 +89,13 @@ function start(heap: Heap, nthreads: number): State {
 
 /** One step of thread k: one access to what is shared. */
 function step(s: State, k: number, heap: Heap, fault: Fault, notes: boolean): void {
-  const t = s.threads[k]!;
-  const ringOf = (i: number) => s.rings[i]!;
+  const t = s.threads[k];
+  const ringOf = (i: number) => s.rings[i];
   const pending = (p: number): number[] =>
     heap.page.flatMap((q, o) => (q === p && s.marked[o] === 1 && s.row[o] === 0 ? [o] : []));
   const scan = (o: number, after: string): void => {
-    s.scanned[o]!++;
-    t.pointers = [...heap.children[o]!];
+    s.scanned[o]++;
+    t.pointers = [...heap.children[o]];
     t.at = "shade";
     t.after = after;
   };
@@ -192,7 +192,7 @@ function step(s: State, k: number, heap: Heap, fault: Fault, notes: boolean): vo
       return;
     case "take back": {
       // One exchange: a page that is queued for one object is now queued for several.
-      const old = s.pages[t.page]!;
+      const old = s.pages[t.page];
       if (old === IDLE || fault !== "recheck leaves a queued page alone") s.pages[t.page] = SEVERAL;
       t.at = old === IDLE ? "find" : "look";
       return;
@@ -213,13 +213,13 @@ function step(s: State, k: number, heap: Heap, fault: Fault, notes: boolean): vo
       return;
     }
     case "state": {
-      t.seen = s.pages[heap.page[t.pointers[0]!]!]!;
+      t.seen = s.pages[heap.page[t.pointers[0]]]!;
       const left = t.seen === SEVERAL || (fault === "skip being prepared" && t.seen === PREPARED);
       t.at = left ? "queued" : "change";
       return;
     }
     case "change": {
-      const p = heap.page[t.pointers[0]!]!;
+      const p = heap.page[t.pointers[0]];
       if (s.pages[p] !== t.seen) {
         t.at = "state";
         return;
@@ -237,7 +237,7 @@ function step(s: State, k: number, heap: Heap, fault: Fault, notes: boolean): vo
       return;
     }
     case "clear": {
-      const p = heap.page[t.pointers[0]!]!;
+      const p = heap.page[t.pointers[0]];
       heap.page.forEach((q, o) => {
         if (q === p) s.row[o] = 0;
       });
@@ -245,14 +245,14 @@ function step(s: State, k: number, heap: Heap, fault: Fault, notes: boolean): vo
       return;
     }
     case "prepared": {
-      const p = heap.page[t.pointers[0]!]!;
+      const p = heap.page[t.pointers[0]];
       if (s.pages[p] === PREPARED) s.pages[p] = ONE;
       t.at = "enqueue";
       return;
     }
     case "enqueue": {
-      const o = t.pointers[0]!;
-      ringOf(k).entries.push([heap.page[o]!, o]);
+      const o = t.pointers[0];
+      ringOf(k).entries.push([heap.page[o], o]);
       t.at = "queued";
       return;
     }
@@ -271,7 +271,7 @@ function explore(heap: Heap, fault: Fault, notes: boolean): { states: number; wr
   const visit = (o: number): void => {
     if (reachable.has(o)) return;
     reachable.add(o);
-    heap.children[o]!.forEach(visit);
+    heap.children[o].forEach(visit);
   };
   heap.roots.forEach(visit);
   const seen = new Set<string>();
@@ -288,7 +288,7 @@ function explore(heap: Heap, fault: Fault, notes: boolean): { states: number; wr
     }
     let moves = 0;
     for (let k = 0; k < state.threads.length; k++) {
-      if (state.threads[k]!.at === "done") continue;
+      if (state.threads[k].at === "done") continue;
       moves++;
       const next = JSON.parse(key) as State;
       step(next, k, heap, fault, notes);

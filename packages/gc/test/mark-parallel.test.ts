@@ -46,8 +46,8 @@ describe("a page that its visit leaves", () => {
     const r = rig({ maxMemory: 64 * MiB, shared: true });
     const type = r.a.newType(16, [0b01]);
     const [a, b, ...others] = Array.from({ length: 6 }, () => r.a.mallocTyped(type) as number);
-    r.gc.refs.alloc(a!);
-    r.gc.refs.alloc(b!);
+    r.gc.refs.alloc(a);
+    r.gc.refs.alloc(b);
     const marker = new Marker(r.gc.heap, "js");
     beginMarking(r, marker);
     const { state } = marker;
@@ -55,7 +55,7 @@ describe("a page that its visit leaves", () => {
     const other = new MarkParallelJS(state, new WorkBufs(state), state.newWork(WORK_RUNNING));
     const { mem } = state;
     const { kernel } = mem;
-    const pageState = state.pageState + ((a! >>> 13) << 2);
+    const pageState = state.pageState + ((a >>> 13) << 2);
     let leaves = 0;
     const store = (addr: number, value: number): void => {
       const leaving = addr === pageState && value === state.get(MARK.cycle) && ++leaves === 1;

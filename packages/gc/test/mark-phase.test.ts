@@ -45,7 +45,7 @@ async function startHelpers(r: Rig, kinds: MarkerKind[], more: object = {}): Pro
     ids,
     workers,
     errors,
-    scanned: () => r.u32[(words + 4) >>> 2]!,
+    scanned: () => r.u32[(words + 4) >>> 2],
     stop: () => {
       r.u32[words >>> 2] = 1;
       return Promise.all(exits);
@@ -71,11 +71,11 @@ function busyGraph(r: Rig, salt: number): void {
   const nodes = Array.from({ length: 8000 }, () => r.a.mallocTyped(small));
   const wides = Array.from({ length: 400 }, () => r.a.mallocTyped(wide));
   for (const p of nodes) {
-    for (const slot of [p, p + 8]) r.u32[slot >>> 2] = rnd(20) === 0 ? wides[rnd(400)]! : nodes[rnd(8000)]!;
+    for (const slot of [p, p + 8]) r.u32[slot >>> 2] = rnd(20) === 0 ? wides[rnd(400)] : nodes[rnd(8000)];
   }
   for (const p of wides) for (let k = 0; k < 128; k++) r.u32[(p + 8 * k) >>> 2] = wides[rnd(400)]!;
-  r.gc.refs.alloc(nodes[0]!);
-  r.gc.refs.alloc(wides[0]!);
+  r.gc.refs.alloc(nodes[0]);
+  r.gc.refs.alloc(wides[0]);
 }
 
 /** What the single-threaded marker finds. */
@@ -184,8 +184,8 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
       r.u32[(w + GCWORK.phase) >>> 2] = state.get(MARK.gate) >>> 20;
       state.set(MARK.gate, state.get(MARK.gate) + gate);
       for (let i = 0; i < 3; i++) phase.step();
-      expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2]!)).toBe(true);
-      expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2]!)).toBe(false);
+      expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2])).toBe(true);
+      expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2])).toBe(false);
       // Without a bound in time: stalled means that nothing has happened.
       let steps = 0;
       while (!phase.step()) if (++steps > 10_000) throw new Error("the phase does not end");
@@ -218,7 +218,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
           return waiting() === 2 || phase.over;
         });
         expect(phase.over).toBe(false);
-        expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2]!)).toBe(true);
+        expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2])).toBe(true);
         phase.finish();
         endMarking(r, marker);
       }
@@ -271,7 +271,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
       const ended = victim.terminate();
       let exited = false;
       void gone.then(() => {
-        exited = parallel.lost(helpers.ids[0]!);
+        exited = parallel.lost(helpers.ids[0]);
       });
       while (!parallel.step() || !exited) {
         await new Promise((resolve) => setImmediate(resolve));
@@ -280,7 +280,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
       await ended;
       const { bits, bytesMarked } = endMarking(r, marker);
       expect({ bits, bytesMarked }).toEqual({ bits: alone.bits, bytesMarked: alone.bytesMarked });
-      expect(parallel.lost(helpers.ids[0]!)).toBe(false);
+      expect(parallel.lost(helpers.ids[0])).toBe(false);
       expect(parallel.lost(99)).toBe(false);
       await helpers.stop();
     }

@@ -20,7 +20,7 @@ import { MiB, rig } from "./kit.ts";
 function setUp(maxMemory = 64 * MiB) {
   const r = rig({ maxMemory });
   const { state } = r.gc.marker;
-  const field = (w: number, f: number) => r.u32[(w + f) >>> 2]!;
+  const field = (w: number, f: number) => r.u32[(w + f) >>> 2];
   const set = (w: number, f: number, v: number) => {
     r.u32[(w + f) >>> 2] = v;
   };
@@ -56,17 +56,17 @@ describe("the state of marking", () => {
     const { state, field, works } = setUp(mib * MiB);
     expect(state.ringMask).toBe(slots - 1);
     const pages = mib * 128;
-    const ring = field(works()[0]!, GCWORK.ring);
+    const ring = field(works()[0], GCWORK.ring);
     const tables = [
       [state.scanRows, pages * 64],
       [state.pageState, pages * 4],
       [state.classTable, 256 * 16],
       [ring, slots * 4],
-      [field(works()[0]!, GCWORK.base), 2 * WORKBUF_BYTES],
-    ].sort(([x], [y]) => x! - y!) as [number, number][];
+      [field(works()[0], GCWORK.base), 2 * WORKBUF_BYTES],
+    ].sort(([x], [y]) => x - y) as [number, number][];
     tables.forEach(([at, bytes], i) => {
       expect(at % 64).toBe(0);
-      if (i + 1 < tables.length) expect(tables[i + 1]![0]).toBeGreaterThanOrEqual(at + bytes);
+      if (i + 1 < tables.length) expect(tables[i + 1][0]).toBeGreaterThanOrEqual(at + bytes);
     });
   });
 

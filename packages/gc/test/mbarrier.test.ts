@@ -1,4 +1,3 @@
-import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { GC_MARK, GC_OFF } from "../src/heap.ts";
 import type { MarkJS } from "../src/mark-js.ts";
@@ -80,7 +79,7 @@ describe("the write barrier", () => {
     shaded.length = 0;
     // Without a type there are no pointers.
     barrier.typedMemmove(0, dst, src, 640);
-    barrier.typedMemclr(0, dst as Addr, 640);
+    barrier.typedMemclr(0, dst, 640);
     expect(shaded).toEqual([]);
     heap.phase = GC_OFF;
   });

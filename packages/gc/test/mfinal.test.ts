@@ -150,7 +150,7 @@ describe("finalizers", () => {
     u32[(leaf + 24) >>> 2] = 42;
     let seen = 0;
     gc.finalizers.setFinalizer(make(leaf), (p) => {
-      seen = u32[(u32[p >>> 2]! + 24) >>> 2]!;
+      seen = u32[(u32[p >>> 2] + 24) >>> 2]!;
     });
     cycle();
     expect(seen).toBe(42);
@@ -246,7 +246,7 @@ describe("finalizers", () => {
     gc.gc();
     const f = gc.finalizers.next()!;
     expect(f.arg).toBe(o);
-    expect(u32[u32[o >>> 2]! >>> 2]).toBe(0);
+    expect(u32[u32[o >>> 2] >>> 2]).toBe(0);
     gc.finalizers.done(f);
     verifyHeap(gc);
   });
@@ -482,7 +482,7 @@ describe("V8's news of a weak pointer", () => {
     const first = gc.finalizers.weak(o);
     expect(gc.finalizers.weak(o)).toBe(first);
     dead.add(first);
-    news[0]!();
+    news[0]();
     expect(a.findSpecial(o, SPECIAL_WEAK)).toBe(0);
     const second = gc.finalizers.weak(o);
     expect(second).not.toBe(first);
@@ -499,7 +499,7 @@ describe("V8's news of a weak pointer", () => {
     dead.add(first);
     const second = gc.finalizers.weak(o);
     expect(second).not.toBe(first);
-    news[0]!();
+    news[0]();
     expect(a.findSpecial(o, SPECIAL_WEAK)).not.toBe(0);
     expect(gc.finalizers.weak(o)).toBe(second);
     expect(second.value()).toBe(o);
@@ -737,7 +737,7 @@ describe("the entries of the queues", () => {
     for (const c of cleanups) c.stop();
     expect(blocks).toBe(1);
     for (const p of objects) fin.setFinalizer(p, () => {});
-    fin.addCleanup(objects[0]!, () => {}, 0);
+    fin.addCleanup(objects[0], () => {}, 0);
     expect(blocks).toBe(2);
     mem.persistentAlloc = persistentAlloc;
   });
@@ -836,7 +836,7 @@ describe("the entries of the queues", () => {
     const { fin, make, finalize, a, u32 } = bare();
     const p = make();
     fin.setFinalizer(p, () => {});
-    const entry = u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL.data) >>> 2]!;
+    const entry = u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL.data) >>> 2];
     finalize(p);
     u32[(entry + 8) >>> 2] = 12_345;
     expect(() => fin.next()).toThrow("gc: finalizer queue names an unknown function");
@@ -890,7 +890,7 @@ describe("while a cycle marks", () => {
     const { fin, make, host, said, a, u32 } = bare();
     const p = make();
     const weak = fin.weak(p);
-    const cell = u32[(a.findSpecial(p, SPECIAL_WEAK) + SPECIAL.data) >>> 2]!;
+    const cell = u32[(a.findSpecial(p, SPECIAL_WEAK) + SPECIAL.data) >>> 2];
     host.marking = true;
     host.ensureSwept = () => fin.clearWeak(cell);
     said();

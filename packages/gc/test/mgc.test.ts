@@ -90,7 +90,7 @@ describe("a collection", () => {
     gc.addGlobals(globals, (globals + 8 * count) as Addr);
     for (let i = 0; i < count; i++) {
       const p = a.mallocTyped(wide);
-      gc.storePointer((globals + 8 * i) as Addr, p);
+      gc.storePointer(globals + 8 * i, p);
       gc.storePointer(p, a.mallocTyped(wide));
     }
     const n = heapObjects();
@@ -250,8 +250,8 @@ describe("gccheckmark", () => {
     while (!(gc.marker.idle && gc.roots.done)) gc.step();
     // What a broken marker would leave behind.
     const span = a.spanOf(lost);
-    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
-    u32[marks] = u32[marks]! & ~(1 << a.objIndex(span, lost));
+    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    u32[marks] = u32[marks] & ~(1 << a.objIndex(span, lost));
     let error: unknown;
     try {
       gc.step();
@@ -710,7 +710,7 @@ describe("figures", () => {
         "scan: class 32B 0+1000+0=1000 objs",
         "scan: class 896B 300+0+0=300 objs",
       ]);
-      expect(visits[0]).toBe(visits[3]! + visits[4]!);
+      expect(visits[0]).toBe(visits[3] + visits[4]);
       expect(visits[3]).toBeGreaterThanOrEqual(1);
       expect(visits[4]).toBeGreaterThanOrEqual(4);
     },
@@ -1137,9 +1137,9 @@ describe("the end of marking", () => {
     // Born black, and made white.
     const grey = a.mallocTyped(node);
     const span = a.spanOf(grey);
-    const marks = gc.heap.mem.u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
+    const marks = gc.heap.mem.u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
     const i = a.objIndex(span, grey);
-    gc.heap.mem.u32[marks + (i >>> 5)]! &= ~(1 << (i & 31));
+    gc.heap.mem.u32[marks + (i >>> 5)] &= ~(1 << (i & 31));
     Object.defineProperty(gc.marker, "overflow", { value: true });
     gc.marker.markOverflow = () => gc.marker.shade(grey);
     expect(() => gc.step()).toThrow("gc: marking ended with grey objects");
@@ -1148,8 +1148,8 @@ describe("the end of marking", () => {
   it("does not check the marks unless gccheckmark asks for it", () => {
     const { gc, a, held, u32 } = marked();
     const span = a.spanOf(held);
-    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2]! >>> 2;
-    u32[marks] = u32[marks]! & ~(1 << a.objIndex(span, held));
+    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    u32[marks] = u32[marks] & ~(1 << a.objIndex(span, held));
     expect(gc.step()).toBe("terminate");
   });
 });

@@ -172,8 +172,8 @@ describe("a large object", () => {
     beginMarking(r, marker);
     const { work, state } = marker;
     const waiting = (): number => {
-      const buf = r.u32[(work + GCWORK.buf) >>> 2]!;
-      return (r.u32[(work + GCWORK.sp) >>> 2]! - buf - 16) / 4;
+      const buf = r.u32[(work + GCWORK.buf) >>> 2];
+      return (r.u32[(work + GCWORK.sp) >>> 2] - buf - 16) / 4;
     };
     // One step has scanned the first part.
     expect(marker.drain(1)).toBe(OBLET_BYTES);

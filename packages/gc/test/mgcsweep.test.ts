@@ -278,15 +278,15 @@ describe("a span", () => {
   it("has every word of its bits swept: what dies is clobbered, and a stray mark is named", () => {
     const { a, gc, u32, node, heapObjects } = rig({ godebug: "clobberfree=1" });
     const objects = Array.from({ length: 256 }, () => a.mallocTyped(node));
-    const span = a.spanOf(objects[0] as Addr) as number;
-    expect(a.spanOf(objects[255] as Addr)).toBe(span);
+    const span = a.spanOf(objects[0]) as number;
+    expect(a.spanOf(objects[255])).toBe(span);
     for (const p of objects) u32[(p + 28) >>> 2] = 1;
     const kept = [0, 31, 32, 100, 255];
-    for (const i of kept) gc.refs.alloc(objects[i] as Addr);
+    for (const i of kept) gc.refs.alloc(objects[i]);
     gc.gc();
     expect(heapObjects()).toBe(kept.length);
     objects.forEach((p, i) => void expect(u32[(p + 28) >>> 2]).toBe(kept.includes(i) ? 1 : CLOBBER_WORD));
-    const lost = objects[70] as Addr;
+    const lost = objects[70];
     gc.refs.alloc(lost);
     let error: unknown;
     try {

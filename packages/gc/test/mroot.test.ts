@@ -96,8 +96,8 @@ describe("the roots of a cycle", () => {
     seen.scanned.length = 0;
     expect(roots.step(seen.marker)).toBe(REF_BLOCK_BYTES);
     expect(seen.scanned).toEqual([[r.gc.refs.firstBlock + 8, r.gc.refs.firstBlock + REF_BLOCK_BYTES]]);
-    expect(first).toBeGreaterThan(seen.scanned[0]![0] - 1);
-    expect(first).toBeLessThan(seen.scanned[0]![1]);
+    expect(first).toBeGreaterThan(seen.scanned[0][0] - 1);
+    expect(first).toBeLessThan(seen.scanned[0][1]);
     expect(roots.globalsScan).toBe(64 + REF_BLOCK_BYTES - 8);
     while (!roots.done) expect(roots.step(seen.marker)).toBeGreaterThan(0);
     expect(roots.step(seen.marker)).toBe(0);

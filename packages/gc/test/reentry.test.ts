@@ -20,7 +20,7 @@ function list({ a, gc, node, u32 }: Rig, n: number): Addr {
 
 function expectList({ gc, u32 }: Rig, ref: Addr, n: number): void {
   let i = 0;
-  for (let p = gc.refs.get(ref) as number; p !== 0; p = u32[p >>> 2] as number) {
+  for (let p = gc.refs.get(ref) as number; p !== 0; p = u32[p >>> 2]) {
     i++;
     if (u32[(p + 16) >>> 2] !== i) throw new Error(`node ${i} of ${n} has become ${u32[(p + 16) >>> 2]}`);
   }
@@ -175,7 +175,7 @@ describe("a call of the collector from within an allocation", () => {
     let said: unknown;
     r.a.hooks.sampleMalloc = () => {
       try {
-        (calls[name] as (r: Rig) => unknown)(r);
+        calls[name](r);
       } catch (err) {
         said = err;
       }

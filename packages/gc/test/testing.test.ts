@@ -25,8 +25,8 @@ type Heap = ReturnType<typeof heap>;
 /** Changes the bit of an object in a row of bits of its span. */
 function flip(h: Heap, row: "allocBits" | "gcmarkBits", p: Addr): void {
   const i = objectIndex(h.gc.heap, h.span, p);
-  const at = (h.u32[(h.span + MSPAN[row]) >>> 2]! >>> 2) + (i >>> 5);
-  h.u32[at]! ^= 1 << (i & 31);
+  const at = (h.u32[(h.span + MSPAN[row]) >>> 2] >>> 2) + (i >>> 5);
+  h.u32[at] ^= 1 << (i & 31);
 }
 
 const index = (h: Heap, p: Addr): number => objectIndex(h.gc.heap, h.span, p);
@@ -51,7 +51,7 @@ describe("verifyHeap", () => {
   it("names a span whose counts differ", () => {
     const h = heap();
     verifyHeap(h.gc);
-    h.u32[(h.span + MSPAN.allocCount) >>> 2]!++;
+    h.u32[(h.span + MSPAN.allocCount) >>> 2]++;
     expect(() => verifyHeap(h.gc)).toThrow(
       new Error(`verifyHeap: span ${hex(h.span)} has 4 allocBits, but allocCount 5`),
     );
@@ -65,7 +65,7 @@ describe("verifyHeap", () => {
       const h = heap();
       verifyHeap(h.gc);
       flip(h, "allocBits", h.p[which]);
-      h.u32[(h.span + MSPAN.allocCount) >>> 2]!--;
+      h.u32[(h.span + MSPAN.allocCount) >>> 2]--;
       expect(() => verifyHeap(h.gc)).toThrow(
         new Error(`verifyHeap: object ${hex(h.p[which])}, reached from ${hex(from(h))}, is free`),
       );
@@ -168,7 +168,7 @@ describe("verifyTricolour", () => {
     }
     // The end of a page that has no room for another object.
     const block = h.a.mallocNoscan(48);
-    const base = h.u32[((h.a.spanOf(block) as number) + MSPAN.startAddr) >>> 2]!;
+    const base = h.u32[((h.a.spanOf(block) as number) + MSPAN.startAddr) >>> 2];
     h.u32[(h.p.b + 8) >>> 2] = base + 170 * 48;
     expect(verifyTricolour(h.gc)).toBe(2);
   });
@@ -217,7 +217,7 @@ describe("finishCycle", () => {
       expect([h.gc.marking, h.gc.marker.state.get(MARK.overflow)]).toEqual([false, 0]);
       return n;
     });
-    expect(steps[1]).toBeGreaterThan(steps[0]!);
+    expect(steps[1]).toBeGreaterThan(steps[0]);
   });
 });
 

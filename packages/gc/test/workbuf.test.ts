@@ -18,18 +18,18 @@ function setUp() {
   const mask = WORKBUF_BYTES - 1;
   const stack = {
     push(x: number): boolean {
-      if ((u32[at]! & mask) === 0 && !bufs.grow(w)) return false;
-      u32[u32[at]! >>> 2] = x;
-      u32[at]! += 4;
+      if ((u32[at] & mask) === 0 && !bufs.grow(w)) return false;
+      u32[u32[at] >>> 2] = x;
+      u32[at] += 4;
       return true;
     },
     /** 0: there is none. */
     pop(): number {
-      if ((u32[at]! & mask) === WORKBUF_HEADER && !bufs.refill(w)) return 0;
-      u32[at]! -= 4;
-      return u32[u32[at]! >>> 2]!;
+      if ((u32[at] & mask) === WORKBUF_HEADER && !bufs.refill(w)) return 0;
+      u32[at] -= 4;
+      return u32[u32[at] >>> 2];
     },
-    inHand: () => (u32[at]! - u32[(w + GCWORK.buf) >>> 2]! - WORKBUF_HEADER) / 4,
+    inHand: () => (u32[at] - u32[(w + GCWORK.buf) >>> 2] - WORKBUF_HEADER) / 4,
   };
   return { ...r, marker, bufs, w, stack };
 }

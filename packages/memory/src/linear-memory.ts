@@ -97,7 +97,7 @@ export class SysStats {
     this.#mem = mem;
   }
   get(name: SysStatName): number {
-    return this.#mem.f64[sysStatAddr(name) >>> 3] as number;
+    return this.#mem.f64[sysStatAddr(name) >>> 3];
   }
   /** Adds n, which may be negative; safe from any thread. Throws if the counter would fall below 0. */
   add(name: SysStatName, n: number): void {
@@ -107,7 +107,7 @@ export class SysStats {
     const mem = this.#mem;
     const i = sysStatAddr(name) >>> 3;
     if (mem.shared) lock(mem, C_STATS_LOCK);
-    const v = (mem.f64[i] as number) + n;
+    const v = mem.f64[i] + n;
     if (v >= 0) mem.f64[i] = v;
     if (mem.shared) unlock(mem, C_STATS_LOCK);
     if (v < 0) throw new Error(`memory: sysStat ${name} underflow: ${v - n} + ${n}`);
@@ -140,7 +140,7 @@ export class SysStats {
   get sys(): number {
     const { f64 } = this.#mem;
     let total = 0;
-    for (let k = 0; k < SYS.length; k++) total += f64[SYS[k] as number] as number;
+    for (let k = 0; k < SYS.length; k++) total += f64[SYS[k]];
     return total;
   }
 }
@@ -310,7 +310,7 @@ export class LinearMemory {
 
   /** The word that a subsystem keeps for threads that attach; 0 until setRoot. index: a ROOT_ constant. */
   root(index: number): number {
-    return this.u32[((CONTROL_BASE + CONTROL.offsets.roots) >>> 2) + index] as number;
+    return this.u32[((CONTROL_BASE + CONTROL.offsets.roots) >>> 2) + index];
   }
 
   setRoot(index: number, value: number): void {
@@ -323,7 +323,7 @@ export class LinearMemory {
       throw new RangeError(`memory: reserveControl needs a whole number of bytes (got ${show(size)})`);
     }
     lock(this, C_LOCK);
-    const addr = this.u32[C_CONTROL_NEXT] as number;
+    const addr = this.u32[C_CONTROL_NEXT];
     const next = addr + ((size + 7) & ~7);
     if (next > CONTROL_END) {
       unlock(this, C_LOCK);
@@ -352,8 +352,8 @@ export class LinearMemory {
 
   #reserveLocked(n: number, align: number, from: "low" | "high"): number {
     const size = n + ((8 - (n % 8)) % 8);
-    const low = this.u32[C_LOW] as number;
-    const high = this.f64[C_HIGH] as number;
+    const low = this.u32[C_LOW];
+    const high = this.f64[C_HIGH];
     if (from === "low") {
       const addr = low + ((align - (low % align)) % align);
       if (addr + size > high) return 0;
@@ -371,7 +371,7 @@ export class LinearMemory {
 
   /** Bytes that sysReserve can still give out in one piece. */
   get unreserved(): number {
-    return (this.f64[C_HIGH] as number) - (this.u32[C_LOW] as number);
+    return this.f64[C_HIGH] - this.u32[C_LOW];
   }
 
   /** Reserved -> Prepared: the range counts under `stat` from now on. Its contents are zero. */
@@ -436,9 +436,9 @@ export class LinearMemory {
 
   #persistentLocked(size: number, align: number): number {
     const { u32 } = this;
-    const next = u32[C_CHUNK_NEXT] as number;
+    const next = u32[C_CHUNK_NEXT];
     const addr = next + ((align - (next % align)) % align);
-    if (next !== 0 && addr + size <= (u32[C_CHUNK_END] as number)) {
+    if (next !== 0 && addr + size <= u32[C_CHUNK_END]) {
       u32[C_CHUNK_NEXT] = addr + size;
       return addr;
     }
@@ -447,7 +447,7 @@ export class LinearMemory {
     if (base === 0) return 0;
     this.stats.add("otherSys", chunk);
     // A chunk made for one large piece does not replace a current chunk with more room left.
-    if (chunk - size >= (u32[C_CHUNK_END] as number) - next) {
+    if (chunk - size >= u32[C_CHUNK_END] - next) {
       u32[C_CHUNK_NEXT] = base + size;
       u32[C_CHUNK_END] = base + chunk;
     }
@@ -456,9 +456,9 @@ export class LinearMemory {
 
   #persistentChunk(n: number, align: number): number {
     const { u32 } = this;
-    const next = u32[C_PERSISTENT_NEXT] as number;
+    const next = u32[C_PERSISTENT_NEXT];
     const addr = next + ((align - (next % align)) % align);
-    if (addr + n <= (u32[C_PERSISTENT_END] as number)) {
+    if (addr + n <= u32[C_PERSISTENT_END]) {
       u32[C_PERSISTENT_NEXT] = addr + n;
       return addr;
     }

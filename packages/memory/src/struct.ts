@@ -64,7 +64,7 @@ export function defineStruct<const F extends Record<string, FieldType>>(
   const offsets: Record<string, number> = {};
   const infos: FieldInfo[] = [];
   for (const key of Object.keys(fields)) {
-    const l = layoutOf(fields[key] as FieldType);
+    const l = layoutOf(fields[key]);
     offset = Math.ceil(offset / l.align) * l.align;
     offsets[key] = offset;
     infos.push({ name: key, type: l.label, offset, size: l.size });

@@ -18,7 +18,7 @@ export { assembleKernel } from "./kernel-wasm.ts";
 export function verifyMemory(mem: LinearMemory): void {
   const { u32, f64 } = mem;
   const o = CONTROL.offsets;
-  const at = (offset: number): number => u32[(CONTROL_BASE + offset) >>> 2] as number;
+  const at = (offset: number): number => u32[(CONTROL_BASE + offset) >>> 2];
   const must = (ok: boolean, text: string): void => {
     if (!ok) throw new Error(`verifyMemory: ${text}`);
   };
@@ -28,10 +28,10 @@ export function verifyMemory(mem: LinearMemory): void {
     controlNext >= CONTROL_BASE + CONTROL.size && controlNext <= CONTROL_END,
     `controlNext ${controlNext}`,
   );
-  const high = f64[(CONTROL_BASE + o.high) >>> 3] as number;
+  const high = f64[(CONTROL_BASE + o.high) >>> 3];
   const cursors = [at(o.persistentNext), at(o.persistentEnd), at(o.low), high, mem.size];
   for (let i = 1; i < cursors.length; i++) {
-    must((cursors[i - 1] as number) <= (cursors[i] as number), `cursors out of order: ${cursors.join(", ")}`);
+    must(cursors[i - 1] <= cursors[i], `cursors out of order: ${cursors.join(", ")}`);
   }
   must(at(o.chunkNext) <= at(o.chunkEnd), `chunk ${at(o.chunkNext)} > ${at(o.chunkEnd)}`);
   for (const name of sysStatNames) must(mem.stats.get(name) >= 0, `${name} is ${mem.stats.get(name)}`);

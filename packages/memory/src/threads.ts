@@ -47,10 +47,7 @@ let fs: Fs | null | undefined;
 function linuxFs(): Fs | null {
   if (fs === undefined) {
     const { process } = globalThis;
-    fs =
-      process?.platform === "linux"
-        ? ((process.getBuiltinModule?.("node:fs") as Fs | undefined) ?? null)
-        : null;
+    fs = process?.platform === "linux" ? (process.getBuiltinModule?.("node:fs") ?? null) : null;
   }
   return fs;
 }
@@ -74,7 +71,7 @@ const stateOf = (thread: number, state: number): number => ((thread >>> ENTRY_BI
 
 /** Whether the entry's thread has ended and can be told to have, without anybody's word. */
 function taskGone(u32: Uint32Array, entry: number): boolean {
-  const task = u32[(entry + 4) >>> 2] as number;
+  const task = u32[(entry + 4) >>> 2];
   return task !== 0 && linuxFs()?.existsSync(`/proc/self/task/${task}`) === false;
 }
 

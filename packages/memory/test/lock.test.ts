@@ -160,7 +160,7 @@ describe("the order of locks", () => {
       addr === at || addr === at + 4 ? "mcentral" : addr === at + 8 ? "mheap" : undefined,
     );
     const [first, same, second, own] = [0, 4, 8, 12].map((o) => new Lock(mem, at + o));
-    return { mem, first: first!, same: same!, second: second!, own: own! };
+    return { mem, first: first, same: same, second: second, own: own };
   }
 
   it("is the table's: taking locks upwards is right, downwards or beside is not", () => {

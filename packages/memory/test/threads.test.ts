@@ -15,7 +15,7 @@ describe("the table of threads", () => {
     const drawn = Array.from({ length: 510 }, () => mem.registerThread());
     expect(new Set([mem.thread, ...drawn]).size).toBe(511);
     expect(() => mem.registerThread()).toThrow("more than 511 threads");
-    const old = drawn[7] as number;
+    const old = drawn[7];
     mem.threadExited(old);
     expect(mem.threadGone(old)).toBe(true);
     const next = mem.registerThread();
@@ -27,7 +27,7 @@ describe("the table of threads", () => {
   it("takes no report of an end for the thread that has the entry by now", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const drawn = Array.from({ length: 510 }, () => mem.registerThread());
-    const old = drawn[0] as number;
+    const old = drawn[0];
     mem.threadExited(old);
     const next = mem.registerThread();
     for (let late = 0; late < 3; late++) mem.threadExited(old);

@@ -21,7 +21,7 @@ export type MemStatsDiff = { [K in ScalarField]: number } & {
 export function diff(before: MemStats, after: MemStats): MemStatsDiff {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(after)) {
-    if (typeof value === "number") out[name] = value - (before[name as ScalarField] as number);
+    if (typeof value === "number") out[name] = value - before[name as ScalarField];
   }
   out.LastGC = after.LastGC - before.LastGC;
   const cycles = Math.max(0, Math.min(after.NumGC - before.NumGC, PAUSE_RING));

@@ -27,7 +27,7 @@ const places = Array.from({ length: DEPTH }, (_, depth) =>
   ),
 );
 const stacks = Array.from({ length: SAMPLES }, () =>
-  Uint32Array.from(places, (list) => list[random(list.length)]!),
+  Uint32Array.from(places, (list) => list[random(list.length)]),
 );
 
 async function write(): Promise<Uint8Array> {

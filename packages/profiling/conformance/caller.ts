@@ -76,13 +76,13 @@ type Check = (what: string, got: unknown, want: unknown) => void;
 function playWalk(walk: Walk, check: Check): void {
   // The frames of record's own walk, innermost first: [runtime.Callers, record, the function under test, ..., goexit].
   const frames = walk.callers_frames_skip_0.map(parseFrame);
-  if (frames.length < 3 || frames[0]!.func !== "runtime.Callers" || frames.at(-1)!.func !== "runtime.goexit")
+  if (frames.length < 3 || frames[0].func !== "runtime.Callers" || frames.at(-1)!.func !== "runtime.goexit")
     return;
-  const record = frames[1]!;
+  const record = frames[1];
   const played = frames.slice(1, -1);
   if (record.func !== walk.caller[0]?.func || !played.every((f) => parseName(f.func) !== null)) return;
 
-  const callerLine = walk.caller[0]!.line;
+  const callerLine = walk.caller[0].line;
   const profiler = createProfiler({
     mainModule: scriptOf("main"),
     isRuntime: (file) => file.startsWith("/runtime/"),
@@ -113,7 +113,7 @@ function playWalk(walk: Walk, check: Check): void {
   new Player(profiler, played, callerLine, ask).play();
 
   for (const [i, want] of walk.caller.entries()) {
-    const row = got.rows[i]!;
+    const row = got.rows[i];
     if (want.func === "runtime.goexit")
       check(`${walk.name}: Caller(${want.skip})`, [row.ok, row.func], [want.ok, want.func]);
     else
@@ -158,7 +158,7 @@ interface PlayedFrame {
 
 function parseFrame(text: string): PlayedFrame {
   const [, func, file, line] = /^(\S+) (.*):(\d+)$/.exec(text)!;
-  return { func: func!, file: file!, line: Number(line) };
+  return { func: func, file: file, line: Number(line) };
 }
 
 interface Name {
@@ -178,12 +178,11 @@ function parseName(func: string): Name | null {
   if (m === null) return null;
   const [, pkg, root, first, rest] = m;
   // A name of Go may be a word of JavaScript.
-  const type = /^(?:\(\*)?(\w+)/.exec(root!)![1]!;
-  if (!isIdentifier(type) || root!.endsWith(".constructor")) return null;
+  const type = /^(?:\(\*)?(\w+)/.exec(root)![1];
+  if (!isIdentifier(type) || root.endsWith(".constructor")) return null;
   if ((root === "init" && first === undefined) || (pkg === "runtime" && root === "goexit")) return null;
-  const closures =
-    first === undefined ? [] : [Number(first), ...rest!.split(".").filter(Boolean).map(Number)];
-  return { pkg: pkg!, root: root!, closures };
+  const closures = first === undefined ? [] : [Number(first), ...rest.split(".").filter(Boolean).map(Number)];
+  return { pkg: pkg, root: root, closures };
 }
 
 function isIdentifier(name: string): boolean {
@@ -223,9 +222,9 @@ interface World {
 /** Where a goroutine's stack ends. */
 function goroutineBase(world: World, depth: number, method: string): void {
   const receiver = world.on[depth];
-  if (receiver !== undefined) receiver[method]!(depth);
+  if (receiver !== undefined) receiver[method](depth);
   else {
-    const f = world.call[depth]!;
+    const f = world.call[depth];
     f(depth);
   }
 }
@@ -248,7 +247,7 @@ class Player {
 
   play(): void {
     for (const [depth, frame] of this.frames.entries()) {
-      const { pkg, root, closures } = this.names[depth]!;
+      const { pkg, root, closures } = this.names[depth];
       const functions = this.packages.get(pkg) ?? new Map<string, FunctionPlan>();
       this.packages.set(pkg, functions);
       let plan = functions.get(root) ?? { steps: [], closures: [] };
@@ -261,7 +260,7 @@ class Player {
     }
     for (const [pkg, functions] of this.packages) this.load(pkg, functions);
     const outermost = this.frames.length - 1;
-    goroutineBase(this.world, outermost, methodOf(this.names[outermost]!));
+    goroutineBase(this.world, outermost, methodOf(this.names[outermost]));
   }
 
   /** Compiles one package's functions into one script, and finds the function of each depth in it. */
@@ -347,8 +346,8 @@ class Player {
         continue;
       }
       const outer = receiver === undefined ? world.roots[name.root] : receiver[methodOf(name)];
-      let list = name.root === "init" ? closures : (outer!.call(receiver, -1) as Callable[]);
-      for (const n of name.closures.slice(0, -1)) list = list[n - 1]!(-1) as Callable[];
+      let list = name.root === "init" ? closures : (outer.call(receiver, -1) as Callable[]);
+      for (const n of name.closures.slice(0, -1)) list = list[n - 1](-1) as Callable[];
       world.call[depth] = list[name.closures.at(-1)! - 1]!;
     }
     delete shared.played;
@@ -356,7 +355,7 @@ class Player {
 
   /** The expression that calls the function at a depth: directly, so that no frame comes between. */
   private callOf(depth: number): string {
-    const name = this.names[depth]!;
+    const name = this.names[depth];
     return name.closures.length === 0 && methodOf(name) !== ""
       ? `$world.on[${depth}].${methodOf(name)}(${depth})`
       : `(0, $world.call[${depth}])(${depth})`;
@@ -381,7 +380,7 @@ function methodOf(name: Name): string {
 }
 
 function typeOf(name: Name): string {
-  return /^(?:\(\*)?(\w+)/.exec(name.root)![1]!;
+  return /^(?:\(\*)?(\w+)/.exec(name.root)![1];
 }
 
 function isStatic(name: Name): boolean {

@@ -32,7 +32,7 @@ function sampled(rate: number, labelKeys: readonly string[]): Profiler {
   });
   const buckets: number[] = [];
   for (let i = 0; i < 5; i++) buckets.push(p.mem.alloc(8192));
-  p.mem.free(buckets[0]!, 8192);
+  p.mem.free(buckets[0], 8192);
   p.setBlockProfileRate(1);
   p.block.record(1000);
   p.setMutexProfileFraction(1);
@@ -99,7 +99,7 @@ function fieldNumbers(bytes: Uint8Array): number[] {
   const varint = (): number => {
     let value = 0;
     for (let shift = 1; ; shift *= 128) {
-      const byte = bytes[at++]!;
+      const byte = bytes[at++];
       value += (byte & 127) * shift;
       if (byte < 128) return value;
     }

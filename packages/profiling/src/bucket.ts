@@ -95,7 +95,7 @@ export class BucketTable {
 
   /** How many buckets of a kind exist. */
   count(kind: BucketKind): number {
-    return this.counts[kind]!;
+    return this.counts[kind];
   }
 
   /** The bucket of a stack given as `n` frame numbers, at most 65535; made if it doesn't exist. `weight` is a power of two. */
@@ -105,13 +105,13 @@ export class BucketTable {
     const meta = (kind | ((31 - Math.clz32(weight)) << weightShift) | (n << nstkShift)) >>> 0;
     let hash = Math.imul(meta, 0x9e3779b1) ^ Math.imul(size | 0, 0x85ebca6b);
     for (let i = 0; i < n; i++) {
-      hash = Math.imul(hash ^ stack[i]!, 0x01000193);
+      hash = Math.imul(hash ^ stack[i], 0x01000193);
       hash ^= hash >>> 15;
     }
     hash >>>= 0;
     const slot = (this.table >>> 2) + (hash >>> (32 - tableBits));
     const { u32, f64 } = arena;
-    next: for (let b = u32[slot]!; b !== 0; b = u32[(b + NEXT) >>> 2]!) {
+    next: for (let b = u32[slot]; b !== 0; b = u32[(b + NEXT) >>> 2]!) {
       if (u32[(b + HASH) >>> 2] !== hash || u32[(b + META) >>> 2] !== meta) continue;
       if (f64[(b + SIZE) >>> 3] !== size) continue;
       const at = (b + stackOffset(kind)) >>> 2;
@@ -142,31 +142,31 @@ export class BucketTable {
     u32[slot] = b;
     u32[(b + ALLNEXT) >>> 2] = this.heads[kind]!;
     this.heads[kind] = b;
-    this.counts[kind]!++;
+    this.counts[kind]++;
     return b;
   }
 
   /** The newest bucket of a kind, 0 if there is none; go on with `nextOf`. */
   first(kind: BucketKind): number {
-    return this.heads[kind]!;
+    return this.heads[kind];
   }
 
   nextOf(b: number): number {
-    return this.arena.u32[(b + ALLNEXT) >>> 2]!;
+    return this.arena.u32[(b + ALLNEXT) >>> 2];
   }
 
   sizeOf(b: number): number {
-    return this.arena.f64[(b + SIZE) >>> 3]!;
+    return this.arena.f64[(b + SIZE) >>> 3];
   }
 
   weightOf(b: number): number {
-    return 1 << ((this.arena.u32[(b + META) >>> 2]! >>> weightShift) & 0xff);
+    return 1 << ((this.arena.u32[(b + META) >>> 2] >>> weightShift) & 0xff);
   }
 
   /** The frames of a bucket, innermost first: a view, valid until the next bucket is made. */
   stackOf(b: number): Uint32Array {
     const { u32 } = this.arena;
-    const meta = u32[(b + META) >>> 2]!;
+    const meta = u32[(b + META) >>> 2];
     const at = (b + stackOffset(meta & kindBits)) >>> 2;
     return u32.subarray(at, at + (meta >>> nstkShift));
   }
@@ -174,7 +174,7 @@ export class BucketTable {
   /** Whether `b` is a bucket of this kind: guards against tokens that were never issued. */
   is(b: number, kind: BucketKind): boolean {
     const { u32 } = this.arena;
-    return b > 0 && b % 8 === 0 && b < u32.byteLength && (u32[(b + META) >>> 2]! & kindBits) === kind;
+    return b > 0 && b % 8 === 0 && b < u32.byteLength && (u32[(b + META) >>> 2] & kindBits) === kind;
   }
 }
 

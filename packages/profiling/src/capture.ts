@@ -167,7 +167,7 @@ function restore<K extends "stackTraceLimit" | "prepareStackTrace">(
   saved: ErrorConstructorV8[K],
 ): void {
   if (saved === undefined && key === "stackTraceLimit") delete V8Error[key];
-  else V8Error[key] = saved as ErrorConstructorV8[K];
+  else V8Error[key] = saved;
 }
 
 /** A call site read back from the text of a stack. */

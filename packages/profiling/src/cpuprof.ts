@@ -22,7 +22,7 @@ import { frameOf, InspectorSession, isNoCode, type V8CPUProfile, type V8ProfileN
 import { addLabelSource, type LabelChange, LabelLog, threadLabels } from "./labellog.ts";
 import type { LabelSet } from "./labels.ts";
 import type { PCTable } from "./pctab.ts";
-import { ProfileBuilder, type SampleLabels } from "./proto.ts";
+import { ProfileBuilder } from "./proto.ts";
 import { WorkerSampler } from "./workers.ts";
 import { gzip, type Sink, writeAll } from "./writer.ts";
 
@@ -283,9 +283,9 @@ export class CPUProfiler {
     try {
       // This thread first: what follows is no part of the program.
       const [own, ...others] = run.threads;
-      const [stopped] = await Promise.allSettled([(async () => own!.stop())()]);
+      const [stopped] = await Promise.allSettled([(async () => own.stop())()]);
       if (stopped.status === "rejected") failed = stopped;
-      else profiles.push({ name: own!.name, profile: stopped.value!, labels: run.labels });
+      else profiles.push({ name: own.name, profile: stopped.value!, labels: run.labels });
       const begun = await run.begun;
       // Every thread is stopped, also when another fails.
       const [ended, workers] = await Promise.all([
@@ -294,7 +294,7 @@ export class CPUProfiler {
       ]);
       const answered = new Set<number | undefined>();
       for (const [i, result] of ended.entries()) {
-        const { name, threadId } = others[i]!;
+        const { name, threadId } = others[i];
         if (result.status === "rejected") failed ??= result;
         else if (result.value !== null) {
           answered.add(threadId);
@@ -397,7 +397,7 @@ function addThread(
   let now = startTime;
   for (let i = 0; i < samples.length; i++) {
     now += timeDeltas[i] ?? 0;
-    const id = samples[i]!;
+    const id = samples[i];
     const node = byId.get(id);
     const labels = thread.labels?.at(now) ?? null;
     if (node === undefined || isNoCode(node.callFrame)) continue;
@@ -419,7 +419,7 @@ function addThread(
     builder.add(
       [frameOf(table, byId.get(id)!.callFrame, line), ...outerFrames(id)],
       [count, Math.round(us * 1000)],
-      sampleLabels as SampleLabels,
+      sampleLabels,
     );
   }
 }

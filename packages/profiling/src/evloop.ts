@@ -118,7 +118,7 @@ export class EventLoopProfiler {
     for (let r: Resource | null = made; r !== null; r = r.cause) {
       n = walker.internSites(readSites(r.stack), stack);
       from = 0;
-      while (from < n && table.scriptOf(stack.ids[from]!).startsWith("node:")) from++;
+      while (from < n && table.scriptOf(stack.ids[from]).startsWith("node:")) from++;
       if (from < n) break;
     }
     if (from === n) from = 0;
@@ -126,8 +126,8 @@ export class EventLoopProfiler {
     const { f64 } = buckets.arena;
     const at = (bucket + counters) >>> 3;
     const weight = ns < rate ? rate / ns : 1;
-    f64[at]! += weight;
-    f64[at + 1]! += weight * ns;
+    f64[at] += weight;
+    f64[at + 1] += weight * ns;
   }
 
   toBytes(): Uint8Array {
@@ -143,7 +143,7 @@ export class EventLoopProfiler {
     for (let b = buckets.first(eventLoopKind); b !== 0; b = buckets.nextOf(b)) {
       const at = (b + counters) >>> 3;
       const { f64 } = buckets.arena;
-      builder.add(buckets.stackOf(b), [Math.round(f64[at]!), Math.round(f64[at + 1]!)]);
+      builder.add(buckets.stackOf(b), [Math.round(f64[at]), Math.round(f64[at + 1])]);
     }
     return builder.build();
   }

@@ -123,7 +123,7 @@ export class StackWalker {
     let seen = 0;
     let i = from;
     while (i < sites.length && n < ids.length) {
-      const id = table.intern(sites[i++]!);
+      const id = table.intern(sites[i++]);
       if (id === elided) continue;
       if (table.isBase(id)) {
         this.hitBase = true;
@@ -156,13 +156,13 @@ export class Frames implements Iterable<Frame> {
   }
 
   private skipUnknown(): void {
-    while (this.at < this.pcs.length && this.table.frameAt(this.pcs[this.at]! - 1) === undefined) this.at++;
+    while (this.at < this.pcs.length && this.table.frameAt(this.pcs[this.at] - 1) === undefined) this.at++;
   }
 
   /** The next frame, and whether there are more; PCs that were never issued are passed over. */
   next(): { frame: Frame; more: boolean } {
     if (this.at >= this.pcs.length) return { frame: zeroFrame(), more: false };
-    const pc = this.pcs[this.at++]! - 1;
+    const pc = this.pcs[this.at++] - 1;
     this.skipUnknown();
     return { frame: frameOf(this.table, pc), more: this.at < this.pcs.length };
   }

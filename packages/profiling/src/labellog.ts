@@ -38,7 +38,7 @@ export class LabelLog {
 
   /** The labels that held at a time; times must be asked in rising order. */
   at(us: number): LabelSet | null {
-    while (this.cursor < this.times.length && this.times[this.cursor]! <= us) this.cursor++;
+    while (this.cursor < this.times.length && this.times[this.cursor] <= us) this.cursor++;
     return this.cursor === 0 ? null : this.sets[this.cursor - 1]!;
   }
 

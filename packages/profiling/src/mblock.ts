@@ -77,8 +77,8 @@ abstract class EventRecorder {
   protected add(bucket: number, count: number, cycles: number): void {
     const { f64 } = this.sources.buckets.arena;
     const at = (bucket + counters) >>> 3;
-    f64[at]! += count;
-    f64[at + 1]! += cycles;
+    f64[at] += count;
+    f64[at + 1] += cycles;
   }
 
   /** Calls `visit` for each stack, newest first. The object passed is reused. */

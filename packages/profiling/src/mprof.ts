@@ -214,7 +214,7 @@ export class MemProfileRecorder {
 
   private count(future: number, bucket: number, what: typeof ALLOCS | typeof FREES): void {
     const { f64 } = this.sources.buckets.arena;
-    f64[((bucket + counters) >>> 3) + (1 + future) * setSize + what]! += 1;
+    f64[((bucket + counters) >>> 3) + (1 + future) * setSize + what] += 1;
   }
 
   /** A mark phase has ended. */
@@ -243,7 +243,7 @@ export class MemProfileRecorder {
       const active = (b + counters) >>> 3;
       const from = active + (1 + future) * setSize;
       for (let i = 0; i < setSize; i++) {
-        f64[active + i]! += f64[from + i]!;
+        f64[active + i] += f64[from + i];
         f64[from + i] = 0;
       }
     }
@@ -261,8 +261,8 @@ export class MemProfileRecorder {
       const weight = buckets.weightOf(b);
       record.bucket = b;
       record.size = buckets.sizeOf(b);
-      record.allocs = f64[at + ALLOCS]! * weight;
-      record.frees = f64[at + FREES]! * weight;
+      record.allocs = f64[at + ALLOCS] * weight;
+      record.frees = f64[at + FREES] * weight;
       record.allocBytes = record.allocs * record.size;
       record.freeBytes = record.frees * record.size;
       if (!inuseZero && record.allocBytes === record.freeBytes) continue;

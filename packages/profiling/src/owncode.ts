@@ -40,8 +40,8 @@ function readMarks(list: readonly Marks[]): void {
     const known = ranges.get(script) ?? [];
     ranges.set(script, known);
     known.push({
-      startLine: from!.getLineNumber() ?? 0,
-      startColumn: from!.getColumnNumber() ?? 0,
+      startLine: from.getLineNumber() ?? 0,
+      startColumn: from.getColumnNumber() ?? 0,
       endLine: to.getLineNumber() ?? 0,
       endColumn: to.getColumnNumber() ?? 0,
     });

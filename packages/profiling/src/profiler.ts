@@ -383,7 +383,7 @@ export class Profiler {
       }
     }
     const found = walker.take(sites, asked, buffer, Math.max(0, skip - 1), this.callers);
-    for (let i = 0; i < found; i++) pcs[n++] = table.pcOf(buffer.ids[i]!);
+    for (let i = 0; i < found; i++) pcs[n++] = table.pcOf(buffer.ids[i]);
     return n;
   };
 
@@ -494,7 +494,7 @@ export class Profiler {
   }
 
   private fillStack0(pcs: number[], stack: ArrayLike<number>): void {
-    for (let i = 0; i < 32; i++) pcs[i] = i < stack.length ? this.table.pcOf(stack[i]!) : 0;
+    for (let i = 0; i < 32; i++) pcs[i] = i < stack.length ? this.table.pcOf(stack[i]) : 0;
   }
 
   /** The bucket of a stack that somebody else took, for `block.recordAt` and `mutex.recordAt`. */
@@ -531,7 +531,7 @@ export class Profiler {
     }
     const { ids } = stack;
     let own = 0;
-    while (own < stack.length - 1 && this.isRuntime(ids[own]!)) own++;
+    while (own < stack.length - 1 && this.isRuntime(ids[own])) own++;
     const n = Math.min(ids.length, stack.length - own + 1);
     ids.copyWithin(1, own, stack.length);
     ids[0] = frame;
@@ -560,7 +560,7 @@ export class Profiler {
     const { table } = this;
     let n = pcs.length;
     while (n > 0) {
-      const id = table.frameIdAt(pcs[n - 1]! - 1);
+      const id = table.frameIdAt(pcs[n - 1] - 1);
       if (id !== table.goexit && !this.isRuntime(id)) break;
       n--;
     }

@@ -87,14 +87,14 @@ export class ProfileBuilder {
     // Location ids and values are packed: their bytes, with the length before them.
     let mark = body.open(1);
     for (let i = 0; i < stack.length; i++) {
-      if (stack[i] !== goexit) body.varint(this.location(stack[i]!));
+      if (stack[i] !== goexit) body.varint(this.location(stack[i]));
     }
     body.close(mark);
     mark = body.open(2);
-    for (let i = 0; i < values.length; i++) body.varint(values[i]!);
+    for (let i = 0; i < values.length; i++) body.varint(values[i]);
     body.close(mark);
     if (labels !== undefined) {
-      for (const name of Object.keys(labels).sort()) this.addLabel(name, labels[name]!);
+      for (const name of Object.keys(labels).sort()) this.addLabel(name, labels[name]);
     }
     this.samples.bytesField(2, body);
   }

@@ -12,7 +12,7 @@ export function isRuntimeName(func: string): boolean {
 /** How many frames to drop at the leaf: those of the runtime, or none where nothing would be left. */
 export function leadingRuntimeFrames(table: PCTable, stack: Uint32Array): number {
   let n = 0;
-  while (n < stack.length && isRuntimeName(table.symbolize(stack[n]!).func)) n++;
+  while (n < stack.length && isRuntimeName(table.symbolize(stack[n]).func)) n++;
   return n === stack.length ? 0 : n;
 }
 

@@ -113,7 +113,7 @@ export class SourceFunctions {
     const known = this.ends.get(fn);
     if (known !== undefined) return known;
     let i = this.changes.length - 1;
-    while (i >= 0 && !isWithin(this.innermost[i]!, fn)) i--;
+    while (i >= 0 && !isWithin(this.innermost[i], fn)) i--;
     if (i < 0) return undefined;
     // Where other code follows the last that is in it. (Parameters and body are apart.)
     const next = this.changes[i + 1] ?? this.source.length;
@@ -131,7 +131,7 @@ export class SourceFunctions {
     let to = this.lineStarts.length;
     while (from < to) {
       const middle = (from + to) >>> 1;
-      if (this.lineStarts[middle]! <= offset) from = middle + 1;
+      if (this.lineStarts[middle] <= offset) from = middle + 1;
       else to = middle;
     }
     return from;
@@ -145,7 +145,7 @@ export class SourceFunctions {
     let to = this.changes.length;
     while (from < to) {
       const middle = (from + to) >>> 1;
-      if (this.changes[middle]! <= offset) from = middle + 1;
+      if (this.changes[middle] <= offset) from = middle + 1;
       else to = middle;
     }
     return this.innermost[from - 1] ?? this.topLevel;
@@ -310,7 +310,7 @@ export class SourceFunctions {
       }
 
       // Punctuation. Brackets and the few that matter; everything else is one character and ignored.
-      const ch = src[i]!;
+      const ch = src[i];
       i++;
       switch (ch) {
         case "(": {
@@ -551,7 +551,7 @@ export class SourceFunctions {
     let start = end;
     while (start > 0 && isWordPart(src.charCodeAt(start - 1))) start--;
     if (start < end) return { kind: "word", text: src.slice(start, end), start };
-    return end > 0 ? { kind: "punct", text: src[end - 1]!, start: end - 1 } : noToken;
+    return end > 0 ? { kind: "punct", text: src[end - 1], start: end - 1 } : noToken;
   }
 
   /** The variable or property that the expression after `before` is assigned to, or "". */

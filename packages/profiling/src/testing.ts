@@ -18,14 +18,14 @@ export function verifyMemProfile(profiler: Profiler): void {
     const sum = [0, 0];
     for (let set = 0; set < 4; set++) {
       for (let i = 0; i < 2; i++) {
-        const value = f64[at + set * 2 + i]!;
+        const value = f64[at + set * 2 + i];
         if (!(value >= 0) || !Number.isInteger(value)) fail(b, `counter ${set}.${i} is ${value}`);
-        sum[i]! += value;
+        sum[i] += value;
       }
     }
     const [allocs, frees] = sum as [number, number];
     if (frees > allocs) fail(b, `${frees} frees of ${allocs} allocations`);
-    if (f64[at + 1]! > f64[at]!) fail(b, `published ${f64[at + 1]} frees of ${f64[at]} allocations`);
+    if (f64[at + 1] > f64[at]) fail(b, `published ${f64[at + 1]} frees of ${f64[at]} allocations`);
     if (!(buckets.sizeOf(b) >= 0)) fail(b, `objects of ${buckets.sizeOf(b)} bytes`);
   }
   if (n !== buckets.count(memKind))

@@ -20,13 +20,13 @@ export function tabAlign(text: string): string {
   const format = (from: number, to: number): void => {
     const column = widths.length;
     for (let row = from; row < to; row++) {
-      if (column >= lines[row]!.length - 1) continue;
+      if (column >= lines[row].length - 1) continue;
       // A block of lines that all have this column.
       emit(from, row);
       from = row;
       let width = 1;
-      for (; row < to && column < lines[row]!.length - 1; row++) {
-        const cell = lines[row]![column]!;
+      for (; row < to && column < lines[row].length - 1; row++) {
+        const cell = lines[row][column];
         width = Math.max(width, [...cell].length + 1);
       }
       widths.push(Math.ceil(width / 8) * 8);
@@ -39,11 +39,11 @@ export function tabAlign(text: string): string {
   };
   const emit = (from: number, to: number): void => {
     for (let row = from; row < to; row++) {
-      const cells = lines[row]!;
+      const cells = lines[row];
       for (let i = 0; i < cells.length; i++) {
         out += cells[i];
         if (i < cells.length - 1) {
-          out += "\t".repeat(Math.ceil((widths[i]! - [...cells[i]!].length) / 8));
+          out += "\t".repeat(Math.ceil((widths[i] - [...cells[i]].length) / 8));
         }
       }
       if (row < lines.length - 1) out += "\n";
@@ -61,7 +61,7 @@ export function stackLines(table: PCTable, stack: ArrayLike<number>, all: boolea
   let out = "";
   let show = all;
   for (let i = 0; i < stack.length; i++) {
-    const id = stack[i]!;
+    const id = stack[i];
     if (id === table.goexit) continue;
     const { func, file, line } = table.symbolize(id);
     if (!show && isRuntimeName(func)) continue;
@@ -76,7 +76,7 @@ export function stackLines(table: PCTable, stack: ArrayLike<number>, all: boolea
 /** The PCs of a stack as a record's first line has them. */
 export function stackPCs(table: PCTable, stack: ArrayLike<number>): string {
   let out = "@";
-  for (let i = 0; i < stack.length; i++) out += ` ${hex(table.pcOf(stack[i]!))}`;
+  for (let i = 0; i < stack.length; i++) out += ` ${hex(table.pcOf(stack[i]))}`;
   return out;
 }
 

@@ -29,13 +29,13 @@ interface Sample {
 
 /** The samples of a profile, frames as "func:line" innermost first. */
 function samplesOf(profile: Profile): Sample[] {
-  const str = (i: number | bigint) => profile.stringTable.strings[Number(i)]!;
+  const str = (i: number | bigint) => profile.stringTable.strings[Number(i)];
   const functions = new Map(profile.function.map((f) => [f.id, f]));
   const locations = new Map(profile.location.map((l) => [l.id, l]));
   return profile.sample.map((s) => ({
     values: s.value.map(Number),
     frames: s.locationId.map((id) => {
-      const line = locations.get(id)!.line[0]!;
+      const line = locations.get(id)!.line[0];
       return `${str(functions.get(line.functionId)!.name)}:${line.line}`;
     }),
     labels: Object.fromEntries(s.label.map((l) => [str(l.key), str(l.str)])),
@@ -125,9 +125,7 @@ class Calls {
     };
     const bytes = cpuProfileToPprof(new PCTable(), [{ name: "main", profile }], { hz: 100 });
     const samples = samplesOf(Profile.decode(bytes));
-    return samples
-      .map((s) => [Number(s.frames[0]!.split(":")[1]), s.values[0]])
-      .sort((a, b) => a[0]! - b[0]!);
+    return samples.map((s) => [Number(s.frames[0].split(":")[1]), s.values[0]]).sort((a, b) => a[0] - b[0]);
   };
 
   it("are those of the function; what V8 has inlined from elsewhere stands on the function's first", () => {
@@ -181,7 +179,7 @@ describe("V8's samples", () => {
       Profile.decode(cpuProfileToPprof(table, [{ name: "main", profile, labels }], { hz: 100 })),
     );
   };
-  const leaf = (s: Sample) => s.frames[0]!.replace(/^.*?(\w+):\d+$/, "$1");
+  const leaf = (s: Sample) => s.frames[0].replace(/^.*?(\w+):\d+$/, "$1");
 
   it("last until the next one, the last until the end, and none for less than nothing", () => {
     const got = convert({ samples: [5, 4, 5, 2, 4], timeDeltas: [10, 20, 30, -4, 40] });
@@ -238,7 +236,7 @@ describe("a CPU profile", () => {
   const profile = status === 0 ? decode(file) : new Profile();
   const samples = samplesOf(profile);
   const time = (keep: (s: Sample) => boolean) =>
-    samples.filter(keep).reduce((sum, s) => sum + s.values[1]!, 0) / 1e6;
+    samples.filter(keep).reduce((sum, s) => sum + s.values[1], 0) / 1e6;
 
   it("refuses to start twice and to change its rate, in Go's words, and ends once", () => {
     expect(status).toBe(0);
@@ -247,8 +245,8 @@ describe("a CPU profile", () => {
   });
 
   it("names the function, its class, and the TypeScript line of the leaf", () => {
-    const burns = samples.filter((s) => s.frames[0]!.startsWith("main.(*Burner).burn:"));
-    const lines = new Set(burns.map((s) => Number(s.frames[0]!.split(":")[1])));
+    const burns = samples.filter((s) => s.frames[0].startsWith("main.(*Burner).burn:"));
+    const lines = new Set(burns.map((s) => Number(s.frames[0].split(":")[1])));
     expect([...lines].every((l) => l >= lineOf("burn({ ms }") && l <= lineOf("return x;"))).toBe(true);
     expect(lines.has(lineOf("x += Math.sqrt(i)"))).toBe(true);
     expect(burns.some((s) => s.frames[1] === `main.long:${lineOf("function long")}`)).toBe(true);
@@ -258,13 +256,13 @@ describe("a CPU profile", () => {
     const burnt = time((s) => s.frames.some((f) => f.startsWith("main.(*Burner).burn")));
     // Beside the times that the program took itself: on a busy machine they are longer.
     const { shortMs, longMs, idleMs, wallMs } = JSON.parse(stdout) as Record<string, number>;
-    expect(burnt / (shortMs! + longMs!)).toBeGreaterThan(0.84);
-    expect(burnt / (shortMs! + longMs!)).toBeLessThan(1.33);
-    expect(time(() => true)).toBeLessThan(wallMs! - idleMs! / 2);
+    expect(burnt / (shortMs + longMs)).toBeGreaterThan(0.84);
+    expect(burnt / (shortMs + longMs)).toBeLessThan(1.33);
+    expect(time(() => true)).toBeLessThan(wallMs - idleMs / 2);
     const long = time((s) => s.frames.some((f) => f.startsWith("main.long:")));
     const short = time((s) => s.frames.some((f) => f.startsWith("main.short:")));
-    expect(long / short / (longMs! / shortMs!)).toBeGreaterThan(0.75);
-    expect(long / short / (longMs! / shortMs!)).toBeLessThan(1.35);
+    expect(long / short / (longMs / shortMs)).toBeGreaterThan(0.75);
+    expect(long / short / (longMs / shortMs)).toBeLessThan(1.35);
   });
 
   it("tells samples apart by the labels that held", () => {
@@ -338,9 +336,9 @@ parentPort!.postMessage("ready");
     const burnt = samples.filter((s) => s.frames.some((f) => f.includes("burnInWorker")));
     expect(burnt.length).toBeGreaterThan(0);
     expect(burnt.every((s) => s.labels.thread === "w1")).toBe(true);
-    expect(burnt.reduce((sum, s) => sum + s.values[1]!, 0)).toBeGreaterThan(200e6);
+    expect(burnt.reduce((sum, s) => sum + s.values[1], 0)).toBeGreaterThan(200e6);
     const names = new Set(samples.map((s) => s.labels.thread));
-    expect([...names].filter((name) => !["main", "w1", "w2"].includes(name!))).toEqual([]);
+    expect([...names].filter((name) => !["main", "w1", "w2"].includes(name))).toEqual([]);
   });
 });
 
@@ -419,7 +417,7 @@ console.log(JSON.stringify({ listed, after: lookup("v8heap"), kept: kept.list.le
     expect(app.json(file)).toEqual({ listed: true, after: null, kept: 20000 });
     const samples = samplesOf(decode(file));
     const bytes = samples.filter((s) => s.frames.some((f) => f.startsWith("main.(*Keeper).keep")));
-    const sum = bytes.reduce((n, s) => n + s.values[0]!, 0);
+    const sum = bytes.reduce((n, s) => n + s.values[0], 0);
     // 20000 arrays of 100 elements of 8 bytes and a header: 16.6 MB, sampled 4000 times.
     expect(sum).toBeGreaterThan(14e6);
     expect(sum).toBeLessThan(20e6);

@@ -332,7 +332,7 @@ describe("pcs", () => {
     const calls = "at(),".repeat(400);
     const pcs = new Function("at", `return [${calls}]`)(() => caller(1).pc) as number[];
     expect(new Set(pcs).size).toBe(400);
-    const f = funcForPC(pcs[0]!)!;
+    const f = funcForPC(pcs[0])!;
     expect(pcs.every((pc) => funcForPC(pc) === f)).toBe(true);
   });
 

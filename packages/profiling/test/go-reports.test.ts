@@ -41,7 +41,7 @@ const kinds = [
 
 /** Values as profiles have them: small, large, round, and such that percentages and sizes are ties of two digits. */
 function amount(next: (n: number) => number): number {
-  const scale = [1, 8, 64, 128, 1000, 1024, 131072, 1e6, 125e6, 1e9][next(10)]!;
+  const scale = [1, 8, 64, 128, 1000, 1024, 131072, 1e6, 125e6, 1e9][next(10)];
   return (1 + next(40)) * scale;
 }
 
@@ -69,27 +69,27 @@ function profileOf(seed: number): PprofData {
     startLine: i % 17 === 5 ? 0 : i % 5,
   }));
   const locations: PprofLocation[] = Array.from({ length: 150 }, (_, i) => ({
-    mapping: i % 11 === 0 ? null : mappings[i % 7 === 0 ? 1 + (i % 3) : 0]!,
+    mapping: i % 11 === 0 ? null : mappings[i % 7 === 0 ? 1 + (i % 3) : 0],
     address: 0x10000 + 16 * i,
-    lines: Array.from({ length: [1, 1, 1, 2, 3, 0][next(6)]! }, () => ({
-      function: functions[next(functions.length)]!,
+    lines: Array.from({ length: [1, 1, 1, 2, 3, 0][next(6)] }, () => ({
+      function: functions[next(functions.length)],
       line: 1 + next(30),
       column: 0,
     })),
     isFolded: false,
   }));
-  const types = [kinds[next(3)]!, kinds[1 + next(5)]!].map((t) => ({ ...t }));
-  if (types[0]!.type === types[1]!.type) types.shift();
+  const types = [kinds[next(3)], kinds[1 + next(5)]].map((t) => ({ ...t }));
+  if (types[0].type === types[1].type) types.shift();
   const seen = new Set<string>();
   const samples: PprofSample[] = [];
   for (let i = 0; i < 80; i++) {
     // Skewed, so that functions and edges fall below what is shown.
-    const stack = Array.from({ length: 1 + next(9) }, () => locations[Math.min(next(150), next(150))]!);
+    const stack = Array.from({ length: 1 + next(9) }, () => locations[Math.min(next(150), next(150))]);
     const key = stack.map((l) => l.address).join();
     if (seen.has(key)) continue;
     seen.add(key);
     const labels = next(3) === 0 ? [{ key: "name", str: `v${next(4)}` }] : [];
-    const sized = next(3) === 0 ? [{ key: ["bytes", "request", "rate"][next(3)]!, num: amount(next) }] : [];
+    const sized = next(3) === 0 ? [{ key: ["bytes", "request", "rate"][next(3)], num: amount(next) }] : [];
     samples.push({
       locations: stack,
       values: types.map(() => (next(12) === 0 ? 0 : amount(next))),
@@ -129,7 +129,7 @@ describe.skipIf(go === null)("text reports", () => {
     expect(topText(profile)).toBe(pprof(go!, "-symbolize=none", "-top", file));
     expect(treeText(profile)).toBe(pprof(go!, "-symbolize=none", "-tree", file));
     expect(tracesText(profile)).toBe(pprof(go!, "-symbolize=none", "-traces", file));
-    const { type } = profile.sampleTypes[0]!;
+    const { type } = profile.sampleTypes[0];
     const first = ["-symbolize=none", `-sample_index=${type}`, "-cum", "-nodecount=12"];
     expect(topText(profile, { sampleType: type, cum: true, nodeCount: 12 })).toBe(
       pprof(go!, ...first, "-top", file),

@@ -48,9 +48,9 @@ describe("memProfile", () => {
     expect(buckets.size).toBe(2);
     const [r] = records(p).filter((r) => r.AllocBytes > 8);
     expect(r).toMatchObject({ AllocBytes: 40960, AllocObjects: 40, FreeBytes: 0, FreeObjects: 0 });
-    expect(r!.Stack0).toHaveLength(32);
-    expect(r!.stack().length).toBeGreaterThan(0);
-    expect(p.funcForPC(r!.stack()[0]!)).not.toBeNull();
+    expect(r.Stack0).toHaveLength(32);
+    expect(r.stack().length).toBeGreaterThan(0);
+    expect(p.funcForPC(r.stack()[0])).not.toBeNull();
   });
 
   it("shows what was freed only with inuseZero", () => {
@@ -58,7 +58,7 @@ describe("memProfile", () => {
     p.mem.free(p.mem.alloc(16), 16);
     expect(p.memProfile(null, false).n).toBe(0);
     expect(records(p, true)[0]).toMatchObject({ AllocObjects: 1, FreeObjects: 1 });
-    expect(records(p, true)[0]!.inUseBytes()).toBe(0);
+    expect(records(p, true)[0].inUseBytes()).toBe(0);
   });
 
   it("records nothing at rate 0, not even memory for buckets", () => {
@@ -105,8 +105,8 @@ describe("memProfile", () => {
     const deep = under(20);
     const frames = p.buckets.stackOf(deep);
     expect(frames.length).toBeGreaterThan(20);
-    const table = taken[0]!;
-    expect(p.buckHashSys).toBe(table + taken[1]!);
+    const table = taken[0];
+    expect(p.buckHashSys).toBe(table + taken[1]);
     const before = p.buckHashSys;
     const eight = p.buckets.find(memKind, 64, frames.slice(0, 8), 8);
     expect(p.buckets.stackOf(eight)).toHaveLength(8);
@@ -252,7 +252,7 @@ describe("sampling", () => {
     for (const r of records(p)) {
       const size = r.AllocBytes / r.AllocObjects;
       const { bytes } = scaleHeapSample(r.AllocObjects, r.AllocBytes, 4096);
-      const truth = size * real[size]!;
+      const truth = size * real[size];
       const sd = Math.sqrt(truth * 4096);
       expect(Math.abs(bytes - truth)).toBeLessThan(4 * sd + size);
     }

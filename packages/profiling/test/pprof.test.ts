@@ -138,7 +138,7 @@ describe("decode and encode", () => {
       defaultSampleType: "alloc_space",
       period: -3,
     });
-    p.samples[0]!.labels.push({ key: "latency", num: 0, unit: "ms" });
+    p.samples[0].labels.push({ key: "latency", num: 0, unit: "ms" });
     expect(plain(decodeMessage(encodeMessage(p)))).toEqual(p);
   });
 
@@ -163,12 +163,12 @@ describe("decode and encode", () => {
     ]) {
       const pb = Profile.decode(encodeMessage(p));
       for (const l of pb.location) {
-        l.line[0]!.functionId = ids[Number(l.line[0]!.functionId) - 1]!;
+        l.line[0].functionId = ids[Number(l.line[0].functionId) - 1]!;
         l.id = ids[3 - (Number(l.id) - 1)]!;
       }
       for (const f of pb.function) f.id = ids[Number(f.id) - 1]!;
       const [sample] = pb.sample;
-      sample!.locationId = sample!.locationId.map((id) => ids[3 - (Number(id) - 1)]!);
+      sample.locationId = sample.locationId.map((id) => ids[3 - (Number(id) - 1)]);
       expect(plain(decodeMessage(pb.encode()))).toEqual(p);
     }
   });
@@ -184,7 +184,7 @@ describe("decode and encode", () => {
     );
     expect(back.samples.length).toBe(2);
     const [first, second] = [...back.samples];
-    expect(first!.locations[0]).toBe(second!.locations[0]);
+    expect(first.locations[0]).toBe(second.locations[0]);
     for (const a of back.samples) {
       for (const b of back.samples) expect(a.locations[0]).toBe(b.locations[0]);
     }
@@ -197,11 +197,11 @@ describe("decode and encode", () => {
     const fields: [number, Uint8Array][] = [];
     for (let at = 0; at < bytes.length; ) {
       const start = at;
-      const tag = bytes[at++]!;
+      const tag = bytes[at++];
       let n = 0;
       for (let shift = 0; ; shift += 7) {
-        n |= (bytes[at]! & 127) << shift;
-        if (bytes[at++]! < 128) break;
+        n |= (bytes[at] & 127) << shift;
+        if (bytes[at++] < 128) break;
       }
       if ((tag & 7) === 2) at += n;
       fields.push([tag >> 3, bytes.subarray(start, at)]);
@@ -239,34 +239,34 @@ describe("a corrupted profile", () => {
     ["a group", () => Uint8Array.of(0x0b), /bad wire type 3/],
     [
       "a location that isn't there",
-      () => broken((p) => (p.sample[0]!.locationId[0] = 99)),
+      () => broken((p) => (p.sample[0].locationId[0] = 99)),
       /location 99 doesn't exist/,
     ],
     [
       "a function that isn't there",
-      () => broken((p) => (p.location[0]!.line[0]!.functionId = 77)),
+      () => broken((p) => (p.location[0].line[0].functionId = 77)),
       /function 77 doesn't exist/,
     ],
     [
       "a string that isn't there",
-      () => broken((p) => (p.function[0]!.name = 1000)),
+      () => broken((p) => (p.function[0].name = 1000)),
       /string 1000 doesn't exist, there are \d+/,
     ],
     [
       "a mapping that isn't there",
-      () => broken((p) => (p.location[0]!.mappingId = 5)),
+      () => broken((p) => (p.location[0].mappingId = 5)),
       /mapping 5 doesn't exist/,
     ],
     [
       "a value too few",
-      () => broken((p) => p.sample[0]!.value.pop()),
+      () => broken((p) => p.sample[0].value.pop()),
       /a sample has 1 values for 2 sample types/,
     ],
-    ["two of one id", () => broken((p) => (p.location[1]!.id = 1)), /there are two of location 1/],
-    ["no id", () => broken((p) => (p.location[1]!.id = 0)), /a location without an id/],
+    ["two of one id", () => broken((p) => (p.location[1].id = 1)), /there are two of location 1/],
+    ["no id", () => broken((p) => (p.location[1].id = 0)), /a location without an id/],
     [
       "two of one id, which is none of 1, 2, 3",
-      () => broken((p) => (p.location[0]!.id = p.location[1]!.id = 2n ** 40n)),
+      () => broken((p) => (p.location[0].id = p.location[1].id = 2n ** 40n)),
       /there are two of location 1099511627776/,
     ],
     [
@@ -477,7 +477,7 @@ describe("merge, scale and compare", () => {
       [["main.b", "main.main"], [2, 2], { bytes: 16 }],
     ]);
     const leaves = (q: PprofData) =>
-      [...q.samples].map((s) => s.locations.map((l) => l.lines[0]!.function.name).join(" "));
+      [...q.samples].map((s) => s.locations.map((l) => l.lines[0].function.name).join(" "));
     expect(leaves(filterProfile(p, { focus: /lib/g }))).toEqual(["main.a lib.x main.main"]);
     expect(leaves(filterProfile(p, { ignore: /lib/ }))).toEqual(["main.b main.main"]);
     expect(leaves(filterProfile(p, { hide: /^lib/ }))).toEqual(["main.a main.main", "main.b main.main"]);
@@ -485,7 +485,7 @@ describe("merge, scale and compare", () => {
     expect(leaves(filterProfile(p, { tagFocus: /job:x/ }))).toHaveLength(1);
     expect(leaves(filterProfile(p, { tagIgnore: /bytes:16/ }))).toEqual(["main.a lib.x main.main"]);
     expect(leaves(filterProfile(p, { focus: /\/app\/main\.b\.ts/ }))).toEqual(["main.b main.main"]);
-    expect(p.samples[0]!.locations).toHaveLength(3);
+    expect(p.samples[0].locations).toHaveLength(3);
   });
 });
 
@@ -538,7 +538,7 @@ describe("reports", () => {
         ],
         durationNanos: 2_500_000_000n,
       }),
-      diffProfiles(profiles[0]!, profiles[1]!),
+      diffProfiles(profiles[0], profiles[1]),
     );
     const file = join(dir, "p.pb");
     for (const p of profiles) {
@@ -550,7 +550,7 @@ describe("reports", () => {
       expect(
         untimed(
           topText(p, {
-            sampleType: "alloc_objects" === p.sampleTypes[0]!.type ? "alloc_objects" : "samples",
+            sampleType: "alloc_objects" === p.sampleTypes[0].type ? "alloc_objects" : "samples",
           }),
         ),
       ).toBe(goSays("-top", "-sample_index=0"));
@@ -584,7 +584,7 @@ describe("the flame graph", () => {
     expect(html.match(/<script/g)).toHaveLength(2);
     expect(html).not.toMatch(/(?:src|href)\s*=/);
     expect(html).not.toContain(evil);
-    const data = JSON.parse(/id="data">([^<]*)</.exec(html)![1]!);
+    const data = JSON.parse(/id="data">([^<]*)</.exec(html)![1]);
     expect(data.frames.some(([name]: [string]) => name === evil)).toBe(true);
     expect(data.tree[1]).toEqual([3, 400]);
     expect(data.first).toBe(1);
@@ -595,7 +595,7 @@ describe("the flame graph", () => {
       [["main.a"], [1, 1]],
       [["main.b"], [1, 1e9]],
     ]);
-    const data = JSON.parse(/id="data">([^<]*)</.exec(flameGraphHTML(scaleProfile(many, [0, 1])))![1]!);
+    const data = JSON.parse(/id="data">([^<]*)</.exec(flameGraphHTML(scaleProfile(many, [0, 1])))![1]);
     expect(data.tree[2]).toHaveLength(1);
   });
 
@@ -604,34 +604,34 @@ describe("the flame graph", () => {
     const nameOf = (f: FakeElement) => f.title.split("  ")[0];
     const names = () => frames().map(nameOf);
     expect(names()).toEqual(["all", "main.main", evil, "main.b", "main.a"]);
-    expect(frames()[0]!.textContent).toBe("all  400B (100.00%)");
+    expect(frames()[0].textContent).toBe("all  400B (100.00%)");
     const frame = (name: string) => frames().find((f) => nameOf(f) === name)!;
     const width = (name: string) => Number(/width:([\d.]+)px/.exec(frame(name).style.cssText)![1]);
     expect(width("main.b") / width("main.main")).toBeCloseTo(100 / 400);
-    elements.type!.value = "0";
-    elements.type!.onchange!();
+    elements.type.value = "0";
+    elements.type.onchange!();
     expect(width("main.b") / width("main.main")).toBeCloseTo(2 / 3);
     frame("main.b").onclick!();
     expect(names()).toEqual(["all", "main.main", "main.b"]);
-    expect(elements.info!.textContent).toBe("main.b  2 (66.67%, 100.00% of main.b), own 2  /app/main.b.ts:1");
-    elements.reset!.onclick!();
-    elements.search!.value = "^main\\.b$";
-    elements.search!.oninput!();
+    expect(elements.info.textContent).toBe("main.b  2 (66.67%, 100.00% of main.b), own 2  /app/main.b.ts:1");
+    elements.reset.onclick!();
+    elements.search.value = "^main\\.b$";
+    elements.search.oninput!();
     expect(
       frames()
         .filter((f) => f.className.includes("match"))
         .map(nameOf),
     ).toEqual(["main.b"]);
-    expect(elements.found!.textContent).toBe("2 (66.67%)");
-    elements.search!.value = "(";
-    elements.search!.oninput!();
-    expect(elements.search!.error).toMatch(/regular expression/);
+    expect(elements.found.textContent).toBe("2 (66.67%)");
+    elements.search.value = "(";
+    elements.search.oninput!();
+    expect(elements.search.error).toMatch(/regular expression/);
   });
 
   it("is walked with the keys", () => {
     const { elements, frames } = openPage(flameGraphHTML(p));
-    const press = (key: string) => elements.graph!.onkeydown!({ key, preventDefault: () => {} });
-    const at = () => elements.info!.textContent.split("  ")[0];
+    const press = (key: string) => elements.graph.onkeydown!({ key, preventDefault: () => {} });
+    const at = () => elements.info.textContent.split("  ")[0];
     press("ArrowDown");
     expect(at()).toBe("all");
     press("ArrowDown");
@@ -674,7 +674,7 @@ describe("the flame graph", () => {
   it("says so when there is nothing to show", () => {
     const { elements, frames } = openPage(flameGraphHTML(profileOf([])));
     expect(frames()).toEqual([]);
-    expect(elements.graph!.textContent).toBe("This profile has no samples.");
+    expect(elements.graph.textContent).toBe("This profile has no samples.");
   });
 
   it("survives stacks of a hundred thousand frames, of which it draws a thousand", () => {
@@ -683,8 +683,8 @@ describe("the flame graph", () => {
     expect(html.length).toBeGreaterThan(1_000_000);
     const { elements, frames } = openPage(html);
     expect(frames()).toHaveLength(1001);
-    expect(elements.info!.textContent).toMatch(/deeper frames: zoom in/);
-    frames()[900]!.onclick!();
+    expect(elements.info.textContent).toMatch(/deeper frames: zoom in/);
+    frames()[900].onclick!();
     expect(frames()).toHaveLength(1901);
   });
 });
@@ -732,13 +732,13 @@ function openPage(html: string): { elements: Record<string, FakeElement>; frames
     return e as unknown as FakeElement;
   };
   const elements: Record<string, FakeElement> = {};
-  for (const [, id] of html.matchAll(/ id="(\w+)"/g)) elements[id!] = make(id!);
-  elements.data!.textContent = /id="data">([^<]*)</.exec(html)![1]!;
-  const script = /<script>([\s\S]*)<\/script>/.exec(html)![1]!;
+  for (const [, id] of html.matchAll(/ id="(\w+)"/g)) elements[id] = make(id);
+  elements.data.textContent = /id="data">([^<]*)</.exec(html)![1]!;
+  const script = /<script>([\s\S]*)<\/script>/.exec(html)![1];
   runInNewContext(script, {
     document: { getElementById: (id: string) => elements[id], createElement: () => make() },
     window: { addEventListener: () => {} },
     Option: class {},
   });
-  return { elements, frames: () => elements.graph!.children };
+  return { elements, frames: () => elements.graph.children };
 }

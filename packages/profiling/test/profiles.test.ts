@@ -68,7 +68,7 @@ describe("the block profile", () => {
     const counted = () => {
       const records = [new BlockProfileRecord()];
       p.blockProfile(records);
-      return [records[0]!.Count, records[0]!.Cycles];
+      return [records[0].Count, records[0].Cycles];
     };
     p.setBlockProfileRate(1);
     for (const ns of [0, -5, 0.25, 1]) {
@@ -163,8 +163,8 @@ describe("a place where goroutines block again and again", () => {
     p.setBlockProfileRate(1);
     const two = [stack(p, "a"), stack(p, "b")];
     const place = new EventPlace();
-    expect(feed(p, place, 20, (i) => two[i & 1]!)).toBe(20);
-    expect(feed(p, place, 1000, () => two[0]!)).toBe(1000);
+    expect(feed(p, place, 20, (i) => two[i & 1])).toBe(20);
+    expect(feed(p, place, 1000, () => two[0])).toBe(1000);
   });
 
   it("loses fewer than blockStackPeriod events to a wrong stack, on average, whenever the stack changes", () => {
@@ -227,8 +227,8 @@ describe("the mutex profile", () => {
     for (let i = 0; i < n; i++) p.mutex.record(50);
     const out = [new BlockProfileRecord()];
     p.mutexProfile(out);
-    expect(Math.abs(out[0]!.Count / n - 1)).toBeLessThan(0.1);
-    expect(out[0]!.Cycles).toBe(out[0]!.Count * 50);
+    expect(Math.abs(out[0].Count / n - 1)).toBeLessThan(0.1);
+    expect(out[0].Cycles).toBe(out[0].Count * 50);
     expect(p.lookup("mutex")!.toText()).toMatch(
       /^--- mutex:\ncycles\/second=1000000000\nsampling period=10\n\d+ \d+ @ 0x/,
     );
@@ -316,7 +316,7 @@ describe("the goroutine profile", () => {
     }
     const out = [new StackRecord()];
     expect(p.threadCreateProfile(out).ok).toBe(true);
-    expect(out[0]!.stack()).toHaveLength(1);
+    expect(out[0].stack()).toHaveLength(1);
   });
 });
 

@@ -12,10 +12,10 @@ describe("README", () => {
     threads?.remove();
   });
   const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
-  const examples = Array.from(readme.matchAll(/```ts\n([\s\S]*?)```/g), ([, source]) => source!);
+  const examples = Array.from(readme.matchAll(/```ts\n([\s\S]*?)```/g), ([, source]) => source);
 
   it("has an example that runs as pasted", () => {
-    app = program({ "example.ts": examples[0]! });
+    app = program({ "example.ts": examples[0] });
     const { stdout, stderr, status } = app.run();
     expect(stderr).toBe("");
     expect(status).toBe(0);
@@ -25,12 +25,12 @@ describe("README", () => {
   });
 
   it("has a program with a worker, which runs as pasted", async () => {
-    threads = program({ "example.ts": examples[1]! });
+    threads = program({ "example.ts": examples[1] });
     const { stderr, status } = threads.run();
     expect([status, stderr]).toEqual([0, ""]);
     const profile = await decodeProfile(readFileSync(join(threads.dir, "cpu.pprof")));
     const worked = [...profile.samples].filter((s) =>
-      s.locations.some((l) => l.lines[0]!.function.name === "main.work"),
+      s.locations.some((l) => l.lines[0].function.name === "main.work"),
     );
     expect(worked.length).toBeGreaterThan(0);
     for (const s of worked) expect(s.labels).toEqual([{ key: "thread", str: "worker 1 crunch" }]);

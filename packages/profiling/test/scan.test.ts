@@ -80,7 +80,7 @@ describe("SourceFunctions", () => {
     const out: Record<string, string> = {};
     for (const { start } of parsed(source)) {
       const f = functions.at(...place(source, start));
-      out[source.slice(start, start + 12).split("\n")[0]!] = f === undefined ? "?" : scannedName(f);
+      out[source.slice(start, start + 12).split("\n")[0]] = f === undefined ? "?" : scannedName(f);
     }
     return out;
   };
@@ -208,9 +208,9 @@ function lineTable(source: string): (offset: number) => [number, number] {
     let hi = starts.length;
     while (hi - lo > 1) {
       const mid = (lo + hi) >> 1;
-      if (starts[mid]! <= offset) lo = mid;
+      if (starts[mid] <= offset) lo = mid;
       else hi = mid;
     }
-    return [lo + 1, offset - starts[lo]! + 1];
+    return [lo + 1, offset - starts[lo] + 1];
   };
 }

@@ -94,7 +94,7 @@ describe.each(kinds)("the profile %s", (_, write) => {
     const parts: Uint8Array[] = [];
     await write(p, (bytes) => void parts.push(bytes));
     expect(parts).toHaveLength(1);
-    expect((await decodeProfile(parts[0]!)).sampleTypes.length).toBeGreaterThan(0);
+    expect((await decodeProfile(parts[0])).sampleTypes.length).toBeGreaterThan(0);
     // A turn of the event loop, in which rejections that nobody handles would show.
     await new Promise((resolve) => setImmediate(resolve));
     expect(unhandled).toEqual([]);

@@ -27,13 +27,13 @@ async function samplesOf(app: Program, file: string): Promise<Sample[]> {
   const profile = await decodeProfile(readFileSync(join(app.dir, file)));
   return Array.from(profile.samples, (s) => ({
     funcs: s.locations.flatMap((l) => l.lines.map((line) => line.function.name)),
-    ms: s.values[1]! / 1e6,
+    ms: s.values[1] / 1e6,
     labels: Object.fromEntries(s.labels.map(({ key, str }) => [key, str ?? ""])),
   }));
 }
 const threadsIn = (samples: Sample[], func: string): string[] =>
   [
-    ...new Set(samples.filter((s) => s.funcs.some((f) => f.endsWith(func))).map((s) => s.labels.thread!)),
+    ...new Set(samples.filter((s) => s.funcs.some((f) => f.endsWith(func))).map((s) => s.labels.thread)),
   ].sort();
 
 const prelude = `

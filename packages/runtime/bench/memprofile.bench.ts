@@ -53,7 +53,7 @@ function time({ n, allocate }: (typeof loops)[string], rateBytes: number): numbe
 }
 
 function quantile(sorted: number[], q: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!;
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
 }
 
 for (const [name, loop] of Object.entries(loops)) {

@@ -19,7 +19,7 @@ function measure(calls: number, f: () => void): number {
     for (let i = 0; i < calls; i++) f();
     rounds.push(((performance.now() - from) * 1e3) / calls);
   }
-  return rounds.sort((a, b) => a - b)[ROUNDS >> 1]!;
+  return rounds.sort((a, b) => a - b)[ROUNDS >> 1];
 }
 
 /** A list of n objects of 32 bytes, held by a global root. */
@@ -28,7 +28,7 @@ function fill(rt: Runtime, n: number): void {
   const head = rt.root(0 as never);
   for (let i = 0; i < n; i++) {
     const p = rt.unsafe.mallocTyped(typ);
-    rt.unsafe.storePointer((p + 8) as never, head.ptr as never);
+    rt.unsafe.storePointer((p + 8) as never, head.ptr);
     head.ptr = p as never;
   }
 }

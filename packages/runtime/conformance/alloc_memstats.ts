@@ -68,7 +68,7 @@ class Plan {
           for (let i = 0; i < o.n!; i++) this.#alloc(o.size!, o);
           break;
         case "cycle":
-          for (let i = 0; i < o.n!; i++) this.#alloc(o.sizes![i % o.sizes!.length]!, o);
+          for (let i = 0; i < o.n!; i++) this.#alloc(o.sizes![i % o.sizes!.length], o);
           break;
         case "lcg": {
           let x = BigInt(o.seed ?? 0);
@@ -147,9 +147,9 @@ function execute(script: Script): { alloc: Figures; final: Figures; pairs: numbe
     for (const s of plan.steps) {
       if (s.kind === "new") {
         const p = rt.unsafe.mallocgc(s.size, s.typ);
-        if (s.keep) rt.unsafe.setRoot(keep[n++]!, p);
+        if (s.keep) rt.unsafe.setRoot(keep[n++], p);
       } else if (s.kind === "drop") {
-        for (const i of s.index) rt.unsafe.setRoot(keep[i]!, 0);
+        for (const i of s.index) rt.unsafe.setRoot(keep[i], 0);
       } else {
         rt.gc();
       }
@@ -184,9 +184,9 @@ function delta(a: MemStats, b: MemStats): Figures {
   for (const name of fields) f[name] = Number(b[name]) - Number(a[name]);
   const by: [number, number, number][] = [];
   for (let i = 0; i < a.BySize.length; i++) {
-    const mallocs = b.BySize[i]!.Mallocs - a.BySize[i]!.Mallocs;
-    const frees = b.BySize[i]!.Frees - a.BySize[i]!.Frees;
-    if (mallocs !== 0 || frees !== 0) by.push([a.BySize[i]!.Size, mallocs, frees]);
+    const mallocs = b.BySize[i].Mallocs - a.BySize[i].Mallocs;
+    const frees = b.BySize[i].Frees - a.BySize[i].Frees;
+    if (mallocs !== 0 || frees !== 0) by.push([a.BySize[i].Size, mallocs, frees]);
   }
   f.BySize = by;
   return f;

@@ -86,7 +86,7 @@ export function* load(rt: Runtime, seed: number): Generator<undefined, never> {
   for (;;) {
     for (let k = random(20); k > 0; k--) {
       const node = rt.unsafe.mallocTyped(typ);
-      rt.unsafe.storePointer((node + 8) as never, list.ptr as never);
+      rt.unsafe.storePointer((node + 8) as never, list.ptr);
       list.ptr = node as never;
     }
     if (random(40) === 0) list.ptr = 0 as never;
@@ -159,7 +159,7 @@ function collector(rt: Runtime, v: Vectors, expectEqual: Check): void {
     Pause_most_recent_first: s.Pause.every((p, i) => p === m.PauseNs[(m.NumGC - 1 - i) % 256]),
     len_PauseEnd_same: s.PauseEnd.length === s.Pause.length,
     len_Pause_is_min_NumGC_256: s.Pause.length === Math.min(m.NumGC, 256),
-    quantiles_ascending: s.PauseQuantiles.every((q, i) => i === 0 || q >= s.PauseQuantiles[i - 1]!),
+    quantiles_ascending: s.PauseQuantiles.every((q, i) => i === 0 || q >= s.PauseQuantiles[i - 1]),
   };
   for (const [name, want] of Object.entries(v.debug_ReadGCStats)) {
     if (name in facts) expectEqual(`ReadGCStats ${name}`, facts[name], want);
@@ -207,7 +207,7 @@ function metricsRelations(rt: Runtime, v: Vectors, expectEqual: Check): void {
     const match = /^(\/\S+)( \+ \S+)? == ([^()]*(?:\(0\))?)$/.exec(relation);
     if (match === null) continue;
     const [, first, plus = "", right] = match;
-    const family = first!.replace(/\/[^/]*$/, "");
+    const family = first.replace(/\/[^/]*$/, "");
     const sum = (text: string, under: string): number =>
       text
         .replace(/^sum of /, "")
@@ -220,9 +220,9 @@ function metricsRelations(rt: Runtime, v: Vectors, expectEqual: Check): void {
             .reduce((a, b) => a - b),
         )
         .reduce((a, b) => a + b, 0);
-    const left = term(first!, family) + sum(plus.replace(/^ \+ /, ""), family);
-    const under = right!.startsWith("sum of ") ? first! : family;
-    expectEqual(relation, left === sum(right!, under), want);
+    const left = term(first, family) + sum(plus.replace(/^ \+ /, ""), family);
+    const under = right.startsWith("sum of ") ? first : family;
+    expectEqual(relation, left === sum(right, under), want);
   }
   const before = rt.collector.setGCPercent(-1);
   read();

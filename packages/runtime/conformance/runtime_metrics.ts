@@ -75,7 +75,7 @@ export async function run(vectors: unknown): Promise<Result> {
         buckets: Buckets.length,
         first_bounds: bounds.slice(0, want.first_bounds.length),
         last_bounds: bounds.slice(-want.last_bounds.length),
-        ascending: Buckets.every((b, i) => i === 0 || b > Buckets[i - 1]!),
+        ascending: Buckets.every((b, i) => i === 0 || b > Buckets[i - 1]),
       };
       const { name, ...expected } = want;
       expectEqual(name, got, {

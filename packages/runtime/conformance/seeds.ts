@@ -52,10 +52,10 @@ class Fins {
     return p;
   }
   id(p: number): number {
-    return this.#rt.memory.u32[(p + 8) >>> 2]!;
+    return this.#rt.memory.u32[(p + 8) >>> 2];
   }
   next(p: number): number {
-    return this.#rt.memory.u32[p >>> 2]!;
+    return this.#rt.memory.u32[p >>> 2];
   }
   link(p: number, next: number): void {
     this.#rt.unsafe.storePointer(p as never, next as never);
@@ -79,34 +79,34 @@ function* pool(rt: Runtime, p: Params, mode: "none" | "channel" | "list"): Gener
       return Number(x >> 8n) % n;
     };
   };
-  const random = generator(p.PoolSeed!);
-  const randomSlot = generator(p.PoolSeed! + 1);
+  const random = generator(p.PoolSeed);
+  const randomSlot = generator(p.PoolSeed + 1);
   type Buffer = { slot: number; size: number };
   let makes = 0;
   const make = (): Buffer => {
     makes++;
-    const size = random(p.PoolSpan!) + p.PoolMin!;
+    const size = random(p.PoolSpan) + p.PoolMin;
     return { slot: rt.unsafe.newRoot(rt.unsafe.mallocgc(size)), size };
   };
   const drop = (b: Buffer): void => rt.unsafe.freeRoot(b.slot);
-  const channel = rt.makeChan<Buffer>(p.PoolChan!);
+  const channel = rt.makeChan<Buffer>(p.PoolChan);
   const [getc, givec] = [rt.makeChan<Buffer>(), rt.makeChan<Buffer>()];
   if (mode === "list") {
     rt.go(function* () {
       const idle: Buffer[] = [];
       for (;;) {
         if (idle.length === 0) idle.unshift(make());
-        const { index, value } = yield* rt.select([recvCase(givec), sendCase(getc, idle[0]!)]);
+        const { index, value } = yield* rt.select([recvCase(givec), sendCase(getc, idle[0])]);
         if (index === 0) idle.unshift(value as Buffer);
         else idle.shift();
       }
     });
   }
-  const slots: (Buffer | undefined)[] = new Array<Buffer | undefined>(p.Pool!).fill(undefined);
+  const slots: (Buffer | undefined)[] = new Array<Buffer | undefined>(p.Pool).fill(undefined);
   const inPool: number[] = [];
   let below = 0;
   const m = rt.readMemStats();
-  for (let i = 0; i < p.PoolIters!; i++) {
+  for (let i = 0; i < p.PoolIters; i++) {
     let b: Buffer;
     if (mode === "none") b = make();
     else if (mode === "list") b = (yield* getc.recv())!;
@@ -114,7 +114,7 @@ function* pool(rt: Runtime, p: Params, mode: "none" | "channel" | "list"): Gener
       const { index, value } = yield* rt.select([recvCase(channel), defaultCase]);
       b = index === 0 ? (value as Buffer) : make();
     }
-    const at = randomSlot(p.Pool!);
+    const at = randomSlot(p.Pool);
     const old = slots[at];
     if (old !== undefined) {
       if (mode === "none") drop(old);
@@ -170,12 +170,12 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
       const fins = new Fins(rt);
       const ran: number[] = [];
       let head = 0;
-      for (let i = p.Chain!; i >= 1; i--) {
+      for (let i = p.Chain; i >= 1; i--) {
         head = fins.make(i, head);
         fins.setFinalizer(head, (o) => ran.push(fins.id(o)));
       }
       const after: number[][] = [];
-      for (let i = 0; i <= p.Chain!; i++) {
+      for (let i = 0; i <= p.Chain; i++) {
         rt.gc();
         yield* settle(rt);
         after.push([...ran]);
@@ -189,9 +189,9 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
       let [ran, ranOne, ranSelf] = [0, 0, 0];
       const first = fins.make(1);
       let last = first;
-      for (let i = 2; i <= p.Cycle!; i++) last = fins.make(i, last);
+      for (let i = 2; i <= p.Cycle; i++) last = fins.make(i, last);
       fins.link(first, last);
-      for (let o = first, n = 0; n < p.Cycle!; o = fins.next(o), n++) fins.setFinalizer(o, () => ran++);
+      for (let o = first, n = 0; n < p.Cycle; o = fins.next(o), n++) fins.setFinalizer(o, () => ran++);
       const a = fins.make(0);
       const b = fins.make(0, a);
       fins.link(a, b);
@@ -224,7 +224,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
       rt.gc();
       yield* settle(rt);
       r.after_first_gc = runs;
-      r.resurrected_id = fins.id(rt.memory.u32[saved >>> 2]!);
+      r.resurrected_id = fins.id(rt.memory.u32[saved >>> 2]);
       rt.gc();
       yield* settle(rt);
       r.while_reachable_again = runs;
@@ -280,10 +280,10 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
   readmemstats_small: {
     options: { gogc: "off", gomaxprocs: 1 },
     *run(rt, p) {
-      const roots = Array.from({ length: p.Small! }, () => rt.unsafe.newRoot(0));
+      const roots = Array.from({ length: p.Small }, () => rt.unsafe.newRoot(0));
       rt.gc();
       const a = rt.readMemStats();
-      for (const slot of roots) rt.unsafe.setRoot(slot, rt.unsafe.mallocgc(p.SmallSize!));
+      for (const slot of roots) rt.unsafe.setRoot(slot, rt.unsafe.mallocgc(p.SmallSize));
       const b = rt.readMemStats();
       for (const slot of roots) rt.unsafe.setRoot(slot, 0);
       rt.gc();
@@ -307,7 +307,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
     // The leaf in Go is its own allocation function; the record before a collection counts Go's start-up too.
     ignore: ["site.Stack_leaf", "site_records_before_gc"],
     *run(rt, p) {
-      const keep = Math.floor(p.ProfCount! / 4);
+      const keep = Math.floor(p.ProfCount / 4);
       const kept: number[] = [];
       function profAlloc(n: number, size: number): void {
         for (let i = 0; i < n; i++) {
@@ -315,7 +315,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
           if (i < keep) kept.push(rt.unsafe.newRoot(at));
         }
       }
-      profAlloc(p.ProfCount!, p.ProfSize!);
+      profAlloc(p.ProfCount, p.ProfSize);
       rt.gc();
       rt.gc();
       const { n, ok } = rt.memProfile(null, true);
@@ -362,7 +362,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
       function* profiled(): Generator<undefined, void> {
         yield* stop.recv();
       }
-      for (let i = 0; i < p.Goroutines!; i++) rt.go(profiled);
+      for (let i = 0; i < p.Goroutines; i++) rt.go(profiled);
       yield* rt.gosched();
       const { n, ok } = rt.goroutineProfile(null);
       const short = Array.from({ length: n - 1 }, () => new StackRecord());
@@ -374,7 +374,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
       return {
         nil: [n, ok],
         short: [second.n, second.ok],
-        short_untouched: short[0]!.Stack0[0] === 0,
+        short_untouched: short[0].Stack0[0] === 0,
         exact: [third.n, third.ok],
         with_profiled: functions.filter((name) => name.endsWith(".profiled")).length,
         started: p.Goroutines,
@@ -392,7 +392,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
         nil_ok: ok,
         second_n_same_or_more: second.n >= n,
         second_ok: second.ok,
-        stack_of_first_record: records[0]!.stack().length,
+        stack_of_first_record: records[0].stack().length,
       };
     },
   },
@@ -407,7 +407,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
         yield* rt.sleep(1);
         yield* c.send(1);
       }
-      for (let i = 0; i < p.Blocks!; i++) {
+      for (let i = 0; i < p.Blocks; i++) {
         rt.go(sender);
         yield* blocker();
       }
@@ -425,7 +425,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
         if (above?.Function.endsWith(".blocker") !== true) continue;
         count += r.Count;
         cycles = r.Cycles > 0;
-        leaf = first!.Function;
+        leaf = first.Function;
       }
       return { events: p.Blocks, nil_ok: ok, second_ok: second.ok, count, cycles_over_0: cycles, leaf };
     },
@@ -449,7 +449,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
     *run(rt, p) {
       const start = rt.numGoroutine();
       const stop = rt.makeChan<void>();
-      const all = Array.from({ length: p.Goroutines! }, () =>
+      const all = Array.from({ length: p.Goroutines }, () =>
         rt.go(function* () {
           yield* stop.recv();
         }),
@@ -467,7 +467,7 @@ const programs: Record<string, { options?: RuntimeOptions; run: Program; ignore?
       let returned = false;
       const go = rt.go(function* () {
         yield* rt.frame(function* () {
-          for (let i = 0; i < p.Defers!; i++) {
+          for (let i = 0; i < p.Defers; i++) {
             rt.defer(() => void order.push(`defer ${i} recover ${rt.recover() ?? "<nil>"}`));
           }
           yield* rt.frame(() => {

@@ -80,7 +80,7 @@ export function go<A extends readonly unknown[], R = unknown>(
   f: (...args: A) => NotAsync<R>,
   ...args: A
 ): Goroutine {
-  return currentRuntime().scheduler.newproc(f as never, args, go);
+  return currentRuntime().scheduler.newproc(f, args, go);
 }
 
 /** Lets other goroutines run. */

@@ -48,7 +48,7 @@ export const noMemoryLimit = 2 ** 63;
 export function parseMemoryLimit(text: string | undefined): number | undefined {
   if (text === undefined || text === "" || text === off) return noMemoryLimit;
   const m = /^\+?(\d+)([A-Za-z]*)$/.exec(text);
-  const unit = m ? units[m[2]!] : undefined;
+  const unit = m ? units[m[2]] : undefined;
   if (!m || unit === undefined) return undefined;
   const bytes = Number(m[1]) * unit;
   return bytes < noMemoryLimit ? bytes : undefined;

@@ -88,7 +88,7 @@ class ObjectWalk {
   }
 
   #field(span: number, offset: number): number {
-    return this.#u32[(span + offset) >>> 2]!;
+    return this.#u32[(span + offset) >>> 2];
   }
 
   /** Calls f with every span that holds objects. */
@@ -116,7 +116,7 @@ class ObjectWalk {
       const size = this.#field(span, S.elemsize);
       const allocBits = this.#field(span, S.allocBits) >>> 2;
       for (let i = 0; i < this.#field(span, S.nelems); i++) {
-        if ((this.#u32[allocBits + (i >>> 5)]! & (1 << (i & 31))) === 0) continue;
+        if ((this.#u32[allocBits + (i >>> 5)] & (1 << (i & 31))) === 0) continue;
         const base = start + i * size;
         this.#findPointers(span, base, size);
         writer.object(base, this.#mem.u8.subarray(base, base + size), this.#offsets, this.#count);
@@ -131,10 +131,10 @@ class ObjectWalk {
     if (spanclass >>> 1 === 0) {
       this.#typed(0, this.#field(span, S.limit) - base, this.#field(span, S.largeType));
     } else if (size > MAX_BITS_BYTES) {
-      this.#typed(HEADER_BYTES, size, this.#u32[base >>> 2]!);
+      this.#typed(HEADER_BYTES, size, this.#u32[base >>> 2]);
     } else {
       for (let a = base; a < base + size; a += 8) {
-        const word = this.#u32[(this.#heapBits + ((a >>> 8) << 2)) >>> 2]!;
+        const word = this.#u32[(this.#heapBits + ((a >>> 8) << 2)) >>> 2];
         if ((word & (1 << ((a >>> 3) & 31))) !== 0) this.#add(a - base);
       }
     }
@@ -148,7 +148,7 @@ class ObjectWalk {
     const mask = this.#field(typ, T.maskAddr) >>> 2;
     for (let elem = from; elem < to; elem += size) {
       for (let off = 0; off < ptrdata && elem + off < to; off += 8) {
-        if ((this.#u32[mask + (off >>> 8)]! & (1 << ((off >>> 3) & 31))) !== 0) this.#add(elem + off);
+        if ((this.#u32[mask + (off >>> 8)] & (1 << ((off >>> 3) & 31))) !== 0) this.#add(elem + off);
       }
     }
   }
@@ -189,7 +189,7 @@ function writeGoroutines({ allocator, scheduler }: HeapDumpParts, writer: HeapDu
       isSystem: (g.flags & gSystem) !== 0,
       isBackground: false,
       waitSince: 0,
-      waitReason: g.atomicstatus === waiting ? waitReasonStrings[g.waitreason]! : "",
+      waitReason: g.atomicstatus === waiting ? waitReasonStrings[g.waitreason] : "",
     };
     writer.goroutine(description, slots > 0 ? sp : 0);
     if (slots === 0) return;
@@ -213,11 +213,11 @@ function writeRoots({ allocator, collector }: HeapDumpParts, writer: HeapDumpWri
   const { roots, refs, finalizers } = collector;
   const held: number[] = [];
   const range = (lo: number, hi: number): void => {
-    for (let a = lo; a < hi; a += 8) if (u32[a >>> 2] !== 0) held.push(u32[a >>> 2]!);
+    for (let a = lo; a < hi; a += 8) if (u32[a >>> 2] !== 0) held.push(u32[a >>> 2]);
   };
   for (let b = refs.firstBlock; b !== 0; b = refs.nextBlock(b)) range(b + 8, b + REF_BLOCK_BYTES);
   const nrefs = held.length;
-  for (let i = 0; i < nrefs; i++) writer.root("refs", held[i]!);
+  for (let i = 0; i < nrefs; i++) writer.root("refs", held[i]);
   finalizers.forEachQueued((object) => {
     held.push(object);
     writer.finalizer(object, true);
@@ -226,7 +226,7 @@ function writeRoots({ allocator, collector }: HeapDumpParts, writer: HeapDumpWri
   // All roots: globals come first, then the others that were just counted.
   const all: number[] = [];
   roots.forEachRoot((p) => all.push(p));
-  for (let i = 0; i < all.length - held.length; i++) writer.root("globals", all[i]!);
+  for (let i = 0; i < all.length - held.length; i++) writer.root("globals", all[i]);
 }
 
 /** The collector's blocks of refs. */
@@ -245,7 +245,7 @@ function writeSpecials({ profiler }: HeapDumpParts, objects: ObjectWalk, writer:
       frames.push({ func: f.Function, file: f.File, line: f.Line });
     }
     const size = r.AllocObjects === 0 ? 0 : Math.round(r.AllocBytes / r.AllocObjects);
-    writer.allocStack({ id: buckets[i]!, size, frames, allocs: r.AllocObjects, frees: r.FreeObjects });
+    writer.allocStack({ id: buckets[i], size, frames, allocs: r.AllocObjects, frees: r.FreeObjects });
   });
   objects.specials((object, kind, data) => {
     if (kind === SPECIAL_FINALIZER) writer.finalizer(object, false);

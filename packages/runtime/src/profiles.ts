@@ -176,7 +176,7 @@ export class LeakedGoroutines implements StackSource {
     if (own === null) return;
     const leaves = leavesOf(g);
     this.#seen.set(g.goid, {
-      header: goroutineHeader(g, g.sched.nowSec(), `${waitReasonStrings[g.waitreason]!} (leaked)`),
+      header: goroutineHeader(g, g.sched.nowSec(), `${waitReasonStrings[g.waitreason]} (leaked)`),
       createdBy: createdBy(g),
       labels: g.labels,
       pcs: profiler.operationPCs(leaves).concat(own),

@@ -104,7 +104,7 @@ class TableRoot<T> implements Root<T> {
   }
 
   set ptr(p: Ptr<T>) {
-    this.#collector.storePointer(this.#live() as Addr, p);
+    this.#collector.storePointer(this.#live(), p);
   }
 
   release(): void {
@@ -162,7 +162,7 @@ export class GoroutineRoots {
   /** The goroutine has ended: its stack goes back. */
   exit(g: G): void {
     if (g.rootLo === 0) return;
-    this.#allocator.stackFree(g.rootLo as Addr, this.u32[g.rootLo >>> 2]!);
+    this.#allocator.stackFree(g.rootLo as Addr, this.u32[g.rootLo >>> 2]);
     g.rootLo = 0;
     g.rootSp = 0;
   }
@@ -176,7 +176,7 @@ export class GoroutineRoots {
 
   #growStack(g: G): void {
     const old = g.rootLo;
-    const size = this.u32[old >>> 2]!;
+    const size = this.u32[old >>> 2];
     if (size * 2 > this.maxStack) {
       const detail = `runtime: goroutine stack exceeds ${this.maxStack}-byte limit`;
       throw new FatalError("stack overflow", "ERR_GORT_STACK_OVERFLOW", "throw", detail);

@@ -386,7 +386,7 @@ export class Runtime {
 
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
   go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine {
-    return this.scheduler.newproc(f as never, args, this.go);
+    return this.scheduler.newproc(f, args, this.go);
   }
 
   /** Lets other goroutines run. */

@@ -51,7 +51,7 @@ export class RuntimeStats implements StatsSource {
 
   /** Bytes that the last cycle marked. */
   get heapMarked(): number {
-    return this.#f64[(this.#figures.gcControl + C.heapMarked) >>> 3] as number;
+    return this.#f64[(this.#figures.gcControl + C.heapMarked) >>> 3];
   }
 
   /**
@@ -62,7 +62,7 @@ export class RuntimeStats implements StatsSource {
     const record = this.#record;
     const { gcPercent, memoryLimit } = record;
     if (gcPercent >= 0 && memoryLimit === Number.POSITIVE_INFINITY) {
-      return this.#f64[(this.#figures.gcControl + C.heapGoal) >>> 3] as number;
+      return this.#f64[(this.#figures.gcControl + C.heapGoal) >>> 3];
     }
     const h = this.heap;
     const inputs: GoalInputs = {

@@ -82,7 +82,7 @@ export class Unsafe {
       if (!Number.isInteger(w) || w < 0 || w * 8 + 8 > size) {
         throw new RangeError(`runtime: pointer word ${w} is not in an object of ${size} bytes`);
       }
-      mask[w >>> 5]! |= 1 << (w & 31);
+      mask[w >>> 5] |= 1 << (w & 31);
     }
     return this.#allocator.newType(size, mask);
   }
@@ -139,12 +139,12 @@ export class Unsafe {
   /** A global root that holds `ptr` (0 is allowed) until it is freed. */
   newRoot(ptr: Addr | number = 0): RootSlot {
     if (ptr !== 0) this.#trace?.check(ptr as Addr);
-    return this.#collector.refs.alloc(ptr as Addr) as RootSlot;
+    return this.#collector.refs.alloc(ptr) as RootSlot;
   }
 
   setRoot(slot: RootSlot | number, ptr: Addr | number): void {
     if (ptr !== 0) this.#trace?.check(ptr as Addr);
-    this.#collector.storePointer(slot as Addr, ptr as Addr);
+    this.#collector.storePointer(slot, ptr);
   }
 
   freeRoot(slot: RootSlot | number): void {

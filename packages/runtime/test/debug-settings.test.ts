@@ -41,7 +41,7 @@ function inForce(rt: Runtime): Record<string, number> {
   const samples = ["/gc/gogc:percent", "/gc/gomemlimit:bytes", "/sched/gomaxprocs:threads"].map(newSample);
   rt.metrics.read(samples);
   const [gogc, limit, procs] = samples.map((s) => s.Value.uint64());
-  return { gogc: gogc!, limit: limit!, procs: procs!, gctrace: rt.godebug.gctrace };
+  return { gogc: gogc, limit: limit, procs: procs, gctrace: rt.godebug.gctrace };
 }
 
 describe("settings", () => {

@@ -176,7 +176,7 @@ describe("a goroutine's stack", () => {
         if (rooted === 1000) {
           yield* rt.gosched();
           rt.gc();
-          first.push(roots[0]!.ptr, rt.readMemStats().StackInuse);
+          first.push(roots[0].ptr, rt.readMemStats().StackInuse);
         }
       }
     });
@@ -284,8 +284,8 @@ describe("writeHeapDump", () => {
     for (const r of dump.roots) {
       for (let at = dump.find(r.to); at >= 0 && !seen.has(at); ) {
         seen.add(at);
-        const k = dump.firstPointer[at]!;
-        at = k < dump.firstPointer[at + 1]! ? dump.find(dump.pointers[k]!) : -1;
+        const k = dump.firstPointer[at];
+        at = k < dump.firstPointer[at + 1] ? dump.find(dump.pointers[k]) : -1;
       }
     }
     expect(seen.size).toBe(100);
@@ -307,9 +307,9 @@ describe("writeHeapDump", () => {
     const dump = dumpOf();
     made.forEach((a, i) => {
       const at = dump.find(a);
-      const from = dump.firstPointer[at]!;
-      const to = dump.firstPointer[at + 1]!;
-      const offsets = [...dump.pointerOffsets.slice(from, to)].map((o) => o - (a - dump.addresses[at]!));
+      const from = dump.firstPointer[at];
+      const to = dump.firstPointer[at + 1];
+      const offsets = [...dump.pointerOffsets.slice(from, to)].map((o) => o - (a - dump.addresses[at]));
       expect(offsets.filter((o) => o % 24 === 16).length).toBe(sizes[i]);
       expect(offsets.every((o) => [0, 16].includes(o % 24))).toBe(true);
       expect(dump.pointers.slice(from, to).every((p) => p === target)).toBe(true);
@@ -337,7 +337,7 @@ describe("writeHeapDump", () => {
     end();
     const holder = dump.goroutines.find((g) => g.waitReason === "chan receive")!;
     expect(holder.frames.length).toBe(1);
-    const frame = holder.frames[0]!;
+    const frame = holder.frames[0];
     expect(frame.name).toMatch(/^roots/);
     const held = dump.find(dump.pointerAt(frame.contents, 0));
     expect(dump.sizes[held]).toBe(80);
@@ -345,7 +345,7 @@ describe("writeHeapDump", () => {
     const globals = dump.roots.filter((r) => r.description === "globals");
     expect(globals.map((r) => dump.sizes[dump.find(r.to)])).toEqual([48]);
     expect(dump.finalizers.length).toBe(1);
-    const stack = dump.allocs.get(dump.samples.get(dump.addresses[held]!)!)!;
+    const stack = dump.allocs.get(dump.samples.get(dump.addresses[held])!)!;
     expect(stack.size).toBe(80);
     expect(stack.frames.some((f) => f.func.includes("holder"))).toBe(true);
     const text = [...debug.heapSnapshot(dump)].join("");

@@ -92,7 +92,7 @@ describe("a runtime at work", () => {
       if (v === undefined) return;
       const old = before.get(s.Name);
       if (d.Cumulative && old !== undefined) {
-        const fell = Array.isArray(v) ? v.some((n, i) => n < (old as number[])[i]!) : v < (old as number);
+        const fell = Array.isArray(v) ? v.some((n, i) => n < (old as number[])[i]) : v < (old as number);
         if (fell) faults.push(`${s.Name} fell from ${String(old)} to ${String(v)}`);
       }
       before.set(s.Name, v);

@@ -142,7 +142,7 @@ describe("runtime/metrics of a runtime", () => {
     using head = rt.root(0 as never);
     for (let i = 0; i < 300_000; i++) {
       const p = rt.unsafe.mallocTyped(typ);
-      rt.unsafe.storePointer((p + 8) as never, head.ptr as never);
+      rt.unsafe.storePointer((p + 8) as never, head.ptr);
       head.ptr = p as never;
     }
     const dedicated = cpu("gc/mark/dedicated");

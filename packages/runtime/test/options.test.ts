@@ -5,7 +5,7 @@ import { createProfiler } from "@gort/profiling";
 import { createScheduler } from "@gort/scheduler";
 import { createBumpHeap } from "@gort/types";
 import { describe, expect, it } from "vitest";
-import { createRuntime, type RuntimeOptions } from "../src/index.ts";
+import { createRuntime } from "../src/index.ts";
 
 const MiB = 2 ** 20;
 
@@ -13,7 +13,7 @@ const MiB = 2 ** 20;
 type Make = (options: Record<string, unknown>) => { close?(): void };
 
 const makers: Record<string, Make> = {
-  createRuntime: (o) => createRuntime({ maxMemory: 64 * MiB, stderr: () => {}, ...o } as RuntimeOptions),
+  createRuntime: (o) => createRuntime({ maxMemory: 64 * MiB, stderr: () => {}, ...o }),
   createAllocator: (o) => createAllocator({ maxMemory: 64 * MiB, ...o }),
   createCollector: (o) => void createCollector(createAllocator({ maxMemory: 64 * MiB }), o) as never,
   createLinearMemory: (o) => void createLinearMemory({ maxMemory: 64 * MiB, ...o }) as never,
@@ -49,7 +49,7 @@ const options: [make: string, option: string, good: unknown[], bad: number[]][] 
 
 describe("a numeric option", () => {
   for (const [make, option, good, bad] of options) {
-    const set = (v: unknown) => makers[make]!({ [option]: v })?.close?.();
+    const set = (v: unknown) => makers[make]({ [option]: v })?.close?.();
     // <package>: <option> must be ... (got <value>)
     const text = new RegExp(`^[a-z]+: ${option} must .*\\(got .*\\)$`);
     const refused = (v: unknown): { kind: string; message: string } => {

@@ -99,7 +99,7 @@ describe("the block profile", () => {
         await pingPong(rt, n);
         const waits = records(rt, "blockProfile");
         expect(waits.map((r) => r.functions[0]).sort()).toEqual(["runtime.chanrecv1", "runtime.chansend1"]);
-        expect(waits.filter((r) => r.functions[1]!.endsWith(".pongs"))).toHaveLength(1);
+        expect(waits.filter((r) => r.functions[1].endsWith(".pongs"))).toHaveLength(1);
         // On an unbuffered channel, one side waits for each value.
         const events = waits.reduce((sum, r) => sum + r.count, 0);
         expect(Math.abs(events / n - 1)).toBeLessThan(0.01);
@@ -246,7 +246,7 @@ function* sendAll(rt: Runtime, c: Chan<number>, n: number) {
 
 /** What part of `n` waits the block profile shows in the function of this name: about all, as now and then a sender is first. */
 function share(rt: Runtime, name: string, n: number): number {
-  const mine = records(rt, "blockProfile").filter((r) => r.functions[1]!.endsWith(`.${name}`));
+  const mine = records(rt, "blockProfile").filter((r) => r.functions[1].endsWith(`.${name}`));
   return mine.reduce((sum, r) => sum + r.count, 0) / n;
 }
 
@@ -324,7 +324,7 @@ describe("which waits the block profile holds", () => {
       [...rt.callersFrames(r.stack())].some((f) => f.Function.endsWith(".allocates")),
     );
     expect(own.map((r) => r.AllocObjects)).toEqual([3]);
-    const functions = [...rt.callersFrames(own[0]!.stack())].map((f) => f.Function);
+    const functions = [...rt.callersFrames(own[0].stack())].map((f) => f.Function);
     expect(functions.at(-1)).toBe("runtime.goexit");
     expect(functions.at(-2)).toMatch(/\.allocates$/);
   });
@@ -652,16 +652,16 @@ describe("the CPU profile", () => {
     const ms: Record<string, number> = {};
     const outermost = new Set<string>();
     for (const sample of profile.samples) {
-      const names = sample.locations.map((l) => l.lines[0]!.function.name);
+      const names = sample.locations.map((l) => l.lines[0].function.name);
       if (names.some((name) => name.endsWith(".burns"))) outermost.add(names.at(-1)!.replace(/^.*\./, ""));
       const colour = sample.labels.find((l) => l.key === "colour")?.str ?? "none";
-      ms[colour] = (ms[colour] ?? 0) + sample.values[1]! / 1e6;
+      ms[colour] = (ms[colour] ?? 0) + sample.values[1] / 1e6;
     }
     // The run loop is no part of a goroutine's stack.
     expect([...outermost]).toEqual(["burns"]);
     // Each burnt at least 60 ms; a busy machine takes time from both.
     expect(ms.red).toBeGreaterThan(40);
     expect(ms.blue).toBeGreaterThan(40);
-    expect(Math.max(ms.red!, ms.blue!) / Math.min(ms.red!, ms.blue!)).toBeLessThan(1.7);
+    expect(Math.max(ms.red, ms.blue) / Math.min(ms.red, ms.blue)).toBeLessThan(1.7);
   });
 });

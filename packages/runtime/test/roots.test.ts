@@ -57,17 +57,17 @@ describe("a goroutine's roots", () => {
     await rt.main(function* () {
       yield* rt.gosched();
       const [first, second, third] = rootNodes(rt, 3);
-      second!.release();
-      for (const use of [() => second!.ptr, () => (second!.ptr = first!.ptr)]) {
+      second.release();
+      for (const use of [() => second.ptr, () => (second.ptr = first.ptr)]) {
         expect(use).toThrow("runtime: use of a root after its frame has ended");
       }
-      second!.release();
-      third!.release();
+      second.release();
+      third.release();
       const [next] = rootNodes(rt, 1, 7);
-      expect(() => third!.ptr).toThrow("runtime: use of a root after its frame has ended");
-      third!.release();
+      expect(() => third.ptr).toThrow("runtime: use of a root after its frame has ended");
+      third.release();
       rt.gc();
-      expect(valuesOf(rt, [first!, next!])).toEqual([0, 7]);
+      expect(valuesOf(rt, [first, next])).toEqual([0, 7]);
     });
   });
 
@@ -78,10 +78,10 @@ describe("a goroutine's roots", () => {
       const [root] = rootNodes(rt, 1);
       const other = rt.unsafe.newObject(Node);
       rt.unsafe.view(Node, other).value = 9;
-      root!.ptr = other;
+      root.ptr = other;
       rt.gc();
       expect(rt.readMemStats().HeapObjects).toBe(1);
-      expect(valuesOf(rt, [root!])).toEqual([9]);
+      expect(valuesOf(rt, [root])).toEqual([9]);
     });
   });
 
@@ -90,12 +90,12 @@ describe("a goroutine's roots", () => {
     const [root] = rootNodes(rt, 1);
     const other = rt.unsafe.newObject(Node);
     rt.unsafe.view(Node, other).value = 9;
-    root!.ptr = other;
+    root.ptr = other;
     rt.gc();
-    expect(valuesOf(rt, [root!])).toEqual([9]);
-    root!.release();
-    expect(() => (root!.ptr = other)).toThrow("runtime: use of a root after its release");
-    root!.release();
+    expect(valuesOf(rt, [root])).toEqual([9]);
+    root.release();
+    expect(() => (root.ptr = other)).toThrow("runtime: use of a root after its release");
+    root.release();
     rt.gc();
     expect(rt.readMemStats().HeapObjects).toBe(0);
   });

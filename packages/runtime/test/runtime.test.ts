@@ -316,7 +316,7 @@ describe("allocfreetrace", () => {
           .done();
       });
     } catch (err) {
-      if (isFatalError(err)) return err as FatalError;
+      if (isFatalError(err)) return err;
       throw err;
     }
     throw new Error("the program did not notice");

@@ -89,20 +89,20 @@ function* theOperation(op: string, c: C, v: number): Body<unknown> {
       yield* select([sendCase(c, v)]);
       return "sent";
     case "select_recv":
-      return zero((yield* select([recvCase(c)])).value as number);
+      return zero((yield* select([recvCase(c)])).value);
     case "select_recv2": {
       const r = yield* select([recvCase(c)]);
-      return [zero(r.value as number), r.ok];
+      return [zero(r.value), r.ok];
     }
     case "select_send_default":
       return (yield* select([sendCase(c, v), defaultCase])).index === 0 ? "sent" : "default";
     case "select_recv_default": {
       const r = yield* select([recvCase(c), defaultCase]);
-      return r.index === 0 ? zero(r.value as number) : "default";
+      return r.index === 0 ? zero(r.value) : "default";
     }
     case "select_recv2_default": {
       const r = yield* select([recvCase(c), defaultCase]);
-      return r.index === 0 ? [zero(r.value as number), r.ok] : "default";
+      return r.index === 0 ? [zero(r.value), r.ok] : "default";
     }
     case "range_first":
       return yield* each(c);

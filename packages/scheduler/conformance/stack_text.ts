@@ -194,7 +194,7 @@ export function run(vectors: unknown): Result {
     check(
       r,
       `${name} functions`,
-      names.filter((x) => functions.includes(x!)),
+      names.filter((x) => functions.includes(x)),
       functions,
     );
     check(

@@ -177,7 +177,7 @@ export class HChan<T> implements Chan<T> {
   tryRecv(): TryRecvResult<T> {
     if (this.sched.closed) throw usedAfterClose("tryRecv");
     const v = this.recvNow();
-    if (v !== none) return { value: v as T, ok: true, received: true };
+    if (v !== none) return { value: v, ok: true, received: true };
     return { value: undefined, ok: false, received: this.closed };
   }
 
@@ -189,7 +189,7 @@ export class HChan<T> implements Chan<T> {
         v = yield* this.recvOrNone();
         if (v === none) return;
       }
-      const r = f(v as T);
+      const r = f(v);
       if (isGenerator(r)) yield* r as Generator<undefined>;
       else if (typeof r === "object") checkResult("forEach", f, r);
     }
@@ -374,7 +374,7 @@ class SendOp<T> extends Op<void> {
       return this;
     }
     enqueue(caller, c.sendq, elem);
-    gopark(caller, this as Op<unknown>, waitReasonChanSend);
+    gopark(caller, this, waitReasonChanSend);
     this.done = false;
     return this;
   }
@@ -464,7 +464,7 @@ class Recv2Op<T> extends Op<RecvResult<T>> {
     this.c = null;
     const v = c.recvNow();
     if (v !== none) {
-      this.value = { value: v as T, ok: true };
+      this.value = { value: v, ok: true };
       return true;
     }
     if (c.closed) {
@@ -539,7 +539,7 @@ class NilChanOp extends OwnOp<never> {
     this.what = reason === waitReasonChanSendNilChan ? "chan send" : "chan receive";
   }
   protected start(g: G): boolean {
-    gopark(g, this as Op<unknown>, this.reason);
+    gopark(g, this, this.reason);
     return false;
   }
   protected override get cancellable(): boolean {

@@ -140,7 +140,7 @@ class DoneOp extends OwnOp<void> {
   protected start(g: G): boolean {
     const t = this.target;
     if (t.goid !== this.id || t.atomicstatus === Gdead) return true;
-    parkIn(g, this as Op<unknown>, (t.doneq ??= new WaitQ()), waitReasonChanReceive);
+    parkIn(g, this, (t.doneq ??= new WaitQ()), waitReasonChanReceive);
     return false;
   }
   protected override finish(g: G): boolean {

@@ -53,7 +53,7 @@ class SleepOnNote extends OwnOp<void> {
     return "note";
   }
   protected start(g: G): boolean {
-    return this.note.park(g, this as Op<unknown>);
+    return this.note.park(g, this);
   }
   protected override finish(g: G): boolean {
     unpark(g);

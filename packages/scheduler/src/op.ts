@@ -154,9 +154,9 @@ export abstract class Op<T> {
     onrejected?: ((reason: unknown) => R2 | PromiseLike<R2>) | null,
   ): Promise<R1 | R2> {
     if (m0.armed === (this as Op<unknown>)) this.detach();
-    if (!this.pending) return Promise.reject(usedTwice(this)).then(onfulfilled as never, onrejected);
+    if (!this.pending) return Promise.reject(usedTwice(this)).then(onfulfilled, onrejected);
     return new Promise<T>((resolve, reject) => {
-      this.hostScheduler().goHost(this as unknown as Op<T>, resolve, reject);
+      this.hostScheduler().goHost(this, resolve, reject);
     }).then(onfulfilled, onrejected);
   }
 }
@@ -320,7 +320,7 @@ class SignalOp<T> extends OwnOp<T> {
   protected override finish(g: G): boolean {
     this.unlisten();
     if (this.aborted) rethrow(this.signal.reason, this.next);
-    g.waitOp = this.inner as Op<unknown>;
+    g.waitOp = this.inner;
     return this.step(g);
   }
 
@@ -329,7 +329,7 @@ class SignalOp<T> extends OwnOp<T> {
       this.value = this.inner.value;
       return true;
     }
-    g.waitOp = this as Op<unknown>;
+    g.waitOp = this;
     const id = g.goid;
     this.listener = () => {
       // If it was readied before the abort, the operation has happened.
@@ -337,7 +337,7 @@ class SignalOp<T> extends OwnOp<T> {
       if (g.goid !== id || g.waitOp !== (this as Op<unknown>) || !waits) return;
       this.aborted = true;
       cancelWait(g);
-      g.waitOp = this as Op<unknown>;
+      g.waitOp = this;
       g.atomicstatus = Gwaiting;
       g.sched.ready(g);
     };

@@ -169,10 +169,10 @@ export function* frame<T>(
   try {
     const r = body();
     if (isGenerator(r)) {
-      result = (yield* r) as T;
+      result = yield* r;
     } else {
       checkResult("frame", body, r);
-      result = r as T;
+      result = r;
     }
   } catch (e) {
     const fatal = fatalOf(e);

@@ -350,7 +350,7 @@ export class Scheduler {
       return;
     }
     const g = this.pool.get();
-    g.fn = hostBody as never;
+    g.fn = hostBody;
     g.nargs = 3 | genFlag;
     g.arg = [op, resolve, reject];
     g.flags = gHost;
@@ -572,7 +572,7 @@ export class Scheduler {
 
   /** As main; reports show the caller of `below`, which is on the stack, as the place of `f`. */
   mainBelow<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>, below: unknown): Promise<T> {
-    return new Promise<T>((resolve, reject) => this.startMain(f as () => T, resolve, reject, below));
+    return new Promise<T>((resolve, reject) => this.startMain(f, resolve, reject, below));
   }
 
   /**

@@ -147,7 +147,7 @@ class SelectOp extends Op<SelectResult> {
       this.done = true;
       return this;
     }
-    parkSelect(caller, cases, this as Op<unknown>);
+    parkSelect(caller, cases, this);
     this.done = false;
     return this;
   }

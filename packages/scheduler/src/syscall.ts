@@ -1,6 +1,6 @@
 /** System calls: promises that goroutines wait for. */
 
-import { gopark, type Op, type Operation, OwnOp } from "./op.ts";
+import { gopark, type Operation, OwnOp } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import { rethrow } from "./rethrow.ts";
 import { type G, Gsyscall, m0, waitReasonZero } from "./runtime2.ts";
@@ -41,7 +41,7 @@ class SyscallOp<T> extends OwnOp<T> {
     // Last: it counts as parked only if the promise was asked, which calls back in a microtask.
     this.g = g;
     g.sched.enterSyscall(g);
-    gopark(g, this as Op<unknown>, waitReasonZero);
+    gopark(g, this, waitReasonZero);
     g.atomicstatus = Gsyscall;
     return false;
   }

@@ -8,7 +8,7 @@
 
 import { schedCounters } from "./counters.ts";
 import type { Clock, TaskQueue } from "./host.ts";
-import { gopark, type Op, type Operation, OwnOp } from "./op.ts";
+import { gopark, type Operation, OwnOp } from "./op.ts";
 import type { SchedulerOptions } from "./options.ts";
 import { Scheduler } from "./proc.ts";
 import { type G, Gdead, Gsyscall, Gwaiting, gHost, gSystem, waitReasonSynctestWait } from "./runtime2.ts";
@@ -100,7 +100,7 @@ class SynctestWaitOp extends OwnOp<void> {
     this.t.waiter = g;
     // It is woken when all others wait, so that they all wait is no deadlock yet.
     this.t.nhost++;
-    gopark(g, this as Op<unknown>, waitReasonSynctestWait);
+    gopark(g, this, waitReasonSynctestWait);
     return false;
   }
   protected hostScheduler(): Scheduler {

@@ -145,7 +145,7 @@ class SleepOp extends Op<void> {
     const t = (g.timer ??= new RuntimeTimer(() => g.sched.ready(g)));
     t.system = (g.flags & gSystem) !== 0;
     s.addTimer(t, s.clock.now() + this.ms);
-    gopark(g, this as Op<unknown>, waitReasonSleep);
+    gopark(g, this, waitReasonSleep);
     return false;
   }
   protected hostScheduler(): Scheduler {

@@ -21,7 +21,7 @@ class GoschedOp extends Op<void> {
     }
     const caller = begin(this);
     caller.atomicstatus = Grunnable;
-    caller.waitOp = this as Op<unknown>;
+    caller.waitOp = this;
     caller.sched.globq.pushBack(caller);
     this.done = false;
     return this;
@@ -48,7 +48,7 @@ class CheckpointOp extends Op<void> {
   protected start(g: G): boolean {
     if (!g.sched.shouldYield()) return true;
     g.atomicstatus = Grunnable;
-    g.waitOp = this as Op<unknown>;
+    g.waitOp = this;
     g.sched.globq.pushBack(g);
     return false;
   }

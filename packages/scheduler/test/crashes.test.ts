@@ -131,7 +131,7 @@ const recorded = readFileSync(new URL("./golden/crashes/crashes.txt", import.met
 
 function report(f: () => unknown): string | undefined {
   try {
-    createTestScheduler().runMain(f as () => void);
+    createTestScheduler().runMain(f);
   } catch (e) {
     return crashReport(e)?.text.split("\n\n")[0].trimEnd();
   }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { HChan } from "../src/chan.ts";
 import { isRuntimeError } from "../src/errors.ts";
-import { type Chan, defaultCase, recvCase, type SelectCase, sendCase } from "../src/index.ts";
+import { defaultCase, recvCase, type SelectCase, sendCase } from "../src/index.ts";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
 
 /**
@@ -193,7 +193,7 @@ function runOrder(p: Program, order: number[], seed: number): number[][] {
       }
       case "select": {
         const cases: SelectCase<number>[] = op.cases.map((k) =>
-          k.v === null ? recvCase(chans[k.c] as Chan<number>) : sendCase(chans[k.c], k.v),
+          k.v === null ? recvCase(chans[k.c]) : sendCase(chans[k.c], k.v),
         );
         const r = yield* s.select(op.dflt ? [...cases, defaultCase] : cases);
         if (r.index === cases.length) return "default";

@@ -204,7 +204,7 @@ describe("a dump", () => {
             else yield* s.gosched();
           }
           function* root(i: number): Generator<undefined, void> {
-            yield* nest(specs[i]!.depth, specs[i]!.kind);
+            yield* nest(specs[i].depth, specs[i].kind);
             ended.push(i);
           }
           const text = s.runMain(function* main() {
@@ -286,7 +286,7 @@ describe("gDerived", () => {
     let calls = 0;
     const derive = (sites: { getFunctionName(): string | null }[]) => {
       calls++;
-      return sites[0]!.getFunctionName();
+      return sites[0].getFunctionName();
     };
     for (const g of s.gs()) {
       expect(gSites(g).length).toBeGreaterThan(1);
@@ -336,7 +336,7 @@ describe("gDerived", () => {
     s.run();
     const g = byName(s, h.id);
     const stack = stackOf(g);
-    for (let i = 0; i < 2; i++) expect(gDerived(g, (sites) => sites[0]!.getFunctionName())).toBe("waiter");
+    for (let i = 0; i < 2; i++) expect(gDerived(g, (sites) => sites[0].getFunctionName())).toBe("waiter");
     expect(stackOf(g)).toBe(stack);
   });
 });

@@ -73,8 +73,8 @@ describe("the host's timer of a sleeping scheduler", () => {
 
   it("fires once, whatever the clock calls, and can then be set for the same time", () => {
     timer.arm(1100, true);
-    callbacks[0]!();
-    callbacks[0]!();
+    callbacks[0]();
+    callbacks[0]();
     expect(fired).toBe(1);
     timer.arm(1100, true);
     // What has fired needs no clearing.
@@ -82,7 +82,7 @@ describe("the host's timer of a sleeping scheduler", () => {
       [100, true],
       [100, true],
     ]);
-    callbacks[1]!();
+    callbacks[1]();
     expect(fired).toBe(2);
   });
 

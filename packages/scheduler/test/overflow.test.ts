@@ -48,7 +48,7 @@ function nestedArrays(depth: number): unknown[] {
 /** What the program ends with. */
 function ending(f: Body): unknown {
   try {
-    return createTestScheduler().runMain(f as () => Generator<undefined, unknown, unknown>);
+    return createTestScheduler().runMain(f);
   } catch (e) {
     return e;
   }

@@ -9,7 +9,7 @@ function run<T>(f: () => Generator<undefined, T, unknown> | T): T {
 
 function report(f: () => unknown): string {
   try {
-    run(f as () => void);
+    run(f);
   } catch (e) {
     return crashReport(e)!.text.split("\n\n")[0];
   }

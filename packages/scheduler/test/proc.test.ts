@@ -180,7 +180,7 @@ describe("main", () => {
     s.runMain(() => {
       s.go(call);
       s.go((f: () => void) => f(), call);
-      s.go((...fs: (() => void)[]) => fs[0]!(), call, call, call, call);
+      s.go((...fs: (() => void)[]) => fs[0](), call, call, call, call);
     });
     s.run();
     expect([calls, s.numGoroutine()]).toEqual([0, 0]);
@@ -530,7 +530,7 @@ describe("the global queue", () => {
     });
     // The tick that takes it is counted already.
     expect(ticks.map((t) => t % 61)).toEqual([1, 1, 1, 1, 1]);
-    expect(ticks.map((t) => t - ticks[0]!)).toEqual([0, 61, 122, 183, 244]);
+    expect(ticks.map((t) => t - ticks[0])).toEqual([0, 61, 122, 183, 244]);
   });
 
   it("gives its head, and up to half a ring more, to a P that has nothing to do", () => {
@@ -677,7 +677,7 @@ describe("a scheduler", () => {
       for (const n of [1, 2, 7, 1000]) {
         const buckets = new Array<number>(n).fill(0);
         const draws = draw(seed, n, 20_000);
-        for (const x of draws) buckets[x]!++;
+        for (const x of draws) buckets[x]++;
         const want = draws.length / n;
         // Six standard deviations.
         for (const got of buckets) expect(Math.abs(got - want)).toBeLessThan(6 * Math.sqrt(want));
@@ -708,7 +708,7 @@ describe("a scheduler", () => {
     s.unlockOSThread();
     s.runMain(function* () {
       const buf = new Uint8Array(1 << 12);
-      const header = () => new TextDecoder().decode(buf.subarray(0, s.stack(buf, false))).split("\n", 1)[0]!;
+      const header = () => new TextDecoder().decode(buf.subarray(0, s.stack(buf, false))).split("\n", 1)[0];
       const steps = ["unlock", "lock", "lock", "unlock", "unlock", "unlock", "lock"];
       for (const step of steps) {
         if (step === "lock") s.lockOSThread();

@@ -436,15 +436,15 @@ describe("timers", () => {
             switch (kind) {
               case "look": {
                 const want = m.receive(now);
-                const r = yield* s.select([recvCase(t.C!), defaultCase]);
+                const r = yield* s.select([recvCase(t.C), defaultCase]);
                 expect(r.index === 0 ? (r.value as number) - start : null).toBe(want);
-                expect([t.C!.length, t.C!.capacity]).toEqual([0, 0]);
+                expect([t.C.length, t.C.capacity]).toEqual([0, 0]);
                 break;
               }
               case "wait": {
                 const deadline = now + ms;
                 const due = m.due;
-                const r = yield* s.select([recvCase(t.C!), recvCase(s.after(ms))]);
+                const r = yield* s.select([recvCase(t.C), recvCase(s.after(ms))]);
                 if (r.index === 0) {
                   expect(s.clock.now()).toBe(Math.max(now, due!));
                   expect(due!).toBeLessThanOrEqual(deadline);

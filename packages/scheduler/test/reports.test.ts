@@ -82,7 +82,7 @@ describe("a crash report without a stack of its goroutine", () => {
       };
       Object.defineProperty(body, "name", { value: 7 });
       return function* main() {
-        s.go(body as () => undefined);
+        s.go(body);
         yield* s.sleep(1000);
       };
     });
@@ -143,7 +143,7 @@ describe("a crash report of an error that came from outside", () => {
     expect(header).toBe("goroutine 2 [running]:");
     expect(frames).toEqual([expect.stringMatching(workerLine), expect.stringMatching(createdLine)]);
     const lineOf = (f: string): number => Number(f.slice(f.lastIndexOf(":") + 1));
-    expect(lineOf(frames[0]!)).not.toBe(lineOf(frames[1]!));
+    expect(lineOf(frames[0])).not.toBe(lineOf(frames[1]));
   });
 
   it("shows where the goroutine was when its wait was given up", async () => {

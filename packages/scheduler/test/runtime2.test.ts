@@ -99,7 +99,7 @@ describe("a queue of waits", () => {
         q.pushFront(free);
         model.unshift(free);
       } else if (what === 2 && model.length > 0) {
-        const sg = model[rnd(model.length)]!;
+        const sg = model[rnd(model.length)];
         q.remove(sg);
         model = model.filter((x) => x !== sg);
         expect([sg.q, sg.next, sg.prev]).toEqual([null, null, null]);

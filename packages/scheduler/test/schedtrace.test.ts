@@ -95,7 +95,7 @@ describe("a block of scheddetail", () => {
       s.go(() => {});
       blocks.push(schedtraceText(s, 14, false));
     });
-    const ticks = Number(/schedtick=(\d+)/.exec(blocks[0]!)![1]);
+    const ticks = Number(/schedtick=(\d+)/.exec(blocks[0])![1]);
     const head = (ms: number) =>
       `SCHED ${ms}ms: gomaxprocs=2 idleprocs=1 threads=1 spinningthreads=0 needspinning=0 idlethreads=0 runqueue=0`;
     const block = (ms: number, lockedg: string, lockedm: string) =>

@@ -123,7 +123,7 @@ export class Root {
       if (typeof x !== "object" || x === null) return null;
       const cell: unknown = (x as RefBase).$cell;
       if (typeof cell !== "object" || cell === null || !(#home in cell)) return null;
-      return cell.#home === null ? null : (cell as Root);
+      return cell.#home === null ? null : cell;
     };
 
     enter = (ref, home) => {

@@ -150,7 +150,7 @@ export class ScalarType<V> extends Type {
   }
 }
 
-export const bool = new ScalarType("bool", 1, 1, 0, false as boolean);
+export const bool = new ScalarType("bool", 1, 1, 0, false);
 export const int8 = new ScalarType<number>("int8", 1, 1, 0, 0);
 export const int16 = new ScalarType<number>("int16", 2, 2, 0, 0);
 export const int32 = new ScalarType<number>("int32", 4, 4, 0, 0);
@@ -202,7 +202,7 @@ class Element<E extends Type> {
       if (!isType(type)) throw new TypeError(`types: ${what} needs an element type (got ${typeof type})`);
       this.#given = type as E;
       this.#state = "known";
-      return this.#given as E;
+      return this.#given;
     } finally {
       if (this.#state === "asked") this.#state = "open";
     }

@@ -456,12 +456,12 @@ export class TypedHeap {
     const take = (v: unknown): Slice<Type> | Temporary | null => {
       if (v === null) return null;
       if (!Array.isArray(v)) return checkSlice(theOps(), v);
-      return { temporary: this.sliceOf(type.elem, v as Init<Type>[]) as unknown as Slice<Type> };
+      return { temporary: this.sliceOf(type.elem, v as Init<Type>[]) };
     };
     const put = (addr: number, ready: unknown): void => {
       const taken = ready as Slice<Type> | Temporary | null;
       const s = taken === null ? nilSliceOf(theOps()) : isSlice(taken) ? taken : taken.temporary;
-      storeSlice(this.heap, addr, s as Slice<Type>);
+      storeSlice(this.heap, addr, s);
     };
     const drop = (taken: unknown): void => {
       if (taken !== null && !isSlice(taken)) (taken as Temporary).temporary.release();

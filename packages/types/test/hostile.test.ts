@@ -507,10 +507,8 @@ describe("receivers", () => {
     heir.x = 9;
     expect([small.x, other.x]).toEqual([9, 8]);
     const RefClass = big.constructor as new (...args: unknown[]) => typeof big;
-    expect(() => (new RefClass({ addr: 64, slot: 1, home: {} }) as typeof big).z).toThrow(TypeError);
-    expect(() => (new RefClass((small as never as { $cell: unknown }).$cell) as typeof big).z).toThrow(
-      TypeError,
-    );
+    expect(() => new RefClass({ addr: 64, slot: 1, home: {} }).z).toThrow(TypeError);
+    expect(() => new RefClass((small as never as { $cell: unknown }).$cell).z).toThrow(TypeError);
     const { $cell } = small as never as {
       $cell: { constructor: new (...a: unknown[]) => unknown; addr: number };
     };
@@ -737,7 +735,7 @@ describe("types", () => {
     const h = types.newObject(H);
     h.p = types.newObject(Small, { x: 3 });
     h.s = hostile([{ x: 4 }]);
-    expect([h.p!.$type.name, h.s.elem.name, answers]).toEqual(["Small", "Small", 2]);
+    expect([h.p.$type.name, h.s.elem.name, answers]).toEqual(["Small", "Small", 2]);
     expect(() => (h.p = hostile(types.newObject(Big)))).toThrow(TypeError);
   });
 
@@ -762,10 +760,13 @@ describe("types", () => {
     let keys = ["a", "b"];
     const T = struct(
       "T",
-      new Proxy({ a: int, b: int, $addr: int, release: int } as object, {
-        ownKeys: () => keys,
-        getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
-      }),
+      new Proxy(
+        { a: int, b: int, $addr: int, release: int },
+        {
+          ownKeys: () => keys,
+          getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+        },
+      ),
     );
     keys = ["$addr", "release"];
     expect(T.fields.map((f) => f.name)).toEqual(["a", "b"]);
@@ -1058,9 +1059,9 @@ describe("any hostile value", () => {
         let error: unknown = null;
         try {
           if (way === 0) target.it = hostile(value);
-          else if (way === 1) s.set(0, value as Init<typeof All>);
+          else if (way === 1) s.set(0, value);
           else if (way === 2) append(s, value as Init<typeof All>).release();
-          else arr.set(1, value as Init<typeof All>);
+          else arr.set(1, value);
         } catch (err) {
           error = err;
         }

@@ -412,7 +412,7 @@ describe("copy", () => {
   it("refuses slices of other elements or other heaps", () => {
     const { types } = testHeap();
     const s = types.makeSlice(int, 1);
-    const wrong = types.makeSlice(int32, 1) as unknown as typeof s;
+    const wrong = types.makeSlice(int32, 1);
     expect(() => copy(s, wrong)).toThrow("types: value must be a slice of int (got a slice of int32)");
     expect(() => appendSlice(s, testHeap().types.makeSlice(int, 1))).toThrow(
       "(got a slice of int of another heap)",

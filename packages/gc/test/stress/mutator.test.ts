@@ -40,7 +40,7 @@ function meddle({ a, gc }: Rig, rnd: Random, stats: HeapStats): void {
       gc.setMemoryLimit(Math.max(1, Math.floor(a.readStats(stats).heapAlloc * (0.5 + rnd(100) / 50))));
       break;
     case 1:
-      gc.setGCPercent([1, 2, 10, 100, 400, -1][rnd(6)]!);
+      gc.setGCPercent([1, 2, 10, 100, 400, -1][rnd(6)]);
       break;
     case 2:
       a.freeOSMemory();

@@ -25,7 +25,7 @@ interface Obj {
 export function shapes({ a }: Rig): Shape[] {
   const shape = (size: number, fields: number[], idAt: number): Shape => {
     const mask = new Uint32Array(Math.ceil(size / 256));
-    for (const f of fields) mask[f >>> 8]! |= 1 << ((f >>> 3) & 31);
+    for (const f of fields) mask[f >>> 8] |= 1 << ((f >>> 3) & 31);
     return { typ: fields.length === 0 ? 0 : a.newType(size, mask), size, fields, idAt };
   };
   const pair = a.newType(16, [1]);
@@ -98,7 +98,7 @@ export class Mutator {
 
   /** Small shapes most of the time. */
   #anyShape(): Shape {
-    return this.#shapes[this.random(this.random(8) === 0 ? this.#shapes.length : 8)]!;
+    return this.#shapes[this.random(this.random(8) === 0 ? this.#shapes.length : 8)];
   }
 
   #alloc(shape = this.#anyShape()): Obj {
@@ -115,15 +115,15 @@ export class Mutator {
 
   #setRoot(i: number, o: Obj | null): void {
     // Stack slots (every third) are stored to without a barrier.
-    if (i % 3 === 2) this.rig.u32[this.#slots[i]! >>> 2] = o?.addr ?? 0;
-    else this.rig.gc.storePointer(this.#slots[i]!, o?.addr ?? 0);
+    if (i % 3 === 2) this.rig.u32[this.#slots[i] >>> 2] = o?.addr ?? 0;
+    else this.rig.gc.storePointer(this.#slots[i], o?.addr ?? 0);
     this.roots[i] = o;
   }
 
   #setField(o: Obj, k: number, to: Obj | null): void {
     // An interior pointer now and then.
     const inside = to !== null && this.random(4) === 0 ? this.random(to.shape.size) : 0;
-    this.stores.store(this.rig, o.addr + o.shape.fields[k]!, to === null ? 0 : to.addr + inside);
+    this.stores.store(this.rig, o.addr + o.shape.fields[k], to === null ? 0 : to.addr + inside);
     o.fields[k] = to;
   }
 
@@ -240,7 +240,7 @@ export class Mutator {
         throw new Error(`object ${o.id} at 0x${o.addr.toString(16)} has lost its number`);
       }
       o.shape.fields.forEach((f, k) => {
-        const p = u32[(o.addr + f) >>> 2]!;
+        const p = u32[(o.addr + f) >>> 2];
         const to = o.fields[k]!;
         if (to === null ? p !== 0 : p < to.addr || p >= to.addr + to.shape.size) {
           throw new Error(`field ${k} of object ${o.id} is 0x${p.toString(16)}, want object ${to?.id}`);

@@ -161,7 +161,7 @@ class Decoded {
   }
 
   private string(i: number): string {
-    return this.entry(this.strings[i]!).string();
+    return this.entry(this.strings[i]).string();
   }
 
   private checkString(r: Reader, i: number): void {

@@ -37,14 +37,14 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
   const first = sampleIndex(profile, options.sampleType);
   const root: FlameNode = { name: "root", file: "", values: types.map(() => 0), children: new Map() };
   const add = (node: FlameNode, values: readonly number[]): void => {
-    for (let i = 0; i < values.length; i++) node.values[i]! += values[i]!;
+    for (let i = 0; i < values.length; i++) node.values[i] += values[i];
   };
   for (const sample of profile.samples) {
     add(root, sample.values);
     let node = root;
     let depth = 0;
     for (let i = sample.locations.length - 1; i >= 0 && depth < maxDepth; i--) {
-      const l = sample.locations[i]!;
+      const l = sample.locations[i];
       const lines = l.lines.length > 0 ? [...l.lines].reverse() : [undefined];
       for (const line of lines) {
         if (++depth > maxDepth) break;
@@ -64,8 +64,7 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
   const frames: [string, string][] = [];
   const frameIds = new Map<string, number>();
   const min = options.minFraction ?? 0.0001;
-  const shown = (node: FlameNode) =>
-    node.values.some((v, i) => Math.abs(v) > Math.abs(root.values[i]!) * min);
+  const shown = (node: FlameNode) => node.values.some((v, i) => Math.abs(v) > Math.abs(root.values[i]) * min);
   const pack = (node: FlameNode): Packed => {
     const key = `${node.name}\n${node.file}`;
     let id = frameIds.get(key);
@@ -131,7 +130,7 @@ function stringify(data: { types: unknown; first: number; frames: unknown; tree:
     tree += `[${id},[${values.join()}],[`;
     todo.push("]]");
     for (let i = children.length - 1; i >= 0; i--) {
-      todo.push(children[i]!);
+      todo.push(children[i]);
       if (i > 0) todo.push(",");
     }
   }

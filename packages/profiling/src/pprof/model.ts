@@ -111,6 +111,6 @@ export function baseName(path: string): string {
 export function profileTotal(profile: PprofData, sampleType?: string): number {
   const index = sampleIndex(profile, sampleType);
   let total = 0;
-  for (const { values } of profile.samples) total += Math.abs(values[index]!);
+  for (const { values } of profile.samples) total += Math.abs(values[index]);
   return total;
 }

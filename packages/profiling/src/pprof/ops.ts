@@ -23,7 +23,7 @@ export function mergeProfiles(profiles: readonly PprofData[]): PprofData {
       const key = `${locations.map((l) => canonical.id(l)).join(",")}|${labelKey(s.labels)}`;
       const same = samples.get(key);
       if (same === undefined) samples.set(key, { locations, values: [...s.values], labels: s.labels });
-      else for (let i = 0; i < s.values.length; i++) same.values[i]! += s.values[i]!;
+      else for (let i = 0; i < s.values.length; i++) same.values[i] += s.values[i];
     }
   }
   const times = profiles.map((p) => p.timeNanos).filter((t) => t !== 0n);
@@ -103,7 +103,7 @@ export function scaleProfile(profile: PprofData, ratio: number | readonly number
     ...profile,
     samples: Array.from(profile.samples, (s) => ({
       ...s,
-      values: s.values.map((v, i) => Math.round(v * ratios[i]!) + 0),
+      values: s.values.map((v, i) => Math.round(v * ratios[i]) + 0),
     })),
   };
 }

@@ -149,7 +149,7 @@ function twoDigits(x: number): string {
   if (x === 0) return "0";
   // A tie, whose exact digits end in a single 5, goes to the even digit.
   const tie = /^(\d\.[02468])50*(e.*)$/.exec(x.toExponential(60));
-  if (tie !== null) return twoDigits(Number(tie[1]! + tie[2]!));
+  if (tie !== null) return twoDigits(Number(tie[1] + tie[2]));
   const exponent = Math.floor(Math.log10(Number(x.toExponential(1))));
   if (exponent < -4)
     return x
@@ -230,13 +230,13 @@ function graphOf(profile: PprofData, index: number, edges: boolean, kept?: Reado
   const frames = new Map<PprofLocation, NodeFrame[]>();
   let number = 0;
   for (const { values, locations } of profile.samples) {
-    const value = values[index]!;
+    const value = values[index];
     if (value === 0) continue;
     number++;
     let parent: Node | null = null;
     let residual = false;
     for (let i = locations.length - 1; i >= 0; i--) {
-      const l = locations[i]!;
+      const l = locations[i];
       let list = frames.get(l);
       if (list === undefined) frames.set(l, (list = nodesOf(l, nodeOf)));
       for (const { node, inline } of list) {
@@ -261,7 +261,7 @@ function timeText(nanos: bigint): string {
   // Beyond the years that a Date can hold.
   if (Number.isNaN(date.getTime())) return `${nanos} ns`;
   const [day, time] = date.toISOString().split("T");
-  return `${day} ${time!.slice(0, 8)} UTC`;
+  return `${day} ${time.slice(0, 8)} UTC`;
 }
 
 /** Counts a sample's value at an edge, once. */
@@ -496,7 +496,7 @@ export function tracesText(profile: PprofData, options: ReportOptions = {}): str
       const rows = [...map].map(([key, values]) => `${key.padStart(10)}:  ${values.join(" ")}`);
       lines.push(...rows.sort(byText).map(printable));
     }
-    const value = formatValue(sample.values[report.index]!, report.type.unit, unit);
+    const value = formatValue(sample.values[report.index], report.type.unit, unit);
     let column = value.padStart(10);
     for (const l of sample.locations) {
       lines.push(`${column}   ${frames(l)}`);

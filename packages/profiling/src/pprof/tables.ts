@@ -49,7 +49,7 @@ export class IdTable {
   /** Where the entry with this id begins; `r` is where it's asked for, and fails where there is none. */
   find(r: Reader, id: number): number {
     if (this.dense) {
-      if (id >= 1 && id <= this.added) return this.offsets![id - 1]!;
+      if (id >= 1 && id <= this.added) return this.offsets![id - 1];
     } else if (id > 0) {
       const offset = this.tableOf(id).find(id);
       if (offset >= 0) return offset;
@@ -90,7 +90,7 @@ class HashTable {
   /** -1 if the id isn't there. */
   find(id: number): number {
     const slot = this.slotOf(id);
-    return this.ids[slot] === id ? this.offsets[slot]! : -1;
+    return this.ids[slot] === id ? this.offsets[slot] : -1;
   }
 
   /** The slot that has the id, or the free one where it would go: there always is one. */

@@ -129,7 +129,7 @@ describe("a memory that is used up", () => {
         const roots = [];
         for (let i = 0; i < 1000; i++) {
           values.push(rnd(1 << 30));
-          roots.push(rt.root(block(rt, 16, values[i]!)));
+          roots.push(rt.root(block(rt, 16, values[i])));
         }
         fill(rt, 4096, rt.unsafe.newType(4096, [0]), list);
         fill(rt, 16, rt.unsafe.newType(16, [0]), list);

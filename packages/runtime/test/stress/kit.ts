@@ -80,4 +80,4 @@ export function block(rt: Runtime, n: number, value: number): Ptr<unknown> {
   return p as Ptr<unknown>;
 }
 
-export const word = (rt: Runtime, p: Addr | number): number => rt.memory.u32[p >>> 2]!;
+export const word = (rt: Runtime, p: Addr | number): number => rt.memory.u32[p >>> 2];

@@ -162,7 +162,7 @@ export class Program {
       this.#slots.push(slot);
       this.#entries.push(
         this.#entry(
-          () => this.#u32[slot >>> 2]!,
+          () => this.#u32[slot >>> 2],
           (p) => rt.unsafe.setRoot(slot, p),
         ),
       );
@@ -225,7 +225,7 @@ export class Program {
         rt.safepoint();
         break;
       case 3:
-        collector.setGCPercent([10, 50, 100, 400, -1][this.#random(5)]!);
+        collector.setGCPercent([10, 50, 100, 400, -1][this.#random(5)]);
         break;
       case 4:
         rt.allocator.freeOSMemory();
@@ -258,7 +258,7 @@ export class Program {
   /** Walks from an entry along fields of the heap: the pointer that is there, and what it is in the shadow. */
   #find(): [Pointer, number] | null {
     const { length } = this.#entries;
-    const e = this.#entries[this.#random(length)]!;
+    const e = this.#entries[this.#random(length)];
     let at = e.target;
     let p = e.read();
     this.#check(at, p, "an entry");
@@ -268,7 +268,7 @@ export class Program {
       const i = this.#random(to.fields.length);
       const next = to.fields[i]!;
       if (next === null) break;
-      p = this.#u32[(p - at.offset + to.shape.fields[i]!) >>> 2]!;
+      p = this.#u32[(p - at.offset + to.shape.fields[i]) >>> 2]!;
       at = next;
       this.#check(at, p, `field ${i} of ${to.id} (${to.shape.name})`);
     }
@@ -285,7 +285,7 @@ export class Program {
   #checkObject(o: Obj): void {
     const { idAt, size, name } = o.shape;
     if (idAt >= 0) {
-      const id = this.#u32[(o.addr + idAt) >>> 2]!;
+      const id = this.#u32[(o.addr + idAt) >>> 2];
       if (id !== o.id) throw new Error(`object ${o.id} (${name}) has become ${id.toString(16)}`);
     } else if (isTiny(o)) {
       for (let k = 0; k < size; k++) {
@@ -300,7 +300,7 @@ export class Program {
   }
 
   #allocate(): void {
-    const shape = this.#shapes[this.#random(this.#shapes.length)]!;
+    const shape = this.#shapes[this.#random(this.#shapes.length)];
     const { typ, size } = shape;
     const { unsafe, memory } = this.#rt;
     const addr = typ === 0 && this.#random(2) === 0 ? unsafe.mallocNoscan(size) : unsafe.mallocgc(size, typ);
@@ -335,13 +335,13 @@ export class Program {
       this.#store(holder, this.#random(holder.fields.length), at === null ? null : [at, p]);
       return;
     }
-    const e = this.#entries[this.#random(this.#entries.length)]!;
+    const e = this.#entries[this.#random(this.#entries.length)];
     e.write(p);
     e.target = at;
   }
 
   #store(o: Obj, i: number, value: [Pointer, number] | null): void {
-    this.#rt.unsafe.storePointer((o.addr + o.shape.fields[i]!) as Addr, (value?.[1] ?? 0) as Addr);
+    this.#rt.unsafe.storePointer((o.addr + o.shape.fields[i]) as Addr, (value?.[1] ?? 0) as Addr);
     o.fields[i] = value?.[0] ?? null;
   }
 
@@ -377,7 +377,7 @@ export class Program {
   /** What a weak pointer gives is a pointer like any other. */
   #followWeak(): void {
     if (this.#weak.length === 0) return;
-    const { to, pointer } = this.#weak[this.#random(this.#weak.length)]!;
+    const { to, pointer } = this.#weak[this.#random(this.#weak.length)];
     const p = pointer.value();
     if (p === 0) return;
     if (p !== to.addr)
@@ -458,7 +458,7 @@ export class Program {
       o.fields.forEach((f, i) => {
         this.#check(
           f,
-          this.#u32[(o.addr + o.shape.fields[i]!) >>> 2]!,
+          this.#u32[(o.addr + o.shape.fields[i]) >>> 2],
           `field ${i} of ${o.id} (${o.shape.name})`,
         );
         if (f !== null) seen.add(f.to);
@@ -483,7 +483,7 @@ export class Program {
 
   #checkWeak({ to, pointer, finalized }: Weak, live: Set<Obj>, blocks: Set<number>): void {
     const p = pointer.value();
-    let want = to.addr as number;
+    let want = to.addr;
     if (finalized !== to.finalized) want = 0;
     else if (!live.has(to)) {
       // A neighbour in its block, or what waits for a finalizer, may keep it.

@@ -90,7 +90,7 @@ interface Held {
 }
 
 const zeroPair = (): P => ({ a: null, n: 0, b: null });
-const at = <T>(s: S<T>, i: number): T => s.items[s.off + i]!;
+const at = <T>(s: S<T>, i: number): T => s.items[s.off + i];
 
 class TypedProgram {
   readonly #rt: Runtime;
@@ -105,11 +105,11 @@ class TypedProgram {
 
   #pick(): Held | null {
     const n = this.#held.length;
-    return n === 0 || this.#random(6) === 0 ? null : this.#held[this.#random(n)]!;
+    return n === 0 || this.#random(6) === 0 ? null : this.#held[this.#random(n)];
   }
 
   #text(): string {
-    return ["", "x", "née", "a longer text, not tiny", "y".repeat(700)][this.#random(5)]!;
+    return ["", "x", "née", "a longer text, not tiny", "y".repeat(700)][this.#random(5)];
   }
 
   #pair(): [Partial<PairRef>, P] {
@@ -122,7 +122,7 @@ class TypedProgram {
 
   #hold(ref: NodeRef, n: N): void {
     this.#held.push({ ref, n });
-    if (this.#held.length > 30) this.#held.splice(this.#random(30), 1)[0]!.ref.release();
+    if (this.#held.length > 30) this.#held.splice(this.#random(30), 1)[0].ref.release();
   }
 
   #create(): void {
@@ -244,7 +244,7 @@ class TypedProgram {
         if (y === null) return;
         const [i, j] = [this.#random(3), this.#random(3)];
         x.ref.pairs.set(i, y.ref.pairs.get(j));
-        x.n.pairs[i] = { ...y.n.pairs[j]! };
+        x.n.pairs[i] = { ...y.n.pairs[j] };
         return;
       }
       case 8:
@@ -318,7 +318,7 @@ class TypedProgram {
       seen.set(n, ref.$addr);
       if (ref.name !== n.name) throw new Error(`name of ${n.id}: ${ref.name}`);
       follow(ref.next, n.next);
-      for (let i = 0; i < 3; i++) followPair(ref.pairs.get(i), n.pairs[i]!);
+      for (let i = 0; i < 3; i++) followPair(ref.pairs.get(i), n.pairs[i]);
       const { kids, rest } = ref;
       if (kids.length !== n.kids.len || kids.cap !== n.kids.cap || rest.length !== n.rest.len) {
         throw new Error(`slices of ${n.id}: ${kids.length} of ${kids.cap}, ${rest.length}`);
@@ -403,7 +403,7 @@ describe("pointers that move behind the marking's back", () => {
           pairs: target && !inSlice ? [pair] : [],
           rest: [target && inSlice ? pair : {}, {}, {}],
         };
-        return rt.newObject(Node, init as never) as unknown as NodeRef;
+        return rt.newObject(Node, init as never);
       };
       for (let round = 0; round < 25; round++) {
         const n = 150;
@@ -421,7 +421,7 @@ describe("pointers that move behind the marking's back", () => {
         rt.collector.requestGC();
         while (rt.collector.step() !== "start");
         for (let k = rnd(16); k > 0 && rt.collector.step(1) !== "terminate"; k--);
-        for (let i = 0; i < n; i++) move(to[i]!, from[i]!, empty);
+        for (let i = 0; i < n; i++) move(to[i], from[i], empty);
         rt.gc();
         const ids = new Set<number>();
         for (const holder of nodes) {

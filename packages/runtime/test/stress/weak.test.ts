@@ -87,10 +87,10 @@ describe("weak pointers", () => {
     const other = finalizers.weak(q);
     one();
     expect(other.value()).toBe(q);
-    rt.unsafe.freeRoot(roots[1]!);
+    rt.unsafe.freeRoot(roots[1]);
     rt.gc();
     expect(other.value()).toBe(0);
-    rt.unsafe.freeRoot(roots[0]!);
+    rt.unsafe.freeRoot(roots[0]);
     verify(rt);
   });
 });

@@ -97,7 +97,7 @@ export function fromReadableStream<T>(stream: ReadableStream<T>, options: Source
     // A failure is seen by read; without a handler `closed` would be an unhandled rejection.
     reader.closed.catch(() => {});
     return {
-      next: () => reader.read() as Promise<IteratorResult<T, unknown>>,
+      next: () => reader.read(),
       async cancel() {
         try {
           await reader.cancel();

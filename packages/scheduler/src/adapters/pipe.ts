@@ -220,7 +220,7 @@ function* transfer<T>({ what, c, source, sink }: Transfer<T>): Generator<undefin
       const r = yield* s.select([recvCase(c), recvCase(sink.gone)]);
       if (r.index === 1) continue;
       if (!r.ok) break;
-      sink.write(r.value as T);
+      sink.write(r.value);
       if (sink.full) yield* sink.wait(true);
     }
     const failure = source === null ? null : source.err();

@@ -21,7 +21,7 @@ export function toReadableStream<T>(from: From<T>): ReadableStream<T> {
         s.select([recvCase(c), recvCase(cancelled)]).then((r) => {
           if (r.index === 1) return;
           if (r.ok) {
-            controller.enqueue(r.value as T);
+            controller.enqueue(r.value);
             return;
           }
           const error = source === null ? null : source.err();

@@ -1,7 +1,7 @@
 /** Cond: goroutines wait for an event that others announce. */
 
 import { currentScheduler } from "../default.ts";
-import { type Op, OwnOp, parkIn, unpark, wakeOne } from "../op.ts";
+import { OwnOp, parkIn, unpark, wakeOne } from "../op.ts";
 import { panic } from "../panic.ts";
 import type { Scheduler } from "../proc.ts";
 import { type G, WaitQ, waitReasonSyncCondWait } from "../runtime2.ts";
@@ -55,7 +55,7 @@ class CondWaitOp extends OwnOp<void> {
   }
   protected start(g: G): boolean {
     // Queued before L is free, so that no signal given under L is missed.
-    parkIn(g, this as Op<unknown>, this.q, waitReasonSyncCondWait);
+    parkIn(g, this, this.q, waitReasonSyncCondWait);
     this.l.unlock();
     return false;
   }

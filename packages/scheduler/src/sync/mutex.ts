@@ -125,7 +125,7 @@ class LockOp extends Op<void> {
     // From here on the object belongs to this wait.
     this.replace();
     this.since = g.sched.clock.now();
-    m.wait(g, this as Op<unknown>, false, this.since);
+    m.wait(g, this, false, this.since);
     return false;
   }
   protected override finish(g: G): boolean {
@@ -134,7 +134,7 @@ class LockOp extends Op<void> {
     const m = this.m;
     const now = g.sched.clock.now();
     if (m.woke(handed, now - this.since > starvationThresholdMs)) return true;
-    m.wait(g, this as Op<unknown>, true, now);
+    m.wait(g, this, true, now);
     return false;
   }
   protected hostScheduler(): Scheduler {

@@ -57,7 +57,7 @@ function onceCall<T>(what: string, f: () => Generator<undefined, T, unknown> | T
     try {
       const r = call!();
       if (isGenerator(r)) {
-        value = (yield* r) as T;
+        value = yield* r;
       } else {
         checkResult(what, call!, r);
         value = r;

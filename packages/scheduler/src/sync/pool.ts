@@ -70,7 +70,7 @@ export class Pool<T> {
     else l.shared.push(x);
     if (!this.listed) {
       this.listed = true;
-      list(this as Pool<unknown>);
+      list(this);
     }
   }
 

@@ -164,14 +164,14 @@ class WLockOp extends Op<void> {
     const rw = this.rw;
     if (rw.tryLock()) return true;
     this.replace();
-    this.first = rw.enterWriters(g, this as Op<unknown>);
-    return this.first && rw.enterAlone(g, this as Op<unknown>);
+    this.first = rw.enterWriters(g, this);
+    return this.first && rw.enterAlone(g, this);
   }
   protected override finish(g: G): boolean {
     unpark(g);
     if (this.first) return true;
     this.first = true;
-    return this.rw.enterAlone(g, this as Op<unknown>);
+    return this.rw.enterAlone(g, this);
   }
   protected hostScheduler(): Scheduler {
     return currentScheduler();
@@ -188,7 +188,7 @@ class RLockOp extends Op<void> {
   }
   protected start(g: G): boolean {
     if (this.rw.tryRLock()) return true;
-    this.rw.waitToRead(g, this as Op<unknown>);
+    this.rw.waitToRead(g, this);
     return false;
   }
   protected override finish(g: G): boolean {

@@ -69,7 +69,7 @@ class AcquireOp extends OwnOp<void> {
   }
   protected start(g: G): boolean {
     if (this.s.tryAcquire(this.n)) return true;
-    this.s.park(g, this as Op<unknown>, this.n);
+    this.s.park(g, this, this.n);
     return false;
   }
   protected override finish(g: G): boolean {

@@ -27,7 +27,7 @@ export class Singleflight<K, T> {
     key: K,
     f: () => Generator<undefined, T, unknown> | NotAsync<T>,
   ): Generator<undefined, FlightResult<T>, unknown> {
-    return this.run("Singleflight.do", key, f as () => Generator<undefined, T, unknown> | T);
+    return this.run("Singleflight.do", key, f);
   }
 
   private *run(
@@ -47,7 +47,7 @@ export class Singleflight<K, T> {
       try {
         const r = f();
         if (isGenerator(r)) {
-          c.value = (yield* r) as T;
+          c.value = yield* r;
         } else {
           checkResult(what, f, r);
           c.value = r;
@@ -72,7 +72,7 @@ export class Singleflight<K, T> {
     const self = this;
     s.newproc(
       function* () {
-        yield* c.send(yield* self.run(what, key, f as () => Generator<undefined, T, unknown> | T));
+        yield* c.send(yield* self.run(what, key, f));
       },
       [],
       this.doChan,

@@ -31,7 +31,7 @@ export class WaitGroup {
     // Before it counts: a function that cannot run would be waited for without end.
     checkGoroutineFunction(f, "WaitGroup.go");
     this.add(1);
-    return currentScheduler().newproc(f as never, args, this.go, () => this.add(-1));
+    return currentScheduler().newproc(f, args, this.go, () => this.add(-1));
   }
 
   /** Waits until the counter is 0. */
@@ -63,7 +63,7 @@ class WaitOp extends Op<void> {
     return "WaitGroup wait";
   }
   protected start(g: G): boolean {
-    return this.wg.park(g, this as Op<unknown>);
+    return this.wg.park(g, this);
   }
   protected override finish(g: G): boolean {
     // Not this.wg: the op may have been given to other goroutines since.

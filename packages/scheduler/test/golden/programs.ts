@@ -404,8 +404,8 @@ export const programs: Record<string, Program> = {
         else b = null;
         continue;
       }
-      seen.add(r.value!);
-      last[r.value![0]] = r.value!;
+      seen.add(r.value);
+      last[r.value[0]] = r.value!;
     }
     println(seen.size, last.a, last.b);
   },
@@ -970,8 +970,8 @@ export const programs: Record<string, Program> = {
         let v = yield* x.recv2();
         let w = yield* y.recv2();
         while (v.ok || w.ok) {
-          if (v.ok && (!w.ok || v.value! <= w.value!)) {
-            yield* out.send(v.value!);
+          if (v.ok && (!w.ok || v.value <= w.value)) {
+            yield* out.send(v.value);
             v = yield* x.recv2();
           } else {
             yield* out.send(w.value!);
@@ -1104,7 +1104,7 @@ export const programs: Record<string, Program> = {
       while (input !== null || q.length > 0) {
         const r = yield* select([recvCase(input), sendCase(q.length > 0 ? out : null, q[0])]);
         if (r.index === 1) q.shift();
-        else if (r.ok) q.push(r.value!);
+        else if (r.ok) q.push(r.value);
         else input = null;
       }
       out.close();
