@@ -19,9 +19,9 @@
 import { wrongNumber } from "./errors.ts";
 import { builtin, unixNanos } from "./host.ts";
 import { frameOf, InspectorSession, isNoCode, type V8CPUProfile, type V8ProfileNode } from "./inspect.ts";
-import { addLabelSource, type LabelChange, LabelLog, threadLabels } from "./labellog.ts";
+import { addLabelSource, type LabelChange, LabelLog, threadLabels } from "./label-log.ts";
 import type { LabelSet } from "./labels.ts";
-import type { PCTable } from "./pctab.ts";
+import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
 import { WorkerSampler } from "./workers.ts";
 import { gzip, type Sink, writeAll } from "./writer.ts";

@@ -12,7 +12,7 @@
 
 import { type CallSite, captureSites } from "./capture.ts";
 import { wrongNumber } from "./errors.ts";
-import { elided, type Func, type PCTable } from "./pctab.ts";
+import { elided, type Func, type PCTable } from "./pc-table.ts";
 
 /** Where PCs are written: any array of numbers that holds them exactly. */
 export type PCs = number[] | Float64Array | Uint32Array;

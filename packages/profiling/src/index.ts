@@ -50,19 +50,19 @@ export {
   type ThreadProfile,
   workerThread,
 } from "./cpuprof.ts";
-export type { EventLoopProfileOptions, EventLoopProfiler } from "./evloop.ts";
+export type { EventLoopProfileOptions, EventLoopProfiler } from "./event-loop.ts";
 export { type CallerInfo, type Frame, Frames, type PCs } from "./extern.ts";
 export type { V8CallFrame, V8CPUProfile, V8ProfileNode } from "./inspect.ts";
-export type { LabelChange } from "./labellog.ts";
+export type { LabelChange } from "./label-log.ts";
 export { type LabelSet, type LabelStore, makeLabels as labels } from "./labels.ts";
 export {
   BlockProfileRecord,
   type BlockProfileRecorder,
   type MutexProfileRecorder,
   StackRecord,
-} from "./mblock.ts";
+} from "./contention.ts";
 export { MemProfileRecord, type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
-export { Func, type RawFrame, type Symbolized } from "./pctab.ts";
+export { Func, type RawFrame, type Symbolized } from "./pc-table.ts";
 export { CustomProfile, NamedProfile } from "./profile.ts";
 export {
   createProfiler,
@@ -72,6 +72,6 @@ export {
   type StackSource,
 } from "./profiler.ts";
 export type { MemStatsLike } from "./text.ts";
-export type { V8HeapProfileOptions, V8HeapProfiler } from "./v8heap.ts";
+export type { V8HeapProfileOptions, V8HeapProfiler } from "./v8-heap.ts";
 export { type NodeWritable, type Sink, writeFileAtomically } from "./writer.ts";
 export { doLabels as do };

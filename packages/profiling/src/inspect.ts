@@ -7,7 +7,7 @@
  */
 import type { CallSite } from "./capture.ts";
 import { builtin } from "./host.ts";
-import type { PCTable } from "./pctab.ts";
+import type { PCTable } from "./pc-table.ts";
 
 /** A function as V8's profilers report it. Lines and columns count from 0; -1 for none. */
 export interface V8CallFrame {

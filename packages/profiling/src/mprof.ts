@@ -44,7 +44,7 @@
  * and the recorded vectors for the figures.
  */
 import { type BucketTable, counters, memKind } from "./bucket.ts";
-import { StackRecord } from "./mblock.ts";
+import { StackRecord } from "./contention.ts";
 
 /** Go's default MemProfileRate. */
 export const defaultMemProfileRate = 512 * 1024;

@@ -14,9 +14,17 @@ import {
   type ProfArena,
 } from "./bucket.ts";
 import { type CallSite, closeCapture, openCapture, PlainError } from "./capture.ts";
+import {
+  BlockProfileRecord,
+  BlockProfileRecorder,
+  defaultStackPeriod,
+  MutexProfileRecorder,
+  StackRecord,
+} from "./contention.ts";
+import { blockProfile, blockText, type CountedStack, countProfile, countText } from "./count-profile.ts";
 import { CPUProfiler } from "./cpuprof.ts";
 import { wrongNumber } from "./errors.ts";
-import { type EventLoopProfileOptions, EventLoopProfiler } from "./evloop.ts";
+import { type EventLoopProfileOptions, EventLoopProfiler } from "./event-loop.ts";
 import {
   type CallerInfo,
   checkInteger,
@@ -27,20 +35,12 @@ import {
   StackWalker,
 } from "./extern.ts";
 import { AsyncLabelStore, doWithLabels, type LabelSet, type LabelStore, makeLabels } from "./labels.ts";
-import {
-  BlockProfileRecord,
-  BlockProfileRecorder,
-  defaultStackPeriod,
-  MutexProfileRecorder,
-  StackRecord,
-} from "./mblock.ts";
 import { defaultBudget, defaultMemProfileRate, MemProfileRecord, MemProfileRecorder } from "./mprof.ts";
-import { type Func, PCTable, type PCTableOptions, type Symbolized } from "./pctab.ts";
+import { type Func, PCTable, type PCTableOptions, type Symbolized } from "./pc-table.ts";
 import { CustomProfile, NamedProfile, type ProfileSource } from "./profile.ts";
-import { blockProfile, blockText, type CountedStack, countProfile, countText } from "./protocount.ts";
 import { heapProfile } from "./protomem.ts";
 import { heapText, type MemStatsLike } from "./text.ts";
-import { type V8HeapProfileOptions, V8HeapProfiler } from "./v8heap.ts";
+import { type V8HeapProfileOptions, V8HeapProfiler } from "./v8-heap.ts";
 import type { Sink } from "./writer.ts";
 
 export interface ProfilerOptions extends PCTableOptions {

@@ -16,9 +16,9 @@ import {
   StringTable,
   ValueType,
 } from "pprof-format";
-import { ByteWriter } from "./bytewriter.ts";
+import { ByteWriter } from "./byte-writer.ts";
 import { unixNanos } from "./host.ts";
-import { type PCTable, textStart } from "./pctab.ts";
+import { type PCTable, textStart } from "./pc-table.ts";
 
 export interface ValueKind {
   type: string;

@@ -1,7 +1,7 @@
 /** The heap profile as pprof: Go's `heap` and `allocs`. */
 import type { BucketTable } from "./bucket.ts";
 import { type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
-import type { PCTable } from "./pctab.ts";
+import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
 
 /** Frames of the runtime, which heap profiles drop at the leaf: the reader asks who wanted the memory. */

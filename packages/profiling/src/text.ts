@@ -3,7 +3,7 @@
  */
 import type { BucketTable } from "./bucket.ts";
 import type { MemBucket, MemProfileRecorder } from "./mprof.ts";
-import type { PCTable } from "./pctab.ts";
+import type { PCTable } from "./pc-table.ts";
 import { isRuntimeName } from "./protomem.ts";
 
 const hex = (n: number): string => `0x${n.toString(16)}`;

@@ -5,7 +5,7 @@
  * interrupts the JavaScript that runs, and a wait in Atomics.wait: so a worker need not do, or have imported, anything.
  *
  *   1. attach   a session with each worker there is, and with each that starts later
- *   2. begin    its V8 samples, and what changes labels there notes when (labellog.ts)
+ *   2. begin    its V8 samples, and what changes labels there notes when (label-log.ts)
  *   3. end      its samples and the changes of labels are fetched, and the session is ended
  *
  * A worker that ends meanwhile is held, by Node, until its samples have been fetched; the labels are lost, for JavaScript can't run
@@ -15,7 +15,7 @@
  */
 import { builtin } from "./host.ts";
 import type { V8CPUProfile } from "./inspect.ts";
-import { type LabelChange, labelHook } from "./labellog.ts";
+import { type LabelChange, labelHook } from "./label-log.ts";
 
 /** How long workers may take to hand in their samples: they answer while JavaScript runs, but not from native code. */
 const answerMs = 5000;

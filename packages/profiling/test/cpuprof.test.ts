@@ -6,8 +6,8 @@ import { Profile } from "pprof-format";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { CPUProfiler, cpuProfileToPprof } from "../src/cpuprof.ts";
 import { createProfiler } from "../src/index.ts";
-import type { LabelLog } from "../src/labellog.ts";
-import { PCTable } from "../src/pctab.ts";
+import type { LabelLog } from "../src/label-log.ts";
+import { PCTable } from "../src/pc-table.ts";
 import { type Program, program } from "./support/build.ts";
 import { findGo, pprof } from "./support/go.ts";
 

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { maxFileBytes, readTextFile } from "../src/files.ts";
-import { PCTable } from "../src/pctab.ts";
-import { SourceMaps } from "../src/sourcemap.ts";
+import { PCTable } from "../src/pc-table.ts";
+import { SourceMaps } from "../src/source-maps.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "gort-hostile-"));
 afterAll(() => rmSync(dir, { recursive: true }));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { EventPlace, trustAfter } from "../src/contention.ts";
 import { BlockProfileRecord, createProfiler, labels, type Profiler, StackRecord } from "../src/index.ts";
-import { EventPlace, trustAfter } from "../src/mblock.ts";
 import { decodeProfile } from "../src/pprof/index.ts";
 
 /** A generator of uniform numbers that is the same in every run. */

@@ -8,7 +8,7 @@ import {
   Profile,
   StringTable,
 } from "pprof-format";
-import { ByteWriter } from "../bytewriter.ts";
+import { ByteWriter } from "../byte-writer.ts";
 import { gzip } from "../writer.ts";
 import type { PprofData, PprofFunction, PprofLocation, PprofMapping, ValueType } from "./model.ts";
 

@@ -16,7 +16,7 @@ import { captureUnread, readSites, type UnreadStack } from "./capture.ts";
 import { wrongNumber } from "./errors.ts";
 import type { StackBuffer, StackWalker } from "./extern.ts";
 import { builtin } from "./host.ts";
-import type { PCTable } from "./pctab.ts";
+import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
 
 export interface EventLoopProfileOptions {

@@ -25,11 +25,11 @@
  */
 import type { CallSite } from "./capture.ts";
 import { readTextFile } from "./files.ts";
-import { functionNameOf, PackageNames, type PackageNamesOptions } from "./gonames.ts";
+import { functionNameOf, PackageNames, type PackageNamesOptions } from "./go-names.ts";
 import { toPath } from "./host.ts";
 import { isOwnCode } from "./owncode.ts";
-import { SourceFunctions, scannedName } from "./scan.ts";
-import { SourceMaps } from "./sourcemap.ts";
+import { SourceFunctions, scannedName } from "./source-functions.ts";
+import { SourceMaps } from "./source-maps.ts";
 
 /** Where the text segment begins; below it no pc is ever issued. */
 export const textStart = 0x401000;

@@ -3,14 +3,14 @@
  * mutex. As pprof and as text.
  */
 import type { BucketTable } from "./bucket.ts";
-import { type LabelSet, labelText } from "./labels.ts";
 import {
   type BlockBucket,
   type BlockProfileRecorder,
   cyclesPerSecond,
   MutexProfileRecorder,
-} from "./mblock.ts";
-import type { PCTable } from "./pctab.ts";
+} from "./contention.ts";
+import { type LabelSet, labelText } from "./labels.ts";
+import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
 import { stackLines, stackPCs, tabAlign } from "./text.ts";
 

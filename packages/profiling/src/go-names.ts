@@ -171,9 +171,9 @@ export interface V8Name {
 }
 
 /**
- * The FUNCTION part of a name from what V8 says alone; "" for an anonymous function. `typeName` is the class of
- * the receiver: of an inherited method it names the derived class, which `scan.ts` corrects where the source
- * can be read.
+ * The FUNCTION part of a name from what V8 says alone; "" for an anonymous function. `typeName` is the class of the
+ * receiver. For an inherited method that is the derived class; where the source can be read, `source-functions.ts`
+ * finds the class that declares the method.
  */
 export function functionNameOf(v8: V8Name): string {
   let name = v8.functionName;

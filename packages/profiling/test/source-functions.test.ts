@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import fc from "fast-check";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
-import { SourceFunctions, scannedName } from "../src/scan.ts";
+import { SourceFunctions, scannedName } from "../src/source-functions.ts";
 
 const require = createRequire(import.meta.url);
 

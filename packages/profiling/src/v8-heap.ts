@@ -4,7 +4,7 @@
  */
 import { wrongNumber } from "./errors.ts";
 import { frameOf, InspectorSession, isNoCode, type V8HeapNode } from "./inspect.ts";
-import type { PCTable } from "./pctab.ts";
+import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
 
 export interface V8HeapProfileOptions {
