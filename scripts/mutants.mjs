@@ -39,7 +39,7 @@ const SLOW = {
     "test/cut.test.ts",
     "test/limits.test.ts",
     "test/manual.test.ts",
-    "test/mspecial.test.ts",
+    "test/specials.test.ts",
     "test/spans.test.ts",
   ],
   gc: ["test/mark-phase.test.ts", "test/stress/*.test.ts"],

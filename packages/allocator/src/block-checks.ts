@@ -10,7 +10,7 @@ import type { Addr, Kernel } from "@gort/memory";
 import { outOfMemory } from "./errors.ts";
 import { SPECIAL, SPECIAL_BLOCK } from "./layout.ts";
 import { hex } from "./mheap.ts";
-import type { Specials } from "./mspecial.ts";
+import type { Specials } from "./specials.ts";
 
 /** What checks fill blocks with: fresh from malloc, and freed. */
 const POISON_FRESH = 0xcd;

@@ -23,7 +23,7 @@
  *     pageSpan   u32 a page, at pageSpanBase + (a >>> 13 << 2): the span that holds the page, 0 if none. Set
  *                for every page of heap and manual spans.
  *
- * Span bits: each heap span owns a block of mark bits and one of alloc bits (mspanbits.ts), both of the same power of two of
+ * Span bits: each heap span owns a block of mark bits and one of alloc bits (span-bits.ts), both of the same power of two of
  * bytes (8 to 128), at least ceil(nelems/32) words. Bit i belongs to object i.
  *
  *     allocBits   1 = the slot is handed out: to the program, or to the run that an mcache is cutting from.
@@ -160,7 +160,7 @@ export const PAGE_CACHE = defineStruct("pageCache", {
 
 /**
  * What a thread has in hand: the span that it makes or moves and that neither a list nor a slot of its mcache names. For whoever
- * takes the mcache over if the thread is killed then: see mrecover.ts. Without meaning while span is 0.
+ * takes the mcache over if the thread is killed then: see recovery.ts. Without meaning while span is 0.
  */
 export const IN_HAND = defineStruct("inHand", {
   /** heapInUse, heapFree, heapReleased, bytes and number of large objects, as they were before. */
@@ -220,7 +220,7 @@ export const MCACHE = defineStruct("mcache", {
   held: u32s(Math.ceil(NUM_SPAN_CLASSES / 32)),
   /** Objects put into an existing tiny block, tinyCount apart. */
   tinyAllocs: "f64",
-  /** For each span class: bytes to allocate in it until its next sample of the memory profile. See msample.ts. */
+  /** For each span class: bytes to allocate in it until its next sample of the memory profile. See heap-sampler.ts. */
   nextSample: f64s(NUM_SPAN_CLASSES),
   largeAlloc: "f64",
   largeAllocCount: "f64",

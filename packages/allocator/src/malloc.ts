@@ -33,7 +33,7 @@
  * by finish. The fast paths ask nothing, since they touch only free slots of a run, which no operation has in hand.
  *
  * A thread that dies leaves an mcache that another takes over (threadExited). What it was in the middle of is written down in
- * the mcache, in a heap that threads share, so that it can be completed or undone: mrecover.ts.
+ * the mcache, in a heap that threads share, so that it can be completed or undone: recovery.ts.
  *
  * Unlike Go: mark bits and pointer bits stand in side tables, not inside the span (prototypes marked faster that
  * way), so a span holds up to 3 % more objects and HeapInuse is at most Go's; the tables count in GCSys. Metadata
@@ -45,6 +45,7 @@ import { type Addr, createLinearMemory, type LinearMemory, type LinearMemoryOpti
 import { ROOT_ALLOCATOR } from "@gort/memory/internal";
 import type { LeakRecord } from "./block-checks.ts";
 import { checkAddress, checkSize, closedError, fatalThrow, kindOf, outOfMemory, show } from "./errors.ts";
+import { Sampler } from "./heap-sampler.ts";
 import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
 import {
   GC_OFF,
@@ -70,14 +71,13 @@ import { MCentral } from "./mcentral.ts";
 import { Scavenger } from "./mgcscavenge.ts";
 import { hex, MHeap } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
-import { settle } from "./mrecover.ts";
-import { Sampler } from "./msample.ts";
-import { Specials } from "./mspecial.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
+import { settle } from "./recovery.ts";
 import { SMALL_TABLE_MAX, sizeClassOf } from "./sizeclass.ts";
 import { classToSize, sizeToClass8 } from "./sizeclasses.generated.ts";
+import { Specials } from "./specials.ts";
 import { Stacks } from "./stack.ts";
-import { TypeTable } from "./types.ts";
+import { TypeTable } from "./type-table.ts";
 
 const S = MSPAN.offsets;
 const T_SIZE = GCTYPE.offsets.size >>> 2;

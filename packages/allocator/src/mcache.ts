@@ -31,6 +31,7 @@
  */
 import type { Kernel } from "@gort/memory";
 import { closedError } from "./errors.ts";
+import type { Sampler } from "./heap-sampler.ts";
 import {
   GC_OFF,
   GCCONTROL,
@@ -47,7 +48,6 @@ import {
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
 import { ctz, lowMask, popcount } from "./mpagealloc.ts";
-import type { Sampler } from "./msample.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
 const S_START_ADDR = MSPAN.offsets.startAddr >>> 2;
@@ -170,7 +170,7 @@ export class MCache {
   }
 
   /**
-   * Writes down which slots of the span are going to be the run's, or (end not 0) no longer: see mrecover.ts. For a heap that
+   * Writes down which slots of the span are going to be the run's, or (end not 0) no longer: see recovery.ts. For a heap that
    * threads share: another has nobody to take over from its thread.
    */
   private noteRun(i: number, spanclass: number, first: number, n: number, end: number): void {

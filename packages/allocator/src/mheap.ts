@@ -60,13 +60,13 @@ import {
 import { FixAlloc } from "./mfixalloc.ts";
 import { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
 import { PAGE_CACHE_MAX, PageCache } from "./mpagecache.ts";
-import { SPAN_BITS_ALIGN, SpanBits, spanBitsBytes } from "./mspanbits.ts";
 import {
   classToAllocNPages,
   classToIndexMul,
   classToIndexShift,
   classToSize,
 } from "./sizeclasses.generated.ts";
+import { SPAN_BITS_ALIGN, SpanBits, spanBitsBytes } from "./span-bits.ts";
 
 const S = MSPAN.offsets;
 const H = MHEAP.offsets;

@@ -9,7 +9,7 @@ interface Scene {
   /** What the thread has done before. */
   before?(b: Allocator, a: Allocator): Addr[];
   op(b: Allocator, blocks: Addr[]): void;
-  /** Whether the block that is at hand may be lost: mrecover.ts. */
+  /** Whether the block that is at hand may be lost: recovery.ts. */
   readonly losesBlock?: boolean;
 }
 

@@ -12,7 +12,7 @@ import {
   newHeapStats,
   PAGE_SIZE,
 } from "../src/internal.ts";
-import { spanBitsBytes } from "../src/mspanbits.ts";
+import { spanBitsBytes } from "../src/span-bits.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
 const MiB = 1 << 20;

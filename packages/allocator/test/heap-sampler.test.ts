@@ -1,8 +1,8 @@
 import { createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
+import { Sampler } from "../src/heap-sampler.ts";
 import { type Allocator, createAllocator } from "../src/index.ts";
 import { NUM_SPAN_CLASSES } from "../src/internal.ts";
-import { Sampler } from "../src/msample.ts";
 import { verifyHeap } from "../src/testing.ts";
 
 /** A site that allocates objects of one kind. */

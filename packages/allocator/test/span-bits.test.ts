@@ -1,7 +1,7 @@
 /** The blocks of bits that spans own, by exact values. (That they last: limits.test.ts.) */
 import { describe, expect, it, vi } from "vitest";
 import { createAllocator, IN_HAND, MCACHE, MHEAP } from "../src/internal.ts";
-import { SPAN_BITS_ALIGN, spanBitsBytes } from "../src/mspanbits.ts";
+import { SPAN_BITS_ALIGN, spanBitsBytes } from "../src/span-bits.ts";
 
 const SIZES = [8, 16, 32, 64, 128];
 const MiB = 1 << 20;
