@@ -1,6 +1,6 @@
 /**
- * What a heap of 1 GiB of 64-byte objects, or of blocks by hand, needs beyond the objects' bytes: tables, span structs, bits, and what is lost in
- * spans. metadata.go is Go's side: go run bench/metadata.go noscan|pointers
+ * What a heap of 1 GiB of 64-byte objects, or of blocks by hand, needs beyond the objects' bytes: tables, span
+ * structs, bits, and what is lost in spans. metadata.go is Go's side: go run bench/metadata.go noscan|pointers
  *
  *     tsup && node bench/metadata.bench.ts          (Node 22.6+, or through any TypeScript runner)
  */

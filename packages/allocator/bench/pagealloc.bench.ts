@@ -3,9 +3,9 @@
  *
  *     tsup && node bench/pagealloc.bench.ts          (Node 22.6+, or through any TypeScript runner)
  *
- * Full of spans of many sizes, of which a quarter was freed at random. Each step frees one more span, looks for a run of n
- * pages (timed), gives it back and allocates in place of the span that was freed: what is found is checked to be free and the
- * lowest that a search from the bottom finds, for some of the steps.
+ * Full of spans of many sizes, of which a quarter was freed at random. Each step frees one more span, looks for a
+ * run of n pages (timed), gives it back and allocates in place of the span that was freed: what is found is checked
+ * to be free and the lowest that a search from the bottom finds, for some of the steps.
  */
 import { createAllocator } from "@gort/allocator/internal";
 

@@ -1,7 +1,7 @@
 /**
- * How mcentral should keep its spans: the linked lists under a lock that it has, beside a span set as Go's, blocks of slots
- * whose two ends move by atomic operations. One operation takes a span and puts it back; in between some work may be done, as
- * an mcache fills the span. Both variants run in turn, in one thread and in two at once.
+ * How mcentral should keep its spans: the linked lists under a lock that it has, beside a span set as Go's, blocks
+ * of slots whose two ends move by atomic operations. One operation takes a span and puts it back; in between some
+ * work may be done, as an mcache fills the span. Both variants run in turn, in one thread and in two at once.
  *
  *     tsup && node bench/spans.bench.ts          (Node 22.6+, or through any TypeScript runner)
  */

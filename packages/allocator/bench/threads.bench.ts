@@ -3,11 +3,11 @@
  *
  *     tsup && node bench/threads.bench.ts [name ...]          (Node 22.6+, or through any TypeScript runner)
  *
- * Each round runs the same number of operations in one worker, and then in both at once, in bursts of 4 MiB; between two
- * bursts everything is swept away, untimed, as in a heap of 4 MiB that is collected. "reuse": spans without objects wait on
- * the central lists for their class. "pages": they were given back, so that each burst makes its spans of pages again.
- * Printed: nanoseconds an operation in one thread; in two, as seen by each of them; and the throughput of two as a
- * multiple of one's (2.0 is all that two processors can do).
+ * Each round runs the same number of operations in one worker, and then in both at once, in bursts of 4 MiB;
+ * between two bursts everything is swept away, untimed, as in a heap of 4 MiB that is collected. "reuse": spans
+ * without objects wait on the central lists for their class. "pages": they were given back, so that each burst
+ * makes its spans of pages again. Printed: nanoseconds an operation in one thread; in two, as seen by each of them;
+ * and the throughput of two as a multiple of one's (2.0 is all that two processors can do).
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { type Allocator, createAllocator, GCCONTROL } from "@gort/allocator/internal";

@@ -2,9 +2,9 @@
  * What createAllocator({ checks: true }) knows of the blocks that its thread has allocated: where, with which size, and
  * whether a view is in use on them. It alone of the allocator's state is outside of the memory.
  *
- * A block may be freed by another thread, and its address given out again. In a shared heap each block therefore gets a
- * special with the mcache's id and a serial number: it goes when the block is freed, by whichever thread and in whichever mode,
- * so an entry whose special is gone, or another's, is of a block that is no more.
+ * A block may be freed by another thread, and its address given out again. In a shared heap each block therefore
+ * gets a special with the mcache's id and a serial number: it goes when the block is freed, by whichever thread and
+ * in whichever mode, so an entry whose special is gone, or another's, is of a block that is no more.
  */
 import type { Addr, Kernel } from "@gort/memory";
 import { outOfMemory } from "./errors.ts";

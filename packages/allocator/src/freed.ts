@@ -1,18 +1,19 @@
 /**
  * The lists of blocks freed by hand, one for each class in the mcache: see manual.ts for what stands on them.
  *
- * Counting. In a heap that one thread has for itself, free decrements slot.credit, and malloc increments slot.reused where it
- * takes a block from the list: nothing else. At credit 0 the accounts are settled and the length of the list is looked at. Since
- * the last time
+ * Counting. In a heap that one thread has for itself, free decrements slot.credit, and malloc increments
+ * slot.reused where it takes a block from the list: nothing else. At credit 0 the accounts are settled and the
+ * length of the list is looked at. Since the last time
  *
  *     frees = granted - credit        blocks on the list = nfree + (granted - credit) - reused
  *
- * and the class's totals are smallFreeCount + (granted - credit) and smallAllocCount + reused. (reused can't overflow: there
- * are no more blocks to take than were on the list or have come by credit.) In a shared heap, whose totals others read at any
- * time, no credit is given: every free and malloc settles at once.
+ * and the class's totals are smallFreeCount + (granted - credit) and smallAllocCount + reused. (reused can't
+ * overflow: there are no more blocks to take than were on the list or have come by credit.) In a shared heap, whose
+ * totals others read at any time, no credit is given: every free and malloc settles at once.
  *
- * Credit is also what lets free skip its other questions. It is 0 after each flush, so the first free in a heap that has begun
- * to be collected asks, and is refused; and none is given while the heap has specials, which free has to look for.
+ * Credit is also what lets free skip its other questions. It is 0 after each flush, so the first free in a heap
+ * that has begun to be collected asks, and is refused; and none is given while the heap has specials, which free
+ * has to look for.
  */
 import type { Kernel } from "@gort/memory";
 import { FIXALLOC, GC_OFF, GCCONTROL, MCACHE, MHEAP, MSPAN, NUM_SPAN_CLASSES } from "./layout.ts";
@@ -176,9 +177,9 @@ export class FreedLists {
   // --- back to the spans
 
   /**
-   * Gives n of the listed blocks of a slot back to their spans. A block is off the list before it goes: a thread that is
-   * killed in between loses it, but whoever takes the mcache over finds none that is somebody else's by then. One that can't
-   * go goes back to its place, so that no other is off the list.
+   * Gives n of the listed blocks of a slot back to their spans. A block is off the list before it goes: a thread
+   * that is killed in between loses it, but whoever takes the mcache over finds none that is somebody else's by
+   * then. One that can't go goes back to its place, so that no other is off the list.
    */
   private release(i: number, spanclass: number, n: number): void {
     let link = i + SLOT_FREE;
@@ -205,7 +206,10 @@ export class FreedLists {
     return p >>> 2;
   }
 
-  /** False: the span is another thread's, which has it cached or sweeps it, or is not swept yet. Nothing is changed then. */
+  /**
+   * False: the span is another thread's, which has it cached or sweeps it, or is not swept yet. Nothing is changed
+   * then.
+   */
   private releaseBlock(i: number, spanclass: number, p: number): boolean {
     const { u32, central } = this;
     const s = this.heap.spanOf(p);
@@ -293,8 +297,8 @@ export class FreedLists {
   // --- orphans
 
   /**
-   * Leaves the mcache to whoever wants it. Its parked blocks are a matter of every flush from then on: only the marks that
-   * a flush puts back keep a second collection from freeing them.
+   * Leaves the mcache to whoever wants it. Its parked blocks are a matter of every flush from then on: only the
+   * marks that a flush puts back keep a second collection from freeing them.
    */
   disown(mcache: number): void {
     const { u32, heap } = this;
@@ -342,8 +346,8 @@ export class FreedLists {
   }
 
   /**
-   * Whether a block of the class is on a list. Other threads' lists may change meanwhile and lead anywhere, so a walk ends
-   * after as many steps as a list is long.
+   * Whether a block of the class is on a list. Other threads' lists may change meanwhile and lead anywhere, so a
+   * walk ends after as many steps as a list is long.
    */
   has(p: number, spanclass: number): boolean {
     const { u32 } = this;

@@ -23,8 +23,8 @@
  *     pageSpan   u32 a page, at pageSpanBase + (a >>> 13 << 2): the span that holds the page, 0 if none. Set
  *                for every page of heap and manual spans.
  *
- * Span bits: each heap span owns a block of mark bits and one of alloc bits (span-bits.ts), both of the same power of two of
- * bytes (8 to 128), at least ceil(nelems/32) words. Bit i belongs to object i.
+ * Span bits: each heap span owns a block of mark bits and one of alloc bits (span-bits.ts), both of the same power
+ * of two of bytes (8 to 128), at least ceil(nelems/32) words. Bit i belongs to object i.
  *
  *     allocBits   1 = the slot is handed out: to the program, or to the run that an mcache is cutting from.
  *                 Unlike Go's it is exact at all times but for the unused tail of a current run and its rest.
@@ -144,8 +144,9 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
 });
 
 /**
- * Pages that an mcache has claimed from the page allocator, 64 in a row that begin at a multiple of 64: small spans are cut
- * from them without the heap lock (mpagecache.ts). In the heap's bit maps they are in use and not scavenged.
+ * Pages that an mcache has claimed from the page allocator, 64 in a row that begin at a multiple of 64: small spans
+ * are cut from them without the heap lock (mpagecache.ts). In the heap's bit maps they are in use and not
+ * scavenged.
  */
 export const PAGE_CACHE = defineStruct("pageCache", {
   /** First page; without meaning while no bit is set. */
@@ -159,8 +160,9 @@ export const PAGE_CACHE = defineStruct("pageCache", {
 });
 
 /**
- * What a thread has in hand: the span that it makes or moves and that neither a list nor a slot of its mcache names. For whoever
- * takes the mcache over if the thread is killed then: see recovery.ts. Without meaning while span is 0.
+ * What a thread has in hand: the span that it makes or moves and that neither a list nor a slot of its mcache
+ * names. For whoever takes the mcache over if the thread is killed then: see recovery.ts. Without meaning while
+ * span is 0.
  */
 export const IN_HAND = defineStruct("inHand", {
   /** heapInUse, heapFree, heapReleased, bytes and number of large objects, as they were before. */
@@ -176,12 +178,15 @@ export const IN_HAND = defineStruct("inHand", {
   /** HAND_TAKEN: the pages are the thread's. HAND_COUNTED: and the counters say so. */
   progress: "u32",
   /**
-   * The last change of a run: of the mcache's slot at this word (0: none), in a heap that threads share. It was complete when
-   * the mcache's version was 2 more than runVersion.
+   * The last change of a run: of the mcache's slot at this word (0: none), in a heap that threads share. It was
+   * complete when the mcache's version was 2 more than runVersion.
    */
   runSlot: "u32",
   runVersion: "u32",
-  /** Index of the first slot of the span << 16 | slots; with the run's end in runEnd it went back, else (0) it was claimed. */
+  /**
+   * Index of the first slot of the span << 16 | slots; with the run's end in runEnd it went back, else (0) it was
+   * claimed.
+   */
   run: "u32",
   runEnd: "u32",
   /** The count of objects of the class before the change. */
@@ -232,8 +237,9 @@ export const MCACHE = defineStruct("mcache", {
   stackFree: u32s(4),
   stackFreeBytes: u32s(4),
   /**
-   * What this mcache's threads have added to the heap's bytes by use: the heap's figure is the sum over all mcaches, and a
-   * single one may be negative. See mheap.ts. The pages of retained spans are in heapInUse here, not in heapFree.
+   * What this mcache's threads have added to the heap's bytes by use: the heap's figure is the sum over all
+   * mcaches, and a single one may be negative. See mheap.ts. The pages of retained spans are in heapInUse here, not
+   * in heapFree.
    */
   heapInUse: "f64",
   heapFree: "f64",
@@ -282,8 +288,8 @@ export const GCCONTROL = defineStruct("gcControl", {
   /** Bytes marked by the last collection. */
   heapMarked: "f64",
   /**
-   * Bytes of objects that are allocated or not yet swept, slots of current runs included; in a heap that threads share, up to
-   * 64 KiB a thread are told late, at the latest when it flushes.
+   * Bytes of objects that are allocated or not yet swept, slots of current runs included; in a heap that threads
+   * share, up to 64 KiB a thread are told late, at the latest when it flushes.
    */
   heapLive: "u32",
   gcPhase: "u32",

@@ -20,11 +20,12 @@
  * 4. Every object is zeroed when it is handed out. A run is cleared as a whole when it is acquired, unless its span
  *    is known to be fresh from the operating system.
  *
- * Who may touch what: an mcache belongs to its thread, with its page cache, its spare span structs and its share of the
- * heap's counters. A span on a list belongs to the list's lock, a cached one to the mcache, one that is being swept to
- * the sweeper. The page allocator and the free lists of structs belong to the heap lock. Mark bits belong to everybody
- * while a collection marks: a word of them is changed atomically unless all of it is one run's. The order of locks is the
- * table in @gort/memory's lockrank.ts; createAllocator({ staticLockRanking: true }) checks it.
+ * Who may touch what: an mcache belongs to its thread, with its page cache, its spare span structs and its share of
+ * the heap's counters. A span on a list belongs to the list's lock, a cached one to the mcache, one that is being
+ * swept to the sweeper. The page allocator and the free lists of structs belong to the heap lock. Mark bits belong
+ * to everybody while a collection marks: a word of them is changed atomically unless all of it is one run's. The
+ * order of locks is the table in @gort/memory's lockrank.ts; createAllocator({ staticLockRanking: true }) checks
+ * it.
  *
  * What the allocator calls (hooks.ts: sweeps, samples, triggers, reports) never comes back into the middle of an
  * operation. An operation reads and checks, then changes memory with only sweeping in between, then reports. While it
@@ -32,8 +33,8 @@
  * Reports that come up on the way (a sweep that has ended, growth, a refused release) are noted in the heap and given
  * by finish. The fast paths ask nothing, since they touch only free slots of a run, which no operation has in hand.
  *
- * A thread that dies leaves an mcache that another takes over (threadExited). What it was in the middle of is written down in
- * the mcache, in a heap that threads share, so that it can be completed or undone: recovery.ts.
+ * A thread that dies leaves an mcache that another takes over (threadExited). What it was in the middle of is
+ * written down in the mcache, in a heap that threads share, so that it can be completed or undone: recovery.ts.
  *
  * Unlike Go: mark bits and pointer bits stand in side tables, not inside the span (prototypes marked faster that
  * way), so a span holds up to 3 % more objects and HeapInuse is at most Go's; the tables count in GCSys. Metadata
@@ -435,7 +436,8 @@ export class Allocator {
   // --- use by hand, in a heap without a collector
 
   /**
-   * A block of at least size bytes (at least 8), aligned to 8, and to 16 from 16 bytes on where its class is a multiple of
+   * A block of at least size bytes (at least 8), aligned to 8, and to 16 from 16 bytes on where its class is a
+   * multiple of
    * 16. Its contents are undefined unless options.zero. It is always noscan, as no collector looks into it: noscan: false is
    * a TypeError. Throws like mallocgc.
    */
@@ -555,8 +557,8 @@ export class Allocator {
   }
 
   /**
-   * Empties this thread's mcache: unused objects of its runs, its spans, its tiny block, its stack cache. To be called on
-   * every thread before sweepgen moves and before statistics are read.
+   * Empties this thread's mcache: unused objects of its runs, its spans, its tiny block, its stack cache. To be
+   * called on every thread before sweepgen moves and before statistics are read.
    */
   flushAll(): void {
     if (this.#closed) return; // the mcache may be another thread's
@@ -606,10 +608,10 @@ export class Allocator {
   }
 
   /**
-   * Ends the sweep of a span whose specials are done and whose bits were swept (sweepBits); nfreed is what that gave.
-   * Counts the freed objects (heapLive is the collector's to set), sets needzero, freeindex and sweepgen. Unless preserve,
-   * a span without objects goes back to the heap (the result is true then; the struct may stay, see mheap.ts) and any other
-   * to mcentral.
+   * Ends the sweep of a span whose specials are done and whose bits were swept (sweepBits); nfreed is what that
+   * gave. Counts the freed objects (heapLive is the collector's to set), sets needzero, freeindex and sweepgen.
+   * Unless preserve, a span without objects goes back to the heap (the result is true then; the struct may stay,
+   * see mheap.ts) and any other to mcentral.
    */
   spanSwept(span: Addr, nfreed: number, preserve: boolean): boolean {
     const { u32, f64 } = this;
@@ -665,8 +667,8 @@ export class Allocator {
   // --- specials
 
   /**
-   * Attaches a special to the object at addr; its address, 0 if the object has one of the kind already, or -1 if there is
-   * no memory for it.
+   * Attaches a special to the object at addr; its address, 0 if the object has one of the kind already, or -1 if
+   * there is no memory for it.
    */
   addSpecial(addr: Addr, kind: number, data: number, data2 = 0): number {
     const special = this.specials.add(addr, kind, data, data2);
@@ -723,7 +725,10 @@ export class Allocator {
 
   // --- statistics, memory
 
-  /** Flushes this thread's mcache, then fills out; allocates no JS object. Other threads may be at work: see mstats.ts. */
+  /**
+   * Flushes this thread's mcache, then fills out; allocates no JS object. Other threads may be at work: see
+   * mstats.ts.
+   */
   readStats(out: HeapStats): HeapStats {
     checkStats(out);
     this.flushAll();
@@ -752,8 +757,9 @@ export class Allocator {
   }
 
   /**
-   * From now on other threads may attach to the memory (createAllocator({ memory })): locks are taken. Called on the thread
-   * that has been alone with the heap; there is no way back. A heap nobody shares pays nothing for locks.
+   * From now on other threads may attach to the memory (createAllocator({ memory })): locks are taken. Called on
+   * the thread that has been alone with the heap; there is no way back. A heap nobody shares pays nothing for
+   * locks.
    */
   share(): void {
     if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
@@ -768,8 +774,8 @@ export class Allocator {
   }
 
   /**
-   * Gives up the mcache of a thread that died without close: its spans, runs and freed blocks go back. The thread must be
-   * dead for certain. False if that mcache has no owner. What the thread had allocated stays allocated.
+   * Gives up the mcache of a thread that died without close: its spans, runs and freed blocks go back. The thread
+   * must be dead for certain. False if that mcache has no owner. What the thread had allocated stays allocated.
    */
   recover(id: number): boolean {
     if (typeof id !== "number") {
@@ -783,10 +789,10 @@ export class Allocator {
   }
 
   /**
-   * To be called when a thread has ended, as from its Worker's "exit" event, with the number that registerThread gave it.
-   * Takes its mcaches over, as recover does; if it called close there is nothing to do. Throws a FatalError that names the
-   * lock if the thread died inside of one: what that lock guards may be half changed, and whoever waits for it gets a
-   * FatalError too.
+   * To be called when a thread has ended, as from its Worker's "exit" event, with the number that registerThread
+   * gave it. Takes its mcaches over, as recover does; if it called close there is nothing to do. Throws a
+   * FatalError that names the lock if the thread died inside of one: what that lock guards may be half changed, and
+   * whoever waits for it gets a FatalError too.
    */
   threadExited(thread: number): void {
     this.mem.mustBeOtherThread(thread);
@@ -819,14 +825,15 @@ export class Allocator {
   }
 
   /**
-   * Gives the mcache up, for another thread to take over: to be called before a thread ends. What would allocate or free
-   * throws a TypeError afterwards; blocks may still be read, and statistics. Another close does nothing.
+   * Gives the mcache up, for another thread to take over: to be called before a thread ends. What would allocate or
+   * free throws a TypeError afterwards; blocks may still be read, and statistics. Another close does nothing.
    */
   close(): void {
     if (this.#closed) return;
     this.giveUp();
     this.#closed = true;
-    // The mcache may get another owner at once. In the nil page all slots are empty, so that no fast path needs a check.
+    // The mcache may get another owner at once. In the nil page all slots are empty, so that no fast path needs a
+    // check.
     this.slots = 0;
     this.noscanSlot.fill(0);
     this.tinySlot = 0;
@@ -892,12 +899,16 @@ function takeOver(mem: LinearMemory, mcache: number, owner: number): boolean {
   }
 }
 
-/** Empties an mcache whose owner is dead, and frees it. (Apart from the class: a bundler renames a class that names itself.) */
+/**
+ * Empties an mcache whose owner is dead, and frees it. (Apart from the class: a bundler renames a class that names
+ * itself.)
+ */
 function emptyMCache(mem: LinearMemory, mcache: number): void {
   const { version } = MCACHE.offsets;
   const dead = new Allocator(mem, 1, false, () => 0, mcache);
   settle(dead);
-  // It may have died between two changes of its counts. Not back to the version before them, which a reader may remember.
+  // It may have died between two changes of its counts. Not back to the version before them, which a reader may
+  // remember.
   mem.kernel.add(mcache + version, mem.kernel.load(mcache + version) & 1);
   dead.giveUp();
 }

@@ -1,13 +1,14 @@
 /**
  * malloc and free: the heap used by hand, without a collector.
  *
- * A block in use has a bit set in a side table, by its address: heapBits, which has one for each 8 bytes of heap and is of no
- * use to spans without pointers. The bit of a block's first word is 1 while the program has the block; all others are 0. So
- * one look tells free that an address is the start of a block in use, and neither freed before, nor inside a block, nor
- * anybody else's, nor a slot that was never handed out; free needs neither the span nor a division for it.
+ * A block in use has a bit set in a side table, by its address: heapBits, which has one for each 8 bytes of heap
+ * and is of no use to spans without pointers. The bit of a block's first word is 1 while the program has the block;
+ * all others are 0. So one look tells free that an address is the start of a block in use, and neither freed
+ * before, nor inside a block, nor anybody else's, nor a slot that was never handed out; free needs neither the span
+ * nor a division for it.
  *
- * A freed block goes to a list of its class in the mcache (freed.ts), last in, first out, linked through its first word; malloc
- * takes from there before it cuts from the run. To its span a block on a list stays allocated:
+ * A freed block goes to a list of its class in the mcache (freed.ts), last in, first out, linked through its first
+ * word; malloc takes from there before it cuts from the run. To its span a block on a list stays allocated:
  *
  *     allocBits  in use
  *        0         0        free in its span: was never handed out, or went back
@@ -15,30 +16,32 @@
  *        1         0        on a list of freed blocks, or claimed by an mcache and not handed out yet; or an object of mallocgc,
  *                           which free refuses
  *
- * A list that grows too long goes back to the spans, and spans without blocks to the heap. What can't go back in a flush, as
- * another thread has the span cached, is *parked* until the next one (of any thread, if its own has closed): marked in gcmarkBits,
- * so that a collection, which may begin then, does not give it away.
+ * A list that grows too long goes back to the spans, and spans without blocks to the heap. What can't go back in a
+ * flush, as another thread has the span cached, is *parked* until the next one (of any thread, if its own has
+ * closed): marked in gcmarkBits, so that a collection, which may begin then, does not give it away.
  *
- * The bits mean this only in a heap that was never collected: there a pointerful span that is freed is cleared in heapBits. (A
- * collector frees blocks without a word, so freeing by hand is refused once it has begun.)
+ * The bits mean this only in a heap that was never collected: there a pointerful span that is freed is cleared in
+ * heapBits. (A collector frees blocks without a word, so freeing by hand is refused once it has begun.)
  *
  * heapLive, which paces a collector, does not follow blocks that go through the lists.
  *
- * Several threads: a block may be freed by another thread than the one that allocated it, and goes to the list of the
- * thread that frees it. Bits of a word belong to blocks of several threads, so they change atomically then, and of two
- * threads that free a block at once one is refused; allocBits of a span change only by the thread that has it cached or, for
- * a span on a list, under its class's lock.
+ * Several threads: a block may be freed by another thread than the one that allocated it, and goes to the list of
+ * the thread that frees it. Bits of a word belong to blocks of several threads, so they change atomically then, and
+ * of two threads that free a block at once one is refused; allocBits of a span change only by the thread that has
+ * it cached or, for a span on a list, under its class's lock.
  *
- * A thread that is killed between two steps loses at most the block that it is at: free clears the bit before the block goes
- * on its list, malloc takes a block off the list before it sets the bit, and off the list goes what is given back to its span.
- * So no block is ever in two places, and whoever takes the mcache over finds nothing that is somebody else's by then. One
- * killed after malloc has set the bit has lost it to the program, as with any allocator.
+ * A thread that is killed between two steps loses at most the block that it is at: free clears the bit before the
+ * block goes on its list, malloc takes a block off the list before it sets the bit, and off the list goes what is
+ * given back to its span. So no block is ever in two places, and whoever takes the mcache over finds nothing that
+ * is somebody else's by then. One killed after malloc has set the bit has lost it to the program, as with any
+ * allocator.
  *
  * Under checks (createAllocator({ checks: true })) blocks are poisoned, each block's allocation site is kept for
  * leakReport, and freeing a block inside withView is an error: block-checks.ts.
  *
- * Rejected: two bits of state in the span's own bit maps. That needs the span, a multiplication and four more words a
- * call, and took 2.5 times as long. A word in front of each block, as C's allocators have, would need other size classes.
+ * Rejected: two bits of state in the span's own bit maps. That needs the span, a multiplication and four more words
+ * a call, and took 2.5 times as long. A word in front of each block, as C's allocators have, would need other size
+ * classes.
  *
  * Sources: Go's size classes; the lists are those of D. Leijen et al., Mimalloc, less their pages.
  */

@@ -17,12 +17,12 @@
  * no sampling check. Each class has a countdown of its own, since a run is charged before its objects are used. With
  * one countdown for all, the class that asks for the next run would take what this run leaves of the countdown.
  *
- * The next object of the same type therefore needs no pointer bits written. One of another type replaces the bits of its
- * own slot (setObjectBits).
+ * The next object of the same type therefore needs no pointer bits written. One of another type replaces the bits
+ * of its own slot (setObjectBits).
  *
- * Where runs are short, in a fragmented span, that would be the price of a few objects. So a run that ends inside a word of
- * allocBits claims, and pays for, all free slots of that word at once: slot.rest remembers them, and the runs that follow
- * are cut from it (cutRest) for no more than clearing, pointer bits, marks and smallAllocCount.
+ * Where runs are short, in a fragmented span, that would be the price of a few objects. So a run that ends inside a
+ * word of allocBits claims, and pays for, all free slots of that word at once: slot.rest remembers them, and the
+ * runs that follow are cut from it (cutRest) for no more than clearing, pointer bits, marks and smallAllocCount.
  *
  * returnTail undoes all of it for the objects that were not allocated. After flush every counter is exact.
  *
@@ -85,7 +85,10 @@ const HELD_WORDS = Math.ceil(NUM_SPAN_CLASSES / 32);
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
 const INLINE_CLEAR = 96;
 
-/** Bytes that a thread allocates before the others' heapLive shows them: 1.5 % of the smallest heap that is collected. */
+/**
+ * Bytes that a thread allocates before the others' heapLive shows them: 1.5 % of the smallest heap that is
+ * collected.
+ */
 const UNTOLD_LIVE = 64 << 10;
 
 export class MCache {
@@ -140,8 +143,8 @@ export class MCache {
   }
 
   /**
-   * heapLive is shared by all threads. Once there may be several, each keeps up to UNTOLD_LIVE bytes to itself, since a word
-   * that all of them change at every run would go from processor to processor.
+   * heapLive is shared by all threads. Once there may be several, each keeps up to UNTOLD_LIVE bytes to itself,
+   * since a word that all of them change at every run would go from processor to processor.
    */
   addHeapLive(n: number): void {
     const { u32 } = this;
@@ -170,8 +173,8 @@ export class MCache {
   }
 
   /**
-   * Writes down which slots of the span are going to be the run's, or (end not 0) no longer: see recovery.ts. For a heap that
-   * threads share: another has nobody to take over from its thread.
+   * Writes down which slots of the span are going to be the run's, or (end not 0) no longer: see recovery.ts. For a
+   * heap that threads share: another has nobody to take over from its thread.
    */
   private noteRun(i: number, spanclass: number, first: number, n: number, end: number): void {
     const { u32, f64, hand } = this;
@@ -287,8 +290,8 @@ export class MCache {
   }
 
   /**
-   * The free slots of a word of allocBits from runEnd on, as a mask: 0 if the run leaves the word, or if the next sample is
-   * due in fewer bytes than they have.
+   * The free slots of a word of allocBits from runEnd on, as a mask: 0 if the run leaves the word, or if the next
+   * sample is due in fewer bytes than they have.
    */
   private freeAfter(
     at: number,
@@ -390,7 +393,10 @@ export class MCache {
     for (let a = p, end = p + size; a < end; a += typeSize) orMask(u32, heapBits, a, typ);
   }
 
-  /** Gives the objects of the slot's run and its rest that were not allocated back to their span, which stays cached. */
+  /**
+   * Gives the objects of the slot's run and its rest that were not allocated back to their span, which stays
+   * cached.
+   */
   returnTail(i: number, spanclass: number): void {
     const u32 = this.u32;
     const f64 = this.f64;
@@ -534,9 +540,9 @@ export function clearBits(u32: Uint32Array, bits: number, first: number, n: numb
 }
 
 /**
- * Sets the mark bits of a run while other threads mark objects of the same span. A word that the run fills holds nobody
- * else's bits; it is stored atomically all the same, so that whoever finds the bits set finds the objects in order, on a processor
- * too that reorders plain stores.
+ * Sets the mark bits of a run while other threads mark objects of the same span. A word that the run fills holds
+ * nobody else's bits; it is stored atomically all the same, so that whoever finds the bits set finds the objects in
+ * order, on a processor too that reorders plain stores.
  */
 function setMarks(kernel: Kernel, marks: number, first: number, n: number): void {
   for (let i = first, end = first + n; i < end; ) {
@@ -550,8 +556,8 @@ function setMarks(kernel: Kernel, marks: number, first: number, n: number): void
 }
 
 /**
- * Clears bits that may be set, without a store where none is. Their neighbours may be set at the same time: by markers, and
- * by frees of other threads in a heap that is used by hand (manual.ts).
+ * Clears bits that may be set, without a store where none is. Their neighbours may be set at the same time: by
+ * markers, and by frees of other threads in a heap that is used by hand (manual.ts).
  */
 function clearMarks(kernel: Kernel, u32: Uint32Array, marks: number, first: number, n: number): void {
   for (let i = first, end = first + n; i < end; ) {

@@ -15,9 +15,9 @@
  * Lists are doubly linked through mspan.next and prev, and mspan.list names the list, so a span in the middle can be
  * taken out. Each list is guarded by its mcentral's lock; a span on no list belongs to whoever took it.
  *
- * Unlike Go, whose span sets are lock-free stacks of blocks. Every atomic operation is a call of the kernel here, and such a set
- * needs two for a push and three for a pop where a lock needs two for either: it measured slower in one thread and
- * under contention (bench/spans.bench.ts), and it can't give up a span from its middle.
+ * Unlike Go, whose span sets are lock-free stacks of blocks. Every atomic operation is a call of the kernel here,
+ * and such a set needs two for a push and three for a pop where a lock needs two for either: it measured slower in
+ * one thread and under contention (bench/spans.bench.ts), and it can't give up a span from its middle.
  */
 import type { Addr } from "@gort/memory";
 import { fatalThrow } from "./errors.ts";
@@ -90,9 +90,9 @@ export class MCentral {
   }
 
   /**
-   * Keeps a swept span without objects for its class; one of several pages, seldom wanted again, is freed. `swept`: by a sweep,
-   * which meets the spans from the last used to the first. It appends them, so that they are used again in this order: the
-   * memory used last is likeliest to be in the processor's cache.
+   * Keeps a swept span without objects for its class; one of several pages, seldom wanted again, is freed. `swept`:
+   * by a sweep, which meets the spans from the last used to the first. It appends them, so that they are used again
+   * in this order: the memory used last is likeliest to be in the processor's cache.
    */
   retain(s: number, swept: boolean): boolean {
     const { u32, heap } = this;
@@ -146,7 +146,8 @@ export class MCentral {
     let freed = 0;
     for (let spc = 2; spc < NUM_SPAN_CLASSES && freed < npages; spc++) {
       if (!all && u32[this.empty(spc) >>> 2] === 0) continue;
-      // A span goes from the list to the heap inside of one lock: who finds the list empty there finds the pages in the heap.
+      // A span goes from the list to the heap inside of one lock: who finds the list empty there finds the pages in
+      // the heap.
       this.lock(spc);
       const central = this.base + spc * MCENTRAL.size;
       for (let s = 0; freed < npages && (s = this.unlinkRetained(central)) !== 0; freed++) heap.freeSpan(s);
@@ -237,8 +238,8 @@ export class MCentral {
   }
 
   /**
-   * A block was freed by hand in a span that is on a list; called with the class's lock. Moves a full span to the partial
-   * list. True: nothing is left in the span, it is on no list, and the caller frees it.
+   * A block was freed by hand in a span that is on a list; called with the class's lock. Moves a full span to the
+   * partial list. True: nothing is left in the span, it is on no list, and the caller frees it.
    */
   blockReturned(s: number, allocCount: number): boolean {
     const { u32 } = this;
@@ -258,8 +259,8 @@ export class MCentral {
   }
 
   /**
-   * A span for the mcache's slot at word `slot`, in exchange for the one that it has used up (0: it has none), all of whose slots
-   * are handed out. 0 if the memory is exhausted; the slot has no span then.
+   * A span for the mcache's slot at word `slot`, in exchange for the one that it has used up (0: it has none), all
+   * of whose slots are handed out. 0 if the memory is exhausted; the slot has no span then.
    */
   cacheSpan(spanclass: number, used: number, slot: number): number {
     const { u32 } = this;

@@ -2,11 +2,12 @@
  * The heap of pages: takes 4 MiB chunks from the linear memory, hands out spans, takes them back.
  *
  * A heap span of up to 15 pages is made without the heap lock: pages, span struct and span bits come from what the
- * mcache took ahead (64 pages, 32 structs, some blocks of bits), and only these refills lock. Everything else asks the page
- * allocator under the lock. The new span is filled in and published outside of it: nobody else knows its pages.
+ * mcache took ahead (64 pages, 32 structs, some blocks of bits), and only these refills lock. Everything else asks
+ * the page allocator under the lock. The new span is filled in and published outside of it: nobody else knows its
+ * pages.
  *
- * Accounting, in bytes, of the grown heap. Each thread adds to its own mcache's counters, so that no lock is needed; the
- * figures are the sums over all mcaches:
+ * Accounting, in bytes, of the grown heap. Each thread adds to its own mcache's counters, so that no lock is
+ * needed; the figures are the sums over all mcaches:
  *
  *     heapInUse + heapFree + heapReleased = HeapSys = mem.stats.heapSys
  *     stackInUse = mem.stats.stackSys              gcManualInUse is a part of mem.stats.gcSys
@@ -23,9 +24,10 @@
  *
  * The bytes of a manual span leave heapSys for stackSys or gcSys while it is in use, as in Go.
  *
- * A swept span without objects is *retained*: it stays a span of its class, on mcentral's empty list, but its pages count as
- * free. Most are wanted by the same class soon, and then neither the page allocator nor the tables are touched. Before the
- * heap grows or is scavenged, retained spans are really freed, so HeapSys does not depend on them.
+ * A swept span without objects is *retained*: it stays a span of its class, on mcentral's empty list, but its pages
+ * count as free. Most are wanted by the same class soon, and then neither the page allocator nor the tables are
+ * touched. Before the heap grows or is scavenged, retained spans are really freed, so HeapSys does not depend on
+ * them.
  *
  * needzero: a span is known zero if all its pages held no physical memory and the platform's release gives zeros
  * back, or if it lies above zeroedBase, where no page was ever handed out.
@@ -111,8 +113,8 @@ export const LIMIT_BATCH = 256 << 10;
 const ALLSPANS_CHUNK = 4096;
 
 /**
- * Entries of allspans: a span a page, and what the mcaches of as many threads as a memory can have take ahead. A program that
- * makes more mcaches than that runs out of span structs.
+ * Entries of allspans: a span a page, and what the mcaches of as many threads as a memory can have take ahead. A
+ * program that makes more mcaches than that runs out of span structs.
  */
 function allspansCapacity(size: number): number {
   return Math.ceil((size / PAGE_SIZE + MAX_THREADS * SPAN_BATCH) / ALLSPANS_CHUNK) * ALLSPANS_CHUNK;
@@ -199,7 +201,10 @@ export class MHeap {
     return this.u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2];
   }
 
-  /** The heap's figure. Retained spans are told apart only here, so that keeping one and using it again is one addition. */
+  /**
+   * The heap's figure. Retained spans are told apart only here, so that keeping one and using it again is one
+   * addition.
+   */
   counter(name: HeapCounter): number {
     const own = this.sum(M[name]);
     if (name === "heapInUse") return own - this.sum(M.emptyPages) * PAGE_SIZE;
@@ -401,8 +406,8 @@ export class MHeap {
   }
 
   /**
-   * Frees retained spans until that many pages are free. False: there were none. For Infinity all of them, those that other
-   * threads are freeing included. Set by mcentral.
+   * Frees retained spans until that many pages are free. False: there were none. For Infinity all of them, those
+   * that other threads are freeing included. Set by mcentral.
    */
   freeRetained: (npages: number) => boolean = () => false;
 
@@ -600,8 +605,8 @@ export class MHeap {
   }
 
   /**
-   * A span is going to be made: what follows of it is written down before it is done. (Here, and in hold and drop: a heap that
-   * nobody shares has nobody to take over from a thread.)
+   * A span is going to be made: what follows of it is written down before it is done. (Here, and in hold and drop:
+   * a heap that nobody shares has nobody to take over from a thread.)
    */
   private beginSpan(npages: number, state: number, spanclass: number, kind: number): void {
     const { u32, f64, hand, mcache } = this;
@@ -621,8 +626,8 @@ export class MHeap {
   }
 
   /**
-   * The span is in this thread's hands: called inside of the lock of the list that it leaves, or before it leaves its slot. If
-   * the thread is killed before drop, whoever takes its mcache over finds the span.
+   * The span is in this thread's hands: called inside of the lock of the list that it leaves, or before it leaves
+   * its slot. If the thread is killed before drop, whoever takes its mcache over finds the span.
    */
   hold(s: number): void {
     const { u32, f64, hand, mcache } = this;
@@ -718,8 +723,8 @@ export class MHeap {
     const info = state === SPAN_IN_USE ? bits * 32 + spanclass : PAGE_INFO_NONE;
     const spanWord = (this.pageSpanBase >>> 2) + page;
     for (let i = 0; i < npages; i++) u32[spanWord + i] = s;
-    // Published last, and atomically: whoever finds the span through the tables finds it complete, on a processor too that
-    // reorders plain stores.
+    // Published last, and atomically: whoever finds the span through the tables finds it complete, on a processor
+    // too that reorders plain stores.
     const { kernel, shared } = this.mem;
     const infoWord = (this.pageInfoBase >>> 2) + page;
     for (let i = infoWord, end = infoWord + npages; i < end; i++) {
@@ -788,8 +793,8 @@ export class MHeap {
   }
 
   /**
-   * Struct indices are kept over the struct's lives: allspans holds every mspan struct ever made, once. False if it is full;
-   * the struct, which is in no list yet, can't be used then.
+   * Struct indices are kept over the struct's lives: allspans holds every mspan struct ever made, once. False if it
+   * is full; the struct, which is in no list yet, can't be used then.
    */
   private recordSpan(s: number): boolean {
     const u32 = this.u32;
@@ -861,8 +866,8 @@ export class MHeap {
   }
 
   /**
-   * Takes from the linear memory, in chunks, what the free pages at the end of the arena lack to npages. False if it has no
-   * more. (Unlike Go, which asks for all of it: a linear memory has an end.)
+   * Takes from the linear memory, in chunks, what the free pages at the end of the arena lack to npages. False if
+   * it has no more. (Unlike Go, which asks for all of it: a linear memory has an end.)
    */
   private grow(npages: number): boolean {
     for (;;) {
@@ -898,8 +903,9 @@ export class MHeap {
   }
 
   /**
-   * The span of one page at start, or the block that begins there, is going to use heapBits. The table is touched, and counted, by the page of 4 KiB that describes
-   * 256 KiB of heap: a collected heap of objects without pointers has none.
+   * The span of one page at start, or the block that begins there, is going to use heapBits. The table is touched,
+   * and counted, by the page of 4 KiB that describes 256 KiB of heap: a collected heap of objects without pointers
+   * has none.
    */
   mapHeapBits(start: number): void {
     const u32 = this.u32;
@@ -1014,7 +1020,10 @@ const classToNElems = Uint16Array.from(classToSize, (size, c) =>
   c === 0 ? 1 : Math.floor((classToAllocNPages[c] * PAGE_SIZE) / size),
 );
 
-/** Bytes of a span's mark bits, and of its alloc bits, by class: a power of two from 8 to 128 with a bit for each slot. */
+/**
+ * Bytes of a span's mark bits, and of its alloc bits, by class: a power of two from 8 to 128 with a bit for each
+ * slot.
+ */
 const classToBitsBytes = Uint8Array.from(classToNElems, (nelems) => {
   const bytes = Math.ceil(nelems / 32) * 4;
   return Math.max(8, 2 ** Math.ceil(Math.log2(bytes)));

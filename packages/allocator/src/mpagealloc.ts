@@ -102,14 +102,17 @@ export class PageAlloc {
     if (search === 0 || page < search) this.u32[this.search] = page;
   }
 
-  /** Pages inside of the heap's range that aren't the heap's: in use for ever. Their summaries stay those of nothing free. */
+  /**
+   * Pages inside of the heap's range that aren't the heap's: in use for ever. Their summaries stay those of nothing
+   * free.
+   */
   exclude(page: number, npages: number): void {
     this.setRange(this.bits, page, npages);
   }
 
   /**
-   * Gives the free pages among the 64 around the lowest free one to the page cache at word `cache`, which is empty. False if
-   * no page is free.
+   * Gives the free pages among the 64 around the lowest free one to the page cache at word `cache`, which is empty.
+   * False if no page is free.
    */
   claim(cache: number): boolean {
     const { u32 } = this;

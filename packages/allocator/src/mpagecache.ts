@@ -3,12 +3,12 @@
  * from the page allocator around the lowest free page (PageAlloc.claim), used up from the low end, and given back at
  * each flush, before the heap would grow for want of a longer run, and before the scavenger looks for pages.
  *
- * A bit is set in free exactly while the page is the cache's; scav is carried along, so that pages that hold no physical
- * memory are still known not to when they go back. Both words are drawn in layout.ts.
+ * A bit is set in free exactly while the page is the cache's; scav is carried along, so that pages that hold no
+ * physical memory are still known not to when they go back. Both words are drawn in layout.ts.
  *
- * Any thread may take the pages back for the heap (PageAlloc.unclaim), under the heap lock: it exchanges free for 0. So in a
- * heap that threads share the owner takes pages by compare-and-exchange. Everything else is changed by the owner alone, base and
- * fresh under the heap lock. Bits of scav count only where free has one.
+ * Any thread may take the pages back for the heap (PageAlloc.unclaim), under the heap lock: it exchanges free for
+ * 0. So in a heap that threads share the owner takes pages by compare-and-exchange. Everything else is changed by
+ * the owner alone, base and fresh under the heap lock. Bits of scav count only where free has one.
  */
 import type { Kernel, LinearMemory } from "@gort/memory";
 import { HAND_TAKEN, IN_HAND, PAGE_CACHE } from "./layout.ts";
@@ -106,8 +106,8 @@ export class PageCache {
   }
 
   /**
-   * Of a thread that was killed while it took the run: whether it still had to, or nobody can say. (In the latter case, where
-   * another thread has emptied the cache in that moment, the pages are lost.)
+   * Of a thread that was killed while it took the run: whether it still had to, or nobody can say. (In the latter
+   * case, where another thread has emptied the cache in that moment, the pages are lost.)
    */
   untaken(page: number, npages: number): boolean {
     if (this.empty) return true;

@@ -13,13 +13,13 @@
  * 4. Only then it adds up what was freed. A class of which more was freed by then than had been allocated in step 2 counts as
  *    empty: the objects that are too many were allocated in between.
  *
- * So each count is one that its counter has really had while the snapshot was taken, no count falls from one snapshot to the
- * next, and with live = allocs - frees of a class
+ * So each count is one that its counter has really had while the snapshot was taken, no count falls from one
+ * snapshot to the next, and with live = allocs - frees of a class
  *
  *     0 <= live <= what was live at the end of step 2        hence heapAlloc <= heapInuse
  *
- * but for one case: a span that one thread makes and another retains, both within step 3 and between the looks at their two
- * mcaches, is missed by heapInuse. If that shows, the snapshot is taken again.
+ * but for one case: a span that one thread makes and another retains, both within step 3 and between the looks at
+ * their two mcaches, is missed by heapInuse. If that shows, the snapshot is taken again.
  */
 import type { LinearMemory } from "@gort/memory";
 import { ROOT_ALLOCATOR, stableVersion, unchanged } from "@gort/memory/internal";

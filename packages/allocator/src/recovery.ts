@@ -1,10 +1,11 @@
 /**
  * What is done with the mcache of a thread that was killed, before its contents go back.
  *
- * A thread may be killed between any two stores. Inside of a lock that is the end: nobody else can tell what the lock guards
- * (Allocator.threadExited names it). Outside of locks it changes its own mcache, and a span that it has in hand: taken off a list
- * and not yet in a slot, out of a slot and not yet on a list, or not yet made. IN_HAND (layout.ts) names that span from the
- * lock under which it lost its old place to the one under which it has the new, and says of a new one what it is made of.
+ * A thread may be killed between any two stores. Inside of a lock that is the end: nobody else can tell what the
+ * lock guards (Allocator.threadExited names it). Outside of locks it changes its own mcache, and a span that it has
+ * in hand: taken off a list and not yet in a slot, out of a slot and not yet on a list, or not yet made. IN_HAND
+ * (layout.ts) names that span from the lock under which it lost its old place to the one under which it has the
+ * new, and says of a new one what it is made of.
  *
  *     being made    as much as had been done is completed, and the span freed: its struct, bits and pages are back
  *     moved         is counted anew and goes to the list where it belongs
@@ -13,9 +14,10 @@
  *     in a slot     is counted anew
  *     a run         that was being claimed is free again; one that was going back is whole again
  *
- * What can't be told is left: a block that was on its way to or from a list of freed ones keeps its slot, a piece of stack stays in use; pages of
- * a span that was being made are lost if another thread emptied the page cache between the same two stores, or if they were the
- * last of it; heapLive, and the count of tiny objects, may be off by those of one run.
+ * What can't be told is left: a block that was on its way to or from a list of freed ones keeps its slot, a piece
+ * of stack stays in use; pages of a span that was being made are lost if another thread emptied the page cache
+ * between the same two stores, or if they were the last of it; heapLive, and the count of tiny objects, may be off
+ * by those of one run.
  */
 import type { Addr } from "@gort/memory";
 import {

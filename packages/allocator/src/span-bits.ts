@@ -1,5 +1,6 @@
 /**
- * The blocks of bits that heap spans own: a block of mark bits and, at the same offset of a second region, one of alloc bits.
+ * The blocks of bits that heap spans own: a block of mark bits and, at the same offset of a second region, one of
+ * alloc bits.
  *
  *     +-------------------------+-------------------------+
  *     | mark bits               | alloc bits              |      allocBits = gcmarkBits + half
@@ -7,14 +8,15 @@
  *     base       (ends below    base + half
  *                 128 MiB)
  *
- * Two regions because only mark bits must lie below 128 MiB, where pageInfo's 24 bits reach (layout.ts): side by side, the bits
- * of a 4 GiB heap of 8-byte objects would not fit there.
+ * Two regions because only mark bits must lie below 128 MiB, where pageInfo's 24 bits reach (layout.ts): side by
+ * side, the bits of a 4 GiB heap of 8-byte objects would not fit there.
  *
- * A block has 8, 16, 32, 64 or 128 bytes on either side, by the slots of its span. Blocks are cut from *frames* of 128 bytes,
- * each frame into blocks of one size, and freed blocks are kept by size. There is a frame for every page of the memory. When
- * none is left, rejoin finds the frames all of whose blocks are free, whatever they were cut into. So the bits can't run out
- * before the pages: a span needs a page at least and keeps at most one frame from being whole, and the blocks that mcaches hold
- * ahead of use are bounded by what the tables, which have frames too, leave over.
+ * A block has 8, 16, 32, 64 or 128 bytes on either side, by the slots of its span. Blocks are cut from *frames* of
+ * 128 bytes, each frame into blocks of one size, and freed blocks are kept by size. There is a frame for every page
+ * of the memory. When none is left, rejoin finds the frames all of whose blocks are free, whatever they were cut
+ * into. So the bits can't run out before the pages: a span needs a page at least and keeps at most one frame from
+ * being whole, and the blocks that mcaches hold ahead of use are bounded by what the tables, which have frames too,
+ * leave over.
  */
 import type { LinearMemory } from "@gort/memory";
 import { IN_HAND, MCACHE, MHEAP, PAGE_SIZE } from "./layout.ts";
@@ -33,9 +35,9 @@ const MIN_SHIFT = 3;
 /** Blocks an mcache takes at a time, if there is plenty. */
 const BATCH = 16;
 /**
- * Blocks of freed spans that an mcache keeps for its own next spans. Small blocks share cache lines, and a line of bits that two
- * threads change goes from processor to processor at every free: two threads that malloc and free had the throughput of
- * one. Blocks that come and go in one thread stay among each other.
+ * Blocks of freed spans that an mcache keeps for its own next spans. Small blocks share cache lines, and a line of
+ * bits that two threads change goes from processor to processor at every free: two threads that malloc and free had
+ * the throughput of one. Blocks that come and go in one thread stay among each other.
  */
 const KEPT = 256;
 

@@ -18,7 +18,8 @@ import {
   SPECIAL,
 } from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
-// Not for its names: all modules are in one chunk of the published package then, and constants fold only within a chunk.
+// Not for its names: all modules are in one chunk of the published package then, and constants fold only within a
+// chunk.
 import "./malloc.ts";
 import {
   SLOT_CREDIT,
@@ -412,8 +413,9 @@ export function* allocatedObjects(a: Allocator): Generator<{ span: Addr; addr: A
 }
 
 /**
- * A collection without a collector: everything that `isLive` rejects is freed, by marking the rest and sweeping all spans.
- * For tests of the allocator, and of what stands on it, without @gort/gc. A freed object's specials are dropped.
+ * A collection without a collector: everything that `isLive` rejects is freed, by marking the rest and sweeping all
+ * spans. For tests of the allocator, and of what stands on it, without @gort/gc. A freed object's specials are
+ * dropped.
  */
 export function collectWith(a: Allocator, isLive: (addr: Addr) => boolean): number {
   const { u32 } = a.mem;

@@ -1,6 +1,6 @@
 /**
- * The types that objects with pointers are allocated with: what the collector needs to know of them, in the linear memory
- * (GCTYPE in layout.ts). Equal types of one thread share an address; they are never freed.
+ * The types that objects with pointers are allocated with: what the collector needs to know of them, in the linear
+ * memory (GCTYPE in layout.ts). Equal types of one thread share an address; they are never freed.
  */
 import type { LinearMemory } from "@gort/memory";
 import { outOfMemory, show } from "./errors.ts";

@@ -124,8 +124,8 @@ const scenes: Scene[] = [
 ];
 
 /**
- * A thread that is killed while it holds a lock leaves nothing to look at: that the lock says so is the same at each store of the
- * stretch, of which the first and the last will do. GORT_CUT=all kills it at all of them.
+ * A thread that is killed while it holds a lock leaves nothing to look at: that the lock says so is the same at
+ * each store of the stretch, of which the first and the last will do. GORT_CUT=all kills it at all of them.
  */
 const everywhere = process.env.GORT_CUT === "all";
 
@@ -158,7 +158,10 @@ describe("a thread that is killed at any store", () => {
   }
 });
 
-/** Whether verifyHeap found one slot that is allocated and no object, or, as it was parked, the mark of one, and nothing else. */
+/**
+ * Whether verifyHeap found one slot that is allocated and no object, or, as it was parked, the mark of one, and
+ * nothing else.
+ */
 function isOneBlock(error: string): boolean {
   const [, marks, parked] =
     /^verifyHeap: swept span .* has (\d+) mark bits, (\d+) parked blocks$/.exec(error) ?? [];
@@ -167,7 +170,10 @@ function isOneBlock(error: string): boolean {
   return objects !== undefined && Number(slots) === Number(objects) + 1;
 }
 
-/** Kills the thread at store k of the scene and has its mcache taken over. At Infinity it lives, and each store is recorded. */
+/**
+ * Kills the thread at store k of the scene and has its mcache taken over. At Infinity it lives, and each store is
+ * recorded.
+ */
 function run(scene: Scene, k: number): { underLock: boolean[]; locked: boolean; error?: string } {
   const a = createAllocator({ maxMemory: 64 << 20 });
   a.share();

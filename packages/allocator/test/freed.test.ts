@@ -1,4 +1,7 @@
-/** The lists of blocks freed by hand: their accounts, and what they owe to spans, to other threads and to collectors. */
+/**
+ * The lists of blocks freed by hand: their accounts, and what they owe to spans, to other threads and to
+ * collectors.
+ */
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,7 @@
-/** A heap that is as large as its memory lets it be: what is free can be had, whoever holds it and whatever it was cut into. */
+/**
+ * A heap that is as large as its memory lets it be: what is free can be had, whoever holds it and whatever it was
+ * cut into.
+ */
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { isFatalError } from "../src/index.ts";

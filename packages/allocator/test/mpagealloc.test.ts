@@ -120,9 +120,9 @@ describe("page allocator", () => {
   });
 
   /**
-   * The model of page caches: a page is free, used, or an owner's. A small run comes from the lowest fitting pages of the
-   * owner's 64, which are claimed around the lowest free page when the owner has none; anything else is first fit over
-   * what is free.
+   * The model of page caches: a page is free, used, or an owner's. A small run comes from the lowest fitting pages
+   * of the owner's 64, which are claimed around the lowest free page when the owner has none; anything else is
+   * first fit over what is free.
    */
   it("with page caches of several owners does what a naive bitmap does", { timeout: 60_000 }, () => {
     const OWNERS = 3;

@@ -1,4 +1,7 @@
-/** In which order another thread may see what this one writes: by the stores, as no test makes a processor reorder them. */
+/**
+ * In which order another thread may see what this one writes: by the stores, as no test makes a processor reorder
+ * them.
+ */
 import { createLinearMemory, type Kernel } from "@gort/memory";
 import { expect, it } from "vitest";
 import { createAllocator, GC_OFF, GCCONTROL, MSPAN, SPAN_IN_USE } from "../src/internal.ts";

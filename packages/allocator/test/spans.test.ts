@@ -1,7 +1,7 @@
 /**
- * The central lists under several threads, by their histories: every operation is written down with its begin and its end
- * on one clock, and the history must be one that a set of spans could have, whose operations happen at once at some
- * instant between the two.
+ * The central lists under several threads, by their histories: every operation is written down with its begin and
+ * its end on one clock, and the history must be one that a set of spans could have, whose operations happen at once
+ * at some instant between the two.
  */
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
