@@ -1,5 +1,6 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
+import { durationText, timeText } from "../src/context/text.ts";
 import {
   type AfterFuncer,
   afterFunc,
@@ -18,7 +19,6 @@ import {
   withTimeout,
   withValue,
 } from "../src/context.ts";
-import { durationText, timeText } from "../src/context-text.ts";
 import type { RecvChan } from "../src/index.ts";
 import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
 

@@ -1,4 +1,4 @@
-/** How contexts print values, times and durations: as Go's `%v` of a context does. */
+/** Texts of values, times and durations in the text of a context, as Go's `%v` prints a context. */
 
 /** Go's format of a time in UTC: `2026-11-29 06:21:04.789 +0000 UTC`. */
 export function timeText(ms: number): string {
@@ -37,7 +37,7 @@ function decimal(n: bigint, digits: number): string {
   return text.slice(0, -digits) + (fraction === "" ? "" : `.${fraction}`);
 }
 
-/** A string as it is, a Stringer by its `toString`, anything else by its type. */
+/** A string stands for itself, a Stringer for its `toString`, and any other value for its type. */
 export function valueText(v: unknown): string {
   if (typeof v === "string") return v;
   if (typeof v === "symbol") return v.toString();
