@@ -12,7 +12,7 @@ import {
   formatPacerSweep,
   formatScanStats,
   type GCTrace,
-} from "../src/gctrace.ts";
+} from "../src/gc-trace.ts";
 import type { Result } from "./result.ts";
 
 interface Line {

@@ -19,7 +19,7 @@ import {
   SPECIAL as SPECIAL_TYPE,
 } from "@gort/allocator/internal";
 import type { LinearMemory } from "@gort/memory";
-import { buildClassTables, type ClassTables } from "./classtables.ts";
+import { buildClassTables, type ClassTables } from "./class-tables.ts";
 
 export {
   SPECIAL_CLEANUP,

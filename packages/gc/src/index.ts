@@ -3,9 +3,9 @@
 export { type Clock, systemClock } from "./clock.ts";
 // Errors
 export { FatalError, isFatalError } from "./errors.ts";
-export { type GCStats, newGCStats } from "./gcstats.ts";
+export { type GCStats, newGCStats } from "./gc-stats.ts";
 // Debug switches and trace lines
-export { fmtNSAsMS, formatGCTrace, type GCTrace } from "./gctrace.ts";
+export { fmtNSAsMS, formatGCTrace, type GCTrace } from "./gc-trace.ts";
 export {
   GODEBUG_SWITCHES,
   type Godebug,
@@ -45,6 +45,6 @@ export {
   type TriggerInputs,
   trigger,
 } from "./mgcpacer.ts";
-export type { StackRoots } from "./mroot.ts";
-export type { RefSlot, RefTable } from "./reftable.ts";
+export type { StackRoots } from "./mark-roots.ts";
+export type { RefSlot, RefTable } from "./ref-table.ts";
 export type { CollectorEvents, CollectorOptions, World } from "./world.ts";

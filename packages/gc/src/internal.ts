@@ -10,9 +10,9 @@ export {
   GCRecord,
   GCSTATS,
   TIME_HISTOGRAM_BUCKETS,
-} from "./gcstats.ts";
+} from "./gc-stats.ts";
 // runtime: trace lines
-export * from "./gctrace.ts";
+export * from "./gc-trace.ts";
 // runtime: one parser for the switches of all packages
 export { parseSwitches, type SwitchInfo, type SwitchValues, switchDefaults } from "./godebug.ts";
 // testing, runtime: the parts of a collector
@@ -21,4 +21,4 @@ export { GCHeap } from "./heap.ts";
 export { attachMarkWorker, MarkWorker, ParallelMarker } from "./mark-phase.ts";
 export { Marker } from "./mgcmark.ts";
 export { Sweeper } from "./mgcsweep.ts";
-export { Roots } from "./mroot.ts";
+export { Roots } from "./mark-roots.ts";

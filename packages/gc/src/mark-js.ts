@@ -4,7 +4,7 @@
  * drains. One thread at a time: mark-parallel.ts has what several do at once.
  */
 import { PAGE_SHIFT } from "@gort/allocator/internal";
-import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./classtables.ts";
+import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
 import { hex, throwFatal } from "./errors.ts";
 import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
 import {
@@ -20,8 +20,8 @@ import {
   STACK_FULL,
   WORKBUF_HEADER,
   WORKBUF_MASK,
-} from "./markstate.ts";
-import type { WorkBufs } from "./workbuf.ts";
+} from "./mark-state.ts";
+import type { WorkBufs } from "./mgcwork.ts";
 
 /** Scans what is grey, for one thread. */
 export interface MarkTwin {

@@ -24,11 +24,11 @@
  *    one order.
  * 3. *A ring* has one producer. Anybody takes from its head by CAS; the counters don't wrap in a cycle, and an entry is not
  *    overwritten while its number could still be taken.
- * 4. *Workbufs* are a thread's own while it holds them; the lists are lock-free (workbuf.ts).
+ * 4. *Workbufs* are a thread's own while it holds them; the lists are lock-free (mgcwork.ts).
  *
  * test/mark-model.test.ts walks through every interleaving of a small heap. When all are done: mark-phase.ts.
  */
-import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./classtables.ts";
+import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
 import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
 import { checkPointer, type MarkTwin } from "./mark-js.ts";
 import {
@@ -44,8 +44,8 @@ import {
   STACK_FULL,
   WORKBUF_HEADER,
   WORKBUF_MASK,
-} from "./markstate.ts";
-import type { WorkBufs } from "./workbuf.ts";
+} from "./mark-state.ts";
+import type { WorkBufs } from "./mgcwork.ts";
 
 export class MarkParallelJS implements MarkTwin {
   readonly #state: MarkState;

@@ -34,7 +34,6 @@ import { throwFatal } from "./errors.ts";
 import { GCHeap } from "./heap.ts";
 import type { MarkTwin } from "./mark-js.ts";
 import { MarkParallelJS } from "./mark-parallel.ts";
-import { markWasm } from "./mark-wasm.ts";
 import {
   GCWORK,
   MARK,
@@ -45,9 +44,10 @@ import {
   WORK_LOST,
   WORK_PARKED,
   WORK_RUNNING,
-} from "./markstate.ts";
+} from "./mark-state.ts";
+import { markWasm } from "./mark-wasm.ts";
 import type { Marker, MarkerKind } from "./mgcmark.ts";
-import { WorkBufs } from "./workbuf.ts";
+import { WorkBufs } from "./mgcwork.ts";
 
 /** Bytes scanned between two looks at who waits: about 40 microseconds of work. */
 const STEP_BYTES = 64 << 10;

@@ -29,7 +29,7 @@ import {
   when,
   zero8,
 } from "@gort/memory/internal";
-import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./classtables.ts";
+import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
 import { GCTYPE, MSPAN, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
 import { checkPointer, type MarkTwin } from "./mark-js.ts";
 import {
@@ -47,8 +47,8 @@ import {
   STACK_FULL,
   WORKBUF_HEADER,
   WORKBUF_MASK,
-} from "./markstate.ts";
-import type { WorkBufs } from "./workbuf.ts";
+} from "./mark-state.ts";
+import type { WorkBufs } from "./mgcwork.ts";
 
 /** A word of memory at a constant address. */
 const word = (addr: number): Expr => constant(0).load(addr);

@@ -32,7 +32,7 @@
 import { type Addr, defineStruct } from "@gort/memory";
 import { registryOf } from "@gort/memory/internal";
 import { hex, outOfMemory, throwFatal } from "./errors.ts";
-import type { GCRecord } from "./gcstats.ts";
+import type { GCRecord } from "./gc-stats.ts";
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
 
 const FINQ = defineStruct("finq", {

@@ -27,7 +27,7 @@
  * A sweep runs in the middle of an allocation, and other code of the collector may not (see the allocator's
  * hooks.ts). What a sweep has to tell (all is swept, a finalizer is due, a sampled object is gone) it
  * notes, and #tell passes it on when the allocation has ended, or at once where there is none. So goal and trigger are
- * computed, and callbacks of the program run, outside of every operation of the allocator. #tell keeps the door shut: a
+ * computed, and callbacks of the program run, outside of every operation of the allocator. #tell keeps the guard busy: a
  * collection there would free the object that the allocation is about to return. Every entry of the collector refuses a
  * call that comes from within an allocation.
  *
@@ -48,25 +48,25 @@
  */
 import type { Allocator } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
-import { AllocTrace, hostStack, whoHolds } from "./alloctrace.ts";
-import { checkMarks } from "./checkmark.ts";
+import { AllocTrace, hostStack, whoHolds } from "./alloc-trace.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { Door } from "./door.ts";
 import { throwFatal } from "./errors.ts";
-import { type Cycle, GCController } from "./gccontroller.ts";
-import { CycleReports } from "./gcreport.ts";
-import { GCRecord, type GCStats, newGCStats } from "./gcstats.ts";
+import { type Cycle, GCController } from "./gc-controller.ts";
+import { CycleReports } from "./gc-report.ts";
+import { GCRecord, type GCStats, newGCStats } from "./gc-stats.ts";
 import { type Godebug, parseGodebug } from "./godebug.ts";
 import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, GCHeap } from "./heap.ts";
+import { Roots, type StackRoots } from "./mark-roots.ts";
+import { DRAIN_BYTES, MarkSlices, SLICE_NS } from "./mark-slices.ts";
 import { WriteBarrier } from "./mbarrier.ts";
+import { checkMarks } from "./mcheckmark.ts";
 import { Finalizers } from "./mfinal.ts";
 import { Marker } from "./mgcmark.ts";
 import { NO_MEMORY_LIMIT } from "./mgcpacer.ts";
 import { Sweeper } from "./mgcsweep.ts";
-import { DRAIN_BYTES, MarkWork, SLICE_NS } from "./mgcwork.ts";
-import { Roots, type StackRoots } from "./mroot.ts";
-import { RefTable } from "./reftable.ts";
-import { SafepointWatch, WATCH_BYTES } from "./safepointwatch.ts";
+import { ReentrancyGuard } from "./reentrancy-guard.ts";
+import { RefTable } from "./ref-table.ts";
+import { SafepointWatch, WATCH_BYTES } from "./safepoint-watch.ts";
 import type { CollectorEvents, CollectorOptions, World } from "./world.ts";
 
 /** Spans swept in the background between two looks at the clock. */
@@ -106,13 +106,13 @@ export class Collector {
   readonly #clock: Clock;
   readonly #options: CollectorOptions;
   readonly #controller: GCController;
-  readonly #work: MarkWork;
+  readonly #work: MarkSlices;
   readonly #reports: CycleReports;
   readonly #watch: SafepointWatch;
   readonly #startNs: number;
   readonly #events: Required<CollectorEvents>;
   readonly #onRequest: () => void;
-  readonly #door = new Door();
+  readonly #guard = new ReentrancyGuard();
   readonly #freeProfile: (data: number, size: number) => void;
   /** Whether a sweep has noted something for #tell, and whether the finalizer queue got its first entry. */
   #noted = false;
@@ -137,14 +137,14 @@ export class Collector {
     const { mem } = allocator;
     this.record = new GCRecord(mem);
     this.#startNs = this.#clock.nanotime();
-    const door = this.#door;
+    const guard = this.#guard;
     const { events } = options;
     this.#events = {
-      gcStart: door.quiet(events?.gcStart?.bind(events)),
-      markDone: door.quiet(events?.markDone?.bind(events)),
-      sweepDone: door.quiet(events?.sweepDone?.bind(events)),
+      gcStart: guard.quiet(events?.gcStart?.bind(events)),
+      markDone: guard.quiet(events?.markDone?.bind(events)),
+      sweepDone: guard.quiet(events?.sweepDone?.bind(events)),
     };
-    this.#onRequest = door.quiet(options.onRequest);
+    this.#onRequest = guard.quiet(options.onRequest);
 
     const heap = new GCHeap(allocator);
     this.heap = heap;
@@ -154,7 +154,7 @@ export class Collector {
     this.refs = new RefTable(mem, host);
     this.finalizers = new Finalizers(heap, host, this.record);
     this.roots = new Roots(heap, this.refs, this.finalizers);
-    this.#freeProfile = door.quiet(options.freeProfile);
+    this.#freeProfile = guard.quiet(options.freeProfile);
     this.sweeper = new Sweeper(heap, this.finalizers, () => this.#note());
     this.sweeper.whoHolds = (base) => whoHolds(heap, this.roots, base);
     if (this.godebug.allocfreetrace !== 0) this.trace = this.#traceAllocations();
@@ -165,8 +165,8 @@ export class Collector {
       options.gogc === undefined ? 100 : options.gogc,
       options.memoryLimit === undefined ? NO_MEMORY_LIMIT : options.memoryLimit,
     );
-    this.#work = new MarkWork(heap, this.marker, this.roots, this.#controller, this.#clock);
-    const stderr = door.quiet(options.stderr ?? ((text: string) => console.error(text.replace(/\n$/, ""))));
+    this.#work = new MarkSlices(heap, this.marker, this.roots, this.#controller, this.#clock);
+    const stderr = guard.quiet(options.stderr ?? ((text: string) => console.error(text.replace(/\n$/, ""))));
     this.#watch = new SafepointWatch(this.#clock, () => this.#currentStack(), stderr);
     this.#reports = new CycleReports(
       this.godebug,
@@ -253,7 +253,7 @@ export class Collector {
         this.#fail(err);
       }
       // Outside of an allocation, as for a finalizer that is set, there is no operation whose end to wait for.
-      if (this.#noted && this.allocator.idle && !this.#door.busy) this.#tellOrFail();
+      if (this.#noted && this.allocator.idle && !this.#guard.busy) this.#tellOrFail();
       return result;
     };
   }
@@ -276,9 +276,9 @@ export class Collector {
   #tell(): void {
     if (!this.#noted) return;
     this.#noted = false;
-    const door = this.#door;
-    const { busy } = door;
-    door.busy = true;
+    const guard = this.#guard;
+    const { busy } = guard;
+    guard.busy = true;
     try {
       this.sweeper.takeFreed(this.#freeProfile);
       const wake = this.#wakeNoted;
@@ -287,14 +287,14 @@ export class Collector {
       if (pagesPerByte >= 0) this.#sweepDone(pagesPerByte);
       if (wake && this.finalizers.queued > 0) this.#world.ready(() => this.#runFinalizers());
     } finally {
-      door.busy = busy;
+      guard.busy = busy;
     }
   }
 
-  /** Goes in through the door, from outside of the collector and of the allocator. */
+  /** Enters the collector, from outside of the collector and of the allocator. */
   #enter(call: string): void {
-    if (!this.#door.busy) this.allocator.mustBeIdle(call);
-    this.#door.enter(call);
+    if (!this.#guard.busy) this.allocator.mustBeIdle(call);
+    this.#guard.enter(call);
   }
 
   /** Stops the world. Somebody else may have it stopped already, which throws: then nothing has happened. */
@@ -317,9 +317,9 @@ export class Collector {
   #fail(err: unknown): never {
     const refused = this.#refusal === err && err !== null;
     this.#refusal = null;
-    if (refused) this.#door.busy = false;
+    if (refused) this.#guard.busy = false;
     else {
-      this.#door.shutOver(err);
+      this.#guard.shutOver(err);
       this.gcRequested = false;
       this.heap.phase = GC_OFF;
       this.heap.trigger = Number.POSITIVE_INFINITY;
@@ -379,13 +379,13 @@ export class Collector {
     const { heap } = this;
     this.#controller.commit();
     if (this.#cycle) this.#cycle.goal = heap.heapGoal;
-    else if (!this.#door.shut)
+    else if (!this.#guard.shut)
       heap.trigger = this.gcRequested ? heap.heapLive + WATCH_BYTES : this.#controller.trigger;
   }
 
   /** Asks for a collection at the next safepoint. */
   requestGC(): void {
-    if (this.#door.shut) return;
+    if (this.#guard.shut) return;
     if (!this.gcRequested) {
       this.gcRequested = true;
       // Further calls are for the watch alone.
@@ -409,7 +409,7 @@ export class Collector {
 
   /** heapLive has reached the trigger; while marking the trigger is 0, so every slow allocation comes here. */
   #allocationHook(addr: Addr): void {
-    if (this.#door.busy) return;
+    if (this.#guard.busy) return;
     const { heap } = this;
     if (this.#cycle || this.gcRequested) this.#watch.allocation(heap.heapLive);
     if (this.#cycle) this.#assist();
@@ -434,9 +434,9 @@ export class Collector {
 
   /** The allocator tries once more after true, so it gets all that there is to get. */
   #outOfMemory(): boolean {
-    const door = this.#door;
-    if (door.busy || door.shut) return false;
-    door.busy = true;
+    const guard = this.#guard;
+    if (guard.busy || guard.shut) return false;
+    guard.busy = true;
     try {
       if (!this.#options.allocationSafepoints) {
         // While a cycle marks, nothing is left to sweep.
@@ -451,7 +451,7 @@ export class Collector {
     } catch (err) {
       this.#fail(err);
     } finally {
-      door.busy = false;
+      guard.busy = false;
     }
   }
 
@@ -483,7 +483,7 @@ export class Collector {
     } catch (err) {
       this.#fail(err);
     }
-    this.#door.leave();
+    this.#guard.leave();
   }
 
   /**
@@ -491,7 +491,7 @@ export class Collector {
    * if there is nothing to do. Any raw pointer may be invalid afterwards.
    */
   pollSafepoint(): void {
-    if (this.#door.busy) return;
+    if (this.#guard.busy) return;
     this.#enter("pollSafepoint()");
     this.#watch.safepoint();
     try {
@@ -506,7 +506,7 @@ export class Collector {
     } catch (err) {
       this.#fail(err);
     }
-    this.#door.leave();
+    this.#guard.leave();
   }
 
   /** What there is to do at a safepoint. */
@@ -528,10 +528,10 @@ export class Collector {
    * error has ended the collector.
    */
   idleWork(): boolean {
-    const door = this.#door;
-    if (door.busy || door.shut) return false;
+    const guard = this.#guard;
+    if (guard.busy || guard.shut) return false;
     this.allocator.mustBeIdle("idleWork()");
-    door.busy = true;
+    guard.busy = true;
     this.#watch.safepoint();
     try {
       if (this.#cycle) this.#background(true);
@@ -540,7 +540,7 @@ export class Collector {
     } catch (err) {
       this.#fail(err);
     }
-    door.leave();
+    guard.leave();
     return this.#cycle !== null || !this.sweeper.done;
   }
 
@@ -557,7 +557,7 @@ export class Collector {
     } catch (err) {
       this.#fail(err);
     }
-    this.#door.leave();
+    this.#guard.leave();
     return did;
   }
 
@@ -579,7 +579,7 @@ export class Collector {
 
   /** Starts a concurrent cycle: steps 1 and 2. The caller is at a safepoint. */
   start(forced = false): void {
-    if (this.#cycle && !this.#door.busy && !this.#door.shut)
+    if (this.#cycle && !this.#guard.busy && !this.#guard.shut)
       throw new TypeError("gc: start() called while a cycle runs");
     this.#enter("start()");
     try {
@@ -587,7 +587,7 @@ export class Collector {
     } catch (err) {
       this.#fail(err);
     }
-    this.#door.leave();
+    this.#guard.leave();
   }
 
   /** A cycle in one stop; with its sweep if asked for. */
@@ -657,15 +657,15 @@ export class Collector {
 
   /** In an allocation while a cycle marks. */
   #assist(): void {
-    const door = this.#door;
-    door.busy = true;
+    const guard = this.#guard;
+    guard.busy = true;
     let paid: boolean;
     try {
       paid = this.#work.assist(this.#cycle!);
     } catch (err) {
       this.#fail(err);
     }
-    door.busy = false;
+    guard.busy = false;
     if (paid) this.#onRequest();
   }
 

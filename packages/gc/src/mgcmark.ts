@@ -21,11 +21,11 @@
  * A page is in the queue at most once, so a ring with a slot for every page can't overflow: marking of small objects never
  * needs memory. The stack grows by pages of the heap. If there is none left (and its four thousand entries outside of the heap
  * are used up), the object stays marked and unscanned, `overflow` is set, and `markOverflow` scans all spans of such
- * classes again at the end: slow, but a collection does not fail for want of memory when it is wanted most. markstate.ts
+ * classes again at the end: slow, but a collection does not fail for want of memory when it is wanted most. mark-state.ts
  * draws all this.
  *
  * ## Twins
- * What marking keeps is in linear memory (markstate.ts), so whoever drains next finds it there: mark-wasm.ts, mark-js.ts, or
+ * What marking keeps is in linear memory (mark-state.ts), so whoever drains next finds it there: mark-wasm.ts, mark-js.ts, or
  * another thread (mark-parallel.ts, mark-phase.ts). This file is what they have in common: roots, figures, and the choice.
  *
  * ## Bounded steps
@@ -37,15 +37,14 @@
  * early load gains less in WebAssembly than pages do: 66 ns an object against 44 in random order, and nothing in JS).
  *
  * Sources: Go's "Green Tea" collector (issue 73581); runtime/mgcmark.go, mgcmark_greenteagc.go; performance figures
- * are of bench/mark.ts.
+ * are of bench/mark.bench.ts.
  */
 
 import { throwFatal } from "./errors.ts";
-import type { ScanStats } from "./gctrace.ts";
+import type { ScanStats } from "./gc-trace.ts";
 import { type GCHeap, MSPAN, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
-import { forEachPointerSlot, isMarked } from "./heapwalk.ts";
+import { forEachPointerSlot, isMarked } from "./heap-walk.ts";
 import { MarkJS, type MarkTwin } from "./mark-js.ts";
-import { markWasmSteps } from "./mark-wasm.ts";
 import {
   GCWORK,
   MARK,
@@ -54,8 +53,9 @@ import {
   SCAN_ROW_WORDS,
   THREAD_LOST,
   WORK_OWNED,
-} from "./markstate.ts";
-import { WorkBufs } from "./workbuf.ts";
+} from "./mark-state.ts";
+import { markWasmSteps } from "./mark-wasm.ts";
+import { WorkBufs } from "./mgcwork.ts";
 
 /** Which twin drains. */
 export type MarkerKind = "wasm" | "js";

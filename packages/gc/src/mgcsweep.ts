@@ -19,7 +19,7 @@
  *
  * No byte of a freed object is touched (unless `clobberfree` asks for it): an object is cleared when it is allocated.
  */
-import type { AllocTrace } from "./alloctrace.ts";
+import type { AllocTrace } from "./alloc-trace.ts";
 import { CLOBBER_WORD } from "./clobber.ts";
 import { hex, throwFatal } from "./errors.ts";
 import {

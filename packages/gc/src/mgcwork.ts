@@ -1,159 +1,176 @@
 /**
- * Who marks, and when: the slices of a cycle's mark phase. `markStep` is the bounded step that all of them are made of.
+ * Workbufs: the stack of addresses of grey objects, cut into pieces of 8 KiB that threads hand to each other.
  *
- *     slice(idle = false)   in the background, at safepoints: a quarter of this P's time, what a fractional worker gets in Go
- *     slice(idle = true)    when no goroutine can run: without regard to the share
- *     assist                in an allocation: the goroutine pays for its bytes, unless the background has worked ahead
- *     finish                to the end: the world is stopped, or somebody waits for the cycle
+ * A thread works at the end of `buf`. When that is full or empty, it is exchanged for `spare`; only if that is in the same
+ * state does the thread go to the lists, so a thread that pushes and pops around a boundary leaves them alone. What is in
+ * the lists can be taken by any thread: a long stack is shared all but for its last two pieces.
  *
- * Work that the background has done is a credit that assists draw on, as in Go.
- *
- * Slices and assists are bounded in time. A byte of scan work is no measure of it: an object of pointers to cold pages takes
- * a hundred times as long as one without, and a cold program ten times as long as a warm one. So work goes on in batches
- * between two looks at the clock, and each batch is as large as the last ones say that BATCH_NS allows.
+ * The lists are lock-free: Treiber's stack, its head a pair of address and counter that are changed together, as a head
+ * that came back to the same buffer is not the same head. An operation is due once in 2044 objects at most, so the two
+ * twins share this code and the cost of a BigInt does not matter.
  */
-import type { Clock } from "./clock.ts";
-import type { Cycle, GCController } from "./gccontroller.ts";
-import type { GCHeap } from "./heap.ts";
-import type { Marker } from "./mgcmark.ts";
-import { GC_BACKGROUND_UTILIZATION } from "./mgcpacer.ts";
-import type { Roots } from "./mroot.ts";
+import { GCWORK, MARK, type MarkState, WORKBUF_BYTES, WORKBUF_HEADER } from "./mark-state.ts";
 
-/** Bytes scanned at a time where nobody waits. */
-export const DRAIN_BYTES = 64 << 10;
-/** Length of a background slice. Longer: less overhead, longer waits of goroutines. */
-export const SLICE_NS = 250_000;
-/** Work between two looks at the clock. Longer: slices end later than planned; shorter: the clock costs more. */
-const BATCH_NS = 25_000;
-/** Bounds of a batch, in bytes. The lower one is what it takes to make progress; the upper one is a cycle's start. */
-const BATCH_MIN = 2 << 10;
-const BATCH_MAX = 64 << 10;
-/** Debt that an assist pays off at a time at least, so that it does not run for every allocation. */
-const ASSIST_BYTES = 64 << 10;
-/** Longest assist in one allocation; the rest of the debt waits for the next. */
-const ASSIST_MAX_BYTES = 128 << 10;
-const ASSIST_NS = 100_000;
+const NEXT = 0;
+const NOBJ = 4;
 
-export class MarkWork {
-  readonly #heap: GCHeap;
-  readonly #marker: Marker;
-  readonly #roots: Roots;
-  readonly #controller: GCController;
-  readonly #clock: Clock;
-  /** Pacing of the background: nothing before this moment. */
-  #nextSlice = 0;
-  /** heapLive up to which work was charged, and scan work done by the background that assists need not do. */
-  #assistLive = 0;
-  #credit = 0;
-  /** Bytes of the next batch. */
-  #batch = BATCH_MIN;
+/** Addresses below which a stack is not shared: handing them over would take longer than scanning them. */
+const SHARE_MIN = 8;
 
-  constructor(heap: GCHeap, marker: Marker, roots: Roots, controller: GCController, clock: Clock) {
-    this.#heap = heap;
-    this.#marker = marker;
-    this.#roots = roots;
-    this.#controller = controller;
-    this.#clock = clock;
+export class WorkBufs {
+  readonly #state: MarkState;
+  readonly #u32: Uint32Array;
+  readonly #bi64: BigInt64Array;
+
+  constructor(state: MarkState) {
+    this.#state = state;
+    this.#u32 = state.mem.u32;
+    this.#bi64 = state.mem.bi64;
   }
 
-  /** A cycle begins to mark. */
-  begin(): void {
-    this.#nextSlice = 0;
-    this.#assistLive = this.#heap.heapLive;
-    this.#credit = 0;
-    this.#batch = BATCH_MIN;
+  /** Puts a workbuf on a list: MARK.full or MARK.empty. */
+  #put(list: number, buf: number): void {
+    const bi64 = this.#bi64;
+    const at = (this.#state.mark + list) >>> 3;
+    for (;;) {
+      const head = Atomics.load(bi64, at);
+      this.#u32[(buf + NEXT) >>> 2] = Number(BigInt.asUintN(32, head));
+      const next = BigInt.asIntN(64, (((head >> 32n) + 1n) << 32n) | BigInt(buf));
+      if (Atomics.compareExchange(bi64, at, head, next) === head) return;
+    }
   }
 
-  /** Whether nothing is grey and no root is left. */
-  get done(): boolean {
-    return this.#roots.done && this.#marker.idle;
+  /** Takes a workbuf off a list, 0 if there is none. */
+  #take(list: number): number {
+    const bi64 = this.#bi64;
+    const at = (this.#state.mark + list) >>> 3;
+    for (;;) {
+      const head = Atomics.load(bi64, at);
+      const buf = Number(BigInt.asUintN(32, head));
+      if (buf === 0) return 0;
+      // Another thread may have taken it and be writing to it: then the counter or the address has changed.
+      const below = BigInt(this.#u32[(buf + NEXT) >>> 2]);
+      const next = BigInt.asIntN(64, ((head >> 32n) << 32n) | below);
+      if (Atomics.compareExchange(bi64, at, head, next) === head) return buf;
+    }
+  }
+
+  /** Whether no full workbuf waits for a thread. */
+  get noneFull(): boolean {
+    return this.#u32[(this.#state.mark + MARK.full) >>> 2] === 0;
+  }
+
+  #field(w: number, field: number): number {
+    return this.#u32[(w + field) >>> 2];
+  }
+
+  #set(w: number, field: number, value: number): void {
+    this.#u32[(w + field) >>> 2] = value;
+  }
+
+  /** Makes `buf` the one in hand, with the entries it has. */
+  #use(w: number, buf: number): void {
+    this.#set(w, GCWORK.buf, buf);
+    this.#set(w, GCWORK.sp, buf + WORKBUF_HEADER + 4 * this.#u32[(buf + NOBJ) >>> 2]);
+  }
+
+  /** Lays the buffer in hand aside: notes its entries. */
+  #lay(w: number): number {
+    const buf = this.#field(w, GCWORK.buf);
+    this.#u32[(buf + NOBJ) >>> 2] = (this.#field(w, GCWORK.sp) - buf - WORKBUF_HEADER) >>> 2;
+    return buf;
+  }
+
+  /** The buffer in hand is full: finds room for one more. False if there is no memory. */
+  grow(w: number): boolean {
+    const spare = this.#field(w, GCWORK.spare);
+    if (this.#u32[(spare + NOBJ) >>> 2] === 0) {
+      this.#set(w, GCWORK.spare, this.#lay(w));
+      this.#use(w, spare);
+      return true;
+    }
+    let fresh = this.#take(MARK.empty);
+    if (fresh === 0) fresh = this.#allocate();
+    if (fresh === 0) return false;
+    this.#put(MARK.full, this.#lay(w));
+    this.#u32[(fresh + NOBJ) >>> 2] = 0;
+    this.#use(w, fresh);
+    return true;
+  }
+
+  /** The buffer in hand is empty: finds one that is not. False if there is none. */
+  refill(w: number): boolean {
+    const spare = this.#field(w, GCWORK.spare);
+    if (this.#u32[(spare + NOBJ) >>> 2] !== 0) {
+      this.#set(w, GCWORK.spare, this.#lay(w));
+      this.#use(w, spare);
+      return true;
+    }
+    const full = this.#take(MARK.full);
+    if (full === 0) return false;
+    this.#put(MARK.empty, this.#lay(w));
+    this.#use(w, full);
+    return true;
   }
 
   /**
-   * Marks for about budget bytes of scan work. True if nothing is grey and no root is left: marking can be terminated.
+   * Gives a part of the thread's stack to the others: the spare buffer, or half of the one in hand. False if there is too
+   * little, or no memory for it.
    */
-  markStep(budget: number): boolean {
-    const marker = this.#marker;
-    const roots = this.#roots;
-    let end = marker.heapScanWork + budget;
-    while (marker.heapScanWork < end) {
-      if (marker.drain(Math.min(DRAIN_BYTES, end - marker.heapScanWork)) > 0) continue;
-      // A piece of the roots, which counts too, lest a heap without objects take it all at once.
-      const work = roots.step(marker);
-      if (work === 0) break;
-      end -= work;
+  share(w: number): boolean {
+    const spare = this.#field(w, GCWORK.spare);
+    const buf = this.#field(w, GCWORK.buf);
+    const sp = this.#field(w, GCWORK.sp);
+    const mine = (sp - buf - WORKBUF_HEADER) >>> 2;
+    const laid = this.#u32[(spare + NOBJ) >>> 2];
+    if (laid === 0 && mine < SHARE_MIN) return false;
+    let fresh = this.#take(MARK.empty);
+    if (fresh === 0) fresh = this.#allocate();
+    if (fresh === 0) return false;
+    this.#u32[(fresh + NOBJ) >>> 2] = 0;
+    if (laid !== 0) {
+      this.#set(w, GCWORK.spare, fresh);
+      this.#put(MARK.full, spare);
+      return true;
     }
-    return this.done;
-  }
-
-  /** Marks in batches for about ns and, with a budget, bytes of scan work at most. True if marking can be terminated. */
-  #markFor(from: number, ns: number, budget: number): boolean {
-    const marker = this.#marker;
-    const end = marker.heapScanWork + budget;
-    let t = from;
-    for (;;) {
-      const done = this.markStep(Math.min(this.#batch, end - marker.heapScanWork));
-      const now = this.#clock.nanotime();
-      // At once down to what the clock says, up by steps of two.
-      const fair = now > t ? (this.#batch * BATCH_NS) / (now - t) : BATCH_MAX;
-      this.#batch = Math.max(BATCH_MIN, Math.min(BATCH_MAX, 2 * this.#batch, fair));
-      t = now;
-      if (done || t - from >= ns || marker.heapScanWork >= end) return done;
-    }
-  }
-
-  /** Marks to the end. */
-  finish(cycle: Cycle): void {
-    const from = this.#clock.nanotime();
-    while (!this.markStep(DRAIN_BYTES));
-    cycle.backgroundNs += this.#clock.nanotime() - from;
-  }
-
-  /** A slice of background marking, unless it is too early for one. True if marking can be terminated. */
-  slice(cycle: Cycle, idle: boolean): boolean {
-    if (this.done) return true;
-    const now = this.#clock.nanotime();
-    if (!idle && now < this.#nextSlice) return false;
-    const before = this.#marker.heapScanWork;
-    const done = this.#markFor(now, SLICE_NS, Number.POSITIVE_INFINITY);
-    const t = this.#clock.nanotime();
-    const ns = t - now;
-    if (idle) cycle.idleNs += ns;
-    else cycle.backgroundNs += ns;
-    this.#credit += this.#marker.heapScanWork - before;
-    // A slice that took longer than planned was not marking all that time: the operating system had the thread do
-    // something else.
-    const share = (1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION;
-    if (!idle) this.#nextSlice = t + Math.min(ns, 2 * SLICE_NS) * share;
-    return done;
-  }
-
-  /** The allocating goroutine pays for its bytes. False if there was nothing to pay. */
-  assist(cycle: Cycle): boolean {
-    const live = this.#heap.heapLive;
-    const allocated = live - this.#assistLive;
-    if (allocated <= 0) return false;
-    if (this.done) {
-      // Nothing is left to pay with: the cycle waits for a safepoint to end at.
-      this.#assistLive = live;
-      return false;
-    }
-    const marker = this.#marker;
-    const debt = allocated * this.#controller.assistRatio(cycle, marker.heapScanWork);
-    if (debt < ASSIST_BYTES) return false;
-    if (this.#credit >= debt) {
-      this.#credit -= debt;
-      this.#assistLive = live;
-      return false;
-    }
-    const from = this.#clock.nanotime();
-    const before = marker.heapScanWork;
-    const done = this.#markFor(from, ASSIST_NS, Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
-    const paid = this.#credit + marker.heapScanWork - before;
-    this.#credit = Math.max(0, paid - debt);
-    // What is not paid now is owed at the next allocation, unless there is nothing to do for it.
-    this.#assistLive = done || paid >= debt ? live : this.#assistLive + Math.floor(allocated * (paid / debt));
-    cycle.assistNs += this.#clock.nanotime() - from;
+    const half = mine >>> 1;
+    const from = (sp >>> 2) - half;
+    this.#u32.copyWithin((fresh + WORKBUF_HEADER) >>> 2, from, from + half);
+    this.#u32[(fresh + NOBJ) >>> 2] = half;
+    this.#set(w, GCWORK.sp, sp - 4 * half);
+    this.#put(MARK.full, fresh);
     return true;
+  }
+
+  /** Takes memory from the heap for workbufs; one of them, or 0. */
+  #allocate(): number {
+    const { heap, mem, mark } = this.#state;
+    const chunk = heap.allocWork();
+    if (chunk === 0) return 0;
+    // The first workbuf's third word is the chunk's link.
+    for (;;) {
+      const head = mem.kernel.load(mark + MARK.chunks);
+      this.#u32[(chunk + 8) >>> 2] = head;
+      if (mem.kernel.cas(mark + MARK.chunks, head, chunk) === head) break;
+    }
+    for (let off = WORKBUF_BYTES; off < heap.workBytes; off += WORKBUF_BYTES) {
+      this.#u32[(chunk + off + NOBJ) >>> 2] = 0;
+      this.#put(MARK.empty, chunk + off);
+    }
+    return chunk;
+  }
+
+  /** Gives the memory of all workbufs, which are empty, back to the heap. No other thread marks. */
+  release(): void {
+    const { heap, mark } = this.#state;
+    this.#bi64[(mark + MARK.full) >>> 3] = 0n;
+    this.#bi64[(mark + MARK.empty) >>> 3] = 0n;
+    let chunk = this.#field(mark, MARK.chunks);
+    this.#set(mark, MARK.chunks, 0);
+    while (chunk !== 0) {
+      const next = this.#field(chunk, 8);
+      heap.freeWork(chunk);
+      chunk = next;
+    }
   }
 }

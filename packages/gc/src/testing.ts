@@ -3,15 +3,15 @@
  * in proportion to the heap.
  */
 import type { Addr } from "@gort/memory";
-import { forEachReachable } from "./checkmark.ts";
 import { hex } from "./errors.ts";
 import { GC_OFF, MSPAN, PAGE_SHIFT } from "./heap.ts";
-import { bitAt, forEachPointerSlot, isAllocated, isMarked, objectIndex } from "./heapwalk.ts";
-import { MARK, SCAN_ROW_SHIFT } from "./markstate.ts";
+import { bitAt, forEachPointerSlot, isAllocated, isMarked, objectIndex } from "./heap-walk.ts";
+import { MARK, SCAN_ROW_SHIFT } from "./mark-state.ts";
+import { forEachReachable } from "./mcheckmark.ts";
 import type { Collector } from "./mgc.ts";
 
-export { checkMarks } from "./checkmark.ts";
 export { CLOBBER_WORD } from "./clobber.ts";
+export { checkMarks } from "./mcheckmark.ts";
 
 /** What a walk has found. */
 export interface HeapSurvey {

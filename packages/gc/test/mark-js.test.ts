@@ -2,11 +2,11 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { classToSize, MSPAN } from "../src/heap.ts";
-import { isMarked, objectIndex } from "../src/heapwalk.ts";
+import { isMarked, objectIndex } from "../src/heap-walk.ts";
 import type { MarkTwin } from "../src/mark-js.ts";
 import { MarkParallelJS } from "../src/mark-parallel.ts";
+import { MARK, OBLET_BYTES, OBLET_GROUP_BYTES, STACK_FULL } from "../src/mark-state.ts";
 import { markWasm } from "../src/mark-wasm.ts";
-import { MARK, OBLET_BYTES, OBLET_GROUP_BYTES, STACK_FULL } from "../src/markstate.ts";
 import { Marker } from "../src/mgcmark.ts";
 import { beginMarking, endMarking } from "./graph.ts";
 import { MiB, type Rig, random, rig } from "./kit.ts";

@@ -1,11 +1,11 @@
 /** The code of several threads run by one: it then marks in the steps of the single-threaded marker, so its counts are exact. */
 import { describe, expect, it } from "vitest";
-import { checkMarks } from "../src/checkmark.ts";
 import { MarkParallelJS } from "../src/mark-parallel.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";
-import { MARK, WORK_RUNNING } from "../src/markstate.ts";
+import { MARK, WORK_RUNNING } from "../src/mark-state.ts";
+import { checkMarks } from "../src/mcheckmark.ts";
 import { Marker } from "../src/mgcmark.ts";
-import { WorkBufs } from "../src/workbuf.ts";
+import { WorkBufs } from "../src/mgcwork.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
 import { MiB, type Rig, random, rig } from "./kit.ts";
 

@@ -1,8 +1,8 @@
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
-import { checkMarks } from "../src/checkmark.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";
-import { GCWORK, MARK, WORK_JOINING, WORK_RUNNING } from "../src/markstate.ts";
+import { GCWORK, MARK, WORK_JOINING, WORK_RUNNING } from "../src/mark-state.ts";
+import { checkMarks } from "../src/mcheckmark.ts";
 import type { Marker, MarkerKind } from "../src/mgcmark.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
 import { MiB, type Rig, random, rig } from "./kit.ts";

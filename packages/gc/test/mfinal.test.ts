@@ -2,7 +2,7 @@ import { newHeapStats } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { collectHostUntil, dropWithReportsDue } from "../../../vitest.hostgc.ts";
-import type { GCRecord } from "../src/gcstats.ts";
+import type { GCRecord } from "../src/gc-stats.ts";
 import { SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "../src/heap.ts";
 import { isFatalError } from "../src/index.ts";
 import { Finalizers } from "../src/mfinal.ts";

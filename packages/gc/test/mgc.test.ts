@@ -1,8 +1,8 @@
 import { createAllocator, newHeapStats } from "@gort/allocator";
 import { type Addr, createLinearMemory } from "@gort/memory";
 import { describe, expect, it, vi } from "vitest";
-import type { Cycle } from "../src/gccontroller.ts";
-import { fmtFloat } from "../src/gctrace.ts";
+import type { Cycle } from "../src/gc-controller.ts";
+import { fmtFloat } from "../src/gc-trace.ts";
 import { MSPAN, SPECIAL_PROFILE } from "../src/heap.ts";
 import { consMarkOf, createCollector, newGCStats, parseGodebug } from "../src/index.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";

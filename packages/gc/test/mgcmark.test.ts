@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { checkMarks } from "../src/checkmark.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";
+import { GCWORK, MARK, OBLET_BYTES, OBLET_GROUP_BYTES, THREAD_LOST } from "../src/mark-state.ts";
 import { markWasm } from "../src/mark-wasm.ts";
-import { GCWORK, MARK, OBLET_BYTES, OBLET_GROUP_BYTES, THREAD_LOST } from "../src/markstate.ts";
+import { checkMarks } from "../src/mcheckmark.ts";
 import { Marker, type MarkerKind } from "../src/mgcmark.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";

@@ -1,432 +1,191 @@
-/** How much is marked in a slice and in an assist, and what is owed after it: on a heap, a marker and a clock of figures. */
-import { beforeEach, describe, expect, it } from "vitest";
-import type { Cycle, GCController } from "../src/gccontroller.ts";
-import type { GCHeap } from "../src/heap.ts";
-import type { Marker } from "../src/mgcmark.ts";
-import { DRAIN_BYTES, MarkWork, SLICE_NS } from "../src/mgcwork.ts";
-import type { Roots } from "../src/mroot.ts";
-import { FakeClock } from "../src/testing.ts";
+/** The stack of grey objects against a plain list: nothing is lost, invented or handed out twice. */
+import { describe, expect, it } from "vitest";
+import { GCWORK, MARK, WORKBUF_BYTES, WORKBUF_HEADER } from "../src/mark-state.ts";
+import { Marker } from "../src/mgcmark.ts";
+import { beginMarking } from "./graph.ts";
+import { MiB, random, rig } from "./kit.ts";
 
-const KiB = 1 << 10;
-/** What a batch begins with, and what it grows to. */
-const BATCH = 2 * KiB;
+/** Addresses that a piece of the stack holds. */
+const PIECE = (WORKBUF_BYTES - WORKBUF_HEADER) / 4;
 
-/** So much to scan, at so many nanoseconds a byte, or a drain. */
-class Scan {
-  heapScanWork = 0;
-  left = Number.POSITIVE_INFINITY;
-  nsPerByte = 0;
-  nsPerDrain = 0;
-  /** More than asked for is scanned by this. */
-  over = 0;
-  drains: number[] = [];
-  readonly clock: FakeClock;
-  constructor(clock: FakeClock) {
-    this.clock = clock;
-  }
-  get idle(): boolean {
-    return this.left === 0;
-  }
-  drain(budget: number): number {
-    if (this.drains.push(budget) > 10_000) throw new Error("marking does not end");
-    const n = Math.min(this.left, budget + this.over);
-    this.left -= n;
-    this.heapScanWork += n;
-    this.clock.advance(n * this.nsPerByte + this.nsPerDrain);
-    return n;
-  }
-  /** What was asked for since the last call. */
-  take(): number[] {
-    return this.drains.splice(0);
-  }
-}
-
-class Pieces {
-  steps = 0;
-  pieces = 0;
-  bytes = 4096;
-  get done(): boolean {
-    return this.pieces === 0;
-  }
-  step(): number {
-    if (this.pieces === 0) return 0;
-    this.pieces--;
-    this.steps++;
-    return this.bytes;
-  }
-}
-
-let clock: FakeClock;
-let scan: Scan;
-let roots: Pieces;
-let heap: { heapLive: number };
-let ratio: number;
-let asked: [Cycle, number][];
-let cycle: Cycle;
-let work: MarkWork;
-
-beforeEach(() => {
-  clock = new FakeClock();
-  clock.now = 1_000_000_000;
-  scan = new Scan(clock);
-  roots = new Pieces();
-  heap = { heapLive: 10_000_000 };
-  ratio = 1;
-  asked = [];
-  cycle = {
-    forced: false,
-    stw: false,
-    procs: 1,
-    start: 0,
-    markStart: 0,
-    sweepTermNs: 0,
-    pauseNs: 0,
-    assistNs: 7,
-    backgroundNs: 11,
-    idleNs: 13,
-    heapStart: 0,
-    goal: 0,
-    expectedWork: 0,
-  };
-  const controller = {
-    assistRatio(c: Cycle, done: number): number {
-      asked.push([c, done]);
-      return ratio;
+function setUp() {
+  const r = rig({ maxMemory: 128 * MiB, shared: true });
+  const marker = new Marker(r.gc.heap, "js");
+  beginMarking(r, marker);
+  const { bufs, work: w } = marker;
+  const { u32 } = r;
+  const at = (w + GCWORK.sp) >>> 2;
+  const mask = WORKBUF_BYTES - 1;
+  const stack = {
+    push(x: number): boolean {
+      if ((u32[at] & mask) === 0 && !bufs.grow(w)) return false;
+      u32[u32[at] >>> 2] = x;
+      u32[at] += 4;
+      return true;
     },
+    /** 0: there is none. */
+    pop(): number {
+      if ((u32[at] & mask) === WORKBUF_HEADER && !bufs.refill(w)) return 0;
+      u32[at] -= 4;
+      return u32[u32[at] >>> 2];
+    },
+    inHand: () => (u32[at] - u32[(w + GCWORK.buf) >>> 2] - WORKBUF_HEADER) / 4,
   };
-  work = new MarkWork(
-    heap as GCHeap,
-    scan as unknown as Marker,
-    roots as unknown as Roots,
-    controller as unknown as GCController,
-    clock,
-  );
-  work.begin();
-});
+  return { ...r, marker, bufs, w, stack };
+}
 
-describe("a step of marking", () => {
-  it("scans its budget in pieces of 64 KiB", () => {
-    expect(work.markStep(150_000)).toBe(false);
-    expect(scan.take()).toEqual([DRAIN_BYTES, DRAIN_BYTES, 150_000 - 2 * DRAIN_BYTES]);
-    expect(work.markStep(100)).toBe(false);
-    expect(scan.take()).toEqual([100]);
-    expect(scan.heapScanWork).toBe(150_100);
-    expect(work.markStep(0)).toBe(false);
-    expect(scan.take()).toEqual([]);
+describe("the stack of grey objects", () => {
+  it("gives back what it holds across its pieces, each of them last first", () => {
+    const { stack, bufs, marker } = setUp();
+    const n = 5 * PIECE + 7;
+    for (let i = 1; i <= n; i++) stack.push(i);
+    expect(bufs.noneFull).toBe(false);
+    const seen: number[] = [];
+    for (let x = stack.pop(); x !== 0; x = stack.pop()) seen.push(x);
+    expect(seen.slice(0, 7)).toEqual([7, 6, 5, 4, 3, 2, 1].map((i) => 5 * PIECE + i));
+    expect(seen.sort((x, y) => y - x)).toEqual(Array.from({ length: n }, (_, i) => n - i));
+    expect([bufs.noneFull, marker.idle]).toEqual([true, true]);
+    marker.releaseWorkbufs();
   });
 
-  it("charges a piece of the roots as scan work", () => {
-    scan.left = 0;
-    roots.pieces = 10;
-    expect(work.markStep(8192)).toBe(false);
-    expect(roots.steps).toBe(2);
-    expect(work.markStep(8193)).toBe(false);
-    expect(roots.steps).toBe(5);
-    // What roots make grey goes first, and both come out of one budget.
-    scan.left = 1000;
-    expect(work.markStep(5000)).toBe(false);
-    expect(roots.steps).toBe(6);
-    expect(scan.left).toBe(0);
-    expect(work.markStep(100_000)).toBe(true);
-    expect(roots.steps).toBe(10);
+  it("leaves the lists alone around the boundary of two pieces", () => {
+    const { stack, bufs, a } = setUp();
+    for (let i = 1; i <= PIECE; i++) stack.push(i);
+    const before = a.nspans;
+    for (let round = 0; round < 10; round++) {
+      for (let i = 0; i < 5; i++) stack.push(1000 + i);
+      expect(bufs.noneFull).toBe(true);
+      for (let i = 4; i >= 0; i--) expect(stack.pop()).toBe(1000 + i);
+    }
+    expect(a.nspans).toBe(before);
+    expect(stack.pop()).toBe(PIECE);
   });
 
-  it("has reached the end when no root is left and nothing is grey", () => {
-    scan.left = 0;
-    expect(work.done).toBe(true);
-    roots.pieces = 1;
-    expect(work.done).toBe(false);
-    roots.pieces = 0;
-    scan.left = 1;
-    expect(work.done).toBe(false);
-    expect(work.markStep(1)).toBe(true);
-  });
-});
-
-describe("marking to the end", () => {
-  it("goes on in pieces of 64 KiB, and its time is the background's", () => {
-    scan.left = 100_000;
-    scan.nsPerByte = 2;
-    roots.pieces = 3;
-    work.finish(cycle);
-    expect(work.done).toBe(true);
-    expect(scan.take().slice(0, 2)).toEqual([DRAIN_BYTES, DRAIN_BYTES]);
-    expect(roots.steps).toBe(3);
-    expect(cycle).toMatchObject({ backgroundNs: 200_011, assistNs: 7, idleNs: 13 });
-  });
-});
-
-describe("a slice", () => {
-  it("doubles its batch up to what takes 25 microseconds, and ends after 250", () => {
-    scan.nsPerByte = 1;
-    expect(work.slice(cycle, false)).toBe(false);
-    const batches = [BATCH, 2 * BATCH, 4 * BATCH, 8 * BATCH, ...new Array(9).fill(25_000)];
-    expect(scan.take()).toEqual(batches);
-    const ns = 15 * BATCH + 9 * 25_000;
-    expect(cycle).toMatchObject({ backgroundNs: 11 + ns, assistNs: 7, idleNs: 13 });
-    // The next begins as this one ended; on cold memory it falls at once, though not below 2 KiB.
-    scan.nsPerByte = 5;
-    expect(work.slice(cycle, true)).toBe(false);
-    expect(scan.take().slice(0, 3)).toEqual([25_000, 5000, 5000]);
-    scan.nsPerByte = 30;
-    work.slice(cycle, true);
-    expect(scan.take().slice(0, 3)).toEqual([5000, BATCH, BATCH]);
+  it("hands a part over: the spare piece, or half of the one in hand, if there are 8 at least", () => {
+    const { stack, bufs, w } = setUp();
+    for (let i = 1; i <= 7; i++) stack.push(i);
+    expect([bufs.share(w), bufs.noneFull]).toEqual([false, true]);
+    stack.push(8);
+    expect([bufs.share(w), bufs.noneFull, stack.inHand()]).toEqual([true, false, 4]);
+    // The upper half went; what is left is the lower one.
+    expect([stack.pop(), stack.pop(), stack.pop(), stack.pop()]).toEqual([4, 3, 2, 1]);
+    expect([stack.pop(), stack.pop(), stack.pop(), stack.pop(), stack.pop()]).toEqual([8, 7, 6, 5, 0]);
+    for (let i = 1; i <= 11; i++) stack.push(i);
+    expect([bufs.share(w), stack.inHand()]).toEqual([true, 6]);
+    while (stack.pop() !== 0);
+    for (let i = 1; i <= PIECE + 3; i++) stack.push(i);
+    // The spare piece is full, and goes as it is.
+    expect([bufs.share(w), stack.inHand(), bufs.noneFull]).toEqual([true, 3, false]);
+    expect(bufs.share(w)).toBe(false);
+    const rest: number[] = [];
+    for (let x = stack.pop(); x !== 0; x = stack.pop()) rest.push(x);
+    expect(rest).toEqual([
+      ...[3, 2, 1].map((i) => PIECE + i),
+      ...Array.from({ length: PIECE }, (_, i) => PIECE - i),
+    ]);
   });
 
-  it("takes 64 KiB at most between two looks at the clock", () => {
-    scan.left = 254 * KiB;
-    expect(work.slice(cycle, false)).toBe(true);
-    // A clock that stands: all of it.
-    expect(scan.take()).toEqual([2, 4, 8, 16, 32, 64, 64, 64].map((n) => n * KiB));
-    scan.left = Number.POSITIVE_INFINITY;
-    scan.nsPerByte = 0.25;
-    work.slice(cycle, true);
-    expect(scan.take().slice(0, 2)).toEqual([64 * KiB, 64 * KiB]);
+  it("takes eight pieces from the heap at a time, and uses those that were emptied first", () => {
+    const { stack, gc, w, bufs, marker } = setUp();
+    const { heap } = gc;
+    const { allocWork } = heap;
+    let chunks = 0;
+    heap.allocWork = () => {
+      chunks++;
+      return allocWork.call(heap);
+    };
+    const push = (n: number) => {
+      let room = true;
+      for (let i = 1; i <= n; i++) room &&= stack.push(i);
+      expect(room).toBe(true);
+    };
+    // Two pieces are the thread's own.
+    push(2 * PIECE);
+    expect(chunks).toBe(0);
+    push(8 * PIECE);
+    expect(chunks).toBe(1);
+    push(1);
+    expect(chunks).toBe(2);
+    while (stack.pop() !== 0);
+    push(18 * PIECE);
+    expect(chunks).toBe(2);
+    push(1);
+    expect(chunks).toBe(3);
+    while (stack.pop() !== 0);
+    // Handing over takes an empty piece too.
+    push(8);
+    expect([bufs.share(w), chunks]).toEqual([true, 3]);
+    while (stack.pop() !== 0);
+    marker.releaseWorkbufs();
+    push(2 * PIECE);
+    expect(chunks).toBe(3);
+    push(1);
+    expect(chunks).toBe(4);
+    while (stack.pop() !== 0);
+    marker.releaseWorkbufs();
+    push(8);
+    expect([bufs.share(w), chunks]).toEqual([true, 5]);
   });
 
-  it("goes on where the clock has been set back", () => {
-    scan.left = 3 * BATCH;
-    scan.nsPerDrain = -10;
-    expect(work.slice(cycle, false)).toBe(true);
-    expect(scan.take()).toEqual([BATCH, 2 * BATCH]);
+  it("says that there is no memory, and loses nothing then", () => {
+    const { stack, bufs, w, gc } = setUp();
+    gc.heap.allocWork = () => 0;
+    let n = 0;
+    while (n < 100 * PIECE && stack.push(n + 1)) n++;
+    expect(n).toBeGreaterThanOrEqual(2 * PIECE);
+    expect(n % PIECE).toBe(0);
+    // The spare piece can be handed over only for another.
+    expect(bufs.share(w)).toBe(false);
+    const seen = Array.from({ length: n }, () => stack.pop());
+    expect(seen.sort((x, y) => x - y)).toEqual(Array.from({ length: n }, (_, i) => i + 1));
+    expect(stack.pop()).toBe(0);
   });
 
-  it("ends as soon as it has had its time", () => {
-    scan.nsPerDrain = 25_000;
-    work.slice(cycle, false);
-    expect(scan.take()).toEqual(new Array(SLICE_NS / 25_000).fill(BATCH));
-    expect(cycle.backgroundNs).toBe(11 + SLICE_NS);
-  });
-
-  it("is due when the program has had three times as long", () => {
-    scan.nsPerDrain = 25_000;
-    work.slice(cycle, false);
-    expect(scan.take()).toHaveLength(10);
-    clock.advance(3 * SLICE_NS - 1);
-    expect(work.slice(cycle, false)).toBe(false);
-    expect(scan.take()).toEqual([]);
-    expect(cycle.backgroundNs).toBe(11 + SLICE_NS);
-    clock.advance(1);
-    work.slice(cycle, false);
-    expect(scan.take()).toHaveLength(10);
-    expect(cycle).toMatchObject({ backgroundNs: 11 + 2 * SLICE_NS, idleNs: 13 });
-  });
-
-  it("is charged for twice its length at most, if the thread was given to others meanwhile", () => {
-    scan.nsPerDrain = 10_000_000;
-    work.slice(cycle, false);
-    expect(scan.take()).toHaveLength(1);
-    clock.advance(6 * SLICE_NS - 1);
-    work.slice(cycle, false);
-    expect(scan.take()).toHaveLength(0);
-    clock.advance(1);
-    work.slice(cycle, false);
-    expect(scan.take()).toHaveLength(1);
-  });
-
-  it("in idle time comes at any moment, has its own account, and puts off no other", () => {
-    scan.nsPerDrain = 25_000;
-    work.slice(cycle, false);
-    scan.take();
-    clock.advance(3 * SLICE_NS - SLICE_NS);
-    work.slice(cycle, true);
-    expect(scan.take()).toHaveLength(10);
-    expect(cycle).toMatchObject({ backgroundNs: 11 + SLICE_NS, idleNs: 13 + SLICE_NS });
-    // The slice in between has taken the rest of the wait.
-    work.slice(cycle, false);
-    expect(scan.take()).toHaveLength(10);
-  });
-
-  it("does nothing when nothing is left, not even while it is too early for one", () => {
-    scan.nsPerDrain = 25_000;
-    scan.left = BATCH;
-    expect(work.slice(cycle, false)).toBe(true);
-    expect(scan.take()).toEqual([BATCH]);
-    expect(work.slice(cycle, false)).toBe(true);
-    expect(scan.take()).toEqual([]);
-    expect(cycle.backgroundNs).toBe(11 + 25_000);
-  });
-
-  it("begins a cycle at once, with small batches, whatever the last one came to", () => {
-    scan.nsPerDrain = 1;
-    scan.left = 1 << 20;
-    expect(work.slice(cycle, false)).toBe(true);
-    scan.take();
-    scan.nsPerDrain = 300_000;
-    scan.left = Number.POSITIVE_INFINITY;
-    work.slice(cycle, true);
-    work.begin();
-    scan.nsPerDrain = 125_000;
-    scan.take();
-    work.slice(cycle, false);
-    expect(scan.take()).toEqual([BATCH, BATCH]);
-    // It is too early for the next, unless a cycle begins.
-    work.slice(cycle, false);
-    expect(scan.take()).toEqual([]);
-    work.begin();
-    work.slice(cycle, false);
-    expect(scan.take()).toEqual([BATCH, BATCH]);
-  });
-});
-
-describe("an assist", () => {
-  const allocate = (bytes: number): boolean => {
-    heap.heapLive += bytes;
-    return work.assist(cycle);
-  };
-  /** What was scanned since the last call. */
-  const scanned = (): number => scan.take().reduce((sum, n) => sum + n, 0);
-
-  it("pays for what was allocated since marking began, at the ratio of the cycle", () => {
-    scan.nsPerByte = 0.5;
-    ratio = 2;
-    expect(allocate(0)).toBe(false);
-    expect(asked).toEqual([]);
-    expect(allocate(40_000)).toBe(true);
-    expect(asked).toEqual([[cycle, 0]]);
-    expect(scanned()).toBe(80_000);
-    expect(cycle).toMatchObject({ assistNs: 7 + 40_000, backgroundNs: 11, idleNs: 13 });
-    // That is paid.
-    expect(allocate(0)).toBe(false);
-    expect(allocate(32 * KiB)).toBe(true);
-    expect(asked[1]).toEqual([cycle, 80_000]);
-    expect(scanned()).toBe(64 * KiB);
-  });
-
-  it("waits until 64 KiB are owed", () => {
-    expect(allocate(40_000)).toBe(false);
-    expect(allocate(64 * KiB - 40_001)).toBe(false);
-    expect(scanned()).toBe(0);
-    expect(cycle.assistNs).toBe(7);
-    expect(allocate(1)).toBe(true);
-    expect(scanned()).toBe(64 * KiB);
-  });
-
-  it("takes no notice of a heap that has shrunk", () => {
-    heap.heapLive -= 1;
-    ratio = -100_000;
-    expect(work.assist(cycle)).toBe(false);
-    expect(asked).toEqual([]);
-  });
-
-  it("scans 128 KiB at most, and owes the rest", () => {
-    expect(allocate(400 * KiB)).toBe(true);
-    expect(scanned()).toBe(128 * KiB);
-    expect(allocate(0)).toBe(true);
-    expect(scanned()).toBe(128 * KiB);
-    expect(allocate(0)).toBe(true);
-    expect(scanned()).toBe(128 * KiB);
-    // 16 KiB are left, which is not worth an assist.
-    expect(allocate(0)).toBe(false);
-    expect(allocate(48 * KiB - 1)).toBe(false);
-    expect(allocate(1)).toBe(true);
-    expect(scanned()).toBe(64 * KiB);
-  });
-
-  it("scans for 100 microseconds at most, and owes the rest", () => {
-    scan.nsPerByte = 10;
-    expect(allocate(100_000)).toBe(true);
-    // Four batches of 2048 take 81,920 nanoseconds, five take 102,400: what 25 microseconds allow is 2500 from the second on.
-    expect(scan.take()).toEqual([2048, 2500, 2500, 2500, 2500]);
-    expect(cycle.assistNs).toBe(7 + 120_480);
-    expect(allocate(0)).toBe(true);
-    expect(asked.map(([, done]) => done)).toEqual([0, 12_048]);
-    // 87,952 bytes are owed; at half the ratio less than the least.
-    ratio = 0.5;
-    expect(allocate(0)).toBe(false);
-  });
-
-  it("ends at the batch that reaches its time", () => {
-    scan.nsPerDrain = 25_000;
-    allocate(100_000);
-    expect(scan.take()).toEqual([BATCH, BATCH, BATCH, BATCH]);
-  });
-
-  it("rounds what is paid down to whole bytes of allocation", () => {
-    // 100,000 bytes at 3.1 are 310,000 of work; 128 KiB of it pay for 42,281.29 bytes, so that 57,719 are owed.
-    ratio = 3.1;
-    expect(allocate(100_000)).toBe(true);
-    scan.take();
-    ratio = (64 * KiB) / 57_719;
-    expect(allocate(0)).toBe(true);
-    expect(scanned()).toBeCloseTo(64 * KiB, 6);
-    ratio = 1;
-    expect(allocate(100_000)).toBe(true);
-    expect(scanned()).toBe(100_000);
-  });
-
-  it("draws on what slices have scanned", () => {
-    scan.nsPerDrain = 250_000;
-    for (let i = 0; i < 100; i++) work.slice(cycle, i % 2 === 0);
-    work.slice(cycle, true);
-    const credit = scan.heapScanWork;
-    expect(credit).toBeGreaterThan(2 * 64 * KiB);
-    scan.take();
-    scan.nsPerDrain = 0;
-    const { assistNs } = cycle;
-    // Half of it, then the rest.
-    expect(allocate(64 * KiB)).toBe(false);
-    expect(allocate(credit - 64 * KiB)).toBe(false);
-    expect(scanned()).toBe(0);
-    expect(cycle.assistNs).toBe(assistNs);
-    expect(allocate(64 * KiB)).toBe(true);
-    expect(scanned()).toBe(64 * KiB);
-  });
-
-  it("pays what the credit leaves open, and the credit is used up", () => {
-    scan.nsPerDrain = 250_000;
-    work.slice(cycle, true);
-    expect(scanned()).toBe(BATCH);
-    scan.nsPerDrain = 0;
-    expect(allocate(100_000)).toBe(true);
-    expect(scanned()).toBe(100_000 - BATCH);
-    expect(allocate(70_000)).toBe(true);
-    expect(scanned()).toBe(70_000);
-  });
-
-  it("keeps what it scans beyond its debt as credit", () => {
-    scan.over = 500;
-    allocate(64 * KiB);
-    const paid = scan.heapScanWork;
-    expect(paid).toBeGreaterThan(64 * KiB);
-    scan.over = 0;
-    scan.take();
-    expect(allocate(70_000)).toBe(true);
-    expect(scanned()).toBe(70_000 - (paid - 64 * KiB));
-  });
-
-  it("begins a cycle without credit and without debt", () => {
-    scan.nsPerDrain = 250_000;
-    work.slice(cycle, false);
-    work.slice(cycle, true);
-    heap.heapLive += 500_000;
-    work.begin();
-    scan.take();
-    scan.nsPerDrain = 0;
-    expect(allocate(0)).toBe(false);
-    expect(allocate(70_000)).toBe(true);
-    expect(scanned()).toBe(70_000);
-  });
-
-  it("has nothing to pay with when nothing is left, and owes nothing for it", () => {
-    scan.left = 0;
-    expect(allocate(200_000)).toBe(false);
-    expect(asked).toEqual([]);
-    scan.left = Number.POSITIVE_INFINITY;
-    expect(allocate(64 * KiB - 1)).toBe(false);
-    expect(scanned()).toBe(0);
-    expect(allocate(1)).toBe(true);
-  });
-
-  it("that reaches the end is quits", () => {
-    scan.left = 10_000;
-    expect(allocate(100_000)).toBe(true);
-    scan.left = Number.POSITIVE_INFINITY;
-    scan.take();
-    expect(allocate(64 * KiB - 1)).toBe(false);
-    expect(scanned()).toBe(0);
-    // Nor is what was scanned a credit.
-    expect(allocate(1)).toBe(true);
-    expect(scanned()).toBe(64 * KiB);
+  it("holds what a list would under any mixture of pushes, pops and shares, and gives all memory back", () => {
+    const { stack, bufs, w, gc, marker, u32 } = setUp();
+    const { heap } = gc;
+    const chunks = new Set<number>();
+    const { allocWork, freeWork } = heap;
+    heap.allocWork = () => {
+      const chunk = allocWork.call(heap);
+      chunks.add(chunk);
+      return chunk;
+    };
+    heap.freeWork = (chunk) => {
+      expect(chunks.delete(chunk)).toBe(true);
+      freeWork.call(heap, chunk);
+    };
+    const rnd = random(99);
+    const held = new Set<number>();
+    const wrong: number[] = [];
+    const take = (x: number): void => {
+      if (!held.delete(x)) wrong.push(x);
+    };
+    let next = 1;
+    for (let i = 0; i < 200; i++) {
+      const n = rnd(3 * PIECE);
+      const what = rnd(5);
+      if (what < 2) {
+        for (let k = 0; k < n; k++) {
+          held.add(next);
+          stack.push(next++);
+        }
+      } else if (what < 4) {
+        for (let k = 0; k < n; k++) {
+          const x = stack.pop();
+          if (x === 0) {
+            expect(held.size).toBe(0);
+            break;
+          }
+          take(x);
+        }
+      } else bufs.share(w);
+    }
+    for (let x = stack.pop(); x !== 0; x = stack.pop()) take(x);
+    expect([held.size, wrong]).toEqual([0, []]);
+    expect(chunks.size).toBeGreaterThan(0);
+    marker.releaseWorkbufs();
+    expect(chunks.size).toBe(0);
+    expect(u32[(marker.state.mark + MARK.chunks) >>> 2]).toBe(0);
   });
 });

@@ -2,8 +2,8 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { MSPAN } from "../src/heap.ts";
-import { objectIndex } from "../src/heapwalk.ts";
-import { MARK } from "../src/markstate.ts";
+import { objectIndex } from "../src/heap-walk.ts";
+import { MARK } from "../src/mark-state.ts";
 import { FakeClock, finishCycle, forEachHeapPointer, verifyHeap, verifyTricolour } from "../src/testing.ts";
 import { MiB, type RigOptions, rig } from "./kit.ts";
 

@@ -1,4 +1,4 @@
-// Go's side of pacing.ts: the same program; gctrace tells the rest.
+// Go's side of pacing.bench.ts: the same program; gctrace tells the rest.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Go's side of sweep.ts: the time from the end of marking to the end of runtime.GC, which sweeps all spans.
+// Go's side of sweep.bench.ts: the time from the end of marking to the end of runtime.GC, which sweeps all spans.
 package main
 
 import (

@@ -11,7 +11,7 @@
  */
 import { FatalError } from "./errors.ts";
 
-export class Door {
+export class ReentrancyGuard {
   /** Somebody is inside. */
   busy = false;
   /** What ended the collector; null while it is sound. An object, as undefined can be thrown too. */

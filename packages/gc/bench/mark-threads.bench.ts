@@ -2,7 +2,8 @@
  * Marking a binary tree of 32-byte objects with one thread and with two, alternately, on a stopped heap; nothing is swept.
  * Needs the built packages, as workers load them, and Node 22.6:
  *
- *     node --experimental-strip-types bench/mark-threads.ts [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
+ *     node --experimental-strip-types bench/mark-threads.bench.ts \
+ *         [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
  *
  * `processors` is how many the process had while two threads marked (its CPU time by the time that passed). Much less than 2: somebody
  * else had the second one, and the figure for two threads says nothing.

@@ -1,8 +1,8 @@
 /** What the pacer's state makes of settings, figures and cycles: on a heap of figures. */
 import type { HeapStats } from "@gort/allocator";
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Cycle, GCController, utilization } from "../src/gccontroller.ts";
-import type { GCRecord } from "../src/gcstats.ts";
+import { type Cycle, GCController, utilization } from "../src/gc-controller.ts";
+import type { GCRecord } from "../src/gc-stats.ts";
 import type { GCHeap } from "../src/heap.ts";
 import { NO_MEMORY_LIMIT, roomGoal, trigger } from "../src/mgcpacer.ts";
 import type { Sweeper } from "../src/mgcsweep.ts";

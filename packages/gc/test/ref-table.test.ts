@@ -1,6 +1,6 @@
 import { createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { REF_BLOCK_BYTES, RefTable } from "../src/reftable.ts";
+import { REF_BLOCK_BYTES, RefTable } from "../src/ref-table.ts";
 
 const idle = { marking: false, shade() {} };
 

@@ -1,7 +1,8 @@
 /**
  * Marking a binary tree of 32-byte objects in allocation order and in random order, one collection a line:
  *
- *     node --conditions=@gort/source --experimental-strip-types bench/mark.ts [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
+ *     node --conditions=@gort/source --experimental-strip-types bench/mark.bench.ts \
+ *         [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
  *
  * Give the built output the last word: figures from sources run through a loader are the same code, but check.
  */

@@ -12,7 +12,7 @@
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_FINALIZER } from "./heap.ts";
 import type { Finalizers } from "./mfinal.ts";
 import type { Marker } from "./mgcmark.ts";
-import { REF_BLOCK_BYTES, type RefTable } from "./reftable.ts";
+import { REF_BLOCK_BYTES, type RefTable } from "./ref-table.ts";
 
 /** Calls visit with [lo, hi) of each goroutine's live root slots; bounds are multiples of 8. */
 export type StackRoots = (visit: (lo: number, hi: number) => void) => void;

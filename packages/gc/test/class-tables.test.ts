@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { buildClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "../src/classtables.ts";
+import { buildClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "../src/class-tables.ts";
 import { classToSize } from "../src/heap.ts";
-import { bitAt, objectIndex } from "../src/heapwalk.ts";
+import { bitAt, objectIndex } from "../src/heap-walk.ts";
 import { rig } from "./kit.ts";
 
 describe("the tables of span classes", () => {

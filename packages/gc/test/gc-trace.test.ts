@@ -7,7 +7,7 @@ import {
   formatPacerSweep,
   formatScanStats,
   itoaDiv,
-} from "../src/gctrace.ts";
+} from "../src/gc-trace.ts";
 import { fmtNSAsMS } from "../src/index.ts";
 
 describe("numbers in trace lines", () => {

@@ -1,8 +1,8 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { checkMarks, forEachReachable } from "../src/checkmark.ts";
 import { MSPAN } from "../src/heap.ts";
-import { objectIndex } from "../src/heapwalk.ts";
+import { objectIndex } from "../src/heap-walk.ts";
+import { checkMarks, forEachReachable } from "../src/mcheckmark.ts";
 import { Marker } from "../src/mgcmark.ts";
 import { beginMarking } from "./graph.ts";
 import { MiB, type Rig, rig } from "./kit.ts";

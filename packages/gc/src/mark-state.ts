@@ -59,7 +59,7 @@ const MARK_TYPE = defineStruct("mark", {
   cycle: "u32",
   scanRows: "u32",
   pageState: "u32",
-  /** What classtables.ts computes, a CLASS_ROW for each span class. */
+  /** What class-tables.ts computes, a CLASS_ROW for each span class. */
   classTable: "u32",
   /** Slots of a ring, less 1. */
   ringMask: "u32",

@@ -4,8 +4,8 @@
  */
 import { hex, throwFatal } from "./errors.ts";
 import { type GCHeap, MSPAN } from "./heap.ts";
-import { forEachPointerSlot, isMarked, objectIndex } from "./heapwalk.ts";
-import type { Roots } from "./mroot.ts";
+import { forEachPointerSlot, isMarked, objectIndex } from "./heap-walk.ts";
+import type { Roots } from "./mark-roots.ts";
 
 /** Calls visit once with every object that is reachable: its span, its index, and the slot that led to it (0: a root). */
 export function forEachReachable(

@@ -12,8 +12,8 @@ import {
   WORK_RUNNING,
   WORKBUF_BYTES,
   WORKBUF_HEADER,
-} from "../src/markstate.ts";
-import { WorkBufs } from "../src/workbuf.ts";
+} from "../src/mark-state.ts";
+import { WorkBufs } from "../src/mgcwork.ts";
 import { MiB, rig } from "./kit.ts";
 
 /** A heap with objects of about 4 MiB, and its mark state. */

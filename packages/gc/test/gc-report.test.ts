@@ -1,12 +1,12 @@
 /** Which figures of a cycle stand where in its trace lines: on a collector of figures. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Cycle, GCController } from "../src/gccontroller.ts";
-import { type CycleEnd, CycleReports } from "../src/gcreport.ts";
-import type { GCRecord } from "../src/gcstats.ts";
+import type { Cycle, GCController } from "../src/gc-controller.ts";
+import { type CycleEnd, CycleReports } from "../src/gc-report.ts";
+import type { GCRecord } from "../src/gc-stats.ts";
 import { type Godebug, parseGodebug } from "../src/godebug.ts";
 import type { GCHeap } from "../src/heap.ts";
+import type { Roots } from "../src/mark-roots.ts";
 import type { Marker } from "../src/mgcmark.ts";
-import type { Roots } from "../src/mroot.ts";
 import { MiB } from "./kit.ts";
 
 const START = 5e9;

@@ -1,7 +1,7 @@
 /**
  * The binary trees of the benchmarks game, with a safepoint after each tree:
  *
- *     binary-trees.ts [depth=18] [mode=0 (gcstoptheworld)] [trace=0]
+ *     binary-trees.bench.ts [depth=18] [mode=0 (gcstoptheworld)] [trace=0]
  */
 import { createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";

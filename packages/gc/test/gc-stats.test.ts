@@ -1,6 +1,6 @@
 import { type Addr, createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { CPU_TIMES, type CycleTimes, GCRecord, GCSTATS, newGCStats } from "../src/gcstats.ts";
+import { CPU_TIMES, type CycleTimes, GCRecord, GCSTATS, newGCStats } from "../src/gc-stats.ts";
 import { MiB } from "./kit.ts";
 
 const memory = () => createLinearMemory({ maxMemory: 64 * MiB });

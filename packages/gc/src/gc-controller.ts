@@ -5,7 +5,7 @@
  */
 import type { HeapStats } from "@gort/allocator";
 import { newHeapStats } from "@gort/allocator";
-import type { GCRecord } from "./gcstats.ts";
+import type { GCRecord } from "./gc-stats.ts";
 import type { GCHeap } from "./heap.ts";
 import {
   assistRatios,

@@ -1,7 +1,7 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { MSPAN } from "../src/heap.ts";
-import { bitAt, forEachPointerSlot, objectIndex } from "../src/heapwalk.ts";
+import { bitAt, forEachPointerSlot, objectIndex } from "../src/heap-walk.ts";
 import { MiB, type Rig, rig } from "./kit.ts";
 
 const spanOf = (r: Rig, p: number): number => r.a.spanOf(p as Addr);

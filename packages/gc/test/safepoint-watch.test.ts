@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { DEADLINE_NS, SafepointWatch, WATCH_BYTES } from "../src/safepointwatch.ts";
+import { DEADLINE_NS, SafepointWatch, WATCH_BYTES } from "../src/safepoint-watch.ts";
 import { FakeClock } from "../src/testing.ts";
 
 describe("the watch for safepoints", () => {

@@ -12,12 +12,12 @@
  * one's.
  */
 import type { Addr } from "@gort/memory";
-import { forEachReachable } from "./checkmark.ts";
 import { CLOBBER_WORD } from "./clobber.ts";
 import { hex, throwFatal } from "./errors.ts";
 import { type GCHeap, MSPAN, PAGE_SHIFT } from "./heap.ts";
-import { objectIndex } from "./heapwalk.ts";
-import type { Roots } from "./mroot.ts";
+import { objectIndex } from "./heap-walk.ts";
+import type { Roots } from "./mark-roots.ts";
+import { forEachReachable } from "./mcheckmark.ts";
 
 /** The last owner of a slot. */
 interface AllocRecord {

@@ -1,6 +1,6 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { hostStack, whoHolds } from "../src/alloctrace.ts";
+import { hostStack, whoHolds } from "../src/alloc-trace.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import { type RigOptions, rig } from "./kit.ts";
 

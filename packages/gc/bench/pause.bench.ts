@@ -3,7 +3,7 @@
  * allocations and a safepoint at a time; the time of each such step. Beside it the same program with JS objects, in a
  * process of its own, under V8's collector.
  *
- *     pause.ts [live=1024 (MiB)] [seconds=10] [side=both|gort|v8] [mode=0 (gcstoptheworld)] [why=1]
+ *     pause.bench.ts [live=1024 (MiB)] [seconds=10] [side=both|gort|v8] [mode=0 (gcstoptheworld)] [why=1]
  *
  * `live` counts objects of 32 bytes; V8's have two fields and take 40. Where Linux tells how long the thread waited for a
  * processor, that is taken off a step, and `raw` is the longest step with it. What a step took beyond, it may still have slept: while

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { Roots } from "../src/mark-roots.ts";
 import type { Marker } from "../src/mgcmark.ts";
-import { Roots } from "../src/mroot.ts";
-import { REF_BLOCK_BYTES } from "../src/reftable.ts";
+import { REF_BLOCK_BYTES } from "../src/ref-table.ts";
 import { type Rig, rig } from "./kit.ts";
 
 /** What a marker is asked to scan. */

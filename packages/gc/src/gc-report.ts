@@ -1,18 +1,18 @@
-/** What a cycle prints under `gctrace` and `gcpacertrace`: from the collector's figures to the lines of gctrace.ts. */
-import { type Cycle, type GCController, utilization } from "./gccontroller.ts";
-import type { GCRecord } from "./gcstats.ts";
+/** What a cycle prints under `gctrace` and `gcpacertrace`: from the collector's figures to the lines of gc-trace.ts. */
+import { type Cycle, type GCController, utilization } from "./gc-controller.ts";
+import type { GCRecord } from "./gc-stats.ts";
 import {
   formatGCTrace,
   formatPacerAssist,
   formatPacerCycle,
   formatPacerSweep,
   formatScanStats,
-} from "./gctrace.ts";
+} from "./gc-trace.ts";
 import type { Godebug } from "./godebug.ts";
 import { classToSize, type GCHeap, OBJ_LARGE_CLASS } from "./heap.ts";
+import type { Roots } from "./mark-roots.ts";
 import type { Marker } from "./mgcmark.ts";
 import { GC_BACKGROUND_UTILIZATION } from "./mgcpacer.ts";
-import type { Roots } from "./mroot.ts";
 
 /** The end of a mark phase. */
 export interface CycleEnd {

@@ -3,7 +3,7 @@
  * then computes for a while (`work` rounds of arithmetic). What marking takes of the processor while it runs (Go aims at
  * 25 %), and how far the heap goes over its goal. Beside it Go's figures, if GO names a go command; GOMAXPROCS=1.
  *
- *     pacing.ts [work=2000] [seconds=5]
+ *     pacing.bench.ts [work=2000] [seconds=5]
  */
 import { execFileSync } from "node:child_process";
 import { createAllocator } from "@gort/allocator";
