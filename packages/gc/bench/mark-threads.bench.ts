@@ -1,14 +1,15 @@
 /**
- * Marking a binary tree of 32-byte objects with one thread and with two, alternately, on a stopped heap; nothing is swept.
- * Needs the built packages, as workers load them, and Node 22.6:
+ * Marking a binary tree of 32-byte objects with one thread and with two, alternately, on a stopped heap; nothing is
+ * swept. Needs the built packages, as workers load them, and Node 22.6:
  *
  *     node --experimental-strip-types bench/mark-threads.bench.ts \
  *         [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
  *
- * `processors` is how many the process had while two threads marked (its CPU time by the time that passed). Much less than 2: somebody
- * else had the second one, and the figure for two threads says nothing.
+ * `processors` is how many the process had while two threads marked (its CPU time by the time that passed). Much less
+ * than 2: somebody else had the second one, and the figure for two threads says nothing.
  *
- * Go's figure for the same tree (depth=22) is the concurrent phase, the second of three clock times, in what this prints:
+ * Go's figure for the same tree (depth=22) is the concurrent phase, the second of three clock times, in what this
+ * prints:
  *
  *     cd ../../benchmarks/go && GOMAXPROCS=2 GODEBUG=gctrace=1 go run . -bench MarkAllocOrder -n 8388607      (or MarkRandom)
  */

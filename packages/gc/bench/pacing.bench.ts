@@ -1,7 +1,8 @@
 /**
- * The pacer under a steady load: 64 MiB of chains of 64 objects of 32 bytes, of which the program replaces one at a time and
- * then computes for a while (`work` rounds of arithmetic). What marking takes of the processor while it runs (Go aims at
- * 25 %), and how far the heap goes over its goal. Beside it Go's figures, if GO names a go command; GOMAXPROCS=1.
+ * The pacer under a steady load: 64 MiB of chains of 64 objects of 32 bytes, of which the program replaces one at a
+ * time and then computes for a while (`work` rounds of arithmetic). What marking takes of the processor while it runs
+ * (Go aims at 25 %), and how far the heap goes over its goal. Beside it Go's figures, if GO names a go command;
+ * GOMAXPROCS=1.
  *
  *     pacing.bench.ts [work=2000] [seconds=5]
  */

@@ -5,9 +5,10 @@
  *
  *     pause.bench.ts [live=1024 (MiB)] [seconds=10] [side=both|gort|v8] [mode=0 (gcstoptheworld)] [why=1]
  *
- * `live` counts objects of 32 bytes; V8's have two fields and take 40. Where Linux tells how long the thread waited for a
- * processor, that is taken off a step, and `raw` is the longest step with it. What a step took beyond, it may still have slept: while
- * V8's helpers collect JS garbage, or the system finds a page. `ran` is the longest that one ran. `why` lists the steps over 2 ms.
+ * `live` counts objects of 32 bytes; V8's have two fields and take 40. Where Linux tells how long the thread waited for
+ * a processor, that is taken off a step, and `raw` is the longest step with it. What a step took beyond, it may still
+ * have slept: while V8's helpers collect JS garbage, or the system finds a page. `ran` is the longest that one ran.
+ * `why` lists the steps over 2 ms.
  */
 import { execFileSync } from "node:child_process";
 import { openSync, readSync } from "node:fs";

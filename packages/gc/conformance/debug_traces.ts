@@ -1,7 +1,7 @@
 /**
  * The collector's own lines: every recorded sample is parsed with the recorded expression, its figures are given to our
- * formatter, and the text must come back. Printed figures are cut (MiB, two digits of milliseconds), so the values given
- * are the least that print so. Further, lines made of arbitrary figures must match the expression.
+ * formatter, and the text must come back. Printed figures are cut (MiB, two digits of milliseconds), so the values
+ * given are the least that print so. Further, lines made of arbitrary figures must match the expression.
  *
  * Not counted: the scheduler's, scavenger's, init and checkfinalizers lines, which other packages print.
  */

@@ -3,9 +3,9 @@
  * unreachable and the stack in which its span was swept. Nothing is printed but when somebody uses a pointer to a
  * freed object: the report then says whose it was.
  *
- * Where a stale pointer is noticed: in a root or an object, when marking follows it into a free span or when the sweep finds
- * a free slot marked; in a local, when it is used through the facade's raw access. Not noticed is one whose slot was handed
- * out again meanwhile.
+ * Where a stale pointer is noticed: in a root or an object, when marking follows it into a free span or when the sweep
+ * finds a free slot marked; in a local, when it is used through the facade's raw access. Not noticed is one whose slot
+ * was handed out again meanwhile.
  *
  * Records are kept in V8's heap, one for each slot address that was ever in use, so that the last owner is known: a
  * switch for finding a mistake, not for production. Objects that share a block of 16 bytes have one record, their first

@@ -1,7 +1,7 @@
 /**
- * The pacer's state: when a cycle starts, what it aims at, and how much an allocation owes it. The formulas are those of
- * mgcpacer.ts; here they meet the heap, the settings and what the last cycles have shown. Its words that others read (goal,
- * trigger) are GCCONTROL's.
+ * The pacer's state: when a cycle starts, what it aims at, and how much an allocation owes it. The formulas are those
+ * of mgcpacer.ts; here they meet the heap, the settings and what the last cycles have shown. Its words that others read
+ * (goal, trigger) are GCCONTROL's.
  */
 import type { HeapStats } from "@gort/allocator";
 import { newHeapStats } from "@gort/allocator";
@@ -52,7 +52,9 @@ export class GCController {
   #triggered = 0;
   /** Where the next cycle starts. */
   trigger = 0;
-  /** End of the last cycle and the program's time that it took: a program at its memory limit gets as much for itself. */
+  /**
+   * End of the last cycle and the program's time that it took: a program at its memory limit gets as much for itself.
+   */
   #lastEnd = 0;
   #lastNs = 0;
 
@@ -183,7 +185,9 @@ export class GCController {
     return true;
   }
 
-  /** A cycle begins to mark: the goal is fixed, but for changes of the settings. Returns the scan work that it expects. */
+  /**
+   * A cycle begins to mark: the goal is fixed, but for changes of the settings. Returns the scan work that it expects.
+   */
   beginCycle(globalsBytes: number): number {
     this.#running = true;
     this.#triggered = this.#heap.heapLive;

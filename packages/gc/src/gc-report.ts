@@ -62,7 +62,9 @@ export class CycleReports {
     if (this.#godebug.gctrace !== 0) this.#print("GC forced");
   }
 
-  /** The host makes no marking kernel. Nothing is lost but speed: told to those who asked for the kernel, or for traces. */
+  /**
+   * The host makes no marking kernel. Nothing is lost but speed: told to those who asked for the kernel, or for traces.
+   */
   fallback(err: unknown, asked: boolean): void {
     if (this.#godebug.gctrace === 0 && !asked) return;
     this.#print(`gc: no marking kernel in WebAssembly, marking goes on in JavaScript (${String(err)})`);

@@ -1,15 +1,14 @@
 /**
- * The collector's figures that outlive a cycle: what MemStats, runtime/metrics and debug.GCStats tell of it. They are in
- * linear memory, so every thread that attaches to the memory reads the same ones.
+ * The collector's figures that outlive a cycle: what MemStats, runtime/metrics and debug.GCStats tell of it. They are
+ * in linear memory, so every thread that attaches to the memory reads the same ones.
  *
- * ## Who may touch what
- * The collector writes, on the thread that runs the cycle. Two parts have other writers: the histograms of stops and `cpu`
- * are the facade's, which stops the world and knows the host's idle time; the counts of finalizers are the finalizer queue's.
- * Anybody reads.
+ * ## Who may touch what The collector writes, on the thread that runs the cycle. Two parts have other writers: the
+ * histograms of stops and `cpu` are the facade's, which stops the world and knows the host's idle time; the counts of
+ * finalizers are the finalizer queue's. Anybody reads.
  *
  * What belongs together (a cycle's number, its pause, when it ended, its CPU time) is written between two increments of
- * `seq`. A reader copies it when seq is even and the same after as before, and tries again otherwise (seqlock.ts of memory).
- * Single counters need no such care.
+ * `seq`. A reader copies it when seq is even and the same after as before, and tries again otherwise (seqlock.ts of
+ * memory). Single counters need no such care.
  *
  *     NumGC = n          =>  pauseNs[(n - 1) % 256], pauseEnd[(n - 1) % 256] are those of cycle n
  *     pauseTotalNs       =   sum of pauseNs, while n <= 256
@@ -53,7 +52,9 @@ export const GCSTATS = defineStruct("gcStats", {
   dedicatedNs: "f64",
   idleNs: "f64",
   pauseCpuNs: "f64",
-  /** All classes of CPU time as of one moment, for threads that can't ask the host how idle this one is: see CPU_TIMES. */
+  /**
+   * All classes of CPU time as of one moment, for threads that can't ask the host how idle this one is: see CPU_TIMES.
+   */
   cpu: f64s(8),
   /** Bytes scanned by the last cycle. */
   heapScan: "f64",
@@ -68,7 +69,9 @@ export const GCSTATS = defineStruct("gcStats", {
   stoppingOther: f64s(TIME_HISTOGRAM_BUCKETS),
   pausesGC: f64s(TIME_HISTOGRAM_BUCKETS),
   pausesOther: f64s(TIME_HISTOGRAM_BUCKETS),
-  /** Of cycle n at (n - 1) % 256: nanoseconds of its stops, and when the last one ended, a 64-bit integer since 1970. */
+  /**
+   * Of cycle n at (n - 1) % 256: nanoseconds of its stops, and when the last one ended, a 64-bit integer since 1970.
+   */
   pauseNs: f64s(RING),
   pauseEnd: f64s(RING),
 });

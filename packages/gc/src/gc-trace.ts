@@ -60,7 +60,10 @@ export function fmtNSAsMS(ns: number): string {
   return itoaDiv(x, decimals);
 }
 
-/** A float as Go 1.27's `print` writes it: the shortest decimal that reads back equal, `%e` below 1e-4 and from 1e6 on (strconv 'g', -1). */
+/**
+ * A float as Go 1.27's `print` writes it: the shortest decimal that reads back equal, `%e` below 1e-4 and from 1e6 on
+ * (strconv 'g', -1).
+ */
 export function fmtFloat(x: number): string {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x < 0 ? "-Inf" : "+Inf";

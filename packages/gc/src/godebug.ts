@@ -1,6 +1,6 @@
 /**
- * Debug switches: rows of name, default and meaning, from which come the parser, the types and the page of the documentation.
- * Each package has the rows of its own switches; the facade's table is all of them.
+ * Debug switches: rows of name, default and meaning, from which come the parser, the types and the page of the
+ * documentation. Each package has the rows of its own switches; the facade's table is all of them.
  *
  * GODEBUG is a comma-separated list of `name=value` pairs; of a name given twice the last one counts, as in Go.
  */

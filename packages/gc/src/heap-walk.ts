@@ -1,7 +1,7 @@
 /**
- * The heap walked the plain way, object by object and slot by slot, straight from the span and type tables. The walkers of
- * `testing`, the check of the mark phase and the rare paths of the collector use it; it shares no code with marking, so
- * that the one can accuse the other.
+ * The heap walked the plain way, object by object and slot by slot, straight from the span and type tables. The walkers
+ * of `testing`, the check of the mark phase and the rare paths of the collector use it; it shares no code with marking,
+ * so that the one can accuse the other.
  */
 import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
 

@@ -1,7 +1,7 @@
 /**
- * The TypeScript twin of the marker's hot part: see mgcmark.ts for the algorithm, mark-wasm.ts for the other twin, which has
- * the same functions under the same names. It is the one that shades on behalf of roots and of the write barrier, whichever twin
- * drains. One thread at a time: mark-parallel.ts has what several do at once.
+ * The TypeScript twin of the marker's hot part: see mgcmark.ts for the algorithm, mark-wasm.ts for the other twin,
+ * which has the same functions under the same names. It is the one that shades on behalf of roots and of the write
+ * barrier, whichever twin drains. One thread at a time: mark-parallel.ts has what several do at once.
  */
 import { PAGE_SHIFT } from "@gort/allocator/internal";
 import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
@@ -244,9 +244,9 @@ export class MarkJS implements MarkTwin {
   }
 
   /**
-   * Scans what is marked on a page and not scanned yet, until nothing is. The page has objects of 16, 32, 64, 128 or 256
-   * bytes, so an object's pointer bits lie within one word. This and scanStraddling are one algorithm; marking is written
-   * out in both, as a call for each pointer would double the time.
+   * Scans what is marked on a page and not scanned yet, until nothing is. The page has objects of 16, 32, 64, 128 or
+   * 256 bytes, so an object's pointer bits lie within one word. This and scanStraddling are one algorithm; marking is
+   * written out in both, as a call for each pointer would double the time.
    */
   #scanAligned(page: number, info0: number, size0: number): number {
     const u32 = this.#u32;

@@ -1,12 +1,13 @@
 /**
- * How several threads mark at once, in TypeScript: the plain form of what mark-wasm.ts emits with `parallel`, and what runs where
- * there are threads but no WebAssembly. mark-js.ts is the same for one thread, and twice as fast.
+ * How several threads mark at once, in TypeScript: the plain form of what mark-wasm.ts emits with `parallel`, and what
+ * runs where there are threads but no WebAssembly. mark-js.ts is the same for one thread, and twice as fast.
  *
- * 1. *A mark bit* is set by an atomic or of its word; whoever changed it from 0 queues the object. Bits are never cleared, so a plain load
- *    comes first. The kernel does not mark objects of the page in hand one by one: it notes them for itself, scans them, and
- *    marks all that it has noted before it gives the page up. If another marks one of them meanwhile, the scan row knows.
- * 2. *A page* belongs to the thread that took its entry from a ring, until that thread gives up the page's state. Only it touches
- *    the scan row. States change by CAS:
+ * 1. *A mark bit* is set by an atomic or of its word; whoever changed it from 0 queues the object. Bits are never
+ *    cleared, so a plain load comes first. The kernel does not mark objects of the page in hand one by one: it notes
+ *    them for itself, scans them, and marks all that it has noted before it gives the page up. If another marks one of
+ *    them meanwhile, the scan row knows.
+ * 2. *A page* belongs to the thread that took its entry from a ring, until that thread gives up the page's state. Only
+ *    it touches the scan row. States change by CAS:
  *
  *        stale      -> cycle | 3   by the thread that marked an object: it clears the scan row
  *        cycle | 3  -> cycle | 1   by the same thread; then it puts the entry
@@ -22,8 +23,8 @@
  *    that the page waits for, which would scan the object of its entry alone. Mark and load of the state here, store of
  *    the state and load of the marks there: of two such pairs at least one load sees the other's store, as atomics have
  *    one order.
- * 3. *A ring* has one producer. Anybody takes from its head by CAS; the counters don't wrap in a cycle, and an entry is not
- *    overwritten while its number could still be taken.
+ * 3. *A ring* has one producer. Anybody takes from its head by CAS; the counters don't wrap in a cycle, and an entry is
+ *    not overwritten while its number could still be taken.
  * 4. *Workbufs* are a thread's own while it holds them; the lists are lock-free (mgcwork.ts).
  *
  * test/mark-model.test.ts walks through every interleaving of a small heap. When all are done: mark-phase.ts.

@@ -15,17 +15,17 @@
  *     lose    somebody, for a thread that is gone: nproc - 1, nwait = 0, era + 1. Whether the thread had been counted as waiting,
  *             nobody can know; so all who wait are counted anew, as they see by the era
  *
- * Why it is over then: only its own thread adds to a ring, and it waits only with an empty one. A workbuf is put on the list by
- * a thread that works, which looks at the list again before it waits; so whatever was put last was taken, by a thread that
- * took it while it worked. Nobody works, hence nothing is left. A helper that comes later finds the phase even.
+ * Why it is over then: only its own thread adds to a ring, and it waits only with an empty one. A workbuf is put on the
+ * list by a thread that works, which looks at the list again before it waits; so whatever was put last was taken, by a
+ * thread that took it while it worked. Nobody works, hence nothing is left. A helper that comes later finds the phase
+ * even.
  *
- * ## Threads that die
- * A thread that throws while it marks says so itself; the end of one that is terminated is what its owner learns (an `exit`
- * event): `lost(id)`. Either way the gate no longer counts it and THREAD_LOST is set: what it held is forgotten, and the owner's
- * `markOverflow` scans every marked object again, which finds all that the thread had marked and not scanned. That costs a
- * plain walk over the heap; no mark is missing.
- * A thread that stops without a word leaves the owner waiting. It may go on at any time, and then it marks: the owner can't go
- * on without it. After STALL_MS without any progress `finish` throws; called again, it waits on.
+ * ## Threads that die A thread that throws while it marks says so itself; the end of one that is terminated is what its
+ * owner learns (an `exit` event): `lost(id)`. Either way the gate no longer counts it and THREAD_LOST is set: what it
+ * held is forgotten, and the owner's `markOverflow` scans every marked object again, which finds all that the thread
+ * had marked and not scanned. That costs a plain walk over the heap; no mark is missing. A thread that stops without a
+ * word leaves the owner waiting. It may go on at any time, and then it marks: the owner can't go on without it. After
+ * STALL_MS without any progress `finish` throws; called again, it waits on.
  *
  * An owner that has to see events takes steps, and goes back to its event loop in between; `finish` does all at once.
  */
@@ -274,8 +274,8 @@ export class ParallelMarker {
   }
 
   /**
-   * Marks to the end. Throws a FatalError if the others make no progress for stallMs; the phase is not over then, as one that was
-   * only stopped may go on at any time.
+   * Marks to the end. Throws a FatalError if the others make no progress for stallMs; the phase is not over then, as
+   * one that was only stopped may go on at any time.
    */
   finish(stallMs: number = STALL_MS): void {
     let progress = -1;
@@ -303,8 +303,8 @@ export class ParallelMarker {
   }
 
   /**
-   * The thread of the helper with this id is gone. False if the id is unknown or the helper's end was known. Marking may
-   * go on; it ends with `overflow`.
+   * The thread of the helper with this id is gone. False if the id is unknown or the helper's end was known. Marking
+   * may go on; it ends with `overflow`.
    */
   lost(id: number): boolean {
     let known = false;
@@ -365,8 +365,8 @@ export class MarkWorker {
   }
 
   /**
-   * Waits up to timeoutMs for a mark phase to be running and takes part until it is over; the bytes that it scanned, or -1 if there
-   * was no phase. Throws what marking throws; the phase goes on without this thread then.
+   * Waits up to timeoutMs for a mark phase to be running and takes part until it is over; the bytes that it scanned, or
+   * -1 if there was no phase. Throws what marking throws; the phase goes on without this thread then.
    */
   run(timeoutMs: number = Number.POSITIVE_INFINITY): number {
     const thread = this.#thread;
@@ -417,8 +417,8 @@ export class MarkWorker {
 }
 
 /**
- * Makes a helper of this thread, whose allocator is attached to the heap of another thread's collector. Default kind: that of
- * the memory's kernel.
+ * Makes a helper of this thread, whose allocator is attached to the heap of another thread's collector. Default kind:
+ * that of the memory's kernel.
  */
 export function attachMarkWorker(allocator: Allocator, kind?: MarkerKind): MarkWorker {
   return new MarkWorker(allocator, kind);

@@ -6,8 +6,8 @@
  *     ref slots     the RefTable: Refs and global roots
  *     finalizers    objects in the queue; and what objects with a finalizer refer to
  *
- * Globals, stacks and the queue are scanned in the stop that begins a cycle. Ref slots and specials can be many, so they
- * are scanned by `step` while the program runs: the barrier keeps what they held at the beginning.
+ * Globals, stacks and the queue are scanned in the stop that begins a cycle. Ref slots and specials can be many, so
+ * they are scanned by `step` while the program runs: the barrier keeps what they held at the beginning.
  */
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_FINALIZER } from "./heap.ts";
 import type { Finalizers } from "./mfinal.ts";

@@ -1,16 +1,16 @@
 /**
  * Who marks, and when: the slices of a cycle's mark phase. `markStep` is the bounded step that all of them are made of.
  *
- *     slice(idle = false)   in the background, at safepoints: a quarter of this P's time, what a fractional worker gets in Go
+ *     slice(idle = false)   in the background, at safepoints: a quarter of this P's time, as a fractional worker of Go
  *     slice(idle = true)    when no goroutine can run: without regard to the share
  *     assist                in an allocation: the goroutine pays for its bytes, unless the background has worked ahead
  *     finish                to the end: the world is stopped, or somebody waits for the cycle
  *
  * Work that the background has done is a credit that assists draw on, as in Go.
  *
- * Slices and assists are bounded in time. A byte of scan work is no measure of it: an object of pointers to cold pages takes
- * a hundred times as long as one without, and a cold program ten times as long as a warm one. So work goes on in batches
- * between two looks at the clock, and each batch is as large as the last ones say that BATCH_NS allows.
+ * Slices and assists are bounded in time. A byte of scan work is no measure of it: an object of pointers to cold pages
+ * takes a hundred times as long as one without, and a cold program ten times as long as a warm one. So work goes on in
+ * batches between two looks at the clock, and each batch is as large as the last ones say that BATCH_NS allows.
  */
 import type { Clock } from "./clock.ts";
 import type { Cycle, GCController } from "./gc-controller.ts";
@@ -86,7 +86,9 @@ export class MarkSlices {
     return this.done;
   }
 
-  /** Marks in batches for about ns and, with a budget, bytes of scan work at most. True if marking can be terminated. */
+  /**
+   * Marks in batches for about ns and, with a budget, bytes of scan work at most. True if marking can be terminated.
+   */
   #markFor(from: number, ns: number, budget: number): boolean {
     const marker = this.#marker;
     const end = marker.heapScanWork + budget;

@@ -21,8 +21,8 @@
  *                        8  -
  *                        16 addresses of grey objects
  *
- * `cycle` is a multiple of 4 that grows with every cycle, so nothing has to be cleared between cycles. A page is in one ring
- * at most, and there once, so a ring with a slot for every page cannot overflow.
+ * `cycle` is a multiple of 4 that grows with every cycle, so nothing has to be cleared between cycles. A page is in one
+ * ring at most, and there once, so a ring with a slot for every page cannot overflow.
  */
 import { PAGE_SHIFT } from "@gort/allocator/internal";
 import { defineStruct, f64s, type LinearMemory, u32s } from "@gort/memory";
@@ -35,15 +35,15 @@ export const SCAN_ROW_WORDS = 16;
 export const SCAN_ROW_SHIFT = 4;
 
 /**
- * Part of a large object that is scanned at a time, in bytes. Smaller: more queueing; larger: longer steps. One of pointers
- * to pages that no cache holds takes a microsecond for each.
+ * Part of a large object that is scanned at a time, in bytes. Smaller: more queueing; larger: longer steps. One of
+ * pointers to pages that no cache holds takes a microsecond for each.
  */
 export const OBLET_BYTES = 4 << 10;
 
 /**
- * Oblets that are queued at a time, in bytes of the object: the first of a group queues the next group's first and then its
- * own, so a step pushes 32 addresses at most however large the object is. With more, steps get longer and the stack deeper;
- * with fewer, other threads find less to take.
+ * Oblets that are queued at a time, in bytes of the object: the first of a group queues the next group's first and then
+ * its own, so a step pushes 32 addresses at most however large the object is. With more, steps get longer and the stack
+ * deeper; with fewer, other threads find less to take.
  */
 export const OBLET_GROUP_BYTES = 128 << 10;
 

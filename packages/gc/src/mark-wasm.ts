@@ -1,13 +1,14 @@
 /**
- * The WebAssembly twin of the marker's hot part: mark-js.ts in the assembler of @gort/memory, function by function under the same
- * names, over the same words. It takes 0.6 of the time in allocation order and 0.75 in random order: no bounds checks, one
- * instruction to find a bit.
+ * The WebAssembly twin of the marker's hot part: mark-js.ts in the assembler of @gort/memory, function by function
+ * under the same names, over the same words. It takes 0.6 of the time in allocation order and 0.75 in random order: no
+ * bounds checks, one instruction to find a bit.
  *
- * Each thread assembles its own module when it first drains (3 KB, 1.5 to 2.5 milliseconds, a function at a time), so that every
- * table and every word of its GCWORK is a constant in the code. What is rare is the host's: lists of workbufs, and reports of bad pointers.
+ * Each thread assembles its own module when it first drains (3 KB, 1.5 to 2.5 milliseconds, a function at a time), so
+ * that every table and every word of its GCWORK is a constant in the code. What is rare is the host's: lists of
+ * workbufs, and reports of bad pointers.
  *
- * With `parallel`, the same code for several threads at once (protocol: mark-parallel.ts). What changes is in the functions of
- * the first half, and is an atomic instruction each time.
+ * With `parallel`, the same code for several threads at once (protocol: mark-parallel.ts). What changes is in the
+ * functions of the first half, and is an atomic instruction each time.
  */
 import {
   atomicStore,
@@ -59,8 +60,8 @@ const addWord = (addr: number, value: Expr | number): Stmt => setWord(addr, word
 const inc = (x: Local, value: Expr | number): Stmt => x.set(x.add(value));
 
 /**
- * Assembles the module for the thread of GCWORK `work`, a function at a time, and returns its bytes: all at once would be a pause of
- * 1.5 to 2.5 milliseconds.
+ * Assembles the module for the thread of GCWORK `work`, a function at a time, and returns its bytes: all at once would
+ * be a pause of 1.5 to 2.5 milliseconds.
  */
 function* assembly(
   state: MarkState,
@@ -280,8 +281,9 @@ function* assembly(
   }
 
   /**
-   * shade for an object of the page in hand, whose visit is going to find it. In parallel it is noted in GCWORK.own, and marked
-   * and counted with the others of its word at the end: an atomic instruction each would cost a third of the time.
+   * shade for an object of the page in hand, whose visit is going to find it. In parallel it is noted in GCWORK.own,
+   * and marked and counted with the others of its word at the end: an atomic instruction each would cost a third of the
+   * time.
    */
   const shadeOwn = (p: Local, marked: Local, own: OwnPage): Stmt[] => {
     const [idx, at, old] = m.locals();
@@ -345,7 +347,10 @@ function* assembly(
     ];
   });
 
-  /** Scans what is marked on a page and not scanned yet, until nothing is. `straddling`: see scanStraddling of mark-js.ts. */
+  /**
+   * Scans what is marked on a page and not scanned yet, until nothing is. `straddling`: see scanStraddling of
+   * mark-js.ts.
+   */
   const scanPage = (name: string, straddling: boolean): Func =>
     m.func(name, ["page", "info", "size"], 1, ([page, info, size]) => {
       const magic = m.local();

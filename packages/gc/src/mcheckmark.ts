@@ -1,13 +1,16 @@
 /**
- * `GODEBUG=gccheckmark=1`: when marking says it is done, the heap is marked once more by the plainest algorithm there is,
- * and whatever that reaches must be marked. It runs in the stop that ends the cycle and takes V8 memory: a 64th of the heap.
+ * `GODEBUG=gccheckmark=1`: when marking says it is done, the heap is marked once more by the plainest algorithm there
+ * is, and whatever that reaches must be marked. It runs in the stop that ends the cycle and takes V8 memory: a 64th of
+ * the heap.
  */
 import { hex, throwFatal } from "./errors.ts";
 import { type GCHeap, MSPAN } from "./heap.ts";
 import { forEachPointerSlot, isMarked, objectIndex } from "./heap-walk.ts";
 import type { Roots } from "./mark-roots.ts";
 
-/** Calls visit once with every object that is reachable: its span, its index, and the slot that led to it (0: a root). */
+/**
+ * Calls visit once with every object that is reachable: its span, its index, and the slot that led to it (0: a root).
+ */
 export function forEachReachable(
   heap: GCHeap,
   roots: Roots,

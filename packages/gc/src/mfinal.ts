@@ -2,7 +2,8 @@
  * Finalizers, cleanups and weak pointers: what happens when an object turns out to be unreachable.
  *
  * Each is a *special* attached to the object: a record in the span's list with the address of a queue entry, which says
- * which function, or of a weak cell. The functions themselves are JS values and live in a table of this file, by number.
+ * which function, or of a weak cell. The functions themselves are JS values and live in a table of this file, by
+ * number.
  *
  * ## A finalizer's object
  * 1. While marking, everything that the object refers to is marked as reachable, the object itself is not.

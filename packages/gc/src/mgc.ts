@@ -16,29 +16,26 @@
  * 5. *Sweep*, the program running: every span becomes unswept by a change of sweepgen, and is swept when somebody wants
  *    to allocate from it, in proportion to allocation, and in the background (mgcsweep.ts).
  *
- * ## Why it is safe though JS locals can't be seen
- * A raw pointer is valid until the goroutine's next safepoint; what has to live longer sits in a root. Steps 2 and 4
- * happen when everybody is at a safepoint. In between, a pointer in a local was loaded from something that was reachable
- * when marking began, so it is or will be marked (deletion barrier), or it is new, thus black. An object unreachable at
- * the stop that ends marking can't become reachable again. Marking itself frees nothing: it may run in an allocation,
- * which is not a safepoint.
+ * ## Why it is safe though JS locals can't be seen A raw pointer is valid until the goroutine's next safepoint; what
+ * has to live longer sits in a root. Steps 2 and 4 happen when everybody is at a safepoint. In between, a pointer in a
+ * local was loaded from something that was reachable when marking began, so it is or will be marked (deletion barrier),
+ * or it is new, thus black. An object unreachable at the stop that ends marking can't become reachable again. Marking
+ * itself frees nothing: it may run in an allocation, which is not a safepoint.
  *
- * ## Who may touch what
- * A sweep runs in the middle of an allocation, and other code of the collector may not (see the allocator's
- * hooks.ts). What a sweep has to tell (all is swept, a finalizer is due, a sampled object is gone) it
+ * ## Who may touch what A sweep runs in the middle of an allocation, and other code of the collector may not (see the
+ * allocator's hooks.ts). What a sweep has to tell (all is swept, a finalizer is due, a sampled object is gone) it
  * notes, and #tell passes it on when the allocation has ended, or at once where there is none. So goal and trigger are
- * computed, and callbacks of the program run, outside of every operation of the allocator. #tell keeps the guard busy: a
- * collection there would free the object that the allocation is about to return. Every entry of the collector refuses a
- * call that comes from within an allocation.
+ * computed, and callbacks of the program run, outside of every operation of the allocator. #tell keeps the guard busy:
+ * a collection there would free the object that the allocation is about to return. Every entry of the collector refuses
+ * a call that comes from within an allocation.
  *
  * GCCONTROL is the collector's, but for heapLive, which allocation counts. Mark bits are written by marking, and by the
- * allocator for the runs it takes while marking is on; by the sweeper of the span otherwise. The collector's figures are
- * written in a stop, or by the thread that runs the cycle.
+ * allocator for the runs it takes while marking is on; by the sweeper of the span otherwise. The collector's figures
+ * are written in a stop, or by the thread that runs the cycle.
  *
- * ## Modes
- * `gcstoptheworld=1`: steps 2 to 4 are one stop. `gcstoptheworld=2`: step 5 as well. `gc()` does the same as a caller of
- * runtime.GC sees it: when it returns, all garbage there was is freed. On one thread the goroutine that calls gc() keeps
- * all others waiting, so its marking is one stop, and is counted as such.
+ * ## Modes `gcstoptheworld=1`: steps 2 to 4 are one stop. `gcstoptheworld=2`: step 5 as well. `gc()` does the same as a
+ * caller of runtime.GC sees it: when it returns, all garbage there was is freed. On one thread the goroutine that calls
+ * gc() keeps all others waiting, so its marking is one stop, and is counted as such.
  *
  * Rejected: a collection inside of an allocation (the raw pointers of all callers up the stack would be lost);
  * reference counts (rings; a count for each store); moving (every raw pointer would move).
@@ -241,8 +238,8 @@ export class Collector {
   }
 
   /**
-   * A sweep that somebody else asks for: an error in it ends the collector as one in its own sweeps does. Arguments are numbers,
-   * two at most: allocations come through here, and a list of them would be an object.
+   * A sweep that somebody else asks for: an error in it ends the collector as one in its own sweeps does. Arguments are
+   * numbers, two at most: allocations come through here, and a list of them would be an object.
    */
   #sweeps<R>(f: (a: number, b: number) => R): (a: number, b?: number) => R {
     return (a, b = 0) => {
@@ -524,8 +521,8 @@ export class Collector {
   }
 
   /**
-   * To be called when no goroutine can run: a slice without regard to the collector's share. False: nothing to do, or a fatal
-   * error has ended the collector.
+   * To be called when no goroutine can run: a slice without regard to the collector's share. False: nothing to do, or a
+   * fatal error has ended the collector.
    */
   idleWork(): boolean {
     const guard = this.#guard;
@@ -545,8 +542,8 @@ export class Collector {
   }
 
   /**
-   * Advances by one bounded step and says which: for tests and debuggers, which choose what happens in between. The caller
-   * is at a safepoint. `idle` means that no cycle is wanted and all is swept.
+   * Advances by one bounded step and says which: for tests and debuggers, which choose what happens in between. The
+   * caller is at a safepoint. `idle` means that no cycle is wanted and all is swept.
    */
   step(budget = DRAIN_BYTES): "start" | "mark" | "terminate" | "sweep" | "idle" {
     this.#enter("step()");

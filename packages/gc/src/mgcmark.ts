@@ -18,23 +18,24 @@
  *    their span) waits in a stack of addresses. Large objects are cut into oblets of 4 KiB,
  *    of which a bounded number waits at a time.
  *
- * A page is in the queue at most once, so a ring with a slot for every page can't overflow: marking of small objects never
- * needs memory. The stack grows by pages of the heap. If there is none left (and its four thousand entries outside of the heap
- * are used up), the object stays marked and unscanned, `overflow` is set, and `markOverflow` scans all spans of such
- * classes again at the end: slow, but a collection does not fail for want of memory when it is wanted most. mark-state.ts
- * draws all this.
+ * A page is in the queue at most once, so a ring with a slot for every page can't overflow: marking of small objects
+ * never needs memory. The stack grows by pages of the heap. If there is none left (and its four thousand entries
+ * outside of the heap are used up), the object stays marked and unscanned, `overflow` is set, and `markOverflow` scans
+ * all spans of such classes again at the end: slow, but a collection does not fail for want of memory when it is wanted
+ * most. mark-state.ts draws all this.
  *
- * ## Twins
- * What marking keeps is in linear memory (mark-state.ts), so whoever drains next finds it there: mark-wasm.ts, mark-js.ts, or
- * another thread (mark-parallel.ts, mark-phase.ts). This file is what they have in common: roots, figures, and the choice.
+ * ## Twins What marking keeps is in linear memory (mark-state.ts), so whoever drains next finds it there: mark-wasm.ts,
+ * mark-js.ts, or another thread (mark-parallel.ts, mark-phase.ts). This file is what they have in common: roots,
+ * figures, and the choice.
  *
  * ## Bounded steps
  * `drain(budget)` scans about `budget` bytes (a page visit or an oblet more at most). Not only the pause bound asks for
  * it: V8 runs a loop that never returns in code 1.5 times slower than a function called often (on-stack replacement).
  *
- * Rejected: a stack of objects alone (2.5 times slower in random order); queueing pages LIFO (400 ns an object in random
- * order, as pages are visited for a single object); a small FIFO before the stack to prefetch (neither language can, and an
- * early load gains less in WebAssembly than pages do: 66 ns an object against 44 in random order, and nothing in JS).
+ * Rejected: a stack of objects alone (2.5 times slower in random order); queueing pages LIFO (400 ns an object in
+ * random order, as pages are visited for a single object); a small FIFO before the stack to prefetch (neither language
+ * can, and an early load gains less in WebAssembly than pages do: 66 ns an object against 44 in random order, and
+ * nothing in JS).
  *
  * Sources: Go's "Green Tea" collector (issue 73581); runtime/mgcmark.go, mgcmark_greenteagc.go; performance figures
  * are of bench/mark.bench.ts.
@@ -63,7 +64,9 @@ export type MarkerKind = "wasm" | "js";
 /** Bytes of scan work in one call of a twin: what it counts stays a small integer. */
 const MAX_DRAIN = 2 ** 30;
 
-/** Bytes that the TypeScript twin scans before a module is assembled, unless asked for: a small program does without. */
+/**
+ * Bytes that the TypeScript twin scans before a module is assembled, unless asked for: a small program does without.
+ */
 const WASM_AFTER = 1 << 20;
 
 /** Marks from roots that others feed in through `shade`, `scanRoots` and `scanFinalizerObject`. */
@@ -76,7 +79,10 @@ export class Marker {
   #twin: MarkTwin;
   /** Bytes to scan until the WebAssembly twin takes over. */
   #untilWasm: number;
-  /** The WebAssembly twin while it is being assembled: a step in each drain, as all of it keeps a program waiting for long. */
+  /**
+   * The WebAssembly twin while it is being assembled: a step in each drain, as all of it keeps a program waiting for
+   * long.
+   */
   #assembly: ReturnType<typeof markWasmSteps> | null = null;
   readonly #assembleAtOnce: boolean;
   readonly state: MarkState;
@@ -85,8 +91,9 @@ export class Marker {
   readonly work: number;
 
   /**
-   * Without a kind the WebAssembly twin takes over when there is work enough for it, if the memory's kernel is one: a host that
-   * refuses the one module would refuse the other. `work`: a GCWORK to share with another Marker of the same thread, for tests.
+   * Without a kind the WebAssembly twin takes over when there is work enough for it, if the memory's kernel is one: a
+   * host that refuses the one module would refuse the other. `work`: a GCWORK to share with another Marker of the same
+   * thread, for tests.
    */
   constructor(heap: GCHeap, kind?: MarkerKind, work?: number) {
     this.#heap = heap;
@@ -165,8 +172,8 @@ export class Marker {
   }
 
   /**
-   * Takes a step towards the WebAssembly twin; all of them if that was asked for. A host may refuse the module (a security
-   * policy, no memory left), and it does so in the middle of a cycle: the other twin goes on.
+   * Takes a step towards the WebAssembly twin; all of them if that was asked for. A host may refuse the module (a
+   * security policy, no memory left), and it does so in the middle of a cycle: the other twin goes on.
    */
   #assemble(): void {
     try {
@@ -216,7 +223,9 @@ export class Marker {
     };
   }
 
-  /** The same for each size class of which something was scanned, large objects (class 0) first. Walks over all spans. */
+  /**
+   * The same for each size class of which something was scanned, large objects (class 0) first. Walks over all spans.
+   */
   classStats(): Map<number, ScanStats> {
     const u32 = this.#u32;
     const { state } = this;
@@ -257,7 +266,8 @@ export class Marker {
   }
 
   /**
-   * Shades what the object at base (its slot) refers to, but for itself: what a finalizer's object refers to has to live.
+   * Shades what the object at base (its slot) refers to, but for itself: what a finalizer's object refers to has to
+   * live.
    */
   scanFinalizerObject(base: number): void {
     const heap = this.#heap;
@@ -273,8 +283,9 @@ export class Marker {
 
   /**
    * After an overflow of the stack: scans every marked object of the classes that use it, again and again until no
-   * further object overflows. Every round marks more, so it ends. After the loss of a thread whatever waited is forgotten, and
-   * every marked object of any class is scanned once more: each that the thread had in hand is among them.
+   * further object overflows. Every round marks more, so it ends. After the loss of a thread whatever waited is
+   * forgotten, and every marked object of any class is scanned once more: each that the thread had in hand is among
+   * them.
    */
   markOverflow(): void {
     const { state } = this;

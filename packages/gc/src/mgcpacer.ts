@@ -33,7 +33,10 @@
 /** No limit: math.MaxInt64, as Go has it. A number can't hold it; 2^63 as a number means the same. */
 export const NO_MEMORY_LIMIT = 0x7fff_ffff_ffff_ffffn;
 
-/** Heap size below which no collection starts at GOGC=100. Less: tiny programs collect all the time; more: they waste it. */
+/**
+ * Heap size below which no collection starts at GOGC=100. Less: tiny programs collect all the time; more: they waste
+ * it.
+ */
 export const DEFAULT_HEAP_MINIMUM = 4 << 20;
 
 /** The collector's share of GOMAXPROCS that the pacer aims at. */
@@ -89,7 +92,10 @@ export function heapMinimum(gcPercent: number): number {
   return gcPercent < 0 ? 0 : Math.floor((DEFAULT_HEAP_MINIMUM * gcPercent) / 100);
 }
 
-/** The goal of rule 1, and the rule that made it; Infinity when GOGC is off. Exact: products above 2^53 go through bigints. */
+/**
+ * The goal of rule 1, and the rule that made it; Infinity when GOGC is off. Exact: products above 2^53 go through
+ * bigints.
+ */
 export function percentGoal(inp: GoalInputs): { goal: number; rule: GoalRule } {
   if (inp.gcPercent < 0) return { goal: Number.POSITIVE_INFINITY, rule: "off" };
   const scannable = inp.heapMarked + inp.stackScan + inp.globalsScan;

@@ -46,8 +46,8 @@ const ALLOC_BITS = MSPAN.allocBits >>> 2;
 const SPECIALS = MSPAN.specials >>> 2;
 
 /**
- * Spans that reclaim looks at before it lets the heap grow: bounds the time of one allocation, to a millisecond in code that
- * has never swept. For a large object it looks at one for each page, which takes less time than clearing the page.
+ * Spans that reclaim looks at before it lets the heap grow: bounds the time of one allocation, to a millisecond in code
+ * that has never swept. For a large object it looks at one for each page, which takes less time than clearing the page.
  */
 const RECLAIM_BUDGET = 256;
 

@@ -1,9 +1,9 @@
 /**
  * Workbufs: the stack of addresses of grey objects, cut into pieces of 8 KiB that threads hand to each other.
  *
- * A thread works at the end of `buf`. When that is full or empty, it is exchanged for `spare`; only if that is in the same
- * state does the thread go to the lists, so a thread that pushes and pops around a boundary leaves them alone. What is in
- * the lists can be taken by any thread: a long stack is shared all but for its last two pieces.
+ * A thread works at the end of `buf`. When that is full or empty, it is exchanged for `spare`; only if that is in the
+ * same state does the thread go to the lists, so a thread that pushes and pops around a boundary leaves them alone.
+ * What is in the lists can be taken by any thread: a long stack is shared all but for its last two pieces.
  *
  * The lists are lock-free: Treiber's stack, its head a pair of address and counter that are changed together, as a head
  * that came back to the same buffer is not the same head. An operation is due once in 2044 objects at most, so the two
@@ -114,8 +114,8 @@ export class WorkBufs {
   }
 
   /**
-   * Gives a part of the thread's stack to the others: the spare buffer, or half of the one in hand. False if there is too
-   * little, or no memory for it.
+   * Gives a part of the thread's stack to the others: the spare buffer, or half of the one in hand. False if there is
+   * too little, or no memory for it.
    */
   share(w: number): boolean {
     const spare = this.#field(w, GCWORK.spare);

@@ -3,11 +3,11 @@
  *
  * - A call from within (out of a callback, or by the collector's own allocations) is refused, or does nothing.
  * - The program's callbacks (events, stderr, freeProfile, onRequest) are called between steps of work that has to be
- *   finished, sometimes at the end of an allocation. What one throws waits, the first of several, and is thrown on at the end of
- *   the next call at a safepoint, when all is in order.
- * - Whatever else throws leaves the heap between two states: an object marked and not scanned, a span half swept. Go ends the
- *   program there. We can't, so from then on there are no collections, and who asks for one is told of the first error.
- *   Allocation goes on until memory is out: the program may want to report.
+ *   finished, sometimes at the end of an allocation. What one throws waits, the first of several, and is thrown on at
+ *   the end of the next call at a safepoint, when all is in order.
+ * - Whatever else throws leaves the heap between two states: an object marked and not scanned, a span half swept. Go
+ *   ends the program there. We can't, so from then on there are no collections, and who asks for one is told of the
+ *   first error. Allocation goes on until memory is out: the program may want to report.
  */
 import { FatalError } from "./errors.ts";
 

@@ -1,8 +1,8 @@
 /**
- * A collection begins and ends at a safepoint, so a goroutine that never comes to one keeps it from doing so while the heap
- * grows. On one thread it keeps timers and everybody else waiting too: the only place left to notice it are its own
- * allocations. They look at the clock now and then, and after DEADLINE_NS the goroutine is named on standard error: its
- * number, what it runs and where it was created. Once, until a safepoint has come.
+ * A collection begins and ends at a safepoint, so a goroutine that never comes to one keeps it from doing so while the
+ * heap grows. On one thread it keeps timers and everybody else waiting too: the only place left to notice it are its
+ * own allocations. They look at the clock now and then, and after DEADLINE_NS the goroutine is named on standard error:
+ * its number, what it runs and where it was created. Once, until a safepoint has come.
  */
 import type { Clock } from "./clock.ts";
 

@@ -74,9 +74,9 @@ export function verifyHeap(collector: Collector): HeapSurvey {
  *
  *     an object whose scan bit is set in this cycle is marked, and so is everything that it points to
  *
- * for objects that are marked by page (16 to 512 bytes), the only ones whose scanning is on record. The stores of a program
- * keep this only if all of them go through the barrier. Throws an Error that names object and slot; gives the number of black
- * objects.
+ * for objects that are marked by page (16 to 512 bytes), the only ones whose scanning is on record. The stores of a
+ * program keep this only if all of them go through the barrier. Throws an Error that names object and slot; gives the
+ * number of black objects.
  */
 export function verifyTricolour(collector: Collector): number {
   const { heap, marker } = collector;

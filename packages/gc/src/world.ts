@@ -10,8 +10,8 @@ export interface World {
   startTheWorld(): void;
   gomaxprocs(): number;
   /**
-   * The running goroutine's number, stack and creation site, as text in the form of a Go traceback. Default: the stack that
-   * V8 tells.
+   * The running goroutine's number, stack and creation site, as text in the form of a Go traceback. Default: the stack
+   * that V8 tells.
    */
   currentStack?(): string;
   /** Finalizers or cleanups are waiting. Must run fn, or drain `collector.finalizers` otherwise, soon but not now. */
@@ -30,9 +30,13 @@ export interface CollectorOptions {
   gogc?: number;
   /** Bytes; default none. */
   memoryLimit?: number | bigint;
-  /** A collection is wanted, or has more to do: call `pollSafepoint` at the next safepoint. Called often; must be cheap. */
+  /**
+   * A collection is wanted, or has more to do: call `pollSafepoint` at the next safepoint. Called often; must be cheap.
+   */
   onRequest?: () => void;
-  /** A finalizer or cleanup threw, and nobody but the default consumer ran it. Default: throws on, out of a microtask. */
+  /**
+   * A finalizer or cleanup threw, and nobody but the default consumer ran it. Default: throws on, out of a microtask.
+   */
   onFinalizerPanic?: (err: unknown, f: Finalization) => void;
   /** An object that the memory profile has sampled is freed: the data of its special, and the bytes of its slot. */
   freeProfile?: (data: number, size: number) => void;
@@ -42,8 +46,9 @@ export interface CollectorOptions {
    */
   allocationSafepoints?: boolean;
   /**
-   * Who scans: a WebAssembly kernel, or its TypeScript twin. Both mark the same. Default: the kernel, from the second megabyte
-   * on; "js" where the host compiles no WebAssembly or the memory is none, and with `kernel: "js"` of the memory.
+   * Who scans: a WebAssembly kernel, or its TypeScript twin. Both mark the same. Default: the kernel, from the second
+   * megabyte on; "js" where the host compiles no WebAssembly or the memory is none, and with `kernel: "js"` of the
+   * memory.
    */
   marker?: "wasm" | "js";
   /** What a trace or a dashboard wants to know. */

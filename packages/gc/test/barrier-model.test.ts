@@ -1,7 +1,7 @@
 /**
- * The barrier's argument, checked as a model: every state that a heap of three objects can get into, under every order of
- * the program's and the collector's smallest steps. The model has what the argument speaks of, and nothing else: colours, a
- * root slot that is scanned when the cycle begins, a local that is never scanned, and fields.
+ * The barrier's argument, checked as a model: every state that a heap of three objects can get into, under every order
+ * of the program's and the collector's smallest steps. The model has what the argument speaks of, and nothing else:
+ * colours, a root slot that is scanned when the cycle begins, a local that is never scanned, and fields.
  */
 import { describe, expect, it } from "vitest";
 
@@ -16,7 +16,9 @@ const WHITE = 0;
 const GREY = 1;
 const BLACK = 2;
 
-/** root, local, one field and one colour for each object, whether an object exists yet: small numbers, so a string key. */
+/**
+ * root, local, one field and one colour for each object, whether an object exists yet: small numbers, so a string key.
+ */
 interface State {
   root: number;
   local: number;
@@ -95,10 +97,10 @@ function* collectorSteps(s: State): Generator<State> {
 }
 
 /**
- * Explores all states from all heaps in which a cycle can begin. At the begin no local is live (everybody is at a safepoint),
- * and the root is scanned. Gives a state in which marking is done although something reachable is white, if there is any.
- * A local counts when marking ends only if the program does not stop at a safepoint for that: it does, so it does not, but
- * nothing is lost by asking for it too.
+ * Explores all states from all heaps in which a cycle can begin. At the begin no local is live (everybody is at a
+ * safepoint), and the root is scanned. Gives a state in which marking is done although something reachable is white, if
+ * there is any. A local counts when marking ends only if the program does not stop at a safepoint for that: it does, so
+ * it does not, but nothing is lost by asking for it too.
  */
 function counterexample(b: Barrier): State | null {
   const seen = new Set<string>();

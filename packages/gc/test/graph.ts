@@ -1,4 +1,6 @@
-/** A fixed random heap with objects of every kind that is marked in its own way, and what a mark phase has left in it. */
+/**
+ * A fixed random heap with objects of every kind that is marked in its own way, and what a mark phase has left in it.
+ */
 import { GC_MARK, GC_OFF, MSPAN } from "../src/heap.ts";
 import type { Marker } from "../src/mgcmark.ts";
 import type { Random, Rig } from "./kit.ts";

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 
 /**
- * A model of mark-parallel.ts and mark-phase.ts: a heap of a few pages, two threads, and every interleaving of their reads, writes
- * and CASes. Memory has one order, as atomics have. A fault can be built in, to see that the model would show it.
+ * A model of mark-parallel.ts and mark-phase.ts: a heap of a few pages, two threads, and every interleaving of their
+ * reads, writes and CASes. Memory has one order, as atomics have. A fault can be built in, to see that the model would
+ * show it.
  */
 interface Heap {
   /** Objects: which page each is on, and what it refers to. */
@@ -304,7 +305,8 @@ const heaps: Record<string, Heap> = {
   "a ring over two pages": { page: [0, 1, 0, 1], children: [[1], [2], [3], [0]], roots: [0] },
   "a fan": { page: [0, 1, 1, 0], children: [[1, 2, 3], [3], [], []], roots: [0] },
   "two roots that meet": { page: [0, 0, 1, 1], children: [[2], [2, 3], [], [0]], roots: [0, 1] },
-  // Two objects of the third page are found by one thread, and two more through them while the other marks one of these.
+  // Two objects of the third page are found by one thread, and two more through them while the other marks one of
+  // these.
   "a chain on one page": { page: [0, 1, 2, 2, 2], children: [[2], [3], [4], [4], []], roots: [0, 1] },
   // A thread on each of the first two pages: both find objects on the third.
   // One thread leaves the first page; the other marks an object there before, and another one after that.

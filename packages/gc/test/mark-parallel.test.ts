@@ -1,4 +1,7 @@
-/** The code of several threads run by one: it then marks in the steps of the single-threaded marker, so its counts are exact. */
+/**
+ * The code of several threads run by one: it then marks in the steps of the single-threaded marker, so its counts are
+ * exact.
+ */
 import { describe, expect, it } from "vitest";
 import { MarkParallelJS } from "../src/mark-parallel.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";

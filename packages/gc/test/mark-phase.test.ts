@@ -85,7 +85,10 @@ function markAlone(r: Rig, marker: Marker): Marked {
   return endMarking(r, marker);
 }
 
-/** The bits and the sums that do not depend on who did what. A large stack may be scanned in another order, not to another sum. */
+/**
+ * The bits and the sums that do not depend on who did what. A large stack may be scanned in another order, not to
+ * another sum.
+ */
 const essence = (m: Marked) => ({ bits: m.bits, bytesMarked: m.bytesMarked, scanWork: m.scanWork });
 
 describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () => {

@@ -1,4 +1,7 @@
-/** How much is marked in a slice and in an assist, and what is owed after it: on a heap, a marker and a clock of figures. */
+/**
+ * How much is marked in a slice and in an assist, and what is owed after it: on a heap, a marker and a clock of
+ * figures.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Cycle, GCController } from "../src/gc-controller.ts";
 import type { GCHeap } from "../src/heap.ts";
@@ -326,7 +329,8 @@ describe("an assist", () => {
   it("scans for 100 microseconds at most, and owes the rest", () => {
     scan.nsPerByte = 10;
     expect(allocate(100_000)).toBe(true);
-    // Four batches of 2048 take 81,920 nanoseconds, five take 102,400: what 25 microseconds allow is 2500 from the second on.
+    // Four batches of 2048 take 81,920 nanoseconds, five take 102,400: what 25 microseconds allow is 2500 from the
+    // second on.
     expect(scan.take()).toEqual([2048, 2500, 2500, 2500, 2500]);
     expect(cycle.assistNs).toBe(7 + 120_480);
     expect(allocate(0)).toBe(true);

@@ -138,7 +138,10 @@ export class Mutator {
     return o;
   }
 
-  /** Overwrites an object with another of its shape, number and pointers: `o` is then as good as `from`, but keeps its number. */
+  /**
+   * Overwrites an object with another of its shape, number and pointers: `o` is then as good as `from`, but keeps its
+   * number.
+   */
   #copy(o: Obj, from: Obj): void {
     this.#overwrite(o, from);
     // A move now and then: `o` may hold the only pointers to what `from` had.
@@ -163,8 +166,8 @@ export class Mutator {
   }
 
   /**
-   * Moves the only pointer to an object: it is taken out of `from` and put into an object that a root reaches. A collector that has
-   * scanned the new place and not the old one sees the object nowhere.
+   * Moves the only pointer to an object: it is taken out of `from` and put into an object that a root reaches. A
+   * collector that has scanned the new place and not the old one sees the object nowhere.
    */
   #moveOnly(from: Obj): void {
     const k = this.random(from.fields.length);
@@ -178,7 +181,9 @@ export class Mutator {
     if (to !== from || j !== k) this.#setField(from, k, null);
   }
 
-  /** Moves the only pointer to an object from a field to a stack slot, which has no barrier and may have been scanned. */
+  /**
+   * Moves the only pointer to an object from a field to a stack slot, which has no barrier and may have been scanned.
+   */
   moveToStack(): void {
     const o = this.#pick();
     if (o === null || o.fields.length === 0) return;

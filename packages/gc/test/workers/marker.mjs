@@ -1,4 +1,5 @@
-// A helper: takes part in every mark phase until the word `stop` is set, and adds what it scanned to the word `scanned`.
+// A helper: takes part in every mark phase until the word `stop` is set, and adds what it scanned to the word
+// `scanned`.
 import { parentPort, workerData } from "node:worker_threads";
 import { createAllocator } from "@gort/allocator";
 import { attachMarkWorker } from "@gort/gc/internal";
