@@ -27,13 +27,17 @@ import type {
   Timer,
 } from "@gort/scheduler";
 import { getg, setDefaultScheduler } from "@gort/scheduler";
-import { stack as stackBelow } from "@gort/scheduler/internal";
+import { setDefaultSchedulerMaker, stack as stackBelow } from "@gort/scheduler/internal";
 import type { Init, Ref, RefMembers, Slice, Type, uint8 } from "@gort/types";
 import { useAfterClose } from "./closed.ts";
 import type { Root } from "./roots.ts";
 import { createRuntime, type Runtime, type RuntimeHooks, type WeakRefTo } from "./runtime.ts";
 
 let instance: Runtime | null = null;
+
+// Host code may use a channel, a WaitGroup or a context before it uses a function of this module. A scheduler without a
+// heap would start goroutines whose roots no collection visits.
+setDefaultSchedulerMaker(() => defaultRuntime().scheduler);
 
 /** The default runtime. */
 export function defaultRuntime(): Runtime {

@@ -20,10 +20,16 @@ import type { Ticker, Timer } from "./time.ts";
 import { stack as stackBelow } from "./traceback.ts";
 
 let instance: Scheduler | null = null;
+let make = (): Scheduler => createScheduler();
 
 /** The default scheduler. */
 export function defaultScheduler(): Scheduler {
-  return (instance ??= createScheduler());
+  return (instance ??= make());
+}
+
+/** Sets the function that makes the default scheduler on first use. For a facade, whose scheduler has a heap. */
+export function setDefaultSchedulerMaker(f: () => Scheduler): void {
+  make = f;
 }
 
 /** Makes `s` the scheduler behind the package's functions, and returns the one before. For a facade. */
@@ -36,7 +42,7 @@ export function setDefaultScheduler(s: Scheduler): Scheduler | null {
 /** The scheduler of the running goroutine, or the default one. */
 export function currentScheduler(): Scheduler {
   const g = m0.curg;
-  return g !== null ? g.sched : (instance ??= createScheduler());
+  return g !== null ? g.sched : (instance ??= make());
 }
 
 /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */

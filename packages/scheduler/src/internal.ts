@@ -8,6 +8,8 @@ export { type LatencyRecorder, schedCounters, schedCountersLength } from "./coun
 export { checkDeadlockMode } from "./deadlock.ts";
 // runtime: stacks of goroutines, for dumps and profiles
 export { framesOf, goName, isMarker } from "./frames.ts";
+// runtime: host code that uses the scheduler first makes the default runtime
+export { setDefaultSchedulerMaker } from "./default.ts";
 // runtime: functions that a program passes
 export { checkFunction, checkResult } from "./functions.ts";
 export { gDerived, gSites, gStack } from "./gstack.ts";
