@@ -212,6 +212,11 @@ export class MemProfileRecorder {
     this.count((this.cycle + 1) % 3, bucket, FREES);
   }
 
+  /** Records that nothing will report the end of an object just sampled: the sample counts as freed at once. */
+  lose(bucket: number): void {
+    this.count((this.cycle + 2) % 3, bucket, FREES);
+  }
+
   private count(future: number, bucket: number, what: typeof ALLOCS | typeof FREES): void {
     const { f64 } = this.sources.buckets.arena;
     f64[((bucket + counters) >>> 3) + (1 + future) * setSize + what] += 1;

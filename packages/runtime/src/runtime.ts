@@ -292,7 +292,9 @@ export class Runtime {
     this.#scavenger = scavenger;
     allocator.hooks.sampleMalloc = (addr, size) => {
       const bucket = profiler.mem.alloc(size);
-      if (bucket !== 0) allocator.addSpecial(addr, SPECIAL_PROFILE, bucket);
+      if (bucket === 0) return;
+      // Without a special (-1: no memory for it), no sweep reports the object dead.
+      if (allocator.addSpecial(addr, SPECIAL_PROFILE, bucket) <= 0) profiler.mem.lose(bucket);
     };
     allocator.setMemProfileRate(this.godebug.memprofilerate);
     this.collector = createCollector(allocator, {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { createRuntime, type MemProfileRecord, type Runtime } from "../src/index.ts";
 
 const open: Runtime[] = [];
@@ -59,6 +59,24 @@ describe("the heap profile", () => {
       const part = (found.get(size) ?? 0) / Math.ceil(bytes / size);
       expect(Math.abs(part - 1), `${size} bytes: ${part}`).toBeLessThan(0.05);
     }
+  });
+
+  it("counts a sample as freed if the memory has no room to remember it", () => {
+    const rt = createRuntime({ maxMemory: 64 << 20, godebug: "", gogc: "off", stderr() {} });
+    open.push(rt);
+    rt.memProfileRate = 1;
+    vi.spyOn(rt.allocator, "addSpecial").mockReturnValueOnce(-1);
+    rt.unsafe.mallocNoscan(1024);
+    rt.unsafe.mallocNoscan(2048);
+    rt.gc();
+    expect(rt.memProfile(null, false).n).toBe(0);
+    const p = new Array<MemProfileRecord | null>(4).fill(null);
+    const { n } = rt.memProfile(p, true);
+    const counts = p.slice(0, n).map((r) => [r?.AllocBytes, r?.FreeBytes]);
+    expect(counts.sort()).toEqual([
+      [1024, 1024],
+      [2048, 2048],
+    ]);
   });
 
   it("says what a short program holds, though its first stacks take V8 long", async () => {
