@@ -28,3 +28,8 @@ export function alignUp(n: number, align: number): number {
 export function alignDown(n: number, align: number): number {
   return n - (n % align);
 }
+
+/** Whether n is a number of bytes: whole and not negative. */
+export function isByteCount(n: unknown): n is number {
+  return Number.isInteger(n) && (n as number) >= 0;
+}

@@ -1,25 +1,12 @@
 // Reserving a memory
+export { attachLinearMemory, createLinearMemory } from "./create.ts";
+export type { Grant } from "./grant.ts";
+export { LinearMemory } from "./linear-memory.ts";
+export { type AttachOptions, type LinearMemoryOptions, MAX_MEMORY, MIN_MEMORY } from "./options.ts";
+export type { WasmMemory } from "./wasm-host.ts";
 
 // Addresses and structs
 export { type Addr, alignDown, alignUp, nil, type Ptr } from "./addr.ts";
-// Errors
-export { FatalError, isFatalError } from "./errors.ts";
-// The kernel and locks
-export type { Kernel } from "./kernel.ts";
-export type { SysStatName } from "./layout.ts";
-export {
-  type AttachOptions,
-  attachLinearMemory,
-  createLinearMemory,
-  type Grant,
-  LinearMemory,
-  type LinearMemoryOptions,
-  MAX_MEMORY,
-  MIN_MEMORY,
-  SysStats,
-} from "./linear-memory.ts";
-export { Lock, lock, tryLock, unlock } from "./lock.ts";
-export { type LockRank, lockRanks } from "./lockrank.ts";
 export {
   defineStruct,
   type FieldArray,
@@ -29,4 +16,15 @@ export {
   type StructType,
   u32s,
 } from "./struct.ts";
-export type { WasmMemory } from "./wasm-host.ts";
+
+// The kernel and the byte counters
+export type { Kernel } from "./kernel.ts";
+export type { SysStatName } from "./layout.ts";
+export { SysStats } from "./sys-stats.ts";
+
+// Locks
+export { Lock, lock, tryLock, unlock } from "./lock.ts";
+export { type LockMemory, type LockRank, lockRanks } from "./lockrank.ts";
+
+// Errors
+export { FatalError, isFatalError } from "./errors.ts";

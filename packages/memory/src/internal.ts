@@ -1,7 +1,6 @@
 /** For sibling packages only: no promise of stability between versions. */
 
-// allocator, memstats: where the counters live
-// allocator, gc, scheduler, profiling: what attaching threads find
+// For allocator, gc and runtime: the addresses of counters, and the roots by which an attaching thread finds state.
 export {
   CONTROL,
   CONTROL_BASE,
@@ -15,15 +14,15 @@ export {
   sysStatAddr,
   sysStatNames,
 } from "./layout.ts";
-// tests of the fallbacks
-export type { Platform } from "./linear-memory.ts";
-// types, gc: reports of dead handles and weak pointers
+// For tests of the fallbacks of createLinearMemory.
+export type { Platform } from "./grant.ts";
+// For types and gc: reports of collected handles and weak pointers.
 export { registryOf } from "./registry.ts";
-// allocator, runtime: whether and how pages are returned
+// For allocator and runtime: whether and how pages return to the operating system.
 export { findReleaser, osPageSize } from "./release.ts";
-// allocator, gc: figures that other threads read
+// For allocator and gc: figures that other threads read.
 export { beginChange, endChange, stableVersion, unchanged } from "./seqlock.ts";
-// gc: the marking kernel
+// For gc: the assembler of the marking kernel.
 export {
   atomicStore,
   block,
@@ -43,4 +42,5 @@ export {
   when,
   zero8,
 } from "./wasm-assembler.ts";
+// For gc: the host's WebAssembly.
 export { wasmHost } from "./wasm-host.ts";

@@ -97,3 +97,22 @@ export function jsKernel(buffer: ArrayBufferLike): Kernel {
       Atomics.compareExchange(i32, addr >>> 2, expected, value),
   });
 }
+
+/**
+ * The kernel of a memory. `kind` is the option of that name: "wasm" insists on the module, undefined falls back to the
+ * twin where the host refuses the module. A memory without a WebAssembly.Memory always has the twin.
+ */
+export function makeKernel(
+  memory: WasmMemory | null,
+  buffer: ArrayBufferLike,
+  shared: boolean,
+  kind: "wasm" | "js" | undefined,
+): Kernel {
+  if (kind === "js" || memory === null) return jsKernel(buffer);
+  try {
+    return wasmKernel(memory, shared);
+  } catch (err) {
+    if (kind === "wasm") throw err;
+    return jsKernel(buffer);
+  }
+}

@@ -15,6 +15,12 @@ import { defineStruct, u32s } from "./struct.ts";
 export const CONTROL_BASE = 0x1000;
 export const CONTROL_END = 0x10000;
 
+/** Bytes of a WebAssembly page: a memory is a whole number of them, and sysReserve aligns to them by default. */
+export const WASM_PAGE = 65536;
+
+/** Chunk that persistentAlloc carves: Go's persistentChunkSize. */
+export const PERSISTENT_CHUNK = 256 * 1024;
+
 /** "gort" read as a little-endian word: tells an attaching thread that the block is initialised. */
 export const CONTROL_MAGIC = 0x74726f67;
 
@@ -47,12 +53,16 @@ export const CONTROL = defineStruct("control", {
   gcSys: "f64",
   otherSys: "f64",
   /** Where each subsystem keeps what an attaching thread must find; ROOT_* are the indices. */
-  roots: u32s(8),
+  roots: u32s(16),
   /** Where the next number of a thread is looked for; numbers count from 1. */
   threadCursor: "u32",
   /** State and task of each thread: threads.ts. Entry 0 is nobody's. */
   threads: u32s(2 * MAX_THREADS),
 });
+
+/** Addresses of the memory's own locks. */
+export const CONTROL_LOCK = CONTROL_BASE + CONTROL.offsets.lock;
+export const STATS_LOCK = CONTROL_BASE + CONTROL.offsets.statsLock;
 
 export const ROOT_ALLOCATOR = 0;
 export const ROOT_GC = 1;

@@ -4,18 +4,17 @@
  *     bit 0        1: somebody sleeps
  *     bits 1..31   the number of the thread that holds it (threads.ts); the whole word is 0 when the lock is free
  *
- * (Drepper, "Futexes are tricky", mutex 3, with an owner.) It spins first, as the sections it guards are short, then sleeps
- * in Atomics.wait where the thread may (a browser's main thread may not, and keeps spinning). Every few milliseconds it
- * looks whether the holder still lives. A holder that is dead, or is the waiting thread itself, is a FatalError at
- * once: what the lock guards may be half changed, and nothing can repair that. Where nobody can tell that the holder is gone
- * (no /proc, and no threadExited yet) lock gives up after lockTimeoutMs.
+ * (Drepper, "Futexes are tricky", mutex 3, with an owner.) It spins first, as the sections it guards are short, then
+ * sleeps in Atomics.wait where the thread may (a browser's main thread may not, and keeps spinning). Every few
+ * milliseconds it looks whether the holder still lives. A holder that is dead, or is the waiting thread itself, is a
+ * FatalError at once: what the lock guards may be half changed, and nothing can repair that. Where nobody can tell that
+ * the holder is gone (no /proc, and no threadExited yet) lock gives up after lockTimeoutMs.
  *
  * Not reentrant. There is no queue: fairness is the operating system's. The order in which locks may be taken is
  * lockrank.ts's.
  */
 import { lockError } from "./errors.ts";
-import type { LinearMemory } from "./linear-memory.ts";
-import { lockName } from "./lockrank.ts";
+import { type LockMemory, lockName } from "./lockrank.ts";
 import { threadGone } from "./threads.ts";
 
 /** Tries before sleeping. One try is about 20 ns: 200 cover a section of 4 us, and less than a wake-up. */
@@ -30,14 +29,14 @@ const MAX_SLEEP_MS = 32;
 let maySleep = true;
 
 /** Takes the lock at addr (a multiple of 4). Throws a FatalError if it can't ever be had. */
-export function lock(mem: LinearMemory, addr: number): void {
+export function lock(mem: LockMemory, addr: number): void {
   const { lockWord } = mem.member;
   if (lockWord === 0) lockBorrowing(mem, addr);
   else if (mem.lockOps.acquire(addr, 0, lockWord) !== 0) lockSlow(mem, addr, lockWord);
 }
 
 /** For a thread that has given its number back: the lock's holder must have one. */
-function lockBorrowing(mem: LinearMemory, addr: number): void {
+function lockBorrowing(mem: LockMemory, addr: number): void {
   const { member } = mem;
   const lockWord = member.borrow();
   try {
@@ -48,9 +47,9 @@ function lockBorrowing(mem: LinearMemory, addr: number): void {
   }
 }
 
-function lockSlow(mem: LinearMemory, addr: number, lockWord: number): void {
+function lockSlow(mem: LockMemory, addr: number, lockWord: number): void {
   const { kernel } = mem;
-  if (kernel.load(addr) >>> 1 === mem.thread) {
+  if (kernel.load(addr) >>> 1 === mem.member.thread) {
     throw lockError(`memory: ${lockName(mem, addr)} is held by its own thread`);
   }
   for (let i = 0; i < SPINS; i++) {
@@ -87,22 +86,23 @@ function lockSlow(mem: LinearMemory, addr: number, lockWord: number): void {
   }
 }
 
-function checkHolder(mem: LinearMemory, addr: number, holder: number, waitedMs: number): void {
-  // A holder that unlocks and gives its number back at this moment has ended, and does not hold the lock. One that has taken
-  // it again since is back.
+function checkHolder(mem: LockMemory, addr: number, holder: number, waitedMs: number): void {
+  // A holder that unlocks and gives its number back at this moment has ended, and does not hold the lock. One that has
+  // taken it again since is back.
   const gone = threadGone(mem, holder) && mem.kernel.load(addr) >>> 1 === holder && threadGone(mem, holder);
   if (gone) {
     throw lockError(`memory: ${lockName(mem, addr)} is held by thread ${holder}, which has ended`);
   }
   if (waitedMs > mem.lockTimeoutMs) {
     throw lockError(
-      `memory: ${lockName(mem, addr)} was not released by thread ${holder} for ${mem.lockTimeoutMs} ms: that thread was terminated, or waits for this one`,
+      `memory: ${lockName(mem, addr)} was not released by thread ${holder} for ${mem.lockTimeoutMs} ms: ` +
+        "that thread was terminated, or waits for this one",
     );
   }
 }
 
 /** Takes the lock if it is free. */
-export function tryLock(mem: LinearMemory, addr: number): boolean {
+export function tryLock(mem: LockMemory, addr: number): boolean {
   const { member } = mem;
   const borrows = member.lockWord === 0;
   const lockWord = borrows ? member.borrow() : member.lockWord;
@@ -115,7 +115,7 @@ export function tryLock(mem: LinearMemory, addr: number): boolean {
 }
 
 /** Frees the lock and wakes one sleeper. Throws a FatalError, and changes nothing, if this thread doesn't hold it. */
-export function unlock(mem: LinearMemory, addr: number): void {
+export function unlock(mem: LockMemory, addr: number): void {
   const { lockWord } = mem.member;
   if (lockWord === 0) {
     unlockBorrowed(mem, addr);
@@ -125,7 +125,7 @@ export function unlock(mem: LinearMemory, addr: number): void {
   if (old !== lockWord) unlockSlow(mem, addr, old);
 }
 
-function unlockBorrowed(mem: LinearMemory, addr: number): void {
+function unlockBorrowed(mem: LockMemory, addr: number): void {
   const { member } = mem;
   const lockWord = member.thread << 1;
   const old = mem.lockOps.release(addr, lockWord, 0);
@@ -134,11 +134,11 @@ function unlockBorrowed(mem: LinearMemory, addr: number): void {
 }
 
 /** The word is not just this thread's number: somebody sleeps, or it is not this thread's lock. */
-function unlockSlow(mem: LinearMemory, addr: number, old: number): void {
+function unlockSlow(mem: LockMemory, addr: number, old: number): void {
   if (old === 0) throw lockError(`memory: unlock of the free ${lockName(mem, addr)}`);
-  if (old >>> 1 !== mem.thread) {
+  if (old >>> 1 !== mem.member.thread) {
     throw lockError(
-      `memory: unlock of ${lockName(mem, addr)} by thread ${mem.thread}, but thread ${old >>> 1} holds it`,
+      `memory: unlock of ${lockName(mem, addr)} by thread ${mem.member.thread}, but thread ${old >>> 1} holds it`,
     );
   }
   mem.kernel.store(addr, 0);
@@ -147,9 +147,9 @@ function unlockSlow(mem: LinearMemory, addr: number, old: number): void {
 
 /** The lock as an object, for code that holds it in a field. The state is in the memory alone. */
 export class Lock {
-  readonly #mem: LinearMemory;
+  readonly #mem: LockMemory;
   readonly addr: number;
-  constructor(mem: LinearMemory, addr: number) {
+  constructor(mem: LockMemory, addr: number) {
     this.#mem = mem;
     this.addr = addr;
   }

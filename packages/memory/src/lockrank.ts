@@ -1,40 +1,53 @@
 /**
  * The order of locks, and the mode that checks it (option `staticLockRanking`; Go's GOEXPERIMENT of that name).
  *
- * A thread may take a lock only while every lock it holds stands before it in the table; two of one rank are never held
- * together. A cycle of threads that wait for each other's locks is impossible then. Go's order, for the locks we have:
+ * A thread may take a lock only if every lock that it holds stands above that lock in the table. It never holds two
+ * locks of one rank. So threads cannot wait for each other's locks in a cycle. The order is Go's, for the locks we
+ * have:
  *
- *     rank            the lock, and what is done under it
- *     mcentral        one a span class: its span lists. Go: spanSetSpine
- *     mspanSpecial    one a span: its list of specials
- *     mheap           one a heap: pages, span structs, stack spans, mcaches
+ *     rank            the lock, and the state that it guards
+ *     mcentral        one per span class: its span lists. Go: spanSetSpine
+ *     mspanSpecial    one per span: its list of specials
+ *     mheap           one per heap: pages, span structs, stack spans, mcaches
  *     globalAlloc     the memory's cursors: sysReserve and persistentAlloc. Go: globalAlloc
- *     sysStats        the memory's counters: nothing is taken under it
+ *     sysStats        the memory's counters: a thread takes no other lock under it
  *
- * Without the option none of this runs: lock and unlock go straight to the kernel. With it each thread keeps a list of the
- * locks it holds, and throws a FatalError that names both locks when one is taken out of order, taken twice, released
- * without being held, or held while the thread blocks.
+ * Without the option none of this runs: lock and unlock call the kernel directly. With the option each thread keeps a
+ * list of the locks that it holds. It throws a FatalError, which names the locks, in four cases: a lock taken out of
+ * order, a lock taken twice, a lock released without being held, and a lock held while the thread blocks.
  */
 import { lockError } from "./errors.ts";
-import type { LinearMemory } from "./linear-memory.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Member } from "./threads.ts";
 
-/** From the first that is taken to the last. */
+/** In the order in which a thread takes them. */
 export const lockRanks = ["mcentral", "mspanSpecial", "mheap", "globalAlloc", "sysStats"] as const;
 export type LockRank = (typeof lockRanks)[number];
 
-/** What lock and unlock do to the word. The two functions are the kernel's own unless the order is checked. */
+/** The part of a LinearMemory that its locks use. */
+export interface LockMemory {
+  readonly kernel: Kernel;
+  readonly u32: Uint32Array;
+  readonly i32: Int32Array;
+  readonly member: Member;
+  readonly lockOps: LockOps;
+  readonly lockTimeoutMs: number;
+  lockRankOf(addr: number): LockRank | undefined;
+}
+
+/** The changes that lock and unlock make to the word. acquire and release are the kernel's cas unless checks are on. */
 export interface LockOps {
   /** As kernel.cas. */
   acquire(addr: number, expected: number, value: number): number;
   /** As kernel.cas. */
   release(addr: number, expected: number, value: number): number;
-  /** The lock was taken by another way than a successful acquire. */
+  /** Notes a lock that the thread took without a successful acquire. */
   acquired(addr: number): void;
-  /** The thread is about to block on something that is no lock. */
+  /** Notes that the thread is about to block on anything but a lock. `what` names the operation. */
   blocking(what: string): void;
 }
 
-export function plainLockOps(mem: LinearMemory): LockOps {
+export function plainLockOps(mem: LockMemory): LockOps {
   const { cas } = mem.kernel;
   return { acquire: cas, release: cas, acquired() {}, blocking() {} };
 }
@@ -44,7 +57,7 @@ interface Held {
   readonly rank: LockRank | undefined;
 }
 
-export function checkedLockOps(mem: LinearMemory): LockOps {
+export function checkedLockOps(mem: LockMemory): LockOps {
   const { kernel } = mem;
   const held: Held[] = [];
   const acquired = (addr: number): void => {
@@ -56,7 +69,7 @@ export function checkedLockOps(mem: LinearMemory): LockOps {
       const rank = mem.lockRankOf(addr);
       for (const h of held) {
         if (h.addr === addr) throw lockError(`memory: ${lockName(mem, addr)} is taken twice by one thread`);
-        if (rank === undefined || h.rank === undefined) continue; // a lock of a program has no place in the order
+        if (rank === undefined || h.rank === undefined) continue; // a program's own lock has no rank
         if (lockRanks.indexOf(rank) <= lockRanks.indexOf(h.rank)) {
           throw lockError(
             `memory: lock ordering problem: ${lockName(mem, addr)} is taken while ${lockName(mem, h.addr)} is held`,
@@ -73,7 +86,7 @@ export function checkedLockOps(mem: LinearMemory): LockOps {
         const owner = kernel.load(addr) >>> 1;
         const by = owner === 0 ? "is free" : `is held by thread ${owner}`;
         throw lockError(
-          `memory: unlock of ${lockName(mem, addr)} by thread ${mem.thread}, which doesn't hold it: it ${by}`,
+          `memory: unlock of ${lockName(mem, addr)} by thread ${mem.member.thread}, which doesn't hold it: it ${by}`,
         );
       }
       held.splice(k, 1);
@@ -87,7 +100,7 @@ export function checkedLockOps(mem: LinearMemory): LockOps {
 }
 
 /** "lock mheap at 0x1234", for messages. */
-export function lockName(mem: LinearMemory, addr: number): string {
+export function lockName(mem: LockMemory, addr: number): string {
   const rank = mem.lockRankOf(addr);
   return `lock ${rank === undefined ? "" : `${rank} `}at 0x${addr.toString(16)}`;
 }

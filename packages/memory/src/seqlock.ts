@@ -4,8 +4,9 @@
  *     writer   beginChange  (odd)   stores   endChange (even)
  *     reader   v = stableVersion    loads    unchanged(v)? done : again
  *
- * One writer at a time. Between begin and end it takes no lock and throws nothing. A reader may find the writer preempted
- * in between, so it sleeps after a while; a writer that died there is given up after a second, and what it left is read.
+ * One writer at a time. Between begin and end it takes no lock and throws nothing. A reader may find the writer
+ * preempted in between, so it sleeps after a while; a writer that died there is given up after a second, and what it
+ * left is read.
  */
 import type { LinearMemory } from "./linear-memory.ts";
 

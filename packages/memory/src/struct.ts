@@ -73,7 +73,8 @@ export function defineStruct<const F extends Record<string, FieldType>>(
   }
   const size = Math.ceil(offset / align) * align;
   // A copy: V8 keeps an object to which many properties were added one by one as a hash table, and then every
-  // `MSPAN.offsets.npages` in optimised code is a call of 5 to 20 ns instead of a constant. A copied object has a shape.
+  // `MSPAN.offsets.npages` in optimised code is a call of 5 to 20 ns instead of a constant. A copied object has a
+  // shape.
   return Object.freeze({
     name,
     size,

@@ -9,12 +9,12 @@
  *     registered -> live          a thread attaches with the number that was drawn for it
  *     registered, live -> ended   threadExited, by whoever learns of the end (a Worker's "exit" event); or the thread
  *                                 itself, when it closes its last allocator or calls leave
- *     ended -> live               the same thread comes back, and nobody has drawn its entry meanwhile; or it has no number and
- *                                 takes a lock, for which it draws one
+ *     ended -> live the same thread comes back, and nobody has drawn its entry meanwhile; or it has no number and takes
+ *     a lock, for which it draws one
  *
- * The number of a thread is generation << 9 | k. Each draw of an ended entry begins a generation, so a number means one thread
- * for 2^21 lives of its entry, and what is said or remembered about a thread that has ended (a report that comes late, the owner
- * of an mcache) is never taken for the thread that came after it.
+ * The number of a thread is generation << 9 | k. Each draw of an ended entry begins a generation, so a number means one
+ * thread for 2^21 lives of its entry, and what is said or remembered about a thread that has ended (a report that comes
+ * late, the owner of an mcache) is never taken for the thread that came after it.
  *
  * Linux tells without being told: a live thread whose number is gone from /proc/self/task has ended. That works where
  * it matters most, on a thread that waits for a lock and so can't run its event loop; and it gives back the entries of
@@ -22,7 +22,12 @@
  */
 import type { Kernel } from "./kernel.ts";
 import { CONTROL, CONTROL_BASE, MAX_THREADS } from "./layout.ts";
-import type { LinearMemory } from "./linear-memory.ts";
+
+/** The part of a LinearMemory that holds the table. */
+interface ThreadMemory {
+  readonly kernel: Kernel;
+  readonly u32: Uint32Array;
+}
 
 const FREE = 0;
 const REGISTERED = 1;
@@ -192,8 +197,8 @@ export class Member {
   }
 
   /**
-   * A number that was never used before: who finds that a holder has ended and its number still in the lock must not have met
-   * two loans of one number. The entry is that of the last loan, if it can be had.
+   * A number that was never used before: who finds that a holder has ended and its number still in the lock must not
+   * have met two loans of one number. The entry is that of the last loan, if it can be had.
    */
   private drawLent(): number {
     const { kernel, lent } = this;
@@ -242,17 +247,17 @@ export function isThread(id: number): boolean {
 }
 
 /** A number for a thread that is going to attach. */
-export function drawThread(mem: LinearMemory): number {
+export function drawThread(mem: ThreadMemory): number {
   return draw(mem.kernel, mem.u32, REGISTERED, 0);
 }
 
 /** Notes that the thread has ended. */
-export function markExited(mem: LinearMemory, thread: number): void {
+export function markExited(mem: ThreadMemory, thread: number): void {
   end(mem.kernel, thread);
 }
 
 /** Whether no thread of this number lives: it has ended, or never was. */
-export function threadGone(mem: LinearMemory, thread: number): boolean {
+export function threadGone(mem: ThreadMemory, thread: number): boolean {
   const entry = entryOf(thread);
   const word = mem.kernel.load(entry);
   if (word !== stateOf(thread, REGISTERED) && word !== stateOf(thread, LIVE)) return true;

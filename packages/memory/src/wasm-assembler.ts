@@ -1,6 +1,6 @@
 /**
- * A small structured assembler for WebAssembly: expressions, locals, loops. Kernels are written in it beside their TypeScript
- * twins, so it is made to be read: `page.shl(2).load(table)` is `u32[(table + page * 4) >>> 2]`.
+ * A small structured assembler for WebAssembly: expressions, locals, loops. Kernels are written in it beside their
+ * TypeScript twins, so it is made to be read: `page.shl(2).load(table)` is `u32[(table + page * 4) >>> 2]`.
  *
  *     const m = new WasmModule(pages, shared);
  *     m.func("sum", ["lo", "hi"], 1, ([lo, hi]) => {
@@ -9,9 +9,10 @@
  *     });
  *     new WebAssembly.Instance(new WebAssembly.Module(m.bytes()), { gort: { memory } });
  *
- * Every value is an i32; comparisons and shifts are unsigned. Addresses are unsigned too: a load at `base + offset`, the
- * offset being constant, costs no addition and may reach all 4 GiB. Functions have 0 or 1 results. Atomic instructions are
- * valid on unshared memories as well. The binary format: https://webassembly.github.io/spec/core/binary/.
+ * Every value is an i32; comparisons and shifts are unsigned. Addresses are unsigned too: a load at `base + offset`,
+ * the offset being constant, costs no addition and may reach all 4 GiB. Functions have 0 or 1 results. Atomic
+ * instructions are valid on unshared memories as well. The binary format:
+ * https://webassembly.github.io/spec/core/binary/.
  */
 
 const I32 = 0x7f;
@@ -24,7 +25,9 @@ function uleb(n: number): number[] {
   return out;
 }
 
-/** Code is written straight to the function's bytes: copying it from level to level would take longer than compiling it. */
+/**
+ * Code is written straight to the function's bytes: copying it from level to level would take longer than compiling it.
+ */
 type Emit = (out: number[]) => void;
 
 function emitUleb(out: number[], n: number): void {
@@ -338,7 +341,10 @@ export class Func {
   }
 }
 
-/** A module over the imported memory `gort.memory`. Imports are declared before functions, functions before their callers. */
+/**
+ * A module over the imported memory `gort.memory`. Imports are declared before functions, functions before their
+ * callers.
+ */
 export class WasmModule {
   readonly #limits: number[];
   readonly #types: number[][] = [];
@@ -376,7 +382,9 @@ export class WasmModule {
     for (;;) yield this.local();
   }
 
-  /** Declares and exports a function. Its body is made at once; a body that ends in an expression is written with ret. */
+  /**
+   * Declares and exports a function. Its body is made at once; a body that ends in an expression is written with ret.
+   */
   func(
     fname: string,
     params: readonly string[],

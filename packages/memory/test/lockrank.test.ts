@@ -1,0 +1,69 @@
+import { describe, expect, it } from "vitest";
+import { createLinearMemory, Lock } from "../src/index.ts";
+import { CONTROL, CONTROL_BASE } from "../src/layout.ts";
+
+describe("the order of locks", () => {
+  function setUp() {
+    const mem = createLinearMemory({ maxMemory: 64 << 20, staticLockRanking: true });
+    const at = mem.reserveControl(64);
+    mem.rankLocks((addr) =>
+      addr === at || addr === at + 4 ? "mcentral" : addr === at + 8 ? "mheap" : undefined,
+    );
+    const [first, same, second, own] = [0, 4, 8, 12].map((o) => new Lock(mem, at + o));
+    return { mem, first: first, same: same, second: second, own: own };
+  }
+
+  it("is the table's: taking locks upwards is right, downwards or beside is not", () => {
+    const { first, same, second } = setUp();
+    first.lock();
+    second.lock();
+    first.unlock();
+    expect(() => first.lock()).toThrow(/lock mcentral at 0x\w+ is taken while lock mheap at 0x\w+ is held/);
+    second.unlock();
+    first.lock();
+    expect(() => same.lock()).toThrow(/lock mcentral at 0x\w+ is taken while lock mcentral at/);
+    first.unlock();
+    same.lock();
+    same.unlock();
+  });
+
+  it("holds for the memory's own locks, which come last", () => {
+    const { mem, second } = setUp();
+    second.lock();
+    mem.persistentAlloc(8, 8, "gcSys"); // globalAlloc, and sysStats under it
+    second.unlock();
+    const stats = new Lock(mem, CONTROL_BASE + CONTROL.offsets.statsLock);
+    stats.lock();
+    expect(() => second.lock()).toThrow(/lock mheap at 0x\w+ is taken while lock sysStats at/);
+    stats.unlock();
+  });
+
+  it("leaves out a program's own locks, but not their other rules", () => {
+    const { mem, first, second, own } = setUp();
+    second.lock();
+    own.lock();
+    expect(() => own.lock()).toThrow("is taken twice by one thread");
+    expect(() => mem.willBlock("sleep")).toThrow(/sleep while lock mheap at/);
+    second.unlock();
+    own.unlock();
+    mem.willBlock("sleep");
+    expect(() => own.unlock()).toThrow(/unlock of lock at .* which doesn't hold it: it is free/);
+    const other = mem.registerThread();
+    mem.kernel.store(first.addr, other << 1);
+    expect(() => first.unlock()).toThrow(`is held by thread ${other}`);
+    expect(first.holder).toBe(other); // a refused unlock changes nothing
+    mem.kernel.store(first.addr, 0);
+    expect(first.tryLock()).toBe(true);
+    expect(() => mem.willBlock("sleep")).toThrow("sleep while lock mcentral");
+  });
+
+  it("is not checked unless asked for", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const at = mem.reserveControl(16);
+    mem.rankLocks((addr) => (addr === at ? "mcentral" : "mheap"));
+    const [low, high] = [new Lock(mem, at), new Lock(mem, at + 4)];
+    high.lock();
+    low.lock();
+    mem.willBlock("sleep");
+  });
+});
