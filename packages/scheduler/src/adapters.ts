@@ -1,9 +1,8 @@
 /**
- * `@gort/scheduler/adapters`: channels from and to what the host has: async iterables, Web and Node streams, events,
- * abort signals.
+ * `@gort/scheduler/adapters`: channels from and to async iterables, Web and Node streams, events and abort signals.
  *
- * A source is open while the host may still send through it, and as long as it is open waiting goroutines are no
- * deadlock. Every adapter cleans up after itself: when it has ended, failed or been stopped, it has left no listener, no
+ * A source is open while the host may still send through it. While a source is open, waiting goroutines are no
+ * deadlock. Every adapter cleans up after itself: after its end, its failure or a stop it leaves no listener, no
  * goroutine, no lock and no unhandled rejection behind.
  *
  *     adapters/source.ts     what all sources share        adapters/web.ts    Web streams from and to channels

@@ -4,17 +4,17 @@ import { currentScheduler } from "../default.ts";
 import { kindOf } from "../errors.ts";
 import { OpenChan, type Source, type SourceOptions } from "./source.ts";
 
-/** An iterator, and what ends it early. Only the first `cancel` counts; what it throws or rejects with is kept. */
+/** An iterator that `cancel` ends early. `pumped` calls `cancel` at most once, and keeps its error for `err`. */
 interface Feed<T> {
   next(): Promise<IteratorResult<T, unknown>> | IteratorResult<T, unknown>;
   cancel(): unknown;
-  /** Called once, when the feed has ended by itself. */
+  /** Called once if the feed ends by itself, normally or with an error. */
   ended?(): void;
 }
 
 /**
- * Sends what `open` gives, one value at a time as the goroutines take them. A value that the host hands over while the
- * source is stopped is dropped.
+ * A source with the values of the feed that `open` gives. It asks for the next value when a goroutine has taken the
+ * previous one, or the channel has room. It drops a value that the host delivers after a stop.
  */
 function pumped<T>(options: SourceOptions, open: () => Feed<T>): Source<T> {
   const o = new OpenChan<T>(currentScheduler(), options.size ?? 0);
@@ -37,7 +37,7 @@ function pumped<T>(options: SourceOptions, open: () => Feed<T>): Source<T> {
         try {
           await o.c.send(r.value);
         } catch (e) {
-          // The channel was closed under the send: by stop, or by a goroutine, which wants no more.
+          // The channel was closed during the send: by stop, or by a goroutine that wants no more values.
           if (!o.open) return;
           error = e;
           o.end();
@@ -64,7 +64,7 @@ function pumped<T>(options: SourceOptions, open: () => Feed<T>): Source<T> {
   };
 }
 
-/** Receives what an async iterable gives, one at a time as the goroutines take it. */
+/** A source with the values of an async iterable, asked for one at a time as goroutines take them. */
 export function fromAsyncIterable<T>(
   it: AsyncIterable<T> | Iterable<T>,
   options: SourceOptions = {},
@@ -87,14 +87,14 @@ function iteratorOf<T>(rule: string, it: AsyncIterable<T> | Iterable<T>): AsyncI
   throw new TypeError(`scheduler: ${rule} (got ${kindOf(it)})`);
 }
 
-/** Receives the chunks of a Web stream. Its lock is given back at the end; `stop` cancels the stream. */
+/** A source with the chunks of a Web stream. At its end it releases the stream's lock. `stop` cancels the stream. */
 export function fromReadableStream<T>(stream: ReadableStream<T>, options: SourceOptions = {}): Source<T> {
   return pumped<T>(options, () => {
     if (typeof stream?.getReader !== "function") {
       throw new TypeError(`scheduler: fromReadableStream needs a ReadableStream (got ${kindOf(stream)})`);
     }
     const reader = stream.getReader();
-    // A failure is seen by read; without a handler `closed` would be an unhandled rejection.
+    // `read` reports a failure. Without this handler `closed` would be an unhandled rejection, too.
     reader.closed.catch(() => {});
     return {
       next: () => reader.read(),
@@ -110,18 +110,18 @@ export function fromReadableStream<T>(stream: ReadableStream<T>, options: Source
   });
 }
 
-/** The part of a Node stream that is needed to read from it. */
+/** The part of a Node stream that fromNodeReadable needs. */
 export interface NodeReadable<T> extends AsyncIterable<T> {
   destroy?(error?: Error): unknown;
 }
 
-/** Receives the chunks of a Node stream. `stop` destroys the stream. */
+/** A source with the chunks of a Node stream. `stop` destroys the stream. */
 export function fromNodeReadable<T>(readable: NodeReadable<T>, options: SourceOptions = {}): Source<T> {
   return pumped<T>(options, () => {
     const iterator = iteratorOf<T>("fromNodeReadable needs a readable stream of Node", readable);
     return {
       next: () => iterator.next(),
-      // Before `return`: that waits for the read under way, which only the end of the stream ends.
+      // Destroy before `return`: it waits for the pending read, which ends only with the stream.
       cancel() {
         if (typeof readable.destroy !== "function") return iterator.return?.();
         readable.destroy();

@@ -1,12 +1,13 @@
 /**
  * From a channel to a Node or Web stream: writeTo and pipe.
  *
- * 1. A watch notes when the stream has ended: with Node's own `stream.finished`, or by the `closed` promise of a Web writer.
- * 2. The goroutine waits for a value and for the end of the stream at once. So it never takes a value for a stream that
- *    it knows to be gone, and a stream that goes away wakes it.
+ * 1. A watch notices the end of the stream, by Node's `stream.finished` or by the `closed` promise of a Web writer.
+ * 2. The goroutine waits for a value and for the end of the stream at once. So it takes no value for a stream that has
+ *    ended, and the end of the stream wakes it.
  * 3. If the stream is full, the goroutine waits for room or for the end of the stream.
- * 4. After the last value the stream is ended, and the goroutine waits until the stream has written everything.
- * 5. If anything fails, the stream is destroyed and a source is stopped. No listener is left behind.
+ * 4. After the last value the goroutine ends the stream, and waits until the stream has written everything.
+ * 5. If anything fails, the goroutine destroys the stream and stops the source, if there is one. It leaves no listener
+ *    behind.
  */
 
 import type { Chan, RecvChan } from "../chan.ts";
@@ -19,7 +20,7 @@ import { rethrow } from "../rethrow.ts";
 import { recvCase } from "../select.ts";
 import { channelOf, type From, type Source } from "./source.ts";
 
-/** The part of a Node stream that is needed to write to it. */
+/** The part of a Node stream that writeTo and pipe need. */
 export interface NodeWritable<T> {
   readonly destroyed: boolean;
   readonly writableEnded: boolean;
@@ -36,7 +37,7 @@ type Finished = (
   callback: (error?: Error | null) => void,
 ) => () => void;
 
-/** What a goroutine sees of a stream that it writes to. */
+/** A stream as the goroutine that writes to it sees it. */
 abstract class Sink<T> {
   /** Closed when the stream has ended. */
   readonly gone: Chan<never>;
@@ -50,14 +51,14 @@ abstract class Sink<T> {
     this.gone = s.makeChan<never>();
   }
 
-  /** Whether the stream takes no more, though the watch may not have heard of its end yet. */
+  /** Whether the stream takes no more chunks. The watch may learn of its end later. */
   abstract readonly over: boolean;
-  /** Whether the stream wants no more for now. */
+  /** Whether the stream's buffer is full. */
   abstract readonly full: boolean;
   abstract write(v: T): void;
   abstract end(): void;
   abstract destroy(e: unknown): void;
-  /** Takes off all listeners. */
+  /** Removes all listeners. */
   abstract stop(): void;
 
   /** For the watch: the stream has ended. */
@@ -74,7 +75,7 @@ abstract class Sink<T> {
     if (!this.full) this.wake?.();
   };
 
-  /** Waits for the host: for room, or only for the end. */
+  /** Waits for the end of the stream or, with `room`, for room or the end. */
   *wait(room: boolean): Generator<undefined, void, unknown> {
     while (!this.ended && !(room && !this.full)) {
       yield* this.sched.syscall(
@@ -110,7 +111,7 @@ class NodeSink<T> extends Sink<T> {
     return this.needDrain;
   }
   write(v: T): void {
-    // Not writableNeedDrain, which the responses of http2 don't have.
+    // Not writableNeedDrain: responses of http2 lack it.
     if (!this.stream.write(v)) this.needDrain = true;
   }
   end(): void {
@@ -119,7 +120,7 @@ class NodeSink<T> extends Sink<T> {
   destroy(e: unknown): void {
     const { stream } = this;
     if (stream.destroyed) return;
-    // The stream emits `error` after this watch is gone; without a listener that would end the process.
+    // The stream emits `error` after this watch is removed. Without a listener, the event would end the process.
     const ignore = () => {};
     const closed = () => {
       stream.off("error", ignore);
@@ -158,7 +159,7 @@ class WebSink<T> extends Sink<T> {
     return n !== null && n <= 0;
   }
   write(v: T): void {
-    // A failure of the stream comes through `closed`.
+    // `closed` reports a failure of the stream.
     this.writer.write(v).catch(ignoreRejection);
     this.watchRoom();
   }
@@ -195,7 +196,7 @@ function sinkOf<T>(what: string, stream: NodeWritable<T> | WritableStream<T>): S
   );
 }
 
-/** A transfer that can begin: arguments of a wrong kind have thrown. */
+/** A transfer whose arguments have been checked. */
 interface Transfer<T> {
   what: string;
   c: RecvChan<T>;
@@ -238,9 +239,9 @@ function* transfer<T>({ what, c, source, sink }: Transfer<T>): Generator<undefin
 }
 
 /**
- * Writes what a channel or a source gives to a stream of Node or of the Web, no faster than the stream takes it. After the last
- * value it ends the stream and returns once everything is written. Throws what the stream fails with, or the source; the
- * stream is then destroyed and the source stopped. In a goroutine: `yield* writeTo(c, stream)`.
+ * Writes the values of a channel or a source to a stream of Node or of the Web, no faster than the stream takes them.
+ * After the last value it ends the stream, and returns once everything is written. If the stream or the source fails,
+ * it destroys the stream, stops the source and throws the error. In a goroutine: `yield* writeTo(c, stream)`.
  */
 export function* writeTo<T>(
   from: From<T>,
@@ -250,7 +251,7 @@ export function* writeTo<T>(
 }
 
 /**
- * As writeTo, but returns the error, or null: a client that goes away is no panic. In a goroutine:
+ * As writeTo, but returns the error or null, since a client that disconnects should be no panic. In a goroutine:
  * `const err = yield* pipe(c, stream)`.
  */
 export function* pipe<T>(

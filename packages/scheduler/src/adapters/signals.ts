@@ -31,14 +31,14 @@ function listen(target: Events, type: string, f: (e: unknown) => void): () => vo
   );
 }
 
-/** Whether it is a signal of the process, for which Go's programs wait too. Its listener alone does not keep the process alive. */
+/** Whether the events are signals of the process. A listener for a signal does not keep the process alive. */
 function isSignal(target: Events, type: string): boolean {
   return target === (nodeProcess() as unknown) && String(type).startsWith("SIG");
 }
 
 /**
- * Receives events. Those that find the buffer full are dropped: an event does not wait. While `main` runs, a source of a signal
- * (`fromEvents(process, "SIGINT")`) keeps the process alive.
+ * A source with the events of `type`. An event cannot wait, so the source drops events while its buffer is full. While
+ * `main` runs, a source of a signal (`fromEvents(process, "SIGINT")`) keeps the process alive.
  */
 export function fromEvents<E>(target: Events, type: string, options: SourceOptions = {}): Source<E> {
   // Emitters of Node take symbols, too.
@@ -53,7 +53,7 @@ export function fromEvents<E>(target: Events, type: string, options: SourceOptio
   };
   const remove = listen(target, type, (e) => {
     if (!o.open) return;
-    // A goroutine that has closed the channel wants no more; the emitter has no use for its panic.
+    // A goroutine that has closed the channel wants no more events. A send would panic in the emitter.
     if (isClosed(o.c)) stop();
     else o.c.trySend(e as E);
   });
@@ -63,11 +63,14 @@ export function fromEvents<E>(target: Events, type: string, options: SourceOptio
 
 /** A channel that is closed when a signal is aborted. */
 export interface AbortChan extends RecvChan<never> {
-  /** Takes the listener off the signal. The channel then stays open: closing it would say that the signal is aborted. */
+  /**
+   * Removes the listener from the signal. The channel stays open, because a closed one means that the signal is
+   * aborted.
+   */
   stop(): void;
 }
 
-/** A channel that is closed when `signal` is aborted. `stop` it when it is not needed any more. */
+/** A channel that is closed when `signal` is aborted. Call `stop` when you need it no more. */
 export function fromAbortSignal(signal: AbortSignal): AbortChan {
   if (typeof signal !== "object" || signal === null || typeof signal.aborted !== "boolean") {
     throw new TypeError(`scheduler: fromAbortSignal needs an AbortSignal (got ${kindOf(signal)})`);

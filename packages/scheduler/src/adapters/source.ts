@@ -1,4 +1,4 @@
-/** Source: a channel that host code feeds. */
+/** The parts that all adapters share: sources, and the checks of channels. */
 
 import { type Chan, HChan, isForeignChan, type RecvChan, type SendChan } from "../chan.ts";
 import { kindOf } from "../errors.ts";
@@ -6,11 +6,14 @@ import type { Scheduler } from "../proc.ts";
 
 /** A channel that host code feeds. */
 export interface Source<T> {
-  /** Closed when the host has no more. */
+  /** The channel to receive from. It is closed when the host has no more values. */
   readonly C: RecvChan<T>;
-  /** What ended it, once `C` is closed; null at a normal end. After `stop`: what the host's clean-up threw, or null. */
+  /**
+   * The error that ended the source, once `C` is closed; null after a normal end. After `stop`: the error of the host's
+   * clean-up, or null.
+   */
   err(): unknown;
-  /** Ends it early: closes `C` and tells the host. A second call does nothing. */
+  /** Ends the source early: closes `C` and makes the host clean up. A second call does nothing. */
   stop(): void;
 }
 
@@ -31,7 +34,10 @@ export class OpenChan<T> {
     this.c = sched.makeChan<T>(size);
   }
 
-  /** From here on the host may send. With `hold` the source keeps the process alive, which has no handle for it. */
+  /**
+   * Opens the source: the host may send. With `hold` the open source keeps the process alive, for hosts without a
+   * handle.
+   */
   begin(hold = false): void {
     this.open = true;
     this.release = this.sched.hostSource({ hold });
@@ -49,7 +55,7 @@ export function isClosed(c: RecvChan<unknown> | SendChan<never>): boolean {
   return (c as HChan<unknown>).closed;
 }
 
-/** Closes `c` unless it is closed: a goroutine may have closed it, and host code has no place for that panic. */
+/** Closes `c` unless a goroutine has closed it. Host code could not handle the panic of a second close. */
 export function closeOnce(c: SendChan<never>): void {
   if (!isClosed(c)) c.close();
 }
@@ -57,12 +63,12 @@ export function closeOnce(c: SendChan<never>): void {
 /** A channel or a source. */
 export type From<T> = RecvChan<T> | Source<T>;
 
-/** Whether it is a channel. For one of another copy of the package, the first operation says so. */
+/** Whether `x` is a channel, of any copy of the package. The first operation on one of another copy throws. */
 export function isChan(x: unknown): x is HChan<never> {
   return x instanceof HChan || isForeignChan(x);
 }
 
-/** The channel to receive from, and the source that it belongs to, if any. */
+/** The channel to receive from, and its source, if `from` is one. */
 export function channelOf<T>(what: string, from: From<T>): { c: RecvChan<T>; source: Source<T> | null } {
   if (isChan(from)) return { c: from, source: null };
   const c = typeof from === "object" && from !== null && "C" in from ? from.C : null;

@@ -7,8 +7,9 @@ import { recvCase, sendCase } from "../select.ts";
 import { channelOf, closeOnce, type From, isChan } from "./source.ts";
 
 /**
- * A Web stream of what a channel or a source gives. It takes a value only when its reader asks for one. A source that ends
- * with an error fails the stream, and a stream that is cancelled stops the source. Cancelling takes no value from the channel.
+ * A Web stream with the values of a channel or a source. It takes a value only when its reader asks for one. If the
+ * source ends with an error, the stream fails with it. A cancel of the stream stops the source, and takes no value from
+ * the channel.
  */
 export function toReadableStream<T>(from: From<T>): ReadableStream<T> {
   const { c, source } = channelOf("toReadableStream", from);
@@ -16,7 +17,8 @@ export function toReadableStream<T>(from: From<T>): ReadableStream<T> {
   const cancelled = s.makeChan<never>();
   return new ReadableStream<T>(
     {
-      // `then` at once, not await: a goroutine may be the one that reads, and an op is used where it is made.
+      // `then` at once, not `await`, which calls `then` later: a goroutine may read, and an op is used where it is
+      // made.
       pull: (controller) =>
         s.select([recvCase(c), recvCase(cancelled)]).then((r) => {
           if (r.index === 1) return;
@@ -39,13 +41,14 @@ export function toReadableStream<T>(from: From<T>): ReadableStream<T> {
 
 /** A Web stream that feeds a channel. */
 export interface ChannelWritable<T> extends WritableStream<T> {
-  /** The reason of an abort, once the channel is closed; null after a normal end. */
+  /** The reason of the abort that closed the channel; null after a normal end. */
   err(): unknown;
 }
 
 /**
- * A Web stream whose chunks are sent to a channel. Closing or aborting it closes the channel; `err` tells which it was. A
- * write waits until a goroutine has taken the chunk, or there is room. An abort drops a chunk that still waits.
+ * A Web stream that sends its chunks to a channel. A close or an abort closes the channel, and `err` tells which it
+ * was. A write waits until a goroutine has taken the chunk or the channel has room. An abort drops a chunk that still
+ * waits.
  */
 export function toWritableStream<T>(c: Chan<T>): ChannelWritable<T> {
   if (!isChan(c)) throw new TypeError(`scheduler: toWritableStream needs a channel (got ${kindOf(c)})`);
@@ -54,7 +57,7 @@ export function toWritableStream<T>(c: Chan<T>): ChannelWritable<T> {
   let error: unknown = null;
   const stream = new WritableStream<T>({
     start(controller) {
-      // The stream aborts only once the write under way has ended, so that must end now.
+      // The stream aborts only after the pending write has ended, so the signal must end that write.
       const { signal } = controller as unknown as { signal: AbortSignal };
       signal.addEventListener("abort", () => aborted.close(), { once: true });
     },

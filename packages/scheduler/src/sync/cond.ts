@@ -10,14 +10,17 @@ import type { Locker } from "./mutex.ts";
 export class Cond {
   readonly L: Locker;
   private readonly notify = new WaitQ();
-  /** Itself, from the first use: a copy is found out. */
+  /** This Cond, from its first use. In a copy it is another Cond, so `check` finds out. */
   private checker: Cond | null = null;
 
   constructor(l: Locker) {
     this.L = l;
   }
 
-  /** Unlocks L, waits for signal or broadcast, locks L. The condition may have changed again: test it in a loop. */
+  /**
+   * Unlocks L, waits for signal or broadcast, and locks L. Test the condition in a loop, since another goroutine may
+   * have changed it again.
+   */
   *wait(): Generator<undefined, void, unknown> {
     this.check();
     yield* new CondWaitOp(this.notify, this.L);
@@ -30,7 +33,7 @@ export class Cond {
     wakeOne(this.notify);
   }
 
-  /** Wakes all. */
+  /** Wakes all waiting goroutines. */
   broadcast(): void {
     this.check();
     while (wakeOne(this.notify));
@@ -54,7 +57,7 @@ class CondWaitOp extends OwnOp<void> {
     return "cond wait";
   }
   protected start(g: G): boolean {
-    // Queued before L is free, so that no signal given under L is missed.
+    // Queue before the unlock, so that the goroutine misses no signal that is given under L.
     parkIn(g, this, this.q, waitReasonSyncCondWait);
     this.l.unlock();
     return false;

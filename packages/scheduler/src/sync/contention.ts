@@ -1,14 +1,14 @@
 /**
- * What the mutex profile is made of: the time that goroutines wait for a lock, charged to whoever releases it.
+ * Times for the mutex profile: how long goroutines wait for a lock, charged to the function that releases it.
  *
- * An unlock is charged with all the time that passed for all waiters since they came, or since an earlier unlock was
- * charged; so the charges add up to what was waited, and a place that holds a lock for long while many wait is charged for
- * each of them. Two sums are enough for any number of waiters:
+ * An unlock is charged the waits of all waiters: for each, the time since it queued or since the last charge, whichever
+ * is later. So the charges add up to the total time waited. A place that holds a lock for long while many goroutines
+ * wait is charged for each of them. Two sums are enough for any number of waiters:
  *
- *     uncharged = waiters * now - sum        sum: of each waiter the later of when it came and when last was charged
+ *     uncharged = waiters * now - sum        sum: over the waiters, the later of its arrival and the last charge
  *
- * Unlike Go: Go estimates the sum of the waiters between the first and the last; and readers that one unlock lets go are
- * one event, not one each. Waits that began before the profile was switched on are not counted.
+ * Unlike Go: Go estimates the sum of the waiters between the first and the last. Here, readers that one unlock releases
+ * make one event; in Go, one each. Waits that began before the profile was switched on do not count.
  */
 import type { Sudog } from "../runtime2.ts";
 
@@ -17,7 +17,7 @@ export class Contention {
   private sum = 0;
   private chargedAt = 0;
 
-  /** A goroutine has queued. To be called only while `mutexProfileEnabled`. */
+  /** A goroutine has queued. Call only while `mutexProfileEnabled`. */
   join(sg: Sudog): void {
     const now = sg.g.sched.clock.now();
     sg.acquiretime = now;
@@ -25,7 +25,7 @@ export class Contention {
     this.sum += now;
   }
 
-  /** It has left the queue: `charge` comes first. */
+  /** A goroutine has left the queue. Call `charge` before. */
   leave(sg: Sudog): void {
     if (sg.acquiretime < 0) return;
     this.waiters--;
@@ -33,7 +33,7 @@ export class Contention {
     sg.acquiretime = -1;
   }
 
-  /** The lock is being released, by the function `above`, which is Go's `unlock`, and `sg` will get it. */
+  /** The function `above`, whose name in Go is `unlock`, releases the lock and wakes `sg`. */
   charge(sg: Sudog, unlock: string, above: (...args: never[]) => void): void {
     const { waiters } = this;
     if (waiters === 0) return;

@@ -1,4 +1,4 @@
-/** Group: goroutines that work on one task; the first failure is the failure of all. */
+/** Group: goroutines that work on one task. The first failure is the failure of the group. */
 
 import { type Chan, isGenerator } from "../chan.ts";
 import { type CancelCauseFunc, type Context, withCancelCause } from "../context.ts";
@@ -16,8 +16,8 @@ import { WaitGroup } from "./waitgroup.ts";
 /**
  * Unlike Go's errgroup, where functions return errors, a function fails here by throwing or by returning an Error.
  *
- * `go` starts its function, or queues it behind the limit, before it returns. So no function is lost where `yield*` is
- * left out: the caller then does not wait for room, but the goroutine does.
+ * `go` starts its function, or queues it behind the limit, before it returns. So a call without `yield*` loses no
+ * function: then the goroutine waits for room, and the caller does not.
  */
 export class Group {
   private readonly wg = new WaitGroup();
@@ -66,14 +66,14 @@ export class Group {
     return true;
   }
 
-  /** Waits for all, and gives the first error or null. */
+  /** Waits for all goroutines of the group, and gives the first error or null. */
   *wait(): Generator<undefined, unknown, unknown> {
     yield* this.wg.wait();
     this.cancel?.(this.failed ? this.err : null);
     return this.err;
   }
 
-  /** Starts the goroutine of `f`. With `room` it first waits for the semaphore, and then closes `room`. */
+  /** Starts the goroutine of `f`. With `room`, it first waits for the semaphore and then closes `room`. */
   private start(f: () => unknown, below: unknown, room: Chan<never> | null): void {
     this.wg.add(1);
     this.active++;

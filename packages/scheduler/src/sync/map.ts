@@ -1,10 +1,10 @@
-/** SyncMap: Go's sync.Map. One thread touches it, so a Map serves; what it gives is Go's set of atomic operations. */
+/** SyncMap: Go's sync.Map. One thread uses it, so a Map with Go's set of atomic operations is enough. */
 
 import { checkFunction } from "../functions.ts";
 
 export interface MapResult<V> {
   value: V | undefined;
-  /** Go's `ok` or `loaded`: whether the key was there. */
+  /** Go's `ok` or `loaded`: whether the map had the key. */
   ok: boolean;
 }
 
@@ -17,7 +17,7 @@ export class SyncMap<K, V> {
   store(key: K, value: V): void {
     this.m.set(key, value);
   }
-  /** The value present, or else `value`, which is stored. */
+  /** The value under `key`. If there is none, stores `value` and gives it. */
   loadOrStore(key: K, value: V): MapResult<V> {
     if (this.m.has(key)) return { value: this.m.get(key), ok: true };
     this.m.set(key, value);
@@ -31,7 +31,7 @@ export class SyncMap<K, V> {
   delete(key: K): void {
     this.m.delete(key);
   }
-  /** Stores `value` and gives the one before. */
+  /** Stores `value` and gives the previous value. */
   swap(key: K, value: V): MapResult<V> {
     const r = this.load(key);
     this.m.set(key, value);
@@ -45,7 +45,7 @@ export class SyncMap<K, V> {
   compareAndDelete(key: K, old: V): boolean {
     return this.m.has(key) && Object.is(this.m.get(key), old) && this.m.delete(key);
   }
-  /** Calls `f` with every entry until it returns false. Entries may come and go meanwhile. */
+  /** Calls `f` with every entry until it returns false. Goroutines may add and delete entries meanwhile. */
   range(f: (key: K, value: V) => boolean | void): void {
     checkFunction("SyncMap.range", f);
     for (const [k, v] of this.m) if (f(k, v) === false) return;

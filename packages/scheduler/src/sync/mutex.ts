@@ -1,15 +1,19 @@
 /**
  * Mutex, with Go's two modes.
  *
- * Normal: unlock frees the mutex and wakes the longest waiter, which then competes with whoever asks meanwhile; those who
- * run have the advantage, which is good for throughput. A waiter that loses goes back to the head of the queue.
- * Starving: entered when a woken waiter has waited over 1 ms. unlock then hands the mutex to the first waiter and newcomers
- * queue at the tail. A waiter that gets the mutex ends the mode if it is the last or has waited less than 1 ms.
+ * Normal: unlock frees the mutex and wakes the goroutine that has waited longest. That goroutine competes with
+ * goroutines that ask meanwhile. Running goroutines have the advantage, which is good for throughput. A waiter that
+ * loses goes back to the head of the queue.
  *
- * Unlike Go: unlock in starving mode does not also give up the processor, since it is no op. Nothing is lost by it: newcomers do not
- * get a starving mutex, so the waiter that it was handed to gets it all the same, as soon as the one that unlocked suspends; and it
- * is in runnext, ahead of all others. An op would make every unlock a `yield*`, which a deferred call and a plain function
- * cannot be. Who holds the processor for long after an unlock writes `yield* gosched()`.
+ * Starving: begins when a woken waiter loses and has waited over 1 ms. In this mode unlock hands the mutex to the first
+ * waiter, and newcomers queue at the tail. A waiter that gets the mutex ends the mode if it is the last waiter or has
+ * waited at most 1 ms.
+ *
+ * Unlike Go: unlock in starving mode does not give up the processor, since it is no op. An op would make every unlock a
+ * `yield*`, which plain functions such as that of `defer(() => m.unlock())` cannot contain. Starvation still ends:
+ * newcomers do not get a starving mutex, and the waiter that gets it is in runnext, ahead of all other goroutines. It
+ * runs as soon as the unlocking goroutine suspends. A goroutine that computes for long after an unlock should write
+ * `yield* gosched()`.
  */
 
 import { currentScheduler } from "../default.ts";
@@ -19,15 +23,16 @@ import type { Scheduler } from "../proc.ts";
 import { type G, m0, type Sudog, WaitQ, waitReasonSyncMutexLock } from "../runtime2.ts";
 import { Contention } from "./contention.ts";
 
-/** What a Cond can be built on. */
+/** A lock that a Cond can use. */
 export interface Locker {
   lock(): Operation<void>;
   unlock(): void;
 }
 
-const starvationThresholdMs = 1;
+/** Go's threshold of starvation: a waiter that waits longer than this, in ms, may start the starving mode. */
+const STARVATION_THRESHOLD_MS = 1;
 
-/** Ends the program with Go's words: no deferred call may run while a lock's state is a lie. */
+/** Ends the program with Go's message. No deferred call may run, because the state of the lock is wrong. */
 export function fatal(message: string): never {
   const e = new FatalError(message, "ERR_GORT_SYNC");
   const g = m0.curg;
@@ -38,14 +43,14 @@ export function fatal(message: string): never {
 /** A mutual exclusion lock. The fastest way to take it is `m.tryLock() || (yield* m.lock())`. */
 export class Mutex implements Locker {
   private locked = false;
-  /** A waiter has been woken and will compete: unlock need not wake another. */
+  /** A woken waiter will compete for the lock, so unlock need not wake another. */
   private woken = false;
   private starving = false;
   private readonly sema = new WaitQ();
   /** Made when a goroutine first waits while the mutex profile is on. */
   private contention: Contention | null = null;
 
-  /** Takes the lock, waiting for it if need be. */
+  /** Takes the lock when it is free. */
   lock(): Operation<void> {
     if (m0.armed !== null) disarm();
     const op = lockOp;
@@ -60,7 +65,7 @@ export class Mutex implements Locker {
     return true;
   }
 
-  /** Frees the lock; any goroutine may. Fatal if it is not taken. */
+  /** Frees the lock. Any goroutine may call it. Fatal if the lock is free. */
   unlock(): void {
     if (!this.locked) fatal("sync: unlock of unlocked mutex");
     this.locked = false;
@@ -85,14 +90,16 @@ export class Mutex implements Locker {
     this.contention.leave(sg);
   }
 
-  /** For the op: takes the lock if it is free; a waiter that was `handed` it just takes it. */
+  /**
+   * For the op: takes the lock if it is free. With `handed`, unlock passed it to this waiter, so the mode is no matter.
+   */
   acquire(handed: boolean): boolean {
     if (handed ? this.locked : this.locked || this.starving) return false;
     this.locked = true;
     return true;
   }
 
-  /** For the op: queues the goroutine at `now`, one that has waited before at the head. */
+  /** For the op: queues the goroutine at time `now`. With `again` it has waited before and goes to the head. */
   wait(g: G, op: Op<unknown>, again: boolean, now: number): void {
     const sg = parkIn(g, op, this.sema, waitReasonSyncMutexLock, again);
     sg.parkedAt = now;
@@ -100,7 +107,7 @@ export class Mutex implements Locker {
     if (g.sched.mutexProfileEnabled) (this.contention ??= new Contention()).join(sg);
   }
 
-  /** For the op: settles the mode after a wait. Returns whether the lock is the caller's. */
+  /** For the op: sets the mode after a wait, which was over 1 ms if `long`. Reports whether the caller got the lock. */
   woke(handed: boolean, long: boolean): boolean {
     if (handed) {
       if (!long || this.sema.first === null) this.starving = false;
@@ -122,7 +129,7 @@ class LockOp extends Op<void> {
   protected start(g: G): boolean {
     const m = this.m;
     if (m.acquire(false)) return true;
-    // From here on the object belongs to this wait.
+    // This wait owns the object from here on, so later calls of lock use a new one.
     this.replace();
     this.since = g.sched.clock.now();
     m.wait(g, this, false, this.since);
@@ -133,7 +140,7 @@ class LockOp extends Op<void> {
     unpark(g);
     const m = this.m;
     const now = g.sched.clock.now();
-    if (m.woke(handed, now - this.since > starvationThresholdMs)) return true;
+    if (m.woke(handed, now - this.since > STARVATION_THRESHOLD_MS)) return true;
     m.wait(g, this, true, now);
     return false;
   }

@@ -1,4 +1,4 @@
-/** Once, OnceFunc, OnceValue: work that is done at most once. */
+/** Once, onceFunc, onceValue: work that is done at most once. */
 
 import { isGenerator } from "../chan.ts";
 import { checkFunction, checkResult, type NotAsync } from "../functions.ts";
@@ -10,8 +10,8 @@ export class Once {
   private readonly m = new Mutex();
 
   /**
-   * Calls `f`, if no call of `do` has yet; returns when that one call is over. A panic of `f` counts as a
-   * return. `f` may be a generator function: `yield* once.do(function* () { ... })`.
+   * The first call of `do` calls `f`; every call returns when this call of `f` has ended. A panic of `f` counts as an
+   * end. `f` may be a generator function: `yield* once.do(function* () { ... })`.
    */
   do<R>(f: () => NotAsync<R>): Yieldable<void> {
     checkFunction("Once.do", f);
@@ -35,12 +35,12 @@ export class Once {
   }
 }
 
-/** Completes at once. */
+/** For `yield*`: completes without waiting. */
 export const nothing: Yieldable<void> = {
   [Symbol.iterator]: () => ({ next: () => ({ done: true, value: undefined }) }),
 };
 
-/** A function that calls `f` once and gives its value again and again; a panic of `f` is repeated too. */
+/** A function that calls `f` once and gives its value at every call. It repeats a panic of `f`, too. */
 export function onceValue<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): () => Yieldable<T> {
   return onceCall("onceValue", f as () => Generator<undefined, T, unknown> | T);
 }
@@ -48,7 +48,7 @@ export function onceValue<T>(f: () => Generator<undefined, T, unknown> | NotAsyn
 function onceCall<T>(what: string, f: () => Generator<undefined, T, unknown> | T): () => Yieldable<T> {
   checkFunction(what, f);
   const once = new Once();
-  // Given up after the call: what the function holds lives no longer than it has to.
+  // Dropped after the call, so that the objects that `f` refers to can be collected.
   let call: typeof f | null = f;
   let value: T;
   let error: unknown;

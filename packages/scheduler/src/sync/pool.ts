@@ -1,13 +1,14 @@
 /**
- * Pool: objects that may be used again.
+ * Pool: objects for reuse.
  *
- * An object that is put back survives one collection and is dropped at the next: a collection turns the objects
- * of a pool into its victims, and drops the victims of the collection before. So a pool in steady use keeps its
- * objects and an idle one loses them. Pools age at two kinds of collection: those of V8, noticed through a
- * FinalizationRegistry, and those of a facade's heap, which calls poolCleanup as each begins.
+ * An object that is put back survives one collection and is dropped at the next. A collection turns the objects of a
+ * pool into its victims, and drops the victims of the previous collection. So a pool in steady use keeps its objects,
+ * and an idle pool loses them. Pools age at two kinds of collection: V8's, which a FinalizationRegistry notices, and
+ * those of a facade's heap, which calls poolCleanup at the start of each.
  *
- * The order is Go's on one P: the first object put has a slot of its own, `private`; the others are the stack `shared`.
- * `get` takes private, then shared from the top; then the victims, private first, shared from the bottom.
+ * The order is Go's on one P. The first object put goes to a slot of its own, Go's `private`; the others go to the
+ * stack `shared`. `get` takes from these places in turn: private, the top of shared, the private victim, and the bottom
+ * of the shared victims.
  */
 
 import { currentScheduler } from "../default.ts";
@@ -15,16 +16,17 @@ import type { Scheduler } from "../proc.ts";
 
 /** The pools of one scheduler. */
 interface Pools {
-  /** Pools that hold objects, and pools that hold victims. An unreachable pool is dropped at the second cleanup. */
+  /** Pools that hold objects. */
   all: Pool<unknown>[];
+  /** Pools that hold victims. A pool that the program has dropped leaves the lists at the second cleanup. */
   old: Pool<unknown>[];
 }
 
 const poolsOf = new WeakMap<Scheduler, Pools>();
-/** Schedulers with such pools, for the collections of V8. */
+/** The pools of every scheduler that has some, for V8's collections. */
 const withPools = new Set<Pools>();
 
-/** The objects of a pool. `first` is the private slot. */
+/** The objects of a pool. `first` is Go's private slot. */
 class Local<T> {
   first: T | undefined = undefined;
   readonly shared: T[] = [];
@@ -35,8 +37,9 @@ export class Pool<T> {
   readonly New: (() => T) | undefined;
   private local = new Local<T>();
   private victim: Local<T> | null = null;
-  /** Victims of `shared` that are taken. */
+  /** How many victims of `shared` have been taken. */
   private victimsTaken = 0;
+  /** Whether the pool is in the list of its scheduler. */
   private listed = false;
 
   constructor(New?: () => T) {
@@ -46,7 +49,7 @@ export class Pool<T> {
     this.New = New;
   }
 
-  /** Takes any object of the pool, or a new one. */
+  /** Takes an object out of the pool, or makes one with `New`. Gives undefined if there is neither. */
   get(): T {
     const l = this.local;
     const x = l.first;
@@ -62,7 +65,7 @@ export class Pool<T> {
     return this.New === undefined ? (undefined as T) : this.New();
   }
 
-  /** Gives an object back; the caller must not use it any more. */
+  /** Gives an object back. The caller must not use it afterwards. */
   put(x: T): void {
     if (x === null || x === undefined) return;
     const l = this.local;
@@ -108,7 +111,7 @@ function list(p: Pool<unknown>): void {
   watchCollections();
 }
 
-/** Ages the pools of `s`: to be called at the start of a collection. */
+/** Ages the pools of `s`. Call at the start of a collection. */
 export function poolCleanup(s: Scheduler): void {
   const pools = poolsOf.get(s);
   if (pools !== undefined) cleanup(pools);
@@ -132,7 +135,7 @@ const registry =
       })
     : null;
 
-/** Has the pools age after the next collection of V8. */
+/** Ages all pools after V8's next collection. */
 function watchCollections(): void {
   if (watching || registry === null) return;
   watching = true;

@@ -1,11 +1,11 @@
 /**
  * RWMutex: many readers or one writer.
  *
- * Writers come first: once one waits, new readers wait behind it, so readers cannot starve it; when it unlocks, all the
- * readers that came meanwhile go before the next writer, so writers cannot starve readers either.
+ * Writers have priority. While a writer waits, new readers queue behind it, so readers cannot starve it. When the
+ * writer unlocks, all readers that queued meanwhile go before the next writer, so writers cannot starve readers either.
  *
- * A writer first takes its place among the writers (reason sync.Mutex.Lock, as Go has a mutex there), then waits for the
- * readers that are inside (reason sync.RWMutex.Lock).
+ * A writer waits twice. First it waits until it is the first of the writers, with the wait reason sync.Mutex.Lock,
+ * since Go has a mutex there. Then it waits for the readers that are inside, with the reason sync.RWMutex.Lock.
  */
 
 import { currentScheduler } from "../default.ts";
@@ -33,16 +33,17 @@ function park(g: G, op: Op<unknown>, q: WaitQ, reason: number): Sudog {
 export class RWMutex implements Locker {
   /** Readers inside. */
   private readers = 0;
-  /** A writer is inside, or waits for the readers to leave. */
+  /** There is a first writer: it is inside, or waits until the readers leave. */
   private writer = false;
-  /** That writer is inside. */
+  /** The first writer is inside. */
   private writing = false;
   private readonly readerSem = new WaitQ();
   private readonly writerSem = new WaitQ();
   /** Writers behind the first. */
   private readonly w = new WaitQ();
-  /** Made when a goroutine first waits while the mutex profile is on: for those who wait for readers, and for a writer. */
+  /** Waits for readers. Made when a goroutine first waits so while the mutex profile is on. */
   private readersContention: Contention | null = null;
+  /** Waits for a writer, made likewise. */
   private writersContention: Contention | null = null;
 
   /** Takes the lock for writing. */
@@ -53,7 +54,7 @@ export class RWMutex implements Locker {
     return arm(op);
   }
 
-  /** Takes the lock for reading. Not to be nested: a writer that comes between would wait for ever. */
+  /** Takes the lock for reading. Do not nest it: with a writer in between, both would wait for each other for ever. */
   rLock(): Operation<void> {
     if (m0.armed !== null) disarm();
     const op = rlockOp;
@@ -96,7 +97,7 @@ export class RWMutex implements Locker {
     if (next === null) return;
     charged?.leave(next);
     next.g.sched.lockWaitOver(next, now);
-    // The place among the writers is handed on; its owner sees for itself whether readers are inside.
+    // `next` becomes the first writer. Its op then checks whether readers are inside.
     this.writer = true;
     next.g.sched.ready(next.g);
   }
@@ -123,7 +124,7 @@ export class RWMutex implements Locker {
     return { lock: () => this.rLock(), unlock: () => this.rUnlock() };
   }
 
-  /** For the op: joins the writers; false if the goroutine has to wait for one of them. */
+  /** For the op: makes the goroutine the first writer. If there is one, queues the goroutine and returns false. */
   enterWriters(g: G, op: Op<unknown>): boolean {
     if (!this.writer) {
       this.writer = true;
@@ -133,7 +134,7 @@ export class RWMutex implements Locker {
     return false;
   }
 
-  /** For the op: as the first writer, gets the lock or waits for the readers. */
+  /** For the op of the first writer: takes the lock. If readers are inside, queues the goroutine and returns false. */
   enterAlone(g: G, op: Op<unknown>): boolean {
     if (this.readers === 0) {
       this.writing = true;
@@ -144,6 +145,7 @@ export class RWMutex implements Locker {
     return false;
   }
 
+  /** For the op: queues a reader behind the writers. */
   waitToRead(g: G, op: Op<unknown>): void {
     this.waitForWriter(park(g, op, this.readerSem, waitReasonSyncRWMutexRLock));
   }
@@ -155,7 +157,7 @@ export class RWMutex implements Locker {
 
 class WLockOp extends Op<void> {
   rw: RWMutex = null as never;
-  /** It is the first writer already. */
+  /** The goroutine is the first writer. */
   private first = false;
   get what(): string {
     return "rwmutex lock";

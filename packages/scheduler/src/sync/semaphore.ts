@@ -1,4 +1,4 @@
-/** Weighted: a semaphore of `n` units, first come first served. */
+/** Weighted: a semaphore of `size` units, first come, first served. */
 
 import { currentScheduler } from "../default.ts";
 import { wrongNumber } from "../errors.ts";
@@ -19,14 +19,14 @@ export class Weighted {
     this.size = size;
   }
 
-  /** Takes `n` units, waiting until they are free. More than there are waits for ever. */
+  /** Takes `n` units when they are free. A call that asks for more than `size` waits for ever. */
   acquire(n = 1): Operation<void> {
     return new AcquireOp(this, checkUnits(n));
   }
 
   tryAcquire(n = 1): boolean {
     checkUnits(n);
-    // A waiter of many units is not overtaken by those who want few.
+    // A call for few units must not overtake a goroutine that waits for many.
     if (this.size - this.cur < n || this.waiters.first !== null) return false;
     this.cur += n;
     return true;
@@ -43,7 +43,7 @@ export class Weighted {
     }
   }
 
-  /** For the op. */
+  /** For the op: queues a goroutine that waits for `n` units. */
   park(g: G, op: Op<unknown>, n: number): void {
     parkIn(g, op, this.waiters, waitReasonSemacquire).index = n;
   }

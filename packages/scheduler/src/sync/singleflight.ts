@@ -1,4 +1,4 @@
-/** Singleflight: several callers of the same work share one run of it. */
+/** Singleflight: callers that ask for the same work share one run of it. */
 
 import { type Chan, isGenerator } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
@@ -22,7 +22,7 @@ interface Call<T> {
 export class Singleflight<K, T> {
   private readonly m = new Map<K, Call<T>>();
 
-  /** Runs `f`, or waits for a run under the same key. A panic of `f` reaches all callers. */
+  /** Runs `f`, or waits for the run under the same key. A panic of `f` reaches all callers. */
   do(
     key: K,
     f: () => Generator<undefined, T, unknown> | NotAsync<T>,
@@ -63,7 +63,7 @@ export class Singleflight<K, T> {
     return { value: c.value as T, shared: c.dups > 0 };
   }
 
-  /** As do, in a goroutine of its own; the result comes through the channel. */
+  /** As do, but in a new goroutine. The returned channel gives the result. */
   doChan(key: K, f: () => Generator<undefined, T, unknown> | NotAsync<T>): Chan<FlightResult<T>> {
     const what = "Singleflight.doChan";
     checkFunction(what, f);
@@ -80,7 +80,7 @@ export class Singleflight<K, T> {
     return c;
   }
 
-  /** Lets the next call run `f` even if a run is under way. */
+  /** Makes the next call under `key` run its function, even while a run is under way. */
   forget(key: K): void {
     this.m.delete(key);
   }

@@ -12,7 +12,7 @@ export class WaitGroup {
   private n = 0;
   private readonly sema = new WaitQ();
 
-  /** Changes the counter by `delta`; at 0 all waiters go on. Panics when it would become negative. */
+  /** Adds `delta` to the counter. At 0 it wakes all waiters; below 0 it panics. */
   add(delta: number): void {
     if (!Number.isInteger(delta)) {
       throw new TypeError(`scheduler: WaitGroup.add: delta must be an integer (got ${String(delta)})`);
@@ -26,9 +26,9 @@ export class WaitGroup {
     this.add(-1);
   }
 
-  /** Starts `f` in a goroutine that counts until it has ended. */
+  /** Starts `f` in a goroutine, which counts until it ends. */
   go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine {
-    // Before it counts: a function that cannot run would be waited for without end.
+    // Check before add: for a function that cannot run, the counter would never return to 0.
     checkGoroutineFunction(f, "WaitGroup.go");
     this.add(1);
     return currentScheduler().newproc(f, args, this.go, () => this.add(-1));
@@ -42,14 +42,14 @@ export class WaitGroup {
     return arm(op);
   }
 
-  /** For the op. */
+  /** For the op: queues the goroutine. Returns true if it need not wait. */
   park(g: G, op: Op<unknown>): boolean {
     if (this.n === 0) return true;
     parkIn(g, op, this.sema, waitReasonSyncWaitGroupWait).elem = this;
     return false;
   }
 
-  /** For the op: a waiter goes on. It must find the counter at 0 and none that waits for the next round. */
+  /** For the op: a waiter continues. The counter must be 0, and no goroutine may wait for the next round. */
   checkReuse(): void {
     if (this.n !== 0 || this.sema.first !== null) {
       panic("sync: WaitGroup is reused before previous Wait has returned");
@@ -66,7 +66,7 @@ class WaitOp extends Op<void> {
     return this.wg.park(g, this);
   }
   protected override finish(g: G): boolean {
-    // Not this.wg: the op may have been given to other goroutines since.
+    // Not `this.wg`: the shared op may have served other goroutines meanwhile.
     const sg = g.waiting!;
     const wg = sg.elem as WaitGroup;
     sg.elem = undefined;
