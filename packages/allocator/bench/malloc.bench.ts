@@ -4,10 +4,15 @@
  *
  *     tsup && node bench/malloc.bench.ts [name ...]          (Node 22.6+, or through any TypeScript runner)
  */
-import { type Allocator, createAllocator, GCCONTROL, MSPAN, SPAN_IN_USE } from "@gort/allocator/internal";
+import {
+  type Allocator,
+  createAllocator,
+  GCCONTROL_AT,
+  MSPAN_AT,
+  SPAN_IN_USE,
+} from "@gort/allocator/internal";
 
 const ROUNDS = 7;
-const S = MSPAN.offsets;
 
 /**
  * A heap whose objects die every 4 MiB.
@@ -21,7 +26,7 @@ type Mode = "lazy" | "eager" | "fragmented";
 function churningAllocator(mode: Mode): Allocator {
   const a = createAllocator({ maxMemory: 1 << 30 });
   const { u32, f64 } = a.mem;
-  const O = GCCONTROL.offsets;
+  const O = GCCONTROL_AT;
   const live = (a.gcControl + O.heapLive) >>> 2;
   const sweepgen = (a.gcControl + O.sweepgen) >>> 2;
   f64[(a.gcControl + O.trigger) >>> 3] = 4 << 20;
@@ -38,10 +43,10 @@ function churningAllocator(mode: Mode): Allocator {
     if (mode === "fragmented") {
       for (let k = 0; k < a.nspans; k += 2) {
         const span = a.spanAt(k);
-        if (u32[(span + S.state) >>> 2] !== SPAN_IN_USE) continue;
-        const marks = u32[(span + S.gcmarkBits) >>> 2] >>> 2;
-        const allocs = u32[(span + S.allocBits) >>> 2] >>> 2;
-        const nwords = (u32[(span + S.nelems) >>> 2] + 31) >>> 5;
+        if (u32[(span + MSPAN_AT.state) >>> 2] !== SPAN_IN_USE) continue;
+        const marks = u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
+        const allocs = u32[(span + MSPAN_AT.allocBits) >>> 2] >>> 2;
+        const nwords = (u32[(span + MSPAN_AT.nelems) >>> 2] + 31) >>> 5;
         for (let w = 0; w < nwords; w++) u32[marks + w] = u32[allocs + w] & 0x11111111;
       }
     }

@@ -10,7 +10,7 @@
  * and the throughput of two as a multiple of one's (2.0 is all that two processors can do).
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { type Allocator, createAllocator, GCCONTROL } from "@gort/allocator/internal";
+import { type Allocator, createAllocator, GCCONTROL_AT } from "@gort/allocator/internal";
 import { type Addr, attachLinearMemory } from "@gort/memory";
 
 const ROUNDS = 9;
@@ -145,11 +145,11 @@ function newHeap(): Heap {
       throw err;
     });
   });
-  const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+  const sweepgen = (a.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
   /** All objects die. */
   const collect = (mode: string): void => {
     a.mem.u32[sweepgen] = a.mem.u32[sweepgen] + 2;
-    a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] = 0;
+    a.mem.u32[(a.gcControl + GCCONTROL_AT.heapLive) >>> 2] = 0;
     for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep())
       a.spanSwept(s, a.sweepBits(s), false);
     if (mode === "pages") a.heap.freeRetained(Number.POSITIVE_INFINITY);

@@ -8,7 +8,7 @@
  */
 import type { Addr, Kernel } from "@gort/memory";
 import { outOfMemory } from "./errors.ts";
-import { SPECIAL, SPECIAL_BLOCK } from "./layout.ts";
+import { SPECIAL_AT, SPECIAL_BLOCK } from "./layout.ts";
 import { hex } from "./mheap.ts";
 import type { Specials } from "./specials.ts";
 
@@ -75,11 +75,7 @@ export class BlockChecks {
     if (info === undefined || info.serial === 0) return info;
     const special = this.#specials.find(p, SPECIAL_BLOCK);
     const field = (offset: number): number => this.#u32[(special + offset) >>> 2];
-    if (
-      special !== 0 &&
-      field(SPECIAL.offsets.data) === info.serial &&
-      field(SPECIAL.offsets.data2) === this.#id
-    )
+    if (special !== 0 && field(SPECIAL_AT.data) === info.serial && field(SPECIAL_AT.data2) === this.#id)
       return info;
     this.#blocks.delete(p);
     return undefined;

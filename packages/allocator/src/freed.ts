@@ -16,8 +16,14 @@
  * has to look for.
  */
 import type { Kernel } from "@gort/memory";
-import { FIXALLOC, GC_OFF, GCCONTROL, MCACHE, MHEAP, MSPAN, NUM_SPAN_CLASSES } from "./layout.ts";
 import {
+  FIXALLOC_AT,
+  GC_OFF,
+  GCCONTROL_AT,
+  MCACHE_AT,
+  MHEAP_AT,
+  MSPAN_AT,
+  NUM_SPAN_CLASSES,
   SLOT_CREDIT,
   SLOT_FREE,
   SLOT_GRANTED,
@@ -26,17 +32,16 @@ import {
   SLOT_REUSED,
   SLOT_SPAN,
   SLOT_WORDS,
-} from "./mcache.ts";
+} from "./layout.ts";
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
 import { classToSize } from "./sizeclasses.generated.ts";
 
-const S = MSPAN.offsets;
-const S_ALLOC_COUNT = S.allocCount >>> 2;
-const S_FREEINDEX = S.freeindex >>> 2;
-const S_NEEDZERO = S.needzero >>> 2;
-const S_LIST = S.list >>> 2;
-const S_SWEEPGEN = S.sweepgen >>> 2;
+const SPAN_ALLOC_COUNT = MSPAN_AT.allocCount >>> 2;
+const SPAN_FREEINDEX = MSPAN_AT.freeindex >>> 2;
+const SPAN_NEEDZERO = MSPAN_AT.needzero >>> 2;
+const SPAN_LIST = MSPAN_AT.list >>> 2;
+const SPAN_SWEEPGEN = MSPAN_AT.sweepgen >>> 2;
 
 /** Freed bytes that a class keeps on its list: enough to serve bursts without touching spans. */
 const MAX_LISTED = 64 * 1024;
@@ -50,7 +55,7 @@ const maxListed = Uint32Array.from(classToSize, (size) =>
 
 /** The mcache's slot of the class, as the index of its first word. */
 function slotIn(mcache: number, spanclass: number): number {
-  return ((mcache + MCACHE.offsets.alloc) >>> 2) + spanclass * SLOT_WORDS;
+  return ((mcache + MCACHE_AT.alloc) >>> 2) + spanclass * SLOT_WORDS;
 }
 
 export class FreedLists {
@@ -78,15 +83,15 @@ export class FreedLists {
     this.kernel = heap.mem.kernel;
     this.u32 = heap.mem.u32;
     this.f64 = heap.mem.f64;
-    this.slots = (base + MCACHE.offsets.alloc) >>> 2;
-    this.smallAlloc = (base + MCACHE.offsets.smallAllocCount) >>> 3;
-    this.smallFree = (base + MCACHE.offsets.smallFreeCount) >>> 3;
-    this.sharedWord = (heap.base + MHEAP.offsets.shared) >>> 2;
-    this.sweepgenWord = (heap.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
-    this.specialBytes = (heap.base + MHEAP.offsets.specialalloc + FIXALLOC.offsets.inuseBytes) >>> 3;
-    this.orphansWord = (heap.base + MHEAP.offsets.orphans) >>> 2;
-    this.freedByHandWord = (heap.base + MHEAP.offsets.freedByHand) >>> 2;
-    this.gcPhaseWord = (heap.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    this.slots = (base + MCACHE_AT.alloc) >>> 2;
+    this.smallAlloc = (base + MCACHE_AT.smallAllocCount) >>> 3;
+    this.smallFree = (base + MCACHE_AT.smallFreeCount) >>> 3;
+    this.sharedWord = (heap.base + MHEAP_AT.shared) >>> 2;
+    this.sweepgenWord = (heap.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
+    this.specialBytes = (heap.base + MHEAP_AT.specialalloc + FIXALLOC_AT.inuseBytes) >>> 3;
+    this.orphansWord = (heap.base + MHEAP_AT.orphans) >>> 2;
+    this.freedByHandWord = (heap.base + MHEAP_AT.freedByHand) >>> 2;
+    this.gcPhaseWord = (heap.gcControl + GCCONTROL_AT.gcPhase) >>> 2;
   }
 
   /** The mcache's slot of the class, as the index of its first word. */
@@ -217,7 +222,7 @@ export class FreedLists {
     const own = u32[i + SLOT_SPAN] === s;
     if (!own) {
       central.lock(spanclass);
-      if (u32[at + S_LIST] === 0 || u32[at + S_SWEEPGEN] !== u32[this.sweepgenWord]) {
+      if (u32[at + SPAN_LIST] === 0 || u32[at + SPAN_SWEEPGEN] !== u32[this.sweepgenWord]) {
         central.unlock(spanclass);
         return false;
       }
@@ -225,15 +230,15 @@ export class FreedLists {
     const idx = this.heap.objIndex(s, p);
     const word = (idx >>> 5) << 2;
     const bit = 1 << (idx & 31);
-    const marks = u32[(s + S.gcmarkBits) >>> 2] + word;
-    const allocs = (u32[(s + S.allocBits) >>> 2] + word) >>> 2;
+    const marks = u32[(s + MSPAN_AT.gcmarkBits) >>> 2] + word;
+    const allocs = (u32[(s + MSPAN_AT.allocBits) >>> 2] + word) >>> 2;
     // Only what was parked has one.
     if ((u32[marks >>> 2] & bit) !== 0) this.kernel.and(marks, ~bit);
     u32[allocs] = u32[allocs] & ~bit;
-    const count = u32[at + S_ALLOC_COUNT] - 1;
-    u32[at + S_ALLOC_COUNT] = count;
-    if (idx < u32[at + S_FREEINDEX]) u32[at + S_FREEINDEX] = idx;
-    u32[at + S_NEEDZERO] = 1;
+    const count = u32[at + SPAN_ALLOC_COUNT] - 1;
+    u32[at + SPAN_ALLOC_COUNT] = count;
+    if (idx < u32[at + SPAN_FREEINDEX]) u32[at + SPAN_FREEINDEX] = idx;
+    u32[at + SPAN_NEEDZERO] = 1;
     if (own) return true;
     const freed = central.blockReturned(s, count);
     central.unlock(spanclass);
@@ -289,7 +294,7 @@ export class FreedLists {
   private changeMark(p: number, on: boolean): void {
     const s = this.heap.spanOf(p);
     const idx = this.heap.objIndex(s, p);
-    const word = this.u32[(s + S.gcmarkBits) >>> 2] + ((idx >>> 5) << 2);
+    const word = this.u32[(s + MSPAN_AT.gcmarkBits) >>> 2] + ((idx >>> 5) << 2);
     if (on) this.kernel.or(word, 1 << (idx & 31));
     else this.kernel.and(word, ~(1 << (idx & 31)));
   }
@@ -304,7 +309,7 @@ export class FreedLists {
     const { u32, heap } = this;
     heap.lock();
     if (this.hasParked(mcache)) u32[this.orphansWord] = 1;
-    u32[(mcache + MCACHE.offsets.owned) >>> 2] = 0;
+    u32[(mcache + MCACHE_AT.owned) >>> 2] = 0;
     heap.unlock();
   }
 
@@ -322,8 +327,8 @@ export class FreedLists {
     heap.lock();
     u32[this.orphansWord] = 0;
     for (const c of this.mcaches()) {
-      if (u32[(c + MCACHE.offsets.owned) >>> 2] !== 0 || !this.hasParked(c)) continue;
-      u32[(c + MCACHE.offsets.owned) >>> 2] = heap.mem.thread;
+      if (u32[(c + MCACHE_AT.owned) >>> 2] !== 0 || !this.hasParked(c)) continue;
+      u32[(c + MCACHE_AT.owned) >>> 2] = heap.mem.thread;
       orphans.push(c);
     }
     heap.unlock();
@@ -334,8 +339,8 @@ export class FreedLists {
   }
 
   private *mcaches(): Generator<number> {
-    let c = this.u32[(this.heap.base + MHEAP.offsets.mcaches) >>> 2];
-    for (; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2]) yield c;
+    let c = this.u32[(this.heap.base + MHEAP_AT.mcaches) >>> 2];
+    for (; c !== 0; c = this.u32[(c + MCACHE_AT.next) >>> 2]) yield c;
   }
 
   // --- for messages

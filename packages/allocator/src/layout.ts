@@ -1,6 +1,7 @@
 /**
  * Everything of the allocator that lives in linear memory, declared once. Widths are bytes; a field is a
- * u32 unless said otherwise. Addresses are absolute. `O` below stands for the struct's `.offsets`.
+ * u32 unless said otherwise. Addresses are absolute. Beside each struct X stands X_AT, the byte offsets of its
+ * fields: u32[(span + MSPAN_AT.npages) >>> 2].
  *
  *     low addresses                                                                   high addresses
  *     +-----+---------+------------+-----------+----------+----------+----------+--------+---------->
@@ -116,6 +117,7 @@ export const MSPAN = defineStruct("mspan", {
   /** Position in allspans, plus 1. Last, as it outlives the span: the struct is recorded there once. */
   index: "u32",
 });
+export const MSPAN_AT = MSPAN.offsets;
 
 /** What an mcache keeps for one span class: the run it cuts objects from, and the span that the run is in. */
 export const MCACHE_SLOT = defineStruct("mcacheSlot", {
@@ -142,6 +144,22 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   rest: "u32",
   restWord: "u32",
 });
+export const MCACHE_SLOT_AT = MCACHE_SLOT.offsets;
+// The same as words from the first of the slot, for the hot paths.
+export const SLOT_CUR = MCACHE_SLOT_AT.cur >>> 2;
+export const SLOT_END = MCACHE_SLOT_AT.end >>> 2;
+export const SLOT_ELEMSIZE = MCACHE_SLOT_AT.elemsize >>> 2;
+export const SLOT_TYP = MCACHE_SLOT_AT.typ >>> 2;
+export const SLOT_SPAN = MCACHE_SLOT_AT.span >>> 2;
+export const SLOT_FREE = MCACHE_SLOT_AT.free >>> 2;
+export const SLOT_REUSED = MCACHE_SLOT_AT.reused >>> 2;
+export const SLOT_CREDIT = MCACHE_SLOT_AT.credit >>> 2;
+export const SLOT_GRANTED = MCACHE_SLOT_AT.granted >>> 2;
+export const SLOT_NFREE = MCACHE_SLOT_AT.nfree >>> 2;
+export const SLOT_PARKED = MCACHE_SLOT_AT.parked >>> 2;
+export const SLOT_REST = MCACHE_SLOT_AT.rest >>> 2;
+export const SLOT_REST_WORD = MCACHE_SLOT_AT.restWord >>> 2;
+export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
 
 /**
  * Pages that an mcache has claimed from the page allocator, 64 in a row that begin at a multiple of 64: small spans
@@ -158,6 +176,7 @@ export const PAGE_CACHE = defineStruct("pageCache", {
   /** 1: no page of these was ever handed out when they were claimed. */
   fresh: "u32",
 });
+export const PAGE_CACHE_AT = PAGE_CACHE.offsets;
 
 /**
  * What a thread has in hand: the span that it makes or moves and that neither a list nor a slot of its mcache
@@ -192,6 +211,7 @@ export const IN_HAND = defineStruct("inHand", {
   /** The count of objects of the class before the change. */
   runCount: "f64",
 });
+export const IN_HAND_AT = IN_HAND.offsets;
 export const HAND_TAKEN = 1;
 export const HAND_COUNTED = 2;
 
@@ -250,6 +270,7 @@ export const MCACHE = defineStruct("mcache", {
   emptyPages: "f64",
   inHand: IN_HAND,
 });
+export const MCACHE_AT = MCACHE.offsets;
 
 /** Spans of one span class that no mcache holds. Which of a pair is "swept" depends on sweepgen / 2 & 1. */
 export const MCENTRAL = defineStruct("mcentral", {
@@ -264,6 +285,7 @@ export const MCENTRAL = defineStruct("mcentral", {
   /** Its last span. */
   emptyTail: "u32",
 });
+export const MCENTRAL_AT = MCENTRAL.offsets;
 
 /** A free list of structs of one size, refilled from chunks of 16 KiB. */
 export const FIXALLOC = defineStruct("fixalloc", {
@@ -273,6 +295,7 @@ export const FIXALLOC = defineStruct("fixalloc", {
   chunkEnd: "u32",
   inuseBytes: "f64",
 });
+export const FIXALLOC_AT = FIXALLOC.offsets;
 
 /** The page allocator's words: the hint, and a dirty bit for each of 1024 chunks. */
 export const PALLOC_WORDS = 1 + 1024 / 32;
@@ -300,6 +323,7 @@ export const GCCONTROL = defineStruct("gcControl", {
   cycles: "u32",
   flags: "u32",
 });
+export const GCCONTROL_AT = GCCONTROL.offsets;
 
 /** The heap as a whole; one a memory. Guarded by lock unless said otherwise. */
 export const MHEAP = defineStruct("mheap", {
@@ -351,6 +375,7 @@ export const MHEAP = defineStruct("mheap", {
   gcControl: GCCONTROL,
   central: u32s(NUM_SPAN_CLASSES * (MCENTRAL.size / 4)),
 });
+export const MHEAP_AT = MHEAP.offsets;
 
 /**
  * A type as the collector needs it: where the pointers are in `size` bytes. An allocation of n * size bytes
@@ -369,6 +394,7 @@ export const GCTYPE = defineStruct("gcType", {
   /** GCTYPE_NOSCAN. */
   flags: "u32",
 });
+export const GCTYPE_AT = GCTYPE.offsets;
 export const GCTYPE_NOSCAN = 1;
 
 /** Something attached to an object. */
@@ -381,6 +407,7 @@ export const SPECIAL = defineStruct("special", {
   data: "u32",
   data2: "u32",
 });
+export const SPECIAL_AT = SPECIAL.offsets;
 
 /** special.kind, in the order in which an object's specials are kept. */
 export const SPECIAL_FINALIZER = 1;

@@ -50,24 +50,27 @@ import { Sampler } from "./heap-sampler.ts";
 import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
 import {
   GC_OFF,
-  GCCONTROL,
-  GCTYPE,
+  GCCONTROL_AT,
+  GCTYPE_AT,
   GCTYPE_NOSCAN,
   MALLOC_HEADER_SIZE,
   MANUAL_GC,
   MAX_SMALL_REQUEST,
-  MCACHE,
-  MHEAP,
+  MCACHE_AT,
+  MHEAP_AT,
   MIN_SIZE_FOR_HEADER,
-  MSPAN,
+  MSPAN_AT,
   PAGE_SHIFT,
   PAGE_SIZE,
+  SLOT_ELEMSIZE,
+  SLOT_TYP,
+  SLOT_WORDS,
   SPAN_IN_USE,
   TINY_SIZE,
   TINY_SPAN_CLASS,
 } from "./layout.ts";
 import { ManualHeap, type ViewConstructor } from "./manual.ts";
-import { MCache, SLOT_ELEMSIZE, SLOT_TYP, SLOT_WORDS } from "./mcache.ts";
+import { MCache } from "./mcache.ts";
 import { MCentral } from "./mcentral.ts";
 import { Scavenger } from "./mgcscavenge.ts";
 import { hex, MHeap } from "./mheap.ts";
@@ -80,10 +83,9 @@ import { Specials } from "./specials.ts";
 import { Stacks } from "./stack.ts";
 import { TypeTable } from "./type-table.ts";
 
-const S = MSPAN.offsets;
-const T_SIZE = GCTYPE.offsets.size >>> 2;
-const T_SLOT_WORD = GCTYPE.offsets.slotWord >>> 2;
-const T_FLAGS = GCTYPE.offsets.flags >>> 2;
+const TYPE_SIZE = GCTYPE_AT.size >>> 2;
+const TYPE_SLOT_WORD = GCTYPE_AT.slotWord >>> 2;
+const TYPE_FLAGS = GCTYPE_AT.flags >>> 2;
 
 export interface AllocatorOptions extends LinearMemoryOptions {
   /** A memory to use instead of making one. If it holds an allocator already, this one attaches to it. */
@@ -149,11 +151,11 @@ export class Allocator {
     this.pageSpanBase = heap.pageSpanBase;
     this.gcControl = heap.gcControl;
     this.mheap = heap.base;
-    this.zerobase = (heap.base + MHEAP.offsets.zerobase) as Addr;
+    this.zerobase = (heap.base + MHEAP_AT.zerobase) as Addr;
     this.central = new MCentral(heap);
     const base = mcache === 0 ? joinWithMCache(heap) : mcache;
     heap.bind(base);
-    this.#sampler = new Sampler(mem, base + MCACHE.offsets.nextSample, seed);
+    this.#sampler = new Sampler(mem, base + MCACHE_AT.nextSample, seed);
     if (mcache === 0) this.#sampler.restart();
     this.cache = new MCache(heap, this.central, base, this.#sampler);
     this.stacks = new Stacks(heap, base);
@@ -166,12 +168,12 @@ export class Allocator {
     for (let k = 0; k <= SMALL_TABLE_MAX / 8; k++) {
       this.noscanSlot[k] = this.slots + ((sizeToClass8[k] << 1) | 1) * SLOT_WORDS;
     }
-    this.tinyWord = (base + MCACHE.offsets.tiny) >>> 2;
-    this.tinyCountWord = (base + MCACHE.offsets.tinyCount) >>> 2;
+    this.tinyWord = (base + MCACHE_AT.tiny) >>> 2;
+    this.tinyCountWord = (base + MCACHE_AT.tinyCount) >>> 2;
     this.tinySlot = this.slots + TINY_SPAN_CLASS * SLOT_WORDS;
-    this.liveWord = (heap.gcControl + GCCONTROL.offsets.heapLive) >>> 2;
-    this.smallFree = (base + MCACHE.offsets.smallFreeCount) >>> 3;
-    this.trigger = (heap.gcControl + GCCONTROL.offsets.trigger) >>> 3;
+    this.liveWord = (heap.gcControl + GCCONTROL_AT.heapLive) >>> 2;
+    this.smallFree = (base + MCACHE_AT.smallFreeCount) >>> 3;
+    this.trigger = (heap.gcControl + GCCONTROL_AT.trigger) >>> 3;
     this.#types = new TypeTable(mem);
     this.manual = new ManualHeap(this, checks);
     this.scavenger = new Scavenger(heap, clock);
@@ -189,7 +191,7 @@ export class Allocator {
       if (typeof size !== "number" || size <= SMALL_TABLE_MAX) return this.mallocNoscan(size);
       return this.mallocNoscanBig(size, zero);
     }
-    if (typeof typ === "number" && this.u32[(typ >>> 2) + T_SIZE] === size) return this.mallocTyped(typ);
+    if (typeof typ === "number" && this.u32[(typ >>> 2) + TYPE_SIZE] === size) return this.mallocTyped(typ);
     return this.mallocArray(size, typ);
   }
 
@@ -211,7 +213,7 @@ export class Allocator {
   mallocTyped(typ: number): Addr {
     if (typeof typ !== "number") this.checkType(typ);
     const u32 = this.u32;
-    const i = this.slots + u32[(typ >>> 2) + T_SLOT_WORD];
+    const i = this.slots + u32[(typ >>> 2) + TYPE_SLOT_WORD];
     const p = u32[i];
     if (p === u32[i + 1] || u32[i + SLOT_TYP] !== typ) return this.mallocTypedSlow(typ);
     u32[i] = p + u32[i + SLOT_ELEMSIZE];
@@ -303,8 +305,8 @@ export class Allocator {
   private mallocTypedSlow(typ: number): Addr {
     const u32 = this.u32;
     const t = typ >>> 2;
-    const slotWord = u32[t + T_SLOT_WORD];
-    const size = u32[t + T_SIZE];
+    const slotWord = u32[t + TYPE_SLOT_WORD];
+    const size = u32[t + TYPE_SIZE];
     if (!(slotWord > 0)) {
       this.checkType(typ);
       return this.mallocArray(size, typ);
@@ -338,9 +340,9 @@ export class Allocator {
     if (this.#closed) closedError();
     const u32 = this.u32;
     const t = typ >>> 2;
-    const typeSize = u32[t + T_SIZE];
+    const typeSize = u32[t + TYPE_SIZE];
     if (size === 0) return this.zerobase;
-    if ((u32[t + T_FLAGS] & GCTYPE_NOSCAN) !== 0) return this.mallocgc(size, 0, true);
+    if ((u32[t + TYPE_FLAGS] & GCTYPE_NOSCAN) !== 0) return this.mallocgc(size, 0, true);
     if (size % typeSize !== 0) {
       throw new RangeError(
         `allocator: size must be a multiple of its type's ${typeSize} bytes (got ${size})`,
@@ -382,22 +384,22 @@ export class Allocator {
     if (s === 0) this.heap.throwOutOfMemory(npages);
     const at = s >>> 2;
     const bytes = npages * PAGE_SIZE;
-    const p = u32[at + (S.startAddr >>> 2)];
-    u32[at + (S.limit >>> 2)] = Math.min(p + size, 0xffffffff);
-    u32[at + (S.largeType >>> 2)] = typ;
-    u32[at + (S.allocCount >>> 2)] = 1;
-    u32[at + (S.freeindex >>> 2)] = 1;
-    u32[u32[at + (S.allocBits >>> 2)] >>> 2] = 1;
-    if (u32[at + (S.needzero >>> 2)] !== 0 && (zero || typ !== 0)) {
+    const p = u32[at + (MSPAN_AT.startAddr >>> 2)];
+    u32[at + (MSPAN_AT.limit >>> 2)] = Math.min(p + size, 0xffffffff);
+    u32[at + (MSPAN_AT.largeType >>> 2)] = typ;
+    u32[at + (MSPAN_AT.allocCount >>> 2)] = 1;
+    u32[at + (MSPAN_AT.freeindex >>> 2)] = 1;
+    u32[u32[at + (MSPAN_AT.allocBits >>> 2)] >>> 2] = 1;
+    if (u32[at + (MSPAN_AT.needzero >>> 2)] !== 0 && (zero || typ !== 0)) {
       this.mem.kernel.zero(p, bytes);
-      u32[at + (S.needzero >>> 2)] = 0;
+      u32[at + (MSPAN_AT.needzero >>> 2)] = 0;
     }
     // Black, like everything that is allocated while a collection marks.
-    if (u32[(this.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] !== GC_OFF) {
-      u32[u32[at + (S.gcmarkBits >>> 2)] >>> 2] = 1;
+    if (u32[(this.gcControl + GCCONTROL_AT.gcPhase) >>> 2] !== GC_OFF) {
+      u32[u32[at + (MSPAN_AT.gcmarkBits >>> 2)] >>> 2] = 1;
     }
-    this.addStat(MCACHE.offsets.largeAlloc, bytes);
-    this.addStat(MCACHE.offsets.largeAllocCount, 1);
+    this.addStat(MCACHE_AT.largeAlloc, bytes);
+    this.addStat(MCACHE_AT.largeAllocCount, 1);
     cache.addHeapLive(bytes);
     this.central.push(this.central.fullSwept(spanclass), s);
     this.sampled = this.#sampler.charge(spanclass, bytes);
@@ -502,8 +504,8 @@ export class Allocator {
 
   /** Counts a large object as freed. For manual.ts. */
   countLargeFree(bytes: number): void {
-    this.addStat(MCACHE.offsets.largeFree, bytes);
-    this.addStat(MCACHE.offsets.largeFreeCount, 1);
+    this.addStat(MCACHE_AT.largeFree, bytes);
+    this.addStat(MCACHE_AT.largeFreeCount, 1);
   }
 
   // --- types
@@ -532,12 +534,12 @@ export class Allocator {
     const page = addr >>> PAGE_SHIFT;
     if (u32[(this.pageInfoBase >>> 2) + page] < 256) return 0 as Addr;
     const s = u32[(this.pageSpanBase >>> 2) + page];
-    if (addr >= u32[(s + S.limit) >>> 2]) return 0 as Addr;
+    if (addr >= u32[(s + MSPAN_AT.limit) >>> 2]) return 0 as Addr;
     const idx = this.objIndex(s as Addr, addr);
-    const bits = u32[(s + S.allocBits) >>> 2] >>> 2;
+    const bits = u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2;
     if (((u32[bits + (idx >>> 5)] >>> (idx & 31)) & 1) === 0) return 0 as Addr;
-    const base = u32[(s + S.startAddr) >>> 2] + idx * u32[(s + S.elemsize) >>> 2];
-    const i = this.slots + u32[(s + S.spanclass) >>> 2] * SLOT_WORDS;
+    const base = u32[(s + MSPAN_AT.startAddr) >>> 2] + idx * u32[(s + MSPAN_AT.elemsize) >>> 2];
+    const i = this.slots + u32[(s + MSPAN_AT.spanclass) >>> 2] * SLOT_WORDS;
     if (this.cache.isUnused(i, s, base, idx)) return 0 as Addr;
     return base as Addr;
   }
@@ -594,9 +596,9 @@ export class Allocator {
   sweepBits(span: Addr): number {
     const { u32 } = this;
     const at = span >>> 2;
-    const marks = u32[at + (S.gcmarkBits >>> 2)] >>> 2;
-    const allocs = u32[at + (S.allocBits >>> 2)] >>> 2;
-    const n = (u32[at + (S.nelems >>> 2)] + 31) >>> 5;
+    const marks = u32[at + (MSPAN_AT.gcmarkBits >>> 2)] >>> 2;
+    const allocs = u32[at + (MSPAN_AT.allocBits >>> 2)] >>> 2;
+    const n = (u32[at + (MSPAN_AT.nelems >>> 2)] + 31) >>> 5;
     let marked = 0;
     for (let k = 0; k < n; k++) {
       const w = u32[marks + k];
@@ -604,7 +606,7 @@ export class Allocator {
       u32[marks + k] = 0;
       if (w !== 0) marked += popcount(w);
     }
-    return u32[at + (S.allocCount >>> 2)] - marked;
+    return u32[at + (MSPAN_AT.allocCount >>> 2)] - marked;
   }
 
   /**
@@ -616,24 +618,24 @@ export class Allocator {
   spanSwept(span: Addr, nfreed: number, preserve: boolean): boolean {
     const { u32, f64 } = this;
     const at = span >>> 2;
-    const sizeclass = u32[at + (S.spanclass >>> 2)] >>> 1;
-    const allocCount = u32[at + (S.allocCount >>> 2)] - nfreed;
+    const sizeclass = u32[at + (MSPAN_AT.spanclass >>> 2)] >>> 1;
+    const allocCount = u32[at + (MSPAN_AT.allocCount >>> 2)] - nfreed;
     if (nfreed < 0 || allocCount < 0) {
       fatalThrow("sweep increased allocation count", `span ${hex(span)} nfreed=${nfreed} left=${allocCount}`);
     }
     if (nfreed > 0) {
-      u32[at + (S.needzero >>> 2)] = 1;
+      u32[at + (MSPAN_AT.needzero >>> 2)] = 1;
       if (sizeclass !== 0) {
         const count = this.smallFree + sizeclass;
         f64[count] = f64[count] + nfreed;
       } else {
-        this.addStat(MCACHE.offsets.largeFree, u32[at + (S.elemsize >>> 2)]);
-        this.addStat(MCACHE.offsets.largeFreeCount, 1);
+        this.addStat(MCACHE_AT.largeFree, u32[at + (MSPAN_AT.elemsize >>> 2)]);
+        this.addStat(MCACHE_AT.largeFreeCount, 1);
       }
     }
-    u32[at + (S.allocCount >>> 2)] = allocCount;
-    u32[at + (S.freeindex >>> 2)] = 0;
-    u32[at + (S.sweepgen >>> 2)] = this.heap.sweepgen;
+    u32[at + (MSPAN_AT.allocCount >>> 2)] = allocCount;
+    u32[at + (MSPAN_AT.freeindex >>> 2)] = 0;
+    u32[at + (MSPAN_AT.sweepgen >>> 2)] = this.heap.sweepgen;
     if (preserve) return false;
     if (allocCount === 0) {
       if (!this.central.retain(span, true)) this.heap.freeSpan(span);
@@ -652,12 +654,12 @@ export class Allocator {
   allocManual(npages: number): Addr {
     const s = this.heap.allocManual(npages, MANUAL_GC);
     this.heap.drop(s);
-    return this.u32[(s + S.startAddr) >>> 2] as Addr;
+    return this.u32[(s + MSPAN_AT.startAddr) >>> 2] as Addr;
   }
 
   freeManual(addr: Addr): void {
     const s = this.heap.spanOf(addr);
-    if (s === 0 || this.u32[(s + S.state) >>> 2] === SPAN_IN_USE) {
+    if (s === 0 || this.u32[(s + MSPAN_AT.state) >>> 2] === SPAN_IN_USE) {
       fatalThrow("mheap.freeManual: not a manual span", `address ${hex(addr)}`);
     }
     this.heap.mustBeIdle("freeManual");
@@ -764,13 +766,13 @@ export class Allocator {
   share(): void {
     if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
     this.heap.mustBeIdle("share");
-    this.u32[(this.mheap + MHEAP.offsets.shared) >>> 2] = 1;
+    this.u32[(this.mheap + MHEAP_AT.shared) >>> 2] = 1;
     this.manual.share();
   }
 
   /** Number of this thread's mcache: what recover wants if the thread dies. */
   get id(): number {
-    return this.u32[(this.cache.base + MCACHE.offsets.id) >>> 2];
+    return this.u32[(this.cache.base + MCACHE_AT.id) >>> 2];
   }
 
   /**
@@ -782,10 +784,10 @@ export class Allocator {
       throw new TypeError(`allocator: recover needs the id of an allocator (got ${show(id)})`);
     }
     const { u32 } = this;
-    let c = u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2];
-    while (c !== 0 && u32[(c + MCACHE.offsets.id) >>> 2] !== id) c = u32[(c + MCACHE.offsets.next) >>> 2];
+    let c = u32[(this.mheap + MHEAP_AT.mcaches) >>> 2];
+    while (c !== 0 && u32[(c + MCACHE_AT.id) >>> 2] !== id) c = u32[(c + MCACHE_AT.next) >>> 2];
     if (c === 0 || c === this.cache.base) return false;
-    return takeOver(this.mem, c, u32[(c + MCACHE.offsets.owned) >>> 2]);
+    return takeOver(this.mem, c, u32[(c + MCACHE_AT.owned) >>> 2]);
   }
 
   /**
@@ -805,8 +807,8 @@ export class Allocator {
         `allocator: thread ${thread} held the lock ${rank} at ${hex(held)}`,
       );
     }
-    const first = this.u32[(this.mheap + MHEAP.offsets.mcaches) >>> 2];
-    for (let c = first; c !== 0; c = this.u32[(c + MCACHE.offsets.next) >>> 2]) {
+    const first = this.u32[(this.mheap + MHEAP_AT.mcaches) >>> 2];
+    for (let c = first; c !== 0; c = this.u32[(c + MCACHE_AT.next) >>> 2]) {
       takeOver(this.mem, c, thread);
     }
     // Last: a thread that is known to have ended is waited for by nobody, and its mcaches are anybody's to take over.
@@ -885,7 +887,7 @@ function isLinearMemory(x: unknown): x is LinearMemory {
 
 /** Empties the mcache of a thread that has ended, and frees it for another. False if the thread isn't its owner. */
 function takeOver(mem: LinearMemory, mcache: number, owner: number): boolean {
-  const { owned } = MCACHE.offsets;
+  const { owned } = MCACHE_AT;
   if (owner === 0 || mem.u32[(mcache + owned) >>> 2] !== owner) return false;
   const { member } = mem;
   member.join(); // an owner has a number, also where the own allocator is closed
@@ -904,7 +906,7 @@ function takeOver(mem: LinearMemory, mcache: number, owner: number): boolean {
  * itself.)
  */
 function emptyMCache(mem: LinearMemory, mcache: number): void {
-  const { version } = MCACHE.offsets;
+  const { version } = MCACHE_AT;
   const dead = new Allocator(mem, 1, false, () => 0, mcache);
   settle(dead);
   // It may have died between two changes of its counts. Not back to the version before them, which a reader may
@@ -931,33 +933,32 @@ function joinWithMCache(heap: MHeap): number {
  */
 function acquireMCache(heap: MHeap): number {
   const { u32 } = heap.mem;
-  const M = MCACHE.offsets;
-  const alone = u32[(heap.base + MHEAP.offsets.nmcaches) >>> 2] === 0;
-  if (!alone && u32[(heap.base + MHEAP.offsets.shared) >>> 2] === 0) {
+  const alone = u32[(heap.base + MHEAP_AT.nmcaches) >>> 2] === 0;
+  if (!alone && u32[(heap.base + MHEAP_AT.shared) >>> 2] === 0) {
     throw new TypeError(
       "allocator: memory has an allocator that was not shared: call its share() before attaching",
     );
   }
-  let dead = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
-  for (; dead !== 0; dead = u32[(dead + M.next) >>> 2]) {
-    const owner = u32[(dead + M.owned) >>> 2];
+  let dead = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
+  for (; dead !== 0; dead = u32[(dead + MCACHE_AT.next) >>> 2]) {
+    const owner = u32[(dead + MCACHE_AT.owned) >>> 2];
     if (owner === 0) break; // there is a free one
     if (owner !== heap.mem.thread && heap.mem.threadGone(owner) && takeOver(heap.mem, dead, owner)) break;
   }
   heap.lock();
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
-  while (c !== 0 && u32[(c + M.owned) >>> 2] !== 0) c = u32[(c + M.next) >>> 2];
+  let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
+  while (c !== 0 && u32[(c + MCACHE_AT.owned) >>> 2] !== 0) c = u32[(c + MCACHE_AT.next) >>> 2];
   if (c === 0) {
     c = heap.cachealloc.alloc();
     if (c !== 0) {
-      const n = (heap.base + MHEAP.offsets.nmcaches) >>> 2;
-      u32[(c + M.next) >>> 2] = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
-      u32[(c + M.id) >>> 2] = u32[n];
-      u32[(heap.base + MHEAP.offsets.mcaches) >>> 2] = c;
+      const n = (heap.base + MHEAP_AT.nmcaches) >>> 2;
+      u32[(c + MCACHE_AT.next) >>> 2] = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
+      u32[(c + MCACHE_AT.id) >>> 2] = u32[n];
+      u32[(heap.base + MHEAP_AT.mcaches) >>> 2] = c;
       u32[n] = u32[n] + 1;
     }
   }
-  if (c !== 0) u32[(c + M.owned) >>> 2] = heap.mem.thread;
+  if (c !== 0) u32[(c + MCACHE_AT.owned) >>> 2] = heap.mem.thread;
   heap.unlock();
   if (c === 0) outOfMemory("runtime: cannot allocate an mcache");
   return c;

@@ -50,15 +50,22 @@ import { BlockChecks, type LeakRecord } from "./block-checks.ts";
 import { checkAddress, checkSize, closedError, fatalThrow } from "./errors.ts";
 import { FreedLists } from "./freed.ts";
 import type { AllocatorHooks } from "./hooks.ts";
-import { MAX_SMALL_REQUEST, MSPAN, NUM_SPAN_CLASSES, PAGE_SHIFT, PAGE_SIZE } from "./layout.ts";
+import {
+  MAX_SMALL_REQUEST,
+  MSPAN_AT,
+  NUM_SPAN_CLASSES,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  SLOT_CREDIT,
+  SLOT_ELEMSIZE,
+  SLOT_FREE,
+  SLOT_REUSED,
+} from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
-import { SLOT_CREDIT, SLOT_ELEMSIZE, SLOT_FREE, SLOT_REUSED } from "./mcache.ts";
 import type { MCentral } from "./mcentral.ts";
 import { hex, type MHeap } from "./mheap.ts";
 import { SMALL_TABLE_MAX, sizeClassOf } from "./sizeclass.ts";
 import { classToSize } from "./sizeclasses.generated.ts";
-
-const S = MSPAN.offsets;
 
 /** Where a list's counts are, from its head. */
 const REUSED = SLOT_REUSED - SLOT_FREE;
@@ -276,8 +283,8 @@ export class ManualHeap {
   private freeLarge(s: number, bytes: number): void {
     const { u32 } = this;
     if (!this.central.remove(s)) fatalThrow("free: a large span is on no list", `span ${hex(s)}`);
-    u32[u32[(s + S.allocBits) >>> 2] >>> 2] = 0;
-    u32[(s + S.allocCount) >>> 2] = 0;
+    u32[u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2] = 0;
+    u32[(s + MSPAN_AT.allocCount) >>> 2] = 0;
     this.allocator.countLargeFree(bytes);
     this.heap.freeSpan(s);
   }
@@ -301,7 +308,7 @@ export class ManualHeap {
     if (p >>> 0 !== p || !this.isHeap(p)) wrong("free of an address outside of the heap");
     const s = this.heap.spanOf(p);
     const idx = this.heap.objIndex(s, p);
-    const base = this.u32[(s + S.startAddr) >>> 2] + idx * this.bytesOf(p);
+    const base = this.u32[(s + MSPAN_AT.startAddr) >>> 2] + idx * this.bytesOf(p);
     if (base !== p) wrong(`free of an address inside the block at ${hex(base)}`);
     if (this.lists.has(p, this.spanclassOf(p))) wrong("double free");
     if (this.isHandedOut(s, p, idx)) wrong("free of an object that malloc did not allocate");
@@ -311,8 +318,8 @@ export class ManualHeap {
   /** Whether slot idx of the span, at p, is allocated and not one that an mcache has claimed for its runs. */
   private isHandedOut(s: number, p: number, idx: number): boolean {
     const { u32 } = this;
-    if (idx >= u32[(s + S.nelems) >>> 2]) return false;
-    const word = (u32[(s + S.allocBits) >>> 2] >>> 2) + (idx >>> 5);
+    if (idx >= u32[(s + MSPAN_AT.nelems) >>> 2]) return false;
+    const word = (u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2) + (idx >>> 5);
     if (((u32[word] >>> (idx & 31)) & 1) === 0) return false;
     for (const i of this.lists.slotsOfAll(this.spanclassOf(p))) {
       if (this.allocator.cache.isUnused(i, s, p, idx)) return false;
@@ -333,7 +340,7 @@ export class ManualHeap {
   }
 
   private bytesOf(p: number): number {
-    return this.u32[(this.heap.spanOf(p) + S.elemsize) >>> 2];
+    return this.u32[(this.heap.spanOf(p) + MSPAN_AT.elemsize) >>> 2];
   }
 
   /** Whether a block in use begins at p, any number, in a heap that was never collected. */

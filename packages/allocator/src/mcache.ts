@@ -34,15 +34,22 @@ import { closedError } from "./errors.ts";
 import type { Sampler } from "./heap-sampler.ts";
 import {
   GC_OFF,
-  GCCONTROL,
-  GCTYPE,
-  IN_HAND,
-  MCACHE,
-  MCACHE_SLOT,
-  MHEAP,
+  GCCONTROL_AT,
+  GCTYPE_AT,
+  IN_HAND_AT,
+  MCACHE_AT,
+  MHEAP_AT,
   MIN_SIZE_FOR_HEADER,
-  MSPAN,
+  MSPAN_AT,
   NUM_SPAN_CLASSES,
+  SLOT_CUR,
+  SLOT_ELEMSIZE,
+  SLOT_END,
+  SLOT_REST,
+  SLOT_REST_WORD,
+  SLOT_SPAN,
+  SLOT_TYP,
+  SLOT_WORDS,
   TINY_SPAN_CLASS,
 } from "./layout.ts";
 import type { MCentral } from "./mcentral.ts";
@@ -50,36 +57,20 @@ import type { MHeap } from "./mheap.ts";
 import { ctz, lowMask, popcount } from "./mpagealloc.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
-const S_START_ADDR = MSPAN.offsets.startAddr >>> 2;
-const S_NELEMS = MSPAN.offsets.nelems >>> 2;
-const S_SPANCLASS = MSPAN.offsets.spanclass >>> 2;
-const S_ELEMSIZE = MSPAN.offsets.elemsize >>> 2;
-const S_ALLOC_COUNT = MSPAN.offsets.allocCount >>> 2;
-const S_FREEINDEX = MSPAN.offsets.freeindex >>> 2;
-const S_ALLOC_BITS = MSPAN.offsets.allocBits >>> 2;
-const S_GCMARK_BITS = MSPAN.offsets.gcmarkBits >>> 2;
-const S_NEEDZERO = MSPAN.offsets.needzero >>> 2;
-const K = MCACHE_SLOT.offsets;
-const SLOT_CUR = K.cur >>> 2;
-export const SLOT_END = K.end >>> 2;
-export const SLOT_ELEMSIZE = K.elemsize >>> 2;
-export const SLOT_TYP = K.typ >>> 2;
-export const SLOT_SPAN = K.span >>> 2;
-export const SLOT_FREE = K.free >>> 2;
-export const SLOT_REUSED = K.reused >>> 2;
-export const SLOT_CREDIT = K.credit >>> 2;
-export const SLOT_GRANTED = K.granted >>> 2;
-export const SLOT_NFREE = K.nfree >>> 2;
-export const SLOT_PARKED = K.parked >>> 2;
-export const SLOT_REST = K.rest >>> 2;
-export const SLOT_REST_WORD = K.restWord >>> 2;
-export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
-const J = IN_HAND.offsets;
-const RUN_SLOT = J.runSlot >>> 2;
-const RUN_VERSION = J.runVersion >>> 2;
-const RUN = J.run >>> 2;
-const RUN_END = J.runEnd >>> 2;
-const RUN_COUNT = J.runCount >>> 3;
+const SPAN_START_ADDR = MSPAN_AT.startAddr >>> 2;
+const SPAN_NELEMS = MSPAN_AT.nelems >>> 2;
+const SPAN_CLASS = MSPAN_AT.spanclass >>> 2;
+const SPAN_ELEMSIZE = MSPAN_AT.elemsize >>> 2;
+const SPAN_ALLOC_COUNT = MSPAN_AT.allocCount >>> 2;
+const SPAN_FREEINDEX = MSPAN_AT.freeindex >>> 2;
+const SPAN_ALLOC_BITS = MSPAN_AT.allocBits >>> 2;
+const SPAN_GCMARK_BITS = MSPAN_AT.gcmarkBits >>> 2;
+const SPAN_NEEDZERO = MSPAN_AT.needzero >>> 2;
+const RUN_SLOT = IN_HAND_AT.runSlot >>> 2;
+const RUN_VERSION = IN_HAND_AT.runVersion >>> 2;
+const RUN = IN_HAND_AT.run >>> 2;
+const RUN_END = IN_HAND_AT.runEnd >>> 2;
+const RUN_COUNT = IN_HAND_AT.runCount >>> 3;
 const HELD_WORDS = Math.ceil(NUM_SPAN_CLASSES / 32);
 
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
@@ -124,21 +115,21 @@ export class MCache {
   constructor(heap: MHeap, central: MCentral, base: number, sampler: Sampler) {
     this.base = base;
     this.sampler = sampler;
-    this.slots = (base + MCACHE.offsets.alloc) >>> 2;
+    this.slots = (base + MCACHE_AT.alloc) >>> 2;
     this.heap = heap;
     this.central = central;
     this.kernel = heap.mem.kernel;
     this.u32 = heap.mem.u32;
     this.f64 = heap.mem.f64;
-    this.heapLive = heap.gcControl + GCCONTROL.offsets.heapLive;
-    this.gcPhase = (heap.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
-    this.nextSample = (base + MCACHE.offsets.nextSample) >>> 3;
-    this.smallAlloc = (base + MCACHE.offsets.smallAllocCount) >>> 3;
-    this.shared = (heap.base + MHEAP.offsets.shared) >>> 2;
-    this.untoldLive = (base + MCACHE.offsets.untoldLive) >>> 2;
-    this.version = base + MCACHE.offsets.version;
-    this.hand = (base + MCACHE.offsets.inHand) >>> 2;
-    this.held = (base + MCACHE.offsets.held) >>> 2;
+    this.heapLive = heap.gcControl + GCCONTROL_AT.heapLive;
+    this.gcPhase = (heap.gcControl + GCCONTROL_AT.gcPhase) >>> 2;
+    this.nextSample = (base + MCACHE_AT.nextSample) >>> 3;
+    this.smallAlloc = (base + MCACHE_AT.smallAllocCount) >>> 3;
+    this.shared = (heap.base + MHEAP_AT.shared) >>> 2;
+    this.untoldLive = (base + MCACHE_AT.untoldLive) >>> 2;
+    this.version = base + MCACHE_AT.version;
+    this.hand = (base + MCACHE_AT.inHand) >>> 2;
+    this.held = (base + MCACHE_AT.held) >>> 2;
     this.heapBits = heap.heapBitsBase >>> 2;
   }
 
@@ -205,14 +196,14 @@ export class MCache {
       let used = 0;
       if (s !== 0) {
         const at = s >>> 2;
-        const nelems = u32[at + S_NELEMS] | 0;
-        const count = u32[at + S_ALLOC_COUNT] | 0;
+        const nelems = u32[at + SPAN_NELEMS] | 0;
+        const count = u32[at + SPAN_ALLOC_COUNT] | 0;
         if (count === 0) return this.takeRun(i, typ, at, 0, nelems);
-        const bits = u32[at + S_ALLOC_BITS] >>> 2;
-        const first = nextZero(u32, bits, u32[at + S_FREEINDEX] | 0, nelems);
+        const bits = u32[at + SPAN_ALLOC_BITS] >>> 2;
+        const first = nextZero(u32, bits, u32[at + SPAN_FREEINDEX] | 0, nelems);
         if (first < nelems) return this.takeRun(i, typ, at, first, nextOne(u32, bits, first, nelems));
         // It is full: no slot below freeindex is free.
-        u32[at + S_FREEINDEX] = nelems;
+        u32[at + SPAN_FREEINDEX] = nelems;
         used = s; // cacheSpan takes it out of the slot
       }
       if (i < this.slots) closedError(); // a slot of the nil page: see Allocator.close
@@ -235,7 +226,7 @@ export class MCache {
     try {
       const s = this.central.cacheSpan(spanclass, used, i);
       if (s === 0) return 0;
-      u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + S_ELEMSIZE];
+      u32[i + SLOT_ELEMSIZE] = u32[(s >>> 2) + SPAN_ELEMSIZE];
       const held = this.held + (spanclass >>> 5);
       u32[held] = u32[held] | (1 << (spanclass & 31));
       u32[i + SLOT_SPAN] = s;
@@ -250,8 +241,8 @@ export class MCache {
   private takeRun(i: number, typ: number, at: number, first: number, runEnd: number): boolean {
     const u32 = this.u32;
     const f64 = this.f64;
-    const elemsize = u32[at + S_ELEMSIZE];
-    const countdown = this.nextSample + u32[at + S_SPANCLASS];
+    const elemsize = u32[at + SPAN_ELEMSIZE];
+    const countdown = this.nextSample + u32[at + SPAN_CLASS];
     const nextSample = f64[countdown];
     let n = runEnd - first;
     let sampled = false;
@@ -263,27 +254,27 @@ export class MCache {
       }
       runEnd = first + n;
     }
-    const bits = u32[at + S_ALLOC_BITS] >>> 2;
+    const bits = u32[at + SPAN_ALLOC_BITS] >>> 2;
     const k = first >>> 5;
-    const whole = runEnd === (u32[at + S_NELEMS] | 0);
+    const whole = runEnd === (u32[at + SPAN_NELEMS] | 0);
     const rest =
       whole || sampled ? 0 : this.freeAfter(at, bits + k, k, runEnd, nextSample - n * elemsize, elemsize);
     let claimed = n;
-    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS], first, n, 0);
+    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + SPAN_CLASS], first, n, 0);
     if (rest === 0) {
       setBits(u32, bits, first, n);
-      u32[at + S_FREEINDEX] = runEnd;
+      u32[at + SPAN_FREEINDEX] = runEnd;
     } else {
       claimed += popcount(rest);
       // Before the bits: one who takes over sets those of a rest, but could not tell them from those of objects.
       u32[i + SLOT_REST_WORD] = k;
       u32[i + SLOT_REST] = rest;
       u32[bits + k] = u32[bits + k] | rest | (lowMask(n) << (first & 31));
-      u32[at + S_FREEINDEX] = Math.min((k + 1) << 5, u32[at + S_NELEMS]);
+      u32[at + SPAN_FREEINDEX] = Math.min((k + 1) << 5, u32[at + SPAN_NELEMS]);
     }
     const bytes = Math.imul(claimed, elemsize);
     f64[countdown] = sampled ? this.sampler.gap() : nextSample - bytes;
-    u32[at + S_ALLOC_COUNT] = u32[at + S_ALLOC_COUNT] + claimed;
+    u32[at + SPAN_ALLOC_COUNT] = u32[at + SPAN_ALLOC_COUNT] + claimed;
     this.addHeapLive(bytes);
     this.setRun(i, typ, at, first, n);
     return sampled;
@@ -305,7 +296,7 @@ export class MCache {
     const left = (k + 1) * 32 - runEnd;
     if (left <= 0) return 0;
     let free = ~u32[word] & (-1 << (32 - left));
-    const beyond = (k + 1) * 32 - u32[at + S_NELEMS];
+    const beyond = (k + 1) * 32 - u32[at + SPAN_NELEMS];
     if (beyond > 0) free &= -1 >>> beyond;
     if (free === 0 || nextSample < popcount(free) * elemsize) return 0;
     return free;
@@ -320,7 +311,7 @@ export class MCache {
     const n = Math.clz32(low) - Math.clz32(run) + 1;
     const first = (u32[i + SLOT_REST_WORD] << 5) + 31 - Math.clz32(low);
     const at = u32[i + SLOT_SPAN] >>> 2;
-    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + S_SPANCLASS], first, n, 0);
+    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + SPAN_CLASS], first, n, 0);
     u32[i + SLOT_REST] = rest & carried;
     this.setRun(i, typ, at, first, n);
   }
@@ -328,11 +319,11 @@ export class MCache {
   /** The slot cuts from these n slots now: cleared, with the pointer bits of the type, and black in a mark phase. */
   private setRun(i: number, typ: number, at: number, first: number, n: number): void {
     const { u32, f64 } = this;
-    const elemsize = u32[at + S_ELEMSIZE];
-    const spanclass = u32[at + S_SPANCLASS];
+    const elemsize = u32[at + SPAN_ELEMSIZE];
+    const spanclass = u32[at + SPAN_CLASS];
     const bytes = Math.imul(n, elemsize);
-    const cur = (u32[at + S_START_ADDR] + Math.imul(first, elemsize)) >>> 0;
-    if (u32[at + S_NEEDZERO] !== 0) {
+    const cur = (u32[at + SPAN_START_ADDR] + Math.imul(first, elemsize)) >>> 0;
+    if (u32[at + SPAN_NEEDZERO] !== 0) {
       if (bytes <= INLINE_CLEAR) clearInline(f64, cur >>> 3, bytes >>> 3);
       else this.kernel.zero(cur, bytes);
     }
@@ -341,7 +332,7 @@ export class MCache {
       this.fillTypeBits(cur, bytes, elemsize, typ);
     }
     // After the memory is in order: a marker may scan what is marked.
-    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32[at + S_GCMARK_BITS], first, n);
+    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32[at + SPAN_GCMARK_BITS], first, n);
     const shared = u32[this.shared] !== 0;
     if (shared) this.flipVersion();
     const count = this.smallAlloc + (spanclass >>> 1);
@@ -373,7 +364,7 @@ export class MCache {
     const words = elemsize >>> 3;
     if (32 % words === 0) {
       // The pattern repeats within a word: built once, and whole words written between the edges.
-      let pattern = u32[(typ + GCTYPE.offsets.mask0) >>> 2];
+      let pattern = u32[(typ + GCTYPE_AT.mask0) >>> 2];
       for (let w = words; w < 32; w *= 2) pattern |= pattern << w;
       this.patternTyp = typ | 0;
       this.patternSize = elemsize;
@@ -389,7 +380,7 @@ export class MCache {
   setObjectBits(p: number, elemsize: number, typ: number, size: number): void {
     const { u32, heapBits } = this;
     clearBits(u32, heapBits, p >>> 3, elemsize >>> 3);
-    const typeSize = u32[(typ + GCTYPE.offsets.size) >>> 2];
+    const typeSize = u32[(typ + GCTYPE_AT.size) >>> 2];
     for (let a = p, end = p + size; a < end; a += typeSize) orMask(u32, heapBits, a, typ);
   }
 
@@ -406,9 +397,9 @@ export class MCache {
     if (cur === end && rest === 0) return;
     const at = u32[i + SLOT_SPAN] >>> 2;
     const elemsize = u32[i + SLOT_ELEMSIZE];
-    const allocs = u32[at + S_ALLOC_BITS] >>> 2;
+    const allocs = u32[at + SPAN_ALLOC_BITS] >>> 2;
     // Blocks freed by hand may have lowered it further.
-    let free = u32[at + S_FREEINDEX];
+    let free = u32[at + SPAN_FREEINDEX];
     let n = 0;
     if (rest !== 0) {
       n = popcount(rest);
@@ -420,11 +411,11 @@ export class MCache {
     if (cur !== end) {
       // end may be 0, which is 2^32.
       const tail = ((end - cur) >>> 0) / elemsize;
-      const first = (cur - u32[at + S_START_ADDR]) / elemsize;
+      const first = (cur - u32[at + SPAN_START_ADDR]) / elemsize;
       if (u32[this.shared] !== 0) this.noteRun(i, spanclass, first, tail, end || 1); // 1 stands for 2^32
       clearBits(u32, allocs, first, tail);
       // Whether or not they were marked: nobody holds these slots, so they are white.
-      clearMarks(this.kernel, u32, u32[at + S_GCMARK_BITS], first, tail);
+      clearMarks(this.kernel, u32, u32[at + SPAN_GCMARK_BITS], first, tail);
       free = Math.min(free, first);
       n += tail;
       this.flipVersion();
@@ -433,16 +424,16 @@ export class MCache {
       u32[i + SLOT_END] = cur;
       this.flipVersion();
     }
-    u32[at + S_FREEINDEX] = free;
-    u32[at + S_ALLOC_COUNT] = u32[at + S_ALLOC_COUNT] - n;
+    u32[at + SPAN_FREEINDEX] = free;
+    u32[at + SPAN_ALLOC_COUNT] = u32[at + SPAN_ALLOC_COUNT] - n;
     f64[this.nextSample + spanclass] = f64[this.nextSample + spanclass] + n * elemsize;
     this.addHeapLive(-n * elemsize);
   }
 
   /** tinyCount is a word that would wrap: its value moves to the counter now and then. Between two flipVersion. */
   foldTinyCount(): void {
-    const count = (this.base + MCACHE.offsets.tinyCount) >>> 2;
-    const total = (this.base + MCACHE.offsets.tinyAllocs) >>> 3;
+    const count = (this.base + MCACHE_AT.tinyCount) >>> 2;
+    const total = (this.base + MCACHE_AT.tinyAllocs) >>> 3;
     this.f64[total] = this.f64[total] + this.u32[count];
     this.u32[count] = 0;
   }
@@ -476,7 +467,7 @@ export class MCache {
       u32[this.held + w] = 0; // last: who takes over from a thread that is killed here must find the rest
     }
     this.tellLive();
-    u32[(this.base + MCACHE.offsets.tiny) >>> 2] = 0;
+    u32[(this.base + MCACHE_AT.tiny) >>> 2] = 0;
     this.flipVersion();
     this.foldTinyCount();
     this.flipVersion();
@@ -572,8 +563,8 @@ function clearMarks(kernel: Kernel, u32: Uint32Array, marks: number, first: numb
 
 /** ORs the pointer mask of one object of the type at address a into the bit map at word `bits`. */
 function orMask(u32: Uint32Array, bits: number, a: number, typ: number): void {
-  const mask = u32[(typ + GCTYPE.offsets.maskAddr) >>> 2] >>> 2;
-  const nwords = (u32[(typ + GCTYPE.offsets.ptrdata) >>> 2] + 255) >>> 8;
+  const mask = u32[(typ + GCTYPE_AT.maskAddr) >>> 2] >>> 2;
+  const nwords = (u32[(typ + GCTYPE_AT.ptrdata) >>> 2] + 255) >>> 8;
   const shift = (a >>> 3) & 31;
   const w = bits + (a >>> 8);
   for (let k = 0; k < nwords; k++) {

@@ -22,25 +22,31 @@
 import type { Addr } from "@gort/memory";
 import { fatalThrow } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
-import { GCCONTROL, MCACHE_SLOT, MCENTRAL, MHEAP, MSPAN, NUM_SPAN_CLASSES, PAGE_SHIFT } from "./layout.ts";
+import {
+  GCCONTROL_AT,
+  MCACHE_SLOT_AT,
+  MCENTRAL,
+  MCENTRAL_AT,
+  MHEAP_AT,
+  MSPAN_AT,
+  NUM_SPAN_CLASSES,
+  PAGE_SHIFT,
+} from "./layout.ts";
 import { hex, type MHeap } from "./mheap.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
-
-const S = MSPAN.offsets;
-const C = MCENTRAL.offsets;
 
 /** Unswept spans that cacheSpan tries before it takes a new one from the heap: Go's spanBudget. */
 const SPAN_BUDGET = 100;
 
 // Word offsets of what the lists touch.
-const NEXT = S.next >>> 2;
-const PREV = S.prev >>> 2;
-const LIST = S.list >>> 2;
-const SPANCLASS = S.spanclass >>> 2;
-const ALLOC_COUNT = S.allocCount >>> 2;
-const NELEMS = S.nelems >>> 2;
-const SWEEPGEN = S.sweepgen >>> 2;
-const SLOT_SPAN = MCACHE_SLOT.offsets.span >>> 2;
+const NEXT = MSPAN_AT.next >>> 2;
+const PREV = MSPAN_AT.prev >>> 2;
+const LIST = MSPAN_AT.list >>> 2;
+const SPANCLASS = MSPAN_AT.spanclass >>> 2;
+const ALLOC_COUNT = MSPAN_AT.allocCount >>> 2;
+const NELEMS = MSPAN_AT.nelems >>> 2;
+const SWEEPGEN = MSPAN_AT.sweepgen >>> 2;
+const SLOT_SPAN = MCACHE_SLOT_AT.span >>> 2;
 
 export class MCentral {
   private readonly heap: MHeap;
@@ -55,11 +61,11 @@ export class MCentral {
     this.heap = heap;
     this.u32 = heap.mem.u32;
     this.hooks = heap.hooks;
-    this.base = heap.base + MHEAP.offsets.central;
+    this.base = heap.base + MHEAP_AT.central;
     heap.freeRetained = (npages) => this.freeRetained(npages);
-    this.cursorWord = (heap.base + MHEAP.offsets.sweepCursor) >>> 2;
-    this.cursorGenWord = (heap.base + MHEAP.offsets.sweepCursorGen) >>> 2;
-    this.sweepgenWord = (heap.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+    this.cursorWord = (heap.base + MHEAP_AT.sweepCursor) >>> 2;
+    this.cursorGenWord = (heap.base + MHEAP_AT.sweepCursorGen) >>> 2;
+    this.sweepgenWord = (heap.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
   }
 
   /** 0 or 4: which of a pair of lists is the swept one. */
@@ -70,23 +76,23 @@ export class MCentral {
   // The addresses of the four lists' heads.
 
   partialSwept(spanclass: number): number {
-    return this.base + spanclass * MCENTRAL.size + C.partial + this.sweptSide();
+    return this.base + spanclass * MCENTRAL.size + MCENTRAL_AT.partial + this.sweptSide();
   }
 
   partialUnswept(spanclass: number): number {
-    return this.base + spanclass * MCENTRAL.size + C.partial + (4 - this.sweptSide());
+    return this.base + spanclass * MCENTRAL.size + MCENTRAL_AT.partial + (4 - this.sweptSide());
   }
 
   fullSwept(spanclass: number): number {
-    return this.base + spanclass * MCENTRAL.size + C.full + this.sweptSide();
+    return this.base + spanclass * MCENTRAL.size + MCENTRAL_AT.full + this.sweptSide();
   }
 
   fullUnswept(spanclass: number): number {
-    return this.base + spanclass * MCENTRAL.size + C.full + (4 - this.sweptSide());
+    return this.base + spanclass * MCENTRAL.size + MCENTRAL_AT.full + (4 - this.sweptSide());
   }
 
   empty(spanclass: number): number {
-    return this.base + spanclass * MCENTRAL.size + C.empty;
+    return this.base + spanclass * MCENTRAL.size + MCENTRAL_AT.empty;
   }
 
   /**
@@ -100,7 +106,7 @@ export class MCentral {
     const spanclass = u32[at + SPANCLASS];
     if (classToAllocNPages[spanclass >>> 1] !== 1) return false;
     const list = this.empty(spanclass);
-    const tail = list + (C.emptyTail - C.empty);
+    const tail = list + (MCENTRAL_AT.emptyTail - MCENTRAL_AT.empty);
     this.lock(spanclass);
     heap.retain(1);
     const last = u32[tail >>> 2];
@@ -131,10 +137,10 @@ export class MCentral {
 
   private unlinkRetained(central: number): number {
     const { u32 } = this;
-    const list = central + C.empty;
+    const list = central + MCENTRAL_AT.empty;
     const s = this.unlinkFirst(list);
     if (s === 0) return 0;
-    if (u32[list >>> 2] === 0) u32[(central + C.emptyTail) >>> 2] = 0;
+    if (u32[list >>> 2] === 0) u32[(central + MCENTRAL_AT.emptyTail) >>> 2] = 0;
     this.heap.unretain(1);
     return s;
   }
@@ -288,12 +294,16 @@ export class MCentral {
     const side = (sweepgen & 2) << 1;
     if (used !== 0) {
       u32[(used >>> 2) + SWEEPGEN] = sweepgen;
-      this.link(used, central + C.full + side);
+      this.link(used, central + MCENTRAL_AT.full + side);
       u32[slot + SLOT_SPAN] = 0;
     }
-    let s = this.unlinkFirst(central + C.partial + side);
+    let s = this.unlinkFirst(central + MCENTRAL_AT.partial + side);
     const unswept = central + 4 - side;
-    if (s === 0 && u32[(unswept + C.partial) >>> 2] === 0 && u32[(unswept + C.full) >>> 2] === 0) {
+    if (
+      s === 0 &&
+      u32[(unswept + MCENTRAL_AT.partial) >>> 2] === 0 &&
+      u32[(unswept + MCENTRAL_AT.full) >>> 2] === 0
+    ) {
       s = this.unlinkRetained(central);
     }
     if (s !== 0) heap.hold(s);
@@ -352,7 +362,7 @@ export class MCentral {
     // The cursor is 2 * class + (full first): lists before it are known to be empty in this sweep.
     for (let i = u32[cursorWord]; i < 2 * NUM_SPAN_CLASSES; i++) {
       const central = this.base + (i >>> 1) * MCENTRAL.size;
-      const list = central + ((i & 1) === 0 ? C.full : C.partial) + unswept;
+      const list = central + ((i & 1) === 0 ? MCENTRAL_AT.full : MCENTRAL_AT.partial) + unswept;
       if (u32[list >>> 2] === 0) continue;
       heap.acquire(central);
       const s = this.unlinkFirst(list);

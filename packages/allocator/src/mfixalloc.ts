@@ -5,12 +5,10 @@
  * Called with the heap lock held.
  */
 import type { LinearMemory, SysStatName } from "@gort/memory";
-import { FIXALLOC } from "./layout.ts";
+import { FIXALLOC_AT } from "./layout.ts";
 
 /** Go's _FixAllocChunk. */
 export const FIXALLOC_CHUNK = 16384;
-
-const O = FIXALLOC.offsets;
 
 export class FixAlloc {
   private readonly mem: LinearMemory;
@@ -23,41 +21,41 @@ export class FixAlloc {
     this.mem = mem;
     this.base = base;
     this.stat = stat;
-    mem.u32[(base + O.size) >>> 2] = (size + 7) & ~7;
+    mem.u32[(base + FIXALLOC_AT.size) >>> 2] = (size + 7) & ~7;
   }
 
   /** A zeroed struct; 0 if the memory is exhausted. */
   alloc(): number {
     const { u32, f64 } = this.mem;
     const b = this.base;
-    const size = u32[(b + O.size) >>> 2];
-    let p = u32[(b + O.freelist) >>> 2];
+    const size = u32[(b + FIXALLOC_AT.size) >>> 2];
+    let p = u32[(b + FIXALLOC_AT.freelist) >>> 2];
     if (p !== 0) {
-      u32[(b + O.freelist) >>> 2] = u32[p >>> 2];
+      u32[(b + FIXALLOC_AT.freelist) >>> 2] = u32[p >>> 2];
       for (let i = p >>> 2, e = (p + size - this.keep) >>> 2; i < e; i++) u32[i] = 0;
     } else {
-      p = u32[(b + O.chunk) >>> 2];
-      if (p + size > u32[(b + O.chunkEnd) >>> 2]) {
+      p = u32[(b + FIXALLOC_AT.chunk) >>> 2];
+      if (p + size > u32[(b + FIXALLOC_AT.chunkEnd) >>> 2]) {
         p = this.mem.persistentAlloc(FIXALLOC_CHUNK, 64, this.stat);
         if (p === 0) return 0;
-        u32[(b + O.chunkEnd) >>> 2] = p + FIXALLOC_CHUNK;
+        u32[(b + FIXALLOC_AT.chunkEnd) >>> 2] = p + FIXALLOC_CHUNK;
       }
-      u32[(b + O.chunk) >>> 2] = p + size;
+      u32[(b + FIXALLOC_AT.chunk) >>> 2] = p + size;
     }
-    f64[(b + O.inuseBytes) >>> 3] = f64[(b + O.inuseBytes) >>> 3] + size;
+    f64[(b + FIXALLOC_AT.inuseBytes) >>> 3] = f64[(b + FIXALLOC_AT.inuseBytes) >>> 3] + size;
     return p;
   }
 
   free(p: number): void {
     const { u32, f64 } = this.mem;
     const b = this.base;
-    u32[p >>> 2] = u32[(b + O.freelist) >>> 2];
-    u32[(b + O.freelist) >>> 2] = p;
-    const size = u32[(b + O.size) >>> 2];
-    f64[(b + O.inuseBytes) >>> 3] = f64[(b + O.inuseBytes) >>> 3] - size;
+    u32[p >>> 2] = u32[(b + FIXALLOC_AT.freelist) >>> 2];
+    u32[(b + FIXALLOC_AT.freelist) >>> 2] = p;
+    const size = u32[(b + FIXALLOC_AT.size) >>> 2];
+    f64[(b + FIXALLOC_AT.inuseBytes) >>> 3] = f64[(b + FIXALLOC_AT.inuseBytes) >>> 3] - size;
   }
 
   get inuse(): number {
-    return this.mem.f64[(this.base + O.inuseBytes) >>> 3];
+    return this.mem.f64[(this.base + FIXALLOC_AT.inuseBytes) >>> 3];
   }
 }

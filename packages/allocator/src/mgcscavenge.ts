@@ -27,10 +27,8 @@
  *
  * Sources: Go's mgcscavenge.go; the proposal "Smarter scavenging" (golang.org/issue/30333).
  */
-import { MHEAP } from "./layout.ts";
+import { MHEAP_AT } from "./layout.ts";
 import { LIMIT_BATCH, type MHeap } from "./mheap.ts";
-
-const H = MHEAP.offsets;
 
 /** Percent of heap retained beyond what the last collection found in use. More: fewer page faults, more memory. */
 const RETAIN_EXTRA_PERCENT = 10;
@@ -100,10 +98,10 @@ export class Scavenger {
 
   /** Nanoseconds of work in the background, and while the heap grew. */
   get backgroundNs(): number {
-    return this.#get(H.scavengeBackgroundNs);
+    return this.#get(MHEAP_AT.scavengeBackgroundNs);
   }
   get assistNs(): number {
-    return this.#get(H.scavengeAssistNs);
+    return this.#get(MHEAP_AT.scavengeAssistNs);
   }
 
   /** Bytes of the heap that hold physical pages. */
@@ -118,10 +116,10 @@ export class Scavenger {
 
   /** Bytes that may be mapped and hold physical pages, Infinity without a limit. In force at once, for all threads. */
   get memoryLimit(): number {
-    return this.#get(H.memoryLimit);
+    return this.#get(MHEAP_AT.memoryLimit);
   }
   set memoryLimit(bytes: number) {
-    this.#set(H.memoryLimit, bytes);
+    this.#set(MHEAP_AT.memoryLimit, bytes);
     this.#aim();
     if (this.excess > 0) this.wake();
   }
@@ -131,18 +129,21 @@ export class Scavenger {
 
   /** Sets the goals: at the end of each collection. */
   pace(pace: ScavengePace): void {
-    this.#set(H.gcPercentGoal, gcPercentScavengeGoal(pace, this.heapRetained, this.#heap.mem.pageSizeOS));
+    this.#set(
+      MHEAP_AT.gcPercentGoal,
+      gcPercentScavengeGoal(pace, this.heapRetained, this.#heap.mem.pageSizeOS),
+    );
     this.#aim();
   }
 
   #aim(): void {
-    this.#set(H.memoryLimitGoal, memoryLimitScavengeGoal(this.memoryLimit, this.mappedReady));
+    this.#set(MHEAP_AT.memoryLimitGoal, memoryLimitScavengeGoal(this.memoryLimit, this.mappedReady));
   }
 
   /** Bytes beyond the goals; 0 if they are met, or nothing can be released. */
   get excess(): number {
-    const heap = this.heapRetained - this.#goal(H.gcPercentGoal);
-    const limit = this.mappedReady - this.#goal(H.memoryLimitGoal);
+    const heap = this.heapRetained - this.#goal(MHEAP_AT.gcPercentGoal);
+    const limit = this.mappedReady - this.#goal(MHEAP_AT.memoryLimitGoal);
     const over = Math.max(0, heap, limit);
     return over > 0 && this.#heap.mem.canRelease ? over : 0; // in this order: canRelease may load a package
   }
@@ -169,9 +170,9 @@ export class Scavenger {
       result.released += n;
       elapsed = this.#clock() - start;
     }
-    this.#addTime(H.scavengeBackgroundNs, start);
+    this.#addTime(MHEAP_AT.scavengeBackgroundNs, start);
     if (result.released > 0) {
-      this.#set(H.scavengedBackground, this.#get(H.scavengedBackground) + result.released);
+      this.#set(MHEAP_AT.scavengedBackground, this.#get(MHEAP_AT.scavengedBackground) + result.released);
       if (n > 0) result.sleepMs = (Math.max(elapsed, 0.01) * (100 - SCAVENGE_PERCENT)) / SCAVENGE_PERCENT;
     }
     return result;
@@ -184,10 +185,10 @@ export class Scavenger {
   #giveBack(grown: number, overLimit: boolean): void {
     const start = this.#clock();
     const over = overLimit ? this.mappedReady - this.memoryLimit + LIMIT_BATCH : 0;
-    const beyond = this.heapRetained + grown - this.#goal(H.gcPercentGoal);
+    const beyond = this.heapRetained + grown - this.#goal(MHEAP_AT.gcPercentGoal);
     const bytes = Math.max(over, Math.min(grown, beyond));
     if (bytes > 0) this.#countEager(this.#heap.scavenge(bytes));
-    this.#addTime(H.scavengeAssistNs, start);
+    this.#addTime(MHEAP_AT.scavengeAssistNs, start);
   }
 
   #addTime(offset: number, startMs: number): void {
@@ -195,7 +196,7 @@ export class Scavenger {
   }
 
   #countEager(n: number): void {
-    this.#set(H.scavengedEager, this.#get(H.scavengedEager) + n);
+    this.#set(MHEAP_AT.scavengedEager, this.#get(MHEAP_AT.scavengedEager) + n);
   }
 
   /** Gives everything back that is free; the bytes. */
@@ -209,15 +210,15 @@ export class Scavenger {
   /** The line of GODEBUG=scavtrace=1, and the start of a new count. */
   trace(forced: boolean): string {
     const line = formatScavTrace({
-      background: this.#get(H.scavengedBackground),
-      eager: this.#get(H.scavengedEager),
+      background: this.#get(MHEAP_AT.scavengedBackground),
+      eager: this.#get(MHEAP_AT.scavengedEager),
       released: this.#heap.counter("heapReleased"),
       inUse: this.#heap.counter("heapInUse"),
       retained: this.heapRetained,
       forced,
     });
-    this.#set(H.scavengedBackground, 0);
-    this.#set(H.scavengedEager, 0);
+    this.#set(MHEAP_AT.scavengedBackground, 0);
+    this.#set(MHEAP_AT.scavengedEager, 0);
     return line;
   }
 }

@@ -40,18 +40,21 @@ import {
   CHUNK_BYTES,
   CHUNK_PAGES,
   CHUNK_SHIFT,
-  GCCONTROL,
+  GCCONTROL_AT,
   HAND_COUNTED,
-  IN_HAND,
+  IN_HAND_AT,
   MANUAL_GC,
   MANUAL_STACK,
   MCACHE,
+  MCACHE_AT,
   MCENTRAL,
   MHEAP,
+  MHEAP_AT,
   MIN_SIZE_FOR_HEADER,
   MSPAN,
+  MSPAN_AT,
   NUM_SPAN_CLASSES,
-  PAGE_CACHE,
+  PAGE_CACHE_AT,
   PAGE_SHIFT,
   PAGE_SIZE,
   SPAN_DEAD,
@@ -70,17 +73,13 @@ import {
 } from "./sizeclasses.generated.ts";
 import { SPAN_BITS_ALIGN, SpanBits, spanBitsBytes } from "./span-bits.ts";
 
-const S = MSPAN.offsets;
-const H = MHEAP.offsets;
-const M = MCACHE.offsets;
-const J = IN_HAND.offsets;
-const J_SPAN = J.span >>> 2;
-const J_WHAT = J.what >>> 2;
-const J_NPAGES = J.npages >>> 2;
-const J_BITS = J.bits >>> 2;
-const J_PAGE = J.page >>> 2;
-const J_PROGRESS = J.progress >>> 2;
-const J_COUNTS = J.counts >>> 3;
+const HAND_SPAN = IN_HAND_AT.span >>> 2;
+const HAND_WHAT = IN_HAND_AT.what >>> 2;
+const HAND_NPAGES = IN_HAND_AT.npages >>> 2;
+const HAND_BITS = IN_HAND_AT.bits >>> 2;
+const HAND_PAGE = IN_HAND_AT.page >>> 2;
+const HAND_PROGRESS = IN_HAND_AT.progress >>> 2;
+const HAND_COUNTS = IN_HAND_AT.counts >>> 3;
 
 /** pageInfo of a page without heap objects. */
 export const PAGE_INFO_NONE = 0xff;
@@ -164,32 +163,38 @@ export class MHeap {
     this.pageSpanBase = word("pageSpan");
     this.allspansBase = word("allspans");
     this.allspansCapacity = allspansCapacity(mem.size);
-    this.gcControl = this.base + H.gcControl;
-    this.shared = (this.base + H.shared) >>> 2;
-    this.memoryLimit = (this.base + H.memoryLimit) >>> 3;
-    this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), this.base + H.palloc);
-    this.spanalloc = new FixAlloc(mem, this.base + H.spanalloc, MSPAN.size, "mspanSys", MSPAN.size - S.index);
-    this.specialalloc = new FixAlloc(mem, this.base + H.specialalloc, SPECIAL.size, "otherSys");
+    this.gcControl = this.base + MHEAP_AT.gcControl;
+    this.shared = (this.base + MHEAP_AT.shared) >>> 2;
+    this.memoryLimit = (this.base + MHEAP_AT.memoryLimit) >>> 3;
+    this.pages = new PageAlloc(mem, word("bitmaps"), word("summaries"), this.base + MHEAP_AT.palloc);
+    this.spanalloc = new FixAlloc(
+      mem,
+      this.base + MHEAP_AT.spanalloc,
+      MSPAN.size,
+      "mspanSys",
+      MSPAN.size - MSPAN_AT.index,
+    );
+    this.specialalloc = new FixAlloc(mem, this.base + MHEAP_AT.specialalloc, SPECIAL.size, "otherSys");
     const mcacheSize = Math.ceil(MCACHE.size / MCACHE_ALIGN) * MCACHE_ALIGN;
-    this.cachealloc = new FixAlloc(mem, this.base + H.cachealloc, mcacheSize, "mcacheSys");
+    this.cachealloc = new FixAlloc(mem, this.base + MHEAP_AT.cachealloc, mcacheSize, "mcacheSys");
     this.spanBits = new SpanBits(mem, this.base, word("spanBits"), spanBitsBytes(mem.size, word("spanBits")));
     if (fresh) {
       this.spanBits.init();
-      mem.f64[(this.gcControl + GCCONTROL.offsets.trigger) >>> 3] = Number.POSITIVE_INFINITY;
-      mem.f64[(this.gcControl + GCCONTROL.offsets.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
+      mem.f64[(this.gcControl + GCCONTROL_AT.trigger) >>> 3] = Number.POSITIVE_INFINITY;
+      mem.f64[(this.gcControl + GCCONTROL_AT.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
       mem.f64[this.memoryLimit] = Number.POSITIVE_INFINITY;
     }
     this.root = tables;
     mem.rankLocks((addr) => this.lockRank(addr));
-    this.pageCache = new PageCache(mem, M.pages, this.shared, M.inHand >>> 2);
+    this.pageCache = new PageCache(mem, MCACHE_AT.pages, this.shared, MCACHE_AT.inHand >>> 2);
   }
 
   /** The mcache of this thread, whose page cache, structs and counters this object works with. */
   bind(mcache: number): void {
     this.mcache = mcache;
-    this.hand = (mcache + M.inHand) >>> 2;
+    this.hand = (mcache + MCACHE_AT.inHand) >>> 2;
     this.spanBits.bind(mcache);
-    this.pageCache = new PageCache(this.mem, mcache + M.pages, this.shared, this.hand);
+    this.pageCache = new PageCache(this.mem, mcache + MCACHE_AT.pages, this.shared, this.hand);
   }
 
   private refusalReported = false;
@@ -198,7 +203,7 @@ export class MHeap {
   readonly root: number;
 
   get sweepgen(): number {
-    return this.u32[(this.gcControl + GCCONTROL.offsets.sweepgen) >>> 2];
+    return this.u32[(this.gcControl + GCCONTROL_AT.sweepgen) >>> 2];
   }
 
   /**
@@ -206,17 +211,17 @@ export class MHeap {
    * addition.
    */
   counter(name: HeapCounter): number {
-    const own = this.sum(M[name]);
-    if (name === "heapInUse") return own - this.sum(M.emptyPages) * PAGE_SIZE;
-    return name === "heapFree" ? own + this.sum(M.emptyPages) * PAGE_SIZE : own;
+    const own = this.sum(MCACHE_AT[name]);
+    if (name === "heapInUse") return own - this.sum(MCACHE_AT.emptyPages) * PAGE_SIZE;
+    return name === "heapFree" ? own + this.sum(MCACHE_AT.emptyPages) * PAGE_SIZE : own;
   }
 
   /** A counter of all mcaches, by its place in MCACHE. */
   private sum(offset: number): number {
     let sum = 0;
-    for (let c = this.u32[(this.base + H.mcaches) >>> 2]; c !== 0; ) {
+    for (let c = this.u32[(this.base + MHEAP_AT.mcaches) >>> 2]; c !== 0; ) {
       sum += this.f64[(c + offset) >>> 3];
-      c = this.u32[(c + M.next) >>> 2];
+      c = this.u32[(c + MCACHE_AT.next) >>> 2];
     }
     return sum;
   }
@@ -230,9 +235,9 @@ export class MHeap {
   /** Bytes of span structs in use, those that mcaches took ahead apart. */
   get mspanInuse(): number {
     let n = this.spanalloc.inuse;
-    for (let c = this.u32[(this.base + H.mcaches) >>> 2]; c !== 0; ) {
-      n -= this.u32[(c + M.nspanFree) >>> 2] * MSPAN.size;
-      c = this.u32[(c + M.next) >>> 2];
+    for (let c = this.u32[(this.base + MHEAP_AT.mcaches) >>> 2]; c !== 0; ) {
+      n -= this.u32[(c + MCACHE_AT.nspanFree) >>> 2] * MSPAN.size;
+      c = this.u32[(c + MCACHE_AT.next) >>> 2];
     }
     return n;
   }
@@ -245,12 +250,12 @@ export class MHeap {
   objIndex(s: number, addr: number): number {
     const { u32 } = this;
     const at = s >>> 2;
-    const offset = addr - u32[at + (S.startAddr >>> 2)];
-    return Math.imul(offset >>> 3, u32[at + (S.divMul >>> 2)]) >>> u32[at + (S.divShift >>> 2)];
+    const offset = addr - u32[at + (MSPAN_AT.startAddr >>> 2)];
+    return Math.imul(offset >>> 3, u32[at + (MSPAN_AT.divMul >>> 2)]) >>> u32[at + (MSPAN_AT.divShift >>> 2)];
   }
 
   get nspans(): number {
-    return this.u32[(this.base + H.nspans) >>> 2];
+    return this.u32[(this.base + MHEAP_AT.nspans) >>> 2];
   }
 
   spanAt(i: number): number {
@@ -259,21 +264,21 @@ export class MHeap {
 
   /** The heap lock. Locks cost nothing until share was called: a single thread has nobody to keep out. */
   lock(): void {
-    this.acquire(this.base + H.lock);
+    this.acquire(this.base + MHEAP_AT.lock);
   }
 
   unlock(): void {
-    this.release(this.base + H.lock);
+    this.release(this.base + MHEAP_AT.lock);
   }
 
   private lockRank(addr: number): LockRank | undefined {
-    if (addr === this.base + H.lock) return "mheap";
-    const central = addr - this.base - H.central;
+    if (addr === this.base + MHEAP_AT.lock) return "mheap";
+    const central = addr - this.base - MHEAP_AT.central;
     if (central >= 0 && central < NUM_SPAN_CLASSES * MCENTRAL.size && central % MCENTRAL.size === 0)
       return "mcentral";
     // A span struct is known by its place in allspans.
-    const s = addr - S.speclock;
-    const index = this.u32[(s + S.index) >>> 2];
+    const s = addr - MSPAN_AT.speclock;
+    const index = this.u32[(s + MSPAN_AT.index) >>> 2];
     return index > 0 && index <= this.nspans && this.spanAt(index - 1) === s ? "mspanSpecial" : undefined;
   }
 
@@ -281,13 +286,13 @@ export class MHeap {
   lockHeldBy(thread: number): number {
     const held = (addr: number): boolean => this.u32[addr >>> 2] >>> 1 === thread;
     for (const addr of this.mem.lockAddrs) if (held(addr)) return addr;
-    if (held(this.base + H.lock)) return this.base + H.lock;
+    if (held(this.base + MHEAP_AT.lock)) return this.base + MHEAP_AT.lock;
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
-      const addr = this.base + H.central + spc * MCENTRAL.size;
+      const addr = this.base + MHEAP_AT.central + spc * MCENTRAL.size;
       if (held(addr)) return addr;
     }
     for (let n = 0; n < this.nspans; n++) {
-      const addr = this.spanAt(n) + S.speclock;
+      const addr = this.spanAt(n) + MSPAN_AT.speclock;
       if (held(addr)) return addr;
     }
     return 0;
@@ -490,10 +495,10 @@ export class MHeap {
     const fresh = scavenged === npages && (pageCache.fresh || this.scavengedIsZero());
     if (scavenged !== 0) {
       this.mem.sysUsed(page * PAGE_SIZE, npages * PAGE_SIZE);
-      this.add(M.heapReleased, -scavenged * PAGE_SIZE);
+      this.add(MCACHE_AT.heapReleased, -scavenged * PAGE_SIZE);
     }
-    this.add(M.heapFree, (scavenged - npages) * PAGE_SIZE);
-    this.add(M.heapInUse, npages * PAGE_SIZE);
+    this.add(MCACHE_AT.heapFree, (scavenged - npages) * PAGE_SIZE);
+    this.add(MCACHE_AT.heapInUse, npages * PAGE_SIZE);
     this.initSpan(s, page, npages, SPAN_IN_USE, spanclass, 0, bits, fresh);
     return s;
   }
@@ -504,9 +509,9 @@ export class MHeap {
     const ok = this.pages.claim(pageCache.at);
     if (ok) {
       const end = (u32[pageCache.at] + 64) * PAGE_SIZE;
-      const zeroedBase = (this.base + H.zeroedBase) >>> 2;
+      const zeroedBase = (this.base + MHEAP_AT.zeroedBase) >>> 2;
       const fresh = end - 64 * PAGE_SIZE >= u32[zeroedBase];
-      u32[pageCache.at + (PAGE_CACHE.offsets.fresh >>> 2)] = fresh ? 1 : 0;
+      u32[pageCache.at + (PAGE_CACHE_AT.fresh >>> 2)] = fresh ? 1 : 0;
       if (end > u32[zeroedBase]) u32[zeroedBase] = Math.min(end, 0xffffffff);
       this.noteClaimed(-pageCache.scavengedPages); // under the lock: afterwards anybody may take them back
     }
@@ -538,9 +543,9 @@ export class MHeap {
   /** Takes the free pages back that the mcaches of all threads have claimed. */
   private unclaimAll(): void {
     this.lock();
-    for (let c = this.u32[(this.base + H.mcaches) >>> 2]; c !== 0; ) {
-      this.unclaim((c + M.pages) >>> 2);
-      c = this.u32[(c + M.next) >>> 2];
+    for (let c = this.u32[(this.base + MHEAP_AT.mcaches) >>> 2]; c !== 0; ) {
+      this.unclaim((c + MCACHE_AT.pages) >>> 2);
+      c = this.u32[(c + MCACHE_AT.next) >>> 2];
     }
     this.unlock();
   }
@@ -552,9 +557,9 @@ export class MHeap {
   /** The page caches of all mcaches. For the walkers. */
   pageCaches(): PageCache[] {
     const caches: PageCache[] = [];
-    for (let c = this.u32[(this.base + H.mcaches) >>> 2]; c !== 0; ) {
-      caches.push(new PageCache(this.mem, c + M.pages, this.shared, (c + M.inHand) >>> 2));
-      c = this.u32[(c + M.next) >>> 2];
+    for (let c = this.u32[(this.base + MHEAP_AT.mcaches) >>> 2]; c !== 0; ) {
+      caches.push(new PageCache(this.mem, c + MCACHE_AT.pages, this.shared, (c + MCACHE_AT.inHand) >>> 2));
+      c = this.u32[(c + MCACHE_AT.next) >>> 2];
     }
     return caches;
   }
@@ -579,7 +584,7 @@ export class MHeap {
     if (page !== 0) {
       const start = page * PAGE_SIZE;
       const end = start + npages * PAGE_SIZE;
-      const zeroedBase = (this.base + H.zeroedBase) >>> 2;
+      const zeroedBase = (this.base + MHEAP_AT.zeroedBase) >>> 2;
       scavenged = this.pages.countScavenged(page, npages);
       fresh = start >= this.u32[zeroedBase] || (scavenged === npages && this.scavengedIsZero());
       if (end > this.u32[zeroedBase]) this.u32[zeroedBase] = Math.min(end, 0xffffffff);
@@ -588,10 +593,10 @@ export class MHeap {
         this.mem.sysUsed(start, npages * PAGE_SIZE);
         this.noteReleased(-scavenged * PAGE_SIZE);
       }
-      this.add(M.heapFree, (scavenged - npages) * PAGE_SIZE);
+      this.add(MCACHE_AT.heapFree, (scavenged - npages) * PAGE_SIZE);
       this.countUse(state, kind, npages * PAGE_SIZE);
-      this.u32[this.hand + J_PAGE] = page;
-      this.u32[this.hand + J_PROGRESS] = HAND_COUNTED;
+      this.u32[this.hand + HAND_PAGE] = page;
+      this.u32[this.hand + HAND_PROGRESS] = HAND_COUNTED;
     }
     this.unlock();
     if (page === 0) {
@@ -611,18 +616,18 @@ export class MHeap {
   private beginSpan(npages: number, state: number, spanclass: number, kind: number): void {
     const { u32, f64, hand, mcache } = this;
     if (u32[this.shared] === 0) return;
-    u32[hand + J_WHAT] = spanclass | (state << 8) | (kind << 16);
-    u32[hand + J_NPAGES] = npages;
-    u32[hand + J_BITS] = 0;
-    u32[hand + J_PAGE] = 0;
-    u32[hand + J_PROGRESS] = 0;
-    const counts = (hand >>> 1) + J_COUNTS;
-    f64[counts] = f64[(mcache + M.heapInUse) >>> 3];
-    f64[counts + 1] = f64[(mcache + M.heapFree) >>> 3];
-    f64[counts + 2] = f64[(mcache + M.heapReleased) >>> 3];
+    u32[hand + HAND_WHAT] = spanclass | (state << 8) | (kind << 16);
+    u32[hand + HAND_NPAGES] = npages;
+    u32[hand + HAND_BITS] = 0;
+    u32[hand + HAND_PAGE] = 0;
+    u32[hand + HAND_PROGRESS] = 0;
+    const counts = (hand >>> 1) + HAND_COUNTS;
+    f64[counts] = f64[(mcache + MCACHE_AT.heapInUse) >>> 3];
+    f64[counts + 1] = f64[(mcache + MCACHE_AT.heapFree) >>> 3];
+    f64[counts + 2] = f64[(mcache + MCACHE_AT.heapReleased) >>> 3];
     if (spanclass >= 2) return;
-    f64[counts + 3] = f64[(mcache + M.largeAlloc) >>> 3];
-    f64[counts + 4] = f64[(mcache + M.largeAllocCount) >>> 3];
+    f64[counts + 3] = f64[(mcache + MCACHE_AT.largeAlloc) >>> 3];
+    f64[counts + 4] = f64[(mcache + MCACHE_AT.largeAllocCount) >>> 3];
   }
 
   /**
@@ -632,44 +637,44 @@ export class MHeap {
   hold(s: number): void {
     const { u32, f64, hand, mcache } = this;
     if (u32[this.shared] === 0) return;
-    if (u32[(s + S.spanclass) >>> 2] < 2) {
-      const counts = (hand >>> 1) + J_COUNTS;
-      f64[counts + 3] = f64[(mcache + M.largeFree) >>> 3];
-      f64[counts + 4] = f64[(mcache + M.largeFreeCount) >>> 3];
+    if (u32[(s + MSPAN_AT.spanclass) >>> 2] < 2) {
+      const counts = (hand >>> 1) + HAND_COUNTS;
+      f64[counts + 3] = f64[(mcache + MCACHE_AT.largeFree) >>> 3];
+      f64[counts + 4] = f64[(mcache + MCACHE_AT.largeFreeCount) >>> 3];
     }
-    u32[hand + J_WHAT] = 0;
-    u32[hand + J_SPAN] = s;
+    u32[hand + HAND_WHAT] = 0;
+    u32[hand + HAND_SPAN] = s;
   }
 
   /** The span has a place: called inside of the lock of the list or the heap that has it, or when a slot has it. */
   drop(s: number): void {
     const { u32, hand } = this;
-    if (u32[this.shared] !== 0 && u32[hand + J_SPAN] === s) u32[hand + J_SPAN] = 0;
+    if (u32[this.shared] !== 0 && u32[hand + HAND_SPAN] === s) u32[hand + HAND_SPAN] = 0;
   }
 
   private countUse(state: number, kind: number, bytes: number): void {
     if (state === SPAN_IN_USE) {
-      this.add(M.heapInUse, bytes);
+      this.add(MCACHE_AT.heapInUse, bytes);
       return;
     }
     this.mem.stats.add("heapSys", -bytes);
     if (kind === MANUAL_STACK) {
-      this.add(M.stackInUse, bytes);
+      this.add(MCACHE_AT.stackInUse, bytes);
       this.mem.stats.add("stackSys", bytes);
     } else {
-      this.add(M.gcManualInUse, bytes);
+      this.add(MCACHE_AT.gcManualInUse, bytes);
       this.mem.stats.add("gcSys", bytes);
     }
   }
 
   /** A span of npages without objects, on no list: its pages count as free from now on. */
   retain(npages: number): void {
-    this.add(M.emptyPages, npages);
+    this.add(MCACHE_AT.emptyPages, npages);
   }
 
   /** It is used again, or is going to be freed. */
   unretain(npages: number): void {
-    this.add(M.emptyPages, -npages);
+    this.add(MCACHE_AT.emptyPages, -npages);
   }
 
   throwOutOfMemory(npages: number): never {
@@ -698,28 +703,28 @@ export class MHeap {
     const sizeclass = spanclass >>> 1;
     const bytes = npages * PAGE_SIZE;
     const start = page * PAGE_SIZE;
-    u32[at + (S.startAddr >>> 2)] = start;
-    u32[at + (S.npages >>> 2)] = npages;
-    u32[at + (S.spanclass >>> 2)] = spanclass;
+    u32[at + (MSPAN_AT.startAddr >>> 2)] = start;
+    u32[at + (MSPAN_AT.npages >>> 2)] = npages;
+    u32[at + (MSPAN_AT.spanclass >>> 2)] = spanclass;
     if (state === SPAN_IN_USE) {
       const elemsize = sizeclass === 0 ? bytes : classToSize[sizeclass];
       const nelems = classToNElems[sizeclass];
-      u32[at + (S.elemsize >>> 2)] = elemsize;
-      u32[at + (S.nelems >>> 2)] = nelems;
-      u32[at + (S.divMul >>> 2)] = classToIndexMul[sizeclass];
-      u32[at + (S.divShift >>> 2)] = classToIndexShift[sizeclass];
+      u32[at + (MSPAN_AT.elemsize >>> 2)] = elemsize;
+      u32[at + (MSPAN_AT.nelems >>> 2)] = nelems;
+      u32[at + (MSPAN_AT.divMul >>> 2)] = classToIndexMul[sizeclass];
+      u32[at + (MSPAN_AT.divShift >>> 2)] = classToIndexShift[sizeclass];
       // 2^32 is not a word: a span at the very end of a 4 GiB memory has limit 2^32 - 1, above its last slot.
-      u32[at + (S.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
+      u32[at + (MSPAN_AT.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
       if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) this.mapHeapBits(start);
-      u32[at + (S.gcmarkBits >>> 2)] = bits;
-      u32[at + (S.allocBits >>> 2)] = bits + this.spanBits.half;
+      u32[at + (MSPAN_AT.gcmarkBits >>> 2)] = bits;
+      u32[at + (MSPAN_AT.allocBits >>> 2)] = bits + this.spanBits.half;
     } else {
-      u32[at + (S.manualKind >>> 2)] = kind;
-      u32[at + (S.limit >>> 2)] = Math.min(start + bytes, 0xffffffff);
+      u32[at + (MSPAN_AT.manualKind >>> 2)] = kind;
+      u32[at + (MSPAN_AT.limit >>> 2)] = Math.min(start + bytes, 0xffffffff);
     }
-    u32[at + (S.needzero >>> 2)] = fresh ? 0 : 1;
-    u32[at + (S.sweepgen >>> 2)] = this.sweepgen;
-    u32[at + (S.state >>> 2)] = state;
+    u32[at + (MSPAN_AT.needzero >>> 2)] = fresh ? 0 : 1;
+    u32[at + (MSPAN_AT.sweepgen >>> 2)] = this.sweepgen;
+    u32[at + (MSPAN_AT.state >>> 2)] = state;
     const info = state === SPAN_IN_USE ? bits * 32 + spanclass : PAGE_INFO_NONE;
     const spanWord = (this.pageSpanBase >>> 2) + page;
     for (let i = 0; i < npages; i++) u32[spanWord + i] = s;
@@ -738,25 +743,25 @@ export class MHeap {
   /** A dead span struct, zero but for its index; 0 if there is no memory for one. */
   private takeSpan(): number {
     const { u32 } = this;
-    const head = (this.mcache + M.spanFree) >>> 2;
-    const count = (this.mcache + M.nspanFree) >>> 2;
+    const head = (this.mcache + MCACHE_AT.spanFree) >>> 2;
+    const count = (this.mcache + MCACHE_AT.nspanFree) >>> 2;
     if (u32[head] === 0 && !this.refillSpans()) {
       this.lacking = "span structs";
       return 0;
     }
     const s = u32[head];
-    if (u32[this.shared] !== 0) u32[this.hand + J_SPAN] = s;
-    u32[head] = u32[(s + S.next) >>> 2];
+    if (u32[this.shared] !== 0) u32[this.hand + HAND_SPAN] = s;
+    u32[head] = u32[(s + MSPAN_AT.next) >>> 2];
     u32[count] = u32[count] - 1;
-    u32[(s + S.next) >>> 2] = 0;
+    u32[(s + MSPAN_AT.next) >>> 2] = 0;
     return s;
   }
 
   putSpan(s: number): void {
     const { u32 } = this;
-    const head = (this.mcache + M.spanFree) >>> 2;
-    const count = (this.mcache + M.nspanFree) >>> 2;
-    u32[(s + S.next) >>> 2] = u32[head];
+    const head = (this.mcache + MCACHE_AT.spanFree) >>> 2;
+    const count = (this.mcache + MCACHE_AT.nspanFree) >>> 2;
+    u32[(s + MSPAN_AT.next) >>> 2] = u32[head];
     u32[head] = s;
     this.drop(s);
     u32[count] = u32[count] + 1;
@@ -784,11 +789,11 @@ export class MHeap {
    * earlier would load the package that releases.)
    */
   private scavengedIsZero(): boolean {
-    return this.u32[(this.base + H.everReleased) >>> 2] === 0 || this.mem.releaseZeroes;
+    return this.u32[(this.base + MHEAP_AT.everReleased) >>> 2] === 0 || this.mem.releaseZeroes;
   }
 
   private noteReleased(n: number): void {
-    this.add(M.heapReleased, n);
+    this.add(MCACHE_AT.heapReleased, n);
     this.mem.stats.add("heapReleased", n);
   }
 
@@ -798,15 +803,15 @@ export class MHeap {
    */
   private recordSpan(s: number): boolean {
     const u32 = this.u32;
-    if (u32[(s + S.index) >>> 2] !== 0) return true;
+    if (u32[(s + MSPAN_AT.index) >>> 2] !== 0) return true;
     const n = this.nspans;
     if (n >= this.allspansCapacity) return false;
     if (n % ALLSPANS_CHUNK === 0) {
       this.mem.sysMap(this.allspansBase + 4 * n, 4 * ALLSPANS_CHUNK, "otherSys");
     }
     u32[(this.allspansBase >>> 2) + n] = s;
-    u32[(s + S.index) >>> 2] = n + 1;
-    u32[(this.base + H.nspans) >>> 2] = n + 1;
+    u32[(s + MSPAN_AT.index) >>> 2] = n + 1;
+    u32[(this.base + MHEAP_AT.nspans) >>> 2] = n + 1;
     return true;
   }
 
@@ -826,30 +831,37 @@ export class MHeap {
   private freeSpanLocked(s: number): void {
     const u32 = this.u32;
     const at = s >>> 2;
-    const state = u32[at + (S.state >>> 2)];
-    const start = u32[at + (S.startAddr >>> 2)];
-    const npages = u32[at + (S.npages >>> 2)];
+    const state = u32[at + (MSPAN_AT.state >>> 2)];
+    const start = u32[at + (MSPAN_AT.startAddr >>> 2)];
+    const npages = u32[at + (MSPAN_AT.npages >>> 2)];
     const bytes = npages * PAGE_SIZE;
     if (state === SPAN_IN_USE) {
-      const allocCount = u32[at + (S.allocCount >>> 2)];
-      if (allocCount !== 0 || u32[at + (S.list >>> 2)] !== 0 || u32[at + (S.specials >>> 2)] !== 0) {
+      const allocCount = u32[at + (MSPAN_AT.allocCount >>> 2)];
+      if (
+        allocCount !== 0 ||
+        u32[at + (MSPAN_AT.list >>> 2)] !== 0 ||
+        u32[at + (MSPAN_AT.specials >>> 2)] !== 0
+      ) {
         fatalThrow("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
       }
-      this.add(M.heapInUse, -bytes);
-      this.spanBits.free(u32[at + (S.gcmarkBits >>> 2)], bitsBytes(u32[at + (S.spanclass >>> 2)]));
+      this.add(MCACHE_AT.heapInUse, -bytes);
+      this.spanBits.free(
+        u32[at + (MSPAN_AT.gcmarkBits >>> 2)],
+        bitsBytes(u32[at + (MSPAN_AT.spanclass >>> 2)]),
+      );
     } else if (state === SPAN_MANUAL) {
       this.mem.stats.add("heapSys", bytes);
-      if (u32[at + (S.manualKind >>> 2)] === MANUAL_GC) {
-        this.add(M.gcManualInUse, -bytes);
+      if (u32[at + (MSPAN_AT.manualKind >>> 2)] === MANUAL_GC) {
+        this.add(MCACHE_AT.gcManualInUse, -bytes);
         this.mem.stats.add("gcSys", -bytes);
       } else {
-        this.add(M.stackInUse, -bytes);
+        this.add(MCACHE_AT.stackInUse, -bytes);
         this.mem.stats.add("stackSys", -bytes);
       }
     } else {
       fatalThrow("mheap.freeSpan: bad span state", `span ${hex(start)} state=${state}`);
     }
-    this.add(M.heapFree, bytes);
+    this.add(MCACHE_AT.heapFree, bytes);
     const page = start >>> PAGE_SHIFT;
     if (state === SPAN_IN_USE) this.clearHeapBits(at, page);
     const infoWord = (this.pageInfoBase >>> 2) + page;
@@ -858,7 +870,7 @@ export class MHeap {
       u32[infoWord + i] = PAGE_INFO_NONE;
       u32[spanWord + i] = 0;
     }
-    u32[at + (S.state >>> 2)] = SPAN_DEAD;
+    u32[at + (MSPAN_AT.state >>> 2)] = SPAN_DEAD;
     this.pages.free(page, npages);
     this.scavReset(page + npages);
     this.spanalloc.free(s);
@@ -871,7 +883,7 @@ export class MHeap {
    */
   private grow(npages: number): boolean {
     for (;;) {
-      const arenaEnd = this.u32[(this.base + H.arenaEnd) >>> 2];
+      const arenaEnd = this.u32[(this.base + MHEAP_AT.arenaEnd) >>> 2];
       const tail = arenaEnd === 0 ? 0 : this.pages.freeBelow(Math.ceil(arenaEnd / PAGE_SIZE));
       if (tail >= npages) return true;
       // Once, unless somebody else has reserved memory at the end of the arena.
@@ -888,11 +900,11 @@ export class MHeap {
     const u32 = this.u32;
     const page = start >>> PAGE_SHIFT;
     const pages = bytes / PAGE_SIZE;
-    const arenaEnd = u32[(this.base + H.arenaEnd) >>> 2];
-    if (arenaEnd === 0) u32[(this.base + H.arenaStart) >>> 2] = start;
+    const arenaEnd = u32[(this.base + MHEAP_AT.arenaEnd) >>> 2];
+    if (arenaEnd === 0) u32[(this.base + MHEAP_AT.arenaStart) >>> 2] = start;
     // Somebody else has reserved memory since: its pages are in use, and not to be scavenged.
     else if (start > arenaEnd) this.pages.exclude(arenaEnd >>> PAGE_SHIFT, (start - arenaEnd) / PAGE_SIZE);
-    u32[(this.base + H.arenaEnd) >>> 2] = Math.min(start + bytes, 0xffffffff);
+    u32[(this.base + MHEAP_AT.arenaEnd) >>> 2] = Math.min(start + bytes, 0xffffffff);
     this.mem.sysMap(this.pageInfoBase + page * 4, pages * 4, "gcSys");
     this.mem.sysMap(this.pageSpanBase + page * 4, pages * 4, "gcSys");
     this.mem.stats.add("gcSys", (2 * pages) / 8); // both bit maps of the page allocator
@@ -929,8 +941,8 @@ export class MHeap {
   /** A freed span of one page may hold blocks by hand next, in a heap without a collector: no bit of theirs is set. */
   private clearHeapBits(at: number, page: number): void {
     const { u32 } = this;
-    if (this.sweepgen !== 0 || u32[at + (S.spanclass >>> 2)] & 1) return;
-    if (u32[at + (S.elemsize >>> 2)] > MIN_SIZE_FOR_HEADER) return;
+    if (this.sweepgen !== 0 || u32[at + (MSPAN_AT.spanclass >>> 2)] & 1) return;
+    if (u32[at + (MSPAN_AT.elemsize >>> 2)] > MIN_SIZE_FOR_HEADER) return;
     const bits = (this.heapBitsBase >>> 2) + page * (PAGE_SIZE / 256);
     for (let i = bits; i < bits + PAGE_SIZE / 256; i++) u32[i] = 0;
   }
@@ -952,7 +964,7 @@ export class MHeap {
 
   /** The scavenger's cursor goes up to where pages became free. */
   private scavReset(pageEnd: number): void {
-    const i = (this.base + H.scavChunk) >>> 2;
+    const i = (this.base + MHEAP_AT.scavChunk) >>> 2;
     const chunkEnd = (pageEnd + CHUNK_PAGES - 1) >>> (CHUNK_SHIFT - PAGE_SHIFT);
     if (chunkEnd > this.u32[i]) this.u32[i] = chunkEnd;
   }
@@ -984,10 +996,10 @@ export class MHeap {
 
   private scavengeOne(nbytes: number, align: number): number {
     const u32 = this.u32;
-    const cursor = (this.base + H.scavChunk) >>> 2;
+    const cursor = (this.base + MHEAP_AT.scavChunk) >>> 2;
     const limit = Math.min(CHUNK_PAGES, Math.ceil(nbytes / PAGE_SIZE / align) * align);
     // Below the arena the bitmaps are zero, which reads as free: that memory is not the heap's to give.
-    const bottom = u32[(this.base + H.arenaStart) >>> 2] >>> CHUNK_SHIFT;
+    const bottom = u32[(this.base + MHEAP_AT.arenaStart) >>> 2] >>> CHUNK_SHIFT;
     if (bottom === 0) return 0; // no arena yet, wherever the cursor is
     for (; u32[cursor] > bottom; u32[cursor] = u32[cursor] - 1) {
       const found = this.pages.findScavengeable(u32[cursor] * CHUNK_PAGES, limit, align);
@@ -1005,9 +1017,9 @@ export class MHeap {
         this.refusalReported = true;
         return 0;
       }
-      u32[(this.base + H.everReleased) >>> 2] = 1;
+      u32[(this.base + MHEAP_AT.everReleased) >>> 2] = 1;
       this.pages.markScavenged(page, npages);
-      this.add(M.heapFree, -bytes);
+      this.add(MCACHE_AT.heapFree, -bytes);
       this.noteReleased(bytes);
       return bytes;
     }

@@ -32,7 +32,7 @@
  * Everything here is called with the heap lock held. Pages are counted from address 0 (page = addr >>> 13).
  */
 import type { Kernel, LinearMemory } from "@gort/memory";
-import { CHUNK_PAGES, PAGE_CACHE, PAGE_SHIFT } from "./layout.ts";
+import { CHUNK_PAGES, PAGE_CACHE_AT, PAGE_SHIFT } from "./layout.ts";
 
 /** log2 of the entries under one entry of the level above. */
 const FANOUT_SHIFT = 3;
@@ -53,8 +53,8 @@ const W_DIRTY = 1;
 /** Runs up to this many pages only note their chunks as dirty when they are freed. */
 const LAZY_MAX_PAGES = 8;
 
-const CACHE_FREE = PAGE_CACHE.offsets.free >>> 2;
-const CACHE_SCAV = PAGE_CACHE.offsets.scav >>> 2;
+const CACHE_FREE = PAGE_CACHE_AT.free >>> 2;
+const CACHE_SCAV = PAGE_CACHE_AT.scav >>> 2;
 
 /** Bytes of the two bitmaps for a memory of `size` bytes. */
 export function pallocBitmapBytes(size: number): number {

@@ -11,7 +11,7 @@
  * the owner alone, base and fresh under the heap lock. Bits of scav count only where free has one.
  */
 import type { Kernel, LinearMemory } from "@gort/memory";
-import { HAND_TAKEN, IN_HAND, PAGE_CACHE } from "./layout.ts";
+import { HAND_TAKEN, IN_HAND_AT, PAGE_CACHE_AT } from "./layout.ts";
 import { ctz, lowMask, popcount } from "./mpagealloc.ts";
 
 /** Pages of a cache. */
@@ -20,12 +20,12 @@ export const PAGE_CACHE_PAGES = 64;
 /** The largest span that is cut from a cache: Go takes less than a quarter of one. */
 export const PAGE_CACHE_MAX = PAGE_CACHE_PAGES / 4 - 1;
 
-const FREE = PAGE_CACHE.offsets.free >>> 2;
-const SCAV = PAGE_CACHE.offsets.scav >>> 2;
-const FRESH = PAGE_CACHE.offsets.fresh >>> 2;
-const HAND_PAGE = IN_HAND.offsets.page >>> 2;
-const HAND_SCAVENGED = IN_HAND.offsets.scavenged >>> 2;
-const HAND_PROGRESS = IN_HAND.offsets.progress >>> 2;
+const FREE = PAGE_CACHE_AT.free >>> 2;
+const SCAV = PAGE_CACHE_AT.scav >>> 2;
+const FRESH = PAGE_CACHE_AT.fresh >>> 2;
+const HAND_PAGE = IN_HAND_AT.page >>> 2;
+const HAND_SCAVENGED = IN_HAND_AT.scavenged >>> 2;
+const HAND_PROGRESS = IN_HAND_AT.progress >>> 2;
 
 export class PageCache {
   private readonly u32: Uint32Array;

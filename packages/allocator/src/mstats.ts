@@ -24,8 +24,17 @@
 import type { LinearMemory } from "@gort/memory";
 import { ROOT_ALLOCATOR, stableVersion, unchanged } from "@gort/memory/internal";
 import { defaultHooks } from "./hooks.ts";
-import { MCACHE, MHEAP, NUM_SPAN_CLASSES } from "./layout.ts";
-import { SLOT_CREDIT, SLOT_ELEMSIZE, SLOT_END, SLOT_GRANTED, SLOT_REUSED, SLOT_WORDS } from "./mcache.ts";
+import {
+  MCACHE_AT,
+  MHEAP_AT,
+  NUM_SPAN_CLASSES,
+  SLOT_CREDIT,
+  SLOT_ELEMSIZE,
+  SLOT_END,
+  SLOT_GRANTED,
+  SLOT_REUSED,
+  SLOT_WORDS,
+} from "./layout.ts";
 import { MHeap } from "./mheap.ts";
 import { classToSize, NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
 
@@ -101,8 +110,6 @@ export function newHeapStats(): HeapStats {
   };
 }
 
-const M = MCACHE.offsets;
-
 /** Snapshots taken at most: one in millions has to be taken twice. */
 const MAX_SNAPSHOTS = 100;
 
@@ -114,7 +121,7 @@ const allocated = new Float64Array(NUM_SIZE_CLASSES);
  * allocated; the caller's own mcache is flushed.
  */
 export function fillStats(heap: MHeap, out: HeapStats, exact: boolean): HeapStats {
-  const shared = heap.mem.u32[(heap.base + MHEAP.offsets.shared) >>> 2] !== 0;
+  const shared = heap.mem.u32[(heap.base + MHEAP_AT.shared) >>> 2] !== 0;
   if (!shared) {
     sumAllocs(heap, out);
     sumInUse(heap, out);
@@ -145,12 +152,12 @@ function sumAllocs(heap: MHeap, out: HeapStats): void {
   out.tinyAllocs = 0;
   out.largeAlloc = 0;
   out.largeAllocCount = 0;
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
-  for (let first = true; c !== 0; c = u32[(c + M.next) >>> 2], first = false) {
-    out.tinyAllocs += f64[(c + M.tinyAllocs) >>> 3] + u32[(c + M.tinyCount) >>> 2];
-    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3];
-    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3];
-    const at = (c + M.smallAllocCount) >>> 3;
+  let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
+  for (let first = true; c !== 0; c = u32[(c + MCACHE_AT.next) >>> 2], first = false) {
+    out.tinyAllocs += f64[(c + MCACHE_AT.tinyAllocs) >>> 3] + u32[(c + MCACHE_AT.tinyCount) >>> 2];
+    out.largeAlloc += f64[(c + MCACHE_AT.largeAlloc) >>> 3];
+    out.largeAllocCount += f64[(c + MCACHE_AT.largeAllocCount) >>> 3];
+    const at = (c + MCACHE_AT.smallAllocCount) >>> 3;
     if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k];
     else addTo(counts, f64, at);
   }
@@ -159,9 +166,9 @@ function sumAllocs(heap: MHeap, out: HeapStats): void {
 /** What the only thread has freed by hand and taken back since it settled its accounts: freed.ts. */
 function addUnsettled(heap: MHeap, out: HeapStats): void {
   const { u32 } = heap.mem;
-  const c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
-  if (c === 0 || u32[(heap.base + MHEAP.offsets.freedByHand) >>> 2] === 0) return;
-  let i = ((c + M.alloc) >>> 2) + 3 * SLOT_WORDS;
+  const c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
+  if (c === 0 || u32[(heap.base + MHEAP_AT.freedByHand) >>> 2] === 0) return;
+  let i = ((c + MCACHE_AT.alloc) >>> 2) + 3 * SLOT_WORDS;
   for (let k = 1; k < NUM_SIZE_CLASSES; k++, i += 2 * SLOT_WORDS) {
     const freed = u32[i + SLOT_GRANTED] - u32[i + SLOT_CREDIT];
     out.smallAllocCount[k] = out.smallAllocCount[k] + u32[i + SLOT_REUSED];
@@ -179,17 +186,17 @@ function sumExactAllocs(heap: MHeap, out: HeapStats): void {
   out.largeAlloc = 0;
   out.largeAllocCount = 0;
   out.smallAllocCount.fill(0);
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
-  for (; c !== 0; c = u32[(c + M.next) >>> 2]) {
+  let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
+  for (; c !== 0; c = u32[(c + MCACHE_AT.next) >>> 2]) {
     let tiny: number;
     let v: number;
     do {
-      v = stableVersion(heap.mem, c + M.version);
+      v = stableVersion(heap.mem, c + MCACHE_AT.version);
       tiny = readAllocated(heap, c);
-    } while (!unchanged(heap.mem, c + M.version, v));
+    } while (!unchanged(heap.mem, c + MCACHE_AT.version, v));
     out.tinyAllocs += tiny;
-    out.largeAlloc += f64[(c + M.largeAlloc) >>> 3];
-    out.largeAllocCount += f64[(c + M.largeAllocCount) >>> 3];
+    out.largeAlloc += f64[(c + MCACHE_AT.largeAlloc) >>> 3];
+    out.largeAllocCount += f64[(c + MCACHE_AT.largeAllocCount) >>> 3];
     addTo(out.smallAllocCount, allocated, 0);
   }
 }
@@ -199,11 +206,11 @@ function sumFrees(heap: MHeap, out: HeapStats): void {
   const counts = out.smallFreeCount;
   out.largeFree = 0;
   out.largeFreeCount = 0;
-  let c = u32[(heap.base + MHEAP.offsets.mcaches) >>> 2];
-  for (let first = true; c !== 0; c = u32[(c + M.next) >>> 2], first = false) {
-    out.largeFree += f64[(c + M.largeFree) >>> 3];
-    out.largeFreeCount += f64[(c + M.largeFreeCount) >>> 3];
-    const at = (c + M.smallFreeCount) >>> 3;
+  let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
+  for (let first = true; c !== 0; c = u32[(c + MCACHE_AT.next) >>> 2], first = false) {
+    out.largeFree += f64[(c + MCACHE_AT.largeFree) >>> 3];
+    out.largeFreeCount += f64[(c + MCACHE_AT.largeFreeCount) >>> 3];
+    const at = (c + MCACHE_AT.smallFreeCount) >>> 3;
     if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k];
     else addTo(counts, f64, at);
   }
@@ -229,9 +236,9 @@ function sumInUse(heap: MHeap, out: HeapStats): void {
 /** Fills `allocated` with the objects that were cut from runs; returns the tiny ones. */
 function readAllocated(heap: MHeap, c: number): number {
   const { u32, f64 } = heap.mem;
-  const at = (c + M.smallAllocCount) >>> 3;
+  const at = (c + MCACHE_AT.smallAllocCount) >>> 3;
   for (let k = 1; k < NUM_SIZE_CLASSES; k++) allocated[k] = f64[at + k];
-  let i = ((c + M.alloc) >>> 2) + 2 * SLOT_WORDS;
+  let i = ((c + MCACHE_AT.alloc) >>> 2) + 2 * SLOT_WORDS;
   for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++, i += SLOT_WORDS) {
     const cur = u32[i];
     const end = u32[i + SLOT_END];
@@ -240,7 +247,7 @@ function readAllocated(heap: MHeap, c: number): number {
     const rest = ((end - cur) >>> 0) / u32[i + SLOT_ELEMSIZE];
     allocated[spc >>> 1] = allocated[spc >>> 1] - rest;
   }
-  return f64[(c + M.tinyAllocs) >>> 3] + u32[(c + M.tinyCount) >>> 2];
+  return f64[(c + MCACHE_AT.tinyAllocs) >>> 3] + u32[(c + MCACHE_AT.tinyCount) >>> 2];
 }
 
 /** Bytes by use, most of them kept under the heap lock, and what follows from the counts. */
@@ -289,7 +296,7 @@ export class HeapReader {
     if (root === 0) throw new TypeError("allocator: memory has no allocator");
     this.#heap = new MHeap(mem, defaultHooks(), root);
     this.gcControl = this.#heap.gcControl;
-    if (mem.u32[(this.#heap.base + MHEAP.offsets.shared) >>> 2] === 0) {
+    if (mem.u32[(this.#heap.base + MHEAP_AT.shared) >>> 2] === 0) {
       throw new TypeError(
         "allocator: memory has an allocator that was not shared: call its share() before reading from another thread",
       );

@@ -23,18 +23,11 @@ import type { Addr } from "@gort/memory";
 import {
   HAND_COUNTED,
   HAND_TAKEN,
-  IN_HAND,
-  MCACHE,
-  MSPAN,
+  IN_HAND_AT,
+  MCACHE_AT,
+  MSPAN_AT,
   NUM_SPAN_CLASSES,
   PAGE_SIZE,
-  SPAN_DEAD,
-  SPAN_IN_USE,
-  SPAN_MANUAL,
-} from "./layout.ts";
-import type { Allocator } from "./malloc.ts";
-import {
-  clearBits,
   SLOT_END,
   SLOT_FREE,
   SLOT_NFREE,
@@ -42,26 +35,26 @@ import {
   SLOT_REST_WORD,
   SLOT_SPAN,
   SLOT_WORDS,
-  setBits,
-} from "./mcache.ts";
+  SPAN_DEAD,
+  SPAN_IN_USE,
+  SPAN_MANUAL,
+} from "./layout.ts";
+import type { Allocator } from "./malloc.ts";
+import { clearBits, setBits } from "./mcache.ts";
 import { bitsBytes } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
-
-const S = MSPAN.offsets;
-const M = MCACHE.offsets;
-const J = IN_HAND.offsets;
 
 /** Puts the mcache of `dead`, an allocator made over it, in order. Its owner must have been killed outside of locks. */
 export function settle(dead: Allocator): void {
   const { u32 } = dead.mem;
   const { base, slots } = dead.cache;
-  const hand = base + M.inHand;
-  const s = u32[(hand + J.span) >>> 2];
+  const hand = base + MCACHE_AT.inHand;
+  const s = u32[(hand + IN_HAND_AT.span) >>> 2];
   recountFree(dead);
   if (s !== 0) {
-    if (u32[(hand + J.what) >>> 2] !== 0) finishMaking(dead, s, hand);
+    if (u32[(hand + IN_HAND_AT.what) >>> 2] !== 0) finishMaking(dead, s, hand);
     else finishMoving(dead, s, hand);
-    u32[(hand + J.span) >>> 2] = 0;
+    u32[(hand + IN_HAND_AT.span) >>> 2] = 0;
   }
   settleRun(dead, hand);
   for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++) settleSlot(dead, slots + spc * SLOT_WORDS);
@@ -72,25 +65,25 @@ function settleRun(dead: Allocator, hand: number): void {
   const { u32, f64, kernel } = dead.mem;
   const { base } = dead.cache;
   const word = (offset: number): number => u32[(hand + offset) >>> 2];
-  const i = word(J.runSlot);
+  const i = word(IN_HAND_AT.runSlot);
   const s = i === 0 ? 0 : u32[i + SLOT_SPAN];
-  u32[(hand + J.runSlot) >>> 2] = 0;
-  const changes = (u32[(base + M.version) >>> 2] - word(J.runVersion)) >>> 0;
+  u32[(hand + IN_HAND_AT.runSlot) >>> 2] = 0;
+  const changes = (u32[(base + MCACHE_AT.version) >>> 2] - word(IN_HAND_AT.runVersion)) >>> 0;
   if (s === 0 || changes > 1) return;
-  const count = ((base + M.smallAllocCount) >>> 3) + (u32[(s + S.spanclass) >>> 2] >>> 1);
-  f64[count] = f64[(hand + J.runCount) >>> 3];
-  const end = word(J.runEnd);
+  const count = ((base + MCACHE_AT.smallAllocCount) >>> 3) + (u32[(s + MSPAN_AT.spanclass) >>> 2] >>> 1);
+  f64[count] = f64[(hand + IN_HAND_AT.runCount) >>> 3];
+  const end = word(IN_HAND_AT.runEnd);
   if (end !== 0) {
     u32[i + SLOT_END] = end === 1 ? 0 : end; // cur is as it was, and the bits are set with those of the other runs
     return;
   }
   u32[i] = 0;
   u32[i + SLOT_END] = 0;
-  const first = word(J.run) >>> 16;
-  const n = word(J.run) & 0xffff;
-  clearBits(u32, u32[(s + S.allocBits) >>> 2] >>> 2, first, n);
+  const first = word(IN_HAND_AT.run) >>> 16;
+  const n = word(IN_HAND_AT.run) & 0xffff;
+  clearBits(u32, u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2, first, n);
   for (let k = first; k < first + n; k++) {
-    kernel.and(u32[(s + S.gcmarkBits) >>> 2] + ((k >>> 5) << 2), ~(1 << (k & 31)));
+    kernel.and(u32[(s + MSPAN_AT.gcmarkBits) >>> 2] + ((k >>> 5) << 2), ~(1 << (k & 31)));
   }
 }
 
@@ -99,10 +92,10 @@ function settleSlot(dead: Allocator, i: number): void {
   const { u32 } = dead.mem;
   const s = u32[i + SLOT_SPAN];
   if (s === 0) return;
-  const bits = u32[(s + S.allocBits) >>> 2] >>> 2;
+  const bits = u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2;
   const cur = u32[i];
   if (cur === 0) u32[i + SLOT_END] = 0;
-  const n = (((u32[i + SLOT_END] - cur) >>> 0) / u32[(s + S.elemsize) >>> 2]) | 0;
+  const n = (((u32[i + SLOT_END] - cur) >>> 0) / u32[(s + MSPAN_AT.elemsize) >>> 2]) | 0;
   if (n > 0) setBits(u32, bits, dead.objIndex(s as Addr, cur as Addr), n);
   const k = bits + u32[i + SLOT_REST_WORD];
   u32[k] = u32[k] | u32[i + SLOT_REST];
@@ -114,8 +107,8 @@ function recountFree(dead: Allocator): void {
   const { u32 } = dead.mem;
   const { base } = dead.cache;
   let n = 0;
-  for (let s = u32[(base + M.spanFree) >>> 2]; s !== 0; s = u32[(s + S.next) >>> 2]) n++;
-  u32[(base + M.nspanFree) >>> 2] = n;
+  for (let s = u32[(base + MCACHE_AT.spanFree) >>> 2]; s !== 0; s = u32[(s + MSPAN_AT.next) >>> 2]) n++;
+  u32[(base + MCACHE_AT.nspanFree) >>> 2] = n;
   dead.heap.spanBits.recount();
   for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
     const i = dead.cache.slots + spc * SLOT_WORDS;
@@ -128,17 +121,17 @@ function recountFree(dead: Allocator): void {
 /** The span's alloc bits are what counts. */
 function recount(dead: Allocator, s: number): void {
   const { u32 } = dead.mem;
-  const bits = u32[(s + S.allocBits) >>> 2] >>> 2;
-  const nwords = (u32[(s + S.nelems) >>> 2] + 31) >>> 5;
+  const bits = u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2;
+  const nwords = (u32[(s + MSPAN_AT.nelems) >>> 2] + 31) >>> 5;
   let n = 0;
   for (let k = 0; k < nwords; k++) n += popcount(u32[bits + k]);
-  u32[(s + S.allocCount) >>> 2] = n;
-  u32[(s + S.freeindex) >>> 2] = 0;
+  u32[(s + MSPAN_AT.allocCount) >>> 2] = n;
+  u32[(s + MSPAN_AT.freeindex) >>> 2] = 0;
 }
 
 function inSlot(dead: Allocator, s: number): boolean {
   const { u32 } = dead.mem;
-  const spanclass = u32[(s + S.spanclass) >>> 2];
+  const spanclass = u32[(s + MSPAN_AT.spanclass) >>> 2];
   return u32[dead.cache.slots + spanclass * SLOT_WORDS + SLOT_SPAN] === s;
 }
 
@@ -147,17 +140,21 @@ function finishMaking(dead: Allocator, s: number, hand: number): void {
   const { u32, f64 } = dead.mem;
   const { base } = dead.cache;
   const word = (offset: number): number => u32[(hand + offset) >>> 2];
-  const count = (k: number): number => f64[((hand + J.counts) >>> 3) + k];
-  const what = word(J.what);
+  const count = (k: number): number => f64[((hand + IN_HAND_AT.counts) >>> 3) + k];
+  const what = word(IN_HAND_AT.what);
   const [spanclass, state, kind] = [what & 0xff, (what >>> 8) & 0xff, what >>> 16];
-  if (u32[(base + M.spanFree) >>> 2] === s || inSlot(dead, s)) return; // not begun, or done
+  if (u32[(base + MCACHE_AT.spanFree) >>> 2] === s || inSlot(dead, s)) return; // not begun, or done
   const nbits = state === SPAN_IN_USE ? bitsBytes(spanclass) : 0;
-  const bits = word(J.bits);
+  const bits = word(IN_HAND_AT.bits);
   if (nbits !== 0 && (bits === 0 || heap.spanBits.isNext(bits, nbits))) {
     heap.putSpan(s);
     return;
   }
-  const [page, npages, progress] = [word(J.page), word(J.npages), word(J.progress)];
+  const [page, npages, progress] = [
+    word(IN_HAND_AT.page),
+    word(IN_HAND_AT.npages),
+    word(IN_HAND_AT.progress),
+  ];
   if (page === 0 || (progress === 0 && heap.pageCache.untaken(page, npages))) {
     if (nbits !== 0) heap.spanBits.put(bits, nbits);
     heap.putSpan(s);
@@ -165,43 +162,43 @@ function finishMaking(dead: Allocator, s: number, hand: number): void {
   }
   if (progress !== HAND_COUNTED) {
     if (progress !== HAND_TAKEN) heap.pageCache.finishTaking(page, npages);
-    const scavenged = word(J.scavenged);
-    f64[(base + M.heapInUse) >>> 3] = count(0) + npages * PAGE_SIZE;
-    f64[(base + M.heapFree) >>> 3] = count(1) + (scavenged - npages) * PAGE_SIZE;
-    f64[(base + M.heapReleased) >>> 3] = count(2) - scavenged * PAGE_SIZE;
+    const scavenged = word(IN_HAND_AT.scavenged);
+    f64[(base + MCACHE_AT.heapInUse) >>> 3] = count(0) + npages * PAGE_SIZE;
+    f64[(base + MCACHE_AT.heapFree) >>> 3] = count(1) + (scavenged - npages) * PAGE_SIZE;
+    f64[(base + MCACHE_AT.heapReleased) >>> 3] = count(2) - scavenged * PAGE_SIZE;
   }
   if (spanclass < 2 && state === SPAN_IN_USE) {
-    f64[(base + M.largeAlloc) >>> 3] = count(3);
-    f64[(base + M.largeAllocCount) >>> 3] = count(4);
+    f64[(base + MCACHE_AT.largeAlloc) >>> 3] = count(3);
+    f64[(base + MCACHE_AT.largeAllocCount) >>> 3] = count(4);
   }
   heap.initSpan(s, page, npages, state, spanclass, kind, bits, false);
-  u32[(s + S.allocCount) >>> 2] = 0;
+  u32[(s + MSPAN_AT.allocCount) >>> 2] = 0;
   heap.freeSpan(s);
 }
 
 function finishMoving(dead: Allocator, s: number, hand: number): void {
   const { heap, central } = dead;
   const { u32, f64 } = dead.mem;
-  const state = u32[(s + S.state) >>> 2];
+  const state = u32[(s + MSPAN_AT.state) >>> 2];
   if (state === SPAN_DEAD || (state === SPAN_IN_USE && inSlot(dead, s))) return;
   if (state === SPAN_MANUAL) {
     heap.freeManual(s);
     return;
   }
   const byHand = heap.sweepgen === 0;
-  if (byHand && u32[(s + S.spanclass) >>> 2] < 2) {
+  if (byHand && u32[(s + MSPAN_AT.spanclass) >>> 2] < 2) {
     const { base } = dead.cache;
-    const counts = (hand + J.counts) >>> 3;
-    f64[(base + M.largeFree) >>> 3] = f64[counts + 3] + u32[(s + S.elemsize) >>> 2];
-    f64[(base + M.largeFreeCount) >>> 3] = f64[counts + 4] + 1;
-    u32[(s + S.allocCount) >>> 2] = 0;
+    const counts = (hand + IN_HAND_AT.counts) >>> 3;
+    f64[(base + MCACHE_AT.largeFree) >>> 3] = f64[counts + 3] + u32[(s + MSPAN_AT.elemsize) >>> 2];
+    f64[(base + MCACHE_AT.largeFreeCount) >>> 3] = f64[counts + 4] + 1;
+    u32[(s + MSPAN_AT.allocCount) >>> 2] = 0;
     heap.freeSpan(s);
     return;
   }
   recount(dead, s);
-  if (!byHand && u32[(s + S.sweepgen) >>> 2] === heap.sweepgen - 1) {
-    const marks = u32[(s + S.gcmarkBits) >>> 2] >>> 2;
-    u32.fill(0, marks, marks + ((u32[(s + S.nelems) >>> 2] + 31) >>> 5));
+  if (!byHand && u32[(s + MSPAN_AT.sweepgen) >>> 2] === heap.sweepgen - 1) {
+    const marks = u32[(s + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
+    u32.fill(0, marks, marks + ((u32[(s + MSPAN_AT.nelems) >>> 2] + 31) >>> 5));
   }
   central.uncacheSpan(s);
 }

@@ -19,11 +19,8 @@
  * leave over.
  */
 import type { LinearMemory } from "@gort/memory";
-import { IN_HAND, MCACHE, MHEAP, PAGE_SIZE } from "./layout.ts";
+import { IN_HAND_AT, MCACHE_AT, MHEAP_AT, PAGE_SIZE } from "./layout.ts";
 import { ctz } from "./mpagealloc.ts";
-
-const H = MHEAP.offsets;
-const M = MCACHE.offsets;
 
 /** Mark bits must stand below this address: pageInfo has 24 bits for address / 8. */
 const LIMIT = 1 << 27;
@@ -72,10 +69,10 @@ export class SpanBits {
     this.#u32 = mem.u32;
     this.#base = base;
     this.half = bytes / 2;
-    this.#next = (mheap + H.spanBitsNext) >>> 2;
-    this.#end = (mheap + H.spanBitsEnd) >>> 2;
-    this.#free = (mheap + H.spanBitsFree) >>> 2;
-    this.#nmcaches = (mheap + H.nmcaches) >>> 2;
+    this.#next = (mheap + MHEAP_AT.spanBitsNext) >>> 2;
+    this.#end = (mheap + MHEAP_AT.spanBitsEnd) >>> 2;
+    this.#free = (mheap + MHEAP_AT.spanBitsFree) >>> 2;
+    this.#nmcaches = (mheap + MHEAP_AT.nmcaches) >>> 2;
     this.#maxKept = mem.size / PAGE_SIZE / 32;
   }
 
@@ -86,9 +83,9 @@ export class SpanBits {
   }
 
   bind(mcache: number): void {
-    this.#cached = (mcache + M.spanBitsFree) >>> 2;
-    this.#ncached = (mcache + M.nspanBitsFree) >>> 2;
-    this.#hand = (mcache + M.inHand + IN_HAND.offsets.bits) >>> 2;
+    this.#cached = (mcache + MCACHE_AT.spanBitsFree) >>> 2;
+    this.#ncached = (mcache + MCACHE_AT.nspanBitsFree) >>> 2;
+    this.#hand = (mcache + MCACHE_AT.inHand + IN_HAND_AT.bits) >>> 2;
   }
 
   /** A zeroed block of `size` bytes out of the mcache; 0 if it has none. */

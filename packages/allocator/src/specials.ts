@@ -3,11 +3,8 @@
  * its own in a list sorted by offset, then kind, under span.speclock, so that the sweeper meets them in address order.
  */
 import { checkAddress, checkSize } from "./errors.ts";
-import { MSPAN, SPECIAL, SPECIAL_CLEANUP } from "./layout.ts";
+import { MSPAN_AT, SPECIAL_AT, SPECIAL_CLEANUP } from "./layout.ts";
 import { hex, type MHeap } from "./mheap.ts";
-
-const S = MSPAN.offsets;
-const P = SPECIAL.offsets;
 
 export class Specials {
   readonly #heap: MHeap;
@@ -26,23 +23,27 @@ export class Specials {
   }
 
   #offset(s: number, addr: number): number {
-    return addr - this.#u32[(s + S.startAddr) >>> 2];
+    return addr - this.#u32[(s + MSPAN_AT.startAddr) >>> 2];
   }
 
   /** Address of the link that points to the first special at or after (offset, kind). */
   #seek(s: number, offset: number, kind: number): number {
     const u32 = this.#u32;
-    let link = s + S.specials;
+    let link = s + MSPAN_AT.specials;
     for (let p = u32[link >>> 2]; p !== 0; p = u32[link >>> 2]) {
-      const o = u32[(p + P.offset) >>> 2];
-      if (o > offset || (o === offset && u32[(p + P.kind) >>> 2] >= kind)) break;
-      link = p + P.next;
+      const o = u32[(p + SPECIAL_AT.offset) >>> 2];
+      if (o > offset || (o === offset && u32[(p + SPECIAL_AT.kind) >>> 2] >= kind)) break;
+      link = p + SPECIAL_AT.next;
     }
     return link;
   }
 
   #matches(p: number, offset: number, kind: number): boolean {
-    return p !== 0 && this.#u32[(p + P.offset) >>> 2] === offset && this.#u32[(p + P.kind) >>> 2] === kind;
+    return (
+      p !== 0 &&
+      this.#u32[(p + SPECIAL_AT.offset) >>> 2] === offset &&
+      this.#u32[(p + SPECIAL_AT.kind) >>> 2] === kind
+    );
   }
 
   /** Its address; 0: the object has one of the kind; -1: no memory. */
@@ -58,20 +59,20 @@ export class Specials {
     const p = heap.specialalloc.alloc();
     heap.unlock();
     if (p === 0) return -1;
-    u32[(p + P.offset) >>> 2] = offset;
-    u32[(p + P.kind) >>> 2] = kind;
-    u32[(p + P.data) >>> 2] = data;
-    u32[(p + P.data2) >>> 2] = data2;
-    heap.acquire(s + S.speclock);
+    u32[(p + SPECIAL_AT.offset) >>> 2] = offset;
+    u32[(p + SPECIAL_AT.kind) >>> 2] = kind;
+    u32[(p + SPECIAL_AT.data) >>> 2] = data;
+    u32[(p + SPECIAL_AT.data2) >>> 2] = data2;
+    heap.acquire(s + MSPAN_AT.speclock);
     let link = this.#seek(s, offset, kind);
     const taken = kind !== SPECIAL_CLEANUP && this.#matches(u32[link >>> 2], offset, kind);
     if (!taken) {
       // Cleanups of one object keep the order in which they were added.
-      while (this.#matches(u32[link >>> 2], offset, kind)) link = u32[link >>> 2] + P.next;
-      u32[(p + P.next) >>> 2] = u32[link >>> 2];
+      while (this.#matches(u32[link >>> 2], offset, kind)) link = u32[link >>> 2] + SPECIAL_AT.next;
+      u32[(p + SPECIAL_AT.next) >>> 2] = u32[link >>> 2];
       u32[link >>> 2] = p;
     }
-    heap.release(s + S.speclock);
+    heap.release(s + MSPAN_AT.speclock);
     if (!taken) return p;
     heap.lock();
     heap.specialalloc.free(p);
@@ -85,10 +86,10 @@ export class Specials {
     const s = heap.spanOf(addr);
     if (s === 0) return 0;
     const offset = this.#offset(s, addr);
-    heap.acquire(s + S.speclock);
+    heap.acquire(s + MSPAN_AT.speclock);
     const p = this.#u32[this.#seek(s, offset, kind) >>> 2];
     const found = this.#matches(p, offset, kind);
-    heap.release(s + S.speclock);
+    heap.release(s + MSPAN_AT.speclock);
     return found ? p : 0;
   }
 
@@ -100,17 +101,21 @@ export class Specials {
     const s = heap.spanOf(addr);
     if (s === 0) return -1;
     const offset = this.#offset(s, addr);
-    heap.acquire(s + S.speclock);
+    heap.acquire(s + MSPAN_AT.speclock);
     let link = this.#seek(s, offset, kind);
     let p = u32[link >>> 2];
-    while (data !== undefined && this.#matches(p, offset, kind) && u32[(p + P.data) >>> 2] !== data) {
-      link = p + P.next;
+    while (
+      data !== undefined &&
+      this.#matches(p, offset, kind) &&
+      u32[(p + SPECIAL_AT.data) >>> 2] !== data
+    ) {
+      link = p + SPECIAL_AT.next;
       p = u32[link >>> 2];
     }
     const found = this.#matches(p, offset, kind);
-    const value = found ? u32[(p + P.data) >>> 2] : -1;
-    if (found) u32[link >>> 2] = u32[(p + P.next) >>> 2];
-    heap.release(s + S.speclock);
+    const value = found ? u32[(p + SPECIAL_AT.data) >>> 2] : -1;
+    if (found) u32[link >>> 2] = u32[(p + SPECIAL_AT.next) >>> 2];
+    heap.release(s + MSPAN_AT.speclock);
     if (found) {
       heap.lock();
       heap.specialalloc.free(p);
@@ -124,18 +129,18 @@ export class Specials {
     const heap = this.#heap;
     const u32 = this.#u32;
     const s = this.#spanOf(addr);
-    if (u32[(s + S.specials) >>> 2] === 0) return;
+    if (u32[(s + MSPAN_AT.specials) >>> 2] === 0) return;
     const end = this.#offset(s, addr) + n;
-    heap.acquire(s + S.speclock);
+    heap.acquire(s + MSPAN_AT.speclock);
     const link = this.#seek(s, end - n, 0);
     const first = u32[link >>> 2];
     let p = first;
-    while (p !== 0 && u32[(p + P.offset) >>> 2] < end) p = u32[(p + P.next) >>> 2];
+    while (p !== 0 && u32[(p + SPECIAL_AT.offset) >>> 2] < end) p = u32[(p + SPECIAL_AT.next) >>> 2];
     u32[link >>> 2] = p;
-    heap.release(s + S.speclock);
+    heap.release(s + MSPAN_AT.speclock);
     heap.lock();
     for (let q = first; q !== p; ) {
-      const next = u32[(q + P.next) >>> 2];
+      const next = u32[(q + SPECIAL_AT.next) >>> 2];
       heap.specialalloc.free(q);
       q = next;
     }
@@ -146,9 +151,10 @@ export class Specials {
   free(s: number, prev: number, p: number): void {
     const heap = this.#heap;
     const u32 = this.#u32;
-    heap.acquire(s + S.speclock);
-    u32[(prev === 0 ? s + S.specials : prev + P.next) >>> 2] = u32[(p + P.next) >>> 2];
-    heap.release(s + S.speclock);
+    heap.acquire(s + MSPAN_AT.speclock);
+    u32[(prev === 0 ? s + MSPAN_AT.specials : prev + SPECIAL_AT.next) >>> 2] =
+      u32[(p + SPECIAL_AT.next) >>> 2];
+    heap.release(s + MSPAN_AT.speclock);
     heap.lock();
     heap.specialalloc.free(p);
     heap.unlock();

@@ -11,10 +11,8 @@
  * whole spans, as in Go. Their contents are not cleared.
  */
 import { checkAddress, fatalThrow, show } from "./errors.ts";
-import { MANUAL_STACK, MCACHE, MHEAP, MSPAN, PAGE_SIZE, SPAN_MANUAL } from "./layout.ts";
+import { MANUAL_STACK, MCACHE_AT, MHEAP_AT, MSPAN_AT, PAGE_SIZE, SPAN_MANUAL } from "./layout.ts";
 import { hex, type MHeap } from "./mheap.ts";
-
-const S = MSPAN.offsets;
 
 /** The smallest stack: Go's fixedStack on amd64. */
 export const FIXED_STACK = 2048;
@@ -31,9 +29,9 @@ export class Stacks {
   constructor(heap: MHeap, mcache: number) {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
-    this.#pool = (heap.base + MHEAP.offsets.stackPool) >>> 2;
-    this.#free = (mcache + MCACHE.offsets.stackFree) >>> 2;
-    this.#freeBytes = (mcache + MCACHE.offsets.stackFreeBytes) >>> 2;
+    this.#pool = (heap.base + MHEAP_AT.stackPool) >>> 2;
+    this.#free = (mcache + MCACHE_AT.stackFree) >>> 2;
+    this.#freeBytes = (mcache + MCACHE_AT.stackFreeBytes) >>> 2;
   }
 
   #check(n: number): void {
@@ -49,10 +47,10 @@ export class Stacks {
     const u32 = this.#u32;
     if (n >= STACK_CACHE_SIZE) {
       const s = this.#heap.allocManual(n / PAGE_SIZE, MANUAL_STACK);
-      u32[(s + S.elemsize) >>> 2] = n;
-      u32[(s + S.allocCount) >>> 2] = 1;
+      u32[(s + MSPAN_AT.elemsize) >>> 2] = n;
+      u32[(s + MSPAN_AT.allocCount) >>> 2] = 1;
       this.#heap.drop(s);
-      return u32[(s + S.startAddr) >>> 2];
+      return u32[(s + MSPAN_AT.startAddr) >>> 2];
     }
     const order = Math.log2(n / FIXED_STACK);
     let p = u32[this.#free + order];
@@ -72,9 +70,9 @@ export class Stacks {
     const s = this.#heap.spanOf(addr);
     const bad =
       s === 0 ||
-      u32[(s + S.state) >>> 2] !== SPAN_MANUAL ||
-      u32[(s + S.manualKind) >>> 2] !== MANUAL_STACK ||
-      u32[(s + S.elemsize) >>> 2] !== n;
+      u32[(s + MSPAN_AT.state) >>> 2] !== SPAN_MANUAL ||
+      u32[(s + MSPAN_AT.manualKind) >>> 2] !== MANUAL_STACK ||
+      u32[(s + MSPAN_AT.elemsize) >>> 2] !== n;
     if (bad) fatalThrow("stackfree: bad span state", `stack ${hex(addr)} of ${n} bytes`);
     if (n >= STACK_CACHE_SIZE) {
       this.#heap.freeManual(s);
@@ -110,14 +108,14 @@ export class Stacks {
   #newSpan(order: number, n: number): void {
     const u32 = this.#u32;
     const s = this.#heap.allocManual(STACK_CACHE_SIZE / PAGE_SIZE, MANUAL_STACK);
-    const start = u32[(s + S.startAddr) >>> 2];
-    u32[(s + S.elemsize) >>> 2] = n;
+    const start = u32[(s + MSPAN_AT.startAddr) >>> 2];
+    u32[(s + MSPAN_AT.elemsize) >>> 2] = n;
     let list = 0;
     for (let off = STACK_CACHE_SIZE - n; off >= 0; off -= n) {
       u32[(start + off) >>> 2] = list;
       list = start + off;
     }
-    u32[(s + S.manualFreeList) >>> 2] = list;
+    u32[(s + MSPAN_AT.manualFreeList) >>> 2] = list;
     this.#heap.lock();
     this.#poolInsert(order, s);
     this.#heap.drop(s);
@@ -127,31 +125,31 @@ export class Stacks {
   #poolInsert(order: number, s: number): void {
     const u32 = this.#u32;
     const head = u32[this.#pool + order];
-    u32[(s + S.next) >>> 2] = head;
-    u32[(s + S.prev) >>> 2] = 0;
-    if (head !== 0) u32[(head + S.prev) >>> 2] = s;
+    u32[(s + MSPAN_AT.next) >>> 2] = head;
+    u32[(s + MSPAN_AT.prev) >>> 2] = 0;
+    if (head !== 0) u32[(head + MSPAN_AT.prev) >>> 2] = s;
     u32[this.#pool + order] = s;
   }
 
   #poolRemove(order: number, s: number): void {
     const u32 = this.#u32;
-    const next = u32[(s + S.next) >>> 2];
-    const prev = u32[(s + S.prev) >>> 2];
+    const next = u32[(s + MSPAN_AT.next) >>> 2];
+    const prev = u32[(s + MSPAN_AT.prev) >>> 2];
     if (prev === 0) u32[this.#pool + order] = next;
-    else u32[(prev + S.next) >>> 2] = next;
-    if (next !== 0) u32[(next + S.prev) >>> 2] = prev;
-    u32[(s + S.next) >>> 2] = 0;
-    u32[(s + S.prev) >>> 2] = 0;
+    else u32[(prev + MSPAN_AT.next) >>> 2] = next;
+    if (next !== 0) u32[(next + MSPAN_AT.prev) >>> 2] = prev;
+    u32[(s + MSPAN_AT.next) >>> 2] = 0;
+    u32[(s + MSPAN_AT.prev) >>> 2] = 0;
   }
 
   #poolAlloc(order: number): number {
     const u32 = this.#u32;
     const s = u32[this.#pool + order];
     if (s === 0) return 0;
-    const p = u32[(s + S.manualFreeList) >>> 2];
+    const p = u32[(s + MSPAN_AT.manualFreeList) >>> 2];
     const next = u32[p >>> 2];
-    u32[(s + S.manualFreeList) >>> 2] = next;
-    u32[(s + S.allocCount) >>> 2] = u32[(s + S.allocCount) >>> 2] + 1;
+    u32[(s + MSPAN_AT.manualFreeList) >>> 2] = next;
+    u32[(s + MSPAN_AT.allocCount) >>> 2] = u32[(s + MSPAN_AT.allocCount) >>> 2] + 1;
     if (next === 0) this.#poolRemove(order, s);
     return p;
   }
@@ -160,12 +158,12 @@ export class Stacks {
   #poolFree(order: number, p: number): number {
     const u32 = this.#u32;
     const s = this.#heap.spanOf(p);
-    const list = u32[(s + S.manualFreeList) >>> 2];
+    const list = u32[(s + MSPAN_AT.manualFreeList) >>> 2];
     if (list === 0) this.#poolInsert(order, s);
     u32[p >>> 2] = list;
-    u32[(s + S.manualFreeList) >>> 2] = p;
-    const count = u32[(s + S.allocCount) >>> 2] - 1;
-    u32[(s + S.allocCount) >>> 2] = count;
+    u32[(s + MSPAN_AT.manualFreeList) >>> 2] = p;
+    const count = u32[(s + MSPAN_AT.allocCount) >>> 2] - 1;
+    u32[(s + MSPAN_AT.allocCount) >>> 2] = count;
     if (count !== 0) return 0;
     this.#heap.hold(s);
     this.#poolRemove(order, s);

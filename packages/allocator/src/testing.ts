@@ -3,25 +3,16 @@ import type { Addr } from "@gort/memory";
 import {
   CHUNK_PAGES,
   GC_OFF,
-  GCCONTROL,
+  GCCONTROL_AT,
   MANUAL_GC,
-  MCACHE,
-  MCENTRAL,
-  MHEAP,
+  MCACHE_AT,
+  MCENTRAL_AT,
+  MHEAP_AT,
   MSPAN,
+  MSPAN_AT,
   NUM_SPAN_CLASSES,
   PAGE_SHIFT,
   PAGE_SIZE,
-  SPAN_DEAD,
-  SPAN_IN_USE,
-  SPAN_MANUAL,
-  SPECIAL,
-} from "./layout.ts";
-import type { Allocator } from "./malloc.ts";
-// Not for its names: all modules are in one chunk of the published package then, and constants fold only within a
-// chunk.
-import "./malloc.ts";
-import {
   SLOT_CREDIT,
   SLOT_ELEMSIZE,
   SLOT_FREE,
@@ -32,7 +23,15 @@ import {
   SLOT_REUSED,
   SLOT_SPAN,
   SLOT_WORDS,
-} from "./mcache.ts";
+  SPAN_DEAD,
+  SPAN_IN_USE,
+  SPAN_MANUAL,
+  SPECIAL_AT,
+} from "./layout.ts";
+import type { Allocator } from "./malloc.ts";
+// Not for its names: all modules are in one chunk of the published package then, and constants fold only within a
+// chunk.
+import "./malloc.ts";
 import { PAGE_INFO_NONE } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
 import { newHeapStats } from "./mstats.ts";
@@ -40,9 +39,6 @@ import { classToAllocNPages, classToSize } from "./sizeclasses.generated.ts";
 
 export { verifyMemory } from "@gort/memory/testing";
 export { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
-
-const S = MSPAN.offsets;
-const H = MHEAP.offsets;
 
 function must(ok: boolean, text: () => string): void {
   if (!ok) throw new Error(`verifyHeap: ${text()}`);
@@ -73,7 +69,7 @@ export function verifyHeap(a: Allocator): void {
   const word = (addr: number): number => u32[addr >>> 2];
   const field = (s: number, offset: number): number => word(s + offset);
   const sg = heap.sweepgen;
-  const marking = word(heap.gcControl + GCCONTROL.offsets.gcPhase) !== GC_OFF;
+  const marking = word(heap.gcControl + GCCONTROL_AT.gcPhase) !== GC_OFF;
 
   const cached = new Map<number, number>();
   const handFreed = new Set<number>();
@@ -82,9 +78,9 @@ export function verifyHeap(a: Allocator): void {
   let inRests = 0;
   let restBytes = 0;
   let listLengths = 0;
-  for (let c = word(heap.base + H.mcaches); c !== 0; c = field(c, MCACHE.offsets.next)) {
+  for (let c = word(heap.base + MHEAP_AT.mcaches); c !== 0; c = field(c, MCACHE_AT.next)) {
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
-      const i = ((c + MCACHE.offsets.alloc) >>> 2) + spc * SLOT_WORDS;
+      const i = ((c + MCACHE_AT.alloc) >>> 2) + spc * SLOT_WORDS;
       const s = u32[i + SLOT_SPAN];
       const [cur, end] = [u32[i], u32[i + 1]];
       for (const [head, all] of [
@@ -93,7 +89,10 @@ export function verifyHeap(a: Allocator): void {
       ] as const) {
         for (let p = u32[i + head]; p !== 0; p = word(p)) {
           must(!handFreed.has(p) && !parked.has(p), () => `freed block ${p} is on two lists`);
-          must(field(heap.spanOf(p), S.spanclass) === spc, () => `freed block ${p} is on the list of ${spc}`);
+          must(
+            field(heap.spanOf(p), MSPAN_AT.spanclass) === spc,
+            () => `freed block ${p} is on the list of ${spc}`,
+          );
           all.add(p);
         }
       }
@@ -109,11 +108,11 @@ export function verifyHeap(a: Allocator): void {
         continue;
       }
       must(!cached.has(s), () => `span ${s} is cached twice`);
-      const held = word(c + MCACHE.offsets.held + 4 * (spc >>> 5)) >>> (spc & 31);
+      const held = word(c + MCACHE_AT.held + 4 * (spc >>> 5)) >>> (spc & 31);
       must((held & 1) === 1, () => `mcache slot ${spc} has a span, but no flush would find it`);
       must(
-        field(s, S.spanclass) === spc,
-        () => `span ${s} of class ${field(s, S.spanclass)} is in slot ${spc}`,
+        field(s, MSPAN_AT.spanclass) === spc,
+        () => `span ${s} of class ${field(s, MSPAN_AT.spanclass)} is in slot ${spc}`,
       );
       cached.set(s, spc);
       // end may be 0, which is 2^32.
@@ -135,14 +134,20 @@ export function verifyHeap(a: Allocator): void {
       a.central.empty(spc),
     ]) {
       let prev = 0;
-      for (let s = word(list); s !== 0; prev = s, s = field(s, S.next)) {
-        must(field(s, S.prev) === prev, () => `span ${s}: prev is ${field(s, S.prev)}, not ${prev}`);
-        must(field(s, S.list) === list, () => `span ${s} is on list ${list} but says ${field(s, S.list)}`);
+      for (let s = word(list); s !== 0; prev = s, s = field(s, MSPAN_AT.next)) {
+        must(
+          field(s, MSPAN_AT.prev) === prev,
+          () => `span ${s}: prev is ${field(s, MSPAN_AT.prev)}, not ${prev}`,
+        );
+        must(
+          field(s, MSPAN_AT.list) === list,
+          () => `span ${s} is on list ${list} but says ${field(s, MSPAN_AT.list)}`,
+        );
         must(!listed.has(s), () => `span ${s} is on two lists`);
         listed.set(s, list);
       }
       if (list !== a.central.empty(spc)) continue;
-      const tail = word(list + MCENTRAL.offsets.emptyTail - MCENTRAL.offsets.empty);
+      const tail = word(list + MCENTRAL_AT.emptyTail - MCENTRAL_AT.empty);
       must(tail === prev, () => `the last retained span of class ${spc} is ${prev}, not ${tail}`);
     }
   }
@@ -157,41 +162,46 @@ export function verifyHeap(a: Allocator): void {
   let retainedPages = 0;
   for (let n = 0; n < heap.nspans; n++) {
     const s = heap.spanAt(n);
-    must(field(s, S.index) === n + 1, () => `span ${s}: index is ${field(s, S.index)}, not ${n + 1}`);
-    const state = field(s, S.state);
+    must(
+      field(s, MSPAN_AT.index) === n + 1,
+      () => `span ${s}: index is ${field(s, MSPAN_AT.index)}, not ${n + 1}`,
+    );
+    const state = field(s, MSPAN_AT.state);
     if (state === SPAN_DEAD) continue;
     live++;
-    const start = field(s, S.startAddr);
-    const npages = field(s, S.npages);
+    const start = field(s, MSPAN_AT.startAddr);
+    const npages = field(s, MSPAN_AT.npages);
     for (let p = start >>> PAGE_SHIFT; p < (start >>> PAGE_SHIFT) + npages; p++) {
       must(
         heap.spanOf(p * PAGE_SIZE) === s,
         () => `page ${p} of span ${s} belongs to ${heap.spanOf(p * PAGE_SIZE)}`,
       );
       const want =
-        state === SPAN_IN_USE ? field(s, S.gcmarkBits) * 32 + field(s, S.spanclass) : PAGE_INFO_NONE;
+        state === SPAN_IN_USE
+          ? field(s, MSPAN_AT.gcmarkBits) * 32 + field(s, MSPAN_AT.spanclass)
+          : PAGE_INFO_NONE;
       const info = word(heap.pageInfoBase + 4 * p);
       must(info === want, () => `pageInfo of page ${p} is ${info}, not ${want}`);
     }
     if (state === SPAN_MANUAL) {
-      if (field(s, S.manualKind) === MANUAL_GC) manualGC += npages * PAGE_SIZE;
+      if (field(s, MSPAN_AT.manualKind) === MANUAL_GC) manualGC += npages * PAGE_SIZE;
       else stack += npages * PAGE_SIZE;
       continue;
     }
-    const spc = field(s, S.spanclass);
+    const spc = field(s, MSPAN_AT.spanclass);
     const retained = listed.get(s) === a.central.empty(spc);
     if (retained) {
       must(
-        field(s, S.allocCount) === 0,
-        () => `span ${s} is retained with ${field(s, S.allocCount)} objects`,
+        field(s, MSPAN_AT.allocCount) === 0,
+        () => `span ${s} is retained with ${field(s, MSPAN_AT.allocCount)} objects`,
       );
       retainedPages += npages;
     } else {
       inUse += npages * PAGE_SIZE;
     }
     const sizeclass = spc >>> 1;
-    const nelems = field(s, S.nelems);
-    const elemsize = field(s, S.elemsize);
+    const nelems = field(s, MSPAN_AT.nelems);
+    const elemsize = field(s, MSPAN_AT.elemsize);
     if (sizeclass === 0) {
       must(
         nelems === 1 && elemsize === npages * PAGE_SIZE,
@@ -212,18 +222,18 @@ export function verifyHeap(a: Allocator): void {
     let ones = 0;
     let marked = 0;
     for (let k = 0; k < nwords; k++) {
-      ones += popcount(word(field(s, S.allocBits) + 4 * k));
-      marked += popcount(word(field(s, S.gcmarkBits) + 4 * k));
+      ones += popcount(word(field(s, MSPAN_AT.allocBits) + 4 * k));
+      marked += popcount(word(field(s, MSPAN_AT.gcmarkBits) + 4 * k));
     }
     must(
-      ones === field(s, S.allocCount),
-      () => `span ${s}: allocCount ${field(s, S.allocCount)}, bits ${ones}`,
+      ones === field(s, MSPAN_AT.allocCount),
+      () => `span ${s}: allocCount ${field(s, MSPAN_AT.allocCount)}, bits ${ones}`,
     );
-    for (let i = 0; i < Math.min(field(s, S.freeindex), nelems); i++) {
-      const bit = (word(field(s, S.allocBits) + 4 * (i >>> 5)) >>> (i & 31)) & 1;
-      must(bit === 1, () => `span ${s}: slot ${i} is free below freeindex ${field(s, S.freeindex)}`);
+    for (let i = 0; i < Math.min(field(s, MSPAN_AT.freeindex), nelems); i++) {
+      const bit = (word(field(s, MSPAN_AT.allocBits) + 4 * (i >>> 5)) >>> (i & 31)) & 1;
+      must(bit === 1, () => `span ${s}: slot ${i} is free below freeindex ${field(s, MSPAN_AT.freeindex)}`);
     }
-    const unswept = field(s, S.sweepgen) === (sg - 2) >>> 0;
+    const unswept = field(s, MSPAN_AT.sweepgen) === (sg - 2) >>> 0;
     let freed = 0;
     let parkedHere = 0;
     for (let i = 0; (spc & 1) === 1 && i < nelems; i++) {
@@ -232,7 +242,7 @@ export function verifyHeap(a: Allocator): void {
       freed++;
       if (parked.has(p)) parkedHere++;
       must(
-        ((word(field(s, S.allocBits) + 4 * (i >>> 5)) >>> (i & 31)) & 1) === 1,
+        ((word(field(s, MSPAN_AT.allocBits) + 4 * (i >>> 5)) >>> (i & 31)) & 1) === 1,
         () => `slot ${i} of span ${s} is on a list of freed blocks, but not allocated`,
       );
     }
@@ -246,7 +256,7 @@ export function verifyHeap(a: Allocator): void {
     allocated += (ones - freed) * elemsize;
     objects += ones - freed;
     listedBlocks += freed;
-    const gen = field(s, S.sweepgen);
+    const gen = field(s, MSPAN_AT.sweepgen);
     if (cached.has(s)) {
       must(gen === (sg + 3) >>> 0, () => `cached span ${s}: sweepgen ${gen}, heap ${sg}`);
       must(!listed.has(s), () => `cached span ${s} is on a list`);
@@ -268,17 +278,17 @@ export function verifyHeap(a: Allocator): void {
       );
     }
     let before = -1;
-    for (let p = field(s, S.specials); p !== 0; p = word(p + SPECIAL.offsets.next)) {
-      const offset = word(p + SPECIAL.offsets.offset);
-      const key = offset * 16 + word(p + SPECIAL.offsets.kind);
+    for (let p = field(s, MSPAN_AT.specials); p !== 0; p = word(p + SPECIAL_AT.next)) {
+      const offset = word(p + SPECIAL_AT.offset);
+      const key = offset * 16 + word(p + SPECIAL_AT.kind);
       must(key >= before, () => `specials of span ${s} are not sorted`);
       must(offset < npages * PAGE_SIZE, () => `special at ${offset} outside of span ${s}`);
       before = key;
     }
   }
 
-  const lo = word(heap.base + H.arenaStart) >>> PAGE_SHIFT;
-  const hi = Math.ceil(word(heap.base + H.arenaEnd) / PAGE_SIZE);
+  const lo = word(heap.base + MHEAP_AT.arenaStart) >>> PAGE_SHIFT;
+  const hi = Math.ceil(word(heap.base + MHEAP_AT.arenaEnd) / PAGE_SIZE);
   let free = retainedPages * PAGE_SIZE;
   let released = 0;
   let releasedInCaches = 0;
@@ -346,7 +356,7 @@ export function verifyHeap(a: Allocator): void {
     st.heapSys + st.stackSys + st.mspanSys + st.mcacheSys + st.buckHashSys + st.gcSys + st.otherSys,
   );
   must(st.mspanInuse <= st.mspanSys, () => `mspanInuse ${st.mspanInuse} > mspanSys ${st.mspanSys}`);
-  must(marking || f64[(heap.gcControl + GCCONTROL.offsets.trigger) >>> 3] !== 0, () => "trigger is 0");
+  must(marking || f64[(heap.gcControl + GCCONTROL_AT.trigger) >>> 3] !== 0, () => "trigger is 0");
 }
 
 /** The bits of blocks in use, outside of pointerful spans. */
@@ -402,12 +412,12 @@ export function* allocatedObjects(a: Allocator): Generator<{ span: Addr; addr: A
   const { u32 } = a.mem;
   for (let n = 0; n < a.nspans; n++) {
     const span = a.spanAt(n);
-    if (u32[(span + S.state) >>> 2] !== SPAN_IN_USE) continue;
-    const size = u32[(span + S.elemsize) >>> 2];
-    const bits = u32[(span + S.allocBits) >>> 2];
-    for (let i = 0; i < u32[(span + S.nelems) >>> 2]; i++) {
+    if (u32[(span + MSPAN_AT.state) >>> 2] !== SPAN_IN_USE) continue;
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
+    const bits = u32[(span + MSPAN_AT.allocBits) >>> 2];
+    for (let i = 0; i < u32[(span + MSPAN_AT.nelems) >>> 2]; i++) {
       if (((u32[(bits >>> 2) + (i >>> 5)] >>> (i & 31)) & 1) === 0) continue;
-      yield { span, addr: (u32[(span + S.startAddr) >>> 2] + i * size) as Addr, size };
+      yield { span, addr: (u32[(span + MSPAN_AT.startAddr) >>> 2] + i * size) as Addr, size };
     }
   }
 }
@@ -425,24 +435,24 @@ export function collectWith(a: Allocator, isLive: (addr: Addr) => boolean): numb
     const i = a.objIndex(span, addr);
     const live = isLive(addr);
     if (live) {
-      const w = (u32[(span + S.gcmarkBits) >>> 2] >>> 2) + (i >>> 5);
+      const w = (u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2) + (i >>> 5);
       u32[w] = u32[w] | (1 << (i & 31));
       marked += size;
     } else {
       let prev = 0;
-      const lo = addr - u32[(span + S.startAddr) >>> 2];
-      for (let p = u32[(span + S.specials) >>> 2]; p !== 0; ) {
-        const next = u32[(p + SPECIAL.offsets.next) >>> 2];
-        const offset = u32[(p + SPECIAL.offsets.offset) >>> 2];
+      const lo = addr - u32[(span + MSPAN_AT.startAddr) >>> 2];
+      for (let p = u32[(span + MSPAN_AT.specials) >>> 2]; p !== 0; ) {
+        const next = u32[(p + SPECIAL_AT.next) >>> 2];
+        const offset = u32[(p + SPECIAL_AT.offset) >>> 2];
         if (offset >= lo && offset < lo + size) a.freeSpecial(span, prev, p);
         else prev = p;
         p = next;
       }
     }
   }
-  const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+  const sweepgen = (a.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
   u32[sweepgen] = u32[sweepgen] + 2;
-  u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2] = marked;
+  u32[(a.gcControl + GCCONTROL_AT.heapLive) >>> 2] = marked;
   let freed = 0;
   for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep()) {
     const n = a.sweepBits(s);

@@ -4,16 +4,15 @@
  */
 import type { LinearMemory } from "@gort/memory";
 import { outOfMemory, show } from "./errors.ts";
-import { GCTYPE, GCTYPE_NOSCAN, MIN_SIZE_FOR_HEADER } from "./layout.ts";
-import { SLOT_WORDS } from "./mcache.ts";
+import { GCTYPE, GCTYPE_AT, GCTYPE_NOSCAN, MIN_SIZE_FOR_HEADER, SLOT_WORDS } from "./layout.ts";
 import { sizeClassOf } from "./sizeclass.ts";
 
-const T_SIZE = GCTYPE.offsets.size >>> 2;
-const T_PTRDATA = GCTYPE.offsets.ptrdata >>> 2;
-const T_MASK0 = GCTYPE.offsets.mask0 >>> 2;
-const T_MASK_ADDR = GCTYPE.offsets.maskAddr >>> 2;
-const T_SLOT_WORD = GCTYPE.offsets.slotWord >>> 2;
-const T_FLAGS = GCTYPE.offsets.flags >>> 2;
+const TYPE_SIZE = GCTYPE_AT.size >>> 2;
+const TYPE_PTRDATA = GCTYPE_AT.ptrdata >>> 2;
+const TYPE_MASK0 = GCTYPE_AT.mask0 >>> 2;
+const TYPE_MASK_ADDR = GCTYPE_AT.maskAddr >>> 2;
+const TYPE_SLOT_WORD = GCTYPE_AT.slotWord >>> 2;
+const TYPE_FLAGS = GCTYPE_AT.flags >>> 2;
 
 export class TypeTable {
   readonly #mem: LinearMemory;
@@ -29,7 +28,7 @@ export class TypeTable {
       typ >>> 0 === typ &&
       typ !== 0 &&
       typ % 8 === 0 &&
-      this.#mem.u32[(typ >>> 2) + T_MASK_ADDR] === typ + GCTYPE.size
+      this.#mem.u32[(typ >>> 2) + TYPE_MASK_ADDR] === typ + GCTYPE.size
     );
   }
 
@@ -64,12 +63,12 @@ export class TypeTable {
     const { u32 } = this.#mem;
     const t = typ >>> 2;
     const small = ptrdata > 0 && size <= MIN_SIZE_FOR_HEADER;
-    u32[t + T_SIZE] = size;
-    u32[t + T_PTRDATA] = ptrdata;
-    u32[t + T_MASK0] = words[0] ?? 0;
-    u32[t + T_MASK_ADDR] = typ + GCTYPE.size;
-    u32[t + T_SLOT_WORD] = small ? (sizeClassOf(size) << 1) * SLOT_WORDS : 0;
-    u32[t + T_FLAGS] = ptrdata === 0 ? GCTYPE_NOSCAN : 0;
+    u32[t + TYPE_SIZE] = size;
+    u32[t + TYPE_PTRDATA] = ptrdata;
+    u32[t + TYPE_MASK0] = words[0] ?? 0;
+    u32[t + TYPE_MASK_ADDR] = typ + GCTYPE.size;
+    u32[t + TYPE_SLOT_WORD] = small ? (sizeClassOf(size) << 1) * SLOT_WORDS : 0;
+    u32[t + TYPE_FLAGS] = ptrdata === 0 ? GCTYPE_NOSCAN : 0;
     words.forEach((w, k) => {
       u32[((typ + GCTYPE.size) >>> 2) + k] = w;
     });

@@ -5,9 +5,10 @@ import { describe, expect, it } from "vitest";
 import {
   type Allocator,
   createAllocator,
-  MCACHE,
+  MCACHE_AT,
   MCACHE_SLOT,
-  MHEAP,
+  MCACHE_SLOT_AT,
+  MHEAP_AT,
   NUM_SPAN_CLASSES,
   newHeapStats,
 } from "../src/internal.ts";
@@ -59,8 +60,8 @@ describe("a thread that ends", () => {
     verifyHeap(a);
     expect(a.recover(b.id)).toBe(true);
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
-      const slot = b.cache.base + MCACHE.offsets.alloc + spc * MCACHE_SLOT.size;
-      expect([spc, a.mem.u32[(slot + MCACHE_SLOT.offsets.span) >>> 2]]).toEqual([spc, 0]);
+      const slot = b.cache.base + MCACHE_AT.alloc + spc * MCACHE_SLOT.size;
+      expect([spc, a.mem.u32[(slot + MCACHE_SLOT_AT.span) >>> 2]]).toEqual([spc, 0]);
     }
     verifyHeap(a);
   });
@@ -68,9 +69,9 @@ describe("a thread that ends", () => {
   it("keeps its number until its mcache is taken over, so that no new thread is taken for it", () => {
     const a = sharedHeap();
     const thread = a.mem.registerThread();
-    const owned = (a.cache.base + MCACHE.offsets.owned) >>> 2;
+    const owned = (a.cache.base + MCACHE_AT.owned) >>> 2;
     const b = createAllocator({ memory: a.mem });
-    const bOwned = (b.cache.base + MCACHE.offsets.owned) >>> 2;
+    const bOwned = (b.cache.base + MCACHE_AT.owned) >>> 2;
     a.mem.u32[bOwned] = thread;
     const { mem } = a;
     const told: number[] = [];
@@ -95,7 +96,7 @@ describe("a thread that ends", () => {
       Allocator,
       Allocator,
     ];
-    const ownedAt = (x: Allocator): number => (x.cache.base + MCACHE.offsets.owned) >>> 2;
+    const ownedAt = (x: Allocator): number => (x.cache.base + MCACHE_AT.owned) >>> 2;
     const owner = (x: Allocator): number => a.mem.u32[ownedAt(x)];
     for (const x of [b, d]) a.mem.u32[ownedAt(x)] = thread;
     for (const x of [a, b, c, d]) for (const n of [3, 64, 9000]) x.malloc(n);
@@ -113,7 +114,7 @@ describe("a thread that ends", () => {
   it("in the middle of a change of its counts leaves a version that is even and was never seen before", () => {
     const a = sharedHeap();
     const b = createAllocator({ memory: a.mem });
-    const versionAt = (b.cache.base + MCACHE.offsets.version) >>> 2;
+    const versionAt = (b.cache.base + MCACHE_AT.version) >>> 2;
     for (const [before, after] of [
       [6, 6],
       [7, 8],
@@ -136,7 +137,7 @@ describe("a thread that ends", () => {
     const a = sharedHeap();
     const thread = a.mem.registerThread();
     const b = createAllocator({ memory: a.mem });
-    a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2] = thread;
+    a.mem.u32[(b.cache.base + MCACHE_AT.owned) >>> 2] = thread;
     const events: string[] = [];
     let exit = (): void => {};
     const worker = {
@@ -150,7 +151,7 @@ describe("a thread that ends", () => {
     expect(a.mem.threadGone(thread)).toBe(false);
     exit();
     expect(a.mem.threadGone(thread)).toBe(true);
-    expect(a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2]).toBe(0);
+    expect(a.mem.u32[(b.cache.base + MCACHE_AT.owned) >>> 2]).toBe(0);
     expect(() => a.watchWorker(worker, a.mem.thread)).toThrow("needs the number of another thread");
   });
 
@@ -158,9 +159,9 @@ describe("a thread that ends", () => {
     const a = sharedHeap();
     const thread = a.mem.registerThread();
     const b = createAllocator({ memory: a.mem });
-    const owned = (b.cache.base + MCACHE.offsets.owned) >>> 2;
+    const owned = (b.cache.base + MCACHE_AT.owned) >>> 2;
     a.mem.u32[owned] = thread;
-    const at = a.mheap + MHEAP.offsets.lock;
+    const at = a.mheap + MHEAP_AT.lock;
     a.mem.u32[at >>> 2] = thread << 1;
     const error = failure(() => a.threadExited(thread));
     expect([error.kind, error.message, error.detail]).toEqual([
@@ -181,13 +182,13 @@ describe("numbers of threads", () => {
     const second = a.mem.registerThread();
     expect([second === first, second % 512]).toEqual([false, first]);
     const b = createAllocator({ memory: a.mem });
-    a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2] = second;
+    a.mem.u32[(b.cache.base + MCACHE_AT.owned) >>> 2] = second;
     b.malloc(100);
     a.threadExited(first);
-    expect(a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2]).toBe(second);
+    expect(a.mem.u32[(b.cache.base + MCACHE_AT.owned) >>> 2]).toBe(second);
     expect(a.mem.threadGone(second)).toBe(false);
     a.threadExited(second);
-    expect(a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2]).toBe(0);
+    expect(a.mem.u32[(b.cache.base + MCACHE_AT.owned) >>> 2]).toBe(0);
     verifyHeap(a);
   });
 
@@ -198,7 +199,7 @@ describe("numbers of threads", () => {
     const victim = a.mem.registerThread();
     const c = createAllocator({ memory: a.mem });
     c.malloc(100);
-    a.mem.u32[(c.cache.base + MCACHE.offsets.owned) >>> 2] = victim;
+    a.mem.u32[(c.cache.base + MCACHE_AT.owned) >>> 2] = victim;
     a.close();
     expect(a.mem.thread).toBe(thread);
     b.close();
@@ -235,7 +236,7 @@ describe("another thread", () => {
     const thread = a.mem.registerThread();
     const [b, c] = [createAllocator({ memory: a.mem }), createAllocator({ memory: a.mem })];
     for (const n of [3, 64, 9000]) b.malloc(n);
-    a.mem.u32[(b.cache.base + MCACHE.offsets.owned) >>> 2] = thread;
+    a.mem.u32[(b.cache.base + MCACHE_AT.owned) >>> 2] = thread;
     a.mem.threadExited(thread); // the memory is told, and no allocator
     const d = createAllocator({ memory: a.mem });
     expect(d.id).toBe(b.id);
@@ -248,7 +249,7 @@ describe("another thread", () => {
   it("gets an mcache that is free, or a new one with the next number", () => {
     const a = sharedHeap();
     const attach = (): Allocator => createAllocator({ memory: a.mem });
-    const mcaches = (): number => a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2];
+    const mcaches = (): number => a.mem.u32[(a.mheap + MHEAP_AT.nmcaches) >>> 2];
     const all = [a, attach(), attach(), attach()];
     expect(all.map((x) => x.id)).toEqual([0, 1, 2, 3]);
     expect([mcaches(), new Set(all.map((x) => x.cache.base)).size]).toEqual([4, 4]);
@@ -257,7 +258,7 @@ describe("another thread", () => {
     const again = [attach(), attach()].map((x) => x.id);
     expect(new Set(again)).toEqual(new Set([1, 2]));
     expect([attach().id, mcaches()]).toEqual([4, 5]);
-    expect(a.mem.u32[(a.cache.base + MCACHE.offsets.owned) >>> 2]).toBe(a.mem.thread);
+    expect(a.mem.u32[(a.cache.base + MCACHE_AT.owned) >>> 2]).toBe(a.mem.thread);
   });
 });
 

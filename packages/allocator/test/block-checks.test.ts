@@ -3,7 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { type Allocator, createAllocator, type LeakRecord } from "../src/index.ts";
-import { SPECIAL, SPECIAL_BLOCK } from "../src/internal.ts";
+import { SPECIAL_AT, SPECIAL_BLOCK } from "../src/internal.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
@@ -163,7 +163,7 @@ describe("checks", () => {
     const a = createAllocator({ maxMemory: 64 << 20, checks: true });
     a.share();
     const p = a.malloc(64);
-    const data = (a.findSpecial(p, SPECIAL_BLOCK) + SPECIAL.offsets.data) >>> 2;
+    const data = (a.findSpecial(p, SPECIAL_BLOCK) + SPECIAL_AT.data) >>> 2;
     expect(blocks(a)).toEqual([[1, 64]]);
     a.mem.u32[data] = 99; // another block's, of a thread that had the mcache before
     expect(blocks(a)).toEqual([]);

@@ -8,7 +8,7 @@ import {
   type Allocator,
   createAllocator,
   MCENTRAL,
-  MHEAP,
+  MHEAP_AT,
   newHeapStats,
   TINY_SPAN_CLASS,
 } from "../src/internal.ts";
@@ -65,7 +65,7 @@ describe("a thread that dies", () => {
     a.threadExited(v.thread); // once more changes nothing
     const again = createAllocator({ memory: attachLinearMemory(a.mem.memory as never) });
     expect(again.id).not.toBe(a.id);
-    expect(a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2]).toBe(2); // its mcache was used again
+    expect(a.mem.u32[(a.mheap + MHEAP_AT.nmcaches) >>> 2]).toBe(2); // its mcache was used again
   });
 
   it("is noticed by whoever watches its worker", async () => {
@@ -87,16 +87,16 @@ describe("a thread that dies", () => {
       const v = await victim(a, 0);
       await v.end();
       createAllocator({ memory: attachLinearMemory(a.mem.memory as never) });
-      expect(a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2]).toBe(2);
+      expect(a.mem.u32[(a.mheap + MHEAP_AT.nmcaches) >>> 2]).toBe(2);
       freeAll(a, v.blocks);
     },
   );
 
   const locks: readonly [name: string, offset: number, use: (a: Allocator) => void][] = [
-    ["mheap", MHEAP.offsets.lock, (a) => void a.mallocgc(1 << 20, 0, false)],
+    ["mheap", MHEAP_AT.lock, (a) => void a.mallocgc(1 << 20, 0, false)],
     [
       "mcentral",
-      MHEAP.offsets.central + TINY_SPAN_CLASS * MCENTRAL.size,
+      MHEAP_AT.central + TINY_SPAN_CLASS * MCENTRAL.size,
       (a) => a.central.push(a.central.partialSwept(TINY_SPAN_CLASS), a.heap.alloc(1, TINY_SPAN_CLASS)),
     ],
   ];
@@ -137,7 +137,7 @@ describe("numbers of threads", () => {
       const code = await new Promise((resolve, reject) => worker.once("exit", resolve).once("error", reject));
       expect(code).toBe(0);
     }
-    expect(a.mem.u32[(a.mheap + MHEAP.offsets.nmcaches) >>> 2]).toBe(2);
+    expect(a.mem.u32[(a.mheap + MHEAP_AT.nmcaches) >>> 2]).toBe(2);
     verifyHeap(a);
   });
 });

@@ -3,7 +3,7 @@
 import { createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import type { FatalError } from "../src/index.ts";
-import { type Allocator, createAllocator, MHEAP } from "../src/internal.ts";
+import { type Allocator, createAllocator, MHEAP_AT } from "../src/internal.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
@@ -38,7 +38,7 @@ describe("exhausted", () => {
     const word = (offset: number): number => (a.mheap + offset) >>> 2;
     // The end of the table, moved to where the test can reach it.
     const first = a.malloc(8);
-    a.mem.u32[word(MHEAP.offsets.spanBitsEnd)] = a.mem.u32[word(MHEAP.offsets.spanBitsNext)] + 40 * 128;
+    a.mem.u32[word(MHEAP_AT.spanBitsEnd)] = a.mem.u32[word(MHEAP_AT.spanBitsNext)] + 40 * 128;
     const objects: number[] = [first];
     const error = failure(() => {
       for (;;) objects.push(a.malloc(8));

@@ -9,9 +9,10 @@ import {
   createAllocator,
   GC_MARK,
   GC_OFF,
-  GCCONTROL,
+  GCCONTROL_AT,
   MCACHE_SLOT,
-  MSPAN,
+  MCACHE_SLOT_AT,
+  MSPAN_AT,
   newHeapStats,
 } from "../src/internal.ts";
 import { sizeClassOf } from "../src/sizeclass.ts";
@@ -30,7 +31,7 @@ function twoThreads(): { a: Allocator; b: Allocator; blocks: Addr[] } {
 function parked(a: Allocator, spanclass: number): number {
   const slot = a.cache.slots + (spanclass * MCACHE_SLOT.size) / 4;
   let n = 0;
-  let p = a.mem.u32[slot + MCACHE_SLOT.offsets.parked / 4];
+  let p = a.mem.u32[slot + MCACHE_SLOT_AT.parked / 4];
   for (; p !== 0; p = a.mem.u32[p >>> 2]) n++;
   return n;
 }
@@ -84,7 +85,7 @@ describe("the accounts of the lists", () => {
     a.free(a.malloc(64)); // there is credit now
     a.flushAll();
     a.free(p);
-    const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    const phase = (a.gcControl + GCCONTROL_AT.gcPhase) >>> 2;
     a.flushAll(); // as a collector does on each thread before it begins
     a.mem.u32[phase] = GC_MARK;
     expect(() => a.free(q)).toThrow("garbage collected");
@@ -97,8 +98,8 @@ describe("the accounts of the lists", () => {
 describe("a list", () => {
   const slotOf = (a: Allocator, size: number): number =>
     a.cache.slots + ((((sizeClassOf(size) << 1) | 1) * MCACHE_SLOT.size) >>> 2);
-  const field = (a: Allocator, size: number, name: keyof typeof MCACHE_SLOT.offsets): number =>
-    a.mem.u32[slotOf(a, size) + MCACHE_SLOT.offsets[name] / 4];
+  const field = (a: Allocator, size: number, name: keyof typeof MCACHE_SLOT_AT): number =>
+    a.mem.u32[slotOf(a, size) + MCACHE_SLOT_AT[name] / 4];
   const lengthOf = (a: Allocator, size: number): number => {
     let n = 0;
     for (let p = field(a, size, "free"); p !== 0; p = a.mem.u32[p >>> 2]) n++;
@@ -154,7 +155,7 @@ describe("a list", () => {
     a.share();
     let calls = 0;
     a.hooks.gcTrigger = () => calls++;
-    a.mem.f64[(a.gcControl + GCCONTROL.offsets.trigger) >>> 3] = 0;
+    a.mem.f64[(a.gcControl + GCCONTROL_AT.trigger) >>> 3] = 0;
     const p = a.malloc(64);
     expect(calls).toBe(1);
     a.free(p);
@@ -167,19 +168,16 @@ describe("a list", () => {
     const s = a.spanOf(blocks[0]);
     const at = (offset: number): number => a.mem.u32[(s + offset) >>> 2];
     a.cache.flush(); // the span is full
-    expect(at(MSPAN.offsets.list)).toBe(a.central.fullSwept(CLASS_OF_64));
+    expect(at(MSPAN_AT.list)).toBe(a.central.fullSwept(CLASS_OF_64));
     a.free(blocks[70]);
     a.flushAll();
-    expect([at(MSPAN.offsets.list), at(MSPAN.offsets.allocCount)]).toEqual([
-      a.central.partialSwept(CLASS_OF_64),
-      127,
-    ]);
-    expect([at(MSPAN.offsets.freeindex), at(MSPAN.offsets.needzero)]).toEqual([70, 1]);
+    expect([at(MSPAN_AT.list), at(MSPAN_AT.allocCount)]).toEqual([a.central.partialSwept(CLASS_OF_64), 127]);
+    expect([at(MSPAN_AT.freeindex), at(MSPAN_AT.needzero)]).toEqual([70, 1]);
     a.free(blocks[90]);
     a.free(blocks[5]);
     a.flushAll();
-    expect([at(MSPAN.offsets.freeindex), at(MSPAN.offsets.allocCount)]).toEqual([5, 125]);
-    expect(at(MSPAN.offsets.list)).toBe(a.central.partialSwept(CLASS_OF_64));
+    expect([at(MSPAN_AT.freeindex), at(MSPAN_AT.allocCount)]).toEqual([5, 125]);
+    expect(at(MSPAN_AT.list)).toBe(a.central.partialSwept(CLASS_OF_64));
     expect([a.malloc(64), a.malloc(64), a.malloc(64)]).toEqual([5, 70, 90].map((k) => blocks[k]));
     verifyHeap(a);
   });

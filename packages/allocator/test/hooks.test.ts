@@ -2,7 +2,7 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it, vi } from "vitest";
 import { type Allocator, createAllocator, isFatalError, newHeapStats } from "../src/index.ts";
-import { GCCONTROL, MSPAN } from "../src/internal.ts";
+import { GCCONTROL_AT, MSPAN_AT } from "../src/internal.ts";
 import { allocatedObjects, collectWith, verifyHeap } from "../src/testing.ts";
 
 type Call = (a: Allocator, own: { block: Addr; stack: Addr; pages: Addr; pair: number }) => unknown;
@@ -136,10 +136,10 @@ describe("a hook in the middle of an operation", () => {
       for (const { span, addr } of allocatedObjects(a)) {
         if (!kept.has(addr) || k++ % 2 === 0) continue;
         const i = a.objIndex(span, addr);
-        const marks = a.mem.u32[(span + MSPAN.offsets.gcmarkBits) >>> 2];
+        const marks = a.mem.u32[(span + MSPAN_AT.gcmarkBits) >>> 2];
         a.mem.u32[(marks >>> 2) + (i >>> 5)] |= 1 << (i & 31);
       }
-      const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+      const sweepgen = (a.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
       a.mem.u32[sweepgen] += 2;
       let said = "";
       a.hooks.sweepSpan = (span) => {
@@ -170,17 +170,17 @@ describe("a hook in the middle of an operation", () => {
 describe("a hook that reports", () => {
   const reports: Record<string, (a: Allocator, intrude: () => void) => () => void> = {
     gcTrigger: (a, intrude) => {
-      a.mem.f64[(a.gcControl + GCCONTROL.offsets.trigger) >>> 3] = 1;
+      a.mem.f64[(a.gcControl + GCCONTROL_AT.trigger) >>> 3] = 1;
       a.hooks.gcTrigger = intrude;
       return () => void a.mallocNoscan(64);
     },
     "gcTrigger of a tiny object": (a, intrude) => {
-      a.mem.f64[(a.gcControl + GCCONTROL.offsets.trigger) >>> 3] = 1;
+      a.mem.f64[(a.gcControl + GCCONTROL_AT.trigger) >>> 3] = 1;
       a.hooks.gcTrigger = intrude;
       return () => void a.mallocNoscan(1);
     },
     "gcTrigger of a block by hand": (a, intrude) => {
-      a.mem.f64[(a.gcControl + GCCONTROL.offsets.trigger) >>> 3] = 1;
+      a.mem.f64[(a.gcControl + GCCONTROL_AT.trigger) >>> 3] = 1;
       a.hooks.gcTrigger = intrude;
       return () => void a.malloc(64);
     },

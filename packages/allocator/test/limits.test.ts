@@ -9,9 +9,9 @@ import {
   type Allocator,
   CHUNK_BYTES,
   createAllocator,
-  MCACHE,
+  MCACHE_AT,
   MCENTRAL,
-  MHEAP,
+  MHEAP_AT,
   newHeapStats,
   PAGE_SIZE,
 } from "../src/internal.ts";
@@ -114,7 +114,7 @@ describe("pages that threads have put aside", () => {
     collectWith(a, () => false);
     expect(a.heap.counter("emptyPages")).toBeGreaterThan(objects.length / 2 - 100);
     // Another thread has counted a span as used, and the thread that kept it has not been read yet.
-    const skew = (b.cache.base + MCACHE.offsets.emptyPages) >>> 3;
+    const skew = (b.cache.base + MCACHE_AT.emptyPages) >>> 3;
     const before = a.mem.f64[skew];
     a.mem.f64[skew] = before - 1e6;
     expect(a.mallocgc(48 * MiB, 0, false)).not.toBe(0);
@@ -131,7 +131,7 @@ describe("pages that threads have put aside", () => {
     let freed = 0;
     a.heap.freeSpan = (s) => {
       const spanclass = a.mem.u32[(s + 28) >>> 2];
-      const lock = a.mheap + MHEAP.offsets.central + spanclass * MCENTRAL.size;
+      const lock = a.mheap + MHEAP_AT.central + spanclass * MCENTRAL.size;
       expect(a.mem.u32[lock >>> 2] >>> 1).toBe(a.mem.thread);
       freed++;
       freeSpan.call(a.heap, s);
@@ -165,8 +165,8 @@ describe("span bits", () => {
   it("are found again when each frame was cut into other blocks than are asked for", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
     const { spanBits, base } = a.heap;
-    const next = (base + MHEAP.offsets.spanBitsNext) >>> 2;
-    a.mem.u32[(base + MHEAP.offsets.spanBitsEnd) >>> 2] = a.mem.u32[next] + 64 * 128;
+    const next = (base + MHEAP_AT.spanBitsNext) >>> 2;
+    a.mem.u32[(base + MHEAP_AT.spanBitsEnd) >>> 2] = a.mem.u32[next] + 64 * 128;
     const drain = (size: number): number[] => {
       const blocks: number[] = [];
       for (;;) {
@@ -197,7 +197,7 @@ describe("span bits", () => {
   it("have a frame for each page that a heap can have, at any size of memory", () => {
     for (const maxMemory of [64 * MiB, 100 * MiB, 2 ** 30, 2 ** 31, 2 ** 32]) {
       const a = createAllocator({ maxMemory, shared: false });
-      const base = a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsNext) >>> 2];
+      const base = a.mem.u32[(a.mheap + MHEAP_AT.spanBitsNext) >>> 2];
       const frames = spanBitsBytes(a.mem.size, base) / 2 / 128;
       const pages = a.mem.unreserved / PAGE_SIZE;
       // What mcaches may hold on top is 3/64 of the pages of the memory.
@@ -209,7 +209,7 @@ describe("span bits", () => {
   it("are put aside in smaller lots the more threads there are", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
     a.share();
-    const word = (x: Allocator): number => a.mem.u32[(x.cache.base + MCACHE.offsets.nspanBitsFree) >>> 2];
+    const word = (x: Allocator): number => a.mem.u32[(x.cache.base + MCACHE_AT.nspanBitsFree) >>> 2];
     a.malloc(100);
     expect(word(a)).toBe(15);
     const threads = Array.from({ length: 100 }, () => createAllocator({ memory: a.mem }));

@@ -8,19 +8,18 @@ import {
   isFatalError,
   newHeapStats,
 } from "../src/index.ts";
-import { GC_MARK, GC_OFF, GCCONTROL, MCACHE, MSPAN } from "../src/internal.ts";
+import { GC_MARK, GC_OFF, GCCONTROL_AT, MCACHE_AT, MSPAN_AT } from "../src/internal.ts";
 import { sizeClassOf } from "../src/sizeclass.ts";
 import { allocatedObjects, collectWith, verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
-const S = MSPAN.offsets;
 let a: Allocator;
 beforeEach(() => {
   a = createAllocator({ maxMemory: 256 << 20, seed: 7 });
 });
 
 const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2];
-const live = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2];
+const live = (): number => a.mem.u32[(a.gcControl + GCCONTROL_AT.heapLive) >>> 2];
 const stats = () => a.readStats(newHeapStats());
 
 function bitsOf(p: number, words: number): number[] {
@@ -79,15 +78,15 @@ describe("mallocgc", () => {
     const p = a.mallocTyped(typ);
     expect(a.mem.u32[(p - 8) >>> 2]).toBe(typ);
     expect(a.findObject(p)).toBe(p - 8);
-    expect(spanField(p, S.elemsize)).toBe(1152);
-    expect(spanField(a.mallocgc(1024, 0, true), S.elemsize)).toBe(1024);
+    expect(spanField(p, MSPAN_AT.elemsize)).toBe(1152);
+    expect(spanField(a.mallocgc(1024, 0, true), MSPAN_AT.elemsize)).toBe(1024);
   });
 
   it("keeps the type of a large object in its span", () => {
     const word = a.newType(8, [1]);
     const p = a.mallocgc(1 << 20, word, true);
-    expect(spanField(p, S.largeType)).toBe(word);
-    expect(spanField(p, S.limit)).toBe(p + (1 << 20));
+    expect(spanField(p, MSPAN_AT.largeType)).toBe(word);
+    expect(spanField(p, MSPAN_AT.limit)).toBe(p + (1 << 20));
     expect(a.findObject((p + 12345) as Addr)).toBe(p);
   });
 
@@ -180,7 +179,7 @@ describe("the reports that follow an allocation", () => {
   });
 
   it("follow the slow path alone, once, and gcTrigger only where heapLive has come to the trigger", () => {
-    const trigger = (a.gcControl + GCCONTROL.offsets.trigger) >>> 3;
+    const trigger = (a.gcControl + GCCONTROL_AT.trigger) >>> 3;
     for (const [name, [alloc]] of Object.entries(ways())) {
       a.flushAll();
       let calls: Addr[] = [];
@@ -201,7 +200,7 @@ describe("the reports that follow an allocation", () => {
   });
 
   it("call gcTrigger where heapLive is the trigger exactly, and not a byte below", () => {
-    const trigger = (a.gcControl + GCCONTROL.offsets.trigger) >>> 3;
+    const trigger = (a.gcControl + GCCONTROL_AT.trigger) >>> 3;
     let calls = 0;
     a.hooks.gcTrigger = () => calls++;
     a.mem.f64[trigger] = 8193;
@@ -229,11 +228,20 @@ describe("a large object", () => {
     ] as const) {
       const p = a.mallocgc(40_000, typ, true);
       expect(
-        [S.startAddr, S.npages, S.spanclass, S.nelems, S.elemsize, S.limit].map((f) => spanField(p, f)),
+        [
+          MSPAN_AT.startAddr,
+          MSPAN_AT.npages,
+          MSPAN_AT.spanclass,
+          MSPAN_AT.nelems,
+          MSPAN_AT.elemsize,
+          MSPAN_AT.limit,
+        ].map((f) => spanField(p, f)),
       ).toEqual([p, 5, spanclass, 1, 40_960, p + 40_000]);
-      expect([S.allocCount, S.freeindex, S.largeType].map((f) => spanField(p, f))).toEqual([1, 1, typ]);
-      expect(a.mem.u32[spanField(p, S.allocBits) >>> 2]).toBe(1);
-      expect(spanField(p, S.list)).toBe(a.central.fullSwept(spanclass));
+      expect(
+        [MSPAN_AT.allocCount, MSPAN_AT.freeindex, MSPAN_AT.largeType].map((f) => spanField(p, f)),
+      ).toEqual([1, 1, typ]);
+      expect(a.mem.u32[spanField(p, MSPAN_AT.allocBits) >>> 2]).toBe(1);
+      expect(spanField(p, MSPAN_AT.list)).toBe(a.central.fullSwept(spanclass));
       expect(a.findObject((p + 39_999) as Addr)).toBe(p);
       expect(a.findObject((p + 40_000) as Addr)).toBe(0); // behind what was asked for
     }
@@ -254,7 +262,7 @@ describe("a large object", () => {
       const p = a.mallocgc(40_000, typ, zero);
       expect(p).toBe(before);
       expect([a.mem.u8[p], a.mem.u8[p + 40_959]]).toEqual([want, want]);
-      expect(spanField(p, S.needzero)).toBe(want === 0 ? 0 : 1);
+      expect(spanField(p, MSPAN_AT.needzero)).toBe(want === 0 ? 0 : 1);
       collectWith(a, () => false);
     }
   });
@@ -267,7 +275,7 @@ describe("a large object", () => {
       collectWith(a, () => false);
       const p = alloc();
       expect([p, a.mem.u8[p], a.mem.u8[p + 40_959]]).toEqual([before, 0, 0]);
-      expect([spanField(p, S.spanclass), spanField(p, S.largeType)]).toEqual([1, 0]);
+      expect([spanField(p, MSPAN_AT.spanclass), spanField(p, MSPAN_AT.largeType)]).toEqual([1, 0]);
       collectWith(a, () => false);
     }
   });
@@ -284,7 +292,7 @@ describe("a large object", () => {
 describe("an array", () => {
   it("is small up to 32760 bytes with its header, has none up to 512, and is nothing without elements", () => {
     const word = a.newType(8, [1]);
-    const field = (p: Addr): number[] => [S.spanclass, S.elemsize].map((f) => spanField(p, f));
+    const field = (p: Addr): number[] => [MSPAN_AT.spanclass, MSPAN_AT.elemsize].map((f) => spanField(p, f));
     expect(a.mallocgc(0, word, true)).toBe(a.zerobase);
     const small = a.mallocgc(512, word, true);
     expect(field(small)).toEqual([sizeClassOf(512) << 1, 512]);
@@ -342,7 +350,7 @@ describe("the seed", () => {
     const gaps = (options: AllocatorOptions): number[] => {
       const b = createAllocator({ maxMemory: 64 << 20, ...options });
       b.setMemProfileRate(1 << 20);
-      const at = (b.cache.base + MCACHE.offsets.nextSample) >>> 3;
+      const at = (b.cache.base + MCACHE_AT.nextSample) >>> 3;
       return [...b.mem.f64.subarray(at, at + 8)];
     };
     expect(gaps({ seed: 7 })).toEqual(gaps({ seed: 7 }));
@@ -391,28 +399,30 @@ describe("the end of a sweep", () => {
     a.flushAll();
     const s = a.spanOf(objs[0]);
     const field = (offset: number): number => a.mem.u32[(s + offset) >>> 2];
-    a.mem.u32[field(S.gcmarkBits) >>> 2] = 0b1011;
-    a.mem.u32[(field(S.gcmarkBits) >>> 2) + 3] = 0x80000000;
+    a.mem.u32[field(MSPAN_AT.gcmarkBits) >>> 2] = 0b1011;
+    a.mem.u32[(field(MSPAN_AT.gcmarkBits) >>> 2) + 3] = 0x80000000;
     // What follows is another span's.
-    for (const bits of [S.gcmarkBits, S.allocBits]) a.mem.u32[(field(bits) >>> 2) + 4] = bits;
+    for (const bits of [MSPAN_AT.gcmarkBits, MSPAN_AT.allocBits]) a.mem.u32[(field(bits) >>> 2) + 4] = bits;
     expect(a.sweepBits(s)).toBe(124);
-    for (const bits of [S.gcmarkBits, S.allocBits]) {
+    for (const bits of [MSPAN_AT.gcmarkBits, MSPAN_AT.allocBits]) {
       expect(a.mem.u32[(field(bits) >>> 2) + 4]).toBe(bits);
       a.mem.u32[(field(bits) >>> 2) + 4] = 0;
     }
     const words = (at: number): number[] => [...a.mem.u32.subarray(at >>> 2, (at >>> 2) + 4)];
-    expect([words(field(S.allocBits)), words(field(S.gcmarkBits))]).toEqual([
+    expect([words(field(MSPAN_AT.allocBits)), words(field(MSPAN_AT.gcmarkBits))]).toEqual([
       [0b1011, 0, 0, 0x80000000],
       [0, 0, 0, 0],
     ]);
     a.central.remove(s);
-    const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+    const sweepgen = (a.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
     a.mem.u32[sweepgen] = 2;
-    expect([field(S.needzero), field(S.freeindex)]).toEqual([0, 128]);
+    expect([field(MSPAN_AT.needzero), field(MSPAN_AT.freeindex)]).toEqual([0, 128]);
     expect(a.spanSwept(s, 124, false)).toBe(false);
-    expect([S.needzero, S.freeindex, S.allocCount, S.sweepgen].map(field)).toEqual([1, 0, 4, 2]);
-    expect(field(S.list)).toBe(a.central.partialSwept(field(S.spanclass)));
-    expect([stats().frees, stats().smallFreeCount[field(S.spanclass) >>> 1]]).toEqual([124, 124]);
+    expect(
+      [MSPAN_AT.needzero, MSPAN_AT.freeindex, MSPAN_AT.allocCount, MSPAN_AT.sweepgen].map(field),
+    ).toEqual([1, 0, 4, 2]);
+    expect(field(MSPAN_AT.list)).toBe(a.central.partialSwept(field(MSPAN_AT.spanclass)));
+    expect([stats().frees, stats().smallFreeCount[field(MSPAN_AT.spanclass) >>> 1]]).toEqual([124, 124]);
     verifyHeap(a);
   });
 
@@ -434,8 +444,8 @@ describe("the end of a sweep", () => {
     const s = a.spanOf(objs[0]);
     a.central.remove(s);
     expect(a.spanSwept(s, 0, true)).toBe(false);
-    expect(a.mem.u32[(s + S.needzero) >>> 2]).toBe(0);
-    expect(a.mem.u32[(s + S.list) >>> 2]).toBe(0); // preserved: the caller has it
+    expect(a.mem.u32[(s + MSPAN_AT.needzero) >>> 2]).toBe(0);
+    expect(a.mem.u32[(s + MSPAN_AT.list) >>> 2]).toBe(0); // preserved: the caller has it
     a.central.uncacheSpan(s);
     verifyHeap(a);
   });
@@ -519,7 +529,7 @@ describe("heap bits", () => {
     const pair = a.newType(24, [0b101]);
     for (let n = 1; n <= 21; n++) {
       const p = a.mallocgc(24 * n, pair, true);
-      const words = spanField(p, S.elemsize) / 8;
+      const words = spanField(p, MSPAN_AT.elemsize) / 8;
       const want = Array.from({ length: words }, (_, i) => (i < 3 * n && i % 3 !== 1 ? 1 : 0));
       expect(bitsOf(p, words)).toEqual(want);
     }
@@ -547,7 +557,7 @@ describe("heap bits", () => {
           }
           for (const { p, t } of objs) {
             if (t.mask.every((m) => m === 0)) continue; // noscan
-            const words = spanField(p, S.elemsize) / 8;
+            const words = spanField(p, MSPAN_AT.elemsize) / 8;
             const want = Array.from({ length: words }, (_, i) => ((t.mask[i >>> 5] ?? 0) >>> (i & 31)) & 1);
             expect(bitsOf(p, words)).toEqual(want);
           }
@@ -656,12 +666,12 @@ describe("collection", () => {
   });
 
   it("marks objects that are allocated while a collection marks, and unmarks unused slots", () => {
-    const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    const phase = (a.gcControl + GCCONTROL_AT.gcPhase) >>> 2;
     a.mem.u32[phase] = GC_MARK;
     const p = a.mallocNoscan(64);
     const big = a.mallocgc(50_000, 0, true);
     a.flushAll();
-    const bits = (q: Addr): number => a.mem.u32[spanField(q, S.gcmarkBits) >>> 2];
+    const bits = (q: Addr): number => a.mem.u32[spanField(q, MSPAN_AT.gcmarkBits) >>> 2];
     expect(bits(p)).toBe(1);
     expect(bits(big)).toBe(1);
     a.mem.u32[phase] = GC_OFF;
@@ -673,10 +683,10 @@ describe("collection", () => {
     for (const { span, addr } of allocatedObjects(a)) {
       const i = a.objIndex(span, addr);
       if (i % 2 === 0) continue;
-      const w = spanField(addr, S.gcmarkBits) >>> 2;
+      const w = spanField(addr, MSPAN_AT.gcmarkBits) >>> 2;
       a.mem.u32[w] = a.mem.u32[w] | (1 << i);
     }
-    a.mem.u32[(a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] = 2;
+    a.mem.u32[(a.gcControl + GCCONTROL_AT.sweepgen) >>> 2] = 2;
     const swept: Addr[] = [];
     a.hooks.sweepSpan = (s) => {
       swept.push(s);
@@ -690,7 +700,7 @@ describe("collection", () => {
   });
 
   it("calls gcTrigger with a complete object once heapLive reaches the trigger", () => {
-    a.mem.f64[(a.gcControl + GCCONTROL.offsets.trigger) >>> 3] = 100_000;
+    a.mem.f64[(a.gcControl + GCCONTROL_AT.trigger) >>> 3] = 100_000;
     const typ = a.newType(64, [0x81]);
     let at = 0;
     a.hooks.gcTrigger = (p) => {
@@ -761,27 +771,27 @@ describe("a fragmented heap", () => {
       const q = (first + 64 * slot) as Addr;
       expect(a.findObject(q)).toBe(kept.has(q) ? q : 0);
     }
-    expect(spanField(p, S.allocCount)).toBe(24 + kept.size);
+    expect(spanField(p, MSPAN_AT.allocCount)).toBe(24 + kept.size);
     verifyHeap(a);
     a.flushAll();
-    expect(spanField(p, S.allocCount)).toBe(1 + kept.size);
-    expect(spanField(p, S.freeindex)).toBe(1);
+    expect(spanField(p, MSPAN_AT.allocCount)).toBe(1 + kept.size);
+    expect(spanField(p, MSPAN_AT.freeindex)).toBe(1);
     expect(live()).toBe(64 * (1 + kept.size));
     verifyHeap(a);
   });
 
   it("has no slot black before it is handed out: a marker would scan old contents", () => {
     fragmented(64, 1);
-    a.mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_MARK;
+    a.mem.u32[(a.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_MARK;
     const p = a.mallocNoscan(64);
-    const marks = () => a.mem.u32[spanField(p, S.gcmarkBits) >>> 2];
+    const marks = () => a.mem.u32[spanField(p, MSPAN_AT.gcmarkBits) >>> 2];
     expect(marks()).toBe(0b0111);
     for (let k = 1; k < 4; k++) a.mallocNoscan(64);
     expect(marks()).toBe(0b0111_0111);
     a.flushAll();
     expect(marks()).toBe(0b0001_0111);
-    a.mem.u32[spanField(p, S.gcmarkBits) >>> 2] = 0;
-    a.mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_OFF;
+    a.mem.u32[spanField(p, MSPAN_AT.gcmarkBits) >>> 2] = 0;
+    a.mem.u32[(a.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_OFF;
   });
 
   it("describes objects of claimed slots by the type that asks for them", () => {

@@ -6,17 +6,16 @@ import {
   createAllocator,
   GC_MARK,
   GC_OFF,
-  GCCONTROL,
-  IN_HAND,
-  MCACHE,
+  GCCONTROL_AT,
+  IN_HAND_AT,
+  MCACHE_AT,
   MCACHE_SLOT,
-  MSPAN,
+  MCACHE_SLOT_AT,
+  MSPAN_AT,
 } from "../src/internal.ts";
 import { clearBits, nextOne, nextZero, setBits } from "../src/mcache.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
-const S = MSPAN.offsets;
-const K = MCACHE_SLOT.offsets;
 const CLASS_OF_64 = (6 << 1) | 1;
 
 describe("bit maps", () => {
@@ -75,20 +74,23 @@ describe("a run", () => {
   const slotWord = (spanclass: number, offset: number): number =>
     a.mem.u32[a.cache.slots + (spanclass * MCACHE_SLOT.size + offset) / 4];
   const spanField = (p: Addr, offset: number): number => a.mem.u32[(a.spanOf(p) + offset) >>> 2];
-  const heapLive = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2];
+  const heapLive = (): number => a.mem.u32[(a.gcControl + GCCONTROL_AT.heapLive) >>> 2];
   const countdown = (spanclass: number): number =>
-    (a.cache.base + MCACHE.offsets.nextSample + 8 * spanclass) >>> 3;
+    (a.cache.base + MCACHE_AT.nextSample + 8 * spanclass) >>> 3;
   const smallAllocs = (spanclass: number): number =>
-    a.mem.f64[(a.cache.base + MCACHE.offsets.smallAllocCount + 8 * (spanclass >>> 1)) >>> 3];
+    a.mem.f64[(a.cache.base + MCACHE_AT.smallAllocCount + 8 * (spanclass >>> 1)) >>> 3];
   const marks = (p: Addr): number[] => {
-    const at = spanField(p, S.gcmarkBits) >>> 2;
-    return [...a.mem.u32.subarray(at, at + ((spanField(p, S.nelems) + 31) >>> 5))];
+    const at = spanField(p, MSPAN_AT.gcmarkBits) >>> 2;
+    return [...a.mem.u32.subarray(at, at + ((spanField(p, MSPAN_AT.nelems) + 31) >>> 5))];
   };
 
   it("of a fresh span is all of it, paid for at once", () => {
     const p = a.mallocNoscan(64);
-    expect([slotWord(CLASS_OF_64, K.cur), slotWord(CLASS_OF_64, K.end)]).toEqual([p + 64, p + 8192]);
-    expect([spanField(p, S.allocCount), spanField(p, S.freeindex)]).toEqual([128, 128]);
+    expect([slotWord(CLASS_OF_64, MCACHE_SLOT_AT.cur), slotWord(CLASS_OF_64, MCACHE_SLOT_AT.end)]).toEqual([
+      p + 64,
+      p + 8192,
+    ]);
+    expect([spanField(p, MSPAN_AT.allocCount), spanField(p, MSPAN_AT.freeindex)]).toEqual([128, 128]);
     expect([heapLive(), smallAllocs(CLASS_OF_64)]).toEqual([8192, 128]);
   });
 
@@ -102,18 +104,20 @@ describe("a run", () => {
     };
     const objs = Array.from({ length: 3 }, () => a.mallocNoscan(64));
     const [p] = objs as [Addr];
-    expect(slotWord(CLASS_OF_64, K.end)).toBe(p + 3 * 64);
-    expect([spanField(p, S.allocCount), spanField(p, S.freeindex), heapLive()]).toEqual([3, 3, 192]);
+    expect(slotWord(CLASS_OF_64, MCACHE_SLOT_AT.end)).toBe(p + 3 * 64);
+    expect([spanField(p, MSPAN_AT.allocCount), spanField(p, MSPAN_AT.freeindex), heapLive()]).toEqual([
+      3, 3, 192,
+    ]);
     expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(63);
     expect(sampled).toEqual([]);
     objs.push(a.mallocNoscan(64));
     expect(sampled).toEqual([p + 3 * 64]);
-    expect(slotWord(CLASS_OF_64, K.end)).toBe(p + 4 * 64);
-    expect(spanField(p, S.allocCount)).toBe(4);
+    expect(slotWord(CLASS_OF_64, MCACHE_SLOT_AT.end)).toBe(p + 4 * 64);
+    expect(spanField(p, MSPAN_AT.allocCount)).toBe(4);
     // The rest of the span is the next one's.
     a.mem.f64[countdown(CLASS_OF_64)] = 124 * 64;
     a.mallocNoscan(64);
-    expect(slotWord(CLASS_OF_64, K.end)).toBe(p + 8192);
+    expect(slotWord(CLASS_OF_64, MCACHE_SLOT_AT.end)).toBe(p + 8192);
     expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(0);
     verifyHeap(a);
   });
@@ -126,12 +130,12 @@ describe("a run", () => {
     a.flushAll();
     expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(1_000_000 - 64);
     expect(a.mem.f64[countdown(CLASS_OF_64 - 1)]).toBe(1_000_000);
-    expect([spanField(p, S.allocCount), spanField(p, S.freeindex)]).toEqual([1, 1]);
+    expect([spanField(p, MSPAN_AT.allocCount), spanField(p, MSPAN_AT.freeindex)]).toEqual([1, 1]);
     expect([heapLive(), smallAllocs(CLASS_OF_64)]).toEqual([64, 1]);
     expect([
-      slotWord(CLASS_OF_64, K.span),
-      slotWord(CLASS_OF_64, K.cur),
-      slotWord(CLASS_OF_64, K.end),
+      slotWord(CLASS_OF_64, MCACHE_SLOT_AT.span),
+      slotWord(CLASS_OF_64, MCACHE_SLOT_AT.cur),
+      slotWord(CLASS_OF_64, MCACHE_SLOT_AT.end),
     ]).toEqual([0, 0, 0]);
   });
 
@@ -148,10 +152,10 @@ describe("a run", () => {
       a.mem.f64[countdown(CLASS_OF_64)] = left;
       const p = a.mallocNoscan(64);
       expect(p).toBe(objs[0]);
-      expect(spanField(p, S.allocCount) - kept.size).toBe(claimed);
+      expect(spanField(p, MSPAN_AT.allocCount) - kept.size).toBe(claimed);
       expect(a.mem.f64[countdown(CLASS_OF_64)]).toBe(left - claimed * 64);
-      expect(spanField(p, S.freeindex)).toBe(claimed === 3 ? 3 : 32);
-      expect(slotWord(CLASS_OF_64, K.end)).toBe(p + 3 * 64);
+      expect(spanField(p, MSPAN_AT.freeindex)).toBe(claimed === 3 ? 3 : 32);
+      expect(slotWord(CLASS_OF_64, MCACHE_SLOT_AT.end)).toBe(p + 3 * 64);
       verifyHeap(a);
     }
   });
@@ -163,19 +167,19 @@ describe("a run", () => {
     const got = Array.from({ length: 5 }, () => a.mallocNoscan(64)); // 0-2, 4, 5
     expect(got).toEqual([0, 1, 2, 4, 5].map((k) => objs[k]));
     a.flushAll();
-    expect(spanField(got[0], S.freeindex)).toBe(6);
-    expect(spanField(got[0], S.allocCount)).toBe(kept.size + 5);
+    expect(spanField(got[0], MSPAN_AT.freeindex)).toBe(6);
+    expect(spanField(got[0], MSPAN_AT.allocCount)).toBe(kept.size + 5);
     expect(heapLive()).toBe(64 * (kept.size + 5));
     expect(a.mallocNoscan(64)).toBe(objs[6]);
     verifyHeap(a);
     // With the run used up only what is claimed for later goes back.
     a.flushAll();
-    expect(spanField(got[0], S.freeindex)).toBe(8);
+    expect(spanField(got[0], MSPAN_AT.freeindex)).toBe(8);
     verifyHeap(a);
   });
 
   it("is black while a collection marks, and what a flush gives back of it is white", () => {
-    const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    const phase = (a.gcControl + GCCONTROL_AT.gcPhase) >>> 2;
     a.mem.u32[phase] = GC_MARK;
     const p = a.mallocNoscan(64);
     expect(marks(p)).toEqual([0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff]);
@@ -242,7 +246,10 @@ describe("the runs of a fragmented span", () => {
     const kept = fragment(48, (slot) => slot < 160 || slot % 2 === 1); // 170 slots
     const p = a.mallocNoscan(48);
     expect(p).toBe(objs[160]);
-    expect([spanField(p, S.allocCount), spanField(p, S.freeindex)]).toEqual([kept.size + 5, 170]);
+    expect([spanField(p, MSPAN_AT.allocCount), spanField(p, MSPAN_AT.freeindex)]).toEqual([
+      kept.size + 5,
+      170,
+    ]);
     verifyHeap(a);
   });
 
@@ -250,16 +257,19 @@ describe("the runs of a fragmented span", () => {
     const kept = fragment(64, (slot) => slot < 64 || slot % 4 === 3);
     const p = a.mallocNoscan(64);
     expect(p).toBe(objs[64]);
-    expect(spanField(p, S.allocCount)).toBe(kept.size + 24);
+    expect(spanField(p, MSPAN_AT.allocCount)).toBe(kept.size + 24);
     a.flushAll();
-    expect([spanField(p, S.allocCount), spanField(p, S.freeindex)]).toEqual([kept.size + 1, 65]);
+    expect([spanField(p, MSPAN_AT.allocCount), spanField(p, MSPAN_AT.freeindex)]).toEqual([
+      kept.size + 1,
+      65,
+    ]);
     verifyHeap(a);
     for (const next of [66, 68, 69]) {
       a.mallocNoscan(64);
       expect(a.findObject(objs[next])).toBe(0);
     }
     a.flushAll();
-    expect(spanField(p, S.freeindex)).toBe(69);
+    expect(spanField(p, MSPAN_AT.freeindex)).toBe(69);
     verifyHeap(a);
   });
 
@@ -275,10 +285,10 @@ describe("the runs of a fragmented span", () => {
 
   it("are black to their last slot in a mark phase, across words", () => {
     fragment(64, (slot) => slot < 20 || slot >= 70);
-    const phase = (a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2;
+    const phase = (a.gcControl + GCCONTROL_AT.gcPhase) >>> 2;
     a.mem.u32[phase] = GC_MARK;
     const p = a.mallocNoscan(64);
-    const at = spanField(p, S.gcmarkBits) >>> 2;
+    const at = spanField(p, MSPAN_AT.gcmarkBits) >>> 2;
     expect([...a.mem.u32.subarray(at, at + 4)]).toEqual([0xfff00000, 0xffffffff, 0b111111, 0]);
     a.mem.u32.fill(0, at, at + 4);
     a.mem.u32[phase] = GC_OFF;
@@ -288,7 +298,7 @@ describe("the runs of a fragmented span", () => {
     const p = a.mallocNoscan(64);
     for (let k = 1; k < 40; k++) a.mallocNoscan(64);
     a.flushAll();
-    expect(spanField(p, S.freeindex)).toBe(40);
+    expect(spanField(p, MSPAN_AT.freeindex)).toBe(40);
   });
 });
 
@@ -298,24 +308,21 @@ describe("a run in a heap that threads share", () => {
     a.share();
     const at = (offset: number): number => a.mem.u32[(a.cache.base + offset) >>> 2];
     const note = (): number[] =>
-      (["runSlot", "run", "runEnd", "runVersion"] as const).map((f) =>
-        at(MCACHE.offsets.inHand + IN_HAND.offsets[f]),
-      );
-    const count = (): number =>
-      a.mem.f64[(a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.runCount) >>> 3];
+      (["runSlot", "run", "runEnd", "runVersion"] as const).map((f) => at(MCACHE_AT.inHand + IN_HAND_AT[f]));
+    const count = (): number => a.mem.f64[(a.cache.base + MCACHE_AT.inHand + IN_HAND_AT.runCount) >>> 3];
     const slot = a.cache.slots + (CLASS_OF_64 * MCACHE_SLOT.size) / 4;
     const p = a.mallocNoscan(64);
     expect(note()).toEqual([slot, 128, 0, 0]);
-    expect([count(), at(MCACHE.offsets.version)]).toEqual([0, 2]);
+    expect([count(), at(MCACHE_AT.version)]).toEqual([0, 2]);
     for (let k = 1; k < 3; k++) a.mallocNoscan(64);
     a.cache.returnTails();
     expect(note()).toEqual([slot, (3 << 16) | 125, p + 8192, 2]);
-    expect([count(), at(MCACHE.offsets.version)]).toEqual([128, 4]);
+    expect([count(), at(MCACHE_AT.version)]).toEqual([128, 4]);
     a.mallocNoscan(64);
     expect(note()).toEqual([slot, (3 << 16) | 125, 0, 4]);
-    expect([count(), at(MCACHE.offsets.version)]).toEqual([3, 6]);
+    expect([count(), at(MCACHE_AT.version)]).toEqual([3, 6]);
     a.flushAll();
-    expect(at(MCACHE.offsets.version) % 2).toBe(0);
+    expect(at(MCACHE_AT.version) % 2).toBe(0);
     verifyHeap(a);
   });
 
@@ -326,7 +333,7 @@ describe("a run in a heap that threads share", () => {
     const kept = new Set(objs.filter((_, k) => k % 4 === 3));
     collectWith(a, (p) => kept.has(p));
     for (let k = 0; k < 4; k++) a.mallocNoscan(64);
-    const run = (a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.run) >>> 2;
+    const run = (a.cache.base + MCACHE_AT.inHand + IN_HAND_AT.run) >>> 2;
     expect(a.mem.u32[run]).toBe((4 << 16) | 3);
   });
 });
@@ -389,7 +396,7 @@ describe("heapLive in a heap that threads share", () => {
   it("is told of what a thread allocates by 64 KiB, and of the rest at its flush", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.share();
-    const told = (): number => a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2];
+    const told = (): number => a.mem.u32[(a.gcControl + GCCONTROL_AT.heapLive) >>> 2];
     a.cache.addHeapLive(KiB64 - 8);
     expect(told()).toBe(0);
     a.cache.addHeapLive(8);
@@ -403,7 +410,7 @@ describe("heapLive in a heap that threads share", () => {
     a.cache.addHeapLive(-8);
     expect(told()).toBe(24);
     a.cache.addHeapLive(-24);
-    const untold = (a.cache.base + MCACHE.offsets.untoldLive) >>> 2;
+    const untold = (a.cache.base + MCACHE_AT.untoldLive) >>> 2;
     expect(a.mem.u32[untold] | 0).toBe(-24);
     a.flushAll();
     expect([told(), a.mem.u32[untold]]).toEqual([0, 0]);
@@ -415,6 +422,6 @@ describe("heapLive in a heap that threads share", () => {
   it("is told at once where one thread is alone", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.cache.addHeapLive(8);
-    expect(a.mem.u32[(a.gcControl + GCCONTROL.offsets.heapLive) >>> 2]).toBe(8);
+    expect(a.mem.u32[(a.gcControl + GCCONTROL_AT.heapLive) >>> 2]).toBe(8);
   });
 });

@@ -4,8 +4,8 @@ import { beforeEach, describe, expect, it } from "vitest";
 import {
   type Allocator,
   createAllocator,
-  GCCONTROL,
-  MSPAN,
+  GCCONTROL_AT,
+  MSPAN_AT,
   SPAN_DEAD,
   SPAN_IN_USE,
 } from "../src/internal.ts";
@@ -13,7 +13,6 @@ import { sizeClassOf } from "../src/sizeclass.ts";
 import { collectWith, verifyHeap, verifyMemory } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
-const S = MSPAN.offsets;
 const CLASS_OF_1024 = (sizeClassOf(1024) << 1) | 1;
 let a: Allocator;
 beforeEach(() => {
@@ -22,12 +21,12 @@ beforeEach(() => {
 
 const field = (s: Addr, offset: number): number => a.mem.u32[(s + offset) >>> 2];
 const word = (addr: number): number => a.mem.u32[addr >>> 2];
-const sweepgen = (): number => word(a.gcControl + GCCONTROL.offsets.sweepgen);
+const sweepgen = (): number => word(a.gcControl + GCCONTROL_AT.sweepgen);
 
 /** The spans of a list, from its head. */
 function listed(head: number): number[] {
   const spans: number[] = [];
-  for (let s = word(head); s !== 0; s = word(s + S.next)) spans.push(s);
+  for (let s = word(head); s !== 0; s = word(s + MSPAN_AT.next)) spans.push(s);
   return spans;
 }
 
@@ -41,7 +40,7 @@ function fillSpans(size: number, n: number): Addr[][] {
     if (s !== last) spans.push([]);
     last = s;
     (spans.at(-1) as Addr[]).push(p);
-    if (spans.length === n && (spans.at(-1) as Addr[]).length === field(s, S.nelems)) return spans;
+    if (spans.length === n && (spans.at(-1) as Addr[]).length === field(s, MSPAN_AT.nelems)) return spans;
   }
 }
 
@@ -52,10 +51,10 @@ function beginSweep(isLive: (p: Addr) => boolean, objects: readonly Addr[]): voi
     if (!isLive(p)) continue;
     const s = a.spanOf(p);
     const i = a.objIndex(s, p);
-    const w = (field(s, S.gcmarkBits) >>> 2) + (i >>> 5);
+    const w = (field(s, MSPAN_AT.gcmarkBits) >>> 2) + (i >>> 5);
     a.mem.u32[w] = a.mem.u32[w] | (1 << (i & 31));
   }
-  a.mem.u32[(a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] = sweepgen() + 2;
+  a.mem.u32[(a.gcControl + GCCONTROL_AT.sweepgen) >>> 2] = sweepgen() + 2;
 }
 
 /** Sweeps on demand, and notes which spans. */
@@ -63,7 +62,7 @@ function sweepOnDemand(): Addr[] {
   const swept: Addr[] = [];
   a.hooks.sweepSpan = (s) => {
     swept.push(s);
-    expect([field(s, S.sweepgen), field(s, S.list)]).toEqual([sweepgen() - 1, 0]); // it is the sweeper's
+    expect([field(s, MSPAN_AT.sweepgen), field(s, MSPAN_AT.list)]).toEqual([sweepgen() - 1, 0]); // it is the sweeper's
     a.spanSwept(s, a.sweepBits(s), true);
   };
   return swept;
@@ -79,7 +78,7 @@ describe("a class that wants a span", () => {
     const before = a.nspans;
     const p = a.mallocNoscan(1024);
     expect([a.spanOf(p), a.nspans]).toEqual([partial[0], before]);
-    expect(field(a.spanOf(p), S.sweepgen)).toBe(sweepgen() + 3);
+    expect(field(a.spanOf(p), MSPAN_AT.sweepgen)).toBe(sweepgen() + 3);
     expect(listed(a.central.partialSwept(CLASS_OF_1024))).toEqual(partial.slice(1));
     verifyHeap(a);
   });
@@ -105,7 +104,7 @@ describe("a class that wants a span", () => {
 
   it("sweeps a hundred full spans in vain at most", () => {
     const objs = fillSpans(8192, 130).flat();
-    const spc = field(a.spanOf(objs[0]), S.spanclass);
+    const spc = field(a.spanOf(objs[0]), MSPAN_AT.spanclass);
     beginSweep(() => true, objs);
     const swept = sweepOnDemand();
     const p = a.mallocNoscan(8192);
@@ -136,7 +135,7 @@ describe("a class that wants a span", () => {
 
   it("gets the full span whose sweep frees a slot, and sweeps no more", () => {
     const objs = fillSpans(8192, 20).flat();
-    const spc = field(a.spanOf(objs[0]), S.spanclass);
+    const spc = field(a.spanOf(objs[0]), MSPAN_AT.spanclass);
     a.flushAll();
     const order = listed(a.central.fullSwept(spc));
     const dead = objs.find((p) => a.spanOf(p) === order[6]) as Addr;
@@ -155,7 +154,7 @@ describe("a class that wants a span", () => {
     const p = b.mallocNoscan(1024);
     b.flushAll();
     const s = b.spanOf(p);
-    b.mem.u32[(s + S.allocCount) >>> 2] = 8;
+    b.mem.u32[(s + MSPAN_AT.allocCount) >>> 2] = 8;
     const error = failure(() => b.mallocNoscan(1024));
     expect([error.message, error.detail]).toEqual([
       "mcentral.cacheSpan: span has no free objects",
@@ -180,9 +179,9 @@ describe("a span that an mcache gives up", () => {
   it("goes back to the heap if it is of several pages", () => {
     const p = a.mallocNoscan(9000);
     const s = a.spanOf(p);
-    expect(field(s, S.npages)).toBeGreaterThan(1);
+    expect(field(s, MSPAN_AT.npages)).toBeGreaterThan(1);
     collectWith(a, () => false);
-    expect(field(s, S.state)).toBe(SPAN_DEAD);
+    expect(field(s, MSPAN_AT.state)).toBe(SPAN_DEAD);
     expect(a.heap.counter("emptyPages")).toBe(0);
     verifyHeap(a);
   });
@@ -209,7 +208,7 @@ describe("spans without objects", () => {
     const spans = [...new Set(objs.map((p) => a.spanOf(p)))];
     collectWith(a, () => false);
     expect(a.heap.counter("emptyPages")).toBe(5);
-    const alive = (): number => spans.filter((s) => field(s, S.state) === SPAN_IN_USE).length;
+    const alive = (): number => spans.filter((s) => field(s, MSPAN_AT.state) === SPAN_IN_USE).length;
     expect(a.heap.freeRetained(2)).toBe(true);
     expect([a.heap.counter("emptyPages"), alive()]).toEqual([3, 3]);
     verifyHeap(a);
@@ -228,7 +227,7 @@ describe("spans without objects", () => {
     collectWith(a, () => false);
     expect(a.heap.counter("emptyPages")).toBe(2);
     a.heap.freeRetained(Number.POSITIVE_INFINITY);
-    expect(spans.map((s) => field(s, S.state))).toEqual([SPAN_DEAD, SPAN_DEAD]);
+    expect(spans.map((s) => field(s, MSPAN_AT.state))).toEqual([SPAN_DEAD, SPAN_DEAD]);
   });
 });
 
@@ -236,16 +235,18 @@ describe("the sweeper", () => {
   it("gets every unswept span once, by class, full ones before partial ones", () => {
     const objs = [16, 64, 1024].flatMap((n) => fillSpans(n, 2).flat());
     // In each class one full span and one partial.
-    const holes = new Set([16, 64, 1024].map((n) => objs.find((p) => field(a.spanOf(p), S.elemsize) === n)));
+    const holes = new Set(
+      [16, 64, 1024].map((n) => objs.find((p) => field(a.spanOf(p), MSPAN_AT.elemsize) === n)),
+    );
     collectWith(a, (p) => !holes.has(p));
     beginSweep((p) => !holes.has(p), objs);
     const got: string[] = [];
     for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep()) {
-      expect([field(s, S.sweepgen), field(s, S.list)]).toEqual([sweepgen() - 1, 0]);
+      expect([field(s, MSPAN_AT.sweepgen), field(s, MSPAN_AT.list)]).toEqual([sweepgen() - 1, 0]);
       const n = a.sweepBits(s);
       a.spanSwept(s, n, false);
       got.push(
-        `${field(s, S.elemsize)} ${field(s, S.allocCount) === field(s, S.nelems) ? "full" : "partial"}`,
+        `${field(s, MSPAN_AT.elemsize)} ${field(s, MSPAN_AT.allocCount) === field(s, MSPAN_AT.nelems) ? "full" : "partial"}`,
       );
     }
     expect(got).toEqual(["16 full", "16 partial", "64 full", "64 partial", "1024 full", "1024 partial"]);
@@ -254,7 +255,7 @@ describe("the sweeper", () => {
     // The next sweep begins with the first class again.
     beginSweep((p) => !holes.has(p), objs);
     const s = a.nextSpanForSweep();
-    expect(field(s, S.elemsize)).toBe(16);
+    expect(field(s, MSPAN_AT.elemsize)).toBe(16);
     a.spanSwept(s, a.sweepBits(s), false);
   });
 
@@ -267,16 +268,16 @@ describe("the sweeper", () => {
     expect(listed(list)).toEqual([z, y, x]);
     expect(a.central.remove(y)).toBe(true);
     expect(listed(list)).toEqual([z, x]);
-    expect([S.next, S.prev, S.list].map((f) => field(y, f))).toEqual([0, 0, 0]);
+    expect([MSPAN_AT.next, MSPAN_AT.prev, MSPAN_AT.list].map((f) => field(y, f))).toEqual([0, 0, 0]);
     expect(a.central.remove(y)).toBe(false);
     expect(a.central.remove(z)).toBe(true);
-    expect([listed(list), field(x, S.prev)]).toEqual([[x], 0]);
+    expect([listed(list), field(x, MSPAN_AT.prev)]).toEqual([[x], 0]);
     expect(a.central.remove(x)).toBe(true);
     expect(listed(list)).toEqual([]);
     expect(a.central.pop(list, CLASS_OF_1024)).toBe(0);
     for (const s of [x, y, z]) a.central.push(list, s);
     expect(a.central.pop(list, CLASS_OF_1024)).toBe(z);
-    expect([field(z, S.next), field(z, S.list), field(y, S.prev)]).toEqual([0, 0, 0]);
+    expect([field(z, MSPAN_AT.next), field(z, MSPAN_AT.list), field(y, MSPAN_AT.prev)]).toEqual([0, 0, 0]);
     a.central.push(list, z);
     verifyHeap(a);
     verifyMemory(a.mem);

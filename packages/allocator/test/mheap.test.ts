@@ -4,14 +4,16 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type Allocator,
   createAllocator,
-  FIXALLOC,
-  GCCONTROL,
-  IN_HAND,
+  FIXALLOC_AT,
+  GCCONTROL_AT,
+  IN_HAND_AT,
   MANUAL_GC,
   MCACHE,
+  MCACHE_AT,
   MCENTRAL,
-  MHEAP,
+  MHEAP_AT,
   MSPAN,
+  MSPAN_AT,
   NUM_SPAN_CLASSES,
   newHeapStats,
   SPAN_DEAD,
@@ -24,8 +26,6 @@ import { classToAllocNPages, classToSize } from "../src/sizeclasses.generated.ts
 import { collectWith, verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
-const S = MSPAN.offsets;
-const H = MHEAP.offsets;
 const CHUNK = 4 << 20;
 let a: Allocator;
 beforeEach(() => {
@@ -36,21 +36,21 @@ const word = (addr: number): number => a.mem.u32[addr >>> 2];
 describe("the locks of the heap", () => {
   it("are known by their addresses, and what lies between them is no lock", () => {
     const span = a.spanOf(a.mallocNoscan(64));
-    expect(a.mem.lockRankOf(a.mheap + H.lock)).toBe("mheap");
+    expect(a.mem.lockRankOf(a.mheap + MHEAP_AT.lock)).toBe("mheap");
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++)
-      expect(a.mem.lockRankOf(a.mheap + H.central + spc * MCENTRAL.size)).toBe("mcentral");
-    expect(a.mem.lockRankOf(a.mheap + H.central + 4)).toBeUndefined();
-    expect(a.mem.lockRankOf(a.mheap + H.central - MCENTRAL.size)).toBeUndefined();
-    expect(a.mem.lockRankOf(a.mheap + H.central + NUM_SPAN_CLASSES * MCENTRAL.size)).toBeUndefined();
-    expect(a.mem.lockRankOf(a.mheap + H.shared)).toBeUndefined();
+      expect(a.mem.lockRankOf(a.mheap + MHEAP_AT.central + spc * MCENTRAL.size)).toBe("mcentral");
+    expect(a.mem.lockRankOf(a.mheap + MHEAP_AT.central + 4)).toBeUndefined();
+    expect(a.mem.lockRankOf(a.mheap + MHEAP_AT.central - MCENTRAL.size)).toBeUndefined();
+    expect(a.mem.lockRankOf(a.mheap + MHEAP_AT.central + NUM_SPAN_CLASSES * MCENTRAL.size)).toBeUndefined();
+    expect(a.mem.lockRankOf(a.mheap + MHEAP_AT.shared)).toBeUndefined();
     for (let n = 0; n < a.nspans; n++)
-      expect(a.mem.lockRankOf(a.spanAt(n) + S.speclock)).toBe("mspanSpecial");
-    expect(a.mem.lockRankOf(span + S.specials)).toBeUndefined();
+      expect(a.mem.lockRankOf(a.spanAt(n) + MSPAN_AT.speclock)).toBe("mspanSpecial");
+    expect(a.mem.lockRankOf(span + MSPAN_AT.specials)).toBeUndefined();
     // A struct-like place whose index names no span, or another one.
     const fake = a.mem.persistentAlloc(MSPAN.size, 8, "otherSys") as number;
     for (const index of [0, 1, a.nspans, a.nspans + 1]) {
-      a.mem.u32[(fake + S.index) >>> 2] = index;
-      expect(a.mem.lockRankOf(fake + S.speclock)).toBeUndefined();
+      a.mem.u32[(fake + MSPAN_AT.index) >>> 2] = index;
+      expect(a.mem.lockRankOf(fake + MSPAN_AT.speclock)).toBeUndefined();
     }
   });
 
@@ -58,11 +58,11 @@ describe("the locks of the heap", () => {
     a.mallocNoscan(64);
     const locks = [
       ...a.mem.lockAddrs,
-      a.mheap + H.lock,
-      a.mheap + H.central,
-      a.mheap + H.central + (NUM_SPAN_CLASSES - 1) * MCENTRAL.size,
-      a.spanAt(0) + S.speclock,
-      a.spanAt(a.nspans - 1) + S.speclock,
+      a.mheap + MHEAP_AT.lock,
+      a.mheap + MHEAP_AT.central,
+      a.mheap + MHEAP_AT.central + (NUM_SPAN_CLASSES - 1) * MCENTRAL.size,
+      a.spanAt(0) + MSPAN_AT.speclock,
+      a.spanAt(a.nspans - 1) + MSPAN_AT.speclock,
     ];
     expect(a.heap.lockHeldBy(5)).toBe(0);
     for (const addr of locks) {
@@ -82,7 +82,7 @@ describe("the locks of the heap", () => {
     a.heap.unlock();
     a.share();
     a.heap.lock();
-    expect(held()).toBe(a.mheap + H.lock);
+    expect(held()).toBe(a.mheap + MHEAP_AT.lock);
     a.heap.unlock();
     expect(held()).toBe(0);
   });
@@ -94,34 +94,38 @@ describe("the tables", () => {
   it("say of each page of a span its class and where its mark bits are, and whose it is", () => {
     const p = a.mallocNoscan(9000); // a span of several pages
     const s = a.spanOf(p);
-    const npages = word(s + S.npages);
+    const npages = word(s + MSPAN_AT.npages);
     expect(npages).toBeGreaterThan(1);
-    const start = word(s + S.startAddr);
+    const start = word(s + MSPAN_AT.startAddr);
     for (let q = start; q < start + npages * 8192; q += 8192) {
-      expect(pageInfo(q)).toBe(word(s + S.gcmarkBits) * 32 + word(s + S.spanclass));
+      expect(pageInfo(q)).toBe(word(s + MSPAN_AT.gcmarkBits) * 32 + word(s + MSPAN_AT.spanclass));
       expect(a.spanOf(q as Addr)).toBe(s);
     }
     expect(pageInfo(start + npages * 8192)).toBe(0xff);
     expect(a.spanOf((start + npages * 8192) as Addr)).toBe(0);
-    expect(word(s + S.allocBits) - word(s + S.gcmarkBits)).toBe(a.heap.spanBits.half);
+    expect(word(s + MSPAN_AT.allocBits) - word(s + MSPAN_AT.gcmarkBits)).toBe(a.heap.spanBits.half);
     const m = a.allocManual(2);
     expect([pageInfo(m), pageInfo(m + 8192)]).toEqual([0xff, 0xff]);
     expect(a.spanOf((m + 8192) as Addr)).toBe(a.spanOf(m));
-    expect(word(a.spanOf(m) + S.state)).toBe(SPAN_MANUAL);
-    expect(word(a.spanOf(m) + S.limit)).toBe(m + 16384);
+    expect(word(a.spanOf(m) + MSPAN_AT.state)).toBe(SPAN_MANUAL);
+    expect(word(a.spanOf(m) + MSPAN_AT.limit)).toBe(m + 16384);
     a.freeManual(m);
     expect(a.spanOf(m)).toBe(0);
-    expect(word(s + S.state)).toBe(SPAN_IN_USE);
+    expect(word(s + MSPAN_AT.state)).toBe(SPAN_IN_USE);
   });
 
   it("of span structs keeps a struct's place over its lives", () => {
     const m = a.allocManual(1);
     const s = a.spanOf(m);
-    const index = word(s + S.index);
+    const index = word(s + MSPAN_AT.index);
     expect(a.spanAt(index - 1)).toBe(s);
     const { nspans } = a;
     a.freeManual(m);
-    expect([word(s + S.state), word(s + S.index), a.nspans]).toEqual([SPAN_DEAD, index, nspans]);
+    expect([word(s + MSPAN_AT.state), word(s + MSPAN_AT.index), a.nspans]).toEqual([
+      SPAN_DEAD,
+      index,
+      nspans,
+    ]);
   });
 
   it("of structs are where all threads look for them, and count what is in use", () => {
@@ -129,25 +133,32 @@ describe("the tables", () => {
     a.addSpecial(a.mallocNoscan(64), 1, 2);
     a.share();
     createAllocator({ memory: a.mem });
-    const inuse = (list: number): number => a.mem.f64[(a.mheap + list + FIXALLOC.offsets.inuseBytes) >>> 3];
-    expect(inuse(H.spanalloc)).toBe(32 * MSPAN.size);
-    expect(inuse(H.specialalloc)).toBe(Math.ceil(SPECIAL.size / 8) * 8);
+    const inuse = (list: number): number => a.mem.f64[(a.mheap + list + FIXALLOC_AT.inuseBytes) >>> 3];
+    expect(inuse(MHEAP_AT.spanalloc)).toBe(32 * MSPAN.size);
+    expect(inuse(MHEAP_AT.specialalloc)).toBe(Math.ceil(SPECIAL.size / 8) * 8);
     // Whole pairs of cache lines: two threads share none.
-    expect(inuse(H.cachealloc)).toBe(2 * Math.ceil(MCACHE.size / 128) * 128);
+    expect(inuse(MHEAP_AT.cachealloc)).toBe(2 * Math.ceil(MCACHE.size / 128) * 128);
     expect([a.heap.spanalloc, a.heap.specialalloc, a.heap.cachealloc].map((list) => list.inuse)).toEqual(
-      [H.spanalloc, H.specialalloc, H.cachealloc].map(inuse),
+      [MHEAP_AT.spanalloc, MHEAP_AT.specialalloc, MHEAP_AT.cachealloc].map(inuse),
     );
   });
 
   it("of span structs gets one back without its fields, but for its place", () => {
     const s = a.spanOf(a.allocManual(1));
-    const index = word(s + S.index);
-    for (const f of [S.prev, S.list, S.specials, S.largeType, S.manualFreeList, S.speclock])
+    const index = word(s + MSPAN_AT.index);
+    for (const f of [
+      MSPAN_AT.prev,
+      MSPAN_AT.list,
+      MSPAN_AT.specials,
+      MSPAN_AT.largeType,
+      MSPAN_AT.manualFreeList,
+      MSPAN_AT.speclock,
+    ])
       a.mem.u32[(s + f) >>> 2] = 7;
     a.heap.freeManual(s);
     expect(a.heap.spanalloc.alloc()).toBe(s); // the last one that was freed
     const words = [...a.mem.u32.subarray(s >>> 2, (s + MSPAN.size) >>> 2)];
-    expect(words).toEqual(words.map((_, k) => (4 * k === S.index ? index : 0)));
+    expect(words).toEqual(words.map((_, k) => (4 * k === MSPAN_AT.index ? index : 0)));
   });
 
   it("of span structs takes 32 at a time, and counts those that are no span's yet as not in use", () => {
@@ -156,7 +167,7 @@ describe("the tables", () => {
     expect(a.nspans).toBe(32);
     expect(st.mspanInuse).toBe(MSPAN.size);
     expect(a.heap.spanalloc.inuse).toBe(32 * MSPAN.size);
-    expect(word(a.cache.base + MCACHE.offsets.nspanFree)).toBe(31);
+    expect(word(a.cache.base + MCACHE_AT.nspanFree)).toBe(31);
     for (let k = 0; k < 32; k++) a.allocManual(1);
     expect(a.nspans).toBe(64);
     expect(a.heap.mspanInuse).toBe(33 * MSPAN.size);
@@ -215,7 +226,7 @@ describe("the heap's growth", () => {
     const before = a.mem.stats.gcSys;
     const maps = vi.spyOn(a.mem, "sysMap");
     a.allocManual(1);
-    const start = word(a.mheap + H.arenaStart);
+    const start = word(a.mheap + MHEAP_AT.arenaStart);
     const ofPages = [a.pageInfoBase, a.pageSpanBase].map((table) => [
       table + (start / 8192) * 4,
       512 * 4,
@@ -226,23 +237,23 @@ describe("the heap's growth", () => {
       ...ofPages,
     ]);
     expect(start % CHUNK).toBe(0);
-    expect(word(a.mheap + H.arenaEnd)).toBe(start + CHUNK);
+    expect(word(a.mheap + MHEAP_AT.arenaEnd)).toBe(start + CHUNK);
     // 512 pages: two words of page tables and two bits each; and the page that is in use.
     expect(a.mem.stats.gcSys - before).toBe(512 * 8 + 128 + 8192);
     const big = a.allocManual(512);
-    expect(word(a.mheap + H.arenaEnd)).toBe(start + 2 * CHUNK); // 511 pages were free at its end
+    expect(word(a.mheap + MHEAP_AT.arenaEnd)).toBe(start + 2 * CHUNK); // 511 pages were free at its end
     expect(big).toBe(start + 8192);
-    expect(word(a.mheap + H.arenaStart)).toBe(start);
+    expect(word(a.mheap + MHEAP_AT.arenaStart)).toBe(start);
     verifyHeap(a);
   });
 
   it("moves the mark above which memory is fresh to the end of what was handed out", () => {
     const p = a.mallocgc(100 * 8192, 0, true);
-    expect(word(a.mheap + H.zeroedBase)).toBe(p + 100 * 8192);
-    expect(word(a.spanOf(p) + S.needzero)).toBe(0);
+    expect(word(a.mheap + MHEAP_AT.zeroedBase)).toBe(p + 100 * 8192);
+    expect(word(a.spanOf(p) + MSPAN_AT.needzero)).toBe(0);
     const q = a.mallocNoscan(8192); // with all 64 pages of the page cache
-    expect(word(a.spanOf(q) + S.needzero)).toBe(0);
-    expect(word(a.mheap + H.zeroedBase)).toBe(p + 128 * 8192);
+    expect(word(a.spanOf(q) + MSPAN_AT.needzero)).toBe(0);
+    expect(word(a.mheap + MHEAP_AT.zeroedBase)).toBe(p + 128 * 8192);
   });
 });
 
@@ -318,7 +329,7 @@ describe("where a span's pages come from", () => {
     expect(a.mallocNoscan(K8)).toBe(p + K8); // claims the 64 pages around it
     a.allocManual(448); // all behind them
     expect(a.allocManual(62)).toBe(p + 2 * K8);
-    expect(word(a.mheap + H.arenaEnd)).toBe(p + CHUNK);
+    expect(word(a.mheap + MHEAP_AT.arenaEnd)).toBe(p + CHUNK);
     verifyHeap(a);
   });
 
@@ -339,7 +350,7 @@ describe("where a span's pages come from", () => {
 });
 
 describe("a span is known to be zero", () => {
-  const needzero = (p: Addr): number => word(a.spanOf(p) + S.needzero);
+  const needzero = (p: Addr): number => word(a.spanOf(p) + MSPAN_AT.needzero);
   const released = (zeroes: boolean): void => {
     vi.spyOn(a.mem, "canRelease", "get").mockReturnValue(true);
     vi.spyOn(a.mem, "releaseZeroes", "get").mockReturnValue(zeroes);
@@ -426,19 +437,22 @@ describe("a heap that ends at 4 GiB", () => {
     const pages = Array.from({ length: 512 }, () => a.mallocNoscan(8192));
     const last = pages[511];
     expect(last).toBe(END - 8192);
-    expect([word(a.mheap + H.arenaEnd), word(a.mheap + H.zeroedBase)]).toEqual([END - 1, END - 1]);
-    expect([word(a.spanOf(last) + S.limit), a.findObject((END - 8) as Addr)]).toEqual([END - 1, last]);
+    expect([word(a.mheap + MHEAP_AT.arenaEnd), word(a.mheap + MHEAP_AT.zeroedBase)]).toEqual([
+      END - 1,
+      END - 1,
+    ]);
+    expect([word(a.spanOf(last) + MSPAN_AT.limit), a.findObject((END - 8) as Addr)]).toEqual([END - 1, last]);
     collectWith(a, (p) => p !== last);
     const objs = Array.from({ length: 5 }, () => a.mallocNoscan(64));
     expect(objs).toEqual([0, 1, 2, 3, 4].map((k) => last + 64 * k));
     const s = a.spanOf(last);
-    expect([word(s + S.limit), word(s + S.allocCount)]).toEqual([END - 1, 128]);
+    expect([word(s + MSPAN_AT.limit), word(s + MSPAN_AT.allocCount)]).toEqual([END - 1, 128]);
     // The rest of the run is no object.
     expect([last + 256, last + 320, END - 8].map((p) => a.findObject(p as Addr))).toEqual([last + 256, 0, 0]);
     const st = a.readStatsUnflushed(newHeapStats());
     expect(st.heapObjects).toBe(1 + 511 + 128);
     a.flushAll();
-    expect([word(s + S.allocCount), word(s + S.freeindex)]).toEqual([5, 5]);
+    expect([word(s + MSPAN_AT.allocCount), word(s + MSPAN_AT.freeindex)]).toEqual([5, 5]);
     const more = Array.from({ length: 123 }, () => a.mallocNoscan(64));
     expect(more.at(-1)).toBe(END - 64);
     expect(a.findObject((END - 8) as Addr)).toBe(END - 64);
@@ -448,10 +462,10 @@ describe("a heap that ends at 4 GiB", () => {
     collectWith(a, (p) => p === rest);
     a.freeOSMemory();
     const m = a.allocManual(512);
-    expect([m + CHUNK, word(a.spanOf(m) + S.limit)]).toEqual([END, END - 1]);
+    expect([m + CHUNK, word(a.spanOf(m) + MSPAN_AT.limit)]).toEqual([END, END - 1]);
     a.freeManual(m);
     const large = a.mallocgc(CHUNK, 0, true);
-    expect([large + CHUNK, word(a.spanOf(large) + S.limit)]).toEqual([END, END - 1]);
+    expect([large + CHUNK, word(a.spanOf(large) + MSPAN_AT.limit)]).toEqual([END, END - 1]);
     verifyHeap(a);
   });
 });
@@ -540,10 +554,10 @@ describe("the scavenger's search", () => {
       [high, 8192],
       [low, 8192],
     ]);
-    expect(word(a.mheap + H.scavChunk)).toBe(low / CHUNK);
+    expect(word(a.mheap + MHEAP_AT.scavChunk)).toBe(low / CHUNK);
     expect(sizes(Number.POSITIVE_INFINITY, 4096)).toEqual([]);
     a.freeManual(top); // beside the page that was released
-    expect(word(a.mheap + H.scavChunk)).toBe(top / CHUNK + 1 - (top % CHUNK) / CHUNK);
+    expect(word(a.mheap + MHEAP_AT.scavChunk)).toBe(top / CHUNK + 1 - (top % CHUNK) / CHUNK);
     expect(sizes(Number.POSITIVE_INFINITY, 4096)).toEqual([[top, 8192]]);
   });
 });
@@ -559,14 +573,14 @@ describe("a span that is freed", () => {
     const s = a.spanOf(p);
     const at = `span ${hex(p)} allocCount=`;
     expect(failing(() => a.freeSpan(s))).toEqual(["mheap.freeSpan: span is in use", `${at}1`]);
-    a.mem.u32[(s + S.allocCount) >>> 2] = 0;
+    a.mem.u32[(s + MSPAN_AT.allocCount) >>> 2] = 0;
     expect(failing(() => a.freeSpan(s))).toEqual(["mheap.freeSpan: span is in use", `${at}0`]);
     a.central.remove(s);
     a.addSpecial(p, 1, 2);
     expect(failing(() => a.freeSpan(s))).toEqual(["mheap.freeSpan: span is in use", `${at}0`]);
     a.removeSpecial(p, 1);
     a.freeSpan(s);
-    expect(word(s + S.state)).toBe(SPAN_DEAD);
+    expect(word(s + MSPAN_AT.state)).toBe(SPAN_DEAD);
     expect(failing(() => a.freeSpan(s))).toEqual([
       "mheap.freeSpan: bad span state",
       `span ${hex(p)} state=0`,
@@ -581,11 +595,11 @@ describe("a span that is freed", () => {
       a.newType(64, [0xff]);
       const p = a.mallocTyped(typ);
       const beside = a.malloc(8192);
-      if (collected) a.mem.u32[(a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2] = 4; // the swept lists are the same
+      if (collected) a.mem.u32[(a.gcControl + GCCONTROL_AT.sweepgen) >>> 2] = 4; // the swept lists are the same
       a.flushAll();
       const s = a.spanOf(p);
       a.central.remove(s);
-      a.mem.u32[(s + S.allocCount) >>> 2] = 0;
+      a.mem.u32[(s + MSPAN_AT.allocCount) >>> 2] = 0;
       expect([bits(p), bits((p + 7936) as Addr)]).toEqual([0xffffffff, 0xffffffff]);
       a.freeSpan(s);
       const left = collected ? 0xffffffff : 0;
@@ -606,7 +620,7 @@ describe("a span that is freed", () => {
 });
 
 describe("what a thread has in hand", () => {
-  const hand = (offset: number): number => word(a.cache.base + MCACHE.offsets.inHand + offset);
+  const hand = (offset: number): number => word(a.cache.base + MCACHE_AT.inHand + offset);
 
   it("is not written down in a heap that no other thread can take over", () => {
     a.heap.hold(a.heap.allocManual(1, MANUAL_GC));
@@ -615,23 +629,23 @@ describe("what a thread has in hand", () => {
     a.flushAll();
     expect(a.mallocNoscan(64)).toBe(first + 64); // the rest of a run that went back
     for (const name of ["span", "what", "npages", "runSlot", "runVersion", "run", "runEnd"] as const)
-      expect([name, hand(IN_HAND.offsets[name])]).toEqual([name, 0]);
-    expect(word(a.cache.base + MCACHE.offsets.version)).toBe(0); // no reader looks at it
+      expect([name, hand(IN_HAND_AT[name])]).toEqual([name, 0]);
+    expect(word(a.cache.base + MCACHE_AT.version)).toBe(0); // no reader looks at it
   });
 
   it("is a span from when it is held until it is dropped, and says of a new one what it is made of", () => {
     a.share();
     const s = a.heap.allocManual(3, MANUAL_GC);
-    expect(hand(IN_HAND.offsets.span)).toBe(s);
-    expect(hand(IN_HAND.offsets.what)).toBe((SPAN_MANUAL << 8) | (MANUAL_GC << 16));
-    expect(hand(IN_HAND.offsets.npages)).toBe(3);
-    expect(hand(IN_HAND.offsets.page)).toBe(word(s + S.startAddr) / 8192);
+    expect(hand(IN_HAND_AT.span)).toBe(s);
+    expect(hand(IN_HAND_AT.what)).toBe((SPAN_MANUAL << 8) | (MANUAL_GC << 16));
+    expect(hand(IN_HAND_AT.npages)).toBe(3);
+    expect(hand(IN_HAND_AT.page)).toBe(word(s + MSPAN_AT.startAddr) / 8192);
     a.heap.drop(s + 4);
-    expect(hand(IN_HAND.offsets.span)).toBe(s);
+    expect(hand(IN_HAND_AT.span)).toBe(s);
     a.heap.drop(s);
-    expect(hand(IN_HAND.offsets.span)).toBe(0);
+    expect(hand(IN_HAND_AT.span)).toBe(0);
     a.heap.hold(s);
-    expect([hand(IN_HAND.offsets.span), hand(IN_HAND.offsets.what)]).toEqual([s, 0]);
+    expect([hand(IN_HAND_AT.span), hand(IN_HAND_AT.what)]).toEqual([s, 0]);
     a.heap.drop(s);
   });
 
@@ -641,20 +655,19 @@ describe("what a thread has in hand", () => {
     a.malloc(50_000);
     const own = (offset: number): number => a.mem.f64[(a.cache.base + offset) >>> 3];
     const counts = (): number[] => {
-      const at = (a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.counts) >>> 3;
+      const at = (a.cache.base + MCACHE_AT.inHand + IN_HAND_AT.counts) >>> 3;
       return [...a.mem.f64.subarray(at, at + 5)];
     };
-    const pages = (): number[] =>
-      [MCACHE.offsets.heapInUse, MCACHE.offsets.heapFree, MCACHE.offsets.heapReleased].map(own);
-    const before = [...pages(), own(MCACHE.offsets.largeAlloc), own(MCACHE.offsets.largeAllocCount)];
+    const pages = (): number[] => [MCACHE_AT.heapInUse, MCACHE_AT.heapFree, MCACHE_AT.heapReleased].map(own);
+    const before = [...pages(), own(MCACHE_AT.largeAlloc), own(MCACHE_AT.largeAllocCount)];
     expect(before.slice(3)).toEqual([40_960 + 57_344, 2]);
     const s = a.heap.alloc(20, 1);
     expect(counts()).toEqual(before);
-    expect(hand(IN_HAND.offsets.what)).toBe(1 | (SPAN_IN_USE << 8));
-    expect(hand(IN_HAND.offsets.bits)).toBe(word(s + S.gcmarkBits));
+    expect(hand(IN_HAND_AT.what)).toBe(1 | (SPAN_IN_USE << 8));
+    expect(hand(IN_HAND_AT.bits)).toBe(word(s + MSPAN_AT.gcmarkBits));
     a.heap.hold(s);
     expect(counts().slice(3)).toEqual([40_960, 1]); // what was freed
     a.heap.freeSpan(s);
-    expect(hand(IN_HAND.offsets.span)).toBe(0);
+    expect(hand(IN_HAND_AT.span)).toBe(0);
   });
 });

@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { attachLinearMemory, createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { createAllocator, type HeapStats, newHeapStats } from "../src/index.ts";
-import { HeapReader, MCACHE } from "../src/internal.ts";
+import { HeapReader, MCACHE_AT } from "../src/internal.ts";
 import { sizeClassOf } from "../src/sizeclass.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
@@ -165,8 +165,8 @@ describe("statistics of a heap that threads share", () => {
       a.mem.f64[(a.cache.base + offset) >>> 3] += n;
     };
     between(() => {
-      add(MCACHE.offsets.largeFree, 50_000);
-      add(MCACHE.offsets.largeFreeCount, 2);
+      add(MCACHE_AT.largeFree, 50_000);
+      add(MCACHE_AT.largeFreeCount, 2);
     });
     const seen = a.readStats(newHeapStats());
     expect([seen.largeFree, seen.largeFreeCount, seen.heapAlloc, seen.heapObjects]).toEqual([

@@ -4,7 +4,7 @@
  */
 import { createLinearMemory, type Kernel } from "@gort/memory";
 import { expect, it } from "vitest";
-import { createAllocator, GC_OFF, GCCONTROL, MSPAN, SPAN_IN_USE } from "../src/internal.ts";
+import { createAllocator, GC_OFF, GCCONTROL_AT, MSPAN_AT, SPAN_IN_USE } from "../src/internal.ts";
 
 /** A memory whose kernel tells of each atomic store before it is done. */
 function watched(): { mem: ReturnType<typeof createLinearMemory>; watch(f: Kernel["store"]): void } {
@@ -32,8 +32,8 @@ it("a span's pages name it atomically, and only once its struct is complete", ()
     const page = (addr - a.pageInfoBase) >>> 2;
     if (addr < a.pageInfoBase || page >= mem.size / 8192) return;
     const s = mem.u32[(a.pageSpanBase >>> 2) + page];
-    expect(mem.u32[(s + MSPAN.offsets.state) >>> 2]).toBe(SPAN_IN_USE);
-    expect(mem.u32[(s + MSPAN.offsets.startAddr) >>> 2]).toBe((pages[0] ?? page) * 8192);
+    expect(mem.u32[(s + MSPAN_AT.state) >>> 2]).toBe(SPAN_IN_USE);
+    expect(mem.u32[(s + MSPAN_AT.startAddr) >>> 2]).toBe((pages[0] ?? page) * 8192);
     pages.push(page);
   });
   const p = a.mallocgc(3 * 8192 + 32768, 0, true);
@@ -44,13 +44,13 @@ it("the mark bits of a whole word of new objects are stored atomically, after th
   const { mem, watch } = watched();
   const a = createAllocator({ memory: mem });
   const typ = a.newType(16, [1]);
-  mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_OFF + 1;
+  mem.u32[(a.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_OFF + 1;
   const stored: number[] = [];
   watch((addr, value) => {
     if (value === -1) stored.push(addr);
   });
   const p = a.mallocTyped(typ);
-  const marks = mem.u32[(a.spanOf(p) + MSPAN.offsets.gcmarkBits) >>> 2];
+  const marks = mem.u32[(a.spanOf(p) + MSPAN_AT.gcmarkBits) >>> 2];
   expect(stored).toEqual(Array.from({ length: 512 / 32 }, (_, i) => marks + 4 * i));
-  mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_OFF;
+  mem.u32[(a.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_OFF;
 });

@@ -2,13 +2,14 @@ import { beforeEach, describe, expect, it } from "vitest";
 import {
   type Allocator,
   createAllocator,
-  GCCONTROL,
-  IN_HAND,
+  GCCONTROL_AT,
+  IN_HAND_AT,
   MANUAL_GC,
   MANUAL_STACK,
-  MCACHE,
+  MCACHE_AT,
   MCACHE_SLOT,
-  MSPAN,
+  MCACHE_SLOT_AT,
+  MSPAN_AT,
   newHeapStats,
   SPAN_DEAD,
   SPAN_IN_USE,
@@ -16,7 +17,6 @@ import {
 import { sizeClassOf } from "../src/sizeclass.ts";
 import { verifyHeap } from "../src/testing.ts";
 
-const S = MSPAN.offsets;
 const CLASS_OF_64 = (sizeClassOf(64) << 1) | 1;
 const CLASS_OF_8192 = (sizeClassOf(8192) << 1) | 1;
 
@@ -37,13 +37,12 @@ const set = (s: number, offset: number, value: number): void => {
   a.mem.u32[(s + offset) >>> 2] = value;
 };
 const own = (offset: number): number => field(b.cache.base, offset);
-const hand = (name: keyof typeof IN_HAND.offsets): number =>
-  own(MCACHE.offsets.inHand + IN_HAND.offsets[name]);
-const setHand = (name: keyof typeof IN_HAND.offsets, value: number): void =>
-  set(b.cache.base, MCACHE.offsets.inHand + IN_HAND.offsets[name], value);
+const hand = (name: keyof typeof IN_HAND_AT): number => own(MCACHE_AT.inHand + IN_HAND_AT[name]);
+const setHand = (name: keyof typeof IN_HAND_AT, value: number): void =>
+  set(b.cache.base, MCACHE_AT.inHand + IN_HAND_AT[name], value);
 /** Word index of a field of the slot for 64 bytes. */
-const slot = (name: keyof typeof MCACHE_SLOT.offsets): number =>
-  b.cache.slots + (CLASS_OF_64 * MCACHE_SLOT.size + MCACHE_SLOT.offsets[name]) / 4;
+const slot = (name: keyof typeof MCACHE_SLOT_AT): number =>
+  b.cache.slots + (CLASS_OF_64 * MCACHE_SLOT.size + MCACHE_SLOT_AT[name]) / 4;
 
 /** The objects and pages in use after b is taken over; the heap must be in order. */
 function takeOver(): [objects: number, pages: number, large: number] {
@@ -58,22 +57,22 @@ describe("the mcache's counts", () => {
   it("are those of its lists", () => {
     const blocks = Array.from({ length: 3 }, () => b.malloc(64));
     for (const p of blocks) b.free(p);
-    const [structs, bits] = [own(MCACHE.offsets.nspanFree), own(MCACHE.offsets.nspanBitsFree)];
+    const [structs, bits] = [own(MCACHE_AT.nspanFree), own(MCACHE_AT.nspanBitsFree)];
     expect([structs > 0, bits > 0]).toEqual([true, true]);
-    set(b.cache.base, MCACHE.offsets.nspanFree, 77);
-    set(b.cache.base, MCACHE.offsets.nspanBitsFree, 99);
+    set(b.cache.base, MCACHE_AT.nspanFree, 77);
+    set(b.cache.base, MCACHE_AT.nspanBitsFree, 99);
     a.mem.u32[slot("nfree")] = 55;
     expect(takeOver()).toEqual([1, 1, 0]);
     // The span of the blocks was freed: its bits are the mcache's, its struct is the heap's.
-    expect([own(MCACHE.offsets.nspanFree), own(MCACHE.offsets.nspanBitsFree)]).toEqual([structs, bits + 1]);
+    expect([own(MCACHE_AT.nspanFree), own(MCACHE_AT.nspanBitsFree)]).toEqual([structs, bits + 1]);
     expect(a.mem.u32[slot("nfree")]).toBe(0);
   });
 });
 
 describe("a run", () => {
-  const count = (): number => (b.cache.base + MCACHE.offsets.smallAllocCount + 8 * (CLASS_OF_64 >>> 1)) >>> 3;
+  const count = (): number => (b.cache.base + MCACHE_AT.smallAllocCount + 8 * (CLASS_OF_64 >>> 1)) >>> 3;
   const noteCount = (n: number): void => {
-    a.mem.f64[(b.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.runCount) >>> 3] = n;
+    a.mem.f64[(b.cache.base + MCACHE_AT.inHand + IN_HAND_AT.runCount) >>> 3] = n;
   };
 
   it.each([0, 1])(
@@ -83,17 +82,17 @@ describe("a run", () => {
       b.mallocNoscan(64);
       b.cache.returnTails();
       const s = b.spanOf(p);
-      const version = own(MCACHE.offsets.version);
+      const version = own(MCACHE_AT.version);
       // Slots 2 to 100 are marked as handed out, and black.
       setHand("runSlot", slot("cur"));
       setHand("run", (2 << 16) | 99);
       setHand("runEnd", 0);
       setHand("runVersion", version);
       noteCount(2);
-      set(b.cache.base, MCACHE.offsets.version, version + changes);
+      set(b.cache.base, MCACHE_AT.version, version + changes);
       for (const [bits, first] of [
-        [S.allocBits, 0xffffffff],
-        [S.gcmarkBits, 0xfffffffc],
+        [MSPAN_AT.allocBits, 0xffffffff],
+        [MSPAN_AT.gcmarkBits, 0xfffffffc],
       ] as const) {
         a.mem.u32.set([first, 0xffffffff, 0xffffffff, 0b11111], field(s, bits) >>> 2);
       }
@@ -101,55 +100,57 @@ describe("a run", () => {
       a.mem.u32[slot("cur")] = p + 128;
       a.mem.u32[slot("end")] = p + 101 * 64;
       expect(takeOver()).toEqual([3, 2, 0]);
-      expect([field(s, S.allocCount), a.mem.f64[count()]]).toEqual([2, 2]);
-      expect(field(field(s, S.allocBits), 0)).toBe(0b11);
+      expect([field(s, MSPAN_AT.allocCount), a.mem.f64[count()]]).toEqual([2, 2]);
+      expect(field(field(s, MSPAN_AT.allocBits), 0)).toBe(0b11);
     },
   );
 
   it("that was claimed is what it is", () => {
     const p = b.mallocNoscan(64);
     b.mallocNoscan(64);
-    setHand("runVersion", own(MCACHE.offsets.version) - 2);
+    setHand("runVersion", own(MCACHE_AT.version) - 2);
     expect(takeOver()).toEqual([3, 2, 0]);
-    expect(field(a.spanOf(p), S.allocCount)).toBe(2);
+    expect(field(a.spanOf(p), MSPAN_AT.allocCount)).toBe(2);
   });
 
   it("that was going back is whole again, and goes back", () => {
     const p = b.mallocNoscan(64);
     b.mallocNoscan(64);
     const s = b.spanOf(p);
-    const version = own(MCACHE.offsets.version);
+    const version = own(MCACHE_AT.version);
     setHand("runSlot", slot("cur"));
     setHand("run", (2 << 16) | 126);
     setHand("runEnd", p + 8192);
     setHand("runVersion", version);
     noteCount(128);
     // All is done but for the second change of the version.
-    set(b.cache.base, MCACHE.offsets.version, version + 1);
-    a.mem.u32.fill(0, field(s, S.allocBits) >>> 2, (field(s, S.allocBits) >>> 2) + 4);
-    set(field(s, S.allocBits), 0, 0b11);
+    set(b.cache.base, MCACHE_AT.version, version + 1);
+    a.mem.u32.fill(0, field(s, MSPAN_AT.allocBits) >>> 2, (field(s, MSPAN_AT.allocBits) >>> 2) + 4);
+    set(field(s, MSPAN_AT.allocBits), 0, 0b11);
     a.mem.f64[count()] = 2;
     a.mem.u32[slot("end")] = p + 128;
     expect(takeOver()).toEqual([3, 2, 0]);
-    expect([field(s, S.allocCount), a.mem.f64[count()]]).toEqual([2, 2]);
+    expect([field(s, MSPAN_AT.allocCount), a.mem.f64[count()]]).toEqual([2, 2]);
   });
 
   it("is counted in its span anew, with the slots that were claimed for later runs", () => {
     const objs = Array.from({ length: 128 }, () => a.mallocNoscan(64));
     a.flushAll();
     const s = a.spanOf(objs[0]);
-    set(field(s, S.allocBits), 0, 0x88888888);
-    set(s, S.allocCount, 8 + 96);
-    set(s, S.freeindex, 0);
+    set(field(s, MSPAN_AT.allocBits), 0, 0x88888888);
+    set(s, MSPAN_AT.allocCount, 8 + 96);
+    set(s, MSPAN_AT.freeindex, 0);
     a.central.remove(s);
     a.central.uncacheSpan(s);
-    a.mem.f64[(a.cache.base + MCACHE.offsets.smallFreeCount + 8 * (CLASS_OF_64 >>> 1)) >>> 3] = 24;
+    a.mem.f64[(a.cache.base + MCACHE_AT.smallFreeCount + 8 * (CLASS_OF_64 >>> 1)) >>> 3] = 24;
     expect(b.mallocNoscan(64)).toBe(objs[0]); // slots 1 and 2 are the run's; 4 to 30 are claimed
     // The bits of neither are set yet, and the span's count is anything.
-    set(field(s, S.allocBits), 0, 0x88888889);
-    set(s, S.allocCount, 5);
+    set(field(s, MSPAN_AT.allocBits), 0, 0x88888889);
+    set(s, MSPAN_AT.allocCount, 5);
     expect(takeOver()).toEqual([1 + 105, 2, 0]);
-    expect([field(s, S.allocCount), field(field(s, S.allocBits), 0)]).toEqual([105, 0x88888889]);
+    expect([field(s, MSPAN_AT.allocCount), field(field(s, MSPAN_AT.allocBits), 0)]).toEqual([
+      105, 0x88888889,
+    ]);
   });
 });
 
@@ -163,15 +164,15 @@ describe("a span that was between two places", () => {
       const s = b.spanOf(p);
       b.heap.hold(s);
       a.mem.u32[slot("span")] = 0;
-      set(s, S.allocCount, 99);
+      set(s, MSPAN_AT.allocCount, 99);
       if (objects === 0) {
-        set(field(s, S.allocBits), 0, 0);
-        a.mem.f64[(b.cache.base + MCACHE.offsets.smallFreeCount + 8 * (CLASS_OF_64 >>> 1)) >>> 3] = 3;
+        set(field(s, MSPAN_AT.allocBits), 0, 0);
+        a.mem.f64[(b.cache.base + MCACHE_AT.smallFreeCount + 8 * (CLASS_OF_64 >>> 1)) >>> 3] = 3;
       }
       expect(takeOver()).toEqual([1 + objects, objects === 0 ? 1 : 2, 0]);
-      expect([field(s, S.allocCount), field(s, S.freeindex)]).toEqual([objects, 0]);
+      expect([field(s, MSPAN_AT.allocCount), field(s, MSPAN_AT.freeindex)]).toEqual([objects, 0]);
       const list = objects === 0 ? a.central.empty(CLASS_OF_64) : a.central.partialSwept(CLASS_OF_64);
-      expect(field(s, S.list)).toBe(list);
+      expect(field(s, MSPAN_AT.list)).toBe(list);
       a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
       a.share();
       b = createAllocator({ memory: a.mem, seed: 1 });
@@ -187,10 +188,10 @@ describe("a span that was between two places", () => {
     set(a.heapBitsBase, (p >>> 8) << 2, 0); // the block is no longer in use
     expect(b.central.remove(s)).toBe(true);
     // The counts may have been changed already.
-    a.mem.f64[(b.cache.base + MCACHE.offsets.largeFree) >>> 3] = 57_344;
+    a.mem.f64[(b.cache.base + MCACHE_AT.largeFree) >>> 3] = 57_344;
     expect(takeOver()).toEqual([2, 1 + 5, 1]);
     const st = a.readStats(newHeapStats());
-    expect([st.largeFree, st.largeFreeCount, field(s, S.state)]).toEqual([57_344, 1, SPAN_DEAD]);
+    expect([st.largeFree, st.largeFreeCount, field(s, MSPAN_AT.state)]).toEqual([57_344, 1, SPAN_DEAD]);
   });
 
   it("is freed if it is the collector's or a stack's", () => {
@@ -199,7 +200,7 @@ describe("a span that was between two places", () => {
       b.heap.drop(s);
       b.heap.hold(s);
       expect(takeOver()).toEqual([1, 1, 0]);
-      expect(field(s, S.state)).toBe(SPAN_DEAD);
+      expect(field(s, MSPAN_AT.state)).toBe(SPAN_DEAD);
       expect([a.heap.counter("stackInUse"), a.heap.counter("gcManualInUse")]).toEqual([0, 0]);
       b = createAllocator({ memory: a.mem, seed: 1 });
     }
@@ -222,17 +223,19 @@ describe("a span that was between two places", () => {
     const p = b.mallocNoscan(64);
     b.flushAll();
     const s = b.spanOf(p);
-    const sweepgen = (a.gcControl + GCCONTROL.offsets.sweepgen) >>> 2;
+    const sweepgen = (a.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
     a.mem.u32[sweepgen] = 2;
     for (let t = a.nextSpanForSweep(); t !== 0; t = a.nextSpanForSweep())
       if (t !== s) a.spanSwept(t, 0, false); // unmarked, but kept: this sweep is none of the test's
     b.heap.hold(s);
-    set(field(s, S.gcmarkBits), 0, 0b101);
-    expect(field(s, S.sweepgen)).toBe(1);
+    set(field(s, MSPAN_AT.gcmarkBits), 0, 0b101);
+    expect(field(s, MSPAN_AT.sweepgen)).toBe(1);
     expect(takeOver()).toEqual([2, 2, 0]);
-    expect([field(s, S.sweepgen), field(s, S.allocCount), field(field(s, S.gcmarkBits), 0)]).toEqual([
-      2, 1, 0,
-    ]);
+    expect([
+      field(s, MSPAN_AT.sweepgen),
+      field(s, MSPAN_AT.allocCount),
+      field(field(s, MSPAN_AT.gcmarkBits), 0),
+    ]).toEqual([2, 1, 0]);
   });
 });
 
@@ -253,11 +256,7 @@ describe("a span that was being made", () => {
 
   it.each(steps.map(([name], k) => [name, k] as const))("leaves nothing in use when %s", (_, last) => {
     b.mallocNoscan(8192); // the pages are b's
-    const ahead = (): number[] => [
-      own(MCACHE.offsets.nspanFree),
-      own(MCACHE.offsets.nspanBitsFree),
-      a.nspans,
-    ];
+    const ahead = (): number[] => [own(MCACHE_AT.nspanFree), own(MCACHE_AT.nspanBitsFree), a.nspans];
     const before = ahead();
     for (const [, step] of steps.slice(0, last + 1)) step(b.heap as unknown as Steps);
     expect(takeOver()).toEqual([2, 2, 0]);
@@ -276,16 +275,16 @@ describe("a span that was being made", () => {
       const s = make();
       expect(hand("span")).toBe(s);
       // A large object is counted after its span was made.
-      const [bytes, count] = [MCACHE.offsets.largeAlloc, MCACHE.offsets.largeAllocCount].map(
+      const [bytes, count] = [MCACHE_AT.largeAlloc, MCACHE_AT.largeAllocCount].map(
         (offset) => (b.cache.base + offset) >>> 3,
       ) as [number, number];
-      if (field(s, S.state) === SPAN_IN_USE && field(s, S.spanclass) < 2) {
-        a.mem.f64[bytes] = field(s, S.npages) * 8192;
+      if (field(s, MSPAN_AT.state) === SPAN_IN_USE && field(s, MSPAN_AT.spanclass) < 2) {
+        a.mem.f64[bytes] = field(s, MSPAN_AT.npages) * 8192;
         a.mem.f64[count] = 1;
-        set(s, S.allocCount, 1);
+        set(s, MSPAN_AT.allocCount, 1);
       }
       expect(takeOver()).toEqual([1, 1, 0]);
-      expect([a.mem.f64[bytes], a.mem.f64[count], field(s, S.state)]).toEqual([0, 0, SPAN_DEAD]);
+      expect([a.mem.f64[bytes], a.mem.f64[count], field(s, MSPAN_AT.state)]).toEqual([0, 0, SPAN_DEAD]);
       b = createAllocator({ memory: a.mem, seed: 1 });
     }
   });

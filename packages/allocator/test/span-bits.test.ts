@@ -1,6 +1,6 @@
 /** The blocks of bits that spans own, by exact values. (That they last: limits.test.ts.) */
 import { describe, expect, it, vi } from "vitest";
-import { createAllocator, IN_HAND, MCACHE, MHEAP } from "../src/internal.ts";
+import { createAllocator, IN_HAND_AT, MCACHE_AT, MHEAP_AT } from "../src/internal.ts";
 import { SPAN_BITS_ALIGN, spanBitsBytes } from "../src/span-bits.ts";
 
 const SIZES = [8, 16, 32, 64, 128];
@@ -17,12 +17,11 @@ function setUp(maxMemory = 64 * MiB) {
     return blocks;
   };
   const own = (size: number): number[] =>
-    listed(a.cache.base + MCACHE.offsets.spanBitsFree + 4 * SIZES.indexOf(size));
-  const heaps = (size: number): number[] =>
-    listed(a.mheap + MHEAP.offsets.spanBitsFree + 4 * SIZES.indexOf(size));
-  const count = (): number => word(a.cache.base + MCACHE.offsets.nspanBitsFree);
-  const hand = (): number => word(a.cache.base + MCACHE.offsets.inHand + IN_HAND.offsets.bits);
-  const base = word(a.mheap + MHEAP.offsets.spanBitsNext);
+    listed(a.cache.base + MCACHE_AT.spanBitsFree + 4 * SIZES.indexOf(size));
+  const heaps = (size: number): number[] => listed(a.mheap + MHEAP_AT.spanBitsFree + 4 * SIZES.indexOf(size));
+  const count = (): number => word(a.cache.base + MCACHE_AT.nspanBitsFree);
+  const hand = (): number => word(a.cache.base + MCACHE_AT.inHand + IN_HAND_AT.bits);
+  const base = word(a.mheap + MHEAP_AT.spanBitsNext);
   return { a, bits, word, own, heaps, count, hand, base };
 }
 
@@ -34,7 +33,7 @@ describe("the room for span bits", () => {
     expect(spanBitsBytes(2 ** 32, 2 ** 26 + SPAN_BITS_ALIGN)).toBe(2 * (2 ** 26 - SPAN_BITS_ALIGN));
     const { a, bits, base } = setUp();
     expect([base % 8192, bits.half]).toEqual([0, spanBitsBytes(a.mem.size, base) / 2]);
-    expect(a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsEnd) >>> 2]).toBe(base + bits.half);
+    expect(a.mem.u32[(a.mheap + MHEAP_AT.spanBitsEnd) >>> 2]).toBe(base + bits.half);
   });
 });
 
@@ -103,7 +102,7 @@ describe("a block", () => {
   it("is counted anew where a thread was killed between two stores", () => {
     const { a, bits, count } = setUp();
     for (const size of SIZES) bits.refill(size);
-    a.mem.u32[(a.cache.base + MCACHE.offsets.nspanBitsFree) >>> 2] = 3;
+    a.mem.u32[(a.cache.base + MCACHE_AT.nspanBitsFree) >>> 2] = 3;
     bits.recount();
     expect(count()).toBe(5 * 16);
   });
@@ -123,8 +122,8 @@ describe("frames", () => {
 
   it("end where the room does", () => {
     const { a, bits, word } = setUp();
-    const next = (a.mheap + MHEAP.offsets.spanBitsNext) >>> 2;
-    a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsEnd) >>> 2] = a.mem.u32[next] + 3 * 128 + 127;
+    const next = (a.mheap + MHEAP_AT.spanBitsNext) >>> 2;
+    a.mem.u32[(a.mheap + MHEAP_AT.spanBitsEnd) >>> 2] = a.mem.u32[next] + 3 * 128 + 127;
     const blocks: number[] = [];
     for (;;) {
       const p = bits.take(128) || (bits.refill(128) ? bits.take(128) : 0);
@@ -136,13 +135,13 @@ describe("frames", () => {
     // The blocks that the thread has ahead of use are found again, as a frame.
     bits.free(blocks[1], 128);
     expect(bits.refill(8)).toBe(true);
-    expect(word(a.cache.base + MCACHE.offsets.nspanBitsFree)).toBe(1);
+    expect(word(a.cache.base + MCACHE_AT.nspanBitsFree)).toBe(1);
     expect(bits.take(8)).toBe(blocks[1]);
   });
 
   it("are whole again where all of their blocks are free, and no others are", () => {
     const { a, bits, base, count } = setUp();
-    a.mem.u32[(a.mheap + MHEAP.offsets.spanBitsEnd) >>> 2] = base + 4 * 128;
+    a.mem.u32[(a.mheap + MHEAP_AT.spanBitsEnd) >>> 2] = base + 4 * 128;
     const drain = (size: number): number[] => {
       const blocks: number[] = [];
       for (;;) {

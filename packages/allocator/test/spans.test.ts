@@ -5,7 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
-import { createAllocator, GC_MARK, GCCONTROL, MSPAN } from "../src/internal.ts";
+import { createAllocator, GC_MARK, GCCONTROL_AT, MSPAN_AT } from "../src/internal.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
 // 2 is the removal of a certain span.
@@ -102,7 +102,7 @@ async function runThreads(seed: number, nspans: number, ops: number): Promise<nu
     const s = a.spanOf(p);
     return spans.includes(s) && !seen.has(s) && !!seen.add(s);
   });
-  const spanclass = a.mem.u32[(spans[0] + MSPAN.offsets.spanclass) >>> 2];
+  const spanclass = a.mem.u32[(spans[0] + MSPAN_AT.spanclass) >>> 2];
   a.share();
   const [clock, gate] = [a.mem.reserveControl(64), a.mem.reserveControl(64)];
   const results = await Promise.all(
@@ -190,7 +190,7 @@ describe("a mark phase in one thread", () => {
     const keep = new Set(all.filter((_, i) => i % 2 === 0));
     collectWith(a, (p) => keep.has(p));
     a.share();
-    a.mem.u32[(a.gcControl + GCCONTROL.offsets.gcPhase) >>> 2] = GC_MARK;
+    a.mem.u32[(a.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_MARK;
     const [gate, at] = [a.mem.reserveControl(64), a.mem.reserveControl(64)];
     const start = (role: string): Promise<Uint32Array | null> => {
       const worker = new Worker(new URL("workers/marking.mjs", import.meta.url), {
@@ -203,7 +203,7 @@ describe("a mark phase in one thread", () => {
     const unmarked = [...keep, ...(made as Uint32Array)].filter((p) => {
       const s = a.spanOf(p as never);
       const i = a.objIndex(s, p as never);
-      const marks = a.mem.u32[(s + MSPAN.offsets.gcmarkBits) >>> 2];
+      const marks = a.mem.u32[(s + MSPAN_AT.gcmarkBits) >>> 2];
       return ((a.mem.u32[(marks >>> 2) + (i >>> 5)] >>> (i & 31)) & 1) === 0;
     });
     expect(unmarked).toEqual([]);

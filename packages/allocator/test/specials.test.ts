@@ -2,9 +2,10 @@ import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { createAllocator, newHeapStats } from "../src/index.ts";
 import {
-  MHEAP,
-  MSPAN,
+  MHEAP_AT,
+  MSPAN_AT,
   SPECIAL,
+  SPECIAL_AT,
   SPECIAL_CLEANUP,
   SPECIAL_FINALIZER,
   SPECIAL_PROFILE,
@@ -24,12 +25,12 @@ describe("specials", () => {
     a.addSpecial(p, SPECIAL_FINALIZER, 6, 66);
     const got: number[] = [];
     const span = a.spanOf(p);
-    for (let s = a.mem.u32[(span + MSPAN.offsets.specials) >>> 2]; s !== 0; ) {
-      got.push(a.mem.u32[(s + SPECIAL.offsets.data) >>> 2]);
-      s = a.mem.u32[(s + SPECIAL.offsets.next) >>> 2];
+    for (let s = a.mem.u32[(span + MSPAN_AT.specials) >>> 2]; s !== 0; ) {
+      got.push(a.mem.u32[(s + SPECIAL_AT.data) >>> 2]);
+      s = a.mem.u32[(s + SPECIAL_AT.next) >>> 2];
     }
     expect(got).toEqual([6, 5, 3, 4, 2, 1]);
-    expect(a.mem.u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL.offsets.data2) >>> 2]).toBe(66);
+    expect(a.mem.u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL_AT.data2) >>> 2]).toBe(66);
     verifyHeap(a);
   });
 
@@ -77,9 +78,9 @@ describe("specials", () => {
     const dataOf = (): number[] => {
       const got: number[] = [];
       const span = a.spanOf(first);
-      for (let s = a.mem.u32[(span + MSPAN.offsets.specials) >>> 2]; s !== 0; ) {
-        got.push(a.mem.u32[(s + SPECIAL.offsets.data) >>> 2]);
-        s = a.mem.u32[(s + SPECIAL.offsets.next) >>> 2];
+      for (let s = a.mem.u32[(span + MSPAN_AT.specials) >>> 2]; s !== 0; ) {
+        got.push(a.mem.u32[(s + SPECIAL_AT.data) >>> 2]);
+        s = a.mem.u32[(s + SPECIAL_AT.next) >>> 2];
       }
       return got;
     };
@@ -125,7 +126,7 @@ describe("specials", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.share();
     const p = a.malloc(64);
-    const [own, heap] = [a.spanOf(p) + MSPAN.offsets.speclock, a.mheap + MHEAP.offsets.lock];
+    const [own, heap] = [a.spanOf(p) + MSPAN_AT.speclock, a.mheap + MHEAP_AT.lock];
     const locks: [string, number][] = [];
     for (const name of ["acquire", "release"] as const) {
       const real = a.heap[name].bind(a.heap);
@@ -180,7 +181,7 @@ describe("specials", () => {
     const told: number[] = [];
     a.hooks.onFree = (p, size) => {
       const s = a.findSpecial(p, SPECIAL_PROFILE);
-      told.push(p, size, s === 0 ? 0 : a.mem.u32[(s + SPECIAL.offsets.data) >>> 2]);
+      told.push(p, size, s === 0 ? 0 : a.mem.u32[(s + SPECIAL_AT.data) >>> 2]);
     };
     const [p, q, r] = [blocks[50], blocks[51], blocks[150]] as [Addr, Addr, Addr];
     a.free(p);

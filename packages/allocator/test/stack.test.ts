@@ -1,7 +1,7 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { createAllocator, newHeapStats } from "../src/index.ts";
-import { MCACHE, MHEAP, MSPAN } from "../src/internal.ts";
+import { MCACHE_AT, MHEAP_AT, MSPAN_AT } from "../src/internal.ts";
 import { verifyHeap, verifyMemory } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
@@ -34,7 +34,7 @@ describe("stacks", () => {
     expect(a.readStats(newHeapStats()).stackInuse).toBe(2 * 32768);
     for (const p of stacks) a.stackFree(p, 2048);
     const big = a.stackAlloc(1 << 20);
-    expect(a.mem.u32[(a.spanOf(big) + MSPAN.offsets.allocCount) >>> 2]).toBe(1);
+    expect(a.mem.u32[(a.spanOf(big) + MSPAN_AT.allocCount) >>> 2]).toBe(1);
     const { stackInuse } = a.readStatsUnflushed(newHeapStats());
     for (const n of [32_768, 65_536]) a.stackFree(a.stackAlloc(n), n); // spans of their own: none is kept
     expect(a.readStatsUnflushed(newHeapStats()).stackInuse).toBe(stackInuse);
@@ -45,11 +45,11 @@ describe("stacks", () => {
   it("come from a thread's pieces, of which it takes 16 KiB at a time and keeps less than 32 KiB", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     for (const [order, n] of [2048, 4096, 8192, 16_384].entries()) {
-      const cached = (): number => a.mem.u32[(a.cache.base + MCACHE.offsets.stackFreeBytes) / 4 + order];
+      const cached = (): number => a.mem.u32[(a.cache.base + MCACHE_AT.stackFreeBytes) / 4 + order];
       const first = a.stackAlloc(n);
       expect([n, cached()]).toEqual([n, 16_384 - n]);
       const s = a.spanOf(first);
-      const held = (): number => a.mem.u32[(s + MSPAN.offsets.allocCount) >>> 2];
+      const held = (): number => a.mem.u32[(s + MSPAN_AT.allocCount) >>> 2];
       expect([n, held()]).toEqual([n, 16_384 / n]);
       // The rest of the span's pieces.
       const all = [first];
@@ -60,7 +60,7 @@ describe("stacks", () => {
       const other = a.stackAlloc(n); // of another span
       expect(a.spanOf(other)).not.toBe(s);
       const before = cached();
-      const head = (a.cache.base + MCACHE.offsets.stackFree) / 4 + order;
+      const head = (a.cache.base + MCACHE_AT.stackFree) / 4 + order;
       for (const p of all) {
         a.stackFree(p, n);
         expect(cached()).toBeLessThan(32_768);
@@ -83,8 +83,8 @@ describe("stacks", () => {
     const spans = stacks.filter((_, k) => k % 2 === 0).map((p) => a.spanOf(p));
     const pool = (): number[] => {
       const found: number[] = [];
-      let s = a.mem.u32[(a.mheap + MHEAP.offsets.stackPool) / 4 + 3];
-      for (; s !== 0; s = a.mem.u32[(s + MSPAN.offsets.next) >>> 2]) found.push(s);
+      let s = a.mem.u32[(a.mheap + MHEAP_AT.stackPool) / 4 + 3];
+      for (; s !== 0; s = a.mem.u32[(s + MSPAN_AT.next) >>> 2]) found.push(s);
       return found;
     };
     expect(pool()).toEqual([]);
@@ -145,7 +145,7 @@ describe("stacks", () => {
     expect(() => a.stackFree(a.mallocNoscan(4096), 4096)).toThrow("stackfree: bad span state");
     expect(() => a.stackFree(64 as Addr, 4096)).toThrow("stackfree: bad span state");
     const pages = a.allocManual(4); // the collector's
-    a.mem.u32[(a.spanOf(pages) + MSPAN.offsets.elemsize) >>> 2] = 32_768;
+    a.mem.u32[(a.spanOf(pages) + MSPAN_AT.elemsize) >>> 2] = 32_768;
     expect(() => a.stackFree(pages, 32_768)).toThrow("stackfree: bad span state");
   });
 
