@@ -13,6 +13,8 @@ export {
   type ScavengePace,
   type Scavenger,
 } from "./mgcscavenge.ts";
+// gc: what is on a page
+export * from "./page-info.ts";
 // runtime, memstats
 export { HeapReader, type HeapStats, newHeapStats } from "./mstats.ts";
 // gc, types: size classes

@@ -18,9 +18,8 @@
  *                at a is a pointer slot. Valid for objects of pointerful span classes with elemsize <= 512. In a heap
  *                that was never collected, 1 too where a block by hand begins, which spans without pointers hold; 0
  *                everywhere else: see manual.ts.
- *     pageInfo   u32 a page, at pageInfoBase + (a >>> 13 << 2): spanclass | gcmarkBits << 5.
- *                A value below 256 (0, or 0xff) means: no heap object on this page. Otherwise the low 8 bits
- *                are the span class and (v >>> 8) << 3 is the address of the span's mark bits.
+ *     pageInfo   u32 a page, at pageInfoBase + (a >>> 13 << 2): span class and address of the mark bits of the span
+ *                of objects that holds the page; page-info.ts draws it.
  *     pageSpan   u32 a page, at pageSpanBase + (a >>> 13 << 2): the span that holds the page, 0 if none. Set
  *                for every page of heap and manual spans.
  *
@@ -38,6 +37,9 @@ export const PAGE_SHIFT = 13;
 export const PAGE_SIZE = 1 << PAGE_SHIFT;
 /** Bit-map words are 8 bytes: the width of a pointer slot. */
 export const PTR_SIZE = 8;
+/** Bytes of heap that a word of heapBits describes, and the words for a page. */
+export const HEAP_BITS_WORD_BYTES = 32 * PTR_SIZE;
+export const HEAP_BITS_WORDS = PAGE_SIZE / HEAP_BITS_WORD_BYTES;
 /** A chunk of the page allocator and the unit of heap growth: 512 pages, 4 MiB. */
 export const CHUNK_SHIFT = 22;
 export const CHUNK_BYTES = 1 << CHUNK_SHIFT;

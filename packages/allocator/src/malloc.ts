@@ -76,6 +76,7 @@ import { Scavenger } from "./mgcscavenge.ts";
 import { hex, MHeap } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
+import { hasObjects } from "./page-info.ts";
 import { settle } from "./recovery.ts";
 import { SMALL_TABLE_MAX, sizeClassOf } from "./sizeclass.ts";
 import { classToSize, sizeToClass8 } from "./sizeclasses.generated.ts";
@@ -532,7 +533,7 @@ export class Allocator {
     checkAddress("findObject", addr);
     const { u32 } = this;
     const page = addr >>> PAGE_SHIFT;
-    if (u32[(this.pageInfoBase >>> 2) + page] < 256) return 0 as Addr;
+    if (!hasObjects(u32[(this.pageInfoBase >>> 2) + page])) return 0 as Addr;
     const s = u32[(this.pageSpanBase >>> 2) + page];
     if (addr >= u32[(s + MSPAN_AT.limit) >>> 2]) return 0 as Addr;
     const idx = this.objIndex(s as Addr, addr);

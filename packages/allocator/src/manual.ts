@@ -64,6 +64,7 @@ import {
 import type { Allocator } from "./malloc.ts";
 import type { MCentral } from "./mcentral.ts";
 import { hex, type MHeap } from "./mheap.ts";
+import { hasObjects, PAGE_INFO_CLASS, spanClassOf } from "./page-info.ts";
 import { SMALL_TABLE_MAX, sizeClassOf } from "./sizeclass.ts";
 import { classToSize } from "./sizeclasses.generated.ts";
 
@@ -116,7 +117,7 @@ export class ManualHeap {
     this.inUse = heap.heapBitsBase >>> 2;
     this.pageInfo = heap.pageInfoBase >>> 2;
     this.listForSize = new Int32Array(SMALL_TABLE_MAX / 8 + 1);
-    this.listOf = new Int32Array(256);
+    this.listOf = new Int32Array(PAGE_INFO_CLASS + 1);
     for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) this.listOf[spc] = this.lists.slotOf(spc) + SLOT_FREE;
     for (let k = 0; k < this.listForSize.length; k++) {
       this.listForSize[k] = this.listOf[noscanSpanClass(8 * k)];
@@ -241,7 +242,7 @@ export class ManualHeap {
     const bits = i32[w];
     const bit = 1 << (p >>> 3);
     // The list of a page without blocks, and of one with pointers, whose bits are something else, has no credit.
-    const list = this.listOf[i32[(this.pageInfo + (p >>> PAGE_SHIFT)) | 0] & 0xff];
+    const list = this.listOf[i32[(this.pageInfo + (p >>> PAGE_SHIFT)) | 0] & PAGE_INFO_CLASS];
     const credit = i32[(list + CREDIT) | 0];
     if ((bits & bit) === 0 || credit === 0 || this.hooks.onFree !== this.noHook) {
       this.freeSlow(p);
@@ -331,12 +332,12 @@ export class ManualHeap {
 
   /** Whether a heap span is at the address. */
   private isHeap(p: number): boolean {
-    return p < this.size && this.u32[this.pageInfo + (p >>> PAGE_SHIFT)] >= 256;
+    return p < this.size && hasObjects(this.u32[this.pageInfo + (p >>> PAGE_SHIFT)]);
   }
 
   /** Of the heap span at the address. */
   private spanclassOf(p: number): number {
-    return this.u32[this.pageInfo + (p >>> PAGE_SHIFT)] & 0xff;
+    return spanClassOf(this.u32[this.pageInfo + (p >>> PAGE_SHIFT)]);
   }
 
   private bytesOf(p: number): number {

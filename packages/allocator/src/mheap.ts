@@ -42,6 +42,7 @@ import {
   CHUNK_SHIFT,
   GCCONTROL_AT,
   HAND_COUNTED,
+  HEAP_BITS_WORDS,
   IN_HAND_AT,
   MANUAL_GC,
   MANUAL_STACK,
@@ -65,6 +66,7 @@ import {
 import { FixAlloc } from "./mfixalloc.ts";
 import { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
 import { PAGE_CACHE_MAX, PageCache } from "./mpagecache.ts";
+import { makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";
 import {
   classToAllocNPages,
   classToIndexMul,
@@ -81,12 +83,9 @@ const HAND_PAGE = IN_HAND_AT.page >>> 2;
 const HAND_PROGRESS = IN_HAND_AT.progress >>> 2;
 const HAND_COUNTS = IN_HAND_AT.counts >>> 3;
 
-/** pageInfo of a page without heap objects. */
-export const PAGE_INFO_NONE = 0xff;
-
 /** heapBits is mapped by 4 KiB, which describe 64 times as much heap. */
 const HEAP_BITS_PAGE = 4096;
-const HEAP_BITS_SHIFT = 18;
+const HEAP_BITS_PAGE_SHIFT = 18;
 
 /** Span structs that an mcache takes at a time: 3 KiB, as many as half of a page cache has use for. */
 const SPAN_BATCH = 32;
@@ -725,7 +724,7 @@ export class MHeap {
     u32[at + (MSPAN_AT.needzero >>> 2)] = fresh ? 0 : 1;
     u32[at + (MSPAN_AT.sweepgen >>> 2)] = this.sweepgen;
     u32[at + (MSPAN_AT.state >>> 2)] = state;
-    const info = state === SPAN_IN_USE ? bits * 32 + spanclass : PAGE_INFO_NONE;
+    const info = state === SPAN_IN_USE ? makePageInfo(bits, spanclass) : PAGE_INFO_NONE;
     const spanWord = (this.pageSpanBase >>> 2) + page;
     for (let i = 0; i < npages; i++) u32[spanWord + i] = s;
     // Published last, and atomically: whoever finds the span through the tables finds it complete, on a processor
@@ -921,7 +920,7 @@ export class MHeap {
    */
   mapHeapBits(start: number): void {
     const u32 = this.u32;
-    const k = start >>> HEAP_BITS_SHIFT;
+    const k = start >>> HEAP_BITS_PAGE_SHIFT;
     const w = this.heapBitsMap + (k >>> 5);
     const bit = 1 << (k & 31);
     if ((u32[w] & bit) !== 0) return;
@@ -934,7 +933,7 @@ export class MHeap {
 
   /** Whether the part of heapBits that describes the address is accounted for. For the walkers. */
   heapBitsMapped(addr: number): boolean {
-    const k = addr >>> HEAP_BITS_SHIFT;
+    const k = addr >>> HEAP_BITS_PAGE_SHIFT;
     return ((this.u32[this.heapBitsMap + (k >>> 5)] >>> (k & 31)) & 1) !== 0;
   }
 
@@ -943,8 +942,8 @@ export class MHeap {
     const { u32 } = this;
     if (this.sweepgen !== 0 || u32[at + (MSPAN_AT.spanclass >>> 2)] & 1) return;
     if (u32[at + (MSPAN_AT.elemsize >>> 2)] > MIN_SIZE_FOR_HEADER) return;
-    const bits = (this.heapBitsBase >>> 2) + page * (PAGE_SIZE / 256);
-    for (let i = bits; i < bits + PAGE_SIZE / 256; i++) u32[i] = 0;
+    const bits = (this.heapBitsBase >>> 2) + page * HEAP_BITS_WORDS;
+    for (let i = bits; i < bits + HEAP_BITS_WORDS; i++) u32[i] = 0;
   }
 
   // --- span bits
@@ -1079,7 +1078,7 @@ function reserveTables(mem: LinearMemory): number {
     allspans: reserve(allspansCapacity(size) * 4),
     bitmaps: reserve(pallocBitmapBytes(size)),
     summaries: reserve(SUMMARY_BYTES),
-    heapBitsMap: must(mem.persistentAlloc(4 * Math.ceil(size / 2 ** HEAP_BITS_SHIFT / 32), 64, "gcSys")),
+    heapBitsMap: must(mem.persistentAlloc(4 * Math.ceil(size / 2 ** HEAP_BITS_PAGE_SHIFT / 32), 64, "gcSys")),
     mheap: must(mem.persistentAlloc(MHEAP.size, 64, "otherSys")),
   };
   mem.sysMap(bases.summaries, SUMMARY_BYTES, "gcSys");

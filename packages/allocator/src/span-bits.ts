@@ -21,14 +21,13 @@
 import type { LinearMemory } from "@gort/memory";
 import { IN_HAND_AT, MCACHE_AT, MHEAP_AT, PAGE_SIZE } from "./layout.ts";
 import { ctz } from "./mpagealloc.ts";
+import { MARK_BITS_ALIGN_SHIFT, MARK_BITS_LIMIT } from "./page-info.ts";
 
-/** Mark bits must stand below this address: pageInfo has 24 bits for address / 8. */
-const LIMIT = 1 << 27;
 /** The regions are touched, and counted, by as many bytes at a time. */
 const CHUNK = 8192;
 const FRAME = 128;
-/** log2 of the smallest block. */
-const MIN_SHIFT = 3;
+/** log2 of the smallest block: each is aligned to it. */
+const MIN_SHIFT = MARK_BITS_ALIGN_SHIFT;
 /** Blocks an mcache takes at a time, if there is plenty. */
 const BATCH = 16;
 /**
@@ -41,7 +40,7 @@ const KEPT = 256;
 /** Bytes to reserve for both regions from `base`, a multiple of CHUNK, in a memory of `size` bytes. */
 export function spanBitsBytes(size: number, base: number): number {
   const frames = Math.ceil(((size / PAGE_SIZE) * FRAME) / CHUNK) * CHUNK;
-  return 2 * Math.min(frames, LIMIT - base);
+  return 2 * Math.min(frames, MARK_BITS_LIMIT - base);
 }
 
 export const SPAN_BITS_ALIGN = CHUNK;

@@ -4,6 +4,8 @@ import {
   CHUNK_PAGES,
   GC_OFF,
   GCCONTROL_AT,
+  HEAP_BITS_WORD_BYTES,
+  HEAP_BITS_WORDS,
   MANUAL_GC,
   MCACHE_AT,
   MCENTRAL_AT,
@@ -32,9 +34,9 @@ import type { Allocator } from "./malloc.ts";
 // Not for its names: all modules are in one chunk of the published package then, and constants fold only within a
 // chunk.
 import "./malloc.ts";
-import { PAGE_INFO_NONE } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
 import { newHeapStats } from "./mstats.ts";
+import { hasObjects, makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";
 import { classToAllocNPages, classToSize } from "./sizeclasses.generated.ts";
 
 export { verifyMemory } from "@gort/memory/testing";
@@ -178,7 +180,7 @@ export function verifyHeap(a: Allocator): void {
       );
       const want =
         state === SPAN_IN_USE
-          ? field(s, MSPAN_AT.gcmarkBits) * 32 + field(s, MSPAN_AT.spanclass)
+          ? makePageInfo(field(s, MSPAN_AT.gcmarkBits), field(s, MSPAN_AT.spanclass))
           : PAGE_INFO_NONE;
       const info = word(heap.pageInfoBase + 4 * p);
       must(info === want, () => `pageInfo of page ${p} is ${info}, not ${want}`);
@@ -320,7 +322,7 @@ export function verifyHeap(a: Allocator): void {
     must(!(used && scavenged), () => `page ${p} is in use and scavenged`);
     if (!used) {
       const info = word(heap.pageInfoBase + 4 * p);
-      must(info < 256, () => `pageInfo of the free page ${p} is ${info}`);
+      must(!hasObjects(info), () => `pageInfo of the free page ${p} is ${info}`);
       if (scavenged) released += PAGE_SIZE;
       else free += PAGE_SIZE;
     }
@@ -364,10 +366,10 @@ function verifyBlocks(a: Allocator, lo: number, hi: number, isFreed: (p: number)
   const { u32 } = a.mem;
   for (let page = lo; page < hi; page++) {
     const info = u32[(a.pageInfoBase >>> 2) + page];
-    if (info >= 256 && (info & 1) === 0) continue;
-    for (let w = page * (PAGE_SIZE / 256); w < (page + 1) * (PAGE_SIZE / 256); w++) {
+    if (hasObjects(info) && (info & 1) === 0) continue;
+    for (let w = page * HEAP_BITS_WORDS; w < (page + 1) * HEAP_BITS_WORDS; w++) {
       for (let bits = u32[(a.heapBitsBase >>> 2) + w]; bits !== 0; bits &= bits - 1) {
-        const p = (w * 256 + (31 - Math.clz32(bits & -bits)) * 8) as Addr;
+        const p = (w * HEAP_BITS_WORD_BYTES + (31 - Math.clz32(bits & -bits)) * 8) as Addr;
         must(a.findObject(p) === p, () => `a block in use at ${p}, which is no allocated slot`);
         must(!isFreed(p), () => `the block in use at ${p} is on a list`);
         must(a.heap.heapBitsMapped(p), () => `the bit of the block at ${p} is not accounted for`);

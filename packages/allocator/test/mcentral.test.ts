@@ -245,9 +245,8 @@ describe("the sweeper", () => {
       expect([field(s, MSPAN_AT.sweepgen), field(s, MSPAN_AT.list)]).toEqual([sweepgen() - 1, 0]);
       const n = a.sweepBits(s);
       a.spanSwept(s, n, false);
-      got.push(
-        `${field(s, MSPAN_AT.elemsize)} ${field(s, MSPAN_AT.allocCount) === field(s, MSPAN_AT.nelems) ? "full" : "partial"}`,
-      );
+      const full = field(s, MSPAN_AT.allocCount) === field(s, MSPAN_AT.nelems);
+      got.push(`${field(s, MSPAN_AT.elemsize)} ${full ? "full" : "partial"}`);
     }
     expect(got).toEqual(["16 full", "16 partial", "64 full", "64 partial", "1024 full", "1024 partial"]);
     expect(a.nextSpanForSweep()).toBe(0);
