@@ -395,6 +395,8 @@ export const GCTYPE = defineStruct("gcType", {
   slotWord: "u32",
   /** GCTYPE_NOSCAN. */
   flags: "u32",
+  /** The next record of the same list of the table of types (type-table.ts); 0 at its end. */
+  next: "u32",
 });
 export const GCTYPE_AT = GCTYPE.offsets;
 export const GCTYPE_NOSCAN = 1;

@@ -146,6 +146,8 @@ export class Allocator {
     this.hooks = defaultHooks();
     const heap = new MHeap(mem, this.hooks, mem.root(ROOT_ALLOCATOR));
     mem.setRoot(ROOT_ALLOCATOR, heap.root);
+    // Before this thread joins: if the table has no room, the heap stays without threads and can be made again.
+    this.#types = new TypeTable(mem);
     this.heap = heap;
     this.heapBitsBase = heap.heapBitsBase;
     this.pageInfoBase = heap.pageInfoBase;
@@ -175,7 +177,6 @@ export class Allocator {
     this.liveWord = (heap.gcControl + GCCONTROL_AT.heapLive) >>> 2;
     this.smallFree = (base + MCACHE_AT.smallFreeCount) >>> 3;
     this.trigger = (heap.gcControl + GCCONTROL_AT.trigger) >>> 3;
-    this.#types = new TypeTable(mem);
     this.manual = new ManualHeap(this, checks);
     this.scavenger = new Scavenger(heap, clock);
   }

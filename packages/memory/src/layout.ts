@@ -69,6 +69,7 @@ export const ROOT_GC = 1;
 export const ROOT_SCHEDULER = 2;
 export const ROOT_PROFILING = 3;
 export const ROOT_GCSTATS = 4;
+export const ROOT_TYPES = 5;
 
 export type SysStatName =
   | "heapSys"
