@@ -1,20 +1,22 @@
 // The arrows of the architecture: a package may import only what stands below it.
 //
+//   base                             (errors and helpers that every package may import)
 //   memory <- allocator <- gc        memory <- types
-//   scheduler, profiling, memstats   (need no heap, import no sibling)
+//   scheduler, profiling, memstats   (need no heap, import no sibling but base)
 //   runtime                          (the facade: composes all of the above)
 //   cli, apps, benchmarks            (the facade; benchmarks also name the layer they measure)
 const own = (name) => `^packages/${name}/`;
 const allowed = {
-  memory: [],
-  allocator: ["memory"],
-  gc: ["memory", "allocator"],
-  types: ["memory"],
-  scheduler: [],
-  profiling: [],
-  memstats: [],
-  runtime: ["memory", "allocator", "gc", "types", "scheduler", "profiling", "memstats"],
-  cli: ["runtime"],
+  base: [],
+  memory: ["base"],
+  allocator: ["base", "memory"],
+  gc: ["base", "memory", "allocator"],
+  types: ["base", "memory"],
+  scheduler: ["base"],
+  profiling: ["base"],
+  memstats: ["base"],
+  runtime: ["base", "memory", "allocator", "gc", "types", "scheduler", "profiling", "memstats"],
+  cli: ["base", "runtime"],
 };
 const layers = Object.entries(allowed).map(([name, below]) => ({
   name: `${name}-imports-only-below`,

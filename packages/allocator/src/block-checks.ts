@@ -6,10 +6,9 @@
  * gets a special with the mcache's id and a serial number: it goes when the block is freed, by whichever thread and
  * in whichever mode, so an entry whose special is gone, or another's, is of a block that is no more.
  */
+import { hex, outOfMemory } from "@gort/base";
 import type { Addr, Kernel } from "@gort/memory";
-import { outOfMemory } from "./errors.ts";
 import { SPECIAL_AT, SPECIAL_BLOCK } from "./layout.ts";
-import { hex } from "./mheap.ts";
 import type { Specials } from "./specials.ts";
 
 /** What checks fill blocks with: fresh from malloc, and freed. */

@@ -2,7 +2,7 @@
 
 // Errors
 export type { LeakRecord } from "./block-checks.ts";
-export { FatalError, isFatalError } from "./errors.ts";
+export { FatalError, isFatalError } from "@gort/base";
 export type { AllocatorHooks } from "./hooks.ts";
 export { Allocator, type AllocatorOptions, createAllocator } from "./malloc.ts";
 export type { ViewConstructor } from "./manual.ts";

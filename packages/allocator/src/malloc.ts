@@ -42,10 +42,11 @@
  *
  * Sources: Go's malloc.go, mheap.go, mcentral.go, mcache.go (structure and names); TCMalloc (their ancestor).
  */
+import { hex, kindOf, outOfMemory, show, throwFatal } from "@gort/base";
 import { type Addr, createLinearMemory, type LinearMemory, type LinearMemoryOptions } from "@gort/memory";
 import { ROOT_ALLOCATOR } from "@gort/memory/internal";
 import type { LeakRecord } from "./block-checks.ts";
-import { checkAddress, checkSize, closedError, fatalThrow, kindOf, outOfMemory, show } from "./errors.ts";
+import { checkAddress, checkSize, closedError } from "./errors.ts";
 import { Sampler } from "./heap-sampler.ts";
 import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
 import {
@@ -73,7 +74,7 @@ import { ManualHeap, type ViewConstructor } from "./manual.ts";
 import { MCache } from "./mcache.ts";
 import { MCentral } from "./mcentral.ts";
 import { Scavenger } from "./mgcscavenge.ts";
-import { hex, MHeap } from "./mheap.ts";
+import { MHeap } from "./mheap.ts";
 import { popcount } from "./mpagealloc.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
 import { hasObjects } from "./page-info.ts";
@@ -623,7 +624,7 @@ export class Allocator {
     const sizeclass = u32[at + (MSPAN_AT.spanclass >>> 2)] >>> 1;
     const allocCount = u32[at + (MSPAN_AT.allocCount >>> 2)] - nfreed;
     if (nfreed < 0 || allocCount < 0) {
-      fatalThrow("sweep increased allocation count", `span ${hex(span)} nfreed=${nfreed} left=${allocCount}`);
+      throwFatal("sweep increased allocation count", `span ${hex(span)} nfreed=${nfreed} left=${allocCount}`);
     }
     if (nfreed > 0) {
       u32[at + (MSPAN_AT.needzero >>> 2)] = 1;
@@ -662,7 +663,7 @@ export class Allocator {
   freeManual(addr: Addr): void {
     const s = this.heap.spanOf(addr);
     if (s === 0 || this.u32[(s + MSPAN_AT.state) >>> 2] === SPAN_IN_USE) {
-      fatalThrow("mheap.freeManual: not a manual span", `address ${hex(addr)}`);
+      throwFatal("mheap.freeManual: not a manual span", `address ${hex(addr)}`);
     }
     this.heap.mustBeIdle("freeManual");
     this.heap.freeManual(s);
@@ -804,7 +805,7 @@ export class Allocator {
     if (held !== 0) {
       this.mem.threadExited(thread);
       const rank = this.mem.lockRankOf(held);
-      fatalThrow(
+      throwFatal(
         `a thread ended while it held the lock ${rank}`,
         `allocator: thread ${thread} held the lock ${rank} at ${hex(held)}`,
       );

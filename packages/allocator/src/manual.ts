@@ -45,9 +45,10 @@
  *
  * Sources: Go's size classes; the lists are those of D. Leijen et al., Mimalloc, less their pages.
  */
+import { hex, throwFatal } from "@gort/base";
 import type { Addr, Kernel } from "@gort/memory";
 import { BlockChecks, type LeakRecord } from "./block-checks.ts";
-import { checkAddress, checkSize, closedError, fatalThrow } from "./errors.ts";
+import { checkAddress, checkSize, closedError } from "./errors.ts";
 import { FreedLists } from "./freed.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
@@ -63,7 +64,7 @@ import {
 } from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
 import type { MCentral } from "./mcentral.ts";
-import { hex, type MHeap } from "./mheap.ts";
+import type { MHeap } from "./mheap.ts";
 import { hasObjects, PAGE_INFO_CLASS, spanClassOf } from "./page-info.ts";
 import { SMALL_TABLE_MAX, sizeClassOf } from "./sizeclass.ts";
 import { classToSize } from "./sizeclasses.generated.ts";
@@ -283,7 +284,7 @@ export class ManualHeap {
 
   private freeLarge(s: number, bytes: number): void {
     const { u32 } = this;
-    if (!this.central.remove(s)) fatalThrow("free: a large span is on no list", `span ${hex(s)}`);
+    if (!this.central.remove(s)) throwFatal("free: a large span is on no list", `span ${hex(s)}`);
     u32[u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2] = 0;
     u32[(s + MSPAN_AT.allocCount) >>> 2] = 0;
     this.allocator.countLargeFree(bytes);

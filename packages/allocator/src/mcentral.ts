@@ -19,8 +19,8 @@
  * and such a set needs two for a push and three for a pop where a lock needs two for either: it measured slower in
  * one thread and under contention (bench/spans.bench.ts), and it can't give up a span from its middle.
  */
+import { hex, throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";
-import { fatalThrow } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
   GCCONTROL_AT,
@@ -32,7 +32,7 @@ import {
   NUM_SPAN_CLASSES,
   PAGE_SHIFT,
 } from "./layout.ts";
-import { hex, type MHeap } from "./mheap.ts";
+import type { MHeap } from "./mheap.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
 /** Unswept spans that cacheSpan tries before it takes a new one from the heap: Go's spanBudget. */
@@ -279,7 +279,7 @@ export class MCentral {
     if (s === 0) return 0;
     const at = s >>> 2;
     if (u32[at + ALLOC_COUNT] >= u32[at + NELEMS]) {
-      fatalThrow("mcentral.cacheSpan: span has no free objects", `span ${hex(s)}`);
+      throwFatal("mcentral.cacheSpan: span has no free objects", `span ${hex(s)}`);
     }
     u32[at + SWEEPGEN] = u32[this.sweepgenWord] + 3;
     return s;
@@ -327,7 +327,7 @@ export class MCentral {
       u32[at + SWEEPGEN] = sweepgen - 1;
       this.hooks.sweepSpan(s as Addr);
       if (u32[at + SWEEPGEN] !== sweepgen) {
-        fatalThrow("mcentral.cacheSpan: the span was not swept", `span ${hex(s)}`);
+        throwFatal("mcentral.cacheSpan: the span was not swept", `span ${hex(s)}`);
       }
       if (u32[at + ALLOC_COUNT] < u32[at + NELEMS]) return s;
       this.push(this.fullSwept(spanclass), s);

@@ -32,9 +32,9 @@
  * needzero: a span is known zero if all its pages held no physical memory and the platform's release gives zeros
  * back, or if it lies above zeroedBase, where no page was ever handed out.
  */
+import { hex, outOfMemory, throwFatal } from "@gort/base";
 import { type Addr, type LinearMemory, type LockRank, lock, unlock } from "@gort/memory";
 import { MAX_THREADS } from "@gort/memory/internal";
-import { fatalThrow, outOfMemory } from "./errors.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
   CHUNK_BYTES,
@@ -334,7 +334,7 @@ export class MHeap {
   }
 
   refuse(call: string): never {
-    fatalThrow(
+    throwFatal(
       "allocator: re-entered by a hook",
       `allocator: ${call} called by a hook in the middle of ${this.busy}`,
     );
@@ -841,7 +841,7 @@ export class MHeap {
         u32[at + (MSPAN_AT.list >>> 2)] !== 0 ||
         u32[at + (MSPAN_AT.specials >>> 2)] !== 0
       ) {
-        fatalThrow("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
+        throwFatal("mheap.freeSpan: span is in use", `span ${hex(start)} allocCount=${allocCount}`);
       }
       this.add(MCACHE_AT.heapInUse, -bytes);
       this.spanBits.free(
@@ -858,7 +858,7 @@ export class MHeap {
         this.mem.stats.add("stackSys", -bytes);
       }
     } else {
-      fatalThrow("mheap.freeSpan: bad span state", `span ${hex(start)} state=${state}`);
+      throwFatal("mheap.freeSpan: bad span state", `span ${hex(start)} state=${state}`);
     }
     this.add(MCACHE_AT.heapFree, bytes);
     const page = start >>> PAGE_SHIFT;
@@ -1042,10 +1042,6 @@ const classToBitsBytes = Uint8Array.from(classToNElems, (nelems) => {
 
 export function bitsBytes(spanclass: number): number {
   return classToBitsBytes[spanclass >>> 1];
-}
-
-export function hex(addr: number): string {
-  return `0x${addr.toString(16)}`;
 }
 
 /** Offsets of the root table: bases of everything, for threads that attach. */

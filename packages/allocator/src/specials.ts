@@ -2,9 +2,10 @@
  * Specials: records attached to single objects (finalizers, weak handles, cleanups, profile buckets). Each span keeps
  * its own in a list sorted by offset, then kind, under span.speclock, so that the sweeper meets them in address order.
  */
+import { hex } from "@gort/base";
 import { checkAddress, checkSize } from "./errors.ts";
 import { MSPAN_AT, SPECIAL_AT, SPECIAL_CLEANUP } from "./layout.ts";
-import { hex, type MHeap } from "./mheap.ts";
+import type { MHeap } from "./mheap.ts";
 
 export class Specials {
   readonly #heap: MHeap;

@@ -10,9 +10,10 @@
  * A span all of whose pieces are back goes to the heap. flush empties the mcache's lists. Stacks count in StackInuse by
  * whole spans, as in Go. Their contents are not cleared.
  */
-import { checkAddress, fatalThrow, show } from "./errors.ts";
+import { hex, show, throwFatal } from "@gort/base";
+import { checkAddress } from "./errors.ts";
 import { MANUAL_STACK, MCACHE_AT, MHEAP_AT, MSPAN_AT, PAGE_SIZE, SPAN_MANUAL } from "./layout.ts";
-import { hex, type MHeap } from "./mheap.ts";
+import type { MHeap } from "./mheap.ts";
 
 /** The smallest stack: Go's fixedStack on amd64. */
 export const FIXED_STACK = 2048;
@@ -73,7 +74,7 @@ export class Stacks {
       u32[(s + MSPAN_AT.state) >>> 2] !== SPAN_MANUAL ||
       u32[(s + MSPAN_AT.manualKind) >>> 2] !== MANUAL_STACK ||
       u32[(s + MSPAN_AT.elemsize) >>> 2] !== n;
-    if (bad) fatalThrow("stackfree: bad span state", `stack ${hex(addr)} of ${n} bytes`);
+    if (bad) throwFatal("stackfree: bad span state", `stack ${hex(addr)} of ${n} bytes`);
     if (n >= STACK_CACHE_SIZE) {
       this.#heap.freeManual(s);
       return;

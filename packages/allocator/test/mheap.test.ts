@@ -1,4 +1,5 @@
 /** The heap of pages: its locks, its tables and its figures, by exact values. */
+import { hex } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
@@ -21,7 +22,7 @@ import {
   SPAN_MANUAL,
   SPECIAL,
 } from "../src/internal.ts";
-import { bitsBytes, hex } from "../src/mheap.ts";
+import { bitsBytes } from "../src/mheap.ts";
 import { classToAllocNPages, classToSize } from "../src/sizeclasses.generated.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";

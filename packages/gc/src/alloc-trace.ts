@@ -11,9 +11,9 @@
  * switch for finding a mistake, not for production. Objects that share a block of 16 bytes have one record, their first
  * one's.
  */
+import { hex, throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import { CLOBBER_WORD } from "./clobber.ts";
-import { hex, throwFatal } from "./errors.ts";
 import { type GCHeap, MSPAN, PAGE_SHIFT } from "./heap.ts";
 import { objectIndex } from "./heap-walk.ts";
 import type { Roots } from "./mark-roots.ts";

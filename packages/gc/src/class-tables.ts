@@ -1,6 +1,7 @@
 /** How marking finds the object that an address points into: constants for each span class, made once. */
+
 import { PAGE_SHIFT } from "@gort/allocator/internal";
-import { throwFatal } from "./errors.ts";
+import { throwFatal } from "@gort/base";
 
 /** Pages waiting and scan rows hold objects of these sizes, in bytes. */
 const PAGE_MARK_MIN = 16;

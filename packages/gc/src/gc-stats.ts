@@ -17,9 +17,9 @@
  *     numForcedGC        <=  numGC
  *     *Executed          <=  *Queued
  */
+import { outOfMemory } from "@gort/base";
 import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
 import { beginChange, endChange, ROOT_GCSTATS, stableVersion, unchanged } from "@gort/memory/internal";
-import { outOfMemory } from "./errors.ts";
 
 const RING = 256;
 

@@ -1,18 +1,5 @@
-/**
- * Debug switches: rows of name, default and meaning, from which come the parser, the types and the page of the
- * documentation. Each package has the rows of its own switches; the facade's table is all of them.
- *
- * GODEBUG is a comma-separated list of `name=value` pairs; of a name given twice the last one counts, as in Go.
- */
-
-export interface SwitchInfo {
-  /** Name as Go spells it. */
-  readonly name: string;
-  /** Value when the list does not mention it. */
-  readonly default: number;
-  /** What it does, in one sentence. */
-  readonly meaning: string;
-}
+/** The debug switches of the collector. */
+import { parseSwitches, type SwitchInfo, type SwitchValues } from "@gort/base";
 
 /** The collector's. The names are Go's, except `gcstress`, which Go spells as a build of its own. */
 export const GODEBUG_SWITCHES = [
@@ -49,43 +36,8 @@ export const GODEBUG_SWITCHES = [
 
 export type GodebugSwitch = (typeof GODEBUG_SWITCHES)[number]["name"];
 
-/** The value of every switch of some rows. */
-export type SwitchValues<Rows extends readonly SwitchInfo[]> = Record<Rows[number]["name"], number>;
-
 /** The value of every switch. Mutable: tests and debuggers may turn a switch while the collector is off. */
 export type Godebug = SwitchValues<typeof GODEBUG_SWITCHES>;
-
-/** Hears of what a list has and no switch takes. */
-export interface SwitchErrors {
-  /** No row has the name. */
-  unknown(name: string): void;
-  /** The value is no integer; the switch stays as it is, `kept`. */
-  malformed(name: string, value: string, kept: number): void;
-}
-
-/** The defaults of the rows. */
-export function switchDefaults<const Rows extends readonly SwitchInfo[]>(rows: Rows): SwitchValues<Rows> {
-  return Object.fromEntries(rows.map((s) => [s.name, s.default])) as SwitchValues<Rows>;
-}
-
-/** The values that a list like `gctrace=1,schedtrace=1000` gives the switches; empty items are passed over. */
-export function parseSwitches<const Rows extends readonly SwitchInfo[]>(
-  rows: Rows,
-  text: string,
-  errors?: SwitchErrors,
-): SwitchValues<Rows> {
-  const out: Record<string, number> = switchDefaults(rows);
-  for (const item of text.split(",")) {
-    if (item.trim() === "") continue;
-    const eq = item.indexOf("=");
-    const name = (eq < 0 ? item : item.slice(0, eq)).trim();
-    const value = eq < 0 ? "" : item.slice(eq + 1).trim();
-    if (!Object.hasOwn(out, name)) errors?.unknown(name);
-    else if (/^[-+]?\d+$/.test(value) && Number.isSafeInteger(Number(value))) out[name] = Number(value);
-    else errors?.malformed(name, value, out[name]);
-  }
-  return out as SwitchValues<Rows>;
-}
 
 /** The collector's switches out of GODEBUG's text; the names of others, and what is no integer, are passed over. */
 export function parseGodebug(text = ""): Godebug {

@@ -2,7 +2,8 @@
  * The allocator's heap as the collector sees it: where the tables are, how a span is laid out, and memory for the
  * collector's own work. Everything that depends on the allocator's internals is named here.
  */
-import { type Allocator, isFatalError } from "@gort/allocator";
+
+import type { Allocator } from "@gort/allocator";
 import {
   classToAllocNPages,
   classToSize,
@@ -18,6 +19,7 @@ import {
   SPAN_IN_USE,
   SPECIAL as SPECIAL_TYPE,
 } from "@gort/allocator/internal";
+import { isFatalError } from "@gort/base";
 import type { LinearMemory } from "@gort/memory";
 import { buildClassTables, type ClassTables } from "./class-tables.ts";
 

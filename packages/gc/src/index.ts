@@ -2,17 +2,12 @@
 
 export { type Clock, systemClock } from "./clock.ts";
 // Errors
-export { FatalError, isFatalError } from "./errors.ts";
+export { FatalError, isFatalError } from "@gort/base";
 export { type GCStats, newGCStats } from "./gc-stats.ts";
 // Debug switches and trace lines
 export { fmtNSAsMS, formatGCTrace, type GCTrace } from "./gc-trace.ts";
-export {
-  GODEBUG_SWITCHES,
-  type Godebug,
-  type GodebugSwitch,
-  parseGodebug,
-  type SwitchInfo,
-} from "./godebug.ts";
+export type { SwitchInfo } from "@gort/base";
+export { GODEBUG_SWITCHES, type Godebug, type GodebugSwitch, parseGodebug } from "./godebug.ts";
 // Roots and stores
 export type { WriteBarrier } from "./mbarrier.ts";
 // Finalizers, cleanups, weak pointers

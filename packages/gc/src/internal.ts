@@ -13,8 +13,6 @@ export {
 } from "./gc-stats.ts";
 // runtime: trace lines
 export * from "./gc-trace.ts";
-// runtime: one parser for the switches of all packages
-export { parseSwitches, type SwitchInfo, type SwitchValues, switchDefaults } from "./godebug.ts";
 // testing, runtime: the parts of a collector
 export { GCHeap } from "./heap.ts";
 // the threads of a later release, tests: marking by several threads

@@ -3,9 +3,10 @@
  * which has the same functions under the same names. It is the one that shades on behalf of roots and of the write
  * barrier, whichever twin drains. One thread at a time: mark-parallel.ts has what several do at once.
  */
+
 import { PAGE_SHIFT } from "@gort/allocator/internal";
+import { hex, throwFatal } from "@gort/base";
 import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
-import { hex, throwFatal } from "./errors.ts";
 import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
 import {
   ENTRY_PAGE_MASK,

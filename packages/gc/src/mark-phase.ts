@@ -29,8 +29,9 @@
  *
  * An owner that has to see events takes steps, and goes back to its event loop in between; `finish` does all at once.
  */
+
 import type { Allocator } from "@gort/allocator";
-import { throwFatal } from "./errors.ts";
+import { throwFatal } from "@gort/base";
 import { GCHeap } from "./heap.ts";
 import type { MarkTwin } from "./mark-js.ts";
 import { MarkParallelJS } from "./mark-parallel.ts";

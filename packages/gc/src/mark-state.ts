@@ -24,10 +24,11 @@
  * `cycle` is a multiple of 4 that grows with every cycle, so nothing has to be cleared between cycles. A page is in one
  * ring at most, and there once, so a ring with a slot for every page cannot overflow.
  */
+
 import { PAGE_SHIFT } from "@gort/allocator/internal";
+import { outOfMemory, throwFatal } from "@gort/base";
 import { defineStruct, f64s, type LinearMemory, u32s } from "@gort/memory";
 import { ROOT_GC } from "@gort/memory/internal";
-import { outOfMemory, throwFatal } from "./errors.ts";
 import { type GCHeap, NUM_SIZE_CLASSES } from "./heap.ts";
 
 /** Words of a page's row of scan bits: one bit for each object of 16 bytes. */

@@ -3,7 +3,7 @@
  * is, and whatever that reaches must be marked. It runs in the stop that ends the cycle and takes V8 memory: a 64th of
  * the heap.
  */
-import { hex, throwFatal } from "./errors.ts";
+import { hex, throwFatal } from "@gort/base";
 import { type GCHeap, MSPAN } from "./heap.ts";
 import { forEachPointerSlot, isMarked, objectIndex } from "./heap-walk.ts";
 import type { Roots } from "./mark-roots.ts";

@@ -30,9 +30,9 @@
  * facade's goroutines, or `run` for both. A finalizer that throws must end the program as an unrecovered panic; the
  * consumer is told, and the queue goes on behind it, so nothing is lost.
  */
+import { hex, outOfMemory, throwFatal } from "@gort/base";
 import { type Addr, defineStruct } from "@gort/memory";
 import { registryOf } from "@gort/memory/internal";
-import { hex, outOfMemory, throwFatal } from "./errors.ts";
 import type { GCRecord } from "./gc-stats.ts";
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
 

@@ -43,11 +43,12 @@
  * Sources: Go's runtime/mgc.go; Dijkstra et al. 1978 (on-the-fly collection); Yuasa 1990 (snapshot at the
  * beginning); Hudson and Moss 2003; Jones, Hosking, Moss: The Garbage Collection Handbook.
  */
+
 import type { Allocator } from "@gort/allocator";
+import { throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import { AllocTrace, hostStack, whoHolds } from "./alloc-trace.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { throwFatal } from "./errors.ts";
 import { type Cycle, GCController } from "./gc-controller.ts";
 import { CycleReports } from "./gc-report.ts";
 import { GCRecord, type GCStats, newGCStats } from "./gc-stats.ts";

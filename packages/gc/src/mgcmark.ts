@@ -41,7 +41,7 @@
  * are of bench/mark.bench.ts.
  */
 
-import { throwFatal } from "./errors.ts";
+import { throwFatal } from "@gort/base";
 import type { ScanStats } from "./gc-trace.ts";
 import { type GCHeap, MSPAN, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
 import { forEachPointerSlot, isMarked } from "./heap-walk.ts";

@@ -19,9 +19,9 @@
  *
  * No byte of a freed object is touched (unless `clobberfree` asks for it): an object is cleared when it is allocated.
  */
+import { hex, throwFatal } from "@gort/base";
 import type { AllocTrace } from "./alloc-trace.ts";
 import { CLOBBER_WORD } from "./clobber.ts";
-import { hex, throwFatal } from "./errors.ts";
 import {
   GCCONTROL,
   type GCHeap,

@@ -9,7 +9,7 @@
  *   ends the program there. We can't, so from then on there are no collections, and who asks for one is told of the
  *   first error. Allocation goes on until memory is out: the program may want to report.
  */
-import { FatalError } from "./errors.ts";
+import { FatalError } from "@gort/base";
 
 export class ReentrancyGuard {
   /** Somebody is inside. */

@@ -11,8 +11,8 @@
  * the program runs; a slot that is overwritten or freed meanwhile is shaded first (deletion barrier), so what it held
  * when the cycle began is marked all the same.
  */
+import { outOfMemory } from "@gort/base";
 import { type Addr, defineStruct, type LinearMemory } from "@gort/memory";
-import { outOfMemory } from "./errors.ts";
 
 /** One block takes a page of the operating system and holds 511 slots. */
 export const REF_BLOCK_BYTES = 4096;

@@ -2,8 +2,8 @@
  * Walkers that check the heap against what the essays promise, and the collector in steps. They take time and V8 memory
  * in proportion to the heap.
  */
+import { hex } from "@gort/base";
 import type { Addr } from "@gort/memory";
-import { hex } from "./errors.ts";
 import { GC_OFF, MSPAN, PAGE_SHIFT } from "./heap.ts";
 import { bitAt, forEachPointerSlot, isAllocated, isMarked, objectIndex } from "./heap-walk.ts";
 import { MARK, SCAN_ROW_SHIFT } from "./mark-state.ts";

@@ -1,4 +1,4 @@
-import { isFatalError } from "@gort/memory";
+import { isFatalError } from "@gort/base";
 import { describe, expect, it } from "vitest";
 import { SPECIAL_PROFILE } from "../src/heap.ts";
 import type { CollectorEvents } from "../src/index.ts";

@@ -1,6 +1,8 @@
 /** What the collector calls, and what comes back in: never in the middle of an allocation. */
-import { isFatalError, newHeapStats } from "@gort/allocator";
+
+import { newHeapStats } from "@gort/allocator";
 import { SPECIAL_PROFILE } from "@gort/allocator/internal";
+import { isFatalError } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { verifyHeap } from "../src/testing.ts";

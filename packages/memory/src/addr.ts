@@ -18,17 +18,6 @@ export type Ptr<T> = Addr & { readonly [pointeeBrand]: T };
 /** The address that points to nothing. */
 export const nil = 0 as Addr;
 
-/** Rounds n up to a multiple of align, a power of two. Right for all n below 2^53. */
-export function alignUp(n: number, align: number): number {
-  const r = n % align;
-  return r === 0 ? n : n - r + align;
-}
-
-/** Rounds n down to a multiple of align, a power of two. */
-export function alignDown(n: number, align: number): number {
-  return n - (n % align);
-}
-
 /** Whether n is a number of bytes: whole and not negative. */
 export function isByteCount(n: unknown): n is number {
   return Number.isInteger(n) && (n as number) >= 0;

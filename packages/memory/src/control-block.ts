@@ -2,6 +2,7 @@
  * The control block: the cursors, counters, roots and threads of a memory, at CONTROL_BASE (drawn in layout.ts). The
  * thread that creates the memory fills the block. A thread that attaches finds it complete and changes nothing.
  */
+import { show } from "@gort/base";
 import { type Addr, isByteCount } from "./addr.ts";
 import {
   CONTROL,
@@ -13,7 +14,6 @@ import {
 } from "./layout.ts";
 import { lock, unlock } from "./lock.ts";
 import type { LockMemory } from "./lockrank.ts";
-import { show } from "./options.ts";
 import type { SysStats } from "./sys-stats.ts";
 
 /** The part of a LinearMemory that the functions on the control block use. */

@@ -6,7 +6,8 @@ export { type AttachOptions, type LinearMemoryOptions, MAX_MEMORY, MIN_MEMORY } 
 export type { WasmMemory } from "./wasm-host.ts";
 
 // Addresses and structs
-export { type Addr, alignDown, alignUp, nil, type Ptr } from "./addr.ts";
+export { alignDown, alignUp } from "@gort/base";
+export { type Addr, nil, type Ptr } from "./addr.ts";
 export {
   defineStruct,
   type FieldArray,
@@ -27,4 +28,4 @@ export { Lock, lock, tryLock, unlock } from "./lock.ts";
 export { type LockMemory, type LockRank, lockRanks } from "./lockrank.ts";
 
 // Errors
-export { FatalError, isFatalError } from "./errors.ts";
+export { FatalError, isFatalError } from "@gort/base";

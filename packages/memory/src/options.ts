@@ -1,4 +1,5 @@
 /** The options of createLinearMemory and attachLinearMemory, and their checks. */
+import { show } from "@gort/base";
 import { WASM_PAGE } from "./layout.ts";
 
 export const MIN_MEMORY = 64 * 1024 * 1024;
@@ -28,12 +29,6 @@ export interface AttachOptions extends Omit<LinearMemoryOptions, "maxMemory" | "
    * lock, it draws a number for as long as it holds the lock. Default: the next free number.
    */
   thread?: number;
-}
-
-/** A value, for messages. */
-export function show(x: unknown): string {
-  if (typeof x === "object" && x !== null) return `a ${x.constructor?.name ?? "object"}`;
-  return typeof x === "function" ? "a function" : String(x);
 }
 
 /** Checks the options that createLinearMemory and attachLinearMemory share. */

@@ -43,10 +43,10 @@ describe("createLinearMemory", () => {
     [{ maxMemory: 2 ** 33 }, RangeError, "4294967296 bytes (got 8589934592)"],
     [{ maxMemory: 1e8 + 0.5 }, RangeError, "(got 100000000.5)"],
     [{ maxMemory: Number.NaN }, RangeError, "(got NaN)"],
-    [{ maxMemory: "1g" }, TypeError, "(got 1g)"],
+    [{ maxMemory: "1g" }, TypeError, '(got "1g")'],
     [{ shared: 1 }, TypeError, "shared must be a boolean (got 1)"],
-    [{ release: "no" }, TypeError, "release must be a boolean (got no)"],
-    [{ kernel: "native" }, TypeError, '"wasm" or "js" (got native)'],
+    [{ release: "no" }, TypeError, 'release must be a boolean (got "no")'],
+    [{ kernel: "native" }, TypeError, '"wasm" or "js" (got "native")'],
   ])("rejects the options %j", (options, type, text) => {
     const make = () => createLinearMemory(options as never);
     expect(make).toThrow(type);
@@ -87,8 +87,13 @@ describe("createLinearMemory", () => {
 });
 
 describe("options of any other kind than an object", () => {
-  it.each([null, 5n, "x", 8, () => 1])("are named", (options) => {
-    const shown = typeof options === "function" ? "a function" : String(options);
+  it.each<[unknown, string]>([
+    [null, "null"],
+    [5n, "5n"],
+    ["x", '"x"'],
+    [8, "8"],
+    [() => 1, "a function"],
+  ])("are named: %s", (options, shown) => {
     const text = `memory: options must be an object (got ${shown})`;
     expect(() => createLinearMemory(options as never)).toThrow(new TypeError(text));
     const { memory } = createLinearMemory({ maxMemory: MIN_MEMORY });

@@ -13,7 +13,7 @@ describe("the methods of a LinearMemory", () => {
     };
     expect(() => mem.persistentAlloc(8n, 8, "gcSys")).toThrow(/persistentAlloc needs a size.*got 8, 8/);
     expect(() => mem.persistentAlloc(8, 8n, "gcSys")).toThrow(/persistentAlloc needs a size.*got 8, 8/);
-    expect(() => mem.reserveControl(8n)).toThrow("reserveControl needs a whole number of bytes (got 8)");
+    expect(() => mem.reserveControl(8n)).toThrow("reserveControl needs a whole number of bytes (got 8n)");
     expect(() => mem.sysReserve(8n)).toThrow("sysReserve needs a whole number of bytes");
     expect(() => mem.sysMap(0n, 8, "gcSys")).toThrow("a range needs an address and bytes");
     expect(() => mem.stats.add("gcSys", 1n)).toThrow("stats.add needs a number of bytes (got 1)");

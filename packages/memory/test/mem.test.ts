@@ -85,6 +85,10 @@ describe("sys states", () => {
     // The built package, alone in a folder from which no koffi can be found.
     const dir = mkdtempSync(join(tmpdir(), "gort-memory-"));
     cpSync(new URL("../dist", import.meta.url), join(dir, "dist"), { recursive: true });
+    const base = join(dir, "node_modules/@gort/base");
+    for (const part of ["dist", "package.json"]) {
+      cpSync(new URL(`../../base/${part}`, import.meta.url), join(base, part), { recursive: true });
+    }
     const script = `
       const { createLinearMemory } = await import("./dist/index.js");
       const mem = createLinearMemory({ maxMemory: 1 << 26 });

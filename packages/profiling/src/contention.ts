@@ -20,8 +20,8 @@
  * times at each place has every stack taken.
  */
 
+import { wrongNumber } from "@gort/base";
 import { type BucketKind, type BucketTable, blockKind, counters, mutexKind } from "./bucket.ts";
-import { wrongNumber } from "./errors.ts";
 
 /** Nanoseconds are our cycles. */
 export const cyclesPerSecond = 1_000_000_000;
@@ -208,7 +208,7 @@ export class MutexProfileRecorder extends EventRecorder {
 
 function checkNumber(what: string, n: number): void {
   if (typeof n !== "number" || Number.isNaN(n) || n === Number.POSITIVE_INFINITY) {
-    throw wrongNumber(n, `${what} must be a number`);
+    throw wrongNumber("profiling", n, `${what} must be a number`);
   }
 }
 

@@ -16,7 +16,7 @@
  * Unlike Go: V8 samples time that passes, not time on a processor, so a thread that others keep from running is seen
  * as running; and only the innermost frame has the exact line (see inspect.ts).
  */
-import { wrongNumber } from "./errors.ts";
+import { wrongNumber } from "@gort/base";
 import { builtin, unixNanos } from "./host.ts";
 import { frameOf, InspectorSession, isNoCode, type V8CPUProfile, type V8ProfileNode } from "./inspect.ts";
 import { addLabelSource, type LabelChange, LabelLog, threadLabels } from "./label-log.ts";
@@ -206,7 +206,7 @@ export class CPUProfiler {
    */
   setRate(hz: number): void {
     if (typeof hz !== "number" || Number.isNaN(hz)) {
-      throw wrongNumber(hz, "the CPU profile rate must be a number of samples a second");
+      throw wrongNumber("profiling", hz, "the CPU profile rate must be a number of samples a second");
     }
     if (this.running !== null) {
       if (hz > 0) this.stderr("runtime: cannot set cpu profile rate until previous profile has finished.\n");

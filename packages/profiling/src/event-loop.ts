@@ -11,9 +11,9 @@
  * Promises are left out by default: every `await` makes one, and the code around it is on a CPU profile anyway.
  */
 
+import { wrongNumber } from "@gort/base";
 import { type BucketTable, counters, eventLoopKind } from "./bucket.ts";
 import { captureUnread, readSites, type UnreadStack } from "./capture.ts";
-import { wrongNumber } from "./errors.ts";
 import type { StackBuffer, StackWalker } from "./extern.ts";
 import { builtin } from "./host.ts";
 import type { PCTable } from "./pc-table.ts";
@@ -68,7 +68,7 @@ export class EventLoopProfiler {
     if (this.hook !== null) return;
     const { rate = defaultRate, promises = false } = options;
     if (!(rate >= 1) || !Number.isFinite(rate)) {
-      throw wrongNumber(rate, "the event loop profile's rate must be a number, 1 or more");
+      throw wrongNumber("profiling", rate, "the event loop profile's rate must be a number, 1 or more");
     }
     const hooks = builtin("node:async_hooks");
     if (hooks === undefined) throw new Error("profiling: this platform doesn't tell about its event loop");

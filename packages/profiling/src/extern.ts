@@ -10,8 +10,8 @@
  * (`await`) belong to the stack: they are the logical callers.
  */
 
+import { wrongNumber } from "@gort/base";
 import { type CallSite, captureSites } from "./capture.ts";
-import { wrongNumber } from "./errors.ts";
 import { elided, type Func, type PCTable } from "./pc-table.ts";
 
 /** Where PCs are written: any array of numbers that holds them exactly. */
@@ -185,5 +185,5 @@ function frameOf(table: PCTable, pc: number): Frame {
 
 /** Throws unless `n` is an integer. */
 export function checkInteger(what: string, n: number): void {
-  if (!Number.isInteger(n)) throw wrongNumber(n, `${what} must be an integer`);
+  if (!Number.isInteger(n)) throw wrongNumber("profiling", n, `${what} must be an integer`);
 }

@@ -5,6 +5,7 @@
  * `LabelStore`: the runtime plugs in the running goroutine; alone, the package keeps it with Node's AsyncLocalStorage,
  * so that it follows callbacks and awaits.
  */
+import { isGenerator } from "@gort/base";
 import { builtin } from "./host.ts";
 
 /** A set of labels. Never changed once made. */
@@ -125,8 +126,4 @@ function labelledSteps(store: LabelStore, during: LabelSet, inner: Generator): G
     return: (value: unknown) => step(() => inner.return(value)),
     throw: (error: unknown) => step(() => inner.throw(error)),
   });
-}
-
-function isGenerator(x: unknown): x is Generator {
-  return Object.prototype.toString.call(x) === "[object Generator]";
 }

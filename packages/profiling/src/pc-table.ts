@@ -23,13 +23,15 @@
  * What is read from V8 at first sight is only what the call site itself knows. Source maps, Go's names and the
  * package are found when the frame is first printed.
  */
-import type { CallSite } from "./capture.ts";
+import { OwnCode } from "@gort/base";
+import { type CallSite, readSites } from "./capture.ts";
 import { readTextFile } from "./files.ts";
 import { functionNameOf, PackageNames, type PackageNamesOptions } from "./go-names.ts";
 import { toPath } from "./host.ts";
-import { isOwnCode } from "./owncode.ts";
 import { SourceFunctions, scannedName } from "./source-functions.ts";
 import { SourceMaps } from "./source-maps.ts";
+
+const ownCode = new OwnCode((mark) => readSites(mark), toPath);
 
 /** Where the text segment begins; below it no pc is ever issued. */
 export const textStart = 0x401000;
@@ -313,7 +315,7 @@ export class PCTable {
 
   private isOwnPlace(script: string, line: number, column: number): boolean {
     if (script === "" || script.startsWith("<")) return false;
-    return isOwnCode(script, line, column) || this.packages.packageOf(script, script) === "runtime";
+    return ownCode.has(script, line, column) || this.packages.packageOf(script, script) === "runtime";
   }
 
   /** The return address that stands for a frame number. */
@@ -383,7 +385,7 @@ export class PCTable {
         const anonymous = info.startLine === 0 ? "func1" : `func@${place.line}:${place.column}`;
         const name = this.localName(info, isModule, place) || anonymous;
         // In a bundle without a source map all code is of one file.
-        const own = isOwnCode(info.script, info.line, info.column);
+        const own = ownCode.has(info.script, info.line, info.column);
         const pkg = own ? "runtime" : source === "" ? "eval" : this.packages.packageOf(source, info.script);
         info.symbol = { func: `${pkg}.${name}`, file: source, line: place.line, column: place.column };
       }

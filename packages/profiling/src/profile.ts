@@ -2,8 +2,8 @@
  * A named profile: what `lookup` finds and `newProfile` makes, Go's runtime/pprof.Profile.
  */
 
+import { wrongNumber } from "@gort/base";
 import { Profile } from "pprof-format";
-import { wrongNumber } from "./errors.ts";
 import { decodeMessage } from "./pprof/decode.ts";
 import { encodeMessage } from "./pprof/encode.ts";
 import { deltaProfile } from "./pprof/ops.ts";
@@ -52,7 +52,7 @@ export class NamedProfile {
    */
   async encode(debug = 0): Promise<Uint8Array> {
     if (!Number.isInteger(debug) || debug < 0) {
-      throw wrongNumber(debug, "debug must be 0, 1 or 2");
+      throw wrongNumber("profiling", debug, "debug must be 0, 1 or 2");
     }
     if (this.source.prepare !== undefined) await this.source.prepare();
     if (debug > 0) return new TextEncoder().encode(this.source.toText(debug));
@@ -73,7 +73,7 @@ export class NamedProfile {
    */
   async encodeDelta(seconds: number, signal?: AbortSignal): Promise<Uint8Array> {
     if (!(seconds > 0) || !Number.isFinite(seconds)) {
-      throw wrongNumber(seconds, "seconds must be a positive number");
+      throw wrongNumber("profiling", seconds, "seconds must be a positive number");
     }
     // Without a wait where there is nothing to prepare: the time begins with the call.
     if (this.source.prepare !== undefined) await this.source.prepare();
@@ -137,7 +137,7 @@ export class CustomProfile extends NamedProfile {
    * the call of `add`, with 1 at the function that calls it.
    */
   add(value: unknown, skip = 0): void {
-    if (!Number.isInteger(skip)) throw wrongNumber(skip, "skip must be an integer");
+    if (!Number.isInteger(skip)) throw wrongNumber("profiling", skip, "skip must be an integer");
     if (this.entries.has(value)) throw new Error("pprof: Profile.Add of duplicate value");
     const { host } = this;
     const above = host.capture(Math.max(0, skip - 1), CustomProfile.prototype.add);

@@ -3,6 +3,7 @@
  * issues its own PCs. All functions of a profiler work without `this`, so they can be taken off it and passed on.
  */
 
+import { writeStderr, wrongNumber } from "@gort/base";
 import { Profile } from "pprof-format";
 import {
   type BucketKind,
@@ -23,7 +24,6 @@ import {
 } from "./contention.ts";
 import { blockProfile, blockText, type CountedStack, countProfile, countText } from "./count-profile.ts";
 import { CPUProfiler } from "./cpuprof.ts";
-import { wrongNumber } from "./errors.ts";
 import { type EventLoopProfileOptions, EventLoopProfiler } from "./event-loop.ts";
 import {
   type CallerInfo,
@@ -132,7 +132,7 @@ export class Profiler {
   constructor(options: ProfilerOptions = {}) {
     const depth = options.maxStackDepth ?? defaultMaxStackDepth;
     if (!Number.isInteger(depth) || depth < 1 || depth > 1024) {
-      throw wrongNumber(depth, "maxStackDepth must be an integer from 1 to 1024");
+      throw wrongNumber("profiling", depth, "maxStackDepth must be an integer from 1 to 1024");
     }
     this.options = options;
     this.table = new PCTable(options);
@@ -640,12 +640,6 @@ function checkBudget(budget: number): number {
   if (typeof budget !== "number") throw new TypeError(fault);
   if (!(budget > 0 && budget <= 1)) throw new RangeError(fault);
   return budget;
-}
-
-function writeStderr(text: string): void {
-  const { process } = globalThis as { process?: { stderr?: { write(text: string): unknown } } };
-  if (process?.stderr) process.stderr.write(text);
-  else console.error(text.trimEnd());
 }
 
 /** Makes a profiler of its own. */

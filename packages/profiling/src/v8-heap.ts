@@ -2,7 +2,7 @@
  * V8's own heap as a profile: what JavaScript objects are alive, by the code that allocated them. V8 samples its
  * allocations as Go does, and the sizes it reports are already scaled.
  */
-import { wrongNumber } from "./errors.ts";
+import { wrongNumber } from "@gort/base";
 import { frameOf, InspectorSession, isNoCode, type V8HeapNode } from "./inspect.ts";
 import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
@@ -27,7 +27,7 @@ export class V8HeapProfiler {
     if (this.session !== null) return;
     const interval = options.intervalBytes ?? 512 * 1024;
     if (!(interval >= 1) || !Number.isFinite(interval)) {
-      throw wrongNumber(interval, "intervalBytes must be a number, 1 or more");
+      throw wrongNumber("profiling", interval, "intervalBytes must be a number, 1 or more");
     }
     const session = new InspectorSession();
     session.post("HeapProfiler.enable");

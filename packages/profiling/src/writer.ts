@@ -4,6 +4,7 @@
  * Like Go's writers none of them closes what it was given. A profile is complete in memory before its first byte
  * is written, so a failing sink costs nothing but the error; a file appears under its name only when it is complete.
  */
+import { kindOf } from "@gort/base";
 import { builtin } from "./host.ts";
 
 /** A Node stream to write to, or anything with its `write`. */
@@ -32,13 +33,9 @@ export async function writeAll(sink: Sink, bytes: Uint8Array): Promise<void> {
     return;
   }
   if (typeof (sink as NodeWritable | null)?.write !== "function") {
-    throw new TypeError(`profiling: writeTo needs a stream or a function (got ${describe(sink)})`);
+    throw new TypeError(`profiling: writeTo needs a stream or a function (got ${kindOf(sink)})`);
   }
   await writeNode(sink, bytes);
-}
-
-function describe(x: unknown): string {
-  return x === null ? "null" : typeof x === "object" ? (x?.constructor?.name ?? "object") : typeof x;
 }
 
 function isWebStream(sink: object | null): sink is WritableStream<Uint8Array> {
@@ -77,7 +74,7 @@ export async function writeFileAtomically(path: string, bytes: Uint8Array): Prom
   const fs = builtin("node:fs")?.promises;
   if (fs === undefined) throw new Error("profiling: this platform has no files to write to");
   if (typeof path !== "string") {
-    throw new TypeError(`profiling: a file's path must be a string (got ${describe(path)})`);
+    throw new TypeError(`profiling: a file's path must be a string (got ${kindOf(path)})`);
   }
   const there = await fs.stat(path).catch(() => null);
   if (there !== null && !there.isFile() && !there.isDirectory()) return fs.writeFile(path, bytes);

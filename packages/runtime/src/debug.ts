@@ -79,7 +79,7 @@ export function setMaxThreads(threads: number): number {
   s.maxThreads = Math.min(threads, 0x7fffffff);
   if (s.maxThreads < 1) {
     const detail = `runtime: program exceeds ${s.maxThreads}-thread limit`;
-    throw new FatalError("thread exhaustion", "ERR_GORT_THREADS", "throw", detail);
+    throw new FatalError("throw", "ERR_GORT_THREADS", "thread exhaustion", detail);
   }
   return old;
 }

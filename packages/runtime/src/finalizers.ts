@@ -9,13 +9,13 @@
  */
 import type { Collector, Finalization, FinalizationKind } from "@gort/gc";
 import { getg, type Scheduler } from "@gort/scheduler";
-import { checkResult, gCleanup, gFinalizer, isGenerator } from "@gort/scheduler/internal";
+import { checkResult, gCleanup, gFinalizer, isBody } from "@gort/scheduler/internal";
 
 const names = { finalizer: "setFinalizer", cleanup: "addCleanup" };
 
 function* call({ kind, fn, arg }: Finalization): Generator<undefined, void> {
   const r = fn(arg as never);
-  if (isGenerator(r)) yield* r;
+  if (isBody(r)) yield* r;
   else checkResult(names[kind], fn, r, "runtime");
 }
 

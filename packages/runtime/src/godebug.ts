@@ -4,8 +4,8 @@
  *
  * Names that gort does not know are reported once, because a misspelt switch that does nothing costs its user an afternoon.
  */
-import { GODEBUG_SWITCHES, type SwitchInfo } from "@gort/gc";
-import { parseSwitches, type SwitchValues, switchDefaults } from "@gort/gc/internal";
+import { parseSwitches, type SwitchInfo, type SwitchValues, switchDefaults } from "@gort/base";
+import { GODEBUG_SWITCHES } from "@gort/gc";
 import { debugSwitches as schedulerSwitches } from "@gort/scheduler/internal";
 
 export type { SwitchInfo };

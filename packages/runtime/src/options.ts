@@ -2,6 +2,7 @@
  * What a runtime can be made with: the options, and what the environment says where they don't. A value that nobody can mean is
  * refused, before anything is made: of the wrong kind with a TypeError, a number out of range with a RangeError.
  */
+import { writeStderr } from "@gort/base";
 import type { Clock, DeadlockMode } from "@gort/scheduler";
 import { checkDeadlockMode } from "@gort/scheduler/internal";
 import { type Environment, noMemoryLimit, parseGOGC, parseGOMAXPROCS, parseMemoryLimit } from "./env.ts";
@@ -48,12 +49,6 @@ export interface RuntimeOptions {
   clock?: Clock;
   /** Seed of all random choices: select, sampling. */
   seed?: number;
-}
-
-function hostStderr(text: string): void {
-  const p = (globalThis as { process?: { stderr?: { write(text: string): unknown } } }).process;
-  if (p?.stderr !== undefined) p.stderr.write(text);
-  else console.error(text.replace(/\n$/, ""));
 }
 
 function resolveGodebug(
@@ -158,7 +153,7 @@ export interface Settings {
 
 export function resolveOptions(options: RuntimeOptions, env: Environment): Settings {
   checkOptions(options);
-  const stderr = options.stderr ?? hostStderr;
+  const stderr = options.stderr ?? writeStderr;
   const warn = (line: string): void => stderr(`${line}\n`);
   const godebug = resolveGodebug(options.godebug, env, warn);
   // At a negative rate Go samples every allocation, as at 1.

@@ -179,7 +179,7 @@ export class GoroutineRoots {
     const size = this.u32[old >>> 2];
     if (size * 2 > this.maxStack) {
       const detail = `runtime: goroutine stack exceeds ${this.maxStack}-byte limit`;
-      throw new FatalError("stack overflow", "ERR_GORT_STACK_OVERFLOW", "throw", detail);
+      throw new FatalError("throw", "ERR_GORT_STACK_OVERFLOW", "stack overflow", detail);
     }
     const lo = this.#allocator.stackAlloc(size * 2);
     this.#allocator.mem.kernel.copy(lo, old, size);

@@ -16,6 +16,7 @@
  *     scheduler's goroutines       -> the profiler's `goroutine` profile; their waits its `block` profile
  *     scheduler.hooks.mutexEvent   -> the profile `mutex`; scheduler.onSwitch -> labels of the CPU profile, while it runs
  */
+
 import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
 import { type Cleanup, type Collector, createCollector, type WeakPointer } from "@gort/gc";
 import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gort/memory";
@@ -59,7 +60,7 @@ import {
 import {
   checkFunction,
   checkResult,
-  isGenerator,
+  isBody,
   isMarker,
   poolCleanup,
   stack,
@@ -543,7 +544,7 @@ export class Runtime {
     finalizers.setFinalizer(addr, (p: Addr) => {
       const r = f(this.types.ref(type, p as Ptr<T>)!);
       // Here, as the goroutine of finalizers does not know the name of f.
-      if (!isGenerator(r)) checkResult("setFinalizer", f, r, "runtime");
+      if (!isBody(r)) checkResult("setFinalizer", f, r, "runtime");
       return r;
     });
   }

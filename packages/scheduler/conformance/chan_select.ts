@@ -3,9 +3,9 @@
  * All rows and schedules apply. The zero value of a channel of numbers is undefined here and 0 in the vectors.
  */
 
+import { isRuntimeError } from "@gort/base";
 import { type Chan, cap, close, len } from "../src/chan.ts";
 import { recv, recv2, send } from "../src/default.ts";
-import { isRuntimeError } from "../src/errors.ts";
 import type { Yieldable } from "../src/op.ts";
 import { printpanicval } from "../src/panic.ts";
 import type { G } from "../src/runtime2.ts";

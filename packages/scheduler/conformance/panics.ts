@@ -9,9 +9,9 @@
  * The type that recover sees is compared where JavaScript can tell it: errors of the runtime, strings, booleans, plain errors.
  */
 
+import { isFatalError, isRuntimeError } from "@gort/base";
 import { close, makechan } from "../src/chan.ts";
 import { recv, send } from "../src/default.ts";
-import { isFatalError, isRuntimeError } from "../src/errors.ts";
 import { defer, goexit, panic, panicValue, printpanicval, recover } from "../src/panic.ts";
 import { recvCase, sendCase } from "../src/select.ts";
 import { Cond, Mutex, Once, RWMutex, WaitGroup } from "../src/sync/index.ts";

@@ -29,10 +29,23 @@
  * when somebody looks (time.ts).
  */
 
-import { PlainError, usedAfterClose, wrongNumber } from "./errors.ts";
+import { PlainError, wrongNumber } from "@gort/base";
+import { usedAfterClose } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
 import { inspectCustom } from "./inspect.ts";
-import { arm, begin, byHand, disarm, gopark, Op, type Operation, OwnOp, probed, unpark } from "./op.ts";
+import {
+  arm,
+  begin,
+  byHand,
+  disarm,
+  gopark,
+  isBody,
+  Op,
+  type Operation,
+  OwnOp,
+  probed,
+  unpark,
+} from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import {
   acquireSudog,
@@ -190,7 +203,7 @@ export class HChan<T> implements Chan<T> {
         if (v === none) return;
       }
       const r = f(v);
-      if (isGenerator(r)) yield* r as Generator<undefined>;
+      if (isBody(r)) yield* r as Generator<undefined>;
       else if (typeof r === "object") checkResult("forEach", f, r);
     }
   }
@@ -328,11 +341,6 @@ export function isForeignChan(x: unknown): boolean {
 
 function sendOnClosed(): PlainError {
   return new PlainError("send on closed channel", "ERR_GORT_SEND_ON_CLOSED_CHANNEL");
-}
-
-export function isGenerator(x: unknown): x is Generator<undefined, unknown, unknown> {
-  // Asked with `in` first: reading a property that is not there throws in some proxies, such as those of assertions.
-  return typeof x === "object" && x !== null && "next" in x && typeof x.next === "function";
 }
 
 /** Parks `g` in one queue. */
@@ -580,7 +588,7 @@ export function cap(c: { readonly capacity: number } | null): number {
 /** Makes a channel; panics as Go's make does on a size out of range. */
 export function makechan<T>(sched: Scheduler, size: number): Chan<T> {
   if (typeof size !== "number" || (!Number.isInteger(size) && Math.abs(size) !== Infinity)) {
-    throw wrongNumber(size, "channel capacity must be an integer");
+    throw wrongNumber("scheduler", size, "channel capacity must be an integer");
   }
   if (size < 0 || size > maxCapacity) {
     throw new PlainError("makechan: size out of range", "ERR_GORT_MAKECHAN_SIZE");

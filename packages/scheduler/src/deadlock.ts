@@ -22,7 +22,7 @@
  * the loop alive for it while `main` runs.
  */
 
-import { FatalError } from "./errors.ts";
+import { FatalError } from "@gort/base";
 import { type NodeProcess, nodeProcess, type TaskQueue } from "./host.ts";
 import type { Scheduler } from "./proc.ts";
 import { dumpOthers } from "./traceback.ts";
@@ -185,7 +185,7 @@ export class DeadlockDetector {
     const message = noGoroutines
       ? "no goroutines (main called runtime.Goexit) - deadlock!"
       : "all goroutines are asleep - deadlock!";
-    const error = new FatalError(message, "ERR_GORT_DEADLOCK");
+    const error = new FatalError("fatal", "ERR_GORT_DEADLOCK", message);
     // Under virtual time no callback of the host takes part, and the verdict is right.
     if (this.mode === "eager" && this.realTime) error.hint = eagerHint;
     this.crash(error);

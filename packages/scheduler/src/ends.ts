@@ -1,6 +1,7 @@
 /** Ends of goroutines: by return, by goexit, by a panic; and the deferred calls before. */
 
-import { GoexitSignal, isFatalError } from "./errors.ts";
+import { isFatalError } from "@gort/base";
+import { GoexitSignal } from "./errors.ts";
 import { unwindBody } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
 import type { LongRuns } from "./longrun.ts";

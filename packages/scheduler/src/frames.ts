@@ -5,7 +5,7 @@
  * everything below a marker function are left out.
  */
 
-import { isOwnCode } from "./owncode.ts";
+import { OwnCode } from "@gort/base";
 
 export interface Frame {
   /** Name as Go would write it, such as `main.(*Server).serve`. */
@@ -110,13 +110,13 @@ function sitesOf(holder: StackHolder): readonly CallSite[] | null {
   return Array.isArray(sites) ? (sites as CallSite[]) : null;
 }
 
-const sitesOfMark = (holder: StackHolder): readonly CallSite[] => sitesOf(holder) ?? [];
+const ownCode = new OwnCode((mark) => sitesOf(mark) ?? []);
 
 /** Whether a call site is in code of these packages, as far as its place tells. */
 export function isOwnSite(site: CallSite): boolean {
   const file = site.getFileName();
   if (typeof file !== "string") return false;
-  return isOwnCode(file, site.getLineNumber() ?? 0, site.getColumnNumber() ?? 0, sitesOfMark);
+  return ownCode.has(file, site.getLineNumber() ?? 0, site.getColumnNumber() ?? 0);
 }
 
 export function framesOfSites(sites: readonly CallSite[], symbolize: Symbolize): Frame[] {
@@ -215,7 +215,7 @@ function parseLine(text: string): StackLine | null {
   const line = Number(m[3]);
   const column = Number(m[4]);
   if (!marker && (file === "" || file.startsWith("node:") || hidden(path))) return null;
-  if (!marker && isOwnCode(file, line, column, sitesOfMark)) return null;
+  if (!marker && ownCode.has(file, line, column)) return null;
   return { marker, name, func: goName(name), file, path, line, column };
 }
 

@@ -3,10 +3,10 @@
  * go returns.
  */
 
-import { isGenerator } from "./chan.ts";
-import { FatalError, usedAfterClose } from "./errors.ts";
+import { FatalError } from "@gort/base";
+import { usedAfterClose } from "./errors.ts";
 import { checkFunction, checkResult } from "./functions.ts";
-import { type Op, type Operation, OwnOp, parkIn, unpark } from "./op.ts";
+import { isBody, type Op, type Operation, OwnOp, parkIn, unpark } from "./op.ts";
 import { type DeferFrame, type Panic, runDeferred } from "./panic.ts";
 import type { Scheduler } from "./proc.ts";
 import { type G, Gdead, WaitQ, waitReasonChanReceive } from "./runtime2.ts";
@@ -65,7 +65,7 @@ export const start = {
     }
     const r = n === 0 ? fn() : n === 1 ? fn(arg) : fn(...(arg as unknown[]));
     if (typeof r === "object" && r !== null) {
-      if (isGenerator(r)) {
+      if (isBody(r)) {
         const gen = adapt(r);
         g.gen = gen;
         return resume.call(gen);
@@ -84,7 +84,9 @@ function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, 
 
 /** Whether `f` is a generator function. Throws for what cannot be a goroutine. */
 export function checkGoroutineFunction(f: unknown, what = "go"): boolean {
-  if (f === null || f === undefined) throw new FatalError("go of nil func value", "ERR_GORT_GO_NIL_FUNC");
+  if (f === null || f === undefined) {
+    throw new FatalError("fatal", "ERR_GORT_GO_NIL_FUNC", "go of nil func value");
+  }
   // Unlike getPrototypeOf, for which the engine leaves optimised code, this is a few loads.
   if (f instanceof GeneratorFunction) return true;
   checkFunction(what, f);

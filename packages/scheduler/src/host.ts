@@ -78,9 +78,3 @@ export const hostTasks: TaskQueue = {
   task: makeTask(),
   microtask: (fn) => queueMicrotask(fn),
 };
-
-export function hostStderr(text: string): void {
-  const err = nodeProcess()?.stderr;
-  if (err !== undefined) err.write(text);
-  else console.error(text.replace(/\n$/, ""));
-}

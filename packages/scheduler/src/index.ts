@@ -45,16 +45,15 @@ export {
 } from "./default.ts";
 export {
   BoundsError,
+  type BoundsKind,
   FatalError,
-  GoexitSignal,
   isFatalError,
   isRuntimeError,
-  PanicError,
-  PanicNilError,
   PlainError,
   RuntimeError,
   TypeAssertionError,
-} from "./errors.ts";
+} from "@gort/base";
+export { GoexitSignal, PanicError, PanicNilError } from "./errors.ts";
 export type { Frame, Symbolize } from "./frames.ts";
 export type { NotAsync } from "./functions.ts";
 export type { Goroutine } from "./goroutine.ts";

@@ -1,7 +1,7 @@
 /** For sibling packages; may change with any release. */
 
 // runtime: tests of values from programs
-export { HChan, isGenerator } from "./chan.ts";
+export { HChan } from "./chan.ts";
 // runtime: the counters' places, for the metrics
 export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
 // runtime: the option
@@ -15,6 +15,8 @@ export { checkFunction, checkResult } from "./functions.ts";
 export { gDerived, gSites, gStack } from "./gstack.ts";
 // runtime: goroutines of its own, with Go's wait reasons
 export { Note } from "./note.ts";
+// runtime: functions of finalizers and cleanups
+export { isBody } from "./op.ts";
 // runtime: its rows of the table of debug switches
 export { debugSwitches, parseGodebug } from "./options.ts";
 export { printpanics, printpanicval } from "./panic.ts";

@@ -31,6 +31,7 @@
  * for every goroutine that exists and saves nothing.
  */
 
+import { isGenerator } from "@gort/base";
 import { otherCopy } from "./errors.ts";
 import { inspectCustom } from "./inspect.ts";
 import type { Scheduler } from "./proc.ts";
@@ -358,4 +359,18 @@ class SignalOp<T> extends OwnOp<T> {
   protected hostScheduler(): Scheduler {
     return this.sched;
   }
+}
+
+/** What the iterators of maps, arrays, strings and iterator helpers print as. */
+const BUILT_IN_ITERATOR = /^\[object (?:.+ Iterator|Iterator Helper)\]$/;
+
+/**
+ * Reports whether `x`, which a function has returned, is the body of a goroutine: a generator, an op, which is its own
+ * iterator, or an iterator written by hand. The engine's own iterators, such as that of a `Map`, are ordinary results.
+ */
+export function isBody(x: unknown): x is Generator<undefined, unknown, unknown> {
+  if (isGenerator(x) || x instanceof Op) return true;
+  // `in` comes first: proxies such as those of assertion libraries throw when a missing property is read.
+  if (typeof x !== "object" || x === null || !("next" in x) || typeof x.next !== "function") return false;
+  return !BUILT_IN_ITERATOR.test(Object.prototype.toString.call(x));
 }

@@ -1,8 +1,8 @@
 /** What a scheduler can be made with. */
 
+import { parseSwitches, type SwitchValues, wrongNumber } from "@gort/base";
 import type { LatencyRecorder } from "./counters.ts";
 import type { DeadlockMode } from "./deadlock.ts";
-import { wrongNumber } from "./errors.ts";
 import type { Symbolize } from "./frames.ts";
 import type { Clock, TaskQueue } from "./host.ts";
 import type { Leak } from "./leak.ts";
@@ -61,13 +61,14 @@ export interface SchedulerOptions {
 export function checkSeed(seed: number | undefined): number {
   if (seed === undefined) return Math.floor(Math.random() * 0x100000000);
   if (Number.isInteger(seed)) return seed;
-  throw wrongNumber(seed, "seed must be a whole number");
+  throw wrongNumber("scheduler", seed, "seed must be a whole number");
 }
 
 /** The number of Ps that the option gives, as far as it is a number: the scheduler knows the limit. */
 export function checkProcs(n: number | undefined): number {
   if (n === undefined) return 1;
-  if (typeof n !== "number" || n < 0) throw wrongNumber(n, "gomaxprocs must be a whole number, 0 or more");
+  if (typeof n !== "number" || n < 0)
+    throw wrongNumber("scheduler", n, "gomaxprocs must be a whole number, 0 or more");
   return n;
 }
 
@@ -94,27 +95,13 @@ export const debugSwitches = [
   { name: "sysmon", default: 0, meaning: "1: a line about each goroutine that ran long without yielding" },
 ] as const;
 
-type Switches = Record<(typeof debugSwitches)[number]["name"], number>;
+type Switches = SwitchValues<typeof debugSwitches>;
 
 /**
- * The scheduler's switches out of a list or an object; the names of others, and what is no integer, are passed over, and of a
- * name given twice the last one counts.
- *
- * The facade has these rows in its table and one parser for all, which lies with the collector. This one serves a scheduler
- * without a facade: it may import no sibling, and there is no package below both. A test of the facade holds that the two
- * read every list alike.
+ * The switches of the scheduler, from GODEBUG's text or an object. Other names and values that are no integers are
+ * ignored.
  */
 export function parseGodebug(d: SchedulerOptions["godebug"] = {}): Readonly<Switches> {
-  const out = Object.fromEntries(debugSwitches.map((s) => [s.name, s.default])) as Switches;
-  const items = typeof d === "string" ? d.split(",").map(nameAndValue) : Object.entries(d);
-  for (const [name, value] of items) {
-    const known = Object.hasOwn(out, name) && /^[-+]?\d+$/.test(String(value));
-    if (known && Number.isSafeInteger(Number(value))) out[name as keyof Switches] = Number(value);
-  }
-  return out;
-}
-
-function nameAndValue(item: string): [name: string, value: string] {
-  const [name, ...value] = item.split("=");
-  return [name.trim(), value.join("=").trim()];
+  const items = typeof d === "string" ? [d] : Object.entries(d).map(([name, value]) => `${name}=${value}`);
+  return parseSwitches(debugSwitches, items.join(","));
 }

@@ -9,7 +9,7 @@
  * apart: it is fatal.
  */
 
-import { FatalError, isFatalError } from "./errors.ts";
+import { FatalError, isFatalError } from "@gort/base";
 import { hasMarker, stackLines } from "./frames.ts";
 import { isRethrown } from "./rethrow.ts";
 
@@ -57,9 +57,9 @@ export function fatalOf(e: unknown): FatalError | null {
   const overflow = overflowIn(e);
   if (overflow === null) return null;
   const fatal = new FatalError(
-    "stack overflow",
-    code,
     "throw",
+    code,
+    "stack overflow",
     "runtime: goroutine stack exceeds the engine's limit",
   );
   // The report shows the stack of the RangeError.

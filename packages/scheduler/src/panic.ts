@@ -19,17 +19,10 @@
  * belongs to the same frame and runs right after it.
  */
 
-import { isGenerator } from "./chan.ts";
-import {
-  FatalError,
-  GoexitSignal,
-  isRuntimeError,
-  otherCopy,
-  PanicError,
-  PanicNilError,
-  RuntimeError,
-} from "./errors.ts";
+import { FatalError, isRuntimeError, RuntimeError } from "@gort/base";
+import { GoexitSignal, otherCopy, PanicError, PanicNilError } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
+import { isBody } from "./op.ts";
 import { fatalOf, overflowOf } from "./overflow.ts";
 import { printable } from "./printable.ts";
 import { type G, inForeignGoroutine, m0 } from "./runtime2.ts";
@@ -168,7 +161,7 @@ export function* frame<T>(
   let p: Panic | null = null;
   try {
     const r = body();
-    if (isGenerator(r)) {
+    if (isBody(r)) {
       result = yield* r;
     } else {
       checkResult("frame", body, r);
@@ -211,7 +204,7 @@ export function* runDeferred(
     if (p !== null) g.panic = p;
     try {
       const r = call();
-      if (isGenerator(r)) yield* r;
+      if (isBody(r)) yield* r;
       else checkResult("defer", call, r);
       if (p?.recovered) p = p.exiting;
     } catch (e) {
@@ -275,8 +268,9 @@ function panicText(v: unknown): string {
     return typeof v === "function" ? functionText(v) : objectText(v);
   } catch (e) {
     throw new FatalError(
-      `panic while printing panic value: ${causeText(panicValue(e))}`,
+      "fatal",
       "ERR_GORT_PANIC_IN_PRINT",
+      `panic while printing panic value: ${causeText(panicValue(e))}`,
     );
   }
 }

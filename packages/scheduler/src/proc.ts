@@ -50,6 +50,7 @@
  * Sources: Go's runtime/proc.go and its scheduler design document; measurements in the project's performance notes.
  */
 
+import { FatalError, isFatalError, writeStderr, wrongNumber } from "@gort/base";
 import { type Chan, makechan, type RecvChan } from "./chan.ts";
 import {
   fillCounters,
@@ -62,13 +63,13 @@ import {
 } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
 import { Ends } from "./ends.ts";
-import { FatalError, isFatalError, usedAfterClose, wrongNumber } from "./errors.ts";
+import { usedAfterClose } from "./errors.ts";
 import { capture, type StackHolder, type Symbolize, setStackTraceLimit, stackLines } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
 import { GStacks } from "./gstack.ts";
-import { type Clock, hostClock, hostStderr, hostTasks, type TaskQueue } from "./host.ts";
+import { type Clock, hostClock, hostTasks, type TaskQueue } from "./host.ts";
 import { HostTimer } from "./hosttimer.ts";
 import { type Leak, LeakDetector, LeakSearch } from "./leak.ts";
 import { type LongRun, LongRuns } from "./longrun.ts";
@@ -230,7 +231,7 @@ export class Scheduler {
     this.hooks = options.hooks ?? {};
     this.symbolize = options.symbolize;
     this.stacks = new GStacks(options.symbolize);
-    this.stderr = options.stderr ?? hostStderr;
+    this.stderr = options.stderr ?? writeStderr;
     const debug = parseGodebug(options.godebug);
     this.trace = debug.schedtrace > 0 ? new SchedTrace(this, debug.schedtrace, debug.scheddetail > 0) : null;
     this.long = new LongRuns(this, debug.sysmon > 0);
@@ -455,7 +456,7 @@ export class Scheduler {
   gomaxprocs(n = 0): number {
     const old = this.nprocs;
     if (!Number.isInteger(n) || n > maxProcs) {
-      throw wrongNumber(n, `gomaxprocs must be an integer up to ${maxProcs}`);
+      throw wrongNumber("scheduler", n, `gomaxprocs must be an integer up to ${maxProcs}`);
     }
     if (n >= 1) this.nprocs = n;
     return old;
@@ -661,7 +662,7 @@ export class Scheduler {
   /** Everything stands still already: one thread, and this is it. */
   stopTheWorld(_reason: string): void {
     if (this.worldStopped)
-      throw new FatalError("stopTheWorld: world is already stopped", "ERR_GORT_WORLD_STOPPED", "throw");
+      throw new FatalError("throw", "ERR_GORT_WORLD_STOPPED", "stopTheWorld: world is already stopped");
     this.worldStopped = true;
   }
 

@@ -3,9 +3,10 @@
  * goroutine; the essay of proc.ts says what counts as one.
  */
 
+import { type FatalError, isFatalError } from "@gort/base";
 import type { LatencySampler } from "./counters.ts";
 import { DeadlockDetector, type DeadlockMode, type Main } from "./deadlock.ts";
-import { type FatalError, isFatalError, usedAfterClose } from "./errors.ts";
+import { usedAfterClose } from "./errors.ts";
 import { checkGoroutineFunction, genFlag, type HostArgs } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
 import type { TaskQueue } from "./host.ts";

@@ -13,8 +13,9 @@
  * reason; one without cases blocks for ever.
  */
 
+import { PlainError } from "@gort/base";
 import { type Chan, HChan, isForeignChan, none, type RecvChan, type SendChan } from "./chan.ts";
-import { otherCopy, PlainError } from "./errors.ts";
+import { otherCopy } from "./errors.ts";
 import { arm, begin, byHand, disarm, gopark, Op, type Operation, probed } from "./op.ts";
 import type { Scheduler } from "./proc.ts";
 import {

@@ -1,3 +1,4 @@
+import { kindOf } from "@gort/base";
 import { describe, expect, it } from "vitest";
 import {
   afterFunc,
@@ -18,7 +19,6 @@ import {
   withTimeoutCause,
   withValue,
 } from "../src/context.ts";
-import { kindOf } from "../src/errors.ts";
 import { createTestScheduler } from "../src/testing.ts";
 
 describe("context", () => {

@@ -1,7 +1,7 @@
+import { isRuntimeError } from "@gort/base";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { HChan } from "../src/chan.ts";
-import { isRuntimeError } from "../src/errors.ts";
 import { defaultCase, recvCase, type SelectCase, sendCase } from "../src/index.ts";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
 

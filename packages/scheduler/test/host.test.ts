@@ -1,6 +1,6 @@
 /** What a scheduler does to the process around it: the end of the event loop, signals, standard error, switches and stops. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { hostClock, hostStderr } from "../src/host.ts";
+import { hostClock } from "../src/host.ts";
 import { crashReport, createScheduler, dumpOnSigquit, RuntimeError, type Scheduler } from "../src/index.ts";
 import { Mutex, RWMutex } from "../src/sync/index.ts";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
@@ -220,18 +220,6 @@ describe("a task of the host", () => {
       hostTasks.microtask(() => log.push("microtask"));
     });
     expect(log).toEqual(["microtask", "first task", "second task"]);
-  });
-});
-
-describe("standard error", () => {
-  it("is the process's, or the console where there is none", () => {
-    const write = vi.spyOn(process.stderr, "write").mockImplementation(() => true);
-    hostStderr("a\n");
-    expect(write.mock.calls).toEqual([["a\n"]]);
-    const error = vi.spyOn(console, "error").mockImplementation(() => {});
-    vi.spyOn(process, "stderr", "get").mockReturnValue(undefined as never);
-    hostStderr("b\nc\n");
-    expect(error.mock.calls).toEqual([["b\nc"]]);
   });
 });
 

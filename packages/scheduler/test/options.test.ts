@@ -32,8 +32,13 @@ describe("the seed", () => {
     expect(() => createScheduler({ seed })).toThrow(fault);
   });
 
-  it.each(["1", null, 1n, {}])("has a wrong type as %s", (seed) => {
-    const fault = new TypeError(`scheduler: seed must be a whole number (got ${seed})`);
+  it.each<[unknown, string]>([
+    ["1", '"1"'],
+    [null, "null"],
+    [1n, "1n"],
+    [{}, "Object"],
+  ])("has a wrong type as %s", (seed, shown) => {
+    const fault = new TypeError(`scheduler: seed must be a whole number (got ${shown})`);
     expect(() => createScheduler({ seed: seed as never })).toThrow(fault);
   });
 });
@@ -71,10 +76,12 @@ describe("gomaxprocs", () => {
     ]);
   });
 
-  it.each(["2", null, 2n])("has a wrong type as %s", (gomaxprocs) => {
-    const fault = new TypeError(
-      `scheduler: gomaxprocs must be a whole number, 0 or more (got ${gomaxprocs})`,
-    );
+  it.each<[unknown, string]>([
+    ["2", '"2"'],
+    [null, "null"],
+    [2n, "2n"],
+  ])("has a wrong type as %s", (gomaxprocs, shown) => {
+    const fault = new TypeError(`scheduler: gomaxprocs must be a whole number, 0 or more (got ${shown})`);
     expect(() => createScheduler({ gomaxprocs: gomaxprocs as never })).toThrow(fault);
   });
 });

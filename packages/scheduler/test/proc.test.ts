@@ -267,7 +267,7 @@ describe("main", () => {
     expect(() =>
       s.runMain(function* () {
         try {
-          s.fatal(new FatalError("enough", "TEST"));
+          s.fatal(new FatalError("fatal", "TEST", "enough"));
         } catch {
           yield* s.gosched();
         }
@@ -380,6 +380,26 @@ describe("a yield of what is no op", () => {
     ).toThrow("goroutine 1 yielded a value that is no op");
     const iterator = { next: () => ({ done: false, value: 3 }), [Symbol.iterator]: () => iterator };
     expect(() => s.runMain(() => iterator as never)).toThrow(TypeError);
+  });
+});
+
+describe("a function that returns one of the engine's iterators", () => {
+  const results: Record<string, () => unknown> = {
+    "a Map's": () => new Map([[1, 2]]).values(),
+    "a Set's": () => new Set([1]).values(),
+    "an array's": () => [1].values(),
+    "a string's": () => "abc"[Symbol.iterator](),
+    "a search's": () => "abc".matchAll(/b/g),
+  };
+
+  it.each(Object.entries(results))("is an ordinary function: %s", (_, f) => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      s.go(f);
+      defer(f);
+      yield* s.gosched();
+      expect(s.numGoroutine()).toBe(1);
+    });
   });
 });
 
@@ -1114,7 +1134,7 @@ describe("hooks", () => {
     const s = createScheduler({
       hooks: {
         safepoint() {
-          throw new FatalError("found pointer to free object", "TEST", "throw");
+          throw new FatalError("throw", "TEST", "found pointer to free object");
         },
       },
     });
@@ -1165,7 +1185,7 @@ describe("hooks", () => {
 
 describe("errors", () => {
   it("are recognised by brand", () => {
-    expect(isFatalError(new FatalError("x"))).toBe(true);
+    expect(isFatalError(new FatalError("fatal", "TEST", "x"))).toBe(true);
     expect(new TypeAssertionError("a is b").message).toBe("interface conversion: a is b");
     expect(isFatalError(new Error("x"))).toBe(false);
   });

@@ -1045,7 +1045,7 @@ describe("Weighted", () => {
 
   it("refuses sizes and units that are no whole numbers from 0", () => {
     for (const bad of [-1, 0.5, Number.NaN, "1", null]) {
-      const got = `must be an integer of at least 0 (got ${String(bad)})`;
+      const got = `must be an integer of at least 0 (got ${typeof bad === "string" ? `"${bad}"` : bad})`;
       const kind = typeof bad === "number" ? RangeError : TypeError;
       expect(() => new Weighted(bad as never)).toThrow(kind);
       expect(() => new Weighted(bad as never)).toThrow(`scheduler: semaphore size ${got}`);

@@ -1,7 +1,8 @@
 /** Functions of the language, which need no heap beside their arguments'. */
+import { show } from "@gort/base";
 import type { Ptr } from "@gort/memory";
 import { cellOf, released } from "./cell.ts";
-import { copyOut, readString, show } from "./codec.ts";
+import { copyOut, readString } from "./codec.ts";
 import {
   appendAll,
   appendTaken,

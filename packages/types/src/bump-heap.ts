@@ -3,8 +3,8 @@
  * and programs that build data once; capacities grow as in Go, because it rounds sizes by Go's classes.
  */
 
+import { FatalError } from "@gort/base";
 import { type Addr, createLinearMemory, type LinearMemory } from "@gort/memory";
-import { FatalError } from "./errors.ts";
 import type { Heap, RefSlot } from "./heap.ts";
 
 /** Slot sizes of Go's size classes, bytes; class 0 is for large objects. */
@@ -93,8 +93,8 @@ export class BumpHeap implements Heap {
     if (next > this.#end) {
       throw new FatalError(
         "fatal",
-        "runtime: out of memory",
         "ERR_GORT_OUT_OF_MEMORY",
+        "runtime: out of memory",
         `runtime: cannot allocate ${size} bytes (${this.#end - addr} of ${this.mem.size} left)`,
       );
     }
@@ -130,7 +130,7 @@ export class BumpHeap implements Heap {
 
   releaseRef(slot: RefSlot): void {
     if (!(this.#refs[slot - 1] > 0))
-      throw new FatalError("throw", "release of a free root", "ERR_GORT_REF_STATE", `slot=${slot}`);
+      throw new FatalError("throw", "ERR_GORT_REF_STATE", "release of a free root", `slot=${slot}`);
     this.#refs[slot - 1] = 0;
     this.#freeRefs[this.#freeRefs.length] = slot;
   }

@@ -16,6 +16,7 @@
  * value can't reach it, so `store` fills it while it reads.
  */
 
+import { show } from "@gort/base";
 import type { Addr, LinearMemory } from "@gort/memory";
 import type { Root } from "./cell.ts";
 import type { Heap } from "./heap.ts";
@@ -89,20 +90,6 @@ function primitive(c: Pick<Codec, "load" | "store" | "take">): Codec {
 }
 
 const TWO32 = 4294967296;
-
-/** A value in an error message. It never throws, whatever code the value has. */
-export function show(v: unknown): string {
-  if (typeof v === "bigint") return `${v}n`;
-  if (typeof v === "string") return JSON.stringify(v.length > 20 ? `${v.slice(0, 20)}...` : v);
-  if (typeof v === "function") return "a function";
-  if (typeof v !== "object" || v === null) return String(v);
-  try {
-    const name: unknown = v.constructor.name;
-    return typeof name === "string" && name !== "" ? name : "object";
-  } catch {
-    return "object";
-  }
-}
 
 function wholeNumber(name: string, lo: number, hi: number, v: unknown): never {
   const text = `types: ${name} must be a whole number from ${lo} to ${hi} (got ${show(v)})`;

@@ -4,8 +4,9 @@
  * setter.
  */
 
+import { show } from "@gort/base";
 import { cellOf, type RefBase, Root, released } from "./cell.ts";
-import { assignTaken, type Codec, nothing, show, unchanged } from "./codec.ts";
+import { assignTaken, type Codec, nothing, unchanged } from "./codec.ts";
 import { isSlice } from "./slice.ts";
 import type { ArrayType, StructType, Type } from "./type.ts";
 

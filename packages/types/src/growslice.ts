@@ -1,4 +1,4 @@
-import { RuntimeError } from "./errors.ts";
+import { RuntimeError } from "@gort/base";
 import type { Heap } from "./heap.ts";
 
 /** Up to this capacity append doubles; above it growth eases towards a quarter. */

@@ -12,8 +12,8 @@ export {
   isFatalError,
   isRuntimeError,
   RuntimeError,
-  type RuntimeErrorLike,
-} from "./errors.ts";
+  type RuntimeError as RuntimeErrorLike,
+} from "@gort/base";
 export { growCap, nextSliceCap } from "./growslice.ts";
 export type { Heap, RefSlot } from "./heap.ts";
 export { Slice } from "./slice.ts";

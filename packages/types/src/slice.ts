@@ -4,10 +4,10 @@
  * loops.
  */
 
+import { BoundsError, RuntimeError, show } from "@gort/base";
 import type { Addr, Ptr } from "@gort/memory";
 import { addShare, DEAD, KEY, notConstructible, type Root, type Roots, released, UNROOTED } from "./cell.ts";
-import { type Codec, show, storeTaken } from "./codec.ts";
-import { BoundsError, RuntimeError } from "./errors.ts";
+import { type Codec, storeTaken } from "./codec.ts";
 import { growCap } from "./growslice.ts";
 import type { Heap } from "./heap.ts";
 import { identical, type Type } from "./type.ts";

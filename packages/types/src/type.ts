@@ -31,6 +31,7 @@
  * Sizes and offsets decide which memory is written. So types are frozen, their classes too, and have no
  * subclasses: a program can't make one that says something else than its parts do.
  */
+import { alignUp } from "@gort/base";
 
 export type Kind =
   | "bool"
@@ -426,10 +427,6 @@ function layOut(name: string, declared: Fields, names: readonly string[]): Layou
   }
   if (lastSize === 0 && offset > 0) offset++;
   return { fields: Object.freeze(fields), size: alignUp(offset, align), align, ptrdata };
-}
-
-function alignUp(n: number, align: number): number {
-  return Math.ceil(n / align) * align;
 }
 
 /** `*T`. A thunk serves types that are declared later. */

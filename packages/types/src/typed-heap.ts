@@ -21,6 +21,7 @@
  * safepoints, so that an address may be held in a local from its allocation to its root.
  */
 
+import { show } from "@gort/base";
 import type { Addr, Ptr } from "@gort/memory";
 import {
   cellOf,
@@ -43,7 +44,6 @@ import {
   nothing,
   scalarCodec,
   scratchBytes,
-  show,
   unchanged,
   writeBytes,
 } from "./codec.ts";

@@ -1,7 +1,8 @@
 /** Raw access to the values of a heap: addresses instead of handles. */
+import { show } from "@gort/base";
 import type { Addr, Ptr } from "@gort/memory";
 import { UNROOTED, type ViewBase } from "./cell.ts";
-import { type Codec, show, storeTaken } from "./codec.ts";
+import { type Codec, storeTaken } from "./codec.ts";
 import { nilDereference } from "./errors.ts";
 import type { Heap } from "./heap.ts";
 import { alignof, type Fields, isType, offsetof, type StructType, sizeof, type Type } from "./type.ts";

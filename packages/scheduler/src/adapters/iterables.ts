@@ -1,7 +1,7 @@
 /** Channels from async iterables: Web streams, Node streams and iterables of the program. */
 
+import { kindOf } from "@gort/base";
 import { currentScheduler } from "../default.ts";
-import { kindOf } from "../errors.ts";
 import { OpenChan, type Source, type SourceOptions } from "./source.ts";
 
 /** An iterator that `cancel` ends early. `pumped` calls `cancel` at most once, and keeps its error for `err`. */

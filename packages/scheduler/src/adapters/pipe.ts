@@ -10,9 +10,10 @@
  *    behind.
  */
 
+import { kindOf } from "@gort/base";
 import type { Chan, RecvChan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
-import { GoexitSignal, kindOf } from "../errors.ts";
+import { GoexitSignal } from "../errors.ts";
 import { nodeProcess } from "../host.ts";
 import { fatalOf } from "../overflow.ts";
 import type { Scheduler } from "../proc.ts";

@@ -1,8 +1,8 @@
 /** Channels from events and abort signals. */
 
+import { kindOf } from "@gort/base";
 import type { RecvChan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
-import { kindOf } from "../errors.ts";
 import { nodeProcess } from "../host.ts";
 import { isClosed, OpenChan, type Source, type SourceOptions } from "./source.ts";
 

@@ -1,7 +1,7 @@
 /** The parts that all adapters share: sources, and the checks of channels. */
 
+import { kindOf } from "@gort/base";
 import { type Chan, HChan, isForeignChan, type RecvChan, type SendChan } from "../chan.ts";
-import { kindOf } from "../errors.ts";
 import type { Scheduler } from "../proc.ts";
 
 /** A channel that host code feeds. */

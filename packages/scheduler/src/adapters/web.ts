@@ -1,8 +1,8 @@
 /** Web streams from and to channels. */
 
+import { kindOf } from "@gort/base";
 import type { Chan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
-import { kindOf } from "../errors.ts";
 import { recvCase, sendCase } from "../select.ts";
 import { channelOf, closeOnce, type From, isChan } from "./source.ts";
 

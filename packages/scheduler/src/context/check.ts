@@ -1,6 +1,6 @@
 /** The check of the parent that every function of this package makes before it makes a context. */
 
-import { kindOf } from "../errors.ts";
+import { kindOf } from "@gort/base";
 import { CancelContext, type Context, ValueContext } from "./tree.ts";
 
 /**

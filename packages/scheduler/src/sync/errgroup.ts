@@ -1,12 +1,12 @@
 /** Group: goroutines that work on one task. The first failure is the failure of the group. */
 
-import { type Chan, isGenerator } from "../chan.ts";
+import type { Chan } from "../chan.ts";
 import { type CancelCauseFunc, type Context, withCancelCause } from "../context.ts";
 import { currentScheduler } from "../default.ts";
 import { GoexitSignal } from "../errors.ts";
 import { checkResult, type NotAsync } from "../functions.ts";
 import { checkGoroutineFunction } from "../goroutine.ts";
-import type { Yieldable } from "../op.ts";
+import { isBody, type Yieldable } from "../op.ts";
 import { fatalOf } from "../overflow.ts";
 import { panic, panicValue } from "../panic.ts";
 import { nothing } from "./once.ts";
@@ -88,7 +88,7 @@ export class Group {
         try {
           const r = f();
           let v = r;
-          if (isGenerator(r)) v = yield* r;
+          if (isBody(r)) v = yield* r;
           else checkResult("Group.go", f, r);
           if (v instanceof Error) self.fail(v);
         } catch (e) {

@@ -16,8 +16,8 @@
  * `yield* gosched()`.
  */
 
+import { FatalError } from "@gort/base";
 import { currentScheduler } from "../default.ts";
-import { FatalError } from "../errors.ts";
 import { arm, disarm, Op, type Operation, parkIn, unpark } from "../op.ts";
 import type { Scheduler } from "../proc.ts";
 import { type G, m0, type Sudog, WaitQ, waitReasonSyncMutexLock } from "../runtime2.ts";
@@ -34,7 +34,7 @@ const STARVATION_THRESHOLD_MS = 1;
 
 /** Ends the program with Go's message. No deferred call may run, because the state of the lock is wrong. */
 export function fatal(message: string): never {
-  const e = new FatalError(message, "ERR_GORT_SYNC");
+  const e = new FatalError("fatal", "ERR_GORT_SYNC", message);
   const g = m0.curg;
   if (g === null) throw e;
   return g.sched.fatal(e);

@@ -1,8 +1,7 @@
 /** Once, onceFunc, onceValue: work that is done at most once. */
 
-import { isGenerator } from "../chan.ts";
 import { checkFunction, checkResult, type NotAsync } from "../functions.ts";
-import type { Yieldable } from "../op.ts";
+import { isBody, type Yieldable } from "../op.ts";
 import { Mutex } from "./mutex.ts";
 
 export class Once {
@@ -24,7 +23,7 @@ export class Once {
       if (this.finished) return;
       try {
         const r = f();
-        if (isGenerator(r)) yield* r;
+        if (isBody(r)) yield* r;
         else checkResult("Once.do", f, r);
       } finally {
         this.finished = true;
@@ -56,7 +55,7 @@ function onceCall<T>(what: string, f: () => Generator<undefined, T, unknown> | T
   function* first(): Generator<undefined, void, unknown> {
     try {
       const r = call!();
-      if (isGenerator(r)) {
+      if (isBody(r)) {
         value = yield* r;
       } else {
         checkResult(what, call!, r);

@@ -1,7 +1,7 @@
 /** Weighted: a semaphore of `size` units, first come, first served. */
 
+import { wrongNumber } from "@gort/base";
 import { currentScheduler } from "../default.ts";
-import { wrongNumber } from "../errors.ts";
 import { type Op, type Operation, OwnOp, parkIn, unpark } from "../op.ts";
 import { panic } from "../panic.ts";
 import type { Scheduler } from "../proc.ts";
@@ -14,7 +14,7 @@ export class Weighted {
 
   constructor(size: number) {
     if (!Number.isInteger(size) || size < 0) {
-      throw wrongNumber(size, "semaphore size must be an integer of at least 0");
+      throw wrongNumber("scheduler", size, "semaphore size must be an integer of at least 0");
     }
     this.size = size;
   }
@@ -51,7 +51,7 @@ export class Weighted {
 
 function checkUnits(n: number): number {
   if (!Number.isInteger(n) || n < 0) {
-    throw wrongNumber(n, "semaphore units must be an integer of at least 0");
+    throw wrongNumber("scheduler", n, "semaphore units must be an integer of at least 0");
   }
   return n;
 }

@@ -1,8 +1,9 @@
 /** Singleflight: callers that ask for the same work share one run of it. */
 
-import { type Chan, isGenerator } from "../chan.ts";
+import type { Chan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
 import { checkFunction, checkResult, type NotAsync } from "../functions.ts";
+import { isBody } from "../op.ts";
 import { WaitGroup } from "./waitgroup.ts";
 
 export interface FlightResult<T> {
@@ -46,7 +47,7 @@ export class Singleflight<K, T> {
       this.m.set(key, c);
       try {
         const r = f();
-        if (isGenerator(r)) {
+        if (isBody(r)) {
           c.value = yield* r;
         } else {
           checkResult(what, f, r);

@@ -1,19 +1,17 @@
-/** Which places in a bundle are these packages' own: those between the two marks that each published file sets. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+/** In a bundle, the code of these packages lies between the two marks that each published file sets. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { OwnCode, type Place } from "../src/index.ts";
 
 const marksKey = Symbol.for("gort.code");
 const shared = globalThis as { [marksKey]?: { stack?: unknown }[][] };
 const before = shared[marksKey];
-let isOwnCode: typeof import("../src/owncode.ts").isOwnCode;
+let ownCode: OwnCode;
 
-beforeEach(async () => {
-  // What was read of the list is kept for good.
-  vi.resetModules();
-  ({ isOwnCode } = await import("../src/owncode.ts"));
+beforeEach(() => {
+  ownCode = new OwnCode(readSites);
   delete shared[marksKey];
 });
 afterEach(() => {
-  vi.resetModules();
   if (before === undefined) delete shared[marksKey];
   else shared[marksKey] = before;
 });
@@ -21,15 +19,13 @@ afterEach(() => {
 /** An error made at a place. */
 const mark = (file: unknown, line: number | null, column: number | null) => ({ stack: [file, line, column] });
 let reads = 0;
-function readSites({ stack }: { stack?: unknown }): NodeJS.CallSite[] {
+function readSites({ stack }: { stack?: unknown }): Place[] {
   reads++;
   if (stack === undefined) return [];
   const [file, line, column] = stack as unknown[];
-  const site = { getFileName: () => file, getLineNumber: () => line, getColumnNumber: () => column };
-  return [site as unknown as NodeJS.CallSite];
+  return [{ getFileName: () => file, getLineNumber: () => line, getColumnNumber: () => column } as Place];
 }
-const own = (line: number, column: number, file = "/app/bundle.js") =>
-  isOwnCode(file, line, column, readSites);
+const own = (line: number, column: number, file = "/app/bundle.js") => ownCode.has(file, line, column);
 
 describe("a place in a script", () => {
   it("is no own code where no file has set marks", () => {
@@ -96,5 +92,11 @@ describe("a place in a script", () => {
   it("is counted from 0 where the engine gives none", () => {
     shared[marksKey] = [[mark("/app/bundle.js", null, null), mark("/app/bundle.js", 2, null)]];
     expect([own(0, 0), own(1, 5), own(2, 0), own(2, 1)]).toEqual([true, true, true, false]);
+  });
+
+  it("has the name that scriptOf gives to its file", () => {
+    shared[marksKey] = [[mark("file:///app/a.js", 1, 1), mark("file:///app/a.js", 9, 1)]];
+    const named = new OwnCode(readSites, (file) => file.replace("file://", ""));
+    expect([named.has("/app/a.js", 5, 1), named.has("file:///app/a.js", 5, 1)]).toEqual([true, false]);
   });
 });
