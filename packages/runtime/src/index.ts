@@ -112,11 +112,8 @@ export {
   after,
   afterFunc,
   blockProfile,
-  caller,
-  callers,
   callersFrames,
   cgocall,
-  defaultRuntime,
   funcForPC,
   gc,
   go,
@@ -129,7 +126,6 @@ export {
   makeChan,
   makeSlice,
   memProfile,
-  memProfileRate,
   mutexProfile,
   newObject,
   newTicker,
@@ -142,7 +138,6 @@ export {
   select,
   setBlockProfileRate,
   setCPUProfileRate,
-  setDefaultRuntime,
   setFinalizer,
   setMutexProfileFraction,
   sleep,
@@ -153,7 +148,8 @@ export {
   toBytes,
   unlockOSThread,
   weak,
-} from "./default.ts";
+} from "./default.generated.ts";
+export { caller, callers, defaultRuntime, memProfileRate, setDefaultRuntime } from "./default.ts";
 export { type DebugSwitch, debugSwitches, type Godebug, type SwitchInfo } from "./godebug.ts";
 export type { RuntimeOptions } from "./options.ts";
 export type { Root } from "./roots.ts";

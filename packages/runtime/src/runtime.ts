@@ -23,39 +23,21 @@ import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gor
 import { type GCStats, gcStats, type MemStats, newMemStats, readMemStats, summary } from "@gort/memstats";
 import type { DumpSink } from "@gort/memstats/heapdump";
 import { createMetrics, type Metrics } from "@gort/memstats/metrics";
+import { type CallerInfo, createProfiler, type PCs, type Profiler } from "@gort/profiling";
 import {
-  type BlockProfileRecord,
-  type CallerInfo,
-  createProfiler,
-  type Frames,
-  type Func,
-  type MemProfileRecord,
-  type PCs,
-  type Profiler,
-  type StackRecord,
-} from "@gort/profiling";
-import {
-  type Chan,
   type Clock,
   createScheduler,
   defaultCase,
   defer,
   frame,
-  type Goroutine,
   goexit,
   type NotAsync,
-  type Operation,
   panic,
-  type RecvChan,
   recover,
   recvCase,
   type Scheduler,
   type SchedulerHooks,
-  type SelectCase,
-  type SelectResultOf,
   sendCase,
-  type Ticker,
-  type Timer,
 } from "@gort/scheduler";
 import {
   checkFunction,
@@ -63,17 +45,14 @@ import {
   isBody,
   isMarker,
   poolCleanup,
-  stack,
   stackText,
 } from "@gort/scheduler/internal";
 import {
   append,
   copy,
   createTypes,
-  type Init,
   type Ref,
   type RefMembers,
-  type Slice,
   type Type,
   type TypedHeap,
   uint8,
@@ -88,6 +67,7 @@ import { LinearArena, RuntimeHeap } from "./heap.ts";
 import { dumpHeap } from "./heapdump.ts";
 import { hostCollector } from "./hostgc.ts";
 import { IdleWorker } from "./idle.ts";
+import { RuntimeMethods } from "./methods.generated.ts";
 import { CpuClasses, RuntimeMetrics } from "./metrics-source.ts";
 import { type RuntimeOptions, resolveOptions } from "./options.ts";
 import {
@@ -150,7 +130,7 @@ const ofNoRuntime = [
 /** How often figures are published that only the runtime's thread knows, once other threads read them. */
 const PUBLISH_MS = 1000;
 
-export class Runtime {
+export class Runtime extends RuntimeMethods {
   readonly memory: LinearMemory;
   readonly allocator: Allocator;
   readonly collector: Collector;
@@ -203,6 +183,7 @@ export class Runtime {
   #closed = false;
 
   constructor(options: RuntimeOptions = {}) {
+    super();
     const env = processEnvironment();
     const { stderr, godebug, gogc, memoryLimit, gomaxprocs } = resolveOptions(options, env);
     this.stderr = stderr;
@@ -377,118 +358,7 @@ export class Runtime {
     return dropped;
   }
 
-  // ---- goroutines ----
-
-  /**
-   * Runs `f` as the main goroutine. Resolves with what it returns; the other goroutines end with it. Rejects with a
-   * FatalError (deadlock, out of memory) or with the panic of any goroutine.
-   */
-  main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
-    return this.scheduler.mainBelow<T>(f, this.main);
-  }
-
-  /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-  go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine {
-    return this.scheduler.newproc(f, args, this.go);
-  }
-
-  /** Lets other goroutines run. */
-  gosched(): Operation<void> {
-    return this.scheduler.gosched();
-  }
-
-  /** Goroutines that exist, those of the runtime itself not counted. */
-  numGoroutine(): number {
-    return this.scheduler.numGoroutine();
-  }
-
-  /** Sets the number of Ps if `n` >= 1; returns the number before. */
-  gomaxprocs(n = 0): number {
-    return this.scheduler.gomaxprocs(n);
-  }
-
-  lockOSThread(): void {
-    this.scheduler.lockOSThread();
-  }
-
-  unlockOSThread(): void {
-    this.scheduler.unlockOSThread();
-  }
-
-  /** Waits for a promise, or for what an async function returns; other goroutines run meanwhile. */
-  syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
-    return this.scheduler.syscall(work);
-  }
-
-  /** Calls into native code or WebAssembly, and counts it. */
-  cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): R {
-    return this.scheduler.cgocall(f, ...args);
-  }
-
-  numCgoCall(): number {
-    return this.scheduler.numCgoCall();
-  }
-
-  /** Writes the dump of the calling goroutine, or of all, into `buf`; returns the bytes written. */
-  stack(buf: Uint8Array, all: boolean): number {
-    return stack(this.scheduler, buf, all, this.stack);
-  }
-
-  // ---- channels and time ----
-
-  /** Makes a channel of JavaScript values with room for `n` of them. */
-  makeChan<T>(n = 0): Chan<T> {
-    return this.scheduler.makeChan<T>(n);
-  }
-
-  /** Waits until one of the cases can proceed, and does it. */
-  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
-    return this.scheduler.select(cases);
-  }
-
-  sleep(ms: number): Operation<void> {
-    return this.scheduler.sleep(ms);
-  }
-
-  /** A channel that gets the time, in ms since 1970, after `ms`. */
-  after(ms: number): RecvChan<number> {
-    return this.scheduler.after(ms);
-  }
-
-  newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {
-    return this.scheduler.newTimer(ms);
-  }
-
-  newTicker(ms: number): Ticker {
-    return this.scheduler.newTicker(ms);
-  }
-
-  /** Calls `f` in a goroutine of its own after `ms`. */
-  afterFunc<R>(ms: number, f: () => NotAsync<R>): Timer {
-    return this.scheduler.afterFunc<R>(ms, f);
-  }
-
   // ---- memory ----
-
-  /** `new(T)`: a zero value in the heap, with `init` assigned to it, and a reference that keeps it alive. */
-  newObject<T extends Type>(type: T, init?: Init<T>): Ref<T> {
-    return this.types.newObject(type, init);
-  }
-
-  /** `make([]T, len, cap)`. */
-  makeSlice<E extends Type>(elem: E, len: number, cap = len): Slice<E> {
-    return this.types.makeSlice(elem, len, cap);
-  }
-
-  /** `[]T{...}`. */
-  sliceOf<E extends Type>(elem: E, values: readonly Init<E>[]): Slice<E> {
-    return this.types.sliceOf(elem, values);
-  }
-
-  /** `[]byte(text)`. */
-  toBytes(text: string): Slice<typeof uint8> {
-    return this.types.toBytes(text);
-  }
 
   /** A full collection, sweep included; a safepoint. */
   gc(): void {
@@ -672,23 +542,10 @@ export class Runtime {
     this.allocator.setMemProfileRate(this.profiler.memProfileRate);
   }
 
-  /** The memory profile as of the last completed collection; filled if `p` has room for all records. */
-  memProfile(
-    p: (MemProfileRecord | null | undefined)[] | null,
-    inuseZero: boolean,
-  ): { n: number; ok: boolean } {
-    return this.profiler.memProfile(p, inuseZero);
-  }
-
   /** Records waits of goroutines, one in about `rate` nanoseconds of waiting; 1 records all, 0 none. */
   setBlockProfileRate(rate: number): void {
     this.profiler.setBlockProfileRate(rate);
     this.scheduler.blockProfileEnabled = rate > 0;
-  }
-
-  /** Where goroutines waited and for how long; filled if `p` has room for all records. */
-  blockProfile(p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } {
-    return this.profiler.blockProfile(p);
   }
 
   /**
@@ -701,25 +558,6 @@ export class Runtime {
     return old;
   }
 
-  /** Who released locks that others waited for, and for how long; filled if `p` has room for all records. */
-  mutexProfile(p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } {
-    return this.profiler.mutexProfile(p);
-  }
-
-  /** The stack of every goroutine; filled if `p` has room for all. */
-  goroutineProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
-    return this.profiler.goroutineProfile(p);
-  }
-
-  threadCreateProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
-    return this.profiler.threadCreateProfile(p);
-  }
-
-  /** Samples a second of the next CPU profile; refused, with Go's words on standard error, while one runs. */
-  setCPUProfileRate(hz: number): void {
-    this.profiler.setCPUProfileRate(hz);
-  }
-
   get caller(): (skip?: number) => CallerInfo {
     return this.profiler.caller;
   }
@@ -728,15 +566,7 @@ export class Runtime {
     return this.profiler.callers;
   }
 
-  get callersFrames(): (pcs: Iterable<number>) => Frames {
-    return this.profiler.callersFrames;
-  }
-
-  get funcForPC(): (pc: number) => Func | null {
-    return this.profiler.funcForPC;
-  }
-
-  toString(): string {
+  override toString(): string {
     if (this.#closed) return `Runtime(${version()}, closed)`;
     const { gomaxprocs, goroutines, heapBytes } = this.toJSON();
     const count = goroutines === 1 ? "1 goroutine" : `${goroutines} goroutines`;

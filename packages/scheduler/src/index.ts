@@ -19,10 +19,7 @@ export {
   afterFunc,
   cgocall,
   checkpoint,
-  close,
-  defaultScheduler,
   go,
-  goid,
   gomaxprocs,
   gosched,
   lockOSThread,
@@ -32,17 +29,14 @@ export {
   newTimer,
   numCgoCall,
   numGoroutine,
-  recv,
-  recv2,
   select,
-  send,
-  setDefaultScheduler,
   shouldYield,
   sleep,
   stack,
   syscall,
   unlockOSThread,
-} from "./default.ts";
+} from "./default.generated.ts";
+export { close, defaultScheduler, goid, recv, recv2, send, setDefaultScheduler } from "./default.ts";
 export {
   BoundsError,
   type BoundsKind,

@@ -417,12 +417,12 @@ export class Scheduler {
     this.makeRunnableSlow(g);
   }
 
-  /** `runtime.Gosched`. */
+  /** Lets other goroutines run: `runtime.Gosched`. */
   gosched(): Operation<void> {
     return yieldNow(this);
   }
 
-  /** A place where a long loop lets others run if it has had its time: `yield* checkpoint()`. */
+  /** Lets other goroutines run if this one has used up its time slice; for long loops: `yield* checkpoint()`. */
   checkpoint(): Operation<void> {
     return yieldIfDue(this);
   }
@@ -448,6 +448,7 @@ export class Scheduler {
   private pollsLeft = 0;
   private polledAt = 0;
 
+  /** Counts the goroutines that exist, without those of the runtime itself. */
   numGoroutine(): number {
     return this.ngoroutines;
   }
@@ -468,12 +469,16 @@ export class Scheduler {
     if (g !== null) g.lockedCount++;
   }
 
+  /** Undoes one call of `lockOSThread`. */
   unlockOSThread(): void {
     const g = m0.curg;
     if (g !== null && g.lockedCount > 0) g.lockedCount--;
   }
 
-  /** Waits for a promise; other goroutines run meanwhile. A function is called in the host's context. */
+  /**
+   * Waits for a promise, or for the result of an async function. Other goroutines run meanwhile. A function is called
+   * in the host's context.
+   */
   syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
     return syscallOp(this, work);
   }
@@ -494,6 +499,7 @@ export class Scheduler {
     return f(...args);
   }
 
+  /** Counts the calls of `cgocall`. */
   numCgoCall(): number {
     return this.ncgocall;
   }
@@ -519,27 +525,32 @@ export class Scheduler {
 
   // ---- channels, time ----
 
+  /** Makes a channel of JavaScript values with room for `n` of them. */
   makeChan<T>(n = 0): Chan<T> {
     return makechan<T>(this, n);
   }
 
+  /** Waits until one of the cases can proceed, and performs it. */
   select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
     return selectgo(this, cases) as unknown as Operation<SelectResultOf<C>>;
   }
 
+  /** Waits `ms` milliseconds. */
   sleep(ms: number): Operation<void> {
     return timeSleep(this, ms);
   }
 
-  /** A channel that gets the time after `ms`. */
+  /** Returns a channel that receives the time, in ms since 1970, after `ms`. */
   after(ms: number): RecvChan<number> {
     return timeNewTimer(this, checkDuration("after", ms)).C!;
   }
 
+  /** Makes a timer whose channel `C` receives the time, in ms since 1970, after `ms`. */
   newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {
     return timeNewTimer(this, ms) as Timer & { readonly C: RecvChan<number> };
   }
 
+  /** Makes a ticker whose channel `C` receives the time, in ms since 1970, every `ms`. */
   newTicker(ms: number): Ticker {
     return timeNewTicker(this, ms);
   }
@@ -564,8 +575,9 @@ export class Scheduler {
   // ---- main ----
 
   /**
-   * Runs `f` as the main goroutine. Resolves with what it returns, when every other goroutine has ended with it; rejects with
-   * a FatalError, or with the panic of any goroutine (a PanicError if its value is no object).
+   * Runs `f` as the main goroutine. Resolves with its result when `f` has returned and every other goroutine has ended
+   * with it. Rejects with a FatalError (deadlock, out of memory), or with the panic of any goroutine (a PanicError if
+   * its value is no object).
    */
   main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
     return this.mainBelow(f, this.main);

@@ -129,7 +129,7 @@ export class TypedHeap {
     return typ;
   }
 
-  /** `new(T)`, or `&T{...}`: a zero value, with `init` assigned to it. */
+  /** `new(T)`, or `&T{...}`: a zero value with `init` assigned to it, and a reference that keeps it alive. */
   newObject<T extends Type>(type: T, init?: Init<T>): Ref<T> {
     checkType("newObject", type);
     const addr = this.heap.malloc(type.size, this.descriptor(type));

@@ -1,0 +1,189 @@
+// Derived by scripts/functions.mjs: do not edit.
+
+/** Methods of a runtime that are its parts' own. */
+import type { Profiler } from "@gort/profiling";
+import type { BlockProfileRecord, Frames, Func, MemProfileRecord, StackRecord } from "@gort/profiling";
+import type { Scheduler } from "@gort/scheduler";
+import type {
+  Chan,
+  Goroutine,
+  NotAsync,
+  Operation,
+  RecvChan,
+  SelectCase,
+  SelectResultOf,
+  Ticker,
+  Timer,
+} from "@gort/scheduler";
+import { stack as stackBelow } from "@gort/scheduler/internal";
+import type { TypedHeap } from "@gort/types";
+import type { Init, Ref, Slice, Type, uint8 } from "@gort/types";
+
+export abstract class RuntimeMethods {
+  abstract readonly scheduler: Scheduler;
+  abstract readonly types: TypedHeap;
+  abstract readonly profiler: Profiler;
+
+  /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
+  go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine {
+    return this.scheduler.newproc(f, args, this.go);
+  }
+
+  /** Lets other goroutines run: `runtime.Gosched`. */
+  gosched(): Operation<void> {
+    return this.scheduler.gosched();
+  }
+
+  /**
+   * Runs `f` as the main goroutine. Resolves with its result when `f` has returned and every other goroutine has ended
+   * with it. Rejects with a FatalError (deadlock, out of memory), or with the panic of any goroutine (a PanicError if
+   * its value is no object).
+   */
+  main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
+    return this.scheduler.mainBelow<T>(f, this.main);
+  }
+
+  /** Counts the goroutines that exist, without those of the runtime itself. */
+  numGoroutine(): number {
+    return this.scheduler.numGoroutine();
+  }
+
+  /** Sets the number of Ps if `n` >= 1, and returns the number before. One thread uses one of them. */
+  gomaxprocs(n = 0): number {
+    return this.scheduler.gomaxprocs(n);
+  }
+
+  /** Ties the goroutine to its thread. There is one thread, so this shows in dumps only. Calls nest. */
+  lockOSThread(): void {
+    this.scheduler.lockOSThread();
+  }
+
+  /** Undoes one call of `lockOSThread`. */
+  unlockOSThread(): void {
+    this.scheduler.unlockOSThread();
+  }
+
+  /**
+   * Waits for a promise, or for the result of an async function. Other goroutines run meanwhile. A function is called
+   * in the host's context.
+   */
+  syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
+    return this.scheduler.syscall<T>(work);
+  }
+
+  /** Calls into native code or WebAssembly, and counts it. */
+  cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): R {
+    return this.scheduler.cgocall<A, R>(f, ...args);
+  }
+
+  /** Counts the calls of `cgocall`. */
+  numCgoCall(): number {
+    return this.scheduler.numCgoCall();
+  }
+
+  /** `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. */
+  stack(buf: Uint8Array | null, all: boolean): number {
+    return stackBelow(this.scheduler, buf, all, this.stack);
+  }
+
+  /** Makes a channel of JavaScript values with room for `n` of them. */
+  makeChan<T>(n = 0): Chan<T> {
+    return this.scheduler.makeChan<T>(n);
+  }
+
+  /** Waits until one of the cases can proceed, and performs it. */
+  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
+    return this.scheduler.select<C>(cases);
+  }
+
+  /** Waits `ms` milliseconds. */
+  sleep(ms: number): Operation<void> {
+    return this.scheduler.sleep(ms);
+  }
+
+  /** Returns a channel that receives the time, in ms since 1970, after `ms`. */
+  after(ms: number): RecvChan<number> {
+    return this.scheduler.after(ms);
+  }
+
+  /** Makes a timer whose channel `C` receives the time, in ms since 1970, after `ms`. */
+  newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {
+    return this.scheduler.newTimer(ms);
+  }
+
+  /** Makes a ticker whose channel `C` receives the time, in ms since 1970, every `ms`. */
+  newTicker(ms: number): Ticker {
+    return this.scheduler.newTicker(ms);
+  }
+
+  /** Calls `f` in a goroutine of its own after `ms`. */
+  afterFunc<R>(ms: number, f: () => NotAsync<R>): Timer {
+    return this.scheduler.afterFunc<R>(ms, f);
+  }
+
+  /** `new(T)`, or `&T{...}`: a zero value with `init` assigned to it, and a reference that keeps it alive. */
+  newObject<T extends Type>(type: T, init?: Init<T>): Ref<T> {
+    return this.types.newObject<T>(type, init);
+  }
+
+  /** `make([]T, len, cap)`: zero elements. */
+  makeSlice<E extends Type>(elem: E, len: number, cap = len): Slice<E> {
+    return this.types.makeSlice<E>(elem, len, cap);
+  }
+
+  /** `[]T{...}`: length and capacity are the list's. */
+  sliceOf<E extends Type>(elem: E, values: readonly Init<E>[]): Slice<E> {
+    return this.types.sliceOf<E>(elem, values);
+  }
+
+  /** `[]byte(text)`: its UTF-8 form. */
+  toBytes(text: string): Slice<typeof uint8> {
+    return this.types.toBytes(text);
+  }
+
+  /**
+   * The memory profile, not scaled. `n` is the number of records; if `p` has room for all, they are put in its first
+   * `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, also records of which all is freed.
+   */
+  memProfile(
+    p: (MemProfileRecord | null | undefined)[] | null,
+    inuseZero: boolean,
+  ): { n: number; ok: boolean } {
+    return this.profiler.memProfile(p, inuseZero);
+  }
+
+  /** The block profile; protocol as that of `memProfile`. */
+  blockProfile(p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+    return this.profiler.blockProfile(p);
+  }
+
+  /** The mutex profile; protocol as that of `memProfile`. */
+  mutexProfile(p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+    return this.profiler.mutexProfile(p);
+  }
+
+  /** The stacks of all goroutines; protocol as that of `memProfile`. */
+  goroutineProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+    return this.profiler.goroutineProfile(p);
+  }
+
+  /** The stacks that started threads; protocol as that of `memProfile`. */
+  threadCreateProfile(p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } {
+    return this.profiler.threadCreateProfile(p);
+  }
+
+  /** Samples a second of the CPU profiles to come; 0: 100. */
+  setCPUProfileRate(hz: number): void {
+    this.profiler.setCPUProfileRate(hz);
+  }
+
+  /** The frames of PCs that `callers` recorded. */
+  callersFrames(pcs: Iterable<number>): Frames {
+    return this.profiler.callersFrames(pcs);
+  }
+
+  /** The function that has the instruction at `pc`, or null. */
+  funcForPC(pc: number): Func | null {
+    return this.profiler.funcForPC(pc);
+  }
+}
