@@ -48,6 +48,12 @@ describe("context", () => {
     });
   });
 
+  it("has a cancel function that host code can call, too", () => {
+    const { ctx, cancel } = withCancel(background());
+    cancel();
+    expect(ctx.err()?.message).toBe("context canceled");
+  });
+
   it("watches a context of somebody else's making", () => {
     const s = createTestScheduler();
     s.runMain(function* () {

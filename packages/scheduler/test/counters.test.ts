@@ -218,7 +218,8 @@ describe("latencies", () => {
         yield* s.gosched();
       }
     });
-    // Each waits for the nine others. The 61st tick takes the head of the global queue out of turn, so not always exactly.
+    // Each waits for the nine others. The 61st tick takes the head of the global queue out of turn, so not always
+    // exactly.
     expect(latencies.meanMs).toBeGreaterThan(8.8);
     expect(latencies.meanMs).toBeLessThan(9.2);
     for (const r of latencies.list) expect(r.ns % 1e6).toBe(0);

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { crashReport, defer, frame, goexit, makeChan, panic, recover } from "../src/index.ts";
+import { defer, frame, goexit, makeChan, panic, recover } from "../src/index.ts";
 import { Mutex } from "../src/sync/index.ts";
-import { createTestScheduler } from "../src/testing.ts";
+import { report } from "./kit.ts";
 
 const fatal = () => new Mutex().unlock();
+
 const loud = {
   toString(): string {
     throw "in String";
@@ -129,21 +130,12 @@ const recorded = readFileSync(new URL("./golden/crashes/crashes.txt", import.met
   .slice(1)
   .map((part) => [part.slice(0, part.indexOf("\n")), part.slice(part.indexOf("\n") + 1, -1)] as const);
 
-function report(f: () => unknown): string | undefined {
-  try {
-    createTestScheduler().runMain(f);
-  } catch (e) {
-    return crashReport(e)?.text.split("\n\n")[0].trimEnd();
-  }
-  return "did not die";
-}
-
 describe("programs that die, recorded from Go", () => {
   it("are all written here too", () => {
     expect(Object.keys(programs)).toEqual(recorded.map(([name]) => name));
   });
 
   it.each(recorded)("report as Go did: %s", (name, text) => {
-    expect(report(programs[name])).toBe(text);
+    expect(report(programs[name]).trimEnd()).toBe(text);
   });
 });

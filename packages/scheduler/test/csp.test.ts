@@ -109,8 +109,8 @@ class Model {
   }
 
   /**
-   * Begins an operation. `chosen` tells which ready case the program took and `queued` in which order a select that waits
-   * entered the queues, where the model leaves them open.
+   * Begins an operation. `chosen` tells which ready case the program took and `queued` in which order a select that
+   * waits entered the queues, where the model leaves them open.
    */
   begin(g: number, op: Op, chosen: () => number, queued: () => number[]): void {
     switch (op.kind) {
@@ -161,9 +161,9 @@ class Model {
 }
 
 /**
- * Runs `p` with its operations begun in the order `order`, which is then extended by the first goroutine that can go until
- * none can. Returns who could have gone at each step. The same seed gives the same choices of select after the same
- * steps.
+ * Runs `p` with its operations begun in the order `order`, which is then extended by the first goroutine that can go
+ * until none can. Returns who could have gone at each step. The same seed gives the same choices of select after the
+ * same steps.
  */
 function runOrder(p: Program, order: number[], seed: number): number[][] {
   const s = createTestScheduler({ seed });

@@ -1,4 +1,5 @@
 /** From what an engine says of a stack to frames. */
+
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import {
@@ -7,11 +8,14 @@ import {
   type Frame,
   framesOf,
   framesOfSites,
+  goName,
   hasMarker,
   hidden,
+  isCut,
   isMarker,
   isOwnSite,
   parseStack,
+  stackLines,
   stackOfError,
   v8Error,
 } from "../src/frames.ts";
@@ -252,5 +256,40 @@ describe("the stack of an error", () => {
     for (const e of [faulty, { stack: 5 }, {}, null, undefined, "text", 5, Symbol("x")]) {
       expect(stackOfError(e)).toBe("");
     }
+  });
+});
+
+describe("a stack", () => {
+  it("may have been cut if it has as many lines as the run loop asks for", () => {
+    const text = (lines: number) => `Error: x${"\n    at f (file.js:1:1)".repeat(lines)}`;
+    expect([0, 1, stackLines - 1, stackLines, stackLines + 1].map((n) => isCut(text(n)))).toEqual([
+      false,
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect(isCut("\n".repeat(stackLines))).toBe(true);
+    expect(isCut("")).toBe(false);
+  });
+});
+
+describe("Go's name of a function", () => {
+  it.each([
+    ["worker", "main.worker"],
+    ["", "main.func1"],
+    ["<anonymous>", "main.func1"],
+    ["Server.serve", "main.(*Server).serve"],
+    ["Server.<anonymous>", "main.(*Server).func1"],
+    ["Object.<anonymous>", "main.func1"],
+    ["Module.run", "main.run"],
+    ["Function.make", "main.make"],
+    ["new Server", "main.Server"],
+    ["new Object.Server", "main.Server"],
+    ["Server.serve [as handle]", "main.(*Server).serve"],
+    ["a.b.c", "main.(*a.b).c"],
+    [".hidden", "main..hidden"],
+  ])("of %s is %s", (name, want) => {
+    expect(goName(name)).toBe(want);
   });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { crashReport, defer, frame, go, goexit, panic, recover } from "../src/index.ts";
+import { defer, frame, go, goexit, panic, recover } from "../src/index.ts";
 import { Mutex } from "../src/sync/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
+import { report } from "./kit.ts";
 
 type Body = () => Generator<undefined, unknown, unknown>;
 
@@ -24,16 +25,6 @@ function printed(bodies: Record<string, (log: (text: unknown) => void) => Body>)
     }
   });
   return out;
-}
-
-/** The report of a program up to its first stack. */
-function report(f: Body): string {
-  try {
-    createTestScheduler().runMain(f);
-  } catch (e) {
-    return crashReport(e)!.text.split("\n\n")[0];
-  }
-  return "";
 }
 
 describe("Goexit", () => {

@@ -1,6 +1,11 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { background, withDeadline, withTimeout } from "../src/context.ts";
 import { hostClock } from "../src/host.ts";
 import { HostTimer } from "../src/hosttimer.ts";
+import { createScheduler } from "../src/index.ts";
+import { FakeClock } from "../src/testing.ts";
+
+afterEach(() => vi.restoreAllMocks());
 
 describe("the host's timer of a sleeping scheduler", () => {
   let now = 0;
@@ -91,5 +96,84 @@ describe("the host's timer of a sleeping scheduler", () => {
     timer.arm(1100, true);
     timer.clear();
     expect([fired, asked()]).toEqual([1, [[100, true]]]);
+  });
+});
+
+describe("host timers", () => {
+  /** A clock of the host that tells which timers are set and hold the process. */
+  function countingClock(): { clock: FakeClock; held: () => number } {
+    const clock = new FakeClock();
+    const refs = new Map<unknown, boolean>();
+    const { setTimer, clearTimer } = clock;
+    clock.setTimer = (fn, ms, ref) => {
+      const handle = setTimer.call(clock, fn, ms, ref);
+      refs.set(handle, ref);
+      return handle;
+    };
+    clock.clearTimer = (handle) => {
+      refs.delete(handle);
+      clearTimer.call(clock, handle);
+    };
+    return { clock, held: () => [...refs.values()].filter(Boolean).length };
+  }
+  const turns = async (n = 3) => {
+    for (let i = 0; i < n; i++) await new Promise((r) => setImmediate(r));
+  };
+
+  it("hold no process after a scheduler's close", async () => {
+    const { clock, held } = countingClock();
+    const s = createScheduler({ clock, deadlock: "off" });
+    s.go(function* () {
+      yield* s.sleep(60_000);
+    });
+    await turns();
+    expect(held()).toBe(1);
+    s.close();
+    await turns();
+    expect(held()).toBe(0);
+  });
+
+  it("hold no process for a context that was cancelled before its deadline", async () => {
+    const { clock, held } = countingClock();
+    const s = createScheduler({ clock, deadlock: "off" });
+    let live = 0;
+    s.go(function* () {
+      const { cancel } = withTimeout(background(), 60_000);
+      const { cancel: second } = withDeadline(background(), clock.wall() + 60_000);
+      yield* s.gosched();
+      live = s.timers.nuser;
+      cancel();
+      second();
+    });
+    await turns();
+    expect(live).toBe(2);
+    expect([s.timers.nuser, held()]).toEqual([0, 0]);
+    s.close();
+  });
+});
+
+describe("the host's timer", () => {
+  it.each([
+    [0, 0],
+    [-5, 0],
+    [0.2, 1],
+    [3.7, 4],
+    [0x7fffffff, 0x7fffffff],
+    [1e12, 0x7fffffff],
+    [Infinity, 0x7fffffff],
+  ])("of %d ms is set to whole milliseconds that it takes: %d", (ms, set) => {
+    const handle = { unref: vi.fn() };
+    const timeout = vi.spyOn(globalThis, "setTimeout").mockReturnValue(handle as never);
+    const fn = () => {};
+    expect(hostClock.setTimer(fn, ms, true)).toBe(handle);
+    expect(timeout.mock.calls).toEqual([[fn, set]]);
+    expect(handle.unref).not.toHaveBeenCalled();
+    hostClock.setTimer(fn, ms, false);
+    expect(handle.unref).toHaveBeenCalledOnce();
+  });
+
+  it("may have a handle that can't be let go of, as in a browser", () => {
+    vi.spyOn(globalThis, "setTimeout").mockReturnValue(5 as never);
+    expect(hostClock.setTimer(() => {}, 1, false)).toBe(5);
   });
 });

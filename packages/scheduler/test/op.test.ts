@@ -15,6 +15,68 @@ import { Mutex, RWMutex, WaitGroup, Weighted } from "../src/sync/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
 import { stackText } from "../src/traceback.ts";
 
+/** An op of each kind; `happened` tells whether the one of place `i` has had its effect. */
+interface OpKind {
+  make(i: number): Operation<unknown>;
+  happened(i: number): boolean;
+  /** What the operation gives. */
+  value?(i: number): unknown;
+}
+
+function opKinds(s: Scheduler): Record<string, OpKind> {
+  const full = () =>
+    [0, 1].map((i) => {
+      const c = s.makeChan<number>(1);
+      c.trySend(i);
+      return c;
+    });
+  const empty = () => [0, 1].map(() => s.makeChan<number>(1));
+  const [a, b, c, d, e, f] = [empty(), full(), full(), empty(), full(), full()];
+  const never = s.makeChan<number>();
+  const mutexes = [new Mutex(), new Mutex()];
+  const written = [new RWMutex(), new RWMutex()];
+  const read = [new RWMutex(), new RWMutex()];
+  const groups = [new WaitGroup(), new WaitGroup()];
+  const semaphores = [new Weighted(1), new Weighted(1)];
+  const done = () => true;
+  return {
+    "chan send": { make: (i) => a[i].send(i), happened: (i) => a[i].length === 1 },
+    recv: { make: (i) => b[i].recv(), happened: (i) => b[i].length === 0, value: (i) => i },
+    recv2: {
+      make: (i) => c[i].recv2(),
+      happened: (i) => c[i].length === 0,
+      value: (i) => ({ value: i, ok: true }),
+    },
+    "select send": {
+      make: (i) => s.select([sendCase(d[i], i), recvCase(never)]),
+      happened: (i) => d[i].length === 1,
+      value: () => ({ index: 0, value: undefined, ok: false }),
+    },
+    "select receive": {
+      make: (i) => s.select([recvCase(never), recvCase(e[i])]),
+      happened: (i) => e[i].length === 0,
+      value: (i) => ({ index: 1, value: i, ok: true }),
+    },
+    "recv of a null channel's neighbour": {
+      make: (i) => s.select([recvCase(null), recvCase(f[i])]),
+      happened: (i) => f[i].length === 0,
+      value: (i) => ({ index: 1, value: i, ok: true }),
+    },
+    sleep: { make: (i) => s.sleep(i), happened: done },
+    gosched: { make: () => s.gosched(), happened: done },
+    checkpoint: { make: () => s.checkpoint(), happened: done },
+    syscall: { make: (i) => s.syscall(() => i), happened: done, value: (i) => i },
+    "mutex lock": { make: (i) => mutexes[i].lock(), happened: (i) => !mutexes[i].tryLock() },
+    "rwmutex lock": { make: (i) => written[i].lock(), happened: (i) => !written[i].tryRLock() },
+    "rwmutex rlock": { make: (i) => read[i].rLock(), happened: (i) => !read[i].tryLock() },
+    "waitgroup wait": { make: (i) => groups[i].wait(), happened: done },
+    "semaphore acquire": {
+      make: (i) => semaphores[i].acquire(),
+      happened: (i) => !semaphores[i].tryAcquire(),
+    },
+  };
+}
+
 describe("an op", () => {
   it("completes without suspending when it can", () => {
     const s = createTestScheduler();
@@ -221,7 +283,8 @@ describe("awaiting an op in host code", () => {
 describe("next() of an op, called by hand", () => {
   const fault = (what: string) =>
     new TypeError(
-      `scheduler: next() of a ${what} op was called by hand; an op is used with yield* (or await), which suspends the goroutine`,
+      `scheduler: next() of a ${what} op was called by hand; ` +
+        "an op is used with yield* (or await), which suspends the goroutine",
     );
 
   it("is refused at the next op, and hands nothing over", () => {
@@ -301,7 +364,8 @@ describe("an op in another copy of the package's goroutine", () => {
     try {
       expect(() => s.sleep(1)[Symbol.iterator]().next()).toThrow(
         new TypeError(
-          "scheduler: a sleep in a goroutine that belongs to another copy of @gort/scheduler: install one version, and bundle it once",
+          "scheduler: a sleep in a goroutine that belongs to another copy of @gort/scheduler: " +
+            "install one version, and bundle it once",
         ),
       );
     } finally {
@@ -310,68 +374,6 @@ describe("an op in another copy of the package's goroutine", () => {
     expect(() => s.sleep(1)[Symbol.iterator]().next()).toThrow("outside of a goroutine");
   });
 });
-
-/** An op of each kind; `happened` tells whether the one of place `i` has had its effect. */
-interface OpKind {
-  make(i: number): Operation<unknown>;
-  happened(i: number): boolean;
-  /** What the operation gives. */
-  value?(i: number): unknown;
-}
-
-function opKinds(s: Scheduler): Record<string, OpKind> {
-  const full = () =>
-    [0, 1].map((i) => {
-      const c = s.makeChan<number>(1);
-      c.trySend(i);
-      return c;
-    });
-  const empty = () => [0, 1].map(() => s.makeChan<number>(1));
-  const [a, b, c, d, e, f] = [empty(), full(), full(), empty(), full(), full()];
-  const never = s.makeChan<number>();
-  const mutexes = [new Mutex(), new Mutex()];
-  const written = [new RWMutex(), new RWMutex()];
-  const read = [new RWMutex(), new RWMutex()];
-  const groups = [new WaitGroup(), new WaitGroup()];
-  const semaphores = [new Weighted(1), new Weighted(1)];
-  const done = () => true;
-  return {
-    "chan send": { make: (i) => a[i].send(i), happened: (i) => a[i].length === 1 },
-    recv: { make: (i) => b[i].recv(), happened: (i) => b[i].length === 0, value: (i) => i },
-    recv2: {
-      make: (i) => c[i].recv2(),
-      happened: (i) => c[i].length === 0,
-      value: (i) => ({ value: i, ok: true }),
-    },
-    "select send": {
-      make: (i) => s.select([sendCase(d[i], i), recvCase(never)]),
-      happened: (i) => d[i].length === 1,
-      value: () => ({ index: 0, value: undefined, ok: false }),
-    },
-    "select receive": {
-      make: (i) => s.select([recvCase(never), recvCase(e[i])]),
-      happened: (i) => e[i].length === 0,
-      value: (i) => ({ index: 1, value: i, ok: true }),
-    },
-    "recv of a null channel's neighbour": {
-      make: (i) => s.select([recvCase(null), recvCase(f[i])]),
-      happened: (i) => f[i].length === 0,
-      value: (i) => ({ index: 1, value: i, ok: true }),
-    },
-    sleep: { make: (i) => s.sleep(i), happened: done },
-    gosched: { make: () => s.gosched(), happened: done },
-    checkpoint: { make: () => s.checkpoint(), happened: done },
-    syscall: { make: (i) => s.syscall(() => i), happened: done, value: (i) => i },
-    "mutex lock": { make: (i) => mutexes[i].lock(), happened: (i) => !mutexes[i].tryLock() },
-    "rwmutex lock": { make: (i) => written[i].lock(), happened: (i) => !written[i].tryRLock() },
-    "rwmutex rlock": { make: (i) => read[i].rLock(), happened: (i) => !read[i].tryLock() },
-    "waitgroup wait": { make: (i) => groups[i].wait(), happened: done },
-    "semaphore acquire": {
-      make: (i) => semaphores[i].acquire(),
-      happened: (i) => !semaphores[i].tryAcquire(),
-    },
-  };
-}
 
 describe("an op of any kind", () => {
   const names = Object.keys(opKinds(createScheduler()));
@@ -419,4 +421,47 @@ describe("an op of any kind", () => {
       expect(await op).toEqual(value(0));
     },
   );
+});
+
+describe("a yield of what is no op", () => {
+  const bad = 3 as never;
+
+  it("may be caught, and the goroutine returns or waits for something else", () => {
+    const s = createTestScheduler();
+    const caught: string[] = [];
+    function* careless(): Generator<undefined, void, unknown> {
+      try {
+        yield bad;
+      } catch (e) {
+        caught.push((e as Error).message);
+      }
+    }
+    const ends = s.runMain(function* () {
+      yield* careless();
+      return "returned";
+    });
+    const waits = s.runMain(function* () {
+      yield* careless();
+      yield* s.sleep(1);
+      return "waited";
+    });
+    expect([ends, waits]).toEqual(["returned", "waited"]);
+    const fault = "scheduler: goroutine 1 yielded a value that is no op; suspend with yield* on an op";
+    expect(caught).toEqual([fault, fault]);
+  });
+
+  it("ends the program if the goroutine does it again, or its generator can't be thrown into", () => {
+    const s = createTestScheduler();
+    expect(() =>
+      s.runMain(function* () {
+        try {
+          yield bad;
+        } catch {
+          yield bad;
+        }
+      }),
+    ).toThrow("goroutine 1 yielded a value that is no op");
+    const iterator = { next: () => ({ done: false, value: 3 }), [Symbol.iterator]: () => iterator };
+    expect(() => s.runMain(() => iterator as never)).toThrow(TypeError);
+  });
 });

@@ -1,20 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { crashReport, defer, frame, goexit, panic, recover } from "../src/index.ts";
+import { defer, frame, goexit, panic, recover } from "../src/index.ts";
 import { printpanicval } from "../src/panic.ts";
 import { createTestScheduler } from "../src/testing.ts";
-
-function run<T>(f: () => Generator<undefined, T, unknown> | T): T {
-  return createTestScheduler().runMain(f);
-}
-
-function report(f: () => unknown): string {
-  try {
-    run(f);
-  } catch (e) {
-    return crashReport(e)!.text.split("\n\n")[0];
-  }
-  return "";
-}
+import { report, run } from "./kit.ts";
 
 describe("frame", () => {
   it("gives what its body returns, after the deferred calls, last first", () => {

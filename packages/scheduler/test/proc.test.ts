@@ -1,451 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 import type { HChan } from "../src/chan.ts";
-import {
-  type Chan,
-  crashReport,
-  createScheduler,
-  defer,
-  FatalError,
-  go,
-  gosched,
-  isFatalError,
-  main,
-  makeChan,
-  type Operation,
-  PanicError,
-  panic,
-  sleep,
-  TypeAssertionError,
-} from "../src/index.ts";
-import { dumpOthers, Note, waitReasonFinalizerWait } from "../src/internal.ts";
-import {
-  createTestScheduler,
-  expectNoLeakedGoroutines,
-  type TestScheduler,
-  verifyScheduler,
-} from "../src/testing.ts";
-
-describe("main", () => {
-  it("resolves with what the main goroutine returns", async () => {
-    expect(
-      await main(function* () {
-        const c = makeChan<number>();
-        go(function* () {
-          for (let i = 1; i <= 3; i++) yield* c.send(i);
-          c.close();
-        });
-        let sum = 0;
-        yield* c.forEach((v) => {
-          sum += v;
-        });
-        yield* gosched();
-        yield* sleep(1);
-        return sum;
-      }),
-    ).toBe(6);
-  });
-
-  it("takes an ordinary function too", async () => {
-    expect(await createScheduler().main(() => 3)).toBe(3);
-  });
-
-  it("rejects with a FatalError when all goroutines are asleep", async () => {
-    const s = createScheduler({ deadlock: "eager" });
-    const e = await s
-      .main(function* () {
-        s.go(function* worker() {
-          yield* s.makeChan().send(1);
-        });
-        yield* s.makeChan().recv();
-      })
-      .catch((e: unknown) => e);
-    expect(e).toBeInstanceOf(FatalError);
-    expect((e as FatalError).message).toBe("all goroutines are asleep - deadlock!");
-    const { text, exitCode } = crashReport(e)!;
-    expect(exitCode).toBe(2);
-    expect(text).toMatch(
-      /^fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 \[chan receive\]:\nmain\.main\(/,
-    );
-    expect(text).toMatch(
-      /goroutine \d+ \[chan send\]:\nmain\.worker\(\.\.\.\)\n\t.*proc\.test\.ts:\d+\ncreated by main\.main in goroutine 1\n\t.*proc\.test\.ts:\d+\n/,
-    );
-    // The process of this test lives on, so the verdict is early, and the report says what to do about that.
-    expect(text).toMatch(/\n\ngort: this verdict is early .* use deadlock: "certain"\.\n$/);
-  });
-
-  it("does not take a host callback that may still come for a deadlock", async () => {
-    const s = createScheduler();
-    const c = s.makeChan<string>();
-    expect(
-      await s.main(function* () {
-        setTimeout(() => c.trySend("from the host"), 30);
-        return yield* c.recv();
-      }),
-    ).toBe("from the host");
-  });
-
-  it("does not take one for lost that was armed before main", async () => {
-    const s = createScheduler();
-    const c = s.makeChan<string>();
-    setTimeout(() => c.trySend("from the host"), 30);
-    expect(await s.main(() => c.recv())).toBe("from the host");
-  });
-
-  it("refuses a mode of deadlock detection that there is not", () => {
-    for (const deadlock of ["host", "", "EAGER"]) {
-      expect(() => createScheduler({ deadlock: deadlock as never })).toThrow(
-        /^scheduler: deadlock must be one of "certain", "eager", "warn", "off" \(got /,
-      );
-    }
-    expect(() => createScheduler({ deadlock: 1 as never })).toThrow(TypeError);
-  });
-
-  it("prints a dump once with deadlock: warn when all goroutines wait for each other, and goes on", async () => {
-    let printed = "";
-    const timers: { fn: () => void; ms: number }[] = [];
-    const s = createScheduler({
-      deadlock: "warn",
-      stderr: (text) => {
-        printed += text;
-      },
-      clock: {
-        now: () => performance.now(),
-        setTimer: (fn, ms) => timers[timers.push({ fn, ms }) - 1],
-        clearTimer: (t) => void timers.splice(timers.indexOf(t as never), 1),
-      },
-    });
-    const c = s.makeChan<number>();
-    const turn = () => new Promise((r) => setImmediate(r));
-    const end = s.main(function* asleep() {
-      return (yield* c.recv())! + (yield* c.recv())!;
-    });
-    await turn();
-    expect(timers.map((t) => t.ms)).toEqual([5000]);
-    expect(printed).toBe("");
-    timers.pop()!.fn();
-    expect(printed).toMatch(
-      /^scheduler: all goroutines have been asleep for 5 s: .*\n\ngoroutine 1 \[chan receive\]:\nmain\.asleep\(/,
-    );
-    const once = printed;
-    c.trySend(1);
-    await turn();
-    expect(timers).toEqual([]);
-    c.trySend(2);
-    expect(await end).toBe(3);
-    expect(printed).toBe(once);
-  });
-
-  it("does not take an announced host source for a deadlock", async () => {
-    const s = createScheduler({ deadlock: "eager" });
-    const c = s.makeChan<string>();
-    expect(
-      await s.main(function* () {
-        const release = s.hostSource();
-        setTimeout(() => {
-          c.trySend("late");
-          release();
-        }, 10);
-        return yield* c.recv();
-      }),
-    ).toBe("late");
-  });
-
-  it("ends the other goroutines with it, without their deferred calls", () => {
-    const s = createTestScheduler();
-    let cleaned = false;
-    const c = s.makeChan();
-    s.runMain(function* () {
-      s.go(function* () {
-        try {
-          yield* c.recv();
-        } finally {
-          cleaned = true;
-        }
-      });
-      yield* s.sleep(1);
-    });
-    expect(cleaned).toBe(false);
-    expect(s.numGoroutine()).toBe(0);
-    // Nobody waits there any more: a value would be lost in the hands of the dead.
-    expect(c.trySend(1)).toBe(false);
-    verifyScheduler(s);
-  });
-
-  it("ends goroutines that have not begun, and calls none of what they were given", () => {
-    const s = createTestScheduler();
-    let calls = 0;
-    const call = () => {
-      calls++;
-    };
-    s.runMain(() => {
-      s.go(call);
-      s.go((f: () => void) => f(), call);
-      s.go((...fs: (() => void)[]) => fs[0](), call, call, call, call);
-    });
-    s.run();
-    expect([calls, s.numGoroutine()]).toEqual([0, 0]);
-    verifyScheduler(s);
-  });
-
-  it("rejects with the panic of another goroutine", async () => {
-    const s = createScheduler();
-    const e = new TypeError("x is not a function");
-    const got = await s
-      .main(function* () {
-        s.go(function* faulty() {
-          yield* s.gosched();
-          throw e;
-        });
-        yield* s.makeChan().recv();
-      })
-      .catch((e: unknown) => e);
-    expect(got).toBe(e);
-    expect(crashReport(e)!.text).toMatch(
-      /^panic: TypeError: x is not a function\n\ngoroutine \d+ \[running\]:\n/,
-    );
-  });
-
-  it("wraps a panic that is no Error, so that the promise rejects with one", async () => {
-    const thrown = await createScheduler()
-      .main(() => {
-        throw 3;
-      })
-      .catch((e: unknown) => e);
-    expect(thrown).toBeInstanceOf(PanicError);
-    expect((thrown as PanicError).value).toBe(3);
-    const panicked = await createScheduler()
-      .main(() => panic("boom"))
-      .catch((e: unknown) => e);
-    expect((panicked as PanicError).value).toBe("boom");
-    expect(crashReport(panicked)!.text).toMatch(
-      /^panic: boom\n\ngoroutine 1 \[running\]:\nmain\..*\n\t.*proc\.test/,
-    );
-  });
-
-  it("cannot run twice at a time, but again afterwards", async () => {
-    const s = createScheduler();
-    const first = s.main(() => s.sleep(1));
-    await expect(s.main(() => 1)).rejects.toThrow("main is already running");
-    await first;
-    expect(await s.main(() => s.getg()!.goid)).toBe(1);
-  });
-
-  it("is refused after close", async () => {
-    const s = createScheduler();
-    s.close();
-    await expect(s.main(() => 1)).rejects.toThrow("scheduler: main after close");
-  });
-
-  it.each([null, undefined])("wraps a thrown %s", async (value) => {
-    const e: unknown = await createScheduler()
-      .main(() => {
-        throw value;
-      })
-      .catch((e: unknown) => e);
-    expect(e).toBeInstanceOf(PanicError);
-    expect((e as PanicError).value).toBe(value);
-  });
-
-  it("leaves a goroutine of the runtime that it has just readied to run on", () => {
-    const s = createTestScheduler();
-    const c = s.makeChan<number>();
-    const got: unknown[] = [];
-    s.goSystem(function* () {
-      got.push(yield* c.recv());
-    });
-    s.run();
-    s.runMain(() => {
-      c.trySend(5);
-    });
-    s.run();
-    expect(got).toEqual([5]);
-  });
-
-  it("ends with a fatal error even if the program catches it", () => {
-    const s = createTestScheduler();
-    let after = false;
-    expect(() =>
-      s.runMain(function* () {
-        try {
-          s.fatal(new FatalError("fatal", "TEST", "enough"));
-        } catch {
-          yield* s.gosched();
-        }
-        after = true;
-      }),
-    ).toThrow("enough");
-    expect(after).toBe(false);
-  });
-});
-
-describe("go", () => {
-  it("refuses what cannot be a goroutine", () => {
-    const s = createTestScheduler();
-    // @ts-expect-error an async function
-    expect(() => s.go(async () => {})).toThrow(/needs a generator function, not an async one/);
-    // @ts-expect-error an async generator function
-    expect(() => s.go(async function* () {})).toThrow(TypeError);
-    expect(() => s.go(3 as never)).toThrow("scheduler: go needs a function (got number)");
-    expect(() => s.go(null as never)).toThrow(FatalError);
-    expect(() => s.runMain(() => Promise.resolve(1) as never)).toThrow(/returned a promise/);
-  });
-
-  it("passes any number of arguments", () => {
-    const s = createTestScheduler();
-    const got: unknown[][] = [];
-    s.runMain(function* () {
-      const f = function* (...args: number[]) {
-        got.push(args);
-      };
-      s.go(f);
-      s.go(f, 1);
-      s.go(f, 1, 2);
-      s.go(f, 1, 2, 3, 4, 5, 6);
-      yield* s.gosched();
-    });
-    expect(got.sort((a, b) => a.length - b.length)).toEqual([[], [1], [1, 2], [1, 2, 3, 4, 5, 6]]);
-  });
-
-  it("gives a handle that outlives the goroutine", () => {
-    const s = createTestScheduler();
-    s.runMain(function* () {
-      const first = s.go(() => {});
-      yield* first.done();
-      const c = s.makeChan();
-      // Takes over the record of the first.
-      const second = s.go(() => c.recv());
-      yield* s.gosched();
-      expect(second.id).not.toBe(first.id);
-      yield* first.done();
-      c.close();
-      yield* second.done();
-    });
-  });
-
-  it("runs goroutines that host code starts in the order of their start", () => {
-    const s = createTestScheduler();
-    const log: number[] = [];
-    for (let i = 0; i < 5; i++) s.go(() => void log.push(i));
-    s.run();
-    expect(log).toEqual([0, 1, 2, 3, 4]);
-  });
-
-  it("throws into a goroutine that yields something other than an op", () => {
-    const s = createTestScheduler();
-    expect(() =>
-      s.runMain(function* () {
-        yield 3 as never;
-      }),
-    ).toThrow("goroutine 1 yielded a value that is no op");
-  });
-});
-
-describe("a yield of what is no op", () => {
-  const bad = 3 as never;
-
-  it("may be caught, and the goroutine returns or waits for something else", () => {
-    const s = createTestScheduler();
-    const caught: string[] = [];
-    function* careless(): Generator<undefined, void, unknown> {
-      try {
-        yield bad;
-      } catch (e) {
-        caught.push((e as Error).message);
-      }
-    }
-    const ends = s.runMain(function* () {
-      yield* careless();
-      return "returned";
-    });
-    const waits = s.runMain(function* () {
-      yield* careless();
-      yield* s.sleep(1);
-      return "waited";
-    });
-    expect([ends, waits]).toEqual(["returned", "waited"]);
-    const fault = "scheduler: goroutine 1 yielded a value that is no op; suspend with yield* on an op";
-    expect(caught).toEqual([fault, fault]);
-  });
-
-  it("ends the program if the goroutine does it again, or its generator can't be thrown into", () => {
-    const s = createTestScheduler();
-    expect(() =>
-      s.runMain(function* () {
-        try {
-          yield bad;
-        } catch {
-          yield bad;
-        }
-      }),
-    ).toThrow("goroutine 1 yielded a value that is no op");
-    const iterator = { next: () => ({ done: false, value: 3 }), [Symbol.iterator]: () => iterator };
-    expect(() => s.runMain(() => iterator as never)).toThrow(TypeError);
-  });
-});
-
-describe("a function that returns one of the engine's iterators", () => {
-  const results: Record<string, () => unknown> = {
-    "a Map's": () => new Map([[1, 2]]).values(),
-    "a Set's": () => new Set([1]).values(),
-    "an array's": () => [1].values(),
-    "a string's": () => "abc"[Symbol.iterator](),
-    "a search's": () => "abc".matchAll(/b/g),
-  };
-
-  it.each(Object.entries(results))("is an ordinary function: %s", (_, f) => {
-    const s = createTestScheduler();
-    s.runMain(function* () {
-      s.go(f);
-      defer(f);
-      yield* s.gosched();
-      expect(s.numGoroutine()).toBe(1);
-    });
-  });
-});
-
-describe("the end of a goroutine", () => {
-  it("is counted also if it has run deferred calls", () => {
-    const s = createTestScheduler();
-    s.runMain(function* () {
-      let called = false;
-      s.go(() => {
-        defer(() => {
-          called = true;
-        });
-      });
-      yield* s.gosched();
-      expect([called, s.numGoroutine()]).toEqual([true, 1]);
-      verifyScheduler(s);
-    });
-  });
-
-  it("needs no hook that takes its stack slots back", () => {
-    const s = createTestScheduler();
-    s.runMain(function* () {
-      s.go(() => {
-        s.getg()!.rootLo = 8;
-      });
-      yield* s.gosched();
-      expect(s.numGoroutine()).toBe(1);
-    });
-  });
-
-  it("by a panic is reported on standard error where there is neither a main nor a process of Node", () => {
-    const s = createTestScheduler();
-    s.go(function* worker() {
-      throw new Error("x");
-    });
-    vi.stubGlobal("process", { versions: {} });
-    try {
-      expect(() => s.run()).toThrow("x");
-    } finally {
-      vi.unstubAllGlobals();
-    }
-    expect(s.errors).toEqual([
-      expect.stringMatching(/^panic: x\n\ngoroutine 2 \[running\]:\nmain\.worker\(/),
-    ]);
-  });
-});
+import { type Chan, createScheduler, type Operation } from "../src/index.ts";
+import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
+import { run } from "./kit.ts";
 
 describe("the run queue", () => {
   it("moves half of a full ring to the global queue, and runs everybody once", () => {
@@ -599,42 +156,6 @@ describe("a goroutine that is taken out of the queues", () => {
       yield* s.gosched();
     });
     expect(ran).toEqual(["ring"]);
-  });
-});
-
-describe("the record of a goroutine", () => {
-  it("has the labels of its parent and its number, or none if host code started it", () => {
-    const s = createTestScheduler();
-    const labels = new Map([["key", "value"]]);
-    const seen: unknown[] = [];
-    const child = () => {
-      const g = s.getg()!;
-      seen.push([g.parentGoid, g.labels]);
-    };
-    s.runMain(function* () {
-      s.go(child);
-      yield* s.gosched();
-      s.getg()!.labels = labels;
-      s.go(child);
-      yield* s.gosched();
-    });
-    s.go(child);
-    s.run();
-    expect(seen).toEqual([
-      [1, null],
-      [1, labels],
-      [0, null],
-    ]);
-  });
-
-  it("serves again once it has ended", () => {
-    const s = createTestScheduler();
-    for (let i = 0; i < 5; i++) s.go(() => {});
-    s.run();
-    expect([s.gs().length, s.gfreeCount]).toEqual([5, 5]);
-    for (let i = 0; i < 2; i++) s.go(() => s.makeChan().recv());
-    s.run();
-    expect([s.gs().length, s.gfreeCount]).toEqual([5, 3]);
   });
 });
 
@@ -985,40 +506,6 @@ describe("the host loop", () => {
   });
 });
 
-describe("syscall", () => {
-  it("lets other goroutines run while a promise is pending, and shows the wait", async () => {
-    const s = createScheduler();
-    const dump = await s.main(function* () {
-      s.go(function* reader() {
-        yield* s.syscall(new Promise<void>(() => {}));
-      });
-      yield* s.gosched();
-      const buf = new Uint8Array(1 << 16);
-      return new TextDecoder().decode(buf.subarray(0, s.stack(buf, true)));
-    });
-    expect(dump).toMatch(/goroutine \d+ \[syscall\]:\nmain\.reader\(/);
-  });
-
-  it("gives the value or throws the reason", async () => {
-    const s = createScheduler();
-    expect(await s.main(() => s.syscall(async () => 5))).toBe(5);
-    await expect(
-      s.main(function* () {
-        yield* s.syscall(Promise.reject(new Error("no such file")));
-      }),
-    ).rejects.toThrow("no such file");
-    expect(await s.main(() => s.syscall(() => 7))).toBe(7);
-  });
-
-  it("counts cgo calls apart", () => {
-    const s = createTestScheduler();
-    const n = s.numCgoCall();
-    expect(s.cgocall((a: number, b: number) => a + b, 2, 3)).toBe(5);
-    expect(s.numCgoCall()).toBe(n + 1);
-    expect(createScheduler().numCgoCall()).toBe(0);
-  });
-});
-
 describe("system goroutines", () => {
   it("are not counted, outlive main and are no party to a deadlock", () => {
     const s = createTestScheduler();
@@ -1041,166 +528,92 @@ describe("system goroutines", () => {
   });
 });
 
-describe("a note", () => {
-  it("sleeps until it is woken, also in host code", async () => {
-    const s = createScheduler();
-    const note = new Note(s, waitReasonFinalizerWait);
-    let woke = false;
-    const slept = Promise.resolve(note.sleep()).then(() => {
-      woke = true;
-    });
-    do await new Promise((r) => setImmediate(r));
-    while (!s.isIdle);
-    expect(woke).toBe(false);
-    note.wakeup();
-    await slept;
-    expect(woke).toBe(true);
-  });
-
-  it("keeps a wakeup for the next sleep and shows its own wait reason", () => {
+describe("the run queues", () => {
+  it("give a goroutine that has yielded its turn among others that start new ones without end", () => {
     const s = createTestScheduler();
-    const note = new Note(s, waitReasonFinalizerWait);
-    let woke = 0;
-    s.goSystem(function* runFinalizers() {
-      for (;;) {
-        yield* note.sleep();
-        woke++;
-      }
-    });
-    note.wakeup();
-    note.wakeup();
-    s.run();
-    expect(woke).toBe(1);
-    note.wakeup();
-    s.run();
-    expect(woke).toBe(2);
-    expect(dumpOthers(s, null, true)).toMatch(/\[finalizer wait\]:\nmain\.runFinalizers/);
-  });
-});
-
-describe("hooks", () => {
-  it("calls safepoint between goroutines, once asked", () => {
-    let n = 0;
-    const s = createTestScheduler({
-      hooks: {
-        safepoint: () => {
-          n++;
-          expect(s.getg()).toBe(null);
-        },
-      },
-    });
+    let spawned = 0;
+    let turn = -1;
     s.runMain(function* () {
-      yield* s.gosched();
-      expect(n).toBe(0);
-      s.requestSafepoint();
-      expect(n).toBe(0);
-      yield* s.gosched();
-      expect(n).toBe(1);
-      yield* s.gosched();
-      expect(n).toBe(1);
-    });
-  });
-
-  it("may give the event loop a turn before any goroutine goes on, also when none can run", async () => {
-    const log: string[] = [];
-    let left = 2;
-    const s = createScheduler({
-      hooks: {
-        safepoint() {
-          log.push("safepoint");
-          if (left-- === 0) return;
-          setTimeout(() => log.push("timer"), 0);
-          // Later than any timer that is due.
-          for (const end = performance.now() + 2; performance.now() < end; );
-          s.yieldToHost();
-          s.requestSafepoint();
-        },
-      },
-    });
-    await s.main(function* () {
-      s.requestSafepoint();
-      yield* s.gosched();
-      log.push("goroutine");
-    });
-    expect(log).toEqual(["safepoint", "timer", "safepoint", "timer", "safepoint", "goroutine"]);
-    log.length = 0;
-    left = 1;
-    s.requestSafepoint();
-    for (let i = 0; i < 100 && log.length < 3; i++) await new Promise((r) => setTimeout(r, 1));
-    expect(log).toEqual(["safepoint", "timer", "safepoint"]);
-  });
-
-  it("ends the program when a hook fails", async () => {
-    const s = createScheduler({
-      hooks: {
-        safepoint() {
-          throw new FatalError("throw", "TEST", "found pointer to free object");
-        },
-      },
-    });
-    await expect(
-      s.main(function* () {
-        s.requestSafepoint();
-        for (;;) yield* s.gosched();
-      }),
-    ).rejects.toThrow("found pointer to free object");
-    expect(await s.main(() => 1)).toBe(1);
-  });
-
-  it("tells of the end of goroutines with stack slots, however they end", () => {
-    const ended: number[] = [];
-    const s = createTestScheduler({ hooks: { gExit: (g) => ended.push(g.rootLo) } });
-    s.runMain(function* () {
-      yield* s
-        .go(() => {
-          s.getg()!.rootLo = 100;
-        })
-        .done();
       s.go(function* () {
-        s.getg()!.rootLo = 200;
-        yield* s.makeChan().recv();
+        yield* s.gosched();
+        turn = spawned;
       });
-      yield* s.gosched();
+      const nothing = function* (): Generator<undefined, void, unknown> {};
+      // The second start moves the first one into the ring, which is so never empty.
+      const spawn = function* (): Generator<undefined, void, unknown> {
+        if (++spawned >= 10_000 || turn >= 0) return;
+        s.go(spawn);
+        s.go(nothing);
+      };
+      s.go(spawn);
+      while (turn < 0) yield* s.sleep(1);
     });
-    expect(ended).toEqual([100, 200]);
+    // Every 61st tick looks at the global queue first.
+    expect(turn).toBeGreaterThanOrEqual(0);
+    expect(turn).toBeLessThanOrEqual(122);
   });
 
-  it("times waits while block profiling is on", () => {
-    const events: [number, number][] = [];
-    const s = createTestScheduler({ hooks: { blockEvent: (_g, ns, reason) => events.push([ns, reason]) } });
-    s.runMain(function* () {
-      s.blockProfileEnabled = true;
-      const c = s.makeChan<number>();
-      s.go(function* () {
-        yield* s.sleep(5);
-        yield* c.send(1);
+  it.each([
+    [100, 0.5],
+    [50, 0.1],
+    [11, 1],
+    [5, 0.2],
+  ])(
+    "let one that has yielded run beside steps of %d ms with sleeps of %d ms and two that play ping-pong",
+    (step, nap) => {
+      const s = createTestScheduler();
+      const clock = s.fakeClock;
+      const late: number[] = [];
+      const work = (ms: number): void => clock.set(clock.now() + ms);
+      s.runMain(function* () {
+        const ping = s.makeChan<number>();
+        const pong = s.makeChan<number>();
+        s.go(function* () {
+          for (;;) {
+            work(0.001);
+            yield* ping.send(1);
+            yield* pong.recv();
+          }
+        });
+        s.go(function* () {
+          for (;;) {
+            yield* ping.recv();
+            yield* pong.send(1);
+          }
+        });
+        s.go(function* () {
+          for (;;) {
+            work(step);
+            yield* s.sleep(nap);
+          }
+        });
+        for (let i = 0; i < 10; i++) {
+          yield* s.sleep(20 * step);
+          const yielded = clock.now();
+          yield* s.gosched();
+          late.push(clock.now() - yielded);
+        }
       });
-      yield* s.sleep(1);
-      yield* c.recv();
-      s.blockProfileEnabled = false;
-    });
-    expect(events).toContainEqual([4e6, 19]);
-  });
-});
+      // 10 ms in the global queue, the same for those that hand to each other, and the steps that begin before.
+      expect(Math.max(...late)).toBeLessThanOrEqual(3 * step + 25);
+    },
+  );
 
-describe("errors", () => {
-  it("are recognised by brand", () => {
-    expect(isFatalError(new FatalError("fatal", "TEST", "x"))).toBe(true);
-    expect(new TypeAssertionError("a is b").message).toBe("interface conversion: a is b");
-    expect(isFatalError(new Error("x"))).toBe(false);
-  });
-});
-
-describe("expectNoLeakedGoroutines", () => {
-  it("throws with a dump of those that are left", () => {
-    const s = createTestScheduler();
-    s.go(function* lost() {
-      yield* s.makeChan().recv();
+  it("give the labels of a goroutine that has ended to no other", () => {
+    run(function* (s) {
+      const labels = { key: "value" };
+      const first = s.go(function* () {
+        s.getg()!.labels = labels as never;
+        yield* s.gosched();
+      });
+      yield* first.done();
+      let seen: unknown = "unset";
+      const second = s.go(function* () {
+        seen = s.getg()!.labels;
+        yield* s.gosched();
+      });
+      yield* second.done();
+      expect(seen).toBe(null);
     });
-    s.run();
-    expect(() => expectNoLeakedGoroutines(s)).toThrow(
-      /1 goroutines left\n\ngoroutine \d+ \[chan receive\]:\nmain\.lost/,
-    );
-    expect(() => expectNoLeakedGoroutines(s, 1)).not.toThrow();
   });
 });

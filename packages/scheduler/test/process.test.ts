@@ -122,10 +122,18 @@ const healthy: Record<string, string> = {
     port1.onmessage = () => { port1.close(); c.trySend("ok"); };
     setTimeout(() => port2.postMessage(1), 60);`,
   "a chain of promises": `
-    void (async () => { for (let i = 0; i < 5; i++) await new Promise((r) => setTimeout(r, 10)); c.trySend("ok"); })();`,
+    void (async () => {
+      for (let i = 0; i < 5; i++) await new Promise((r) => setTimeout(r, 10));
+      c.trySend("ok");
+    })();`,
   "a listener of beforeExit": `process.once("beforeExit", () => setTimeout(() => c.trySend("ok"), 10));`,
   "a signal": `
-    g.go(function* () { const { C } = fromEvents(process, "SIGUSR2"); setTimeout(() => process.kill(process.pid, "SIGUSR2"), 100).unref(); yield* C.recv(); c.trySend("ok"); });`,
+    g.go(function* () {
+      const { C } = fromEvents(process, "SIGUSR2");
+      setTimeout(() => process.kill(process.pid, "SIGUSR2"), 100).unref();
+      yield* C.recv();
+      c.trySend("ok");
+    });`,
   "an announced source": `g.defaultScheduler().hostSource(); setTimeout(() => c.trySend("ok"), 60).unref();`,
 };
 
@@ -138,10 +146,14 @@ const dead: Record<string, { body: string; state?: string }> = {
   },
   "an event that nothing can emit": { body: `yield* fromEvents(new EventTarget(), "x").C.recv();` },
   "an iterator that gives no promise": {
-    body: `try { fromAsyncIterable({ [Symbol.asyncIterator]() { throw new Error("ai"); } }); } catch {} yield* c.recv();`,
+    body: `
+      try { fromAsyncIterable({ [Symbol.asyncIterator]() { throw new Error("ai"); } }); } catch {}
+      yield* c.recv();`,
   },
   "an iterator that never answers": {
-    body: `yield* fromAsyncIterable({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) }).C.recv();`,
+    body: `
+      const iterable = { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) };
+      yield* fromAsyncIterable(iterable).C.recv();`,
   },
   "a thenable that never settles": { body: `yield* g.syscall({ then() {} });`, state: "syscall" },
   "a promise that never settles": { body: `yield* g.syscall(new Promise(() => {}));`, state: "syscall" },
@@ -206,7 +218,10 @@ describe("the end of a program", () => {
 
   it("comes for each of several schedulers", async () => {
     const r = await node(`
-      const ends = [1, 2].map(() => { const s = g.createScheduler(); return s.main(() => s.makeChan().recv()).catch((e) => e.message); });
+      const ends = [1, 2].map(() => {
+        const s = g.createScheduler();
+        return s.main(() => s.makeChan().recv()).catch((e) => e.message);
+      });
       console.log((await Promise.all(ends)).join());
     `);
     expect([r.code, r.out]).toEqual([
@@ -231,7 +246,7 @@ describe("the end of a program", () => {
     );
   });
 
-  it("is never a deadlock with deadlock: off, and a sleeping program's timers are waited for in every mode", async () => {
+  it("is never a deadlock with deadlock: off; in every mode it comes after a sleeping program's timers", async () => {
     const r = await node(`
       const off = g.createScheduler({ deadlock: "off" });
       void off.main(() => off.makeChan().recv());

@@ -3,17 +3,7 @@ import { describe, expect, it } from "vitest";
 import { defaultCase, defaultScheduler, recvCase, type Timer } from "../src/index.ts";
 import { Cond, Mutex, Pool, RWMutex, SyncMap, WaitGroup } from "../src/sync/index.ts";
 import { poolCleanup } from "../src/sync/pool.ts";
-import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
-
-/** Runs a program under virtual time to its end; afterwards nothing may be left of it. */
-function run<T>(f: (s: TestScheduler) => Generator<undefined, T, unknown>): T {
-  const s = createTestScheduler();
-  const result = s.runMain(function* () {
-    return yield* f(s);
-  });
-  verifyScheduler(s);
-  return result;
-}
+import { run } from "./kit.ts";
 
 describe("locks", () => {
   const step = fc.record({
@@ -272,7 +262,7 @@ describe("Cond", () => {
 });
 
 describe("Pool", () => {
-  it("gives each object to one user at a time, makes one only when it has none, and keeps it for one collection", () => {
+  it("gives an object to one user at a time, makes one only when empty, and keeps each for one collection", () => {
     fc.assert(
       fc.property(
         fc.array(fc.constantFrom("get", "get", "put", "put", "collect"), { maxLength: 80 }),
@@ -386,7 +376,9 @@ describe("SyncMap", () => {
 });
 
 describe("timers", () => {
-  /** What a timer or ticker should do, told by its definition alone: `due` is the next firing, `period` 0 for a timer. */
+  /**
+   * What a timer or ticker should do, told by its definition alone: `due` is the next firing, `period` 0 for a timer.
+   */
   class Model {
     due: number | null = null;
     period = 0;

@@ -1,6 +1,6 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
-import { createScheduler, type Operation, recvCase, sendCase } from "../src/index.ts";
+import { createScheduler, type Operation, recvCase, type Scheduler, sendCase } from "../src/index.ts";
 import { Mutex } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
 
@@ -11,6 +11,14 @@ function* failure(op: Operation<unknown>): Generator<undefined, unknown> {
     return e;
   }
   return undefined;
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+/** Until nothing of the scheduler can run: on a busy machine a timer may fire before its first slice. */
+async function settled(s: Scheduler): Promise<void> {
+  do await turn();
+  while (!s.isIdle);
 }
 
 describe("an op with a signal", () => {
@@ -173,6 +181,65 @@ describe("an op with a signal", () => {
       expect(s.timers.size).toBe(0);
       yield* s.gosched();
       expect(reason).toBe("enough");
+    });
+  });
+});
+
+describe("an operation that was given up", () => {
+  it("wakes no later wait of its goroutine when its promise is settled", async () => {
+    const s = createScheduler();
+    for (const settle of ["resolve", "reject"] as const) {
+      let end: { resolve(v: number): void; reject(e: unknown): void } = null as never;
+      const promise = new Promise<number>((resolve, reject) => {
+        end = { resolve, reject };
+      });
+      const controller = new AbortController();
+      const c = s.makeChan<string>();
+      let state = "waits";
+      const done = s.main(function* () {
+        try {
+          yield* s.syscall(promise).withSignal(controller.signal);
+        } catch {
+          state = "given up";
+        }
+        expect(s.nsyscall).toBe(0);
+        state = `got ${yield* c.recv()}`;
+      });
+      await settled(s);
+      controller.abort();
+      await settled(s);
+      expect(state).toBe("given up");
+      end[settle](1);
+      await settled(s);
+      expect([state, s.nsyscall]).toEqual(["given up", 0]);
+      expect(c.trySend("value")).toBe(true);
+      await done;
+      expect(state).toBe("got value");
+    }
+  });
+
+  it("may be one on a nil channel", () => {
+    const s = createTestScheduler();
+    s.runMain(function* () {
+      for (const wait of [
+        () => s.select([]),
+        () => s.makeChan().recv(),
+        () => s.makeChan<number>().send(1),
+      ]) {
+        const controller = new AbortController();
+        let error: unknown;
+        s.go(function* () {
+          try {
+            yield* wait().withSignal(controller.signal);
+          } catch (e) {
+            error = e;
+          }
+        });
+        yield* s.sleep(1);
+        controller.abort("enough");
+        yield* s.sleep(1);
+        expect(error).toBe("enough");
+      }
     });
   });
 });

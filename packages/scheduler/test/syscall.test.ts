@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createScheduler } from "../src/index.ts";
+import { createTestScheduler } from "../src/testing.ts";
 
 const tick = () => new Promise((r) => setTimeout(r, 2));
 
@@ -99,6 +100,38 @@ describe("syscall", () => {
       }),
     ).toBe(5);
     s.close();
+  });
+
+  it("lets other goroutines run while a promise is pending, and shows the wait", async () => {
+    const s = createScheduler();
+    const dump = await s.main(function* () {
+      s.go(function* reader() {
+        yield* s.syscall(new Promise<void>(() => {}));
+      });
+      yield* s.gosched();
+      const buf = new Uint8Array(1 << 16);
+      return new TextDecoder().decode(buf.subarray(0, s.stack(buf, true)));
+    });
+    expect(dump).toMatch(/goroutine \d+ \[syscall\]:\nmain\.reader\(/);
+  });
+
+  it("gives the value or throws the reason", async () => {
+    const s = createScheduler();
+    expect(await s.main(() => s.syscall(async () => 5))).toBe(5);
+    await expect(
+      s.main(function* () {
+        yield* s.syscall(Promise.reject(new Error("no such file")));
+      }),
+    ).rejects.toThrow("no such file");
+    expect(await s.main(() => s.syscall(() => 7))).toBe(7);
+  });
+
+  it("counts cgo calls apart", () => {
+    const s = createTestScheduler();
+    const n = s.numCgoCall();
+    expect(s.cgocall((a: number, b: number) => a + b, 2, 3)).toBe(5);
+    expect(s.numCgoCall()).toBe(n + 1);
+    expect(createScheduler().numCgoCall()).toBe(0);
   });
 });
 

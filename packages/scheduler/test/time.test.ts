@@ -3,9 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { createScheduler, defaultCase, goexit, recvCase, sleep } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
 import { RuntimeTimer, TimerHeap } from "../src/time.ts";
-
-/** A value that the types refuse, as JavaScript callers may pass it. */
-const untyped = (value: unknown): never => value as never;
+import { run, untyped } from "./kit.ts";
 
 describe("the timer heap", () => {
   it("fires in order of time, then of age, whatever was removed between", () => {
@@ -34,6 +32,49 @@ describe("the timer heap", () => {
         },
       ),
     );
+  });
+
+  it("keeps its order when the timer that fills a gap belongs above it", () => {
+    const heap = new TimerHeap();
+    const fired: number[] = [];
+    const timers = new Map<number, RuntimeTimer>();
+    // The last timer, 5, takes the place of 11, whose parent is 10.
+    for (const when of [1, 10, 2, 3, 4, 11, 12, 13, 14, 5]) {
+      const t = new RuntimeTimer(() => void fired.push(when));
+      timers.set(when, t);
+      heap.add(t, when);
+    }
+    heap.remove(timers.get(11)!);
+    heap.run(5);
+    expect(fired).toEqual([1, 2, 3, 4, 5]);
+    heap.run(20);
+    expect(fired).toEqual([1, 2, 3, 4, 5, 10, 12, 13, 14]);
+    expect([heap.size, heap.nextWhen, heap.nuser]).toEqual([0, Infinity, 0]);
+  });
+
+  it("counts the timers of programs, not those of the runtime", () => {
+    const heap = new TimerHeap();
+    const [mine, own] = [new RuntimeTimer(() => {}), new RuntimeTimer(() => {})];
+    own.system = true;
+    heap.add(mine, 1);
+    heap.add(own, 2);
+    expect(heap.nuser).toBe(1);
+    heap.remove(own);
+    expect([heap.nuser, heap.nextWhen]).toEqual([1, 1]);
+    heap.remove(mine);
+    expect([heap.nuser, heap.nextWhen]).toEqual([0, Infinity]);
+  });
+
+  it("takes a negative duration at time 0 for now", () => {
+    run(function* (s) {
+      expect(s.clock.now()).toBe(0);
+      const t = s.newTimer(-5);
+      expect(yield* t.C.recv()).toBeDefined();
+      expect(s.clock.now()).toBe(0);
+      const u = s.newTimer(10);
+      expect([u.reset(-1), yield* u.C.recv2()]).toEqual([true, { value: expect.anything(), ok: true }]);
+      expect(s.clock.now()).toBe(0);
+    });
   });
 });
 
@@ -340,53 +381,7 @@ describe("afterFunc", () => {
     expect(ran).toBeGreaterThan(1);
     expect(s.clock.now()).toBe(15);
   });
-});
 
-describe("virtual time", () => {
-  it("moves only when told", () => {
-    const s = createTestScheduler();
-    const log: string[] = [];
-    s.go(function* () {
-      for (;;) {
-        yield* s.sleep(10);
-        log.push(`tick at ${s.clock.now()}`);
-      }
-    });
-    s.run();
-    expect(log).toEqual([]);
-    s.advance(25);
-    expect(log).toEqual(["tick at 10", "tick at 20"]);
-    expect(s.clock.now()).toBe(25);
-  });
-
-  it("lets a goroutine wait until all others wait", () => {
-    const s = createTestScheduler();
-    s.runMain(function* () {
-      let n = 0;
-      s.go(function* () {
-        for (let i = 0; i < 5; i++) {
-          n++;
-          yield* s.gosched();
-        }
-        yield* s.sleep(100);
-        n = 100;
-      });
-      yield* s.wait();
-      expect(n).toBe(5);
-      expect(s.clock.now()).toBe(0);
-    });
-  });
-
-  it("says so when main waits for something outside of it", () => {
-    const s = createTestScheduler();
-    expect(() => s.runMain(() => s.syscall(new Promise(() => {})))).toThrow(
-      /waits for something outside of virtual time\n\ngoroutine 1 \[syscall\]/,
-    );
-    s.close();
-  });
-});
-
-describe("afterFunc", () => {
   it("refuses an async function where it is called", () => {
     const s = createTestScheduler();
     expect(() =>

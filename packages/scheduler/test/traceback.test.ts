@@ -1,11 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { collectHostUntil, dropWithReportsDue, hostTurn } from "../../../vitest.hostgc.ts";
 import { parseStack } from "../src/frames.ts";
 import { gStack } from "../src/gstack.ts";
-import { crashReport, createScheduler, type Frame } from "../src/index.ts";
-import type { Leak } from "../src/leak.ts";
+import { crashReport, dumpOnSigquit, type Frame, RuntimeError } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
-import { currentG, goroutineText, stackText } from "../src/traceback.ts";
+import { currentG, goroutineHeader, goroutineText, stackText } from "../src/traceback.ts";
 
 describe("currentG", () => {
   it("names the goroutine that runs, who started it, and how long it has kept others waiting", () => {
@@ -184,87 +182,66 @@ describe("the report of a panic", () => {
   });
 });
 
-describe("a search for leaks", () => {
-  it("finds goroutines that nothing can wake once V8 has collected them, and no others", async () => {
-    const leaks: Leak[] = [];
-    const s = createScheduler({ hooks: { leak: (l) => leaks.push(l) } });
-    const held = s.makeChan<number>();
-    const lostId = (() => {
-      s.go(function* alive() {
-        yield* held.recv();
-      });
-      return s.go(function* lost() {
-        yield* s.makeChan<number>().recv();
-      }).id;
-    })();
-    await hostTurn();
-    s.beginLeakSearch();
-    await collectHostUntil(() => {
-      s.endLeakSearch();
-      if (leaks.length > 0) return true;
-      s.beginLeakSearch();
-      return false;
+describe("the line of a goroutine in a dump", () => {
+  it("tells the whole minutes of a wait or a system call, and of nothing else", () => {
+    const s = createTestScheduler();
+    s.advance(5000);
+    s.go(function* () {
+      yield* s.makeChan().recv();
     });
-    expect(leaks).toEqual(s.leaks);
-    expect(leaks).toEqual([
-      {
-        goid: lostId,
-        func: "lost",
-        site: expect.stringMatching(/traceback\.test\.ts:\d+$/),
-        createdBy: expect.anything(),
-      },
-    ]);
-    expect(s.numGoroutine()).toBe(1);
-    expect(stackText(s, true)).toContain("main.alive(");
-    s.close();
+    s.go(function* () {
+      yield* s.syscall(new Promise(() => {}));
+    });
+    s.run();
+    const headers = (nowSec: number) => {
+      const out: string[] = [];
+      s.forEachG((g) => out.push(goroutineHeader(g, nowSec)));
+      return out;
+    };
+    const both = (time: string) => [`goroutine 2 [chan receive${time}]:`, `goroutine 3 [syscall${time}]:`];
+    expect(headers(64)).toEqual(both(""));
+    expect(headers(65)).toEqual(both(", 1 minutes"));
+    expect(headers(124)).toEqual(both(", 1 minutes"));
+    expect(headers(125)).toEqual(both(", 2 minutes"));
+    s.go(() => {});
+    expect(headers(1e6)[2]).toBe("goroutine 4 [runnable]:");
   });
 });
 
-describe("leak detection", () => {
-  it("collects goroutines that nothing can wake, and tells where they came from", async () => {
-    const leaks: string[] = [];
-    const s = createScheduler({
-      leakDetection: true,
-      hooks: { leak: (l) => leaks.push(`${l.func} ${l.site.replace(/ .*\//, " ")}`) },
+describe("SIGQUIT", () => {
+  it("prints all goroutines while it is asked to, unless the program listens too", () => {
+    const s = createTestScheduler();
+    s.go(function* waiter() {
+      yield* s.makeChan().recv();
     });
-    const held = s.makeChan<number>();
-    const ended = s.makeChan<number>(1);
-    (() => {
-      s.go(function* lost() {
-        yield* s.makeChan<number>().recv();
-      });
-      s.go(function* alive() {
-        yield* held.recv();
-        yield* ended.send(1);
-      });
-      s.go(function* sleeper() {
-        yield* s.sleep(10_000);
-      });
-    })();
-    await collectHostUntil(() => leaks.length > 0);
-    expect(leaks.length).toBe(1);
-    expect(leaks[0]).toMatch(/^lost main\.\w+ traceback\.test\.ts:\d+$/);
-    expect(s.numGoroutine()).toBe(2);
-    held.trySend(1);
-    expect(await ended.recv()).toBe(1);
-    s.close();
+    s.run();
+    const before = process.listenerCount("SIGQUIT");
+    const undo = dumpOnSigquit(s, false);
+    expect(process.listenerCount("SIGQUIT")).toBe(before + 1);
+    process.emit("SIGQUIT");
+    expect(s.errors).toHaveLength(1);
+    expect(s.errors[0]).toMatch(/^SIGQUIT: quit\n\ngoroutine 2 \[chan receive\]:\nmain\.waiter\(/);
+    const own = () => {};
+    process.on("SIGQUIT", own);
+    process.emit("SIGQUIT");
+    process.off("SIGQUIT", own);
+    expect(s.errors).toHaveLength(1);
+    undo();
+    expect(process.listenerCount("SIGQUIT")).toBe(before);
   });
 
-  it("goes on after a scheduler was dropped whose leaks V8 had found and not reported", async () => {
-    const leaks: string[] = [];
-    const leaky = () => {
-      const s = createScheduler({ leakDetection: true, hooks: { leak: (l) => leaks.push(l.func) } });
-      for (let i = 0; i < 10; i++) {
-        s.go(function* lost() {
-          yield* s.makeChan<number>().recv();
-        });
-      }
-      return s;
-    };
-    await dropWithReportsDue(leaky);
-    leaks.length = 0;
-    const s = leaky();
-    await collectHostUntil(() => leaks.length === 10);
-    s.close();
+  it("is told briefly by a program without goroutines", () => {
+    const s = createTestScheduler();
+    const undo = dumpOnSigquit(s, false);
+    process.emit("SIGQUIT");
+    undo();
+    expect(s.errors).toEqual(["SIGQUIT: quit\n"]);
+  });
+});
+
+describe("errors", () => {
+  it("without a scheduler have no report", () => {
+    for (const e of [null, undefined, 1, "x", {}, new Error("x"), RuntimeError])
+      expect(crashReport(e)).toBe(undefined);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { Mutex, RWMutex, WaitGroup } from "../src/sync/index.ts";
-import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
+import { Mutex, RWMutex, WaitGroup } from "../../src/sync/index.ts";
+import { createTestScheduler, type TestScheduler } from "../../src/testing.ts";
+import { run } from "../kit.ts";
 
 /** What the mutex profile is told: the time that goroutines waited, at each release that lets one go. */
 
@@ -184,5 +185,59 @@ describe("the mutex profile", () => {
       // The second writer has waited on, through the 5 ms of the readers and the 3 ms of the first writer.
       { ms: 5 + 3, ...writer },
     ]);
+  });
+
+  it("may be on without a hook that takes its events", () => {
+    run(function* (s) {
+      s.mutexProfileEnabled = true;
+      const m = new Mutex();
+      yield* m.lock();
+      const waiting = s.go(function* () {
+        yield* m.lock();
+        m.unlock();
+      });
+      yield* s.sleep(1);
+      m.unlock();
+      yield* waiting.done();
+      expect(m.tryLock()).toBe(true);
+    });
+  });
+
+  it("leaves out waits that began before it was on", () => {
+    const s = createTestScheduler({ hooks: { mutexEvent: () => events++ } });
+    let events = 0;
+    s.runMain(function* () {
+      const m = new Mutex();
+      const rw = new RWMutex();
+      const read = new RWMutex();
+      yield* m.lock();
+      yield* rw.rLock();
+      yield* read.lock();
+      const waiting = [
+        s.go(function* () {
+          yield* m.lock();
+        }),
+        s.go(function* () {
+          yield* rw.lock();
+        }),
+        s.go(function* () {
+          yield* read.rLock();
+        }),
+      ];
+      yield* s.sleep(5);
+      s.mutexProfileEnabled = true;
+      m.unlock();
+      rw.rUnlock();
+      read.unlock();
+      for (const g of waiting) yield* g.done();
+      expect(events).toBe(0);
+      s.go(function* () {
+        yield* m.lock();
+      });
+      yield* s.sleep(5);
+      m.unlock();
+      yield* s.sleep(1);
+      expect(events).toBe(1);
+    });
   });
 });

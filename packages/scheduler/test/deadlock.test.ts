@@ -1,0 +1,76 @@
+import { describe, expect, it } from "vitest";
+import { crashReport, createScheduler, type Scheduler } from "../src/index.ts";
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+/** Until nothing of the scheduler can run: on a busy machine a timer may fire before its first slice. */
+async function settled(s: Scheduler): Promise<void> {
+  do await turn();
+  while (!s.isIdle);
+}
+
+/** The end of the event loop, as far as listeners can tell. */
+const beforeExit = () => process.emit("beforeExit", 0);
+
+describe("the end of the event loop", () => {
+  function* waitsForever(s: Scheduler) {
+    yield* s.makeChan().recv();
+  }
+
+  it("is a deadlock at the second time if nothing ran in between", async () => {
+    const before = process.listenerCount("beforeExit");
+    const s = createScheduler();
+    const c = s.makeChan<number>();
+    let error: unknown;
+    const ended = s
+      .main(function* () {
+        yield* c.recv();
+        yield* waitsForever(s);
+      })
+      .catch((e) => {
+        error = e;
+      });
+    expect(process.listenerCount("beforeExit")).toBe(before + 1);
+    await settled(s);
+    beforeExit();
+    expect(c.trySend(1)).toBe(true);
+    await settled(s);
+    beforeExit();
+    await settled(s);
+    expect(error).toBe(undefined);
+    beforeExit();
+    await ended;
+    expect(error).toMatchObject({
+      message: "all goroutines are asleep - deadlock!",
+      code: "ERR_GORT_DEADLOCK",
+    });
+    // Only the mode that guesses says that it may be wrong.
+    expect(crashReport(error)?.text).not.toContain("this verdict is early");
+    expect(process.listenerCount("beforeExit")).toBe(before);
+  });
+
+  it("is no matter of a program that has ended, or of one that wants no verdict", async () => {
+    const before = process.listenerCount("beforeExit");
+    const s = createScheduler();
+    await s.main(() => {});
+    expect(process.listenerCount("beforeExit")).toBe(before);
+    const off = createScheduler({ deadlock: "off" });
+    const c = off.makeChan<number>();
+    const value = off.main(function* () {
+      return yield* c.recv();
+    });
+    await settled(off);
+    expect(process.listenerCount("beforeExit")).toBe(before);
+    beforeExit();
+    beforeExit();
+    expect(c.trySend(5)).toBe(true);
+    expect(await value).toBe(5);
+  });
+
+  it("is guessed with deadlock: eager, which says so", async () => {
+    const s = createScheduler({ deadlock: "eager" });
+    const error: unknown = await s.main(() => waitsForever(s)).catch((e) => e);
+    expect(crashReport(error)?.text).toContain('\ngort: this verdict is early (deadlock: "eager").');
+    expect(crashReport(error)?.exitCode).toBe(2);
+  });
+});

@@ -1,0 +1,85 @@
+import { describe, expect, it } from "vitest";
+import { Cond, Mutex } from "../../src/sync/index.ts";
+import { run } from "../kit.ts";
+
+describe("Cond", () => {
+  it("wakes one, oldest first, or all", () => {
+    run(function* (s) {
+      const c = new Cond(new Mutex());
+      const log: number[] = [];
+      for (let i = 0; i < 4; i++) {
+        s.go(function* () {
+          yield* c.L.lock();
+          yield* c.wait();
+          log.push(i);
+          c.L.unlock();
+        });
+        yield* s.gosched();
+      }
+      c.signal();
+      yield* s.sleep(1);
+      expect(log).toEqual([0]);
+      c.broadcast();
+      yield* s.sleep(1);
+      expect(log.sort()).toEqual([0, 1, 2, 3]);
+    });
+  });
+
+  it("misses no signal that is given as its lock is freed", () => {
+    run(function* (s) {
+      const m = new Mutex();
+      let signals = 0;
+      const c: Cond = new Cond({
+        lock: () => m.lock(),
+        unlock() {
+          m.unlock();
+          if (signals++ === 0) c.signal();
+        },
+      });
+      yield* c.L.lock();
+      yield* c.wait();
+      expect([signals, m.tryLock()]).toEqual([1, false]);
+      c.L.unlock();
+      yield* s.gosched();
+    });
+  });
+
+  it("wakes none that waits later, and bears a signal without a waiter", () => {
+    run(function* (s) {
+      const c = new Cond(new Mutex());
+      c.signal();
+      c.broadcast();
+      let woken = 0;
+      for (let i = 0; i < 2; i++) {
+        s.go(function* () {
+          yield* c.L.lock();
+          yield* c.wait();
+          woken++;
+          c.L.unlock();
+        });
+      }
+      yield* s.sleep(1);
+      expect(woken).toBe(0);
+      c.signal();
+      c.signal();
+      yield* s.sleep(1);
+      expect(woken).toBe(2);
+    });
+  });
+
+  it("that was copied after its first use panics", () => {
+    const copy = (c: Cond): Cond => Object.assign(Object.create(Cond.prototype) as Cond, c);
+    const c = new Cond(new Mutex());
+    // Before the first use a copy is a Cond of its own.
+    copy(c).signal();
+    c.signal();
+    expect(() => copy(c).signal()).toThrow("sync.Cond is copied");
+    expect(() => copy(c).broadcast()).toThrow("sync.Cond is copied");
+    expect(() =>
+      run(function* () {
+        yield* copy(c).wait();
+      }),
+    ).toThrow("sync.Cond is copied");
+    c.broadcast();
+  });
+});

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import { WaitGroup } from "../../src/sync/index.ts";
+import { run, untyped } from "../kit.ts";
+
+describe("WaitGroup", () => {
+  it("waits for goroutines that it starts, however they end", () => {
+    run(function* (s) {
+      const wg = new WaitGroup();
+      let n = 0;
+      wg.go(function* (by: number) {
+        yield* s.sleep(3);
+        n += by;
+      }, 5);
+      wg.go(() => {
+        n += 1;
+      });
+      yield* wg.wait();
+      expect([n, s.clock.now()]).toEqual([6, 3]);
+      yield* wg.wait();
+    });
+  });
+
+  it("panics when one done too many comes at the end of a goroutine", () => {
+    expect(() =>
+      run(function* (s) {
+        const wg = new WaitGroup();
+        wg.go(() => wg.done());
+        yield* s.sleep(1);
+      }),
+    ).toThrow("sync: negative WaitGroup counter");
+  });
+
+  it("refuses a fraction", () => {
+    expect(() => new WaitGroup().add(0.5)).toThrow("delta must be an integer (got 0.5)");
+  });
+
+  it("lets all waiters go at 0, and only then", () => {
+    run(function* (s) {
+      const wg = new WaitGroup();
+      let woken = 0;
+      wg.add(2);
+      for (let i = 0; i < 3; i++) {
+        s.go(function* () {
+          yield* wg.wait();
+          woken++;
+        });
+      }
+      yield* s.sleep(1);
+      wg.done();
+      wg.add(0);
+      yield* s.sleep(1);
+      expect(woken).toBe(0);
+      wg.add(-1);
+      yield* s.sleep(1);
+      expect(woken).toBe(3);
+      expect(() => wg.done()).toThrow("sync: negative WaitGroup counter");
+    });
+  });
+
+  it("panics in a waiter that finds others waiting for the next round", () => {
+    expect(() =>
+      run(function* (s) {
+        const wg = new WaitGroup();
+        wg.add(1);
+        s.go(function* () {
+          wg.done();
+          wg.add(1);
+          s.go(function* () {
+            yield* wg.wait();
+          });
+          yield* s.gosched();
+          wg.add(-1);
+          yield* s.sleep(1);
+        });
+        yield* wg.wait();
+      }),
+    ).toThrow("sync: WaitGroup is reused before previous Wait has returned");
+  });
+});
+
+describe("WaitGroup that is used again", () => {
+  it("panics, as Go's does, in a waiter that has not returned yet", () => {
+    const reuse = "sync: WaitGroup is reused before previous Wait has returned";
+    expect(() =>
+      run(function* (s) {
+        const wg = new WaitGroup();
+        wg.add(1);
+        s.go(function* () {
+          wg.done();
+          wg.add(1);
+          yield* s.sleep(1);
+          wg.done();
+        });
+        yield* wg.wait();
+      }),
+    ).toThrow(reuse);
+  });
+
+  it("is fine once all have returned, and tells each waiter's group apart", () => {
+    run(function* (s) {
+      const a = new WaitGroup();
+      const b = new WaitGroup();
+      b.add(1);
+      const log: string[] = [];
+      for (let round = 0; round < 3; round++) {
+        a.add(2);
+        s.go(function* () {
+          yield* a.wait();
+          log.push(`waiter ${round}`);
+        });
+        s.go(function* () {
+          yield* b.wait();
+        });
+        a.go(() => a.done());
+        a.done();
+        yield* a.wait();
+        yield* s.sleep(1);
+      }
+      b.done();
+      expect(log).toEqual(["waiter 0", "waiter 1", "waiter 2"]);
+    });
+  });
+
+  it("has not counted a function that go refuses", () => {
+    run(function* () {
+      const wg = new WaitGroup();
+      expect(() => wg.go(untyped(async () => {}))).toThrow("scheduler: WaitGroup.go needs");
+      expect(() => wg.go(null as never)).toThrow("go of nil func value");
+      yield* wg.wait();
+    });
+  });
+});
