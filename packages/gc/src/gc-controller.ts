@@ -5,6 +5,7 @@
  */
 import type { HeapStats } from "@gort/allocator";
 import { newHeapStats } from "@gort/allocator";
+import type { PacerState } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
 import type { GCHeap } from "./heap.ts";
 import {
@@ -42,78 +43,71 @@ export class GCController {
   readonly #heap: GCHeap;
   readonly #record: GCRecord;
   readonly #sweeper: Sweeper;
-  readonly #consMark = new ConsMark();
+  readonly #state: PacerState;
+  readonly #consMark: ConsMark;
+  /** This thread's: the allocator's statistics are read into it. */
   readonly #scratch: HeapStats = newHeapStats();
-  #gcPercent: number;
-  #memoryLimit: bigint;
-  #rule: GoalRule = "minimum";
-  /** Whether a cycle marks, and heapLive when it was triggered (0 if none does). */
-  #running = false;
-  #triggered = 0;
-  /** Where the next cycle starts. */
-  trigger = 0;
-  /**
-   * End of the last cycle and the program's time that it took: a program at its memory limit gets as much for itself.
-   */
-  #lastEnd = 0;
-  #lastNs = 0;
 
   constructor(
     heap: GCHeap,
     record: GCRecord,
     sweeper: Sweeper,
+    state: PacerState,
     gcPercent: number,
     memoryLimit: number | bigint,
   ) {
     this.#heap = heap;
     this.#record = record;
     this.#sweeper = sweeper;
-    this.#gcPercent = checkPercent(gcPercent);
-    this.#memoryLimit = checkLimit(memoryLimit);
-    heap.limitMemory(this.#limitBytes);
+    this.#state = state;
+    this.#consMark = new ConsMark(state.consMark);
+    state.gcPercent = checkPercent(gcPercent);
+    state.memoryLimit = checkLimit(memoryLimit);
+    heap.limitMemory(state.limitBytes);
   }
 
   get gcPercent(): number {
-    return this.#gcPercent;
+    return this.#state.gcPercent;
   }
   set gcPercent(percent: number) {
-    this.#gcPercent = checkPercent(percent);
+    this.#state.gcPercent = checkPercent(percent);
   }
 
   get memoryLimit(): bigint {
-    return this.#memoryLimit;
+    return this.#state.memoryLimit;
   }
   set memoryLimit(limit: number | bigint) {
-    this.#memoryLimit = checkLimit(limit);
-    this.#heap.limitMemory(this.#limitBytes);
+    this.#state.memoryLimit = checkLimit(limit);
+    this.#heap.limitMemory(this.#state.limitBytes);
   }
 
-  /** The limit as a number: Infinity if there is none. */
-  get #limitBytes(): number {
-    return this.#memoryLimit === NO_MEMORY_LIMIT ? Number.POSITIVE_INFINITY : Number(this.#memoryLimit);
+  /** Where the next cycle starts. */
+  get trigger(): number {
+    return this.#state.trigger;
   }
 
   /** nanotime of the end of the last cycle, 0 before the first. */
   get lastEnd(): number {
-    return this.#lastEnd;
+    return this.#state.lastEnd;
   }
 
   #goalInputs(): GoalInputs {
+    const { gcPercent, memoryLimit, triggered } = this.#state;
     const inputs: GoalInputs = {
-      gcPercent: this.#gcPercent,
+      gcPercent,
       heapMarked: this.#heap.heapMarked,
       stackScan: this.#record.stackScan,
       globalsScan: this.#record.globalsScan,
-      memoryLimit: this.#memoryLimit,
+      memoryLimit,
       mapped: 0,
       heapFree: 0,
       heapAlloc: 0,
       sweepPending: !this.#sweeper.done,
-      triggered: this.#triggered,
+      triggered,
     };
     // Without a limit these figures move the goal by nothing that GOGC would notice. What is left of current runs
     // counts as allocated, as it does in heapLive and as Go counts whole spans of an mcache.
-    if (this.#memoryLimit !== NO_MEMORY_LIMIT || this.#gcPercent < 0) {
+    if (memoryLimit !== NO_MEMORY_LIMIT || gcPercent < 0) {
       const stats = this.#heap.allocator.readStatsUnflushed(this.#scratch);
       inputs.mapped = stats.sys - stats.heapReleased;
       inputs.heapFree = stats.heapIdle - stats.heapReleased;
@@ -127,21 +121,16 @@ export class GCController {
     return heapGoalExact(this.#goalInputs()).goal;
   }
 
-  /** Tells threads that attach to the memory what the goal is computed from. */
-  #publish(): void {
-    this.#record.setPacing(this.#gcPercent, this.#limitBytes, this.#triggered, !this.#sweeper.done);
-  }
-
   /** Computes the goal anew, and the trigger of the next cycle. */
   commit(): void {
     const heap = this.#heap;
-    this.#publish();
+    const state = this.#state;
     const { goal, rule } = heapGoalExact(this.#goalInputs());
-    this.#rule = rule;
+    state.limited = isLimit(rule);
     heap.heapGoal = this.#within(Number(goal));
-    if (this.#running) return;
+    if (state.running) return;
     const record = this.#record;
-    this.trigger = triggerOf({
+    state.trigger = triggerOf({
       heapMarked: heap.heapMarked,
       goal: heap.heapGoal,
       consMark: this.#consMark.value,
@@ -155,7 +144,7 @@ export class GCController {
     const heap = this.#heap;
     const { mem } = heap;
     // Most heaps are small, and the statistics are not free.
-    if (this.#gcPercent < 0 || goal <= mem.size / 2) return goal;
+    if (this.#state.gcPercent < 0 || goal <= mem.size / 2) return goal;
     const { heapInuse, heapIdle } = heap.allocator.readStatsUnflushed(this.#scratch);
     return Math.min(goal, roomGoal(heap.heapMarked, heapInuse + heapIdle + mem.unreserved));
   }
@@ -170,7 +159,7 @@ export class GCController {
       scanWorkDone,
       scanWorkExpected: cycle.expectedWork,
       scanWorkMax: Math.max(heapLive, scanWorkDone),
-      gcPercent: this.#gcPercent,
+      gcPercent: this.#state.gcPercent,
     }).workPerByte;
   }
 
@@ -179,8 +168,9 @@ export class GCController {
    * time at least: until then the heap grows over its goal.
    */
   limited(now: number): boolean {
-    if (!this.#rule.startsWith("limit")) return false;
-    if (now - this.#lastEnd >= this.#lastNs) return false;
+    const state = this.#state;
+    if (!state.limited) return false;
+    if (now - state.lastEnd >= state.lastNs) return false;
     this.#record.noteLimited();
     return true;
   }
@@ -189,9 +179,9 @@ export class GCController {
    * A cycle begins to mark: the goal is fixed, but for changes of the settings. Returns the scan work that it expects.
    */
   beginCycle(globalsBytes: number): number {
-    this.#running = true;
-    this.#triggered = this.#heap.heapLive;
-    this.#publish();
+    const state = this.#state;
+    state.running = true;
+    state.triggered = this.#heap.heapLive;
     this.#heap.heapGoal = this.#within(Number(this.nextGC()));
     return this.#record.heapScan + this.#record.stackScan + globalsBytes;
   }
@@ -210,15 +200,20 @@ export class GCController {
       utilization: utilization(cycle, markNs),
       idleUtilization: cycle.stw ? 0 : share(cycle, cycle.idleNs, markNs),
     });
-    this.#running = false;
-    this.#triggered = 0;
+    this.#state.running = false;
+    this.#state.triggered = 0;
   }
 
   /** The cycle has kept the program from running for so long, in stops, slices and assists. */
   noteEnd(now: number, ns: number): void {
-    this.#lastEnd = now;
-    this.#lastNs = ns;
+    this.#state.lastEnd = now;
+    this.#state.lastNs = ns;
   }
+}
+
+/** Whether the rule is one of the memory limit's. */
+function isLimit(rule: GoalRule): boolean {
+  return rule === "limit" || rule === "limit_live" || rule === "limit_exceeded";
 }
 
 function share(cycle: Cycle, ns: number, markNs: number): number {

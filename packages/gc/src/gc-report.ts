@@ -35,8 +35,6 @@ export class CycleReports {
   readonly #roots: Roots;
   readonly #record: GCRecord;
   readonly #startNs: number;
-  /** heapLive when the sweep began. */
-  #sweepStartLive = 0;
 
   constructor(
     godebug: Godebug,
@@ -87,7 +85,6 @@ export class CycleReports {
 
   /** Marking has ended, and the sweep begun. */
   end(cycle: Cycle, e: CycleEnd): void {
-    this.#sweepStartLive = this.#heap.heapLive;
     if (this.#godebug.gctrace !== 0) {
       this.#print(
         formatGCTrace({
@@ -139,14 +136,14 @@ export class CycleReports {
     }
   }
 
-  /** All is swept; pagesPerByte was the ratio in force. */
-  sweepDone(pagesPerByte: number): void {
+  /** All is swept; pagesPerByte was the ratio in force, and startLive was heapLive when the sweep began. */
+  sweepDone(pagesPerByte: number, startLive: number): void {
     if (this.#godebug.gcpacertrace === 0) return;
     const heap = this.#heap;
     this.#print(
       formatPacerSweep({
         heapLive: heap.heapLive,
-        allocated: Math.max(0, heap.heapLive - this.#sweepStartLive),
+        allocated: Math.max(0, heap.heapLive - startLive),
         pagesSwept: heap.pagesSwept,
         pagesPerByte,
       }),

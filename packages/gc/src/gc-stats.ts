@@ -20,6 +20,7 @@
 import { outOfMemory } from "@gort/base";
 import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
 import { beginChange, endChange, ROOT_GCSTATS, stableVersion, unchanged } from "@gort/memory/internal";
+import { GCState } from "./gc-state.ts";
 
 const RING = 256;
 
@@ -35,14 +36,6 @@ export const GCSTATS = defineStruct("gcStats", {
   numForcedGC: "u32",
   /** The cycle in whose time the program was last given more memory than its limit lest it only collects; 0: none. */
   limiterLastEnabled: "u32",
-  /** GOGC in force, -1 when off. */
-  gcPercent: "i32",
-  /** 1: the last cycle is not swept yet, so the goal has a floor. */
-  sweepPending: "u32",
-  /** Bytes; Infinity when there is none. */
-  memoryLimit: "f64",
-  /** heapLive when the running cycle was triggered, 0 outside of a cycle. */
-  triggered: "f64",
   pauseTotalNs: "f64",
   /** CPU time of the collector without idle marking. */
   gcCpuNs: "f64",
@@ -162,6 +155,8 @@ export class GCRecord {
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
   readonly #bi64: BigInt64Array;
+  /** What the goal depends on, which is read with the figures. */
+  readonly #state: GCState;
   /** Its address. */
   readonly base: number;
 
@@ -171,12 +166,12 @@ export class GCRecord {
     this.#u32 = mem.u32;
     this.#f64 = mem.f64;
     this.#bi64 = mem.bi64;
+    this.#state = new GCState(mem);
     this.base = base;
     if (base !== 0) return;
     const block = mem.persistentAlloc(GCSTATS.size, 64, "gcSys");
     if (block === 0) outOfMemory("gc: no room for the collector's statistics");
     this.base = block;
-    this.#setF(G.memoryLimit, Number.POSITIVE_INFINITY);
     this.#setF(G.cpu + 8 * CPU_TIMES.total, Number.NaN);
     this.#setF(G.cpu + 8 * CPU_TIMES.idle, Number.NaN);
     mem.setRoot(ROOT_GCSTATS, block);
@@ -232,18 +227,18 @@ export class GCRecord {
   }
   /** GOGC, -1 when off. */
   get gcPercent(): number {
-    return this.#u(G.gcPercent) | 0;
+    return this.#state.pacer.gcPercent;
   }
   /** Bytes, Infinity when there is none; exact below 2^53. */
   get memoryLimit(): number {
-    return this.#f(G.memoryLimit);
+    return this.#state.pacer.limitBytes;
   }
   /** heapLive when the running cycle was triggered, else 0. */
   get triggered(): number {
-    return this.#f(G.triggered);
+    return this.#state.pacer.triggered;
   }
   get sweepPending(): boolean {
-    return this.#u(G.sweepPending) !== 0;
+    return this.#state.sweep.pending;
   }
   get assistNs(): number {
     return this.#f(G.assistNs);
@@ -270,14 +265,6 @@ export class GCRecord {
 
   countFinalization(name: FinalizerCount): void {
     this.#add(G[name], 1);
-  }
-
-  /** What the goal depends on besides the heap; to be called when any of it has changed. */
-  setPacing(gcPercent: number, memoryLimit: number, triggered: number, sweepPending: boolean): void {
-    this.#setU(G.gcPercent, gcPercent);
-    this.#setF(G.memoryLimit, memoryLimit);
-    this.#setF(G.triggered, triggered);
-    this.#setU(G.sweepPending, sweepPending ? 1 : 0);
   }
 
   /** The program is over its limit and is not collected, so that it gets something done. */

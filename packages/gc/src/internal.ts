@@ -13,6 +13,8 @@ export {
 } from "./gc-stats.ts";
 // runtime: trace lines
 export * from "./gc-trace.ts";
+// threads: the collector's state in linear memory
+export { GCState } from "./gc-state.ts";
 // testing, runtime: the parts of a collector
 export { GCHeap } from "./heap.ts";
 // the threads of a later release, tests: marking by several threads

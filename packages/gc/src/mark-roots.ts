@@ -1,7 +1,7 @@
 /**
  * Where marking starts: what the program can reach without going through the heap.
  *
- *     globals       ranges of pointer slots that are registered once
+ *     globals       ranges of pointer slots that are registered once: a list of GLOBAL
  *     stacks        ranges [lo, top) of pointer slots in goroutines' stacks, named by the scheduler's side
  *     ref slots     the RefTable: Refs and global roots
  *     finalizers    objects in the queue; and what objects with a finalizer refer to
@@ -9,6 +9,9 @@
  * Globals, stacks and the queue are scanned in the stop that begins a cycle. Ref slots and specials can be many, so
  * they are scanned by `step` while the program runs: the barrier keeps what they held at the beginning.
  */
+import { outOfMemory } from "@gort/base";
+import { defineStruct } from "@gort/memory";
+import type { RootsState } from "./gc-state.ts";
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_FINALIZER } from "./heap.ts";
 import type { Finalizers } from "./mfinal.ts";
 import type { Marker } from "./mgcmark.ts";
@@ -21,24 +24,38 @@ export type StackRoots = (visit: (lo: number, hi: number) => void) => void;
 const SPANS_PER_STEP = 512;
 const SPAN_WORK = 64;
 
+/** A range of globals. Its length, as its end may be 2^32. A free entry has `next` alone. */
+const GLOBAL = defineStruct("global", { next: "u32", lo: "u32", bytes: "u32" });
+const G = GLOBAL.offsets;
+
+/** Entries that are made at a time: a program registers few ranges. */
+const GLOBALS_AT_ONCE = 32;
+
 export class Roots {
   readonly #heap: GCHeap;
+  readonly #u32: Uint32Array;
   readonly #refs: RefTable;
   readonly #finalizers: Finalizers;
-  /** Pairs of lo, hi. */
-  readonly #globals: number[] = [];
+  readonly #state: RootsState;
+  /** The program's callback: a JavaScript function, so each thread has its own. */
   stacks: StackRoots = () => {};
-  /** Bytes of stack and of globals scanned in this cycle. */
-  stackScan = 0;
-  globalsScan = 0;
-  #refBlock = 0;
-  #spanCursor = 0;
-  #spanEnd = 0;
 
-  constructor(heap: GCHeap, refs: RefTable, finalizers: Finalizers) {
+  constructor(heap: GCHeap, refs: RefTable, finalizers: Finalizers, state: RootsState) {
     this.#heap = heap;
+    this.#u32 = heap.mem.u32;
     this.#refs = refs;
     this.#finalizers = finalizers;
+    this.#state = state;
+  }
+
+  /** Bytes of stacks scanned in this cycle. */
+  get stackScan(): number {
+    return this.#state.stackScan;
+  }
+
+  /** Bytes of globals and ref slots scanned in this cycle. */
+  get globalsScan(): number {
+    return this.#state.globalsScan;
   }
 
   /** Registers [lo, hi), whole pointer slots outside of the heap; the function it returns undoes it. */
@@ -46,59 +63,119 @@ export class Roots {
     if (!(lo > 0 && hi >= lo) || lo % 8 !== 0 || hi % 8 !== 0) {
       throw new RangeError(`gc: globals must be a range of 8-byte slots (got [${lo}, ${hi}))`);
     }
-    this.#globals.push(lo, hi);
-    return () => {
-      const i = this.#globals.findIndex((v, k) => k % 2 === 0 && v === lo && this.#globals[k + 1] === hi);
-      if (i >= 0) this.#globals.splice(i, 2);
-    };
+    this.#append(lo, hi - lo);
+    return () => this.#remove(lo, hi - lo);
+  }
+
+  #append(lo: number, bytes: number): void {
+    const u32 = this.#u32;
+    const state = this.#state;
+    if (state.globalsFree === 0) this.#makeEntries();
+    const entry = state.globalsFree;
+    state.globalsFree = u32[(entry + G.next) >>> 2];
+    u32[(entry + G.next) >>> 2] = 0;
+    u32[(entry + G.lo) >>> 2] = lo;
+    u32[(entry + G.bytes) >>> 2] = bytes;
+    if (state.globals === 0) state.globals = entry;
+    else u32[(state.globalsTail + G.next) >>> 2] = entry;
+    state.globalsTail = entry;
+  }
+
+  /** Takes the first entry of this range off the list, if there is one. */
+  #remove(lo: number, bytes: number): void {
+    const u32 = this.#u32;
+    const state = this.#state;
+    for (
+      let prev = 0, entry = state.globals;
+      entry !== 0;
+      prev = entry, entry = u32[(entry + G.next) >>> 2]
+    ) {
+      if (u32[(entry + G.lo) >>> 2] !== lo || u32[(entry + G.bytes) >>> 2] !== bytes) continue;
+      const next = u32[(entry + G.next) >>> 2];
+      if (prev === 0) state.globals = next;
+      else u32[(prev + G.next) >>> 2] = next;
+      if (next === 0) state.globalsTail = prev;
+      this.#freeEntry(entry);
+      return;
+    }
+  }
+
+  #freeEntry(entry: number): void {
+    const u32 = this.#u32;
+    u32[(entry + G.next) >>> 2] = this.#state.globalsFree;
+    u32[(entry + G.lo) >>> 2] = 0;
+    u32[(entry + G.bytes) >>> 2] = 0;
+    this.#state.globalsFree = entry;
+  }
+
+  #makeEntries(): void {
+    const block = this.#heap.mem.persistentAlloc(GLOBALS_AT_ONCE * GLOBAL.size, 8, "otherSys");
+    if (block === 0) outOfMemory("gc: no room for more globals");
+    for (let k = GLOBALS_AT_ONCE - 1; k >= 0; k--) this.#freeEntry(block + k * GLOBAL.size);
+  }
+
+  /** Calls f with [lo, hi) of each range of globals, oldest first. */
+  #forEachGlobal(f: (lo: number, hi: number) => void): void {
+    const u32 = this.#u32;
+    for (let entry = this.#state.globals; entry !== 0; entry = u32[(entry + G.next) >>> 2]) {
+      const lo = u32[(entry + G.lo) >>> 2];
+      f(lo, lo + u32[(entry + G.bytes) >>> 2]);
+    }
   }
 
   /** Bytes of globals and ref slots. */
   get globalsBytes(): number {
     let n = this.#refs.inuse * 8;
-    for (let i = 0; i < this.#globals.length; i += 2) n += this.#globals[i + 1] - this.#globals[i];
+    this.#forEachGlobal((lo, hi) => {
+      n += hi - lo;
+    });
     return n;
   }
 
   /** Scans what must be scanned while the world is stopped, and sets up the rest. */
   begin(marker: Marker): void {
-    this.stackScan = 0;
-    this.globalsScan = 0;
-    for (let i = 0; i < this.#globals.length; i += 2) {
-      marker.scanRoots(this.#globals[i], this.#globals[i + 1]);
-      this.globalsScan += this.#globals[i + 1] - this.#globals[i];
-    }
+    const state = this.#state;
+    state.stackScan = 0;
+    state.globalsScan = 0;
+    this.#forEachGlobal((lo, hi) => {
+      marker.scanRoots(lo, hi);
+      state.globalsScan += hi - lo;
+    });
     this.stacks((lo, hi) => {
       marker.scanRoots(lo, hi);
-      this.stackScan += hi - lo;
+      state.stackScan += hi - lo;
     });
     this.#finalizers.forEachQueued((object) => marker.shade(object));
-    this.#refBlock = this.#refs.firstBlock;
-    this.#spanCursor = 0;
-    this.#spanEnd = this.#heap.allocator.nspans;
+    state.refBlock = this.#refs.firstBlock;
+    state.spanCursor = 0;
+    state.spanEnd = this.#heap.allocator.nspans;
   }
 
   /** Scans one piece more; gives what it took, in bytes of scan work, 0 if none was left. */
   step(marker: Marker): number {
-    if (this.#refBlock !== 0) {
-      marker.scanRoots(this.#refBlock + 8, this.#refBlock + REF_BLOCK_BYTES);
-      this.globalsScan += REF_BLOCK_BYTES - 8;
-      this.#refBlock = this.#refs.nextBlock(this.#refBlock);
+    const state = this.#state;
+    const block = state.refBlock;
+    if (block !== 0) {
+      marker.scanRoots(block + 8, block + REF_BLOCK_BYTES);
+      state.globalsScan += REF_BLOCK_BYTES - 8;
+      state.refBlock = this.#refs.nextBlock(block);
       return REF_BLOCK_BYTES;
     }
-    if (this.#spanCursor === this.#spanEnd) return 0;
-    const from = this.#spanCursor;
-    const end = Math.min(this.#spanEnd, this.#spanCursor + SPANS_PER_STEP);
-    for (; this.#spanCursor < end; this.#spanCursor++) {
-      const span = this.#heap.liveSpan(this.#spanCursor);
+    const from = state.spanCursor;
+    if (from === state.spanEnd) return 0;
+    const end = Math.min(state.spanEnd, from + SPANS_PER_STEP);
+    for (let i = from; i < end; i++) {
+      const span = this.#heap.liveSpan(i);
       if (span !== 0) this.forEachFinalizerObject(span, (base) => marker.scanFinalizerObject(base));
+      state.spanCursor = i + 1;
     }
     return (end - from) * SPAN_WORK;
   }
 
   /** Whether step has nothing left to do. */
   get done(): boolean {
-    return this.#refBlock === 0 && this.#spanCursor === this.#spanEnd;
+    const state = this.#state;
+    return state.refBlock === 0 && state.spanCursor === state.spanEnd;
   }
 
   /** Calls f with the slot of each object of the span that has a finalizer. */
@@ -118,7 +195,7 @@ export class Roots {
     const range = (lo: number, hi: number): void => {
       for (let a = lo; a < hi; a += 8) if (u32[a >>> 2] !== 0) f(u32[a >>> 2]);
     };
-    for (let i = 0; i < this.#globals.length; i += 2) range(this.#globals[i], this.#globals[i + 1]);
+    this.#forEachGlobal(range);
     this.stacks(range);
     this.#finalizers.forEachQueued(f);
     for (let b = this.#refs.firstBlock; b !== 0; b = this.#refs.nextBlock(b))

@@ -14,6 +14,7 @@
  */
 import type { Clock } from "./clock.ts";
 import type { Cycle, GCController } from "./gc-controller.ts";
+import type { AssistState } from "./gc-state.ts";
 import type { GCHeap } from "./heap.ts";
 import type { Roots } from "./mark-roots.ts";
 import type { Marker } from "./mgcmark.ts";
@@ -40,15 +41,21 @@ export class MarkSlices {
   readonly #roots: Roots;
   readonly #controller: GCController;
   readonly #clock: Clock;
-  /** Pacing of the background: nothing before this moment. */
+  readonly #state: AssistState;
+  /** This thread's: no background slice starts before this time. The share of one P's time decides it. */
   #nextSlice = 0;
-  /** heapLive up to which work was charged, and scan work done by the background that assists need not do. */
-  #assistLive = 0;
-  #credit = 0;
-  /** Bytes of the next batch. */
+  /** This thread's: bytes of the next batch. How fast the thread marks decides it. */
   #batch = BATCH_MIN;
 
-  constructor(heap: GCHeap, marker: Marker, roots: Roots, controller: GCController, clock: Clock) {
+  constructor(
+    heap: GCHeap,
+    marker: Marker,
+    roots: Roots,
+    controller: GCController,
+    clock: Clock,
+    state: AssistState,
+  ) {
+    this.#state = state;
     this.#heap = heap;
     this.#marker = marker;
     this.#roots = roots;
@@ -59,8 +66,8 @@ export class MarkSlices {
   /** A cycle begins to mark. */
   begin(): void {
     this.#nextSlice = 0;
-    this.#assistLive = this.#heap.heapLive;
-    this.#credit = 0;
+    this.#state.chargedLive = this.#heap.heapLive;
+    this.#state.credit = 0;
     this.#batch = BATCH_MIN;
   }
 
@@ -122,7 +129,7 @@ export class MarkSlices {
     const ns = t - now;
     if (idle) cycle.idleNs += ns;
     else cycle.backgroundNs += ns;
-    this.#credit += this.#marker.heapScanWork - before;
+    this.#state.credit += this.#marker.heapScanWork - before;
     // A slice that took longer than planned was not marking all that time: the operating system had the thread do
     // something else.
     const share = (1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION;
@@ -132,29 +139,31 @@ export class MarkSlices {
 
   /** The allocating goroutine pays for its bytes. False if there was nothing to pay. */
   assist(cycle: Cycle): boolean {
+    const state = this.#state;
     const live = this.#heap.heapLive;
-    const allocated = live - this.#assistLive;
+    const allocated = live - state.chargedLive;
     if (allocated <= 0) return false;
     if (this.done) {
       // Nothing is left to pay with: the cycle waits for a safepoint to end at.
-      this.#assistLive = live;
+      state.chargedLive = live;
       return false;
     }
     const marker = this.#marker;
     const debt = allocated * this.#controller.assistRatio(cycle, marker.heapScanWork);
     if (debt < ASSIST_BYTES) return false;
-    if (this.#credit >= debt) {
-      this.#credit -= debt;
-      this.#assistLive = live;
+    if (state.credit >= debt) {
+      state.credit -= debt;
+      state.chargedLive = live;
       return false;
     }
     const from = this.#clock.nanotime();
     const before = marker.heapScanWork;
-    const done = this.#markFor(from, ASSIST_NS, Math.min(ASSIST_MAX_BYTES, debt - this.#credit));
-    const paid = this.#credit + marker.heapScanWork - before;
-    this.#credit = Math.max(0, paid - debt);
+    const done = this.#markFor(from, ASSIST_NS, Math.min(ASSIST_MAX_BYTES, debt - state.credit));
+    const paid = state.credit + marker.heapScanWork - before;
+    state.credit = Math.max(0, paid - debt);
     // What is not paid now is owed at the next allocation, unless there is nothing to do for it.
-    this.#assistLive = done || paid >= debt ? live : this.#assistLive + Math.floor(allocated * (paid / debt));
+    state.chargedLive =
+      done || paid >= debt ? live : state.chargedLive + Math.floor(allocated * (paid / debt));
     cycle.assistNs += this.#clock.nanotime() - from;
     return true;
   }

@@ -2,11 +2,11 @@
  * What marking keeps in linear memory, for every thread and for both twins (mark-js.ts, mark-wasm.ts): they take turns
  * on the same words.
  *
- *     ROOT_GC -> MARK -> workers: GCWORK -> GCWORK -> ...     one a thread; the first is the collector's own
- *                  |                |-> ring of queued pages
- *                  |                '-> buf, spare: workbufs
- *                  |-> full, empty: lists of workbufs that no thread holds
- *                  '-> scan rows, page states: one a page of the memory
+ *     COLLECTOR -> MARK -> workers: GCWORK -> GCWORK -> ...     one a thread; the first is the collector's own
+ *                    |                |-> ring of queued pages
+ *                    |                '-> buf, spare: workbufs
+ *                    |-> full, empty: lists of workbufs that no thread holds
+ *                    '-> scan rows, page states: one a page of the memory
  *
  *     page state (u32)   cycle              seen in this cycle, not queued now
  *                        cycle | 1          queued for one object
@@ -28,7 +28,7 @@
 import { PAGE_SHIFT } from "@gort/allocator/internal";
 import { outOfMemory, throwFatal } from "@gort/base";
 import { defineStruct, f64s, type LinearMemory, u32s } from "@gort/memory";
-import { ROOT_GC } from "@gort/memory/internal";
+import { stateBlock } from "./gc-state.ts";
 import { type GCHeap, NUM_SIZE_CLASSES } from "./heap.ts";
 
 /** Words of a page's row of scan bits: one bit for each object of 16 bytes. */
@@ -155,11 +155,7 @@ export class MarkState {
     this.mem = heap.mem;
     const { mem } = this;
     const { u32 } = mem;
-    const found = mem.root(ROOT_GC);
-    if (found === 0) {
-      this.mark = this.#create();
-      mem.setRoot(ROOT_GC, this.mark);
-    } else this.mark = found;
+    this.mark = stateBlock(mem, "mark", () => this.#create());
     const at = this.mark >>> 2;
     this.scanRows = u32[at + (MARK.scanRows >>> 2)];
     this.pageState = u32[at + (MARK.pageState >>> 2)];

@@ -33,6 +33,7 @@
 import { hex, outOfMemory, throwFatal } from "@gort/base";
 import { type Addr, defineStruct } from "@gort/memory";
 import { registryOf } from "@gort/memory/internal";
+import { stateBlock } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
 import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
 
@@ -120,7 +121,7 @@ export class Finalizers {
     this.#u32 = heap.mem.u32;
     this.#host = host;
     this.#record = record;
-    this.#state = heap.mem.reserveControl(FINQ.size);
+    this.#state = stateBlock(heap.mem, "finq", () => heap.mem.reserveControl(FINQ.size));
     this.#weakRegistry = registryOf(this, (finalizers, { cell, ref }: WeakCell) =>
       finalizers.#dropWeakCell(cell, ref),
     );

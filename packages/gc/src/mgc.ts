@@ -2,7 +2,8 @@
  * The garbage collector: Go's, over the allocator's heap.
  *
  * It is non-moving, precise (types and pointer bitmaps say where pointers are), tri-colour, mark and sweep, with Go's
- * hybrid write barrier, and it lets the program run between its steps. All its state lives in the linear memory.
+ * hybrid write barrier, and it lets the program run between its steps. gc-state.ts says which of its state lies in
+ * linear memory, where every thread finds it, and which belongs to one thread.
  *
  * ## A cycle
  * 1. *Sweep termination.* What is left of the last cycle's garbage is swept.
@@ -51,6 +52,7 @@ import { AllocTrace, hostStack, whoHolds } from "./alloc-trace.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Cycle, GCController } from "./gc-controller.ts";
 import { CycleReports } from "./gc-report.ts";
+import { type CycleState, GCState } from "./gc-state.ts";
 import { GCRecord, type GCStats, newGCStats } from "./gc-stats.ts";
 import { type Godebug, parseGodebug } from "./godebug.ts";
 import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, GCHeap } from "./heap.ts";
@@ -110,18 +112,16 @@ export class Collector {
   readonly #startNs: number;
   readonly #events: Required<CollectorEvents>;
   readonly #onRequest: () => void;
-  readonly #guard = new ReentrancyGuard();
+  readonly #guard: ReentrancyGuard;
   readonly #freeProfile: (data: number, size: number) => void;
-  /** Whether a sweep has noted something for #tell, and whether the finalizer queue got its first entry. */
+  /** What all threads share. */
+  readonly #state: GCState;
+  readonly #cycle: CycleState;
+  /** This thread's: a sweep of it has noted something for #tell; and the finalizer queue has got its first entry. */
   #noted = false;
   #wakeNoted = false;
-  #cycle: Cycle | null = null;
-  /** The world is stopped, by the collector. */
-  #stopped = false;
-  /** What the world has refused a stop with. */
+  /** This thread's: the error with which the world has refused a stop. */
   #refusal: unknown = null;
-  /** Whether a cycle is wanted. */
-  gcRequested = false;
 
   constructor(allocator: Allocator, options: CollectorOptions = {}) {
     this.allocator = allocator;
@@ -133,6 +133,9 @@ export class Collector {
         ? parseGodebug(options.godebug)
         : { ...parseGodebug(), ...options.godebug };
     const { mem } = allocator;
+    this.#state = new GCState(mem);
+    this.#cycle = this.#state.cycle;
+    this.#guard = new ReentrancyGuard(this.#cycle);
     this.record = new GCRecord(mem);
     this.#startNs = this.#clock.nanotime();
     const guard = this.#guard;
@@ -151,19 +154,27 @@ export class Collector {
     const host = this.#host();
     this.refs = new RefTable(mem, host);
     this.finalizers = new Finalizers(heap, host, this.record);
-    this.roots = new Roots(heap, this.refs, this.finalizers);
+    this.roots = new Roots(heap, this.refs, this.finalizers, this.#state.roots);
     this.#freeProfile = guard.quiet(options.freeProfile);
-    this.sweeper = new Sweeper(heap, this.finalizers, () => this.#note());
+    this.sweeper = new Sweeper(heap, this.finalizers, this.#state.sweep, () => this.#note());
     this.sweeper.whoHolds = (base) => whoHolds(heap, this.roots, base);
     if (this.godebug.allocfreetrace !== 0) this.trace = this.#traceAllocations();
     this.#controller = new GCController(
       heap,
       this.record,
       this.sweeper,
+      this.#state.pacer,
       options.gogc === undefined ? 100 : options.gogc,
       options.memoryLimit === undefined ? NO_MEMORY_LIMIT : options.memoryLimit,
     );
-    this.#work = new MarkSlices(heap, this.marker, this.roots, this.#controller, this.#clock);
+    this.#work = new MarkSlices(
+      heap,
+      this.marker,
+      this.roots,
+      this.#controller,
+      this.#clock,
+      this.#state.assist,
+    );
     const stderr = guard.quiet(options.stderr ?? ((text: string) => console.error(text.replace(/\n$/, ""))));
     this.#watch = new SafepointWatch(this.#clock, () => this.#currentStack(), stderr);
     this.#reports = new CycleReports(
@@ -303,11 +314,11 @@ export class Collector {
       this.#refusal = err;
       throw err;
     }
-    this.#stopped = true;
+    this.#cycle.stopped = true;
   }
 
   #startTheWorld(): void {
-    this.#stopped = false;
+    this.#cycle.stopped = false;
     this.#world.startTheWorld();
   }
 
@@ -318,11 +329,11 @@ export class Collector {
     if (refused) this.#guard.busy = false;
     else {
       this.#guard.shutOver(err);
-      this.gcRequested = false;
+      this.#cycle.requested = false;
       this.heap.phase = GC_OFF;
       this.heap.trigger = Number.POSITIVE_INFINITY;
     }
-    if (this.#stopped) this.#startTheWorld();
+    if (this.#cycle.stopped) this.#startTheWorld();
     throw err;
   }
 
@@ -372,11 +383,16 @@ export class Collector {
     return this.#controller.nextGC();
   }
 
+  /** Whether a cycle is wanted. */
+  get gcRequested(): boolean {
+    return this.#cycle.requested;
+  }
+
   /** Computes goal and trigger anew. */
   #commit(): void {
     const { heap } = this;
     this.#controller.commit();
-    if (this.#cycle) this.#cycle.goal = heap.heapGoal;
+    if (this.#cycle.marking) this.#cycle.goal = heap.heapGoal;
     else if (!this.#guard.shut)
       heap.trigger = this.gcRequested ? heap.heapLive + WATCH_BYTES : this.#controller.trigger;
   }
@@ -385,9 +401,9 @@ export class Collector {
   requestGC(): void {
     if (this.#guard.shut) return;
     if (!this.gcRequested) {
-      this.gcRequested = true;
+      this.#cycle.requested = true;
       // Further calls are for the watch alone.
-      if (!this.#cycle) this.heap.trigger = this.heap.heapLive + WATCH_BYTES;
+      if (!this.marking) this.heap.trigger = this.heap.heapLive + WATCH_BYTES;
     }
     this.#onRequest();
   }
@@ -397,7 +413,7 @@ export class Collector {
    * that never collected is left alone, as in Go. True if it asked.
    */
   forceIfStale(): boolean {
-    if (this.record.numGC === 0 || this.#cycle || this.gcRequested || this.#controller.gcPercent < 0)
+    if (this.record.numGC === 0 || this.marking || this.gcRequested || this.#controller.gcPercent < 0)
       return false;
     if (this.#clock.nanotime() - this.#controller.lastEnd < FORCE_PERIOD_NS) return false;
     this.#reports.forced();
@@ -409,8 +425,8 @@ export class Collector {
   #allocationHook(addr: Addr): void {
     if (this.#guard.busy) return;
     const { heap } = this;
-    if (this.#cycle || this.gcRequested) this.#watch.allocation(heap.heapLive);
-    if (this.#cycle) this.#assist();
+    if (this.marking || this.gcRequested) this.#watch.allocation(heap.heapLive);
+    if (this.marking) this.#assist();
     else if (this.gcRequested) heap.trigger = heap.heapLive + WATCH_BYTES;
     else {
       // The limit goal moves without us.
@@ -423,7 +439,7 @@ export class Collector {
       this.requestGC();
     }
     // A cycle that runs has no other safepoint to go on, and to end, at.
-    if (this.#options.allocationSafepoints && (this.gcRequested || this.#cycle)) {
+    if (this.#options.allocationSafepoints && (this.gcRequested || this.marking)) {
       const root = this.refs.alloc(addr);
       this.pollSafepoint();
       this.refs.free(root);
@@ -443,7 +459,7 @@ export class Collector {
         return swept;
       }
       // What has become garbage since a cycle began is the next one's.
-      if (this.#cycle) this.#finishMarking();
+      if (this.marking) this.#finishMarking();
       this.#collect(false, true);
       return true;
     } catch (err) {
@@ -457,12 +473,12 @@ export class Collector {
 
   /** Whether a cycle is marking. */
   get marking(): boolean {
-    return this.#cycle !== null;
+    return this.#cycle.marking;
   }
 
   /** The times of the cycle that is marking, which the record will have when it ends; null outside of one. */
   get runningCycle(): Readonly<Cycle> | null {
-    return this.#cycle;
+    return this.marking ? this.#cycle : null;
   }
 
   /**
@@ -476,7 +492,7 @@ export class Collector {
   gc(forced = true): void {
     this.#enter("gc()");
     try {
-      if (this.#cycle) this.#finishMarking();
+      if (this.marking) this.#finishMarking();
       this.#collect(forced, true);
     } catch (err) {
       this.#fail(err);
@@ -494,12 +510,12 @@ export class Collector {
     this.#watch.safepoint();
     try {
       if (this.godebug.gcstress !== 0) {
-        if (this.#cycle) this.#finishMarking();
+        if (this.marking) this.#finishMarking();
         this.#collect(false, true);
       } else {
         this.#slice();
         this.#tell();
-        if (this.#cycle || this.gcRequested || !this.sweeper.done) this.#onRequest();
+        if (this.marking || this.gcRequested || !this.sweeper.done) this.#onRequest();
       }
     } catch (err) {
       this.#fail(err);
@@ -509,7 +525,7 @@ export class Collector {
 
   /** What there is to do at a safepoint. */
   #slice(): void {
-    if (this.#cycle) this.#background(false);
+    if (this.marking) this.#background(false);
     // The last cycle's sweep comes first, in slices as always; a stop of the world does it in one.
     else if (this.gcRequested && this.godebug.gcstoptheworld !== 0)
       this.#collect(false, this.godebug.gcstoptheworld > 1);
@@ -532,14 +548,14 @@ export class Collector {
     guard.busy = true;
     this.#watch.safepoint();
     try {
-      if (this.#cycle) this.#background(true);
+      if (this.marking) this.#background(true);
       else if (!this.sweeper.done) this.#backgroundSweep();
       this.#tell();
     } catch (err) {
       this.#fail(err);
     }
     guard.leave();
-    return this.#cycle !== null || !this.sweeper.done;
+    return this.marking || !this.sweeper.done;
   }
 
   /**
@@ -560,7 +576,7 @@ export class Collector {
   }
 
   #step(budget: number): ReturnType<Collector["step"]> {
-    if (this.#cycle) {
+    if (this.marking) {
       if (!this.#work.done) {
         this.#work.markStep(budget);
         return "mark";
@@ -577,7 +593,7 @@ export class Collector {
 
   /** Starts a concurrent cycle: steps 1 and 2. The caller is at a safepoint. */
   start(forced = false): void {
-    if (this.#cycle && !this.#guard.busy && !this.#guard.shut)
+    if (this.marking && !this.#guard.busy && !this.#guard.shut)
       throw new TypeError("gc: start() called while a cycle runs");
     this.#enter("start()");
     try {
@@ -606,24 +622,18 @@ export class Collector {
     const stopped = this.#clock.nanotime();
     this.allocator.flushAll();
     const n = this.record.numGC + 1;
-    this.gcRequested = false;
+    const cycle = this.#cycle;
+    cycle.requested = false;
     const expectedWork = this.#controller.beginCycle(this.roots.globalsBytes);
-    const cycle: Cycle = {
+    cycle.begin({
       forced,
       stw,
       procs: this.#world.gomaxprocs(),
       start,
-      markStart: 0,
-      sweepTermNs: 0,
-      pauseNs: 0,
-      assistNs: 0,
-      backgroundNs: 0,
-      idleNs: 0,
       heapStart: heap.heapLive,
       goal: heap.heapGoal,
       expectedWork,
-    };
-    this.#cycle = cycle;
+    });
     marker.invalidptr = this.godebug.invalidptr !== 0;
     marker.reset();
     heap.phase = GC_MARK;
@@ -642,7 +652,7 @@ export class Collector {
 
   /** A slice of background marking, and mark termination if nothing is left. */
   #background(idle: boolean): void {
-    if (this.#work.slice(this.#cycle!, idle)) this.#terminate();
+    if (this.#work.slice(this.#cycle, idle)) this.#terminate();
   }
 
   /** Sweeps for the time of a slice. Sweeping all there is takes a hundredth of marking it, so it is not rationed. */
@@ -659,7 +669,7 @@ export class Collector {
     guard.busy = true;
     let paid: boolean;
     try {
-      paid = this.#work.assist(this.#cycle!);
+      paid = this.#work.assist(this.#cycle);
     } catch (err) {
       this.#fail(err);
     }
@@ -669,14 +679,14 @@ export class Collector {
 
   /** Marks to the end and terminates. The caller is at a safepoint. */
   #finishMarking(): void {
-    this.#work.finish(this.#cycle!);
+    this.#work.finish(this.#cycle);
     this.#terminate();
   }
 
   /** Step 4: the end of marking, at a safepoint. Begins the sweep. */
   #terminate(): void {
     const { heap, marker, roots } = this;
-    const cycle = this.#cycle!;
+    const cycle = this.#cycle;
     const stop = this.#clock.nanotime();
     if (!cycle.stw) this.#stopTheWorld("GC mark termination");
     const stopped = this.#clock.nanotime();
@@ -694,14 +704,12 @@ export class Collector {
     // Marked, and born black during the cycle.
     heap.heapMarked = marker.bytesMarked + (heapEnd - cycle.heapStart);
     heap.heapLive = heap.heapMarked;
-    this.sweeper.clobberfree = this.godebug.clobberfree !== 0;
-    this.sweeper.cycle = this.record.numGC + 1;
-    this.sweeper.start();
+    this.sweeper.start(this.record.numGC + 1, this.godebug.clobberfree !== 0);
     this.record.setScan(marker.heapScanWork, roots.stackScan, roots.globalsBytes);
     const scanWork = marker.heapScanWork + roots.stackScan + roots.globalsScan;
     const consMark = this.#controller.consMark;
     this.#controller.endCycle(cycle, heapEnd, scanWork, stop - cycle.markStart);
-    this.#cycle = null;
+    cycle.marking = false;
     this.#commit();
     if (!cycle.forced) this.sweeper.pace(this.#controller.trigger);
 
@@ -726,6 +734,7 @@ export class Collector {
     });
     this.#controller.noteEnd(end, pauseNs + cycle.assistNs + dedicatedNs);
     this.#startTheWorld();
+    this.#state.sweep.startLive = heap.heapLive;
     this.#reports.end(cycle, { n, stop, end, heapEnd, consMark });
   }
 
@@ -733,7 +742,7 @@ export class Collector {
     // The floor that sweeping had put under goal and trigger is gone.
     this.#commit();
     this.#events.sweepDone(this.record.numGC);
-    this.#reports.sweepDone(pagesPerByte);
+    this.#reports.sweepDone(pagesPerByte, this.#state.sweep.startLive);
   }
 
   /** Fills out, without allocating but for its bigints. */

@@ -204,17 +204,27 @@ export function consMarkOf(c: CycleFigures): number {
 
 /** The last four estimates and the newest; the estimate in use is the greatest. */
 export class ConsMark {
-  readonly #last = new Float64Array(4);
-  value = 0;
+  /** The last four estimates, then the one in use. */
+  readonly #figures: Float64Array;
+
+  /** @param figures five figures, in linear memory if threads share them. Default: an array of its own. */
+  constructor(figures: Float64Array = new Float64Array(5)) {
+    this.#figures = figures;
+  }
+
+  get value(): number {
+    return this.#figures[4];
+  }
 
   /** Takes in a finished cycle and gives the estimate for the next. */
   update(c: CycleFigures): number {
     const current = consMarkOf(c);
+    const figures = this.#figures;
     let greatest = current;
-    for (const x of this.#last) if (x > greatest) greatest = x;
-    this.#last.copyWithin(0, 1);
-    this.#last[3] = current;
-    this.value = greatest;
+    for (let i = 0; i < 4; i++) if (figures[i] > greatest) greatest = figures[i];
+    figures.copyWithin(0, 1, 4);
+    figures[3] = current;
+    figures[4] = greatest;
     return greatest;
   }
 }

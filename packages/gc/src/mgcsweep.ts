@@ -22,6 +22,7 @@
 import { hex, throwFatal } from "@gort/base";
 import type { AllocTrace } from "./alloc-trace.ts";
 import { CLOBBER_WORD } from "./clobber.ts";
+import type { SweepState } from "./gc-state.ts";
 import {
   GCCONTROL,
   type GCHeap,
@@ -58,40 +59,42 @@ export class Sweeper {
   // Word indices in the control block.
   readonly #sweepgenWord: number;
   readonly #pagesSweptWord: number;
+  readonly #state: SweepState;
   /**
-   * Data of the special and slot size, in pairs, of freed objects that the memory profile had sampled: for takeFreed.
+   * This thread's: data of the special and slot size, in pairs, of freed objects that the memory profile had sampled.
+   * The thread that freed them calls takeFreed.
    */
   readonly #freedSamples: number[] = [];
-  /** Fill freed objects. */
-  clobberfree = false;
   /** Told about every object that is freed, if allocations are traced. */
   trace: AllocTrace | null = null;
   /** Says in lines of text what leads to the object at base, for a report. */
   whoHolds: (base: number) => string = () => "";
-  /** The cycle whose garbage is swept. */
-  cycle = 0;
-  /** Nothing is left to sweep. */
-  done = true;
   /**
    * Something is to be told: all is swept, samples were freed. Called in the middle of a sweep, so it only takes a
    * note.
    */
   readonly #note: () => void;
-  /** The ratio that was in force when all was swept; -1 once that was told. */
+  /** This thread's: the ratio in force when it swept the last span; -1 once takeDone has given it. */
   #donePagesPerByte = -1;
 
-  // Proportional sweep: pages to sweep for each byte by which heapLive exceeds the basis.
-  pagesPerByte = 0;
-  #liveBasis = 0;
-  #pagesBasis = 0;
-
-  constructor(heap: GCHeap, finalizers: Finalizers, note: () => void) {
+  constructor(heap: GCHeap, finalizers: Finalizers, state: SweepState, note: () => void) {
+    this.#state = state;
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#finalizers = finalizers;
     this.#sweepgenWord = (heap.control + GCCONTROL.sweepgen) >>> 2;
     this.#pagesSweptWord = (heap.control + GCCONTROL.pagesSwept) >>> 2;
     this.#note = note;
+  }
+
+  /** Whether nothing is left to sweep. */
+  get done(): boolean {
+    return !this.#state.pending;
+  }
+
+  /** Pages to sweep for each byte that is allocated. */
+  get pagesPerByte(): number {
+    return this.#state.pagesPerByte;
   }
 
   /**
@@ -109,33 +112,38 @@ export class Sweeper {
     return ratio;
   }
 
-  /** Makes every span unswept. The world is stopped and no mcache holds a span. */
-  start(): void {
-    if (!this.done) throwFatal("gc: sweep of the last cycle is not done");
+  /** Makes every span unswept, after marking of this cycle. The world is stopped and no mcache holds a span. */
+  start(cycle: number, clobberfree: boolean): void {
+    const state = this.#state;
+    if (state.pending) throwFatal("gc: sweep of the last cycle is not done");
+    state.cycle = cycle;
+    state.clobberfree = clobberfree;
     this.#heap.sweepgen += 2;
     this.#heap.pagesSwept = 0;
-    this.pagesPerByte = 0;
-    this.done = false;
+    state.pagesPerByte = 0;
+    state.pending = true;
   }
 
   /** Sets the ratio so that all pages in use are swept when the heap reaches the trigger. */
   pace(trigger: number): void {
     const heap = this.#heap;
-    this.#liveBasis = heap.heapLive;
-    this.#pagesBasis = heap.pagesSwept;
+    const state = this.#state;
+    state.liveBasis = heap.heapLive;
+    state.pagesBasis = heap.pagesSwept;
     // Done 1 MiB early: room for the error of heapLive, which is charged by runs.
     const distance = Math.max(trigger - heap.heapLive - (1 << 20), 1 << PAGE_SHIFT);
     const pages = (heap.heapInUse >>> PAGE_SHIFT) - heap.pagesSwept;
-    this.pagesPerByte = pages <= 0 ? 0 : pages / distance;
+    state.pagesPerByte = pages <= 0 ? 0 : pages / distance;
   }
 
   /** Sweeps in advance for spanBytes that are going to be allocated. */
   deductSweepCredit(spanBytes: number, callerSweepPages: number): void {
-    if (this.pagesPerByte === 0 || this.done) return;
+    const state = this.#state;
+    const ratio = state.pagesPerByte;
+    if (ratio === 0 || !state.pending) return;
     const heap = this.#heap;
-    const owed =
-      Math.floor(this.pagesPerByte * (heap.heapLive - this.#liveBasis + spanBytes)) - callerSweepPages;
-    while (owed > heap.pagesSwept - this.#pagesBasis) {
+    const owed = Math.floor(ratio * (heap.heapLive - state.liveBasis + spanBytes)) - callerSweepPages;
+    while (owed > heap.pagesSwept - state.pagesBasis) {
       if (this.sweepOne() < 0) return;
     }
   }
@@ -188,12 +196,13 @@ export class Sweeper {
   }
 
   #next(): number {
-    if (this.done) return 0;
+    const state = this.#state;
+    if (!state.pending) return 0;
     const span = this.#heap.allocator.nextSpanForSweep();
     if (span === 0) {
-      this.done = true;
-      this.#donePagesPerByte = this.pagesPerByte;
-      this.pagesPerByte = 0;
+      state.pending = false;
+      this.#donePagesPerByte = state.pagesPerByte;
+      state.pagesPerByte = 0;
       this.#note();
     }
     return span;
@@ -212,7 +221,7 @@ export class Sweeper {
     const marks = u32[at + GCMARK_BITS] >>> 2;
     const allocs = u32[at + ALLOC_BITS] >>> 2;
     const nwords = (u32[at + NELEMS] + 31) >>> 5;
-    if (this.clobberfree || this.trace !== null) this.#dying(span, marks, allocs, nwords);
+    if (this.#state.clobberfree || this.trace !== null) this.#dying(span, marks, allocs, nwords);
     let live = 0;
     for (let k = 0; k < nwords; k++) {
       let x = u32[marks + k];
@@ -252,14 +261,15 @@ export class Sweeper {
   /** Fills what dies in this sweep, and tells the trace. */
   #dying(span: number, marks: number, allocs: number, nwords: number): void {
     const u32 = this.#u32;
+    const { clobberfree, cycle } = this.#state;
     const size = u32[(span + MSPAN.elemsize) >>> 2];
     for (let k = 0; k < nwords; k++) {
       let x = u32[allocs + k] & ~u32[marks + k];
       for (; x !== 0; x &= x - 1) {
         const i = (k << 5) + (31 - Math.clz32(x & -x));
         const base = this.#heap.objectBase(span, i);
-        this.trace?.freed(base, this.cycle);
-        if (this.clobberfree) u32.fill(CLOBBER_WORD, base >>> 2, (base + size) >>> 2);
+        this.trace?.freed(base, cycle);
+        if (clobberfree) u32.fill(CLOBBER_WORD, base >>> 2, (base + size) >>> 2);
       }
     }
   }

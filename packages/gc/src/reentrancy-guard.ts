@@ -12,16 +12,22 @@
 import { FatalError } from "@gort/base";
 
 export class ReentrancyGuard {
-  /** Somebody is inside. */
+  /** This thread's: it runs code of the collector. */
   busy = false;
-  /** What ended the collector; null while it is sound. An object, as undefined can be thrown too. */
+  /** Whether the collector has ended, for all threads. */
+  readonly #state: { dead: boolean };
+  /** This thread's: what ended the collector. An object, as undefined can be thrown too. */
   #fatal: { error: unknown } | null = null;
-  /** The first of the callbacks' errors that nobody has seen. */
+  /** This thread's: the first error of a callback that no call has thrown on yet. */
   #waiting: { error: unknown } | null = null;
+
+  constructor(state: { dead: boolean }) {
+    this.#state = state;
+  }
 
   /** Whether a fatal error has ended the collector. */
   get shut(): boolean {
-    return this.#fatal !== null;
+    return this.#state.dead;
   }
 
   /**
@@ -32,18 +38,19 @@ export class ReentrancyGuard {
    */
   enter(call: string): void {
     if (this.busy) throw new TypeError(`gc: ${call} called from within the collector`);
-    if (this.#fatal !== null) this.#refuse(this.#fatal.error);
+    if (this.#state.dead) this.#refuse();
     this.busy = true;
   }
 
-  #refuse(first: unknown): never {
+  #refuse(): never {
+    const first = this.#fatal === null ? "thrown on another thread" : this.#fatal.error;
     const error = new FatalError(
       "throw",
       "ERR_GORT_THROW",
       "gc: no collection is possible after a fatal error in one",
       `runtime: the first error: ${first instanceof Error ? first.message : String(first)}`,
     );
-    error.cause = first;
+    if (this.#fatal !== null) error.cause = first;
     throw error;
   }
 
@@ -59,6 +66,7 @@ export class ReentrancyGuard {
   /** Shuts the door for ever: the error has left the heap in no order. */
   shutOver(error: unknown): void {
     this.busy = false;
+    this.#state.dead = true;
     this.#fatal ??= { error };
   }
 

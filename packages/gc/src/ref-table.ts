@@ -13,6 +13,7 @@
  */
 import { outOfMemory } from "@gort/base";
 import { type Addr, defineStruct, type LinearMemory } from "@gort/memory";
+import { stateBlock } from "./gc-state.ts";
 
 /** One block takes a page of the operating system and holds 511 slots. */
 export const REF_BLOCK_BYTES = 4096;
@@ -40,8 +41,11 @@ export class RefTable {
     this.#mem = mem;
     this.#u32 = mem.u32;
     this.#shader = shader;
-    this.#state = mem.reserveControl(REFTABLE.size);
-    this.#u32[(this.#state + O.free) >>> 2] = FREE_TAG;
+    this.#state = stateBlock(mem, "refTable", () => {
+      const block = mem.reserveControl(REFTABLE.size);
+      mem.u32[(block + O.free) >>> 2] = FREE_TAG;
+      return block;
+    });
   }
 
   /** Slots in use. */

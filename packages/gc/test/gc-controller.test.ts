@@ -1,7 +1,9 @@
 /** What the pacer's state makes of settings, figures and cycles: on a heap of figures. */
 import type { HeapStats } from "@gort/allocator";
+import { createLinearMemory } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Cycle, GCController, utilization } from "../src/gc-controller.ts";
+import { GCState, type PacerState } from "../src/gc-state.ts";
 import type { GCRecord } from "../src/gc-stats.ts";
 import type { GCHeap } from "../src/heap.ts";
 import { NO_MEMORY_LIMIT, roomGoal, trigger } from "../src/mgcpacer.ts";
@@ -18,13 +20,14 @@ let heap: {
 let stats: Partial<HeapStats>;
 let reads: number;
 let record: { heapScan: number; stackScan: number; globalsScan: number };
-let published: number[] | [number, number, number, boolean];
+let state: PacerState;
 let limits: number;
 let allocatorLimit: number;
 let sweeper: { done: boolean };
 
 function controller(gogc = 100, limit: number | bigint = NO_MEMORY_LIMIT): GCController {
-  return new GCController(heap as GCHeap, record as unknown as GCRecord, sweeper as Sweeper, gogc, limit);
+  const parts = [heap as GCHeap, record as unknown as GCRecord, sweeper as Sweeper] as const;
+  return new GCController(...parts, state, gogc, limit);
 }
 
 function cycle(more: Partial<Cycle> = {}): Cycle {
@@ -69,15 +72,18 @@ beforeEach(() => {
     heapScan: 3000,
     stackScan: 200,
     globalsScan: 10,
-    setPacing: (...figures: [number, number, number, boolean]) => {
-      published = figures;
-    },
     noteLimited: () => {
       limits++;
     },
   } as typeof record;
   sweeper = { done: true };
+  state = new GCState(createLinearMemory({ maxMemory: 64 * MiB })).pacer;
 });
+
+/** What an attached thread computes the goal from. */
+function published(): number[] {
+  return [state.gcPercent, state.limitBytes, state.triggered];
+}
 
 describe("the goal", () => {
   it("grows by GOGC percent of heap, stacks and globals, and asks for no figures that only a limit needs", () => {
@@ -179,7 +185,7 @@ describe("a change of what paces", () => {
   it("tells attached threads, sets the goal and the trigger", () => {
     const c = controller();
     c.commit();
-    expect(published).toEqual([100, Number.POSITIVE_INFINITY, 0, false]);
+    expect(published()).toEqual([100, Number.POSITIVE_INFINITY, 0]);
     expect(heap.heapGoal).toBe(20 * MiB + 210);
     expect(c.trigger).toBe(trigger({ heapMarked: 10 * MiB, goal: heap.heapGoal, consMark: 0, scanWork: 0 }));
     sweeper.done = false;
@@ -187,13 +193,13 @@ describe("a change of what paces", () => {
     c.memoryLimit = 100 * MiB;
     c.gcPercent = 1;
     c.commit();
-    expect(published).toEqual([1, 100 * MiB, 0, true]);
+    expect(published()).toEqual([1, 100 * MiB, 0]);
     // While something is left to sweep there is a floor of 1 MiB under both.
     expect(heap.heapGoal).toBe(1000 + MiB);
     expect(c.trigger).toBe(1000 + MiB);
     sweeper.done = true;
     c.commit();
-    expect(published).toEqual([1, 100 * MiB, 0, false]);
+    expect(published()).toEqual([1, 100 * MiB, 0]);
     expect(heap.heapGoal).toBe(Math.floor((4 * MiB) / 100));
     expect(c.trigger).toBeLessThan(heap.heapGoal);
   });
@@ -206,7 +212,7 @@ describe("a cycle", () => {
     const before = c.trigger;
     heap.heapLive = 30 * MiB;
     expect(c.beginCycle(7)).toBe(3000 + 200 + 7);
-    expect(published).toEqual([100, Number.POSITIVE_INFINITY, 30 * MiB, false]);
+    expect(published()).toEqual([100, Number.POSITIVE_INFINITY, 30 * MiB]);
     expect(heap.heapGoal).toBe(30 * MiB + 65536);
     c.gcPercent = 10;
     c.commit();
@@ -237,7 +243,7 @@ describe("a cycle", () => {
     record.stackScan = MiB / 2;
     record.globalsScan = MiB / 4;
     c.commit();
-    expect(published).toEqual([100, Number.POSITIVE_INFINITY, 0, false]);
+    expect(published()).toEqual([100, Number.POSITIVE_INFINITY, 0]);
     expect(heap.heapGoal).toBe(128.75 * MiB);
     expect(c.trigger).toBe(
       Math.min(

@@ -78,7 +78,7 @@ describe("the reports of a cycle", () => {
     r.fallback(new Error("no"), false);
     r.start(cycle, {} as GCController);
     r.end(cycle, end);
-    r.sweepDone(1);
+    r.sweepDone(1, 31 * MiB);
     expect(lines).toEqual([]);
   });
 
@@ -87,7 +87,7 @@ describe("the reports of a cycle", () => {
     r.start(cycle, {} as GCController);
     r.end(cycle, end);
     r.end({ ...cycle, forced: true, procs: 1 }, { ...end, n: 7 });
-    r.sweepDone(1);
+    r.sweepDone(1, 31 * MiB);
     const line = (n: number, cpu: string, tail: string) =>
       `gc ${n} @2.000s 12%: 3.0+50+8.0 ms clock, ${cpu} ms cpu, ` +
       `40->44->30 MB, 50 MB goal, 2 MB stacks, 9 MB globals, ${tail}\n`;
@@ -115,7 +115,7 @@ describe("the reports of a cycle", () => {
     expect(asked).toEqual([[cycle, 1111]]);
     r.end(cycle, end);
     heap.heapLive = 36 * MiB;
-    r.sweepDone(0.25);
+    r.sweepDone(0.25, 31 * MiB);
     // Marking had 41 ms of 100.
     expect(lines).toEqual([
       "pacer: assist ratio=1.5 (scan 12 MB in 31->50 MB) workers=0+0.25\n",
@@ -130,7 +130,7 @@ describe("the reports of a cycle", () => {
     r.end(cycle, { ...end, heapEnd: cycle.heapStart });
     expect(lines).toEqual([]);
     heap.heapLive = 30 * MiB;
-    r.sweepDone(0);
+    r.sweepDone(0, 31 * MiB);
     expect(lines).toEqual([
       "pacer: sweep done at heap size 30MB; allocated 0MB during sweep; swept 77 pages at 0 pages/byte\n",
     ]);

@@ -1,6 +1,8 @@
 import { type Addr, createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
+import { GCState } from "../src/gc-state.ts";
 import { CPU_TIMES, type CycleTimes, GCRecord, GCSTATS, newGCStats } from "../src/gc-stats.ts";
+import { NO_MEMORY_LIMIT } from "../src/mgcpacer.ts";
 import { MiB } from "./kit.ts";
 
 const memory = () => createLinearMemory({ maxMemory: 64 * MiB });
@@ -107,15 +109,19 @@ describe("the record of a collector", () => {
   });
 
   it("has what paces, functions that were queued, and cycles that the limiter held back", () => {
-    const record = new GCRecord(memory());
-    record.setPacing(-1, 2 ** 40, 12345, true);
+    const mem = memory();
+    const record = new GCRecord(mem);
+    const { pacer, sweep } = new GCState(mem);
+    Object.assign(pacer, { gcPercent: -1, memoryLimit: 2n ** 40n, triggered: 12345 });
+    sweep.pending = true;
     expect([record.gcPercent, record.memoryLimit, record.triggered, record.sweepPending]).toEqual([
       -1,
       2 ** 40,
       12345,
       true,
     ]);
-    record.setPacing(200, Infinity, 0, false);
+    Object.assign(pacer, { gcPercent: 200, memoryLimit: NO_MEMORY_LIMIT, triggered: 0 });
+    sweep.pending = false;
     expect([record.gcPercent, record.memoryLimit, record.triggered, record.sweepPending]).toEqual([
       200,
       Infinity,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { GCState } from "../src/gc-state.ts";
 import { Roots } from "../src/mark-roots.ts";
 import type { Marker } from "../src/mgcmark.ts";
 import { REF_BLOCK_BYTES } from "../src/ref-table.ts";
@@ -17,7 +18,8 @@ function recorder() {
   return { marker, scanned, shaded, objects };
 }
 
-const rootsOf = ({ gc }: Rig): Roots => new Roots(gc.heap, gc.refs, gc.finalizers);
+const rootsOf = ({ a, gc }: Rig): Roots =>
+  new Roots(gc.heap, gc.refs, gc.finalizers, new GCState(a.mem).roots);
 
 describe("globals", () => {
   it("are whole slots outside of address 0", () => {

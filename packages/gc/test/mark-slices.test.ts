@@ -2,8 +2,10 @@
  * How much is marked in a slice and in an assist, and what is owed after it: on a heap, a marker and a clock of
  * figures.
  */
+import { createLinearMemory } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Cycle, GCController } from "../src/gc-controller.ts";
+import { GCState } from "../src/gc-state.ts";
 import type { GCHeap } from "../src/heap.ts";
 import type { Roots } from "../src/mark-roots.ts";
 import { DRAIN_BYTES, MarkSlices, SLICE_NS } from "../src/mark-slices.ts";
@@ -103,6 +105,7 @@ beforeEach(() => {
     roots as unknown as Roots,
     controller as unknown as GCController,
     clock,
+    new GCState(createLinearMemory({ maxMemory: 64 << 20 })).assist,
   );
   work.begin();
 });

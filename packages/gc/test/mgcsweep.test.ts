@@ -1,7 +1,8 @@
 /** Sweeping in proportion to allocation, and what is swept before the heap grows. */
 import { SPECIAL_PIN } from "@gort/allocator/internal";
-import type { Addr } from "@gort/memory";
+import { type Addr, createLinearMemory } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
+import { GCState, type SweepState } from "../src/gc-state.ts";
 import { type GCHeap, SPECIAL_PROFILE } from "../src/heap.ts";
 import type { WeakPointer } from "../src/index.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
@@ -14,6 +15,7 @@ const PAGE = 8192;
 
 describe("sweeping in proportion", () => {
   let heap: { heapLive: number; heapInUse: number; pagesSwept: number; sweepgen: number };
+  let state: SweepState;
   let sweeper: Sweeper;
   let spans: number;
 
@@ -21,7 +23,9 @@ describe("sweeping in proportion", () => {
   beforeEach(() => {
     heap = { heapLive: 10 * MiB, heapInUse: 1000 * PAGE, pagesSwept: 0, sweepgen: 4 };
     const parts = { control: 0, mem: { u32: new Uint32Array(64) } };
-    sweeper = new Sweeper(Object.assign(heap, parts) as unknown as GCHeap, {} as Finalizers, () => {});
+    state = new GCState(createLinearMemory({ maxMemory: 64 * MiB })).sweep;
+    const figures = Object.assign(heap, parts) as unknown as GCHeap;
+    sweeper = new Sweeper(figures, {} as Finalizers, state, () => {});
     spans = 500;
     sweeper.sweepOne = () => {
       if (spans === 0) return -1;
@@ -29,7 +33,7 @@ describe("sweeping in proportion", () => {
       heap.pagesSwept += 2;
       return 2;
     };
-    sweeper.start();
+    sweeper.start(1, false);
   });
 
   it("spreads the pages over what may be allocated up to 1 MiB before the trigger", () => {
@@ -56,7 +60,7 @@ describe("sweeping in proportion", () => {
   it("owes what the heap has grown by since, and is going to", () => {
     heap.pagesSwept = 400;
     sweeper.pace(21 * MiB);
-    sweeper.pagesPerByte = 1 / PAGE;
+    state.pagesPerByte = 1 / PAGE;
     sweeper.deductSweepCredit(0, 0);
     expect(heap.pagesSwept).toBe(400);
     sweeper.deductSweepCredit(PAGE - 1, 0);
@@ -73,7 +77,7 @@ describe("sweeping in proportion", () => {
 
   it("counts the pages that the caller sweeps itself against what is owed", () => {
     sweeper.pace(21 * MiB);
-    sweeper.pagesPerByte = 1 / PAGE;
+    state.pagesPerByte = 1 / PAGE;
     sweeper.deductSweepCredit(10 * PAGE, 4);
     expect(heap.pagesSwept).toBe(6);
     sweeper.deductSweepCredit(10 * PAGE, 10);
@@ -82,27 +86,27 @@ describe("sweeping in proportion", () => {
 
   it("ends when nothing is left, and owes nothing without a ratio or when all is swept", () => {
     sweeper.pace(21 * MiB);
-    sweeper.pagesPerByte = 1 / PAGE;
+    state.pagesPerByte = 1 / PAGE;
     spans = 2;
     sweeper.deductSweepCredit(100 * PAGE, 0);
     expect(heap.pagesSwept).toBe(4);
     spans = 10;
-    sweeper.done = true;
+    state.pending = false;
     sweeper.deductSweepCredit(100 * PAGE, 0);
-    sweeper.done = false;
-    sweeper.pagesPerByte = 0;
+    state.pending = true;
+    state.pagesPerByte = 0;
     sweeper.deductSweepCredit(100 * PAGE, -8);
     expect(heap.pagesSwept).toBe(4);
   });
 
   it("begins without ratio, with all pages ahead and the generation moved by two", () => {
     heap.pagesSwept = 50;
-    sweeper.done = true;
-    sweeper.pagesPerByte = 3;
-    sweeper.start();
+    state.pending = false;
+    state.pagesPerByte = 3;
+    sweeper.start(1, false);
     expect(sweeper).toMatchObject({ done: false, pagesPerByte: 0 });
     expect(heap).toMatchObject({ pagesSwept: 0, sweepgen: 8 });
-    expect(() => sweeper.start()).toThrow("gc: sweep of the last cycle is not done");
+    expect(() => sweeper.start(2, false)).toThrow("gc: sweep of the last cycle is not done");
     expect(sweeper.takeDone()).toBe(-1);
   });
 });
@@ -121,7 +125,7 @@ describe("what a cycle leaves to sweep", () => {
     const r = garbage(40 * PAGE);
     const { sweeper } = r.gc;
     const ratio = 1 / MiB;
-    sweeper.pagesPerByte = ratio;
+    new GCState(r.a.mem).sweep.pagesPerByte = ratio;
     const at = r.gc.heap.pagesSwept;
     expect(sweeper.sweepOne()).toBe(1);
     expect(r.gc.heap.pagesSwept).toBe(at + 1);
