@@ -6,8 +6,8 @@
  * made them); debug 2 of goroutine and goroutineleak (the dump is the scheduler's); heap_scaling_checked and
  * cpu_period_is_ns_per_sample (statements about the oracle's own files).
  */
-import { defaultCPUProfileRate } from "../src/cpuprof.ts";
-import { defaultMaxStackDepth } from "../src/extern.ts";
+import { DEFAULT_CPU_PROFILE_RATE } from "../src/cpuprof.ts";
+import { DEFAULT_MAX_STACK_DEPTH } from "../src/extern.ts";
 import { createProfiler, scaleHeapSample } from "../src/index.ts";
 import { profileFor, profileText } from "./support.ts";
 
@@ -117,9 +117,9 @@ export async function run(vectors: unknown): Promise<Result> {
     check("StartCPUProfile twice", message, misc.StartCPUProfile_twice_error);
   }
   if ("default_cpu_rate_hz" in misc)
-    check("default CPU rate", defaultCPUProfileRate, misc.default_cpu_rate_hz);
+    check("default CPU rate", DEFAULT_CPU_PROFILE_RATE, misc.default_cpu_rate_hz);
   const depth = misc["max_stack_depth_default (profstackdepth)"];
-  if (depth !== undefined) check("stack depth", defaultMaxStackDepth, depth);
+  if (depth !== undefined) check("stack depth", DEFAULT_MAX_STACK_DEPTH, depth);
   if ("Lookup_unknown_is_nil" in misc) {
     check(
       "Lookup of an unknown name",

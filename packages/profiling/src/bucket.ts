@@ -1,24 +1,39 @@
 /**
- * Buckets: one for each (kind, weight, object size, stack) that was ever recorded, as in Go's mprof.
+ * Buckets: the counters of one (kind, weight, object size, stack), as in Go's mprof.
  *
- * They live behind `ProfArena`, a bump allocator over two typed views of one memory: the runtime's linear memory, where
- * `BuckHashSys` counts them, or a buffer of our own when the package is used alone. Buckets are never freed.
+ * The bucket table, its buckets and the state of the memory profile lie behind `ProfArena`: in the runtime's linear
+ * memory, where `BuckHashSys` counts them, or in a buffer of our own if the package is used alone. Buckets are never
+ * freed. A bucket is known by its byte offset in the arena, which is never 0.
  *
- *   byte   0  u32  next in the hash chain (0: none)
- *          4  u32  next in the list of all buckets, newest first
+ * The profile header. There is one for each arena. In the linear memory, every thread finds it by `ROOT_PROFILING`:
+ *
+ *   byte   0  u32     table: offset of the hash table, 0 before the first bucket
+ *          4  u32     flushed: 1 if the samples of the last cycle are published (mprof.ts)
+ *          8  f64     cycle: how many mark phases have ended
+ *         16  u32[5]  heads: the newest bucket of each kind, by kind number; 0 for none; entry 0 is unused
+ *         36  u32[5]  counts: how many buckets of each kind exist
+ *
+ * A bucket:
+ *
+ *   byte   0  u32  next in the hash chain, 0 at its end
+ *          4  u32  next in the list of all buckets of the kind, newest first
  *          8  u32  hash
  *         12  u32  bits 0-7   kind: 1 memory, 2 block, 3 mutex, 4 event loop
- *                  bits 8-15  weight, as a power of two: how many samples one counted here stands for
+ *                  bits 8-15  weight, as a power of two: for how many samples one counted sample stands
  *                  bits 16-31 nstk, number of frames
- *         16  f64  size of the objects (0 for all but memory)
- *         24  ...  memory: 4 cycles of 2 f64: active, future[0..2], each allocs, frees
+ *         16  f64  size of the objects (0 for all kinds but memory)
+ *         24  ...  memory: 4 sets of 2 f64: active, future[0..2], each allocs, frees
  *                  others: f64 count, f64 cycles
  *         ...      nstk u32 frame numbers, innermost first
  *
- * All objects of a bucket have one size, so bytes are not counted: they are the count times the size. A stack of eight frames takes
- * 120 bytes in the memory profile and 72 in the others.
+ * All objects of a bucket have one size, so no bytes are counted: bytes = count * size. A stack of eight frames takes
+ * 120 bytes in the memory profile, and 72 bytes in the others.
  *
- * A bucket is known by its byte offset in the arena, which is never 0.
+ * What stays on the JavaScript side: what a frame number means. A frame holds names and positions that V8 knows for its
+ * own thread only, so it lives in the PC table (pc-table.ts) of the thread that took the stack. Another thread finds
+ * all buckets, sizes and counters through the header. For names it needs the PC table that issued the frame numbers.
+ *
+ * One thread at a time may make buckets: there is no lock.
  */
 
 /** Memory for buckets. */
@@ -28,24 +43,44 @@ export interface ProfArena {
   readonly f64: Float64Array;
   /** `size` zeroed bytes, aligned to 8, never freed. Returns a byte offset into the views, not 0. */
   alloc(size: number): number;
-  /** Bytes taken so far: Go's BuckHashSys. */
+  /** Bytes that `alloc` has given out so far: Go's BuckHashSys. */
   readonly bytes: number;
+  /**
+   * The byte offset of the profile header: `size` bytes, aligned to 8, zeroed at the first call. Every call returns the
+   * same offset, also in another thread. An arena without this method serves one profiler only, which keeps the header
+   * in a buffer of its own.
+   */
+  header?(size: number): number;
 }
 
-/** An arena over a growing buffer. */
+const TABLE = 0;
+const FLUSHED = 4;
+const CYCLE = 8;
+const HEADS = 16;
+const COUNTS = 36;
+const HEADER_SIZE = 56;
+
+/** An arena over a growing buffer. The profile header lies at its beginning, and is not counted. */
 export class BufferArena implements ProfArena {
+  private static readonly headerAt = 8;
+  private static readonly firstByte = BufferArena.headerAt + HEADER_SIZE;
+
   u32: Uint32Array;
   f64: Float64Array;
-  private used = 8;
+  private used = BufferArena.firstByte;
 
   constructor(initialBytes = 64 * 1024) {
-    const buffer = new ArrayBuffer(Math.max(64, Math.ceil(initialBytes / 8) * 8));
+    const buffer = new ArrayBuffer(Math.max(BufferArena.firstByte, Math.ceil(initialBytes / 8) * 8));
     this.u32 = new Uint32Array(buffer);
     this.f64 = new Float64Array(buffer);
   }
 
   get bytes(): number {
-    return this.used - 8;
+    return this.used - BufferArena.firstByte;
+  }
+
+  header(): number {
+    return BufferArena.headerAt;
   }
 
   alloc(size: number): number {
@@ -62,56 +97,89 @@ export class BufferArena implements ProfArena {
   }
 }
 
-export const memKind = 1;
-export const blockKind = 2;
-export const mutexKind = 3;
-export const eventLoopKind = 4;
-export type BucketKind = typeof memKind | typeof blockKind | typeof mutexKind | typeof eventLoopKind;
+export const MEM_KIND = 1;
+export const BLOCK_KIND = 2;
+export const MUTEX_KIND = 3;
+export const EVENT_LOOP_KIND = 4;
+export type BucketKind = typeof MEM_KIND | typeof BLOCK_KIND | typeof MUTEX_KIND | typeof EVENT_LOOP_KIND;
 
 const NEXT = 0;
 const ALLNEXT = 4;
 const HASH = 8;
 const META = 12;
 const SIZE = 16;
-/** Where a bucket's counters begin. */
-export const counters = 24;
-const memCounters = 4 * 2 * 8;
-const blockCounters = 2 * 8;
+/** Offset of a bucket's counters. */
+export const COUNTERS = 24;
+const MEM_COUNTERS_SIZE = 4 * 2 * 8;
+const EVENT_COUNTERS_SIZE = 2 * 8;
 
-const kindBits = 0xff;
-const weightShift = 8;
-const nstkShift = 16;
+const KIND_MASK = 0xff;
+const WEIGHT_SHIFT = 8;
+const WEIGHT_MASK = 0xff;
+const NSTK_SHIFT = 16;
 
-/** Chains of the hash table: 8192 keep chains short up to tens of thousands of stacks, for 32 KiB. */
-const tableBits = 13;
+/**
+ * Chains of the hash table, as a power of two: 8192 chains stay short up to tens of thousands of stacks, and take
+ * 32 KiB.
+ */
+const TABLE_BITS = 13;
+/** Multipliers of the hash: the golden ratio, MurmurHash3's first finalizer constant, and FNV-1a's prime. */
+const HASH_META = 0x9e3779b1;
+const HASH_SIZE = 0x85ebca6b;
+const HASH_FRAME = 0x01000193;
 
-/** Finds and makes buckets. The table is made with the first bucket: a profile that is off costs nothing. */
+/** Finds and makes buckets. The hash table is made with the first bucket: a profile that is off costs no memory. */
 export class BucketTable {
-  private table = 0;
-  private readonly heads = [0, 0, 0, 0, 0];
-  private readonly counts = [0, 0, 0, 0, 0];
+  /** The memory of the header, and its byte offset in it. */
+  private readonly headerArena: Pick<ProfArena, "u32" | "f64">;
+  private readonly header: number;
 
-  constructor(readonly arena: ProfArena) {}
+  constructor(readonly arena: ProfArena) {
+    const own = arena.header === undefined ? new BufferArena(0) : null;
+    this.headerArena = own ?? arena;
+    this.header = own === null ? arena.header!(HEADER_SIZE) : own.header();
+  }
 
   /** How many buckets of a kind exist. */
   count(kind: BucketKind): number {
-    return this.counts[kind];
+    return this.headerArena.u32[(this.header + COUNTS + 4 * kind) >>> 2];
   }
 
-  /** The bucket of a stack given as `n` frame numbers, at most 65535; made if it doesn't exist. `weight` is a power of two. */
+  /** How many mark phases have ended. */
+  get cycle(): number {
+    return this.headerArena.f64[(this.header + CYCLE) >>> 3];
+  }
+
+  set cycle(cycle: number) {
+    this.headerArena.f64[(this.header + CYCLE) >>> 3] = cycle;
+  }
+
+  /** Whether the samples of the last cycle are published. */
+  get flushed(): boolean {
+    return this.headerArena.u32[(this.header + FLUSHED) >>> 2] !== 0;
+  }
+
+  set flushed(flushed: boolean) {
+    this.headerArena.u32[(this.header + FLUSHED) >>> 2] = flushed ? 1 : 0;
+  }
+
+  /**
+   * The bucket of a stack, given as `n` frame numbers, at most 65535. A bucket that does not exist is made. `weight`
+   * is a power of two.
+   */
   find(kind: BucketKind, size: number, stack: Uint32Array, n: number, weight = 1): number {
     const { arena } = this;
-    if (this.table === 0) this.table = arena.alloc(4 << tableBits);
-    const meta = (kind | ((31 - Math.clz32(weight)) << weightShift) | (n << nstkShift)) >>> 0;
-    let hash = Math.imul(meta, 0x9e3779b1) ^ Math.imul(size | 0, 0x85ebca6b);
+    const table = this.table();
+    const meta = (kind | ((31 - Math.clz32(weight)) << WEIGHT_SHIFT) | (n << NSTK_SHIFT)) >>> 0;
+    let hash = Math.imul(meta, HASH_META) ^ Math.imul(size | 0, HASH_SIZE);
     for (let i = 0; i < n; i++) {
-      hash = Math.imul(hash ^ stack[i], 0x01000193);
+      hash = Math.imul(hash ^ stack[i], HASH_FRAME);
       hash ^= hash >>> 15;
     }
     hash >>>= 0;
-    const slot = (this.table >>> 2) + (hash >>> (32 - tableBits));
+    const slot = (table >>> 2) + (hash >>> (32 - TABLE_BITS));
     const { u32, f64 } = arena;
-    next: for (let b = u32[slot]; b !== 0; b = u32[(b + NEXT) >>> 2]!) {
+    next: for (let b = u32[slot]; b !== 0; b = u32[(b + NEXT) >>> 2]) {
       if (u32[(b + HASH) >>> 2] !== hash || u32[(b + META) >>> 2] !== meta) continue;
       if (f64[(b + SIZE) >>> 3] !== size) continue;
       const at = (b + stackOffset(kind)) >>> 2;
@@ -119,6 +187,17 @@ export class BucketTable {
       return b;
     }
     return this.make(kind, size, stack, n, meta, hash, slot);
+  }
+
+  /** The offset of the hash table, which the first call makes. */
+  private table(): number {
+    const at = (this.header + TABLE) >>> 2;
+    const table = this.headerArena.u32[at];
+    if (table !== 0) return table;
+    const made = this.arena.alloc(4 << TABLE_BITS);
+    // Read the view again: the allocation may have replaced it.
+    this.headerArena.u32[at] = made;
+    return made;
   }
 
   private make(
@@ -130,27 +209,30 @@ export class BucketTable {
     hash: number,
     slot: number,
   ): number {
-    const { arena } = this;
+    const { arena, header } = this;
     const b = arena.alloc(stackOffset(kind) + 4 * n);
     const { u32, f64 } = arena;
     u32[(b + HASH) >>> 2] = hash;
     u32[(b + META) >>> 2] = meta;
     f64[(b + SIZE) >>> 3] = size;
     const at = (b + stackOffset(kind)) >>> 2;
-    for (let i = 0; i < n; i++) u32[at + i] = stack[i]!;
-    u32[(b + NEXT) >>> 2] = u32[slot]!;
+    for (let i = 0; i < n; i++) u32[at + i] = stack[i];
+    u32[(b + NEXT) >>> 2] = u32[slot];
     u32[slot] = b;
-    u32[(b + ALLNEXT) >>> 2] = this.heads[kind]!;
-    this.heads[kind] = b;
-    this.counts[kind]++;
+    const words = this.headerArena.u32;
+    const head = (header + HEADS + 4 * kind) >>> 2;
+    u32[(b + ALLNEXT) >>> 2] = words[head];
+    words[head] = b;
+    words[(header + COUNTS + 4 * kind) >>> 2]++;
     return b;
   }
 
-  /** The newest bucket of a kind, 0 if there is none; go on with `nextOf`. */
+  /** The newest bucket of a kind, or 0 if there is none. `nextOf` gives the others. */
   first(kind: BucketKind): number {
-    return this.heads[kind];
+    return this.headerArena.u32[(this.header + HEADS + 4 * kind) >>> 2];
   }
 
+  /** The bucket of the same kind that was made before `b`, or 0. */
   nextOf(b: number): number {
     return this.arena.u32[(b + ALLNEXT) >>> 2];
   }
@@ -160,24 +242,24 @@ export class BucketTable {
   }
 
   weightOf(b: number): number {
-    return 1 << ((this.arena.u32[(b + META) >>> 2] >>> weightShift) & 0xff);
+    return 1 << ((this.arena.u32[(b + META) >>> 2] >>> WEIGHT_SHIFT) & WEIGHT_MASK);
   }
 
   /** The frames of a bucket, innermost first: a view, valid until the next bucket is made. */
   stackOf(b: number): Uint32Array {
     const { u32 } = this.arena;
     const meta = u32[(b + META) >>> 2];
-    const at = (b + stackOffset(meta & kindBits)) >>> 2;
-    return u32.subarray(at, at + (meta >>> nstkShift));
+    const at = (b + stackOffset(meta & KIND_MASK)) >>> 2;
+    return u32.subarray(at, at + (meta >>> NSTK_SHIFT));
   }
 
-  /** Whether `b` is a bucket of this kind: guards against tokens that were never issued. */
+  /** Whether `b` can be a bucket of this kind: refuses tokens that were never issued. */
   is(b: number, kind: BucketKind): boolean {
     const { u32 } = this.arena;
-    return b > 0 && b % 8 === 0 && b < u32.byteLength && (u32[(b + META) >>> 2] & kindBits) === kind;
+    return b > 0 && b % 8 === 0 && b < u32.byteLength && (u32[(b + META) >>> 2] & KIND_MASK) === kind;
   }
 }
 
 function stackOffset(kind: number): number {
-  return counters + (kind === memKind ? memCounters : blockCounters);
+  return COUNTERS + (kind === MEM_KIND ? MEM_COUNTERS_SIZE : EVENT_COUNTERS_SIZE);
 }

@@ -77,9 +77,9 @@ export function captureSites(limit: number, above: AnyFunction): CallSite[] {
 }
 
 /**
- * For whoever makes the error itself (a `PlainError`), which saves V8 the walk over frames that are not wanted: after this the `stack` of a new
- * Error is an array of call sites, at most `limit`, the first being where the error was made. Followed by `closeCapture`
- * whatever happens. False where Error's settings can't be replaced.
+ * For whoever makes the error itself (a `PlainError`), which saves V8 the walk over frames that are not wanted: after
+ * this the `stack` of a new Error is an array of call sites, at most `limit`, the first being where the error was
+ * made. Followed by `closeCapture` whatever happens. False where Error's settings can't be replaced.
  */
 export function openCapture(limit: number): boolean {
   makesSites ??= madeHere();
@@ -106,7 +106,9 @@ export function closeCapture(): void {
 let openHook: ErrorConstructorV8["prepareStackTrace"];
 let openLimit: number | undefined;
 
-/** Whether a new error's first call site is the function that made it: so it is, unless a library has replaced Error. */
+/**
+ * Whether a new error's first call site is the function that made it: so it is, unless a library has replaced Error.
+ */
 let makesSites: boolean | undefined;
 function madeHere(): boolean {
   if (V8Error.captureStackTrace === undefined) return false;

@@ -1,30 +1,36 @@
 /**
- * Block and mutex profiles: where goroutines wait, and who made them wait.
+ * The block and mutex profiles: where goroutines wait, and which code made them wait.
  *
- * Both add up events by stack, in the same buckets as the memory profile, each a count and a time. The time is in
- * *cycles*, as in Go; a cycle here is a nanosecond.
+ * Both add up events by stack, in the same buckets as the memory profile: a count and a time for each stack. The time
+ * is in *cycles*, as in Go. A cycle here is a nanosecond.
  *
- *   block   rate r    an event of c cycles is taken with probability min(1, c / r), and one that is shorter than r then
- *                     counts as r / c events of c cycles: long waits are all seen, short ones fairly. 1 takes all.
- *   mutex   fraction  one event in `fraction` is taken, and counts as that many. The stack is the one that unlocks.
+ *   block   rate r    An event of c cycles is taken with probability min(1, c / r). If it is shorter than r, it then
+ *                     counts as r / c events of c cycles. So long waits are all taken, and the sums of short waits are
+ *                     right on average. A rate of 1 takes every event.
+ *   mutex   fraction  One event in `fraction` is taken, and counts as `fraction` events. Its stack is that of the
+ *                     unlock.
  *
  * A recorder that is off takes no stack and no time: `record` returns after one comparison.
  *
- * Stacks of waits. V8 asks thousands of nanoseconds for a stack, and an event of a channel lasts a hundred. Most goroutines wait again and
- * again where they waited before, but nothing short of a stack tells so. At rate 1 every event has its own stack, as in Go. Whoever would rather
- * have it cheap sets a `stackPeriod`: there is then an `EventPlace` for each goroutine and kind of
- * wait, which begins by taking the stack of every event. Once `trustAfter` in a row were equal, it takes that of one event in `stackPeriod`,
- * at random, and counts the others where the last was found: time and number of every event are counted all the same. Of a wait longer
- * than `longWait` the stack is always taken. The first stack that differs ends all this for good, so that what stands at a wrong place is
- * limited by chance to less than `stackPeriod` short waits of a goroutine, on average, however many there are. A program that waits a few
- * times at each place has every stack taken.
+ * Stacks of waits. A stack costs V8 thousands of nanoseconds, and an event of a channel lasts a hundred. Most
+ * goroutines wait again and again at the same place, but only a stack proves it. At rate 1 every event has its own
+ * stack, as in Go. With a `stackPeriod` above 1 the caller trades exactness for speed:
+ *
+ *   1. An `EventPlace` stands for each goroutine and kind of wait. At first the stack of every event is taken.
+ *   2. After `TRUST_AFTER` equal stacks in a row, the stack of one event in `stackPeriod` is taken, at random. The
+ *      other events are counted at the last stack. Number and time of every event are still counted.
+ *   3. The stack of a wait of `LONG_WAIT` nanoseconds or more is always taken.
+ *   4. The first stack that differs ends the sampling of stacks at this place for good.
+ *
+ * So, on average, fewer than `stackPeriod` short waits of a goroutine stand at a wrong place, however many there are. A
+ * program that waits a few times at each place has every stack taken.
  */
 
 import { wrongNumber } from "@gort/base";
-import { type BucketKind, type BucketTable, blockKind, counters, mutexKind } from "./bucket.ts";
+import { BLOCK_KIND, type BucketKind, type BucketTable, COUNTERS, MUTEX_KIND } from "./bucket.ts";
 
 /** Nanoseconds are our cycles. */
-export const cyclesPerSecond = 1_000_000_000;
+export const CYCLES_PER_SECOND = 1_000_000_000;
 
 /** A bucket as a profile shows it. */
 export interface BlockBucket {
@@ -34,24 +40,24 @@ export interface BlockBucket {
 }
 
 /** Equal stacks in a row after which a place is trusted. */
-export const trustAfter = 64;
-/** Nanoseconds of a wait beside which its stack costs little. */
-export const longWait = 100_000;
-/** Of one event in so many at a trusted place the stack is taken: by default of every one, so that each stands where it happened. */
-export const defaultStackPeriod = 1;
+export const TRUST_AFTER = 64;
+/** Waits of at least this many nanoseconds always get a stack: the capture costs little beside them. */
+const LONG_WAIT = 100_000;
+/** Events at a trusted place for each stack. By default 1: every event stands at its own stack. */
+export const DEFAULT_STACK_PERIOD = 1;
 
-/** Events that are likely to have one stack: the waits of one goroutine in one kind of operation. */
+/** Events that probably have one stack: the waits of one goroutine in one kind of operation. */
 export class EventPlace {
-  /** Of the last stack that was taken; 0: none was. */
+  /** The bucket of the last stack that was taken; 0 before the first. */
   bucket = 0;
-  /** Stacks in a row that were equal; -1: some differed. */
+  /** Equal stacks in a row; -1 once a stack differed. */
   equal = 0;
   /** Events to come without a stack. */
   left = 0;
 }
 
 /** What the recorders need from outside. */
-export interface BlockProfileSources {
+export interface EventSources {
   buckets: BucketTable;
   /** The bucket of the stack above the function `above`. */
   // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
@@ -60,13 +66,16 @@ export interface BlockProfileSources {
   random(): number;
 }
 
-/** An event lasts a cycle at least, as in Go: at rate 1 also one is taken that began and ended at one reading of the clock. */
+/**
+ * An event lasts at least one cycle, as in Go. So rate 1 also takes an event that began and ended at the same reading
+ * of the clock.
+ */
 const cyclesOf = (ns: number): number => Math.max(ns, 1);
 
-abstract class EventRecorder {
+export abstract class EventRecorder {
   constructor(
-    protected readonly sources: BlockProfileSources,
-    readonly kind: typeof blockKind | typeof mutexKind,
+    protected readonly sources: EventSources,
+    readonly kind: typeof BLOCK_KIND | typeof MUTEX_KIND,
   ) {}
 
   /** How many stacks have events. */
@@ -76,7 +85,7 @@ abstract class EventRecorder {
 
   protected add(bucket: number, count: number, cycles: number): void {
     const { f64 } = this.sources.buckets.arena;
-    const at = (bucket + counters) >>> 3;
+    const at = (bucket + COUNTERS) >>> 3;
     f64[at] += count;
     f64[at + 1] += cycles;
   }
@@ -87,25 +96,25 @@ abstract class EventRecorder {
     const record: BlockBucket = { bucket: 0, count: 0, cycles: 0 };
     for (let b = buckets.first(this.kind); b !== 0; b = buckets.nextOf(b)) {
       const { f64 } = buckets.arena;
-      const at = (b + counters) >>> 3;
+      const at = (b + COUNTERS) >>> 3;
       record.bucket = b;
-      record.count = f64[at]!;
-      record.cycles = f64[at + 1]!;
+      record.count = f64[at];
+      record.cycles = f64[at + 1];
       visit(record);
     }
   }
 }
 
-/** Time spent waiting, by the place that waits. */
+/** Time spent waiting, by the stack that waits. */
 export class BlockProfileRecorder extends EventRecorder {
   private rateCycles = 0;
 
   constructor(
-    sources: BlockProfileSources,
-    /** At a place where many stacks were equal, one event in so many has its stack taken; 1: every event. */
+    sources: EventSources,
+    /** At a trusted place, the stack of one event in `stackPeriod` is taken; 1: of every event. */
     readonly stackPeriod: number,
   ) {
-    super(sources, blockKind);
+    super(sources, BLOCK_KIND);
   }
 
   /** Mean nanoseconds of waiting between two samples; 1 takes every event, 0 none. */
@@ -118,7 +127,7 @@ export class BlockProfileRecorder extends EventRecorder {
     this.rateCycles = rate <= 0 ? 0 : Math.floor(Math.max(1, rate));
   }
 
-  /** Decides whether an event of this length is taken. Follow a `true` by exactly one `recordAt`. */
+  /** Decides whether an event of this length is taken. After `true`, call `recordAt` exactly once. */
   sampled(ns: number): boolean {
     const rate = this.rateCycles;
     if (rate <= 0) return false;
@@ -133,11 +142,11 @@ export class BlockProfileRecorder extends EventRecorder {
   }
 
   /**
-   * Records an event that `sampled` took, at a place whose stack is known well enough. False: take its stack, and call
-   * `recordStack`.
+   * Records an event that `sampled` took without its stack, if its place is trusted. If it returns false, take the
+   * stack and call `recordStack`.
    */
   recordTrusted(ns: number, place: EventPlace): boolean {
-    if (place.left === 0 || ns >= longWait) return false;
+    if (place.left === 0 || ns >= LONG_WAIT) return false;
     place.left--;
     this.recordAt(ns, place.bucket);
     return true;
@@ -147,8 +156,9 @@ export class BlockProfileRecorder extends EventRecorder {
   recordStack(ns: number, bucket: number, place: EventPlace): void {
     if (place.equal >= 0) {
       if (bucket === place.bucket || place.bucket === 0) {
-        // From 0 to twice the mean: at equal distances, a program with a period of its own would always be met at the same place.
-        if (++place.equal >= trustAfter && place.left === 0) {
+        // The distance is uniform from 0 to twice the mean. With equal distances, a program whose period matches would
+        // always have its stack taken at the same place.
+        if (++place.equal >= TRUST_AFTER && place.left === 0) {
           place.left = Math.floor(this.sources.random() * (2 * this.stackPeriod - 1));
         }
       } else {
@@ -160,7 +170,7 @@ export class BlockProfileRecorder extends EventRecorder {
     this.recordAt(ns, bucket);
   }
 
-  /** Records an event that `sampled` took, of a stack whose bucket is known. */
+  /** Records an event that `sampled` took, in the bucket of its stack. */
   recordAt(ns: number, bucket: number): void {
     const cycles = cyclesOf(ns);
     if (cycles < this.rateCycles) this.add(bucket, this.rateCycles / cycles, this.rateCycles);
@@ -168,15 +178,15 @@ export class BlockProfileRecorder extends EventRecorder {
   }
 }
 
-/** Time that others waited for a lock, by the place that released it. */
+/** Time that goroutines waited for a lock, by the stack that released it. */
 export class MutexProfileRecorder extends EventRecorder {
   private every = 0;
 
-  constructor(sources: BlockProfileSources) {
-    super(sources, mutexKind);
+  constructor(sources: EventSources) {
+    super(sources, MUTEX_KIND);
   }
 
-  /** One in so many events is taken; 0 none. */
+  /** One event in `fraction` is taken; 0: none. */
   get fraction(): number {
     return this.every;
   }
@@ -194,13 +204,13 @@ export class MutexProfileRecorder extends EventRecorder {
     return this.every === 1 || (this.every > 1 && this.sources.random() * this.every < 1);
   }
 
-  /** Records that the running code released a lock for which others had waited `ns` nanoseconds in all. */
+  /** Records that the running code released a lock for which goroutines had waited `ns` nanoseconds in all. */
   record(ns: number): void {
     if (this.every === 0 || !this.sampled()) return;
     this.recordAt(ns, this.sources.captureBucket(this.kind, MutexProfileRecorder.prototype.record));
   }
 
-  /** Records an event that `sampled` took, of a stack whose bucket is known. */
+  /** Records an event that `sampled` took, in the bucket of its stack. */
   recordAt(ns: number, bucket: number): void {
     this.add(bucket, this.every, this.every * ns);
   }
@@ -210,23 +220,4 @@ function checkNumber(what: string, n: number): void {
   if (typeof n !== "number" || Number.isNaN(n) || n === Number.POSITIVE_INFINITY) {
     throw wrongNumber("profiling", n, `${what} must be a number`);
   }
-}
-
-/** A stack, Go's runtime.StackRecord. */
-export class StackRecord {
-  /** PCs (return addresses), innermost first, ended by 0 if shorter than 32. */
-  Stack0: number[] = new Array<number>(32).fill(0);
-
-  /** The PCs of Stack0 before the first 0. */
-  stack(): number[] {
-    const end = this.Stack0.indexOf(0);
-    return end < 0 ? this.Stack0.slice() : this.Stack0.slice(0, end);
-  }
-}
-
-/** Events at one stack, Go's runtime.BlockProfileRecord. */
-export class BlockProfileRecord extends StackRecord {
-  Count = 0;
-  /** Nanoseconds. */
-  Cycles = 0;
 }

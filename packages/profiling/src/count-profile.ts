@@ -6,7 +6,7 @@ import type { BucketTable } from "./bucket.ts";
 import {
   type BlockBucket,
   type BlockProfileRecorder,
-  cyclesPerSecond,
+  CYCLES_PER_SECOND,
   MutexProfileRecorder,
 } from "./contention.ts";
 import { type LabelSet, labelText } from "./labels.ts";
@@ -80,7 +80,7 @@ export function blockProfile(table: PCTable, buckets: BucketTable, recorder: Eve
   recorder.forEach((r) => {
     builder.add(buckets.stackOf(r.bucket), [
       Math.trunc(r.count),
-      Math.trunc((r.cycles * 1e9) / cyclesPerSecond),
+      Math.trunc((r.cycles * 1e9) / CYCLES_PER_SECOND),
     ]);
   });
   return builder.build();
@@ -90,7 +90,7 @@ export function blockProfile(table: PCTable, buckets: BucketTable, recorder: Eve
 export function blockText(table: PCTable, buckets: BucketTable, recorder: EventRecorder): string {
   const isMutex = recorder instanceof MutexProfileRecorder;
   let out = isMutex ? "--- mutex:\n" : "--- contention:\n";
-  out += `cycles/second=${cyclesPerSecond}\n`;
+  out += `cycles/second=${CYCLES_PER_SECOND}\n`;
   if (isMutex) out += `sampling period=${recorder.fraction}\n`;
   const records: BlockBucket[] = [];
   recorder.forEach((r) => {

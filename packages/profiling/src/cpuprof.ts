@@ -27,7 +27,7 @@ import { WorkerSampler } from "./workers.ts";
 import { gzip, type Sink, writeAll } from "./writer.ts";
 
 /** Go's rate, samples a second. */
-export const defaultCPUProfileRate = 100;
+export const DEFAULT_CPU_PROFILE_RATE = 100;
 /** The highest rate: Go's limit, and the resolution of V8's interval. */
 const maxRate = 1_000_000;
 
@@ -201,8 +201,8 @@ export class CPUProfiler {
   }
 
   /**
-   * Samples a second of the profiles to come, 0: the default of 100. While one is being taken the rate can't change: that is said
-   * on standard error, as in Go.
+   * Samples a second of the profiles to come, 0: the default of 100. While one is being taken the rate can't change:
+   * that is said on standard error, as in Go.
    */
   setRate(hz: number): void {
     if (typeof hz !== "number" || Number.isNaN(hz)) {
@@ -223,7 +223,7 @@ export class CPUProfiler {
         `profiling: a CPU profile needs a stream or a function to be written to (got ${String(sink)})`,
       );
     }
-    const hz = this.hz || defaultCPUProfileRate;
+    const hz = this.hz || DEFAULT_CPU_PROFILE_RATE;
     const intervalUs = Math.max(1, Math.round(1e6 / hz));
     const own = new OwnThread();
     own.start(intervalUs);
@@ -260,8 +260,8 @@ export class CPUProfiler {
   }
 
   /**
-   * Notes that other labels hold from now on; may be called as often as goroutines are switched, since the same set again
-   * takes nothing. Costs one comparison while no profile is being taken.
+   * Notes that other labels hold from now on; may be called as often as goroutines are switched, since the same set
+   * again takes nothing. Costs one comparison while no profile is being taken.
    */
   noteLabels(labels: LabelSet | null): void {
     if (this.logs.size === 0 || labels === this.noted) return;
@@ -425,9 +425,9 @@ function addThread(
 }
 
 /**
- * The lines of a node's samples. V8 also counts lines of code that it has inlined there (built-in functions, and functions that were
- * inlined before the profile began), which are lines of another function or another file: such samples stand on the
- * function's own line, 0.
+ * The lines of a node's samples. V8 also counts lines of code that it has inlined there (built-in functions, and
+ * functions that were inlined before the profile began), which are lines of another function or another file: such
+ * samples stand on the function's own line, 0.
  */
 function ownLines(table: PCTable, node: V8ProfileNode): { line: number; ticks: number }[] {
   const { url, lineNumber, columnNumber } = node.callFrame;

@@ -1,7 +1,7 @@
 /**
- * The event loop's profile: how long callbacks keep the thread, by the code that asked for them. A timer that computes for
- * 50 ms blocks everything else for 50 ms; its stack at that time says only that a timer ran, while the stack at which
- * it was made says whose it is.
+ * The event loop's profile: how long callbacks keep the thread, by the code that asked for them. A timer that
+ * computes for 50 ms blocks everything else for 50 ms; its stack at that time says only that a timer ran, while the
+ * stack at which it was made says whose it is.
  *
  * Node tells when an asynchronous resource is made, and when its callback begins and ends. The stack is captured when
  * the resource is made but left unread, which is the cheap half; it is read only when a callback of the resource was
@@ -12,7 +12,7 @@
  */
 
 import { wrongNumber } from "@gort/base";
-import { type BucketTable, counters, eventLoopKind } from "./bucket.ts";
+import { type BucketTable, COUNTERS, EVENT_LOOP_KIND } from "./bucket.ts";
 import { captureUnread, readSites, type UnreadStack } from "./capture.ts";
 import type { StackBuffer, StackWalker } from "./extern.ts";
 import { builtin } from "./host.ts";
@@ -61,7 +61,7 @@ export class EventLoopProfiler {
 
   /** How many stacks were seen. */
   get count(): number {
-    return this.buckets.count(eventLoopKind);
+    return this.buckets.count(EVENT_LOOP_KIND);
   }
 
   start(options: EventLoopProfileOptions = {}): void {
@@ -122,9 +122,9 @@ export class EventLoopProfiler {
       if (from < n) break;
     }
     if (from === n) from = 0;
-    const bucket = buckets.find(eventLoopKind, 0, stack.ids.subarray(from, n), n - from);
+    const bucket = buckets.find(EVENT_LOOP_KIND, 0, stack.ids.subarray(from, n), n - from);
     const { f64 } = buckets.arena;
-    const at = (bucket + counters) >>> 3;
+    const at = (bucket + COUNTERS) >>> 3;
     const weight = ns < rate ? rate / ns : 1;
     f64[at] += weight;
     f64[at + 1] += weight * ns;
@@ -140,8 +140,8 @@ export class EventLoopProfiler {
       periodType: { type: "callbacks", unit: "count" },
       period: 1,
     });
-    for (let b = buckets.first(eventLoopKind); b !== 0; b = buckets.nextOf(b)) {
-      const at = (b + counters) >>> 3;
+    for (let b = buckets.first(EVENT_LOOP_KIND); b !== 0; b = buckets.nextOf(b)) {
+      const at = (b + COUNTERS) >>> 3;
       const { f64 } = buckets.arena;
       builder.add(buckets.stackOf(b), [Math.round(f64[at]), Math.round(f64[at + 1])]);
     }

@@ -1,24 +1,25 @@
 /**
  * Reading files that a source map, a stack or a package name leads to.
  *
- * Such a path may come from a file that the program only loaded, so it may lead anywhere: to a pipe that is never written
- * to, to a device without an end, to a file larger than memory. Only regular files up to a bound are read.
+ * Such a path may come from a file that the program only loaded, so it may lead anywhere: to a pipe that is never
+ * written to, to a device without an end, to a file larger than memory. Only regular files up to a bound are read.
  */
 import { builtin } from "./host.ts";
 
 /** The most bytes that are read of a script or a source map: larger files go without names and maps. */
-export const maxFileBytes = 64 << 20;
+export const MAX_FILE_BYTES = 64 << 20;
 
 /** The longest path that is looked at: what Linux allows. */
-export const maxPathLength = 4096;
+export const MAX_PATH_LENGTH = 4096;
 
 /** The text of a regular file of at most `maxBytes`, or undefined. Never throws and never waits. */
-export function readTextFile(path: string, maxBytes = maxFileBytes): string | undefined {
+export function readTextFile(path: string, maxBytes = MAX_FILE_BYTES): string | undefined {
   const fs = builtin("node:fs");
-  if (fs === undefined || path.length > maxPathLength) return undefined;
+  if (fs === undefined || path.length > MAX_PATH_LENGTH) return undefined;
   let fd: number | undefined;
   try {
-    // O_NONBLOCK: opening a pipe without a writer returns at once. The descriptor is looked at, not the path, which may change.
+    // O_NONBLOCK: opening a pipe without a writer returns at once. The descriptor is looked at, not the path, which
+    // may change.
     fd = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
     const stat = fs.fstatSync(fd);
     if (!stat.isFile() || stat.size > maxBytes) return undefined;

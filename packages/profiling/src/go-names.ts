@@ -28,7 +28,7 @@
  * Unlike Go: a module is smaller than a package of Go (a folder), because two modules of one folder may
  * each have a private `helper`; and a closure that was given a name keeps it, because V8 shows it everywhere else.
  */
-import { maxPathLength, readTextFile } from "./files.ts";
+import { MAX_PATH_LENGTH, readTextFile } from "./files.ts";
 import { basename, builtin, dirname, toPath } from "./host.ts";
 
 /** The packages of the runtime: their functions are `runtime.F`. */
@@ -110,7 +110,7 @@ export class PackageNames {
 
   /** The nearest folder at or above the file that has a package.json with a name. */
   private rootOf(file: string): PackageRoot | null {
-    if (file.length > maxPathLength || !/^(?:[/\\]|[a-z]:[/\\])/i.test(file)) return null;
+    if (file.length > MAX_PATH_LENGTH || !/^(?:[/\\]|[a-z]:[/\\])/i.test(file)) return null;
     const seen: string[] = [];
     let root: PackageRoot | null = null;
     for (let dir = dirname(file); ; dir = dirname(dir)) {

@@ -1,7 +1,7 @@
 /**
  * @gort/profiling: Go's profiles for any Node program.
  *
- * The functions here belong to one default profiler; `createProfiler` makes others.
+ * The functions of this module belong to one default profiler. `createProfiler` makes others.
  */
 import { createProfiler, type Profiler } from "./profiler.ts";
 
@@ -30,16 +30,44 @@ export const { startCPUProfile, stopCPUProfile, setCPUProfileRate, startV8HeapPr
   profiler;
 export const { startEventLoopProfile, stopEventLoopProfile } = profiler;
 
-/** What Go keeps as a reminder: always throws. Use `startCPUProfile`. */
+/** Always throws, as in Go. Use `startCPUProfile`. */
 export function cpuProfile(): never {
   throw new Error("CPUProfile no longer available");
 }
 
-// Labels. `do` is a word of the language: import it under another name, or with a namespace (`pprof.do(...)`).
+// Labels. `do` is a reserved word: import it under another name, or with a namespace (`pprof.do(...)`).
 export const { do: doLabels, setGoroutineLabels, goroutineLabels } = profiler;
 
+export { doLabels as do };
+
+// The profiler, its options, and the interfaces by which an allocator and a scheduler feed it.
+export {
+  createProfiler,
+  type Profiler,
+  type ProfilerOptions,
+  type StackFrame,
+  type StackSource,
+} from "./profiler.ts";
 export type { ProfArena } from "./bucket.ts";
+export type { MemProfileSampler } from "./sampler.ts";
+export type { MemProfileRecorder } from "./mprof.ts";
+export type { BlockProfileRecorder, MutexProfileRecorder } from "./contention.ts";
+export type { MemStatsLike } from "./text.ts";
+
+// Types of stacks and PCs.
+export { type CallerInfo, type Frame, Frames, type PCs } from "./extern.ts";
+export { Func, type RawFrame, type Symbolized } from "./pc-table.ts";
 export type { CallSite } from "./capture.ts";
+
+// Go's records, and the scaling of their counts.
+export { BlockProfileRecord, MemProfileRecord, StackRecord } from "./records.ts";
+export { scaleHeapSample } from "./mprof.ts";
+
+// Types of profiles by name, and of what they are written to.
+export { CustomProfile, NamedProfile } from "./profile.ts";
+export { type NodeWritable, type Sink, writeFileAtomically } from "./writer.ts";
+
+// CPU profiles: threads that take part, and V8's own format.
 export {
   type CPUProfiler,
   type CPUThread,
@@ -50,28 +78,12 @@ export {
   type ThreadProfile,
   workerThread,
 } from "./cpuprof.ts";
-export type { EventLoopProfileOptions, EventLoopProfiler } from "./event-loop.ts";
-export { type CallerInfo, type Frame, Frames, type PCs } from "./extern.ts";
 export type { V8CallFrame, V8CPUProfile, V8ProfileNode } from "./inspect.ts";
-export type { LabelChange } from "./label-log.ts";
-export { type LabelSet, type LabelStore, makeLabels as labels } from "./labels.ts";
-export {
-  BlockProfileRecord,
-  type BlockProfileRecorder,
-  type MutexProfileRecorder,
-  StackRecord,
-} from "./contention.ts";
-export { MemProfileRecord, type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
-export { Func, type RawFrame, type Symbolized } from "./pc-table.ts";
-export { CustomProfile, NamedProfile } from "./profile.ts";
-export {
-  createProfiler,
-  type Profiler,
-  type ProfilerOptions,
-  type StackFrame,
-  type StackSource,
-} from "./profiler.ts";
-export type { MemStatsLike } from "./text.ts";
+
+// V8's heap and the event loop.
 export type { V8HeapProfileOptions, V8HeapProfiler } from "./v8-heap.ts";
-export { type NodeWritable, type Sink, writeFileAtomically } from "./writer.ts";
-export { doLabels as do };
+export type { EventLoopProfileOptions, EventLoopProfiler } from "./event-loop.ts";
+
+// Types of labels.
+export { type LabelSet, type LabelStore, makeLabels as labels } from "./labels.ts";
+export type { LabelChange } from "./label-log.ts";

@@ -1,8 +1,8 @@
 /**
  * Which labels held when, while CPU profiles are taken.
  *
- * A profile of several threads needs the changes of each: what changes labels in a thread is found through one object of its global
- * scope, which answers another thread's inspector too.
+ * A profile of several threads needs the changes of each: what changes labels in a thread is found through one object
+ * of its global scope, which answers another thread's inspector too.
  */
 import type { LabelSet } from "./labels.ts";
 

@@ -1,9 +1,9 @@
 /**
  * Labels: names and values that a piece of work carries, to tell its samples from others.
  *
- * A set of labels belongs to a goroutine, and a goroutine started by it inherits the set. Who keeps the present set is a
- * `LabelStore`: the runtime plugs in the running goroutine; alone, the package keeps it with Node's AsyncLocalStorage,
- * so that it follows callbacks and awaits.
+ * A set of labels belongs to a goroutine, and a goroutine started by it inherits the set. Who keeps the present set
+ * is a `LabelStore`: the runtime plugs in the running goroutine; alone, the package keeps it with Node's
+ * AsyncLocalStorage, so that it follows callbacks and awaits.
  */
 import { isGenerator } from "@gort/base";
 import { builtin } from "./host.ts";

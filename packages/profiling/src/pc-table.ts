@@ -34,7 +34,7 @@ import { SourceMaps } from "./source-maps.ts";
 const ownCode = new OwnCode((mark) => readSites(mark), toPath);
 
 /** Where the text segment begins; below it no pc is ever issued. */
-export const textStart = 0x401000;
+export const TEXT_START = 0x401000;
 const blockSize = 1024;
 const slotSize = 8;
 const slotsPerBlock = blockSize / slotSize;
@@ -44,7 +44,7 @@ const maxScannedBytes = 16 << 20;
 const callLength = 5;
 
 /** A frame that never appears in a stack: the builtin `next` between two generators, and the like. */
-export const elided = 0;
+export const ELIDED = 0;
 
 const flagBase = 1;
 /** Whether it is known if a frame is the runtime's own code, and if it is. */
@@ -172,10 +172,10 @@ export class PCTable {
 
   /** The end of the text segment: one past the last address in use. */
   get textEnd(): number {
-    return textStart + this.blocks.length * blockSize;
+    return TEXT_START + this.blocks.length * blockSize;
   }
 
-  /** The frame number of a call site, or `elided`. */
+  /** The frame number of a call site, or `ELIDED`. */
   intern(site: CallSite): number {
     const file = site.getFileName();
     if (file) {
@@ -203,7 +203,7 @@ export class PCTable {
     const name = site.getFunctionName() ?? "";
     const line = site.getLineNumber();
     if (line === null) {
-      if (name === "next" || name === "return" || name === "throw") return elided;
+      if (name === "next" || name === "return" || name === "throw") return ELIDED;
       return this.synthetic(builtinName(name, site.getTypeName()), "<builtin>", 0);
     }
     const url = site.getScriptNameOrSourceURL?.() || site.getEvalOrigin?.() || "<eval>";
@@ -303,7 +303,10 @@ export class PCTable {
     return (this.frames[id]!.flags & flagBase) !== 0;
   }
 
-  /** Whether a frame is the runtime's own code, as far as its script and its place in that tell: no source map is read. */
+  /**
+   * Whether a frame is the runtime's own code, as far as its script and its place in that tell: no source map is
+   * read.
+   */
   isOwn(id: number): boolean {
     const frame = this.frames[id]!;
     if ((frame.flags & flagLooked) === 0) {
@@ -340,7 +343,7 @@ export class PCTable {
   }
 
   private blockAt(pc: number): Block | undefined {
-    return pc >= textStart ? this.blocks[Math.floor((pc - textStart) / blockSize)] : undefined;
+    return pc >= TEXT_START ? this.blocks[Math.floor((pc - TEXT_START) / blockSize)] : undefined;
   }
 
   /** The function that has this pc, or null: nothing was ever issued there. */
@@ -411,8 +414,8 @@ export class PCTable {
   }
 
   /**
-   * The name of a function of which only the place of a call in it is known, as in an error's text: of an anonymous one what is
-   * around it, and of a method its class, which the text doesn't tell from any other name before a dot.
+   * The name of a function of which only the place of a call in it is known, as in an error's text: of an anonymous
+   * one what is around it, and of a method its class, which the text doesn't tell from any other name before a dot.
    */
   private nameAround({ script, line, column, functionName }: FuncInfo, name: string): string {
     const own = functionName.slice(functionName.lastIndexOf(".") + 1);
@@ -427,8 +430,8 @@ export class PCTable {
   }
 
   /**
-   * Whether a line of a script is in the function that begins at a place of it (all from 1), as far as the source tells: of a function
-   * that isn't found in it, every line from its first is.
+   * Whether a line of a script is in the function that begins at a place of it (all from 1), as far as the source
+   * tells: of a function that isn't found in it, every line from its first is.
    */
   isLineOf(file: string, startLine: number, startColumn: number, line: number): boolean {
     if (line < startLine) return false;

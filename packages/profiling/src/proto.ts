@@ -18,7 +18,7 @@ import {
 } from "pprof-format";
 import { ByteWriter } from "./byte-writer.ts";
 import { unixNanos } from "./host.ts";
-import { type PCTable, textStart } from "./pc-table.ts";
+import { type PCTable, TEXT_START } from "./pc-table.ts";
 
 export interface ValueKind {
   type: string;
@@ -156,7 +156,7 @@ export class ProfileBuilder {
     profile.mapping = [
       new Mapping({
         id: 1,
-        memoryStart: textStart,
+        memoryStart: TEXT_START,
         memoryLimit: table.textEnd,
         filename: this.strings.dedup(table.packages.mainModule ?? ""),
         hasFunctions: true,

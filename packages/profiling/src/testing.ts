@@ -1,7 +1,7 @@
 /**
  * For tests: walkers that check what the comments claim.
  */
-import { type BucketTable, counters, memKind } from "./bucket.ts";
+import { type BucketTable, COUNTERS, MEM_KIND } from "./bucket.ts";
 import type { Profiler } from "./profiler.ts";
 
 /**
@@ -12,9 +12,9 @@ export function verifyMemProfile(profiler: Profiler): void {
   const buckets: BucketTable = profiler.buckets;
   const { f64 } = buckets.arena;
   let n = 0;
-  for (let b = buckets.first(memKind); b !== 0; b = buckets.nextOf(b)) {
+  for (let b = buckets.first(MEM_KIND); b !== 0; b = buckets.nextOf(b)) {
     n++;
-    const at = (b + counters) >>> 3;
+    const at = (b + COUNTERS) >>> 3;
     const sum = [0, 0];
     for (let set = 0; set < 4; set++) {
       for (let i = 0; i < 2; i++) {
@@ -28,8 +28,8 @@ export function verifyMemProfile(profiler: Profiler): void {
     if (f64[at + 1] > f64[at]) fail(b, `published ${f64[at + 1]} frees of ${f64[at]} allocations`);
     if (!(buckets.sizeOf(b) >= 0)) fail(b, `objects of ${buckets.sizeOf(b)} bytes`);
   }
-  if (n !== buckets.count(memKind))
-    throw new Error(`profiling: ${n} buckets listed, ${buckets.count(memKind)} made`);
+  if (n !== buckets.count(MEM_KIND))
+    throw new Error(`profiling: ${n} buckets listed, ${buckets.count(MEM_KIND)} made`);
 }
 
 function fail(bucket: number, what: string): never {

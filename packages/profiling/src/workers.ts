@@ -1,17 +1,19 @@
 /**
  * CPU profiles of Node's worker threads.
  *
- * Node lets the main thread's inspector talk to that of every worker, also of those that workers start. What it is sent there
- * interrupts the JavaScript that runs, and a wait in Atomics.wait: so a worker need not do, or have imported, anything.
+ * Node lets the main thread's inspector talk to that of every worker, also of those that workers start. What it is
+ * sent there interrupts the JavaScript that runs, and a wait in Atomics.wait: so a worker need not do, or have
+ * imported, anything.
  *
  *   1. attach   a session with each worker there is, and with each that starts later
  *   2. begin    its V8 samples, and what changes labels there notes when (label-log.ts)
  *   3. end      its samples and the changes of labels are fetched, and the session is ended
  *
- * A worker that ends meanwhile is held, by Node, until its samples have been fetched; the labels are lost, for JavaScript can't run
- * there any more. Whoever holds must let go: also when the program exits with a profile running.
+ * A worker that ends meanwhile is held, by Node, until its samples have been fetched; the labels are lost, for
+ * JavaScript can't run there any more. Whoever holds must let go: also when the program exits with a profile running.
  *
- * Rejected: a channel that workers listen on. One that computes would answer when it is done, one that is terminated never.
+ * Rejected: a channel that workers listen on. One that computes would answer when it is done, one that is terminated
+ * never.
  */
 import { builtin } from "./host.ts";
 import type { V8CPUProfile } from "./inspect.ts";

@@ -67,8 +67,8 @@ let serial = 0;
 
 /**
  * Writes a file so that a complete one, or none, appears under `path`: first under another name in the same folder,
- * flushed to the disk, then renamed. After an error the other name is gone too. What is there and no file, such as a pipe or
- * `/dev/stdout`, is written to, never replaced.
+ * flushed to the disk, then renamed. After an error the other name is gone too. What is there and no file, such as a
+ * pipe or `/dev/stdout`, is written to, never replaced.
  */
 export async function writeFileAtomically(path: string, bytes: Uint8Array): Promise<void> {
   const fs = builtin("node:fs")?.promises;

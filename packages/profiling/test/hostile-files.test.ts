@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { maxFileBytes, readTextFile } from "../src/files.ts";
+import { MAX_FILE_BYTES, readTextFile } from "../src/files.ts";
 import { PCTable } from "../src/pc-table.ts";
 import { SourceMaps } from "../src/source-maps.ts";
 
@@ -180,7 +180,7 @@ describe("a file that isn't a file", () => {
   it("is not read: pipes, devices, folders, what is too large", () => {
     const large = join(dir, "large");
     writeFileSync(large, "{}");
-    truncateSync(large, maxFileBytes + 1);
+    truncateSync(large, MAX_FILE_BYTES + 1);
     for (const file of [
       fifo,
       "/dev/zero",

@@ -7,9 +7,11 @@ import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
 import { Profile } from "pprof-format";
 import { afterAll, describe, expect, it } from "vitest";
-import { BufferArena, blockKind, memKind, type ProfArena } from "../src/bucket.ts";
+import { BLOCK_KIND, BufferArena, MEM_KIND, type ProfArena } from "../src/bucket.ts";
 import { createProfiler, type Profiler } from "../src/index.ts";
-import { defaultBurst, type MemProfileRecord, MemProfileRecorder, scaleHeapSample } from "../src/mprof.ts";
+import { MemProfileRecorder, scaleHeapSample } from "../src/mprof.ts";
+import type { MemProfileRecord } from "../src/records.ts";
+import { DEFAULT_BURST, SampleBudget } from "../src/sample-budget.ts";
 import { verifyMemProfile } from "../src/testing.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "profiling-"));
@@ -108,14 +110,14 @@ describe("memProfile", () => {
     const table = taken[0];
     expect(p.buckHashSys).toBe(table + taken[1]);
     const before = p.buckHashSys;
-    const eight = p.buckets.find(memKind, 64, frames.slice(0, 8), 8);
+    const eight = p.buckets.find(MEM_KIND, 64, frames.slice(0, 8), 8);
     expect(p.buckets.stackOf(eight)).toHaveLength(8);
     expect(p.buckHashSys - before).toBe(120);
     expect(taken.at(-1)).toBe(120);
     // A stack that is known takes nothing, and neither does its death.
     p.mem.free(deep, 64);
     expect(under(20)).not.toBe(0);
-    expect(p.buckets.find(memKind, 64, frames.slice(0, 8), 8)).toBe(eight);
+    expect(p.buckets.find(MEM_KIND, 64, frames.slice(0, 8), 8)).toBe(eight);
     expect(p.buckHashSys).toBe(table + taken.slice(1).reduce((sum, n) => sum + n, 0));
     verifyMemProfile(p);
   });
@@ -124,7 +126,7 @@ describe("memProfile", () => {
     const { buckets } = createProfiler();
     const ids = Uint32Array.of(1, 2, 3);
     const all = new Set<number>();
-    for (const kind of [memKind, blockKind] as const)
+    for (const kind of [MEM_KIND, BLOCK_KIND] as const)
       for (const size of [0, 16, 2 ** 33])
         for (const weight of [1, 2, 65536])
           for (const n of [0, 1, 3]) {
@@ -293,7 +295,7 @@ describe("the budget", () => {
     }
     // 100000 samples in 400 ms of work: 2 % of it are some 800 captures, and as many again at worst by rounding to
     // powers of two, besides the first ones, which are taken in any case.
-    expect(captures * 0.01).toBeLessThan(0.02 * now + 0.01 * defaultBurst + 2);
+    expect(captures * 0.01).toBeLessThan(0.02 * now + 0.01 * DEFAULT_BURST + 2);
     expect(captures).toBeGreaterThan(200);
     const estimate = () => {
       let bytes = 0;
@@ -340,11 +342,11 @@ describe("the budget", () => {
     const { p, run } = slowAtFirst();
     run(100);
     expect(taken(p)).toBe(100);
-    run(defaultBurst - 100);
-    expect(taken(p)).toBe(defaultBurst);
+    run(DEFAULT_BURST - 100);
+    expect(taken(p)).toBe(DEFAULT_BURST);
     // And then thins them: half of a large weight is more than any random number here.
     run(500);
-    expect(taken(p)).toBeLessThan(defaultBurst + 50);
+    expect(taken(p)).toBeLessThan(DEFAULT_BURST + 50);
   });
 
   it("takes every sample of a burst after a quiet time", () => {
@@ -361,25 +363,22 @@ describe("the budget", () => {
     const counted: { weight: number; drawn: boolean }[] = [];
     let now = 0;
     let drawn = false;
-    const recorder = new MemProfileRecorder(
-      {
-        buckets: null as never,
-        captureBucket: (_, weight) => {
-          counted.push({ weight, drawn });
-          now += 10;
-          return 0;
-        },
-        random: () => {
-          drawn = true;
-          return 0;
-        },
-        now: () => now,
-        budget: 0.001,
-        budgetAlways: true,
-        burst: 0,
+    const random = () => {
+      drawn = true;
+      return 0;
+    };
+    const recorder = new MemProfileRecorder({
+      buckets: null as never,
+      captureBucket: (_, weight) => {
+        counted.push({ weight, drawn });
+        now += 10;
+        return 0;
       },
-      4096,
-    );
+      random,
+      sampler: { rate: 4096 },
+      budget: new SampleBudget({ budget: 0.001, burst: 0, now: () => now, random }),
+      budgetAlways: true,
+    });
     // A sample each millisecond, which takes ten: each reading of the clock finds that fewer can be afforded.
     for (let i = 0; i < 40; i++) {
       now++;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { EventPlace, trustAfter } from "../src/contention.ts";
+import { EventPlace, TRUST_AFTER } from "../src/contention.ts";
 import { BlockProfileRecord, createProfiler, labels, type Profiler, StackRecord } from "../src/index.ts";
 import { decodeProfile } from "../src/pprof/index.ts";
 
@@ -144,14 +144,14 @@ describe("a place where goroutines block again and again", () => {
     p.setBlockProfileRate(1);
     const a = stack(p, "a");
     const place = new EventPlace();
-    expect(feed(p, place, trustAfter, () => a)).toBe(trustAfter);
+    expect(feed(p, place, TRUST_AFTER, () => a)).toBe(TRUST_AFTER);
     const n = 160_000;
     const taken = feed(p, place, n, () => a);
     // n / 16 draws of a uniform gap: relative deviation 0.6 / sqrt(10000).
     expect(Math.abs(taken / (n / 16) - 1)).toBeLessThan(0.05);
     const record = new BlockProfileRecord();
     expect(p.blockProfile([record])).toEqual({ n: 1, ok: true });
-    expect(record).toMatchObject({ Count: n + trustAfter, Cycles: 100 * (n + trustAfter) });
+    expect(record).toMatchObject({ Count: n + TRUST_AFTER, Cycles: 100 * (n + TRUST_AFTER) });
   });
 
   it("has every stack taken by default, and with a period where stacks differ", () => {
@@ -191,7 +191,7 @@ describe("a place where goroutines block again and again", () => {
     p.setBlockProfileRate(1);
     const a = stack(p, "a");
     const place = new EventPlace();
-    feed(p, place, trustAfter, () => a);
+    feed(p, place, TRUST_AFTER, () => a);
     expect(place.left).toBe(30);
     expect(feed(p, place, 50, () => a, 1e6)).toBe(50);
     expect(place.left).toBe(30);
