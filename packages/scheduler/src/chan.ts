@@ -46,18 +46,14 @@ import {
   probed,
   unpark,
 } from "./op.ts";
-import type { Scheduler } from "./proc.ts";
+import { type AnyOp, type ChanTimer, type G, Grunning, m0, type Schedt, WaitQ } from "./runtime2.ts";
+import { acquireSudog } from "./sudog-cache.ts";
 import {
-  acquireSudog,
-  type G,
-  Grunning,
-  m0,
-  WaitQ,
   waitReasonChanReceive,
   waitReasonChanReceiveNilChan,
   waitReasonChanSend,
   waitReasonChanSendNilChan,
-} from "./runtime2.ts";
+} from "./wait-reasons.ts";
 
 /** The end of a channel that values are sent to. */
 export interface SendChan<T> {
@@ -100,22 +96,13 @@ export type TryRecvResult<T> =
 export const none: unique symbol = Symbol.for("gort.none") as never;
 export type None = typeof none;
 
-/** The part of a timer that its channel needs. */
-export interface ChanTimer {
-  /** Fires the timer if its time has come. */
-  maybeRunChan(): void;
-  /** A goroutine starts or stops waiting in the channel. */
-  blockTimerChan(): void;
-  unblockTimerChan(): void;
-}
-
 /** Channels up to this capacity get their whole ring at once. */
 const eagerRing = 1024;
 /** Largest length of an array. */
 const maxCapacity = 2 ** 32 - 1;
 
 export class HChan<T> implements Chan<T> {
-  readonly sched: Scheduler;
+  readonly sched: Schedt;
   qcount = 0;
   readonly dataqsiz: number;
   sendx = 0;
@@ -128,7 +115,7 @@ export class HChan<T> implements Chan<T> {
   readonly sendq = new WaitQ();
   timer: ChanTimer | null = null;
 
-  constructor(sched: Scheduler, size: number) {
+  constructor(sched: Schedt, size: number) {
     this.sched = sched;
     this.dataqsiz = size;
     this.ringSize = Math.min(size, eagerRing);
@@ -390,7 +377,7 @@ class SendOp<T> extends Op<void> {
   protected start(): boolean {
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.c!.sched;
   }
   protected override get cancellable(): boolean {
@@ -434,7 +421,7 @@ class RecvOp<T> extends Op<T | undefined> {
       this.done = true;
       return this;
     }
-    parkRecv(caller, c, this as Op<unknown>);
+    parkRecv(caller, c, this);
     this.done = false;
     return this;
   }
@@ -442,7 +429,7 @@ class RecvOp<T> extends Op<T | undefined> {
   protected start(): boolean {
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.c!.sched;
   }
   protected override get cancellable(): boolean {
@@ -453,7 +440,7 @@ class RecvOp<T> extends Op<T | undefined> {
   }
 }
 
-function parkRecv<T>(g: G, c: HChan<T>, op: Op<unknown>): void {
+function parkRecv<T>(g: G, c: HChan<T>, op: AnyOp): void {
   enqueue(g, c.recvq, undefined);
   if (c.timer !== null) {
     g.waiting!.timer = c.timer;
@@ -479,7 +466,7 @@ class Recv2Op<T> extends Op<RecvResult<T>> {
       this.value = { value: undefined, ok: false };
       return true;
     }
-    parkRecv(g, c, this as Op<unknown>);
+    parkRecv(g, c, this);
     return false;
   }
   protected override finish(g: G): boolean {
@@ -488,7 +475,7 @@ class Recv2Op<T> extends Op<RecvResult<T>> {
     unpark(g);
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.c!.sched;
   }
   protected override get cancellable(): boolean {
@@ -510,7 +497,7 @@ class RangeOp<T> extends Op<T | None> {
     const v = c.recvNow();
     this.value = v;
     if (v !== none || c.closed) return true;
-    parkRecv(g, c, this as Op<unknown>);
+    parkRecv(g, c, this);
     return false;
   }
   protected override finish(g: G): boolean {
@@ -519,7 +506,7 @@ class RangeOp<T> extends Op<T | None> {
     unpark(g);
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.c!.sched;
   }
   protected override get cancellable(): boolean {
@@ -538,9 +525,9 @@ let rangeOp: RangeOp<unknown> = new RangeOp();
 /** Blocks for ever: an operation on a nil channel. */
 class NilChanOp extends OwnOp<never> {
   readonly what: string;
-  private readonly sched: () => Scheduler;
+  private readonly sched: () => Schedt;
   private readonly reason: number;
-  constructor(sched: () => Scheduler, reason: number) {
+  constructor(sched: () => Schedt, reason: number) {
     super();
     this.sched = sched;
     this.reason = reason;
@@ -553,23 +540,23 @@ class NilChanOp extends OwnOp<never> {
   protected override get cancellable(): boolean {
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.sched();
   }
 }
 
 /** `c <- value` where `c` may be nil: sending to a nil channel blocks for ever. */
-export function sendTo<T>(sched: () => Scheduler, c: SendChan<T> | null, value: T): Operation<void> {
+export function sendTo<T>(sched: () => Schedt, c: SendChan<T> | null, value: T): Operation<void> {
   return c !== null ? c.send(value) : new NilChanOp(sched, waitReasonChanSendNilChan);
 }
 
 /** `<-c` where `c` may be nil: receiving from a nil channel blocks for ever. */
-export function recvFrom<T>(sched: () => Scheduler, c: RecvChan<T> | null): Operation<T | undefined> {
+export function recvFrom<T>(sched: () => Schedt, c: RecvChan<T> | null): Operation<T | undefined> {
   return c !== null ? c.recv() : new NilChanOp(sched, waitReasonChanReceiveNilChan);
 }
 
 /** `v, ok := <-c` where `c` may be nil. */
-export function recv2From<T>(sched: () => Scheduler, c: RecvChan<T> | null): Operation<RecvResult<T>> {
+export function recv2From<T>(sched: () => Schedt, c: RecvChan<T> | null): Operation<RecvResult<T>> {
   return c !== null ? c.recv2() : new NilChanOp(sched, waitReasonChanReceiveNilChan);
 }
 
@@ -586,7 +573,7 @@ export function cap(c: { readonly capacity: number } | null): number {
 }
 
 /** Makes a channel; panics as Go's make does on a size out of range. */
-export function makechan<T>(sched: Scheduler, size: number): Chan<T> {
+export function makechan<T>(sched: Schedt, size: number): Chan<T> {
   if (typeof size !== "number" || (!Number.isInteger(size) && Math.abs(size) !== Infinity)) {
     throw wrongNumber("scheduler", size, "channel capacity must be an integer");
   }

@@ -18,13 +18,9 @@
  *
  * Unlike Go: which transition is sampled is a matter of the whole scheduler, not of each goroutine. The distances are random, as
  * goroutines that take turns would otherwise beat with them and always the same one be sampled.
- *
- * Waits for locks are all timed, unless there are more than one in 10 us for long; then, of those shorter than `longLockMs`, one in 16
- * or so, which stands for those before it.
  */
 
-import type { Scheduler } from "./proc.ts";
-import { type G, m0 } from "./runtime2.ts";
+import { type G, m0, type Schedt } from "./runtime2.ts";
 
 /** Positions in the block of counters. Counts, but for `mutexWaitNs`: nanoseconds. */
 export const schedCounters = {
@@ -47,7 +43,7 @@ export const schedCounters = {
 export const schedCountersLength = 9;
 
 /** Brings `c` up to date: all but the waits for locks, which are counted as they end. `created`: goroutines started so far. */
-export function fillCounters(c: Float64Array, s: Scheduler, created: number): Float64Array {
+export function fillCounters(c: Float64Array, s: Schedt, created: number): Float64Array {
   const notInGo = s.nnotInGo;
   const runnable = s.p.runqLength + (s.p.runnext === null ? 0 : 1) + s.globq.size;
   const current = m0.curg?.sched === s ? 1 : 0;
@@ -72,12 +68,6 @@ export const shortPeriod = 8;
 /** And we, while transitions follow each other within `shortMs`. */
 const longPeriod = 1024;
 const shortMs = 0.002;
-
-/** Waits for locks that are timed all if they come in a burst, and how often one can be for long. */
-const lockBurst = 64;
-const lockMs = 0.01;
-/** A longer wait for a lock is always timed: what it costs is little beside it, and few of them may be most of the sum. */
-export const longLockMs = 0.05;
 
 /** The transitions that are being timed. A G holds the position of its own, and 0 is none. */
 export class LatencySampler {
@@ -139,29 +129,5 @@ export class LatencySampler {
     this.since.set(since);
     this.counts = new Float64Array(counts.length * 2);
     this.counts.set(counts);
-  }
-}
-
-/** Which waits for locks are timed. */
-export class LockWaits {
-  /** At 0 when the last wait began, at 1 how many may be timed at once, of `lockBurst`. */
-  private readonly budget = new Float64Array([0, lockBurst]);
-  private random = 1;
-  /** Waits until the next that is timed. */
-  private left = 1;
-  /** Waits that it stands for. */
-  private stride = 1;
-
-  /** A goroutine starts to wait at `now`, in ms. Returns how many waits its own is to stand for, or 0. */
-  begin(now: number): number {
-    if (--this.left > 0) return 0;
-    const { budget, stride } = this;
-    const tokens = Math.min(lockBurst, budget[1] + (now - budget[0]) / lockMs);
-    budget[0] = now;
-    budget[1] = Math.max(0, tokens - 1);
-    this.random = (Math.imul(this.random, 1664525) + 1013904223) | 0;
-    this.left = tokens >= 1 ? 1 : 1 + (this.random >>> 27);
-    this.stride = this.left;
-    return stride;
   }
 }

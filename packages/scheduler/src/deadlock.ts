@@ -24,7 +24,7 @@
 
 import { FatalError } from "@gort/base";
 import { type NodeProcess, nodeProcess, type TaskQueue } from "./host.ts";
-import type { Scheduler } from "./proc.ts";
+import type { Schedt } from "./runtime2.ts";
 import { dumpOthers } from "./traceback.ts";
 
 /** The running program. */
@@ -58,7 +58,7 @@ export function checkDeadlockMode(mode: unknown, owner = "scheduler"): DeadlockM
 
 export class DeadlockDetector {
   readonly mode: DeadlockMode;
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly tasks: TaskQueue;
   /** The program, while it runs. */
   private readonly main: () => Main | null;
@@ -78,7 +78,7 @@ export class DeadlockDetector {
   private warned = false;
 
   constructor(
-    sched: Scheduler,
+    sched: Schedt,
     mode: DeadlockMode,
     tasks: TaskQueue,
     main: () => Main | null,

@@ -39,7 +39,8 @@ export function setDefaultScheduler(s: Scheduler): Scheduler | null {
 /** The scheduler of the running goroutine, or the default one. */
 export function currentScheduler(): Scheduler {
   const g = m0.curg;
-  return g !== null ? g.sched : (instance ??= make());
+  // A G's scheduler is of this class: the record leaves out what goroutines do not need.
+  return g !== null ? (g.sched as Scheduler) : (instance ??= make());
 }
 
 /** `c <- value`, also for a null channel, which blocks for ever. */

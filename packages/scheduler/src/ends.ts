@@ -7,19 +7,29 @@ import type { GPool } from "./gpool.ts";
 import type { LongRuns } from "./longrun.ts";
 import { byHand, wakeOne } from "./op.ts";
 import { fatalOf } from "./overflow.ts";
-import { goexitSignal, Panic, panicOf } from "./panic.ts";
-import type { Scheduler } from "./proc.ts";
+import { goexitSignal, newPanic, panicOf } from "./panic.ts";
 import type { Program } from "./program.ts";
-import { type G, Gdead, Grunnable, gHost, gMain, gSystem, gUnwinding, m0 } from "./runtime2.ts";
+import {
+  type G,
+  Gdead,
+  Grunnable,
+  gHost,
+  gMain,
+  gSystem,
+  gUnwinding,
+  m0,
+  type Panic,
+  type Schedt,
+} from "./runtime2.ts";
 import { fatalReport, panicReport } from "./traceback.ts";
 
 export class Ends {
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly pool: GPool;
   private readonly program: Program;
   private readonly long: LongRuns;
 
-  constructor(sched: Scheduler, pool: GPool, program: Program, long: LongRuns) {
+  constructor(sched: Schedt, pool: GPool, program: Program, long: LongRuns) {
     this.sched = sched;
     this.pool = pool;
     this.program = program;
@@ -109,7 +119,7 @@ export class Ends {
       this.goexit0(g, undefined, true);
       return;
     }
-    const p = g.unwinding !== null && g.unwinding.error === e ? g.unwinding : new Panic(e, g.panic);
+    const p = g.unwinding !== null && g.unwinding.error === e ? g.unwinding : newPanic(e, g.panic);
     let text: string;
     let error = e;
     try {

@@ -6,10 +6,10 @@
 import { FatalError } from "@gort/base";
 import { usedAfterClose } from "./errors.ts";
 import { checkFunction, checkResult } from "./functions.ts";
-import { isBody, type Op, type Operation, OwnOp, parkIn, unpark } from "./op.ts";
-import { type DeferFrame, type Panic, runDeferred } from "./panic.ts";
-import type { Scheduler } from "./proc.ts";
-import { type G, Gdead, WaitQ, waitReasonChanReceive } from "./runtime2.ts";
+import { isBody, type Operation, OwnOp, parkIn, unpark } from "./op.ts";
+import { runDeferred } from "./panic.ts";
+import { type AnyOp, type DeferFrame, type G, Gdead, type Panic, type Schedt, WaitQ } from "./runtime2.ts";
+import { waitReasonChanReceive } from "./wait-reasons.ts";
 
 /** In `G.nargs`: the function is a generator function. */
 export const genFlag = 1 << 30;
@@ -94,10 +94,10 @@ export function checkGoroutineFunction(f: unknown, what = "go"): boolean {
 }
 
 /** The arguments of hostBody. */
-export type HostArgs = [op: Op<never>, resolve: (v: never) => void, reject: (e: unknown) => void];
+export type HostArgs = [op: AnyOp<never>, resolve: (v: never) => void, reject: (e: unknown) => void];
 
 /** Settles the promise of host code that awaits an op. */
-export function* hostBody<T>(op: Op<T>, resolve: (v: T) => void, reject: (e: unknown) => void) {
+export function* hostBody<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void) {
   let over = false;
   try {
     const v = yield* op;
@@ -152,7 +152,7 @@ class DoneOp extends OwnOp<void> {
   protected override get cancellable(): boolean {
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.target.sched;
   }
 }

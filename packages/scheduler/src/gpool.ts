@@ -1,8 +1,7 @@
 /** The Gs of a scheduler: those that are in use, and ended ones that wait to be used again. */
 
 import type { LeakDetector } from "./leak.ts";
-import type { Scheduler } from "./proc.ts";
-import { G, Gdead } from "./runtime2.ts";
+import { G, Gdead, type Schedt } from "./runtime2.ts";
 
 /** Ended Gs kept for reuse; more are left to the collector. */
 const gfreeMax = 16384;
@@ -13,7 +12,7 @@ const ended = null;
 export class GPool {
   /** Number of the goroutine that was made last. */
   goidgen = 1;
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly leak: LeakDetector | null;
   /** All Gs but those held weakly, ended ones in the pool too. */
   private readonly all: G[] = [];
@@ -23,7 +22,7 @@ export class GPool {
   private free: G | null = null;
   freeCount = 0;
 
-  constructor(sched: Scheduler, leak: LeakDetector | null) {
+  constructor(sched: Schedt, leak: LeakDetector | null) {
     this.sched = sched;
     this.leak = leak;
   }

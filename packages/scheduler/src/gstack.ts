@@ -20,188 +20,20 @@ import {
   capture,
   type Frame,
   framesOf,
-  framesOfSites,
-  hidden,
   isMarker,
-  isOwnSite,
-  markOutermost,
   probeMarker,
   type StackHolder,
-  type Symbolize,
   setPrepareStackTrace,
   setStackTraceLimit,
   v8Error,
 } from "./frames.ts";
-import type { Op } from "./op.ts";
-import { type G, Grunning, Gsyscall, Gwaiting, m0 } from "./runtime2.ts";
+import { type AnyOp, type G, Grunning, Gsyscall, Gwaiting, m0 } from "./runtime2.ts";
+import { GStack } from "./stack-tree.ts";
 
 /** Frames kept of a capture: 50 innermost and 50 outermost are printed, and each may be doubled. */
 export const captureLimit = 1000;
 
-/** Places in the code that a tree of stacks may hold before it is begun anew; each takes some 200 bytes. */
-const nodesMax = 1 << 14;
-
-/** A stack, of one goroutine or of many that wait at the same place. */
-export class GStack {
-  /** Innermost first; empty where they cannot be known. */
-  readonly frames: readonly Frame[];
-  /** Its lines in a dump, once they were asked for. */
-  text: string | null = null;
-  /** What `gDerived` keeps. */
-  derived: unknown = undefined;
-
-  constructor(frames: readonly Frame[]) {
-    this.frames = frames;
-  }
-}
-
 const noStack = new GStack([]);
-
-/** A place in the code, reached from the places inside of it. */
-class StackNode {
-  readonly parent: StackNode | null;
-  readonly file: string;
-  readonly position: number;
-  /** Null of a frame that is not shown. */
-  readonly frame: Frame | null;
-  /** The scheduler's frame at which the goroutine's own end. */
-  readonly marker: boolean;
-  /** The child that was met last: mostly there is no other. */
-  recent: StackNode | null = null;
-  /** The children by position; those of another file but equal position follow by `sibling`. */
-  children: Map<number, StackNode> | null = null;
-  sibling: StackNode | null = null;
-  /** The stack that ends here. */
-  stack: GStack | null = null;
-
-  constructor(
-    parent: StackNode | null,
-    file: string,
-    position: number,
-    frame: Frame | null,
-    marker: boolean,
-  ) {
-    this.parent = parent;
-    this.file = file;
-    this.position = position;
-    this.frame = frame;
-    this.marker = marker;
-  }
-
-  child(file: string, position: number): StackNode | null {
-    const { recent } = this;
-    if (recent !== null && recent.position === position && recent.file === file) return recent;
-    let node = this.children?.get(position) ?? null;
-    while (node !== null && node.file !== file) node = node.sibling;
-    if (node !== null) this.recent = node;
-    return node;
-  }
-
-  add(node: StackNode): void {
-    this.children ??= new Map();
-    node.sibling = this.children.get(node.position) ?? null;
-    this.children.set(node.position, node);
-    this.recent = node;
-  }
-}
-
-/** The stacks that a scheduler's goroutines were seen with. */
-export class GStacks {
-  private readonly symbolize: Symbolize | undefined;
-  private root = new StackNode(null, "", 0, null, false);
-  private nodes = 0;
-  /** The same for engines that give text only, and where nobody symbolizes. */
-  private readonly byText = new Map<string, GStack>();
-
-  constructor(symbolize: Symbolize | undefined) {
-    this.symbolize = symbolize;
-  }
-
-  /**
-   * The stack of the call sites from `from` on, which may go on below the goroutine's own; `end` says where it ended. Null if
-   * no marker ends it and `complete` is false.
-   */
-  ofSites(sites: readonly CallSite[], from: number, symbolize: Symbolize, complete: boolean): GStack | null {
-    let node = this.root;
-    for (let i = from; i < sites.length; i++) {
-      const site = sites[i];
-      const file = site.getFileName();
-      // V8's builtins have no file, and neither has evaluated code, of which the place alone would say too little.
-      if (typeof file !== "string") {
-        if (file === null || site.isNative()) continue;
-        return this.unshared(sites, from, symbolize, complete);
-      }
-      const position = site.getPosition();
-      node = node.child(file, position) ?? this.addNode(node, site, file, position, symbolize);
-      if (node.marker) {
-        this.end = i;
-        return (node.stack ??= stackAt(node));
-      }
-    }
-    return complete ? (node.stack ??= stackAt(node)) : null;
-  }
-  /** Where the marker is that ended the stack of the last `ofSites`. */
-  end = 0;
-
-  private unshared(
-    sites: readonly CallSite[],
-    from: number,
-    symbolize: Symbolize,
-    complete: boolean,
-  ): GStack | null {
-    this.end = sites.findIndex((site, i) => i >= from && isMarker(site.getFunctionName()));
-    if (this.end < 0 && !complete) return null;
-    return new GStack(framesOfSites(from === 0 ? sites : sites.slice(from), symbolize));
-  }
-
-  private addNode(
-    parent: StackNode,
-    site: CallSite,
-    file: string,
-    position: number,
-    symbolize: Symbolize,
-  ): StackNode {
-    const marker = isMarker(site.getFunctionName());
-    let frame: Frame | null = null;
-    if (!marker && !isOwnSite(site)) {
-      const f = symbolize(site);
-      if (f.own !== true && !hidden(f.file)) frame = { func: f.func, file: f.file, line: f.line };
-    }
-    const node = new StackNode(parent, file, position, frame, marker);
-    parent.add(node);
-    if (++this.nodes >= nodesMax) {
-      this.nodes = 0;
-      this.root = new StackNode(null, "", 0, null, false);
-    }
-    return node;
-  }
-
-  /** The stack of a text, or of sites that nobody symbolizes. */
-  ofHolder(holder: StackHolder): GStack {
-    const { stack } = holder;
-    if (typeof stack !== "string") return new GStack(framesOf(holder, this.symbolize));
-    const end = stack.indexOf(probeMarker);
-    const key = end < 0 ? stack : stack.slice(0, end);
-    let known = this.byText.get(key);
-    if (known === undefined) {
-      if (this.byText.size >= nodesMax / 16) this.byText.clear();
-      known = new GStack(framesOf(holder, this.symbolize));
-      this.byText.set(key, known);
-    }
-    return known;
-  }
-}
-
-function stackAt(end: StackNode): GStack {
-  const frames: Frame[] = [];
-  for (let node: StackNode | null = end; node !== null; node = node.parent) {
-    // A copy: what one stack says of its outermost frame does not hold for others that go through it.
-    if (node.frame !== null) frames.push({ ...node.frame });
-  }
-  frames.reverse();
-  if (end.marker) markOutermost(frames);
-  return new GStack(frames);
-}
 
 /** Whether `g` can be resumed in probe mode. */
 function suspended(g: G): boolean {
@@ -318,12 +150,12 @@ export function gDerived<T>(g: G, derive: (sites: CallSite[]) => T): T | null {
 /** The goroutines to be resumed in probe mode, which of them is next, and what is done within the last. */
 let chain: readonly G[] = [];
 let chainAt = 0;
-const reportNothing = (_op: Op<unknown>): void => {};
+const reportNothing = (_op: AnyOp): void => {};
 let report = reportNothing;
 let failure: { error: unknown } | null = null;
 
 const markers = {
-  [probeMarker](op: Op<unknown>): void {
+  [probeMarker](op: AnyOp): void {
     if (chainAt === chain.length) {
       report(op);
       return;
@@ -340,7 +172,7 @@ const markers = {
 };
 
 /** Resumes each goroutine of `list` in the op in which the one before is suspended, and calls `f` with the op of the last. */
-function probe(list: readonly G[], f: (op: Op<unknown>) => void): void {
+function probe(list: readonly G[], f: (op: AnyOp) => void): void {
   const self = m0.curg;
   chain = list;
   chainAt = 0;

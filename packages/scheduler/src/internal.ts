@@ -1,28 +1,25 @@
-/** For sibling packages; may change with any release. */
+/** For sibling packages; may change with any release. Today all of it is for `@gort/runtime`. */
 
 // runtime: tests of values from programs
 export { HChan } from "./chan.ts";
-// runtime: the counters' places, for the metrics
-export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
-// runtime: the option
+export { checkFunction, checkResult } from "./functions.ts";
+export { isBody } from "./op.ts";
+
+// runtime: options and debug switches
 export { checkDeadlockMode } from "./deadlock.ts";
-// runtime: stacks of goroutines, for dumps and profiles
-export { framesOf, goName, isMarker } from "./frames.ts";
+export { debugSwitches, parseGodebug } from "./options.ts";
+
+// runtime: the counters' places and the latencies, for its metrics
+export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
+
 // runtime: host code that uses the scheduler first makes the default runtime
 export { setDefaultSchedulerMaker } from "./default.ts";
-// runtime: functions that a program passes
-export { checkFunction, checkResult } from "./functions.ts";
-export { gDerived, gSites, gStack } from "./gstack.ts";
+
 // runtime: goroutines of its own, with Go's wait reasons
 export { Note } from "./note.ts";
-// runtime: functions of finalizers and cleanups
-export { isBody } from "./op.ts";
-// runtime: its rows of the table of debug switches
-export { debugSwitches, parseGodebug } from "./options.ts";
-export { printpanics, printpanicval } from "./panic.ts";
-// So that every entry needs all of the scheduler, which is then built as one chunk: constants fold within a chunk only.
-export { Scheduler } from "./proc.ts";
-// runtime: goroutine records for roots, profiles and dumps
+export { poolCleanup } from "./sync/pool.ts";
+
+// runtime: records of goroutines, for roots, profiles and dumps
 export {
   type G,
   Gdead,
@@ -40,16 +37,20 @@ export {
   isShown,
   m0,
   systemFunc,
+} from "./runtime2.ts";
+export {
   waitReasonFinalizerWait,
   waitReasonForceGCIdle,
   waitReasonGCSweepWait,
   waitReasonStrings,
-} from "./runtime2.ts";
+} from "./wait-reasons.ts";
+
+// runtime: stacks of goroutines, for dumps and profiles
+export { framesOf, goName, isMarker } from "./frames.ts";
+export { gDerived, gSites, gStack } from "./gstack.ts";
+export { printpanics, printpanicval } from "./panic.ts";
 export { schedtraceText } from "./schedtrace.ts";
-// runtime: pools age at its collections
-export { poolCleanup } from "./sync/pool.ts";
 export {
-  // gc, through the facade: who keeps it waiting
   type CurrentG,
   createdBy,
   creationSite,
@@ -60,3 +61,6 @@ export {
   stack,
   stackText,
 } from "./traceback.ts";
+
+// Every entry needs all of the scheduler: it is then built as one chunk, and constants fold only within a chunk.
+export { Scheduler } from "./proc.ts";

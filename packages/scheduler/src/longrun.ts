@@ -1,27 +1,17 @@
 /** Goroutines that are told off, once a creation site: for running long without yielding, and for ops that they made in vain. */
 
-import type { Op } from "./op.ts";
-import type { Scheduler } from "./proc.ts";
-import { type G, Gdead, m0 } from "./runtime2.ts";
+import { type AnyOp, type G, Gdead, type LongRun, m0, type Schedt } from "./runtime2.ts";
 import { siteOf } from "./sites.ts";
-
-/** A goroutine that kept the thread for longer than a time slice. */
-export interface LongRun {
-  goid: number;
-  ms: number;
-  /** Where the goroutine was started, as `func file:line`. */
-  site: string;
-}
 
 export class LongRuns {
   readonly list: LongRun[] = [];
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   /** Writes them to standard error. */
   private readonly print: boolean;
   private readonly seen = new Set<string>();
   private lastExit: { goid: number; site: G["site"] } | null = null;
 
-  constructor(sched: Scheduler, print: boolean) {
+  constructor(sched: Schedt, print: boolean) {
     this.sched = sched;
     this.print = print;
   }
@@ -50,7 +40,7 @@ export class LongRuns {
   }
 
   /** The goroutine has ended with an op that it made and did not use. */
-  unusedOp(g: G, op: Op<unknown>): void {
+  unusedOp(g: G, op: AnyOp): void {
     op.detach();
     const site = siteOf(g.site, this.sched);
     const key = `${op.what} ${site}`;

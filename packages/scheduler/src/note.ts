@@ -1,17 +1,16 @@
 /** A note: one goroutine of the runtime sleeps on it until somebody wakes it. */
 
-import { type Op, type Operation, OwnOp, parkIn, unpark, wakeOne } from "./op.ts";
-import type { Scheduler } from "./proc.ts";
-import { type G, WaitQ } from "./runtime2.ts";
+import { type Operation, OwnOp, parkIn, unpark, wakeOne } from "./op.ts";
+import { type AnyOp, type G, type Schedt, WaitQ } from "./runtime2.ts";
 
 /** For goroutines that serve the runtime, whose dumps should show Go's wait reasons, such as `finalizer wait`. */
 export class Note {
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly reason: number;
   private readonly q = new WaitQ();
   private woken = false;
 
-  constructor(sched: Scheduler, reason: number) {
+  constructor(sched: Schedt, reason: number) {
     this.sched = sched;
     this.reason = reason;
   }
@@ -27,7 +26,7 @@ export class Note {
   }
 
   /** For the op. */
-  park(g: G, op: Op<unknown>): boolean {
+  park(g: G, op: AnyOp): boolean {
     if (!this.woken) {
       parkIn(g, op, this.q, this.reason);
       return false;
@@ -43,8 +42,8 @@ export class Note {
 
 class SleepOnNote extends OwnOp<void> {
   private readonly note: Note;
-  private readonly sched: Scheduler;
-  constructor(note: Note, sched: Scheduler) {
+  private readonly sched: Schedt;
+  constructor(note: Note, sched: Schedt) {
     super();
     this.note = note;
     this.sched = sched;
@@ -60,7 +59,7 @@ class SleepOnNote extends OwnOp<void> {
     this.note.clear();
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.sched;
   }
 }

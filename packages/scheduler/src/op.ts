@@ -34,10 +34,9 @@
 import { isGenerator } from "@gort/base";
 import { otherCopy } from "./errors.ts";
 import { inspectCustom } from "./inspect.ts";
-import type { Scheduler } from "./proc.ts";
 import { rethrow } from "./rethrow.ts";
 import {
-  acquireSudog,
+  type AnyOp,
   type G,
   Gdead,
   Grunning,
@@ -45,10 +44,11 @@ import {
   Gwaiting,
   inForeignGoroutine,
   m0,
-  releaseSudog,
+  type Schedt,
   type Sudog,
   type WaitQ,
 } from "./runtime2.ts";
+import { acquireSudog, releaseSudog } from "./sudog-cache.ts";
 
 /** What `yield*` takes: an op, or a generator that suspends in ops only. */
 export interface Yieldable<T> {
@@ -123,7 +123,7 @@ export abstract class Op<T> {
       throw new TypeError(`scheduler: withSignal: signal must be an AbortSignal (got ${String(signal)})`);
     }
     if (!this.cancellable) throw new TypeError(`scheduler: withSignal: a ${this.what} cannot be given up`);
-    if (m0.armed === (this as Op<unknown>)) this.detach();
+    if (m0.armed === this) this.detach();
     if (!this.pending) throw usedTwice(this);
     return new SignalOp<T>(this, this.hostScheduler(), signal);
   }
@@ -137,7 +137,7 @@ export abstract class Op<T> {
   }
 
   /** The scheduler that runs the operation when host code awaits it. */
-  protected abstract hostScheduler(): Scheduler;
+  protected abstract hostScheduler(): Schedt;
 
   /** Gives up this object as the thread's op of its kind. */
   protected abstract replace(): void;
@@ -154,7 +154,7 @@ export abstract class Op<T> {
     onfulfilled?: ((value: T) => R1 | PromiseLike<R1>) | null,
     onrejected?: ((reason: unknown) => R2 | PromiseLike<R2>) | null,
   ): Promise<R1 | R2> {
-    if (m0.armed === (this as Op<unknown>)) this.detach();
+    if (m0.armed === this) this.detach();
     if (!this.pending) return Promise.reject(usedTwice(this)).then(onfulfilled, onrejected);
     return new Promise<T>((resolve, reject) => {
       this.hostScheduler().goHost(this, resolve, reject);
@@ -226,21 +226,21 @@ export function cancelWait(g: G): void {
   if (op !== null) op.abandoned();
 }
 
-function usedTwice(op: Op<unknown>): TypeError {
+function usedTwice(op: AnyOp): TypeError {
   return new TypeError(
     `scheduler: ${op.what} op used twice; an op is used once, at the place where it is made`,
   );
 }
 
 /** Reports the stack of a suspended goroutine and suspends it again. */
-export function probed<O extends Op<unknown>>(op: O, probe: (op: Op<unknown>) => void): O {
+export function probed<O extends Op<unknown>>(op: O, probe: (op: AnyOp) => void): O {
   probe(op);
   op.done = false;
   return op;
 }
 
 /** Marks `g` as waiting in `op`. What wakes it calls `g.sched.ready(g)`. */
-export function gopark(g: G, op: Op<unknown>, reason: number): void {
+export function gopark(g: G, op: AnyOp, reason: number): void {
   g.atomicstatus = Gwaiting;
   g.waitreason = reason;
   g.waitOp = op;
@@ -250,7 +250,7 @@ export function gopark(g: G, op: Op<unknown>, reason: number): void {
 }
 
 /** Parks `g` at the tail (or the head) of a queue. */
-export function parkIn(g: G, op: Op<unknown>, q: WaitQ, reason: number, atHead = false): Sudog {
+export function parkIn(g: G, op: AnyOp, q: WaitQ, reason: number, atHead = false): Sudog {
   const sg = acquireSudog(g);
   g.waiting = sg;
   if (atHead) q.pushFront(sg);
@@ -290,12 +290,12 @@ export abstract class OwnOp<T> extends Op<T> {
 /** An op that a signal can end. It waits in another op, and stands in that one's place in the goroutine. */
 class SignalOp<T> extends OwnOp<T> {
   private readonly inner: Op<T>;
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly signal: AbortSignal;
   private listener: (() => void) | null = null;
   private aborted = false;
 
-  constructor(inner: Op<T>, sched: Scheduler, signal: AbortSignal) {
+  constructor(inner: Op<T>, sched: Schedt, signal: AbortSignal) {
     super();
     this.inner = inner;
     this.sched = sched;
@@ -335,7 +335,7 @@ class SignalOp<T> extends OwnOp<T> {
     this.listener = () => {
       // If it was readied before the abort, the operation has happened.
       const waits = g.atomicstatus === Gwaiting || g.atomicstatus === Gsyscall;
-      if (g.goid !== id || g.waitOp !== (this as Op<unknown>) || !waits) return;
+      if (g.goid !== id || g.waitOp !== this || !waits) return;
       this.aborted = true;
       cancelWait(g);
       g.waitOp = this;
@@ -356,7 +356,7 @@ class SignalOp<T> extends OwnOp<T> {
     this.inner.abandoned();
   }
 
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.sched;
   }
 }

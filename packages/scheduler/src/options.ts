@@ -5,28 +5,7 @@ import type { LatencyRecorder } from "./counters.ts";
 import type { DeadlockMode } from "./deadlock.ts";
 import type { Symbolize } from "./frames.ts";
 import type { Clock, TaskQueue } from "./host.ts";
-import type { Leak } from "./leak.ts";
-import type { LongRun } from "./longrun.ts";
-import type { G } from "./runtime2.ts";
-
-/** Called by the scheduler at certain points; all optional. */
-export interface SchedulerHooks {
-  /** Between two goroutines, after requestSafepoint(). */
-  safepoint?(): void;
-  /** A goroutine with stack slots (`g.rootLo` not 0) has ended. */
-  gExit?(g: G): void;
-  /** A wait has ended, while `blockProfileEnabled`. `reason` is a wait reason by number. */
-  blockEvent?(g: G, ns: number, reason: number): void;
-  /**
-   * A lock has been released for which goroutines had waited `ns` in all, while `mutexProfileEnabled`. `unlock` is Go's name of
-   * the function that released it, `above` ours: the stack above it is the place to be charged.
-   */
-  mutexEvent?(ns: number, unlock: string, above: (...args: never[]) => void): void;
-  /** A goroutine ran for long without suspending. */
-  longRun?(run: LongRun): void;
-  /** A goroutine was found to be leaked, with `leakDetection`. */
-  leak?(leak: Leak): void;
-}
+import type { SchedulerHooks } from "./runtime2.ts";
 
 export interface SchedulerOptions {
   clock?: Clock;

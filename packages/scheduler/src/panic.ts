@@ -25,32 +25,7 @@ import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
 import { isBody } from "./op.ts";
 import { fatalOf, overflowOf } from "./overflow.ts";
 import { printable } from "./printable.ts";
-import { type G, inForeignGoroutine, m0 } from "./runtime2.ts";
-
-/** A panic in progress. */
-export class Panic {
-  /** What is thrown. */
-  readonly error: unknown;
-  /** The argument of panic. */
-  readonly value: unknown;
-  /** The panic that was in progress when this one began. */
-  readonly link: Panic | null;
-  readonly goexit: boolean;
-  /** The Goexit whose deferred calls this panic has interrupted. It goes on once the panic is recovered. */
-  exiting: Panic | null = null;
-  recovered = false;
-  /** Recovered, then panicked again with the same value: printed as one. */
-  repanicked = false;
-
-  constructor(error: unknown, link: Panic | null) {
-    this.error = error;
-    this.value = panicValue(error);
-    this.link = link;
-    this.goexit = error instanceof GoexitSignal;
-  }
-}
-
-type Deferred = () => unknown;
+import { DeferFrame, type G, inForeignGoroutine, m0, Panic } from "./runtime2.ts";
 
 /** The panics in progress when a deferred call met a fatal error: the report shows them before the error. */
 const panicsBefore = new WeakMap<object, Panic>();
@@ -59,19 +34,6 @@ const panicsBefore = new WeakMap<object, Panic>();
 export function printPreFatalPanics(e: object): string {
   const p = panicsBefore.get(e);
   return p === undefined ? "" : `${panicLines(p)}\t`;
-}
-
-/** The deferred calls of one frame. */
-export class DeferFrame {
-  readonly parent: DeferFrame | null;
-  readonly calls: Deferred[] = [];
-  /** The panic for which the deferred calls run. */
-  panicking: Panic | null = null;
-  running = false;
-
-  constructor(parent: DeferFrame | null) {
-    this.parent = parent;
-  }
 }
 
 /** What recover gives for a thrown value. */
@@ -127,7 +89,7 @@ function callNil(): never {
 /** Registers a call for the end of the enclosing frame, or of the goroutine; it may be a generator function. */
 export function defer<R>(f: () => NotAsync<R>): void {
   const g = current("defer");
-  let call: Deferred = f;
+  let call: () => unknown = f;
   // As in Go, the statement takes it, and the call at the end of the function panics.
   if (f === null || f === undefined) call = callNil;
   else checkFunction("defer", f);
@@ -184,11 +146,16 @@ export function* frame<T>(
   throw p.error;
 }
 
+/** The record of a panic that begins with the exception `e`; `link` is the panic in progress. */
+export function newPanic(e: unknown, link: Panic | null): Panic {
+  return new Panic(e, panicValue(e), e instanceof GoexitSignal, link);
+}
+
 /** The record of a panic that arrives at a frame: the one an inner frame passed on, or a new one. */
 export function panicOf(g: G, e: unknown): Panic {
   const u = g.unwinding;
   g.unwinding = null;
-  return u !== null && u.error === e ? u : new Panic(e, g.panic);
+  return u !== null && u.error === e ? u : newPanic(e, g.panic);
 }
 
 /** Runs the deferred calls of `f`, last first, and returns the panic that is left. */

@@ -52,15 +52,7 @@
 
 import { FatalError, isFatalError, writeStderr, wrongNumber } from "@gort/base";
 import { type Chan, makechan, type RecvChan } from "./chan.ts";
-import {
-  fillCounters,
-  LatencySampler,
-  LockWaits,
-  longLockMs,
-  schedCounters,
-  schedCountersLength,
-  shortPeriod,
-} from "./counters.ts";
+import { fillCounters, LatencySampler, schedCounters, schedCountersLength, shortPeriod } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
 import { Ends } from "./ends.ts";
 import { usedAfterClose } from "./errors.ts";
@@ -68,22 +60,17 @@ import { capture, type StackHolder, type Symbolize, setStackTraceLimit, stackLin
 import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
-import { GStacks } from "./gstack.ts";
 import { type Clock, hostClock, hostTasks, type TaskQueue } from "./host.ts";
 import { HostTimer } from "./hosttimer.ts";
-import { type Leak, LeakDetector, LeakSearch } from "./leak.ts";
-import { type LongRun, LongRuns } from "./longrun.ts";
-import type { Op, Operation } from "./op.ts";
-import {
-  bindClock,
-  checkProcs,
-  checkSeed,
-  parseGodebug,
-  type SchedulerHooks,
-  type SchedulerOptions,
-} from "./options.ts";
+import { LeakDetector } from "./leak.ts";
+import { LeakSearch } from "./leak-search.ts";
+import { LockWaits, longLockMs } from "./lock-waits.ts";
+import { LongRuns } from "./longrun.ts";
+import type { Operation } from "./op.ts";
+import { bindClock, checkProcs, checkSeed, parseGodebug, type SchedulerOptions } from "./options.ts";
 import { Program } from "./program.ts";
 import {
+  type AnyOp,
   type G,
   Gdead,
   GQueue,
@@ -91,26 +78,30 @@ import {
   Grunning,
   gHost,
   gSystem,
+  type Leak,
+  type LongRun,
   type M,
   m0,
   P,
+  type Schedt,
+  type SchedulerHooks,
   type Sudog,
 } from "./runtime2.ts";
 import { SchedTrace } from "./schedtrace.ts";
 import { type SelectCase, type SelectResultOf, selectgo } from "./select.ts";
 import { CreationSites, siteText } from "./sites.ts";
+import { GStacks } from "./stack-tree.ts";
 import { syscallOp } from "./syscall.ts";
 import {
   checkDuration,
-  type RuntimeTimer,
   type Ticker,
   type Timer,
-  TimerHeap,
   timeAfterFunc,
   timeNewTicker,
   timeNewTimer,
   timeSleep,
 } from "./time.ts";
+import { type RuntimeTimer, TimerHeap } from "./timer-heap.ts";
 import { creationSite, stack } from "./traceback.ts";
 import { yieldIfDue, yieldNow } from "./yield.ts";
 
@@ -140,7 +131,7 @@ const idle = 0;
 const scheduled = 1;
 const running = 2;
 
-export class Scheduler {
+export class Scheduler implements Schedt {
   readonly clock: Required<Clock>;
   readonly hooks: SchedulerHooks;
   readonly symbolize: Symbolize | undefined;
@@ -345,7 +336,7 @@ export class Scheduler {
   }
 
   /** Runs an op for host code. */
-  goHost<T>(op: Op<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void {
+  goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void {
     if (this.closed) {
       reject(usedAfterClose(`await of a ${op.what}`));
       return;

@@ -12,8 +12,7 @@ import type { GPool } from "./gpool.ts";
 import type { TaskQueue } from "./host.ts";
 import { cancelWait } from "./op.ts";
 import { panicError, printpanicval } from "./panic.ts";
-import type { Scheduler } from "./proc.ts";
-import { type G, Gdead, Grunning, gHost, gMain, gSystem } from "./runtime2.ts";
+import { type G, Gdead, Grunning, gHost, gMain, gSystem, type Schedt } from "./runtime2.ts";
 import { fatalReport, setCrashReport } from "./traceback.ts";
 import { reportUnhandled } from "./unhandled.ts";
 
@@ -26,14 +25,14 @@ export class Program {
   dying: FatalError | null = null;
   /** No other can begin. */
   closed = false;
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly pool: GPool;
   private readonly latencies: LatencySampler | null;
   private readonly tasks: TaskQueue;
   readonly deadlock: DeadlockDetector;
 
   constructor(
-    sched: Scheduler,
+    sched: Schedt,
     pool: GPool,
     latencies: LatencySampler | null,
     tasks: TaskQueue,

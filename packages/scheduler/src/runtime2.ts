@@ -1,14 +1,19 @@
 /**
- * The records that the scheduler is made of: G (a goroutine), M (a thread), P (the right to run goroutines,
- * with its run queue) and Sudog (a G's place in one wait queue). The names and states are Go's.
+ * The records that the scheduler is made of, as in Go's runtime2.go: G (a goroutine), M (a thread), P (the right to
+ * run goroutines, with its run queue), Sudog (a G's place in one wait queue), and Schedt (the scheduler as all of them
+ * know it). The names and states are Go's.
+ *
+ * These records refer to each other, so their types stand in one file. All other files import this one, and it imports
+ * none that knows of goroutines.
  */
 
-import type { ChanTimer } from "./chan.ts";
-import type { GStack } from "./gstack.ts";
-import type { Op } from "./op.ts";
-import type { DeferFrame, Panic } from "./panic.ts";
-import type { Scheduler } from "./proc.ts";
-import type { RuntimeTimer } from "./time.ts";
+import type { FatalError } from "@gort/base";
+import type { Frame, StackHolder, Symbolize } from "./frames.ts";
+import type { Clock } from "./host.ts";
+import type { LockWaits } from "./lock-waits.ts";
+import type { GStack, GStacks } from "./stack-tree.ts";
+import type { RuntimeTimer, TimerHeap } from "./timer-heap.ts";
+import { waitReasonZero } from "./wait-reasons.ts";
 
 /** Statuses of a G. `Gscan` and `Gcopystack` have no meaning here: no thread scans or moves our stacks. */
 export const Gidle = 0;
@@ -33,76 +38,6 @@ export const gStatusStrings: readonly string[] = [
   "preempted",
 ];
 
-/** Why a goroutine waits, by number. */
-export const waitReasonStrings: readonly string[] = [
-  "",
-  "GC assist marking",
-  "IO wait",
-  "dumping heap",
-  "garbage collection",
-  "garbage collection scan",
-  "panicwait",
-  "GC assist wait",
-  "GC sweep wait",
-  "GC scavenge wait",
-  "finalizer wait",
-  "force gc (idle)",
-  "GOMAXPROCS updater (idle)",
-  "semacquire",
-  "sleep",
-  "chan receive (nil chan)",
-  "chan send (nil chan)",
-  "select (no cases)",
-  "select",
-  "chan receive",
-  "chan send",
-  "sync.Cond.Wait",
-  "sync.Mutex.Lock",
-  "sync.RWMutex.RLock",
-  "sync.RWMutex.Lock",
-  "sync.WaitGroup.Wait",
-  "trace reader (blocked)",
-  "wait for GC cycle",
-  "GC worker (idle)",
-  "GC worker (active)",
-  "preempted",
-  "debug call",
-  "GC mark termination",
-  "stopping the world",
-  "flushing proc caches",
-  "trace goroutine status",
-  "trace proc status",
-  "page trace flush",
-  "coroutine",
-  "GC weak to strong wait",
-  "synctest.Run",
-  "synctest.Wait",
-  "chan receive (durable)",
-  "chan send (durable)",
-  "select (durable)",
-  "sync.WaitGroup.Wait (durable)",
-  "cleanup wait",
-];
-
-export const waitReasonZero = 0;
-export const waitReasonGCSweepWait = 8;
-export const waitReasonFinalizerWait = 10;
-export const waitReasonForceGCIdle = 11;
-export const waitReasonSemacquire = 13;
-export const waitReasonSleep = 14;
-export const waitReasonChanReceiveNilChan = 15;
-export const waitReasonChanSendNilChan = 16;
-export const waitReasonSelectNoCases = 17;
-export const waitReasonSelect = 18;
-export const waitReasonChanReceive = 19;
-export const waitReasonChanSend = 20;
-export const waitReasonSyncCondWait = 21;
-export const waitReasonSyncMutexLock = 22;
-export const waitReasonSyncRWMutexRLock = 23;
-export const waitReasonSyncRWMutexLock = 24;
-export const waitReasonSyncWaitGroupWait = 25;
-export const waitReasonSynctestWait = 41;
-
 /** Kinds of goroutine, as bits of `G.flags`. */
 export const gMain = 1;
 /** Serves the runtime: not counted, does not keep the process alive, no party to a deadlock. */
@@ -123,7 +58,7 @@ export const gCleanup = 32;
  * or an object or null. A field that held a fraction would cost an allocation a store.
  */
 export class G {
-  readonly sched: Scheduler;
+  readonly sched: Schedt;
   goid = 0;
   atomicstatus: number = Gidle;
   waitreason: number = waitReasonZero;
@@ -140,7 +75,7 @@ export class G {
   /** Number of arguments, and a bit for a generator function. */
   nargs = 0;
   /** The op it is suspended in. Null while it runs. */
-  waitOp: Op<unknown> | null = null;
+  waitOp: AnyOp | null = null;
   /** Sudogs of the wait, linked by `waitlink`. */
   waiting: Sudog | null = null;
   /** In a select: the sudog that won. */
@@ -183,8 +118,44 @@ export class G {
   /** Where the time is kept at which it became runnable, if that is sampled; else 0. See counters.ts. */
   tracking = 0;
 
-  constructor(sched: Scheduler) {
+  constructor(sched: Schedt) {
     this.sched = sched;
+  }
+}
+
+/** The deferred calls of one frame. */
+export class DeferFrame {
+  readonly parent: DeferFrame | null;
+  readonly calls: (() => unknown)[] = [];
+  /** The panic for which the deferred calls run. */
+  panicking: Panic | null = null;
+  running = false;
+
+  constructor(parent: DeferFrame | null) {
+    this.parent = parent;
+  }
+}
+
+/** A panic in progress. */
+export class Panic {
+  /** What is thrown. */
+  readonly error: unknown;
+  /** The argument of panic. */
+  readonly value: unknown;
+  /** The panic that was in progress when this one began. */
+  readonly link: Panic | null;
+  readonly goexit: boolean;
+  /** The Goexit whose deferred calls this panic has interrupted. It goes on once the panic is recovered. */
+  exiting: Panic | null = null;
+  recovered = false;
+  /** Recovered, then panicked again with the same value: printed as one. */
+  repanicked = false;
+
+  constructor(error: unknown, value: unknown, goexit: boolean, link: Panic | null) {
+    this.error = error;
+    this.value = value;
+    this.link = link;
+    this.goexit = goexit;
   }
 }
 
@@ -195,9 +166,9 @@ export class G {
 export class M {
   curg: G | null = null;
   /** The op made last, while nobody has used it yet. */
-  armed: Op<unknown> | null = null;
+  armed: AnyOp | null = null;
   /** Set while suspended goroutines are resumed only to show their stacks. */
-  probe: ((op: Op<unknown>) => void) | null = null;
+  probe: ((op: AnyOp) => void) | null = null;
 }
 
 export const m0 = new M();
@@ -304,6 +275,15 @@ export class GQueue {
   }
 }
 
+/** The part of a timer that its channel needs. */
+export interface ChanTimer {
+  /** Fires the timer if its time has come. */
+  maybeRunChan(): void;
+  /** A goroutine starts or stops waiting in the channel. */
+  blockTimerChan(): void;
+  unblockTimerChan(): void;
+}
+
 /** A G's place in one wait queue. A select has one for every case, any other wait has one. */
 export class Sudog {
   g: G = null as never;
@@ -395,40 +375,127 @@ export class WaitQ {
   }
 }
 
-const sudogCache: Sudog[] = [];
-/** More than this many idle sudogs are left to the collector: a burst of waiting goroutines must not keep its memory. */
-const sudogCacheMax = 4096;
+/**
+ * The scheduler as its goroutines, ops, timers and reports know it: Go's `schedt`. The class Scheduler is this record.
+ * The counts change only through the methods here.
+ */
+export interface Schedt {
+  readonly clock: Required<Clock>;
+  readonly hooks: SchedulerHooks;
+  readonly symbolize: Symbolize | undefined;
+  readonly stacks: GStacks;
+  readonly stderr: (text: string) => void;
+  readonly tracebackAll: boolean;
+  readonly blockProfileEnabled: boolean;
+  readonly mutexProfileEnabled: boolean;
+  readonly p: P;
+  readonly globq: GQueue;
+  readonly timers: TimerHeap;
+  readonly lockWaits: LockWaits;
+  /** GOMAXPROCS. */
+  readonly nprocs: number;
+  /** Goroutines of the user that exist. */
+  ngoroutines: number;
+  /** Goroutines in a system call, and host sources kept open. */
+  readonly nsyscall: number;
+  /** Goroutines of the user in a system call. */
+  readonly nnotInGo: number;
+  /** Host code that awaits an op. */
+  nhost: number;
+  readonly gfreeCount: number;
+  /** Where main was called last. */
+  readonly mainSite: StackHolder | null;
+  /** Whether `close` was called. */
+  readonly closed: boolean;
+  /** Whether nothing can run now: no goroutine is running or runnable. */
+  readonly isIdle: boolean;
+  /** Seconds of the clock when it was last read. */
+  readonly coarseSec: number;
+  /** Switches between two readings of the clock: 1 where steps take long. */
+  readonly batch: number;
+  /** When the clock was last read between two goroutines, in ms. */
+  readonly lastSafepoint: number;
 
-export function acquireSudog(g: G): Sudog {
-  const own = g.sudog;
-  if (own !== null) {
-    g.sudog = null;
-    return own;
-  }
-  const sg = sudogCache.length > 0 ? sudogCache.pop()! : new Sudog();
-  sg.g = g;
-  return sg;
+  /** Makes a goroutine and lets it run; `arg` is the argument, or for `n` > 1 all of them. */
+  newg(
+    f: (...args: never[]) => unknown,
+    n: number,
+    arg: unknown,
+    below: unknown,
+    onExit: (() => void) | null,
+  ): G;
+  /** Runs an op for host code. */
+  goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void;
+  /** Makes a waiting goroutine runnable. */
+  ready(g: G): void;
+  /** Takes a goroutine out of the run queues, if it is in one. */
+  unqueue(g: G): void;
+  enterSyscall(g: G): void;
+  leaveSyscall(g: G): void;
+  shouldYield(): boolean;
+  addTimer(t: RuntimeTimer, when: number): void;
+  delTimer(t: RuntimeTimer): void;
+  /** A goroutine has left a lock's queue. */
+  lockWaitOver(sg: Sudog, now?: number): void;
+  /** A fault that no goroutine may survive: throws it, and ends the program even if something on the way catches it. */
+  fatal(error: FatalError): never;
+  /** A new list of all Gs. */
+  gs(): G[];
+  /** Seconds since the scheduler was made. */
+  nowSec(): number;
+  /** A random integer in [0, n). */
+  randn(n: number): number;
 }
 
-/** Gives back a sudog that stands in no queue. */
-export function releaseSudog(sg: Sudog): void {
-  if (sg.timer !== null) {
-    sg.timer.unblockTimerChan();
-    sg.timer = null;
-  }
-  sg.elem = undefined;
-  sg.prev = null;
-  sg.waitlink = null;
-  sg.success = false;
-  sg.isSelect = false;
-  sg.sending = false;
-  const g = sg.g;
-  if (g.sudog === null) {
-    g.sudog = sg;
-    return;
-  }
-  sg.g = null as never;
-  if (sudogCache.length < sudogCacheMax) sudogCache.push(sg);
+/** An op as the records know it: what a goroutine can block on (op.ts). */
+export interface AnyOp<T = unknown> {
+  /** A word for messages, such as `chan send`. */
+  readonly what: string;
+  [Symbol.iterator](): Iterator<undefined, T, unknown>;
+  /** Called by `yield*`, first to start the operation and then each time the goroutine is resumed. */
+  next(): unknown;
+  /** Makes the op independent of later ops of the kind. */
+  detach(): void;
+  /** Called when a wait in the op was given up. */
+  abandoned(): void;
+}
+
+/** Called by the scheduler at certain points; all optional. */
+export interface SchedulerHooks {
+  /** Between two goroutines, after requestSafepoint(). */
+  safepoint?(): void;
+  /** A goroutine with stack slots (`g.rootLo` not 0) has ended. */
+  gExit?(g: G): void;
+  /** A wait has ended, while `blockProfileEnabled`. `reason` is a wait reason by number. */
+  blockEvent?(g: G, ns: number, reason: number): void;
+  /**
+   * A lock has been released for which goroutines had waited `ns` in all, while `mutexProfileEnabled`. `unlock` is Go's name of
+   * the function that released it, `above` ours: the stack above it is the place to be charged.
+   */
+  mutexEvent?(ns: number, unlock: string, above: (...args: never[]) => void): void;
+  /** A goroutine ran for long without suspending. */
+  longRun?(run: LongRun): void;
+  /** A goroutine was found to be leaked, with `leakDetection`. */
+  leak?(leak: Leak): void;
+}
+
+/** A goroutine that could never have run again and was collected. */
+export interface Leak {
+  goid: number;
+  /** Name of its function. */
+  func: string;
+  /** Where it was started, as `func file:line`. */
+  site: string;
+  /** The same, as a frame. */
+  createdBy: Frame | null;
+}
+
+/** A goroutine that kept the thread for longer than a time slice. */
+export interface LongRun {
+  goid: number;
+  ms: number;
+  /** Where the goroutine was started, as `func file:line`. */
+  site: string;
 }
 
 /** Whether dumps and profiles show a goroutine: the user's, and the runtime's while they run code of the user, as in Go. */

@@ -1,17 +1,17 @@
 /** The lines of GODEBUG=schedtrace and scheddetail. */
 
-import type { Scheduler } from "./proc.ts";
-import { Gdead, m0, waitReasonStrings } from "./runtime2.ts";
+import { Gdead, m0, type Schedt } from "./runtime2.ts";
+import { waitReasonStrings } from "./wait-reasons.ts";
 
 /** Prints to the scheduler's standard error from when it first has work. */
 export class SchedTrace {
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly periodMs: number;
   private readonly detail: boolean;
   private start = -1;
   private stopped = false;
 
-  constructor(sched: Scheduler, periodMs: number, detail: boolean) {
+  constructor(sched: Schedt, periodMs: number, detail: boolean) {
     this.sched = sched;
     this.periodMs = periodMs;
     this.detail = detail;
@@ -38,7 +38,7 @@ export class SchedTrace {
 }
 
 /** One line, or with `detail` one block, with final newlines. `atMs` is the time since the first. */
-export function schedtraceText(s: Scheduler, atMs: number, detail: boolean): string {
+export function schedtraceText(s: Schedt, atMs: number, detail: boolean): string {
   const n = s.nprocs;
   const idle = s.isIdle;
   const idleprocs = idle ? n : n - 1;

@@ -17,21 +17,16 @@ import { PlainError } from "@gort/base";
 import { type Chan, HChan, isForeignChan, none, type RecvChan, type SendChan } from "./chan.ts";
 import { otherCopy } from "./errors.ts";
 import { arm, begin, byHand, disarm, gopark, Op, type Operation, probed } from "./op.ts";
-import type { Scheduler } from "./proc.ts";
+import { type AnyOp, type G, Grunning, m0, type Schedt, type Sudog } from "./runtime2.ts";
+import { acquireSudog, releaseSudog } from "./sudog-cache.ts";
 import {
-  acquireSudog,
-  type G,
-  Grunning,
-  m0,
-  releaseSudog,
-  type Sudog,
   waitReasonChanReceive,
   waitReasonChanReceiveNilChan,
   waitReasonChanSend,
   waitReasonChanSendNilChan,
   waitReasonSelect,
   waitReasonSelectNoCases,
-} from "./runtime2.ts";
+} from "./wait-reasons.ts";
 
 const dirRecv = 0;
 const dirSend = 1;
@@ -122,7 +117,7 @@ let norder = 0;
 
 class SelectOp extends Op<SelectResult> {
   cases: readonly SelectCase[] = noCases;
-  sched: Scheduler = null as never;
+  sched: Schedt = null as never;
 
   get what(): string {
     return "select";
@@ -156,7 +151,7 @@ class SelectOp extends Op<SelectResult> {
   protected start(): boolean {
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.sched;
   }
   protected override get cancellable(): boolean {
@@ -170,7 +165,7 @@ class SelectOp extends Op<SelectResult> {
 let selectOp = new SelectOp();
 
 /** Makes the op of a select. */
-export function selectgo(sched: Scheduler, cases: readonly SelectCase[]): Operation<SelectResult> {
+export function selectgo(sched: Schedt, cases: readonly SelectCase[]): Operation<SelectResult> {
   if (!Array.isArray(cases)) {
     throw new TypeError(`scheduler: select: cases must be an array (got ${shown(cases)})`);
   }
@@ -185,7 +180,7 @@ export function selectgo(sched: Scheduler, cases: readonly SelectCase[]): Operat
 }
 
 /** Passes 1 and 2: does a ready case, or default, or returns null. */
-function trySelect(sched: Scheduler, cases: readonly SelectCase[]): SelectResult | null {
+function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | null {
   const n = cases.length;
   if (n > pollorder.length) pollorder = new Uint16Array(Math.min(maxCases, n * 2));
   const order = pollorder;
@@ -243,7 +238,7 @@ function shown(x: unknown): string {
 }
 
 /** Pass 3, with the poll order that trySelect has left. */
-function parkSelect(g: G, cases: readonly SelectCase[], op: Op<unknown>): void {
+function parkSelect(g: G, cases: readonly SelectCase[], op: AnyOp): void {
   const order = pollorder;
   const n = norder;
   g.param = null;

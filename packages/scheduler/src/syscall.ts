@@ -1,19 +1,19 @@
 /** System calls: promises that goroutines wait for. */
 
 import { gopark, type Operation, OwnOp } from "./op.ts";
-import type { Scheduler } from "./proc.ts";
 import { rethrow } from "./rethrow.ts";
-import { type G, Gsyscall, m0, waitReasonZero } from "./runtime2.ts";
+import { type G, Gsyscall, m0, type Schedt } from "./runtime2.ts";
+import { waitReasonZero } from "./wait-reasons.ts";
 
 /** A promise awaited by a goroutine. The goroutine's status is Gsyscall: outside of the scheduler's view. */
 class SyscallOp<T> extends OwnOp<T> {
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly promise: Promise<T>;
   /** The goroutine that waits, until the promise settles. */
   private g: G | null = null;
   private failed = false;
   private error: unknown;
-  constructor(sched: Scheduler, promise: Promise<T>) {
+  constructor(sched: Schedt, promise: Promise<T>) {
     super();
     this.sched = sched;
     this.promise = promise;
@@ -64,7 +64,7 @@ class SyscallOp<T> extends OwnOp<T> {
     if (this.failed) rethrow(this.error, this.next);
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.sched;
   }
 }
@@ -73,7 +73,7 @@ class SyscallOp<T> extends OwnOp<T> {
  * The op that waits for a promise, or for what `work` returns, which is called in the host's context. A thenable that is no
  * promise is asked through one: its `then` runs in a microtask, may throw, and may call back any number of times.
  */
-export function syscallOp<T>(s: Scheduler, work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
+export function syscallOp<T>(s: Schedt, work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
   if (typeof work !== "function") return new SyscallOp(s, nativePromise(work));
   const m = m0;
   const g = m.curg;

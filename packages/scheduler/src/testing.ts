@@ -11,8 +11,9 @@ import type { Clock, TaskQueue } from "./host.ts";
 import { gopark, type Operation, OwnOp } from "./op.ts";
 import type { SchedulerOptions } from "./options.ts";
 import { Scheduler } from "./proc.ts";
-import { type G, Gdead, Gsyscall, Gwaiting, gHost, gSystem, waitReasonSynctestWait } from "./runtime2.ts";
+import { type G, Gdead, Gsyscall, Gwaiting, gHost, gSystem } from "./runtime2.ts";
 import { dumpOthers } from "./traceback.ts";
+import { waitReasonSynctestWait } from "./wait-reasons.ts";
 
 interface FakeTimer {
   when: number;

@@ -13,106 +13,13 @@
  * Values sent are times: milliseconds since 1970.
  */
 
-import { type ChanTimer, HChan, type RecvChan } from "./chan.ts";
+import { HChan, type RecvChan } from "./chan.ts";
 import { usedAfterClose } from "./errors.ts";
 import { checkFunction } from "./functions.ts";
 import { arm, disarm, gopark, Op, type Operation } from "./op.ts";
-import type { Scheduler } from "./proc.ts";
-import { type G, gSystem, m0, waitReasonSleep } from "./runtime2.ts";
-
-/** An entry of the heap. */
-export class RuntimeTimer {
-  when = 0;
-  seq = 0;
-  /** Position in the heap, or -1. */
-  index = -1;
-  /** Does not keep the process alive, and is no hope in a deadlock. */
-  system = false;
-  /** Called at `when`, after the timer has left the heap. */
-  readonly f: (now: number) => void;
-
-  constructor(f: (now: number) => void) {
-    this.f = f;
-  }
-}
-
-function before(a: RuntimeTimer, b: RuntimeTimer): boolean {
-  return a.when < b.when || (a.when === b.when && a.seq < b.seq);
-}
-
-export class TimerHeap {
-  private readonly heap: RuntimeTimer[] = [];
-  private seq = 0;
-  /** Time of the earliest timer, or Infinity. */
-  nextWhen = Infinity;
-  /** Timers that count: those not of the runtime itself. */
-  nuser = 0;
-
-  get size(): number {
-    return this.heap.length;
-  }
-
-  add(t: RuntimeTimer, when: number): void {
-    t.when = when;
-    t.seq = this.seq++;
-    const i = this.heap.length;
-    this.heap.push(t);
-    this.siftUp(i, t);
-    if (!t.system) this.nuser++;
-    this.nextWhen = this.heap[0].when;
-  }
-
-  remove(t: RuntimeTimer): void {
-    const i = t.index;
-    t.index = -1;
-    const last = this.heap.pop()!;
-    if (last !== t) {
-      this.siftUp(i, last);
-      this.siftDown(last.index, last);
-    }
-    if (!t.system) this.nuser--;
-    this.nextWhen = this.heap.length === 0 ? Infinity : this.heap[0].when;
-  }
-
-  /** Fires everything due at `now`, including what the fired timers add at or before it. */
-  run(now: number): void {
-    while (this.nextWhen <= now && this.heap.length > 0) {
-      const t = this.heap[0];
-      this.remove(t);
-      t.f(now);
-    }
-  }
-
-  private siftUp(i: number, t: RuntimeTimer): void {
-    const h = this.heap;
-    while (i > 0) {
-      const parent = (i - 1) >>> 2;
-      if (!before(t, h[parent])) break;
-      h[i] = h[parent];
-      h[i].index = i;
-      i = parent;
-    }
-    h[i] = t;
-    t.index = i;
-  }
-
-  private siftDown(i: number, t: RuntimeTimer): void {
-    const h = this.heap;
-    const n = h.length;
-    for (;;) {
-      const first = i * 4 + 1;
-      if (first >= n) break;
-      let least = first;
-      for (let c = first + 1; c < Math.min(first + 4, n); c++) if (before(h[c], h[least])) least = c;
-      if (!before(h[least], t)) break;
-      h[i] = h[least];
-      h[i].index = i;
-      i = least;
-    }
-    h[i] = t;
-    t.index = i;
-  }
-}
+import { type ChanTimer, type G, gSystem, m0, type Schedt } from "./runtime2.ts";
+import { RuntimeTimer } from "./timer-heap.ts";
+import { waitReasonSleep } from "./wait-reasons.ts";
 
 /** Go's shortest period, a nanosecond; shorter ones are taken for it. */
 const minPeriodMs = 1e-6;
@@ -134,7 +41,7 @@ export function checkDuration(what: string, ms: number): number {
 }
 
 class SleepOp extends Op<void> {
-  sched: Scheduler = null as never;
+  sched: Schedt = null as never;
   ms = 0;
   get what(): string {
     return "sleep";
@@ -148,7 +55,7 @@ class SleepOp extends Op<void> {
     gopark(g, this, waitReasonSleep);
     return false;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.sched;
   }
   protected override get cancellable(): boolean {
@@ -162,7 +69,7 @@ class SleepOp extends Op<void> {
 let sleepOp = new SleepOp();
 
 /** `time.Sleep`. */
-export function timeSleep(sched: Scheduler, ms: number): Operation<void> {
+export function timeSleep(sched: Schedt, ms: number): Operation<void> {
   checkDuration("sleep", ms);
   if (m0.armed !== null) disarm();
   const op = sleepOp;
@@ -174,7 +81,7 @@ export function timeSleep(sched: Scheduler, ms: number): Operation<void> {
 /** A timer whose channel gets the time once (`period` 0) or again and again. */
 class TimeChan implements ChanTimer {
   readonly c: HChan<number>;
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly timer: RuntimeTimer;
   /** When it fires next; NaN when it does not. Clocks may give any number. */
   private when = Number.NaN;
@@ -182,7 +89,7 @@ class TimeChan implements ChanTimer {
   /** Goroutines that wait in the channel. */
   private blocked = 0;
 
-  constructor(sched: Scheduler) {
+  constructor(sched: Schedt) {
     this.sched = sched;
     this.c = new HChan<number>(sched, 1);
     this.c.timer = this;
@@ -294,12 +201,12 @@ export class Ticker {
 }
 
 class FuncTimer {
-  private readonly sched: Scheduler;
+  private readonly sched: Schedt;
   private readonly timer: RuntimeTimer;
 
-  constructor(sched: Scheduler, f: () => unknown) {
+  constructor(sched: Schedt, f: () => unknown) {
     this.sched = sched;
-    this.timer = new RuntimeTimer(() => void sched.newproc(f, [], FuncTimer));
+    this.timer = new RuntimeTimer(() => void sched.newg(f, 0, undefined, FuncTimer, null));
   }
 
   set(ms: number): boolean {
@@ -316,13 +223,13 @@ class FuncTimer {
   }
 }
 
-export function timeNewTimer(sched: Scheduler, ms: number): Timer {
+export function timeNewTimer(sched: Schedt, ms: number): Timer {
   const t = new TimeChan(sched);
   t.set(checkDuration("newTimer", ms), 0);
   return new Timer(t);
 }
 
-export function timeNewTicker(sched: Scheduler, ms: number): Ticker {
+export function timeNewTicker(sched: Schedt, ms: number): Ticker {
   checkDuration("newTicker", ms);
   if (ms <= 0) throw new Error("non-positive interval for NewTicker");
   const t = new TimeChan(sched);
@@ -330,7 +237,7 @@ export function timeNewTicker(sched: Scheduler, ms: number): Ticker {
   return new Ticker(t);
 }
 
-export function timeAfterFunc(sched: Scheduler, ms: number, f: () => unknown): Timer {
+export function timeAfterFunc(sched: Schedt, ms: number, f: () => unknown): Timer {
   // Here, where the caller can be told: an async function would fail when the timer fires.
   checkFunction("afterFunc", f);
   const t = new FuncTimer(sched, f);

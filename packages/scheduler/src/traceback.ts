@@ -9,9 +9,8 @@ import { capture, type Frame, framesOf, goName, isCut, parseStack, stackOfError 
 import { captureLimit, stackOf, takeStacks, waitSince } from "./gstack.ts";
 import { nodeProcess } from "./host.ts";
 import { overflowOf } from "./overflow.ts";
-import { type Panic, printPreFatalPanics, printpanics } from "./panic.ts";
+import { printPreFatalPanics, printpanics } from "./panic.ts";
 import { printable } from "./printable.ts";
-import type { Scheduler } from "./proc.ts";
 import { framesOfRethrow } from "./rethrow.ts";
 import {
   type G,
@@ -22,9 +21,11 @@ import {
   gStatusStrings,
   isShown,
   m0,
+  type Panic,
+  type Schedt,
   systemFunc,
-  waitReasonStrings,
 } from "./runtime2.ts";
+import { waitReasonStrings } from "./wait-reasons.ts";
 
 /** Name of a frame of goroutine `goid`: the function given to main is `main.main`, if it has no name of its own. */
 function frameName(f: Frame, goid: number): string {
@@ -193,7 +194,7 @@ export interface CurrentG {
 }
 
 /** The goroutine of `s` that runs now, or null in host code. Takes microseconds. */
-export function currentG(s: Scheduler): CurrentG | null {
+export function currentG(s: Schedt): CurrentG | null {
   const g = m0.curg;
   if (g === null || g.sched !== s) return null;
   return {
@@ -205,7 +206,7 @@ export function currentG(s: Scheduler): CurrentG | null {
 }
 
 /** Dump of the other goroutines, oldest first, separated by empty lines. */
-export function dumpOthers(s: Scheduler, except: G | null, all = false): string {
+export function dumpOthers(s: Schedt, except: G | null, all = false): string {
   const list = s
     .gs()
     .filter((g) => g !== except && g.atomicstatus !== Gdead && g.goid !== 0 && (all || isShown(g)));
@@ -217,7 +218,7 @@ export function dumpOthers(s: Scheduler, except: G | null, all = false): string 
 const encoder = new TextEncoder();
 
 /** `runtime.Stack`. The stack begins with the caller of the function `below`, which is on it. */
-export function stack(s: Scheduler, buf: Uint8Array | null, all: boolean, below: unknown): number {
+export function stack(s: Schedt, buf: Uint8Array | null, all: boolean, below: unknown): number {
   if (buf === null) return 0;
   if (!(buf instanceof Uint8Array)) {
     throw new TypeError(`scheduler: stack: buf must be a Uint8Array (got ${typeof buf})`);
@@ -226,7 +227,7 @@ export function stack(s: Scheduler, buf: Uint8Array | null, all: boolean, below:
 }
 
 /** The text of it. */
-export function stackText(s: Scheduler, all: boolean, below: unknown = stackText): string {
+export function stackText(s: Schedt, all: boolean, below: unknown = stackText): string {
   const g = m0.curg;
   const frames = framesOf(capture(below, captureLimit), s.symbolize);
   let out: string;
@@ -247,7 +248,7 @@ export function stackText(s: Scheduler, all: boolean, below: unknown = stackText
  * Has SIGQUIT (Ctrl-\\) print all goroutines and end the process with status 2, as it does a Go program. The function
  * returned undoes that. Nothing is installed unless this is called. A second listener for the signal takes it over.
  */
-export function dumpOnSigquit(s: Scheduler, exit = true): () => void {
+export function dumpOnSigquit(s: Schedt, exit = true): () => void {
   const proc = nodeProcess();
   if (proc === undefined) return () => {};
   const onSignal = () => {
@@ -280,7 +281,7 @@ export function setCrashReport(error: object, text: string): void {
 }
 
 /** Report of a panic that nothing recovered. */
-export function panicReport(s: Scheduler, g: G, p: Panic): string {
+export function panicReport(s: Schedt, g: G, p: Panic): string {
   let out = `${printpanics(p)}\n\n${thrownText(g, p.error)}`;
   if (s.tracebackAll) {
     const others = dumpOthers(s, g);
@@ -291,7 +292,7 @@ export function panicReport(s: Scheduler, g: G, p: Panic): string {
 
 /** Report of a fatal error; `g` is the goroutine that met it, or null for a deadlock. */
 export function fatalReport(
-  s: Scheduler,
+  s: Schedt,
   g: G | null,
   e: { message: string; code?: string; detail?: string; hint?: string; stack?: string; cause?: unknown },
   dump: boolean,

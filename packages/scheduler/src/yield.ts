@@ -1,11 +1,10 @@
 /** Giving up the processor: gosched always, checkpoint when the time slice is over. */
 
 import { arm, begin, byHand, disarm, Op, type Operation, probed } from "./op.ts";
-import type { Scheduler } from "./proc.ts";
-import { type G, Grunnable, Grunning, m0 } from "./runtime2.ts";
+import { type G, Grunnable, Grunning, m0, type Schedt } from "./runtime2.ts";
 
 class GoschedOp extends Op<void> {
-  sched: Scheduler = null as never;
+  sched: Schedt = null as never;
   get what(): string {
     return "gosched";
   }
@@ -29,7 +28,7 @@ class GoschedOp extends Op<void> {
   protected start(): boolean {
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.sched;
   }
   protected replace(): void {
@@ -41,7 +40,7 @@ let goschedOp = new GoschedOp();
 
 /** Completes at once, unless the time slice is over. */
 class CheckpointOp extends Op<void> {
-  sched: Scheduler = null as never;
+  sched: Schedt = null as never;
   get what(): string {
     return "checkpoint";
   }
@@ -52,7 +51,7 @@ class CheckpointOp extends Op<void> {
     g.sched.globq.pushBack(g);
     return false;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return this.sched;
   }
   protected replace(): void {
@@ -63,7 +62,7 @@ class CheckpointOp extends Op<void> {
 let checkpointOp = new CheckpointOp();
 
 /** The op of gosched. */
-export function yieldNow(s: Scheduler): Operation<void> {
+export function yieldNow(s: Schedt): Operation<void> {
   if (m0.armed !== null) disarm();
   const op = goschedOp;
   op.sched = s;
@@ -71,7 +70,7 @@ export function yieldNow(s: Scheduler): Operation<void> {
 }
 
 /** The op of checkpoint. */
-export function yieldIfDue(s: Scheduler): Operation<void> {
+export function yieldIfDue(s: Schedt): Operation<void> {
   if (m0.armed !== null) disarm();
   const op = checkpointOp;
   op.sched = s;

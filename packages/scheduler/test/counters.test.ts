@@ -1,15 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { LatencySampler, LockWaits } from "../src/counters.ts";
+import { type LatencyRecorder, LatencySampler } from "../src/counters.ts";
 import type { G } from "../src/index.ts";
 import {
   Grunnable,
   Grunning,
   Gsyscall,
   Gwaiting,
-  type LatencyRecorder,
   schedCounters,
   schedCountersLength,
 } from "../src/internal.ts";
+import { LockWaits } from "../src/lock-waits.ts";
 import { Mutex, RWMutex } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
 

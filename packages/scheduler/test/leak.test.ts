@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { collectHostUntil, dropWithReportsDue, hostTurn } from "../../../vitest.hostgc.ts";
 import { createScheduler } from "../src/index.ts";
-import type { Leak } from "../src/leak.ts";
+import type { Leak } from "../src/runtime2.ts";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
 import { stackText } from "../src/traceback.ts";
 

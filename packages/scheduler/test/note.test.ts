@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { createScheduler } from "../src/index.ts";
-import { dumpOthers, Note, waitReasonFinalizerWait } from "../src/internal.ts";
+import { dumpOthers, Note } from "../src/internal.ts";
 import { createTestScheduler } from "../src/testing.ts";
+import { waitReasonFinalizerWait } from "../src/wait-reasons.ts";
 
 describe("a note", () => {
   it("sleeps until it is woken, also in host code", async () => {

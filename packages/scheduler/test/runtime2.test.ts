@@ -1,7 +1,8 @@
 /** The queues of goroutines and of waits against plain lists. */
 import { describe, expect, it } from "vitest";
 import type { Scheduler } from "../src/index.ts";
-import { acquireSudog, G, GQueue, P, releaseSudog, Sudog, WaitQ } from "../src/runtime2.ts";
+import { G, GQueue, P, Sudog, WaitQ } from "../src/runtime2.ts";
+import { acquireSudog, releaseSudog } from "../src/sudog-cache.ts";
 import { createTestScheduler } from "../src/testing.ts";
 
 const sched: Scheduler = createTestScheduler();

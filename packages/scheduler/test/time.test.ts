@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { createScheduler, defaultCase, goexit, recvCase, sleep } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
-import { RuntimeTimer, TimerHeap } from "../src/time.ts";
+import { RuntimeTimer, TimerHeap } from "../src/timer-heap.ts";
 import { run, untyped } from "./kit.ts";
 
 describe("the timer heap", () => {

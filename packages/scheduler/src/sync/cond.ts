@@ -3,8 +3,8 @@
 import { currentScheduler } from "../default.ts";
 import { OwnOp, parkIn, unpark, wakeOne } from "../op.ts";
 import { panic } from "../panic.ts";
-import type { Scheduler } from "../proc.ts";
-import { type G, WaitQ, waitReasonSyncCondWait } from "../runtime2.ts";
+import { type G, type Schedt, WaitQ } from "../runtime2.ts";
+import { waitReasonSyncCondWait } from "../wait-reasons.ts";
 import type { Locker } from "./mutex.ts";
 
 export class Cond {
@@ -66,7 +66,7 @@ class CondWaitOp extends OwnOp<void> {
     unpark(g);
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return currentScheduler();
   }
 }

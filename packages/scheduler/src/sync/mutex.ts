@@ -19,8 +19,8 @@
 import { FatalError } from "@gort/base";
 import { currentScheduler } from "../default.ts";
 import { arm, disarm, Op, type Operation, parkIn, unpark } from "../op.ts";
-import type { Scheduler } from "../proc.ts";
-import { type G, m0, type Sudog, WaitQ, waitReasonSyncMutexLock } from "../runtime2.ts";
+import { type AnyOp, type G, m0, type Schedt, type Sudog, WaitQ } from "../runtime2.ts";
+import { waitReasonSyncMutexLock } from "../wait-reasons.ts";
 import { Contention } from "./contention.ts";
 
 /** A lock that a Cond can use. */
@@ -100,7 +100,7 @@ export class Mutex implements Locker {
   }
 
   /** For the op: queues the goroutine at time `now`. With `again` it has waited before and goes to the head. */
-  wait(g: G, op: Op<unknown>, again: boolean, now: number): void {
+  wait(g: G, op: AnyOp, again: boolean, now: number): void {
     const sg = parkIn(g, op, this.sema, waitReasonSyncMutexLock, again);
     sg.parkedAt = now;
     sg.waits = g.sched.lockWaits.begin(now);
@@ -144,7 +144,7 @@ class LockOp extends Op<void> {
     m.wait(g, this, true, now);
     return false;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return currentScheduler();
   }
   protected replace(): void {

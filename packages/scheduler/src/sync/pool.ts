@@ -12,7 +12,7 @@
  */
 
 import { currentScheduler } from "../default.ts";
-import type { Scheduler } from "../proc.ts";
+import type { Schedt } from "../runtime2.ts";
 
 /** The pools of one scheduler. */
 interface Pools {
@@ -22,7 +22,7 @@ interface Pools {
   old: Pool<unknown>[];
 }
 
-const poolsOf = new WeakMap<Scheduler, Pools>();
+const poolsOf = new WeakMap<Schedt, Pools>();
 /** The pools of every scheduler that has some, for V8's collections. */
 const withPools = new Set<Pools>();
 
@@ -112,7 +112,7 @@ function list(p: Pool<unknown>): void {
 }
 
 /** Ages the pools of `s`. Call at the start of a collection. */
-export function poolCleanup(s: Scheduler): void {
+export function poolCleanup(s: Schedt): void {
   const pools = poolsOf.get(s);
   if (pools !== undefined) cleanup(pools);
 }

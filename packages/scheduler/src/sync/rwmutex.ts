@@ -10,20 +10,16 @@
 
 import { currentScheduler } from "../default.ts";
 import { arm, disarm, Op, type Operation, parkIn, unpark } from "../op.ts";
-import type { Scheduler } from "../proc.ts";
+import { type AnyOp, type G, m0, type Schedt, type Sudog, WaitQ } from "../runtime2.ts";
 import {
-  type G,
-  m0,
-  type Sudog,
-  WaitQ,
   waitReasonSyncMutexLock,
   waitReasonSyncRWMutexLock,
   waitReasonSyncRWMutexRLock,
-} from "../runtime2.ts";
+} from "../wait-reasons.ts";
 import { Contention } from "./contention.ts";
 import { fatal, type Locker } from "./mutex.ts";
 
-function park(g: G, op: Op<unknown>, q: WaitQ, reason: number): Sudog {
+function park(g: G, op: AnyOp, q: WaitQ, reason: number): Sudog {
   const sg = parkIn(g, op, q, reason);
   sg.parkedAt = g.sched.clock.now();
   sg.waits = g.sched.lockWaits.begin(sg.parkedAt);
@@ -125,7 +121,7 @@ export class RWMutex implements Locker {
   }
 
   /** For the op: makes the goroutine the first writer. If there is one, queues the goroutine and returns false. */
-  enterWriters(g: G, op: Op<unknown>): boolean {
+  enterWriters(g: G, op: AnyOp): boolean {
     if (!this.writer) {
       this.writer = true;
       return true;
@@ -135,7 +131,7 @@ export class RWMutex implements Locker {
   }
 
   /** For the op of the first writer: takes the lock. If readers are inside, queues the goroutine and returns false. */
-  enterAlone(g: G, op: Op<unknown>): boolean {
+  enterAlone(g: G, op: AnyOp): boolean {
     if (this.readers === 0) {
       this.writing = true;
       return true;
@@ -146,7 +142,7 @@ export class RWMutex implements Locker {
   }
 
   /** For the op: queues a reader behind the writers. */
-  waitToRead(g: G, op: Op<unknown>): void {
+  waitToRead(g: G, op: AnyOp): void {
     this.waitForWriter(park(g, op, this.readerSem, waitReasonSyncRWMutexRLock));
   }
 
@@ -175,7 +171,7 @@ class WLockOp extends Op<void> {
     this.first = true;
     return this.rw.enterAlone(g, this);
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return currentScheduler();
   }
   protected replace(): void {
@@ -197,7 +193,7 @@ class RLockOp extends Op<void> {
     unpark(g);
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return currentScheduler();
   }
   protected replace(): void {

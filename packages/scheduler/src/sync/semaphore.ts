@@ -2,10 +2,10 @@
 
 import { wrongNumber } from "@gort/base";
 import { currentScheduler } from "../default.ts";
-import { type Op, type Operation, OwnOp, parkIn, unpark } from "../op.ts";
+import { type Operation, OwnOp, parkIn, unpark } from "../op.ts";
 import { panic } from "../panic.ts";
-import type { Scheduler } from "../proc.ts";
-import { type G, WaitQ, waitReasonSemacquire } from "../runtime2.ts";
+import { type AnyOp, type G, type Schedt, WaitQ } from "../runtime2.ts";
+import { waitReasonSemacquire } from "../wait-reasons.ts";
 
 export class Weighted {
   readonly size: number;
@@ -44,7 +44,7 @@ export class Weighted {
   }
 
   /** For the op: queues a goroutine that waits for `n` units. */
-  park(g: G, op: Op<unknown>, n: number): void {
+  park(g: G, op: AnyOp, n: number): void {
     parkIn(g, op, this.waiters, waitReasonSemacquire).index = n;
   }
 }
@@ -76,7 +76,7 @@ class AcquireOp extends OwnOp<void> {
     unpark(g);
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return currentScheduler();
   }
 }

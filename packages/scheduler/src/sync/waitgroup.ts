@@ -5,8 +5,8 @@ import type { NotAsync } from "../functions.ts";
 import { checkGoroutineFunction, type Goroutine } from "../goroutine.ts";
 import { arm, disarm, Op, type Operation, parkIn, unpark, wakeOne } from "../op.ts";
 import { panic } from "../panic.ts";
-import type { Scheduler } from "../proc.ts";
-import { type G, m0, WaitQ, waitReasonSyncWaitGroupWait } from "../runtime2.ts";
+import { type AnyOp, type G, m0, type Schedt, WaitQ } from "../runtime2.ts";
+import { waitReasonSyncWaitGroupWait } from "../wait-reasons.ts";
 
 export class WaitGroup {
   private n = 0;
@@ -43,7 +43,7 @@ export class WaitGroup {
   }
 
   /** For the op: queues the goroutine. Returns true if it need not wait. */
-  park(g: G, op: Op<unknown>): boolean {
+  park(g: G, op: AnyOp): boolean {
     if (this.n === 0) return true;
     parkIn(g, op, this.sema, waitReasonSyncWaitGroupWait).elem = this;
     return false;
@@ -74,7 +74,7 @@ class WaitOp extends Op<void> {
     wg.checkReuse();
     return true;
   }
-  protected hostScheduler(): Scheduler {
+  protected hostScheduler(): Schedt {
     return currentScheduler();
   }
   protected replace(): void {

@@ -1,0 +1,39 @@
+/** Sudogs for reuse: each G keeps one, and the thread keeps those that are left over. */
+
+import { type G, Sudog } from "./runtime2.ts";
+
+const sudogCache: Sudog[] = [];
+/** More than this many idle sudogs are left to the collector: a burst of waiting goroutines must not keep its memory. */
+const sudogCacheMax = 4096;
+
+export function acquireSudog(g: G): Sudog {
+  const own = g.sudog;
+  if (own !== null) {
+    g.sudog = null;
+    return own;
+  }
+  const sg = sudogCache.length > 0 ? sudogCache.pop()! : new Sudog();
+  sg.g = g;
+  return sg;
+}
+
+/** Gives back a sudog that stands in no queue. */
+export function releaseSudog(sg: Sudog): void {
+  if (sg.timer !== null) {
+    sg.timer.unblockTimerChan();
+    sg.timer = null;
+  }
+  sg.elem = undefined;
+  sg.prev = null;
+  sg.waitlink = null;
+  sg.success = false;
+  sg.isSelect = false;
+  sg.sending = false;
+  const g = sg.g;
+  if (g.sudog === null) {
+    g.sudog = sg;
+    return;
+  }
+  sg.g = null as never;
+  if (sudogCache.length < sudogCacheMax) sudogCache.push(sg);
+}
