@@ -10,11 +10,11 @@
 
 import { recv, send } from "../src/default.ts";
 import { gStack } from "../src/gstack.ts";
-import { type G, gStatusStrings } from "../src/runtime2.ts";
+import type { G } from "../src/runtime2.ts";
 import { recvCase } from "../src/select.ts";
 import { Cond, Mutex, RWMutex, WaitGroup } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
-import { goroutineText, stackText } from "../src/traceback.ts";
+import { goroutineText, gStatusStrings, stackText } from "../src/traceback.ts";
 import { waitReasonStrings } from "../src/wait-reasons.ts";
 import { check, newResult, type Result } from "./result.ts";
 

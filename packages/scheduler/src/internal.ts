@@ -32,11 +32,8 @@ export {
   gFinalizer,
   gHost,
   gMain,
-  gStatusStrings,
   gSystem,
-  isShown,
   m0,
-  systemFunc,
 } from "./runtime2.ts";
 export {
   waitReasonFinalizerWait,
@@ -56,10 +53,13 @@ export {
   creationSite,
   currentG,
   dumpOthers,
+  gStatusStrings,
   goroutineHeader,
   goroutineText,
+  isShown,
   stack,
   stackText,
+  systemFunc,
 } from "./traceback.ts";
 
 // Every entry needs all of the scheduler: it is then built as one chunk, and constants fold only within a chunk.

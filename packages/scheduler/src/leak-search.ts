@@ -1,18 +1,20 @@
-/** Finding leaked goroutines among those that wait now: see leak.ts. */
+/** The search for leaked goroutines among those that wait at its start: see leak.ts. */
 
 import type { GPool } from "./gpool.ts";
 import { Gwaiting, gHost, gMain, gSystem, type Leak } from "./runtime2.ts";
 import { siteText } from "./sites.ts";
 import { creationSite } from "./traceback.ts";
 
-/** Goroutines that wait with one of these flags are held by others: main by whoever waits for its end. */
+/**
+ * Goroutines with one of these flags are never suspects: something else holds them, as the caller of `main` holds main.
+ */
 const held = gSystem | gHost | gMain;
 
-/** Finds leaked goroutines among those that wait now, with a collection between `begin` and `end`. */
+/** A search: `begin`, a collection by the engine, `end`. */
 export class LeakSearch {
   private readonly pool: GPool;
   private readonly onLeak: (leak: Leak) => void;
-  /** Those that the pool holds weakly. */
+  /** The goroutines that the pool holds weakly. */
   private readonly suspects: Leak[] = [];
 
   constructor(pool: GPool, onLeak: (leak: Leak) => void) {
@@ -22,14 +24,18 @@ export class LeakSearch {
 
   begin(): void {
     for (const g of this.pool.list()) {
-      // Also of one that is no suspect: the functions in its captured stack may reach the channels of others.
+      // Read the site also of goroutines that are no suspects. Functions in a captured stack may reach others'
+      // channels.
       const createdBy = creationSite(g);
       if (g.atomicstatus !== Gwaiting || (g.flags & held) !== 0 || !this.pool.loosen(g)) continue;
       this.suspects.push({ goid: g.goid, func: g.fn?.name ?? "", site: siteText(createdBy), createdBy });
     }
   }
 
-  /** To be called in a later turn of the event loop, after a collection: the engine keeps what a turn has looked at. */
+  /**
+   * Reports the suspects that were collected. Call it in a later turn of the event loop, after a collection: the engine
+   * keeps all objects that a turn has read through weak references.
+   */
   end(): void {
     for (const leak of this.suspects.splice(0)) if (!this.pool.tighten(leak.goid)) this.onLeak(leak);
   }

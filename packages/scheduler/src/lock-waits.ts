@@ -1,25 +1,33 @@
 /**
- * Waits for locks are all timed, unless there are more than one in 10 us for long; then, of those shorter than `longLockMs`, one in 16
- * or so, which stands for those before it.
+ * Chooses the waits for locks that are timed, by a token bucket.
+ *
+ * All waits are timed until more than one in 10 us comes for long. Then about one in 16 of the waits shorter than
+ * `longLockMs` is timed, at random, and stands for the waits before it.
  */
 
-/** Waits for locks that are timed all if they come in a burst, and how often one can be for long. */
+/** Burst size of the token bucket: so many waits are all timed. */
 const lockBurst = 64;
+/** Refill interval of the token bucket, in ms a token. */
 const lockMs = 0.01;
-/** A longer wait for a lock is always timed: what it costs is little beside it, and few of them may be most of the sum. */
+/**
+ * Longer waits are always timed, in ms: the two clock readings cost little beside them, and a few of them may be most
+ * of the sum.
+ */
 export const longLockMs = 0.05;
 
-/** Which waits for locks are timed. */
+/** The token bucket. */
 export class LockWaits {
-  /** At 0 when the last wait began, at 1 how many may be timed at once, of `lockBurst`. */
+  /** At 0: when the last considered wait began, in ms. At 1: tokens left, at most `lockBurst`. */
   private readonly budget = new Float64Array([0, lockBurst]);
   private random = 1;
-  /** Waits until the next that is timed. */
+  /** Waits until the next one that is timed. */
   private left = 1;
-  /** Waits that it stands for. */
+  /** Waits that the next timed one stands for, itself included. */
   private stride = 1;
 
-  /** A goroutine starts to wait at `now`, in ms. Returns how many waits its own is to stand for, or 0. */
+  /**
+   * A goroutine starts to wait at `now`, in ms. Returns how many waits this one stands for, or 0 if it is not timed.
+   */
   begin(now: number): number {
     if (--this.left > 0) return 0;
     const { budget, stride } = this;

@@ -24,38 +24,24 @@ export const Gwaiting = 4;
 export const Gdead = 6;
 export const Gpreempted = 9;
 
-/** Text of a status in a goroutine dump; a waiting goroutine shows its wait reason instead. */
-export const gStatusStrings: readonly string[] = [
-  "idle",
-  "runnable",
-  "running",
-  "syscall",
-  "waiting",
-  "",
-  "dead",
-  "",
-  "copystack",
-  "preempted",
-];
-
 /** Kinds of goroutine, as bits of `G.flags`. */
 export const gMain = 1;
-/** Serves the runtime: not counted, does not keep the process alive, no party to a deadlock. */
+/** Serves the runtime: not counted, does not keep the process alive, takes no part in a deadlock. */
 export const gSystem = 2;
-/** Stands for host code that awaits an op: not counted, and a reason why there is no deadlock. */
+/** Runs an op that host code awaits: not counted. While one exists there is no deadlock. */
 export const gHost = 4;
 /** Deferred calls of the goroutine itself are running. */
 export const gUnwinding = 8;
-/** One of the runtime that runs a finalizer, or a cleanup, of the user. */
+/** A goroutine of the runtime that runs a finalizer, or a cleanup, of the user. */
 export const gFinalizer = 16;
 export const gCleanup = 32;
 
 /**
- * A goroutine. Gs are pooled: one that has ended is used again under a new `goid`, so anything that holds a
- * G for longer than a wait holds its `goid` beside it.
+ * A goroutine. Gs are pooled: an ended G is used again under a new `goid`. Code that holds a G for longer than a wait
+ * therefore keeps its `goid` beside it.
  *
- * All fields are set in the constructor, in this order, and keep their representation: small integers,
- * or an object or null. A field that held a fraction would cost an allocation a store.
+ * All fields are set in the constructor, in this order, and keep their representation: small integers, or an object or
+ * null. If a field held a fraction, each store would cost an allocation.
  */
 export class G {
   readonly sched: Schedt;
@@ -63,8 +49,8 @@ export class G {
   atomicstatus: number = Gidle;
   waitreason: number = waitReasonZero;
   /**
-   * When the wait began, in whole seconds of the scheduler's coarse clock; once `stack` is that of the wait, -1 minus that
-   * (see gstack.ts).
+   * When the wait began, in whole seconds of the scheduler's coarse clock. Once `stack` is the stack of this wait, -1
+   * minus that number (see gstack.ts).
    */
   waitsince = 0;
   /** The suspended body; null before the first run. */
@@ -74,48 +60,49 @@ export class G {
   arg: unknown = undefined;
   /** Number of arguments, and a bit for a generator function. */
   nargs = 0;
-  /** The op it is suspended in. Null while it runs. */
+  /** The op in which it is suspended. Null while it runs. */
   waitOp: AnyOp | null = null;
   /** Sudogs of the wait, linked by `waitlink`. */
   waiting: Sudog | null = null;
   /** In a select: the sudog that won. */
   param: Sudog | null = null;
-  /** Its sudog of the last wait, for the next one. */
+  /** The sudog of its last wait, kept for the next one. */
   sudog: Sudog | null = null;
-  /** Next in the global run queue. */
+  /** Next in the global run queue, or in the list of ended Gs. */
   schedlink: G | null = null;
   parentGoid = 0;
   /** Captured stack of the `go` call, or null where the budget for captures was spent. */
   site: { stack?: unknown } | null = null;
   flags = 0;
-  /** Index in `Scheduler.allgs`. */
+  /** Index in the pool's list of all Gs; -1 if the pool holds it weakly (gpool.ts). */
   allIndex = 0;
   /** Innermost frame with deferred calls. */
   defers: DeferFrame | null = null;
   /** Innermost panic in progress. */
   panic: Panic | null = null;
-  /** The panic that an inner frame has thrown on. */
+  /** The panic that an inner frame has rethrown. */
   unwinding: Panic | null = null;
   timer: RuntimeTimer | null = null;
   /** Goroutines that wait for this one to end. */
   doneq: WaitQ | null = null;
   /** Called when it has ended. */
   onExit: (() => void) | null = null;
-  /** lockOSThread calls not yet undone. */
+  /** Calls of lockOSThread less calls of unlockOSThread. */
   lockedCount = 0;
   /**
-   * The goroutine's stack slots in a heap, kept by whoever gives it one: their address, 0 if there are none, and how far they
-   * are in use. An offset, as the stack may move inside of a frame, whose end restores rootSp.
+   * The goroutine's shadow stack in a heap. The facade owns both fields. `rootLo` is its address, 0 without one.
+   * `rootSp` is the offset up to which it is in use; the end of a frame restores it. It is an offset because the shadow
+   * stack may move while a frame runs.
    */
   rootSp = 0;
   rootLo = 0;
   /** Profiler labels, or null. */
   labels: ReadonlyMap<string, string> | null = null;
-  /** Start of a wait in ms while block profiling is on. */
+  /** When the wait began, in ms, while block profiling is on; else 0. */
   blockStart = 0;
-  /** The stack it was last seen with. */
+  /** The stack that was captured last. */
   stack: GStack | null = null;
-  /** Where the time is kept at which it became runnable, if that is sampled; else 0. See counters.ts. */
+  /** If the latency until it runs is sampled, its position in the sampler (counters.ts); else 0. */
   tracking = 0;
 
   constructor(sched: Schedt) {
@@ -123,7 +110,7 @@ export class G {
   }
 }
 
-/** The deferred calls of one frame. */
+/** The deferred calls of one frame (panic.ts). */
 export class DeferFrame {
   readonly parent: DeferFrame | null;
   readonly calls: (() => unknown)[] = [];
@@ -136,19 +123,19 @@ export class DeferFrame {
   }
 }
 
-/** A panic in progress. */
+/** A panic in progress (panic.ts). */
 export class Panic {
-  /** What is thrown. */
+  /** The value that is thrown. */
   readonly error: unknown;
   /** The argument of panic. */
   readonly value: unknown;
   /** The panic that was in progress when this one began. */
   readonly link: Panic | null;
   readonly goexit: boolean;
-  /** The Goexit whose deferred calls this panic has interrupted. It goes on once the panic is recovered. */
+  /** The Goexit whose deferred call this panic has interrupted. It goes on once the panic is recovered. */
   exiting: Panic | null = null;
   recovered = false;
-  /** Recovered, then panicked again with the same value: printed as one. */
+  /** Recovered, then raised again with the same value. Both are printed as one. */
   repanicked = false;
 
   constructor(error: unknown, value: unknown, goexit: boolean, link: Panic | null) {
@@ -160,20 +147,20 @@ export class Panic {
 }
 
 /**
- * A thread. There is one, the thread that loaded this module; `m0` is its record and answers "which goroutine
- * am I": what runs while `curg` is null is host code.
+ * A thread. There is one, the thread that loaded this module, and `m0` is its record. While `curg` is null, host code
+ * runs.
  */
 export class M {
   curg: G | null = null;
-  /** The op made last, while nobody has used it yet. */
+  /** The op that was made last, until it is used. */
   armed: AnyOp | null = null;
-  /** Set while suspended goroutines are resumed only to show their stacks. */
+  /** Set in probe mode: suspended goroutines are resumed only to show their stacks (gstack.ts). */
   probe: ((op: AnyOp) => void) | null = null;
 }
 
 export const m0 = new M();
 
-/** The records of all copies of the package on this thread, each one's own first made. */
+/** The records of all copies of the package on this thread. */
 const copies: M[] = ((globalThis as unknown as Record<symbol, M[] | undefined>)[Symbol.for("gort.m0")] ??=
   []);
 copies.push(m0);
@@ -188,18 +175,18 @@ export function getg(): G | null {
   return m0.curg;
 }
 
-/** Length of a P's run queue: a power of two. What does not fit goes to the global queue, half a queue at a time. */
+/** Length of a P's ring, as in Go: a power of two. If it is full, half of it moves to the global queue. */
 const runqSize = 256;
 const runqMask = runqSize - 1;
 
 /** The right to run goroutines: a ring of runnable Gs and, ahead of it, `runnext`. */
 export class P {
   readonly id: number;
-  /** Goroutines switched to, not counting those that inherited the time slice through `runnext`. */
+  /** Switches to goroutines, without switches through `runnext`, which inherit the time slice. */
   schedtick = 0;
   runqhead = 0;
   runqtail = 0;
-  /** Readied by the goroutine that runs now; runs next and inherits its time slice. */
+  /** The goroutine that the running one has readied or started last. It runs next and inherits the time slice. */
   runnext: G | null = null;
   readonly runq: (G | null)[];
 
@@ -210,7 +197,7 @@ export class P {
     this.runq = q;
   }
 
-  /** Goroutines in the ring; `runnext` is not counted. */
+  /** Goroutines in the ring, without `runnext`. */
   get runqLength(): number {
     return this.runqtail - this.runqhead;
   }
@@ -239,7 +226,7 @@ export class P {
     const g = this.runq[i];
     this.runq[i] = null;
     if (h + 1 === this.runqtail) {
-      // Empty: start again at 0, so that the counters stay small integers for ever.
+      // An empty ring starts again at 0, so that the counters always stay small integers.
       this.runqhead = 0;
       this.runqtail = 0;
     } else {
@@ -275,38 +262,40 @@ export class GQueue {
   }
 }
 
-/** The part of a timer that its channel needs. */
+/** A timer as its channel knows it. */
 export interface ChanTimer {
-  /** Fires the timer if its time has come. */
+  /** Fires the timer if it is due and not in the heap. */
   maybeRunChan(): void;
-  /** A goroutine starts or stops waiting in the channel. */
+  /** A goroutine starts to wait in the channel. */
   blockTimerChan(): void;
+  /** A goroutine stops waiting in the channel. */
   unblockTimerChan(): void;
 }
 
-/** A G's place in one wait queue. A select has one for every case, any other wait has one. */
+/** A G's place in one wait queue. A select has one sudog for each case, any other wait has one in all. */
 export class Sudog {
   g: G = null as never;
-  /** The value to send, or the place where the partner puts what is received. */
+  /** The value to send, or the received value, which the partner stores here. */
   elem: unknown = undefined;
   next: Sudog | null = null;
   prev: Sudog | null = null;
-  /** The queue it stands in; null when in none. */
+  /** The queue that it is in, or null. */
   q: WaitQ | null = null;
   isSelect = false;
-  /** In a select: it stands in a `sendq`. */
+  /** In a select: its queue is a `sendq`. */
   sending = false;
-  /** Position of the case in the select; elsewhere for the use of the queue's owner. */
+  /** Position of the case in the select. Otherwise free for the owner of the queue. */
   index = 0;
   /** Woken by a partner, not by close. */
   success = false;
   waitlink: Sudog | null = null;
   /** The timer whose channel it waits in. */
   timer: ChanTimer | null = null;
-  /** When it began to wait for a lock, in ms; -1 where nobody counts. See sync/contention.ts. */
+  /** When it began to wait for a lock, in ms, while the mutex profile is on; else -1. See sync/contention.ts. */
   acquiretime = -1;
-  /** When this wait for a lock began, in ms, and how many waits it stands for; 0 of one that is not timed. */
+  /** When this wait for a lock began, in ms. */
   parkedAt = Number.NaN;
+  /** How many waits for locks this one stands for; 0 if it is not timed. See lock-waits.ts. */
   waits = 0;
 }
 
@@ -337,8 +326,8 @@ export class WaitQ {
   }
 
   /**
-   * Takes the first waiter. One that waits in a select whose other case has already been chosen is dropped; else
-   * this queue's case becomes the chosen one.
+   * Takes the first waiter. If it waits in a select that has chosen another case, it is dropped, and the next one is
+   * considered. If its select has chosen none, this queue's case is chosen.
    */
   dequeue(): Sudog | null {
     for (;;) {
@@ -361,7 +350,7 @@ export class WaitQ {
     }
   }
 
-  /** Takes one waiter out of the middle. */
+  /** Takes out a waiter at any place. */
   remove(sg: Sudog): void {
     const x = sg.prev;
     const y = sg.next;
@@ -400,23 +389,27 @@ export interface Schedt {
   readonly nsyscall: number;
   /** Goroutines of the user in a system call. */
   readonly nnotInGo: number;
-  /** Host code that awaits an op. */
+  /** Ops that host code awaits. */
   nhost: number;
+  /** Ended Gs that wait to be used again. */
   readonly gfreeCount: number;
-  /** Where main was called last. */
+  /** Captured stack of the last call of main. */
   readonly mainSite: StackHolder | null;
   /** Whether `close` was called. */
   readonly closed: boolean;
-  /** Whether nothing can run now: no goroutine is running or runnable. */
+  /** Whether no goroutine is running or runnable. */
   readonly isIdle: boolean;
-  /** Seconds of the clock when it was last read. */
+  /** The coarse clock: seconds since the scheduler was made, as of the last reading between two goroutines. */
   readonly coarseSec: number;
-  /** Switches between two readings of the clock: 1 where steps take long. */
+  /** Switches between two readings of the clock; 1 if steps take long. */
   readonly batch: number;
-  /** When the clock was last read between two goroutines, in ms. */
+  /** When the clock was last read between two goroutines, in ms. A requested safepoint runs there. */
   readonly lastSafepoint: number;
 
-  /** Makes a goroutine and lets it run; `arg` is the argument, or for `n` > 1 all of them. */
+  /**
+   * Makes a goroutine that runs `f` with `n` arguments: `arg`, or for `n` > 1 the array `arg`. Its creation site is the
+   * caller of the function `below`, which is on the stack. `onExit` is called when it has ended.
+   */
   newg(
     f: (...args: never[]) => unknown,
     n: number,
@@ -424,62 +417,62 @@ export interface Schedt {
     below: unknown,
     onExit: (() => void) | null,
   ): G;
-  /** Runs an op for host code. */
+  /** Runs an op that host code awaits; exactly one of the callbacks is called. */
   goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void;
   /** Makes a waiting goroutine runnable. */
   ready(g: G): void;
-  /** Takes a goroutine out of the run queues, if it is in one. */
+  /** Takes a goroutine out of the run queues. */
   unqueue(g: G): void;
   enterSyscall(g: G): void;
   leaveSyscall(g: G): void;
   shouldYield(): boolean;
   addTimer(t: RuntimeTimer, when: number): void;
   delTimer(t: RuntimeTimer): void;
-  /** A goroutine has left a lock's queue. */
+  /** Counts a wait for a lock that has ended. */
   lockWaitOver(sg: Sudog, now?: number): void;
-  /** A fault that no goroutine may survive: throws it, and ends the program even if something on the way catches it. */
+  /** Throws `error`, and ends the program with it even if a `catch` stops it. */
   fatal(error: FatalError): never;
   /** A new list of all Gs. */
   gs(): G[];
-  /** Seconds since the scheduler was made. */
+  /** Whole seconds since the scheduler was made; reads the clock. */
   nowSec(): number;
   /** A random integer in [0, n). */
   randn(n: number): number;
 }
 
-/** An op as the records know it: what a goroutine can block on (op.ts). */
+/** An op as the records know it: a goroutine can block on it. See op.ts. */
 export interface AnyOp<T = unknown> {
   /** A word for messages, such as `chan send`. */
   readonly what: string;
   [Symbol.iterator](): Iterator<undefined, T, unknown>;
-  /** Called by `yield*`, first to start the operation and then each time the goroutine is resumed. */
+  /** `yield*` calls it to start the operation, and again each time the goroutine is resumed. */
   next(): unknown;
-  /** Makes the op independent of later ops of the kind. */
+  /** Makes the op independent of later ops of its kind. */
   detach(): void;
-  /** Called when a wait in the op was given up. */
+  /** Called when a wait in the op is given up. */
   abandoned(): void;
 }
 
-/** Called by the scheduler at certain points; all optional. */
+/** Functions that the scheduler calls at certain points. */
 export interface SchedulerHooks {
-  /** Between two goroutines, after requestSafepoint(). */
+  /** Called between two goroutines, after requestSafepoint(). */
   safepoint?(): void;
   /** A goroutine with stack slots (`g.rootLo` not 0) has ended. */
   gExit?(g: G): void;
   /** A wait has ended, while `blockProfileEnabled`. `reason` is a wait reason by number. */
   blockEvent?(g: G, ns: number, reason: number): void;
   /**
-   * A lock has been released for which goroutines had waited `ns` in all, while `mutexProfileEnabled`. `unlock` is Go's name of
-   * the function that released it, `above` ours: the stack above it is the place to be charged.
+   * A lock was released for which goroutines had waited `ns` in all, while `mutexProfileEnabled`. `unlock` is Go's name
+   * of the function that released it, `above` is ours. The caller of `above` is charged.
    */
   mutexEvent?(ns: number, unlock: string, above: (...args: never[]) => void): void;
-  /** A goroutine ran for long without suspending. */
+  /** A goroutine ran long without suspending. */
   longRun?(run: LongRun): void;
-  /** A goroutine was found to be leaked, with `leakDetection`. */
+  /** A leaked goroutine was found. */
   leak?(leak: Leak): void;
 }
 
-/** A goroutine that could never have run again and was collected. */
+/** A leaked goroutine: it could never have run again, and the engine has collected it. */
 export interface Leak {
   goid: number;
   /** Name of its function. */
@@ -490,21 +483,10 @@ export interface Leak {
   createdBy: Frame | null;
 }
 
-/** A goroutine that kept the thread for longer than a time slice. */
+/** A goroutine that kept the thread for longer than 10 ms. */
 export interface LongRun {
   goid: number;
   ms: number;
   /** Where the goroutine was started, as `func file:line`. */
   site: string;
-}
-
-/** Whether dumps and profiles show a goroutine: the user's, and the runtime's while they run code of the user, as in Go. */
-export function isShown(g: G): boolean {
-  return (g.flags & (gSystem | gHost)) === 0 || (g.flags & (gFinalizer | gCleanup)) !== 0;
-}
-
-/** The function of the runtime that has called the user's, or "". */
-export function systemFunc(g: G): string {
-  if ((g.flags & gFinalizer) !== 0) return "runtime.runFinalizers";
-  return (g.flags & gCleanup) !== 0 ? "runtime.runCleanups" : "";
 }

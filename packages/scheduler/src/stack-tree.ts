@@ -1,4 +1,7 @@
-/** Equal stacks of goroutines are one object: a tree of places in the code finds them. */
+/**
+ * A tree of places in the code, from the innermost frame outwards. It finds the one GStack object of all goroutines
+ * whose stacks are equal, so that their frames are named once and their text is made once.
+ */
 
 import {
   type CallSite,
@@ -14,16 +17,16 @@ import {
   type Symbolize,
 } from "./frames.ts";
 
-/** Places in the code that a tree of stacks may hold before it is begun anew; each takes some 200 bytes. */
+/** Nodes that the tree holds at most; then a new tree begins. A node takes about 200 bytes. */
 const nodesMax = 1 << 14;
 
-/** A stack, of one goroutine or of many that wait at the same place. */
+/** The stack of one goroutine, or of all goroutines that wait at the same place. */
 export class GStack {
-  /** Innermost first; empty where they cannot be known. */
+  /** Innermost first. Empty if the engine does not give them. */
   readonly frames: readonly Frame[];
-  /** Its lines in a dump, once they were asked for. */
+  /** Its lines in a dump, once a dump has asked for them. */
   text: string | null = null;
-  /** What `gDerived` keeps. */
+  /** The value that `gDerived` keeps. */
   derived: unknown = undefined;
 
   constructor(frames: readonly Frame[]) {
@@ -31,18 +34,18 @@ export class GStack {
   }
 }
 
-/** A place in the code, reached from the places inside of it. */
+/** A place in the code. Its parent is the place that it has called. */
 class StackNode {
   readonly parent: StackNode | null;
   readonly file: string;
   readonly position: number;
-  /** Null of a frame that is not shown. */
+  /** Null for a frame that is not shown. */
   readonly frame: Frame | null;
-  /** The scheduler's frame at which the goroutine's own end. */
+  /** It is the scheduler's frame below which no frame is the goroutine's. */
   readonly marker: boolean;
-  /** The child that was met last: mostly there is no other. */
+  /** The child that was found last. Most nodes have no other. */
   recent: StackNode | null = null;
-  /** The children by position; those of another file but equal position follow by `sibling`. */
+  /** The children by position. Children with equal positions in different files are linked by `sibling`. */
   children: Map<number, StackNode> | null = null;
   sibling: StackNode | null = null;
   /** The stack that ends here. */
@@ -79,12 +82,12 @@ class StackNode {
   }
 }
 
-/** The stacks that a scheduler's goroutines were seen with. */
+/** The stacks of a scheduler's goroutines that were captured so far. */
 export class GStacks {
   private readonly symbolize: Symbolize | undefined;
   private root = new StackNode(null, "", 0, null, false);
   private nodes = 0;
-  /** The same for engines that give text only, and where nobody symbolizes. */
+  /** The stacks by text: for engines that give text only, and for schedulers without `symbolize`. */
   private readonly byText = new Map<string, GStack>();
 
   constructor(symbolize: Symbolize | undefined) {
@@ -92,15 +95,15 @@ export class GStacks {
   }
 
   /**
-   * The stack of the call sites from `from` on, which may go on below the goroutine's own; `end` says where it ended. Null if
-   * no marker ends it and `complete` is false.
+   * Finds the stack of the call sites from `from` to the first marker, and sets `end` to the marker's index. The sites
+   * may go on below it. Without a marker the sites up to the last are the stack if `complete`; otherwise returns null.
    */
   ofSites(sites: readonly CallSite[], from: number, symbolize: Symbolize, complete: boolean): GStack | null {
     let node = this.root;
     for (let i = from; i < sites.length; i++) {
       const site = sites[i];
       const file = site.getFileName();
-      // V8's builtins have no file, and neither has evaluated code, of which the place alone would say too little.
+      // V8's builtins have no file. Evaluated code has none either, and its position alone does not identify it.
       if (typeof file !== "string") {
         if (file === null || site.isNative()) continue;
         return this.unshared(sites, from, symbolize, complete);
@@ -114,7 +117,7 @@ export class GStacks {
     }
     return complete ? (node.stack ??= stackAt(node)) : null;
   }
-  /** Where the marker is that ended the stack of the last `ofSites`. */
+  /** Index of the marker that ended the stack of the last `ofSites`. */
   end = 0;
 
   private unshared(
@@ -150,7 +153,7 @@ export class GStacks {
     return node;
   }
 
-  /** The stack of a text, or of sites that nobody symbolizes. */
+  /** The stack of a captured text, or of call sites without `symbolize`. */
   ofHolder(holder: StackHolder): GStack {
     const { stack } = holder;
     if (typeof stack !== "string") return new GStack(framesOf(holder, this.symbolize));
@@ -169,7 +172,7 @@ export class GStacks {
 function stackAt(end: StackNode): GStack {
   const frames: Frame[] = [];
   for (let node: StackNode | null = end; node !== null; node = node.parent) {
-    // A copy: what one stack says of its outermost frame does not hold for others that go through it.
+    // Copy the frame: it may be the outermost frame of this stack only.
     if (node.frame !== null) frames.push({ ...node.frame });
   }
   frames.reverse();

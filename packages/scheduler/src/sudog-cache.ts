@@ -1,9 +1,11 @@
-/** Sudogs for reuse: each G keeps one, and the thread keeps those that are left over. */
+/** Sudogs for reuse: each G keeps one, and the thread keeps the others. */
 
 import { type G, Sudog } from "./runtime2.ts";
 
 const sudogCache: Sudog[] = [];
-/** More than this many idle sudogs are left to the collector: a burst of waiting goroutines must not keep its memory. */
+/**
+ * Idle sudogs that the thread keeps at most. The collector takes the others, so that a burst does not keep its memory.
+ */
 const sudogCacheMax = 4096;
 
 export function acquireSudog(g: G): Sudog {
@@ -17,7 +19,7 @@ export function acquireSudog(g: G): Sudog {
   return sg;
 }
 
-/** Gives back a sudog that stands in no queue. */
+/** Takes back a sudog that stands in no queue. */
 export function releaseSudog(sg: Sudog): void {
   if (sg.timer !== null) {
     sg.timer.unblockTimerChan();

@@ -1,4 +1,4 @@
-/** The heap of pending timers: 4-ary, ordered by time and, at equal times, by age. */
+/** The pending timers: a 4-ary heap, ordered by time and, at equal times, by age. */
 
 /** An entry of the heap. */
 export class RuntimeTimer {
@@ -6,7 +6,7 @@ export class RuntimeTimer {
   seq = 0;
   /** Position in the heap, or -1. */
   index = -1;
-  /** Does not keep the process alive, and is no hope in a deadlock. */
+  /** A timer of the runtime: it does not keep the process alive, and does not count as a hope in a deadlock. */
   system = false;
   /** Called at `when`, after the timer has left the heap. */
   readonly f: (now: number) => void;
@@ -25,7 +25,7 @@ export class TimerHeap {
   private seq = 0;
   /** Time of the earliest timer, or Infinity. */
   nextWhen = Infinity;
-  /** Timers that count: those not of the runtime itself. */
+  /** Timers of the user, that is without `system`. */
   nuser = 0;
 
   get size(): number {
@@ -54,7 +54,7 @@ export class TimerHeap {
     this.nextWhen = this.heap.length === 0 ? Infinity : this.heap[0].when;
   }
 
-  /** Fires everything due at `now`, including what the fired timers add at or before it. */
+  /** Fires all timers due at `now`, also those that fired timers add. */
   run(now: number): void {
     while (this.nextWhen <= now && this.heap.length > 0) {
       const t = this.heap[0];

@@ -17,19 +17,45 @@ import {
   Gdead,
   Gsyscall,
   Gwaiting,
+  gCleanup,
+  gFinalizer,
+  gHost,
   gMain,
-  gStatusStrings,
-  isShown,
+  gSystem,
   m0,
   type Panic,
   type Schedt,
-  systemFunc,
 } from "./runtime2.ts";
 import { waitReasonStrings } from "./wait-reasons.ts";
 
 /** Name of a frame of goroutine `goid`: the function given to main is `main.main`, if it has no name of its own. */
 function frameName(f: Frame, goid: number): string {
   return goid === 1 && f.outermost && f.func === "main.func1" ? "main.main" : f.func;
+}
+
+/** Text of a status in a goroutine dump; a waiting goroutine shows its wait reason instead. */
+export const gStatusStrings: readonly string[] = [
+  "idle",
+  "runnable",
+  "running",
+  "syscall",
+  "waiting",
+  "",
+  "dead",
+  "",
+  "copystack",
+  "preempted",
+];
+
+/** Whether dumps and profiles show `g`, as in Go: the user's, and the runtime's while they run code of the user. */
+export function isShown(g: G): boolean {
+  return (g.flags & (gSystem | gHost)) === 0 || (g.flags & (gFinalizer | gCleanup)) !== 0;
+}
+
+/** Go's name of the runtime's function that has called code of the user, or "". */
+export function systemFunc(g: G): string {
+  if ((g.flags & gFinalizer) !== 0) return "runtime.runFinalizers";
+  return (g.flags & gCleanup) !== 0 ? "runtime.runCleanups" : "";
 }
 
 /** Status of a goroutine as its dump shows it. */

@@ -1,6 +1,6 @@
-/** Why a goroutine waits, by number; the numbers and texts are Go's. */
+/** Why a goroutine waits. */
 
-/** Why a goroutine waits, by number. */
+/** The text of a wait reason, by number. Texts and numbers are Go's. */
 export const waitReasonStrings: readonly string[] = [
   "",
   "GC assist marking",
