@@ -95,10 +95,7 @@ export class Ends {
     g.gen = unwindBody(g, g.defers!, p, value);
     // At once, before anything else.
     g.atomicstatus = Grunnable;
-    const { p: proc, globq } = this.sched;
-    const next = proc.runnext;
-    proc.runnext = g;
-    if (next !== null) proc.runqput(next, globq);
+    this.sched.p.runqput(g, true, this.sched.globq);
   }
 
   /** An exception has left the goroutine. */

@@ -185,7 +185,7 @@ export class Scheduler implements Schedt {
   private readonly counters: Float64Array;
   private readonly latencies: LatencySampler | null;
   /**
-   * Transitions to runnable until the next one that is sampled, while makeRunnable and ready may take their short path: in
+   * Transitions to runnable until the next one that is sampled, while ready may take its short path: in
    * the run loop, without block profiling. Otherwise 0, and `sampleLeft` has the number.
    */
   private countdown = 0;
@@ -319,7 +319,7 @@ export class Scheduler implements Schedt {
     }
     if (this.leak === null) this.sites.record(g, f, below);
     this.ngoroutines++;
-    this.makeRunnable(g);
+    this.ready(g);
     return g;
   }
 
@@ -331,7 +331,7 @@ export class Scheduler implements Schedt {
     g.nargs = isGen ? genFlag : 0;
     g.flags = gSystem;
     const h = new Goroutine(g);
-    this.makeRunnable(g);
+    this.ready(g);
     return h;
   }
 
@@ -347,22 +347,10 @@ export class Scheduler implements Schedt {
     g.arg = [op, resolve, reject];
     g.flags = gHost;
     this.nhost++;
-    this.makeRunnable(g);
+    this.ready(g);
   }
 
-  private makeRunnable(g: G): void {
-    if (--this.countdown > 0) {
-      g.atomicstatus = Grunnable;
-      const p = this.p;
-      const next = p.runnext;
-      p.runnext = g;
-      if (next !== null) p.runqput(next, this.globq);
-      return;
-    }
-    this.makeRunnableSlow(g);
-  }
-
-  private makeRunnableSlow(g: G): void {
+  private readySlow(g: G): void {
     if (this.state === running && !this.blockProfile) {
       this.countdown = this.sample(g);
     } else {
@@ -370,15 +358,9 @@ export class Scheduler implements Schedt {
       if (--this.sampleLeft <= 0) this.sampleLeft = this.sample(g);
     }
     g.atomicstatus = Grunnable;
-    const p = this.p;
-    if (this.state === running) {
-      const next = p.runnext;
-      p.runnext = g;
-      if (next !== null) p.runqput(next, this.globq);
-    } else {
-      p.runqput(g, this.globq);
-      this.wake();
-    }
+    const inside = this.state === running;
+    this.p.runqput(g, inside, this.globq);
+    if (!inside) this.wake();
   }
 
   /** Times how long `g`, which becomes runnable, waits until it runs. Returns when the next is due. */
@@ -389,14 +371,11 @@ export class Scheduler implements Schedt {
     return latencies.next();
   }
 
-  /** Makes a waiting goroutine runnable. */
+  /** Makes a new or a waiting goroutine runnable. */
   ready(g: G): void {
     if (--this.countdown > 0) {
       g.atomicstatus = Grunnable;
-      const p = this.p;
-      const next = p.runnext;
-      p.runnext = g;
-      if (next !== null) p.runqput(next, this.globq);
+      this.p.runqput(g, true, this.globq);
       return;
     }
     if (g.blockStart !== 0) {
@@ -405,7 +384,7 @@ export class Scheduler implements Schedt {
       }
       g.blockStart = 0;
     }
-    this.makeRunnableSlow(g);
+    this.readySlow(g);
   }
 
   /** Lets other goroutines run: `runtime.Gosched`. */
@@ -589,7 +568,7 @@ export class Scheduler implements Schedt {
     below: unknown = this.startMain,
   ): void {
     this.mainSite = capture(below, 4);
-    this.makeRunnable(this.program.begin(f, resolve as (v: unknown) => void, reject));
+    this.ready(this.program.begin(f, resolve as (v: unknown) => void, reject));
   }
 
   /** Ends all goroutines and drops all timers; the scheduler cannot be used again. */
@@ -624,7 +603,7 @@ export class Scheduler implements Schedt {
     if (this.state === running) this.shortPath(!on);
   }
 
-  /** Lets makeRunnable and ready take their short path, or not. */
+  /** Lets ready take its short path, or not. */
   private shortPath(on: boolean): void {
     if (on) {
       this.countdown = this.sampleLeft;
@@ -859,7 +838,7 @@ export class Scheduler implements Schedt {
     if (p.runnext === g) p.runnext = null;
     for (let n = p.runqLength; n > 0; n--) {
       const x = p.runqget()!;
-      if (x !== g) p.runqput(x, globq);
+      if (x !== g) p.runqput(x, false, globq);
     }
     for (let n = globq.size; n > 0; n--) {
       const x = globq.pop()!;
@@ -914,7 +893,7 @@ export class Scheduler implements Schedt {
     if (q.size === 0) return null;
     const g = q.pop();
     // As large a share as one of gomaxprocs Ps may take; here no other P takes any.
-    for (let n = Math.min(q.size, 127); n > 0; n--) this.p.runqput(q.pop()!, q);
+    for (let n = Math.min(q.size, 127); n > 0; n--) this.p.runqput(q.pop()!, false, q);
     return g;
   }
 
@@ -973,7 +952,7 @@ export class Scheduler implements Schedt {
       this.globSince = now;
     } else if (head !== null && now - this.globSince >= forcePreemptMs) {
       this.globHead = null;
-      p.runqput(this.globq.pop()!, this.globq);
+      p.runqput(this.globq.pop()!, false, this.globq);
     }
     // Last: what a timer wakes is not what the chain above has kept waiting.
     if (this.timers.nextWhen <= now) this.timers.run(now);

@@ -140,7 +140,7 @@ export class Program {
     for (const g of this.pool.list()) {
       if (g.atomicstatus !== Gdead && (g.flags & spared) === 0) this.kill(g);
     }
-    for (const g of keep) if (g.atomicstatus !== Gdead) p.runqput(g, globq);
+    for (const g of keep) if (g.atomicstatus !== Gdead) p.runqput(g, false, globq);
   }
 
   private kill(g: G): void {

@@ -202,8 +202,17 @@ export class P {
     return this.runqtail - this.runqhead;
   }
 
-  /** Puts a G at the tail, or moves half of the ring and the G to the global queue. */
-  runqput(g: G, global: GQueue): void {
+  /**
+   * Makes `g` the `runnext` if `next`; the old one goes to the tail of the ring. Otherwise `g` goes there. If the ring
+   * is full, half of it and the G move to the global queue.
+   */
+  runqput(g: G, next: boolean, global: GQueue): void {
+    if (next) {
+      const old = this.runnext;
+      this.runnext = g;
+      if (old === null) return;
+      g = old;
+    }
     const t = this.runqtail;
     if (t - this.runqhead < runqSize) {
       this.runq[t & runqMask] = g;
@@ -419,7 +428,7 @@ export interface Schedt {
   ): G;
   /** Runs an op that host code awaits; exactly one of the callbacks is called. */
   goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void;
-  /** Makes a waiting goroutine runnable. */
+  /** Makes a new or a waiting goroutine runnable. */
   ready(g: G): void;
   /** Takes a goroutine out of the run queues. */
   unqueue(g: G): void;

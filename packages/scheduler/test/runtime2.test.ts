@@ -44,11 +44,11 @@ describe("the ring of a P", () => {
     const all = gs(256);
     expect(p.runqget()).toBe(null);
     for (let round = 0; round < 3; round++) {
-      for (const g of all.slice(0, 100)) p.runqput(g, q);
+      for (const g of all.slice(0, 100)) p.runqput(g, false, q);
       for (const g of all.slice(0, 60)) expect(p.runqget()).toBe(g);
-      for (const g of all.slice(100)) p.runqput(g, q);
+      for (const g of all.slice(100)) p.runqput(g, false, q);
       expect(p.runqLength).toBe(196);
-      for (const g of all.slice(0, 60)) p.runqput(g, q);
+      for (const g of all.slice(0, 60)) p.runqput(g, false, q);
       expect([p.runqLength, q.size]).toEqual([256, 0]);
       for (const g of [...all.slice(60), ...all.slice(0, 60)]) expect(p.runqget()).toBe(g);
       expect([p.runqLength, p.runqhead, p.runqtail, p.runqget()]).toEqual([0, 0, 0, null]);
@@ -57,11 +57,22 @@ describe("the ring of a P", () => {
     }
   });
 
+  it("moves the old runnext to its tail", () => {
+    const p = new P(0);
+    const q = new GQueue();
+    const [first, second, third] = gs(3);
+    p.runqput(first, true, q);
+    expect([p.runnext, p.runqLength]).toEqual([first, 0]);
+    p.runqput(second, false, q);
+    p.runqput(third, true, q);
+    expect([p.runnext, p.runqget(), p.runqget(), p.runqget()]).toEqual([third, second, first, null]);
+  });
+
   it("moves its older half and the newcomer to the global queue when it is full", () => {
     const p = new P(0);
     const q = new GQueue();
     const all = gs(257);
-    for (const g of all) p.runqput(g, q);
+    for (const g of all) p.runqput(g, false, q);
     expect([p.runqLength, q.size]).toEqual([128, 129]);
     const moved = Array.from({ length: 129 }, () => q.pop());
     expect(moved).toEqual([...all.slice(0, 128), all[256]]);
