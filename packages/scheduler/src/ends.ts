@@ -9,18 +9,7 @@ import { byHand, wakeOne } from "./op.ts";
 import { fatalOf } from "./overflow.ts";
 import { goexitSignal, newPanic, panicOf } from "./panic.ts";
 import type { Program } from "./program.ts";
-import {
-  type G,
-  Gdead,
-  Grunnable,
-  gHost,
-  gMain,
-  gSystem,
-  gUnwinding,
-  m0,
-  type Panic,
-  type Schedt,
-} from "./runtime2.ts";
+import { type G, Gdead, Grunnable, gMain, gUnwinding, m0, type Panic, type Schedt } from "./runtime2.ts";
 import { fatalReport, panicReport } from "./traceback.ts";
 
 export class Ends {
@@ -68,25 +57,11 @@ export class Ends {
       }
     }
     if (g.rootLo !== 0) sched.hooks.gExit?.(g);
-    if (flags === 0) {
-      sched.ngoroutines--;
-      this.pool.put(g, false);
-      return;
-    }
-    if ((flags & gHost) !== 0) sched.nhost--;
-    if ((flags & gMain) !== 0) {
-      sched.ngoroutines--;
-      if (viaGoexit) {
-        this.program.main!.exited = true;
-      } else {
-        this.pool.put(g, false);
-        this.program.returned(value);
-        return;
-      }
-    } else if ((flags & (gHost | gSystem)) === 0) {
-      sched.ngoroutines--;
-    }
+    sched.gended(g);
     this.pool.put(g, false);
+    if ((flags & gMain) === 0) return;
+    if (viaGoexit) this.program.exited();
+    else this.program.returned(value);
   }
 
   /** The goroutine goes on as the generator that runs its own deferred calls. */

@@ -11,7 +11,9 @@ const ended = null;
 
 export class GPool {
   /** Number of the goroutine that was made last. */
-  goidgen = 1;
+  private goidgen = 1;
+  /** Main goroutines made. They all have number 1, which `goidgen` does not give. */
+  private nmains = 0;
   private readonly sched: Schedt;
   private readonly leak: LeakDetector | null;
   /** All Gs but those held weakly, ended ones in the pool too. */
@@ -41,6 +43,20 @@ export class GPool {
     }
     g.goid = ++this.goidgen;
     return g;
+  }
+
+  /** A G with number 1, for main. */
+  getMain(): G {
+    const g = this.get();
+    this.goidgen--;
+    this.nmains++;
+    g.goid = 1;
+    return g;
+  }
+
+  /** Goroutines made so far. */
+  get created(): number {
+    return this.goidgen - 1 + this.nmains;
   }
 
   /** A G that only those who can wake it hold. */

@@ -237,6 +237,7 @@ export class Scheduler implements Schedt {
     });
     const onLeak = (leak: Leak) => {
       this.leaks.push(leak);
+      // A leaked goroutine is the user's.
       this.ngoroutines--;
       this.hooks.leak?.(leak);
       if (this.state === idle) this.settle();
@@ -318,7 +319,7 @@ export class Scheduler implements Schedt {
       if (parent.labels !== null) g.labels = parent.labels;
     }
     if (this.leak === null) this.sites.record(g, f, below);
-    this.ngoroutines++;
+    this.gstarted(g);
     this.ready(g);
     return g;
   }
@@ -346,8 +347,18 @@ export class Scheduler implements Schedt {
     g.nargs = 3 | genFlag;
     g.arg = [op, resolve, reject];
     g.flags = gHost;
-    this.nhost++;
+    this.gstarted(g);
     this.ready(g);
+  }
+
+  gstarted(g: G): void {
+    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines++;
+    else if ((g.flags & gHost) !== 0) this.nhost++;
+  }
+
+  gended(g: G): void {
+    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines--;
+    else if ((g.flags & gHost) !== 0) this.nhost--;
   }
 
   private readySlow(g: G): void {
@@ -615,7 +626,7 @@ export class Scheduler implements Schedt {
 
   /** The counters, brought up to date: see counters.ts. */
   readCounters(): Float64Array {
-    return fillCounters(this.counters, this, this.pool.goidgen - 1 + this.program.nmains);
+    return fillCounters(this.counters, this, this.pool.created);
   }
 
   /** A goroutine has left a lock's queue. Long waits all count, of the others those that were chosen to stand for more. */

@@ -19,8 +19,6 @@ import { reportUnhandled } from "./unhandled.ts";
 export class Program {
   /** While it runs. */
   main: Main | null = null;
-  /** Main goroutines started; their number 1 is not of goidgen's. */
-  nmains = 0;
   /** The fault that ends it as soon as the running goroutine suspends. */
   dying: FatalError | null = null;
   /** No other can begin. */
@@ -64,15 +62,17 @@ export class Program {
     if (this.closed) throw new Error("scheduler: main after close");
     this.main = { resolve, reject, exited: false };
     this.deadlock.begin();
-    const g = this.pool.get();
-    g.goid = 1;
-    this.pool.goidgen--;
-    this.nmains++;
+    const g = this.pool.getMain();
     g.fn = f;
     g.nargs = isGen ? genFlag : 0;
     g.flags = gMain;
-    this.sched.ngoroutines++;
+    this.sched.gstarted(g);
     return g;
+  }
+
+  /** Its goroutine has ended by goexit: the program goes on until the others have ended. */
+  exited(): void {
+    this.main!.exited = true;
   }
 
   /** Its goroutine has returned. */
@@ -149,9 +149,8 @@ export class Program {
     const host = (g.flags & gHost) !== 0 && g.atomicstatus !== Grunning;
     const reject = host && gen === null ? (g.arg as HostArgs | undefined)?.[2] : undefined;
     cancelWait(g);
-    if (host) sched.nhost--;
     if (g.rootLo !== 0) sched.hooks.gExit?.(g);
-    if ((g.flags & (gSystem | gHost)) === 0) sched.ngoroutines = Math.max(0, sched.ngoroutines - 1);
+    sched.gended(g);
     if (g.tracking !== 0) this.latencies!.drop(g);
     this.pool.put(g, true);
     // Host code learns that its wait is over: hostBody rejects its promise.

@@ -393,13 +393,13 @@ export interface Schedt {
   /** GOMAXPROCS. */
   readonly nprocs: number;
   /** Goroutines of the user that exist. */
-  ngoroutines: number;
+  readonly ngoroutines: number;
   /** Goroutines in a system call, and host sources kept open. */
   readonly nsyscall: number;
   /** Goroutines of the user in a system call. */
   readonly nnotInGo: number;
   /** Ops that host code awaits. */
-  nhost: number;
+  readonly nhost: number;
   /** Ended Gs that wait to be used again. */
   readonly gfreeCount: number;
   /** Captured stack of the last call of main. */
@@ -430,6 +430,10 @@ export interface Schedt {
   goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void;
   /** Makes a new or a waiting goroutine runnable. */
   ready(g: G): void;
+  /** Counts a goroutine that begins. */
+  gstarted(g: G): void;
+  /** Counts a goroutine that has ended or is about to. Its flags say what it was. */
+  gended(g: G): void;
   /** Takes a goroutine out of the run queues. */
   unqueue(g: G): void;
   enterSyscall(g: G): void;

@@ -100,7 +100,7 @@ class SynctestWaitOp extends OwnOp<void> {
     if (this.t.waiter !== null) throw new Error("scheduler: wait is already in progress");
     this.t.waiter = g;
     // It is woken when all others wait, so that they all wait is no deadlock yet.
-    this.t.nhost++;
+    this.t.hostWaits(1);
     gopark(g, this, waitReasonSynctestWait);
     return false;
   }
@@ -128,6 +128,11 @@ export class TestScheduler extends Scheduler {
     this.errors = errors;
   }
 
+  /** A `wait` begins (1) or ends (-1). It counts as host code that awaits an op, so that it is no deadlock. */
+  hostWaits(change: 1 | -1): void {
+    this.nhost += change;
+  }
+
   /** Runs goroutines until all wait. */
   run(): void {
     for (;;) {
@@ -135,7 +140,7 @@ export class TestScheduler extends Scheduler {
       const g = this.waiter;
       if (g === null || !this.isIdle) return;
       this.waiter = null;
-      this.nhost--;
+      this.hostWaits(-1);
       this.ready(g);
     }
   }
