@@ -5,5 +5,8 @@
 // For runtime: the place at which a goroutine waits.
 export { EventPlace } from "./contention.ts";
 
+// For runtime: the buckets of another thread, found in the linear memory.
+export { BucketTable } from "./bucket.ts";
+
 // For the benches: profiles of stacks that are made up.
 export { ProfileBuilder } from "./proto.ts";

@@ -2,6 +2,7 @@
 import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
 import type { Addr, LinearMemory } from "@gort/memory";
+import { ROOT_PROFILING } from "@gort/memory/internal";
 import type { ProfArena } from "@gort/profiling";
 import type { Heap, RefSlot } from "@gort/types";
 
@@ -53,7 +54,10 @@ export class RuntimeHeap implements Heap {
   }
 }
 
-/** Profile buckets in the linear memory, counted under BuckHashSys. */
+/**
+ * Profile buckets in the linear memory, counted under BuckHashSys. The profile header lies in the control block, where
+ * every thread finds it through ROOT_PROFILING.
+ */
 export class LinearArena implements ProfArena {
   readonly u32: Uint32Array;
   readonly f64: Float64Array;
@@ -72,6 +76,16 @@ export class LinearArena implements ProfArena {
   alloc(size: number): number {
     const addr = this.#mem.persistentAlloc(size, 8, "buckHashSys");
     if (addr === 0) throw new RangeError(`runtime: no memory left for profile buckets (${size} bytes)`);
+    return addr;
+  }
+
+  header(size: number): number {
+    const mem = this.#mem;
+    let addr = mem.root(ROOT_PROFILING);
+    if (addr === 0) {
+      addr = mem.reserveControl(size);
+      mem.setRoot(ROOT_PROFILING, addr);
+    }
     return addr;
   }
 }

@@ -1,0 +1,56 @@
+/** The state of the profiler that lies in the linear memory. */
+import { attachLinearMemory } from "@gort/memory";
+import { ROOT_PROFILING } from "@gort/memory/internal";
+import { BucketTable } from "@gort/profiling/internal";
+import { afterEach, describe, expect, it } from "vitest";
+import { LinearArena } from "../src/heap.ts";
+import { createRuntime, type Runtime } from "../src/index.ts";
+
+const MEM_KIND = 1;
+const open: Runtime[] = [];
+afterEach(() => {
+  for (const rt of open.splice(0)) rt.close();
+});
+
+function newRuntime(): Runtime {
+  const rt = createRuntime({ maxMemory: 64 << 20, shared: true, godebug: "", gogc: 100, stderr() {} });
+  open.push(rt);
+  return rt;
+}
+
+describe("the state of the profiles", () => {
+  it("lies in the linear memory, where an attached memory finds buckets, counts and cycle", () => {
+    const rt = newRuntime();
+    rt.memProfileRate = 1;
+    for (const size of [16, 32, 32]) rt.unsafe.mallocNoscan(size);
+    const { buckets } = rt.profiler;
+    expect(buckets.count(MEM_KIND)).toBeGreaterThan(0);
+
+    const attached = attachLinearMemory(rt.memory.memory as never, { thread: 0 });
+    expect(attached.root(ROOT_PROFILING)).not.toBe(0);
+    const found = new BucketTable(new LinearArena(attached));
+    expect(found.count(MEM_KIND)).toBe(buckets.count(MEM_KIND));
+    expect(found.first(MEM_KIND)).toBe(buckets.first(MEM_KIND));
+    const sizes: number[] = [];
+    for (let b = found.first(MEM_KIND); b !== 0; b = found.nextOf(b)) {
+      sizes.push(found.sizeOf(b));
+      expect([...found.stackOf(b)]).toEqual([...buckets.stackOf(b)]);
+    }
+    expect(sizes).toEqual(expect.arrayContaining([16, 32]));
+
+    expect(found.cycle).toBe(0);
+    rt.gc();
+    expect(found.cycle).toBeGreaterThan(0);
+    expect(found.cycle).toBe(buckets.cycle);
+    expect(found.flushed).toBe(true);
+  });
+
+  it("takes nothing of BuckHashSys before the first sample", () => {
+    const rt = newRuntime();
+    rt.memProfileRate = 0;
+    const before = rt.readMemStats().BuckHashSys;
+    rt.unsafe.mallocNoscan(1 << 20);
+    rt.gc();
+    expect(rt.readMemStats().BuckHashSys).toBe(before);
+  });
+});
