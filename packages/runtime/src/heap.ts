@@ -3,7 +3,7 @@ import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
 import type { Addr, LinearMemory } from "@gort/memory";
 import { ROOT_PROFILING } from "@gort/memory/internal";
-import type { ProfArena } from "@gort/profiling";
+import type { MemProfileSampler, ProfArena } from "@gort/profiling";
 import type { Heap, RefSlot } from "@gort/types";
 
 /** Implements `Heap` of @gort/types. */
@@ -88,4 +88,16 @@ export class LinearArena implements ProfArena {
     }
     return addr;
   }
+}
+
+/** The allocator as the owner of the memory profile's rate. */
+export function memProfileSampler(allocator: Allocator): MemProfileSampler {
+  return {
+    get rate() {
+      return allocator.memProfileRate;
+    },
+    set rate(rate) {
+      allocator.setMemProfileRate(rate);
+    },
+  };
 }

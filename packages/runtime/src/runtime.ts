@@ -63,7 +63,7 @@ import { DroppedHandles, lastOfThread } from "./dropped-handles.ts";
 import { parseTraceback, processEnvironment } from "./env.ts";
 import { FinalizerGoroutines } from "./finalizers.ts";
 import type { Godebug } from "./godebug.ts";
-import { LinearArena, RuntimeHeap } from "./heap.ts";
+import { LinearArena, memProfileSampler, RuntimeHeap } from "./heap.ts";
 import { dumpHeap } from "./heapdump.ts";
 import { hostCollector } from "./hostgc.ts";
 import { IdleWorker } from "./idle.ts";
@@ -205,6 +205,7 @@ export class Runtime extends RuntimeMethods {
     const labels = new GoroutineLabels();
     this.profiler = createProfiler({
       arena: new LinearArena(this.memory),
+      memProfileSampler: memProfileSampler(this.allocator),
       memProfileRate: this.godebug.memprofilerate,
       ...(options.memProfileBudget === undefined ? {} : { memProfileBudget: options.memProfileBudget }),
       ...(options.blockStackPeriod === undefined ? {} : { blockStackPeriod: options.blockStackPeriod }),
@@ -278,7 +279,6 @@ export class Runtime extends RuntimeMethods {
       // Without a special (-1: no memory for it), no sweep reports the object dead.
       if (allocator.addSpecial(addr, SPECIAL_PROFILE, bucket) <= 0) profiler.mem.lose(bucket);
     };
-    allocator.setMemProfileRate(this.godebug.memprofilerate);
     this.collector = createCollector(allocator, {
       gogc,
       memoryLimit,
@@ -539,7 +539,6 @@ export class Runtime extends RuntimeMethods {
 
   set memProfileRate(rate: number) {
     this.profiler.memProfileRate = rate;
-    this.allocator.setMemProfileRate(this.profiler.memProfileRate);
   }
 
   /** Records waits of goroutines, one in about `rate` nanoseconds of waiting; 1 records all, 0 none. */

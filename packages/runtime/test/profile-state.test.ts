@@ -1,4 +1,4 @@
-/** The state of the profiler that lies in the linear memory. */
+/** The state of the profiler: the part that lies in the linear memory, and the rate, which the allocator owns. */
 import { attachLinearMemory } from "@gort/memory";
 import { ROOT_PROFILING } from "@gort/memory/internal";
 import { BucketTable } from "@gort/profiling/internal";
@@ -52,5 +52,22 @@ describe("the state of the profiles", () => {
     rt.unsafe.mallocNoscan(1 << 20);
     rt.gc();
     expect(rt.readMemStats().BuckHashSys).toBe(before);
+  });
+});
+
+describe("the rate of the memory profile", () => {
+  it("is the allocator's, whichever object it is set through", () => {
+    const rt = newRuntime();
+    const rates = () => [rt.memProfileRate, rt.profiler.memProfileRate, rt.allocator.memProfileRate];
+    expect(rates()).toEqual([524288, 524288, 524288]);
+    rt.memProfileRate = 4096;
+    expect(rates()).toEqual([4096, 4096, 4096]);
+    rt.profiler.memProfileRate = 1;
+    expect(rates()).toEqual([1, 1, 1]);
+    const before = rt.profiler.memProfile(null, true).n;
+    rt.unsafe.mallocNoscan(48);
+    expect(rt.profiler.memProfile(null, true).n).toBe(before + 1);
+    expect(() => (rt.memProfileRate = -1)).toThrow(/memProfileRate/);
+    expect(rates()).toEqual([1, 1, 1]);
   });
 });
