@@ -22,6 +22,7 @@ const samples = pages.flatMap(({ page, path }) =>
 describe("the site and the root's README", () => {
   it("have samples", () => {
     expect([...new Set(samples.map(({ page }) => page))]).toEqual([
+      "allocator.md",
       "contexts-and-streams.md",
       "deadlocks.md",
       "getting-started.md",
