@@ -14,7 +14,7 @@ import {
 import { go, main, makeChan, sleep } from "../src/index.ts";
 
 describe("sources", () => {
-  it("give what an async iterable gives, as it is taken", async () => {
+  it("ask an async iterable for a value when the previous one was taken", async () => {
     let made = 0;
     async function* numbers() {
       for (let i = 0; i < 5; i++) {
@@ -36,7 +36,7 @@ describe("sources", () => {
     });
   });
 
-  it("end with the error of the host, or when they are stopped", async () => {
+  it("end with the error of the host or when they are stopped", async () => {
     await main(function* () {
       const src = fromAsyncIterable(
         (async function* () {
@@ -55,7 +55,7 @@ describe("sources", () => {
     });
   });
 
-  it("keep waiting goroutines from being a deadlock", async () => {
+  it("prevent a deadlock of waiting goroutines while they are open", async () => {
     await main(function* () {
       const events = new EventTarget();
       const src = fromEvents<Event>(events, "ping");
@@ -66,7 +66,7 @@ describe("sources", () => {
     });
   });
 
-  it("drop events that nobody takes", async () => {
+  it("drop events while the buffer is full", async () => {
     await main(function* () {
       const e = new EventEmitter();
       const src = fromEvents<number>(e, "n", { size: 2 });
@@ -82,7 +82,7 @@ describe("sources", () => {
     });
   });
 
-  it("close with an AbortSignal", async () => {
+  it("close their channel when an AbortSignal is aborted", async () => {
     await main(function* () {
       const c = new AbortController();
       const done = fromAbortSignal(c.signal);

@@ -33,7 +33,7 @@ describe("context", () => {
     expect(withCancel(a).ctx.err()).toBe(canceled);
   });
 
-  it("keeps the nearest deadline and tells why it ended", () => {
+  it("keeps the nearest deadline, and err says why it ended", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const now = s.clock.wall();
@@ -54,7 +54,7 @@ describe("context", () => {
     expect(ctx.err()?.message).toBe("context canceled");
   });
 
-  it("watches a context of somebody else's making", () => {
+  it("is cancelled with a parent that is a context of the program", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<never>();
@@ -73,7 +73,7 @@ describe("context", () => {
     });
   });
 
-  it("refuses a nil parent, a nil key and a time that is none", () => {
+  it("refuses a nil parent, a nil key and a time that is NaN", () => {
     expect(() => withCancel(null as never)).toThrow("cannot create context from nil parent");
     expect(() => withValue(background(), null, 1)).toThrow("nil key");
     expect(() => withDeadline(todo(), Number.NaN)).toThrow(TypeError);
@@ -96,7 +96,7 @@ describe("context", () => {
     expect(fromAbortSignal(controller.signal).err()).toBe(canceled);
   });
 
-  it("ends an operation that takes an AbortSignal", async () => {
+  it("can end an operation that takes an AbortSignal", async () => {
     const { ctx, cancel } = withTimeout(background(), 10_000);
     const signal = toAbortSignal(ctx);
     const waited = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
@@ -105,7 +105,7 @@ describe("context", () => {
   });
 });
 
-describe("what makes a context", () => {
+describe("a function that makes a context", () => {
   const makers: Record<string, (parent: Context) => unknown> = {
     withCancel: (parent) => withCancel(parent),
     withCancelCause: (parent) => withCancelCause(parent),
@@ -119,7 +119,7 @@ describe("what makes a context", () => {
     fromAbortSignal: (parent) => fromAbortSignal(new AbortController().signal, parent),
   };
 
-  it.each(Object.entries(makers))("%s refuses a parent that is no context", (what, make) => {
+  it.each(Object.entries(makers))("refuses a parent that is no context: %s", (what, make) => {
     for (const bad of [5, "ctx", {}, { ...background() }, new AbortController().signal]) {
       expect(() => make(bad as never)).toThrow(
         new TypeError(`scheduler: ${what}: the parent must be a context (got ${kindOf(bad)})`),
@@ -128,7 +128,7 @@ describe("what makes a context", () => {
     expect(() => make(null as never)).toThrow(new Error("cannot create context from nil parent"));
   });
 
-  it("names itself when its time is none", () => {
+  it("names itself when its time is NaN", () => {
     const at = (what: string) => new TypeError(`scheduler: ${what}: when must be a Date or a number (got x)`);
     const after = (what: string) =>
       new TypeError(`scheduler: ${what}: duration must be a number of milliseconds (got x)`);

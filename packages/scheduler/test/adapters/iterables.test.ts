@@ -11,24 +11,12 @@ import {
   toWritableStream,
 } from "../../src/adapters.ts";
 import { type Chan, go, sleep } from "../../src/index.ts";
-import { broken, clean, listeners, nodeStream, rest, type Script, webStream } from "./kit.ts";
+import { broken, clean, listeners, nodeStream, numbers, rest, type Script, webStream } from "./kit.ts";
 
 interface Feed {
   source: Source<number>;
   /** What is left on the host's side. */
   left(): unknown;
-}
-
-async function* numbers(script: Script): AsyncGenerator<number> {
-  try {
-    if (script === "error before") throw broken;
-    if (script === "never") await new Promise(() => {});
-    for (let i = 1; script === "endless" || script === "closing fails" || i <= 2; i++) yield i;
-    if (script === "error") throw broken;
-  } finally {
-    // biome-ignore lint/correctness/noUnsafeFinally: the case is a clean-up that fails
-    if (script === "closing fails") throw broken;
-  }
 }
 
 const feeds: [string, (script: Script) => Feed][] = [
@@ -49,7 +37,7 @@ const feeds: [string, (script: Script) => Feed][] = [
       const stream = nodeStream(script);
       return {
         source: fromNodeReadable<number>(stream),
-        // Node's iterator leaves its listeners on a stream that is destroyed; they go with the stream.
+        // Node's iterator leaves its listeners on a destroyed stream. They die with the stream.
         left: () => (stream.destroyed ? "nothing" : listeners(stream)),
       };
     },
@@ -67,22 +55,25 @@ describe.each(feeds)("%s", (name, open) => {
     ["end", [1, 2], null],
     ["error", [1, 2], broken],
     ["error before", [], broken],
-  ])("%s: the goroutine gets what came, then the end and its reason", async (script, values, err) => {
-    const feed = await clean(function* () {
-      const f = open(script);
-      expect(yield* rest(f.source)).toEqual(values);
-      expect(f.source.err()).toBe(err);
-      // As one defers it: after the end there is nothing to stop.
-      f.source.stop();
-      f.source.stop();
-      yield* sleep(5);
-      expect(f.source.err()).toBe(err);
-      return f;
-    });
-    expect(feed.left()).toEqual(nothingLeft[name]);
-  });
+  ])(
+    "%s: the goroutine gets the values, then the end, and err gives its reason",
+    async (script, values, err) => {
+      const feed = await clean(function* () {
+        const f = open(script);
+        expect(yield* rest(f.source)).toEqual(values);
+        expect(f.source.err()).toBe(err);
+        // A deferred stop runs after the end, where it has nothing to do.
+        f.source.stop();
+        f.source.stop();
+        yield* sleep(5);
+        expect(f.source.err()).toBe(err);
+        return f;
+      });
+      expect(feed.left()).toEqual(nothingLeft[name]);
+    },
+  );
 
-  it("stop with a value waiting: the channel is closed at once, the host is told", async () => {
+  it("stop with a value waiting closes the channel at once and cancels the host's side", async () => {
     const feed = await clean(function* () {
       const f = open("endless");
       expect(yield* f.source.C.recv()).toBe(1);
@@ -97,7 +88,7 @@ describe.each(feeds)("%s", (name, open) => {
     expect(feed.left()).toEqual(nothingLeft[name]);
   });
 
-  it("stop while a goroutine waits for the host", async () => {
+  it("stop wakes a goroutine that waits for the host", async () => {
     const feed = await clean(function* () {
       const f = open("never");
       go(function* () {
@@ -111,7 +102,7 @@ describe.each(feeds)("%s", (name, open) => {
     if (name !== "fromAsyncIterable") expect(feed.left()).toEqual(nothingLeft[name]);
   });
 
-  it("keeps the failure of the host's clean-up for err", async () => {
+  it("keeps the error of the host's clean-up for err", async () => {
     await clean(function* () {
       const f = open("closing fails");
       yield* f.source.C.recv();
@@ -135,7 +126,7 @@ describe.each(feeds)("%s", (name, open) => {
 });
 
 describe("sources", () => {
-  it("refuse what they cannot read, before they hold anything", async () => {
+  it("refuse arguments that they cannot read, before they take a lock or a listener", async () => {
     await clean(function* () {
       expect(() => fromAsyncIterable(3 as never)).toThrow(
         "scheduler: fromAsyncIterable needs an async iterable or an iterable (got number)",
@@ -174,7 +165,7 @@ describe("sources", () => {
     });
   });
 
-  it("read a socket until the peer ends, resets or the goroutine stops", async () => {
+  it("read a socket until the peer ends it, the peer resets it or the goroutine stops", async () => {
     const server = createServer((peer) => {
       peer.on("error", () => {});
       peer.once("data", (d: Buffer) => {

@@ -16,7 +16,7 @@ afterAll(() => {
 
 export const later = (ms = 5) => new Promise<void>((r) => setTimeout(r, ms));
 
-/** Runs `body` as a program, and then checks that it has left nothing in the scheduler. */
+/** Runs `body` as a program, and checks that it leaves no goroutine, wait or unhandled rejection behind. */
 export async function clean<T>(body: () => Generator<undefined, T, unknown>): Promise<T> {
   const s = defaultScheduler();
   const result = await main(body);
@@ -51,6 +51,18 @@ export const broken = new Error("connection reset");
 
 /** How a stream of numbers behaves. The first three give 1 and 2 if they get that far. */
 export type Script = "end" | "error" | "error before" | "endless" | "never" | "closing fails";
+
+export async function* numbers(script: Script): AsyncGenerator<number> {
+  try {
+    if (script === "error before") throw broken;
+    if (script === "never") await new Promise(() => {});
+    for (let i = 1; script === "endless" || script === "closing fails" || i <= 2; i++) yield i;
+    if (script === "error") throw broken;
+  } finally {
+    // biome-ignore lint/correctness/noUnsafeFinally: the case is a clean-up that fails
+    if (script === "closing fails") throw broken;
+  }
+}
 
 export function webStream(script: Script): ReadableStream<number> {
   let i = 0;

@@ -46,7 +46,7 @@ describe.each([
   ["writeTo", writeTo],
   ["pipe", pipe],
 ] as [string, typeof pipe][])("%s", (name, write) => {
-  it("returns once the stream has written everything, no faster than it does", async () => {
+  it("takes values no faster than the stream writes them, and returns when all are written", async () => {
     const chunks: string[] = [];
     const w = slow(chunks);
     await clean(function* () {
@@ -67,7 +67,7 @@ describe.each([
     expect(listeners(w)).toEqual({});
   });
 
-  it("listens once to a stream however often it drains", async () => {
+  it("adds one drain listener to a stream, however often it drains", async () => {
     const w = slow([]);
     const seen: Record<string, number>[] = [];
     await clean(function* () {
@@ -98,7 +98,7 @@ describe.each([
     ],
     ["ended before", (w) => void w.end(), "was ended before the channel"],
     ["finished long before", (w) => void w.end(), "was ended before the channel"],
-  ])("a stream %s: the error, no hang", async (what, break_, message) => {
+  ])("returns or throws the error of a stream that is %s", async (what, break_, message) => {
     const w = slow([]);
     if (what.includes("with an error before")) w.once("error", () => {});
     break_(w);
@@ -111,7 +111,7 @@ describe.each([
     expect(w.destroyed).toBe(true);
   });
 
-  it("wakes when the stream goes while no value comes, and takes none for it", async () => {
+  it("wakes when the stream ends while no value comes, and takes no value afterwards", async () => {
     const w = slow([]);
     await clean(function* () {
       const c = makeChan<string>();
@@ -125,7 +125,7 @@ describe.each([
     expect(listeners(w)).toEqual({});
   });
 
-  it("a write that fails, and one that throws", async () => {
+  it("gives the error of a write that fails and of a write that throws", async () => {
     for (const value of ["x", null, 5]) {
       const w = new Writable({ write: (_c, _e, cb) => cb(broken) });
       await clean(function* () {
@@ -139,7 +139,7 @@ describe.each([
     }
   });
 
-  it("a stream whose end fails", async () => {
+  it("gives the error of a stream whose end fails", async () => {
     const w = new Writable({ write: (_c, _e, cb) => cb(), final: (cb) => cb(broken) });
     await clean(function* () {
       expect(yield* outcome(write(five(), w))).toBe(broken);
@@ -147,7 +147,7 @@ describe.each([
     expect(listeners(w)).toEqual({});
   });
 
-  it("a source that fails destroys the stream; a stream that fails stops the source", async () => {
+  it("destroys the stream if the source fails, and stops the source if the stream fails", async () => {
     await clean(function* () {
       const w = slow([]);
       const source = fromAsyncIterable(
@@ -171,7 +171,7 @@ describe.each([
     });
   });
 
-  it("twice on one stream, and twice on one channel", async () => {
+  it("fails on a stream that it has ended, and ends a stream if the channel is closed and empty", async () => {
     await clean(function* () {
       const chunks: string[] = [];
       const w = slow(chunks);
@@ -185,7 +185,7 @@ describe.each([
     });
   });
 
-  it("a duplex stream is done when its writable side is", async () => {
+  it("returns when the writable side of a duplex stream has finished", async () => {
     const p = new PassThrough();
     await clean(function* () {
       expect(yield* outcome(write(five(), p))).toBe(null);
@@ -194,7 +194,7 @@ describe.each([
     p.destroy();
   });
 
-  it.each(["reads all", "goes away"])("an http response whose client %s", async (how) => {
+  it.each(["reads all", "goes away"])("serves an http response whose client %s", async (how) => {
     let response: ServerResponse | null = null;
     let arrive: (res: ServerResponse) => void;
     const arrived = new Promise<ServerResponse>((r) => {
@@ -248,7 +248,7 @@ describe.each([
     expect(response).not.toBe(null);
   });
 
-  it.each(["reads all", "goes away"])("an http2 response whose client %s", async (how) => {
+  it.each(["reads all", "goes away"])("serves an http2 response whose client %s", async (how) => {
     let arrive: (res: Http2ServerResponse) => void;
     const arrived = new Promise<Http2ServerResponse>((r) => {
       arrive = r;
@@ -281,7 +281,7 @@ describe.each([
       stop.close();
       if (how === "reads all") expect(e).toBe(null);
       else expect(e).toBeInstanceOf(Error);
-      // Back pressure: not all was taken before the client had read any.
+      // Back pressure: some values were still in the channel when the client read the first.
       expect(sent).toBeLessThan(50);
       expect(res.listenerCount("drain")).toBe(0);
       yield* sleep(10);
@@ -291,7 +291,7 @@ describe.each([
     await new Promise((r) => server.close(r));
   });
 
-  it("a socket whose peer resets it", async () => {
+  it("gives ECONNRESET for a socket that its peer resets", async () => {
     const server = createServer((peer: Socket) => {
       peer.on("error", () => {});
       setTimeout(() => peer.resetAndDestroy(), 5);
@@ -308,7 +308,7 @@ describe.each([
   });
 
   it.each(["end", "fails in a write", "fails while no value comes", "fails at its end"])(
-    "a Web stream: %s",
+    "writes to a Web stream with the case: %s",
     async (how) => {
       const chunks: string[] = [];
       let controller: WritableStreamDefaultController | null = null;
@@ -335,7 +335,7 @@ describe.each([
     },
   );
 
-  it("throws if it gets no stream, or neither a channel nor a source", async () => {
+  it("throws for an argument that is no stream, no channel and no source", async () => {
     await clean(function* () {
       const fault = (from: unknown, stream: unknown) => {
         try {
@@ -363,7 +363,7 @@ describe.each([
     });
   });
 
-  it.each(["end", "destroy"] as const)("takes no value for a Node stream after its %s", async (end) => {
+  it.each(["end", "destroy"] as const)("takes no value for a Node stream after `%s`", async (end) => {
     await clean(function* () {
       const c = makeChan<string>(1);
       yield* c.send("kept");

@@ -17,7 +17,7 @@ describe.each([
     const count = (e: EventEmitter | EventTarget) =>
       e instanceof EventEmitter ? e.listenerCount("x") : getEventListeners(e, "x").length;
 
-    it("has a listener until it is stopped, once or twice", async () => {
+    it("has a listener until it is stopped, also twice", async () => {
       await clean(function* () {
         const e = make();
         const src = fromEvents(e, "x");
@@ -32,7 +32,7 @@ describe.each([
       });
     });
 
-    it("ends when a goroutine closes its channel, and throws nothing at the emitter", async () => {
+    it("ends when a goroutine closes its channel, without an exception in the emitter", async () => {
       await clean(function* () {
         const e = make();
         const src = fromEvents(e, "x");
@@ -61,7 +61,7 @@ describe("fromAbortSignal", () => {
     });
   });
 
-  it("can be stopped, once or twice; its channel stays open", async () => {
+  it("can be stopped, also twice, and leaves its channel open", async () => {
     await clean(function* () {
       const controller = new AbortController();
       for (let i = 0; i < 20; i++) {
@@ -76,7 +76,7 @@ describe("fromAbortSignal", () => {
     });
   });
 
-  it("bears a goroutine that has closed its channel", async () => {
+  it("accepts an abort after a goroutine has closed its channel", async () => {
     await clean(function* () {
       const controller = new AbortController();
       const c = fromAbortSignal(controller.signal);

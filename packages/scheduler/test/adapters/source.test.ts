@@ -12,10 +12,10 @@ import {
 import { type Chan, createScheduler, type Scheduler } from "../../src/index.ts";
 
 interface Opened {
-  /** Lets the host's side end by itself. */
+  /** Makes the host's side end by itself. */
   end(): void;
   stop(): void;
-  /** A goroutine waits for it until the channel is closed. */
+  /** Receives until the channel is closed. */
   drain(): Generator<undefined, unknown, unknown>;
 }
 
@@ -65,7 +65,7 @@ const sources: [string, () => Opened][] = [
       const e = new EventEmitter();
       const source = fromEvents<number>(e, "x");
       e.emit("x", 1);
-      // A goroutine that closes the channel is the only end that events have, beside stop.
+      // Events end only by stop or by a goroutine that closes the channel.
       return opened(source, () => {
         (source.C as Chan<unknown>).close();
         e.emit("x", 2);
@@ -87,7 +87,7 @@ const sources: [string, () => Opened][] = [
 ];
 
 describe.each(sources)("a source made by %s", (_name, open) => {
-  /** Waits for a value that never comes. A missing verdict ends the wait, so that the test fails at once. */
+  /** Waits for a value that never comes. If there is no deadlock after 500 ms, closes the channel: the test fails. */
   function* forever(s: Scheduler): Generator<undefined, void, unknown> {
     const c = s.makeChan();
     const missing = setTimeout(() => c.close(), 500);
@@ -101,7 +101,7 @@ describe.each(sources)("a source made by %s", (_name, open) => {
     message: expect.stringContaining("deadlock!"),
   };
 
-  it("is no deadlock while it is open, and no hope once it has ended", async () => {
+  it("prevents a deadlock while it is open, and not once it has ended", async () => {
     const s = createScheduler({ deadlock: "eager" });
     let drained = false;
     const ran = s.main(function* () {
@@ -116,7 +116,7 @@ describe.each(sources)("a source made by %s", (_name, open) => {
     s.close();
   });
 
-  it("is no hope once it was stopped, by the goroutine or meanwhile", async () => {
+  it("prevents no deadlock once it was stopped, before or during the wait", async () => {
     for (const wait of [null, 5]) {
       const s = createScheduler({ deadlock: "eager" });
       const ran = s.main(function* () {

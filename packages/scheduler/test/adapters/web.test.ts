@@ -1,22 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { fromAsyncIterable, toReadableStream, toWritableStream } from "../../src/adapters.ts";
 import { defaultScheduler, go, makeChan, sleep } from "../../src/index.ts";
-import { broken, clean, type Script } from "./kit.ts";
-
-async function* numbers(script: Script): AsyncGenerator<number> {
-  try {
-    if (script === "error before") throw broken;
-    if (script === "never") await new Promise(() => {});
-    for (let i = 1; script === "endless" || script === "closing fails" || i <= 2; i++) yield i;
-    if (script === "error") throw broken;
-  } finally {
-    // biome-ignore lint/correctness/noUnsafeFinally: the case is a clean-up that fails
-    if (script === "closing fails") throw broken;
-  }
-}
+import { broken, clean, numbers, type Script } from "./kit.ts";
 
 describe("toReadableStream", () => {
-  it("takes a value only when its reader asks, and none when it is cancelled meanwhile", async () => {
+  it("takes a value only when its reader asks, and none for a read that is cancelled", async () => {
     await clean(function* () {
       const c = makeChan<number>(1);
       const stream = toReadableStream(c);
@@ -58,7 +46,7 @@ describe("toReadableStream", () => {
     });
   });
 
-  it("stops its source when it is cancelled", async () => {
+  it("stops its source when the stream is cancelled", async () => {
     await clean(function* () {
       const src = fromAsyncIterable(numbers("endless"));
       const stream = toReadableStream(src);
@@ -110,7 +98,7 @@ describe("toWritableStream", () => {
     });
   });
 
-  it("fails its writer once a goroutine has closed the channel", async () => {
+  it("fails writes once a goroutine has closed the channel", async () => {
     await clean(function* () {
       const c = makeChan<number>();
       const w = toWritableStream(c).getWriter();

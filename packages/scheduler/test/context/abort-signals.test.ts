@@ -1,9 +1,7 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import {
-  type AfterFuncer,
   background,
-  type Context,
   canceled,
   cause,
   fromAbortSignal,
@@ -12,61 +10,13 @@ import {
   withCancelCause,
   withValue,
 } from "../../src/context.ts";
-import type { RecvChan } from "../../src/index.ts";
-import type { TestScheduler } from "../../src/testing.ts";
 import { run } from "../kit.ts";
-
-/** A context of the program's own. */
-class Own implements Context {
-  error: Error | null = null;
-  readonly c;
-  private readonly up: Context;
-  constructor(s: TestScheduler, up: Context = background()) {
-    this.c = s.makeChan<never>();
-    this.up = up;
-  }
-  deadline(): number | null {
-    return this.up.deadline();
-  }
-  done(): RecvChan<never> | null {
-    return this.c;
-  }
-  err(): Error | null {
-    return this.error;
-  }
-  value(key: unknown): unknown {
-    return this.up.value(key);
-  }
-  end(e: Error): void {
-    this.error = e;
-    this.c.close();
-  }
-}
-
-/** One that calls functions itself. */
-class Calling extends Own implements AfterFuncer {
-  readonly log: string[] = [];
-  private readonly fs = new Set<() => void>();
-  afterFunc(f: () => void): () => boolean {
-    this.log.push("afterFunc");
-    this.fs.add(f);
-    return () => {
-      this.log.push("stop");
-      return this.fs.delete(f);
-    };
-  }
-  override end(e: Error): void {
-    super.end(e);
-    for (const f of this.fs) f();
-  }
-}
-
-const mine = new Error("mine");
+import { Calling, mine } from "./kit.ts";
 
 describe("AbortSignals", () => {
   const count = (s: AbortSignal) => getEventListeners(s, "abort").length;
 
-  it("are one for a context, however often and through whatever values it is asked", () => {
+  it("are one object for a context and all values above it", () => {
     const { ctx, cancel } = withCancelCause(background());
     const signal = toAbortSignal(ctx);
     expect(toAbortSignal(ctx)).toBe(signal);
@@ -76,7 +26,7 @@ describe("AbortSignals", () => {
     expect([signal.aborted, signal.reason]).toEqual([true, "why"]);
   });
 
-  it("leave nothing in a context that lives on", () => {
+  it("register once with a context of the program, and end with its cause", () => {
     run(function* (s) {
       const own = new Calling(s);
       const signal = toAbortSignal(own);
@@ -89,7 +39,7 @@ describe("AbortSignals", () => {
     });
   });
 
-  it("have one listener a parent, which goes with the parent", () => {
+  it("have one listener for each parent, which a cancel of the parent removes", () => {
     const controller = new AbortController();
     const { signal } = controller;
     const parent = withCancel(background());

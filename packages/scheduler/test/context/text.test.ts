@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { durationText, timeText } from "../../src/context/text.ts";
 import {
   background,
-  type Context,
   canceled,
   deadlineExceeded,
   todo,
@@ -12,36 +11,8 @@ import {
   withTimeout,
   withValue,
 } from "../../src/context.ts";
-import type { RecvChan } from "../../src/index.ts";
-import type { TestScheduler } from "../../src/testing.ts";
 import { run } from "../kit.ts";
-
-/** A context of the program's own. */
-class Own implements Context {
-  error: Error | null = null;
-  readonly c;
-  private readonly up: Context;
-  constructor(s: TestScheduler, up: Context = background()) {
-    this.c = s.makeChan<never>();
-    this.up = up;
-  }
-  deadline(): number | null {
-    return this.up.deadline();
-  }
-  done(): RecvChan<never> | null {
-    return this.c;
-  }
-  err(): Error | null {
-    return this.error;
-  }
-  value(key: unknown): unknown {
-    return this.up.value(key);
-  }
-  end(e: Error): void {
-    this.error = e;
-    this.c.close();
-  }
-}
+import { Own } from "./kit.ts";
 
 describe("the text of a context", () => {
   class Stringer {

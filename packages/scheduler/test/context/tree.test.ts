@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import {
-  type AfterFuncer,
   afterFunc,
   background,
   type Context,
@@ -14,61 +13,14 @@ import {
   withTimeout,
   withValue,
 } from "../../src/context.ts";
-import type { RecvChan } from "../../src/index.ts";
-import { createTestScheduler, type TestScheduler } from "../../src/testing.ts";
+import { createTestScheduler } from "../../src/testing.ts";
 import { run } from "../kit.ts";
-
-/** A context of the program's own. */
-class Own implements Context {
-  error: Error | null = null;
-  readonly c;
-  private readonly up: Context;
-  constructor(s: TestScheduler, up: Context = background()) {
-    this.c = s.makeChan<never>();
-    this.up = up;
-  }
-  deadline(): number | null {
-    return this.up.deadline();
-  }
-  done(): RecvChan<never> | null {
-    return this.c;
-  }
-  err(): Error | null {
-    return this.error;
-  }
-  value(key: unknown): unknown {
-    return this.up.value(key);
-  }
-  end(e: Error): void {
-    this.error = e;
-    this.c.close();
-  }
-}
-
-/** One that calls functions itself. */
-class Calling extends Own implements AfterFuncer {
-  readonly log: string[] = [];
-  private readonly fs = new Set<() => void>();
-  afterFunc(f: () => void): () => boolean {
-    this.log.push("afterFunc");
-    this.fs.add(f);
-    return () => {
-      this.log.push("stop");
-      return this.fs.delete(f);
-    };
-  }
-  override end(e: Error): void {
-    super.end(e);
-    for (const f of this.fs) f();
-  }
-}
-
-const mine = new Error("mine");
+import { Calling, mine, Own } from "./kit.ts";
 
 describe("deep chains of contexts", () => {
   const depth = 100_000;
 
-  it("are cancelled, asked and printed without recursion", () => {
+  it("are cancelled, queried and printed without recursion", () => {
     run(function* () {
       const root = withCancelCause(withValue(background(), "top", 1));
       let ctx: Context = root.ctx;
@@ -116,7 +68,7 @@ describe("cancel", () => {
 });
 
 describe("a parent of the program's own", () => {
-  it("that is cancelled already cancels its child as it is made", () => {
+  it("that is cancelled already makes cancelled children", () => {
     run(function* (s) {
       const own = new Own(s);
       own.end(mine);
@@ -132,7 +84,7 @@ describe("a parent of the program's own", () => {
     });
   });
 
-  it("passes on its cause, or else its err", () => {
+  it("passes its cause on to its child, or its err if it has no cause", () => {
     run(function* (s) {
       const { ctx: inner, cancel } = withCancelCause(background());
       const own = new Own(s, inner);
@@ -146,7 +98,7 @@ describe("a parent of the program's own", () => {
     });
   });
 
-  it("is asked to call by its afterFunc, and told to stop when the child ends first", () => {
+  it("calls its child through afterFunc, and gets a call of stop if the child ends first", () => {
     run(function* (s) {
       const a = new Calling(s);
       const before = s.numGoroutine();
@@ -168,7 +120,7 @@ describe("a parent of the program's own", () => {
     });
   });
 
-  it("whose afterFunc gives no function, or whose err is missing, is refused", () => {
+  it("is refused if its afterFunc returns no function or its err is missing", () => {
     run(function* (s) {
       const bad = Object.assign(new Own(s), { afterFunc: () => 3 });
       expect(() => withCancel(bad)).toThrow(
@@ -187,7 +139,7 @@ describe("a context", () => {
     children: Set<unknown>;
   }
 
-  it("holds no child that was cancelled, by itself or with it", () => {
+  it("holds no child that was cancelled, alone or with its parent", () => {
     run(function* (s) {
       const { ctx, cancel } = withCancel(background());
       const inner = ctx as unknown as Inner;
@@ -208,7 +160,7 @@ describe("a context", () => {
     });
   });
 
-  it("of a program's own is watched by no goroutine once the child is cancelled", () => {
+  it("of the program has no watching goroutine once the child is cancelled", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const done = s.makeChan<never>();

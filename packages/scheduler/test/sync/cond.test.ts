@@ -3,7 +3,7 @@ import { Cond, Mutex } from "../../src/sync/index.ts";
 import { run } from "../kit.ts";
 
 describe("Cond", () => {
-  it("wakes one, oldest first, or all", () => {
+  it("wakes the goroutine that has waited longest, or all", () => {
     run(function* (s) {
       const c = new Cond(new Mutex());
       const log: number[] = [];
@@ -25,7 +25,7 @@ describe("Cond", () => {
     });
   });
 
-  it("misses no signal that is given as its lock is freed", () => {
+  it("misses no signal that comes right after wait has unlocked L", () => {
     run(function* (s) {
       const m = new Mutex();
       let signals = 0;
@@ -44,7 +44,7 @@ describe("Cond", () => {
     });
   });
 
-  it("wakes none that waits later, and bears a signal without a waiter", () => {
+  it("ignores a signal without a waiter, and does not keep it for a later waiter", () => {
     run(function* (s) {
       const c = new Cond(new Mutex());
       c.signal();
@@ -67,7 +67,7 @@ describe("Cond", () => {
     });
   });
 
-  it("that was copied after its first use panics", () => {
+  it("panics in a copy that was made after its first use", () => {
     const copy = (c: Cond): Cond => Object.assign(Object.create(Cond.prototype) as Cond, c);
     const c = new Cond(new Mutex());
     // Before the first use a copy is a Cond of its own.

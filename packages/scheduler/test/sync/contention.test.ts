@@ -3,7 +3,7 @@ import { Mutex, RWMutex, WaitGroup } from "../../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler } from "../../src/testing.ts";
 import { run } from "../kit.ts";
 
-/** What the mutex profile is told: the time that goroutines waited, at each release that lets one go. */
+/** Events of the mutex profile: the time that goroutines waited, at each release that wakes one. */
 
 interface Event {
   ms: number;
@@ -31,7 +31,7 @@ function profiled(
 describe("the mutex profile", () => {
   const unlock = "sync.(*Mutex).Unlock";
 
-  it("charges an unlock with the time of all waiters since they came or were charged last", () => {
+  it("charges an unlock with the time of all waiters since they queued or since the last charge", () => {
     const left: number[] = [];
     const events = profiled(function* (s, wg) {
       const m = new Mutex();
@@ -63,7 +63,7 @@ describe("the mutex profile", () => {
     expect(events.reduce((sum, e) => sum + e.ms, 0)).toBe(15);
   });
 
-  it("charges later waiters of one lock anew", () => {
+  it("counts the time of later waiters of a lock from their own start", () => {
     const events = profiled(function* (s, wg) {
       const m = new Mutex();
       for (let round = 1; round <= 3; round++) {
@@ -81,7 +81,7 @@ describe("the mutex profile", () => {
     expect(events.map((e) => e.ms)).toEqual([1, 2, 3]);
   });
 
-  it("tells nothing of locks that no goroutine waited for, nor while it is off", () => {
+  it("has no event for a lock without waiters, and none while the profile is off", () => {
     const uncontended = profiled(function* () {
       const m = new Mutex();
       const rw = new RWMutex();
@@ -117,7 +117,7 @@ describe("the mutex profile", () => {
     expect(profiled(contend)).not.toEqual([]);
   });
 
-  it("leaves out waits from before it was switched on, and tells nothing once it is off", () => {
+  it("omits waits that began before it was on, and has no event once it is off", () => {
     const events = profiled(function* (s, wg) {
       const m = new Mutex();
       const waitFor = () =>
@@ -131,7 +131,7 @@ describe("the mutex profile", () => {
       s.mutexProfileEnabled = true;
       waitFor();
       yield* s.sleep(2);
-      // The first waiter is not counted; that it goes first changes nothing for the second.
+      // The first waiter does not count. Its turn before the second changes nothing for the second.
       m.unlock();
       yield* wg.wait();
 
@@ -151,7 +151,7 @@ describe("the mutex profile", () => {
     expect(events.map((e) => e.ms)).toEqual([2, 0, 4]);
   });
 
-  it("charges a writer with those who wait for it, a reader with the writer that waits for readers", () => {
+  it("charges a writer with the waits for it, and a reader with the writer that waits for readers", () => {
     const writer = { unlock: "sync.(*RWMutex).Unlock", above: RWMutex.prototype.unlock };
     const reader = { unlock: "sync.(*RWMutex).RUnlock", above: RWMutex.prototype.rUnlock };
     const events = profiled(function* (s, wg) {
@@ -187,7 +187,7 @@ describe("the mutex profile", () => {
     ]);
   });
 
-  it("may be on without a hook that takes its events", () => {
+  it("may be on without a hook for its events", () => {
     run(function* (s) {
       s.mutexProfileEnabled = true;
       const m = new Mutex();
@@ -203,7 +203,7 @@ describe("the mutex profile", () => {
     });
   });
 
-  it("leaves out waits that began before it was on", () => {
+  it("omits waits for both kinds of locks that began before it was on", () => {
     const s = createTestScheduler({ hooks: { mutexEvent: () => events++ } });
     let events = 0;
     s.runMain(function* () {

@@ -26,7 +26,7 @@ describe("Group", () => {
     });
   });
 
-  it("keeps to its limit", () => {
+  it("never runs more goroutines than its limit", () => {
     run(function* (s) {
       const g = new Group();
       g.setLimit(2);
@@ -45,7 +45,7 @@ describe("Group", () => {
     });
   });
 
-  it("takes an Error that is returned for a failure, and other values for none", () => {
+  it("treats a returned Error as a failure, and no other value", () => {
     run(function* () {
       const fine = Group.withContext(background());
       yield* fine.group.go(() => 3);
@@ -61,7 +61,7 @@ describe("Group", () => {
     });
   });
 
-  it("gives back its room when a function ends, however it does", () => {
+  it("frees its room when a function ends, with any kind of end", () => {
     run(function* (s) {
       const g = new Group();
       g.setLimit(1);
@@ -86,7 +86,7 @@ describe("Group", () => {
     });
   });
 
-  it("holds its caller back until there is room", () => {
+  it("makes the caller wait until there is room", () => {
     run(function* (s) {
       const g = new Group();
       g.setLimit(1);
@@ -101,7 +101,7 @@ describe("Group", () => {
     });
   });
 
-  it("waits for a function behind the limit before it may change the limit", () => {
+  it("refuses a new limit while a function waits behind the old one", () => {
     run(function* (s) {
       const g = new Group();
       g.setLimit(1);
@@ -117,7 +117,7 @@ describe("Group", () => {
     });
   });
 
-  it("passes a panic without an Error on as the group's error", () => {
+  it("gives a panic value that is no Error as the group's error", () => {
     run(function* () {
       const { group, ctx } = Group.withContext(background());
       yield* group.go(() => {
@@ -141,7 +141,7 @@ describe("Group", () => {
     });
   });
 
-  it("takes goexit for an end, not for a failure", () => {
+  it("treats goexit as an end without a failure", () => {
     run(function* (s) {
       const { group, ctx } = Group.withContext(background());
       yield* group.go(function* () {
@@ -156,7 +156,7 @@ describe("Group", () => {
 });
 
 describe("Group without yield*", () => {
-  it("starts its function at once", () => {
+  it("starts its function before it returns", () => {
     run(function* (s) {
       const g = new Group();
       let ran = false;
@@ -169,7 +169,7 @@ describe("Group without yield*", () => {
     });
   });
 
-  it("loses no function behind the limit, and keeps to it", () => {
+  it("queues a function behind the limit, and keeps the limit", () => {
     run(function* (s) {
       const g = new Group();
       g.setLimit(2);
@@ -190,7 +190,7 @@ describe("Group without yield*", () => {
     });
   });
 
-  it("changes its limit only while nothing of it runs", () => {
+  it("refuses a new limit while one of its functions runs", () => {
     run(function* (s) {
       const g = new Group();
       g.setLimit(1);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { SyncMap } from "../../src/sync/index.ts";
 
 describe("SyncMap", () => {
-  it("tells a key that is missing from one that holds undefined", () => {
+  it("distinguishes a missing key from a key with the value undefined", () => {
     const m = new SyncMap<string, number | undefined>();
     expect(m.load("a")).toEqual({ value: undefined, ok: false });
     m.store("a", undefined);

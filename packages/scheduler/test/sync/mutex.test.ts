@@ -6,7 +6,7 @@ import { createTestScheduler, type TestScheduler } from "../../src/testing.ts";
 import { run } from "../kit.ts";
 
 describe("Mutex", () => {
-  it("lets one in at a time, whatever the schedule", () => {
+  it("excludes all but one goroutine under every schedule", () => {
     fc.assert(
       fc.property(
         fc.array(fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 6 }), { maxLength: 6 }),
@@ -39,7 +39,7 @@ describe("Mutex", () => {
     );
   });
 
-  it("is handed to a waiter that has starved for a millisecond", () => {
+  it("goes directly to a waiter that has starved for over a millisecond", () => {
     const log: string[] = [];
     run(function* (s) {
       const m = new Mutex();
@@ -50,7 +50,7 @@ describe("Mutex", () => {
         m.unlock();
       });
       yield* s.sleep(5);
-      // The waiter is woken and loses against one who is running: after that it starves.
+      // The waiter wakes and loses against a running goroutine: from then on the mutex starves.
       m.unlock();
       yield* m.lock();
       yield* s.gosched();
@@ -63,7 +63,7 @@ describe("Mutex", () => {
     expect(log).toEqual(["waiter", "main"]);
   });
 
-  it("may be unlocked by another goroutine, but not when it is unlocked", () => {
+  it("may be unlocked by another goroutine, and is fatal to unlock when it is free", () => {
     run(function* (s) {
       const m = new Mutex();
       yield* m.lock();
@@ -95,7 +95,7 @@ describe("Mutex", () => {
     return m;
   }
 
-  it("lets a goroutine that runs overtake a waiter of up to 1 ms", () => {
+  it("lets a running goroutine overtake a waiter of up to 1 ms", () => {
     const log: string[] = [];
     run(function* (s) {
       const m = yield* contended(s, log, [0, 0]);
@@ -113,7 +113,7 @@ describe("Mutex", () => {
     expect(log).toEqual(["main", "waiter 0 at 1", "waiter 1 at 1"]);
   });
 
-  it("puts a waiter that has lost ahead of the others", () => {
+  it("puts a waiter that has lost at the head of the queue", () => {
     const log: string[] = [];
     run(function* (s) {
       const m = yield* contended(s, log, [0, 0, 0]);
@@ -127,7 +127,7 @@ describe("Mutex", () => {
     expect(log).toEqual(["waiter 0 at 0", "waiter 1 at 0", "waiter 2 at 0"]);
   });
 
-  it("wakes one waiter for any number of unlocks", () => {
+  it("wakes only one waiter for several unlocks in a row", () => {
     run(function* (s) {
       const m = yield* contended(s, [], [0, 0]);
       const woken = () => s.gs().filter((g) => g.waitreason === 22 && g.atomicstatus === 1).length;
@@ -143,7 +143,7 @@ describe("Mutex", () => {
     });
   });
 
-  it("that starves is refused to newcomers until a waiter that is the last, or came late, gets it", () => {
+  it("refuses newcomers while it starves, until a waiter that is last or has waited 1 ms at most gets it", () => {
     const log: string[] = [];
     run(function* (s) {
       const m = yield* contended(s, log, [1, 0, 0]);
@@ -151,7 +151,7 @@ describe("Mutex", () => {
       m.unlock();
       expect(m.tryLock()).toBe(true);
       yield* s.gosched();
-      // Waiter 0 has lost after more than 1 ms: the mutex goes from hand to hand.
+      // Waiter 0 has lost after more than 1 ms, so each unlock hands the mutex to the next waiter.
       m.unlock();
       expect(m.tryLock()).toBe(false);
       s.go(function* () {

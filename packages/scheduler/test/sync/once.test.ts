@@ -4,7 +4,7 @@ import { Once, onceFunc, onceValue, WaitGroup } from "../../src/sync/index.ts";
 import { run } from "../kit.ts";
 
 describe("Once", () => {
-  it("lets later callers wait for the first", () => {
+  it("makes later callers wait for the first call", () => {
     run(function* (s) {
       const once = new Once();
       let n = 0;
@@ -22,7 +22,7 @@ describe("Once", () => {
     });
   });
 
-  it("takes a function that threw for done, and lets the next caller go on", () => {
+  it("counts a function that threw as done, and lets the next caller continue", () => {
     run(function* (s) {
       const once = new Once();
       let n = 0;
@@ -50,7 +50,7 @@ describe("Once", () => {
     });
   });
 
-  it("repeats the panic of onceValue and onceFunc, and gives the value of a generator again", () => {
+  it("repeats a panic in onceValue and onceFunc, and repeats the value of a generator", () => {
     run(function* (s) {
       let n = 0;
       const value = onceValue(function* () {
@@ -83,7 +83,7 @@ describe("Once", () => {
 });
 
 describe("onceFunc and onceValue", () => {
-  it("let go of their function once it has run", async () => {
+  it("drop the reference to their function once it has run", async () => {
     const make = () => {
       const big = { size: 1 << 20 };
       const value = onceValue(() => big.size);

@@ -7,7 +7,7 @@ import { createTestScheduler } from "../../src/testing.ts";
 import { run } from "../kit.ts";
 
 describe("Pool", () => {
-  it("gives back what was put, makes what is missing, and forgets at the second collection", () => {
+  it("gives an object that was put, makes one if it is empty, and is empty after two collections", () => {
     let made = 0;
     const p = new Pool(() => ({ id: ++made }));
     const a = p.get();
@@ -23,7 +23,7 @@ describe("Pool", () => {
     expect(new Pool<number>().get()).toBe(undefined);
   });
 
-  it("notices the engine's collections by itself", async () => {
+  it("notices V8's collections by itself", async () => {
     const p = new Pool<object>();
     p.put({});
     for (let i = 0; i < 20; i++) {
@@ -44,7 +44,7 @@ describe("Pool", () => {
   const collect = () => poolCleanup(currentScheduler());
 
   // Recorded from Go 1.27 with GOMAXPROCS=1.
-  it("gives objects in Go's order: the first put, then the last, and victims from the oldest", () => {
+  it("gives objects in Go's order: the first that was put, then the last, and victims from the oldest", () => {
     const p = new Pool<string>();
     fill(p, "abcd");
     expect(drain(p)).toBe("adcb");
@@ -67,7 +67,7 @@ describe("Pool", () => {
     expect(drain(p)).toBe("");
   });
 
-  it("ages with the collections of its own scheduler", () => {
+  it("ages only with the collections of its own scheduler", () => {
     const a = createTestScheduler();
     const b = createTestScheduler();
     const p = a.runMain(() => {
@@ -84,7 +84,7 @@ describe("Pool", () => {
     expect(() => new Pool(3 as never)).toThrow("scheduler: Pool: New must be a function (got 3)");
   });
 
-  it("keeps neither null nor undefined, but what else is false", () => {
+  it("keeps falsy objects, but neither null nor undefined", () => {
     const p = new Pool<unknown>();
     p.put(null);
     p.put(undefined);
@@ -93,7 +93,7 @@ describe("Pool", () => {
     expect([p.get(), p.get(), p.get()]).toEqual([0, "", undefined]);
   });
 
-  it("drops victims that were taken in part, and makes new ones only when all is gone", () => {
+  it("drops the rest of its victims at the next collection, and makes objects only when it is empty", () => {
     run(function* (s) {
       let made = 0;
       const p = new Pool<string>(() => `new ${++made}`);
@@ -112,7 +112,7 @@ describe("Pool", () => {
     });
   });
 
-  it("takes undefined for nothing also when it holds something", () => {
+  it("ignores a put of undefined or null also when it holds an object", () => {
     run(function* (s) {
       let made = 0;
       const p = new Pool<number | undefined>(() => ++made);

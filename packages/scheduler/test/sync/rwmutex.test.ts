@@ -5,7 +5,7 @@ import { RWMutex, WaitGroup } from "../../src/sync/index.ts";
 import { run } from "../kit.ts";
 
 describe("RWMutex", () => {
-  it("keeps writers apart from all others and loses nobody", () => {
+  it("excludes all others from a writer, and serves all waiters", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(4), fc.nat(3)), { maxLength: 20 }), (plan) => {
         run(function* (s) {
@@ -40,7 +40,7 @@ describe("RWMutex", () => {
     );
   });
 
-  it("lets readers share, and refuses what does not fit", () => {
+  it("lets readers share; tryLock fails beside any holder, tryRLock beside a writer", () => {
     run(function* () {
       const rw = new RWMutex();
       expect([rw.tryRLock(), rw.tryRLock(), rw.tryLock()]).toEqual([true, true, false]);
@@ -59,7 +59,7 @@ describe("RWMutex", () => {
     });
   });
 
-  it("has new readers wait behind a writer that waits, and all of them go before the next writer", () => {
+  it("queues new readers behind a waiting writer, and lets all of them in before the next writer", () => {
     const log: string[] = [];
     run(function* (s) {
       const rw = new RWMutex();
@@ -94,7 +94,7 @@ describe("RWMutex", () => {
     expect(log.slice(3)).toEqual(["writer 2 at 6"]);
   });
 
-  it("hands itself from writer to writer, one at a time", () => {
+  it("goes from writer to writer, one at a time", () => {
     const log: string[] = [];
     run(function* (s) {
       const rw = new RWMutex();
@@ -133,7 +133,7 @@ describe("RWMutex", () => {
     });
   });
 
-  it("is fatal to unlock when it is not locked so", () => {
+  it("is fatal to unlock in a mode in which it is not locked", () => {
     const failure = (f: () => void) => {
       try {
         f();

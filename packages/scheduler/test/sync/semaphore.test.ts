@@ -3,7 +3,7 @@ import { Weighted } from "../../src/sync/index.ts";
 import { run } from "../kit.ts";
 
 describe("Weighted", () => {
-  it("serves those who wait in order, also one that wants much", () => {
+  it("serves waiters in order, also one that asks for many units", () => {
     run(function* (s) {
       const sem = new Weighted(3);
       const log: string[] = [];
@@ -29,7 +29,7 @@ describe("Weighted", () => {
     });
   });
 
-  it("hands out all of its units, and no more", () => {
+  it("gives exactly as many units as it has", () => {
     run(function* (s) {
       const sem = new Weighted(3);
       expect([sem.tryAcquire(4), sem.tryAcquire(3), sem.tryAcquire(0), sem.tryAcquire()]).toEqual([
@@ -48,7 +48,7 @@ describe("Weighted", () => {
       }
       sem.release(2);
       yield* s.gosched();
-      // One unit is free, and the next waiter wants two: the third, who wants one, does not overtake it.
+      // One unit is free and the next waiter asks for two. The third, which asks for one, does not overtake it.
       expect(log).toEqual(["1"]);
       expect(sem.tryAcquire(0)).toBe(false);
       sem.release();

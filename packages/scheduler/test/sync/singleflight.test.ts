@@ -49,7 +49,7 @@ describe("Singleflight", () => {
     });
   });
 
-  it("shares with those who came in time, and runs anew afterwards", () => {
+  it("shares a run with callers that came during it, and runs again for a later call", () => {
     run(function* (s) {
       const g = new Singleflight<string, number>();
       let runs = 0;
@@ -70,7 +70,7 @@ describe("Singleflight", () => {
     });
   });
 
-  it("runs again after forget, whose key the first run's end leaves alone", () => {
+  it("runs again after forget; the end of the first run leaves the second one's key alone", () => {
     run(function* (s) {
       const flight = new Singleflight<string, number>();
       let runs = 0;
@@ -91,7 +91,7 @@ describe("Singleflight", () => {
       flight.forget("k");
       start();
       yield* s.sleep(12);
-      // The first run has ended; the second one is still the key's.
+      // The first run has ended. The key belongs to the second.
       start();
       yield* s.sleep(30);
       expect(runs).toBe(2);

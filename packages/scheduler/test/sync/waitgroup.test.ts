@@ -3,7 +3,7 @@ import { WaitGroup } from "../../src/sync/index.ts";
 import { run, untyped } from "../kit.ts";
 
 describe("WaitGroup", () => {
-  it("waits for goroutines that it starts, however they end", () => {
+  it("waits for goroutines that it starts, with every kind of end", () => {
     run(function* (s) {
       const wg = new WaitGroup();
       let n = 0;
@@ -20,7 +20,7 @@ describe("WaitGroup", () => {
     });
   });
 
-  it("panics when one done too many comes at the end of a goroutine", () => {
+  it("panics if the counter becomes negative at the end of a goroutine", () => {
     expect(() =>
       run(function* (s) {
         const wg = new WaitGroup();
@@ -34,7 +34,7 @@ describe("WaitGroup", () => {
     expect(() => new WaitGroup().add(0.5)).toThrow("delta must be an integer (got 0.5)");
   });
 
-  it("lets all waiters go at 0, and only then", () => {
+  it("wakes all waiters at 0, and not before", () => {
     run(function* (s) {
       const wg = new WaitGroup();
       let woken = 0;
@@ -57,7 +57,7 @@ describe("WaitGroup", () => {
     });
   });
 
-  it("panics in a waiter that finds others waiting for the next round", () => {
+  it("panics in a waiter if a goroutine waits for the next round already", () => {
     expect(() =>
       run(function* (s) {
         const wg = new WaitGroup();
@@ -96,7 +96,7 @@ describe("WaitGroup that is used again", () => {
     ).toThrow(reuse);
   });
 
-  it("is fine once all have returned, and tells each waiter's group apart", () => {
+  it("works again once all waiters have returned, also while another group has waiters", () => {
     run(function* (s) {
       const a = new WaitGroup();
       const b = new WaitGroup();
@@ -121,7 +121,7 @@ describe("WaitGroup that is used again", () => {
     });
   });
 
-  it("has not counted a function that go refuses", () => {
+  it("does not count a function that go refuses", () => {
     run(function* () {
       const wg = new WaitGroup();
       expect(() => wg.go(untyped(async () => {}))).toThrow("scheduler: WaitGroup.go needs");
