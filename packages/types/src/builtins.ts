@@ -1,8 +1,10 @@
 /** Functions of the language, which need no heap beside their arguments'. */
+
 import { show } from "@gort/base";
 import type { Ptr } from "@gort/memory";
+import { copyOut, readString } from "./bytes.ts";
 import { cellOf, released } from "./cell.ts";
-import { copyOut, readString } from "./codec.ts";
+import { identical } from "./identical.ts";
 import {
   appendAll,
   appendTaken,
@@ -15,7 +17,7 @@ import {
   sliceLen,
   sliceRoot,
 } from "./slice.ts";
-import { identical, type Type, uint8 } from "./type.ts";
+import { type Type, uint8 } from "./type.ts";
 import type { Init, RefMembers } from "./values.ts";
 
 /** What the slice shares with others, or an error that says what was given. */

@@ -1,11 +1,13 @@
-/** Members that handles get for what lies inside of their target: nested structs, and the elements of arrays and slices. */
+/**
+ * Members that handles get for what lies inside of their target: nested structs, and the elements of arrays and slices.
+ */
 import type { Addr, Ptr } from "@gort/memory";
 import { enter, type Home, KEY, type RefBase, type Root, UNROOTED, type ViewBase } from "./cell.ts";
 import { assignTaken, type Codec, storeTaken } from "./codec.ts";
 import { nilDereference } from "./errors.ts";
+import type { ViewClass } from "./per-type.ts";
 import { checkBounds, outOfRange, Slice, type SliceOps } from "./slice.ts";
 import type { ArrayType, Type } from "./type.ts";
-import type { ViewClass } from "./unsafe.ts";
 
 /** A nested View, one for each View and field, moved along at every access. */
 export function nestedView(classOf: () => ViewClass, codec: Codec, offset: number): PropertyDescriptor {

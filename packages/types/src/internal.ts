@@ -1,2 +1,2 @@
 // For runtime: strings in the heap.
-export { readString } from "./codec.ts";
+export { readString } from "./bytes.ts";

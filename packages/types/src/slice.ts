@@ -10,7 +10,8 @@ import { addShare, DEAD, KEY, notConstructible, type Root, type Roots, released,
 import { type Codec, storeTaken } from "./codec.ts";
 import { growCap } from "./growslice.ts";
 import type { Heap } from "./heap.ts";
-import { identical, type Type } from "./type.ts";
+import { identical } from "./identical.ts";
+import type { Type } from "./type.ts";
 import type { Init, Ref, Value } from "./values.ts";
 
 /** What all slices of one element type in one heap share. */
@@ -373,6 +374,23 @@ export function newSlice<E extends Type>(ops: SliceOps, len: number, cap: number
   const addr = heap.malloc(cap * size, ops.typ);
   // Plus 0: a length of -0 reads as 0.
   return new Slice<E>(KEY, ops, ops.roots.adopt(heap.newRef(addr)), addr, len + 0, cap + 0);
+}
+
+/** `[]T{...}`: length and capacity are the list's. */
+export function listSlice<E extends Type>(ops: SliceOps, values: readonly Init<E>[]): Slice<E> {
+  const n = values.length;
+  const s = newSlice<E>(ops, n, n);
+  try {
+    const { store } = ops.codec;
+    const { size } = ops.elem;
+    const base = sliceAddr(s as unknown as Slice<Type>);
+    // Nothing else refers to the array yet.
+    for (let i = 0; i < n; i++) store(base + i * size, values[i]);
+  } catch (err) {
+    s.release();
+    throw err;
+  }
+  return s;
 }
 
 function wholeSize(what: string, n: number): void {

@@ -176,8 +176,6 @@ export const string = new ScalarType<string>("string", 16, 8, 8, "");
 export const bytes = new ScalarType<Uint8Array>("bytes", 24, 8, 8, new Uint8Array(0));
 scalarsMade = true;
 
-/** The deepest pointers and slices of others that have a name, and can be compared. */
-const MAX_DEPTH = 1000;
 /** From this depth on, and where a type contains itself, a name ends in `...`. */
 const NAME_DEPTH = 50;
 
@@ -427,68 +425,6 @@ function layOut(name: string, declared: Fields, names: readonly string[]): Layou
   }
   if (lastSize === 0 && offset > 0) offset++;
   return { fields: Object.freeze(fields), size: alignUp(offset, align), align, ptrdata };
-}
-
-/** `*T`. A thunk serves types that are declared later. */
-export function pointer<E extends Type>(elem: E | (() => E)): PointerType<E> {
-  return new PointerType(elem);
-}
-
-/** `[]T` */
-export function slice<E extends Type>(elem: E | (() => E)): SliceType<E> {
-  return new SliceType(elem);
-}
-
-/** `[n]T` */
-export function array<E extends Type>(elem: E, length: number): ArrayType<E> {
-  return new ArrayType(elem, length);
-}
-
-/**
- * `type name struct { ... }`. Each call makes a new type, also for equal names.
- *
- * @throws TypeError for a field called `release`, `constructor` or `__proto__`, one that begins with `$`, or one
- *   that is a number (JavaScript would reorder it)
- */
-export function struct<F extends Fields>(name: string, fields: F): StructType<F> {
-  return new StructType(name, fields);
-}
-
-/** Two types that are being compared. */
-interface Pair {
-  readonly a: Type;
-  readonly b: Type;
-  readonly outer: Pair | null;
-  readonly depth: number;
-}
-
-/** Whether values of the two can be assigned to each other. */
-export function identical(a: Type, b: Type): boolean {
-  return a === b || sameShape(a, b, null);
-}
-
-function sameShape(a: Type, b: Type, outer: Pair | null): boolean {
-  if (a === b) return true;
-  if (a instanceof ArrayType && b instanceof ArrayType)
-    return a.length === b.length && sameShape(a.elem, b.elem, outer);
-  const pointers = a instanceof PointerType && b instanceof PointerType;
-  if (!pointers && !(a instanceof SliceType && b instanceof SliceType)) return false;
-  // Types that lead back to themselves are identical unless a difference is found on the way.
-  for (let p = outer; p !== null; p = p.outer) if (p.a === a && p.b === b) return true;
-  const pair: Pair = { a, b, outer, depth: outer === null ? 1 : outer.depth + 1 };
-  if (pair.depth > MAX_DEPTH) throw new TypeError(`types: ${a.name} is more than ${MAX_DEPTH} types deep`);
-  return sameShape((a as PointerType).elem, (b as PointerType).elem, pair);
-}
-
-/** `unsafe.Sizeof`, `Alignof`, `Offsetof` of a value of the type. */
-export function sizeof(type: Type): number {
-  return type.size;
-}
-export function alignof(type: Type): number {
-  return type.align;
-}
-export function offsetof<F extends Fields>(type: StructType<F>, field: keyof F & string): number {
-  return type.field(field).offset;
 }
 
 for (const c of [Type, ScalarType, PointerType, SliceType, ArrayType, StructType, Element]) {

@@ -402,7 +402,7 @@ describe("scalars", () => {
 
   it("strings of a length that their UTF-8 form exceeds are not cut, in a process that had no longer one", async () => {
     vi.resetModules();
-    const fresh = await import("../src/codec.ts");
+    const fresh = await import("../src/bytes.ts");
     for (const n of [1, 341, 342, 400, 1024, 1025, 5000]) {
       const text = "語".repeat(n);
       expect(fresh.encodeString(text)).toBe(3 * n);

@@ -1,0 +1,31 @@
+/** Identity of types, as Go has it: composite types by their parts, structs by their declaration. */
+import { ArrayType, PointerType, SliceType, type Type } from "./type.ts";
+
+/** Levels of pointers and slices that are compared; deeper types are an error. */
+const MAX_DEPTH = 1000;
+
+/** Two types that are being compared. */
+interface Pair {
+  readonly a: Type;
+  readonly b: Type;
+  readonly outer: Pair | null;
+  readonly depth: number;
+}
+
+/** Whether values of the two can be assigned to each other. */
+export function identical(a: Type, b: Type): boolean {
+  return a === b || sameShape(a, b, null);
+}
+
+function sameShape(a: Type, b: Type, outer: Pair | null): boolean {
+  if (a === b) return true;
+  if (a instanceof ArrayType && b instanceof ArrayType)
+    return a.length === b.length && sameShape(a.elem, b.elem, outer);
+  const pointers = a instanceof PointerType && b instanceof PointerType;
+  if (!pointers && !(a instanceof SliceType && b instanceof SliceType)) return false;
+  // Types that lead back to themselves are identical unless a difference is found on the way.
+  for (let p = outer; p !== null; p = p.outer) if (p.a === a && p.b === b) return true;
+  const pair: Pair = { a, b, outer, depth: outer === null ? 1 : outer.depth + 1 };
+  if (pair.depth > MAX_DEPTH) throw new TypeError(`types: ${a.name} is more than ${MAX_DEPTH} types deep`);
+  return sameShape((a as PointerType).elem, (b as PointerType).elem, pair);
+}
