@@ -23,7 +23,7 @@ describe("a large channel", () => {
       const buf = () => (c as unknown as HChan<object>).buf.filter((v) => v !== undefined);
       yield* c.send({});
       yield* c.send({});
-      // A sender that waits hands its value to the ring when one is taken.
+      // The waiting sender's value moves to the ring when a receiver takes one.
       s.go(function* () {
         yield* c.send({});
       });

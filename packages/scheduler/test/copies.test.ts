@@ -15,7 +15,7 @@ async function anotherCopy() {
 describe("two copies of the package in one program", () => {
   const fault = "belongs to another copy of @gort/scheduler: install one version, and bundle it once";
 
-  it("say so when a goroutine of one uses what the other has made", async () => {
+  it("throw an error that says so when a goroutine of one uses an object of the other", async () => {
     const b = await anotherCopy();
     const mu = new b.Mutex();
     const c = b.makeChan<number>();

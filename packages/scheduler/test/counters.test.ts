@@ -13,7 +13,7 @@ import { LockWaits } from "../src/lock-waits.ts";
 import { Mutex, RWMutex } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
 
-/** Each record, and how many transitions they stand for in all. */
+/** Each record, and the sum of the transitions that the records stand for. */
 class Latencies implements LatencyRecorder {
   readonly list: { ns: number; count: number }[] = [];
   record(ns: number, count: number): void {
@@ -33,7 +33,7 @@ function compute(s: TestScheduler, ms: number): void {
 }
 
 describe("counters", () => {
-  it("agree with a walk over the goroutines, from the inside and between slices", () => {
+  it("agree with a walk over the goroutines, within a slice and between slices", () => {
     const s = createTestScheduler();
     const check = () => {
       const seen = { [Grunnable]: 0, [Grunning]: 0, [Gsyscall]: 0, [Gwaiting]: 0 };
@@ -77,7 +77,7 @@ describe("counters", () => {
     verifyScheduler(s);
   });
 
-  it("lie in the block that they are given, up to date after each slice", () => {
+  it("are written to the given block after each slice", () => {
     const block = new Float64Array(new SharedArrayBuffer(schedCountersLength * 8 + 64), 64);
     const s = createTestScheduler({ counters: block, gomaxprocs: 3 });
     s.go(() => s.makeChan().recv());
@@ -92,7 +92,7 @@ describe("counters", () => {
     );
   });
 
-  it("sum up the time that goroutines were blocked on locks", () => {
+  it("sum the time that goroutines were blocked on locks", () => {
     const s = createTestScheduler();
     const waitedMs = () => s.readCounters()[schedCounters.mutexWaitNs] / 1e6;
     s.runMain(function* () {
@@ -132,7 +132,7 @@ describe("counters", () => {
       expect(waitedMs()).toBe(28);
       yield* s.sleep(100);
       expect(waitedMs()).toBe(46);
-      // A second writer waits for the first: a mutex in Go too.
+      // A second writer waits for the first. In Go this is a mutex, too.
       yield* rw.lock();
       s.go(function* () {
         yield* rw.lock();
@@ -144,7 +144,7 @@ describe("counters", () => {
     });
   });
 
-  it("sum it up nearly when locks are fought over all the time and only some waits are timed", () => {
+  it("estimate that sum closely when locks are contended all the time and only some waits are timed", () => {
     const s = createTestScheduler();
     let truth = 0;
     s.runMain(function* () {
@@ -175,7 +175,7 @@ describe("counters", () => {
 });
 
 describe("latencies", () => {
-  it("are those of the goroutines that were started together", () => {
+  it("of goroutines that were started together include the run time of those before", () => {
     const latencies = new Latencies();
     const s = createTestScheduler({ latencies });
     const n = 4000;
@@ -200,7 +200,7 @@ describe("latencies", () => {
     expect(latencies.transitions).toBeLessThan(n * 1.05);
   });
 
-  it("are the time of the others for goroutines that take turns", () => {
+  it("of goroutines that take turns are the run time of the others", () => {
     const latencies = new Latencies();
     const s = createTestScheduler({ latencies });
     s.runMain(function* () {
@@ -218,8 +218,7 @@ describe("latencies", () => {
         yield* s.gosched();
       }
     });
-    // Each waits for the nine others. The 61st tick takes the head of the global queue out of turn, so not always
-    // exactly.
+    // Each waits for the nine others. This is not exact: the 61st tick takes the head of the global queue out of turn.
     expect(latencies.meanMs).toBeGreaterThan(8.8);
     expect(latencies.meanMs).toBeLessThan(9.2);
     for (const r of latencies.list) expect(r.ns % 1e6).toBe(0);
@@ -228,7 +227,7 @@ describe("latencies", () => {
     expect(latencies.transitions).toBeLessThan(turns * 1.05);
   });
 
-  it("stand for as many transitions when switches are short and fewer are timed", () => {
+  it("have a weight of the transitions they stand for, when switches are short and fewer are timed", () => {
     const latencies = new Latencies();
     const s = createTestScheduler({ latencies });
     const n = 100_000;
@@ -249,7 +248,7 @@ describe("latencies", () => {
     expect(transitions).toBeLessThan(n * 1.5 * 1.15);
   });
 
-  it("begin when host code wakes the scheduler", () => {
+  it("begin at the call of host code that wakes the scheduler", () => {
     const latencies = new Latencies();
     const s = createTestScheduler({ latencies });
     const c = s.makeChan<number>(1);
@@ -267,7 +266,7 @@ describe("latencies", () => {
     for (const r of since) expect(r).toEqual({ ns: 25e6, count: 1 });
   });
 
-  it("are not recorded of goroutines that end with main before they run", () => {
+  it("are not recorded for goroutines that end with main before they run", () => {
     const latencies = new Latencies();
     const s = createTestScheduler({ latencies });
     for (let round = 0; round < 3; round++) {
@@ -281,7 +280,7 @@ describe("latencies", () => {
     expect(g).toBeUndefined();
   });
 
-  it("go on while waits are timed for the block profile", () => {
+  it("are recorded also while the block profile times waits", () => {
     const latencies = new Latencies();
     const s = createTestScheduler({ latencies });
     s.runMain(function* () {
@@ -300,7 +299,7 @@ describe("latencies", () => {
 describe("the choice of latencies", () => {
   const g = (): G => ({ tracking: 0 }) as G;
 
-  it("is one of 8, and one of 1024 while the last two follow each other within 2 us a transition", () => {
+  it("times one in 8, and one in 1024 while the last two are within 2 us a transition", () => {
     const sampler = new LatencySampler(new Latencies());
     expect(sampler.period).toBe(8);
     const periods = [1, 1.0159, 3.06, 5.2, 5.2161].map((now) => {
@@ -311,7 +310,7 @@ describe("the choice of latencies", () => {
     expect(periods).toEqual([8, 1024, 1024, 8, 8]);
   });
 
-  it("relaxes to one of 8 when the last is 2.048 ms old", () => {
+  it("returns to one in 8 when the last is 2.048 ms old", () => {
     const sampler = new LatencySampler(new Latencies());
     sampler.start(g(), 1, 8);
     expect([sampler.relax(1000), sampler.period]).toEqual([false, 8]);
@@ -322,7 +321,7 @@ describe("the choice of latencies", () => {
     expect(sampler.relax(1002.049)).toBe(false);
   });
 
-  it("comes at random distances, of which the period is the mean", () => {
+  it("draws random distances whose mean is the period", () => {
     const sampler = new LatencySampler(new Latencies());
     const draws = Array.from({ length: 20_000 }, () => sampler.next());
     expect([Math.min(...draws), Math.max(...draws)]).toEqual([1, 15]);
@@ -332,13 +331,13 @@ describe("the choice of latencies", () => {
     }
   });
 
-  it("keeps as many as wait at once apart, and uses the place of one that ran again", () => {
+  it("distinguishes all that wait at once, and reuses the slot of one that ran", () => {
     const latencies = new Latencies();
     const sampler = new LatencySampler(latencies);
     const waiting = Array.from({ length: 100 }, g);
     for (const [i, x] of waiting.entries()) sampler.start(x, 10 * i, 8 * (i + 1));
     expect(new Set(waiting.map((x) => x.tracking)).size).toBe(100);
-    // One that is timed already stays so.
+    // A goroutine that is timed already stays timed.
     sampler.start(waiting[0], 5000, 8);
     for (const x of waiting) sampler.ran(x, 2000);
     expect(latencies.list).toEqual(waiting.map((_, i) => ({ ns: (2000 - 10 * i) * 1e6, count: i + 1 })));
@@ -347,7 +346,7 @@ describe("the choice of latencies", () => {
     sampler.start(again, 3000, 8);
     expect(again.tracking).toBeLessThanOrEqual(100);
     sampler.ran(again, 2999);
-    // A clock that was set back.
+    // The clock was set back.
     expect(latencies.list.at(-1)).toEqual({ ns: 0, count: 1 });
     sampler.start(again, 4000, 8);
     sampler.drop(again);
@@ -356,7 +355,7 @@ describe("the choice of latencies", () => {
 });
 
 describe("the choice of waits for locks", () => {
-  it("takes a burst of 64 and the first that finds it spent, and then one of 16 or so, which stand for all", () => {
+  it("times a burst of 64 and the next one; then one in about 16, whose weights stand for all", () => {
     const waits = new LockWaits();
     for (let i = 0; i < 65; i++) expect(waits.begin(0)).toBe(1);
     let since = 0;
@@ -371,20 +370,20 @@ describe("the choice of waits for locks", () => {
       since = 0;
       timed++;
     }
-    // The distances are 1 to 32, 16.5 in the mean.
+    // The distances are 1 to 32; their mean is 16.5.
     expect(n / timed).toBeGreaterThan(16);
     expect(n / timed).toBeLessThan(17);
   });
 
-  it("takes one more for each 10 us that pass, up to the burst", () => {
+  it("regains one wait for each 10 us, up to the burst", () => {
     const waits = new LockWaits();
     for (let i = 0; i < 1000; i++) expect(waits.begin(i * 0.0101)).toBe(1);
-    // A long pause gives no more than the burst.
+    // Even a long pause refills no more than the burst.
     const late = 1e6;
     for (let i = 0; i < 65; i++) expect(waits.begin(late)).toBe(1);
     const next = Array.from({ length: 32 }, () => waits.begin(late));
     expect(next.filter((w) => w > 0).length).toBeLessThan(16);
-    // Half of the burst after 320 us.
+    // After 320 us, half of the burst.
     while (waits.begin(late) === 0);
     let burst = 0;
     while (waits.begin(late + 0.32) !== 1);

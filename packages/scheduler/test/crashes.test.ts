@@ -12,7 +12,7 @@ const loud = {
   },
 };
 
-/** The programs of golden/crashes/crashes.go, by the same names. */
+/** The programs of golden/crashes/crashes.go, under the same names. */
 const programs: Record<string, () => unknown> = {
   *"goexit of main with a recovered panic"() {
     yield* frame(() => {
@@ -131,7 +131,7 @@ const recorded = readFileSync(new URL("./golden/crashes/crashes.txt", import.met
   .map((part) => [part.slice(0, part.indexOf("\n")), part.slice(part.indexOf("\n") + 1, -1)] as const);
 
 describe("programs that die, recorded from Go", () => {
-  it("are all written here too", () => {
+  it("each have a counterpart here", () => {
     expect(Object.keys(programs)).toEqual(recorded.map(([name]) => name));
   });
 

@@ -6,11 +6,11 @@ import { defaultCase, recvCase, type SelectCase, sendCase } from "../src/index.t
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
 
 /**
- * A model checker: little programs of up to four goroutines and two channels are run under every order in which their
- * operations can begin, and after each step the goroutines must be where an independent model says they are.
+ * A model checker. It runs small programs of up to four goroutines and two channels under every order in which their
+ * operations can begin. After each step, every goroutine must be in the state that an independent model gives it.
  *
- * The model knows nothing of queues of goroutines that hand over values. It keeps, in order of arrival, the offers
- * that wait, and applies four rules until none applies:
+ * The model has no queues of goroutines that hand over values. It keeps the waiting offers in order of arrival, and
+ * applies four rules until none applies:
  *   - a value in the buffer goes to the oldest receive offer;
  *   - a send offer fills a free slot of the buffer;
  *   - with nothing in the buffer, the oldest send offer meets the oldest receive offer;
@@ -42,7 +42,7 @@ class Model {
   readonly buf: number[][];
   readonly closed: boolean[];
   readonly offers: Offer[][];
-  /** Per goroutine: results so far; waiting while an offer of its is open. */
+  /** For each goroutine: its results so far, and whether it waits with an open offer. */
   readonly log: string[][];
   readonly waiting: boolean[];
   private readonly caps: number[];
@@ -71,7 +71,7 @@ class Model {
         const buf = this.buf[c];
         const recv = this.offers[c].find((o) => o.v === null);
         const send = this.offers[c].find((o) => o.v !== null);
-        // A select may offer both ways on one channel; it does not meet itself.
+        // A select may offer to send and to receive on one channel; it never meets itself.
         const pair = this.offers[c]
           .filter((o) => o.v === null)
           .map((r) => ({ r, s: this.offers[c].find((o) => o.v !== null && o.g !== r.g) }))
@@ -80,7 +80,7 @@ class Model {
           this.done(recv, `got ${buf.shift()}`);
           again = true;
         } else if (recv !== undefined && this.closed[c]) {
-          // Before the senders: a select that offers both ways takes its receive.
+          // Receivers before senders: a select that offers both takes its receive.
           this.done(recv, "end");
           again = true;
         } else if (send !== undefined && this.closed[c]) {
@@ -100,7 +100,7 @@ class Model {
     }
   }
 
-  /** Whether an offer on `c` would go through at once. */
+  /** Whether an offer on `c` would complete at once. */
   private ready(c: number, send: boolean, g: number): boolean {
     if (this.closed[c]) return true;
     if (send)
@@ -109,8 +109,8 @@ class Model {
   }
 
   /**
-   * Begins an operation. `chosen` tells which ready case the program took and `queued` in which order a select that
-   * waits entered the queues, where the model leaves them open.
+   * Begins an operation. The model leaves two choices open: `chosen` is the ready case that the program took, and
+   * `queued` the order in which a waiting select entered the queues.
    */
   begin(g: number, op: Op, chosen: () => number, queued: () => number[]): void {
     switch (op.kind) {
@@ -161,9 +161,9 @@ class Model {
 }
 
 /**
- * Runs `p` with its operations begun in the order `order`, which is then extended by the first goroutine that can go
- * until none can. Returns who could have gone at each step. The same seed gives the same choices of select after the
- * same steps.
+ * Runs `p` with its operations begun in the order `order`. After that order it takes the first goroutine that can
+ * continue, until none can. Returns the goroutines that could have continued at each step. After the same steps, the
+ * same seed gives the same choices of select.
  */
 function runOrder(p: Program, order: number[], seed: number): number[][] {
   const s = createTestScheduler({ seed });
@@ -212,7 +212,7 @@ function runOrder(p: Program, order: number[], seed: number): number[][] {
           log[g].push(yield* perform(op));
         } catch (e) {
           if (!isRuntimeError(e)) throw e;
-          // A select does not say which case panicked: the channels tell.
+          // A panic does not say which case of the select caused it; the state of the channels does.
           log[g].push(op.kind === "select" ? "case panic" : "panic");
         }
       }
@@ -268,7 +268,7 @@ function checkProgram(p: Program, seed: number, max: number): number {
   for (let runs = 1; ; runs++) {
     const enabled = runOrder(p, order, seed);
     if (runs >= max) return runs;
-    // Step to the next order: the last goroutine with a successor among those that could go.
+    // Step to the next order: at the last step with a later choice, take the next goroutine that could continue.
     for (;;) {
       const g = order.pop();
       if (g === undefined) return runs;
@@ -305,10 +305,10 @@ const program: fc.Arbitrary<Program> = fc.record({
 });
 
 describe("channels against the model", () => {
-  it("agree in every interleaving of hand-picked programs", () => {
+  it("agree with it in every interleaving of hand-written programs", () => {
     const programs: Program[] = [
       {
-        // A select that offers both ways on a channel which is then closed.
+        // A select offers to send and to receive on a channel that is closed then.
         caps: [0],
         goroutines: [
           [
@@ -398,7 +398,7 @@ describe("channels against the model", () => {
     expect(runs).toBeGreaterThan(200);
   });
 
-  it("agree in every interleaving of random programs", () => {
+  it("agree with it in every interleaving of random programs", () => {
     fc.assert(
       fc.property(program, fc.integer({ min: 1 }), (p, seed) => {
         checkProgram(p, seed, 400);

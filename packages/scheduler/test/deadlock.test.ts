@@ -3,13 +3,13 @@ import { crashReport, createScheduler, type Scheduler } from "../src/index.ts";
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
 
-/** Until nothing of the scheduler can run: on a busy machine a timer may fire before its first slice. */
+/** Waits until no goroutine can run. On a busy machine a timer may fire before the first slice. */
 async function settled(s: Scheduler): Promise<void> {
   do await turn();
   while (!s.isIdle);
 }
 
-/** The end of the event loop, as far as listeners can tell. */
+/** The end of the event loop, as listeners see it. */
 const beforeExit = () => process.emit("beforeExit", 0);
 
 describe("the end of the event loop", () => {
@@ -17,7 +17,7 @@ describe("the end of the event loop", () => {
     yield* s.makeChan().recv();
   }
 
-  it("is a deadlock at the second time if nothing ran in between", async () => {
+  it("is a deadlock at the second time if no goroutine ran in between", async () => {
     const before = process.listenerCount("beforeExit");
     const s = createScheduler();
     const c = s.makeChan<number>();
@@ -44,12 +44,12 @@ describe("the end of the event loop", () => {
       message: "all goroutines are asleep - deadlock!",
       code: "ERR_GORT_DEADLOCK",
     });
-    // Only the mode that guesses says that it may be wrong.
+    // Only the eager mode says that its verdict may be wrong.
     expect(crashReport(error)?.text).not.toContain("this verdict is early");
     expect(process.listenerCount("beforeExit")).toBe(before);
   });
 
-  it("is no matter of a program that has ended, or of one that wants no verdict", async () => {
+  it("is no deadlock for a program that has ended, or with deadlock: off", async () => {
     const before = process.listenerCount("beforeExit");
     const s = createScheduler();
     await s.main(() => {});
@@ -67,7 +67,7 @@ describe("the end of the event loop", () => {
     expect(await value).toBe(5);
   });
 
-  it("is guessed with deadlock: eager, which says so", async () => {
+  it("is not awaited with deadlock: eager, and the report says that the verdict is early", async () => {
     const s = createScheduler({ deadlock: "eager" });
     const error: unknown = await s.main(() => waitsForever(s)).catch((e) => e);
     expect(crashReport(error)?.text).toContain('\ngort: this verdict is early (deadlock: "eager").');

@@ -1,4 +1,4 @@
-/** From what an engine says of a stack to frames. */
+/** Parsing of an engine's stack text and call sites to frames. */
 
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -41,7 +41,7 @@ describe("a line of a stack", () => {
   ])("%j is a frame", (line, func, file) => {
     const frame = { func, file, line: 10 };
     expect(parseStack(line)).toEqual([frame]);
-    // The same again comes out of what was read before.
+    // The second parse is answered from the cache.
     expect(parseStack(`Error: x\n${line}\n${line}`)).toEqual([frame, frame]);
   });
 
@@ -58,14 +58,14 @@ describe("a line of a stack", () => {
     "worker@/app/prog.js:10:5 and more",
     `    at HChan.recv (${own("../src/chan.ts")}:10:5)`,
     `    at Mutex.lock (file://${own("../src/sync/mutex.ts")}:10:5)`,
-  ])("%j is none of the program", (line) => {
+  ])("%j is no frame of the program", (line) => {
     expect(parseStack(line)).toEqual([]);
     expect(parseStack(`${line}\n    at main (/app/prog.js:1:2)`)).toEqual([
       { func: "main.main", file: "/app/prog.js", line: 1 },
     ]);
   });
 
-  it.each(["gort:run", "gort:start", "gort:probe"])("with %s ends the stack of a goroutine", (marker) => {
+  it.each(["gort:run", "gort:start", "gort:probe"])("with %s is the end of a goroutine's stack", (marker) => {
     const text = `Error
     at inner (/app/prog.js:3:1)
     at outer (/app/prog.js:7:1)
@@ -95,7 +95,7 @@ describe("a symbolizer", () => {
     ["new app.Server", "Server", "app", true],
     ["Object.run [as handler]", "run", "Object", false],
     [".hidden", ".hidden", null, false],
-  ])("is told of the line of %s what a call site would tell", (name, func, type, isNew) => {
+  ])("gets for the line of %s the values of a call site", (name, func, type, isNew) => {
     const told: unknown[] = [];
     const frames = parseStack(`    at ${name} (file:///app/prog.js:10:5)`, (site) => {
       told.push(
@@ -111,11 +111,11 @@ describe("a symbolizer", () => {
       return { func: "main.f", file: "prog.ts", line: 3, outermost: true };
     });
     expect(told).toEqual(["file:///app/prog.js", 10, 5, func, type, isNew, false, undefined]);
-    // Which frame is the outermost one, it can't say.
+    // A line cannot say whether its frame is the outermost.
     expect(frames).toEqual([{ func: "main.f", file: "prog.ts", line: 3 }]);
   });
 
-  it("leaves out a frame that it calls the runtime's own, or that lies in this package", () => {
+  it("hides a frame that it calls the runtime's own, and frames of this package", () => {
     const text = "    at f (/app/prog.js:1:1)\n    at g (/app/prog.js:2:1)\n    at h (/app/prog.js:3:1)";
     const frames = parseStack(text, (site) => {
       const line = site.getLineNumber()!;
@@ -142,7 +142,7 @@ describe("call sites", () => {
     own: s.getFunctionName() === "hook",
   });
 
-  it("are frames up to the marker, but for the engine's and the runtime's own", () => {
+  it("are frames up to the marker, without those of the engine and of the runtime", () => {
     const sites = [
       site("recv", 1, own("../src/chan.ts")),
       site("next", 2, null),
@@ -165,7 +165,7 @@ describe("call sites", () => {
     expect(framesOfSites([site("gort:run", 1), site("host", 2)], symbolize)).toEqual([]);
   });
 
-  it("without a file are not known to be the runtime's", () => {
+  it("without a file are not hidden as the runtime's", () => {
     expect(isOwnSite(site("f", 1, undefined))).toBe(false);
     expect(isOwnSite(site("f", 1, null))).toBe(false);
   });
@@ -191,7 +191,7 @@ describe("a captured stack", () => {
     return capture(below, limit);
   }
 
-  it("begins with the caller of the function that is named, and has as many frames as asked for", () => {
+  it("begins with the caller of the given function, and has the requested number of frames", () => {
     const before = Error.stackTraceLimit;
     expect(framesOf(outer(2, inner), undefined).map((f) => f.func)).toEqual([
       "main.outer",
@@ -201,7 +201,7 @@ describe("a captured stack", () => {
     expect(Error.stackTraceLimit).toBe(before);
   });
 
-  it("is that of an error where the engine captures none", () => {
+  it("is the stack of an error if the engine has no captureStackTrace", () => {
     const { captureStackTrace } = v8Error;
     delete v8Error.captureStackTrace;
     try {
@@ -213,7 +213,7 @@ describe("a captured stack", () => {
     }
   });
 
-  it("leaves the program's formatter in its place, also if it is read with a symbolizer", () => {
+  it("keeps the program's prepareStackTrace, also when it is read with a symbolizer", () => {
     const before = v8Error.prepareStackTrace;
     const mine = () => "formatted";
     v8Error.prepareStackTrace = mine;
@@ -237,7 +237,7 @@ describe("a captured stack", () => {
     }
   });
 
-  it("has no frames if it is no text", () => {
+  it("has no frames if it is no string", () => {
     for (const stack of [undefined, 5, null]) {
       expect(framesOf({ stack }, undefined)).toEqual([]);
       expect(framesOf({ stack }, () => ({ func: "", file: "", line: 0 }))).toEqual([]);
@@ -246,7 +246,7 @@ describe("a captured stack", () => {
 });
 
 describe("the stack of an error", () => {
-  it("is its text, or empty where there is none", () => {
+  it("is its text, or empty without one", () => {
     expect(stackOfError({ stack: "Error: x" })).toBe("Error: x");
     const faulty = {
       get stack(): string {
@@ -260,7 +260,7 @@ describe("the stack of an error", () => {
 });
 
 describe("a stack", () => {
-  it("may have been cut if it has as many lines as the run loop asks for", () => {
+  it("may be cut if it has as many lines as the run loop requests", () => {
     const text = (lines: number) => `Error: x${"\n    at f (file.js:1:1)".repeat(lines)}`;
     expect([0, 1, stackLines - 1, stackLines, stackLines + 1].map((n) => isCut(text(n)))).toEqual([
       false,

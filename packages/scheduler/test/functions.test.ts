@@ -10,7 +10,7 @@ function* drive(x: unknown): Generator<undefined, void, unknown> {
   if (x !== undefined && x !== null) yield* x as Generator<undefined, unknown, unknown>;
 }
 
-/** Every function of the API that takes a function to run in a goroutine. */
+/** Every function of the API that runs a given function in a goroutine. */
 const takers: [string, (f: F) => unknown][] = [
   ["go", (f) => drive(go(f) && null)],
   ["WaitGroup.go", (f) => drive(new WaitGroup().go(f) && null)],
@@ -69,7 +69,7 @@ describe("a function for a goroutine", () => {
     expect(String(attempt(take, async function* () {}).error)).toContain("not an async one");
   });
 
-  it.each(takers)("%s refuses what is no function", (_, take) => {
+  it.each(takers)("%s refuses an argument that is no function", (_, take) => {
     expect(String(attempt(take, 3).error)).toMatch(/needs a function \(got number\)/);
   });
 
@@ -86,7 +86,7 @@ describe("a function for a goroutine", () => {
     },
   );
 
-  it("fails its Group, panics for defer", () => {
+  it("fails its Group, or makes defer panic, if it returns a promise", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const g = new Group();

@@ -6,7 +6,7 @@ import { report } from "./kit.ts";
 
 type Body = () => Generator<undefined, unknown, unknown>;
 
-/** Runs each body in a goroutine of its own, and gives what Go's fmt.Println would have printed. */
+/** Runs each body in a goroutine of its own, and gives the lines that Go's fmt.Println would print. */
 function printed(bodies: Record<string, (log: (text: unknown) => void) => Body>): string[] {
   const s = createTestScheduler();
   const out: string[] = [];
@@ -28,7 +28,7 @@ function printed(bodies: Record<string, (log: (text: unknown) => void) => Body>)
 }
 
 describe("Goexit", () => {
-  it("goes on once a panic in one of its deferred calls is recovered, as recorded from Go", () => {
+  it("continues after a panic in one of its deferred calls is recovered, as recorded from Go", () => {
     expect(
       printed({
         "recovered panic in a deferred call of goexit": (log) =>
@@ -95,7 +95,7 @@ describe("Goexit", () => {
     ]);
   });
 
-  it("in main ends the program when the others have ended, though a panic in between was recovered", () => {
+  it("in main ends the program when the others have ended, also after a recovered panic", () => {
     const main: Body = function* () {
       yield* frame(function* () {
         defer(() => recover());
@@ -130,7 +130,7 @@ describe("a deferred nil function", () => {
 });
 
 describe("a panic", () => {
-  it("that is recovered asks its value for no text, and gives the value itself", () => {
+  it("that is recovered makes no text of its value, and gives the value itself", () => {
     let asked = 0;
     const value = {
       toString(): string {
@@ -156,7 +156,7 @@ describe("a panic", () => {
     expect(asked).toBeGreaterThan(0);
   });
 
-  it("in whose deferred call a fatal error is met stands before it, as in Go", () => {
+  it("stands before a fatal error of its deferred call in the report, as in Go", () => {
     expect(
       report(function* () {
         defer(() => new Mutex().unlock());
@@ -165,7 +165,7 @@ describe("a panic", () => {
     ).toBe("panic: first\n\tfatal error: sync: unlock of unlocked mutex");
   });
 
-  it("may be the last of ten thousand, each in a deferred call of the one before", () => {
+  it("may be the last of ten thousand, each in a deferred call of the previous one", () => {
     const s = createTestScheduler();
     let deepest = false;
     const nest = (n: number): void => {

@@ -10,7 +10,7 @@ const names = readdirSync(dir)
   .map((f) => f.slice(0, -3));
 
 describe("programs recorded from Go", () => {
-  it("are all written here too", () => {
+  it("each have a counterpart here", () => {
     expect(Object.keys(programs).sort()).toEqual(names.sort());
   });
 

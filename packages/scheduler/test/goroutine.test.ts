@@ -36,7 +36,7 @@ describe("go", () => {
       const first = s.go(() => {});
       yield* first.done();
       const c = s.makeChan();
-      // Takes over the record of the first.
+      // Reuses the record of the first.
       const second = s.go(() => c.recv());
       yield* s.gosched();
       expect(second.id).not.toBe(first.id);
@@ -100,7 +100,7 @@ describe("the end of a goroutine", () => {
     });
   });
 
-  it("needs no hook that takes its stack slots back", () => {
+  it("works without a hook for its stack slots", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       s.go(() => {
@@ -111,7 +111,7 @@ describe("the end of a goroutine", () => {
     });
   });
 
-  it("by a panic is reported on standard error where there is neither a main nor a process of Node", () => {
+  it("by a panic is reported on standard error if there is neither a main nor a process of Node", () => {
     const s = createTestScheduler();
     s.go(function* worker() {
       throw new Error("x");

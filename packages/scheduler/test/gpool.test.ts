@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createTestScheduler } from "../src/testing.ts";
 
 describe("the record of a goroutine", () => {
-  it("has the labels of its parent and its number, or none if host code started it", () => {
+  it("has labels and number of its parent, or none if host code started it", () => {
     const s = createTestScheduler();
     const labels = new Map([["key", "value"]]);
     const seen: unknown[] = [];
@@ -26,7 +26,7 @@ describe("the record of a goroutine", () => {
     ]);
   });
 
-  it("serves again once it has ended", () => {
+  it("is reused after its end", () => {
     const s = createTestScheduler();
     for (let i = 0; i < 5; i++) s.go(() => {});
     s.run();

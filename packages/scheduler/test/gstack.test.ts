@@ -22,7 +22,7 @@ describe.each([
 ])("the stack of a goroutine, %s", (_, symbolizer, file) => {
   const options = symbolizer === undefined ? {} : { symbolize: symbolizer };
 
-  it("is taken once a wait, and anew when it waits elsewhere", () => {
+  it("is captured once a wait, and again at the next wait", () => {
     const s = createTestScheduler(options);
     const c = s.makeChan<number>();
     function* here(): Generator<undefined, void> {
@@ -43,7 +43,7 @@ describe.each([
     expect(names(g)).toEqual(["here", "walker"]);
     expect(stackOf(g)).toBe(first);
     c.trySend(1);
-    // Runnable: still where it waited.
+    // Runnable: its place is still that of the wait.
     expect(names(g)).toEqual(["here", "walker"]);
     s.run();
     expect(names(g)).toEqual(["there", "walker"]);
@@ -58,7 +58,7 @@ describe.each([
     expect(again).not.toBe(first);
   });
 
-  it("is that of the present wait, whatever the clock says", async () => {
+  it("is that of the current wait, even if the clock was set back", async () => {
     let now = 100_000;
     const s = createScheduler({ ...options, clock: { now: () => now } });
     const c = s.makeChan<number>();
@@ -81,7 +81,7 @@ describe.each([
     s.close();
   });
 
-  it("is one object of all that wait at the same place, each of which keeps its own header and creator", () => {
+  it("is one object for all that wait at one place; each keeps its own header and creator", () => {
     const s = createTestScheduler(options);
     const c = s.makeChan<number>();
     function* worker(): Generator<undefined, void> {
@@ -105,7 +105,7 @@ describe.each([
     }
   });
 
-  it("is that of the caller while it runs, and unknown while host code runs in its name", () => {
+  it("is that of the caller while it runs, and unknown while host code runs as the goroutine", () => {
     const s = createTestScheduler(options);
     let host: unknown;
     let other: string[] = [];
@@ -115,7 +115,7 @@ describe.each([
         yield* s.gosched();
         return names(g);
       }
-      // This symbolizer gives the asking functions a file of the program.
+      // This symbolizer gives the functions that ask a file of the program.
       const asking = new Set(["names", "gStack"]);
       expect((yield* inner()).filter((name) => !asking.has(name))).toEqual(["inner", "main"]);
       const work = () => {
@@ -134,7 +134,7 @@ describe.each([
     expect(other).toEqual(["waiter"]);
   });
 
-  it("says how long it waits also when its stack is known", () => {
+  it("has the current waiting time also when its stack is in the cache", () => {
     const s = createTestScheduler(options);
     s.go(function* waiter() {
       yield* s.makeChan().recv();
@@ -150,7 +150,7 @@ describe.each([
 });
 
 describe("the tree of places", () => {
-  it("tells files apart whose functions stand at the same place", () => {
+  it("distinguishes files whose functions stand at the same line and column", () => {
     const s = createTestScheduler({
       symbolize: (site) => ({ func: "main.f", file: site.getFileName() ?? "", line: 1 }),
     });
@@ -177,7 +177,7 @@ describe("the tree of places", () => {
 });
 
 describe("a dump", () => {
-  it("shows every goroutine where it is, however deep, whatever the others do", () => {
+  it("shows the place of every goroutine at any depth, beside any other goroutines", () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -235,7 +235,7 @@ describe("a dump", () => {
           });
           expect(text).toBe(specs.length + 1);
           const going = new Set(["send", "syscall", "evaluated"]);
-          // Nobody was disturbed.
+          // The dump disturbed no goroutine.
           expect(ended.sort((a, b) => a - b)).toEqual(
             specs.flatMap(({ kind }, i) => (going.has(kind) ? [] : [i])),
           );
@@ -245,7 +245,7 @@ describe("a dump", () => {
     );
   });
 
-  it("harms no goroutine when one cannot be resumed for its stack", () => {
+  it("harms no goroutine when one of them cannot be resumed for its stack", () => {
     const s = createTestScheduler({ symbolize });
     const c = s.makeChan<number>();
     const got: number[] = [];
@@ -276,7 +276,7 @@ describe("a dump", () => {
 });
 
 describe("gDerived", () => {
-  it("is asked once for all goroutines at a place", () => {
+  it("is called once for all goroutines at a place", () => {
     const s = createTestScheduler({ symbolize });
     function* worker(): Generator<undefined, void> {
       yield* s.makeChan().recv();
@@ -295,7 +295,7 @@ describe("gDerived", () => {
     expect(calls).toBe(1);
   });
 
-  it("is made anew each time without a symbolizer, and of a goroutine that runs", () => {
+  it("is not cached without a symbolizer, and not for a running goroutine", () => {
     const first = (sites: { getFunctionName(): string | null }[]) => {
       calls++;
       return sites.find((site) => site.getFunctionName() !== "gDerived")!.getFunctionName();
@@ -317,7 +317,7 @@ describe("gDerived", () => {
     expect(calls).toBe(4);
   });
 
-  it("is null of a goroutine that has not begun, and is not made of nothing", () => {
+  it("is null for a goroutine that has not begun, and its function is not called", () => {
     const s = createTestScheduler({ symbolize });
     const h = s.go(() => {});
     expect(gSites(byName(s, h.id))).toEqual([]);
@@ -328,7 +328,7 @@ describe("gDerived", () => {
     ).toBe(null);
   });
 
-  it("is made also of a goroutine whose stack a dump has taken before", () => {
+  it("works also for a goroutine whose stack a dump has captured before", () => {
     const s = createTestScheduler({ symbolize });
     const h = s.go(function* waiter() {
       yield* s.makeChan().recv();

@@ -3,7 +3,7 @@ import { createScheduler, FatalError } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
 
 describe("hooks", () => {
-  it("calls safepoint between goroutines, once asked", () => {
+  it("call safepoint between goroutines, once for each request", () => {
     let n = 0;
     const s = createTestScheduler({
       hooks: {
@@ -25,7 +25,7 @@ describe("hooks", () => {
     });
   });
 
-  it("may give the event loop a turn before any goroutine goes on, also when none can run", async () => {
+  it("may give the event loop a turn before any goroutine continues, also when none can run", async () => {
     const log: string[] = [];
     let left = 2;
     const s = createScheduler({
@@ -54,7 +54,7 @@ describe("hooks", () => {
     expect(log).toEqual(["safepoint", "timer", "safepoint"]);
   });
 
-  it("ends the program when a hook fails", async () => {
+  it("end the program when one of them throws", async () => {
     const s = createScheduler({
       hooks: {
         safepoint() {
@@ -71,7 +71,7 @@ describe("hooks", () => {
     expect(await s.main(() => 1)).toBe(1);
   });
 
-  it("tells of the end of goroutines with stack slots, however they end", () => {
+  it("report every kind of end of goroutines that have stack slots", () => {
     const ended: number[] = [];
     const s = createTestScheduler({ hooks: { gExit: (g) => ended.push(g.rootLo) } });
     s.runMain(function* () {
@@ -89,7 +89,7 @@ describe("hooks", () => {
     expect(ended).toEqual([100, 200]);
   });
 
-  it("times waits while block profiling is on", () => {
+  it("report the time of waits while block profiling is on", () => {
     const events: [number, number][] = [];
     const s = createTestScheduler({ hooks: { blockEvent: (_g, ns, reason) => events.push([ns, reason]) } });
     s.runMain(function* () {
@@ -108,7 +108,7 @@ describe("hooks", () => {
 });
 
 describe("a profiler's hook", () => {
-  it("hears of each goroutine that runs, and of the host between slices", () => {
+  it("is called for each goroutine that runs, and for the host between slices", () => {
     const s = createTestScheduler();
     const seen: (number | null)[] = [];
     s.onSwitch = (g) => seen.push(g === null ? null : g.goid);

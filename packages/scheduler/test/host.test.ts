@@ -6,7 +6,7 @@ import { createTestScheduler } from "../src/testing.ts";
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
 
-/** Until nothing of the scheduler can run: on a busy machine a timer may fire before its first slice. */
+/** Waits until no goroutine can run. On a busy machine a timer may fire before the first slice. */
 async function settled(s: Scheduler): Promise<void> {
   do await turn();
   while (!s.isIdle);
@@ -21,7 +21,7 @@ describe("a source that holds no handle of the host", () => {
     return () => set.mock.calls.length - clear.mock.calls.length;
   };
 
-  it("keeps the process alive while main runs, together with others by one handle", async () => {
+  it("keeps the process alive while main runs; all such sources share one handle", async () => {
     const held = handles();
     const s = createScheduler();
     const c = s.makeChan<number>();
@@ -44,7 +44,7 @@ describe("a source that holds no handle of the host", () => {
     expect(held()).toBe(0);
   });
 
-  it("holds nothing if it is told not to, without verdicts, or under virtual time", async () => {
+  it("holds no handle with hold: false, with deadlock: off, or under virtual time", async () => {
     const held = handles();
     const cases: [s: Scheduler, hold: boolean][] = [
       [createScheduler(), false],
@@ -68,7 +68,7 @@ describe("a source that holds no handle of the host", () => {
 describe("a task of the host", () => {
   afterEach(() => {
     vi.unstubAllGlobals();
-    // The module of this test must serve no other file that runs in the process.
+    // No other test file in this process may get the module of this test.
     vi.resetModules();
   });
 
@@ -77,7 +77,7 @@ describe("a task of the host", () => {
     ["by messages", ["setImmediate"]],
     ["by setTimeout", ["setImmediate", "MessageChannel"]],
   ])("runs after microtasks, in order, %s", async (_, missing) => {
-    // Unlike the host's, this channel does not keep the process of the test alive.
+    // Unlike the host's channel, this one does not keep the test's process alive.
     const { setImmediate } = globalThis;
     class Channel {
       port1: { onmessage?: () => void } = {};

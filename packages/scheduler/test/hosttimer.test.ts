@@ -10,7 +10,7 @@ afterEach(() => vi.restoreAllMocks());
 describe("the host's timer of a sleeping scheduler", () => {
   let now = 0;
   let fired = 0;
-  /** What the clock was asked for: delay and `ref` of a timer that was set, or the handle of one that was cleared. */
+  /** Calls of the clock: delay and `ref` of a timer that was set, or the handle of a timer that was cleared. */
   let log: unknown[] = [];
   let callbacks: (() => void)[] = [];
   let atOnce = false;
@@ -41,7 +41,7 @@ describe("the host's timer of a sleeping scheduler", () => {
   });
   const asked = () => log.splice(0);
 
-  it("is set for the time that is left, and not again for the same", () => {
+  it("is set for the remaining time, and not set again for the same time", () => {
     timer.arm(1100, true);
     timer.arm(1100, true);
     now = 1050;
@@ -49,14 +49,14 @@ describe("the host's timer of a sleeping scheduler", () => {
     expect(asked()).toEqual([[100, true]]);
   });
 
-  it("takes the place of the one before if the time or the hold on the process differs", () => {
+  it("replaces the previous one if the time or the hold on the process differs", () => {
     timer.arm(1100, true);
     timer.arm(1100, false);
     timer.arm(1070, false);
     expect(asked()).toEqual([[100, true], "timer 1", [100, false], "timer 2", [70, false]]);
   });
 
-  it("is cleared once when there is nothing to wait for", () => {
+  it("is cleared once when no goroutine waits for a time", () => {
     timer.arm(Infinity, true);
     timer.clear();
     expect(asked()).toEqual([]);
@@ -71,18 +71,18 @@ describe("the host's timer of a sleeping scheduler", () => {
     expect(asked()).toEqual([[100, true], "timer 2", [100, true]]);
   });
 
-  it("is set to 0 for a time that has come", () => {
+  it("is set to 0 for a time in the past", () => {
     timer.arm(900, true);
     expect(asked()).toEqual([[0, true]]);
   });
 
-  it("fires once, whatever the clock calls, and can then be set for the same time", () => {
+  it("fires once, even if the clock calls it twice, and can then be set for the same time", () => {
     timer.arm(1100, true);
     callbacks[0]();
     callbacks[0]();
     expect(fired).toBe(1);
     timer.arm(1100, true);
-    // What has fired needs no clearing.
+    // A timer that has fired needs no clearTimer.
     expect(asked()).toEqual([
       [100, true],
       [100, true],
@@ -91,7 +91,7 @@ describe("the host's timer of a sleeping scheduler", () => {
     expect(fired).toBe(2);
   });
 
-  it("keeps no handle of a timer that fires while it is set", () => {
+  it("keeps no handle of a timer that fires inside of setTimer", () => {
     atOnce = true;
     timer.arm(1100, true);
     timer.clear();
@@ -100,7 +100,7 @@ describe("the host's timer of a sleeping scheduler", () => {
 });
 
 describe("host timers", () => {
-  /** A clock of the host that tells which timers are set and hold the process. */
+  /** A clock of the host that counts the timers that are set and hold the process. */
   function countingClock(): { clock: FakeClock; held: () => number } {
     const clock = new FakeClock();
     const refs = new Map<unknown, boolean>();
@@ -161,7 +161,7 @@ describe("the host's timer", () => {
     [0x7fffffff, 0x7fffffff],
     [1e12, 0x7fffffff],
     [Infinity, 0x7fffffff],
-  ])("of %d ms is set to whole milliseconds that it takes: %d", (ms, set) => {
+  ])("of %d ms is set to a number of milliseconds that the host accepts: %d", (ms, set) => {
     const handle = { unref: vi.fn() };
     const timeout = vi.spyOn(globalThis, "setTimeout").mockReturnValue(handle as never);
     const fn = () => {};
@@ -172,7 +172,7 @@ describe("the host's timer", () => {
     expect(handle.unref).toHaveBeenCalledOnce();
   });
 
-  it("may have a handle that can't be let go of, as in a browser", () => {
+  it("may have a handle without unref, as in a browser", () => {
     vi.spyOn(globalThis, "setTimeout").mockReturnValue(5 as never);
     expect(hostClock.setTimer(() => {}, 1, false)).toBe(5);
   });

@@ -17,7 +17,7 @@ describe("a search for leaks", () => {
     }
     s.run();
     s.beginLeakSearch();
-    // What ends and begins meanwhile counts as usual.
+    // Goroutines that end or begin during the search count as usual.
     c.trySend(1);
     s.run();
     s.go(() => {});
@@ -35,7 +35,7 @@ describe("a search for leaks", () => {
     expect(s.numGoroutine()).toBe(0);
   });
 
-  it("finds goroutines that nothing can wake once V8 has collected them, and no others", async () => {
+  it("finds exactly the goroutines that nothing can wake, once V8 has collected them", async () => {
     const leaks: Leak[] = [];
     const s = createScheduler({ hooks: { leak: (l) => leaks.push(l) } });
     const held = s.makeChan<number>();
@@ -71,7 +71,7 @@ describe("a search for leaks", () => {
 });
 
 describe("leak detection", () => {
-  it("collects goroutines that nothing can wake, and tells where they came from", async () => {
+  it("collects goroutines that nothing can wake, and reports where they were started", async () => {
     const leaks: string[] = [];
     const s = createScheduler({
       leakDetection: true,
@@ -100,7 +100,7 @@ describe("leak detection", () => {
     s.close();
   });
 
-  it("goes on after a scheduler was dropped whose leaks V8 had found and not reported", async () => {
+  it("works on after a scheduler was dropped whose leaks V8 had found but not reported", async () => {
     const leaks: string[] = [];
     const leaky = () => {
       const s = createScheduler({ leakDetection: true, hooks: { leak: (l) => leaks.push(l.func) } });

@@ -5,11 +5,11 @@ import { type G, Gdead, Grunning } from "../src/runtime2.ts";
 import { createTestScheduler } from "../src/testing.ts";
 
 describe("goroutines that run for long", () => {
-  it("are told once a place where they were started, to the hook and on standard error", () => {
+  it("are reported once a creation site, to the hook and on standard error", () => {
     const told: unknown[] = [];
     const s = createTestScheduler({ hooks: { longRun: (run) => told.push(run) } });
     const long = new LongRuns(s, true);
-    // Host code keeps no goroutine waiting.
+    // Time in host code counts for no goroutine.
     long.note(99);
     s.runMain(function* () {
       long.note(25.4);
@@ -30,14 +30,14 @@ describe("goroutines that run for long", () => {
     ]);
   });
 
-  it("are not printed unless asked for", () => {
+  it("are not printed unless sysmon=1 is set", () => {
     const s = createTestScheduler();
     const long = new LongRuns(s, false);
     s.runMain(() => long.note(25));
     expect([long.list.length, s.errors]).toEqual([1, []]);
   });
 
-  it("may have ended when the time they took is known", () => {
+  it("may have ended when their time is known", () => {
     const s = createTestScheduler();
     const long = new LongRuns(s, false);
     s.runMain(() => {
@@ -53,8 +53,8 @@ describe("goroutines that run for long", () => {
   });
 });
 
-describe("an op that a goroutine has made in vain", () => {
-  it("is told once for each kind and place", () => {
+describe("an op that a goroutine makes and does not use", () => {
+  it("is reported once for each kind and place", () => {
     const s = createTestScheduler();
     const long = new LongRuns(s, false);
     s.runMain(function* () {

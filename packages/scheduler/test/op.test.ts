@@ -15,11 +15,11 @@ import { Mutex, RWMutex, WaitGroup, Weighted } from "../src/sync/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
 import { stackText } from "../src/traceback.ts";
 
-/** An op of each kind; `happened` tells whether the one of place `i` has had its effect. */
+/** An op of each kind. `happened` reports whether the op at index `i` has had its effect. */
 interface OpKind {
   make(i: number): Operation<unknown>;
   happened(i: number): boolean;
-  /** What the operation gives. */
+  /** The result of the operation. */
   value?(i: number): unknown;
 }
 
@@ -93,7 +93,7 @@ describe("an op", () => {
     expect(steps).toBe(0);
   });
 
-  it("works when it is put aside and used later", () => {
+  it("works when it is kept in a variable and used later", () => {
     const s = createTestScheduler();
     const got = s.runMain(function* () {
       const a = s.makeChan<string>(1);
@@ -137,7 +137,7 @@ describe("an op", () => {
     expect(c.length).toBe(1);
   });
 
-  it("refuses yield* outside of a goroutine, and can still be awaited then", async () => {
+  it("refuses yield* outside of a goroutine, and can be awaited afterwards", async () => {
     const s = createScheduler();
     const c = s.makeChan<number>(1);
     const op = c.recv();
@@ -149,7 +149,7 @@ describe("an op", () => {
     expect(await op).toBe(5);
   });
 
-  it("is reported when a goroutine ends without having used it", () => {
+  it("is reported when its goroutine ends without using it", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<number>(1);
@@ -165,7 +165,7 @@ describe("an op", () => {
     );
   });
 
-  it("may be what an ordinary function given to go returns", () => {
+  it("may be the result of an ordinary function that go runs", () => {
     const s = createTestScheduler();
     expect(
       s.runMain(function* () {
@@ -178,7 +178,7 @@ describe("an op", () => {
 });
 
 describe("an op on a nil channel", () => {
-  it("says what it is, in messages and in dumps", () => {
+  it("is named in messages and in dumps", () => {
     const s = createTestScheduler();
     const ops = {
       "chan send": () => sendTo(() => s, null, 1),
@@ -198,7 +198,7 @@ describe("an op on a nil channel", () => {
 });
 
 describe("awaiting an op in host code", () => {
-  it("may come after goroutines have run, none of which has made the op", async () => {
+  it("works after goroutines have run that did not make the op", async () => {
     const s = createTestScheduler();
     const c = s.makeChan<number>(1);
     const op = c.recv();
@@ -212,7 +212,7 @@ describe("awaiting an op in host code", () => {
     expect(await got).toBe(5);
   });
 
-  it("waits for a goroutine", async () => {
+  it("waits until a goroutine completes the operation", async () => {
     const s = createScheduler();
     const c = s.makeChan<number>();
     s.go(function* () {
@@ -222,7 +222,7 @@ describe("awaiting an op in host code", () => {
     expect(await c.recv()).toBe(7);
   });
 
-  it("works from both sides without any goroutine", async () => {
+  it("works on both sides of a channel without a goroutine", async () => {
     const c = makeChan<number>();
     const [v] = await Promise.all([c.recv(), c.send(3)]);
     expect(v).toBe(3);
@@ -241,7 +241,7 @@ describe("awaiting an op in host code", () => {
     await expect(op).rejects.toThrow("used twice");
   });
 
-  it("gives the values of a channel to for await", async () => {
+  it("is what `for await` over a channel does", async () => {
     const c = makeChan<number>(1);
     go(function* () {
       for (let i = 0; i < 5; i++) yield* c.send(i);
@@ -252,7 +252,7 @@ describe("awaiting an op in host code", () => {
     expect(got).toEqual([0, 1, 2, 3, 4]);
   });
 
-  it("is no deadlock for the goroutines that wait for it", async () => {
+  it("prevents a deadlock of the goroutines that wait for host code", async () => {
     const s = createScheduler();
     const c = s.makeChan<number>();
     const d = s.makeChan<number>();
@@ -287,7 +287,7 @@ describe("next() of an op, called by hand", () => {
         "an op is used with yield* (or await), which suspends the goroutine",
     );
 
-  it("is refused at the next op, and hands nothing over", () => {
+  it("is refused at the next op, and transfers no value", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<number>();
@@ -322,7 +322,7 @@ describe("next() of an op, called by hand", () => {
     });
   });
 
-  it("is refused when the goroutine has been readied meanwhile", () => {
+  it("is refused when the goroutine has become ready meanwhile", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<number>();
@@ -356,7 +356,7 @@ describe("next() of an op, called by hand", () => {
 });
 
 describe("an op in another copy of the package's goroutine", () => {
-  it("says so", () => {
+  it("throws an error that says so", () => {
     const s = createTestScheduler();
     const copies = (globalThis as unknown as Record<symbol, { curg: unknown }[]>)[Symbol.for("gort.m0")];
     const other = { curg: {} };
@@ -378,7 +378,7 @@ describe("an op in another copy of the package's goroutine", () => {
 describe("an op of any kind", () => {
   const names = Object.keys(opKinds(createScheduler()));
 
-  it.each(names)("may be put aside while another is made and used, once each (%s)", async (name) => {
+  it.each(names)("may be kept while another is made and used; each is used once (%s)", async (name) => {
     await main(function* () {
       const { make, happened, value = () => undefined } = opKinds(defaultScheduler())[name];
       const first = make(0);
@@ -399,7 +399,7 @@ describe("an op of any kind", () => {
     });
   });
 
-  it.each(names)("can be awaited by host code, with another made meanwhile (%s)", async (name) => {
+  it.each(names)("can be awaited by host code that makes another meanwhile (%s)", async (name) => {
     const { make, happened, value = () => undefined } = opKinds(defaultScheduler())[name];
     const first = make(0);
     const second = make(1);
@@ -411,7 +411,7 @@ describe("an op of any kind", () => {
   });
 
   it.each(names)(
-    "refuses yield* outside of a goroutine, and can still be awaited then (%s)",
+    "refuses yield* outside of a goroutine, and can be awaited afterwards (%s)",
     async (name) => {
       const { make, value = () => undefined } = opKinds(defaultScheduler())[name];
       const op = make(0);
@@ -426,7 +426,7 @@ describe("an op of any kind", () => {
 describe("a yield of what is no op", () => {
   const bad = 3 as never;
 
-  it("may be caught, and the goroutine returns or waits for something else", () => {
+  it("throws an error that the goroutine may catch, to return or to wait for an op", () => {
     const s = createTestScheduler();
     const caught: string[] = [];
     function* careless(): Generator<undefined, void, unknown> {
@@ -450,7 +450,7 @@ describe("a yield of what is no op", () => {
     expect(caught).toEqual([fault, fault]);
   });
 
-  it("ends the program if the goroutine does it again, or its generator can't be thrown into", () => {
+  it("ends the program at a second such yield, or if the generator has no throw method", () => {
     const s = createTestScheduler();
     expect(() =>
       s.runMain(function* () {

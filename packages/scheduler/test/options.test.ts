@@ -1,4 +1,4 @@
-/** What the options of a scheduler may be, and what it takes from them. */
+/** Which values the options of a scheduler may have, and how it uses them. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createScheduler } from "../src/index.ts";
 import { parseGodebug, type SchedulerOptions } from "../src/options.ts";
@@ -15,7 +15,7 @@ describe("the seed", () => {
     expect(createScheduler({ seed }).seed).toBe(taken);
   });
 
-  it("is random where none is given, with all 32 bits", () => {
+  it("is random in all 32 bits without an option", () => {
     const random = vi.spyOn(Math, "random");
     for (const [draw, seed] of [
       [0, 0],
@@ -69,7 +69,7 @@ describe("gomaxprocs", () => {
     expect(s.gomaxprocs()).toBe(2);
   });
 
-  it("gives the number before, and keeps it if the new one is below 1, as in Go", () => {
+  it("returns the previous number, and keeps it if the new one is below 1, as in Go", () => {
     const s = createScheduler({ gomaxprocs: 4 });
     expect([s.gomaxprocs(1), s.gomaxprocs(0), s.gomaxprocs(-3), s.gomaxprocs(2), s.gomaxprocs()]).toEqual([
       4, 1, 1, 1, 2,
@@ -86,7 +86,7 @@ describe("gomaxprocs", () => {
   });
 });
 
-describe("a clock of which only now is given", () => {
+describe("a clock with only the method now", () => {
   it("has the host's other methods", () => {
     const s = createScheduler({ clock: { now: () => 0 } });
     vi.spyOn(Date, "now").mockReturnValue(5);
@@ -137,12 +137,12 @@ describe("godebug", () => {
     "constructor=1",
     "__proto__=1",
     ",,",
-  ])("passes over %j, and keeps what it has", (text) => {
+  ])("ignores %j, and keeps its values", (text) => {
     const set = { ...defaults, schedtrace: 5, sysmon: 3 };
     expect(parseGodebug(`schedtrace=5,sysmon=3,${text}`)).toEqual(set);
   });
 
-  it("is read from an object alike, where values may be numbers", () => {
+  it("may be an object, whose values may be numbers", () => {
     const d: SchedulerOptions["godebug"] = { schedtrace: 5, sysmon: "3", scheddetail: 1.5, gctrace: 1 };
     expect(parseGodebug(d)).toEqual({ ...defaults, schedtrace: 5, sysmon: 3 });
     expect(parseGodebug(undefined)).toEqual(defaults);

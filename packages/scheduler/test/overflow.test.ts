@@ -31,21 +31,21 @@ function* descend(n: number): Generator<undefined, number, unknown> {
   return (yield* descend(n - 1)) + 1;
 }
 
-/** A call with more arguments than the stack has room for, from as many functions, each called by the next. */
+/** A call with too many arguments for the stack, made at the given depth of calls. */
 function tooManyArguments(depth: number): Body {
   let f: Body = () => Math.max(...new Array<number>(1_000_000).fill(0));
   for (let k = 0; k < depth; k++) f = new Function("f", `return function layer${k}() { return f() + 1 }`)(f);
   return f;
 }
 
-/** An array in an array and so on: the functions of the engine that read it call each other without an end. */
+/** Arrays in arrays, so deep that functions of the engine overflow its stack when they read them. */
 function nestedArrays(depth: number): unknown[] {
   let a: unknown[] = [];
   for (let k = 0; k < depth; k++) a = [a];
   return a;
 }
 
-/** What the program ends with. */
+/** The error that ends the program. */
 function ending(f: Body): unknown {
   try {
     return createTestScheduler().runMain(f);
@@ -54,7 +54,7 @@ function ending(f: Body): unknown {
   }
 }
 
-/** What a deferred call recovers from the panic of `throws`; the program goes on after the frame. */
+/** The value that a deferred call recovers from the panic of `throws`. The program continues after the frame. */
 function recovered(throws: Body): unknown {
   let value: unknown;
   const after = ending(function* () {
@@ -70,7 +70,7 @@ function recovered(throws: Body): unknown {
   return value;
 }
 
-/** The first lines of a report, as recorded from Go but for the limit, which Go gives in bytes. */
+/** The first lines of a report, as recorded from Go. Only the limit differs: Go gives it in bytes. */
 const goFirstLines = "runtime: goroutine stack exceeds the engine's limit\nfatal error: stack overflow\n\n";
 
 function expectOverflow(f: Body): string {
@@ -85,7 +85,7 @@ function expectOverflow(f: Body): string {
 }
 
 describe("endless recursion", () => {
-  it("ends the program with the innermost frames, whatever recovers", () => {
+  it("ends the program with a report of the innermost frames, even if a deferred call recovers", () => {
     const text = expectOverflow(function* () {
       yield* frame(() => {
         defer(() => recover());
@@ -98,7 +98,7 @@ describe("endless recursion", () => {
     expect(text).toMatch(/\n\.\.\.additional frames elided\.\.\.\n$/);
   });
 
-  it("runs no deferred call on its way, in whatever frame", () => {
+  it("runs no deferred call, in any frame", () => {
     const called: string[] = [];
     expectOverflow(function* () {
       defer(() => called.push("goroutine"));
@@ -125,7 +125,7 @@ describe("endless recursion", () => {
     expect(text).toMatch(/\n\.\.\.additional frames elided\.\.\.\ncreated by .* in goroutine 1\n\t.*\n$/);
   });
 
-  it("in a deferred call hides the panic, as in Go", () => {
+  it("in a deferred call replaces the panic in the report, as in Go", () => {
     const text = expectOverflow(function* () {
       yield* frame(() => {
         defer(() => recover());
@@ -136,7 +136,7 @@ describe("endless recursion", () => {
     expect(text).not.toContain("panic:");
   });
 
-  it("of generators, through frames and through a group is no other", () => {
+  it("of generators, through frames and through a group ends the program alike", () => {
     expectOverflow(function* () {
       yield* descend(100_000);
     });
@@ -156,11 +156,11 @@ describe("endless recursion", () => {
     });
   });
 
-  it("does not include generators of a depth that the engine has room for", () => {
+  it("is not found in generators whose depth fits the engine's stack", () => {
     expect(ending(() => descend(1000))).toBe(1000);
   });
 
-  it("is told from what the program throws, or the engine for another reason", () => {
+  it("is distinguished from the program's RangeErrors, and from the engine's for another reason", () => {
     const own = new RangeError("Maximum call stack size exceeded");
     for (const [throws, expected] of [
       [() => panic(own), "Maximum call stack size exceeded"],
@@ -174,7 +174,7 @@ describe("endless recursion", () => {
     }
   });
 
-  it("is told from an error whose message can't be read", () => {
+  it("is distinguished from an error whose message cannot be read", () => {
     const hostile = Object.defineProperty(new RangeError(), "message", {
       configurable: true,
       get() {
@@ -200,7 +200,7 @@ describe("endless recursion", () => {
     expectOverflow(throws);
   });
 
-  it("is told from a value that has no prototype to ask for", () => {
+  it("is distinguished from a value whose prototype cannot be read", () => {
     const hostile = new Proxy(new RangeError("Maximum call stack size exceeded"), {
       getPrototypeOf() {
         throw new RangeError("no prototype");
@@ -215,7 +215,7 @@ describe("endless recursion", () => {
     ).not.toBeInstanceOf(FatalError);
   });
 
-  it("is found in stacks of any length, and not in those that the program formats", () => {
+  it("is found in stacks of any length, and not in stacks that the program has formatted", () => {
     const { stackTraceLimit, prepareStackTrace } = Error;
     try {
       for (const limit of [10, Number.POSITIVE_INFINITY]) {

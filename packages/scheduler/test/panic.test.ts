@@ -5,7 +5,7 @@ import { createTestScheduler } from "../src/testing.ts";
 import { report, run } from "./kit.ts";
 
 describe("frame", () => {
-  it("gives what its body returns, after the deferred calls, last first", () => {
+  it("returns the value of its body, after the deferred calls, last first", () => {
     const log: number[] = [];
     const got = run(function* () {
       return yield* frame(function* () {
@@ -34,7 +34,7 @@ describe("frame", () => {
     ).toBe(undefined);
   });
 
-  it("leaves deferred calls of the goroutine to its end", () => {
+  it("leaves the deferred calls of the goroutine to the goroutine's end", () => {
     const log: string[] = [];
     run(function* () {
       defer(() => log.push("goroutine"));
@@ -116,7 +116,7 @@ describe("recover", () => {
 });
 
 describe("the report of a panic", () => {
-  it("shows panics that replaced each other, and what became of them", () => {
+  it("shows panics that replaced each other, and which were recovered", () => {
     expect(
       report(() => {
         defer(() => panic("b"));
@@ -167,7 +167,7 @@ describe("the report of a panic", () => {
     ).toBe("panic: late");
   });
 
-  it("prints values as Go does, where JavaScript has them", () => {
+  it("prints values as Go does, if JavaScript has such values", () => {
     class Point {
       x = 1;
     }
@@ -185,7 +185,7 @@ describe("the report of a panic", () => {
 });
 
 describe("misuse", () => {
-  it("is named", () => {
+  it("is reported by name", () => {
     expect(() => defer(() => {})).toThrow("scheduler: defer outside of a goroutine");
     expect(() => goexit()).toThrow("scheduler: goexit outside of a goroutine");
     expect(() => frame(() => {}).next()).toThrow("scheduler: frame outside of a goroutine");
@@ -195,7 +195,7 @@ describe("misuse", () => {
 });
 
 describe("a frame that catches a panic by hand", () => {
-  it("may throw another value, which is then the panic", () => {
+  it("may throw another value, which becomes the panic", () => {
     const s = createTestScheduler();
     const [a, b] = [new Error("a"), new Error("b")];
     const got: unknown[] = [];

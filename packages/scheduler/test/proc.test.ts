@@ -5,7 +5,7 @@ import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src
 import { run } from "./kit.ts";
 
 describe("the run queue", () => {
-  it("moves half of a full ring to the global queue, and runs everybody once", () => {
+  it("moves half of a full ring to the global queue, and runs every goroutine once", () => {
     const s = createTestScheduler();
     const log: number[] = [];
     s.runMain(function* () {
@@ -13,12 +13,12 @@ describe("the run queue", () => {
       while (log.length < 1000) yield* s.gosched();
     });
     expect(log.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
-    // The last one started was in runnext, and the ring keeps its order.
+    // The last goroutine to start was in runnext, and the ring keeps its order.
     expect(log[0]).toBe(999);
     verifyScheduler(s);
   });
 
-  it("lets others in when two goroutines only hand to each other", () => {
+  it("runs others while two goroutines only pass values to each other", () => {
     const s = createTestScheduler();
     let other = false;
     s.runMain(function* () {
@@ -41,7 +41,7 @@ describe("the run queue", () => {
     expect(other).toBe(true);
   });
 
-  it("lets others in after 10 ms when two goroutines that only hand to each other take their time", () => {
+  it("runs others after 10 ms while two goroutines with long steps only pass values to each other", () => {
     const s = createTestScheduler();
     let waited = -1;
     s.runMain(function* () {
@@ -84,7 +84,7 @@ describe("the run queue", () => {
 });
 
 describe("the global queue", () => {
-  it("comes first at every 61st tick, as in Go, and last otherwise", () => {
+  it("is first at every 61st tick, as in Go, and last otherwise", () => {
     const s = createTestScheduler();
     const ticks: number[] = [];
     s.runMain(function* () {
@@ -105,12 +105,12 @@ describe("the global queue", () => {
       s.go(spawn);
       while (left > 0) yield* s.sleep(1);
     });
-    // The tick that takes it is counted already.
+    // schedtick includes the tick that takes the goroutine.
     expect(ticks.map((t) => t % 61)).toEqual([1, 1, 1, 1, 1]);
     expect(ticks.map((t) => t - ticks[0])).toEqual([0, 61, 122, 183, 244]);
   });
 
-  it("gives its head, and up to half a ring more, to a P that has nothing to do", () => {
+  it("gives its head, and up to half a ring more, to an idle P", () => {
     const s = createTestScheduler();
     const order: number[] = [];
     const sizes: number[][] = [];
@@ -133,7 +133,7 @@ describe("the global queue", () => {
 });
 
 describe("a goroutine that is taken out of the queues", () => {
-  it.each(["ring", "global queue"])("of the %s leaves the others there in their order", (queue) => {
+  it.each(["ring", "global queue"])("of the %s leaves the others there, in their order", (queue) => {
     const s = createTestScheduler();
     const ran: string[] = [];
     const ids = ["a", "b", "c", "d"].map((name) => s.go(() => void ran.push(name)).id);
@@ -143,7 +143,7 @@ describe("a goroutine that is taken out of the queues", () => {
     expect(ran).toEqual(["a", "c", "d"]);
   });
 
-  it("of runnext leaves none there", () => {
+  it("of runnext leaves runnext empty", () => {
     const s = createTestScheduler();
     const ran: string[] = [];
     s.runMain(function* () {
@@ -161,7 +161,7 @@ describe("a goroutine that is taken out of the queues", () => {
 
 describe("a scheduler", () => {
   it.each([10, 50, 200])(
-    "leaves Error.stackTraceLimit at %d, and has 50 lines at least in goroutines",
+    "keeps Error.stackTraceLimit at %d for host code, and raises it to at least 50 in goroutines",
     (limit) => {
       const s = createTestScheduler();
       const before = Error.stackTraceLimit;
@@ -198,7 +198,7 @@ describe("a scheduler", () => {
     };
     expect([0, 0, 5, 9.9].map(wokenAt)).toEqual(["task", "microtask", "microtask", "microtask"]);
     expect([10, 19.9, 20].map(wokenAt)).toEqual(["task", "microtask", "task"]);
-    // The host's timer is a turn too.
+    // A call of the host's timer is a turn, too.
     s.go(() => s.sleep(80));
     queue.shift()![1]();
     t = 100;
@@ -209,7 +209,7 @@ describe("a scheduler", () => {
     s.close();
   });
 
-  it("draws numbers from 0 to n - 1 alike, and the same ones for one seed", () => {
+  it("draws numbers from 0 to n - 1 uniformly, and the same ones for the same seed", () => {
     const draw = (seed: number, n: number, count: number) => {
       const s = createTestScheduler({ seed });
       return Array.from({ length: count }, () => s.randn(n));
@@ -242,7 +242,7 @@ describe("a scheduler", () => {
     late.close();
   });
 
-  it("ties a goroutine to its thread as often as it was asked to, as its header says", () => {
+  it("counts the locks of a goroutine to its thread, as its header shows", () => {
     const s = createTestScheduler();
     const headers: string[] = [];
     s.lockOSThread();
@@ -264,7 +264,7 @@ describe("a scheduler", () => {
 });
 
 describe("the host loop", () => {
-  /** A scheduler whose clock moves when the test says, and whose event loop turns are run by hand. */
+  /** A scheduler whose clock the test moves, and whose event loop turns it runs. */
   function byHand(godebug = "") {
     const host = { t: 0, turns: [] as (() => void)[], text: [] as string[] };
     const s = createScheduler({
@@ -276,7 +276,7 @@ describe("the host loop", () => {
     return { s, host };
   }
 
-  it("hands over to the event loop at least every 10 ms while goroutines want to run", () => {
+  it("yields to the event loop at least every 10 ms while goroutines can run", () => {
     const { s, host } = byHand();
     for (let i = 0; i < 4; i++) {
       s.go(function* () {
@@ -321,7 +321,7 @@ describe("the host loop", () => {
     },
   );
 
-  it("reads the clock seldom where checkpoints are frequent", () => {
+  it("reads the clock seldom if checkpoints are frequent", () => {
     let reads = 0;
     const s = createScheduler({
       clock: { now: () => 0 * ++reads },
@@ -333,12 +333,12 @@ describe("the host loop", () => {
       for (let i = 0; i < 16000; i++) inTime &&= !s.shouldYield();
     });
     expect(inTime).toBe(true);
-    // On each 16th call, but for the first ones.
+    // At each 16th call, except for the first calls.
     expect(reads).toBeGreaterThan(990);
     expect(reads).toBeLessThan(1010);
   });
 
-  it("reads it twice as seldom each time up to every 16th call, and on every one where steps are long", () => {
+  it("doubles the distance between reads up to 16 calls, and reads at every call if steps are long", () => {
     const { s, host } = byHand();
     const now = vi.spyOn(s.clock, "now");
     const calls = (n: number, stepMs: number) =>
@@ -353,7 +353,7 @@ describe("the host loop", () => {
     let again: number[] = [];
     s.go(() => {
       short = calls(70, 0);
-      // The rest of the last distance, and then each call.
+      // The rest of the last distance, and from then on each call.
       long = calls(20, 0.3);
       again = calls(10, 0);
     });
@@ -363,7 +363,7 @@ describe("the host loop", () => {
     expect(again).toEqual([1, 3, 7]);
   });
 
-  it("asks a goroutine to yield from the end of its slice on, and when the clock was set back", () => {
+  it("makes shouldYield true from the end of the slice on, and when the clock was set back", () => {
     const { s, host } = byHand();
     const asked = [0, 1.999, 2, 3, -0.001].map((after) => {
       let yields = false;
@@ -378,7 +378,7 @@ describe("the host loop", () => {
     expect(asked).toEqual([false, false, true, true, true]);
   });
 
-  it("hands over in time when goroutines that took no time take half a millisecond each", () => {
+  it("yields in time when goroutines with short steps suddenly take half a millisecond each", () => {
     const { s, host } = byHand();
     for (let i = 0; i < 16; i++) {
       s.go(function* () {
@@ -397,7 +397,7 @@ describe("the host loop", () => {
     expect(worst).toBeLessThanOrEqual(10);
   });
 
-  it("hands over in time when goroutines of 1 ms a step follow on ones that took no time", () => {
+  it("yields in time when goroutines with steps of 1 ms follow goroutines with short steps", () => {
     const { s, host } = byHand();
     let worst = 0;
     const turn = () => {
@@ -421,7 +421,7 @@ describe("the host loop", () => {
     expect(worst).toBeLessThanOrEqual(10);
   });
 
-  it("does not starve the host when promises and goroutines wake each other", async () => {
+  it("does not starve the host while promises and goroutines wake each other", async () => {
     const s = createScheduler();
     const c = s.makeChan<number>();
     let timer = false;
@@ -438,7 +438,7 @@ describe("the host loop", () => {
   });
 
   it.each(["at once", "later"])(
-    "does not resume the goroutine that closes it %s, whatever it waits for",
+    "does not resume the goroutine that closes the scheduler %s, in any kind of wait",
     (when) => {
       const waits: Record<string, (s: TestScheduler, c: Chan<number>) => Operation<unknown>> = {
         recv: (_, c) => c.recv(),
@@ -464,7 +464,7 @@ describe("the host loop", () => {
     },
   );
 
-  it("marks goroutines that run for long, once a creation site", () => {
+  it("reports goroutines that run for long, once a creation site", () => {
     const { s, host } = byHand("sysmon=1");
     s.go(function* spawner() {
       for (let i = 0; i < 3; i++) {
@@ -483,7 +483,7 @@ describe("the host loop", () => {
     expect(s.longRuns.length).toBe(1);
   });
 
-  it("gives a long loop a place to yield that does nothing until the slice is over", () => {
+  it("has a checkpoint that yields only after the end of the slice", () => {
     const { s, host } = byHand();
     let others = 0;
     let loops = 0;
@@ -500,14 +500,14 @@ describe("the host loop", () => {
       }
     });
     while (host.turns.length > 0) host.turns.shift()!();
-    // 100 ms of looping, in slices of 2.
+    // A loop of 100 ms, in slices of 2 ms.
     expect(others).toBeGreaterThan(30);
     expect(others).toBeLessThan(80);
   });
 });
 
 describe("system goroutines", () => {
-  it("are not counted, outlive main and are no party to a deadlock", () => {
+  it("do not count, outlive main and do not prevent a deadlock", () => {
     const s = createTestScheduler();
     const c = s.makeChan<number>();
     const got: number[] = [];
@@ -529,7 +529,7 @@ describe("system goroutines", () => {
 });
 
 describe("the run queues", () => {
-  it("give a goroutine that has yielded its turn among others that start new ones without end", () => {
+  it("run a goroutine that has yielded among others that endlessly start new ones", () => {
     const s = createTestScheduler();
     let spawned = 0;
     let turn = -1;
@@ -539,7 +539,7 @@ describe("the run queues", () => {
         turn = spawned;
       });
       const nothing = function* (): Generator<undefined, void, unknown> {};
-      // The second start moves the first one into the ring, which is so never empty.
+      // The second start moves the first goroutine into the ring, so the ring is never empty.
       const spawn = function* (): Generator<undefined, void, unknown> {
         if (++spawned >= 10_000 || turn >= 0) return;
         s.go(spawn);
@@ -559,7 +559,7 @@ describe("the run queues", () => {
     [11, 1],
     [5, 0.2],
   ])(
-    "let one that has yielded run beside steps of %d ms with sleeps of %d ms and two that play ping-pong",
+    "run a goroutine that has yielded beside steps of %d ms with sleeps of %d ms and a ping-pong of two",
     (step, nap) => {
       const s = createTestScheduler();
       const clock = s.fakeClock;
@@ -594,12 +594,12 @@ describe("the run queues", () => {
           late.push(clock.now() - yielded);
         }
       });
-      // 10 ms in the global queue, the same for those that hand to each other, and the steps that begin before.
+      // 10 ms in the global queue, 10 ms of the ping-pong, and the steps that begin before.
       expect(Math.max(...late)).toBeLessThanOrEqual(3 * step + 25);
     },
   );
 
-  it("give the labels of a goroutine that has ended to no other", () => {
+  it("do not give the labels of an ended goroutine to another", () => {
     run(function* (s) {
       const labels = { key: "value" };
       const first = s.go(function* () {

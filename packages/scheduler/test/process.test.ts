@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { beforeAll, describe, expect, it } from "vitest";
 
-/** Programs that run in a process of their own: what keeps it alive, and how it ends. */
+/** Programs in a process of their own: what keeps the process alive, and how it ends. */
 
 const dir = mkdtempSync(join(tmpdir(), "gort-scheduler-"));
 
@@ -44,7 +44,7 @@ describe("the process", () => {
     expect([r.code, r.out]).toEqual([0, "woke\n"]);
   });
 
-  it("ends when goroutines wait for what cannot come, without main", async () => {
+  it("ends without main when goroutines wait for events that cannot come", async () => {
     const r = await node(`
       g.go(function* () { yield* g.recv(null); });
       g.defaultScheduler().goSystem(function* () { for (;;) yield* g.sleep(1000); });
@@ -76,7 +76,7 @@ describe("the process", () => {
     expect(r.err).toMatch(/\[sleep\]/);
   });
 
-  it("answers HTTP requests while goroutines use all the time they get", async () => {
+  it("answers HTTP requests while goroutines use all their time", async () => {
     const r = await node(`
       import http from "node:http";
       let stop = false;
@@ -105,7 +105,7 @@ describe("the process", () => {
   });
 });
 
-/** Programs in which main waits for channel `c`; each wakes it in its own way, from what was armed before main. */
+/** Programs whose main waits for channel `c`. Each wakes it by a different event that it arms before the wait. */
 const healthy: Record<string, string> = {
   "a timer": `setTimeout(() => c.trySend("ok"), 60);`,
   "an interval": `const t = setInterval(() => { clearInterval(t); c.trySend("ok"); }, 60);`,
@@ -137,7 +137,7 @@ const healthy: Record<string, string> = {
   "an announced source": `g.defaultScheduler().hostSource(); setTimeout(() => c.trySend("ok"), 60).unref();`,
 };
 
-/** Programs whose main can't be woken any more, whatever they have begun before. */
+/** Programs whose main nothing can wake, with the wait states that differ from `chan receive`. */
 const dead: Record<string, { body: string; state?: string }> = {
   "a channel": { body: `yield* c.recv();` },
   "a channel, after what was armed is over": { body: `setTimeout(() => {}, 50); yield* c.recv();` },
@@ -195,12 +195,12 @@ describe("a program whose goroutines wait", () => {
 describe("the end of a program", () => {
   const deadlock = `g.main(function* waits() { yield* g.recv(null); })`;
 
-  it("is the caller's to tell where it handles the error", async () => {
+  it("prints nothing if the caller of main handles the error", async () => {
     const r = await node(`await ${deadlock}.catch((e) => console.log(e.message, e.constructor.name));`);
     expect([r.code, r.out, r.err]).toEqual([0, "all goroutines are asleep - deadlock! FatalError\n", ""]);
   });
 
-  it("is the program's own handler's to tell", async () => {
+  it("prints nothing if the program has a handler for uncaught errors", async () => {
     const r = await node(`
       process.on("uncaughtException", (e) => { console.log("mine:", e.message); process.exit(7); });
       void ${deadlock};
@@ -208,7 +208,7 @@ describe("the end of a program", () => {
     expect([r.code, r.out, r.err]).toEqual([7, "mine: all goroutines are asleep - deadlock!\n", ""]);
   });
 
-  it("by a panic has Go's report and status, in a goroutine that main does not wait for", async () => {
+  it("by a panic of any goroutine has Go's report and status", async () => {
     const r = await node(`
       void g.main(function* () { g.go(function* boom() { g.panic("no"); }); yield* g.sleep(1000); });
     `);
@@ -216,7 +216,7 @@ describe("the end of a program", () => {
     expect(r.err).toMatch(/^panic: no\n\ngoroutine \d+ \[running\]:\n(?:main\.panic.*\n.*\n)*main\.boom\(/);
   });
 
-  it("comes for each of several schedulers", async () => {
+  it("is reported for each of several schedulers", async () => {
     const r = await node(`
       const ends = [1, 2].map(() => {
         const s = g.createScheduler();
@@ -230,7 +230,7 @@ describe("the end of a program", () => {
     ]);
   });
 
-  it("in a worker thread is printed there, and reaches the parent as its error", async () => {
+  it("in a worker thread is printed there, and reaches the parent as the worker's error", async () => {
     const r = await node(`
       import { isMainThread, Worker } from "node:worker_threads";
       if (isMainThread) {

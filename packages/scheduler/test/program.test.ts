@@ -14,7 +14,7 @@ import {
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
 
 describe("main", () => {
-  it("resolves with what the main goroutine returns", async () => {
+  it("resolves with the result of the main goroutine", async () => {
     expect(
       await main(function* () {
         const c = makeChan<number>();
@@ -33,7 +33,7 @@ describe("main", () => {
     ).toBe(6);
   });
 
-  it("takes an ordinary function too", async () => {
+  it("accepts an ordinary function, too", async () => {
     expect(await createScheduler().main(() => 3)).toBe(3);
   });
 
@@ -60,11 +60,11 @@ describe("main", () => {
           String.raw`created by main\.main in goroutine 1\n\t.*program\.test\.ts:\d+\n`,
       ),
     );
-    // The process of this test lives on, so the verdict is early, and the report says what to do about that.
+    // The process of this test lives on, so the verdict is early. The report names the option for that.
     expect(text).toMatch(/\n\ngort: this verdict is early .* use deadlock: "certain"\.\n$/);
   });
 
-  it("does not take a host callback that may still come for a deadlock", async () => {
+  it("has no deadlock while a callback of the host may come", async () => {
     const s = createScheduler();
     const c = s.makeChan<string>();
     expect(
@@ -75,14 +75,14 @@ describe("main", () => {
     ).toBe("from the host");
   });
 
-  it("does not take one for lost that was armed before main", async () => {
+  it("has no deadlock while a callback may come that was armed before main", async () => {
     const s = createScheduler();
     const c = s.makeChan<string>();
     setTimeout(() => c.trySend("from the host"), 30);
     expect(await s.main(() => c.recv())).toBe("from the host");
   });
 
-  it("refuses a mode of deadlock detection that there is not", () => {
+  it("refuses an unknown mode of deadlock detection", () => {
     for (const deadlock of ["host", "", "EAGER"]) {
       expect(() => createScheduler({ deadlock: deadlock as never })).toThrow(
         /^scheduler: deadlock must be one of "certain", "eager", "warn", "off" \(got /,
@@ -91,7 +91,7 @@ describe("main", () => {
     expect(() => createScheduler({ deadlock: 1 as never })).toThrow(TypeError);
   });
 
-  it("prints a dump once with deadlock: warn when all goroutines wait for each other, and goes on", async () => {
+  it("prints one dump with deadlock: warn when all goroutines wait for each other, and continues", async () => {
     let printed = "";
     const timers: { fn: () => void; ms: number }[] = [];
     const s = createScheduler({
@@ -126,7 +126,7 @@ describe("main", () => {
     expect(printed).toBe(once);
   });
 
-  it("does not take an announced host source for a deadlock", async () => {
+  it("has no deadlock while a host source is announced", async () => {
     const s = createScheduler({ deadlock: "eager" });
     const c = s.makeChan<string>();
     expect(
@@ -141,7 +141,7 @@ describe("main", () => {
     ).toBe("late");
   });
 
-  it("ends the other goroutines with it, without their deferred calls", () => {
+  it("ends the other goroutines at its end, without their deferred calls", () => {
     const s = createTestScheduler();
     let cleaned = false;
     const c = s.makeChan();
@@ -157,12 +157,12 @@ describe("main", () => {
     });
     expect(cleaned).toBe(false);
     expect(s.numGoroutine()).toBe(0);
-    // Nobody waits there any more: a value would be lost in the hands of the dead.
+    // No receiver waits there: an ended goroutine must not take the value.
     expect(c.trySend(1)).toBe(false);
     verifyScheduler(s);
   });
 
-  it("ends goroutines that have not begun, and calls none of what they were given", () => {
+  it("ends goroutines that have not begun, and calls neither their functions nor their arguments", () => {
     const s = createTestScheduler();
     let calls = 0;
     const call = () => {
@@ -213,7 +213,7 @@ describe("main", () => {
     );
   });
 
-  it("cannot run twice at a time, but again afterwards", async () => {
+  it("cannot run twice at a time, but again after its end", async () => {
     const s = createScheduler();
     const first = s.main(() => s.sleep(1));
     await expect(s.main(() => 1)).rejects.toThrow("main is already running");
@@ -237,7 +237,7 @@ describe("main", () => {
     expect((e as PanicError).value).toBe(value);
   });
 
-  it("leaves a goroutine of the runtime that it has just readied to run on", () => {
+  it("does not end a goroutine of the runtime that it has just woken", () => {
     const s = createTestScheduler();
     const c = s.makeChan<number>();
     const got: unknown[] = [];
@@ -270,7 +270,7 @@ describe("main", () => {
 });
 
 describe("a program that runs after another", () => {
-  it("knows each of its goroutines, whose Gs may be those of the other", () => {
+  it("lists each of its goroutines, also if their Gs were the other program's", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       for (let i = 0; i < 5; i++) s.go(() => {});

@@ -13,7 +13,7 @@ describe("locks", () => {
     gap: fc.nat(2),
   });
 
-  it("of any program that takes them in order exclude each other, and all who wait get in", () => {
+  it("in any program that takes them in order exclude each other, and every waiter gets its lock", () => {
     fc.assert(
       fc.property(fc.array(fc.array(step, { maxLength: 6 }), { maxLength: 8 }), (plans) => {
         run(function* (s) {
@@ -48,7 +48,7 @@ describe("locks", () => {
     );
   });
 
-  it("are given in the order of asking once a waiter starves, and nobody overtakes", () => {
+  it("go to waiters in order of arrival once a waiter starves, and no goroutine overtakes", () => {
     fc.assert(
       fc.property(
         fc.array(fc.record({ hold: fc.nat(3), again: fc.boolean() }), { minLength: 2, maxLength: 8 }),
@@ -74,7 +74,7 @@ describe("locks", () => {
               });
             }
             yield* s.sleep(5);
-            // The first waiter is woken, finds the mutex taken again, and from then on it starves.
+            // The first waiter wakes and finds the mutex taken again. From then on the mutex starves.
             m.unlock();
             expect(m.tryLock()).toBe(true);
             yield* s.gosched();
@@ -95,12 +95,12 @@ describe("locks", () => {
     hold: number;
   }
 
-  /** When each visitor of an RWMutex gets in; null if two things happen at one time, so that the order is open. */
+  /** When each visitor of an RWMutex gets in; null if two events have the same time, so that their order is open. */
   function rwModel(visits: readonly Visit[]): number[] | null {
     const entered = visits.map(() => -1);
     const events = visits.map(({ at }, who) => ({ at, who, leave: false }));
     let readers = 0;
-    /** The writer inside, or the first in line. */
+    /** The writer inside, or the first waiting writer. */
     let first = -1;
     let writing = false;
     const waitingReaders: number[] = [];
@@ -135,7 +135,7 @@ describe("locks", () => {
     return entered;
   }
 
-  it("for reading and writing let everybody in exactly when writers-first, then all waiting readers, says", () => {
+  it("for reading and writing admit each at the time of the rule: writers first, then all waiting readers", () => {
     let compared = 0;
     fc.assert(
       fc.property(
@@ -178,7 +178,7 @@ describe("locks", () => {
 });
 
 describe("WaitGroup", () => {
-  it("lets all waiters go when the last has ended, and not before, again and again", () => {
+  it("wakes all waiters when the last goroutine has ended and not before, in every round", () => {
     fc.assert(
       fc.property(fc.array(fc.array(fc.nat(20), { maxLength: 6 }), { maxLength: 4 }), (rounds) => {
         run(function* (s) {
@@ -299,7 +299,7 @@ describe("Pool", () => {
 });
 
 describe("SyncMap", () => {
-  it("answers as a Map does, whatever is asked", () => {
+  it("gives the answers of a Map for all sequences of operations", () => {
     const names = [
       "load",
       "store",
@@ -387,7 +387,7 @@ describe("timers", () => {
       this.due = now + Math.max(ms, 0);
       this.period = period;
     }
-    /** The time of the value that a receive at `now` gets, or null; a ticker skips the ticks that nobody received. */
+    /** The time in the value that a receive at `now` gets, or null. A ticker skips ticks without a receiver. */
     receive(now: number): number | null {
       const at = this.due;
       if (at === null || at > now) return null;
@@ -402,7 +402,7 @@ describe("timers", () => {
     ms: fc.integer({ min: 0, max: 12 }),
   });
 
-  it("and tickers deliver exactly what is due, and nothing from before stop or reset, in any schedule", () => {
+  it("and tickers deliver exactly the due values, and none from before stop or reset, in any schedule", () => {
     fc.assert(
       fc.property(fc.array(op, { maxLength: 60 }), (ops) => {
         run(function* (s) {

@@ -27,7 +27,7 @@ const mainLine = new RegExp(`^main\\.main\\(\\.\\.\\.\\) ${here}$`);
 const workerLine = new RegExp(`^main\\.worker\\(\\.\\.\\.\\) ${here}$`);
 const createdLine = new RegExp(`^created by main\\.main in goroutine 1 ${here}$`);
 
-/** Programs whose thrown value has no stack of the goroutine. */
+/** Programs whose thrown value does not have the stack of the goroutine. */
 const thrown: Record<string, (s: Scheduler) => () => unknown> = {
   "a string": () =>
     function* () {
@@ -56,13 +56,13 @@ const thrown: Record<string, (s: Scheduler) => () => unknown> = {
 };
 
 describe("a crash report without a stack of its goroutine", () => {
-  it.each(Object.entries(thrown))("names main and where it was called: %s", async (_, f) => {
+  it.each(Object.entries(thrown))("names main and the place of its call: %s", async (_, f) => {
     const [header, ...frames] = await reported(f);
     expect(header).toBe("goroutine 1 [running]:");
     expect(frames).toEqual([expect.stringMatching(mainLine)]);
   });
 
-  it.each(Object.entries(thrown))("names the function of go and where it was started: %s", async (_, f) => {
+  it.each(Object.entries(thrown))("names the function of go and the place of its start: %s", async (_, f) => {
     const [header, ...frames] = await reported((s) => {
       const body = f(s);
       Object.defineProperty(body, "name", { value: "worker" });
@@ -75,7 +75,7 @@ describe("a crash report without a stack of its goroutine", () => {
     expect(frames).toEqual([expect.stringMatching(workerLine), expect.stringMatching(createdLine)]);
   });
 
-  it("gives a function without a name, or with one that is no string, a name of Go", async () => {
+  it("gives a name of Go to a function whose name is empty or no string", async () => {
     const [, frame] = await reported((s) => {
       const body = () => {
         throw 1;
@@ -89,7 +89,7 @@ describe("a crash report without a stack of its goroutine", () => {
     expect(frame).toMatch(/^main\.func1\(\.\.\.\) reports\.test\.ts:\d+$/);
   });
 
-  it("shows where an error was made, and then the goroutine", async () => {
+  it("shows the place where the error was made, and then the goroutine", async () => {
     const [, ...frames] = await reported(
       () =>
         function* () {
@@ -119,7 +119,7 @@ describe("a crash report of an error that came from outside", () => {
     expect(names).toEqual(["main.fetches", "main.waits", "main.main"]);
   });
 
-  it("shows it of an error without frames of the program, and not the place of an earlier wait", async () => {
+  it("shows this place for an error without frames of the program, and not that of an earlier wait", async () => {
     const error = Object.assign(new Error("Premature close"), {
       stack: "Error: Premature close\n    at process.processTicksAndRejections (node:internal/x:1:2)",
     });
@@ -146,7 +146,7 @@ describe("a crash report of an error that came from outside", () => {
     expect(lineOf(frames[0])).not.toBe(lineOf(frames[1]));
   });
 
-  it("shows where the goroutine was when its wait was given up", async () => {
+  it("shows where the goroutine was when its signal ended the wait", async () => {
     const controller = new AbortController();
     const reason = Object.assign(new Error("stop"), { stack: "Error: stop" });
     for (const before of [true, false]) {

@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import { createScheduler } from "../src/index.ts";
 import { run } from "./kit.ts";
 
-describe("what is thrown into a goroutine", () => {
+describe("the value that a wait throws into its goroutine", () => {
   const reasons = [null, undefined, 0, "text", new Error("own")];
 
-  it("is the reason of a promise or of a signal, whatever it is", () => {
+  it("is the reason of the signal, of any type", () => {
     const seen: unknown[] = [];
     const caught = function* (wait: () => Generator<undefined, unknown, unknown>) {
       try {
@@ -31,12 +31,12 @@ describe("what is thrown into a goroutine", () => {
         });
       }
     });
-    // Without a reason the signal makes one.
+    // Without a reason the signal makes an AbortError.
     const told = reasons.map((r) => (r === undefined ? expect.objectContaining({ name: "AbortError" }) : r));
     expect(seen).toEqual(told.flatMap((r) => [r, r]));
   });
 
-  it("is what a promise was rejected with", async () => {
+  it("is the reason of the rejected promise, of any type", async () => {
     const s = createScheduler();
     for (const reason of reasons) {
       const seen = await s.main(function* () {

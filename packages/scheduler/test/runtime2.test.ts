@@ -1,4 +1,4 @@
-/** The queues of goroutines and of waits against plain lists. */
+/** Queues of goroutines and of waits, compared with plain lists. */
 import { describe, expect, it } from "vitest";
 import type { Scheduler } from "../src/index.ts";
 import { G, GQueue, P, Sudog, WaitQ } from "../src/runtime2.ts";
@@ -18,7 +18,7 @@ function random(seed: number): (n: number) => number {
 }
 
 describe("the global queue", () => {
-  it("is first in, first out, and knows its ends and its size", () => {
+  it("is first in, first out, with the right ends and size", () => {
     const q = new GQueue();
     const all = gs(5);
     const rnd = random(3);
@@ -38,7 +38,7 @@ describe("the global queue", () => {
 });
 
 describe("the ring of a P", () => {
-  it("holds 256 in order, and begins again at 0 when it is empty", () => {
+  it("holds 256 in order, and restarts at 0 when it is empty", () => {
     const p = new P(0);
     const q = new GQueue();
     const all = gs(256);
@@ -68,7 +68,7 @@ describe("the ring of a P", () => {
     expect([p.runnext, p.runqget(), p.runqget(), p.runqget()]).toEqual([third, second, first, null]);
   });
 
-  it("moves its older half and the newcomer to the global queue when it is full", () => {
+  it("moves its older half and the new goroutine to the global queue when it is full", () => {
     const p = new P(0);
     const q = new GQueue();
     const all = gs(257);
@@ -96,7 +96,7 @@ describe("a queue of waits", () => {
     return out;
   };
 
-  it("takes waits at both ends and gives them up from anywhere", () => {
+  it("adds waits at both ends and removes them anywhere", () => {
     const q = new WaitQ();
     const all = Array.from({ length: 6 }, () => sudog());
     const rnd = random(11);
@@ -124,7 +124,7 @@ describe("a queue of waits", () => {
     }
   });
 
-  it("passes over a select that has chosen, and chooses for one that has not", () => {
+  it("skips a select that has chosen, and chooses for a select that has not", () => {
     const q = new WaitQ();
     const [g, h] = gs(2) as [G, G];
     const [chosen, open, again, plain] = [sudog(g), sudog(h), sudog(h), sudog()];
@@ -134,14 +134,14 @@ describe("a queue of waits", () => {
     expect(q.dequeue()).toBe(open);
     expect(h.param).toBe(open);
     expect(chosen.q).toBe(null);
-    // The other case of that select is dropped, too.
+    // The other case of that select leaves the queue, too.
     expect(q.dequeue()).toBe(plain);
     expect([q.dequeue(), q.first, q.last]).toEqual([null, null, null]);
   });
 });
 
 describe("sudogs", () => {
-  it("come back blank: a goroutine keeps one, others are for all", () => {
+  it("are blank when they are reused: a goroutine keeps one, and the others are shared", () => {
     const g = new G(sched);
     const first = acquireSudog(g);
     const second = acquireSudog(g);

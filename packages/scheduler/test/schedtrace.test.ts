@@ -32,27 +32,24 @@ describe("schedtrace", () => {
   const rest = (idle: number) =>
     `gomaxprocs=2 idleprocs=${1 + idle} threads=1 spinningthreads=0 needspinning=0 idlethreads=${idle} runqueue=0`;
 
-  it.each([0, 1000])(
-    "prints from the first work on, at clock time %d, every period, until close",
-    (start) => {
-      const { s, host, run } = traced("schedtrace=100", start);
-      expect(host.text).toEqual([]);
-      s.go(() => {});
-      expect(host.text).toEqual([`SCHED 0ms: ${rest(0)} [ 1 0 ] schedticks=[ 0 0 ]\n`]);
-      expect(host.timers).toMatchObject([{ ms: 100, ref: false }]);
-      run();
-      host.t += 250.9;
-      host.timers.pop()!.fn();
-      expect(host.text.splice(0).slice(1)).toEqual([`SCHED 250ms: ${rest(1)} [ 0 0 ] schedticks=[ 1 0 ]\n`]);
-      // Other work begins nothing anew.
-      s.go(() => {});
-      run();
-      expect([host.text, host.timers.length]).toEqual([[], 1]);
-      s.close();
-      host.timers.pop()!.fn();
-      expect([host.text, host.timers.length]).toEqual([[], 0]);
-    },
-  );
+  it.each([0, 1000])("prints every period from the first work at clock time %d until close", (start) => {
+    const { s, host, run } = traced("schedtrace=100", start);
+    expect(host.text).toEqual([]);
+    s.go(() => {});
+    expect(host.text).toEqual([`SCHED 0ms: ${rest(0)} [ 1 0 ] schedticks=[ 0 0 ]\n`]);
+    expect(host.timers).toMatchObject([{ ms: 100, ref: false }]);
+    run();
+    host.t += 250.9;
+    host.timers.pop()!.fn();
+    expect(host.text.splice(0).slice(1)).toEqual([`SCHED 250ms: ${rest(1)} [ 0 0 ] schedticks=[ 1 0 ]\n`]);
+    // More work does not start a second series.
+    s.go(() => {});
+    run();
+    expect([host.text, host.timers.length]).toEqual([[], 1]);
+    s.close();
+    host.timers.pop()!.fn();
+    expect([host.text, host.timers.length]).toEqual([[], 0]);
+  });
 
   it("is off without a period", () => {
     for (const godebug of ["", "schedtrace=0", "schedtrace=-1", "scheddetail=1"]) {
@@ -64,7 +61,7 @@ describe("schedtrace", () => {
     }
   });
 
-  it("prints a block with scheddetail", () => {
+  it("prints a block of lines with scheddetail", () => {
     const { s, host } = traced("schedtrace=100,scheddetail=1", 0);
     s.go(() => {});
     expect(host.text).toHaveLength(1);
@@ -74,7 +71,7 @@ describe("schedtrace", () => {
 });
 
 describe("a block of scheddetail", () => {
-  it("has every P, the thread, and the goroutines that have not ended", () => {
+  it("has lines for every P, the thread, and the goroutines that have not ended", () => {
     const s = createTestScheduler({ gomaxprocs: 2 });
     const blocks: string[] = [];
     s.runMain(function* () {
@@ -110,7 +107,7 @@ describe("a block of scheddetail", () => {
     expect(ticks).toBeGreaterThan(0);
     expect(blocks[0]).toBe(block(12, "nil", "nil"));
     expect(blocks[1]).toBe(block(13, "1", "0"));
-    // Another scheduler's goroutine is none of its own.
+    // The goroutine of another scheduler is not listed.
     expect(blocks[2]).toBe(`SCHED 0ms: gomaxprocs=1 idleprocs=1 threads=1 spinningthreads=0 needspinning=0 \
 idlethreads=1 runqueue=0 gcwaiting=false nmidlelocked=0 stopwait=0 sysmonwait=false
   P0: status=0 schedtick=0 syscalltick=0 m=nil runqsize=0 gfreecnt=0 timerslen=0

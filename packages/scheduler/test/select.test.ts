@@ -3,7 +3,7 @@ import { defaultCase, makeChan, recvCase, type SelectCase, sendCase } from "../s
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
 
 describe("select", () => {
-  it("that waits twice in one channel lets either case win, about evenly", () => {
+  it("with two cases on one channel chooses each about equally often", () => {
     const s = createTestScheduler({ seed: 7 });
     const n = 1000;
     const wins = { send: [0, 0], recv: [0, 0, 0] };
@@ -35,7 +35,7 @@ describe("select", () => {
     verifyScheduler(s);
   });
 
-  it("takes 65536 cases and refuses more", () => {
+  it("accepts 65536 cases and refuses more", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const idle = s.makeChan<number>();
@@ -46,7 +46,7 @@ describe("select", () => {
         ready.trySend(at);
         expect(yield* s.select(list(65536, at))).toEqual({ index: at, value: at, ok: true });
       }
-      // All wait, and all leave the queue again.
+      // All cases wait, and all leave the queue afterwards.
       s.afterFunc(1, () => void ready.trySend(5));
       expect(yield* s.select(list(65536, 65535))).toEqual({ index: 65535, value: 5, ok: true });
       expect(() => s.select(list(65537, 1))).toThrow(
@@ -56,7 +56,7 @@ describe("select", () => {
     verifyScheduler(s);
   });
 
-  it("says which case is none, and leaves the ready ones alone", () => {
+  it("names the invalid case in its error, and has no effect on the ready ones", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<number>(1);
@@ -107,11 +107,11 @@ describe("select", () => {
 });
 
 describe("channels and cases of another copy of the package", () => {
-  // What another copy looks like: the brands alone are the same.
+  // An object of another copy: only the brands are the same.
   const foreign = { [Symbol.for("gort.HChan")]: true };
   const foreignCase = { [Symbol.for("gort.SelectCase")]: true };
 
-  it("are refused by name", () => {
+  it("are refused by an error that names the copy", () => {
     const s = createTestScheduler();
     const fault = "belongs to another copy of @gort/scheduler: install one version, and bundle it once";
     expect(Symbol.for("gort.HChan") in makeChan()).toBe(true);

@@ -15,7 +15,7 @@ function* failure(op: Operation<unknown>): Generator<undefined, unknown> {
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
 
-/** Until nothing of the scheduler can run: on a busy machine a timer may fire before its first slice. */
+/** Waits until no goroutine can run. On a busy machine a timer may fire before the first slice. */
 async function settled(s: Scheduler): Promise<void> {
   do await turn();
   while (!s.isIdle);
@@ -38,7 +38,7 @@ describe("an op with a signal", () => {
     syscall: (s) => s.syscall(new Promise(() => {})),
   };
 
-  it.each(Object.keys(waits))("gives up a wait in %s", (name) => {
+  it.each(Object.keys(waits))("ends a wait in %s", (name) => {
     const s = createTestScheduler();
     const ac = new AbortController();
     s.runMain(function* () {
@@ -52,7 +52,7 @@ describe("an op with a signal", () => {
     verifyScheduler(s);
   });
 
-  it("leaves the value in the channel for the next receiver", () => {
+  it("leaves the value for the next receiver after an abort", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<number>();
@@ -72,7 +72,7 @@ describe("an op with a signal", () => {
     });
   });
 
-  it("keeps what was handed over before the abort", () => {
+  it("keeps a value that it got before the abort", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<number>();
@@ -90,7 +90,7 @@ describe("an op with a signal", () => {
     });
   });
 
-  it("does not start, and takes nothing, if the signal is aborted already", () => {
+  it("does not start, and takes no value, if the signal is aborted already", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<number>(1);
@@ -114,7 +114,7 @@ describe("an op with a signal", () => {
     expect(getEventListeners(ac.signal, "abort")).toEqual([]);
   });
 
-  it("makes a lost race of promises lose nothing", async () => {
+  it("loses no value when it loses a race of promises", async () => {
     const s = createScheduler();
     const c = s.makeChan<number>();
     const ac = new AbortController();
@@ -128,7 +128,7 @@ describe("an op with a signal", () => {
     s.close();
   });
 
-  it("refuses what is no signal, what cannot be given up, and an op used before", () => {
+  it("refuses a value that is no signal, an op that no signal can end, and a used op", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const c = s.makeChan<number>(1);
@@ -149,7 +149,7 @@ describe("an op with a signal", () => {
     });
   });
 
-  it("gives what it waited for if the signal stays quiet, and leaves no listener", () => {
+  it("gives its result if the signal is not aborted, and leaves no listener", () => {
     const s = createTestScheduler();
     const { signal } = new AbortController();
     s.runMain(function* () {
@@ -163,7 +163,7 @@ describe("an op with a signal", () => {
     });
   });
 
-  it("takes a sleep that is given up out of the timers, also the only one", () => {
+  it("removes an aborted sleep from the timers, also if it is the only one", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const controller = new AbortController();
@@ -185,8 +185,8 @@ describe("an op with a signal", () => {
   });
 });
 
-describe("an operation that was given up", () => {
-  it("wakes no later wait of its goroutine when its promise is settled", async () => {
+describe("an operation whose signal was aborted", () => {
+  it("does not wake a later wait of its goroutine when its promise settles", async () => {
     const s = createScheduler();
     for (const settle of ["resolve", "reject"] as const) {
       let end: { resolve(v: number): void; reject(e: unknown): void } = null as never;
@@ -218,7 +218,7 @@ describe("an operation that was given up", () => {
     }
   });
 
-  it("may be one on a nil channel", () => {
+  it("may be an operation on a nil channel", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       for (const wait of [

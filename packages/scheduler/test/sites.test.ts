@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { G } from "../src/runtime2.ts";
 import { CreationSites } from "../src/sites.ts";
 
-/** Starts `n` goroutines, each of another function, and returns how many sites of theirs were captured. */
+/** Starts `n` goroutines of different functions, and returns how many of their sites were captured. */
 function captured(sites: CreationSites, n: number): number {
   let count = 0;
   for (let i = 0; i < n; i++) {
@@ -14,14 +14,14 @@ function captured(sites: CreationSites, n: number): number {
 }
 
 describe("creation sites", () => {
-  it("are captured 512 at once, and then 6 a millisecond", () => {
+  it("are captured for 512 starts at once, and then for 6 a millisecond", () => {
     const sites = new CreationSites();
     expect(captured(sites, 600)).toBe(512);
     sites.refill(0);
     expect(captured(sites, 10)).toBe(0);
     sites.refill(1);
     expect(captured(sites, 10)).toBe(6);
-    // What is too short for one counts together with what follows.
+    // Time that is too short for one site adds up with later time.
     sites.refill(1.1);
     expect(captured(sites, 10)).toBe(0);
     sites.refill(1.2);
@@ -29,13 +29,13 @@ describe("creation sites", () => {
     sites.refill(11.2);
     expect(captured(sites, 50)).toBe(50);
     expect(captured(sites, 50)).toBe(10);
-    // A clock that was set back gives nothing.
+    // A clock that was set back adds no site.
     sites.refill(5);
     expect(captured(sites, 10)).toBe(0);
   });
 
-  it("are captured 512 at once again after a pause, however long", () => {
-    // From 357913942 ms on, six a millisecond are more than an int32 holds.
+  it("are captured for 512 starts at once again after a pause of any length", () => {
+    // From 357913942 ms on, six a millisecond exceed an int32.
     for (const pause of [86, 1000, 357913942, 715827882, 1e12]) {
       const sites = new CreationSites();
       captured(sites, 512);
@@ -44,7 +44,7 @@ describe("creation sites", () => {
     }
   });
 
-  it("are not saved up beyond that", () => {
+  it("do not accumulate beyond 512", () => {
     const sites = new CreationSites();
     sites.refill(1000);
     expect(captured(sites, 100)).toBe(100);
@@ -52,7 +52,7 @@ describe("creation sites", () => {
     expect(captured(sites, 600)).toBe(512);
   });
 
-  it("of one function are those of its last captured start where no more are captured", () => {
+  it("of a function are those of its last captured start when no more are captured", () => {
     const sites = new CreationSites();
     const f = () => {};
     const start = (fn: unknown = f): G["site"] => {

@@ -3,13 +3,13 @@ import { type Chan, createScheduler, defaultCase, recvCase, sendCase } from "../
 import { Mutex, RWMutex, WaitGroup } from "../src/sync/index.ts";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
 
-/** Many goroutines, random operations, and sums that must come out exactly. */
+/** Many goroutines and random operations, whose sums must be exact. */
 describe("stress", () => {
   const base = Number(process.env.SEED ?? Math.floor(Math.random() * 1e9));
 
   for (let round = 0; round < 5; round++) {
     const seed = base + round;
-    it(`loses and invents nothing over channels (seed ${seed})`, () => {
+    it(`loses and invents no value over channels (seed ${seed})`, () => {
       const s = createTestScheduler({ seed });
       const producers = 40;
       const each = 200;

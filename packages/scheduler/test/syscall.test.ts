@@ -5,7 +5,7 @@ import { createTestScheduler } from "../src/testing.ts";
 const tick = () => new Promise((r) => setTimeout(r, 2));
 
 describe("syscall", () => {
-  it("wakes its goroutine once, however often a thenable calls back", async () => {
+  it("wakes its goroutine once, also if a thenable calls back several times", async () => {
     const s = createScheduler();
     let again: ((v: number) => void) | null = null;
     const got = await s.main(function* () {
@@ -69,7 +69,7 @@ describe("syscall", () => {
   };
 
   it.each(Object.keys(hostile))(
-    "throws into its goroutine what %s throws, and counts no call more",
+    "throws the error of %s into its goroutine, and counts the call as ended",
     async (name) => {
       const s = createScheduler();
       const got = await s.main(function* () {
@@ -115,7 +115,7 @@ describe("syscall", () => {
     expect(dump).toMatch(/goroutine \d+ \[syscall\]:\nmain\.reader\(/);
   });
 
-  it("gives the value or throws the reason", async () => {
+  it("gives the value of the promise, or throws its reason", async () => {
     const s = createScheduler();
     expect(await s.main(() => s.syscall(async () => 5))).toBe(5);
     await expect(
@@ -126,7 +126,7 @@ describe("syscall", () => {
     expect(await s.main(() => s.syscall(() => 7))).toBe(7);
   });
 
-  it("counts cgo calls apart", () => {
+  it("counts cgo calls of each scheduler separately", () => {
     const s = createTestScheduler();
     const n = s.numCgoCall();
     expect(s.cgocall((a: number, b: number) => a + b, 2, 3)).toBe(5);
@@ -138,7 +138,7 @@ describe("syscall", () => {
 describe("a closed scheduler", () => {
   const fault = "scheduler: use of a scheduler after its close";
 
-  it("rejects the host's waits, begun before or after", async () => {
+  it("rejects waits of host code that began before or after close", async () => {
     const s = createScheduler();
     const c = s.makeChan<number>(1);
     const d = s.makeChan<number>(1);
@@ -166,7 +166,7 @@ describe("a closed scheduler", () => {
     ).rejects.toThrow(fault);
   });
 
-  it("refuses what would never happen", () => {
+  it("refuses calls whose effect would never happen", () => {
     const s = createScheduler();
     const c = s.makeChan<number>(1);
     const timer = s.newTimer(1);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createTestScheduler, expectNoLeakedGoroutines } from "../src/testing.ts";
 
 describe("expectNoLeakedGoroutines", () => {
-  it("throws with a dump of those that are left", () => {
+  it("throws an error with a dump of the goroutines that are left", () => {
     const s = createTestScheduler();
     s.go(function* lost() {
       yield* s.makeChan().recv();
@@ -16,7 +16,7 @@ describe("expectNoLeakedGoroutines", () => {
 });
 
 describe("virtual time", () => {
-  it("moves only when told", () => {
+  it("moves only when the test moves it", () => {
     const s = createTestScheduler();
     const log: string[] = [];
     s.go(function* () {
@@ -32,7 +32,7 @@ describe("virtual time", () => {
     expect(s.clock.now()).toBe(25);
   });
 
-  it("lets a goroutine wait until all others wait", () => {
+  it("has a call that waits until all other goroutines wait", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       let n = 0;
@@ -50,7 +50,7 @@ describe("virtual time", () => {
     });
   });
 
-  it("says so when main waits for something outside of it", () => {
+  it("has an error that says so when main waits for an event of the host", () => {
     const s = createTestScheduler();
     expect(() => s.runMain(() => s.syscall(new Promise(() => {})))).toThrow(
       /waits for something outside of virtual time\n\ngoroutine 1 \[syscall\]/,

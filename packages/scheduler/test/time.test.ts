@@ -6,7 +6,7 @@ import { RuntimeTimer, TimerHeap } from "../src/timer-heap.ts";
 import { run, untyped } from "./kit.ts";
 
 describe("the timer heap", () => {
-  it("fires in order of time, then of age, whatever was removed between", () => {
+  it("fires in order of time, then of age, also after removals", () => {
     fc.assert(
       fc.property(
         fc.array(fc.record({ when: fc.integer({ min: 0, max: 50 }), remove: fc.boolean() }), {
@@ -38,7 +38,7 @@ describe("the timer heap", () => {
     const heap = new TimerHeap();
     const fired: number[] = [];
     const timers = new Map<number, RuntimeTimer>();
-    // The last timer, 5, takes the place of 11, whose parent is 10.
+    // The last timer, 5, takes the place of 11. The parent of this place is 10.
     for (const when of [1, 10, 2, 3, 4, 11, 12, 13, 14, 5]) {
       const t = new RuntimeTimer(() => void fired.push(when));
       timers.set(when, t);
@@ -52,7 +52,7 @@ describe("the timer heap", () => {
     expect([heap.size, heap.nextWhen, heap.nuser]).toEqual([0, Infinity, 0]);
   });
 
-  it("counts the timers of programs, not those of the runtime", () => {
+  it("counts the timers of programs, without those of the runtime", () => {
     const heap = new TimerHeap();
     const [mine, own] = [new RuntimeTimer(() => {}), new RuntimeTimer(() => {})];
     own.system = true;
@@ -65,7 +65,7 @@ describe("the timer heap", () => {
     expect([heap.nuser, heap.nextWhen]).toEqual([0, Infinity]);
   });
 
-  it("takes a negative duration at time 0 for now", () => {
+  it("treats a negative duration at time 0 as now", () => {
     run(function* (s) {
       expect(s.clock.now()).toBe(0);
       const t = s.newTimer(-5);
@@ -79,7 +79,7 @@ describe("the timer heap", () => {
 });
 
 describe("sleep", () => {
-  it("returns at once for what is not positive, and refuses what is no number", () => {
+  it("returns at once for durations that are not positive, and refuses values that are no numbers", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       yield* s.sleep(0);
@@ -103,7 +103,7 @@ describe("sleep", () => {
     });
   });
 
-  it("of the runtime's own goroutine is no hope in a deadlock, and of a program's is one", () => {
+  it("of a system goroutine does not prevent a deadlock, and that of a program's goroutine does", () => {
     const s = createTestScheduler();
     s.goSystem(function* () {
       for (;;) yield* s.sleep(10);
@@ -130,7 +130,7 @@ describe("sleep", () => {
     expect(value).toBe(3);
   });
 
-  it("takes as long as asked by the host's clock", async () => {
+  it("takes the given time on the host's clock", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     try {
       const s = createScheduler();
@@ -149,7 +149,7 @@ describe("sleep", () => {
     }
   });
 
-  it("wakes ten thousand sleepers with one host timer at a time", () => {
+  it("needs one host timer at a time for ten thousand sleepers", () => {
     const s = createTestScheduler();
     let set = 0;
     const real = s.clock.setTimer.bind(s.clock);
@@ -173,7 +173,7 @@ describe("sleep", () => {
 });
 
 describe("timers and tickers", () => {
-  it("are stopped and reset while they are due but have not fired, though a goroutine waits for them", () => {
+  it("can be stopped and reset while they are due but have not fired, also with a waiting goroutine", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       for (const change of ["stop", "reset"] as const) {
@@ -192,7 +192,7 @@ describe("timers and tickers", () => {
     s.close();
   });
 
-  it("that are due fire for a goroutine that looks, in the queue or not, once", () => {
+  it("that are due fire once for a goroutine that receives, in the queue or not", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const t = s.newTimer(10);
@@ -203,13 +203,13 @@ describe("timers and tickers", () => {
       yield* s.gosched();
       expect([t.C.length, t.C.capacity, s.timers.size]).toEqual([0, 0, 1]);
       s.fakeClock.set(15);
-      // It is due, and goes to the goroutine that waits.
+      // The due timer fires for the waiting goroutine.
       expect(t.C.tryRecv().received).toBe(false);
       yield* s.gosched();
       yield* s.gosched();
       expect(got).toBe(s.clock.wall() - 5);
       expect([t.C.tryRecv().received, t.stop(), s.timers.size]).toEqual([false, false, 0]);
-      // Nothing fires that was stopped, or is due later.
+      // A stopped timer does not fire, and neither does one that is due later.
       expect(t.reset(10)).toBe(false);
       s.fakeClock.set(24);
       expect(t.C.tryRecv().received).toBe(false);
@@ -222,7 +222,7 @@ describe("timers and tickers", () => {
     });
   });
 
-  it("of huge, tiny and negative durations come when they can, a ticker at most once a nanosecond", () => {
+  it("accept huge, tiny and negative durations; a ticker ticks at most once a nanosecond", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const t = s.newTimer(-1000);
@@ -240,7 +240,7 @@ describe("timers and tickers", () => {
     });
   });
 
-  it("that are set or stopped while goroutines wait for them fire at the new time, or not at all", () => {
+  it("that are reset or stopped while goroutines wait for them fire at the new time, or never", () => {
     const s = createTestScheduler();
     const got: [number, number][] = [];
     s.runMain(function* () {
@@ -251,7 +251,7 @@ describe("timers and tickers", () => {
         });
       }
       yield* s.gosched();
-      // However many wait, it is one timer.
+      // For any number of waiters it is one timer.
       expect(s.timers.size).toBe(1);
       expect([t.reset(50), s.timers.size]).toEqual([true, 1]);
       yield* s.sleep(30);
@@ -274,12 +274,12 @@ describe("timers and tickers", () => {
       expect(yield* s.after(30).recv()).toBe(start + 30);
       const t = s.newTimer(10);
       yield* s.sleep(100);
-      // Fired when nobody looked: the value says when.
+      // It fired while no goroutine received, and the value is the time of that.
       expect(yield* t.C.recv()).toBe(start + 40);
     });
   });
 
-  it("keep only one tick for a slow receiver and stay on the beat", () => {
+  it("keep only one tick for a slow receiver, and keep their period", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const k = s.newTicker(10);
@@ -297,7 +297,7 @@ describe("timers and tickers", () => {
     });
   });
 
-  it("stand in the heap only while somebody waits", () => {
+  it("are in the heap only while a goroutine waits for them", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const t = s.newTimer(50);
@@ -313,7 +313,7 @@ describe("timers and tickers", () => {
     });
   });
 
-  it("cannot save the others from a deadlock when nobody waits for them", () => {
+  it("do not prevent a deadlock if no goroutine waits for them", () => {
     const s = createTestScheduler();
     expect(() =>
       s.runMain(function* () {
@@ -382,7 +382,7 @@ describe("afterFunc", () => {
     expect(s.clock.now()).toBe(15);
   });
 
-  it("refuses an async function where it is called", () => {
+  it("refuses an async function at the call", () => {
     const s = createTestScheduler();
     expect(() =>
       s.afterFunc(
@@ -398,7 +398,7 @@ describe("afterFunc", () => {
     ).toThrow("not an async one");
   });
 
-  it("ends the program with what its function throws, whatever kind it is", async () => {
+  it("ends the program with the error of its function, of any kind", async () => {
     const kinds: [() => unknown, string][] = [
       [
         () => {
@@ -426,7 +426,7 @@ describe("afterFunc", () => {
     }
   });
 
-  it("may end its goroutine", () => {
+  it("may call goexit in its function", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       s.afterFunc(1, () => goexit());
@@ -435,7 +435,7 @@ describe("afterFunc", () => {
     expect(s.numGoroutine()).toBe(0);
   });
 
-  it("fires what is due without the host's timer", async () => {
+  it("fires due timers without the host's timer", async () => {
     let set = 0;
     const s = createScheduler({
       clock: {
@@ -454,7 +454,7 @@ describe("afterFunc", () => {
         expect(yield* c.recv()).toBe(i);
       }
     });
-    // The slice may end now and then, which costs a task and no timer.
+    // A slice that ends costs a task and no timer.
     expect(set).toBeLessThan(10);
     s.close();
   });
@@ -474,7 +474,7 @@ describe("afterFunc", () => {
 });
 
 describe("an own clock", () => {
-  /** A scheduler on a clock that the test moves; timers never fire by themselves. */
+  /** A scheduler on a clock that the test moves. Its timers never fire by themselves. */
   function on(clock: { now(): number; wall?(): number; setTimer?: () => unknown }) {
     const errors: string[] = [];
     const s = createScheduler({
@@ -517,7 +517,7 @@ describe("an own clock", () => {
     },
   );
 
-  it("whose methods throw ends the program with that error", async () => {
+  it("whose methods throw an error ends the program with that error", async () => {
     let armed = false;
     const boom = new Error("clock");
     const fail = () => {
@@ -547,12 +547,12 @@ describe("an own clock", () => {
     });
     await expect(ran).rejects.toBe(boom);
     armed = false;
-    // What failed can run again.
+    // The scheduler can run again after the failure.
     expect(await now.s.main(() => 5)).toBe(5);
     for (const x of [wall, timer, now]) x.s.close();
   });
 
-  it("may start goroutines while the scheduler asks it where host code starts one", async () => {
+  it("may start goroutines in its methods while host code starts a goroutine", async () => {
     const ran: string[] = [];
     let asked = 0;
     let starting = false;
@@ -571,7 +571,7 @@ describe("an own clock", () => {
     s.close();
   });
 
-  /** A scheduler whose clock fails while it is told to, and whose turns of the event loop are run by hand. */
+  /** A scheduler whose clock fails while a flag is set, and whose turns of the event loop the test runs. */
   function failing() {
     const host = { t: 0, fails: false, turns: [] as (() => void)[], thrown: [] as unknown[] };
     const boom = new Error("clock");
@@ -588,7 +588,7 @@ describe("an own clock", () => {
       },
       tasks: { task: (f) => host.turns.push(f), microtask: (f) => host.turns.push(f) },
     });
-    /** Runs what is queued now, and returns how much that was. */
+    /** Runs the queued tasks, and returns their number. */
     const turn = () => {
       const now = host.turns.splice(0);
       for (const f of now) {
@@ -603,7 +603,7 @@ describe("an own clock", () => {
     return { s, host, boom, turn };
   }
 
-  it("that fails again and again, without a program, keeps no loop busy", () => {
+  it("that always fails causes no endless loop without a program", () => {
     const { s, host, boom, turn } = failing();
     s.go(function* () {
       yield* s.gosched();
@@ -611,7 +611,7 @@ describe("an own clock", () => {
     host.fails = true;
     let turns = 0;
     while (turn() > 0 && turns < 100) turns++;
-    // The slice that fails, and the task that throws the error in the host.
+    // The slice that fails, and the task that throws its error in the host.
     expect(turns).toBe(2);
     expect(host.thrown).toEqual([boom]);
     expect([s.isIdle, s.numGoroutine()]).toEqual([true, 0]);
@@ -625,7 +625,7 @@ describe("an own clock", () => {
     s.close();
   });
 
-  it("that fails once lets the runtime's own goroutines go on, with a program and without one", () => {
+  it("that fails once does not end the runtime's own goroutines, with a program or without", () => {
     for (const program of [true, false]) {
       const { s, host, boom, turn } = failing();
       let steps = 0;
@@ -662,7 +662,7 @@ describe("an own clock", () => {
     }
   });
 
-  it("that fails once ends one program, and fails no more if a timer is left", () => {
+  it("that fails once ends one program, and the next one works although a timer is left", () => {
     const { s, host, boom, turn } = failing();
     s.goSystem(function* () {
       yield* s.sleep(1000);
@@ -688,7 +688,7 @@ describe("an own clock", () => {
     s.close();
   });
 
-  it("that fails where host code starts a goroutine fails that call, and the next one wakes the scheduler", () => {
+  it("that fails while host code starts a goroutine fails that call, and the next call wakes the scheduler", () => {
     const { s, host, boom, turn } = failing();
     const ran: string[] = [];
     host.fails = true;
@@ -700,7 +700,7 @@ describe("an own clock", () => {
     s.close();
   });
 
-  it("that is set back ends the slice, and wakes by tasks", async () => {
+  it("that is set back ends the slice, and wake-ups use tasks", async () => {
     let t = 1e9;
     const { s } = on({ now: () => t++ / 1000 });
     let host = false;
@@ -718,14 +718,14 @@ describe("an own clock", () => {
 });
 
 describe("a ticker of a tiny period", () => {
-  it("may get it later, but no period of 0", () => {
+  it("may be reset to such a period, but not to 0", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const ticker = s.newTicker(1000);
       expect(() => ticker.reset(0)).toThrow("non-positive interval for Ticker.Reset");
       expect(() => ticker.reset(-1)).toThrow("non-positive interval for Ticker.Reset");
       expect(ticker.C.tryRecv().received).toBe(false);
-      // A nanosecond is the least, in which the clock of this test does not move.
+      // The shortest period is a nanosecond, for which the clock of this test does not move.
       ticker.reset(1e-9);
       expect(ticker.C.tryRecv().received).toBe(false);
       s.fakeClock.set(1);
@@ -740,7 +740,7 @@ describe("a ticker of a tiny period", () => {
     });
   });
 
-  it.each([5e-324, 1e-9, 1e-6])("ticks on at %s ms, also beside huge times", (period) => {
+  it.each([5e-324, 1e-9, 1e-6])("ticks at %s ms, also beside huge times", (period) => {
     for (const start of [0, 1e6, 1e15]) {
       const s = createTestScheduler();
       let t = start;
@@ -755,7 +755,7 @@ describe("a ticker of a tiny period", () => {
     }
   });
 
-  it("lets others run", () => {
+  it("lets other goroutines run", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
       const ticker = s.newTicker(5e-324);

@@ -6,7 +6,7 @@ import { createTestScheduler } from "../src/testing.ts";
 import { currentG, goroutineHeader, goroutineText, stackText } from "../src/traceback.ts";
 
 describe("currentG", () => {
-  it("names the goroutine that runs, who started it, and how long it has kept others waiting", () => {
+  it("gives the running goroutine, its creator, and the time since its switch", () => {
     const s = createTestScheduler();
     expect(currentG(s)).toBeNull();
     const seen: unknown[] = [];
@@ -32,7 +32,7 @@ describe("currentG", () => {
 });
 
 describe("stacks on demand", () => {
-  it("show every level of yield*, through methods, statics and try blocks, and disturb nothing", () => {
+  it("show every level of yield*, through methods, statics and try blocks, and have no effect", () => {
     const s = createTestScheduler();
     let cleaned = 0;
     class Svc {
@@ -64,7 +64,7 @@ describe("stacks on demand", () => {
       });
       yield* s.gosched();
       const g = s.gs().find((g) => g.goid === h.id)!;
-      // V8 of Node 24 and later names the class of a static method too.
+      // V8 of Node 24 and later names the class of a static method, too.
       const stack = () =>
         gStack(g).map((f) => f.func.replace(/^main\./, "").replace("(*Svc).entry", "entry"));
       const names = stack();
@@ -77,7 +77,7 @@ describe("stacks on demand", () => {
     expect([result, cleaned]).toEqual([5, 1]);
   });
 
-  it("show goroutines that are runnable, not begun, or sleeping", () => {
+  it("show runnable and sleeping goroutines, and those that have not begun", () => {
     const s = createTestScheduler();
     const text = s.runMain(function* () {
       s.go(function* fresh() {
@@ -102,7 +102,7 @@ describe("stacks on demand", () => {
     );
   });
 
-  it("say for how many whole minutes a goroutine has waited", () => {
+  it("have the number of whole minutes that a goroutine has waited", () => {
     const s = createTestScheduler();
     s.go(function* waiter() {
       yield* s.makeChan().recv();
@@ -141,7 +141,7 @@ describe("stacks on demand", () => {
 });
 
 describe("creation sites", () => {
-  it("are those of the go call, also for the last of very many goroutines of one function", () => {
+  it("are those of the go call, also for the last of many goroutines of one function", () => {
     const s = createTestScheduler();
     const texts = s.runMain(function* spawner() {
       function* worker() {
@@ -161,7 +161,7 @@ describe("creation sites", () => {
 });
 
 describe("the report of a panic", () => {
-  it("says of no stack that is complete that frames are missing, however long it is", () => {
+  it("does not say that frames are missing if the stack is complete, at any length", () => {
     const s = createTestScheduler();
     const before = Error.stackTraceLimit;
     function deep(n: number): void {
@@ -183,7 +183,7 @@ describe("the report of a panic", () => {
 });
 
 describe("the line of a goroutine in a dump", () => {
-  it("tells the whole minutes of a wait or a system call, and of nothing else", () => {
+  it("has the whole minutes of a wait or a system call, and of no other state", () => {
     const s = createTestScheduler();
     s.advance(5000);
     s.go(function* () {
@@ -209,7 +209,7 @@ describe("the line of a goroutine in a dump", () => {
 });
 
 describe("SIGQUIT", () => {
-  it("prints all goroutines while it is asked to, unless the program listens too", () => {
+  it("prints all goroutines until dumpOnSigquit is undone, unless the program listens for the signal", () => {
     const s = createTestScheduler();
     s.go(function* waiter() {
       yield* s.makeChan().recv();
@@ -230,7 +230,7 @@ describe("SIGQUIT", () => {
     expect(process.listenerCount("SIGQUIT")).toBe(before);
   });
 
-  it("is told briefly by a program without goroutines", () => {
+  it("prints one line for a program without goroutines", () => {
     const s = createTestScheduler();
     const undo = dumpOnSigquit(s, false);
     process.emit("SIGQUIT");

@@ -3,8 +3,8 @@ import type { RecvResult, SelectCase, SelectResult } from "../src/index.ts";
 import { defaultCase, frame, go, main, makeChan, recvCase, select, sendCase, syscall } from "../src/index.ts";
 
 describe("types", () => {
-  it("are those of the values that travel", () => {
-    // Never called: only its types matter.
+  it("of results are those of the values sent", () => {
+    // Never called, only compiled.
     function* body() {
       const c = makeChan<string>(1);
       expectTypeOf(yield* c.recv()).toEqualTypeOf<string | undefined>();

@@ -1,4 +1,4 @@
-/** What Node is told of an error that ends a program, and what is printed. process.test.ts has whole processes. */
+/** How an error that ends a program is reported to Node and printed. process.test.ts tests whole processes. */
 import type { EventEmitter } from "node:events";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createTestScheduler } from "../src/testing.ts";
@@ -6,11 +6,11 @@ import { reportUnhandled } from "../src/unhandled.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
-/** Tells as Node does. Its types don't know that an event may be told by others. */
+/** Emits an event as Node does. Node's types do not include emit for this event. */
 const emitter: EventEmitter = process;
 const uncaught = (error: unknown) => emitter.emit("uncaughtExceptionMonitor", error, "uncaughtException");
 
-/** A process with so many handlers of uncaught errors; notes with what it is ended. */
+/** A process with the given number of handlers for uncaught errors. It records its exit status. */
 function host(handlers: number, threads: unknown) {
   vi.spyOn(process, "listenerCount").mockImplementation((event) =>
     event === "uncaughtException" ? handlers : 1,
@@ -30,9 +30,9 @@ describe("an error that ends a program", () => {
     ["that nothing handles, without threads", 0, undefined, false, 1, [2]],
     ["of a worker", 0, { isMainThread: false }, false, 1, []],
     ["that the program handles", 1, { isMainThread: true }, false, 0, []],
-    ["that no main has told, and the program handles", 1, { isMainThread: true }, true, 1, []],
-    ["that no main has told", 0, { isMainThread: true }, true, 1, [2]],
-  ])("%s is reported once at most", (_, handlers, threads, always, printed, exits) => {
+    ["without a main, that the program handles", 1, { isMainThread: true }, true, 1, []],
+    ["without a main", 0, { isMainThread: true }, true, 1, [2]],
+  ])("%s is reported at most once", (_, handlers, threads, always, printed, exits) => {
     const ended = host(handlers, threads);
     const text: string[] = [];
     const error = new Error("x");
@@ -45,7 +45,7 @@ describe("an error that ends a program", () => {
     expect(ended).toEqual(exits);
   });
 
-  it("ends the process with status 2 also if the report can't be printed", () => {
+  it("ends the process with status 2 also if the report cannot be printed", () => {
     const ended = host(0, { isMainThread: true });
     const error = new Error("x");
     const stderr = () => {
@@ -56,7 +56,7 @@ describe("an error that ends a program", () => {
     expect(ended).toEqual([2]);
   });
 
-  it("is printed beside the program's own handler only if there is no main to reject", () => {
+  it("is printed beside the program's own handler only if there is no main whose promise rejects", () => {
     host(1, { isMainThread: true });
     const s = createTestScheduler();
     const fail = (): never => {
@@ -77,20 +77,20 @@ describe("an error that ends a program", () => {
     expect(s.errors).toEqual([expect.stringMatching(/^panic: x\n\ngoroutine \d+ \[running\]:/)]);
   });
 
-  it("is looked up among objects only", () => {
+  it("is looked up only if it is an object", () => {
     const ended = host(0, { isMainThread: true });
     for (const e of [null, undefined, 5, "x"]) expect(() => uncaught(e)).not.toThrow();
     expect(ended).toEqual([]);
   });
 
-  it("is listened for once, however many there are", () => {
+  it("needs one listener for any number of such errors", () => {
     reportUnhandled(new Error("x"), "", () => {}, false);
     const on = vi.spyOn(process, "on");
     for (let i = 0; i < 3; i++) reportUnhandled(new Error("x"), "", () => {}, false);
     expect(on).not.toHaveBeenCalled();
   });
 
-  it("is left to the caller where there is no process of Node", () => {
+  it("is left to the caller if there is no process of Node", () => {
     vi.stubGlobal("process", { versions: {} });
     try {
       expect(reportUnhandled(new Error("x"), "", () => {}, false)).toBe(false);

@@ -33,7 +33,7 @@ type Body<T = void> = Generator<undefined, T, unknown>;
 export type Println = (...values: unknown[]) => void;
 export type Program = (println: Println, now: () => number) => Body;
 
-/** As fmt prints a value. */
+/** The text that Go's fmt gives a value. */
 export function show(v: unknown): string {
   if (v === null || v === undefined) return "<nil>";
   if (Array.isArray(v)) return `[${v.map(show).join(" ")}]`;
