@@ -2,7 +2,7 @@ import type { Options } from "tsup";
 
 type Plugin = NonNullable<Options["plugins"]>[number];
 
-/** What esbuild makes of a constant: `var name =` at the beginning of a line. */
+/** The form that esbuild gives to a constant: `var name =` at the beginning of a line. */
 const topLevel = /^var ([\w$]+)(?= = )/gm;
 
 function isAssignedOnce(code: string, name: string): boolean {
@@ -15,10 +15,10 @@ function isAssignedOnce(code: string, name: string): boolean {
 }
 
 /**
- * esbuild turns every top-level `const` into `var` when it bundles. V8 folds a constant into optimised code, and loads,
- * checks and untags a variable at each use; hot code here is full of named offsets and masks (allocator.free took 43 ns
- * instead of 30, a switch of goroutines 5 % more). So what is assigned once becomes a constant again. The column of what
- * follows on such a line moves by two, which its source map does not say.
+ * Turns variables that are assigned once into constants again: esbuild makes `var` of every top-level `const` when it
+ * bundles. V8 folds a constant into optimised code, but loads, checks and untags a variable at each use. Hot code is
+ * full of named offsets and masks: with variables, allocator.free takes 43 ns instead of 30, and a switch of goroutines
+ * 5 % more. The rest of such a line moves by two columns; its source map does not show that.
  */
 const keepConstants: Plugin = {
   name: "keep-constants",
@@ -31,18 +31,19 @@ const keepConstants: Plugin = {
 };
 
 /**
- * What every published file begins and ends with: two Errors, whose places tell the runtime's code from the program's
- * in a bundle (owncode.ts of profiling and scheduler). A frozen global object must not stop a file from loading.
+ * Every published file begins and ends with an Error. In a bundle, their places tell the runtime's code from the
+ * program's (owncode.ts of base). A file must load even if the global object is frozen.
  */
 const beginMark =
   'const gortCode = [new Error()]; try { (globalThis[Symbol.for("gort.code")] ??= []).push(gortCode); } catch {}';
 const endMark = "gortCode.push(new Error());";
 
 /**
- * How every package is built: fields of classes as tsconfig.base.json says (useDefineForClassFields: false; a field that is
- * defined before the constructor assigns it has had two values, so V8 neither folds it nor knows what is in it: an allocation took
- * 7.6 ns instead of 6.4, a free and malloc 11 instead of 9), ESM only, declarations and source maps beside the code, one shared
- * chunk for what the entries have in common (module state must exist once).
+ * The build of every package: ESM only, with declarations and source maps beside the code, and one shared chunk for the
+ * code that several entries use, because module state must exist once. Fields of classes follow tsconfig.base.json
+ * (useDefineForClassFields: false): a field that is defined before the constructor assigns it has had two values, so V8
+ * neither folds it nor knows its type. With such fields an allocation takes 7.6 ns instead of 6.4, and a free and
+ * malloc 11 instead of 9.
  */
 export function library(entry: Record<string, string>, more: Options = {}): Options {
   return {

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** How every package is tested: siblings are taken from their sources, seeds are printed on failure. */
+/** The tests of every package: siblings come from their sources, and a failure prints its seed. */
 export default defineConfig({
   resolve: { conditions: ["@gort/source"] },
   ssr: { resolve: { conditions: ["@gort/source", "node", "import", "default"] } },

@@ -1,9 +1,9 @@
-/** What the packages' conformance tests share: each runs its package's scripts over vectors that were recorded from Go. */
+/** The conformance tests of a package: they run its runners over vectors recorded from Go. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
-/** What every conformance script answers. */
+/** The answer of a conformance runner. */
 interface Result {
   passed: number;
   total: number;
@@ -12,8 +12,8 @@ interface Result {
 }
 
 /**
- * Declares a test for each NAME.ts in `folder` for which it has recorded vectors, `vectors/NAME.json`. `ORACLE_DIR` names a folder with
- * other vectors to take; where it lacks a file, that test is skipped.
+ * Declares a test for each runner NAME.ts in `folder` that has recorded vectors, `vectors/NAME.json`. `ORACLE_DIR`
+ * names a folder with other vectors. If a file is missing there, its test is skipped.
  */
 export function conformance(folder: string): void {
   const own = join(folder, "vectors");

@@ -1,4 +1,4 @@
-/** V8's own collector, for tests of what happens when it finds objects of ours dead. */
+/** Runs V8's collector, for tests of objects that it finds dead. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -6,10 +6,13 @@ setFlagsFromString("--expose-gc");
 /** A full collection of V8's heap. */
 export const collectHost = runInNewContext("gc") as () => void;
 
-/** A turn of the event loop: V8 calls FinalizationRegistries, and forgets which objects a WeakRef was asked for. */
+/**
+ * A turn of the event loop. V8 calls FinalizationRegistries, and no longer keeps the objects alive that `deref` of a
+ * WeakRef has returned.
+ */
 export const hostTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2));
 
-/** Collects until `done`, which must come about within the test's timeout. */
+/** Collects until `done()` is true. The timeout of the test is the limit. */
 export async function collectHostUntil(done: () => boolean): Promise<void> {
   while (!done()) {
     await hostTurn();
@@ -18,12 +21,12 @@ export async function collectHostUntil(done: () => boolean): Promise<void> {
 }
 
 /**
- * Drops what `make` returns when V8 has found its dead objects and has not yet reported them. If it has a
- * FinalizationRegistry of its own that is collected here, V8 before Node 26 calls no registry of the thread again.
+ * Drops the result of `make` after V8 has found its dead objects and before V8 has reported them. If the result has its
+ * own FinalizationRegistry and V8 collects it here, V8 before Node 26 never calls a registry of the thread again.
  */
 export async function dropWithReportsDue(make: () => object): Promise<void> {
   let due: object | null = make();
-  // Goroutines of it run now.
+  // Goroutines of the result run here.
   await hostTurn();
   await hostTurn();
   collectHost();

@@ -1,17 +1,17 @@
-// Runs every package's conformance runners on vectors recorded from real Go and prints one line a file:
+// Runs the conformance runners of all packages over vectors recorded from real Go, and prints one line per file:
 //
 //   node scripts/conformance.mjs [NAME...]        the packages' own copies of the vectors
-//   ORACLE_DIR=dir node scripts/conformance.mjs   the files of that folder; a file that is not there is passed over
-//   --packages DIR, before any NAME               other packages than this repository's
+//   ORACLE_DIR=dir node scripts/conformance.mjs   the files of that folder; missing files are skipped
+//   --packages DIR, before any NAME               the packages of another folder than this repository's
 //
 //   alloc_memstats: 102/102
 //
-// A runner is packages/PACKAGE/conformance/NAME.ts; it exports run(vectors) -> { passed, total, failures } and
-// is given the parsed NAME.json. Two packages may cover one file, each its own side of it: their sums are
-// printed. Each runner is bundled from source and has a process of its own, so that one that crashes, hangs or
-// exits takes nothing else with it; it then counts as having failed everything.
+// A runner is packages/PACKAGE/conformance/NAME.ts. It exports run(vectors) -> { passed, total, failures } and receives
+// the parsed NAME.json. Two packages may cover two sides of one file: the line shows their sums. Each runner is bundled
+// from source and runs in its own process. A runner that crashes, hangs or exits fails all its rows and no other
+// runner's.
 //
-// Standard output has the lines and nothing else; failures and remarks go to standard error.
+// Standard output holds these lines only; failures and remarks go to standard error.
 import { fork } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -26,7 +26,10 @@ const cache = join(root, "node_modules/.cache/gort-conformance");
 const args = process.argv.slice(2);
 const packagesDir = resolve(args[0] === "--packages" ? args.splice(0, 2)[1] : join(root, "packages"));
 
-/** Every runner in the workspace: { pkg, name, source, own }. Helper modules beside them have no vectors and export no run. */
+/**
+ * Every runner in the workspace: { pkg, name, source, own }. A helper module beside them has no vectors and exports no
+ * `run`.
+ */
 function findRunners() {
   const runners = [];
   for (const pkg of readdirSync(packagesDir).sort()) {
@@ -46,7 +49,7 @@ function findRunners() {
   return runners;
 }
 
-// The optional native dependency stays outside of the bundles, which lie where it is not installed.
+// Bundles load the optional native dependency from here: it is not installed where they lie.
 process.env.NODE_PATH ??= join(root, "packages/memory/node_modules");
 
 async function bundle(runner) {
@@ -62,7 +65,9 @@ async function bundle(runner) {
     conditions: ["@gort/source"],
     sourcemap: "inline",
     banner: {
-      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+      js:
+        'import { createRequire as __createRequire } from "node:module"; ' +
+        "const require = __createRequire(import.meta.url);",
     },
     external: ["koffi"],
     logLevel: "silent",
@@ -70,7 +75,7 @@ async function bundle(runner) {
   return outfile;
 }
 
-/** What runs in the child: parse, run, answer over the channel, leave. */
+/** The program of the child process: parse, run, answer over the channel, exit. */
 function childSource(source) {
   return `
 import { readFileSync as __read } from "node:fs";
@@ -115,7 +120,7 @@ function runChild(file, vectors) {
   });
 }
 
-/** How many checks a crashed runner is charged with: the rows of the file, whatever they are called. */
+/** Number of checks that a crashed runner has failed: all rows of the file, under whatever names. */
 function rowsOf(vectors) {
   const rows = (value) => (Array.isArray(value) ? value.length : 0);
   try {
@@ -139,7 +144,7 @@ async function main(only) {
   const names = [...new Set(all.map((r) => r.name))].sort();
   const unknown = only.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
-    console.error(`conformance: nobody runs ${unknown.join(", ")} (there are ${names.join(", ")})`);
+    console.error(`conformance: no package runs ${unknown.join(", ")} (there are ${names.join(", ")})`);
     return 2;
   }
   let bad = false;
@@ -180,10 +185,10 @@ async function main(only) {
     console.log(`${name}: ${sum.passed}/${sum.total}`);
   }
   if (oracleDir !== null) {
-    const nobodys = readdirSync(oracleDir)
+    const uncovered = readdirSync(oracleDir)
       .filter((file) => file.endsWith(".json") && !names.includes(basename(file, ".json")))
       .map((file) => basename(file, ".json"));
-    if (nobodys.length > 0) console.error(`conformance: no package covers ${nobodys.sort().join(", ")}`);
+    if (uncovered.length > 0) console.error(`conformance: no package covers ${uncovered.sort().join(", ")}`);
   }
   if (ran === 0) {
     console.error("conformance: no vectors were run");

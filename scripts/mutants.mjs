@@ -1,22 +1,23 @@
-// Mutation tests: changes the sources of a package in small ways and reports the changes that no test of the package notices.
+// Mutation tests: makes small changes to the sources of a package and reports each change that no test of the package
+// notices.
 //
 //   node scripts/mutants.mjs [PACKAGE...] [--sample N] [--seed S] [--file src/x.ts] [--quick] [--min PERCENT]
 //       [--concurrency N]
 //
 //   PACKAGE        folders of packages/; default: scheduler allocator gc types
 //   --sample N     mutate N windows of six lines per package, drawn at random, instead of everything
-//   --seed S       the number that decides the sample, or "commit" for one made of HEAD; default 1
+//   --seed S       the number that selects the sample, or "commit" to derive it from HEAD; default 1
 //   --file F       only this file of the package; repeatable
-//   --quick        without the slowest test files: a little lower a score in half of the time
+//   --quick        skip the slowest test files: half the time, a slightly lower score
 //   --min PERCENT  exit with status 1 if the score of a package, or with --sample of all together, is below PERCENT
 //
 // A sample of 18 windows has some 75 mutants. A badly tested line loses most of its mutants, so the score of such a
 // sample varies by 9 points (one standard deviation). CI's minimum is four of these below any package's score.
 //
-// StrykerJS makes the mutants and runs, for each, the tests that reach its line. It works on a copy of the repository in
-// `.mutants`, so that an interrupted run leaves the sources alone. A mutant counts as killed if a test fails or times out.
-// `mutants-equivalent.json` beside this file lists mutants that no test can tell from the original, each with its reason;
-// they leave the score. All survivors are printed, and kept in `.mutants/PACKAGE.json`.
+// StrykerJS makes the mutants and runs, for each mutant, the tests that reach its line. It works on a copy of the
+// repository in `.mutants`, so an interrupted run leaves the sources alone. A mutant is killed if a test fails or times
+// out. The file `mutants-equivalent.json` beside this one lists mutants that no test can tell from the original, each
+// with its reason; they do not count in the score. The survivors are printed, and kept in `.mutants/PACKAGE.json`.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -27,13 +28,16 @@ import { parseArgs } from "node:util";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const sandbox = join(root, ".mutants");
 const WINDOW = 6;
-/** Of a test that hangs. Mutants slow the code down, so the slowest test (5 s) needs more in a run over everything. */
+/**
+ * After this time, a test counts as hanging. In a run over everything the instrumented code is slower, and the slowest
+ * test (5 s) needs more time.
+ */
 const TEST_TIMEOUT_MS = { sample: 30_000, whole: 120_000 };
-/** Tests that look at the built output, at other processes or at documents: they can't see a mutant. */
+/** Tests of the built output, of other processes or of documents: a mutant does not reach them. */
 const BLIND = ["**/readme.test.ts", "**/process.test.ts"];
-/** The same for one package: tests whose threads run the built output. */
+/** Such tests of one package: their threads run the built output. */
 const BLIND_IN = { allocator: ["test/threads.test.ts", "test/dead.test.ts"] };
-/** What --quick leaves out. */
+/** Tests that --quick skips. */
 const SLOW = {
   allocator: [
     "test/cut.test.ts",
@@ -83,13 +87,13 @@ for (const name of packages) {
   }
 }
 
-/** A number made of HEAD, so that another run of CI over one commit draws the same sample. */
+/** A seed derived from HEAD: every run of CI over one commit draws the same sample. */
 function seedOfCommit() {
   const head = spawnSync("git", ["rev-parse", "HEAD"], { cwd: root, encoding: "utf8" });
   return head.status === 0 ? Number.parseInt(head.stdout.slice(0, 8), 16) : 1;
 }
 
-/** Copies what git tracks or could track; dependencies and built siblings are links to the originals. */
+/** Copies all files that git does not ignore; dependencies and built siblings become links to the originals. */
 function copyRepository() {
   rmSync(sandbox, { recursive: true, force: true });
   mkdirSync(sandbox);
@@ -113,7 +117,7 @@ function copyRepository() {
   }
 }
 
-/** Mulberry32: a small generator, so that a seed gives the same sample on every machine. */
+/** Mulberry32, a small generator of random numbers: a seed gives the same sample on every machine. */
 function generator(state) {
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -143,7 +147,7 @@ function sources(name) {
   return values.file;
 }
 
-/** What Stryker is to mutate: whole files, or windows of lines that hold code. */
+/** The pieces that Stryker mutates: whole files, or windows of lines with code. */
 function targets(name) {
   const files = sources(name);
   if (sample === 0) return files;
@@ -176,8 +180,8 @@ function run(name) {
   const exclude = ["**/node_modules/**", "**/dist/**", ...BLIND, ...(BLIND_IN[name] ?? [])];
   if (values.quick) exclude.push(...(SLOW[name] ?? []));
   const timeout = sample > 0 ? TEST_TIMEOUT_MS.sample : TEST_TIMEOUT_MS.whole;
-  // One module graph for all test files of a mutant: loading it for each takes longer than most of the tests. The
-  // shortest files come first, because the first failure decides.
+  // All test files of a mutant share one module graph: loading it once per file takes longer than most of the tests.
+  // The shortest files come first, because one failure is enough.
   writeFileSync(
     join(folder, "vitest.mutants.config.ts"),
     `import { relative } from "node:path";
@@ -234,7 +238,7 @@ export default mergeConfig(own, {
       stdio: ["ignore", 2, 2],
       env: { ...process.env, FAST_CHECK_SEED: "1", GORT_SEED: process.env.GORT_SEED ?? "1" },
     }).status;
-  // Once more: a test that waits for the engine's collector or for another thread may fail on a machine that is busy.
+  // Try once more: on a busy machine, a test that waits for the engine's collector or for another thread may fail.
   const status = stryker() === 0 ? 0 : stryker();
   if (status !== 0) {
     console.error(`mutants: Stryker ended with status ${status} for ${name}`);
@@ -289,11 +293,13 @@ function score(name) {
     }
   }
   console.log(
-    `\n${name}: ${killed} of ${total} mutants killed (${total === 0 ? "none made" : `${((100 * killed) / total).toFixed(1)} %`}), ${same} equivalent`,
+    `\n${name}: ${killed} of ${total} mutants killed ` +
+      `(${total === 0 ? "none made" : `${((100 * killed) / total).toFixed(1)} %`}), ${same} equivalent`,
   );
   for (const s of survivors) {
     console.log(
-      `  ${s.file}:${s.at} ${s.status === "NoCoverage" ? "(no test reaches it) " : ""}${s.original}  ->  ${s.replacement}`,
+      `  ${s.file}:${s.at} ${s.status === "NoCoverage" ? "(no test reaches it) " : ""}` +
+        `${s.original}  ->  ${s.replacement}`,
     );
   }
   writeFileSync(join(sandbox, `${name}.survivors.json`), `${JSON.stringify(survivors, null, 1)}\n`);
@@ -305,7 +311,8 @@ const percent = ({ killed, total }) => (total === 0 ? 100 : (100 * killed) / tot
 if (sample > 0) {
   const only = (values.file ?? []).map((f) => ` --file ${f}`).join("");
   console.log(
-    `the same sample again: npm run mutants -- ${packages.join(" ")}${only} --sample ${sample} --seed ${seed}${values.quick ? " --quick" : ""}`,
+    `the same sample again: npm run mutants -- ${packages.join(" ")}${only} ` +
+      `--sample ${sample} --seed ${seed}${values.quick ? " --quick" : ""}`,
   );
 }
 copyRepository();

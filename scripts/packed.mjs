@@ -1,9 +1,10 @@
-// What a user gets: packs every package, installs the tarballs in a project of its own, and runs there what the READMEs say.
+// Tests the packages as users get them: packs every package, installs the tarballs in a new project, and runs the
+// samples of the READMEs there.
 //
 //   node scripts/packed.mjs [NODE...]      (after `pnpm build`; NODE: paths of node, default this one)
 //
-// With CHROMIUM=path, or chromium in PATH, the root's sample runs in a page too: with and without cross-origin isolation, and
-// under a policy that forbids WebAssembly.
+// With CHROMIUM=path, or chromium in PATH, the sample of the root's README runs in a page too: with and without
+// cross-origin isolation, and under a policy that forbids WebAssembly.
 import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -34,7 +35,7 @@ function sample(readme) {
   return /```ts\n([\s\S]*?)```/.exec(readFileSync(readme, "utf8"))[1];
 }
 
-/** What a sample says that it prints, in its comments. */
+/** The output that a sample promises in its comments. */
 function expected(source) {
   const at = source.search(/\/\/ Output:/);
   return at < 0
@@ -45,7 +46,7 @@ function expected(source) {
         .trim();
 }
 
-/** Runs the root's sample in pages that a server of this process gives out. */
+/** Runs the sample of the root's README in pages, which a server in this process delivers. */
 async function inBrowser(chromium) {
   const { code, want } = await browserBundle();
   const isolated = {
@@ -85,12 +86,15 @@ async function inBrowser(chromium) {
   }
 }
 
-/** The root's sample for a page, where what it prints goes into the document. */
+/** The sample of the root's README for a page: `print` writes into the document. */
 async function browserBundle() {
   const { build } = await import("esbuild");
   const source = sample(join(root, "README.md"));
   const shown = `
-    const print = (...words) => document.body.append(Object.assign(document.createElement("pre"), { textContent: words.join(" ") }));
+    const print = (...words) => {
+      const line = Object.assign(document.createElement("pre"), { textContent: words.join(" ") });
+      document.body.append(line);
+    };
     console.log = print;
     addEventListener("error", (e) => print(e.message));
     addEventListener("unhandledrejection", (e) => print(String(e.reason)));

@@ -1,13 +1,13 @@
 // Runs the example of a README as a reader would paste it.
 //
-// The first ```ts block of the README is bundled against the sources of the workspace (no build is needed)
-// and run by a process of its own: it must be a whole module, import packages by name and end by itself.
-// An example may state what it prints the way Go's examples do, in its last comment:
+// It bundles the first ```ts block of the README with the sources of the workspace, which need no build, and runs it in
+// a new process. The block must be a whole module, import packages by name, and end by itself. Its last comment may
+// promise its output, as in Go's examples:
 //
 //     // Output:
 //     // 1 2 3
 //
-// The text is then compared, blanks at the ends of lines aside.
+// The output must then be equal, except for blanks at the ends of lines.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -23,19 +23,19 @@ export interface ExampleResult {
 }
 
 export interface ExampleOptions {
-  /** File to read, relative to the package; `README.md` unless told. */
+  /** File to read, relative to the package. Default: `README.md`. */
   readonly file?: string;
   /** Which ```ts block, counted from 0. */
   readonly index?: number;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** The example is ended, and counts as failed, after this time. */
+  /** After this time, the example is stopped and has failed. */
   readonly timeoutMs?: number;
 }
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** The text of every ```ts block of a Markdown text, in order. Fences of other languages are passed over. */
+/** The text of every ```ts block of a Markdown text, in order, without the blocks of other languages. */
 export function typescriptBlocks(markdown: string): string[] {
   const blocks: string[] = [];
   const fence = /^( *)(`{3,})([^\n`]*)\n([\s\S]*?)^\1\2[ \t]*$/gm;
@@ -63,7 +63,7 @@ function normalize(text: string): string {
     .trim();
 }
 
-/** Bundles TypeScript source as if it stood in a file of `dir`, siblings taken from their sources. */
+/** Bundles TypeScript source as if it were a file in `dir`. Siblings come from their sources. */
 async function bundle(source: string, dir: string): Promise<string> {
   const result = await build({
     stdin: { contents: source, resolveDir: dir, sourcefile: "example.ts", loader: "ts" },
@@ -77,14 +77,16 @@ async function bundle(source: string, dir: string): Promise<string> {
     sourcemap: "inline",
     // Bundled CommonJS dependencies reach node's own modules through require.
     banner: {
-      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+      js:
+        'import { createRequire as __createRequire } from "node:module"; ' +
+        "const require = __createRequire(import.meta.url);",
     },
     logLevel: "silent",
   });
   return result.outputFiles[0]!.text;
 }
 
-/** Runs TypeScript source in a fresh process, in `dir`'s place. Rejects if it exits with anything but 0. */
+/** Runs TypeScript source in a new process, as if it were in `dir`. Rejects unless it exits with 0. */
 export async function runExample(
   source: string,
   dir: string,
@@ -96,7 +98,7 @@ export async function runExample(
   const file = join(cache, `${createHash("sha256").update(dir).update(code).digest("hex").slice(0, 16)}.mjs`);
   writeFileSync(file, code);
   const { args = [], env = {}, timeoutMs = 20_000 } = options;
-  // The optional native dependency is not part of the bundle, which lies where it is not installed.
+  // The bundle loads the optional native dependency from here: it is not installed where the bundle lies.
   const NODE_PATH = join(root, "packages/memory/node_modules");
   const result = await new Promise<{ stdout: string; stderr: string }>((done, fail) => {
     execFile(

@@ -1,8 +1,8 @@
-// Runs the demo's programs as a user would, on the built output, and checks what they leave behind.
+// Runs the demo's programs as a user would, on the built output, and checks their output and files.
 //
 //   node scripts/smoke.mjs
 //
-// With a Go toolchain (GO=path, or go in PATH) the heap profile is opened by `go tool pprof` too.
+// With a Go toolchain (GO=path, or go in PATH), `go tool pprof` opens the heap profile too.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

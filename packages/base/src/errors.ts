@@ -1,7 +1,8 @@
 /**
  * What Go panics with and what Go dies of, as JavaScript errors.
  *
- * A {@link RuntimeError} is a panic of the runtime (Go's `runtime.Error`): `catch` takes it, and `recover()` returns it.
+ * A {@link RuntimeError} is a panic of the runtime (Go's `runtime.Error`): a program can catch it, and `recover()`
+ * returns it.
  * A {@link FatalError} ends the whole program; `recover()` never sees it. Both carry brands (`Symbol.for`), so that two
  * copies of a package recognise each other's errors where `instanceof` alone would fail. A published `code` never
  * changes.
@@ -122,8 +123,8 @@ export class TypeAssertionError extends RuntimeError {
 named(TypeAssertionError, "TypeAssertionError");
 
 /**
- * The program cannot go on. `message` is Go's text after `fatal error: `, where Go has the error. Kind `throw` is a broken
- * invariant of the runtime, kind `fatal` a fault of the program that nothing can repair.
+ * The program cannot go on. `message` is Go's text after `fatal error: `, where Go has the error. Kind `throw` is a
+ * broken invariant of the runtime, kind `fatal` a fault of the program that nothing can repair.
  */
 export class FatalError extends Error {
   readonly kind: "throw" | "fatal";

@@ -1,6 +1,6 @@
 /**
- * Debug switches. A table of rows (name, default, meaning) feeds the parser, the types and the page of the documentation.
- * Each package has the table of its own switches; the table of the facade holds them all.
+ * Debug switches. A table of rows (name, default, meaning) feeds the parser, the types and the page of the
+ * documentation. Each package has the table of its own switches; the table of the facade holds them all.
  *
  * GODEBUG is a comma-separated list of `name=value` pairs. If a name is given twice, the last value counts, as in Go.
  */

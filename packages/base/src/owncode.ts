@@ -3,8 +3,8 @@
  *
  * 1. Every published file makes an Error at its beginning and another at its end (tsup.base.ts), and puts both into a
  *    list behind a symbol that all packages and copies share.
- * 2. A bundler keeps the statements of a module together and in order. So the code between the two places of a script is
- *    ours, minified or not.
+ * 2. A bundler keeps the statements of a module together and in order. So the code between the two places of a script
+ *    is ours, minified or not.
  * 3. The places are read from the errors at the first question: an Error with an unread stack costs a microsecond.
  */
 

@@ -40,7 +40,7 @@ export function wrongNumber(who: string, got: unknown, rule: string): TypeError 
 const generatorNext: unknown = (Object.getPrototypeOf(function* () {}) as GeneratorFunction).prototype.next;
 
 /**
- * Reports whether `x` is a generator, from this realm or another, or an object with a generator's methods: one that wraps
+ * Reports whether `x` is a generator, from this realm or another, or an object with a generator's methods: a wrapper of
  * a generator, or the generator of a compiler for old targets. The iterators of a `Map`, an array or a string have no
  * `throw` and are none; async generators are none.
  */
