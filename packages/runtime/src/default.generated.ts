@@ -3,7 +3,7 @@
 /** Methods of the running goroutine's runtime, in host code of the default runtime, as functions. */
 import { currentRuntime, defaultRuntime } from "./default.ts";
 import type { Root } from "./roots.ts";
-import type { WeakRefTo } from "./runtime.ts";
+import type { WeakRefTo } from "./weak.ts";
 import type { Cleanup } from "@gort/gc";
 import type { Ptr } from "@gort/memory";
 import type { MemStats } from "@gort/memstats";
@@ -143,8 +143,9 @@ export function toBytes(text: string): Slice<typeof uint8> {
 }
 
 /**
- * The memory profile, not scaled. `n` is the number of records; if `p` has room for all, they are put in its first
- * `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, also records of which all is freed.
+ * The memory profile, not scaled. `n` is the number of records. If `p` has room for all of them, they are put in
+ * its first `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, also records whose objects
+ * are all freed.
  */
 export function memProfile(
   p: (MemProfileRecord | null | undefined)[] | null,
@@ -263,8 +264,8 @@ export function setBlockProfileRate(rate: number): void {
 }
 
 /**
- * Records one in `fraction` contentions of a lock, where it is released; 0 none. Returns the fraction before; a negative
- * one only reads it.
+ * Records one in `fraction` contentions of a lock, where it is released; 0 none. Returns the fraction before; a
+ * negative one only reads it.
  */
 export function setMutexProfileFraction(fraction: number): number {
   return currentRuntime().setMutexProfileFraction(fraction);

@@ -8,7 +8,8 @@ import type { CallerInfo, PCs } from "@gort/profiling";
 import { getg, setDefaultScheduler } from "@gort/scheduler";
 import { setDefaultSchedulerMaker } from "@gort/scheduler/internal";
 import { useAfterClose } from "./closed.ts";
-import { createRuntime, type Runtime, type RuntimeHooks } from "./runtime.ts";
+import { createRuntime, type Runtime } from "./runtime.ts";
+import type { RuntimeHooks } from "./wiring.ts";
 
 let instance: Runtime | null = null;
 

@@ -21,12 +21,12 @@ function* call({ kind, fn, arg }: Finalization): Generator<undefined, void> {
 
 export class FinalizerGoroutines {
   readonly #scheduler: Scheduler;
-  readonly #collector: () => Collector;
+  readonly #collector: Collector;
   readonly #finalizerDone: () => void;
   readonly #running = { finalizer: false, cleanup: false };
 
   /** `finalizerDone` is called when a finalizer has returned. */
-  constructor(scheduler: Scheduler, collector: () => Collector, finalizerDone: () => void) {
+  constructor(scheduler: Scheduler, collector: Collector, finalizerDone: () => void) {
     this.#scheduler = scheduler;
     this.#collector = collector;
     this.#finalizerDone = finalizerDone;
@@ -39,7 +39,7 @@ export class FinalizerGoroutines {
   }
 
   #start(kind: FinalizationKind): void {
-    if (this.#running[kind] || this.#collector().finalizers.queuedOf(kind) === 0) return;
+    if (this.#running[kind] || this.#collector.finalizers.queuedOf(kind) === 0) return;
     this.#running[kind] = true;
     const run = this.#run.bind(this, kind);
     // The function's name is the goroutine's in dumps.
@@ -55,7 +55,7 @@ export class FinalizerGoroutines {
   }
 
   *#run(kind: FinalizationKind): Generator<undefined, void> {
-    const queue = this.#collector().finalizers;
+    const queue = this.#collector.finalizers;
     try {
       for (let f = queue.next(kind); f !== null; f = queue.next(kind)) {
         const g = getg()!;

@@ -15,7 +15,7 @@ const WATCH_MS = 30_000;
 
 export class IdleWorker {
   readonly #scheduler: Scheduler;
-  readonly #collector: () => Collector;
+  readonly #collector: Collector;
   #scheduled = false;
   #closed = false;
   #timer: unknown;
@@ -29,7 +29,7 @@ export class IdleWorker {
   /** A slice. What the collector throws is fatal to the program, and is thrown where the scheduler sees it. */
   #work(): boolean {
     try {
-      return this.#collector().idleWork();
+      return this.#collector.idleWork();
     } catch (err) {
       this.#scheduler.goSystem(() => {
         throw err;
@@ -38,7 +38,7 @@ export class IdleWorker {
     }
   }
 
-  constructor(scheduler: Scheduler, collector: () => Collector) {
+  constructor(scheduler: Scheduler, collector: Collector) {
     this.#scheduler = scheduler;
     this.#collector = collector;
   }
@@ -51,7 +51,7 @@ export class IdleWorker {
     this.#timer = this.#scheduler.clock.setTimer(
       () => {
         if (this.#closed) return;
-        this.#collector().forceIfStale();
+        this.#collector.forceIfStale();
         this.watch();
       },
       WATCH_MS,

@@ -153,6 +153,7 @@ export { caller, callers, defaultRuntime, memProfileRate, setDefaultRuntime } fr
 export { type DebugSwitch, debugSwitches, type Godebug, type SwitchInfo } from "./godebug.ts";
 export type { RuntimeOptions } from "./options.ts";
 export type { Root } from "./roots.ts";
-export { createRuntime, Runtime, type WeakRefTo } from "./runtime.ts";
+export { createRuntime, Runtime } from "./runtime.ts";
+export type { WeakRefTo } from "./weak.ts";
 // What runs
 export { breakpoint, compiler, GOARCH, GOOS, goroot, gortVersion, numCPU, version } from "./version.ts";

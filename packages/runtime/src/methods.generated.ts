@@ -142,8 +142,9 @@ export abstract class RuntimeMethods {
   }
 
   /**
-   * The memory profile, not scaled. `n` is the number of records; if `p` has room for all, they are put in its first
-   * `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, also records of which all is freed.
+   * The memory profile, not scaled. `n` is the number of records. If `p` has room for all of them, they are put in
+   * its first `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, also records whose objects
+   * are all freed.
    */
   memProfile(
     p: (MemProfileRecord | null | undefined)[] | null,

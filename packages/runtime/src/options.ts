@@ -140,6 +140,16 @@ function checkOptions(options: RuntimeOptions): void {
   }
 }
 
+/** The named options, without those that are not set. */
+export function given<K extends keyof RuntimeOptions>(
+  options: RuntimeOptions,
+  ...names: K[]
+): Partial<Pick<RuntimeOptions, K>> {
+  const found: Partial<Pick<RuntimeOptions, K>> = {};
+  for (const name of names) if (options[name] !== undefined) found[name] = options[name];
+  return found;
+}
+
 /** The settings of a runtime, where option, environment and default have been weighed. */
 export interface Settings {
   readonly stderr: (text: string) => void;

@@ -74,31 +74,35 @@ function stackOf(profiler: Profiler, g: G): number[] | StackFrame[] {
   return site === null ? [] : [site];
 }
 
+/** The runtime whose goroutines are profiled. Its profiler is made with the sources below, so they read it later. */
+export interface ProfiledRuntime {
+  readonly scheduler: Scheduler;
+  readonly profiler: Profiler;
+}
+
 /** The user's goroutines, as the profile `goroutine` shows them. */
 export class GoroutineStacks implements StackSource {
-  readonly #scheduler: () => Scheduler;
-  readonly #profiler: () => Profiler;
+  readonly #of: ProfiledRuntime;
 
-  constructor(scheduler: () => Scheduler, profiler: () => Profiler) {
-    this.#scheduler = scheduler;
-    this.#profiler = profiler;
+  constructor(of: ProfiledRuntime) {
+    this.#of = of;
   }
 
   forEach(visit: (stack: readonly number[] | readonly StackFrame[], labels?: LabelSet | null) => void): void {
     const all: G[] = [];
-    this.#scheduler().forEachG((g) => {
+    this.#of.scheduler.forEachG((g) => {
       if (g.atomicstatus !== Gdead && isShown(g)) all.push(g);
     });
-    const profiler = this.#profiler();
+    const profiler = this.#of.profiler;
     for (const g of all) visit(stackOf(profiler, g), g.labels);
   }
 
   count(): number {
-    return this.#scheduler().numGoroutine();
+    return this.#of.scheduler.numGoroutine();
   }
 
   dump(): string {
-    const scheduler = this.#scheduler();
+    const scheduler = this.#of.scheduler;
     if (getg() === null) return dumpOthers(scheduler, null);
     for (let size = 1 << 16; ; size *= 2) {
       const buf = new Uint8Array(size);
@@ -132,9 +136,8 @@ interface Seen {
  * it was started are left. All stay in the profile for ever.
  */
 export class LeakedGoroutines implements StackSource {
-  readonly #scheduler: () => Scheduler;
-  readonly #profiler: () => Profiler;
-  readonly #dump: () => string;
+  readonly #of: ProfiledRuntime;
+  readonly #goroutines: GoroutineStacks;
   /** `leakDetection` is on. */
   readonly #always: boolean;
   /** By goid. */
@@ -142,15 +145,14 @@ export class LeakedGoroutines implements StackSource {
   /** Searches that have noted stacks and not yet found whose they need. */
   #searches = 0;
 
-  constructor(scheduler: () => Scheduler, profiler: () => Profiler, always: boolean, dump: () => string) {
-    this.#scheduler = scheduler;
-    this.#profiler = profiler;
+  constructor(of: ProfiledRuntime, goroutines: GoroutineStacks, always: boolean) {
+    this.#of = of;
+    this.#goroutines = goroutines;
     this.#always = always;
-    this.#dump = dump;
   }
 
   async prepare(): Promise<void> {
-    const scheduler = this.#scheduler();
+    const scheduler = this.#of.scheduler;
     const collector = hostCollector();
     if (collector === null && !this.#always) {
       throw new Error(
@@ -171,7 +173,7 @@ export class LeakedGoroutines implements StackSource {
 
   #note(g: G): void {
     if (g.atomicstatus !== Gwaiting || (g.flags & (gSystem | gHost)) !== 0) return;
-    const profiler = this.#profiler();
+    const profiler = this.#of.profiler;
     const own = pcsOf(profiler, g);
     if (own === null) return;
     const leaves = leavesOf(g);
@@ -186,7 +188,7 @@ export class LeakedGoroutines implements StackSource {
 
   #find(): readonly Leak[] {
     if (this.#always) hostCollector()?.();
-    const leaks = this.#scheduler().findLeaks();
+    const leaks = this.#of.scheduler.findLeaks();
     if (this.#searches > 0) return leaks;
     const kept = new Map<number, Seen>();
     for (const { goid } of leaks) {
@@ -221,11 +223,11 @@ export class LeakedGoroutines implements StackSource {
       const seen = this.#seen.get(leak.goid);
       return seen === undefined ? collectedText(leak) : this.#text(seen);
     });
-    return [...leaked, this.#dump()].join("\n");
+    return [...leaked, this.#goroutines.dump()].join("\n");
   }
 
   #text({ header, createdBy, pcs, leaves }: Seen): string {
-    const frames = [...this.#profiler().callersFrames(pcs.slice(leaves))]
+    const frames = [...this.#of.profiler.callersFrames(pcs.slice(leaves))]
       .filter((f) => !f.Function.startsWith("runtime."))
       .map((f) => `${f.Function}(...)\n\t${f.File}:${f.Line}\n`);
     return `${header}\n${frames.join("")}${createdBy}`;

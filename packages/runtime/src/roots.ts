@@ -122,13 +122,13 @@ class TableRoot<T> implements Root<T> {
 export class GoroutineRoots {
   readonly u32: Uint32Array;
   readonly #allocator: Allocator;
-  readonly #collector: () => Collector;
-  readonly #scheduler: () => Scheduler;
+  readonly #collector: Collector;
+  readonly #scheduler: Scheduler;
   #lastId = 0;
   /** Bytes that a goroutine's stack may have; one that needs more ends the program. Go's limit on 64-bit systems. */
   maxStack = 1_000_000_000;
 
-  constructor(allocator: Allocator, collector: () => Collector, scheduler: () => Scheduler) {
+  constructor(allocator: Allocator, collector: Collector, scheduler: Scheduler) {
     this.u32 = allocator.mem.u32;
     this.#allocator = allocator;
     this.#collector = collector;
@@ -137,8 +137,8 @@ export class GoroutineRoots {
 
   /** Roots `p` in the running goroutine, or in the collector's table when host code runs. */
   root<T>(p: Ptr<T>): Root<T> {
-    const g = this.#scheduler().getg();
-    if (g === null) return new TableRoot<T>(this.#collector(), this.u32, p);
+    const g = this.#scheduler.getg();
+    if (g === null) return new TableRoot<T>(this.#collector, this.u32, p);
     if (g.rootLo === 0) this.#newStack(g);
     else if (g.rootSp === 0) g.rootSp = HEADER;
     else if (g.rootSp === this.u32[g.rootLo >>> 2]) this.#growStack(g);
@@ -154,7 +154,7 @@ export class GoroutineRoots {
 
   /** The part of each stack that holds roots, as [lo, hi) address ranges. */
   forEachStack(visit: (lo: number, hi: number) => void): void {
-    this.#scheduler().forEachG((g: G) => {
+    this.#scheduler.forEachG((g: G) => {
       if (g.rootLo !== 0 && g.rootSp > HEADER) visit(g.rootLo + HEADER, g.rootLo + g.rootSp);
     });
   }

@@ -1,32 +1,16 @@
 /**
- * A runtime: one linear memory with its allocator and collector, one scheduler, one profiler, wired to each other. The
- * packages know nothing of one another; every connection between them is made here.
- *
- *     allocator.hooks.gcTrigger    -> collector asks for a cycle -> scheduler.requestSafepoint
- *     scheduler.hooks.safepoint    -> collector.pollSafepoint       runs the cycle between two goroutines
- *     allocator.hooks.sampleMalloc -> profiler.mem.alloc            the bucket stays with the object, as a special
- *     collector frees that object  -> profiler.mem.free
- *     end of mark, end of gc()     -> profiler.mem.nextCycle and flush, postSweep
- *     collector queues finalizers  -> a system goroutine of the scheduler runs them
- *     scheduler.hooks.gExit        -> the goroutine's stack slots go back to the allocator
- *     end of mark, end of sweep    -> the scavenger's goals, its background work
- *     end of mark                  -> V8 is made to collect dropped handles, at a safepoint; then the collector again
- *     start of a cycle             -> the pools of sync.Pool age
- *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
- *     scheduler's goroutines       -> the profiler's `goroutine` profile; their waits its `block` profile
- *     scheduler.hooks.mutexEvent   -> the profile `mutex`; scheduler.onSwitch -> labels of the CPU profile, while it runs
+ * A runtime: one linear memory with its allocator and collector, one scheduler, one profiler. parts.ts builds them and
+ * wiring.ts connects them; here is what a program calls. Methods that only call the same method of a part are in
+ * methods.generated.ts.
  */
-
-import { type Allocator, createAllocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
-import { type Cleanup, type Collector, createCollector, type WeakPointer } from "@gort/gc";
-import { type Addr, createLinearMemory, type LinearMemory, type Ptr } from "@gort/memory";
-import { type GCStats, gcStats, type MemStats, newMemStats, readMemStats, summary } from "@gort/memstats";
+import type { Allocator } from "@gort/allocator/internal";
+import type { Cleanup, Collector } from "@gort/gc";
+import type { LinearMemory, Ptr } from "@gort/memory";
+import { type GCStats, gcStats, type MemStats, newMemStats, summary } from "@gort/memstats";
 import type { DumpSink } from "@gort/memstats/heapdump";
-import { createMetrics, type Metrics } from "@gort/memstats/metrics";
-import { type CallerInfo, createProfiler, type PCs, type Profiler } from "@gort/profiling";
+import type { Metrics } from "@gort/memstats/metrics";
+import type { CallerInfo, PCs, Profiler } from "@gort/profiling";
 import {
-  type Clock,
-  createScheduler,
   defaultCase,
   defer,
   frame,
@@ -36,99 +20,29 @@ import {
   recover,
   recvCase,
   type Scheduler,
-  type SchedulerHooks,
   sendCase,
 } from "@gort/scheduler";
-import {
-  checkFunction,
-  checkResult,
-  isBody,
-  isMarker,
-  poolCleanup,
-  stackText,
-} from "@gort/scheduler/internal";
-import {
-  append,
-  copy,
-  createTypes,
-  type Ref,
-  type RefMembers,
-  type Type,
-  type TypedHeap,
-  uint8,
-} from "@gort/types";
+import { append, copy, type Ref, type RefMembers, type Type, type TypedHeap } from "@gort/types";
 import type { SharedStats } from "./attach.ts";
 import { retire } from "./closed.ts";
-import { DroppedHandles, lastOfThread } from "./dropped-handles.ts";
-import { parseTraceback, processEnvironment } from "./env.ts";
-import { FinalizerGoroutines } from "./finalizers.ts";
 import type { Godebug } from "./godebug.ts";
-import { LinearArena, memProfileSampler, RuntimeHeap } from "./heap.ts";
 import { dumpHeap } from "./heapdump.ts";
-import { hostCollector } from "./hostgc.ts";
-import { IdleWorker } from "./idle.ts";
 import { RuntimeMethods } from "./methods.generated.ts";
-import { CpuClasses, RuntimeMetrics } from "./metrics-source.ts";
-import { type RuntimeOptions, resolveOptions } from "./options.ts";
-import {
-  GoroutineLabels,
-  GoroutineStacks,
-  GoroutineWaits,
-  LeakedGoroutines,
-  recordMutexEvent,
-  threadStacks,
-} from "./profiles.ts";
-import { GoroutineRoots, type Root } from "./roots.ts";
-import { BackgroundScavenger } from "./scavenge.ts";
-import { SchedStats } from "./sched-stats.ts";
-import { RuntimeStats } from "./stats.ts";
-import { WorldStops } from "./stops.ts";
-import { Unsafe } from "./unsafe-access.ts";
+import { addCleanup, setFinalizer } from "./object-ends.ts";
+import type { RuntimeOptions } from "./options.ts";
+import { Parts } from "./parts.ts";
+import type { Root } from "./roots.ts";
+import { readStopped } from "./stats.ts";
+import type { Unsafe } from "./unsafe-access.ts";
 import { breakpoint, compiler, GOARCH, GOOS, goroot, numCPU, version } from "./version.ts";
+import type { WeakRefTo } from "./weak.ts";
+import { connect, disconnect } from "./wiring.ts";
 
-/** Go's weak.Pointer. */
-export interface WeakRefTo<T extends Type> {
-  value(): Ref<T> | null;
-}
-
-/** What `weak(null)` gives. */
-const nilWeak = Object.freeze({ value: () => null });
-
-/** The scheduler's hooks, which also say whose scheduler it is. */
-export interface RuntimeHooks extends SchedulerHooks {
-  readonly runtime?: Runtime;
-}
-
-/** What a closed runtime keeps: see Runtime.close. */
-const ofNoRuntime = [
-  ...[
-    "append",
-    "breakpoint",
-    "copy",
-    "defaultCase",
-    "defer",
-    "frame",
-    "goexit",
-    "goroot",
-    "keepAlive",
-    "numCPU",
-  ],
-  ...[
-    "panic",
-    "recover",
-    "recvCase",
-    "sendCase",
-    "stderr",
-    "toJSON",
-    "toString",
-    "version",
-    "close",
-    "closed",
-  ],
-];
-
-/** How often figures are published that only the runtime's thread knows, once other threads read them. */
-const PUBLISH_MS = 1000;
+/** Members that a closed runtime keeps: see Runtime.close. */
+const keptByClosed = (
+  "append breakpoint close closed copy defaultCase defer frame goexit goroot keepAlive numCPU panic recover recvCase " +
+  "sendCase stderr toJSON toString version"
+).split(" ");
 
 export class Runtime extends RuntimeMethods {
   readonly memory: LinearMemory;
@@ -166,196 +80,23 @@ export class Runtime extends RuntimeMethods {
   readonly GOARCH = GOARCH;
   readonly compiler = compiler;
 
-  readonly #stats: RuntimeStats;
-  /** Brings up to date what only this thread can tell, for all that read the memory. */
-  readonly #publish: () => void;
-  #publisher: unknown = null;
-  readonly #stops: WorldStops;
-  readonly #roots: GoroutineRoots;
-  /** The pointers that `weak` has given, so that equal ones are the same object. */
-  readonly #weakRefs = new WeakMap<WeakPointer, Map<Type, unknown>>();
-  readonly #idle: IdleWorker;
-  readonly #scavenger: BackgroundScavenger;
-  /** Null if the switch `hostgc` is off. */
-  readonly #dropped: DroppedHandles | null = null;
-  readonly #startMs: number;
-  readonly #now: () => number;
-  #closed = false;
+  readonly #parts: Parts;
 
   constructor(options: RuntimeOptions = {}) {
     super();
-    const env = processEnvironment();
-    const { stderr, godebug, gogc, memoryLimit, gomaxprocs } = resolveOptions(options, env);
-    this.stderr = stderr;
-    this.godebug = godebug;
-    const { clock } = options;
-    this.#now = clock === undefined ? () => performance.now() : () => clock.now();
-    this.#startMs = this.#now();
-
-    const seed = options.seed === undefined ? {} : { seed: options.seed };
-    this.memory = createLinearMemory({
-      ...(options.maxMemory === undefined ? {} : { maxMemory: options.maxMemory }),
-      ...(options.shared === undefined ? {} : { shared: options.shared }),
-    });
-    this.allocator = createAllocator({ memory: this.memory, clock: this.#now, ...seed });
-    const goroutines = new GoroutineStacks(
-      () => this.scheduler,
-      () => this.profiler,
-    );
-    const labels = new GoroutineLabels();
-    this.profiler = createProfiler({
-      arena: new LinearArena(this.memory),
-      memProfileSampler: memProfileSampler(this.allocator),
-      memProfileRate: this.godebug.memprofilerate,
-      ...(options.memProfileBudget === undefined ? {} : { memProfileBudget: options.memProfileBudget }),
-      ...(options.blockStackPeriod === undefined ? {} : { blockStackPeriod: options.blockStackPeriod }),
-      memStats: () => ({ ...this.readMemStats() }),
-      isStackBase: (frame) => isMarker(frame.functionName.slice(frame.functionName.indexOf("gort:"))),
-      goroutines,
-      leakedGoroutines: new LeakedGoroutines(
-        () => this.scheduler,
-        () => this.profiler,
-        options.leakDetection === true,
-        () => goroutines.dump(),
-      ),
-      threads: threadStacks,
-      labels,
-      onCPUProfile: (active) => {
-        this.scheduler.onSwitch = active ? (g) => this.profiler.cpu.noteLabels(labels.of(g)) : null;
-      },
-      stderr: this.stderr,
-    });
-    const waits = new GoroutineWaits(this.profiler);
-    const hooks: RuntimeHooks = {
-      runtime: this,
-      safepoint: () => {
-        if (this.#closed) return;
-        this.collector.pollSafepoint();
-        this.#dropped?.safepoint();
-        // The scheduler calls only when asked to.
-        if (this.godebug.gcstress !== 0) this.scheduler.requestSafepoint();
-      },
-      // The goroutine that closes the runtime ends after its heap.
-      gExit: (g) => {
-        if (!this.#closed) this.#roots.exit(g);
-      },
-      blockEvent: (g, ns, reason) => waits.record(g, ns, reason),
-      mutexEvent: (ns, unlock, above) => recordMutexEvent(this.profiler, ns, unlock, above),
-    };
-    const schedStats = new SchedStats(this.memory);
-    this.scheduler = createScheduler({
-      ...(clock === undefined ? {} : { clock }),
-      ...seed,
-      stderr: this.stderr,
-      gomaxprocs,
-      godebug: this.godebug,
-      symbolize: (site) => this.profiler.symbolize(site),
-      counters: schedStats.counters,
-      latencies: schedStats,
-      ...(options.leakDetection === true ? { leakDetection: true } : {}),
-      ...(options.deadlock === undefined ? {} : { deadlock: options.deadlock }),
-      hooks,
-    });
-    const { scheduler, allocator, profiler } = this;
-    scheduler.tracebackAll = parseTraceback(env.GOTRACEBACK).all;
-    this.#roots = new GoroutineRoots(
-      allocator,
-      () => this.collector,
-      () => scheduler,
-    );
-    const nanotime = (): number => this.#now() * 1e6;
-    this.#stops = new WorldStops(scheduler, nanotime, () => this.collector.record);
-    const finalizers = new FinalizerGoroutines(
-      scheduler,
-      () => this.collector,
-      () => this.#dropped?.finalizerDone(),
-    );
-    this.#idle = new IdleWorker(scheduler, () => this.collector);
-    const scavenger = new BackgroundScavenger(allocator, scheduler, () => this.collector);
-    this.#scavenger = scavenger;
-    allocator.hooks.sampleMalloc = (addr, size) => {
-      const bucket = profiler.mem.alloc(size);
-      if (bucket === 0) return;
-      // Without a special (-1: no memory for it), no sweep reports the object dead.
-      if (allocator.addSpecial(addr, SPECIAL_PROFILE, bucket) <= 0) profiler.mem.lose(bucket);
-    };
-    this.collector = createCollector(allocator, {
-      gogc,
-      memoryLimit,
-      godebug: this.godebug,
-      stderr: this.stderr,
-      ...(clock === undefined ? {} : { clock: collectorClock(clock) }),
-      world: {
-        stopTheWorld: (reason) => this.#stops.stopTheWorld(reason),
-        startTheWorld: () => this.#stops.startTheWorld(),
-        gomaxprocs: () => scheduler.gomaxprocs(0),
-        ready: () => finalizers.wake(),
-        currentStack: () => stackText(scheduler, false),
-      },
-      onRequest: () => {
-        scheduler.requestSafepoint();
-        this.#idle.wake();
-      },
-      freeProfile: (bucket, size) => profiler.mem.free(bucket, size),
-      events: {
-        gcStart: (_n, forced) => {
-          poolCleanup(scheduler);
-          this.#dropped?.cycleStart(forced);
-          scavenger.cycleStart();
-        },
-        markDone: () => {
-          profiler.mem.nextCycle();
-          profiler.mem.flush();
-          scavenger.cycleEnd();
-          this.#dropped?.cycleEnd();
-        },
-        sweepDone: () => {
-          scavenger.wake();
-          if (this.godebug.scavtrace !== 0) this.stderr(`${allocator.scavenger.trace(false)}\n`);
-        },
-      },
-    });
-    if (this.godebug.gcstress !== 0) scheduler.requestSafepoint();
-    this.#idle.watch();
-    this.collector.setStackRoots((visit) => this.#roots.forEachStack(visit));
-
-    const heap = new RuntimeHeap(allocator, this.collector);
-    this.types = createTypes(heap);
-    if (this.godebug.hostgc !== 0) this.#dropped = this.#dropHandles(heap);
-    this.unsafe = new Unsafe(allocator, this.collector, this.types);
-    const { record } = this.collector;
-    this.#stats = new RuntimeStats(this.memory, allocator, record);
-    const cpu = new CpuClasses({
-      collector: this.collector,
-      scavenger: allocator.scavenger,
-      procs: () => scheduler.gomaxprocs(0),
-      nanotime,
-      hostTime: clock === undefined,
-    });
-    this.#stops.onGC = () => cpu.publish();
-    this.#publish = () => {
-      scheduler.readCounters();
-      schedStats.setCgoCalls(scheduler.numCgoCall());
-      cpu.publish();
-    };
-    const measured = new RuntimeMetrics(record, this.#stats, schedStats, this.#publish);
-    this.metrics = createMetrics(this.#stats, measured);
-  }
-
-  #dropHandles(heap: RuntimeHeap): DroppedHandles {
-    const { collector, scheduler, types, allocator } = this;
-    const dropped = new DroppedHandles({
-      collector,
-      scheduler,
-      heap,
-      dropOne: () => void types.ref(uint8, allocator.zerobase as Ptr<typeof uint8>),
-      hostCollector,
-      // The host's time, whatever clock the program has: V8's collections take it.
-      now: () => performance.now(),
-      last: lastOfThread,
-    });
-    allocator.hooks.explainOutOfMemory = () => dropped.explainOutOfMemory();
-    return dropped;
+    const parts = new Parts(this, options);
+    this.#parts = parts;
+    this.memory = parts.memory;
+    this.allocator = parts.allocator;
+    this.collector = parts.collector;
+    this.scheduler = parts.scheduler;
+    this.profiler = parts.profiler;
+    this.types = parts.types;
+    this.unsafe = parts.unsafe;
+    this.metrics = parts.metrics;
+    this.godebug = parts.settings.godebug;
+    this.stderr = parts.settings.stderr;
+    connect(parts);
   }
 
   // ---- memory ----
@@ -381,16 +122,16 @@ export class Runtime extends RuntimeMethods {
 
   /** Keeps the object at `p` alive across safepoints, in the running goroutine until its frame ends. */
   root<T>(p: Ptr<T>): Root<T> {
-    return this.#roots.root(p);
+    return this.#parts.roots.root(p);
   }
 
   /** Bytes that a goroutine's stack in the heap may have: see debug.setMaxStack. */
   get maxStack(): number {
-    return this.#roots.maxStack;
+    return this.#parts.roots.maxStack;
   }
 
   set maxStack(bytes: number) {
-    this.#roots.maxStack = bytes;
+    this.#parts.roots.maxStack = bytes;
   }
 
   /**
@@ -400,23 +141,7 @@ export class Runtime extends RuntimeMethods {
    * @throws FatalError for a second finalizer on one object, as Go dies of it
    */
   setFinalizer<T extends Type, R = unknown>(x: RefMembers<T>, f: ((x: Ref<T>) => NotAsync<R>) | null): void {
-    const { finalizers } = this.collector;
-    if (x === null) finalizers.setFinalizer(0 as Addr, null);
-    const { type, addr } = this.types.target("setFinalizer", x);
-    if (f === null) {
-      finalizers.setFinalizer(addr, null);
-      return;
-    }
-    if (typeof f !== "function") {
-      throw new TypeError(`runtime: setFinalizer needs a function or null (got ${typeof f})`);
-    }
-    checkFunction("setFinalizer", f, "runtime");
-    finalizers.setFinalizer(addr, (p: Addr) => {
-      const r = f(this.types.ref(type, p as Ptr<T>)!);
-      // Here, as the goroutine of finalizers does not know the name of f.
-      if (!isBody(r)) checkResult("setFinalizer", f, r, "runtime");
-      return r;
-    });
+    setFinalizer(this, x, f);
   }
 
   /**
@@ -426,19 +151,7 @@ export class Runtime extends RuntimeMethods {
    * Go does.
    */
   addCleanup<T extends Type, A, R = unknown>(x: RefMembers<T>, f: (arg: A) => NotAsync<R>, arg: A): Cleanup {
-    if (x === null) panic("runtime.AddCleanup: ptr is nil");
-    const { addr } = this.types.target("addCleanup", x);
-    checkFunction("addCleanup", f, "runtime");
-    const other = this.types.addressOf(arg);
-    if (other === (addr as number)) panic("runtime.AddCleanup: ptr is equal to arg, cleanup will never run");
-    const { allocator, collector } = this;
-    if (allocator.findObject(addr) === 0 && addr !== (allocator.zerobase as number)) {
-      panic("runtime.AddCleanup: ptr not in allocated block");
-    }
-    if (collector.finalizers.sameObject(addr, other as Addr)) {
-      panic("runtime.AddCleanup: ptr is within arg, cleanup will never run");
-    }
-    return collector.finalizers.addCleanup(addr, f, arg);
+    return addCleanup(this, x, f, arg);
   }
 
   /**
@@ -446,17 +159,7 @@ export class Runtime extends RuntimeMethods {
    * Pointers made from one object and type are the same object. The pointer of null has the value null.
    */
   weak<T extends Type>(x: RefMembers<T> | null): WeakRefTo<T> {
-    if (x === null) return nilWeak;
-    const { type, addr } = this.types.target("weak", x);
-    const pointer = this.collector.finalizers.weak(addr);
-    // A Ref to the first field has the address of its object and another type.
-    const byType = this.#weakRefs.get(pointer) ?? new Map<Type, unknown>();
-    this.#weakRefs.set(pointer, byType);
-    const known = byType.get(type);
-    if (known) return known as WeakRefTo<T>;
-    const made: WeakRefTo<T> = { value: () => this.types.ref(type, pointer.value() as Ptr<T>) };
-    byType.set(type, made);
-    return made;
+    return this.#parts.weak.to(x);
   }
 
   /** Makes sure that `x` is not collected before this call. */
@@ -469,14 +172,7 @@ export class Runtime extends RuntimeMethods {
 
   /** Fills `m`, or a new record, with a consistent snapshot, for which it stops the world. */
   readMemStats(m: MemStats = newMemStats()): MemStats {
-    const stops = this.#stops;
-    if (stops.stopped) return readMemStats(this.#stats, m);
-    stops.stopTheWorld("read mem stats");
-    try {
-      return readMemStats(this.#stats, m);
-    } finally {
-      stops.startTheWorld();
-    }
+    return readStopped(this.#parts.stops, this.#parts.stats, m);
   }
 
   /**
@@ -488,23 +184,9 @@ export class Runtime extends RuntimeMethods {
    */
   shareStats(): SharedStats {
     this.allocator.share();
-    this.#publish();
-    if (this.#publisher === null) this.#publishLater();
+    this.#parts.publisher.start();
     const memory = this.memory.memory ?? (this.memory.buffer as SharedArrayBuffer);
     return { memory, version: version() };
-  }
-
-  #publishLater(): void {
-    // Does not keep the process alive.
-    this.#publisher = this.scheduler.clock.setTimer(
-      () => {
-        if (this.#closed) return;
-        this.#publish();
-        this.#publishLater();
-      },
-      PUBLISH_MS,
-      false,
-    );
   }
 
   /** The collector's figures: pauses, their quantiles. */
@@ -518,18 +200,19 @@ export class Runtime extends RuntimeMethods {
    */
   writeHeapDump(sink: DumpSink): number {
     const { allocator, collector, scheduler, profiler } = this;
+    const { stops } = this.#parts;
     const memStats = this.readMemStats();
-    this.#stops.stopTheWorld("write heap dump");
+    stops.stopTheWorld("write heap dump");
     try {
       return dumpHeap({ allocator, collector, scheduler, profiler, memStats }, sink);
     } finally {
-      this.#stops.startTheWorld();
+      stops.startTheWorld();
     }
   }
 
   /** One line about the collector since the runtime was created. */
   summary(): string {
-    return summary(this.readMemStats(), this.#now() - this.#startMs);
+    return summary(this.readMemStats(), this.#parts.now() - this.#parts.startMs);
   }
 
   /** Mean number of bytes between two samples of the memory profile: 512 KiB; 1 samples all, 0 none. */
@@ -548,8 +231,8 @@ export class Runtime extends RuntimeMethods {
   }
 
   /**
-   * Records one in `fraction` contentions of a lock, where it is released; 0 none. Returns the fraction before; a negative
-   * one only reads it.
+   * Records one in `fraction` contentions of a lock, where it is released; 0 none. Returns the fraction before; a
+   * negative one only reads it.
    */
   setMutexProfileFraction(fraction: number): number {
     const old = this.profiler.setMutexProfileFraction(fraction);
@@ -566,7 +249,7 @@ export class Runtime extends RuntimeMethods {
   }
 
   override toString(): string {
-    if (this.#closed) return `Runtime(${version()}, closed)`;
+    if (this.closed) return `Runtime(${version()}, closed)`;
     const { gomaxprocs, goroutines, heapBytes } = this.toJSON();
     const count = goroutines === 1 ? "1 goroutine" : `${goroutines} goroutines`;
     const heap = `${(heapBytes / 2 ** 20).toFixed(1)} MiB`;
@@ -575,7 +258,7 @@ export class Runtime extends RuntimeMethods {
 
   /** The figures that identify a runtime, all 0 after its close. `heapBytes` is `MemStats.HeapAlloc`. */
   toJSON(): { version: string; gomaxprocs: number; goroutines: number; heapBytes: number; closed: boolean } {
-    const closed = this.#closed;
+    const { closed } = this;
     return {
       version: version(),
       gomaxprocs: closed ? 0 : this.gomaxprocs(),
@@ -592,41 +275,27 @@ export class Runtime extends RuntimeMethods {
 
   /** Whether `close` was called. */
   get closed(): boolean {
-    return this.#closed;
+    return this.#parts.closed;
   }
 
   /**
-   * Ends all goroutines, stops timers, and gives the memory's pages back. From then on every function of the runtime, of its
-   * `unsafe`, `metrics` and `types`, and of the module while the runtime is its own, throws a TypeError; `main` rejects with it. What is
-   * in the heap may still be read through references that exist. Another close does nothing.
+   * Ends all goroutines, stops timers, and gives the memory's pages back. From then on every function of the
+   * runtime, of its `unsafe`, `metrics` and `types`, and of the module while the runtime is its own, throws a
+   * TypeError; `main` rejects with it. What is in the heap may still be read through references that exist. Another
+   * close does nothing.
    */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.scheduler.close();
-    this.#idle.close();
-    this.#scavenger.close();
-    if (this.#publisher !== null) this.scheduler.clock.clearTimer(this.#publisher);
-    this.profiler.close();
-    this.allocator.freeOSMemory();
-    this.allocator.close();
-    retire(this, "", ofNoRuntime, ["main"]);
+    if (this.closed) return;
+    disconnect(this.#parts);
+    retire(this, "", keptByClosed, ["main"]);
     retire(this.unsafe, "unsafe.");
     retire(this.metrics, "metrics.");
     retire(this.types, "types.");
   }
 }
 
-/** What keepAlive compares with; nobody else has it. */
+/** keepAlive compares with this object, which no caller has. */
 const keptForever = {};
-
-/** The scheduler's clock, in the collector's units. */
-function collectorClock(clock: Clock): { nanotime(): number; walltime(): bigint } {
-  return {
-    nanotime: () => clock.now() * 1e6,
-    walltime: () => BigInt(Math.round((clock.wall === undefined ? Date.now() : clock.wall()) * 1e3)) * 1000n,
-  };
-}
 
 /** Makes a runtime. See `RuntimeOptions` for what can be set. */
 export function createRuntime(options: RuntimeOptions = {}): Runtime {

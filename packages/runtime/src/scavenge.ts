@@ -10,12 +10,12 @@ import type { Scheduler } from "@gort/scheduler";
 export class BackgroundScavenger {
   readonly #allocator: Allocator;
   readonly #scheduler: Scheduler;
-  readonly #collector: () => Collector;
+  readonly #collector: Collector;
   #lastGoal = 0;
   #timer: unknown = null;
   #closed = false;
 
-  constructor(allocator: Allocator, scheduler: Scheduler, collector: () => Collector) {
+  constructor(allocator: Allocator, scheduler: Scheduler, collector: Collector) {
     this.#allocator = allocator;
     this.#scheduler = scheduler;
     this.#collector = collector;
@@ -24,12 +24,12 @@ export class BackgroundScavenger {
 
   /** Marking begins: the goal of the cycle that ends is remembered. */
   cycleStart(): void {
-    this.#lastGoal = this.#collector().heap.heapGoal;
+    this.#lastGoal = this.#collector.heap.heapGoal;
   }
 
   /** Marking has ended, and the next cycle's goal is known. */
   cycleEnd(): void {
-    const collector = this.#collector();
+    const collector = this.#collector;
     this.#allocator.scavenger.pace({
       heapGoal: collector.heap.heapGoal,
       lastHeapGoal: this.#lastGoal,

@@ -6,7 +6,8 @@ import { classToSize, GCCONTROL, type HeapStats, newHeapStats } from "@gort/allo
 import { type GoalInputs, heapGoal, NO_MEMORY_LIMIT } from "@gort/gc";
 import type { GCRecord } from "@gort/gc/internal";
 import type { LinearMemory } from "@gort/memory";
-import { newRawStats, type RawStats, type StatsSource } from "@gort/memstats";
+import { type MemStats, newRawStats, type RawStats, readMemStats, type StatsSource } from "@gort/memstats";
+import type { WorldStops } from "./stops.ts";
 
 const C = GCCONTROL.offsets;
 
@@ -105,5 +106,16 @@ export class RuntimeStats implements StatsSource {
 
     if (this.#record.version !== this.#seen) this.#record.readStable(this.#copy);
     raw.nextGC = this.#nextGC();
+  }
+}
+
+/** Fills `m` with a consistent snapshot, for which it stops the world if it is not stopped already. */
+export function readStopped(stops: WorldStops, stats: RuntimeStats, m: MemStats): MemStats {
+  if (stops.stopped) return readMemStats(stats, m);
+  stops.stopTheWorld("read mem stats");
+  try {
+    return readMemStats(stats, m);
+  } finally {
+    stops.startTheWorld();
   }
 }

@@ -37,23 +37,16 @@ export class WorldStops {
   onGC: () => void = () => {};
   readonly #world: Stoppable;
   readonly #nanotime: () => number;
-  /** The collector stops the world, and has the block: both come to be after this. */
-  readonly #record: () => GCRecord;
-  #histograms: StopHistograms | null = null;
+  readonly histograms: StopHistograms;
   #stopped = false;
   #gc = false;
   #asked = 0;
 
   /** @param nanotime monotonic nanoseconds */
-  constructor(world: Stoppable, nanotime: () => number, record: () => GCRecord) {
+  constructor(world: Stoppable, nanotime: () => number, record: GCRecord) {
     this.#world = world;
     this.#nanotime = nanotime;
-    this.#record = record;
-  }
-
-  get histograms(): StopHistograms {
-    this.#histograms ??= stopHistograms(this.#record());
-    return this.#histograms;
+    this.histograms = stopHistograms(record);
   }
 
   /** Whether the world is stopped. */

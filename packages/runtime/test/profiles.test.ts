@@ -602,16 +602,11 @@ describe("a search for leaked goroutines", () => {
     const rt = make();
     const { gc } = globalThis as { gc?: () => void };
     vi.resetModules();
-    const { LeakedGoroutines } = await import("../src/profiles.ts");
+    const { GoroutineStacks, LeakedGoroutines } = await import("../src/profiles.ts");
     vi.stubGlobal("gc", undefined);
     vi.stubGlobal("process", undefined);
     try {
-      const leaks = new LeakedGoroutines(
-        () => rt.scheduler,
-        () => rt.profiler,
-        false,
-        () => "",
-      );
+      const leaks = new LeakedGoroutines(rt, new GoroutineStacks(rt), false);
       await expect(leaks.prepare()).rejects.toThrow(
         "runtime: goroutineleak needs createRuntime({ leakDetection: true }) where V8 cannot be told to collect",
       );

@@ -1,0 +1,109 @@
+/**
+ * The parts of a runtime, built each from those before it. A part that is built early calls a later one through the
+ * callbacks of wiring.ts, which read this record; none of them runs before all parts exist.
+ */
+import { type Allocator, createAllocator } from "@gort/allocator/internal";
+import { type Collector, createCollector } from "@gort/gc";
+import { createLinearMemory, type LinearMemory } from "@gort/memory";
+import { createMetrics, type Metrics } from "@gort/memstats/metrics";
+import { createProfiler, type Profiler } from "@gort/profiling";
+import { createScheduler, type Scheduler } from "@gort/scheduler";
+import { createTypes, type TypedHeap } from "@gort/types";
+import { DroppedHandles } from "./dropped-handles.ts";
+import { processEnvironment } from "./env.ts";
+import { FinalizerGoroutines } from "./finalizers.ts";
+import { RuntimeHeap } from "./heap.ts";
+import { IdleWorker } from "./idle.ts";
+import { CpuClasses, RuntimeMetrics } from "./metrics-source.ts";
+import { given, type RuntimeOptions, resolveOptions, type Settings } from "./options.ts";
+import { StatsPublisher } from "./publisher.ts";
+import { GoroutineRoots } from "./roots.ts";
+import type { Runtime } from "./runtime.ts";
+import { BackgroundScavenger } from "./scavenge.ts";
+import { SchedStats } from "./sched-stats.ts";
+import { RuntimeStats } from "./stats.ts";
+import { WorldStops } from "./stops.ts";
+import { Unsafe } from "./unsafe-access.ts";
+import { WeakRefs } from "./weak.ts";
+import { collectorOptions, handleOwner, profilerOptions, sampleMalloc, schedulerOptions } from "./wiring.ts";
+
+export class Parts {
+  readonly settings: Settings;
+  /** The clock's time in ms, and its reading when the runtime was created. */
+  readonly now: () => number;
+  readonly startMs: number;
+
+  readonly memory: LinearMemory;
+  readonly allocator: Allocator;
+  readonly profiler: Profiler;
+  readonly schedStats: SchedStats;
+  readonly scheduler: Scheduler;
+  readonly collector: Collector;
+  readonly stops: WorldStops;
+  readonly roots: GoroutineRoots;
+  readonly finalizers: FinalizerGoroutines;
+  readonly idle: IdleWorker;
+  readonly scavenger: BackgroundScavenger;
+  readonly types: TypedHeap;
+  readonly weak: WeakRefs;
+  /** Null if the switch `hostgc` is off. */
+  readonly dropped: DroppedHandles | null;
+  readonly unsafe: Unsafe;
+  readonly stats: RuntimeStats;
+  readonly cpu: CpuClasses;
+  readonly publisher: StatsPublisher;
+  readonly metrics: Metrics;
+  /** Whether the runtime is closed. */
+  closed = false;
+
+  constructor(runtime: Runtime, options: RuntimeOptions) {
+    const env = processEnvironment();
+    this.settings = resolveOptions(options, env);
+    const { godebug } = this.settings;
+    const { clock } = options;
+    const now = clock === undefined ? () => performance.now() : () => clock.now();
+    const nanotime = (): number => now() * 1e6;
+    this.now = now;
+    this.startMs = now();
+
+    const memory = createLinearMemory(given(options, "maxMemory", "shared"));
+    const allocator = createAllocator({ memory, clock: now, ...given(options, "seed") });
+    this.memory = memory;
+    this.allocator = allocator;
+    this.profiler = createProfiler(profilerOptions(this, options));
+    // The collector replaces this hook by one that calls it.
+    allocator.hooks.sampleMalloc = sampleMalloc(allocator, this.profiler);
+    this.schedStats = new SchedStats(memory);
+    const scheduler = createScheduler(schedulerOptions(this, runtime, options));
+    const collector = createCollector(allocator, collectorOptions(this, options));
+    const { record } = collector;
+    this.scheduler = scheduler;
+    this.collector = collector;
+
+    this.stops = new WorldStops(scheduler, nanotime, record);
+    this.roots = new GoroutineRoots(allocator, collector, scheduler);
+    this.finalizers = new FinalizerGoroutines(scheduler, collector, () => this.dropped?.finalizerDone());
+    this.idle = new IdleWorker(scheduler, collector);
+    this.scavenger = new BackgroundScavenger(allocator, scheduler, collector);
+    const heap = new RuntimeHeap(allocator, collector);
+    this.types = createTypes(heap);
+    this.weak = new WeakRefs(collector, this.types);
+    this.dropped = godebug.hostgc === 0 ? null : new DroppedHandles(handleOwner(this, heap));
+    this.unsafe = new Unsafe(allocator, collector, this.types);
+
+    this.stats = new RuntimeStats(memory, allocator, record);
+    this.cpu = new CpuClasses({
+      collector,
+      scavenger: allocator.scavenger,
+      procs: () => scheduler.gomaxprocs(0),
+      nanotime,
+      hostTime: clock === undefined,
+    });
+    this.publisher = new StatsPublisher(scheduler, this.schedStats, this.cpu);
+    const publish = (): void => this.publisher.publish();
+    this.metrics = createMetrics(
+      this.stats,
+      new RuntimeMetrics(record, this.stats, this.schedStats, publish),
+    );
+  }
+}

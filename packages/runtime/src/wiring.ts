@@ -1,0 +1,216 @@
+/**
+ * The connections between the parts of a runtime. The packages know nothing of one another; every connection is made
+ * here.
+ *
+ *     allocator.hooks.gcTrigger    -> collector asks for a cycle -> scheduler.requestSafepoint
+ *     scheduler.hooks.safepoint    -> collector.pollSafepoint       runs the cycle between two goroutines
+ *     allocator.hooks.sampleMalloc -> profiler.mem.alloc            the bucket stays with the object, as a special
+ *     collector frees that object  -> profiler.mem.free
+ *     end of mark, end of gc()     -> profiler.mem.nextCycle and flush, postSweep
+ *     collector queues finalizers  -> a system goroutine of the scheduler runs them
+ *     scheduler.hooks.gExit        -> the goroutine's stack slots go back to the allocator
+ *     end of mark, end of sweep    -> the scavenger's goals, its background work
+ *     end of mark                  -> V8 collects dropped handles at a safepoint; then the collector runs again
+ *     start of a cycle             -> the pools of sync.Pool age
+ *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
+ *     scheduler's goroutines       -> the profiler's `goroutine` profile; their waits its `block` profile
+ *     scheduler.hooks.mutexEvent   -> the profile `mutex`; scheduler.onSwitch -> labels of the CPU profile, while
+ *     it runs
+ */
+import { type Allocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
+import type { CollectorEvents, CollectorOptions, World } from "@gort/gc";
+import type { Ptr } from "@gort/memory";
+import { newMemStats } from "@gort/memstats";
+import type { Profiler, ProfilerOptions } from "@gort/profiling";
+import type { Clock, SchedulerHooks, SchedulerOptions } from "@gort/scheduler";
+import { isMarker, poolCleanup, stackText } from "@gort/scheduler/internal";
+import { uint8 } from "@gort/types";
+import { type HandleOwner, lastOfThread } from "./dropped-handles.ts";
+import { parseTraceback, processEnvironment } from "./env.ts";
+import { LinearArena, memProfileSampler, type RuntimeHeap } from "./heap.ts";
+import { hostCollector } from "./hostgc.ts";
+import { given, type RuntimeOptions } from "./options.ts";
+import type { Parts } from "./parts.ts";
+import {
+  GoroutineLabels,
+  GoroutineStacks,
+  GoroutineWaits,
+  LeakedGoroutines,
+  recordMutexEvent,
+  threadStacks,
+} from "./profiles.ts";
+import type { Runtime } from "./runtime.ts";
+import { readStopped } from "./stats.ts";
+
+/** The scheduler's hooks, with the runtime that the scheduler belongs to. */
+export interface RuntimeHooks extends SchedulerHooks {
+  readonly runtime?: Runtime;
+}
+
+// ---- what a part is built with ----
+
+export function profilerOptions(parts: Parts, options: RuntimeOptions): ProfilerOptions {
+  const { godebug, stderr } = parts.settings;
+  const goroutines = new GoroutineStacks(parts);
+  const labels = new GoroutineLabels();
+  return {
+    arena: new LinearArena(parts.memory),
+    memProfileSampler: memProfileSampler(parts.allocator),
+    memProfileRate: godebug.memprofilerate,
+    ...given(options, "memProfileBudget", "blockStackPeriod"),
+    memStats: () => ({ ...readStopped(parts.stops, parts.stats, newMemStats()) }),
+    isStackBase: (frame) => isMarker(frame.functionName.slice(frame.functionName.indexOf("gort:"))),
+    goroutines,
+    leakedGoroutines: new LeakedGoroutines(parts, goroutines, options.leakDetection === true),
+    threads: threadStacks,
+    labels,
+    onCPUProfile: (active) => {
+      const { scheduler, profiler } = parts;
+      scheduler.onSwitch = active ? (g) => profiler.cpu.noteLabels(labels.of(g)) : null;
+    },
+    stderr,
+  };
+}
+
+/** Samples an allocation for the heap profile. */
+export function sampleMalloc(allocator: Allocator, profiler: Profiler): Allocator["hooks"]["sampleMalloc"] {
+  return (addr, size) => {
+    const bucket = profiler.mem.alloc(size);
+    if (bucket === 0) return;
+    // Without a special (-1: no memory for it), no sweep reports the object dead.
+    if (allocator.addSpecial(addr, SPECIAL_PROFILE, bucket) <= 0) profiler.mem.lose(bucket);
+  };
+}
+
+export function schedulerOptions(parts: Parts, runtime: Runtime, options: RuntimeOptions): SchedulerOptions {
+  const { profiler, schedStats } = parts;
+  const { godebug, gomaxprocs, stderr } = parts.settings;
+  return {
+    ...given(options, "clock", "seed", "leakDetection", "deadlock"),
+    stderr,
+    gomaxprocs,
+    godebug,
+    symbolize: profiler.symbolize,
+    counters: schedStats.counters,
+    latencies: schedStats,
+    hooks: schedulerHooks(parts, runtime),
+  };
+}
+
+function schedulerHooks(parts: Parts, runtime: Runtime): RuntimeHooks {
+  const { profiler } = parts;
+  const { godebug } = parts.settings;
+  const waits = new GoroutineWaits(profiler);
+  return {
+    runtime,
+    safepoint: () => {
+      if (parts.closed) return;
+      parts.collector.pollSafepoint();
+      parts.dropped?.safepoint();
+      // The scheduler calls this hook only when asked to.
+      if (godebug.gcstress !== 0) parts.scheduler.requestSafepoint();
+    },
+    // The goroutine that closes the runtime ends after its heap.
+    gExit: (g) => {
+      if (!parts.closed) parts.roots.exit(g);
+    },
+    blockEvent: (g, ns, reason) => waits.record(g, ns, reason),
+    mutexEvent: (ns, unlock, above) => recordMutexEvent(profiler, ns, unlock, above),
+  };
+}
+
+export function collectorOptions(parts: Parts, options: RuntimeOptions): CollectorOptions {
+  const { profiler, settings } = parts;
+  const { godebug, gogc, memoryLimit, stderr } = settings;
+  const { clock } = options;
+  return {
+    gogc,
+    memoryLimit,
+    godebug,
+    stderr,
+    ...(clock === undefined ? {} : { clock: collectorClock(clock) }),
+    world: collectorWorld(parts),
+    onRequest: () => {
+      parts.scheduler.requestSafepoint();
+      parts.idle.wake();
+    },
+    freeProfile: (bucket, size) => profiler.mem.free(bucket, size),
+    events: collectorEvents(parts),
+  };
+}
+
+/** The scheduler's clock, in the collector's units. */
+function collectorClock(clock: Clock): { nanotime(): number; walltime(): bigint } {
+  return {
+    nanotime: () => clock.now() * 1e6,
+    walltime: () => BigInt(Math.round((clock.wall === undefined ? Date.now() : clock.wall()) * 1e3)) * 1000n,
+  };
+}
+
+function collectorWorld(parts: Parts): World {
+  return {
+    stopTheWorld: (reason) => parts.stops.stopTheWorld(reason),
+    startTheWorld: () => parts.stops.startTheWorld(),
+    gomaxprocs: () => parts.scheduler.gomaxprocs(0),
+    ready: () => parts.finalizers.wake(),
+    currentStack: () => stackText(parts.scheduler, false),
+  };
+}
+
+function collectorEvents(parts: Parts): CollectorEvents {
+  const { profiler, allocator, settings } = parts;
+  return {
+    gcStart: (_n, forced) => {
+      poolCleanup(parts.scheduler);
+      parts.dropped?.cycleStart(forced);
+      parts.scavenger.cycleStart();
+    },
+    markDone: () => {
+      profiler.mem.nextCycle();
+      profiler.mem.flush();
+      parts.scavenger.cycleEnd();
+      parts.dropped?.cycleEnd();
+    },
+    sweepDone: () => {
+      parts.scavenger.wake();
+      if (settings.godebug.scavtrace !== 0) settings.stderr(`${allocator.scavenger.trace(false)}\n`);
+    },
+  };
+}
+
+export function handleOwner(parts: Parts, heap: RuntimeHeap): HandleOwner {
+  const { collector, scheduler, types, allocator } = parts;
+  return {
+    collector,
+    scheduler,
+    heap,
+    dropOne: () => void types.ref(uint8, allocator.zerobase as Ptr<typeof uint8>),
+    hostCollector,
+    // The host's time even if the program has a clock of its own: V8's collections take host time.
+    now: () => performance.now(),
+    last: lastOfThread,
+  };
+}
+
+// ---- when all parts exist ----
+
+export function connect(parts: Parts): void {
+  const { allocator, collector, scheduler, roots, stops, cpu, idle, dropped, settings } = parts;
+  scheduler.tracebackAll = parseTraceback(processEnvironment().GOTRACEBACK).all;
+  collector.setStackRoots((visit) => roots.forEachStack(visit));
+  stops.onGC = () => cpu.publish();
+  if (dropped !== null) allocator.hooks.explainOutOfMemory = () => dropped.explainOutOfMemory();
+  if (settings.godebug.gcstress !== 0) scheduler.requestSafepoint();
+  idle.watch();
+}
+
+export function disconnect(parts: Parts): void {
+  parts.closed = true;
+  parts.scheduler.close();
+  parts.idle.close();
+  parts.scavenger.close();
+  parts.publisher.close();
+  parts.profiler.close();
+  parts.allocator.freeOSMemory();
+  parts.allocator.close();
+}
