@@ -14,17 +14,17 @@ describe("a wrong argument", () => {
       () => rt.after(wrong("5")),
       new TypeError("scheduler: after: duration must be a number of milliseconds (got 5)"),
     ],
-    ["caller", () => rt.caller(wrong("x")), new TypeError("profiling: skip must be an integer (got x)")],
+    ["caller", () => rt.caller(wrong("x")), new TypeError('profiling: skip must be an integer (got "x")')],
     ["caller", () => rt.caller(0.5), new RangeError("profiling: skip must be an integer (got 0.5)")],
     [
       "callers",
       () => rt.callers(wrong("x"), []),
-      new TypeError("profiling: skip must be an integer (got x)"),
+      new TypeError('profiling: skip must be an integer (got "x")'),
     ],
     [
       "setBlockProfileRate",
       () => rt.setBlockProfileRate(wrong("x")),
-      new TypeError("profiling: block profile rate must be a number (got x)"),
+      new TypeError('profiling: block profile rate must be a number (got "x")'),
     ],
     [
       "setMutexProfileFraction",
@@ -34,12 +34,12 @@ describe("a wrong argument", () => {
     [
       "gomaxprocs",
       () => rt.gomaxprocs(wrong("x")),
-      new TypeError("scheduler: gomaxprocs must be an integer up to 2147483647 (got x)"),
+      new TypeError('scheduler: gomaxprocs must be an integer up to 2147483647 (got "x")'),
     ],
     [
       "makeChan",
       () => rt.makeChan(wrong("a")),
-      new TypeError("scheduler: channel capacity must be an integer (got a)"),
+      new TypeError('scheduler: channel capacity must be an integer (got "a")'),
     ],
     [
       "makeChan",
