@@ -14,7 +14,7 @@
 import { hex, throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import { CLOBBER_WORD } from "./clobber.ts";
-import { type GCHeap, MSPAN, PAGE_SHIFT } from "./heap.ts";
+import { type GCHeap, MSPAN_AT, PAGE_SHIFT } from "./heap.ts";
 import { objectIndex } from "./heap-walk.ts";
 import type { Roots } from "./mark-roots.ts";
 import { forEachReachable } from "./mcheckmark.ts";
@@ -67,11 +67,11 @@ export class AllocTrace {
     const span = heap.allocator.spanOf(p as Addr) as number;
     const index = objectIndex(heap, span, p);
     const base = heap.objectBase(span, index);
-    const size = u32[(span + MSPAN.elemsize) >>> 2];
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     const record: AllocRecord = {
       base,
       size,
-      span: u32[(span + MSPAN.startAddr) >>> 2],
+      span: u32[(span + MSPAN_AT.startAddr) >>> 2],
       index,
       seq: ++this.#seq,
       allocStack: this.#capture(),

@@ -129,7 +129,7 @@ const COLLECTOR = defineStruct("collector", {
   refTable: "u32",
   finq: "u32",
 });
-const AT = COLLECTOR.offsets;
+const COLLECTOR_AT = COLLECTOR.offsets;
 
 /** The block of this memory: the one that another thread has made, or a new one. */
 function collectorBlock(mem: LinearMemory): number {
@@ -145,7 +145,7 @@ export type StateBlock = "mark" | "refTable" | "finq";
 
 /** Address of such a block: the one that another thread has made, or what `make` returns. */
 export function stateBlock(mem: LinearMemory, name: StateBlock, make: () => number): number {
-  const at = (collectorBlock(mem) + AT[name]) >>> 2;
+  const at = (collectorBlock(mem) + COLLECTOR_AT[name]) >>> 2;
   const found = mem.u32[at];
   if (found !== 0) return found;
   const made = make();
@@ -166,111 +166,111 @@ class View {
   }
 }
 
-const C = CYCLE.offsets;
+const CYCLE_AT = CYCLE.offsets;
 
 /** CYCLE. Its figures stay as they are when the cycle ends, until the next one begins. */
 export class CycleState extends View implements Cycle {
   get marking(): boolean {
-    return this.u32[(this.base + C.marking) >>> 2] !== 0;
+    return this.u32[(this.base + CYCLE_AT.marking) >>> 2] !== 0;
   }
   set marking(v: boolean) {
-    this.u32[(this.base + C.marking) >>> 2] = v ? 1 : 0;
+    this.u32[(this.base + CYCLE_AT.marking) >>> 2] = v ? 1 : 0;
   }
   get requested(): boolean {
-    return this.u32[(this.base + C.requested) >>> 2] !== 0;
+    return this.u32[(this.base + CYCLE_AT.requested) >>> 2] !== 0;
   }
   set requested(v: boolean) {
-    this.u32[(this.base + C.requested) >>> 2] = v ? 1 : 0;
+    this.u32[(this.base + CYCLE_AT.requested) >>> 2] = v ? 1 : 0;
   }
   get stopped(): boolean {
-    return this.u32[(this.base + C.stopped) >>> 2] !== 0;
+    return this.u32[(this.base + CYCLE_AT.stopped) >>> 2] !== 0;
   }
   set stopped(v: boolean) {
-    this.u32[(this.base + C.stopped) >>> 2] = v ? 1 : 0;
+    this.u32[(this.base + CYCLE_AT.stopped) >>> 2] = v ? 1 : 0;
   }
   get dead(): boolean {
-    return this.u32[(this.base + C.dead) >>> 2] !== 0;
+    return this.u32[(this.base + CYCLE_AT.dead) >>> 2] !== 0;
   }
   set dead(v: boolean) {
-    this.u32[(this.base + C.dead) >>> 2] = v ? 1 : 0;
+    this.u32[(this.base + CYCLE_AT.dead) >>> 2] = v ? 1 : 0;
   }
   get forced(): boolean {
-    return this.u32[(this.base + C.forced) >>> 2] !== 0;
+    return this.u32[(this.base + CYCLE_AT.forced) >>> 2] !== 0;
   }
   get stw(): boolean {
-    return this.u32[(this.base + C.stw) >>> 2] !== 0;
+    return this.u32[(this.base + CYCLE_AT.stw) >>> 2] !== 0;
   }
   get procs(): number {
-    return this.u32[(this.base + C.procs) >>> 2];
+    return this.u32[(this.base + CYCLE_AT.procs) >>> 2];
   }
   get start(): number {
-    return this.f64[(this.base + C.start) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.start) >>> 3];
   }
   get markStart(): number {
-    return this.f64[(this.base + C.markStart) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.markStart) >>> 3];
   }
   set markStart(v: number) {
-    this.f64[(this.base + C.markStart) >>> 3] = v;
+    this.f64[(this.base + CYCLE_AT.markStart) >>> 3] = v;
   }
   get sweepTermNs(): number {
-    return this.f64[(this.base + C.sweepTermNs) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.sweepTermNs) >>> 3];
   }
   set sweepTermNs(v: number) {
-    this.f64[(this.base + C.sweepTermNs) >>> 3] = v;
+    this.f64[(this.base + CYCLE_AT.sweepTermNs) >>> 3] = v;
   }
   get pauseNs(): number {
-    return this.f64[(this.base + C.pauseNs) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.pauseNs) >>> 3];
   }
   set pauseNs(v: number) {
-    this.f64[(this.base + C.pauseNs) >>> 3] = v;
+    this.f64[(this.base + CYCLE_AT.pauseNs) >>> 3] = v;
   }
   get assistNs(): number {
-    return this.f64[(this.base + C.assistNs) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.assistNs) >>> 3];
   }
   set assistNs(v: number) {
-    this.f64[(this.base + C.assistNs) >>> 3] = v;
+    this.f64[(this.base + CYCLE_AT.assistNs) >>> 3] = v;
   }
   get backgroundNs(): number {
-    return this.f64[(this.base + C.backgroundNs) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.backgroundNs) >>> 3];
   }
   set backgroundNs(v: number) {
-    this.f64[(this.base + C.backgroundNs) >>> 3] = v;
+    this.f64[(this.base + CYCLE_AT.backgroundNs) >>> 3] = v;
   }
   get idleNs(): number {
-    return this.f64[(this.base + C.idleNs) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.idleNs) >>> 3];
   }
   set idleNs(v: number) {
-    this.f64[(this.base + C.idleNs) >>> 3] = v;
+    this.f64[(this.base + CYCLE_AT.idleNs) >>> 3] = v;
   }
   get heapStart(): number {
-    return this.f64[(this.base + C.heapStart) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.heapStart) >>> 3];
   }
   get goal(): number {
-    return this.f64[(this.base + C.goal) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.goal) >>> 3];
   }
   set goal(v: number) {
-    this.f64[(this.base + C.goal) >>> 3] = v;
+    this.f64[(this.base + CYCLE_AT.goal) >>> 3] = v;
   }
   get expectedWork(): number {
-    return this.f64[(this.base + C.expectedWork) >>> 3];
+    return this.f64[(this.base + CYCLE_AT.expectedWork) >>> 3];
   }
 
   /** A cycle marks from now on. Times and counts of nanoseconds start at 0. */
   begin(c: Pick<Cycle, "forced" | "stw" | "procs" | "start" | "heapStart" | "goal" | "expectedWork">): void {
     const { u32, f64, base } = this;
-    u32[(base + C.forced) >>> 2] = c.forced ? 1 : 0;
-    u32[(base + C.stw) >>> 2] = c.stw ? 1 : 0;
-    u32[(base + C.procs) >>> 2] = c.procs;
-    f64.fill(0, (base + C.start) >>> 3, (base + C.expectedWork) >>> 3);
-    f64[(base + C.start) >>> 3] = c.start;
-    f64[(base + C.heapStart) >>> 3] = c.heapStart;
-    f64[(base + C.goal) >>> 3] = c.goal;
-    f64[(base + C.expectedWork) >>> 3] = c.expectedWork;
+    u32[(base + CYCLE_AT.forced) >>> 2] = c.forced ? 1 : 0;
+    u32[(base + CYCLE_AT.stw) >>> 2] = c.stw ? 1 : 0;
+    u32[(base + CYCLE_AT.procs) >>> 2] = c.procs;
+    f64.fill(0, (base + CYCLE_AT.start) >>> 3, (base + CYCLE_AT.expectedWork) >>> 3);
+    f64[(base + CYCLE_AT.start) >>> 3] = c.start;
+    f64[(base + CYCLE_AT.heapStart) >>> 3] = c.heapStart;
+    f64[(base + CYCLE_AT.goal) >>> 3] = c.goal;
+    f64[(base + CYCLE_AT.expectedWork) >>> 3] = c.expectedWork;
     this.marking = true;
   }
 }
 
-const P = PACER.offsets;
+const PACER_AT = PACER.offsets;
 
 /** PACER. */
 export class PacerState extends View {
@@ -281,33 +281,36 @@ export class PacerState extends View {
   constructor(mem: LinearMemory, base: number) {
     super(mem, base);
     this.#bi64 = mem.bi64;
-    this.consMark = mem.f64.subarray((base + P.consMark) >>> 3, ((base + P.consMark) >>> 3) + 5);
+    this.consMark = mem.f64.subarray(
+      (base + PACER_AT.consMark) >>> 3,
+      ((base + PACER_AT.consMark) >>> 3) + 5,
+    );
   }
 
   get gcPercent(): number {
-    return this.u32[(this.base + P.gcPercent) >>> 2] | 0;
+    return this.u32[(this.base + PACER_AT.gcPercent) >>> 2] | 0;
   }
   set gcPercent(v: number) {
-    this.u32[(this.base + P.gcPercent) >>> 2] = v;
+    this.u32[(this.base + PACER_AT.gcPercent) >>> 2] = v;
   }
   get running(): boolean {
-    return this.u32[(this.base + P.running) >>> 2] !== 0;
+    return this.u32[(this.base + PACER_AT.running) >>> 2] !== 0;
   }
   set running(v: boolean) {
-    this.u32[(this.base + P.running) >>> 2] = v ? 1 : 0;
+    this.u32[(this.base + PACER_AT.running) >>> 2] = v ? 1 : 0;
   }
   get limited(): boolean {
-    return this.u32[(this.base + P.limited) >>> 2] !== 0;
+    return this.u32[(this.base + PACER_AT.limited) >>> 2] !== 0;
   }
   set limited(v: boolean) {
-    this.u32[(this.base + P.limited) >>> 2] = v ? 1 : 0;
+    this.u32[(this.base + PACER_AT.limited) >>> 2] = v ? 1 : 0;
   }
   /** The memory limit, NO_MEMORY_LIMIT for none. */
   get memoryLimit(): bigint {
-    return NO_MEMORY_LIMIT - this.#bi64[(this.base + P.belowNoLimit) >>> 3];
+    return NO_MEMORY_LIMIT - this.#bi64[(this.base + PACER_AT.belowNoLimit) >>> 3];
   }
   set memoryLimit(v: bigint) {
-    this.#bi64[(this.base + P.belowNoLimit) >>> 3] = NO_MEMORY_LIMIT - v;
+    this.#bi64[(this.base + PACER_AT.belowNoLimit) >>> 3] = NO_MEMORY_LIMIT - v;
   }
   /** The limit as a number: Infinity if there is none. */
   get limitBytes(): number {
@@ -315,148 +318,148 @@ export class PacerState extends View {
     return limit === NO_MEMORY_LIMIT ? Number.POSITIVE_INFINITY : Number(limit);
   }
   get triggered(): number {
-    return this.f64[(this.base + P.triggered) >>> 3];
+    return this.f64[(this.base + PACER_AT.triggered) >>> 3];
   }
   set triggered(v: number) {
-    this.f64[(this.base + P.triggered) >>> 3] = v;
+    this.f64[(this.base + PACER_AT.triggered) >>> 3] = v;
   }
   get trigger(): number {
-    return this.f64[(this.base + P.trigger) >>> 3];
+    return this.f64[(this.base + PACER_AT.trigger) >>> 3];
   }
   set trigger(v: number) {
-    this.f64[(this.base + P.trigger) >>> 3] = v;
+    this.f64[(this.base + PACER_AT.trigger) >>> 3] = v;
   }
   get lastEnd(): number {
-    return this.f64[(this.base + P.lastEnd) >>> 3];
+    return this.f64[(this.base + PACER_AT.lastEnd) >>> 3];
   }
   set lastEnd(v: number) {
-    this.f64[(this.base + P.lastEnd) >>> 3] = v;
+    this.f64[(this.base + PACER_AT.lastEnd) >>> 3] = v;
   }
   get lastNs(): number {
-    return this.f64[(this.base + P.lastNs) >>> 3];
+    return this.f64[(this.base + PACER_AT.lastNs) >>> 3];
   }
   set lastNs(v: number) {
-    this.f64[(this.base + P.lastNs) >>> 3] = v;
+    this.f64[(this.base + PACER_AT.lastNs) >>> 3] = v;
   }
 }
 
-const A = ASSIST.offsets;
+const ASSIST_AT = ASSIST.offsets;
 
 /** ASSIST. */
 export class AssistState extends View {
   get credit(): number {
-    return this.f64[(this.base + A.credit) >>> 3];
+    return this.f64[(this.base + ASSIST_AT.credit) >>> 3];
   }
   set credit(v: number) {
-    this.f64[(this.base + A.credit) >>> 3] = v;
+    this.f64[(this.base + ASSIST_AT.credit) >>> 3] = v;
   }
   get chargedLive(): number {
-    return this.f64[(this.base + A.chargedLive) >>> 3];
+    return this.f64[(this.base + ASSIST_AT.chargedLive) >>> 3];
   }
   set chargedLive(v: number) {
-    this.f64[(this.base + A.chargedLive) >>> 3] = v;
+    this.f64[(this.base + ASSIST_AT.chargedLive) >>> 3] = v;
   }
 }
 
-const S = SWEEP.offsets;
+const SWEEP_AT = SWEEP.offsets;
 
 /** SWEEP. */
 export class SweepState extends View {
   get pending(): boolean {
-    return this.u32[(this.base + S.pending) >>> 2] !== 0;
+    return this.u32[(this.base + SWEEP_AT.pending) >>> 2] !== 0;
   }
   set pending(v: boolean) {
-    this.u32[(this.base + S.pending) >>> 2] = v ? 1 : 0;
+    this.u32[(this.base + SWEEP_AT.pending) >>> 2] = v ? 1 : 0;
   }
   get cycle(): number {
-    return this.u32[(this.base + S.cycle) >>> 2];
+    return this.u32[(this.base + SWEEP_AT.cycle) >>> 2];
   }
   set cycle(v: number) {
-    this.u32[(this.base + S.cycle) >>> 2] = v;
+    this.u32[(this.base + SWEEP_AT.cycle) >>> 2] = v;
   }
   get clobberfree(): boolean {
-    return this.u32[(this.base + S.clobberfree) >>> 2] !== 0;
+    return this.u32[(this.base + SWEEP_AT.clobberfree) >>> 2] !== 0;
   }
   set clobberfree(v: boolean) {
-    this.u32[(this.base + S.clobberfree) >>> 2] = v ? 1 : 0;
+    this.u32[(this.base + SWEEP_AT.clobberfree) >>> 2] = v ? 1 : 0;
   }
   get pagesPerByte(): number {
-    return this.f64[(this.base + S.pagesPerByte) >>> 3];
+    return this.f64[(this.base + SWEEP_AT.pagesPerByte) >>> 3];
   }
   set pagesPerByte(v: number) {
-    this.f64[(this.base + S.pagesPerByte) >>> 3] = v;
+    this.f64[(this.base + SWEEP_AT.pagesPerByte) >>> 3] = v;
   }
   get liveBasis(): number {
-    return this.f64[(this.base + S.liveBasis) >>> 3];
+    return this.f64[(this.base + SWEEP_AT.liveBasis) >>> 3];
   }
   set liveBasis(v: number) {
-    this.f64[(this.base + S.liveBasis) >>> 3] = v;
+    this.f64[(this.base + SWEEP_AT.liveBasis) >>> 3] = v;
   }
   get pagesBasis(): number {
-    return this.f64[(this.base + S.pagesBasis) >>> 3];
+    return this.f64[(this.base + SWEEP_AT.pagesBasis) >>> 3];
   }
   set pagesBasis(v: number) {
-    this.f64[(this.base + S.pagesBasis) >>> 3] = v;
+    this.f64[(this.base + SWEEP_AT.pagesBasis) >>> 3] = v;
   }
   get startLive(): number {
-    return this.f64[(this.base + S.startLive) >>> 3];
+    return this.f64[(this.base + SWEEP_AT.startLive) >>> 3];
   }
   set startLive(v: number) {
-    this.f64[(this.base + S.startLive) >>> 3] = v;
+    this.f64[(this.base + SWEEP_AT.startLive) >>> 3] = v;
   }
 }
 
-const R = ROOTS.offsets;
+const ROOTS_AT = ROOTS.offsets;
 
 /** ROOTS. */
 export class RootsState extends View {
   get globals(): number {
-    return this.u32[(this.base + R.globals) >>> 2];
+    return this.u32[(this.base + ROOTS_AT.globals) >>> 2];
   }
   set globals(v: number) {
-    this.u32[(this.base + R.globals) >>> 2] = v;
+    this.u32[(this.base + ROOTS_AT.globals) >>> 2] = v;
   }
   get globalsTail(): number {
-    return this.u32[(this.base + R.globalsTail) >>> 2];
+    return this.u32[(this.base + ROOTS_AT.globalsTail) >>> 2];
   }
   set globalsTail(v: number) {
-    this.u32[(this.base + R.globalsTail) >>> 2] = v;
+    this.u32[(this.base + ROOTS_AT.globalsTail) >>> 2] = v;
   }
   get globalsFree(): number {
-    return this.u32[(this.base + R.globalsFree) >>> 2];
+    return this.u32[(this.base + ROOTS_AT.globalsFree) >>> 2];
   }
   set globalsFree(v: number) {
-    this.u32[(this.base + R.globalsFree) >>> 2] = v;
+    this.u32[(this.base + ROOTS_AT.globalsFree) >>> 2] = v;
   }
   get refBlock(): number {
-    return this.u32[(this.base + R.refBlock) >>> 2];
+    return this.u32[(this.base + ROOTS_AT.refBlock) >>> 2];
   }
   set refBlock(v: number) {
-    this.u32[(this.base + R.refBlock) >>> 2] = v;
+    this.u32[(this.base + ROOTS_AT.refBlock) >>> 2] = v;
   }
   get spanCursor(): number {
-    return this.u32[(this.base + R.spanCursor) >>> 2];
+    return this.u32[(this.base + ROOTS_AT.spanCursor) >>> 2];
   }
   set spanCursor(v: number) {
-    this.u32[(this.base + R.spanCursor) >>> 2] = v;
+    this.u32[(this.base + ROOTS_AT.spanCursor) >>> 2] = v;
   }
   get spanEnd(): number {
-    return this.u32[(this.base + R.spanEnd) >>> 2];
+    return this.u32[(this.base + ROOTS_AT.spanEnd) >>> 2];
   }
   set spanEnd(v: number) {
-    this.u32[(this.base + R.spanEnd) >>> 2] = v;
+    this.u32[(this.base + ROOTS_AT.spanEnd) >>> 2] = v;
   }
   get stackScan(): number {
-    return this.f64[(this.base + R.stackScan) >>> 3];
+    return this.f64[(this.base + ROOTS_AT.stackScan) >>> 3];
   }
   set stackScan(v: number) {
-    this.f64[(this.base + R.stackScan) >>> 3] = v;
+    this.f64[(this.base + ROOTS_AT.stackScan) >>> 3] = v;
   }
   get globalsScan(): number {
-    return this.f64[(this.base + R.globalsScan) >>> 3];
+    return this.f64[(this.base + ROOTS_AT.globalsScan) >>> 3];
   }
   set globalsScan(v: number) {
-    this.f64[(this.base + R.globalsScan) >>> 3] = v;
+    this.f64[(this.base + ROOTS_AT.globalsScan) >>> 3] = v;
   }
 }
 
@@ -471,11 +474,11 @@ export class GCState {
   /** Finds the state that another thread has made, or makes it. */
   constructor(mem: LinearMemory) {
     const block = collectorBlock(mem);
-    this.cycle = new CycleState(mem, block + AT.cycle);
-    this.pacer = new PacerState(mem, block + AT.pacer);
-    this.assist = new AssistState(mem, block + AT.assist);
-    this.sweep = new SweepState(mem, block + AT.sweep);
-    this.roots = new RootsState(mem, block + AT.roots);
+    this.cycle = new CycleState(mem, block + COLLECTOR_AT.cycle);
+    this.pacer = new PacerState(mem, block + COLLECTOR_AT.pacer);
+    this.assist = new AssistState(mem, block + COLLECTOR_AT.assist);
+    this.sweep = new SweepState(mem, block + COLLECTOR_AT.sweep);
+    this.roots = new RootsState(mem, block + COLLECTOR_AT.roots);
   }
 
   /** The state of the collector that works on the memory, or null if there is none. */

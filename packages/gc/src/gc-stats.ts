@@ -68,7 +68,7 @@ export const GCSTATS = defineStruct("gcStats", {
   pauseNs: f64s(RING),
   pauseEnd: f64s(RING),
 });
-const G = GCSTATS.offsets;
+const GCSTATS_AT = GCSTATS.offsets;
 
 /** Positions in `cpu`. Nanoseconds; `total` and `idle` are NaN where nobody knows how long the event loop was idle. */
 export const CPU_TIMES = Object.freeze({
@@ -172,8 +172,8 @@ export class GCRecord {
     const block = mem.persistentAlloc(GCSTATS.size, 64, "gcSys");
     if (block === 0) outOfMemory("gc: no room for the collector's statistics");
     this.base = block;
-    this.#setF(G.cpu + 8 * CPU_TIMES.total, Number.NaN);
-    this.#setF(G.cpu + 8 * CPU_TIMES.idle, Number.NaN);
+    this.#setF(GCSTATS_AT.cpu + 8 * CPU_TIMES.total, Number.NaN);
+    this.#setF(GCSTATS_AT.cpu + 8 * CPU_TIMES.idle, Number.NaN);
     mem.setRoot(ROOT_GCSTATS, block);
   }
 
@@ -204,26 +204,26 @@ export class GCRecord {
   }
 
   get numGC(): number {
-    return this.#u(G.numGC);
+    return this.#u(GCSTATS_AT.numGC);
   }
   get numForcedGC(): number {
-    return this.#u(G.numForcedGC);
+    return this.#u(GCSTATS_AT.numForcedGC);
   }
   get gcCPUFraction(): number {
-    return this.#f(G.gcCPUFraction);
+    return this.#f(GCSTATS_AT.gcCPUFraction);
   }
   /** Bytes of heap, stacks and globals that the last cycle scanned. */
   get heapScan(): number {
-    return this.#f(G.heapScan);
+    return this.#f(GCSTATS_AT.heapScan);
   }
   get stackScan(): number {
-    return this.#f(G.stackScan);
+    return this.#f(GCSTATS_AT.stackScan);
   }
   get globalsScan(): number {
-    return this.#f(G.globalsScan);
+    return this.#f(GCSTATS_AT.globalsScan);
   }
   get limiterLastEnabled(): number {
-    return this.#u(G.limiterLastEnabled);
+    return this.#u(GCSTATS_AT.limiterLastEnabled);
   }
   /** GOGC, -1 when off. */
   get gcPercent(): number {
@@ -241,85 +241,88 @@ export class GCRecord {
     return this.#state.sweep.pending;
   }
   get assistNs(): number {
-    return this.#f(G.assistNs);
+    return this.#f(GCSTATS_AT.assistNs);
   }
   get dedicatedNs(): number {
-    return this.#f(G.dedicatedNs);
+    return this.#f(GCSTATS_AT.dedicatedNs);
   }
   get idleNs(): number {
-    return this.#f(G.idleNs);
+    return this.#f(GCSTATS_AT.idleNs);
   }
   get pauseCpuNs(): number {
-    return this.#f(G.pauseCpuNs);
+    return this.#f(GCSTATS_AT.pauseCpuNs);
   }
   /** Counts of a histogram, bucket by bucket; writing to it is recording. */
   histogram(name: GCHistogram): Float64Array {
-    const at = (this.base + G[name]) >>> 3;
+    const at = (this.base + GCSTATS_AT[name]) >>> 3;
     return this.#f64.subarray(at, at + TIME_HISTOGRAM_BUCKETS);
   }
 
   /** Functions queued or run since the start. */
   finalizations(name: FinalizerCount): number {
-    return this.#f(G[name]);
+    return this.#f(GCSTATS_AT[name]);
   }
 
   countFinalization(name: FinalizerCount): void {
-    this.#add(G[name], 1);
+    this.#add(GCSTATS_AT[name], 1);
   }
 
   /** The program is over its limit and is not collected, so that it gets something done. */
   noteLimited(): void {
-    this.#setU(G.limiterLastEnabled, this.numGC + 1);
+    this.#setU(GCSTATS_AT.limiterLastEnabled, this.numGC + 1);
   }
 
   /** Publishes the classes of CPU time, in the order of CPU_TIMES. */
   setCpu(times: Float64Array): void {
-    const at = (this.base + G.cpu) >>> 3;
-    beginChange(this.#mem, this.base + G.cpuSeq);
+    const at = (this.base + GCSTATS_AT.cpu) >>> 3;
+    beginChange(this.#mem, this.base + GCSTATS_AT.cpuSeq);
     for (let i = 0; i < NUM_CPU_TIMES; i++) this.#f64[at + i] = times[i];
-    endChange(this.#mem, this.base + G.cpuSeq);
+    endChange(this.#mem, this.base + GCSTATS_AT.cpuSeq);
   }
 
   /** Copies what was published last. */
   readCpu(out: Float64Array): void {
-    const at = (this.base + G.cpu) >>> 3;
+    const at = (this.base + GCSTATS_AT.cpu) >>> 3;
     let v: number;
     do {
-      v = stableVersion(this.#mem, this.base + G.cpuSeq);
+      v = stableVersion(this.#mem, this.base + GCSTATS_AT.cpuSeq);
       for (let i = 0; i < NUM_CPU_TIMES; i++) out[i] = this.#f64[at + i];
-    } while (!unchanged(this.#mem, this.base + G.cpuSeq, v));
+    } while (!unchanged(this.#mem, this.base + GCSTATS_AT.cpuSeq, v));
   }
 
   /** Before the pacer looks at it: the scan work of the cycle that ends. */
   setScan(heapScan: number, stackScan: number, globalsScan: number): void {
-    this.#setF(G.heapScan, heapScan);
-    this.#setF(G.stackScan, stackScan);
-    this.#setF(G.globalsScan, globalsScan);
+    this.#setF(GCSTATS_AT.heapScan, heapScan);
+    this.#setF(GCSTATS_AT.stackScan, stackScan);
+    this.#setF(GCSTATS_AT.globalsScan, globalsScan);
   }
 
   /** The next cycle has ended. */
   endCycle(r: CycleTimes): void {
-    beginChange(this.#mem, this.base + G.seq);
+    beginChange(this.#mem, this.base + GCSTATS_AT.seq);
     const n = this.numGC + 1;
-    this.#setU(G.numGC, n);
-    if (r.forced) this.#setU(G.numForcedGC, this.numForcedGC + 1);
+    this.#setU(GCSTATS_AT.numGC, n);
+    if (r.forced) this.#setU(GCSTATS_AT.numForcedGC, this.numForcedGC + 1);
     const slot = (n - 1) % RING;
-    this.#f64[((this.base + G.pauseNs) >>> 3) + slot] = r.pauseNs;
-    this.#bi64[((this.base + G.pauseEnd) >>> 3) + slot] = r.pauseEnd;
-    this.#add(G.pauseTotalNs, r.pauseNs);
-    this.#add(G.gcCpuNs, r.assistNs + r.dedicatedNs + r.pauseNs * r.procs);
-    this.#add(G.assistNs, r.assistNs);
-    this.#add(G.dedicatedNs, r.dedicatedNs);
-    this.#add(G.idleNs, r.idleNs);
-    this.#add(G.pauseCpuNs, r.pauseNs * r.procs);
+    this.#f64[((this.base + GCSTATS_AT.pauseNs) >>> 3) + slot] = r.pauseNs;
+    this.#bi64[((this.base + GCSTATS_AT.pauseEnd) >>> 3) + slot] = r.pauseEnd;
+    this.#add(GCSTATS_AT.pauseTotalNs, r.pauseNs);
+    this.#add(GCSTATS_AT.gcCpuNs, r.assistNs + r.dedicatedNs + r.pauseNs * r.procs);
+    this.#add(GCSTATS_AT.assistNs, r.assistNs);
+    this.#add(GCSTATS_AT.dedicatedNs, r.dedicatedNs);
+    this.#add(GCSTATS_AT.idleNs, r.idleNs);
+    this.#add(GCSTATS_AT.pauseCpuNs, r.pauseNs * r.procs);
     // Below 1 in Go too: the program had at least the time to ask.
-    this.#setF(G.gcCPUFraction, Math.min(this.#f(G.gcCpuNs) / Math.max(1, r.availableCpuNs), 0.999999999));
-    endChange(this.#mem, this.base + G.seq);
+    this.#setF(
+      GCSTATS_AT.gcCPUFraction,
+      Math.min(this.#f(GCSTATS_AT.gcCpuNs) / Math.max(1, r.availableCpuNs), 0.999999999),
+    );
+    endChange(this.#mem, this.base + GCSTATS_AT.seq);
   }
 
   /** Runs copy, which must have no other effect, until what it has seen was of one moment. */
   readStable(copy: () => void): void {
-    const at = this.base + G.seq;
+    const at = this.base + GCSTATS_AT.seq;
     for (;;) {
       const v = stableVersion(this.#mem, at);
       copy();
@@ -329,19 +332,19 @@ export class GCRecord {
 
   /** Which cycle's end the figures are of: while it is the same even number, they are the same too. */
   get version(): number {
-    return this.#mem.kernel.load(this.base + G.seq);
+    return this.#mem.kernel.load(this.base + GCSTATS_AT.seq);
   }
 
   /** Copies the rings; the ends as words, low word first, for which no bigint is made. */
   copyRings(pauseNs: Float64Array, pauseEndWords: Uint32Array): void {
-    const ns = (this.base + G.pauseNs) >>> 3;
-    const end = (this.base + G.pauseEnd) >>> 2;
+    const ns = (this.base + GCSTATS_AT.pauseNs) >>> 3;
+    const end = (this.base + GCSTATS_AT.pauseEnd) >>> 2;
     for (let i = 0; i < RING; i++) pauseNs[i] = this.#f64[ns + i];
     for (let i = 0; i < 2 * RING; i++) pauseEndWords[i] = this.#u32[end + i];
   }
 
   get pauseTotalNs(): number {
-    return this.#f(G.pauseTotalNs);
+    return this.#f(GCSTATS_AT.pauseTotalNs);
   }
 
   /** Fills everything but what is the heap's to tell. */
@@ -350,8 +353,8 @@ export class GCRecord {
       const n = this.numGC;
       out.numGC = n;
       out.numForcedGC = this.numForcedGC;
-      const ns = (this.base + G.pauseNs) >>> 3;
-      const end = (this.base + G.pauseEnd) >>> 3;
+      const ns = (this.base + GCSTATS_AT.pauseNs) >>> 3;
+      const end = (this.base + GCSTATS_AT.pauseEnd) >>> 3;
       for (let i = 0; i < RING; i++) {
         out.pauseNs[i] = this.#f64[ns + i];
         out.pauseEnd[i] = this.#bi64[end + i];
@@ -359,7 +362,7 @@ export class GCRecord {
       out.pauseTotalNs = this.pauseTotalNs;
       out.gcCPUFraction = this.gcCPUFraction;
       out.lastGC = n === 0 ? 0n : out.pauseEnd[(n - 1) % RING];
-      out.gcCpuNs = this.#f(G.gcCpuNs);
+      out.gcCpuNs = this.#f(GCSTATS_AT.gcCpuNs);
       out.gcIdleCpuNs = this.idleNs;
     });
     out.enableGC = true;

@@ -3,14 +3,14 @@
  * of `testing`, the check of the mark phase and the rare paths of the collector use it; it shares no code with marking,
  * so that the one can accuse the other.
  */
-import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
+import { type GCHeap, GCTYPE_AT, MSPAN_AT, OBJ_LARGE_CLASS } from "./heap.ts";
 
 /** Index of the object in the span that p points into, -1 if p points behind the last one. */
 export function objectIndex(heap: GCHeap, span: number, p: number): number {
   const u32 = heap.mem.u32;
-  const base = u32[(span + MSPAN.startAddr) >>> 2];
-  const i = Math.floor((p - base) / u32[(span + MSPAN.elemsize) >>> 2]);
-  return i < u32[(span + MSPAN.nelems) >>> 2] ? i : -1;
+  const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
+  const i = Math.floor((p - base) / u32[(span + MSPAN_AT.elemsize) >>> 2]);
+  return i < u32[(span + MSPAN_AT.nelems) >>> 2] ? i : -1;
 }
 
 /** Bit i of the row of bits at addr. */
@@ -19,11 +19,11 @@ export function bitAt(heap: GCHeap, addr: number, i: number): boolean {
 }
 
 export function isMarked(heap: GCHeap, span: number, i: number): boolean {
-  return bitAt(heap, heap.mem.u32[(span + MSPAN.gcmarkBits) >>> 2], i);
+  return bitAt(heap, heap.mem.u32[(span + MSPAN_AT.gcmarkBits) >>> 2], i);
 }
 
 export function isAllocated(heap: GCHeap, span: number, i: number): boolean {
-  return bitAt(heap, heap.mem.u32[(span + MSPAN.allocBits) >>> 2], i);
+  return bitAt(heap, heap.mem.u32[(span + MSPAN_AT.allocBits) >>> 2], i);
 }
 
 /** Calls f with the address of every pointer slot of the object at base (its slot, header included). */
@@ -34,12 +34,12 @@ export function forEachPointerSlot(
   f: (slot: number) => void,
 ): void {
   const u32 = heap.mem.u32;
-  const spanclass = u32[(span + MSPAN.spanclass) >>> 2];
+  const spanclass = u32[(span + MSPAN_AT.spanclass) >>> 2];
   if ((spanclass & 1) !== 0) return;
-  const size = u32[(span + MSPAN.elemsize) >>> 2];
+  const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
   if (spanclass >>> 1 === OBJ_LARGE_CLASS) {
-    const typ = u32[(span + MSPAN.largeType) >>> 2];
-    forEachTypedSlot(heap, base, u32[(span + MSPAN.limit) >>> 2] - base, typ, f);
+    const typ = u32[(span + MSPAN_AT.largeType) >>> 2];
+    forEachTypedSlot(heap, base, u32[(span + MSPAN_AT.limit) >>> 2] - base, typ, f);
   } else if (size > 512) {
     forEachTypedSlot(heap, base + 8, size - 8, u32[base >>> 2], f);
   } else {
@@ -59,9 +59,9 @@ function forEachTypedSlot(
 ): void {
   if (typ === 0) return;
   const u32 = heap.mem.u32;
-  const size = u32[(typ + GCTYPE.size) >>> 2];
-  const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2];
-  const mask = u32[(typ + GCTYPE.maskAddr) >>> 2];
+  const size = u32[(typ + GCTYPE_AT.size) >>> 2];
+  const ptrdata = u32[(typ + GCTYPE_AT.ptrdata) >>> 2];
+  const mask = u32[(typ + GCTYPE_AT.maskAddr) >>> 2];
   for (let elem = 0; elem < n; elem += size) {
     for (let off = 0; off < ptrdata && elem + off < n; off += 8) {
       if (bitAt(heap, mask, off >>> 3)) f(addr + elem + off);

@@ -10,33 +10,35 @@ import {
   GC_MARK,
   GC_MARK_TERMINATION,
   GC_OFF,
-  GCCONTROL as GCCONTROL_TYPE,
-  GCTYPE as GCTYPE_TYPE,
-  MHEAP,
-  MSPAN as MSPAN_TYPE,
+  GCCONTROL_AT,
+  MHEAP_AT,
+  MSPAN_AT,
   NUM_SIZE_CLASSES,
   PAGE_SHIFT,
   SPAN_IN_USE,
-  SPECIAL as SPECIAL_TYPE,
 } from "@gort/allocator/internal";
 import { isFatalError } from "@gort/base";
 import type { LinearMemory } from "@gort/memory";
 import { buildClassTables, type ClassTables } from "./class-tables.ts";
 
 export {
+  GCTYPE_AT,
+  SPECIAL_AT,
   SPECIAL_CLEANUP,
   SPECIAL_FINALIZER,
   SPECIAL_PROFILE,
   SPECIAL_WEAK,
 } from "@gort/allocator/internal";
-export { classToSize, GC_MARK, GC_MARK_TERMINATION, GC_OFF, NUM_SIZE_CLASSES, PAGE_SHIFT };
-
-/** Byte offsets of the fields. */
-export const MSPAN = MSPAN_TYPE.offsets;
-export const SPECIAL = SPECIAL_TYPE.offsets;
-export const GCCONTROL = GCCONTROL_TYPE.offsets;
-export const GCTYPE = GCTYPE_TYPE.offsets;
-const H = MHEAP.offsets;
+export {
+  classToSize,
+  GC_MARK,
+  GC_MARK_TERMINATION,
+  GC_OFF,
+  GCCONTROL_AT,
+  MSPAN_AT,
+  NUM_SIZE_CLASSES,
+  PAGE_SHIFT,
+};
 
 /** Size class of large objects: one object a span. */
 export const OBJ_LARGE_CLASS = 0;
@@ -78,10 +80,10 @@ export class GCHeap {
 
   /** Lowest address that was ever heap, and the end of the highest. */
   get arenaStart(): number {
-    return this.#u32[(this.allocator.mheap + H.arenaStart) >>> 2];
+    return this.#u32[(this.allocator.mheap + MHEAP_AT.arenaStart) >>> 2];
   }
   get arenaEnd(): number {
-    return this.#u32[(this.allocator.mheap + H.arenaEnd) >>> 2];
+    return this.#u32[(this.allocator.mheap + MHEAP_AT.arenaEnd) >>> 2];
   }
 
   /** Pages between the two. */
@@ -96,7 +98,7 @@ export class GCHeap {
 
   /** Whether the span is used for something other than objects. */
   isManual(span: number): boolean {
-    return this.#u32[(span + MSPAN.state) >>> 2] !== SPAN_IN_USE;
+    return this.#u32[(span + MSPAN_AT.state) >>> 2] !== SPAN_IN_USE;
   }
 
   /** Bytes in spans of objects. */
@@ -128,65 +130,65 @@ export class GCHeap {
     const { allocator } = this;
     for (let i = 0; i < allocator.nspans; i++) {
       const span = allocator.spanAt(i);
-      if (this.#u32[(span + MSPAN.state) >>> 2] === SPAN_IN_USE) f(span);
+      if (this.#u32[(span + MSPAN_AT.state) >>> 2] === SPAN_IN_USE) f(span);
     }
   }
 
   /** Whether span i exists and holds objects; its address, or 0. */
   liveSpan(i: number): number {
     const span = this.allocator.spanAt(i);
-    return this.#u32[(span + MSPAN.state) >>> 2] === SPAN_IN_USE ? span : 0;
+    return this.#u32[(span + MSPAN_AT.state) >>> 2] === SPAN_IN_USE ? span : 0;
   }
 
   /** First byte of the object with index i. */
   objectBase(span: number, i: number): number {
-    return this.#u32[(span + MSPAN.startAddr) >>> 2] + i * this.#u32[(span + MSPAN.elemsize) >>> 2];
+    return this.#u32[(span + MSPAN_AT.startAddr) >>> 2] + i * this.#u32[(span + MSPAN_AT.elemsize) >>> 2];
   }
 
   // The control block. gcPhase and writeBarrierEnabled are read by others at every step, so they are words of memory.
 
   get heapLive(): number {
-    return this.#u32[(this.control + GCCONTROL.heapLive) >>> 2];
+    return this.#u32[(this.control + GCCONTROL_AT.heapLive) >>> 2];
   }
   set heapLive(v: number) {
-    this.#u32[(this.control + GCCONTROL.heapLive) >>> 2] = v;
+    this.#u32[(this.control + GCCONTROL_AT.heapLive) >>> 2] = v;
   }
   get phase(): number {
-    return this.#u32[(this.control + GCCONTROL.gcPhase) >>> 2];
+    return this.#u32[(this.control + GCCONTROL_AT.gcPhase) >>> 2];
   }
   /** Sets the phase, and the write barrier with it: on while marking. */
   set phase(v: number) {
-    this.#u32[(this.control + GCCONTROL.gcPhase) >>> 2] = v;
-    this.#u32[(this.control + GCCONTROL.writeBarrierEnabled) >>> 2] = v === GC_OFF ? 0 : 1;
+    this.#u32[(this.control + GCCONTROL_AT.gcPhase) >>> 2] = v;
+    this.#u32[(this.control + GCCONTROL_AT.writeBarrierEnabled) >>> 2] = v === GC_OFF ? 0 : 1;
   }
   get sweepgen(): number {
-    return this.#u32[(this.control + GCCONTROL.sweepgen) >>> 2];
+    return this.#u32[(this.control + GCCONTROL_AT.sweepgen) >>> 2];
   }
   set sweepgen(v: number) {
-    this.#u32[(this.control + GCCONTROL.sweepgen) >>> 2] = v;
+    this.#u32[(this.control + GCCONTROL_AT.sweepgen) >>> 2] = v;
   }
   get trigger(): number {
-    return this.#f64[(this.control + GCCONTROL.trigger) >>> 3];
+    return this.#f64[(this.control + GCCONTROL_AT.trigger) >>> 3];
   }
   set trigger(v: number) {
-    this.#f64[(this.control + GCCONTROL.trigger) >>> 3] = v;
+    this.#f64[(this.control + GCCONTROL_AT.trigger) >>> 3] = v;
   }
   get heapGoal(): number {
-    return this.#f64[(this.control + GCCONTROL.heapGoal) >>> 3];
+    return this.#f64[(this.control + GCCONTROL_AT.heapGoal) >>> 3];
   }
   set heapGoal(v: number) {
-    this.#f64[(this.control + GCCONTROL.heapGoal) >>> 3] = v;
+    this.#f64[(this.control + GCCONTROL_AT.heapGoal) >>> 3] = v;
   }
   get heapMarked(): number {
-    return this.#f64[(this.control + GCCONTROL.heapMarked) >>> 3];
+    return this.#f64[(this.control + GCCONTROL_AT.heapMarked) >>> 3];
   }
   set heapMarked(v: number) {
-    this.#f64[(this.control + GCCONTROL.heapMarked) >>> 3] = v;
+    this.#f64[(this.control + GCCONTROL_AT.heapMarked) >>> 3] = v;
   }
   get pagesSwept(): number {
-    return this.#u32[(this.control + GCCONTROL.pagesSwept) >>> 2];
+    return this.#u32[(this.control + GCCONTROL_AT.pagesSwept) >>> 2];
   }
   set pagesSwept(v: number) {
-    this.#u32[(this.control + GCCONTROL.pagesSwept) >>> 2] = v;
+    this.#u32[(this.control + GCCONTROL_AT.pagesSwept) >>> 2] = v;
   }
 }

@@ -7,11 +7,11 @@
 import { PAGE_SHIFT } from "@gort/allocator/internal";
 import { hex, throwFatal } from "@gort/base";
 import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
-import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS } from "./heap.ts";
+import { type GCHeap, GCTYPE_AT, MSPAN_AT, OBJ_LARGE_CLASS } from "./heap.ts";
 import {
   ENTRY_PAGE_MASK,
-  GCWORK,
-  MARK,
+  GCWORK_AT,
+  MARK_AT,
   type MarkState,
   OBLET_BYTES,
   OBLET_GROUP_BYTES,
@@ -81,20 +81,20 @@ export class MarkJS implements MarkTwin {
     this.#heapBits = heap.heapBits >>> 2;
     this.#scanRows = state.scanRows >>> 2;
     this.#pageState = state.pageState >>> 2;
-    this.#ring = this.#u32[(work + GCWORK.ring) >>> 2] >>> 2;
+    this.#ring = this.#u32[(work + GCWORK_AT.ring) >>> 2] >>> 2;
     this.#ringMask = state.ringMask;
-    this.#cycle = (state.mark + MARK.cycle) >>> 2;
-    this.#invalidptr = (state.mark + MARK.invalidptr) >>> 2;
-    this.#overflow = (state.mark + MARK.overflow) >>> 2;
-    this.#qhead = (work + GCWORK.qhead) >>> 2;
-    this.#qtail = (work + GCWORK.qtail) >>> 2;
-    this.#sp = (work + GCWORK.sp) >>> 2;
-    this.#bytesMarked = (work + GCWORK.bytesMarked) >>> 2;
-    this.#pagesVisited = (work + GCWORK.pagesVisited) >>> 2;
-    this.#objsByPage = (work + GCWORK.objsByPage) >>> 2;
-    this.#objsStacked = (work + GCWORK.objsStacked) >>> 2;
-    this.#classVisits = (work + GCWORK.classVisits) >>> 2;
-    this.#classStacked = (work + GCWORK.classStacked) >>> 2;
+    this.#cycle = (state.mark + MARK_AT.cycle) >>> 2;
+    this.#invalidptr = (state.mark + MARK_AT.invalidptr) >>> 2;
+    this.#overflow = (state.mark + MARK_AT.overflow) >>> 2;
+    this.#qhead = (work + GCWORK_AT.qhead) >>> 2;
+    this.#qtail = (work + GCWORK_AT.qtail) >>> 2;
+    this.#sp = (work + GCWORK_AT.sp) >>> 2;
+    this.#bytesMarked = (work + GCWORK_AT.bytesMarked) >>> 2;
+    this.#pagesVisited = (work + GCWORK_AT.pagesVisited) >>> 2;
+    this.#objsByPage = (work + GCWORK_AT.objsByPage) >>> 2;
+    this.#objsStacked = (work + GCWORK_AT.objsStacked) >>> 2;
+    this.#classVisits = (work + GCWORK_AT.classVisits) >>> 2;
+    this.#classStacked = (work + GCWORK_AT.classStacked) >>> 2;
   }
 
   /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
@@ -146,11 +146,11 @@ export class MarkJS implements MarkTwin {
       return;
     }
     const span = u32[this.#pageSpan + (p >>> PAGE_SHIFT)];
-    const base = u32[(span + MSPAN.startAddr) >>> 2];
-    const size = u32[(span + MSPAN.elemsize) >>> 2];
+    const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     const idx = Math.trunc((p - base) / size);
     // The tail of a span that holds no whole object.
-    if (idx >= u32[(span + MSPAN.nelems) >>> 2]) return;
+    if (idx >= u32[(span + MSPAN_AT.nelems) >>> 2]) return;
     const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
     const bit = 1 << (idx & 31);
     const marks = u32[word];
@@ -409,13 +409,13 @@ export class MarkJS implements MarkTwin {
     const u32 = this.#u32;
     u32[this.#objsStacked] = u32[this.#objsStacked] + 1;
     const span = u32[this.#pageSpan + (addr >>> PAGE_SHIFT)];
-    this.#countClass(this.#classStacked, u32[(span + MSPAN.spanclass) >>> 2]);
-    if (u32[(span + MSPAN.spanclass) >>> 2] >>> 1 === OBJ_LARGE_CLASS) {
-      const base = u32[(span + MSPAN.startAddr) >>> 2];
-      const end = u32[(span + MSPAN.limit) >>> 2];
+    this.#countClass(this.#classStacked, u32[(span + MSPAN_AT.spanclass) >>> 2]);
+    if (u32[(span + MSPAN_AT.spanclass) >>> 2] >>> 1 === OBJ_LARGE_CLASS) {
+      const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
+      const end = u32[(span + MSPAN_AT.limit) >>> 2];
       if (((addr - base) & (OBLET_GROUP_BYTES - 1)) === 0) this.#pushGroup(addr, end - addr);
       const n = Math.min(OBLET_BYTES, end - addr);
-      return this.#scanTyped(addr, n, u32[(span + MSPAN.largeType) >>> 2], addr - base);
+      return this.#scanTyped(addr, n, u32[(span + MSPAN_AT.largeType) >>> 2], addr - base);
     }
     return this.#scanWhole(addr, span);
   }
@@ -429,7 +429,7 @@ export class MarkJS implements MarkTwin {
 
   #scanWhole(addr: number, span: number): number {
     const u32 = this.#u32;
-    const size = u32[(span + MSPAN.elemsize) >>> 2];
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     if (size > PAGE_MARK_MAX) {
       // The header in the first word holds the type of what follows.
       return this.#scanTyped(addr + 8, size - 8, u32[addr >>> 2], 0);
@@ -445,13 +445,13 @@ export class MarkJS implements MarkTwin {
   #scanTyped(addr: number, n: number, typ: number, phase: number): number {
     const u32 = this.#u32;
     if (typ === 0) return n;
-    const size = u32[(typ + GCTYPE.size) >>> 2];
-    const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2];
+    const size = u32[(typ + GCTYPE_AT.size) >>> 2];
+    const ptrdata = u32[(typ + GCTYPE_AT.ptrdata) >>> 2];
     if (ptrdata === 8 && size === 8) {
       for (let w = addr >>> 2, end = (addr + n) >>> 2; w < end; w += 2) this.shade(u32[w]);
       return n;
     }
-    const mask = u32[(typ + GCTYPE.maskAddr) >>> 2] >>> 2;
+    const mask = u32[(typ + GCTYPE_AT.maskAddr) >>> 2] >>> 2;
     // Position in the element, in slots; elements are whole slots.
     const slots = size >>> 3;
     const ptrSlots = ptrdata >>> 3;

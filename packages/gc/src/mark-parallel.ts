@@ -30,12 +30,12 @@
  * test/mark-model.test.ts walks through every interleaving of a small heap. When all are done: mark-phase.ts.
  */
 import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
-import { type GCHeap, GCTYPE, MSPAN, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
+import { type GCHeap, GCTYPE_AT, MSPAN_AT, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
 import { checkPointer, type MarkTwin } from "./mark-js.ts";
 import {
   ENTRY_PAGE_MASK,
-  GCWORK,
-  MARK,
+  GCWORK_AT,
+  MARK_AT,
   type MarkState,
   OBLET_BYTES,
   OBLET_GROUP_BYTES,
@@ -62,7 +62,7 @@ export class MarkParallelJS implements MarkTwin {
     this.#bufs = bufs;
     this.#work = work;
     this.#u32 = state.mem.u32;
-    this.#ring = this.#u32[(work + GCWORK.ring) >>> 2];
+    this.#ring = this.#u32[(work + GCWORK_AT.ring) >>> 2];
   }
 
   #word(addr: number): number {
@@ -92,27 +92,27 @@ export class MarkParallelJS implements MarkTwin {
     }
     const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
     if (!this.#setMark((info >>> 8) << 3, idx)) return;
-    this.#add(GCWORK.bytesMarked, classes.size[info & 255]);
+    this.#add(GCWORK_AT.bytesMarked, classes.size[info & 255]);
     if ((info & 1) === 0) this.#queuePage(page, idx);
   }
 
   #shadeSlow(p: number, info: number): void {
     if (info < 256) {
-      if (this.#state.get(MARK.invalidptr) !== 0) checkPointer(this.#heap, p);
+      if (this.#state.get(MARK_AT.invalidptr) !== 0) checkPointer(this.#heap, p);
       return;
     }
     const span = this.#word(this.#heap.pageSpan + ((p >>> PAGE_SHIFT) << 2));
-    const base = this.#word(span + MSPAN.startAddr);
-    const size = this.#word(span + MSPAN.elemsize);
+    const base = this.#word(span + MSPAN_AT.startAddr);
+    const size = this.#word(span + MSPAN_AT.elemsize);
     const idx = Math.trunc((p - base) / size);
-    if (idx >= this.#word(span + MSPAN.nelems) || !this.#setMark((info >>> 8) << 3, idx)) return;
-    this.#add(GCWORK.bytesMarked, size);
+    if (idx >= this.#word(span + MSPAN_AT.nelems) || !this.#setMark((info >>> 8) << 3, idx)) return;
+    this.#add(GCWORK_AT.bytesMarked, size);
     if ((info & 1) === 0) this.#push(base + idx * size);
   }
 
   #queuePage(page: number, idx: number): void {
     const { kernel } = this.#state.mem;
-    const cycle = this.#state.get(MARK.cycle);
+    const cycle = this.#state.get(MARK_AT.cycle);
     const at = this.#state.pageState + (page << 2);
     for (;;) {
       const old = kernel.load(at);
@@ -128,28 +128,28 @@ export class MarkParallelJS implements MarkTwin {
         break;
       }
     }
-    const tail = this.#word(this.#work + GCWORK.qtail);
+    const tail = this.#word(this.#work + GCWORK_AT.qtail);
     this.#u32[(this.#ring >>> 2) + (tail & this.#state.ringMask)] = page | (idx << PAGE_BITS);
-    kernel.store(this.#work + GCWORK.qtail, tail + 1);
+    kernel.store(this.#work + GCWORK_AT.qtail, tail + 1);
   }
 
   /** The next entry of this thread's ring, -1 if there is none. (An entry has 28 bits.) */
   #dequeue(): number {
     const { kernel } = this.#state.mem;
-    const at = this.#work + GCWORK.qhead;
+    const at = this.#work + GCWORK_AT.qhead;
     for (;;) {
       const head = kernel.load(at);
-      if (head === (this.#word(this.#work + GCWORK.qtail) | 0)) return -1;
+      if (head === (this.#word(this.#work + GCWORK_AT.qtail) | 0)) return -1;
       const entry = this.#word(this.#ring + ((head & this.#state.ringMask) << 2));
       if (kernel.cas(at, head, head + 1) === head) return entry;
     }
   }
 
   #push(addr: number): void {
-    const at = (this.#work + GCWORK.sp) >>> 2;
+    const at = (this.#work + GCWORK_AT.sp) >>> 2;
     const u32 = this.#u32;
     if ((u32[at] & WORKBUF_MASK) === 0 && !this.#bufs.grow(this.#work)) {
-      this.#state.mem.kernel.or(this.#state.mark + MARK.overflow, STACK_FULL);
+      this.#state.mem.kernel.or(this.#state.mark + MARK_AT.overflow, STACK_FULL);
       return;
     }
     const sp = u32[at];
@@ -158,7 +158,7 @@ export class MarkParallelJS implements MarkTwin {
   }
 
   #pop(): number {
-    const at = (this.#work + GCWORK.sp) >>> 2;
+    const at = (this.#work + GCWORK_AT.sp) >>> 2;
     const u32 = this.#u32;
     if ((u32[at] & WORKBUF_MASK) === WORKBUF_HEADER && !this.#bufs.refill(this.#work)) return 0;
     const sp = u32[at] - 4;
@@ -188,11 +188,11 @@ export class MarkParallelJS implements MarkTwin {
     const info = this.#word(this.#heap.pageInfo + (page << 2));
     const size = classes.size[info & 255];
     const nwords = classes.nwords[info & 255];
-    const cycle = this.#state.get(MARK.cycle);
+    const cycle = this.#state.get(MARK_AT.cycle);
     const state = this.#state.pageState + (page << 2);
     const row = this.#state.scanRows + (page << (SCAN_ROW_SHIFT + 2));
-    this.#add(GCWORK.pagesVisited, 1);
-    this.#add(GCWORK.classVisits + 4 * ((info & 255) >>> 1), 1);
+    this.#add(GCWORK_AT.pagesVisited, 1);
+    this.#add(GCWORK_AT.classVisits + 4 * ((info & 255) >>> 1), 1);
     let work = 0;
     if (kernel.load(state) === (cycle | 1)) {
       const idx = entry >>> PAGE_BITS;
@@ -248,7 +248,7 @@ export class MarkParallelJS implements MarkTwin {
   }
 
   #scanOnPage(page: number, idx: number, size: number): number {
-    this.#add(GCWORK.objsByPage, 1);
+    this.#add(GCWORK_AT.objsByPage, 1);
     return this.#scanByBits((page << PAGE_SHIFT) + idx * size, size);
   }
 
@@ -264,17 +264,17 @@ export class MarkParallelJS implements MarkTwin {
   }
 
   #scanStacked(addr: number): number {
-    this.#add(GCWORK.objsStacked, 1);
+    this.#add(GCWORK_AT.objsStacked, 1);
     const span = this.#word(this.#heap.pageSpan + ((addr >>> PAGE_SHIFT) << 2));
-    const size = this.#word(span + MSPAN.elemsize);
-    const cls = this.#word(span + MSPAN.spanclass) >>> 1;
-    this.#add(GCWORK.classStacked + 4 * cls, 1);
+    const size = this.#word(span + MSPAN_AT.elemsize);
+    const cls = this.#word(span + MSPAN_AT.spanclass) >>> 1;
+    this.#add(GCWORK_AT.classStacked + 4 * cls, 1);
     if (cls === OBJ_LARGE_CLASS) {
-      const base = this.#word(span + MSPAN.startAddr);
-      const end = this.#word(span + MSPAN.limit);
+      const base = this.#word(span + MSPAN_AT.startAddr);
+      const end = this.#word(span + MSPAN_AT.limit);
       if (((addr - base) & (OBLET_GROUP_BYTES - 1)) === 0) this.#pushGroup(addr, end - addr);
       const n = Math.min(OBLET_BYTES, end - addr);
-      return this.#scanTyped(addr, n, this.#word(span + MSPAN.largeType), addr - base);
+      return this.#scanTyped(addr, n, this.#word(span + MSPAN_AT.largeType), addr - base);
     }
     if (size <= PAGE_MARK_MAX) return this.#scanByBits(addr, size);
     return this.#scanTyped(addr + 8, size - 8, this.#word(addr), 0);
@@ -290,9 +290,9 @@ export class MarkParallelJS implements MarkTwin {
   /** Scans n bytes at addr, `phase` bytes into a sequence of elements of the type. */
   #scanTyped(addr: number, n: number, typ: number, phase: number): number {
     if (typ === 0) return n;
-    const size = this.#word(typ + GCTYPE.size);
-    const ptrdata = this.#word(typ + GCTYPE.ptrdata);
-    const mask = this.#word(typ + GCTYPE.maskAddr);
+    const size = this.#word(typ + GCTYPE_AT.size);
+    const ptrdata = this.#word(typ + GCTYPE_AT.ptrdata);
+    const mask = this.#word(typ + GCTYPE_AT.maskAddr);
     let at = phase % size;
     for (let a = addr; a < addr + n; a += 8) {
       if (at < ptrdata && (this.#word(mask + ((at >>> 8) << 2)) & (1 << ((at >>> 3) & 31))) !== 0) {

@@ -36,8 +36,8 @@ import { GCHeap } from "./heap.ts";
 import type { MarkTwin } from "./mark-js.ts";
 import { MarkParallelJS } from "./mark-parallel.ts";
 import {
-  GCWORK,
-  MARK,
+  GCWORK_AT,
+  MARK_AT,
   MarkState,
   THREAD_LOST,
   WORK_FREE,
@@ -105,7 +105,7 @@ class PhaseThread {
     this.#kind = kind;
     this.#onFallback = onFallback;
     this.#u32 = state.mem.u32;
-    this.#gate = state.mark + MARK.gate;
+    this.#gate = state.mark + MARK_AT.gate;
   }
 
   gate(): number {
@@ -125,7 +125,7 @@ class PhaseThread {
   step(): number {
     this.#twin ??= this.#makeTwin();
     const n = this.#twin.drain(STEP_BYTES);
-    const at = (this.work + GCWORK.heapScanWork) >>> 3;
+    const at = (this.work + GCWORK_AT.heapScanWork) >>> 3;
     this.state.mem.f64[at] = this.state.mem.f64[at] + n;
     if (n > 0 && nwait(this.gate()) > 0 && this.#bufs.noneFull) this.#bufs.share(this.work);
     return n;
@@ -146,7 +146,7 @@ class PhaseThread {
   /** Pages in the ring of another thread. */
   #waiting(w: number): number {
     const { kernel } = this.state.mem;
-    return (kernel.load(w + GCWORK.qtail) - kernel.load(w + GCWORK.qhead)) | 0;
+    return (kernel.load(w + GCWORK_AT.qtail) - kernel.load(w + GCWORK_AT.qhead)) | 0;
   }
 
   /** Takes pages out of another thread's ring into its own. */
@@ -154,18 +154,18 @@ class PhaseThread {
     const { kernel } = this.state.mem;
     const u32 = this.#u32;
     const mask = this.state.ringMask;
-    for (let w = this.state.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2]) {
+    for (let w = this.state.get(MARK_AT.workers); w !== 0; w = u32[(w + GCWORK_AT.next) >>> 2]) {
       if (w === this.work) continue;
-      const head = kernel.load(w + GCWORK.qhead);
-      const n = Math.min(STEAL_MAX, ((kernel.load(w + GCWORK.qtail) - head + 1) | 0) >> 1);
+      const head = kernel.load(w + GCWORK_AT.qhead);
+      const n = Math.min(STEAL_MAX, ((kernel.load(w + GCWORK_AT.qtail) - head + 1) | 0) >> 1);
       if (n <= 0) continue;
-      const theirs = u32[(w + GCWORK.ring) >>> 2] >>> 2;
-      const mine = u32[(this.work + GCWORK.ring) >>> 2] >>> 2;
-      const tail = u32[(this.work + GCWORK.qtail) >>> 2];
+      const theirs = u32[(w + GCWORK_AT.ring) >>> 2] >>> 2;
+      const mine = u32[(this.work + GCWORK_AT.ring) >>> 2] >>> 2;
+      const tail = u32[(this.work + GCWORK_AT.qtail) >>> 2];
       for (let i = 0; i < n; i++) u32[mine + ((tail + i) & mask)] = u32[theirs + ((head + i) & mask)];
       // Nobody sees the copies yet: if another was faster they are overwritten.
-      if (kernel.cas(w + GCWORK.qhead, head, head + n) !== head) continue;
-      kernel.store(this.work + GCWORK.qtail, tail + n);
+      if (kernel.cas(w + GCWORK_AT.qhead, head, head + n) !== head) continue;
+      kernel.store(this.work + GCWORK_AT.qtail, tail + n);
       return true;
     }
     return false;
@@ -175,7 +175,7 @@ class PhaseThread {
   #workInSight(): boolean {
     if (!this.#bufs.noneFull) return true;
     const u32 = this.#u32;
-    for (let w = this.state.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2]) {
+    for (let w = this.state.get(MARK_AT.workers); w !== 0; w = u32[(w + GCWORK_AT.next) >>> 2]) {
       if (w !== this.work && this.#waiting(w) > 0) return true;
     }
     return false;
@@ -238,7 +238,7 @@ export class ParallelMarker {
     this.#phase = phaseOf(next);
     thread.pass(gate, next);
     const { mem, mark } = this.#state;
-    Atomics.notify(mem.i32, (mark + MARK.gate) >>> 2);
+    Atomics.notify(mem.i32, (mark + MARK_AT.gate) >>> 2);
   }
 
   /** Threads in the phase, this one included. */
@@ -298,7 +298,7 @@ export class ParallelMarker {
   #progress(): number {
     let n = this.#thread.gate() >>> 0;
     this.#state.forEachWork((w) => {
-      n += this.#state.mem.f64[(w + GCWORK.heapScanWork) >>> 3];
+      n += this.#state.mem.f64[(w + GCWORK_AT.heapScanWork) >>> 3];
     });
     return n;
   }
@@ -310,7 +310,7 @@ export class ParallelMarker {
   lost(id: number): boolean {
     let known = false;
     this.#state.forEachWork((w) => {
-      if (this.#state.mem.u32[(w + GCWORK.id) >>> 2] === id) known = loseWork(this.#thread, w);
+      if (this.#state.mem.u32[(w + GCWORK_AT.id) >>> 2] === id) known = loseWork(this.#thread, w);
     });
     return known;
   }
@@ -320,17 +320,17 @@ export class ParallelMarker {
 function loseWork(thread: PhaseThread, w: number): boolean {
   const { mem, mark } = thread.state;
   const { u32, kernel } = mem;
-  const status = kernel.xchg(w + GCWORK.status, WORK_LOST);
+  const status = kernel.xchg(w + GCWORK_AT.status, WORK_LOST);
   if (status === WORK_PARKED) {
-    kernel.store(w + GCWORK.status, WORK_FREE);
+    kernel.store(w + GCWORK_AT.status, WORK_FREE);
     return true;
   }
   if (status !== WORK_RUNNING && status !== WORK_JOINING) {
-    kernel.store(w + GCWORK.status, status);
+    kernel.store(w + GCWORK_AT.status, status);
     return false;
   }
-  kernel.or(mark + MARK.overflow, THREAD_LOST);
-  const phase = u32[(w + GCWORK.phase) >>> 2];
+  kernel.or(mark + MARK_AT.overflow, THREAD_LOST);
+  const phase = u32[(w + GCWORK_AT.phase) >>> 2];
   for (;;) {
     const gate = thread.gate();
     if (phaseOf(gate) !== phase) return true;
@@ -345,9 +345,9 @@ function hadJoined(state: MarkState, gate: number): boolean {
   const { u32, kernel } = state.mem;
   let joined = 1;
   state.forEachWork((w) => {
-    const status = kernel.load(w + GCWORK.status);
+    const status = kernel.load(w + GCWORK_AT.status);
     if (status !== WORK_RUNNING && status !== WORK_JOINING) return;
-    if (u32[(w + GCWORK.phase) >>> 2] === phaseOf(gate)) joined++;
+    if (u32[(w + GCWORK_AT.phase) >>> 2] === phaseOf(gate)) joined++;
   });
   return nproc(gate) > joined;
 }
@@ -362,7 +362,7 @@ export class MarkWorker {
     const state = new MarkState(new GCHeap(allocator));
     const work = state.newWork(WORK_PARKED);
     this.#thread = new PhaseThread(state, new WorkBufs(state), work, kind);
-    this.id = allocator.mem.u32[(work + GCWORK.id) >>> 2];
+    this.id = allocator.mem.u32[(work + GCWORK_AT.id) >>> 2];
   }
 
   /**
@@ -372,17 +372,17 @@ export class MarkWorker {
   run(timeoutMs: number = Number.POSITIVE_INFINITY): number {
     const thread = this.#thread;
     const { mem, mark } = thread.state;
-    const at = (mark + MARK.gate) >>> 2;
+    const at = (mark + MARK_AT.gate) >>> 2;
     for (;;) {
       const gate = thread.gate();
       if (running(gate)) {
-        thread.set(GCWORK.phase, phaseOf(gate));
-        mem.kernel.store(thread.work + GCWORK.status, WORK_JOINING);
+        thread.set(GCWORK_AT.phase, phaseOf(gate));
+        mem.kernel.store(thread.work + GCWORK_AT.status, WORK_JOINING);
         if (thread.pass(gate, gate + ONE_PROC)) {
-          mem.kernel.store(thread.work + GCWORK.status, WORK_RUNNING);
+          mem.kernel.store(thread.work + GCWORK_AT.status, WORK_RUNNING);
           return this.#mark(phaseOf(gate));
         }
-        mem.kernel.store(thread.work + GCWORK.status, WORK_PARKED);
+        mem.kernel.store(thread.work + GCWORK_AT.status, WORK_PARKED);
         continue;
       }
       const slept = Atomics.wait(mem.i32 as Int32Array<SharedArrayBuffer>, at, gate, timeoutMs);
@@ -407,13 +407,13 @@ export class MarkWorker {
     } finally {
       if (!whole) loseWork(thread, thread.work);
     }
-    kernel.store(thread.work + GCWORK.status, WORK_PARKED);
+    kernel.store(thread.work + GCWORK_AT.status, WORK_PARKED);
     return bytes;
   }
 
   /** Ends the thread's part. It takes no part in phases afterwards. */
   close(): void {
-    this.#thread.state.mem.kernel.store(this.#thread.work + GCWORK.status, WORK_FREE);
+    this.#thread.state.mem.kernel.store(this.#thread.work + GCWORK_AT.status, WORK_FREE);
   }
 }
 

@@ -12,7 +12,7 @@
 import { outOfMemory } from "@gort/base";
 import { defineStruct } from "@gort/memory";
 import type { RootsState } from "./gc-state.ts";
-import { type GCHeap, MSPAN, SPECIAL, SPECIAL_FINALIZER } from "./heap.ts";
+import { type GCHeap, MSPAN_AT, SPECIAL_AT, SPECIAL_FINALIZER } from "./heap.ts";
 import type { Finalizers } from "./mfinal.ts";
 import type { Marker } from "./mgcmark.ts";
 import { REF_BLOCK_BYTES, type RefTable } from "./ref-table.ts";
@@ -26,7 +26,7 @@ const SPAN_WORK = 64;
 
 /** A range of globals. Its length, as its end may be 2^32. A free entry has `next` alone. */
 const GLOBAL = defineStruct("global", { next: "u32", lo: "u32", bytes: "u32" });
-const G = GLOBAL.offsets;
+const GLOBAL_AT = GLOBAL.offsets;
 
 /** Entries that are made at a time: a program registers few ranges. */
 const GLOBALS_AT_ONCE = 32;
@@ -72,12 +72,12 @@ export class Roots {
     const state = this.#state;
     if (state.globalsFree === 0) this.#makeEntries();
     const entry = state.globalsFree;
-    state.globalsFree = u32[(entry + G.next) >>> 2];
-    u32[(entry + G.next) >>> 2] = 0;
-    u32[(entry + G.lo) >>> 2] = lo;
-    u32[(entry + G.bytes) >>> 2] = bytes;
+    state.globalsFree = u32[(entry + GLOBAL_AT.next) >>> 2];
+    u32[(entry + GLOBAL_AT.next) >>> 2] = 0;
+    u32[(entry + GLOBAL_AT.lo) >>> 2] = lo;
+    u32[(entry + GLOBAL_AT.bytes) >>> 2] = bytes;
     if (state.globals === 0) state.globals = entry;
-    else u32[(state.globalsTail + G.next) >>> 2] = entry;
+    else u32[(state.globalsTail + GLOBAL_AT.next) >>> 2] = entry;
     state.globalsTail = entry;
   }
 
@@ -88,12 +88,13 @@ export class Roots {
     for (
       let prev = 0, entry = state.globals;
       entry !== 0;
-      prev = entry, entry = u32[(entry + G.next) >>> 2]
+      prev = entry, entry = u32[(entry + GLOBAL_AT.next) >>> 2]
     ) {
-      if (u32[(entry + G.lo) >>> 2] !== lo || u32[(entry + G.bytes) >>> 2] !== bytes) continue;
-      const next = u32[(entry + G.next) >>> 2];
+      if (u32[(entry + GLOBAL_AT.lo) >>> 2] !== lo || u32[(entry + GLOBAL_AT.bytes) >>> 2] !== bytes)
+        continue;
+      const next = u32[(entry + GLOBAL_AT.next) >>> 2];
       if (prev === 0) state.globals = next;
-      else u32[(prev + G.next) >>> 2] = next;
+      else u32[(prev + GLOBAL_AT.next) >>> 2] = next;
       if (next === 0) state.globalsTail = prev;
       this.#freeEntry(entry);
       return;
@@ -102,9 +103,9 @@ export class Roots {
 
   #freeEntry(entry: number): void {
     const u32 = this.#u32;
-    u32[(entry + G.next) >>> 2] = this.#state.globalsFree;
-    u32[(entry + G.lo) >>> 2] = 0;
-    u32[(entry + G.bytes) >>> 2] = 0;
+    u32[(entry + GLOBAL_AT.next) >>> 2] = this.#state.globalsFree;
+    u32[(entry + GLOBAL_AT.lo) >>> 2] = 0;
+    u32[(entry + GLOBAL_AT.bytes) >>> 2] = 0;
     this.#state.globalsFree = entry;
   }
 
@@ -117,9 +118,9 @@ export class Roots {
   /** Calls f with [lo, hi) of each range of globals, oldest first. */
   #forEachGlobal(f: (lo: number, hi: number) => void): void {
     const u32 = this.#u32;
-    for (let entry = this.#state.globals; entry !== 0; entry = u32[(entry + G.next) >>> 2]) {
-      const lo = u32[(entry + G.lo) >>> 2];
-      f(lo, lo + u32[(entry + G.bytes) >>> 2]);
+    for (let entry = this.#state.globals; entry !== 0; entry = u32[(entry + GLOBAL_AT.next) >>> 2]) {
+      const lo = u32[(entry + GLOBAL_AT.lo) >>> 2];
+      f(lo, lo + u32[(entry + GLOBAL_AT.bytes) >>> 2]);
     }
   }
 
@@ -181,10 +182,10 @@ export class Roots {
   /** Calls f with the slot of each object of the span that has a finalizer. */
   forEachFinalizerObject(span: number, f: (base: number) => void): void {
     const u32 = this.#heap.mem.u32;
-    const size = u32[(span + MSPAN.elemsize) >>> 2];
-    for (let s = u32[(span + MSPAN.specials) >>> 2]; s !== 0; s = u32[(s + SPECIAL.next) >>> 2]) {
-      if (u32[(s + SPECIAL.kind) >>> 2] !== SPECIAL_FINALIZER) continue;
-      const i = Math.floor(u32[(s + SPECIAL.offset) >>> 2] / size);
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
+    for (let s = u32[(span + MSPAN_AT.specials) >>> 2]; s !== 0; s = u32[(s + SPECIAL_AT.next) >>> 2]) {
+      if (u32[(s + SPECIAL_AT.kind) >>> 2] !== SPECIAL_FINALIZER) continue;
+      const i = Math.floor(u32[(s + SPECIAL_AT.offset) >>> 2] / size);
       f(this.#heap.objectBase(span, i));
     }
   }

@@ -56,7 +56,7 @@ export const WORKBUF_MASK = WORKBUF_BYTES - 1;
 export const WORKBUF_HEADER = 16;
 
 /** Marking as a whole; one a heap. Written by the collector while no other thread marks, unless said otherwise. */
-const MARK_TYPE = defineStruct("mark", {
+const MARK = defineStruct("mark", {
   cycle: "u32",
   scanRows: "u32",
   pageState: "u32",
@@ -83,10 +83,10 @@ const MARK_TYPE = defineStruct("mark", {
   /** heapLive when the cycle began: what was allocated since is black without having been marked. */
   liveAtStart: "u32",
 });
-export const MARK = MARK_TYPE.offsets;
+export const MARK_AT = MARK.offsets;
 
 /** A thread's part. Written by its thread; others take pages from the ring by CAS of qhead. */
-const GCWORK_TYPE = defineStruct("gcWork", {
+const GCWORK = defineStruct("gcWork", {
   next: "u32",
   id: "u32",
   /** WORK_FREE or what its thread does. */
@@ -120,7 +120,7 @@ const GCWORK_TYPE = defineStruct("gcWork", {
   classVisits: u32s(NUM_SIZE_CLASSES),
   classStacked: u32s(NUM_SIZE_CLASSES),
 });
-export const GCWORK = GCWORK_TYPE.offsets;
+export const GCWORK_AT = GCWORK.offsets;
 
 /** MARK.overflow. */
 export const STACK_FULL = 1;
@@ -157,10 +157,10 @@ export class MarkState {
     const { u32 } = mem;
     this.mark = stateBlock(mem, "mark", () => this.#create());
     const at = this.mark >>> 2;
-    this.scanRows = u32[at + (MARK.scanRows >>> 2)];
-    this.pageState = u32[at + (MARK.pageState >>> 2)];
-    this.classTable = u32[at + (MARK.classTable >>> 2)];
-    this.ringMask = u32[at + (MARK.ringMask >>> 2)];
+    this.scanRows = u32[at + (MARK_AT.scanRows >>> 2)];
+    this.pageState = u32[at + (MARK_AT.pageState >>> 2)];
+    this.classTable = u32[at + (MARK_AT.classTable >>> 2)];
+    this.ringMask = u32[at + (MARK_AT.ringMask >>> 2)];
   }
 
   #reserve(bytes: number): number {
@@ -178,14 +178,14 @@ export class MarkState {
   #create(): number {
     const { u32 } = this.mem;
     const pages = Math.ceil(this.mem.size / (1 << PAGE_SHIFT));
-    const mark = this.#persistent(MARK_TYPE.size, 64);
+    const mark = this.#persistent(MARK.size, 64);
     const at = mark >>> 2;
-    u32[at + (MARK.scanRows >>> 2)] = this.#reserve(pages << (SCAN_ROW_SHIFT + 2));
-    u32[at + (MARK.pageState >>> 2)] = this.#reserve(pages * 4);
+    u32[at + (MARK_AT.scanRows >>> 2)] = this.#reserve(pages << (SCAN_ROW_SHIFT + 2));
+    u32[at + (MARK_AT.pageState >>> 2)] = this.#reserve(pages * 4);
     // A slot for every page, in a power of two.
-    u32[at + (MARK.ringMask >>> 2)] = 2 ** (32 - Math.clz32(pages - 1)) - 1;
+    u32[at + (MARK_AT.ringMask >>> 2)] = 2 ** (32 - Math.clz32(pages - 1)) - 1;
     const table = this.#persistent(256 << CLASS_ROW_SHIFT, 64);
-    u32[at + (MARK.classTable >>> 2)] = table;
+    u32[at + (MARK_AT.classTable >>> 2)] = table;
     const { classes } = this.heap;
     for (let sc = 0; sc < 256; sc++) {
       const row = (table + (sc << CLASS_ROW_SHIFT)) >>> 2;
@@ -207,38 +207,42 @@ export class MarkState {
   /** A GCWORK that no thread has: one that was given back, or a new one. The status becomes `status`. */
   newWork(status: number): number {
     const { kernel, u32 } = this.mem;
-    for (let w = kernel.load(this.mark + MARK.workers) >>> 0; w !== 0; w = u32[(w + GCWORK.next) >>> 2]) {
-      if (kernel.cas(w + GCWORK.status, 0, status) === 0) return w;
+    for (
+      let w = kernel.load(this.mark + MARK_AT.workers) >>> 0;
+      w !== 0;
+      w = u32[(w + GCWORK_AT.next) >>> 2]
+    ) {
+      if (kernel.cas(w + GCWORK_AT.status, 0, status) === 0) return w;
     }
-    const w = this.#persistent(GCWORK_TYPE.size, 64);
+    const w = this.#persistent(GCWORK.size, 64);
     const base = this.#persistent(2 * WORKBUF_BYTES, WORKBUF_BYTES);
     const at = w >>> 2;
-    u32[at + (GCWORK.status >>> 2)] = status;
-    u32[at + (GCWORK.ring >>> 2)] = this.#reserve((this.ringMask + 1) * 4);
-    u32[at + (GCWORK.base >>> 2)] = base;
+    u32[at + (GCWORK_AT.status >>> 2)] = status;
+    u32[at + (GCWORK_AT.ring >>> 2)] = this.#reserve((this.ringMask + 1) * 4);
+    u32[at + (GCWORK_AT.base >>> 2)] = base;
     this.resetWork(w);
-    u32[at + (GCWORK.id >>> 2)] = kernel.add(this.mark + MARK.nworkers, 1);
+    u32[at + (GCWORK_AT.id >>> 2)] = kernel.add(this.mark + MARK_AT.nworkers, 1);
     for (;;) {
-      const head = kernel.load(this.mark + MARK.workers);
-      u32[at + (GCWORK.next >>> 2)] = head;
-      if (kernel.cas(this.mark + MARK.workers, head, w) === head) return w;
+      const head = kernel.load(this.mark + MARK_AT.workers);
+      u32[at + (GCWORK_AT.next >>> 2)] = head;
+      if (kernel.cas(this.mark + MARK_AT.workers, head, w) === head) return w;
     }
   }
 
   /** Calls f with the GCWORK of every thread, past and present. */
   forEachWork(f: (w: number) => void): void {
     const { u32 } = this.mem;
-    for (let w = this.get(MARK.workers); w !== 0; w = u32[(w + GCWORK.next) >>> 2]) f(w);
+    for (let w = this.get(MARK_AT.workers); w !== 0; w = u32[(w + GCWORK_AT.next) >>> 2]) f(w);
   }
 
   /** Has a GCWORK, whose stack is empty, use its own workbufs again. */
   releaseWork(w: number): void {
     const { u32 } = this.mem;
     const at = w >>> 2;
-    const base = u32[at + (GCWORK.base >>> 2)];
-    u32[at + (GCWORK.buf >>> 2)] = base;
-    u32[at + (GCWORK.sp >>> 2)] = base + WORKBUF_HEADER;
-    u32[at + (GCWORK.spare >>> 2)] = base + WORKBUF_BYTES;
+    const base = u32[at + (GCWORK_AT.base >>> 2)];
+    u32[at + (GCWORK_AT.buf >>> 2)] = base;
+    u32[at + (GCWORK_AT.sp >>> 2)] = base + WORKBUF_HEADER;
+    u32[at + (GCWORK_AT.spare >>> 2)] = base + WORKBUF_BYTES;
     u32[(base + WORKBUF_BYTES + 4) >>> 2] = 0;
   }
 
@@ -247,49 +251,49 @@ export class MarkState {
     const { u32, f64 } = this.mem;
     const at = w >>> 2;
     this.releaseWork(w);
-    u32[at + (GCWORK.qhead >>> 2)] = 0;
-    u32[at + (GCWORK.qtail >>> 2)] = 0;
-    u32.fill(0, (w + GCWORK.own) >>> 2, ((w + GCWORK.own) >>> 2) + SCAN_ROW_WORDS);
-    u32[at + (GCWORK.bytesMarked >>> 2)] = 0;
-    u32[at + (GCWORK.pagesVisited >>> 2)] = 0;
-    u32[at + (GCWORK.objsByPage >>> 2)] = 0;
-    u32[at + (GCWORK.objsStacked >>> 2)] = 0;
-    f64[(w + GCWORK.heapScanWork) >>> 3] = 0;
-    u32.fill(0, (w + GCWORK.classVisits) >>> 2, (w + GCWORK.classStacked + 4 * NUM_SIZE_CLASSES) >>> 2);
+    u32[at + (GCWORK_AT.qhead >>> 2)] = 0;
+    u32[at + (GCWORK_AT.qtail >>> 2)] = 0;
+    u32.fill(0, (w + GCWORK_AT.own) >>> 2, ((w + GCWORK_AT.own) >>> 2) + SCAN_ROW_WORDS);
+    u32[at + (GCWORK_AT.bytesMarked >>> 2)] = 0;
+    u32[at + (GCWORK_AT.pagesVisited >>> 2)] = 0;
+    u32[at + (GCWORK_AT.objsByPage >>> 2)] = 0;
+    u32[at + (GCWORK_AT.objsStacked >>> 2)] = 0;
+    f64[(w + GCWORK_AT.heapScanWork) >>> 3] = 0;
+    u32.fill(0, (w + GCWORK_AT.classVisits) >>> 2, (w + GCWORK_AT.classStacked + 4 * NUM_SIZE_CLASSES) >>> 2);
   }
 
   /**
    * Forgets all that waits, with the pages' states and what was scanned; marks and counts stay. No other thread marks.
    */
   dropWork(): void {
-    this.set(MARK.cycle, this.get(MARK.cycle) + 4);
+    this.set(MARK_AT.cycle, this.get(MARK_AT.cycle) + 4);
     this.forEachWork((w) => {
-      this.mem.u32[(w + GCWORK.qhead) >>> 2] = 0;
-      this.mem.u32[(w + GCWORK.qtail) >>> 2] = 0;
+      this.mem.u32[(w + GCWORK_AT.qhead) >>> 2] = 0;
+      this.mem.u32[(w + GCWORK_AT.qtail) >>> 2] = 0;
       this.releaseWork(w);
     });
-    this.mem.bi64[(this.mark + MARK.full) >>> 3] = 0n;
-    this.mem.bi64[(this.mark + MARK.empty) >>> 3] = 0n;
+    this.mem.bi64[(this.mark + MARK_AT.full) >>> 3] = 0n;
+    this.mem.bi64[(this.mark + MARK_AT.empty) >>> 3] = 0n;
   }
 
   /** Starts a cycle: nothing is grey. The tables of heap pages added since the last cycle are counted under gcSys. */
   reset(): void {
-    const cycle = this.get(MARK.cycle) + 4;
+    const cycle = this.get(MARK_AT.cycle) + 4;
     if (cycle >= 2 ** 30) throwFatal("gc: cycle counter overflow");
-    this.set(MARK.cycle, cycle);
-    this.set(MARK.overflow, 0);
-    this.set(MARK.liveAtStart, this.heap.heapLive);
+    this.set(MARK_AT.cycle, cycle);
+    this.set(MARK_AT.overflow, 0);
+    this.set(MARK_AT.liveAtStart, this.heap.heapLive);
     this.forEachWork((w) => {
       this.resetWork(w);
-      this.mem.kernel.cas(w + GCWORK.status, WORK_LOST, WORK_FREE);
+      this.mem.kernel.cas(w + GCWORK_AT.status, WORK_LOST, WORK_FREE);
     });
     const pages = this.heap.heapPages();
-    const mapped = this.get(MARK.mappedPages);
+    const mapped = this.get(MARK_AT.mappedPages);
     if (pages > mapped) {
       // A scan row, a state and a slot of the ring for each page.
       const perPage = (1 << (SCAN_ROW_SHIFT + 2)) + 8;
       this.mem.sysMap(this.scanRows, (pages - mapped) * perPage, "gcSys");
-      this.set(MARK.mappedPages, pages);
+      this.set(MARK_AT.mappedPages, pages);
     }
   }
 
@@ -298,9 +302,9 @@ export class MarkState {
     const { u32 } = this.mem;
     const at = w >>> 2;
     return (
-      u32[at + (GCWORK.qhead >>> 2)] === u32[at + (GCWORK.qtail >>> 2)] &&
-      (u32[at + (GCWORK.sp >>> 2)] & WORKBUF_MASK) === WORKBUF_HEADER &&
-      u32[(u32[at + (GCWORK.spare >>> 2)] + 4) >>> 2] === 0
+      u32[at + (GCWORK_AT.qhead >>> 2)] === u32[at + (GCWORK_AT.qtail >>> 2)] &&
+      (u32[at + (GCWORK_AT.sp >>> 2)] & WORKBUF_MASK) === WORKBUF_HEADER &&
+      u32[(u32[at + (GCWORK_AT.spare >>> 2)] + 4) >>> 2] === 0
     );
   }
 }

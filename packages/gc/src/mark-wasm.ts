@@ -31,14 +31,14 @@ import {
   zero8,
 } from "@gort/memory/internal";
 import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
-import { GCTYPE, MSPAN, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
+import { GCTYPE_AT, MSPAN_AT, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
 import { checkPointer, type MarkTwin } from "./mark-js.ts";
 import {
   CLASS_ROW,
   CLASS_ROW_SHIFT,
   ENTRY_PAGE_MASK,
-  GCWORK,
-  MARK,
+  GCWORK_AT,
+  MARK_AT,
   type MarkState,
   OBLET_BYTES,
   OBLET_GROUP_BYTES,
@@ -71,8 +71,8 @@ function* assembly(
   const { heap, mem, mark } = state;
   const { pageInfo, pageSpan, heapBits } = heap;
   const { scanRows, pageState, classTable, ringMask } = state;
-  const ring = mem.u32[(work + GCWORK.ring) >>> 2];
-  const cycleWord = mark + MARK.cycle;
+  const ring = mem.u32[(work + GCWORK_AT.ring) >>> 2];
+  const cycleWord = mark + MARK_AT.cycle;
 
   const m = new WasmModule(mem.size / 65536, mem.shared);
   /** The stack's buffer is full; 0 if there is no other. */
@@ -104,9 +104,11 @@ function* assembly(
   const enqueue = (page: Expr, idx: Expr): Stmt[] => {
     const tail = m.local();
     return [
-      tail.set(word(work + GCWORK.qtail)),
+      tail.set(word(work + GCWORK_AT.qtail)),
       store(tail.and(ringMask).shl(2), page.or(idx.shl(PAGE_BITS)), ring),
-      parallel ? atomicStore(0, tail.add(1), work + GCWORK.qtail) : setWord(work + GCWORK.qtail, tail.add(1)),
+      parallel
+        ? atomicStore(0, tail.add(1), work + GCWORK_AT.qtail)
+        : setWord(work + GCWORK_AT.qtail, tail.add(1)),
     ];
   };
 
@@ -161,10 +163,10 @@ function* assembly(
     const take: Stmt[] = [entry.set(head.and(ringMask).shl(2).load(ring))];
     if (!parallel) {
       return [
-        head.set(word(work + GCWORK.qhead)),
-        when(head.ne(word(work + GCWORK.qtail)), [
+        head.set(word(work + GCWORK_AT.qhead)),
+        when(head.ne(word(work + GCWORK_AT.qtail)), [
           ...take,
-          setWord(work + GCWORK.qhead, head.add(1)),
+          setWord(work + GCWORK_AT.qhead, head.add(1)),
           ...then,
         ]),
       ];
@@ -172,12 +174,12 @@ function* assembly(
     return [
       block((empty) => [
         loop((again) => [
-          head.set(constant(0).atomicLoad(work + GCWORK.qhead)),
-          empty.branch(head.eq(word(work + GCWORK.qtail))),
+          head.set(constant(0).atomicLoad(work + GCWORK_AT.qhead)),
+          empty.branch(head.eq(word(work + GCWORK_AT.qtail))),
           ...take,
           again.branch(
             constant(0)
-              .atomicCas(head, head.add(1), work + GCWORK.qhead)
+              .atomicCas(head, head.add(1), work + GCWORK_AT.qhead)
               .ne(head),
           ),
         ]),
@@ -190,13 +192,13 @@ function* assembly(
   const push = m.func("push", ["addr"], 0, ([addr]) => {
     const sp = m.local();
     return [
-      sp.set(word(work + GCWORK.sp)),
+      sp.set(word(work + GCWORK_AT.sp)),
       when(sp.and(WORKBUF_MASK).eqz(), [
-        when(grow.call().eqz(), [drop(constant(0).atomicOr(STACK_FULL, mark + MARK.overflow)), ret()]),
-        sp.set(word(work + GCWORK.sp)),
+        when(grow.call().eqz(), [drop(constant(0).atomicOr(STACK_FULL, mark + MARK_AT.overflow)), ret()]),
+        sp.set(word(work + GCWORK_AT.sp)),
       ]),
       store(sp, addr),
-      setWord(work + GCWORK.sp, sp.add(4)),
+      setWord(work + GCWORK_AT.sp, sp.add(4)),
     ];
   });
 
@@ -205,13 +207,13 @@ function* assembly(
   const pop = m.func("pop", [], 1, () => {
     const sp = m.local();
     return [
-      sp.set(word(work + GCWORK.sp)),
+      sp.set(word(work + GCWORK_AT.sp)),
       when(sp.and(WORKBUF_MASK).eq(WORKBUF_HEADER), [
         when(refill.call().eqz(), [ret(0)]),
-        sp.set(word(work + GCWORK.sp)),
+        sp.set(word(work + GCWORK_AT.sp)),
       ]),
       sp.set(sp.sub(4)),
-      setWord(work + GCWORK.sp, sp),
+      setWord(work + GCWORK_AT.sp, sp),
       ret(sp.load()),
     ];
   });
@@ -222,13 +224,13 @@ function* assembly(
     const [span, base, size, idx] = m.locals();
     const [at, bit, old] = m.locals();
     return [
-      when(info.lt(256), [when(word(mark + MARK.invalidptr), [badPointer.run(p)]), ret(0)]),
+      when(info.lt(256), [when(word(mark + MARK_AT.invalidptr), [badPointer.run(p)]), ret(0)]),
       span.set(p.shr(PAGE_SHIFT).shl(2).load(pageSpan)),
-      base.set(span.load(MSPAN.startAddr)),
-      size.set(span.load(MSPAN.elemsize)),
+      base.set(span.load(MSPAN_AT.startAddr)),
+      size.set(span.load(MSPAN_AT.elemsize)),
       idx.set(p.sub(base).div(size)),
       // The tail of a span that holds no whole object.
-      when(idx.ge(span.load(MSPAN.nelems)), [ret(0)]),
+      when(idx.ge(span.load(MSPAN_AT.nelems)), [ret(0)]),
       at.set(markWord(info, idx)),
       bit.set(constant(1).shl(idx)),
       old.set(at.load()),
@@ -292,7 +294,7 @@ function* assembly(
       idx.set(p.and(PAGE_MASK).mul(own.magic).shr(MAGIC_SHIFT)),
       at.set(idx.shr(5).shl(2)),
       ...(parallel
-        ? [store(at, at.load(work + GCWORK.own).or(bit), work + GCWORK.own)]
+        ? [store(at, at.load(work + GCWORK_AT.own).or(bit), work + GCWORK_AT.own)]
         : [
             at.set(at.add(own.markRow)),
             old.set(at.load()),
@@ -341,8 +343,8 @@ function* assembly(
         ],
         left,
       ),
-      addWord(work + GCWORK.bytesMarked, marked),
-      addWord(work + GCWORK.objsByPage, 1),
+      addWord(work + GCWORK_AT.bytesMarked, marked),
+      addWord(work + GCWORK_AT.objsByPage, 1),
       ret(size),
     ];
   });
@@ -388,7 +390,7 @@ function* assembly(
         ),
       ];
 
-      const noted = k.load(work + GCWORK.own);
+      const noted = k.load(work + GCWORK_AT.own);
       const markNoted: Stmt[] = [
         k.set(last.add(4)),
         doWhile(
@@ -398,7 +400,7 @@ function* assembly(
             when(x, [
               marks.set(markRow.add(k).atomicOr(x)),
               inc(marked, x.and(marks.not()).popcnt().mul(size)),
-              store(k, 0, work + GCWORK.own),
+              store(k, 0, work + GCWORK_AT.own),
             ]),
           ],
           k,
@@ -445,9 +447,9 @@ function* assembly(
           round.branch(found),
         ]),
         ...(parallel ? markNoted : []),
-        addWord(work + GCWORK.objsByPage, done),
+        addWord(work + GCWORK_AT.objsByPage, done),
         done.set(done.mul(size)),
-        addWord(work + GCWORK.bytesMarked, marked),
+        addWord(work + GCWORK_AT.bytesMarked, marked),
         ret(done),
       ];
     });
@@ -496,8 +498,8 @@ function* assembly(
       size.set(classRow(info).load(classTable + CLASS_ROW.size)),
       cycle.set(word(cycleWord)),
       at.set(page.shl(2)),
-      addWord(work + GCWORK.pagesVisited, 1),
-      countClass(GCWORK.classVisits, info),
+      addWord(work + GCWORK_AT.pagesVisited, 1),
+      countClass(GCWORK_AT.classVisits, info),
       // One object waits: it is scanned alone. If others of its page became grey meanwhile, all of them follow.
       when(stateOf(page).eq(one), [
         done.set(scanAlone.call(page, entry.shr(PAGE_BITS), size)),
@@ -529,9 +531,9 @@ function* assembly(
     const [slot, slots, ptrSlots, p, marked, busy] = m.locals();
     return [
       when(typ.eqz(), [ret(n)]),
-      size.set(typ.load(GCTYPE.size)),
-      ptrdata.set(typ.load(GCTYPE.ptrdata)),
-      mask.set(typ.load(GCTYPE.maskAddr)),
+      size.set(typ.load(GCTYPE_AT.size)),
+      ptrdata.set(typ.load(GCTYPE_AT.ptrdata)),
+      mask.set(typ.load(GCTYPE_AT.maskAddr)),
       slots.set(size.shr(3)),
       ptrSlots.set(ptrdata.shr(3)),
       slot.set(phase.rem(size).shr(3)),
@@ -552,7 +554,7 @@ function* assembly(
           [inc(a, slots.sub(slot).shl(3)), slot.set(0)],
         ),
       ]),
-      addWord(work + GCWORK.bytesMarked, marked),
+      addWord(work + GCWORK_AT.bytesMarked, marked),
       ret(n),
     ];
   });
@@ -563,12 +565,12 @@ function* assembly(
     const [span, base, end, n, size] = m.locals();
     const [off, a, marked] = m.locals();
     return [
-      addWord(work + GCWORK.objsStacked, 1),
+      addWord(work + GCWORK_AT.objsStacked, 1),
       span.set(addr.shr(PAGE_SHIFT).shl(2).load(pageSpan)),
-      countClass(GCWORK.classStacked, span.load(MSPAN.spanclass)),
-      when(span.load(MSPAN.spanclass).shr(1).eq(OBJ_LARGE_CLASS), [
-        base.set(span.load(MSPAN.startAddr)),
-        end.set(span.load(MSPAN.limit)),
+      countClass(GCWORK_AT.classStacked, span.load(MSPAN_AT.spanclass)),
+      when(span.load(MSPAN_AT.spanclass).shr(1).eq(OBJ_LARGE_CLASS), [
+        base.set(span.load(MSPAN_AT.startAddr)),
+        end.set(span.load(MSPAN_AT.limit)),
         n.set(end.sub(addr)),
         when(
           addr
@@ -583,9 +585,9 @@ function* assembly(
           ],
         ),
         n.set(select(n.lt(OBLET_BYTES), n, OBLET_BYTES)),
-        ret(scanTyped.call(addr, n, span.load(MSPAN.largeType), addr.sub(base))),
+        ret(scanTyped.call(addr, n, span.load(MSPAN_AT.largeType), addr.sub(base))),
       ]),
-      size.set(span.load(MSPAN.elemsize)),
+      size.set(span.load(MSPAN_AT.elemsize)),
       when(size.gt(PAGE_MARK_MAX), [
         // The header in the first word holds the type of what follows.
         ret(scanTyped.call(addr.add(8), size.sub(8), addr.load(), 0)),
@@ -598,7 +600,7 @@ function* assembly(
         ],
         off.lt(size),
       ),
-      addWord(work + GCWORK.bytesMarked, marked),
+      addWord(work + GCWORK_AT.bytesMarked, marked),
       ret(size),
     ];
   });

@@ -24,7 +24,7 @@
  * Yuasa 1990; runtime/mbarrier.go.
  */
 import type { Addr, LinearMemory } from "@gort/memory";
-import { GCCONTROL, type GCHeap, GCTYPE } from "./heap.ts";
+import { GCCONTROL_AT, type GCHeap, GCTYPE_AT } from "./heap.ts";
 import type { MarkJS } from "./mark-js.ts";
 
 export class WriteBarrier {
@@ -36,7 +36,7 @@ export class WriteBarrier {
   constructor(heap: GCHeap, shader: MarkJS) {
     this.#mem = heap.mem;
     this.#u32 = heap.mem.u32;
-    this.#enabled = (heap.control + GCCONTROL.writeBarrierEnabled) >>> 2;
+    this.#enabled = (heap.control + GCCONTROL_AT.writeBarrierEnabled) >>> 2;
     this.#shader = shader;
   }
 
@@ -66,9 +66,9 @@ export class WriteBarrier {
   bulkBarrier(dst: number, src: number, n: number, typ: number): void {
     const u32 = this.#u32;
     if (u32[this.#enabled] === 0 || typ === 0) return;
-    const size = u32[(typ + GCTYPE.size) >>> 2];
-    const ptrdata = u32[(typ + GCTYPE.ptrdata) >>> 2];
-    const mask = u32[(typ + GCTYPE.maskAddr) >>> 2] >>> 2;
+    const size = u32[(typ + GCTYPE_AT.size) >>> 2];
+    const ptrdata = u32[(typ + GCTYPE_AT.ptrdata) >>> 2];
+    const mask = u32[(typ + GCTYPE_AT.maskAddr) >>> 2] >>> 2;
     for (let elem = 0; elem < n; elem += size) {
       for (let off = 0; off < ptrdata; off += 8) {
         const bit = off >>> 3;

@@ -4,7 +4,7 @@
  * the heap.
  */
 import { hex, throwFatal } from "@gort/base";
-import { type GCHeap, MSPAN } from "./heap.ts";
+import { type GCHeap, MSPAN_AT } from "./heap.ts";
 import { forEachPointerSlot, isMarked, objectIndex } from "./heap-walk.ts";
 import type { Roots } from "./mark-roots.ts";
 
@@ -37,7 +37,7 @@ export function forEachReachable(
   };
   const scan = (base: number, self: boolean): void => {
     const span = heap.allocator.spanOf(base as never) as number;
-    const size = u32[(span + MSPAN.elemsize) >>> 2];
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     forEachPointerSlot(heap, span, base, (slot) => {
       const p = u32[slot >>> 2];
       if (p !== 0 && (self || p < base || p - base >= size)) reach(p, slot);
@@ -52,14 +52,17 @@ export function forEachReachable(
 
 /** Throws if an object is reachable but not marked. */
 export function checkMarks(heap: GCHeap, roots: Roots): void {
+  const { u32 } = heap.mem;
   forEachReachable(heap, roots, (span, i, from) => {
     if (isMarked(heap, span, i)) return;
-    const base = heap.mem.u32[(span + MSPAN.startAddr) >>> 2];
+    const object = heap.objectBase(span, i);
+    const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
+    const holder = from === 0 ? "from a root" : `through ${hex(from)}`;
     throwFatal(
       "checkmark found unmarked object",
-      `runtime: object ${hex(heap.objectBase(span, i))} is reachable ${from === 0 ? "from a root" : `through ${hex(from)}`} but not ` +
-        `marked: index ${i} of span ${hex(span)}, base ${hex(base)}, elemsize=${heap.mem.u32[(span + MSPAN.elemsize) >>> 2]}` +
-        heap.describe(heap.objectBase(span, i)),
+      `runtime: object ${hex(object)} is reachable ${holder} but not marked: ` +
+        `index ${i} of span ${hex(span)}, base ${hex(base)}, elemsize=${size}${heap.describe(object)}`,
     );
   });
 }

@@ -35,7 +35,14 @@ import { type Addr, defineStruct } from "@gort/memory";
 import { registryOf } from "@gort/memory/internal";
 import { stateBlock } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
-import { type GCHeap, MSPAN, SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "./heap.ts";
+import {
+  type GCHeap,
+  MSPAN_AT,
+  SPECIAL_AT,
+  SPECIAL_CLEANUP,
+  SPECIAL_FINALIZER,
+  SPECIAL_WEAK,
+} from "./heap.ts";
 
 const FINQ = defineStruct("finq", {
   finalizers: "u32",
@@ -48,12 +55,12 @@ const FINQ = defineStruct("finq", {
   blocks: "u32",
   lastId: "u32",
 });
-const Q = FINQ.offsets;
+const FINQ_AT = FINQ.offsets;
 /** The words of a queue, from its first. */
-const TAIL = Q.finalizersTail - Q.finalizers;
-const COUNT = Q.nfinalizers - Q.finalizers;
+const TAIL = FINQ_AT.finalizersTail - FINQ_AT.finalizers;
+const COUNT = FINQ_AT.nfinalizers - FINQ_AT.finalizers;
 const ENTRY = defineStruct("finalizer", { next: "u32", kind: "u32", fn: "u32", object: "u32" });
-const E = ENTRY.offsets;
+const ENTRY_AT = ENTRY.offsets;
 /** A block starts with the address of the next one. */
 const BLOCK_BYTES = 4096;
 const BLOCK_HEADER = 16;
@@ -138,16 +145,16 @@ export class Finalizers {
   /** The entry that the function will be queued with. */
   #reserve(fn: (arg: never) => unknown, arg: unknown): number {
     const entry = this.#takeEntry();
-    const id = this.#get(Q.lastId) + 1;
-    this.#set(Q.lastId, id);
+    const id = this.#get(FINQ_AT.lastId) + 1;
+    this.#set(FINQ_AT.lastId, id);
     this.#fns.set(id, { fn, arg });
-    this.#u32[(entry + E.fn) >>> 2] = id;
+    this.#u32[(entry + ENTRY_AT.fn) >>> 2] = id;
     return entry;
   }
 
   /** The function is not going to be queued. */
   #unreserve(entry: number): void {
-    this.#fns.delete(this.#u32[(entry + E.fn) >>> 2]);
+    this.#fns.delete(this.#u32[(entry + ENTRY_AT.fn) >>> 2]);
     this.#freeEntry(entry);
   }
 
@@ -208,7 +215,7 @@ export class Finalizers {
       this.#unreserve(entry);
       outOfMemory("gc: no room for a cleanup's special");
     }
-    const id = this.#u32[(entry + E.fn) >>> 2];
+    const id = this.#u32[(entry + ENTRY_AT.fn) >>> 2];
     return {
       stop: () => {
         // Queued or run: the special is gone, and the address may be another object's.
@@ -235,12 +242,12 @@ export class Finalizers {
     // The caller has the object, so it lives through this cycle whatever the weak pointer may say.
     if (this.#host.marking) this.#host.shade(object);
     const special = allocator.findSpecial(object, SPECIAL_WEAK);
-    let cell = special === 0 ? 0 : this.#u32[(special + SPECIAL.data) >>> 2];
+    let cell = special === 0 ? 0 : this.#u32[(special + SPECIAL_AT.data) >>> 2];
     const known = cell === 0 ? undefined : this.#weak.get(cell)?.deref();
     if (known) return known;
     if (cell === 0) {
       cell = this.#takeEntry();
-      this.#u32[(cell + E.fn) >>> 2] = object;
+      this.#u32[(cell + ENTRY_AT.fn) >>> 2] = object;
       if (allocator.addSpecial(object, SPECIAL_WEAK, cell) <= 0)
         outOfMemory("gc: no room for a weak pointer's special");
     }
@@ -252,7 +259,7 @@ export class Finalizers {
   }
 
   #weakValue(cell: number): Addr {
-    const at = (cell + E.fn) >>> 2;
+    const at = (cell + ENTRY_AT.fn) >>> 2;
     const p = this.#u32[at] as Addr;
     if (p === 0) return p;
     // An unswept span may hold the object although it is known to be garbage.
@@ -266,10 +273,10 @@ export class Finalizers {
     // Another pointer was made meanwhile, collected or not: the cell is that one's to give back.
     if (this.#weak.get(cell) !== ref) return;
     this.#weak.delete(cell);
-    const p = this.#u32[(cell + E.fn) >>> 2] as Addr;
+    const p = this.#u32[(cell + ENTRY_AT.fn) >>> 2] as Addr;
     if (p !== 0) {
       this.#host.ensureSwept(this.#heap.allocator.spanOf(p));
-      if (this.#u32[(cell + E.fn) >>> 2] !== 0) this.#heap.allocator.removeSpecial(p, SPECIAL_WEAK);
+      if (this.#u32[(cell + ENTRY_AT.fn) >>> 2] !== 0) this.#heap.allocator.removeSpecial(p, SPECIAL_WEAK);
     }
     this.#freeEntry(cell);
   }
@@ -286,15 +293,15 @@ export class Finalizers {
     if (base === 0) return 0;
     // An object with a header begins behind it.
     const span = allocator.spanOf(p);
-    const spanclass = this.#u32[(span + MSPAN.spanclass) >>> 2];
-    const size = this.#u32[(span + MSPAN.elemsize) >>> 2];
+    const spanclass = this.#u32[(span + MSPAN_AT.spanclass) >>> 2];
+    const size = this.#u32[(span + MSPAN_AT.elemsize) >>> 2];
     return (spanclass & 1) === 0 && spanclass >>> 1 !== 0 && size > 512 ? base + 8 : base;
   }
 
   /** Objects that share a block of 16 bytes begin anywhere in it; their fate is the block's. */
   #isTiny(p: Addr): boolean {
     const span = this.#heap.allocator.spanOf(p);
-    return this.#u32[(span + MSPAN.spanclass) >>> 2] === ((2 << 1) | 1);
+    return this.#u32[(span + MSPAN_AT.spanclass) >>> 2] === ((2 << 1) | 1);
   }
 
   // --- the sweeper's side
@@ -307,24 +314,24 @@ export class Finalizers {
 
   /** The object is being freed: its cleanup is due. */
   queueCleanup(entry: number): void {
-    this.#queuedCleanups.add(this.#u32[(entry + E.fn) >>> 2]);
+    this.#queuedCleanups.add(this.#u32[(entry + ENTRY_AT.fn) >>> 2]);
     this.#record.countFinalization("cleanupsQueued");
     this.#enqueue(entry, SPECIAL_CLEANUP, 0);
   }
 
   /** The object of the weak cell is unreachable. */
   clearWeak(cell: number): void {
-    this.#u32[(cell + E.fn) >>> 2] = 0;
+    this.#u32[(cell + ENTRY_AT.fn) >>> 2] = 0;
   }
 
   #enqueue(entry: number, kind: number, object: number): void {
     const u32 = this.#u32;
-    u32[(entry + E.kind) >>> 2] = kind;
-    u32[(entry + E.object) >>> 2] = object;
-    const queue = kind === SPECIAL_FINALIZER ? Q.finalizers : Q.cleanups;
+    u32[(entry + ENTRY_AT.kind) >>> 2] = kind;
+    u32[(entry + ENTRY_AT.object) >>> 2] = object;
+    const queue = kind === SPECIAL_FINALIZER ? FINQ_AT.finalizers : FINQ_AT.cleanups;
     const tail = this.#get(queue + TAIL);
     if (tail === 0) this.#set(queue, entry);
-    else u32[(tail + E.next) >>> 2] = entry;
+    else u32[(tail + ENTRY_AT.next) >>> 2] = entry;
     this.#set(queue + TAIL, entry);
     const n = this.#get(queue + COUNT) + 1;
     this.#set(queue + COUNT, n);
@@ -333,35 +340,35 @@ export class Finalizers {
 
   #takeEntry(): number {
     const u32 = this.#u32;
-    if (this.#get(Q.free) === 0) {
+    if (this.#get(FINQ_AT.free) === 0) {
       const block = this.#heap.mem.persistentAlloc(BLOCK_BYTES, 8, "otherSys");
       if (block === 0) outOfMemory("gc: no room for the finalizer queue");
-      u32[block >>> 2] = this.#get(Q.blocks);
-      this.#set(Q.blocks, block);
+      u32[block >>> 2] = this.#get(FINQ_AT.blocks);
+      this.#set(FINQ_AT.blocks, block);
       for (let e = block + BLOCK_BYTES - ENTRY.size; e >= block + BLOCK_HEADER; e -= ENTRY.size)
         this.#freeEntry(e);
     }
-    const entry = this.#get(Q.free);
-    this.#set(Q.free, u32[(entry + E.next) >>> 2]);
-    u32[(entry + E.next) >>> 2] = 0;
+    const entry = this.#get(FINQ_AT.free);
+    this.#set(FINQ_AT.free, u32[(entry + ENTRY_AT.next) >>> 2]);
+    u32[(entry + ENTRY_AT.next) >>> 2] = 0;
     return entry;
   }
 
   #freeEntry(entry: number): void {
     const u32 = this.#u32;
-    u32[(entry + E.kind) >>> 2] = 0;
-    u32[(entry + E.fn) >>> 2] = 0;
-    u32[(entry + E.object) >>> 2] = 0;
-    u32[(entry + E.next) >>> 2] = this.#get(Q.free);
-    this.#set(Q.free, entry);
+    u32[(entry + ENTRY_AT.kind) >>> 2] = 0;
+    u32[(entry + ENTRY_AT.fn) >>> 2] = 0;
+    u32[(entry + ENTRY_AT.object) >>> 2] = 0;
+    u32[(entry + ENTRY_AT.next) >>> 2] = this.#get(FINQ_AT.free);
+    this.#set(FINQ_AT.free, entry);
   }
 
   /** Calls f with every object that waits for its finalizer to run, or to return: they are roots. */
   forEachQueued(f: (object: number) => void): void {
     const u32 = this.#u32;
-    for (let block = this.#get(Q.blocks); block !== 0; block = u32[block >>> 2]) {
+    for (let block = this.#get(FINQ_AT.blocks); block !== 0; block = u32[block >>> 2]) {
       for (let e = block + BLOCK_HEADER; e < block + BLOCK_BYTES; e += ENTRY.size) {
-        const object = u32[(e + E.object) >>> 2];
+        const object = u32[(e + ENTRY_AT.object) >>> 2];
         if (object !== 0) f(object);
       }
     }
@@ -371,12 +378,12 @@ export class Finalizers {
 
   /** Functions waiting to be run. */
   get queued(): number {
-    return this.#get(Q.nfinalizers) + this.#get(Q.ncleanups);
+    return this.#get(FINQ_AT.nfinalizers) + this.#get(FINQ_AT.ncleanups);
   }
 
   /** Those of a kind. */
   queuedOf(kind: FinalizationKind): number {
-    return this.#get(kind === "finalizer" ? Q.nfinalizers : Q.ncleanups);
+    return this.#get(kind === "finalizer" ? FINQ_AT.nfinalizers : FINQ_AT.ncleanups);
   }
 
   /**
@@ -385,15 +392,15 @@ export class Finalizers {
    */
   next(of?: FinalizationKind): Finalization | null {
     const u32 = this.#u32;
-    const kind = of ?? (this.#get(Q.finalizers) !== 0 ? "finalizer" : "cleanup");
-    const queue = kind === "finalizer" ? Q.finalizers : Q.cleanups;
+    const kind = of ?? (this.#get(FINQ_AT.finalizers) !== 0 ? "finalizer" : "cleanup");
+    const queue = kind === "finalizer" ? FINQ_AT.finalizers : FINQ_AT.cleanups;
     const entry = this.#get(queue);
     if (entry === 0) return null;
-    const next = u32[(entry + E.next) >>> 2];
+    const next = u32[(entry + ENTRY_AT.next) >>> 2];
     this.#set(queue, next);
     if (next === 0) this.#set(queue + TAIL, 0);
     this.#set(queue + COUNT, this.#get(queue + COUNT) - 1);
-    const id = u32[(entry + E.fn) >>> 2];
+    const id = u32[(entry + ENTRY_AT.fn) >>> 2];
     const record = this.#fns.get(id);
     if (!record) throwFatal("gc: finalizer queue names an unknown function", `id ${id}`);
     this.#fns.delete(id);
@@ -401,7 +408,7 @@ export class Finalizers {
     return {
       kind,
       fn: record.fn,
-      arg: kind === "finalizer" ? u32[(entry + E.object) >>> 2] : record.arg,
+      arg: kind === "finalizer" ? u32[(entry + ENTRY_AT.object) >>> 2] : record.arg,
       entry,
     };
   }
@@ -409,7 +416,7 @@ export class Finalizers {
   /** The function has returned: its object is no longer rooted by the queue. */
   done(f: Finalization): void {
     this.#record.countFinalization(f.kind === "finalizer" ? "finalizersExecuted" : "cleanupsExecuted");
-    const object = this.#u32[(f.entry + E.object) >>> 2];
+    const object = this.#u32[(f.entry + ENTRY_AT.object) >>> 2];
     if (object !== 0 && this.#host.marking) this.#host.shade(object);
     this.#freeEntry(f.entry);
   }

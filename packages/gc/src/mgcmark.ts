@@ -43,12 +43,12 @@
 
 import { throwFatal } from "@gort/base";
 import type { ScanStats } from "./gc-trace.ts";
-import { type GCHeap, MSPAN, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
+import { type GCHeap, MSPAN_AT, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
 import { forEachPointerSlot, isMarked } from "./heap-walk.ts";
 import { MarkJS, type MarkTwin } from "./mark-js.ts";
 import {
-  GCWORK,
-  MARK,
+  GCWORK_AT,
+  MARK_AT,
   MarkState,
   SCAN_ROW_SHIFT,
   SCAN_ROW_WORDS,
@@ -119,12 +119,12 @@ export class Marker {
 
   /** Whether a pointer into a span that is not in use ends the program. */
   set invalidptr(on: boolean) {
-    this.state.set(MARK.invalidptr, on ? 1 : 0);
+    this.state.set(MARK_AT.invalidptr, on ? 1 : 0);
   }
 
   /** Marked objects were not scanned: see markOverflow. */
   get overflow(): boolean {
-    return this.state.get(MARK.overflow) !== 0;
+    return this.state.get(MARK_AT.overflow) !== 0;
   }
 
   #sum(field: number): number {
@@ -137,14 +137,14 @@ export class Marker {
 
   /** Bytes of objects marked in this cycle, in slots. */
   get bytesMarked(): number {
-    return this.#sum(GCWORK.bytesMarked);
+    return this.#sum(GCWORK_AT.bytesMarked);
   }
 
   /** Bytes of heap scanned in this cycle. */
   get heapScanWork(): number {
     let n = 0;
-    for (let w = this.state.get(MARK.workers); w !== 0; w = this.#u32[(w + GCWORK.next) >>> 2]) {
-      n += this.#f64[(w + GCWORK.heapScanWork) >>> 3];
+    for (let w = this.state.get(MARK_AT.workers); w !== 0; w = this.#u32[(w + GCWORK_AT.next) >>> 2]) {
+      n += this.#f64[(w + GCWORK_AT.heapScanWork) >>> 3];
     }
     return n;
   }
@@ -208,17 +208,17 @@ export class Marker {
   }
 
   #addScanWork(n: number): void {
-    const at = (this.work + GCWORK.heapScanWork) >>> 3;
+    const at = (this.work + GCWORK_AT.heapScanWork) >>> 3;
     this.#f64[at] = this.#f64[at] + n;
   }
 
   /** How this cycle's objects were scanned. Pages are scanned object by object: in Go's terms, sparsely. */
   scanStats(): ScanStats {
     return {
-      sparse: this.#sum(GCWORK.objsStacked),
-      spanSparse: this.#sum(GCWORK.objsByPage),
+      sparse: this.#sum(GCWORK_AT.objsStacked),
+      spanSparse: this.#sum(GCWORK_AT.objsByPage),
       spanDense: 0,
-      spansSparse: this.#sum(GCWORK.pagesVisited),
+      spansSparse: this.#sum(GCWORK_AT.pagesVisited),
       spansDense: 0,
     };
   }
@@ -232,18 +232,18 @@ export class Marker {
     const stats = new Map<number, ScanStats>();
     for (let cls = 0; cls < NUM_SIZE_CLASSES; cls++) {
       stats.set(cls, {
-        sparse: this.#sum(GCWORK.classStacked + 4 * cls),
+        sparse: this.#sum(GCWORK_AT.classStacked + 4 * cls),
         spanSparse: 0,
         spanDense: 0,
-        spansSparse: this.#sum(GCWORK.classVisits + 4 * cls),
+        spansSparse: this.#sum(GCWORK_AT.classVisits + 4 * cls),
         spansDense: 0,
       });
     }
-    const cycle = state.get(MARK.cycle);
+    const cycle = state.get(MARK_AT.cycle);
     this.#heap.forEachSpan((span) => {
-      const spanclass = u32[(span + MSPAN.spanclass) >>> 2];
+      const spanclass = u32[(span + MSPAN_AT.spanclass) >>> 2];
       if (this.#heap.classes.byPage[spanclass] !== 1) return;
-      const page = u32[(span + MSPAN.startAddr) >>> 2] >>> PAGE_SHIFT;
+      const page = u32[(span + MSPAN_AT.startAddr) >>> 2] >>> PAGE_SHIFT;
       if ((u32[(state.pageState >>> 2) + page] & ~3) !== cycle) return;
       const row = (state.scanRows >>> 2) + (page << SCAN_ROW_SHIFT);
       const s = stats.get(spanclass >>> 1) as ScanStats;
@@ -273,7 +273,7 @@ export class Marker {
     const heap = this.#heap;
     const u32 = this.#u32;
     const span = u32[(heap.pageSpan >>> 2) + (base >>> PAGE_SHIFT)];
-    const size = u32[(span + MSPAN.elemsize) >>> 2];
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     forEachPointerSlot(heap, span, base, (slot) => {
       const p = u32[slot >>> 2];
       if (p !== 0 && !(p >= base && p - base < size)) this.shade(p);
@@ -289,10 +289,10 @@ export class Marker {
    */
   markOverflow(): void {
     const { state } = this;
-    const lost = (state.get(MARK.overflow) & THREAD_LOST) !== 0;
+    const lost = (state.get(MARK_AT.overflow) & THREAD_LOST) !== 0;
     if (lost) state.dropWork();
     while (this.overflow) {
-      state.set(MARK.overflow, 0);
+      state.set(MARK_AT.overflow, 0);
       this.#rescan(lost);
     }
     if (lost) this.#recount();
@@ -301,12 +301,12 @@ export class Marker {
   #rescan(everything: boolean): void {
     const u32 = this.#u32;
     this.#heap.forEachSpan((span) => {
-      const spanclass = u32[(span + MSPAN.spanclass) >>> 2];
+      const spanclass = u32[(span + MSPAN_AT.spanclass) >>> 2];
       if ((spanclass & 1) !== 0) return;
       if (!everything && this.#heap.classes.byPage[spanclass] === 1) return;
-      const base = u32[(span + MSPAN.startAddr) >>> 2];
-      const size = u32[(span + MSPAN.elemsize) >>> 2];
-      const nelems = u32[(span + MSPAN.nelems) >>> 2];
+      const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
+      const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
+      const nelems = u32[(span + MSPAN_AT.nelems) >>> 2];
       for (let i = 0; i < nelems; i++) {
         if (!isMarked(this.#heap, span, i)) continue;
         forEachPointerSlot(this.#heap, span, base + i * size, (slot) => this.shade(u32[slot >>> 2]));
@@ -320,15 +320,15 @@ export class Marker {
     const u32 = this.#u32;
     let bytes = 0;
     this.#heap.forEachSpan((span) => {
-      const nelems = u32[(span + MSPAN.nelems) >>> 2];
+      const nelems = u32[(span + MSPAN_AT.nelems) >>> 2];
       for (let i = 0; i < nelems; i++) {
-        if (isMarked(this.#heap, span, i)) bytes += u32[(span + MSPAN.elemsize) >>> 2];
+        if (isMarked(this.#heap, span, i)) bytes += u32[(span + MSPAN_AT.elemsize) >>> 2];
       }
     });
     this.state.forEachWork((w) => {
-      u32[(w + GCWORK.bytesMarked) >>> 2] = 0;
+      u32[(w + GCWORK_AT.bytesMarked) >>> 2] = 0;
     });
-    const black = this.#heap.heapLive - this.state.get(MARK.liveAtStart);
-    u32[(this.work + GCWORK.bytesMarked) >>> 2] = bytes - black;
+    const black = this.#heap.heapLive - this.state.get(MARK_AT.liveAtStart);
+    u32[(this.work + GCWORK_AT.bytesMarked) >>> 2] = bytes - black;
   }
 }

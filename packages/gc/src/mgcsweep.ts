@@ -24,11 +24,11 @@ import type { AllocTrace } from "./alloc-trace.ts";
 import { CLOBBER_WORD } from "./clobber.ts";
 import type { SweepState } from "./gc-state.ts";
 import {
-  GCCONTROL,
+  GCCONTROL_AT,
   type GCHeap,
-  MSPAN,
+  MSPAN_AT,
   PAGE_SHIFT,
-  SPECIAL,
+  SPECIAL_AT,
   SPECIAL_CLEANUP,
   SPECIAL_FINALIZER,
   SPECIAL_PROFILE,
@@ -37,14 +37,14 @@ import {
 import type { Finalizers } from "./mfinal.ts";
 
 // Word offsets of what every sweep reads.
-const NPAGES = MSPAN.npages >>> 2;
-const NELEMS = MSPAN.nelems >>> 2;
-const STATE = MSPAN.state >>> 2;
-const SWEEPGEN = MSPAN.sweepgen >>> 2;
-const ALLOC_COUNT = MSPAN.allocCount >>> 2;
-const GCMARK_BITS = MSPAN.gcmarkBits >>> 2;
-const ALLOC_BITS = MSPAN.allocBits >>> 2;
-const SPECIALS = MSPAN.specials >>> 2;
+const NPAGES = MSPAN_AT.npages >>> 2;
+const NELEMS = MSPAN_AT.nelems >>> 2;
+const STATE = MSPAN_AT.state >>> 2;
+const SWEEPGEN = MSPAN_AT.sweepgen >>> 2;
+const ALLOC_COUNT = MSPAN_AT.allocCount >>> 2;
+const GCMARK_BITS = MSPAN_AT.gcmarkBits >>> 2;
+const ALLOC_BITS = MSPAN_AT.allocBits >>> 2;
+const SPECIALS = MSPAN_AT.specials >>> 2;
 
 /**
  * Spans that reclaim looks at before it lets the heap grow: bounds the time of one allocation, to a millisecond in code
@@ -82,8 +82,8 @@ export class Sweeper {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#finalizers = finalizers;
-    this.#sweepgenWord = (heap.control + GCCONTROL.sweepgen) >>> 2;
-    this.#pagesSweptWord = (heap.control + GCCONTROL.pagesSwept) >>> 2;
+    this.#sweepgenWord = (heap.control + GCCONTROL_AT.sweepgen) >>> 2;
+    this.#pagesSweptWord = (heap.control + GCCONTROL_AT.pagesSwept) >>> 2;
     this.#note = note;
   }
 
@@ -158,7 +158,7 @@ export class Sweeper {
     ) {
       const span = this.#next();
       if (span === 0) return;
-      const pages = this.#u32[(span + MSPAN.npages) >>> 2];
+      const pages = this.#u32[(span + MSPAN_AT.npages) >>> 2];
       if (this.#sweep(span, false)) freed += pages;
     }
   }
@@ -167,7 +167,7 @@ export class Sweeper {
   sweepOne(): number {
     const span = this.#next();
     if (span === 0) return -1;
-    const pages = this.#u32[(span + MSPAN.npages) >>> 2];
+    const pages = this.#u32[(span + MSPAN_AT.npages) >>> 2];
     this.#sweep(span, false);
     return pages;
   }
@@ -187,7 +187,7 @@ export class Sweeper {
   /** Sweeps the span if it is not swept. */
   ensureSwept(span: number): void {
     if (this.done || span === 0) return;
-    const at = (span + MSPAN.sweepgen) >>> 2;
+    const at = (span + MSPAN_AT.sweepgen) >>> 2;
     if (this.#u32[at] !== this.#heap.sweepgen - 2) return;
     if (!this.#heap.allocator.central.remove(span))
       throwFatal("gc: unswept span is on no list", `span ${hex(span)}`);
@@ -251,8 +251,8 @@ export class Sweeper {
     throwFatal(
       "found pointer to free object",
       `runtime: marked free object ${hex(base)} in span ${hex(span)}, ` +
-        `base ${hex(u32[(span + MSPAN.startAddr) >>> 2])}, ` +
-        `elemsize=${u32[(span + MSPAN.elemsize) >>> 2]}, index ${i} ` +
+        `base ${hex(u32[(span + MSPAN_AT.startAddr) >>> 2])}, ` +
+        `elemsize=${u32[(span + MSPAN_AT.elemsize) >>> 2]}, index ${i} ` +
         `(a raw pointer was kept over a safepoint, or unsafe memory was misused)` +
         `${this.whoHolds(base)}${this.#heap.describe(base)}`,
     );
@@ -262,7 +262,7 @@ export class Sweeper {
   #dying(span: number, marks: number, allocs: number, nwords: number): void {
     const u32 = this.#u32;
     const { clobberfree, cycle } = this.#state;
-    const size = u32[(span + MSPAN.elemsize) >>> 2];
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     for (let k = 0; k < nwords; k++) {
       let x = u32[allocs + k] & ~u32[marks + k];
       for (; x !== 0; x &= x - 1) {
@@ -277,36 +277,36 @@ export class Sweeper {
   #sweepSpecials(span: number): void {
     const heap = this.#heap;
     const u32 = this.#u32;
-    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
-    const size = u32[(span + MSPAN.elemsize) >>> 2];
+    const marks = u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
+    const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     let prev = 0;
-    let s = u32[(span + MSPAN.specials) >>> 2];
+    let s = u32[(span + MSPAN_AT.specials) >>> 2];
     while (s !== 0) {
-      const i = Math.floor(u32[(s + SPECIAL.offset) >>> 2] / size);
+      const i = Math.floor(u32[(s + SPECIAL_AT.offset) >>> 2] / size);
       const end = (i + 1) * size;
       if (u32[marks + (i >>> 5)] & (1 << (i & 31))) {
         // Alive: on to the next object's.
-        while (s !== 0 && u32[(s + SPECIAL.offset) >>> 2] < end) {
+        while (s !== 0 && u32[(s + SPECIAL_AT.offset) >>> 2] < end) {
           prev = s;
-          s = u32[(s + SPECIAL.next) >>> 2];
+          s = u32[(s + SPECIAL_AT.next) >>> 2];
         }
         continue;
       }
       // Any finalizer among the object's specials revives it: decided before the others are touched.
       let revived = false;
-      for (let t = s; t !== 0 && u32[(t + SPECIAL.offset) >>> 2] < end; ) {
-        if (u32[(t + SPECIAL.kind) >>> 2] === SPECIAL_FINALIZER) revived = true;
-        t = u32[(t + SPECIAL.next) >>> 2];
+      for (let t = s; t !== 0 && u32[(t + SPECIAL_AT.offset) >>> 2] < end; ) {
+        if (u32[(t + SPECIAL_AT.kind) >>> 2] === SPECIAL_FINALIZER) revived = true;
+        t = u32[(t + SPECIAL_AT.next) >>> 2];
       }
       if (revived) u32[marks + (i >>> 5)] = u32[marks + (i >>> 5)] | (1 << (i & 31));
-      while (s !== 0 && u32[(s + SPECIAL.offset) >>> 2] < end) {
-        const next = u32[(s + SPECIAL.next) >>> 2];
-        const kind = u32[(s + SPECIAL.kind) >>> 2];
-        const data = u32[(s + SPECIAL.data) >>> 2];
+      while (s !== 0 && u32[(s + SPECIAL_AT.offset) >>> 2] < end) {
+        const next = u32[(s + SPECIAL_AT.next) >>> 2];
+        const kind = u32[(s + SPECIAL_AT.kind) >>> 2];
+        const data = u32[(s + SPECIAL_AT.data) >>> 2];
         if (revived && kind !== SPECIAL_FINALIZER && kind !== SPECIAL_WEAK) {
           prev = s;
         } else {
-          const p = u32[(span + MSPAN.startAddr) >>> 2] + u32[(s + SPECIAL.offset) >>> 2];
+          const p = u32[(span + MSPAN_AT.startAddr) >>> 2] + u32[(s + SPECIAL_AT.offset) >>> 2];
           heap.allocator.freeSpecial(span as never, prev, s);
           if (kind === SPECIAL_FINALIZER) this.#finalizers.queueFinalizer(data, p);
           else if (kind === SPECIAL_WEAK) this.#finalizers.clearWeak(data);

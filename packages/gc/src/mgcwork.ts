@@ -9,7 +9,7 @@
  * that came back to the same buffer is not the same head. An operation is due once in 2044 objects at most, so the two
  * twins share this code and the cost of a BigInt does not matter.
  */
-import { GCWORK, MARK, type MarkState, WORKBUF_BYTES, WORKBUF_HEADER } from "./mark-state.ts";
+import { GCWORK_AT, MARK_AT, type MarkState, WORKBUF_BYTES, WORKBUF_HEADER } from "./mark-state.ts";
 
 const NEXT = 0;
 const NOBJ = 4;
@@ -57,7 +57,7 @@ export class WorkBufs {
 
   /** Whether no full workbuf waits for a thread. */
   get noneFull(): boolean {
-    return this.#u32[(this.#state.mark + MARK.full) >>> 2] === 0;
+    return this.#u32[(this.#state.mark + MARK_AT.full) >>> 2] === 0;
   }
 
   #field(w: number, field: number): number {
@@ -70,29 +70,29 @@ export class WorkBufs {
 
   /** Makes `buf` the one in hand, with the entries it has. */
   #use(w: number, buf: number): void {
-    this.#set(w, GCWORK.buf, buf);
-    this.#set(w, GCWORK.sp, buf + WORKBUF_HEADER + 4 * this.#u32[(buf + NOBJ) >>> 2]);
+    this.#set(w, GCWORK_AT.buf, buf);
+    this.#set(w, GCWORK_AT.sp, buf + WORKBUF_HEADER + 4 * this.#u32[(buf + NOBJ) >>> 2]);
   }
 
   /** Lays the buffer in hand aside: notes its entries. */
   #lay(w: number): number {
-    const buf = this.#field(w, GCWORK.buf);
-    this.#u32[(buf + NOBJ) >>> 2] = (this.#field(w, GCWORK.sp) - buf - WORKBUF_HEADER) >>> 2;
+    const buf = this.#field(w, GCWORK_AT.buf);
+    this.#u32[(buf + NOBJ) >>> 2] = (this.#field(w, GCWORK_AT.sp) - buf - WORKBUF_HEADER) >>> 2;
     return buf;
   }
 
   /** The buffer in hand is full: finds room for one more. False if there is no memory. */
   grow(w: number): boolean {
-    const spare = this.#field(w, GCWORK.spare);
+    const spare = this.#field(w, GCWORK_AT.spare);
     if (this.#u32[(spare + NOBJ) >>> 2] === 0) {
-      this.#set(w, GCWORK.spare, this.#lay(w));
+      this.#set(w, GCWORK_AT.spare, this.#lay(w));
       this.#use(w, spare);
       return true;
     }
-    let fresh = this.#take(MARK.empty);
+    let fresh = this.#take(MARK_AT.empty);
     if (fresh === 0) fresh = this.#allocate();
     if (fresh === 0) return false;
-    this.#put(MARK.full, this.#lay(w));
+    this.#put(MARK_AT.full, this.#lay(w));
     this.#u32[(fresh + NOBJ) >>> 2] = 0;
     this.#use(w, fresh);
     return true;
@@ -100,15 +100,15 @@ export class WorkBufs {
 
   /** The buffer in hand is empty: finds one that is not. False if there is none. */
   refill(w: number): boolean {
-    const spare = this.#field(w, GCWORK.spare);
+    const spare = this.#field(w, GCWORK_AT.spare);
     if (this.#u32[(spare + NOBJ) >>> 2] !== 0) {
-      this.#set(w, GCWORK.spare, this.#lay(w));
+      this.#set(w, GCWORK_AT.spare, this.#lay(w));
       this.#use(w, spare);
       return true;
     }
-    const full = this.#take(MARK.full);
+    const full = this.#take(MARK_AT.full);
     if (full === 0) return false;
-    this.#put(MARK.empty, this.#lay(w));
+    this.#put(MARK_AT.empty, this.#lay(w));
     this.#use(w, full);
     return true;
   }
@@ -118,27 +118,27 @@ export class WorkBufs {
    * too little, or no memory for it.
    */
   share(w: number): boolean {
-    const spare = this.#field(w, GCWORK.spare);
-    const buf = this.#field(w, GCWORK.buf);
-    const sp = this.#field(w, GCWORK.sp);
+    const spare = this.#field(w, GCWORK_AT.spare);
+    const buf = this.#field(w, GCWORK_AT.buf);
+    const sp = this.#field(w, GCWORK_AT.sp);
     const mine = (sp - buf - WORKBUF_HEADER) >>> 2;
     const laid = this.#u32[(spare + NOBJ) >>> 2];
     if (laid === 0 && mine < SHARE_MIN) return false;
-    let fresh = this.#take(MARK.empty);
+    let fresh = this.#take(MARK_AT.empty);
     if (fresh === 0) fresh = this.#allocate();
     if (fresh === 0) return false;
     this.#u32[(fresh + NOBJ) >>> 2] = 0;
     if (laid !== 0) {
-      this.#set(w, GCWORK.spare, fresh);
-      this.#put(MARK.full, spare);
+      this.#set(w, GCWORK_AT.spare, fresh);
+      this.#put(MARK_AT.full, spare);
       return true;
     }
     const half = mine >>> 1;
     const from = (sp >>> 2) - half;
     this.#u32.copyWithin((fresh + WORKBUF_HEADER) >>> 2, from, from + half);
     this.#u32[(fresh + NOBJ) >>> 2] = half;
-    this.#set(w, GCWORK.sp, sp - 4 * half);
-    this.#put(MARK.full, fresh);
+    this.#set(w, GCWORK_AT.sp, sp - 4 * half);
+    this.#put(MARK_AT.full, fresh);
     return true;
   }
 
@@ -149,13 +149,13 @@ export class WorkBufs {
     if (chunk === 0) return 0;
     // The first workbuf's third word is the chunk's link.
     for (;;) {
-      const head = mem.kernel.load(mark + MARK.chunks);
+      const head = mem.kernel.load(mark + MARK_AT.chunks);
       this.#u32[(chunk + 8) >>> 2] = head;
-      if (mem.kernel.cas(mark + MARK.chunks, head, chunk) === head) break;
+      if (mem.kernel.cas(mark + MARK_AT.chunks, head, chunk) === head) break;
     }
     for (let off = WORKBUF_BYTES; off < heap.workBytes; off += WORKBUF_BYTES) {
       this.#u32[(chunk + off + NOBJ) >>> 2] = 0;
-      this.#put(MARK.empty, chunk + off);
+      this.#put(MARK_AT.empty, chunk + off);
     }
     return chunk;
   }
@@ -163,10 +163,10 @@ export class WorkBufs {
   /** Gives the memory of all workbufs, which are empty, back to the heap. No other thread marks. */
   release(): void {
     const { heap, mark } = this.#state;
-    this.#bi64[(mark + MARK.full) >>> 3] = 0n;
-    this.#bi64[(mark + MARK.empty) >>> 3] = 0n;
-    let chunk = this.#field(mark, MARK.chunks);
-    this.#set(mark, MARK.chunks, 0);
+    this.#bi64[(mark + MARK_AT.full) >>> 3] = 0n;
+    this.#bi64[(mark + MARK_AT.empty) >>> 3] = 0n;
+    let chunk = this.#field(mark, MARK_AT.chunks);
+    this.#set(mark, MARK_AT.chunks, 0);
     while (chunk !== 0) {
       const next = this.#field(chunk, 8);
       heap.freeWork(chunk);

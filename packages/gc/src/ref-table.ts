@@ -20,7 +20,7 @@ export const REF_BLOCK_BYTES = 4096;
 const FREE_TAG = 1;
 
 const REFTABLE = defineStruct("refTable", { free: "u32", blocks: "u32", nblocks: "u32", inuse: "u32" });
-const O = REFTABLE.offsets;
+const REFTABLE_AT = REFTABLE.offsets;
 
 /** Address of a root slot; hold it, pass it to `storePointer`, free it once. */
 export type RefSlot = Addr;
@@ -43,26 +43,26 @@ export class RefTable {
     this.#shader = shader;
     this.#state = stateBlock(mem, "refTable", () => {
       const block = mem.reserveControl(REFTABLE.size);
-      mem.u32[(block + O.free) >>> 2] = FREE_TAG;
+      mem.u32[(block + REFTABLE_AT.free) >>> 2] = FREE_TAG;
       return block;
     });
   }
 
   /** Slots in use. */
   get inuse(): number {
-    return this.#u32[(this.#state + O.inuse) >>> 2];
+    return this.#u32[(this.#state + REFTABLE_AT.inuse) >>> 2];
   }
 
   /** A new slot that holds addr (0 is allowed). Throws out of memory if the metadata can't grow. */
   alloc(addr: number): RefSlot {
     const u32 = this.#u32;
-    const head = (this.#state + O.free) >>> 2;
+    const head = (this.#state + REFTABLE_AT.free) >>> 2;
     if (u32[head] === FREE_TAG) this.#grow();
     const slot = u32[head] & ~FREE_TAG;
     u32[head] = u32[(slot + 4) >>> 2];
     u32[(slot + 4) >>> 2] = 0;
     u32[slot >>> 2] = addr;
-    const n = (this.#state + O.inuse) >>> 2;
+    const n = (this.#state + REFTABLE_AT.inuse) >>> 2;
     u32[n] = u32[n] + 1;
     // The block may have been scanned already.
     if (this.#shader.marking) this.#shader.shade(addr);
@@ -81,11 +81,11 @@ export class RefTable {
       throw new TypeError(`gc: free of a ref slot that is not in use (got 0x${slot.toString(16)})`);
     }
     if (this.#shader.marking) this.#shader.shade(u32[slot >>> 2]);
-    const head = (this.#state + O.free) >>> 2;
+    const head = (this.#state + REFTABLE_AT.free) >>> 2;
     u32[slot >>> 2] = 0;
     u32[(slot + 4) >>> 2] = u32[head];
     u32[head] = slot | FREE_TAG;
-    const n = (this.#state + O.inuse) >>> 2;
+    const n = (this.#state + REFTABLE_AT.inuse) >>> 2;
     u32[n] = u32[n] - 1;
   }
 
@@ -93,22 +93,22 @@ export class RefTable {
     const u32 = this.#u32;
     const block = this.#mem.persistentAlloc(REF_BLOCK_BYTES, 8, "otherSys");
     if (block === 0) outOfMemory("gc: no room for more root slots");
-    u32[block >>> 2] = u32[(this.#state + O.blocks) >>> 2];
-    u32[(this.#state + O.blocks) >>> 2] = block;
-    const n = (this.#state + O.nblocks) >>> 2;
+    u32[block >>> 2] = u32[(this.#state + REFTABLE_AT.blocks) >>> 2];
+    u32[(this.#state + REFTABLE_AT.blocks) >>> 2] = block;
+    const n = (this.#state + REFTABLE_AT.nblocks) >>> 2;
     u32[n] = u32[n] + 1;
     // Lowest slots first.
-    let next = u32[(this.#state + O.free) >>> 2];
+    let next = u32[(this.#state + REFTABLE_AT.free) >>> 2];
     for (let slot = block + REF_BLOCK_BYTES - 8; slot > block; slot -= 8) {
       u32[(slot + 4) >>> 2] = next;
       next = slot | FREE_TAG;
     }
-    u32[(this.#state + O.free) >>> 2] = next;
+    u32[(this.#state + REFTABLE_AT.free) >>> 2] = next;
   }
 
   /** First block, 0 if there is none. New blocks come before it. */
   get firstBlock(): number {
-    return this.#u32[(this.#state + O.blocks) >>> 2];
+    return this.#u32[(this.#state + REFTABLE_AT.blocks) >>> 2];
   }
 
   nextBlock(block: number): number {

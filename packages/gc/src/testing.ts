@@ -4,9 +4,9 @@
  */
 import { hex } from "@gort/base";
 import type { Addr } from "@gort/memory";
-import { GC_OFF, MSPAN, PAGE_SHIFT } from "./heap.ts";
+import { GC_OFF, MSPAN_AT, PAGE_SHIFT } from "./heap.ts";
 import { bitAt, forEachPointerSlot, isAllocated, isMarked, objectIndex } from "./heap-walk.ts";
-import { MARK, SCAN_ROW_SHIFT } from "./mark-state.ts";
+import { MARK_AT, SCAN_ROW_SHIFT } from "./mark-state.ts";
 import { forEachReachable } from "./mcheckmark.ts";
 import type { Collector } from "./mgc.ts";
 
@@ -38,9 +38,9 @@ export function verifyHeap(collector: Collector): HeapSurvey {
   const u32 = heap.mem.u32;
   allocator.flushAll();
   const survey: HeapSurvey = { objects: 0, reachable: 0, reachableBytes: 0 };
-  const unswept = (span: number): boolean => u32[(span + MSPAN.sweepgen) >>> 2] === heap.sweepgen - 2;
+  const unswept = (span: number): boolean => u32[(span + MSPAN_AT.sweepgen) >>> 2] === heap.sweepgen - 2;
   heap.forEachSpan((span) => {
-    const nelems = u32[(span + MSPAN.nelems) >>> 2];
+    const nelems = u32[(span + MSPAN_AT.nelems) >>> 2];
     let allocated = 0;
     for (let i = 0; i < nelems; i++) {
       if (isAllocated(heap, span, i)) allocated++;
@@ -51,7 +51,7 @@ export function verifyHeap(collector: Collector): HeapSurvey {
         throw new Error(`verifyHeap: object ${i} of span ${hex(span)} is marked, but not allocated`);
       }
     }
-    const count = u32[(span + MSPAN.allocCount) >>> 2];
+    const count = u32[(span + MSPAN_AT.allocCount) >>> 2];
     if (count !== allocated) {
       throw new Error(`verifyHeap: span ${hex(span)} has ${allocated} allocBits, but allocCount ${count}`);
     }
@@ -64,7 +64,7 @@ export function verifyHeap(collector: Collector): HeapSurvey {
       throw new Error(`verifyHeap: ${what} is going to be freed by the sweep`);
     }
     survey.reachable++;
-    survey.reachableBytes += u32[(span + MSPAN.elemsize) >>> 2];
+    survey.reachableBytes += u32[(span + MSPAN_AT.elemsize) >>> 2];
   });
   return survey;
 }
@@ -82,13 +82,13 @@ export function verifyTricolour(collector: Collector): number {
   const { heap, marker } = collector;
   const u32 = heap.mem.u32;
   const { state } = marker;
-  const cycle = state.get(MARK.cycle);
+  const cycle = state.get(MARK_AT.cycle);
   let black = 0;
   heap.forEachSpan((span) => {
-    if (heap.classes.byPage[u32[(span + MSPAN.spanclass) >>> 2]] !== 1) return;
-    const page = u32[(span + MSPAN.startAddr) >>> 2] >>> PAGE_SHIFT;
+    if (heap.classes.byPage[u32[(span + MSPAN_AT.spanclass) >>> 2]] !== 1) return;
+    const page = u32[(span + MSPAN_AT.startAddr) >>> 2] >>> PAGE_SHIFT;
     if ((u32[(state.pageState >>> 2) + page] & ~3) !== cycle) return;
-    const nelems = u32[(span + MSPAN.nelems) >>> 2];
+    const nelems = u32[(span + MSPAN_AT.nelems) >>> 2];
     for (let i = 0; i < nelems; i++) {
       if (!bitAt(heap, state.scanRows + (page << (SCAN_ROW_SHIFT + 2)), i)) continue;
       const base = heap.objectBase(span, i);
@@ -116,8 +116,8 @@ export function forEachHeapPointer(collector: Collector, f: (slot: number, value
   const { heap } = collector;
   const u32 = heap.mem.u32;
   heap.forEachSpan((span) => {
-    const nelems = u32[(span + MSPAN.nelems) >>> 2];
-    const bits = u32[(span + MSPAN.allocBits) >>> 2];
+    const nelems = u32[(span + MSPAN_AT.nelems) >>> 2];
+    const bits = u32[(span + MSPAN_AT.allocBits) >>> 2];
     for (let i = 0; i < nelems; i++) {
       if (!bitAt(heap, bits, i)) continue;
       forEachPointerSlot(heap, span, heap.objectBase(span, i), (slot) => f(slot, u32[slot >>> 2]));

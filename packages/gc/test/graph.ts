@@ -1,7 +1,7 @@
 /**
  * A fixed random heap with objects of every kind that is marked in its own way, and what a mark phase has left in it.
  */
-import { GC_MARK, GC_OFF, MSPAN } from "../src/heap.ts";
+import { GC_MARK, GC_OFF, MSPAN_AT } from "../src/heap.ts";
 import type { Marker } from "../src/mgcmark.ts";
 import type { Random, Rig } from "./kit.ts";
 import { shapes } from "./stress/mutator.ts";
@@ -35,8 +35,8 @@ export function markBits(r: Rig): number[] {
   const { u32 } = heap.mem;
   const bits: number[] = [];
   heap.forEachSpan((span) => {
-    const at = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
-    for (let k = 0; k * 32 < u32[(span + MSPAN.nelems) >>> 2]; k++) bits.push(u32[at + k]);
+    const at = u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
+    for (let k = 0; k * 32 < u32[(span + MSPAN_AT.nelems) >>> 2]; k++) bits.push(u32[at + k]);
   });
   return bits;
 }
@@ -74,8 +74,8 @@ export function endMarking(r: Rig, marker: Marker): Marked {
     stats: marker.scanStats(),
   };
   heap.forEachSpan((span) => {
-    const at = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
-    for (let k = 0; k * 32 < u32[(span + MSPAN.nelems) >>> 2]; k++) u32[at + k] = 0;
+    const at = u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
+    for (let k = 0; k * 32 < u32[(span + MSPAN_AT.nelems) >>> 2]; k++) u32[at + k] = 0;
   });
   return marked;
 }

@@ -1,6 +1,6 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { MSPAN } from "../src/heap.ts";
+import { MSPAN_AT } from "../src/heap.ts";
 import { bitAt, forEachPointerSlot, objectIndex } from "../src/heap-walk.ts";
 import { MiB, type Rig, rig } from "./kit.ts";
 
@@ -55,7 +55,7 @@ describe("the walk over an object's pointer slots", () => {
     r.u32[(header - 8) >>> 2] = 0;
     expect(slots(r, header)).toEqual([]);
     const large = r.a.mallocgc(40_000, typ, true);
-    r.u32[(spanOf(r, large) + MSPAN.largeType) >>> 2] = 0;
+    r.u32[(spanOf(r, large) + MSPAN_AT.largeType) >>> 2] = 0;
     expect(slots(r, large)).toEqual([]);
   });
 });
@@ -65,7 +65,7 @@ describe("an object's index", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const p = r.a.mallocNoscan(48);
     const span = spanOf(r, p);
-    const base = r.u32[(span + MSPAN.startAddr) >>> 2];
+    const base = r.u32[(span + MSPAN_AT.startAddr) >>> 2];
     const index = (offset: number) => objectIndex(r.gc.heap, span, base + offset);
     expect([0, 47, 48, 169 * 48, 170 * 48 - 1, 170 * 48, 8191].map(index)).toEqual([
       0, 0, 1, 169, 169, -1, -1,

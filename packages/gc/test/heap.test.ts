@@ -1,5 +1,5 @@
 /** The allocator's heap as the collector sees it. */
-import { GCCONTROL, PAGE_SIZE } from "@gort/allocator/internal";
+import { GCCONTROL_AT, PAGE_SIZE } from "@gort/allocator/internal";
 import { describe, expect, it } from "vitest";
 import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, type GCHeap } from "../src/heap.ts";
 import { MiB, rig } from "./kit.ts";
@@ -106,7 +106,7 @@ describe("the control block", () => {
     expect(words.map((name) => heap[name])).toEqual([100, 101, 102]);
     expect(doubles.map((name) => heap[name])).toEqual([1, 2.5, 6.25]);
     const { u32, f64 } = a.mem;
-    const at = (name: keyof typeof GCCONTROL.offsets) => a.gcControl + GCCONTROL.offsets[name];
+    const at = (name: keyof typeof GCCONTROL_AT) => a.gcControl + GCCONTROL_AT[name];
     expect(words.map((name) => u32[at(name) >>> 2])).toEqual([100, 101, 102]);
     expect(doubles.map((name) => f64[at(name) >>> 3])).toEqual([1, 2.5, 6.25]);
   });
@@ -114,7 +114,7 @@ describe("the control block", () => {
   it("has the write barrier on in both phases of marking", () => {
     const { a, gc } = rig();
     const heap: GCHeap = gc.heap;
-    const barrier = () => a.mem.u32[(a.gcControl + GCCONTROL.offsets.writeBarrierEnabled) >>> 2];
+    const barrier = () => a.mem.u32[(a.gcControl + GCCONTROL_AT.writeBarrierEnabled) >>> 2];
     const seen = [GC_MARK, GC_MARK_TERMINATION, GC_OFF].map((phase) => {
       heap.phase = phase;
       return [heap.phase, barrier()];

@@ -1,11 +1,11 @@
 /** Each marker, those for several threads run by one: which objects it marks and in which steps, shape by shape. */
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { classToSize, MSPAN } from "../src/heap.ts";
+import { classToSize, MSPAN_AT } from "../src/heap.ts";
 import { isMarked, objectIndex } from "../src/heap-walk.ts";
 import type { MarkTwin } from "../src/mark-js.ts";
 import { MarkParallelJS } from "../src/mark-parallel.ts";
-import { MARK, OBLET_BYTES, OBLET_GROUP_BYTES, STACK_FULL } from "../src/mark-state.ts";
+import { MARK_AT, OBLET_BYTES, OBLET_GROUP_BYTES, STACK_FULL } from "../src/mark-state.ts";
 import { markWasm } from "../src/mark-wasm.ts";
 import { Marker } from "../src/mgcmark.ts";
 import { beginMarking, endMarking } from "./graph.ts";
@@ -31,11 +31,11 @@ interface Obj {
 function objectAt(r: Rig, addr: Addr): Obj {
   const { gc, u32 } = r;
   const span = gc.heap.allocator.spanOf(addr) as number;
-  const size = u32[(span + MSPAN.elemsize) >>> 2];
-  const spanclass = u32[(span + MSPAN.spanclass) >>> 2];
+  const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
+  const spanclass = u32[(span + MSPAN_AT.spanclass) >>> 2];
   const large = spanclass >>> 1 === 0;
   // A header of 8 bytes is no part of what is scanned, nor is what follows a large object on its last page.
-  const bytes = large ? u32[(span + MSPAN.limit) >>> 2] - addr : size > 512 ? size - 8 : size;
+  const bytes = large ? u32[(span + MSPAN_AT.limit) >>> 2] - addr : size > 512 ? size - 8 : size;
   const scan = (spanclass & 1) === 1 ? 0 : bytes;
   return { addr, size, scan, byPage: !large && size >= 16 && size <= 512 };
 }
@@ -238,8 +238,8 @@ describe.each([
     const tailSpan = r.gc.heap.allocator.spanOf(tail) as number;
     points.push(0, 8, 4096, r.gc.heap.arenaStart - 8, stack, stack + 2047, r.a.zerobase);
     points.push(
-      r.u32[(tailSpan + MSPAN.startAddr) >>> 2] + 11 * 1408,
-      r.u32[(tailSpan + MSPAN.startAddr) >>> 2] + 16383,
+      r.u32[(tailSpan + MSPAN_AT.startAddr) >>> 2] + 11 * 1408,
+      r.u32[(tailSpan + MSPAN_AT.startAddr) >>> 2] + 16383,
     );
     all.push(objectAt(r, tail));
     // Some are met in roots, the others in objects.
@@ -369,7 +369,7 @@ describe("each marker", () => {
       beginMarking(r, marker);
       const twin = make(marker);
       while (twin.drain(1 << 20) > 0);
-      expect(marker.state.get(MARK.overflow)).toBe(STACK_FULL);
+      expect(marker.state.get(MARK_AT.overflow)).toBe(STACK_FULL);
       // All that was found is marked. What fits into two pieces was scanned, and the pieces are empty.
       const found = objects.filter((o) => marked(r, o.addr)).length;
       expect(found).toBeLessThan(objects.length);
@@ -415,7 +415,7 @@ describe("each marker", () => {
       r.u32[p >>> 2] = decoy.addr;
     }
     r.u32[(header - 8) >>> 2] = 0;
-    r.u32[((r.gc.heap.allocator.spanOf(large) as number) + MSPAN.largeType) >>> 2] = 0;
+    r.u32[((r.gc.heap.allocator.spanOf(large) as number) + MSPAN_AT.largeType) >>> 2] = 0;
     const wanted = [header, large].map((p) => objectAt(r, p));
     expectMarks(r, [decoy, ...wanted], wanted);
   });

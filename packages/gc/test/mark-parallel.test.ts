@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { MarkParallelJS } from "../src/mark-parallel.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";
-import { MARK, WORK_RUNNING } from "../src/mark-state.ts";
+import { MARK_AT, WORK_RUNNING } from "../src/mark-state.ts";
 import { checkMarks } from "../src/mcheckmark.ts";
 import { Marker } from "../src/mgcmark.ts";
 import { WorkBufs } from "../src/mgcwork.ts";
@@ -61,7 +61,7 @@ describe("a page that its visit leaves", () => {
     const pageState = state.pageState + ((a >>> 13) << 2);
     let leaves = 0;
     const store = (addr: number, value: number): void => {
-      const leaving = addr === pageState && value === state.get(MARK.cycle) && ++leaves === 1;
+      const leaving = addr === pageState && value === state.get(MARK_AT.cycle) && ++leaves === 1;
       if (leaving) for (const p of others.slice(0, before)) other.shade(p);
       kernel.store(addr, value);
       if (leaving) for (const p of others.slice(before, before + after)) other.shade(p);

@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { ParallelMarker } from "../src/mark-phase.ts";
-import { GCWORK, MARK, WORK_JOINING, WORK_RUNNING } from "../src/mark-state.ts";
+import { GCWORK_AT, MARK_AT, WORK_JOINING, WORK_RUNNING } from "../src/mark-state.ts";
 import { checkMarks } from "../src/mcheckmark.ts";
 import type { Marker, MarkerKind } from "../src/mgcmark.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
@@ -184,11 +184,11 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
       const phase = new ParallelMarker(marker, "js");
       phase.begin();
       const w = state.newWork(status);
-      r.u32[(w + GCWORK.phase) >>> 2] = state.get(MARK.gate) >>> 20;
-      state.set(MARK.gate, state.get(MARK.gate) + gate);
+      r.u32[(w + GCWORK_AT.phase) >>> 2] = state.get(MARK_AT.gate) >>> 20;
+      state.set(MARK_AT.gate, state.get(MARK_AT.gate) + gate);
       for (let i = 0; i < 3; i++) phase.step();
-      expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2])).toBe(true);
-      expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2])).toBe(false);
+      expect(phase.lost(r.u32[(w + GCWORK_AT.id) >>> 2])).toBe(true);
+      expect(phase.lost(r.u32[(w + GCWORK_AT.id) >>> 2])).toBe(false);
       // Without a bound in time: stalled means that nothing has happened.
       let steps = 0;
       while (!phase.step()) if (++steps > 10_000) throw new Error("the phase does not end");
@@ -209,19 +209,19 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
         const phase = new ParallelMarker(marker, "js");
         phase.begin();
         const w = state.newWork(WORK_RUNNING);
-        r.u32[(w + GCWORK.phase) >>> 2] = state.get(MARK.gate) >>> 20;
-        for (let old = -1, at = (state.mark + MARK.gate) >>> 2; old !== state.get(MARK.gate); ) {
-          old = state.get(MARK.gate);
+        r.u32[(w + GCWORK_AT.phase) >>> 2] = state.get(MARK_AT.gate) >>> 20;
+        for (let old = -1, at = (state.mark + MARK_AT.gate) >>> 2; old !== state.get(MARK_AT.gate); ) {
+          old = state.get(MARK_AT.gate);
           if (Atomics.compareExchange(r.u32, at, old, old + PROC) === old) break;
         }
         // All that there is is marked, but for what the dead thread may have had.
-        const waiting = (): number => state.get(MARK.gate) & 255;
+        const waiting = (): number => state.get(MARK_AT.gate) & 255;
         await until(() => {
           phase.step();
           return waiting() === 2 || phase.over;
         });
         expect(phase.over).toBe(false);
-        expect(phase.lost(r.u32[(w + GCWORK.id) >>> 2])).toBe(true);
+        expect(phase.lost(r.u32[(w + GCWORK_AT.id) >>> 2])).toBe(true);
         phase.finish();
         endMarking(r, marker);
       }

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import {
   CLASS_ROW,
   CLASS_ROW_SHIFT,
-  GCWORK,
-  MARK,
+  GCWORK_AT,
+  MARK_AT,
   MarkState,
   WORK_FREE,
   WORK_LOST,
@@ -56,13 +56,13 @@ describe("the state of marking", () => {
     const { state, field, works } = setUp(mib * MiB);
     expect(state.ringMask).toBe(slots - 1);
     const pages = mib * 128;
-    const ring = field(works()[0], GCWORK.ring);
+    const ring = field(works()[0], GCWORK_AT.ring);
     const tables = [
       [state.scanRows, pages * 64],
       [state.pageState, pages * 4],
       [state.classTable, 256 * 16],
       [ring, slots * 4],
-      [field(works()[0], GCWORK.base), 2 * WORKBUF_BYTES],
+      [field(works()[0], GCWORK_AT.base), 2 * WORKBUF_BYTES],
     ].sort(([x], [y]) => x - y) as [number, number][];
     tables.forEach(([at, bytes], i) => {
       expect(at % 64).toBe(0);
@@ -96,14 +96,14 @@ describe("the state of marking", () => {
 
   it("numbers cycles by fours, and ends the program before the number could be that of a page state", () => {
     const { state } = setUp();
-    const cycle = state.get(MARK.cycle);
+    const cycle = state.get(MARK_AT.cycle);
     state.reset();
-    expect(state.get(MARK.cycle)).toBe(cycle + 4);
+    expect(state.get(MARK_AT.cycle)).toBe(cycle + 4);
     state.dropWork();
-    expect(state.get(MARK.cycle)).toBe(cycle + 8);
-    state.set(MARK.cycle, 2 ** 30 - 8);
+    expect(state.get(MARK_AT.cycle)).toBe(cycle + 8);
+    state.set(MARK_AT.cycle, 2 ** 30 - 8);
     state.reset();
-    expect(state.get(MARK.cycle)).toBe(2 ** 30 - 4);
+    expect(state.get(MARK_AT.cycle)).toBe(2 ** 30 - 4);
     expect(() => state.reset()).toThrow("gc: cycle counter overflow");
   });
 
@@ -111,9 +111,9 @@ describe("the state of marking", () => {
     const { state, a, gc } = setUp();
     a.mallocNoscan(1 << 20);
     a.flushAll();
-    state.set(MARK.overflow, 3);
+    state.set(MARK_AT.overflow, 3);
     state.reset();
-    expect([state.get(MARK.overflow), state.get(MARK.liveAtStart)]).toEqual([0, gc.heap.heapLive]);
+    expect([state.get(MARK_AT.overflow), state.get(MARK_AT.liveAtStart)]).toEqual([0, gc.heap.heapLive]);
     expect(gc.heap.heapLive).toBeGreaterThan(0);
   });
 });
@@ -122,27 +122,27 @@ describe("a thread's part of marking", () => {
   it("is made anew with a number of its own, or is one that was given back", () => {
     const { state, field, set, works } = setUp();
     const [own] = works() as [number];
-    expect([field(own, GCWORK.id), field(own, GCWORK.status)]).toEqual([0, WORK_OWNED]);
+    expect([field(own, GCWORK_AT.id), field(own, GCWORK_AT.status)]).toEqual([0, WORK_OWNED]);
     const first = state.newWork(WORK_PARKED);
     const second = state.newWork(WORK_RUNNING);
     expect(works()).toEqual([second, first, own]);
-    expect([first, second].map((w) => [field(w, GCWORK.id), field(w, GCWORK.status)])).toEqual([
+    expect([first, second].map((w) => [field(w, GCWORK_AT.id), field(w, GCWORK_AT.status)])).toEqual([
       [1, WORK_PARKED],
       [2, WORK_RUNNING],
     ]);
-    expect(new Set([own, first, second].map((w) => field(w, GCWORK.ring))).size).toBe(3);
-    expect(new Set([own, first, second].map((w) => field(w, GCWORK.base))).size).toBe(3);
-    set(first, GCWORK.status, WORK_FREE);
+    expect(new Set([own, first, second].map((w) => field(w, GCWORK_AT.ring))).size).toBe(3);
+    expect(new Set([own, first, second].map((w) => field(w, GCWORK_AT.base))).size).toBe(3);
+    set(first, GCWORK_AT.status, WORK_FREE);
     expect(state.newWork(WORK_RUNNING)).toBe(first);
-    expect([field(first, GCWORK.id), field(first, GCWORK.status)]).toEqual([1, WORK_RUNNING]);
+    expect([field(first, GCWORK_AT.id), field(first, GCWORK_AT.status)]).toEqual([1, WORK_RUNNING]);
     // One that was lost is not given out before the next cycle.
-    set(second, GCWORK.status, WORK_LOST);
+    set(second, GCWORK_AT.status, WORK_LOST);
     expect(state.newWork(WORK_PARKED)).not.toBe(second);
     expect(works()).toHaveLength(4);
     state.reset();
-    expect([first, second].map((w) => field(w, GCWORK.status))).toEqual([WORK_RUNNING, WORK_FREE]);
+    expect([first, second].map((w) => field(w, GCWORK_AT.status))).toEqual([WORK_RUNNING, WORK_FREE]);
     expect(state.newWork(WORK_PARKED)).toBe(second);
-    expect(state.get(MARK.nworkers)).toBe(4);
+    expect(state.get(MARK_AT.nworkers)).toBe(4);
   });
 
   it("is refused where there is no memory for it", () => {
@@ -159,20 +159,27 @@ describe("a thread's part of marking", () => {
   it("is empty when a cycle begins: no page, no address, no count, and its own buffers", () => {
     const { state, field, set, u32 } = setUp();
     const w = state.newWork(WORK_PARKED);
-    const keep = new Set([GCWORK.next, GCWORK.id, GCWORK.status, GCWORK.phase, GCWORK.ring, GCWORK.base]);
-    const buffers = () => [GCWORK.buf, GCWORK.sp, GCWORK.spare].map((f) => field(w, f));
+    const keep = new Set([
+      GCWORK_AT.next,
+      GCWORK_AT.id,
+      GCWORK_AT.status,
+      GCWORK_AT.phase,
+      GCWORK_AT.ring,
+      GCWORK_AT.base,
+    ]);
+    const buffers = () => [GCWORK_AT.buf, GCWORK_AT.sp, GCWORK_AT.spare].map((f) => field(w, f));
     const empty = buffers();
-    const base = field(w, GCWORK.base);
+    const base = field(w, GCWORK_AT.base);
     expect(empty).toEqual([base, base + WORKBUF_HEADER, base + WORKBUF_BYTES]);
     const kept = [...keep].map((f) => field(w, f));
-    const perClass = (GCWORK.classStacked - GCWORK.classVisits) / 4;
+    const perClass = (GCWORK_AT.classStacked - GCWORK_AT.classVisits) / 4;
     const length: Record<string, number> = {
       own: 16,
       heapScanWork: 2,
       classVisits: perClass,
       classStacked: perClass,
     };
-    const words = Object.entries(GCWORK)
+    const words = Object.entries(GCWORK_AT)
       .filter(([name, f]) => !keep.has(f) && !name.startsWith("pad"))
       .flatMap(([name, f]) => Array.from({ length: length[name] ?? 1 }, (_, k) => f + 4 * k));
     for (const f of words) set(w, f, 1234);
@@ -181,22 +188,22 @@ describe("a thread's part of marking", () => {
     expect(buffers()).toEqual(empty);
     expect(u32[(base + WORKBUF_BYTES + 4) >>> 2]).toBe(0);
     expect([...keep].map((f) => field(w, f))).toEqual(kept);
-    const own = [GCWORK.buf, GCWORK.sp, GCWORK.spare] as number[];
+    const own = [GCWORK_AT.buf, GCWORK_AT.sp, GCWORK_AT.spare] as number[];
     expect(words.filter((f) => !own.includes(f) && field(w, f) !== 0)).toEqual([]);
   });
 
   it("is idle without a page, an address in hand and one in its spare buffer", () => {
     const { state, field, set, u32 } = setUp();
     const w = state.newWork(WORK_PARKED);
-    const spare = field(w, GCWORK.spare);
+    const spare = field(w, GCWORK_AT.spare);
     expect(state.isIdle(w)).toBe(true);
-    set(w, GCWORK.qtail, 1);
+    set(w, GCWORK_AT.qtail, 1);
     expect(state.isIdle(w)).toBe(false);
-    set(w, GCWORK.qhead, 1);
+    set(w, GCWORK_AT.qhead, 1);
     expect(state.isIdle(w)).toBe(true);
-    set(w, GCWORK.sp, field(w, GCWORK.sp) + 4);
+    set(w, GCWORK_AT.sp, field(w, GCWORK_AT.sp) + 4);
     expect(state.isIdle(w)).toBe(false);
-    set(w, GCWORK.sp, field(w, GCWORK.sp) - 4);
+    set(w, GCWORK_AT.sp, field(w, GCWORK_AT.sp) - 4);
     u32[(spare + 4) >>> 2] = 1;
     expect(state.isIdle(w)).toBe(false);
     u32[(spare + 4) >>> 2] = 0;
@@ -208,17 +215,17 @@ describe("a thread's part of marking", () => {
     const w = state.newWork(WORK_PARKED);
     const bufs = new WorkBufs(state);
     // Eight addresses in hand, of which four are handed over; then the lists hold one full buffer and some empty ones.
-    for (let i = 0; i < 8; i++) u32[(field(w, GCWORK.sp) >>> 2) + i] = 8 * i;
-    set(w, GCWORK.sp, field(w, GCWORK.sp) + 32);
+    for (let i = 0; i < 8; i++) u32[(field(w, GCWORK_AT.sp) >>> 2) + i] = 8 * i;
+    set(w, GCWORK_AT.sp, field(w, GCWORK_AT.sp) + 32);
     expect(bufs.share(w)).toBe(true);
-    set(w, GCWORK.qhead, 3);
-    set(w, GCWORK.qtail, 7);
-    set(w, GCWORK.bytesMarked, 99);
+    set(w, GCWORK_AT.qhead, 3);
+    set(w, GCWORK_AT.qtail, 7);
+    set(w, GCWORK_AT.bytesMarked, 99);
     expect([state.isIdle(w), bufs.noneFull]).toEqual([false, false]);
     state.dropWork();
-    expect([state.isIdle(w), bufs.noneFull, field(w, GCWORK.bytesMarked)]).toEqual([true, true, 99]);
-    expect([field(w, GCWORK.qhead), field(w, GCWORK.qtail)]).toEqual([0, 0]);
-    expect([MARK.full, MARK.empty].map((list) => field(state.mark, list))).toEqual([0, 0]);
+    expect([state.isIdle(w), bufs.noneFull, field(w, GCWORK_AT.bytesMarked)]).toEqual([true, true, 99]);
+    expect([field(w, GCWORK_AT.qhead), field(w, GCWORK_AT.qtail)]).toEqual([0, 0]);
+    expect([MARK_AT.full, MARK_AT.empty].map((list) => field(state.mark, list))).toEqual([0, 0]);
     gc.marker.releaseWorkbufs();
   });
 });

@@ -1,6 +1,6 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { MSPAN } from "../src/heap.ts";
+import { MSPAN_AT } from "../src/heap.ts";
 import { objectIndex } from "../src/heap-walk.ts";
 import { checkMarks, forEachReachable } from "../src/mcheckmark.ts";
 import { Marker } from "../src/mgcmark.ts";
@@ -46,7 +46,7 @@ describe("the walk over what is reachable", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const holder = r.a.mallocTyped(r.a.newType(64, [0xff]));
     const block = r.a.mallocNoscan(48);
-    const base = r.u32[(spanOf(r, block) + MSPAN.startAddr) >>> 2];
+    const base = r.u32[(spanOf(r, block) + MSPAN_AT.startAddr) >>> 2];
     const gone = r.a.mallocNoscan(100_000);
     r.gc.refs.alloc(holder);
     r.gc.gc();
@@ -102,10 +102,10 @@ describe("gccheckmark", () => {
     beginMarking(r, marker);
     while (marker.drain(1 << 20) > 0);
     const span = spanOf(r, a);
-    const at = r.u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    const at = r.u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
     const index = objectIndex(r.gc.heap, span, skip === "a" ? a : b);
     if (skip !== "none") r.u32[at + (index >>> 5)] &= ~(1 << (index & 31));
-    const base = r.u32[(span + MSPAN.startAddr) >>> 2];
+    const base = r.u32[(span + MSPAN_AT.startAddr) >>> 2];
     return { r, a, b, index, span: `index ${index} of span ${hex(span)}, base ${hex(base)}, elemsize=32` };
   }
   const hex = (n: number) => `0x${n.toString(16)}`;

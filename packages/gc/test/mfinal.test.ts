@@ -3,7 +3,7 @@ import type { Addr } from "@gort/memory";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { collectHostUntil, dropWithReportsDue } from "../../../vitest.hostgc.ts";
 import type { GCRecord } from "../src/gc-stats.ts";
-import { SPECIAL, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "../src/heap.ts";
+import { SPECIAL_AT, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "../src/heap.ts";
 import { isFatalError } from "../src/index.ts";
 import { Finalizers } from "../src/mfinal.ts";
 import { verifyHeap } from "../src/testing.ts";
@@ -836,7 +836,7 @@ describe("the entries of the queues", () => {
     const { fin, make, finalize, a, u32 } = bare();
     const p = make();
     fin.setFinalizer(p, () => {});
-    const entry = u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL.data) >>> 2];
+    const entry = u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL_AT.data) >>> 2];
     finalize(p);
     u32[(entry + 8) >>> 2] = 12_345;
     expect(() => fin.next()).toThrow("gc: finalizer queue names an unknown function");
@@ -890,7 +890,7 @@ describe("while a cycle marks", () => {
     const { fin, make, host, said, a, u32 } = bare();
     const p = make();
     const weak = fin.weak(p);
-    const cell = u32[(a.findSpecial(p, SPECIAL_WEAK) + SPECIAL.data) >>> 2];
+    const cell = u32[(a.findSpecial(p, SPECIAL_WEAK) + SPECIAL_AT.data) >>> 2];
     host.marking = true;
     host.ensureSwept = () => fin.clearWeak(cell);
     said();

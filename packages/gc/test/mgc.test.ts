@@ -3,7 +3,7 @@ import { type Addr, createLinearMemory } from "@gort/memory";
 import { describe, expect, it, vi } from "vitest";
 import type { Cycle } from "../src/gc-controller.ts";
 import { fmtFloat } from "../src/gc-trace.ts";
-import { MSPAN, SPECIAL_PROFILE } from "../src/heap.ts";
+import { MSPAN_AT, SPECIAL_PROFILE } from "../src/heap.ts";
 import { consMarkOf, createCollector, newGCStats, parseGodebug } from "../src/index.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import { FakeClock, finishCycle, verifyHeap } from "../src/testing.ts";
@@ -250,7 +250,7 @@ describe("gccheckmark", () => {
     while (!(gc.marker.idle && gc.roots.done)) gc.step();
     // What a broken marker would leave behind.
     const span = a.spanOf(lost);
-    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    const marks = u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
     u32[marks] = u32[marks] & ~(1 << a.objIndex(span, lost));
     let error: unknown;
     try {
@@ -1140,7 +1140,7 @@ describe("the end of marking", () => {
     // Born black, and made white.
     const grey = a.mallocTyped(node);
     const span = a.spanOf(grey);
-    const marks = gc.heap.mem.u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    const marks = gc.heap.mem.u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
     const i = a.objIndex(span, grey);
     gc.heap.mem.u32[marks + (i >>> 5)] &= ~(1 << (i & 31));
     Object.defineProperty(gc.marker, "overflow", { value: true });
@@ -1151,7 +1151,7 @@ describe("the end of marking", () => {
   it("does not check the marks unless gccheckmark asks for it", () => {
     const { gc, a, held, u32 } = marked();
     const span = a.spanOf(held);
-    const marks = u32[(span + MSPAN.gcmarkBits) >>> 2] >>> 2;
+    const marks = u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
     u32[marks] = u32[marks] & ~(1 << a.objIndex(span, held));
     expect(gc.step()).toBe("terminate");
   });

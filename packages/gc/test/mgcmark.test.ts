@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ParallelMarker } from "../src/mark-phase.ts";
-import { GCWORK, MARK, OBLET_BYTES, OBLET_GROUP_BYTES, THREAD_LOST } from "../src/mark-state.ts";
+import { GCWORK_AT, MARK_AT, OBLET_BYTES, OBLET_GROUP_BYTES, THREAD_LOST } from "../src/mark-state.ts";
 import { markWasm } from "../src/mark-wasm.ts";
 import { checkMarks } from "../src/mcheckmark.ts";
 import { Marker, type MarkerKind } from "../src/mgcmark.ts";
@@ -172,8 +172,8 @@ describe("a large object", () => {
     beginMarking(r, marker);
     const { work, state } = marker;
     const waiting = (): number => {
-      const buf = r.u32[(work + GCWORK.buf) >>> 2];
-      return (r.u32[(work + GCWORK.sp) >>> 2] - buf - 16) / 4;
+      const buf = r.u32[(work + GCWORK_AT.buf) >>> 2];
+      return (r.u32[(work + GCWORK_AT.sp) >>> 2] - buf - 16) / 4;
     };
     // One step has scanned the first part.
     expect(marker.drain(1)).toBe(OBLET_BYTES);
@@ -181,7 +181,7 @@ describe("a large object", () => {
     while (marker.drain(1) > 0) most = Math.max(most, waiting());
     expect(most).toBeLessThanOrEqual(OBLET_GROUP_BYTES / OBLET_BYTES);
     expect(bufs).toBe(0);
-    expect(state.get(MARK.overflow)).toBe(0);
+    expect(state.get(MARK_AT.overflow)).toBe(0);
     checkMarks(r.gc.heap, r.gc.roots);
     expect(marker.scanStats().sparse).toBe(size / OBLET_BYTES);
     expect(endMarking(r, marker).scanWork).toBe(size + 32);
@@ -338,9 +338,9 @@ describe("the figures of a cycle", () => {
     // Another thread's part counts as well.
     const { state } = marker;
     const other = state.newWork(2);
-    r.u32[(other + GCWORK.bytesMarked) >>> 2] = 1000;
-    r.u32[(other + GCWORK.objsStacked) >>> 2] = 2;
-    r.a.mem.f64[(other + GCWORK.heapScanWork) >>> 3] = 3;
+    r.u32[(other + GCWORK_AT.bytesMarked) >>> 2] = 1000;
+    r.u32[(other + GCWORK_AT.objsStacked) >>> 2] = 2;
+    r.a.mem.f64[(other + GCWORK_AT.heapScanWork) >>> 3] = 3;
     expect(marker.heapScanWork).toBe(work + 3);
     expect(marker.scanStats()).toEqual({ ...stats, sparse: 19 });
     expect(endMarking(r, marker).bytesMarked).toBe(600 * 16 + 3 * 48 + 5 * 8 + 2 * 1024 + 40_960 + 1000);
@@ -400,8 +400,8 @@ describe("the loss of a thread", () => {
     expect(r.gc.heap.heapLive).toBeGreaterThan(before + 100_000);
     const other = marker.state.newWork(2);
     if (lost) {
-      r.u32[(other + GCWORK.bytesMarked) >>> 2] = 123;
-      marker.state.set(MARK.overflow, THREAD_LOST);
+      r.u32[(other + GCWORK_AT.bytesMarked) >>> 2] = 123;
+      marker.state.set(MARK_AT.overflow, THREAD_LOST);
       if (waiting === "dropped") marker.state.dropWork();
       expect(marker.overflow).toBe(true);
     } else while (marker.drain(1 << 20) > 0);

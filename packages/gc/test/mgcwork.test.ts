@@ -1,6 +1,6 @@
 /** The stack of grey objects against a plain list: nothing is lost, invented or handed out twice. */
 import { describe, expect, it } from "vitest";
-import { GCWORK, MARK, WORKBUF_BYTES, WORKBUF_HEADER } from "../src/mark-state.ts";
+import { GCWORK_AT, MARK_AT, WORKBUF_BYTES, WORKBUF_HEADER } from "../src/mark-state.ts";
 import { Marker } from "../src/mgcmark.ts";
 import { beginMarking } from "./graph.ts";
 import { MiB, random, rig } from "./kit.ts";
@@ -14,7 +14,7 @@ function setUp() {
   beginMarking(r, marker);
   const { bufs, work: w } = marker;
   const { u32 } = r;
-  const at = (w + GCWORK.sp) >>> 2;
+  const at = (w + GCWORK_AT.sp) >>> 2;
   const mask = WORKBUF_BYTES - 1;
   const stack = {
     push(x: number): boolean {
@@ -29,7 +29,7 @@ function setUp() {
       u32[at] -= 4;
       return u32[u32[at] >>> 2];
     },
-    inHand: () => (u32[at] - u32[(w + GCWORK.buf) >>> 2] - WORKBUF_HEADER) / 4,
+    inHand: () => (u32[at] - u32[(w + GCWORK_AT.buf) >>> 2] - WORKBUF_HEADER) / 4,
   };
   return { ...r, marker, bufs, w, stack };
 }
@@ -186,6 +186,6 @@ describe("the stack of grey objects", () => {
     expect(chunks.size).toBeGreaterThan(0);
     marker.releaseWorkbufs();
     expect(chunks.size).toBe(0);
-    expect(u32[(marker.state.mark + MARK.chunks) >>> 2]).toBe(0);
+    expect(u32[(marker.state.mark + MARK_AT.chunks) >>> 2]).toBe(0);
   });
 });

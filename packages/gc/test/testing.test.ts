@@ -1,9 +1,9 @@
 /** The walkers of `testing`: what each counts in a sound heap, and what it says of an unsound one. */
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { MSPAN } from "../src/heap.ts";
+import { MSPAN_AT } from "../src/heap.ts";
 import { objectIndex } from "../src/heap-walk.ts";
-import { MARK } from "../src/mark-state.ts";
+import { MARK_AT } from "../src/mark-state.ts";
 import { FakeClock, finishCycle, forEachHeapPointer, verifyHeap, verifyTricolour } from "../src/testing.ts";
 import { MiB, type RigOptions, rig } from "./kit.ts";
 
@@ -25,7 +25,7 @@ type Heap = ReturnType<typeof heap>;
 /** Changes the bit of an object in a row of bits of its span. */
 function flip(h: Heap, row: "allocBits" | "gcmarkBits", p: Addr): void {
   const i = objectIndex(h.gc.heap, h.span, p);
-  const at = (h.u32[(h.span + MSPAN[row]) >>> 2] >>> 2) + (i >>> 5);
+  const at = (h.u32[(h.span + MSPAN_AT[row]) >>> 2] >>> 2) + (i >>> 5);
   h.u32[at] ^= 1 << (i & 31);
 }
 
@@ -51,7 +51,7 @@ describe("verifyHeap", () => {
   it("names a span whose counts differ", () => {
     const h = heap();
     verifyHeap(h.gc);
-    h.u32[(h.span + MSPAN.allocCount) >>> 2]++;
+    h.u32[(h.span + MSPAN_AT.allocCount) >>> 2]++;
     expect(() => verifyHeap(h.gc)).toThrow(
       new Error(`verifyHeap: span ${hex(h.span)} has 4 allocBits, but allocCount 5`),
     );
@@ -65,7 +65,7 @@ describe("verifyHeap", () => {
       const h = heap();
       verifyHeap(h.gc);
       flip(h, "allocBits", h.p[which]);
-      h.u32[(h.span + MSPAN.allocCount) >>> 2]--;
+      h.u32[(h.span + MSPAN_AT.allocCount) >>> 2]--;
       expect(() => verifyHeap(h.gc)).toThrow(
         new Error(`verifyHeap: object ${hex(h.p[which])}, reached from ${hex(from(h))}, is free`),
       );
@@ -93,7 +93,7 @@ describe("verifyHeap", () => {
     const make = () => {
       const h = heap();
       markAll(h);
-      expect(h.u32[(h.span + MSPAN.sweepgen) >>> 2]).toBe(h.gc.heap.sweepgen - 2);
+      expect(h.u32[(h.span + MSPAN_AT.sweepgen) >>> 2]).toBe(h.gc.heap.sweepgen - 2);
       expect(verifyHeap(h.gc)).toEqual({ objects: 4, reachable: 2, reachableBytes: 64 });
       return h;
     };
@@ -168,7 +168,7 @@ describe("verifyTricolour", () => {
     }
     // The end of a page that has no room for another object.
     const block = h.a.mallocNoscan(48);
-    const base = h.u32[((h.a.spanOf(block) as number) + MSPAN.startAddr) >>> 2];
+    const base = h.u32[((h.a.spanOf(block) as number) + MSPAN_AT.startAddr) >>> 2];
     h.u32[(h.p.b + 8) >>> 2] = base + 170 * 48;
     expect(verifyTricolour(h.gc)).toBe(2);
   });
@@ -214,7 +214,7 @@ describe("finishCycle", () => {
       while (h.gc.step(budget) !== "idle") n++;
       h.gc.start();
       expect(finishCycle(h.gc, budget)).toBe(n);
-      expect([h.gc.marking, h.gc.marker.state.get(MARK.overflow)]).toEqual([false, 0]);
+      expect([h.gc.marking, h.gc.marker.state.get(MARK_AT.overflow)]).toEqual([false, 0]);
       return n;
     });
     expect(steps[1]).toBeGreaterThan(steps[0]);
