@@ -3,7 +3,15 @@
  * of `testing`, the check of the mark phase and the rare paths of the collector use it; it shares no code with marking,
  * so that the one can accuse the other.
  */
-import { type GCHeap, GCTYPE_AT, MSPAN_AT, OBJ_LARGE_CLASS } from "./heap.ts";
+import {
+  type GCHeap,
+  GCTYPE_AT,
+  HEAP_BITS_SHIFT,
+  MALLOC_HEADER_SIZE,
+  MIN_SIZE_FOR_HEADER,
+  MSPAN_AT,
+  OBJ_LARGE_CLASS,
+} from "./heap.ts";
 
 /** Index of the object in the span that p points into, -1 if p points behind the last one. */
 export function objectIndex(heap: GCHeap, span: number, p: number): number {
@@ -40,11 +48,11 @@ export function forEachPointerSlot(
   if (spanclass >>> 1 === OBJ_LARGE_CLASS) {
     const typ = u32[(span + MSPAN_AT.largeType) >>> 2];
     forEachTypedSlot(heap, base, u32[(span + MSPAN_AT.limit) >>> 2] - base, typ, f);
-  } else if (size > 512) {
-    forEachTypedSlot(heap, base + 8, size - 8, u32[base >>> 2], f);
+  } else if (size > MIN_SIZE_FOR_HEADER) {
+    forEachTypedSlot(heap, base + MALLOC_HEADER_SIZE, size - MALLOC_HEADER_SIZE, u32[base >>> 2], f);
   } else {
     for (let a = base; a < base + size; a += 8) {
-      if (bitAt(heap, heap.heapBits + ((a >>> 8) << 2), (a >>> 3) & 31)) f(a);
+      if (bitAt(heap, heap.heapBits + ((a >>> HEAP_BITS_SHIFT) << 2), (a >>> 3) & 31)) f(a);
     }
   }
 }

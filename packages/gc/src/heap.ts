@@ -7,13 +7,11 @@ import type { Allocator } from "@gort/allocator";
 import {
   classToAllocNPages,
   classToSize,
-  GC_MARK,
-  GC_MARK_TERMINATION,
   GC_OFF,
   GCCONTROL_AT,
+  HEAP_BITS_WORD_BYTES,
   MHEAP_AT,
   MSPAN_AT,
-  NUM_SIZE_CLASSES,
   PAGE_SHIFT,
   SPAN_IN_USE,
 } from "@gort/allocator/internal";
@@ -22,23 +20,33 @@ import type { LinearMemory } from "@gort/memory";
 import { buildClassTables, type ClassTables } from "./class-tables.ts";
 
 export {
-  GCTYPE_AT,
-  SPECIAL_AT,
-  SPECIAL_CLEANUP,
-  SPECIAL_FINALIZER,
-  SPECIAL_PROFILE,
-  SPECIAL_WEAK,
-} from "@gort/allocator/internal";
-export {
   classToSize,
   GC_MARK,
   GC_MARK_TERMINATION,
   GC_OFF,
   GCCONTROL_AT,
+  GCTYPE_AT,
+  MALLOC_HEADER_SIZE,
+  MARK_BITS_ALIGN_SHIFT,
+  MIN_SIZE_FOR_HEADER,
   MSPAN_AT,
   NUM_SIZE_CLASSES,
+  PAGE_INFO_CLASS,
+  PAGE_INFO_MARK_WORD,
+  PAGE_INFO_MARK_WORD_SHIFT,
+  PAGE_INFO_MARKS_SHIFT,
+  PAGE_INFO_OBJECTS,
   PAGE_SHIFT,
-};
+  SPECIAL_AT,
+  SPECIAL_CLEANUP,
+  SPECIAL_FINALIZER,
+  SPECIAL_PROFILE,
+  SPECIAL_WEAK,
+  TINY_SPAN_CLASS,
+} from "@gort/allocator/internal";
+
+/** log2 of the bytes of heap that a word of heapBits describes: 32 slots of 8 bytes. */
+export const HEAP_BITS_SHIFT = 31 - Math.clz32(HEAP_BITS_WORD_BYTES);
 
 /** Size class of large objects: one object a span. */
 export const OBJ_LARGE_CLASS = 0;

@@ -4,10 +4,21 @@
  * barrier, whichever twin drains. One thread at a time: mark-parallel.ts has what several do at once.
  */
 
-import { PAGE_SHIFT } from "@gort/allocator/internal";
-import { hex, throwFatal } from "@gort/base";
+import { ctz32, hex, throwFatal } from "@gort/base";
 import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
-import { type GCHeap, GCTYPE_AT, MSPAN_AT, OBJ_LARGE_CLASS } from "./heap.ts";
+import {
+  type GCHeap,
+  GCTYPE_AT,
+  HEAP_BITS_SHIFT,
+  MALLOC_HEADER_SIZE,
+  MSPAN_AT,
+  OBJ_LARGE_CLASS,
+  PAGE_INFO_CLASS,
+  PAGE_INFO_MARK_WORD,
+  PAGE_INFO_MARK_WORD_SHIFT,
+  PAGE_INFO_OBJECTS,
+  PAGE_SHIFT,
+} from "./heap.ts";
 import {
   ENTRY_PAGE_MASK,
   GCWORK_AT,
@@ -23,6 +34,16 @@ import {
   WORKBUF_MASK,
 } from "./mark-state.ts";
 import type { WorkBufs } from "./mgcwork.ts";
+
+// Constants of the inner loops, under names of this file: V8 folds these into optimised code. The build puts heap.ts
+// into another chunk, and V8 loads an imported binding at each use.
+const PAGE = PAGE_SHIFT;
+const OFFSET = PAGE_MASK;
+const MAGIC = MAGIC_SHIFT;
+const CLASS = PAGE_INFO_CLASS;
+const MARKS = PAGE_INFO_MARK_WORD;
+const MARKS_SHIFT = PAGE_INFO_MARK_WORD_SHIFT;
+const BITS = HEAP_BITS_SHIFT;
 
 /** Scans what is grey, for one thread. */
 export interface MarkTwin {
@@ -100,21 +121,21 @@ export class MarkJS implements MarkTwin {
   /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
   shade(p: number): void {
     const u32 = this.#u32;
-    const info = u32[this.#pageInfo + (p >>> PAGE_SHIFT)];
-    const sc = info & 255;
+    const info = u32[this.#pageInfo + (p >>> PAGE)];
+    const sc = info & CLASS;
     const magic = this.#magic[sc];
     if (magic === 0) {
       if (p !== 0) this.#shadeSlow(p, info);
       return;
     }
-    const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
-    const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
+    const idx = Math.imul(p & OFFSET, magic) >>> MAGIC;
+    const word = ((info >>> MARKS_SHIFT) & MARKS) + (idx >>> 5);
     const bit = 1 << (idx & 31);
     const marks = u32[word];
     if ((marks & bit) !== 0) return;
     u32[word] = marks | bit;
     u32[this.#bytesMarked] = u32[this.#bytesMarked] + this.#tables.size[sc];
-    if ((sc & 1) === 0) this.#queuePage(p >>> PAGE_SHIFT, idx);
+    if ((sc & 1) === 0) this.#queuePage(p >>> PAGE, idx);
   }
 
   /** Queues a page for its object idx, or notes that more than one waits. */
@@ -141,17 +162,17 @@ export class MarkJS implements MarkTwin {
   /** shade for what the tables don't cover: spans of several pages, headers, large objects, and what is no object. */
   #shadeSlow(p: number, info: number): void {
     const u32 = this.#u32;
-    if (info < 256) {
+    if (info < PAGE_INFO_OBJECTS) {
       if (u32[this.#invalidptr] !== 0) checkPointer(this.#heap, p);
       return;
     }
-    const span = u32[this.#pageSpan + (p >>> PAGE_SHIFT)];
+    const span = u32[this.#pageSpan + (p >>> PAGE)];
     const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
     const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     const idx = Math.trunc((p - base) / size);
     // The tail of a span that holds no whole object.
     if (idx >= u32[(span + MSPAN_AT.nelems) >>> 2]) return;
-    const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
+    const word = ((info >>> MARKS_SHIFT) & MARKS) + (idx >>> 5);
     const bit = 1 << (idx & 31);
     const marks = u32[word];
     if ((marks & bit) !== 0) return;
@@ -204,10 +225,10 @@ export class MarkJS implements MarkTwin {
     const cycle = u32[this.#cycle];
     const page = entry & ENTRY_PAGE_MASK;
     const info = u32[this.#pageInfo + page];
-    const size = this.#tables.size[info & 255];
+    const size = this.#tables.size[info & CLASS];
     const state = this.#pageState + page;
     u32[this.#pagesVisited] = u32[this.#pagesVisited] + 1;
-    this.#countClass(this.#classVisits, info & 255);
+    this.#countClass(this.#classVisits, info & CLASS);
     // One object waits: it is scanned alone. If that made others of its page grey, all of them follow.
     let work = 0;
     if (u32[state] === (cycle | 1)) {
@@ -228,14 +249,14 @@ export class MarkJS implements MarkTwin {
     const u32 = this.#u32;
     const row = this.#scanRows + (page << SCAN_ROW_SHIFT) + (idx >>> 5);
     u32[row] = u32[row] | (1 << (idx & 31));
-    let slot = (page << (PAGE_SHIFT - 3)) + Math.imul(idx, size >>> 3);
+    let slot = (page << (PAGE - 3)) + Math.imul(idx, size >>> 3);
     for (let left = size >>> 3; left > 0; ) {
       const shift = slot & 31;
       const n = Math.min(left, 32 - shift);
       let bits = u32[this.#heapBits + (slot >>> 5)] >>> shift;
       if (n < 32) bits &= (1 << n) - 1;
       for (; bits !== 0; bits &= bits - 1) {
-        this.shade(u32[(slot + 31 - Math.clz32(bits & -bits)) << 1]);
+        this.shade(u32[(slot + ctz32(bits)) << 1]);
       }
       slot += n;
       left -= n;
@@ -256,12 +277,12 @@ export class MarkJS implements MarkTwin {
     const magics = this.#tables.magic;
     const sizes = this.#tables.size;
     const busy = u32[this.#cycle] | 2;
-    const markRow = (info0 >>> 7) & 0x1fffffe;
+    const markRow = (info0 >>> MARKS_SHIFT) & MARKS;
     const scanRow = this.#scanRows + (page << SCAN_ROW_SHIFT);
-    const bitsRow = this.#heapBits + (page << (PAGE_SHIFT - 8));
-    const pageWord = page << (PAGE_SHIFT - 2);
+    const bitsRow = this.#heapBits + (page << (PAGE - BITS));
+    const pageWord = page << (PAGE - 2);
     const mask = 0xffffffff >>> (32 - (size0 >>> 3));
-    const last = this.#tables.nwords[info0 & 255] - 1;
+    const last = this.#tables.nwords[info0 & CLASS] - 1;
     let marked = 0;
     let work = 0;
     let k = last;
@@ -287,24 +308,24 @@ export class MarkJS implements MarkTwin {
         x ^= 1 << bit;
         const off = Math.imul((k << 5) + bit, size0);
         work += size0;
-        let bits = (u32[bitsRow + (off >>> 8)] >>> ((off >>> 3) & 31)) & mask;
+        let bits = (u32[bitsRow + (off >>> BITS)] >>> ((off >>> 3) & 31)) & mask;
         let w = pageWord + ((off >>> 3) << 1);
         while (bits !== 0) {
           if ((bits & 1) !== 0) {
             const p = u32[w];
-            const info = u32[pageInfo + (p >>> PAGE_SHIFT)];
-            const sc = info & 255;
+            const info = u32[pageInfo + (p >>> PAGE)];
+            const sc = info & CLASS;
             const magic = magics[sc];
             if (magic !== 0) {
-              const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
-              const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
+              const idx = Math.imul(p & OFFSET, magic) >>> MAGIC;
+              const word = ((info >>> MARKS_SHIFT) & MARKS) + (idx >>> 5);
               const markBit = 1 << (idx & 31);
               const old = u32[word];
               if ((old & markBit) === 0) {
                 u32[word] = old | markBit;
                 marked += sizes[sc];
-                if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
-                  this.#queuePage(p >>> PAGE_SHIFT, idx);
+                if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE)] !== busy) {
+                  this.#queuePage(p >>> PAGE, idx);
                 }
               }
             } else if (p !== 0) this.#shadeSlow(p, info);
@@ -327,12 +348,12 @@ export class MarkJS implements MarkTwin {
     const magics = this.#tables.magic;
     const sizes = this.#tables.size;
     const busy = u32[this.#cycle] | 2;
-    const markRow = (info0 >>> 7) & 0x1fffffe;
+    const markRow = (info0 >>> MARKS_SHIFT) & MARKS;
     const scanRow = this.#scanRows + (page << SCAN_ROW_SHIFT);
-    const bitsRow = this.#heapBits + (page << (PAGE_SHIFT - 8));
-    const pageWord = page << (PAGE_SHIFT - 2);
+    const bitsRow = this.#heapBits + (page << (PAGE - BITS));
+    const pageWord = page << (PAGE - 2);
     const nslots = size0 >>> 3;
-    const last = this.#tables.nwords[info0 & 255] - 1;
+    const last = this.#tables.nwords[info0 & CLASS] - 1;
     let marked = 0;
     let work = 0;
     let k = last;
@@ -370,19 +391,19 @@ export class MarkJS implements MarkTwin {
           while (bits !== 0) {
             if ((bits & 1) !== 0) {
               const p = u32[w];
-              const info = u32[pageInfo + (p >>> PAGE_SHIFT)];
-              const sc = info & 255;
+              const info = u32[pageInfo + (p >>> PAGE)];
+              const sc = info & CLASS;
               const magic = magics[sc];
               if (magic !== 0) {
-                const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
-                const word = ((info >>> 7) & 0x1fffffe) + (idx >>> 5);
+                const idx = Math.imul(p & OFFSET, magic) >>> MAGIC;
+                const word = ((info >>> MARKS_SHIFT) & MARKS) + (idx >>> 5);
                 const markBit = 1 << (idx & 31);
                 const old = u32[word];
                 if ((old & markBit) === 0) {
                   u32[word] = old | markBit;
                   marked += sizes[sc];
-                  if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE_SHIFT)] !== busy) {
-                    this.#queuePage(p >>> PAGE_SHIFT, idx);
+                  if ((sc & 1) === 0 && u32[pageState + (p >>> PAGE)] !== busy) {
+                    this.#queuePage(p >>> PAGE, idx);
                   }
                 }
               } else if (p !== 0) this.#shadeSlow(p, info);
@@ -408,7 +429,7 @@ export class MarkJS implements MarkTwin {
   #scanStacked(addr: number): number {
     const u32 = this.#u32;
     u32[this.#objsStacked] = u32[this.#objsStacked] + 1;
-    const span = u32[this.#pageSpan + (addr >>> PAGE_SHIFT)];
+    const span = u32[this.#pageSpan + (addr >>> PAGE)];
     this.#countClass(this.#classStacked, u32[(span + MSPAN_AT.spanclass) >>> 2]);
     if (u32[(span + MSPAN_AT.spanclass) >>> 2] >>> 1 === OBJ_LARGE_CLASS) {
       const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
@@ -432,11 +453,11 @@ export class MarkJS implements MarkTwin {
     const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     if (size > PAGE_MARK_MAX) {
       // The header in the first word holds the type of what follows.
-      return this.#scanTyped(addr + 8, size - 8, u32[addr >>> 2], 0);
+      return this.#scanTyped(addr + MALLOC_HEADER_SIZE, size - MALLOC_HEADER_SIZE, u32[addr >>> 2], 0);
     }
     for (let off = 0; off < size; off += 8) {
       const a = addr + off;
-      if (u32[this.#heapBits + (a >>> 8)] & (1 << ((a >>> 3) & 31))) this.shade(u32[a >>> 2]);
+      if (u32[this.#heapBits + (a >>> BITS)] & (1 << ((a >>> 3) & 31))) this.shade(u32[a >>> 2]);
     }
     return size;
   }

@@ -29,8 +29,17 @@
  *
  * test/mark-model.test.ts walks through every interleaving of a small heap. When all are done: mark-phase.ts.
  */
+import { hasObjects, markBitsOf, spanClassOf } from "@gort/allocator/internal";
 import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
-import { type GCHeap, GCTYPE_AT, MSPAN_AT, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
+import {
+  type GCHeap,
+  GCTYPE_AT,
+  HEAP_BITS_SHIFT,
+  MALLOC_HEADER_SIZE,
+  MSPAN_AT,
+  OBJ_LARGE_CLASS,
+  PAGE_SHIFT,
+} from "./heap.ts";
 import { checkPointer, type MarkTwin } from "./mark-js.ts";
 import {
   ENTRY_PAGE_MASK,
@@ -85,19 +94,19 @@ export class MarkParallelJS implements MarkTwin {
     const { classes } = this.#heap;
     const page = p >>> PAGE_SHIFT;
     const info = this.#word(this.#heap.pageInfo + (page << 2));
-    const magic = classes.magic[info & 255];
+    const magic = classes.magic[spanClassOf(info)];
     if (magic === 0) {
       if (p !== 0) this.#shadeSlow(p, info);
       return;
     }
     const idx = Math.imul(p & PAGE_MASK, magic) >>> MAGIC_SHIFT;
-    if (!this.#setMark((info >>> 8) << 3, idx)) return;
-    this.#add(GCWORK_AT.bytesMarked, classes.size[info & 255]);
+    if (!this.#setMark(markBitsOf(info), idx)) return;
+    this.#add(GCWORK_AT.bytesMarked, classes.size[spanClassOf(info)]);
     if ((info & 1) === 0) this.#queuePage(page, idx);
   }
 
   #shadeSlow(p: number, info: number): void {
-    if (info < 256) {
+    if (!hasObjects(info)) {
       if (this.#state.get(MARK_AT.invalidptr) !== 0) checkPointer(this.#heap, p);
       return;
     }
@@ -105,7 +114,7 @@ export class MarkParallelJS implements MarkTwin {
     const base = this.#word(span + MSPAN_AT.startAddr);
     const size = this.#word(span + MSPAN_AT.elemsize);
     const idx = Math.trunc((p - base) / size);
-    if (idx >= this.#word(span + MSPAN_AT.nelems) || !this.#setMark((info >>> 8) << 3, idx)) return;
+    if (idx >= this.#word(span + MSPAN_AT.nelems) || !this.#setMark(markBitsOf(info), idx)) return;
     this.#add(GCWORK_AT.bytesMarked, size);
     if ((info & 1) === 0) this.#push(base + idx * size);
   }
@@ -186,13 +195,13 @@ export class MarkParallelJS implements MarkTwin {
     const { classes } = this.#heap;
     const page = entry & ENTRY_PAGE_MASK;
     const info = this.#word(this.#heap.pageInfo + (page << 2));
-    const size = classes.size[info & 255];
-    const nwords = classes.nwords[info & 255];
+    const size = classes.size[spanClassOf(info)];
+    const nwords = classes.nwords[spanClassOf(info)];
     const cycle = this.#state.get(MARK_AT.cycle);
     const state = this.#state.pageState + (page << 2);
     const row = this.#state.scanRows + (page << (SCAN_ROW_SHIFT + 2));
     this.#add(GCWORK_AT.pagesVisited, 1);
-    this.#add(GCWORK_AT.classVisits + 4 * ((info & 255) >>> 1), 1);
+    this.#add(GCWORK_AT.classVisits + 4 * (spanClassOf(info) >>> 1), 1);
     let work = 0;
     if (kernel.load(state) === (cycle | 1)) {
       const idx = entry >>> PAGE_BITS;
@@ -206,9 +215,9 @@ export class MarkParallelJS implements MarkTwin {
       if (kernel.cas(state, cycle | 1, cycle) === (cycle | 1)) return work;
     }
     for (;;) {
-      work += this.#scanMarked(page, (info >>> 8) << 3, row, nwords, size);
+      work += this.#scanMarked(page, markBitsOf(info), row, nwords, size);
       kernel.store(state, cycle);
-      if (!this.#unscanned((info >>> 8) << 3, row, nwords)) return work;
+      if (!this.#unscanned(markBitsOf(info), row, nwords)) return work;
       // If another thread has queued the page for one object since, its visit has to look at all of it.
       if (kernel.xchg(state, cycle | 2) !== cycle) return work;
     }
@@ -257,7 +266,7 @@ export class MarkParallelJS implements MarkTwin {
     const { heapBits } = this.#heap;
     const base = addr >>> 0;
     for (let a = base; a < base + size; a += 8) {
-      if ((this.#word(heapBits + ((a >>> 8) << 2)) & (1 << ((a >>> 3) & 31))) !== 0)
+      if ((this.#word(heapBits + ((a >>> HEAP_BITS_SHIFT) << 2)) & (1 << ((a >>> 3) & 31))) !== 0)
         this.shade(this.#word(a));
     }
     return size;
@@ -277,7 +286,7 @@ export class MarkParallelJS implements MarkTwin {
       return this.#scanTyped(addr, n, this.#word(span + MSPAN_AT.largeType), addr - base);
     }
     if (size <= PAGE_MARK_MAX) return this.#scanByBits(addr, size);
-    return this.#scanTyped(addr + 8, size - 8, this.#word(addr), 0);
+    return this.#scanTyped(addr + MALLOC_HEADER_SIZE, size - MALLOC_HEADER_SIZE, this.#word(addr), 0);
   }
 
   /** Queues the oblets of a group: see mark-js.ts. */
@@ -295,7 +304,10 @@ export class MarkParallelJS implements MarkTwin {
     const mask = this.#word(typ + GCTYPE_AT.maskAddr);
     let at = phase % size;
     for (let a = addr; a < addr + n; a += 8) {
-      if (at < ptrdata && (this.#word(mask + ((at >>> 8) << 2)) & (1 << ((at >>> 3) & 31))) !== 0) {
+      if (
+        at < ptrdata &&
+        (this.#word(mask + ((at >>> HEAP_BITS_SHIFT) << 2)) & (1 << ((at >>> 3) & 31))) !== 0
+      ) {
         this.shade(this.#word(a));
       }
       at += 8;

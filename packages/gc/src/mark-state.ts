@@ -25,11 +25,10 @@
  * ring at most, and there once, so a ring with a slot for every page cannot overflow.
  */
 
-import { PAGE_SHIFT } from "@gort/allocator/internal";
 import { outOfMemory, throwFatal } from "@gort/base";
 import { defineStruct, f64s, type LinearMemory, u32s } from "@gort/memory";
 import { stateBlock } from "./gc-state.ts";
-import { type GCHeap, NUM_SIZE_CLASSES } from "./heap.ts";
+import { type GCHeap, NUM_SIZE_CLASSES, PAGE_INFO_CLASS, PAGE_SHIFT } from "./heap.ts";
 
 /** Words of a page's row of scan bits: one bit for each object of 16 bytes. */
 export const SCAN_ROW_WORDS = 16;
@@ -184,10 +183,10 @@ export class MarkState {
     u32[at + (MARK_AT.pageState >>> 2)] = this.#reserve(pages * 4);
     // A slot for every page, in a power of two.
     u32[at + (MARK_AT.ringMask >>> 2)] = 2 ** (32 - Math.clz32(pages - 1)) - 1;
-    const table = this.#persistent(256 << CLASS_ROW_SHIFT, 64);
+    const table = this.#persistent((PAGE_INFO_CLASS + 1) << CLASS_ROW_SHIFT, 64);
     u32[at + (MARK_AT.classTable >>> 2)] = table;
     const { classes } = this.heap;
-    for (let sc = 0; sc < 256; sc++) {
+    for (let sc = 0; sc <= PAGE_INFO_CLASS; sc++) {
       const row = (table + (sc << CLASS_ROW_SHIFT)) >>> 2;
       u32[row + (CLASS_ROW.magic >>> 2)] = classes.magic[sc];
       u32[row + (CLASS_ROW.size >>> 2)] = classes.size[sc];

@@ -31,7 +31,17 @@ import {
   zero8,
 } from "@gort/memory/internal";
 import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
-import { GCTYPE_AT, MSPAN_AT, OBJ_LARGE_CLASS, PAGE_SHIFT } from "./heap.ts";
+import {
+  GCTYPE_AT,
+  HEAP_BITS_SHIFT,
+  MARK_BITS_ALIGN_SHIFT,
+  MSPAN_AT,
+  OBJ_LARGE_CLASS,
+  PAGE_INFO_CLASS,
+  PAGE_INFO_MARKS_SHIFT,
+  PAGE_INFO_OBJECTS,
+  PAGE_SHIFT,
+} from "./heap.ts";
 import { checkPointer, type MarkTwin } from "./mark-js.ts";
 import {
   CLASS_ROW,
@@ -82,12 +92,14 @@ function* assembly(
   const badPointer = m.import("checkPointer", 1, 0);
 
   /** The span class's constants are at this offset of the class table. */
-  const classRow = (info: Expr): Expr => info.and(255).shl(CLASS_ROW_SHIFT);
+  const classRow = (info: Expr): Expr => info.and(PAGE_INFO_CLASS).shl(CLASS_ROW_SHIFT);
+  /** Address of the mark bits of a page with this info. */
+  const markBits = (info: Expr): Expr => info.shr(PAGE_INFO_MARKS_SHIFT).shl(MARK_BITS_ALIGN_SHIFT);
   /** The word of mark bits that object idx of a page with this info has its bit in. */
-  const markWord = (info: Expr, idx: Expr): Expr => info.shr(8).shl(3).add(idx.shr(5).shl(2));
+  const markWord = (info: Expr, idx: Expr): Expr => markBits(info).add(idx.shr(5).shl(2));
   /** Counts one in the array at this offset of GCWORK, for the size class of a span class (or of an info). */
   const countClass = (offset: number, spanclass: Expr): Stmt => {
-    const at = spanclass.and(254).shl(1);
+    const at = spanclass.and(PAGE_INFO_CLASS & ~1).shl(1);
     return store(at, at.load(work + offset).add(1), work + offset);
   };
   const stateOf = (page: Expr): Expr =>
@@ -224,7 +236,7 @@ function* assembly(
     const [span, base, size, idx] = m.locals();
     const [at, bit, old] = m.locals();
     return [
-      when(info.lt(256), [when(word(mark + MARK_AT.invalidptr), [badPointer.run(p)]), ret(0)]),
+      when(info.lt(PAGE_INFO_OBJECTS), [when(word(mark + MARK_AT.invalidptr), [badPointer.run(p)]), ret(0)]),
       span.set(p.shr(PAGE_SHIFT).shl(2).load(pageSpan)),
       base.set(span.load(MSPAN_AT.startAddr)),
       size.set(span.load(MSPAN_AT.elemsize)),
@@ -364,7 +376,7 @@ function* assembly(
       const own: OwnPage = { page: page, magic, size: size, markRow };
 
       const scanAligned: Stmt[] = [
-        bits.set(bitsRow.add(off.shr(8).shl(2)).load().shr(off.shr(3)).and(mask)),
+        bits.set(bitsRow.add(off.shr(HEAP_BITS_SHIFT).shl(2)).load().shr(off.shr(3)).and(mask)),
         w.set(pageAddr.add(off)),
         scanBits(bits, w, marked, busy, own),
       ];
@@ -409,7 +421,7 @@ function* assembly(
 
       return [
         busy.set(word(cycleWord).or(2)),
-        markRow.set(info.shr(8).shl(3)),
+        markRow.set(markBits(info)),
         scanRow.set(page.shl(SCAN_ROW_SHIFT + 2).add(scanRows)),
         bitsRow.set(page.shl(PAGE_SHIFT - 6).add(heapBits)),
         pageAddr.set(page.shl(PAGE_SHIFT)),
@@ -463,7 +475,7 @@ function* assembly(
   const unscanned = m.func("unscanned", ["page", "info"], 1, ([page, info]) => {
     const [markRow, scanRow, k, x] = m.locals();
     return [
-      markRow.set(info.shr(8).shl(3)),
+      markRow.set(markBits(info)),
       scanRow.set(page.shl(SCAN_ROW_SHIFT + 2).add(scanRows)),
       k.set(
         classRow(info)
@@ -595,7 +607,9 @@ function* assembly(
       doWhile(
         [
           a.set(addr.add(off)),
-          when(a.shr(8).shl(2).load(heapBits).shr(a.shr(3)).and(1), [inc(marked, shadeOne.call(a.load()))]),
+          when(a.shr(HEAP_BITS_SHIFT).shl(2).load(heapBits).shr(a.shr(3)).and(1), [
+            inc(marked, shadeOne.call(a.load())),
+          ]),
           inc(off, 8),
         ],
         off.lt(size),

@@ -3,8 +3,9 @@
  * is, and whatever that reaches must be marked. It runs in the stop that ends the cycle and takes V8 memory: a 64th of
  * the heap.
  */
+import { hasObjects } from "@gort/allocator/internal";
 import { hex, throwFatal } from "@gort/base";
-import { type GCHeap, MSPAN_AT } from "./heap.ts";
+import { type GCHeap, MSPAN_AT, PAGE_SHIFT } from "./heap.ts";
 import { forEachPointerSlot, isMarked, objectIndex } from "./heap-walk.ts";
 import type { Roots } from "./mark-roots.ts";
 
@@ -23,7 +24,7 @@ export function forEachReachable(
   const grey: number[] = [];
   const reach = (p: number, from: number): void => {
     // Spans of stacks and of the collector have no objects.
-    if (u32[(heap.pageInfo + ((p >>> 13) << 2)) >>> 2] < 256) return;
+    if (!hasObjects(u32[(heap.pageInfo + ((p >>> PAGE_SHIFT) << 2)) >>> 2])) return;
     const span = heap.allocator.spanOf(p as never) as number;
     const i = objectIndex(heap, span, p);
     if (i < 0) return;

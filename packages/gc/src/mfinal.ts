@@ -37,11 +37,14 @@ import { stateBlock } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
 import {
   type GCHeap,
+  MALLOC_HEADER_SIZE,
+  MIN_SIZE_FOR_HEADER,
   MSPAN_AT,
   SPECIAL_AT,
   SPECIAL_CLEANUP,
   SPECIAL_FINALIZER,
   SPECIAL_WEAK,
+  TINY_SPAN_CLASS,
 } from "./heap.ts";
 
 const FINQ = defineStruct("finq", {
@@ -295,13 +298,15 @@ export class Finalizers {
     const span = allocator.spanOf(p);
     const spanclass = this.#u32[(span + MSPAN_AT.spanclass) >>> 2];
     const size = this.#u32[(span + MSPAN_AT.elemsize) >>> 2];
-    return (spanclass & 1) === 0 && spanclass >>> 1 !== 0 && size > 512 ? base + 8 : base;
+    return (spanclass & 1) === 0 && spanclass >>> 1 !== 0 && size > MIN_SIZE_FOR_HEADER
+      ? base + MALLOC_HEADER_SIZE
+      : base;
   }
 
   /** Objects that share a block of 16 bytes begin anywhere in it; their fate is the block's. */
   #isTiny(p: Addr): boolean {
     const span = this.#heap.allocator.spanOf(p);
-    return this.#u32[(span + MSPAN_AT.spanclass) >>> 2] === ((2 << 1) | 1);
+    return this.#u32[(span + MSPAN_AT.spanclass) >>> 2] === TINY_SPAN_CLASS;
   }
 
   // --- the sweeper's side
