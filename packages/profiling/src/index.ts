@@ -68,16 +68,15 @@ export { CustomProfile, NamedProfile } from "./profile.ts";
 export { type NodeWritable, type Sink, writeFileAtomically } from "./writer.ts";
 
 // CPU profiles: threads that take part, and V8's own format.
+export type { CPUProfiler } from "./cpuprof.ts";
 export {
-  type CPUProfiler,
   type CPUThread,
-  cpuProfileToPprof,
   type ProfilePort,
   type SampledThread,
   serveCPUProfile,
-  type ThreadProfile,
   workerThread,
-} from "./cpuprof.ts";
+} from "./cpu-threads.ts";
+export { cpuProfileToPprof, type ThreadProfile } from "./cpu-pprof.ts";
 export type { V8CallFrame, V8CPUProfile, V8ProfileNode } from "./inspect.ts";
 
 // V8's heap and the event loop.
