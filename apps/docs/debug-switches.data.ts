@@ -1,4 +1,4 @@
-// The table that the runtime's parser reads is the table that the page shows.
+// The page shows the table that the runtime's parser reads.
 import { debugSwitches, type SwitchInfo } from "@gort/runtime";
 
 declare const data: readonly SwitchInfo[];

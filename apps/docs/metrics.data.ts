@@ -1,4 +1,4 @@
-// The table that runtime/metrics answers from is the table that the page shows.
+// The page shows the table that runtime/metrics reads.
 import { all, type Description } from "../../packages/memstats/src/metrics.ts";
 
 declare const data: readonly Description[];

@@ -2,15 +2,15 @@ import { defineConfig } from "vitepress";
 
 const guide = [
   { text: "Getting started", link: "/getting-started" },
-  { text: "Contexts, groups and streams", link: "/contexts-and-streams" },
-  { text: "Deadlocks", link: "/deadlocks" },
-  { text: "Objects in the heap", link: "/memory" },
-  { text: "The allocator", link: "/allocator" },
-  { text: "Profiling", link: "/profiling" },
+  { text: "Use contexts, groups and streams", link: "/contexts-and-streams" },
+  { text: "Handle deadlocks", link: "/deadlocks" },
+  { text: "Keep objects in the heap", link: "/memory" },
+  { text: "Allocate memory by hand", link: "/allocator" },
+  { text: "Take a profile", link: "/profiling" },
   { text: "Differences from Go", link: "/differences" },
-  { text: "Statistics and metrics", link: "/statistics" },
-  { text: "Debug switches", link: "/debug-switches" },
-  { text: "Errors", link: "/errors" },
+  { text: "Read statistics and metrics", link: "/statistics" },
+  { text: "Set debug switches", link: "/debug-switches" },
+  { text: "Look up an error", link: "/errors" },
   { text: "Benchmarks", link: "/benchmarks" },
 ];
 

@@ -1,4 +1,4 @@
-// Makes public/flame-graph.png: the flame graph of an invented profile, as a browser shows it.
+// Makes public/flame-graph.png: a browser's picture of the flame graph of an invented profile.
 //
 //   CHROMIUM=chromium node scripts/flame-graph.mjs      (after `pnpm build`)
 import { execFileSync } from "node:child_process";
@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { flameGraphHTML } from "@gort/runtime/pprof-tools";
 
-/** Calls as indentation, each with the milliseconds of its own. */
-const calls = `
+/** The call tree by indentation. Each function has the milliseconds that it spends itself, without its callees. */
+const CALLS = `
 main.main 10
   shop/server.serve 40
     shop/server.(*Router).handle 90
@@ -58,7 +58,7 @@ const locationOf = (name) => {
 };
 const stack = [];
 const samples = [];
-for (const row of calls.trim().split("\n")) {
+for (const row of CALLS.trim().split("\n")) {
   const [, indent, name, ms] = /^( *)(.*) (\d+)$/.exec(row);
   stack.length = indent.length / 2;
   stack.push(name);

@@ -7,13 +7,13 @@ const page = readFileSync(fileURLToPath(new URL("../errors.md", import.meta.url)
 const { errors, codes, strays } = thrown();
 
 describe("the page of errors", () => {
-  it("is about sources that the walk understands", () => {
+  it("is compared with the sources of all packages, in which the walk finds files, codes and errors", () => {
     expect(sourceFiles().length).toBeGreaterThan(150);
     expect(codes.size).toBeGreaterThan(25);
     expect(errors.length).toBeGreaterThan(50);
   });
 
-  it("lists every code, and none that is not thrown", () => {
+  it("lists exactly the codes that the sources name", () => {
     const listed = new Set(page.match(/ERR_GORT_[A-Z_]+/g));
     expect([...listed].sort()).toEqual([...codes].sort());
   });
@@ -22,10 +22,10 @@ describe("the page of errors", () => {
     expect(errors.filter(({ message }) => !page.includes(`\`${message}\``))).toEqual([]);
   });
 
-  it("lists no message that is gone", () => {
+  it("lists no message that the sources do not throw", () => {
     const sources = new Set(errors.map(({ message }) => message));
-    // Messages that are put together, each with a piece of the source that it comes from.
-    const made: Record<string, string> = {
+    // The sources build these messages from parts. Each has a part that stands in a source.
+    const built: Record<string, string> = {
       "runtime error: index out of range …": "index out of range [",
       "slice bounds out of range …": "slice bounds out of range [",
       "interface conversion: …": "interface conversion: ",
@@ -41,13 +41,13 @@ describe("the page of errors", () => {
     const rows = page.split("\n").filter((line) => line.startsWith("|") && line.includes("`"));
     const messages = rows.flatMap((row) => {
       const cells = row.split(" | ");
-      // Tables begin with a code, or with the message.
+      // A row begins with its code, or with its message.
       const cell = cells[0].includes("ERR_GORT_") || cells[0].trim() === "|" ? cells[1] : cells[0];
       return [...cell.matchAll(/`([^`]+)`/g)].map((m) => m[1]).filter((m) => m.includes(" "));
     });
     expect(messages.length).toBeGreaterThan(50);
     const gone = messages.filter(
-      (m) => !sources.has(m) && !(made[m] !== undefined && text.some((t) => t.includes(made[m]))),
+      (m) => !sources.has(m) && !(built[m] !== undefined && text.some((t) => t.includes(built[m]))),
     );
     expect(gone).toEqual([]);
   });

@@ -5,7 +5,7 @@ import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { runExample, typescriptBlocks } from "../../../scripts/readme-example.ts";
 
-// A reader has installed @gort/runtime; so has this site.
+// The samples run where a reader would run them: in a project that has installed @gort/runtime and @gort/allocator.
 const site = fileURLToPath(new URL("..", import.meta.url));
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -19,12 +19,13 @@ const samples = pages.flatMap(({ page, path }) =>
   typescriptBlocks(readFileSync(path, "utf8")).map((source, index) => ({ page, number: index + 1, source })),
 );
 
-describe("the site and the root's README", () => {
-  it("have samples", () => {
+describe("the samples of the site and of the root's README", () => {
+  it("stand on exactly these pages", () => {
     expect([...new Set(samples.map(({ page }) => page))]).toEqual([
       "allocator.md",
       "contexts-and-streams.md",
       "deadlocks.md",
+      "errors.md",
       "getting-started.md",
       "memory.md",
       "profiling.md",
@@ -33,11 +34,11 @@ describe("the site and the root's README", () => {
     ]);
   });
 
-  it.each(samples)("run sample $number of $page as pasted", async ({ source }) => {
+  it.each(samples)("run as pasted: sample $number of $page", async ({ source }) => {
     await runExample(source, site);
   });
 
-  it("have samples that TypeScript accepts under strict rules", () => {
+  it("pass TypeScript under strict rules", () => {
     const dir = join(site, "node_modules/.cache/samples");
     rmSync(dir, { recursive: true, force: true });
     mkdirSync(dir, { recursive: true });
