@@ -262,19 +262,22 @@ export class HChan<T> implements Chan<T> {
 
   /** Receives without waiting, or returns `none`: the channel is empty, and perhaps closed. */
   recvNow(): T | None {
-    const n = this.qcount;
-    if (n > 0 && this.sendq.first === null) {
-      const i = this.recvx;
-      const v = this.buf[i] as T;
-      this.buf[i] = undefined;
-      this.recvx = i + 1 === this.ringSize ? 0 : i + 1;
-      this.qcount = n - 1;
-      return v;
-    }
-    return this.recvSlow();
+    return this.qcount > 0 && this.sendq.first === null && this.timer === null ? this.take() : this.recvSlow();
+  }
+
+  /** Takes the oldest value out of the ring, which is not empty. */
+  private take(): T {
+    const i = this.recvx;
+    const v = this.buf[i] as T;
+    this.buf[i] = undefined;
+    this.recvx = i + 1 === this.ringSize ? 0 : i + 1;
+    this.qcount--;
+    return v;
   }
 
   private recvSlow(): T | None {
+    // First, as in Go: a tick that is due while the buffer is full is dropped.
+    this.timer?.maybeRunChan();
     const sg = this.sendq.dequeue();
     if (sg !== null) {
       let v: T;
@@ -293,13 +296,7 @@ export class HChan<T> implements Chan<T> {
       sg.g.sched.ready(sg.g);
       return v;
     }
-    if (this.qcount > 0) return this.recvNow();
-    const t = this.timer;
-    if (t !== null) {
-      t.maybeRunChan();
-      if (this.qcount > 0) return this.recvNow();
-    }
-    return none;
+    return this.qcount > 0 ? this.take() : none;
   }
 
   /** Doubles the ring of a large channel. Called when the ring is full, so the oldest value is at `recvx`. */

@@ -297,6 +297,23 @@ describe("timers and tickers", () => {
     });
   });
 
+  it("drop a tick that comes due beside one that was not received", () => {
+    const s = createTestScheduler({ seed: 1 });
+    const seen = s.runMain(function* () {
+      const start = s.clock.wall() - s.clock.now();
+      const t = s.newTicker(3);
+      const look = function* () {
+        const r = yield* s.select([recvCase(t.C), defaultCase]);
+        return r.ok ? r.value - start : null;
+      };
+      // The tick and the deadline come at once, and with this seed the select takes the deadline.
+      const first = yield* s.select([recvCase(t.C), recvCase(s.after(3))]);
+      yield* s.sleep(3);
+      return [first.index, yield* look(), yield* look()];
+    });
+    expect(seen).toEqual([1, 3, null]);
+  });
+
   it("are in the heap only while a goroutine waits for them", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
