@@ -36,14 +36,14 @@ import { inspectCustom } from "./inspect.ts";
 import {
   arm,
   begin,
-  byHand,
   disarm,
   gopark,
   isBody,
+  notResumed,
   Op,
   type Operation,
   OwnOp,
-  probed,
+  PhasedOp,
   unpark,
 } from "./op.ts";
 import { type AnyOp, type ChanTimer, type G, Grunning, m0, type Schedt, WaitQ } from "./runtime2.ts";
@@ -262,7 +262,9 @@ export class HChan<T> implements Chan<T> {
 
   /** Receives without waiting, or returns `none`: the channel is empty, and perhaps closed. */
   recvNow(): T | None {
-    return this.qcount > 0 && this.sendq.first === null && this.timer === null ? this.take() : this.recvSlow();
+    return this.qcount > 0 && this.sendq.first === null && this.timer === null
+      ? this.take()
+      : this.recvSlow();
   }
 
   /** Takes the oldest value out of the ring, which is not empty. */
@@ -343,12 +345,11 @@ class SendOp<T> extends Op<void> {
     return "chan send";
   }
 
-  override next(): this {
+  next(): this {
     const m = m0;
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
-      if (m.probe !== null) return probed(this, m.probe);
-      if (g.atomicstatus !== Grunning) throw byHand(g);
+      if (m.probe !== null || g.atomicstatus !== Grunning) return notResumed(this, g);
       g.waitOp = null;
       const ok = g.waiting!.success;
       unpark(g);
@@ -371,9 +372,6 @@ class SendOp<T> extends Op<void> {
     return this;
   }
 
-  protected start(): boolean {
-    return true;
-  }
   protected hostScheduler(): Schedt {
     return this.c!.sched;
   }
@@ -392,12 +390,11 @@ class RecvOp<T> extends Op<T | undefined> {
     return "chan receive";
   }
 
-  override next(): this {
+  next(): this {
     const m = m0;
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
-      if (m.probe !== null) return probed(this, m.probe);
-      if (g.atomicstatus !== Grunning) throw byHand(g);
+      if (m.probe !== null || g.atomicstatus !== Grunning) return notResumed(this, g);
       g.waitOp = null;
       this.value = g.waiting!.elem as T;
       unpark(g);
@@ -423,9 +420,6 @@ class RecvOp<T> extends Op<T | undefined> {
     return this;
   }
 
-  protected start(): boolean {
-    return true;
-  }
   protected hostScheduler(): Schedt {
     return this.c!.sched;
   }
@@ -446,7 +440,7 @@ function parkRecv<T>(g: G, c: HChan<T>, op: AnyOp): void {
   gopark(g, op, waitReasonChanReceive);
 }
 
-class Recv2Op<T> extends Op<RecvResult<T>> {
+class Recv2Op<T> extends PhasedOp<RecvResult<T>> {
   c: HChan<T> | null = null;
   get what(): string {
     return "chan receive";
@@ -483,7 +477,7 @@ class Recv2Op<T> extends Op<RecvResult<T>> {
   }
 }
 
-class RangeOp<T> extends Op<T | None> {
+class RangeOp<T> extends PhasedOp<T | None> {
   c: HChan<T> | null = null;
   get what(): string {
     return "chan receive";

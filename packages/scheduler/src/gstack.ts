@@ -105,7 +105,7 @@ export function takeStacks(list: readonly G[]): void {
 /** Goroutines resumed within one another at most, and the frames that they may have together. */
 const nestedMax = 16;
 const nestedSites = 256;
-/** Frames between the marker that ends a goroutine's stack and the one it was resumed in: `probed` and the op's `next`. */
+/** Frames between the marker of one goroutine and the stack of the next outer one: `notResumed` and the op's `next`. */
 const betweenSites = 2;
 
 function takeNested(list: readonly G[]): void {

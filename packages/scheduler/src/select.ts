@@ -16,7 +16,7 @@
 import { PlainError } from "@gort/base";
 import { type Chan, HChan, isForeignChan, none, type RecvChan, type SendChan } from "./chan.ts";
 import { otherCopy } from "./errors.ts";
-import { arm, begin, byHand, disarm, gopark, Op, type Operation, probed } from "./op.ts";
+import { arm, begin, disarm, gopark, notResumed, Op, type Operation } from "./op.ts";
 import { type AnyOp, type G, Grunning, m0, type Schedt, type Sudog } from "./runtime2.ts";
 import { acquireSudog, releaseSudog } from "./sudog-cache.ts";
 import {
@@ -123,12 +123,11 @@ class SelectOp extends Op<SelectResult> {
     return "select";
   }
 
-  override next(): this {
+  next(): this {
     const m = m0;
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
-      if (m.probe !== null) return probed(this, m.probe);
-      if (g.atomicstatus !== Grunning) throw byHand(g);
+      if (m.probe !== null || g.atomicstatus !== Grunning) return notResumed(this, g);
       g.waitOp = null;
       this.value = finishSelect(g);
       this.done = true;
@@ -148,9 +147,6 @@ class SelectOp extends Op<SelectResult> {
     return this;
   }
 
-  protected start(): boolean {
-    return true;
-  }
   protected hostScheduler(): Schedt {
     return this.sched;
   }

@@ -16,7 +16,7 @@
 import { HChan, type RecvChan } from "./chan.ts";
 import { usedAfterClose } from "./errors.ts";
 import { checkFunction } from "./functions.ts";
-import { arm, disarm, gopark, Op, type Operation } from "./op.ts";
+import { arm, disarm, gopark, type Operation, PhasedOp } from "./op.ts";
 import { type ChanTimer, type G, gSystem, m0, type Schedt } from "./runtime2.ts";
 import { RuntimeTimer } from "./timer-heap.ts";
 import { waitReasonSleep } from "./wait-reasons.ts";
@@ -40,7 +40,7 @@ export function checkDuration(what: string, ms: number): number {
   return ms;
 }
 
-class SleepOp extends Op<void> {
+class SleepOp extends PhasedOp<void> {
   sched: Schedt = null as never;
   ms = 0;
   get what(): string {

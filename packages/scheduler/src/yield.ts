@@ -1,6 +1,6 @@
 /** Giving up the processor: gosched always, checkpoint when the time slice is over. */
 
-import { arm, begin, byHand, disarm, Op, type Operation, probed } from "./op.ts";
+import { arm, begin, disarm, notResumed, Op, type Operation, PhasedOp } from "./op.ts";
 import { type G, Grunnable, Grunning, m0, type Schedt } from "./runtime2.ts";
 
 class GoschedOp extends Op<void> {
@@ -8,12 +8,11 @@ class GoschedOp extends Op<void> {
   get what(): string {
     return "gosched";
   }
-  override next(): this {
+  next(): this {
     const m = m0;
     const g = m.curg;
     if (g !== null && g.waitOp === this) {
-      if (m.probe !== null) return probed(this, m.probe);
-      if (g.atomicstatus !== Grunning) throw byHand(g);
+      if (m.probe !== null || g.atomicstatus !== Grunning) return notResumed(this, g);
       g.waitOp = null;
       this.done = true;
       return this;
@@ -24,9 +23,6 @@ class GoschedOp extends Op<void> {
     caller.sched.globq.pushBack(caller);
     this.done = false;
     return this;
-  }
-  protected start(): boolean {
-    return true;
   }
   protected hostScheduler(): Schedt {
     return this.sched;
@@ -39,7 +35,7 @@ class GoschedOp extends Op<void> {
 let goschedOp = new GoschedOp();
 
 /** Completes at once, unless the time slice is over. */
-class CheckpointOp extends Op<void> {
+class CheckpointOp extends PhasedOp<void> {
   sched: Schedt = null as never;
   get what(): string {
     return "checkpoint";

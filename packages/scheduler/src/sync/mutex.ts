@@ -18,7 +18,7 @@
 
 import { FatalError } from "@gort/base";
 import { currentScheduler } from "../default.ts";
-import { arm, disarm, Op, type Operation, parkIn, unpark } from "../op.ts";
+import { arm, disarm, type Operation, PhasedOp, parkIn, unpark } from "../op.ts";
 import { type AnyOp, type G, m0, type Schedt, type Sudog, WaitQ } from "../runtime2.ts";
 import { waitReasonSyncMutexLock } from "../wait-reasons.ts";
 import { Contention } from "./contention.ts";
@@ -119,7 +119,7 @@ export class Mutex implements Locker {
   }
 }
 
-class LockOp extends Op<void> {
+class LockOp extends PhasedOp<void> {
   m: Mutex = null as never;
   /** When the wait began. */
   private since = 0;

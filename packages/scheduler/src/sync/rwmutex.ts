@@ -9,7 +9,7 @@
  */
 
 import { currentScheduler } from "../default.ts";
-import { arm, disarm, Op, type Operation, parkIn, unpark } from "../op.ts";
+import { arm, disarm, type Operation, PhasedOp, parkIn, unpark } from "../op.ts";
 import { type AnyOp, type G, m0, type Schedt, type Sudog, WaitQ } from "../runtime2.ts";
 import {
   waitReasonSyncMutexLock,
@@ -151,7 +151,7 @@ export class RWMutex implements Locker {
   }
 }
 
-class WLockOp extends Op<void> {
+class WLockOp extends PhasedOp<void> {
   rw: RWMutex = null as never;
   /** The goroutine is the first writer. */
   private first = false;
@@ -179,7 +179,7 @@ class WLockOp extends Op<void> {
   }
 }
 
-class RLockOp extends Op<void> {
+class RLockOp extends PhasedOp<void> {
   rw: RWMutex = null as never;
   get what(): string {
     return "rwmutex rlock";

@@ -3,7 +3,7 @@
 import { currentScheduler } from "../default.ts";
 import type { NotAsync } from "../functions.ts";
 import { checkGoroutineFunction, type Goroutine } from "../goroutine.ts";
-import { arm, disarm, Op, type Operation, parkIn, unpark, wakeOne } from "../op.ts";
+import { arm, disarm, type Operation, PhasedOp, parkIn, unpark, wakeOne } from "../op.ts";
 import { panic } from "../panic.ts";
 import { type AnyOp, type G, m0, type Schedt, WaitQ } from "../runtime2.ts";
 import { waitReasonSyncWaitGroupWait } from "../wait-reasons.ts";
@@ -57,7 +57,7 @@ export class WaitGroup {
   }
 }
 
-class WaitOp extends Op<void> {
+class WaitOp extends PhasedOp<void> {
   wg: WaitGroup = null as never;
   get what(): string {
     return "WaitGroup wait";
