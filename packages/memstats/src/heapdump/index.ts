@@ -1,6 +1,7 @@
-// Heap dumps: Go's format, and V8's heap snapshots
-
+// Heap dumps: Go's format
+export type { DumpRoot, DumpSegment, HeapDump } from "./dump.ts";
 export type { DumpAlloc, DumpFrame, DumpGoroutine, DumpParams } from "./format.ts";
-export { type DumpRoot, type DumpSegment, type HeapDump, readHeapDump } from "./reader.ts";
+export { readHeapDump } from "./reader.ts";
+// V8's heap snapshots
 export { heapSnapshot, type SnapshotOptions } from "./snapshot.ts";
 export { type DumpSink, HeapDumpWriter } from "./writer.ts";

@@ -1,6 +1,6 @@
 /**
- * A heap dump as a V8 heap snapshot, which Chrome DevTools opens: Memory panel, "Load profile". Sizes, retained sizes,
- * dominators and retainers are then those of the Go heap.
+ * A heap dump as a V8 heap snapshot, which Chrome DevTools opens: Memory panel, "Load profile". DevTools then shows
+ * sizes, retained sizes, dominators and retainers of the Go heap.
  *
  *     (root)
  *      +- (refs), (global), ...        one node for each kind of other root
@@ -8,18 +8,19 @@
  *      +- (queued finalizers)
  *      +- (goroutines)
  *      |   +- goroutine 7 [chan receive]
- *      +- (garbage)                    what no root reaches: it was not collected yet
+ *      +- (garbage)                    objects that no root reaches, not yet collected
  *
- * A node's class is its shape, `24 bytes, 2 pointers`, with the function that allocated it before it where the memory
- * profile sampled the object; `nameOf` can do better. An edge's number is the offset of the pointer. The numbers behind
- * the @ are addresses (objects do not move), so that DevTools' comparison of two dumps of one process works.
+ * The class of a node is its shape, `24 bytes, 2 pointers`. Where the memory profile sampled the object, the function
+ * that allocated it stands before the shape. `nameOf` can give a better name. The number of an edge is the offset of the
+ * pointer. The numbers behind the @ are addresses. Objects do not move, so DevTools can compare two dumps of one process.
  *
- * (garbage) points to the heads only, to what no other garbage points to and to one object of each cycle that nothing
- * else leads into: a head's retained size is then what will go with it. With an edge to each of them, none would
- * retain another.
+ * (garbage) points to heads only: to garbage that no other garbage points to, and to one object of each cycle that
+ * nothing else leads into. So the retained size of a head is the memory that goes with it. With an edge to every object
+ * of garbage, none would retain another.
  */
 
-import type { HeapDump } from "./reader.ts";
+import type { HeapDump } from "./dump.ts";
+import { type ExtraNode, garbageHeads, rootNodes } from "./snapshot-roots.ts";
 
 export interface SnapshotOptions {
   /** The class name of object i; undefined for the name by shape. */
@@ -65,19 +66,7 @@ const META = {
 /** Characters of a chunk. */
 const CHUNK = 64 << 10;
 
-/** A node that is no object. */
-interface Extra {
-  name: string;
-  type: number;
-  /** Indices of objects. */
-  to: number[];
-  /** Offsets or names of the edges; without them the edges are numbered. */
-  labels?: (number | string)[];
-  /** Other extras. */
-  extras: number[];
-}
-
-/** The function that allocated each sampled object, Go's own allocation functions aside. */
+/** The function that allocated each sampled object. Go's own allocation functions do not count. */
 function allocators(dump: HeapDump): ReadonlyMap<number, string> {
   const out = new Map<number, string>();
   for (const [address, id] of dump.samples) {
@@ -88,6 +77,7 @@ function allocators(dump: HeapDump): ReadonlyMap<number, string> {
   return out;
 }
 
+/** The name of object i by its shape. */
 function shape(dump: HeapDump, i: number, func: string | undefined): string {
   const slots = dump.pointerSlots[i];
   const pointers = slots === 0 ? "" : slots === 1 ? ", 1 pointer" : `, ${slots} pointers`;
@@ -95,193 +85,120 @@ function shape(dump: HeapDump, i: number, func: string | undefined): string {
   return func === undefined ? text : `${func}: ${text}`;
 }
 
-/** What reaches into the heap, as nodes; node 0 is the root. */
-function rootNodes(dump: HeapDump): Extra[] {
-  const nodes: Extra[] = [{ name: "", type: SYNTHETIC, to: [], extras: [] }];
-  const add = (name: string, parent: number): number => {
-    nodes.push({ name, type: NATIVE, to: [], labels: [], extras: [] });
-    nodes[parent].extras.push(nodes.length - 1);
-    return nodes.length - 1;
-  };
-  const point = (from: number, to: number, label: number | string): void => {
-    const i = dump.find(to);
-    if (i < 0) return;
-    nodes[from].to.push(i);
-    nodes[from].labels!.push(label);
-  };
-  const kinds = new Map<string, number>();
-  const kind = (name: string): number => {
-    let i = kinds.get(name);
+/** The strings of a snapshot, each once. */
+class StringTable {
+  readonly list: string[] = [];
+  readonly #indices = new Map<string, number>();
+
+  index(text: string): number {
+    let i = this.#indices.get(text);
     if (i === undefined) {
-      i = add(`(${name})`, 0);
-      kinds.set(name, i);
+      i = this.list.length;
+      this.list.push(text);
+      this.#indices.set(text, i);
     }
     return i;
-  };
-  for (const r of dump.roots) {
-    const k = kind(r.description);
-    point(k, r.to, nodes[k].to.length);
-  }
-  for (const s of dump.segments) {
-    const k = kind(s.kind);
-    for (const offset of s.pointers) {
-      const to = dump.pointerAt(s.contents, offset);
-      if (to !== 0) point(k, to, offset);
-    }
-  }
-  for (const object of dump.queuedFinalizers) {
-    const k = kind("queued finalizers");
-    point(k, object, nodes[k].to.length);
-  }
-  for (const g of dump.goroutines) {
-    const pointed = g.frames.some((f) => f.pointers.length > 0);
-    if (!pointed) continue;
-    const k = add(`goroutine ${g.id}${g.waitReason === "" ? "" : ` [${g.waitReason}]`}`, kind("goroutines"));
-    for (const f of g.frames) {
-      for (const offset of f.pointers) {
-        const to = dump.pointerAt(f.contents, offset);
-        if (to !== 0) point(k, to, `${f.name}+${offset}`);
-      }
-    }
-  }
-  return nodes;
-}
-
-/** Adds to `seen` what object i reaches. `work` is empty before and after. */
-function reach(dump: HeapDump, targets: Int32Array, seen: Uint8Array, work: number[], i: number): void {
-  const visit = (to: number): void => {
-    if (to < 0 || seen[to] !== 0) return;
-    seen[to] = 1;
-    work.push(to);
-  };
-  visit(i);
-  for (let from = work.pop(); from !== undefined; from = work.pop()) {
-    for (let k = dump.firstPointer[from]; k < dump.firstPointer[from + 1]; k++) visit(targets[k]);
   }
 }
 
-/** The heads of what the nodes do not reach, such that everything hangs on a node or on a head. */
-function garbageHeads(dump: HeapDump, nodes: readonly Extra[], targets: Int32Array): number[] {
-  const n = dump.objectCount;
-  const seen = new Uint8Array(n);
-  const work: number[] = [];
-  for (const node of nodes) for (const i of node.to) reach(dump, targets, seen, work, i);
-  const pointedTo = new Uint8Array(n);
-  for (let i = 0; i < n; i++) {
-    if (seen[i] !== 0) continue;
-    for (let k = dump.firstPointer[i]; k < dump.firstPointer[i + 1]; k++) {
-      if (targets[k] >= 0 && targets[k] !== i) pointedTo[targets[k]] = 1;
-    }
+/** Everything of a dump that becomes nodes and edges. */
+interface Graph {
+  readonly dump: HeapDump;
+  /** The object that each pointer of the dump points into, or -1. */
+  readonly targets: Int32Array;
+  /** Numbers of edges of each object. */
+  readonly edgesOf: Uint32Array;
+  readonly extras: readonly ExtraNode[];
+  readonly strings: StringTable;
+}
+
+function newGraph(dump: HeapDump): Graph {
+  const targets = Int32Array.from(dump.pointers, (to) => dump.find(to));
+  const extras = rootNodes(dump);
+  const heads = garbageHeads(dump, extras, targets);
+  if (heads.length > 0) {
+    extras.push({ name: "(garbage)", to: heads, extras: [] });
+    extras[0].extras.push(extras.length - 1);
   }
-  const heads: number[] = [];
-  // The second time round, all that is left hangs on cycles.
-  for (const cycles of [false, true]) {
-    for (let i = 0; i < n; i++) {
-      if (seen[i] !== 0 || (pointedTo[i] !== 0 && !cycles)) continue;
-      heads.push(i);
-      reach(dump, targets, seen, work, i);
-    }
+  const edgesOf = new Uint32Array(dump.objectCount);
+  for (let i = 0; i < dump.objectCount; i++) {
+    for (let k = dump.firstPointer[i]; k < dump.firstPointer[i + 1]; k++) if (targets[k] >= 0) edgesOf[i]++;
   }
-  return heads;
+  const strings = new StringTable();
+  strings.index("<dummy>");
+  return { dump, targets, edgesOf, extras, strings };
 }
 
 /** The snapshot's JSON text, piece by piece: it may be longer than a string can be. */
 export function* heapSnapshot(dump: HeapDump, options: SnapshotOptions = {}): Generator<string, void> {
-  const { nameOf } = options;
-  const targets = Int32Array.from(dump.pointers, (to) => dump.find(to));
-  const nodes = rootNodes(dump);
-  const heads = garbageHeads(dump, nodes, targets);
-  if (heads.length > 0) {
-    nodes.push({ name: "(garbage)", type: NATIVE, to: heads, extras: [] });
-    nodes[0].extras.push(nodes.length - 1);
-  }
-
-  const funcs = allocators(dump);
-  const strings: string[] = [];
-  const indices = new Map<string, number>();
-  const string = (text: string): number => {
-    let i = indices.get(text);
-    if (i === undefined) {
-      i = strings.length;
-      strings.push(text);
-      indices.set(text, i);
-    }
-    return i;
-  };
-  string("<dummy>");
-
-  const edgesOf = new Uint32Array(dump.objectCount);
+  const graph = newGraph(dump);
   let edgeCount = 0;
-  for (let i = 0; i < dump.objectCount; i++) {
-    for (let k = dump.firstPointer[i]; k < dump.firstPointer[i + 1]; k++) if (targets[k] >= 0) edgesOf[i]++;
-    edgeCount += edgesOf[i];
-  }
-  for (const n of nodes) edgeCount += n.to.length + n.extras.length;
+  for (const n of graph.edgesOf) edgeCount += n;
+  for (const n of graph.extras) edgeCount += n.to.length + n.extras.length;
   const header = {
     meta: META,
-    node_count: nodes.length + dump.objectCount,
+    node_count: graph.extras.length + dump.objectCount,
     edge_count: edgeCount,
     trace_function_count: 0,
   };
   yield `{"snapshot":${JSON.stringify(header)},\n"nodes":[`;
+  yield* inChunks(nodes(graph, options.nameOf));
+  yield '],\n"edges":[';
+  yield* inChunks(edges(graph));
+  yield '],\n"trace_function_infos":[],\n"trace_tree":[],\n"samples":[],\n"locations":[],\n"strings":[';
+  yield* inChunks(graph.strings.list.map((text) => JSON.stringify(text)));
+  yield "]}\n";
+}
 
+/** The items, separated by commas, in pieces of a little more than CHUNK characters. */
+function* inChunks(items: Iterable<string>): Generator<string, void> {
+  let text = "";
+  let comma = "";
+  for (const item of items) {
+    text += comma + item;
+    comma = ",\n";
+    if (text.length > CHUNK) {
+      yield text;
+      text = "";
+    }
+  }
+  if (text !== "") yield text;
+}
+
+/** The rows of the nodes, in the order of NODE_FIELDS: extra nodes, then objects. */
+function* nodes(
+  { dump, edgesOf, extras, strings }: Graph,
+  nameOf: SnapshotOptions["nameOf"],
+): Generator<string> {
+  const funcs = allocators(dump);
   // DevTools keeps these numbers in 32 bits. Addresses of a dump that Go wrote have more.
   const { heapStart, heapEnd } = dump.params;
   const base = heapEnd > 2 ** 32 ? heapStart : 0;
-  let text = "";
-  for (let k = 0; k < nodes.length; k++) {
-    const n = nodes[k];
-    // Odd, so that it is no object's address.
-    const id = 2 * k + 1;
-    text += `${k === 0 ? "" : ",\n"}${n.type},${string(n.name)},${id},0,${n.to.length + n.extras.length},0,0`;
+  for (let k = 0; k < extras.length; k++) {
+    const n = extras[k];
+    const type = k === 0 ? SYNTHETIC : NATIVE;
+    // An odd id is no object's address.
+    yield `${type},${strings.index(n.name)},${2 * k + 1},0,${n.to.length + n.extras.length},0,0`;
   }
   for (let i = 0; i < dump.objectCount; i++) {
-    const name = string(nameOf?.(dump, i) ?? shape(dump, i, funcs.get(i)));
-    text += `,\n${OBJECT},${name},${(dump.addresses[i] - base) % 2 ** 32},${dump.sizes[i]},${edgesOf[i]},0,0`;
-    if (text.length > CHUNK) {
-      yield text;
-      text = "";
-    }
+    const name = strings.index(nameOf?.(dump, i) ?? shape(dump, i, funcs.get(i)));
+    yield `${OBJECT},${name},${(dump.addresses[i] - base) % 2 ** 32},${dump.sizes[i]},${edgesOf[i]},0,0`;
   }
-  text += '],\n"edges":[';
+}
 
-  let comma = "";
+/** The rows of the edges, in the order of the nodes that they start from. A target is an index into the flat rows. */
+function* edges({ dump, targets, extras, strings }: Graph): Generator<string> {
   const nodeAt = (index: number): number => index * NODE_FIELDS.length;
-  const objectAt = (i: number): number => nodeAt(nodes.length + i);
-  for (const n of nodes) {
-    for (const k of n.extras) {
-      text += `${comma}${PROPERTY},${string(nodes[k].name)},${nodeAt(k)}`;
-      comma = ",\n";
-    }
+  const objectAt = (i: number): number => nodeAt(extras.length + i);
+  for (const n of extras) {
+    for (const k of n.extras) yield `${PROPERTY},${strings.index(extras[k].name)},${nodeAt(k)}`;
     for (let k = 0; k < n.to.length; k++) {
       const label = n.labels?.[k] ?? k;
-      const edge = typeof label === "string" ? `${PROPERTY},${string(label)}` : `${ELEMENT},${label}`;
-      text += `${comma}${edge},${objectAt(n.to[k])}`;
-      comma = ",\n";
-      if (text.length > CHUNK) {
-        yield text;
-        text = "";
-      }
+      const edge = typeof label === "string" ? `${PROPERTY},${strings.index(label)}` : `${ELEMENT},${label}`;
+      yield `${edge},${objectAt(n.to[k])}`;
     }
   }
-  for (let i = 0; i < dump.objectCount; i++) {
-    for (let k = dump.firstPointer[i]; k < dump.firstPointer[i + 1]; k++) {
-      if (targets[k] < 0) continue;
-      text += `${comma}${ELEMENT},${dump.pointerOffsets[k]},${objectAt(targets[k])}`;
-      comma = ",\n";
-    }
-    if (text.length > CHUNK) {
-      yield text;
-      text = "";
-    }
+  for (let k = 0; k < targets.length; k++) {
+    if (targets[k] >= 0) yield `${ELEMENT},${dump.pointerOffsets[k]},${objectAt(targets[k])}`;
   }
-  text += '],\n"trace_function_infos":[],\n"trace_tree":[],\n"samples":[],\n"locations":[],\n"strings":[';
-  for (let i = 0; i < strings.length; i++) {
-    text += `${i === 0 ? "" : ",\n"}${JSON.stringify(strings[i])}`;
-    if (text.length > CHUNK) {
-      yield text;
-      text = "";
-    }
-  }
-  yield `${text}]}\n`;
 }
