@@ -1,6 +1,6 @@
 /**
- * The package's own part of the work, over a source that costs next to nothing: the arithmetic of a snapshot, all metrics
- * by name, JSON, and the exporters' text.
+ * The package's own part of the work, over a source that costs next to nothing: the arithmetic of a snapshot, all
+ * metrics by name, JSON, and the exporters' text.
  *
  *     tsup && node bench/exporters.bench.ts          (Node 22.6+, or through any TypeScript runner)
  */

@@ -7,17 +7,17 @@ export type ScalarField = {
   [K in keyof MemStats]: MemStats[K] extends number ? K : never;
 }[keyof MemStats];
 
-/** What changed from one snapshot to a later one: later minus earlier, negative where a figure fell. */
+/** The change from one snapshot to a later one: later minus earlier, negative where a figure fell. */
 export type MemStatsDiff = { [K in ScalarField]: number } & {
-  /** Nanoseconds from the one's last cycle to the other's. */
+  /** Nanoseconds from the last cycle of the earlier snapshot to that of the later one. */
   LastGC: bigint;
-  /** Pauses of the cycles in between, oldest first, ns; at most the last 256. */
+  /** Pauses of the cycles between the two, oldest first, ns; at most the last 256. */
   Pauses: number[];
-  /** `Size` as in MemStats, counts as differences; the classes that did not change are left out. */
+  /** `Size` as in MemStats, counts as differences. Classes that did not change are left out. */
   BySize: BySizeEntry[];
 };
 
-/** `diff(before, after)`: everything that happened in between. */
+/** `diff(before, after)`: the changes between two snapshots. */
 export function diff(before: MemStats, after: MemStats): MemStatsDiff {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(after)) {
@@ -37,10 +37,10 @@ export function diff(before: MemStats, after: MemStats): MemStatsDiff {
   return out as MemStatsDiff;
 }
 
-/** Fields that count something else than bytes. */
+/** Fields that count objects or cycles, not bytes. */
 const COUNTS = new Set<string>(["Lookups", "Mallocs", "Frees", "HeapObjects", "NumGC", "NumForcedGC"]);
 
-/** The figures that changed, one a line: `HeapAlloc +1.50M`. Empty when none did. */
+/** The figures that changed, one per line: `HeapAlloc +1.50M`. Empty if none changed. */
 export function formatDiff(d: MemStatsDiff): string {
   const lines: string[] = [];
   for (const [name, value] of Object.entries(d)) {

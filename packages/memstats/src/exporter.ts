@@ -1,13 +1,13 @@
 /**
- * What both exporters read. A gort `Runtime` satisfies it as it is; over another source of statistics it is three lines:
+ * The source that both exporters read. A gort `Runtime` is one. For another source of statistics three lines make one:
  *
  *     const go: GoSource = {
  *       readMemStats: (m) => readMemStats(source, m),
  *       metrics: createMetrics(source),
  *     };
  *
- * Both figures come out of the runtime's own memory in one synchronous call each, so an exporter needs no messages to other
- * threads and no timer.
+ * Each of the two is one synchronous call that reads the runtime's own memory. So an exporter needs no messages to
+ * other threads, and no timer.
  */
 
 import type { MemStats } from "./memstats.ts";
@@ -17,16 +17,17 @@ export interface GoSource {
   /** A snapshot, into `m` if given. */
   readMemStats(m?: MemStats): MemStats;
   readonly metrics: Metrics;
-  /** Goroutines of the program. Without it, all that the metrics count. */
+  /** Goroutines of the program. Without it, the exporter takes the number that the metrics count. */
   numGoroutine?(): number;
   /** The label of `go_info`. */
   version?(): string;
-  /** Whether it has ended. Its figures are then left out of what others are collected with. */
+  /** Whether the source has ended. The exporters then leave its figures out. */
   readonly closed?: boolean;
 }
 
-/** @throws TypeError when `source` can't be exported */
+/** @throws TypeError unless `source` has the members of a GoSource */
 export function checkSource(source: GoSource, exporter: string): void {
+  const got = source === null ? "null" : typeof source;
   if (
     source === null ||
     typeof source !== "object" ||
@@ -34,7 +35,7 @@ export function checkSource(source: GoSource, exporter: string): void {
     typeof source.metrics?.read !== "function"
   ) {
     throw new TypeError(
-      `${exporter}: source must have readMemStats and metrics, as a runtime has (got ${source === null ? "null" : typeof source})`,
+      `${exporter}: source must have readMemStats and metrics, as a runtime has (got ${got})`,
     );
   }
 }
@@ -62,7 +63,7 @@ export class SampleSet {
     return sample;
   }
 
-  /** The number of a metric that is known here, else undefined. */
+  /** The number of a metric; undefined if the source does not know it. */
   number(name: string): number | undefined {
     const { Value: value } = this.get(name);
     const kind = value.kind();

@@ -1,4 +1,4 @@
-/** Figures for people: two decimals and the largest unit that leaves at least one before the point. */
+/** Figures for people: two decimals, and the largest unit in which the figure is at least one. */
 
 const BYTE_UNITS = ["B", "K", "M", "G", "T", "P"] as const;
 
@@ -8,7 +8,7 @@ export function formatBytes(bytes: number): string {
   const sign = bytes < 0 ? "-" : "";
   let v = Math.abs(bytes);
   let i = 0;
-  // 1023.996 would print as 1024.00, which belongs to the next unit.
+  // 1023.996 would print as 1024.00, so it takes the next unit.
   while (i < BYTE_UNITS.length - 1 && Number(v.toFixed(i === 0 ? 0 : 2)) >= 1024) {
     v /= 1024;
     i++;
@@ -16,7 +16,7 @@ export function formatBytes(bytes: number): string {
   return `${sign}${i === 0 ? v.toFixed(0) : v.toFixed(2)}${BYTE_UNITS[i]}`;
 }
 
-/** Each unit, and how many of it make the next one. */
+/** Each unit, and its number in the next larger unit. */
 const TIME_UNITS: readonly (readonly [string, number])[] = [
   ["ns", 1000],
   ["us", 1000],

@@ -1,4 +1,4 @@
-/** What Go's `debug.ReadGCStats` gives, computed from a snapshot. */
+/** The figures of Go's `debug.ReadGCStats`, computed from a snapshot. */
 
 import type { MemStats } from "./memstats.ts";
 import { PAUSE_RING } from "./source.ts";
@@ -13,13 +13,13 @@ export interface GCStats {
   Pause: number[];
   /** The cycles' ends, ns since 1970, most recent first. */
   PauseEnd: bigint[];
-  /** Minimum, evenly spaced quantiles, maximum, in ns; as many as were asked for. */
+  /** Minimum, evenly spaced quantiles, maximum, in ns; as many as the caller asked for. */
   PauseQuantiles: number[];
 }
 
 /**
- * The value at fraction `p` of an ascending list, by Go's rule: no interpolation, the element at
- * floor(n * p), the last one for 1; 0 for an empty list.
+ * The value at fraction `p` of an ascending list, by Go's rule: the element at floor(n * p) without interpolation, and
+ * the last element for p = 1. 0 for an empty list.
  */
 export function quantile(sorted: ArrayLike<number>, p: number): number {
   const n = sorted.length;
@@ -33,7 +33,9 @@ export function recentPauses(m: MemStats): number[] {
 }
 
 /**
- * @param quantiles how many quantiles to give: 5 are minimum, quartiles and maximum
+ * The statistics of the collector in a snapshot.
+ *
+ * @param quantiles the number of quantiles: 5 are minimum, quartiles and maximum
  */
 export function gcStats(m: MemStats, quantiles = 0): GCStats {
   if (!Number.isInteger(quantiles) || quantiles < 0) {

@@ -1,7 +1,7 @@
 /**
- * Go's histogram of durations: 160 buckets that grow by a quarter of a power of two, one for
- * negative times below them and one for all above 2^47 ns (39 hours). Recording is a few instructions, and
- * two histograms can be compared or merged bucket by bucket.
+ * Go's histogram of durations: 160 buckets, each a quarter of a power of two wide, one bucket below them for negative
+ * times, and one above them for times from 2^47 ns (39 hours). Recording takes a few instructions. All histograms have
+ * the same buckets, so two histograms can be compared or merged bucket by bucket.
  *
  *     index   0     1..4            5..8             ...  157..160                161
  *     from   -Inf   0 by 64 ns      256 by 64 ns     ...  2^46 by 2^44 ns         2^47 ns
@@ -10,8 +10,11 @@
 /** Buckets of a time histogram, the two open ones included. */
 export const TIME_BUCKETS = 162;
 
-/** The first power of two with four buckets of its own; below it the buckets are as wide as in it. */
+/**
+ * The first power of two (its exponent) with four buckets of its own. The four buckets below it have the same width.
+ */
 const FIRST = 8;
+/** The last power of two with buckets of its own. */
 const LAST = 46;
 const TWO32 = 4294967296;
 
@@ -43,10 +46,10 @@ export function timeBucket(ns: number): number {
 }
 
 export class TimeHistogram {
-  /** How many durations fell into each bucket. */
+  /** The number of durations in each bucket. */
   readonly counts: Float64Array;
 
-  /** @param counts where they are kept, which may be memory that threads share; default: an array of its own */
+  /** @param counts the array for the counts, possibly in memory that threads share; default: a new array */
   constructor(counts: Float64Array = new Float64Array(TIME_BUCKETS)) {
     if (counts.length !== TIME_BUCKETS) {
       throw new RangeError(`metrics: a time histogram has ${TIME_BUCKETS} counts (got ${counts.length})`);
@@ -54,7 +57,7 @@ export class TimeHistogram {
     this.counts = counts;
   }
 
-  /** Counts a duration, or `n` of about the same. */
+  /** Counts a duration, or `n` durations of about that length. */
   record(ns: number, n = 1): void {
     this.counts[timeBucket(ns)] += n;
   }

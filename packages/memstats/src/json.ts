@@ -1,14 +1,14 @@
 /**
- * Go's JSON encoding of MemStats, byte for byte: all fields in declaration order, integers with all their
- * digits, no space in the compact form; the indented form is that of `json.MarshalIndent(m, "", indent)`.
- * `JSON.stringify` can do neither the 64-bit integers nor Go's way of writing small fractions.
+ * Go's JSON encoding of MemStats, byte for byte: all fields in declaration order, integers with all their digits, no
+ * space in the compact form. The indented form is that of `json.MarshalIndent(m, "", indent)`. `JSON.stringify` can
+ * write neither the 64-bit integers nor small fractions in Go's way.
  */
 
 import type { MemStats } from "./memstats.ts";
 
 /**
- * A float64 as encoding/json writes it: the shortest digits that read back the same, plain from 1e-6 to
- * 1e21, else with an exponent (`1e-9`, `1e+21`). JavaScript has the same rule, but for the sign of -0.
+ * A float64 as encoding/json writes it: the shortest digits that read back as the same number, plain from 1e-6 to 1e21,
+ * else with an exponent (`1e-9`, `1e+21`). JavaScript has the same rule, except for the sign of -0.
  */
 export function jsonFloat(x: number): string {
   if (!Number.isFinite(x)) throw new RangeError(`memstats: JSON has no such number (got ${x})`);
@@ -25,8 +25,8 @@ function uint(x: number | bigint): string {
 }
 
 /**
- * The JSON text of a snapshot. `indent` is what each level is indented with: a number of blanks or a
- * string; without it the text has no white space, like `json.Marshal`.
+ * The JSON text of a snapshot. `indent` indents each level: a number of blanks, or a string. Without it the text has no
+ * white space, like that of `json.Marshal`.
  */
 export function memStatsJSON(m: MemStats, indent: number | string = ""): string {
   const unit = typeof indent === "number" ? " ".repeat(indent) : indent;

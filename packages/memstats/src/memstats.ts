@@ -1,29 +1,27 @@
 /**
  * MemStats: the record that Go's `runtime.ReadMemStats` fills, field by field.
  *
- * How the fields hang together (every one of these holds in every snapshot; `testing.checkIdentities`
- * repeats them line by line):
+ * Relations between the fields, which hold in every snapshot (identities.ts checks them line by line):
  *
  *     Sys       = HeapSys + StackSys + MSpanSys + MCacheSys + BuckHashSys + GCSys + OtherSys
  *     HeapSys   = HeapInuse + HeapIdle              HeapReleased is a part of HeapIdle
  *     HeapInuse >= HeapAlloc = Alloc                slots in use, against the spans that hold them
  *     Mallocs - Frees = HeapObjects                 tiny objects in a shared block are in both, at once
- *     LastGC    = PauseEnd[(NumGC + 255) % 256]     the rings' first cycle is at index 0
+ *     LastGC    = PauseEnd[(NumGC + 255) % 256]     the first cycle is at index 0 of the rings
  *
- * The 64-bit counters are numbers, exact below 2^53 bytes, objects or nanoseconds. Two kinds of value
- * lie above that. Times since 1970 in nanoseconds (`LastGC`, `PauseEnd`) are bigints. `NextGC` with the
- * collector off is the goal that the memory limit sets, about 8.9e18 without a limit: it stays a number
- * (rounded to a multiple of 1024), since arithmetic on it matters more than the last bytes of "never".
+ * The 64-bit counters are numbers, exact below 2^53 bytes, objects or nanoseconds. Two kinds of value lie above that.
+ * Times since 1970 in nanoseconds (`LastGC`, `PauseEnd`) are bigints. `NextGC` with the collector off is the goal that
+ * the memory limit sets, about 8.9e18 without a limit. It stays a number, rounded to a multiple of 1024: arithmetic on
+ * it matters more than the last bytes of "never".
  *
- * Unlike Go: the rings are typed arrays, which have Go's fixed length and can be refilled without
- * allocating.
+ * Unlike Go: the rings are typed arrays, which have Go's fixed length and can be refilled without allocating.
  *
  * Sources: Go's mstats.go (fields, definitions); the identities were measured on Go 1.27.
  */
 
 import { PAUSE_RING } from "./source.ts";
 
-/** What one size class allocated. `Size` is the largest object of the class, bytes. */
+/** Objects of one size class. `Size` is the largest object of the class, bytes. */
 export interface BySizeEntry {
   Size: number;
   Mallocs: number;
@@ -34,7 +32,7 @@ export interface BySizeEntry {
 export const BY_SIZE_LENGTH = 61;
 
 export class MemStats {
-  // The order is Go's: it is the order of the JSON text.
+  // In Go's order, which is the order of the JSON text.
 
   /** Bytes of allocated heap objects; the same as HeapAlloc. */
   Alloc = 0;
@@ -78,7 +76,7 @@ export class MemStats {
   BuckHashSys = 0;
   /** Bytes of the collector's metadata and work buffers. */
   GCSys = 0;
-  /** Bytes of everything else the runtime obtained. */
+  /** Bytes of all other memory that the runtime obtained. */
   OtherSys = 0;
 
   /** The heap size that the next cycle aims at. */
@@ -102,7 +100,7 @@ export class MemStats {
   /** Always false. */
   DebugGC = false;
 
-  /** Per size class, 61 entries; larger objects are in none of them. */
+  /** Per size class, 61 entries; objects larger than class 60 count in no entry. */
   BySize: BySizeEntry[] = Array.from({ length: BY_SIZE_LENGTH }, () => ({ Size: 0, Mallocs: 0, Frees: 0 }));
 
   /**
@@ -119,7 +117,7 @@ export class MemStats {
   }
 }
 
-/** A record of zeros to give to `readMemStats` again and again. */
+/** A record of zeros, which `readMemStats` can fill repeatedly. */
 export function newMemStats(): MemStats {
   return new MemStats();
 }

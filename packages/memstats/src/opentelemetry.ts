@@ -1,17 +1,18 @@
 /**
- * The OpenTelemetry exporter: the metrics of the semantic conventions for Go runtimes, as observable instruments. Nothing
- * of OpenTelemetry is imported, so the API stays an optional peer: the program passes its Meter.
+ * The OpenTelemetry exporter: the metrics of the semantic conventions for Go runtimes, as observable instruments. It
+ * imports nothing of OpenTelemetry, so the API stays an optional peer: the program passes its Meter.
  *
- *     go.memory.used{go.memory.type}   stacks; and everything else that is mapped
+ *     go.memory.used{go.memory.type}   stacks; and all other memory that is mapped
  *     go.memory.limit                  the memory limit, while there is one
- *     go.memory.allocated, go.memory.allocations, go.memory.gc.goal, go.goroutine.count, go.processor.limit, go.config.gogc
+ *     go.memory.allocated, go.memory.allocations, go.memory.gc.goal, go.goroutine.count, go.processor.limit,
+ *     go.config.gogc
  *     opt-in: go.memory.gc.cycles, go.cpu.time{go.cpu.state, go.cpu.detailed_state}
  *
- * The API has no observable histogram, so the distributions (go.schedule.duration, go.memory.gc.pause.duration) can't be
- * instruments of it; those that are measured here come from `goHistogramProducer`, which a reader of the SDK takes in its
- * `metricProducers`.
+ * The API has no observable histogram. So the distributions (go.schedule.duration, go.memory.gc.pause.duration) are no
+ * instruments. `goHistogramProducer` gives those that the source measures, and a reader of the SDK takes the producer
+ * in its `metricProducers`.
  *
- * A metric that can't be told here is not observed.
+ * A metric that the source does not know is not observed.
  *
  * Sources: OpenTelemetry's semantic conventions, "Go runtime metrics" (status: development).
  */
@@ -31,7 +32,7 @@ interface Result {
   observe(instrument: never, value: number, attributes?: Attributes): void;
 }
 
-/** What is needed of the API's `Meter`. */
+/** The part of the API's `Meter` that the exporter uses. */
 export interface OtelMeter {
   createObservableCounter(name: string, options?: { unit?: string; description?: string }): object;
   createObservableUpDownCounter(name: string, options?: { unit?: string; description?: string }): object;
@@ -52,7 +53,7 @@ interface Row {
   readonly unit: string;
   readonly description: string;
   readonly optIn?: boolean;
-  /** The runtime/metrics that it is computed from. */
+  /** The runtime/metrics from which the value is computed. */
   readonly from: readonly string[];
   observe(observe: Observe, metric: (name: string) => number | undefined): void;
 }
@@ -62,7 +63,7 @@ const value =
   (observe: Observe, metric: (name: string) => number | undefined): void =>
     observe(metric(name));
 
-/** The metric of `from`, as it is. */
+/** A row whose value is one metric, unchanged. */
 const plain = (row: Omit<Row, "from" | "observe">, from: string): Row => ({
   ...row,
   from: [from],
@@ -180,7 +181,8 @@ const ROWS: readonly Row[] = [
 ];
 
 /**
- * Makes the instruments in `meter` and has them observed, all from one snapshot a collection. Returns what ends it.
+ * Makes the instruments in `meter` and observes them, all from one snapshot per collection. Returns a function that
+ * ends the observation.
  *
  *     const end = registerGoInstruments(metrics.getMeter("@gort/runtime"), rt);
  */
@@ -245,9 +247,10 @@ function hrTime(): [number, number] {
 }
 
 /**
- * The distributions, as a `MetricProducer` of the SDK: `new PeriodicExportingMetricReader({ metricProducers: [producer] })`.
- * Those that are not measured are left out. Buckets are the runtime's own; the sum is a lower estimate, each duration
- * counted at its bucket's lower bound.
+ * The distributions, as a `MetricProducer` of the SDK:
+ * `new PeriodicExportingMetricReader({ metricProducers: [producer] })`. It leaves out distributions that the source
+ * does not measure. Buckets are the runtime's own. The sum is a lower estimate, because each duration counts at the
+ * lower bound of its bucket.
  */
 export function goHistogramProducer(
   source: GoSource,
@@ -264,7 +267,7 @@ export function goHistogramProducer(
     const { Value: v } = samples.get(h.from);
     if (v.kind() !== "float64-histogram") return [];
     const { Counts, Buckets } = v.float64Histogram();
-    // The bounds between the buckets: the ends, which are infinite, are not written.
+    // The bounds between the buckets. The format leaves out the two infinite ends.
     const boundaries = Array.from(Buckets.subarray(1, -1));
     const counts = Array.from(Counts);
     let sum = 0;

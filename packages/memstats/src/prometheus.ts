@@ -1,23 +1,24 @@
 /**
- * The Prometheus exporter: the metrics of client_golang's Go collector, under its exact names, so that dashboards made for Go
- * programs show a gort program without a change. `prometheusText` renders them by itself, `registerGoMetrics` puts them
- * into a registry of prom-client beside the program's own.
+ * The Prometheus exporter: the metrics of client_golang's Go collector, under its exact names. So dashboards for Go
+ * programs show a gort program without a change. `prometheusText` renders the metrics as text. `registerGoMetrics` puts
+ * them into a registry of prom-client, beside the program's own metrics.
  *
  * What is exported:
  *   always       go_goroutines, go_threads, go_info, go_gc_duration_seconds (a summary of the last 256 pauses),
  *                go_memstats_last_gc_time_seconds, and the 21 go_memstats_* of the MemStats set
  *   by rule      runtime/metrics whose names match. The default is client_golang's: GOGC, the memory limit, GOMAXPROCS
  *
- * A metric that can't be told here (kind "bad") is left out: an absent series is honest, a zero is not.
+ * A metric that the source does not know (kind "bad") is left out: a missing series is honest, a zero is not.
  *
- * Names: `/a/b-c:unit-x` becomes `go_a_b_c_unit_x`, with `_total` behind it when it is cumulative and no histogram.
- * Histograms are re-bucketed, as client_golang does: sizes to powers of 2, times to powers of 10 with one open bucket above
- * a second; a bound is the largest float64 below Go's, since Go's bounds are exclusive and Prometheus' inclusive.
- * Sums are exact for the two histograms of sizes, and lower estimates (each at its bucket's lower bound) for times.
+ * Names: `/a/b-c:unit-x` becomes `go_a_b_c_unit_x`. A cumulative metric that is no histogram gets the suffix `_total`.
+ * Histograms are re-bucketed, as client_golang does: sizes to powers of 2; times to powers of 10, with one open bucket
+ * above a second. Go's bounds are exclusive and Prometheus' are inclusive, so each bound is the largest float64 below
+ * Go's. Sums are exact for the two histograms of sizes. For times they are lower estimates: each duration counts at the
+ * lower bound of its bucket.
  *
- * Only `go_*` is registered: prom-client's own defaults have the `process_*` and `nodejs_*` series already.
+ * The exporter registers `go_*` only: prom-client's own defaults have the `process_*` and `nodejs_*` series already.
  *
- * Unlike client_golang: go_threads counts the threads that run goroutines, not all that were ever created.
+ * Unlike client_golang: go_threads counts the threads that run goroutines, not all threads that the process ever made.
  *
  * Sources: client_golang's go_collector (names, rules); the Prometheus text format 0.0.4.
  */
@@ -49,8 +50,8 @@ export interface Family {
 
 export interface PrometheusOptions {
   /**
-   * Which runtime/metrics to export: those whose names match one of the expressions. `MetricsAll` and its siblings are
-   * client_golang's groups. Default: `DefaultMetrics`.
+   * The exporter exports each runtime metric whose name matches one of these expressions. `MetricsAll` and its siblings
+   * are client_golang's groups. Default: `DefaultMetrics`.
    */
   runtimeMetrics?: readonly RegExp[];
   /** Whether to export the 21 go_memstats_* of the MemStats set. Default true. */
@@ -62,7 +63,7 @@ export const MetricsAll: RegExp = /^\/.*/;
 export const MetricsGC: RegExp = /^\/gc\/.*/;
 export const MetricsMemory: RegExp = /^\/memory\/.*/;
 export const MetricsScheduler: RegExp = /^\/sched\/.*/;
-/** What client_golang exports unasked. */
+/** The metrics that client_golang exports by default. */
 export const DefaultMetrics: readonly RegExp[] = [
   /^\/gc\/gogc:percent$/,
   /^\/gc\/gomemlimit:bytes$/,
@@ -79,14 +80,15 @@ type MemStatRow = readonly [
   value: (m: MemStats) => number,
 ];
 
-// biome-ignore format: one row a metric
+// biome-ignore format: one or two lines a metric
 const MEMSTATS: readonly MemStatRow[] = [
   ["alloc_bytes", "gauge", "Bytes of allocated heap objects.", (m) => m.Alloc],
   ["alloc_bytes_total", "counter", "Bytes allocated since the start.", (m) => m.TotalAlloc],
   ["buck_hash_sys_bytes", "gauge", "Bytes of the profiles' buckets.", (m) => m.BuckHashSys],
   ["frees_total", "counter", "Objects freed since the start, tiny ones included.", (m) => m.Frees],
   ["gc_sys_bytes", "gauge", "Bytes of the collector's metadata.", (m) => m.GCSys],
-  ["heap_alloc_bytes", "gauge", "Bytes of allocated heap objects, the same as go_memstats_alloc_bytes.", (m) => m.HeapAlloc],
+  ["heap_alloc_bytes", "gauge", "Bytes of allocated heap objects, the same as go_memstats_alloc_bytes.",
+    (m) => m.HeapAlloc],
   ["heap_idle_bytes", "gauge", "Bytes of the heap in unused spans.", (m) => m.HeapIdle],
   ["heap_inuse_bytes", "gauge", "Bytes of the heap in spans with objects.", (m) => m.HeapInuse],
   ["heap_objects", "gauge", "Allocated heap objects.", (m) => m.HeapObjects],
@@ -125,7 +127,7 @@ export function prometheusName(d: Pick<Description, "Name" | "Kind" | "Cumulativ
   return d.Cumulative && d.Kind !== "float64-histogram" ? `${name}_total` : name;
 }
 
-/** Of `bounds`, ascending: the first, and then always the next one that is at least `base` times as large. */
+/** Thins out ascending `bounds`: each bound that it keeps is at least `base` times the bound that it kept before. */
 function reBucketExp(bounds: readonly number[], base: number): number[] {
   const out: number[] = [];
   let from = 0;
@@ -141,7 +143,7 @@ function reBucketExp(bounds: readonly number[], base: number): number[] {
   return out;
 }
 
-/** The bounds that a histogram of the unit is exported with, the first open one left out. */
+/** The bounds of the exported histogram of a unit, without the first infinite bound. */
 export function exportedBounds(bounds: ArrayLike<number>, unit: string): number[] {
   let out = Array.from(bounds);
   if (unit === "bytes") out = reBucketExp(out, 2);
@@ -167,7 +169,7 @@ function below(x: number): number {
 
 /** Re-buckets one histogram, read after read. */
 class HistogramShape {
-  /** For each of Go's buckets, the exported one that it belongs to. */
+  /** The exported bucket to which each of Go's buckets belongs. */
   readonly #to: Uint16Array;
   readonly #lower: number[];
   readonly #labels: Readonly<Record<string, string>>[];
@@ -307,8 +309,8 @@ export class GoCollector {
 }
 
 /**
- * A number as Go's clients write it (strconv 'g' with the shortest digits), so that the labels of buckets are the same series:
- * with an exponent of two digits at least, below 1e-4 and from 1e6 on.
+ * A number as Go's clients write it (strconv 'g' with the shortest digits), so that the labels of buckets name the same
+ * series. Below 1e-4 and from 1e6 on the number has an exponent of at least two digits.
  */
 function goFloat(x: number): string {
   if (x === Number.POSITIVE_INFINITY) return "+Inf";
@@ -340,22 +342,22 @@ export function prometheusText(source: GoSource, options: PrometheusOptions = {}
   return renderFamilies(new GoCollector(source, options).collect());
 }
 
-/** What is needed of prom-client's `Registry`. */
+/** The part of prom-client's `Registry` that the exporter uses. */
 export interface PrometheusRegistry {
   registerMetric(metric: never): void;
   removeSingleMetric(name: string): void;
 }
 
-/** How values of several processes are put together by prom-client's cluster support. */
+/** The way in which prom-client's cluster support combines the values of several processes. */
 function aggregator(f: Family): string {
   if (f.name === "go_info") return "first";
   if (f.name === "go_memstats_last_gc_time_seconds") return "max";
-  // Quantiles of several processes make no quantile.
+  // The quantiles of several processes can't be combined.
   if (f.type === "summary") return "omit";
   return "sum";
 }
 
-/** A metric as prom-client's registry takes it: it asks `get` at every scrape. */
+/** A metric in the form that prom-client's registry takes. The registry calls `get` at every scrape. */
 class RegisteredMetric {
   name: string;
   readonly help: string;
@@ -375,7 +377,7 @@ class RegisteredMetric {
 
   async get(): Promise<object> {
     const { name, help, type, aggregator } = this;
-    // A registry of OpenMetrics text takes `_total` off the name, and puts it on again behind what has no metricName.
+    // A registry of OpenMetrics text removes `_total` from the name, and adds it again to values without a metricName.
     const values = (this.#collect()?.points ?? []).map((p) => ({
       labels: p.labels,
       value: p.value,
@@ -390,9 +392,9 @@ class RegisteredMetric {
 
 /**
  * Registers the metrics of the source with a registry of prom-client. Each scrape takes one snapshot for all of them.
- * Returns what takes them out again.
+ * Returns a function that removes them again.
  *
- * @throws Error of prom-client when the registry has a metric of one of the names
+ * @throws Error of prom-client if the registry already has a metric of one of the names
  */
 export function registerGoMetrics(
   registry: PrometheusRegistry,
@@ -403,11 +405,11 @@ export function registerGoMetrics(
     throw new TypeError("prometheus: registry must be a Registry of prom-client");
   }
   const collector = new GoCollector(source, options);
-  // All metrics of a scrape are asked in one synchronous run; what comes after it is another scrape.
+  // The registry asks all metrics of a scrape in one synchronous run. A call after that run is another scrape.
   let snapshot: Map<string, Family> | null = null;
   const family = (name: string): Family | undefined => {
     if (snapshot === null) {
-      // A source that has ended has no figures, and must not cost the registry those of others.
+      // A source that has ended has no figures. The registry must still get the figures of other sources.
       const families = source.closed === true ? [] : collector.collect();
       snapshot = new Map(families.map((f) => [f.name, f]));
       queueMicrotask(() => {

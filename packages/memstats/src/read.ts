@@ -1,7 +1,7 @@
 import { BY_SIZE_LENGTH, MemStats } from "./memstats.ts";
 import { NUM_SIZE_CLASSES, newRawStats, PAUSE_RING, type RawStats, type StatsSource } from "./source.ts";
 
-/** One record for all reads: a fill and the reading of it are one synchronous step. */
+/** One record for all reads: the fill and the computation are one synchronous step. */
 const scratch = newRawStats();
 
 function clear(raw: RawStats): void {
@@ -20,10 +20,10 @@ function clear(raw: RawStats): void {
 }
 
 /**
- * Takes a snapshot of `source`. With a `target` nothing is allocated, but for the bigint of `LastGC` after each
- * collection; without one, a new record is returned.
+ * Takes a snapshot of `source`. With a `target` it allocates nothing but the bigint of `LastGC`, once after each
+ * collection. Without a target it returns a new record.
  *
- * @throws TypeError when `target` is not a MemStats record
+ * @throws TypeError if `target` is not a MemStats record
  */
 export function readMemStats(source: StatsSource, target: MemStats = new MemStats()): MemStats {
   if (
@@ -40,7 +40,7 @@ export function readMemStats(source: StatsSource, target: MemStats = new MemStat
   return target;
 }
 
-/** Fills `target` and returns the counters that it was made of, valid until the next read. */
+/** Fills `target` and returns the counters from which it is computed, valid until the next read. */
 export function readRaw(source: StatsSource, target: MemStats): RawStats {
   let { raw } = source;
   if (raw === undefined) {
@@ -52,7 +52,7 @@ export function readRaw(source: StatsSource, target: MemStats): RawStats {
   return raw;
 }
 
-// Reading an element of a BigUint64Array makes a bigint. Between two collections it is always the same one.
+// A read of a BigUint64Array makes a bigint. Between two collections the value is the same, so one bigint serves.
 let knownLow = 0;
 let knownHigh = 0;
 let known = 0n;
@@ -68,7 +68,7 @@ function bigintAt(raw: RawStats, i: number): bigint {
   return known;
 }
 
-/** The arithmetic of a snapshot, apart from where the counters come from. */
+/** Computes the fields of `target` from the counters. */
 export function fromRaw(raw: RawStats, target: MemStats): void {
   const sizes = raw.classSizes;
   const allocs = raw.smallAllocCount;

@@ -1,15 +1,14 @@
 /**
- * Where the numbers come from. Whoever owns a heap, a collector and stacks implements `StatsSource`: one
- * method that writes primary counters into a record which the reader owns and reuses. Everything that
- * can be computed from other counters (Mallocs, HeapSys, Sys, ...) is computed by the reader, as Go does, so
- * that a source cannot contradict itself.
+ * The source of the figures. The owner of a heap, a collector and stacks implements `StatsSource`: one method that
+ * writes primary counters into a record, which the reader owns and reuses. The reader computes all figures that follow
+ * from other counters (Mallocs, HeapSys, Sys, ...), as Go does. So a source cannot contradict itself.
  *
  * Rules for a source:
- * - `fill` is called with the world stopped, or on the only thread; what it writes is one consistent
- *   snapshot. It flushes caches whose counters lag (Go gives back every mcache first).
+ * - `fill` is called with the world stopped, or on the only thread. It writes one consistent snapshot. It flushes
+ *   caches whose counters lag (Go flushes every mcache first).
  * - It writes every field that it knows and leaves the others alone: they keep 0.
  * - It allocates nothing.
- * - With a record of its own (`raw`) it writes what has changed since the last fill.
+ * - With a record of its own (`raw`) it writes the fields that have changed since the last fill.
  */
 
 /** Size classes of Go's allocator; class 0 stands for large objects. */
@@ -18,14 +17,17 @@ export const NUM_SIZE_CLASSES = 68;
 /** Entries of the rings of the latest pauses. */
 export const PAUSE_RING = 256;
 
-/** A Go `uint64` of Unix nanoseconds does not fit a number: two views of one buffer, take either. */
+/**
+ * The primary counters. A Go `uint64` of nanoseconds since 1970 does not fit a number, so `pauseEnd` and
+ * `pauseEndWords` are two views of one buffer; a source writes either.
+ */
 export interface RawStats {
   // -- pages of the heap, bytes --
   /** Bytes in spans with at least one object. */
   heapInuse: number;
   /** Bytes in free pages, released or not. */
   heapIdle: number;
-  /** The part of `heapIdle` that was given back to the operating system, or never touched. */
+  /** The part of `heapIdle` that was returned to the operating system, or never touched. */
   heapReleased: number;
 
   // -- objects, since the start --
@@ -39,7 +41,7 @@ export interface RawStats {
   largeAllocBytes: number;
   largeFreeCount: number;
   largeFreeBytes: number;
-  /** Tiny objects that were put into a block begun earlier; they are in no class's count. */
+  /** Tiny objects that were added to a block that already existed. No class counts them. */
   tinyAllocs: number;
 
   // -- other memory, bytes --
@@ -68,17 +70,18 @@ export interface RawStats {
   enableGC: boolean;
   /** Ring of the pauses of each cycle, ns: cycle n (from 1) is at (n + 255) % 256. */
   readonly pauseNs: Float64Array;
-  /** Ring of the cycles' ends, Unix ns. */
+  /** Ring of the ends of the cycles, nanoseconds since 1970. */
   readonly pauseEnd: BigUint64Array;
   /** The same buffer as `pauseEnd` in 32-bit words (low word first on every platform we run on). */
   readonly pauseEndWords: Uint32Array;
 }
 
 export interface StatsSource {
+  /** Writes a snapshot into `raw`; see the rules above. */
   fill(raw: RawStats): void;
   /**
-   * A record of the source's own, which is given to each fill as the last one left it: what has not changed need not be written
-   * again. Without it, `fill` gets a record of zeros.
+   * A record that the source owns. Each fill gets it as the last fill left it, so the source writes only the fields
+   * that have changed. Without it, `fill` gets a record of zeros.
    */
   readonly raw?: RawStats;
 }

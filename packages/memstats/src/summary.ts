@@ -3,15 +3,16 @@ import { quantile, recentPauses } from "./gcstats.ts";
 import type { MemStats } from "./memstats.ts";
 
 /**
- * One line about the collector:
+ * One line about the collector (broken here in two):
  *
- *     NumGC:39 Pause:83.37us Pause(Avg):91.02us Overhead:3.01% Alloc:66.05M Sys:72.20M Alloc(Rate):1.20G/s Histogram:140.10us 200.00us 212.51us
+ *     NumGC:39 Pause:83.37us Pause(Avg):91.02us Overhead:3.01% Alloc:66.05M Sys:72.20M Alloc(Rate):1.20G/s
+ *     Histogram:140.10us 200.00us 212.51us
  *
- * Pause is the last cycle's, the average and the histogram (95 %, 99 %, longest) go over the last 256;
- * Overhead is the share of the elapsed time spent in pauses. Before the first cycle only the memory
- * figures are given.
+ * Pause is the pause of the last cycle. The average and the histogram (95 %, 99 %, longest) cover the last 256 cycles.
+ * Overhead is the share of the elapsed time spent in pauses. Before the first cycle the line has the memory figures
+ * only.
  *
- * @param elapsedMs milliseconds since the program's start: what the rates refer to
+ * @param elapsedMs milliseconds since the program's start: the rates refer to this time
  */
 export function summary(m: MemStats, elapsedMs: number): string {
   if (!(elapsedMs >= 0) || elapsedMs === Number.POSITIVE_INFINITY) {

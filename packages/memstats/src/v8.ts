@@ -1,29 +1,28 @@
 /**
- * MemStats of a plain Node process: V8's heap in Go's words, for programs that use no heap of ours.
+ * MemStats of a plain Node process: V8's heap in Go's words, for programs that use no heap of gort.
  *
- * What each field means here (a field not named is 0: V8 says nothing about it):
+ * The meaning of each field here (a field that is not named is 0: V8 has no figure for it):
  *
  *   Alloc, HeapAlloc    used_heap_size: live objects and garbage not yet collected
  *   TotalAlloc          total_allocated_bytes where V8 counts it; else a lower bound, the growth of
  *                       used_heap_size between snapshots
- *   HeapSys             total_heap_size: what V8 has committed
- *   HeapInuse           the pages' used part: total_heap_size less what the spaces have available, rounded to
+ *   HeapSys             total_heap_size: the bytes that V8 has committed
+ *   HeapInuse           the used part of the pages: total_heap_size less the available bytes of the spaces, rounded to
  *                       whole pages of 8 KiB
  *   HeapIdle            HeapSys - HeapInuse
  *   HeapReleased        committed, but not resident: total_heap_size - total_physical_size, at most HeapIdle
  *   GCSys               malloced_memory: V8's own structures
- *   OtherSys            resident memory of the process that is none of the above: code, native libraries,
- *                       array buffers
+ *   OtherSys            all other resident memory of the process: code, native libraries, array buffers
  *   NextGC              0: V8 does not tell when it will collect
  *   NumGC, Pause*       collections that perf_hooks reported, scavenges included unless `minor` is false.
- *                       Node delivers them in a later turn of the event loop, so that a collection in the
- *                       current turn is not yet counted. A pause is the whole collection as Node times
- *                       it, of which V8 may have done a part concurrently
- *   NumForcedGC         those that were asked for (`global.gc()`, a heap snapshot)
+ *                       Node delivers the reports in a later turn of the event loop, so a collection of the
+ *                       current turn is not yet counted. A pause is the whole collection as Node times it;
+ *                       V8 may have done a part of it concurrently
+ *   NumForcedGC         collections that the program asked for (`global.gc()`, a heap snapshot)
  *   GCCPUFraction       PauseTotalNs / time since the source was made
  *   Mallocs, Frees, HeapObjects, BySize   0: V8 counts bytes only
  *
- * The identities of MemStats hold, but for the floor of NextGC.
+ * The identities of MemStats hold, except the floor of NextGC.
  */
 
 import type { RawStats, StatsSource } from "./source.ts";
@@ -31,7 +30,7 @@ import { PAUSE_RING } from "./source.ts";
 
 const PAGE = 8192;
 
-/** What we need of `node:v8` and `node:perf_hooks`; `detail` is Node's for entries of type gc. */
+/** The parts of `node:v8` and `node:perf_hooks` that we use. `detail` is Node's for entries of type gc. */
 interface HeapStatistics {
   total_heap_size: number;
   total_physical_size: number;
@@ -78,13 +77,13 @@ export interface V8SourceOptions {
 }
 
 export interface V8Source extends StatsSource {
-  /** Stops watching collections; the figures of pauses stay as they are. */
+  /** Stops watching collections. The figures of pauses then stay as they are. */
   close(): void;
   [Symbol.dispose](): void;
 }
 
 /**
- * A source for `readMemStats` over this process. It watches collections from now on.
+ * A source for `readMemStats` over this process. It counts collections that happen after this call.
  *
  * @throws TypeError outside of Node
  */
@@ -108,10 +107,10 @@ export function v8Source(options: V8SourceOptions = {}): V8Source {
     for (const e of entries) {
       if (!minor && e.detail?.kind === constants.NODE_PERFORMANCE_GC_MINOR) continue;
       const i = numGC % PAUSE_RING;
-      // A pause too short for the clock still was one: 1 ns marks the entry as used.
+      // A pause too short for the clock is still a pause: 1 ns marks the entry as used.
       const ns = Math.max(1, Math.round(e.duration * 1e6));
       const end = originNs + BigInt(Math.round((e.startTime + e.duration) * 1e6));
-      // Entries of one batch may come out of order by a clock's tick; LastGC never falls.
+      // Entries of one batch may be out of order by a tick of the clock. LastGC must never fall.
       lastEnd = end > lastEnd ? end : lastEnd;
       pauseNs[i] = ns;
       pauseEnd[i] = lastEnd;

@@ -137,7 +137,7 @@ function reachable(s: Snapshot): Set<number> {
 const snapshotText = (dump: HeapDump, options = {}): string => [...heapSnapshot(dump, options)].join("");
 
 describe("readHeapDump", () => {
-  it("reads what a Go 1.27 program wrote", () => {
+  it("reads the dump of a Go 1.27 program", () => {
     const dump = readHeapDump(goDump());
     expect(dump.params).toMatchObject({
       bigEndian: false,
@@ -169,7 +169,7 @@ describe("readHeapDump", () => {
     expect(sampled.some((frames) => frames.includes("main.main"))).toBe(true);
   });
 
-  it("gives back what was written", () => {
+  it("reads back the records that HeapDumpWriter wrote", () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -277,7 +277,7 @@ describe("readHeapDump", () => {
     expect(Buffer.compare(dump.contents(0), big)).toBe(0);
   });
 
-  it("says where a dump is cut off, and refuses what is none", () => {
+  it("says where a dump is cut off, and refuses bytes that are no dump", () => {
     const bytes = write((w) => {
       w.params(params);
       w.object(0x10000, contents(2, [0x10000]), [0]);
@@ -296,7 +296,7 @@ describe("readHeapDump", () => {
 });
 
 describe("heapSnapshot", () => {
-  it("is what DevTools loads, made of a dump of Go", () => {
+  it("makes a snapshot that DevTools loads from a dump of Go", () => {
     const dump = readHeapDump(goDump());
     const s = checkSnapshot(snapshotText(dump));
     const total = s.nodes.reduce((sum, n, i) => (i % 7 === 3 ? sum + n : sum), 0);
@@ -306,7 +306,7 @@ describe("heapSnapshot", () => {
     expect(s.strings).toContain("main.main: 896 bytes, 110 pointers");
   });
 
-  it("shows what retains an object: roots, goroutines, other objects, or nothing", () => {
+  it("shows the retainers of an object: roots, goroutines, other objects, or none", () => {
     const dump = readHeapDump(
       write((w) => {
         w.params(params);
@@ -457,7 +457,7 @@ describe("heapSnapshot in DevTools' own loader", () => {
     ]);
   });
 
-  it("loads a dump of Go: no object is out of reach, and nothing is counted twice", async () => {
+  it("loads a dump of Go: it reaches every object, and counts each object once", async () => {
     const dump = readHeapDump(goDump());
     const s = await load(dump);
     const total = dump.sizes.reduce((a, b) => a + b, 0);

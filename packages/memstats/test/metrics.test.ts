@@ -1,14 +1,5 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  all,
-  createMetrics,
-  newSample,
-  TIME_BOUNDS,
-  TIME_BUCKETS,
-  TimeHistogram,
-  timeBucket,
-} from "../src/metrics.ts";
+import { all, createMetrics, newSample } from "../src/metrics.ts";
 import { modelMetrics, modelSource } from "../src/testing.ts";
 
 describe("all", () => {
@@ -33,7 +24,7 @@ describe("read", () => {
     expect(samples.map((s) => s.Value.kind())).toEqual(all().map((d) => d.Kind));
   });
 
-  it("gives bad for what nobody knows, and keeps nothing of an earlier read", () => {
+  it("gives bad for a metric that no source knows, and keeps nothing of an earlier read", () => {
     let known = true;
     const more = modelMetrics(7);
     const metrics = createMetrics(stats, { fill: (raw) => known && more.fill(raw) });
@@ -50,7 +41,7 @@ describe("read", () => {
     expect(samples.map((s) => s.Value.kind())).toEqual(["bad", "bad", "bad", "bad"]);
   });
 
-  it("needs no second source for what MemStats has", () => {
+  it("needs no second source for the metrics that MemStats has", () => {
     const sample = newSample("/memory/classes/total:bytes");
     createMetrics(stats).read([sample]);
     expect(sample.Value.uint64()).toBeGreaterThan(0);
@@ -91,7 +82,7 @@ describe("read", () => {
     expect(sample.Value.float64Histogram()).toBe(first);
   });
 
-  it("refuses the accessor of another kind, and what is no list", () => {
+  it("refuses the accessor of another kind, and samples that are no list", () => {
     const metrics = createMetrics(stats);
     const sample = newSample("/gc/cycles/total:gc-cycles");
     expect(() => sample.Value.uint64()).toThrow("metrics: called uint64 on non-uint64 metric value");
@@ -101,36 +92,5 @@ describe("read", () => {
     expect(() => metrics.read("x" as unknown as [])).toThrow(
       "metrics: read needs a list of samples (got string)",
     );
-  });
-});
-
-describe("TimeHistogram", () => {
-  it("puts every duration between the bounds of its bucket", () => {
-    fc.assert(
-      fc.property(fc.double({ min: -1000, max: 2 ** 50, noNaN: true }), (x) => {
-        const ns = Math.floor(x);
-        const i = timeBucket(ns);
-        expect(ns / 1e9).toBeGreaterThanOrEqual(TIME_BOUNDS[i]);
-        expect(ns / 1e9).toBeLessThan(TIME_BOUNDS[i + 1]);
-      }),
-      { numRuns: 2000 },
-    );
-  });
-
-  it("begins each bucket exactly at its bound", () => {
-    for (let i = 1; i < TIME_BUCKETS; i++) {
-      const ns = Math.round(TIME_BOUNDS[i] * 1e9);
-      expect([timeBucket(ns), timeBucket(ns - 1)]).toEqual([i, i - 1]);
-    }
-  });
-
-  it("counts", () => {
-    const h = new TimeHistogram();
-    for (const ns of [-5, 0, 63, 64, 1e9, 2 ** 60]) h.record(ns);
-    expect(h.counts[0]).toBe(1);
-    expect(h.counts[1]).toBe(2);
-    expect(h.counts[2]).toBe(1);
-    expect(h.counts[TIME_BUCKETS - 1]).toBe(1);
-    expect(h.counts.reduce((a, b) => a + b, 0)).toBe(6);
   });
 });

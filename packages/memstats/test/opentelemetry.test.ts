@@ -61,7 +61,7 @@ describe("registerGoInstruments", () => {
     ]);
   });
 
-  it("splits the used memory into stacks and the rest, without what was released", async () => {
+  it("splits the used memory into stacks and the rest, without released pages", async () => {
     const source = model(4);
     const m = source.readMemStats();
     const points = (await collect(source, false)).get("go.memory.used")!.dataPoints;
@@ -69,7 +69,7 @@ describe("registerGoInstruments", () => {
     expect(by).toEqual({ stack: m.StackInuse, other: m.Sys - m.HeapReleased - m.StackInuse });
   });
 
-  it("has the opt-in metrics when asked", async () => {
+  it("has the opt-in metrics if the program asks for them", async () => {
     const metrics = await collect(model(), true);
     expect(typeOf(metrics.get("go.memory.gc.cycles")!.descriptor)).toBe(InstrumentType.OBSERVABLE_COUNTER);
     const cpu = metrics.get("go.cpu.time")!;
@@ -102,7 +102,7 @@ describe("registerGoInstruments", () => {
     expect(metrics.has("go.schedule.duration")).toBe(false);
   });
 
-  it("refuses what is no meter or no source", () => {
+  it("refuses a meter or a source of another kind", () => {
     expect(() => registerGoInstruments({} as never, model())).toThrow(/meter must be a Meter/);
     expect(() => goHistogramProducer({} as never)).toThrow(/source must have readMemStats/);
   });

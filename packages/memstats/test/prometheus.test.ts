@@ -53,16 +53,17 @@ const EXTRAS = {
   go_sched_gomaxprocs_threads: "gauge",
 };
 
-/** What MetricsAll adds, client_golang's names. */
+/** The names that MetricsAll adds, as client_golang has them. */
 const ALL = `go_cgo_go_to_c_calls_calls_total go_cpu_classes_gc_mark_assist_cpu_seconds_total
 go_cpu_classes_gc_mark_dedicated_cpu_seconds_total go_cpu_classes_gc_mark_idle_cpu_seconds_total
-go_cpu_classes_gc_pause_cpu_seconds_total go_cpu_classes_gc_total_cpu_seconds_total go_cpu_classes_idle_cpu_seconds_total
-go_cpu_classes_scavenge_assist_cpu_seconds_total go_cpu_classes_scavenge_background_cpu_seconds_total
-go_cpu_classes_scavenge_total_cpu_seconds_total go_cpu_classes_total_cpu_seconds_total go_cpu_classes_user_cpu_seconds_total
-go_gc_cleanups_executed_cleanups_total go_gc_cleanups_queued_cleanups_total go_gc_cycles_automatic_gc_cycles_total
-go_gc_cycles_forced_gc_cycles_total go_gc_cycles_total_gc_cycles_total go_gc_finalizers_executed_finalizers_total
-go_gc_finalizers_queued_finalizers_total go_gc_gogc_percent go_gc_gomemlimit_bytes go_gc_heap_allocs_by_size_bytes
-go_gc_heap_allocs_bytes_total go_gc_heap_allocs_objects_total go_gc_heap_frees_by_size_bytes go_gc_heap_frees_bytes_total
+go_cpu_classes_gc_pause_cpu_seconds_total go_cpu_classes_gc_total_cpu_seconds_total
+go_cpu_classes_idle_cpu_seconds_total go_cpu_classes_scavenge_assist_cpu_seconds_total
+go_cpu_classes_scavenge_background_cpu_seconds_total go_cpu_classes_scavenge_total_cpu_seconds_total
+go_cpu_classes_total_cpu_seconds_total go_cpu_classes_user_cpu_seconds_total go_gc_cleanups_executed_cleanups_total
+go_gc_cleanups_queued_cleanups_total go_gc_cycles_automatic_gc_cycles_total go_gc_cycles_forced_gc_cycles_total
+go_gc_cycles_total_gc_cycles_total go_gc_finalizers_executed_finalizers_total go_gc_finalizers_queued_finalizers_total
+go_gc_gogc_percent go_gc_gomemlimit_bytes go_gc_heap_allocs_by_size_bytes go_gc_heap_allocs_bytes_total
+go_gc_heap_allocs_objects_total go_gc_heap_frees_by_size_bytes go_gc_heap_frees_bytes_total
 go_gc_heap_frees_objects_total go_gc_heap_goal_bytes go_gc_heap_live_bytes go_gc_heap_objects_objects
 go_gc_heap_tiny_allocs_objects_total go_gc_limiter_last_enabled_gc_cycle go_gc_pauses_seconds go_gc_scan_globals_bytes
 go_gc_scan_heap_bytes go_gc_scan_stack_bytes go_gc_scan_total_bytes go_gc_stack_starting_size_bytes
@@ -143,7 +144,7 @@ describe("prometheusText", () => {
     expect(parse(prometheusText(model(), { memStats: false, runtimeMetrics: [] })).types).toEqual(BASE);
   });
 
-  it("has all of runtime/metrics under client_golang's names when asked", () => {
+  it("has all of runtime/metrics under client_golang's names if the rules match them", () => {
     const { types } = parse(prometheusText(model(), { memStats: false, runtimeMetrics: [MetricsAll] }));
     expect(Object.keys(types).sort()).toEqual([...Object.keys(BASE), ...ALL].sort());
     const gc = parse(prometheusText(model(), { memStats: false, runtimeMetrics: [MetricsGC] }));
@@ -152,7 +153,7 @@ describe("prometheusText", () => {
     );
   });
 
-  it("is read by a parser of the format that others use", () => {
+  it("gives text that another parser of the format reads", () => {
     const source = model(4);
     const text = prometheusText(source, { runtimeMetrics: [MetricsAll] });
     const families = parsePrometheus(text) ?? [];
@@ -277,7 +278,7 @@ describe("prometheusText", () => {
     expect(exportedBounds([1, 2, 3], "objects")).toEqual([1, 2, 3]);
   });
 
-  it("leaves out what is not measured", () => {
+  it("leaves out the metrics that the source does not measure", () => {
     const stats = v8Source();
     const text = prometheusText(
       { readMemStats: (m) => readMemStats(stats, m ?? newMemStats()), metrics: createMetrics(stats) },
@@ -291,7 +292,7 @@ describe("prometheusText", () => {
     expect(contentType).toMatch(/^text\/plain; version=0\.0\.4/);
   });
 
-  it("names what is wrong with its arguments", () => {
+  it("names the wrong argument", () => {
     expect(() => prometheusText(null as never)).toThrow(/prometheus: source must have readMemStats/);
     expect(() => prometheusText({} as never)).toThrow(TypeError);
     expect(() => prometheusText(model(), { runtimeMetrics: ["/gc/"] as never })).toThrow(
@@ -337,7 +338,7 @@ describe("registerGoMetrics", () => {
     );
   });
 
-  it("leaves the registry the metrics of others when its source has been closed", async () => {
+  it("leaves the other metrics of the registry alone after its source has closed", async () => {
     const registry = new Registry();
     const source = model(5);
     let closed = false;
@@ -387,7 +388,7 @@ describe("registerGoMetrics", () => {
     expect(text.endsWith("# EOF\n")).toBe(true);
   });
 
-  it("names how a cluster puts the figures of its processes together", async () => {
+  it("names the way in which a cluster combines the figures of its processes", async () => {
     const registry = new Registry();
     registerGoMetrics(registry, model());
     const of = new Map(registry.getMetricsAsArray().map((m) => [m.name, m.aggregator]));
@@ -397,7 +398,7 @@ describe("registerGoMetrics", () => {
     expect(of.get("go_memstats_heap_alloc_bytes")).toBe("sum");
   });
 
-  it("takes out its own metrics alone, once", async () => {
+  it("removes its own metrics only, and once", async () => {
     const registry = new Registry();
     const end = registerGoMetrics(registry, model());
     end();
@@ -408,7 +409,7 @@ describe("registerGoMetrics", () => {
     expect(await registry.metrics()).toContain("go_goroutines");
   });
 
-  it("refuses what is no registry", () => {
+  it("refuses a registry of another kind", () => {
     expect(() => registerGoMetrics({} as never, model())).toThrow(/registry must be a Registry/);
   });
 });

@@ -39,7 +39,7 @@ describe("v8Source", () => {
     }
   });
 
-  it("counts no scavenges when told so", async () => {
+  it("counts no scavenges with minor: false", async () => {
     const all = v8Source();
     const major = v8Source({ minor: false });
     churn();
@@ -49,7 +49,7 @@ describe("v8Source", () => {
     major.close();
   });
 
-  it("stops watching when closed", async () => {
+  it("stops watching after close", async () => {
     const source = v8Source();
     source.close();
     churn();

@@ -1,10 +1,10 @@
 import type { MemStats } from "../memstats.ts";
 import type { DumpAlloc, DumpFrame, DumpGoroutine, DumpParams } from "./format.ts";
 
-/** Something outside of the heap that points into it. */
+/** A pointer into the heap from outside of it. */
 export interface DumpRoot {
   description: string;
-  /** An address; it may point into the middle of an object, or at none. */
+  /** An address. It may point into the middle of an object, or to no object. */
   to: number;
 }
 
@@ -25,23 +25,26 @@ export interface HeapDump {
   readonly sizes: Float64Array;
   /** Pointer slots of each object, nil ones included. */
   readonly pointerSlots: Uint32Array;
-  /** Object i's pointers that are not nil are [firstPointer[i], firstPointer[i + 1]) of the next two. */
+  /**
+   * The pointers of object i that are not nil are the elements firstPointer[i] up to firstPointer[i + 1] of the next
+   * two columns.
+   */
   readonly firstPointer: Uint32Array;
   readonly pointers: Float64Array;
   readonly pointerOffsets: Float64Array;
   readonly roots: readonly DumpRoot[];
   readonly goroutines: readonly (DumpGoroutine & { frames: DumpFrame[] })[];
   readonly segments: readonly DumpSegment[];
-  /** Objects with a finalizer, and those whose finalizer is queued: addresses. */
+  /** Addresses of objects with a finalizer. The second list has those whose finalizer is queued. */
   readonly finalizers: readonly number[];
   readonly queuedFinalizers: readonly number[];
   readonly memStats: MemStats;
   readonly allocs: ReadonlyMap<number, DumpAlloc>;
-  /** Of sampled objects: address, and the number of their allocation stack. */
+  /** Sampled objects: from the address to the number of the allocation stack. */
   readonly samples: ReadonlyMap<number, number>;
   /** The object that an address points into, or -1. */
   find(address: number): number;
-  /** Bytes of an object: a view of the dump. */
+  /** The bytes of an object: a view of the dump. */
   contents(i: number): Uint8Array;
   /** The pointer at an offset of some contents. */
   pointerAt(contents: Uint8Array, offset: number): number;

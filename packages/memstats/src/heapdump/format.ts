@@ -1,12 +1,12 @@
 /**
- * Heap dumps: every object of a heap with its contents and pointers, and what holds them, in the format that Go's
- * `debug.WriteHeapDump` writes. Tools for Go's dumps read ours, and `readHeapDump` reads Go's.
+ * Heap dumps: every object of a heap with its contents and pointers, and the roots that hold them, in the format that
+ * Go's `debug.WriteHeapDump` writes. Tools for Go's dumps read ours, and `readHeapDump` reads Go's.
  *
  * A dump is the line `go1.7 heap dump` and a list of records. A record is a tag and its fields, one after the other:
  *
- *     integer      uvarint: 7 bits a byte, low ones first, the top bit says that more follow
+ *     integer      uvarint: 7 bits per byte, low bits first; a set top bit means that another byte follows
  *     boolean      integer 0 or 1
- *     string       integer length, then so many bytes
+ *     string       integer length, then that number of bytes
  *     field list   pairs of integers: kind (1: a pointer) and offset in the contents; ended by kind 0
  *
  *     tag  record            fields
@@ -14,16 +14,17 @@
  *     1    object            address, contents (string), field list
  *     2    other root        description, pointer
  *     3    type              address, size, name, whether values are held through a pointer
- *     4    goroutine         address, stack pointer, number, place of creation, status, whether of the system, in the
- *                            background, waiting since (ns), wait reason, context, thread, top defer, top panic
- *     5    stack frame       stack pointer, depth (0: innermost), child's stack pointer, contents, entry, pc, continuation pc,
- *                            name, field list
+ *     4    goroutine         address, stack pointer, number, place of creation, status, whether of the system, whether
+ *                            in the background, waiting since (ns), wait reason, context, thread, top defer, top
+ *                            panic
+ *     5    stack frame       stack pointer, depth (0: innermost), child's stack pointer, contents, entry, pc,
+ *                            continuation pc, name, field list
  *     6    parameters        big-endian, pointer size, heap start, heap end, architecture, version, processors
  *     7    finalizer         object, function value, function's code, argument's type, object's type
  *     8    itab              address, type
  *     9    thread            address, number, number by the system
- *     10   MemStats          Alloc ... OtherSys without the deprecated ones in Go's order, NextGC, LastGC, PauseTotalNs, 256 PauseNs,
- *                            NumGC
+ *     10   MemStats          Alloc ... OtherSys in Go's order without the deprecated fields, NextGC, LastGC,
+ *                            PauseTotalNs, 256 PauseNs, NumGC
  *     11   queued finalizer  as 7
  *     12   data segment      address, contents, field list
  *     13   bss segment       as 12
@@ -32,10 +33,10 @@
  *     16   allocation stack  number, size, frames (function, file, line each), allocations, frees
  *     17   allocation sample object, number of its allocation stack
  *
- * What gort writes: 6, then 1 for every object that is allocated (garbage that was not collected yet too), 4 and 5 for
- * goroutines (contents: their slots of roots), 2 for globals and refs, 7 and 11, 10, 16 and 17 for objects that the memory
- * profile sampled, 0. An object of more than 512 bytes with pointers begins with a header of 8 bytes, so that pointers to it
- * point 8 bytes into it; other pointers may point into the middle of objects as well.
+ * The records that gort writes, in order: 6; 1 for every allocated object, also for garbage not yet collected; 4 and 5
+ * for goroutines (the contents are their slots of roots); 2 for globals and refs; 7 and 11; 10; 16 and 17 for objects
+ * that the memory profile sampled; 0. An object of more than 512 bytes with pointers begins with a header of 8 bytes,
+ * so a pointer to it points 8 bytes into it. Other pointers may point into the middle of objects as well.
  *
  * Source: the Go project's description of the format ("heapdump15-through-heapdump17" of its wiki); dumps of Go 1.27.
  */
@@ -61,7 +62,7 @@ export const TAG_PANIC = 15;
 export const TAG_MEM_PROF = 16;
 export const TAG_ALLOC_SAMPLE = 17;
 
-/** In a field list. */
+/** Kinds in a field list. */
 export const FIELD_EOL = 0;
 export const FIELD_PTR = 1;
 
@@ -98,13 +99,13 @@ export interface DumpParams {
   heapStart: number;
   heapEnd: number;
   arch: string;
-  /** The release of Go that wrote the dump, or whose behaviour is reproduced. */
+  /** The release of Go that wrote the dump, or that the writer reproduces. */
   version: string;
   cpus: number;
 }
 
 export interface DumpGoroutine {
-  /** Tells it from others in this dump; no address of the heap. */
+  /** Identifies the goroutine in this dump. It is no address of the heap. */
   address: number;
   id: number;
   /** Go's number of the status: 1 runnable, 2 running, 3 in a system call, 4 waiting. */
@@ -128,7 +129,7 @@ export interface DumpFrame {
 
 export interface DumpAlloc {
   id: number;
-  /** Of one object, bytes. */
+  /** Bytes of one object. */
   size: number;
   frames: { func: string; file: string; line: number }[];
   allocs: number;

@@ -11,8 +11,9 @@
  *      +- (garbage)                    objects that no root reaches, not yet collected
  *
  * The class of a node is its shape, `24 bytes, 2 pointers`. Where the memory profile sampled the object, the function
- * that allocated it stands before the shape. `nameOf` can give a better name. The number of an edge is the offset of the
- * pointer. The numbers behind the @ are addresses. Objects do not move, so DevTools can compare two dumps of one process.
+ * that allocated it stands before the shape. `nameOf` can give a better name. The number of an edge is the offset of
+ * the pointer. The numbers behind the @ are addresses. Objects do not move, so DevTools can compare two dumps of one
+ * process.
  *
  * (garbage) points to heads only: to garbage that no other garbage points to, and to one object of each cycle that
  * nothing else leads into. So the retained size of a head is the memory that goes with it. With an edge to every object

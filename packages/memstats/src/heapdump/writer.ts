@@ -21,7 +21,7 @@ import {
   TAG_STACK_FRAME,
 } from "./format.ts";
 
-/** Takes a piece of the dump; the bytes are only valid during the call. */
+/** Takes a piece of the dump. The bytes are valid during the call only. */
 export type DumpSink = (chunk: Uint8Array) => void;
 
 const BUFFER_BYTES = 64 << 10;
@@ -30,8 +30,8 @@ const MAX_VARINT = 10;
 const utf8 = new TextEncoder();
 
 /**
- * Writes the records of a dump. Allocates nothing for an object; what the sink throws goes through to the caller, and
- * the dump is worthless then.
+ * Writes the records of a dump. It allocates nothing per object. If the sink throws, the error goes to the caller, and
+ * the dump is incomplete.
  */
 export class HeapDumpWriter {
   readonly #sink: DumpSink;
@@ -109,7 +109,7 @@ export class HeapDumpWriter {
     this.#uint(p.cpus);
   }
 
-  /** An object; the first `count` of `offsets` are where its pointers are. */
+  /** An object. The first `count` of `offsets` are the offsets of its pointers. */
   object(address: number, contents: Uint8Array, offsets: ArrayLike<number>, count = offsets.length): void {
     this.#uint(TAG_OBJECT);
     this.#uint(address);
@@ -123,7 +123,7 @@ export class HeapDumpWriter {
     this.#uint(to);
   }
 
-  /** A goroutine; the innermost of its frames, if it has any, is at `sp`. */
+  /** A goroutine. `sp` is the stack pointer of its innermost frame, if it has one. */
   goroutine(g: DumpGoroutine, sp: number): void {
     this.#uint(TAG_GOROUTINE);
     this.#uint(g.address);
@@ -187,7 +187,7 @@ export class HeapDumpWriter {
     this.#uint(id);
   }
 
-  /** Ends the dump and hands the rest of it over. */
+  /** Ends the dump, and passes the rest of it to the sink. */
   end(): void {
     this.#uint(TAG_EOF);
     this.#flush();
