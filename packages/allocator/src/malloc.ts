@@ -45,6 +45,7 @@
 import { hex, kindOf, outOfMemory, show, throwFatal } from "@gort/base";
 import { type Addr, createLinearMemory, type LinearMemory, type LinearMemoryOptions } from "@gort/memory";
 import { ROOT_ALLOCATOR } from "@gort/memory/internal";
+import { popcount32 } from "./bits.ts";
 import type { LeakRecord } from "./block-checks.ts";
 import { checkAddress, checkSize, closedError } from "./errors.ts";
 import { Sampler } from "./heap-sampler.ts";
@@ -75,7 +76,6 @@ import { MCache } from "./mcache.ts";
 import { MCentral } from "./mcentral.ts";
 import { Scavenger } from "./mgcscavenge.ts";
 import { MHeap } from "./mheap.ts";
-import { popcount } from "./mpagealloc.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
 import { hasObjects } from "./page-info.ts";
 import { settle } from "./recovery.ts";
@@ -320,7 +320,7 @@ export class Allocator {
       // The run was made for another type.
       const elemsize = u32[i + SLOT_ELEMSIZE];
       u32[i] = p + elemsize;
-      this.cache.setObjectBits(p, elemsize, typ, size);
+      this.cache.heapBits.setObject(p, elemsize, typ, size);
       return p as Addr;
     }
     const sampled = this.cache.nextRun(i, typ);
@@ -365,7 +365,7 @@ export class Allocator {
       u32[p >>> 2] = typ;
       addr = p + MALLOC_HEADER_SIZE;
     } else {
-      this.cache.setObjectBits(p, elemsize, typ, size);
+      this.cache.heapBits.setObject(p, elemsize, typ, size);
     }
     if (refilled) this.finish(addr, elemsize, sampled);
     return addr as Addr;
@@ -607,7 +607,7 @@ export class Allocator {
       const w = u32[marks + k];
       u32[allocs + k] = w;
       u32[marks + k] = 0;
-      if (w !== 0) marked += popcount(w);
+      if (w !== 0) marked += popcount32(w);
     }
     return u32[at + (MSPAN_AT.allocCount >>> 2)] - marked;
   }

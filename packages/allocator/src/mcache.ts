@@ -18,7 +18,7 @@
  * one countdown for all, the class that asks for the next run would take what this run leaves of the countdown.
  *
  * The next object of the same type therefore needs no pointer bits written. One of another type replaces the bits
- * of its own slot (setObjectBits).
+ * of its own slot (mbitmap.ts).
  *
  * Where runs are short, in a fragmented span, that would be the price of a few objects. So a run that ends inside a
  * word of allocBits claims, and pays for, all free slots of that word at once: slot.rest remembers them, and the
@@ -30,12 +30,22 @@
  * fields of the span.
  */
 import type { Kernel } from "@gort/memory";
+import {
+  clearBits,
+  clearBitsAtomically,
+  ctz32,
+  lowMask,
+  nextOne,
+  nextZero,
+  popcount32,
+  setBits,
+  setBitsAtomically,
+} from "./bits.ts";
 import { closedError } from "./errors.ts";
 import type { Sampler } from "./heap-sampler.ts";
 import {
   GC_OFF,
   GCCONTROL_AT,
-  GCTYPE_AT,
   IN_HAND_AT,
   MCACHE_AT,
   MHEAP_AT,
@@ -52,9 +62,9 @@ import {
   SLOT_WORDS,
   TINY_SPAN_CLASS,
 } from "./layout.ts";
+import { HeapBits } from "./mbitmap.ts";
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
-import { ctz, lowMask, popcount } from "./mpagealloc.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
 const SPAN_START_ADDR = MSPAN_AT.startAddr >>> 2;
@@ -106,11 +116,7 @@ export class MCache {
   private readonly hand: number;
   /** Word index of the bit map of span classes that may have a span cached. */
   private readonly held: number;
-  private readonly heapBits: number;
-  /** A word of heapBits that objects of the type last asked for fill, in slots of so many bytes. */
-  private patternTyp = 0;
-  private patternSize = 0;
-  private pattern = 0;
+  readonly heapBits: HeapBits;
 
   constructor(heap: MHeap, central: MCentral, base: number, sampler: Sampler) {
     this.base = base;
@@ -130,7 +136,7 @@ export class MCache {
     this.version = base + MCACHE_AT.version;
     this.hand = (base + MCACHE_AT.inHand) >>> 2;
     this.held = (base + MCACHE_AT.held) >>> 2;
-    this.heapBits = heap.heapBitsBase >>> 2;
+    this.heapBits = new HeapBits(heap.mem.u32, heap.heapBitsBase);
   }
 
   /**
@@ -265,7 +271,7 @@ export class MCache {
       setBits(u32, bits, first, n);
       u32[at + SPAN_FREEINDEX] = runEnd;
     } else {
-      claimed += popcount(rest);
+      claimed += popcount32(rest);
       // Before the bits: one who takes over sets those of a rest, but could not tell them from those of objects.
       u32[i + SLOT_REST_WORD] = k;
       u32[i + SLOT_REST] = rest;
@@ -298,7 +304,7 @@ export class MCache {
     let free = ~u32[word] & (-1 << (32 - left));
     const beyond = (k + 1) * 32 - u32[at + SPAN_NELEMS];
     if (beyond > 0) free &= -1 >>> beyond;
-    if (free === 0 || nextSample < popcount(free) * elemsize) return 0;
+    if (free === 0 || nextSample < popcount32(free) * elemsize) return 0;
     return free;
   }
 
@@ -329,10 +335,10 @@ export class MCache {
     }
     if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) {
       u32[i + SLOT_TYP] = typ;
-      this.fillTypeBits(cur, bytes, elemsize, typ);
+      this.heapBits.fillRun(cur, bytes, elemsize, typ);
     }
     // After the memory is in order: a marker may scan what is marked.
-    if (u32[this.gcPhase] !== GC_OFF) setMarks(this.kernel, u32[at + SPAN_GCMARK_BITS], first, n);
+    if (u32[this.gcPhase] !== GC_OFF) setBitsAtomically(this.kernel, u32[at + SPAN_GCMARK_BITS], first, n);
     const shared = u32[this.shared] !== 0;
     if (shared) this.flipVersion();
     const count = this.smallAlloc + (spanclass >>> 1);
@@ -353,37 +359,6 @@ export class MCache {
     return u32[i + SLOT_REST_WORD] === idx >>> 5 && ((u32[i + SLOT_REST] >>> (idx & 31)) & 1) !== 0;
   }
 
-  /** Pointer bits of a run: one object of the type in each slot of elemsize bytes. */
-  private fillTypeBits(addr: number, bytes: number, elemsize: number, typ: number): void {
-    const { u32, heapBits } = this;
-    const first = addr >>> 3;
-    if ((typ | 0) === this.patternTyp && elemsize === this.patternSize) {
-      fillPattern(u32, heapBits, first, bytes >>> 3, this.pattern);
-      return;
-    }
-    const words = elemsize >>> 3;
-    if (32 % words === 0) {
-      // The pattern repeats within a word: built once, and whole words written between the edges.
-      let pattern = u32[(typ + GCTYPE_AT.mask0) >>> 2];
-      for (let w = words; w < 32; w *= 2) pattern |= pattern << w;
-      this.patternTyp = typ | 0;
-      this.patternSize = elemsize;
-      this.pattern = pattern | 0;
-      fillPattern(u32, heapBits, first, bytes >>> 3, pattern);
-      return;
-    }
-    clearBits(u32, heapBits, first, bytes >>> 3);
-    for (let a = addr, end = addr + bytes; a < end; a += elemsize) orMask(u32, heapBits, a, typ);
-  }
-
-  /** Replaces the pointer bits of the slot at p by those of `size` bytes of the type, repeated. */
-  setObjectBits(p: number, elemsize: number, typ: number, size: number): void {
-    const { u32, heapBits } = this;
-    clearBits(u32, heapBits, p >>> 3, elemsize >>> 3);
-    const typeSize = u32[(typ + GCTYPE_AT.size) >>> 2];
-    for (let a = p, end = p + size; a < end; a += typeSize) orMask(u32, heapBits, a, typ);
-  }
-
   /**
    * Gives the objects of the slot's run and its rest that were not allocated back to their span, which stays
    * cached.
@@ -402,7 +377,7 @@ export class MCache {
     let free = u32[at + SPAN_FREEINDEX];
     let n = 0;
     if (rest !== 0) {
-      n = popcount(rest);
+      n = popcount32(rest);
       const k = u32[i + SLOT_REST_WORD];
       u32[allocs + k] = u32[allocs + k] & ~rest;
       free = Math.min(free, nextOne(u32, i + SLOT_REST, 0, 32) + (k << 5));
@@ -415,7 +390,7 @@ export class MCache {
       if (u32[this.shared] !== 0) this.noteRun(i, spanclass, first, tail, end || 1); // 1 stands for 2^32
       clearBits(u32, allocs, first, tail);
       // Whether or not they were marked: nobody holds these slots, so they are white.
-      clearMarks(this.kernel, u32, u32[at + SPAN_GCMARK_BITS], first, tail);
+      clearBitsAtomically(this.kernel, u32, u32[at + SPAN_GCMARK_BITS], first, tail);
       free = Math.min(free, first);
       n += tail;
       this.flipVersion();
@@ -463,7 +438,7 @@ export class MCache {
     for (let w = 0; w < HELD_WORDS; w++) {
       let bits = u32[this.held + w];
       if (bits === 0) continue;
-      for (; bits !== 0; bits &= bits - 1) this.flushClass((w << 5) + ctz(bits));
+      for (; bits !== 0; bits &= bits - 1) this.flushClass((w << 5) + ctz32(bits));
       u32[this.held + w] = 0; // last: who takes over from a thread that is killed here must find the rest
     }
     this.tellLive();
@@ -471,107 +446,6 @@ export class MCache {
     this.flipVersion();
     this.foldTinyCount();
     this.flipVersion();
-  }
-}
-
-// Runs of a fragmented span are a few slots each, so these two are as hot as an allocation. Everything in them is a
-// signed 32-bit integer: a mask of the bits from an index up instead of a shift down, `0 - w`, which V8 computes as an
-// integer where `-w` would be a double, and `from` and `n` that were loaded with `| 0`.
-
-/** Index of the first zero bit in [from, n) of the bit map at word `bits`; n if there is none. */
-export function nextZero(u32: Uint32Array, bits: number, from: number, n: number): number {
-  if (from >= n) return n;
-  let k = from >>> 5;
-  let w = ~u32[bits + k] & (-1 << (from & 31));
-  while (w === 0) {
-    if (++k << 5 >= n) return n;
-    w = ~u32[bits + k];
-  }
-  const i = (k << 5) + 31 - Math.clz32(w & (0 - w));
-  return Math.min(i, n);
-}
-
-/** Index of the first one bit in [from, n); n if there is none. */
-export function nextOne(u32: Uint32Array, bits: number, from: number, n: number): number {
-  if (from >= n) return n;
-  let k = from >>> 5;
-  let w = u32[bits + k] & (-1 << (from & 31));
-  while (w === 0) {
-    if (++k << 5 >= n) return n;
-    w = u32[bits + k] | 0;
-  }
-  const i = (k << 5) + 31 - Math.clz32(w & (0 - w));
-  return Math.min(i, n);
-}
-
-export function setBits(u32: Uint32Array, bits: number, first: number, n: number): void {
-  let w = bits + (first >>> 5);
-  const bit = first & 31;
-  if (bit + n <= 32) {
-    u32[w] = u32[w] | (lowMask(n) << bit);
-    return;
-  }
-  u32[w] = u32[w] | (-1 << bit);
-  let left = n - (32 - bit);
-  for (w++; left >= 32; left -= 32) u32[w++] = 0xffffffff;
-  if (left > 0) u32[w] = u32[w] | lowMask(left);
-}
-
-export function clearBits(u32: Uint32Array, bits: number, first: number, n: number): void {
-  let w = bits + (first >>> 5);
-  const bit = first & 31;
-  if (bit + n <= 32) {
-    u32[w] = u32[w] & ~(lowMask(n) << bit);
-    return;
-  }
-  u32[w] = u32[w] & ~(-1 << bit);
-  let left = n - (32 - bit);
-  for (w++; left >= 32; left -= 32) u32[w++] = 0;
-  if (left > 0) u32[w] = u32[w] & ~lowMask(left);
-}
-
-/**
- * Sets the mark bits of a run while other threads mark objects of the same span. A word that the run fills holds
- * nobody else's bits; it is stored atomically all the same, so that whoever finds the bits set finds the objects in
- * order, on a processor too that reorders plain stores.
- */
-function setMarks(kernel: Kernel, marks: number, first: number, n: number): void {
-  for (let i = first, end = first + n; i < end; ) {
-    const bit = i & 31;
-    const width = Math.min(32 - bit, end - i);
-    const w = marks + ((i >>> 5) << 2);
-    if (width === 32) kernel.store(w, -1);
-    else kernel.or(w, lowMask(width) << bit);
-    i += width;
-  }
-}
-
-/**
- * Clears bits that may be set, without a store where none is. Their neighbours may be set at the same time: by
- * markers, and by frees of other threads in a heap that is used by hand (manual.ts).
- */
-function clearMarks(kernel: Kernel, u32: Uint32Array, marks: number, first: number, n: number): void {
-  for (let i = first, end = first + n; i < end; ) {
-    const bit = i & 31;
-    const width = Math.min(32 - bit, end - i);
-    const mask = lowMask(width) << bit;
-    const w = marks + ((i >>> 5) << 2);
-    if ((u32[w >>> 2] & mask) !== 0) kernel.and(w, ~mask);
-    i += width;
-  }
-}
-
-/** ORs the pointer mask of one object of the type at address a into the bit map at word `bits`. */
-function orMask(u32: Uint32Array, bits: number, a: number, typ: number): void {
-  const mask = u32[(typ + GCTYPE_AT.maskAddr) >>> 2] >>> 2;
-  const nwords = (u32[(typ + GCTYPE_AT.ptrdata) >>> 2] + 255) >>> 8;
-  const shift = (a >>> 3) & 31;
-  const w = bits + (a >>> 8);
-  for (let k = 0; k < nwords; k++) {
-    const m = u32[mask + k];
-    u32[w + k] = u32[w + k] | (m << shift);
-    const rest = shift === 0 ? 0 : m >>> (32 - shift);
-    if (rest !== 0) u32[w + k + 1] = u32[w + k + 1] | rest;
   }
 }
 
@@ -585,15 +459,4 @@ function clearInline(f64: Float64Array, w: number, n: number): void {
     f64[w + 3] = 0;
   }
   for (; w < end; w++) f64[w] = 0;
-}
-
-/** Bits [first, first+n) become those of the pattern, whose period divides 32 and which begins at a multiple of it. */
-function fillPattern(u32: Uint32Array, bits: number, first: number, n: number, pattern: number): void {
-  let w = bits + (first >>> 5);
-  const bit = first & 31;
-  const head = bit + n <= 32 ? lowMask(n) << bit : -1 << bit;
-  u32[w] = (u32[w] & ~head) | (pattern & head);
-  let left = n - (32 - bit);
-  for (w++; left >= 32; left -= 32) u32[w++] = pattern;
-  if (left > 0) u32[w] = (u32[w] & ~lowMask(left)) | (pattern & lowMask(left));
 }

@@ -32,6 +32,7 @@
  * Everything here is called with the heap lock held. Pages are counted from address 0 (page = addr >>> 13).
  */
 import type { Kernel, LinearMemory } from "@gort/memory";
+import { ctz32, longestRun, lowMask, popcount32 } from "./bits.ts";
 import { CHUNK_PAGES, PAGE_CACHE_AT, PAGE_SHIFT } from "./layout.ts";
 
 /** log2 of the entries under one entry of the level above. */
@@ -149,7 +150,7 @@ export class PageAlloc {
       const scav = u32[cache + CACHE_SCAV + k] & free;
       u32[this.bits + w] = u32[this.bits + w] & ~free;
       u32[this.scav + w] = u32[this.scav + w] | scav;
-      scavenged += popcount(scav);
+      scavenged += popcount32(scav);
     }
     this.setDirty(base);
     if (base < u32[this.search]) u32[this.search] = base;
@@ -179,7 +180,7 @@ export class PageAlloc {
     const u32 = this.u32;
     for (let k = 0; k < LEVEL_ENTRIES[2] / 32; k++) {
       for (let x = u32[this.dirty + k]; x !== 0; x &= x - 1) {
-        this.update(((k << 5) + ctz(x)) << CHUNK_PAGE_SHIFT, 1);
+        this.update(((k << 5) + ctz32(x)) << CHUNK_PAGE_SHIFT, 1);
       }
       u32[this.dirty + k] = 0;
     }
@@ -219,7 +220,7 @@ export class PageAlloc {
     for (let p = page, end = page + npages; p < end; ) {
       const bit = p & 31;
       const width = Math.min(32 - bit, end - p);
-      n += popcount((u32[this.scav + (p >>> 5)] >>> bit) & lowMask(width));
+      n += popcount32((u32[this.scav + (p >>> 5)] >>> bit) & lowMask(width));
       p += width;
     }
     return n;
@@ -350,7 +351,7 @@ export class PageAlloc {
         i = (i | 31) + 1;
         continue;
       }
-      i += ctz(free);
+      i += ctz32(free);
       if (first && narrowing && base + i > this.firstFree) this.firstFree = base + i;
       first = false;
       const end = this.runEnd(word, i, npages);
@@ -365,7 +366,7 @@ export class PageAlloc {
     const stop = Math.min(CHUNK_PAGES, i + npages);
     while (i < stop) {
       const used = this.u32[word + (i >>> 5)] >>> (i & 31);
-      if (used !== 0) return Math.min(i + ctz(used), CHUNK_PAGES);
+      if (used !== 0) return Math.min(i + ctz32(used), CHUNK_PAGES);
       i = (i | 31) + 1;
     }
     return Math.min(i, CHUNK_PAGES);
@@ -427,7 +428,7 @@ export class PageAlloc {
         run += 32;
         continue;
       }
-      run += ctz(x);
+      run += ctz32(x);
       if (start < 0) start = run;
       if (run > max) max = run;
       run = Math.clz32(x);
@@ -470,38 +471,4 @@ export class PageAlloc {
     const u32 = this.u32;
     return [u32[this.start + i], u32[this.max + i], u32[this.end + i]];
   }
-}
-
-/** Index of the lowest one bit; x !== 0. */
-export function ctz(x: number): number {
-  return 31 - Math.clz32(x & -x);
-}
-
-export function popcount(x: number): number {
-  x -= (x >>> 1) & 0x55555555;
-  x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
-  return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
-}
-
-/** n low ones, 0 <= n <= 32, as a signed word. */
-export function lowMask(n: number): number {
-  return n >= 32 ? -1 : (1 << n) - 1;
-}
-
-/** The longest run of ones in x, or `atLeast` if none is longer. */
-export function longestRun(x: number, atLeast: number): number {
-  // First keep the places where a run of atLeast + 1 begins, doubling the shift; then count on one by one.
-  const want = atLeast + 1;
-  let len = 1;
-  while (len * 2 <= want) {
-    x &= x >>> len;
-    len *= 2;
-  }
-  x &= x >>> (want - len);
-  let best = atLeast;
-  while (x !== 0) {
-    best++;
-    x &= x >>> 1;
-  }
-  return best;
 }

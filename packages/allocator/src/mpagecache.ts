@@ -11,8 +11,8 @@
  * the owner alone, base and fresh under the heap lock. Bits of scav count only where free has one.
  */
 import type { Kernel, LinearMemory } from "@gort/memory";
+import { firstRun64, lowMask, popcount32 } from "./bits.ts";
 import { HAND_TAKEN, IN_HAND_AT, PAGE_CACHE_AT } from "./layout.ts";
-import { ctz, lowMask, popcount } from "./mpagealloc.ts";
 
 /** Pages of a cache. */
 export const PAGE_CACHE_PAGES = 64;
@@ -62,7 +62,7 @@ export class PageCache {
     for (;;) {
       const lo = u32[at + FREE];
       const hi = u32[at + FREE + 1];
-      const bit = firstRun(lo, hi, npages);
+      const bit = firstRun64(lo, hi, npages);
       if (bit < 0) return 0;
       const loMask = bit >= 32 ? 0 : lowMask(Math.min(npages, 32 - bit)) << bit;
       const over = bit + npages - 32;
@@ -95,7 +95,7 @@ export class PageCache {
 
   private countScav(k: number, mask: number): number {
     const scav = this.u32[this.at + SCAV + k] & mask;
-    return scav === 0 ? 0 : popcount(scav);
+    return scav === 0 ? 0 : popcount32(scav);
   }
 
   private clearScav(loMask: number, hiMask: number): void {
@@ -134,7 +134,7 @@ export class PageCache {
   get scavengedPages(): number {
     const { u32, at } = this;
     const word = (k: number): number => u32[at + SCAV + k] & u32[at + FREE + k];
-    return popcount(word(0)) + popcount(word(1));
+    return popcount32(word(0)) + popcount32(word(1));
   }
 
   /** Each page of the cache, and whether it holds no physical memory. For the walkers. */
@@ -145,17 +145,4 @@ export class PageCache {
       if (bit(FREE) !== 0) yield [u32[at] + i, bit(SCAV) !== 0];
     }
   }
-}
-
-/** Index of the lowest run of n ones in the 64 bits [hi | lo], -1 if there is none. 1 <= n <= 31. */
-export function firstRun(lo: number, hi: number, n: number): number {
-  // A bit stays where a run of len ones begins; len doubles until it is n.
-  for (let len = 1; len < n; ) {
-    const k = Math.min(len, n - len);
-    lo &= (lo >>> k) | (hi << (32 - k));
-    hi &= hi >>> k;
-    len += k;
-  }
-  if (lo !== 0) return ctz(lo);
-  return hi !== 0 ? 32 + ctz(hi) : -1;
 }

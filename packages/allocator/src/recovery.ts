@@ -20,6 +20,7 @@
  * by those of one run.
  */
 import type { Addr } from "@gort/memory";
+import { clearBits, popcount32, setBits } from "./bits.ts";
 import {
   HAND_COUNTED,
   HAND_TAKEN,
@@ -40,9 +41,7 @@ import {
   SPAN_MANUAL,
 } from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
-import { clearBits, setBits } from "./mcache.ts";
 import { bitsBytes } from "./mheap.ts";
-import { popcount } from "./mpagealloc.ts";
 
 /** Puts the mcache of `dead`, an allocator made over it, in order. Its owner must have been killed outside of locks. */
 export function settle(dead: Allocator): void {
@@ -124,7 +123,7 @@ function recount(dead: Allocator, s: number): void {
   const bits = u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2;
   const nwords = (u32[(s + MSPAN_AT.nelems) >>> 2] + 31) >>> 5;
   let n = 0;
-  for (let k = 0; k < nwords; k++) n += popcount(u32[bits + k]);
+  for (let k = 0; k < nwords; k++) n += popcount32(u32[bits + k]);
   u32[(s + MSPAN_AT.allocCount) >>> 2] = n;
   u32[(s + MSPAN_AT.freeindex) >>> 2] = 0;
 }

@@ -19,8 +19,8 @@
  * leave over.
  */
 import type { LinearMemory } from "@gort/memory";
+import { ctz32 } from "./bits.ts";
 import { IN_HAND_AT, MCACHE_AT, MHEAP_AT, PAGE_SIZE } from "./layout.ts";
-import { ctz } from "./mpagealloc.ts";
 import { MARK_BITS_ALIGN_SHIFT, MARK_BITS_LIMIT } from "./page-info.ts";
 
 /** The regions are touched, and counted, by as many bytes at a time. */
@@ -90,7 +90,7 @@ export class SpanBits {
   /** A zeroed block of `size` bytes out of the mcache; 0 if it has none. */
   take(size: number): number {
     const u32 = this.#u32;
-    const head = this.#cached + ctz(size) - MIN_SHIFT;
+    const head = this.#cached + ctz32(size) - MIN_SHIFT;
     const p = u32[head];
     if (p === 0) return 0;
     u32[this.#hand] = p;
@@ -107,13 +107,13 @@ export class SpanBits {
 
   /** Whether the block is the first of its size in the mcache. */
   isNext(p: number, size: number): boolean {
-    return this.#u32[this.#cached + ctz(size) - MIN_SHIFT] === p;
+    return this.#u32[this.#cached + ctz32(size) - MIN_SHIFT] === p;
   }
 
   /** Counts the mcache's blocks anew. */
   recount(): void {
     let n = 0;
-    for (let k = 0; k <= ctz(FRAME) - MIN_SHIFT; k++) {
+    for (let k = 0; k <= ctz32(FRAME) - MIN_SHIFT; k++) {
       for (let p = this.#u32[this.#cached + k]; p !== 0; p = this.#u32[p >>> 2]) n++;
     }
     this.#u32[this.#ncached] = n;
@@ -122,7 +122,7 @@ export class SpanBits {
   /** Puts a block into the mcache. */
   put(p: number, size: number): void {
     const u32 = this.#u32;
-    const head = this.#cached + ctz(size) - MIN_SHIFT;
+    const head = this.#cached + ctz32(size) - MIN_SHIFT;
     u32[p >>> 2] = u32[head];
     u32[head] = p;
     u32[this.#ncached] = u32[this.#ncached] + 1;
@@ -152,7 +152,7 @@ export class SpanBits {
     const u32 = this.#u32;
     const n = u32[this.#ncached];
     if (n < KEPT && n * u32[this.#nmcaches] < this.#maxKept) this.put(p, size);
-    else this.#link(p, ctz(size) - MIN_SHIFT);
+    else this.#link(p, ctz32(size) - MIN_SHIFT);
   }
 
   #link(p: number, k: number): void {
@@ -168,10 +168,10 @@ export class SpanBits {
 
   /** A block with any contents; 0 if there is none and no frame to cut. */
   #alloc(size: number): number {
-    const k = ctz(size) - MIN_SHIFT;
+    const k = ctz32(size) - MIN_SHIFT;
     const p = this.#pop(k);
     if (p !== 0) return p;
-    const frame = this.#pop(ctz(FRAME) - MIN_SHIFT) || this.#newFrame();
+    const frame = this.#pop(ctz32(FRAME) - MIN_SHIFT) || this.#newFrame();
     if (frame === 0) return 0;
     // From the high end: the lowest block is the first on the list.
     for (let at = frame + FRAME - size; at > frame; at -= size) this.#link(at, k);
@@ -193,7 +193,7 @@ export class SpanBits {
   /** The mcache's blocks go to the heap. */
   #giveBack(): void {
     const u32 = this.#u32;
-    for (let k = 0; k <= ctz(FRAME) - MIN_SHIFT; k++) {
+    for (let k = 0; k <= ctz32(FRAME) - MIN_SHIFT; k++) {
       for (let p = u32[this.#cached + k]; p !== 0; p = u32[this.#cached + k]) {
         u32[this.#cached + k] = u32[p >>> 2];
         u32[this.#ncached] = u32[this.#ncached] - 1;
@@ -205,7 +205,7 @@ export class SpanBits {
   /** Makes whole frames of free blocks where they are all of a frame. */
   #rejoin(): void {
     const u32 = this.#u32;
-    const whole = ctz(FRAME) - MIN_SHIFT;
+    const whole = ctz32(FRAME) - MIN_SHIFT;
     // A bit for each 8 bytes of a frame: 1 = free.
     const free = new Uint16Array((u32[this.#next] - this.#base) / FRAME);
     const frameOf = (p: number): number => Math.floor((p - this.#base) / FRAME);

@@ -34,7 +34,7 @@ import type { Allocator } from "./malloc.ts";
 // Not for its names: all modules are in one chunk of the published package then, and constants fold only within a
 // chunk.
 import "./malloc.ts";
-import { popcount } from "./mpagealloc.ts";
+import { popcount32 } from "./bits.ts";
 import { newHeapStats } from "./mstats.ts";
 import { hasObjects, makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";
 import { classToAllocNPages, classToSize } from "./sizeclasses.generated.ts";
@@ -121,8 +121,8 @@ export function verifyHeap(a: Allocator): void {
       const tail = cur === end ? 0 : (end || 2 ** 32) - cur;
       must(tail >= 0 && tail % u32[i + SLOT_ELEMSIZE] === 0, () => `run ${cur}..${end}`);
       tails += tail;
-      inRests += popcount(rest);
-      restBytes += popcount(rest) * u32[i + SLOT_ELEMSIZE];
+      inRests += popcount32(rest);
+      restBytes += popcount32(rest) * u32[i + SLOT_ELEMSIZE];
     }
   }
 
@@ -224,8 +224,8 @@ export function verifyHeap(a: Allocator): void {
     let ones = 0;
     let marked = 0;
     for (let k = 0; k < nwords; k++) {
-      ones += popcount(word(field(s, MSPAN_AT.allocBits) + 4 * k));
-      marked += popcount(word(field(s, MSPAN_AT.gcmarkBits) + 4 * k));
+      ones += popcount32(word(field(s, MSPAN_AT.allocBits) + 4 * k));
+      marked += popcount32(word(field(s, MSPAN_AT.gcmarkBits) + 4 * k));
     }
     must(
       ones === field(s, MSPAN_AT.allocCount),

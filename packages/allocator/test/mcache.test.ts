@@ -1,4 +1,4 @@
-/** The mcache: its bit maps, what a run costs its span and its counters, and what a flush gives back. */
+/** The mcache: what a run costs its span and its counters, and what a flush gives back. */
 import type { Addr } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
 import {
@@ -13,58 +13,9 @@ import {
   MCACHE_SLOT_AT,
   MSPAN_AT,
 } from "../src/internal.ts";
-import { clearBits, nextOne, nextZero, setBits } from "../src/mcache.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
 const CLASS_OF_64 = (6 << 1) | 1;
-
-describe("bit maps", () => {
-  const WORDS = 4;
-  const BITS = 32 * WORDS;
-  const bitsOf = (u32: Uint32Array): boolean[] =>
-    Array.from({ length: 32 * u32.length }, (_, i) => ((u32[i >>> 5] >>> (i & 31)) & 1) === 1);
-
-  it("get exactly the bits of a range set or cleared, wherever it begins and ends", () => {
-    // A word in front and one behind, which no range reaches.
-    const u32 = new Uint32Array(WORDS + 2);
-    for (let first = 0; first < 34; first++) {
-      for (let n = 0; n <= BITS - first; n++) {
-        const inRange = (i: number): boolean => i - 32 >= first && i - 32 < first + n;
-        u32.fill(0);
-        setBits(u32, 1, first, n);
-        if (!bitsOf(u32).every((bit, i) => bit === inRange(i))) expect.fail(`set ${n} from ${first}`);
-        u32.fill(0xffffffff);
-        clearBits(u32, 1, first, n);
-        if (!bitsOf(u32).every((bit, i) => bit !== inRange(i))) expect.fail(`clear ${n} from ${first}`);
-      }
-    }
-  });
-
-  it("keep the bits beside a range that is set or cleared", () => {
-    const u32 = Uint32Array.of(0xa5a5a5a5, 0x5a5a5a5a, 0xa5a5a5a5);
-    setBits(u32, 0, 28, 40);
-    expect([...u32]).toEqual([0xf5a5a5a5, 0xffffffff, 0xa5a5a5af]);
-    clearBits(u32, 0, 24, 44);
-    expect([...u32]).toEqual([0x00a5a5a5, 0, 0xa5a5a5a0]);
-  });
-
-  it("name the next zero and the next one of a range, or its end", () => {
-    const u32 = new Uint32Array(WORDS + 1);
-    for (const at of [0, 1, 30, 31, 32, 33, 63, 64, 95, 96, 126, 127]) {
-      for (let from = 0; from <= BITS; from++) {
-        for (const n of [1, 31, 32, 33, 64, 65, 100, 127, BITS]) {
-          const want = from <= at && at < n ? at : n;
-          u32.fill(0);
-          setBits(u32, 1, at, 1);
-          if (nextOne(u32, 1, from, n) !== want) expect.fail(`one at ${at}, in [${from}, ${n})`);
-          u32.fill(0xffffffff);
-          clearBits(u32, 1, at, 1);
-          if (nextZero(u32, 1, from, n) !== want) expect.fail(`zero at ${at}, in [${from}, ${n})`);
-        }
-      }
-    }
-  });
-});
 
 describe("a run", () => {
   let a: Allocator;

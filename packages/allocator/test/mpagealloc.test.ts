@@ -2,8 +2,7 @@ import { createLinearMemory, type Kernel, type LinearMemory } from "@gort/memory
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { IN_HAND, PAGE_CACHE, PALLOC_WORDS } from "../src/layout.ts";
-import { longestRun } from "../src/mpagealloc.ts";
-import { firstRun, PAGE_CACHE_MAX, PageCache } from "../src/mpagecache.ts";
+import { PAGE_CACHE_MAX, PageCache } from "../src/mpagecache.ts";
 import { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "../src/testing.ts";
 
 const CHUNK = 512;
@@ -228,24 +227,6 @@ describe("page allocator", () => {
     );
   });
 
-  it("finds the lowest run of ones in 64 bits", () => {
-    fc.assert(
-      fc.property(
-        fc.integer(),
-        fc.integer(),
-        fc.integer(),
-        fc.integer(),
-        fc.integer({ min: 1, max: 31 }),
-        (a, b, c, d, n) => {
-          const [lo, hi] = [a | b, c | d];
-          const bits = Array.from({ length: 64 }, (_, i) => (((i < 32 ? lo : hi) >>> (i & 31)) & 1) === 1);
-          const want = bits.findIndex((_, i) => i + n <= 64 && bits.slice(i, i + n).every(Boolean));
-          expect(firstRun(lo, hi, n)).toBe(want);
-        },
-      ),
-    );
-  });
-
   it("finds nothing before it grows, and everything again after all is freed", () => {
     const pages = newPages();
     expect(pages.alloc(1)).toBe(0);
@@ -404,21 +385,6 @@ describe("page allocator", () => {
         check();
       }),
       { numRuns: 60 },
-    );
-  });
-
-  it("counts the longest run of ones in a word", () => {
-    const naive = (x: number): number =>
-      Math.max(
-        ...(x >>> 0)
-          .toString(2)
-          .split("0")
-          .map((s) => s.length),
-      );
-    fc.assert(
-      fc.property(fc.integer(), fc.integer({ min: 0, max: 31 }), (x, least) => {
-        expect(longestRun(x, least)).toBe(Math.max(naive(x), least));
-      }),
     );
   });
 });
