@@ -40,7 +40,7 @@ const BLIND_IN = { allocator: ["test/threads.test.ts", "test/dead.test.ts"] };
 /** Tests that --quick skips. */
 const SLOW = {
   allocator: [
-    "test/cut.test.ts",
+    "test/killed-at-any-store.test.ts",
     "test/limits.test.ts",
     "test/manual.test.ts",
     "test/specials.test.ts",

@@ -40,6 +40,9 @@ export const PTR_SIZE = 8;
 /** Bytes of heap that a word of heapBits describes, and the words for a page. */
 export const HEAP_BITS_WORD_BYTES = 32 * PTR_SIZE;
 export const HEAP_BITS_WORDS = PAGE_SIZE / HEAP_BITS_WORD_BYTES;
+/** heapBits is touched and counted by 4 KiB, each of which describes 2^18 bytes of heap. */
+export const HEAP_BITS_PAGE = 4096;
+export const HEAP_BITS_PAGE_SHIFT = 18;
 /** A chunk of the page allocator and the unit of heap growth: 512 pages, 4 MiB. */
 export const CHUNK_SHIFT = 22;
 export const CHUNK_BYTES = 1 << CHUNK_SHIFT;
@@ -52,8 +55,22 @@ export const MAX_SMALL_REQUEST = 32760;
 export const MIN_SIZE_FOR_HEADER = 512;
 export const MALLOC_HEADER_SIZE = 8;
 export const TINY_SIZE = 16;
-/** Span class of tiny blocks: 16 bytes without pointers. */
-export const TINY_SPAN_CLASS = (2 << 1) | 1;
+/** Size class and span class of tiny blocks: 16 bytes without pointers. */
+const TINY_SIZE_CLASS = 2;
+export const TINY_SPAN_CLASS = (TINY_SIZE_CLASS << 1) | 1;
+
+// Span classes: sizeclass << 1 | noscan.
+/** Large objects, with and without pointers. */
+export const LARGE_SCAN_SPAN_CLASS = 0;
+export const LARGE_NOSCAN_SPAN_CLASS = 1;
+/** The first span class of small objects, and the first of those without pointers. */
+export const FIRST_SMALL_SPAN_CLASS = 2;
+export const FIRST_NOSCAN_SPAN_CLASS = 3;
+/**
+ * Span structs that an mcache takes at a time: 3 KiB, as many as half of a page cache has use for. More: more structs
+ * in threads that make no spans. Less: more visits to the heap lock.
+ */
+export const SPAN_BATCH = 32;
 
 /** mspan.state. */
 export const SPAN_DEAD = 0;
@@ -185,18 +202,18 @@ export const PAGE_CACHE_AT = PAGE_CACHE.offsets;
  * names. For whoever takes the mcache over if the thread is killed then: see recovery.ts. Without meaning while
  * span is 0.
  */
-export const IN_HAND = defineStruct("inHand", {
+export const RECOVERY_LOG = defineStruct("recoveryLog", {
   /** heapInUse, heapFree, heapReleased, bytes and number of large objects, as they were before. */
   counts: f64s(5),
   span: "u32",
   /** 0: the span existed before. Otherwise it is being made: spanclass | state << 8 | manualKind << 16. */
-  what: "u32",
+  plan: "u32",
   npages: "u32",
   bits: "u32",
   /** First page of the new span, 0 before it was chosen, and how many of its pages hold no physical memory. */
   page: "u32",
   scavenged: "u32",
-  /** HAND_TAKEN: the pages are the thread's. HAND_COUNTED: and the counters say so. */
+  /** LOG_PAGES_TAKEN: the pages are the thread's. LOG_PAGES_COUNTED: and the counters say so. */
   progress: "u32",
   /**
    * The last change of a run: of the mcache's slot at this word (0: none), in a heap that threads share. It was
@@ -213,9 +230,9 @@ export const IN_HAND = defineStruct("inHand", {
   /** The count of objects of the class before the change. */
   runCount: "f64",
 });
-export const IN_HAND_AT = IN_HAND.offsets;
-export const HAND_TAKEN = 1;
-export const HAND_COUNTED = 2;
+export const RECOVERY_LOG_AT = RECOVERY_LOG.offsets;
+export const LOG_PAGES_TAKEN = 1;
+export const LOG_PAGES_COUNTED = 2;
 
 /** The allocator's part of a P. Touched by its thread alone, or by anybody while the world is stopped. */
 export const MCACHE = defineStruct("mcache", {
@@ -270,7 +287,7 @@ export const MCACHE = defineStruct("mcache", {
   gcManualInUse: "f64",
   /** Pages (not bytes) of the spans on mcentrals' empty lists. */
   emptyPages: "f64",
-  inHand: IN_HAND,
+  recoveryLog: RECOVERY_LOG,
 });
 export const MCACHE_AT = MCACHE.offsets;
 

@@ -78,7 +78,7 @@ import { Scavenger } from "./mgcscavenge.ts";
 import { MHeap } from "./mheap.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
 import { hasObjects } from "./page-info.ts";
-import { settle } from "./recovery.ts";
+import { recoverMCache } from "./recovery.ts";
 import { SMALL_TABLE_MAX, sizeClassOf } from "./sizeclass.ts";
 import { classToSize, sizeToClass8 } from "./sizeclasses.generated.ts";
 import { Specials } from "./specials.ts";
@@ -290,18 +290,18 @@ export class Allocator {
   /** The reports that follow an allocation that took the slow path. The object is complete. */
   finish(p: number, size: number, sampled: boolean): void {
     if (sampled) this.reportSample(p, size);
-    if (this.heap.pending) this.heap.report();
+    if (this.heap.operation.pending) this.heap.operation.report();
     if (this.u32[this.liveWord] >= this.f64[this.trigger]) this.hooks.gcTrigger(p as Addr);
   }
 
   /** Apart from finish, to keep finish small enough to be inlined into the allocation paths. */
   private reportSample(p: number, size: number): void {
     // A collection here would free the object.
-    this.heap.enter("the hook sampleMalloc");
+    this.heap.operation.begin("the hook sampleMalloc");
     try {
       this.hooks.sampleMalloc(p as Addr, size);
     } finally {
-      this.heap.busy = "";
+      this.heap.operation.end();
     }
   }
 
@@ -383,7 +383,7 @@ export class Allocator {
     const npages = Math.ceil(size / PAGE_SIZE);
     const spanclass = typ === 0 ? 1 : 0;
     let s = this.takeLarge(npages, spanclass);
-    if (s === 0 && this.heap.rescue(npages)) s = this.takeLarge(npages, spanclass);
+    if (s === 0 && this.heap.operation.rescue(npages)) s = this.takeLarge(npages, spanclass);
     if (s === 0) this.heap.throwOutOfMemory(npages);
     const at = s >>> 2;
     const bytes = npages * PAGE_SIZE;
@@ -412,14 +412,14 @@ export class Allocator {
   /** A span for a large object; 0 if the memory is exhausted. Sweeping runs in here. */
   private takeLarge(npages: number, spanclass: number): number {
     const { heap } = this;
-    heap.enter("an allocation");
+    heap.operation.begin("an allocation");
     try {
       this.hooks.deductSweepCredit(npages * PAGE_SIZE, npages);
       const s = heap.alloc(npages, spanclass);
-      heap.spanTaken();
+      heap.scavenger.checkLimit();
       return s;
     } finally {
-      heap.busy = "";
+      heap.operation.end();
     }
   }
 
@@ -554,11 +554,11 @@ export class Allocator {
 
   /** Span structs ever made; spanAt(i), i < nspans, is one, possibly dead. */
   get nspans(): number {
-    return this.heap.nspans;
+    return this.heap.structs.length;
   }
 
   spanAt(i: number): Addr {
-    return this.heap.spanAt(i) as Addr;
+    return this.heap.structs.at(i) as Addr;
   }
 
   /**
@@ -567,7 +567,7 @@ export class Allocator {
    */
   flushAll(): void {
     if (this.#closed) return; // the mcache may be another thread's
-    this.heap.mustBeIdle("flushAll");
+    this.heap.operation.mustBeIdle("flushAll");
     this.mem.willBlock("flushAll, which precedes a stop,");
     this.cache.flush();
     this.manual.flush(); // after it: a span on a list can be freed when its last block comes back
@@ -577,17 +577,17 @@ export class Allocator {
 
   /** Whether this thread is in no operation: what a hook that comes in the middle of one must not do is allowed. */
   get idle(): boolean {
-    return this.heap.busy === "";
+    return this.heap.operation.busy === "";
   }
 
   /** Throws the fatal error if this thread is in the middle of an operation; call says what was going to be done. */
   mustBeIdle(call: string): void {
-    this.heap.mustBeIdle(call);
+    this.heap.operation.mustBeIdle(call);
   }
 
   /** For a hook that is called in the middle of an operation: has hooks.operationDone called after it. */
   deferReport(): void {
-    this.heap.defer();
+    this.heap.operation.defer();
   }
 
   /** An unswept span for the sweeper, off its list, sweepgen = sg-1; 0 if there is none. */
@@ -656,7 +656,7 @@ export class Allocator {
   /** npages pages for the collector's own use, counted in GCSys; not cleared. */
   allocManual(npages: number): Addr {
     const s = this.heap.allocManual(npages, MANUAL_GC);
-    this.heap.drop(s);
+    this.heap.log.spanPlaced(s);
     return this.u32[(s + MSPAN_AT.startAddr) >>> 2] as Addr;
   }
 
@@ -665,7 +665,7 @@ export class Allocator {
     if (s === 0 || this.u32[(s + MSPAN_AT.state) >>> 2] === SPAN_IN_USE) {
       throwFatal("mheap.freeManual: not a manual span", `address ${hex(addr)}`);
     }
-    this.heap.mustBeIdle("freeManual");
+    this.heap.operation.mustBeIdle("freeManual");
     this.heap.freeManual(s);
   }
 
@@ -700,13 +700,13 @@ export class Allocator {
 
   /** A stack of n bytes, a power of two from 2048. Not cleared. */
   stackAlloc(n: number): Addr {
-    this.heap.mustBeIdle("stackAlloc");
+    this.heap.operation.mustBeIdle("stackAlloc");
     return this.stacks.alloc(n) as Addr;
   }
 
   /** Gives a stack back; n is what it was allocated with. */
   stackFree(addr: Addr, n: number): void {
-    this.heap.mustBeIdle("stackFree");
+    this.heap.operation.mustBeIdle("stackFree");
     this.stacks.free(addr, n);
   }
 
@@ -722,7 +722,7 @@ export class Allocator {
       throw new RangeError(`allocator: memProfileRate must be a whole number of bytes (got ${show(rate)})`);
     }
     if (this.#closed) closedError();
-    this.heap.mustBeIdle("setMemProfileRate");
+    this.heap.operation.mustBeIdle("setMemProfileRate");
     this.cache.returnTails();
     this.#sampler.rate = rate;
     this.#sampler.restart();
@@ -752,7 +752,7 @@ export class Allocator {
       throw new TypeError(`allocator: scavenge needs a number of bytes (got ${show(nbytes)})`);
     }
     const released = this.heap.scavenge(nbytes);
-    if (this.heap.pending) this.heap.report();
+    if (this.heap.operation.pending) this.heap.operation.report();
     return released;
   }
 
@@ -768,7 +768,7 @@ export class Allocator {
    */
   share(): void {
     if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
-    this.heap.mustBeIdle("share");
+    this.heap.operation.mustBeIdle("share");
     this.u32[(this.mheap + MHEAP_AT.shared) >>> 2] = 1;
     this.manual.share();
   }
@@ -911,7 +911,7 @@ function takeOver(mem: LinearMemory, mcache: number, owner: number): boolean {
 function emptyMCache(mem: LinearMemory, mcache: number): void {
   const { version } = MCACHE_AT;
   const dead = new Allocator(mem, 1, false, () => 0, mcache);
-  settle(dead);
+  recoverMCache(dead);
   // It may have died between two changes of its counts. Not back to the version before them, which a reader may
   // remember.
   mem.kernel.add(mcache + version, mem.kernel.load(mcache + version) & 1);

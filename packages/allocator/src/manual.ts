@@ -189,7 +189,7 @@ export class ManualHeap {
   private take(size: number, zero: boolean): Addr {
     checkSize(size);
     if (this.closed) closedError();
-    this.heap.mustBeIdle("malloc");
+    this.heap.operation.mustBeIdle("malloc");
     this.refilled = false;
     const p = size > MAX_SMALL_REQUEST ? this.large(size, zero) : this.small(size, zero);
     this.setInUse(p as Addr, true);
@@ -207,7 +207,7 @@ export class ManualHeap {
     const p = this.allocator.takeLargeObject(size, 0, zero);
     this.refilled = true;
     this.sampled = this.allocator.sampled;
-    this.heap.mapHeapBits(p);
+    this.heap.tables.mapHeapBits(p);
     return p;
   }
 
@@ -227,7 +227,7 @@ export class ManualHeap {
       this.refilled = true;
       this.sampled = this.allocator.sampled;
     } else u32[i] = p + u32[i + SLOT_ELEMSIZE];
-    this.heap.mapHeapBits(p);
+    this.heap.tables.mapHeapBits(p);
     return p;
   }
 
@@ -271,11 +271,11 @@ export class ManualHeap {
     const spanclass = this.spanclassOf(p);
     const bytes = spanclass === 1 ? this.bytesOf(p) : classToSize[spanclass >>> 1];
     this.checks?.forget(p, bytes);
-    this.heap.enter("the hook onFree");
+    this.heap.operation.begin("the hook onFree");
     try {
       this.hooks.onFree(p, bytes);
     } finally {
-      this.heap.busy = "";
+      this.heap.operation.end();
       if (this.lists.hasSpecials) this.allocator.specials.drop(p, bytes);
       if (spanclass === 1) this.freeLarge(this.heap.spanOf(p), bytes);
       else this.lists.push(p, spanclass);
@@ -294,7 +294,7 @@ export class ManualHeap {
   /** Throws what free throws. */
   private mustBeFree(p: Addr): void {
     if (this.closed) closedError();
-    this.heap.mustBeIdle("free");
+    this.heap.operation.mustBeIdle("free");
     this.checks?.mustBeUnseen(p);
     if (this.lists.collected) {
       throw new TypeError(`allocator: free in a heap that is garbage collected (got ${hex(p)})`);

@@ -46,7 +46,6 @@ import type { Sampler } from "./heap-sampler.ts";
 import {
   GC_OFF,
   GCCONTROL_AT,
-  IN_HAND_AT,
   MCACHE_AT,
   MHEAP_AT,
   MIN_SIZE_FOR_HEADER,
@@ -65,6 +64,7 @@ import {
 import { HeapBits } from "./mbitmap.ts";
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
+import type { RecoveryLog } from "./recovery.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
 const SPAN_START_ADDR = MSPAN_AT.startAddr >>> 2;
@@ -76,11 +76,6 @@ const SPAN_FREEINDEX = MSPAN_AT.freeindex >>> 2;
 const SPAN_ALLOC_BITS = MSPAN_AT.allocBits >>> 2;
 const SPAN_GCMARK_BITS = MSPAN_AT.gcmarkBits >>> 2;
 const SPAN_NEEDZERO = MSPAN_AT.needzero >>> 2;
-const RUN_SLOT = IN_HAND_AT.runSlot >>> 2;
-const RUN_VERSION = IN_HAND_AT.runVersion >>> 2;
-const RUN = IN_HAND_AT.run >>> 2;
-const RUN_END = IN_HAND_AT.runEnd >>> 2;
-const RUN_COUNT = IN_HAND_AT.runCount >>> 3;
 const HELD_WORDS = Math.ceil(NUM_SPAN_CLASSES / 32);
 
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
@@ -110,10 +105,7 @@ export class MCache {
   private readonly smallAlloc: number;
   private readonly shared: number;
   private readonly untoldLive: number;
-  /** Address of the word that is odd while counts and runs change. */
-  private readonly version: number;
-  /** Word index of IN_HAND. */
-  private readonly hand: number;
+  private readonly log: RecoveryLog;
   /** Word index of the bit map of span classes that may have a span cached. */
   private readonly held: number;
   readonly heapBits: HeapBits;
@@ -133,8 +125,7 @@ export class MCache {
     this.smallAlloc = (base + MCACHE_AT.smallAllocCount) >>> 3;
     this.shared = (heap.base + MHEAP_AT.shared) >>> 2;
     this.untoldLive = (base + MCACHE_AT.untoldLive) >>> 2;
-    this.version = base + MCACHE_AT.version;
-    this.hand = (base + MCACHE_AT.inHand) >>> 2;
+    this.log = heap.log;
     this.held = (base + MCACHE_AT.held) >>> 2;
     this.heapBits = new HeapBits(heap.mem.u32, heap.heapBitsBase);
   }
@@ -162,28 +153,6 @@ export class MCache {
   }
 
   /**
-   * Begins and ends a change of what readers on other threads must see as one: a count of objects, and the run whose
-   * rest they take off it. In between no lock is taken and nothing is thrown.
-   */
-  private flipVersion(): void {
-    if (this.u32[this.shared] !== 0) this.kernel.add(this.version, 1);
-  }
-
-  /**
-   * Writes down which slots of the span are going to be the run's, or (end not 0) no longer: see recovery.ts. For a
-   * heap that threads share: another has nobody to take over from its thread.
-   */
-  private noteRun(i: number, spanclass: number, first: number, n: number, end: number): void {
-    const { u32, f64, hand } = this;
-    u32[hand + RUN_SLOT] = 0; // what follows is not of the last one
-    u32[hand + RUN] = (first << 16) | n;
-    u32[hand + RUN_END] = end;
-    u32[hand + RUN_VERSION] = u32[this.version >>> 2];
-    f64[(hand >>> 1) + RUN_COUNT] = f64[this.smallAlloc + (spanclass >>> 1)];
-    u32[hand + RUN_SLOT] = i;
-  }
-
-  /**
    * Gives the slot at word i a new run of the class. True: the run is a single object, to be sampled by the memory
    * profile. Throws the fatal error if the memory is exhausted; the slot is empty then.
    */
@@ -195,7 +164,7 @@ export class MCache {
       return false;
     }
     const { heap } = this;
-    if (heap.busy !== "") heap.refuse("an allocation");
+    heap.operation.mustBeIdle("an allocation");
     let s = u32[i + SLOT_SPAN];
     let rescued = false;
     while (true) {
@@ -217,7 +186,7 @@ export class MCache {
       s = this.exchangeSpan(i, spanclass, used);
       if (s !== 0) continue;
       const npages = classToAllocNPages[spanclass >>> 1];
-      if (rescued || !heap.rescue(npages)) heap.throwOutOfMemory(npages);
+      if (rescued || !heap.operation.rescue(npages)) heap.throwOutOfMemory(npages);
       rescued = true;
       // The hook may have allocated from this slot, for another type.
       this.returnTail(i, spanclass);
@@ -228,7 +197,7 @@ export class MCache {
   /** Gives the slot another span for the one that it has used up; 0 if there is no memory. Sweeping runs in here. */
   private exchangeSpan(i: number, spanclass: number, used: number): number {
     const { u32, heap } = this;
-    heap.enter("an allocation");
+    heap.operation.begin("an allocation");
     try {
       const s = this.central.cacheSpan(spanclass, used, i);
       if (s === 0) return 0;
@@ -236,11 +205,11 @@ export class MCache {
       const held = this.held + (spanclass >>> 5);
       u32[held] = u32[held] | (1 << (spanclass & 31));
       u32[i + SLOT_SPAN] = s;
-      heap.drop(s);
-      heap.spanTaken();
+      heap.log.spanPlaced(s);
+      heap.scavenger.checkLimit();
       return s;
     } finally {
-      heap.busy = "";
+      heap.operation.end();
     }
   }
 
@@ -266,7 +235,7 @@ export class MCache {
     const rest =
       whole || sampled ? 0 : this.freeAfter(at, bits + k, k, runEnd, nextSample - n * elemsize, elemsize);
     let claimed = n;
-    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + SPAN_CLASS], first, n, 0);
+    this.log.runClaimed(i, u32[at + SPAN_CLASS], first, n);
     if (rest === 0) {
       setBits(u32, bits, first, n);
       u32[at + SPAN_FREEINDEX] = runEnd;
@@ -317,7 +286,7 @@ export class MCache {
     const n = Math.clz32(low) - Math.clz32(run) + 1;
     const first = (u32[i + SLOT_REST_WORD] << 5) + 31 - Math.clz32(low);
     const at = u32[i + SLOT_SPAN] >>> 2;
-    if (u32[this.shared] !== 0) this.noteRun(i, u32[at + SPAN_CLASS], first, n, 0);
+    this.log.runClaimed(i, u32[at + SPAN_CLASS], first, n);
     u32[i + SLOT_REST] = rest & carried;
     this.setRun(i, typ, at, first, n);
   }
@@ -339,14 +308,13 @@ export class MCache {
     }
     // After the memory is in order: a marker may scan what is marked.
     if (u32[this.gcPhase] !== GC_OFF) setBitsAtomically(this.kernel, u32[at + SPAN_GCMARK_BITS], first, n);
-    const shared = u32[this.shared] !== 0;
-    if (shared) this.flipVersion();
+    this.log.beginCounts();
     const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = f64[count] + n;
     if (spanclass === TINY_SPAN_CLASS) this.foldTinyCount();
     u32[i + SLOT_CUR] = cur;
     u32[i + SLOT_END] = cur + bytes;
-    if (shared) this.flipVersion();
+    this.log.endCounts();
   }
 
   /** Whether slot idx of the span, at p, was claimed for runs of the mcache's slot at word i and not handed out yet. */
@@ -387,17 +355,17 @@ export class MCache {
       // end may be 0, which is 2^32.
       const tail = ((end - cur) >>> 0) / elemsize;
       const first = (cur - u32[at + SPAN_START_ADDR]) / elemsize;
-      if (u32[this.shared] !== 0) this.noteRun(i, spanclass, first, tail, end || 1); // 1 stands for 2^32
+      this.log.runReturned(i, spanclass, first, tail, end);
       clearBits(u32, allocs, first, tail);
       // Whether or not they were marked: nobody holds these slots, so they are white.
       clearBitsAtomically(this.kernel, u32, u32[at + SPAN_GCMARK_BITS], first, tail);
       free = Math.min(free, first);
       n += tail;
-      this.flipVersion();
+      this.log.beginCounts();
       const count = this.smallAlloc + (spanclass >>> 1);
       f64[count] = f64[count] - tail;
       u32[i + SLOT_END] = cur;
-      this.flipVersion();
+      this.log.endCounts();
     }
     u32[at + SPAN_FREEINDEX] = free;
     u32[at + SPAN_ALLOC_COUNT] = u32[at + SPAN_ALLOC_COUNT] - n;
@@ -405,7 +373,7 @@ export class MCache {
     this.addHeapLive(-n * elemsize);
   }
 
-  /** tinyCount is a word that would wrap: its value moves to the counter now and then. Between two flipVersion. */
+  /** tinyCount is a word that would wrap: its value moves to the counter now and then. Between beginCounts and endCounts. */
   foldTinyCount(): void {
     const count = (this.base + MCACHE_AT.tinyCount) >>> 2;
     const total = (this.base + MCACHE_AT.tinyAllocs) >>> 3;
@@ -423,11 +391,11 @@ export class MCache {
     const s = u32[i + SLOT_SPAN];
     if (s === 0) return;
     this.returnTail(i, spc);
-    this.flipVersion();
+    this.log.beginCounts();
     u32[i + SLOT_CUR] = 0;
     u32[i + SLOT_END] = 0;
-    this.flipVersion();
-    this.heap.hold(s);
+    this.log.endCounts();
+    this.heap.log.spanMoves(s);
     u32[i + SLOT_SPAN] = 0;
     this.central.uncacheSpan(s);
   }
@@ -443,9 +411,9 @@ export class MCache {
     }
     this.tellLive();
     u32[(this.base + MCACHE_AT.tiny) >>> 2] = 0;
-    this.flipVersion();
+    this.log.beginCounts();
     this.foldTinyCount();
-    this.flipVersion();
+    this.log.endCounts();
   }
 }
 

@@ -108,7 +108,7 @@ export class MCentral {
     const list = this.empty(spanclass);
     const tail = list + (MCENTRAL_AT.emptyTail - MCENTRAL_AT.empty);
     this.lock(spanclass);
-    heap.retain(1);
+    heap.counters.retain(1);
     const last = u32[tail >>> 2];
     if (swept && last !== 0) {
       u32[at + NEXT] = 0;
@@ -120,7 +120,7 @@ export class MCentral {
       this.link(s, list);
       if (last === 0) u32[tail >>> 2] = s;
     }
-    heap.drop(s);
+    heap.log.spanPlaced(s);
     this.unlock(spanclass);
     return true;
   }
@@ -130,7 +130,7 @@ export class MCentral {
     if (this.u32[this.empty(spanclass) >>> 2] === 0) return 0;
     this.lock(spanclass);
     const s = this.unlinkRetained(this.base + spanclass * MCENTRAL.size);
-    if (s !== 0) this.heap.hold(s);
+    if (s !== 0) this.heap.log.spanMoves(s);
     this.unlock(spanclass);
     return s;
   }
@@ -141,7 +141,7 @@ export class MCentral {
     const s = this.unlinkFirst(list);
     if (s === 0) return 0;
     if (u32[list >>> 2] === 0) u32[(central + MCENTRAL_AT.emptyTail) >>> 2] = 0;
-    this.heap.unretain(1);
+    this.heap.counters.unretain(1);
     return s;
   }
 
@@ -168,7 +168,7 @@ export class MCentral {
     const central = this.base + u32[at + SPANCLASS] * MCENTRAL.size;
     heap.acquire(central);
     this.link(s, list);
-    heap.drop(s);
+    heap.log.spanPlaced(s);
     heap.release(central);
   }
 
@@ -190,7 +190,7 @@ export class MCentral {
     const central = this.base + spanclass * MCENTRAL.size;
     heap.acquire(central);
     const s = this.unlinkFirst(list);
-    if (s !== 0) heap.hold(s);
+    if (s !== 0) heap.log.spanMoves(s);
     heap.release(central);
     return s;
   }
@@ -228,7 +228,7 @@ export class MCentral {
     heap.acquire(central);
     const list = u32[(s >>> 2) + LIST];
     if (list !== 0) {
-      heap.hold(s);
+      heap.log.spanMoves(s);
       this.unlink(s, list);
     }
     heap.release(central);
@@ -253,7 +253,7 @@ export class MCentral {
     const list = u32[at + LIST];
     const partial = this.partialSwept(u32[at + SPANCLASS]);
     if (allocCount === 0) {
-      this.heap.hold(s);
+      this.heap.log.spanMoves(s);
       this.unlink(s, list);
       return true;
     }
@@ -306,7 +306,7 @@ export class MCentral {
     ) {
       s = this.unlinkRetained(central);
     }
-    if (s !== 0) heap.hold(s);
+    if (s !== 0) heap.log.spanMoves(s);
     heap.release(central);
     return s;
   }
@@ -366,7 +366,7 @@ export class MCentral {
       if (u32[list >>> 2] === 0) continue;
       heap.acquire(central);
       const s = this.unlinkFirst(list);
-      if (s !== 0) heap.hold(s);
+      if (s !== 0) heap.log.spanMoves(s);
       heap.release(central);
       if (s === 0) continue;
       u32[(s >>> 2) + SWEEPGEN] = sweepgen - 1;

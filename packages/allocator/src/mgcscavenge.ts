@@ -28,7 +28,8 @@
  * Sources: Go's mgcscavenge.go; the proposal "Smarter scavenging" (golang.org/issue/30333).
  */
 import { MHEAP_AT } from "./layout.ts";
-import { LIMIT_BATCH, type MHeap } from "./mheap.ts";
+import type { MHeap } from "./mheap.ts";
+import { LIMIT_BATCH } from "./page-scavenger.ts";
 
 /** Percent of heap retained beyond what the last collection found in use. More: fewer page faults, more memory. */
 const RETAIN_EXTRA_PERCENT = 10;
@@ -85,7 +86,7 @@ export class Scavenger {
   constructor(heap: MHeap, clock: () => number) {
     this.#heap = heap;
     this.#clock = clock;
-    heap.giveBack = (grown, overLimit) => this.#giveBack(grown, overLimit);
+    heap.operation.giveBack = (grown, overLimit) => this.#giveBack(grown, overLimit);
   }
 
   #get(offset: number): number {
@@ -111,7 +112,7 @@ export class Scavenger {
 
   /** Bytes of the whole memory that are counted and hold physical pages. */
   get mappedReady(): number {
-    return this.#heap.mappedReady;
+    return this.#heap.counters.mappedReady;
   }
 
   /** Bytes that may be mapped and hold physical pages, Infinity without a limit. In force at once, for all threads. */
@@ -166,7 +167,7 @@ export class Scavenger {
     let n = 1;
     while (elapsed < WORK_MS && n > 0 && this.excess > 0) {
       n = this.#heap.scavenge(QUANTUM);
-      if (this.#heap.pending) this.#heap.report();
+      if (this.#heap.operation.pending) this.#heap.operation.report();
       result.released += n;
       elapsed = this.#clock() - start;
     }
@@ -203,7 +204,7 @@ export class Scavenger {
   releaseAll(): number {
     const n = this.#heap.scavenge(Number.POSITIVE_INFINITY);
     this.#countEager(n);
-    if (this.#heap.pending) this.#heap.report();
+    if (this.#heap.operation.pending) this.#heap.operation.report();
     return n;
   }
 

@@ -246,7 +246,7 @@ export class PageAlloc {
   /**
    * Highest run of free pages with physical memory that ends at or below page `top` inside the chunk that holds
    * page top-1, at most `limit` pages (a multiple of `align`) and aligned to `align` pages.
-   * Returns first page and length packed as page * 1024 + length, 0 if the chunk has none.
+   * Returns first page and length in one number (see scavengeablePage), 0 if the chunk has none.
    */
   findScavengeable(top: number, limit: number, align: number): number {
     const u32 = this.u32;
@@ -265,7 +265,7 @@ export class PageAlloc {
         lo = p;
       }
       const alignedLo = Math.ceil(lo / align) * align;
-      if (alignedHi > alignedLo) return alignedLo * 1024 + (alignedHi - alignedLo);
+      if (alignedHi > alignedLo) return alignedLo * PAGE_RUN + (alignedHi - alignedLo);
       hi = lo;
     }
     return 0;
@@ -471,4 +471,17 @@ export class PageAlloc {
     const u32 = this.u32;
     return [u32[this.start + i], u32[this.max + i], u32[this.end + i]];
   }
+}
+
+/** A run of pages in one number: page * PAGE_RUN + length. A run of a chunk has at most 512. */
+const PAGE_RUN = 1024;
+
+/** First page of what findScavengeable found. */
+export function scavengeablePage(run: number): number {
+  return Math.floor(run / PAGE_RUN);
+}
+
+/** Pages of what findScavengeable found. */
+export function scavengeableLength(run: number): number {
+  return run % PAGE_RUN;
 }

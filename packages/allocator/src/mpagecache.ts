@@ -12,7 +12,8 @@
  */
 import type { Kernel, LinearMemory } from "@gort/memory";
 import { firstRun64, lowMask, popcount32 } from "./bits.ts";
-import { HAND_TAKEN, IN_HAND_AT, PAGE_CACHE_AT } from "./layout.ts";
+import { PAGE_CACHE_AT } from "./layout.ts";
+import type { RecoveryLog } from "./recovery.ts";
 
 /** Pages of a cache. */
 export const PAGE_CACHE_PAGES = 64;
@@ -23,24 +24,20 @@ export const PAGE_CACHE_MAX = PAGE_CACHE_PAGES / 4 - 1;
 const FREE = PAGE_CACHE_AT.free >>> 2;
 const SCAV = PAGE_CACHE_AT.scav >>> 2;
 const FRESH = PAGE_CACHE_AT.fresh >>> 2;
-const HAND_PAGE = IN_HAND_AT.page >>> 2;
-const HAND_SCAVENGED = IN_HAND_AT.scavenged >>> 2;
-const HAND_PROGRESS = IN_HAND_AT.progress >>> 2;
 
 export class PageCache {
   private readonly u32: Uint32Array;
   private readonly kernel: Kernel;
   /** Word index of MHEAP.shared. */
   private readonly shared: number;
-  private readonly hand: number;
+  private readonly log: RecoveryLog;
   /** Word index of the PAGE_CACHE struct. */
   readonly at: number;
   /** Set by alloc: how many of the pages hold no physical memory. */
   scavenged = 0;
 
-  /** hand: word index of the IN_HAND of its thread. */
-  constructor(mem: LinearMemory, addr: number, shared: number, hand: number) {
-    this.hand = hand;
+  constructor(mem: LinearMemory, addr: number, shared: number, log: RecoveryLog) {
+    this.log = log;
     this.u32 = mem.u32;
     this.kernel = mem.kernel;
     this.shared = shared;
@@ -58,7 +55,7 @@ export class PageCache {
 
   /** Takes the lowest npages (1 to PAGE_CACHE_MAX) in a row; the first page, 0 if there are none. */
   alloc(npages: number): number {
-    const { u32, at, hand } = this;
+    const { u32, at, log } = this;
     for (;;) {
       const lo = u32[at + FREE];
       const hi = u32[at + FREE + 1];
@@ -69,14 +66,13 @@ export class PageCache {
       const hiMask = over <= 0 ? 0 : lowMask(Math.min(npages, over)) << Math.max(bit - 32, 0);
       // Said before they are taken: who takes over from a thread that is killed here looks whether they were.
       const scavenged = this.countScav(0, loMask) + this.countScav(1, hiMask);
-      u32[hand + HAND_SCAVENGED] = scavenged;
-      u32[hand + HAND_PAGE] = u32[at] + bit;
+      log.pagesChosen(u32[at] + bit, scavenged);
       if (!this.take(0, lo, loMask)) continue;
       if (!this.take(1, hi, hiMask)) {
         this.kernel.or((at + FREE) << 2, loMask);
         continue;
       }
-      u32[hand + HAND_PROGRESS] = HAND_TAKEN;
+      log.pagesTaken();
       this.scavenged = scavenged;
       if (scavenged !== 0) this.clearScav(loMask, hiMask);
       return u32[at] + bit;

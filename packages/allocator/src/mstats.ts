@@ -272,7 +272,7 @@ function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   out.heapAlloc = out.totalAlloc - out.totalFree;
   out.stackInuse = heap.counter("stackInUse");
   out.stackSys = stats.stackSys;
-  out.mspanInuse = heap.mspanInuse;
+  out.mspanInuse = heap.structs.inUseBytes;
   out.mspanSys = stats.mspanSys;
   out.mcacheInuse = heap.cachealloc.inuse;
   out.mcacheSys = stats.mcacheSys;

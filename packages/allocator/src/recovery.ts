@@ -1,34 +1,57 @@
 /**
- * What is done with the mcache of a thread that was killed, before its contents go back.
+ * Recovery of the mcache of a thread that was killed.
  *
- * A thread may be killed between any two stores. Inside of a lock that is the end: nobody else can tell what the
- * lock guards (Allocator.threadExited names it). Outside of locks it changes its own mcache, and a span that it has
- * in hand: taken off a list and not yet in a slot, out of a slot and not yet on a list, or not yet made. IN_HAND
- * (layout.ts) names that span from the lock under which it lost its old place to the one under which it has the
- * new, and says of a new one what it is made of.
+ * ## Why
+ * A crash or worker.terminate() ends a thread between any two stores. The objects that it allocated stay allocated. But
+ * its mcache also holds free slots, free pages, span structs, blocks of bits and freed blocks. Another thread takes all
+ * of them over, so that a program that ends its workers does not leak, and so that the counters stay exact.
  *
- *     being made    as much as had been done is completed, and the span freed: its struct, bits and pages are back
- *     moved         is counted anew and goes to the list where it belongs
- *     large, freed  its free is completed
- *     being swept   goes back as it is: what the sweep had not come to stays allocated until the next one
- *     in a slot     is counted anew
- *     a run         that was being claimed is free again; one that was going back is whole again
+ * ## What can be recovered
+ * Inside a lock, nothing: what the lock guards may be half changed. Allocator.threadExited names the lock.
  *
- * What can't be told is left: a block that was on its way to or from a list of freed ones keeps its slot, a piece
- * of stack stays in use; pages of a span that was being made are lost if another thread emptied the page cache
- * between the same two stores, or if they were the last of it; heapLive, and the count of tiny objects, may be off
- * by those of one run.
+ * Outside of locks a thread changes only its own mcache, and a span that no list and no slot names: one that it is
+ * making, or moving from one place to another. So it keeps a log in its mcache (RECOVERY_LOG in layout.ts). The log is
+ * written ahead: an entry stands before the change that it protects. There is one entry of each sort:
+ *
+ *     a span that moves        spanMoves, under the lock of its old place ... spanPlaced, under the lock of its new place
+ *     a span that is made      beginSpan, structTaken, bitsTaken, pagesChosen, pagesTaken, pagesCounted ... spanPlaced
+ *     a run that is claimed    runClaimed ... the next change of the version
+ *     a run that goes back     runReturned ... the next change of the version
+ *
+ * The version is the mcache's word that is odd while counts and the ends of a run change (beginCounts, endCounts).
+ * Readers of statistics use it too: see mstats.ts.
+ *
+ * The thread that takes over calls recoverMCache. By the log it completes or undoes what was going on:
+ *
+ *     a span that was made     is completed as far as it was begun, and freed: its struct, bits and pages are back
+ *     a span that moved        is counted anew and goes to the list where it belongs
+ *     a large span being freed is freed
+ *     a span being swept       goes back as it is: what the sweep had not reached stays allocated until the next one
+ *     a span in a slot         is counted anew
+ *     a run                    that was being claimed is free again; one that was going back is whole again
+ *
+ * ## What is lost
+ * - A block that was on its way to or from a list of freed blocks keeps its slot, and a piece of stack stays in use.
+ * - Pages of a span that was being made are lost in two cases: another thread emptied the page cache between the same
+ *   two stores, or they were the last pages of the cache.
+ * - heapLive, and the count of tiny objects, may be off by those of one run.
+ *
+ * A heap that one thread has alone writes no log where that saves work: no thread could take over.
+ * test/killed-at-any-store.test.ts kills a thread at every store of every operation.
  */
-import type { Addr } from "@gort/memory";
+import type { Addr, Kernel, LinearMemory } from "@gort/memory";
 import { clearBits, popcount32, setBits } from "./bits.ts";
 import {
-  HAND_COUNTED,
-  HAND_TAKEN,
-  IN_HAND_AT,
+  FIRST_NOSCAN_SPAN_CLASS,
+  FIRST_SMALL_SPAN_CLASS,
+  LOG_PAGES_COUNTED,
+  LOG_PAGES_TAKEN,
   MCACHE_AT,
+  MHEAP_AT,
   MSPAN_AT,
   NUM_SPAN_CLASSES,
   PAGE_SIZE,
+  RECOVERY_LOG_AT,
   SLOT_END,
   SLOT_FREE,
   SLOT_NFREE,
@@ -41,53 +64,214 @@ import {
   SPAN_MANUAL,
 } from "./layout.ts";
 import type { Allocator } from "./malloc.ts";
-import { bitsBytes } from "./mheap.ts";
+import { SpanPlan } from "./span-plan.ts";
 
-/** Puts the mcache of `dead`, an allocator made over it, in order. Its owner must have been killed outside of locks. */
-export function settle(dead: Allocator): void {
-  const { u32 } = dead.mem;
-  const { base, slots } = dead.cache;
-  const hand = base + MCACHE_AT.inHand;
-  const s = u32[(hand + IN_HAND_AT.span) >>> 2];
-  recountFree(dead);
-  if (s !== 0) {
-    if (u32[(hand + IN_HAND_AT.what) >>> 2] !== 0) finishMaking(dead, s, hand);
-    else finishMoving(dead, s, hand);
-    u32[(hand + IN_HAND_AT.span) >>> 2] = 0;
+// Words from the first of the log; doubles from its first.
+const LOG_SPAN = RECOVERY_LOG_AT.span >>> 2;
+const LOG_PLAN = RECOVERY_LOG_AT.plan >>> 2;
+const LOG_NPAGES = RECOVERY_LOG_AT.npages >>> 2;
+const LOG_BITS = RECOVERY_LOG_AT.bits >>> 2;
+const LOG_PAGE = RECOVERY_LOG_AT.page >>> 2;
+const LOG_SCAVENGED = RECOVERY_LOG_AT.scavenged >>> 2;
+const LOG_PROGRESS = RECOVERY_LOG_AT.progress >>> 2;
+const LOG_RUN_SLOT = RECOVERY_LOG_AT.runSlot >>> 2;
+const LOG_RUN_VERSION = RECOVERY_LOG_AT.runVersion >>> 2;
+const LOG_RUN = RECOVERY_LOG_AT.run >>> 2;
+const LOG_RUN_END = RECOVERY_LOG_AT.runEnd >>> 2;
+const LOG_RUN_COUNT = RECOVERY_LOG_AT.runCount >>> 3;
+const LOG_COUNTS = RECOVERY_LOG_AT.counts >>> 3;
+
+/** The log of one thread. It writes; recoverMCache reads. */
+export class RecoveryLog {
+  private readonly u32: Uint32Array;
+  private readonly f64: Float64Array;
+  private readonly kernel: Kernel;
+  /** Word index of MHEAP.shared. */
+  private readonly shared: number;
+  private mcache = 0;
+  /** Word index of the log. */
+  private log = 0;
+  /** Address of the mcache's version. */
+  private version = 0;
+  /** f64 index of the mcache's smallAllocCount. */
+  private smallAlloc = 0;
+
+  /** mheap: address of the MHEAP struct. */
+  constructor(mem: LinearMemory, mheap: number) {
+    this.u32 = mem.u32;
+    this.f64 = mem.f64;
+    this.kernel = mem.kernel;
+    this.shared = (mheap + MHEAP_AT.shared) >>> 2;
   }
-  settleRun(dead, hand);
-  for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++) settleSlot(dead, slots + spc * SLOT_WORDS);
+
+  /** The log is that of this mcache. */
+  bind(mcache: number): void {
+    this.mcache = mcache;
+    this.log = (mcache + MCACHE_AT.recoveryLog) >>> 2;
+    this.version = mcache + MCACHE_AT.version;
+    this.smallAlloc = (mcache + MCACHE_AT.smallAllocCount) >>> 3;
+  }
+
+  // --- a span that is made: its struct, bits and pages, from the mcache's stock to the finished span
+
+  /** A span is going to be made. Keeps the counters as they were. */
+  beginSpan(plan: SpanPlan): void {
+    const { u32, f64, log, mcache } = this;
+    if (u32[this.shared] === 0) return;
+    u32[log + LOG_PLAN] = plan.code;
+    u32[log + LOG_NPAGES] = plan.npages;
+    u32[log + LOG_BITS] = 0;
+    u32[log + LOG_PAGE] = 0;
+    u32[log + LOG_PROGRESS] = 0;
+    const counts = (log >>> 1) + LOG_COUNTS;
+    f64[counts] = f64[(mcache + MCACHE_AT.heapInUse) >>> 3];
+    f64[counts + 1] = f64[(mcache + MCACHE_AT.heapFree) >>> 3];
+    f64[counts + 2] = f64[(mcache + MCACHE_AT.heapReleased) >>> 3];
+    if (plan.spanclass >= FIRST_SMALL_SPAN_CLASS) return;
+    f64[counts + 3] = f64[(mcache + MCACHE_AT.largeAlloc) >>> 3];
+    f64[counts + 4] = f64[(mcache + MCACHE_AT.largeAllocCount) >>> 3];
+  }
+
+  /** The struct is going to leave the mcache's list. */
+  structTaken(s: number): void {
+    if (this.u32[this.shared] !== 0) this.u32[this.log + LOG_SPAN] = s;
+  }
+
+  /** The block of bits is going to leave the mcache's list. (Logged always: a store costs less than the question.) */
+  bitsTaken(bits: number): void {
+    this.u32[this.log + LOG_BITS] = bits;
+  }
+
+  /** These pages of the page cache are going to be taken. Recovery looks whether they were. */
+  pagesChosen(page: number, scavenged: number): void {
+    const { u32, log } = this;
+    u32[log + LOG_SCAVENGED] = scavenged;
+    u32[log + LOG_PAGE] = page;
+  }
+
+  /** The pages are out of the page cache; the counters do not say so yet. */
+  pagesTaken(): void {
+    this.u32[this.log + LOG_PROGRESS] = LOG_PAGES_TAKEN;
+  }
+
+  /** The pages were taken from the page allocator, and the counters say so: under the heap lock. */
+  pagesCounted(page: number): void {
+    this.u32[this.log + LOG_PAGE] = page;
+    this.u32[this.log + LOG_PROGRESS] = LOG_PAGES_COUNTED;
+  }
+
+  // --- a span that moves
+
+  /**
+   * The span is going to be in no list and no slot. Called under the lock of the list that it leaves, or before it
+   * leaves its slot.
+   */
+  spanMoves(s: number): void {
+    const { u32, f64, log, mcache } = this;
+    if (u32[this.shared] === 0) return;
+    if (u32[(s + MSPAN_AT.spanclass) >>> 2] < FIRST_SMALL_SPAN_CLASS) {
+      const counts = (log >>> 1) + LOG_COUNTS;
+      f64[counts + 3] = f64[(mcache + MCACHE_AT.largeFree) >>> 3];
+      f64[counts + 4] = f64[(mcache + MCACHE_AT.largeFreeCount) >>> 3];
+    }
+    u32[log + LOG_PLAN] = 0;
+    u32[log + LOG_SPAN] = s;
+  }
+
+  /** The span has its place: called under the lock of the list or the heap that has it, or when a slot has it. */
+  spanPlaced(s: number): void {
+    const { u32, log } = this;
+    if (u32[this.shared] !== 0 && u32[log + LOG_SPAN] === s) u32[log + LOG_SPAN] = 0;
+  }
+
+  // --- a run
+
+  /** The n slots from `first` on of the span in the mcache's slot at word i are going to be its run. */
+  runClaimed(i: number, spanclass: number, first: number, n: number): void {
+    if (this.u32[this.shared] !== 0) this.logRun(i, spanclass, first, n, 0);
+  }
+
+  /** The last n slots of the run, from `first` to the address `end`, are going back. */
+  runReturned(i: number, spanclass: number, first: number, n: number, end: number): void {
+    // An end of 0 is 2^32. In the log 0 stands for a claim, so 1 stands for 2^32.
+    if (this.u32[this.shared] !== 0) this.logRun(i, spanclass, first, n, end || 1);
+  }
+
+  private logRun(i: number, spanclass: number, first: number, n: number, end: number): void {
+    const { u32, f64, log } = this;
+    u32[log + LOG_RUN_SLOT] = 0; // from here on the entry is not the previous run's
+    u32[log + LOG_RUN] = (first << 16) | n;
+    u32[log + LOG_RUN_END] = end;
+    u32[log + LOG_RUN_VERSION] = u32[this.version >>> 2];
+    f64[(log >>> 1) + LOG_RUN_COUNT] = f64[this.smallAlloc + (spanclass >>> 1)];
+    u32[log + LOG_RUN_SLOT] = i;
+  }
+
+  /**
+   * Begins a change that readers on other threads must see as one: of a count of objects, and of the run whose unused
+   * slots they subtract from it. Until endCounts the thread takes no lock and throws nothing.
+   */
+  beginCounts(): void {
+    if (this.u32[this.shared] !== 0) this.kernel.add(this.version, 1);
+  }
+
+  endCounts(): void {
+    if (this.u32[this.shared] !== 0) this.kernel.add(this.version, 1);
+  }
 }
 
-/** The change of a run that may have been going on. */
-function settleRun(dead: Allocator, hand: number): void {
+/**
+ * Puts the mcache of `dead`, an allocator made over it, in order. Its owner must have been killed outside of locks.
+ * Afterwards the mcache is as between two operations, and a flush empties it.
+ */
+export function recoverMCache(dead: Allocator): void {
+  const { u32 } = dead.mem;
+  const { base, slots } = dead.cache;
+  const log = base + MCACHE_AT.recoveryLog;
+  const s = u32[(log + RECOVERY_LOG_AT.span) >>> 2];
+  recountFree(dead);
+  if (s !== 0) {
+    if (u32[(log + RECOVERY_LOG_AT.plan) >>> 2] !== 0) finishMaking(dead, s, log);
+    else finishMoving(dead, s, log);
+    u32[(log + RECOVERY_LOG_AT.span) >>> 2] = 0;
+  }
+  recoverRun(dead, log);
+  for (let spc = FIRST_SMALL_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc++) {
+    recoverSlot(dead, slots + spc * SLOT_WORDS);
+  }
+}
+
+/** Undoes the change of a run that may have been going on. */
+function recoverRun(dead: Allocator, log: number): void {
   const { u32, f64, kernel } = dead.mem;
   const { base } = dead.cache;
-  const word = (offset: number): number => u32[(hand + offset) >>> 2];
-  const i = word(IN_HAND_AT.runSlot);
+  const word = (offset: number): number => u32[(log + offset) >>> 2];
+  const i = word(RECOVERY_LOG_AT.runSlot);
   const s = i === 0 ? 0 : u32[i + SLOT_SPAN];
-  u32[(hand + IN_HAND_AT.runSlot) >>> 2] = 0;
-  const changes = (u32[(base + MCACHE_AT.version) >>> 2] - word(IN_HAND_AT.runVersion)) >>> 0;
+  u32[(log + RECOVERY_LOG_AT.runSlot) >>> 2] = 0;
+  const changes = (u32[(base + MCACHE_AT.version) >>> 2] - word(RECOVERY_LOG_AT.runVersion)) >>> 0;
   if (s === 0 || changes > 1) return;
-  const count = ((base + MCACHE_AT.smallAllocCount) >>> 3) + (u32[(s + MSPAN_AT.spanclass) >>> 2] >>> 1);
-  f64[count] = f64[(hand + IN_HAND_AT.runCount) >>> 3];
-  const end = word(IN_HAND_AT.runEnd);
+  const spanclass = u32[(s + MSPAN_AT.spanclass) >>> 2];
+  const count = ((base + MCACHE_AT.smallAllocCount) >>> 3) + (spanclass >>> 1);
+  f64[count] = f64[(log + RECOVERY_LOG_AT.runCount) >>> 3];
+  const end = word(RECOVERY_LOG_AT.runEnd);
   if (end !== 0) {
-    u32[i + SLOT_END] = end === 1 ? 0 : end; // cur is as it was, and the bits are set with those of the other runs
+    // It was going back: cur is unchanged, and recoverSlot sets the bits, as for every run.
+    u32[i + SLOT_END] = end === 1 ? 0 : end;
     return;
   }
   u32[i] = 0;
   u32[i + SLOT_END] = 0;
-  const first = word(IN_HAND_AT.run) >>> 16;
-  const n = word(IN_HAND_AT.run) & 0xffff;
+  const first = word(RECOVERY_LOG_AT.run) >>> 16;
+  const n = word(RECOVERY_LOG_AT.run) & 0xffff;
   clearBits(u32, u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2, first, n);
   for (let k = first; k < first + n; k++) {
     kernel.and(u32[(s + MSPAN_AT.gcmarkBits) >>> 2] + ((k >>> 5) << 2), ~(1 << (k & 31)));
   }
 }
 
-/** The slots that the mcache holds are allocated as far as the span is concerned; a flush gives them back. */
-function settleSlot(dead: Allocator, i: number): void {
+/** Marks the slots that the mcache holds as allocated in their span, as they are between two operations. */
+function recoverSlot(dead: Allocator, i: number): void {
   const { u32 } = dead.mem;
   const s = u32[i + SLOT_SPAN];
   if (s === 0) return;
@@ -98,10 +282,10 @@ function settleSlot(dead: Allocator, i: number): void {
   if (n > 0) setBits(u32, bits, dead.objIndex(s as Addr, cur as Addr), n);
   const k = bits + u32[i + SLOT_REST_WORD];
   u32[k] = u32[k] | u32[i + SLOT_REST];
-  recount(dead, s);
+  recountSpan(dead, s);
 }
 
-/** The numbers of structs and blocks of bits that the mcache has ahead of use, and of blocks freed by hand. */
+/** Counts the structs and blocks of bits that the mcache has ahead of use, and the blocks freed by hand. */
 function recountFree(dead: Allocator): void {
   const { u32 } = dead.mem;
   const { base } = dead.cache;
@@ -109,7 +293,7 @@ function recountFree(dead: Allocator): void {
   for (let s = u32[(base + MCACHE_AT.spanFree) >>> 2]; s !== 0; s = u32[(s + MSPAN_AT.next) >>> 2]) n++;
   u32[(base + MCACHE_AT.nspanFree) >>> 2] = n;
   dead.heap.spanBits.recount();
-  for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
+  for (let spc = FIRST_NOSCAN_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc += 2) {
     const i = dead.cache.slots + spc * SLOT_WORDS;
     let blocks = 0;
     for (let p = u32[i + SLOT_FREE]; p !== 0; p = u32[p >>> 2]) blocks++;
@@ -117,8 +301,8 @@ function recountFree(dead: Allocator): void {
   }
 }
 
-/** The span's alloc bits are what counts. */
-function recount(dead: Allocator, s: number): void {
+/** Sets the span's count to the number of its alloc bits. */
+function recountSpan(dead: Allocator, s: number): void {
   const { u32 } = dead.mem;
   const bits = u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2;
   const nwords = (u32[(s + MSPAN_AT.nelems) >>> 2] + 31) >>> 5;
@@ -134,48 +318,48 @@ function inSlot(dead: Allocator, s: number): boolean {
   return u32[dead.cache.slots + spanclass * SLOT_WORDS + SLOT_SPAN] === s;
 }
 
-function finishMaking(dead: Allocator, s: number, hand: number): void {
+/** Takes back what a span that was being made has got so far. */
+function finishMaking(dead: Allocator, s: number, log: number): void {
   const { heap } = dead;
   const { u32, f64 } = dead.mem;
   const { base } = dead.cache;
-  const word = (offset: number): number => u32[(hand + offset) >>> 2];
-  const count = (k: number): number => f64[((hand + IN_HAND_AT.counts) >>> 3) + k];
-  const what = word(IN_HAND_AT.what);
-  const [spanclass, state, kind] = [what & 0xff, (what >>> 8) & 0xff, what >>> 16];
-  if (u32[(base + MCACHE_AT.spanFree) >>> 2] === s || inSlot(dead, s)) return; // not begun, or done
-  const nbits = state === SPAN_IN_USE ? bitsBytes(spanclass) : 0;
-  const bits = word(IN_HAND_AT.bits);
-  if (nbits !== 0 && (bits === 0 || heap.spanBits.isNext(bits, nbits))) {
-    heap.putSpan(s);
+  const word = (offset: number): number => u32[(log + offset) >>> 2];
+  const count = (k: number): number => f64[((log + RECOVERY_LOG_AT.counts) >>> 3) + k];
+  const plan = SpanPlan.of(word(RECOVERY_LOG_AT.plan), word(RECOVERY_LOG_AT.npages));
+  const { npages, bitsBytes } = plan;
+  const notBegun = u32[(base + MCACHE_AT.spanFree) >>> 2] === s;
+  if (notBegun || inSlot(dead, s)) return;
+  const bits = word(RECOVERY_LOG_AT.bits);
+  if (bitsBytes !== 0 && (bits === 0 || heap.spanBits.isNext(bits, bitsBytes))) {
+    heap.structs.put(s);
     return;
   }
-  const [page, npages, progress] = [
-    word(IN_HAND_AT.page),
-    word(IN_HAND_AT.npages),
-    word(IN_HAND_AT.progress),
-  ];
+  const [page, progress] = [word(RECOVERY_LOG_AT.page), word(RECOVERY_LOG_AT.progress)];
   if (page === 0 || (progress === 0 && heap.pageCache.untaken(page, npages))) {
-    if (nbits !== 0) heap.spanBits.put(bits, nbits);
-    heap.putSpan(s);
+    if (bitsBytes !== 0) heap.spanBits.put(bits, bitsBytes);
+    heap.structs.put(s);
     return;
   }
-  if (progress !== HAND_COUNTED) {
-    if (progress !== HAND_TAKEN) heap.pageCache.finishTaking(page, npages);
-    const scavenged = word(IN_HAND_AT.scavenged);
+  if (progress !== LOG_PAGES_COUNTED) {
+    if (progress !== LOG_PAGES_TAKEN) heap.pageCache.finishTaking(page, npages);
+    const scavenged = word(RECOVERY_LOG_AT.scavenged);
     f64[(base + MCACHE_AT.heapInUse) >>> 3] = count(0) + npages * PAGE_SIZE;
     f64[(base + MCACHE_AT.heapFree) >>> 3] = count(1) + (scavenged - npages) * PAGE_SIZE;
     f64[(base + MCACHE_AT.heapReleased) >>> 3] = count(2) - scavenged * PAGE_SIZE;
   }
-  if (spanclass < 2 && state === SPAN_IN_USE) {
+  if (plan.holdsObjects && plan.spanclass < FIRST_SMALL_SPAN_CLASS) {
     f64[(base + MCACHE_AT.largeAlloc) >>> 3] = count(3);
     f64[(base + MCACHE_AT.largeAllocCount) >>> 3] = count(4);
   }
-  heap.initSpan(s, page, npages, state, spanclass, kind, bits, false);
+  plan.page = page;
+  plan.bits = bits;
+  heap.initSpan(s, plan);
   u32[(s + MSPAN_AT.allocCount) >>> 2] = 0;
   heap.freeSpan(s);
 }
 
-function finishMoving(dead: Allocator, s: number, hand: number): void {
+/** Puts a span that was between two places where it belongs. */
+function finishMoving(dead: Allocator, s: number, log: number): void {
   const { heap, central } = dead;
   const { u32, f64 } = dead.mem;
   const state = u32[(s + MSPAN_AT.state) >>> 2];
@@ -185,16 +369,16 @@ function finishMoving(dead: Allocator, s: number, hand: number): void {
     return;
   }
   const byHand = heap.sweepgen === 0;
-  if (byHand && u32[(s + MSPAN_AT.spanclass) >>> 2] < 2) {
+  if (byHand && u32[(s + MSPAN_AT.spanclass) >>> 2] < FIRST_SMALL_SPAN_CLASS) {
     const { base } = dead.cache;
-    const counts = (hand + IN_HAND_AT.counts) >>> 3;
+    const counts = (log + RECOVERY_LOG_AT.counts) >>> 3;
     f64[(base + MCACHE_AT.largeFree) >>> 3] = f64[counts + 3] + u32[(s + MSPAN_AT.elemsize) >>> 2];
     f64[(base + MCACHE_AT.largeFreeCount) >>> 3] = f64[counts + 4] + 1;
     u32[(s + MSPAN_AT.allocCount) >>> 2] = 0;
     heap.freeSpan(s);
     return;
   }
-  recount(dead, s);
+  recountSpan(dead, s);
   if (!byHand && u32[(s + MSPAN_AT.sweepgen) >>> 2] === heap.sweepgen - 1) {
     const marks = u32[(s + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
     u32.fill(0, marks, marks + ((u32[(s + MSPAN_AT.nelems) >>> 2] + 31) >>> 5));

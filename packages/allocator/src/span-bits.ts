@@ -20,8 +20,10 @@
  */
 import type { LinearMemory } from "@gort/memory";
 import { ctz32 } from "./bits.ts";
-import { IN_HAND_AT, MCACHE_AT, MHEAP_AT, PAGE_SIZE } from "./layout.ts";
+import { MCACHE_AT, MHEAP_AT, PAGE_SIZE } from "./layout.ts";
 import { MARK_BITS_ALIGN_SHIFT, MARK_BITS_LIMIT } from "./page-info.ts";
+import type { RecoveryLog } from "./recovery.ts";
+import { classToNElems } from "./sizeclass.ts";
 
 /** The regions are touched, and counted, by as many bytes at a time. */
 const CHUNK = 8192;
@@ -45,6 +47,17 @@ export function spanBitsBytes(size: number, base: number): number {
 
 export const SPAN_BITS_ALIGN = CHUNK;
 
+/** Bytes of a span's mark bits, and of its alloc bits, by class: a power of two from 8 to 128 with a bit for each slot. */
+const classToBitsBytes = Uint8Array.from(classToNElems, (nelems) => {
+  const bytes = Math.ceil(nelems / 32) * 4;
+  return Math.max(1 << MIN_SHIFT, 2 ** Math.ceil(Math.log2(bytes)));
+});
+
+/** Bytes of the mark bits of a span of the class, and of its alloc bits. */
+export function bitsBytes(spanclass: number): number {
+  return classToBitsBytes[spanclass >>> 1];
+}
+
 export class SpanBits {
   /** From a block of mark bits to its alloc bits. */
   readonly half: number;
@@ -59,11 +72,12 @@ export class SpanBits {
   /** Word indices in the mcache. */
   #cached = 0;
   #ncached = 0;
-  #hand = 0;
+  readonly #log: RecoveryLog;
   /** Blocks that all mcaches together may keep. */
   readonly #maxKept: number;
 
-  constructor(mem: LinearMemory, mheap: number, base: number, bytes: number) {
+  constructor(mem: LinearMemory, mheap: number, base: number, bytes: number, log: RecoveryLog) {
+    this.#log = log;
     this.#mem = mem;
     this.#u32 = mem.u32;
     this.#base = base;
@@ -84,7 +98,6 @@ export class SpanBits {
   bind(mcache: number): void {
     this.#cached = (mcache + MCACHE_AT.spanBitsFree) >>> 2;
     this.#ncached = (mcache + MCACHE_AT.nspanBitsFree) >>> 2;
-    this.#hand = (mcache + MCACHE_AT.inHand + IN_HAND_AT.bits) >>> 2;
   }
 
   /** A zeroed block of `size` bytes out of the mcache; 0 if it has none. */
@@ -93,7 +106,7 @@ export class SpanBits {
     const head = this.#cached + ctz32(size) - MIN_SHIFT;
     const p = u32[head];
     if (p === 0) return 0;
-    u32[this.#hand] = p;
+    this.#log.bitsTaken(p);
     u32[head] = u32[p >>> 2];
     u32[this.#ncached] = u32[this.#ncached] - 1;
     const marks = p >>> 2;

@@ -50,7 +50,7 @@ export class Stacks {
       const s = this.#heap.allocManual(n / PAGE_SIZE, MANUAL_STACK);
       u32[(s + MSPAN_AT.elemsize) >>> 2] = n;
       u32[(s + MSPAN_AT.allocCount) >>> 2] = 1;
-      this.#heap.drop(s);
+      this.#heap.log.spanPlaced(s);
       return u32[(s + MSPAN_AT.startAddr) >>> 2];
     }
     const order = Math.log2(n / FIXED_STACK);
@@ -119,7 +119,7 @@ export class Stacks {
     u32[(s + MSPAN_AT.manualFreeList) >>> 2] = list;
     this.#heap.lock();
     this.#poolInsert(order, s);
-    this.#heap.drop(s);
+    this.#heap.log.spanPlaced(s);
     this.#heap.unlock();
   }
 
@@ -166,7 +166,7 @@ export class Stacks {
     const count = u32[(s + MSPAN_AT.allocCount) >>> 2] - 1;
     u32[(s + MSPAN_AT.allocCount) >>> 2] = count;
     if (count !== 0) return 0;
-    this.#heap.hold(s);
+    this.#heap.log.spanMoves(s);
     this.#poolRemove(order, s);
     return s;
   }

@@ -162,8 +162,8 @@ export function verifyHeap(a: Allocator): void {
   let live = 0;
   let listedBlocks = 0;
   let retainedPages = 0;
-  for (let n = 0; n < heap.nspans; n++) {
-    const s = heap.spanAt(n);
+  for (let n = 0; n < heap.structs.length; n++) {
+    const s = heap.structs.at(n);
     must(
       field(s, MSPAN_AT.index) === n + 1,
       () => `span ${s}: index is ${field(s, MSPAN_AT.index)}, not ${n + 1}`,
@@ -340,7 +340,7 @@ export function verifyHeap(a: Allocator): void {
   equal("stackInUse", heap.counter("stackInUse"), stack);
   equal("stats.stackSys", a.mem.stats.stackSys, stack);
   equal("gcManualInUse", heap.counter("gcManualInUse"), manualGC);
-  equal("mspanInuse", heap.mspanInuse, live * MSPAN.size);
+  equal("mspanInuse", heap.structs.inUseBytes, live * MSPAN.size);
 
   equal("blocks freed and not returned", listedBlocks, handFreed.size + parked.size);
   if (sg === 0 && !marking) verifyBlocks(a, lo, hi, (p) => handFreed.has(p) || parked.has(p));
@@ -372,7 +372,7 @@ function verifyBlocks(a: Allocator, lo: number, hi: number, isFreed: (p: number)
         const p = (w * HEAP_BITS_WORD_BYTES + (31 - Math.clz32(bits & -bits)) * 8) as Addr;
         must(a.findObject(p) === p, () => `a block in use at ${p}, which is no allocated slot`);
         must(!isFreed(p), () => `the block in use at ${p} is on a list`);
-        must(a.heap.heapBitsMapped(p), () => `the bit of the block at ${p} is not accounted for`);
+        must(a.heap.tables.heapBitsMapped(p), () => `the bit of the block at ${p} is not accounted for`);
       }
     }
   }

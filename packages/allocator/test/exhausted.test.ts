@@ -80,7 +80,7 @@ describe("exhausted", () => {
   it("the table of span structs ends with an error, however many caches hold spare ones", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.share();
-    const capacity = (a.mem.u32[(a.heap.root + 20) >>> 2] - a.heap.allspansBase) / 4;
+    const capacity = (a.mem.u32[(a.heap.root + 20) >>> 2] - a.heap.structs.allspansBase) / 4;
     const blocks: number[] = [];
     // Of the structs that a cache takes ahead it uses one.
     const caches = Array.from({ length: Math.ceil(capacity / 32) + 8 }, () => {

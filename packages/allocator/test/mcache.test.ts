@@ -7,11 +7,11 @@ import {
   GC_MARK,
   GC_OFF,
   GCCONTROL_AT,
-  IN_HAND_AT,
   MCACHE_AT,
   MCACHE_SLOT,
   MCACHE_SLOT_AT,
   MSPAN_AT,
+  RECOVERY_LOG_AT,
 } from "../src/internal.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 
@@ -259,8 +259,11 @@ describe("a run in a heap that threads share", () => {
     a.share();
     const at = (offset: number): number => a.mem.u32[(a.cache.base + offset) >>> 2];
     const note = (): number[] =>
-      (["runSlot", "run", "runEnd", "runVersion"] as const).map((f) => at(MCACHE_AT.inHand + IN_HAND_AT[f]));
-    const count = (): number => a.mem.f64[(a.cache.base + MCACHE_AT.inHand + IN_HAND_AT.runCount) >>> 3];
+      (["runSlot", "run", "runEnd", "runVersion"] as const).map((f) =>
+        at(MCACHE_AT.recoveryLog + RECOVERY_LOG_AT[f]),
+      );
+    const count = (): number =>
+      a.mem.f64[(a.cache.base + MCACHE_AT.recoveryLog + RECOVERY_LOG_AT.runCount) >>> 3];
     const slot = a.cache.slots + (CLASS_OF_64 * MCACHE_SLOT.size) / 4;
     const p = a.mallocNoscan(64);
     expect(note()).toEqual([slot, 128, 0, 0]);
@@ -284,7 +287,7 @@ describe("a run in a heap that threads share", () => {
     const kept = new Set(objs.filter((_, k) => k % 4 === 3));
     collectWith(a, (p) => kept.has(p));
     for (let k = 0; k < 4; k++) a.mallocNoscan(64);
-    const run = (a.cache.base + MCACHE_AT.inHand + IN_HAND_AT.run) >>> 2;
+    const run = (a.cache.base + MCACHE_AT.recoveryLog + RECOVERY_LOG_AT.run) >>> 2;
     expect(a.mem.u32[run]).toBe((4 << 16) | 3);
   });
 });

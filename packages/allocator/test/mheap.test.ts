@@ -1,4 +1,5 @@
 /** The heap of pages: its locks, its tables and its figures, by exact values. */
+
 import { hex } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import { beforeEach, describe, expect, it, vi } from "vitest";
@@ -7,8 +8,6 @@ import {
   createAllocator,
   FIXALLOC_AT,
   GCCONTROL_AT,
-  IN_HAND_AT,
-  MANUAL_GC,
   MCACHE,
   MCACHE_AT,
   MCENTRAL,
@@ -22,8 +21,8 @@ import {
   SPAN_MANUAL,
   SPECIAL,
 } from "../src/internal.ts";
-import { bitsBytes } from "../src/mheap.ts";
 import { classToAllocNPages, classToSize } from "../src/sizeclasses.generated.ts";
+import { bitsBytes } from "../src/span-bits.ts";
 import { collectWith, verifyHeap } from "../src/testing.ts";
 import { failure } from "./kit.ts";
 
@@ -139,9 +138,9 @@ describe("the tables", () => {
     expect(inuse(MHEAP_AT.specialalloc)).toBe(Math.ceil(SPECIAL.size / 8) * 8);
     // Whole pairs of cache lines: two threads share none.
     expect(inuse(MHEAP_AT.cachealloc)).toBe(2 * Math.ceil(MCACHE.size / 128) * 128);
-    expect([a.heap.spanalloc, a.heap.specialalloc, a.heap.cachealloc].map((list) => list.inuse)).toEqual(
-      [MHEAP_AT.spanalloc, MHEAP_AT.specialalloc, MHEAP_AT.cachealloc].map(inuse),
-    );
+    expect(
+      [a.heap.structs.fixalloc, a.heap.specialalloc, a.heap.cachealloc].map((list) => list.inuse),
+    ).toEqual([MHEAP_AT.spanalloc, MHEAP_AT.specialalloc, MHEAP_AT.cachealloc].map(inuse));
   });
 
   it("of span structs gets one back without its fields, but for its place", () => {
@@ -157,7 +156,7 @@ describe("the tables", () => {
     ])
       a.mem.u32[(s + f) >>> 2] = 7;
     a.heap.freeManual(s);
-    expect(a.heap.spanalloc.alloc()).toBe(s); // the last one that was freed
+    expect(a.heap.structs.fixalloc.alloc()).toBe(s); // the last one that was freed
     const words = [...a.mem.u32.subarray(s >>> 2, (s + MSPAN.size) >>> 2)];
     expect(words).toEqual(words.map((_, k) => (4 * k === MSPAN_AT.index ? index : 0)));
   });
@@ -167,17 +166,17 @@ describe("the tables", () => {
     const st = a.readStats(newHeapStats());
     expect(a.nspans).toBe(32);
     expect(st.mspanInuse).toBe(MSPAN.size);
-    expect(a.heap.spanalloc.inuse).toBe(32 * MSPAN.size);
+    expect(a.heap.structs.fixalloc.inuse).toBe(32 * MSPAN.size);
     expect(word(a.cache.base + MCACHE_AT.nspanFree)).toBe(31);
     for (let k = 0; k < 32; k++) a.allocManual(1);
     expect(a.nspans).toBe(64);
-    expect(a.heap.mspanInuse).toBe(33 * MSPAN.size);
+    expect(a.heap.structs.inUseBytes).toBe(33 * MSPAN.size);
   });
 
   it("of span structs is counted by 16 KiB, which name 4096", () => {
     const maps = vi.spyOn(a.mem, "sysMap");
     const ofTable = (): unknown[] => maps.mock.calls.filter(([, , stat]) => stat === "otherSys");
-    const at = (n: number): unknown[] => [a.heap.allspansBase + 4 * n, 16_384, "otherSys"];
+    const at = (n: number): unknown[] => [a.heap.structs.allspansBase + 4 * n, 16_384, "otherSys"];
     for (let k = 0; k < 4096; k++) a.allocManual(1);
     expect([a.nspans, ofTable()]).toEqual([4096, [at(0)]]);
     a.allocManual(1);
@@ -190,22 +189,22 @@ describe("the tables", () => {
     const before = a.mem.stats.gcSys;
     const p = a.mallocTyped(typ);
     const start = p - (p % (256 << 10));
-    expect(a.heap.heapBitsMapped(p)).toBe(true);
-    expect(a.heap.heapBitsMapped(start)).toBe(true);
-    expect(a.heap.heapBitsMapped(start + (256 << 10) - 8)).toBe(true);
-    expect(a.heap.heapBitsMapped(start - 8)).toBe(false);
-    expect(a.heap.heapBitsMapped(start + (256 << 10))).toBe(false);
+    expect(a.heap.tables.heapBitsMapped(p)).toBe(true);
+    expect(a.heap.tables.heapBitsMapped(start)).toBe(true);
+    expect(a.heap.tables.heapBitsMapped(start + (256 << 10) - 8)).toBe(true);
+    expect(a.heap.tables.heapBitsMapped(start - 8)).toBe(false);
+    expect(a.heap.tables.heapBitsMapped(start + (256 << 10))).toBe(false);
     const grown = a.mem.stats.gcSys;
     expect(grown - before).toBe(4096);
-    a.heap.mapHeapBits(start);
-    a.heap.mapHeapBits(start + (256 << 10) - 8);
+    a.heap.tables.mapHeapBits(start);
+    a.heap.tables.mapHeapBits(start + (256 << 10) - 8);
     expect(a.mem.stats.gcSys).toBe(grown);
-    a.heap.mapHeapBits(start + (256 << 10));
-    a.heap.mapHeapBits(start + 40 * (256 << 10)); // in another word of the map
+    a.heap.tables.mapHeapBits(start + (256 << 10));
+    a.heap.tables.mapHeapBits(start + 40 * (256 << 10)); // in another word of the map
     expect(a.mem.stats.gcSys).toBe(grown + 2 * 4096);
-    expect(a.heap.heapBitsMapped(start + (256 << 10))).toBe(true);
-    expect(a.heap.heapBitsMapped(start + 40 * (256 << 10))).toBe(true);
-    expect(a.heap.heapBitsMapped(start + 8 * (256 << 10))).toBe(false);
+    expect(a.heap.tables.heapBitsMapped(start + (256 << 10))).toBe(true);
+    expect(a.heap.tables.heapBitsMapped(start + 40 * (256 << 10))).toBe(true);
+    expect(a.heap.tables.heapBitsMapped(start + 8 * (256 << 10))).toBe(false);
   });
 
   it("of bits has a bit for each slot of a span, in blocks of 8 to 128 bytes", () => {
@@ -397,7 +396,7 @@ describe("a span is known to be zero", () => {
 describe("what an operation reports when it has ended", () => {
   it("is the heap's growth, if it has grown", () => {
     const told: [number, boolean][] = [];
-    a.heap.giveBack = (grown, overLimit) => void told.push([grown, overLimit]);
+    a.heap.operation.giveBack = (grown, overLimit) => void told.push([grown, overLimit]);
     a.allocManual(1);
     expect(told).toEqual([[CHUNK - 8192, false]]); // a span's own bytes have left HeapSys
     a.allocManual(1);
@@ -407,7 +406,7 @@ describe("what an operation reports when it has ended", () => {
     expect(told.slice(1)).toEqual([[2 * CHUNK, false]]);
     a.hooks.deductSweepCredit = () => a.deferReport();
     a.mallocNoscan(128);
-    expect([told.length, a.heap.pending]).toEqual([2, false]);
+    expect([told.length, a.heap.operation.pending]).toEqual([2, false]);
   });
 
   it("is what a hook deferred, once, and at the next one what is deferred meanwhile", () => {
@@ -419,9 +418,9 @@ describe("what an operation reports when it has ended", () => {
       if (++done === 1) a.deferReport();
     };
     a.mallocNoscan(64);
-    expect([done, a.heap.pending]).toEqual([1, true]);
+    expect([done, a.heap.operation.pending]).toEqual([1, true]);
     a.mallocNoscan(128);
-    expect([done, a.heap.pending]).toEqual([2, false]);
+    expect([done, a.heap.operation.pending]).toEqual([2, false]);
     a.mallocNoscan(256);
     expect(done).toBe(2);
   });
@@ -617,58 +616,5 @@ describe("a span that is freed", () => {
     ];
     expect(failing(() => a.freeManual(p))).toEqual(detail(p));
     expect(failing(() => a.freeManual(64 as Addr))).toEqual(detail(64));
-  });
-});
-
-describe("what a thread has in hand", () => {
-  const hand = (offset: number): number => word(a.cache.base + MCACHE_AT.inHand + offset);
-
-  it("is not written down in a heap that no other thread can take over", () => {
-    a.heap.hold(a.heap.allocManual(1, MANUAL_GC));
-    for (const n of [3, 64, 9000, 100_000]) a.malloc(n);
-    const first = a.mallocNoscan(64);
-    a.flushAll();
-    expect(a.mallocNoscan(64)).toBe(first + 64); // the rest of a run that went back
-    for (const name of ["span", "what", "npages", "runSlot", "runVersion", "run", "runEnd"] as const)
-      expect([name, hand(IN_HAND_AT[name])]).toEqual([name, 0]);
-    expect(word(a.cache.base + MCACHE_AT.version)).toBe(0); // no reader looks at it
-  });
-
-  it("is a span from when it is held until it is dropped, and says of a new one what it is made of", () => {
-    a.share();
-    const s = a.heap.allocManual(3, MANUAL_GC);
-    expect(hand(IN_HAND_AT.span)).toBe(s);
-    expect(hand(IN_HAND_AT.what)).toBe((SPAN_MANUAL << 8) | (MANUAL_GC << 16));
-    expect(hand(IN_HAND_AT.npages)).toBe(3);
-    expect(hand(IN_HAND_AT.page)).toBe(word(s + MSPAN_AT.startAddr) / 8192);
-    a.heap.drop(s + 4);
-    expect(hand(IN_HAND_AT.span)).toBe(s);
-    a.heap.drop(s);
-    expect(hand(IN_HAND_AT.span)).toBe(0);
-    a.heap.hold(s);
-    expect([hand(IN_HAND_AT.span), hand(IN_HAND_AT.what)]).toEqual([s, 0]);
-    a.heap.drop(s);
-  });
-
-  it("is noted with the counters as they were before", () => {
-    a.share();
-    a.free(a.malloc(40_000));
-    a.malloc(50_000);
-    const own = (offset: number): number => a.mem.f64[(a.cache.base + offset) >>> 3];
-    const counts = (): number[] => {
-      const at = (a.cache.base + MCACHE_AT.inHand + IN_HAND_AT.counts) >>> 3;
-      return [...a.mem.f64.subarray(at, at + 5)];
-    };
-    const pages = (): number[] => [MCACHE_AT.heapInUse, MCACHE_AT.heapFree, MCACHE_AT.heapReleased].map(own);
-    const before = [...pages(), own(MCACHE_AT.largeAlloc), own(MCACHE_AT.largeAllocCount)];
-    expect(before.slice(3)).toEqual([40_960 + 57_344, 2]);
-    const s = a.heap.alloc(20, 1);
-    expect(counts()).toEqual(before);
-    expect(hand(IN_HAND_AT.what)).toBe(1 | (SPAN_IN_USE << 8));
-    expect(hand(IN_HAND_AT.bits)).toBe(word(s + MSPAN_AT.gcmarkBits));
-    a.heap.hold(s);
-    expect(counts().slice(3)).toEqual([40_960, 1]); // what was freed
-    a.heap.freeSpan(s);
-    expect(hand(IN_HAND_AT.span)).toBe(0);
   });
 });

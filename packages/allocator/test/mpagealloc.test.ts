@@ -1,8 +1,9 @@
 import { createLinearMemory, type Kernel, type LinearMemory } from "@gort/memory";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { IN_HAND, PAGE_CACHE, PALLOC_WORDS } from "../src/layout.ts";
+import { MCACHE, MHEAP, PAGE_CACHE, PALLOC_WORDS } from "../src/layout.ts";
 import { PAGE_CACHE_MAX, PageCache } from "../src/mpagecache.ts";
+import { RecoveryLog } from "../src/recovery.ts";
 import { PageAlloc, pallocBitmapBytes, SUMMARY_BYTES } from "../src/testing.ts";
 
 const CHUNK = 512;
@@ -42,12 +43,9 @@ function newPagesWithCaches(maxMemory?: number): {
     newCache(kernel) {
       if (kernel !== undefined) mem.u32[shared] = 1;
       const of = { u32: mem.u32, kernel: { ...mem.kernel, ...kernel } } as unknown as LinearMemory;
-      return new PageCache(
-        of,
-        mem.reserveControl(PAGE_CACHE.size),
-        shared,
-        mem.reserveControl(IN_HAND.size) >>> 2,
-      );
+      const log = new RecoveryLog(of, mem.persistentAlloc(MHEAP.size, 8, "otherSys"));
+      log.bind(mem.persistentAlloc(MCACHE.size, 8, "otherSys"));
+      return new PageCache(of, mem.reserveControl(PAGE_CACHE.size), shared, log);
     },
   };
 }

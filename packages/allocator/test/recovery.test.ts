@@ -3,7 +3,6 @@ import {
   type Allocator,
   createAllocator,
   GCCONTROL_AT,
-  IN_HAND_AT,
   MANUAL_GC,
   MANUAL_STACK,
   MCACHE_AT,
@@ -11,10 +10,14 @@ import {
   MCACHE_SLOT_AT,
   MSPAN_AT,
   newHeapStats,
+  RECOVERY_LOG_AT,
   SPAN_DEAD,
   SPAN_IN_USE,
+  SPAN_MANUAL,
 } from "../src/internal.ts";
+import type { RecoveryLog } from "../src/recovery.ts";
 import { sizeClassOf } from "../src/sizeclass.ts";
+import { SpanPlan } from "../src/span-plan.ts";
 import { verifyHeap } from "../src/testing.ts";
 
 const CLASS_OF_64 = (sizeClassOf(64) << 1) | 1;
@@ -37,9 +40,10 @@ const set = (s: number, offset: number, value: number): void => {
   a.mem.u32[(s + offset) >>> 2] = value;
 };
 const own = (offset: number): number => field(b.cache.base, offset);
-const hand = (name: keyof typeof IN_HAND_AT): number => own(MCACHE_AT.inHand + IN_HAND_AT[name]);
-const setHand = (name: keyof typeof IN_HAND_AT, value: number): void =>
-  set(b.cache.base, MCACHE_AT.inHand + IN_HAND_AT[name], value);
+const logged = (name: keyof typeof RECOVERY_LOG_AT): number =>
+  own(MCACHE_AT.recoveryLog + RECOVERY_LOG_AT[name]);
+const setLog = (name: keyof typeof RECOVERY_LOG_AT, value: number): void =>
+  set(b.cache.base, MCACHE_AT.recoveryLog + RECOVERY_LOG_AT[name], value);
 /** Word index of a field of the slot for 64 bytes. */
 const slot = (name: keyof typeof MCACHE_SLOT_AT): number =>
   b.cache.slots + (CLASS_OF_64 * MCACHE_SLOT.size + MCACHE_SLOT_AT[name]) / 4;
@@ -47,7 +51,7 @@ const slot = (name: keyof typeof MCACHE_SLOT_AT): number =>
 /** The objects and pages in use after b is taken over; the heap must be in order. */
 function takeOver(): [objects: number, pages: number, large: number] {
   expect(a.recover(b.id)).toBe(true);
-  expect(hand("span")).toBe(0);
+  expect(logged("span")).toBe(0);
   verifyHeap(a);
   const st = a.readStats(newHeapStats());
   return [st.heapObjects, st.heapInuse / 8192, st.largeAllocCount - st.largeFreeCount];
@@ -72,7 +76,7 @@ describe("the mcache's counts", () => {
 describe("a run", () => {
   const count = (): number => (b.cache.base + MCACHE_AT.smallAllocCount + 8 * (CLASS_OF_64 >>> 1)) >>> 3;
   const noteCount = (n: number): void => {
-    a.mem.f64[(b.cache.base + MCACHE_AT.inHand + IN_HAND_AT.runCount) >>> 3] = n;
+    a.mem.f64[(b.cache.base + MCACHE_AT.recoveryLog + RECOVERY_LOG_AT.runCount) >>> 3] = n;
   };
 
   it.each([0, 1])(
@@ -84,10 +88,10 @@ describe("a run", () => {
       const s = b.spanOf(p);
       const version = own(MCACHE_AT.version);
       // Slots 2 to 100 are marked as handed out, and black.
-      setHand("runSlot", slot("cur"));
-      setHand("run", (2 << 16) | 99);
-      setHand("runEnd", 0);
-      setHand("runVersion", version);
+      setLog("runSlot", slot("cur"));
+      setLog("run", (2 << 16) | 99);
+      setLog("runEnd", 0);
+      setLog("runVersion", version);
       noteCount(2);
       set(b.cache.base, MCACHE_AT.version, version + changes);
       for (const [bits, first] of [
@@ -108,7 +112,7 @@ describe("a run", () => {
   it("that was claimed is what it is", () => {
     const p = b.mallocNoscan(64);
     b.mallocNoscan(64);
-    setHand("runVersion", own(MCACHE_AT.version) - 2);
+    setLog("runVersion", own(MCACHE_AT.version) - 2);
     expect(takeOver()).toEqual([3, 2, 0]);
     expect(field(a.spanOf(p), MSPAN_AT.allocCount)).toBe(2);
   });
@@ -118,10 +122,10 @@ describe("a run", () => {
     b.mallocNoscan(64);
     const s = b.spanOf(p);
     const version = own(MCACHE_AT.version);
-    setHand("runSlot", slot("cur"));
-    setHand("run", (2 << 16) | 126);
-    setHand("runEnd", p + 8192);
-    setHand("runVersion", version);
+    setLog("runSlot", slot("cur"));
+    setLog("run", (2 << 16) | 126);
+    setLog("runEnd", p + 8192);
+    setLog("runVersion", version);
     noteCount(128);
     // All is done but for the second change of the version.
     set(b.cache.base, MCACHE_AT.version, version + 1);
@@ -162,7 +166,7 @@ describe("a span that was between two places", () => {
       b.mallocNoscan(64);
       b.cache.returnTails();
       const s = b.spanOf(p);
-      b.heap.hold(s);
+      b.heap.log.spanMoves(s);
       a.mem.u32[slot("span")] = 0;
       set(s, MSPAN_AT.allocCount, 99);
       if (objects === 0) {
@@ -197,8 +201,8 @@ describe("a span that was between two places", () => {
   it("is freed if it is the collector's or a stack's", () => {
     for (const kind of [MANUAL_GC, MANUAL_STACK]) {
       const s = b.heap.allocManual(3, kind);
-      b.heap.drop(s);
-      b.heap.hold(s);
+      b.heap.log.spanPlaced(s);
+      b.heap.log.spanMoves(s);
       expect(takeOver()).toEqual([1, 1, 0]);
       expect(field(s, MSPAN_AT.state)).toBe(SPAN_DEAD);
       expect([a.heap.counter("stackInUse"), a.heap.counter("gcManualInUse")]).toEqual([0, 0]);
@@ -209,13 +213,13 @@ describe("a span that was between two places", () => {
   it("is left alone if it is dead by now, or has its place", () => {
     const s = b.heap.allocManual(1, MANUAL_GC);
     b.heap.freeManual(s);
-    setHand("what", 0);
-    setHand("span", s);
+    setLog("plan", 0);
+    setLog("span", s);
     expect(takeOver()).toEqual([1, 1, 0]);
     b = createAllocator({ memory: a.mem, seed: 1 });
     const p = b.mallocNoscan(64);
-    setHand("what", 0);
-    setHand("span", b.spanOf(p));
+    setLog("plan", 0);
+    setLog("span", b.spanOf(p));
     expect(takeOver()).toEqual([2, 2, 0]);
   });
 
@@ -227,7 +231,7 @@ describe("a span that was between two places", () => {
     a.mem.u32[sweepgen] = 2;
     for (let t = a.nextSpanForSweep(); t !== 0; t = a.nextSpanForSweep())
       if (t !== s) a.spanSwept(t, 0, false); // unmarked, but kept: this sweep is none of the test's
-    b.heap.hold(s);
+    b.heap.log.spanMoves(s);
     set(field(s, MSPAN_AT.gcmarkBits), 0, 0b101);
     expect(field(s, MSPAN_AT.sweepgen)).toBe(1);
     expect(takeOver()).toEqual([2, 2, 0]);
@@ -242,14 +246,14 @@ describe("a span that was between two places", () => {
 describe("a span that was being made", () => {
   /** The steps, in order. */
   const steps: [name: string, step: (heap: Steps) => void][] = [
-    ["it was begun", (heap) => heap.beginSpan(1, SPAN_IN_USE, CLASS_OF_8192, 0)],
-    ["it had a struct", (heap) => heap.takeSpan()],
+    ["it was begun", (heap) => heap.log.beginSpan(new SpanPlan().forObjects(1, CLASS_OF_8192))],
+    ["it had a struct", (heap) => heap.structs.take()],
     ["it had bits", (heap) => heap.takeSpanBits(8)],
     ["it had pages", (heap) => heap.pageCache.alloc(1)],
   ];
   interface Steps {
-    beginSpan(npages: number, state: number, spanclass: number, kind: number): void;
-    takeSpan(): number;
+    log: RecoveryLog;
+    structs: { take(): number };
     takeSpanBits(size: number): number;
     pageCache: { alloc(npages: number): number };
   }
@@ -273,7 +277,7 @@ describe("a span that was being made", () => {
       () => b.heap.allocManual(20, MANUAL_STACK),
     ]) {
       const s = make();
-      expect(hand("span")).toBe(s);
+      expect(logged("span")).toBe(s);
       // A large object is counted after its span was made.
       const [bytes, count] = [MCACHE_AT.largeAlloc, MCACHE_AT.largeAllocCount].map(
         (offset) => (b.cache.base + offset) >>> 3,
@@ -287,5 +291,63 @@ describe("a span that was being made", () => {
       expect([a.mem.f64[bytes], a.mem.f64[count], field(s, MSPAN_AT.state)]).toEqual([0, 0, SPAN_DEAD]);
       b = createAllocator({ memory: a.mem, seed: 1 });
     }
+  });
+});
+
+describe("the log of a thread", () => {
+  let a: Allocator;
+  beforeEach(() => {
+    a = createAllocator({ maxMemory: 64 << 20, seed: 1 });
+  });
+  const word = (addr: number): number => a.mem.u32[addr >>> 2];
+  const log = (offset: number): number => word(a.cache.base + MCACHE_AT.recoveryLog + offset);
+
+  it("is not written in a heap that no other thread can take over", () => {
+    a.heap.log.spanMoves(a.heap.allocManual(1, MANUAL_GC));
+    for (const n of [3, 64, 9000, 100_000]) a.malloc(n);
+    const first = a.mallocNoscan(64);
+    a.flushAll();
+    expect(a.mallocNoscan(64)).toBe(first + 64); // the rest of a run that went back
+    for (const name of ["span", "plan", "npages", "runSlot", "runVersion", "run", "runEnd"] as const)
+      expect([name, log(RECOVERY_LOG_AT[name])]).toEqual([name, 0]);
+    expect(word(a.cache.base + MCACHE_AT.version)).toBe(0); // no reader looks at it
+  });
+
+  it("names a span from when it moves until it has its place, and the parts of a new one", () => {
+    a.share();
+    const s = a.heap.allocManual(3, MANUAL_GC);
+    expect(log(RECOVERY_LOG_AT.span)).toBe(s);
+    expect(log(RECOVERY_LOG_AT.plan)).toBe((SPAN_MANUAL << 8) | (MANUAL_GC << 16));
+    expect(log(RECOVERY_LOG_AT.npages)).toBe(3);
+    expect(log(RECOVERY_LOG_AT.page)).toBe(word(s + MSPAN_AT.startAddr) / 8192);
+    a.heap.log.spanPlaced(s + 4);
+    expect(log(RECOVERY_LOG_AT.span)).toBe(s);
+    a.heap.log.spanPlaced(s);
+    expect(log(RECOVERY_LOG_AT.span)).toBe(0);
+    a.heap.log.spanMoves(s);
+    expect([log(RECOVERY_LOG_AT.span), log(RECOVERY_LOG_AT.plan)]).toEqual([s, 0]);
+    a.heap.log.spanPlaced(s);
+  });
+
+  it("keeps the counters as they were before", () => {
+    a.share();
+    a.free(a.malloc(40_000));
+    a.malloc(50_000);
+    const own = (offset: number): number => a.mem.f64[(a.cache.base + offset) >>> 3];
+    const counts = (): number[] => {
+      const at = (a.cache.base + MCACHE_AT.recoveryLog + RECOVERY_LOG_AT.counts) >>> 3;
+      return [...a.mem.f64.subarray(at, at + 5)];
+    };
+    const pages = (): number[] => [MCACHE_AT.heapInUse, MCACHE_AT.heapFree, MCACHE_AT.heapReleased].map(own);
+    const before = [...pages(), own(MCACHE_AT.largeAlloc), own(MCACHE_AT.largeAllocCount)];
+    expect(before.slice(3)).toEqual([40_960 + 57_344, 2]);
+    const s = a.heap.alloc(20, 1);
+    expect(counts()).toEqual(before);
+    expect(log(RECOVERY_LOG_AT.plan)).toBe(1 | (SPAN_IN_USE << 8));
+    expect(log(RECOVERY_LOG_AT.bits)).toBe(word(s + MSPAN_AT.gcmarkBits));
+    a.heap.log.spanMoves(s);
+    expect(counts().slice(3)).toEqual([40_960, 1]); // what was freed
+    a.heap.freeSpan(s);
+    expect(log(RECOVERY_LOG_AT.span)).toBe(0);
   });
 });

@@ -1,6 +1,6 @@
 /** The blocks of bits that spans own, by exact values. (That they last: limits.test.ts.) */
 import { describe, expect, it, vi } from "vitest";
-import { createAllocator, IN_HAND_AT, MCACHE_AT, MHEAP_AT } from "../src/internal.ts";
+import { createAllocator, MCACHE_AT, MHEAP_AT, RECOVERY_LOG_AT } from "../src/internal.ts";
 import { SPAN_BITS_ALIGN, spanBitsBytes } from "../src/span-bits.ts";
 
 const SIZES = [8, 16, 32, 64, 128];
@@ -20,7 +20,7 @@ function setUp(maxMemory = 64 * MiB) {
     listed(a.cache.base + MCACHE_AT.spanBitsFree + 4 * SIZES.indexOf(size));
   const heaps = (size: number): number[] => listed(a.mheap + MHEAP_AT.spanBitsFree + 4 * SIZES.indexOf(size));
   const count = (): number => word(a.cache.base + MCACHE_AT.nspanBitsFree);
-  const hand = (): number => word(a.cache.base + MCACHE_AT.inHand + IN_HAND_AT.bits);
+  const hand = (): number => word(a.cache.base + MCACHE_AT.recoveryLog + RECOVERY_LOG_AT.bits);
   const base = word(a.mheap + MHEAP_AT.spanBitsNext);
   return { a, bits, word, own, heaps, count, hand, base };
 }

@@ -2,7 +2,7 @@ import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { type Allocator, createAllocator } from "../src/internal.ts";
 import { verifyHeap } from "../src/testing.ts";
-import { Killed, Victim } from "./cut.ts";
+import { Killed, Victim } from "./victim.ts";
 
 interface Scene {
   readonly name: string;

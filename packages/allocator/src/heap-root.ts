@@ -1,0 +1,73 @@
+/**
+ * Where the heap's tables and its MHEAP struct are: the root of everything that an attaching thread needs. The memory's
+ * root ROOT_ALLOCATOR is the address of this record.
+ */
+import { defineStruct, type LinearMemory } from "@gort/memory";
+import { MAX_THREADS } from "@gort/memory/internal";
+import { HEAP_BITS_PAGE_SHIFT, MHEAP, PAGE_SIZE, SPAN_BATCH } from "./layout.ts";
+import { pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
+import { SPAN_BITS_ALIGN, spanBitsBytes } from "./span-bits.ts";
+
+/** Addresses of the tables that layout.ts draws. */
+const HEAP_ROOT = defineStruct("heapRoot", {
+  mheap: "u32",
+  heapBits: "u32",
+  pageInfo: "u32",
+  pageSpan: "u32",
+  allspans: "u32",
+  bitmaps: "u32",
+  summaries: "u32",
+  spanBits: "u32",
+  heapBitsMap: "u32",
+});
+
+export type HeapRoot = Record<keyof typeof HEAP_ROOT.offsets, number>;
+
+/** Entries added to allspans at a time. */
+export const ALLSPANS_CHUNK = 4096;
+
+/**
+ * Entries of allspans: one for each page, and those that the mcaches of all threads that a memory can have take ahead.
+ * A program that makes more mcaches than that runs out of span structs.
+ */
+export function allspansCapacity(size: number): number {
+  return Math.ceil((size / PAGE_SIZE + MAX_THREADS * SPAN_BATCH) / ALLSPANS_CHUNK) * ALLSPANS_CHUNK;
+}
+
+/** Reads the record at addr. */
+export function readRoot(mem: LinearMemory, addr: number): HeapRoot {
+  const entries = Object.entries(HEAP_ROOT.offsets).map(([name, offset]) => [
+    name,
+    mem.u32[(addr + offset) >>> 2],
+  ]);
+  return Object.fromEntries(entries) as HeapRoot;
+}
+
+/** Reserves the tables of a new heap; the address of the record. Throws a RangeError if the memory is too small. */
+export function reserveTables(mem: LinearMemory): number {
+  const { size } = mem;
+  const must = (addr: number): number => {
+    if (addr === 0) throw new RangeError(`allocator: the memory of ${size} bytes has no room for the tables`);
+    return addr;
+  };
+  const reserve = (n: number, align = 4096): number => must(mem.sysReserve(n, align, "low"));
+  const spanBits = reserve(8, SPAN_BITS_ALIGN);
+  reserve(spanBitsBytes(size, spanBits) - 8, 8);
+  const root: HeapRoot = {
+    spanBits,
+    heapBits: reserve(size / 64),
+    pageInfo: reserve((size / PAGE_SIZE) * 4),
+    pageSpan: reserve((size / PAGE_SIZE) * 4),
+    allspans: reserve(allspansCapacity(size) * 4),
+    bitmaps: reserve(pallocBitmapBytes(size)),
+    summaries: reserve(SUMMARY_BYTES),
+    heapBitsMap: must(mem.persistentAlloc(4 * Math.ceil(size / 2 ** HEAP_BITS_PAGE_SHIFT / 32), 64, "gcSys")),
+    mheap: must(mem.persistentAlloc(MHEAP.size, 64, "otherSys")),
+  };
+  mem.sysMap(root.summaries, SUMMARY_BYTES, "gcSys");
+  const addr = mem.reserveControl(HEAP_ROOT.size) as number;
+  for (const [name, offset] of Object.entries(HEAP_ROOT.offsets)) {
+    mem.u32[(addr + offset) >>> 2] = root[name as keyof HeapRoot];
+  }
+  return addr;
+}
