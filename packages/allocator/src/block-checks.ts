@@ -135,6 +135,8 @@ function callSite(): string {
   const stack = new Error().stack ?? "";
   Reflect.set(Error, "stackTraceLimit", limit);
   const frames = stack.split("\n").slice(1);
-  const outside = frames.find((f) => !/\bat (new )?(ManualHeap|Allocator|BlockChecks|callSite)\b/.test(f));
+  const outside = frames.find(
+    (f) => !/\bat (new )?(ManualHeap|Allocator|Malloc|BlockChecks|callSite)\b/.test(f),
+  );
   return (outside ?? "unknown").trim().replace(/^at /, "");
 }

@@ -4,7 +4,8 @@
 export type { AllocatorHooks } from "./hooks.ts";
 // gc: the structs, and constants of their fields
 export * from "./layout.ts";
-export { Allocator, type AllocatorOptions, createAllocator } from "./malloc.ts";
+export { Allocator, createAllocator } from "./allocator.ts";
+export type { AllocatorOptions } from "./arguments.ts";
 // runtime: pacing of the scavenger
 export {
   type BackgroundResult,

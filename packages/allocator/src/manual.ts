@@ -47,6 +47,7 @@
  */
 import { hex, throwFatal } from "@gort/base";
 import type { Addr, Kernel } from "@gort/memory";
+import type { Allocator } from "./allocator.ts";
 import { BlockChecks, type LeakRecord } from "./block-checks.ts";
 import { checkAddress, checkSize, closedError } from "./errors.ts";
 import { FreedLists } from "./freed.ts";
@@ -62,7 +63,6 @@ import {
   SLOT_FREE,
   SLOT_REUSED,
 } from "./layout.ts";
-import type { Allocator } from "./malloc.ts";
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
 import { hasObjects, PAGE_INFO_CLASS, spanClassOf } from "./page-info.ts";

@@ -19,25 +19,24 @@
  *     mpagealloc.ts       which pages are free              mpagecache.ts    pages that an mcache took ahead
  *     page-tables.ts      what is on a page                 span-structs.ts  structs that an mcache took ahead
  *     span-bits.ts        mark and alloc bits               span-plan.ts     the span that is being made
+ *     heap-growth.ts      more pages                        heap-locks.ts    which lock is where
  *     heap-counters.ts    bytes by use                      page-scavenger.ts   pages to the operating system
  *     operation.ts        what this thread is in            recovery.ts      what a killed thread leaves
  */
 import { hex, outOfMemory, throwFatal } from "@gort/base";
-import { type LinearMemory, type LockRank, lock, unlock } from "@gort/memory";
+import { type LinearMemory, lock, unlock } from "@gort/memory";
 import { type HeapCounter, HeapCounters } from "./heap-counters.ts";
+import { growHeap } from "./heap-growth.ts";
+import { lockHeldBy, lockRank } from "./heap-locks.ts";
 import { readRoot, reserveTables } from "./heap-root.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
-  CHUNK_BYTES,
-  CHUNK_PAGES,
   GCCONTROL_AT,
   MCACHE,
   MCACHE_AT,
-  MCENTRAL,
   MHEAP_AT,
   MIN_SIZE_FOR_HEADER,
   MSPAN_AT,
-  NUM_SPAN_CLASSES,
   PAGE_CACHE_AT,
   PAGE_SHIFT,
   PAGE_SIZE,
@@ -55,8 +54,7 @@ import { makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";
 import { PageScavenger } from "./page-scavenger.ts";
 import { PageTables } from "./page-tables.ts";
 import { RecoveryLog } from "./recovery.ts";
-import { classToNElems } from "./sizeclass.ts";
-import { classToIndexMul, classToIndexShift, classToSize } from "./sizeclasses.generated.ts";
+import { classToSize } from "./sizeclasses.generated.ts";
 import { bitsBytes, SpanBits, spanBitsBytes } from "./span-bits.ts";
 import { SpanPlan } from "./span-plan.ts";
 import { SpanStructs } from "./span-structs.ts";
@@ -98,7 +96,6 @@ export class MHeap {
   /** Word indices in MHEAP. */
   private readonly shared: number;
   private readonly zeroedBase: number;
-  private readonly arenaEnd: number;
   /** The span that is being made. */
   private readonly plan = new SpanPlan();
   /** What the last failed attempt to make a span had too little of: for a message. */
@@ -118,7 +115,6 @@ export class MHeap {
     this.pageSpanBase = root.pageSpan;
     this.shared = (this.base + MHEAP_AT.shared) >>> 2;
     this.zeroedBase = (this.base + MHEAP_AT.zeroedBase) >>> 2;
-    this.arenaEnd = (this.base + MHEAP_AT.arenaEnd) >>> 2;
     this.operation = new Operation(hooks);
     this.log = new RecoveryLog(mem, this.base);
     this.counters = new HeapCounters(mem, this.base);
@@ -137,7 +133,7 @@ export class MHeap {
     );
     this.scavenger = new PageScavenger(this);
     if (isNew) this.initRecords();
-    mem.rankLocks((addr) => this.lockRank(addr));
+    mem.rankLocks((addr) => lockRank(this, addr));
     this.pageCache = new PageCache(mem, MCACHE_AT.pages, this.shared, this.log);
   }
 
@@ -199,29 +195,9 @@ export class MHeap {
     if (this.u32[this.shared] !== 0) unlock(this.mem, addr);
   }
 
-  private lockRank(addr: number): LockRank | undefined {
-    if (addr === this.base + MHEAP_AT.lock) return "mheap";
-    const central = addr - this.base - MHEAP_AT.central;
-    if (central >= 0 && central < NUM_SPAN_CLASSES * MCENTRAL.size && central % MCENTRAL.size === 0) {
-      return "mcentral";
-    }
-    return this.structs.has(addr - MSPAN_AT.speclock) ? "mspanSpecial" : undefined;
-  }
-
   /** The first lock of the heap or of the memory that the thread holds; 0 if it holds none. */
   lockHeldBy(thread: number): number {
-    const held = (addr: number): boolean => this.u32[addr >>> 2] >>> 1 === thread;
-    for (const addr of this.mem.lockAddrs) if (held(addr)) return addr;
-    if (held(this.base + MHEAP_AT.lock)) return this.base + MHEAP_AT.lock;
-    for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) {
-      const addr = this.base + MHEAP_AT.central + spc * MCENTRAL.size;
-      if (held(addr)) return addr;
-    }
-    for (let n = 0; n < this.structs.length; n++) {
-      const addr = this.structs.at(n) + MSPAN_AT.speclock;
-      if (held(addr)) return addr;
-    }
-    return 0;
+    return lockHeldBy(this, thread);
   }
 
   // --- new spans
@@ -357,7 +333,7 @@ export class MHeap {
     let page = pages.alloc(npages);
     // What the page cache holds may be what a larger run lacks.
     if (page === 0 && this.flushPagesLocked()) page = pages.alloc(npages);
-    if (page === 0 && mayGrow && this.grow(npages)) page = pages.alloc(npages);
+    if (page === 0 && mayGrow && growHeap(this, npages)) page = pages.alloc(npages);
     if (page === 0) return false;
     const start = page * PAGE_SIZE;
     const end = start + npages * PAGE_SIZE;
@@ -388,35 +364,10 @@ export class MHeap {
 
   /** Fills the struct in and publishes it in the tables. No lock is needed: the pages are this thread's. */
   initSpan(s: number, plan: SpanPlan): void {
-    const { u32 } = this;
-    const { page, npages, spanclass, bits } = plan;
-    const at = s >>> 2;
-    const bytes = npages * PAGE_SIZE;
-    const start = page * PAGE_SIZE;
-    u32[at + (MSPAN_AT.startAddr >>> 2)] = start;
-    u32[at + (MSPAN_AT.npages >>> 2)] = npages;
-    u32[at + (MSPAN_AT.spanclass >>> 2)] = spanclass;
-    if (plan.holdsObjects) {
-      const sizeclass = spanclass >>> 1;
-      const elemsize = sizeclass === 0 ? bytes : classToSize[sizeclass];
-      const nelems = classToNElems[sizeclass];
-      u32[at + (MSPAN_AT.elemsize >>> 2)] = elemsize;
-      u32[at + (MSPAN_AT.nelems >>> 2)] = nelems;
-      u32[at + (MSPAN_AT.divMul >>> 2)] = classToIndexMul[sizeclass];
-      u32[at + (MSPAN_AT.divShift >>> 2)] = classToIndexShift[sizeclass];
-      // 2^32 is not a word: a span at the very end of a 4 GiB memory has limit 2^32 - 1, above its last slot.
-      u32[at + (MSPAN_AT.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
-      if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) this.tables.mapHeapBits(start);
-      u32[at + (MSPAN_AT.gcmarkBits >>> 2)] = bits;
-      u32[at + (MSPAN_AT.allocBits >>> 2)] = bits + this.spanBits.half;
-    } else {
-      u32[at + (MSPAN_AT.manualKind >>> 2)] = plan.manualKind;
-      u32[at + (MSPAN_AT.limit >>> 2)] = Math.min(start + bytes, 0xffffffff);
-    }
-    u32[at + (MSPAN_AT.needzero >>> 2)] = plan.fresh ? 0 : 1;
-    u32[at + (MSPAN_AT.sweepgen >>> 2)] = this.sweepgen;
-    u32[at + (MSPAN_AT.state >>> 2)] = plan.state;
-    const info = plan.holdsObjects ? makePageInfo(bits, spanclass) : PAGE_INFO_NONE;
+    const { page, npages, spanclass } = plan;
+    this.structs.fill(s, plan, this.sweepgen, this.spanBits.half);
+    if (needsHeapBits(plan)) this.tables.mapHeapBits(page * PAGE_SIZE);
+    const info = plan.holdsObjects ? makePageInfo(plan.bits, spanclass) : PAGE_INFO_NONE;
     this.tables.publish(s, page, npages, info);
   }
 
@@ -490,14 +441,8 @@ export class MHeap {
 
   // --- spans that go back
 
-  /** Takes back a heap span without objects and on no list. Its specials must be gone. */
+  /** Takes back a manual span, or a span of objects that is empty, on no list, and without specials. */
   freeSpan(s: number): void {
-    this.lock();
-    this.freeSpanLocked(s);
-    this.unlock();
-  }
-
-  freeManual(s: number): void {
     this.lock();
     this.freeSpanLocked(s);
     this.unlock();
@@ -545,41 +490,7 @@ export class MHeap {
     this.tables.clearHeapBits(page);
   }
 
-  // --- growth, and pages back to the operating system
-
-  /**
-   * Takes from the linear memory, in chunks, what the free pages at the end of the arena lack to npages. False if it
-   * has no more. (Unlike Go, which asks for all of it: a linear memory has an end.)
-   */
-  private grow(npages: number): boolean {
-    for (;;) {
-      const arenaEnd = this.u32[this.arenaEnd];
-      const tail = arenaEnd === 0 ? 0 : this.pages.freeBelow(Math.ceil(arenaEnd / PAGE_SIZE));
-      if (tail >= npages) return true;
-      // Once, unless other code has reserved memory at the end of the arena.
-      if (!this.addPages(npages - tail)) return false;
-    }
-  }
-
-  private addPages(npages: number): boolean {
-    const bytes = Math.ceil(npages / CHUNK_PAGES) * CHUNK_BYTES;
-    const start = this.mem.sysReserve(bytes, CHUNK_BYTES, "low") as number;
-    if (start === 0) return false;
-    this.mem.sysMap(start, bytes, "heapSys");
-    this.counters.released(bytes);
-    const { u32 } = this;
-    const page = start >>> PAGE_SHIFT;
-    const pages = bytes / PAGE_SIZE;
-    const arenaEnd = u32[this.arenaEnd];
-    if (arenaEnd === 0) u32[(this.base + MHEAP_AT.arenaStart) >>> 2] = start;
-    // Other code has reserved memory in between: its pages are in use, and not to be scavenged.
-    else if (start > arenaEnd) this.pages.exclude(arenaEnd >>> PAGE_SHIFT, (start - arenaEnd) / PAGE_SIZE);
-    u32[this.arenaEnd] = Math.min(start + bytes, 0xffffffff);
-    this.tables.grow(page, pages);
-    this.mem.stats.add("gcSys", (2 * pages) / 8); // both bit maps of the page allocator
-    this.pages.grow(page, pages);
-    return true;
-  }
+  // --- pages back to the operating system
 
   /**
    * Returns free pages to the operating system, from the highest address down, until nbytes are returned or none is
@@ -593,4 +504,12 @@ export class MHeap {
     else this.flushPages();
     return this.scavenger.release(nbytes);
   }
+}
+
+/** Whether heapBits describes the objects of the span: those with pointers that carry no header. */
+function needsHeapBits(plan: SpanPlan): boolean {
+  if (!plan.holdsObjects || (plan.spanclass & 1) !== 0) return false;
+  const sizeclass = plan.spanclass >>> 1;
+  const elemsize = sizeclass === 0 ? plan.npages * PAGE_SIZE : classToSize[sizeclass];
+  return elemsize <= MIN_SIZE_FOR_HEADER;
 }

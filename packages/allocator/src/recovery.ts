@@ -40,6 +40,7 @@
  * test/killed-at-any-store.test.ts kills a thread at every store of every operation.
  */
 import type { Addr, Kernel, LinearMemory } from "@gort/memory";
+import type { Allocator } from "./allocator.ts";
 import { clearBits, popcount32, setBits } from "./bits.ts";
 import {
   FIRST_NOSCAN_SPAN_CLASS,
@@ -63,7 +64,6 @@ import {
   SPAN_IN_USE,
   SPAN_MANUAL,
 } from "./layout.ts";
-import type { Allocator } from "./malloc.ts";
 import { SpanPlan } from "./span-plan.ts";
 
 // Words from the first of the log; doubles from its first.
@@ -365,7 +365,7 @@ function finishMoving(dead: Allocator, s: number, log: number): void {
   const state = u32[(s + MSPAN_AT.state) >>> 2];
   if (state === SPAN_DEAD || (state === SPAN_IN_USE && inSlot(dead, s))) return;
   if (state === SPAN_MANUAL) {
-    heap.freeManual(s);
+    heap.freeSpan(s);
     return;
   }
   const byHand = heap.sweepgen === 0;

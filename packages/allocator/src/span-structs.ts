@@ -6,10 +6,13 @@
  */
 import type { LinearMemory } from "@gort/memory";
 import { ALLSPANS_CHUNK, allspansCapacity } from "./heap-root.ts";
-import { MCACHE_AT, MHEAP_AT, MSPAN, MSPAN_AT, SPAN_BATCH } from "./layout.ts";
+import { MCACHE_AT, MHEAP_AT, MSPAN, MSPAN_AT, PAGE_SIZE, SPAN_BATCH } from "./layout.ts";
 import { sumWordsOverMCaches } from "./mcache-list.ts";
 import { FixAlloc } from "./mfixalloc.ts";
 import type { MHeap } from "./mheap.ts";
+import { classToNElems } from "./sizeclass.ts";
+import { classToIndexMul, classToIndexShift, classToSize } from "./sizeclasses.generated.ts";
+import type { SpanPlan } from "./span-plan.ts";
 
 export class SpanStructs {
   private readonly heap: MHeap;
@@ -82,6 +85,40 @@ export class SpanStructs {
     u32[head] = s;
     this.heap.log.spanPlaced(s);
     u32[count] = u32[count] + 1;
+  }
+
+  /**
+   * Fills the struct in: from here on it is the span of the plan. bitsDistance is that from a block of mark bits to
+   * its alloc bits.
+   */
+  fill(s: number, plan: SpanPlan, sweepgen: number, bitsDistance: number): void {
+    const { u32 } = this;
+    const { npages, spanclass, bits } = plan;
+    const at = s >>> 2;
+    const bytes = npages * PAGE_SIZE;
+    const start = plan.page * PAGE_SIZE;
+    u32[at + (MSPAN_AT.startAddr >>> 2)] = start;
+    u32[at + (MSPAN_AT.npages >>> 2)] = npages;
+    u32[at + (MSPAN_AT.spanclass >>> 2)] = spanclass;
+    if (plan.holdsObjects) {
+      const sizeclass = spanclass >>> 1;
+      const elemsize = sizeclass === 0 ? bytes : classToSize[sizeclass];
+      const nelems = classToNElems[sizeclass];
+      u32[at + (MSPAN_AT.elemsize >>> 2)] = elemsize;
+      u32[at + (MSPAN_AT.nelems >>> 2)] = nelems;
+      u32[at + (MSPAN_AT.divMul >>> 2)] = classToIndexMul[sizeclass];
+      u32[at + (MSPAN_AT.divShift >>> 2)] = classToIndexShift[sizeclass];
+      // 2^32 is not a word: a span at the very end of a 4 GiB memory has limit 2^32 - 1, above its last slot.
+      u32[at + (MSPAN_AT.limit >>> 2)] = Math.min(start + nelems * elemsize, 0xffffffff);
+      u32[at + (MSPAN_AT.gcmarkBits >>> 2)] = bits;
+      u32[at + (MSPAN_AT.allocBits >>> 2)] = bits + bitsDistance;
+    } else {
+      u32[at + (MSPAN_AT.manualKind >>> 2)] = plan.manualKind;
+      u32[at + (MSPAN_AT.limit >>> 2)] = Math.min(start + bytes, 0xffffffff);
+    }
+    u32[at + (MSPAN_AT.needzero >>> 2)] = plan.fresh ? 0 : 1;
+    u32[at + (MSPAN_AT.sweepgen >>> 2)] = sweepgen;
+    u32[at + (MSPAN_AT.state >>> 2)] = plan.state;
   }
 
   /** Takes the struct of a dead span back to the heap. Under the heap lock. */

@@ -76,7 +76,7 @@ export class Stacks {
       u32[(s + MSPAN_AT.elemsize) >>> 2] !== n;
     if (bad) throwFatal("stackfree: bad span state", `stack ${hex(addr)} of ${n} bytes`);
     if (n >= STACK_CACHE_SIZE) {
-      this.#heap.freeManual(s);
+      this.#heap.freeSpan(s);
       return;
     }
     const order = Math.log2(n / FIXED_STACK);
@@ -180,7 +180,7 @@ export class Stacks {
       this.#heap.lock();
       const s = this.#poolFree(order, p);
       this.#heap.unlock();
-      if (s !== 0) this.#heap.freeManual(s);
+      if (s !== 0) this.#heap.freeSpan(s);
     }
   }
 

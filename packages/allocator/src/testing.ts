@@ -1,5 +1,6 @@
 /** Walkers that prove the allocator's invariants, for tests and for debugging builds of what stands on it. */
 import type { Addr } from "@gort/memory";
+import type { Allocator } from "./allocator.ts";
 import {
   CHUNK_PAGES,
   GC_OFF,
@@ -30,10 +31,9 @@ import {
   SPAN_MANUAL,
   SPECIAL_AT,
 } from "./layout.ts";
-import type { Allocator } from "./malloc.ts";
 // Not for its names: all modules are in one chunk of the published package then, and constants fold only within a
 // chunk.
-import "./malloc.ts";
+import "./allocator.ts";
 import { popcount32 } from "./bits.ts";
 import { newHeapStats } from "./mstats.ts";
 import { hasObjects, makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";

@@ -155,7 +155,7 @@ describe("the tables", () => {
       MSPAN_AT.speclock,
     ])
       a.mem.u32[(s + f) >>> 2] = 7;
-    a.heap.freeManual(s);
+    a.heap.freeSpan(s);
     expect(a.heap.structs.fixalloc.alloc()).toBe(s); // the last one that was freed
     const words = [...a.mem.u32.subarray(s >>> 2, (s + MSPAN.size) >>> 2)];
     expect(words).toEqual(words.map((_, k) => (4 * k === MSPAN_AT.index ? index : 0)));

@@ -212,7 +212,7 @@ describe("a span that was between two places", () => {
 
   it("is left alone if it is dead by now, or has its place", () => {
     const s = b.heap.allocManual(1, MANUAL_GC);
-    b.heap.freeManual(s);
+    b.heap.freeSpan(s);
     setLog("plan", 0);
     setLog("span", s);
     expect(takeOver()).toEqual([1, 1, 0]);

@@ -1,0 +1,107 @@
+/**
+ * Which thread owns an mcache: how a thread gets one, and how another thread takes over what a dead one leaves.
+ *
+ * MCACHE.owned is the number of the owner, 0 if there is none. An mcache without an owner is empty, but for parked
+ * blocks (freed.ts), and waits for the next thread. It keeps the counters of its earlier owners.
+ *
+ *     attach    takes an mcache without owner, else one whose owner has ended (as far as the system tells), else a new one
+ *     close     empties the mcache and gives it up
+ *     death     another thread takes the mcache over. It sets its own number as owner by compare-and-swap, so that only
+ *               one thread does so, recovers the mcache (recovery.ts), empties it and gives it up
+ */
+import { hex, outOfMemory, throwFatal } from "@gort/base";
+import type { LinearMemory } from "@gort/memory";
+import { MCACHE_AT, MHEAP_AT } from "./layout.ts";
+import { findMCache, forEachMCache } from "./mcache-list.ts";
+import type { MHeap } from "./mheap.ts";
+
+/** Recovers an mcache whose owner is dead, empties it and gives it up. */
+export type EmptyMCache = (mem: LinearMemory, mcache: number) => void;
+
+/** Takes the mcache of a thread that has ended over. False if the thread isn't its owner. */
+export function takeOver(mem: LinearMemory, mcache: number, owner: number, empty: EmptyMCache): boolean {
+  const { owned } = MCACHE_AT;
+  if (owner === 0 || mem.u32[(mcache + owned) >>> 2] !== owner) return false;
+  const { member } = mem;
+  member.join(); // an owner needs a number, also when this thread's own allocator is closed
+  try {
+    // Several threads may have learned of the end. The one that sets its own number does the work.
+    if (mem.kernel.cas(mcache + owned, owner, member.thread) !== owner) return false;
+    empty(mem, mcache);
+    return true;
+  } finally {
+    member.part();
+  }
+}
+
+/** The mcache with the id, 0 if there is none. */
+export function mcacheOf(heap: MHeap, id: number): number {
+  const { u32 } = heap.mem;
+  return findMCache(u32, heap.base, (c) => u32[(c + MCACHE_AT.id) >>> 2] === id);
+}
+
+/**
+ * Takes over the mcaches of a thread that has ended. Throws the fatal error if it ended inside of a lock: that can't be
+ * repaired.
+ */
+export function takeOverThread(heap: MHeap, thread: number, empty: EmptyMCache): void {
+  const { mem } = heap;
+  const held = heap.lockHeldBy(thread);
+  if (held !== 0) {
+    mem.threadExited(thread);
+    const rank = mem.lockRankOf(held);
+    throwFatal(
+      `a thread ended while it held the lock ${rank}`,
+      `allocator: thread ${thread} held the lock ${rank} at ${hex(held)}`,
+    );
+  }
+  forEachMCache(mem.u32, heap.base, (c) => takeOver(mem, c, thread, empty), undefined);
+  // Last: no thread waits for one that is known to have ended, and any thread may take its mcaches over.
+  mem.threadExited(thread);
+}
+
+/** An mcache for this thread. The thread keeps its number as long as it has an allocator: mcaches and locks go by it. */
+export function joinWithMCache(heap: MHeap, empty: EmptyMCache): number {
+  const { member } = heap.mem;
+  member.join();
+  try {
+    return acquireMCache(heap, empty);
+  } catch (err) {
+    member.part();
+    throw err;
+  }
+}
+
+function acquireMCache(heap: MHeap, empty: EmptyMCache): number {
+  const { mem } = heap;
+  const { u32 } = mem;
+  const ownerOf = (c: number): number => u32[(c + MCACHE_AT.owned) >>> 2];
+  const alone = u32[(heap.base + MHEAP_AT.nmcaches) >>> 2] === 0;
+  if (!alone && u32[(heap.base + MHEAP_AT.shared) >>> 2] === 0) {
+    throw new TypeError(
+      "allocator: memory has an allocator that was not shared: call its share() before attaching",
+    );
+  }
+  // Unless one is free, the first dead owner's becomes so.
+  findMCache(u32, heap.base, (c) => {
+    const owner = ownerOf(c);
+    if (owner === 0) return true;
+    return owner !== mem.thread && mem.threadGone(owner) && takeOver(mem, c, owner, empty);
+  });
+  heap.lock();
+  let c = findMCache(u32, heap.base, (free) => ownerOf(free) === 0);
+  if (c === 0) {
+    c = heap.cachealloc.alloc();
+    if (c !== 0) {
+      const n = (heap.base + MHEAP_AT.nmcaches) >>> 2;
+      u32[(c + MCACHE_AT.next) >>> 2] = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
+      u32[(c + MCACHE_AT.id) >>> 2] = u32[n];
+      u32[(heap.base + MHEAP_AT.mcaches) >>> 2] = c;
+      u32[n] = u32[n] + 1;
+    }
+  }
+  if (c !== 0) u32[(c + MCACHE_AT.owned) >>> 2] = mem.thread;
+  heap.unlock();
+  if (c === 0) outOfMemory("runtime: cannot allocate an mcache");
+  return c;
+}
