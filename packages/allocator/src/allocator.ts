@@ -2,10 +2,9 @@
  * The Allocator: allocation (malloc.ts), use by hand, what the collector needs, specials, stacks, statistics, and the
  * threads that share a heap.
  */
-import { hex, kindOf, show, throwFatal } from "@gort/base";
+import { hex, kindOf, popcount32, show, throwFatal } from "@gort/base";
 import { type Addr, createLinearMemory, type LinearMemory } from "@gort/memory";
 import { type AllocatorOptions, checkOptions, checkStats, checkViewType, wantsZero } from "./arguments.ts";
-import { popcount32 } from "./bits.ts";
 import type { LeakRecord } from "./block-checks.ts";
 import { checkAddress, checkSize, closedError } from "./errors.ts";
 import { MANUAL_GC, MCACHE_AT, MHEAP_AT, MSPAN_AT, PAGE_SHIFT, SLOT_WORDS, SPAN_IN_USE } from "./layout.ts";
@@ -55,10 +54,9 @@ export class Allocator extends Malloc {
   // --- use by hand, in a heap without a collector
 
   /**
-   * A block of at least size bytes (at least 8), aligned to 8, and to 16 from 16 bytes on where its class is a
-   * multiple of
-   * 16. Its contents are undefined unless options.zero. It is always noscan, as no collector looks into it: noscan: false is
-   * a TypeError. Throws like mallocgc.
+   * A block of at least size bytes (at least 8), aligned to 8. From 16 bytes on it is aligned to 16 where its class is
+   * a multiple of 16. Its contents are undefined unless options.zero. A block is always noscan, as no collector looks
+   * into it: noscan: false is a TypeError. Throws like mallocgc.
    */
   malloc(size: number, options?: { zero?: boolean; noscan?: true }): Addr {
     return this.manual.malloc(size, options === undefined ? false : wantsZero(options));

@@ -4,21 +4,10 @@
  * A bit map is given by the index of its first word. Bit i is bit i & 31 of word i >>> 5. Every value is a signed or
  * unsigned word, as `&`, `|` and `~` give it.
  */
+import { ctz32 } from "@gort/base";
 import type { Kernel } from "@gort/memory";
 
 // --- one word
-
-/** Index of the lowest one bit; x !== 0. */
-export function ctz32(x: number): number {
-  return 31 - Math.clz32(x & -x);
-}
-
-/** The number of one bits. */
-export function popcount32(x: number): number {
-  x -= (x >>> 1) & 0x55555555;
-  x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
-  return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
-}
 
 /** n low ones, 0 <= n <= 32, as a signed word. */
 export function lowMask(n: number): number {

@@ -124,7 +124,7 @@ export class HeapCounters {
     this.mem.stats.add("heapReleased", bytes);
   }
 
-  /** Pages of the page cache, without physical memory, get some. mem.stats has left them out since they were claimed. */
+  /** Pages of the page cache get physical memory. mem.stats has left them out since they were claimed. */
   cachedPagesUsed(bytes: number): void {
     this.add(MCACHE_AT.heapReleased, -bytes);
   }

@@ -4,7 +4,8 @@
  * MCACHE.owned is the number of the owner, 0 if there is none. An mcache without an owner is empty, but for parked
  * blocks (freed.ts), and waits for the next thread. It keeps the counters of its earlier owners.
  *
- *     attach    takes an mcache without owner, else one whose owner has ended (as far as the system tells), else a new one
+ *     attach    takes an mcache without owner, else one whose owner has ended (as far as the system tells), else a
+ *               new one
  *     close     empties the mcache and gives it up
  *     death     another thread takes the mcache over. It sets its own number as owner by compare-and-swap, so that only
  *               one thread does so, recovers the mcache (recovery.ts), empties it and gives it up
@@ -60,7 +61,10 @@ export function takeOverThread(heap: MHeap, thread: number, empty: EmptyMCache):
   mem.threadExited(thread);
 }
 
-/** An mcache for this thread. The thread keeps its number as long as it has an allocator: mcaches and locks go by it. */
+/**
+ * An mcache for this thread. The thread keeps its number as long as it has an allocator: mcaches and locks go by the
+ * number.
+ */
 export function joinWithMCache(heap: MHeap, empty: EmptyMCache): number {
   const { member } = heap.mem;
   member.join();

@@ -29,15 +29,14 @@
  * Rejected: Go's allocCache, one bit a call. It was measured at 2.5 times the cost, as each call reads and writes five
  * fields of the span.
  */
+import { ctz32, popcount32 } from "@gort/base";
 import type { Kernel } from "@gort/memory";
 import {
   clearBits,
   clearBitsAtomically,
-  ctz32,
   lowMask,
   nextOne,
   nextZero,
-  popcount32,
   setBits,
   setBitsAtomically,
 } from "./bits.ts";
@@ -373,7 +372,9 @@ export class MCache {
     this.addHeapLive(-n * elemsize);
   }
 
-  /** tinyCount is a word that would wrap: its value moves to the counter now and then. Between beginCounts and endCounts. */
+  /**
+   * Moves tinyCount, a word that would wrap, to the counter. Called between beginCounts and endCounts of the log.
+   */
   foldTinyCount(): void {
     const count = (this.base + MCACHE_AT.tinyCount) >>> 2;
     const total = (this.base + MCACHE_AT.tinyAllocs) >>> 3;

@@ -31,8 +31,9 @@
  *
  * Everything here is called with the heap lock held. Pages are counted from address 0 (page = addr >>> 13).
  */
+import { ctz32, popcount32 } from "@gort/base";
 import type { Kernel, LinearMemory } from "@gort/memory";
-import { ctz32, longestRun, lowMask, popcount32 } from "./bits.ts";
+import { longestRun, lowMask } from "./bits.ts";
 import { CHUNK_PAGES, PAGE_CACHE_AT, PAGE_SHIFT } from "./layout.ts";
 
 /** log2 of the entries under one entry of the level above. */

@@ -10,8 +10,9 @@
  * 0. So in a heap that threads share the owner takes pages by compare-and-exchange. Everything else is changed by
  * the owner alone, base and fresh under the heap lock. Bits of scav count only where free has one.
  */
+import { popcount32 } from "@gort/base";
 import type { Kernel, LinearMemory } from "@gort/memory";
-import { firstRun64, lowMask, popcount32 } from "./bits.ts";
+import { firstRun64, lowMask } from "./bits.ts";
 import { PAGE_CACHE_AT } from "./layout.ts";
 import type { RecoveryLog } from "./recovery.ts";
 

@@ -13,7 +13,7 @@
  * making, or moving from one place to another. So it keeps a log in its mcache (RECOVERY_LOG in layout.ts). The log is
  * written ahead: an entry stands before the change that it protects. There is one entry of each sort:
  *
- *     a span that moves        spanMoves, under the lock of its old place ... spanPlaced, under the lock of its new place
+ *     a span that moves        spanMoves, under the lock of its old place ... spanPlaced, under that of its new place
  *     a span that is made      beginSpan, structTaken, bitsTaken, pagesChosen, pagesTaken, pagesCounted ... spanPlaced
  *     a run that is claimed    runClaimed ... the next change of the version
  *     a run that goes back     runReturned ... the next change of the version
@@ -39,9 +39,10 @@
  * A heap that one thread has alone writes no log where that saves work: no thread could take over.
  * test/killed-at-any-store.test.ts kills a thread at every store of every operation.
  */
+import { popcount32 } from "@gort/base";
 import type { Addr, Kernel, LinearMemory } from "@gort/memory";
 import type { Allocator } from "./allocator.ts";
-import { clearBits, popcount32, setBits } from "./bits.ts";
+import { clearBits, setBits } from "./bits.ts";
 import {
   FIRST_NOSCAN_SPAN_CLASS,
   FIRST_SMALL_SPAN_CLASS,

@@ -18,8 +18,8 @@
  * being whole, and the blocks that mcaches hold ahead of use are bounded by what the tables, which have frames too,
  * leave over.
  */
+import { ctz32 } from "@gort/base";
 import type { LinearMemory } from "@gort/memory";
-import { ctz32 } from "./bits.ts";
 import { MCACHE_AT, MHEAP_AT, PAGE_SIZE } from "./layout.ts";
 import { MARK_BITS_ALIGN_SHIFT, MARK_BITS_LIMIT } from "./page-info.ts";
 import type { RecoveryLog } from "./recovery.ts";
@@ -47,7 +47,7 @@ export function spanBitsBytes(size: number, base: number): number {
 
 export const SPAN_BITS_ALIGN = CHUNK;
 
-/** Bytes of a span's mark bits, and of its alloc bits, by class: a power of two from 8 to 128 with a bit for each slot. */
+/** Bytes of a span's mark bits, and of its alloc bits, by class: a power of two from 8 to 128, a bit for each slot. */
 const classToBitsBytes = Uint8Array.from(classToNElems, (nelems) => {
   const bytes = Math.ceil(nelems / 32) * 4;
   return Math.max(1 << MIN_SHIFT, 2 ** Math.ceil(Math.log2(bytes)));

@@ -144,7 +144,7 @@ export class SpanStructs {
     return got;
   }
 
-  /** Enters a new struct in allspans. False if that is full: the struct, which is in no list yet, can't be used then. */
+  /** Enters a new struct in allspans. False if that is full: the struct, in no list yet, then serves no span. */
   private record(s: number): boolean {
     const { u32 } = this;
     if (u32[(s + MSPAN_AT.index) >>> 2] !== 0) return true;

@@ -1,4 +1,5 @@
 /** Walkers that prove the allocator's invariants, for tests and for debugging builds of what stands on it. */
+import { popcount32 } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import type { Allocator } from "./allocator.ts";
 import {
@@ -34,7 +35,6 @@ import {
 // Not for its names: all modules are in one chunk of the published package then, and constants fold only within a
 // chunk.
 import "./allocator.ts";
-import { popcount32 } from "./bits.ts";
 import { newHeapStats } from "./mstats.ts";
 import { hasObjects, makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";
 import { classToAllocNPages, classToSize } from "./sizeclasses.generated.ts";

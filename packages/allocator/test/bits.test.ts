@@ -1,29 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  clearBits,
-  ctz32,
-  firstRun64,
-  longestRun,
-  lowMask,
-  nextOne,
-  nextZero,
-  popcount32,
-  setBits,
-} from "../src/bits.ts";
+import { clearBits, firstRun64, longestRun, lowMask, nextOne, nextZero, setBits } from "../src/bits.ts";
 
 describe("a word", () => {
-  it("counts ones, and zeros below the lowest one", () => {
-    fc.assert(
-      fc.property(fc.integer(), (x) => {
-        const text = (x >>> 0).toString(2);
-        expect(popcount32(x)).toBe(text.replaceAll("0", "").length);
-        if (x !== 0) expect(ctz32(x)).toBe(text.length - 1 - text.lastIndexOf("1"));
-      }),
-    );
-    expect([ctz32(1), ctz32(2 ** 31), popcount32(0), popcount32(-1)]).toEqual([0, 31, 0, 32]);
-  });
-
   it("makes masks of 0 to 32 ones", () => {
     for (let n = 0; n <= 32; n++) expect(lowMask(n) >>> 0).toBe(2 ** n - 1);
   });
