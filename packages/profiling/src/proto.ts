@@ -2,9 +2,9 @@
  * From stacks and values to a pprof file (profile.proto), with the conventions of Go's profiles:
  *
  *   - `runtime.goexit` is left out;
- *   - a location for each pc, its address the call's (return address - 1), one line each;
- *   - a function for each name and file, system name = name, start line where V8 tells it;
- *   - one mapping for the main module, marked as symbolised, so that no tool tries to symbolise it again;
+ *   - each pc has a location with one line; its address is that of the call (return address - 1);
+ *   - each name and file has a function; its system name is its name, and its start line is known if V8 knows it;
+ *   - there is one mapping, for the main module, marked as symbolised, so that no tool symbolises it again;
  *   - strings and ids are numbered in the order of first use, so equal input gives equal bytes.
  */
 import {
@@ -19,6 +19,16 @@ import {
 import { ByteWriter } from "./byte-writer.ts";
 import { unixNanos } from "./host.ts";
 import { type PCTable, TEXT_START } from "./pc-table.ts";
+import {
+  LABEL_KEY,
+  LABEL_NUM,
+  LABEL_NUM_UNIT,
+  LABEL_STR,
+  PROFILE_SAMPLE,
+  SAMPLE_LABEL,
+  SAMPLE_LOCATION_ID,
+  SAMPLE_VALUE,
+} from "./pprof/schema.ts";
 
 export interface ValueKind {
   type: string;
@@ -43,20 +53,20 @@ export interface ProfileShape {
   durationNanos?: bigint;
 }
 
-/** Samples are written as bytes at once; 64 KiB hold a few thousand. */
-const initialBytes = 64 * 1024;
+/** Initial size of the buffer for samples: 64 KiB hold a few thousand. */
+const INITIAL_BYTES = 64 * 1024;
 
 /**
- * Builds one profile. Samples, of which there are many, are encoded as they are added; the tables around them are
- * few and encoded by pprof-format at the end. A protobuf message may be put together from pieces, so the file is just
- * one after the other.
+ * Builds one profile. The samples are many, and encoded as they are added. The entries of the tables are few, and
+ * pprof-format encodes them at the end. The concatenation of two protobuf messages is a message, so the file is the
+ * tables and then the samples.
  */
 export class ProfileBuilder {
   private readonly strings = new StringTable();
   private readonly profile: Profile;
   private readonly locationOfFrame: number[] = [];
   private readonly functions = new Map<string, number>();
-  private readonly samples = new ByteWriter(initialBytes);
+  private readonly samples = new ByteWriter(INITIAL_BYTES);
   private readonly body = new ByteWriter(1024);
   private readonly label = new ByteWriter(64);
 
@@ -84,32 +94,32 @@ export class ProfileBuilder {
     const { body, table } = this;
     body.length = 0;
     const { goexit } = table;
-    // Location ids and values are packed: their bytes, with the length before them.
-    let mark = body.open(1);
+    // Location ids and values are packed: the length, then the numbers.
+    let mark = body.open(SAMPLE_LOCATION_ID);
     for (let i = 0; i < stack.length; i++) {
       if (stack[i] !== goexit) body.varint(this.location(stack[i]));
     }
     body.close(mark);
-    mark = body.open(2);
+    mark = body.open(SAMPLE_VALUE);
     for (let i = 0; i < values.length; i++) body.varint(values[i]);
     body.close(mark);
     if (labels !== undefined) {
       for (const name of Object.keys(labels).sort()) this.addLabel(name, labels[name]);
     }
-    this.samples.bytesField(2, body);
+    this.samples.bytesField(PROFILE_SAMPLE, body);
   }
 
   private addLabel(name: string, value: SampleLabels[string]): void {
     const { label, strings } = this;
     label.length = 0;
-    label.varintField(1, strings.dedup(name));
-    if (typeof value === "string") label.varintField(2, strings.dedup(value));
+    label.varintField(LABEL_KEY, strings.dedup(name));
+    if (typeof value === "string") label.varintField(LABEL_STR, strings.dedup(value));
     else {
       const { num, unit } = typeof value === "object" ? value : { num: value, unit: undefined };
-      label.varintField(3, num);
-      if (unit !== undefined) label.varintField(4, strings.dedup(unit));
+      label.varintField(LABEL_NUM, num);
+      if (unit !== undefined) label.varintField(LABEL_NUM_UNIT, strings.dedup(unit));
     }
-    this.body.bytesField(3, label);
+    this.body.bytesField(SAMPLE_LABEL, label);
   }
 
   private location(frame: number): number {

@@ -16,9 +16,10 @@
  * If the scanner errs, a look-up finds nothing, or a name that V8 contradicts. The caller then uses V8's own name. So
  * an error of the scanner costs a good name, and never a position.
  */
-import { FunctionScanner, type ScannedFunction } from "./source-scanner.ts";
+import { FunctionScanner } from "./source-scanner.ts";
+import type { ScannedFunction } from "./source-scopes.ts";
 
-export type { ScannedFunction } from "./source-scanner.ts";
+export type { ScannedFunction } from "./source-scopes.ts";
 
 export class SourceFunctions {
   private readonly lineStarts: number[] = [0];

@@ -1,4 +1,4 @@
-/** Style and script of the flame graph's page. The script runs in a browser; it uses nothing but the DOM. */
+/** Style and script of the flame graph's page. The script runs in a browser, and uses only the DOM. */
 
 export const flameStyle = `
 :root { color-scheme: light dark; --bg: #fff; --fg: #1b1b1b; --dim: #666; --ink: #1b1b1b; --l: 70%; --focus: #0b57d0; }
@@ -7,8 +7,8 @@ export const flameStyle = `
 }
 * { box-sizing: border-box; }
 body { margin: 0; font: 12px/1.4 ui-sans-serif, system-ui, sans-serif; background: var(--bg); color: var(--fg); }
-header { position: sticky; top: 0; z-index: 1; display: flex; gap: 8px; align-items: center; padding: 8px; flex-wrap: wrap;
-  background: var(--bg); }
+header { position: sticky; top: 0; z-index: 1; display: flex; gap: 8px; align-items: center; padding: 8px;
+  flex-wrap: wrap; background: var(--bg); }
 h1 { font-size: 14px; margin: 0 auto 0 0; overflow-wrap: anywhere; }
 select, input, button { font: inherit; padding: 2px 6px; }
 #search { width: 22em; max-width: 100%; }
@@ -23,14 +23,16 @@ select, input, button { font: inherit; padding: 2px 6px; }
 .frame.other { opacity: .35; }
 .frame.match { background: #c026d3 !important; color: #fff; }
 .frame.selected { opacity: 1; outline: 2px solid var(--focus); outline-offset: -2px; }
-footer { position: fixed; bottom: 0; left: 0; right: 0; padding: 6px 8px; background: var(--bg); border-top: 1px solid #8884;
-  font-family: ui-monospace, monospace; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+footer { position: fixed; bottom: 0; left: 0; right: 0; padding: 6px 8px; background: var(--bg);
+  border-top: 1px solid #8884; font-family: ui-monospace, monospace; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }
 kbd { padding: 0 3px; border: 1px solid #8888; border-radius: 3px; }
-#help { position: fixed; right: 8px; bottom: 36px; padding: 10px 14px; background: var(--bg); border: 1px solid #8888; border-radius: 6px; }
+#help { position: fixed; right: 8px; bottom: 36px; padding: 10px 14px; background: var(--bg);
+  border: 1px solid #8888; border-radius: 6px; }
 #help p { margin: 3px 0; }
 `;
 
-/** The keys, as the page's help says them. */
+/** The keys, for the page's help. */
 export const flameHelp = `
 <p><kbd>click</kbd> or <kbd>Enter</kbd>: zoom to a frame</p>
 <p><kbd>&larr;</kbd> <kbd>&rarr;</kbd> <kbd>&uarr;</kbd> <kbd>&darr;</kbd>: go to a neighbour, caller, callee</p>
@@ -44,10 +46,10 @@ const { types, first, frames, tree } = JSON.parse(document.getElementById("data"
 const byId = (id) => document.getElementById(id);
 const graph = byId("graph"), info = byId("info"), help = byId("help");
 const select = byId("type"), search = byId("search"), found = byId("found");
-/** Rows below the zoomed frame that are drawn; zooming in shows what is below. */
+/** Rows below the zoomed frame that are drawn. Zooming in shows deeper rows. */
 const maxRows = 1000, rowHeight = 19, charWidth = 6.6;
 let type = first, zoom = tree, pattern = null, selected = null;
-/** What is drawn, by node. */
+/** The drawn elements, by node. */
 let drawn = new Map();
 types.forEach((t, i) => select.append(new Option(t.type + " (" + t.unit + ")", i, i === first, i === first)));
 const parents = new Map();
@@ -75,7 +77,7 @@ function percent(node, of) {
 }
 function color(node) {
   if (signed[type]) {
-    // More is red, less is blue; the rest is in the width.
+    // More is red, less is blue; the width shows how much.
     const v = node[1][type];
     return v === 0 ? "hsl(0 0% var(--l))" : "hsl(" + (v > 0 ? 8 : 212) + " 65% var(--l))";
   }
@@ -83,9 +85,10 @@ function color(node) {
   let h = 0, s = 0;
   for (const c of n.slice(0, n.indexOf(".", n.lastIndexOf("/") + 1))) h = (h * 31 + c.charCodeAt(0)) | 0;
   for (const c of n) s = (s * 31 + c.charCodeAt(0)) | 0;
-  return "hsl(" + (Math.abs(h) % 360) + " " + (45 + Math.abs(s) % 20) + "% calc(var(--l) + " + (Math.abs(s >> 5) % 8) + "%))";
+  const light = "calc(var(--l) + " + (Math.abs(s >> 5) % 8) + "%)";
+  return "hsl(" + (Math.abs(h) % 360) + " " + (45 + Math.abs(s) % 20) + "% " + light + ")";
 }
-/** A name that has room: the whole, without its package's path, or without its package. */
+/** The longest form of a name that fits: the whole, without its package's path, or without its package. */
 function label(node, w) {
   const room = (w - 8) / charWidth, whole = name(node);
   if (room < 3) return "";
@@ -128,8 +131,8 @@ function draw() {
   for (const [node, d, x, w] of rows) {
     const div = document.createElement("div");
     const hit = pattern !== null && pattern.test(name(node));
-    div.className = "frame" + (d < path.length - 1 ? " outer" : "") + (hit ? " match" : pattern !== null ? " other" : "") +
-      (node === selected ? " selected" : "");
+    div.className = "frame" + (d < path.length - 1 ? " outer" : "") +
+      (hit ? " match" : pattern !== null ? " other" : "") + (node === selected ? " selected" : "");
     div.style.cssText = "left:" + x + "px;top:" + d * rowHeight + "px;width:" + w + "px;background:" + color(node);
     div.textContent = label(node, w);
     div.title = describe(node);
@@ -139,13 +142,15 @@ function draw() {
     graph.append(div);
   }
   graph.style.height = depth * rowHeight + "px";
-  found.textContent = pattern === null ? "" : format(matched) + " (" + (size(zoom) ? 100 * matched / size(zoom) : 0).toFixed(2) + "%)";
+  const part = size(zoom) ? 100 * matched / size(zoom) : 0;
+  found.textContent = pattern === null ? "" : format(matched) + " (" + part.toFixed(2) + "%)";
   info.textContent = describe(selected || zoom) + (hidden ? "  (deeper frames: zoom in)" : "");
 }
 function describe(node) {
   const own = node[1][type] - node[2].reduce((sum, c) => sum + c[1][type], 0), file = frames[node[0]][1];
-  return name(node) + "  " + format(node[1][type]) + " (" + percent(node, tree) +
-    (zoom === tree ? "" : ", " + percent(node, zoom) + " of " + name(zoom)) + "), own " + format(own) + (file ? "  " + file : "");
+  const ofZoom = zoom === tree ? "" : ", " + percent(node, zoom) + " of " + name(zoom);
+  return name(node) + "  " + format(node[1][type]) + " (" + percent(node, tree) + ofZoom + "), own " + format(own) +
+    (file ? "  " + file : "");
 }
 /** Goes to the nearest drawn sibling on one side. */
 function sibling(node, step) {

@@ -1,70 +1,89 @@
 /**
- * A flame graph as one HTML file without anything from outside: it can be mailed, archived, opened from disk. All
- * sample types are in it. The figures are embedded as JSON, the script draws only what is visible.
+ * A flame graph as one HTML file that loads nothing from outside: it can be mailed, archived and opened from disk. It
+ * has all sample types. The figures are embedded as JSON, and the script (flame-page.ts) draws only the visible
+ * frames.
  *
- * The tree: equal stacks share their nodes from the root down. A node is written as [name, flat values, children],
- * names and values as numbers into one table, to keep the file small.
+ * The tree: equal stacks share their nodes from the root down. A node is written as [frame, values, children]. To keep
+ * the file small, the frame is an index into one table of names and files.
  */
 
 import { flameHelp, flameScript, flameStyle } from "./flame-page.ts";
-import { frameName, type PprofData, sampleIndex } from "./model.ts";
+import { frameName, type PprofData, sampleIndex, type ValueType } from "./model.ts";
 
 export interface FlameOptions {
   title?: string;
-  /** The sample type shown first; default the profile's own. */
+  /** The sample type that is shown first; default the profile's own. */
   sampleType?: string;
   /** Frames narrower than this part of the total, in every sample type, are left out; default 0.0001. */
   minFraction?: number;
 }
 
+const DEFAULT_MIN_FRACTION = 0.0001;
 /** Frames of a stack that are drawn, from the root: each takes a row of the page, and a node of its own. */
-const maxDepth = 100_000;
+const MAX_DEPTH = 100_000;
 
 interface FlameNode {
   name: string;
   file: string;
-  /** Sums over the node and all above it, one for each sample type. */
+  /** The values of all samples whose stacks go through the node, one for each sample type. */
   values: number[];
   children: Map<string, FlameNode>;
 }
 
-/** [name and file as an index, values, children] */
+/** [index of name and file, values, children] */
 type Packed = [number, number[], Packed[]];
 
-/** The flame graph of a profile as an HTML page. */
-export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): string {
-  const types = profile.sampleTypes;
-  const first = sampleIndex(profile, options.sampleType);
-  const root: FlameNode = { name: "root", file: "", values: types.map(() => 0), children: new Map() };
+/** The data that is embedded in the page. */
+interface FlameData {
+  types: readonly ValueType[];
+  first: number;
+  /** Names and files. */
+  frames: [string, string][];
+  tree: Packed;
+}
+
+/** The tree of all stacks: equal stacks share their nodes from the root down. */
+function flameTree({ sampleTypes, samples }: PprofData): FlameNode {
+  const newNode = (name: string, file: string): FlameNode => ({
+    name,
+    file,
+    values: sampleTypes.map(() => 0),
+    children: new Map(),
+  });
   const add = (node: FlameNode, values: readonly number[]): void => {
     for (let i = 0; i < values.length; i++) node.values[i] += values[i];
   };
-  for (const sample of profile.samples) {
-    add(root, sample.values);
+  const root = newNode("root", "");
+  for (const { values, locations } of samples) {
+    add(root, values);
     let node = root;
     let depth = 0;
-    for (let i = sample.locations.length - 1; i >= 0 && depth < maxDepth; i--) {
-      const l = sample.locations[i];
+    for (let i = locations.length - 1; i >= 0 && depth < MAX_DEPTH; i--) {
+      const l = locations[i];
       const lines = l.lines.length > 0 ? [...l.lines].reverse() : [undefined];
       for (const line of lines) {
-        if (++depth > maxDepth) break;
+        if (++depth > MAX_DEPTH) break;
         const name = frameName(l, line);
         let child = node.children.get(name);
         if (child === undefined) {
           const file =
             line === undefined ? "" : `${line.function.file}:${line.function.startLine || line.line}`;
-          node.children.set(name, (child = { name, file, values: types.map(() => 0), children: new Map() }));
+          node.children.set(name, (child = newNode(name, file)));
         }
-        add(child, sample.values);
+        add(child, values);
         node = child;
       }
     }
   }
+  return root;
+}
 
+/** The tree as data, without the nodes that are narrower than `minFraction` in every sample type. */
+function packTree(root: FlameNode, minFraction: number): Pick<FlameData, "frames" | "tree"> {
   const frames: [string, string][] = [];
   const frameIds = new Map<string, number>();
-  const min = options.minFraction ?? 0.0001;
-  const shown = (node: FlameNode) => node.values.some((v, i) => Math.abs(v) > Math.abs(root.values[i]) * min);
+  const isShown = (node: FlameNode) =>
+    node.values.some((v, i) => Math.abs(v) > Math.abs(root.values[i]) * minFraction);
   const pack = (node: FlameNode): Packed => {
     const key = `${node.name}\n${node.file}`;
     let id = frameIds.get(key);
@@ -74,12 +93,12 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
     }
     return [id, node.values, []];
   };
-  // Without recursion: stacks may be deeper than ours.
+  // Not recursive: a stack of the profile may be deeper than the stack of this thread allows.
   const tree = pack(root);
   const todo: [FlameNode, Packed][] = [[root, tree]];
   for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
     const [node, packed] = at;
-    const children = [...node.children.values()].filter(shown);
+    const children = [...node.children.values()].filter(isShown);
     children.sort((a, b) => (a.name < b.name ? -1 : 1));
     for (const child of children) {
       const out = pack(child);
@@ -87,9 +106,16 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
       todo.push([child, out]);
     }
   }
+  return { frames, tree };
+}
 
+/** The flame graph of a profile as an HTML page. */
+export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): string {
+  const types = profile.sampleTypes;
+  const first = sampleIndex(profile, options.sampleType);
   const title = options.title ?? `Flame graph: ${types[first]?.type ?? "profile"}`;
-  const data = { types, first, frames, tree };
+  const packed = packTree(flameTree(profile), options.minFraction ?? DEFAULT_MIN_FRACTION);
+  const data: FlameData = { types, first, ...packed };
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -117,8 +143,8 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
 `;
 }
 
-/** JSON.stringify recurses; a tree deeper than its stack allows is written by hand. */
-function stringify(data: { types: unknown; first: number; frames: unknown; tree: Packed }): string {
+/** JSON.stringify recurses, and the tree may be deeper than its stack allows: so the tree is written here. */
+function stringify(data: FlameData): string {
   let tree = "";
   const todo: (Packed | string)[] = [data.tree];
   for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
@@ -142,7 +168,7 @@ function escapeHTML(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
-/** Text that can't end the script element it stands in. */
+/** Text that cannot end the script element around it. */
 function escapeScript(json: string): string {
   return json.replaceAll("<", "\\u003c").replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
 }

@@ -1,11 +1,13 @@
 /**
- * @gort/profiling/pprof: reading, comparing and showing profiles, of this package or of anybody else.
+ * @gort/profiling/pprof: reads, compares and shows profiles of this package and of every other.
  */
 
 export { printable } from "../printable.ts";
+// Reading and writing files.
 export { type DecodeOptions, decodeMessage, decodeProfile, ProfileFormatError } from "./decode.ts";
 export { encodeMessage, encodeProfile } from "./encode.ts";
 export { type FlameOptions, flameGraphHTML } from "./flame.ts";
+// The model of a file.
 export {
   type PprofData,
   type PprofFunction,
@@ -19,6 +21,7 @@ export {
   sampleIndex,
   type ValueType,
 } from "./model.ts";
+// Profiles made of profiles.
 export {
   deltaProfile,
   diffProfiles,
@@ -27,6 +30,7 @@ export {
   type ProfileFilter,
   scaleProfile,
 } from "./ops.ts";
+// Reports and flame graphs.
 export {
   type FunctionTotal,
   formatValue,

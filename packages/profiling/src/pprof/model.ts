@@ -1,6 +1,6 @@
 /**
- * A pprof file as objects that point at each other, the way its readers want it: a sample has its locations, a
- * location its lines, a line its function. Numbers beyond 2^53 are rounded.
+ * A pprof file as objects that refer to each other: a sample has its locations, a location its lines, and a line its
+ * function. Numbers beyond 2^53 are rounded.
  */
 
 export interface ValueType {
@@ -43,9 +43,9 @@ export interface PprofLocation {
 
 export interface PprofLabel {
   key: string;
-  /** The value, if it's a string. */
+  /** The value, if it is a string. */
   str?: string;
-  /** The value and its unit, if it's a number. */
+  /** The value and its unit, if it is a number. */
   num?: number;
   unit?: string;
 }
@@ -58,22 +58,23 @@ export interface PprofSample {
   labels: PprofLabel[];
 }
 
-/** Samples to be gone through, any number of times; an array is one. */
+/** Samples that can be iterated any number of times. An array is one. */
 export interface SampleList extends Iterable<PprofSample> {
   readonly length: number;
 }
 
 export interface PprofData {
   sampleTypes: ValueType[];
-  /** The sample type that tools show; "" leaves it to them, which take the last. */
+  /** The sample type that tools show. With "", tools take the last. */
   defaultSampleType: string;
-  /** Of a decoded file, they are read anew each time; locations stay the same objects. */
+  /** Each iteration over a decoded file makes new samples; locations stay the same objects. */
   samples: SampleList;
   mappings: PprofMapping[];
   periodType: ValueType;
   period: number;
-  /** Nanoseconds since 1970, and of the time that the profile covers. */
+  /** Nanoseconds since 1970. */
   timeNanos: bigint;
+  /** Nanoseconds that the profile covers. */
   durationNanos: bigint;
   comments: string[];
   dropFrames: string;
@@ -81,7 +82,7 @@ export interface PprofData {
   docUrl: string;
 }
 
-/** The index of a sample type by name, or of the default one. Throws a RangeError that lists what there is. */
+/** The index of a sample type by name, or of the default type. Throws a RangeError that lists the types. */
 export function sampleIndex(profile: PprofData, name?: string): number {
   const types = profile.sampleTypes.map((t) => t.type);
   if (name === undefined) {
@@ -94,7 +95,7 @@ export function sampleIndex(profile: PprofData, name?: string): number {
   return at;
 }
 
-/** A frame's name as reports show it: the function's or, where it has none, the binary's, `[libc.so.6]`. */
+/** A frame's name as reports show it: the function's or, if it has none, the binary's, `[libc.so.6]`. */
 export function frameName(location: PprofLocation, line: PprofLine | undefined): string {
   if (line !== undefined && line.function.name !== "") return line.function.name;
   const file = location.mapping?.file ?? "";
@@ -107,7 +108,7 @@ export function baseName(path: string): string {
   return trimmed.slice(Math.max(trimmed.lastIndexOf("/"), trimmed.lastIndexOf("\\")) + 1) || "/";
 }
 
-/** The sum of the sizes of all values of a sample type. */
+/** The sum of the absolute values of a sample type. */
 export function profileTotal(profile: PprofData, sampleType?: string): number {
   const index = sampleIndex(profile, sampleType);
   let total = 0;

@@ -1,11 +1,11 @@
-/** Profiles made of profiles: merged, scaled, compared, filtered. None changes what it is given. */
+/** Profiles made of profiles: merged, scaled, compared, filtered. No function changes its arguments. */
 import type { PprofData, PprofLabel, PprofLocation, PprofMapping, PprofSample, ValueType } from "./model.ts";
 
 const typeText = (t: ValueType): string => `${t.type}/${t.unit}`;
 
 /**
- * The sum of profiles of one kind: samples with equal stacks and labels are added up, times cover all of them. Throws
- * when their sample types differ.
+ * The sum of profiles of one kind. Samples with equal stacks and labels are added up. The time is the earliest, and the
+ * duration the sum. Throws if their sample types differ.
  */
 export function mergeProfiles(profiles: readonly PprofData[]): PprofData {
   const first = profiles[0];
@@ -38,7 +38,7 @@ export function mergeProfiles(profiles: readonly PprofData[]): PprofData {
   };
 }
 
-/** One object for all equal ones, across profiles. */
+/** Replaces equal locations of several profiles by one object. */
 class Canonical {
   private readonly locations = new Map<string, PprofLocation>();
   private readonly ids = new Map<PprofLocation, number>();
@@ -54,8 +54,8 @@ class Canonical {
         x.line,
         x.column,
       ]);
-      // In one build of a binary, addresses tell, wherever it was loaded. Else names do, where there are any: addresses of
-      // two runs differ.
+      // With a build id, the address identifies the place, wherever the binary was loaded. Else the names identify
+      // it, if there are any: addresses differ between runs.
       const offset = l.address - (l.mapping?.start ?? 0);
       const place = l.mapping?.buildId || lines.length === 0 ? [offset, lines] : lines;
       const key = JSON.stringify([l.mapping?.file, l.mapping?.buildId, l.isFolded, place]);
@@ -74,7 +74,7 @@ class Canonical {
     return this.ids.get(l)!;
   }
 
-  /** The mappings in use, behind the one that comes first in a file: it stands for the main binary. */
+  /** The mappings in use. `main` comes first: the first mapping of a file is the main binary. */
   mappings(main: PprofMapping | undefined): PprofMapping[] {
     const all = new Set<PprofMapping>(main === undefined ? [] : [main]);
     for (const l of this.locations.values()) if (l.mapping !== null) all.add(l.mapping);
@@ -108,15 +108,15 @@ export function scaleProfile(profile: PprofData, ratio: number | readonly number
   };
 }
 
-/** What is in `profile` more than in `base`: `go tool pprof -base`. Values may be negative. */
+/** `profile` minus `base`, as `go tool pprof -base` computes it. Values may be negative. */
 export function diffProfiles(profile: PprofData, base: PprofData): PprofData {
   const diff = mergeProfiles([profile, scaleProfile(base, -1)]);
   return diff;
 }
 
 /**
- * What happened between two profiles of one process: the delta that Go's `?seconds=` answers with. Its time is that
- * of the later profile.
+ * The change between two profiles of one process: the delta with which Go answers `?seconds=`. Its time is that of the
+ * later profile.
  */
 export function deltaProfile(before: PprofData, after: PprofData): PprofData {
   const delta = diffProfiles(after, before);
@@ -128,17 +128,17 @@ export interface ProfileFilter {
   focus?: RegExp;
   /** Drop samples with a frame that matches. */
   ignore?: RegExp;
-  /** Take frames that match out of the stacks. */
+  /** Remove frames that match from the stacks. */
   hide?: RegExp;
-  /** Take all other frames out of the stacks. */
+  /** Remove frames that do not match from the stacks. */
   show?: RegExp;
   /** Keep samples with a label `key:value` that matches; numbers are written with their unit. */
   tagFocus?: RegExp;
-  /** Drop samples with such a label. */
+  /** Drop samples with a label that matches. */
   tagIgnore?: RegExp;
 }
 
-/** The samples and frames that a filter leaves. A frame matches by its function's name, its file or its binary. */
+/** The samples and frames that a filter keeps. A frame matches by its function's name, its file or its binary. */
 export function filterProfile(profile: PprofData, filter: ProfileFilter): PprofData {
   const { focus, ignore, hide, show, tagFocus, tagIgnore } = filter;
   const matches = (l: PprofLocation, x: PprofLocation["lines"][number] | undefined, re: RegExp) =>
@@ -181,7 +181,7 @@ export function filterProfile(profile: PprofData, filter: ProfileFilter): PprofD
 }
 
 function test(re: RegExp, text: string): boolean {
-  // A global or sticky expression would go on from its last match.
+  // A global or sticky expression would continue at its last match.
   re.lastIndex = 0;
   return re.test(text);
 }

@@ -1,6 +1,14 @@
-/** Walking through the fields of a protobuf message, believing nothing. */
+/** Walking through the fields of a protobuf message. Every length and number is checked before it is used. */
 
-/** What is wrong with a file, and where. */
+/** Wire types. */
+const WIRE_VARINT = 0;
+const WIRE_FIXED64 = 1;
+const WIRE_BYTES = 2;
+const WIRE_FIXED32 = 5;
+/** Field numbers are below this. */
+const MAX_FIELD = 2 ** 29;
+
+/** A fault of a file, with its offset. */
 export class ProfileFormatError extends Error {
   readonly code = "ERR_GORT_PPROF_FORMAT";
   constructor(
@@ -22,13 +30,13 @@ Object.defineProperty(ProfileFormatError.prototype, "name", {
 export class Reader {
   field = 0;
   wire = 0;
-  /** Where the present field began. */
+  /** Where the present field begins. */
   start = 0;
-  /** Of a length-delimited field: its content. */
+  /** The content of a length-delimited field. */
   from = 0;
   to = 0;
   private value = 0;
-  /** The upper and lower 32 bits of the last number, for those that need all 64. */
+  /** The upper and lower 32 bits of the last number, for `bigint`. */
   private hi = 0;
   private lo = 0;
 
@@ -38,21 +46,21 @@ export class Reader {
     readonly end: number,
   ) {}
 
-  /** Goes to the next field; false at the end. */
+  /** Goes to the next field. Returns false at the end of the message. */
   next(): boolean {
     if (this.at >= this.end) return false;
     this.start = this.at;
     const tag = this.varint();
     this.field = Math.floor(tag / 8);
     this.wire = tag % 8;
-    if (!(this.field > 0 && this.field < 2 ** 29)) this.fail(`bad field number ${this.field}`);
+    if (!(this.field > 0 && this.field < MAX_FIELD)) this.fail(`bad field number ${this.field}`);
     switch (this.wire) {
-      case 0:
+      case WIRE_VARINT:
         this.value = this.varint();
         return true;
-      case 1:
+      case WIRE_FIXED64:
         return this.skip(8);
-      case 2: {
+      case WIRE_BYTES: {
         const length = this.varint();
         this.from = this.at;
         if (!(length >= 0 && length <= this.end - this.at)) {
@@ -63,7 +71,7 @@ export class Reader {
         this.to = this.at = this.at + length;
         return true;
       }
-      case 5:
+      case WIRE_FIXED32:
         return this.skip(4);
       default:
         return this.fail(`bad wire type ${this.wire} of field ${this.field}`);
@@ -76,7 +84,7 @@ export class Reader {
     return true;
   }
 
-  /** A number at the present place, as a signed 64-bit integer. */
+  /** The number at the present position, as a signed 64-bit integer; beyond 2^53 it is rounded. */
   varint(): number {
     const { bytes, end } = this;
     const start = this.at;
@@ -103,7 +111,7 @@ export class Reader {
 
   /** The present field as a number. */
   number(): number {
-    if (this.wire !== 0) this.fail(`field ${this.field} should be a number`);
+    if (this.wire !== WIRE_VARINT) this.fail(`field ${this.field} should be a number`);
     return this.value;
   }
 
@@ -121,13 +129,13 @@ export class Reader {
 
   /** The present field as a message. */
   message(): Reader {
-    if (this.wire !== 2) this.fail(`field ${this.field} should be a message`);
+    if (this.wire !== WIRE_BYTES) this.fail(`field ${this.field} should be a message`);
     return new Reader(this.bytes, this.from, this.to);
   }
 
   /** Calls `take` for each number of the present field, packed or single. */
   numbers(take: (n: number) => void): void {
-    if (this.wire === 0) {
+    if (this.wire === WIRE_VARINT) {
       take(this.value);
       return;
     }
@@ -137,7 +145,7 @@ export class Reader {
 
   /** Fails unless the present field is a string. */
   content(): void {
-    if (this.wire !== 2) this.fail(`field ${this.field} should be a string`);
+    if (this.wire !== WIRE_BYTES) this.fail(`field ${this.field} should be a string`);
   }
 
   string(): string {

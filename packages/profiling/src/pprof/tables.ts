@@ -1,19 +1,23 @@
 /**
- * The tables of a pprof file as places in it: a few bytes an entry instead of an object.
+ * The tables of a pprof file as offsets in it: a few bytes for each entry instead of an object.
  */
 import type { Reader } from "./reader.ts";
+import { ENTRY_ID } from "./schema.ts";
 
-/** Slots of a hash table for an entry: more make chains shorter, and cost 8 bytes each. */
-const slotsPerEntry = 1.25;
-/** From here on an id needs more than 32 bits. */
-const bigId = 2 ** 32;
+/** Slots of a hash table for each entry. More slots make probes shorter, and cost 8 bytes each. */
+const SLOTS_PER_ENTRY = 1.25;
+/** The first id that needs more than 32 bits. */
+const BIG_ID = 2 ** 32;
+/** Multipliers of the hash: the golden ratio, and MurmurHash3's first finalizer constant. */
+const HASH_1 = 0x9e3779b1;
+const HASH_2 = 0x85ebca6b;
 
 /**
- * Where the entries begin that have ids. Ids that count 1, 2, 3 ... in the order of the file, as nearly all writers give
- * them, are their own index: 4 bytes an entry. Others are hashed, at 10 bytes an entry, those above 32 bits at 15; such
- * entries are longer themselves.
+ * Where the entries with ids begin. Nearly all writers number entries 1, 2, 3 ... in the order of the file: such an
+ * id is its own index, at 4 bytes an entry. Other ids are hashed, at 10 bytes an entry, or 15 for ids above 32 bits.
+ * Entries with such ids are longer themselves.
  *
- * Used in three steps: `count` every entry, `add` every entry, `find`.
+ * Use it in three steps: `count` every entry, `add` every entry, then `find`.
  */
 export class IdTable {
   private counted = 0;
@@ -31,10 +35,10 @@ export class IdTable {
     const id = idOf(r);
     if (id === 0) r.fail(`a ${this.what} without an id`);
     if (id !== ++this.counted) this.dense = false;
-    if (id >= bigId) this.countedBig++;
+    if (id >= BIG_ID) this.countedBig++;
   }
 
-  /** Adds the entry that is the present field of `r`. Fails if there is one with its id. */
+  /** Adds the entry that is the present field of `r`. Fails if an entry with its id exists. */
   add(r: Reader): void {
     const id = idOf(r);
     if (this.dense) {
@@ -46,7 +50,7 @@ export class IdTable {
     if (!this.tableOf(id).add(id, r.start)) r.fail(`there are two of ${this.what} ${id}`);
   }
 
-  /** Where the entry with this id begins; `r` is where it's asked for, and fails where there is none. */
+  /** Where the entry with this id begins. If there is none, `r` fails, whose present field refers to the id. */
   find(r: Reader, id: number): number {
     if (this.dense) {
       if (id >= 1 && id <= this.added) return this.offsets![id - 1];
@@ -58,7 +62,7 @@ export class IdTable {
   }
 
   private tableOf(id: number): HashTable {
-    if (id < bigId) {
+    if (id < BIG_ID) {
       this.small ??= new HashTable(this.counted - this.countedBig, Uint32Array);
       return this.small;
     }
@@ -73,12 +77,12 @@ class HashTable {
   private readonly offsets: Uint32Array;
 
   constructor(entries: number, Ids: Uint32ArrayConstructor | Float64ArrayConstructor) {
-    const slots = Math.ceil(entries * slotsPerEntry) + 1;
+    const slots = Math.ceil(entries * SLOTS_PER_ENTRY) + 1;
     this.ids = new Ids(slots);
     this.offsets = new Uint32Array(slots);
   }
 
-  /** False if the id is there. */
+  /** Returns false if the id is there already. */
   add(id: number, offset: number): boolean {
     const slot = this.slotOf(id);
     if (this.ids[slot] === id) return false;
@@ -87,30 +91,30 @@ class HashTable {
     return true;
   }
 
-  /** -1 if the id isn't there. */
+  /** The offset of the id, or -1 if the id is not there. */
   find(id: number): number {
     const slot = this.slotOf(id);
     return this.ids[slot] === id ? this.offsets[slot] : -1;
   }
 
-  /** The slot that has the id, or the free one where it would go: there always is one. */
+  /** The slot of the id, or the free slot in which it belongs. There is always a free slot. */
   private slotOf(id: number): number {
     const { ids } = this;
     const { length } = ids;
-    let hash = Math.imul(id ^ Math.floor(id / bigId), 0x9e3779b1);
-    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) ^ seed;
+    let hash = Math.imul(id ^ Math.floor(id / BIG_ID), HASH_1);
+    hash = Math.imul(hash ^ (hash >>> 15), HASH_2) ^ seed;
     let slot = Math.floor(((hash ^ (hash >>> 13)) >>> 0) * (length / 2 ** 32));
     while (ids[slot] !== 0 && ids[slot] !== id) slot = slot + 1 === length ? 0 : slot + 1;
     return slot;
   }
 }
 
-/** A file can't be made so that all its ids fall together. */
+/** Random, so that no file can be made whose ids all collide. */
 const seed = (Math.random() * 2 ** 32) >>> 0;
 
 /** The id in the entry that is the present field of `r`. */
 function idOf(r: Reader): number {
   let id = 0;
-  for (const m = r.message(); m.next(); ) if (m.field === 1) id = m.id();
+  for (const m = r.message(); m.next(); ) if (m.field === ENTRY_ID) id = m.id();
   return id;
 }
