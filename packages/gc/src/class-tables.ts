@@ -50,8 +50,12 @@ export function buildClassTables(sizes: ArrayLike<number>, npages: ArrayLike<num
 
 function findMagic(size: number): number {
   const m = Math.ceil(2 ** MAGIC_SHIFT / size);
-  for (let off = 0; off <= PAGE_MASK; off++) {
-    if (Math.imul(off, m) >>> MAGIC_SHIFT !== Math.trunc(off / size)) return 0;
+  // Below 2^32 the products grow with the offset, so quotients that are right at both ends of an object are right
+  // inside.
+  if (m * PAGE_MASK >= 2 ** 32) return 0;
+  for (let start = 0, i = 0; start <= PAGE_MASK; start += size, i++) {
+    const last = Math.min(start + size - 1, PAGE_MASK);
+    if (Math.imul(start, m) >>> MAGIC_SHIFT !== i || Math.imul(last, m) >>> MAGIC_SHIFT !== i) return 0;
   }
   return m;
 }

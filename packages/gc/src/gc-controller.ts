@@ -4,7 +4,7 @@
  * (goal, trigger) are GCCONTROL's.
  */
 import type { HeapStats } from "@gort/allocator";
-import { newHeapStats } from "@gort/allocator";
+import { newHeapStats } from "@gort/allocator/internal";
 import type { PacerState } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
 import type { GCHeap } from "./heap.ts";

@@ -22,3 +22,6 @@ export { attachMarkWorker, MarkWorker, ParallelMarker } from "./mark-phase.ts";
 export { Marker } from "./mgcmark.ts";
 export { Sweeper } from "./mgcsweep.ts";
 export { Roots } from "./mark-roots.ts";
+
+// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
+export { Collector } from "./mgc.ts";

@@ -45,3 +45,6 @@ export {
 } from "./wasm-assembler.ts";
 // For gc: the host's WebAssembly.
 export { wasmHost } from "./wasm-host.ts";
+
+// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
+export { createLinearMemory } from "./create.ts";

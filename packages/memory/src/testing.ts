@@ -3,6 +3,8 @@ import { CONTROL, CONTROL_BASE, CONTROL_END, sysStatNames } from "./layout.ts";
 import type { LinearMemory } from "./linear-memory.ts";
 import type { StructType } from "./struct.ts";
 
+// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
+export { createLinearMemory } from "./create.ts";
 export { jsKernel, wasmKernel } from "./kernel.ts";
 export { assembleKernel } from "./kernel-wasm.ts";
 
