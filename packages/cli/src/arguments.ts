@@ -1,35 +1,35 @@
 /**
- * How a command's words are read, by the rules of Go's `flag` package:
+ * Reads the words of a command by the rules of Go's `flag` package:
  *
  *   --name value, --name=value   an option with a value, which may begin with a dash
- *   --name                       an option without
+ *   --name                       an option without a value
  *   -name                        the same with one dash
- *   --                           what follows is no option
+ *   --                           the end of the options
  *
- * Of an option that is given twice the last value counts, but of a list all.
+ * If an option is given twice, its last value counts. The values of a list add up.
  */
 import { UsageError } from "./errors.ts";
 
 /** An option of a command. */
 export interface OptionSpec {
-  /** Without dashes. */
+  /** The name without dashes. */
   readonly name: string;
-  /** What stands for the value in the help; without, the option takes none. */
+  /** The placeholder of the value in the help. An option without this field takes no value. */
   readonly value?: string;
-  /** Values of several uses are joined by commas, and the value may be empty. */
+  /** The values of several uses are joined by commas, and a value may be empty. */
   readonly list?: boolean;
   readonly help: string;
 }
 
-/** The words of a command, told apart. */
+/** The words of a command, divided into options and operands. */
 export interface Words {
-  /** Values by option name; of an option without a value, "". */
+  /** Values by option name; "" for an option without a value. */
   readonly options: ReadonlyMap<string, string>;
   readonly operands: readonly string[];
   readonly help: boolean;
 }
 
-/** Reads `words` for a command; with `untilOperand`, what follows the first operand is left to it, options too. */
+/** Reads the `words` of a command. With `untilOperand`, all words after the first operand are operands, too. */
 export function readWords(
   words: readonly string[],
   specs: readonly OptionSpec[],
@@ -45,7 +45,7 @@ export function readWords(
       operands.push(...words.slice(i + 1));
       break;
     }
-    // A single dash is a file of that name.
+    // A single dash is an operand: a file of that name.
     if (!word.startsWith("-") || word === "-") {
       operands.push(...words.slice(i, untilOperand ? undefined : i + 1));
       if (untilOperand) break;

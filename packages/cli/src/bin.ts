@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { writeStderr } from "@gort/base";
 import { run } from "./index.ts";
 import { OutputStreams } from "./streams.ts";
 
@@ -6,10 +7,10 @@ const streams = new OutputStreams();
 const argv = process.argv.slice(2);
 let code = await run(argv);
 await streams.drain();
-// What a program does about its own output is its own affair.
+// For `run`, standard output belongs to the program, and Go's runtime reports no such error for it.
 if (streams.failure !== undefined && code === 0 && argv[0] !== "run") {
-  process.stderr.write(`gort: cannot write to standard output: ${streams.failure.message}\n`);
+  writeStderr(`gort: cannot write to standard output: ${streams.failure.message}\n`);
   code = 1;
 }
-// Not left to the event loop: when main returns, the other goroutines' timers end with it.
+// Do not wait for the event loop: when main returns, the timers of other goroutines end with it.
 process.exit(code);

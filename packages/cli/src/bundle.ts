@@ -1,21 +1,20 @@
 /**
- * From a module's file to JavaScript that Node can import.
+ * Bundles a module's file into JavaScript that Node can import.
  *
- * The user's own files (TypeScript or not) are bundled into one module with an inline source map; packages are not:
- * each is loaded by Node from where it is, under the absolute URL that the importing file would have found, because
- * the bundle itself is written to a temporary folder from which nothing can be found.
+ * esbuild bundles the user's own files, TypeScript or not, into one module with an inline source map. It does not
+ * bundle packages: Node loads each from its place, under the absolute URL to which the importing file resolves it. The
+ * URL is absolute because the bundle lies in a temporary folder, from which no package can be resolved.
  *
  *   import ...                       becomes
  *   "./x.ts", tsconfig paths         part of the bundle
- *   "node:fs", "fs"                  left as it is
+ *   "node:fs", "fs"                  unchanged
  *   "pkg", a package's JavaScript    "file:///.../node_modules/pkg/index.js"
  *   "pkg", a package's TypeScript    part of the bundle (workspaces whose exports point at sources)
- *   "@gort/x", not found             the copy that the gort command itself uses, so that a single file outside of any
- *                                    project runs
+ *   "@gort/x", not found             the copy that the gort command uses, so that a file outside of any project runs
  *
- * `import.meta.url`, `.filename` and `.dirname` keep the values of the file they are written in, so that a program
- * finds what lies beside it. Rejected: Node's own type stripping (not on Node 20, and no enums or `using`), and
- * writing the bundle beside the user's file (a read-only or watched folder, litter after a crash).
+ * `import.meta.url`, `.filename` and `.dirname` keep the values of the file that contains them, so that a program finds
+ * the files beside it. Rejected: Node's own type stripping (not on Node 20, and no enums or `using`); a bundle beside
+ * the user's file (the folder may be read-only or watched, and a crash leaves litter).
  */
 import { existsSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -26,11 +25,11 @@ import type { BuildFailure, Loader, OnLoadResult, OnResolveResult, Plugin, Plugi
 import { UsageError } from "./errors.ts";
 
 export interface Bundle {
-  /** The module's text, ending in its source map. */
+  /** The module's text, with its source map at the end. */
   code: string;
-  /** URL of the `@gort/runtime` that the module's imports meet; its default instance runs the program. */
+  /** URL of the `@gort/runtime` that the module imports. Its default instance runs the program. */
   runtimeURL: string;
-  /** esbuild's warnings, formatted; often empty. */
+  /** esbuild's warnings, formatted; empty if there are none. */
   warnings: string;
 }
 
@@ -43,11 +42,11 @@ const loaders: Record<string, Loader> = {
   ".mjs": "js",
   ".cjs": "js",
   ".jsx": "jsx",
-  // A script whose first line is `#!/usr/bin/env -S gort run`.
+  // For a script whose first line is `#!/usr/bin/env -S gort run`.
   "": "ts",
 };
 
-/** Extensions that `gort run` takes, for messages. */
+/** Extensions that `gort run` accepts, for messages. */
 export const extensions = Object.keys(loaders).filter((e) => e !== "");
 
 export function isModuleFile(file: string): boolean {
@@ -55,8 +54,8 @@ export function isModuleFile(file: string): boolean {
 }
 
 /**
- * Runs `start` without Go's variables in the environment: esbuild's service is a Go program and starts in it, and the
- * user's settings are not meant for that.
+ * Runs `start` without Go's variables in the environment. esbuild's service is a Go program that inherits the
+ * environment, and the user's settings are not meant for it.
  */
 function withoutGoVariables<T>(start: () => T): T {
   const saved = new Map<string, string>();
@@ -73,12 +72,20 @@ function withoutGoVariables<T>(start: () => T): T {
   }
 }
 
-/** Under this name of the global object stands a function that the bundle calls before any other code of it runs. */
+/** The property of the global object for a function that the bundle calls before any other code of it runs. */
 export const evaluating = Symbol.for("gort.evaluating");
-/** The first import of a module is evaluated first, and when all files of its graph have been read. */
-const evaluationImport = `import "data:text/javascript,${encodeURIComponent(`globalThis[Symbol.for("${evaluating.description}")]?.()`)}";`;
+const callEvaluating = `globalThis[Symbol.for("${evaluating.description}")]?.()`;
+/** An import that calls it. As the first import it is evaluated first, after Node has read all files of the graph. */
+const evaluationImport = `import "data:text/javascript,${encodeURIComponent(callEvaluating)}";`;
 
-/** Bundles `file` (absolute). `outfile` is where the code will be loaded from: the source map is relative to it. */
+/** The bundle's first line. Its `require` is for CommonJS files of the user and for packages that they require. */
+function banner(file: string): string {
+  const url = JSON.stringify(pathToFileURL(file).href);
+  const imports = `${evaluationImport} import { createRequire as $gortCreateRequire } from "node:module";`;
+  return `${imports} const require = $gortCreateRequire(${url});`;
+}
+
+/** Bundles `file`, an absolute path. `outfile` is the path of the bundle, to which the source map is relative. */
 export async function bundle(file: string, outfile: string, color: boolean): Promise<Bundle> {
   const esbuild = await import("esbuild");
   const resolved = { runtime: "" };
@@ -96,10 +103,7 @@ export async function bundle(file: string, outfile: string, color: boolean): Pro
         sourcesContent: false,
         logLevel: "silent",
         define: importMeta,
-        // CommonJS files of the user, and packages that they require.
-        banner: {
-          js: `${evaluationImport} import { createRequire as $gortCreateRequire } from "node:module"; const require = $gortCreateRequire(${JSON.stringify(pathToFileURL(file).href)});`,
-        },
+        banner: { js: banner(file) },
         plugins: [gortResolver(file, resolved)],
       }),
     );
@@ -116,14 +120,14 @@ export async function bundle(file: string, outfile: string, color: boolean): Pro
   }
 }
 
-/** Names that stand for the parts of import.meta; a file that uses them gets their declarations. */
+/** Names that replace the parts of import.meta. A file that uses them gets their declarations. */
 const importMeta = {
   "import.meta.url": "$gortImportMetaUrl",
   "import.meta.filename": "$gortImportMetaFilename",
   "import.meta.dirname": "$gortImportMetaDirname",
 };
 
-/** Marks the plugin's own calls of resolve(), which it must not answer itself. */
+/** Marks the plugin's own calls of resolve(), which the plugin must not intercept. */
 const asking = Symbol("asking");
 
 /** A bare specifier: not relative, not absolute. */
@@ -153,7 +157,7 @@ function gortResolver(file: string, resolved: { runtime: string }): Plugin {
           ? await findGort(build, args.path, args.resolveDir, options)
           : await build.resolve(args.path, options);
         if (found.errors.length > 0) {
-          // An optional package inside try { require(...) }: left to fail there, as Node would have it.
+          // An optional package inside of try { require(...) }: it fails at run time there, as in Node.
           return args.kind === "require-call" ? { external: true } : { errors: found.errors };
         }
         if (found.external || found.namespace !== "file" || !isPackageFile(found.path, args.path)) {
@@ -181,7 +185,7 @@ function gortResolver(file: string, resolved: { runtime: string }): Plugin {
   };
 }
 
-/** Resolves a gort package: as the importing file would, else among the command's own dependencies. */
+/** Resolves a gort package as the importing file does, or else among the command's own dependencies. */
 async function findGort(
   build: PluginBuild,
   specifier: string,
@@ -193,31 +197,31 @@ async function findGort(
   if (first.errors.length === 0) return first;
   const mine = await build.resolve(specifier, { ...options, resolveDir: own });
   if (mine.errors.length === 0) return mine;
-  // Packages beneath the facade are its dependencies, not the command's.
+  // The other packages are dependencies of the facade, not of the command.
   const facade = await build.resolve("@gort/runtime", { ...options, resolveDir: own });
   if (facade.errors.length > 0) return first;
   const beneath = await build.resolve(specifier, { ...options, resolveDir: dirname(facade.path) });
   return beneath.errors.length === 0 ? beneath : first;
 }
 
-/** Whether `path`, found for a bare specifier, is JavaScript of an installed package rather than the user's source. */
+/** Whether `path`, to which a bare specifier resolves, is JavaScript of an installed package and no user's source. */
 function isPackageFile(path: string, specifier: string): boolean {
   if (loaders[extname(path)]?.startsWith("ts")) return false;
   if (/[\\/]node_modules[\\/]/.test(path)) return true;
-  // A linked workspace package has its real path; an alias of tsconfig.json leads into a package of another name.
+  // A linked package of a workspace has its real path. An alias of tsconfig.json leads into a package of another name.
   const name = specifier.startsWith("@") ? specifier.split("/", 2).join("/") : specifier.split("/", 1)[0];
   for (let dir = dirname(path); ; dir = dirname(dir)) {
     const manifest = join(dir, "package.json");
     if (existsSync(manifest)) {
       const { name: found } = JSON.parse(readFileSync(manifest, "utf8")) as { name?: string };
-      // A manifest without a name only sets the module type of its folder.
+      // A manifest without a name only sets the type of its folder's modules.
       if (found !== undefined) return found === name;
     }
     if (dir === dirname(dir)) return false;
   }
 }
 
-/** Declares import.meta's parts on the first line of a file that uses them; lines keep their numbers. */
+/** Declares import.meta's parts on the first line of a file that uses them, so that lines keep their numbers. */
 function withImportMeta(text: string, path: string): string {
   if (!text.includes("import.meta")) return text;
   const values = [pathToFileURL(path).href, path, dirname(path)];

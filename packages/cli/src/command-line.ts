@@ -1,4 +1,7 @@
-/** The commands of `gort`, their options and help. Options of `run` stand before FILE; what follows FILE belongs to the program, as in `go run`. */
+/**
+ * The commands of `gort`, their options and help. Options of `run` stand before FILE. All words after FILE belong to
+ * the program, as in `go run`.
+ */
 import { type OptionSpec, readWords, type Words } from "./arguments.ts";
 import { UsageError } from "./errors.ts";
 import {
@@ -9,14 +12,14 @@ import {
   sizeSetting,
 } from "./settings.ts";
 
-/** What the runtime reads from the environment, as asked for by options. */
+/** Variables that the runtime reads from the environment, as options set them. */
 export type Settings = Partial<Record<"GOGC" | "GOMEMLIMIT" | "GOMAXPROCS" | "GODEBUG", string>>;
 
 export type CommandLine =
   | {
       name: "run";
       file: string;
-      /** What follows FILE. */
+      /** The words after FILE. */
       args: readonly string[];
       settings: Settings;
       maxMemory: number | undefined;
@@ -27,32 +30,32 @@ export type CommandLine =
   | { name: "version" }
   | { name: "help"; text: string };
 
-/** What `gort pprof` is to show, and how. */
+/** The report of `gort pprof`, and its options. */
 export interface PprofOptions {
   report: "top" | "tree" | "traces";
-  /** The file for a flame graph, which is then written instead. */
+  /** The file for a flame graph. With it, there is no report. */
   flame: string | undefined;
   sampleIndex: string | undefined;
-  /** 0: all. */
+  /** At most as many functions; 0: all. */
   nodeCount: number | undefined;
   unit: string | undefined;
   cum: boolean;
   focus: RegExp | undefined;
   ignore: RegExp | undefined;
-  /** How long a profile that is fetched is to last. */
+  /** Seconds that the server measures for a profile that is fetched. */
   seconds: number | undefined;
-  /** Seconds within which it must have come; by default as long as it lasts, and a minute more. */
+  /** Seconds until a fetch is given up; by default a minute more than the server measures. */
   timeout: number | undefined;
 }
 
 interface Command {
   readonly name: string;
-  /** What its operands stand for in the help. */
+  /** The placeholders of its operands in the help. */
   readonly operands: string;
   readonly help: string;
   readonly options: readonly OptionSpec[];
   readonly examples?: readonly string[];
-  /** What it says when it is given no operand; without, it takes none. */
+  /** The error if there is no operand. A command without this field takes none. */
   readonly missing?: string;
   read(words: Words): CommandLine;
 }
@@ -103,8 +106,8 @@ const commands: readonly Command[] = [
   {
     name: "env",
     operands: "",
-    help: "Print what the runtime takes from its environment",
-    options: [...settingsOptions, { name: "json", help: "As JSON" }],
+    help: "Print the settings that the runtime gets from its environment",
+    options: [...settingsOptions, { name: "json", help: "Print JSON" }],
     read: ({ options }) => ({ name: "env", json: options.has("json"), ...settingsOf(options) }),
   },
   {
@@ -112,34 +115,34 @@ const commands: readonly Command[] = [
     operands: "<file or URL>",
     help: "Show a profile, from a file or an address",
     options: [
-      { name: "top", help: "List the functions with most (the default)" },
+      { name: "top", help: "List the functions with the highest values (the default)" },
       { name: "tree", help: "List every function with its callers and callees" },
       { name: "traces", help: "List every sample with its stack" },
       { name: "flame", value: "<file>", help: "Write a flame graph, as a page for the browser" },
       {
         name: "diff",
         value: "<base>",
-        help: "Show what is more than in this profile, a file or an address",
+        help: "Subtract this profile, a file or an address",
       },
       {
         name: "sample_index",
         value: "<name>",
         help: "Kind of sample, such as alloc_space or contentions",
       },
-      { name: "cum", help: "Sort by what a function and its callees have" },
+      { name: "cum", help: "Sort by the value of a function and its callees" },
       {
         name: "nodecount",
         value: "<n>",
-        help: "Show at most so many functions, 0 all (default: 80 of a tree, else all)",
+        help: "Show at most this number of functions, 0 for all (default: 80 for a tree, else all)",
       },
       { name: "unit", value: "<name>", help: "Unit of values, such as MB or ms" },
-      { name: "focus", value: "<regexp>", help: "Only samples with a matching function or file" },
-      { name: "ignore", value: "<regexp>", help: "No samples with a matching function or file" },
-      { name: "seconds", value: "<n>", help: "Have the address measure for so long" },
+      { name: "focus", value: "<regexp>", help: "Show only samples with a matching function or file" },
+      { name: "ignore", value: "<regexp>", help: "Hide samples with a matching function or file" },
+      { name: "seconds", value: "<n>", help: "Seconds for which the address measures" },
       {
         name: "timeout",
         value: "<n>",
-        help: "Give up after so many seconds (default: the time measured and 60)",
+        help: "Seconds until a fetch is given up (default: the time measured and 60)",
       },
     ],
     examples: [
@@ -159,7 +162,7 @@ const commands: readonly Command[] = [
   },
 ];
 
-/** What `argv`, the words behind `gort`, ask for. */
+/** The command that `argv`, the words after `gort`, ask for. */
 export function commandLine(argv: readonly string[]): CommandLine {
   const [first, ...rest] = argv;
   if (first === "help") return help(rest);

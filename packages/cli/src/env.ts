@@ -1,10 +1,10 @@
 /**
- * `gort env`: what a program would find, read from a runtime and not from the variables, which may be nonsense; and
- * for each variable whether an option, the environment or nobody has set it.
+ * `gort env`: the settings that a program gets, and whether an option, the environment or the default sets each. The
+ * settings are read from a runtime, since variables may have invalid values.
  *
- *     option of the command line  >  variable of the environment, if it makes sense  >  default
+ *     option of the command line  >  valid variable of the environment  >  default
  *
- * GODEBUG is a list: the option's switches are added to the variable's, and of two values for one switch the option's
+ * GODEBUG is a list: the option's switches are added to the variable's. If both set one switch, the option's value
  * counts.
  */
 import type { CommandLine, Settings } from "./command-line.ts";
@@ -24,7 +24,7 @@ const meanings = {
 };
 
 type Variable = "GOGC" | "GOMEMLIMIT" | "GOMAXPROCS" | "GODEBUG" | "GOTRACEBACK";
-/** `ignored`: the variable is set to what makes no sense, and the default is kept. */
+/** `ignored`: the value of the variable is invalid, and the default counts. */
 type Source = "option" | "environment" | "environment, option" | "default" | "ignored";
 type Environment = Record<keyof typeof meanings, string | number | boolean>;
 
@@ -67,7 +67,7 @@ async function readEnvironment(maxMemory: number | undefined): Promise<Environme
   const runtime = await import("@gort/runtime");
   const { noMemoryLimit, setGCPercent, setMemoryLimit } = await import("@gort/runtime/debug");
   const rt = runtimeWith(runtime, { maxMemory });
-  // Go has no function that only reads it.
+  // Go has no function that only reads GOGC.
   const gogc = setGCPercent(100);
   setGCPercent(gogc);
   const limit = Number(setMemoryLimit(-1));
@@ -88,7 +88,7 @@ async function readEnvironment(maxMemory: number | undefined): Promise<Environme
   return env;
 }
 
-/** The switches that a list names, each once, with the values that they have; what is no switch is left out. */
+/** The switches that `list` names, each once, with their values. Unknown names are omitted. */
 function switches(list: string, values: Readonly<Record<string, number>>): string {
   const names = new Set(list.split(",").map((item) => item.split("=")[0]));
   return [...names]
@@ -111,7 +111,7 @@ async function readSources(
   };
   const debug = source("GODEBUG", () => debugging);
   return {
-    // 100 stands for nonsense, too.
+    // parseGOGC gives 100 for an invalid value, too.
     GOGC: source("GOGC", (text) => parseGOGC(text) !== 100 || /^\+?0*100$/.test(text)),
     GOMEMLIMIT: source("GOMEMLIMIT", (text) => parseMemoryLimit(text) !== undefined),
     GOMAXPROCS: source("GOMAXPROCS", (text) => parseGOMAXPROCS(text) !== undefined),

@@ -1,11 +1,11 @@
-/** Ends the command: the message says what could not be done, and what to do about it. */
+/** Ends the command. The message says which action failed, and what the user can do about it. */
 export class UsageError extends Error {
   override name = "UsageError";
 
   constructor(
     message: string,
     readonly exitCode = 1,
-    /** What another tool or the program says about it, as it was said. */
+    /** The unchanged text that another tool or the program gives as the reason. */
     readonly detail = "",
   ) {
     super(message);

@@ -1,10 +1,11 @@
 /**
  * The `gort` command as a function. Exit codes:
  *
- *   0  the command did what it was asked (or `process.exitCode`, when a program that was run has set it)
- *   1  it could not: wrong option, missing or broken file, no main goroutine in it, a module that does not load
- *   2  the program died: an unrecovered panic or a fatal error (as in Go)
+ *   0  the command succeeded (or `process.exitCode`, if the program of `gort run` has set it)
+ *   1  the command failed: wrong option, missing or broken file, no main goroutine in it, a module that does not load
+ *   2  the program died of an unrecovered panic or a fatal error, as in Go
  */
+import { writeStderr } from "@gort/base";
 import { commandLine } from "./command-line.ts";
 import { printEnv } from "./env.ts";
 import { UsageError } from "./errors.ts";
@@ -12,7 +13,7 @@ import { showProfile } from "./pprof.ts";
 import { runProgram } from "./program.ts";
 import { printVersion } from "./version.ts";
 
-/** What the command needs of its process. Every field has the process's own as its default. */
+/** The output of a command. By default each field writes to the stream of the process. */
 export interface Io {
   /** The command's own output: reports, version, environment, help. */
   stdout(text: string): void;
@@ -22,19 +23,19 @@ export interface Io {
 
 const processIo: Io = {
   stdout: (text) => void process.stdout.write(text),
-  stderr: (text) => void process.stderr.write(text),
+  stderr: writeStderr,
 };
 
 /**
- * Runs one gort command line, `argv` being what follows the command's name, and resolves to the exit code.
+ * Runs one gort command line and resolves to the exit code. `argv` has the words after the command's name.
  *
  * ```ts
  * import { run } from "@gort/cli";
  * process.exitCode = await run(["version"]);
  * ```
  *
- * `run` leaves the process alive. The program of `gort run` runs in this process, with `process.argv` set to the
- * program's until it ends, on the process's default runtime: the first program's options settle what that is like.
+ * `run` does not end the process. The program of `gort run` runs in this process, on its default runtime, and
+ * `process.argv` is the program's until it ends. The options of the first program determine the default runtime.
  */
 export async function run(argv: readonly string[], io: Partial<Io> = {}): Promise<number> {
   const { stdout, stderr }: Io = { ...processIo, ...io };
@@ -58,7 +59,7 @@ export async function run(argv: readonly string[], io: Partial<Io> = {}): Promis
     }
   } catch (e) {
     if (e instanceof UsageError) {
-      // Names in it may come from anywhere.
+      // Names in the message may come from untrusted input.
       const { printable } = await import("@gort/runtime/pprof-tools");
       stderr(`gort: ${printable(e.message)}\n${e.detail === "" ? "" : `\n${e.detail}\n`}`);
       return e.exitCode;

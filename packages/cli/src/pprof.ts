@@ -1,8 +1,8 @@
 /**
  * `gort pprof`: shows a profile, from a file or from the address of a running program, as `go tool pprof` does.
  *
- * A profile that is fetched may take its time (a CPU profile as long as it lasts), so the wait is shown on standard error:
- * rewritten in place on a terminal, as one line elsewhere. Standard output has the report and nothing else.
+ * A fetch may take long: a CPU profile takes as long as the server measures. So the command shows the wait on standard
+ * error, in place on a terminal and as one line elsewhere. Standard output has the report alone.
  */
 import { createReadStream } from "node:fs";
 import type { CommandLine, PprofOptions } from "./command-line.ts";
@@ -12,8 +12,8 @@ import type { Io } from "./index.ts";
 type Tools = typeof import("@gort/runtime/pprof-tools");
 type Profile = Awaited<ReturnType<Tools["decodeProfile"]>>;
 
-/** The largest answer that is read: more is no profile. */
-const maxBytes = 1 << 30;
+/** The largest answer that is read. No profile is larger. */
+const MAX_BYTES = 1 << 30;
 
 export async function showProfile(
   { source, diff, options }: CommandLine & { name: "pprof" },
@@ -29,7 +29,7 @@ export async function showProfile(
       throw new UsageError(`cannot compare ${source} with ${diff}: ${messageOf(e).replace(/^pprof: /, "")}`);
     }
   }
-  // Percentages are of the whole profile, also where less of it is shown.
+  // Percentages are of the whole profile, also if the report shows only a part.
   const whole = profile;
   const { focus, ignore } = options;
   if (focus !== undefined || ignore !== undefined) {
@@ -82,9 +82,9 @@ async function load(
     ? await fetchProfile(address(source, options.seconds), options.timeout, stderr)
     : await readProfile(source);
   try {
-    return await tools.decodeProfile(bytes, { maxBytes });
+    return await tools.decodeProfile(bytes, { maxBytes: MAX_BYTES });
   } catch (e) {
-    const other = kindOf(bytes);
+    const other = otherFormat(bytes);
     if (other !== undefined) throw new UsageError(`cannot show ${source}: it is ${other}`);
     throw new UsageError(
       `${source} is no profile in pprof's format (${messageOf(e).replace(/^pprof: /, "")})`,
@@ -94,9 +94,9 @@ async function load(
 
 async function readProfile(file: string): Promise<Uint8Array> {
   try {
-    // A pipe is a file too, and a device may have no end.
-    return await gather(createReadStream(file), maxBytes, () => {
-      throw new UsageError(`cannot open ${file}: more than ${maxBytes} bytes`);
+    // A stream with a bound, since the file may be a pipe or a device without an end.
+    return await gather(createReadStream(file), MAX_BYTES, () => {
+      throw new UsageError(`cannot open ${file}: more than ${MAX_BYTES} bytes`);
     });
   } catch (e) {
     if (e instanceof UsageError) throw e;
@@ -107,7 +107,7 @@ async function readProfile(file: string): Promise<Uint8Array> {
   }
 }
 
-/** A server's address alone means its CPU profile, as in Go. */
+/** The URL to fetch. The address of a server without a path means its CPU profile, as in Go. */
 function address(source: string, seconds: number | undefined): URL {
   let url: URL;
   try {
@@ -120,7 +120,7 @@ function address(source: string, seconds: number | undefined): URL {
   return url;
 }
 
-/** Seconds that a server measures for the answer to this address: of a CPU profile 30, if it is not told. */
+/** Seconds that the server measures for the answer: by default 30 for a CPU profile, as in Go. */
 function measured({ pathname, searchParams }: URL): number {
   return Number(searchParams.get("seconds")) || (pathname.endsWith("/profile") ? 30 : 0);
 }
@@ -131,9 +131,9 @@ async function fetchProfile(
   stderr: Io["stderr"],
 ): Promise<Uint8Array> {
   const progress = new Progress(url, stderr);
-  // A timer of ours: that of AbortSignal.timeout would not keep the process alive.
+  // Not AbortSignal.timeout, whose timer does not keep the process alive.
   const late = new AbortController();
-  // The host's timers count no further.
+  // The longest delay of the host's timers.
   const timer = setTimeout(() => late.abort(), Math.min(timeout * 1000, 2 ** 31 - 1));
   try {
     const response = await fetch(url, {
@@ -150,9 +150,9 @@ async function fetchProfile(
     const total = Number(response.headers.get("content-length") ?? 0);
     return await gather(
       bodyOf(response),
-      maxBytes,
+      MAX_BYTES,
       () => {
-        throw new UsageError(`cannot fetch ${url}: more than ${maxBytes} bytes`);
+        throw new UsageError(`cannot fetch ${url}: more than ${MAX_BYTES} bytes`);
       },
       (length) => progress.received(length, total),
     );
@@ -175,21 +175,21 @@ async function* bodyOf(response: Response): AsyncGenerator<Uint8Array, void, und
   if (response.body !== null) yield* response.body as unknown as Parts;
 }
 
-/** Bytes of an answer that says what is wrong: more tell nothing more. */
-const maxErrorBytes = 4096;
+/** Bytes that are read of an error answer. The message needs only its first line. */
+const MAX_ERROR_BYTES = 4096;
 
-/** The beginning of an answer's text; the rest is not read. */
+/** The beginning of an answer's text. The rest is not read. */
 async function beginning(response: Response): Promise<string> {
   let text = "";
   const decoder = new TextDecoder();
   for await (const part of bodyOf(response)) {
-    text += decoder.decode(part.subarray(0, maxErrorBytes), { stream: true });
-    if (text.length >= maxErrorBytes) break;
+    text += decoder.decode(part.subarray(0, MAX_ERROR_BYTES), { stream: true });
+    if (text.length >= MAX_ERROR_BYTES) break;
   }
   return text;
 }
 
-/** All bytes of `parts`, in one array. `tooLong` is called once there are more than `most`. */
+/** All bytes of `parts` in one array. Calls `tooLong` if there are more than `most`. */
 async function gather(
   parts: Parts,
   most: number,
@@ -207,7 +207,7 @@ async function gather(
   return Buffer.concat(all, length);
 }
 
-/** What is shown of a fetch while it lasts. */
+/** The progress of a fetch on standard error. */
 class Progress {
   private readonly started = Date.now();
   private readonly terminal = process.stderr.isTTY === true;
@@ -246,8 +246,8 @@ class Progress {
   }
 }
 
-/** What a file is that is no profile, and what to do about it; undefined for what is not known. */
-function kindOf(bytes: Uint8Array): string | undefined {
+/** The format of a file that is no profile, and what to do about it; undefined for an unknown format. */
+function otherFormat(bytes: Uint8Array): string | undefined {
   const head = Buffer.from(bytes.subarray(0, 256)).toString("latin1");
   if (/^(?:[\w./]+ profile: |--- \w+:|goroutine \d+ \[)/.test(head)) {
     return "a profile as text; ask for it with debug=0";

@@ -43,7 +43,7 @@ export async function runProgram(
   }
 }
 
-/** The absolute path of a file that can be run, or a clear no. */
+/** The absolute path of a file that can be run. Throws an error that says why it cannot. */
 function programFile(file: string): string {
   const path = resolve(file);
   let stat: ReturnType<typeof statSync>;
@@ -64,9 +64,8 @@ function programFile(file: string): string {
 }
 
 /**
- * Imports the program. The bundle lies in a temporary folder of its own only while Node reads it: Node keeps the
- * code and the source map, so the folder is gone before any code of the program runs, and no end of it leaves anything
- * behind.
+ * Imports the program. The bundle lies in a temporary folder only while Node reads it, since Node keeps the code and
+ * the source map. The folder is removed before any code of the program runs, so no kind of end leaves it behind.
  */
 async function load(
   path: string,
@@ -81,11 +80,11 @@ async function load(
   const forget = beforeDeath(remove);
   try {
     writeBundle(bundled, outfile, code);
-    // Before the import: Node reads a module's map only while this is on.
+    // Before the import, since Node reads a module's source map only while this is on.
     process.setSourceMapsEnabled(true);
     const runtime = (await import(runtimeURL)) as Runtime;
     const rt = runtimeWith(runtime, options);
-    // Names in dumps and profiles: what is in this file is package main, in a second program of the process too.
+    // For names in dumps and profiles: this file is package main, also for a second program in the process.
     rt.profiler.table.packages.mainModule = realpathSync(path);
     (globalThis as unknown as Record<symbol, () => void>)[evaluating] = remove;
     const loading = import(pathToFileURL(outfile).href).catch((e: unknown) => {
@@ -100,7 +99,7 @@ async function load(
   }
 }
 
-/** The path of a folder that isn't there yet. The real path, because the source map names the sources relative to it. */
+/** The path of a folder that does not exist yet. It is a real path, because the source map is relative to it. */
 function temporaryName(): string {
   try {
     return join(realpathSync(tmpdir()), `gort-${randomUUID()}`);
@@ -121,15 +120,15 @@ function writeBundle(dir: string, outfile: string, code: string): void {
 const noFolder = (e: unknown) =>
   new UsageError(`cannot make a folder in ${tmpdir()}: ${(e as Error).message}`);
 
-/** The stack down to where Node's loader called the module. */
+/** The stack down to the call of the module by Node's loader. */
 function ownFrames(e: unknown): string {
   if (!(e instanceof Error)) return String(e);
   return (e.stack ?? e.message).split("\n    at ModuleJob.run ", 1)[0];
 }
 
 /**
- * The module, unless nothing is left for the event loop to do while it loads: it awaits for ever, and the process would
- * end without a word. (A goroutine that waits for ever is a deadlock, which the scheduler reports.)
+ * Resolves to the module. Rejects if the event loop ends while it loads: then the module awaits for ever, and the
+ * process would end without a message. (A goroutine that waits for ever is a deadlock, which the scheduler reports.)
  */
 function beforeLoopEnds<T>(loading: Promise<T>, path: string): Promise<T> {
   return new Promise<T>((resolve, reject) => {
@@ -141,10 +140,10 @@ function beforeLoopEnds<T>(loading: Promise<T>, path: string): Promise<T> {
   });
 }
 
-/** Signals that end a process which does not listen for them. */
+/** Signals that end a process without a listener for them. */
 const fatalSignals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGALRM", "SIGXCPU"] as const;
 
-/** Calls `clean` when the process exits or is told to, until the returned function is called. */
+/** Calls `clean` when the process exits or gets such a signal, until the returned function is called. */
 function beforeDeath(clean: () => void): () => void {
   const onSignal = (signal: NodeJS.Signals) => {
     clean();
@@ -167,7 +166,7 @@ function mainOf(module: Readonly<Record<string, unknown>>, file: string): Main {
     throw new UsageError(`${file} has no default export to run as the main goroutine; ${hint}`);
   const main = module.default;
   if (typeof main !== "function") {
-    throw new UsageError(`the default export of ${file} is not a function but ${kindOf(main)}; ${hint}`);
+    throw new UsageError(`the default export of ${file} is not a function but ${withArticle(main)}; ${hint}`);
   }
   const kind = Object.prototype.toString.call(main).slice("[object ".length, -1);
   if (kind === "AsyncFunction" || kind === "AsyncGeneratorFunction") {
@@ -176,7 +175,7 @@ function mainOf(module: Readonly<Record<string, unknown>>, file: string): Main {
     );
   }
   if (kind === "GeneratorFunction") return main as Main;
-  // An ordinary function may be main if it never blocks. A promise would mean that it does.
+  // An ordinary function may be main if it never blocks. A function that returns a promise blocks.
   return (...args: []) => {
     const result: unknown = (main as () => unknown)(...args);
     if (
@@ -190,7 +189,8 @@ function mainOf(module: Readonly<Record<string, unknown>>, file: string): Main {
   };
 }
 
-function kindOf(value: unknown): string {
+/** The kind of a default export in a message: `an array`, `a number`. */
+function withArticle(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === "object") return Array.isArray(value) ? "an array" : "an object";
   return `a ${typeof value}`;

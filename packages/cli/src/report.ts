@@ -1,18 +1,18 @@
-/** How a program's death is told. */
+/** The report of a program that died. */
 
-/** What the command needs of the runtime that ran the program. */
+/** The part of the runtime that `crashed` needs. */
 interface Reporter {
   crashReport(error: unknown): { text: string; exitCode: number } | undefined;
 }
 
-/** Prints Go's report of what `main()` rejected with; the exit code. */
+/** Prints Go's report of `error`, with which `main()` rejected, and returns the exit code. */
 export function crashed(error: unknown, runtime: Reporter, stderr: (text: string) => void): number {
   const report = runtime.crashReport(error);
   if (report) {
     stderr(report.text);
     return report.exitCode;
   }
-  // Not the end of a goroutine: main() itself refused.
+  // No goroutine has ended with this error: main() itself refused to start.
   stderr(`gort: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return 2;
 }

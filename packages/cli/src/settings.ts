@@ -1,4 +1,4 @@
-/** Values of options. A variable of the environment that makes no sense is ignored, as in Go; an option is refused. */
+/** Values of options. An invalid variable of the environment is ignored, as in Go; an invalid option is refused. */
 import type { Settings } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
 
@@ -44,8 +44,8 @@ export function sizeSetting(option: string, text: string): number {
 }
 
 /**
- * Puts the settings where the runtime will look for them, before it is first imported. Returns what undoes it.
- * GODEBUG's list is appended to the environment's: of two values for a switch the later one counts.
+ * Writes the settings to the environment, before the first import of the runtime. Returns a function that restores the
+ * environment. The list of GODEBUG is appended to the environment's, since the later of two values for a switch counts.
  */
 export function applySettings(settings: Settings, env: NodeJS.ProcessEnv = process.env): () => void {
   const before = Object.keys(settings).map((name) => [name, env[name]] as const);
@@ -60,7 +60,7 @@ export function applySettings(settings: Settings, env: NodeJS.ProcessEnv = proce
   };
 }
 
-/** The module's default runtime, made now: with the options that are given. */
+/** Makes the module's default runtime, with the given options. */
 export function runtimeWith(
   module: Pick<RuntimeModule, "createRuntime" | "defaultRuntime" | "setDefaultRuntime">,
   { maxMemory, deadlock }: { maxMemory: number | undefined; deadlock?: DeadlockMode | undefined },
@@ -73,7 +73,7 @@ export function runtimeWith(
     if (Object.keys(options).length > 0) module.setDefaultRuntime(module.createRuntime(options));
     return module.defaultRuntime();
   } catch (e) {
-    // The platform refuses the memory, or the size is out of bounds: the message has the numbers.
+    // The platform refuses the memory, or the size is out of bounds. The message has the numbers.
     throw new UsageError(`cannot make a runtime: ${e instanceof Error ? e.message : String(e)}`);
   }
 }

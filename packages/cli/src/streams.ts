@@ -1,19 +1,19 @@
 /**
- * Standard output and standard error of the process that is the `gort` command, when what they lead to fails.
+ * Failures of standard output and standard error in the process of the `gort` command.
  *
- *   what happens                                  Go                           here
- *   a reader of standard output or error is gone  the write ends the process   the same, once the event loop turns
- *                                                 by SIGPIPE
- *   any other error, such as a full disk          the write returns it         the program goes on; a report of the command
- *                                                                              itself ends with status 1
- *   a crash report can't be written               status 2                     the same
+ *   failure                               Go                         here
+ *   a reader of either stream is gone     the write ends the         the same, at the next turn of the event loop
+ *                                         process by SIGPIPE
+ *   any other error, such as a full disk  the write returns it       the program continues; a command with a report of
+ *                                                                    its own ends with status 1
+ *   a crash report cannot be written      status 2                   the same
  *
- * A program that listens for SIGPIPE, or for errors of the stream, has decided otherwise, as with `signal.Notify` in Go.
+ * If a program listens for SIGPIPE or for errors of the stream, its listener decides, as with `signal.Notify` in Go.
  */
 
 type Stream = NodeJS.WriteStream;
 
-/** The process's two streams, watched. */
+/** Watches both streams of the process. */
 export class OutputStreams {
   private ended = false;
   private failed: Error | undefined;
@@ -24,18 +24,18 @@ export class OutputStreams {
       if (isGone(e, process.stdout)) dieOfSigpipe();
     });
     process.stderr.on("error", (e: NodeJS.ErrnoException) => {
-      // The report of a crash may be what failed: its status counts, and is known before the next turn.
+      // The failed write may be a crash report. Then the report's status counts: drain runs before the next turn.
       if (isGone(e, process.stderr)) setImmediate(() => this.ended || dieOfSigpipe());
     });
   }
 
-  /** Waits until all is written, whatever becomes of it. Both can be pipes: an earlier exit cuts the last words. */
+  /** Waits until all output is written or has failed. An exit before that would cut the end of output to a pipe. */
   async drain(): Promise<void> {
     this.ended = true;
     await Promise.all([drained(process.stdout), drained(process.stderr)]);
   }
 
-  /** Why standard output is not complete. */
+  /** The first error of standard output, if its text is not complete. */
   get failure(): Error | undefined {
     return this.failed;
   }
@@ -45,16 +45,16 @@ function isGone(e: NodeJS.ErrnoException, stream: Stream): boolean {
   return e.code === "EPIPE" && stream.listenerCount("error") <= 1 && process.listenerCount("SIGPIPE") === 0;
 }
 
-/** Ends the process as the system does when a write finds no reader. */
+/** Ends the process as the system does at a write without a reader. */
 function dieOfSigpipe(): void {
   if (process.platform !== "win32") {
-    // Node ignores the signal. Taking back a listener restores the system's own action.
+    // Node ignores the signal. The removal of a listener restores the system's default action.
     const nothing = () => {};
     process.on("SIGPIPE", nothing);
     process.off("SIGPIPE", nothing);
     process.kill(process.pid, "SIGPIPE");
   }
-  // Where there is no such signal, the status that a shell shows for it.
+  // Without such a signal: the status that a shell shows for it.
   process.exit(141);
 }
 
