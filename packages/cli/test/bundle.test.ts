@@ -8,7 +8,7 @@ import { bundle } from "../src/bundle.ts";
 const root = mkdtempSync(join(realpathSync(tmpdir()), "gort-bundle-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** Writes files below a fresh folder and returns its path. */
+/** Writes files below a new folder and returns its path. */
 let projects = 0;
 function project(files: Record<string, string>): string {
   const dir = join(root, `p${projects++}`);
@@ -35,9 +35,10 @@ async function load(
 }
 
 describe("bundle", () => {
-  it("puts the user's own files into the module and leaves packages and built-ins outside", async () => {
+  it("has the user's own files in the module, and imports packages and built-ins", async () => {
     const dir = project({
-      "main.ts": `import { join } from "node:path"; import fs from "fs"; import { twice } from "./lib/twice.ts"; import { name } from "pkg";
+      "main.ts": `import { join } from "node:path"; import fs from "fs";
+        import { twice } from "./lib/twice.ts"; import { name } from "pkg";
         export const result: string = join(name, String(twice(21))); export const hasFs = typeof fs.readFileSync;`,
       "lib/twice.ts": "export const twice = (n: number): number => 2 * n;",
       "node_modules/pkg/package.json": '{"name":"pkg","type":"module","exports":{"import":"./esm.js"}}',
@@ -50,10 +51,11 @@ describe("bundle", () => {
     expect(code).not.toContain('lib/twice.ts"');
   });
 
-  it("keeps import.meta as the file that says it would have it", async () => {
+  it("keeps the import.meta of the file that contains it", async () => {
     const dir = project({
       "main.ts":
-        "#!/usr/bin/env -S gort run\nexport const here = [import.meta.url, import.meta.dirname];\nexport { there } from './lib/b.ts';",
+        "#!/usr/bin/env -S gort run\nexport const here = [import.meta.url, import.meta.dirname];\n" +
+        "export { there } from './lib/b.ts';",
       "lib/b.ts": "export const there = import.meta.filename;",
     });
     const { module } = await load(dir);
@@ -83,10 +85,11 @@ describe("bundle", () => {
     expect((await load(dir)).module.d).toBe(3);
   });
 
-  it("lets a CommonJS module require packages and built-ins", async () => {
+  it("supports require of packages and built-ins in a CommonJS module", async () => {
     const dir = project({
-      "main.cjs":
-        'const { c } = require("pkg"); const os = require("os"); module.exports = { c, eol: os.EOL, opt: (() => { try { return require("missing"); } catch { return "none"; } })() };',
+      "main.cjs": `const { c } = require("pkg"); const os = require("os");
+        const opt = (() => { try { return require("missing"); } catch { return "none"; } })();
+        module.exports = { c, eol: os.EOL, opt };`,
       "node_modules/pkg/package.json": '{"name":"pkg","main":"main.js"}',
       "node_modules/pkg/main.js": "exports.c = 4;",
     });
@@ -94,17 +97,17 @@ describe("bundle", () => {
     expect(module.default).toMatchObject({ c: 4, opt: "none" });
   });
 
-  it("takes gort from the command's own copy where the program has none", async () => {
+  it("uses the command's own copy of gort if the program has none", async () => {
     const dir = project({
       "main.ts": 'import * as r from "@gort/runtime"; import * as s from "@gort/scheduler"; export { r, s };',
     });
     const { runtimeURL, code } = await bundle(join(dir, "main.ts"), join(dir, "out.mjs"), false);
-    // Built, since a program runs outside of vitest, which alone takes siblings from their sources.
+    // The copies are built, since programs run outside of vitest, and only vitest uses sources of siblings.
     expect(runtimeURL).toBe(new URL("../../runtime/dist/index.js", import.meta.url).href);
     expect(code).toContain(runtimeURL);
   });
 
-  it("takes gort from the program's project where it has one", async () => {
+  it("uses the gort of the program's project if it has one", async () => {
     const dir = project({
       "main.ts": 'export { mine } from "@gort/runtime";',
       "node_modules/@gort/runtime/package.json":
@@ -115,7 +118,7 @@ describe("bundle", () => {
     expect(runtimeURL).toBe(pathToFileURL(join(dir, "node_modules/@gort/runtime/index.js")).href);
   });
 
-  it("names the place of a syntax error and of an import that can't be found", async () => {
+  it("names the place of a syntax error and of an import that cannot be found", async () => {
     const dir = project({
       "main.ts": "const x = 1;\nexport default function* main( {\n",
       "b.ts": 'import "nowhere-at-all";',

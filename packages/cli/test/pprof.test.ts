@@ -1,4 +1,4 @@
-// The profiles of a program that the built command has run, read by the built command and, where there is one, by Go.
+// The built command runs a program and reads its profiles. If Go is installed, Go's tool reads them, too.
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
@@ -36,12 +36,12 @@ function findGo(): string | null {
 }
 
 let server: Server;
-/** Bytes of an endless answer. */
+/** The number of bytes that an endless answer has sent. */
 let sent = 0;
 let origin: string;
 
 beforeAll(async () => {
-  // In a project: the file that is run is package main all the same.
+  // The program lies in a project. Its file is package main nevertheless.
   mkdirSync(app);
   writeFileSync(join(app, "package.json"), '{"name":"some-app","type":"module"}');
   copyFileSync(new URL("programs/profiles.ts", import.meta.url), join(app, "profiles.ts"));
@@ -97,7 +97,7 @@ async function gort(...args: string[]): Promise<{ code: number; out: string; err
 }
 
 describe("gort pprof", () => {
-  it("lists the functions with most, the main module's as package main", async () => {
+  it("lists the functions with the highest values; those of the main module are in package main", async () => {
     const { code, out, err } = await gort("--sample_index", "inuse_objects", file("heap.pprof"));
     expect([code, err]).toEqual([0, ""]);
     expect(out).toMatch(/^Type: inuse_objects$/m);
@@ -117,7 +117,7 @@ describe("gort pprof", () => {
     expect(out).toContain("Showing nodes accounting for 0,");
   });
 
-  it("keeps to samples that a pattern matches", async () => {
+  it("shows only samples that a pattern matches", async () => {
     const { out } = await gort("--traces", "--ignore", "chanrecv1", file("goroutine.pprof"));
     expect(out).toContain("main.main");
     expect(out).not.toContain("main.waiter");
@@ -132,7 +132,7 @@ describe("gort pprof", () => {
     expect(page).not.toMatch(/(?:src|href)="http/);
   });
 
-  it("fetches a profile and says so; a server alone means its CPU profile", async () => {
+  it("fetches a profile and says so; a server without a path means its CPU profile", async () => {
     const heap = await gort(`${origin}/debug/pprof/heap`);
     expect(heap.code).toBe(0);
     expect(heap.err).toBe(`Fetching profile over HTTP from ${origin}/debug/pprof/heap\n`);
@@ -184,7 +184,7 @@ describe("gort pprof", () => {
     expect(err).toMatch(message);
   });
 
-  it("tells what a server answered, and that there is none", async () => {
+  it("reports an error answer of a server, and that there is no server", async () => {
     const missing = await gort(`${origin}/debug/pprof/nothing`);
     expect(missing.code).toBe(1);
     expect(missing.err).toContain(": the server answered 404 Not Found: Unknown profile\n");
@@ -196,16 +196,16 @@ describe("gort pprof", () => {
     expect((await gort(`http://127.0.0.1:${free}/x`)).err).toContain("ECONNREFUSED");
   });
 
-  it("reads no more of an answer that is an error than it shows, and nothing of it reaches the terminal as a command", async () => {
+  it("reads only the beginning of an error answer, and shows its control characters as text", async () => {
     const { code, err } = await gort(`${origin}/endless`);
     expect(code).toBe(1);
     expect(err).toContain("the server answered 500 Internal Server Error: no end \\x1b[31m\\u202eno end");
     expect(err.length).toBeLessThan(2000);
-    // What the sockets on both sides take ahead.
+    // The sockets of both sides buffer more than the command reads.
     expect(sent).toBeLessThan(32 << 20);
   });
 
-  it("shows names with controls in them in one line and as text", async () => {
+  it("shows names with control characters in one line, as text", async () => {
     const profile = await decodeProfile(readFileSync(file("heap.pprof")));
     const evil = "main.a\x1b]0;title\x07\nb\u202e\u{e0001}\x9b";
     const [first] = profile.samples;
@@ -221,21 +221,21 @@ describe("gort pprof", () => {
       const { out } = await gort(report, file("evil.pprof"));
       expect(out).toContain(shown);
       expect(out).toContain("c\\x1b[0m");
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there.
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: the output must not contain them.
       expect(out).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/);
     }
     expect((await gort("--traces", file("evil.pprof"))).out).toContain("k\\r:  v\\x1b[2J");
     expect((await gort("no\x1b[31m\nfile")).err).toBe("gort: cannot open no\\x1b[31m\\nfile: no such file\n");
   });
 
-  it("says what part of the whole profile a pattern leaves, as Go's tool does", async () => {
+  it("says which part of the whole profile a pattern leaves, as Go's tool does", async () => {
     const { out } = await gort("--sample_index", "inuse_space", "--focus", "no such", file("heap.pprof"));
     expect(out).toMatch(
       /^Active filters:\n {3}focus=no such\nShowing nodes accounting for 0, 0% of [\d.]+kB total$/m,
     );
   });
 
-  it("reads a pipe, and a device without an end up to a bound", () => {
+  it("reads a pipe, and reads an endless device up to a bound", () => {
     const r = spawnSync(
       "sh",
       ["-c", `cat "$1" | "$2" "$3" pprof /dev/stdin`, "sh", file("heap.pprof"), process.execPath, bin],
@@ -247,7 +247,7 @@ describe("gort pprof", () => {
     expect(r.stdout).toContain("main.(*Store).fill");
   });
 
-  it("gives up a server that does not answer, or not to the end, and refuses what is no profile", async () => {
+  it("gives up a server that never answers or never ends, and refuses an answer that is no profile", async () => {
     const given = await Promise.all(
       ["silent", "stalled", "page"].map((path) => gort("--timeout", "1", `${origin}/${path}`)),
     );
@@ -258,7 +258,7 @@ describe("gort pprof", () => {
     expect(page).toMatch(/^gort: .*\/page is no profile in pprof's format \(offset 0: .+\)$/);
   });
 
-  it("leaves no half page behind when it can't be written", async () => {
+  it("leaves no partial page behind when it cannot be written", async () => {
     mkdirSync(file("taken"));
     const before = readdirSync(dir);
     const { code, err } = await gort("--flame", file("taken"), file("heap.pprof"));
@@ -267,9 +267,10 @@ describe("gort pprof", () => {
     expect(readdirSync(dir)).toEqual(before);
   });
 
-  // A limit on the size of files stands for a full disk: Windows has none.
+  // A limit on the size of files stands for a full disk. Windows has no such limit.
   it.skipIf(process.platform === "win32")("nor when the disk takes only a part of it", () => {
-    const command = `ulimit -f 2; exec "${process.execPath}" "${bin}" pprof --flame "${file("part.html")}" "${file("heap.pprof")}"`;
+    const gort = `"${process.execPath}" "${bin}"`;
+    const command = `ulimit -f 2; exec ${gort} pprof --flame "${file("part.html")}" "${file("heap.pprof")}"`;
     const r = spawnSync("sh", ["-c", command], { encoding: "utf8" });
     expect(r.status).toBe(1);
     expect(r.stderr).toMatch(/cannot write .*part\.html: EFBIG/);
@@ -277,16 +278,16 @@ describe("gort pprof", () => {
   });
 });
 
-// Skips without Go: what is tested is that Go's own tool accepts a program's profiles.
+// Skipped without Go, because the tests ask whether Go's own tool accepts the profiles.
 describe.skipIf(go === null)("go tool pprof on the profiles of a program", () => {
   const top = (name: string, ...args: string[]) => {
     const r = spawnSync(go!, ["tool", "pprof", "-top", ...args, file(name)], { encoding: "utf8" });
-    // Go's tool says this of text, which has no names in it.
+    // Go's tool prints this for the text form, which has no names.
     expect(r.stderr.replace("Main binary filename not available.\n", "")).toBe("");
     return r.stdout;
   };
 
-  it("shows the heap's totals, which lines they are of, and who waited for whom", () => {
+  it("shows the heap's totals with their lines, and the goroutines that waited for each other", () => {
     expect(top("heap.pprof", "-unit=B")).toMatch(/1024000B .*main\.\(\*Store\)\.fill$/m);
     const source = readFileSync(join(app, "profiles.ts"), "utf8");
     const at = source.slice(0, source.indexOf("makeSlice(uint8")).split("\n").length;
@@ -300,7 +301,7 @@ describe.skipIf(go === null)("go tool pprof on the profiles of a program", () =>
     expect(top("goroutineleak.pprof")).toMatch(/^Type: goroutineleak$/m);
   });
 
-  it("shows as many goroutines and bytes from the text forms", () => {
+  it("shows the same numbers of goroutines and bytes from the text forms", () => {
     expect(top("heap.txt", "-unit=B", "-sample_index=inuse_space")).toMatch(/of \d+B total/);
     expect(top("goroutine.txt")).toMatch(/ of 11 total/);
     expect(top("mutex.txt")).toMatch(/^Type: delay$/m);

@@ -1,6 +1,6 @@
 import { gosched } from "@gort/runtime";
 
-/** Prints until its reader is gone; ends by itself after a minute of lines. */
+/** Prints until its reader is gone. It ends by itself after a minute. */
 export default function* main() {
   const [mode] = process.argv.slice(2);
   let failed = false;

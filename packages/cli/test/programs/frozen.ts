@@ -17,7 +17,7 @@ import { background, withTimeout } from "@gort/runtime/context";
 import { lookup, startCPUProfile, stopCPUProfile } from "@gort/runtime/pprof";
 import { Mutex, WaitGroup } from "@gort/runtime/sync";
 
-/** Touches whatever reads stacks, names and errors, and then dies of a panic. */
+/** Uses all features that read stacks, names and errors, and then dies of a panic. */
 export default function* main() {
   setBlockProfileRate(1);
   setMutexProfileFraction(1);
