@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-const script = fileURLToPath(new URL("../../scripts/conformance.mjs", import.meta.url));
+const script = fileURLToPath(new URL("../conformance.mjs", import.meta.url));
 
 interface Run {
   status: number;
@@ -71,12 +71,12 @@ describe("the conformance script", () => {
   });
   afterAll(() => rmSync(dir, { recursive: true }));
 
-  it("sums the packages that cover one file, and passes helper modules over", async () => {
+  it("adds up the results of all packages that cover a file, and ignores helper modules", async () => {
     const run = await conformance(["sums"]);
     expect(run).toMatchObject({ status: 0, lines: ["sums: 3/3"], stderr: "" });
   });
 
-  it("counts a runner that crashes or leaves as all failed, with the message", async () => {
+  it("counts all rows as failed if the runner throws or exits, and prints the reason", async () => {
     const run = await conformance([]);
     expect(run.status).toBe(1);
     expect(run.lines).toEqual(["crash: 0/3", "exits: 0/1", "sums: 3/3"]);
@@ -84,7 +84,7 @@ describe("the conformance script", () => {
     expect(run.stderr).toContain("exits (b): all failed: ended with 0 before it answered");
   });
 
-  it("takes ORACLE_DIR's files, shows what failed and names files that nobody covers", async () => {
+  it("reads ORACLE_DIR's files, prints the failed rows and names files that no package covers", async () => {
     const run = await conformance([], { ORACLE_DIR: oracle });
     expect(run.status).toBe(1);
     expect(run.lines).toEqual(["sums: 3/4"]);
