@@ -7,7 +7,7 @@ export default defineConfig(
     {
       dts: false,
       platform: "node",
-      // The peers are measured as they are published.
+      // The peers are measured as they are published, not bundled.
       external: [/^effect/, "js-csp", "ts-chan", "@thi.ng/csp", "sql.js", "@thi.ng/malloc"],
     },
   ),

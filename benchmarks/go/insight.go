@@ -25,7 +25,7 @@ func readMemStats(n int) func() string {
 	}
 }
 
-// caller asks for file and line of the place it stands at.
+// caller asks for file and line of its own call.
 func caller(n int) func() string {
 	return func() string {
 		lines := 0
@@ -177,7 +177,7 @@ func blockEvents(n int) func() string {
 			sum += <-c
 		}
 		runtime.SetBlockProfileRate(0)
-		// How many of the n waits: on one processor nearly all of either side; thousands are close enough.
+		// On one processor nearly all sends and receives wait. The check asks only for half, so that runs agree.
 		if blocked()-before < int64(n)/2 {
 			return "waits are missing"
 		}
@@ -196,12 +196,12 @@ func blocked() int64 {
 	return events
 }
 
-// countingWriter keeps nothing.
+// countingWriter counts bytes and keeps none.
 type countingWriter struct{ n int }
 
 func (w *countingWriter) Write(p []byte) (int, error) { w.n += len(p); return len(p), nil }
 
-// profileCustom adds n values to a profile of one's own, and writes it.
+// profileCustom adds n values to a custom profile, and writes it.
 func profileCustom(n int) func() string {
 	round := 0
 	return func() string {

@@ -85,8 +85,8 @@ func main() {
 		fmt.Fprintf(os.Stderr, "no benchmark named %q\n", *name)
 		os.Exit(2)
 	}
-	// A program that never asks for its heap profile is linked with sampling off. The other side samples, so
-	// this one does.
+	// A program that never reads its heap profile is linked with sampling off. The other side samples, so this one
+	// must, too.
 	runtime.MemProfile(nil, false)
 
 	work := prepare(*n)

@@ -86,18 +86,18 @@ func malloc64K(n int) func() string {
 	}
 }
 
-// What the fragmented heap keeps alive: 2 MiB of objects, a quarter of every other span of 16 MiB. At GOGC=200 a
-// cycle allocates up to 6 MiB, which is what the other slots of these spans hold, so all allocation happens there.
+// The fragmented heap keeps 2 MiB of objects alive: a quarter of every other span of 16 MiB. At GOGC=200 a cycle
+// allocates up to 6 MiB. The other slots of these spans hold as much, so all allocation happens there.
 const (
 	fragmentedLive    = 1 << 21
 	fragmentedPercent = 200
 )
 
-// holder is the only root of what lives.
+// holder is the only root of the survivors.
 var holder any
 
-// among prepares a heap in which objects of type T live, in every other span every fourth of them or, for
-// comparison, side by side; work follows.
+// among runs work in a heap where objects of type T live: every fourth of every other span or, for comparison, side by
+// side.
 func among[T any](fragmented bool, work bench) bench {
 	return func(n int) func() string {
 		debug.SetGCPercent(-1)

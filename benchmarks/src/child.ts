@@ -1,14 +1,16 @@
 // The measured process of the JavaScript sides: child.js SIDE -bench NAME -n N -warmup W -samples S. Its twin is
-// go/main.go; the two must treat warm-up, timing and the check alike.
+// go/main.go: both must treat warm-up, timing and the check alike.
 import { parseArgs } from "node:util";
 import type { Answer } from "./sides.ts";
 
-/** Runs the work of one sample, `n` operations, and returns the check. May be asynchronous outside of the timing's core. */
+/**
+ * Runs the work of one sample, `n` operations, and returns the check. If it is asynchronous, the time includes its end.
+ */
 export type Work = () => string | Promise<string>;
-/** Prepares the state that a benchmark meets. */
+/** Prepares the state of a benchmark, untimed, and returns the work. */
 export type Case = (n: number) => Work | Promise<Work>;
 
-/** Cases are loaded by group, so that a process holds nothing but what it measures. */
+/** Cases are loaded by group, so that a process holds only the code that it measures. */
 const groups: Record<string, () => Promise<Record<string, Case>>> = {
   gort: async () => (await import("./cases/gort.ts")).cases,
   v8: async () => (await import("./cases/v8.ts")).cases,

@@ -1,4 +1,4 @@
-// What the command does, apart from the process: options, the run, the report.
+// The command without its process: options, the run, the report.
 import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { cac } from "cac";
@@ -19,7 +19,7 @@ interface Options {
   help?: boolean;
 }
 
-/** What the command meets outside: the sides to measure, and where text goes. */
+/** The surroundings of the command: the sides to measure, and the receivers of its text. */
 export interface Host {
   gort(): Side;
   /** `null` if there is no toolchain. */
@@ -97,7 +97,8 @@ async function execute(argv: readonly string[], host: Host): Promise<number> {
 
   const gort = host.gort();
   const others = await peers(options, host);
-  const processor = `${cpus()[0]?.model.trim() ?? "unknown processor"}, ${cpus().length} hardware threads, ${Math.round(totalmem() / 2 ** 30)} GiB`;
+  const model = cpus()[0]?.model.trim() ?? "unknown processor";
+  const processor = `${model}, ${cpus().length} hardware threads, ${Math.round(totalmem() / 2 ** 30)} GiB`;
   const setting = [
     `${processor}; ${gort.version}${others.map((side) => `; ${side.version}`).join("")}; GOMAXPROCS=1 on every side`,
     `medians of ${rounds} processes a side, taken in turn; ± is half the distance from the fastest to the slowest;`,
@@ -114,7 +115,8 @@ async function execute(argv: readonly string[], host: Host): Promise<number> {
     quick,
     progress({ benchmark, round, side, value }) {
       const at = benchmarks.indexOf(benchmark) + 1;
-      const step = `[${at}/${benchmarks.length}] ${benchmark.name} round ${round + 1}/${rounds}: ${side.name} ${figure(value)} ${benchmark.unit}`;
+      const where = `[${at}/${benchmarks.length}] ${benchmark.name} round ${round + 1}/${rounds}`;
+      const step = `${where}: ${side.name} ${figure(value)} ${benchmark.unit}`;
       host.stderr(host.terminal ? clearLine + step : `${step}\n`);
     },
   });

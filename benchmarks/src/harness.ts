@@ -1,5 +1,5 @@
-// Runs benchmarks: in every round each side gets a fresh process, one after the other, and the order changes from
-// round to round, so that a machine that grows slower or faster during the run does so for both.
+// Runs benchmarks. In every round each side gets a fresh process, one after the other. The order changes from round to
+// round, so a machine that grows slower or faster during the run does so for all sides.
 
 import type { Answer, Side } from "./sides.ts";
 import { median, ratio, round4 } from "./stats.ts";
@@ -11,11 +11,11 @@ export interface Result {
   readonly unit: string;
   /** Median over the rounds, in `unit`. */
   readonly gort: number;
-  /** The same of each peer that was measured. */
+  /** The same for each measured peer. */
   readonly peers: Readonly<Record<string, number>>;
   /** gort's figure divided by the peer's: under 1 gort is faster. */
   readonly ratio: Readonly<Record<string, number>>;
-  /** What the medians were taken of: one value a round (the median of that process's timed runs), by side. */
+  /** The values behind the medians, by side: one for each round, which is the median of that process's timed runs. */
   readonly samples: Readonly<Record<string, readonly number[]>>;
 }
 
@@ -25,7 +25,7 @@ export interface Plan {
   readonly peers: readonly Side[];
   readonly rounds: number;
   readonly quick: boolean;
-  /** Told about every finished process. */
+  /** Called after each finished process. */
   readonly progress?: (step: { benchmark: Benchmark; round: number; side: Side; value: number }) => void;
 }
 
@@ -34,7 +34,7 @@ export interface Failure {
   readonly error: Error;
 }
 
-/** Nanoseconds an operation in the benchmark's unit. */
+/** Converts nanoseconds an operation to the benchmark's unit. */
 export function inUnit(benchmark: Benchmark, ns: number): number {
   return benchmark.unit === "ms" ? ns / 1e6 : ns;
 }
@@ -50,7 +50,8 @@ async function runOne(benchmark: Benchmark, plan: Plan): Promise<Result> {
       first ??= { side, answer };
       if (answer.check !== first.answer.check) {
         throw new Error(
-          `${benchmark.name}: the work of ${first.side.name} came to ${first.answer.check}, that of ${side.name} to ${answer.check}`,
+          `${benchmark.name}: the work of ${first.side.name} came to ${first.answer.check}, ` +
+            `that of ${side.name} to ${answer.check}`,
         );
       }
       const value = inUnit(benchmark, median(answer.samples));
@@ -72,7 +73,7 @@ async function runOne(benchmark: Benchmark, plan: Plan): Promise<Result> {
   };
 }
 
-/** Runs the plan. A benchmark that fails is reported with its error; the others still run. */
+/** Runs the plan. If a benchmark fails, its error is reported and the others still run. */
 export async function run(plan: Plan): Promise<{ results: Result[]; failures: Failure[] }> {
   const results: Result[] = [];
   const failures: Failure[] = [];

@@ -1,14 +1,14 @@
 import type { Result } from "./harness.ts";
 import { spread } from "./stats.ts";
 
-/** A figure with three significant digits, thousands as they are. */
+/** A figure with three significant digits; from 100 on, a whole number. */
 export function figure(value: number): string {
   if (value >= 100) return value.toFixed(0);
   if (value >= 10) return value.toFixed(1);
   return value.toFixed(2);
 }
 
-/** The results as the cells of a table, its heading first. A peer that was not measured leaves its cells empty. */
+/** The results as the cells of a table, its heading first. The cells of a peer that was not measured are empty. */
 export function cells(results: readonly Result[]): string[][] {
   const peers = [...new Set(results.flatMap((r) => Object.keys(r.peers)))];
   const head = ["benchmark", "unit", "gort", "±", ...peers.flatMap((peer) => [peer, "±", `gort/${peer}`])];

@@ -1,5 +1,5 @@
-// A side is something that can be measured: gort itself and each of its peers. A sample of a side is a process of
-// its own, started for one benchmark and one round, that answers with one line of JSON (`Answer`).
+// The sides of a comparison: gort and each of its peers. To measure a side, the harness starts a process for one
+// benchmark and one round. The process answers with one line of JSON (`Answer`).
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
@@ -9,9 +9,9 @@ import type { Benchmark, NpmPeer } from "./suite.ts";
 
 export interface Answer {
   readonly name: string;
-  /** Nanoseconds an operation, one value a timed run. */
+  /** Nanoseconds an operation, one value for each timed run. */
   readonly samples: readonly number[];
-  /** A figure that the work produced; the same on every side. */
+  /** A figure that the work produced. It is the same on every side. */
   readonly check: string;
 }
 
@@ -24,7 +24,7 @@ export interface Side {
 
 const here = fileURLToPath(new URL("..", import.meta.url));
 
-/** The environment of a measured process: one processor for goroutines, and nothing that tunes a collector. */
+/** The environment of a measured process: one processor for goroutines, and no variable that tunes a collector. */
 function measuredEnv(): NodeJS.ProcessEnv {
   const { GOGC, GOMEMLIMIT, GODEBUG, GOTRACEBACK, NODE_OPTIONS, ...env } = process.env;
   return { ...env, GOMAXPROCS: "1" };
@@ -86,7 +86,7 @@ export function v8Side(): Side {
   return nodeSide("v8", `V8 ${process.versions.v8}`, flags, ({ peers }) => peers.includes("v8"));
 }
 
-/** What npm offers for concurrent programs: plain async functions, and the libraries at the versions of package.json. */
+/** The peers from npm: plain async functions, and libraries at the versions of package.json. */
 export function npmSides(): Side[] {
   const { devDependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as {
     devDependencies: Record<string, string>;
@@ -107,9 +107,9 @@ export function npmSides(): Side[] {
 }
 
 /**
- * Go's side, or `null` if no toolchain is found: `GO` names the command, else `go` is looked for in the path. Throws
- * if `GO` is set and cannot be run, or if the programs do not compile. They are compiled once a toolchain and kept
- * in `buildDir`.
+ * Go's side, or `null` if no toolchain is found. `GO` names the command; without it, `go` is looked up in the path.
+ * Throws if `GO` is set and cannot be run, or if the program does not compile. The program is compiled once for each
+ * toolchain and source, and kept in `buildDir`.
  */
 export async function goSide(buildDir: string = join(here, ".build")): Promise<Side | null> {
   const named = process.env.GO;

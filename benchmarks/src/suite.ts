@@ -1,9 +1,9 @@
-// What is measured: one row a benchmark. The names stay: results of different days are compared by them.
+// The table of the benchmarks, one row each. The names stay, because results of different days are compared by name.
 //
-// Both sides do the same number of operations a sample, so that the check which the work produces can be
-// compared between them. Sizes are chosen so that a sample takes some tenths of a second on the slower side.
+// Both sides do the same number of operations a sample, so the harness can compare the checks that their work produces.
+// The sizes let a sample take some tenths of a second on the slower side.
 
-/** V8 alone, and with `--peers` what npm offers for concurrent programs. */
+/** V8 alone, and with `--peers` the libraries that npm offers for concurrent programs. */
 export type Peer = "v8" | NpmPeer;
 export type NpmPeer = "async" | "effect" | "js-csp" | "ts-chan" | "@thi.ng/csp" | "sql.js" | "@thi.ng/malloc";
 
@@ -11,25 +11,25 @@ export interface Benchmark {
   readonly name: string;
   /** Unit of one operation's cost, as printed: `ns/op`, `ns/object`, or `ms` for a whole program. */
   readonly unit: "ns/op" | "ns/object" | "ms";
-  /** What one operation is, and the state it meets. */
+  /** One operation, and the state in which it runs. */
   readonly what: string;
   /** Operations a sample. */
   readonly n: number;
   /** The same under `--quick`. */
   readonly quickN: number;
-  /** Untimed runs before the timed ones: enough for V8's optimizing compiler to have finished with the code. */
+  /** Untimed runs before the timed ones: enough for V8's optimizing compiler to finish. */
   readonly warmup: number;
   /** Timed runs in one process. */
   readonly samples: number;
-  /** Whether Go has something to compare with. */
+  /** Whether Go can do this work. */
   readonly go: boolean;
   /** Peers apart from Go that can do this work. */
   readonly peers: readonly Peer[];
 }
 
-const nothingLive = "nothing else live, collections included, profile sampling on (512 KiB)";
-const channels: readonly Peer[] = ["async", "effect", "js-csp", "ts-chan", "@thi.ng/csp"];
-const trees = "a complete binary tree of objects of 32 B (two pointers, two words)";
+const NOTHING_LIVE = "nothing else live, collections included, profile sampling on (512 KiB)";
+const CHANNELS: readonly Peer[] = ["async", "effect", "js-csp", "ts-chan", "@thi.ng/csp"];
+const TREES = "a complete binary tree of objects of 32 B (two pointers, two words)";
 
 function row(
   name: string,
@@ -43,13 +43,13 @@ function row(
 }
 
 export const suite: readonly Benchmark[] = [
-  row("Malloc16", "ns/op", `allocate 16 B without pointers; ${nothingLive}`, 1e7, 1e6, { peers: ["v8"] }),
-  row("MallocP32", "ns/op", `allocate 32 B, two of four words pointers; ${nothingLive}`, 1e7, 1e6, {
+  row("Malloc16", "ns/op", `allocate 16 B without pointers; ${NOTHING_LIVE}`, 1e7, 1e6, { peers: ["v8"] }),
+  row("MallocP32", "ns/op", `allocate 32 B, two of four words pointers; ${NOTHING_LIVE}`, 1e7, 1e6, {
     peers: ["v8"],
   }),
-  row("Malloc1K", "ns/op", `allocate 1 KiB without pointers; ${nothingLive}`, 1e6, 1e5, { peers: ["v8"] }),
-  row("Malloc8Tiny", "ns/op", `allocate 8 B without pointers (tiny allocator); ${nothingLive}`, 1e7, 1e6),
-  row("Malloc64K", "ns/op", `allocate 64 KiB without pointers; ${nothingLive}`, 5e4, 1e4),
+  row("Malloc1K", "ns/op", `allocate 1 KiB without pointers; ${NOTHING_LIVE}`, 1e6, 1e5, { peers: ["v8"] }),
+  row("Malloc8Tiny", "ns/op", `allocate 8 B without pointers (tiny allocator); ${NOTHING_LIVE}`, 1e7, 1e6),
+  row("Malloc64K", "ns/op", `allocate 64 KiB without pointers; ${NOTHING_LIVE}`, 5e4, 1e4),
   ...["16", "P32", "1K"].flatMap((size) =>
     [true, false].map((fragmented) =>
       row(
@@ -82,9 +82,9 @@ export const suite: readonly Benchmark[] = [
     peers: ["v8", "async", "effect"],
   }),
   row("ChanUnbuffered", "ns/op", "send an integer from one goroutine to another, unbuffered", 1e6, 1e5, {
-    peers: channels,
+    peers: CHANNELS,
   }),
-  row("ChanBuffered100", "ns/op", "the same through a buffer of 100", 4e6, 4e5, { peers: channels }),
+  row("ChanBuffered100", "ns/op", "the same through a buffer of 100", 4e6, 4e5, { peers: CHANNELS }),
   row(
     "ChanBuffered100Try",
     "ns/op",
@@ -119,7 +119,7 @@ export const suite: readonly Benchmark[] = [
   row(
     "MarkAllocOrder",
     "ns/object",
-    `a forced collection, sweep included, of ${trees} laid out in allocation order`,
+    `a forced collection, sweep included, of ${TREES} laid out in allocation order`,
     2 ** 23 - 1,
     2 ** 20 - 1,
     {
@@ -130,7 +130,7 @@ export const suite: readonly Benchmark[] = [
   row(
     "MarkRandom",
     "ns/object",
-    `a forced collection, sweep included, of ${trees} laid out at random`,
+    `a forced collection, sweep included, of ${TREES} laid out at random`,
     2 ** 23 - 1,
     2 ** 20 - 1,
     {
@@ -143,7 +143,8 @@ export const suite: readonly Benchmark[] = [
       row(
         `Mark${order}${twin}`,
         "ns/object",
-        `Mark${order} with the marker's ${twin === "JS" ? "TypeScript" : "WebAssembly"} twin, whatever the memory's kernel, without a runtime`,
+        `Mark${order} with the marker's ${twin === "JS" ? "TypeScript" : "WebAssembly"} twin, ` +
+          "whatever the memory's kernel, without a runtime",
         2 ** 23 - 1,
         2 ** 20 - 1,
         { warmup: 2 },
@@ -209,7 +210,7 @@ export const suite: readonly Benchmark[] = [
   ),
 ];
 
-/** The benchmarks whose name matches, in the suite's order. Throws a SyntaxError if the pattern is none. */
+/** The benchmarks whose name matches, in the suite's order. Throws a SyntaxError if `only` is no regular expression. */
 export function select(only: string | undefined): readonly Benchmark[] {
   if (only === undefined || only === "") return suite;
   const pattern = new RegExp(only);

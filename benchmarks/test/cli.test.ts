@@ -40,7 +40,7 @@ describe("npm run bench", () => {
   const dir = mkdtempSync(join(tmpdir(), "bench-"));
   afterAll(() => rmSync(dir, { recursive: true }));
 
-  it("lists what it measures and leaves", async () => {
+  it("prints the list of benchmarks with --list, and measures none", async () => {
     const { status, stdout } = await run(["--list", "--only", "^Select"]);
     expect(status).toBe(0);
     expect(
@@ -51,7 +51,7 @@ describe("npm run bench", () => {
     ).toEqual(["Select2", "Select4"]);
   });
 
-  it("measures what npm offers when asked to", async () => {
+  it("measures npm's libraries only with --peers", async () => {
     const all = await run(["--only", "^Select2$", "--rounds", "1", "--peers"]);
     expect(all.status).toBe(0);
     expect(all.stdout).toMatch(/ts-chan 1\.0; GOMAXPROCS/);
@@ -59,7 +59,7 @@ describe("npm run bench", () => {
     expect((await run(["--only", "^Select2$", "--rounds", "1"])).stdout).not.toContain("ts-chan");
   });
 
-  it("prints a table with the setting above it, and progress meanwhile", async () => {
+  it("prints the setting and a table, and its progress on standard error", async () => {
     const { status, stdout, stderr } = await run(["--only", "^Malloc16$", "--rounds", "2"]);
     expect(status).toBe(0);
     expect(stdout).toMatch(/go 1\.0.*GOMAXPROCS=1 on every side/);
@@ -91,7 +91,7 @@ describe("npm run bench", () => {
     ]);
   });
 
-  it("measures gort alone, and says so, where there is no Go", async () => {
+  it("measures gort alone without a Go toolchain, and says so", async () => {
     const file = join(dir, "alone.json");
     const { status, stderr } = await run(["--only", "^Caller$", "--no-v8", "--json", file], { go: false });
     expect(status).toBe(0);
@@ -99,7 +99,7 @@ describe("npm run bench", () => {
     expect(JSON.parse(readFileSync(file, "utf8"))[0]).toMatchObject({ peers: {}, ratio: {} });
   });
 
-  it("runs the others when one fails, and exits with 1", async () => {
+  it("runs the other benchmarks if one fails, and exits with 1", async () => {
     const { status, stdout, stderr } = await run(["--only", "Select"], { fail: "Select2" });
     expect(status).toBe(1);
     expect(stdout).toContain("Select4");

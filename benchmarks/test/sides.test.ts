@@ -7,13 +7,15 @@ import { select } from "../src/suite.ts";
 
 const [caller] = select("^Caller$");
 
-// A stand-in for the go command: "go version" answers, "go build -trimpath -o FILE ." writes a program that
-// answers like Go's side and repeats what it was started with.
-const fakeGo = `#!/bin/sh
+// A stand-in for the go command. "go version" answers. "go build -trimpath -o FILE ." writes a program that answers
+// like Go's side; its check repeats its arguments and environment.
+const FAKE_GO = `#!/bin/sh
 case "$1" in
 version) echo "go version go9.9 fake/$FAKE_ANSWER" ;;
 build)
-  printf '#!/bin/sh\\necho "{\\\\"name\\\\":\\\\"%s\\\\",\\\\"samples\\\\":[%s],\\\\"check\\\\":\\\\"$* P=$GOMAXPROCS GC=$GOGC\\\\"}"\\n' "$FAKE_NAME" "$FAKE_ANSWER" > "$4"
+  format='#!/bin/sh\\necho "{\\\\"name\\\\":\\\\"%s\\\\",\\\\"samples\\\\":[%s],'
+  format="$format"'\\\\"check\\\\":\\\\"$* P=$GOMAXPROCS GC=$GOGC\\\\"}"\\n'
+  printf "$format" "$FAKE_NAME" "$FAKE_ANSWER" > "$4"
   chmod +x "$4" ;;
 esac
 `;
@@ -22,12 +24,12 @@ esac
 describe.skipIf(process.platform === "win32")("Go's side", () => {
   const dir = mkdtempSync(join(tmpdir(), "sides-"));
   const go = join(dir, "go");
-  writeFileSync(go, fakeGo);
+  writeFileSync(go, FAKE_GO);
   chmodSync(go, 0o755);
   afterAll(() => rmSync(dir, { recursive: true }));
   afterEach(() => vi.unstubAllEnvs());
 
-  it("is compiled once and measured with one processor and no collector tuning", async () => {
+  it("is compiled once, and measured on one processor without tuning of the collector", async () => {
     vi.stubEnv("GO", go);
     vi.stubEnv("FAKE_NAME", "Caller");
     vi.stubEnv("FAKE_ANSWER", "200,210");
@@ -41,14 +43,14 @@ describe.skipIf(process.platform === "win32")("Go's side", () => {
     });
   });
 
-  it("refuses an answer about something else", async () => {
+  it("refuses the answer of another benchmark", async () => {
     vi.stubEnv("GO", go);
     vi.stubEnv("FAKE_NAME", "Gosched");
     vi.stubEnv("FAKE_ANSWER", "1");
     await expect((await goSide(dir))!.measure(caller, 20)).rejects.toThrow("Caller: unexpected answer");
   });
 
-  it("is absent without a toolchain, but a GO that cannot be run is an error", async () => {
+  it("is null without a toolchain; if GO is set and cannot be run, it throws", async () => {
     vi.stubEnv("GO", "");
     vi.stubEnv("PATH", join(dir, "empty"));
     expect(await goSide(dir)).toBeNull();

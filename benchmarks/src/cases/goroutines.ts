@@ -1,9 +1,10 @@
 // Goroutines and channels: the twin of go/sched.go.
 import type { Chan, Runtime } from "@gort/runtime";
 import type { Case } from "../child.ts";
+import { SPAWN_BATCH } from "./sizes.ts";
 
-/** Goroutines started before the starter yields until all of them have run and ended. */
-const spawnBatch = 1000;
+/** The number in the name of the benchmark. */
+const SIEVE_PRIMES = 2000;
 
 type Body = Generator<undefined, number, unknown>;
 type Consumer = (c: Chan<number>, n: number) => Body;
@@ -36,8 +37,6 @@ function* sendRoundRobin(cs: readonly Chan<number>[], n: number): Generator<unde
   for (let i = 0; i < n; i++) yield* cs[i % cs.length].send(i);
 }
 
-const sievePrimes = 2000;
-
 function* filter(from: Chan<number>, to: Chan<number>, prime: number): Generator<undefined, void, unknown> {
   for (;;) {
     const i = (yield* from.recv())!;
@@ -49,7 +48,7 @@ function* naturals(to: Chan<number>): Generator<undefined, void, unknown> {
   for (let i = 2; ; i++) yield* to.send(i);
 }
 
-export function goroutineCases(rt: Runtime): Record<string, Case> {
+function channelCases(rt: Runtime): Record<string, Case> {
   const transfer =
     (capacity: number, producer: Producer, consumer: Consumer): Case =>
     (n) =>
@@ -82,6 +81,16 @@ export function goroutineCases(rt: Runtime): Record<string, Case> {
       });
 
   return {
+    ChanUnbuffered: transfer(0, send, receive),
+    ChanBuffered100: transfer(100, send, receive),
+    ChanBuffered100Try: transfer(100, trySend, tryReceive),
+    Select2: select(2),
+    Select4: select(4),
+  };
+}
+
+export function goroutineCases(rt: Runtime): Record<string, Case> {
+  return {
     GoroutineSpawn: (n) => () =>
       rt.main(function* () {
         let count = 0;
@@ -89,7 +98,7 @@ export function goroutineCases(rt: Runtime): Record<string, Case> {
           count++;
         };
         for (let started = 0; started < n; ) {
-          for (let j = 0; j < spawnBatch && started < n; j++, started++) rt.go(f);
+          for (let j = 0; j < SPAWN_BATCH && started < n; j++, started++) rt.go(f);
           while (count < started) yield* rt.gosched();
         }
         return String(count);
@@ -113,19 +122,15 @@ export function goroutineCases(rt: Runtime): Record<string, Case> {
         return String(count);
       }),
 
-    ChanUnbuffered: transfer(0, send, receive),
-    ChanBuffered100: transfer(100, send, receive),
-    ChanBuffered100Try: transfer(100, trySend, tryReceive),
-    Select2: select(2),
-    Select4: select(4),
+    ...channelCases(rt),
 
-    // The filters are left behind: here they end with main, in Go they wait for ever.
+    // The filters outlive the work: here they end with main, in Go they wait for ever.
     PrimeSieve2000: () => () =>
       rt.main(function* () {
         let c = rt.makeChan<number>();
         rt.go(naturals, c);
         let prime = 0;
-        for (let i = 0; i < sievePrimes; i++) {
+        for (let i = 0; i < SIEVE_PRIMES; i++) {
           prime = (yield* c.recv())!;
           const next = rt.makeChan<number>();
           rt.go(filter, c, next, prime);

@@ -1,10 +1,11 @@
-// gort's side: one runtime, with its defaults, for whatever the process measures.
+// gort's side. A process measures one benchmark on one runtime with its defaults.
 import { createAllocator } from "@gort/allocator";
 import { type Addr, createRuntime } from "@gort/runtime";
 import type { Case } from "../child.ts";
+import { gcCases } from "./gc.ts";
 import { goroutineCases } from "./goroutines.ts";
-import { heapCases } from "./heap.ts";
 import { insightCases } from "./insight.ts";
+import { mallocCases } from "./malloc.ts";
 import { manualCases } from "./manual.ts";
 import { markerCases } from "./markers.ts";
 
@@ -15,7 +16,8 @@ const manual = createAllocator();
 
 export const cases: Record<string, Case> = {
   ...goroutineCases(rt),
-  ...heapCases(rt),
+  ...mallocCases(rt),
+  ...gcCases(rt),
   ...markerCases,
   ...insightCases(rt),
   ...manualCases(

@@ -2,27 +2,37 @@
 import { type BlockProfileRecord, type Chan, createRuntime, newMemStats, type Runtime } from "@gort/runtime";
 import type { Case } from "../child.ts";
 
-const liveObjects = 100_000;
+const LIVE_OBJECTS = 100_000;
+/** Goroutines whose stacks one text holds. */
+const WAITING = 1000;
 
 export function insightCases(rt: Runtime): Record<string, Case> {
-  return {
-    ReadMemStats: (n) => {
-      const { unsafe } = rt;
-      const node32 = unsafe.newType(32, [0, 1]);
-      const head = unsafe.newRoot();
-      for (let i = 0; i < liveObjects; i++) {
-        const p = unsafe.mallocTyped(node32);
-        unsafe.storePointer(p, unsafe.loadPointer(head));
-        unsafe.setRoot(head, p);
-      }
-      rt.gc();
-      const stats = newMemStats();
-      return () => {
-        for (let i = 0; i < n; i++) rt.readMemStats(stats);
-        return String(Math.floor(stats.HeapObjects / 10000) * 10000);
-      };
-    },
+  return { ...callerCases(rt), ...stackCases(rt), ...profileCases(rt), ReadMemStats: readMemStats(rt) };
+}
 
+/** Reads the statistics of a heap of LIVE_OBJECTS objects of 32 bytes. */
+function readMemStats(rt: Runtime): Case {
+  return (n) => {
+    const { unsafe } = rt;
+    const node32 = unsafe.newType(32, [0, 1]);
+    const head = unsafe.newRoot();
+    for (let i = 0; i < LIVE_OBJECTS; i++) {
+      const p = unsafe.mallocTyped(node32);
+      unsafe.storePointer(p, unsafe.loadPointer(head));
+      unsafe.setRoot(head, p);
+    }
+    rt.gc();
+    const stats = newMemStats();
+    return () => {
+      for (let i = 0; i < n; i++) rt.readMemStats(stats);
+      return String(Math.floor(stats.HeapObjects / 10000) * 10000);
+    };
+  };
+}
+
+/** Frames of the calling place. */
+function callerCases(rt: Runtime): Record<string, Case> {
+  return {
     Caller: (n) => () => {
       let lines = 0;
       for (let i = 0; i < n; i++) {
@@ -60,7 +70,12 @@ export function insightCases(rt: Runtime): Record<string, Case> {
         return String(named);
       };
     },
+  };
+}
 
+/** Texts of stacks. */
+function stackCases(rt: Runtime): Record<string, Case> {
+  return {
     Stack32: (n) => () =>
       rt.main(function* () {
         const buf = new Uint8Array(1 << 16);
@@ -76,13 +91,13 @@ export function insightCases(rt: Runtime): Record<string, Case> {
 
     StackAll1000: async (n) => {
       const stop = rt.makeChan<boolean>();
-      for (let i = 0; i < 1000; i++) rt.go(wait, stop, 3);
-      // They begin when the event loop turns.
+      for (let i = 0; i < WAITING; i++) rt.go(wait, stop, 3);
+      // The goroutines begin to wait when the event loop turns.
       await new Promise((resolve) => setTimeout(resolve, 20));
       const buf = new Uint8Array(4 << 20);
       return () => {
         let waiting = 0;
-        for (let i = 0; i < n; i += 1000) {
+        for (let i = 0; i < n; i += WAITING) {
           const text = Buffer.from(buf.buffer, 0, rt.stack(buf, true)).toString("latin1");
           waiting += text.split("[chan receive").length - 1;
         }
@@ -93,16 +108,16 @@ export function insightCases(rt: Runtime): Record<string, Case> {
     StackAll1000Fresh: async (n) => {
       const again = rt.makeChan<boolean>();
       const begun = { waits: 0 };
-      for (let i = 0; i < 1000; i++) rt.go(waitAgain, again, begun, 3);
+      for (let i = 0; i < WAITING; i++) rt.go(waitAgain, again, begun, 3);
       await new Promise((resolve) => setTimeout(resolve, 20));
       const buf = new Uint8Array(4 << 20);
       return () =>
         new Promise<string>((resolve) => {
           rt.go(function* () {
             let waiting = 0;
-            for (let i = 0; i < n; i += 1000) {
-              const goal = begun.waits + 1000;
-              for (let k = 0; k < 1000; k++) yield* again.send(true);
+            for (let i = 0; i < n; i += WAITING) {
+              const goal = begun.waits + WAITING;
+              for (let k = 0; k < WAITING; k++) yield* again.send(true);
               while (begun.waits < goal) yield* rt.gosched();
               const text = Buffer.from(buf.buffer, 0, rt.stack(buf, true)).toString("latin1");
               waiting += text.split("[chan receive").length - 1;
@@ -111,7 +126,12 @@ export function insightCases(rt: Runtime): Record<string, Case> {
           });
         });
     },
+  };
+}
 
+/** Profiles of waits, and a custom profile. */
+function profileCases(rt: Runtime): Record<string, Case> {
+  return {
     BlockEvents: (n) => () => blockEvents(rt, n),
 
     BlockEventsSampled: (n) => {

@@ -1,18 +1,18 @@
-// The two twins of the marker, each by its name: the work of MarkAllocOrder and MarkRandom on a collector of its own, without
-// a runtime around it.
+// The two twins of the marker, TypeScript and WebAssembly: the work of MarkAllocOrder and MarkRandom on a collector of
+// its own, without a runtime.
 import { type Allocator, createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
 import type { Case } from "../child.ts";
 import { shuffle } from "./shuffle.ts";
 
 /** Bytes of a node: two pointers, two words. */
-const nodeSize = 32;
-/** The two pointers are the first two words. */
-const right = 8;
+const NODE_SIZE = 32;
+/** Byte offset of a node's right child. The left child is at 0. */
+const RIGHT_AT = 8;
 
 type Build = (allocator: Allocator, type: number, n: number) => number;
 
-/** A complete tree, children allocated before their parent. Nothing marks meanwhile, so plain stores will do. */
+/** A complete tree, children allocated before their parent. No marking runs, so plain stores suffice. */
 const inAllocationOrder: Build = (allocator, type, n) => {
   const { u32 } = allocator.mem;
   const build = (nodes: number): number => {
@@ -20,7 +20,7 @@ const inAllocationOrder: Build = (allocator, type, n) => {
     const r = nodes === 1 ? 0 : build(nodes >>> 1);
     const p = allocator.mallocTyped(type);
     u32[p >>> 2] = l;
-    u32[(p + right) >>> 2] = r;
+    u32[(p + RIGHT_AT) >>> 2] = r;
     return p;
   };
   return build(n);
@@ -33,7 +33,7 @@ const atRandom: Build = (allocator, type, n) => {
   shuffle(perm);
   for (let i = 0; i * 2 + 2 < n; i++) {
     u32[perm[i] >>> 2] = perm[2 * i + 1]!;
-    u32[(perm[i] + right) >>> 2] = perm[2 * i + 2]!;
+    u32[(perm[i] + RIGHT_AT) >>> 2] = perm[2 * i + 2]!;
   }
   return perm[0];
 };
@@ -44,11 +44,11 @@ const collect =
   (n) => {
     const allocator = createAllocator();
     const collector = createCollector(allocator, { gogc: -1, marker });
-    collector.refs.alloc(build(allocator, allocator.newType(nodeSize, [0b0011]), n));
+    collector.refs.alloc(build(allocator, allocator.newType(NODE_SIZE, [0b0011]), n));
     collector.gc();
     return () => {
       collector.gc();
-      return String(Math.floor(collector.heap.heapMarked / nodeSize / 10000) * 10000);
+      return String(Math.floor(collector.heap.heapMarked / NODE_SIZE / 10000) * 10000);
     };
   };
 

@@ -1,4 +1,4 @@
-/** Puts the items in an order at random that is the same in every run, and on Go's side. */
+/** Puts the items into a random order, which is the same in every run and on Go's side. */
 export function shuffle<T>(items: { readonly length: number; [i: number]: T }): void {
   let x = 12345;
   for (let i = items.length - 1; i > 0; i--) {

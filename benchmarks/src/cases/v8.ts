@@ -1,6 +1,7 @@
-// The same work with what JavaScript has by itself: V8's objects, collector and promises. Context, not a rival:
-// V8's collector also serves everything else in the process, and a promise is no goroutine.
+// The same work with V8's own objects, collector and promises. This side is context, not a rival: V8's collector also
+// serves everything else in the process, and a promise is no goroutine.
 import type { Case } from "../child.ts";
+import { promiseCases } from "./promises.ts";
 import { shuffle } from "./shuffle.ts";
 
 interface Node {
@@ -13,12 +14,13 @@ interface Node32 extends Node {
   w: number;
 }
 
-// A module variable that is read again, so that escape analysis can't remove the objects.
+// Module variables that are read again, so that escape analysis can't remove the objects.
 let sink16: { a: number; b: number } | undefined;
 let sink32: Node32 | undefined;
 let sink1K: Uint8Array | undefined;
 let live: Node32 | null = null;
 
+/** V8's full collection; undefined without --expose-gc. */
 const collectAll = (globalThis as { gc?: () => void }).gc;
 
 function allocated(n: number, last: number | undefined): string {
@@ -79,7 +81,7 @@ function binaryTrees(max: number): number {
   return total + items(longLived);
 }
 
-/** The whole program, n times. */
+/** Runs the whole program n times and returns the number of nodes. */
 function repeated(n: number, max: number): string {
   let total = 0;
   for (let i = 0; i < n; i++) total += binaryTrees(max);
@@ -99,30 +101,7 @@ export const cases: Record<string, Case> = {
     for (let i = 0; i < n; i++) sink1K = new Uint8Array(1024);
     return allocated(n, sink1K?.length === 1024 ? n - 1 : -1);
   },
-  GoroutineSpawn: (n) => async () => {
-    let count = 0;
-    const f = async () => {
-      await null;
-      count++;
-    };
-    for (let started = 0; started < n; ) {
-      const batch: Promise<void>[] = [];
-      for (let j = 0; j < 1000 && started < n; j++, started++) batch.push(f());
-      await Promise.all(batch);
-    }
-    return String(count);
-  },
-  Gosched: (n) => async () => {
-    let count = 0;
-    const f = async () => {
-      for (let i = 0; i < n / 2; i++) {
-        count++;
-        await null;
-      }
-    };
-    await Promise.all([f(), f()]);
-    return String(count);
-  },
+  ...promiseCases,
   MarkAllocOrder: (n) => {
     live = postOrder(Math.log2(n + 1) - 1);
     return collect(n);

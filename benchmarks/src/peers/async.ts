@@ -1,6 +1,6 @@
-// Plain async functions, and a channel as one writes it over promises: what programs do without a library.
+// Programs without a library: plain async functions, and a plain channel of promises.
+import { promiseCases } from "../cases/promises.ts";
 import type { Case } from "../child.ts";
-import { spawnBatch } from "./common.ts";
 
 /** A FIFO channel of promises. With capacity 0 a send ends when its value has been taken. */
 class PromiseChan {
@@ -59,30 +59,7 @@ const transfer =
   };
 
 export const cases: Record<string, Case> = {
-  GoroutineSpawn: (n) => async () => {
-    let count = 0;
-    const f = async () => {
-      await null;
-      count++;
-    };
-    for (let started = 0; started < n; ) {
-      const batch: Promise<void>[] = [];
-      for (let j = 0; j < spawnBatch && started < n; j++, started++) batch.push(f());
-      await Promise.all(batch);
-    }
-    return String(count);
-  },
-  Gosched: (n) => async () => {
-    let count = 0;
-    const f = async () => {
-      for (let i = 0; i < n / 2; i++) {
-        count++;
-        await null;
-      }
-    };
-    await Promise.all([f(), f()]);
-    return String(count);
-  },
+  ...promiseCases,
   ChanUnbuffered: transfer(0),
   ChanBuffered100: transfer(100),
 };

@@ -1,10 +1,10 @@
-// Effect: fibers and queues. A queue of capacity 0 hands values over as an unbuffered channel does. There is no
-// select over queues: racing two takes interrupts the loser, which is another program.
+// Effect: fibers and queues. A queue of capacity 0 passes values as an unbuffered channel does. There is no select over
+// queues: a race of two takes interrupts the loser, which is another program.
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Queue from "effect/Queue";
+import { SPAWN_BATCH } from "../cases/sizes.ts";
 import type { Case } from "../child.ts";
-import { spawnBatch } from "./common.ts";
 
 const transfer =
   (capacity: number): Case =>
@@ -39,7 +39,7 @@ export const cases: Record<string, Case> = {
         });
         for (let started = 0; started < n; ) {
           const batch: Fiber.Fiber<void>[] = [];
-          for (let j = 0; j < spawnBatch && started < n; j++, started++) {
+          for (let j = 0; j < SPAWN_BATCH && started < n; j++, started++) {
             batch.push(yield* Effect.forkChild(f));
           }
           for (const fiber of batch) yield* Fiber.join(fiber);

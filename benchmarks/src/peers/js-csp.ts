@@ -1,8 +1,8 @@
-// js-csp: processes are generators whose `yield` gives an instruction to the scheduler. It has no way to yield
-// without one.
+// js-csp: processes are generators whose `yield` gives an instruction to the scheduler. A process cannot yield without
+// an instruction.
 import csp, { type Channel, type Process } from "js-csp";
+import { SPAWN_BATCH } from "../cases/sizes.ts";
 import type { Case } from "../child.ts";
-import { spawnBatch } from "./common.ts";
 
 function* produce(c: Channel, n: number): Process {
   for (let i = 0; i < n; i++) yield csp.put(c, i);
@@ -59,7 +59,7 @@ export const cases: Record<string, Case> = {
         };
         for (let started = 0; started < n; ) {
           const batch: Channel[] = [];
-          for (let j = 0; j < spawnBatch && started < n; j++, started++) batch.push(csp.go(f));
+          for (let j = 0; j < SPAWN_BATCH && started < n; j++, started++) batch.push(csp.go(f));
           for (const process of batch) yield csp.take(process);
         }
         return count;

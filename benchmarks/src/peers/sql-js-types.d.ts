@@ -1,4 +1,4 @@
-// sql.js has no types of its own. Only what is used here.
+// sql.js has no types of its own. These are the functions that the benchmarks use.
 declare module "sql.js" {
   export default function initSqlJs(): Promise<{
     _malloc(size: number): number;

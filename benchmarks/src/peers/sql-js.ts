@@ -1,5 +1,5 @@
-// sql.js: SQLite compiled by emscripten, which exports emscripten's malloc and free: dlmalloc, as its build names no other.
-// Nothing of SQLite runs.
+// sql.js is SQLite compiled by emscripten. It exports emscripten's malloc and free: dlmalloc, because its build names
+// no other allocator. Nothing of SQLite runs.
 import initSqlJs from "sql.js";
 import { manualCases } from "../cases/manual.ts";
 

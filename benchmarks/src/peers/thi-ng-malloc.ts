@@ -1,5 +1,5 @@
-// @thi.ng/malloc: an allocator in TypeScript over a typed array: a list of blocks, which is searched from its start.
-// With thousands of blocks in use an operation takes tens of microseconds, so the trace leaves it out.
+// @thi.ng/malloc: an allocator in TypeScript over a typed array. It searches a list of blocks from its start. With
+// thousands of blocks in use an operation takes tens of microseconds, so the trace leaves it out.
 import { MemPool } from "@thi.ng/malloc";
 import { manualCases } from "../cases/manual.ts";
 

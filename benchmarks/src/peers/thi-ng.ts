@@ -1,6 +1,6 @@
-// @thi.ng/csp: channels of promises. A write ends when its value has been taken, whatever the buffer holds, so that its
-// default buffer of 1 is what comes nearest to an unbuffered channel, and through a buffer of 100 a writer that
-// awaits every write gains nothing; `offer` goes ahead where there is room.
+// @thi.ng/csp: channels of promises. A write ends when its value has been taken, even if the buffer has room. So its
+// default buffer of 1 is nearest to an unbuffered channel. Through a buffer of 100, a writer that awaits every write
+// gains nothing, so the benchmark calls `offer` where there is room.
 import { type Channel, channel, select } from "@thi.ng/csp";
 import type { Case } from "../child.ts";
 

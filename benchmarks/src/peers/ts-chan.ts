@@ -1,5 +1,5 @@
-// ts-chan: Go's channels for async functions. Its operations pass through the macrotask queue now and then, by design;
-// `setUnsafe` turns that off and is what its documentation offers for speed, so it is measured with it.
+// ts-chan: Go's channels for async functions. By design its operations pass through the macrotask queue now and then.
+// Its documentation offers `setUnsafe`, which turns that off, for speed. So the benchmarks use it.
 import { Chan, recv, Select } from "ts-chan";
 import type { Case } from "../child.ts";
 

@@ -1,0 +1,93 @@
+// Collection: the twin of go/gc.go. All pointers are raw, as in a program with millions of objects: valid until the
+// next safepoint, and stored with the write barrier.
+import { type Addr, newMemStats, type Runtime } from "@gort/runtime";
+import type { Case, Work } from "../child.ts";
+import { shuffle } from "./shuffle.ts";
+
+const NIL = 0 as Addr;
+
+/** Byte offset of a node's right child. The left child is at 0. */
+const RIGHT_AT = 8;
+
+export function gcCases(rt: Runtime): Record<string, Case> {
+  const { unsafe, allocator } = rt;
+  const { u32 } = rt.memory;
+  const stats = newMemStats();
+  const node16 = unsafe.newType(16, [0, 1]);
+  const node32 = unsafe.newType(32, [0, 1]);
+  const live = unsafe.newRoot(NIL);
+
+  /** A complete tree of the given depth, children allocated before their parent. */
+  function bottomUp(type: number, depth: number): Addr {
+    if (depth === 0) return allocator.mallocTyped(type);
+    const l = bottomUp(type, depth - 1);
+    const r = bottomUp(type, depth - 1);
+    const p = allocator.mallocTyped(type);
+    unsafe.storePointer(p, l);
+    unsafe.storePointer((p + RIGHT_AT) as Addr, r);
+    return p;
+  }
+
+  /** A complete tree of n nodes, laid out over the heap in random order. */
+  function shuffled(n: number): Addr {
+    const perm = new Uint32Array(n);
+    for (let i = 0; i < n; i++) perm[i] = allocator.mallocTyped(node32);
+    shuffle(perm);
+    for (let i = 0; i * 2 + 2 < n; i++) {
+      const p = perm[i];
+      unsafe.storePointer(p as Addr, perm[2 * i + 1] as Addr);
+      unsafe.storePointer((p + RIGHT_AT) as Addr, perm[2 * i + 2] as Addr);
+    }
+    return perm[0] as Addr;
+  }
+
+  /** Nodes of a complete tree: a node has two children or none. */
+  function items(p: number): number {
+    const l = u32[p >>> 2];
+    return l === 0 ? 1 : 1 + items(l) + items(u32[(p + RIGHT_AT) >>> 2]);
+  }
+
+  /** A full forced cycle over a tree of n live objects, sweep included. */
+  function collect(n: number, tree: Addr): Work {
+    unsafe.setRoot(live, tree);
+    const built = items(tree);
+    if (built !== n) throw new Error(`built ${built} nodes, want ${n}`);
+    rt.gc();
+    return () => {
+      rt.gc();
+      return String(Math.floor(rt.readMemStats(stats).HeapObjects / 10000) * 10000);
+    };
+  }
+
+  function tree(depth: number): number {
+    const count = items(bottomUp(node16, depth));
+    rt.safepoint();
+    return count;
+  }
+
+  function binaryTrees(max: number): number {
+    let total = tree(max + 1);
+    const longLived = bottomUp(node16, max);
+    unsafe.setRoot(live, longLived);
+    for (let depth = 4; depth <= max; depth += 4) {
+      for (let k = 1 << (max - depth + 4); k > 0; k--) total += tree(depth);
+    }
+    total += items(longLived);
+    unsafe.setRoot(live, NIL);
+    return total;
+  }
+
+  /** Runs the whole program n times and returns the number of nodes. */
+  function repeated(n: number, max: number): string {
+    let total = 0;
+    for (let i = 0; i < n; i++) total += binaryTrees(max);
+    return String(total);
+  }
+
+  return {
+    MarkAllocOrder: (n) => collect(n, bottomUp(node32, Math.log2(n + 1) - 1)),
+    MarkRandom: (n) => collect(n, shuffled(n)),
+    BinaryTrees18: (n) => () => repeated(n, 18),
+    BinaryTrees20: (n) => () => repeated(n, 20),
+  };
+}
