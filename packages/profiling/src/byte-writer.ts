@@ -1,7 +1,10 @@
+/** Wire type of a field with a length. */
+const WIRE_BYTES = 2;
+
 /** A growing buffer of protobuf fields. */
 export class ByteWriter {
   bytes: Uint8Array;
-  /** How many bytes are written; set it to 0 to begin anew. */
+  /** How many bytes are written. Set it to 0 to begin again. */
   length = 0;
 
   constructor(capacity: number) {
@@ -16,7 +19,7 @@ export class ByteWriter {
     this.bytes = grown;
   }
 
-  /** A number of up to 64 bits, negative ones as two's complement. */
+  /** A number of up to 64 bits; a negative number as two's complement. */
   varint(value: number | bigint): void {
     this.reserve(10);
     const { bytes } = this;
@@ -43,31 +46,31 @@ export class ByteWriter {
     this.length = at;
   }
 
-  /** A numeric field; 0 is left out, as it is the default. */
+  /** A numeric field. 0 is left out: it is the default. */
   varintField(field: number, value: number | bigint): void {
     if (value === 0 || value === 0n) return;
     this.varint(field << 3);
     this.varint(value);
   }
 
-  /** A field that holds what another writer has. */
+  /** A field whose content is that of another writer. */
   bytesField(field: number, content: ByteWriter): void {
-    this.varint((field << 3) | 2);
+    this.varint((field << 3) | WIRE_BYTES);
     this.varint(content.length);
     this.reserve(content.length);
     this.bytes.set(content.bytes.subarray(0, content.length), this.length);
     this.length += content.length;
   }
 
-  /** Begins a field whose content follows; the result goes to `close`. */
+  /** Begins a field whose content follows. Pass the result to `close`. */
   open(field: number): number {
-    this.varint((field << 3) | 2);
-    // One byte for the length, which is enough for most.
+    this.varint((field << 3) | WIRE_BYTES);
+    // Reserve one byte for the length: this is enough for most fields.
     this.varint(0);
     return this.length;
   }
 
-  /** Ends the field: fills in the length, and drops a field without content. */
+  /** Ends the field: fills in the length. A field without content is removed. */
   close(mark: number): void {
     const size = this.length - mark;
     if (size === 0) {

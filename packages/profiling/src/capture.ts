@@ -1,17 +1,16 @@
 /**
  * Taking V8's call sites.
  *
- * `Error.captureStackTrace` records the stack cheaply and formats it when `.stack` is first read, through
- * `Error.prepareStackTrace` if that is set. So for the time of one read we put our own function there,
- * get the call sites as objects instead of text, and put back whatever was there: a user's hook,
- * the one that a source-map library installed, or nothing. A user's hook wins over Node's own formatter
- * (also under --enable-source-maps), and ours is in place only while no foreign code can run, so neither
- * side ever notices the other.
+ * `Error.captureStackTrace` records the stack cheaply. V8 formats it when `.stack` is first read, through
+ * `Error.prepareStackTrace` if that is set. So for the time of one read we put our own function there, and get the call
+ * sites as objects instead of text. Then we restore the previous hook: a user's, that of a source-map library, or none.
+ * Such a hook wins over Node's own formatter, also under --enable-source-maps. Ours is in place only while no foreign
+ * code can run, so neither side sees the other.
  *
- * Where Error is frozen or the hook can't be replaced, the text of the stack is parsed instead.
+ * If Error is frozen or the hook cannot be replaced, the text of the stack is parsed instead.
  */
 
-/** The part of V8's CallSite that we read; all of it is optional information but the position. */
+/** The part of V8's CallSite that we read. Only the position is always there. */
 export interface CallSite {
   getFunctionName(): string | null;
   getTypeName(): string | null;
@@ -38,14 +37,14 @@ interface ErrorConstructorV8 {
 }
 
 const V8Error = Error as unknown as ErrorConstructorV8;
-/** The Error that there was when this module was loaded: a program may put its own in its place. */
+/** The Error at the time when this module was loaded: a program may replace it later. */
 export const PlainError = Error;
 const collect = (_error: Error, sites: NodeJS.CallSite[]): unknown => sites;
-const none: CallSite[] = [];
+const NO_SITES: CallSite[] = [];
 
 /**
- * The call sites above the function `above`, innermost first, at most `limit`. Formatting hooks and
- * `Error.stackTraceLimit` are as before when it returns.
+ * The call sites above the function `above`, innermost first, at most `limit`. When it returns, the formatting hook and
+ * `Error.stackTraceLimit` are as before.
  */
 export function captureSites(limit: number, above: AnyFunction): CallSite[] {
   if (V8Error.captureStackTrace === undefined) return parseStack(new Error().stack, 0);
@@ -60,15 +59,15 @@ export function captureSites(limit: number, above: AnyFunction): CallSite[] {
     if (Array.isArray(stack)) return stack as CallSite[];
     return parseStack(stack, limit);
   } catch {
-    // Error is frozen: no hook and no limit, but the text is still there.
+    // Error is frozen: neither hook nor limit can be set, but V8 still gives the text.
     try {
       V8Error.captureStackTrace(holder, above);
       return parseStack(holder.stack, limit);
     } catch {
-      return none;
+      return NO_SITES;
     }
   } finally {
-    // A frozen Error throws again here; there was nothing to put back then.
+    // A frozen Error throws here too; then there is nothing to restore.
     try {
       restore("stackTraceLimit", savedLimit);
       restore("prepareStackTrace", savedHook);
@@ -77,9 +76,9 @@ export function captureSites(limit: number, above: AnyFunction): CallSite[] {
 }
 
 /**
- * For whoever makes the error itself (a `PlainError`), which saves V8 the walk over frames that are not wanted: after
- * this the `stack` of a new Error is an array of call sites, at most `limit`, the first being where the error was
- * made. Followed by `closeCapture` whatever happens. False where Error's settings can't be replaced.
+ * For a caller that makes the error itself (a `PlainError`): V8 then need not walk frames of ours. After this, the
+ * `stack` of a new Error is an array of at most `limit` call sites, and the first is where the error was made. The
+ * caller must call `closeCapture`, whatever happens. Returns false if Error's settings cannot be replaced.
  */
 export function openCapture(limit: number): boolean {
   makesSites ??= madeHere();
@@ -95,7 +94,7 @@ export function openCapture(limit: number): boolean {
   }
 }
 
-/** Puts back what `openCapture` replaced. */
+/** Restores the settings that `openCapture` replaced. */
 export function closeCapture(): void {
   restore("stackTraceLimit", openLimit);
   restore("prepareStackTrace", openHook);
@@ -106,9 +105,7 @@ export function closeCapture(): void {
 let openHook: ErrorConstructorV8["prepareStackTrace"];
 let openLimit: number | undefined;
 
-/**
- * Whether a new error's first call site is the function that made it: so it is, unless a library has replaced Error.
- */
+/** Whether a new error's first call site is the function that made it. It is, unless a library has replaced Error. */
 let makesSites: boolean | undefined;
 function madeHere(): boolean {
   if (V8Error.captureStackTrace === undefined) return false;
@@ -129,12 +126,12 @@ function madeHere(): boolean {
   }
 }
 
-/** A stack that V8 has recorded and nobody has read. */
+/** A stack that V8 has recorded but not formatted. */
 export interface UnreadStack {
   stack?: unknown;
 }
 
-/** Records the stack above the function `above` without reading it: for stacks of which few will be wanted. */
+/** Records the stack above the function `above` without formatting it: for stacks of which few are read. */
 export function captureUnread(limit: number, above: AnyFunction): UnreadStack {
   const holder: UnreadStack = {};
   const saved = V8Error.stackTraceLimit;
@@ -149,7 +146,7 @@ export function captureUnread(limit: number, above: AnyFunction): UnreadStack {
   return holder;
 }
 
-/** The call sites of a stack that was recorded, innermost first. */
+/** The call sites of a recorded stack, innermost first. */
 export function readSites(unread: UnreadStack): CallSite[] {
   const saved = V8Error.prepareStackTrace;
   let stack: unknown;
@@ -163,7 +160,7 @@ export function readSites(unread: UnreadStack): CallSite[] {
   return Array.isArray(stack) ? (stack as CallSite[]) : parseStack(stack, 0);
 }
 
-/** Puts back one of Error's two settings; one that wasn't there goes away again. */
+/** Restores one of Error's two settings. A limit that was not set is deleted again. */
 function restore<K extends "stackTraceLimit" | "prepareStackTrace">(
   key: K,
   saved: ErrorConstructorV8[K],
@@ -205,18 +202,18 @@ class TextSite implements CallSite {
   }
 }
 
-const frameLine = /^\s*at (async )?(new )?(?:(.*?) \()?(.*?)(?::(\d+):(\d+))?\)?$/;
+const FRAME_LINE = /^\s*at (async )?(new )?(?:(.*?) \()?(.*?)(?::(\d+):(\d+))?\)?$/;
 
-/** The call sites in a stack's text in V8's format, at most `limit` (0: all); lines that are none are passed over. */
+/** The call sites in a stack's text in V8's format, at most `limit` (0: all). Other lines are skipped. */
 export function parseStack(text: unknown, limit: number): CallSite[] {
-  if (typeof text !== "string") return none;
+  if (typeof text !== "string") return NO_SITES;
   const sites: CallSite[] = [];
   for (const row of text.split("\n")) {
     if (limit > 0 && sites.length >= limit) break;
-    const m = /^\s*at /.test(row) ? frameLine.exec(row) : null;
+    const m = /^\s*at /.test(row) ? FRAME_LINE.exec(row) : null;
     if (m === null) continue;
     const [, isAsync, isNew, name, place, line, column] = m;
-    // "Type.method [as alias]" keeps the first part.
+    // Of "Type.method [as alias]", keep the first part.
     const fn = name?.replace(/ \[as .*\]$/, "") ?? null;
     const known = place !== undefined && place !== "<anonymous>" && place !== "native";
     sites.push(

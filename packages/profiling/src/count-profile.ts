@@ -1,6 +1,6 @@
 /**
- * Profiles that count stacks: goroutine, goroutineleak, threadcreate, and users' own; and those of waiting: block and
- * mutex. As pprof and as text.
+ * Profiles that count stacks (goroutine, goroutineleak, threadcreate, and the user's own), and profiles of waits (block
+ * and mutex), as pprof and as text.
  */
 import type { BucketTable } from "./bucket.ts";
 import {
@@ -14,7 +14,7 @@ import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
 import { stackLines, stackPCs, tabAlign } from "./text.ts";
 
-/** One thing that is counted: its stack as frame numbers, innermost first. */
+/** A stack that counts once, as frame numbers, innermost first. */
 export interface CountedStack {
   stack: ArrayLike<number>;
   labels: LabelSet | null;
@@ -39,7 +39,7 @@ interface StackGroup extends CountedStack {
   key: string;
 }
 
-/** Equal stacks with equal labels as one, most frequent first. */
+/** One group for all equal stacks with equal labels, most frequent first. */
 function grouped(table: PCTable, stacks: Iterable<CountedStack>): StackGroup[] {
   const groups = new Map<string, StackGroup>();
   for (const { stack, labels } of stacks) {
@@ -54,7 +54,7 @@ function grouped(table: PCTable, stacks: Iterable<CountedStack>): StackGroup[] {
   );
 }
 
-/** The same as text. */
+/** The same profile as text. */
 export function countText(table: PCTable, name: string, stacks: Iterable<CountedStack>): string {
   let total = 0;
   let records = "";
@@ -86,7 +86,7 @@ export function blockProfile(table: PCTable, buckets: BucketTable, recorder: Eve
   return builder.build();
 }
 
-/** The same as text: longest first. */
+/** The block or mutex profile as text, longest waits first. */
 export function blockText(table: PCTable, buckets: BucketTable, recorder: EventRecorder): string {
   const isMutex = recorder instanceof MutexProfileRecorder;
   let out = isMutex ? "--- mutex:\n" : "--- contention:\n";
@@ -99,7 +99,8 @@ export function blockText(table: PCTable, buckets: BucketTable, recorder: EventR
   records.sort((a, b) => b.cycles - a.cycles);
   for (const r of records) {
     const stack = buckets.stackOf(r.bucket);
-    out += `${Math.trunc(r.cycles)} ${Math.trunc(r.count)} ${stackPCs(table, stack)}\n${stackLines(table, stack, true)}`;
+    out += `${Math.trunc(r.cycles)} ${Math.trunc(r.count)} ${stackPCs(table, stack)}\n`;
+    out += stackLines(table, stack, true);
   }
   return tabAlign(out);
 }

@@ -1,14 +1,13 @@
 /**
- * The event loop's profile: how long callbacks keep the thread, by the code that asked for them. A timer that
- * computes for 50 ms blocks everything else for 50 ms; its stack at that time says only that a timer ran, while the
- * stack at which it was made says whose it is.
+ * The event loop's profile: how long callbacks occupy the thread, by the code that requested them. A timer that
+ * computes for 50 ms blocks everything else for 50 ms. The stack at that time shows only that a timer ran. The stack
+ * at which the timer was made shows which code it belongs to.
  *
- * Node tells when an asynchronous resource is made, and when its callback begins and ends. The stack is captured when
- * the resource is made but left unread, which is the cheap half; it is read only when a callback of the resource was
- * long enough to be sampled, by the same rule as the block profile's: an event of c nanoseconds with probability
- * min(1, c / rate).
+ * Node reports when an asynchronous resource is made, and when its callback begins and ends. The stack is captured when
+ * the resource is made, but left unread, which is the cheap half. It is read only when a callback of the resource is
+ * sampled, by the rule of the block profile: an event of c nanoseconds with probability min(1, c / rate).
  *
- * Promises are left out by default: every `await` makes one, and the code around it is on a CPU profile anyway.
+ * Promises are left out by default: every `await` makes one, and a CPU profile shows the code around it.
  */
 
 import { wrongNumber } from "@gort/base";
@@ -26,23 +25,25 @@ export interface EventLoopProfileOptions {
   promises?: boolean;
 }
 
-/** Something that will call back. */
+/** An asynchronous resource of Node, such as a timer: it will call back. */
 interface Resource {
   stack: UnreadStack;
   /**
-   * The one in whose callback it was made: a file that is read goes through several in Node, of which only the first
-   * was made by the program.
+   * The resource in whose callback this one was made. To read a file, Node makes several resources in a chain, and the
+   * program makes only the first.
    */
   cause: Resource | null;
-  /** How many causes hang on it. */
+  /** The length of the chain of causes. */
   causes: number;
 }
 
-const defaultRate = 100_000;
-/** Causes that are kept: enough for Node's own chains, while a timer that makes the next for ever keeps no more. */
-const maxCauses = 6;
+const DEFAULT_RATE = 100_000;
+/**
+ * Causes that are kept. 6 are enough for Node's own chains. A timer that makes the next timer for ever keeps no more.
+ */
+const MAX_CAUSES = 6;
 /** Frames kept of the stack that made a resource. */
-const depth = 24;
+const STACK_DEPTH = 24;
 
 export class EventLoopProfiler {
   private hook: { disable(): unknown } | null = null;
@@ -59,28 +60,28 @@ export class EventLoopProfiler {
     return this.hook !== null;
   }
 
-  /** How many stacks were seen. */
+  /** How many stacks have callbacks. */
   get count(): number {
     return this.buckets.count(EVENT_LOOP_KIND);
   }
 
   start(options: EventLoopProfileOptions = {}): void {
     if (this.hook !== null) return;
-    const { rate = defaultRate, promises = false } = options;
+    const { rate = DEFAULT_RATE, promises = false } = options;
     if (!(rate >= 1) || !Number.isFinite(rate)) {
       throw wrongNumber("profiling", rate, "the event loop profile's rate must be a number, 1 or more");
     }
     const hooks = builtin("node:async_hooks");
     if (hooks === undefined) throw new Error("profiling: this platform doesn't tell about its event loop");
     const made = new Map<number, Resource>();
-    /** Callbacks that run now, outermost first: id and start. */
+    /** Callbacks that are running, outermost first: id and start. */
     const running: { id: number; start: bigint }[] = [];
     const init = (id: number, type: string, trigger: number): void => {
       if (type === "PROMISE" && !promises) return;
       const by = made.get(trigger);
-      const cause = by !== undefined && by.causes < maxCauses ? by : null;
+      const cause = by !== undefined && by.causes < MAX_CAUSES ? by : null;
       made.set(id, {
-        stack: captureUnread(depth, init),
+        stack: captureUnread(STACK_DEPTH, init),
         cause,
         causes: cause === null ? 0 : cause.causes + 1,
       });
@@ -114,7 +115,7 @@ export class EventLoopProfiler {
     const { stack, table, walker, buckets } = this;
     let n = 0;
     let from = 0;
-    // Node's own way to the resource says nothing, unless there is nothing else.
+    // Leave out Node's own innermost frames. If a stack has no others, use that of the cause.
     for (let r: Resource | null = made; r !== null; r = r.cause) {
       n = walker.internSites(readSites(r.stack), stack);
       from = 0;

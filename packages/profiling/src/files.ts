@@ -1,15 +1,15 @@
 /**
- * Reading files that a source map, a stack or a package name leads to.
+ * Reading files that a source map, a stack or a package name refers to.
  *
- * Such a path may come from a file that the program only loaded, so it may lead anywhere: to a pipe that is never
- * written to, to a device without an end, to a file larger than memory. Only regular files up to a bound are read.
+ * Such a path may come from a file that the program only loaded, so it may be anything: a pipe without a writer, a
+ * device without an end, a file larger than memory. Only regular files up to a limit are read.
  */
 import { builtin } from "./host.ts";
 
-/** The most bytes that are read of a script or a source map: larger files go without names and maps. */
+/** Scripts and source maps larger than this are not read: their functions go without names and maps. */
 export const MAX_FILE_BYTES = 64 << 20;
 
-/** The longest path that is looked at: what Linux allows. */
+/** The longest path that is opened: Linux's limit. */
 export const MAX_PATH_LENGTH = 4096;
 
 /** The text of a regular file of at most `maxBytes`, or undefined. Never throws and never waits. */
@@ -42,6 +42,6 @@ function closeQuietly(fs: typeof import("node:fs"), fd: number): void {
   try {
     fs.closeSync(fd);
   } catch {
-    // A failed close leaves nothing to do: what was read is good.
+    // A failed close needs no action: the bytes that were read are good.
   }
 }

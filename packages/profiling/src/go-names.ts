@@ -1,7 +1,7 @@
 /**
  * Go's names for JavaScript's functions.
  *
- * A module is to us what a package is to Go, and a name is `PACKAGE.FUNCTION`:
+ * A module of JavaScript counts as a package of Go, and a name is `PACKAGE.FUNCTION`:
  *
  *   package        main                         the main module (the script that was run)
  *                  NAME/path/file               another module: package.json's name, path without extension
@@ -22,20 +22,20 @@
  *                  init.func1                   at a module's top level
  *                  func@LINE:COLUMN             where the source can't be read
  *
- * Dots in the last element of a package are written %2e, as Go does, so that the first dot after
- * the last slash always ends the package.
+ * Dots in the last element of a package are written %2e, as in Go. So the first dot after the last slash always ends
+ * the package.
  *
- * Unlike Go: a module is smaller than a package of Go (a folder), because two modules of one folder may
- * each have a private `helper`; and a closure that was given a name keeps it, because V8 shows it everywhere else.
+ * Unlike Go: a package is one module, not a folder, because two modules of one folder may each have a private `helper`.
+ * And a closure with a name keeps it, because V8 shows that name everywhere else.
  */
 import { MAX_PATH_LENGTH, readTextFile } from "./files.ts";
 import { basename, builtin, dirname, toPath } from "./host.ts";
 
 /** The packages of the runtime: their functions are `runtime.F`. */
-const runtimePackages = /^@gort\/(memory|allocator|gc|types|scheduler|profiling|memstats|runtime)$/;
+const RUNTIME_PACKAGES = /^@gort\/(memory|allocator|gc|types|scheduler|profiling|memstats|runtime)$/;
 
-/** The most bytes that are read of a package.json. */
-const maxManifestBytes = 1 << 20;
+/** A package.json larger than this is not read. */
+const MAX_MANIFEST_BYTES = 1 << 20;
 
 interface PackageRoot {
   dir: string;
@@ -45,11 +45,11 @@ interface PackageRoot {
 export interface PackageNamesOptions {
   /** The main module's path or URL; default: the script Node was started with. */
   mainModule?: string | undefined;
-  /** Says of a source file that it is the runtime's own; asked before the built-in rule. */
+  /** Whether a source file is the runtime's own. Called before the built-in rule. */
   isRuntime?: ((file: string) => boolean) | undefined;
 }
 
-/** Which package a source file belongs to; answers are kept. */
+/** The package to which a source file belongs. Answers are cached. */
 export class PackageNames {
   private readonly names = new Map<string, string>();
   private readonly roots = new Map<string, PackageRoot | null>();
@@ -79,8 +79,8 @@ export class PackageNames {
   }
 
   /**
-   * The package of `file`, the source; `script` is the JavaScript it was compiled to (the same where there is
-   * no source map).
+   * The package of `file`, the source. `script` is the JavaScript to which it was compiled; without a source map, the
+   * same.
    */
   packageOf(file: string, script: string): string {
     const key = file === script ? file : `${file}\n${script}`;
@@ -97,7 +97,7 @@ export class PackageNames {
     if (file.startsWith("wasm:")) return "wasm";
     if (this.options.isRuntime?.(file) === true) return "runtime";
     const root = this.rootOf(file);
-    if (root !== null && runtimePackages.test(root.name)) {
+    if (root !== null && RUNTIME_PACKAGES.test(root.name)) {
       const within = file.slice(root.dir.length + 1);
       if (/^(src|dist)[\\/]/.test(within)) return "runtime";
     }
@@ -121,14 +121,14 @@ export class PackageNames {
       }
       seen.push(dir);
       try {
-        const manifest = readTextFile(`${dir}/package.json`, maxManifestBytes);
+        const manifest = readTextFile(`${dir}/package.json`, MAX_MANIFEST_BYTES);
         const name: unknown = manifest === undefined ? undefined : JSON.parse(manifest).name;
         if (typeof name === "string" && name !== "") {
           root = { dir, name };
           break;
         }
       } catch {
-        // Not JSON: look further up.
+        // The file is no JSON: look further up.
       }
       if (dir === "" || dirname(dir) === dir) break;
     }
@@ -161,7 +161,7 @@ function escapeLast(path: string): string {
   return path.slice(0, at) + path.slice(at).replaceAll(".", "%2e");
 }
 
-/** What V8 knows about a function. */
+/** What V8 knows of a function's name. */
 export interface V8Name {
   functionName: string;
   typeName: string;
@@ -190,7 +190,7 @@ export function functionNameOf(v8: V8Name): string {
     name = accessor[2]!;
     suffix = `-${accessor[1]}`;
   }
-  // "Foo.bar" is V8's inferred name for Foo.prototype.bar = function, "Foo.static" what newer ones say of a static.
+  // "Foo.bar" is V8's inferred name for Foo.prototype.bar = function. Newer V8s write "Foo.static" for a static method.
   const dot = name.lastIndexOf(".");
   if (dot > 0 && name[0] !== "[") {
     const owner = lastElement(name.slice(0, dot));

@@ -1,9 +1,9 @@
 /**
- * V8's own profilers, through Node's inspector. The inspector answers a session of the same thread at once, so that a
+ * V8's own profilers, through Node's inspector. The inspector answers a session of the same thread at once, so a
  * request is an ordinary call.
  *
- * V8 reports where a function begins (its parameters' parenthesis), and a line only for the innermost frame. So the
- * outer frames of these profiles stand on their functions' first lines.
+ * V8 reports where a function begins (the parenthesis of its parameters), and a line only for the innermost frame. So
+ * the outer frames of these profiles stand on the first lines of their functions.
  */
 import type { CallSite } from "./capture.ts";
 import { builtin } from "./host.ts";
@@ -25,7 +25,7 @@ export interface V8ProfileNode {
   positionTicks?: { line: number; ticks: number }[];
 }
 
-/** What Profiler.stop answers, and what Node writes as .cpuprofile. Times in microseconds of the monotonic clock. */
+/** The answer of Profiler.stop; Node writes it as .cpuprofile. Times are microseconds of the monotonic clock. */
 export interface V8CPUProfile {
   nodes: V8ProfileNode[];
   startTime: number;
@@ -83,12 +83,12 @@ export function frameOf(table: PCTable, frame: V8CallFrame, line: number): numbe
   return table.intern(new ProfileSite(frame, line));
 }
 
-/** Whether a node stands for no code of its own: the root, or time in which nothing ran. */
+/** Whether a node stands for no code: it is the root, or time in which nothing ran. */
 export function isNoCode(frame: V8CallFrame): boolean {
   return frame.url === "" && (frame.functionName === "(root)" || frame.functionName === "(idle)");
 }
 
-/** A call site made of what V8's profilers tell. */
+/** A call site made from a frame of V8's profilers. */
 class ProfileSite implements CallSite {
   constructor(
     private readonly frame: V8CallFrame,
@@ -97,7 +97,7 @@ class ProfileSite implements CallSite {
   getFunctionName(): string | null {
     return this.frame.functionName || null;
   }
-  /** What a static method's receiver is: makes the name be looked up in the source, where the class is. */
+  /** The receiver of a static method: then the name is looked up in the source, where the class is known. */
   getTypeName(): string | null {
     return "Function";
   }

@@ -1,12 +1,12 @@
 /**
  * Which labels held when, while CPU profiles are taken.
  *
- * A profile of several threads needs the changes of each: what changes labels in a thread is found through one object
- * of its global scope, which answers another thread's inspector too.
+ * A profile of several threads needs the changes of each. The code that changes labels in a thread is found through one
+ * object of the thread's global scope, which another thread's inspector can read too.
  */
 import type { LabelSet } from "./labels.ts";
 
-/** From `us` of V8's clock on these labels hold, as entries; none: null. */
+/** From `us` of V8's clock on, these labels hold, as entries; null: no labels. */
 export type LabelChange = readonly [us: number, labels: readonly (readonly [string, string])[] | null];
 
 /** Microseconds of V8's clock, which is the same monotonic clock as process.hrtime in every thread. */
@@ -14,7 +14,7 @@ function nowUs(): number {
   return Number(process.hrtime.bigint() / 1000n);
 }
 
-/** Times at which labels changed, while a profile runs. */
+/** The changes of labels while a profile runs. */
 export class LabelLog {
   private readonly times: number[] = [];
   private readonly sets: (LabelSet | null)[] = [];
@@ -30,19 +30,19 @@ export class LabelLog {
     return log;
   }
 
-  /** Notes that other labels hold from now on, or with `us` from then. */
+  /** Notes that these labels hold from now on, or from `us` on. */
   add(labels: LabelSet | null, us = nowUs()): void {
     this.times.push(us);
     this.sets.push(labels);
   }
 
-  /** The labels that held at a time; times must be asked in rising order. */
+  /** The labels that held at a time. The times of successive calls must rise. */
   at(us: number): LabelSet | null {
     while (this.cursor < this.times.length && this.times[this.cursor] <= us) this.cursor++;
     return this.cursor === 0 ? null : this.sets[this.cursor - 1]!;
   }
 
-  /** What `of` makes a log of, as plain data. */
+  /** The log as plain data, for `of`. */
   changes(): LabelChange[] {
     return this.times.map((us, i) => {
       const labels = this.sets[i]!;
@@ -51,13 +51,13 @@ export class LabelLog {
   }
 }
 
-/** Who knows of changes of labels in this thread: a CPU profiler. */
+/** A CPU profiler, which notes changes of labels in this thread. */
 export interface LabelSource {
   openLog(): LabelLog;
   closeLog(log: LabelLog): void;
 }
 
-/** What is at `labelHook`: logs the changes of all sources of the thread, for one profile at a time. */
+/** The object at `labelHook`: logs the changes of all sources of the thread, for one profile at a time. */
 interface ThreadLabels {
   readonly sources: Set<WeakRef<LabelSource>>;
   begin(): void;
@@ -65,11 +65,11 @@ interface ThreadLabels {
 }
 
 const hookName = "gort.profiling.labels";
-/** An expression for the hook, which is undefined in a thread without CPU profilers. */
+/** An expression for the hook. In a thread without CPU profilers it is undefined. */
 export const labelHook = `globalThis[Symbol.for(${JSON.stringify(hookName)})]`;
 const hooks = globalThis as unknown as Record<symbol, ThreadLabels | undefined>;
 
-/** Adds a source to those of this thread, for as long as somebody holds it. */
+/** Adds a source to those of this thread. A weak reference holds it. */
 export function addLabelSource(source: LabelSource): void {
   threadLabels().sources.add(new WeakRef(source));
 }

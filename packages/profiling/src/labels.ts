@@ -1,23 +1,23 @@
 /**
- * Labels: names and values that a piece of work carries, to tell its samples from others.
+ * Labels: names and values that belong to a piece of work, to distinguish its samples from others.
  *
- * A set of labels belongs to a goroutine, and a goroutine started by it inherits the set. Who keeps the present set
- * is a `LabelStore`: the runtime plugs in the running goroutine; alone, the package keeps it with Node's
- * AsyncLocalStorage, so that it follows callbacks and awaits.
+ * A set of labels belongs to a goroutine, and a goroutine that it starts inherits the set. A `LabelStore` keeps the
+ * present set. The runtime provides one that reads the running goroutine. If the package is used alone, it keeps the
+ * set in Node's AsyncLocalStorage, so that the set follows callbacks and awaits.
  */
 import { isGenerator } from "@gort/base";
 import { builtin } from "./host.ts";
 
-/** A set of labels. Never changed once made. */
+/** A set of labels. It never changes. */
 export type LabelSet = ReadonlyMap<string, string>;
 
-/** Where the present set is kept. */
+/** Keeps the present set. */
 export interface LabelStore {
   get(): LabelSet | null;
   set(labels: LabelSet | null): void;
   /**
-   * Set where the present set isn't the running goroutine's own, so that a generator that suspends must put back what
-   * was there for whoever runs next.
+   * True if the present set is not the running goroutine's own. Then a generator that suspends must restore the
+   * previous set for the code that runs next.
    */
   readonly shared?: boolean;
 }
@@ -47,7 +47,7 @@ export function labelText(labels: LabelSet): string {
   return `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(", ")}}`;
 }
 
-/** Keeps the set with the asynchronous context; in a platform without one, globally. */
+/** Keeps the set with the asynchronous context; on a platform without one, globally. */
 export class AsyncLabelStore implements LabelStore {
   readonly shared = true;
   private readonly storage: {
@@ -78,9 +78,9 @@ export class AsyncLabelStore implements LabelStore {
 }
 
 /**
- * Runs `f` with labels added to the present ones. What was there comes back when `f` returns; the promise of an
- * async `f` carries the labels on through its awaits (with AsyncLocalStorage), and if `f` makes a generator, that
- * has them from its first step to its last.
+ * Runs `f` with labels added to the present ones. When `f` returns, the previous labels hold again. With
+ * AsyncLocalStorage, the awaits of an async `f` keep the labels. If `f` returns a generator, the generator has the
+ * labels from its first step to its last.
  */
 export function doWithLabels<T>(store: LabelStore, labels: LabelSet, f: (labels: LabelSet) => T): T {
   const before = store.get();
@@ -98,6 +98,7 @@ function labelled(store: LabelStore, during: LabelSet, inner: Generator): Genera
   return store.shared === true ? labelledSteps(store, during, inner) : labelledWhole(store, during, inner);
 }
 
+/** The labels belong to the goroutine that runs the generator, so they also hold while it is suspended. */
 function* labelledWhole(store: LabelStore, during: LabelSet, inner: Generator): Generator {
   const before = store.get();
   store.set(during);

@@ -9,7 +9,7 @@ import { encodeMessage } from "./pprof/encode.ts";
 import { deltaProfile } from "./pprof/ops.ts";
 import { gzip, type Sink, writeAll, writeFileAtomically } from "./writer.ts";
 
-/** What a profile consists of, for the class below. */
+/** The content of a profile, for `NamedProfile`. */
 export interface ProfileSource {
   readonly name: string;
   /** How many entries the profile has now. */
@@ -18,7 +18,7 @@ export interface ProfileSource {
   toBytes(): Uint8Array;
   /** The profile as Go's text, for debug 1 and more. */
   toText(debug: number): string;
-  /** Called before one of these where it can be waited for. */
+  /** Called before one of the above, by callers that can wait. */
   prepare?(): Promise<void>;
 }
 
@@ -47,8 +47,8 @@ export class NamedProfile {
   }
 
   /**
-   * The bytes of a profile: with `debug` 0 gzipped pprof, else text as Go prints it (2 differs from 1 for
-   * goroutines, which it prints as a panic would).
+   * The bytes of a profile: with `debug` 0 gzipped pprof, else text as Go prints it. 2 differs from 1 for goroutines
+   * only: they are printed as a panic prints them.
    */
   async encode(debug = 0): Promise<Uint8Array> {
     if (!Number.isInteger(debug) || debug < 0) {
@@ -60,22 +60,22 @@ export class NamedProfile {
   }
 
   /**
-   * Writes the profile to a Node stream, a web stream or a function. Nothing is written before all of it is ready;
-   * what is written to is not closed. Rejects with the sink's error when it fails.
+   * Writes the profile to a Node stream, a web stream or a function. The first byte is written after the whole
+   * profile is ready. The sink is not closed. Rejects with the sink's error if it fails.
    */
   async writeTo(sink: Sink, debug = 0): Promise<void> {
     await writeAll(sink, await this.encode(debug));
   }
 
   /**
-   * Waits, and gives the gzipped difference of the profile between then and now: what Go's `?seconds=` answers with.
-   * Rejects with the signal's reason if that is aborted while it waits.
+   * Waits, and returns the gzipped change of the profile in that time: the answer of Go's `?seconds=`. If the signal is
+   * aborted meanwhile, it rejects with the signal's reason.
    */
   async encodeDelta(seconds: number, signal?: AbortSignal): Promise<Uint8Array> {
     if (!(seconds > 0) || !Number.isFinite(seconds)) {
       throw wrongNumber("profiling", seconds, "seconds must be a positive number");
     }
-    // Without a wait where there is nothing to prepare: the time begins with the call.
+    // No await without a `prepare`: then the time begins with the call.
     if (this.source.prepare !== undefined) await this.source.prepare();
     const before = decodeMessage(this.source.toBytes());
     await wait(seconds * 1000, signal);
@@ -83,7 +83,7 @@ export class NamedProfile {
     return gzip(encodeMessage(deltaProfile(before, decodeMessage(this.source.toBytes()))));
   }
 
-  /** Writes the profile as a file; when this fails (a full disk), nothing is left under the file's name. */
+  /** Writes the profile as a file. If this fails (a full disk), no file is left under the name. */
   async writeFile(path: string, debug = 0): Promise<void> {
     await writeFileAtomically(path, await this.encode(debug));
   }
@@ -104,19 +104,19 @@ function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
-/** What `CustomProfile` needs from its profiler. */
+/** The profiler, as `CustomProfile` needs it. */
 export interface CustomProfileHost {
   /** The stack above the function `above`, as frame numbers that the caller may keep. */
   // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
   capture(skip: number, above: Function): Uint32Array;
-  /** Frames that are kept, at most. */
+  /** Frames kept of a stack, at most. */
   readonly depth: number;
   /** The frame `runtime/pprof.(*Profile).Add`. */
   readonly addFrame: number;
 }
 
 /**
- * A user's own profile: the stacks at which things were added that haven't been removed, such as open files or
+ * A user's own profile: the stacks at which values were added that are not removed yet, such as open files or
  * connections.
  */
 export class CustomProfile extends NamedProfile {
@@ -133,8 +133,8 @@ export class CustomProfile extends NamedProfile {
   }
 
   /**
-   * Adds the present stack under `value`, which must not be in the profile. With `skip` 0 the stack begins with
-   * the call of `add`, with 1 at the function that calls it.
+   * Adds the present stack under `value`, which must not be in the profile. With `skip` 0 the stack begins with the
+   * call of `add`, with 1 at the function that calls `add`.
    */
   add(value: unknown, skip = 0): void {
     if (!Number.isInteger(skip)) throw wrongNumber("profiling", skip, "skip must be an integer");
@@ -143,7 +143,7 @@ export class CustomProfile extends NamedProfile {
     const above = host.capture(Math.max(0, skip - 1), CustomProfile.prototype.add);
     let stack = above;
     if (skip <= 0) {
-      // It counts as one of the frames that are kept.
+      // The frame of `add` counts as one of the frames that are kept.
       stack = new Uint32Array(Math.min(above.length + 1, host.depth));
       stack[0] = host.addFrame;
       stack.set(above.subarray(0, stack.length - 1), 1);
@@ -151,7 +151,7 @@ export class CustomProfile extends NamedProfile {
     this.entries.set(value, stack);
   }
 
-  /** Removes the stack of `value`; one that isn't there is no error. */
+  /** Removes the stack of `value`. A value that is not in the profile is no error. */
   remove(value: unknown): void {
     this.entries.delete(value);
   }

@@ -4,19 +4,22 @@ import { type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
 import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
 
-/** Frames of the runtime, which heap profiles drop at the leaf: the reader asks who wanted the memory. */
+/**
+ * Whether a frame is the runtime's. Heap profiles drop such frames at the leaf: they show which code wanted the
+ * memory.
+ */
 export function isRuntimeName(func: string): boolean {
   return func.startsWith("runtime.") || func.startsWith("internal/runtime/");
 }
 
-/** How many frames to drop at the leaf: those of the runtime, or none where nothing would be left. */
+/** How many frames to drop at the leaf: those of the runtime, or 0 if no other frame would be left. */
 export function leadingRuntimeFrames(table: PCTable, stack: Uint32Array): number {
   let n = 0;
   while (n < stack.length && isRuntimeName(table.symbolize(stack[n]).func)) n++;
   return n === stack.length ? 0 : n;
 }
 
-/** The memory profile in pprof form. `allocs` differs only in what tools show first. */
+/** The memory profile in pprof form. `allocs` differs only in the sample type that tools show first. */
 export function heapProfile(
   table: PCTable,
   buckets: BucketTable,

@@ -1,15 +1,15 @@
 /**
  * From positions in the JavaScript that runs to positions in the source that was written.
  *
- * With source maps enabled in Node (`--enable-source-maps`, `process.setSourceMapsEnabled(true)`) Node has
- * already read the map when it loaded the module, and its copy is used. Otherwise the map is found the
- * way debuggers find it: the last `//# sourceMappingURL=` comment of the file, inline or beside it. Every
- * answer is kept, also the answer "this file has no map", so a file is read once.
+ * With source maps enabled in Node (`--enable-source-maps`, `process.setSourceMapsEnabled(true)`) Node has read the
+ * map when it loaded the module, and that copy is used. Otherwise the map is found as debuggers find it: by the last
+ * `//# sourceMappingURL=` comment of the file, which has the map inline or names a file. Every answer is cached, also
+ * the answer "this file has no map", so a file is read once.
  *
- * A map is data of any origin, and crash reports, profiles and `caller` depend on it. So a lookup never throws: a map
+ * A map may have any origin, and crash reports, profiles and `caller` depend on it. So a lookup never throws: a map
  * that is malformed or too large counts as no map, and a mapping that leads nowhere gives no position.
  *
- * Lines count from 1; columns count from 1, as V8 gives them. Column 0 asks for the first mapping of the line.
+ * Lines count from 1. Columns count from 1, as V8 gives them. Column 0 asks for the first mapping of the line.
  */
 import {
   FlattenMap,
@@ -29,7 +29,7 @@ export interface SourcePosition {
 }
 
 type Mapper = (line: number, column: number) => SourcePosition | null;
-const noMap: Mapper = () => null;
+const NO_MAP: Mapper = () => null;
 
 export class SourceMaps {
   private readonly mappers = new Map<string, Mapper>();
@@ -45,15 +45,15 @@ export class SourceMaps {
     try {
       return mapper(line, column);
     } catch {
-      // Mappings are decoded at the first lookup: only now does it show that they are broken.
-      this.mappers.set(file, noMap);
+      // Mappings are decoded at the first lookup, which is the first to find that they are malformed.
+      this.mappers.set(file, NO_MAP);
       return null;
     }
   }
 
   /**
-   * Gives the map of a file that isn't on disk or names no map (code made and evaluated at run time).
-   * `map` is the JSON text or the parsed object. Throws a TypeError if it is no source map.
+   * Gives the map of a file that is not on disk or names no map, such as code that is evaluated at run time. `map` is
+   * the JSON text or the parsed object. Throws a TypeError if it is no source map.
    */
   add(file: string, map: string | object): void {
     const mapper = traceMapper(map, toPath(file));
@@ -62,8 +62,8 @@ export class SourceMaps {
   }
 
   private load(file: string): Mapper {
-    if (file.startsWith("node:")) return noMap;
-    return nodeMapper(file) ?? fileMapper(file) ?? noMap;
+    if (file.startsWith("node:")) return NO_MAP;
+    return nodeMapper(file) ?? fileMapper(file) ?? NO_MAP;
   }
 }
 
@@ -100,18 +100,18 @@ function fileMapper(file: string): Mapper | null {
     const text = readTextFile(mapPath);
     return text === undefined ? null : traceMapper(text, mapPath);
   } catch {
-    // A URL that can't be decoded: positions stay those of the JavaScript.
+    // The URL cannot be decoded: positions stay those of the JavaScript.
     return null;
   }
 }
 
-const marker = "sourceMappingURL=";
+const MARKER = "sourceMappingURL=";
 
 /** The URL in the last line that consists of a `sourceMappingURL` comment. Linear in the length of the code. */
 function mapURLOf(code: string): string | null {
   let end = code.length;
   while (end > 0) {
-    const at = code.lastIndexOf(marker, end - 1);
+    const at = code.lastIndexOf(MARKER, end - 1);
     if (at < 0) return null;
     const lineStart = code.lastIndexOf("\n", at) + 1;
     let lineEnd = code.indexOf("\n", at);
@@ -119,7 +119,7 @@ function mapURLOf(code: string): string | null {
     const before = code.slice(lineStart, at).trim();
     if (/^\/[/*][#@]$/.test(before)) {
       const url = code
-        .slice(at + marker.length, lineEnd)
+        .slice(at + MARKER.length, lineEnd)
         .trim()
         .replace(/\*\/$/, "")
         .trimEnd();
@@ -135,23 +135,23 @@ function decodeBase64(data: string): string {
 }
 
 /**
- * Characters of mappings in a map. A mapping has 2 at least and takes 40 bytes and more once it is decoded, so that a
- * map at this bound takes 640 MB.
+ * Characters of mappings in a map. A mapping has at least 2 characters, and takes at least 40 bytes once it is decoded.
+ * So a map at this limit takes 640 MB.
  */
-const maxMappings = 32 << 20;
-/** Lines of the JavaScript that a map is for: each takes 24 bytes, also an empty one. */
-const maxLines = 4 << 20;
-/** The standard allows no sections in sections; some writers nest once. */
-const maxDepth = 4;
+const MAX_MAPPINGS = 32 << 20;
+/** Lines of the JavaScript of a map. Each takes 24 bytes, even an empty one. */
+const MAX_LINES = 4 << 20;
+/** Depth of sections in sections. The standard allows none, and some writers nest once. */
+const MAX_DEPTH = 4;
 
 interface Checked {
   mappings: number;
   lines: number;
 }
 
-/** Whether all fields of a map have their types and stay within the bounds. */
+/** Whether all fields of a map have their types and stay within the limits. */
 function isUsable(map: unknown, depth: number, sum: Checked): map is SourceMapInput {
-  if (typeof map !== "object" || map === null || depth > maxDepth) return false;
+  if (typeof map !== "object" || map === null || depth > MAX_DEPTH) return false;
   const { version, sections, sources, names, mappings, sourceRoot, sourcesContent } = map as Record<
     string,
     unknown
@@ -162,12 +162,12 @@ function isUsable(map: unknown, depth: number, sum: Checked): map is SourceMapIn
     sum.mappings += mappings.length;
     for (let at = mappings.indexOf(";"); at >= 0; at = mappings.indexOf(";", at + 1)) sum.lines++;
   } else if (Array.isArray(mappings)) {
-    // Decoded ones, which a program may give.
+    // A program may give decoded mappings.
     sum.lines += mappings.length;
   } else return false;
   return (
-    sum.mappings <= maxMappings &&
-    sum.lines <= maxLines &&
+    sum.mappings <= MAX_MAPPINGS &&
+    sum.lines <= MAX_LINES &&
     isListOf(sources, isStringOrNull) &&
     (names === undefined || isListOf(names, isString)) &&
     (sourceRoot === undefined || isStringOrNull(sourceRoot)) &&
@@ -179,8 +179,8 @@ function areSectionsUsable(sections: readonly unknown[], depth: number, sum: Che
   for (const section of sections) {
     const { offset, map } = (section ?? {}) as Record<string, unknown>;
     const { line, column } = (offset ?? {}) as Record<string, unknown>;
-    // The lines up to a section are made, whatever its map has.
-    if (!isOffset(line) || !isOffset(column) || line > maxLines) return false;
+    // The decoder makes all lines up to a section, whatever its map contains.
+    if (!isOffset(line) || !isOffset(column) || line > MAX_LINES) return false;
     if (!isUsable(map, depth + 1, sum)) return false;
   }
   return true;
@@ -192,16 +192,16 @@ const isOffset = (x: unknown): x is number => Number.isSafeInteger(x) && (x as n
 const isListOf = (x: unknown, is: (item: unknown) => boolean): boolean => Array.isArray(x) && x.every(is);
 
 /**
- * `mapPath` is the path of the map, or of the file around an inline one: sources are relative to its folder. Null for a
- * map that can't be used.
+ * `mapPath` is the path of the map, or of the file around an inline map: sources are relative to its folder. Null for a
+ * map that cannot be used.
  */
 function traceMapper(map: string | object, mapPath: string): Mapper | null {
   let trace: ReturnType<typeof FlattenMap>;
   try {
-    // A prefix against being run as a script is allowed by the standard.
+    // The standard allows a prefix that keeps the map from running as a script.
     const parsed: unknown = typeof map === "string" ? JSON.parse(map.replace(/^\)\]\}'[^\n]*\n/, "")) : map;
     if (!isUsable(parsed, 0, { mappings: 0, lines: 0 })) return null;
-    // Also maps that consist of sections, which some bundlers write.
+    // Some bundlers write maps that consist of sections: FlattenMap joins them.
     trace = FlattenMap(parsed, mapPath);
   } catch {
     return null;
@@ -211,7 +211,7 @@ function traceMapper(map: string | object, mapPath: string): Mapper | null {
       column > 0
         ? originalPositionFor(trace, { line, column: column - 1 })
         : originalPositionFor(trace, { line, column: 0, bias: LEAST_UPPER_BOUND });
-    // A mapping may have any numbers in it, and name a source that isn't there.
+    // A mapping may hold any numbers, and name a source that does not exist.
     if (typeof at.source !== "string" || !isOffset(at.line) || at.line === 0 || !isOffset(at.column))
       return null;
     const position: SourcePosition = { file: toPath(at.source), line: at.line, column: at.column + 1 };

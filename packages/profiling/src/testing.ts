@@ -1,5 +1,5 @@
 /**
- * For tests: walkers that check what the comments claim.
+ * For tests: walkers that check the claims of the comments.
  */
 import { type BucketTable, COUNTERS, MEM_KIND } from "./bucket.ts";
 import type { Profiler } from "./profiler.ts";
@@ -8,8 +8,8 @@ import type { Profiler } from "./profiler.ts";
 export { createProfiler } from "./profiler.ts";
 
 /**
- * Checks the buckets of the memory profile: counters are whole and not negative, no bucket was freed more often than
- * it was allocated, objects have a size, and the list holds as many buckets as were counted.
+ * Checks the buckets of the memory profile: counters are whole numbers and not negative, no bucket has more frees than
+ * allocations, objects have a size, and the list holds as many buckets as the header counts.
  */
 export function verifyMemProfile(profiler: Profiler): void {
   const buckets: BucketTable = profiler.buckets;

@@ -1,17 +1,16 @@
 /**
- * Profiles as text, in the grammar that Go's tools and eyes know (debug=1).
+ * Profiles as text, in Go's format (debug=1).
  */
+import { hex } from "@gort/base";
 import type { BucketTable } from "./bucket.ts";
 import type { MemBucket, MemProfileRecorder } from "./mprof.ts";
 import type { PCTable } from "./pc-table.ts";
 import { isRuntimeName } from "./protomem.ts";
 
-const hex = (n: number): string => `0x${n.toString(16)}`;
-
 /**
- * Aligns cells as Go's tab writer does with a minimum width of 1, tab width 8 and padding 1 of tabs: a column is as
- * wide as its widest cell in a block of lines that have it, rounded up to a multiple of 8, and padded with tabs.
- * A cell is text that a tab ends; what follows the last tab of a line isn't in a column.
+ * Aligns cells as Go's tab writer does with a minimum width of 1, tab width 8 and a padding of 1 tab. A column exists
+ * in a block of consecutive lines that have it. It is as wide as its widest cell there, rounded up to a multiple of
+ * 8, and padded with tabs. A tab ends a cell. The text behind the last tab of a line is in no column.
  */
 export function tabAlign(text: string): string {
   const lines = text.split("\n").map((line) => line.split("\t"));
@@ -21,7 +20,7 @@ export function tabAlign(text: string): string {
     const column = widths.length;
     for (let row = from; row < to; row++) {
       if (column >= lines[row].length - 1) continue;
-      // A block of lines that all have this column.
+      // From here on, a block of lines that all have this column.
       emit(from, row);
       from = row;
       let width = 1;
@@ -73,19 +72,19 @@ export function stackLines(table: PCTable, stack: ArrayLike<number>, all: boolea
   return `${out}\n`;
 }
 
-/** The PCs of a stack as a record's first line has them. */
+/** The PCs of a stack, for the first line of a record. */
 export function stackPCs(table: PCTable, stack: ArrayLike<number>): string {
   let out = "@";
   for (let i = 0; i < stack.length; i++) out += ` ${hex(table.pcOf(stack[i]))}`;
   return out;
 }
 
-/** What the heap profile prints of MemStats. All of Go's fields that it names. */
+/** The MemStats that the heap profile prints: all fields that Go prints. */
 export interface MemStatsLike {
   [field: string]: unknown;
 }
 
-const memStatsLines: readonly [label: string, ...fields: string[]][] = [
+const MEM_STATS_LINES: readonly [label: string, ...fields: string[]][] = [
   ["Alloc", "Alloc"],
   ["TotalAlloc", "TotalAlloc"],
   ["Sys", "Sys"],
@@ -116,7 +115,7 @@ const memStatsLines: readonly [label: string, ...fields: string[]][] = [
 
 function memStatsText(stats: MemStatsLike): string {
   let out = "\n# runtime.MemStats\n";
-  for (const [label, ...fields] of memStatsLines) {
+  for (const [label, ...fields] of MEM_STATS_LINES) {
     out += `# ${label} = ${fields.map((field) => statText(stats[field])).join(" / ")}\n`;
   }
   const maxRSS = maxResidentBytes();
@@ -130,7 +129,7 @@ function statText(value: unknown): string {
   return String(value ?? 0);
 }
 
-/** The largest resident set so far in bytes, where the platform tells. */
+/** The largest resident set so far in bytes, if the platform reports it. */
 function maxResidentBytes(): number | undefined {
   const usage = (
     globalThis as { process?: { resourceUsage?: () => { maxRSS: number } } }
@@ -160,9 +159,10 @@ export function heapText(
     allocObjects += r.allocs;
     allocBytes += r.allocBytes;
   }
-  // Tools tell the four-number form from an old two-number one by the two byte counts being different.
+  // Tools recognise the form with four numbers, and not the old form with two, by byte counts that differ.
   if (allocBytes === inuseBytes) allocBytes++;
-  let out = `heap profile: ${inuseObjects}: ${inuseBytes} [${allocObjects}: ${allocBytes}] @ heap/${2 * recorder.rate}\n`;
+  let out = `heap profile: ${inuseObjects}: ${inuseBytes} [${allocObjects}: ${allocBytes}]`;
+  out += ` @ heap/${2 * recorder.rate}\n`;
   for (const r of records) {
     const stack = buckets.stackOf(r.bucket);
     out += `${r.allocs - r.frees}: ${r.allocBytes - r.freeBytes} [${r.allocs}: ${r.allocBytes}] `;

@@ -1,6 +1,6 @@
 /**
- * V8's own heap as a profile: what JavaScript objects are alive, by the code that allocated them. V8 samples its
- * allocations as Go does, and the sizes it reports are already scaled.
+ * V8's own heap as a profile: the JavaScript objects that are alive, by the code that allocated them. V8 samples its
+ * allocations as Go does, and reports sizes that are scaled already.
  */
 import { wrongNumber } from "@gort/base";
 import { frameOf, InspectorSession, isNoCode, type V8HeapNode } from "./inspect.ts";
@@ -22,7 +22,7 @@ export class V8HeapProfiler {
     return this.session !== null;
   }
 
-  /** Begins to sample; does nothing if it has begun. Only objects allocated from now on are seen. */
+  /** Begins to sample; does nothing if it has begun. The profile shows only objects that are allocated from now on. */
   start(options: V8HeapProfileOptions = {}): void {
     if (this.session !== null) return;
     const interval = options.intervalBytes ?? 512 * 1024;
@@ -36,14 +36,14 @@ export class V8HeapProfiler {
     this.interval = Math.floor(interval);
   }
 
-  /** Ends the sampling; what was seen is forgotten. */
+  /** Ends the sampling, and forgets the samples. */
   stop(): void {
     this.session?.post("HeapProfiler.stopSampling");
     this.session?.close();
     this.session = null;
   }
 
-  /** What is alive now of what was seen. */
+  /** The sampled objects that are alive, as a profile. */
   toBytes(): Uint8Array {
     const { session, table } = this;
     const builder = new ProfileBuilder(table, {
@@ -53,7 +53,7 @@ export class V8HeapProfiler {
     });
     if (session !== null) {
       const { profile } = session.post<{ profile: { head: V8HeapNode } }>("HeapProfiler.getSamplingProfile");
-      // With a list instead of recursion: a stack may be deeper than ours.
+      // Not recursive: a stack of the profile may be deeper than the stack of this thread allows.
       const todo: { node: V8HeapNode; outer: readonly number[] }[] = [{ node: profile.head, outer: [] }];
       for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
         const { node, outer } = at;

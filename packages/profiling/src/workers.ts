@@ -1,26 +1,26 @@
 /**
  * CPU profiles of Node's worker threads.
  *
- * Node lets the main thread's inspector talk to that of every worker, also of those that workers start. What it is
- * sent there interrupts the JavaScript that runs, and a wait in Atomics.wait: so a worker need not do, or have
- * imported, anything.
+ * In Node, the main thread's inspector can talk to the inspector of every worker, also of workers that workers start. A
+ * request to it interrupts the running JavaScript, and a wait in Atomics.wait. So a worker need not do or import
+ * anything.
  *
- *   1. attach   a session with each worker there is, and with each that starts later
- *   2. begin    its V8 samples, and what changes labels there notes when (label-log.ts)
- *   3. end      its samples and the changes of labels are fetched, and the session is ended
+ *   1. attach   open a session with each worker, and with each worker that starts later
+ *   2. begin    V8 samples in the worker, and changes of labels are noted there (label-log.ts)
+ *   3. end      fetch the samples and the changes of labels, and end the session
  *
- * A worker that ends meanwhile is held, by Node, until its samples have been fetched; the labels are lost, for
- * JavaScript can't run there any more. Whoever holds must let go: also when the program exits with a profile running.
+ * Node holds a worker that ends meanwhile until its samples are fetched. Its labels are lost, because JavaScript cannot
+ * run in it any more. Every worker must be released, also if the program exits while a profile is taken.
  *
- * Rejected: a channel that workers listen on. One that computes would answer when it is done, one that is terminated
- * never.
+ * Rejected: a channel on which workers listen. A worker that computes would answer only at its end, and a worker that
+ * is terminated would never answer.
  */
 import { builtin } from "./host.ts";
 import type { V8CPUProfile } from "./inspect.ts";
 import { type LabelChange, labelHook } from "./label-log.ts";
 
-/** How long workers may take to hand in their samples: they answer while JavaScript runs, but not from native code. */
-const answerMs = 5000;
+/** How long `stop` waits for the samples of workers: they answer while JavaScript runs, but not from native code. */
+const ANSWER_MS = 5000;
 
 export interface WorkerProfile {
   threadId: number;
@@ -29,15 +29,15 @@ export interface WorkerProfile {
   labels: readonly LabelChange[];
 }
 
-/** A worker, from when it is attached. */
+/** A worker that is attached. */
 interface Attached {
   threadId: number;
   name: string;
-  /** Answers that are awaited, by number. */
+  /** Requests without an answer yet, by number. */
   pending: Map<number, (result: unknown) => void>;
-  /** When it samples, or is gone. */
+  /** Resolves when the worker samples, or is gone. */
   begun: Promise<unknown>;
-  /** Set once it is asked for its samples. */
+  /** Set by the request for its samples. */
   ended: Promise<void> | null;
 }
 
@@ -52,12 +52,15 @@ export class WorkerSampler {
   private readonly session: Session;
   private readonly attached = new Map<string, Attached>();
   private readonly profiles: WorkerProfile[] = [];
-  /** Names of workers whose samples could not be had. */
+  /** Names of workers whose samples could not be fetched. */
   readonly lost: string[] = [];
   private serial = 0;
   private readonly onExit = () => this.detachAll();
 
-  /** Begins to sample all workers of this process; null where they cannot be reached: outside of Node's main thread. */
+  /**
+   * Begins to sample all workers of this process. Null outside of Node's main thread: workers cannot be reached
+   * there.
+   */
   static start(intervalUs: number): WorkerSampler | null {
     const inspector = builtin("node:inspector");
     if (inspector === undefined || builtin("node:worker_threads")?.isMainThread !== true) return null;
@@ -90,13 +93,13 @@ export class WorkerSampler {
     process.on("exit", this.onExit);
   }
 
-  /** Resolves when the workers that are attached sample. */
+  /** Resolves when all attached workers sample. */
   async begun(): Promise<void> {
     await Promise.all(Array.from(this.attached.values(), ({ begun }) => begun));
   }
 
-  /** Ends it, and resolves to what all workers have handed in. */
-  async stop(waitMs = answerMs): Promise<WorkerProfile[]> {
+  /** Ends the sampling. Resolves to the profiles of all workers that answered in time. */
+  async stop(waitMs = ANSWER_MS): Promise<WorkerProfile[]> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, waitMs);
@@ -106,7 +109,7 @@ export class WorkerSampler {
       await Promise.race([Promise.all(ends), late]);
     } finally {
       clearTimeout(timer);
-      // One that has started meanwhile was not asked.
+      // A worker that started meanwhile was not asked, so it is not lost.
       for (const { name, ended } of this.attached.values()) if (ended !== null) this.lost.push(name);
       this.close();
     }
@@ -124,14 +127,14 @@ export class WorkerSampler {
     this.session.post("NodeWorker.disable", {}, () => {});
   }
 
-  /** Lets go of a worker. Node goes on holding one whose session is only closed. */
+  /** Releases a worker. If its session were only closed, Node would continue to hold it. */
   private detach(id: string): void {
     this.attached.delete(id);
     this.session.post("NodeWorker.detach", { sessionId: id }, () => {});
   }
 
   private begin(id: string, { workerId, title }: AttachedParams["workerInfo"]): void {
-    // Node numbers the sessions as they come; the title has the number of the thread, and the name if it was given one.
+    // workerId counts Node's sessions. The title has the number of the thread, and the name if the program gave one.
     const [, threadId = workerId, given = ""] = /^\[worker (\d+)\] ?(.*)$/.exec(title) ?? [];
     const worker: Attached = {
       threadId: Number(threadId),
@@ -172,14 +175,16 @@ export class WorkerSampler {
     this.detach(id);
   }
 
-  /** What JavaScript evaluates to in a worker; undefined where it may not run any more, as in one that has ended. */
+  /**
+   * The value of an expression in a worker. Undefined if JavaScript cannot run there, as in a worker that has ended.
+   */
   private async evaluate(id: string, worker: Attached, expression: string): Promise<unknown> {
     const params = { expression, returnByValue: true };
     const answer = await this.ask<Evaluated>(id, worker, "Runtime.evaluate", params);
     return answer?.exceptionDetails === undefined ? answer?.result?.value : undefined;
   }
 
-  /** Sends a worker's inspector a request; resolves to its answer, or null for an error or a worker that is gone. */
+  /** Sends a request to a worker's inspector. Resolves to its answer; null for an error, or if the worker is gone. */
   private ask<T>(id: string, worker: Attached, method: string, params: object = {}): Promise<T | null> {
     return new Promise((resolve) => {
       const number = ++this.serial;
@@ -202,7 +207,7 @@ export class WorkerSampler {
     answer(message.result ?? null);
   }
 
-  /** A worker that ended without being held. */
+  /** A worker has ended, and Node did not hold it. */
   private gone(id: string): void {
     const worker = this.attached.get(id);
     if (worker === undefined) return;

@@ -1,13 +1,13 @@
 /**
- * Writing profiles out: compressing, and handing bytes to whatever the user has.
+ * Writing profiles: compressing them, and handing the bytes to a sink of the user.
  *
- * Like Go's writers none of them closes what it was given. A profile is complete in memory before its first byte
- * is written, so a failing sink costs nothing but the error; a file appears under its name only when it is complete.
+ * Like Go's writers, no function here closes the sink. A profile is complete in memory before its first byte is
+ * written, so a sink that fails costs only an error. A file appears under its name only when it is complete.
  */
 import { kindOf } from "@gort/base";
 import { builtin } from "./host.ts";
 
-/** A Node stream to write to, or anything with its `write`. */
+/** A Node stream, or an object with its `write`. */
 export interface NodeWritable {
   write(chunk: Uint8Array, callback: (error?: Error | null) => void): boolean;
   once?(event: "error" | "close", listener: (error?: Error) => void): unknown;
@@ -16,10 +16,10 @@ export interface NodeWritable {
   writableEnded?: boolean;
 }
 
-/** Where a profile can be written: a Node stream, a web stream, or a function that takes the bytes. */
+/** The target of a profile: a Node stream, a web stream, or a function that takes the bytes. */
 export type Sink = NodeWritable | WritableStream<Uint8Array> | ((bytes: Uint8Array) => void | Promise<void>);
 
-/** Writes all of `bytes`; rejects with the sink's own error when it fails. */
+/** Writes all of `bytes`. Rejects with the sink's own error if it fails. */
 export async function writeAll(sink: Sink, bytes: Uint8Array): Promise<void> {
   if (typeof sink === "function") return sink(bytes);
   if (isWebStream(sink)) {
@@ -48,7 +48,7 @@ function writeNode(sink: NodeWritable, bytes: Uint8Array): Promise<void> {
       reject(new Error("profiling: write to a stream that has ended"));
       return;
     }
-    // A stream that is destroyed midway may never call back: its events end the wait as well.
+    // A stream that is destroyed meanwhile may never call back. So its events end the wait too.
     const done = (error?: Error | null) => {
       sink.removeListener?.("error", onError);
       sink.removeListener?.("close", onClose);
@@ -66,9 +66,10 @@ function writeNode(sink: NodeWritable, bytes: Uint8Array): Promise<void> {
 let serial = 0;
 
 /**
- * Writes a file so that a complete one, or none, appears under `path`: first under another name in the same folder,
- * flushed to the disk, then renamed. After an error the other name is gone too. What is there and no file, such as a
- * pipe or `/dev/stdout`, is written to, never replaced.
+ * Writes a file so that a complete file, or none, appears under `path`. The bytes go to another name in the same
+ * folder, are flushed to the disk, and then the file is renamed. After an error, the other name is removed. If `path`
+ * exists and is no regular file, such as a pipe or `/dev/stdout`, the bytes are written to it, and it is not
+ * replaced.
  */
 export async function writeFileAtomically(path: string, bytes: Uint8Array): Promise<void> {
   const fs = builtin("node:fs")?.promises;
@@ -108,8 +109,8 @@ export async function gzip(bytes: Uint8Array): Promise<Uint8Array> {
 }
 
 /**
- * What comes out of a web stream when `bytes` go in; more than `maxBytes` are an error with Node's code for
- * that.
+ * The output of a web stream for `bytes`. An output of more than `maxBytes` is an error, with the code that Node has
+ * for it.
  */
 export async function throughStream(
   bytes: Uint8Array,
