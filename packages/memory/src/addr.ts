@@ -1,10 +1,10 @@
 /**
- * Addresses are unsigned byte offsets into the linear memory, held in JS numbers. 0 is nil. The brands
- * keep a size from being passed as an address; at run time they are plain numbers, so that an address
- * in optimised code is an unboxed word.
+ * Addresses are unsigned byte offsets into the linear memory, as JavaScript numbers. 0 is nil. The brands keep a size
+ * from being passed as an address. At run time an address is a plain number, which optimised code keeps as an unboxed
+ * word.
  *
- * `&`, `|`, `~`, `<<` and Math.imul give signed results: an address made by one of them takes `>>> 0`
- * before it is stored or compared. Indexing a view needs no care, as `[a >>> 2]` is unsigned already.
+ * `&`, `|`, `~`, `<<` and Math.imul give signed results. Apply `>>> 0` to an address that one of them made, before it
+ * is stored or compared. An index into a view needs no such care, because `[a >>> 2]` is already unsigned.
  */
 declare const addrBrand: unique symbol;
 declare const pointeeBrand: unique symbol;

@@ -1,6 +1,6 @@
 /**
- * The kernel's WebAssembly module, assembled here: one function an entry, each a handful of instructions over the
- * imported memory. A module this small needs no build tool and compiles in well under a millisecond.
+ * The kernel's WebAssembly module, assembled here: one function per entry, each of a few instructions over the imported
+ * memory. A module this small needs no build tool and compiles in well under a millisecond.
  */
 import { atomicStore, memoryCopy, memoryFill, ret, WasmModule } from "./wasm-assembler.ts";
 

@@ -1,13 +1,14 @@
 /**
- * The kernel: what JavaScript does badly over a large shared buffer. TypedArray.fill on shared memory is
- * 20 times slower than memory.fill, and the Atomics functions are 8 to 10 ns calls where a WebAssembly
- * export with the same instruction costs 3 to 6 ns. Each entry has a twin in TypeScript with the same
- * results, for hosts that refuse the module (a Content-Security-Policy without wasm-unsafe-eval) and for
- * tests that compare the two.
+ * The kernel: operations that are slow in JavaScript over a large shared buffer. TypedArray.fill on shared memory is 20
+ * times slower than memory.fill. The Atomics functions take 8 to 10 ns, where a WebAssembly export with the same
+ * instruction takes 3 to 6 ns.
  *
- * Values are signed 32-bit as WebAssembly returns them: compare with `| 0`, make an address with `>>> 0`.
- * Atomics take addresses that are multiples of 4. `fill`, `zero` and `copy` take any range inside the
- * memory and throw (RangeError, or WebAssembly.RuntimeError) outside of it; n may be 0.
+ * Each entry has a twin in TypeScript with the same results. The twin serves hosts that refuse the module (a
+ * Content-Security-Policy without wasm-unsafe-eval), and tests that compare the two.
+ *
+ * Values are signed 32-bit, as WebAssembly returns them: compare with `| 0`, and make an address with `>>> 0`. Atomics
+ * take addresses that are multiples of 4. `fill`, `zero` and `copy` take any range inside the memory; n may be 0.
+ * Outside of the memory they throw (RangeError, or WebAssembly.RuntimeError).
  */
 import { assembleKernel } from "./kernel-wasm.ts";
 import { type WasmMemory, wasmHost } from "./wasm-host.ts";
@@ -22,16 +23,16 @@ export interface Kernel {
   copy(dst: number, src: number, n: number): void;
   load(addr: number): number;
   store(addr: number, value: number): void;
-  /** Adds and returns the value before, as do and, or and xchg. */
+  /** Adds, and returns the previous value; so do and, or and xchg. */
   add(addr: number, value: number): number;
   and(addr: number, value: number): number;
   or(addr: number, value: number): number;
   xchg(addr: number, value: number): number;
-  /** Stores `value` if the word equals `expected`; returns the word as it was. */
+  /** Stores `value` if the word equals `expected`. Returns the previous word. */
   cas(addr: number, expected: number, value: number): number;
 }
 
-/** Throws what the host throws where it can't compile or the memory doesn't fit the module. */
+/** The kernel in WebAssembly. Throws the host's error if it can't compile, or if the memory does not fit the module. */
 export function wasmKernel(memory: WasmMemory, shared: boolean): Kernel {
   const pages = memory.buffer.byteLength / 65536;
   const host = wasmHost();
@@ -41,6 +42,7 @@ export function wasmKernel(memory: WasmMemory, shared: boolean): Kernel {
   return Object.freeze({ kind: "wasm", ...(exports as unknown as Omit<Kernel, "kind">) });
 }
 
+/** The kernel in TypeScript. */
 export function jsKernel(buffer: ArrayBufferLike): Kernel {
   const u8 = new Uint8Array(buffer);
   const f64 = new Float64Array(buffer);
@@ -52,9 +54,9 @@ export function jsKernel(buffer: ArrayBufferLike): Kernel {
     }
   };
 
-  // Doubles in a loop beat TypedArray.fill on shared buffers; the edges go byte by byte. No double is
-  // ever made from loaded bits, as a store of a NaN may change its payload: only the constant 0 is
-  // stored this way, other bytes are filled as words.
+  // On shared buffers a loop over doubles is faster than TypedArray.fill; the edges go byte by byte. A store of a NaN
+  // may change its payload, so no double is made from loaded bits: only zeros are stored as doubles, other bytes as
+  // words.
   const fill = (addr: number, byte: number, n: number): void => {
     addr >>>= 0;
     n >>>= 0;

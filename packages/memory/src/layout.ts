@@ -1,14 +1,14 @@
 /**
  * The fixed part of every linear memory.
  *
- *     0x00000 .. 0x00fff   the nil page: never written, so that a store through nil + offset can be found
- *     0x01000 .. 0x0ffff   control block: CONTROL at its start, the rest given out by reserveControl
+ *     0x00000 .. 0x00fff   the nil page: never written, so that verifyMemory finds a store through nil + offset
+ *     0x01000 .. 0x0ffff   control block: CONTROL at its start; reserveControl gives out the rest
  *     0x10000 .. lowStart  persistent region (size/64): persistentAlloc's chunks of metadata
  *     lowStart ..          sysReserve("low") grows upwards: side tables, then the heap
  *              .. size     sysReserve("high") grows downwards: chunks when the persistent region is full
  *
- * Metadata lies low on purpose: an address below 2^31 is a small integer for V8, one above it is boxed
- * whenever it passes through a call that isn't inlined.
+ * Metadata lies low on purpose. For V8 an address below 2^31 is a small integer. A larger address is boxed whenever it
+ * passes through a call that is not inlined.
  */
 import { defineStruct, u32s } from "./struct.ts";
 
@@ -24,7 +24,7 @@ export const PERSISTENT_CHUNK = 256 * 1024;
 /** "gort" read as a little-endian word: tells an attaching thread that the block is initialised. */
 export const CONTROL_MAGIC = 0x74726f67;
 
-/** Entries of the table of threads, 8 bytes each. More than worker threads a machine has use for, in 4 KiB. */
+/** Entries of the table of threads: 8 bytes each, 4 KiB together. A machine has use for fewer worker threads. */
 export const MAX_THREADS = 512;
 
 export const CONTROL = defineStruct("control", {
@@ -32,7 +32,7 @@ export const CONTROL = defineStruct("control", {
   version: "u32",
   /** Guards the cursors below. */
   lock: "u32",
-  /** Guards the counters. Taken last of all locks. */
+  /** Guards the counters. A thread takes it last of all locks. */
   statsLock: "u32",
   /** Next free byte of the control block. */
   controlNext: "u32",
@@ -52,11 +52,11 @@ export const CONTROL = defineStruct("control", {
   buckHashSys: "f64",
   gcSys: "f64",
   otherSys: "f64",
-  /** Where each subsystem keeps what an attaching thread must find; ROOT_* are the indices. */
+  /** One word per subsystem: the address of the state that an attaching thread must find. ROOT_* are the indices. */
   roots: u32s(16),
-  /** Where the next number of a thread is looked for; numbers count from 1. */
+  /** The entry at which the next search for a free thread number begins; entries count from 1. */
   threadCursor: "u32",
-  /** State and task of each thread: threads.ts. Entry 0 is nobody's. */
+  /** State and task of each thread: threads.ts. Entry 0 is unused. */
   threads: u32s(2 * MAX_THREADS),
 });
 
@@ -64,6 +64,7 @@ export const CONTROL = defineStruct("control", {
 export const CONTROL_LOCK = CONTROL_BASE + CONTROL.offsets.lock;
 export const STATS_LOCK = CONTROL_BASE + CONTROL.offsets.statsLock;
 
+/** Indices of the roots. */
 export const ROOT_ALLOCATOR = 0;
 export const ROOT_GC = 1;
 export const ROOT_SCHEDULER = 2;

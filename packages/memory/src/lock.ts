@@ -1,41 +1,46 @@
 /**
  * A mutual-exclusion lock that is one word of linear memory:
  *
- *     bit 0        1: somebody sleeps
- *     bits 1..31   the number of the thread that holds it (threads.ts); the whole word is 0 when the lock is free
+ *     bit 0        1: a thread sleeps
+ *     bits 1..31   the number of the thread that holds the lock (threads.ts)
+ *     the whole word is 0 while the lock is free
  *
- * (Drepper, "Futexes are tricky", mutex 3, with an owner.) It spins first, as the sections it guards are short, then
- * sleeps in Atomics.wait where the thread may (a browser's main thread may not, and keeps spinning). Every few
- * milliseconds it looks whether the holder still lives. A holder that is dead, or is the waiting thread itself, is a
- * FatalError at once: what the lock guards may be half changed, and nothing can repair that. Where nobody can tell that
- * the holder is gone (no /proc, and no threadExited yet) lock gives up after lockTimeoutMs.
+ * This is mutex 3 of Drepper, "Futexes are tricky", with an owner. `lock` spins first, because the critical sections
+ * are short. Then it sleeps in Atomics.wait where the thread may sleep; a browser's main thread may not, and keeps
+ * spinning.
  *
- * Not reentrant. There is no queue: fairness is the operating system's. The order in which locks may be taken is
- * lockrank.ts's.
+ * Every few milliseconds a waiting thread checks whether the holder still lives. A dead holder, or a holder that is the
+ * waiting thread itself, is a FatalError at once: the state under the lock may be half changed, and nothing can repair
+ * it. If nothing tells that the holder has ended (no /proc, and no threadExited yet), `lock` gives up after
+ * lockTimeoutMs.
+ *
+ * The lock is not reentrant. It has no queue: fairness is that of the operating system. lockrank.ts has the order of
+ * locks.
  */
 import { lockError } from "./errors.ts";
 import { type LockMemory, lockName } from "./lockrank.ts";
 import { threadGone } from "./threads.ts";
 
-/** Tries before sleeping. One try is about 20 ns: 200 cover a section of 4 us, and less than a wake-up. */
+/** Tries before sleeping. One try takes about 20 ns, so 200 cover a section of 4 us and cost less than a wake-up. */
 const SPINS = 200;
 
-/** Default of mem.lockTimeoutMs: longer than any section by six orders of magnitude. */
+/** Default of mem.lockTimeoutMs: six orders of magnitude longer than any critical section. */
 export const LOCK_TIMEOUT_MS = 10_000;
 
-/** The longest sleep between two looks at the holder, and so the longest a dead holder goes unnoticed. */
+/** The longest sleep between two checks of the holder. A dead holder is noticed within this time. */
 const MAX_SLEEP_MS = 32;
 
+/** Whether this thread may sleep in Atomics.wait; false after the first refusal. */
 let maySleep = true;
 
-/** Takes the lock at addr (a multiple of 4). Throws a FatalError if it can't ever be had. */
+/** Takes the lock at addr (a multiple of 4). Throws a FatalError if the lock will never be free. */
 export function lock(mem: LockMemory, addr: number): void {
   const { lockWord } = mem.member;
   if (lockWord === 0) lockBorrowing(mem, addr);
   else if (mem.lockOps.acquire(addr, 0, lockWord) !== 0) lockSlow(mem, addr, lockWord);
 }
 
-/** For a thread that has given its number back: the lock's holder must have one. */
+/** `lock` for a thread without a number: the holder of a lock needs one. */
 function lockBorrowing(mem: LockMemory, addr: number): void {
   const { member } = mem;
   const lockWord = member.borrow();
@@ -47,6 +52,7 @@ function lockBorrowing(mem: LockMemory, addr: number): void {
   }
 }
 
+/** The lock is taken: spins, then sleeps, until it is free. */
 function lockSlow(mem: LockMemory, addr: number, lockWord: number): void {
   const { kernel } = mem;
   if (kernel.load(addr) >>> 1 === mem.member.thread) {
@@ -64,7 +70,7 @@ function lockSlow(mem: LockMemory, addr: number, lockWord: number): void {
   while (true) {
     const word = kernel.load(addr);
     if (word === 0) {
-      // Others may sleep: the word says so until an unlock has woken them all, one by one.
+      // Other threads may sleep. The word keeps the bit until an unlock has woken them all, one by one.
       if (kernel.cas(addr, 0, lockWord | 1) !== 0) continue;
       mem.lockOps.acquired(addr);
       return;
@@ -86,9 +92,10 @@ function lockSlow(mem: LockMemory, addr: number, lockWord: number): void {
   }
 }
 
+/** Throws a FatalError if the holder has ended, or the wait has lasted too long. */
 function checkHolder(mem: LockMemory, addr: number, holder: number, waitedMs: number): void {
-  // A holder that unlocks and gives its number back at this moment has ended, and does not hold the lock. One that has
-  // taken it again since is back.
+  // The holder may unlock and give its number back at this moment: then it is gone, but does not hold the lock. Or it
+  // may have come back and taken the lock again: then the second check finds it alive.
   const gone = threadGone(mem, holder) && mem.kernel.load(addr) >>> 1 === holder && threadGone(mem, holder);
   if (gone) {
     throw lockError(`memory: ${lockName(mem, addr)} is held by thread ${holder}, which has ended`);
@@ -114,7 +121,7 @@ export function tryLock(mem: LockMemory, addr: number): boolean {
   return true;
 }
 
-/** Frees the lock and wakes one sleeper. Throws a FatalError, and changes nothing, if this thread doesn't hold it. */
+/** Frees the lock and wakes one sleeper. If this thread does not hold it, throws a FatalError and changes nothing. */
 export function unlock(mem: LockMemory, addr: number): void {
   const { lockWord } = mem.member;
   if (lockWord === 0) {
@@ -133,7 +140,7 @@ function unlockBorrowed(mem: LockMemory, addr: number): void {
   member.returnBorrowed();
 }
 
-/** The word is not just this thread's number: somebody sleeps, or it is not this thread's lock. */
+/** The word is not just this thread's number: another thread sleeps, or this thread does not hold the lock. */
 function unlockSlow(mem: LockMemory, addr: number, old: number): void {
   if (old === 0) throw lockError(`memory: unlock of the free ${lockName(mem, addr)}`);
   if (old >>> 1 !== mem.member.thread) {
@@ -145,7 +152,7 @@ function unlockSlow(mem: LockMemory, addr: number, old: number): void {
   Atomics.notify(mem.i32, addr >>> 2, 1);
 }
 
-/** The lock as an object, for code that holds it in a field. The state is in the memory alone. */
+/** The lock as an object, for code that keeps it in a field. All its state is in the memory. */
 export class Lock {
   readonly #mem: LockMemory;
   readonly addr: number;
@@ -165,7 +172,7 @@ export class Lock {
   get held(): boolean {
     return this.#mem.kernel.load(this.addr) !== 0;
   }
-  /** Number of the thread that holds it, 0 if it is free. */
+  /** Number of the thread that holds the lock; 0 if it is free. */
   get holder(): number {
     return this.#mem.kernel.load(this.addr) >>> 1;
   }

@@ -1,16 +1,16 @@
 /**
- * FinalizationRegistries whose reports go on.
+ * FinalizationRegistries whose reports do not stop.
  *
- * V8 before Node 26 has one task for all registries that are due, and asks for no other before it has run. If the last
- * of them is collected first, the task finds nothing, and no registry of the thread is ever called again. So the
- * registries made here live as long as this module, and hold their owners weakly.
+ * V8 before Node 26 has one task for all registries that are due, and queues no second task before it has run. If V8
+ * collects the last of these registries first, the task finds nothing, and V8 never calls any registry of the thread
+ * again. So the registries made here live as long as this module, and hold their owners weakly.
  */
 
 const owners = new Map<object, WeakRef<object>>();
 
 /**
- * A registry that calls `report` for each of its objects that V8 has collected, with what was registered for the
- * object, while its owner is alive. `report` must not hold the owner.
+ * A registry that calls `report` for each of its objects that V8 has collected, as long as its owner is alive. `held`
+ * is the value that was registered for the object. `report` must not hold the owner.
  */
 export function registryOf<Owner extends object, Held>(
   owner: Owner,

@@ -1,12 +1,12 @@
 /**
- * Giving physical pages back to the operating system. JavaScript has no call for it, so madvise is called
- * through koffi where that optional package is installed. It is looked up on first need: loading it
- * takes some milliseconds and a few megabytes, which a program that never releases memory should not pay.
+ * Returns physical pages to the operating system. JavaScript has no call for it, so this module calls madvise through
+ * koffi, if that optional package is installed. It loads koffi on first need: loading takes some milliseconds and a few
+ * megabytes, which a program that never releases memory should not pay.
  *
- * Linux: MADV_DONTNEED drops the pages of the private mapping at once; the next touch reads zeros.
- * macOS: MADV_FREE_REUSABLE (7) lets the kernel take them and lowers the footprint at once; contents may
- * or may not survive, so a released page is not known to be zero there. Where neither is available
- * (Windows, browsers, koffi missing) nothing is released and canRelease is false.
+ * Linux: MADV_DONTNEED drops the pages of the private mapping at once. The next touch reads zeros.
+ * macOS: MADV_FREE_REUSABLE (7) lets the kernel take the pages, and lowers the footprint at once. The contents may
+ * survive, so a released page there does not count as zero.
+ * Where neither is available (Windows, browsers, koffi missing) nothing is released, and canRelease is false.
  */
 
 type Madvise = (view: Uint8Array, length: number, advice: number) => number;
@@ -32,7 +32,7 @@ function builtin<T>(id: string): T | undefined {
 
 let cached: Releaser | null | undefined;
 
-/** The platform's releaser, or null. Looked for once a process. */
+/** The platform's releaser, or null. Each thread looks for it once. */
 export function findReleaser(): Releaser | null {
   if (cached === undefined) cached = loadReleaser();
   return cached;
@@ -58,7 +58,7 @@ function loadReleaser(): Releaser | null {
 
 let pageSize = 0;
 
-/** The operating system's page size in bytes. Node doesn't tell it; koffi may ask, else by platform. */
+/** The operating system's page size in bytes, by platform: Node does not report it. */
 export function osPageSize(): number {
   if (pageSize === 0) {
     const p = globalThis.process;

@@ -1,18 +1,18 @@
 /**
- * A version word for figures that one thread changes and any thread reads: readers never hold up the writer.
+ * A version word (seqlock) for figures that one thread changes and any thread reads. Readers never delay the writer.
  *
  *     writer   beginChange  (odd)   stores   endChange (even)
  *     reader   v = stableVersion    loads    unchanged(v)? done : again
  *
- * One writer at a time. Between begin and end it takes no lock and throws nothing. A reader may find the writer
- * preempted in between, so it sleeps after a while; a writer that died there is given up after a second, and what it
- * left is read.
+ * One writer at a time. Between begin and end the writer takes no lock and throws nothing. If a reader finds the writer
+ * preempted in between, it sleeps after a while. If the writer died there, the reader gives up after a second and reads
+ * the figures as they are.
  */
 import type { LinearMemory } from "./linear-memory.ts";
 
-/** Looks at the word before a reader sleeps: some microseconds, much longer than a change takes. */
+/** Loads of the word before a reader sleeps: some microseconds, much longer than a change takes. */
 const SPINS = 1000;
-/** Longer than a busy machine keeps a thread from running. */
+/** The longest wait for a writer: longer than a busy machine keeps a thread from running. */
 const GIVE_UP_MS = 1000;
 
 /** Begins a change of the figures whose version is at addr, a multiple of 4. */
@@ -20,11 +20,12 @@ export function beginChange(mem: LinearMemory, addr: number): void {
   mem.kernel.add(addr, 1);
 }
 
+/** Ends the change. */
 export function endChange(mem: LinearMemory, addr: number): void {
   mem.kernel.add(addr, 1);
 }
 
-/** The version, once nobody is changing the figures. */
+/** Waits until no writer is changing the figures. Returns their version. */
 export function stableVersion(mem: LinearMemory, addr: number): number {
   const { kernel } = mem;
   for (let i = 0; i < SPINS; i++) {
@@ -38,13 +39,13 @@ export function stableVersion(mem: LinearMemory, addr: number): number {
     try {
       Atomics.wait(mem.i32 as Int32Array<SharedArrayBuffer>, addr >>> 2, v, 1);
     } catch {
-      // Nobody else can be at work on an unshared memory, and a browser's main thread may not sleep.
+      // This thread may not sleep: the memory is unshared and has no other threads, or it is a browser's main thread.
     }
   }
 }
 
-/** Whether what was read since stableVersion gave v is of one moment. */
+/** Whether the figures read since stableVersion returned v are of one moment. */
 export function unchanged(mem: LinearMemory, addr: number, v: number): boolean {
-  // Not a load: the reads before it must not happen after it.
+  // A read-modify-write instead of a load: the reads before it must not move behind it.
   return mem.kernel.or(addr, 0) === v;
 }

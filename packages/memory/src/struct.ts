@@ -1,7 +1,7 @@
 /**
- * Declarations of the structs that live in linear memory. A struct is declared once, by field name and
- * width; code reads `u32[(span + MSPAN.npages) >>> 2]`, never a bare number. Fields keep the order of
- * the declaration and C's alignment, so a declaration is also the drawing of the struct.
+ * Declarations of the structs that live in linear memory. Code declares a struct once, by field name and width, and
+ * reads `u32[(span + MSPAN.npages) >>> 2]`, never a bare number. Fields have the order of the declaration and C's
+ * alignment, so a declaration is also the drawing of the struct.
  */
 
 /** Width of a field: `bytes(n)` and `u32s(n)` are arrays, a StructType embeds another struct. */
@@ -13,7 +13,7 @@ export interface FieldArray {
   readonly align: number;
 }
 
-/** One field as a reader of a dump wants it. */
+/** One field, described for dumps. */
 export interface FieldInfo {
   readonly name: string;
   readonly type: string;
@@ -72,9 +72,9 @@ export function defineStruct<const F extends Record<string, FieldType>>(
     align = Math.max(align, l.align);
   }
   const size = Math.ceil(offset / align) * align;
-  // A copy: V8 keeps an object to which many properties were added one by one as a hash table, and then every
-  // `MSPAN.offsets.npages` in optimised code is a call of 5 to 20 ns instead of a constant. A copied object has a
-  // shape.
+  // The offsets are copied into a fresh object. V8 keeps an object to which many properties were added one by one as a
+  // hash table. Every `MSPAN.offsets.npages` in optimised code would then be a call of 5 to 20 ns instead of a
+  // constant.
   return Object.freeze({
     name,
     size,

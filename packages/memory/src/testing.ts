@@ -1,4 +1,4 @@
-/** Walkers and helpers for tests of whatever stands on a linear memory. */
+/** Walkers and helpers for tests of code that stands on a linear memory. */
 import { CONTROL, CONTROL_BASE, CONTROL_END, sysStatNames } from "./layout.ts";
 import type { LinearMemory } from "./linear-memory.ts";
 import type { StructType } from "./struct.ts";
@@ -9,7 +9,7 @@ export { jsKernel, wasmKernel } from "./kernel.ts";
 export { assembleKernel } from "./kernel-wasm.ts";
 
 /**
- * Checks what must always hold of a memory and throws with the numbers if it doesn't:
+ * Checks the invariants of a memory, and throws with the numbers if one is broken:
  *
  *     the nil page is all zero
  *     CONTROL_BASE + sizeof(CONTROL) <= controlNext <= CONTROL_END
@@ -41,7 +41,7 @@ export function verifyMemory(mem: LinearMemory): void {
   must(mem.stats.sys <= mem.size, `sys ${mem.stats.sys} > size ${mem.size}`);
 }
 
-/** A struct as text, a line a field, for failure messages. */
+/** A struct as text, one line per field, for failure messages. */
 export function dumpStruct(mem: LinearMemory, addr: number, type: StructType<string>): string {
   const lines = type.fields.map((f) => {
     const a = addr + f.offset;

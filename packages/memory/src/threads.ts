@@ -1,24 +1,24 @@
 /**
- * The threads of a memory: a table of 511 entries in the control block, so that a lock word can name its holder and
- * whoever waits for it can tell whether that holder still lives.
+ * The threads of a memory: a table of 511 entries in the control block. A lock word names its holder by the number of
+ * an entry, so a waiting thread can tell whether the holder still lives.
  *
- *     entry k    0  generation << 2 | state    4  number that the operating system knows the thread by; 0: unknown
+ *     entry k    0  generation << 2 | state    4  the operating system's number of the thread; 0: unknown
  *
- *     free, ended -> registered   registerThread: whoever starts a worker draws its number before it runs
- *     free, ended -> live         a thread attaches without one
+ *     free, ended -> registered   registerThread: a thread draws a number for a worker that it will start
+ *     free, ended -> live         a thread attaches without a registered number
  *     registered -> live          a thread attaches with the number that was drawn for it
- *     registered, live -> ended   threadExited, by whoever learns of the end (a Worker's "exit" event); or the thread
- *                                 itself, when it closes its last allocator or calls leave
- *     ended -> live the same thread comes back, and nobody has drawn its entry meanwhile; or it has no number and takes
- *     a lock, for which it draws one
+ *     registered, live -> ended   threadExited, called by a thread that learns of the end (a Worker's "exit" event);
+ *                                 or the thread itself closes its last allocator or calls leave
+ *     ended -> live               the same thread comes back, if no other thread has drawn its entry meanwhile;
+ *                                 or a thread without a number draws one for a lock
  *
- * The number of a thread is generation << 9 | k. Each draw of an ended entry begins a generation, so a number means one
- * thread for 2^21 lives of its entry, and what is said or remembered about a thread that has ended (a report that comes
- * late, the owner of an mcache) is never taken for the thread that came after it.
+ * The number of a thread is generation << 9 | k. Each draw of an ended entry begins a new generation, so a number means
+ * one thread for 2^21 lives of its entry. A late report of an end, or the remembered owner of an mcache, names a thread
+ * that has ended, and never the thread that has the entry after it.
  *
- * Linux tells without being told: a live thread whose number is gone from /proc/self/task has ended. That works where
- * it matters most, on a thread that waits for a lock and so can't run its event loop; and it gives back the entries of
- * threads that nobody watched, when no others are left.
+ * Linux needs no report: a live thread whose number is missing from /proc/self/task has ended. This works on a thread
+ * that waits for a lock, which cannot run its event loop and so receives no report. It also frees the entries of
+ * threads whose end was never reported, once all other entries are taken.
  */
 import type { Kernel } from "./kernel.ts";
 import { CONTROL, CONTROL_BASE, MAX_THREADS } from "./layout.ts";
@@ -37,9 +37,9 @@ const ENDED = 3;
 const TABLE = CONTROL_BASE + CONTROL.offsets.threads;
 const CURSOR = CONTROL_BASE + CONTROL.offsets.threadCursor;
 
-/** log2 of MAX_THREADS: the low bits of a number. */
+/** log2 of MAX_THREADS: the low bits of a number are the entry. */
 const ENTRY_BITS = 9;
-/** A number shifted by one, a lock word, stays a positive integer of 31 bits: V8 keeps those unboxed. */
+/** A lock word is a number shifted by one. It stays a positive integer of 31 bits, which V8 keeps unboxed. */
 const GENERATIONS = 1 << 21;
 
 interface Fs {
@@ -59,13 +59,13 @@ function linuxFs(): Fs | null {
 
 let ownTask: number | undefined;
 
-/** The operating system's number of this thread; 0: it has none that could be looked up. */
+/** The operating system's number of this thread; 0 where there is no /proc. */
 function osThread(): number {
   if (ownTask === undefined) {
     try {
       ownTask = Number(linuxFs()?.readlinkSync("/proc/thread-self").split("/").at(-1)) || 0;
     } catch {
-      ownTask = 0; // no /proc
+      ownTask = 0;
     }
   }
   return ownTask;
@@ -74,13 +74,16 @@ function osThread(): number {
 const entryOf = (thread: number): number => TABLE + 8 * (thread & (MAX_THREADS - 1));
 const stateOf = (thread: number, state: number): number => ((thread >>> ENTRY_BITS) << 2) | state;
 
-/** Whether the entry's thread has ended and can be told to have, without anybody's word. */
+/** Whether the operating system says that the entry's thread has ended. */
 function taskGone(u32: Uint32Array, entry: number): boolean {
   const task = u32[(entry + 4) >>> 2];
   return task !== 0 && linuxFs()?.existsSync(`/proc/self/task/${task}`) === false;
 }
 
-/** Draws a number in the given state: an unused entry, one whose thread has ended, or one whose end nobody has told. */
+/**
+ * Draws a number and puts its entry into `state`. It takes an unused entry, else an ended entry, else an entry whose
+ * thread has ended without a report.
+ */
 function draw(kernel: Kernel, u32: Uint32Array, state: number, task: number): number {
   for (const from of [FREE, ENDED, LIVE]) {
     for (let n = 1; n < MAX_THREADS; n++) {
@@ -89,7 +92,7 @@ function draw(kernel: Kernel, u32: Uint32Array, state: number, task: number): nu
       const old = kernel.load(entry);
       if ((old & 3) !== from || (from === LIVE && !taskGone(u32, entry))) continue;
       const generation = from === FREE ? 0 : ((old >>> 2) + 1) % GENERATIONS;
-      // Registered first in any case: an entry that is live must not name the task of the thread before it.
+      // Registered first, also for a live entry: a live entry must not name the task of the previous thread.
       if (kernel.cas(entry, old, (generation << 2) | REGISTERED) !== old) continue;
       u32[(entry + 4) >>> 2] = task;
       kernel.store(entry, (generation << 2) | state);
@@ -101,7 +104,7 @@ function draw(kernel: Kernel, u32: Uint32Array, state: number, task: number): nu
   );
 }
 
-/** The entry becomes ENDED, unless it has or is another thread's by now. */
+/** Makes the entry ENDED, unless it already is, or belongs to another thread meanwhile. */
 function end(kernel: Kernel, thread: number): void {
   for (const state of [LIVE, REGISTERED]) {
     const old = stateOf(thread, state);
@@ -109,19 +112,19 @@ function end(kernel: Kernel, thread: number): void {
   }
 }
 
-/** This thread among those of a memory: one object a thread and memory, however often the thread attaches. */
+/** This thread as a member of a memory: one object per thread and memory, however often the thread attaches. */
 export class Member {
   /** Its number, 0 while it has none. */
   thread = 0;
-  /** What it puts into a lock word; 0: it must draw a number first. */
+  /** The word that a lock of this thread holds; 0: the thread must draw a number first. */
   lockWord = 0;
   /** The last number it had. */
   private last = 0;
-  /** The last one that was drawn for a lock. */
+  /** The last number that it drew for a lock. */
   private lent = 0;
   /** Allocators on this thread. */
   private users = 0;
-  /** Locks held by a number that was drawn for them. */
+  /** Locks that it holds by a number drawn for them. */
   private borrowed = 0;
   private readonly kernel: Kernel;
   private readonly u32: Uint32Array;
@@ -131,7 +134,7 @@ export class Member {
     this.u32 = u32;
   }
 
-  /** Takes a number, if it has none: `wanted`, which was registered for it, or 0 for any. */
+  /** Takes a number, unless it has one: `wanted`, the number registered for this thread, or 0 for any number. */
   enter(wanted: number): void {
     if (this.lockWord !== 0 && this.current()) return;
     this.thread = this.borrowed > 0 ? this.thread : this.draw(wanted);
@@ -139,7 +142,7 @@ export class Member {
     this.borrowed = 0;
   }
 
-  /** Whether the number is still this thread's: false after somebody said that it had ended. */
+  /** Whether the number still belongs to this thread: false after a report that the thread has ended. */
   private current(): boolean {
     return this.kernel.load(entryOf(this.thread)) === stateOf(this.thread, LIVE);
   }
@@ -157,7 +160,7 @@ export class Member {
       u32[(entryOf(wanted) + 4) >>> 2] = task;
       return (this.last = wanted);
     }
-    // The number by which whoever started the thread knows it, if that can still be had.
+    // Its last number if it is still free: other threads know this thread by it.
     if (last !== 0) {
       const old = stateOf(last, ENDED);
       if (kernel.cas(entryOf(last), old, stateOf(last, LIVE)) === old) return last;
@@ -165,19 +168,19 @@ export class Member {
     return (this.last = draw(kernel, u32, LIVE, task));
   }
 
-  /** An allocator begins to work on this thread. */
+  /** Called when an allocator begins to work on this thread. */
   join(): void {
     this.enter(0);
     this.users++;
   }
 
-  /** An allocator is done. The last one gives the number back. */
+  /** Called when an allocator closes. The last allocator gives the number back. */
   part(): void {
     this.users--;
     this.leave();
   }
 
-  /** Gives the number back unless an allocator has use for it. */
+  /** Gives the number back, unless an allocator uses it. */
   leave(): void {
     if (this.users > 0 || this.lockWord === 0) return;
     this.lockWord = 0;
@@ -189,7 +192,7 @@ export class Member {
     this.thread = 0;
   }
 
-  /** A thread without a number is about to wait for a lock: the word to put into it. */
+  /** For a thread without a number: draws a number for a lock, and returns the word of that lock. */
   borrow(): number {
     if (this.borrowed === 0) this.thread = this.lent = this.drawLent();
     this.borrowed++;
@@ -197,8 +200,9 @@ export class Member {
   }
 
   /**
-   * A number that was never used before: who finds that a holder has ended and its number still in the lock must not
-   * have met two loans of one number. The entry is that of the last loan, if it can be had.
+   * A number that was never used before. A waiting thread that sees a dead holder's number in a lock may conclude that
+   * the lock has stayed with that holder, because no two loans have one number (ABA). The entry is that of the last
+   * loan, if it is still free.
    */
   private drawLent(): number {
     const { kernel, lent } = this;
@@ -212,7 +216,7 @@ export class Member {
     return draw(kernel, this.u32, LIVE, osThread());
   }
 
-  /** A lock that was taken with a borrowed number is free again, or could not be had. */
+  /** Ends the use of a borrowed number by one lock: the lock is free again, or the thread failed to take it. */
   returnBorrowed(): void {
     if (this.borrowed > 0 && --this.borrowed === 0) this.giveBack();
   }
@@ -220,7 +224,7 @@ export class Member {
 
 const members = new WeakMap<ArrayBufferLike, Member>();
 
-/** This thread's member of the memory, which may have no number. */
+/** This thread's member of the memory. It may have no number. */
 export function memberOf(kernel: Kernel, buffer: ArrayBufferLike, u32: Uint32Array): Member {
   let member = members.get(buffer);
   if (member === undefined) {
@@ -230,7 +234,7 @@ export function memberOf(kernel: Kernel, buffer: ArrayBufferLike, u32: Uint32Arr
   return member;
 }
 
-/** This thread's member of the memory, with a number. wanted: one that was registered for it, or 0. */
+/** This thread's member of the memory, with a number. wanted: the number registered for the thread, or 0 for any. */
 export function enterThread(
   kernel: Kernel,
   buffer: ArrayBufferLike,
@@ -242,21 +246,22 @@ export function enterThread(
   return member;
 }
 
+/** Whether id has the form of a thread number. */
 export function isThread(id: number): boolean {
   return Number.isInteger(id) && id > 0 && id < GENERATIONS << ENTRY_BITS && (id & (MAX_THREADS - 1)) !== 0;
 }
 
-/** A number for a thread that is going to attach. */
+/** Draws a number for a thread that is going to attach. */
 export function drawThread(mem: ThreadMemory): number {
   return draw(mem.kernel, mem.u32, REGISTERED, 0);
 }
 
-/** Notes that the thread has ended. */
+/** Notes in the table that the thread has ended. */
 export function markExited(mem: ThreadMemory, thread: number): void {
   end(mem.kernel, thread);
 }
 
-/** Whether no thread of this number lives: it has ended, or never was. */
+/** Whether no thread of this number lives: it has ended, or never existed. */
 export function threadGone(mem: ThreadMemory, thread: number): boolean {
   const entry = entryOf(thread);
   const word = mem.kernel.load(entry);

@@ -1,6 +1,6 @@
 /**
  * A small structured assembler for WebAssembly: expressions, locals, loops. Kernels are written in it beside their
- * TypeScript twins, so it is made to be read: `page.shl(2).load(table)` is `u32[(table + page * 4) >>> 2]`.
+ * TypeScript twins, so its code reads like theirs: `page.shl(2).load(table)` is `u32[(table + page * 4) >>> 2]`.
  *
  *     const m = new WasmModule(pages, shared);
  *     m.func("sum", ["lo", "hi"], 1, ([lo, hi]) => {
@@ -9,14 +9,79 @@
  *     });
  *     new WebAssembly.Instance(new WebAssembly.Module(m.bytes()), { gort: { memory } });
  *
- * Every value is an i32; comparisons and shifts are unsigned. Addresses are unsigned too: a load at `base + offset`,
- * the offset being constant, costs no addition and may reach all 4 GiB. Functions have 0 or 1 results. Atomic
- * instructions are valid on unshared memories as well. The binary format:
- * https://webassembly.github.io/spec/core/binary/.
+ * Every value is an i32. Comparisons and shifts are unsigned. Addresses are unsigned too: a load at `base + offset`
+ * with a constant offset costs no addition and reaches all 4 GiB. Functions have 0 or 1 results. Atomic instructions
+ * are valid on unshared memories as well. The binary format: https://webassembly.github.io/spec/core/binary/.
  */
 
+/** The value type i32, and the block type without a result. */
 const I32 = 0x7f;
 const NO_RESULT = 0x40;
+/** The form of a function type. */
+const FUNC = 0x60;
+/** Kinds of imports and exports. */
+const KIND_FUNC = 0x00;
+const KIND_MEMORY = 0x02;
+/** Flags of a memory's limits: with a maximum; shared. */
+const HAS_MAXIMUM = 0x01;
+const SHARED = 0x02;
+/** Ids of the sections. */
+const SECTION = { TYPE: 1, IMPORT: 2, FUNCTION: 3, EXPORT: 7, CODE: 10 } as const;
+
+/** The 0xfe prefix of atomic instructions, in one number with the opcode. */
+const ATOMIC = 0xfe00;
+
+/** Opcodes, with the names of the specification. */
+const OP = {
+  UNREACHABLE: 0x00,
+  BLOCK: 0x02,
+  LOOP: 0x03,
+  IF: 0x04,
+  ELSE: 0x05,
+  END: 0x0b,
+  BR: 0x0c,
+  BR_IF: 0x0d,
+  RETURN: 0x0f,
+  CALL: 0x10,
+  DROP: 0x1a,
+  SELECT: 0x1b,
+  LOCAL_GET: 0x20,
+  LOCAL_SET: 0x21,
+  I32_LOAD: 0x28,
+  I32_STORE: 0x36,
+  I64_STORE: 0x37,
+  I32_CONST: 0x41,
+  I64_CONST: 0x42,
+  I32_EQZ: 0x45,
+  I32_EQ: 0x46,
+  I32_NE: 0x47,
+  I32_LT_U: 0x49,
+  I32_GT_U: 0x4b,
+  I32_LE_U: 0x4d,
+  I32_GE_U: 0x4f,
+  I32_CLZ: 0x67,
+  I32_CTZ: 0x68,
+  I32_POPCNT: 0x69,
+  I32_ADD: 0x6a,
+  I32_SUB: 0x6b,
+  I32_MUL: 0x6c,
+  I32_DIV_U: 0x6e,
+  I32_REM_U: 0x70,
+  I32_AND: 0x71,
+  I32_OR: 0x72,
+  I32_XOR: 0x73,
+  I32_SHL: 0x74,
+  I32_SHR_U: 0x76,
+  MEMORY_COPY: [0xfc, 0x0a],
+  MEMORY_FILL: [0xfc, 0x0b],
+  I32_ATOMIC_LOAD: ATOMIC | 0x10,
+  I32_ATOMIC_STORE: ATOMIC | 0x17,
+  I32_ATOMIC_RMW_ADD: ATOMIC | 0x1e,
+  I32_ATOMIC_RMW_AND: ATOMIC | 0x2c,
+  I32_ATOMIC_RMW_OR: ATOMIC | 0x33,
+  I32_ATOMIC_RMW_XCHG: ATOMIC | 0x41,
+  I32_ATOMIC_RMW_CMPXCHG: ATOMIC | 0x48,
+} as const;
 
 /** Unsigned LEB128. */
 function uleb(n: number): number[] {
@@ -26,7 +91,8 @@ function uleb(n: number): number[] {
 }
 
 /**
- * Code is written straight to the function's bytes: copying it from level to level would take longer than compiling it.
+ * Appends code to the bytes of the function. Every level writes there directly: copying code from level to level would
+ * take longer than compiling it.
  */
 type Emit = (out: number[]) => void;
 
@@ -54,20 +120,17 @@ function name(s: string): number[] {
   return [...uleb(bytes.length), ...bytes];
 }
 
-/** An expression, or a number that stands for a constant; 2^31 to 2^32 - 1 are taken modulo 2^32. */
+/** An expression, or a number for a constant. Numbers from 2^31 to 2^32 - 1 count modulo 2^32. */
 export type Operand = Expr | number;
 
 function emit(out: number[], x: Operand): void {
   if (typeof x === "number") {
-    out.push(0x41);
+    out.push(OP.I32_CONST);
     emitSleb(out, x | 0);
   } else x.emit(out);
 }
 
-/** The 0xfe prefix of atomic instructions, in one number with the opcode. */
-const ATOMIC = 0xfe00;
-
-/** An instruction of memory: alignment by its width's exponent, and the offset. */
+/** A memory instruction: `align` is log2 of its width. */
 function emitMemory(out: number[], opcode: number, align: number, offset: number): void {
   if (opcode >= ATOMIC) out.push(opcode >>> 8, opcode & 0xff, align);
   else out.push(opcode, align);
@@ -95,66 +158,66 @@ export class Expr {
     });
   }
   eqz(): Expr {
-    return this.#unary(0x45);
+    return this.#unary(OP.I32_EQZ);
   }
   eq(b: Operand): Expr {
-    return this.#binary(0x46, b);
+    return this.#binary(OP.I32_EQ, b);
   }
   ne(b: Operand): Expr {
-    return this.#binary(0x47, b);
+    return this.#binary(OP.I32_NE, b);
   }
   lt(b: Operand): Expr {
-    return this.#binary(0x49, b);
+    return this.#binary(OP.I32_LT_U, b);
   }
   gt(b: Operand): Expr {
-    return this.#binary(0x4b, b);
+    return this.#binary(OP.I32_GT_U, b);
   }
   le(b: Operand): Expr {
-    return this.#binary(0x4d, b);
+    return this.#binary(OP.I32_LE_U, b);
   }
   ge(b: Operand): Expr {
-    return this.#binary(0x4f, b);
+    return this.#binary(OP.I32_GE_U, b);
   }
   clz(): Expr {
-    return this.#unary(0x67);
+    return this.#unary(OP.I32_CLZ);
   }
   ctz(): Expr {
-    return this.#unary(0x68);
+    return this.#unary(OP.I32_CTZ);
   }
   popcnt(): Expr {
-    return this.#unary(0x69);
+    return this.#unary(OP.I32_POPCNT);
   }
   add(b: Operand): Expr {
-    return this.#binary(0x6a, b);
+    return this.#binary(OP.I32_ADD, b);
   }
   sub(b: Operand): Expr {
-    return this.#binary(0x6b, b);
+    return this.#binary(OP.I32_SUB, b);
   }
   mul(b: Operand): Expr {
-    return this.#binary(0x6c, b);
+    return this.#binary(OP.I32_MUL, b);
   }
-  /** Traps if b is 0, as rem. */
+  /** Traps if b is 0; so does rem. */
   div(b: Operand): Expr {
-    return this.#binary(0x6e, b);
+    return this.#binary(OP.I32_DIV_U, b);
   }
   rem(b: Operand): Expr {
-    return this.#binary(0x70, b);
+    return this.#binary(OP.I32_REM_U, b);
   }
   and(b: Operand): Expr {
-    return this.#binary(0x71, b);
+    return this.#binary(OP.I32_AND, b);
   }
   or(b: Operand): Expr {
-    return this.#binary(0x72, b);
+    return this.#binary(OP.I32_OR, b);
   }
   xor(b: Operand): Expr {
-    return this.#binary(0x73, b);
+    return this.#binary(OP.I32_XOR, b);
   }
-  /** By b modulo 32, as shr. */
+  /** Shifts by b modulo 32; so does shr. */
   shl(b: Operand): Expr {
-    return this.#binary(0x74, b);
+    return this.#binary(OP.I32_SHL, b);
   }
   shr(b: Operand): Expr {
-    return this.#binary(0x76, b);
+    return this.#binary(OP.I32_SHR_U, b);
   }
   not(): Expr {
     return this.xor(-1);
@@ -167,29 +230,29 @@ export class Expr {
       emitMemory(out, opcode, 2, offset);
     });
   }
-  /** The word at this address (a multiple of 4) plus a constant. */
+  /** The word at this address plus a constant, together a multiple of 4. */
   load(offset = 0): Expr {
-    return this.#memory(0x28, offset);
+    return this.#memory(OP.I32_LOAD, offset);
   }
   atomicLoad(offset = 0): Expr {
-    return this.#memory(ATOMIC | 0x10, offset);
+    return this.#memory(OP.I32_ATOMIC_LOAD, offset);
   }
-  /** Adds to the word at this address plus a constant, atomically; gives the word as it was, as all of these do. */
+  /** Adds atomically to the word at this address plus a constant. Gives the previous word, as do the four below. */
   atomicAdd(value: Operand, offset = 0): Expr {
-    return this.#memory(ATOMIC | 0x1e, offset, value);
+    return this.#memory(OP.I32_ATOMIC_RMW_ADD, offset, value);
   }
   atomicAnd(value: Operand, offset = 0): Expr {
-    return this.#memory(ATOMIC | 0x2c, offset, value);
+    return this.#memory(OP.I32_ATOMIC_RMW_AND, offset, value);
   }
   atomicOr(value: Operand, offset = 0): Expr {
-    return this.#memory(ATOMIC | 0x33, offset, value);
+    return this.#memory(OP.I32_ATOMIC_RMW_OR, offset, value);
   }
   atomicXchg(value: Operand, offset = 0): Expr {
-    return this.#memory(ATOMIC | 0x41, offset, value);
+    return this.#memory(OP.I32_ATOMIC_RMW_XCHG, offset, value);
   }
   /** Stores `value` if the word is `expected`. */
   atomicCas(expected: Operand, value: Operand, offset = 0): Expr {
-    return this.#memory(ATOMIC | 0x48, offset, expected, value);
+    return this.#memory(OP.I32_ATOMIC_RMW_CMPXCHG, offset, expected, value);
   }
 }
 
@@ -197,7 +260,7 @@ export class Local extends Expr {
   readonly #index: number;
   constructor(index: number) {
     super((out) => {
-      out.push(0x20);
+      out.push(OP.LOCAL_GET);
       emitUleb(out, index);
     });
     this.#index = index;
@@ -205,22 +268,22 @@ export class Local extends Expr {
   set(value: Operand): Stmt {
     return (out) => {
       emit(out, value);
-      out.push(0x21);
+      out.push(OP.LOCAL_SET);
       emitUleb(out, this.#index);
     };
   }
 }
 
-/** Code that leaves nothing, at a depth of nested blocks: what a branch needs to count its way out. */
+/** Code that leaves nothing. `depth` is the number of enclosing blocks, from which a branch counts outwards. */
 export type Stmt = (out: number[], depth: number) => void;
 
 export const constant = (n: number): Expr => new Expr((out) => emit(out, n));
 
-/** a if the condition holds, else b; both are evaluated. */
+/** a if the condition holds, else b. Both are evaluated. */
 export const select = (condition: Expr, a: Operand, b: Operand): Expr =>
   new Expr((out) => {
     for (const x of [a, b, condition]) emit(out, x);
-    out.push(0x1b);
+    out.push(OP.SELECT);
   });
 
 const memoryStmt =
@@ -231,18 +294,18 @@ const memoryStmt =
   };
 
 export const store = (addr: Operand, value: Operand, offset = 0): Stmt =>
-  memoryStmt(0x36, 2, offset, addr, value);
+  memoryStmt(OP.I32_STORE, 2, offset, addr, value);
 
 export const atomicStore = (addr: Operand, value: Operand, offset = 0): Stmt =>
-  memoryStmt(ATOMIC | 0x17, 2, offset, addr, value);
+  memoryStmt(OP.I32_ATOMIC_STORE, 2, offset, addr, value);
 
 /** Zeroes 8 bytes at an address that is a multiple of 8. */
 export const zero8 =
   (addr: Expr, offset = 0): Stmt =>
   (out) => {
     addr.emit(out);
-    out.push(0x42, 0x00);
-    emitMemory(out, 0x37, 3, offset);
+    out.push(OP.I64_CONST, 0x00);
+    emitMemory(out, OP.I64_STORE, 3, offset);
   };
 
 const bulk =
@@ -253,16 +316,16 @@ const bulk =
   };
 
 export const memoryFill = (addr: Operand, byte: Operand, n: Operand): Stmt =>
-  bulk([0xfc, 0x0b, 0x00], addr, byte, n);
+  bulk([...OP.MEMORY_FILL, 0x00], addr, byte, n);
 
 export const memoryCopy = (dst: Operand, src: Operand, n: Operand): Stmt =>
-  bulk([0xfc, 0x0a, 0x00, 0x00], dst, src, n);
+  bulk([...OP.MEMORY_COPY, 0x00, 0x00], dst, src, n);
 
-/** Evaluates an expression for what it does. */
-export const drop = (x: Expr): Stmt => bulk([0x1a], x);
+/** Evaluates an expression for its side effects. */
+export const drop = (x: Expr): Stmt => bulk([OP.DROP], x);
 
 /** Leaves the function, with its result if it has one. */
-export const ret = (x?: Operand): Stmt => (x === undefined ? bulk([0x0f]) : bulk([0x0f], x));
+export const ret = (x?: Operand): Stmt => (x === undefined ? bulk([OP.RETURN]) : bulk([OP.RETURN], x));
 
 function sequence(out: number[], body: readonly Stmt[], depth: number): void {
   for (const s of body) s(out, depth);
@@ -271,28 +334,28 @@ function sequence(out: number[], body: readonly Stmt[], depth: number): void {
 export function when(condition: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt {
   return (out, depth) => {
     condition.emit(out);
-    out.push(0x04, NO_RESULT);
+    out.push(OP.IF, NO_RESULT);
     sequence(out, then, depth + 1);
     if (otherwise.length > 0) {
-      out.push(0x05);
+      out.push(OP.ELSE);
       sequence(out, otherwise, depth + 1);
     }
-    out.push(0x0b);
+    out.push(OP.END);
   };
 }
 
-/** A place that branches go to. Used inside of the construct that made it. */
+/** The target of branches. Branch to it only inside of the construct that made it. */
 export class Label {
   #depth = 0;
-  /** Goes there; with a condition, if it holds. */
+  /** Branches to the label; with a condition, only if it holds. */
   branch(condition?: Expr): Stmt {
     return (out, depth) => {
       condition?.emit(out);
-      out.push(condition ? 0x0d : 0x0c);
+      out.push(condition ? OP.BR_IF : OP.BR);
       emitUleb(out, depth - this.#depth);
     };
   }
-  /** For the constructs below. */
+  /** Sets the depth of the label. For the constructs below. */
   at(depth: number): void {
     this.#depth = depth;
   }
@@ -305,15 +368,15 @@ function labelled(opcode: number, body: (label: Label) => readonly Stmt[]): Stmt
     label.at(depth + 1);
     out.push(opcode, NO_RESULT);
     sequence(out, stmts, depth + 1);
-    out.push(0x0b);
+    out.push(OP.END);
   };
 }
 
-/** A block; a branch to its label leaves it. */
-export const block = (body: (leave: Label) => readonly Stmt[]): Stmt => labelled(0x02, body);
+/** A block. A branch to its label leaves it. */
+export const block = (body: (leave: Label) => readonly Stmt[]): Stmt => labelled(OP.BLOCK, body);
 
-/** A block that is left at its end, unless a branch to its label starts it anew. */
-export const loop = (body: (again: Label) => readonly Stmt[]): Stmt => labelled(0x03, body);
+/** A block that ends after its last statement, unless a branch to its label starts it again. */
+export const loop = (body: (again: Label) => readonly Stmt[]): Stmt => labelled(OP.LOOP, body);
 
 /** Runs the body as long as the condition holds before it. */
 export const loopWhile = (condition: Expr, body: readonly Stmt[]): Stmt =>
@@ -323,7 +386,7 @@ export const loopWhile = (condition: Expr, body: readonly Stmt[]): Stmt =>
 export const doWhile = (body: readonly Stmt[], condition: Expr): Stmt =>
   loop((again) => [...body, again.branch(condition)]);
 
-/** A function that can be called: its result as an expression, or the call as a statement where it has none. */
+/** A function of the module. `call` is its result as an expression; `run` is the call of a function without result. */
 export class Func {
   readonly #index: number;
   constructor(index: number) {
@@ -332,7 +395,7 @@ export class Func {
   call(...args: Operand[]): Expr {
     return new Expr((out) => {
       for (const x of args) emit(out, x);
-      out.push(0x10);
+      out.push(OP.CALL);
       emitUleb(out, this.#index);
     });
   }
@@ -342,7 +405,7 @@ export class Func {
 }
 
 /**
- * A module over the imported memory `gort.memory`. Imports are declared before functions, functions before their
+ * A module over the imported memory `gort.memory`. Declare imports before functions, and functions before their
  * callers.
  */
 export class WasmModule {
@@ -351,40 +414,38 @@ export class WasmModule {
   readonly #imports: number[][] = [];
   readonly #exports: number[][] = [];
   readonly #bodies: number[][] = [];
-  /** Locals of the function at hand, its parameters included. */
+  /** The number of locals of the current function, parameters included. */
   #locals = 0;
 
-  /** pages: of 64 KiB, the memory's initial and its maximum size. */
+  /** pages: the memory's size in pages of 64 KiB, which is its initial and its maximum size. */
   constructor(pages: number, shared: boolean) {
-    this.#limits = [shared ? 0x03 : 0x01, ...uleb(pages), ...uleb(pages)];
+    this.#limits = [shared ? HAS_MAXIMUM | SHARED : HAS_MAXIMUM, ...uleb(pages), ...uleb(pages)];
   }
 
   #type(params: number, results: number): number[] {
     const i32s = (n: number): number[] => vec(Array.from({ length: n }, () => [I32]));
-    this.#types.push([0x60, ...i32s(params), ...i32s(results)]);
+    this.#types.push([FUNC, ...i32s(params), ...i32s(results)]);
     return uleb(this.#types.length - 1);
   }
 
   /** A function `gort.<fname>` of the host. */
   import(fname: string, params: number, results: 0 | 1): Func {
     if (this.#bodies.length > 0) throw new TypeError(`memory: import of ${fname} after a function`);
-    this.#imports.push([...name("gort"), ...name(fname), 0x00, ...this.#type(params, results)]);
+    this.#imports.push([...name("gort"), ...name(fname), KIND_FUNC, ...this.#type(params, results)]);
     return new Func(this.#imports.length - 1);
   }
 
-  /** A fresh local of the function at hand, 0 at first. */
+  /** A fresh local of the current function; its first value is 0. */
   local(): Local {
     return new Local(this.#locals++);
   }
 
-  /** Fresh locals without end: `const [a, b] = m.locals()`. */
+  /** An endless series of fresh locals: `const [a, b] = m.locals()`. */
   *locals(): Generator<Local, never> {
     for (;;) yield this.local();
   }
 
-  /**
-   * Declares and exports a function. Its body is made at once; a body that ends in an expression is written with ret.
-   */
+  /** Declares and exports a function. `body` runs at once. A function with a result returns it with `ret`. */
   func(
     fname: string,
     params: readonly string[],
@@ -398,25 +459,26 @@ export class WasmModule {
     this.#type(params.length, results);
     const text = own === 0 ? [0x00] : [0x01, ...uleb(own), I32];
     sequence(text, stmts, 0);
-    // Whatever has a result returns from inside.
-    if (results === 1) text.push(0x00);
-    text.push(0x0b);
+    // A function with a result has returned before its end; the code there must be unreachable.
+    if (results === 1) text.push(OP.UNREACHABLE);
+    text.push(OP.END);
     this.#bodies.push([...uleb(text.length), ...text]);
     const index = this.#imports.length + this.#bodies.length - 1;
-    this.#exports.push([...name(fname), 0x00, ...uleb(index)]);
+    this.#exports.push([...name(fname), KIND_FUNC, ...uleb(index)]);
     return new Func(index);
   }
 
   bytes(): Uint8Array<ArrayBuffer> {
-    const memory = [...name("gort"), ...name("memory"), 0x02, ...this.#limits];
+    const memory = [...name("gort"), ...name("memory"), KIND_MEMORY, ...this.#limits];
     const first = this.#imports.length;
     return new Uint8Array([
+      // "\0asm", version 1
       ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-      ...section(1, vec(this.#types)),
-      ...section(2, vec([...this.#imports, memory])),
-      ...section(3, vec(this.#bodies.map((_, i) => uleb(first + i)))),
-      ...section(7, vec(this.#exports)),
-      ...section(10, vec(this.#bodies)),
+      ...section(SECTION.TYPE, vec(this.#types)),
+      ...section(SECTION.IMPORT, vec([...this.#imports, memory])),
+      ...section(SECTION.FUNCTION, vec(this.#bodies.map((_, i) => uleb(first + i)))),
+      ...section(SECTION.EXPORT, vec(this.#exports)),
+      ...section(SECTION.CODE, vec(this.#bodies)),
     ]);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The host's WebAssembly, typed by hand: its types are part of the DOM library, which a package for every
- * platform does not assume. WasmMemory is structurally the DOM library's WebAssembly.Memory.
+ * The host's WebAssembly, typed by hand. Its types are part of the DOM library, and this package runs also where that
+ * library is absent. WasmMemory is structurally the DOM library's WebAssembly.Memory.
  */
 export interface WasmMemory {
   readonly buffer: ArrayBufferLike;
@@ -16,6 +16,7 @@ interface WasmHost {
   ) => { readonly exports: Record<string, unknown> };
 }
 
+/** The host's WebAssembly; undefined if it has none. */
 export function wasmHost(): WasmHost | undefined {
   return (globalThis as unknown as { WebAssembly?: WasmHost }).WebAssembly;
 }

@@ -71,13 +71,13 @@ describe("createLinearMemory", () => {
     }
   });
 
-  it("says what was asked for when less than 64 MiB is granted", () => {
+  it("names the requested size if the platform grants less than 64 MiB", () => {
     expect(() => createLinearMemory({ maxMemory: 128 * MiB }, stingy(60 * MiB, 60 * MiB))).toThrow(
       "the platform grants less than 67108864 bytes (requested 134217728): RangeError: Array buffer allocation failed",
     );
   });
 
-  it("does not take a failure that is no refusal for one", () => {
+  it("passes on an error that is no refusal", () => {
     const platform = stingy(0, 0);
     platform.wasmMemory = () => {
       throw new TypeError("broken");
@@ -100,7 +100,7 @@ describe("options of any other kind than an object", () => {
     expect(() => attachLinearMemory(memory as never, options as never)).toThrow(new TypeError(text));
   });
 
-  it.each([Object.create(null), { toString: 1 }])("and values of options that have no text", (value) => {
+  it.each([Object.create(null), { toString: 1 }])("are named also where a value has no text", (value) => {
     for (const key of ["maxMemory", "shared", "release", "kernel", "staticLockRanking"]) {
       expect(() => createLinearMemory({ [key]: value })).toThrow(`memory: ${key} must be`);
     }
@@ -119,7 +119,7 @@ describe("attachLinearMemory", () => {
     verifyMemory(mem);
   });
 
-  it("rejects a buffer that is no memory of ours", () => {
+  it("rejects a buffer that createLinearMemory did not make", () => {
     for (const bad of [new ArrayBuffer(1 << 20), new ArrayBuffer(8), new Uint32Array(8), null, 8n]) {
       expect(() => attachLinearMemory(bad as never)).toThrow(/^memory: attachLinearMemory needs a memory/);
     }

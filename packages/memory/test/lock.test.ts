@@ -16,7 +16,7 @@ describe("Lock", () => {
     expect(() => l.unlock()).toThrow("unlock of the free lock");
   });
 
-  it("throws instead of waiting for ever on a memory that no other thread can have", () => {
+  it("throws instead of waiting for ever on a memory that no other thread can share", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20, shared: false });
     const l = new Lock(mem, mem.reserveControl(8));
     l.lock();
@@ -31,7 +31,7 @@ describe("Lock", () => {
     expect(() => l.lock()).toThrow("held by its own thread");
   });
 
-  it("gives up in the end on a holder of which nobody can tell whether it lives", () => {
+  it("gives up after the timeout if nothing tells whether the holder lives", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const l = new Lock(mem, mem.reserveControl(8));
     const other = mem.registerThread();
@@ -40,7 +40,7 @@ describe("Lock", () => {
     expect(() => l.lock()).toThrow(`not released by thread ${other} for 20 ms`);
   });
 
-  it("is not refused because its holder unlocks and leaves while the waiting thread looks at it", () => {
+  it("does not throw if the holder unlocks and leaves while the waiting thread checks it", () => {
     for (const comesBack of [false, true]) {
       const mem = createLinearMemory({ maxMemory: 64 << 20 });
       const l = new Lock(mem, mem.reserveControl(8));
@@ -93,7 +93,9 @@ describe("Lock", () => {
     expect((await Promise.all(sleepers)).sort()).toEqual(["ok", "timed-out"]);
   });
 
-  it("keeps four threads out of each other's way, sleeping and spinning", { timeout: 60_000 }, async () => {
+  it("lets one of four threads at a time into the critical section, sleeping and spinning", {
+    timeout: 60_000,
+  }, async () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const at = mem.reserveControl(16);
     // Workers can't load TypeScript: they run the built package.
@@ -111,7 +113,7 @@ describe("Lock", () => {
     expect(mem.u32[at >>> 2]).toBe(0);
   });
 
-  it("throws at once when the holder's end was told, also where the system tells nothing", () => {
+  it("throws at once after a report of the holder's end, also where the system reports nothing", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const l = new Lock(mem, mem.reserveControl(8));
     const other = mem.registerThread();
@@ -127,9 +129,9 @@ describe("Lock", () => {
     expect(String(error)).toContain(`is held by thread ${other}, which has ended`);
   });
 
-  // Elsewhere a dead thread is noticed when its end is told, as the test above does.
+  // Elsewhere a waiting thread learns of the end by threadExited, as in the test above.
   it.skipIf(process.platform !== "linux")(
-    "sees on Linux that a worker died inside, while the event loop is blocked",
+    "sees on Linux that a worker died in the critical section, while the event loop is blocked",
     {
       timeout: 30_000,
     },

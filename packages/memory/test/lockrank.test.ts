@@ -13,7 +13,7 @@ describe("the order of locks", () => {
     return { mem, first: first, same: same, second: second, own: own };
   }
 
-  it("is the table's: taking locks upwards is right, downwards or beside is not", () => {
+  it("is the table's: a thread may take locks downwards in the table, not upwards and not of one rank", () => {
     const { first, same, second } = setUp();
     first.lock();
     second.lock();
@@ -38,7 +38,7 @@ describe("the order of locks", () => {
     stats.unlock();
   });
 
-  it("leaves out a program's own locks, but not their other rules", () => {
+  it("does not rank a program's own locks, but checks their other rules", () => {
     const { mem, first, second, own } = setUp();
     second.lock();
     own.lock();
@@ -57,7 +57,7 @@ describe("the order of locks", () => {
     expect(() => mem.willBlock("sleep")).toThrow("sleep while lock mcentral");
   });
 
-  it("is not checked unless asked for", () => {
+  it("is not checked without the option", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const at = mem.reserveControl(16);
     mem.rankLocks((addr) => (addr === at ? "mcentral" : "mheap"));

@@ -73,7 +73,7 @@ describe("sys states", () => {
     expect(Math.abs(before - rss() - n)).toBeLessThan(0.05 * n);
   });
 
-  it("release nothing when turned off", () => {
+  it("release nothing with release: false", () => {
     const mem = createLinearMemory({ maxMemory: 64 * MiB, release: false });
     const p = mem.sysReserve(MiB, 65536);
     mem.kernel.fill(p, 7, MiB);

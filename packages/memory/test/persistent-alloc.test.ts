@@ -32,7 +32,7 @@ describe("persistentAlloc", () => {
     verifyMemory(mem);
   });
 
-  it("rejects sizes and alignments that make no sense", () => {
+  it("rejects a size of 0, and an alignment that is no power of two", () => {
     const mem = createLinearMemory({ maxMemory: 64 * MiB });
     expect(() => mem.persistentAlloc(0, 8, "gcSys")).toThrow(RangeError);
     expect(() => mem.persistentAlloc(8, 12, "gcSys")).toThrow(RangeError);

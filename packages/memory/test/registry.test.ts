@@ -15,7 +15,7 @@ function owner(): Owner {
 }
 
 describe("a registry", () => {
-  it("reports dead objects to its owner, also after one with reports due was dropped", async () => {
+  it("reports dead objects to its owner, also after a registry with due reports was dropped", async () => {
     await dropWithReportsDue(owner);
     const kept = owner();
     await collectHostUntil(() => kept.reported.length === 10);

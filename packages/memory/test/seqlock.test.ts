@@ -21,7 +21,7 @@ function setUp(loads: (n: number) => void = () => {}) {
 }
 
 describe("a sequence lock", () => {
-  it("is odd during a change, and tells a reader that a change has begun or passed", () => {
+  it("is odd during a change, and shows a reader that a change has begun or passed", () => {
     const { mem, version } = setUp();
     const before = stableVersion(mem, version);
     expect([before & 1, unchanged(mem, version, before)]).toEqual([0, true]);
@@ -45,7 +45,7 @@ describe("a sequence lock", () => {
     }
   });
 
-  it("gives up a writer that does not end its change within a second", () => {
+  it("stops waiting for a writer that does not end its change within a second", () => {
     let now = 0;
     const clock = vi.spyOn(performance, "now").mockImplementation(() => (now += 0.5));
     try {

@@ -55,7 +55,8 @@ describe("defineStruct", () => {
     mem.f64[(p + s.offsets.y) >>> 3] = 0.5;
     mem.i32[(p + s.offsets.z) >>> 2] = -3;
     expect(dumpStruct(mem, p, s)).toBe(
-      `point at 0x${p.toString(16)}\n  x                7\n  y                0.5\n  z                -3\n  w                0\n` +
+      `point at 0x${p.toString(16)}\n  x                7\n  y                0.5\n` +
+        "  z                -3\n  w                0\n" +
         "  f                0\n  h                0\n  a                (8 bytes)",
     );
   });

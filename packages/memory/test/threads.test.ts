@@ -10,7 +10,7 @@ describe("the table of threads", () => {
     expect(mem.threadGone(mem.thread)).toBe(false);
   });
 
-  it("draws each number once, and those of ended threads when there are no others", () => {
+  it("draws each number once, and reuses the entries of ended threads when no others are left", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const drawn = Array.from({ length: 510 }, () => mem.registerThread());
     expect(new Set([mem.thread, ...drawn]).size).toBe(511);
@@ -24,7 +24,7 @@ describe("the table of threads", () => {
     expect(mem.threadGone(old)).toBe(true);
   });
 
-  it("takes no report of an end for the thread that has the entry by now", () => {
+  it("applies no late report of an end to the thread that has the entry now", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const drawn = Array.from({ length: 510 }, () => mem.registerThread());
     const old = drawn[0];
@@ -60,7 +60,7 @@ describe("the table of threads", () => {
     expect(numbers.size).toBe(2000);
   });
 
-  it("gives a thread that comes back the number it is known by, until another has drawn the entry", () => {
+  it("gives a returning thread its old number, until another thread has drawn the entry", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const { thread } = mem;
     mem.leave();
@@ -75,7 +75,7 @@ describe("the table of threads", () => {
     expect(attachLinearMemory(mem.memory as never).thread % MAX_THREADS).toBe(7);
   });
 
-  it("gives none to a thread that attaches to read, and takes none from it", () => {
+  it("gives no number to a thread that attaches to read, and takes none from it", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const { thread } = mem;
     expect(attachLinearMemory(mem.memory as never, { thread: 0 }).thread).toBe(thread);
@@ -88,7 +88,7 @@ describe("the table of threads", () => {
     expect(reader.thread).toBe(0);
   });
 
-  it("lends each number once, all of one entry as long as it is to be had", () => {
+  it("lends each number once, and keeps to one entry as long as that entry is free", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const l = new Lock(mem, mem.reserveControl(8));
     mem.leave();
@@ -124,7 +124,7 @@ describe("the table of threads", () => {
       if (!staticLockRanking) expect(() => l.lock()).toThrow("held by its own thread");
       l.unlock();
       expect(mem.thread).toBe(lent);
-      mem.kernel.or(inner.addr, 1); // as if somebody slept
+      mem.kernel.or(inner.addr, 1); // as if another thread slept
       inner.unlock();
       expect([inner.held, mem.thread, mem.threadGone(lent)]).toEqual([false, 0, true]);
       expect(() => l.unlock()).toThrow(staticLockRanking ? "it is free" : "unlock of the free lock");
@@ -162,9 +162,9 @@ describe("the table of threads", () => {
     expect(mem.thread).toBe(0);
   });
 
-  // Elsewhere the end must be told.
+  // Elsewhere a thread must report the end.
   it.skipIf(process.platform !== "linux")(
-    "takes back on Linux the numbers of threads whose end nobody told",
+    "takes back on Linux the numbers of threads whose end was not reported",
     () => {
       const mem = createLinearMemory({ maxMemory: 64 << 20 });
       const task = (k: number): number => (CONTROL_BASE + CONTROL.offsets.threads + 8 * k + 4) >>> 2;

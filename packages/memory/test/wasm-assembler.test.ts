@@ -33,7 +33,7 @@ function instance(build: (m: WasmModule) => void, imports: Record<string, unknow
 }
 
 describe("the assembler", () => {
-  it("makes the expressions it says, over all of i32", () => {
+  it("makes expressions that compute their operation, over all of i32", () => {
     const twins: Record<string, [(a: Expr, b: Expr) => Expr, (a: number, b: number) => number]> = {
       add: [(a, b) => a.add(b), (a, b) => a + b],
       sub: [(a, b) => a.sub(b), (a, b) => a - b],
