@@ -50,8 +50,8 @@ export function reserveLocked(mem: ControlMemory, n: number, align: number, from
     const addr = low + ((align - (low % align)) % align);
     if (addr + size > high) return 0;
     mem.u32[LOW] = addr + size;
-    // A cursor of exactly 2^32 does not fit its word. It stops 8 bytes below, which gives up those 8 bytes.
-    if (addr + size > 0xffffffff) mem.u32[LOW] = 0xfffffff8;
+    // A cursor of exactly 2^32 does not fit its word. Both cursors stop 8 bytes below, so that nothing is left between.
+    if (addr + size > 0xffffffff) mem.u32[LOW] = mem.f64[HIGH] = 0xfffffff8;
     return addr;
   }
   const top = high - size;

@@ -32,6 +32,17 @@ describe("sys states", () => {
     verifyMemory(mem);
   });
 
+  it("reserve nothing after the last byte of a 4 GiB memory, from either end", () => {
+    for (const from of ["low", "high"] as const) {
+      const mem = createLinearMemory();
+      const rest = mem.unreserved;
+      expect(mem.sysReserve(rest, 8)).toBe(MAX_MEMORY - rest);
+      expect(mem.unreserved).toBe(0);
+      expect(mem.sysReserve(8, 8, from)).toBe(0);
+      verifyMemory(mem);
+    }
+  });
+
   it("count mapped bytes by purpose", () => {
     const mem = createLinearMemory({ maxMemory: 64 * MiB });
     const sys = mem.stats.sys;
