@@ -1,13 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { crashReport, createScheduler, type Scheduler } from "../src/index.ts";
-
-const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
-
-/** Waits until no goroutine can run. On a busy machine a timer may fire before the first slice. */
-async function settled(s: Scheduler): Promise<void> {
-  do await turn();
-  while (!s.isIdle);
-}
+import { settled } from "./kit.ts";
 
 /** The end of the event loop, as listeners see it. */
 const beforeExit = () => process.emit("beforeExit", 0);

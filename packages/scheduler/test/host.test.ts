@@ -3,14 +3,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createScheduler, type Scheduler } from "../src/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
-
-const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
-
-/** Waits until no goroutine can run. On a busy machine a timer may fire before the first slice. */
-async function settled(s: Scheduler): Promise<void> {
-  do await turn();
-  while (!s.isIdle);
-}
+import { settled } from "./kit.ts";
 
 afterEach(() => vi.restoreAllMocks());
 

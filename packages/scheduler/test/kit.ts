@@ -1,5 +1,5 @@
 /** Helpers that several test files use. */
-import { crashReport } from "../src/index.ts";
+import { crashReport, type Scheduler } from "../src/index.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
 
 /** Runs `f` as the main goroutine in virtual time, and verifies the scheduler at its end. */
@@ -22,3 +22,12 @@ export function report(f: () => unknown): string {
 
 /** A value that the types refuse, as a caller in JavaScript may pass it. */
 export const untyped = (value: unknown): never => value as never;
+
+/** A later turn of the event loop. */
+export const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+/** Waits until no goroutine can run. On a busy machine a timer may fire before the first slice. */
+export async function settled(s: Scheduler): Promise<void> {
+  do await turn();
+  while (!s.isIdle);
+}

@@ -1,8 +1,9 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
-import { createScheduler, type Operation, recvCase, type Scheduler, sendCase } from "../src/index.ts";
+import { createScheduler, type Operation, recvCase, sendCase } from "../src/index.ts";
 import { Mutex } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
+import { settled } from "./kit.ts";
 
 function* failure(op: Operation<unknown>): Generator<undefined, unknown> {
   try {
@@ -11,14 +12,6 @@ function* failure(op: Operation<unknown>): Generator<undefined, unknown> {
     return e;
   }
   return undefined;
-}
-
-const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
-
-/** Waits until no goroutine can run. On a busy machine a timer may fire before the first slice. */
-async function settled(s: Scheduler): Promise<void> {
-  do await turn();
-  while (!s.isIdle);
 }
 
 describe("an op with a signal", () => {
