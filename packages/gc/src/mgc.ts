@@ -46,20 +46,19 @@
  */
 
 import type { Allocator } from "@gort/allocator";
-import { throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import { AllocTrace, hostStack, whoHolds } from "./alloc-trace.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Cycle, GCController } from "./gc-controller.ts";
+import { CycleRunner, type CycleStep, Stops } from "./gc-cycle.ts";
 import { CycleReports } from "./gc-report.ts";
 import { type CycleState, GCState } from "./gc-state.ts";
 import { GCRecord, type GCStats, newGCStats } from "./gc-stats.ts";
 import { type Godebug, parseGodebug } from "./godebug.ts";
-import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, GCHeap } from "./heap.ts";
+import { GC_OFF, GCHeap } from "./heap.ts";
 import { Roots, type StackRoots } from "./mark-roots.ts";
-import { DRAIN_BYTES, MarkSlices, SLICE_NS } from "./mark-slices.ts";
+import { DRAIN_BYTES, MarkSlices } from "./mark-slices.ts";
 import { WriteBarrier } from "./mbarrier.ts";
-import { checkMarks } from "./mcheckmark.ts";
 import { Finalizers } from "./mfinal.ts";
 import { Marker } from "./mgcmark.ts";
 import { NO_MEMORY_LIMIT } from "./mgcpacer.ts";
@@ -68,9 +67,6 @@ import { ReentrancyGuard } from "./reentrancy-guard.ts";
 import { RefTable } from "./ref-table.ts";
 import { SafepointWatch, WATCH_BYTES } from "./safepoint-watch.ts";
 import type { CollectorEvents, CollectorOptions, World } from "./world.ts";
-
-/** Spans swept in the background between two looks at the clock. */
-const SWEEP_BATCH = 256;
 
 /** Longest time without a collection. */
 const FORCE_PERIOD_NS = 120e9;
@@ -108,8 +104,9 @@ export class Collector {
   readonly #controller: GCController;
   readonly #work: MarkSlices;
   readonly #reports: CycleReports;
+  readonly #stops: Stops;
+  readonly #runner: CycleRunner;
   readonly #watch: SafepointWatch;
-  readonly #startNs: number;
   readonly #events: Required<CollectorEvents>;
   readonly #onRequest: () => void;
   readonly #guard: ReentrancyGuard;
@@ -120,8 +117,6 @@ export class Collector {
   /** This thread's: a sweep of it has noted something for #tell; and the finalizer queue has got its first entry. */
   #noted = false;
   #wakeNoted = false;
-  /** This thread's: the error with which the world has refused a stop. */
-  #refusal: unknown = null;
 
   constructor(allocator: Allocator, options: CollectorOptions = {}) {
     this.allocator = allocator;
@@ -137,7 +132,7 @@ export class Collector {
     this.#cycle = this.#state.cycle;
     this.#guard = new ReentrancyGuard(this.#cycle);
     this.record = new GCRecord(mem);
-    this.#startNs = this.#clock.nanotime();
+    const startNs = this.#clock.nanotime();
     const guard = this.#guard;
     const { events } = options;
     this.#events = {
@@ -181,13 +176,39 @@ export class Collector {
       this.godebug,
       stderr,
       { heap, marker: this.marker, roots: this.roots, record: this.record },
-      this.#startNs,
+      startNs,
     );
+    this.#stops = new Stops(this.#world, this.#cycle);
+    this.#runner = new CycleRunner({
+      heap,
+      marker: this.marker,
+      roots: this.roots,
+      sweeper: this.sweeper,
+      work: this.#work,
+      controller: this.#controller,
+      record: this.record,
+      reports: this.#reports,
+      watch: this.#watch,
+      events: this.#events,
+      stops: this.#stops,
+      clock: this.#clock,
+      godebug: this.godebug,
+      cycle: this.#cycle,
+      sweep: this.#state.sweep,
+      startNs,
+      tell: () => this.#tell(),
+      commit: () => this.#commit(),
+    });
     this.marker.onFallback = (err) => this.#reports.fallback(err, options.marker === "wasm");
     // A heap that was in use before had no collector, so nothing of it is unswept.
     heap.phase = GC_OFF;
     heap.heapMarked = 0;
-    const { hooks } = allocator;
+    this.#setHooks();
+    this.#commit();
+  }
+
+  #setHooks(): void {
+    const { hooks } = this.allocator;
     hooks.gcTrigger = (addr) => this.#allocationHook(addr);
     hooks.sweepSpan = this.#sweeps((span) => this.sweeper.sweepTaken(span));
     const sweepOne = this.#sweeps(() => this.sweeper.sweepOne());
@@ -198,7 +219,6 @@ export class Collector {
     hooks.reclaim = this.#sweeps((npages) => this.sweeper.reclaim(npages));
     hooks.operationDone = () => this.#tellOrFail();
     hooks.outOfMemory = () => this.#outOfMemory();
-    this.#commit();
   }
 
   #host() {
@@ -306,34 +326,16 @@ export class Collector {
     this.#guard.enter(call);
   }
 
-  /** Stops the world. Somebody else may have it stopped already, which throws: then nothing has happened. */
-  #stopTheWorld(reason: string): void {
-    try {
-      this.#world.stopTheWorld(reason);
-    } catch (err) {
-      this.#refusal = err;
-      throw err;
-    }
-    this.#cycle.stopped = true;
-  }
-
-  #startTheWorld(): void {
-    this.#cycle.stopped = false;
-    this.#world.startTheWorld();
-  }
-
   /** An error has come out of the collector's work: ends it, but for a refused stop. The world runs again. */
   #fail(err: unknown): never {
-    const refused = this.#refusal === err && err !== null;
-    this.#refusal = null;
-    if (refused) this.#guard.busy = false;
+    if (this.#stops.takeRefusal(err)) this.#guard.busy = false;
     else {
       this.#guard.shutOver(err);
       this.#cycle.requested = false;
       this.heap.phase = GC_OFF;
       this.heap.trigger = Number.POSITIVE_INFINITY;
     }
-    if (this.#cycle.stopped) this.#startTheWorld();
+    this.#stops.end();
     throw err;
   }
 
@@ -459,8 +461,8 @@ export class Collector {
         return swept;
       }
       // What has become garbage since a cycle began is the next one's.
-      if (this.marking) this.#finishMarking();
-      this.#collect(false, true);
+      if (this.marking) this.#runner.finishMarking();
+      this.#runner.collect(false, true);
       return true;
     } catch (err) {
       this.#fail(err);
@@ -492,8 +494,8 @@ export class Collector {
   gc(forced = true): void {
     this.#enter("gc()");
     try {
-      if (this.marking) this.#finishMarking();
-      this.#collect(forced, true);
+      if (this.marking) this.#runner.finishMarking();
+      this.#runner.collect(forced, true);
     } catch (err) {
       this.#fail(err);
     }
@@ -510,10 +512,10 @@ export class Collector {
     this.#watch.safepoint();
     try {
       if (this.godebug.gcstress !== 0) {
-        if (this.marking) this.#finishMarking();
-        this.#collect(false, true);
+        if (this.marking) this.#runner.finishMarking();
+        this.#runner.collect(false, true);
       } else {
-        this.#slice();
+        this.#runner.slice();
         this.#tell();
         if (this.marking || this.gcRequested || !this.sweeper.done) this.#onRequest();
       }
@@ -521,20 +523,6 @@ export class Collector {
       this.#fail(err);
     }
     this.#guard.leave();
-  }
-
-  /** What there is to do at a safepoint. */
-  #slice(): void {
-    if (this.marking) this.#background(false);
-    // The last cycle's sweep comes first, in slices as always; a stop of the world does it in one.
-    else if (this.gcRequested && this.godebug.gcstoptheworld !== 0)
-      this.#collect(false, this.godebug.gcstoptheworld > 1);
-    else if (!this.sweeper.done) this.#backgroundSweep();
-    else if (this.gcRequested) {
-      this.#begin(false, false);
-      // A small heap is marked before the program goes on: it allocates nothing black, and no write has to shade.
-      this.#background(false);
-    }
   }
 
   /**
@@ -548,8 +536,8 @@ export class Collector {
     guard.busy = true;
     this.#watch.safepoint();
     try {
-      if (this.marking) this.#background(true);
-      else if (!this.sweeper.done) this.#backgroundSweep();
+      if (this.marking) this.#runner.background(true);
+      else if (!this.sweeper.done) this.#runner.backgroundSweep();
       this.#tell();
     } catch (err) {
       this.#fail(err);
@@ -562,11 +550,11 @@ export class Collector {
    * Advances by one bounded step and says which: for tests and debuggers, which choose what happens in between. The
    * caller is at a safepoint. `idle` means that no cycle is wanted and all is swept.
    */
-  step(budget = DRAIN_BYTES): "start" | "mark" | "terminate" | "sweep" | "idle" {
+  step(budget = DRAIN_BYTES): CycleStep {
     this.#enter("step()");
-    let did: ReturnType<Collector["step"]>;
+    let did: CycleStep;
     try {
-      did = this.#step(budget);
+      did = this.#runner.step(budget);
       this.#tell();
     } catch (err) {
       this.#fail(err);
@@ -575,92 +563,17 @@ export class Collector {
     return did;
   }
 
-  #step(budget: number): ReturnType<Collector["step"]> {
-    if (this.marking) {
-      if (!this.#work.done) {
-        this.#work.markStep(budget);
-        return "mark";
-      }
-      this.#terminate();
-      return "terminate";
-    }
-    if (this.gcRequested) {
-      this.#begin(false, false);
-      return "start";
-    }
-    return this.sweeper.sweepOne() >= 0 ? "sweep" : "idle";
-  }
-
   /** Starts a concurrent cycle: steps 1 and 2. The caller is at a safepoint. */
   start(forced = false): void {
     if (this.marking && !this.#guard.busy && !this.#guard.shut)
       throw new TypeError("gc: start() called while a cycle runs");
     this.#enter("start()");
     try {
-      this.#begin(forced, false);
+      this.#runner.begin(forced, false);
     } catch (err) {
       this.#fail(err);
     }
     this.#guard.leave();
-  }
-
-  /** A cycle in one stop; with its sweep if asked for. */
-  #collect(forced: boolean, sweep: boolean): void {
-    this.#begin(forced, true);
-    this.#finishMarking();
-    if (sweep) this.sweeper.sweepAll();
-    this.#tell();
-  }
-
-  #begin(forced: boolean, stw: boolean): void {
-    const { heap, marker } = this;
-    const start = this.#clock.nanotime();
-    this.#watch.safepoint();
-    this.sweeper.sweepAll();
-    this.#tell();
-    this.#stopTheWorld("GC mark");
-    const stopped = this.#clock.nanotime();
-    this.allocator.flushAll();
-    const n = this.record.numGC + 1;
-    const cycle = this.#cycle;
-    cycle.requested = false;
-    const expectedWork = this.#controller.beginCycle(this.roots.globalsBytes);
-    cycle.begin({
-      forced,
-      stw,
-      procs: this.#world.gomaxprocs(),
-      start,
-      heapStart: heap.heapLive,
-      goal: heap.heapGoal,
-      expectedWork,
-    });
-    marker.invalidptr = this.godebug.invalidptr !== 0;
-    marker.reset();
-    heap.phase = GC_MARK;
-    // Every slow allocation may have to assist.
-    heap.trigger = 0;
-    this.#work.begin();
-    this.roots.begin(marker);
-    this.#events.gcStart(n, forced);
-    const now = this.#clock.nanotime();
-    cycle.markStart = now;
-    cycle.sweepTermNs = now - start;
-    cycle.pauseNs = now - stopped;
-    if (!stw) this.#startTheWorld();
-    this.#reports.start(cycle, this.#controller);
-  }
-
-  /** A slice of background marking, and mark termination if nothing is left. */
-  #background(idle: boolean): void {
-    if (this.#work.slice(this.#cycle, idle)) this.#terminate();
-  }
-
-  /** Sweeps for the time of a slice. Sweeping all there is takes a hundredth of marking it, so it is not rationed. */
-  #backgroundSweep(): void {
-    const from = this.#clock.nanotime();
-    do {
-      for (let i = 0; i < SWEEP_BATCH; i++) if (this.sweeper.sweepOne() < 0) return;
-    } while (this.#clock.nanotime() - from < SLICE_NS);
   }
 
   /** In an allocation while a cycle marks. */
@@ -675,67 +588,6 @@ export class Collector {
     }
     guard.busy = false;
     if (paid) this.#onRequest();
-  }
-
-  /** Marks to the end and terminates. The caller is at a safepoint. */
-  #finishMarking(): void {
-    this.#work.finish(this.#cycle);
-    this.#terminate();
-  }
-
-  /** Step 4: the end of marking, at a safepoint. Begins the sweep. */
-  #terminate(): void {
-    const { heap, marker, roots } = this;
-    const cycle = this.#cycle;
-    const stop = this.#clock.nanotime();
-    if (!cycle.stw) this.#stopTheWorld("GC mark termination");
-    const stopped = this.#clock.nanotime();
-    // What the barrier shaded since the last step.
-    while (!this.#work.markStep(DRAIN_BYTES));
-    if (marker.overflow) marker.markOverflow();
-    if (!this.#work.done) throwFatal("gc: marking ended with grey objects");
-    heap.phase = GC_MARK_TERMINATION;
-    this.allocator.flushAll();
-    if (this.godebug.gccheckmark !== 0) checkMarks(heap, roots);
-    heap.phase = GC_OFF;
-    marker.releaseWorkbufs();
-
-    const heapEnd = heap.heapLive;
-    // Marked, and born black during the cycle.
-    heap.heapMarked = marker.bytesMarked + (heapEnd - cycle.heapStart);
-    heap.heapLive = heap.heapMarked;
-    this.sweeper.start(this.record.numGC + 1, this.godebug.clobberfree !== 0);
-    this.record.setScan(marker.heapScanWork, roots.stackScan, roots.globalsBytes);
-    const scanWork = marker.heapScanWork + roots.stackScan + roots.globalsScan;
-    const consMark = this.#controller.consMark;
-    this.#controller.endCycle(cycle, heapEnd, scanWork, stop - cycle.markStart);
-    cycle.marking = false;
-    this.#commit();
-    if (!cycle.forced) this.sweeper.pace(this.#controller.trigger);
-
-    const n = this.record.numGC + 1;
-    this.#events.markDone(n);
-    const end = this.#clock.nanotime();
-    const pauseNs = Math.max(
-      1,
-      Math.round(cycle.stw ? end - cycle.markStart + cycle.pauseNs : cycle.pauseNs + end - stopped),
-    );
-    // In a cycle of one stop all of the marking lies within the pause.
-    const dedicatedNs = cycle.stw ? 0 : cycle.backgroundNs;
-    this.record.endCycle({
-      forced: cycle.forced,
-      pauseNs,
-      pauseEnd: this.#clock.walltime(),
-      procs: cycle.procs,
-      assistNs: cycle.assistNs,
-      dedicatedNs,
-      idleNs: cycle.idleNs,
-      availableCpuNs: (end - this.#startNs) * cycle.procs,
-    });
-    this.#controller.noteEnd(end, pauseNs + cycle.assistNs + dedicatedNs);
-    this.#startTheWorld();
-    this.#state.sweep.startLive = heap.heapLive;
-    this.#reports.end(cycle, { n, stop, end, heapEnd, consMark });
   }
 
   #sweepDone(pagesPerByte: number): void {
