@@ -1,15 +1,18 @@
 /**
- * `GODEBUG=allocfreetrace=1`: for each object the stack that allocated it, for each freed one the cycle that found it
- * unreachable and the stack in which its span was swept. Nothing is printed but when somebody uses a pointer to a
- * freed object: the report then says whose it was.
+ * `GODEBUG=allocfreetrace=1`: the stack that allocated each object, and for each freed object the cycle that found it
+ * unreachable and the stack in which its span was swept. The trace prints nothing by itself. When the program uses a
+ * pointer to a freed object, the report says which object that was.
  *
- * Where a stale pointer is noticed: in a root or an object, when marking follows it into a free span or when the sweep
- * finds a free slot marked; in a local, when it is used through the facade's raw access. Not noticed is one whose slot
- * was handed out again meanwhile.
+ * Where the runtime notices a stale pointer:
  *
- * Records are kept in V8's heap, one for each slot address that was ever in use, so that the last owner is known: a
- * switch for finding a mistake, not for production. Objects that share a block of 16 bytes have one record, their first
- * one's.
+ * - in a root or an object: marking follows it into a free span, or the sweep finds a free slot marked;
+ * - in a local: the facade's raw access checks the address.
+ *
+ * It does not notice a pointer whose slot was handed out again meanwhile.
+ *
+ * The records are JavaScript values of this thread, one for each slot address that was ever in use, so that the last
+ * owner is known: a switch for finding a mistake, not for production. Objects that share a block of 16 bytes have one
+ * record, that of the first.
  */
 import { hex, throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";
@@ -25,28 +28,28 @@ interface AllocRecord {
   readonly size: number;
   readonly span: number;
   readonly index: number;
-  /** Grows with every allocation: of two records that cover an address the later one counts. */
+  /** Grows with every allocation: of two records that cover an address, the one with the higher number counts. */
   readonly seq: number;
   readonly allocStack: string;
   /** The cycle that freed it, and the stack of the sweep; 0 while it is in use. */
   freeCycle: number;
   freeStack: string;
-  /** The slot had an owner after this one that nobody told of: the memory profile's rate was changed. */
+  /** The slot had a later owner that is not on record: the memory profile's rate was changed. */
   stale: boolean;
 }
 
 export class AllocTrace {
   readonly #heap: GCHeap;
   readonly #stack: () => string;
-  /** By page, then by slot address. A slot of several pages is in the map of each. */
+  /** By page, then by slot address. A slot of several pages is in the map of each page. */
   readonly #pages = new Map<number, Map<number, AllocRecord>>();
-  /** Most stacks occur often: one string each. */
+  /** One string for each distinct stack: most occur often. */
   readonly #stacks = new Map<string, string>();
   #seq = 0;
-  /** Of the sweep that runs. */
+  /** Stack of the sweep that runs. */
   #sweepStack = "";
 
-  /** stack gives the running goroutine's stack as text. */
+  /** @param stack returns the running goroutine's stack as text */
   constructor(heap: GCHeap, stack: () => string) {
     this.#heap = heap;
     this.#stack = stack;
@@ -60,7 +63,7 @@ export class AllocTrace {
     return text;
   }
 
-  /** The object at p was allocated. */
+  /** Records the allocation of the object at p. */
   allocated(p: number): void {
     const heap = this.#heap;
     const u32 = heap.mem.u32;
@@ -86,12 +89,15 @@ export class AllocTrace {
     }
   }
 
-  /** A span is going to be swept: takes the stack, before anything is changed, as that may run the program's code. */
+  /**
+   * A span is going to be swept. Takes the stack before the sweep changes anything, since that may run the program's
+   * code.
+   */
   sweepBegins(): void {
     this.#sweepStack = this.#capture();
   }
 
-  /** The slot at base is being freed by the sweep of a cycle. */
+  /** Records that the sweep of a cycle frees the slot at base. */
   freed(base: number, cycle: number): void {
     const record = this.#find(base);
     if (record === undefined) return;
@@ -111,7 +117,7 @@ export class AllocTrace {
     return found;
   }
 
-  /** Whose memory p was, in lines; empty if its last owner is not on record. */
+  /** Lines about the last owner of the memory at p; empty if it is not on record. */
   describe(p: number): string {
     const r = this.#find(p);
     if (r === undefined || r.stale) return "";
@@ -123,7 +129,7 @@ export class AllocTrace {
     );
   }
 
-  /** Ends the program if p is no object's: before a raw pointer is used. */
+  /** Ends the program if p points to no object. Called before a raw pointer is used. */
   check(p: Addr): void {
     const { allocator } = this.#heap;
     if (p === CLOBBER_WORD) {
@@ -134,7 +140,7 @@ export class AllocTrace {
     }
     const inHeap = p >= this.#heap.arenaStart && p < this.#heap.arenaEnd;
     const span = allocator.spanOf(p) as number;
-    // Spans of stacks have no objects, and neither has memory outside of the heap.
+    // Spans of stacks have no objects; nor has memory outside of the heap.
     if (!inHeap || allocator.findObject(p) !== 0 || (span !== 0 && this.#heap.isManual(span))) return;
     throwFatal(
       "use of a freed object (a raw pointer was kept over a safepoint)",
@@ -143,7 +149,7 @@ export class AllocTrace {
   }
 }
 
-/** The slot, or the root, that leads to the object at base, in a line; empty if nothing does now. */
+/** A line that names the slot or the root that leads to the object at base; empty if none does. */
 export function whoHolds(heap: GCHeap, roots: Roots, base: number): string {
   let at = -1;
   forEachReachable(heap, roots, (span, i, from) => {
@@ -153,10 +159,10 @@ export function whoHolds(heap: GCHeap, roots: Roots, base: number): string {
   return at === 0 ? "\nruntime: a root points to it" : `\nruntime: found at *(${hex(at)})`;
 }
 
-/** The stack of whoever calls, as V8 writes it: what a program without goroutines has. */
+/** The caller's stack as V8 writes it: the stack of a program without goroutines. */
 export function hostStack(): string {
   const limit = Error.stackTraceLimit;
-  // Reflect.set: with frozen intrinsics the limit stays as it is.
+  // Reflect.set: with frozen intrinsics the limit stays as it is, and nothing throws.
   Reflect.set(Error, "stackTraceLimit", 32);
   const holder: { stack?: string } = {};
   (Error as unknown as { captureStackTrace?: (o: object, below: unknown) => void }).captureStackTrace?.(

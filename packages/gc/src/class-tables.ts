@@ -1,20 +1,20 @@
-/** How marking finds the object that an address points into: constants for each span class, made once. */
+/** How marking finds the object that an address points into: constants for each span class, computed once. */
 
 import { PAGE_SHIFT } from "@gort/allocator/internal";
 import { throwFatal } from "@gort/base";
 
-/** Pages waiting and scan rows hold objects of these sizes, in bytes. */
+/** Marking by page is for objects of these sizes, in bytes: they have scan rows, and their pages wait in the ring. */
 const PAGE_MARK_MIN = 16;
 export const PAGE_MARK_MAX = 512;
 
-/** `off * MAGIC >>> 22` is `off / size` for every offset in a page of small objects: checked at start-up. */
+/** `off * MAGIC >>> 22` is `off / size` for every offset in a page of small objects. Start-up checks this. */
 export const MAGIC_SHIFT = 22;
 
 export const PAGE_MASK = (1 << PAGE_SHIFT) - 1;
 
-/** Per span class: how to find an object's index from its offset in the page, and what to do then. */
+/** By span class: how to find an object's index from its offset in the page, and how to mark it. */
 export interface ClassTables {
-  /** 0: the slow way (no heap span, several pages, or pointerful without page marking). */
+  /** 0: use the slow path (no heap span, several pages, or pointerful without marking by page). */
   readonly magic: Int32Array;
   readonly size: Int32Array;
   /** Words of mark bits. */
@@ -23,7 +23,7 @@ export interface ClassTables {
   readonly byPage: Uint8Array;
 }
 
-/** Builds the tables from the size classes, and proves the division by multiplication for each. */
+/** Builds the tables from the size classes, and checks the division by multiplication for each. */
 export function buildClassTables(sizes: ArrayLike<number>, npages: ArrayLike<number>): ClassTables {
   const tables: ClassTables = {
     magic: new Int32Array(256),

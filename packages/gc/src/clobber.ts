@@ -1,4 +1,2 @@
-/**
- * The word that `clobberfree` fills freed objects with, as in Go: a value that no pointer, count or text looks like.
- */
+/** `clobberfree` fills freed objects with this word, as in Go: no pointer, count or text looks like it. */
 export const CLOBBER_WORD = 0xdeadbeef;

@@ -1,6 +1,6 @@
-/** Where the collector takes its time from; injected, so that tests own it. */
+/** The collector's source of time; injected, so that tests control it. */
 export interface Clock {
-  /** Monotonic nanoseconds since an arbitrary moment. */
+  /** Monotonic nanoseconds since an arbitrary moment, which differs from thread to thread. */
   nanotime(): number;
   /** Nanoseconds since 1970. */
   walltime(): bigint;

@@ -1,7 +1,7 @@
 /**
- * The pacer's state: when a cycle starts, what it aims at, and how much an allocation owes it. The formulas are those
- * of mgcpacer.ts; here they meet the heap, the settings and what the last cycles have shown. Its words that others read
- * (goal, trigger) are GCCONTROL's.
+ * The pacer's decisions: when a cycle starts, which heap size it aims at, and how much scan work an allocation owes.
+ * The formulas are those of mgcpacer.ts; here they meet the heap, the settings and the figures of the last cycles. Its
+ * state is PACER (gc-state.ts). Goal and trigger, which the allocator reads, are words of GCCONTROL.
  */
 import type { HeapStats } from "@gort/allocator";
 import { newHeapStats } from "@gort/allocator/internal";
@@ -25,7 +25,7 @@ export interface Cycle {
   forced: boolean;
   stw: boolean;
   procs: number;
-  /** nanotime: begin of sweep termination, begin of marking. */
+  /** nanotime when sweep termination began, and when marking began. */
   start: number;
   markStart: number;
   sweepTermNs: number;
@@ -34,7 +34,7 @@ export interface Cycle {
   backgroundNs: number;
   idleNs: number;
   heapStart: number;
-  /** The heap goal, which changes with the settings. */
+  /** The heap goal; changes of the settings move it. */
   goal: number;
   expectedWork: number;
 }
@@ -45,7 +45,7 @@ export class GCController {
   readonly #sweeper: Sweeper;
   readonly #state: PacerState;
   readonly #consMark: ConsMark;
-  /** This thread's: the allocator's statistics are read into it. */
+  /** This thread's scratch record for the allocator's statistics. */
   readonly #scratch: HeapStats = newHeapStats();
 
   constructor(
@@ -81,7 +81,7 @@ export class GCController {
     this.#heap.limitMemory(this.#state.limitBytes);
   }
 
-  /** Where the next cycle starts. */
+  /** heapLive at which the next cycle starts. */
   get trigger(): number {
     return this.#state.trigger;
   }
@@ -105,8 +105,8 @@ export class GCController {
       sweepPending: !this.#sweeper.done,
       triggered,
     };
-    // Without a limit these figures move the goal by nothing that GOGC would notice. What is left of current runs
-    // counts as allocated, as it does in heapLive and as Go counts whole spans of an mcache.
+    // Without a limit these figures move the goal by nothing that GOGC would notice. The rest of a current run counts
+    // as allocated, as it does in heapLive; Go counts whole spans of an mcache.
     if (memoryLimit !== NO_MEMORY_LIMIT || gcPercent < 0) {
       const stats = this.#heap.allocator.readStatsUnflushed(this.#scratch);
       inputs.mapped = stats.sys - stats.heapReleased;
@@ -121,7 +121,7 @@ export class GCController {
     return heapGoalExact(this.#goalInputs()).goal;
   }
 
-  /** Computes the goal anew, and the trigger of the next cycle. */
+  /** Recomputes the goal, and the trigger of the next cycle. */
   commit(): void {
     const heap = this.#heap;
     const state = this.#state;
@@ -139,17 +139,17 @@ export class GCController {
     });
   }
 
-  /** A goal that the memory has room for: see roomGoal. GOGC=off stays off. */
+  /** Lowers the goal to what the memory has room for: see roomGoal. GOGC=off stays off. */
   #within(goal: number): number {
     const heap = this.#heap;
     const { mem } = heap;
-    // Most heaps are small, and the statistics are not free.
+    // Reading the statistics costs time, and most heaps are small.
     if (this.#state.gcPercent < 0 || goal <= mem.size / 2) return goal;
     const { heapInuse, heapIdle } = heap.allocator.readStatsUnflushed(this.#scratch);
     return Math.min(goal, roomGoal(heap.heapMarked, heapInuse + heapIdle + mem.unreserved));
   }
 
-  /** Scan work for each allocated byte. */
+  /** Scan work that each allocated byte costs. */
   assistRatio(cycle: Cycle, scanWorkDone: number): number {
     const { heapLive } = this.#heap;
     return assistRatios({
@@ -164,8 +164,8 @@ export class GCController {
   }
 
   /**
-   * At its memory limit a program would collect without end if more is live than the limit allows. It gets half of the
-   * time at least: until then the heap grows over its goal.
+   * Whether the limiter puts a cycle off. If more is live than the limit allows, a program at its limit would collect
+   * without end. The limiter gives it at least half of the time, and lets the heap grow over its goal until then.
    */
   limited(now: number): boolean {
     const state = this.#state;
@@ -175,9 +175,7 @@ export class GCController {
     return true;
   }
 
-  /**
-   * A cycle begins to mark: the goal is fixed, but for changes of the settings. Returns the scan work that it expects.
-   */
+  /** A cycle begins to mark. From now on only changes of the settings move the goal. Returns the expected scan work. */
   beginCycle(globalsBytes: number): number {
     const state = this.#state;
     state.running = true;
@@ -186,12 +184,12 @@ export class GCController {
     return this.#record.heapScan + this.#record.stackScan + globalsBytes;
   }
 
-  /** The cost of marking against that of allocating, as the last cycles have shown it. */
+  /** Bytes allocated for each byte scanned, each per CPU time, as the last cycles have shown it. */
   get consMark(): number {
     return this.#consMark.value;
   }
 
-  /** Marking has ended at heapEnd bytes, after markNs: learns what a byte of allocation and a byte of marking cost. */
+  /** Marking has ended at heapEnd bytes, after markNs. Updates cons/mark. */
   endCycle(cycle: Cycle, heapEnd: number, scanWork: number, markNs: number): void {
     this.#consMark.update({
       heapAtTrigger: cycle.heapStart,
@@ -204,14 +202,14 @@ export class GCController {
     this.#state.triggered = 0;
   }
 
-  /** The cycle has kept the program from running for so long, in stops, slices and assists. */
+  /** Notes how long the cycle kept the program from running, in stops, slices and assists. */
   noteEnd(now: number, ns: number): void {
     this.#state.lastEnd = now;
     this.#state.lastNs = ns;
   }
 }
 
-/** Whether the rule is one of the memory limit's. */
+/** Whether the memory limit made the goal. */
 function isLimit(rule: GoalRule): boolean {
   return rule === "limit" || rule === "limit_live" || rule === "limit_exceeded";
 }
@@ -220,7 +218,7 @@ function share(cycle: Cycle, ns: number, markNs: number): number {
   return markNs <= 0 ? 1 : Math.min(1, ns / (markNs * cycle.procs));
 }
 
-/** The part of the program's CPU time that marking took, idle marking apart. */
+/** The part of the program's CPU time that marking took, without idle marking. */
 export function utilization(cycle: Cycle, markNs: number): number {
   return cycle.stw ? 1 : share(cycle, cycle.assistNs + cycle.backgroundNs, markNs);
 }

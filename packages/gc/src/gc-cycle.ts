@@ -1,6 +1,6 @@
 /**
- * The steps of a cycle (mgc.ts numbers them), and the parts of the collector that they drive. The callers are the
- * entries of the collector: they keep calls from within out, and end the collector if a step throws.
+ * The steps of a cycle, which mgc.ts numbers, and the parts of the collector that they drive. The callers are the
+ * entries of the collector: they refuse calls from within, and end the collector if a step throws.
  */
 import { throwFatal } from "@gort/base";
 import type { Clock } from "./clock.ts";
@@ -18,7 +18,7 @@ import type { Sweeper } from "./mgcsweep.ts";
 import type { SafepointWatch } from "./safepoint-watch.ts";
 import type { CollectorEvents, World } from "./world.ts";
 
-/** Spans swept in the background between two looks at the clock. */
+/** Spans swept in the background between two readings of the clock. */
 const SWEEP_BATCH = 256;
 
 /** The collector's stops of the world. */
@@ -58,7 +58,7 @@ export class Stops {
     if (this.#state.stopped) this.start();
   }
 
-  /** Whether the error is the one of a refused stop. It is forgotten then. */
+  /** Whether the error is that of a refused stop. The refusal is forgotten then. */
   takeRefusal(err: unknown): boolean {
     const refused = this.#refusal === err && err !== null;
     this.#refusal = null;
@@ -66,7 +66,7 @@ export class Stops {
   }
 }
 
-/** What a step has done. */
+/** What a step did. */
 export type CycleStep = "start" | "mark" | "terminate" | "sweep" | "idle";
 
 /** The parts that a cycle drives. */
@@ -86,11 +86,11 @@ export interface CycleParts {
   readonly godebug: Godebug;
   readonly cycle: CycleState;
   readonly sweep: SweepState;
-  /** nanotime when the collector was made. */
+  /** nanotime when the collector was made, on this thread's clock. */
   readonly startNs: number;
-  /** Passes on what sweeps have noted. */
+  /** Passes on the notes of sweeps. */
   tell(): void;
-  /** Computes goal and trigger anew. */
+  /** Recomputes goal and trigger. */
   commit(): void;
 }
 
@@ -135,7 +135,7 @@ export class CycleRunner {
     this.#commit = parts.commit;
   }
 
-  /** A cycle in one stop; with its sweep if asked for. */
+  /** Runs a cycle in one stop, and its sweep if asked for. */
   collect(forced: boolean, sweep: boolean): void {
     this.begin(forced, true);
     this.finishMarking();
@@ -169,7 +169,7 @@ export class CycleRunner {
     marker.invalidptr = this.#godebug.invalidptr !== 0;
     marker.reset();
     heap.phase = GC_MARK;
-    // Every slow allocation may have to assist.
+    // Every slow allocation may have to assist, so each one calls the hook.
     heap.trigger = 0;
     this.#work.begin();
     this.#roots.begin(marker);
@@ -182,16 +182,17 @@ export class CycleRunner {
     this.#reports.start(cycle, this.#controller);
   }
 
-  /** What there is to do at a safepoint. */
+  /** Does the work of a safepoint. */
   slice(): void {
     if (this.#cycle.marking) this.background(false);
-    // The last cycle's sweep comes first, in slices as always; a stop of the world does it in one.
+    // The sweep of the last cycle comes first, in slices. With gcstoptheworld one stop does it all.
     else if (this.#cycle.requested && this.#godebug.gcstoptheworld !== 0)
       this.collect(false, this.#godebug.gcstoptheworld > 1);
     else if (!this.#sweeper.done) this.backgroundSweep();
     else if (this.#cycle.requested) {
       this.begin(false, false);
-      // A small heap is marked before the program goes on: it allocates nothing black, and no write has to shade.
+      // Marks a small heap before the program goes on. Then the program allocates nothing black, and no write has to
+      // shade.
       this.background(false);
     }
   }
@@ -212,12 +213,15 @@ export class CycleRunner {
     return this.#sweeper.sweepOne() >= 0 ? "sweep" : "idle";
   }
 
-  /** A slice of background marking, and mark termination if nothing is left. */
+  /** Does a slice of background marking, and mark termination if nothing is left. */
   background(idle: boolean): void {
     if (this.#work.slice(this.#cycle, idle)) this.#terminate();
   }
 
-  /** Sweeps for the time of a slice. Sweeping all there is takes a hundredth of marking it, so it is not rationed. */
+  /**
+   * Sweeps for the time of a slice. To sweep the whole heap takes a hundredth of the time of marking it, so no share
+   * limits the sweep.
+   */
   backgroundSweep(): void {
     const from = this.#clock.nanotime();
     do {
@@ -231,7 +235,7 @@ export class CycleRunner {
     this.#terminate();
   }
 
-  /** Step 4: the end of marking, at a safepoint. Begins the sweep. */
+  /** Step 4: ends marking, at a safepoint, and begins the sweep. */
   #terminate(): void {
     const heap = this.#heap;
     const marker = this.#marker;
@@ -240,7 +244,7 @@ export class CycleRunner {
     const stop = this.#clock.nanotime();
     if (!cycle.stw) this.#stops.stop("GC mark termination");
     const stopped = this.#clock.nanotime();
-    // What the barrier shaded since the last step.
+    // Marks the objects that the barrier shaded since the last step.
     while (!this.#work.markStep(DRAIN_BYTES));
     if (marker.overflow) marker.markOverflow();
     if (!this.#work.done) throwFatal("gc: marking ended with grey objects");
@@ -251,7 +255,7 @@ export class CycleRunner {
     marker.releaseWorkbufs();
 
     const heapEnd = heap.heapLive;
-    // Marked, and born black during the cycle.
+    // Bytes marked, and bytes born black during the cycle.
     heap.heapMarked = marker.bytesMarked + (heapEnd - cycle.heapStart);
     heap.heapLive = heap.heapMarked;
     this.#sweeper.start(this.#record.numGC + 1, this.#godebug.clobberfree !== 0);

@@ -1,4 +1,7 @@
-/** What a cycle prints under `gctrace` and `gcpacertrace`: from the collector's figures to the lines of gc-trace.ts. */
+/**
+ * What a cycle prints under `gctrace` and `gcpacertrace`: it fills the lines of gc-trace.ts with the collector's
+ * figures.
+ */
 import { type Cycle, type GCController, utilization } from "./gc-controller.ts";
 import type { GCRecord } from "./gc-stats.ts";
 import {
@@ -18,12 +21,12 @@ import { GC_BACKGROUND_UTILIZATION } from "./mgcpacer.ts";
 export interface CycleEnd {
   /** NumGC with this cycle. */
   n: number;
-  /** nanotime: marking was found done; the world runs again. */
+  /** nanotime when marking was found done, and when the world ran again. */
   stop: number;
   end: number;
   /** heapLive when marking ended, garbage included. */
   heapEnd: number;
-  /** ConsMark as this cycle used it. */
+  /** ConsMark that this cycle was paced with. */
   consMark: number;
 }
 
@@ -61,7 +64,8 @@ export class CycleReports {
   }
 
   /**
-   * The host makes no marking kernel. Nothing is lost but speed: told to those who asked for the kernel, or for traces.
+   * The host refuses the marking kernel. Only speed is lost, so it is reported only if the program asked for the kernel
+   * or for traces.
    */
   fallback(err: unknown, asked: boolean): void {
     if (this.#godebug.gctrace === 0 && !asked) return;
@@ -83,7 +87,7 @@ export class CycleReports {
     );
   }
 
-  /** Marking has ended, and the sweep begun. */
+  /** Marking has ended, and the sweep has begun. */
   end(cycle: Cycle, e: CycleEnd): void {
     if (this.#godebug.gctrace !== 0) {
       this.#print(
@@ -128,7 +132,7 @@ export class CycleReports {
     }
   }
 
-  /** gctrace=2: what was scanned how, in all and of each size class. */
+  /** gctrace=2: how objects were scanned, in all and by size class. */
   #scanned(): void {
     this.#print(formatScanStats("total", this.#marker.scanStats()));
     for (const [cls, stats] of this.#marker.classStats()) {
@@ -136,7 +140,7 @@ export class CycleReports {
     }
   }
 
-  /** All is swept; pagesPerByte was the ratio in force, and startLive was heapLive when the sweep began. */
+  /** All is swept: pagesPerByte was the ratio in force, and startLive was heapLive when the sweep began. */
   sweepDone(pagesPerByte: number, startLive: number): void {
     if (this.#godebug.gcpacertrace === 0) return;
     const heap = this.#heap;

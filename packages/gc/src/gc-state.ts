@@ -1,43 +1,45 @@
 /**
  * The collector's state that all threads share, in one block of the linear memory.
  *
- *     ROOT_GC -> COLLECTOR   cycle     CYCLE      the running cycle, and whether one is wanted
- *                            pacer     PACER      the settings, and what the last cycles have shown
- *                            assist    ASSIST     what the background has marked ahead of the assists
- *                            sweep     SWEEP      the running sweep
- *                            roots     ROOTS      globals, and how far the scan of the roots has come
- *                            mark      -> MARK      marking (mark-state.ts)
- *                            refTable  -> REFTABLE  root slots outside of the heap (ref-table.ts)
- *                            finq      -> FINQ      finalizers, cleanups and weak cells (mfinal.ts)
- *     ROOT_GCSTATS -> GCSTATS                       figures that outlive a cycle (gc-stats.ts)
- *     GCCONTROL, of the allocator                   phase, write barrier, heapLive, trigger, goal, sweepgen
+ *     ROOT_GC -> COLLECTOR   cycle     CYCLE         the running cycle, and whether one is wanted
+ *                            pacer     PACER         the settings, and what the last cycles have shown
+ *                            assist    ASSIST        what the background has marked ahead of the assists
+ *                            sweep     SWEEP         the running sweep
+ *                            roots     ROOTS         globals, and how far the scan of the roots has come
+ *                            mark      -> MARK       marking (mark-state.ts)
+ *                            refTable  -> REFTABLE   root slots outside of the heap (ref-table.ts)
+ *                            finq      -> FINQ       finalizers, cleanups and weak cells (mfinal.ts)
+ *     ROOT_GCSTATS -> GCSTATS                        figures that outlive a cycle (gc-stats.ts)
+ *     GCCONTROL, of the allocator                    phase, write barrier, heapLive, trigger, goal, sweepgen
  *
- * The first constructor that needs the block makes it, on the thread that makes the collector. A thread that attaches
+ * The thread that makes the collector makes the block: the first constructor that needs it does. A thread that attaches
  * later finds it.
  *
- * ## Who may touch what The thread that runs the cycle writes CYCLE, PACER, ASSIST and ROOTS. The thread that sweeps
- * writes SWEEP. Every thread may read every word at any time; a single word is never torn. Words that belong together
- * are consistent only while the world is stopped.
+ * ## Who may touch what
+ * The thread that runs the cycle writes CYCLE, PACER, ASSIST and ROOTS. The thread that sweeps writes SWEEP. Every
+ * thread may read every word at any time. Words that belong together are consistent only while the world is stopped.
  *
- * Times named `start`, `markStart` and `lastEnd` are of the clock of the thread that runs the cycle (`Clock.nanotime`).
- * Clocks of two threads have different origins, so another thread can only compare these times with each other.
+ * `start`, `markStart` and `lastEnd` are times of the clock of the thread that runs the cycle (`Clock.nanotime`). The
+ * clocks of two threads have different origins, so another thread can only compare these times with each other.
  *
  * ## What is not here
  * - JavaScript values cannot lie in linear memory: callbacks, the world, functions of finalizers, errors, stacks as
- *   text.
+ *   text, the records of allocfreetrace.
  * - These figures belong to one thread: the re-entrancy guard, notes of a sweep for its own thread, the length of a
- *   batch and the time of the next slice (mark-slices.ts), the watch for safepoints, the marking kernel and its size.
+ *   batch and the time of the next slice (mark-slices.ts), the watch for safepoints, the marking kernel of the thread.
+ * - The debug switches are options of the thread that makes the collector. What other threads need of them is here
+ *   (`clobberfree`) and in MARK (`invalidptr`).
  */
 import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
 import { ROOT_GC } from "@gort/memory/internal";
 import type { Cycle } from "./gc-controller.ts";
 import { NO_MEMORY_LIMIT } from "./mgcpacer.ts";
 
-/** The running cycle; see `Cycle`. Nothing but the first five words has a meaning before the first cycle. */
+/** The running cycle; see `Cycle`. Only the first four words have a meaning before the first cycle. */
 const CYCLE = defineStruct("gcCycle", {
   /** 1: a cycle marks. */
   marking: "u32",
-  /** 1: the next safepoint is to begin a cycle. */
+  /** 1: the next safepoint has to begin a cycle. */
   requested: "u32",
   /** 1: the collector has stopped the world. */
   stopped: "u32",
@@ -65,15 +67,15 @@ const PACER = defineStruct("gcPacer", {
   running: "u32",
   /** 1: the memory limit decides the goal. */
   limited: "u32",
-  /** The memory limit in bytes, a 64-bit integer. Stored as its difference to NO_MEMORY_LIMIT: 0 is no limit. */
+  /** NO_MEMORY_LIMIT less the memory limit in bytes, a 64-bit integer. So 0, as in new memory, means no limit. */
   belowNoLimit: f64s(1),
   /** heapLive when the running cycle was triggered, 0 outside of a cycle. */
   triggered: "f64",
   /** heapLive at which the next cycle starts. */
   trigger: "f64",
   /**
-   * End of the last cycle, 0 before the first, and the program's time that it took, in nanoseconds: a program at its
-   * memory limit gets as much time for itself before the next cycle.
+   * nanotime of the end of the last cycle, 0 before the first; and nanoseconds that the cycle took of the program's
+   * time. A program at its memory limit gets as much time for itself before the next cycle.
    */
   lastEnd: "f64",
   lastNs: "f64",
@@ -82,7 +84,7 @@ const PACER = defineStruct("gcPacer", {
 });
 
 const ASSIST = defineStruct("gcAssist", {
-  /** Scan work in bytes that the background has done and that assists need not do: Go's bgScanCredit. */
+  /** Scan work in bytes that the background has done ahead, so that assists need not do it: Go's bgScanCredit. */
   credit: "f64",
   /** heapLive up to which scan work was charged. */
   chargedLive: "f64",
@@ -104,7 +106,10 @@ const SWEEP = defineStruct("gcSweep", {
 });
 
 const ROOTS = defineStruct("gcRoots", {
-  /** Ranges of globals, oldest first: first and last entry, free entries (mark-roots.ts). */
+  /**
+   * The list of ranges of globals, oldest first: its first and its last entry; and the list of free entries
+   * (mark-roots.ts).
+   */
   globals: "u32",
   globalsTail: "u32",
   globalsFree: "u32",
@@ -118,7 +123,7 @@ const ROOTS = defineStruct("gcRoots", {
   globalsScan: "f64",
 });
 
-/** One a memory, found through ROOT_GC. */
+/** One block a memory, found through ROOT_GC. */
 const COLLECTOR = defineStruct("collector", {
   cycle: CYCLE,
   pacer: PACER,
@@ -131,7 +136,7 @@ const COLLECTOR = defineStruct("collector", {
 });
 const COLLECTOR_AT = COLLECTOR.offsets;
 
-/** The block of this memory: the one that another thread has made, or a new one. */
+/** Returns the block that another thread has made, or makes it. */
 function collectorBlock(mem: LinearMemory): number {
   const found = mem.root(ROOT_GC);
   if (found !== 0) return found;
@@ -143,7 +148,7 @@ function collectorBlock(mem: LinearMemory): number {
 /** Parts of the state that have a block of their own. */
 export type StateBlock = "mark" | "refTable" | "finq";
 
-/** Address of such a block: the one that another thread has made, or what `make` returns. */
+/** Address of such a block: another thread has made it, or `make` returns it. */
 export function stateBlock(mem: LinearMemory, name: StateBlock, make: () => number): number {
   const at = (collectorBlock(mem) + COLLECTOR_AT[name]) >>> 2;
   const found = mem.u32[at];

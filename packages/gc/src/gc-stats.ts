@@ -1,18 +1,19 @@
 /**
- * The collector's figures that outlive a cycle: what MemStats, runtime/metrics and debug.GCStats tell of it. They are
- * in linear memory, so every thread that attaches to the memory reads the same ones.
+ * The collector's figures that outlive a cycle, for MemStats, runtime/metrics and debug.GCStats. They are in linear
+ * memory, so every thread that attaches to the memory reads the same ones.
  *
- * ## Who may touch what The collector writes, on the thread that runs the cycle. Two parts have other writers: the
- * histograms of stops and `cpu` are the facade's, which stops the world and knows the host's idle time; the counts of
- * finalizers are the finalizer queue's. Anybody reads.
+ * ## Who may touch what
+ * The thread that runs the cycle writes them. Two parts have other writers. The facade writes the histograms of stops
+ * and `cpu`, as it stops the world and knows the host's idle time. The finalizer queue writes the counts of finalizers.
+ * Every thread may read.
  *
- * What belongs together (a cycle's number, its pause, when it ended, its CPU time) is written between two increments of
- * `seq`. A reader copies it when seq is even and the same after as before, and tries again otherwise (seqlock.ts of
- * memory). Single counters need no such care.
+ * The figures of a cycle's end (number, pause, when it ended, CPU time) belong together. They are written between two
+ * increments of `seq`. A reader copies them if `seq` is even and is the same before and after; otherwise it tries again
+ * (seqlock.ts of memory). Single counters need no such care.
  *
  *     NumGC = n          =>  pauseNs[(n - 1) % 256], pauseEnd[(n - 1) % 256] are those of cycle n
  *     pauseTotalNs       =   sum of pauseNs, while n <= 256
- *     gcCpuNs            =   assistNs + dedicatedNs + pauseCpuNs: what gcCPUFraction is made of, as in Go
+ *     gcCpuNs            =   assistNs + dedicatedNs + pauseCpuNs: the numerator of gcCPUFraction, as in Go
  *     pauseCpuNs         =   sum of a cycle's pause times its GOMAXPROCS: in a stop no P does anything else
  *     numForcedGC        <=  numGC
  *     *Executed          <=  *Queued
@@ -24,29 +25,33 @@ import { GCState } from "./gc-state.ts";
 
 const RING = 256;
 
-/** Buckets of Go's histogram of durations; which one a duration falls into is for memstats to say. */
+/** Buckets of Go's histogram of durations; memstats decides which bucket a duration falls into. */
 export const TIME_HISTOGRAM_BUCKETS = 162;
 
-/** Figures kept over cycles; one a memory, found through the root ROOT_GCSTATS. */
+/** Figures kept over cycles; one block a memory, found through the root ROOT_GCSTATS. */
 export const GCSTATS = defineStruct("gcStats", {
-  /** Versions of what a cycle's end writes, and of `cpu`: odd while a writer is at work. */
+  /** Versions of the figures of a cycle's end, and of `cpu`: odd while a writer changes them. */
   seq: "u32",
   cpuSeq: "u32",
   numGC: "u32",
   numForcedGC: "u32",
-  /** The cycle in whose time the program was last given more memory than its limit lest it only collects; 0: none. */
+  /**
+   * The last cycle in which the limiter let the heap exceed its limit, so that the program does more than collect; 0:
+   * none.
+   */
   limiterLastEnabled: "u32",
   pauseTotalNs: "f64",
   /** CPU time of the collector without idle marking. */
   gcCpuNs: "f64",
   gcCPUFraction: "f64",
-  /** CPU time by class: assists, background marking, marking in idle time, stops (all Ps wait in them). */
+  /** CPU time by class: assists, background marking, idle marking, stops (all Ps wait in a stop). */
   assistNs: "f64",
   dedicatedNs: "f64",
   idleNs: "f64",
   pauseCpuNs: "f64",
   /**
-   * All classes of CPU time as of one moment, for threads that can't ask the host how idle this one is: see CPU_TIMES.
+   * All classes of CPU time at one moment, for threads that cannot ask the host for this thread's idle time: see
+   * CPU_TIMES.
    */
   cpu: f64s(8),
   /** Bytes scanned by the last cycle. */
@@ -57,20 +62,23 @@ export const GCSTATS = defineStruct("gcStats", {
   finalizersExecuted: "f64",
   cleanupsQueued: "f64",
   cleanupsExecuted: "f64",
-  /** Stops of the world: how long it took to stop it, how long it was stopped in all; for collections and otherwise. */
+  /** Durations of stops of the world: until it was stopped, and in all; for collections and for other reasons. */
   stoppingGC: f64s(TIME_HISTOGRAM_BUCKETS),
   stoppingOther: f64s(TIME_HISTOGRAM_BUCKETS),
   pausesGC: f64s(TIME_HISTOGRAM_BUCKETS),
   pausesOther: f64s(TIME_HISTOGRAM_BUCKETS),
   /**
-   * Of cycle n at (n - 1) % 256: nanoseconds of its stops, and when the last one ended, a 64-bit integer since 1970.
+   * For cycle n at (n - 1) % 256: nanoseconds of its stops, and the end of the last one, a 64-bit integer since 1970.
    */
   pauseNs: f64s(RING),
   pauseEnd: f64s(RING),
 });
 const GCSTATS_AT = GCSTATS.offsets;
 
-/** Positions in `cpu`. Nanoseconds; `total` and `idle` are NaN where nobody knows how long the event loop was idle. */
+/**
+ * Positions in `cpu`, in nanoseconds. `total` and `idle` are NaN where the host does not tell the event loop's idle
+ * time.
+ */
 export const CPU_TIMES = Object.freeze({
   total: 0,
   idle: 1,
@@ -90,11 +98,11 @@ export type FinalizerCount =
   | "cleanupsQueued"
   | "cleanupsExecuted";
 
-/** What `readGCStats` fills. */
+/** `readGCStats` fills this. */
 export interface GCStats {
   numGC: number;
   numForcedGC: number;
-  /** Of cycle n at (n - 1) % 256: nanoseconds that the world was stopped, and when that ended (since 1970). */
+  /** For cycle n at (n - 1) % 256: nanoseconds that the world was stopped, and when that ended (since 1970). */
   readonly pauseNs: Float64Array;
   readonly pauseEnd: BigInt64Array;
   pauseTotalNs: number;
@@ -134,33 +142,33 @@ export function newGCStats(): GCStats {
   };
 }
 
-/** A cycle that has ended. Times are nanoseconds, of CPU time where the name says so. */
+/** The figures of an ended cycle. Times are nanoseconds, of CPU time where the name says so. */
 export interface CycleTimes {
   forced: boolean;
-  /** All stops of the cycle together, and when the last one ended. */
+  /** Sum of the stops of the cycle, and the end of the last one. */
   pauseNs: number;
   pauseEnd: bigint;
   procs: number;
   assistNs: number;
-  /** Background marking with the program running. */
+  /** Background marking while the program ran. */
   dedicatedNs: number;
   idleNs: number;
-  /** What there was since the start. */
+  /** CPU time that was available since the start. */
   availableCpuNs: number;
 }
 
-/** The block in linear memory. */
+/** GCSTATS, read and written by field. */
 export class GCRecord {
   readonly #mem: LinearMemory;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
   readonly #bi64: BigInt64Array;
-  /** What the goal depends on, which is read with the figures. */
+  /** PACER and SWEEP have the inputs of the goal, which readers want with the figures. */
   readonly #state: GCState;
-  /** Its address. */
+  /** Address of the block. */
   readonly base: number;
 
-  /** @param base a block that exists; 0: makes a new one, for all who attach later */
+  /** @param base an existing block; 0: makes a new one, for all threads that attach later */
   constructor(mem: LinearMemory, base = 0) {
     this.#mem = mem;
     this.#u32 = mem.u32;
@@ -177,7 +185,7 @@ export class GCRecord {
     mem.setRoot(ROOT_GCSTATS, block);
   }
 
-  /** The statistics of the collector that works on the memory, or null: for threads that did not make it. */
+  /** The statistics of the memory's collector, or null if there is none. For threads that did not make it. */
   static attach(mem: LinearMemory): GCRecord | null {
     const base = mem.root(ROOT_GCSTATS);
     return base === 0 ? null : new GCRecord(mem, base);
@@ -233,7 +241,7 @@ export class GCRecord {
   get memoryLimit(): number {
     return this.#state.pacer.limitBytes;
   }
-  /** heapLive when the running cycle was triggered, else 0. */
+  /** heapLive when the running cycle was triggered; 0 outside of a cycle. */
   get triggered(): number {
     return this.#state.pacer.triggered;
   }
@@ -252,13 +260,13 @@ export class GCRecord {
   get pauseCpuNs(): number {
     return this.#f(GCSTATS_AT.pauseCpuNs);
   }
-  /** Counts of a histogram, bucket by bucket; writing to it is recording. */
+  /** Counts of a histogram, by bucket. To record a duration, add to its bucket. */
   histogram(name: GCHistogram): Float64Array {
     const at = (this.base + GCSTATS_AT[name]) >>> 3;
     return this.#f64.subarray(at, at + TIME_HISTOGRAM_BUCKETS);
   }
 
-  /** Functions queued or run since the start. */
+  /** Number of functions queued or run since the start. */
   finalizations(name: FinalizerCount): number {
     return this.#f(GCSTATS_AT[name]);
   }
@@ -267,7 +275,7 @@ export class GCRecord {
     this.#add(GCSTATS_AT[name], 1);
   }
 
-  /** The program is over its limit and is not collected, so that it gets something done. */
+  /** The program is over its limit, but the limiter puts the collection off. */
   noteLimited(): void {
     this.#setU(GCSTATS_AT.limiterLastEnabled, this.numGC + 1);
   }
@@ -280,7 +288,7 @@ export class GCRecord {
     endChange(this.#mem, this.base + GCSTATS_AT.cpuSeq);
   }
 
-  /** Copies what was published last. */
+  /** Copies the classes that were published last. */
   readCpu(out: Float64Array): void {
     const at = (this.base + GCSTATS_AT.cpu) >>> 3;
     let v: number;
@@ -290,14 +298,14 @@ export class GCRecord {
     } while (!unchanged(this.#mem, this.base + GCSTATS_AT.cpuSeq, v));
   }
 
-  /** Before the pacer looks at it: the scan work of the cycle that ends. */
+  /** Sets the scan work of the cycle that ends, for the pacer. */
   setScan(heapScan: number, stackScan: number, globalsScan: number): void {
     this.#setF(GCSTATS_AT.heapScan, heapScan);
     this.#setF(GCSTATS_AT.stackScan, stackScan);
     this.#setF(GCSTATS_AT.globalsScan, globalsScan);
   }
 
-  /** The next cycle has ended. */
+  /** Records the end of a cycle. */
   endCycle(r: CycleTimes): void {
     beginChange(this.#mem, this.base + GCSTATS_AT.seq);
     const n = this.numGC + 1;
@@ -312,7 +320,7 @@ export class GCRecord {
     this.#add(GCSTATS_AT.dedicatedNs, r.dedicatedNs);
     this.#add(GCSTATS_AT.idleNs, r.idleNs);
     this.#add(GCSTATS_AT.pauseCpuNs, r.pauseNs * r.procs);
-    // Below 1 in Go too: the program had at least the time to ask.
+    // Below 1 in Go too: the program had time at least to ask for the figure.
     this.#setF(
       GCSTATS_AT.gcCPUFraction,
       Math.min(this.#f(GCSTATS_AT.gcCpuNs) / Math.max(1, r.availableCpuNs), 0.999999999),
@@ -320,7 +328,7 @@ export class GCRecord {
     endChange(this.#mem, this.base + GCSTATS_AT.seq);
   }
 
-  /** Runs copy, which must have no other effect, until what it has seen was of one moment. */
+  /** Runs copy, which must have no other effect, until all that it read was of one moment. */
   readStable(copy: () => void): void {
     const at = this.base + GCSTATS_AT.seq;
     for (;;) {
@@ -330,12 +338,12 @@ export class GCRecord {
     }
   }
 
-  /** Which cycle's end the figures are of: while it is the same even number, they are the same too. */
+  /** Version of the figures of a cycle's end: while it is the same even number, the figures are the same. */
   get version(): number {
     return this.#mem.kernel.load(this.base + GCSTATS_AT.seq);
   }
 
-  /** Copies the rings; the ends as words, low word first, for which no bigint is made. */
+  /** Copies the rings. The ends are words, low word first, so that no bigint is made. */
   copyRings(pauseNs: Float64Array, pauseEndWords: Uint32Array): void {
     const ns = (this.base + GCSTATS_AT.pauseNs) >>> 3;
     const end = (this.base + GCSTATS_AT.pauseEnd) >>> 2;
@@ -347,7 +355,7 @@ export class GCRecord {
     return this.#f(GCSTATS_AT.pauseTotalNs);
   }
 
-  /** Fills everything but what is the heap's to tell. */
+  /** Fills all fields but those that come from the heap. */
   read(out: GCStats): void {
     this.readStable(() => {
       const n = this.numGC;

@@ -45,8 +45,8 @@ export function itoaDiv(value: number, decimals: number): string {
 }
 
 /**
- * Nanoseconds as milliseconds: from 10 ms on whole milliseconds, below two significant digits with at most three
- * decimals, `0` under a microsecond.
+ * Nanoseconds as milliseconds: whole milliseconds from 10 ms on; below, two significant digits with at most three
+ * decimals; `0` under a microsecond.
  */
 export function fmtNSAsMS(ns: number): string {
   if (ns >= 10e6) return itoaDiv(ns / 1e6, 0);
@@ -61,8 +61,8 @@ export function fmtNSAsMS(ns: number): string {
 }
 
 /**
- * A float as Go 1.27's `print` writes it: the shortest decimal that reads back equal, `%e` below 1e-4 and from 1e6 on
- * (strconv 'g', -1).
+ * A float as Go 1.27's `print` writes it: the shortest decimal that reads back equal, in `%e` below 1e-4 and from 1e6
+ * on (strconv 'g', -1).
  */
 export function fmtFloat(x: number): string {
   if (Number.isNaN(x)) return "NaN";
@@ -85,7 +85,8 @@ export function formatGCTrace(t: GCTrace): string {
     `gc ${t.n} @${itoaDiv(t.atNs / 1e6, 3)}s ${Math.trunc(t.cpuFraction * 100)}%` +
     `${t.leakCheck ? " (checking for goroutine leaks)" : ""}: ` +
     `${ms(t.clockSweepTermNs)}+${ms(t.clockMarkNs)}+${ms(t.clockMarkTermNs)} ms clock, ` +
-    `${ms(t.cpuSweepTermNs)}+${ms(t.cpuAssistNs)}/${ms(t.cpuBackgroundNs)}/${ms(t.cpuIdleNs)}+${ms(t.cpuMarkTermNs)} ms cpu, ` +
+    `${ms(t.cpuSweepTermNs)}+${ms(t.cpuAssistNs)}/${ms(t.cpuBackgroundNs)}/${ms(t.cpuIdleNs)}` +
+    `+${ms(t.cpuMarkTermNs)} ms cpu, ` +
     `${mb(t.heapStart)}->${mb(t.heapEnd)}->${mb(t.heapLive)} MB, ${mb(t.goal)} MB goal, ` +
     `${mb(t.stackScan)} MB stacks, ${mb(t.globalsScan)} MB globals, ${t.procs} P${t.forced ? " (forced)" : ""}`
   );
@@ -101,7 +102,8 @@ export function formatPacerAssist(t: {
   fractional: number;
 }): string {
   return (
-    `pacer: assist ratio=${fmtFloat(t.assistRatio)} (scan ${mb(t.scanBytes)} MB in ${mb(t.heapLive)}->${mb(t.goal)} MB) ` +
+    `pacer: assist ratio=${fmtFloat(t.assistRatio)} ` +
+    `(scan ${mb(t.scanBytes)} MB in ${mb(t.heapLive)}->${mb(t.goal)} MB) ` +
     `workers=${t.dedicated}+${fmtFloat(t.fractional)}`
   );
 }
@@ -119,7 +121,8 @@ export function formatPacerCycle(t: {
   consMark: number;
 }): string {
   return (
-    `pacer: ${t.cpuPercent}% CPU (25 exp.) for ${t.heapWork}+${t.stackWork}+${t.globalsWork} B work (${t.expectedWork} B exp.) ` +
+    `pacer: ${t.cpuPercent}% CPU (25 exp.) ` +
+    `for ${t.heapWork}+${t.stackWork}+${t.globalsWork} B work (${t.expectedWork} B exp.) ` +
     `in ${t.trigger} B -> ${t.heapLive} B (∆goal ${t.overGoal}, cons/mark ${fmtFloat(t.consMark)})`
   );
 }

@@ -1,7 +1,7 @@
 /** The debug switches of the collector. */
 import { parseSwitches, type SwitchInfo, type SwitchValues } from "@gort/base";
 
-/** The collector's. The names are Go's, except `gcstress`, which Go spells as a build of its own. */
+/** Rows of the collector's switches. The names are Go's, except `gcstress`: in Go it is a separate build. */
 export const GODEBUG_SWITCHES = [
   {
     name: "gctrace",
@@ -36,10 +36,10 @@ export const GODEBUG_SWITCHES = [
 
 export type GodebugSwitch = (typeof GODEBUG_SWITCHES)[number]["name"];
 
-/** The value of every switch. Mutable: tests and debuggers may turn a switch while the collector is off. */
+/** The value of every switch. Mutable: tests and debuggers may change a switch while no cycle runs. */
 export type Godebug = SwitchValues<typeof GODEBUG_SWITCHES>;
 
-/** The collector's switches out of GODEBUG's text; the names of others, and what is no integer, are passed over. */
+/** The collector's switches out of GODEBUG's text. It passes over other names and values that are no integers. */
 export function parseGodebug(text = ""): Godebug {
   return parseSwitches(GODEBUG_SWITCHES, text);
 }

@@ -1,7 +1,7 @@
 /**
- * The heap walked the plain way, object by object and slot by slot, straight from the span and type tables. The walkers
- * of `testing`, the check of the mark phase and the rare paths of the collector use it; it shares no code with marking,
- * so that the one can accuse the other.
+ * The plain walk over the heap, object by object and slot by slot, straight from the span and type tables. Users are
+ * the walkers of `testing`, the check of the mark phase and rare paths of the collector. It shares no code with
+ * marking, so that each can show errors of the other.
  */
 import {
   type GCHeap,
@@ -13,7 +13,7 @@ import {
   OBJ_LARGE_CLASS,
 } from "./heap.ts";
 
-/** Index of the object in the span that p points into, -1 if p points behind the last one. */
+/** Index of the object in the span that p points into; -1 if p points behind the last object. */
 export function objectIndex(heap: GCHeap, span: number, p: number): number {
   const u32 = heap.mem.u32;
   const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
@@ -57,7 +57,7 @@ export function forEachPointerSlot(
   }
 }
 
-/** Calls f with every pointer slot of n bytes at addr that hold values of the type, one behind the other. */
+/** Calls f with every pointer slot of n bytes at addr that hold consecutive values of the type. */
 function forEachTypedSlot(
   heap: GCHeap,
   addr: number,

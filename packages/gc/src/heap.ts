@@ -48,13 +48,13 @@ export {
 /** log2 of the bytes of heap that a word of heapBits describes: 32 slots of 8 bytes. */
 export const HEAP_BITS_SHIFT = 31 - Math.clz32(HEAP_BITS_WORD_BYTES);
 
-/** Size class of large objects: one object a span. */
+/** Size class of large objects: one object to a span. */
 export const OBJ_LARGE_CLASS = 0;
 
 /** Bytes taken from the heap at a time for grey objects. */
 const WORK_BYTES = 64 << 10;
 
-/** Made once: it proves a division for every offset of every class. */
+/** Computed once, since it checks a division for every offset of every class. */
 let classTables: ClassTables | undefined;
 
 export class GCHeap {
@@ -70,7 +70,7 @@ export class GCHeap {
   readonly workBytes = WORK_BYTES;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
-  /** Says whose memory p was, if somebody keeps count: for the report of a stale pointer. */
+  /** For the report of a stale pointer: lines about the last owner of the memory at p, if allocations are traced. */
   describe: (p: number) => string = () => "";
 
   constructor(allocator: Allocator) {
@@ -86,7 +86,7 @@ export class GCHeap {
     this.classes = classTables;
   }
 
-  /** Lowest address that was ever heap, and the end of the highest. */
+  /** The lowest address that was ever heap, and the end of the highest. */
   get arenaStart(): number {
     return this.#u32[(this.allocator.mheap + MHEAP_AT.arenaStart) >>> 2];
   }
@@ -104,7 +104,7 @@ export class GCHeap {
     return p >= this.arenaStart && p < this.arenaEnd && this.allocator.spanOf(p as never) === 0;
   }
 
-  /** Whether the span is used for something other than objects. */
+  /** Whether the span holds something other than objects. */
   isManual(span: number): boolean {
     return this.#u32[(span + MSPAN_AT.state) >>> 2] !== SPAN_IN_USE;
   }
@@ -114,12 +114,12 @@ export class GCHeap {
     return this.allocator.heap.counter("heapInUse");
   }
 
-  /** The allocator keeps to this limit with every span that it takes, whether or not anything is collected. */
+  /** Sets the limit that the allocator keeps with every span that it takes, whether or not a collection runs. */
   limitMemory(bytes: number): void {
     this.allocator.scavenger.memoryLimit = bytes;
   }
 
-  /** Memory for grey objects, workBytes of it, or 0 if there is none. */
+  /** Takes memory for grey objects from the heap: workBytes of it, or 0 if there is none. */
   allocWork(): number {
     try {
       return this.allocator.allocManual(WORK_BYTES >>> PAGE_SHIFT);
@@ -142,7 +142,7 @@ export class GCHeap {
     }
   }
 
-  /** Whether span i exists and holds objects; its address, or 0. */
+  /** Address of span i, or 0 if it does not exist or holds no objects. */
   liveSpan(i: number): number {
     const span = this.allocator.spanAt(i);
     return this.#u32[(span + MSPAN_AT.state) >>> 2] === SPAN_IN_USE ? span : 0;
@@ -153,7 +153,7 @@ export class GCHeap {
     return this.#u32[(span + MSPAN_AT.startAddr) >>> 2] + i * this.#u32[(span + MSPAN_AT.elemsize) >>> 2];
   }
 
-  // The control block. gcPhase and writeBarrierEnabled are read by others at every step, so they are words of memory.
+  // The control block. The allocator and the write barrier read gcPhase and writeBarrierEnabled at every step.
 
   get heapLive(): number {
     return this.#u32[(this.control + GCCONTROL_AT.heapLive) >>> 2];
@@ -164,7 +164,7 @@ export class GCHeap {
   get phase(): number {
     return this.#u32[(this.control + GCCONTROL_AT.gcPhase) >>> 2];
   }
-  /** Sets the phase, and the write barrier with it: on while marking. */
+  /** Sets the phase, and with it the write barrier: on while marking. */
   set phase(v: number) {
     this.#u32[(this.control + GCCONTROL_AT.gcPhase) >>> 2] = v;
     this.#u32[(this.control + GCCONTROL_AT.writeBarrierEnabled) >>> 2] = v === GC_OFF ? 0 : 1;

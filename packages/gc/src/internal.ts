@@ -1,6 +1,6 @@
 /** For sibling packages only: no promise of stability between versions. */
 
-// runtime: what clobberfree leaves behind
+// runtime: the word that clobberfree writes
 export { CLOBBER_WORD } from "./clobber.ts";
 // runtime: the collector's figures in linear memory, for any thread
 export {
@@ -13,7 +13,7 @@ export {
 } from "./gc-stats.ts";
 // runtime: trace lines
 export * from "./gc-trace.ts";
-// threads: the collector's state in linear memory
+// the threads of a later release: the collector's state in linear memory
 export { GCState } from "./gc-state.ts";
 // testing, runtime: the parts of a collector
 export { GCHeap } from "./heap.ts";

@@ -1,7 +1,7 @@
 /**
- * The TypeScript twin of the marker's hot part: see mgcmark.ts for the algorithm, mark-wasm.ts for the other twin,
- * which has the same functions under the same names. It is the one that shades on behalf of roots and of the write
- * barrier, whichever twin drains. One thread at a time: mark-parallel.ts has what several do at once.
+ * The TypeScript twin of the marker's hot part. mgcmark.ts has the algorithm; mark-wasm.ts is the other twin, with the
+ * same functions under the same names. This twin shades for roots and for the write barrier, whichever twin drains. It
+ * is for one thread at a time; mark-parallel.ts is for several.
  */
 
 import { ctz32, hex, throwFatal } from "@gort/base";
@@ -45,13 +45,16 @@ const MARKS = PAGE_INFO_MARK_WORD;
 const MARKS_SHIFT = PAGE_INFO_MARK_WORD_SHIFT;
 const BITS = HEAP_BITS_SHIFT;
 
-/** Scans what is grey, for one thread. */
+/** Scans grey objects, for one thread. */
 export interface MarkTwin {
-  /** Scans until about `budget` bytes are scanned or the thread finds nothing grey; gives the bytes scanned. */
+  /** Scans until about `budget` bytes are scanned or the thread finds no grey object. Returns the bytes scanned. */
   drain(budget: number): number;
 }
 
-/** What a pointer to no object means: nothing outside of the heap and in spans used otherwise, else corruption. */
+/**
+ * Checks a pointer that leads to no object. Outside of the heap, and in spans of other use, it is fine; in free heap
+ * memory it means corruption.
+ */
 export function checkPointer(heap: GCHeap, p: number): void {
   if (!heap.isFreeHeapPage(p)) return;
   throwFatal(
@@ -138,7 +141,7 @@ export class MarkJS implements MarkTwin {
     if ((sc & 1) === 0) this.#queuePage(p >>> PAGE, idx);
   }
 
-  /** Queues a page for its object idx, or notes that more than one waits. */
+  /** Queues a page for its object idx, or notes that several objects wait there. */
   #queuePage(page: number, idx: number): void {
     const u32 = this.#u32;
     const cycle = u32[this.#cycle];
@@ -159,7 +162,10 @@ export class MarkJS implements MarkTwin {
     u32[this.#qtail] = tail + 1;
   }
 
-  /** shade for what the tables don't cover: spans of several pages, headers, large objects, and what is no object. */
+  /**
+   * shade for pointers that the tables do not cover: into spans of several pages, objects with headers, large objects,
+   * and into no object.
+   */
   #shadeSlow(p: number, info: number): void {
     const u32 = this.#u32;
     if (info < PAGE_INFO_OBJECTS) {
@@ -170,7 +176,7 @@ export class MarkJS implements MarkTwin {
     const base = u32[(span + MSPAN_AT.startAddr) >>> 2];
     const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
     const idx = Math.trunc((p - base) / size);
-    // The tail of a span that holds no whole object.
+    // p is in the tail of a span, which holds no whole object.
     if (idx >= u32[(span + MSPAN_AT.nelems) >>> 2]) return;
     const word = ((info >>> MARKS_SHIFT) & MARKS) + (idx >>> 5);
     const bit = 1 << (idx & 31);
@@ -192,7 +198,7 @@ export class MarkJS implements MarkTwin {
     u32[this.#sp] = sp + 4;
   }
 
-  /** The next address of the stack, 0 if there is none. */
+  /** Takes the next address from the stack; 0 if it is empty. */
   #pop(): number {
     const u32 = this.#u32;
     if ((u32[this.#sp] & WORKBUF_MASK) === WORKBUF_HEADER && !this.#bufs.refill(this.#work)) return 0;
@@ -216,7 +222,9 @@ export class MarkJS implements MarkTwin {
     return work;
   }
 
-  /** Takes the next page from the ring and scans what waits there; gives the bytes, as all that follow. */
+  /**
+   * Takes the next page from the ring and scans what waits there. Returns the bytes scanned, as all scan functions do.
+   */
   #visitPage(): number {
     const u32 = this.#u32;
     const head = u32[this.#qhead];
@@ -229,7 +237,7 @@ export class MarkJS implements MarkTwin {
     const state = this.#pageState + page;
     u32[this.#pagesVisited] = u32[this.#pagesVisited] + 1;
     this.#countClass(this.#classVisits, info & CLASS);
-    // One object waits: it is scanned alone. If that made others of its page grey, all of them follow.
+    // One object waits: scan it alone. If other objects of its page became grey meanwhile, scan all of them.
     let work = 0;
     if (u32[state] === (cycle | 1)) {
       work = this.#scanAlone(page, entry >>> PAGE_BITS, size);
@@ -266,8 +274,8 @@ export class MarkJS implements MarkTwin {
   }
 
   /**
-   * Scans what is marked on a page and not scanned yet, until nothing is. The page has objects of 16, 32, 64, 128 or
-   * 256 bytes, so an object's pointer bits lie within one word. This and scanStraddling are one algorithm; marking is
+   * Scans the marked and unscanned objects of a page, until there is none. The page has objects of 16, 32, 64, 128 or
+   * 256 bytes, so an object's pointer bits lie within one word. scanStraddling is the same algorithm. Marking is
    * written out in both, as a call for each pointer would double the time.
    */
   #scanAligned(page: number, info0: number, size0: number): number {
@@ -286,7 +294,7 @@ export class MarkJS implements MarkTwin {
     let marked = 0;
     let work = 0;
     let k = last;
-    // Something was found since k was at the last word.
+    // Whether an object was found since k was at the last word.
     let found = false;
     for (;;) {
       const marks = u32[markRow + k];
@@ -357,7 +365,7 @@ export class MarkJS implements MarkTwin {
     let marked = 0;
     let work = 0;
     let k = last;
-    // Something was found since k was at the last word.
+    // Whether an object was found since k was at the last word.
     let found = false;
     for (;;) {
       const marks = u32[markRow + k];
@@ -384,7 +392,7 @@ export class MarkJS implements MarkTwin {
           const shift = at & 31;
           let bits = u32[bitsRow + (at >>> 5)] >>> shift;
           const left = nslots - slot;
-          // The bits beyond this word, unless the object ends before them.
+          // The bits that lie in the next word, unless the object ends before it.
           if (shift + left > 32 && shift !== 0) bits |= u32[bitsRow + (at >>> 5) + 1] << (32 - shift);
           if (left < 32) bits &= (1 << left) - 1;
           let w = pageWord + (at << 1);
@@ -441,7 +449,7 @@ export class MarkJS implements MarkTwin {
     return this.#scanWhole(addr, span);
   }
 
-  /** Queues the oblets of the group that begins at addr, but for the first, and before them the group that follows. */
+  /** Queues the oblets of the group that begins at addr, except the first. Below them it queues the next group. */
   #pushGroup(addr: number, left: number): void {
     if (left > OBLET_GROUP_BYTES) this.#push(addr + OBLET_GROUP_BYTES);
     const n = Math.min(left, OBLET_GROUP_BYTES);

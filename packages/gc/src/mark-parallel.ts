@@ -1,33 +1,33 @@
 /**
- * How several threads mark at once, in TypeScript: the plain form of what mark-wasm.ts emits with `parallel`, and what
- * runs where there are threads but no WebAssembly. mark-js.ts is the same for one thread, and twice as fast.
+ * How several threads mark at once, in TypeScript: the plain form of what mark-wasm.ts emits with `parallel`. It runs
+ * where there are threads but no WebAssembly. mark-js.ts is the same for one thread, and twice as fast.
  *
- * 1. *A mark bit* is set by an atomic or of its word; whoever changed it from 0 queues the object. Bits are never
- *    cleared, so a plain load comes first. The kernel does not mark objects of the page in hand one by one: it notes
- *    them for itself, scans them, and marks all that it has noted before it gives the page up. If another marks one of
- *    them meanwhile, the scan row knows.
+ * 1. *A mark bit* is set by an atomic or of its word. The thread that changed it from 0 queues the object. Marking
+ *    never clears bits, so a plain load comes first. The kernel does not mark the objects of the page in hand one by
+ *    one. It notes them in its GCWORK, scans them, and marks all noted objects before it gives the page up. If another
+ *    thread marks one of them meanwhile, the scan row shows that it is scanned.
  * 2. *A page* belongs to the thread that took its entry from a ring, until that thread gives up the page's state. Only
- *    it touches the scan row. States change by CAS:
+ *    this thread touches the scan row. States change by CAS:
  *
  *        stale      -> cycle | 3   by the thread that marked an object: it clears the scan row
  *        cycle | 3  -> cycle | 1   by the same thread; then it puts the entry
  *        cycle      -> cycle | 1   by a thread that marked an object; then it puts the entry
- *        cycle | 1, cycle | 3 -> cycle | 2   by a thread that marked another one
+ *        cycle | 1, cycle | 3 -> cycle | 2   by a thread that marked another object
  *        cycle | 1  -> cycle       by the visitor that has scanned the one object
  *        cycle | 2  -> cycle       by the visitor that has scanned all it found
  *        cycle, cycle | 1 -> cycle | 2       by the same visitor, if something is left
  *
- *    A thread that marks an object and sees `cycle | 2` leaves the object to the visit. The visitor may be past it
- *    already; therefore it compares marks and scan row once more after its store of `cycle`. If something is left, it
- *    exchanges the state for `cycle | 2`. From `cycle` that takes the page back. From `cycle | 1` it tells the visit
- *    that the page waits for, which would scan the object of its entry alone. Mark and load of the state here, store of
- *    the state and load of the marks there: of two such pairs at least one load sees the other's store, as atomics have
- *    one order.
- * 3. *A ring* has one producer. Anybody takes from its head by CAS; the counters don't wrap in a cycle, and an entry is
- *    not overwritten while its number could still be taken.
- * 4. *Workbufs* are a thread's own while it holds them; the lists are lock-free (mgcwork.ts).
+ *    A thread that marks an object and sees `cycle | 2` leaves the object to the visit. The visitor may be past the
+ *    object already, so it compares marks and scan row once more after its store of `cycle`. If something is left, it
+ *    exchanges the state for `cycle | 2`. From `cycle` that takes the page back. From `cycle | 1` it makes the queued
+ *    visit scan the whole page, not only the object of its entry. The marking thread sets the mark and then loads the
+ *    state. The visitor stores the state and then loads the marks. Atomics have one order, so at least one of the two
+ *    loads sees the other thread's store.
+ * 3. *A ring* has one producer. Any thread takes from its head by CAS. The counters do not wrap in a cycle, and no
+ *    entry is overwritten while a thread may still take its number.
+ * 4. *Workbufs* belong to a thread while it holds them; the lists are lock-free (mgcwork.ts).
  *
- * test/mark-model.test.ts walks through every interleaving of a small heap. When all are done: mark-phase.ts.
+ * test/mark-model.test.ts walks through every interleaving of a small heap. mark-phase.ts decides when all are done.
  */
 import { hasObjects, markBitsOf, spanClassOf } from "@gort/allocator/internal";
 import { MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
@@ -82,7 +82,7 @@ export class MarkParallelJS implements MarkTwin {
     this.#u32[(this.#work + field) >>> 2] = this.#word(this.#work + field) + n;
   }
 
-  /** Sets bit idx of the row of mark bits at addr. True if this is who set it. */
+  /** Sets bit idx of the row of mark bits at addr. True if this thread set it. */
   #setMark(addr: number, idx: number): boolean {
     const at = addr + ((idx >>> 5) << 2);
     const bit = 1 << (idx & 31);
@@ -142,7 +142,7 @@ export class MarkParallelJS implements MarkTwin {
     kernel.store(this.#work + GCWORK_AT.qtail, tail + 1);
   }
 
-  /** The next entry of this thread's ring, -1 if there is none. (An entry has 28 bits.) */
+  /** Takes the next entry of this thread's ring; -1 if it is empty. (An entry has 28 bits.) */
   #dequeue(): number {
     const { kernel } = this.#state.mem;
     const at = this.#work + GCWORK_AT.qhead;
@@ -207,7 +207,7 @@ export class MarkParallelJS implements MarkTwin {
       const idx = entry >>> PAGE_BITS;
       const at = row + ((idx >>> 5) << 2);
       const bit = 1 << (idx & 31);
-      // Between marking it and queueing its page, a visit of the page may have scanned it.
+      // After another thread had marked the object and before it queued the page, a visit may have scanned the object.
       if ((this.#word(at) & bit) === 0) {
         this.#u32[at >>> 2] = this.#word(at) | bit;
         work += this.#scanOnPage(page, idx, size);
@@ -218,12 +218,12 @@ export class MarkParallelJS implements MarkTwin {
       work += this.#scanMarked(page, markBitsOf(info), row, nwords, size);
       kernel.store(state, cycle);
       if (!this.#unscanned(markBitsOf(info), row, nwords)) return work;
-      // If another thread has queued the page for one object since, its visit has to look at all of it.
+      // If another thread has queued the page for one object since, that visit has to look at all of the page.
       if (kernel.xchg(state, cycle | 2) !== cycle) return work;
     }
   }
 
-  /** Whether an object is marked and not scanned, now that the page's state says it is not queued. */
+  /** Whether an object is marked and not scanned, after the page's state says that it is not queued. */
   #unscanned(marks: number, row: number, nwords: number): boolean {
     const { kernel } = this.#state.mem;
     for (let k = 0; k < nwords; k++) {
@@ -232,7 +232,7 @@ export class MarkParallelJS implements MarkTwin {
     return false;
   }
 
-  /** Scans what is marked and not scanned until nothing is. */
+  /** Scans the marked and unscanned objects until there is none. */
   #scanMarked(page: number, marks: number, row: number, nwords: number, size: number): number {
     let work = 0;
     for (let k = nwords - 1, found = false; ; ) {
@@ -261,7 +261,7 @@ export class MarkParallelJS implements MarkTwin {
     return this.#scanByBits((page << PAGE_SHIFT) + idx * size, size);
   }
 
-  /** Scans an object whose pointers the heap's bit map names. */
+  /** Scans an object whose pointers are in the heap's bit map. */
   #scanByBits(addr: number, size: number): number {
     const { heapBits } = this.#heap;
     const base = addr >>> 0;

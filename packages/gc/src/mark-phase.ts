@@ -1,7 +1,7 @@
 /**
- * The parallel mark phase: who takes part, who is out of work, and when all is marked.
+ * The parallel mark phase: which threads take part, which are out of work, and when all is marked.
  *
- * One word, the gate, says it all, so that every change is one CAS:
+ * One word, the gate, holds the state, so that every change is one CAS:
  *
  *     0..7   nwait     threads without work        8..15  nproc  threads that take part
  *     16..19 era       losses of threads, modulo 16
@@ -9,25 +9,26 @@
  *
  *     begin   the owner: phase + 1, nproc = 1
  *     join    a helper:  nproc + 1, if the phase is running
- *     wait    a thread that found nothing in its ring, its stack, the list of full workbufs and the others' rings: nwait + 1.
- *             If that makes all of them: phase + 1, nobody left: *marking is over*
- *     resume  a waiting thread that sees work somewhere: nwait - 1, and only then does it take any
- *     lose    somebody, for a thread that is gone: nproc - 1, nwait = 0, era + 1. Whether the thread had been counted as waiting,
- *             nobody can know; so all who wait are counted anew, as they see by the era
+ *     wait    a thread that finds no work in its ring, its stack, the list of full workbufs and the other
+ *             rings: nwait + 1. If nwait would become nproc: phase + 1, nwait = nproc = 0: *marking is over*
+ *     resume  a waiting thread that sees work in one of these: nwait - 1. Only then may it take work
+ *     lose    for a thread that is gone: nproc - 1, nwait = 0, era + 1. The gate does not tell whether that
+ *             thread was counted as waiting. So all waiting threads are counted anew; the era tells them
  *
- * Why it is over then: only its own thread adds to a ring, and it waits only with an empty one. A workbuf is put on the
- * list by a thread that works, which looks at the list again before it waits; so whatever was put last was taken, by a
- * thread that took it while it worked. Nobody works, hence nothing is left. A helper that comes later finds the phase
- * even.
+ * Why marking is over then: only its own thread adds to a ring, and a thread waits only with an empty ring. A working
+ * thread puts workbufs on the list, and looks at the list again before it waits. So a thread that was working took the
+ * last workbuf. No thread works, hence no work is left. A helper that comes later finds the phase even.
  *
- * ## Threads that die A thread that throws while it marks says so itself; the end of one that is terminated is what its
- * owner learns (an `exit` event): `lost(id)`. Either way the gate no longer counts it and THREAD_LOST is set: what it
- * held is forgotten, and the owner's `markOverflow` scans every marked object again, which finds all that the thread
- * had marked and not scanned. That costs a plain walk over the heap; no mark is missing. A thread that stops without a
- * word leaves the owner waiting. It may go on at any time, and then it marks: the owner can't go on without it. After
- * STALL_MS without any progress `finish` throws; called again, it waits on.
+ * ## Threads that die
+ * A thread that throws while it marks reports its own end. If a thread is terminated, its owner learns that from an
+ * `exit` event and calls `lost(id)`. In both cases the gate stops counting the thread, and THREAD_LOST is set. The work
+ * that it held is dropped. The owner's `markOverflow` scans every marked object again, which covers all that the thread
+ * had marked and not scanned. That costs a plain walk over the heap; no mark is missing.
  *
- * An owner that has to see events takes steps, and goes back to its event loop in between; `finish` does all at once.
+ * A thread that stops without a report keeps the owner waiting. It may go on to mark at any time, so the owner cannot
+ * finish without it. After STALL_MS without any progress `finish` throws; a further call waits on.
+ *
+ * An owner that has to see events calls `step`, and returns to its event loop in between; `finish` does all at once.
  */
 
 import type { Allocator } from "@gort/allocator";
@@ -50,18 +51,18 @@ import { markWasm } from "./mark-wasm.ts";
 import type { Marker, MarkerKind } from "./mgcmark.ts";
 import { WorkBufs } from "./mgcwork.ts";
 
-/** Bytes scanned between two looks at who waits: about 40 microseconds of work. */
+/** Bytes scanned between two checks for waiting threads: about 40 microseconds of work. */
 const STEP_BYTES = 64 << 10;
 
-/** Pages taken from another thread's ring at a time at most: half of what is there, if it is less. */
+/** Most pages taken from another thread's ring at a time; half of its pages, if that is less. */
 const STEAL_MAX = 64;
 
-/** Looks at the gate before a waiting thread sleeps: some microseconds, less than a wake-up takes. */
+/** Readings of the gate before a waiting thread sleeps: some microseconds, less than a wake-up takes. */
 const SPINS = 300;
-/** Longest sleep of a waiting thread, which nobody wakes. */
+/** Longest sleep of a waiting thread. No thread wakes it. */
 const NAP_MS = 0.2;
 
-/** As long as a lock waits for its holder. */
+/** The time that a lock waits for its holder. */
 const STALL_MS = 10_000;
 
 const ONE_WAIT = 1;
@@ -74,12 +75,12 @@ const nproc = (gate: number): number => (gate >>> 8) & 255;
 const eraOf = (gate: number): number => gate & ERAS;
 const phaseOf = (gate: number): number => gate >>> 20;
 const running = (gate: number): boolean => (gate & ONE_PHASE) !== 0;
-/** The gate when the phase of this gate is over, or the next one may begin. */
+/** The gate after the phase of this gate is over, or before the next one begins. */
 const nextPhase = (gate: number): number => (phaseOf(gate) + 1) << 20;
-/** The gate without a thread that took part, nobody counted as waiting. */
+/** The gate after the loss of a thread: one participant less, and no thread counted as waiting. */
 const without = (gate: number): number => (gate & ~(ERAS | 255)) - ONE_PROC + ((gate + ONE_ERA) & ERAS);
 
-/** A thread's part in a phase. */
+/** One thread's part in a phase. */
 class PhaseThread {
   readonly state: MarkState;
   readonly #bufs: WorkBufs;
@@ -91,7 +92,7 @@ class PhaseThread {
   readonly #onFallback: (err: unknown) => void;
   #maySleep = true;
 
-  /** @param onFallback told when the host makes no WebAssembly twin */
+  /** @param onFallback called if the host refuses the WebAssembly twin */
   constructor(
     state: MarkState,
     bufs: WorkBufs,
@@ -112,7 +113,7 @@ class PhaseThread {
     return this.state.mem.kernel.load(this.#gate);
   }
 
-  /** Replaces the gate if it is `from`. */
+  /** Replaces the gate by `to` if it is `from`. */
   pass(from: number, to: number): boolean {
     return this.state.mem.kernel.cas(this.#gate, from, to) === from;
   }
@@ -121,7 +122,10 @@ class PhaseThread {
     this.#u32[(this.work + field) >>> 2] = value;
   }
 
-  /** Scans about STEP_BYTES, and gives of its stack if somebody waits; 0 if it finds nothing of its own. */
+  /**
+   * Scans about STEP_BYTES. If a thread waits, it shares a part of its stack. Returns 0 if this thread has no work of
+   * its own.
+   */
   step(): number {
     this.#twin ??= this.#makeTwin();
     const n = this.#twin.drain(STEP_BYTES);
@@ -136,7 +140,7 @@ class PhaseThread {
       try {
         return markWasm(this.state, this.#bufs, this.work, true);
       } catch (err) {
-        // What the host has refused this thread, it may have given to others: the twins work together.
+        // The host may have refused the kernel to this thread alone. The twins work together.
         this.#onFallback(err);
       }
     }
@@ -149,7 +153,7 @@ class PhaseThread {
     return (kernel.load(w + GCWORK_AT.qtail) - kernel.load(w + GCWORK_AT.qhead)) | 0;
   }
 
-  /** Takes pages out of another thread's ring into its own. */
+  /** Moves pages from another thread's ring into its own. */
   steal(): boolean {
     const { kernel } = this.state.mem;
     const u32 = this.#u32;
@@ -163,7 +167,7 @@ class PhaseThread {
       const mine = u32[(this.work + GCWORK_AT.ring) >>> 2] >>> 2;
       const tail = u32[(this.work + GCWORK_AT.qtail) >>> 2];
       for (let i = 0; i < n; i++) u32[mine + ((tail + i) & mask)] = u32[theirs + ((head + i) & mask)];
-      // Nobody sees the copies yet: if another was faster they are overwritten.
+      // No other thread sees the copies yet: if a thief was faster they are overwritten.
       if (kernel.cas(w + GCWORK_AT.qhead, head, head + n) !== head) continue;
       kernel.store(this.work + GCWORK_AT.qtail, tail + n);
       return true;
@@ -171,7 +175,7 @@ class PhaseThread {
     return false;
   }
 
-  /** Whether there seems to be something to take. */
+  /** Whether there seems to be work to take. */
   #workInSight(): boolean {
     if (!this.#bufs.noneFull) return true;
     const u32 = this.#u32;
@@ -190,14 +194,14 @@ class PhaseThread {
     }
   }
 
-  /** Counts as one without work until there is some, or for `naps` naps: `over` if all is marked. */
+  /** Counts this thread as waiting until there is work, or for `naps` naps: `over` if all is marked. */
   wait(phase: number, naps: number): "over" | "work" | "timeout" {
     let era = -1;
     for (let spin = 0; ; spin++) {
       const gate = this.gate();
       if (phaseOf(gate) !== phase) return "over";
       if (eraOf(gate) !== era) {
-        // Not counted, or not any more, since a thread was lost.
+        // This thread is not counted yet, or it was counted before a thread was lost.
         if (nwait(gate) + 1 === nproc(gate)) {
           if (this.pass(gate, nextPhase(gate))) return "over";
         } else if (this.pass(gate, gate + ONE_WAIT)) era = eraOf(gate);
@@ -213,7 +217,7 @@ class PhaseThread {
   }
 }
 
-/** The mark phase of a stopped world, as the collector's thread leads it: its roots are grey before `begin`. */
+/** The mark phase of a stopped world, for the collector's thread. Its roots are grey before `begin`. */
 export class ParallelMarker {
   readonly #thread: PhaseThread;
   readonly #state: MarkState;
@@ -229,7 +233,7 @@ export class ParallelMarker {
     );
   }
 
-  /** Lets helpers in. */
+  /** Opens the phase to helpers. */
   begin(): void {
     const thread = this.#thread;
     const gate = thread.gate();
@@ -251,7 +255,7 @@ export class ParallelMarker {
     return phaseOf(this.#thread.gate()) !== this.#phase;
   }
 
-  /** Does a bounded piece of the work, or waits a moment for the others. True: the phase is over, nothing is grey. */
+  /** Does a bounded piece of work, or waits a moment for the others. True: the phase is over and no object is grey. */
   step(): boolean {
     const thread = this.#thread;
     let whole = false;
@@ -265,7 +269,7 @@ export class ParallelMarker {
     return thread.wait(this.#phase, 5) === "over";
   }
 
-  /** Ends the phase with marking unfinished: the helpers leave after their next piece. */
+  /** Ends the phase while marking is unfinished: the helpers leave after their next piece. */
   #abort(): void {
     const thread = this.#thread;
     for (;;) {
@@ -275,8 +279,8 @@ export class ParallelMarker {
   }
 
   /**
-   * Marks to the end. Throws a FatalError if the others make no progress for stallMs; the phase is not over then, as
-   * one that was only stopped may go on at any time.
+   * Marks to the end. Throws a FatalError if the others make no progress for stallMs. The phase is not over then, as a
+   * thread that only stopped may go on at any time.
    */
   finish(stallMs: number = STALL_MS): void {
     let progress = -1;
@@ -304,8 +308,8 @@ export class ParallelMarker {
   }
 
   /**
-   * The thread of the helper with this id is gone. False if the id is unknown or the helper's end was known. Marking
-   * may go on; it ends with `overflow`.
+   * Reports that the thread of the helper with this id is gone. False if the id is unknown or the helper's end was
+   * known. Marking may go on; it ends with `overflow`.
    */
   lost(id: number): boolean {
     let known = false;
@@ -316,7 +320,7 @@ export class ParallelMarker {
   }
 }
 
-/** Takes the thread of w out of the phase. What it had is forgotten. */
+/** Takes the thread of w out of the phase and drops its work. */
 function loseWork(thread: PhaseThread, w: number): boolean {
   const { mem, mark } = thread.state;
   const { u32, kernel } = mem;
@@ -340,7 +344,7 @@ function loseWork(thread: PhaseThread, w: number): boolean {
   }
 }
 
-/** Whether the gate counts a helper that is neither the owner nor in the phase, so far as anybody can see. */
+/** Whether the gate counts a helper beyond those whose GCWORK says that they are in the phase. */
 function hadJoined(state: MarkState, gate: number): boolean {
   const { u32, kernel } = state.mem;
   let joined = 1;
@@ -354,7 +358,7 @@ function hadJoined(state: MarkState, gate: number): boolean {
 
 /** A helper: a thread that takes part in the mark phases of a collector that another thread runs. */
 export class MarkWorker {
-  /** What the owner's `lost` wants to know. */
+  /** Argument of the owner's `lost`. */
   readonly id: number;
   readonly #thread: PhaseThread;
 
@@ -366,8 +370,8 @@ export class MarkWorker {
   }
 
   /**
-   * Waits up to timeoutMs for a mark phase to be running and takes part until it is over; the bytes that it scanned, or
-   * -1 if there was no phase. Throws what marking throws; the phase goes on without this thread then.
+   * Waits up to timeoutMs for a running mark phase, and takes part until it is over. Returns the bytes that this thread
+   * scanned, or -1 if there was no phase. Throws the errors of marking; then the phase goes on without this thread.
    */
   run(timeoutMs: number = Number.POSITIVE_INFINITY): number {
     const thread = this.#thread;
@@ -411,14 +415,14 @@ export class MarkWorker {
     return bytes;
   }
 
-  /** Ends the thread's part. It takes no part in phases afterwards. */
+  /** Ends the thread's part: it joins no further phase. */
   close(): void {
     this.#thread.state.mem.kernel.store(this.#thread.work + GCWORK_AT.status, WORK_FREE);
   }
 }
 
 /**
- * Makes a helper of this thread, whose allocator is attached to the heap of another thread's collector. Default kind:
+ * Makes a helper of this thread. Its allocator is attached to the heap of another thread's collector. Default kind:
  * that of the memory's kernel.
  */
 export function attachMarkWorker(allocator: Allocator, kind?: MarkerKind): MarkWorker {

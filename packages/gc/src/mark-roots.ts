@@ -1,13 +1,13 @@
 /**
- * Where marking starts: what the program can reach without going through the heap.
+ * Where marking starts: the slots that the program reaches without going through the heap.
  *
  *     globals       ranges of pointer slots that are registered once: a list of GLOBAL
- *     stacks        ranges [lo, top) of pointer slots in goroutines' stacks, named by the scheduler's side
+ *     stacks        ranges [lo, top) of pointer slots in goroutines' stacks; the scheduler's callback names them
  *     ref slots     the RefTable: Refs and global roots
  *     finalizers    objects in the queue; and what objects with a finalizer refer to
  *
- * Globals, stacks and the queue are scanned in the stop that begins a cycle. Ref slots and specials can be many, so
- * they are scanned by `step` while the program runs: the barrier keeps what they held at the beginning.
+ * The stop that begins a cycle scans globals, stacks and the queue. There can be many ref slots and specials, so `step`
+ * scans them while the program runs: the barrier keeps what they held at the beginning.
  */
 import { outOfMemory } from "@gort/base";
 import { defineStruct } from "@gort/memory";
@@ -20,15 +20,15 @@ import { REF_BLOCK_BYTES, type RefTable } from "./ref-table.ts";
 /** Calls visit with [lo, hi) of each goroutine's live root slots; bounds are multiples of 8. */
 export type StackRoots = (visit: (lo: number, hi: number) => void) => void;
 
-/** Spans looked at for specials in one step, and what that costs in bytes of scan work: about 30 nanoseconds a span. */
+/** Spans whose specials one step looks at, and the scan work in bytes that a span counts for: about 30 nanoseconds. */
 const SPANS_PER_STEP = 512;
 const SPAN_WORK = 64;
 
-/** A range of globals. Its length, as its end may be 2^32. A free entry has `next` alone. */
+/** A range of globals. It has a length, since its end may be 2^32. In a free entry only `next` has a meaning. */
 const GLOBAL = defineStruct("global", { next: "u32", lo: "u32", bytes: "u32" });
 const GLOBAL_AT = GLOBAL.offsets;
 
-/** Entries that are made at a time: a program registers few ranges. */
+/** Entries that are made at a time; a program registers few ranges. */
 const GLOBALS_AT_ONCE = 32;
 
 export class Roots {
@@ -37,7 +37,7 @@ export class Roots {
   readonly #refs: RefTable;
   readonly #finalizers: Finalizers;
   readonly #state: RootsState;
-  /** The program's callback: a JavaScript function, so each thread has its own. */
+  /** The program's callback. It is a JavaScript function, so each thread has its own. */
   stacks: StackRoots = () => {};
 
   constructor(heap: GCHeap, refs: RefTable, finalizers: Finalizers, state: RootsState) {
@@ -58,7 +58,7 @@ export class Roots {
     return this.#state.globalsScan;
   }
 
-  /** Registers [lo, hi), whole pointer slots outside of the heap; the function it returns undoes it. */
+  /** Registers [lo, hi) as roots: whole pointer slots outside of the heap. The function that it returns undoes it. */
   addGlobals(lo: number, hi: number): () => void {
     if (!(lo > 0 && hi >= lo) || lo % 8 !== 0 || hi % 8 !== 0) {
       throw new RangeError(`gc: globals must be a range of 8-byte slots (got [${lo}, ${hi}))`);
@@ -133,7 +133,7 @@ export class Roots {
     return n;
   }
 
-  /** Scans what must be scanned while the world is stopped, and sets up the rest. */
+  /** Scans what must be scanned while the world is stopped, and prepares the steps. */
   begin(marker: Marker): void {
     const state = this.#state;
     state.stackScan = 0;
@@ -152,7 +152,7 @@ export class Roots {
     state.spanEnd = this.#heap.allocator.nspans;
   }
 
-  /** Scans one piece more; gives what it took, in bytes of scan work, 0 if none was left. */
+  /** Scans one more piece. Returns its scan work in bytes, 0 if nothing was left. */
   step(marker: Marker): number {
     const state = this.#state;
     const block = state.refBlock;

@@ -35,15 +35,15 @@ export const SCAN_ROW_WORDS = 16;
 export const SCAN_ROW_SHIFT = 4;
 
 /**
- * Part of a large object that is scanned at a time, in bytes. Smaller: more queueing; larger: longer steps. One of
- * pointers to pages that no cache holds takes a microsecond for each.
+ * Part of a large object that is scanned at a time, in bytes. Smaller: more queueing; larger: longer steps. Each
+ * pointer to a page that is in no cache takes a microsecond.
  */
 export const OBLET_BYTES = 4 << 10;
 
 /**
- * Oblets that are queued at a time, in bytes of the object: the first of a group queues the next group's first and then
- * its own, so a step pushes 32 addresses at most however large the object is. With more, steps get longer and the stack
- * deeper; with fewer, other threads find less to take.
+ * Oblets that are queued at a time, in bytes of the object. The first of a group queues the first of the next group,
+ * and then its own group. So a step pushes at most 32 addresses, however large the object is. With more, steps get
+ * longer and the stack deeper; with fewer, other threads find less to take.
  */
 export const OBLET_GROUP_BYTES = 128 << 10;
 
@@ -54,78 +54,86 @@ export const WORKBUF_BYTES = 8192;
 export const WORKBUF_MASK = WORKBUF_BYTES - 1;
 export const WORKBUF_HEADER = 16;
 
-/** Marking as a whole; one a heap. Written by the collector while no other thread marks, unless said otherwise. */
+/**
+ * Marking as a whole; one a heap. The collector writes it while no other thread marks, unless a field says otherwise.
+ */
 const MARK = defineStruct("mark", {
   cycle: "u32",
   scanRows: "u32",
   pageState: "u32",
-  /** What class-tables.ts computes, a CLASS_ROW for each span class. */
+  /** Address of the tables of class-tables.ts, a CLASS_ROW for each span class. */
   classTable: "u32",
   /** Slots of a ring, less 1. */
   ringMask: "u32",
   /** Pages whose tables are counted in gcSys. */
   mappedPages: "u32",
-  /** 0: a pointer into a span that is not in use is passed over. */
+  /** 0: marking passes over pointers into spans that are not in use. */
   invalidptr: "u32",
-  /** STACK_FULL, and THREAD_LOST from then on: some marked objects were not scanned. Set by anybody. */
+  /** STACK_FULL, THREAD_LOST or both: some marked objects were not scanned. Any thread sets it. */
   overflow: "u32",
-  /** Lists of workbufs: the first one's address, and a counter that changes with every push. Changed by 64-bit CAS. */
+  /** Lists of workbufs: the address of the first, and a counter that changes with every push. Changed by 64-bit CAS. */
   full: f64s(1),
   empty: f64s(1),
-  /** Memory taken from the heap for workbufs: changed by CAS. */
+  /** Memory taken from the heap for workbufs. Changed by CAS. */
   chunks: "u32",
-  /** Head of the list of GCWORKs: changed by CAS, never shortened. */
+  /** Head of the list of GCWORKs. Changed by CAS; no entry leaves it. */
   workers: "u32",
   nworkers: "u32",
   /** The parallel phase: see mark-phase.ts. Changed by CAS. */
   gate: "u32",
-  /** heapLive when the cycle began: what was allocated since is black without having been marked. */
+  /** heapLive when the cycle began. Bytes allocated since are black without having been marked. */
   liveAtStart: "u32",
 });
 export const MARK_AT = MARK.offsets;
 
-/** A thread's part. Written by its thread; others take pages from the ring by CAS of qhead. */
+/** A thread's part, written by that thread. Other threads take pages from the ring by CAS of qhead. */
 const GCWORK = defineStruct("gcWork", {
   next: "u32",
   id: "u32",
-  /** WORK_FREE or what its thread does. */
+  /** One of WORK_*: what its thread does. */
   status: "u32",
   /** The phase that its thread joined last. */
   phase: "u32",
   /** Address of the ring; qhead and qtail count pages taken and put, modulo 2^32. */
   ring: "u32",
   qtail: "u32",
-  /** The workbuf in hand, the end of its entries, and a second one: both are always there. */
+  /** The workbuf in hand, the end of its entries, and a spare one: a thread always has both. */
   buf: "u32",
   sp: "u32",
   spare: "u32",
-  /** Two workbufs that are never given back. */
+  /** Two workbufs that the thread keeps for ever. */
   base: "u32",
-  /** Bytes of objects marked in this cycle, in slots. Those that were born black are not among them. */
+  /** Bytes of the slots of objects marked in this cycle, without those that were born black. */
   bytesMarked: "u32",
-  // What gctrace=2 tells.
+  // Figures of gctrace=2.
   pagesVisited: "u32",
   objsByPage: "u32",
   objsStacked: "u32",
   /** Bytes of heap scanned in this cycle. */
   heapScanWork: "f64",
-  /** Marks of the page in hand that are not yet in its row of mark bits: see mark-wasm.ts. Zero between visits. */
+  /**
+   * Marks of the page in hand that are not yet in its row of mark bits: see shadeOwn of mark-wasm-scan.ts. Zero between
+   * visits.
+   */
   own: u32s(SCAN_ROW_WORDS),
-  /** On a cache line of its own: thieves write it. */
+  /** qhead has a cache line of its own: other threads write it. */
   pad: f64s(8),
   qhead: "u32",
   padEnd: f64s(8),
-  // gctrace=2 by size class: pages visited, entries of the stack scanned.
+  // Figures of gctrace=2 by size class: pages visited, entries of the stack scanned.
   classVisits: u32s(NUM_SIZE_CLASSES),
   classStacked: u32s(NUM_SIZE_CLASSES),
 });
 export const GCWORK_AT = GCWORK.offsets;
 
-/** MARK.overflow. */
+/** Bits of MARK.overflow. */
 export const STACK_FULL = 1;
 export const THREAD_LOST = 2;
 
-/** GCWORK.status: no thread has it; a collector has; a helper: between phases, on its way into one, in one, gone. */
+/**
+ * Values of GCWORK.status. No thread has it; a collector has it; a helper: between phases, in a phase, gone, on its way
+ * into a phase.
+ */
 export const WORK_FREE = 0;
 export const WORK_OWNED = 1;
 export const WORK_PARKED = 2;
@@ -133,11 +141,11 @@ export const WORK_RUNNING = 3;
 export const WORK_LOST = 4;
 export const WORK_JOINING = 5;
 
-/** A row of the class table, by bytes. The first three as in ClassTables. */
+/** Offsets in a row of the class table; the fields are those of ClassTables. */
 export const CLASS_ROW_SHIFT = 4;
 export const CLASS_ROW = { magic: 0, size: 4, nwords: 8 } as const;
 
-/** The state of a heap's marking as one thread sees it. */
+/** The state of a heap's marking, as one thread sees it. */
 export class MarkState {
   readonly heap: GCHeap;
   readonly mem: LinearMemory;
@@ -181,7 +189,7 @@ export class MarkState {
     const at = mark >>> 2;
     u32[at + (MARK_AT.scanRows >>> 2)] = this.#reserve(pages << (SCAN_ROW_SHIFT + 2));
     u32[at + (MARK_AT.pageState >>> 2)] = this.#reserve(pages * 4);
-    // A slot for every page, in a power of two.
+    // A slot for every page, rounded up to a power of two.
     u32[at + (MARK_AT.ringMask >>> 2)] = 2 ** (32 - Math.clz32(pages - 1)) - 1;
     const table = this.#persistent((PAGE_INFO_CLASS + 1) << CLASS_ROW_SHIFT, 64);
     u32[at + (MARK_AT.classTable >>> 2)] = table;
@@ -203,7 +211,7 @@ export class MarkState {
     this.mem.u32[(this.mark + offset) >>> 2] = value;
   }
 
-  /** A GCWORK that no thread has: one that was given back, or a new one. The status becomes `status`. */
+  /** Returns a GCWORK for a thread: one that was given back, or a new one. Its status becomes `status`. */
   newWork(status: number): number {
     const { kernel, u32 } = this.mem;
     for (
@@ -234,7 +242,7 @@ export class MarkState {
     for (let w = this.get(MARK_AT.workers); w !== 0; w = u32[(w + GCWORK_AT.next) >>> 2]) f(w);
   }
 
-  /** Has a GCWORK, whose stack is empty, use its own workbufs again. */
+  /** Makes a GCWORK, whose stack is empty, use its own two workbufs again. */
   releaseWork(w: number): void {
     const { u32 } = this.mem;
     const at = w >>> 2;
@@ -245,7 +253,7 @@ export class MarkState {
     u32[(base + WORKBUF_BYTES + 4) >>> 2] = 0;
   }
 
-  /** Empties a GCWORK: no page, no address, no count. */
+  /** Empties a GCWORK: its pages, its addresses and its counts. */
   resetWork(w: number): void {
     const { u32, f64 } = this.mem;
     const at = w >>> 2;
@@ -262,7 +270,7 @@ export class MarkState {
   }
 
   /**
-   * Forgets all that waits, with the pages' states and what was scanned; marks and counts stay. No other thread marks.
+   * Drops all waiting work, the states of pages, and what was scanned; marks and counts stay. No other thread marks.
    */
   dropWork(): void {
     this.set(MARK_AT.cycle, this.get(MARK_AT.cycle) + 4);
@@ -275,7 +283,7 @@ export class MarkState {
     this.mem.bi64[(this.mark + MARK_AT.empty) >>> 3] = 0n;
   }
 
-  /** Starts a cycle: nothing is grey. The tables of heap pages added since the last cycle are counted under gcSys. */
+  /** Starts a cycle: no object is grey. Counts the tables of new heap pages under gcSys. */
   reset(): void {
     const cycle = this.get(MARK_AT.cycle) + 4;
     if (cycle >= 2 ** 30) throwFatal("gc: cycle counter overflow");
@@ -289,7 +297,7 @@ export class MarkState {
     const pages = this.heap.heapPages();
     const mapped = this.get(MARK_AT.mappedPages);
     if (pages > mapped) {
-      // A scan row, a state and a slot of the ring for each page.
+      // For each page: a scan row, a state and a slot of the ring.
       const perPage = (1 << (SCAN_ROW_SHIFT + 2)) + 8;
       this.mem.sysMap(this.scanRows, (pages - mapped) * perPage, "gcSys");
       this.set(MARK_AT.mappedPages, pages);

@@ -47,7 +47,7 @@ function clearScanRow(code: KernelCode, page: Expr): Stmt[] {
   return [row.set(page.shl(SCAN_ROW_SHIFT + 2)), ...words];
 }
 
-/** Queues a page for its object idx, or notes that more than one waits. */
+/** Queues a page for its object idx, or notes that several objects wait there. */
 export function emitQueuePage(code: KernelCode): Func {
   return code.m.func("queuePage", ["page", "idx"], 0, ([page, idx]) => {
     const [cycle, old, at] = code.m.locals();
@@ -60,7 +60,8 @@ export function emitQueuePage(code: KernelCode): Func {
             loop((again) => [
               old.set(at.atomicLoad(code.pageState)),
               when(old.eq(cycle.or(2)), [ret()]),
-              // Queued for one, or about to be: now for several. Whoever queues or visits it will see.
+              // The page is queued for one object, or about to be. Now several wait; the thread that queues or visits
+              // it will see that.
               when(old.eq(cycle.or(1)).or(old.eq(cycle.or(3))), [
                 again.branch(change(old, cycle.or(2)).ne(old)),
                 ret(),
@@ -88,7 +89,7 @@ export function emitQueuePage(code: KernelCode): Func {
   });
 }
 
-/** Takes the ring's next entry into `entry` and runs `then`; passes over it if the ring is empty. */
+/** Takes the ring's next entry into `entry` and runs `then`. If the ring is empty, the code behind it runs. */
 export function dequeue(code: KernelCode, entry: Local, then: readonly Stmt[]): Stmt[] {
   const head = code.m.local();
   const take: Stmt[] = [entry.set(head.and(code.ringMask).shl(2).load(code.ring))];
@@ -119,7 +120,7 @@ export function dequeue(code: KernelCode, entry: Local, then: readonly Stmt[]): 
   ];
 }
 
-/** Puts an address on the stack; notes it if there is no memory for it. */
+/** Puts an address on the stack. If there is no memory for it, it sets STACK_FULL. */
 export function emitPush(code: KernelCode): Func {
   return code.m.func("push", ["addr"], 0, ([addr]) => {
     const sp = code.m.local();
@@ -138,7 +139,7 @@ export function emitPush(code: KernelCode): Func {
   });
 }
 
-/** The next address of the stack, 0 if there is none. */
+/** Takes the next address from the stack; 0 if it is empty. */
 export function emitPop(code: KernelCode): Func {
   return code.m.func("pop", [], 1, () => {
     const sp = code.m.local();

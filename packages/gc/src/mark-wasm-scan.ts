@@ -1,6 +1,6 @@
 /**
- * What the marking kernel does with an object: making what a pointer leads to grey, and scanning. The functions have
- * the names of their twins in mark-js.ts.
+ * Shading and scanning in the marking kernel: it makes the objects that pointers lead to grey, and scans grey objects.
+ * The functions have the names of their twins in mark-js.ts.
  */
 import {
   atomicStore,
@@ -38,7 +38,7 @@ import {
 } from "./mark-state.ts";
 import { addWord, inc, type KernelCode, word } from "./mark-wasm-code.ts";
 
-/** shade for what the class table does not cover; gives the bytes marked. */
+/** shade for pointers that the class table does not cover; returns the bytes marked. */
 export function emitShadeSlow(code: KernelCode, push: Func): Func {
   return code.m.func("shadeSlow", ["p", "info"], 1, ([p, info]) => {
     const [span, base, size, idx] = code.m.locals();
@@ -52,7 +52,7 @@ export function emitShadeSlow(code: KernelCode, push: Func): Func {
       base.set(span.load(MSPAN_AT.startAddr)),
       size.set(span.load(MSPAN_AT.elemsize)),
       idx.set(p.sub(base).div(size)),
-      // The tail of a span that holds no whole object.
+      // p is in the tail of a span, which holds no whole object.
       when(idx.ge(span.load(MSPAN_AT.nelems)), [ret(0)]),
       at.set(code.markWord(info, idx)),
       bit.set(constant(1).shl(idx)),
@@ -63,7 +63,7 @@ export function emitShadeSlow(code: KernelCode, push: Func): Func {
   });
 }
 
-/** Code that makes the object that p points into grey, if it is white. It is written out where it is needed. */
+/** Emits code that makes the object that p points into grey, if it is white. The code is written out at each use. */
 export type Shade = (p: Local, marked: Local, busy: Expr) => Stmt[];
 
 export function makeShade(code: KernelCode, queuePage: Func, shadeSlow: Func): Shade {
@@ -93,7 +93,7 @@ export function makeShade(code: KernelCode, queuePage: Func, shadeSlow: Func): S
   };
 }
 
-/** shade as a function; gives the bytes marked. */
+/** shade as a function; returns the bytes marked. */
 export function emitShadeOne(code: KernelCode, shade: Shade): Func {
   return code.m.func("shade", ["p"], 1, ([p]) => {
     const marked = code.m.local();
@@ -101,7 +101,7 @@ export function emitShadeOne(code: KernelCode, shade: Shade): Func {
   });
 }
 
-/** The page in hand, where pointers to its own objects need no tables. */
+/** The page in hand. Pointers to its own objects need no tables. */
 interface OwnPage {
   readonly page: Expr;
   readonly magic: Expr;
@@ -112,9 +112,9 @@ interface OwnPage {
 }
 
 /**
- * shade for an object of the page in hand, whose visit is going to find it. In parallel it is noted in GCWORK.own,
- * and marked and counted with the others of its word at the end: an atomic instruction each would cost a third of the
- * time.
+ * shade for an object of the page in hand: the visit of the page will find it. In parallel, the object is noted in
+ * GCWORK.own. At the end of the visit all noted objects of a word are marked and counted together: an atomic
+ * instruction for each would cost a third of the time.
  */
 function shadeOwn(code: KernelCode, p: Local, marked: Local, own: OwnPage): Stmt[] {
   const [idx, at, old] = code.m.locals();
@@ -162,7 +162,7 @@ export function emitScanAlone(code: KernelCode, shade: Shade): Func {
     return [
       row.set(page.shl(SCAN_ROW_SHIFT).add(idx.shr(5)).shl(2)),
       bit.set(constant(1).shl(idx)),
-      // Between marking it and queueing its page, a visit of the page may have scanned it.
+      // After another thread had marked the object and before it queued the page, a visit may have scanned the object.
       ...(code.parallel ? [when(row.load(code.scanRows).and(bit), [ret(0)])] : []),
       store(row, row.load(code.scanRows).or(bit), code.scanRows),
       busy.set(word(code.cycleWord).or(2)),
@@ -212,7 +212,7 @@ function scanAlignedObject(code: KernelCode, shade: Shade, s: PageScan, mask: Lo
   ];
 }
 
-/** The same if its pointer bits may cross words, or fill two (512 bytes). The locals are for this alone. */
+/** The same for an object whose pointer bits may cross words, or fill two (512 bytes). Only this code uses `locals`. */
 function scanStraddlingObject(code: KernelCode, shade: Shade, s: PageScan, locals: readonly Local[]): Stmt[] {
   const { bits, w, off, marked, busy } = s;
   const [nslots, slot, at, shift, left] = locals;
@@ -225,7 +225,7 @@ function scanStraddlingObject(code: KernelCode, shade: Shade, s: PageScan, local
         w.set(s.bitsRow.add(at.shr(5).shl(2))),
         bits.set(w.load().shr(shift)),
         left.set(nslots.sub(slot)),
-        // The bits beyond this word, unless the object ends before them.
+        // The bits that lie in the next word, unless the object ends before it.
         when(shift.add(left).gt(32), [
           when(shift, [bits.set(bits.or(w.load(4).shl(constant(32).sub(shift))))]),
         ]),
@@ -239,7 +239,9 @@ function scanStraddlingObject(code: KernelCode, shade: Shade, s: PageScan, local
   ];
 }
 
-/** Marks and counts what shadeOwn has noted, from word `last` down. `k`, `x` and `marks` are free locals. */
+/**
+ * Marks and counts the objects that shadeOwn has noted, from word `last` down. `k`, `x` and `marks` are free locals.
+ */
 function markNoted(code: KernelCode, s: PageScan, last: Local, k: Local, x: Local, marks: Local): Stmt[] {
   const own = code.work + GCWORK_AT.own;
   return [
@@ -260,7 +262,8 @@ function markNoted(code: KernelCode, s: PageScan, last: Local, k: Local, x: Loca
 }
 
 /**
- * Scans what is marked on a page and not scanned yet, until nothing is. `straddling`: see scanStraddling of mark-js.ts.
+ * Scans the marked and unscanned objects of a page, until there is none. `straddling`: see scanStraddling of
+ * mark-js.ts.
  */
 export function emitScanPage(code: KernelCode, name: string, straddling: boolean, shade: Shade): Func {
   const { m, parallel } = code;
@@ -332,7 +335,7 @@ export interface PageScanners {
   readonly unscanned: Func;
 }
 
-/** Whether an object of the page is marked and not scanned: 0 or the word of such bits that was found first. */
+/** Whether an object of the page is marked and not scanned: 0, or the first word of such bits that was found. */
 export function emitUnscanned(code: KernelCode): Func {
   return code.m.func("unscanned", ["page", "info"], 1, ([page, info]) => {
     const [markRow, scanRow, k, x] = code.m.locals();
@@ -376,7 +379,7 @@ export function emitVisitPage(code: KernelCode, scan: PageScanners): Func {
       at.set(page.shl(2)),
       addWord(code.work + GCWORK_AT.pagesVisited, 1),
       code.countClass(GCWORK_AT.classVisits, info),
-      // One object waits: it is scanned alone. If others of its page became grey meanwhile, all of them follow.
+      // One object waits: scan it alone. If other objects of its page became grey meanwhile, scan all of them.
       when(code.stateOf(page).eq(one), [
         done.set(scan.alone.call(page, entry.shr(PAGE_BITS), size)),
         ...(code.parallel
@@ -388,8 +391,8 @@ export function emitVisitPage(code: KernelCode, scan: PageScanners): Func {
             loop((again) => [
               scanAll,
               atomicStore(at, cycle, code.pageState),
-              // Another thread may have marked an object and left the page to this visit, which was past it. If the
-              // page was queued for one object since, its visit has to look at all of it.
+              // Another thread may have marked an object that this visit was past, and left it to the visit. If the
+              // page was queued for one object since, that visit has to look at all of the page.
               when(scan.unscanned.call(page, info), [
                 again.branch(at.atomicXchg(cycle.or(2), code.pageState).eq(cycle)),
               ]),

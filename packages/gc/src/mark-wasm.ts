@@ -1,11 +1,11 @@
 /**
- * The WebAssembly twin of the marker's hot part: mark-js.ts in the assembler of @gort/memory, function by function
- * under the same names, over the same words. It takes 0.6 of the time in allocation order and 0.75 in random order: no
- * bounds checks, one instruction to find a bit.
+ * The WebAssembly twin of the marker's hot part: the functions of mark-js.ts under the same names, over the same words,
+ * in the assembler of @gort/memory. It takes 0.6 of the time in allocation order and 0.75 in random order: it has no
+ * bounds checks, and finds a bit with one instruction.
  *
- * Each thread assembles its own module when it first drains (3 KB, 1.5 to 2.5 milliseconds, a function at a time), so
- * that every table and every word of its GCWORK is a constant in the code. What is rare is the host's: lists of
- * workbufs, and reports of bad pointers.
+ * Each thread assembles its own module when it first drains (4 KB, 1.5 to 2.5 milliseconds, a function at a time). So
+ * every table and every word of its GCWORK is a constant in the code. The host does what is rare: it manages lists of
+ * workbufs and reports bad pointers.
  *
  * With `parallel`, the same code serves several threads at once (protocol: mark-parallel.ts): some loads and stores are
  * atomic instructions then.
@@ -33,8 +33,8 @@ import {
 import type { WorkBufs } from "./mgcwork.ts";
 
 /**
- * Assembles the module for the thread of GCWORK `work`, a function at a time, and returns its bytes: all at once would
- * be a pause of 1.5 to 2.5 milliseconds.
+ * Assembles the module for the thread of GCWORK `work` and returns its bytes. It yields after each function, since all
+ * at once would be a pause of 1.5 to 2.5 milliseconds.
  */
 function* assembly(
   state: MarkState,
@@ -86,7 +86,7 @@ function emitDrain(code: KernelCode, visitPage: Func, pop: Func, scanStacked: Fu
   });
 }
 
-/** The kernel that drains for the thread of GCWORK `work`. Throws what the host throws where it can't compile. */
+/** The kernel that drains for the thread of GCWORK `work`. Throws the host's error if the host cannot compile it. */
 export function markWasm(state: MarkState, bufs: WorkBufs, work: number, parallel = false): MarkTwin {
   const steps = markWasmSteps(state, bufs, work, parallel);
   for (;;) {
@@ -95,7 +95,7 @@ export function markWasm(state: MarkState, bufs: WorkBufs, work: number, paralle
   }
 }
 
-/** The same in steps, a function each, for who has to keep nobody waiting. */
+/** The same in steps, one for each function, for a caller that must not keep the program waiting. */
 export function* markWasmSteps(
   state: MarkState,
   bufs: WorkBufs,

@@ -1,5 +1,5 @@
 /**
- * The write barrier: what keeps marking right while the program rewrites the heap.
+ * The write barrier, which keeps marking correct while the program changes the heap.
  *
  *     storePointer(slot, ptr):
  *         if writeBarrierEnabled:
@@ -7,20 +7,20 @@
  *             shade(ptr)          insertion barrier
  *         *slot = ptr
  *
- * *Deletion.* Whatever was reachable when marking began is marked, even if the program hides the only pointer to it
- * (moves it to a place already scanned and deletes the original): the original cannot vanish unshaded. New objects are
- * born black. So nothing that was ever reachable during the cycle is freed by it.
+ * *Deletion.* Every object that was reachable when marking began is marked. The program may hide the only pointer to
+ * one: it copies the pointer to a place that is scanned already, and deletes the original. But the deletion shades it.
+ * New objects are born black. So the cycle frees no object that was reachable at any time during it.
  *
  * *Insertion.* Go needs it while a goroutine's stack is not scanned yet: that stack might hold the only pointer, and
- * lose it by a plain store to a register. Here all stacks are scanned in the stop that begins the cycle, and a pointer
- * in a JS local was reachable or new when the cycle began. Shading the new pointer is therefore not needed for safety;
- * it is kept, as an object that is stored somewhere is seldom garbage, and as it lets stacks be scanned later.
+ * lose it by a plain store to a register. Here the stop that begins the cycle scans all stacks, and a pointer in a JS
+ * local was reachable when the cycle began or is new. So safety does not need the shading of the new pointer. We keep
+ * it for two reasons: a stored object is seldom garbage, and stacks could be scanned later.
  *
- * Who needs the barrier: every store of a pointer into an object, a global or a Ref slot. Who does not: stores into a
- * goroutine's own stack slots, which are scanned at once when the cycle begins; and the initialising stores of an
- * object that nobody else has seen, as it is black and its old contents are nil.
+ * Needs the barrier: every store of a pointer into an object, a global or a Ref slot. Does not need it: a store into a
+ * goroutine's own stack slots, which are scanned in the first stop; and an initialising store into an object that no
+ * other code has seen, since the object is black and its old contents are nil.
  *
- * With the barrier off a store costs one load and a compare more. Sources: Go's proposal 17503 (hybrid barrier);
+ * With the barrier off a store costs one more load and one compare. Sources: Go's proposal 17503 (hybrid barrier);
  * Yuasa 1990; runtime/mbarrier.go.
  */
 import type { Addr, LinearMemory } from "@gort/memory";
@@ -52,7 +52,7 @@ export class WriteBarrier {
     u32[slot >>> 2] = ptr;
   }
 
-  /** What must happen before ptr is stored into the slot while marking: for code that does the store itself. */
+  /** The barrier before a store of ptr into the slot, for code that does the store itself. Only while marking. */
   writeBarrier(slot: number, ptr: number): void {
     const old = this.#u32[slot >>> 2];
     if (old !== 0) this.#shader.shade(old);
@@ -60,8 +60,8 @@ export class WriteBarrier {
   }
 
   /**
-   * What must happen before n bytes at dst are overwritten by those at src (0: by zeros) while marking. The
-   * bytes are whole elements of the type.
+   * The barrier before n bytes at dst are overwritten by those at src (0: by zeros). It does nothing while no cycle
+   * marks. The bytes are whole elements of the type.
    */
   bulkBarrier(dst: number, src: number, n: number, typ: number): void {
     const u32 = this.#u32;

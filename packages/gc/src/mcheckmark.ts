@@ -1,7 +1,6 @@
 /**
- * `GODEBUG=gccheckmark=1`: when marking says it is done, the heap is marked once more by the plainest algorithm there
- * is, and whatever that reaches must be marked. It runs in the stop that ends the cycle and takes V8 memory: a 64th of
- * the heap.
+ * `GODEBUG=gccheckmark=1`: when marking is done, the plainest algorithm marks the heap once more. Everything that it
+ * reaches must be marked. It runs in the stop that ends the cycle, and takes V8 memory: a 64th of the heap.
  */
 import { hasObjects } from "@gort/allocator/internal";
 import { hex, throwFatal } from "@gort/base";
@@ -9,16 +8,14 @@ import { type GCHeap, MSPAN_AT, PAGE_SHIFT } from "./heap.ts";
 import { forEachPointerSlot, isMarked, objectIndex } from "./heap-walk.ts";
 import type { Roots } from "./mark-roots.ts";
 
-/**
- * Calls visit once with every object that is reachable: its span, its index, and the slot that led to it (0: a root).
- */
+/** Calls visit once with every reachable object: its span, its index, and the slot that led to it (0: a root). */
 export function forEachReachable(
   heap: GCHeap,
   roots: Roots,
   visit: (span: number, i: number, from: number) => void,
 ): void {
   const u32 = heap.mem.u32;
-  // A bit for each word of the heap.
+  // A bit for each word (8 bytes) of the heap.
   const { arenaStart } = heap;
   const seen = new Uint32Array(((heap.arenaEnd - arenaStart) >>> 8) + 1);
   const grey: number[] = [];

@@ -1,34 +1,37 @@
 /**
- * Finalizers, cleanups and weak pointers: what happens when an object turns out to be unreachable.
+ * Finalizers, cleanups and weak pointers: what happens when an object becomes unreachable.
  *
- * Each is a *special* attached to the object: a record in the span's list with the address of a queue entry, which says
- * which function, or of a weak cell. The functions themselves are JS values and live in a table of this file, by
- * number.
+ * Each is a *special* attached to the object: a record in the span's list. It has the address of a queue entry, which
+ * names a function, or of a weak cell. The functions are JS values, so they are in a table of the thread that
+ * registered them, by number. Only that thread can run them.
  *
  * ## A finalizer's object
- * 1. While marking, everything that the object refers to is marked as reachable, the object itself is not.
- * 2. If the object is found unmarked when its span is swept, it is *revived*: marked, the finalizer is detached and
- *    queued with it. As what it refers to was marked in step 1, the finalizer gets an intact object.
- * 3. Being detached, the finalizer runs once. When the object is unreachable again it is freed, unless the finalizer
- *    has set another one.
+ * 1. Marking marks everything that the object refers to, but not the object itself.
+ * 2. If the sweep of its span finds the object unmarked, it *revives* the object: it marks it, detaches the finalizer
+ *    and queues both. Step 1 marked what the object refers to, so the finalizer gets an intact object.
+ * 3. The finalizer is detached, so it runs once. When the object is unreachable again, it is freed, unless the
+ *    finalizer has set another one.
  *
- * What follows from it, as in Go: of a chain of objects with finalizers one is finalized a cycle, from the head, as
- * each keeps the rest alive. A ring with a finalizer is never finalized or freed: the object is reachable from what it
- * refers to. An object that only points to itself is finalized: its reference to itself is inside of the object, and
- * step 1 would mark it, so a pointer from the object to itself is passed over there.
+ * The consequences are those of Go. In a chain of objects with finalizers, one object is finalized a cycle, from the
+ * head, since each keeps the rest alive. A ring with a finalizer is never finalized or freed: the object is reachable
+ * from what it refers to. An object that only points to itself is finalized: step 1 passes over pointers from the
+ * object to itself.
  *
  * ## Cleanups and weak pointers
- * A cleanup holds nothing of its object, so rings are no obstacle, and several may be attached. They are queued when
- * the object is really freed, hence a cycle after its finalizer. Weak pointers read nil from the moment their object
- * is found unreachable, before its finalizer runs, and stay nil if that revives it.
+ * A cleanup holds nothing of its object, so a ring is no obstacle, and an object may have several. They are queued when
+ * the object is freed, which is a cycle after its finalizer. A weak pointer reads nil from the moment its object is
+ * found unreachable, before the finalizer runs. It stays nil if the finalizer revives the object.
  *
  * ## The queues
  *     entry   0 next   4 kind (0: not queued)   8 function   12 object (finalizers), a root until the finalizer is done
- * Entries are nodes in blocks that are never freed; a free one is on the free list. A finalizer or cleanup takes its
- * entry when it is set, so that a sweep, which frees memory, never needs any. There is a queue of finalizers and one of
- * cleanups, because a finalizer that blocks must not hold up cleanups. One consumer each takes them in order: the
- * facade's goroutines, or `run` for both. A finalizer that throws must end the program as an unrecovered panic; the
- * consumer is told, and the queue goes on behind it, so nothing is lost.
+ *
+ * Entries are nodes in blocks that are never freed; free entries form a list. A finalizer or cleanup takes its entry
+ * when it is set, because a sweep frees memory and must not need any. Finalizers and cleanups have one queue each,
+ * because a finalizer that blocks must not hold up cleanups. Each queue has one consumer, which takes entries in order:
+ * the facade's goroutines, or `run` for both queues.
+ *
+ * A finalizer that throws must end the program, as an unrecovered panic does. Its error goes to the consumer, and the
+ * queue goes on behind it, so nothing is lost.
  */
 import { hex, outOfMemory, throwFatal } from "@gort/base";
 import { type Addr, defineStruct } from "@gort/memory";
@@ -59,28 +62,28 @@ const FINQ = defineStruct("finq", {
   lastId: "u32",
 });
 const FINQ_AT = FINQ.offsets;
-/** The words of a queue, from its first. */
+/** Offsets in a queue, from its first word. */
 const TAIL = FINQ_AT.finalizersTail - FINQ_AT.finalizers;
 const COUNT = FINQ_AT.nfinalizers - FINQ_AT.finalizers;
 const ENTRY = defineStruct("finalizer", { next: "u32", kind: "u32", fn: "u32", object: "u32" });
 const ENTRY_AT = ENTRY.offsets;
-/** A block starts with the address of the next one. */
+/** A block starts with the address of the next block. */
 const BLOCK_BYTES = 4096;
 const BLOCK_HEADER = 16;
 
-/** Gets the object. It is a raw pointer: valid until the goroutine's next safepoint unless rooted. */
+/** Gets the object as a raw pointer: valid until the goroutine's next safepoint unless rooted. */
 export type FinalizerFn = (object: Addr) => unknown;
 export type CleanupFn<T> = (arg: T) => unknown;
 
 export type FinalizationKind = "finalizer" | "cleanup";
 
-/** A function whose turn has come. */
+/** A function that has to run now. */
 export interface Finalization {
   readonly kind: FinalizationKind;
   readonly fn: (arg: never) => unknown;
   /** The finalizer's object (an address, rooted until `done`), or the cleanup's argument. */
   readonly arg: unknown;
-  /** For `done`. */
+  /** Handle for `done`. */
   readonly entry: number;
 }
 
@@ -92,7 +95,9 @@ export interface Cleanup {
 
 /** Points to an object without keeping it alive. Pointers made from the same address are the same object. */
 export interface WeakPointer {
-  /** The address, or 0 once the object was found unreachable. Valid until the next safepoint, as any raw pointer. */
+  /**
+   * The address, or 0 if the object was found unreachable. Like any raw pointer it is valid until the next safepoint.
+   */
   value(): Addr;
 }
 
@@ -101,18 +106,18 @@ export interface FinalizerHost {
   /** Whether a cycle is marking. */
   readonly marking: boolean;
   shade(p: number): void;
-  /** Marks what the object refers to, but for itself. */
+  /** Marks what the object refers to, but not the object. */
   scanFinalizerObject(base: number): void;
   /** Sweeps the span if it is not swept yet. */
   ensureSwept(span: number): void;
-  /** A queue got its first entry. */
+  /** Called when a queue gets its first entry. */
   wake(): void;
 }
 
-/** What is registered for a WeakPointer. */
+/** Registered for a WeakPointer. */
 interface WeakCell {
   readonly cell: number;
-  /** Its entry of #weak: the cell may have a newer one. */
+  /** The WeakRef that #weak had for it. If the cell has a newer pointer, #weak has another. */
   readonly ref: WeakRef<WeakPointer>;
 }
 
@@ -145,7 +150,7 @@ export class Finalizers {
     this.#u32[(this.#state + offset) >>> 2] = v;
   }
 
-  /** The entry that the function will be queued with. */
+  /** Takes the entry with which the function will be queued. */
   #reserve(fn: (arg: never) => unknown, arg: unknown): number {
     const entry = this.#takeEntry();
     const id = this.#get(FINQ_AT.lastId) + 1;
@@ -155,15 +160,15 @@ export class Finalizers {
     return entry;
   }
 
-  /** The function is not going to be queued. */
+  /** Gives the entry back: the function will not be queued. */
   #unreserve(entry: number): void {
     this.#fns.delete(this.#u32[(entry + ENTRY_AT.fn) >>> 2]);
     this.#freeEntry(entry);
   }
 
   /**
-   * Runs fn with the object some time after it became unreachable; null takes the finalizer away. The address must be
-   * the beginning of an object, and an object has one finalizer at a time: else Go ends the program, and so do we.
+   * Runs fn with the object some time after it became unreachable; null removes the finalizer. As in Go it ends the
+   * program if the address is not the beginning of an object, or if the object has a finalizer already.
    */
   setFinalizer(object: Addr, fn: FinalizerFn | null): void {
     if (object === 0) throwFatal("runtime.SetFinalizer: first argument is nil");
@@ -172,7 +177,7 @@ export class Finalizers {
     }
     const base = this.#objectOf(object);
     if (base === 0) {
-      // As in Go, an object of no size or in a global can't be collected, so there is nothing to wait for.
+      // As in Go, an object without size or in a global is never collected, so its finalizer would never run.
       if (object === this.#heap.allocator.zerobase) return;
       throwFatal("runtime.SetFinalizer: pointer not in allocated block", `pointer ${hex(object)}`);
     }
@@ -196,13 +201,13 @@ export class Finalizers {
       if (special < 0) outOfMemory("gc: no room for a finalizer's special");
       throwFatal("runtime.SetFinalizer: finalizer already set", `pointer ${hex(object)}`);
     }
-    // The marking of specials may have passed the object's span already.
+    // The scan of specials may be past the object's span.
     if (this.#host.marking) this.#host.scanFinalizerObject(base);
   }
 
   /**
-   * Runs fn(arg) some time after the object was freed. The argument is held until then: it must not hold the object. A
-   * raw pointer is a number and holds nothing.
+   * Runs fn(arg) some time after the object was freed. The argument is kept alive until then, so it must not refer to
+   * the object. A raw pointer is a number and keeps nothing alive.
    */
   addCleanup<T>(object: Addr, fn: CleanupFn<T>, arg: T): Cleanup {
     if (object === 0) throwFatal("runtime.AddCleanup: ptr is nil");
@@ -221,7 +226,7 @@ export class Finalizers {
     const id = this.#u32[(entry + ENTRY_AT.fn) >>> 2];
     return {
       stop: () => {
-        // Queued or run: the special is gone, and the address may be another object's.
+        // If it is queued or has run, the special is gone, and the address may belong to another object.
         if (!this.#fns.has(id) || this.#queuedCleanups.has(id)) return;
         this.#host.ensureSwept(allocator.spanOf(object));
         if (!this.#fns.has(id) || this.#queuedCleanups.has(id)) return;
@@ -233,7 +238,7 @@ export class Finalizers {
 
   readonly #queuedCleanups = new Set<number>();
 
-  /** A pointer to the object that does not keep it alive. */
+  /** Makes a pointer to the object that does not keep it alive. */
   weak(object: Addr): WeakPointer {
     if (object === 0) return { value: () => 0 as Addr };
     const { allocator } = this.#heap;
@@ -242,7 +247,7 @@ export class Finalizers {
       throwFatal("runtime: weak pointer to an address that is not in the heap", `pointer ${hex(object)}`);
     }
     this.#host.ensureSwept(allocator.spanOf(object));
-    // The caller has the object, so it lives through this cycle whatever the weak pointer may say.
+    // The caller has the object, so the object must survive this cycle even if only the weak pointer leads to it.
     if (this.#host.marking) this.#host.shade(object);
     const special = allocator.findSpecial(object, SPECIAL_WEAK);
     let cell = special === 0 ? 0 : this.#u32[(special + SPECIAL_AT.data) >>> 2];
@@ -265,7 +270,7 @@ export class Finalizers {
     const at = (cell + ENTRY_AT.fn) >>> 2;
     const p = this.#u32[at] as Addr;
     if (p === 0) return p;
-    // An unswept span may hold the object although it is known to be garbage.
+    // If the span is unswept, the object may be known garbage: the sweep clears the cell then.
     this.#host.ensureSwept(this.#heap.allocator.spanOf(p));
     if (this.#u32[at] !== 0 && this.#host.marking) this.#host.shade(p);
     return this.#u32[at] as Addr;
@@ -273,7 +278,7 @@ export class Finalizers {
 
   /** V8 has collected the WeakPointer of a cell. */
   #dropWeakCell(cell: number, ref: WeakRef<WeakPointer>): void {
-    // Another pointer was made meanwhile, collected or not: the cell is that one's to give back.
+    // A newer pointer, collected or not, owns the cell.
     if (this.#weak.get(cell) !== ref) return;
     this.#weak.delete(cell);
     const p = this.#u32[(cell + ENTRY_AT.fn) >>> 2] as Addr;
@@ -284,7 +289,9 @@ export class Finalizers {
     this.#freeEntry(cell);
   }
 
-  /** Whether both point into one object. Of objects that share a block as tiny ones, nothing is known: false. */
+  /**
+   * Whether both point into one object. False for tiny objects that share a block: the heap does not tell them apart.
+   */
   sameObject(p: Addr, q: Addr): boolean {
     const base = this.#objectOf(p);
     return base !== 0 && !this.#isTiny(p) && base === this.#objectOf(q);
@@ -294,7 +301,7 @@ export class Finalizers {
     const { allocator } = this.#heap;
     const base = allocator.findObject(p);
     if (base === 0) return 0;
-    // An object with a header begins behind it.
+    // An object with a header begins behind the header.
     const span = allocator.spanOf(p);
     const spanclass = this.#u32[(span + MSPAN_AT.spanclass) >>> 2];
     const size = this.#u32[(span + MSPAN_AT.elemsize) >>> 2];
@@ -303,7 +310,7 @@ export class Finalizers {
       : base;
   }
 
-  /** Objects that share a block of 16 bytes begin anywhere in it; their fate is the block's. */
+  /** Tiny objects begin anywhere in their block of 16 bytes, and are freed with it. */
   #isTiny(p: Addr): boolean {
     const span = this.#heap.allocator.spanOf(p);
     return this.#u32[(span + MSPAN_AT.spanclass) >>> 2] === TINY_SPAN_CLASS;
@@ -311,7 +318,7 @@ export class Finalizers {
 
   // --- the sweeper's side
 
-  /** The object's finalizer is due: its special, which had the entry, was detached, and the object revived. */
+  /** The object's finalizer is due. Its special, which had the entry, is detached, and the object revived. */
   queueFinalizer(entry: number, object: number): void {
     this.#record.countFinalization("finalizersQueued");
     this.#enqueue(entry, SPECIAL_FINALIZER, object);
@@ -368,7 +375,7 @@ export class Finalizers {
     this.#set(FINQ_AT.free, entry);
   }
 
-  /** Calls f with every object that waits for its finalizer to run, or to return: they are roots. */
+  /** Calls f with every object whose finalizer waits to run, or has not returned: they are roots. */
   forEachQueued(f: (object: number) => void): void {
     const u32 = this.#u32;
     for (let block = this.#get(FINQ_AT.blocks); block !== 0; block = u32[block >>> 2]) {
@@ -381,19 +388,19 @@ export class Finalizers {
 
   // --- the consumer's side
 
-  /** Functions waiting to be run. */
+  /** Number of functions that wait to run. */
   get queued(): number {
     return this.#get(FINQ_AT.nfinalizers) + this.#get(FINQ_AT.ncleanups);
   }
 
-  /** Those of a kind. */
+  /** Number of waiting functions of a kind. */
   queuedOf(kind: FinalizationKind): number {
     return this.#get(kind === "finalizer" ? FINQ_AT.nfinalizers : FINQ_AT.ncleanups);
   }
 
   /**
-   * The next function to run, of a kind or with finalizers first; null if there is none. Call `done` with it when it
-   * has returned or thrown.
+   * Takes the next function to run, of a kind, or of any kind with finalizers first; null if there is none. Call `done`
+   * with it when it has returned or thrown.
    */
   next(of?: FinalizationKind): Finalization | null {
     const u32 = this.#u32;
@@ -418,7 +425,7 @@ export class Finalizers {
     };
   }
 
-  /** The function has returned: its object is no longer rooted by the queue. */
+  /** The function has returned. Its object is no root any more. */
   done(f: Finalization): void {
     this.#record.countFinalization(f.kind === "finalizer" ? "finalizersExecuted" : "cleanupsExecuted");
     const object = this.#u32[(f.entry + ENTRY_AT.object) >>> 2];
@@ -427,8 +434,9 @@ export class Finalizers {
   }
 
   /**
-   * Runs everything that is queued, one after the other, and gives their number: for programs without a finalizer
-   * goroutine. What a function throws is passed to `onThrow`; without it the rest stays queued and it is thrown on.
+   * Runs all queued functions, one after the other, and returns their number. For programs without a finalizer
+   * goroutine. An error of a function goes to `onThrow`; without it, `run` throws the error, and the other functions
+   * stay queued.
    */
   run(onThrow?: (err: unknown, f: Finalization) => void): number {
     let n = 0;

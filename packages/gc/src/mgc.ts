@@ -1,48 +1,56 @@
 /**
- * The garbage collector: Go's, over the allocator's heap.
+ * Go's garbage collector, over the allocator's heap.
  *
  * It is non-moving, precise (types and pointer bitmaps say where pointers are), tri-colour, mark and sweep, with Go's
- * hybrid write barrier, and it lets the program run between its steps. gc-state.ts says which of its state lies in
- * linear memory, where every thread finds it, and which belongs to one thread.
+ * hybrid write barrier. The program runs between its steps. gc-state.ts says which part of its state lies in linear
+ * memory, where every thread finds it, and which part belongs to one thread.
  *
  * ## A cycle
- * 1. *Sweep termination.* What is left of the last cycle's garbage is swept.
- * 2. *Stop.* The mcaches are emptied, so that every object born from now on comes from a run that is marked as a whole
- *    (allocate black). The phase becomes 1 (mark): the write barrier is on. Globals, stacks and the finalizer queue are
- *    scanned.
- * 3. *Mark*, the program running again. Work is done in bounded slices: in the background at safepoints, a quarter of
- *    the time; by goroutines that allocate faster than that is able to follow (assists); and in idle time.
- * 4. *Stop: mark termination.* When nothing is grey any more, at a safepoint: phase 2, then 0; the barrier is off. The
- *    heap that is marked is the live heap; the pacer says when the next cycle starts.
- * 5. *Sweep*, the program running: every span becomes unswept by a change of sweepgen, and is swept when somebody wants
- *    to allocate from it, in proportion to allocation, and in the background (mgcsweep.ts).
+ * 1. *Sweep termination.* The collector sweeps the rest of the last cycle's garbage.
+ * 2. *Stop.* It empties the mcaches, so every new object comes from a run that is marked as a whole (allocate black).
+ *    The phase becomes 1 (mark): the write barrier is on. It scans globals, stacks and the finalizer queue.
+ * 3. *Mark*, while the program runs. Work is done in bounded slices: in the background at safepoints, for a quarter of
+ *    the time; by goroutines that allocate faster than the background marks (assists); and in idle time.
+ * 4. *Stop: mark termination.* When no object is grey, at a safepoint: phase 2, then 0; the barrier is off. The marked
+ *    heap is the live heap. The pacer says when the next cycle starts.
+ * 5. *Sweep*, while the program runs. A change of sweepgen makes every span unswept. Spans are swept when the allocator
+ *    wants to allocate from them, in proportion to allocation, and in the background (mgcsweep.ts).
  *
- * ## Why it is safe though JS locals can't be seen A raw pointer is valid until the goroutine's next safepoint; what
- * has to live longer sits in a root. Steps 2 and 4 happen when everybody is at a safepoint. In between, a pointer in a
- * local was loaded from something that was reachable when marking began, so it is or will be marked (deletion barrier),
- * or it is new, thus black. An object unreachable at the stop that ends marking can't become reachable again. Marking
- * itself frees nothing: it may run in an allocation, which is not a safepoint.
+ * gc-cycle.ts has these steps. This file has the entries of the collector, the triggers and the handling of errors.
  *
- * ## Who may touch what A sweep runs in the middle of an allocation, and other code of the collector may not (see the
- * allocator's hooks.ts). What a sweep has to tell (all is swept, a finalizer is due, a sampled object is gone) it
- * notes, and #tell passes it on when the allocation has ended, or at once where there is none. So goal and trigger are
- * computed, and callbacks of the program run, outside of every operation of the allocator. #tell keeps the guard busy:
- * a collection there would free the object that the allocation is about to return. Every entry of the collector refuses
- * a call that comes from within an allocation.
+ * ## Why JS locals need not be scanned
+ * A raw pointer is valid until the goroutine's next safepoint. A pointer that has to live longer sits in a root. In
+ * steps 2 and 4 every goroutine is at a safepoint. In between, a pointer in a local has one of two origins:
  *
- * GCCONTROL is the collector's, but for heapLive, which allocation counts. Mark bits are written by marking, and by the
- * allocator for the runs it takes while marking is on; by the sweeper of the span otherwise. The collector's figures
- * are written in a stop, or by the thread that runs the cycle.
+ * - It was loaded from something that was reachable when marking began. Then the object is or will be marked (deletion
+ *   barrier).
+ * - The object is new, thus black.
  *
- * ## Modes `gcstoptheworld=1`: steps 2 to 4 are one stop. `gcstoptheworld=2`: step 5 as well. `gc()` does the same as a
- * caller of runtime.GC sees it: when it returns, all garbage there was is freed. On one thread the goroutine that calls
- * gc() keeps all others waiting, so its marking is one stop, and is counted as such.
+ * An object that is unreachable at the stop that ends marking cannot become reachable again. Marking itself frees
+ * nothing, so it may run in an allocation, which is not a safepoint.
+ *
+ * ## Who may touch what
+ * A sweep runs in the middle of an allocation; no other code of the collector does (see the allocator's hooks.ts). A
+ * sweep only notes its events: all is swept, a finalizer is due, a sampled object is gone. When the allocation has
+ * ended, #tell passes them on; outside of an allocation it does so at once. So goals and triggers are computed, and
+ * callbacks of the program run, outside of every operation of the allocator. #tell keeps the guard busy: a collection
+ * there would free the object that the allocation is about to return. Every entry of the collector refuses a call from
+ * within an allocation.
+ *
+ * The collector owns GCCONTROL except heapLive, which allocation counts. Marking writes mark bits; so does the
+ * allocator for the runs that it takes while marking is on. At other times the sweeper of the span writes them. The
+ * collector writes its figures in a stop, or on the thread that runs the cycle.
+ *
+ * ## Modes
+ * `gcstoptheworld=1`: steps 2 to 4 are one stop. `gcstoptheworld=2`: step 5 is part of it too. `gc()` does what a
+ * caller of runtime.GC expects: when it returns, all garbage that existed at the call is freed. On one thread the
+ * goroutine that calls gc() keeps all others waiting. So its marking is one stop, and is counted as one.
  *
  * Rejected: a collection inside of an allocation (the raw pointers of all callers up the stack would be lost);
  * reference counts (rings; a count for each store); moving (every raw pointer would move).
  *
- * Sources: Go's runtime/mgc.go; Dijkstra et al. 1978 (on-the-fly collection); Yuasa 1990 (snapshot at the
- * beginning); Hudson and Moss 2003; Jones, Hosking, Moss: The Garbage Collection Handbook.
+ * Sources: Go's runtime/mgc.go; Dijkstra et al. 1978 (on-the-fly collection); Yuasa 1990 (snapshot at the beginning);
+ * Hudson and Moss 2003; Jones, Hosking, Moss: The Garbage Collection Handbook.
  */
 
 import type { Allocator } from "@gort/allocator";
@@ -68,10 +76,13 @@ import { RefTable } from "./ref-table.ts";
 import { SafepointWatch, WATCH_BYTES } from "./safepoint-watch.ts";
 import type { CollectorEvents, CollectorOptions, World } from "./world.ts";
 
-/** Longest time without a collection. */
+/** Longest time without a collection, as in Go. */
 const FORCE_PERIOD_NS = 120e9;
 
-/** Bytes that a program over its memory limit may allocate before it is asked again whether it has had its share. */
+/**
+ * A program over its memory limit, which has not had its share of time yet, may allocate this many bytes before the
+ * limiter looks at the clock again.
+ */
 const LIMITED_STEP = 256 << 10;
 
 const soloWorld: World = {
@@ -86,14 +97,14 @@ export class Collector {
   readonly refs: RefTable;
   readonly finalizers: Finalizers;
   readonly barrier: WriteBarrier;
-  /** The switches; may be changed while no cycle runs. */
+  /** The debug switches. They may change while no cycle runs. */
   readonly godebug: Godebug;
-  /** For tests and siblings: the parts. */
+  /** The parts, for tests and siblings. */
   readonly heap: GCHeap;
   readonly marker: Marker;
   readonly sweeper: Sweeper;
   readonly roots: Roots;
-  /** Under allocfreetrace: who allocated and freed what. */
+  /** Under allocfreetrace: the stacks of allocations and frees. */
   readonly trace: AllocTrace | null = null;
   /** The figures of past cycles. */
   readonly record: GCRecord;
@@ -200,7 +211,7 @@ export class Collector {
       commit: () => this.#commit(),
     });
     this.marker.onFallback = (err) => this.#reports.fallback(err, options.marker === "wasm");
-    // A heap that was in use before had no collector, so nothing of it is unswept.
+    // A heap that was in use before had no collector, so all of its spans are swept.
     heap.phase = GC_OFF;
     heap.heapMarked = 0;
     this.#setHooks();
@@ -230,7 +241,7 @@ export class Collector {
       shade: (p: number) => marker.shade(p),
       scanFinalizerObject: (base: number) => {
         const { allocator } = heap;
-        // With a header the object's slot begins before it.
+        // An object with a header begins behind it; its slot begins at the header.
         marker.scanFinalizerObject(allocator.findObject(base as Addr));
       },
       ensureSwept: this.#sweeps((span) => this.sweeper.ensureSwept(span)),
@@ -250,7 +261,7 @@ export class Collector {
     const trace = new AllocTrace(heap, () => this.#currentStack());
     this.sweeper.trace = trace;
     heap.describe = (p) => trace.describe(p);
-    // The trace hears of what the memory profile samples: everything.
+    // With rate 1 the memory profile samples every object, so the trace sees every allocation.
     const { sampleMalloc } = allocator.hooks;
     allocator.hooks.sampleMalloc = (addr, size) => {
       trace.allocated(addr);
@@ -264,14 +275,16 @@ export class Collector {
     try {
       this.finalizers.run(this.#options.onFinalizerPanic);
     } finally {
-      // One has thrown: what is queued behind it has its turn, and only the first in a queue wakes.
+      // If one has thrown, the functions queued behind it still have to run: a queue calls wake for its first entry
+      // only.
       if (this.finalizers.queued > 0) this.#world.ready(() => this.#runFinalizers());
     }
   }
 
   /**
-   * A sweep that somebody else asks for: an error in it ends the collector as one in its own sweeps does. Arguments are
-   * numbers, two at most: allocations come through here, and a list of them would be an object.
+   * Wraps a sweep that another part asks for: an error in it ends the collector, as an error in the collector's own
+   * sweeps does. The arguments are numbers, two at most: allocations call this, and an argument list would be an
+   * object.
    */
   #sweeps<R>(f: (a: number, b: number) => R): (a: number, b?: number) => R {
     return (a, b = 0) => {
@@ -281,13 +294,13 @@ export class Collector {
       } catch (err) {
         this.#fail(err);
       }
-      // Outside of an allocation, as for a finalizer that is set, there is no operation whose end to wait for.
+      // Outside of an allocation, as when a finalizer is set, no operation is there whose end would call #tell.
       if (this.#noted && this.allocator.idle && !this.#guard.busy) this.#tellOrFail();
       return result;
     };
   }
 
-  /** In the middle of a sweep: there is something for #tell. */
+  /** Called in the middle of a sweep: there is something for #tell. */
   #note(): void {
     this.#noted = true;
     if (!this.allocator.idle) this.allocator.deferReport();
@@ -301,7 +314,7 @@ export class Collector {
     }
   }
 
-  /** Passes on what sweeps have noted. No operation is in progress. */
+  /** Passes on the notes of sweeps. No operation of the allocator is in progress. */
   #tell(): void {
     if (!this.#noted) return;
     this.#noted = false;
@@ -320,13 +333,16 @@ export class Collector {
     }
   }
 
-  /** Enters the collector, from outside of the collector and of the allocator. */
+  /** Enters the collector. The caller must be outside of the collector and of the allocator. */
   #enter(call: string): void {
     if (!this.#guard.busy) this.allocator.mustBeIdle(call);
     this.#guard.enter(call);
   }
 
-  /** An error has come out of the collector's work: ends it, but for a refused stop. The world runs again. */
+  /**
+   * Handles an error out of the collector's work: it ends the collector, unless the error is a refused stop. The world
+   * runs again.
+   */
   #fail(err: unknown): never {
     if (this.#stops.takeRefusal(err)) this.#guard.busy = false;
     else {
@@ -346,7 +362,7 @@ export class Collector {
     return this.roots.addGlobals(lo, hi);
   }
 
-  /** Sets how the goroutines' root slots are found; called with the world stopped. */
+  /** Sets how the goroutines' root slots are found. The world is stopped. */
   setStackRoots(stacks: StackRoots): void {
     this.roots.stacks = stacks;
   }
@@ -358,7 +374,10 @@ export class Collector {
 
   // --- when to collect
 
-  /** GOGC: heap growth between collections in percent of what is live; negative is off. Gives the value before. */
+  /**
+   * Sets GOGC: heap growth between collections in percent of the live heap; negative is off. Returns the previous
+   * value.
+   */
   setGCPercent(percent: number): number {
     const before = this.#controller.gcPercent;
     this.#controller.gcPercent = percent;
@@ -366,7 +385,7 @@ export class Collector {
     return before;
   }
 
-  /** The soft memory limit in bytes; negative only asks. Gives the value before. */
+  /** Sets the soft memory limit in bytes; a negative limit changes nothing. Returns the previous value. */
   setMemoryLimit(limit: number | bigint): bigint {
     const before = this.#controller.memoryLimit;
     if (limit >= 0) {
@@ -390,7 +409,7 @@ export class Collector {
     return this.#cycle.requested;
   }
 
-  /** Computes goal and trigger anew. */
+  /** Recomputes goal and trigger. */
   #commit(): void {
     const { heap } = this;
     this.#controller.commit();
@@ -404,15 +423,15 @@ export class Collector {
     if (this.#guard.shut) return;
     if (!this.gcRequested) {
       this.#cycle.requested = true;
-      // Further calls are for the watch alone.
+      // With this trigger the allocation hook is called again only for the safepoint watch.
       if (!this.marking) this.heap.trigger = this.heap.heapLive + WATCH_BYTES;
     }
     this.#onRequest();
   }
 
   /**
-   * Asks for a collection if the last one was over two minutes ago: to be called now and then by a timer. A program
-   * that never collected is left alone, as in Go. True if it asked.
+   * Asks for a collection if the last one was over two minutes ago; a timer may call it. Like Go, it leaves a program
+   * alone that never collected. Returns whether it asked.
    */
   forceIfStale(): boolean {
     if (this.record.numGC === 0 || this.marking || this.gcRequested || this.#controller.gcPercent < 0)
@@ -423,7 +442,9 @@ export class Collector {
     return true;
   }
 
-  /** heapLive has reached the trigger; while marking the trigger is 0, so every slow allocation comes here. */
+  /**
+   * Called when heapLive has reached the trigger. While marking the trigger is 0, so every slow allocation comes here.
+   */
   #allocationHook(addr: Addr): void {
     if (this.#guard.busy) return;
     const { heap } = this;
@@ -431,7 +452,7 @@ export class Collector {
     if (this.marking) this.#assist();
     else if (this.gcRequested) heap.trigger = heap.heapLive + WATCH_BYTES;
     else {
-      // The limit goal moves without us.
+      // The limit goal moves with mapped memory, without a call of the collector.
       this.#commit();
       if (heap.heapLive < heap.trigger) return;
       if (this.#controller.limited(this.#clock.nanotime())) {
@@ -440,7 +461,7 @@ export class Collector {
       }
       this.requestGC();
     }
-    // A cycle that runs has no other safepoint to go on, and to end, at.
+    // Without this, a running cycle would have no safepoint at which to go on and to end.
     if (this.#options.allocationSafepoints && (this.gcRequested || this.marking)) {
       const root = this.refs.alloc(addr);
       this.pollSafepoint();
@@ -448,7 +469,7 @@ export class Collector {
     }
   }
 
-  /** The allocator tries once more after true, so it gets all that there is to get. */
+  /** Frees all that it can: after true the allocator tries once more, and only once. */
   #outOfMemory(): boolean {
     const guard = this.#guard;
     if (guard.busy || guard.shut) return false;
@@ -460,7 +481,7 @@ export class Collector {
         this.#tell();
         return swept;
       }
-      // What has become garbage since a cycle began is the next one's.
+      // Objects that became garbage since the cycle began are freed by the next cycle.
       if (this.marking) this.#runner.finishMarking();
       this.#runner.collect(false, true);
       return true;
@@ -478,14 +499,14 @@ export class Collector {
     return this.#cycle.marking;
   }
 
-  /** The times of the cycle that is marking, which the record will have when it ends; null outside of one. */
+  /** The times of the cycle that marks, which go into the record when it ends; null outside of a cycle. */
   get runningCycle(): Readonly<Cycle> | null {
     return this.marking ? this.#cycle : null;
   }
 
   /**
-   * A full collection, with all of its sweeping: what runtime.GC does. A safepoint. With `forced` false it is not
-   * counted as one that the program has forced.
+   * Runs a full collection, with all of its sweeping, as runtime.GC does. It is a safepoint. With `forced` false the
+   * cycle is not counted as one that the program has forced.
    *
    * @throws TypeError from within the collector
    * @throws FatalError when a fatal error has ended the collector, as all calls at safepoints do
@@ -503,8 +524,8 @@ export class Collector {
   }
 
   /**
-   * To be called at safepoints: starts a collection that is wanted and does the next slice of the one that runs. Cheap
-   * if there is nothing to do. Any raw pointer may be invalid afterwards.
+   * Call this at safepoints: it starts a wanted collection and does the next slice of a running one. It is cheap if
+   * there is nothing to do. Any raw pointer may be invalid afterwards.
    */
   pollSafepoint(): void {
     if (this.#guard.busy) return;
@@ -526,8 +547,8 @@ export class Collector {
   }
 
   /**
-   * To be called when no goroutine can run: a slice without regard to the collector's share. False: nothing to do, or a
-   * fatal error has ended the collector.
+   * Call this when no goroutine can run: it does a slice without regard to the collector's share of time. False: there
+   * is nothing to do, or a fatal error has ended the collector.
    */
   idleWork(): boolean {
     const guard = this.#guard;
@@ -547,7 +568,7 @@ export class Collector {
   }
 
   /**
-   * Advances by one bounded step and says which: for tests and debuggers, which choose what happens in between. The
+   * Advances by one bounded step and returns which. Tests and debuggers use it, to choose what happens in between. The
    * caller is at a safepoint. `idle` means that no cycle is wanted and all is swept.
    */
   step(budget = DRAIN_BYTES): CycleStep {
@@ -576,7 +597,7 @@ export class Collector {
     this.#guard.leave();
   }
 
-  /** In an allocation while a cycle marks. */
+  /** Called in an allocation while a cycle marks. */
   #assist(): void {
     const guard = this.#guard;
     guard.busy = true;
@@ -591,13 +612,13 @@ export class Collector {
   }
 
   #sweepDone(pagesPerByte: number): void {
-    // The floor that sweeping had put under goal and trigger is gone.
+    // While the sweep ran, goal and trigger had a floor.
     this.#commit();
     this.#events.sweepDone(this.record.numGC);
     this.#reports.sweepDone(pagesPerByte, this.#state.sweep.startLive);
   }
 
-  /** Fills out, without allocating but for its bigints. */
+  /** Fills out. It allocates nothing but the bigints. */
   readGCStats(out: GCStats = newGCStats()): GCStats {
     this.record.read(out);
     out.nextGC = this.nextGC();
@@ -607,7 +628,7 @@ export class Collector {
   }
 }
 
-/** Makes the collector of an allocator's heap. An allocator has one at most: it takes over the hooks. */
+/** Makes the collector of an allocator's heap. An allocator has at most one: the collector takes over the hooks. */
 export function createCollector(allocator: Allocator, options: CollectorOptions = {}): Collector {
   return new Collector(allocator, options);
 }

@@ -2,43 +2,45 @@
  * Marking: from the roots to everything reachable, in bounded steps.
  *
  * ## Colours
- * White: mark bit clear. Grey: marked, and waiting in one of the two queues below. Black: marked and scanned. A new
- * object is black from birth, as the allocator marks the runs it hands out while marking is on.
+ * White: the mark bit is clear. Grey: marked, and waiting in one of the two queues below. Black: marked and scanned. A
+ * new object is born black: the allocator marks the runs that it hands out while marking is on.
  *
  * ## Two ways to wait
- * 1. *Small pointerful objects* (16 to 512 bytes, all in spans of one page) wait with their page. Marking such an
- *    object queues its page, once. When the page's turn comes, everything marked there and not yet scanned is scanned,
- *    until nothing on the page is left (marking an object of the page in hand just adds to the work in hand). Objects
- *    gather while their page waits in a FIFO queue, so a page is visited a few times, and a visit walks through memory
- *    in order. On a heap in random order this is 2.5 times faster than a stack of objects, which misses the cache at
- *    every step; in allocation order both are equal.
- *    A page with one waiting object is scanned without looking for others: the queue entry names it. Else a linked
- *    list in random order, which never has more than one, would pay for a whole page at each link.
- * 2. *Everything else* pointerful (8 bytes; over 512 bytes, whose type is in a header; large objects, whose type is in
- *    their span) waits in a stack of addresses. Large objects are cut into oblets of 4 KiB,
- *    of which a bounded number waits at a time.
+ * 1. *Small pointerful objects* (16 to 512 bytes, all in spans of one page) wait with their page. The first of them to
+ *    be marked queues the page. When the page's turn comes, its marked and unscanned objects are scanned until there is
+ *    none: objects of the page that are marked during the visit are part of it. Objects gather while their page waits
+ *    in a FIFO queue. So a page is visited a few times, and a visit walks through memory in order. On a heap in random
+ *    order this is 2.5 times faster than a stack of objects, which misses the cache at every step. In allocation order
+ *    both are equal. If only one object of a page waits, the visit scans it without looking for others: the queue entry
+ *    names it. Otherwise a linked list in random order, which never has more than one, would pay for a whole page at
+ *    each link.
+ * 2. *All other pointerful objects* wait in a stack of addresses: those of 8 bytes; those over 512 bytes, whose type is
+ *    in a header; and large objects, whose type is in their span. Large objects are cut into oblets of 4 KiB, of which
+ *    a bounded number waits at a time.
  *
- * A page is in the queue at most once, so a ring with a slot for every page can't overflow: marking of small objects
- * never needs memory. The stack grows by pages of the heap. If there is none left (and its four thousand entries
- * outside of the heap are used up), the object stays marked and unscanned, `overflow` is set, and `markOverflow` scans
- * all spans of such classes again at the end: slow, but a collection does not fail for want of memory when it is wanted
+ * A page is in the queue at most once, so a ring with a slot for every page cannot overflow: marking of small objects
+ * never needs memory. The stack grows by pages of the heap. It can also use four thousand entries outside of the heap.
+ * If no memory is left, the object stays marked and unscanned, and `overflow` is set. At the end `markOverflow` scans
+ * all spans of such classes again. That is slow, but a collection does not fail for want of memory when it is needed
  * most. mark-state.ts draws all this.
  *
- * ## Twins What marking keeps is in linear memory (mark-state.ts), so whoever drains next finds it there: mark-wasm.ts,
- * mark-js.ts, or another thread (mark-parallel.ts, mark-phase.ts). This file is what they have in common: roots,
- * figures, and the choice.
+ * ## Twins
+ * The state of marking is in linear memory (mark-state.ts), so every twin and every thread can go on with it:
+ * mark-wasm.ts, mark-js.ts, or another thread (mark-parallel.ts, mark-phase.ts). This file has what they share: roots,
+ * figures, and the choice of the twin.
  *
  * ## Bounded steps
- * `drain(budget)` scans about `budget` bytes (a page visit or an oblet more at most). Not only the pause bound asks for
- * it: V8 runs a loop that never returns in code 1.5 times slower than a function called often (on-stack replacement).
+ * `drain(budget)` scans about `budget` bytes, and at most a page visit or an oblet more. Besides the bound of pauses,
+ * speed asks for it: V8 runs a loop that never returns in code 1.5 times slower than a function called often (on-stack
+ * replacement).
  *
  * Rejected: a stack of objects alone (2.5 times slower in random order); queueing pages LIFO (400 ns an object in
  * random order, as pages are visited for a single object); a small FIFO before the stack to prefetch (neither language
- * can, and an early load gains less in WebAssembly than pages do: 66 ns an object against 44 in random order, and
- * nothing in JS).
+ * can prefetch, and an early load gains less in WebAssembly than pages do: 66 ns an object against 44 in random order,
+ * and nothing in JS).
  *
- * Sources: Go's "Green Tea" collector (issue 73581); runtime/mgcmark.go, mgcmark_greenteagc.go; performance figures
- * are of bench/mark.bench.ts.
+ * Sources: Go's "Green Tea" collector (issue 73581); runtime/mgcmark.go, mgcmark_greenteagc.go; performance figures are
+ * of bench/mark.bench.ts.
  */
 
 import { throwFatal } from "@gort/base";
@@ -61,27 +63,28 @@ import { WorkBufs } from "./mgcwork.ts";
 /** Which twin drains. */
 export type MarkerKind = "wasm" | "js";
 
-/** Bytes of scan work in one call of a twin: what it counts stays a small integer. */
+/** Most bytes of scan work in one call of a twin, so that its counts stay small integers. */
 const MAX_DRAIN = 2 ** 30;
 
 /**
- * Bytes that the TypeScript twin scans before a module is assembled, unless asked for: a small program does without.
+ * Bytes that the TypeScript twin scans before a module is assembled, unless the caller asked for the kernel. A small
+ * program does without it.
  */
 const WASM_AFTER = 1 << 20;
 
-/** Marks from roots that others feed in through `shade`, `scanRoots` and `scanFinalizerObject`. */
+/** Marks from the roots that `shade`, `scanRoots` and `scanFinalizerObject` get. */
 export class Marker {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
-  /** The twin that shades, whichever drains: for the write barrier, which would pay for a call more. */
+  /** The twin that shades, whichever twin drains. The write barrier uses it directly, which saves a call. */
   readonly js: MarkJS;
   #twin: MarkTwin;
-  /** Bytes to scan until the WebAssembly twin takes over. */
+  /** This thread's: bytes to scan until the WebAssembly twin takes over. */
   #untilWasm: number;
   /**
-   * The WebAssembly twin while it is being assembled: a step in each drain, as all of it keeps a program waiting for
-   * long.
+   * This thread's: the WebAssembly twin while it is assembled. Each drain does a step, as all at once would keep the
+   * program waiting for long.
    */
   #assembly: ReturnType<typeof markWasmSteps> | null = null;
   readonly #assembleAtOnce: boolean;
@@ -91,9 +94,9 @@ export class Marker {
   readonly work: number;
 
   /**
-   * Without a kind the WebAssembly twin takes over when there is work enough for it, if the memory's kernel is one: a
-   * host that refuses the one module would refuse the other. `work`: a GCWORK to share with another Marker of the same
-   * thread, for tests.
+   * @param kind without it the WebAssembly twin takes over when there is enough work for it, if the memory's kernel is
+   * WebAssembly: a host that refuses one of the modules refuses the other
+   * @param work a GCWORK to share with another Marker of the same thread, for tests
    */
   constructor(heap: GCHeap, kind?: MarkerKind, work?: number) {
     this.#heap = heap;
@@ -109,7 +112,7 @@ export class Marker {
     this.#assembleAtOnce = kind === "wasm";
   }
 
-  /** Told, once, when the host makes no WebAssembly twin and the TypeScript twin goes on in its place. */
+  /** Called once if the host refuses the WebAssembly twin. The TypeScript twin goes on in its place. */
   onFallback: (err: unknown) => void = () => {};
 
   /** Which twin drains. */
@@ -122,7 +125,7 @@ export class Marker {
     this.state.set(MARK_AT.invalidptr, on ? 1 : 0);
   }
 
-  /** Marked objects were not scanned: see markOverflow. */
+  /** Whether some marked objects were not scanned: see markOverflow. */
   get overflow(): boolean {
     return this.state.get(MARK_AT.overflow) !== 0;
   }
@@ -135,7 +138,7 @@ export class Marker {
     return n;
   }
 
-  /** Bytes of objects marked in this cycle, in slots. */
+  /** Bytes of the slots of objects marked in this cycle. */
   get bytesMarked(): number {
     return this.#sum(GCWORK_AT.bytesMarked);
   }
@@ -149,12 +152,12 @@ export class Marker {
     return n;
   }
 
-  /** Starts a cycle: nothing is grey. */
+  /** Starts a cycle: no object is grey. */
   reset(): void {
     this.state.reset();
   }
 
-  /** True when no object is grey. */
+  /** Whether no object is grey. */
   get idle(): boolean {
     return this.state.isIdle(this.work) && this.bufs.noneFull;
   }
@@ -164,7 +167,7 @@ export class Marker {
     this.js.shade(p);
   }
 
-  /** Gives the memory of the (empty) stack back to the heap. */
+  /** Gives the memory of the stack, which is empty, back to the heap. */
   releaseWorkbufs(): void {
     if (!this.idle) throwFatal("gc: releasing workbufs of an unfinished mark");
     this.state.forEachWork((w) => this.state.releaseWork(w));
@@ -172,8 +175,8 @@ export class Marker {
   }
 
   /**
-   * Takes a step towards the WebAssembly twin; all of them if that was asked for. A host may refuse the module (a
-   * security policy, no memory left), and it does so in the middle of a cycle: the other twin goes on.
+   * Takes a step towards the WebAssembly twin, or all of them if the caller asked for that twin. A host may refuse the
+   * module (a security policy, no memory left), even in the middle of a cycle: the other twin goes on.
    */
   #assemble(): void {
     try {
@@ -195,7 +198,7 @@ export class Marker {
     this.#assembly = null;
   }
 
-  /** Scans until about `budget` bytes are scanned or nothing is grey; gives the bytes scanned. */
+  /** Scans until about `budget` bytes are scanned or no object is grey; returns the bytes scanned. */
   drain(budget: number): number {
     if (budget <= 0) return 0;
     if (this.#untilWasm <= 0) {
@@ -212,7 +215,7 @@ export class Marker {
     this.#f64[at] = this.#f64[at] + n;
   }
 
-  /** How this cycle's objects were scanned. Pages are scanned object by object: in Go's terms, sparsely. */
+  /** How the objects of this cycle were scanned. Pages are scanned object by object: sparsely, in Go's terms. */
   scanStats(): ScanStats {
     return {
       sparse: this.#sum(GCWORK_AT.objsStacked),
@@ -224,7 +227,8 @@ export class Marker {
   }
 
   /**
-   * The same for each size class of which something was scanned, large objects (class 0) first. Walks over all spans.
+   * The same by size class, large objects (class 0) first; without classes of which nothing was scanned. Walks over all
+   * spans.
    */
   classStats(): Map<number, ScanStats> {
     const u32 = this.#u32;
@@ -266,8 +270,8 @@ export class Marker {
   }
 
   /**
-   * Shades what the object at base (its slot) refers to, but for itself: what a finalizer's object refers to has to
-   * live.
+   * Shades the objects that the object at base (its slot) refers to, but not the object itself: what a finalizer's
+   * object refers to has to live.
    */
   scanFinalizerObject(base: number): void {
     const heap = this.#heap;
@@ -282,10 +286,9 @@ export class Marker {
   }
 
   /**
-   * After an overflow of the stack: scans every marked object of the classes that use it, again and again until no
-   * further object overflows. Every round marks more, so it ends. After the loss of a thread whatever waited is
-   * forgotten, and every marked object of any class is scanned once more: each that the thread had in hand is among
-   * them.
+   * After an overflow of the stack: scans every marked object of the classes that use it, repeatedly, until no further
+   * object overflows. Every round marks more, so it ends. After the loss of a thread all waiting work is dropped, and
+   * every marked object of any class is scanned once more. The objects that the thread had in hand are among them.
    */
   markOverflow(): void {
     const { state } = this;
@@ -315,7 +318,7 @@ export class Marker {
     });
   }
 
-  /** Counts the bytes marked by the marks: a lost thread took a part of its count with it. */
+  /** Counts the marked bytes by the mark bits: the count of a lost thread is lost. */
   #recount(): void {
     const u32 = this.#u32;
     let bytes = 0;

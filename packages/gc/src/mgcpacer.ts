@@ -1,58 +1,59 @@
 /**
  * The pacer: when a collection starts, and how large the heap may be when it ends.
  *
- * This file is pure arithmetic over figures that others measure (the collector, MemStats), so that it can be checked
- * against recorded figures of real Go and simulated without a heap.
+ * This file is pure arithmetic over figures of the collector and of MemStats. So tests can check it against recorded
+ * figures of real Go, and simulate it without a heap.
  *
- * 1. *Percent goal*. After a cycle that marked `live` bytes the heap may grow by GOGC percent of everything that has
- *    to be scanned: `live + (live + stacks + globals) * GOGC / 100`, at least 4 MiB * GOGC / 100. GOGC=off: infinite.
- * 2. *Limit goal*. Whatever of the memory limit is not used by other things than heap objects, less 3 % (1 MiB at
- *    least) of headroom, since the limit is soft and the figures are moments old. It is computed on demand, because
+ * 1. *Percent goal*. After a cycle that marked `live` bytes the heap may grow by GOGC percent of everything that has to
+ *    be scanned: `live + (live + stacks + globals) * GOGC / 100`, at least 4 MiB * GOGC / 100. GOGC=off: infinite.
+ * 2. *Limit goal*. The part of the memory limit that is not used by other things than heap objects, less 3 % (at least
+ *    1 MiB) of headroom, since the limit is soft and the figures are moments old. It is computed on demand, because
  *    mapping and releasing memory moves it.
- * 3. *Goal*: the limit goal where it binds. Else the percent goal, which is lifted to `live + 1 MiB` while the last
- *    cycle's sweep is unfinished (the sweeper needs room to be proportional to), and during a cycle to 64 KiB beyond
- *    the point where it was triggered.
- *    Unlike Go, a goal that the linear memory has no room for is lowered (`roomGoal`): else a program with more than
- *    half of the memory live would fill it before a collection begins. NextGC stays Go's figure.
- * 4. *Trigger*: marking must finish when the heap reaches the goal. The runway is what the program will allocate
- *    while the collector scans what the last cycle scanned: `consMark * (1-u)/u * scan work`, where u = 25 % is the
- *    collector's share of the CPU and `consMark` the bytes allocated for each byte scanned, each per CPU time. The
- *    trigger is the goal less the runway, between 70 % and 95 % of the way from live heap to goal (in 64ths: 45, 61).
- * 5. *Assists*. If allocation outruns marking all the same, every allocated byte costs its allocator
- *    `scan work left / heap left to the goal` bytes of marking.
+ * 3. *Goal*: the limit goal if it is the smaller one. Otherwise the percent goal, with two floors: `live + 1 MiB` while
+ *    the last cycle's sweep is unfinished (the sweep needs a distance to be proportional to); and 64 KiB beyond the
+ *    trigger during a cycle. Unlike Go, a goal for which the linear memory has no room is lowered (`roomGoal`).
+ *    Otherwise a program with more than half of the memory live would fill the memory before a collection begins.
+ *    NextGC stays Go's figure.
+ * 4. *Trigger*: marking must finish when the heap reaches the goal. The runway is the number of bytes that the program
+ *    will allocate while the collector scans as much as the last cycle did: `consMark * (1-u)/u * scan work`. Here u =
+ *    25 % is the collector's share of the CPU, and `consMark` the bytes allocated for each byte scanned, each per CPU
+ *    time. The trigger is the goal less the runway, between 70 % and 95 % of the way from live heap to goal (in 64ths:
+ *    45, 61).
+ * 5. *Assists*. If allocation outruns marking all the same, every allocated byte costs its allocator `scan work left /
+ *    heap left to the goal` bytes of marking.
  *
- * `consMark` is the greatest estimate of the last five cycles: too early a trigger costs a little CPU, too late a
- * trigger costs assists or an overshot goal.
+ * `consMark` is the greatest estimate of the last five cycles. Too early a trigger costs a little CPU; too late a
+ * trigger costs assists, or the heap exceeds its goal.
  *
- * Unlike Go: heaps are below 4 GiB, so bytes are JS numbers, exact. The limit goal alone leaves their exact range
- * (no limit is 2^63-1 bytes), so it exists twice, in numbers and in bigints.
+ * Unlike Go: heaps are below 4 GiB, so bytes are exact as JS numbers. Only the limit goal leaves their exact range (no
+ * limit is 2^63-1 bytes), so it exists twice, in numbers and in bigints.
  *
  * Sources: Go's "GC pacer redesign" (proposal 44167), "Soft memory limit" (proposal 48409), runtime/mgcpacer.go.
  */
 
-/** No limit: math.MaxInt64, as Go has it. A number can't hold it; 2^63 as a number means the same. */
+/** No limit: math.MaxInt64, as in Go. A number cannot hold it; 2^63 as a number means the same. */
 export const NO_MEMORY_LIMIT = 0x7fff_ffff_ffff_ffffn;
 
 /**
  * Heap size below which no collection starts at GOGC=100. Less: tiny programs collect all the time; more: they waste
- * it.
+ * memory.
  */
 export const DEFAULT_HEAP_MINIMUM = 4 << 20;
 
 /** The collector's share of GOMAXPROCS that the pacer aims at. */
 export const GC_BACKGROUND_UTILIZATION = 0.25;
 
-/** Heap growth that sweeping can count on after a cycle, in bytes. */
+/** Least heap growth after a cycle during which the sweep has to finish, in bytes. */
 export const SWEEP_MIN_HEAP_DISTANCE = 1 << 20;
 
 /** Least distance from a trigger to the goal of the running cycle, in bytes. */
 export const MIN_TRIGGER_DISTANCE = 64 << 10;
 
-/** Part of the memory limit left free, in percent, and its least size in bytes. */
+/** Part of the memory limit that stays free, in percent, and its least size in bytes. */
 const LIMIT_HEADROOM_PERCENT = 3;
 const LIMIT_MIN_HEADROOM = 1 << 20;
 
-/** What the goal depends on. Bytes. */
+/** Inputs of the goal, in bytes. */
 export interface GoalInputs {
   /** GOGC; negative is off. */
   gcPercent: number;
@@ -70,13 +71,13 @@ export interface GoalInputs {
   heapFree: number;
   /** Bytes of heap objects, swept or not: `HeapAlloc`. */
   heapAlloc: number;
-  /** The last cycle is not swept yet. */
+  /** The sweep of the last cycle is unfinished. */
   sweepPending?: boolean;
   /** Heap size at which the running cycle was triggered; 0 or absent outside of a cycle. */
   triggered?: number;
 }
 
-/** Which rule of the essay decided. */
+/** The rule that decided the goal. */
 export type GoalRule =
   | "gogc"
   | "minimum"
@@ -93,8 +94,8 @@ export function heapMinimum(gcPercent: number): number {
 }
 
 /**
- * The goal of rule 1, and the rule that made it; Infinity when GOGC is off. Exact: products above 2^53 go through
- * bigints.
+ * The goal of rule 1, and the rule that made it; Infinity when GOGC is off. Products above 2^53 are computed with
+ * bigints, so it is exact.
  */
 export function percentGoal(inp: GoalInputs): { goal: number; rule: GoalRule } {
   if (inp.gcPercent < 0) return { goal: Number.POSITIVE_INFINITY, rule: "off" };
@@ -123,7 +124,7 @@ export function limitGoal(inp: GoalInputs): { goal: bigint; rule: GoalRule } {
   return goal < live ? { goal: live, rule: "limit_live" } : { goal, rule: "limit" };
 }
 
-/** The heap goal, exactly: what `MemStats.NextGC` is. */
+/** The exact heap goal: `MemStats.NextGC`. */
 export function heapGoalExact(inp: GoalInputs): { goal: bigint; rule: GoalRule } {
   const limit = limitGoal(inp);
   let { goal, rule } = percentGoal(inp);
@@ -140,22 +141,22 @@ export function heapGoalExact(inp: GoalInputs): { goal: bigint; rule: GoalRule }
   return { goal: BigInt(goal), rule };
 }
 
-/** The heap goal as a number; above 2^53 it is rounded, which no trigger of a 4 GiB heap can notice. */
+/** The heap goal as a number. Above 2^53 it is rounded, but a trigger in a 4 GiB heap is far below. */
 export function heapGoal(inp: GoalInputs): number {
   return Number(heapGoalExact(inp).goal);
 }
 
 /**
- * The goal in a memory that has room for `room` bytes of heap. A sixteenth is left to fragments. If more is live, the
- * heap may fill half of what is left, and grow by a 64th of the room at least: a full heap ends the program soon,
- * instead of collecting without end.
+ * The goal in a memory that has room for `room` bytes of heap. A sixteenth is left for fragmentation. If more than that
+ * is live, the heap may fill half of the rest, and may grow by at least a 64th of the room: a full heap soon ends the
+ * program, instead of collecting without end.
  */
 export function roomGoal(live: number, room: number): number {
   const growth = Math.max((room - live) / 2, room / 64);
   return Math.floor(Math.max(room - room / 16, live + growth));
 }
 
-/** What the trigger depends on besides the goal. */
+/** Inputs of the trigger, with the goal. */
 export interface TriggerInputs {
   heapMarked: number;
   goal: number;
@@ -179,12 +180,12 @@ export function trigger(inp: TriggerInputs): number {
   return Math.min(Math.max(goal - runway, lower), upper);
 }
 
-/** What one cycle tells about the ratio of allocation to marking. */
+/** Figures of one cycle, for the ratio of allocation to marking. */
 export interface CycleFigures {
-  /** Heap when marking began and ended. */
+  /** Heap size when marking began, and when it ended. */
   heapAtTrigger: number;
   heapAtEnd: number;
-  /** Heap, stack and globals bytes scanned. */
+  /** Bytes of heap, stacks and globals that were scanned. */
   scanWork: number;
   /** Fraction of GOMAXPROCS spent marking: background plus assists. */
   utilization: number;
@@ -193,8 +194,9 @@ export interface CycleFigures {
 }
 
 /**
- * Bytes allocated for each byte scanned, each per CPU time, of one cycle. A cycle in which the program could not run
- * (utilization 1, as in a stop-the-world collection) tells nothing and counts as 0, as does one without growth.
+ * Of one cycle: bytes allocated for each byte scanned, each per CPU time. It is 0 for a cycle in which the program
+ * could not run (utilization 1, as in a stop-the-world collection), and for one without growth: these carry no
+ * information.
  */
 export function consMarkOf(c: CycleFigures): number {
   const growth = c.heapAtEnd - c.heapAtTrigger;
@@ -202,12 +204,12 @@ export function consMarkOf(c: CycleFigures): number {
   return (growth * (c.utilization + c.idleUtilization)) / (c.scanWork * (1 - c.utilization));
 }
 
-/** The last four estimates and the newest; the estimate in use is the greatest. */
+/** The last four estimates and the newest. The estimate in use is the greatest of them. */
 export class ConsMark {
   /** The last four estimates, then the one in use. */
   readonly #figures: Float64Array;
 
-  /** @param figures five figures, in linear memory if threads share them. Default: an array of its own. */
+  /** @param figures five figures; in linear memory if threads share them. Default: a new array. */
   constructor(figures: Float64Array = new Float64Array(5)) {
     this.#figures = figures;
   }
@@ -216,7 +218,7 @@ export class ConsMark {
     return this.#figures[4];
   }
 
-  /** Takes in a finished cycle and gives the estimate for the next. */
+  /** Adds a finished cycle and returns the estimate for the next. */
   update(c: CycleFigures): number {
     const current = consMarkOf(c);
     const figures = this.#figures;
@@ -229,7 +231,7 @@ export class ConsMark {
   }
 }
 
-/** Scan bytes that each allocated byte has to pay for (rule 5), and its inverse. */
+/** The price of an allocated byte in scan work (rule 5), and its inverse. */
 export interface AssistRatios {
   /** Scan work for each allocated byte. */
   workPerByte: number;
@@ -238,12 +240,12 @@ export interface AssistRatios {
 }
 
 /**
- * The ratio of what is left to scan to what is left to allocate.
+ * The ratio of the scan work that is left to the bytes that may still be allocated.
  *
- * `scanWorkExpected` is what a steady program has to scan: what the last cycle scanned. Once more than that is scanned
- * the program is growing, and all of the scannable heap must be expected; the goal then moves out in proportion, up to
- * GOGC percent beyond it. A heap that has outgrown its goal gets 10 % more: better an overshot goal than a program that
- * does nothing but assist.
+ * `scanWorkExpected` is the scan work of the last cycle, and so that of a steady program. If more has been scanned, the
+ * program grows. Then the expected work is all of the scannable heap, and the goal moves out in proportion, up to GOGC
+ * percent beyond it. A heap that has outgrown its goal gets 10 % more: it is better to exceed the goal than to do
+ * nothing but assist.
  */
 export function assistRatios(inp: {
   heapLive: number;
@@ -252,7 +254,7 @@ export function assistRatios(inp: {
   triggered: number;
   scanWorkDone: number;
   scanWorkExpected: number;
-  /** Scannable heap, stacks and globals as a whole. */
+  /** All of the scannable heap, stacks and globals. */
   scanWorkMax: number;
   gcPercent: number;
 }): AssistRatios {
@@ -268,7 +270,8 @@ export function assistRatios(inp: {
     goal = Math.floor(goal * 1.1);
     expected = inp.scanWorkMax;
   }
-  // At least 1000 bytes, since scanning always turns out a little more than expected, and one byte of heap.
+  // At least 1000 bytes of work, since scanning always takes a little more than expected, and at least one byte of
+  // heap.
   const workLeft = Math.max(1000, expected - inp.scanWorkDone);
   const heapLeft = Math.max(1, goal - inp.heapLive);
   return { workPerByte: workLeft / heapLeft, bytesPerWork: heapLeft / workLeft };

@@ -1,23 +1,23 @@
 /**
- * Sweeping: what marking did not reach becomes free, span by span, after the world has started again.
+ * Sweeping: after the world has started again, the objects that marking did not reach become free, span by span.
  *
- * The end of marking adds 2 to sweepgen, which makes every span unswept (`sweepgen == sg-2`) at no cost. Each is swept
- * once before its cycle ends, by whoever comes first:
+ * The end of marking adds 2 to sweepgen, which makes every span unswept (`sweepgen == sg-2`) at no cost. Each span is
+ * swept once before its cycle ends, by the first of these:
  *
- * - the allocator, when it wants the span to allocate from (`sweepSpan`), or must pay for new memory by sweeping in
+ * - the allocator, when it wants to allocate from the span (`sweepSpan`), or has to pay for new memory by sweeping in
  *   proportion (`deductSweepCredit`), so that all is swept before the next cycle has to start;
- * - `reclaim`, before the heap grows: freed whole spans may make that unnecessary;
+ * - `reclaim`, before the heap grows: freed whole spans may make the growth unnecessary;
  * - the background: a few spans at each safepoint;
- * - the start of the next cycle, and `gc()`, which sweep all that is left.
+ * - the start of the next cycle, and `gc()`, which sweep all the rest.
  *
  * The sweep of a span:
- * 1. Specials of unmarked objects: finalizers revive their objects, weak pointers are cleared, cleanups queued, the
- *    profile is told (mfinal.ts).
- * 2. For each word: the mark bits become the alloc bits, the mark bits are cleared, live objects are counted. A marked
- *    object that is not allocated means that somebody kept a pointer to freed memory: the program ends.
+ * 1. It visits the specials of unmarked objects. Finalizers revive their objects, weak pointers are cleared, cleanups
+ *    are queued, and the memory profile learns of the free (mfinal.ts).
+ * 2. For each word, the mark bits become the alloc bits, the mark bits are cleared, and live objects are counted. If an
+ *    object is marked but not allocated, the program kept a pointer to freed memory: it ends.
  * 3. The allocator books the frees, and frees the span if nothing is left in it.
  *
- * No byte of a freed object is touched (unless `clobberfree` asks for it): an object is cleared when it is allocated.
+ * The sweep touches no byte of a freed object (unless `clobberfree` asks for it): allocation clears an object.
  */
 import { ctz32, hex, popcount32, throwFatal } from "@gort/base";
 import type { AllocTrace } from "./alloc-trace.ts";
@@ -36,7 +36,7 @@ import {
 } from "./heap.ts";
 import type { Finalizers } from "./mfinal.ts";
 
-/** A constant of this file, so that V8 inlines it. */
+/** Bound to this file, since V8 inlines a constant function but loads an imported one. */
 const popcount = popcount32;
 
 // Word offsets of what every sweep reads.
@@ -50,8 +50,9 @@ const ALLOC_BITS = MSPAN_AT.allocBits >>> 2;
 const SPECIALS = MSPAN_AT.specials >>> 2;
 
 /**
- * Spans that reclaim looks at before it lets the heap grow: bounds the time of one allocation, to a millisecond in code
- * that has never swept. For a large object it looks at one for each page, which takes less time than clearing the page.
+ * Spans that reclaim sweeps at most before the heap grows. This bounds the time of one allocation: a millisecond in
+ * code that has never swept. For a large object the bound is a span for each of its pages, which takes less time than
+ * clearing the page.
  */
 const RECLAIM_BUDGET = 256;
 
@@ -64,20 +65,17 @@ export class Sweeper {
   readonly #pagesSweptWord: number;
   readonly #state: SweepState;
   /**
-   * This thread's: data of the special and slot size, in pairs, of freed objects that the memory profile had sampled.
+   * This thread's: freed objects that the memory profile had sampled, as pairs of the special's data and the slot size.
    * The thread that freed them calls takeFreed.
    */
   readonly #freedSamples: number[] = [];
-  /** Told about every object that is freed, if allocations are traced. */
+  /** If allocations are traced, it gets every freed object. */
   trace: AllocTrace | null = null;
-  /** Says in lines of text what leads to the object at base, for a report. */
+  /** For a report: lines of text that say what leads to the object at base. */
   whoHolds: (base: number) => string = () => "";
-  /**
-   * Something is to be told: all is swept, samples were freed. Called in the middle of a sweep, so it only takes a
-   * note.
-   */
+  /** Called in the middle of a sweep when takeDone or takeFreed has something to give. It may only take a note. */
   readonly #note: () => void;
-  /** This thread's: the ratio in force when it swept the last span; -1 once takeDone has given it. */
+  /** This thread's: the ratio in force when this thread swept the last span; -1 after takeDone has returned it. */
   #donePagesPerByte = -1;
 
   constructor(heap: GCHeap, finalizers: Finalizers, state: SweepState, note: () => void) {
@@ -108,14 +106,14 @@ export class Sweeper {
     for (let i = 0; i < samples.length; i += 2) f(samples[i], samples[i + 1]);
   }
 
-  /** Once after each sweep that has ended: the ratio that was in force. -1 if none has. */
+  /** After the end of a sweep: the ratio that was in force, once. Otherwise -1. */
   takeDone(): number {
     const ratio = this.#donePagesPerByte;
     this.#donePagesPerByte = -1;
     return ratio;
   }
 
-  /** Makes every span unswept, after marking of this cycle. The world is stopped and no mcache holds a span. */
+  /** Makes every span unswept, after the marking of this cycle. The world is stopped and no mcache holds a span. */
   start(cycle: number, clobberfree: boolean): void {
     const state = this.#state;
     if (state.pending) throwFatal("gc: sweep of the last cycle is not done");
@@ -133,13 +131,13 @@ export class Sweeper {
     const state = this.#state;
     state.liveBasis = heap.heapLive;
     state.pagesBasis = heap.pagesSwept;
-    // Done 1 MiB early: room for the error of heapLive, which is charged by runs.
+    // The sweep should be done 1 MiB early: runs are charged as a whole, so heapLive has an error.
     const distance = Math.max(trigger - heap.heapLive - (1 << 20), 1 << PAGE_SHIFT);
     const pages = (heap.heapInUse >>> PAGE_SHIFT) - heap.pagesSwept;
     state.pagesPerByte = pages <= 0 ? 0 : pages / distance;
   }
 
-  /** Sweeps in advance for spanBytes that are going to be allocated. */
+  /** Sweeps in advance for an allocation of spanBytes. */
   deductSweepCredit(spanBytes: number, callerSweepPages: number): void {
     const state = this.#state;
     const ratio = state.pagesPerByte;
@@ -151,7 +149,7 @@ export class Sweeper {
     }
   }
 
-  /** Sweeps until npages were freed, all is swept, or the budget is used up. */
+  /** Sweeps until npages are freed, all is swept, or the budget is used up. */
   reclaim(npages: number): void {
     let freed = 0;
     for (
@@ -166,7 +164,7 @@ export class Sweeper {
     }
   }
 
-  /** Sweeps a span; gives its pages, or -1 if none was left. */
+  /** Sweeps a span. Returns its pages, or -1 if no span was left. */
   sweepOne(): number {
     const span = this.#next();
     if (span === 0) return -1;
@@ -175,19 +173,19 @@ export class Sweeper {
     return pages;
   }
 
-  /** Sweeps all that is left. True if a span was. */
+  /** Sweeps all that is left. True if it swept a span. */
   sweepAll(): boolean {
     let any = false;
     while (this.sweepOne() >= 0) any = true;
     return any;
   }
 
-  /** Sweeps a span that the allocator has taken from the unswept lists and is going to allocate from. */
+  /** Sweeps a span that the allocator has taken from the unswept lists to allocate from. */
   sweepTaken(span: number): void {
     this.#sweep(span, true);
   }
 
-  /** Sweeps the span if it is not swept. */
+  /** Sweeps the span if it is unswept. */
   ensureSwept(span: number): void {
     if (this.done || span === 0) return;
     const at = (span + MSPAN_AT.sweepgen) >>> 2;
@@ -211,7 +209,7 @@ export class Sweeper {
     return span;
   }
 
-  /** True if the whole span was freed. */
+  /** Sweeps the span. True if the whole span was freed. */
   #sweep(span: number, preserve: boolean): boolean {
     const heap = this.#heap;
     const u32 = this.#u32;
@@ -259,7 +257,7 @@ export class Sweeper {
     );
   }
 
-  /** Fills what dies in this sweep, and tells the trace. */
+  /** Fills the objects that die in this sweep, and reports them to the trace. */
   #dying(span: number, marks: number, allocs: number, nwords: number): void {
     const u32 = this.#u32;
     const { clobberfree, cycle } = this.#state;
@@ -286,14 +284,14 @@ export class Sweeper {
       const i = Math.floor(u32[(s + SPECIAL_AT.offset) >>> 2] / size);
       const end = (i + 1) * size;
       if (u32[marks + (i >>> 5)] & (1 << (i & 31))) {
-        // Alive: on to the next object's.
+        // The object lives: go on to the next object's specials.
         while (s !== 0 && u32[(s + SPECIAL_AT.offset) >>> 2] < end) {
           prev = s;
           s = u32[(s + SPECIAL_AT.next) >>> 2];
         }
         continue;
       }
-      // Any finalizer among the object's specials revives it: decided before the others are touched.
+      // A finalizer among the object's specials revives it. This must be known before another special is touched.
       let revived = false;
       for (let t = s; t !== 0 && u32[(t + SPECIAL_AT.offset) >>> 2] < end; ) {
         if (u32[(t + SPECIAL_AT.kind) >>> 2] === SPECIAL_FINALIZER) revived = true;

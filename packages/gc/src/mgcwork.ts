@@ -1,20 +1,20 @@
 /**
  * Workbufs: the stack of addresses of grey objects, cut into pieces of 8 KiB that threads hand to each other.
  *
- * A thread works at the end of `buf`. When that is full or empty, it is exchanged for `spare`; only if that is in the
- * same state does the thread go to the lists, so a thread that pushes and pops around a boundary leaves them alone.
- * What is in the lists can be taken by any thread: a long stack is shared all but for its last two pieces.
+ * A thread works at the end of `buf`. When `buf` is full or empty, the thread exchanges it for `spare`. Only if `spare`
+ * is in the same state does it go to the lists: so pushes and pops around a boundary leave the lists alone. Any thread
+ * can take workbufs from the lists: all of a long stack is shared except its last two pieces.
  *
- * The lists are lock-free: Treiber's stack, its head a pair of address and counter that are changed together, as a head
- * that came back to the same buffer is not the same head. An operation is due once in 2044 objects at most, so the two
- * twins share this code and the cost of a BigInt does not matter.
+ * The lists are lock-free: Treiber's stack. Its head is a pair of address and counter that change together, against
+ * ABA. A thread needs an operation at most once in 2044 objects. So the two twins share this code, and the cost of a
+ * BigInt does not matter.
  */
 import { GCWORK_AT, MARK_AT, type MarkState, WORKBUF_BYTES, WORKBUF_HEADER } from "./mark-state.ts";
 
 const NEXT = 0;
 const NOBJ = 4;
 
-/** Addresses below which a stack is not shared: handing them over would take longer than scanning them. */
+/** Stacks with fewer addresses are not shared: handing them over would take longer than scanning them. */
 const SHARE_MIN = 8;
 
 export class WorkBufs {
@@ -40,7 +40,7 @@ export class WorkBufs {
     }
   }
 
-  /** Takes a workbuf off a list, 0 if there is none. */
+  /** Takes a workbuf off a list; 0 if the list is empty. */
   #take(list: number): number {
     const bi64 = this.#bi64;
     const at = (this.#state.mark + list) >>> 3;
@@ -48,7 +48,7 @@ export class WorkBufs {
       const head = Atomics.load(bi64, at);
       const buf = Number(BigInt.asUintN(32, head));
       if (buf === 0) return 0;
-      // Another thread may have taken it and be writing to it: then the counter or the address has changed.
+      // Another thread may have taken the buffer and be writing to it. Then the counter or the address has changed.
       const below = BigInt(this.#u32[(buf + NEXT) >>> 2]);
       const next = BigInt.asIntN(64, ((head >> 32n) << 32n) | below);
       if (Atomics.compareExchange(bi64, at, head, next) === head) return buf;
@@ -68,20 +68,20 @@ export class WorkBufs {
     this.#u32[(w + field) >>> 2] = value;
   }
 
-  /** Makes `buf` the one in hand, with the entries it has. */
+  /** Puts `buf` in hand, with its entries. */
   #use(w: number, buf: number): void {
     this.#set(w, GCWORK_AT.buf, buf);
     this.#set(w, GCWORK_AT.sp, buf + WORKBUF_HEADER + 4 * this.#u32[(buf + NOBJ) >>> 2]);
   }
 
-  /** Lays the buffer in hand aside: notes its entries. */
+  /** Notes the number of entries of the buffer in hand, and returns the buffer. */
   #lay(w: number): number {
     const buf = this.#field(w, GCWORK_AT.buf);
     this.#u32[(buf + NOBJ) >>> 2] = (this.#field(w, GCWORK_AT.sp) - buf - WORKBUF_HEADER) >>> 2;
     return buf;
   }
 
-  /** The buffer in hand is full: finds room for one more. False if there is no memory. */
+  /** The buffer in hand is full: finds one with room. False if there is no memory. */
   grow(w: number): boolean {
     const spare = this.#field(w, GCWORK_AT.spare);
     if (this.#u32[(spare + NOBJ) >>> 2] === 0) {
@@ -114,8 +114,8 @@ export class WorkBufs {
   }
 
   /**
-   * Gives a part of the thread's stack to the others: the spare buffer, or half of the one in hand. False if there is
-   * too little, or no memory for it.
+   * Shares a part of the thread's stack: the spare buffer, or half of the one in hand. False if the stack is too short,
+   * or if there is no memory.
    */
   share(w: number): boolean {
     const spare = this.#field(w, GCWORK_AT.spare);
@@ -142,12 +142,12 @@ export class WorkBufs {
     return true;
   }
 
-  /** Takes memory from the heap for workbufs; one of them, or 0. */
+  /** Takes memory from the heap for workbufs. Returns one of them, or 0. */
   #allocate(): number {
     const { heap, mem, mark } = this.#state;
     const chunk = heap.allocWork();
     if (chunk === 0) return 0;
-    // The first workbuf's third word is the chunk's link.
+    // The third word of the first workbuf links the chunks.
     for (;;) {
       const head = mem.kernel.load(mark + MARK_AT.chunks);
       this.#u32[(chunk + 8) >>> 2] = head;

@@ -1,22 +1,23 @@
 /**
- * The collector's door: one caller at a time is inside, and what becomes of an error.
+ * Lets one call at a time into the collector, and decides what becomes of an error.
  *
- * - A call from within (out of a callback, or by the collector's own allocations) is refused, or does nothing.
- * - The program's callbacks (events, stderr, freeProfile, onRequest) are called between steps of work that has to be
- *   finished, sometimes at the end of an allocation. What one throws waits, the first of several, and is thrown on at
- *   the end of the next call at a safepoint, when all is in order.
- * - Whatever else throws leaves the heap between two states: an object marked and not scanned, a span half swept. Go
- *   ends the program there. We can't, so from then on there are no collections, and who asks for one is told of the
- *   first error. Allocation goes on until memory is out: the program may want to report.
+ * - It refuses a call from within (from a callback, or by the collector's own allocations), or the call does nothing.
+ * - The collector calls the program's callbacks (events, stderr, freeProfile, onRequest) between steps of work that has
+ *   to be finished, sometimes at the end of an allocation. If callbacks throw, the first error waits. The next call at
+ *   a safepoint throws it at its end, when the heap is in order.
+ * - Any other error leaves the heap between two states: an object is marked and not scanned, or a span is half swept.
+ *   Go ends the program there. A library cannot, so no collection is possible from then on, and a call that asks for
+ *   one throws the first error as a cause. Allocation goes on until memory is out: the program may want to report the
+ *   error.
  */
 import { FatalError } from "@gort/base";
 
 export class ReentrancyGuard {
   /** This thread's: it runs code of the collector. */
   busy = false;
-  /** Whether the collector has ended, for all threads. */
+  /** Whether a fatal error has ended the collector, for all threads. */
   readonly #state: { dead: boolean };
-  /** This thread's: what ended the collector. An object, as undefined can be thrown too. */
+  /** This thread's: the error that ended the collector. In an object, as undefined can be thrown too. */
   #fatal: { error: unknown } | null = null;
   /** This thread's: the first error of a callback that no call has thrown on yet. */
   #waiting: { error: unknown } | null = null;
@@ -31,10 +32,10 @@ export class ReentrancyGuard {
   }
 
   /**
-   * Goes in.
+   * Begins a call.
    *
    * @throws TypeError from within the collector
-   * @throws FatalError when it has ended, with the reason as its cause
+   * @throws FatalError if a fatal error has ended the collector. Its cause is that error, if this thread has thrown it.
    */
   enter(call: string): void {
     if (this.busy) throw new TypeError(`gc: ${call} called from within the collector`);
@@ -54,7 +55,7 @@ export class ReentrancyGuard {
     throw error;
   }
 
-  /** Goes out, all being in order; throws what a callback has thrown since the last time. */
+  /** Ends a call; the heap is in order. Throws the error of a callback that waits. */
   leave(): void {
     this.busy = false;
     if (this.#waiting === null) return;
@@ -63,14 +64,14 @@ export class ReentrancyGuard {
     throw error;
   }
 
-  /** Shuts the door for ever: the error has left the heap in no order. */
+  /** Ends the collector for ever: the error has left the heap between two states. */
   shutOver(error: unknown): void {
     this.busy = false;
     this.#state.dead = true;
     this.#fatal ??= { error };
   }
 
-  /** The function, whose errors wait. */
+  /** Wraps a callback: its errors wait. */
   quiet<A extends unknown[]>(f: ((...args: A) => void) | undefined): (...args: A) => void {
     if (f === undefined) return () => {};
     return (...args) => {

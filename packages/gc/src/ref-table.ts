@@ -1,31 +1,31 @@
 /**
- * Root slots outside of the heap: what a `Ref`, a queued finalizer or a global root holds on to. A slot is 8 bytes of
- * linear memory, as a pointer in an object is, and its address is its handle.
+ * Root slots outside of the heap, for Refs, queued finalizers and global roots. A slot is 8 bytes of linear memory, as
+ * a pointer in an object is, and its address is its handle.
  *
  *     slot in use    0  address held (0: nil)    4  0
  *     free slot      0  0                        4  address of the next free slot | 1
  *
  *     block          0  next block    4  -    8  slots, to REF_BLOCK_BYTES
  *
- * A free slot reads as nil, so marking walks through a block without asking. The collector scans block by block while
- * the program runs; a slot that is overwritten or freed meanwhile is shaded first (deletion barrier), so what it held
- * when the cycle began is marked all the same.
+ * A free slot reads as nil, so marking scans a block without tests. The collector scans block by block while the
+ * program runs. A slot that is overwritten or freed meanwhile is shaded first (deletion barrier): so the object that it
+ * held when the cycle began is marked.
  */
 import { outOfMemory } from "@gort/base";
 import { type Addr, defineStruct, type LinearMemory } from "@gort/memory";
 import { stateBlock } from "./gc-state.ts";
 
-/** One block takes a page of the operating system and holds 511 slots. */
+/** Size of a block: a page of the operating system, which holds 511 slots. */
 export const REF_BLOCK_BYTES = 4096;
 const FREE_TAG = 1;
 
 const REFTABLE = defineStruct("refTable", { free: "u32", blocks: "u32", nblocks: "u32", inuse: "u32" });
 const REFTABLE_AT = REFTABLE.offsets;
 
-/** Address of a root slot; hold it, pass it to `storePointer`, free it once. */
+/** Address of a root slot. Pass it to `storePointer`, and free it once. */
 export type RefSlot = Addr;
 
-/** The barrier's side of the collector: shading, and whether it is asked for. */
+/** The collector, as the barrier needs it. */
 export interface Shader {
   readonly marking: boolean;
   shade(p: number): void;
@@ -48,12 +48,12 @@ export class RefTable {
     });
   }
 
-  /** Slots in use. */
+  /** Number of slots in use. */
   get inuse(): number {
     return this.#u32[(this.#state + REFTABLE_AT.inuse) >>> 2];
   }
 
-  /** A new slot that holds addr (0 is allowed). Throws out of memory if the metadata can't grow. */
+  /** Returns a new slot that holds addr, which may be 0. Throws out of memory if the table cannot grow. */
   alloc(addr: number): RefSlot {
     const u32 = this.#u32;
     const head = (this.#state + REFTABLE_AT.free) >>> 2;
@@ -69,12 +69,12 @@ export class RefTable {
     return (slot >>> 0) as RefSlot;
   }
 
-  /** What the slot holds. */
+  /** The address that the slot holds. */
   get(slot: RefSlot): Addr {
     return this.#u32[slot >>> 2] as Addr;
   }
 
-  /** Ends a slot. A slot that is not in use throws: its next owner would lose it. */
+  /** Frees a slot. Throws if the slot is not in use: otherwise its next owner would lose it. */
   free(slot: RefSlot): void {
     const u32 = this.#u32;
     if (u32[(slot + 4) >>> 2] !== 0) {
@@ -97,7 +97,7 @@ export class RefTable {
     u32[(this.#state + REFTABLE_AT.blocks) >>> 2] = block;
     const n = (this.#state + REFTABLE_AT.nblocks) >>> 2;
     u32[n] = u32[n] + 1;
-    // Lowest slots first.
+    // The list of free slots begins with the lowest one.
     let next = u32[(this.#state + REFTABLE_AT.free) >>> 2];
     for (let slot = block + REF_BLOCK_BYTES - 8; slot > block; slot -= 8) {
       u32[(slot + 4) >>> 2] = next;
@@ -106,7 +106,7 @@ export class RefTable {
     u32[(this.#state + REFTABLE_AT.free) >>> 2] = next;
   }
 
-  /** First block, 0 if there is none. New blocks come before it. */
+  /** The newest block, 0 if there is none. */
   get firstBlock(): number {
     return this.#u32[(this.#state + REFTABLE_AT.blocks) >>> 2];
   }

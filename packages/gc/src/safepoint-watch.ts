@@ -1,22 +1,26 @@
 /**
- * A collection begins and ends at a safepoint, so a goroutine that never comes to one keeps it from doing so while the
- * heap grows. On one thread it keeps timers and everybody else waiting too: the only place left to notice it are its
- * own allocations. They look at the clock now and then, and after DEADLINE_NS the goroutine is named on standard error:
- * its number, what it runs and where it was created. Once, until a safepoint has come.
+ * Reports a goroutine that allocates without reaching a safepoint.
+ *
+ * A collection begins and ends at a safepoint. A goroutine that never reaches one delays both, while the heap grows. On
+ * one thread it also delays timers and all other goroutines, so only its own allocations can notice it. They read the
+ * clock now and then. After DEADLINE_NS one of them names the goroutine on standard error: its number, its stack and
+ * where it was created. It does so once until the next safepoint.
+ *
+ * All of its state belongs to this thread: it is about the goroutine that runs here.
  */
 import type { Clock } from "./clock.ts";
 
-/** Longest time that a program without fault is expected to take between two safepoints. */
+/** Longest time that a correct program should need between two safepoints. */
 export const DEADLINE_NS = 10e9;
 
-/** Bytes allocated between two looks at the clock. */
+/** Bytes allocated between two readings of the clock. */
 export const WATCH_BYTES = 1 << 20;
 
 export class SafepointWatch {
   readonly #clock: Clock;
   readonly #stack: () => string;
   readonly #stderr: (text: string) => void;
-  /** nanotime of the first look since the last safepoint; 0 before it. */
+  /** nanotime of the first reading since the last safepoint; 0 before it. */
   #since = 0;
   #lastLive = 0;
   #reported = false;
@@ -27,7 +31,7 @@ export class SafepointWatch {
     this.#stderr = stderr;
   }
 
-  /** A safepoint has come. */
+  /** The goroutine has reached a safepoint. */
   safepoint(): void {
     this.#since = 0;
     this.#reported = false;
@@ -46,7 +50,8 @@ export class SafepointWatch {
     if (waited < DEADLINE_NS) return;
     this.#reported = true;
     this.#stderr(
-      `runtime: a collection has waited ${Math.floor(waited / 1e9)} s for a safepoint (${heapLive >>> 20} MB in use): ` +
+      `runtime: a collection has waited ${Math.floor(waited / 1e9)} s for a safepoint ` +
+        `(${heapLive >>> 20} MB in use): ` +
         `this goroutine allocates without yielding\n${this.#stack().replace(/\n*$/, "\n")}`,
     );
   }

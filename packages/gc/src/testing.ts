@@ -1,6 +1,6 @@
 /**
- * Walkers that check the heap against what the essays promise, and the collector in steps. They take time and V8 memory
- * in proportion to the heap.
+ * Walkers that check the heap against the promises of the essays, and helpers to step the collector. They take time and
+ * V8 memory in proportion to the heap.
  */
 import { hex } from "@gort/base";
 import type { Addr } from "@gort/memory";
@@ -15,13 +15,13 @@ export { checkMarks } from "./mcheckmark.ts";
 // Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
 export { Collector } from "./mgc.ts";
 
-/** What a walk has found. */
+/** Figures of a walk. */
 export interface HeapSurvey {
-  /** Objects that are allocated, garbage that is not swept included. */
+  /** Allocated objects, unswept garbage included. */
   objects: number;
   /** Objects that a root reaches. */
   reachable: number;
-  /** Bytes of their slots. */
+  /** Bytes of the slots of these objects. */
   reachableBytes: number;
 }
 
@@ -33,7 +33,7 @@ export interface HeapSurvey {
  *     an unswept span's marks are a part of its allocBits
  *     what a root reaches is allocated, and marked if its span is not swept yet
  *
- * and throws an Error that names the first object or span for which it is not so. The mcaches are flushed.
+ * and throws an Error that names the first object or span that breaks a rule. It flushes the mcaches.
  */
 export function verifyHeap(collector: Collector): HeapSurvey {
   const { heap, roots, allocator } = collector;
@@ -76,9 +76,9 @@ export function verifyHeap(collector: Collector): HeapSurvey {
  *
  *     an object whose scan bit is set in this cycle is marked, and so is everything that it points to
  *
- * for objects that are marked by page (16 to 512 bytes), the only ones whose scanning is on record. The stores of a
- * program keep this only if all of them go through the barrier. Throws an Error that names object and slot; gives the
- * number of black objects.
+ * It covers objects that are marked by page (16 to 512 bytes): only they have scan bits. The stores of a program keep
+ * this rule only if all of them go through the barrier. Throws an Error that names object and slot; returns the number
+ * of black objects.
  */
 export function verifyTricolour(collector: Collector): number {
   const { heap, marker } = collector;
@@ -127,7 +127,7 @@ export function forEachHeapPointer(collector: Collector, f: (slot: number, value
   });
 }
 
-/** Steps until all is marked and swept; gives the number of steps. */
+/** Steps until all is marked and swept; returns the number of steps. */
 export function finishCycle(collector: Collector, budget?: number): number {
   let n = 0;
   while (collector.step(budget) !== "idle") n++;

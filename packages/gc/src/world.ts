@@ -1,4 +1,4 @@
-/** What the collector needs from the program around it, and what the program may set. */
+/** What the collector needs from the program around it, and the program's options. */
 import type { Clock } from "./clock.ts";
 import type { Godebug } from "./godebug.ts";
 import type { Finalization } from "./mfinal.ts";
@@ -10,11 +10,14 @@ export interface World {
   startTheWorld(): void;
   gomaxprocs(): number;
   /**
-   * The running goroutine's number, stack and creation site, as text in the form of a Go traceback. Default: the stack
-   * that V8 tells.
+   * The running goroutine's number, stack and creation site, as text in the form of a Go traceback. Default: V8's
+   * stack.
    */
   currentStack?(): string;
-  /** Finalizers or cleanups are waiting. Must run fn, or drain `collector.finalizers` otherwise, soon but not now. */
+  /**
+   * Finalizers or cleanups are waiting. Must run fn, or drain `collector.finalizers` otherwise, soon but not within
+   * this call.
+   */
   ready(fn: () => void): void;
 }
 
@@ -22,7 +25,7 @@ export interface CollectorOptions {
   /** Default: a world of one goroutine; finalizers run as microtasks. */
   world?: World;
   clock?: Clock;
-  /** Where gctrace lines go, each with its line end. Default: console.error. */
+  /** Gets the lines of gctrace and other reports, each with its line end. Default: console.error. */
   stderr?: (text: string) => void;
   /** The text of GODEBUG, or the switches themselves. */
   godebug?: string | Partial<Godebug>;
@@ -31,27 +34,28 @@ export interface CollectorOptions {
   /** Bytes; default none. */
   memoryLimit?: number | bigint;
   /**
-   * A collection is wanted, or has more to do: call `pollSafepoint` at the next safepoint. Called often; must be cheap.
+   * A collection is wanted, or has more to do: call `pollSafepoint` at the next safepoint. It is called often, so it
+   * must be cheap.
    */
   onRequest?: () => void;
   /**
-   * A finalizer or cleanup threw, and nobody but the default consumer ran it. Default: throws on, out of a microtask.
+   * Gets the error of a finalizer or cleanup that the default consumer ran. Default: the error is thrown out of a
+   * microtask.
    */
   onFinalizerPanic?: (err: unknown, f: Finalization) => void;
   /** An object that the memory profile has sampled is freed: the data of its special, and the bytes of its slot. */
   freeProfile?: (data: number, size: number) => void;
   /**
-   * The program keeps no raw pointer over an allocation: allocations are safepoints too, and a full heap is collected
-   * rather than reported.
+   * The program keeps no raw pointer over an allocation. Then allocations are safepoints too, and a full heap is
+   * collected rather than reported.
    */
   allocationSafepoints?: boolean;
   /**
-   * Who scans: a WebAssembly kernel, or its TypeScript twin. Both mark the same. Default: the kernel, from the second
-   * megabyte on; "js" where the host compiles no WebAssembly or the memory is none, and with `kernel: "js"` of the
-   * memory.
+   * Which twin marks: a WebAssembly kernel, or TypeScript. Both mark the same. Default: the kernel, from the second
+   * megabyte on; "js" if the host compiles no WebAssembly, if the memory is none, or with `kernel: "js"` of the memory.
    */
   marker?: "wasm" | "js";
-  /** What a trace or a dashboard wants to know. */
+  /** Callbacks for a trace or a dashboard. */
   events?: CollectorEvents;
 }
 
