@@ -17,7 +17,7 @@ import { Worker } from "node:worker_threads";
 import { createAllocator } from "@gort/allocator";
 import { MSPAN } from "@gort/allocator/internal";
 import { createCollector } from "@gort/gc";
-import { ParallelMarker } from "@gort/gc/internal";
+import { ParallelMarker } from "@gort/gc/testing";
 import { buildTree } from "./tree.ts";
 
 const args = Object.fromEntries(process.argv.slice(2).map((a) => a.split("=") as [string, string]));

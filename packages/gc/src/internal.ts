@@ -17,8 +17,6 @@ export * from "./gc-trace.ts";
 export { GCState } from "./gc-state.ts";
 // testing, runtime: the parts of a collector
 export { GCHeap } from "./heap.ts";
-// the threads of a later release, tests: marking by several threads
-export { attachMarkWorker, MarkWorker, ParallelMarker } from "./mark-phase.ts";
 export { Marker } from "./mgcmark.ts";
 export { Sweeper } from "./mgcsweep.ts";
 export { Roots } from "./mark-roots.ts";

@@ -11,6 +11,8 @@ import { forEachReachable } from "./mcheckmark.ts";
 import type { Collector } from "./mgc.ts";
 
 export { CLOBBER_WORD } from "./clobber.ts";
+// Marking by several threads, for the threads of a later release. A program does not load it.
+export { attachMarkWorker, MarkWorker, ParallelMarker } from "./mark-phase.ts";
 export { checkMarks } from "./mcheckmark.ts";
 // Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
 export { Collector } from "./mgc.ts";

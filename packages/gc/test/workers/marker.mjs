@@ -2,7 +2,7 @@
 // `scanned`.
 import { parentPort, workerData } from "node:worker_threads";
 import { createAllocator } from "@gort/allocator";
-import { attachMarkWorker } from "@gort/gc/internal";
+import { attachMarkWorker } from "@gort/gc/testing";
 import { attachLinearMemory } from "@gort/memory";
 
 const { memory, stop, scanned, kind, fail, hang } = workerData;
