@@ -1,14 +1,15 @@
 /**
- * `@gort/runtime/attach`: a runtime's statistics, read on another thread. All counters are in the linear memory, so the
+ * `@gort/runtime/attach`: a runtime's statistics, read on another thread. All counters are in the linear memory. So the
  * reader needs no message from the runtime's thread, and answers while that thread is busy.
  *
  *     // runtime's thread                                     // worker thread
  *     new Worker(url, { workerData: rt.shareStats() });       const go = attachStats(workerData);
  *                                                             prometheusText(go);
  *
- * Nobody stops the world for such a reader. What hangs together is read together, and counters never fall: mstats.ts of the
- * allocator and gcstats.ts of the collector say how. Three figures lag behind, as only the runtime's thread knows them: CPU
- * time by class by a second at most, goroutines by state and calls into native code until the end of the running slice (10 ms).
+ * Such a reader does not stop the world. Related figures are read together, and counters never fall: mstats.ts of the
+ * allocator and gc-stats.ts of the collector say how. Three figures lag behind, because only the runtime's thread knows
+ * them: CPU time by class by a second at most, goroutines by state and calls into native code until the end of the
+ * running slice (10 ms).
  */
 import { HeapReader } from "@gort/allocator/internal";
 import { GCRecord } from "@gort/gc/internal";
@@ -19,28 +20,28 @@ import { RuntimeMetrics } from "./metrics-source.ts";
 import { SchedStats } from "./sched-stats.ts";
 import { RuntimeStats } from "./stats.ts";
 
-/** What `rt.shareStats()` gives: post it to a worker, or pass it as workerData. */
+/** The result of `rt.shareStats()`: post it to a worker, or pass it as workerData. */
 export interface SharedStats {
   readonly memory: WasmMemory | SharedArrayBuffer;
-  /** What the runtime's `version()` says. */
+  /** The result of the runtime's `version()`. */
   readonly version: string;
 }
 
-/** A runtime's statistics on a thread that is not the runtime's. Exporters take it as they take a runtime. */
+/** A runtime's statistics on another thread. Exporters accept it as they accept a runtime. */
 export class AttachedStats {
   readonly metrics: Metrics;
   readonly #stats: RuntimeStats;
   readonly #sched: SchedStats;
   readonly #version: string;
 
-  /** Use attachStats. */
+  /** For attachStats. */
   constructor(shared: SharedStats) {
     const { memory, version } = shared;
     const buffer = (memory as { buffer?: unknown }).buffer ?? memory;
     if (typeof SharedArrayBuffer === "undefined" || !(buffer instanceof SharedArrayBuffer)) {
       throw new TypeError("attach: needs what rt.shareStats() gave (got no shared memory)");
     }
-    // Readers may be any number, and nobody tells when one goes: none keeps a number.
+    // Readers get no thread number: there may be any number of them, and the memory does not learn when one ends.
     const mem = attachLinearMemory(memory, { thread: 0 });
     const record = GCRecord.attach(mem);
     const sched = SchedStats.attach(mem);

@@ -1,6 +1,6 @@
 /**
- * The end of a runtime: after `close` every use of it throws, and says so. When it closes, the methods of the objects that a
- * program holds are replaced, so that no call pays for a check before, and a method that is new tomorrow needs no thought.
+ * The end of a runtime: after `close` every use of it throws an error that says so. `close` replaces the methods of the
+ * objects that a program holds. So calls before pay for no check, and a new method needs no check of its own.
  */
 
 export function useAfterClose(what: string): TypeError {
@@ -10,9 +10,9 @@ export function useAfterClose(what: string): TypeError {
 /**
  * Replaces methods and accessors of the object by ones that throw.
  *
- * @param prefix what the error says before the method's name
- * @param keep methods that stay, and values that belong to no runtime
- * @param rejects methods that give a promise: theirs rejects
+ * @param prefix stands before the method's name in the error
+ * @param keep members that stay as they are, such as values that belong to no runtime
+ * @param rejects methods that return a promise: the promise rejects
  */
 export function retire(
   target: object,

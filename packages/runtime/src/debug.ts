@@ -15,19 +15,19 @@ export { type DumpSink, type HeapDump, heapSnapshot, readHeapDump } from "@gort/
 export { noMemoryLimit };
 
 /**
- * Sets GOGC, a negative percentage turns it off; returns the setting before, -1 for off.
+ * Sets GOGC; a negative percentage turns it off. Returns the previous setting, -1 for off.
  *
- * @throws TypeError for what is no number, RangeError for one that is not whole or too large
+ * @throws TypeError if `percent` is no number, RangeError if it is no integer or too large
  */
 export function setGCPercent(percent: number): number {
   return currentRuntime().collector.setGCPercent(percent);
 }
 
 /**
- * Sets the limit in bytes that the runtime tries to stay below, a negative one changes nothing; returns the one before.
- * `noMemoryLimit` is none.
+ * Sets the limit in bytes that the runtime tries to stay below, and returns the previous limit. A negative limit
+ * changes nothing; `noMemoryLimit` means no limit.
  *
- * @throws TypeError for what is no number, RangeError for one that is not whole or too large
+ * @throws TypeError if `bytes` is no number, RangeError if it is no integer or too large
  */
 export function setMemoryLimit(bytes: number): number {
   if (typeof bytes !== "number" || Number.isNaN(bytes)) {
@@ -36,17 +36,17 @@ export function setMemoryLimit(bytes: number): number {
   return Number(currentRuntime().collector.setMemoryLimit(bytes));
 }
 
-/** A forced collection, then returns as many pages to the operating system as possible. */
+/** Forces a collection, then returns as many pages as possible to the operating system. */
 export function freeOSMemory(): void {
   currentRuntime().freeOSMemory();
 }
 
-/** The collector's figures; `quantiles` says how many pause quantiles to give (5: minimum, quartiles, maximum). */
+/** The collector's figures. `quantiles` is the number of pause quantiles to return (5: minimum, quartiles, maximum). */
 export function readGCStats(quantiles = 0): GCStats {
   return currentRuntime().readGCStats(quantiles);
 }
 
-/** Settings of a runtime that only these functions know. */
+/** Settings of a runtime that only these functions use. */
 interface Settings {
   maxThreads: number;
   panicOnFault: boolean;
@@ -65,10 +65,10 @@ function settings(): Settings {
 }
 
 /**
- * Sets how many threads the runtime may use, 10000 at first; returns the setting before. A runtime that uses more ends the
- * program, as in Go; today each uses one.
+ * Sets how many threads the runtime may use, 10000 by default; returns the previous setting. A runtime that uses more
+ * ends the program, as in Go. Each runtime uses one thread.
  *
- * @throws FatalError when there are more threads already
+ * @throws FatalError if the runtime uses more threads already
  */
 export function setMaxThreads(threads: number): number {
   if (!Number.isInteger(threads)) {
@@ -85,9 +85,10 @@ export function setMaxThreads(threads: number): number {
 }
 
 /**
- * Sets how large a goroutine's stack in the heap may grow, 1 GB at first; returns the setting before. Roots are what it
- * holds: a goroutine that needs more ends the program with Go's `stack overflow`. (V8 has a limit of its own for calls,
- * which this does not change: recursion too deep ends the program in the same way.)
+ * Sets how large a goroutine's stack in the heap may grow, 1 GB by default; returns the previous setting. The stack
+ * holds the goroutine's roots: a goroutine that needs more ends the program with Go's `stack overflow`. V8 has a
+ * limit of its own for calls, which this does not change: recursion that is too deep ends the program in the same
+ * way.
  */
 export function setMaxStack(bytes: number): number {
   if (!Number.isInteger(bytes)) {
@@ -99,7 +100,7 @@ export function setMaxStack(bytes: number): number {
   return old;
 }
 
-/** Whether a fault at an unexpected address is a panic; returns the setting before. Here it always is. */
+/** Sets whether a fault at an unexpected address is a panic; returns the previous setting. Here it always is one. */
 export function setPanicOnFault(enabled: boolean): boolean {
   if (typeof enabled !== "boolean") {
     throw new TypeError(`debug: setPanicOnFault needs true or false (got ${String(enabled)})`);
@@ -111,8 +112,8 @@ export function setPanicOnFault(enabled: boolean): boolean {
 }
 
 /**
- * How much a crash report shows, as GOTRACEBACK says: `single`, `all`, `system`, `crash` or a number. It can't be set below
- * what the environment asks for.
+ * Sets how much a crash report shows, in GOTRACEBACK's words: `single`, `all`, `system`, `crash` or a number. The level
+ * cannot be set below that of the environment.
  */
 export function setTraceback(level: string): void {
   if (typeof level !== "string") {
@@ -122,7 +123,7 @@ export function setTraceback(level: string): void {
   currentRuntime().scheduler.tracebackAll = parseTraceback(level).all || environment.all;
 }
 
-/** The calling goroutine's stack, as text in Go's form. It begins with the function that calls `stack`, without `stack` itself. */
+/** The calling goroutine's stack, as text in Go's form. It begins with the function that calls `stack`. */
 export function stack(): Uint8Array {
   return new TextEncoder().encode(stackText(currentRuntime().scheduler, false, stack));
 }
@@ -133,16 +134,16 @@ export function printStack(): void {
   rt.stderr(stackText(rt.scheduler, false, printStack));
 }
 
-/** What is running. */
+/** The versions and settings of the running program. */
 export interface BuildInfo {
   /** The release of Go whose behaviour is reproduced. */
   GoVersion: string;
-  /** The program's main module: its path, where the host tells it. */
+  /** The path of the program's main module, or "" if the host does not name it. */
   Path: string;
   /** The release of these packages. */
   Version: string;
   Settings: { Key: string; Value: string }[];
-  /** The text of Go's BuildInfo.String: a line for each, key and value behind a tab. */
+  /** The text of Go's BuildInfo.String: one line for each entry, its key and value after a tab. */
   toString(): string;
 }
 
@@ -151,7 +152,7 @@ interface HostProcess {
   versions?: Readonly<Record<string, string>>;
 }
 
-/** What is running; Go's ReadBuildInfo. */
+/** The versions and settings of the running program: Go's ReadBuildInfo. */
 export function buildInfo(): BuildInfo {
   const { argv = [], versions = {} } = (globalThis as { process?: HostProcess }).process ?? {};
   const settings = [
@@ -193,12 +194,12 @@ function fileSystem(): FileSystem {
 }
 
 /**
- * Writes every object of the heap, what it points to and what holds it, in Go's format, the world stopped. Returns the
+ * Writes every object of the heap, its pointers and its roots in Go's format, while the world is stopped. Returns the
  * number of bytes. `readHeapDump` reads the dump, and `heapSnapshot` converts it for Chrome DevTools.
  *
- * @param to a file descriptor, as in Go; the path of a file to make; or a function that takes the pieces, which are valid
- *   only while it runs
- * @throws Error when something can't be written (a full disk): what was written is no dump
+ * @param to a file descriptor, as in Go; the path of a file to create; or a function that takes the pieces, which are
+ *   valid only while it runs
+ * @throws Error if a write fails (a full disk): the bytes written so far are no dump
  */
 export function writeHeapDump(to: number | string | DumpSink): number {
   const rt = currentRuntime();

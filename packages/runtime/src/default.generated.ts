@@ -198,12 +198,12 @@ export function funcForPC(pc: number): Func | null {
   return currentRuntime().profiler.funcForPC(pc);
 }
 
-/** A full collection, sweep included; a safepoint. */
+/** Runs a full collection, sweep included. The call is a safepoint. */
 export function gc(): void {
   currentRuntime().gc();
 }
 
-/** A place where a collection that is due may run: no raw pointer survives it unrooted. */
+/** Runs a collection if one is due. A raw pointer that is not rooted does not survive the call. */
 export function safepoint(): void {
   currentRuntime().safepoint();
 }
@@ -214,10 +214,11 @@ export function root<T>(p: Ptr<T>): Root<T> {
 }
 
 /**
- * Has `f` called with a new reference to the object, in the goroutine of finalizers, some time after nothing else
- * refers to it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.
+ * Sets the object's finalizer: `f` is called once with a new reference to the object, in the goroutine of finalizers,
+ * some time after the last other reference is gone. `null` removes the finalizer. If objects with finalizers form
+ * a cycle, none of the finalizers runs.
  *
- * @throws FatalError for a second finalizer on one object, as Go dies of it
+ * @throws FatalError for a second finalizer on one object, which is fatal in Go too
  */
 export function setFinalizer<T extends Type, R = unknown>(
   x: RefMembers<T>,
@@ -227,10 +228,10 @@ export function setFinalizer<T extends Type, R = unknown>(
 }
 
 /**
- * Has `f(arg)` called in the goroutine of cleanups some time after the object is gone. Unlike a finalizer it does not
- * see the object, so several may be attached, and objects that point to each other are no obstacle. `arg` must not
- * refer to the object, or the object never goes. If `arg` is a Ref to the object or to a part of it, this panics as
- * Go does.
+ * Adds a cleanup: `f(arg)` is called in the goroutine of cleanups some time after the object is gone. A cleanup does
+ * not get the object, so an object may have several, and cleanups of objects in a cycle run too. `arg` must not
+ * refer to the object, or the object is never collected. If `arg` is a Ref to the object or to a part of it, the
+ * call panics as in Go.
  */
 export function addCleanup<T extends Type, A, R = unknown>(
   x: RefMembers<T>,
@@ -241,31 +242,31 @@ export function addCleanup<T extends Type, A, R = unknown>(
 }
 
 /**
- * A pointer that does not keep its object alive: `value()` gives a new reference, or null once nothing else had one.
- * Pointers made from one object and type are the same object. The pointer of null has the value null.
+ * Makes a pointer that does not keep its object alive. `value()` returns a new reference, or null after the object is
+ * collected. Two pointers to one object with the same type are equal (`===`). The pointer of null has the value null.
  */
 export function weak<T extends Type>(x: RefMembers<T> | null): WeakRefTo<T> {
   return currentRuntime().weak<T>(x);
 }
 
-/** Makes sure that `x` is not collected before this call. */
+/** Keeps `x` alive until this call. */
 export function keepAlive(x: unknown): void {
   currentRuntime().keepAlive(x);
 }
 
-/** Fills `m`, or a new record, with a consistent snapshot, for which it stops the world. */
+/** Fills `m`, or a new record, with a consistent snapshot. Stops the world meanwhile. */
 export function readMemStats(m?: MemStats): MemStats {
   return currentRuntime().readMemStats(m);
 }
 
-/** Records waits of goroutines, one in about `rate` nanoseconds of waiting; 1 records all, 0 none. */
+/** Records one wait of goroutines in about `rate` nanoseconds of waiting; 1 records all waits, 0 none. */
 export function setBlockProfileRate(rate: number): void {
   currentRuntime().setBlockProfileRate(rate);
 }
 
 /**
- * Records one in `fraction` contentions of a lock, where it is released; 0 none. Returns the fraction before; a
- * negative one only reads it.
+ * Records one in `fraction` contentions of locks, at the place that releases the lock; 0 records none. Returns the
+ * previous fraction. A negative fraction changes nothing.
  */
 export function setMutexProfileFraction(fraction: number): number {
   return currentRuntime().setMutexProfileFraction(fraction);

@@ -23,7 +23,7 @@ export function defaultRuntime(): Runtime {
   return instance ?? install(createRuntime());
 }
 
-/** The packages below have default functions too; they are to mean the same scheduler. */
+/** The functions of @gort/scheduler use the scheduler of the same runtime. */
 function install(rt: Runtime): Runtime {
   instance = rt;
   setDefaultScheduler(rt.scheduler);
@@ -42,8 +42,8 @@ export function currentRuntime(): Runtime {
 }
 
 /**
- * Makes `rt` the runtime behind the functions of this module, and returns the one before, if there was one. For
- * programs that configure their runtime in code; call it before anything else.
+ * Makes `rt` the default runtime, and returns the previous one, or null if there was none. For programs that configure
+ * their runtime in code; call it before any other function.
  */
 export function setDefaultRuntime(rt: Runtime): Runtime | null {
   if (rt.closed) throw useAfterClose("setDefaultRuntime");
@@ -53,8 +53,8 @@ export function setDefaultRuntime(rt: Runtime): Runtime | null {
 }
 
 /**
- * `memProfileRate()` gives the mean number of bytes between two samples of the memory profile, `memProfileRate(n)` sets
- * it and gives the old one: 512 KiB by default, 1 samples all, 0 none.
+ * `memProfileRate()` returns the mean number of bytes between two samples of the memory profile, 512 KiB by default.
+ * `memProfileRate(n)` sets it and returns the previous one: 1 samples all allocations, 0 none.
  */
 export function memProfileRate(rate?: number): number {
   const rt = currentRuntime();
@@ -65,7 +65,7 @@ export function memProfileRate(rate?: number): number {
 
 /** The place of the `skip`-th caller: 0 is the function that calls `caller`. */
 export function caller(skip = 0): CallerInfo {
-  // This function is a frame of its own: without it the count would be the profiler's.
+  // This function is one frame more than the profiler counts.
   return Number.isInteger(skip) && skip >= 0
     ? currentRuntime().caller(skip + 1)
     : currentRuntime().caller(skip);
@@ -80,7 +80,7 @@ export function callers(skip: number, pcs: PCs): number {
   return currentRuntime().callers(Number.isInteger(skip) ? skip + 1 : skip, pcs);
 }
 
-/** Skip 0: `runtime.Callers`, then what is above this module. */
+/** For a skip of 0: `runtime.Callers`, then the frames above this module. */
 function callersFromHere(pcs: PCs): number {
   const rt = currentRuntime();
   const n = rt.callers(0, pcs);

@@ -1,9 +1,9 @@
 /**
- * Makes V8 collect the handles that a program has dropped, before what they hold exhausts the heap.
+ * Makes V8 collect the handles that a program has dropped, before the objects that they root exhaust the heap.
  *
  * A Ref or Slice is a small object of V8's heap and roots an object of ours, of any size. V8 collects when its own heap
  * has grown, and knows nothing of ours: with 64 KiB behind each handle, ours is full when V8's has grown by a few MiB.
- * So we have V8 collect when our live heap has grown, as Go's collector runs when the heap has.
+ * So we make V8 collect when our live heap has grown, as Go's collector runs when the heap has grown.
  *
  * ## Steps
  * 1. At the end of marking (`cycleEnd`) we compare the live heap with `base`: what was live after the last forced
@@ -55,22 +55,26 @@ import type { Collector } from "@gort/gc";
 import type { Scheduler } from "@gort/scheduler";
 import type { RuntimeHeap } from "./heap.ts";
 
-/** Bytes that are live before we make V8 collect, at GOGC=100. Less: small programs collect often; more: they waste it. */
+/**
+ * Bytes that are live before we make V8 collect, at GOGC=100. Less: small programs collect often; more: they waste
+ * it.
+ */
 export const MIN_HEAP = 16 << 20;
 /** Turns of the event loop that we wait for V8's reports. One is enough in Node; browsers may need more. */
 const MAX_TURNS = 4;
-/** Least time without a forced collection after one, in multiples of what it took. */
+/** Least time between two forced collections, in multiples of the duration of the first. */
 const USEFUL_PAUSE = 9;
 const LIMITED_PAUSE = 1;
 const USELESS_PAUSE = 31;
 
 const IDLE = 0;
-/** To be done at the next safepoint. */
+/** V8 collects at the next safepoint. */
 const DUE = 1;
-/** Done; V8's reports are still to come. */
+/** V8 has collected; its reports are still to come. */
 const REPORTING = 2;
-/** A cycle of our collector is asked for, and has begun. */
+/** A cycle of our collector is requested. */
 const ASKED = 3;
+/** That cycle marks. */
 const MEASURING = 4;
 
 /** The last forced collection. */
@@ -83,7 +87,7 @@ export interface LastCollection {
 /** The runtimes of a thread share V8's heap, hence the limit in time too. */
 export const lastOfThread: LastCollection = { end: Number.NEGATIVE_INFINITY, costMs: 0 };
 
-/** What this file needs of its runtime. */
+/** The runtime as this file needs it. */
 export interface HandleOwner {
   readonly collector: Collector;
   readonly scheduler: Scheduler;
@@ -102,13 +106,13 @@ export class DroppedHandles {
   /** Live bytes after the last forced collection, and before the one that is in progress. */
   #base = 0;
   #before = 0;
-  /** Whether the last one of this runtime was worth its time. */
+  /** Whether the last forced collection of this runtime was worth its time. */
   #useful = true;
   /** Finalizers that have returned since V8 collected last. */
   #finalized = 0;
-  /** Whether the cycle that marks was asked for by the program. */
+  /** Whether the program has asked for the cycle that is marking. */
   #forced = false;
-  /** Whether our collection is not to be put off. */
+  /** Whether our collection must start at once. */
   #atOnce = false;
   #collectedBefore = 0;
   #turns = 0;
@@ -144,19 +148,19 @@ export class DroppedHandles {
     scheduler.requestSafepoint();
   }
 
-  /** Between two goroutines. */
+  /** Called between two goroutines. */
   safepoint(): void {
     if (this.#state === DUE) this.#collect();
     else if (this.#state === REPORTING) this.#reported();
   }
 
-  /** For the fatal error of a full heap. */
+  /** A line for the fatal error of a full heap, or "". */
   explainOutOfMemory(): string {
     const n = this.#owner.collector.refs.inuse;
     if (n === 0) return "";
     return (
-      `runtime: ${n} references (Ref, Slice) hold objects, also those that were dropped since the event loop had a turn. ` +
-      "In a long loop, release() them, yield* gosched() or use raw pointers"
+      `runtime: ${n} references (Ref, Slice) hold objects, also those that were dropped since the event loop ` +
+      "had a turn. In a long loop, release() them, yield* gosched() or use raw pointers"
     );
   }
 
@@ -180,7 +184,7 @@ export class DroppedHandles {
     return live >= this.#base + (this.#owner.heap.mem.size - this.#base) / 4;
   }
 
-  /** Whether the pause after the last forced collection is over: `usefulPause` times what it took, if it was useful. */
+  /** Whether the pause after the last forced collection is over: `usefulPause` times its duration, if it was useful. */
   #rested(usefulPause: number): boolean {
     const { now, last } = this.#owner;
     const pause = this.#useful ? usefulPause : USELESS_PAUSE;
@@ -221,7 +225,7 @@ export class DroppedHandles {
     if (n === 0 && this.#turns < MAX_TURNS) {
       this.#wait();
     } else if (n <= 1) {
-      // Our own at most.
+      // At most the handle that `dropOne` made.
       this.#judge(this.#before);
     } else {
       this.#state = ASKED;

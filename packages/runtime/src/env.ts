@@ -1,9 +1,9 @@
 /**
- * Go's environment variables. A value that doesn't parse never stops a program: the default is kept, and
- * where Go says something about it, so do we.
+ * Go's environment variables. A value that does not parse never stops a program: the default stays. Where Go prints a
+ * message about it, so do we.
  */
 
-/** GOGC=off, or a limit that was lifted. */
+/** The value of GOGC or GOMEMLIMIT that means no limit. */
 export const off = "off";
 
 export interface Environment {
@@ -21,8 +21,7 @@ export function processEnvironment(): Environment {
 }
 
 /**
- * GOGC: a percentage, or `off`. Anything else counts as 100, without a word, as in Go. A negative number
- * is the same as `off`.
+ * GOGC: a percentage, or `off`. Any other text means 100, without a message, as in Go. A negative number means `off`.
  *
  * @returns percent >= 0, or -1 for off
  */
@@ -37,13 +36,13 @@ export function parseGOGC(text: string | undefined): number {
 
 const units: Record<string, number> = { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
 
-/** The limit that no program reaches: Go's math.MaxInt64. */
+/** The limit that no program reaches: one more than Go's math.MaxInt64. */
 export const noMemoryLimit = 2 ** 63;
 
 /**
  * GOMEMLIMIT: bytes with an optional unit of B, KiB, MiB, GiB or TiB, or `off`.
  *
- * @returns bytes, or undefined when the text is malformed
+ * @returns bytes, or undefined if the text is malformed
  */
 export function parseMemoryLimit(text: string | undefined): number | undefined {
   if (text === undefined || text === "" || text === off) return noMemoryLimit;
@@ -54,24 +53,27 @@ export function parseMemoryLimit(text: string | undefined): number | undefined {
   return bytes < noMemoryLimit ? bytes : undefined;
 }
 
-/** GOMAXPROCS: a positive whole number; anything else is passed over, as in Go. */
+/** GOMAXPROCS: a positive integer. Any other text is ignored, as in Go. */
 export function parseGOMAXPROCS(text: string | undefined): number | undefined {
   if (text === undefined || !/^\+?\d+$/.test(text)) return undefined;
   const n = Number(text);
   return n > 0 && n < 2 ** 31 ? n : undefined;
 }
 
-/** What GOTRACEBACK asks for. */
+/** The meaning of a GOTRACEBACK value. */
 export interface Traceback {
-  /** 0: no goroutine, 1: those of the program, 2: the runtime's own too. */
+  /** 0: no goroutine, 1: goroutines of the program, 2: also those of the runtime. */
   level: number;
-  /** All goroutines, not only the one that failed. */
+  /** Whether all goroutines are shown, or only the goroutine that failed. */
   all: boolean;
-  /** Whether to crash in the operating system's way after the report. */
+  /** Whether the process crashes in the operating system's way after the report. */
   crash: boolean;
 }
 
-/** GOTRACEBACK: none, single, all, system, crash, or a number of a level; what Go doesn't know is `all` of level 0. */
+/**
+ * GOTRACEBACK: none, single, all, system, crash, or the number of a level. Other text means `all` of level 0, as in
+ * Go.
+ */
 export function parseTraceback(text: string | undefined): Traceback {
   switch (text) {
     case "none":

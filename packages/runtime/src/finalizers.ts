@@ -1,11 +1,11 @@
 /**
- * Two goroutines, one for finalizers and one for cleanups. Each calls its functions one after the other. It exists
- * while there are any, and dumps show it while it runs one. As in Go, a finalizer that blocks holds up other
- * finalizers, but no cleanups. If a function throws, the panic ends the program with a report: nothing
- * on its goroutine recovers it.
+ * Two goroutines, one for finalizers and one for cleanups. Each calls its functions one after the other. A goroutine
+ * exists while its queue holds functions, and dumps show it while it runs one. As in Go, a finalizer that blocks delays
+ * other finalizers, but no cleanups. If a function throws, the panic ends the program with a report: nothing on its
+ * goroutine recovers it.
  *
- * Unlike Go, which may run several cleanups side by side (as many as a quarter of its processors), a cleanup that
- * blocks always holds up other cleanups.
+ * Unlike Go, which may run several cleanups at the same time (as many as a quarter of its processors), a cleanup that
+ * blocks always delays other cleanups.
  */
 import type { Collector, Finalization, FinalizationKind } from "@gort/gc";
 import { getg, type Scheduler } from "@gort/scheduler";
@@ -32,7 +32,7 @@ export class FinalizerGoroutines {
     this.#finalizerDone = finalizerDone;
   }
 
-  /** Something was queued. */
+  /** The collector has queued functions. */
   wake(): void {
     this.#start("finalizer");
     this.#start("cleanup");
@@ -63,7 +63,7 @@ export class FinalizerGoroutines {
         g.flags |= flag;
         try {
           yield* call(f);
-          // Not of one that panicked: its report shows what ran.
+          // If the function panicked, the flag stays: the report shows what ran.
           g.flags &= ~flag;
         } finally {
           queue.done(f);
@@ -72,7 +72,7 @@ export class FinalizerGoroutines {
       }
     } finally {
       this.#running[kind] = false;
-      // One that panicked has ended this goroutine, and perhaps a main function; what is queued behind it has its turn.
+      // A panic has ended this goroutine, and perhaps the program. The functions queued behind it still run.
       this.#start(kind);
     }
   }

@@ -1,8 +1,9 @@
 /**
- * The debug switches: one table feeds the parser, the types and the documentation. A package has the rows of its own switches;
- * here are those of what the facade wires, and all of them in one.
+ * The debug switches: one table feeds the parser, the types and the documentation. A package has the rows of its
+ * own switches; here are those of what the facade wires, and all of them in one.
  *
- * Names that gort does not know are reported once, because a misspelt switch that does nothing costs its user an afternoon.
+ * Names that gort does not know are reported once, because a misspelt switch that does nothing costs its user an
+ * afternoon.
  */
 import { parseSwitches, type SwitchInfo, type SwitchValues, switchDefaults } from "@gort/base";
 import { GODEBUG_SWITCHES } from "@gort/gc";
@@ -42,8 +43,8 @@ export function defaultGodebug(): Godebug {
 /**
  * The switches as an object gives them, the others with their defaults.
  *
- * @throws TypeError for an unknown name or a value that is no integer: in code, unlike in an environment that other programs
- *   share, it is a mistake
+ * @throws TypeError for an unknown name or a value that is no integer: in code, unlike in an environment that other
+ *   programs share, it is a mistake
  */
 export function checkGodebug(switches: Partial<Godebug>): Godebug {
   const result = defaultGodebug();

@@ -1,4 +1,4 @@
-/** The heap as the typed layer and the profiler want to see it: the allocator and the collector behind one face. */
+/** The interfaces that types and profiling declare, over the allocator and the collector. */
 import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
 import type { Addr, LinearMemory } from "@gort/memory";
@@ -11,7 +11,7 @@ export class RuntimeHeap implements Heap {
   readonly mem: LinearMemory;
   readonly #allocator: Allocator;
   readonly #collector: Collector;
-  /** Roots given up because V8 has collected their handles. */
+  /** Number of roots that were released because V8 has collected their handles. */
   collectedRefs = 0;
 
   constructor(allocator: Allocator, collector: Collector) {

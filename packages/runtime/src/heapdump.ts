@@ -1,9 +1,9 @@
 /**
- * `debug.writeHeapDump`: every object of this runtime's heap, what it points to and what holds it, in Go's format
- * (`@gort/memstats/heapdump` describes, reads and converts it).
+ * `debug.writeHeapDump`: every object of this runtime's heap, its pointers and its roots, in Go's format.
+ * `@gort/memstats/heapdump` describes, reads and converts the format.
  *
- * The world is stopped for as long as it takes, and what was found dead by the last collection is swept first; garbage
- * made since is in the dump. Objects are walked the plain way, span by span, slot by slot; nothing is allocated in the heap.
+ * The world is stopped meanwhile. Objects that the last collection found dead are swept first; later garbage is in the
+ * dump. The walk goes span by span and slot by slot, and allocates nothing in the heap.
  */
 import {
   type Allocator,
@@ -28,13 +28,13 @@ const S = MSPAN.offsets;
 const T = GCTYPE.offsets;
 const SP = SPECIAL.offsets;
 
-/** Go's status numbers, which a G has too. */
+/** A G has Go's status numbers. */
 const waiting = gStatusStrings.indexOf("waiting");
 
-/** Pointerful objects of at most so many bytes have their pointers in heapBits; larger ones have a header. */
+/** Objects with pointers of at most so many bytes have their pointers in heapBits; larger ones have a header. */
 const MAX_BITS_BYTES = 512;
 const HEADER_BYTES = 8;
-/** Bytes of a stack of roots that hold its size. */
+/** A stack of roots begins with its size, in so many bytes. */
 const STACK_HEADER = 8;
 
 export interface HeapDumpParts {
@@ -76,7 +76,7 @@ class ObjectWalk {
   readonly #mem: LinearMemory;
   readonly #u32: Uint32Array;
   readonly #heapBits: number;
-  /** Offsets of pointers of the object at hand. */
+  /** Offsets of the pointers of the current object. */
   #offsets = new Uint32Array(64);
   #count = 0;
 
@@ -140,7 +140,7 @@ class ObjectWalk {
     }
   }
 
-  /** The pointers of values of a type that lie one behind the other from offset `from` to `to`. */
+  /** The pointers of an array of values of a type, from offset `from` to `to`. */
   #typed(from: number, to: number, typ: number): void {
     if (typ === 0) return;
     const size = this.#field(typ, T.size);
@@ -182,7 +182,7 @@ function writeGoroutines({ allocator, scheduler }: HeapDumpParts, writer: HeapDu
     const sp = g.rootLo + STACK_HEADER;
     const slots = g.rootLo === 0 ? 0 : Math.max(0, (g.rootSp - STACK_HEADER) / 8);
     const description = {
-      // Need only differ from others; nothing of the heap lies so low.
+      // An address that no other goroutine and no object has: the heap lies higher.
       address: g.goid,
       id: g.goid,
       status: g.atomicstatus,
@@ -194,7 +194,7 @@ function writeGoroutines({ allocator, scheduler }: HeapDumpParts, writer: HeapDu
     writer.goroutine(description, slots > 0 ? sp : 0);
     if (slots === 0) return;
     const site = creationSite(g);
-    // The upper words of the slots are bookkeeping, and no part of the pointers.
+    // The upper word of a slot holds the number of its Root, and is no part of the pointer.
     const contents = new Uint32Array(2 * slots);
     for (let i = 0; i < slots; i++) contents[2 * i] = u32[(sp >>> 2) + 2 * i]!;
     writer.frame({
@@ -207,7 +207,7 @@ function writeGoroutines({ allocator, scheduler }: HeapDumpParts, writer: HeapDu
   });
 }
 
-/** Globals, refs, and objects whose finalizers are to run. */
+/** Globals, refs, and objects whose finalizers are queued. */
 function writeRoots({ allocator, collector }: HeapDumpParts, writer: HeapDumpWriter): void {
   const { u32 } = allocator.mem;
   const { roots, refs, finalizers } = collector;
@@ -223,7 +223,7 @@ function writeRoots({ allocator, collector }: HeapDumpParts, writer: HeapDumpWri
     writer.finalizer(object, true);
   });
   roots.stacks(range);
-  // All roots: globals come first, then the others that were just counted.
+  // forEachRoot visits globals first, then the other roots, which are counted above.
   const all: number[] = [];
   roots.forEachRoot((p) => all.push(p));
   for (let i = 0; i < all.length - held.length; i++) writer.root("globals", all[i]);

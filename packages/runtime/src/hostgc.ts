@@ -1,7 +1,7 @@
 /**
- * The JavaScript engine's own collector, where a program may call it: in Node, and wherever the host was started with
- * `--expose-gc`. Only a full collection is of use: V8 takes what a FinalizationRegistry watches for alive in a minor
- * one.
+ * The JavaScript engine's own collector, where a program may call it: in Node, and where the host runs with
+ * `--expose-gc`. Only a full collection helps: in a minor one, V8 treats objects that a FinalizationRegistry watches as
+ * alive.
  */
 
 interface Host {
@@ -11,7 +11,7 @@ interface Host {
 
 let collect: (() => void) | null | undefined;
 
-/** A full collection of the engine's heap, or null where the host allows none. */
+/** Returns a function that collects all of the engine's heap, or null where the host allows no collection. */
 export function hostCollector(): (() => void) | null {
   const host = globalThis as Host;
   if (isNative(host.gc)) return host.gc;
@@ -19,15 +19,15 @@ export function hostCollector(): (() => void) | null {
   return collect ?? null;
 }
 
-/** A function of the program may have the name too, as functions of a page's scripts are global. */
+/** A page's script may define a global function of the same name. */
 function isNative(f: unknown): f is () => void {
   return typeof f === "function" && Function.prototype.toString.call(f).includes("[native code]");
 }
 
 /**
- * Node's: a context that is made while the flag `--expose-gc` is set has the function. The flag is the process's, so
- * other threads set and clear it too, and it may be set from the start. If another thread has cleared it in between,
- * the next call tries again.
+ * Node's collector: a context that is made while the flag `--expose-gc` is set has the function. The flag belongs
+ * to the process, so other threads set and clear it too, and it may be set from the start. If another thread has
+ * cleared it in between, the result is undefined and the next call tries again.
  */
 function nodeCollector({ process }: Host): (() => void) | null | undefined {
   try {
@@ -41,7 +41,7 @@ function nodeCollector({ process }: Host): (() => void) | null | undefined {
     try {
       return find();
     } finally {
-      // Contexts that the program makes are as it expects them.
+      // Contexts that the program makes later must not have the function.
       v8.setFlagsFromString("--no-expose-gc");
     }
   } catch {

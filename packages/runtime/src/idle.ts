@@ -1,7 +1,7 @@
 /**
- * Idle marking and sweeping: when no goroutine can run, the collector goes on with a cycle that it began, as Go's idle
- * workers do. It happens in tasks of the event loop, so that I/O and timers come first, and it ends by itself when there is
- * nothing left to do. Between two tasks no JavaScript frame exists, so each is a safepoint.
+ * Idle marking and sweeping: when no goroutine can run, the collector continues a cycle that it has begun, as Go's idle
+ * workers do. It works in tasks of the event loop, so that I/O and timers come first, and stops when the cycle needs no
+ * more work. Between two tasks no JavaScript frame exists, so each task is a safepoint.
  */
 import type { Collector } from "@gort/gc";
 import type { Scheduler } from "@gort/scheduler";
@@ -10,7 +10,7 @@ type Immediate = (fn: () => void) => unknown;
 const { setImmediate } = globalThis as { setImmediate?: Immediate };
 const task: Immediate = setImmediate ?? ((fn) => setTimeout(fn, 0));
 
-/** How often to look whether a collection is overdue: Go may be as much late. */
+/** Time between two checks whether a collection is overdue, in ms. A forced collection comes at most so much late. */
 const WATCH_MS = 30_000;
 
 export class IdleWorker {
@@ -22,11 +22,11 @@ export class IdleWorker {
   readonly #step = (): void => {
     this.#scheduled = false;
     if (this.#closed) return;
-    // A scheduler with goroutines to run comes to its own safepoints.
+    // A scheduler that runs goroutines reaches its own safepoints.
     if (!this.#scheduler.isIdle || this.#work()) this.wake();
   };
 
-  /** A slice. What the collector throws is fatal to the program, and is thrown where the scheduler sees it. */
+  /** One slice. An error of the collector is fatal to the program, so it is thrown on a goroutine of the scheduler. */
   #work(): boolean {
     try {
       return this.#collector.idleWork();
@@ -44,7 +44,7 @@ export class IdleWorker {
   }
 
   /**
-   * Has a collection forced when the last one was over two minutes ago, as Go's sysmon does. The timer does not keep the
+   * Forces a collection if the last one was over two minutes ago, as Go's sysmon does. The timer does not keep the
    * process alive.
    */
   watch(): void {
@@ -59,7 +59,7 @@ export class IdleWorker {
     );
   }
 
-  /** A cycle has work to do. */
+  /** A cycle has work left. */
   wake(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;

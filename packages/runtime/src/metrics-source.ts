@@ -1,19 +1,19 @@
 /**
- * The figures of runtime/metrics that MemStats does not have, from the linear memory: the collector's block, the scheduler's
- * counters, the scavenger's times. What is not measured stays unknown, and reads as bad:
+ * The figures of runtime/metrics that MemStats does not have, from the linear memory: the collector's block, the
+ * scheduler's counters, the scavenger's times. A figure that is not measured stays unknown, and reads as bad:
  *
- *     /cpu/classes (idle, total, user)     outside of Node, where nobody says how long the event loop was idle, and under
- *                                          a clock of one's own
+ *     /cpu/classes (idle, total, user)     under a clock of the program's own, and outside of Node, where the host does
+ *                                          not report how long the event loop was idle
  *
- * CPU time. GOMAXPROCS processors for the time since the start are what there is (`total`). Of the one that is driven by
- * this thread's event loop, Node tells how long it was idle; the others are always idle but in a stop of the world, which
- * counts for all. The collector's own time is what it measures in slices and assists. The rest is the user's: goroutines,
+ * CPU time. `total` is the time since the start times GOMAXPROCS. One processor runs on this thread's event loop,
+ * and Node reports how long that was idle. The other processors are always idle, except in a stop of the world,
+ * which counts for all. The collector measures its own time in slices and assists. The rest is `user`: goroutines,
  * and all other JavaScript of the thread.
  *
  *     total = gc/mark/assist + gc/mark/dedicated + gc/mark/idle + gc/pause + scavenge/* + idle + user
  *
- * How long the event loop was idle is known on its own thread only. So all classes are published together: when a cycle
- * ends, at each read on that thread, and once a second where other threads read too.
+ * Only its own thread knows how long an event loop was idle. So all classes are published together: when a cycle
+ * ends, at each read on that thread, and once a second if other threads read too.
  */
 import type { Scavenger } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
@@ -29,7 +29,7 @@ const STACK_START = 2048;
 type Utilization = { idle: number; active: number };
 const host = (globalThis as { performance?: { eventLoopUtilization?(): Utilization } }).performance;
 
-/** Milliseconds that this thread's event loop has had nothing to do; NaN where nobody can tell. */
+/** Milliseconds that this thread's event loop was idle; NaN where the host does not report it. */
 function hostIdleMs(): number {
   return host?.eventLoopUtilization?.().idle ?? Number.NaN;
 }
@@ -41,7 +41,7 @@ export interface CpuClassesParts {
   procs: () => number;
   /** Monotonic nanoseconds. */
   nanotime: () => number;
-  /** Whether `nanotime` is the host's time, so that its idle time can be compared. */
+  /** Whether `nanotime` is the host's time: only then can it be compared with the host's idle time. */
   hostTime: boolean;
 }
 
@@ -50,7 +50,7 @@ export class CpuClasses {
   readonly #parts: CpuClassesParts;
   readonly #times = new Float64Array(8);
   readonly #hostIdleStart: number;
-  // Integrals over time as of the last publication, ns.
+  // Integrals over time at the last publication, in ns.
   #last: number;
   #lastPause = 0;
   #totalNs = 0;
@@ -72,7 +72,7 @@ export class CpuClasses {
     t[CPU_TIMES.markDedicated] = record.dedicatedNs;
     t[CPU_TIMES.markIdle] = record.idleNs;
     t[CPU_TIMES.pause] = record.pauseCpuNs;
-    // Of a cycle of one stop all that has passed lies within the stop, which is not over.
+    // All time of a stop-the-world cycle lies within its stop, which has not ended.
     if (cycle !== null && !cycle.stw) {
       t[CPU_TIMES.markAssist] += cycle.assistNs;
       t[CPU_TIMES.markDedicated] += cycle.backgroundNs;
@@ -85,7 +85,7 @@ export class CpuClasses {
     const elapsed = now - this.#last;
     const paused = t[CPU_TIMES.pause] - this.#lastPause;
     this.#totalNs += elapsed * n;
-    // A stop counts for all processors, so those without a thread were not idle in it.
+    // A stop counts for all processors, so processors without a thread were not idle in it.
     this.#otherIdleNs += Math.max(0, elapsed * (n - 1) - (paused * (n - 1)) / n);
     this.#last = now;
     this.#lastPause = t[CPU_TIMES.pause];
@@ -108,7 +108,7 @@ export class RuntimeMetrics implements MetricsSource {
 
   /**
    * @param stats read just before each fill, as createMetrics does
-   * @param refresh brings what this thread publishes up to date
+   * @param refresh publishes the figures that only this thread knows
    */
   constructor(record: GCRecord, stats: RuntimeStats, sched: SchedStats, refresh: () => void) {
     this.#record = record;
@@ -132,7 +132,7 @@ export class RuntimeMetrics implements MetricsSource {
     raw.cpuIdle = cpu[CPU_TIMES.idle] / 1e9;
     raw.cpuTotal = cpu[CPU_TIMES.total] / 1e9;
 
-    // What has run first: it is a part of what was queued.
+    // Executed functions are read first, because they are part of the queued ones.
     raw.finalizersExecuted = record.finalizations("finalizersExecuted");
     raw.finalizersQueued = record.finalizations("finalizersQueued");
     raw.cleanupsExecuted = record.finalizations("cleanupsExecuted");

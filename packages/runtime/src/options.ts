@@ -1,6 +1,6 @@
 /**
- * What a runtime can be made with: the options, and what the environment says where they don't. A value that nobody can mean is
- * refused, before anything is made: of the wrong kind with a TypeError, a number out of range with a RangeError.
+ * The options of a runtime, and the environment's values for options that are not set. A wrong value is refused before
+ * anything is made: a value of the wrong kind with a TypeError, a number out of range with a RangeError.
  */
 import { writeStderr } from "@gort/base";
 import type { Clock, DeadlockMode } from "@gort/scheduler";
@@ -13,36 +13,39 @@ export interface RuntimeOptions {
   maxMemory?: number;
   /** Whether worker threads may share the memory. Default: where SharedArrayBuffer exists. */
   shared?: boolean;
-  /** Growth of the heap, in percent of what is alive, that starts a collection; "off" for none. Default: GOGC. */
+  /** Growth of the heap, in percent of the live heap, that starts a collection; "off" for none. Default: GOGC. */
   gogc?: number | "off";
-  /** Bytes that the runtime tries to stay below. Default: GOMEMLIMIT. */
+  /** The runtime tries to use fewer bytes than this. Default: GOMEMLIMIT. */
   memoryLimit?: number;
-  /** Number of Ps. Default: GOMAXPROCS, else 1, as one thread runs them. */
+  /** Number of Ps. Default: GOMAXPROCS, else 1, because one thread runs all goroutines. */
   gomaxprocs?: number;
   /** Debug switches as in GODEBUG. Default: GODEBUG. */
   godebug?: string | Partial<Godebug>;
   /** Where traces and crash reports go. Default: the process's standard error, or the console. */
   stderr?: (text: string) => void;
   /**
-   * The part of the time that samples of the memory profile may take, above 0 to 1. Where they would take more, fewer are
-   * taken and counted for more; 1 takes all. Default: 0.02 at the default rate, 1 at any other.
+   * The part of the time that samples of the memory profile may take, above 0 to 1. If they would take more, fewer are
+   * taken, and each counts for more; 1 takes all. Default: 0.02 at the default rate, 1 at any other.
    */
   memProfileBudget?: number;
   /**
-   * The block profile takes the stack of one wait in so many, at random, of a goroutine that had 64 equal ones. Default 1: of every wait.
-   * Above 1, all waits are still counted and timed, at a fraction of the cost, but fewer than `blockStackPeriod` short waits of a goroutine, on
-   * average, may stand at a place where it waited before; 16 is a good choice.
+   * After 64 identical stacks from one goroutine, the block profile captures the stack of only one wait in so many, at
+   * random. Default 1: the stack of every wait. Above 1, all waits are still counted and timed, at a fraction of
+   * the cost. But on average fewer than `blockStackPeriod` short waits of a goroutine may appear at a place where
+   * it waited before. 16 is a good choice.
    */
   blockStackPeriod?: number;
   /**
-   * Lets goroutines that nothing can wake any more be collected whenever V8 collects, not only when the profile `goroutineleak` is
-   * written. Costs some 20 us a goroutine. Needed for that profile only where V8 cannot be told to collect. Default false.
+   * Lets V8 collect leaked goroutines, which nothing can wake, whenever it collects: not only while the profile
+   * `goroutineleak` is written. Costs some 20 us a goroutine. That profile needs the option only where a program cannot
+   * make V8 collect. Default false.
    */
   leakDetection?: boolean;
   /**
-   * When a program ends as deadlocked. `"certain"`, the default: when the event loop would end, so that nothing can wake a
-   * goroutine. `"eager"`: as soon as all goroutines wait for each other; only for tests and for programs without callbacks of the host.
-   * `"warn"`: as `"certain"`, and one dump after five seconds in which all goroutines wait for each other. `"off"`: never.
+   * When a program ends as deadlocked. `"certain"`, the default: when the event loop would end, so that nothing can
+   * wake a goroutine. `"eager"`: as soon as all goroutines wait for each other; only for tests and for programs
+   * without callbacks of the host. `"warn"`: like `"certain"`, with one dump after five seconds in which all
+   * goroutines wait for each other. `"off"`: never.
    */
   deadlock?: DeadlockMode;
   /** Time, for tests. */
@@ -64,7 +67,7 @@ function resolveGodebug(
   return checkGodebug(option);
 }
 
-/** Checks a number that an option gave. */
+/** Checks the number of an option. */
 function number(name: string, value: unknown, ok: (n: number) => boolean, what: string): number {
   const fault = `runtime: ${name} must be ${what} (got ${String(value)})`;
   if (typeof value !== "number") throw new TypeError(fault);
@@ -90,7 +93,7 @@ function resolveMemoryLimit(
   }
   const limit = parseMemoryLimit(env.GOMEMLIMIT);
   if (limit !== undefined) return limit;
-  // Go's words. Go ends the program here; the default is kept.
+  // Go's words. Unlike Go, which ends the program here, we keep the default.
   warn(`GOMEMLIMIT=${env.GOMEMLIMIT}`);
   warn("malformed GOMEMLIMIT; see `go doc runtime/debug.SetMemoryLimit`; no limit is set");
   return noMemoryLimit;
@@ -117,7 +120,7 @@ const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "seed",
 ]);
 
-/** Refuses what nobody else would notice; the parts check the values that they get. */
+/** Refuses wrong options that no part would notice; the parts check the values that they get. */
 function checkOptions(options: RuntimeOptions): void {
   if (options === null || typeof options !== "object") {
     throw new TypeError(`runtime: options must be an object (got ${String(options)})`);
@@ -150,7 +153,7 @@ export function given<K extends keyof RuntimeOptions>(
   return found;
 }
 
-/** The settings of a runtime, where option, environment and default have been weighed. */
+/** The settings of a runtime: each an option's value, or else the environment's, or else the default. */
 export interface Settings {
   readonly stderr: (text: string) => void;
   readonly godebug: Godebug;
@@ -168,7 +171,7 @@ export function resolveOptions(options: RuntimeOptions, env: Environment): Setti
   const godebug = resolveGodebug(options.godebug, env, warn);
   // At a negative rate Go samples every allocation, as at 1.
   if (godebug.memprofilerate < 0) godebug.memprofilerate = 1;
-  // The trace hears of what the profile samples.
+  // The trace sees only allocations that the profile samples.
   if (godebug.allocfreetrace !== 0) godebug.memprofilerate = 1;
   return {
     stderr,

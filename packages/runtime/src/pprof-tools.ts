@@ -1,5 +1,5 @@
 /**
- * `@gort/runtime/pprof-tools`: reading, comparing and showing profile files, of this runtime or of anybody else.
+ * `@gort/runtime/pprof-tools`: reads, compares and shows profile files, of this runtime or of any other program.
  */
 export { writeFileAtomically } from "@gort/profiling";
 export * from "@gort/profiling/pprof";

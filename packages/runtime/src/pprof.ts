@@ -1,4 +1,4 @@
-/** `@gort/runtime/pprof`: profiles of the default runtime, in Go's formats. */
+/** `@gort/runtime/pprof`: profiles in Go's formats, of the running goroutine's runtime or else the default one. */
 import type {
   CustomProfile,
   EventLoopProfileOptions,
@@ -22,8 +22,8 @@ export type {
 export { labels, serveCPUProfile, workerThread } from "@gort/profiling";
 
 /**
- * The profile of this name, or null: `heap`, `allocs`, `block`, `mutex`, `goroutine`, `goroutineleak`, `threadcreate`, one of the
- * user's own, and `v8heap` and `eventloop` once they are started.
+ * The profile of this name, or null: `heap`, `allocs`, `block`, `mutex`, `goroutine`, `goroutineleak`,
+ * `threadcreate`, a profile made by `newProfile`, and `v8heap` and `eventloop` once they are started.
  */
 export function lookup(name: string): NamedProfile | null {
   const { profiler } = currentRuntime();
@@ -38,42 +38,45 @@ export function profiles(): NamedProfile[] {
   return currentRuntime().profiler.profiles();
 }
 
-/** Writes the heap as of the last completed collection, as gzipped pprof. */
+/** Writes the heap profile of the last completed collection, as gzipped pprof. */
 export function writeHeapProfile(sink: Sink): Promise<void> {
   return currentRuntime().profiler.writeHeapProfile(sink);
 }
 
-/** Makes a profile of the user's own. */
+/** Makes a profile whose entries the program adds. */
 export function newProfile(name: string): CustomProfile {
   return currentRuntime().profiler.newProfile(name);
 }
 
-/** Starts a CPU profile of this thread, and of worker threads that serve one; written when it is stopped. */
+/** Starts a CPU profile of this thread, and of worker threads that serve one. `stopCPUProfile` writes it. */
 export function startCPUProfile(sink: Sink): void {
   currentRuntime().profiler.startCPUProfile(sink);
 }
 
-/** Stops the CPU profile and writes it; resolves when it is written. */
+/** Stops the CPU profile and writes it. Resolves when the profile is written. */
 export function stopCPUProfile(): Promise<void> {
   return currentRuntime().profiler.stopCPUProfile();
 }
 
-/** Samples the objects that V8 allocates from now on, as the profile `v8heap`: what is not in the linear memory. */
+/** Samples objects that V8 allocates from now on, outside of the linear memory, as the profile `v8heap`. */
 export function startV8HeapProfile(options?: V8HeapProfileOptions): void {
   currentRuntime().profiler.startV8HeapProfile(options);
 }
 
-/** Ends the sampling; the profile is gone. */
+/** Ends the sampling and removes the profile. */
 export function stopV8HeapProfile(): void {
   currentRuntime().profiler.stopV8HeapProfile();
 }
 
-/** Measures the callbacks of the event loop from now on, as the profile `eventloop`: time by who asked for them. */
+/**
+ * Measures callbacks of the event loop from now on, as the profile `eventloop`: time by the place that requested
+ * them.
+ */
 export function startEventLoopProfile(options?: EventLoopProfileOptions): void {
   currentRuntime().profiler.startEventLoopProfile(options);
 }
 
-/** Ends the measuring; the profile stays. */
+/** Ends the measuring. The profile stays. */
 export function stopEventLoopProfile(): void {
   currentRuntime().profiler.stopEventLoopProfile();
 }
@@ -83,13 +86,13 @@ export function goroutineLabels(): LabelSet | null {
   return currentRuntime().profiler.goroutineLabels();
 }
 
-/** Gives the running goroutine, and those it starts, these labels. */
+/** Gives these labels to the running goroutine and to goroutines that it starts. */
 export function setGoroutineLabels(labels: LabelSet | Readonly<Record<string, string>> | null): void {
   currentRuntime().profiler.setGoroutineLabels(labels);
 }
 
 /**
- * Writes a profile to a file: a complete one, or none. `gc()` first for figures as of now.
+ * Writes a profile to a file: a complete one, or none. Call `gc()` first for current figures.
  *
  * @param debug 0 for gzipped pprof, 1 for text
  */

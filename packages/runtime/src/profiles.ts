@@ -1,9 +1,10 @@
 /**
- * What the profiler wants to know of goroutines: their stacks, their labels, how long they waited where, and who made
+ * Goroutines as the profiler sees them: their stacks, their labels, where and how long they waited, and which code made
  * them wait.
  *
- * Stacks begin as Go's do, with the operation of the runtime that the goroutine waits in: in the profile `block`
- * one frame (`runtime.chanrecv1`), in `goroutine` after `runtime.gopark`. Frames of the runtime's own code are left out.
+ * Stacks begin as Go's do, with the operation of the runtime that the goroutine waits in. In the profile `block`
+ * that is one frame (`runtime.chanrecv1`); in `goroutine` it follows `runtime.gopark`. Frames of the runtime's own
+ * code are left out.
  */
 import type { LabelSet, LabelStore, Profiler, StackFrame, StackSource } from "@gort/profiling";
 import { EventPlace } from "@gort/profiling/internal";
@@ -27,7 +28,7 @@ import {
 } from "@gort/scheduler/internal";
 import { hostCollector } from "./hostgc.ts";
 
-/** Waits that are events of the block profile: those in which another goroutine is waited for. */
+/** Waits that are events of the block profile: a goroutine waits for another goroutine. */
 const blocking: Readonly<Record<string, string>> = {
   "chan receive": "runtime.chanrecv1",
   "chan send": "runtime.chansend1",
@@ -49,7 +50,7 @@ const parked: Readonly<Record<string, string>> = {
 const blockLeaf = waitReasonStrings.map((reason) => blocking[reason]);
 const parkedLeaf = waitReasonStrings.map((reason) => blocking[reason] ?? parked[reason]);
 
-/** The frames of the runtime that a goroutine's stack begins with. */
+/** The runtime's frames at the leaf of a goroutine's stack. */
 function leavesOf(g: G): string[] {
   if (g.atomicstatus === Gsyscall) return ["syscall.Syscall"];
   if (g.atomicstatus !== Gwaiting) return [];
@@ -62,7 +63,7 @@ function pcsOf(profiler: Profiler, g: G): number[] | null {
   return gDerived(g, profiler.internSites);
 }
 
-/** A goroutine that has not begun is shown where it was started. */
+/** The stack of a goroutine. One that has not begun is shown at the place that started it. */
 function stackOf(profiler: Profiler, g: G): number[] | StackFrame[] {
   const pcs = pcsOf(profiler, g);
   if (pcs !== null) {
@@ -112,28 +113,31 @@ export class GoroutineStacks implements StackSource {
   }
 }
 
-/** What was seen of a goroutine while it was there. */
+/** A goroutine as a search noted it, for the case that V8 collects it. */
 interface Seen {
   /** The first line of its dump. */
   header: string;
   /** The last two lines of its dump, or "". */
   createdBy: string;
   labels: LabelSet | null;
-  /** Its stack as return addresses, of which the first `leaves` are the runtime's. */
+  /** Its stack as return addresses. The first `leaves` of them are the runtime's. */
   pcs: number[];
   leaves: number;
 }
 
 /**
- * Goroutines that can never run again, as the profile `goroutineleak` shows them. V8's collector finds them, and takes them away
- * together with their stacks. So a profile that is written goes in two steps:
+ * Goroutines that can never run again, as the profile `goroutineleak` shows them. V8's collector finds them, and
+ * collects them together with their stacks. So the profile is written in two steps:
  *
- *   1. the stack of every waiting goroutine is taken, as numbers that keep nothing alive, and the scheduler lets go of them;
- *   2. in a later turn of the event loop (until then V8 keeps whatever was looked at) V8 collects, and those that are gone are
- *      the leaked ones: their stacks are kept, the others forgotten, and the scheduler holds the others again.
+ *   1. We note the stack of every waiting goroutine, as numbers that keep nothing alive. The scheduler drops its
+ *      references to these goroutines.
+ *   2. In a later turn of the event loop, V8 collects. (Until then V8 keeps every object that was read.) Goroutines
+ *      that are gone are leaked, and we keep their stacks. We forget the other stacks, and the scheduler holds the
+ *      other goroutines again.
  *
- * With the scheduler's `leakDetection` it never holds them, and V8 may collect one before anybody asked: then the function and where
- * it was started are left. All stay in the profile for ever.
+ * With the scheduler's `leakDetection` the scheduler never holds waiting goroutines, and V8 may collect one before
+ * a search has noted it. Then only its function and the place that started it are known. All leaked goroutines stay
+ * in the profile.
  */
 export class LeakedGoroutines implements StackSource {
   readonly #of: ProfiledRuntime;
@@ -142,7 +146,7 @@ export class LeakedGoroutines implements StackSource {
   readonly #always: boolean;
   /** By goid. */
   #seen = new Map<number, Seen>();
-  /** Searches that have noted stacks and not yet found whose they need. */
+  /** Searches that have noted stacks and not yet found the leaked goroutines. */
   #searches = 0;
 
   constructor(of: ProfiledRuntime, goroutines: GoroutineStacks, always: boolean) {
@@ -212,12 +216,12 @@ export class LeakedGoroutines implements StackSource {
     }
   }
 
-  /** Those known so far: only what is written can wait for V8 to collect. */
+  /** Leaked goroutines that are known so far: only the writing of a profile can wait until V8 has collected. */
   count(): number {
     return this.#find().length;
   }
 
-  /** All goroutines, after those that are leaked. */
+  /** The leaked goroutines, then all others. */
   dump(): string {
     const leaked = this.#find().map((leak) => {
       const seen = this.#seen.get(leak.goid);
@@ -234,14 +238,14 @@ export class LeakedGoroutines implements StackSource {
   }
 }
 
-/** A goroutine of which no stack was taken before V8 collected it. */
+/** A goroutine that V8 has collected before a search noted its stack. */
 function collectedText({ goid, func, createdBy }: Leak): string {
   const by =
     createdBy === null ? "" : `created by ${createdBy.func}\n\t${createdBy.file}:${createdBy.line}\n`;
   return `goroutine ${goid} [waiting (leaked)]:\n${goName(func)}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
 }
 
-/** The one thread that runs goroutines; nobody's stack started it. */
+/** The only thread that runs goroutines. No stack started it. */
 export const threadStacks: StackSource = {
   forEach(visit) {
     visit([]);
@@ -249,7 +253,10 @@ export const threadStacks: StackSource = {
   count: () => 1,
 };
 
-/** Labels stay with the goroutine that set them and pass to those it starts; host code has a set of its own. */
+/**
+ * Labels belong to the goroutine that set them, and pass to goroutines that it starts. Host code has a set of its
+ * own.
+ */
 export class GoroutineLabels implements LabelStore {
   #host: LabelSet | null = null;
 
@@ -272,14 +279,14 @@ export class GoroutineLabels implements LabelStore {
 /** Feeds the block profile. */
 export class GoroutineWaits {
   readonly #profiler: Profiler;
-  /** The places where a goroutine waits, by wait reason; by its generator, as a G serves many. */
+  /** The places where a goroutine waits, by its generator (a G serves many goroutines) and by wait reason. */
   readonly #places = new WeakMap<object, (EventPlace | undefined)[]>();
 
   constructor(profiler: Profiler) {
     this.#profiler = profiler;
   }
 
-  /** A goroutine has waited for `ns`; it is still suspended in the operation, where its stack can be taken. */
+  /** A goroutine has waited for `ns`. It is still suspended in the operation, so its stack can be captured. */
   record(g: G, ns: number, reason: number): void {
     const { block } = this.#profiler;
     const leaf = blockLeaf[reason];
@@ -298,7 +305,7 @@ export class GoroutineWaits {
   }
 
   #place({ gen }: G, reason: number): EventPlace {
-    // Host code that waits has no generator, and no stack to take.
+    // Host code that waits has no generator, and no stack to capture.
     if (gen === null) return new EventPlace();
     let places = this.#places.get(gen);
     if (places === undefined) {
@@ -309,7 +316,7 @@ export class GoroutineWaits {
   }
 }
 
-/** A lock was released for which others had waited `ns`, by the code above the function `above`. */
+/** Records that the caller of the function `above` released a lock for which others had waited `ns`. */
 export function recordMutexEvent(
   profiler: Profiler,
   ns: number,

@@ -1,7 +1,7 @@
 /**
- * Roots for raw pointers. A goroutine's JavaScript locals can't be scanned, so a pointer that must outlive a
- * safepoint is written into a slot of the goroutine's own stack in the heap: a stack span, counted in
- * StackInuse, made when the goroutine roots its first pointer.
+ * Roots for raw pointers. A goroutine's JavaScript locals cannot be scanned. So a pointer that must outlive a safepoint
+ * is written into a slot of the goroutine's own stack in the heap. That stack is a stack span, counted in
+ * StackInuse, and is made when the goroutine roots its first pointer.
  *
  *     rootLo                                rootLo + rootSp           rootLo + size
  *     | size (u32), 0 | slot | slot | slot  | free                    |
@@ -9,11 +9,11 @@
  *
  *     slot     0  address rooted     4  number of the Root that owns it
  *
- * Slots are pushed by `root` and popped by `frame` (which restores rootSp), by `using`, or all together when
- * the goroutine ends. A full stack is copied to one of twice the size, as Go's are: possibly inside of a frame, so rootSp,
- * like the place of a slot that a Root knows, is an offset. It is 0 until the first root, and again at the end of a frame
- * in which that was. The number tells a Root that outlived its frame that the slot has become another's.
- * Host code has no goroutine, and its roots are slots of the collector's table.
+ * `root` pushes slots. `frame` (which restores rootSp), `using` and the end of the goroutine pop them. A full stack is
+ * copied to one of twice the size, as in Go. That may happen inside of a frame, so rootSp and the place that a Root
+ * knows are offsets. rootSp is 0 until the first root, and again at the end of the frame that made the first root.
+ * If a Root outlives its frame, the number tells it that the slot belongs to another Root. Host code has no
+ * goroutine; its roots are slots of the collector's table.
  */
 import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
@@ -29,7 +29,7 @@ const SLOT = 8;
 export interface Root<T> {
   /** The rooted address. Reading is always valid; writing roots something else instead. */
   ptr: Ptr<T>;
-  /** Gives the slot up. Called by `using`; a second call does nothing. */
+  /** Releases the slot. `using` calls it; a second call does nothing. */
   release(): void;
   [Symbol.dispose](): void;
 }
@@ -50,7 +50,7 @@ class StackRoot<T> implements Root<T> {
   /** Address of the slot; 0 once it was released or its frame has ended. */
   #slot(): number {
     const g = this.#g;
-    // A stack that went back may be another goroutine's, of this G too: the number is nobody else's.
+    // A freed stack may belong to another goroutine by now, even of the same G. No two Roots have the same number.
     if (g.rootLo === 0 || this.#offset >= g.rootSp) return 0;
     const slot = g.rootLo + this.#offset;
     return this.#roots.u32[(slot + 4) >>> 2] === this.#id ? slot : 0;
@@ -125,7 +125,7 @@ export class GoroutineRoots {
   readonly #collector: Collector;
   readonly #scheduler: Scheduler;
   #lastId = 0;
-  /** Bytes that a goroutine's stack may have; one that needs more ends the program. Go's limit on 64-bit systems. */
+  /** Largest stack of a goroutine, in bytes: a goroutine that needs more ends the program. Go's 64-bit limit. */
   maxStack = 1_000_000_000;
 
   constructor(allocator: Allocator, collector: Collector, scheduler: Scheduler) {
@@ -144,7 +144,7 @@ export class GoroutineRoots {
     else if (g.rootSp === this.u32[g.rootLo >>> 2]) this.#growStack(g);
     const offset = g.rootSp;
     const slot = g.rootLo + offset;
-    // 0 is a released slot.
+    // The number 0 marks a released slot.
     this.#lastId = (this.#lastId + 1) >>> 0 || 1;
     this.u32[slot >>> 2] = p;
     this.u32[(slot + 4) >>> 2] = this.#lastId;
@@ -159,7 +159,7 @@ export class GoroutineRoots {
     });
   }
 
-  /** The goroutine has ended: its stack goes back. */
+  /** The goroutine has ended: frees its stack. */
   exit(g: G): void {
     if (g.rootLo === 0) return;
     this.#allocator.stackFree(g.rootLo as Addr, this.u32[g.rootLo >>> 2]);

@@ -58,10 +58,10 @@ export class Runtime extends RuntimeMethods {
   readonly metrics: Metrics;
   /** The debug switches in force. */
   readonly godebug: Godebug;
-  /** Sink of traces and crash reports. */
+  /** Receives traces and crash reports. */
   readonly stderr: (text: string) => void;
 
-  // What belongs to no runtime in particular, so that a runtime has every function of the module.
+  // Functions that need no runtime, so that a runtime has every function of the module.
   readonly defaultCase = defaultCase;
   readonly recvCase = recvCase;
   readonly sendCase = sendCase;
@@ -101,13 +101,16 @@ export class Runtime extends RuntimeMethods {
 
   // ---- memory ----
 
-  /** A full collection, sweep included; a safepoint. */
+  /** Runs a full collection, sweep included. The call is a safepoint. */
   gc(): void {
     this.collector.gc();
     this.profiler.mem.postSweep();
   }
 
-  /** A full collection, then as many pages as possible go back to the operating system. Returns the bytes released. */
+  /**
+   * Runs a full collection, then returns as many pages as possible to the operating system. Returns the bytes
+   * released.
+   */
   freeOSMemory(): number {
     this.gc();
     const released = this.allocator.freeOSMemory();
@@ -115,7 +118,7 @@ export class Runtime extends RuntimeMethods {
     return released;
   }
 
-  /** A place where a collection that is due may run: no raw pointer survives it unrooted. */
+  /** Runs a collection if one is due. A raw pointer that is not rooted does not survive the call. */
   safepoint(): void {
     this.collector.pollSafepoint();
   }
@@ -125,7 +128,7 @@ export class Runtime extends RuntimeMethods {
     return this.#parts.roots.root(p);
   }
 
-  /** Bytes that a goroutine's stack in the heap may have: see debug.setMaxStack. */
+  /** Largest stack of a goroutine in the heap, in bytes: see debug.setMaxStack. */
   get maxStack(): number {
     return this.#parts.roots.maxStack;
   }
@@ -135,52 +138,53 @@ export class Runtime extends RuntimeMethods {
   }
 
   /**
-   * Has `f` called with a new reference to the object, in the goroutine of finalizers, some time after nothing else
-   * refers to it; `null` takes the finalizer away. It runs once; an object in a cycle with another never gets it.
+   * Sets the object's finalizer: `f` is called once with a new reference to the object, in the goroutine of finalizers,
+   * some time after the last other reference is gone. `null` removes the finalizer. If objects with finalizers form
+   * a cycle, none of the finalizers runs.
    *
-   * @throws FatalError for a second finalizer on one object, as Go dies of it
+   * @throws FatalError for a second finalizer on one object, which is fatal in Go too
    */
   setFinalizer<T extends Type, R = unknown>(x: RefMembers<T>, f: ((x: Ref<T>) => NotAsync<R>) | null): void {
     setFinalizer(this, x, f);
   }
 
   /**
-   * Has `f(arg)` called in the goroutine of cleanups some time after the object is gone. Unlike a finalizer it does not
-   * see the object, so several may be attached, and objects that point to each other are no obstacle. `arg` must not
-   * refer to the object, or the object never goes. If `arg` is a Ref to the object or to a part of it, this panics as
-   * Go does.
+   * Adds a cleanup: `f(arg)` is called in the goroutine of cleanups some time after the object is gone. A cleanup does
+   * not get the object, so an object may have several, and cleanups of objects in a cycle run too. `arg` must not
+   * refer to the object, or the object is never collected. If `arg` is a Ref to the object or to a part of it, the
+   * call panics as in Go.
    */
   addCleanup<T extends Type, A, R = unknown>(x: RefMembers<T>, f: (arg: A) => NotAsync<R>, arg: A): Cleanup {
     return addCleanup(this, x, f, arg);
   }
 
   /**
-   * A pointer that does not keep its object alive: `value()` gives a new reference, or null once nothing else had one.
-   * Pointers made from one object and type are the same object. The pointer of null has the value null.
+   * Makes a pointer that does not keep its object alive. `value()` returns a new reference, or null after the object is
+   * collected. Two pointers to one object with the same type are equal (`===`). The pointer of null has the value null.
    */
   weak<T extends Type>(x: RefMembers<T> | null): WeakRefTo<T> {
     return this.#parts.weak.to(x);
   }
 
-  /** Makes sure that `x` is not collected before this call. */
+  /** Keeps `x` alive until this call. */
   keepAlive(x: unknown): void {
-    // A comparison with x needs x here, whatever is inlined or optimised.
+    // The comparison needs x here, even in inlined and optimised code.
     if (x === keptForever) throw new TypeError("runtime: keepAlive of its own mark");
   }
 
   // ---- statistics and profiles ----
 
-  /** Fills `m`, or a new record, with a consistent snapshot, for which it stops the world. */
+  /** Fills `m`, or a new record, with a consistent snapshot. Stops the world meanwhile. */
   readMemStats(m: MemStats = newMemStats()): MemStats {
     return readStopped(this.#parts.stops, this.#parts.stats, m);
   }
 
   /**
-   * Lets other threads read this runtime's statistics: give the result to a worker, which calls `attachStats` of
-   * `@gort/runtime/attach` with it. From then on the heap takes its locks, which costs a few nanoseconds where a run of
-   * slots is used up, and CPU times are published once a second.
+   * Lets other threads read this runtime's statistics: pass the result to a worker, which calls `attachStats` of
+   * `@gort/runtime/attach` with it. From then on the heap takes its locks, which costs a few nanoseconds for each
+   * run of slots that is used up. CPU times are published once a second.
    *
-   * @throws TypeError if the memory can't be shared
+   * @throws TypeError if the memory cannot be shared
    */
   shareStats(): SharedStats {
     this.allocator.share();
@@ -195,8 +199,8 @@ export class Runtime extends RuntimeMethods {
   }
 
   /**
-   * Hands every object of the heap, what it points to and what holds it, piece by piece to `sink`, in the format of
-   * `@gort/memstats/heapdump`; returns the number of bytes. The world is stopped meanwhile.
+   * Passes every object of the heap, its pointers and its roots to `sink`, piece by piece, in the format of
+   * `@gort/memstats/heapdump`. Returns the number of bytes. The world is stopped meanwhile.
    */
   writeHeapDump(sink: DumpSink): number {
     const { allocator, collector, scheduler, profiler } = this;
@@ -210,12 +214,12 @@ export class Runtime extends RuntimeMethods {
     }
   }
 
-  /** One line about the collector since the runtime was created. */
+  /** Describes the collector's work since the runtime was created, in one line. */
   summary(): string {
     return summary(this.readMemStats(), this.#parts.now() - this.#parts.startMs);
   }
 
-  /** Mean number of bytes between two samples of the memory profile: 512 KiB; 1 samples all, 0 none. */
+  /** Mean number of bytes between two samples of the memory profile. Default 512 KiB; 1 samples all, 0 none. */
   get memProfileRate(): number {
     return this.profiler.memProfileRate;
   }
@@ -224,15 +228,15 @@ export class Runtime extends RuntimeMethods {
     this.profiler.memProfileRate = rate;
   }
 
-  /** Records waits of goroutines, one in about `rate` nanoseconds of waiting; 1 records all, 0 none. */
+  /** Records one wait of goroutines in about `rate` nanoseconds of waiting; 1 records all waits, 0 none. */
   setBlockProfileRate(rate: number): void {
     this.profiler.setBlockProfileRate(rate);
     this.scheduler.blockProfileEnabled = rate > 0;
   }
 
   /**
-   * Records one in `fraction` contentions of a lock, where it is released; 0 none. Returns the fraction before; a
-   * negative one only reads it.
+   * Records one in `fraction` contentions of locks, at the place that releases the lock; 0 records none. Returns the
+   * previous fraction. A negative fraction changes nothing.
    */
   setMutexProfileFraction(fraction: number): number {
     const old = this.profiler.setMutexProfileFraction(fraction);
@@ -256,7 +260,7 @@ export class Runtime extends RuntimeMethods {
     return `Runtime(${version()}, GOMAXPROCS ${gomaxprocs}, ${count}, heap ${heap})`;
   }
 
-  /** The figures that identify a runtime, all 0 after its close. `heapBytes` is `MemStats.HeapAlloc`. */
+  /** Figures that identify the runtime, all 0 after its close. `heapBytes` is `MemStats.HeapAlloc`. */
   toJSON(): { version: string; gomaxprocs: number; goroutines: number; heapBytes: number; closed: boolean } {
     const { closed } = this;
     return {
@@ -279,10 +283,10 @@ export class Runtime extends RuntimeMethods {
   }
 
   /**
-   * Ends all goroutines, stops timers, and gives the memory's pages back. From then on every function of the
-   * runtime, of its `unsafe`, `metrics` and `types`, and of the module while the runtime is its own, throws a
-   * TypeError; `main` rejects with it. What is in the heap may still be read through references that exist. Another
-   * close does nothing.
+   * Ends all goroutines, stops timers, and returns the memory's pages to the operating system. From then on every
+   * function of the runtime, and of its `unsafe`, `metrics` and `types`, throws a TypeError; `main` rejects with
+   * it. So do the module's functions while this runtime is the default one. Existing references can still read the
+   * heap. Another close does nothing.
    */
   close(): void {
     if (this.closed) return;
@@ -297,7 +301,7 @@ export class Runtime extends RuntimeMethods {
 /** keepAlive compares with this object, which no caller has. */
 const keptForever = {};
 
-/** Makes a runtime. See `RuntimeOptions` for what can be set. */
+/** Makes a runtime. `RuntimeOptions` describes the options. */
 export function createRuntime(options: RuntimeOptions = {}): Runtime {
   return new Runtime(options);
 }

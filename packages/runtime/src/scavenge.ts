@@ -1,7 +1,7 @@
 /**
- * The background scavenger's timer: after each collection the goals are set anew, and as long as the heap keeps more
- * pages than they allow, some go back to the operating system every now and then, in tasks of the event loop that take 1 %
- * of a processor. The timer does not keep the process alive, and there is none while nothing is to be done.
+ * The background scavenger's timer. Each collection sets new goals. As long as the heap keeps more pages than they
+ * allow, tasks of the event loop return some to the operating system, in 1 % of a processor's time. The timer does
+ * not keep the process alive, and runs only while there are pages to return.
  */
 import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
@@ -22,7 +22,7 @@ export class BackgroundScavenger {
     allocator.scavenger.wake = () => this.wake();
   }
 
-  /** Marking begins: the goal of the cycle that ends is remembered. */
+  /** Marking begins: notes the heap goal of the previous cycle. */
   cycleStart(): void {
     this.#lastGoal = this.#collector.heap.heapGoal;
   }
@@ -37,7 +37,7 @@ export class BackgroundScavenger {
     });
   }
 
-  /** Garbage has been swept, or the memory limit was lowered: there may be something to give back. */
+  /** Garbage is swept, or the memory limit is lower: there may be pages to return. */
   wake(): void {
     if (this.#timer === null && this.#allocator.scavenger.excess > 0) this.#arm(0);
   }

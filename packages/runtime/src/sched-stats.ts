@@ -1,6 +1,6 @@
 /**
- * The scheduler's figures in linear memory, so that other threads read them. The scheduler writes its counters itself, and
- * the facade the histogram of latencies; found through the root ROOT_SCHEDULER.
+ * The scheduler's figures in linear memory, so that other threads can read them. The scheduler writes its counters, and
+ * the facade writes the histogram of latencies. Threads find the block through the root ROOT_SCHEDULER.
  */
 import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
 import { ROOT_SCHEDULER } from "@gort/memory/internal";
@@ -8,7 +8,7 @@ import { type RawMetrics, TIME_BUCKETS, TimeHistogram } from "@gort/memstats/met
 import { type LatencyRecorder, schedCounters, schedCountersLength } from "@gort/scheduler/internal";
 
 const SCHEDSTATS = defineStruct("schedStats", {
-  /** Calls into native code and WebAssembly, as of the last read or slice on the runtime's thread. */
+  /** Calls into native code and WebAssembly, at the last read or slice on the runtime's thread. */
   cgoCalls: "f64",
   /** In the order of schedCounters. */
   counters: f64s(schedCountersLength),
@@ -24,7 +24,7 @@ export class SchedStats implements LatencyRecorder {
   readonly #f64: Float64Array;
   readonly #cgoCalls: number;
 
-  /** @param base a block that exists; 0: makes a new one, for all who attach later */
+  /** @param base an existing block; 0 makes a new one, which other threads find later */
   constructor(mem: LinearMemory, base = 0) {
     let at = base;
     if (at === 0) {
@@ -40,7 +40,7 @@ export class SchedStats implements LatencyRecorder {
     this.#latencies = new TimeHistogram(mem.f64.subarray(latencies, latencies + TIME_BUCKETS));
   }
 
-  /** The block of a runtime, or null: for threads that did not make it. */
+  /** The block of a runtime on another thread, or null. */
   static attach(mem: LinearMemory): SchedStats | null {
     const base = mem.root(ROOT_SCHEDULER);
     return base === 0 ? null : new SchedStats(mem, base);

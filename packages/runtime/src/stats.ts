@@ -1,6 +1,6 @@
 /**
- * MemStats over this runtime's memory: where each counter of `RawStats` is kept. All of them are in the linear memory, so
- * the same code serves the runtime's thread and others that have attached.
+ * MemStats over this runtime's memory: the source of each counter of `RawStats`. All counters are in the linear
+ * memory, so the same code serves the runtime's thread and threads that have attached.
  */
 import { classToSize, GCCONTROL, type HeapStats, newHeapStats } from "@gort/allocator/internal";
 import { type GoalInputs, heapGoal, NO_MEMORY_LIMIT } from "@gort/gc";
@@ -11,7 +11,7 @@ import type { WorldStops } from "./stops.ts";
 
 const C = GCCONTROL.offsets;
 
-/** Where the heap's figures come from: the allocator of this thread, or a reader that has none. */
+/** The source of the heap's figures: the allocator of this thread, or a reader on a thread without one. */
 export interface HeapFigures {
   /** Address of the GCCONTROL block. */
   readonly gcControl: number;
@@ -23,9 +23,9 @@ export class RuntimeStats implements StatsSource {
   readonly #f64: Float64Array;
   readonly #figures: HeapFigures;
   readonly #record: GCRecord;
-  /** The heap's figures as of the last fill. */
+  /** The heap's figures at the last fill. */
   readonly heap: HeapStats = newHeapStats();
-  /** Shares the counts by class with `heap`; the collector's figures in it are copied when a cycle has ended since. */
+  /** Shares the counts by class with `heap`. The collector's figures are copied if a cycle has ended since. */
   readonly raw: RawStats = {
     ...newRawStats(),
     smallAllocCount: this.heap.smallAllocCount,
@@ -56,8 +56,8 @@ export class RuntimeStats implements StatsSource {
   }
 
   /**
-   * The goal of the heap. The collector keeps it, but where a memory limit decides it moves with all other memory, and has to
-   * be computed: with bigints, as it may exceed 2^53.
+   * The goal of the heap. The collector keeps it. But if a memory limit decides, the goal moves with all other
+   * memory and is computed here, with bigints, because it may exceed 2^53.
    */
   #nextGC(): number {
     const record = this.#record;
@@ -81,7 +81,7 @@ export class RuntimeStats implements StatsSource {
     return heapGoal(inputs);
   }
 
-  /** @param raw the record of this source */
+  /** @param raw the `raw` of this source */
   fill(raw: RawStats): void {
     const h = this.heap;
     this.#figures.readStats(h);
@@ -100,7 +100,7 @@ export class RuntimeStats implements StatsSource {
     raw.mcacheInuse = h.mcacheInuse;
     raw.mcacheSys = h.mcacheSys;
     raw.buckHashSys = h.buckHashSys;
-    // Work buffers are pages of the heap, and the allocator has counted them here already.
+    // Work buffers are pages of the heap, which the allocator counts in gcSys.
     raw.gcSys = h.gcSys;
     raw.otherSys = h.otherSys;
 

@@ -1,6 +1,6 @@
 /**
- * Stops of the world, timed: what the histograms of runtime/metrics are made of. Everyone who stops this runtime's world
- * does it here. On one thread the world stands still whenever somebody asks, so `stopping` is what asking costs.
+ * Stops of the world, timed for the histograms of runtime/metrics. All code that stops this runtime's world does it
+ * here. On one thread the world stands still at once, so `stopping` is the cost of the call.
  *
  *     stopTheWorld called      world stopped            startTheWorld
  *     |<------- stopping ------>|                            |
@@ -9,7 +9,7 @@
 import type { GCRecord } from "@gort/gc/internal";
 import { TimeHistogram } from "@gort/memstats/metrics";
 
-/** What can be stopped. */
+/** A world that can be stopped. */
 export interface Stoppable {
   stopTheWorld(reason: string): void;
   startTheWorld(): void;
@@ -33,7 +33,7 @@ export function stopHistograms(record: GCRecord): StopHistograms {
 }
 
 export class WorldStops {
-  /** Called after each stop of the collector, the world running. */
+  /** Called after each stop by the collector, when the world runs again. */
   onGC: () => void = () => {};
   readonly #world: Stoppable;
   readonly #nanotime: () => number;

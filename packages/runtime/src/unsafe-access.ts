@@ -20,7 +20,7 @@ export type RootSlot = Addr & { readonly [rootSlotBrand]: true };
 
 type Trace = NonNullable<Collector["trace"]>;
 
-/** The view, with a check of its pointer before each use of a field. */
+/** Returns the view with a check of its pointer before each use of a field. */
 function watched<V extends { readonly $addr: Addr }>(view: V, trace: Trace): V {
   const check = (v: V, key: PropertyKey): void => {
     if (key !== "$addr" && key !== "$at" && v.$addr !== 0) trace.check(v.$addr);
@@ -38,14 +38,14 @@ function watched<V extends { readonly $addr: Addr }>(view: V, trace: Trace): V {
 }
 
 /**
- * The expert's tool. A raw pointer is valid until the goroutine's next safepoint (a suspension, `gc()`,
- * `safepoint()`); one that must outlive it is stored in the heap, or rooted (`runtime.root`, `newRoot`).
+ * Raw pointers. A raw pointer is valid until the goroutine's next safepoint (a suspension, `gc()`, `safepoint()`). A
+ * pointer that must outlive the safepoint is stored in the heap, or rooted (`runtime.root`, `newRoot`).
  */
 export class Unsafe {
   readonly #allocator: Allocator;
   readonly #collector: Collector;
   readonly #types: TypedHeap;
-  /** Under allocfreetrace every pointer is checked before it is used. */
+  /** Under allocfreetrace, checks every pointer before it is used. */
   readonly #trace: Trace | null;
 
   constructor(allocator: Allocator, collector: Collector, types: TypedHeap) {
@@ -56,16 +56,16 @@ export class Unsafe {
   }
 
   /**
-   * `size` zeroed bytes. `typ` describes where the pointers are (`newType`); 0 means none.
+   * Allocates `size` zeroed bytes. `typ`, from `newType`, describes where the pointers are; 0 means none.
    *
-   * @throws RangeError for a size that is negative, fractional, NaN or over the limit
+   * @throws RangeError if `size` is negative, fractional, NaN or over the limit
    * @throws FatalError `runtime: out of memory`
    */
   mallocgc(size: number, typ = 0): Addr {
     return this.#allocator.mallocgc(size, typ, true);
   }
 
-  /** As mallocgc for memory without pointers, with the fewest checks. */
+  /** Like mallocgc for memory without pointers, with the fewest checks. */
   mallocNoscan(size: number): Addr {
     return this.#allocator.mallocNoscan(size);
   }
@@ -87,12 +87,12 @@ export class Unsafe {
     return this.#allocator.newType(size, mask);
   }
 
-  /** A zero value that nothing roots. */
+  /** Allocates a zero value that nothing roots. */
   newObject<T extends Type>(type: T): Ptr<T> {
     return this.#types.unsafe.newObject(type);
   }
 
-  /** An array of `n` zero values that nothing roots. */
+  /** Allocates an array of `n` zero values that nothing roots. */
   newArray<T extends Type>(type: T, n: number): Ptr<T> {
     return this.#types.unsafe.newArray(type, n);
   }

@@ -11,7 +11,7 @@ export type { Addr, Ptr } from "@gort/memory";
 export { alignof, offsetof, type RawValue, sizeof, type View } from "@gort/types";
 export { type RootSlot, Unsafe } from "./unsafe-access.ts";
 
-/** `size` zeroed bytes; `typ` from `newType`, 0 for no pointers. */
+/** Allocates `size` zeroed bytes. `typ`, from `newType`, describes where the pointers are; 0 means none. */
 export function mallocgc(size: number, typ = 0): Addr {
   return currentRuntime().unsafe.mallocgc(size, typ);
 }
@@ -21,12 +21,12 @@ export function newType(size: number, pointerWords: readonly number[]): number {
   return currentRuntime().unsafe.newType(size, pointerWords);
 }
 
-/** A zero value that nothing roots. */
+/** Allocates a zero value that nothing roots. */
 export function newObject<T extends Type>(type: T): Ptr<T> {
   return currentRuntime().unsafe.newObject(type);
 }
 
-/** An array of `n` zero values that nothing roots. */
+/** Allocates an array of `n` zero values that nothing roots. */
 export function newArray<T extends Type>(type: T, n: number): Ptr<T> {
   return currentRuntime().unsafe.newArray(type, n);
 }
@@ -56,10 +56,14 @@ export function newRoot(ptr: Addr | number = 0): RootSlot {
   return currentRuntime().unsafe.newRoot(ptr);
 }
 
+/** Makes the root hold `ptr` instead. */
+/** Makes the root hold `ptr` instead. */
 export function setRoot(slot: RootSlot, ptr: Addr | number): void {
   currentRuntime().unsafe.setRoot(slot, ptr);
 }
 
+/** Frees a root of `newRoot`. */
+/** Frees a root of `newRoot`. */
 export function freeRoot(slot: RootSlot): void {
   currentRuntime().unsafe.freeRoot(slot);
 }

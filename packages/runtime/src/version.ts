@@ -1,9 +1,9 @@
-/** What runs: the names behind Go's Version, GOOS, GOARCH and Compiler. */
+/** The values of Go's Version, GOOS, GOARCH and Compiler. */
 
 type HostProcess = { platform?: string; arch?: string; versions?: { node?: string } };
 const host = (globalThis as { process?: HostProcess }).process;
 
-/** Version of the packages; written by the release. */
+/** Version of the packages. The release writes it. */
 export const gortVersion = "0.0.0";
 
 /** The release of Go whose behaviour is reproduced. */
@@ -23,15 +23,15 @@ export const GOOS: string = host?.platform ? (systems[host.platform] ?? host.pla
 /** The processor by Go's name: `amd64`, `arm64`, ...; `wasm` in a browser. Layouts are amd64's everywhere. */
 export const GOARCH: string = host?.arch ? (architectures[host.arch] ?? host.arch) : "wasm";
 
-/** The tool chain: ours, so that a program can tell it from Go's `gc`. */
+/** The name of the tool chain, which differs from Go's `gc`. */
 export const compiler = "gort";
 
-/** The release of Go that is reproduced, and ours: `go1.27.3 gort/0.1.0`. */
+/** The release of Go that is reproduced, and the release of gort: `go1.27.3 gort/0.1.0`. */
 export function version(): string {
   return `${goVersion} gort/${gortVersion}`;
 }
 
-/** The GOROOT variable; there is no tree of our own to point to. */
+/** The environment's GOROOT, or "": gort has no tree of its own. */
 export function goroot(): string {
   const env = (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env;
   return env?.GOROOT ?? "";
@@ -39,7 +39,7 @@ export function goroot(): string {
 
 let cpus = 0;
 
-/** Processors that this process can use, as of the first call. */
+/** Number of processors that this process could use at the first call. */
 export function numCPU(): number {
   if (cpus === 0) {
     type OS = { availableParallelism?(): number };
