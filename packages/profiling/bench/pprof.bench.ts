@@ -1,6 +1,7 @@
 /**
- * Files of 100,000 samples of 20 frames, as a program of some thousand places makes them: writing the profile, reading it, going through its
- * samples, `-top` of it, and writing it again. Milliseconds, the best of some rounds; the goal for writing is 300.
+ * Profiles of 100,000 samples of 20 frames, as a program of some thousand places makes them: writing the profile,
+ * reading it, iterating over its samples, its `-top`, and writing it again. Prints milliseconds, the best of several
+ * rounds. The goal for writing is 300 ms.
  *
  *     tsup && node bench/pprof.bench.ts [rounds]      (Node 22.6+, or through any TypeScript runner)
  */
@@ -11,7 +12,7 @@ import { decodeProfile, encodeProfile, topText, treeText } from "@gort/profiling
 const rounds = Number(process.argv[2] ?? 5);
 const SAMPLES = 100_000;
 const DEPTH = 20;
-/** Callees of a place: 3 of them 20 calls deep are more stacks than there are samples. */
+/** Callees of each place: 3 callees at 20 levels make more stacks than there are samples. */
 const FANOUT = 3;
 
 const { table } = createProfiler();

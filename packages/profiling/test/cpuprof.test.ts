@@ -129,17 +129,17 @@ class Calls {
     return samples.map((s) => [Number(s.frames[0].split(":")[1]), s.values[0]]).sort((a, b) => a[0] - b[0]);
   };
 
-  it("are those of the function; what V8 has inlined from elsewhere stands on the function's first", () => {
+  it("are those of the function; code that V8 has inlined stands on the function's first line", () => {
     expect(shown(frame("first", 1, 15), 2, 3)).toEqual([
       [2, 1],
       [3, 1],
     ]);
-    // Line 10 is another function's, 187 and 25 are of a built-in function's own source.
+    // Line 10 belongs to another function, 187 and 25 to the source of a built-in function.
     expect(shown(frame("first", 1, 15), 2, 10, 187, 25)).toEqual([
       [1, 3],
       [2, 1],
     ]);
-    // Before the function, in its closure, behind it.
+    // Before the function, in its closure, after it.
     expect(shown(frame("each", 6, 7), 2, 8, 10, 12)).toEqual([
       [6, 2],
       [8, 1],
@@ -255,7 +255,7 @@ describe("a CPU profile", () => {
 
   it("measures time, without the time in which nothing ran", () => {
     const burnt = time((s) => s.frames.some((f) => f.startsWith("main.(*Burner).burn")));
-    // Beside the times that the program took itself: on a busy machine they are longer.
+    // Compared with the times that the program measured: on a busy machine they are longer.
     const { shortMs, longMs, idleMs, wallMs } = JSON.parse(stdout) as Record<string, number>;
     expect(burnt / (shortMs + longMs)).toBeGreaterThan(0.84);
     expect(burnt / (shortMs + longMs)).toBeLessThan(1.33);
@@ -322,7 +322,8 @@ import { serveCPUProfile } from "@gort/profiling";
 serveCPUProfile(workerData.port);
 function burnInWorker(): number {
   let x = 0;
-  for (const end = performance.now() + 300; performance.now() < end; ) for (let i = 0; i < 10_000; i++) x += Math.sqrt(i);
+  const end = performance.now() + 300;
+  while (performance.now() < end) for (let i = 0; i < 10_000; i++) x += Math.sqrt(i);
   return x;
 }
 parentPort!.on("message", () => { parentPort!.postMessage(burnInWorker()); });
@@ -352,7 +353,7 @@ describe("CPU profile misuse", () => {
     await stopCPUProfile();
   });
 
-  it("stops every other thread when its own samples can't be had", async () => {
+  it("stops every other thread if its own samples cannot be fetched", async () => {
     const p = createProfiler();
     let stopped = 0;
     p.cpu.addThread({

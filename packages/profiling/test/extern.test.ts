@@ -109,12 +109,12 @@ describe.each([
     expect(out.statics.line).toBe(lineOf("static make()"));
   });
 
-  it("doesn't count the built-in frames between generators", () => {
+  it("does not count the built-in frames between generators", () => {
     expect(out.generators[0]).toMatchObject({ func: "main.inner", line: lineOf("function* inner") });
     expect(out.generators[1]).toMatchObject({ func: "main.outer", line: lineOf("function* outer") });
   });
 
-  it("sees async functions after an await, and arrows by their variable", () => {
+  it("shows async functions after an await, and names arrows after their variable", () => {
     expect(out.later).toMatchObject({ func: "main.later", line: lineOf("async function later") });
     expect(out.arrow).toMatchObject({ func: "main.arrow", line: lineOf("const arrow") });
   });
@@ -244,14 +244,16 @@ console.log(JSON.stringify({ during, stack: before.stack, after: calls }));
   it("keeps Node's own source-mapped stacks", () => {
     const { stderr } = make(
       {
-        "main.ts": `import { caller } from "@gort/profiling";\ninterface X { a: 1 }\n\ncaller(0);\nthrow new Error("x");\n`,
+        "main.ts":
+          'import { caller } from "@gort/profiling";\ninterface X { a: 1 }\n\n' +
+          'caller(0);\nthrow new Error("x");\n',
       },
       { nodeArgs: ["--enable-source-maps"] },
     ).run();
     expect(stderr).toMatch(/main\.ts:5/);
   });
 
-  it("names anonymous functions of an error's text by what is around them", () => {
+  it("names anonymous functions of an error's text by the function around them", () => {
     const app = make({
       "main.ts": `
 import { callersFrames, callers } from "@gort/profiling";
@@ -351,7 +353,7 @@ describe("pcs", () => {
     expect(caller(-1).ok).toBe(true);
   });
 
-  it("see through any number of generators", () => {
+  it("pass through any number of generators", () => {
     function* down(n: number): Generator<void, number> {
       return n === 0 ? callers(1, new Array<number>(200)) : yield* down(n - 1);
     }
@@ -359,7 +361,7 @@ describe("pcs", () => {
     expect(depth(100) - depth(10)).toBe(90);
   });
 
-  it("hold all of a deep stack right after shallow ones", () => {
+  it("hold a whole deep stack right after shallow stacks", () => {
     const p = createProfiler({ memProfileRate: 1, maxStackDepth: 100 });
     const down = (n: number): number => (n === 0 ? p.mem.alloc(8) : down(n - 1) + 0);
     for (const n of [1, 1, 95, 1, 95]) down(n);
@@ -371,7 +373,7 @@ describe("pcs", () => {
     expect(stacks).toHaveLength(2);
   });
 
-  it("end with runtime.goexit where the stack base is", () => {
+  it("end with runtime.goexit at the stack base", () => {
     const { callers: all, callersFrames: framesOf } = createProfiler({
       isStackBase: (f) => f.functionName === "runLoop",
     });
@@ -389,7 +391,7 @@ describe("pcs", () => {
   });
 });
 
-describe("a bundle that is deleted once it is loaded", () => {
+describe("a bundle that is deleted after it was loaded", () => {
   it("keeps lines and names: from Node's copy of the map, and the sources", () => {
     const source = `import { caller, funcForPC } from "@gort/profiling";
 import { rmSync } from "node:fs";
@@ -397,7 +399,8 @@ interface Gone { a: 1 }
 const self = process.argv[1]!;
 rmSync(self);
 class T {
-  m(): string[] { return [1].map(() => { const { pc, file, line } = caller(0); return funcForPC(pc)!.name() + " " + file.slice(-7) + ":" + line; }); }
+  m(): string[] { return [1].map(() => { const { pc, file, line } = caller(0); const name = funcForPC(pc)!.name();
+    return name + " " + file.slice(-7) + ":" + line; }); }
 }
 console.log(JSON.stringify(new T().m()));
 `;
@@ -405,9 +408,11 @@ console.log(JSON.stringify(new T().m()));
     expect(app.json()).toEqual(["main.(*T).m.func1 main.ts:7"]);
   });
 
-  it("reads maps that consist of sections, and passes over broken ones", () => {
+  it("reads maps that consist of sections, and ignores malformed maps", () => {
     const map = (sections: unknown) => JSON.stringify(sections);
-    const code = `import { caller, funcForPC } from "@gort/profiling";\nconsole.log(JSON.stringify(caller(0)));\n//# sourceMappingURL=main.js.map\n`;
+    const code =
+      'import { caller, funcForPC } from "@gort/profiling";\nconsole.log(JSON.stringify(caller(0)));\n' +
+      "//# sourceMappingURL=main.js.map\n";
     const sectioned = map({
       version: 3,
       sections: [
@@ -423,7 +428,7 @@ console.log(JSON.stringify(new T().m()));
     expect(broken.json()).toMatchObject({ file: `${broken.dir}/main.js`, line: 2 });
   });
 
-  it("takes the map of the last comment, and none for one of a text", () => {
+  it("takes the map of the last comment, and no map from a comment inside a string", () => {
     const mapOf = (source: string) =>
       JSON.stringify({ version: 3, sources: [source], names: [], mappings: ";AASA" });
     const code =

@@ -6,7 +6,7 @@ import { program } from "./support/build.ts";
 import { findGo, pprof, pprofTool } from "./support/go.ts";
 
 const go = findGo();
-// Skips without Go: what is tested is that Go's own tool accepts our files.
+// These tests run Go's own tool on our files, so they skip without Go.
 if (go === null) console.log("go tool pprof: no Go toolchain (GO, or go in PATH); its tests are skipped");
 
 const heapSource = `
@@ -35,7 +35,7 @@ await p.lookup("heap")!.writeFile(dir + "/heap.txt", 1);
 const lineIn = (source: string, text: string): number =>
   source.slice(0, source.indexOf(text)).split("\n").length;
 
-// Skip without Go: what is tested is that Go's own tool reads our files. What they hold is tested in pprof.test.ts.
+// Go's own tool must read our files. pprof/*.test.ts test their content.
 describe.skipIf(go === null)("go tool pprof on our heap profile", () => {
   const app = program({ "main.ts": heapSource });
   afterAll(() => app.remove());

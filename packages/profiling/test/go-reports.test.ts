@@ -65,7 +65,7 @@ function profileOf(seed: number): PprofData {
     name: i % 17 === 5 ? "" : `pkg${i % 3}.F${i % 50}`,
     systemName: "",
     file: i % 4 === 0 ? "" : `/src/f${i % 9}.go`,
-    // Go's tool leaves the order of nodes open that share a name.
+    // Go's tool does not define the order of nodes with the same name.
     startLine: i % 17 === 5 ? 0 : i % 5,
   }));
   const locations: PprofLocation[] = Array.from({ length: 150 }, (_, i) => ({
@@ -83,7 +83,7 @@ function profileOf(seed: number): PprofData {
   const seen = new Set<string>();
   const samples: PprofSample[] = [];
   for (let i = 0; i < 80; i++) {
-    // Skewed, so that functions and edges fall below what is shown.
+    // Skewed, so that some functions and edges are too small to be shown.
     const stack = Array.from({ length: 1 + next(9) }, () => locations[Math.min(next(150), next(150))]);
     const key = stack.map((l) => l.address).join();
     if (seen.has(key)) continue;
@@ -112,7 +112,7 @@ function profileOf(seed: number): PprofData {
   };
 }
 
-// Skip without Go: what is tested is that the texts are those of Go's own tool.
+// These tests compare our texts with those of Go's own tool, so they skip without Go.
 describe.skipIf(go === null)("text reports", () => {
   const dir = mkdtempSync(join(tmpdir(), "gort-reports-"));
   afterAll(() => rmSync(dir, { recursive: true }));
@@ -141,7 +141,7 @@ describe.skipIf(go === null)("text reports", () => {
 
   it.each(seeds.slice(0, 6))("are those of go tool pprof -base, of generated profile %d", async (seed) => {
     const [base, baseFile] = await write(seed);
-    // The same profile grown: some samples more, some less, some gone.
+    // The same profile later: some samples larger, some smaller, some gone.
     const next = numbers(seed + 100);
     const grown: PprofData = {
       ...base,

@@ -1,4 +1,5 @@
-// Source maps and the files beside them come from anywhere: none may make a lookup throw, hang or take memory without a bound.
+// Source maps, and files that they name, may have any origin. No such file may make a lookup throw, hang, or take
+// unlimited memory.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,11 +45,11 @@ describe("a source map", () => {
   });
 
   it("whose mappings lead nowhere gives no position", () => {
-    // The second source of one, sources below 0 and far off, a line and a column below 0.
+    // The second source of a map with one source, sources below 0 and far too large, a line and a column below 0.
     for (const mappings of ["ACAA", "ADAA", "AgggggggBAA", "AADA", "AAAD"]) {
       expect(lookup(inline(JSON.stringify({ ...good, mappings }))), mappings).toBeNull();
     }
-    // Only that one mapping: the next line's is sound.
+    // Only that mapping is ignored: the mapping of the next line is valid.
     expect(lookup(inline(JSON.stringify({ ...good, mappings: "ACAA;ADAA" })), 2)).toMatchObject({ line: 1 });
   });
 
@@ -162,7 +163,7 @@ describe("a source map", () => {
     expect(maps.lookup(file, 1, 1)).not.toBeNull();
   });
 
-  it("that a program gives is refused at once when it can't be used", () => {
+  it("that a program gives is refused at once if it cannot be used", () => {
     expect(() => new SourceMaps().add("/x.js", "no")).toThrow(
       "profiling: the source map of /x.js can't be used",
     );
@@ -170,14 +171,14 @@ describe("a source map", () => {
   });
 });
 
-describe("a file that isn't a file", () => {
+describe("a path that is no regular file", () => {
   let fifo = "";
   beforeAll(() => {
     fifo = join(dir, "fifo");
     execFileSync("mkfifo", [fifo]);
   });
 
-  it("is not read: pipes, devices, folders, what is too large", () => {
+  it("is not read: pipes, devices, folders, and files that are too large", () => {
     const large = join(dir, "large");
     writeFileSync(large, "{}");
     truncateSync(large, MAX_FILE_BYTES + 1);

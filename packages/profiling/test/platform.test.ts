@@ -6,7 +6,7 @@ describe("without Node's modules", () => {
   afterAll(() => app?.remove());
 
   it("still tells callers, samples memory, writes and reads profiles, and refuses the rest clearly", () => {
-    // What a browser has: no process, so no built-in module, no files, no inspector.
+    // As in a browser: no process, so no built-in module, no files, no inspector.
     app = program({
       "main.js": `
 const { log } = console;

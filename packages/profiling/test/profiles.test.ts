@@ -15,7 +15,7 @@ function seeded(seed: number): () => number {
 const names = (p: Profiler, pcs: number[]) => pcs.map((pc) => p.funcForPC(pc)!.name());
 
 describe("the block profile", () => {
-  it("takes nothing while its rate is 0, and everything at 1", () => {
+  it("takes no event while its rate is 0, and every event at 1", () => {
     const p = createProfiler();
     p.block.record(1000);
     expect(p.blockProfile(null)).toEqual({ n: 0, ok: true });
@@ -139,7 +139,7 @@ describe("a place where goroutines block again and again", () => {
   }
   const stack = (p: Profiler, name: string) => p.eventBucket("block", [{ func: name, file: "f", line: 1 }]);
 
-  it("has every stack taken until many were equal, then one in blockStackPeriod, and every event counted", () => {
+  it("has every stack taken until many are equal, then one in blockStackPeriod, and every event counted", () => {
     const p = createProfiler({ random: seeded(11), blockStackPeriod: 16 });
     p.setBlockProfileRate(1);
     const a = stack(p, "a");
@@ -182,11 +182,11 @@ describe("a place where goroutines block again and again", () => {
       expect(seen.get(a)! + seen.get(b)!).toBe(before + 1000);
       wrong += 1000 - seen.get(b)!;
     }
-    // Each loses at most 30, and the rest of a gap that was met at random: a third of it.
+    // A round loses the rest of a random gap: at most 30 events, and on average a third of that.
     expect(wrong / rounds).toBeLessThan(16);
   });
 
-  it("has the stack of a long wait taken always", () => {
+  it("always has the stack of a long wait taken", () => {
     const p = createProfiler({ random: () => 0.999, blockStackPeriod: 16 });
     p.setBlockProfileRate(1);
     const a = stack(p, "a");
@@ -201,7 +201,7 @@ describe("a place where goroutines block again and again", () => {
     expect(feed(p, place, 100, () => b)).toBe(100);
   });
 
-  it("refuses a period that is none", () => {
+  it("refuses an invalid period", () => {
     for (const blockStackPeriod of [0, -1, 1.5, Number.NaN]) {
       expect(() => createProfiler({ blockStackPeriod })).toThrow(
         /blockStackPeriod must be an integer, 1 or more/,
@@ -220,7 +220,7 @@ describe("the mutex profile", () => {
     expect(() => p.setMutexProfileFraction(Number.NaN)).toThrow(RangeError);
   });
 
-  it("weights what it takes by the fraction", () => {
+  it("weights the events that it takes by the fraction", () => {
     const p = createProfiler({ random: seeded(3) });
     p.setMutexProfileFraction(10);
     const n = 20_000;
@@ -307,7 +307,7 @@ describe("the goroutine profile", () => {
     expect(createProfiler().lookup("goroutine")).toBeNull();
   });
 
-  it("passes over PCs that were never issued", () => {
+  it("skips PCs that were never issued", () => {
     const p: Profiler = createProfiler({
       threads: { forEach: (visit) => visit([1, p2().caller(0).pc, 2 ** 40]) },
     });
@@ -320,8 +320,8 @@ describe("the goroutine profile", () => {
   });
 });
 
-describe("a profile of one's own", () => {
-  it("holds the stacks of what was added and not removed", () => {
+describe("a user's own profile", () => {
+  it("holds the stacks of values that were added and not removed", () => {
     const p = createProfiler();
     const files = p.newProfile("files");
     function open(id: number) {
@@ -343,7 +343,7 @@ describe("a profile of one's own", () => {
     expect(files.toText()).not.toContain("(*Profile).Add");
   });
 
-  it("refuses a name in use, no name, and a value that is there", () => {
+  it("refuses a name in use, an empty name, and a value that is in the profile", () => {
     const p = createProfiler();
     const mine = p.newProfile("mine");
     expect(() => p.newProfile("mine")).toThrow("pprof: NewProfile name already in use: mine");
@@ -356,7 +356,7 @@ describe("a profile of one's own", () => {
 });
 
 describe("labels", () => {
-  it("hold inside do, are inherited, and come back", async () => {
+  it("hold inside do, are inherited, and are restored", async () => {
     const p = createProfiler();
     const seen: unknown[] = [];
     const now = () => seen.push(Object.fromEntries(p.goroutineLabels() ?? []));
@@ -430,7 +430,7 @@ describe("labels", () => {
 });
 
 describe("a delta", () => {
-  it("holds what happened while it waited, with its time", async () => {
+  it("holds the change while it waited, with its time", async () => {
     const p = createProfiler({ memProfileRate: 1 });
     const at = () => p.mem.alloc(64);
     at();
@@ -442,7 +442,7 @@ describe("a delta", () => {
     expect(delta.defaultSampleType).toBe("alloc_space");
   });
 
-  it("ends when it's aborted, and refuses a time that is none", async () => {
+  it("ends if it is aborted, and refuses an invalid time", async () => {
     const heap = createProfiler().lookup("heap")!;
     await expect(heap.encodeDelta(60, AbortSignal.timeout(5))).rejects.toThrow(/timeout/);
     await expect(heap.encodeDelta(60, AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");

@@ -1,4 +1,4 @@
-// What a sink that fails midway does to each kind of profile: its error arrives, nothing else, and the next write works.
+// A sink that fails in the middle of each kind of profile: its error arrives, no other error, and the next write works.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -95,15 +95,15 @@ describe.each(kinds)("the profile %s", (_, write) => {
     await write(p, (bytes) => void parts.push(bytes));
     expect(parts).toHaveLength(1);
     expect((await decodeProfile(parts[0])).sampleTypes.length).toBeGreaterThan(0);
-    // A turn of the event loop, in which rejections that nobody handles would show.
+    // One turn of the event loop, in which unhandled rejections would be reported.
     await new Promise((resolve) => setImmediate(resolve));
     expect(unhandled).toEqual([]);
   });
 });
 
-// Files are written by the profiles with a name; a CPU profile has but its sink.
+// Only profiles with a name write files. A CPU profile has only its sink.
 describe.each(kinds.filter(([name]) => name !== "cpu"))("the file of the profile %s", (name, write) => {
-  it("is whole or not there", async () => {
+  it("is complete or absent", async () => {
     const p = createProfiler({ goroutines: source, leakedGoroutines: source, threads: source });
     await write(p, () => {});
     const profile = p.lookup(name)!;

@@ -48,7 +48,7 @@ setCPUProfileRate(1000);
 `;
 const workerPrelude = `
 import { Worker, parentPort, workerData } from "node:worker_threads";
-// As long as that, and on a busy machine until it has had some time on a processor.
+// At least that long; on a busy machine longer, until the process has had some processor time.
 function spin(ms: number): number {
   let x = 0;
   const end = performance.now() + ms;
@@ -58,7 +58,7 @@ function spin(ms: number): number {
 `;
 
 describe("a CPU profile of Node's workers", () => {
-  it("has the samples of each, whatever it does, whenever it began and however it ended", async () => {
+  it("has the samples of each worker: at any work, from any start, to any end", async () => {
     const app = make(
       `
 const kinds = ["loop", "wait", "exit", "end", "throw", "nest"];
@@ -72,7 +72,7 @@ await once(late, "message");
 const workerOf = (kind: string): Worker => workers[kinds.indexOf(kind)]!;
 workerOf("throw").once("error", () => {});
 const ended = ["exit", "end", "throw"].map((kind) => new Promise((resolve) => workerOf(kind).once("exit", resolve)));
-// A worker's message goes to who listens when it comes.
+// A message of a worker reaches only listeners that exist when it arrives.
 workerOf("nest").postMessage("go");
 await once(workerOf("nest"), "message");
 await profiler.cpu.begun();
@@ -153,7 +153,7 @@ parentPort!.postMessage("ready");
       const of = samples.filter((s) => s.funcs.some((f) => f.endsWith(`.${func}`)));
       const ms = (list: Sample[]) => list.reduce((sum, s) => sum + s.ms, 0);
       expect(ms(of)).toBeGreaterThan(30);
-      // A sample at the very edge may be noted before the labels are.
+      // A sample at the edge may be noted before the labels are.
       expect(ms(of.filter((s) => !isDeepStrictEqual(s.labels, labels)))).toBeLessThan(10);
     }
   });
@@ -214,7 +214,7 @@ await worker.terminate();
     expect(samples.filter((s) => s.labels.thread !== undefined)).toEqual([]);
   });
 
-  it("says whose samples are missing, and does not wait for ever for a worker in native code", () => {
+  it("names the worker whose samples are missing, and does not wait for ever for native code", () => {
     const app = make(
       `
 import { readFileSync } from "node:fs";
@@ -227,7 +227,7 @@ worker.postMessage("go");
 const pid = (): string => { try { return readFileSync("pid", "utf8"); } catch { return ""; } };
 while (!pid().endsWith("\\n")) await new Promise((resolve) => setTimeout(resolve, 5));
 const stopping = sampler.stop(1000);
-// Nobody asks for the samples of one that starts now.
+// A worker that starts now is not asked for its samples.
 await once(start("late", "late"), "message");
 const profiles = await stopping;
 console.log(JSON.stringify({ profiles: profiles.length, lost: sampler.lost }));
