@@ -91,9 +91,9 @@ function stackCases(rt: Runtime): Record<string, Case> {
 
     StackAll1000: async (n) => {
       const stop = rt.makeChan<boolean>();
-      for (let i = 0; i < WAITING; i++) rt.go(wait, stop, 3);
-      // The goroutines begin to wait when the event loop turns.
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      const begun = { waits: 0 };
+      for (let i = 0; i < WAITING; i++) rt.go(wait, stop, begun, 3);
+      await allWait(begun);
       const buf = new Uint8Array(4 << 20);
       return () => {
         let waiting = 0;
@@ -109,7 +109,7 @@ function stackCases(rt: Runtime): Record<string, Case> {
       const again = rt.makeChan<boolean>();
       const begun = { waits: 0 };
       for (let i = 0; i < WAITING; i++) rt.go(waitAgain, again, begun, 3);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await allWait(begun);
       const buf = new Uint8Array(4 << 20);
       return () =>
         new Promise<string>((resolve) => {
@@ -160,16 +160,25 @@ function under(depth: number, f: () => void): void {
   else f();
 }
 
-function* wait(stop: Chan<boolean>, depth: number): Generator<undefined, void, unknown> {
-  if (depth > 0) yield* wait(stop, depth - 1);
-  else yield* stop.recv();
+/** Counts the waits that goroutines have begun. */
+interface Begun {
+  waits: number;
 }
 
-function* waitAgain(
-  again: Chan<boolean>,
-  begun: { waits: number },
-  depth: number,
-): Generator<undefined, void, unknown> {
+/** Returns when all WAITING goroutines wait. They start, and count their wait, when the event loop turns. */
+async function allWait(begun: Begun): Promise<void> {
+  while (begun.waits < WAITING) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+function* wait(stop: Chan<boolean>, begun: Begun, depth: number): Generator<undefined, void, unknown> {
+  if (depth > 0) yield* wait(stop, begun, depth - 1);
+  else {
+    begun.waits++;
+    yield* stop.recv();
+  }
+}
+
+function* waitAgain(again: Chan<boolean>, begun: Begun, depth: number): Generator<undefined, void, unknown> {
   if (depth > 0) yield* waitAgain(again, begun, depth - 1);
   else {
     for (;;) {
