@@ -1,6 +1,6 @@
 /**
- * Calls `stop` at the first Ctrl-C, so that a program can end with its summary; the second one kills, as ever.
- * A terminated program (SIGTERM) ends in the same way.
+ * Calls `stop` at the first Ctrl-C, so that a program can end with its summary. The second one kills the process.
+ * SIGTERM counts as Ctrl-C.
  */
 export function interrupted(stop: () => void): { readonly fired: boolean; dispose(): void } {
   const state = {

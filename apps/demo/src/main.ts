@@ -7,25 +7,46 @@ import { finalizersProgram } from "./programs/finalizers.ts";
 import { heapProfileProgram } from "./programs/heap-profile.ts";
 import { Screen } from "./screen.ts";
 
-const programs: readonly Program[] = [buffersProgram, finalizersProgram, heapProfileProgram];
-const usage = "npm run demo -- NAME [options]";
+const PROGRAMS: readonly Program[] = [buffersProgram, finalizersProgram, heapProfileProgram];
+const USAGE = "npm run demo -- NAME [options]";
 
 function list(): string {
   const lines = ["Programs of the demo:", ""];
-  for (const { name, about, options } of programs) {
+  for (const { name, about, options } of PROGRAMS) {
     lines.push(`  ${name.padEnd(14)}${about}`);
     lines.push(...options.map(({ flags, about }) => `      ${flags.padEnd(23)}${about}`), "");
   }
-  lines.push(`Run one with: ${usage}`);
+  lines.push(`Run one with: ${USAGE}`);
   return lines.join("\n");
 }
 
+/** Texts for errors of the operating system, by code. */
+const SYSTEM_ERRORS: Record<string, string> = {
+  ENOENT: "no such file or folder",
+  EACCES: "no permission",
+  ENOTDIR: "not a folder",
+  EISDIR: "is a folder",
+  ENOSPC: "the disk is full",
+  EROFS: "the disk is read-only",
+};
+
+/** The text of an error that the user can correct; null for any other error. */
+function userText(e: unknown): string | null {
+  if (e instanceof OptionError || (e instanceof Error && e.name === "CACError")) {
+    return e.message.replaceAll("`", "");
+  }
+  const { code, path, syscall } = (e ?? {}) as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return null;
+  return `${SYSTEM_ERRORS[code] ?? `${syscall} failed (${code})`}${path ? `: ${path}` : ""}`;
+}
+
+/** Runs the program that `argv` names, or lists the programs and runs the first. Returns the exit status. */
 async function main(argv: readonly string[]): Promise<number> {
   const cli = cac("npm run demo --");
   cli.usage("[NAME] [options]");
   cli.help();
   let chosen: (() => Promise<void>) | undefined;
-  for (const program of programs) {
+  for (const program of PROGRAMS) {
     const command = cli.command(program.name, program.about);
     for (const { flags, about } of program.options) command.option(flags, about);
     command.action((given) => {
@@ -38,43 +59,27 @@ async function main(argv: readonly string[]): Promise<number> {
     if (!chosen) {
       if (args.length > 0)
         throw new OptionError(
-          `no program ${JSON.stringify(args[0])}; there are ${programs.map((p) => p.name).join(", ")}`,
+          `no program ${JSON.stringify(args[0])}; there are ${PROGRAMS.map((p) => p.name).join(", ")}`,
         );
       const stray = Object.keys(options).find((o) => o !== "--");
-      if (stray) throw new OptionError(`--${stray} needs a program before it: ${usage}`);
+      if (stray) throw new OptionError(`--${stray} needs a program before it: ${USAGE}`);
       const screen = new Screen(process.stdout);
-      screen.note(`${list()}\n\nNow the first, ${programs[0].name}:\n`);
-      chosen = () => programs[0].run({}, screen);
+      screen.note(`${list()}\n\nNow the first, ${PROGRAMS[0].name}:\n`);
+      chosen = () => PROGRAMS[0].run({}, screen);
     }
     await chosen();
     return 0;
   } catch (e) {
-    if (e instanceof OptionError || (e instanceof Error && e.name === "CACError")) {
-      process.stderr.write(`demo: ${e.message.replaceAll("`", "")}\n`);
-      return 1;
-    }
-    const { code, path, syscall } = (e ?? {}) as NodeJS.ErrnoException;
-    if (code !== undefined && syscall !== undefined) {
-      process.stderr.write(
-        `demo: ${systemErrors[code] ?? `${syscall} failed (${code})`}${path ? `: ${path}` : ""}\n`,
-      );
+    const text = userText(e);
+    if (text !== null) {
+      process.stderr.write(`demo: ${text}\n`);
       return 1;
     }
     throw e;
   }
 }
 
-/** What the operating system refused, in words. */
-const systemErrors: Record<string, string> = {
-  ENOENT: "no such file or folder",
-  EACCES: "no permission",
-  ENOTDIR: "not a folder",
-  EISDIR: "is a folder",
-  ENOSPC: "the disk is full",
-  EROFS: "the disk is read-only",
-};
-
-// A reader that stops early (`npm run demo | head`) is no error of ours.
+// A reader that stops early (`npm run demo | head`) is no error.
 process.stdout.on("error", (e: NodeJS.ErrnoException) => process.exit(e.code === "EPIPE" ? 0 : 1));
 
 process.exitCode = await main(process.argv.slice(2));

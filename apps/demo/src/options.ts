@@ -1,7 +1,7 @@
-/** Options of the demo's programs: declared once, for help and for reading them. */
+/** Options of the demo's programs. One declaration serves for the help and for reading the option. */
 
 export interface OptionSpec {
-  /** As cac takes it: `--steps <n>`. */
+  /** In cac's notation: `--steps <n>`. */
   flags: string;
   about: string;
 }
@@ -12,7 +12,7 @@ export class OptionError extends Error {
   override name = "OptionError";
 }
 
-/** A number of at least `min`; `fallback` when the option is not given. */
+/** The option as a number of at least `min`; `fallback` if it is not given. Throws an OptionError for other values. */
 export function numberOption(
   given: Given,
   name: string,
@@ -33,7 +33,7 @@ export function numberOption(
   return value;
 }
 
-/** One of `choices`, or undefined when the option is not given. */
+/** The option as one of `choices`; undefined if it is not given. Throws an OptionError for other values. */
 export function choiceOption<T extends string>(
   given: Given,
   name: string,

@@ -1,10 +1,10 @@
 import type { Given, OptionSpec } from "./options.ts";
 import type { Screen } from "./screen.ts";
 
-/** One entry of the demo's list. */
+/** A program of the demo. */
 export interface Program {
   name: string;
-  /** One line. */
+  /** Description in one line. */
   about: string;
   options: readonly OptionSpec[];
   /** Runs to the end, or until Ctrl-C. */

@@ -1,9 +1,9 @@
 /**
  * The study of buffers: a Go program, statement for statement.
  *
- * The pool is a slice of slices in the runtime's heap, so that the collector finds the buffers by following
- * pointers. A `Slice` in JavaScript is a handle that roots its array; handles are released where a Go program would
- * simply drop the variable, since V8 would get round to that only at its own next collection.
+ * The pool is a slice of slices in the runtime's heap, so the collector finds the buffers by following pointers. A
+ * `Slice` in JavaScript is a handle that roots its array. Where a Go program simply drops the variable, this one
+ * releases the handle: V8 would release it only at its own next collection.
  */
 import {
   type Chan,
@@ -18,32 +18,33 @@ import {
 } from "@gort/runtime";
 import { lcg } from "./lcg.ts";
 
-export const variants = ["garbage", "channel", "recycler"] as const;
-export type Variant = (typeof variants)[number];
+export const VARIANTS = ["garbage", "channel", "recycler"] as const;
+export type Variant = (typeof VARIANTS)[number];
 
 export interface Study {
   variant: Variant;
   /** Steps to take; Infinity for no end. */
   steps: number;
-  /** Sizes are drawn from this seed, the buffer to replace from the next one. */
+  /** Seed of the sizes. The seed of the choice which buffer to replace is one more. */
   seed: number;
   /** Buffers in the pool. */
   slots: number;
   /** A buffer has `minBytes` to `minBytes + spanBytes - 1` bytes. */
   minBytes: number;
   spanBytes: number;
-  /** Capacity of the channel of the variant `channel`. */
+  /** Capacity of the channel in the variant `channel`. */
   channelCapacity: number;
-  /** The recycler drops buffers that were idle for longer. */
+  /** In the variant `recycler`, buffers that were idle for longer are dropped. */
   maxIdleMs: number;
-  /** Milliseconds between steps; 0 for as fast as it goes. */
+  /** Milliseconds between steps; 0: as fast as possible. */
   intervalMs: number;
   /** Closed to end the study early. */
   stop: Chan<never> | null;
   onRow(row: Row, stats: MemStats): void;
 }
 
-export const standard: Omit<Study, "variant" | "steps" | "intervalMs" | "stop" | "onRow"> = {
+/** The classic study. */
+export const STANDARD: Omit<Study, "variant" | "steps" | "intervalMs" | "stop" | "onRow"> = {
   seed: 1,
   slots: 20,
   minBytes: 5_000_000,
@@ -52,10 +53,10 @@ export const standard: Omit<Study, "variant" | "steps" | "intervalMs" | "stop" |
   maxIdleMs: 60_000,
 };
 
-/** What a step gives. All but `makes` are bytes. */
+/** The figures of a step. All but `makes` are bytes. */
 export interface Row {
   HeapSys: number;
-  /** In the buffers of the pool. */
+  /** Bytes in the buffers of the pool. */
   bytes: number;
   HeapAlloc: number;
   HeapIdle: number;
@@ -64,19 +65,21 @@ export interface Row {
   makes: number;
 }
 
-export const columns = ["HeapSys", "bytes", "HeapAlloc", "HeapIdle", "HeapReleased", "makes"] as const;
+export const COLUMNS = ["HeapSys", "bytes", "HeapAlloc", "HeapIdle", "HeapReleased", "makes"] as const;
 
 type Buffer = Slice<typeof uint8>;
 type Blocking<T> = Generator<undefined, T, unknown>;
 
-/** Where a buffer comes from and where a replaced one goes. */
+/** The source of new buffers, which also receives the replaced ones. */
 interface Source {
   get(): Blocking<Buffer>;
   give(b: Buffer): Blocking<void>;
 }
 
-/** Pages are touched so that the operating system has to provide them, as a program that uses its buffers would. */
-const pageBytes = 4096;
+/**
+ * One byte of each page is written, so that the operating system must provide the page, as for a buffer in real use.
+ */
+const PAGE_BYTES = 4096;
 
 /** The main goroutine of the study. */
 export function* recycling(rt: Runtime, study: Study): Blocking<void> {
@@ -86,10 +89,10 @@ export function* recycling(rt: Runtime, study: Study): Blocking<void> {
   const make = (): Buffer => {
     makes++;
     const b = rt.makeSlice(uint8, study.minBytes + size(study.spanBytes));
-    for (let i = 0; i < b.length; i += pageBytes) b.set(i, makes & 0xff);
+    for (let i = 0; i < b.length; i += PAGE_BYTES) b.set(i, makes & 0xff);
     return b;
   };
-  const source = sources[study.variant](rt, study, make);
+  const source = SOURCES[study.variant](rt, study, make);
   const pool = rt.makeSlice(slice(uint8), study.slots);
   const lengths = new Array<number>(study.slots).fill(0);
   const stats = rt.readMemStats();
@@ -114,7 +117,7 @@ export function* recycling(rt: Runtime, study: Study): Blocking<void> {
   }
 }
 
-/** Waits for the next step; false when there is to be none. A safepoint in any case. */
+/** Waits for the next step, and is a safepoint. Returns false if `stop` ended the study. */
 function* pause(rt: Runtime, { intervalMs, stop }: Study): Blocking<boolean> {
   if (intervalMs > 0) {
     const { index } = yield* rt.select([recvCase(stop), recvCase(rt.after(intervalMs))]);
@@ -124,7 +127,7 @@ function* pause(rt: Runtime, { intervalMs, stop }: Study): Blocking<boolean> {
   return stop === null || !stop.tryRecv().received;
 }
 
-const sources: Record<Variant, (rt: Runtime, study: Study, make: () => Buffer) => Source> = {
+const SOURCES: Record<Variant, (rt: Runtime, study: Study, make: () => Buffer) => Source> = {
   garbage: (_rt, _study, make) => ({
     *get() {
       return make();
@@ -165,7 +168,7 @@ function* sendTo(c: Chan<Buffer>, b: Buffer): Blocking<void> {
   yield* c.send(b);
 }
 
-/** Keeps idle buffers, the one idle for the shortest time in front, and makes one when it has none to offer. */
+/** Keeps idle buffers, the most recent one in front. If it has none to offer, it makes one. */
 function* recycler(
   rt: Runtime,
   get: Chan<Buffer>,

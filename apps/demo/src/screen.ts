@@ -1,6 +1,6 @@
 /**
- * Where a program of the demo writes: a terminal gets prose and a live chart, a pipe or file gets rows of figures,
- * with everything else on lines that begin with `# `, so that a reader of CSV can pass over them.
+ * The output of a program of the demo. A terminal gets prose and a live chart. A pipe or file gets rows of figures; all
+ * other text stands on lines that begin with `# `, so that a reader of CSV can skip them.
  */
 import type { WriteStream } from "node:tty";
 
@@ -12,7 +12,7 @@ export interface Output {
 }
 
 export class Screen {
-  /** Whether a chart may be redrawn in place. */
+  /** Whether the output is a terminal, on which a chart can be redrawn in place. */
   readonly live: boolean;
 
   constructor(
@@ -22,12 +22,12 @@ export class Screen {
     this.live = out.isTTY === true && !plain;
   }
 
-  /** A line of figures, or of a program's own output. */
+  /** Writes a line of figures, or of the program's own output. */
   row(text: string): void {
     this.out.write(`${text}\n`);
   }
 
-  /** Something said about the figures; each line of it. */
+  /** Writes text about the figures. Off a terminal each of its lines begins with `#`. */
   note(text: string): void {
     const marked = this.live ? text : text.replace(/^/gm, "# ").replace(/^# $/gm, "#");
     this.out.write(`${marked}\n`);

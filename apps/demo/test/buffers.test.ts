@@ -1,10 +1,10 @@
-// The study on a real runtime, beside what Go's own runtime did with the same buffers (test/vectors/seeds.json).
+// The study on a real runtime, compared with recorded runs of Go with the same buffers (test/vectors/seeds.json).
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createRuntime } from "@gort/runtime";
 import { describe, expect, it } from "vitest";
-import { type Row, recycling, standard, type Variant } from "../src/recycling.ts";
+import { type Row, recycling, STANDARD, type Variant } from "../src/recycling.ts";
 
 interface Vectors {
   parameters: {
@@ -25,9 +25,9 @@ const vectors = JSON.parse(
 ) as Vectors;
 const { parameters: p } = vectors;
 
-/** Rows are taken every so many steps, as in the recorded runs. */
-const every = 20;
-const MiB = 2 ** 20;
+/** The recorded runs keep one row in so many. */
+const EVERY = 20;
+const MIB = 2 ** 20;
 
 async function study(variant: Variant): Promise<{ rows: Row[]; NumGC: number }> {
   const rt = createRuntime({ gogc: 100, godebug: "", stderr: () => {} });
@@ -35,7 +35,7 @@ async function study(variant: Variant): Promise<{ rows: Row[]; NumGC: number }> 
   try {
     await rt.main(function* main() {
       yield* recycling(rt, {
-        ...standard,
+        ...STANDARD,
         variant,
         steps: p.PoolIters,
         seed: p.PoolSeed,
@@ -57,11 +57,11 @@ async function study(variant: Variant): Promise<{ rows: Row[]; NumGC: number }> 
 /** One recorded run of Go. */
 function recorded(name: string) {
   const { result, noisy = {} } = vectors.seeds.find((s) => s.name === name)!;
-  // What differed between runs: the first run stands for all.
+  // Some figures differed between runs: the first run stands for all.
   return (key: string) => (result[key] ?? noisy[key][0]) as number & number[];
 }
 
-const sampled = (rows: readonly Row[]) => rows.filter((_, i) => i % every === every - 1);
+const sampled = (rows: readonly Row[]) => rows.filter((_, i) => i % EVERY === EVERY - 1);
 const mean = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / xs.length;
 /** The second half of a curve: the pool is full. */
 const settled = <T>(xs: readonly T[]) => xs.slice(xs.length >> 1);
@@ -81,7 +81,7 @@ describe.each([
     expect(sampled(rows).map((row) => row.bytes)).toEqual(go("bytes_in_pool_every_20"));
   });
 
-  it("never counts less allocated than the pool holds", async () => {
+  it("never counts fewer allocated bytes than the pool holds", async () => {
     for (const row of (await run).rows) expect(row.HeapAlloc).toBeGreaterThanOrEqual(row.bytes);
   });
 
@@ -94,8 +94,8 @@ describe.each([
 
   it("keeps the shape of Go's curves", async () => {
     const { rows } = await run;
-    // All of our rows: where in a cycle a row is taken is chance, and few rows would be few throws. Of Go's run there are
-    // only those every 20 steps.
+    // We compare means over all of our rows: each row falls into a random moment of a collection cycle, so few rows
+    // would give a noisy mean. Of Go's run only one row in 20 is recorded.
     const ours = settled(rows);
     const live = settled(go("bytes_in_pool_every_20"));
     for (const [column, key] of [
@@ -103,7 +103,7 @@ describe.each([
       ["HeapAlloc", "HeapAlloc_MiB_every_20"],
     ] as const) {
       const here = mean(ours.map((row) => row[column] / row.bytes));
-      const there = mean(settled(go(key)).map((mib, i) => (mib * MiB) / live[i]));
+      const there = mean(settled(go(key)).map((mib, i) => (mib * MIB) / live[i]));
       expect(here, column).toBeGreaterThan(there * 0.75);
       expect(here, column).toBeLessThan(there * 1.25);
     }
@@ -117,7 +117,7 @@ describe.each([
 });
 
 describe("buffers", () => {
-  it("garbage holds a multiple of the live bytes, recycling hardly more", async () => {
+  it("hold a multiple of the live bytes as garbage, and hardly more with recycling", async () => {
     const last = async (v: Variant) => (await study(v)).rows.at(-1)!;
     const ratio = (row: Row) => row.HeapSys / row.bytes;
     expect(ratio(await last("garbage"))).toBeGreaterThan(1.6);
@@ -125,13 +125,13 @@ describe("buffers", () => {
     expect(ratio(await last("recycler"))).toBeLessThan(1.25);
   });
 
-  it("drops buffers that nobody wanted for too long", async () => {
+  it("are dropped by the recycler after they were idle for too long", async () => {
     const rt = createRuntime({ gogc: 100, godebug: "", stderr: () => {} });
     try {
       const rows: Row[] = [];
       await rt.main(function* main() {
         const study = {
-          ...standard,
+          ...STANDARD,
           variant: "recycler" as const,
           minBytes: 100_000,
           spanBytes: 100_000,
@@ -151,7 +151,7 @@ describe("buffers", () => {
         rt.gc();
         rows.push({ ...rows.at(-1)!, HeapAlloc: rt.readMemStats().HeapAlloc });
       });
-      // What is left is what the recycler keeps on offer: one buffer, made after the old ones were dropped.
+      // One buffer is left: the recycler made it to offer it, after it had dropped the old ones.
       expect(rows.at(-1)!.HeapAlloc).toBeLessThan(2 * 200_000 + 50_000);
     } finally {
       rt.close();

@@ -6,7 +6,7 @@ const series = (name: string, values: number[]): Series => ({ name, values, pain
 const MB = 1e6;
 
 describe("drawChart", () => {
-  it("has the plot's lines, an axis and a legend with the last values, none wider than asked for", () => {
+  it("draws the lines of the plot, an axis and a legend with the last values, within the given width", () => {
     const lines = drawChart([series("live", [100 * MB, 150 * MB]), series("sys", [200 * MB, 335 * MB])], {
       width: 60,
       height: 8,
@@ -32,18 +32,18 @@ describe("drawChart", () => {
     for (const line of lines.slice(0, 6)) expect(line).toMatch(/[\u2801-\u28ff]/);
   });
 
-  it("leaves the right side free for the points that are still to come", () => {
+  it("leaves the right side free for points to come", () => {
     const [line] = drawChart([series("x", [100 * MB, 100 * MB])], { width: 60, height: 4, points: 20 });
     expect(line.length).toBeLessThan(20);
   });
 
-  it("can draw nothing yet", () => {
+  it("draws a series without values", () => {
     expect(drawChart([series("x", [])], { width: 30, height: 4 }).at(-1)).toBe("● x -");
   });
 });
 
 describe("LiveChart", () => {
-  it("goes back over its last frame, and not after keep()", () => {
+  it("overwrites its last frame, but not after keep()", () => {
     const writes: string[] = [];
     const chart = new LiveChart({ write: (text) => writes.push(text), columns: 200, rows: 12 });
     chart.draw(["a", "b", "c"]);

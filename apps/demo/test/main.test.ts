@@ -1,4 +1,4 @@
-// The built demo, as `npm run demo` starts it, with its output in a pipe.
+// Tests of the built demo, as `npm run demo` starts it, with its output in a pipe.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,10 +28,15 @@ function demo(...args: string[]) {
 
 const header = "HeapSys,bytes,HeapAlloc,HeapIdle,HeapReleased,makes";
 const row = /^\d+,\d+,\d+,\d+,\d+,\d+$/;
-/** The collector's line, as far as a run without a collection has one too. */
+/** The part of the collector's line that a run without a collection also has. */
 const summary = /^# .*Alloc:\S+ Sys:\S+ Alloc\(Rate\):\S+\/s/m;
-const fullSummary =
-  /^# NumGC:\d+ Pause:\S+ Pause\(Avg\):\S+ Overhead:[\d.]+% Alloc:\S+ Sys:\S+ Alloc\(Rate\):\S+\/s Histogram:\S+ \S+ \S+$/m;
+const fullSummary = new RegExp(
+  [
+    String.raw`^# NumGC:\d+ Pause:\S+ Pause\(Avg\):\S+ Overhead:[\d.]+%`,
+    String.raw`Alloc:\S+ Sys:\S+ Alloc\(Rate\):\S+/s Histogram:\S+ \S+ \S+$`,
+  ].join(" "),
+  "m",
+);
 
 describe("npm run demo", () => {
   it("lists the programs, runs the first in all its variants, and ends by itself", () => {
@@ -50,7 +55,7 @@ describe("npm run demo", () => {
     expect(ratio("recycler")).toBeLessThan(1.25);
   }, 60_000);
 
-  it("says everything that is no row behind a #", () => {
+  it("begins every line that is no row with a #", () => {
     const { out } = demo("buffers", "--variant", "channel", "--interval", "0", "--steps", "3");
     const rest = out.split("\n").filter((l) => l !== "" && l !== header && !row.test(l));
     expect(rest.every((l) => l.startsWith("#"))).toBe(true);
@@ -76,7 +81,7 @@ describe("npm run demo", () => {
     expect(lines).toHaveLength(26);
   });
 
-  it("adds the variant's name to the file where three are compared", () => {
+  it("adds the name of the variant to the CSV file if three are compared", () => {
     const file = join(scratch, "all.csv");
     demo("buffers", "--interval", "0", "--steps", "2", "--csv", file);
     const lines = readFileSync(file, "utf8").trimEnd().split("\n");
@@ -95,7 +100,7 @@ describe("npm run demo", () => {
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       out += text;
       while (times.length < rows()) times.push(performance.now());
-      // Once: the second one would kill.
+      // Only once: the second signal would kill the process.
       if (rows() >= 2 && !killed) killed = child.kill("SIGINT");
     });
     const ended = await new Promise((resolve) =>
@@ -117,7 +122,7 @@ describe("npm run demo", () => {
     expect(sizes("7")).not.toEqual(sizes("8"));
   });
 
-  it("explains itself, and refuses what it does not know with exit code 1", () => {
+  it("has a help text, and refuses unknown programs, options and values with exit code 1", () => {
     expect(demo("buffers", "--help").out).toContain("--variant <name>");
     for (const [args, text] of [
       [["bufers"], 'no program "bufers"; there are buffers, finalizers, heap-profile'],
@@ -152,7 +157,7 @@ describe("finalizers", () => {
 describe("heap-profile", () => {
   const file = join(scratch, "heap.pprof");
 
-  it("writes a gzipped profile that names both call sites by their TypeScript lines", () => {
+  it("writes a gzipped profile that names both call sites by their TypeScript file", () => {
     const { code, out } = demo("heap-profile");
     expect(code).toBe(0);
     expect(out).toContain("go tool pprof -top heap.pprof");
@@ -163,7 +168,7 @@ describe("heap-profile", () => {
     expect(profile).toMatch(/src\/programs\/heap-profile\.ts/);
   });
 
-  it("is read by go tool pprof, where Go is installed", () => {
+  it("writes a profile that go tool pprof reads, if Go is installed", () => {
     const go = process.env.GO ?? "go";
     const pprof = (...args: string[]) =>
       spawnSync(go, ["tool", "pprof", ...args, file], { encoding: "utf8" });

@@ -1,4 +1,4 @@
-/** Buffers: what garbage costs, and what recycling saves. */
+/** The program `buffers`: the cost of garbage, and the savings of recycling. */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { createRuntime, type MemStats } from "@gort/runtime";
 import pc from "picocolors";
@@ -6,42 +6,43 @@ import { drawChart, LiveChart, mega, type Series } from "../chart.ts";
 import { interrupted } from "../interrupt.ts";
 import { choiceOption, fileOption, numberOption } from "../options.ts";
 import type { Program } from "../program.ts";
-import { columns, type Row, recycling, standard, type Variant, variants } from "../recycling.ts";
+import { COLUMNS, type Row, recycling, STANDARD, VARIANTS, type Variant } from "../recycling.ts";
 import type { Screen } from "../screen.ts";
 
-/** Defaults of one variant, at the pace of the classic study; and of the comparison, which is over in about 10 s. */
-const alone = { interval: 1, steps: 60 };
-const compared = { interval: 0.03, steps: 100 };
+/** Defaults of a run of one variant: the pace of the classic study. */
+const ALONE = { interval: 1, steps: 60 };
+/** Defaults of the comparison, which takes about 10 s. */
+const COMPARED = { interval: 0.03, steps: 100 };
 
 export const buffersProgram: Program = {
   name: "buffers",
   about: "20 buffers of 5 to 10 MB, a random one replaced at each step: garbage or recycled",
   options: [
-    { flags: "--variant <name>", about: `${variants.join(", ")}; without it all three are compared` },
+    { flags: "--variant <name>", about: `${VARIANTS.join(", ")}; without it all three are compared` },
     {
       flags: "--interval <sec>",
-      about: `Between steps; 0 for as fast as it goes (${alone.interval}, compared ${compared.interval})`,
+      about: `Between steps; 0 for as fast as it goes (${ALONE.interval}, compared ${COMPARED.interval})`,
     },
     {
       flags: "--steps <n>",
-      about: `Steps to take; 0 until Ctrl-C (${alone.steps}, compared ${compared.steps})`,
+      about: `Steps to take; 0 until Ctrl-C (${ALONE.steps}, compared ${COMPARED.steps})`,
     },
-    { flags: "--seed <n>", about: `Sizes and choices are drawn from it (${standard.seed})` },
+    { flags: "--seed <n>", about: `Sizes and choices are drawn from it (${STANDARD.seed})` },
     { flags: "--csv <file>", about: "Write the rows to a file" },
     { flags: "--plain", about: "Rows instead of a chart" },
   ],
   async run(given, screen) {
-    const variant = choiceOption(given, "variant", variants);
-    const defaults = variant ? alone : compared;
+    const variant = choiceOption(given, "variant", VARIANTS);
+    const defaults = variant ? ALONE : COMPARED;
     const interval = numberOption(given, "interval", defaults.interval, 0);
     const steps = numberOption(given, "steps", defaults.steps, 0, true) || Number.POSITIVE_INFINITY;
-    const seed = numberOption(given, "seed", standard.seed, 0, true);
+    const seed = numberOption(given, "seed", STANDARD.seed, 0, true);
     const file = fileOption(given, "csv");
     const csv = file === undefined ? null : openSync(file, "w");
     try {
-      if (csv !== null) writeSync(csv, `${columns.join(",")}${variant ? "" : ",variant"}\n`);
+      if (csv !== null) writeSync(csv, `${COLUMNS.join(",")}${variant ? "" : ",variant"}\n`);
       const results: Result[] = [];
-      for (const v of variant ? [variant] : variants) {
+      for (const v of variant ? [variant] : VARIANTS) {
         const record = (line: string) => {
           if (csv !== null) writeSync(csv, `${line}${variant ? "" : `,${v}`}\n`);
         };
@@ -64,7 +65,7 @@ interface Result {
   interrupted: boolean;
 }
 
-/** One variant on a runtime of its own, so that its figures are its own too. */
+/** Runs one variant on a runtime of its own, so that its figures cover no other variant. */
 async function runVariant(
   variant: Variant,
   { steps, seed, interval }: { steps: number; seed: number; interval: number },
@@ -79,7 +80,7 @@ async function runVariant(
   try {
     await rt.main(function* main() {
       yield* recycling(rt, {
-        ...standard,
+        ...STANDARD,
         variant,
         steps,
         seed,
@@ -101,17 +102,17 @@ async function runVariant(
   }
 }
 
-const line = (row: Row) => columns.map((c) => row[c]).join(",");
+const line = (row: Row) => COLUMNS.map((c) => row[c]).join(",");
 
 type View = (row: Row, stats: MemStats) => void;
 
 function rowView(screen: Screen, variant: Variant): View {
   screen.note(`buffers --variant ${variant}`);
-  screen.row(columns.join(","));
+  screen.row(COLUMNS.join(","));
   return (row) => screen.row(line(row));
 }
 
-const colours: Record<(typeof columns)[number], (text: string) => string> = {
+const COLOURS: Record<(typeof COLUMNS)[number], (text: string) => string> = {
   HeapSys: pc.blue,
   bytes: pc.green,
   HeapAlloc: pc.yellow,
@@ -119,22 +120,23 @@ const colours: Record<(typeof columns)[number], (text: string) => string> = {
   HeapReleased: pc.magenta,
   makes: pc.white,
 };
-/** The last one is drawn on top. */
-const drawn = ["HeapReleased", "HeapIdle", "HeapSys", "HeapAlloc", "bytes"] as const;
+/** The curves of the chart. The last one is drawn on top. */
+const DRAWN = ["HeapReleased", "HeapIdle", "HeapSys", "HeapAlloc", "bytes"] as const;
 
 function chartView(screen: Screen, variant: Variant, steps: number): View {
   const chart = new LiveChart(screen.out);
   const rows: Row[] = [];
   return (row, stats) => {
     rows.push(row);
-    const series: Series[] = drawn.map((name) => ({
+    const series: Series[] = DRAWN.map((name) => ({
       name,
       values: rows.map((r) => r[name]),
-      paint: colours[name],
+      paint: COLOURS[name],
     }));
     const of = Number.isFinite(steps) ? `/${steps}` : "";
+    const progress = `step ${rows.length}${of}, ${row.makes} made, ${stats.NumGC} collections`;
     chart.draw([
-      `${pc.bold(`buffers --variant ${variant}`)}  step ${rows.length}${of}, ${row.makes} made, ${stats.NumGC} collections`,
+      `${pc.bold(`buffers --variant ${variant}`)}  ${progress}`,
       ...drawChart(series, { ...chart.size, points: Number.isFinite(steps) ? steps : 60 }),
     ]);
   };

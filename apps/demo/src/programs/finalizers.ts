@@ -1,4 +1,4 @@
-/** Finalizers: an object whose end is the beginning of the next one. */
+/** The program `finalizers`: the finalizer of each object makes the next object. */
 import { type Chan, createRuntime, int, memStatsJSON, type Runtime, recvCase, struct } from "@gort/runtime";
 import { interrupted } from "../interrupt.ts";
 import { numberOption } from "../options.ts";
@@ -38,10 +38,10 @@ export const finalizersProgram: Program = {
   },
 };
 
-/** 16 bytes: smaller ones share a block of the tiny allocator, which keeps them alive together. */
+/** 16 bytes. Smaller objects share a block of the tiny allocator, so one would keep the others alive. */
 const Link = struct("Link", { number: int, milliseconds: int });
 
-/** Makes an object that nothing refers to; its finalizer reports on `ran` and makes the next. */
+/** Makes an object that nothing refers to. Its finalizer prints, makes the next one, and sends its number to `ran`. */
 function makeNext(rt: Runtime, number: number, ran: Chan<number>, print: (json: string) => void): void {
   const link = rt.newObject(Link);
   link.number = number;

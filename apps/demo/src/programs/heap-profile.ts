@@ -1,4 +1,4 @@
-/** Heap profile: many small objects from two call sites, as `go tool pprof` sees them. */
+/** The program `heap-profile`: many small objects from two call sites, for `go tool pprof`. */
 import {
   defaultRuntime,
   gc,
@@ -16,11 +16,11 @@ import { writeProfileFile } from "@gort/runtime/pprof";
 import { fileOption, numberOption } from "../options.ts";
 import type { Program } from "../program.ts";
 
-const objects = 100_000;
+const OBJECTS = 100_000;
 
 export const heapProfileProgram: Program = {
   name: "heap-profile",
-  about: `${objects} small objects from two call sites, written as a profile for go tool pprof`,
+  about: `${OBJECTS} small objects from two call sites, written as a profile for go tool pprof`,
   options: [
     { flags: "--out <file>", about: "File to write (heap.pprof)" },
     { flags: "--rate <bytes>", about: "Bytes between samples, on average; 1 records every object (4096)" },
@@ -28,11 +28,11 @@ export const heapProfileProgram: Program = {
   async run(given, screen) {
     const out = fileOption(given, "out") ?? "heap.pprof";
     const rate = numberOption(given, "rate", 4096, 1, true);
-    // Before the first allocation: a profile with two rates could not be scaled.
+    // Set the rate before the first allocation: a profile with two rates could not be scaled.
     memProfileRate(rate);
     await main(function* heapProfile() {
-      const leaves = growLeaves(objects / 2);
-      const branches = growBranches(objects / 2);
+      const leaves = growLeaves(OBJECTS / 2);
+      const branches = growBranches(OBJECTS / 2);
       // A profile shows the heap as the last collection found it.
       gc();
       yield* syscall(writeProfileFile("heap", out));
@@ -40,7 +40,7 @@ export const heapProfileProgram: Program = {
       branches?.release();
     });
     const { n } = memProfile(null, true);
-    screen.note(`${objects} objects, sampled once in ${rate} bytes: ${n} records`);
+    screen.note(`${OBJECTS} objects, sampled once in ${rate} bytes: ${n} records`);
     screen.note(`written to ${out}; look at it with: go tool pprof -top ${out}`);
     screen.note(defaultRuntime().summary());
   },
