@@ -2,7 +2,7 @@
  * The allocation paths on the built package, with the collections a 4 MiB heap of garbage would have: every 4 MiB all
  * objects die and spans are swept as the allocator asks for them.
  *
- *     tsup && node bench/malloc.bench.ts [name ...]          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/malloc.bench.ts [name ...]      (Node 22.18 or later)
  */
 import {
   type Allocator,

@@ -1,7 +1,7 @@
 /**
  * malloc and free by hand: pairs, and a trace with live blocks of mixed sizes.
  *
- *     tsup && node bench/manual.bench.ts          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/manual.bench.ts      (Node 22.18 or later)
  */
 
 import { createAllocator } from "@gort/allocator";

@@ -1,8 +1,9 @@
 /**
- * What a heap of 1 GiB of 64-byte objects, or of blocks by hand, needs beyond the objects' bytes: tables, span
- * structs, bits, and what is lost in spans. metadata.go is Go's side: go run bench/metadata.go noscan|pointers
+ * The memory that a heap of 1 GiB of 64-byte objects, or of blocks by hand, needs beyond the objects' bytes: tables,
+ * span structs, bits, and the unused ends of spans.
  *
- *     tsup && node bench/metadata.bench.ts          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/metadata.bench.ts      (Node 22.18 or later)
+ *     go run bench/go/metadata.go noscan              (Go's side; or pointers)
  */
 import { createAllocator, newHeapStats } from "@gort/allocator";
 
@@ -17,6 +18,7 @@ for (const kind of ["noscan", "pointers", "by hand"]) {
   const st = a.readStats(newHeapStats());
   const overhead = st.sys - st.heapIdle - st.stackInuse - N * 64;
   console.log(
-    `${kind.padEnd(10)} ${((overhead / (N * 64)) * 100).toFixed(2).padStart(5)} % (mspanSys ${st.mspanSys}, gcSys ${st.gcSys}, otherSys ${st.otherSys})`,
+    `${kind.padEnd(10)} ${((overhead / (N * 64)) * 100).toFixed(2).padStart(5)} % ` +
+      `(mspanSys ${st.mspanSys}, gcSys ${st.gcSys}, otherSys ${st.otherSys})`,
   );
 }

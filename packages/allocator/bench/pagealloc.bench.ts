@@ -1,7 +1,7 @@
 /**
  * The page allocator alone, in a heap of almost 4 GiB: the largest there is.
  *
- *     tsup && node bench/pagealloc.bench.ts          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/pagealloc.bench.ts      (Node 22.18 or later)
  *
  * Full of spans of many sizes, of which a quarter was freed at random. Each step frees one more span, looks for a
  * run of n pages (timed), gives it back and allocates in place of the span that was freed: what is found is checked

@@ -3,7 +3,7 @@
  * of slots whose two ends move by atomic operations. One operation takes a span and puts it back; in between some
  * work may be done, as an mcache fills the span. Both variants run in turn, in one thread and in two at once.
  *
- *     tsup && node bench/spans.bench.ts          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/spans.bench.ts      (Node 22.18 or later)
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { attachLinearMemory, createLinearMemory, type LinearMemory, lock, unlock } from "@gort/memory";
@@ -173,7 +173,8 @@ async function measure(): Promise<void> {
       }
       const ratio = median(times.set.map((t, i) => t / times.list[i]));
       console.log(
-        `${threads} thread(s), ${String(between).padStart(3)} steps of work: list ${median(times.list).toFixed(1)} ns, ` +
+        `${threads} thread(s), ${String(between).padStart(3)} steps of work: ` +
+          `list ${median(times.list).toFixed(1)} ns, ` +
           `set ${median(times.set).toFixed(1)} ns, set/list ${ratio.toFixed(2)}`,
       );
     }

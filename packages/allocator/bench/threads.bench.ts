@@ -1,7 +1,7 @@
 /**
  * Throughput of two threads that allocate at once, beside that of one, on the built package.
  *
- *     tsup && node bench/threads.bench.ts [name ...]          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/threads.bench.ts [name ...]      (Node 22.18 or later)
  *
  * Each round runs the same number of operations in one worker, and then in both at once, in bursts of 4 MiB;
  * between two bursts everything is swept away, untimed, as in a heap of 4 MiB that is collected. "reuse": spans
@@ -118,7 +118,8 @@ async function measure(): Promise<void> {
       const ratios = one.map((t, i) => (2 * t) / two[i]);
       console.log(
         `${`${b.name}/${mode}`.padEnd(20)} one ${median(one).toFixed(2)} ns/op, two ${median(two).toFixed(2)}, ` +
-          `throughput ${median(ratios).toFixed(2)}x  (${Math.min(...ratios).toFixed(2)}..${Math.max(...ratios).toFixed(2)})`,
+          `throughput ${median(ratios).toFixed(2)}x  ` +
+          `(${Math.min(...ratios).toFixed(2)}..${Math.max(...ratios).toFixed(2)})`,
       );
     }
   }

@@ -1,4 +1,8 @@
-/** A pointer store with the write barrier off and on, beside a plain store: nanoseconds a store. */
+/**
+ * A pointer store with the write barrier off and on, beside a plain store: nanoseconds a store.
+ *
+ *     pnpm build && node bench/barrier.bench.ts      (Node 22.18 or later)
+ */
 import { createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
 

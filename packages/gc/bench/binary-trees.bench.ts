@@ -1,7 +1,9 @@
 /**
  * The binary trees of the benchmarks game, with a safepoint after each tree:
  *
- *     binary-trees.bench.ts [depth=18] [mode=0 (gcstoptheworld)] [trace=0]
+ *     pnpm build && node bench/binary-trees.bench.ts [depth=18] [mode=0] [trace=0]      (Node 22.18 or later)
+ *
+ * `mode` is gcstoptheworld, `trace` is gctrace.
  */
 import { createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
@@ -53,6 +55,7 @@ const ms = performance.now() - from;
 const used = process.cpuUsage(cpu);
 const s = gc.readGCStats();
 console.log(
-  `${process.version} depth ${max}: ${ms.toFixed(0)} ms (CPU ${((used.user + used.system) / 1000).toFixed(0)}), ${nodes} nodes, ` +
+  `${process.version} depth ${max}: ${ms.toFixed(0)} ms ` +
+    `(CPU ${((used.user + used.system) / 1000).toFixed(0)}), ${nodes} nodes, ` +
     `${s.numGC} cycles, pauses ${(s.pauseTotalNs / 1e6).toFixed(1)} ms, GC CPU ${(100 * s.gcCPUFraction).toFixed(0)} %`,
 );

@@ -1,17 +1,18 @@
 /**
- * Marking a binary tree of 32-byte objects with one thread and with two, alternately, on a stopped heap; nothing is
- * swept. Needs the built packages, as workers load them, and Node 22.6:
+ * Marking a binary tree of 32-byte objects with one thread and with two, in turn, on a stopped heap. Nothing is swept.
  *
- *     node --experimental-strip-types bench/mark-threads.bench.ts \
- *         [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
+ *     pnpm build && node bench/mark-threads.bench.ts \
+ *         [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]      (Node 22.18 or later)
  *
- * `processors` is how many the process had while two threads marked (its CPU time by the time that passed). Much less
- * than 2: somebody else had the second one, and the figure for two threads says nothing.
+ * `processors` is the number of processors that the process had while two threads marked: its CPU time divided by the
+ * time that passed. If it is much less than 2, another process had the second one, and the figure for two threads says
+ * nothing.
  *
- * Go's figure for the same tree (depth=22) is the concurrent phase, the second of three clock times, in what this
- * prints:
+ * For Go's figure for the same tree (depth=22), take the concurrent phase, the second of three clock times, from this
+ * output:
  *
- *     cd ../../benchmarks/go && GOMAXPROCS=2 GODEBUG=gctrace=1 go run . -bench MarkAllocOrder -n 8388607      (or MarkRandom)
+ *     cd ../../benchmarks/go
+ *     GOMAXPROCS=2 GODEBUG=gctrace=1 go run . -bench MarkAllocOrder -n 8388607      (or MarkRandom)
  */
 import { Worker } from "node:worker_threads";
 import { createAllocator } from "@gort/allocator";

@@ -1,10 +1,10 @@
 /**
  * Marking a binary tree of 32-byte objects in allocation order and in random order, one collection a line:
  *
- *     node --conditions=@gort/source --experimental-strip-types bench/mark.bench.ts \
- *         [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]
+ *     pnpm build && node bench/mark.bench.ts \
+ *         [depth=19] [order=alloc|random] [marker=wasm|js] [reps=5]      (Node 22.18 or later)
  *
- * Give the built output the last word: figures from sources run through a loader are the same code, but check.
+ * With `node --conditions=@gort/source` it runs on the sources. Check such figures on the built output.
  */
 import { createAllocator } from "@gort/allocator";
 import { createCollector } from "@gort/gc";
@@ -35,5 +35,6 @@ for (let i = 0; i < reps; i++) {
 }
 const text = (xs: number[]): string => xs.map((x) => x.toFixed(1)).join(" ");
 console.log(
-  `${process.version} ${marker} ${order} 2^${depth + 1}-1: mark ${text(times)} ns/object; sweep ${text(sweeps)} ns/span`,
+  `${process.version} ${marker} ${order} 2^${depth + 1}-1: mark ${text(times)} ns/object; ` +
+    `sweep ${text(sweeps)} ns/span`,
 );

@@ -1,10 +1,10 @@
 /**
- * The pacer under a steady load: 64 MiB of chains of 64 objects of 32 bytes, of which the program replaces one at a
- * time and then computes for a while (`work` rounds of arithmetic). What marking takes of the processor while it runs
- * (Go aims at 25 %), and how far the heap goes over its goal. Beside it Go's figures, if GO names a go command;
+ * The pacer under a steady load: 64 MiB of chains of 64 objects of 32 bytes. The program replaces one chain at a time
+ * and then computes for a while (`work` rounds of arithmetic). Printed: marking's share of the processor while it runs
+ * (Go aims at 25 %), and how far the heap goes over its goal. If GO names a go command, Go's figures follow, at
  * GOMAXPROCS=1.
  *
- *     pacing.bench.ts [work=2000] [seconds=5]
+ *     pnpm build && node bench/pacing.bench.ts [work=2000] [seconds=5]      (Node 22.18 or later)
  */
 import { execFileSync } from "node:child_process";
 import { createAllocator } from "@gort/allocator";
@@ -75,7 +75,8 @@ while (performance.now() - from < seconds * 1000) {
 }
 const ours = utilization(trace);
 console.log(
-  `${process.version} ${((steps * 2048) / seconds / 1e6).toFixed(0)} MB/s, ${ours.cycles} cycles: marking takes ${ours.percent.toFixed(0)} % ` +
+  `${process.version} ${((steps * 2048) / seconds / 1e6).toFixed(0)} MB/s, ${ours.cycles} cycles: ` +
+    `marking takes ${ours.percent.toFixed(0)} % ` +
     `of the processor, heap at most ${(100 * peak).toFixed(0)} % of its goal`,
 );
 if (process.env.GO) {

@@ -1,14 +1,17 @@
 /**
- * How long a collector keeps a program waiting: a live heap of small objects, and a program that replaces them, 64
- * allocations and a safepoint at a time; the time of each such step. Beside it the same program with JS objects, in a
- * process of its own, under V8's collector.
+ * How long a collector keeps a program waiting. A program with a live heap of small objects replaces them, 64
+ * allocations and a safepoint a step, and measures the time of each step. Beside it runs the same program with JS
+ * objects under V8's collector, in a process of its own.
  *
- *     pause.bench.ts [live=1024 (MiB)] [seconds=10] [side=both|gort|v8] [mode=0 (gcstoptheworld)] [why=1]
+ *     pnpm build && node bench/pause.bench.ts \
+ *         [live=1024] [seconds=10] [side=both|gort|v8] [mode=0] [why=1]      (Node 22.18 or later)
  *
- * `live` counts objects of 32 bytes; V8's have two fields and take 40. Where Linux tells how long the thread waited for
- * a processor, that is taken off a step, and `raw` is the longest step with it. What a step took beyond, it may still
- * have slept: while V8's helpers collect JS garbage, or the system finds a page. `ran` is the longest that one ran.
- * `why` lists the steps over 2 ms.
+ * `live` is in MiB of objects of 32 bytes; V8's have two fields and take 40. `mode` is gcstoptheworld. `why` lists the
+ * steps over 2 ms.
+ *
+ * If Linux reports how long the thread waited for a processor, this time is subtracted from the step; `raw` is the
+ * longest step with it. The rest of a step can still contain sleep, while V8's helpers collect JS garbage or the system
+ * finds a page. `ran` is the longest time that a step ran.
  */
 import { execFileSync } from "node:child_process";
 import { openSync, readSync } from "node:fs";
@@ -187,8 +190,10 @@ function measure(name: string, make: () => Side): void {
   const q = (f: number): string =>
     sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * f))].toFixed(0);
   console.log(
-    `${process.version} ${name}, live ${chains * CHAIN} objects: ${steps} steps of ${STEP}, microseconds p50 ${q(0.5)} ` +
-      `p99 ${q(0.99)} p99.9 ${q(0.999)} p99.99 ${q(0.9999)} max ${q(1)} (ran ${(ran * 1000).toFixed(0)}, raw ${(raw * 1000).toFixed(0)})` +
+    `${process.version} ${name}, live ${chains * CHAIN} objects: ${steps} steps of ${STEP}, ` +
+      `microseconds p50 ${q(0.5)} ` +
+      `p99 ${q(0.99)} p99.9 ${q(0.999)} p99.99 ${q(0.9999)} max ${q(1)} ` +
+      `(ran ${(ran * 1000).toFixed(0)}, raw ${(raw * 1000).toFixed(0)})` +
       (name === "gort" ? `; ${side.cycles()} cycles` : ""),
   );
   if (args.why !== undefined) for (const line of long) console.log(line);

@@ -1,7 +1,9 @@
 /**
  * Sweeping in gc(), with all, half and a quarter of 2^22 objects of 32 bytes alive: nanoseconds for each span of 8 KiB
- * (256 objects; 252 in Go), the median of 7. Beside it Go's, if GO names a go command: the time from the end of marking
- * to the end of runtime.GC, GOMAXPROCS=1.
+ * (256 objects; 252 in Go), the median of 7. If GO names a go command, Go's figure follows: the time from the end of
+ * marking to the end of runtime.GC, at GOMAXPROCS=1.
+ *
+ *     pnpm build && node bench/sweep.bench.ts      (Node 22.18 or later)
  */
 import { execFileSync } from "node:child_process";
 import { createAllocator } from "@gort/allocator";

@@ -2,7 +2,7 @@
  * The package's own part of the work, over a source that costs next to nothing: the arithmetic of a snapshot, all
  * metrics by name, JSON, and the exporters' text.
  *
- *     tsup && node bench/exporters.bench.ts          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/exporters.bench.ts      (Node 22.18 or later)
  */
 import { memStatsJSON, newMemStats, readMemStats } from "@gort/memstats";
 import { createMetrics, newSample } from "@gort/memstats/metrics";

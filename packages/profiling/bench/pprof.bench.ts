@@ -3,7 +3,7 @@
  * reading it, iterating over its samples, its `-top`, and writing it again. Prints milliseconds, the best of several
  * rounds. The goal for writing is 300 ms.
  *
- *     tsup && node bench/pprof.bench.ts [rounds]      (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/pprof.bench.ts [rounds]      (Node 22.18 or later)
  */
 import { createProfiler } from "@gort/profiling";
 import { ProfileBuilder } from "@gort/profiling/internal";

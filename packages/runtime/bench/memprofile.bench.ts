@@ -1,9 +1,10 @@
 /**
- * What the memory profile costs allocation: the loops of the benchmarks Malloc16, MallocP32 and Malloc1K with the profile off (rate 0) and on
- * (512 KiB, the default), in turns of a few milliseconds in one process, so that both meet the same code, heap and machine. A line
- * is the median over the pairs, with the quarters around it. The goal is a ratio of at most 1.02.
+ * What the memory profile costs allocation: the loops of the benchmarks Malloc16, MallocP32 and Malloc1K with the
+ * profile off (rate 0) and on (512 KiB, the default), in turns of a few milliseconds in one process, so that both meet
+ * the same code, heap and machine. A line is the median over the pairs, with the quarters around it. The goal is a
+ * ratio of at most 1.02.
  *
- *     tsup && node bench/memprofile.bench.ts [pairs] [rate] [budget]    (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/memprofile.bench.ts [pairs] [rate] [budget]      (Node 22.18 or later)
  */
 import { createRuntime } from "@gort/runtime";
 
@@ -74,7 +75,8 @@ for (const [name, loop] of Object.entries(loops)) {
   const of = (list: number[]) => quantile(list, 0.5).toFixed(2);
   console.log(
     `${name.padEnd(10)} off ${of(off)} ns, on ${of(on)} ns, ratio ${quantile(ratios, 0.5).toFixed(3)} ` +
-      `(${quantile(ratios, 0.25).toFixed(3)} to ${quantile(ratios, 0.75).toFixed(3)}; of the sums ${(sum(on) / sum(off)).toFixed(3)})`,
+      `(${quantile(ratios, 0.25).toFixed(3)} to ${quantile(ratios, 0.75).toFixed(3)}; ` +
+      `of the sums ${(sum(on) / sum(off)).toFixed(3)})`,
   );
 }
 if (sink === 0) throw new Error("nothing was allocated");

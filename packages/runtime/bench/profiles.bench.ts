@@ -1,9 +1,9 @@
 /**
- * What the block profile costs an event, at several rates, with the stack of every event (the default) and of one in 16. Two goroutines hand a number to and fro over
- * unbuffered channels: two waits a round, each of about a microsecond. The goal at rate 1 is 1.5 us an event; V8 alone takes 3 to 4 us
- * for one stack of four frames.
+ * What the block profile costs an event, at several rates, with the stack of every event (the default) and of one in
+ * 16. Two goroutines hand a number to and fro over unbuffered channels: two waits a round, each of about a microsecond.
+ * The goal at rate 1 is 1.5 us an event; V8 alone takes 3 to 4 us for one stack of four frames.
  *
- *     tsup && node bench/profiles.bench.ts            (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/profiles.bench.ts      (Node 22.18 or later)
  */
 import { BlockProfileRecord, createRuntime, type Runtime } from "@gort/runtime";
 

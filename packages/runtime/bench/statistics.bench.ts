@@ -1,9 +1,9 @@
 /**
  * What it costs to look: readMemStats, metrics.read of all names and a scrape of everything, in an empty heap, with
- * objects and with goroutines. Goals: readMemStats within 3 times Go's at GOMAXPROCS=1 and the same whatever the heap holds,
- * all metrics within 50 us, a scrape within 5 ms.
+ * objects and with goroutines. Goals: readMemStats within 3 times Go's at GOMAXPROCS=1 and the same whatever the heap
+ * holds, all metrics within 50 us, a scrape within 5 ms.
  *
- *     tsup && node bench/statistics.bench.ts          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/statistics.bench.ts      (Node 22.18 or later)
  */
 import { prometheusText } from "@gort/memstats/prometheus";
 import { createRuntime, newMemStats, type Runtime } from "@gort/runtime";

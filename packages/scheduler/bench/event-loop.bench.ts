@@ -1,7 +1,7 @@
 /**
  * How late the event loop gets its turn while goroutines use all the time there is, on the built package.
  *
- *     tsup && node bench/event-loop.bench.ts [MS]          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/event-loop.bench.ts [MS]      (Node 22.18 or later)
  */
 import { createScheduler } from "@gort/scheduler";
 

@@ -2,7 +2,7 @@
  * What goroutines, channels, select, mutexes and stack dumps cost, in ns an operation, on the built package. The names
  * are those of the repository's benchmarks, which measure Go beside them.
  *
- *     tsup && node bench/goroutines.bench.ts [REGEX]          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node bench/goroutines.bench.ts [REGEX]      (Node 22.18 or later)
  *
  * ROUNDS in the environment sets the number of rounds, 7 by default. Printed: median and minimum.
  */

@@ -1,7 +1,7 @@
 /**
  * Memory that a million waiting goroutines take, on the built package.
  *
- *     tsup && node --expose-gc bench/parked.bench.ts [N]          (Node 22.6+, or through any TypeScript runner)
+ *     pnpm build && node --expose-gc bench/parked.bench.ts [N]      (Node 22.18 or later)
  */
 import { createScheduler } from "@gort/scheduler";
 

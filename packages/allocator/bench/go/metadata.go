@@ -1,4 +1,4 @@
-// Go side of metadata.bench.ts: go run bench/metadata.go noscan, or pointers. One kind a process.
+// Go's side of metadata.bench.ts. One kind a process: go run bench/go/metadata.go noscan|pointers
 package main
 
 import (
@@ -31,7 +31,7 @@ func measure(name string, allocate func()) {
 	fmt.Printf("%-10s %5.2f %% (MSpanSys %d, GCSys %d, OtherSys %d)\n", name, overhead/bytes*100, m.MSpanSys, m.GCSys, m.OtherSys)
 }
 
-// One kind a process: bench/metadata.go noscan|pointers
+// The argument names the kind: noscan or pointers.
 func main() {
 	debug.SetGCPercent(-1)
 	if len(os.Args) > 1 && os.Args[1] == "pointers" {
