@@ -81,7 +81,12 @@ export class TypeCache implements PerType {
   #defineView(type: Type): ViewClass {
     const view = newViewClass(type);
     this.#views.set(type, view);
-    defineViewMembers(this, type, view);
+    try {
+      defineViewMembers(this, type, view);
+    } catch (err) {
+      this.#views.delete(type);
+      throw err;
+    }
     return view;
   }
 
