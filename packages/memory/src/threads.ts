@@ -153,9 +153,7 @@ export class Member {
     if (wanted !== 0) {
       const old = stateOf(wanted, REGISTERED);
       if (!isThread(wanted) || kernel.cas(entryOf(wanted), old, stateOf(wanted, LIVE)) !== old) {
-        throw new RangeError(
-          `memory: thread must be a number from registerThread that nobody uses (got ${wanted})`,
-        );
+        throw new RangeError(`memory: thread must be an unused number from registerThread (got ${wanted})`);
       }
       u32[(entryOf(wanted) + 4) >>> 2] = task;
       return (this.last = wanted);

@@ -1,4 +1,4 @@
-/** Functions of the language, which need no heap beside their arguments'. */
+/** Built-in functions of Go. They need no heap besides those of their arguments. */
 
 import { show } from "@gort/base";
 import type { Ptr } from "@gort/memory";
@@ -20,15 +20,15 @@ import {
 import { type Type, uint8 } from "./type.ts";
 import type { Init, RefMembers } from "./values.ts";
 
-/** What the slice shares with others, or an error that says what was given. */
+/** The part that the slice shares with others, or an error that names the given value. */
 function sliceArgument(what: string, s: unknown): SliceOps {
   if (!isSlice(s)) throw new TypeError(`types: ${what} (got ${show(s)})`);
   return opsOf(s);
 }
 
 /**
- * `append(s, values...)`: another slice; it shares the array while the capacity lasts. All values are read and
- * checked first: if one is refused, nothing has changed.
+ * `append(s, values...)`: another slice, which shares the array while the capacity lasts. It reads and checks all
+ * values first. If it refuses a value, nothing has changed.
  */
 export function append<E extends Type>(s: Slice<E>, ...values: Init<E>[]): Slice<E> {
   const { codec } = sliceArgument("append needs a slice", s);
@@ -43,13 +43,13 @@ export function append<E extends Type>(s: Slice<E>, ...values: Init<E>[]): Slice
   return appendTaken(s as unknown as Slice<Type>, taken) as unknown as Slice<E>;
 }
 
-/** `append(s, more...)`: all elements of another slice, which may share the array. */
+/** `append(s, more...)`: appends all elements of another slice, which may share the array. */
 export function appendSlice<E extends Type>(s: Slice<E>, more: Slice<E>): Slice<E> {
   const ops = sliceArgument("appendSlice needs a slice", s);
   return appendAll(s as unknown as Slice<Type>, checkSlice(ops, more)) as unknown as Slice<E>;
 }
 
-/** `copy(dst, src)`: as many elements as both have; the slices may overlap. Returns how many. */
+/** `copy(dst, src)`: copies as many elements as both have. The slices may overlap. Returns the number copied. */
 export function copy<E extends Type>(dst: Slice<E>, src: Slice<E>): number {
   const ops = sliceArgument("copy needs slices", dst);
   const from = checkSlice(ops, src);
@@ -59,7 +59,7 @@ export function copy<E extends Type>(dst: Slice<E>, src: Slice<E>): number {
   return n;
 }
 
-/** The slice of bytes that was meant, or an error. */
+/** `s` as a live slice of uint8, or an error. */
 function byteSlice(what: string, s: unknown): Slice<Type> {
   const { elem } = sliceArgument(`${what} needs a slice of uint8`, s);
   if (!identical(elem, uint8))
@@ -81,7 +81,7 @@ export function toUint8Array(s: Slice<typeof uint8>): Uint8Array {
   return copyOut(opsOf(b).heap.mem, sliceAddr(b), sliceLen(b));
 }
 
-/** The raw pointer of a reference; nil for `null`. Valid until the next safepoint or the Ref's release. */
+/** The raw pointer of a reference; nil for `null`. It is valid until the next safepoint or the Ref's release. */
 export function addrOf<T extends Type>(ref: RefMembers<T> | null): Ptr<T> {
   if (ref === null) return 0 as Ptr<T>;
   const cell = cellOf(ref);

@@ -1,6 +1,6 @@
 /**
- * The smallest heap: an arena that allocates upwards and frees nothing. It serves tests of typed code
- * and programs that build data once; capacities grow as in Go, because it rounds sizes by Go's classes.
+ * The smallest heap: an arena that allocates upwards and frees nothing. It serves tests of typed code, and programs
+ * that build their data once. It rounds sizes by Go's classes, so capacities grow as in Go.
  */
 
 import { FatalError } from "@gort/base";
@@ -15,12 +15,13 @@ const CLASS_SIZES: readonly number[] = [
   18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768,
 ];
 const PAGE = 8192;
-/** Larger requests get pages; larger objects with pointers carry a header of 8 bytes up to there. */
+/** The largest request for a slot of a class; larger requests get whole pages. */
 const LARGEST_SMALL = 32760;
+/** Bytes of the header of an object with pointers that is larger than INLINE_BITMAP_MAX, up to LARGEST_SMALL. */
 const HEADER = 8;
 const INLINE_BITMAP_MAX = 512;
 
-/** Bytes usable by an allocation of `size` bytes, by Go's size classes. */
+/** Usable bytes of an allocation of `size` bytes, by Go's size classes. */
 export function roundUpToClass(size: number, noscan: boolean): number {
   if (size > LARGEST_SMALL) return Math.ceil(size / PAGE) * PAGE;
   const header = !noscan && size > INLINE_BITMAP_MAX ? HEADER : 0;
@@ -52,9 +53,9 @@ export class BumpHeap implements Heap {
   #next: number;
   readonly #end: number;
   readonly #zerobase: Addr;
-  /** size of type i + 1. */
+  /** Size and mask of type i + 1. */
   readonly #types: { size: number; mask: Uint32Array }[] = [];
-  /** Address of root i + 1; 0 when free. */
+  /** Address of root i + 1; 0 if it is free. */
   readonly #refs: number[] = ownList();
   readonly #freeRefs: number[] = ownList();
   #allocated = 0;
@@ -140,7 +141,7 @@ export class BumpHeap implements Heap {
   }
 }
 
-/** An arena: nothing is freed until the whole heap is dropped. */
+/** An arena: nothing is freed before the whole heap is dropped. */
 export function createBumpHeap(options: BumpHeapOptions = {}): BumpHeap {
   return new BumpHeap(options);
 }

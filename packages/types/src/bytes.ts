@@ -14,13 +14,13 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 let scratch = new Uint8Array(1024);
 
-/** Shorter strings are read and written in a loop: calls into the encoder cost more. */
+/** Strings up to this length are read and written in a loop: a call of the encoder costs more. */
 const SHORT = 24;
 
-// Kept from the beginning: a program may replace the global, or its Symbol.species.
+/** The Uint8Array that existed when this module was loaded. */
 export const U8 = Uint8Array;
 
-/** A copy of `n` bytes of the memory. Unlike `slice` it asks no constructor of the program. */
+/** A copy of `n` bytes of the memory. Unlike `slice` it calls no constructor of the program. */
 export function copyOut(mem: LinearMemory, addr: number, n: number): Uint8Array {
   const out = new U8(n);
   if (n > 0) out.set(new U8(mem.u8.buffer, addr, n));
@@ -35,7 +35,7 @@ export function readString(mem: LinearMemory, addr: number, n: number): string {
     let text = "";
     for (let i = 0; i < n; i++) {
       const c = u8[addr + i];
-      // The first byte that isn't ASCII sends the whole string to the decoder.
+      // At the first byte that is not ASCII, the decoder takes the whole string.
       if (c >= 0x80) return decoder.decode(copyOut(mem, addr, n));
       text += String.fromCharCode(c);
     }
@@ -65,25 +65,26 @@ export function encodeString(text: string): number {
   return encoder.encodeInto(text, scratch).written;
 }
 
+/** The buffer of the last encodeString, valid until the next one. */
 export function scratchBytes(): Uint8Array {
   return scratch;
 }
 
-/** Copies the first `n` bytes of `from` into the memory, and never more. */
+/** Copies the first `n` bytes of `from` into the memory; nothing if `from` has become shorter. */
 export function writeBytes(mem: LinearMemory, addr: number, from: Uint8Array, n: number): void {
   if (n <= SHORT && addr < HALF) {
     const { u8 } = mem;
     for (let i = 0; i < n; i++) u8[addr + i] = from[i];
   } else {
     const view = fixedView(from, n);
-    // The buffer of a view that follows its length may have shrunk.
+    // A view that tracks the length of its buffer may have become shorter.
     if (view !== null) mem.u8.set(view, addr);
   }
 }
 
 const typedArray = Object.getPrototypeOf(U8.prototype) as object;
 
-/** A getter of all typed arrays: an object's own property of that name changes nothing about it. */
+/** A getter of all typed arrays as a function. An array's own property of that name does not affect it. */
 function internal(key: PropertyKey): (v: unknown) => unknown {
   const get = Object.getOwnPropertyDescriptor(typedArray, key)?.get as () => unknown;
   return Function.prototype.call.bind(get) as (v: unknown) => unknown;
@@ -93,7 +94,7 @@ export const lengthOf = internal("length") as (v: unknown) => number;
 export const bufferOf = internal("buffer") as (v: unknown) => ArrayBufferLike;
 export const offsetOf = internal("byteOffset") as (v: unknown) => number;
 
-/** A view of the first `n` bytes whose length stays, or null if there are fewer. */
+/** A view of the first `n` bytes with a fixed length; null if there are fewer. */
 function fixedView(v: Uint8Array, n: number): Uint8Array | null {
   return lengthOf(v) < n ? null : new U8(bufferOf(v), offsetOf(v), n);
 }

@@ -1,25 +1,25 @@
 /**
- * Handles: what a program holds instead of an address.
+ * Handles: the objects that a program holds instead of addresses.
  *
  *     Ref --$cell--> Root --slot--> root in the heap --> object      a Ref that owns its root
  *     Ref --$cell--> Root --#owner--> Root                           a part of an object: a struct in a struct
  *     Slice --#root--> Root                                          slices of one array share it
  *
- * A Root is one rooted object, or a place in one. The object stays alive as long as any handle of it is
- * reachable, unless the handles that own a share of the root were released. The FinalizationRegistry watches
- * Roots, so a handle costs no registration of its own.
+ * A Root is one rooted object, or a place in one. The object stays alive as long as any handle of it is reachable,
+ * unless the handles that own a share of the root were released. The FinalizationRegistry watches Roots, so a handle
+ * needs no registration of its own.
  *
- * Checks: a Root's slot is 0 once it is free, and what was released points to `DEAD`. Every access asks
- * `slot` and so finds both, also when the memory has long been used for something else.
+ * Checks: the slot of a free Root is 0, and a released handle points to `DEAD`. Every access reads `slot`, so it finds
+ * both cases, even if the memory has been reused for another object.
  *
- * All that addresses are computed from is in private fields of Root and Slice, whose constructors need `KEY`: a
- * program can neither change nor forge it. The fields are not in the Ref: V8 finds private fields of one class
- * fast, and of Refs there is a class for each type. An object that stands for a Ref, such as a proxy, gives a
- * genuine Root or none. Every accessor compares the Root's `Home` with its own, so that an accessor of one type
- * never computes an address in an object of another.
+ * All values from which addresses are computed are in private fields of Root and Slice, whose constructors need `KEY`.
+ * A program can neither change nor forge them. The fields are not in the Ref: V8 finds private fields of one class
+ * fast, and there is a class of Refs for each type. An object that imitates a Ref, such as a proxy, gives a genuine
+ * Root or none. Every accessor compares the Root's `Home` with its own, so that an accessor of one type never computes
+ * an address in an object of another type.
  *
- * A View is the expert's counterpart: an address that is moved about, with the same accessors, no root and
- * no protection beyond nil.
+ * A View is the handle for experts: an address that can be moved, with the same accessors. It has no root, and no
+ * protection except against nil.
  */
 
 import type { Addr, Ptr } from "@gort/memory";
@@ -33,10 +33,10 @@ const dispose: typeof Symbol.dispose =
   Symbol.dispose ?? (Symbol.for("Symbol.dispose") as typeof Symbol.dispose);
 const inspectCustom = Symbol.for("nodejs.util.inspect.custom");
 
-/** What the constructors of handles ask for. It never leaves this package. */
+/** The key that the constructors of handles need. It never leaves this package. */
 export const KEY: unique symbol = Symbol("types: key of handles");
 
-/** The error of a handle's constructor that a program calls. */
+/** The error of a program that calls the constructor of a handle. */
 export function notConstructible(what: string, use: string): never {
   throw new TypeError(`types: ${what} can't be made by new (use ${use})`);
 }
@@ -46,16 +46,17 @@ export function released(what: string): never {
   throw new TypeError(`types: use of a released ${what}`);
 }
 
-/** What all handles of one type in one heap share. */
+/** The part that all handles of one type in one heap share. */
 export interface Home {
   readonly type: Type;
   readonly roots: Roots;
-  /** What an inspector shows. */
+  /** The target as an inspector shows it. */
   describe(at: Root): unknown;
-  /** What JSON.stringify writes. */
+  /** The target as JSON.stringify writes it. */
   json(at: Root): unknown;
 }
 
+/** The error of an accessor that is called on a handle of another type or heap. */
 function wrongReceiver(home: Home, got: Home | null): never {
   const name = `Ref<${home.type.name}>`;
   const what =
@@ -63,17 +64,17 @@ function wrongReceiver(home: Home, got: Home | null): never {
   throw new TypeError(`types: a member of ${name} needs a ${name} as its receiver (got a ${what})`);
 }
 
-/** The Root of a Ref, or null for what is none. It asks `x` once, which may run code of the program. */
+/** The Root of a Ref, or null if `x` is no Ref. It reads one property of `x`, which may run code of the program. */
 export let cellOf: (x: unknown) => Root | null;
 /** The Root of a live Ref of this home, or an error. */
 export let enter: (ref: RefBase, home: Home) => Root;
 /** A place in the object that `root` holds. */
 export let partOf: (root: Root, home: Home, addr: number) => Root;
-/** One more handle has a share of the root. */
+/** Gives one more handle a share of the root. */
 export let addShare: (root: Root) => void;
-/** Takes a share away, and gives the slot to be freed: 0 while others have shares. */
+/** Takes a share away. Returns the slot that the caller must free; 0 while other handles have shares. */
 let dropShare: (root: Root) => number;
-/** Ends a Ref: what was its slot, or 0. */
+/** Ends a Ref. Returns its slot, or 0 for a part of an object. */
 let endRef: (root: Root) => number;
 /** Accessors of a field at `offset`, for the prototype of a Ref class. */
 export let refAccessors: (codec: Codec, home: Home, offset: number, name: string) => PropertyDescriptor;
@@ -85,7 +86,7 @@ export class Root {
   /** Itself, unless it is a part. */
   #owner: Root;
   #slot: number;
-  /** How many handles have to be released before the root is. */
+  /** The number of handles that must be released before the root is. */
   #shares: number;
 
   constructor(key: typeof KEY, home: Home | null, addr: number, owner: Root | null, slot: number) {
@@ -102,12 +103,12 @@ export class Root {
     return this.#owner.#slot;
   }
 
-  /** Of a Ref: where its object is. */
+  /** The address of a Ref's object. */
   get addr(): number {
     return this.#addr;
   }
 
-  /** Of a Ref: type and heap. */
+  /** Type and heap of a Ref. */
   get home(): Home {
     return this.#home as Home;
   }
@@ -117,7 +118,7 @@ export class Root {
     return released(`Ref<${this.home.type.name}>`);
   }
 
-  // Functions of this file that see private fields.
+  // The functions of this file that need private fields.
   static {
     cellOf = (x) => {
       if (typeof x !== "object" || x === null) return null;
@@ -148,7 +149,7 @@ export class Root {
 
     endRef = (root) => {
       if (root.#owner === root) return root.#slot;
-      // A part has no share: it alone is dead.
+      // A part has no share: only the part becomes dead.
       root.#owner = DEAD;
       return 0;
     };
@@ -182,12 +183,12 @@ export class Root {
 Object.freeze(Root.prototype);
 Object.freeze(Root);
 
-/** What a released handle points to. */
+/** The Root of released handles. */
 export const DEAD = new Root(KEY, null, 0, null, 0);
-/** What handles without an object point to, nil slices above all: there is nothing to release. */
+/** The Root of handles without an object, such as nil slices. It has nothing to release. */
 export const UNROOTED = new Root(KEY, null, 0, null, -1);
 
-/** Gives roots back to the heap, at once or when V8 finds them unreachable. */
+/** Returns roots to the heap: on release, or when V8 finds their handles unreachable. */
 export class Roots {
   readonly #release: (slot: RefSlot) => void;
   readonly #collected: (slot: RefSlot) => void;
@@ -206,7 +207,7 @@ export class Roots {
     return root;
   }
 
-  /** One share less; the last one frees the root. */
+  /** Takes a share away. The last share frees the root. */
   drop(root: Root): void {
     const slot = dropShare(root);
     if (slot === 0) return;
@@ -215,7 +216,7 @@ export class Roots {
   }
 }
 
-/** The class of all handles of a type is derived from this one; it has no fields beside the Root. */
+/** The base class of all Refs. Its only field is the Root. */
 export abstract class RefBase<T extends Type = Type> {
   /** @internal */
   readonly $cell: Root;
@@ -229,14 +230,14 @@ export abstract class RefBase<T extends Type = Type> {
     return this.$cell.addr as Ptr<T>;
   }
 
-  /** The type of what it refers to. */
+  /** The type of its target. */
   get $type(): T {
     return this.$cell.home.type as T;
   }
 
   /**
-   * Gives up the root now instead of when V8 collects this object. Later use of this Ref throws, as does use
-   * of what was reached inside of the object through it. Releasing twice is harmless.
+   * Gives up the root at once, instead of when V8 collects this object. Later use of this Ref throws, and so does use
+   * of handles to parts of the object that came from it. A second release does nothing.
    */
   release(): void {
     const cell = this.$cell;
@@ -247,7 +248,7 @@ export abstract class RefBase<T extends Type = Type> {
     this.release();
   }
 
-  /** Fields and elements as plain values, bytes as base64; pointers are followed. */
+  /** Fields and elements as plain values, with bytes as base64. It follows pointers. */
   toJSON(): unknown {
     const cell = this.$cell;
     if (cell.slot === 0) released(`Ref<${cell.home.type.name}>`);
@@ -271,8 +272,9 @@ export abstract class RefBase<T extends Type = Type> {
   }
 }
 
+/** The base class of all Views. */
 export abstract class ViewBase<T extends Type = Type> {
-  /** Where it looks; 0 is nil. Assign to move it. */
+  /** The address that it shows; 0 is nil. Assign to move the View. */
   $addr: Ptr<T>;
   abstract get $type(): T;
 
@@ -280,7 +282,7 @@ export abstract class ViewBase<T extends Type = Type> {
     this.$addr = addr as Ptr<T>;
   }
 
-  /** Moves it and returns it: `view.$at(p).x`. */
+  /** Moves the View and returns it: `view.$at(p).x`. */
   $at(addr: Addr): this {
     this.$addr = addr as Ptr<T>;
     return this;
@@ -303,7 +305,7 @@ export function viewAccessors(codec: Codec, offset: number): PropertyDescriptor 
           store(addr + offset, value);
         }
       : function (this: ViewBase, value: unknown): void {
-          // The value's own code may move the view: the address is read after it.
+          // The value's own code may move the View, so the address is read after that code.
           const taken = codec.take(value);
           const addr = this.$addr as number;
           if (addr === 0) nilDereference();

@@ -1,49 +1,49 @@
 /**
- * Codecs: how a value of a type is read from and written to an address. A codec is a pair of closures over
- * the memory's views, made once a heap and type; accessors and slices call them with addresses.
+ * Codecs: each reads and writes the values of one type at an address. A codec is a set of closures over the memory's
+ * views, made once per heap and type. Accessors and slices call it with addresses.
  *
- * Every store checks its value: a typed array would silently wrap 300 into an int8, which is never what a
- * program means. What fails the check is left unwritten.
+ * Every store checks its value: a typed array would silently wrap 300 into an int8, which no program means. A value
+ * that fails the check is not written.
  *
- * A value may have code of its own: getters, traps of a proxy, elements of a list that are getters. That code
- * may release the target, let its slice grow, or collect garbage. So a store that is not atomic has three steps:
+ * A value may contain code: getters, traps of a proxy, elements of a list that are getters. That code may release the
+ * target, grow the target's slice, or collect garbage. So a store that is not atomic has three steps:
  *
- *   1. take    reads the value, each part of it once, and checks it. Here alone code of the value runs.
+ *   1. take    reads the value, each part of it once, and checks it. Code of the value runs only here.
  *   2. ready   checks handles again, and allocates. It may fail, and has written nothing yet.
- *   3. put     writes. It can't fail.
+ *   3. put     writes. It cannot fail.
  *
- * The address is computed after the first step. Memory that nothing else refers to is an exception: code of a
- * value can't reach it, so `store` fills it while it reads.
+ * The address is computed after the first step. There is one exception: code of a value cannot reach memory to which
+ * nothing else refers, so `store` fills such memory while it reads the value.
  */
 
 import { show } from "@gort/base";
 import type { Root } from "./cell.ts";
 
 export interface Codec {
-  /** `root` keeps the object around `addr` alive: for values that stay inside of it. */
+  /** Reads the value. `root` keeps the object around `addr` alive, for values that stay inside of that object. */
   load(addr: number, root: Root): unknown;
-  /** Whether `take` runs no code of the value: `store` may then write to any address. */
+  /** Whether `take` runs no code of the value. If so, `store` may write to any address. */
   readonly atomic: boolean;
-  /** Reads, checks and writes. Where it is not atomic, the memory must be rooted, and out of the program's reach. */
+  /** Reads, checks and writes. If the codec is not atomic, the memory must be rooted and out of the program's reach. */
   store(addr: number, value: unknown): void;
   /**
-   * All steps, for the place at `offset` in the target of a live Ref. Only where handles have a shorter way than
-   * the steps; it throws if the value's own code has released the Ref.
+   * All three steps, for the place at `offset` in the target of a live Ref. A codec has it only where handles allow a
+   * shorter way than the steps. It throws if the value's own code has released the Ref.
    */
   assign?(ref: Root, offset: number, value: unknown): void;
   /** Step 1. */
   take(value: unknown): unknown;
-  /** Step 2: what `put` needs. A copy of values that lie in the target [lo, hi) is made first. */
+  /** Step 2: returns the argument of `put`. It copies values away that lie in the target [lo, hi). */
   ready(taken: unknown, lo: number, hi: number): unknown;
   /** Step 3. */
   put(addr: number, ready: unknown): void;
-  /** Gives up what `take` made, after `put` or instead of it. */
+  /** Releases the handles that `take` made, after `put` or instead of it. */
   drop(taken: unknown): void;
 }
 
 /** Steps 2 and 3 of a store. */
 export function storeTaken(codec: Codec, addr: number, taken: unknown): void {
-  // One value may lie over its own target: put moves it.
+  // A single value may overlap its own target: put moves it. So the target is empty: [addr, addr).
   if (codec.drop === nothing) {
     codec.put(addr, codec.ready(taken, addr, addr));
     return;
@@ -66,6 +66,7 @@ export function assignTaken(codec: Codec, ref: Root, offset: number, value: unkn
   storeTaken(codec, ref.addr + offset, taken);
 }
 
+/** `ready` of a codec whose `put` writes the result of `take`. */
 export function unchanged(taken: unknown): unknown {
   return taken;
 }

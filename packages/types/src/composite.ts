@@ -1,7 +1,6 @@
 /**
- * Codecs of structs and arrays: a handle is copied, a plain object or list is taken apart. What it gives for
- * each part is kept in linked lists, which a program can't intercept: an index of `Array.prototype` may be a
- * setter.
+ * Codecs of structs and arrays. They copy the target of a handle, and take a plain object or list apart. The results
+ * for the parts are in linked lists, which a program cannot intercept: an index of `Array.prototype` may be a setter.
  */
 
 import { show } from "@gort/base";
@@ -10,11 +9,11 @@ import { assignTaken, type Codec, nothing, unchanged } from "./codec.ts";
 import { isSlice } from "./slice.ts";
 import type { ArrayType, StructType, Type } from "./type.ts";
 
-/** What the codecs need of their TypedHeap, for values of their type. */
+/** The operations of the heap that the codecs need, for values of their type. */
 export interface Place {
-  /** What a Ref of the type points to, or an error. */
+  /** The Root of a live Ref of the type, or an error. */
   check(cell: Root): Root;
-  /** Copies a value; the two may overlap. */
+  /** Copies a value. The two places may overlap. */
   move(dst: number, src: number): void;
   /** A zero value that nothing roots. */
   malloc(): number;
@@ -30,7 +29,7 @@ interface StructField {
 /** A field of a plain object. */
 interface Part {
   readonly field: StructField;
-  /** What the field's codec took, then what it made ready. */
+  /** The result of the field codec's `take`, later that of its `ready`. */
   value: unknown;
   next: Part | null;
 }
@@ -41,7 +40,7 @@ interface Parts {
 
 /** An element of a plain list. */
 interface Item {
-  /** What the element's codec took, then what it made ready. */
+  /** The result of the element codec's `take`, later that of its `ready`. */
   value: unknown;
   next: Item | null;
 }
@@ -51,8 +50,8 @@ interface Items {
 }
 
 /**
- * Where to copy a handle's value from. Inside of a larger store, whose target [lo, hi) may be where the value
- * lies, it is copied away first: `pair = { a: pair.b, b: pair.a }` swaps.
+ * The address from which the target of a handle is copied. Inside of a larger store, that target may lie in the target
+ * [lo, hi) of the store. Then it is copied away first: `pair = { a: pair.b, b: pair.a }` swaps.
  */
 function source(type: Type, place: Place, cell: Root, lo: number, hi: number): number {
   if (cell.slot === 0) released(`Ref<${type.name}>`);
@@ -63,21 +62,22 @@ function source(type: Type, place: Place, cell: Root, lo: number, hi: number): n
   return copy;
 }
 
-/** A handle is copied at once; all else goes through the three steps. */
+/** `assign` of structs and arrays: copies the target of a handle at once. Other values go through the three steps. */
 function assignPlace(codec: Codec, place: Place, ref: Root, offset: number, v: unknown): void {
   const cell = cellOf(v);
   if (cell === null) {
     assignTaken(codec, ref, offset, v);
     return;
   }
-  // A proxy runs code when it is asked for its Root.
+  // A proxy runs code when its Root is read.
   if (ref.slot === 0) ref.gone();
   place.move(ref.addr + offset, place.check(cell).addr);
 }
 
-export function structCodec(type: StructType, codecOf: (type: Type) => Codec, place: Place): Codec {
+/** Finds the fields of a struct by name. It looks at the layout at the first use: types may be recursive. */
+function fieldFinder(type: StructType, codecOf: (type: Type) => Codec): (name: string) => StructField {
   let fields: Record<string, StructField | undefined> | undefined;
-  const fieldNamed = (name: string): StructField => {
+  return (name) => {
     if (fields === undefined) {
       const all = Object.create(null) as Record<string, StructField | undefined>;
       for (const f of type.fields) all[f.name] = { offset: f.offset, codec: codecOf(f.type) };
@@ -87,12 +87,17 @@ export function structCodec(type: StructType, codecOf: (type: Type) => Codec, pl
     if (field === undefined) throw new TypeError(`types: struct ${type.name} has no field ${name}`);
     return field;
   };
-  /** The names of a plain object's fields. Other objects have none of their own, and would be taken for empty ones. */
-  const namesOf = (v: unknown): readonly string[] => {
-    if (typeof v !== "object" || v === null || Array.isArray(v) || isSlice(v) || "$addr" in v)
-      throw new TypeError(`types: value must be a ${type.name} (got ${show(v)})`);
-    return Object.keys(v);
-  };
+}
+
+/** The names of a plain object's fields. It refuses objects of other kinds: they would count as empty structs. */
+function fieldNames(type: StructType, v: unknown): readonly string[] {
+  if (typeof v !== "object" || v === null || Array.isArray(v) || isSlice(v) || "$addr" in v)
+    throw new TypeError(`types: value must be a ${type.name} (got ${show(v)})`);
+  return Object.keys(v);
+}
+
+export function structCodec(type: StructType, codecOf: (type: Type) => Codec, place: Place): Codec {
+  const fieldNamed = fieldFinder(type, codecOf);
   const drop = (taken: unknown): void => {
     if (typeof taken !== "object" || taken === null || taken instanceof Root) return;
     for (let p = (taken as Parts).first; p !== null; p = p.next) p.field.codec.drop(p.value);
@@ -107,7 +112,7 @@ export function structCodec(type: StructType, codecOf: (type: Type) => Codec, pl
         place.move(addr, place.check(cell).addr);
         return;
       }
-      const names = namesOf(v);
+      const names = fieldNames(type, v);
       for (let i = 0; i < names.length; i++) {
         const { offset, codec } = fieldNamed(names[i]);
         const value = (v as Record<string, unknown>)[names[i]];
@@ -117,7 +122,7 @@ export function structCodec(type: StructType, codecOf: (type: Type) => Codec, pl
     take(v): Root | Parts {
       const cell = cellOf(v);
       if (cell !== null) return place.check(cell);
-      const names = namesOf(v);
+      const names = fieldNames(type, v);
       const parts: Parts = { first: null };
       let last: Part | null = null;
       try {

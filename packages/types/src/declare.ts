@@ -1,7 +1,7 @@
 /** Functions that declare types, and tell their sizes. */
 import { ArrayType, type Fields, PointerType, SliceType, StructType, type Type } from "./type.ts";
 
-/** `*T`. A thunk serves types that are declared later. */
+/** `*T`. Pass a thunk for a type that is declared later. */
 export function pointer<E extends Type>(elem: E | (() => E)): PointerType<E> {
   return new PointerType(elem);
 }

@@ -1,6 +1,4 @@
-/**
- * Members that handles get for what lies inside of their target: nested structs, and the elements of arrays and slices.
- */
+/** Members of handles for values inside of the target: nested structs, and the elements of arrays and slices. */
 import type { Addr, Ptr } from "@gort/memory";
 import { enter, type Home, KEY, type RefBase, type Root, UNROOTED, type ViewBase } from "./cell.ts";
 import { assignTaken, type Codec, storeTaken } from "./codec.ts";
@@ -9,7 +7,7 @@ import type { ViewClass } from "./per-type.ts";
 import { checkBounds, outOfRange, Slice, type SliceOps } from "./slice.ts";
 import type { ArrayType, Type } from "./type.ts";
 
-/** A nested View, one for each View and field, moved along at every access. */
+/** A property that gives a nested View: one View per outer View and field, which every access moves along. */
 export function nestedView(classOf: () => ViewClass, codec: Codec, offset: number): PropertyDescriptor {
   const nested = new WeakMap<ViewBase, ViewBase>();
   return {
@@ -32,7 +30,7 @@ export function nestedView(classOf: () => ViewClass, codec: Codec, offset: numbe
   };
 }
 
-/** length, get, set, slice and iteration of a Ref to an array. */
+/** Gives a Ref to an array its members: length, get, set, slice and iteration. */
 export function defineElements(
   proto: object,
   type: ArrayType,
@@ -86,7 +84,7 @@ export function defineElements(
   Object.defineProperty(proto, "length", { value: length, writable: false, configurable: false });
 }
 
-/** length, get and set of a View. */
+/** Gives a View its members for elements: length, get and set. */
 export function defineRawElements(
   proto: object,
   codec: Codec,

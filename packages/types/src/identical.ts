@@ -23,7 +23,7 @@ function sameShape(a: Type, b: Type, outer: Pair | null): boolean {
     return a.length === b.length && sameShape(a.elem, b.elem, outer);
   const pointers = a instanceof PointerType && b instanceof PointerType;
   if (!pointers && !(a instanceof SliceType && b instanceof SliceType)) return false;
-  // Types that lead back to themselves are identical unless a difference is found on the way.
+  // Types that contain themselves are identical unless a difference is found on the way.
   for (let p = outer; p !== null; p = p.outer) if (p.a === a && p.b === b) return true;
   const pair: Pair = { a, b, outer, depth: outer === null ? 1 : outer.depth + 1 };
   if (pair.depth > MAX_DEPTH) throw new TypeError(`types: ${a.name} is more than ${MAX_DEPTH} types deep`);

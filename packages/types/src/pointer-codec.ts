@@ -17,7 +17,7 @@ export function pointerCodec(types: PerType, type: PointerType): Codec {
   const take = (v: unknown): Root | null => {
     if (v === null) return null;
     elem ??= type.elem;
-    // A proxy runs code when it is asked for its Root.
+    // A proxy runs code when its Root is read.
     const cell = cellOf(v);
     return cell === null ? wrongValue(elem, true, show(v)) : checkRef(roots, elem, cell, true);
   };
@@ -41,7 +41,7 @@ export function pointerCodec(types: PerType, type: PointerType): Codec {
     take,
     ready: (taken) => {
       if (taken === null) return 0;
-      // Code of another part of the value may have released it.
+      // Code of another part of the value may have released the Ref.
       const cell = taken as Root;
       if (cell.slot === 0) released(`Ref<${type.elem.name}>`);
       return cell.addr;

@@ -12,7 +12,7 @@ import type { Complex, ScalarType } from "./type.ts";
 
 const TWO32 = 4294967296;
 
-/** A codec whose values are primitives: what `take` has checked is what `put` writes. */
+/** A codec whose values are primitives: `put` writes the value that `take` has checked. */
 function primitive(c: Pick<Codec, "load" | "store" | "take">): Codec {
   return {
     load: c.load,
@@ -109,7 +109,7 @@ function uint32Codec({ u32 }: LinearMemory): Codec {
   });
 }
 
-/** 64 bits as a number: exact, or refused. */
+/** 64 bits as a number: a value that no number holds exactly is an error. */
 function intCodec({ u32, i32 }: LinearMemory, name: string, lo: number): Codec {
   const tooLarge = (high: number, low: number): never => {
     throw new RangeError(

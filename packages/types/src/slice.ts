@@ -1,7 +1,6 @@
 /**
- * Slices: pointer, length, capacity, over an array that a root keeps alive. As in Go a Slice is a value:
- * `append` and `slice` give another one, which may share the array. `push` is `s = append(s, v)` in place, for
- * loops.
+ * Slices: pointer, length and capacity, over an array that a root keeps alive. As in Go a Slice is a value: `append`
+ * and `slice` return another Slice, which may share the array. `push` is `s = append(s, v)` in place, for loops.
  */
 
 import { BoundsError, RuntimeError, show } from "@gort/base";
@@ -14,7 +13,7 @@ import { identical } from "./identical.ts";
 import type { Type } from "./type.ts";
 import type { Init, Ref, Value } from "./values.ts";
 
-/** What all slices of one element type in one heap share. */
+/** The part that all slices of one element type in one heap share. */
 export interface SliceOps {
   readonly heap: Heap;
   readonly roots: Roots;
@@ -22,11 +21,11 @@ export interface SliceOps {
   readonly codec: Codec;
   /** The heap's descriptor of the element type; 0 without pointers. */
   readonly typ: number;
-  /** Copies n elements; the ranges may overlap. */
+  /** Copies n elements. The ranges may overlap. */
   move(dst: number, src: number, n: number): void;
   /** A Ref with a root of its own. */
   ref(addr: number): unknown;
-  /** What JSON.stringify writes for n elements. */
+  /** n elements as JSON.stringify writes them. */
   json(addr: number, n: number): unknown;
 }
 
@@ -37,14 +36,14 @@ const dispose: typeof Symbol.dispose =
 
 /** Whether `x` is a genuine Slice. */
 export let isSlice: (x: unknown) => x is Slice<Type>;
-/** What the slice shares with others of its type. */
+/** The part that the slice shares with others of its type. */
 export let opsOf: (s: Slice<Type>) => SliceOps;
-// The slice's fields. An object's own `length` or `$addr` hides its class's accessor, and changes none of them.
+// The slice's fields. A program may give a Slice a `length` or `$addr` of its own: that changes none of these.
 export let sliceRoot: (s: Slice<Type>) => Root;
 export let sliceAddr: (s: Slice<Type>) => number;
 export let sliceLen: (s: Slice<Type>) => number;
 export let sliceCap: (s: Slice<Type>) => number;
-/** `append(s, taken...)`: the values have gone through `take` of the element's codec, and are dropped. */
+/** `append(s, taken...)` of values that `take` of the element's codec has returned. It drops them. */
 export let appendTaken: (s: Slice<Type>, taken: unknown[]) => Slice<Type>;
 /** `append(s, more...)` for a slice of the same type and heap. */
 export let appendAll: (s: Slice<Type>, more: Slice<Type>) => Slice<Type>;
@@ -105,7 +104,7 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
     }
     this.#at(i);
     const taken = this.#take(value);
-    // The value's own code may have moved the slice.
+    // The value's own code may have moved the slice: the address is computed again.
     storeTaken(codec, this.#at(i), taken);
   }
 
@@ -117,12 +116,12 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
   #at(i: number): number {
     if (this.#root.slot === 0) released(`slice of ${this.#ops.elem.name}`);
     if (i >>> 0 === i && i < this.#len) return this.#addr + i * this.#ops.elem.size;
-    // Elements of size 0 have one address, and may be more than 2^32.
+    // Elements of size 0 all have one address, and there may be more than 2^32 of them.
     if (Number.isSafeInteger(i) && i >= 0 && i < this.#len) return this.#addr;
     return outOfRange(i, this.#len);
   }
 
-  /** The value, read and checked. Its own code may release this slice. */
+  /** Reads and checks the value. It throws if the value's own code has released this slice. */
   #take(value: unknown): unknown {
     const { codec, elem } = this.#ops;
     const taken = codec.take(value);
@@ -133,13 +132,13 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
     return taken;
   }
 
-  /** `s[lo:hi:max]`; it shares the array. */
+  /** `s[lo:hi:max]`: a slice of the same array. */
   slice(lo = 0, hi = this.#len, max?: number): Slice<E> {
     const cap = this.#cap;
     if (this.#root.slot === 0) released(`slice of ${this.#ops.elem.name}`);
     checkBounds(lo, hi, max, cap, "capacity");
     const newCap = (max ?? cap) - lo;
-    // An empty rest keeps the array's start: an address one past the end would keep the next object alive.
+    // An empty slice keeps the address: one past the end of the array would keep the next object alive.
     const addr = newCap === 0 ? this.#addr : this.#addr + lo * this.#ops.elem.size;
     return this.#share(addr, hi - lo, newCap);
   }
@@ -180,7 +179,7 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
       codec.drop(taken);
       throw err;
     }
-    // Before the old array is given up: the value may lie in it.
+    // Before the old array is released, because the value may lie in it.
     storeTaken(codec, addr + n * elem.size, taken);
     const old = this.#root;
     this.#root = roots.adopt(heap.newRef(addr));
@@ -195,7 +194,7 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
     return growCap(heap, elem.size, typ === 0, newLen, this.#cap);
   }
 
-  /** A larger array with the same elements, which nothing roots yet. */
+  /** A larger array with the same elements. Nothing roots it yet. */
   #grown(cap: number): Addr {
     const { heap, elem, typ } = this.#ops;
     const addr = heap.malloc(cap * elem.size, typ);
@@ -209,14 +208,14 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
   }
 
   *[Symbol.iterator](): Generator<Value<E>, void, undefined> {
-    // As in Go's range, the length is the one at the start.
+    // As in Go's range, the length is that at the start.
     const n = this.#len;
     for (let i = 0; i < n; i++) yield this.get(i);
   }
 
   /**
-   * Gives up this slice's share of the root. Other slices of the same array keep working, each until it is
-   * released or collected itself.
+   * Gives up this slice's share of the root. Another slice of the same array works until it is itself released or
+   * collected.
    */
   release(): void {
     const root = this.#root;
@@ -228,7 +227,7 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
     this.release();
   }
 
-  /** The elements as plain values, bytes as base64; pointers are followed. `null` for nil. */
+  /** The elements as plain values, with bytes as base64. It follows pointers. `null` for nil. */
   toJSON(): unknown {
     if (this.#root.slot === 0) released(`slice of ${this.#ops.elem.name}`);
     return this.#addr === 0 ? null : this.#ops.json(this.#addr, this.#len);
@@ -249,7 +248,7 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
     return this.#root.slot === 0 || this.isNil ? text : `${text} ${inspect(this.toArray(), options)}`;
   }
 
-  // Functions of this file that see private fields.
+  // The functions of this file that need private fields.
   static {
     isSlice = (x): x is Slice<Type> => typeof x === "object" && x !== null && #ops in x;
     opsOf = (s) => s.#ops;
@@ -272,7 +271,7 @@ export class Slice<E extends Type> implements Iterable<Value<E>> {
         for (let i = 0; i < count; i++) {
           taken[i] = codec.ready(taken[i], lo, lo + count * elem.size);
         }
-        // Neither code of the program nor an error from here on.
+        // From here on no code of the program runs, and nothing fails.
         for (let i = 0; i < count; i++) codec.put(lo + i * elem.size, taken[i]);
         if (fits) return s.#share(addr, newLen, cap);
         return new Slice(KEY, s.#ops, roots.adopt(heap.newRef(addr as Addr)), addr, newLen, cap);
@@ -303,7 +302,7 @@ export function outOfRange(i: number, length: number): never {
   throw new BoundsError("index", i, length);
 }
 
-/** Go's checks of `x[lo:hi:max]`, in Go's order: the largest bound first. */
+/** Go's checks of `x[lo:hi:max]`, in Go's order: it checks the largest bound first. */
 export function checkBounds(
   lo: number,
   hi: number,
@@ -343,6 +342,7 @@ export function loadSlice<E extends Type>(ops: SliceOps, header: number): Slice<
   return new Slice<E>(KEY, ops, root, addr, loadSize(u32, header + 8), loadSize(u32, header + 16));
 }
 
+/** Writes the header of a slice. */
 export function storeSlice(heap: Heap, header: number, s: Slice<Type>): void {
   const { u32 } = heap.mem;
   heap.storePointer(header as Addr, sliceAddr(s) as Addr);
@@ -350,7 +350,7 @@ export function storeSlice(heap: Heap, header: number, s: Slice<Type>): void {
   storeSize(u32, header + 16, sliceCap(s));
 }
 
-// Only slices of elements of size 0 have a high word: all others fit the memory.
+// Only slices of elements of size 0 use the high word: the memory bounds the length of all others.
 function loadSize(u32: Uint32Array, addr: number): number {
   const high = u32[(addr + 4) >>> 2];
   return high === 0 ? u32[addr >>> 2] : high * TWO32 + u32[addr >>> 2];
@@ -368,7 +368,7 @@ export function newSlice<E extends Type>(ops: SliceOps, len: number, cap: number
   const size = elem.size;
   wholeSize("len", len);
   wholeSize("cap", cap);
-  // No object is as large as the memory: its first page is never part of one.
+  // No object is as large as the memory, because the first page is never part of an object.
   if (len < 0 || len * size >= max) throw makeSliceError("len");
   if (cap < len || cap * size >= max) throw makeSliceError("cap");
   const addr = heap.malloc(cap * size, ops.typ);
@@ -404,7 +404,7 @@ function makeSliceError(what: "len" | "cap"): RuntimeError {
   );
 }
 
-/** The slice that was meant, or an error that says what was given. */
+/** `value` as a live slice of the same type and heap, or an error that names the given value. */
 export function checkSlice(ops: SliceOps, value: unknown): Slice<Type> {
   if (!isSlice(value)) {
     throw new TypeError(

@@ -18,7 +18,7 @@ import type { Heap } from "./heap.ts";
 export function stringCodec(heap: Heap): Codec {
   const { mem } = heap;
   const { u32 } = mem;
-  // Strings of one byte share a table outside of the heap, as in Go: they allocate nothing.
+  // As in Go, strings of one byte point into a table outside of the heap and allocate nothing.
   let oneByte = 0;
   const oneByteTable = (): number => {
     oneByte = mem.persistentAlloc(256, 8, "otherSys");
@@ -26,7 +26,7 @@ export function stringCodec(heap: Heap): Codec {
     return oneByte;
   };
   let written = 0;
-  /** Copies the text into the heap: its address, and the number of bytes in `written`. */
+  /** Copies the text into the heap. Returns the address, and leaves the number of bytes in `written`. */
   const allocate = (text: string): number => {
     const n = encodeString(text);
     written = n;
@@ -64,7 +64,7 @@ export function stringCodec(heap: Heap): Codec {
   };
 }
 
-/** A block of bytes in the heap, not yet referred to. */
+/** A block of bytes in the heap to which nothing refers yet. */
 interface Block {
   readonly data: number;
   readonly len: number;
@@ -96,12 +96,12 @@ export function bytesCodec(heap: Heap): Codec {
       u32[(addr + 8) >>> 2] = n;
       u32[(addr + 16) >>> 2] = cap;
     },
-    // A copy: other code may change the bytes before they are written.
+    // A copy, because other code may change the bytes before they are written.
     take: (v) => {
       const from = check(v);
       const n = lengthOf(from);
       const bytes = new U8(n);
-      // A buffer that was detached has a length of 0.
+      // A detached buffer has a length of 0.
       if (n > 0) bytes.set(new U8(bufferOf(from), offsetOf(from), n));
       return bytes;
     },

@@ -14,22 +14,22 @@
  *     array(T, n)             n*size   T's     n times T
  *     struct                     sum     max   fields in order, each at its alignment
  *
- * `*` marks the words that the pointer mask has set. `ptrdata` is the number of bytes up to and including
- * the last pointer: a collector looks no further. As in Go, a struct whose last field has size 0 gets a byte
- * of padding, so that a pointer to that field does not point past the object.
+ * `*` marks the words whose bit is set in the pointer mask. `ptrdata` is the number of bytes up to and including the
+ * last pointer: a collector reads no further. As in Go, a struct whose last field has size 0 gets a byte of padding, so
+ * that a pointer to that field does not point past the object.
  *
- * Recursive types: a struct's field may be a getter, or a thunk, that is evaluated when the layout is first
- * asked for. TypeScript infers the type of a getter:
+ * Recursive types: a field of a struct may be a getter or a thunk, which is called when the layout is first needed.
+ * TypeScript infers the type of a getter:
  *
  *     const Node = struct("Node", { value: int, get next() { return pointer(Node); } });
  *
- * A getter or a thunk answers once: its first answer is kept, as memory is laid out by it.
+ * The first answer of a getter or a thunk is kept, because the layout of memory follows from it.
  *
- * Pointers, slices and arrays are identical when their elements are, and structs only to themselves, as
- * Go's named types are.
+ * Pointers, slices and arrays are identical if their elements are identical. A struct is identical only to itself, as
+ * are Go's named types.
  *
- * Sizes and offsets decide which memory is written. So types are frozen, their classes too, and have no
- * subclasses: a program can't make one that says something else than its parts do.
+ * Sizes and offsets decide which memory is written. So types and their classes are frozen and have no subclasses: a
+ * program cannot make a type whose size or offsets contradict its parts.
  */
 import { alignUp } from "@gort/base";
 
@@ -60,19 +60,19 @@ export type Kind =
 /** Bytes of a pointer and of the unit of pointer masks. */
 export const WORD = 8;
 
-/** Whether `x` is a type that this module made. */
+/** Whether this module made `x` as a type. */
 export let isType: (x: unknown) => x is Type;
 
-/** The error of a class of types that is extended, or called by a program where only this module may. */
+/** The error of a program that extends a class of types, or makes a scalar type. */
 function noSuchType(what: string): never {
   throw new TypeError(`types: ${what}`);
 }
 
 export abstract class Type {
-  /** Marks what this module made. */
+  /** Marks the types that this module made. */
   readonly #genuine = true;
   abstract readonly kind: Kind;
-  /** How Go writes it: `*Node`, `[]int`, `[4]float64`. */
+  /** The name as Go writes it: `*Node`, `[]int`, `[4]float64`. */
   abstract readonly name: string;
   /** Bytes of a value; a multiple of `align`. */
   abstract readonly size: number;
@@ -87,7 +87,7 @@ export abstract class Type {
   /** Calls `visit` with the offset of each pointer in a value that begins at `base`. */
   abstract eachPointer(visit: (offset: number) => void, base?: number): void;
 
-  /** One bit for each 8-byte word, set where it holds a pointer. */
+  /** One bit for each 8-byte word, set if the word holds a pointer. */
   pointerMask(): Uint32Array {
     const mask = new Uint32Array(Math.max(1, Math.ceil(this.size / (WORD * 32))));
     this.eachPointer((offset) => {
@@ -121,7 +121,7 @@ export interface Complex {
 
 let scalarsMade = false;
 
-/** A type whose values JavaScript has: numbers, bigints, booleans, strings, bytes. */
+/** A type whose values are JavaScript's: numbers, bigints, booleans, strings, bytes. */
 export class ScalarType<V> extends Type {
   readonly kind: Kind;
   readonly size: number;
@@ -145,7 +145,7 @@ export class ScalarType<V> extends Type {
     return this.kind === "bytes" ? "[]uint8" : this.kind;
   }
 
-  // string and bytes begin with their only pointer.
+  // A string and bytes begin with their only pointer.
   eachPointer(visit: (offset: number) => void, base = 0): void {
     if (this.ptrdata > 0) visit(base);
   }
@@ -157,7 +157,7 @@ export const int16 = new ScalarType<number>("int16", 2, 2, 0, 0);
 export const int32 = new ScalarType<number>("int32", 4, 4, 0, 0);
 /** 64 bits as a bigint; `int` gives numbers. */
 export const int64 = new ScalarType<bigint>("int64", 8, 8, 0, 0n);
-/** 64 bits as a number: values beyond 2^53 are refused both ways. */
+/** 64 bits as a number: reads and writes refuse values beyond 2^53. */
 export const int = new ScalarType<number>("int", 8, 8, 0, 0);
 export const uint8 = new ScalarType<number>("uint8", 1, 1, 0, 0);
 export const uint16 = new ScalarType<number>("uint16", 2, 2, 0, 0);
@@ -170,16 +170,16 @@ export const float32 = new ScalarType<number>("float32", 4, 4, 0, 0);
 export const float64 = new ScalarType<number>("float64", 8, 8, 0, 0);
 export const complex64 = new ScalarType<Complex>("complex64", 8, 4, 0, Object.freeze({ re: 0, im: 0 }));
 export const complex128 = new ScalarType<Complex>("complex128", 16, 8, 0, Object.freeze({ re: 0, im: 0 }));
-/** UTF-8 in the heap, a JavaScript string outside: each access converts. */
+/** UTF-8 in the heap, a JavaScript string outside of it: each access converts. */
 export const string = new ScalarType<string>("string", 16, 8, 8, "");
 /** A `[]byte` whose value is a `Uint8Array`: each access copies. `slice(uint8)` gives access in place. */
 export const bytes = new ScalarType<Uint8Array>("bytes", 24, 8, 8, new Uint8Array(0));
 scalarsMade = true;
 
-/** From this depth on, and where a type contains itself, a name ends in `...`. */
+/** A name ends in `...` at this depth, and where a type contains itself. */
 const NAME_DEPTH = 50;
 
-/** The element of a pointer or slice type, which may be declared later. It is asked for once. */
+/** The element of a pointer or slice type, which may be declared later. Its thunk is called once. */
 class Element<E extends Type> {
   #given: E | (() => E);
   #state: "open" | "asked" | "known";
@@ -191,7 +191,7 @@ class Element<E extends Type> {
     this.#state = isType(given) ? "known" : "open";
   }
 
-  /** @param what the kind of type that asks */
+  /** @param what the kind of type that contains the element, for the error */
   resolve(what: string): E {
     if (this.#state === "known") return this.#given as E;
     if (this.#state === "asked") throw new TypeError(`types: ${what} needs its own element type to give it`);
@@ -208,7 +208,7 @@ class Element<E extends Type> {
   }
 }
 
-/** `prefix` and the element's name, which may be that of a type that is being written. */
+/** `prefix` and the name of the element. The element may be a type whose name is just being made. */
 function nameOf(prefix: string, type: PointerType | SliceType): string {
   if (naming.length >= NAME_DEPTH || naming.includes(type)) return "...";
   naming.push(type);
@@ -218,6 +218,7 @@ function nameOf(prefix: string, type: PointerType | SliceType): string {
     naming.pop();
   }
 }
+/** The types whose names are just being made. */
 const naming: Type[] = [];
 
 export class PointerType<E extends Type = Type> extends Type {
@@ -312,7 +313,7 @@ export class ArrayType<E extends Type = Type> extends Type {
   }
 }
 
-/** Names that a Ref has of its own. */
+/** Names of a Ref's own members. */
 const RESERVED = new Set(["release", "constructor", "__proto__"]);
 
 /** A field as it lies in its struct. */
@@ -329,13 +330,13 @@ interface Layout {
   readonly ptrdata: number;
 }
 
-/** Fields by name: types, getters that give a type, or thunks. */
+/** Fields by name: types, getters that return a type, or thunks. */
 export type Fields = object;
 
 export class StructType<F extends Fields = Fields> extends Type {
   readonly kind = "struct";
   readonly name: string;
-  /** For the types of the fields only; `fields` is the layout. */
+  /** Exists only for TypeScript, as the types of the fields. `fields` is the layout. */
   declare readonly shape: F;
   readonly #declared: F;
   readonly #names: readonly string[];
@@ -354,7 +355,7 @@ export class StructType<F extends Fields = Fields> extends Type {
     }
     this.name = name;
     this.#declared = fields;
-    // Asked once: a proxy may give other names later.
+    // Read once: a proxy may give other names later.
     this.#names = Object.keys(fields);
     for (const key of this.#names) {
       if (RESERVED.has(key) || key.startsWith("$") || /^\d+$/.test(key)) {

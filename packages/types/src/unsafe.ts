@@ -22,13 +22,13 @@ export class Unsafe {
     this.#types = types;
   }
 
-  /** A zero value that nothing roots. */
+  /** A zero value. Nothing roots it. */
   newObject<T extends Type>(type: T): Ptr<T> {
     checkType("newObject", type);
     return this.#types.heap.malloc(type.size, this.#types.descriptor(type)) as Ptr<T>;
   }
 
-  /** An array of `n` zero values that nothing roots. */
+  /** An array of `n` zero values. Nothing roots it. */
   newArray<T extends Type>(type: T, n: number): Ptr<T> {
     checkType("newArray", type);
     if (!Number.isSafeInteger(n) || n < 0)
@@ -36,7 +36,7 @@ export class Unsafe {
     return this.#types.heap.malloc(type.size * n, this.#types.descriptor(type)) as Ptr<T>;
   }
 
-  /** A View at `ptr`, nil if none is given. */
+  /** A View at `ptr`, by default at nil. */
   view<T extends Type>(type: T, ptr: Ptr<T> = 0 as Ptr<T>): View<T> {
     checkType("view", type);
     if ((ptr as number) !== 0) checkAddress("view", ptr);
@@ -58,7 +58,7 @@ export class Unsafe {
     storeTaken(codec, ptr, codec.take(value));
   }
 
-  /** `n` bytes of the memory itself, not a copy. It shows whatever lies there later. */
+  /** `n` bytes of the memory itself, not a copy: later writes to these addresses change them. */
   bytes(ptr: Addr, n: number): Uint8Array {
     if (!Number.isSafeInteger(n) || n < 0)
       throw new RangeError(`types: n must be a whole number from 0 (got ${show(n)})`);
@@ -81,7 +81,7 @@ export function checkType(what: string, type: unknown): void {
   if (!isType(type)) throw new TypeError(`types: ${what} needs a type (got ${show(type)})`);
 }
 
-/** An address that is no number in range would be computed with, and hit another. */
+/** Refuses a value that is no address: arithmetic would turn it into another address. */
 function checkAddress(what: string, ptr: unknown): void {
   if (typeof ptr !== "number" || ptr >>> 0 !== ptr)
     throw new TypeError(`types: ${what} needs an address (got ${show(ptr)})`);

@@ -1,16 +1,16 @@
-/** The TypeScript side of types: what a program sees of a value of T. */
+/** The TypeScript types of a T: the values that a program reads and writes. */
 
 import type { Ptr } from "@gort/memory";
 import type { Slice } from "./slice.ts";
 import type { ArrayType, PointerType, ScalarType, SliceType, StructType, Type } from "./type.ts";
 
-/** The type that a field was declared with: itself, or what a thunk gives. */
+/** The type of a declared field: the field itself, or the result of its thunk. */
 type Resolved<T> = T extends () => infer R ? R : T;
 
-/** Of a type that is known only as Type, values are unknown. */
+/** The value of a type that is known only as Type is unknown. */
 type Unknown<T> = Type extends T ? unknown : never;
 
-/** What reading a T gives: scalars as JavaScript values, pointers and what lies inside as handles. */
+/** The result of reading a T: scalars as JavaScript values; pointers, structs, arrays and slices as handles. */
 export type Value<T> =
   T extends ScalarType<infer V>
     ? V
@@ -23,8 +23,8 @@ export type Value<T> =
           : Unknown<T>;
 
 /**
- * What a T can be made from or assigned with: its value, or the same as plain JavaScript: an object with
- * some or all fields of a struct, a list for an array or a slice, `null` for a nil slice.
+ * The values from which a T can be made or assigned: its own value, or the same as plain JavaScript. That is an object
+ * with some or all fields for a struct, a list for an array or a slice, `null` for a nil slice.
  */
 export type Init<T> =
   T extends ScalarType<infer V>
@@ -39,7 +39,7 @@ export type Init<T> =
             ? Ref<T> | { readonly [K in keyof F]?: Init<Resolved<F[K]>> }
             : Unknown<T>;
 
-/** What every Ref has. Names that begin with `$` never clash with fields. */
+/** The members of every Ref. Names that begin with `$` never clash with fields. */
 export interface RefMembers<T extends Type> {
   readonly $addr: Ptr<T>;
   readonly $type: T;
@@ -47,7 +47,7 @@ export interface RefMembers<T extends Type> {
   [Symbol.dispose](): void;
 }
 
-/** Elements by index, as of an array. */
+/** Elements by index, as an array has. */
 export interface Elements<E extends Type> extends Iterable<Value<E>> {
   readonly length: number;
   get(i: number): Value<E>;
@@ -57,8 +57,8 @@ export interface Elements<E extends Type> extends Iterable<Value<E>> {
 }
 
 /**
- * A rooted reference. Of a struct it has the fields as properties; of an array it has elements; of
- * anything else the property `value`.
+ * A rooted reference. A Ref of a struct has the fields as properties. A Ref of an array has elements. Any other Ref has
+ * the property `value`.
  */
 export type Ref<T extends Type> = RefMembers<T> &
   (T extends StructType<infer F>
@@ -67,7 +67,7 @@ export type Ref<T extends Type> = RefMembers<T> &
       ? Elements<E>
       : { get value(): Value<T>; set value(v: Init<T>) });
 
-/** What reading a T through a View gives: pointers stay addresses. */
+/** The result of reading a T through a View: pointers stay addresses. */
 export type RawValue<T> =
   T extends ScalarType<infer V>
     ? V
@@ -85,8 +85,8 @@ export interface RawElements<E extends Type> {
 }
 
 /**
- * An unrooted look at memory, moved by `$at` or by assigning `$addr`. Nested structs, arrays and slices give
- * a View of their own, one for each field and View, which moves along at the next access.
+ * An unrooted view of memory. `$at`, or an assignment to `$addr`, moves it. Nested structs, arrays and slices give a
+ * View of their own: one per field and View, which moves along at the next access.
  */
 export type View<T extends Type> = {
   $addr: Ptr<T>;

@@ -739,7 +739,7 @@ describe("types", () => {
     expect(() => (h.p = hostile(types.newObject(Big)))).toThrow(TypeError);
   });
 
-  it("ask again after a thunk that failed, and refuse what is no type", () => {
+  it("ask again after a thunk that failed, and refuse a result that is no type", () => {
     let ready = false;
     const p = pointer(() => {
       if (!ready) throw new Error("not yet");

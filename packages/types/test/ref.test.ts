@@ -139,7 +139,7 @@ describe("newObject", () => {
     expect(same(m.peer, peer)).toBe(true);
   });
 
-  it("refuses fields that the struct lacks, lists that are too long, and what is no type", () => {
+  it("refuses fields that the struct lacks, lists that are too long, and arguments that are no type", () => {
     const { types } = testHeap();
     expect(() => types.newObject(Point, { z: 1 } as object)).toThrow("types: struct Point has no field z");
     expect(() => types.newObject(array(int8, 1), [1, 2])).toThrow(

@@ -100,7 +100,7 @@ describe("structs", () => {
     expect(() => T.size).toThrow(/contains itself/);
   });
 
-  it("refuse names that a Ref has itself, and what is no type", () => {
+  it("refuse the names of Ref members, and fields that are no type", () => {
     expect(() => struct("T", { release: int })).toThrow("types: T.release is not a possible name of a field");
     expect(() => struct("T", { $addr: int })).toThrow(TypeError);
     expect(() => struct("T", { 0: int })).toThrow(TypeError);
