@@ -1,6 +1,6 @@
 /**
  * Channel operations in every state of a channel, schedules on one P, and the fairness of select.
- * All rows and schedules apply. The zero value of a channel of numbers is undefined here and 0 in the vectors.
+ * All rows and schedules apply. A closed channel of numbers gives undefined here, and 0 in the vectors.
  */
 
 import { isRuntimeError } from "@gort/base";
@@ -174,7 +174,7 @@ function tryRow(state: State, op: string, v: number): Omit<Row, "state" | "op"> 
   });
 }
 
-/** Interprets the little programs of the schedules. */
+/** Interprets the small programs of the schedules. */
 function runSchedule(x: Sched): { log: string[]; end: string } {
   const s = createTestScheduler();
   const log: string[] = [];
@@ -261,7 +261,7 @@ function runSchedule(x: Sched): { log: string[]; end: string } {
   return { log: log.length === 0 ? [""] : log, end };
 }
 
-/** Least and greatest share of n ready cases, relative to 1/n, rounded as the recorder does. */
+/** The least and the greatest share of n ready cases, relative to 1/n, rounded as in the vectors. */
 function fairness(n: number, rounds: number): { min: number; max: number } {
   const s = createTestScheduler({ seed: n });
   const hit = new Array<number>(n).fill(0);

@@ -1,6 +1,6 @@
 /**
- * The lines of schedtrace and scheddetail match Go's grammar. All other lines of the file belong to the collector and the
- * heap and are passed over.
+ * Lines of schedtrace and scheddetail match Go's grammar. All other lines of the vectors belong to the collector and
+ * the heap, and are skipped.
  */
 
 import { createTestScheduler } from "../src/testing.ts";
@@ -33,7 +33,7 @@ export function run(vectors: unknown): Result {
     const wanted = lines.filter((l) => l.id.startsWith("scheddetail") === detail);
     for (const l of wanted) {
       const matched = got.filter((text) => new RegExp(l.regexp).test(text)).length;
-      // One at the start, then one every 10 ms.
+      // One line at the start, then one every 10 ms.
       check(r, `${l.id}: printed`, matched >= 4, true);
     }
     const any = wanted.map((l) => new RegExp(l.regexp));

@@ -1,12 +1,18 @@
 /**
- * How faulty programs end: what they write to standard error, with which status, and what recover gets.
+ * The ends of faulty programs: their text on standard error, their status, and the value that recover gets.
  *
- * Each program that Go code and this package can both express is written here under the name of its row; other rows are
- * passed over: maps, comparison, indexing, slices, arithmetic, nil dereference and assertions need a compiler or
- * the type package; finalizers and cleanups the collector; a stack overflow and a data race
- * cannot be had on a V8 thread; os.Exit belongs to the host. Values whose types JavaScript lacks (float32,
- * complex128, named types) are passed over too, and so is the printed address of a pointer.
- * The type that recover sees is compared where JavaScript can tell it: errors of the runtime, strings, booleans, plain errors.
+ * Each program that both Go and this package can express is written here under the name of its row. Skipped rows:
+ *
+ *     maps, comparison, indexing, slices, arithmetic,       need a compiler or the package of types
+ *     nil dereference, type assertions
+ *     finalizers, cleanups                                  need the collector
+ *     stack overflow                                        Go prints its limit in bytes: see overflow.test.ts
+ *     data races                                            cannot happen on one V8 thread
+ *     os.Exit                                               belongs to the host
+ *     float32, complex128, named types                      do not exist in JavaScript
+ *     the printed address of a pointer                      does not exist here
+ *
+ * The type that recover sees is compared if JavaScript has it: errors of the runtime, strings, booleans, plain errors.
  */
 
 import { isFatalError, isRuntimeError } from "@gort/base";
@@ -217,7 +223,7 @@ const programs: Record<string, Program> = {
   },
 };
 
-/** `%T` of a recovered value, where JavaScript can tell. */
+/** `%T` of a recovered value, if JavaScript has the type. */
 function typeOf(v: unknown): string | null {
   if (isRuntimeError(v)) return v.goType;
   if (typeof v === "string") return "string";
@@ -240,7 +246,7 @@ function head(text: string): string[] {
   return out;
 }
 
-/** Addresses of G and M, which a throw prints in Go, do not exist here. */
+/** Removes the addresses of G and M, which a throw prints in Go and which do not exist here. */
 function withoutAddresses(lines: string[]): string[] {
   return lines.map((l) => l.replace(/ gp=\S+ m=\S+ mp=\S+/, ""));
 }
@@ -290,7 +296,7 @@ export function run(vectors: unknown): Result {
   return r;
 }
 
-/** What a deferred call of a goroutine gets from recover after the program. */
+/** The value that recover gives a deferred call of a goroutine that has run the program. */
 function recoverFrom(program: Program): unknown {
   const s = createTestScheduler();
   let got: unknown = null;

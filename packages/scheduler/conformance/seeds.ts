@@ -1,6 +1,7 @@
 /**
- * The small programs about goroutines. Passed over: everything about the heap, profiles, callers and the environment, which
- * belongs to other packages, and lockosthread_exit and the field about another thread of lockosthread (one thread here).
+ * Small programs about goroutines. Skipped: programs about the heap, profiles, callers and the environment, which
+ * belong to other packages; lockosthread_exit, and the field of lockosthread about another thread, since there is one
+ * thread.
  */
 
 import { defer, frame, goexit, recover } from "../src/panic.ts";

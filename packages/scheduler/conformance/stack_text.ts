@@ -1,11 +1,11 @@
 /**
  * The tables of wait reasons and statuses, and the grammar of goroutine dumps.
  *
- * For every goroutine of the vectors whose wait exists here, a goroutine with functions of the same names is put into
- * the same wait, and its header, its main.* functions and its creator are compared; all lines must match the
- * grammar. Passed over: `IO wait` (no poller here), `syscall` frames of the syscall package, frames of other packages
- * (locks are ops, not functions), argument words and code offsets (not known here), methods and generic functions
- * (their receivers and type parameters exist only in Go), a panic(...) frame (a JavaScript stack has none).
+ * For every goroutine of the vectors whose wait exists here, a goroutine with functions of the same names enters the
+ * same wait. Its header, its main.* functions and its creator must equal the vector's, and all lines must match the
+ * grammar. Skipped: `IO wait` (there is no poller here), `syscall` frames of the syscall package, frames of other
+ * packages (locks are ops, not functions), argument words and code offsets (unknown here), methods and generic
+ * functions (their receivers and type parameters exist only in Go), a panic(...) frame (a JavaScript stack has none).
  */
 
 import { recv, send } from "../src/default.ts";
@@ -29,7 +29,7 @@ interface Vectors {
 type Body = Generator<undefined, unknown, unknown>;
 type Wait = (s: TestScheduler) => Body;
 
-/** How a goroutine gets into a wait, by the status in its header. */
+/** Functions that wait, by the status in the header of their goroutine. */
 const waits: Record<string, Wait> = {
   *"chan receive"(s) {
     yield* s.makeChan().recv();
@@ -85,7 +85,7 @@ const waits: Record<string, Wait> = {
   },
 };
 
-/** A generator function of a given name that runs `inner`. */
+/** A generator function of the given name that runs `inner`. */
 function named(name: string, inner: () => Body): () => Body {
   const f = {
     *[name](): Body {
@@ -95,7 +95,7 @@ function named(name: string, inner: () => Body): () => Body {
   return f;
 }
 
-/** `[chan receive, locked to thread] {"k 2": "with space", k1: plain}` in its parts. */
+/** Splits `[chan receive, locked to thread] {"k 2": "with space", k1: plain}` into its parts. */
 function readHeader(re: RegExp, line: string) {
   const g = re.exec(line.replace("goroutine N", "goroutine 1"))?.groups;
   if (g === undefined) return null;
@@ -107,7 +107,7 @@ function readHeader(re: RegExp, line: string) {
   return { status: g.status, locked: g.locked !== undefined, labels };
 }
 
-/** The regular expression of a grammar entry, without the remark behind it. */
+/** The regular expression of a grammar entry, without the remark after it. */
 function regexp(entry: string): RegExp {
   return new RegExp(entry.replace(/\$ -- .*$/s, "$"));
 }
@@ -128,7 +128,7 @@ export function run(vectors: unknown): Result {
   };
   for (const [name, text] of Object.entries(v.status_strings)) {
     const n = statusNumbers[name];
-    // Gdeadextra and Gleaked are states that nothing here gets into.
+    // No goroutine here enters the states Gdeadextra and Gleaked.
     if (n !== undefined) check(r, name, gStatusStrings[n], text);
   }
   const re = {
@@ -179,7 +179,7 @@ export function run(vectors: unknown): Result {
         });
         yield* s.gosched();
         text = goroutineText(g!, gStack(g!));
-        // Twice, since taking a stack must not disturb the goroutine.
+        // Twice, since the capture of a stack must not affect the goroutine.
         if (text !== goroutineText(g!, gStack(g!))) throw new Error("a second dump differs");
         verifyWait(g!);
       });
@@ -191,7 +191,8 @@ export function run(vectors: unknown): Result {
     check(r, `${name} grammar`, inGrammar(text), []);
     check(r, `${name} header`, got[0].replace(/^goroutine \d+/, "goroutine N"), lines[0]);
     const names = got.map((line) => /^main\.(.+)\(\.\.\.\)$/.exec(line)?.[1]).filter((x) => x !== undefined);
-    // Around them are the wait itself and the function given to go; a bundle also shows functions of the package.
+    // The other functions are the wait itself and the function given to go. A bundle also shows functions of the
+    // package.
     check(
       r,
       `${name} functions`,
