@@ -33,7 +33,7 @@ const sourceTexts: Record<Source, string> = {
   environment: "environment",
   "environment, option": "environment, option",
   default: "default",
-  ignored: "default: the variable makes no sense",
+  ignored: "default: the value of the variable is invalid",
 };
 
 export async function printEnv(

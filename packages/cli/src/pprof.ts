@@ -159,7 +159,7 @@ async function fetchProfile(
   } catch (e) {
     if (e instanceof UsageError) throw e;
     if (late.signal.aborted) {
-      throw new UsageError(`cannot fetch ${url}: it was not there within ${timeout} s (see --timeout)`);
+      throw new UsageError(`cannot fetch ${url}: no complete answer within ${timeout} s (see --timeout)`);
     }
     const { cause } = e as { cause?: { code?: string; message?: string } };
     throw new UsageError(`cannot fetch ${url}: ${cause?.message || cause?.code || messageOf(e)}`);

@@ -118,7 +118,7 @@ describe("gort", () => {
       },
     });
     const { out } = gort(["env", "--gomaxprocs", "2"], { ...env, GOTRACEBACK: "all" });
-    expect(out).toMatch(/^GOGC +100 .*\(default: the variable makes no sense\)$/m);
+    expect(out).toMatch(/^GOGC +100 .*\(default: the value of the variable is invalid\)$/m);
     expect(out).toMatch(/^GOMAXPROCS +2 .*\(option\)$/m);
     expect(out).toMatch(/^GODEBUG +gctrace=1 .*\(environment\)$/m);
     expect(out).toMatch(/^GOTRACEBACK +all .*\(environment\)$/m);

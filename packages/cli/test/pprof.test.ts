@@ -253,8 +253,10 @@ describe("gort pprof", () => {
     );
     expect(given.map(({ code, out }) => [code, out])).toEqual(given.map(() => [1, ""]));
     const [silent, stalled, page] = given.map(({ err }) => err.split("\n")[1]);
-    expect(silent).toBe(`gort: cannot fetch ${origin}/silent: it was not there within 1 s (see --timeout)`);
-    expect(stalled).toBe(`gort: cannot fetch ${origin}/stalled: it was not there within 1 s (see --timeout)`);
+    expect(silent).toBe(`gort: cannot fetch ${origin}/silent: no complete answer within 1 s (see --timeout)`);
+    expect(stalled).toBe(
+      `gort: cannot fetch ${origin}/stalled: no complete answer within 1 s (see --timeout)`,
+    );
     expect(page).toMatch(/^gort: .*\/page is no profile in pprof's format \(offset 0: .+\)$/);
   });
 
