@@ -17,6 +17,7 @@
  */
 import type { Kernel } from "@gort/memory";
 import {
+  FIRST_NOSCAN_SPAN_CLASS,
   FIXALLOC_AT,
   GC_OFF,
   GCCONTROL_AT,
@@ -33,6 +34,7 @@ import {
   SLOT_SPAN,
   SLOT_WORDS,
 } from "./layout.ts";
+import { forEachMCache } from "./mcache-list.ts";
 import type { MCentral } from "./mcentral.ts";
 import type { MHeap } from "./mheap.ts";
 import { classToSize } from "./sizeclasses.generated.ts";
@@ -137,7 +139,8 @@ export class FreedLists {
   }
 
   settleAll(): void {
-    for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) this.settle(this.slotOf(spc), spc);
+    for (let spc = FIRST_NOSCAN_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc += 2)
+      this.settle(this.slotOf(spc), spc);
   }
 
   /** Puts a block on its list. What the list has too much goes back to the spans. */
@@ -252,7 +255,7 @@ export class FreedLists {
     // A heap that is collected takes no block back by hand, so what is empty then stays empty.
     if (this.emptied && this.u32[this.sweepgenWord] !== 0) return;
     this.emptied = true;
-    for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
+    for (let spc = FIRST_NOSCAN_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc += 2) {
       const i = this.slotOf(spc);
       this.settle(i, spc);
       this.releaseParked(i, spc);
@@ -314,7 +317,7 @@ export class FreedLists {
   }
 
   private hasParked(mcache: number): boolean {
-    for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) {
+    for (let spc = FIRST_NOSCAN_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc += 2) {
       if (this.u32[slotIn(mcache, spc) + SLOT_PARKED] !== 0) return true;
     }
     return false;
@@ -326,28 +329,27 @@ export class FreedLists {
     const orphans: number[] = [];
     heap.lock();
     u32[this.orphansWord] = 0;
-    for (const c of this.mcaches()) {
-      if (u32[(c + MCACHE_AT.owned) >>> 2] !== 0 || !this.hasParked(c)) continue;
+    const adopt = (c: number): void => {
+      if (u32[(c + MCACHE_AT.owned) >>> 2] !== 0 || !this.hasParked(c)) return;
       u32[(c + MCACHE_AT.owned) >>> 2] = heap.mem.thread;
       orphans.push(c);
-    }
+    };
+    forEachMCache(heap, adopt, undefined);
     heap.unlock();
     for (const c of orphans) {
-      for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) this.releaseParked(slotIn(c, spc), spc);
+      for (let spc = FIRST_NOSCAN_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc += 2)
+        this.releaseParked(slotIn(c, spc), spc);
       this.disown(c);
     }
-  }
-
-  private *mcaches(): Generator<number> {
-    let c = this.u32[(this.heap.base + MHEAP_AT.mcaches) >>> 2];
-    for (; c !== 0; c = this.u32[(c + MCACHE_AT.next) >>> 2]) yield c;
   }
 
   // --- for messages
 
   /** The slots of the span class, as word indices, in all mcaches. */
-  *slotsOfAll(spanclass: number): Generator<number> {
-    for (const c of this.mcaches()) yield slotIn(c, spanclass);
+  slotsOfAll(spanclass: number): number[] {
+    const slots: number[] = [];
+    forEachMCache(this.heap, (c) => slots.push(slotIn(c, spanclass)), undefined);
+    return slots;
   }
 
   /**

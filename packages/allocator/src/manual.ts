@@ -53,6 +53,7 @@ import { checkAddress, checkSize, closedError } from "./errors.ts";
 import { FreedLists } from "./freed.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
+  FIRST_NOSCAN_SPAN_CLASS,
   MAX_SMALL_REQUEST,
   MSPAN_AT,
   NUM_SPAN_CLASSES,
@@ -119,7 +120,8 @@ export class ManualHeap {
     this.pageInfo = heap.pageInfoBase >>> 2;
     this.listForSize = new Int32Array(SMALL_TABLE_MAX / 8 + 1);
     this.listOf = new Int32Array(PAGE_INFO_CLASS + 1);
-    for (let spc = 3; spc < NUM_SPAN_CLASSES; spc += 2) this.listOf[spc] = this.lists.slotOf(spc) + SLOT_FREE;
+    for (let spc = FIRST_NOSCAN_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc += 2)
+      this.listOf[spc] = this.lists.slotOf(spc) + SLOT_FREE;
     for (let k = 0; k < this.listForSize.length; k++) {
       this.listForSize[k] = this.listOf[noscanSpanClass(8 * k)];
     }

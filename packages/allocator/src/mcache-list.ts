@@ -1,24 +1,26 @@
 /** Walks over the mcaches of a heap, which are linked from MHEAP.mcaches in the order of their making, last first. */
 import { MCACHE_AT, MHEAP_AT } from "./layout.ts";
+import type { MHeap } from "./mheap.ts";
 
 /**
- * Calls visit with the address of each mcache, and with arg. (A visitor that captures nothing lets statistics be read
- * without allocating a JS object.)
+ * Calls visit with the address of each mcache. What visit needs besides comes as arg: a function that captures nothing
+ * lets statistics be read without allocating a JS object.
  */
 export function forEachMCache<A>(
-  u32: Uint32Array,
-  mheap: number,
-  visit: (mcache: number, arg: A) => void,
+  heap: MHeap,
+  visit: (mcache: number, arg: A, heap: MHeap) => void,
   arg: A,
 ): void {
-  for (let c = u32[(mheap + MHEAP_AT.mcaches) >>> 2]; c !== 0; c = u32[(c + MCACHE_AT.next) >>> 2]) {
-    visit(c, arg);
+  const { u32 } = heap.mem;
+  for (let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2]; c !== 0; c = u32[(c + MCACHE_AT.next) >>> 2]) {
+    visit(c, arg, heap);
   }
 }
 
 /** The first mcache that is wanted; 0 if none is. */
-export function findMCache(u32: Uint32Array, mheap: number, wanted: (mcache: number) => boolean): number {
-  let c = u32[(mheap + MHEAP_AT.mcaches) >>> 2];
+export function findMCache(heap: MHeap, wanted: (mcache: number) => boolean): number {
+  const { u32 } = heap.mem;
+  let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
   while (c !== 0 && !wanted(c)) c = u32[(c + MCACHE_AT.next) >>> 2];
   return c;
 }

@@ -38,7 +38,7 @@ export function takeOver(mem: LinearMemory, mcache: number, owner: number, empty
 /** The mcache with the id, 0 if there is none. */
 export function mcacheOf(heap: MHeap, id: number): number {
   const { u32 } = heap.mem;
-  return findMCache(u32, heap.base, (c) => u32[(c + MCACHE_AT.id) >>> 2] === id);
+  return findMCache(heap, (c) => u32[(c + MCACHE_AT.id) >>> 2] === id);
 }
 
 /**
@@ -56,7 +56,7 @@ export function takeOverThread(heap: MHeap, thread: number, empty: EmptyMCache):
       `allocator: thread ${thread} held the lock ${rank} at ${hex(held)}`,
     );
   }
-  forEachMCache(mem.u32, heap.base, (c) => takeOver(mem, c, thread, empty), undefined);
+  forEachMCache(heap, (c) => takeOver(mem, c, thread, empty), undefined);
   // Last: no thread waits for one that is known to have ended, and any thread may take its mcaches over.
   mem.threadExited(thread);
 }
@@ -87,13 +87,13 @@ function acquireMCache(heap: MHeap, empty: EmptyMCache): number {
     );
   }
   // Unless one is free, the first dead owner's becomes so.
-  findMCache(u32, heap.base, (c) => {
+  findMCache(heap, (c) => {
     const owner = ownerOf(c);
     if (owner === 0) return true;
     return owner !== mem.thread && mem.threadGone(owner) && takeOver(mem, c, owner, empty);
   });
   heap.lock();
-  let c = findMCache(u32, heap.base, (free) => ownerOf(free) === 0);
+  let c = findMCache(heap, (free) => ownerOf(free) === 0);
   if (c === 0) {
     c = heap.cachealloc.alloc();
     if (c !== 0) {

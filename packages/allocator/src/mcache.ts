@@ -43,6 +43,7 @@ import {
 import { closedError } from "./errors.ts";
 import type { Sampler } from "./heap-sampler.ts";
 import {
+  FIRST_SMALL_SPAN_CLASS,
   GC_OFF,
   GCCONTROL_AT,
   MCACHE_AT,
@@ -383,7 +384,8 @@ export class MCache {
   }
 
   returnTails(): void {
-    for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++) this.returnTail(this.slots + spc * SLOT_WORDS, spc);
+    for (let spc = FIRST_SMALL_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc++)
+      this.returnTail(this.slots + spc * SLOT_WORDS, spc);
   }
 
   private flushClass(spc: number): void {

@@ -23,6 +23,7 @@ import { hex, throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
+  FIRST_SMALL_SPAN_CLASS,
   GCCONTROL_AT,
   MCACHE_SLOT_AT,
   MCENTRAL,
@@ -150,7 +151,7 @@ export class MCentral {
     const { u32, heap } = this;
     const all = npages === Number.POSITIVE_INFINITY;
     let freed = 0;
-    for (let spc = 2; spc < NUM_SPAN_CLASSES && freed < npages; spc++) {
+    for (let spc = FIRST_SMALL_SPAN_CLASS; spc < NUM_SPAN_CLASSES && freed < npages; spc++) {
       if (!all && u32[this.empty(spc) >>> 2] === 0) continue;
       // A span goes from the list to the heap inside of one lock: who finds the list empty there finds the pages in
       // the heap.

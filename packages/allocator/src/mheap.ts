@@ -425,7 +425,7 @@ export class MHeap {
   /** Takes the free pages back that the mcaches of all threads have claimed. */
   private unclaimAll(): void {
     this.lock();
-    forEachMCache(this.u32, this.base, (c) => this.unclaim((c + MCACHE_AT.pages) >>> 2), undefined);
+    forEachMCache(this, (c) => this.unclaim((c + MCACHE_AT.pages) >>> 2), undefined);
     this.unlock();
   }
 
@@ -435,7 +435,7 @@ export class MHeap {
     const add = (c: number): void => {
       caches.push(new PageCache(this.mem, c + MCACHE_AT.pages, this.shared, this.log));
     };
-    forEachMCache(this.u32, this.base, add, undefined);
+    forEachMCache(this, add, undefined);
     return caches;
   }
 

@@ -25,6 +25,8 @@ import type { LinearMemory } from "@gort/memory";
 import { ROOT_ALLOCATOR, stableVersion, unchanged } from "@gort/memory/internal";
 import { defaultHooks } from "./hooks.ts";
 import {
+  FIRST_NOSCAN_SPAN_CLASS,
+  FIRST_SMALL_SPAN_CLASS,
   MCACHE_AT,
   MHEAP_AT,
   NUM_SPAN_CLASSES,
@@ -35,6 +37,7 @@ import {
   SLOT_REUSED,
   SLOT_WORDS,
 } from "./layout.ts";
+import { forEachMCache } from "./mcache-list.ts";
 import { MHeap } from "./mheap.ts";
 import { classToSize, NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
 
@@ -145,22 +148,33 @@ export function fillStats(heap: MHeap, out: HeapStats, exact: boolean): HeapStat
   }
 }
 
-/** Of the only thread, or with what is in current runs. */
+/** Sums allocation counts, including the unused slots of current runs. */
 function sumAllocs(heap: MHeap, out: HeapStats): void {
-  const { u32, f64 } = heap.mem;
-  const counts = out.smallAllocCount;
+  clearAllocs(out);
+  forEachMCache(heap, addAllocs, out);
+}
+
+function clearAllocs(out: HeapStats): void {
   out.tinyAllocs = 0;
   out.largeAlloc = 0;
   out.largeAllocCount = 0;
-  let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
-  for (let first = true; c !== 0; c = u32[(c + MCACHE_AT.next) >>> 2], first = false) {
-    out.tinyAllocs += f64[(c + MCACHE_AT.tinyAllocs) >>> 3] + u32[(c + MCACHE_AT.tinyCount) >>> 2];
-    out.largeAlloc += f64[(c + MCACHE_AT.largeAlloc) >>> 3];
-    out.largeAllocCount += f64[(c + MCACHE_AT.largeAllocCount) >>> 3];
-    const at = (c + MCACHE_AT.smallAllocCount) >>> 3;
-    if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k];
-    else addTo(counts, f64, at);
-  }
+  out.smallAllocCount.fill(0);
+}
+
+function addAllocs(c: number, out: HeapStats, heap: MHeap): void {
+  const { u32, f64 } = heap.mem;
+  out.tinyAllocs += f64[(c + MCACHE_AT.tinyAllocs) >>> 3] + u32[(c + MCACHE_AT.tinyCount) >>> 2];
+  addLargeAllocs(c, out, f64);
+  addTo(out.smallAllocCount, f64, (c + MCACHE_AT.smallAllocCount) >>> 3);
+}
+
+function addLargeAllocs(c: number, out: HeapStats, f64: Float64Array): void {
+  out.largeAlloc += f64[(c + MCACHE_AT.largeAlloc) >>> 3];
+  out.largeAllocCount += f64[(c + MCACHE_AT.largeAllocCount) >>> 3];
+}
+
+function addTo(counts: Float64Array, f64: Float64Array, at: number): void {
+  for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = counts[k] + f64[at + k];
 }
 
 /** What the only thread has freed by hand and taken back since it settled its accounts: freed.ts. */
@@ -168,7 +182,7 @@ function addUnsettled(heap: MHeap, out: HeapStats): void {
   const { u32 } = heap.mem;
   const c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
   if (c === 0 || u32[(heap.base + MHEAP_AT.freedByHand) >>> 2] === 0) return;
-  let i = ((c + MCACHE_AT.alloc) >>> 2) + 3 * SLOT_WORDS;
+  let i = ((c + MCACHE_AT.alloc) >>> 2) + FIRST_NOSCAN_SPAN_CLASS * SLOT_WORDS;
   for (let k = 1; k < NUM_SIZE_CLASSES; k++, i += 2 * SLOT_WORDS) {
     const freed = u32[i + SLOT_GRANTED] - u32[i + SLOT_CREDIT];
     out.smallAllocCount[k] = out.smallAllocCount[k] + u32[i + SLOT_REUSED];
@@ -176,44 +190,36 @@ function addUnsettled(heap: MHeap, out: HeapStats): void {
   }
 }
 
-function addTo(counts: Float64Array, f64: Float64Array, at: number): void {
-  for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = counts[k] + f64[at + k];
+/** Sums allocation counts without the unused slots of current runs, which other threads change at the same time. */
+function sumExactAllocs(heap: MHeap, out: HeapStats): void {
+  clearAllocs(out);
+  forEachMCache(heap, addExactAllocs, out);
 }
 
-function sumExactAllocs(heap: MHeap, out: HeapStats): void {
-  const { u32, f64 } = heap.mem;
-  out.tinyAllocs = 0;
-  out.largeAlloc = 0;
-  out.largeAllocCount = 0;
-  out.smallAllocCount.fill(0);
-  let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
-  for (; c !== 0; c = u32[(c + MCACHE_AT.next) >>> 2]) {
-    let tiny: number;
-    let v: number;
-    do {
-      v = stableVersion(heap.mem, c + MCACHE_AT.version);
-      tiny = readAllocated(heap, c);
-    } while (!unchanged(heap.mem, c + MCACHE_AT.version, v));
-    out.tinyAllocs += tiny;
-    out.largeAlloc += f64[(c + MCACHE_AT.largeAlloc) >>> 3];
-    out.largeAllocCount += f64[(c + MCACHE_AT.largeAllocCount) >>> 3];
-    addTo(out.smallAllocCount, allocated, 0);
-  }
+function addExactAllocs(c: number, out: HeapStats, heap: MHeap): void {
+  let tiny: number;
+  let v: number;
+  do {
+    v = stableVersion(heap.mem, c + MCACHE_AT.version);
+    tiny = readAllocated(heap, c);
+  } while (!unchanged(heap.mem, c + MCACHE_AT.version, v));
+  out.tinyAllocs += tiny;
+  addLargeAllocs(c, out, heap.mem.f64);
+  addTo(out.smallAllocCount, allocated, 0);
 }
 
 function sumFrees(heap: MHeap, out: HeapStats): void {
-  const { u32, f64 } = heap.mem;
-  const counts = out.smallFreeCount;
   out.largeFree = 0;
   out.largeFreeCount = 0;
-  let c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
-  for (let first = true; c !== 0; c = u32[(c + MCACHE_AT.next) >>> 2], first = false) {
-    out.largeFree += f64[(c + MCACHE_AT.largeFree) >>> 3];
-    out.largeFreeCount += f64[(c + MCACHE_AT.largeFreeCount) >>> 3];
-    const at = (c + MCACHE_AT.smallFreeCount) >>> 3;
-    if (first) for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k];
-    else addTo(counts, f64, at);
-  }
+  out.smallFreeCount.fill(0);
+  forEachMCache(heap, addFrees, out);
+}
+
+function addFrees(c: number, out: HeapStats, heap: MHeap): void {
+  const { f64 } = heap.mem;
+  out.largeFree += f64[(c + MCACHE_AT.largeFree) >>> 3];
+  out.largeFreeCount += f64[(c + MCACHE_AT.largeFreeCount) >>> 3];
+  addTo(out.smallFreeCount, f64, (c + MCACHE_AT.smallFreeCount) >>> 3);
 }
 
 /** Step 4: no more frees of a class than allocations were seen. */
@@ -238,8 +244,8 @@ function readAllocated(heap: MHeap, c: number): number {
   const { u32, f64 } = heap.mem;
   const at = (c + MCACHE_AT.smallAllocCount) >>> 3;
   for (let k = 1; k < NUM_SIZE_CLASSES; k++) allocated[k] = f64[at + k];
-  let i = ((c + MCACHE_AT.alloc) >>> 2) + 2 * SLOT_WORDS;
-  for (let spc = 2; spc < NUM_SPAN_CLASSES; spc++, i += SLOT_WORDS) {
+  let i = ((c + MCACHE_AT.alloc) >>> 2) + FIRST_SMALL_SPAN_CLASS * SLOT_WORDS;
+  for (let spc = FIRST_SMALL_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc++, i += SLOT_WORDS) {
     const cur = u32[i];
     const end = u32[i + SLOT_END];
     if (cur === end) continue;
