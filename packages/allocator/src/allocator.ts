@@ -324,20 +324,23 @@ export class Allocator extends Malloc {
 
   // --- memory profile
 
+  /** Mean bytes between two samples of the memory profile, in all threads of the heap. */
   get memProfileRate(): number {
     return this.sampler.rate;
   }
 
-  /** One sample in about `rate` bytes: 1 samples every object, 0 none. Applies from the next allocation on. */
+  /**
+   * One sample in about `rate` bytes: 1 samples every object, 0 none. Applies from the next allocation of this thread
+   * on, and from the next run of free slots that any other thread takes.
+   */
   setMemProfileRate(rate: number): void {
     if (!Number.isInteger(rate)) {
       throw new RangeError(`allocator: memProfileRate must be a whole number of bytes (got ${show(rate)})`);
     }
     if (this.closed) closedError();
     this.heap.operation.mustBeIdle("setMemProfileRate");
-    this.cache.returnTails();
     this.sampler.rate = rate;
-    this.sampler.restart();
+    this.cache.restartSamples();
   }
 
   // --- statistics, memory

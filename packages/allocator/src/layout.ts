@@ -262,9 +262,15 @@ export const MCACHE = defineStruct("mcache", {
   untoldLive: "u32",
   /** A bit for each span class that may have a span cached: what a flush has to look at. */
   held: u32s(Math.ceil(NUM_SPAN_CLASSES / 32)),
+  /** State of the random numbers of the memory profile's samples. */
+  sampleRng: "u32",
   /** Objects put into an existing tiny block, tinyCount apart. */
   tinyAllocs: "f64",
-  /** For each span class: bytes to allocate in it until its next sample of the memory profile. See heap-sampler.ts. */
+  /**
+   * The memory profile's sampling (heap-sampler.ts): the rate that the countdowns were drawn with, and for each span
+   * class the bytes to allocate in it until its next sample.
+   */
+  sampleRate: "f64",
   nextSample: f64s(NUM_SPAN_CLASSES),
   largeAlloc: "f64",
   largeAllocCount: "f64",
@@ -358,6 +364,8 @@ export const MHEAP = defineStruct("mheap", {
   palloc: u32s(PALLOC_WORDS),
   /** 1: pages were given back to the operating system, so a scavenged page is not simply a fresh one. */
   everReleased: "u32",
+  /** 1: the operating system has refused to take pages back, and hooks.releaseRefused was called. */
+  releaseRefused: "u32",
   /** First chunk that the scavenger may still find something in, counted from the top. */
   scavChunk: "u32",
   nspans: "u32",
@@ -381,8 +389,15 @@ export const MHEAP = defineStruct("mheap", {
   spanalloc: FIXALLOC,
   specialalloc: FIXALLOC,
   cachealloc: FIXALLOC,
+  /** Mean bytes from one sample of the memory profile to the next, for all threads: see heap-sampler.ts. */
+  memProfileRate: "f64",
   /** Bytes that may be mapped and hold physical pages; Infinity without a limit. */
   memoryLimit: "f64",
+  /**
+   * Free bytes that the last scavenge could not release: refused, or claimed by another thread's page cache. A hint,
+   * read without the lock.
+   */
+  stuckBytes: "f64",
   /** The scavenger's goals (0: never set) and its work since the last trace line. */
   gcPercentGoal: "f64",
   memoryLimitGoal: "f64",

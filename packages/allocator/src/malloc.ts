@@ -126,8 +126,8 @@ export class Malloc {
     this.central = new MCentral(heap);
     const base = mcache === 0 ? joinWithMCache(heap, emptyMCache) : mcache;
     heap.bind(base);
-    this.sampler = new Sampler(mem, base + MCACHE_AT.nextSample, seed);
-    if (mcache === 0) this.sampler.restart();
+    this.sampler = new Sampler(mem, heap.base, base);
+    if (mcache === 0) this.sampler.start(seed);
     this.cache = new MCache(heap, this.central, base, this.sampler);
 
     this.u32 = mem.u32;
@@ -380,6 +380,7 @@ export class Malloc {
     this.addStat(MCACHE_AT.largeAllocCount, 1);
     cache.addHeapLive(bytes);
     this.central.push(this.central.fullSwept(spanclass), s);
+    if (this.sampler.stale) cache.restartSamples();
     this.sampled = this.sampler.charge(spanclass, bytes);
     return p as Addr;
   }

@@ -216,6 +216,7 @@ export class MCache {
   private takeRun(i: number, typ: number, at: number, first: number, runEnd: number): boolean {
     const u32 = this.u32;
     const f64 = this.f64;
+    if (this.sampler.stale) this.restartSamples();
     const elemsize = u32[at + SPAN_ELEMSIZE];
     const countdown = this.nextSample + u32[at + SPAN_CLASS];
     const nextSample = f64[countdown];
@@ -381,6 +382,14 @@ export class MCache {
     const total = (this.base + MCACHE_AT.tinyAllocs) >>> 3;
     this.f64[total] = this.f64[total] + this.u32[count];
     this.u32[count] = 0;
+  }
+
+  /**
+   * Draws the countdowns anew, as the rate has changed. Unused slots go back first: the next run charges them again.
+   */
+  restartSamples(): void {
+    this.returnTails();
+    this.sampler.restart();
   }
 
   returnTails(): void {

@@ -26,15 +26,14 @@ export class PageScavenger {
   private readonly pages: PageAlloc;
   private readonly counters: HeapCounters;
   private readonly operation: Operation;
-  /** Word indices of MHEAP.scavChunk, everReleased and arenaStart. */
+  /** Word indices of MHEAP.scavChunk, everReleased, releaseRefused and arenaStart. */
   private readonly cursor: number;
   private readonly everReleased: number;
   private readonly arenaStart: number;
-  /** f64 index of MHEAP.memoryLimit. */
+  private readonly refused: number;
+  /** f64 indices of MHEAP.memoryLimit and stuckBytes. */
   private readonly memoryLimit: number;
-  /** Free bytes that the last scavenge could not release: refused, or claimed by another thread's page cache. */
-  private stuckBytes = 0;
-  private refusalReported = false;
+  private readonly stuckBytes: number;
 
   constructor(heap: MHeap) {
     this.heap = heap;
@@ -46,6 +45,8 @@ export class PageScavenger {
     this.operation = heap.operation;
     this.cursor = (heap.base + MHEAP_AT.scavChunk) >>> 2;
     this.everReleased = (heap.base + MHEAP_AT.everReleased) >>> 2;
+    this.refused = (heap.base + MHEAP_AT.releaseRefused) >>> 2;
+    this.stuckBytes = (heap.base + MHEAP_AT.stuckBytes) >>> 3;
     this.arenaStart = (heap.base + MHEAP_AT.arenaStart) >>> 2;
     this.memoryLimit = (heap.base + MHEAP_AT.memoryLimit) >>> 3;
   }
@@ -75,8 +76,9 @@ export class PageScavenger {
     const over = this.counters.mappedReady - this.f64[this.memoryLimit];
     if (over <= 0) return;
     const free = this.counters.counter("heapFree");
-    this.stuckBytes = Math.min(this.stuckBytes, free);
-    if (free - this.stuckBytes >= Math.min(over, LIMIT_BATCH)) this.operation.noteOverLimit();
+    const stuck = Math.min(this.f64[this.stuckBytes], free);
+    this.f64[this.stuckBytes] = stuck;
+    if (free - stuck >= Math.min(over, LIMIT_BATCH)) this.operation.noteOverLimit();
   }
 
   /**
@@ -91,7 +93,7 @@ export class PageScavenger {
       const n = this.releaseOne(nbytes - released, align);
       this.heap.unlock();
       if (n === 0) {
-        this.stuckBytes = this.counters.counter("heapFree");
+        this.f64[this.stuckBytes] = this.counters.counter("heapFree");
         break;
       }
       released += n;
@@ -114,8 +116,8 @@ export class PageScavenger {
       const bytes = npages * PAGE_SIZE;
       if (!this.mem.sysUnused(page * PAGE_SIZE, bytes)) {
         // Reported after the operation: this is inside of the heap lock.
-        if (!this.refusalReported) this.operation.noteRefusal(page, bytes);
-        this.refusalReported = true;
+        if (u32[this.refused] === 0) this.operation.noteRefusal(page, bytes);
+        u32[this.refused] = 1;
         return 0;
       }
       u32[this.everReleased] = 1;

@@ -2,7 +2,7 @@ import { createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { Sampler } from "../src/heap-sampler.ts";
 import { type Allocator, createAllocator } from "../src/index.ts";
-import { NUM_SPAN_CLASSES } from "../src/internal.ts";
+import { MCACHE, MCACHE_AT, MHEAP, NUM_SPAN_CLASSES } from "../src/internal.ts";
 import { verifyHeap } from "../src/testing.ts";
 
 /** A site that allocates objects of one kind. */
@@ -128,66 +128,107 @@ describe("the sampler", () => {
 describe("the countdowns", () => {
   function setUp(seed: number) {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
-    const at = mem.persistentAlloc(8 * (NUM_SPAN_CLASSES + 2), 8, "otherSys") as number;
-    mem.f64.fill(-7, at >>> 3, (at >>> 3) + NUM_SPAN_CLASSES + 2);
-    const left = (spanclass: number): number => mem.f64[(at >>> 3) + 1 + spanclass];
-    return { sampler: new Sampler(mem, at + 8, seed), left };
+    const mheap = mem.persistentAlloc(MHEAP.size, 8, "otherSys") as number;
+    const mcache = mem.persistentAlloc(MCACHE.size, 8, "otherSys") as number;
+    mem.f64.fill(-7, mcache >>> 3, (mcache + MCACHE.size) >>> 3);
+    const left = (spanclass: number): number => mem.f64[((mcache + MCACHE_AT.nextSample) >>> 3) + spanclass];
+    const sampler = new Sampler(mem, mheap, mcache);
+    const behind = (): number => left(NUM_SPAN_CLASSES);
+    const setRate = (rate: number): void => {
+      sampler.rate = rate;
+      sampler.restart();
+    };
+    sampler.start(seed);
+    return { sampler, left, behind, setRate };
   }
 
   it("are drawn by Marsaglia's xorshift, as gaps of a Poisson process", () => {
     // The generator's first numbers from 1.
     const numbers = [270_369, 67_634_689, 2_647_435_461, 307_599_695];
     for (const seed of [1, 0, 2 ** 32 + 1]) {
-      const { sampler } = setUp(seed); // 0 would stay 0
-      sampler.rate = 1 << 20;
+      const { setRate, left } = setUp(seed); // 0 would stay 0
+      setRate(1 << 20);
       const gaps = numbers.map((x) => Math.floor(-Math.log((x + 1) / 2 ** 32) * 2 ** 20));
-      expect(numbers.map(() => sampler.gap())).toEqual(gaps);
+      expect(numbers.map((_, spanclass) => left(spanclass))).toEqual(gaps);
     }
   });
 
   it("are nothing at rate 1, and endless at 0 and below", () => {
-    const { sampler } = setUp(1);
+    const { sampler, setRate } = setUp(1);
     for (const [rate, gap] of [
       [1, 0],
       [0, Number.POSITIVE_INFINITY],
       [-5, Number.POSITIVE_INFINITY],
     ] as const) {
-      sampler.rate = rate;
+      setRate(rate);
       expect(sampler.gap()).toBe(gap);
     }
   });
 
   it("start anew for each class, and for none behind the last", () => {
-    const { sampler, left } = setUp(1);
-    sampler.restart();
-    expect([left(-1), left(0), left(NUM_SPAN_CLASSES - 1), left(NUM_SPAN_CLASSES)]).toEqual([
-      -7,
+    const { left, behind, setRate } = setUp(1);
+    expect([left(0), left(NUM_SPAN_CLASSES - 1), behind()]).toEqual([
       Number.POSITIVE_INFINITY,
       Number.POSITIVE_INFINITY,
       -7,
     ]);
-    sampler.rate = 1 << 20;
-    sampler.restart();
+    setRate(1 << 20);
     const all = Array.from({ length: NUM_SPAN_CLASSES }, (_, spc) => left(spc));
     expect(new Set(all).size).toBe(NUM_SPAN_CLASSES);
+    expect(behind()).toBe(-7);
   });
 
   it("sample the large object in which they fall below zero, and not the one that ends there", () => {
-    const { sampler, left } = setUp(1);
-    sampler.restart(); // endless
-    expect(sampler.charge(1, 2 ** 31)).toBe(false);
-    sampler.rate = 1;
-    sampler.restart();
+    const { sampler, left, setRate } = setUp(1);
+    expect(sampler.charge(1, 2 ** 31)).toBe(false); // endless
+    setRate(1);
     expect([sampler.charge(1, 8192), left(1)]).toEqual([true, 0]);
-    sampler.rate = 1 << 20;
-    const { sampler: other } = setUp(1);
-    other.rate = 1 << 20;
-    sampler.restart();
-    const first = other.gap(); // of class 0
+    setRate(1 << 20);
+    const { left: of, setRate: setOther } = setUp(1);
+    setOther(1 << 20);
+    const [first, second] = [of(0), of(1)];
     expect(sampler.charge(0, first)).toBe(false);
     expect(left(0)).toBe(0);
     expect(sampler.charge(0, 1)).toBe(true);
     expect(left(0)).toBeGreaterThanOrEqual(0);
-    expect(left(1)).toBe(other.gap());
+    expect(left(1)).toBe(second);
+  });
+
+  it("are stale from a change of the rate until they are drawn with it", () => {
+    const { sampler } = setUp(1);
+    expect(sampler.stale).toBe(false);
+    sampler.rate = 4096;
+    expect(sampler.stale).toBe(true);
+    expect(sampler.gap()).toBe(Number.POSITIVE_INFINITY); // still of the old rate
+    sampler.restart();
+    expect([sampler.stale, sampler.gap() < Number.POSITIVE_INFINITY]).toEqual([false, true]);
+  });
+});
+
+describe("the rate", () => {
+  it("is the heap's: a thread that attaches samples by it, and one that is attached from its next run on", () => {
+    const a = createAllocator({ memory: createLinearMemory({ maxMemory: 64 << 20 }), seed: 1 });
+    a.share();
+    a.setMemProfileRate(1);
+    const b = createAllocator({ memory: a.mem, seed: 1 });
+    expect(b.memProfileRate).toBe(1);
+    let n = 0;
+    b.hooks.sampleMalloc = () => n++;
+    const samples = (alloc: () => void): number => {
+      n = 0;
+      for (let i = 0; i < 5; i++) alloc();
+      return n;
+    };
+    const small = (): void => void b.mallocNoscan(64);
+    const large = (): void => void b.mallocNoscan(40_000);
+    expect([samples(small), samples(large)]).toEqual([5, 5]);
+    a.setMemProfileRate(0);
+    expect([b.memProfileRate, samples(small), samples(large)]).toEqual([0, 0, 0]);
+    b.mallocNoscan(128); // a run of another class, which was charged at the old rate
+    a.setMemProfileRate(1);
+    expect(samples(large)).toBe(5);
+    expect(samples(() => void b.mallocNoscan(128))).toBe(5);
+    expect(samples(small)).toBe(5);
+    verifyHeap(a);
   });
 });

@@ -83,6 +83,20 @@ describe("scavenging", () => {
     verifyHeap(a);
   });
 
+  it("reports a refusal once for all threads of the heap", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    a.share();
+    const b = createAllocator({ memory: a.mem });
+    const refused: string[] = [];
+    a.hooks.releaseRefused = () => refused.push("a");
+    b.hooks.releaseRefused = () => refused.push("b");
+    a.free(a.malloc(2 << 20));
+    const release = vi.spyOn(a.mem, "sysUnused").mockReturnValue(false);
+    expect([b.freeOSMemory(), a.freeOSMemory(), b.freeOSMemory()]).toEqual([0, 0, 0]);
+    expect(release).toHaveBeenCalledTimes(3);
+    expect(refused).toEqual(["b"]);
+  });
+
   it("releases nothing, and says so, where it is turned off", () => {
     const a = createAllocator({ maxMemory: 64 << 20, release: false });
     const p = a.mallocgc(1 << 20, 0, true);
