@@ -44,7 +44,7 @@ const SLOW = {
     "test/limits.test.ts",
     "test/manual.test.ts",
     "test/specials.test.ts",
-    "test/spans.test.ts",
+    "test/mcentral-threads.test.ts",
   ],
   gc: ["test/mark-phase.test.ts", "test/stress/*.test.ts"],
   scheduler: ["test/csp.test.ts"],

@@ -54,9 +54,9 @@ export class Allocator extends Malloc {
   // --- use by hand, in a heap without a collector
 
   /**
-   * A block of at least size bytes (at least 8), aligned to 8. From 16 bytes on it is aligned to 16 where its class is
-   * a multiple of 16. Its contents are undefined unless options.zero. A block is always noscan, as no collector looks
-   * into it: noscan: false is a TypeError. Throws like mallocgc.
+   * A block of at least size bytes (at least 8), aligned to 8. From 16 bytes on it is aligned to 16 where its class
+   * is a multiple of 16. Its contents are undefined unless options.zero. A block is always noscan, as no collector
+   * looks into it: noscan: false is a TypeError. Throws like mallocgc.
    */
   malloc(size: number, options?: { zero?: boolean; noscan?: true }): Addr {
     return this.manual.malloc(size, options === undefined ? false : wantsZero(options));
@@ -70,8 +70,9 @@ export class Allocator extends Malloc {
   }
 
   /**
-   * Frees a block; 0 is ignored. Throws a RangeError for an address that is no block's start, is not allocated, or was
-   * freed already, and a TypeError in a heap that is garbage collected. Nothing is changed then.
+   * Frees a block; 0 is ignored. Throws a RangeError for an address that is not the start of a block, is not
+   * allocated, or was freed already. Throws a TypeError in a heap that is garbage collected. An error changes
+   * nothing.
    */
   free(p: Addr): void {
     this.manual.free(p);
@@ -174,8 +175,8 @@ export class Allocator extends Malloc {
   }
 
   /**
-   * Empties this thread's mcache: unused objects of its runs, its spans, its tiny block, its stack cache. To be
-   * called on every thread before sweepgen moves and before statistics are read.
+   * Empties this thread's mcache: unused objects of its runs, its spans, its tiny block, its stack cache. Every
+   * thread calls it before sweepgen moves and before statistics are read.
    */
   flushAll(): void {
     if (this.closed) return; // the mcache may be another thread's
@@ -187,17 +188,20 @@ export class Allocator extends Malloc {
     this.heap.flushPages();
   }
 
-  /** Whether this thread is in no operation: what a hook that comes in the middle of one must not do is allowed. */
+  /** Whether this thread is in no operation, so that a hook may do what is forbidden in the middle of one. */
   get idle(): boolean {
     return this.heap.operation.busy === "";
   }
 
-  /** Throws the fatal error if this thread is in the middle of an operation; call says what was going to be done. */
+  /**
+   * Throws the fatal error if this thread is in the middle of an operation. `call` names what the caller wants to
+   * do.
+   */
   mustBeIdle(call: string): void {
     this.heap.operation.mustBeIdle(call);
   }
 
-  /** For a hook that is called in the middle of an operation: has hooks.operationDone called after it. */
+  /** For a hook that is called in the middle of an operation: hooks.operationDone will be called after it. */
   deferReport(): void {
     this.heap.operation.defer();
   }
@@ -225,10 +229,10 @@ export class Allocator extends Malloc {
   }
 
   /**
-   * Ends the sweep of a span whose specials are done and whose bits were swept (sweepBits); nfreed is what that
-   * gave. Counts the freed objects (heapLive is the collector's to set), sets needzero, freeindex and sweepgen.
-   * Unless preserve, a span without objects goes back to the heap (the result is true then; the struct may stay,
-   * see mheap.ts) and any other to mcentral.
+   * Ends the sweep of a span whose specials are done and whose bits were swept; nfreed is the result of sweepBits.
+   * Counts the freed objects, and sets needzero, freeindex and sweepgen. (heapLive is the collector's to set.)
+   * Unless preserve, a span without objects goes back to the heap, and any other to mcentral. The result says
+   * whether it went to the heap; then the struct may still live on, as that of a retained span (mheap.ts).
    */
   spanSwept(span: Addr, nfreed: number, preserve: boolean): boolean {
     const { u32, f64 } = this;
@@ -284,8 +288,8 @@ export class Allocator extends Malloc {
   // --- specials
 
   /**
-   * Attaches a special to the object at addr; its address, 0 if the object has one of the kind already, or -1 if
-   * there is no memory for it.
+   * Attaches a special to the object at addr. The result is its address, 0 if the object has one of the kind
+   * already, or -1 if there is no memory for it.
    */
   addSpecial(addr: Addr, kind: number, data: number, data2 = 0): number {
     const special = this.specials.add(addr, kind, data, data2);
@@ -293,7 +297,10 @@ export class Allocator extends Malloc {
     return special;
   }
 
-  /** Detaches the special of the kind (with this data, where several may be there); its data, or -1. */
+  /**
+   * Detaches the special of the kind, with this data where several of the kind are possible. The result is its
+   * data, or -1.
+   */
   removeSpecial(addr: Addr, kind: number, data?: number): number {
     return this.specials.remove(addr, kind, data);
   }
@@ -303,7 +310,7 @@ export class Allocator extends Malloc {
     return this.specials.find(addr, kind);
   }
 
-  /** Unlinks and frees a special met on a walk of the span's list; prev is the one before it, 0 at the head. */
+  /** Unlinks and frees a special met on a walk of the span's list. prev is the special before it, 0 at the head. */
   freeSpecial(span: Addr, prev: number, special: number): void {
     this.specials.free(span, prev, special);
   }
@@ -316,7 +323,7 @@ export class Allocator extends Malloc {
     return this.stacks.alloc(n) as Addr;
   }
 
-  /** Gives a stack back; n is what it was allocated with. */
+  /** Gives a stack back; n is the size that it was allocated with. */
   stackFree(addr: Addr, n: number): void {
     this.heap.operation.mustBeIdle("stackFree");
     this.stacks.free(addr, n);
@@ -346,7 +353,7 @@ export class Allocator extends Malloc {
   // --- statistics, memory
 
   /**
-   * Flushes this thread's mcache, then fills out; allocates no JS object. Other threads may be at work: see
+   * Flushes this thread's mcache, then fills out. Allocates no JS object. Other threads may allocate meanwhile: see
    * mstats.ts.
    */
   readStats(out: HeapStats): HeapStats {
@@ -355,7 +362,7 @@ export class Allocator extends Malloc {
     return fillStats(this.heap, out, true);
   }
 
-  /** readStats without the flush: what is in current runs counts as allocated. */
+  /** readStats without the flush: unused slots of current runs count as allocated. */
   readStatsUnflushed(out: HeapStats): HeapStats {
     checkStats(out);
     return fillStats(this.heap, out, false);
@@ -377,9 +384,9 @@ export class Allocator extends Malloc {
   }
 
   /**
-   * From now on other threads may attach to the memory (createAllocator({ memory })): locks are taken. Called on
-   * the thread that has been alone with the heap; there is no way back. A heap nobody shares pays nothing for
-   * locks.
+   * Lets other threads attach to the memory (createAllocator({ memory })): from here on locks are taken. The one
+   * thread that has used the heap so far calls it, and it can't be undone. A heap that is not shared pays nothing
+   * for locks.
    */
   share(): void {
     if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
@@ -388,13 +395,13 @@ export class Allocator extends Malloc {
     this.manual.share();
   }
 
-  /** Number of this thread's mcache: what recover wants if the thread dies. */
+  /** Number of this thread's mcache: the argument of recover if the thread dies. */
   get id(): number {
     return this.u32[(this.cache.base + MCACHE_AT.id) >>> 2];
   }
 
   /**
-   * Gives up the mcache of a thread that died without close: its spans, runs and freed blocks go back. The thread
+   * Takes over the mcache of a thread that died without close: its spans, runs and freed blocks go back. The thread
    * must be dead for certain. False if that mcache has no owner. What the thread had allocated stays allocated.
    */
   recover(id: number): boolean {
@@ -407,17 +414,17 @@ export class Allocator extends Malloc {
   }
 
   /**
-   * To be called when a thread has ended, as from its Worker's "exit" event, with the number that registerThread
-   * gave it. Takes its mcaches over, as recover does; if it called close there is nothing to do. Throws a
-   * FatalError that names the lock if the thread died inside of one: what that lock guards may be half changed, and
-   * whoever waits for it gets a FatalError too.
+   * Call this when a thread has ended, as from its Worker's "exit" event, with the number that registerThread gave
+   * it. It takes the thread's mcaches over, as recover does; after a close there is nothing to do. If the thread
+   * died inside of a lock, what the lock guards may be half changed. Then threadExited throws a FatalError that
+   * names the lock, and every thread that waits for the lock gets a FatalError too.
    */
   threadExited(thread: number): void {
     this.mem.mustBeOtherThread(thread);
     takeOverThread(this.heap, thread, emptyMCache);
   }
 
-  /** Has threadExited called when the worker ends: any object with Node's `once("exit", ...)`. */
+  /** Calls threadExited when the worker ends. worker: any object with Node's `once("exit", ...)`. */
   watchWorker(worker: { once(event: "exit", listener: () => void): unknown }, thread: number): void {
     if (typeof (worker as Partial<typeof worker> | null)?.once !== "function") {
       throw new TypeError(
@@ -429,8 +436,8 @@ export class Allocator extends Malloc {
   }
 
   /**
-   * Gives the mcache up, for another thread to take over: to be called before a thread ends. What would allocate or
-   * free throws a TypeError afterwards; blocks may still be read, and statistics. Another close does nothing.
+   * Gives the mcache up, so that another thread may take it: call it before a thread ends. Afterwards calls that
+   * allocate or free throw a TypeError; blocks and statistics may still be read. Another close does nothing.
    */
   close(): void {
     if (this.closed) return;
@@ -440,7 +447,7 @@ export class Allocator extends Malloc {
     this.mem.member.part();
   }
 
-  /** close without the rest of it: for an allocator that nobody has. */
+  /** Empties and gives up the mcache of an allocator that only recovery uses. */
   giveUp(): void {
     this.flushAll();
     this.manual.disown(this.cache.base);

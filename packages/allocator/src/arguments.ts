@@ -49,7 +49,7 @@ export function wantsZero(options: { zero?: boolean; noscan?: true }): boolean {
   }
   if (noscan !== undefined && noscan !== true) {
     throw new TypeError(
-      `allocator: noscan must be true for a block by hand, which nobody scans (got ${show(noscan)})`,
+      `allocator: noscan must be true for a block by hand, which no collector scans (got ${show(noscan)})`,
     );
   }
   return zero === true;

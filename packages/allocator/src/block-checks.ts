@@ -1,17 +1,17 @@
 /**
- * What createAllocator({ checks: true }) knows of the blocks that its thread has allocated: where, with which size, and
- * whether a view is in use on them. It alone of the allocator's state is outside of the memory.
+ * The records of createAllocator({ checks: true }) on the blocks that its thread has allocated: where, with which
+ * size, and whether a view is in use on them. They are JS objects of that thread, since they hold stack traces.
  *
- * A block may be freed by another thread, and its address given out again. In a shared heap each block therefore
- * gets a special with the mcache's id and a serial number: it goes when the block is freed, by whichever thread and
- * in whichever mode, so an entry whose special is gone, or another's, is of a block that is no more.
+ * Another thread may free a block, and its address may be handed out again. So in a shared heap each block gets a
+ * special with the mcache's id and a serial number. The special goes when any thread frees the block, with or
+ * without checks. An entry whose special is gone, or has another number, describes a block that is gone.
  */
 import { hex, outOfMemory } from "@gort/base";
 import type { Addr, Kernel } from "@gort/memory";
 import { SPECIAL_AT, SPECIAL_BLOCK } from "./layout.ts";
 import type { Specials } from "./specials.ts";
 
-/** What checks fill blocks with: fresh from malloc, and freed. */
+/** Bytes that checks fill blocks with: fresh from malloc, and freed. */
 const POISON_FRESH = 0xcd;
 const POISON_FREED = 0xdb;
 
@@ -27,7 +27,7 @@ interface BlockInfo {
   size: number;
   /** withView calls that are running on the block. */
   views: number;
-  /** Of its special; 0 if it has none. */
+  /** Serial number of its special; 0 if it has none. */
   serial: number;
 }
 
@@ -39,7 +39,7 @@ export class BlockChecks {
   readonly #blocks = new Map<Addr, BlockInfo>();
   #serial = 0;
 
-  /** id: of the mcache. */
+  /** id: that of the mcache. */
   constructor(kernel: Kernel, u32: Uint32Array, specials: Specials, id: number) {
     this.#kernel = kernel;
     this.#u32 = u32;
@@ -55,7 +55,7 @@ export class BlockChecks {
     if (shared) this.#tag(p, info);
   }
 
-  /** Other threads may free blocks from now on. */
+  /** Other threads may free blocks from here on. */
   share(): void {
     for (const [p, info] of this.#blocks) this.#tag(p, info);
   }
@@ -68,7 +68,7 @@ export class BlockChecks {
     }
   }
 
-  /** What is known of the block that is at p; undefined if it is not this thread's. */
+  /** The record of the block at p; undefined if this thread did not allocate it. */
   #find(p: Addr): BlockInfo | undefined {
     const info = this.#blocks.get(p);
     if (info === undefined || info.serial === 0) return info;
@@ -95,13 +95,13 @@ export class BlockChecks {
     }
   }
 
-  /** The block is being freed; nothing refuses that any more. */
+  /** The block is being freed, and no check can refuse that any more. */
   forget(p: Addr, usable: number): void {
     this.#blocks.delete(p);
     this.#kernel.fill(p, POISON_FREED, usable);
   }
 
-  /** Calls f with the bytes that were asked for, or the usable ones of a block of another thread. */
+  /** Calls f with the bytes that were asked for; with the usable ones if another thread allocated the block. */
   withView<R>(p: Addr, usable: number, f: (bytes: number) => R): R {
     const info = this.#find(p);
     if (info === undefined) return f(usable);

@@ -1,19 +1,19 @@
 /**
- * The lists of blocks freed by hand, one for each class in the mcache: see manual.ts for what stands on them.
+ * The lists of blocks freed by hand, one for each class in the mcache: see manual.ts for the blocks on them.
  *
- * Counting. In a heap that one thread has for itself, free decrements slot.credit, and malloc increments
- * slot.reused where it takes a block from the list: nothing else. At credit 0 the accounts are settled and the
- * length of the list is looked at. Since the last time
+ * Counting in a heap that one thread has alone: free decrements slot.credit, and malloc increments slot.reused
+ * where it takes a block from the list. That is all. At credit 0 the accounts are settled and the length of the
+ * list is checked. Since the accounts were settled last
  *
  *     frees = granted - credit        blocks on the list = nfree + (granted - credit) - reused
  *
  * and the class's totals are smallFreeCount + (granted - credit) and smallAllocCount + reused. (reused can't
- * overflow: there are no more blocks to take than were on the list or have come by credit.) In a shared heap, whose
- * totals others read at any time, no credit is given: every free and malloc settles at once.
+ * overflow: no more blocks can be taken than were on the list or have come by credit.) In a shared heap other
+ * threads read the totals at any time. There no credit is given: every free and malloc settles at once.
  *
- * Credit is also what lets free skip its other questions. It is 0 after each flush, so the first free in a heap
- * that has begun to be collected asks, and is refused; and none is given while the heap has specials, which free
- * has to look for.
+ * Credit also lets free skip its other checks. It is 0 after each flush, so the first free in a heap that has begun
+ * to be collected takes the slow path, and throws. While the heap has specials, which free has to look for, no
+ * credit is given.
  */
 import type { Kernel } from "@gort/memory";
 import {
@@ -110,7 +110,7 @@ export class FreedLists {
     return this.u32[this.sweepgenWord] !== 0 || this.u32[this.gcPhaseWord] !== GC_OFF;
   }
 
-  /** Whether anything in the heap has a special. */
+  /** Whether any object of the heap has a special. */
   get hasSpecials(): boolean {
     return this.f64[this.specialBytes] !== 0;
   }
@@ -143,7 +143,7 @@ export class FreedLists {
       this.settle(this.slotOf(spc), spc);
   }
 
-  /** Puts a block on its list. What the list has too much goes back to the spans. */
+  /** Puts a block on its list. If the list is too long, half of it goes back to the spans. */
   push(p: number, spanclass: number): void {
     const { u32 } = this;
     const i = this.slotOf(spanclass);
@@ -163,7 +163,7 @@ export class FreedLists {
     u32[i + SLOT_CREDIT] = credit;
   }
 
-  /** Takes a block from the list; 0 if there is none. Its contents are anything. */
+  /** Takes a block from the list; 0 if there is none. Its contents are undefined. */
   pop(spanclass: number): number {
     const { u32 } = this;
     const i = this.slotOf(spanclass);
@@ -185,9 +185,9 @@ export class FreedLists {
   // --- back to the spans
 
   /**
-   * Gives n of the listed blocks of a slot back to their spans. A block is off the list before it goes: a thread
-   * that is killed in between loses it, but whoever takes the mcache over finds none that is somebody else's by
-   * then. One that can't go goes back to its place, so that no other is off the list.
+   * Gives n of the listed blocks of a slot back to their spans. A block is off the list before it goes. So a thread
+   * that is killed in between loses the block, but the thread that takes the mcache over finds no block of another
+   * owner. A block that can't go returns to its place, so that no other block is off the list.
    */
   private release(i: number, spanclass: number, n: number): void {
     let link = i + SLOT_FREE;
@@ -198,7 +198,9 @@ export class FreedLists {
     }
   }
 
-  /** Takes off its list the block that the word `link` names: a list's head, or the first word of another block. */
+  /**
+   * Takes off its list the block that the word `link` names. `link` is a list's head, or the first word of a block.
+   */
   private unlist(link: number): number {
     const { u32 } = this;
     const p = u32[link];
@@ -206,7 +208,7 @@ export class FreedLists {
     return p;
   }
 
-  /** Puts a block where the word `link` names what follows; gives its own such word. */
+  /** Inserts a block where the word `link` names its successor. The result is the block's own such word. */
   private list(link: number, p: number): number {
     const { u32 } = this;
     u32[p >>> 2] = u32[link];
@@ -214,10 +216,7 @@ export class FreedLists {
     return p >>> 2;
   }
 
-  /**
-   * False: the span is another thread's, which has it cached or sweeps it, or is not swept yet. Nothing is changed
-   * then.
-   */
+  /** False, and nothing is changed, if another thread has the span cached or sweeps it, or if it is not swept yet. */
   private releaseBlock(i: number, spanclass: number, p: number): boolean {
     const { u32, central } = this;
     const s = this.heap.spanOf(p);
@@ -235,7 +234,7 @@ export class FreedLists {
     const bit = 1 << (idx & 31);
     const marks = u32[(s + MSPAN_AT.gcmarkBits) >>> 2] + word;
     const allocs = (u32[(s + MSPAN_AT.allocBits) >>> 2] + word) >>> 2;
-    // Only what was parked has one.
+    // Only a parked block has a mark.
     if ((u32[marks >>> 2] & bit) !== 0) this.kernel.and(marks, ~bit);
     u32[allocs] = u32[allocs] & ~bit;
     const count = u32[at + SPAN_ALLOC_COUNT] - 1;
@@ -249,10 +248,10 @@ export class FreedLists {
     return true;
   }
 
-  /** Gives all lists back: statistics of spans are exact after it. */
+  /** Gives all lists back, so that statistics of spans are exact. */
   flush(): void {
     if (this.u32[this.orphansWord] !== 0) this.flushOrphans();
-    // A heap that is collected takes no block back by hand, so what is empty then stays empty.
+    // A heap that is collected takes no block back by hand, so empty lists stay empty.
     if (this.emptied && this.u32[this.sweepgenWord] !== 0) return;
     this.emptied = true;
     for (let spc = FIRST_NOSCAN_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc += 2) {
@@ -284,7 +283,7 @@ export class FreedLists {
     }
   }
 
-  /** What a flush could not give back is for malloc again. */
+  /** Parked blocks, which a flush could not give back, are for malloc again. */
   private unpark(i: number): void {
     while (this.u32[i + SLOT_PARKED] !== 0) {
       this.changeMark(this.u32[i + SLOT_PARKED], false);
@@ -305,8 +304,8 @@ export class FreedLists {
   // --- orphans
 
   /**
-   * Leaves the mcache to whoever wants it. Its parked blocks are a matter of every flush from then on: only the
-   * marks that a flush puts back keep a second collection from freeing them.
+   * Gives the mcache up. From then on every flush of any thread looks after its parked blocks: only the marks that
+   * a flush puts back keep a second collection from freeing them.
    */
   disown(mcache: number): void {
     const { u32, heap } = this;
@@ -323,7 +322,7 @@ export class FreedLists {
     return false;
   }
 
-  /** A flush of the parked blocks of mcaches without owner, which are this thread's meanwhile. */
+  /** Flushes the parked blocks of mcaches without owner. This thread owns these mcaches meanwhile. */
   private flushOrphans(): void {
     const { u32, heap } = this;
     const orphans: number[] = [];
@@ -353,8 +352,8 @@ export class FreedLists {
   }
 
   /**
-   * Whether a block of the class is on a list. Other threads' lists may change meanwhile and lead anywhere, so a
-   * walk ends after as many steps as a list is long.
+   * Whether the block is on a list of its class. Other threads' lists may change meanwhile and lead anywhere, so a
+   * walk ends after twice the longest list.
    */
   has(p: number, spanclass: number): boolean {
     const { u32 } = this;

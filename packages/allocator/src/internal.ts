@@ -1,24 +1,17 @@
 /** For sibling packages only: no promise of stability between versions. */
 
-// gc, runtime: the allocator and what it calls
-export type { AllocatorHooks } from "./hooks.ts";
-// gc: the structs, and constants of their fields
-export * from "./layout.ts";
+// gc, runtime: the allocator, and its calls
 export { Allocator, createAllocator } from "./allocator.ts";
 export type { AllocatorOptions } from "./arguments.ts";
-// runtime: pacing of the scavenger
-export {
-  type BackgroundResult,
-  gcPercentScavengeGoal,
-  memoryLimitScavengeGoal,
-  type ScavengePace,
-  type Scavenger,
-} from "./mgcscavenge.ts";
-// gc: what is on a page
+export type { AllocatorHooks } from "./hooks.ts";
+
+// gc, runtime: the structs, the byte offsets of their fields, and constants
+export * from "./layout.ts";
+
+// gc: the encoding of pageInfo
 export * from "./page-info.ts";
-// runtime, memstats
-export { HeapReader, type HeapStats, newHeapStats } from "./mstats.ts";
-// gc, types: size classes
+
+// gc, runtime: size classes
 export {
   classToAllocNPages,
   classToIndexMul,
@@ -28,3 +21,15 @@ export {
   sizeToClass8,
   sizeToClass128,
 } from "./sizeclasses.generated.ts";
+
+// runtime: pacing of the scavenger
+export {
+  type BackgroundResult,
+  gcPercentScavengeGoal,
+  memoryLimitScavengeGoal,
+  type ScavengePace,
+  type Scavenger,
+} from "./mgcscavenge.ts";
+
+// runtime: figures, also for threads that only read them
+export { HeapReader, type HeapStats, newHeapStats } from "./mstats.ts";

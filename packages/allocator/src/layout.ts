@@ -11,23 +11,23 @@
  *                                   (first half                                   summaries, chunks
  *                                  below 128 MiB)                                 allspans
  *
- * The side tables are reserved at full size and touched only where they describe heap that exists; the part
- * that does is counted in GCSys as the heap grows. They are indexed by absolute address:
+ * The side tables are reserved at full size and touched only where they describe heap that exists. That part is
+ * counted in GCSys as the heap grows. The tables are indexed by absolute address:
  *
  *     heapBits   1 bit a word: bit (a >>> 3) & 31 of u32[(heapBitsBase + ((a >>> 8) << 2)) >>> 2] is 1 if the word
  *                at a is a pointer slot. Valid for objects of pointerful span classes with elemsize <= 512. In a heap
- *                that was never collected, 1 too where a block by hand begins, which spans without pointers hold; 0
- *                everywhere else: see manual.ts.
+ *                that was never collected, it is also 1 where a block by hand begins: spans without pointers hold
+ *                these. It is 0 everywhere else: see manual.ts.
  *     pageInfo   u32 a page, at pageInfoBase + (a >>> 13 << 2): span class and address of the mark bits of the span
  *                of objects that holds the page; page-info.ts draws it.
  *     pageSpan   u32 a page, at pageSpanBase + (a >>> 13 << 2): the span that holds the page, 0 if none. Set
  *                for every page of heap and manual spans.
  *
- * Span bits: each heap span owns a block of mark bits and one of alloc bits (span-bits.ts), both of the same power
+ * Span bits: each heap span owns a block of mark bits and one of alloc bits (span-bits.ts). Both have the same power
  * of two of bytes (8 to 128), at least ceil(nelems/32) words. Bit i belongs to object i.
  *
  *     allocBits   1 = the slot is handed out: to the program, or to the run that an mcache is cutting from.
- *                 Unlike Go's it is exact at all times but for the unused tail of a current run and its rest.
+ *                 Unlike Go's it is always exact, except for the unused tail of a current run and its rest.
  *     gcmarkBits  1 = marked by the running collection. All zero when no collection is in its mark phase.
  */
 import { defineStruct, f64s, u32s } from "@gort/memory";
@@ -77,7 +77,7 @@ export const SPAN_DEAD = 0;
 export const SPAN_IN_USE = 1;
 export const SPAN_MANUAL = 2;
 
-/** mspan.manualKind: who owns a span in state SPAN_MANUAL, and so where its bytes are counted. */
+/** mspan.manualKind: the owner of a span in state SPAN_MANUAL, which decides where its bytes are counted. */
 export const MANUAL_STACK = 1;
 export const MANUAL_GC = 2;
 
@@ -110,7 +110,7 @@ export const MSPAN = defineStruct("mspan", {
   spanclass: "u32",
   state: "u32",
   sweepgen: "u32",
-  /** Slots handed out, the current run of an mcache included: the number of ones in allocBits. */
+  /** Slots handed out, including the current run of an mcache: the number of ones in allocBits. */
   allocCount: "u32",
   /** No slot below this index is free. A hint, exact after a sweep resets it to 0. */
   freeindex: "u32",
@@ -133,12 +133,14 @@ export const MSPAN = defineStruct("mspan", {
   manualFreeList: "u32",
   /** Guards specials. */
   speclock: "u32",
-  /** Position in allspans, plus 1. Last, as it outlives the span: the struct is recorded there once. */
+  /**
+   * Position in allspans, plus 1. Last, as it outlives the span: allspans lists each struct once (span-structs.ts).
+   */
   index: "u32",
 });
 export const MSPAN_AT = MSPAN.offsets;
 
-/** What an mcache keeps for one span class: the run it cuts objects from, and the span that the run is in. */
+/** An mcache's part for one span class: the run it cuts objects from, and the span of the run. */
 export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   /** Address of the next object; cur === end: the run is used up. */
   cur: "u32",
@@ -146,18 +148,18 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   elemsize: "u32",
   /** Type whose pointer bits heapBits holds for every slot of the run: see mcache.ts. 0 in a noscan class. */
   typ: "u32",
-  /** 0: none cached. */
+  /** The cached span; 0: none. */
   span: "u32",
   /** Blocks freed by hand, linked through their first word: see freed.ts. */
   free: "u32",
-  /** Blocks taken from there since the accounts were settled. */
+  /** Blocks taken from that list since the accounts were settled. */
   reused: "u32",
-  /** Frees until the accounts are settled again, and what that was when they were. */
+  /** credit: frees until the accounts are settled again. granted: the credit when they were settled last. */
   credit: "u32",
   granted: "u32",
   /** Length of the list when the accounts were settled. */
   nfree: "u32",
-  /** Freed blocks that wait until another thread gives their span up. */
+  /** Parked blocks: freed, and waiting until another thread gives their span up. */
   parked: "u32",
   /** Slots claimed with the run for the runs after it: bit k is slot 32 * restWord + k of the span. */
   rest: "u32",
@@ -181,7 +183,7 @@ export const SLOT_REST_WORD = MCACHE_SLOT_AT.restWord >>> 2;
 export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
 
 /**
- * Pages that an mcache has claimed from the page allocator, 64 in a row that begin at a multiple of 64: small spans
+ * Pages that an mcache has claimed from the page allocator, 64 in a row that begin at a multiple of 64. Small spans
  * are cut from them without the heap lock (mpagecache.ts). In the heap's bit maps they are in use and not
  * scavenged.
  */
@@ -190,40 +192,41 @@ export const PAGE_CACHE = defineStruct("pageCache", {
   base: "u32",
   /** Bit i of word k: page base + 32 * k + i is free. */
   free: u32s(2),
-  /** The same for pages without physical memory; a subset of free. */
+  /** The same for free pages without physical memory. */
   scav: u32s(2),
-  /** 1: no page of these was ever handed out when they were claimed. */
+  /** 1: when they were claimed, none of these pages had ever been handed out. */
   fresh: "u32",
 });
 export const PAGE_CACHE_AT = PAGE_CACHE.offsets;
 
 /**
- * What a thread has in hand: the span that it makes or moves and that neither a list nor a slot of its mcache
- * names. For whoever takes the mcache over if the thread is killed then: see recovery.ts. Without meaning while
- * span is 0.
+ * A thread's recovery log: the span that it makes or moves, and the run that it changes. recovery.ts explains the
+ * entries. The entry of a span has no meaning while `span` is 0.
  */
 export const RECOVERY_LOG = defineStruct("recoveryLog", {
-  /** heapInUse, heapFree, heapReleased, bytes and number of large objects, as they were before. */
+  /** Before the change: heapInUse, heapFree, heapReleased, and the bytes and number of large objects. */
   counts: f64s(5),
   span: "u32",
-  /** 0: the span existed before. Otherwise it is being made: spanclass | state << 8 | manualKind << 16. */
+  /**
+   * 0: an existing span moves. Otherwise a span is made: SpanPlan.code, spanclass | state << 8 | manualKind << 16.
+   */
   plan: "u32",
   npages: "u32",
   bits: "u32",
-  /** First page of the new span, 0 before it was chosen, and how many of its pages hold no physical memory. */
+  /** page: first page of the new span, 0 before it is chosen. scavenged: pages of it without physical memory. */
   page: "u32",
   scavenged: "u32",
-  /** LOG_PAGES_TAKEN: the pages are the thread's. LOG_PAGES_COUNTED: and the counters say so. */
+  /** LOG_PAGES_TAKEN: the pages are the thread's. LOG_PAGES_COUNTED: and the counters include them. */
   progress: "u32",
   /**
-   * The last change of a run: of the mcache's slot at this word (0: none), in a heap that threads share. It was
-   * complete when the mcache's version was 2 more than runVersion.
+   * The last change of a run: that of the mcache's slot at this word (0: none), in a heap that threads share. It
+   * was complete if the mcache's version is 2 more than runVersion.
    */
   runSlot: "u32",
   runVersion: "u32",
   /**
-   * Index of the first slot of the span << 16 | slots; with the run's end in runEnd it went back, else (0) it was
-   * claimed.
+   * run: index of the first slot in the span << 16 | number of slots. runEnd: 0 if the run was claimed. If it went
+   * back, the end of the run before (1 for 2^32).
    */
   run: "u32",
   runEnd: "u32",
@@ -234,21 +237,24 @@ export const RECOVERY_LOG_AT = RECOVERY_LOG.offsets;
 export const LOG_PAGES_TAKEN = 1;
 export const LOG_PAGES_COUNTED = 2;
 
-/** The allocator's part of a P. Touched by its thread alone, or by anybody while the world is stopped. */
+/** The allocator's part of a P. Its owner alone changes it, or any thread while the world is stopped. */
 export const MCACHE = defineStruct("mcache", {
-  /** Slots of all span classes. Slot 0 (large, pointerful) stays empty: the entry for what isn't fast. */
+  /**
+   * Slots of all span classes. Slot 0 (large, pointerful) stays empty, so that types that need the slow path name
+   * it.
+   */
   alloc: u32s(NUM_SPAN_CLASSES * (MCACHE_SLOT.size / 4)),
   /**
-   * First free byte of the current tiny block. A multiple of 16, the end of a block or 0: there is no room. (Go's tiny
-   * and tinyoffset in one word, as blocks are aligned.)
+   * First free byte of the current tiny block. There is no room if it is a multiple of 16: the end of a block, or
+   * 0. (Go's tiny and tinyoffset in one word, as blocks are aligned.)
    */
   tiny: "u32",
-  /** Objects put into an existing tiny block since tinyAllocs was last brought up to date. */
+  /** Objects put into an existing tiny block and not yet added to tinyAllocs. */
   tinyCount: "u32",
-  /** All mcaches, linked from mheap.mcaches; id is the place in that list. They are reused, never freed. */
+  /** next links all mcaches, from mheap.mcaches. id is the order of making. Mcaches are reused, never freed. */
   next: "u32",
   id: "u32",
-  /** Number of the thread that owns it (mem.thread), 0: nobody. */
+  /** Number of the thread that owns it (mem.thread); 0: none. See mcache-owner.ts. */
   owned: "u32",
   /** Odd while counts of objects and the ends of a run change together, in a heap that threads share: see mstats.ts. */
   version: "u32",
@@ -258,13 +264,13 @@ export const MCACHE = defineStruct("mcache", {
   nspanFree: "u32",
   spanBitsFree: u32s(5),
   nspanBitsFree: "u32",
-  /** What this thread has added to heapLive and not yet told: mcache.ts. A signed word. */
+  /** Bytes that this thread has not yet added to heapLive (mcache.ts). A signed word. */
   untoldLive: "u32",
-  /** A bit for each span class that may have a span cached: what a flush has to look at. */
+  /** A bit for each span class that may have a span cached, so that a flush looks at these only. */
   held: u32s(Math.ceil(NUM_SPAN_CLASSES / 32)),
   /** State of the random numbers of the memory profile's samples. */
   sampleRng: "u32",
-  /** Objects put into an existing tiny block, tinyCount apart. */
+  /** Objects put into an existing tiny block, without tinyCount. */
   tinyAllocs: "f64",
   /**
    * The memory profile's sampling (heap-sampler.ts): the rate that the countdowns were drawn with, and for each span
@@ -282,9 +288,8 @@ export const MCACHE = defineStruct("mcache", {
   stackFree: u32s(4),
   stackFreeBytes: u32s(4),
   /**
-   * What this mcache's threads have added to the heap's bytes by use: the heap's figure is the sum over all
-   * mcaches, and a single one may be negative. See mheap.ts. The pages of retained spans are in heapInUse here, not
-   * in heapFree.
+   * This mcache's shares of the heap's bytes by use: see heap-counters.ts. heapInUse includes the pages of retained
+   * spans.
    */
   heapInUse: "f64",
   heapFree: "f64",
@@ -326,7 +331,7 @@ export const FIXALLOC_AT = FIXALLOC.offsets;
 export const PALLOC_WORDS = 1 + 1024 / 32;
 
 /**
- * What the collector decides and the allocator reads, and heapLive, which is the other way round. gc owns every
+ * Figures that the collector sets and the allocator reads, and heapLive, which the allocator sets. gc owns every
  * field but heapLive.
  */
 export const GCCONTROL = defineStruct("gcControl", {
@@ -336,8 +341,8 @@ export const GCCONTROL = defineStruct("gcControl", {
   /** Bytes marked by the last collection. */
   heapMarked: "f64",
   /**
-   * Bytes of objects that are allocated or not yet swept, slots of current runs included; in a heap that threads
-   * share, up to 64 KiB a thread are told late, at the latest when it flushes.
+   * Bytes of objects that are allocated or not yet swept, including the unused slots of current runs. In a heap
+   * that threads share, each thread may hold back up to 64 KiB until it flushes.
    */
   heapLive: "u32",
   gcPhase: "u32",
@@ -353,20 +358,20 @@ export const GCCONTROL_AT = GCCONTROL.offsets;
 /** The heap as a whole; one a memory. Guarded by lock unless said otherwise. */
 export const MHEAP = defineStruct("mheap", {
   lock: "u32",
-  /** 1: several threads may use the heap, and the locks are taken. Set by share, on the one thread there was. */
+  /** 1: several threads may use the heap, and locks are taken. Set by share, on the only thread. */
   shared: "u32",
   /** Lowest and highest + 1 address that was ever heap. */
   arenaStart: "u32",
   arenaEnd: "u32",
-  /** Above it no page was ever handed out: memory there is zero although no release made it so. */
+  /** No page above it was ever handed out: memory there is zero although no release made it so. */
   zeroedBase: "u32",
   /** The page allocator's hint and dirty chunks. */
   palloc: u32s(PALLOC_WORDS),
-  /** 1: pages were given back to the operating system, so a scavenged page is not simply a fresh one. */
+  /** 1: pages were returned to the operating system, so a scavenged page need not be a fresh one. */
   everReleased: "u32",
   /** 1: the operating system has refused to take pages back, and hooks.releaseRefused was called. */
   releaseRefused: "u32",
-  /** First chunk that the scavenger may still find something in, counted from the top. */
+  /** First chunk, counted from the top, in which the scavenger may still find something. */
   scavChunk: "u32",
   nspans: "u32",
   mcaches: "u32",
@@ -412,8 +417,8 @@ export const MHEAP = defineStruct("mheap", {
 export const MHEAP_AT = MHEAP.offsets;
 
 /**
- * A type as the collector needs it: where the pointers are in `size` bytes. An allocation of n * size bytes
- * repeats the mask every `size` bytes. Made by newType, never freed.
+ * A type for the collector: where the pointers are in `size` bytes. An allocation of n * size bytes repeats the
+ * mask every `size` bytes. Made by newType, never freed.
  */
 export const GCTYPE = defineStruct("gcType", {
   size: "u32",
@@ -433,7 +438,7 @@ export const GCTYPE = defineStruct("gcType", {
 export const GCTYPE_AT = GCTYPE.offsets;
 export const GCTYPE_NOSCAN = 1;
 
-/** Something attached to an object. */
+/** A record attached to an object: see specials.ts. */
 export const SPECIAL = defineStruct("special", {
   next: "u32",
   /** Byte offset in the span of the address it was added for. */

@@ -13,32 +13,49 @@
  *
  * 1. A request is rounded up to one of 67 size classes (scripts/gen-sizeclasses.ts). Each class has two span
  *    classes, with and without pointers: spanclass = sizeclass << 1 | noscan.
- * 2. Pointers of objects up to 512 bytes are described in heapBits, a side table; a larger object starts with a
- *    word that holds its type (so 1024 bytes of pointers take a slot of 1152), a large one has it in its span.
- * 3. Freeing is the collector's: it marks, then sweeps span by span, and a swept span's free slots are found again
- *    by nextRun. Or the program's own, in a heap without a collector: see manual.ts.
+ * 2. Pointers of objects up to 512 bytes are described in heapBits, a side table. A larger object starts with a
+ *    word that holds its type, so 1024 bytes of pointers take a slot of 1152. A large object has its type in its
+ *    span.
+ * 3. The collector frees objects: it marks, then sweeps span by span, and nextRun finds a swept span's free slots
+ *    again. In a heap without a collector the program frees them: see manual.ts.
  * 4. Every object is zeroed when it is handed out. A run is cleared as a whole when it is acquired, unless its span
  *    is known to be fresh from the operating system.
  *
- * Who may touch what: an mcache belongs to its thread, with its page cache, its spare span structs and its share of
- * the heap's counters. A span on a list belongs to the list's lock, a cached one to the mcache, one that is being
- * swept to the sweeper. The page allocator and the free lists of structs belong to the heap lock. Mark bits belong
- * to everybody while a collection marks: a word of them is changed atomically unless all of it is one run's. The
- * order of locks is the table in @gort/memory's lockrank.ts; createAllocator({ staticLockRanking: true }) checks
- * it.
+ * ## Ownership
+ * - An mcache belongs to its thread, with its page cache, its spare span structs and its share of the heap's
+ *   counters.
+ * - A span on a list belongs to the list's lock, a cached span to the mcache, a span that is being swept to the
+ *   sweeper.
+ * - The page allocator and the free lists of structs belong to the heap lock.
+ * - Mark bits belong to all threads while a collection marks. A word of them is changed atomically unless all of
+ *   its bits belong to one run.
  *
+ * The order of locks is the table in @gort/memory's lockrank.ts; createAllocator({ staticLockRanking: true })
+ * checks it.
+ *
+ * ## Hooks
  * What the allocator calls (hooks.ts: sweeps, samples, triggers, reports) never comes back into the middle of an
- * operation. An operation reads and checks, then changes memory with only sweeping in between, then reports. While it
- * runs, heap.busy names it, and an entry that finds it set throws: a re-entered mcache would hand out one object twice.
- * Reports that come up on the way (a sweep that has ended, growth, a refused release) are noted in the heap and given
- * by finish. The fast paths ask nothing, since they touch only free slots of a run, which no operation has in hand.
+ * operation. An operation reads and checks, then changes memory with only sweeping in between, then reports. While
+ * it runs, heap.operation names it, and an entry that finds it named throws: a re-entered mcache would hand out one
+ * object twice. Reports that come up on the way (a sweep that has ended, growth, a refused release) are noted in
+ * heap.operation, and finish gives them. The fast paths ask nothing: they touch only free slots of a run, which no
+ * operation has in hand.
  *
- * A thread that dies leaves an mcache that another takes over (threadExited). What it was in the middle of is
- * written down in the mcache, in a heap that threads share, so that it can be completed or undone: recovery.ts.
+ * ## Threads that die
+ * A crash or worker.terminate() ends a thread between any two stores, and its mcache stays behind with free slots,
+ * pages and structs. Another thread takes the mcache over (mcache-owner.ts). It needs to know what the dead thread
+ * was doing, so in a heap that threads share each thread logs its changes in its mcache before it makes them. By
+ * the log they are completed or undone: see recovery.ts.
+ *
+ * ## State
+ * All state of the heap is in the linear memory, found from one root (heap-root.ts), so that any thread that
+ * attaches has all of it. A thread keeps these in JS objects, and no other thread needs them: the operation that it
+ * is in (operation.ts), results of the call that runs, computed copies of constants, and under checks the blocks
+ * that it has allocated (block-checks.ts). The hooks and the clock are JS functions, and so belong to their thread.
  *
  * Unlike Go: mark bits and pointer bits stand in side tables, not inside the span (prototypes marked faster that
- * way), so a span holds up to 3 % more objects and HeapInuse is at most Go's; the tables count in GCSys. Metadata
- * that Go keeps in globals is in the linear memory, so that any thread that attaches has all of it.
+ * way). So a span holds up to 3 % more objects, HeapInuse is at most Go's, and the tables count in GCSys. Metadata
+ * that Go keeps in globals is in the linear memory.
  *
  * Sources: Go's malloc.go, mheap.go, mcentral.go, mcache.go (structure and names); TCMalloc (their ancestor).
  */
@@ -198,7 +215,10 @@ export class Malloc {
     return p as Addr;
   }
 
-  /** A tiny object goes into the current block if it fits, aligned by what its size is a multiple of. */
+  /**
+   * Puts a tiny object into the current block if it fits, aligned to the power of two, up to 8, that divides its
+   * size.
+   */
   private mallocTiny(size: number): Addr {
     if (size === 0) return this.zerobase;
     const u32 = this.u32;
@@ -218,14 +238,14 @@ export class Malloc {
     const refilled = p === u32[i + 1];
     if (refilled) p = this.refill(i);
     else u32[i] = p + TINY_SIZE;
-    // Keep whichever block has more room left. (The hook outOfMemory may have flushed: the word is read again.)
+    // Keep the block that has more room left. (The hook outOfMemory may have flushed: the word is read again.)
     const used = u32[this.tinyWord] & (TINY_SIZE - 1);
     if (used === 0 || size < used) u32[this.tinyWord] = p + size;
     if (refilled) this.finish(p, TINY_SIZE, this.sampled);
     return p as Addr;
   }
 
-  /** A size above SMALL_TABLE_MAX, or none at all. */
+  /** A size above SMALL_TABLE_MAX, or an invalid one. */
   private mallocNoscanBig(size: number, zero: boolean): Addr {
     checkSize(size);
     if (this.closed) closedError();
@@ -251,7 +271,7 @@ export class Malloc {
   }
 
   /**
-   * refillAlloc without the reports: the caller calls finish, with `sampled`, when the object is complete. For
+   * refillAlloc without the reports: when the object is complete, the caller calls finish, with `sampled`. For
    * manual.ts too.
    */
   refill(i: number): number {
@@ -262,7 +282,7 @@ export class Malloc {
     return p;
   }
 
-  /** The reports that follow an allocation that took the slow path. The object is complete. */
+  /** Gives the reports that follow an allocation by the slow path. The object is complete. */
   finish(p: number, size: number, sampled: boolean): void {
     if (sampled) this.reportSample(p, size);
     if (this.operation.pending) this.operation.report();
@@ -372,7 +392,7 @@ export class Malloc {
       this.mem.kernel.zero(p, bytes);
       u32[at + (MSPAN_AT.needzero >>> 2)] = 0;
     }
-    // Black, like everything that is allocated while a collection marks.
+    // Black, like every object that is allocated while a collection marks.
     if (u32[this.gcPhase] !== GC_OFF) {
       u32[u32[at + (MSPAN_AT.gcmarkBits >>> 2)] >>> 2] = 1;
     }
@@ -405,7 +425,7 @@ export class Malloc {
     this.f64[i] = this.f64[i] + n;
   }
 
-  /** Bytes usable in the block that a request of size gets: what append may use as capacity. */
+  /** Bytes usable in the block for a request of this size: what append may use as capacity. */
   roundupsize(size: number, noscan: boolean): number {
     checkSize(size);
     if (size === 0) return 0;

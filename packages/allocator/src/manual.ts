@@ -1,39 +1,41 @@
 /**
  * malloc and free: the heap used by hand, without a collector.
  *
- * A block in use has a bit set in a side table, by its address: heapBits, which has one for each 8 bytes of heap
- * and is of no use to spans without pointers. The bit of a block's first word is 1 while the program has the block;
- * all others are 0. So one look tells free that an address is the start of a block in use, and neither freed
- * before, nor inside a block, nor anybody else's, nor a slot that was never handed out; free needs neither the span
- * nor a division for it.
+ * A block in use has a bit set in heapBits, which has one for each 8 bytes of heap. Spans without pointers have no
+ * other use for it. The bit of a block's first word is 1 while the program has the block; all others are 0. So free
+ * needs one look to know that an address is the start of a block in use. It was not freed before, is not inside a
+ * block, belongs to no other owner and is no slot that was never handed out. free needs neither the span nor a
+ * division for it.
  *
  * A freed block goes to a list of its class in the mcache (freed.ts), last in, first out, linked through its first
- * word; malloc takes from there before it cuts from the run. To its span a block on a list stays allocated:
+ * word. malloc takes from there before it cuts from the run. To its span a block on a list stays allocated:
  *
  *     allocBits  in use
  *        0         0        free in its span: was never handed out, or went back
  *        1         1        in use
- *        1         0        on a list of freed blocks, or claimed by an mcache and not handed out yet; or an object of mallocgc,
- *                           which free refuses
+ *        1         0        on a list of freed blocks, or claimed by an mcache and not handed out yet,
+ *                           or an object of mallocgc, which free refuses
  *
- * A list that grows too long goes back to the spans, and spans without blocks to the heap. What can't go back in a
- * flush, as another thread has the span cached, is *parked* until the next one (of any thread, if its own has
- * closed): marked in gcmarkBits, so that a collection, which may begin then, does not give it away.
+ * A list that grows too long goes back to the spans, and spans without blocks go to the heap. A block whose span
+ * another thread has cached can't go back in a flush. It is *parked* until the next flush of its thread, or of any
+ * thread if its own has closed. A parked block is marked in gcmarkBits: a collection may begin then, and must not
+ * free its slot.
  *
  * The bits mean this only in a heap that was never collected: there a pointerful span that is freed is cleared in
- * heapBits. (A collector frees blocks without a word, so freeing by hand is refused once it has begun.)
+ * heapBits. A collector frees blocks without clearing their bits, so free by hand throws once a collection has
+ * begun.
  *
  * heapLive, which paces a collector, does not follow blocks that go through the lists.
  *
- * Several threads: a block may be freed by another thread than the one that allocated it, and goes to the list of
- * the thread that frees it. Bits of a word belong to blocks of several threads, so they change atomically then, and
- * of two threads that free a block at once one is refused; allocBits of a span change only by the thread that has
- * it cached or, for a span on a list, under its class's lock.
+ * Several threads: any thread may free a block, which goes to the list of the thread that frees it. The bits of a
+ * word belong to blocks of several threads, so they change atomically. Of two threads that free one block at once,
+ * one gets an error. allocBits of a span change only by the thread that has the span cached or, for a span on a
+ * list, under its class's lock.
  *
- * A thread that is killed between two steps loses at most the block that it is at: free clears the bit before the
- * block goes on its list, malloc takes a block off the list before it sets the bit, and off the list goes what is
- * given back to its span. So no block is ever in two places, and whoever takes the mcache over finds nothing that
- * is somebody else's by then. One killed after malloc has set the bit has lost it to the program, as with any
+ * A thread that is killed between two steps loses at most the block that it works on. free clears the bit before
+ * the block goes on its list. malloc takes a block off the list before it sets the bit. A block leaves its list
+ * before it goes back to its span. So no block is ever in two places, and the thread that takes the mcache over
+ * finds no block of another owner. A thread killed after malloc has set the bit leaks the block, as with any
  * allocator.
  *
  * Under checks (createAllocator({ checks: true })) blocks are poisoned, each block's allocation site is kept for
@@ -70,11 +72,11 @@ import { hasObjects, PAGE_INFO_CLASS, spanClassOf } from "./page-info.ts";
 import { SMALL_TABLE_MAX, sizeClassOf } from "./sizeclass.ts";
 import { classToSize } from "./sizeclasses.generated.ts";
 
-/** Where a list's counts are, from its head. */
+/** Words from the head of a list to its counts. */
 const REUSED = SLOT_REUSED - SLOT_FREE;
 const CREDIT = SLOT_CREDIT - SLOT_FREE;
 
-/** Typed arrays that a block may be seen through. */
+/** Constructors of typed arrays, for views of a block. */
 export type ViewConstructor<T> = {
   new (buffer: ArrayBufferLike, byteOffset: number, length: number): T;
   readonly BYTES_PER_ELEMENT: number;
@@ -95,11 +97,13 @@ export class ManualHeap {
   /** Word index of the bits of blocks in use, and of the page table. */
   private readonly inUse: number;
   private readonly pageInfo: number;
-  /** Heads of the lists, as word indices, by (size + 7) >>> 3 and by span class: what the fast paths look at. */
+  /** Heads of the lists, as word indices, by (size + 7) >>> 3 and by span class, for the fast paths. */
   private readonly listForSize: Int32Array;
   private readonly listOf: Int32Array;
   private closed = false;
-  /** Whether the last `take` took the slow path, whose reports follow, and found an object to sample. */
+  /**
+   * Results of the last `take`: whether it took the slow path, whose reports follow, and found an object to sample.
+   */
   private refilled = false;
   private sampled = false;
 
@@ -128,20 +132,20 @@ export class ManualHeap {
     if (checks || this.lists.shared) this.slowDown();
   }
 
-  /** From now on the fast paths find no list and no credit: they look at the nil page, where all is 0. */
+  /** The fast paths find no list and no credit from here on: they look at the nil page, where all is 0. */
   private slowDown(): void {
     this.listForSize.fill(0);
     this.listOf.fill(0);
   }
 
-  /** Several threads may use the heap from now on. */
+  /** Other threads may use the heap from here on. */
   share(): void {
     this.slowDown();
     this.lists.settleAll();
     this.checks?.share();
   }
 
-  /** Nothing may be allocated or freed any more. */
+  /** Allocations and frees throw from here on. */
   close(): void {
     this.closed = true;
     this.slowDown();
@@ -152,12 +156,12 @@ export class ManualHeap {
     this.lists.settleAll();
   }
 
-  /** Gives all lists back: statistics of spans are exact after it. */
+  /** Gives all lists back, so that statistics of spans are exact. */
   flush(): void {
     this.lists.flush();
   }
 
-  /** Nobody owns the mcache from now on. */
+  /** Gives the mcache up. */
   disown(mcache: number): void {
     this.lists.disown(mcache);
   }
@@ -168,7 +172,7 @@ export class ManualHeap {
     if (typeof size !== "number" || size >>> 0 !== size || size > SMALL_TABLE_MAX) {
       return this.mallocSlow(size, zero);
     }
-    // Sums that stay in 32 bits are said to (| 0): V8 would check them for overflow.
+    // `| 0` tells V8 that a sum stays in 32 bits: it would check it for overflow.
     const { i32 } = this;
     const list = this.listForSize[(size + 7) >>> 3];
     const p = i32[list] >>> 0;
@@ -221,7 +225,7 @@ export class ManualHeap {
       if (zero) this.kernel.zero(freed, this.bytesOf(freed));
       return freed;
     }
-    // The next of the run. (mallocgc would put a few bytes into a tiny block.)
+    // The next slot of the run. (mallocgc would put a few bytes into a tiny block.)
     const i = this.lists.slotOf(spanclass);
     let p = u32[i];
     if (p === u32[i + 1]) {
@@ -244,7 +248,7 @@ export class ManualHeap {
     const w = (this.inUse + (p >>> 8)) | 0;
     const bits = i32[w];
     const bit = 1 << (p >>> 3);
-    // The list of a page without blocks, and of one with pointers, whose bits are something else, has no credit.
+    // A page without blocks has a list without credit. So has a page with pointers, whose bits mean something else.
     const list = this.listOf[i32[(this.pageInfo + (p >>> PAGE_SHIFT)) | 0] & PAGE_INFO_CLASS];
     const credit = i32[(list + CREDIT) | 0];
     if ((bits & bit) === 0 || credit === 0 || this.hooks.onFree !== this.noHook) {
@@ -293,7 +297,7 @@ export class ManualHeap {
     this.heap.freeSpan(s);
   }
 
-  /** Throws what free throws. */
+  /** Throws what free throws for this address. */
   private mustBeFree(p: Addr): void {
     if (this.closed) closedError();
     this.heap.operation.mustBeIdle("free");
@@ -304,7 +308,7 @@ export class ManualHeap {
     if (!this.isBlock(p)) this.badFree(p);
   }
 
-  /** Says what is wrong with the number. */
+  /** Throws the error that says why the number is not a block in use. */
   private badFree(p: Addr): never {
     const wrong = (what: string): never => {
       throw new RangeError(`allocator: ${what} (got ${hex(p)})`);
@@ -338,7 +342,7 @@ export class ManualHeap {
     return p < this.size && hasObjects(this.u32[this.pageInfo + (p >>> PAGE_SHIFT)]);
   }
 
-  /** Of the heap span at the address. */
+  /** Span class of the heap span at the address. */
   private spanclassOf(p: number): number {
     return spanClassOf(this.u32[this.pageInfo + (p >>> PAGE_SHIFT)]);
   }
@@ -375,13 +379,13 @@ export class ManualHeap {
     if (p === 0) return this.malloc(size, false);
     const usable = this.usableSize(p);
     checkSize(size);
-    // A block stays where it is unless that would waste half of it, or pages.
+    // A block stays in place unless that wastes half of it, or whole pages.
     const shrinks = usable > PAGE_SIZE ? usable - size >= PAGE_SIZE : size <= usable / 2;
     if (size <= usable && (!shrinks || usable === 8)) {
       this.checks?.resize(p, size);
       return p;
     }
-    // What free would refuse is refused before there is a second block.
+    // If free would throw, throw before there is a second block.
     this.mustBeFree(p);
     const q = this.takeBeside(p, size);
     const { refilled } = this;
@@ -402,7 +406,7 @@ export class ManualHeap {
     return q;
   }
 
-  /** A block, while that at p can't be freed: the hook outOfMemory may free blocks. */
+  /** Allocates a block while the one at p can't be freed: the hook outOfMemory may free blocks. */
   private takeBeside(p: Addr, size: number): Addr {
     if (!this.isBlock(p)) return this.take(size, false);
     this.setInUse(p, false);

@@ -26,7 +26,7 @@ export function takeOver(mem: LinearMemory, mcache: number, owner: number, empty
   const { member } = mem;
   member.join(); // an owner needs a number, also when this thread's own allocator is closed
   try {
-    // Several threads may have learned of the end. The one that sets its own number does the work.
+    // Several threads may have learned of the end. The thread that sets its own number does the work.
     if (mem.kernel.cas(mcache + owned, owner, member.thread) !== owner) return false;
     empty(mem, mcache);
     return true;

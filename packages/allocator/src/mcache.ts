@@ -1,33 +1,37 @@
 /**
  * The mcache: a thread's allocator, which needs no lock.
  *
- * For each span class a slot holds a *run*: consecutive free slots [cur, end) of the cached span. An allocation is a
- * compare, an add and a store. When the run is used up, nextRun finds the next one in allocBits, and pays for all of
- * its objects at once:
+ * For each span class a slot holds a *run*: consecutive free slots [cur, end) of the cached span. An allocation is
+ * a compare, an add and a store. When the run is used up, nextRun finds the next one in allocBits. It pays for all
+ * objects of the run at once:
  *
  *     allocBits of the run are set
  *     span.allocCount, smallAllocCount, heapLive grow by the run
  *     the memory is cleared if span.needzero
  *     heapBits of the run are filled with the pattern of the type that asked for it (slot.typ)
- *     gcmarkBits of the run are set while a collection marks: new objects are black; atomically, as other threads may mark
- *     objects of the span
+ *     gcmarkBits of the run are set while a collection marks: new objects are black. They are set atomically, as other
+ *     threads may mark objects of the span
  *     nextSample of the class shrinks by the run's bytes
  *
- * A sampled object is the only one of its run: a run is cut where nextSample would reach zero, so the fast path needs
- * no sampling check. Each class has a countdown of its own, since a run is charged before its objects are used. With
- * one countdown for all, the class that asks for the next run would take what this run leaves of the countdown.
+ * A sampled object is the only one of its run. A run is cut where nextSample would reach zero, so the fast path
+ * needs no sampling check. Each class has a countdown of its own, since a run is charged before its objects are
+ * used. With one countdown for all, the class that asks for the next run would take what this run leaves of the
+ * countdown.
  *
- * The next object of the same type therefore needs no pointer bits written. One of another type replaces the bits
- * of its own slot (mbitmap.ts).
+ * The next object of the same type needs no pointer bits written. An object of another type replaces the bits of
+ * its own slot (mbitmap.ts).
  *
- * Where runs are short, in a fragmented span, that would be the price of a few objects. So a run that ends inside a
- * word of allocBits claims, and pays for, all free slots of that word at once: slot.rest remembers them, and the
- * runs that follow are cut from it (cutRest) for no more than clearing, pointer bits, marks and smallAllocCount.
+ * In a fragmented span runs are short, and the price of a run would be paid for a few objects. So a run that ends
+ * inside a word of allocBits claims all free slots of that word, and pays for them at once. slot.rest remembers
+ * them. The runs that follow are cut from it (cutRest) and cost only clearing, pointer bits, marks and
+ * smallAllocCount.
  *
  * returnTail undoes all of it for the objects that were not allocated. After flush every counter is exact.
  *
- * Rejected: Go's allocCache, one bit a call. It was measured at 2.5 times the cost, as each call reads and writes five
- * fields of the span.
+ * The log (recovery.ts) protects a run that is claimed or returned, and a span that leaves its slot.
+ *
+ * Rejected: Go's allocCache, one bit a call. It was measured at 2.5 times the cost, as each call reads and writes
+ * five fields of the span.
  */
 import { ctz32, popcount32 } from "@gort/base";
 import type { Kernel } from "@gort/memory";
@@ -81,10 +85,7 @@ const HELD_WORDS = Math.ceil(NUM_SPAN_CLASSES / 32);
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
 const INLINE_CLEAR = 96;
 
-/**
- * Bytes that a thread allocates before the others' heapLive shows them: 1.5 % of the smallest heap that is
- * collected.
- */
+/** Bytes that a thread may allocate before heapLive shows them: 1.5 % of the smallest heap that is collected. */
 const UNTOLD_LIVE = 64 << 10;
 
 export class MCache {
@@ -131,8 +132,8 @@ export class MCache {
   }
 
   /**
-   * heapLive is shared by all threads. Once there may be several, each keeps up to UNTOLD_LIVE bytes to itself,
-   * since a word that all of them change at every run would go from processor to processor.
+   * heapLive is shared by all threads. In a heap that several threads may use, each keeps up to UNTOLD_LIVE bytes
+   * to itself. A word that all of them change at every run would move from processor to processor.
    */
   addHeapLive(n: number): void {
     const { u32 } = this;
@@ -177,7 +178,7 @@ export class MCache {
         const bits = u32[at + SPAN_ALLOC_BITS] >>> 2;
         const first = nextZero(u32, bits, u32[at + SPAN_FREEINDEX] | 0, nelems);
         if (first < nelems) return this.takeRun(i, typ, at, first, nextOne(u32, bits, first, nelems));
-        // It is full: no slot below freeindex is free.
+        // The span is full: no slot below freeindex is free.
         u32[at + SPAN_FREEINDEX] = nelems;
         used = s; // cacheSpan takes it out of the slot
       }
@@ -194,7 +195,7 @@ export class MCache {
     }
   }
 
-  /** Gives the slot another span for the one that it has used up; 0 if there is no memory. Sweeping runs in here. */
+  /** Exchanges the used-up span of the slot for another; 0 if there is no memory. Sweeping runs in here. */
   private exchangeSpan(i: number, spanclass: number, used: number): number {
     const { u32, heap } = this;
     heap.operation.begin("an allocation");
@@ -242,7 +243,7 @@ export class MCache {
       u32[at + SPAN_FREEINDEX] = runEnd;
     } else {
       claimed += popcount32(rest);
-      // Before the bits: one who takes over sets those of a rest, but could not tell them from those of objects.
+      // Before the bits. Recovery sets the bits of a rest. Bits without a rest would look like those of objects.
       u32[i + SLOT_REST_WORD] = k;
       u32[i + SLOT_REST] = rest;
       u32[bits + k] = u32[bits + k] | rest | (lowMask(n) << (first & 31));
@@ -257,8 +258,8 @@ export class MCache {
   }
 
   /**
-   * The free slots of a word of allocBits from runEnd on, as a mask: 0 if the run leaves the word, or if the next
-   * sample is due in fewer bytes than they have.
+   * The free slots of a word of allocBits from runEnd on, as a mask. 0 if the run leaves the word, or if the next
+   * sample is due in fewer bytes than these slots have.
    */
   private freeAfter(
     at: number,
@@ -278,7 +279,7 @@ export class MCache {
     return free;
   }
 
-  /** The next run out of the slots that were claimed with the last one. */
+  /** Cuts the next run from the slots that were claimed with the last one. */
   private cutRest(i: number, typ: number, rest: number): void {
     const { u32 } = this;
     const low = rest & (0 - rest);
@@ -292,7 +293,9 @@ export class MCache {
     this.setRun(i, typ, at, first, n);
   }
 
-  /** The slot cuts from these n slots now: cleared, with the pointer bits of the type, and black in a mark phase. */
+  /**
+   * Makes these n slots the run of the slot: cleared, with the pointer bits of the type, and black in a mark phase.
+   */
   private setRun(i: number, typ: number, at: number, first: number, n: number): void {
     const { u32, f64 } = this;
     const elemsize = u32[at + SPAN_ELEMSIZE];
@@ -307,7 +310,7 @@ export class MCache {
       u32[i + SLOT_TYP] = typ;
       this.heapBits.fillRun(cur, bytes, elemsize, typ);
     }
-    // After the memory is in order: a marker may scan what is marked.
+    // After the memory is complete: a marker may scan what is marked.
     if (u32[this.gcPhase] !== GC_OFF) setBitsAtomically(this.kernel, u32[at + SPAN_GCMARK_BITS], first, n);
     this.log.beginCounts();
     const count = this.smallAlloc + (spanclass >>> 1);
@@ -318,7 +321,10 @@ export class MCache {
     this.log.endCounts();
   }
 
-  /** Whether slot idx of the span, at p, was claimed for runs of the mcache's slot at word i and not handed out yet. */
+  /**
+   * Whether slot idx of the span, at p, was claimed for runs of the mcache's slot at word i and is not handed out
+   * yet.
+   */
   isUnused(i: number, s: number, p: number, idx: number): boolean {
     const { u32 } = this;
     if (u32[i + SLOT_SPAN] !== s) return false;
@@ -328,10 +334,7 @@ export class MCache {
     return u32[i + SLOT_REST_WORD] === idx >>> 5 && ((u32[i + SLOT_REST] >>> (idx & 31)) & 1) !== 0;
   }
 
-  /**
-   * Gives the objects of the slot's run and its rest that were not allocated back to their span, which stays
-   * cached.
-   */
+  /** Returns the unused slots of the slot's run and rest to their span, which stays cached. */
   returnTail(i: number, spanclass: number): void {
     const u32 = this.u32;
     const f64 = this.f64;
@@ -342,7 +345,7 @@ export class MCache {
     const at = u32[i + SLOT_SPAN] >>> 2;
     const elemsize = u32[i + SLOT_ELEMSIZE];
     const allocs = u32[at + SPAN_ALLOC_BITS] >>> 2;
-    // Blocks freed by hand may have lowered it further.
+    // A block freed by hand may have lowered freeindex further.
     let free = u32[at + SPAN_FREEINDEX];
     let n = 0;
     if (rest !== 0) {
@@ -358,7 +361,7 @@ export class MCache {
       const first = (cur - u32[at + SPAN_START_ADDR]) / elemsize;
       this.log.runReturned(i, spanclass, first, tail, end);
       clearBits(u32, allocs, first, tail);
-      // Whether or not they were marked: nobody holds these slots, so they are white.
+      // Whether or not they were marked: the slots hold no objects, so they become white.
       clearBitsAtomically(this.kernel, u32, u32[at + SPAN_GCMARK_BITS], first, tail);
       free = Math.min(free, first);
       n += tail;
@@ -385,7 +388,8 @@ export class MCache {
   }
 
   /**
-   * Draws the countdowns anew, as the rate has changed. Unused slots go back first: the next run charges them again.
+   * Draws the countdowns anew, as the rate has changed. Unused slots go back first: the next run charges them
+   * again.
    */
   restartSamples(): void {
     this.returnTails();
@@ -419,7 +423,7 @@ export class MCache {
       let bits = u32[this.held + w];
       if (bits === 0) continue;
       for (; bits !== 0; bits &= bits - 1) this.flushClass((w << 5) + ctz32(bits));
-      u32[this.held + w] = 0; // last: who takes over from a thread that is killed here must find the rest
+      u32[this.held + w] = 0; // last: recovery of a thread that is killed here must find the rest
     }
     this.tellLive();
     u32[(this.base + MCACHE_AT.tiny) >>> 2] = 0;

@@ -1,7 +1,7 @@
 /**
  * The spans of each span class that no mcache holds: partial (with a free slot) and full lists, each in a swept and
- * an unswept version. Which of the two lists of a pair is the swept one flips when sweepgen moves by 2, so the
- * start of a sweep turns all swept spans into unswept ones without touching them.
+ * an unswept version. Which list of a pair is the swept one flips when sweepgen moves by 2. So the start of a sweep
+ * turns all swept spans into unswept ones without touching them.
  *
  *     cacheSpan    a span with a free slot, for an mcache:
  *       1. a swept partial span                            (no work)
@@ -12,12 +12,13 @@
  *       5. a new span from the heap
  *     uncacheSpan  a span back from an mcache, to partial or full swept, or back to the heap if it is empty
  *
- * Lists are doubly linked through mspan.next and prev, and mspan.list names the list, so a span in the middle can be
- * taken out. Each list is guarded by its mcentral's lock; a span on no list belongs to whoever took it.
+ * Lists are doubly linked through mspan.next and prev. mspan.list names the list, so a span can be taken out of the
+ * middle. The lists of a class are guarded by its mcentral's lock. A span on no list belongs to the thread that
+ * took it off.
  *
- * Unlike Go, whose span sets are lock-free stacks of blocks. Every atomic operation is a call of the kernel here,
- * and such a set needs two for a push and three for a pop where a lock needs two for either: it measured slower in
- * one thread and under contention (bench/spans.bench.ts), and it can't give up a span from its middle.
+ * Unlike Go, whose span sets are lock-free stacks of blocks. Every atomic operation is a call of the kernel here.
+ * Such a set needs two for a push and three for a pop; a lock needs two for either. The set measured slower in one
+ * thread and under contention (bench/spans.bench.ts), and it can't give up a span from its middle.
  */
 import { hex, throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";
@@ -97,9 +98,11 @@ export class MCentral {
   }
 
   /**
-   * Keeps a swept span without objects for its class; one of several pages, seldom wanted again, is freed. `swept`:
-   * by a sweep, which meets the spans from the last used to the first. It appends them, so that they are used again
-   * in this order: the memory used last is likeliest to be in the processor's cache.
+   * Retains a swept span without objects for its class. False for a span of several pages, which is seldom wanted
+   * again: the caller frees it.
+   *
+   * swept: the caller is a sweep, which meets the spans from the last used to the first. It appends them, so that
+   * they are used again in this order: the memory used last is likeliest to be in the processor's cache.
    */
   retain(s: number, swept: boolean): boolean {
     const { u32, heap } = this;
@@ -126,7 +129,7 @@ export class MCentral {
     return true;
   }
 
-  /** A retained span, which is one no more; 0 if the class has none. */
+  /** Takes a retained span; 0 if the class has none. */
   private takeRetained(spanclass: number): number {
     if (this.u32[this.empty(spanclass) >>> 2] === 0) return 0;
     this.lock(spanclass);
@@ -153,8 +156,8 @@ export class MCentral {
     let freed = 0;
     for (let spc = FIRST_SMALL_SPAN_CLASS; spc < NUM_SPAN_CLASSES && freed < npages; spc++) {
       if (!all && u32[this.empty(spc) >>> 2] === 0) continue;
-      // A span goes from the list to the heap inside of one lock: who finds the list empty there finds the pages in
-      // the heap.
+      // A span goes from the list to the heap inside of one lock. A thread that finds the list empty under this
+      // lock finds the pages in the heap.
       this.lock(spc);
       const central = this.base + spc * MCENTRAL.size;
       for (let s = 0; freed < npages && (s = this.unlinkRetained(central)) !== 0; freed++) heap.freeSpan(s);
@@ -184,7 +187,7 @@ export class MCentral {
     u32[list >>> 2] = s;
   }
 
-  /** The first span of the list, taken off it; 0 if it is empty. */
+  /** Takes the first span off the list; 0 if it is empty. */
   pop(list: number, spanclass: number): number {
     const { u32, heap } = this;
     if (u32[list >>> 2] === 0) return 0; // read without the lock: a span pushed this moment is found next time
@@ -222,7 +225,7 @@ export class MCentral {
     u32[at + LIST] = 0;
   }
 
-  /** Takes the span off the list it is on. False if it is on none (an mcache or a sweeper holds it). */
+  /** Takes the span off its list. False if it is on none: an mcache or a sweeper holds it. */
   remove(s: number): boolean {
     const { u32, heap } = this;
     const central = this.base + u32[(s >>> 2) + SPANCLASS] * MCENTRAL.size;
@@ -245,8 +248,8 @@ export class MCentral {
   }
 
   /**
-   * A block was freed by hand in a span that is on a list; called with the class's lock. Moves a full span to the
-   * partial list. True: nothing is left in the span, it is on no list, and the caller frees it.
+   * A block was freed by hand in a span that is on a list. Moves a full span to the partial list. True: the span is
+   * empty and on no list, and the caller frees it. Called with the class's lock.
    */
   blockReturned(s: number, allocCount: number): boolean {
     const { u32 } = this;
@@ -266,8 +269,8 @@ export class MCentral {
   }
 
   /**
-   * A span for the mcache's slot at word `slot`, in exchange for the one that it has used up (0: it has none), all
-   * of whose slots are handed out. 0 if the memory is exhausted; the slot has no span then.
+   * A span for the mcache's slot at word `slot`, in exchange for the used-up one, all of whose slots are handed out
+   * (0: the slot has none). 0 if the memory is exhausted; the slot has no span then.
    */
   cacheSpan(spanclass: number, used: number, slot: number): number {
     const { u32 } = this;
@@ -286,7 +289,10 @@ export class MCentral {
     return s;
   }
 
-  /** Steps 1 and, unless a span is unswept, 4; with one hold of the lock, where each list would want its own. */
+  /**
+   * Step 1, and step 4 if no span of the class is unswept. It holds the lock once; each list by itself would take
+   * it again.
+   */
   private exchange(spanclass: number, used: number, slot: number): number {
     const { u32, heap } = this;
     const central = this.base + spanclass * MCENTRAL.size;
@@ -312,7 +318,7 @@ export class MCentral {
     return s;
   }
 
-  /** A span that a sweep found a free slot in; 0 if the budget ends first. */
+  /** Sweeps until a span has a free slot; 0 if there is none within the budget. */
   private sweepForFree(spanclass: number): number {
     const partial = this.sweepList(this.partialUnswept(spanclass), spanclass);
     return partial !== 0 ? partial : this.sweepList(this.fullUnswept(spanclass), spanclass);
@@ -336,7 +342,7 @@ export class MCentral {
     return 0;
   }
 
-  /** Takes a swept span: to the full list, the partial one or, if nothing is left in it, back to the heap. */
+  /** Takes a swept span back: to the full list, to the partial one, or to the heap if it is empty. */
   uncacheSpan(s: number): void {
     const { u32 } = this;
     const at = s >>> 2;
@@ -350,12 +356,14 @@ export class MCentral {
     this.push(full ? this.fullSwept(spanclass) : this.partialSwept(spanclass), s);
   }
 
-  /** An unswept span of any class for the sweeper, off its list and marked as being swept; 0 if there is none. */
+  /**
+   * Takes an unswept span of any class for the sweeper, off its list and marked as being swept; 0 if there is none.
+   */
   nextSpanForSweep(): number {
     const { u32, heap, cursorWord, cursorGenWord } = this;
     const sweepgen = u32[this.sweepgenWord];
     if (u32[cursorGenWord] !== sweepgen) {
-      // In this order: who sees the new generation must not see the old place.
+      // In this order: a thread that sees the new generation must not see the old place.
       u32[cursorWord] = 0;
       u32[cursorGenWord] = sweepgen;
     }

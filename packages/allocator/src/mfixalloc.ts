@@ -1,8 +1,7 @@
 /**
  * Free lists of fixed-size structs (Go's fixalloc): mspans, specials, mcaches. Chunks of 16 KiB come from
- * persistentAlloc and are never returned; a freed struct's first word links the free list. Structs come zeroed, but
- * for their last `keep` bytes, which survive from one life to the next.
- * Called with the heap lock held.
+ * persistentAlloc and are never returned. A freed struct's first word links the free list. Structs come zeroed
+ * except for their last `keep` bytes, which survive from one life to the next. Called with the heap lock held.
  */
 import type { LinearMemory, SysStatName } from "@gort/memory";
 import { FIXALLOC_AT } from "./layout.ts";

@@ -1,28 +1,32 @@
 /**
- * The scavenger decides how much free memory goes back to the operating system, and when. (How pages are found and
- * released is mheap.ts's scavenge.)
+ * The scavenger decides how much free memory goes back to the operating system, and when. page-scavenger.ts finds
+ * and releases the pages.
  *
- * Two goals, set by pace at the end of each collection, the second also with the limit; the lower retained memory wins:
+ * Two goals. pace sets them at the end of each collection, and a new limit sets the second. The goal that retains
+ * less memory wins:
  *
  *     gcPercentGoal    bytes of heap that may keep physical pages (heapInUse + heapFree):
  *                      lastHeapInUse * heapGoal / lastHeapGoal, plus 10 %. The heap is expected to grow back to where
- *                      the last collection found it, scaled by how the goal moved; what is beyond is given back.
+ *                      the last collection found it, scaled by how the goal moved. The rest is given back.
  *     memoryLimitGoal  95 % of the memory limit, for all memory of the runtime that keeps physical pages
  *
- * Who works towards them:
+ * What works towards them:
  *
- *     background(now)  a little at each call: 64 KiB steps for up to a millisecond, then it asks to be left alone for 99
- *                      times as long, so that it takes 1 % of a processor
+ *     background()     a little at each call: 64 KiB steps for up to a millisecond. Then it asks for a pause 99 times
+ *                      as long, so that it takes 1 % of a processor
  *     heap growth      when the heap grows beyond gcPercentGoal, as many free pages are given back at once ("eager")
  *     memory limit     when a span is taken while more is mapped than the limit itself allows, the difference and a
  *                      LIMIT_BATCH are given back at once ("eager"): also when the span's pages are resident and the
- *                      heap does not grow, as after a spike (MHeap.spanTaken)
+ *                      heap does not grow, as after a spike (PageScavenger.checkLimit)
  *     freeOSMemory     everything ("forced")
  *
- * An allocation searches only if what is free makes up for the difference, or comes to LIMIT_BATCH. So a program whose
- * live memory exceeds the limit does not search with every span.
+ * An allocation searches only if the free memory makes up for the difference, or comes to LIMIT_BATCH. So a program
+ * whose live memory exceeds the limit does not search with every span.
  *
- * Unlike Go: the share of time is kept by the pause after each piece of work, without Go's PI controller on top, since
+ * The goals and counts are in MHEAP, for all threads. The clock and the timer that calls background belong to a
+ * thread.
+ *
+ * Unlike Go: the pause after each piece of work keeps the share of time, without Go's PI controller on top, since
  * the caller's timers are late but never early.
  *
  * Sources: Go's mgcscavenge.go; the proposal "Smarter scavenging" (golang.org/issue/30333).
@@ -41,7 +45,7 @@ const SCAVENGE_PERCENT = 1;
 const QUANTUM = 64 << 10;
 /** Work of one background call. Less would let the overhead of waking dominate. */
 const WORK_MS = 1;
-/** How long background rests when there is nothing to do. */
+/** Milliseconds until background looks again when there is nothing to do. */
 const IDLE_MS = 1000;
 
 export interface ScavengePace {
@@ -73,7 +77,7 @@ export function memoryLimitScavengeGoal(memoryLimit: number, mappedReady: number
 export interface BackgroundResult {
   /** Bytes given back by this call. */
   released: number;
-  /** Milliseconds until the next call is welcome. */
+  /** Milliseconds to wait before the next call. */
   sleepMs: number;
 }
 
@@ -149,13 +153,13 @@ export class Scavenger {
     return over > 0 && this.#heap.mem.canRelease ? over : 0; // in this order: canRelease may load a package
   }
 
-  /** A goal that was never set is none. */
+  /** The goal in MHEAP; Infinity if it was never set. */
   #goal(offset: number): number {
     return this.#get(offset) || Number.POSITIVE_INFINITY;
   }
 
   /**
-   * Gives back up to a millisecond's worth of pages, if a goal is exceeded. The result is one object that the next call
+   * Gives back pages for up to a millisecond, if a goal is exceeded. The result is one object that the next call
    * reuses.
    */
   background(): BackgroundResult {
@@ -180,8 +184,9 @@ export class Scavenger {
   }
 
   /**
-   * Called at the end of an allocation. The heap has grown by so many bytes, which hold no physical pages yet but soon
-   * will: they replace as many free pages beyond the goal. Over the memory limit, the difference goes in any case.
+   * Called at the end of an allocation. The heap has grown by so many bytes, which hold no physical pages yet but
+   * soon will. As many free bytes beyond the goal go back in exchange. Over the memory limit, the difference goes
+   * in any case.
    */
   #giveBack(grown: number, overLimit: boolean): void {
     const start = this.#clock();
@@ -200,7 +205,7 @@ export class Scavenger {
     this.#set(MHEAP_AT.scavengedEager, this.#get(MHEAP_AT.scavengedEager) + n);
   }
 
-  /** Gives everything back that is free; the bytes. */
+  /** Gives all free memory back. The result is its bytes. */
   releaseAll(): number {
     const n = this.#heap.scavenge(Number.POSITIVE_INFINITY);
     this.#countEager(n);
@@ -208,7 +213,7 @@ export class Scavenger {
     return n;
   }
 
-  /** The line of GODEBUG=scavtrace=1, and the start of a new count. */
+  /** Gives the line of GODEBUG=scavtrace=1, and starts a new count. */
   trace(forced: boolean): string {
     const line = formatScavTrace({
       background: this.#get(MHEAP_AT.scavengedBackground),
@@ -226,17 +231,17 @@ export class Scavenger {
 
 /** The figures of a scavtrace line, in bytes. */
 export interface ScavTrace {
-  /** Given back since the last line: in the background; while the heap grew, or by force. */
+  /** Given back since the last line. background: by `background`. eager: while the heap grew, or by force. */
   background: number;
   eager: number;
-  /** HeapReleased, HeapInuse, and what of the heap holds physical pages. */
+  /** HeapReleased, HeapInuse, and the bytes of the heap that hold physical pages. */
   released: number;
   inUse: number;
   retained: number;
   forced: boolean;
 }
 
-/** Go's line, but for the note on a reset of a controller that is not used here. */
+/** Go's line, without its note on a reset of the PI controller, which is not used here. */
 export function formatScavTrace(t: ScavTrace): string {
   const kib = (bytes: number): number => Math.floor(bytes / 1024);
   const util = t.retained === 0 ? 0 : Math.floor((t.inUse * 100) / t.retained);

@@ -1,8 +1,8 @@
 /**
  * The page allocator: address-ordered first fit over a bitmap, found through a radix tree of summaries.
  *
- * The heap is cut into chunks of 512 pages (4 MiB), each with 16 words of pallocBits (1 = page in use) and 16
- * words of scavBits (1 = the free page holds no physical memory). A summary says of a range of pages
+ * The heap is cut into chunks of 512 pages (4 MiB), each with 16 words of pallocBits (1 = page in use) and 16 words
+ * of scavBits (1 = the free page holds no physical memory). A summary says of a range of pages
  *
  *     start   free pages at its low end
  *     max     longest run of free pages inside it
@@ -14,22 +14,22 @@
  *     level 1  128 entries of  32 MiB
  *     level 2 1024 entries of   4 MiB
  *
- * To find npages: walk a level from the low end and add up free pages across neighbours (end of one plus start
- * of the next). The first sum that reaches npages is the answer; if an entry's own max reaches it first, go down
- * into that entry. A chunk that was never grown has an all-zero summary: nothing free.
+ * To find npages: walk a level from the low end and add up free pages across neighbours (end of one plus start of
+ * the next). The first sum that reaches npages is the answer. If an entry's own max reaches it first, go down into
+ * that entry. A chunk that was never grown has an all-zero summary: nothing free.
  *
- * searchAddr is a hint: no page below it is free. It moves down when pages are freed and up when the search
- * finds that the first free page is higher, so that a full low heap isn't walked again and again.
+ * searchAddr is a hint: no page below it is free. It moves down when pages are freed, and up when the search finds
+ * that the first free page is higher. So a full low heap isn't walked again and again.
  *
- * Two things make spans of a few pages cheap, which come and go by the thousand in each collection:
+ * Spans of a few pages come and go by the thousand in each collection. Two things make them cheap:
  *
- *   - Each mcache claims 64 pages at once, two words of the bit map, and cuts small spans from them without the heap lock
- *     (mpagecache.ts). They are in use here, and free in all figures.
- *   - Freeing and claiming only note the chunk as dirty. Summaries are brought up to date by the next search.
+ * - Each mcache claims 64 pages at once, two words of the bit map, and cuts small spans from them without the heap
+ *   lock (mpagecache.ts). They are in use here, and free in all figures.
+ * - Freeing and claiming only note the chunk as dirty. The next search brings the summaries up to date.
  *
  * Unlike Go: three levels of plain words instead of five of packed 64-bit ones (4 GiB needs no more).
  *
- * Everything here is called with the heap lock held. Pages are counted from address 0 (page = addr >>> 13).
+ * All calls hold the heap lock. Pages are counted from address 0 (page = addr >>> 13).
  */
 import { ctz32, popcount32 } from "@gort/base";
 import type { Kernel, LinearMemory } from "@gort/memory";
@@ -77,7 +77,7 @@ export class PageAlloc {
   /** Word indices: the hint (a page), the dirty chunks. */
   private readonly search: number;
   private readonly dirty: number;
-  /** Set by find: a page below which no page is free, as far as the walk could tell. */
+  /** Result of the last find: a page below which no page is free, as far as the walk could tell. */
   private firstFree = 0;
 
   /** state: address of PALLOC_WORDS words. */
@@ -105,8 +105,8 @@ export class PageAlloc {
   }
 
   /**
-   * Pages inside of the heap's range that aren't the heap's: in use for ever. Their summaries stay those of nothing
-   * free.
+   * Marks pages inside of the heap's range that are not the heap's as in use for ever. Their summaries stay those
+   * of nothing free.
    */
   exclude(page: number, npages: number): void {
     this.setRange(this.bits, page, npages);
@@ -137,8 +137,8 @@ export class PageAlloc {
   }
 
   /**
-   * Takes the pages of the page cache at word `cache`, of any thread, back, so that larger runs, other threads and the
-   * scavenger may have them. How many of them hold no physical memory.
+   * Takes back the pages of the page cache at word `cache`, of any thread, for larger runs, other threads and the
+   * scavenger. The result is how many of them hold no physical memory.
    */
   unclaim(cache: number): number {
     const { u32 } = this;
@@ -258,7 +258,7 @@ export class PageAlloc {
       if (hi <= base) return 0;
       const alignedHi = hi - (hi % align);
       let lo = hi;
-      // Counted from alignedHi: what lies above it is no whole `align`, and would use up the limit.
+      // Counted from alignedHi: the pages above it are no whole `align`, and would use up the limit.
       while (lo > base && alignedHi - lo < limit) {
         const p = lo - 1;
         const used = (u32[this.bits + (p >>> 5)] | u32[this.scav + (p >>> 5)]) >>> (p & 31);
@@ -295,7 +295,7 @@ export class PageAlloc {
     if (search === 0 || search >= LEVEL_ENTRIES[2] << CHUNK_PAGE_SHIFT) return 0;
     let lo = 0;
     let hi: number = LEVEL_ENTRIES[0];
-    // Whether every page below the entry under inspection is known to be in use: firstFree may move up then.
+    // Whether every page below the entry at hand is known to be in use: then firstFree may move up.
     let narrowing = true;
     for (let level = 0; level < 3; level++) {
       const shift = LEVEL_SHIFT[level] as number;
@@ -433,7 +433,7 @@ export class PageAlloc {
       if (start < 0) start = run;
       if (run > max) max = run;
       run = Math.clz32(x);
-      // A run inside the word matters only if it beats what is known; between two ones it has at most 30.
+      // A run inside the word matters only if it beats the best so far; between two ones it has at most 30.
       if (max < 30) max = longestRun(~x, max);
     }
     if (start < 0) start = run;
@@ -477,12 +477,12 @@ export class PageAlloc {
 /** A run of pages in one number: page * PAGE_RUN + length. A run of a chunk has at most 512. */
 const PAGE_RUN = 1024;
 
-/** First page of what findScavengeable found. */
+/** First page of a run that findScavengeable found. */
 export function scavengeablePage(run: number): number {
   return Math.floor(run / PAGE_RUN);
 }
 
-/** Pages of what findScavengeable found. */
+/** Length of a run that findScavengeable found. */
 export function scavengeableLength(run: number): number {
   return run % PAGE_RUN;
 }

@@ -1,14 +1,15 @@
 /**
- * The page cache: 64 pages in a row of which an mcache owns the free ones, so that a small span costs no lock. Claimed
- * from the page allocator around the lowest free page (PageAlloc.claim), used up from the low end, and given back at
- * each flush, before the heap would grow for want of a longer run, and before the scavenger looks for pages.
+ * The page cache: 64 pages in a row of which an mcache owns the free ones, so that a small span costs no lock. The
+ * 64 are claimed from the page allocator around the lowest free page (PageAlloc.claim) and used up from the low
+ * end. They go back at each flush, before the heap would grow for a longer run, and before the scavenger looks for
+ * pages.
  *
- * A bit is set in free exactly while the page is the cache's; scav is carried along, so that pages that hold no
- * physical memory are still known not to when they go back. Both words are drawn in layout.ts.
+ * A bit is set in `free` exactly while the page is the cache's. scav tells which of the pages hold no physical
+ * memory, so that this is still known when they go back. layout.ts draws both words.
  *
- * Any thread may take the pages back for the heap (PageAlloc.unclaim), under the heap lock: it exchanges free for
- * 0. So in a heap that threads share the owner takes pages by compare-and-exchange. Everything else is changed by
- * the owner alone, base and fresh under the heap lock. Bits of scav count only where free has one.
+ * Under the heap lock any thread may take the pages back for the heap (PageAlloc.unclaim): it exchanges `free` for
+ * 0. So in a heap that threads share the owner takes pages by compare-and-swap. The owner alone changes all the
+ * rest; it changes base and fresh under the heap lock. Bits of scav count only where `free` has one.
  */
 import { popcount32 } from "@gort/base";
 import type { Kernel, LinearMemory } from "@gort/memory";
@@ -34,7 +35,7 @@ export class PageCache {
   private readonly log: RecoveryLog;
   /** Word index of the PAGE_CACHE struct. */
   readonly at: number;
-  /** Set by alloc: how many of the pages hold no physical memory. */
+  /** Result of alloc: how many of the pages hold no physical memory. */
   scavenged = 0;
 
   constructor(mem: LinearMemory, addr: number, shared: number, log: RecoveryLog) {
@@ -49,7 +50,7 @@ export class PageCache {
     return this.u32[this.at + FREE] === 0 && this.u32[this.at + FREE + 1] === 0;
   }
 
-  /** Whether no page of it had ever been handed out when it was claimed. */
+  /** Whether none of its pages had ever been handed out when it was claimed. */
   get fresh(): boolean {
     return this.u32[this.at + FRESH] !== 0;
   }
@@ -65,7 +66,7 @@ export class PageCache {
       const loMask = bit >= 32 ? 0 : lowMask(Math.min(npages, 32 - bit)) << bit;
       const over = bit + npages - 32;
       const hiMask = over <= 0 ? 0 : lowMask(Math.min(npages, over)) << Math.max(bit - 32, 0);
-      // Said before they are taken: who takes over from a thread that is killed here looks whether they were.
+      // Logged before they are taken: recovery looks whether they were.
       const scavenged = this.countScav(0, loMask) + this.countScav(1, hiMask);
       log.pagesChosen(u32[at] + bit, scavenged);
       if (!this.take(0, lo, loMask)) continue;
@@ -80,7 +81,7 @@ export class PageCache {
     }
   }
 
-  /** Takes the masked pages of word k, whose bits were `old`. False: somebody has taken pages meanwhile. */
+  /** Takes the masked pages of word k, whose bits were `old`. False: another thread has taken pages meanwhile. */
   private take(k: number, old: number, mask: number): boolean {
     if (mask === 0) return true;
     const { u32 } = this;
@@ -103,8 +104,8 @@ export class PageCache {
   }
 
   /**
-   * Of a thread that was killed while it took the run: whether it still had to, or nobody can say. (In the latter
-   * case, where another thread has emptied the cache in that moment, the pages are lost.)
+   * For recovery: whether the killed thread had not yet taken the run. Also true if another thread has emptied the
+   * cache in that moment: then it can't be known, and the pages are lost.
    */
   untaken(page: number, npages: number): boolean {
     if (this.empty) return true;
@@ -115,7 +116,7 @@ export class PageCache {
     return true;
   }
 
-  /** Takes from the cache what is left in it of a run that was being taken. */
+  /** Takes the rest of a run that was being taken from the cache. */
   finishTaking(page: number, npages: number): void {
     const bit = page - this.u32[this.at];
     for (let i = bit; i < bit + npages; i++) {

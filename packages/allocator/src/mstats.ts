@@ -2,24 +2,26 @@
  * The allocator's figures, in the form that readStats fills without allocating.
  *
  * ## Reading while other threads allocate
- * A heap that is shared has an mcache a thread, and nobody stops them all. A reader makes one snapshot nevertheless:
+ * A shared heap has one mcache for each thread, and no reader stops the threads. A reader makes one snapshot
+ * nevertheless:
  *
- * 1. It holds the heap lock, so that no span goes back, no pages are taken from the system and none are released: heapSys and
- *    the bytes of stacks are those of one moment. (Small spans are made without the lock, and emptied ones retained.)
- * 2. It adds up what each mcache has allocated. Counts are charged for whole runs, so the rest of the current run is
- *    taken off; a count and its run change together between two increments of the mcache's version, and the reader
- *    tries again if that was odd or has changed.
- * 3. Then it adds up heapInUse. What is not in use is idle: heapIdle = heapSys - heapInuse.
- * 4. Only then it adds up what was freed. A class of which more was freed by then than had been allocated in step 2 counts as
- *    empty: the objects that are too many were allocated in between.
+ * 1. It holds the heap lock. So no span goes back, and no pages are taken from the system or released: heapSys and
+ *    the bytes of stacks are those of one moment. (Small spans are made without the lock, and emptied ones
+ *    retained.)
+ * 2. It adds up the allocations of each mcache. Counts are charged for whole runs, so the rest of the current run
+ *    is subtracted. A count and its run change together between two increments of the mcache's version. The reader
+ *    tries again if the version was odd or has changed.
+ * 3. Then it adds up heapInUse. The rest is idle: heapIdle = heapSys - heapInuse.
+ * 4. Only then it adds up the frees. A class may have more frees by then than allocations in step 2, since objects
+ *    were allocated in between. Such a class counts as empty.
  *
- * So each count is one that its counter has really had while the snapshot was taken, no count falls from one
- * snapshot to the next, and with live = allocs - frees of a class
+ * So each count is a value that its counter really had while the snapshot was taken, and no count falls from one
+ * snapshot to the next. With live = allocs - frees of a class
  *
- *     0 <= live <= what was live at the end of step 2        hence heapAlloc <= heapInuse
+ *     0 <= live <= live at the end of step 2        hence heapAlloc <= heapInuse
  *
- * but for one case: a span that one thread makes and another retains, both within step 3 and between the looks at
- * their two mcaches, is missed by heapInuse. If that shows, the snapshot is taken again.
+ * with one exception. If, within step 3, one thread makes a span and another retains it between the reads of their
+ * two mcaches, heapInuse misses the span. If that shows, the snapshot is taken again.
  */
 import type { LinearMemory } from "@gort/memory";
 import { ROOT_ALLOCATOR, stableVersion, unchanged } from "@gort/memory/internal";
@@ -113,15 +115,15 @@ export function newHeapStats(): HeapStats {
   };
 }
 
-/** Snapshots taken at most: one in millions has to be taken twice. */
+/** The most snapshots that are taken: one in millions has to be taken twice. */
 const MAX_SNAPSHOTS = 100;
 
-/** What one mcache has allocated, until it is known to be of one moment. */
+/** Allocations of one mcache, until they are known to be of one moment. */
 const allocated = new Float64Array(NUM_SIZE_CLASSES);
 
 /**
- * Sums the mcaches' counters and reads the heap's. exact: the rest of other threads' current runs does not count as
- * allocated; the caller's own mcache is flushed.
+ * Sums the mcaches' counters and reads the heap's. exact: the unused slots of other threads' current runs do not
+ * count as allocated; the caller's own mcache is flushed.
  */
 export function fillStats(heap: MHeap, out: HeapStats, exact: boolean): HeapStats {
   const shared = heap.mem.u32[(heap.base + MHEAP_AT.shared) >>> 2] !== 0;
@@ -177,7 +179,7 @@ function addTo(counts: Float64Array, f64: Float64Array, at: number): void {
   for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = counts[k] + f64[at + k];
 }
 
-/** What the only thread has freed by hand and taken back since it settled its accounts: freed.ts. */
+/** Adds the blocks that the only thread has freed by hand and reused since it settled its accounts: freed.ts. */
 function addUnsettled(heap: MHeap, out: HeapStats): void {
   const { u32 } = heap.mem;
   const c = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
@@ -222,7 +224,7 @@ function addFrees(c: number, out: HeapStats, heap: MHeap): void {
   addTo(out.smallFreeCount, f64, (c + MCACHE_AT.smallFreeCount) >>> 3);
 }
 
-/** Step 4: no more frees of a class than allocations were seen. */
+/** Step 4: limits the frees of a class to the allocations that were seen. */
 function cutFrees(out: HeapStats): void {
   out.largeFree = Math.min(out.largeFree, out.largeAlloc);
   out.largeFreeCount = Math.min(out.largeFreeCount, out.largeAllocCount);
@@ -239,7 +241,7 @@ function sumInUse(heap: MHeap, out: HeapStats): void {
   out.heapReleased = Math.min(heap.counter("heapReleased"), out.heapIdle);
 }
 
-/** Fills `allocated` with the objects that were cut from runs; returns the tiny ones. */
+/** Fills `allocated` with the objects that were cut from runs. The result is the number of tiny ones. */
 function readAllocated(heap: MHeap, c: number): number {
   const { u32, f64 } = heap.mem;
   const at = (c + MCACHE_AT.smallAllocCount) >>> 3;
@@ -256,7 +258,10 @@ function readAllocated(heap: MHeap, c: number): number {
   return f64[(c + MCACHE_AT.tinyAllocs) >>> 3] + u32[(c + MCACHE_AT.tinyCount) >>> 2];
 }
 
-/** Bytes by use, most of them kept under the heap lock, and what follows from the counts. */
+/**
+ * Fills in the bytes by use, most of which are kept under the heap lock, and the figures that follow from the
+ * counts.
+ */
 function fillBytes(heap: MHeap, out: HeapStats): HeapStats {
   const { stats } = heap.mem;
   let mallocs = out.largeAllocCount;

@@ -8,15 +8,17 @@
  *     base       (ends below    base + half
  *                 128 MiB)
  *
- * Two regions because only mark bits must lie below 128 MiB, where pageInfo's 24 bits reach (layout.ts): side by
- * side, the bits of a 4 GiB heap of 8-byte objects would not fit there.
+ * There are two regions because only mark bits must lie below 128 MiB, where pageInfo's 24 bits reach
+ * (page-info.ts). Side by side, the bits of a 4 GiB heap of 8-byte objects would not fit there.
  *
  * A block has 8, 16, 32, 64 or 128 bytes on either side, by the slots of its span. Blocks are cut from *frames* of
  * 128 bytes, each frame into blocks of one size, and freed blocks are kept by size. There is a frame for every page
- * of the memory. When none is left, rejoin finds the frames all of whose blocks are free, whatever they were cut
- * into. So the bits can't run out before the pages: a span needs a page at least and keeps at most one frame from
- * being whole, and the blocks that mcaches hold ahead of use are bounded by what the tables, which have frames too,
- * leave over.
+ * of the memory. When no frame is left, rejoin finds the frames all of whose blocks are free, whatever size they
+ * were cut into.
+ *
+ * So the bits can't run out before the pages. A span needs at least one page, and it keeps at most one frame from
+ * being whole. The tables have frames too, which no span uses: they bound the blocks that mcaches hold ahead of
+ * use.
  */
 import { ctz32 } from "@gort/base";
 import type { LinearMemory } from "@gort/memory";
@@ -33,9 +35,9 @@ const MIN_SHIFT = MARK_BITS_ALIGN_SHIFT;
 /** Blocks an mcache takes at a time, if there is plenty. */
 const BATCH = 16;
 /**
- * Blocks of freed spans that an mcache keeps for its own next spans. Small blocks share cache lines, and a line of
- * bits that two threads change goes from processor to processor at every free: two threads that malloc and free had
- * the throughput of one. Blocks that come and go in one thread stay among each other.
+ * Blocks of freed spans that an mcache keeps for its own next spans. Small blocks share cache lines. A line of bits
+ * that two threads change moves from processor to processor at every free: two threads that malloc and free had the
+ * throughput of one. Blocks that come and go in one thread stay in lines of that thread.
  */
 const KEPT = 256;
 
@@ -89,7 +91,7 @@ export class SpanBits {
     this.#maxKept = mem.size / PAGE_SIZE / 32;
   }
 
-  /** For a memory without spans. */
+  /** Sets the empty regions up, in a new heap. */
   init(): void {
     this.#u32[this.#next] = this.#base;
     this.#u32[this.#end] = this.#base + this.half;
@@ -100,7 +102,7 @@ export class SpanBits {
     this.#ncached = (mcache + MCACHE_AT.nspanBitsFree) >>> 2;
   }
 
-  /** A zeroed block of `size` bytes out of the mcache; 0 if it has none. */
+  /** Takes a block of `size` bytes out of the mcache and clears it; 0 if there is none. */
   take(size: number): number {
     const u32 = this.#u32;
     const head = this.#cached + ctz32(size) - MIN_SHIFT;
@@ -179,7 +181,7 @@ export class SpanBits {
     return p;
   }
 
-  /** A block with any contents; 0 if there is none and no frame to cut. */
+  /** Takes a block, with undefined contents; 0 if there is none and no frame to cut. */
   #alloc(size: number): number {
     const k = ctz32(size) - MIN_SHIFT;
     const p = this.#pop(k);
@@ -215,7 +217,7 @@ export class SpanBits {
     }
   }
 
-  /** Makes whole frames of free blocks where they are all of a frame. */
+  /** Joins free blocks to whole frames where all blocks of a frame are free. */
   #rejoin(): void {
     const u32 = this.#u32;
     const whole = ctz32(FRAME) - MIN_SHIFT;

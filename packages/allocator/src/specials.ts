@@ -47,7 +47,10 @@ export class Specials {
     );
   }
 
-  /** Its address; 0: the object has one of the kind; -1: no memory. */
+  /**
+   * Attaches a special. The result is its address, 0 if the object has one of the kind, or -1 if there is no
+   * memory.
+   */
   add(addr: number, kind: number, data: number, data2: number): number {
     const heap = this.#heap;
     const u32 = this.#u32;
@@ -94,7 +97,7 @@ export class Specials {
     return found ? p : 0;
   }
 
-  /** Removes the special of this kind (and, if data is given, with this data). Its data, or -1. */
+  /** Removes the special of this kind and, if data is given, with this data. The result is its data, or -1. */
   remove(addr: number, kind: number, data: number | undefined): number {
     const heap = this.#heap;
     const u32 = this.#u32;
@@ -148,7 +151,7 @@ export class Specials {
     heap.unlock();
   }
 
-  /** Unlinks and frees a special that the caller met on its walk; prev is the one before it, 0 at the head. */
+  /** Unlinks and frees a special met on a walk; prev is the special before it, 0 at the head. */
   free(s: number, prev: number, p: number): void {
     const heap = this.#heap;
     const u32 = this.#u32;

@@ -86,7 +86,7 @@ export class Stacks {
     if (u32[this.#freeBytes + order] >= STACK_CACHE_SIZE) this.#release(order, n, STACK_CACHE_SIZE / 2);
   }
 
-  /** Takes half a cache's worth of pieces from the pool. */
+  /** Takes pieces for half a cache from the pool. */
   #refill(order: number, n: number): void {
     const u32 = this.#u32;
     let held = 0;
@@ -100,7 +100,7 @@ export class Stacks {
       }
       u32[p >>> 2] = u32[this.#free + order];
       u32[this.#free + order] = p;
-      // With each piece, as the next may be the one there is no memory for.
+      // Counted with each piece, as there may be no memory for the next.
       u32[this.#freeBytes + order] = u32[this.#freeBytes + order] + n;
       held += n;
     }
@@ -155,7 +155,10 @@ export class Stacks {
     return p;
   }
 
-  /** Returns the span if its last piece came back; the caller frees it without the lock. */
+  /**
+   * Takes a piece back. The result is its span if that was its last piece in use: the caller frees it without the
+   * lock. Else 0.
+   */
   #poolFree(order: number, p: number): number {
     const u32 = this.#u32;
     const s = this.#heap.spanOf(p);

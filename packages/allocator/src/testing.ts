@@ -1,7 +1,8 @@
 /** Walkers that prove the allocator's invariants, for tests and for debugging builds of what stands on it. */
 import type { Addr } from "@gort/memory";
 import type { Allocator } from "./allocator.ts";
-// Not for its names: all modules are in one chunk of the published package then, and constants fold only within a chunk.
+// Not for its names: with it all modules are in one chunk of the published package, and constants fold only within
+// a chunk.
 import "./allocator.ts";
 import { hasBit } from "./bits.ts";
 import { GCCONTROL_AT, MSPAN_AT, SPAN_IN_USE, SPECIAL_AT } from "./layout.ts";

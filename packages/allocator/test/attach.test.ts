@@ -133,7 +133,7 @@ describe("a thread that ends", () => {
     verifyHeap(a);
   });
 
-  it("is told of by its worker's exit event, with its number", () => {
+  it("is reported by its worker's exit event, with its number", () => {
     const a = sharedHeap();
     const thread = a.mem.registerThread();
     const b = createAllocator({ memory: a.mem });
@@ -174,7 +174,7 @@ describe("a thread that ends", () => {
 });
 
 describe("numbers of threads", () => {
-  it("mean one thread: the report of an end that comes late does not touch who has the entry by then", () => {
+  it("mean one thread: a late report of an end does not touch the next owner of the entry", () => {
     const a = sharedHeap();
     const first = a.mem.registerThread();
     a.mem.threadExited(first);
@@ -203,7 +203,7 @@ describe("numbers of threads", () => {
     a.close();
     expect(a.mem.thread).toBe(thread);
     b.close();
-    expect(() => c.mem.member.part()).not.toThrow(); // c is no longer this thread's
+    expect(() => c.mem.member.part()).not.toThrow(); // c belongs to another thread by then
     expect(a.mem.thread).toBe(0);
     expect(a.readStats(newHeapStats()).heapObjects).toBe(1);
     a.threadExited(victim);
@@ -237,7 +237,7 @@ describe("another thread", () => {
     const [b, c] = [createAllocator({ memory: a.mem }), createAllocator({ memory: a.mem })];
     for (const n of [3, 64, 9000]) b.malloc(n);
     a.mem.u32[(b.cache.base + MCACHE_AT.owned) >>> 2] = thread;
-    a.mem.threadExited(thread); // the memory is told, and no allocator
+    a.mem.threadExited(thread); // to the memory, and to no allocator
     const d = createAllocator({ memory: a.mem });
     expect(d.id).toBe(b.id);
     expect(new Set([a.id, c.id, d.id]).size).toBe(3);

@@ -29,7 +29,7 @@ const blocksAndBytes = (report: readonly LeakRecord[]): number[] => [
 ];
 
 describe.each([false, true])("blocks that a worker frees, with its checks %s", (checks) => {
-  it("are no leaks of the thread that allocated them, whoever has their addresses next", async () => {
+  it("are no leaks of the thread that allocated them, whichever block has their addresses next", async () => {
     const a = createAllocator({ maxMemory: 64 << 20, checks: true });
     const before = a.malloc(100);
     a.share();
@@ -42,7 +42,7 @@ describe.each([false, true])("blocks that a worker frees, with its checks %s", (
     expect(blocksAndBytes(answer.own)).toEqual(checks ? [3, 100_200] : [0, 0]);
     verifyHeap(a);
 
-    // A view on what was there before keeps nobody from freeing what is there now.
+    // A view on the block that was there before does not keep the next block from being freed.
     expect(() => a.withView(p, Uint8Array, (view) => view.length)).not.toThrow();
     for (const block of [...answer.blocks, q, kept]) a.free(block);
     expect(a.leakReport()).toEqual([]);

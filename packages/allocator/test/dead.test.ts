@@ -68,7 +68,7 @@ describe("a thread that dies", () => {
     expect(a.mem.u32[(a.mheap + MHEAP_AT.nmcaches) >>> 2]).toBe(2); // its mcache was used again
   });
 
-  it("is noticed by whoever watches its worker", async () => {
+  it("is noticed by a thread that watches its worker", async () => {
     const a = sharedHeap();
     const v = await victim(a, 0);
     let exit = (): void => {};
@@ -79,7 +79,7 @@ describe("a thread that dies", () => {
     freeAll(a, v.blocks);
   });
 
-  // Elsewhere the end must be told, as in the tests above.
+  // On other systems the end must be reported, as in the tests above.
   it.skipIf(process.platform !== "linux")(
     "is noticed on Linux by the next thread that attaches",
     async () => {
@@ -101,7 +101,7 @@ describe("a thread that dies", () => {
     ],
   ];
   for (const [name, offset, use] of locks) {
-    it(`inside the lock ${name} ends in an error that names both, for who waits and for who is told`, async () => {
+    it(`inside the lock ${name} ends in an error that names both, for a waiter and for threadExited`, async () => {
       const a = sharedHeap();
       const v = await victim(a, a.mheap + offset);
       await v.end();
@@ -124,7 +124,7 @@ describe("a thread that dies", () => {
 });
 
 describe("numbers of threads", () => {
-  it("come back when a worker closes its allocator, with no word from anybody", {
+  it("come back when a worker closes its allocator, without a report", {
     timeout: 60_000,
   }, async () => {
     const a = sharedHeap();

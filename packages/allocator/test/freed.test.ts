@@ -139,7 +139,7 @@ describe("a list", () => {
     expect(accounts()).toEqual([1023, 1018, 1, 0]);
     expect([a.malloc(64), a.malloc(64)]).toEqual([blocks[5], blocks[4]]);
     expect(accounts()).toEqual([1023, 1018, 1, 2]);
-    a.addSpecial(blocks[19], 1, 1); // each free has to look for specials from now on
+    a.addSpecial(blocks[19], 1, 1); // from here on each free has to look for specials
     expect(accounts()).toEqual([0, 0, 4, 0]);
     a.free(blocks[6]);
     expect(accounts()).toEqual([0, 0, 5, 0]);
@@ -285,7 +285,7 @@ describe("a freed block whose span another thread has cached", () => {
     verifyHeap(a);
   });
 
-  it("goes back once its span can, whoever's flush comes then", () => {
+  it("goes back in the next flush of any thread, once its span can take it", () => {
     const { a, b, blocks } = twoThreads();
     const c = createAllocator({ memory: a.mem });
     for (const p of blocks) c.free(p);

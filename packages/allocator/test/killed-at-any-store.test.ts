@@ -138,7 +138,7 @@ function places(underLock: readonly boolean[]): number[] {
 
 describe("a thread that is killed at any store", () => {
   for (const scene of scenes) {
-    it(`of ${scene.name} leaves a heap in order, or a lock that says who held it`, {
+    it(`of ${scene.name} leaves a heap in order, or a lock that names the thread that held it`, {
       timeout: 120_000,
     }, () => {
       const { underLock } = run(scene, Number.POSITIVE_INFINITY);

@@ -1,6 +1,6 @@
 /**
- * A heap that is as large as its memory lets it be: what is free can be had, whoever holds it and whatever it was
- * cut into.
+ * A heap that is as large as its memory lets it be: all free memory can be had, whichever thread holds it and
+ * whatever it was cut into.
  */
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
@@ -53,7 +53,7 @@ describe("a heap at the end of its memory", () => {
     expect(a.malloc(half)).not.toBe(0);
   });
 
-  it("grows past memory that somebody else has reserved at its end", () => {
+  it("grows past memory that other code has reserved at its end", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
     a.free(a.malloc(6 * MiB));
     a.mem.sysReserve(1000, 8, "low");
@@ -68,7 +68,7 @@ describe("pages that threads have put aside", () => {
   it("are had by the others before memory is said to be out", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
     a.share();
-    // 63 pages parked by each: 100 MiB, if nobody took them back.
+    // 63 pages put aside by each: 100 MiB, if they were not taken back.
     const threads = Array.from({ length: 200 }, () => createAllocator({ memory: a.mem }));
     const blocks = threads.map((t) => t.malloc(8192));
     verifyHeap(a);
@@ -122,7 +122,7 @@ describe("pages that threads have put aside", () => {
     verifyHeap(a);
   });
 
-  it("go from the list of such spans to the heap under one lock, so that nobody misses those on the way", () => {
+  it("go from the list of such spans to the heap under one lock, so that no thread misses those on the way", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
     a.share();
     for (let k = 0; k < 2000; k++) a.mallocNoscan(8 << (k % 10));

@@ -347,7 +347,7 @@ describe("pointer bits", () => {
 describe("heapLive in a heap that threads share", () => {
   const KiB64 = 64 << 10;
 
-  it("is told of what a thread allocates by 64 KiB, and of the rest at its flush", () => {
+  it("grows by 64 KiB of what a thread allocates, and by the rest at its flush", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.share();
     const told = (): number => a.mem.u32[(a.gcControl + GCCONTROL_AT.heapLive) >>> 2];
@@ -373,7 +373,7 @@ describe("heapLive in a heap that threads share", () => {
     expect(told()).toBe(64 + 1024 + 8192);
   });
 
-  it("is told at once where one thread is alone", () => {
+  it("grows at once where one thread is alone", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.cache.addHeapLive(8);
     expect(a.mem.u32[(a.gcControl + GCCONTROL_AT.heapLive) >>> 2]).toBe(8);

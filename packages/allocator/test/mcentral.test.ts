@@ -164,7 +164,7 @@ describe("a class that wants a span", () => {
 });
 
 describe("a span that an mcache gives up", () => {
-  it("is full, partial, or kept for its class, by what is left in it", () => {
+  it("is full, partial, or kept for its class, by the objects left in it", () => {
     const [full, partial, none] = fillSpans(1024, 3) as [Addr[], Addr[], Addr[]];
     const kept = [...full, ...partial.slice(0, 7)];
     collectWith(a, (p) => kept.includes(p));

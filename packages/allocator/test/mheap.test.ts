@@ -222,7 +222,7 @@ describe("the tables", () => {
 });
 
 describe("the heap's growth", () => {
-  it("is by whole chunks, of which the arena's bounds and all tables are told", () => {
+  it("is by whole chunks, which the arena's bounds and all tables include", () => {
     const before = a.mem.stats.gcSys;
     const maps = vi.spyOn(a.mem, "sysMap");
     a.allocManual(1);
@@ -333,7 +333,7 @@ describe("where a span's pages come from", () => {
     verifyHeap(a);
   });
 
-  it("is told to the system where they hold no physical memory, and not again", () => {
+  it("calls sysUsed for pages without physical memory, and once only", () => {
     const used = vi.spyOn(a.mem, "sysUsed");
     const m = a.allocManual(3);
     expect(used.mock.calls).toEqual([[m, 3 * K8]]);

@@ -421,7 +421,7 @@ describe("a page cache that another thread empties", () => {
         if (exchanges >= cut) expect([page, scavenged > 0]).toEqual([0, true]);
         else expect([page, cut]).toEqual([CHUNK + skip, 2]); // one word: there is no second exchange
         expect(cache.scavengedPages).toBe([...cache.entries()].filter(([, s]) => s).length);
-        // What was put back is taken back by the next who looks for pages.
+        // The next search for pages takes the returned pages again.
         const rest = pages.unclaim(cache.at);
         expect(cache.empty).toBe(true);
         if (page === 0)

@@ -189,7 +189,7 @@ describe("statistics of a heap that threads share", () => {
     expect(counts.calls).toBe(1);
   });
 
-  it("are refused where nobody could keep them consistent", () => {
+  it("are refused where no lock could keep them consistent", () => {
     expect(() => new HeapReader(createLinearMemory({ maxMemory: 64 << 20 }))).toThrow(
       "allocator: memory has no allocator",
     );

@@ -189,7 +189,7 @@ describe("a span that was between two places", () => {
     b.malloc(40_000);
     const p = b.malloc(50_000);
     const s = b.spanOf(p);
-    set(a.heapBitsBase, (p >>> 8) << 2, 0); // the block is no longer in use
+    set(a.heapBitsBase, (p >>> 8) << 2, 0); // free has cleared the bit of the block in use
     expect(b.central.remove(s)).toBe(true);
     // The counts may have been changed already.
     a.mem.f64[(b.cache.base + MCACHE_AT.largeFree) >>> 3] = 57_344;

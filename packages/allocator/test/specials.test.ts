@@ -170,7 +170,7 @@ describe("specials", () => {
     expect(a.removeSpecial(a.mallocNoscan(8192), 0)).toBe(-1); // of a span without any
   });
 
-  it("go with a block that is freed by hand, after the hook was told of it", () => {
+  it("go with a block that is freed by hand, after the hook was called with it", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     const blocks = Array.from({ length: 200 }, () => a.malloc(64));
     a.free(blocks[199]); // from here on free would not look

@@ -1,5 +1,5 @@
-// Allocates and frees blocks of many sizes and hands some over to the other threads through mailboxes: whoever finds
-// a block in a mailbox checks its stamps and frees it.
+// Allocates and frees blocks of many sizes and hands some over to the other threads through mailboxes. The thread that
+// finds a block in a mailbox checks its stamps and frees it.
 import { parentPort, workerData } from "node:worker_threads";
 import { createAllocator } from "@gort/allocator";
 import { attachLinearMemory } from "@gort/memory";

@@ -1,5 +1,5 @@
-// While a mark phase is on: one thread allocates into spans whose other objects the second thread marks, at the same time
-// and span by span in the same order. Each object is marked once, so that a lost mark stays lost.
+// While a mark phase is on: one thread allocates into spans whose other objects the second thread marks. Both work at
+// the same time, span by span in the same order. Each object is marked once, so that a lost mark stays lost.
 import { parentPort, workerData } from "node:worker_threads";
 import { createAllocator, MSPAN } from "@gort/allocator/internal";
 import { attachLinearMemory } from "@gort/memory";

@@ -1,4 +1,4 @@
-// Fills its cache with everything that a thread can hold, takes a lock if it is told to, and waits to be terminated.
+// Fills its cache with everything that a thread can hold, takes a lock if it is asked to, and waits to be terminated.
 import { parentPort, workerData } from "node:worker_threads";
 import { createAllocator } from "@gort/allocator/internal";
 import { attachLinearMemory, lock } from "@gort/memory";

@@ -132,7 +132,7 @@ async function runThreads(seed: number, nspans: number, ops: number): Promise<nu
     }
   }
   const held = results.flatMap((r) => r.held);
-  expect(new Set(held).size).toBe(held.length); // nobody shares one
+  expect(new Set(held).size).toBe(held.length); // no two threads share one
   const empty = checkHistory(history, spans, new Set(held));
   for (const s of held) a.central.push(a.central.partialSwept(spanclass), s);
   verifyHeap(a); // finds each span on its list, once
