@@ -20,7 +20,7 @@
  *   anonymous      OUTER.func1, OUTER.func1.2   numbered in source order inside the function around them,
  *                                               a closure in a closure adding only its number
  *                  init.func1                   at a module's top level
- *                  func@LINE:COLUMN             where the source can't be read
+ *                  func@LINE:COLUMN             if the source cannot be read
  *
  * Dots in the last element of a package are written %2e, as in Go. So the first dot after the last slash always ends
  * the package.
@@ -32,7 +32,7 @@ import { MAX_PATH_LENGTH, readTextFile } from "./files.ts";
 import { basename, builtin, dirname, toPath } from "./host.ts";
 
 /** The packages of the runtime: their functions are `runtime.F`. */
-const RUNTIME_PACKAGES = /^@gort\/(memory|allocator|gc|types|scheduler|profiling|memstats|runtime)$/;
+const RUNTIME_PACKAGES = /^@gort\/(base|memory|allocator|gc|types|scheduler|profiling|memstats|runtime)$/;
 
 /** A package.json larger than this is not read. */
 const MAX_MANIFEST_BYTES = 1 << 20;
