@@ -57,16 +57,16 @@ export interface LabelSource {
   closeLog(log: LabelLog): void;
 }
 
-/** The object at `labelHook`: logs the changes of all sources of the thread, for one profile at a time. */
+/** The object at `LABEL_HOOK`: logs the changes of all sources of the thread, for one profile at a time. */
 interface ThreadLabels {
   readonly sources: Set<WeakRef<LabelSource>>;
   begin(): void;
   end(): LabelChange[];
 }
 
-const hookName = "gort.profiling.labels";
+const HOOK_NAME = "gort.profiling.labels";
 /** An expression for the hook. In a thread without CPU profilers it is undefined. */
-export const labelHook = `globalThis[Symbol.for(${JSON.stringify(hookName)})]`;
+export const LABEL_HOOK = `globalThis[Symbol.for(${JSON.stringify(HOOK_NAME)})]`;
 const hooks = globalThis as unknown as Record<symbol, ThreadLabels | undefined>;
 
 /** Adds a source to those of this thread. A weak reference holds it. */
@@ -76,7 +76,7 @@ export function addLabelSource(source: LabelSource): void {
 
 /** The hook of this thread. */
 export function threadLabels(): ThreadLabels {
-  const key = Symbol.for(hookName);
+  const key = Symbol.for(HOOK_NAME);
   hooks[key] ??= makeThreadLabels();
   return hooks[key];
 }

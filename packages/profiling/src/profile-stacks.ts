@@ -18,7 +18,7 @@ export type EventProfile = "block" | "mutex";
 /** The file of frames that stand for operations of the runtime. */
 const RUNTIME_FILE = "<runtime>";
 
-const kindOf = (profile: EventProfile): BucketKind => (profile === "block" ? BLOCK_KIND : MUTEX_KIND);
+const bucketKindOf = (profile: EventProfile): BucketKind => (profile === "block" ? BLOCK_KIND : MUTEX_KIND);
 
 export class ProfileStacks {
   /** The stack that was captured last. */
@@ -56,7 +56,7 @@ export class ProfileStacks {
   /** The bucket of a stack that was taken outside of the profiler. */
   eventBucket(profile: EventProfile, stack: readonly number[] | readonly StackFrame[]): number {
     const ids = Uint32Array.from(this.framesOf(stack));
-    return this.buckets.find(kindOf(profile), 0, ids, ids.length);
+    return this.buckets.find(bucketKindOf(profile), 0, ids, ids.length);
   }
 
   /** The bucket of call sites that were taken outside; see `Profiler.sitesBucket`. */
@@ -66,12 +66,12 @@ export class ProfileStacks {
     return this.bucketUnder(profile, leaf, stack);
   }
 
-  /** The bucket of the running code; see `Profiler.callerBucket`. */
-  callerBucket(profile: EventProfile, leaf: string, above: AnyFunction): number {
+  /** `Profiler.callerBucket` itself: each function between the two would be one more frame for V8 to walk. */
+  readonly callerBucket = (profile: EventProfile, leaf: string, above: AnyFunction): number => {
     const { stack } = this;
     this.walker.walk(stack, 0, above, this.isRuntime);
     return this.bucketUnder(profile, leaf, stack);
-  }
+  };
 
   /** Replaces the runtime's own innermost frames by one frame `leaf`. The outermost frame always stays. */
   private bucketUnder(profile: EventProfile, leaf: string, stack: StackBuffer): number {
@@ -86,7 +86,7 @@ export class ProfileStacks {
     const n = Math.min(ids.length, stack.length - own + 1);
     ids.copyWithin(1, own, stack.length);
     ids[0] = frame;
-    return this.buckets.find(kindOf(profile), 0, ids, n);
+    return this.buckets.find(bucketKindOf(profile), 0, ids, n);
   }
 
   /** How many stacks a source has. */

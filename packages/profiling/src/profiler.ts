@@ -88,6 +88,7 @@ export class Profiler {
     this.buckets = buckets;
     this.stacks = stacks;
     ({ caller: this.caller, callers: this.callers } = new Callers(table, walker));
+    this.callerBucket = stacks.callerBucket;
     this.mem = memRecorder(options, buckets, stacks, random);
     const events = {
       buckets,
@@ -205,8 +206,7 @@ export class Profiler {
    * The bucket of the running code: the stack above the function `above`. One frame with the name `leaf` replaces the
    * runtime's own innermost frames.
    */
-  readonly callerBucket = (kind: "block" | "mutex", leaf: string, above: AnyFunction): number =>
-    this.stacks.callerBucket(kind, leaf, above);
+  readonly callerBucket: (kind: "block" | "mutex", leaf: string, above: AnyFunction) => number;
 
   /** Return addresses without the stack base and the runtime's own outermost frames. */
   readonly withoutOuterRuntime = (pcs: readonly number[]): number[] => this.stacks.withoutOuterRuntime(pcs);

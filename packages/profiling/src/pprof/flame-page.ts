@@ -1,6 +1,6 @@
 /** Style and script of the flame graph's page. The script runs in a browser, and uses only the DOM. */
 
-export const flameStyle = `
+export const FLAME_STYLE = `
 :root { color-scheme: light dark; --bg: #fff; --fg: #1b1b1b; --dim: #666; --ink: #1b1b1b; --l: 70%; --focus: #0b57d0; }
 @media (prefers-color-scheme: dark) {
   :root { --bg: #181818; --fg: #e6e6e6; --dim: #9a9a9a; --ink: #fff; --l: 33%; --focus: #8ab4f8; }
@@ -33,14 +33,14 @@ kbd { padding: 0 3px; border: 1px solid #8888; border-radius: 3px; }
 `;
 
 /** The keys, for the page's help. */
-export const flameHelp = `
+export const FLAME_HELP = `
 <p><kbd>click</kbd> or <kbd>Enter</kbd>: zoom to a frame</p>
 <p><kbd>&larr;</kbd> <kbd>&rarr;</kbd> <kbd>&uarr;</kbd> <kbd>&darr;</kbd>: go to a neighbour, caller, callee</p>
 <p><kbd>Escape</kbd>: zoom out; <kbd>Home</kbd>: all the way</p>
 <p><kbd>/</kbd>: search; <kbd>?</kbd>: this help</p>
 `;
 
-export const flameScript = `
+export const FLAME_SCRIPT = `
 "use strict";
 const { types, first, frames, tree } = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);

@@ -7,7 +7,7 @@
  * the file small, the frame is an index into one table of names and files.
  */
 
-import { flameHelp, flameScript, flameStyle } from "./flame-page.ts";
+import { FLAME_HELP, FLAME_SCRIPT, FLAME_STYLE } from "./flame-page.ts";
 import { frameName, type PprofData, sampleIndex, type ValueType } from "./model.ts";
 
 export interface FlameOptions {
@@ -122,7 +122,7 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeHTML(title)}</title>
-<style>${flameStyle}</style>
+<style>${FLAME_STYLE}</style>
 </head>
 <body>
 <header>
@@ -134,10 +134,10 @@ export function flameGraphHTML(profile: PprofData, options: FlameOptions = {}): 
 <button id="keys" type="button" aria-label="Keys">?</button>
 </header>
 <main id="graph" tabindex="0" aria-label="Flame graph" aria-describedby="info"></main>
-<aside id="help" hidden>${flameHelp}</aside>
+<aside id="help" hidden>${FLAME_HELP}</aside>
 <footer id="info" aria-live="polite">&nbsp;</footer>
 <script type="application/json" id="data">${escapeScript(stringify(data))}</script>
-<script>${flameScript}</script>
+<script>${FLAME_SCRIPT}</script>
 </body>
 </html>
 `;
