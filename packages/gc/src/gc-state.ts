@@ -486,6 +486,16 @@ export class GCState {
     this.roots = new RootsState(mem, block + COLLECTOR_AT.roots);
   }
 
+  /**
+   * The state of a new collector. If another collector has worked on the memory, the new one takes nothing over from
+   * it: neither its running cycle nor its globals, ref slots and queued finalizers.
+   */
+  static create(mem: LinearMemory): GCState {
+    const block = collectorBlock(mem);
+    mem.u32.fill(0, block >>> 2, (block + COLLECTOR.size) >>> 2);
+    return new GCState(mem);
+  }
+
   /** The state of the collector that works on the memory, or null if there is none. */
   static attach(mem: LinearMemory): GCState | null {
     return mem.root(ROOT_GC) === 0 ? null : new GCState(mem);

@@ -139,7 +139,7 @@ export class Collector {
         ? parseGodebug(options.godebug)
         : { ...parseGodebug(), ...options.godebug };
     const { mem } = allocator;
-    this.#state = new GCState(mem);
+    this.#state = GCState.create(mem);
     this.#cycle = this.#state.cycle;
     this.#guard = new ReentrancyGuard(this.#cycle);
     this.record = new GCRecord(mem);

@@ -1313,6 +1313,40 @@ describe("a goroutine that never comes to a safepoint", () => {
   });
 });
 
+describe("a second collector over one heap", () => {
+  it("takes over in the middle of a cycle, with roots of its own", () => {
+    const { a, gc, node, heapObjects } = rig();
+    const old = a.mallocTyped(node);
+    gc.refs.alloc(old);
+    for (let i = 0; i < 1000; i++) a.mallocTyped(node);
+    gc.requestGC();
+    gc.start();
+    gc.step(0);
+    expect(gc.marking).toBe(true);
+    const second = createCollector(a);
+    expect([second.marking, second.gcRequested]).toEqual([false, false]);
+    const keep = a.mallocTyped(node);
+    second.refs.alloc(keep);
+    second.gc();
+    expect(heapObjects()).toBe(1);
+    expect(a.findObject(keep)).toBe(keep);
+    verifyHeap(second);
+  });
+
+  it("works after a fatal error has ended the first one", () => {
+    const { a, gc, node, heapObjects } = rig();
+    for (let i = 0; i < 1000; i++) a.mallocTyped(node);
+    gc.roots.stacks = () => {
+      throw new Error("stacks");
+    };
+    expect(() => gc.gc()).toThrow("stacks");
+    expect(() => gc.gc()).toThrow("no collection is possible");
+    const second = createCollector(a);
+    second.gc();
+    expect(heapObjects()).toBe(0);
+  });
+});
+
 describe("misuse", () => {
   it("is refused with what was given", () => {
     expect(() => rig({ gogc: 1.5 })).toThrow("gc: gogc must be an integer below 2^31 (got 1.5)");
