@@ -61,7 +61,9 @@ describe("npm run demo", () => {
     expect(rest.every((l) => l.startsWith("#"))).toBe(true);
     expect(out).toMatch(summary);
   });
+});
 
+describe("npm run demo -- buffers", () => {
   it("writes the rows to a CSV file too", () => {
     const file = join(scratch, "rows.csv");
     const { out } = demo(

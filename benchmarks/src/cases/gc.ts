@@ -2,6 +2,7 @@
 // next safepoint, and stored with the write barrier.
 import { type Addr, newMemStats, type Runtime } from "@gort/runtime";
 import type { Case, Work } from "../child.ts";
+import { program } from "./program.ts";
 import { shuffle } from "./shuffle.ts";
 
 const NIL = 0 as Addr;
@@ -65,6 +66,7 @@ export function gcCases(rt: Runtime): Record<string, Case> {
     return count;
   }
 
+  /** The whole program. Returns the number of nodes. */
   function binaryTrees(max: number): number {
     let total = tree(max + 1);
     const longLived = bottomUp(node16, max);
@@ -77,17 +79,10 @@ export function gcCases(rt: Runtime): Record<string, Case> {
     return total;
   }
 
-  /** Runs the whole program n times and returns the number of nodes. */
-  function repeated(n: number, max: number): string {
-    let total = 0;
-    for (let i = 0; i < n; i++) total += binaryTrees(max);
-    return String(total);
-  }
-
   return {
     MarkAllocOrder: (n) => collect(n, bottomUp(node32, Math.log2(n + 1) - 1)),
     MarkRandom: (n) => collect(n, shuffled(n)),
-    BinaryTrees18: (n) => () => repeated(n, 18),
-    BinaryTrees20: (n) => () => repeated(n, 20),
+    BinaryTrees18: program(() => binaryTrees(18)),
+    BinaryTrees20: program(() => binaryTrees(20)),
   };
 }

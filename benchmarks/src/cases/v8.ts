@@ -1,6 +1,7 @@
 // The same work with V8's own objects, collector and promises. This side is context, not a rival: V8's collector also
 // serves everything else in the process, and a promise is no goroutine.
 import type { Case } from "../child.ts";
+import { program } from "./program.ts";
 import { promiseCases } from "./promises.ts";
 import { shuffle } from "./shuffle.ts";
 
@@ -72,6 +73,7 @@ function bottomUp(depth: number): Node {
   return { l, r };
 }
 
+/** The whole program. Returns the number of nodes. */
 function binaryTrees(max: number): number {
   let total = items(bottomUp(max + 1));
   const longLived = bottomUp(max);
@@ -79,13 +81,6 @@ function binaryTrees(max: number): number {
     for (let k = 1 << (max - depth + 4); k > 0; k--) total += items(bottomUp(depth));
   }
   return total + items(longLived);
-}
-
-/** Runs the whole program n times and returns the number of nodes. */
-function repeated(n: number, max: number): string {
-  let total = 0;
-  for (let i = 0; i < n; i++) total += binaryTrees(max);
-  return String(total);
 }
 
 export const cases: Record<string, Case> = {
@@ -110,6 +105,6 @@ export const cases: Record<string, Case> = {
     live = shuffled(n);
     return collect(n);
   },
-  BinaryTrees18: (n) => () => repeated(n, 18),
-  BinaryTrees20: (n) => () => repeated(n, 20),
+  BinaryTrees18: program(() => binaryTrees(18)),
+  BinaryTrees20: program(() => binaryTrees(20)),
 };
