@@ -139,8 +139,8 @@ export class Runtime extends RuntimeMethods {
 
   /**
    * Sets the object's finalizer: `f` is called once with a new reference to the object, in the goroutine of finalizers,
-   * some time after the last other reference is gone. `null` removes the finalizer. If objects with finalizers form
-   * a cycle, none of the finalizers runs.
+   * some time after the last other reference is gone. `null` removes the finalizer. The finalizer of an
+   * object that is in a cycle with another object never runs.
    *
    * @throws FatalError for a second finalizer on one object, which is fatal in Go too
    */
