@@ -1,11 +1,12 @@
 /**
- * memstats_identities.json against a runtime at work: every recorded relation in as many samples as Go's run took, while
- * goroutines allocate, free, root and collect; then the rings, GOGC=off, ReadGCStats and the relations to runtime/metrics.
+ * memstats_identities.json against a runtime at work: every recorded relation in as many samples as Go's run took,
+ * while goroutines allocate, free, root and collect; then the rings, GOGC=off, ReadGCStats and the relations to
+ * runtime/metrics.
  *
  * Not counted: relations that are conjectures, or were seen violated; facts of Go's own layout (span structs of 160
  * bytes, stack spans of 32 KiB, the size of a fresh process's heap); that /sched/goroutines exceeds NumGoroutine (Go's
- * runtime has goroutines of its own at all times, this one while finalizers run); and what the record itself shows, which the
- * package of MemStats checks (fields, JSON).
+ * runtime has goroutines of its own at all times, this one while finalizers run); and what the record itself shows,
+ * which the package of MemStats checks (fields, JSON).
  */
 import { IDENTITIES } from "@gort/memstats/testing";
 import { createRuntime, type MemStats, newMemStats, type Runtime } from "../src/index.ts";
@@ -71,8 +72,8 @@ function beforeAnyGC(rt: Runtime, v: Vectors, expectEqual: Check): void {
 }
 
 /**
- * What the samples are taken under: allocations of all sizes with and without pointers, a list that grows and is dropped,
- * goroutines that root, and collections, forced or not.
+ * What the samples are taken under: allocations of all sizes with and without pointers, a list that grows and is
+ * dropped, goroutines that root, and collections, forced or not.
  */
 export function* load(rt: Runtime, seed: number): Generator<undefined, never> {
   const typ = rt.unsafe.newType(16, [1]);

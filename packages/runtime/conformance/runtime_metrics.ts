@@ -1,9 +1,9 @@
 /**
  * runtime_metrics.json against a runtime: every name with its kind and bounds, and the kind that a read gives.
  *
- * Not counted: the read kind of metrics that can't be told here (`notMeasured`, which the documentation lists): they read
- * as an unknown name does; and `godebug_non_default_behavior`, counters of Go's compatibility settings, of which there are
- * none here.
+ * Not counted: the read kind of metrics that cannot be measured here (`notMeasured`, which the documentation
+ * lists): they read as an unknown name does; and `godebug_non_default_behavior`, counters of Go's compatibility
+ * settings, of which there are none here.
  */
 import { createRuntime } from "../src/index.ts";
 import { newSample, notMeasured } from "../src/metrics.ts";

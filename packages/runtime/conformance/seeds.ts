@@ -2,10 +2,10 @@
  * Small programs around documented functions of package runtime, with what real Go's made of the same parameters.
  *
  * Covered are those whose result does not depend on Go's compiler, environment or operating system threads.
- * Not counted: version, goroot_* (name another tool chain); gomaxprocs_env_bad, setcpuprofilerate, goexit_main (need a process
- * and its standard error: the command line's tests run them); finalizer_misc's stack text, caller_skip (Go's names); stack,
- * lockosthread* (the packages' own tests);
- * sleepers (a goroutine here has no stack of 2048 bytes); pool figures that depend on when collections end.
+ * Not counted: version, goroot_* (name another tool chain); gomaxprocs_env_bad, setcpuprofilerate, goexit_main
+ * (need a process and its standard error: the command line's tests run them); finalizer_misc's stack text,
+ * caller_skip (Go's names); stack, lockosthread* (the packages' own tests); sleepers (a goroutine here has no stack
+ * of 2048 bytes); pool figures that depend on when collections end.
  */
 import {
   BlockProfileRecord,

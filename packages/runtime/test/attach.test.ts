@@ -174,7 +174,8 @@ describe("another thread that attaches", () => {
     expect(broken).toEqual([]);
     expect(many.broken).toEqual([]);
     expect(previous.Mallocs).toBeGreaterThan(100_000);
-    // A reading by the runtime gives back blocks that the workers, which have ended, had put aside; one by another thread only looks.
+    // A reading by the runtime gives back blocks that the workers, which have ended, had put aside; one by another
+    // thread only looks.
     rt.readMemStats();
     const reading = await ask<Reading>(reader, {});
     expect(reading.memStats).toBe(memStatsJSON(rt.readMemStats()));
@@ -184,12 +185,12 @@ describe("another thread that attaches", () => {
     const rt = make();
     const reader = await startReader(rt);
     expect((await ask<Reading>(reader, {})).version).toBe(rt.version());
-    // The runtime's own thread has the one that is missing.
+    // The runtime's own thread has the missing number.
     for (let k = 0; k < 510; k++) rt.memory.registerThread();
     expect(() => rt.memory.registerThread()).toThrow("more than 511 threads");
   });
 
-  it("is refused what is no runtime's memory", () => {
+  it("is refused a memory that belongs to no runtime", () => {
     const rt = make();
     const unshared = createLinearMemory({ maxMemory: 64 << 20, shared: false });
     const bare = createLinearMemory({ maxMemory: 64 << 20 });

@@ -29,11 +29,12 @@ function members(target: object): { name: string; accessor: boolean }[] {
   return [...found].map(([name, accessor]) => ({ name, accessor }));
 }
 
-/** What belongs to no runtime in particular, and stays. */
+/** Members that need no runtime, and stay. */
 const free = new Set(
-  "append breakpoint close closed copy defaultCase defer frame goexit goroot keepAlive numCPU panic recover recvCase sendCase stderr toJSON toString version".split(
-    " ",
-  ),
+  (
+    "append breakpoint close closed copy defaultCase defer frame goexit goroot keepAlive numCPU panic recover " +
+    "recvCase sendCase stderr toJSON toString version"
+  ).split(" "),
 );
 
 describe("a closed runtime", () => {
@@ -120,12 +121,15 @@ describe("the module's functions, their runtime being closed", () => {
   /** Those that need no runtime. */
   const independent = new Set(
     (
-      "addrOf append appendSlice array bytesToString copy crashReport createRuntime defaultCase defer diffMemStats dumpOnSigquit formatBytes " +
-      "formatDuration frame goexit goroot isFatalError isRuntimeError memStatsJSON newMemStats numCPU panic pointer recover " +
-      "newSample serveCPUProfile workerThread recvCase same sendCase setDefaultRuntime slice struct summary toUint8Array version breakpoint buildInfo heapSnapshot " +
+      "addrOf append appendSlice array bytesToString copy crashReport createRuntime defaultCase defer " +
+      "diffMemStats dumpOnSigquit formatBytes " +
+      "formatDuration frame goexit goroot isFatalError isRuntimeError memStatsJSON newMemStats numCPU panic " +
+      "pointer recover " +
+      "newSample serveCPUProfile workerThread recvCase same sendCase setDefaultRuntime slice struct summary " +
+      "toUint8Array version breakpoint buildInfo heapSnapshot " +
       "readHeapDump keepAlive labels withLabels sizeof alignof offsetof flame diffProfiles " +
       "cap close len recv recv2 send " +
-      // Given arguments that are no use, these say so first.
+      // These functions check their arguments first.
       "setMaxThreads setMaxStack setMemoryLimit setPanicOnFault setTraceback writeHeapDump"
     ).split(" "),
   );

@@ -5,8 +5,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import * as debug from "../src/debug.ts";
 import { setDefaultRuntime } from "../src/default.ts";
 import { createRuntime, type Runtime, stack } from "../src/index.ts";
+import { closeAfterTest } from "./kit.ts";
 
-const open: Runtime[] = [];
 let printed = "";
 function make(): Runtime {
   const stderr = (text: string): void => {
@@ -14,11 +14,10 @@ function make(): Runtime {
   };
   const rt = createRuntime({ maxMemory: 128 << 20, godebug: "", gogc: 100, stderr, seed: 1 });
   setDefaultRuntime(rt);
-  open.push(rt);
+  closeAfterTest(rt);
   return rt;
 }
 afterEach(() => {
-  for (const rt of open.splice(0)) rt.close();
   printed = "";
   vi.restoreAllMocks();
 });

@@ -2,10 +2,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { debugSwitches } from "../src/godebug.ts";
 import { createRuntime, type Runtime, type RuntimeOptions } from "../src/index.ts";
 import { newSample } from "../src/metrics.ts";
+import { closeAfterTest } from "./kit.ts";
 
 const names = ["GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"] as const;
 const saved = new Map<string, string | undefined>();
-const open: Runtime[] = [];
 let printed = "";
 
 beforeEach(() => {
@@ -20,7 +20,6 @@ afterEach(() => {
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
   }
-  for (const rt of open.splice(0)) rt.close();
   printed = "";
 });
 
@@ -32,11 +31,11 @@ function make(options: RuntimeOptions = {}): Runtime {
     },
     ...options,
   });
-  open.push(rt);
+  closeAfterTest(rt);
   return rt;
 }
 
-/** What is in force, as a program sees it. */
+/** The settings in force, as a program sees them. */
 function inForce(rt: Runtime): Record<string, number> {
   const samples = ["/gc/gogc:percent", "/gc/gomemlimit:bytes", "/sched/gomaxprocs:threads"].map(newSample);
   rt.metrics.read(samples);
@@ -45,7 +44,7 @@ function inForce(rt: Runtime): Record<string, number> {
 }
 
 describe("settings", () => {
-  it("are Go's defaults when nobody says anything", () => {
+  it("are Go's defaults if neither option nor environment sets them", () => {
     expect(inForce(make())).toEqual({ gogc: 100, limit: 2 ** 63, procs: 1, gctrace: 0 });
     expect(printed).toBe("");
   });

@@ -15,8 +15,8 @@ import {
   type RuntimeOptions,
   struct,
 } from "../src/index.ts";
+import { closeAfterTest } from "./kit.ts";
 
-const open: Runtime[] = [];
 let printed = "";
 
 /** A small runtime, made the default one, so that the functions of the module are about it. */
@@ -32,12 +32,11 @@ function make(options: RuntimeOptions = {}): Runtime {
     ...options,
   });
   setDefaultRuntime(rt);
-  open.push(rt);
+  closeAfterTest(rt);
   return rt;
 }
 
 afterEach(() => {
-  for (const rt of open.splice(0)) rt.close();
   printed = "";
 });
 
@@ -66,7 +65,7 @@ describe("setGCPercent", () => {
     expect(rt.readMemStats().EnableGC).toBe(true);
   });
 
-  it("refuses what is no whole number", () => {
+  it("refuses a value that is no integer", () => {
     make();
     expect(() => debug.setGCPercent(1.5)).toThrow(RangeError);
     expect(() => debug.setGCPercent("50" as never)).toThrow(/must be an integer/);
@@ -83,7 +82,7 @@ describe("setMemoryLimit", () => {
     expect(debug.setMemoryLimit(debug.noMemoryLimit)).toBe(64 << 20);
   });
 
-  it("refuses what is no number of bytes", () => {
+  it("refuses a value that is no number of bytes", () => {
     make();
     expect(() => debug.setMemoryLimit(Number.NaN)).toThrow(/must be a number of bytes/);
     expect(() => debug.setMemoryLimit("1GiB" as never)).toThrow(TypeError);
@@ -127,7 +126,7 @@ describe("setMaxThreads", () => {
     expect(debug.setMaxThreads(10000)).toBe(0x7fffffff);
   });
 
-  it("is fatal below what is in use, as in Go", () => {
+  it("is fatal below the number in use, as in Go", () => {
     make();
     let err: unknown;
     try {
@@ -246,7 +245,7 @@ describe("functions of debug", () => {
   it("mean the runtime of the running goroutine", async () => {
     const one = make();
     const other = createRuntime({ maxMemory: 64 << 20, godebug: "", gogc: 300, stderr: () => {} });
-    open.push(other);
+    closeAfterTest(other);
     setDefaultRuntime(one);
     const before = await other.main(function* () {
       return debug.setGCPercent(40);

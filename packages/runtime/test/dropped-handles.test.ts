@@ -42,7 +42,11 @@ describe("dropped references", () => {
     if (!isFatalError(error)) throw error;
     expect(error.code).toBe("ERR_GORT_OUT_OF_MEMORY");
     expect(error.detail).toMatch(
-      /\nruntime: \d\d references \(Ref, Slice\) hold objects, also those that were dropped since the event loop had a turn\. In a long loop, release\(\) them, yield\* gosched\(\) or use raw pointers$/,
+      new RegExp(
+        String.raw`\nruntime: \d\d references \(Ref, Slice\) hold objects, also those that were dropped since the ` +
+          String.raw`event loop had a turn\. In a long loop, release\(\) them, yield\* gosched\(\) ` +
+          "or use raw pointers$",
+      ),
     );
     rt.close();
   });

@@ -46,7 +46,7 @@ describe("GOMEMLIMIT", () => {
 });
 
 describe("GOMAXPROCS", () => {
-  it("passes over what is not a positive whole number", () => {
+  it("ignores a value that is no positive integer", () => {
     for (const text of [undefined, "", "0", "-2", "x", "1.5"]) expect(parseGOMAXPROCS(text)).toBeUndefined();
     expect(parseGOMAXPROCS("3")).toBe(3);
   });

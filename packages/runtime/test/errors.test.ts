@@ -25,18 +25,19 @@ describe("the exported error classes", () => {
       .map(([key, f]) => ({ name: `${name}.${key}`, key, f: f as new (...args: never[]) => Error })),
   );
 
-  it("are what is tested", () => {
+  it("are all in the tests below", () => {
     expect(new Set(classes.map(({ key }) => key))).toEqual(
       new Set(
-        "BoundsError FatalError PanicError PanicNilError PlainError ProfileFormatError RuntimeError TypeAssertionError".split(
-          " ",
-        ),
+        (
+          "BoundsError FatalError PanicError PanicNilError PlainError ProfileFormatError RuntimeError " +
+          "TypeAssertionError"
+        ).split(" "),
       ),
     );
   });
 
   it.each(classes)("stand in an error of $name, which says its class", ({ key, f }) => {
-    // Classes that get a code have it from who throws; without one, a default.
+    // Classes that take a code get it from the code that throws; without one, they have a default.
     const error = make[key]?.(f) ?? new f(...(["throw", "ERR_GORT_THROW", "ERR_GORT_THROW"] as never[]));
     expect((error as { code?: unknown }).code).toMatch(codeStyle);
     expect(error.name).toBe(key);

@@ -1,16 +1,16 @@
 import { FakeClock } from "@gort/scheduler/testing";
 
-/** A clock of which time passes only while everybody waits: then it goes on to the next timer at once. */
+/** A clock whose time stands still while goroutines run. While all wait, it moves to the next timer at once. */
 export class FastClock extends FakeClock {
   constructor() {
     super();
-    // A wait that began at 0 is one of which nobody knows the beginning.
+    // A start time of 0 means that the start of a wait is unknown.
     this.set(1);
   }
 
   override setTimer(fn: () => void, ms: number, ref: boolean): unknown {
     const timer = super.setTimer(fn, ms, ref);
-    // Timers that keep no program alive don't move time either.
+    // Timers that keep no program alive do not move time.
     if (ref) setImmediate(() => this.#goOn());
     return timer;
   }

@@ -1,10 +1,6 @@
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createRuntime, type MemProfileRecord, type Runtime } from "../src/index.ts";
-
-const open: Runtime[] = [];
-afterEach(() => {
-  for (const rt of open.splice(0)) rt.close();
-});
+import { closeAfterTest } from "./kit.ts";
 
 /** For each size: objects that the heap profile stands for, scaled as pprof does. */
 function objectsBySize(rt: Runtime, rate: number): Map<number, number> {
@@ -37,7 +33,7 @@ describe("the heap profile", () => {
       seed: 1,
       memProfileBudget: 1,
     });
-    open.push(rt);
+    closeAfterTest(rt);
     rt.memProfileRate = rate;
     const bytes = 24 << 20; // some 6,000 samples a goroutine
     const sizes = [64, 1024, 4096, 40_960];
@@ -63,7 +59,7 @@ describe("the heap profile", () => {
 
   it("counts a sample as freed if the memory has no room to remember it", () => {
     const rt = createRuntime({ maxMemory: 64 << 20, godebug: "", gogc: "off", stderr() {} });
-    open.push(rt);
+    closeAfterTest(rt);
     rt.memProfileRate = 1;
     vi.spyOn(rt.allocator, "addSpecial").mockReturnValueOnce(-1);
     rt.unsafe.mallocNoscan(1024);
@@ -84,7 +80,7 @@ describe("the heap profile", () => {
     const n = 480; // some 98 samples: a standard deviation of a tenth
     for (let round = 0; round < 4; round++) {
       const rt = createRuntime({ maxMemory: 256 << 20, godebug: "", gogc: -1, stderr() {} });
-      open.push(rt);
+      closeAfterTest(rt);
       await rt.main(function* () {
         for (let i = 0; i < n; i++) rt.unsafe.mallocNoscan(size);
       });

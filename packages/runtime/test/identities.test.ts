@@ -69,7 +69,7 @@ describe("a runtime at work", () => {
       }).filter((bytes) => bytes >= 0),
     );
     rt.close();
-    // What is left are readings of the clock, which V8 boxes; a record of its own would be 10 KB.
+    // The rest are readings of the clock, which V8 boxes; a new record would be 10 KB.
     expect(least / calls).toBeLessThan(256);
   });
 

@@ -1,10 +1,9 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { setDefaultRuntime } from "../src/default.ts";
 import { createRuntime, int, type Runtime, type RuntimeOptions, struct } from "../src/index.ts";
 import * as metrics from "../src/metrics.ts";
 import { prometheusText, registerGoMetrics } from "../src/prometheus.ts";
-
-const open: Runtime[] = [];
+import { closeAfterTest } from "./kit.ts";
 
 function make(options: RuntimeOptions = {}): Runtime {
   const rt = createRuntime({
@@ -16,13 +15,9 @@ function make(options: RuntimeOptions = {}): Runtime {
     ...options,
   });
   setDefaultRuntime(rt);
-  open.push(rt);
+  closeAfterTest(rt);
   return rt;
 }
-
-afterEach(() => {
-  for (const rt of open.splice(0)) rt.close();
-});
 
 function read(name: string): metrics.Value {
   const sample = metrics.newSample(name);
@@ -55,7 +50,7 @@ describe("runtime/metrics of a runtime", () => {
   });
 
   it("counts stops of the world, the collector's and those of statistics apart", () => {
-    // A millisecond passes whenever somebody looks: every stop has a length, and all figures are exact.
+    // Each reading of the clock takes a millisecond: every stop has a length, and all figures are exact.
     let now = 0;
     const rt = make({ gomaxprocs: 3, clock: { now: () => now++ } });
     expect(count("/sched/pauses/total/gc:seconds")).toBe(0);

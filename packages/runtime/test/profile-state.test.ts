@@ -2,19 +2,16 @@
 import { attachLinearMemory } from "@gort/memory";
 import { ROOT_PROFILING } from "@gort/memory/internal";
 import { BucketTable } from "@gort/profiling/internal";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { LinearArena } from "../src/heap.ts";
 import { createRuntime, type Runtime } from "../src/index.ts";
+import { closeAfterTest } from "./kit.ts";
 
 const MEM_KIND = 1;
-const open: Runtime[] = [];
-afterEach(() => {
-  for (const rt of open.splice(0)) rt.close();
-});
 
 function newRuntime(): Runtime {
   const rt = createRuntime({ maxMemory: 64 << 20, shared: true, godebug: "", gogc: 100, stderr() {} });
-  open.push(rt);
+  closeAfterTest(rt);
   return rt;
 }
 

@@ -1,36 +1,16 @@
-import { gunzipSync } from "node:zlib";
 import { decodeProfile } from "@gort/profiling/pprof";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   BlockProfileRecord,
   type Chan,
-  createRuntime,
   MemProfileRecord,
   type Runtime,
-  type RuntimeOptions,
   recvCase,
   StackRecord,
 } from "../src/index.ts";
 import { Mutex, RWMutex, WaitGroup } from "../src/sync.ts";
 import { FastClock } from "./fast-clock.ts";
-
-const open: Runtime[] = [];
-function make(options: RuntimeOptions = {}): Runtime {
-  const rt = createRuntime({ maxMemory: 64 << 20, godebug: "", stderr: () => {}, ...options });
-  open.push(rt);
-  return rt;
-}
-afterEach(() => {
-  for (const rt of open.splice(0)) rt.close();
-});
-
-async function text(rt: Runtime, name: string, debug: number): Promise<string> {
-  let out = "";
-  await rt.profiler.lookup(name)!.writeTo((bytes) => {
-    out += new TextDecoder().decode(debug === 0 ? gunzipSync(bytes) : bytes);
-  }, debug);
-  return out;
-}
+import { make, profileText } from "./kit.ts";
 
 describe("the goroutine profile", () => {
   it("shows every goroutine once, with its stack and its labels", async () => {
@@ -50,7 +30,7 @@ describe("the goroutine profile", () => {
         [...rt.callersFrames(r.stack())].some((f) => f.Function.includes("waits")),
       );
       expect(waiting).toHaveLength(20);
-      const grouped = (yield* rt.syscall(text(rt, "goroutine", 1))).split("\n");
+      const grouped = (yield* rt.syscall(profileText(rt, "goroutine", 1))).split("\n");
       expect(grouped[0]).toBe("goroutine profile: total 21");
       expect(grouped[1]).toMatch(/^20 @ 0x/);
       expect(grouped[2]).toBe('# labels: {"job":"test"}');
@@ -86,7 +66,7 @@ describe("the block profile", () => {
     expect(receiver.reduce((sum, r) => sum + r.Cycles, 0)).toBe(15e6);
   });
 
-  it("counts every wait of a loop at its place, with blockStackPeriod without asking for the stack of each", async () => {
+  it("counts every wait of a loop at its place, without a stack of each under blockStackPeriod", async () => {
     const capture = vi.spyOn(Error, "captureStackTrace");
     try {
       const n = 20_000;
@@ -244,7 +224,10 @@ function* sendAll(rt: Runtime, c: Chan<number>, n: number) {
   }
 }
 
-/** What part of `n` waits the block profile shows in the function of this name: about all, as now and then a sender is first. */
+/**
+ * What part of `n` waits the block profile shows in the function of this name: about all, as now and then a sender
+ * is first.
+ */
 function share(rt: Runtime, name: string, n: number): number {
   const mine = records(rt, "blockProfile").filter((r) => r.functions[1].endsWith(`.${name}`));
   return mine.reduce((sum, r) => sum + r.count, 0) / n;
@@ -273,7 +256,7 @@ function records(rt: Runtime, profile: "blockProfile" | "mutexProfile") {
 }
 
 describe("which waits the block profile holds", () => {
-  it("is Go's: other goroutines and locks are waited for, sleep and system calls are not; the operation is the leaf", async () => {
+  it("waits for goroutines and locks, not sleep and system calls, as in Go; the operation is the leaf", async () => {
     const rt = make();
     rt.setBlockProfileRate(1);
     const mu = new Mutex();
@@ -363,7 +346,7 @@ describe("the mutex profile", () => {
     expect(by(".holdsLong")!.ms).toBe(60);
     expect(by(".holdsShort")?.ms ?? 0).toBe(0);
     expect(rt.setMutexProfileFraction(-1)).toBe(1);
-    expect((await text(rt, "mutex", 1)).split("\n").slice(0, 3)).toEqual([
+    expect((await profileText(rt, "mutex", 1)).split("\n").slice(0, 3)).toEqual([
       "--- mutex:",
       "cycles/second=1000000000",
       "sampling period=1",
@@ -444,176 +427,6 @@ describe("the mutex profile", () => {
     expect(count % 4).toBe(0);
     // Binomial(2000, 1/4) times 4: six standard deviations are 465.
     expect(Math.abs(count - events)).toBeLessThan(465);
-  });
-});
-
-describe("the profile of leaked goroutines", () => {
-  it("lists those that nothing can wake, with their function and where they were started", async () => {
-    const rt = make({ leakDetection: true });
-    const held = rt.makeChan<number>();
-    function startThem(): void {
-      rt.go(function* lost() {
-        yield* rt.makeChan<number>().recv();
-      });
-      rt.go(function* waits() {
-        yield* held.recv();
-      });
-    }
-    startThem();
-    const leaks = rt.profiler.lookup("goroutineleak")!;
-    for (let i = 0; i < 100 && leaks.count() === 0; i++) await new Promise((r) => setTimeout(r, 5));
-    expect(leaks.count()).toBe(1);
-    const grouped = await text(rt, "goroutineleak", 1);
-    expect(grouped).toMatch(/^goroutineleak profile: total 1\n1 @ 0x/);
-    expect(grouped).toMatch(/main\.lost\+/);
-    expect(grouped).toMatch(/startThem\+.*profiles\.test\.ts:\d+/);
-    const dump = await text(rt, "goroutineleak", 2);
-    expect(dump).toMatch(/^goroutine \d+ \[waiting \(leaked\)\]:\nmain\.lost\(\.\.\.\)\n/);
-    expect(dump).toContain("[chan receive]");
-    expect(held.trySend(1)).toBe(true);
-  });
-
-  it("shows where a leaked goroutine waits, if it was still there when the profile was asked for", async () => {
-    const rt = make({ leakDetection: true });
-    const held = rt.makeChan<number>();
-    function* receive(c: { recv(): ReturnType<typeof held.recv> }) {
-      yield* c.recv();
-    }
-    rt.go(function* lost() {
-      yield* receive(rt.makeChan<number>());
-    });
-    rt.go(function* waits() {
-      yield* receive(held);
-    });
-    await new Promise((r) => setTimeout(r, 5));
-    const grouped = await text(rt, "goroutineleak", 1);
-    expect(grouped).toMatch(
-      /^goroutineleak profile: total 1\n1 @ 0x\w+( 0x\w+){4}\n#.*receive\+.*profiles\.test\.ts:\d+\n#.*lost\+/,
-    );
-    const dump = await text(rt, "goroutineleak", 2);
-    expect(dump).toMatch(
-      /^goroutine \d+ \[chan receive \(leaked\)\]:\n[^\n]*receive\(\.\.\.\)\n\t[^\n]*profiles\.test\.ts:\d+\n[^\n]*lost\(\.\.\.\)\n/,
-    );
-    expect(dump).toMatch(/goroutine \d+ \[chan receive\]:\n[^\n]*receive/);
-    expect(held.trySend(1)).toBe(true);
-    // The stack stays, and the goroutine that has gone on is none of them.
-    expect(await text(rt, "goroutineleak", 1)).toBe(grouped);
-  });
-
-  it("knows how a goroutine was labelled, and by whom it was started, without the option too", async () => {
-    for (const leakDetection of [false, true]) {
-      const rt = make({ leakDetection });
-      await rt.main(function* () {
-        rt.profiler.setGoroutineLabels({ job: "7" });
-        (() => {
-          rt.go(function* lost() {
-            yield* rt.makeChan<number>().recv();
-          });
-        })();
-        rt.profiler.setGoroutineLabels(null);
-        yield* rt.gosched();
-        const grouped = yield* rt.syscall(text(rt, "goroutineleak", 1));
-        expect(grouped).toMatch(
-          /^goroutineleak profile: total 1\n1 @ 0x\w+( 0x\w+){3}\n# labels: \{"job":"7"\}\n/,
-        );
-        const dump = yield* rt.syscall(text(rt, "goroutineleak", 2));
-        expect(dump).toMatch(
-          /^goroutine \d+ \[chan receive \(leaked\)\] \{job: 7\}:\n[^\n]*lost\(\.\.\.\)\n\t\S+:\d+\ncreated by \S+ in goroutine 1\n\t\S+profiles\.test\.ts:\d+\n\n/,
-        );
-      });
-    }
-  });
-});
-
-describe("a search for leaked goroutines", () => {
-  it("finds all of them and no other, whatever happens to the others meanwhile", async () => {
-    const rt = make();
-    const held = rt.makeChan<number>();
-    const mu = new Mutex();
-    const done: string[] = [];
-    rt.go(function* locks() {
-      yield* mu.lock();
-      yield* rt.sleep(60_000);
-    });
-    // Functions of their own: closures made in one scope keep all of its variables alive.
-    const lose = () => {
-      const c = rt.makeChan<number>();
-      const d = rt.makeChan<number>();
-      rt.go(function* loses() {
-        yield* rt.select([recvCase(c), recvCase(d)]);
-      });
-    };
-    const keep = () => {
-      rt.go(function* keeps() {
-        yield* held.recv();
-        done.push("received");
-      });
-    };
-    for (let i = 0; i < 300; i++) {
-      lose();
-      keep();
-    }
-    rt.go(function* forever() {
-      yield* rt.select([]);
-    });
-    rt.go(function* waitsForLock() {
-      yield* mu.lock();
-    });
-    rt.go(function* sleeps() {
-      yield* rt.sleep(1);
-      done.push("slept");
-    });
-    // Until all of them wait: only then can they be leaked.
-    do await new Promise((r) => setTimeout(r, 1));
-    while (done.length === 0 || (await text(rt, "goroutine", 2)).includes("[runnable]"));
-    const leaks = rt.profiler.lookup("goroutineleak")!;
-    const written = [text(rt, "goroutineleak", 1), text(rt, "goroutineleak", 2), leaks.encodeDelta(0.001)];
-    // Known are those of searches that have ended.
-    expect(leaks.count()).toBe(0);
-    expect(rt.numGoroutine()).toBe(603);
-    expect(rt.goroutineProfile(new Array(700).fill(null)).n).toBe(603);
-    for (let i = 0; i < 100; i++) held.trySend(i);
-    const [grouped, dump] = await Promise.all(written);
-    expect(grouped).toMatch(/^goroutineleak profile: total 301\n300 @/);
-    expect((dump as string).match(/^goroutine \d+ \[select \(leaked\)\]:\n\S*loses\(/gm)).toHaveLength(300);
-    expect(dump).toMatch(/^goroutine \d+ \[select \(no cases\) \(leaked\)\]:\n\S*forever\(/m);
-    expect(leaks.count()).toBe(301);
-    for (let i = 0; i < 200; i++) expect(held.trySend(i)).toBe(true);
-    for (let i = 0; i < 50 && done.length < 301; i++) await new Promise((r) => setTimeout(r, 2));
-    expect(done).toHaveLength(301);
-    expect(rt.numGoroutine()).toBe(2);
-    // Those that are held are found once they are let go.
-    expect(await text(rt, "goroutineleak", 1)).toMatch(/^goroutineleak profile: total 301\n/);
-  });
-
-  it("outlives the runtime it searches", async () => {
-    const rt = make();
-    rt.go(function* lost() {
-      yield* rt.makeChan<number>().recv();
-    });
-    await new Promise((r) => setTimeout(r, 1));
-    const written = text(rt, "goroutineleak", 1);
-    await Promise.resolve();
-    rt.close();
-    expect(await written).toBe("goroutineleak profile: total 0\n");
-  });
-
-  it("says what it needs where V8 cannot be told to collect", async () => {
-    const rt = make();
-    const { gc } = globalThis as { gc?: () => void };
-    vi.resetModules();
-    const { GoroutineStacks, LeakedGoroutines } = await import("../src/profiles.ts");
-    vi.stubGlobal("gc", undefined);
-    vi.stubGlobal("process", undefined);
-    try {
-      const leaks = new LeakedGoroutines(rt, new GoroutineStacks(rt), false);
-      await expect(leaks.prepare()).rejects.toThrow(
-        "runtime: goroutineleak needs createRuntime({ leakDetection: true }) where V8 cannot be told to collect",
-      );
-    } finally {
-      vi.unstubAllGlobals();
-    }
-    expect((globalThis as { gc?: () => void }).gc).toBe(gc);
   });
 });
 

@@ -1,9 +1,9 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createRuntime, int, pointer, type Root, type Runtime, struct } from "../src/index.ts";
+import { closeAfterTest } from "./kit.ts";
 
 const Node = struct("Node", { value: int, next: pointer(int) });
 
-const open: Runtime[] = [];
 function make(): Runtime {
   const rt = createRuntime({
     maxMemory: 128 << 20,
@@ -12,12 +12,9 @@ function make(): Runtime {
     stderr() {},
     seed: 1,
   });
-  open.push(rt);
+  closeAfterTest(rt);
   return rt;
 }
-afterEach(() => {
-  for (const rt of open.splice(0)) rt.close();
-});
 
 /** Roots n new nodes, whose values count up from `from`. */
 function rootNodes(rt: Runtime, n: number, from = 0): Root<typeof Node>[] {
@@ -71,7 +68,7 @@ describe("a goroutine's roots", () => {
     });
   });
 
-  it("keep what they are set to, and no longer what they held", async () => {
+  it("keep the object that they are set to, and release the previous one", async () => {
     const rt = make();
     await rt.main(function* () {
       yield* rt.gosched();

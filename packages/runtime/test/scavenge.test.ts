@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createRuntime, type Runtime } from "../src/index.ts";
+import { closeAfterTest } from "./kit.ts";
 
-const open: Runtime[] = [];
 let printed = "";
 function make(godebug: string, gogc: number | "off" = 100, memoryLimit = 2 ** 63): Runtime {
   const rt = createRuntime({
@@ -11,11 +11,10 @@ function make(godebug: string, gogc: number | "off" = 100, memoryLimit = 2 ** 63
     gogc,
     memoryLimit,
   });
-  open.push(rt);
+  closeAfterTest(rt);
   return rt;
 }
 afterEach(() => {
-  for (const rt of open.splice(0)) rt.close();
   printed = "";
 });
 
@@ -45,7 +44,7 @@ describe("the scavenger", () => {
     },
   );
 
-  /** 120 MiB that are in use no longer, and still mapped. */
+  /** Makes 120 MiB of memory that is free and still mapped. */
   function spike(rt: Runtime): void {
     const slots = Array.from({ length: 120 }, () => rt.unsafe.newRoot(rt.unsafe.mallocgc(1 << 20)));
     for (const slot of slots) rt.unsafe.freeRoot(slot);

@@ -6,7 +6,7 @@ import { createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { MiB } from "./kit.ts";
 
-/** Fills the memory with blocks of n bytes that nobody touches. */
+/** Fills the memory with blocks of n bytes, and writes to none of them. */
 function exhaust(malloc: (n: number) => number, n: number): number {
   let last = 0;
   try {

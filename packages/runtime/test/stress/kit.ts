@@ -1,4 +1,7 @@
-/** What the stress tests share: runtimes that are closed after each test, seeded randomness, walks over a whole heap. */
+/**
+ * What the stress tests share: runtimes that are closed after each test, seeded randomness, walks over a whole
+ * heap.
+ */
 import { verifyHeap as verifyAllocator } from "@gort/allocator/testing";
 import { verifyHeap as verifyCollector } from "@gort/gc/testing";
 import type { Addr, Ptr } from "@gort/memory";

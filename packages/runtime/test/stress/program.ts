@@ -1,6 +1,7 @@
 /**
- * A program that rewrites a graph of heap objects at random from several goroutines, beside the same graph in JS. What the
- * shadow reaches must be in the heap, intact, at every moment; what it doesn't must be gone after a collection.
+ * A program that rewrites a graph of heap objects at random from several goroutines, beside the same graph in JS.
+ * What the shadow reaches must be in the heap, intact, at every moment; what it doesn't must be gone after a
+ * collection.
  *
  * Raw pointers are only used between two safepoints, as the rule says: an operation is a plain function, and goroutines
  * suspend between operations. Addresses come out of the heap itself (a root, then fields), never out of the shadow.
@@ -59,7 +60,7 @@ interface Entry {
 }
 
 export interface ProgramOptions {
-  /** Finalizers and cleanups; what is garbage can't be counted exactly then. */
+  /** Finalizers and cleanups: with them, garbage cannot be counted exactly. */
   finalizers?: boolean;
   /** Largest object. */
   maxSize?: number;
@@ -76,7 +77,10 @@ export function shapesOf(rt: Runtime, maxSize: number): Shape[] {
     fields: words.map((w) => w * 8),
     idAt,
   });
-  /** n elements of a type of `size` bytes; pointers of up to 12 elements are used, the first and the last among them. */
+  /**
+   * n elements of a type of `size` bytes; pointers of up to 12 elements are used, the first and the last among
+   * them.
+   */
   const array = (size: number, words: number[], n: number, idAt: number): Shape => {
     const used = [...new Set(Array.from({ length: 12 }, (_, i) => Math.floor((i * (n - 1)) / 11)))];
     return {

@@ -1,6 +1,6 @@
 /**
- * A program in typed values (references, slices that share arrays, structs copied whole, strings) beside the same values in
- * JS: every path by which the typed layer writes a pointer, while collections mark and sweep.
+ * A program in typed values (references, slices that share arrays, structs copied whole, strings) beside the same
+ * values in JS: every path by which the typed layer writes a pointer, while collections mark and sweep.
  */
 import { describe, expect, it } from "vitest";
 import {
