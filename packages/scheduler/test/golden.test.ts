@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
-import { programs, show } from "./golden/programs.ts";
+import { show } from "./golden/program.ts";
+import { programs } from "./golden/programs.ts";
 
 const dir = fileURLToPath(new URL("./golden", import.meta.url));
 const names = readdirSync(dir)
