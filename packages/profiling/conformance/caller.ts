@@ -1,17 +1,17 @@
 /**
  * Caller, Callers, CallersFrames and FuncForPC against caller.json.
  *
- * Each recorded walk is played: for the functions on its stack JavaScript is generated that has the same functions (plain
- * ones, methods, static methods for value receivers, closures numbered alike) in the same order, with a source map that
- * puts every call on the recorded file and line. Then the same questions are asked as in Go.
+ * Each recorded walk is played. For the functions on its stack, JavaScript is generated with the same functions in
+ * the same order: plain functions, methods, static methods for value receivers, and closures with the same numbers. A
+ * source map puts every call on the recorded file and line. Then the same questions are asked as in Go.
  *
  * Not counted:
- *   - walks with a function that JavaScript has no like of: generics ([...]), range-over-func bodies, several
+ *   - walks with a function that JavaScript does not have: generics ([...]), range-over-func bodies, several
  *     init functions, a package's init, names that Go's inliner makes (f.func1.func1);
- *   - walks with a function whose name is a word of JavaScript;
- *   - walks through packages other than main and runtime: their source isn't ours to name;
+ *   - walks with a function whose name is a reserved word of JavaScript;
+ *   - walks through packages other than main and runtime: we do not choose the names in their source;
  *   - file and line of runtime.Callers and runtime.goexit, which have none here;
- *   - func_for_pc_of_callers_skip_0: what stands behind a call after inlining;
+ *   - func_for_pc_of_callers_skip_0: the code behind a call after inlining;
  *   - func_for_pc_of_function_values and inlined_frames: there are no function addresses, and V8 unfolds inlining.
  */
 import { Script } from "node:vm";
@@ -169,12 +169,15 @@ interface Name {
   closures: number[];
 }
 
+const PACKAGE = "(main|runtime)";
+/** Of a closure the function at its root: init, a function, a method of a pointer, or a method of a value. */
+const ROOT = "(init(?=\\.func)|\\w+|\\(\\*\\w+\\)\\.\\w+|[a-zA-Z]\\w*\\.(?!func\\d)[a-zA-Z]\\w*)";
+const CLOSURES = "(?:\\.func(\\d+)((?:\\.\\d+)*))?";
+const PLAYABLE = new RegExp(`^${PACKAGE}\\.${ROOT}${CLOSURES}$`);
+
 /** The parts of a name that can be played, or null. */
 function parseName(func: string): Name | null {
-  const m =
-    /^(main|runtime)\.(init(?=\.func)|\w+|\(\*\w+\)\.\w+|[a-zA-Z]\w*\.(?!func\d)[a-zA-Z]\w*)(?:\.func(\d+)((?:\.\d+)*))?$/.exec(
-      func,
-    );
+  const m = PLAYABLE.exec(func);
   if (m === null) return null;
   const [, pkg, root, first, rest] = m;
   // A name of Go may be a word of JavaScript.
@@ -263,7 +266,7 @@ class Player {
     goroutineBase(this.world, outermost, methodOf(this.names[outermost]));
   }
 
-  /** Compiles one package's functions into one script, and finds the function of each depth in it. */
+  /** Makes one script of one package's functions, and runs it. */
   private load(pkg: string, functions: Map<string, FunctionPlan>): void {
     const lines: string[] = [];
     const sources: string[] = [];
@@ -282,7 +285,7 @@ class Player {
       }
     };
     const body = (plan: FunctionPlan): void => {
-      // Not by way of a variable: V8 would name them after it.
+      // Not through a variable: V8 would name the closures after it.
       emit("if (d < 0) return [");
       closuresOf(plan);
       emit("];");
@@ -300,7 +303,7 @@ class Player {
     for (const [root, plan] of functions) {
       const name: Name = { pkg, root, closures: [] };
       if (root === "init") {
-        // First in the file, so that they are its first closures.
+        // First in the file, so that they are the file's first closures.
         emit("$world.take([");
         closuresOf(plan);
         emit("]);");
@@ -327,6 +330,11 @@ class Player {
     }
     emit("}");
 
+    this.run(pkg, () => this.compile(scriptOf(pkg), lines, sources, mappings));
+  }
+
+  /** Runs one package's script, and finds the function of each depth in it. */
+  private run(pkg: string, script: () => void): void {
     const { world } = this;
     world.roots = {};
     world.receivers = {};
@@ -336,7 +344,7 @@ class Player {
     world.take = (list) => {
       closures = list;
     };
-    this.compile(scriptOf(pkg), lines, sources, mappings);
+    script();
     for (const [depth, name] of this.names.entries()) {
       if (name.pkg !== pkg) continue;
       const receiver = world.receivers[name.root];
@@ -353,7 +361,7 @@ class Player {
     delete shared.played;
   }
 
-  /** The expression that calls the function at a depth: directly, so that no frame comes between. */
+  /** The expression that calls the function at a depth: directly, so that no frame lies between. */
   private callOf(depth: number): string {
     const name = this.names[depth];
     return name.closures.length === 0 && methodOf(name) !== ""

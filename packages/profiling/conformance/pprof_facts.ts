@@ -2,8 +2,8 @@
  * Profiles against pprof_facts.json: sample types, periods, labels, the fields that are written, the heads of the text
  * forms, the scaling formula, and the constants.
  *
- * Not counted: profiles that this package doesn't have; `example` and the numbers of samples (another program
- * made them); debug 2 of goroutine and goroutineleak (the dump is the scheduler's); heap_scaling_checked and
+ * Not counted: profiles that this package does not have; `example` and the numbers of samples (they are of another
+ * program); debug 2 of goroutine and goroutineleak (the scheduler prints it); heap_scaling_checked and
  * cpu_period_is_ns_per_sample (statements about the oracle's own files).
  */
 import { DEFAULT_CPU_PROFILE_RATE } from "../src/cpuprof.ts";
@@ -57,44 +57,55 @@ export async function run(vectors: unknown): Promise<Result> {
     });
   }
 
-  for (const want of facts.profiles) {
-    const made = await profileFor(want.profile, want);
-    if (made === null) continue;
-    const name = want.profile;
-    const { profile, topLevelFields } = made;
-    const str = (i: number | bigint) => profile.stringTable.strings[Number(i)] ?? "";
-    const kind = (t: { type: number | bigint; unit: number | bigint }) => `${str(t.type)}/${str(t.unit)}`;
-    check(`${name} sample types`, profile.sampleType.map(kind), want.sample_types);
-    check(`${name} period type`, kind(profile.periodType!), want.period_type);
-    check(`${name} period`, Number(profile.period), want.period);
-    check(`${name} default sample type`, str(profile.defaultSampleType), want.default_sample_type);
-    check(`${name} drop frames`, str(profile.dropFrames), want.drop_frames);
-    check(`${name} keep frames`, str(profile.keepFrames), want.keep_frames);
-    check(`${name} comments`, profile.comment.map(str), want.comments ?? []);
-    check(`${name} time`, Number(profile.timeNanos) > 0, want.has_time_nanos);
-    check(`${name} duration`, Number(profile.durationNanos) > 0, want.has_duration_nanos);
-    check(`${name} fields`, topLevelFields, want.top_level_field_numbers);
-    const keys = new Set<string>();
-    for (const s of profile.sample) for (const l of s.label) keys.add(str(l.key));
-    check(`${name} label keys`, [...keys].sort(), [...(want.label_keys ?? [])].sort());
-    for (const s of profile.sample) {
-      const leaf = s.locationId[0];
-      const line = profile.location.find((l) => l.id === leaf)?.line[0];
-      const fn = profile.function.find((f) => f.id === line?.functionId);
-      if (fn !== undefined) check(`${name}: system name`, str(fn.systemName), str(fn.name));
-    }
-    for (const debug of [1, 2] as const) {
-      const head = debug === 1 ? want.debug_1_head : want.debug_2_head;
-      if (head === null || (debug === 2 && name.startsWith("goroutine"))) continue;
-      const text = profileText(name, debug);
-      if (text === null) continue;
-      // Our own program's records differ: what is compared is the sequence of kinds of line.
-      const got = kindsOf(text);
-      for (const line of kindsOf(head.join("\n")))
-        check(`${name} debug=${debug} has`, got.includes(line) ? line : "", line);
-    }
-  }
+  for (const want of facts.profiles) await checkProfile(want, check);
+  checkNames(facts, check);
+  await checkMisc(facts.misc, check);
+  return result;
+}
 
+type Check = (what: string, got: unknown, want: unknown) => void;
+
+/** The fields and the text of one profile. */
+async function checkProfile(want: Facts["profiles"][number], check: Check): Promise<void> {
+  const made = await profileFor(want.profile, want);
+  if (made === null) return;
+  const name = want.profile;
+  const { profile, topLevelFields } = made;
+  const str = (i: number | bigint) => profile.stringTable.strings[Number(i)] ?? "";
+  const kind = (t: { type: number | bigint; unit: number | bigint }) => `${str(t.type)}/${str(t.unit)}`;
+  check(`${name} sample types`, profile.sampleType.map(kind), want.sample_types);
+  check(`${name} period type`, kind(profile.periodType!), want.period_type);
+  check(`${name} period`, Number(profile.period), want.period);
+  check(`${name} default sample type`, str(profile.defaultSampleType), want.default_sample_type);
+  check(`${name} drop frames`, str(profile.dropFrames), want.drop_frames);
+  check(`${name} keep frames`, str(profile.keepFrames), want.keep_frames);
+  check(`${name} comments`, profile.comment.map(str), want.comments ?? []);
+  check(`${name} time`, Number(profile.timeNanos) > 0, want.has_time_nanos);
+  check(`${name} duration`, Number(profile.durationNanos) > 0, want.has_duration_nanos);
+  check(`${name} fields`, topLevelFields, want.top_level_field_numbers);
+  const keys = new Set<string>();
+  for (const s of profile.sample) for (const l of s.label) keys.add(str(l.key));
+  check(`${name} label keys`, [...keys].sort(), [...(want.label_keys ?? [])].sort());
+  for (const s of profile.sample) {
+    const leaf = s.locationId[0];
+    const line = profile.location.find((l) => l.id === leaf)?.line[0];
+    const fn = profile.function.find((f) => f.id === line?.functionId);
+    if (fn !== undefined) check(`${name}: system name`, str(fn.systemName), str(fn.name));
+  }
+  for (const debug of [1, 2] as const) {
+    const head = debug === 1 ? want.debug_1_head : want.debug_2_head;
+    if (head === null || (debug === 2 && name.startsWith("goroutine"))) continue;
+    const text = profileText(name, debug);
+    if (text === null) continue;
+    // The records are those of our own program. So the test compares the kinds of line only.
+    const got = kindsOf(text);
+    for (const line of kindsOf(head.join("\n")))
+      check(`${name} debug=${debug} has`, got.includes(line) ? line : "", line);
+  }
+}
+
+/** Our profiles are in Go's order. */
+function checkNames(facts: Facts, check: Check): void {
   const ours = createProfiler()
     .profiles()
     .map((p) => p.name());
@@ -103,7 +114,10 @@ export async function run(vectors: unknown): Promise<Result> {
     ours,
     facts.pprof_Profiles_names_sorted.filter((name) => ours.includes(name)),
   );
-  const { misc } = facts;
+}
+
+/** Errors and constants. */
+async function checkMisc(misc: Facts["misc"], check: Check): Promise<void> {
   if ("StartCPUProfile_twice_error" in misc) {
     const p = createProfiler();
     p.startCPUProfile(() => {});
@@ -130,7 +144,6 @@ export async function run(vectors: unknown): Promise<Result> {
   if ("default_MemProfileRate" in misc) {
     check("default MemProfileRate", createProfiler().memProfileRate, misc.default_MemProfileRate);
   }
-  return result;
 }
 
 /** Each line of a text profile with its numbers, names and places replaced, and the columns' tabs made one. */
