@@ -11,6 +11,7 @@ export default [
       "packages/*/{src,test,scripts,bench,conformance}/**/*.ts",
       "apps/*/**/*.ts",
       "benchmarks/**/*.ts",
+      "scripts/**/*.ts",
     ],
     languageOptions: {
       parser: tseslint.parser,

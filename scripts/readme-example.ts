@@ -83,7 +83,7 @@ async function bundle(source: string, dir: string): Promise<string> {
     },
     logLevel: "silent",
   });
-  return result.outputFiles[0]!.text;
+  return result.outputFiles[0].text;
 }
 
 /** Runs TypeScript source in a new process, as if it were in `dir`. Rejects unless it exits with 0. */
