@@ -50,8 +50,9 @@
  * ## State
  * All state of the heap is in the linear memory, found from one root (heap-root.ts), so that any thread that
  * attaches has all of it. A thread keeps these in JS objects, and no other thread needs them: the operation that it
- * is in (operation.ts), results of the call that runs, computed copies of constants, and under checks the blocks
- * that it has allocated (block-checks.ts). The hooks and the clock are JS functions, and so belong to their thread.
+ * is in (operation.ts), results of the call that runs, copies of constants, hints that only save work, and under
+ * checks the blocks that it has allocated (block-checks.ts). The hooks and the clock are JS functions, and so belong
+ * to their thread.
  *
  * Unlike Go: mark bits and pointer bits stand in side tables, not inside the span (prototypes marked faster that
  * way). So a span holds up to 3 % more objects, HeapInuse is at most Go's, and the tables count in GCSys. Metadata

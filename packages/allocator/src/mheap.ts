@@ -54,7 +54,6 @@ import { makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";
 import { PageScavenger } from "./page-scavenger.ts";
 import { PageTables } from "./page-tables.ts";
 import { RecoveryLog } from "./recovery.ts";
-import { classToSize } from "./sizeclasses.generated.ts";
 import { bitsBytes, SpanBits, spanBitsBytes } from "./span-bits.ts";
 import { SpanPlan } from "./span-plan.ts";
 import { SpanStructs } from "./span-structs.ts";
@@ -332,7 +331,10 @@ export class MHeap {
     const { npages } = plan;
     let page = pages.alloc(npages);
     // What the page cache holds may be what a larger run lacks.
-    if (page === 0 && this.flushPagesLocked()) page = pages.alloc(npages);
+    if (page === 0 && !this.pageCache.empty) {
+      this.unclaim(this.pageCache.at);
+      page = pages.alloc(npages);
+    }
     if (page === 0 && mayGrow && growHeap(this, npages)) page = pages.alloc(npages);
     if (page === 0) return false;
     const start = page * PAGE_SIZE;
@@ -366,7 +368,7 @@ export class MHeap {
   initSpan(s: number, plan: SpanPlan): void {
     const { page, npages, spanclass } = plan;
     this.structs.fill(s, plan, this.sweepgen, this.spanBits.half);
-    if (needsHeapBits(plan)) this.tables.mapHeapBits(page * PAGE_SIZE);
+    if (plan.needsHeapBits) this.tables.mapHeapBits(page * PAGE_SIZE);
     const info = plan.holdsObjects ? makePageInfo(plan.bits, spanclass) : PAGE_INFO_NONE;
     this.tables.publish(s, page, npages, info);
   }
@@ -405,17 +407,12 @@ export class MHeap {
   flushPages(): boolean {
     if (this.pageCache.empty) return false;
     this.lock();
-    this.flushPagesLocked();
+    this.unclaim(this.pageCache.at);
     this.unlock();
     return true;
   }
 
-  private flushPagesLocked(): boolean {
-    if (this.pageCache.empty) return false;
-    this.unclaim(this.pageCache.at);
-    return true;
-  }
-
+  /** Takes the pages of a page cache back. Under the heap lock. */
   private unclaim(cache: number): void {
     const scavenged = this.pages.unclaim(cache);
     this.scavenger.pagesFreed(this.u32[cache] + PAGE_CACHE_PAGES);
@@ -444,11 +441,6 @@ export class MHeap {
   /** Takes back a manual span, or a span of objects that is empty, on no list, and without specials. */
   freeSpan(s: number): void {
     this.lock();
-    this.freeSpanLocked(s);
-    this.unlock();
-  }
-
-  private freeSpanLocked(s: number): void {
     const { u32 } = this;
     const at = s >>> 2;
     const state = u32[at + (MSPAN_AT.state >>> 2)];
@@ -477,6 +469,7 @@ export class MHeap {
     this.scavenger.pagesFreed(page + npages);
     this.structs.release(s);
     this.log.spanPlaced(s);
+    this.unlock();
   }
 
   /**
@@ -504,12 +497,4 @@ export class MHeap {
     else this.flushPages();
     return this.scavenger.release(nbytes);
   }
-}
-
-/** Whether heapBits describes the objects of the span: those with pointers that carry no header. */
-function needsHeapBits(plan: SpanPlan): boolean {
-  if (!plan.holdsObjects || (plan.spanclass & 1) !== 0) return false;
-  const sizeclass = plan.spanclass >>> 1;
-  const elemsize = sizeclass === 0 ? plan.npages * PAGE_SIZE : classToSize[sizeclass];
-  return elemsize <= MIN_SIZE_FOR_HEADER;
 }

@@ -5,7 +5,7 @@
  * memory beyond the limit, a refused release, a sweep with news. It is noted here, and `report` passes it on.
  *
  * All of this belongs to one thread and to one call into the allocator: hooks are JS functions, which no other thread
- * can call. So it is the one part of a heap's state that is not in the linear memory.
+ * can call. So, unlike the rest of the state of a heap, it is not in the linear memory.
  */
 import { throwFatal } from "@gort/base";
 import type { Addr } from "@gort/memory";

@@ -4,7 +4,8 @@
  * A heap has one SpanPlan and fills it anew for each span, so that making a span allocates no JS object. It never
  * makes two spans at once: nothing that runs while a span is made makes another.
  */
-import { SPAN_IN_USE, SPAN_MANUAL } from "./layout.ts";
+import { MIN_SIZE_FOR_HEADER, PAGE_SIZE, SPAN_IN_USE, SPAN_MANUAL } from "./layout.ts";
+import { classToSize } from "./sizeclasses.generated.ts";
 import { bitsBytes } from "./span-bits.ts";
 
 export class SpanPlan {
@@ -49,6 +50,14 @@ export class SpanPlan {
   /** Whether the span is for objects. */
   get holdsObjects(): boolean {
     return this.state === SPAN_IN_USE;
+  }
+
+  /** Whether heapBits describes the objects of the span: those with pointers that carry no header. */
+  get needsHeapBits(): boolean {
+    if (!this.holdsObjects || (this.spanclass & 1) !== 0) return false;
+    const sizeclass = this.spanclass >>> 1;
+    const elemsize = sizeclass === 0 ? this.npages * PAGE_SIZE : classToSize[sizeclass];
+    return elemsize <= MIN_SIZE_FOR_HEADER;
   }
 
   /** Bytes of its mark bits; 0 in a manual span. */

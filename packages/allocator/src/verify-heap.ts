@@ -9,7 +9,6 @@ import type { Addr } from "@gort/memory";
 import type { Allocator } from "./allocator.ts";
 import { hasBit } from "./bits.ts";
 import {
-  CHUNK_PAGES,
   GC_OFF,
   GCCONTROL_AT,
   HEAP_BITS_WORD_BYTES,
@@ -43,10 +42,7 @@ import type { MHeap } from "./mheap.ts";
 import { newHeapStats } from "./mstats.ts";
 import { hasObjects, makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";
 import { classToAllocNPages, classToSize } from "./sizeclasses.generated.ts";
-
-function must(ok: boolean, text: () => string): void {
-  if (!ok) throw new Error(`verifyHeap: ${text()}`);
-}
+import { equal, must, verifySummaries } from "./verify-summaries.ts";
 
 /**
  * Checks every invariant of the heap and throws with the numbers if one doesn't hold. The world must be stopped; with
@@ -499,39 +495,4 @@ class HeapWalk {
     const mapped = this.heap.tables.heapBitsMapped(p);
     must(mapped, () => `the bit of the block at ${p} is not accounted for`);
   }
-}
-
-function equal(what: string, got: number, want: number): void {
-  must(got === want, () => `${what} is ${got}, should be ${want}`);
-}
-
-/** Recomputes the page allocator's summaries from its bits. */
-function verifySummaries(heap: MHeap, lo: number, hi: number): void {
-  const { pages } = heap;
-  pages.cleanUp();
-  const runs = (from: number, to: number): [number, number, number] => {
-    let start = -1;
-    let max = 0;
-    let run = 0;
-    for (let p = from; p < to; p++) {
-      if (p >= lo && p < hi && !pages.isAllocated(p)) {
-        run++;
-        continue;
-      }
-      if (start < 0) start = run;
-      max = Math.max(max, run);
-      run = 0;
-    }
-    return [start < 0 ? run : start, Math.max(max, run), run];
-  };
-  const shifts = [15, 12, 9] as const;
-  for (const level of [0, 1, 2] as const) {
-    const shift = shifts[level];
-    for (let e = lo >>> shift; e << shift < hi; e++) {
-      const want = runs(e << shift, (e + 1) << shift).join();
-      const got = pages.summary(level, e).join();
-      must(got === want, () => `summary of level ${level}, entry ${e} is ${got}, should be ${want}`);
-    }
-  }
-  must(hi - lo >= CHUNK_PAGES, () => `arena of ${hi - lo} pages`);
 }
