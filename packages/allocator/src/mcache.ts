@@ -103,6 +103,9 @@ export class MCache {
   /** f64 index of the countdown of span class 0. */
   private readonly nextSample: number;
   private readonly sampler: Sampler;
+  /** f64 indices of the heap's sampling rate and of that of the countdowns. */
+  private readonly heapRate: number;
+  private readonly ownRate: number;
   private readonly smallAlloc: number;
   private readonly shared: number;
   private readonly untoldLive: number;
@@ -114,6 +117,8 @@ export class MCache {
   constructor(heap: MHeap, central: MCentral, base: number, sampler: Sampler) {
     this.base = base;
     this.sampler = sampler;
+    this.heapRate = (heap.base + MHEAP_AT.memProfileRate) >>> 3;
+    this.ownRate = (base + MCACHE_AT.sampleRate) >>> 3;
     this.slots = (base + MCACHE_AT.alloc) >>> 2;
     this.heap = heap;
     this.central = central;
@@ -217,7 +222,7 @@ export class MCache {
   private takeRun(i: number, typ: number, at: number, first: number, runEnd: number): boolean {
     const u32 = this.u32;
     const f64 = this.f64;
-    if (this.sampler.stale) this.restartSamples();
+    if (f64[this.ownRate] !== f64[this.heapRate]) this.restartSamples(); // sampler.stale
     const elemsize = u32[at + SPAN_ELEMSIZE];
     const countdown = this.nextSample + u32[at + SPAN_CLASS];
     const nextSample = f64[countdown];
@@ -237,7 +242,7 @@ export class MCache {
     const rest =
       whole || sampled ? 0 : this.freeAfter(at, bits + k, k, runEnd, nextSample - n * elemsize, elemsize);
     let claimed = n;
-    this.log.runClaimed(i, u32[at + SPAN_CLASS], first, n);
+    if (u32[this.shared] !== 0) this.log.runClaimed(i, u32[at + SPAN_CLASS], first, n);
     if (rest === 0) {
       setBits(u32, bits, first, n);
       u32[at + SPAN_FREEINDEX] = runEnd;
@@ -288,7 +293,7 @@ export class MCache {
     const n = Math.clz32(low) - Math.clz32(run) + 1;
     const first = (u32[i + SLOT_REST_WORD] << 5) + 31 - Math.clz32(low);
     const at = u32[i + SLOT_SPAN] >>> 2;
-    this.log.runClaimed(i, u32[at + SPAN_CLASS], first, n);
+    if (u32[this.shared] !== 0) this.log.runClaimed(i, u32[at + SPAN_CLASS], first, n);
     u32[i + SLOT_REST] = rest & carried;
     this.setRun(i, typ, at, first, n);
   }
@@ -312,13 +317,14 @@ export class MCache {
     }
     // After the memory is complete: a marker may scan what is marked.
     if (u32[this.gcPhase] !== GC_OFF) setBitsAtomically(this.kernel, u32[at + SPAN_GCMARK_BITS], first, n);
-    this.log.beginCounts();
+    const shared = u32[this.shared] !== 0; // asked here: a call for each run costs
+    if (shared) this.log.beginCounts();
     const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = f64[count] + n;
     if (spanclass === TINY_SPAN_CLASS) this.foldTinyCount();
     u32[i + SLOT_CUR] = cur;
     u32[i + SLOT_END] = cur + bytes;
-    this.log.endCounts();
+    if (shared) this.log.endCounts();
   }
 
   /**
