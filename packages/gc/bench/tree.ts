@@ -1,10 +1,10 @@
-/** The tree that the marking benchmarks mark: complete, 32-byte objects whose first two words point to the children. */
+/** The tree for the marking benchmarks: complete, of 32-byte objects whose first two words point to the children. */
 import type { Allocator } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
 
 /**
- * Makes a tree of 2^(depth+1)-1 objects and gives its root: laid out in the order in which a recursive program
- * allocates it, or at random (the same way in every run). Nothing else is live and no safepoint comes in between.
+ * Makes a tree of 2^(depth+1)-1 objects and returns its root. The objects lie in the order in which a recursive program
+ * allocates them, or at random (the same way in every run). Nothing else is live and there is no safepoint in between.
  */
 export function buildTree(a: Allocator, depth: number, order: string): Addr {
   const node = a.newType(32, [0b0011]);

@@ -54,7 +54,7 @@ export const OBJ_LARGE_CLASS = 0;
 /** Bytes taken from the heap at a time for grey objects. */
 const WORK_BYTES = 64 << 10;
 
-/** Computed once, since it checks a division for every offset of every class. */
+/** Computed once, since it checks a division for every size class. */
 let classTables: ClassTables | undefined;
 
 export class GCHeap {

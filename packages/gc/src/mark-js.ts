@@ -35,8 +35,8 @@ import {
 } from "./mark-state.ts";
 import type { WorkBufs } from "./mgcwork.ts";
 
-// Constants of the inner loops, under names of this file: V8 folds these into optimised code. The build puts heap.ts
-// into another chunk, and V8 loads an imported binding at each use.
+// Constants of the inner loops, under names of this file. V8 folds these into optimised code, but it loads an imported
+// binding, such as the allocator's, at each use.
 const PAGE = PAGE_SHIFT;
 const OFFSET = PAGE_MASK;
 const MAGIC = MAGIC_SHIFT;

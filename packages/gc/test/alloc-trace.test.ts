@@ -33,7 +33,7 @@ function report(f: () => void): string {
 }
 
 describe("allocfreetrace", () => {
-  it("names who allocated and what freed the object that a stale local is used for", () => {
+  it("names the stacks that allocated and freed an object when a stale local is used", () => {
     const { a, gc, node, state } = traced();
     gc.gc();
     state.stack = "maker";
@@ -58,7 +58,7 @@ describe("allocfreetrace", () => {
     gc.trace!.check(kept);
   });
 
-  it("names nobody where the last owner was not sampled", () => {
+  it("names no owner if the last one was not sampled", () => {
     const { a, gc, node } = traced();
     const p = a.mallocTyped(node);
     gc.gc();
@@ -102,7 +102,7 @@ describe("allocfreetrace", () => {
     expect(text).not.toContain("first");
   });
 
-  it("says with a freed object that marking met what points to it", () => {
+  it("says what points to a freed object that marking met", () => {
     const { a, gc, node, state } = traced();
     const holder = a.mallocTyped(node);
     gc.refs.alloc(holder);
@@ -118,7 +118,7 @@ describe("allocfreetrace", () => {
     expect(text).toContain("freed by the sweep of cycle 1");
   });
 
-  it("lets addresses pass that are no heap's, and stops at what clobberfree has left", () => {
+  it("lets addresses outside of the heap pass, and stops at the word that clobberfree writes", () => {
     const { a, gc } = traced();
     gc.trace!.check(a.zerobase);
     gc.trace!.check(a.stackAlloc(2048));
@@ -138,7 +138,7 @@ describe("allocfreetrace", () => {
 });
 
 describe("without allocfreetrace", () => {
-  it("a freed object that marking meets is reported with its span and with what points to it", () => {
+  it("reports a freed object that marking meets, with its span and the slot that points to it", () => {
     const { a, gc, node } = rig();
     const holder = a.mallocTyped(node);
     gc.refs.alloc(holder);
@@ -197,7 +197,7 @@ describe("the record of an address", () => {
   });
 });
 
-describe("what holds an object", () => {
+describe("the report of an object's holder", () => {
   it("is a slot, a root, or nothing", () => {
     const { a, gc, node } = rig();
     const [first, second, third, none] = Array.from({ length: 4 }, () => a.mallocTyped(node)) as [

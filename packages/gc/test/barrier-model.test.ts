@@ -97,7 +97,7 @@ function* collectorSteps(s: State): Generator<State> {
 }
 
 /**
- * Explores all states from all heaps in which a cycle can begin. At the begin no local is live (everybody is at a
+ * Explores all states from all heaps in which a cycle can begin. At the begin no local is live (every goroutine is at a
  * safepoint), and the root is scanned. Gives a state in which marking is done although something reachable is white, if
  * there is any. A local counts when marking ends only if the program does not stop at a safepoint for that: it does, so
  * it does not, but nothing is lost by asking for it too.

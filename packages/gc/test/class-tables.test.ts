@@ -20,7 +20,7 @@ describe("the tables of span classes", () => {
     }
   });
 
-  it("mark by page what has pointers and 16 to 512 bytes, and give every such class a factor", () => {
+  it("mark by page the objects with pointers of 16 to 512 bytes, and give every such class a factor", () => {
     let byPage = 0;
     for (let cls = 1; cls < classToSize.length; cls++) {
       const size = classToSize[cls];

@@ -97,7 +97,7 @@ describe("the goal", () => {
     expect(reads).toBe(0);
   });
 
-  it("is lowered to what the memory has room for, before a cycle and in it, unless GOGC is off", () => {
+  it("is lowered to the room of the memory, before a cycle and in it, unless GOGC is off", () => {
     heap.mem = { size: 64 * MiB, unreserved: 10 * MiB };
     stats = { ...stats, heapInuse: 40 * MiB, heapIdle: 6 * MiB };
     heap.heapMarked = 40 * MiB;
@@ -119,7 +119,7 @@ describe("the goal", () => {
     expect(reads).toBe(0);
   });
 
-  it("asks what the memory has room for only if it is beyond half of it", () => {
+  it("reads the room of the memory only if the goal is above half of it", () => {
     record.stackScan = 0;
     record.globalsScan = 0;
     heap.mem = { size: 40 * MiB, unreserved: 0 };
@@ -142,13 +142,13 @@ describe("the goal", () => {
     expect(heap.heapGoal).toBe(55 * MiB + (56 * MiB) / 64);
   });
 
-  it("lets a heap that is almost full grow by half of what is left, and a 64th of the room at least", () => {
+  it("lets an almost full heap grow by half of the rest, and by at least a 64th of the room", () => {
     expect(roomGoal(54 * MiB, 56 * MiB)).toBe(55 * MiB);
     expect(roomGoal(55 * MiB, 56 * MiB)).toBe(55 * MiB + (56 * MiB) / 64);
     expect(roomGoal(30 * MiB, 56 * MiB)).toBe(52.5 * MiB);
   });
 
-  it("is what a limit leaves after all but live objects and free pages", () => {
+  it("is the part of a limit that is not used by other things than live objects and free pages", () => {
     // 37 MiB are mapped; 5 of them are free and 20 are objects, so 12 are something else.
     const c = controller(100, 30 * MiB);
     const exact = (limit: number, other: number): bigint => {
@@ -172,7 +172,7 @@ describe("the goal", () => {
     expect(c.nextGC()).toBe(exact(30 * MiB, 4 * MiB));
   });
 
-  it("without GOGC and limit is what all of memory leaves", () => {
+  it("without GOGC and limit is the part of all memory that other things do not use", () => {
     const c = controller(-1);
     expect(c.nextGC()).toBeGreaterThan(2n ** 62n);
     expect(reads).toBe(1);
@@ -181,7 +181,7 @@ describe("the goal", () => {
   });
 });
 
-describe("a change of what paces", () => {
+describe("a change of settings", () => {
   it("tells attached threads, sets the goal and the trigger", () => {
     const c = controller();
     c.commit();
@@ -258,7 +258,7 @@ describe("a cycle", () => {
     expect(c.nextGC()).toBe(BigInt(4 * MiB));
   });
 
-  it("in one stop teaches nothing about what allocation costs", () => {
+  it("in one stop does not change cons/mark", () => {
     const c = controller();
     c.endCycle(cycle({ stw: true, idleNs: 500, backgroundNs: 10 }), 4 * MiB, MiB, 1000);
     expect(c.consMark).toBe(0);
@@ -343,7 +343,7 @@ describe("settings", () => {
     expect(c.gcPercent).toBe(2 ** 31 - 1);
   });
 
-  it("take a limit as a number or a bigint, and what is beyond Go's as none", () => {
+  it("take a limit as a number or a bigint, and a limit beyond Go's greatest as none", () => {
     const c = controller(100, 5);
     expect(c.memoryLimit).toBe(5n);
     expect(allocatorLimit).toBe(5);

@@ -104,7 +104,7 @@ describe("the reports of a cycle", () => {
     ]);
   });
 
-  it("under gcpacertrace=1 have what the pacer expected, what came of it, and the sweep", () => {
+  it("under gcpacertrace=1 have the pacer's expectation, the result, and the sweep", () => {
     const r = reports({ gcpacertrace: 1 });
     const asked: unknown[] = [];
     const assistRatio = (...args: unknown[]) => {

@@ -108,7 +108,7 @@ describe("the record of a collector", () => {
     expect(idle.gcCPUFraction).toBe(0);
   });
 
-  it("has what paces, functions that were queued, and cycles that the limiter held back", () => {
+  it("has the inputs of the goal, counts of queued functions, and the cycle that the limiter put off", () => {
     const mem = memory();
     const record = new GCRecord(mem);
     const { pacer, sweep } = new GCState(mem);
@@ -209,7 +209,7 @@ describe("the record of a collector", () => {
     expect(record.version).not.toBe(before);
   });
 
-  it("copies again what a cycle's end has changed meanwhile", () => {
+  it("copies the figures again if a cycle has ended meanwhile", () => {
     const record = new GCRecord(memory());
     const seen: number[] = [];
     record.readStable(() => {

@@ -2,6 +2,7 @@
 import { type Allocator, createAllocator, newHeapStats } from "@gort/allocator";
 import { createLinearMemory } from "@gort/memory";
 import { type Collector, type CollectorOptions, createCollector } from "../src/index.ts";
+import type { FakeClock } from "../src/testing.ts";
 
 export const MiB = 1 << 20;
 
@@ -63,3 +64,12 @@ export function random(seed: number): Random {
     return Math.floor(((s >>> 0) / 2 ** 32) * n);
   };
 }
+
+/** A reading of a clock of which every one takes so long. */
+export function tick(clock: FakeClock, ns = 1000): number {
+  clock.advance(ns);
+  return clock.now;
+}
+
+/** A world of one goroutine, whose finalizers run when the test says so. */
+export const quietWorld = { stopTheWorld() {}, startTheWorld() {}, gomaxprocs: () => 1, ready() {} };

@@ -314,7 +314,7 @@ describe("each marker", () => {
     expect([steps, visits]).toEqual([chain.map(() => 16), chain.length]);
   });
 
-  it("visits pages in the order in which they were queued, and what waits in the stack after them", () => {
+  it("visits pages in the order in which they were queued, and then the stack", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const make = (size: number) => r.a.mallocTyped(typeOf(r, size, () => true));
     const [a, b, c, d, e, f, g] = [640, 32, 48, 8, 64, 80, 96].map<Addr>(make);

@@ -30,7 +30,7 @@ function inPhase(r: Rig, kind: "js" | "wasm"): Marked {
 }
 
 describe("a phase of one thread", () => {
-  it.each(["js", "wasm"] as const)("visits and scans what the single-threaded marker does (%s)", (kind) => {
+  it.each(["js", "wasm"] as const)("visits and scans the same as the single-threaded marker (%s)", (kind) => {
     for (let seed = 1; seed <= 6; seed++) {
       const r = rig({ maxMemory: 128 * MiB, shared: true });
       randomGraph(r, random(seed), 3000);
@@ -73,7 +73,7 @@ describe("a page that its visit leaves", () => {
     return { bytes, spanSparse, spansSparse, bytesMarked: endMarking(r, marker).bytesMarked };
   }
 
-  it("is taken back for what another thread has marked at the last moment", () => {
+  it("is taken back if another thread has marked an object at the last moment", () => {
     expect(visit(0, 0)).toEqual({ bytes: [32, 0], spanSparse: 2, spansSparse: 1, bytesMarked: 32 });
     expect(visit(1, 0)).toEqual({ bytes: [48, 0], spanSparse: 3, spansSparse: 1, bytesMarked: 48 });
     expect(visit(3, 0)).toEqual({ bytes: [80, 0], spanSparse: 5, spansSparse: 1, bytesMarked: 80 });

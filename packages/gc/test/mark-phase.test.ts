@@ -86,8 +86,8 @@ function markAlone(r: Rig, marker: Marker): Marked {
 }
 
 /**
- * The bits and the sums that do not depend on who did what. A large stack may be scanned in another order, not to
- * another sum.
+ * The bits and the sums that do not depend on which thread did what. A large stack may be scanned in another order, not
+ * to another sum.
  */
 const essence = (m: Marked) => ({ bits: m.bits, bytesMarked: m.bytesMarked, scanWork: m.scanWork });
 
@@ -140,7 +140,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
     expect(() => new ParallelMarker(r.gc.marker)).toThrow(TypeError);
   });
 
-  it("marks again what a helper had in hand that fails", async () => {
+  it("marks again the work in hand of a helper that fails", async () => {
     const r = rig({ maxMemory: 128 * MiB });
     for (let k = 0; k < 4; k++) busyGraph(r, k);
     const { marker } = r.gc;
@@ -256,7 +256,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
     expect(helpers.errors).toEqual([]);
   });
 
-  it("marks again what a helper had in hand that is terminated, when its owner says so", async () => {
+  it("marks again the work in hand of a terminated helper, when its owner reports it", async () => {
     const r = rig({ maxMemory: 128 * MiB });
     for (let k = 0; k < 4; k++) busyGraph(r, k);
     const { marker } = r.gc;

@@ -108,7 +108,7 @@ describe("the roots of a cycle", () => {
     expect([roots.stackScan, roots.globalsScan, roots.done]).toEqual([24, 64, false]);
   });
 
-  it("are what objects with finalizers refer to, 512 spans a step", () => {
+  it("are the objects to which objects with finalizers refer, 512 spans a step", () => {
     const r = rig();
     const roots = rootsOf(r);
     const some: number[] = [];
@@ -134,7 +134,7 @@ describe("the roots of a cycle", () => {
 });
 
 describe("the walk over all roots", () => {
-  it("gives what each slot holds, nil apart: globals, stacks, queued finalizers and refs", () => {
+  it("gives the pointers of all slots that are not nil: globals, stacks, queued finalizers and refs", () => {
     const r = rig();
     const roots = rootsOf(r);
     const words = r.a.mem.persistentAlloc(96, 8, "otherSys");

@@ -163,7 +163,7 @@ describe("marking to the end", () => {
 });
 
 describe("a slice", () => {
-  it("doubles its batch up to what takes 25 microseconds, and ends after 250", () => {
+  it("doubles its batch until one takes 25 microseconds, and ends after 250", () => {
     scan.nsPerByte = 1;
     expect(work.slice(cycle, false)).toBe(false);
     const batches = [BATCH, 2 * BATCH, 4 * BATCH, 8 * BATCH, ...new Array(9).fill(25_000)];
@@ -283,7 +283,7 @@ describe("an assist", () => {
   /** What was scanned since the last call. */
   const scanned = (): number => scan.take().reduce((sum, n) => sum + n, 0);
 
-  it("pays for what was allocated since marking began, at the ratio of the cycle", () => {
+  it("pays for the bytes allocated since marking began, at the ratio of the cycle", () => {
     scan.nsPerByte = 0.5;
     ratio = 2;
     expect(allocate(0)).toBe(false);
@@ -349,7 +349,7 @@ describe("an assist", () => {
     expect(scan.take()).toEqual([BATCH, BATCH, BATCH, BATCH]);
   });
 
-  it("rounds what is paid down to whole bytes of allocation", () => {
+  it("rounds the payment down to whole bytes of allocation", () => {
     // 100,000 bytes at 3.1 are 310,000 of work; 128 KiB of it pay for 42,281.29 bytes, so that 57,719 are owed.
     ratio = 3.1;
     expect(allocate(100_000)).toBe(true);
@@ -362,7 +362,7 @@ describe("an assist", () => {
     expect(scanned()).toBe(100_000);
   });
 
-  it("draws on what slices have scanned", () => {
+  it("draws on the credit of slices", () => {
     scan.nsPerDrain = 250_000;
     for (let i = 0; i < 100; i++) work.slice(cycle, i % 2 === 0);
     work.slice(cycle, true);
@@ -380,7 +380,7 @@ describe("an assist", () => {
     expect(scanned()).toBe(64 * KiB);
   });
 
-  it("pays what the credit leaves open, and the credit is used up", () => {
+  it("uses the credit up, and pays the rest", () => {
     scan.nsPerDrain = 250_000;
     work.slice(cycle, true);
     expect(scanned()).toBe(BATCH);
@@ -391,7 +391,7 @@ describe("an assist", () => {
     expect(scanned()).toBe(70_000);
   });
 
-  it("keeps what it scans beyond its debt as credit", () => {
+  it("keeps scan work beyond its debt as credit", () => {
     scan.over = 500;
     allocate(64 * KiB);
     const paid = scan.heapScanWork;

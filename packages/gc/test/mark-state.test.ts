@@ -210,7 +210,7 @@ describe("a thread's part of marking", () => {
     expect(state.isIdle(w)).toBe(true);
   });
 
-  it("forgets what waits, but not what it has counted, when work is dropped", () => {
+  it("forgets waiting work, but not its counts, when work is dropped", () => {
     const { state, field, set, u32, gc } = setUp();
     const w = state.newWork(WORK_PARKED);
     const bufs = new WorkBufs(state);

@@ -12,7 +12,7 @@ function setUp() {
 }
 
 describe("the write barrier", () => {
-  it("shades what a store overwrites, then what it stores, while a cycle marks, and nothing else", () => {
+  it("shades the overwritten pointer, then the stored one, while a cycle marks, and nothing else", () => {
     const { a, node, u32, heap, barrier, shaded } = setUp();
     const p = a.mallocTyped(node);
     barrier.storePointer(p, 800);

@@ -20,7 +20,7 @@ function visits(r: Rig): [base: number, from: number][] {
 
 const sorted = (list: [number, number][]) => list.sort(([x], [y]) => x - y);
 
-describe("the walk over what is reachable", () => {
+describe("the walk over reachable objects", () => {
   it("visits each object once, with the slot or the root that leads to it first", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const [a, b, c, d] = Array.from({ length: 4 }, () => r.a.mallocTyped(r.node)) as [Addr, Addr, Addr, Addr];
@@ -58,7 +58,7 @@ describe("the walk over what is reachable", () => {
     expect(visits(r)).toEqual([[holder, 0]]);
   });
 
-  it("begins at what an object with a finalizer refers to, but not at the object by a pointer to itself", () => {
+  it("begins at the objects to which one with a finalizer refers, but not at itself", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const wide = r.a.newType(64, [0xff]);
     const before = r.a.mallocTyped(wide);
@@ -123,7 +123,7 @@ describe("gccheckmark", () => {
     expect(thrown(setUp("none").r)).toEqual([]);
   });
 
-  it("names the object that is reachable and not marked, and what leads to it", () => {
+  it("names the object that is reachable and not marked, and the slot that leads to it", () => {
     const direct = setUp("a");
     expect(thrown(direct.r)).toEqual([
       "checkmark found unmarked object",

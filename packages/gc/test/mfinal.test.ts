@@ -1,46 +1,11 @@
 import { newHeapStats } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { collectHostUntil, dropWithReportsDue } from "../../../vitest.hostgc.ts";
-import type { GCRecord } from "../src/gc-stats.ts";
-import { SPECIAL_AT, SPECIAL_CLEANUP, SPECIAL_FINALIZER, SPECIAL_WEAK } from "../src/heap.ts";
+import { describe, expect, it } from "vitest";
+import { SPECIAL_AT, SPECIAL_FINALIZER, SPECIAL_WEAK } from "../src/heap.ts";
 import { isFatalError } from "../src/index.ts";
-import { Finalizers } from "../src/mfinal.ts";
 import { verifyHeap } from "../src/testing.ts";
-import { type RigOptions, rig } from "./kit.ts";
-
-/** A rig whose finalizers run when the test says so, not as microtasks. */
-function setUp(options: RigOptions = {}) {
-  let woken = 0;
-  const r = rig({
-    world: {
-      stopTheWorld() {},
-      startTheWorld() {},
-      gomaxprocs: () => 1,
-      ready: () => {
-        woken++;
-      },
-    },
-    godebug: { clobberfree: 1, gccheckmark: 1 },
-    ...options,
-  });
-  const { a, gc, node, u32 } = r;
-  return {
-    ...r,
-    woken: () => woken,
-    make(next = 0): Addr {
-      const p = a.mallocTyped(node);
-      gc.storePointer(p, next);
-      return p;
-    },
-    /** A collection, then all finalizers. */
-    cycle(): void {
-      gc.gc();
-      gc.finalizers.run();
-    },
-    u32,
-  };
-}
+import { rig } from "./kit.ts";
+import { bare, setUp } from "./mfinal-kit.ts";
 
 describe("the default consumer", () => {
   it("goes on behind a function that throws", () => {
@@ -144,7 +109,7 @@ describe("finalizers", () => {
     expect(again).toBe(3);
   });
 
-  it("find what their object refers to intact, although it is referred to by nothing else", () => {
+  it("find the objects to which their object refers intact, even if nothing else refers to them", () => {
     const { gc, make, cycle, u32 } = setUp();
     const leaf = make();
     u32[(leaf + 24) >>> 2] = 42;
@@ -236,7 +201,7 @@ describe("finalizers", () => {
     expect(heapObjects()).toBe(0);
   });
 
-  it("set while marking goes on protect what their object refers to", () => {
+  it("set while a cycle marks protect the objects to which their object refers", () => {
     const { gc, make, u32 } = setUp();
     // Garbage when the cycle begins, but for the local that the program keeps it in.
     const o = make(make());
@@ -338,207 +303,6 @@ describe("cleanups", () => {
   });
 });
 
-describe("weak pointers", () => {
-  it("read the address while the object lives, and nil from the cycle that finds it dead", () => {
-    const { gc, make, heapObjects } = setUp();
-    const o = make();
-    const ref = gc.refs.alloc(o);
-    const w = gc.finalizers.weak(o);
-    expect(gc.finalizers.weak(o)).toBe(w);
-    gc.gc();
-    expect(w.value()).toBe(o);
-    gc.refs.free(ref);
-    gc.gc();
-    expect(w.value()).toBe(0);
-    expect(heapObjects()).toBe(0);
-  });
-
-  it("are nil before the finalizer runs, and stay nil if that revives the object", () => {
-    const { gc, make } = setUp();
-    const o = make();
-    const w = gc.finalizers.weak(o);
-    const saved = gc.refs.alloc(0);
-    let seen = -1;
-    gc.finalizers.setFinalizer(o, (p) => {
-      seen = w.value();
-      gc.storePointer(saved, p);
-    });
-    gc.gc();
-    gc.finalizers.run();
-    expect(seen).toBe(0);
-    expect(gc.refs.get(saved)).toBe(o);
-    expect(w.value()).toBe(0);
-    const again = gc.finalizers.weak(o);
-    expect(again.value()).toBe(o);
-    gc.gc();
-    expect(again.value()).toBe(o);
-  });
-
-  it("keep the object through the cycle if they are read while it marks", () => {
-    const { gc, make, a, u32 } = setUp();
-    const o = make();
-    const w = gc.finalizers.weak(o);
-    const stack = a.stackAlloc(2048);
-    u32[stack >>> 2] = 0;
-    gc.setStackRoots((visit) => visit(stack, stack + 8));
-    gc.start();
-    const p = w.value();
-    expect(p).toBe(o);
-    // The stack was scanned when the cycle began, and stores into it have no barrier.
-    u32[stack >>> 2] = p;
-    while (gc.step() !== "terminate");
-    expect(w.value()).toBe(o);
-    gc.gc();
-    expect(w.value()).toBe(o);
-    verifyHeap(gc);
-  });
-
-  it("sweep no more than their object's span when they are read before the sweep is done", () => {
-    const { gc, make } = setUp();
-    const o = make();
-    gc.refs.alloc(o);
-    const w = gc.finalizers.weak(o);
-    for (let i = 0; i < 20_000; i++) make();
-    gc.start();
-    while (gc.step() !== "terminate");
-    const before = gc.heap.pagesSwept;
-    expect(w.value()).toBe(o);
-    expect(gc.heap.pagesSwept).toBe(before + 1);
-    gc.finalizers.setFinalizer(o, () => {});
-    expect(gc.heap.pagesSwept).toBe(before + 1);
-    gc.gc();
-    verifyHeap(gc);
-  });
-
-  it("do not return an object that is dead but not swept", () => {
-    const { gc, make } = setUp();
-    const w = gc.finalizers.weak(make());
-    gc.start();
-    while (gc.step() !== "terminate");
-    expect(w.value()).toBe(0);
-  });
-});
-
-describe("the cell of a weak pointer", () => {
-  it("is free once V8 has collected the pointer, also after a heap was dropped that waited for such news", async () => {
-    const weakTo = (rig: ReturnType<typeof setUp>) => {
-      const o = rig.make();
-      rig.gc.refs.alloc(o);
-      for (let i = 0; i < 10; i++) rig.gc.finalizers.weak(o);
-      return o;
-    };
-    await dropWithReportsDue(() => {
-      const other = setUp();
-      weakTo(other);
-      return other;
-    });
-    const kept = setUp();
-    const o = weakTo(kept);
-    expect(kept.a.findSpecial(o, SPECIAL_WEAK)).not.toBe(0);
-    await collectHostUntil(() => kept.a.findSpecial(o, SPECIAL_WEAK) === 0);
-  });
-});
-
-describe("V8's news of a weak pointer", () => {
-  const { FinalizationRegistry: Registry, WeakRef: Ref } = globalThis;
-  type News = (held: unknown) => void;
-  /** What V8 would call, and with what, for each pointer in the order they were made. */
-  let news: (() => void)[];
-  let dead: Set<object>;
-
-  beforeEach(() => {
-    news = [];
-    dead = new Set();
-    globalThis.FinalizationRegistry = class {
-      readonly #f: News;
-      constructor(f: News) {
-        this.#f = f;
-      }
-      register(_target: object, held: unknown): void {
-        news.push(() => this.#f(held));
-      }
-      unregister(): void {}
-    } as never;
-    globalThis.WeakRef = class {
-      readonly #target: object;
-      constructor(target: object) {
-        this.#target = target;
-      }
-      deref(): object | undefined {
-        return dead.has(this.#target) ? undefined : this.#target;
-      }
-    } as never;
-  });
-
-  afterEach(() => {
-    globalThis.FinalizationRegistry = Registry;
-    globalThis.WeakRef = Ref;
-  });
-
-  it("takes the special away, so that a later pointer is another one and works", () => {
-    const { gc, make, a } = setUp();
-    const o = make();
-    const root = gc.refs.alloc(o);
-    const first = gc.finalizers.weak(o);
-    expect(gc.finalizers.weak(o)).toBe(first);
-    dead.add(first);
-    news[0]();
-    expect(a.findSpecial(o, SPECIAL_WEAK)).toBe(0);
-    const second = gc.finalizers.weak(o);
-    expect(second).not.toBe(first);
-    gc.refs.free(root);
-    gc.gc();
-    expect(second.value()).toBe(0);
-  });
-
-  it("is ignored when another pointer was made before it came", () => {
-    const { gc, make, a, cycle } = setUp();
-    const o = make();
-    const root = gc.refs.alloc(o);
-    const first = gc.finalizers.weak(o);
-    dead.add(first);
-    const second = gc.finalizers.weak(o);
-    expect(second).not.toBe(first);
-    news[0]();
-    expect(a.findSpecial(o, SPECIAL_WEAK)).not.toBe(0);
-    expect(gc.finalizers.weak(o)).toBe(second);
-    expect(second.value()).toBe(o);
-    // The cell is not handed out again while the second pointer has it.
-    const other = make();
-    gc.finalizers.setFinalizer(other, () => {});
-    expect(second.value()).toBe(o);
-    gc.refs.free(root);
-    cycle();
-    expect(second.value()).toBe(0);
-  });
-});
-
-describe("queues of finalizers and cleanups", () => {
-  it("are taken from one by one, and each wakes when it gets its first entry", () => {
-    const { gc, make, woken } = setUp();
-    const { finalizers } = gc;
-    const ran: string[] = [];
-    const finalizer = make();
-    finalizers.setFinalizer(finalizer, () => ran.push("finalizer"));
-    gc.gc();
-    expect(woken()).toBe(1);
-    for (let i = 0; i < 2; i++) finalizers.addCleanup(make(), () => ran.push("cleanup"), i);
-    gc.gc();
-    expect(woken()).toBe(2);
-    expect([finalizers.queuedOf("finalizer"), finalizers.queuedOf("cleanup"), finalizers.queued]).toEqual([
-      1, 2, 3,
-    ]);
-    const f = finalizers.next("cleanup")!;
-    expect(f.kind).toBe("cleanup");
-    finalizers.done(f);
-    expect([finalizers.queuedOf("finalizer"), finalizers.queuedOf("cleanup")]).toEqual([1, 1]);
-    expect(finalizers.run()).toBe(2);
-    expect(ran).toEqual(["finalizer", "cleanup"]);
-    expect(finalizers.next("finalizer")).toBe(null);
-    expect(finalizers.next("cleanup")).toBe(null);
-  });
-});
-
 describe("finalizers in bulk", () => {
   it("all run, and the memory comes back", () => {
     const { gc, make, a } = setUp({ godebug: {} });
@@ -552,100 +316,6 @@ describe("finalizers in bulk", () => {
   });
 });
 
-describe("a memory without room for metadata", () => {
-  /** Takes what is left for metadata, to the last word. */
-  function exhaust({ a }: ReturnType<typeof setUp>): void {
-    for (let n = 1 << 20; n >= 8; n /= 2) while (a.mem.persistentAlloc(n, 8, "otherSys") !== 0);
-  }
-
-  it("queues what is due all the same: the entry was taken when the finalizer was set", () => {
-    const s = setUp({ maxMemory: 64 * 2 ** 20 });
-    const { gc, make, heapObjects } = s;
-    const ran: string[] = [];
-    // More than a block of entries holds.
-    const n = 600;
-    for (let i = 0; i < n; i++) {
-      gc.finalizers.setFinalizer(make(), () => ran.push("finalizer"));
-      gc.finalizers.addCleanup(make(), () => ran.push("cleanup"), 0);
-    }
-    exhaust(s);
-    gc.gc();
-    gc.finalizers.run();
-    expect(ran.filter((x) => x === "finalizer")).toHaveLength(n);
-    expect(ran.filter((x) => x === "cleanup")).toHaveLength(n);
-    gc.gc();
-    expect(heapObjects()).toBe(0);
-    // What they took serves the next ones.
-    for (let i = 0; i < n; i++) gc.finalizers.addCleanup(make(), () => ran.push("again"), 0);
-    gc.gc();
-    gc.finalizers.run();
-    expect(ran.filter((x) => x === "again")).toHaveLength(n);
-  });
-
-  it("refuses the finalizer that it has no room for, and nothing of it is left", () => {
-    const s = setUp({ maxMemory: 64 * 2 ** 20 });
-    const { gc, make, heapObjects } = s;
-    const o = make();
-    const ref = gc.refs.alloc(o);
-    let ran = 0;
-    exhaust(s);
-    const refused = (set: () => void): number => {
-      let n = 0;
-      try {
-        for (;;) {
-          set();
-          n++;
-        }
-      } catch (err) {
-        if (!isFatalError(err)) throw err;
-        expect(err.message).toContain("out of memory");
-      }
-      return n;
-    };
-    const n = refused(() => gc.finalizers.addCleanup(o, () => ran++, 0));
-    expect(refused(() => gc.finalizers.setFinalizer(make(), () => ran++))).toBe(0);
-    gc.refs.free(ref);
-    gc.gc();
-    gc.finalizers.run();
-    expect(ran).toBe(n);
-    expect(heapObjects()).toBe(0);
-  });
-});
-
-/** Finalizers without a collector: the test says what the sweeper finds, and keeps what the host is asked for. */
-function bare() {
-  const { a, gc, node, u32 } = rig();
-  const calls: string[] = [];
-  const counted: string[] = [];
-  const host = {
-    marking: false,
-    shade: (p: number) => void calls.push(`shade ${p}`),
-    scanFinalizerObject: (base: number) => void calls.push(`scan ${base}`),
-    ensureSwept: (span: number): void => void calls.push(`sweep ${span}`),
-    wake: () => void calls.push("wake"),
-  };
-  const record = { countFinalization: (name: string) => void counted.push(name) } as unknown as GCRecord;
-  const fin = new Finalizers(gc.heap, host, record);
-  const said = (): string[] => calls.splice(0);
-  return {
-    a,
-    u32,
-    fin,
-    host,
-    counted,
-    said,
-    make: () => a.mallocTyped(node),
-    /** The object's finalizer is due. */
-    finalize(p: Addr): void {
-      fin.queueFinalizer(a.removeSpecial(p, SPECIAL_FINALIZER), p);
-    },
-    /** The object is freed. */
-    cleanUp(p: Addr): void {
-      fin.queueCleanup(a.removeSpecial(p, SPECIAL_CLEANUP));
-    },
-  };
-}
-
 describe("an address that can't be collected or is no object's", () => {
   it("has cleanups that never run, and weak pointers that go on reading it", () => {
     const { a, fin, said } = bare();
@@ -656,7 +326,7 @@ describe("an address that can't be collected or is no object's", () => {
     expect([said(), fin.queued]).toEqual([[], 0]);
   });
 
-  it("is refused in Go's words, and what is no function in ours", () => {
+  it("is refused in Go's words; a value that is no function is refused in ours", () => {
     const { fin, make } = bare();
     const nop = (): void => {};
     const none = 4096 as Addr;
@@ -692,7 +362,7 @@ describe("an address that can't be collected or is no object's", () => {
     ]);
   });
 
-  it("is told from the beginning of an object, whose header comes before it", () => {
+  it("is distinguished from the beginning of an object, whose header comes before it", () => {
     const { a, fin } = bare();
     const objects = [
       a.mallocTyped(a.newType(512, [1])),
@@ -710,150 +380,6 @@ describe("an address that can't be collected or is no object's", () => {
     }
     // Tiny objects share a block, and begin anywhere in it.
     for (const p of [a.mallocNoscan(4), a.mallocNoscan(4)]) fin.setFinalizer(p, () => {});
-  });
-});
-
-describe("the entries of the queues", () => {
-  it("are taken from blocks of 255, and used again once their function was taken away, stopped or done", () => {
-    const { a, fin, make, finalize } = bare();
-    const { mem } = a;
-    let blocks = 0;
-    const { persistentAlloc } = mem;
-    mem.persistentAlloc = (...args) => {
-      if (args[0] === 4096) blocks++;
-      return persistentAlloc.apply(mem, args);
-    };
-    const objects = Array.from({ length: 255 }, make);
-    for (let round = 0; round < 3; round++) {
-      for (const p of objects) fin.setFinalizer(p, () => {});
-      expect(blocks).toBe(1);
-      if (round === 0) for (const p of objects) fin.setFinalizer(p, null);
-      else {
-        for (const p of objects) finalize(p);
-        fin.run();
-      }
-    }
-    const cleanups = objects.map((p) => fin.addCleanup(p, () => {}, 0));
-    for (const c of cleanups) c.stop();
-    expect(blocks).toBe(1);
-    for (const p of objects) fin.setFinalizer(p, () => {});
-    fin.addCleanup(objects[0], () => {}, 0);
-    expect(blocks).toBe(2);
-    mem.persistentAlloc = persistentAlloc;
-  });
-
-  it("are none where a finalizer is taken away that was not set", () => {
-    const { fin, make, finalize } = bare();
-    const [p, q] = [make(), make()];
-    fin.setFinalizer(p, () => {});
-    fin.setFinalizer(q, null);
-    const ran: number[] = [];
-    for (const o of [make(), make()]) {
-      fin.setFinalizer(o, (x) => void ran.push(x));
-      finalize(o);
-    }
-    expect([fin.run(), new Set(ran).size]).toEqual([2, 2]);
-  });
-
-  it("are given back when there is no memory for the special", () => {
-    for (const what of ["finalizer", "cleanup", "weak pointer"]) {
-      const { a, fin, make, finalize } = bare();
-      const p = make();
-      const { addSpecial } = a;
-      a.addSpecial = () => -1;
-      const set = () => {
-        if (what === "finalizer") fin.setFinalizer(p, () => {});
-        else if (what === "cleanup") fin.addCleanup(p, () => {}, 0);
-        else fin.weak(p);
-      };
-      const detail = `gc: no room for a ${what}'s special`;
-      expect(set).toThrow(
-        expect.objectContaining({ message: expect.stringContaining("out of memory"), detail }),
-      );
-      a.addSpecial = addSpecial;
-      fin.setFinalizer(p, () => {});
-      finalize(p);
-      expect(fin.run()).toBe(1);
-    }
-  });
-
-  it("root the objects of finalizers, from all blocks, until each is done", () => {
-    const { fin, make, finalize, cleanUp } = bare();
-    const objects = Array.from({ length: 600 }, make);
-    for (const p of objects) {
-      fin.setFinalizer(p, () => {});
-      fin.addCleanup(p, () => {}, 0);
-    }
-    const rooted = () => {
-      const seen: number[] = [];
-      fin.forEachQueued((p) => seen.push(p));
-      return seen.sort((x, y) => x - y);
-    };
-    expect(rooted()).toEqual([]);
-    for (const p of objects) {
-      finalize(p);
-      cleanUp(p);
-    }
-    expect(rooted()).toEqual(objects);
-    const first = fin.next()!;
-    expect([first.kind, first.arg, rooted().length]).toEqual(["finalizer", objects[0], 600]);
-    fin.done(first);
-    expect(rooted()).toEqual(objects.slice(1));
-    fin.run();
-    expect(rooted()).toEqual([]);
-  });
-
-  it("wake the consumer at the first of each queue, and keep their order when it has taken some", () => {
-    const { fin, make, finalize, cleanUp, said, counted } = bare();
-    const [a, b, c] = [make(), make(), make()];
-    for (const p of [a, b, c]) {
-      fin.setFinalizer(p, () => {});
-      fin.addCleanup(p, () => {}, p + 1);
-    }
-    said();
-    finalize(a);
-    finalize(b);
-    cleanUp(a);
-    expect(said()).toEqual(["wake", "wake"]);
-    expect([fin.queued, fin.queuedOf("finalizer"), fin.queuedOf("cleanup")]).toEqual([3, 2, 1]);
-    const taken = [fin.next("cleanup")!, fin.next()!];
-    expect(fin.next("cleanup")).toBeNull();
-    finalize(c);
-    cleanUp(b);
-    cleanUp(c);
-    expect(said()).toEqual(["wake"]);
-    while (taken.length < 6) taken.push(fin.next()!);
-    expect(taken.map((f) => f.arg)).toEqual([a + 1, a, b, c, b + 1, c + 1]);
-    expect([fin.next(), fin.queued]).toEqual([null, 0]);
-    for (const f of taken) fin.done(f);
-    const n = (name: string) => counted.filter((x) => x === name).length;
-    expect(["finalizersQueued", "finalizersExecuted", "cleanupsQueued", "cleanupsExecuted"].map(n)).toEqual([
-      3, 3, 3, 3,
-    ]);
-  });
-
-  it("name a function, or the program ends", () => {
-    const { fin, make, finalize, a, u32 } = bare();
-    const p = make();
-    fin.setFinalizer(p, () => {});
-    const entry = u32[(a.findSpecial(p, SPECIAL_FINALIZER) + SPECIAL_AT.data) >>> 2];
-    finalize(p);
-    u32[(entry + 8) >>> 2] = 12_345;
-    expect(() => fin.next()).toThrow("gc: finalizer queue names an unknown function");
-  });
-
-  it("stay where a function throws and no listener takes the error", () => {
-    const { fin, make, finalize } = bare();
-    const failure = new Error("of the finalizer");
-    for (const throws of [true, false]) {
-      const p = make();
-      fin.setFinalizer(p, () => {
-        if (throws) throw failure;
-      });
-      finalize(p);
-    }
-    expect(() => fin.run()).toThrow(failure);
-    expect([fin.queued, fin.run()]).toEqual([1, 1]);
   });
 });
 

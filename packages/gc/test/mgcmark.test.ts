@@ -13,7 +13,7 @@ const free = process.env.GORT_MARKER === undefined;
 
 const seed = Number(process.env.GORT_SEED ?? Date.now() % 1_000_000);
 
-/** Marks by steps whose length `rnd` decides, `next` deciding who does each. */
+/** Marks by steps. `rnd` decides their length, and `next` which marker does each. */
 function mark(r: Rig, marker: Marker, rnd: Random, next: () => Marker): Marked {
   beginMarking(r, marker);
   for (let n = 1; n > 0; ) n = next().drain(1 + rnd(5000));
@@ -292,7 +292,7 @@ describe("roots and objects that are scanned for the collector", () => {
     expect(shaded).toEqual([16, 24, 40, 48, 56]);
   });
 
-  it("are what an object with a finalizer refers to, but for itself, at the price of its slot", () => {
+  it("are the objects to which one with a finalizer refers, without itself, at the price of its slot", () => {
     const { a, u32, marker, shaded } = recorded();
     const p = a.mallocTyped(a.newType(48, [0x3f]));
     const values = [p, p + 47, p + 48, p - 1, 0, 8];
@@ -309,7 +309,7 @@ describe("roots and objects that are scanned for the collector", () => {
 });
 
 describe("the figures of a cycle", () => {
-  it("are sums over all threads, and by size class of what was scanned there", () => {
+  it("are sums over all threads, and by size class of the objects scanned there", () => {
     const r = rig({ maxMemory: 64 * MiB });
     const make = (size: number, n: number) => {
       const typ = r.a.newType(size, [1]);

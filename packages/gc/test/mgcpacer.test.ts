@@ -178,7 +178,7 @@ describe("a simulated program", () => {
     [200, 64 * MiB],
     [120, 256 * MiB],
   ] as const) {
-    it(`that allocates ${rate} bytes a microsecond over ${live / MiB} MiB settles at its goal, with the collector at its share`, () => {
+    it(`at ${rate} bytes a microsecond over ${live / MiB} MiB settles at goal and collector's share`, () => {
       for (const { goal, peak, share } of simulate(20, rate, live).slice(8)) {
         expect(peak).toBeLessThanOrEqual(goal * 1.1);
         expect(peak).toBeGreaterThan(goal * 0.85);
@@ -221,7 +221,7 @@ describe("the formulas, to the byte", () => {
     expect(at({ triggered: 11 * MiB - 65535 })).toEqual({ goal: BigInt(11 * MiB + 1), rule: "triggered" });
   });
 
-  it("give a limit goal with its headroom, and what is live where the limit allows less", () => {
+  it("give a limit goal with its headroom, and the live bytes where the limit allows less", () => {
     const at = (memoryLimit: number, more: Partial<GoalInputs> = {}) =>
       heapGoalExact(inputs({ gcPercent: -1, memoryLimit: BigInt(memoryLimit), heapFree: 2 * MiB, ...more }));
     // 8 MiB of 20 are neither free nor objects.

@@ -36,7 +36,7 @@ describe("sweeping in proportion", () => {
     sweeper.start(1, false);
   });
 
-  it("spreads the pages over what may be allocated up to 1 MiB before the trigger", () => {
+  it("spreads the pages over the bytes that may be allocated up to 1 MiB before the trigger", () => {
     sweeper.pace(21 * MiB);
     expect(sweeper.pagesPerByte).toBe(1000 / (10 * MiB));
     heap.pagesSwept = 400;
@@ -57,7 +57,7 @@ describe("sweeping in proportion", () => {
     }
   });
 
-  it("owes what the heap has grown by since, and is going to", () => {
+  it("owes pages for the growth of the heap since then, and for the growth to come", () => {
     heap.pagesSwept = 400;
     sweeper.pace(21 * MiB);
     state.pagesPerByte = 1 / PAGE;
@@ -75,7 +75,7 @@ describe("sweeping in proportion", () => {
     expect(heap.pagesSwept).toBe(414);
   });
 
-  it("counts the pages that the caller sweeps itself against what is owed", () => {
+  it("counts the pages that the caller sweeps itself as paid", () => {
     sweeper.pace(21 * MiB);
     state.pagesPerByte = 1 / PAGE;
     sweeper.deductSweepCredit(10 * PAGE, 4);
@@ -111,7 +111,7 @@ describe("sweeping in proportion", () => {
   });
 });
 
-describe("what a cycle leaves to sweep", () => {
+describe("the garbage that a cycle leaves to sweep", () => {
   /** A heap of full spans of garbage, marked and not swept. */
   function garbage(bytes: number): Rig {
     const r = rig();
@@ -121,7 +121,7 @@ describe("what a cycle leaves to sweep", () => {
     return r;
   }
 
-  it("is swept one span at a time, told once when all is, with the ratio in force", () => {
+  it("is swept one span at a time; the end is reported once, with the ratio in force", () => {
     const r = garbage(40 * PAGE);
     const { sweeper } = r.gc;
     const ratio = 1 / MiB;
@@ -232,7 +232,7 @@ describe("the specials of two neighbours", () => {
 });
 
 describe("a special that the collector has no use for", () => {
-  it("goes with its object, and the memory profile is not told", () => {
+  it("goes with its object, and the memory profile gets no report", () => {
     const freed: number[] = [];
     const { a, gc, heapObjects } = rig({ freeProfile: (data) => void freed.push(data) });
     const p = a.mallocNoscan(64);
@@ -279,7 +279,7 @@ describe("a span", () => {
     expect(() => gc.sweeper.ensureSwept(a.spanOf(q) as number)).toThrow("gc: unswept span is on no list");
   });
 
-  it("has every word of its bits swept: what dies is clobbered, and a stray mark is named", () => {
+  it("has every word of its bits swept: dead objects are clobbered, and a stray mark is named", () => {
     const { a, gc, u32, node, heapObjects } = rig({ godebug: "clobberfree=1" });
     const objects = Array.from({ length: 256 }, () => a.mallocTyped(node));
     const span = a.spanOf(objects[0]) as number;
@@ -307,7 +307,7 @@ describe("a span", () => {
     });
   });
 
-  it("keeps the bytes of what dies in it under allocfreetrace alone", () => {
+  it("keeps the bytes of dead objects under allocfreetrace alone", () => {
     const { a, gc, u32, node } = rig({ godebug: "allocfreetrace=1" });
     gc.refs.alloc(a.mallocTyped(node));
     const p = a.mallocTyped(node);
@@ -318,7 +318,7 @@ describe("a span", () => {
 });
 
 describe("the end of marking", () => {
-  it("counts what was born black as live: the next goal grows from it", () => {
+  it("counts objects born black as live: the next goal grows from them", () => {
     const r = rig();
     for (let n = 0; n < 8; n++) r.gc.refs.alloc(r.a.mallocNoscan(MiB));
     r.gc.start();

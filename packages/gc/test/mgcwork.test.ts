@@ -35,7 +35,7 @@ function setUp() {
 }
 
 describe("the stack of grey objects", () => {
-  it("gives back what it holds across its pieces, each of them last first", () => {
+  it("gives back its addresses across its pieces, last first in each", () => {
     const { stack, bufs, marker } = setUp();
     const n = 5 * PIECE + 7;
     for (let i = 1; i <= n; i++) stack.push(i);
@@ -141,7 +141,7 @@ describe("the stack of grey objects", () => {
     expect(stack.pop()).toBe(0);
   });
 
-  it("holds what a list would under any mixture of pushes, pops and shares, and gives all memory back", () => {
+  it("holds the same as a list under any mixture of pushes, pops and shares, and gives all memory back", () => {
     const { stack, bufs, w, gc, marker, u32 } = setUp();
     const { heap } = gc;
     const chunks = new Set<number>();

@@ -54,7 +54,7 @@ describe("a fatal error", () => {
     },
   };
   for (const [way, run] of Object.entries(ways)) {
-    it(`${way} ends the collector, which says why to whoever wants a collection`, () => {
+    it(`${way} ends the collector, and later calls throw it as the cause`, () => {
       let stopped = 0;
       const world = {
         stopTheWorld: () => void stopped++,
@@ -243,7 +243,7 @@ describe("a callback that throws", () => {
     finishCycle(gc);
   });
 
-  it("may not collect, and what it calls is refused", () => {
+  it("may not collect: its calls are refused", () => {
     const errors: string[] = [];
     const { gc } = rig({
       events: {
@@ -324,7 +324,7 @@ describe("a callback that throws", () => {
     expect(gc.readGCStats().numGC).toBe(2);
   });
 
-  it("to whom the memory profile is told of frees keeps its error until all is swept", () => {
+  it("that gets the memory profile's frees keeps its error until all is swept", () => {
     const freed: number[] = [];
     const { a, gc, heapObjects } = rig({
       freeProfile: (data) => {

@@ -63,7 +63,7 @@ describe("a sweep that ends in an allocation", () => {
     }
   });
 
-  it("is told of when the allocation is over: callbacks may allocate, flush and set limits, but not collect", () => {
+  it("is reported when the allocation is over: callbacks may allocate, flush and set limits, but not collect", () => {
     const called = new Map<string, number>();
     const refusals = new Set<string>();
     const stats = newHeapStats();

@@ -59,7 +59,7 @@ describe("the ref table", () => {
     expect(found).toEqual([11, 33]);
   });
 
-  it("shades what is stored and what is freed while a cycle marks", () => {
+  it("shades stored and freed pointers while a cycle marks", () => {
     const shaded: number[] = [];
     const refs = new RefTable(createLinearMemory({ maxMemory: 64 << 20 }), {
       marking: true,

@@ -38,7 +38,7 @@ function markAll(h: Heap): void {
 }
 
 describe("verifyHeap", () => {
-  it("counts what is allocated and what is reachable, with the bytes of its slots", () => {
+  it("counts allocated and reachable objects, with the bytes of their slots", () => {
     const h = heap();
     const large = h.a.mallocNoscan(100_000);
     expect(verifyHeap(h.gc)).toEqual({ objects: 5, reachable: 2, reachableBytes: 64 });
@@ -57,7 +57,7 @@ describe("verifyHeap", () => {
     );
   });
 
-  it("names a reachable object that is free, and what leads to it", () => {
+  it("names a reachable object that is free, and the slot that leads to it", () => {
     for (const [which, from] of [
       ["a", () => 0],
       ["b", (h: Heap) => h.p.a as number],
@@ -89,7 +89,7 @@ describe("verifyHeap", () => {
     expect(verifyHeap(h.gc)).toEqual({ objects: 4, reachable: 2, reachableBytes: 64 });
   });
 
-  it("names what is wrong with the marks of a span that is not swept yet", () => {
+  it("names a wrong mark of a span that is not swept yet", () => {
     const make = () => {
       const h = heap();
       markAll(h);
@@ -186,7 +186,7 @@ describe("verifyTricolour", () => {
 });
 
 describe("forEachHeapPointer", () => {
-  it("gives every pointer slot of what is allocated, reachable or not, with its value", () => {
+  it("gives every pointer slot of allocated objects, reachable or not, with its value", () => {
     const h = heap();
     const { a, b, c, d } = h.p;
     h.a.mallocNoscan(64);
@@ -222,7 +222,7 @@ describe("finishCycle", () => {
 });
 
 describe("the clock of tests", () => {
-  it("moves when it is told to, and its wall clock with it", () => {
+  it("moves only when a test moves it, and its wall clock with it", () => {
     const clock = new FakeClock();
     const start = clock.walltime();
     expect([clock.nanotime(), start]).toEqual([0, 1_700_000_000_000_000_000n]);

@@ -6,7 +6,7 @@ import { MiB, random, rig } from "../kit.ts";
 const seed = Number(process.env.GORT_SEED ?? Date.now() % 1_000_000);
 
 describe(`a program that runs for long (seed ${seed}; GORT_SEED repeats it)`, () => {
-  it("keeps its memory: what it has after a tenth of its run it has at the end", () => {
+  it("keeps its memory: the figure after a tenth of the run is that at the end", () => {
     const r = rig({ maxMemory: 256 * MiB });
     const { a, gc, node, u32 } = r;
     const rnd = random(seed);
