@@ -1,16 +1,28 @@
 // The collector
 
+export { Collector, createCollector } from "./mgc.ts";
+export type { CollectorEvents, CollectorOptions, World } from "./world.ts";
 export { type Clock, systemClock } from "./clock.ts";
-// Errors
-export { FatalError, isFatalError } from "@gort/base";
 export { type GCStats, newGCStats } from "./gc-stats.ts";
+
+// Errors
+
+export { FatalError, isFatalError } from "@gort/base";
+
 // Debug switches and trace lines
-export { fmtNSAsMS, formatGCTrace, type GCTrace } from "./gc-trace.ts";
+
 export type { SwitchInfo } from "@gort/base";
 export { GODEBUG_SWITCHES, type Godebug, type GodebugSwitch, parseGodebug } from "./godebug.ts";
+export { fmtNSAsMS, formatGCTrace, type GCTrace } from "./gc-trace.ts";
+
 // Roots and stores
+
 export type { WriteBarrier } from "./mbarrier.ts";
+export type { StackRoots } from "./mark-roots.ts";
+export type { RefSlot, RefTable } from "./ref-table.ts";
+
 // Finalizers, cleanups, weak pointers
+
 export type {
   Cleanup,
   CleanupFn,
@@ -20,8 +32,9 @@ export type {
   Finalizers,
   WeakPointer,
 } from "./mfinal.ts";
-export { Collector, createCollector } from "./mgc.ts";
+
 // Pacing, as functions
+
 export {
   type AssistRatios,
   assistRatios,
@@ -40,6 +53,3 @@ export {
   type TriggerInputs,
   trigger,
 } from "./mgcpacer.ts";
-export type { StackRoots } from "./mark-roots.ts";
-export type { RefSlot, RefTable } from "./ref-table.ts";
-export type { CollectorEvents, CollectorOptions, World } from "./world.ts";

@@ -4,7 +4,7 @@
  * is for one thread at a time; mark-parallel.ts is for several.
  */
 
-import { ctz32, hex, throwFatal } from "@gort/base";
+import { ctz32 } from "@gort/base";
 import { type ClassTables, MAGIC_SHIFT, PAGE_MARK_MAX, PAGE_MASK } from "./class-tables.ts";
 import {
   type GCHeap,
@@ -33,6 +33,7 @@ import {
   WORKBUF_HEADER,
   WORKBUF_MASK,
 } from "./mark-state.ts";
+import { checkPointer, type MarkTwin } from "./mark-twin.ts";
 import type { WorkBufs } from "./mgcwork.ts";
 
 // Constants of the inner loops, under names of this file. V8 folds these into optimised code, but it loads an imported
@@ -44,24 +45,6 @@ const CLASS = PAGE_INFO_CLASS;
 const MARKS = PAGE_INFO_MARK_WORD;
 const MARKS_SHIFT = PAGE_INFO_MARK_WORD_SHIFT;
 const BITS = HEAP_BITS_SHIFT;
-
-/** Scans grey objects, for one thread. */
-export interface MarkTwin {
-  /** Scans until about `budget` bytes are scanned or the thread finds no grey object. Returns the bytes scanned. */
-  drain(budget: number): number;
-}
-
-/**
- * Checks a pointer that leads to no object. Outside of the heap, and in spans of other use, it is fine; in free heap
- * memory it means corruption.
- */
-export function checkPointer(heap: GCHeap, p: number): void {
-  if (!heap.isFreeHeapPage(p)) return;
-  throwFatal(
-    "found bad pointer in Go heap (incorrect use of unsafe or cgo?)",
-    `runtime: pointer ${hex(p)} to unallocated span${heap.describe(p)}`,
-  );
-}
 
 export class MarkJS implements MarkTwin {
   readonly #heap: GCHeap;

@@ -40,7 +40,6 @@ import {
   OBJ_LARGE_CLASS,
   PAGE_SHIFT,
 } from "./heap.ts";
-import { checkPointer, type MarkTwin } from "./mark-js.ts";
 import {
   ENTRY_PAGE_MASK,
   GCWORK_AT,
@@ -55,6 +54,7 @@ import {
   WORKBUF_HEADER,
   WORKBUF_MASK,
 } from "./mark-state.ts";
+import { checkPointer, type MarkTwin } from "./mark-twin.ts";
 import type { WorkBufs } from "./mgcwork.ts";
 
 export class MarkParallelJS implements MarkTwin {

@@ -34,7 +34,6 @@
 import type { Allocator } from "@gort/allocator";
 import { throwFatal } from "@gort/base";
 import { GCHeap } from "./heap.ts";
-import type { MarkTwin } from "./mark-js.ts";
 import { MarkParallelJS } from "./mark-parallel.ts";
 import {
   GCWORK_AT,
@@ -47,6 +46,7 @@ import {
   WORK_PARKED,
   WORK_RUNNING,
 } from "./mark-state.ts";
+import type { MarkTwin } from "./mark-twin.ts";
 import { markWasm } from "./mark-wasm.ts";
 import type { Marker, MarkerKind } from "./mgcmark.ts";
 import { WorkBufs } from "./mgcwork.ts";

@@ -44,7 +44,7 @@ export class KernelCode {
   /** Imports: the buffer in hand is full, or empty; 0 if there is no other. */
   readonly grow: Func;
   readonly refill: Func;
-  /** Import: checkPointer of mark-js.ts. */
+  /** Import: checkPointer of mark-twin.ts. */
   readonly badPointer: Func;
 
   constructor(state: MarkState, work: number, parallel: boolean) {

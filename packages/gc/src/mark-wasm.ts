@@ -14,8 +14,8 @@
  *     mark-wasm-queues.ts  ring and stack           mark-wasm.ts        the functions in order, and the host's side
  */
 import { type Func, loop, ret, wasmHost, when } from "@gort/memory/internal";
-import { checkPointer, type MarkTwin } from "./mark-js.ts";
 import type { MarkState } from "./mark-state.ts";
+import { checkPointer, type MarkTwin } from "./mark-twin.ts";
 import { inc, KernelCode } from "./mark-wasm-code.ts";
 import { dequeue, emitPop, emitPush, emitQueuePage } from "./mark-wasm-queues.ts";
 import {

@@ -190,8 +190,18 @@ export class Collector {
       startNs,
     );
     this.#stops = new Stops(this.#world, this.#cycle);
-    this.#runner = new CycleRunner({
-      heap,
+    this.#runner = this.#makeRunner(startNs);
+    this.marker.onFallback = (err) => this.#reports.fallback(err, options.marker === "wasm");
+    // A heap that was in use before had no collector, so all of its spans are swept.
+    heap.phase = GC_OFF;
+    heap.heapMarked = 0;
+    this.#setHooks();
+    this.#commit();
+  }
+
+  #makeRunner(startNs: number): CycleRunner {
+    return new CycleRunner({
+      heap: this.heap,
       marker: this.marker,
       roots: this.roots,
       sweeper: this.sweeper,
@@ -210,12 +220,6 @@ export class Collector {
       tell: () => this.#tell(),
       commit: () => this.#commit(),
     });
-    this.marker.onFallback = (err) => this.#reports.fallback(err, options.marker === "wasm");
-    // A heap that was in use before had no collector, so all of its spans are swept.
-    heap.phase = GC_OFF;
-    heap.heapMarked = 0;
-    this.#setHooks();
-    this.#commit();
   }
 
   #setHooks(): void {

@@ -47,7 +47,7 @@ import { throwFatal } from "@gort/base";
 import type { ScanStats } from "./gc-trace.ts";
 import { type GCHeap, MSPAN_AT, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
 import { forEachPointerSlot, isMarked } from "./heap-walk.ts";
-import { MarkJS, type MarkTwin } from "./mark-js.ts";
+import { MarkJS } from "./mark-js.ts";
 import {
   GCWORK_AT,
   MARK_AT,
@@ -57,6 +57,7 @@ import {
   THREAD_LOST,
   WORK_OWNED,
 } from "./mark-state.ts";
+import type { MarkTwin } from "./mark-twin.ts";
 import { markWasmSteps } from "./mark-wasm.ts";
 import { WorkBufs } from "./mgcwork.ts";
 
