@@ -224,19 +224,19 @@ export class Finalizers {
       outOfMemory("gc: no room for a cleanup's special");
     }
     const id = this.#u32[(entry + ENTRY_AT.fn) >>> 2];
+    // While #fns has the id, the entry is this cleanup's; its kind says whether it is queued.
+    const pending = (): boolean => this.#fns.has(id) && this.#u32[(entry + ENTRY_AT.kind) >>> 2] === 0;
     return {
       stop: () => {
         // If it is queued or has run, the special is gone, and the address may belong to another object.
-        if (!this.#fns.has(id) || this.#queuedCleanups.has(id)) return;
+        if (!pending()) return;
         this.#host.ensureSwept(allocator.spanOf(object));
-        if (!this.#fns.has(id) || this.#queuedCleanups.has(id)) return;
+        if (!pending()) return;
         allocator.removeSpecial(object, SPECIAL_CLEANUP, entry);
         this.#unreserve(entry);
       },
     };
   }
-
-  readonly #queuedCleanups = new Set<number>();
 
   /** Makes a pointer to the object that does not keep it alive. */
   weak(object: Addr): WeakPointer {
@@ -326,7 +326,6 @@ export class Finalizers {
 
   /** The object is being freed: its cleanup is due. */
   queueCleanup(entry: number): void {
-    this.#queuedCleanups.add(this.#u32[(entry + ENTRY_AT.fn) >>> 2]);
     this.#record.countFinalization("cleanupsQueued");
     this.#enqueue(entry, SPECIAL_CLEANUP, 0);
   }
@@ -416,7 +415,6 @@ export class Finalizers {
     const record = this.#fns.get(id);
     if (!record) throwFatal("gc: finalizer queue names an unknown function", `id ${id}`);
     this.#fns.delete(id);
-    this.#queuedCleanups.delete(id);
     return {
       kind,
       fn: record.fn,
