@@ -102,7 +102,7 @@ import {
   timeSleep,
 } from "./time.ts";
 import { type RuntimeTimer, TimerHeap } from "./timer-heap.ts";
-import { creationSite, stack } from "./traceback.ts";
+import { creationSite, nameSystemFunc, stack } from "./traceback.ts";
 import { yieldIfDue, yieldNow } from "./yield.ts";
 
 /**
@@ -324,9 +324,13 @@ export class Scheduler implements Schedt {
     return g;
   }
 
-  /** Starts a goroutine of the runtime itself: not counted, no party to a deadlock, outlives main. */
-  goSystem(f: () => unknown, _name = f.name): Goroutine {
+  /**
+   * Starts a goroutine of the runtime itself: it is not counted, takes no part in a deadlock and outlives main. `name` is
+   * its function's in dumps, such as `runtime.bgsweep`; the default is the function's own name as one of package main.
+   */
+  goSystem(f: () => unknown, name?: string): Goroutine {
     const isGen = checkGoroutineFunction(f);
+    if (name !== undefined) nameSystemFunc(f, name);
     const g = this.pool.get();
     g.fn = f;
     g.nargs = isGen ? genFlag : 0;

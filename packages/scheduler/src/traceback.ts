@@ -110,15 +110,32 @@ export function creationSite(g: G): Frame | null {
   return creation(g)?.frame ?? null;
 }
 
+/** Names in Go's words of functions of the runtime, by function. */
+const systemNames = new WeakMap<object, string>();
+
+/** Gives `f`, the function of a goroutine of the runtime, the name that dumps show. */
+export function nameSystemFunc(f: object, name: string): void {
+  systemNames.set(f, name);
+}
+
+/** Name of the function of `g` as a dump shows it. */
+function funcName(g: G): string {
+  if (g.fn === null) return "unknown";
+  // The program may have replaced `name`.
+  const { name } = g.fn as { name: unknown };
+  return systemNames.get(g.fn) ?? goName(typeof name === "string" ? name : "");
+}
+
 /** The function of a goroutine of which no stack is known, at the place where it was started. */
 function entryFrame(g: G): Frame {
   const { sched } = g;
+  if (g.fn !== null && systemNames.has(g.fn)) {
+    return { func: funcName(g), file: "<runtime>", line: 0, outermost: true };
+  }
   let site: Frame | null | undefined;
   if ((g.flags & gMain) === 0) site = creationSite(g);
   else if (sched.mainSite !== null) site = framesOf(sched.mainSite, sched.symbolize)[0];
-  const name: unknown = g.fn?.name;
-  const func = goName(typeof name === "string" ? name : "");
-  return { func, file: site?.file ?? "unknown", line: site?.line ?? 0, outermost: true };
+  return { func: funcName(g), file: site?.file ?? "unknown", line: site?.line ?? 0, outermost: true };
 }
 
 /**
@@ -142,7 +159,7 @@ export function goroutineText(g: G, frames: readonly Frame[], status?: string): 
 
 function frameLines(g: G, frames: readonly Frame[], status?: string): string {
   if (frames.length === 0 && g.fn !== null) frames = [entryFrame(g)];
-  return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${systemText(g)}`;
+  return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${frames.at(-1)?.func === systemFunc(g) ? "" : systemText(g)}`;
 }
 
 /** The frame of the runtime with which the stack of a goroutine that runs a finalizer ends. */
@@ -225,7 +242,7 @@ export function currentG(s: Schedt): CurrentG | null {
   if (g === null || g.sched !== s) return null;
   return {
     goid: g.goid,
-    func: g.fn === null ? "unknown" : goName(g.fn.name),
+    func: funcName(g),
     createdBy: createdBy(g),
     runningMs: Math.max(0, s.clock.now() - s.lastSafepoint),
   };

@@ -161,6 +161,27 @@ describe("creation sites", () => {
 });
 
 describe("the report of a panic", () => {
+  it("has the name that a goroutine of the runtime was given, and its function's without one", () => {
+    const report = (name?: string): string => {
+      const s = createTestScheduler();
+      const work = () => {
+        throw "broken";
+      };
+      s.goSystem(work, name);
+      let error: unknown;
+      try {
+        s.runMain(() => s.sleep(1));
+      } catch (e) {
+        error = e;
+      }
+      return crashReport(error)!.text;
+    };
+    expect(report("runtime.gcBgMarkWorker")).toBe(
+      "panic: broken\n\ngoroutine 2 [running]:\nruntime.gcBgMarkWorker(...)\n\t<runtime>:0\n",
+    );
+    expect(report()).toBe("panic: broken\n\ngoroutine 2 [running]:\nmain.work(...)\n\tunknown:0\n");
+  });
+
   it("does not say that frames are missing if the stack is complete, at any length", () => {
     const s = createTestScheduler();
     const before = Error.stackTraceLimit;
