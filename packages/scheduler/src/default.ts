@@ -13,8 +13,8 @@ import {
   sendTo,
 } from "./chan.ts";
 import type { Operation } from "./op.ts";
-import { createScheduler, type Scheduler } from "./proc.ts";
 import { type G, getg, m0 } from "./runtime2.ts";
+import { createScheduler, type Scheduler } from "./scheduler.ts";
 
 let instance: Scheduler | null = null;
 let make = (): Scheduler => createScheduler();

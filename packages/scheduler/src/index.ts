@@ -73,5 +73,5 @@ export { defaultScheduler, setDefaultScheduler } from "./default.ts";
 export type { Frame, Symbolize } from "./frames.ts";
 export type { Clock, TaskQueue } from "./host.ts";
 export type { SchedulerOptions } from "./options.ts";
-export { createScheduler, Scheduler } from "./proc.ts";
+export { createScheduler, Scheduler } from "./scheduler.ts";
 export type { Leak, LongRun, SchedulerHooks } from "./runtime2.ts";

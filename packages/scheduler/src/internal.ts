@@ -63,4 +63,4 @@ export {
 } from "./traceback.ts";
 
 // Every entry needs all of the scheduler: it is then built as one chunk, and constants fold only within a chunk.
-export { Scheduler } from "./proc.ts";
+export { Scheduler } from "./scheduler.ts";

@@ -50,15 +50,12 @@
  * Sources: Go's runtime/proc.go and its scheduler design document; measurements in the project's performance notes.
  */
 
-import { FatalError, isFatalError, writeStderr, wrongNumber } from "@gort/base";
-import { type Chan, makechan, type RecvChan } from "./chan.ts";
+import { type FatalError, isFatalError, writeStderr } from "@gort/base";
 import { fillCounters, LatencySampler, schedCounters, schedCountersLength, shortPeriod } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
 import { Ends } from "./ends.ts";
-import { usedAfterClose } from "./errors.ts";
-import { capture, type StackHolder, type Symbolize, setStackTraceLimit, stackLines } from "./frames.ts";
-import type { NotAsync } from "./functions.ts";
-import { checkGoroutineFunction, Goroutine, genFlag, hostBody, resume, start } from "./goroutine.ts";
+import { type StackHolder, type Symbolize, setStackTraceLimit, stackLines } from "./frames.ts";
+import { resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
 import { type Clock, hostClock, hostTasks, type TaskQueue } from "./host.ts";
 import { HostTimer } from "./hosttimer.ts";
@@ -66,20 +63,17 @@ import { LeakDetector } from "./leak.ts";
 import { LeakSearch } from "./leak-search.ts";
 import { LockWaits, longLockMs } from "./lock-waits.ts";
 import { LongRuns } from "./longrun.ts";
-import type { Operation } from "./op.ts";
-import { bindClock, checkProcs, checkSeed, parseGodebug, type SchedulerOptions } from "./options.ts";
+import { bindClock, checkSeed, parseGodebug, type SchedulerOptions } from "./options.ts";
 import { Program } from "./program.ts";
 import {
   type AnyOp,
   type G,
-  Gdead,
   GQueue,
   Grunnable,
   Grunning,
   gHost,
   gSystem,
   type Leak,
-  type LongRun,
   type M,
   m0,
   P,
@@ -88,22 +82,9 @@ import {
   type Sudog,
 } from "./runtime2.ts";
 import { SchedTrace } from "./schedtrace.ts";
-import { type SelectCase, type SelectResultOf, selectgo } from "./select.ts";
-import { CreationSites, siteText } from "./sites.ts";
+import { CreationSites } from "./sites.ts";
 import { GStacks } from "./stack-tree.ts";
-import { syscallOp } from "./syscall.ts";
-import {
-  checkDuration,
-  type Ticker,
-  type Timer,
-  timeAfterFunc,
-  timeNewTicker,
-  timeNewTimer,
-  timeSleep,
-} from "./time.ts";
 import { type RuntimeTimer, TimerHeap } from "./timer-heap.ts";
-import { creationSite, nameSystemFunc, stack } from "./traceback.ts";
-import { yieldIfDue, yieldNow } from "./yield.ts";
 
 /**
  * Time that goroutines run before the event loop gets its turn. The clock is read every `maxBatch` switches at worst, which, if
@@ -123,15 +104,13 @@ const maxBatch = 16;
 const firstBatch = 2;
 /** Every so many ticks the global queue comes first. A prime, so that it does not beat with anything. */
 const globalTick = 61;
-/** Go's int32. */
-const maxProcs = 2 ** 31 - 1;
 /** A countdown that does not end, while nobody wants latencies. */
 const neverSample = 2 ** 30 - 1;
 const idle = 0;
 const scheduled = 1;
 const running = 2;
 
-export class Scheduler implements Schedt {
+export abstract class RunLoop implements Schedt {
   readonly clock: Required<Clock>;
   readonly hooks: SchedulerHooks;
   readonly symbolize: Symbolize | undefined;
@@ -151,9 +130,9 @@ export class Scheduler implements Schedt {
   /** GOMAXPROCS. One thread uses one P; of the others only the number exists. */
   nprocs = 1;
   readonly globq = new GQueue();
-  private readonly pool: GPool;
-  private readonly leak: LeakDetector | null;
-  private readonly leakSearch: LeakSearch;
+  protected readonly pool: GPool;
+  protected readonly leak: LeakDetector | null;
+  protected readonly leakSearch: LeakSearch;
   /** Goroutines found to be leaked: with `leakDetection`, and by searches. */
   readonly leaks: Leak[] = [];
   readonly timers = new TimerHeap();
@@ -166,17 +145,13 @@ export class Scheduler implements Schedt {
   nnotInGo = 0;
   /** Host code that awaits an op. */
   nhost = 0;
-  /** Calls into native code. Go counts them on each M; here schedulers share one. */
-  private ncgocall = 0;
-  /** Where main was called last. */
-  mainSite: StackHolder | null = null;
   /** Whether `close` was called. */
   closed = false;
   /** Seconds of the clock when it was last read. */
   coarseSec = 0;
 
   private readonly tasks: TaskQueue;
-  private readonly program: Program;
+  protected readonly program: Program;
   private readonly ends: Ends;
   private readonly trace: SchedTrace | null;
   private readonly startMs: number;
@@ -209,10 +184,9 @@ export class Scheduler implements Schedt {
   private globHead: G | null = null;
   private globSince = 0;
   private safepointRequested = false;
-  private worldStopped = false;
   private readonly hostTimer: HostTimer;
-  private readonly sites = new CreationSites();
-  private readonly long: LongRuns;
+  protected readonly sites = new CreationSites();
+  protected readonly long: LongRuns;
   private readonly onTask = () => this.runSlice(true);
   private readonly onMicrotask = () => this.runSlice(false);
 
@@ -258,111 +232,24 @@ export class Scheduler implements Schedt {
     const realTime = options.clock === undefined;
     this.program = new Program(this, this.pool, this.latencies, this.tasks, mode, realTime);
     this.ends = new Ends(this, this.pool, this.program, this.long);
-    this.gomaxprocs(checkProcs(options.gomaxprocs));
   }
 
-  // ---- goroutines ----
+  // ---- entering the run queues ----
 
-  /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-  go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine;
-  go(f: (...args: never[]) => unknown, arg?: unknown): Goroutine {
-    // A rest parameter would be allocated for every goroutine; forwarded like this, the arguments are not.
-    // biome-ignore lint/complexity/noArguments: see above
-    const n = arguments.length - 1;
-    if (n <= 1) return new Goroutine(this.newg(f, n, arg, this.go, null));
-    // biome-ignore lint/complexity/noArguments: see above
-    return this.goMany.apply(this, arguments as unknown as [never, ...unknown[]]);
-  }
-
-  private goMany(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine {
-    return this.newproc(f, args, this.goMany);
-  }
-
-  /** As go; the creation site is the caller of `below`. `onExit` is called when the goroutine has ended. */
-  newproc(
-    f: (...args: never[]) => unknown,
-    args: readonly unknown[],
-    below: unknown,
-    onExit: (() => void) | null = null,
-  ): Goroutine {
-    const n = args.length;
-    return new Goroutine(this.newg(f, n, n === 1 ? args[0] : args, below, onExit));
-  }
-
-  /** Makes a goroutine and lets it run; `arg` is the argument, or for `n` > 1 all of them. */
-  newg(
-    f: (...args: never[]) => unknown,
-    n: number,
-    arg: unknown,
-    below: unknown,
-    onExit: (() => void) | null,
-  ): G {
-    const isGen = checkGoroutineFunction(f);
-    if (this.closed) throw usedAfterClose("go");
-    const g = this.leak === null ? this.pool.get() : this.pool.getWeak();
-    g.fn = f;
-    g.arg = n > 0 ? arg : undefined;
-    g.nargs = isGen ? n | genFlag : n;
-    g.onExit = onExit;
-    if (this.leak !== null) {
-      const site = capture(below, 4);
-      g.site = site;
-      // Known at once: until then a captured stack holds functions, and with them what they can reach.
-      const createdBy = creationSite(g);
-      this.leak.add(g, { goid: g.goid, func: f.name, site: siteText(createdBy), createdBy });
-    }
-    const parent = m0.curg;
-    if (parent === null) {
-      g.parentGoid = 0;
-    } else {
-      g.parentGoid = parent.goid;
-      if (parent.labels !== null) g.labels = parent.labels;
-    }
-    if (this.leak === null) this.sites.record(g, f, below);
-    this.gstarted(g);
-    this.ready(g);
-    return g;
-  }
-
-  /**
-   * Starts a goroutine of the runtime itself: it is not counted, takes no part in a deadlock and outlives main. `name` is
-   * its function's in dumps, such as `runtime.bgsweep`; the default is the function's own name as one of package main.
-   */
-  goSystem(f: () => unknown, name?: string): Goroutine {
-    const isGen = checkGoroutineFunction(f);
-    if (name !== undefined) nameSystemFunc(f, name);
-    const g = this.pool.get();
-    g.fn = f;
-    g.nargs = isGen ? genFlag : 0;
-    g.flags = gSystem;
-    const h = new Goroutine(g);
-    this.ready(g);
-    return h;
-  }
-
-  /** Runs an op for host code. */
-  goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void {
-    if (this.closed) {
-      reject(usedAfterClose(`await of a ${op.what}`));
+  /** Makes a new or a waiting goroutine runnable. */
+  ready(g: G): void {
+    if (--this.countdown > 0) {
+      g.atomicstatus = Grunnable;
+      this.p.runqput(g, true, this.globq);
       return;
     }
-    const g = this.pool.get();
-    g.fn = hostBody;
-    g.nargs = 3 | genFlag;
-    g.arg = [op, resolve, reject];
-    g.flags = gHost;
-    this.gstarted(g);
-    this.ready(g);
-  }
-
-  gstarted(g: G): void {
-    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines++;
-    else if ((g.flags & gHost) !== 0) this.nhost++;
-  }
-
-  gended(g: G): void {
-    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines--;
-    else if ((g.flags & gHost) !== 0) this.nhost--;
+    if (g.blockStart !== 0) {
+      if (this.blockProfile) {
+        this.hooks.blockEvent?.(g, (this.clock.now() - g.blockStart) * 1e6, g.waitreason);
+      }
+      g.blockStart = 0;
+    }
+    this.readySlow(g);
   }
 
   private readySlow(g: G): void {
@@ -386,86 +273,44 @@ export class Scheduler implements Schedt {
     return latencies.next();
   }
 
-  /** Makes a new or a waiting goroutine runnable. */
-  ready(g: G): void {
-    if (--this.countdown > 0) {
-      g.atomicstatus = Grunnable;
-      this.p.runqput(g, true, this.globq);
-      return;
+  private sampleSoon(): void {
+    this.yieldsLeft = shortPeriod;
+    if (this.countdown > 0) this.countdown = shortPeriod;
+    else this.sampleLeft = shortPeriod;
+  }
+
+  /** Lets ready take its short path, or not. */
+  private shortPath(on: boolean): void {
+    if (on) {
+      this.countdown = this.sampleLeft;
+    } else {
+      if (this.countdown > 0) this.sampleLeft = this.countdown;
+      this.countdown = 0;
     }
-    if (g.blockStart !== 0) {
-      if (this.blockProfile) {
-        this.hooks.blockEvent?.(g, (this.clock.now() - g.blockStart) * 1e6, g.waitreason);
-      }
-      g.blockStart = 0;
+  }
+
+  /** Takes a goroutine out of the run queues, if it is in one. */
+  unqueue(g: G): void {
+    const { p, globq } = this;
+    if (p.runnext === g) p.runnext = null;
+    for (let n = p.runqLength; n > 0; n--) {
+      const x = p.runqget()!;
+      if (x !== g) p.runqput(x, false, globq);
     }
-    this.readySlow(g);
-  }
-
-  /** Lets other goroutines run: `runtime.Gosched`. */
-  gosched(): Operation<void> {
-    return yieldNow(this);
-  }
-
-  /** Lets other goroutines run if this one has used up its time slice; for long loops: `yield* checkpoint()`. */
-  checkpoint(): Operation<void> {
-    return yieldIfDue(this);
-  }
-
-  /** Whether the running goroutine has used up its time slice: `if (shouldYield()) yield* gosched()`. */
-  shouldYield(): boolean {
-    // A call costs about a nanosecond where calls are frequent: then the clock is read on every 16th.
-    if (--this.pollsLeft > 0 && !this.safepointRequested) return false;
-    return this.poll();
-  }
-
-  /** Reads the clock, and adapts the number of calls until it is read again: one where steps between calls take long. */
-  private poll(): boolean {
-    const now = this.clock.now();
-    const dt = now - this.polledAt;
-    this.polledAt = now;
-    if (dt > readMs) this.pollEvery = 1;
-    else if (this.pollEvery < maxBatch) this.pollEvery *= 2;
-    this.pollsLeft = this.pollEvery;
-    return this.safepointRequested || now >= this.sliceEnd || now < this.tickAt;
-  }
-  private pollEvery = 1;
-  private pollsLeft = 0;
-  private polledAt = 0;
-
-  /** Counts the goroutines that exist, without those of the runtime itself. */
-  numGoroutine(): number {
-    return this.ngoroutines;
-  }
-
-  /** Sets the number of Ps if `n` >= 1, and returns the number before. One thread uses one of them. */
-  gomaxprocs(n = 0): number {
-    const old = this.nprocs;
-    if (!Number.isInteger(n) || n > maxProcs) {
-      throw wrongNumber("scheduler", n, `gomaxprocs must be an integer up to ${maxProcs}`);
+    for (let n = globq.size; n > 0; n--) {
+      const x = globq.pop()!;
+      if (x !== g) globq.pushBack(x);
     }
-    if (n >= 1) this.nprocs = n;
-    return old;
   }
 
-  /** Ties the goroutine to its thread. There is one thread, so this shows in dumps only. Calls nest. */
-  lockOSThread(): void {
-    const g = m0.curg;
-    if (g !== null) g.lockedCount++;
+  gstarted(g: G): void {
+    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines++;
+    else if ((g.flags & gHost) !== 0) this.nhost++;
   }
 
-  /** Undoes one call of `lockOSThread`. */
-  unlockOSThread(): void {
-    const g = m0.curg;
-    if (g !== null && g.lockedCount > 0) g.lockedCount--;
-  }
-
-  /**
-   * Waits for a promise, or for the result of an async function. Other goroutines run meanwhile. A function is called
-   * in the host's context.
-   */
-  syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
-    return syscallOp(this, work);
+  gended(g: G): void {
+    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines--;
+    else if ((g.flags & gHost) !== 0) this.nhost--;
   }
 
   enterSyscall(g: G): void {
@@ -476,73 +321,6 @@ export class Scheduler implements Schedt {
   leaveSyscall(g: G): void {
     this.nsyscall--;
     if ((g.flags & (gSystem | gHost)) === 0) this.nnotInGo--;
-  }
-
-  /** Calls into native code or WebAssembly, and counts it. */
-  cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): R {
-    this.ncgocall++;
-    return f(...args);
-  }
-
-  /** Counts the calls of `cgocall`. */
-  numCgoCall(): number {
-    return this.ncgocall;
-  }
-
-  /**
-   * Announces that host code will wake goroutines through callbacks. Until the function it returns has been called, waiting
-   * goroutines are no deadlock, and the process stays alive while `main` runs. With `hold` false it does not: the source has a handle
-   * of the host that keeps the process alive, or it can deliver only while something else does.
-   */
-  hostSource({ hold = true }: { hold?: boolean } = {}): () => void {
-    this.nsyscall++;
-    const { deadlock } = this.program;
-    if (hold) deadlock.hold();
-    let open = true;
-    return () => {
-      if (!open) return;
-      open = false;
-      this.nsyscall--;
-      if (hold) deadlock.release();
-      if (this.state === idle) this.wake();
-    };
-  }
-
-  // ---- channels, time ----
-
-  /** Makes a channel of JavaScript values with room for `n` of them. */
-  makeChan<T>(n = 0): Chan<T> {
-    return makechan<T>(this, n);
-  }
-
-  /** Waits until one of the cases can proceed, and performs it. */
-  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
-    return selectgo(this, cases) as unknown as Operation<SelectResultOf<C>>;
-  }
-
-  /** Waits `ms` milliseconds. */
-  sleep(ms: number): Operation<void> {
-    return timeSleep(this, ms);
-  }
-
-  /** Returns a channel that receives the time, in ms since 1970, after `ms`. */
-  after(ms: number): RecvChan<number> {
-    return timeNewTimer(this, checkDuration("after", ms)).C!;
-  }
-
-  /** Makes a timer whose channel `C` receives the time, in ms since 1970, after `ms`. */
-  newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {
-    return timeNewTimer(this, ms) as Timer & { readonly C: RecvChan<number> };
-  }
-
-  /** Makes a ticker whose channel `C` receives the time, in ms since 1970, every `ms`. */
-  newTicker(ms: number): Ticker {
-    return timeNewTicker(this, ms);
-  }
-
-  /** Calls `f` in a goroutine of its own after `ms`. */
-  afterFunc<R>(ms: number, f: () => NotAsync<R>): Timer {
-    return timeAfterFunc(this, ms, f);
   }
 
   addTimer(t: RuntimeTimer, when: number): void {
@@ -557,191 +335,9 @@ export class Scheduler implements Schedt {
     if (this.state === idle) this.armHostTimer();
   }
 
-  // ---- main ----
-
-  /**
-   * Runs `f` as the main goroutine. Resolves with its result when `f` has returned and every other goroutine has ended
-   * with it. Rejects with a FatalError (deadlock, out of memory), or with the panic of any goroutine (a PanicError if
-   * its value is no object).
-   */
-  main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
-    return this.mainBelow(f, this.main);
-  }
-
-  /** As main; reports show the caller of `below`, which is on the stack, as the place of `f`. */
-  mainBelow<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>, below: unknown): Promise<T> {
-    return new Promise<T>((resolve, reject) => this.startMain(f, resolve, reject, below));
-  }
-
-  /**
-   * As mainBelow, with callbacks in place of the promise; exactly one is called, from the run loop.
-   */
-  startMain<T>(
-    f: () => Generator<undefined, T, unknown> | T,
-    resolve: (value: T) => void,
-    reject: (error: unknown) => void,
-    below: unknown = this.startMain,
-  ): void {
-    this.mainSite = capture(below, 4);
-    this.ready(this.program.begin(f, resolve as (v: unknown) => void, reject));
-  }
-
-  /** Ends all goroutines and drops all timers; the scheduler cannot be used again. */
-  close(): void {
-    this.closed = true;
-    this.trace?.stop();
-    this.hostTimer.clear();
-    // The run loop, should it be running, looks here before it takes another goroutine.
-    this.credit = 0;
-    this.program.close();
-  }
-
-  /**
-   * A fault that no goroutine may survive: throws it, and ends the program even if something on the way catches it.
-   */
-  fatal(error: FatalError): never {
-    if (this.state === running) {
-      this.program.dying = error;
-      this.credit = 0;
-    }
-    throw error;
-  }
-
-  // ---- for the facade ----
-
-  get blockProfileEnabled(): boolean {
-    return this.blockProfile;
-  }
-
-  set blockProfileEnabled(on: boolean) {
-    this.blockProfile = on;
-    if (this.state === running) this.shortPath(!on);
-  }
-
-  /** Lets ready take its short path, or not. */
-  private shortPath(on: boolean): void {
-    if (on) {
-      this.countdown = this.sampleLeft;
-    } else {
-      if (this.countdown > 0) this.sampleLeft = this.countdown;
-      this.countdown = 0;
-    }
-  }
-
-  /** The counters, brought up to date: see counters.ts. */
-  readCounters(): Float64Array {
-    return fillCounters(this.counters, this, this.pool.created);
-  }
-
-  /** A goroutine has left a lock's queue. Long waits all count, of the others those that were chosen to stand for more. */
-  lockWaitOver(sg: Sudog, now?: number): void {
-    const long = this.tickAt - sg.parkedAt > longLockMs;
-    if (!long && sg.waits === 0) return;
-    const ms = (now ?? this.clock.now()) - sg.parkedAt;
-    this.counters[schedCounters.mutexWaitNs] += ms * (long ? 1 : sg.waits) * 1e6;
-  }
-
-  /** Has `hooks.safepoint` called as soon as the running goroutine suspends. */
-  requestSafepoint(): void {
-    this.safepointRequested = true;
-    this.credit = 0;
-    if (this.state === idle) this.wake();
-  }
-
-  /**
-   * Gives the event loop a turn before any goroutine runs again. For `hooks.safepoint`, at whose end it takes effect;
-   * there is a slice after that turn even if nothing can run in it.
-   */
-  yieldToHost(): void {
-    this.sliceEnd = Number.NEGATIVE_INFINITY;
-  }
-
-  /** Everything stands still already: one thread, and this is it. */
-  stopTheWorld(_reason: string): void {
-    if (this.worldStopped)
-      throw new FatalError("throw", "ERR_GORT_WORLD_STOPPED", "stopTheWorld: world is already stopped");
-    this.worldStopped = true;
-  }
-
-  startTheWorld(): void {
-    this.worldStopped = false;
-  }
-
-  forEachG(fn: (g: G) => void): void {
-    for (const g of this.gs()) if (g.atomicstatus !== Gdead) fn(g);
-  }
-
-  /** Marks of goroutines that ran for long, one a creation site. */
-  get longRuns(): readonly LongRun[] {
-    return this.long.list;
-  }
-
-  /** A new list of all Gs. */
-  gs(): G[] {
-    return this.pool.list();
-  }
-
-  /** The leaked goroutines that the engine has collected by now, without waiting for its finalizers. */
-  findLeaks(): readonly Leak[] {
-    this.leak?.sweep();
-    return this.leaks;
-  }
-
-  /**
-   * Lets the engine's collector take those of the goroutines waiting now that nothing can wake, until `endLeakSearch`. That has
-   * to be called in a later turn of the event loop, once the collector has run; what it took is then in `leaks`.
-   */
-  beginLeakSearch(): void {
-    if (this.leak !== null) return;
-    this.sites.forget();
-    this.leakSearch.begin();
-  }
-
-  endLeakSearch(): void {
-    this.leakSearch.end();
-  }
-
-  /** Ended Gs that wait to be used again. */
-  get gfreeCount(): number {
-    return this.pool.freeCount;
-  }
-
-  /** When the clock was last read between two goroutines, in ms: where a safepoint that is asked for is run. */
-  get lastSafepoint(): number {
-    return this.tickAt;
-  }
-
-  getg(): G | null {
-    return m0.curg;
-  }
-
-  /** `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. */
-  stack(buf: Uint8Array | null, all: boolean): number {
-    return stack(this, buf, all, this.stack);
-  }
-
-  nowSec(): number {
-    return Math.floor((this.clock.now() - this.startMs) / 1000);
-  }
-
-  /** A random integer in [0, n). */
-  randn(n: number): number {
-    let x = this.rng;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.rng = x;
-    return ((x >>> 0) * (n * 2.3283064365386963e-10)) | 0;
-  }
-
-  /** Whether nothing can run now: no goroutine is running or runnable. */
-  get isIdle(): boolean {
-    return this.state === idle;
-  }
-
   // ---- the loop ----
 
-  private wake(): void {
+  protected wake(): void {
     if (this.state !== idle || this.program.closed) return;
     // First: the clock and the queue are the program's, and may start a goroutine themselves.
     this.state = scheduled;
@@ -838,27 +434,15 @@ export class Scheduler implements Schedt {
     return !(alone && this.p.runqLength === 0 && this.p.runnext === null && this.globq.size === 0);
   }
 
-  /** Fires the timers that are due now; returns whether that made a goroutine runnable. */
-  private fireDue(p: P): boolean {
-    if (this.timers.nextWhen === Infinity) return false;
-    const now = this.clock.now();
-    if (this.timers.nextWhen > now) return false;
-    this.timers.run(now);
-    return p.runnext !== null || p.runqLength > 0 || this.globq.size > 0;
+  /** What remains to be done when nothing can run. */
+  private settle(): void {
+    this.armHostTimer();
+    this.program.checkdead();
   }
 
-  /** Takes a goroutine out of the run queues, if it is in one. */
-  unqueue(g: G): void {
-    const { p, globq } = this;
-    if (p.runnext === g) p.runnext = null;
-    for (let n = p.runqLength; n > 0; n--) {
-      const x = p.runqget()!;
-      if (x !== g) p.runqput(x, false, globq);
-    }
-    for (let n = globq.size; n > 0; n--) {
-      const x = globq.pop()!;
-      if (x !== g) globq.pushBack(x);
-    }
+  private armHostTimer(): void {
+    const { timers } = this;
+    if (!this.program.closed) this.hostTimer.arm(timers.nextWhen, timers.nuser > 0);
   }
 
   /** Runs goroutines until the slice is over (true) or none can run (false). */
@@ -912,9 +496,13 @@ export class Scheduler implements Schedt {
     return g;
   }
 
-  /** Seconds since the start, of a clock that may go back: `waitsince` has no use for less than 0. */
-  private wholeSec(now: number): number {
-    return Math.max(0, Math.floor((now - this.startMs) / 1000));
+  /** Fires the timers that are due now; returns whether that made a goroutine runnable. */
+  private fireDue(p: P): boolean {
+    if (this.timers.nextWhen === Infinity) return false;
+    const now = this.clock.now();
+    if (this.timers.nextWhen > now) return false;
+    this.timers.run(now);
+    return p.runnext !== null || p.runqLength > 0 || this.globq.size > 0;
   }
 
   /** Reads the clock and sees to all that waits for it. Returns whether the slice is over. */
@@ -988,24 +576,127 @@ export class Scheduler implements Schedt {
     }
   }
 
-  private sampleSoon(): void {
-    this.yieldsLeft = shortPeriod;
-    if (this.countdown > 0) this.countdown = shortPeriod;
-    else this.sampleLeft = shortPeriod;
+  /** Whether the running goroutine has used up its time slice: `if (shouldYield()) yield* gosched()`. */
+  shouldYield(): boolean {
+    // A call costs about a nanosecond where calls are frequent: then the clock is read on every 16th.
+    if (--this.pollsLeft > 0 && !this.safepointRequested) return false;
+    return this.poll();
   }
 
-  /** What remains to be done when nothing can run. */
-  private settle(): void {
-    this.armHostTimer();
-    this.program.checkdead();
+  /** Reads the clock, and adapts the number of calls until it is read again: one where steps between calls take long. */
+  private poll(): boolean {
+    const now = this.clock.now();
+    const dt = now - this.polledAt;
+    this.polledAt = now;
+    if (dt > readMs) this.pollEvery = 1;
+    else if (this.pollEvery < maxBatch) this.pollEvery *= 2;
+    this.pollsLeft = this.pollEvery;
+    return this.safepointRequested || now >= this.sliceEnd || now < this.tickAt;
+  }
+  private pollEvery = 1;
+  private pollsLeft = 0;
+  private polledAt = 0;
+
+  /** Ends all goroutines and drops all timers; the scheduler cannot be used again. */
+  close(): void {
+    this.closed = true;
+    this.trace?.stop();
+    this.hostTimer.clear();
+    // The run loop, should it be running, looks here before it takes another goroutine.
+    this.credit = 0;
+    this.program.close();
   }
 
-  private armHostTimer(): void {
-    const { timers } = this;
-    if (!this.program.closed) this.hostTimer.arm(timers.nextWhen, timers.nuser > 0);
+  /**
+   * A fault that no goroutine may survive: throws it, and ends the program even if something on the way catches it.
+   */
+  fatal(error: FatalError): never {
+    if (this.state === running) {
+      this.program.dying = error;
+      this.credit = 0;
+    }
+    throw error;
   }
-}
 
-export function createScheduler(options: SchedulerOptions = {}): Scheduler {
-  return new Scheduler(options);
+  // ---- for profiles, metrics and the collector ----
+
+  get blockProfileEnabled(): boolean {
+    return this.blockProfile;
+  }
+
+  set blockProfileEnabled(on: boolean) {
+    this.blockProfile = on;
+    if (this.state === running) this.shortPath(!on);
+  }
+
+  /** Has `hooks.safepoint` called as soon as the running goroutine suspends. */
+  requestSafepoint(): void {
+    this.safepointRequested = true;
+    this.credit = 0;
+    if (this.state === idle) this.wake();
+  }
+
+  /**
+   * Gives the event loop a turn before any goroutine runs again. For `hooks.safepoint`, at whose end it takes effect;
+   * there is a slice after that turn even if nothing can run in it.
+   */
+  yieldToHost(): void {
+    this.sliceEnd = Number.NEGATIVE_INFINITY;
+  }
+
+  /** When the clock was last read between two goroutines, in ms: where a safepoint that is asked for is run. */
+  get lastSafepoint(): number {
+    return this.tickAt;
+  }
+
+  /** Whether nothing can run now: no goroutine is running or runnable. */
+  get isIdle(): boolean {
+    return this.state === idle;
+  }
+
+  /** The counters, brought up to date: see counters.ts. */
+  readCounters(): Float64Array {
+    return fillCounters(this.counters, this, this.pool.created);
+  }
+
+  /** A goroutine has left a lock's queue. Long waits all count, of the others those that were chosen to stand for more. */
+  lockWaitOver(sg: Sudog, now?: number): void {
+    const long = this.tickAt - sg.parkedAt > longLockMs;
+    if (!long && sg.waits === 0) return;
+    const ms = (now ?? this.clock.now()) - sg.parkedAt;
+    this.counters[schedCounters.mutexWaitNs] += ms * (long ? 1 : sg.waits) * 1e6;
+  }
+
+  /** Seconds since the start, of a clock that may go back: `waitsince` has no use for less than 0. */
+  private wholeSec(now: number): number {
+    return Math.max(0, Math.floor((now - this.startMs) / 1000));
+  }
+
+  nowSec(): number {
+    return Math.floor((this.clock.now() - this.startMs) / 1000);
+  }
+
+  /** A random integer in [0, n). */
+  randn(n: number): number {
+    let x = this.rng;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.rng = x;
+    return ((x >>> 0) * (n * 2.3283064365386963e-10)) | 0;
+  }
+
+  // ---- of the scheduler as a whole ----
+
+  abstract readonly mainSite: StackHolder | null;
+  abstract readonly gfreeCount: number;
+  abstract newg(
+    f: (...args: never[]) => unknown,
+    n: number,
+    arg: unknown,
+    below: unknown,
+    onExit: (() => void) | null,
+  ): G;
+  abstract goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void;
+  abstract gs(): G[];
 }

@@ -10,8 +10,8 @@ import { schedCounters } from "./counters.ts";
 import type { Clock, TaskQueue } from "./host.ts";
 import { gopark, type Operation, OwnOp } from "./op.ts";
 import type { SchedulerOptions } from "./options.ts";
-import { Scheduler } from "./proc.ts";
 import { type G, Gdead, Gsyscall, Gwaiting, gHost, gSystem } from "./runtime2.ts";
+import { Scheduler } from "./scheduler.ts";
 import { dumpOthers } from "./traceback.ts";
 import { waitReasonSynctestWait } from "./wait-reasons.ts";
 

@@ -16,8 +16,8 @@ import { currentScheduler } from "../default.ts";
 import { GoexitSignal } from "../errors.ts";
 import { nodeProcess } from "../host.ts";
 import { fatalOf } from "../overflow.ts";
-import type { Scheduler } from "../proc.ts";
 import { rethrow } from "../rethrow.ts";
+import type { Scheduler } from "../scheduler.ts";
 import { recvCase } from "../select.ts";
 import { channelOf, type From, type Source } from "./source.ts";
 

@@ -2,7 +2,7 @@
 
 import { kindOf } from "@gort/base";
 import { type Chan, HChan, isForeignChan, type RecvChan, type SendChan } from "../chan.ts";
-import type { Scheduler } from "../proc.ts";
+import type { Scheduler } from "../scheduler.ts";
 
 /** A channel that host code feeds. */
 export interface Source<T> {

@@ -21,7 +21,7 @@
 import type { Chan, RecvChan } from "../chan.ts";
 import { currentScheduler } from "../default.ts";
 import { panic } from "../panic.ts";
-import type { Scheduler } from "../proc.ts";
+import type { Scheduler } from "../scheduler.ts";
 import { recvCase } from "../select.ts";
 import type { Timer } from "../time.ts";
 import { durationText, timeText, valueText } from "./text.ts";

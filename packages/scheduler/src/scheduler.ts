@@ -1,0 +1,345 @@
+/**
+ * The scheduler as programs and the facade know it: what they call, on top of the run loop (proc.ts). The functions of
+ * the package (default.generated.ts) are derived from its methods.
+ */
+
+import { FatalError, wrongNumber } from "@gort/base";
+import { type Chan, makechan, type RecvChan } from "./chan.ts";
+import { usedAfterClose } from "./errors.ts";
+import { capture, type StackHolder } from "./frames.ts";
+import type { NotAsync } from "./functions.ts";
+import { checkGoroutineFunction, Goroutine, genFlag, hostBody } from "./goroutine.ts";
+import type { Operation } from "./op.ts";
+import { checkProcs, type SchedulerOptions } from "./options.ts";
+import { RunLoop } from "./proc.ts";
+import { type AnyOp, type G, Gdead, gHost, gSystem, type Leak, type LongRun, m0 } from "./runtime2.ts";
+import { type SelectCase, type SelectResultOf, selectgo } from "./select.ts";
+import { siteText } from "./sites.ts";
+import { syscallOp } from "./syscall.ts";
+import {
+  checkDuration,
+  type Ticker,
+  type Timer,
+  timeAfterFunc,
+  timeNewTicker,
+  timeNewTimer,
+  timeSleep,
+} from "./time.ts";
+import { creationSite, nameSystemFunc, stack } from "./traceback.ts";
+import { yieldIfDue, yieldNow } from "./yield.ts";
+
+/** Largest value of Go's int32, which GOMAXPROCS is. */
+const maxProcs = 2 ** 31 - 1;
+
+export class Scheduler extends RunLoop {
+  /** Where main was called last. */
+  mainSite: StackHolder | null = null;
+  /** Calls into native code. Go counts them on each M; here schedulers share one. */
+  private ncgocall = 0;
+  private worldStopped = false;
+
+  constructor(options: SchedulerOptions = {}) {
+    super(options);
+    this.gomaxprocs(checkProcs(options.gomaxprocs));
+  }
+
+  // ---- goroutines ----
+
+  /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
+  go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine;
+  go(f: (...args: never[]) => unknown, arg?: unknown): Goroutine {
+    // A rest parameter would be allocated for every goroutine; forwarded like this, the arguments are not.
+    // biome-ignore lint/complexity/noArguments: see above
+    const n = arguments.length - 1;
+    if (n <= 1) return new Goroutine(this.newg(f, n, arg, this.go, null));
+    // biome-ignore lint/complexity/noArguments: see above
+    return this.goMany.apply(this, arguments as unknown as [never, ...unknown[]]);
+  }
+
+  private goMany(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine {
+    return this.newproc(f, args, this.goMany);
+  }
+
+  /** As go; the creation site is the caller of `below`. `onExit` is called when the goroutine has ended. */
+  newproc(
+    f: (...args: never[]) => unknown,
+    args: readonly unknown[],
+    below: unknown,
+    onExit: (() => void) | null = null,
+  ): Goroutine {
+    const n = args.length;
+    return new Goroutine(this.newg(f, n, n === 1 ? args[0] : args, below, onExit));
+  }
+
+  /** Makes a goroutine and lets it run; `arg` is the argument, or for `n` > 1 all of them. */
+  newg(
+    f: (...args: never[]) => unknown,
+    n: number,
+    arg: unknown,
+    below: unknown,
+    onExit: (() => void) | null,
+  ): G {
+    const isGen = checkGoroutineFunction(f);
+    if (this.closed) throw usedAfterClose("go");
+    const g = this.leak === null ? this.pool.get() : this.pool.getWeak();
+    g.fn = f;
+    g.arg = n > 0 ? arg : undefined;
+    g.nargs = isGen ? n | genFlag : n;
+    g.onExit = onExit;
+    if (this.leak !== null) {
+      const site = capture(below, 4);
+      g.site = site;
+      // Known at once: until then a captured stack holds functions, and with them what they can reach.
+      const createdBy = creationSite(g);
+      this.leak.add(g, { goid: g.goid, func: f.name, site: siteText(createdBy), createdBy });
+    }
+    const parent = m0.curg;
+    if (parent === null) {
+      g.parentGoid = 0;
+    } else {
+      g.parentGoid = parent.goid;
+      if (parent.labels !== null) g.labels = parent.labels;
+    }
+    if (this.leak === null) this.sites.record(g, f, below);
+    this.gstarted(g);
+    this.ready(g);
+    return g;
+  }
+
+  /**
+   * Starts a goroutine of the runtime itself: it is not counted, takes no part in a deadlock and outlives main. `name` is
+   * its function's in dumps, such as `runtime.bgsweep`; the default is the function's own name as one of package main.
+   */
+  goSystem(f: () => unknown, name?: string): Goroutine {
+    const isGen = checkGoroutineFunction(f);
+    if (name !== undefined) nameSystemFunc(f, name);
+    const g = this.pool.get();
+    g.fn = f;
+    g.nargs = isGen ? genFlag : 0;
+    g.flags = gSystem;
+    const h = new Goroutine(g);
+    this.ready(g);
+    return h;
+  }
+
+  /** Runs an op for host code. */
+  goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void {
+    if (this.closed) {
+      reject(usedAfterClose(`await of a ${op.what}`));
+      return;
+    }
+    const g = this.pool.get();
+    g.fn = hostBody;
+    g.nargs = 3 | genFlag;
+    g.arg = [op, resolve, reject];
+    g.flags = gHost;
+    this.gstarted(g);
+    this.ready(g);
+  }
+
+  /** Counts the goroutines that exist, without those of the runtime itself. */
+  numGoroutine(): number {
+    return this.ngoroutines;
+  }
+
+  /** Sets the number of Ps if `n` >= 1, and returns the number before. One thread uses one of them. */
+  gomaxprocs(n = 0): number {
+    const old = this.nprocs;
+    if (!Number.isInteger(n) || n > maxProcs) {
+      throw wrongNumber("scheduler", n, `gomaxprocs must be an integer up to ${maxProcs}`);
+    }
+    if (n >= 1) this.nprocs = n;
+    return old;
+  }
+
+  /** Ties the goroutine to its thread. There is one thread, so this shows in dumps only. Calls nest. */
+  lockOSThread(): void {
+    const g = m0.curg;
+    if (g !== null) g.lockedCount++;
+  }
+
+  /** Undoes one call of `lockOSThread`. */
+  unlockOSThread(): void {
+    const g = m0.curg;
+    if (g !== null && g.lockedCount > 0) g.lockedCount--;
+  }
+
+  /** Lets other goroutines run: `runtime.Gosched`. */
+  gosched(): Operation<void> {
+    return yieldNow(this);
+  }
+
+  /** Lets other goroutines run if this one has used up its time slice; for long loops: `yield* checkpoint()`. */
+  checkpoint(): Operation<void> {
+    return yieldIfDue(this);
+  }
+
+  /**
+   * Waits for a promise, or for the result of an async function. Other goroutines run meanwhile. A function is called
+   * in the host's context.
+   */
+  syscall<T>(work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
+    return syscallOp(this, work);
+  }
+
+  /** Calls into native code or WebAssembly, and counts it. */
+  cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): R {
+    this.ncgocall++;
+    return f(...args);
+  }
+
+  /** Counts the calls of `cgocall`. */
+  numCgoCall(): number {
+    return this.ncgocall;
+  }
+
+  /**
+   * Announces that host code will wake goroutines through callbacks. Until the function it returns has been called, waiting
+   * goroutines are no deadlock, and the process stays alive while `main` runs. With `hold` false it does not: the source has a handle
+   * of the host that keeps the process alive, or it can deliver only while something else does.
+   */
+  hostSource({ hold = true }: { hold?: boolean } = {}): () => void {
+    this.nsyscall++;
+    const { deadlock } = this.program;
+    if (hold) deadlock.hold();
+    let open = true;
+    return () => {
+      if (!open) return;
+      open = false;
+      this.nsyscall--;
+      if (hold) deadlock.release();
+      this.wake();
+    };
+  }
+
+  // ---- channels, time ----
+
+  /** Makes a channel of JavaScript values with room for `n` of them. */
+  makeChan<T>(n = 0): Chan<T> {
+    return makechan<T>(this, n);
+  }
+
+  /** Waits until one of the cases can proceed, and performs it. */
+  select<const C extends readonly SelectCase[]>(cases: C): Operation<SelectResultOf<C>> {
+    return selectgo(this, cases) as unknown as Operation<SelectResultOf<C>>;
+  }
+
+  /** Waits `ms` milliseconds. */
+  sleep(ms: number): Operation<void> {
+    return timeSleep(this, ms);
+  }
+
+  /** Returns a channel that receives the time, in ms since 1970, after `ms`. */
+  after(ms: number): RecvChan<number> {
+    return timeNewTimer(this, checkDuration("after", ms)).C!;
+  }
+
+  /** Makes a timer whose channel `C` receives the time, in ms since 1970, after `ms`. */
+  newTimer(ms: number): Timer & { readonly C: RecvChan<number> } {
+    return timeNewTimer(this, ms) as Timer & { readonly C: RecvChan<number> };
+  }
+
+  /** Makes a ticker whose channel `C` receives the time, in ms since 1970, every `ms`. */
+  newTicker(ms: number): Ticker {
+    return timeNewTicker(this, ms);
+  }
+
+  /** Calls `f` in a goroutine of its own after `ms`. */
+  afterFunc<R>(ms: number, f: () => NotAsync<R>): Timer {
+    return timeAfterFunc(this, ms, f);
+  }
+
+  // ---- main ----
+
+  /**
+   * Runs `f` as the main goroutine. Resolves with its result when `f` has returned and every other goroutine has ended
+   * with it. Rejects with a FatalError (deadlock, out of memory), or with the panic of any goroutine (a PanicError if
+   * its value is no object).
+   */
+  main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>): Promise<T> {
+    return this.mainBelow(f, this.main);
+  }
+
+  /** As main; reports show the caller of `below`, which is on the stack, as the place of `f`. */
+  mainBelow<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>, below: unknown): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.startMain(f, resolve, reject, below));
+  }
+
+  /**
+   * As mainBelow, with callbacks in place of the promise; exactly one is called, from the run loop.
+   */
+  startMain<T>(
+    f: () => Generator<undefined, T, unknown> | T,
+    resolve: (value: T) => void,
+    reject: (error: unknown) => void,
+    below: unknown = this.startMain,
+  ): void {
+    this.mainSite = capture(below, 4);
+    this.ready(this.program.begin(f, resolve as (v: unknown) => void, reject));
+  }
+
+  // ---- for the facade ----
+
+  /** Everything stands still already: one thread, and this is it. */
+  stopTheWorld(_reason: string): void {
+    if (this.worldStopped)
+      throw new FatalError("throw", "ERR_GORT_WORLD_STOPPED", "stopTheWorld: world is already stopped");
+    this.worldStopped = true;
+  }
+
+  startTheWorld(): void {
+    this.worldStopped = false;
+  }
+
+  /** A new list of all Gs. */
+  gs(): G[] {
+    return this.pool.list();
+  }
+
+  forEachG(fn: (g: G) => void): void {
+    for (const g of this.gs()) if (g.atomicstatus !== Gdead) fn(g);
+  }
+
+  /** Ended Gs that wait to be used again. */
+  get gfreeCount(): number {
+    return this.pool.freeCount;
+  }
+
+  /** Marks of goroutines that ran for long, one a creation site. */
+  get longRuns(): readonly LongRun[] {
+    return this.long.list;
+  }
+
+  /** The leaked goroutines that the engine has collected by now, without waiting for its finalizers. */
+  findLeaks(): readonly Leak[] {
+    this.leak?.sweep();
+    return this.leaks;
+  }
+
+  /**
+   * Lets the engine's collector take those of the goroutines waiting now that nothing can wake, until `endLeakSearch`. That has
+   * to be called in a later turn of the event loop, once the collector has run; what it took is then in `leaks`.
+   */
+  beginLeakSearch(): void {
+    if (this.leak !== null) return;
+    this.sites.forget();
+    this.leakSearch.begin();
+  }
+
+  endLeakSearch(): void {
+    this.leakSearch.end();
+  }
+
+  getg(): G | null {
+    return m0.curg;
+  }
+
+  /** `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. */
+  stack(buf: Uint8Array | null, all: boolean): number {
+    return stack(this, buf, all, this.stack);
+  }
+}
+
+export function createScheduler(options: SchedulerOptions = {}): Scheduler {
+  return new Scheduler(options);
+}
