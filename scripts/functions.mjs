@@ -19,7 +19,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** Classes whose methods are derived from. `part` leads from a runtime to its object of the class. */
 const scheduler = {
-  file: "packages/scheduler/src/proc.ts",
+  file: "packages/scheduler/src/scheduler.ts",
   class: "Scheduler",
   package: "@gort/scheduler",
   part: ".scheduler",
@@ -85,7 +85,16 @@ const targets = [
       'import { Goroutine } from "./goroutine.ts";',
       'import { stack as stackBelow } from "./traceback.ts";',
     ],
-    sources: [{ ...scheduler, part: "", methods: `${scheduler.methods} checkpoint shouldYield` }],
+    sources: [
+      { ...scheduler, part: "", methods: `${scheduler.methods} checkpoint` },
+      {
+        ...scheduler,
+        file: "packages/scheduler/src/proc.ts",
+        class: "RunLoop",
+        part: "",
+        methods: "shouldYield",
+      },
+    ],
     bodies: { ...bodies, main: bodies.main.replace("OBJECT", "defaultScheduler()") },
     whole: { go: goOfScheduler },
   },

@@ -50,41 +50,36 @@
  * Sources: Go's runtime/proc.go and its scheduler design document; measurements in the project's performance notes.
  */
 
-import { type FatalError, isFatalError, writeStderr } from "@gort/base";
-import { fillCounters, LatencySampler, schedCounters, schedCountersLength, shortPeriod } from "./counters.ts";
+import { type FatalError, isFatalError } from "@gort/base";
+import { fillCounters, LatencySampler, shortPeriod } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
 import { Ends } from "./ends.ts";
-import { type StackHolder, type Symbolize, setStackTraceLimit, stackLines } from "./frames.ts";
+import { Fairness, forcePreemptMs } from "./fairness.ts";
+import { type StackHolder, setStackTraceLimit, stackLines } from "./frames.ts";
 import { resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
-import { type Clock, hostClock, hostTasks, type TaskQueue } from "./host.ts";
+import { hostTasks, type TaskQueue } from "./host.ts";
 import { HostTimer } from "./hosttimer.ts";
 import { LeakDetector } from "./leak.ts";
 import { LeakSearch } from "./leak-search.ts";
-import { LockWaits, longLockMs } from "./lock-waits.ts";
 import { LongRuns } from "./longrun.ts";
-import { bindClock, checkSeed, parseGodebug, type SchedulerOptions } from "./options.ts";
+import { parseGodebug, type SchedulerOptions } from "./options.ts";
 import { Program } from "./program.ts";
 import {
   type AnyOp,
   type G,
-  GQueue,
   Grunnable,
   Grunning,
-  gHost,
-  gSystem,
   type Leak,
   type M,
   m0,
-  P,
+  type P,
   type Schedt,
-  type SchedulerHooks,
-  type Sudog,
 } from "./runtime2.ts";
+import { SchedState } from "./sched-state.ts";
 import { SchedTrace } from "./schedtrace.ts";
 import { CreationSites } from "./sites.ts";
-import { GStacks } from "./stack-tree.ts";
-import { type RuntimeTimer, TimerHeap } from "./timer-heap.ts";
+import type { RuntimeTimer } from "./timer-heap.ts";
 
 /**
  * Time that goroutines run before the event loop gets its turn. The clock is read every `maxBatch` switches at worst, which, if
@@ -93,10 +88,6 @@ import { type RuntimeTimer, TimerHeap } from "./timer-heap.ts";
  * microseconds, so a longer slice would gain little, a shorter one lose some tenths of a percent.
  */
 const sliceMs = 2;
-/** A goroutine that runs longer is worth a mark, and a `runnext` chain that lasts longer is broken. */
-const forcePreemptMs = 10;
-/** The same, counted in readings of the clock, for a clock that stands still. */
-const chainReadsMax = 8192;
 /** Aim of the adaptive clock reading, and bounds of the number of switches between readings. */
 const readMs = 0.25;
 const maxBatch = 16;
@@ -110,54 +101,23 @@ const idle = 0;
 const scheduled = 1;
 const running = 2;
 
-export abstract class RunLoop implements Schedt {
-  readonly clock: Required<Clock>;
-  readonly hooks: SchedulerHooks;
-  readonly symbolize: Symbolize | undefined;
-  readonly stacks: GStacks;
-  readonly stderr: (text: string) => void;
-  readonly seed: number;
-  /** Prints all goroutines with a panic, as GOTRACEBACK=all does. */
-  tracebackAll = false;
-  /** Waits for locks are timed, and reported to `hooks.mutexEvent` when the lock is released. */
-  mutexProfileEnabled = false;
+export abstract class RunLoop extends SchedState implements Schedt {
   /** Called with the goroutine that runs from now on, or null for host code. For profilers, while they sample. */
   onSwitch: ((g: G | null) => void) | null = null;
   /** Waits are timed and reported to `hooks.blockEvent`. */
   private blockProfile = false;
 
-  readonly p: P;
-  /** GOMAXPROCS. One thread uses one P; of the others only the number exists. */
-  nprocs = 1;
-  readonly globq = new GQueue();
   protected readonly pool: GPool;
   protected readonly leak: LeakDetector | null;
   protected readonly leakSearch: LeakSearch;
   /** Goroutines found to be leaked: with `leakDetection`, and by searches. */
   readonly leaks: Leak[] = [];
-  readonly timers = new TimerHeap();
-
-  /** Goroutines of the user that exist. */
-  ngoroutines = 0;
-  /** Goroutines in a system call, and host sources kept open. */
-  nsyscall = 0;
-  /** Goroutines of the user in a system call. */
-  nnotInGo = 0;
-  /** Host code that awaits an op. */
-  nhost = 0;
-  /** Whether `close` was called. */
-  closed = false;
-  /** Seconds of the clock when it was last read. */
-  coarseSec = 0;
 
   private readonly tasks: TaskQueue;
   protected readonly program: Program;
   private readonly ends: Ends;
   private readonly trace: SchedTrace | null;
-  private readonly startMs: number;
-  private rng: number;
   private state = idle;
-  private readonly counters: Float64Array;
   private readonly latencies: LatencySampler | null;
   /**
    * Transitions to runnable until the next one that is sampled, while ready may take its short path: in
@@ -169,20 +129,13 @@ export abstract class RunLoop implements Schedt {
   private yieldsLeft = shortPeriod;
   /** Switches between the reading of the clock that comes and the one before. */
   private span = 1;
-  readonly lockWaits = new LockWaits();
   /** Switches until the clock is read. */
   private credit = 0;
   /** Switches between two readings of the clock: 1 where steps take long. */
   batch = 1;
-  private tickAt = 0;
   private sliceEnd = 0;
   private lastTurn = Number.NEGATIVE_INFINITY;
-  private chainTick = -1;
-  private chainStart = 0;
-  private chainReads = 0;
-  /** The head of the global queue, and since when it has been that. */
-  private globHead: G | null = null;
-  private globSince = 0;
+  private readonly fairness: Fairness;
   private safepointRequested = false;
   private readonly hostTimer: HostTimer;
   protected readonly sites = new CreationSites();
@@ -191,19 +144,12 @@ export abstract class RunLoop implements Schedt {
   private readonly onMicrotask = () => this.runSlice(false);
 
   constructor(options: SchedulerOptions = {}) {
-    this.clock = { ...hostClock, ...bindClock(options.clock) };
+    super(options);
+    this.fairness = new Fairness(this.p, this.globq);
     this.tasks = options.tasks ?? hostTasks;
-    this.hooks = options.hooks ?? {};
-    this.symbolize = options.symbolize;
-    this.stacks = new GStacks(options.symbolize);
-    this.stderr = options.stderr ?? writeStderr;
     const debug = parseGodebug(options.godebug);
     this.trace = debug.schedtrace > 0 ? new SchedTrace(this, debug.schedtrace, debug.scheddetail > 0) : null;
     this.long = new LongRuns(this, debug.sysmon > 0);
-    this.seed = checkSeed(options.seed) >>> 0;
-    // A xorshift generator must not start at 0, and small seeds give poor first values.
-    this.rng = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) | 1;
-    this.startMs = this.clock.now();
     this.hostTimer = new HostTimer(this.clock, () => {
       if (this.state !== idle) return;
       this.state = scheduled;
@@ -219,13 +165,6 @@ export abstract class RunLoop implements Schedt {
     this.leak = options.leakDetection ? new LeakDetector(onLeak) : null;
     this.pool = new GPool(this, this.leak);
     this.leakSearch = new LeakSearch(this.pool, onLeak);
-    this.p = new P(0);
-    this.counters = options.counters ?? new Float64Array(schedCountersLength);
-    if (this.counters.length < schedCountersLength) {
-      throw new RangeError(
-        `scheduler: counters must have ${schedCountersLength} elements (got ${this.counters.length})`,
-      );
-    }
     this.latencies = options.latencies === undefined ? null : new LatencySampler(options.latencies);
     if (this.latencies === null) this.sampleLeft = neverSample;
     const mode = checkDeadlockMode(options.deadlock);
@@ -287,40 +226,6 @@ export abstract class RunLoop implements Schedt {
       if (this.countdown > 0) this.sampleLeft = this.countdown;
       this.countdown = 0;
     }
-  }
-
-  /** Takes a goroutine out of the run queues, if it is in one. */
-  unqueue(g: G): void {
-    const { p, globq } = this;
-    if (p.runnext === g) p.runnext = null;
-    for (let n = p.runqLength; n > 0; n--) {
-      const x = p.runqget()!;
-      if (x !== g) p.runqput(x, false, globq);
-    }
-    for (let n = globq.size; n > 0; n--) {
-      const x = globq.pop()!;
-      if (x !== g) globq.pushBack(x);
-    }
-  }
-
-  gstarted(g: G): void {
-    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines++;
-    else if ((g.flags & gHost) !== 0) this.nhost++;
-  }
-
-  gended(g: G): void {
-    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines--;
-    else if ((g.flags & gHost) !== 0) this.nhost--;
-  }
-
-  enterSyscall(g: G): void {
-    this.nsyscall++;
-    if ((g.flags & (gSystem | gHost)) === 0) this.nnotInGo++;
-  }
-
-  leaveSyscall(g: G): void {
-    this.nsyscall--;
-    if ((g.flags & (gSystem | gHost)) === 0) this.nnotInGo--;
   }
 
   addTimer(t: RuntimeTimer, when: number): void {
@@ -391,7 +296,7 @@ export abstract class RunLoop implements Schedt {
     }
     this.state = idle;
     // Nobody waits for a turn any more: the next chain begins with the next slice.
-    this.chainTick = ~p.schedtick;
+    this.fairness.endChain();
     try {
       this.settle();
     } catch (e) {
@@ -536,27 +441,7 @@ export abstract class RunLoop implements Schedt {
       }
     }
     if (this.program.dying !== null) this.program.fault(this.program.dying);
-    const p = this.p;
-    if (p.schedtick !== this.chainTick) {
-      this.chainTick = p.schedtick;
-      this.chainStart = now;
-      this.chainReads = 0;
-    } else if (now - this.chainStart >= forcePreemptMs || ++this.chainReads >= chainReadsMax) {
-      this.chainStart = now;
-      this.chainReads = 0;
-      if (p.runnext !== null) {
-        this.globq.pushBack(p.runnext);
-        p.runnext = null;
-      }
-    }
-    const { head } = this.globq;
-    if (head !== this.globHead) {
-      this.globHead = head;
-      this.globSince = now;
-    } else if (head !== null && now - this.globSince >= forcePreemptMs) {
-      this.globHead = null;
-      p.runqput(this.globq.pop()!, false, this.globq);
-    }
+    this.fairness.check(now);
     // Last: what a timer wakes is not what the chain above has kept waiting.
     if (this.timers.nextWhen <= now) this.timers.run(now);
     // A clock that was set back ends the slice: its end would be too far away.
@@ -644,11 +529,6 @@ export abstract class RunLoop implements Schedt {
     this.sliceEnd = Number.NEGATIVE_INFINITY;
   }
 
-  /** When the clock was last read between two goroutines, in ms: where a safepoint that is asked for is run. */
-  get lastSafepoint(): number {
-    return this.tickAt;
-  }
-
   /** Whether nothing can run now: no goroutine is running or runnable. */
   get isIdle(): boolean {
     return this.state === idle;
@@ -657,33 +537,6 @@ export abstract class RunLoop implements Schedt {
   /** The counters, brought up to date: see counters.ts. */
   readCounters(): Float64Array {
     return fillCounters(this.counters, this, this.pool.created);
-  }
-
-  /** A goroutine has left a lock's queue. Long waits all count, of the others those that were chosen to stand for more. */
-  lockWaitOver(sg: Sudog, now?: number): void {
-    const long = this.tickAt - sg.parkedAt > longLockMs;
-    if (!long && sg.waits === 0) return;
-    const ms = (now ?? this.clock.now()) - sg.parkedAt;
-    this.counters[schedCounters.mutexWaitNs] += ms * (long ? 1 : sg.waits) * 1e6;
-  }
-
-  /** Seconds since the start, of a clock that may go back: `waitsince` has no use for less than 0. */
-  private wholeSec(now: number): number {
-    return Math.max(0, Math.floor((now - this.startMs) / 1000));
-  }
-
-  nowSec(): number {
-    return Math.floor((this.clock.now() - this.startMs) / 1000);
-  }
-
-  /** A random integer in [0, n). */
-  randn(n: number): number {
-    let x = this.rng;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.rng = x;
-    return ((x >>> 0) * (n * 2.3283064365386963e-10)) | 0;
   }
 
   // ---- of the scheduler as a whole ----
