@@ -1,22 +1,21 @@
-/**
- * Keeps goroutines from starving others, at readings of the clock: points 4 and 5 of the order in which goroutines run
- * (proc.ts).
- */
+/** Keeps goroutines from starving others: points 4 and 5 of the order in which goroutines run (proc.ts). */
 
 import type { G, GQueue, P } from "./runtime2.ts";
 
-/** A goroutine that runs longer is worth a mark, and a `runnext` chain that lasts longer is broken. */
+/** Longest chain through `runnext`, and longest wait at the head of the global queue, in ms. As sysmon's in Go. */
 export const forcePreemptMs = 10;
-/** The same, counted in readings of the clock, for a clock that stands still. */
+/** Longest chain in readings of the clock: it also ends if the clock stands still. */
 const chainReadsMax = 8192;
+
 export class Fairness {
   private readonly p: P;
   private readonly globq: GQueue;
+  /** The tick that has not moved since `chainStart`. */
   private chainTick = -1;
   private chainStart = 0;
   private chainReads = 0;
-  /** The head of the global queue, and since when it has been that. */
   private globHead: G | null = null;
+  /** When `globHead` was first seen as the head of the global queue, in ms. */
   private globSince = 0;
 
   constructor(p: P, globq: GQueue) {
@@ -24,11 +23,12 @@ export class Fairness {
     this.globq = globq;
   }
 
-  /** Called when nothing can run: the next chain begins with the next slice. */
+  /** Called when no goroutine can run: the next chain begins with the next slice. */
   endChain(): void {
     this.chainTick = ~this.p.schedtick;
   }
 
+  /** Called at each reading of the clock; `now` in ms. */
   check(now: number): void {
     const { p, globq } = this;
     if (p.schedtick !== this.chainTick) {

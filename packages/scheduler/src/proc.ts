@@ -1,51 +1,54 @@
 /**
  * The scheduler.
  *
- * Three records, as in Go: G is a goroutine, M a thread, P the right to run goroutines. Here is one M, the thread
- * that loaded the package, and its event loop; and one working P a scheduler. Schedulers can live side by side.
+ * Three records, as in Go: G is a goroutine, M a thread, P the right to run goroutines. There is one M, the thread that
+ * loaded the package, with its event loop. Each scheduler has one working P. Schedulers can live side by side.
  *
- * Who runs next, exactly as Go on one P:
- *   1. `go` puts the new goroutine in `runnext`, and so does readying a waiting one; who was there moves to the
- *      tail of the P's ring of 256. When the ring is full, half of it moves to the global queue.
+ * The order in which goroutines run, exactly as Go's on one P:
+ *   1. `go` puts the new goroutine in `runnext`, and `ready` does the same with a waiting one. The previous `runnext`
+ *      moves to the tail of the P's ring of 256. If the ring is full, half of it moves to the global queue.
  *   2. gosched puts the goroutine at the tail of the global queue.
- *   3. The loop takes: every 61st tick the head of the global queue; else `runnext`, which inherits the time slice
- *      and so does not count as a tick; else the head of the ring; else a batch from the global queue.
- *   4. Two goroutines that hand to each other through `runnext` would keep everybody else out. When the tick has not moved
- *      for 10 ms, the goroutine in `runnext` goes to the global queue, as one that sysmon preempts does.
- *   5. When steps take long, 61 ticks are seconds. The head of the global queue that has waited there for 10 ms moves
- *      to the ring.
- * Goroutines that host code starts or readies go to the tail of the ring: there is no goroutine whose turn they
- * could inherit.
+ *   3. The loop takes the head of the global queue at each 61st tick. Otherwise it takes `runnext`, which inherits the
+ *      time slice and so does not count as a tick; else the head of the ring; else a batch from the global queue.
+ *   4. Two goroutines that ready each other through `runnext` would starve all others. If the tick has not moved for 10
+ *      ms, the goroutine in `runnext` goes to the global queue, as one that sysmon preempts in Go.
+ *   5. If steps take long, 61 ticks are seconds. A head of the global queue that has waited there for 10 ms moves to
+ *      the ring.
+ * Goroutines that host code starts or readies go to the tail of the ring: no goroutine runs whose time slice they could
+ * inherit.
  *
  * The host loop:
- *   1. Whatever makes a goroutine runnable while the scheduler sleeps wakes it: by a microtask, or, when the last
- *      event loop turn began over 10 ms ago, by a task, so that promises and goroutines together cannot starve the host.
- *   2. A slice runs goroutines for `sliceMs`, then the rest waits for the next task: timers, I/O and rendering come
- *      first. The clock is read every few switches; how many adapts to how long they take, down to one.
- *   3. When nothing can run, one host timer is set for the earliest sleeper and the scheduler costs nothing. A process
- *      whose goroutines all wait for nothing that can come ends.
+ *   1. If a goroutine becomes runnable while the scheduler is idle, it queues a slice. If the last turn of the event
+ *      loop began less than 10 ms ago, the slice is a microtask, otherwise a task. So promises and goroutines together
+ *      cannot starve the host.
+ *   2. A slice runs goroutines for `SLICE_MS`. Then the others wait for the next task: timers, I/O and rendering come
+ *      first. The loop reads the clock every few switches; the number adapts to their length, down to one.
+ *   3. If no goroutine can run, one timer of the host is set for the earliest timer of the heap, and the scheduler
+ *      costs nothing. If nothing can wake a goroutine, the process ends.
  *
- * Deadlock. While `main` has not returned and nothing is runnable, a callback of the host may still wake a goroutine. By
- * default the program ends as deadlocked only when the event loop would end; deadlock.ts has the rules and the other modes.
+ * Deadlock. While `main` has not returned and no goroutine is runnable, a callback of the host may still wake one. By
+ * default the program ends as deadlocked only when the event loop would end; deadlock.ts has the rules and the modes.
  *
- * main() is the program: when its goroutine returns the others end with it, and a panic in any goroutine ends it with
- * that panic. Goroutines ended so do not run their deferred calls, as in Go.
+ * main() is the program. When its goroutine returns, the others end with it. A panic in any goroutine ends the program
+ * with that panic. Goroutines that end so do not run their deferred calls, as in Go.
  *
- * Safepoints: between two goroutines no JavaScript frame holds a raw heap pointer of this thread, so that is where
- * `hooks.safepoint` runs when asked for.
+ * Safepoints: between two goroutines no JavaScript frame holds a raw heap pointer of this thread. So `hooks.safepoint`
+ * runs there on request.
  *
- * Here are the run loop, the slices and how goroutines start. What they are made of:
+ * This file has the run loop and its slices. The other parts:
  *
- *     runtime2.ts    G, M, P, sudogs and queues        gpool.ts      Gs in use and for reuse
- *     goroutine.ts   from a function to its body       sites.ts      where goroutines are started
- *     op.ts          blocking, and its stack probe     yield.ts      gosched, checkpoint
- *     syscall.ts     waiting for promises              hosttimer.ts  the host's timer of a sleeping scheduler
- *     deadlock.ts    is there any hope left            leak.ts       goroutines that nobody can wake
- *     longrun.ts     goroutines that keep the thread   counters.ts   counts by state, latencies
- *     ends.ts        returns and panics                program.ts    main, and how it ends
+ *     runtime2.ts     G, M, P, sudogs and queues       scheduler.ts   what programs call, and new goroutines
+ *     sched-state.ts  the state that all parts share   fairness.ts    points 4 and 5 above
+ *     goroutine.ts    from a function to its body      gpool.ts       Gs in use and for reuse
+ *     op.ts           blocking, and its stack probe    sites.ts       where goroutines are started
+ *     syscall.ts      waiting for promises             yield.ts       gosched, checkpoint
+ *     deadlock.ts     whether a wake-up is possible    host-timer.ts  the host's timer of an idle scheduler
+ *     long-runs.ts    goroutines that keep the thread  leak.ts        goroutines that nothing can wake
+ *     goexit.ts       returns and panics               counters.ts    counts by state, latencies
+ *     program.ts      main, and how it ends
  *
- * Rejected: a microtask per switch (49 ns, and no say in the order); setTimeout per sleeper (no virtual
- * time, one host timer each).
+ * Rejected: a microtask per switch (49 ns, and no say in the order); setTimeout per sleeper (no virtual time, one timer
+ * of the host each).
  *
  * Sources: Go's runtime/proc.go and its scheduler design document; measurements in the project's performance notes.
  */
@@ -82,35 +85,44 @@ import { CreationSites } from "./sites.ts";
 import type { RuntimeTimer } from "./timer-heap.ts";
 
 /**
- * Time that goroutines run before the event loop gets its turn. The clock is read every `maxBatch` switches at worst, which, if
- * each takes half a millisecond for once, end 8 ms later: within the 10 ms of the promise. (Steps that grow to more than that in
- * the middle of a slice can miss it, once.) A turn of the event loop costs
- * microseconds, so a longer slice would gain little, a shorter one lose some tenths of a percent.
+ * Time that goroutines run before the event loop gets its turn, in ms. We read the clock at least every `maxBatch`
+ * switches. Even if each takes 0.5 ms, that adds 8 ms and stays under the promised 10. Steps that grow beyond 0.5 ms in
+ * the middle of a slice can miss it once. A turn of the event loop costs microseconds: a longer slice would gain
+ * little, a shorter one would lose some tenths of a percent.
  */
 const sliceMs = 2;
-/** Aim of the adaptive clock reading, and bounds of the number of switches between readings. */
+/** Time between two readings of the clock that the adaptive batch aims at, in ms. */
 const readMs = 0.25;
+/** Switches between two readings of the clock at most. */
 const maxBatch = 16;
-/** With so few a slice begins at most: what runs now may take longer steps than what ran in the slice before. */
+/** The same at the start of a slice: its goroutines may take longer steps than those of the slice before. */
 const firstBatch = 2;
-/** Every so many ticks the global queue comes first. A prime, so that it does not beat with anything. */
+/**
+ * The global queue comes first at each tick that this divides, as in Go. It is prime, so that it beats with no period.
+ */
 const globalTick = 61;
-/** A countdown that does not end, while nobody wants latencies. */
+/** The countdown of a scheduler without a recorder of latencies. Its end has no effect. */
 const neverSample = 2 ** 30 - 1;
+
+/** No goroutine can run, and no slice is queued. */
 const idle = 0;
+/** A slice is queued. */
 const scheduled = 1;
+/** A slice runs. */
 const running = 2;
 
+/** The run loop: Scheduler is its only subclass. */
 export abstract class RunLoop extends SchedState implements Schedt {
-  /** Called with the goroutine that runs from now on, or null for host code. For profilers, while they sample. */
+  /**
+   * A profiler that samples sets it. The loop calls it at each switch with the next goroutine, or null for host code.
+   */
   onSwitch: ((g: G | null) => void) | null = null;
-  /** Waits are timed and reported to `hooks.blockEvent`. */
   private blockProfile = false;
 
   protected readonly pool: GPool;
   protected readonly leak: LeakDetector | null;
   protected readonly leakSearch: LeakSearch;
-  /** Goroutines found to be leaked: with `leakDetection`, and by searches. */
+  /** The leaked goroutines that `leakDetection` and searches have found. */
   readonly leaks: Leak[] = [];
 
   private readonly tasks: TaskQueue;
@@ -120,20 +132,21 @@ export abstract class RunLoop extends SchedState implements Schedt {
   private state = idle;
   private readonly latencies: LatencySampler | null;
   /**
-   * Transitions to runnable until the next one that is sampled, while ready may take its short path: in
-   * the run loop, without block profiling. Otherwise 0, and `sampleLeft` has the number.
+   * Transitions to runnable until the next one is sampled. It counts while `ready` may take its short path, that is in
+   * the run loop without block profiling. Otherwise it is 0, and `sampleLeft` has the number.
    */
   private countdown = 0;
   private sampleLeft = shortPeriod;
-  /** The same for goroutines that yield, of which the run loop learns when it reads the clock. */
+  /** The same for goroutines that yield. The loop counts them when it reads the clock. */
   private yieldsLeft = shortPeriod;
-  /** Switches between the reading of the clock that comes and the one before. */
+  /** Switches between the last reading of the clock and the next one. */
   private span = 1;
-  /** Switches until the clock is read. */
+  /** Switches until the loop reads the clock. */
   private credit = 0;
-  /** Switches between two readings of the clock: 1 where steps take long. */
+  /** Switches between two readings of the clock; 1 if steps take long. */
   batch = 1;
   private sliceEnd = 0;
+  /** When the last turn of the event loop began that a task of ours has seen, in ms. */
   private lastTurn = Number.NEGATIVE_INFINITY;
   private readonly fairness: Fairness;
   private safepointRequested = false;
@@ -204,7 +217,10 @@ export abstract class RunLoop extends SchedState implements Schedt {
     if (!inside) this.wake();
   }
 
-  /** Times how long `g`, which becomes runnable, waits until it runs. Returns when the next is due. */
+  /**
+   * Starts to time how long `g`, which becomes runnable, waits until it runs. Returns how many transitions the next is
+   * away.
+   */
   private sample(g: G): number {
     const { latencies } = this;
     if (latencies === null) return neverSample;
@@ -212,13 +228,14 @@ export abstract class RunLoop extends SchedState implements Schedt {
     return latencies.next();
   }
 
+  /** Samples a transition after `shortPeriod` others at most. */
   private sampleSoon(): void {
     this.yieldsLeft = shortPeriod;
     if (this.countdown > 0) this.countdown = shortPeriod;
     else this.sampleLeft = shortPeriod;
   }
 
-  /** Lets ready take its short path, or not. */
+  /** Sets whether `ready` may take its short path. */
   private shortPath(on: boolean): void {
     if (on) {
       this.countdown = this.sampleLeft;
@@ -242,24 +259,25 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   // ---- the loop ----
 
+  /** Queues a slice if the scheduler is idle. */
   protected wake(): void {
     if (this.state !== idle || this.program.closed) return;
-    // First: the clock and the queue are the program's, and may start a goroutine themselves.
+    // Set the state first: the clock and the queue may be the program's and may start a goroutine.
     this.state = scheduled;
     try {
       const age = this.clock.now() - this.lastTurn;
-      // A clock that was set back must not make every turn a microtask.
+      // If the clock was set back, `age` is negative: then use tasks, or each slice would be a microtask.
       if (age >= 0 && age < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
       else this.tasks.task(this.onTask);
     } catch (e) {
-      // Nothing is queued: the next call must try again.
+      // No slice is queued, so the next call must try again.
       if (this.state === scheduled) this.state = idle;
       throw e;
     }
     this.trace?.begin();
   }
 
-  /** `turn`: this is a turn of the event loop of its own. */
+  /** Runs a slice. `turn`: it is a task, that is a turn of the event loop of its own. */
   private runSlice(turn: boolean): void {
     if (this.state !== scheduled) return;
     if (this.program.closed) {
@@ -277,7 +295,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
       this.beginSlice(turn);
       more = this["gort:run"](m, p);
     } catch (e) {
-      // The clock, a timer, a hook, or what runs at the end of a goroutine has failed: no goroutine can answer for it.
+      // The clock, a timer, a hook or an `onExit` has failed. This is no goroutine's panic.
       more = this.slipped(e);
     }
     m.curg = outer;
@@ -295,7 +313,6 @@ export abstract class RunLoop extends SchedState implements Schedt {
       return;
     }
     this.state = idle;
-    // Nobody waits for a turn any more: the next chain begins with the next slice.
     this.fairness.endChain();
     try {
       this.settle();
@@ -314,32 +331,32 @@ export abstract class RunLoop extends SchedState implements Schedt {
     this.coarseSec = this.wholeSec(now);
     if (this.timers.nextWhen <= now) this.timers.run(now);
     if (this.batch > firstBatch) this.batch = firstBatch;
-    // A safepoint that was asked for comes first, also when there is nothing to run.
+    // A requested safepoint comes first, also if no goroutine can run.
     this.credit = this.safepointRequested ? 0 : this.batch;
     this.span = this.credit;
-    // What runs now may take longer steps than what ran in the slice before.
+    // The goroutines of this slice may take longer steps than those of the last one.
     this.pollEvery = 1;
     this.pollsLeft = 0;
     this.polledAt = now;
   }
 
-  /** Ends the program with a fault that left the run loop. Returns whether goroutines are left that can go on. */
+  /** Ends the program with an exception that has left the run loop. Returns whether the loop can go on. */
   private slipped(e: unknown): boolean {
     const alone = this.program.main === null;
     try {
       this.program.fault(e);
     } catch (again) {
-      // `stderr` or the clock fails again while the end is reported. The first fault is on its way to the host.
+      // `stderr` or the clock has failed again, while the end was reported. The host gets the first fault already.
       if (again !== e)
         this.tasks.task(() => {
           throw again;
         });
     }
-    // Without a program, only a clock that fails again and again would keep the loop busy.
+    // Without a program and runnable goroutines, a clock that fails each time would keep the loop busy.
     return !(alone && this.p.runqLength === 0 && this.p.runnext === null && this.globq.size === 0);
   }
 
-  /** What remains to be done when nothing can run. */
+  /** Called when no goroutine can run. */
   private settle(): void {
     this.armHostTimer();
     this.program.checkdead();
@@ -365,7 +382,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
         if (g === null) {
           g = this.globrunqget();
           if (g === null) {
-            // A timer that is due costs no turn of the event loop.
+            // Fire due timers here: a turn of the event loop would cost more.
             if (!this.fireDue(p)) return false;
             continue;
           }
@@ -384,24 +401,25 @@ export abstract class RunLoop extends SchedState implements Schedt {
         this.ends.gopanic(g, e);
         continue;
       }
-      // Suspended in an op, which is the result itself. It is not asked: as many kinds of ops, as many kinds of objects.
+      // The result is the op in which `g` is suspended. Do not read its `done`: ops are of many classes, and the load
+      // would be megamorphic.
       if ((r as unknown) === g.waitOp) continue;
       if (r.done === true) this.ends.goexit0(g, r.value, false);
       else if (g.waitOp === null) this.ends.badYield(g);
     }
   }
 
-  /** Takes the head of the global queue, and moves up to half a ring more of it to the ring. */
+  /** Takes the head of the global queue, and moves up to half a ring of its other Gs to the ring. */
   private globrunqget(): G | null {
     const q = this.globq;
     if (q.size === 0) return null;
     const g = q.pop();
-    // As large a share as one of gomaxprocs Ps may take; here no other P takes any.
+    // 127: half a ring, with the head. In Go a P also takes at most its share; here no other P takes any.
     for (let n = Math.min(q.size, 127); n > 0; n--) this.p.runqput(q.pop()!, false, q);
     return g;
   }
 
-  /** Fires the timers that are due now; returns whether that made a goroutine runnable. */
+  /** Fires the timers that are due. Returns whether a goroutine is runnable. */
   private fireDue(p: P): boolean {
     if (this.timers.nextWhen === Infinity) return false;
     const now = this.clock.now();
@@ -410,9 +428,9 @@ export abstract class RunLoop extends SchedState implements Schedt {
     return p.runnext !== null || p.runqLength > 0 || this.globq.size > 0;
   }
 
-  /** Reads the clock and sees to all that waits for it. Returns whether the slice is over. */
+  /** Reads the clock and does all that depends on time. Returns whether the slice is over. */
   private tick(): boolean {
-    // It was a goroutine that closed it, and may have yielded since.
+    // The goroutine that ran last has closed the scheduler.
     if (this.program.closed) return true;
     const now = this.clock.now();
     const dt = now - this.tickAt;
@@ -435,20 +453,23 @@ export abstract class RunLoop extends SchedState implements Schedt {
       try {
         this.hooks.safepoint?.();
       } catch (e) {
-        // The collector has found the heap broken: no goroutine may go on.
+        // The collector has found the heap corrupt, so no goroutine may go on.
         if (!isFatalError(e)) throw e;
         this.program.dying = e;
       }
     }
     if (this.program.dying !== null) this.program.fault(this.program.dying);
     this.fairness.check(now);
-    // Last: what a timer wakes is not what the chain above has kept waiting.
+    // Fire timers after the check: a chain has not kept these goroutines waiting.
     if (this.timers.nextWhen <= now) this.timers.run(now);
-    // A clock that was set back ends the slice: its end would be too far away.
+    // If the clock was set back, end the slice: `sliceEnd` is too far away.
     return now >= this.sliceEnd || dt < 0;
   }
 
-  /** Samples the goroutine that ran last if it has yielded and its turn has come. Sees that the clock is read at the next turn. */
+  /**
+   * Samples the goroutine that ran last, if it has yielded and a sample is due. Shortens the batch so that the clock is
+   * read when the next sample is due.
+   */
   private sampleYield(latencies: LatencySampler, now: number): void {
     if (this.yieldsLeft <= 0) {
       const g = this.globq.tail;
@@ -463,12 +484,12 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   /** Whether the running goroutine has used up its time slice: `if (shouldYield()) yield* gosched()`. */
   shouldYield(): boolean {
-    // A call costs about a nanosecond where calls are frequent: then the clock is read on every 16th.
+    // If calls are frequent, only each 16th reads the clock, and a call costs about 1 ns.
     if (--this.pollsLeft > 0 && !this.safepointRequested) return false;
     return this.poll();
   }
 
-  /** Reads the clock, and adapts the number of calls until it is read again: one where steps between calls take long. */
+  /** Reads the clock. If calls come rarely, the next call reads it too; otherwise their number until then doubles. */
   private poll(): boolean {
     const now = this.clock.now();
     const dt = now - this.polledAt;
@@ -482,19 +503,17 @@ export abstract class RunLoop extends SchedState implements Schedt {
   private pollsLeft = 0;
   private polledAt = 0;
 
-  /** Ends all goroutines and drops all timers; the scheduler cannot be used again. */
+  /** Ends all goroutines and drops all timers. The scheduler cannot be used again. */
   close(): void {
     this.closed = true;
     this.trace?.stop();
     this.hostTimer.clear();
-    // The run loop, should it be running, looks here before it takes another goroutine.
+    // The run loop, if it runs, calls `tick` before it takes another goroutine.
     this.credit = 0;
     this.program.close();
   }
 
-  /**
-   * A fault that no goroutine may survive: throws it, and ends the program even if something on the way catches it.
-   */
+  /** Throws `error`, and ends the program with it even if a `catch` stops it. */
   fatal(error: FatalError): never {
     if (this.state === running) {
       this.program.dying = error;
@@ -505,6 +524,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   // ---- for profiles, metrics and the collector ----
 
+  /** Whether waits are timed and reported to `hooks.blockEvent`. */
   get blockProfileEnabled(): boolean {
     return this.blockProfile;
   }
@@ -514,7 +534,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
     if (this.state === running) this.shortPath(!on);
   }
 
-  /** Has `hooks.safepoint` called as soon as the running goroutine suspends. */
+  /** Requests a call of `hooks.safepoint` as soon as the running goroutine suspends. */
   requestSafepoint(): void {
     this.safepointRequested = true;
     this.credit = 0;
@@ -522,24 +542,24 @@ export abstract class RunLoop extends SchedState implements Schedt {
   }
 
   /**
-   * Gives the event loop a turn before any goroutine runs again. For `hooks.safepoint`, at whose end it takes effect;
-   * there is a slice after that turn even if nothing can run in it.
+   * Gives the event loop a turn before a goroutine runs again. Call it in `hooks.safepoint`; it takes effect at the
+   * hook's end. A slice follows that turn even if no goroutine can run.
    */
   yieldToHost(): void {
     this.sliceEnd = Number.NEGATIVE_INFINITY;
   }
 
-  /** Whether nothing can run now: no goroutine is running or runnable. */
+  /** Whether no goroutine is running or runnable. */
   get isIdle(): boolean {
     return this.state === idle;
   }
 
-  /** The counters, brought up to date: see counters.ts. */
+  /** Brings the block of counters up to date and returns it: see counters.ts. */
   readCounters(): Float64Array {
     return fillCounters(this.counters, this, this.pool.created);
   }
 
-  // ---- of the scheduler as a whole ----
+  // ---- in Scheduler ----
 
   abstract readonly mainSite: StackHolder | null;
   abstract readonly gfreeCount: number;

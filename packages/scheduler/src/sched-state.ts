@@ -1,4 +1,4 @@
-/** The state of a scheduler that its goroutines, ops, timers and reports share, as Go's `sched`. */
+/** The state of a scheduler that its goroutines, ops, timers and reports share: Go's `sched`. */
 
 import { writeStderr } from "@gort/base";
 import { schedCounters, schedCountersLength } from "./counters.ts";
@@ -17,13 +17,13 @@ export class SchedState {
   readonly stacks: GStacks;
   readonly stderr: (text: string) => void;
   readonly seed: number;
-  /** Prints all goroutines with a panic, as GOTRACEBACK=all does. */
+  /** Whether the report of a panic shows all goroutines, as with GOTRACEBACK=all. */
   tracebackAll = false;
-  /** Waits for locks are timed, and reported to `hooks.mutexEvent` when the lock is released. */
+  /** Whether waits for locks are timed and reported to `hooks.mutexEvent` when the lock is released. */
   mutexProfileEnabled = false;
 
   readonly p: P;
-  /** GOMAXPROCS. One thread uses one P; of the others only the number exists. */
+  /** GOMAXPROCS. One thread uses one P; the others do not exist. */
   nprocs = 1;
   readonly globq = new GQueue();
   readonly timers = new TimerHeap();
@@ -33,17 +33,18 @@ export class SchedState {
   nsyscall = 0;
   /** Goroutines of the user in a system call. */
   nnotInGo = 0;
-  /** Host code that awaits an op. */
+  /** Ops that host code awaits. */
   nhost = 0;
   /** Whether `close` was called. */
   closed = false;
-  /** Seconds of the clock when it was last read. */
+  /** The coarse clock: seconds since the scheduler was made, as of the last reading between two goroutines. */
   coarseSec = 0;
 
   protected readonly startMs: number;
   private rng: number;
   protected readonly counters: Float64Array;
   readonly lockWaits = new LockWaits();
+  /** When the clock was last read between two goroutines, in ms. A requested safepoint runs there. */
   protected tickAt = 0;
 
   constructor(options: SchedulerOptions) {
@@ -53,7 +54,7 @@ export class SchedState {
     this.stacks = new GStacks(options.symbolize);
     this.stderr = options.stderr ?? writeStderr;
     this.seed = checkSeed(options.seed) >>> 0;
-    // A xorshift generator must not start at 0, and small seeds give poor first values.
+    // A xorshift generator must not start at 0, and small seeds would give poor first values.
     this.rng = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) | 1;
     this.startMs = this.clock.now();
     this.p = new P(0);
@@ -65,7 +66,7 @@ export class SchedState {
     }
   }
 
-  /** Takes a goroutine out of the run queues, if it is in one. */
+  /** Takes a goroutine out of the run queues. */
   unqueue(g: G): void {
     const { p, globq } = this;
     if (p.runnext === g) p.runnext = null;
@@ -79,11 +80,13 @@ export class SchedState {
     }
   }
 
+  /** Counts a goroutine that begins. */
   gstarted(g: G): void {
     if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines++;
     else if ((g.flags & gHost) !== 0) this.nhost++;
   }
 
+  /** Counts a goroutine that has ended or is about to. */
   gended(g: G): void {
     if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines--;
     else if ((g.flags & gHost) !== 0) this.nhost--;
@@ -99,12 +102,11 @@ export class SchedState {
     if ((g.flags & (gSystem | gHost)) === 0) this.nnotInGo--;
   }
 
-  /** When the clock was last read between two goroutines, in ms: where a safepoint that is asked for is run. */
   get lastSafepoint(): number {
     return this.tickAt;
   }
 
-  /** A goroutine has left a lock's queue. Long waits all count, of the others those that were chosen to stand for more. */
+  /** Adds a wait for a lock that has ended. A long wait counts once, a shorter one as often as it stands for waits. */
   lockWaitOver(sg: Sudog, now?: number): void {
     const long = this.tickAt - sg.parkedAt > longLockMs;
     if (!long && sg.waits === 0) return;
@@ -112,11 +114,12 @@ export class SchedState {
     this.counters[schedCounters.mutexWaitNs] += ms * (long ? 1 : sg.waits) * 1e6;
   }
 
-  /** Seconds since the start, of a clock that may go back: `waitsince` has no use for less than 0. */
+  /** Seconds since the start. Not negative, even if the clock was set back: `waitsince` must not be. */
   protected wholeSec(now: number): number {
     return Math.max(0, Math.floor((now - this.startMs) / 1000));
   }
 
+  /** Whole seconds since the start; reads the clock. */
   nowSec(): number {
     return Math.floor((this.clock.now() - this.startMs) / 1000);
   }

@@ -1,6 +1,6 @@
 /**
- * The scheduler as programs and the facade know it: what they call, on top of the run loop (proc.ts). The functions of
- * the package (default.generated.ts) are derived from its methods.
+ * The scheduler as programs and the facade know it: methods on top of the run loop (proc.ts). scripts/functions.mjs
+ * derives the functions of the package (default.generated.ts) from them.
  */
 
 import { FatalError, wrongNumber } from "@gort/base";
@@ -28,13 +28,13 @@ import {
 import { creationSite, nameSystemFunc, stack } from "./traceback.ts";
 import { yieldIfDue, yieldNow } from "./yield.ts";
 
-/** Largest value of Go's int32, which GOMAXPROCS is. */
+/** Largest GOMAXPROCS: Go's type is int32. */
 const maxProcs = 2 ** 31 - 1;
 
 export class Scheduler extends RunLoop {
-  /** Where main was called last. */
+  /** Captured stack of the last call of main. */
   mainSite: StackHolder | null = null;
-  /** Calls into native code. Go counts them on each M; here schedulers share one. */
+  /** Calls into native code. Go counts them by M, but here all schedulers share one. */
   private ncgocall = 0;
   private worldStopped = false;
 
@@ -48,7 +48,7 @@ export class Scheduler extends RunLoop {
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
   go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine;
   go(f: (...args: never[]) => unknown, arg?: unknown): Goroutine {
-    // A rest parameter would be allocated for every goroutine; forwarded like this, the arguments are not.
+    // A rest parameter would allocate an array for each goroutine. `arguments` does not if it is forwarded like this.
     // biome-ignore lint/complexity/noArguments: see above
     const n = arguments.length - 1;
     if (n <= 1) return new Goroutine(this.newg(f, n, arg, this.go, null));
@@ -60,7 +60,7 @@ export class Scheduler extends RunLoop {
     return this.newproc(f, args, this.goMany);
   }
 
-  /** As go; the creation site is the caller of `below`. `onExit` is called when the goroutine has ended. */
+  /** As `go`. The creation site is the caller of `below`. `onExit` is called when the goroutine has ended. */
   newproc(
     f: (...args: never[]) => unknown,
     args: readonly unknown[],
@@ -71,7 +71,6 @@ export class Scheduler extends RunLoop {
     return new Goroutine(this.newg(f, n, n === 1 ? args[0] : args, below, onExit));
   }
 
-  /** Makes a goroutine and lets it run; `arg` is the argument, or for `n` > 1 all of them. */
   newg(
     f: (...args: never[]) => unknown,
     n: number,
@@ -89,7 +88,7 @@ export class Scheduler extends RunLoop {
     if (this.leak !== null) {
       const site = capture(below, 4);
       g.site = site;
-      // Known at once: until then a captured stack holds functions, and with them what they can reach.
+      // Read the site at once: an unread capture holds functions, and so everything that they can reach.
       const createdBy = creationSite(g);
       this.leak.add(g, { goid: g.goid, func: f.name, site: siteText(createdBy), createdBy });
     }
@@ -107,8 +106,8 @@ export class Scheduler extends RunLoop {
   }
 
   /**
-   * Starts a goroutine of the runtime itself: it is not counted, takes no part in a deadlock and outlives main. `name` is
-   * its function's in dumps, such as `runtime.bgsweep`; the default is the function's own name as one of package main.
+   * Starts a goroutine of the runtime itself: it is not counted, takes no part in a deadlock and outlives main. Dumps
+   * show `name`, such as `runtime.bgsweep`. The default is the function's own name, as one of package main.
    */
   goSystem(f: () => unknown, name?: string): Goroutine {
     const isGen = checkGoroutineFunction(f);
@@ -122,7 +121,6 @@ export class Scheduler extends RunLoop {
     return h;
   }
 
-  /** Runs an op for host code. */
   goHost<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: unknown) => void): void {
     if (this.closed) {
       reject(usedAfterClose(`await of a ${op.what}`));
@@ -194,9 +192,9 @@ export class Scheduler extends RunLoop {
   }
 
   /**
-   * Announces that host code will wake goroutines through callbacks. Until the function it returns has been called, waiting
-   * goroutines are no deadlock, and the process stays alive while `main` runs. With `hold` false it does not: the source has a handle
-   * of the host that keeps the process alive, or it can deliver only while something else does.
+   * Announces a source: host code that will wake goroutines through callbacks. Until the returned function is called,
+   * waiting goroutines are no deadlock. With `hold` the process also stays alive while `main` runs. Pass `hold: false`
+   * if a handle of the source keeps the process alive, or if the source can deliver only while something else does.
    */
   hostSource({ hold = true }: { hold?: boolean } = {}): () => void {
     this.nsyscall++;
@@ -260,14 +258,12 @@ export class Scheduler extends RunLoop {
     return this.mainBelow(f, this.main);
   }
 
-  /** As main; reports show the caller of `below`, which is on the stack, as the place of `f`. */
+  /** As `main`. Reports show the caller of `below`, which is on the stack, as the place of `f`. */
   mainBelow<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>, below: unknown): Promise<T> {
     return new Promise<T>((resolve, reject) => this.startMain(f, resolve, reject, below));
   }
 
-  /**
-   * As mainBelow, with callbacks in place of the promise; exactly one is called, from the run loop.
-   */
+  /** As `mainBelow`, with callbacks in place of the promise. The run loop calls exactly one. */
   startMain<T>(
     f: () => Generator<undefined, T, unknown> | T,
     resolve: (value: T) => void,
@@ -280,7 +276,7 @@ export class Scheduler extends RunLoop {
 
   // ---- for the facade ----
 
-  /** Everything stands still already: one thread, and this is it. */
+  /** Checks that calls alternate with startTheWorld. The world is this one thread, so nothing runs in between. */
   stopTheWorld(_reason: string): void {
     if (this.worldStopped)
       throw new FatalError("throw", "ERR_GORT_WORLD_STOPPED", "stopTheWorld: world is already stopped");
@@ -296,6 +292,7 @@ export class Scheduler extends RunLoop {
     return this.pool.list();
   }
 
+  /** Calls `fn` with each G that is not dead. */
   forEachG(fn: (g: G) => void): void {
     for (const g of this.gs()) if (g.atomicstatus !== Gdead) fn(g);
   }
@@ -305,20 +302,23 @@ export class Scheduler extends RunLoop {
     return this.pool.freeCount;
   }
 
-  /** Marks of goroutines that ran for long, one a creation site. */
+  /** Goroutines that ran for long, at most one for each creation site. */
   get longRuns(): readonly LongRun[] {
     return this.long.list;
   }
 
-  /** The leaked goroutines that the engine has collected by now, without waiting for its finalizers. */
+  /**
+   * The leaked goroutines that the engine has collected so far, also those of which it has not called the finalizer
+   * yet.
+   */
   findLeaks(): readonly Leak[] {
     this.leak?.sweep();
     return this.leaks;
   }
 
   /**
-   * Lets the engine's collector take those of the goroutines waiting now that nothing can wake, until `endLeakSearch`. That has
-   * to be called in a later turn of the event loop, once the collector has run; what it took is then in `leaks`.
+   * Lets the engine's collector take the waiting goroutines that nothing can wake, until `endLeakSearch`. Call that in
+   * a later turn of the event loop, once the collector has run. The collected goroutines are then in `leaks`.
    */
   beginLeakSearch(): void {
     if (this.leak !== null) return;

@@ -159,7 +159,8 @@ export function goroutineText(g: G, frames: readonly Frame[], status?: string): 
 
 function frameLines(g: G, frames: readonly Frame[], status?: string): string {
   if (frames.length === 0 && g.fn !== null) frames = [entryFrame(g)];
-  return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${frames.at(-1)?.func === systemFunc(g) ? "" : systemText(g)}`;
+  const end = frames.at(-1)?.func === systemFunc(g) ? "" : systemText(g);
+  return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${end}`;
 }
 
 /** The frame of the runtime with which the stack of a goroutine that runs a finalizer ends. */
@@ -230,8 +231,8 @@ export interface CurrentG {
   /** The end of its dump: `created by main.serve in goroutine 1`, a tab and `file:line` in the next line. */
   createdBy: string;
   /**
-   * Time in ms since the scheduler last read the clock between two goroutines, which it does every few switches, and at the
-   * next one after requestSafepoint: so from a second reading after a request on, how long this goroutine has run.
+   * Time in ms since the scheduler last read the clock between two goroutines, which it does every few switches, and at
+   * the next one after requestSafepoint: so from a second reading after a request on, how long this goroutine has run.
    */
   runningMs: number;
 }
