@@ -56,16 +56,16 @@
 import { type FatalError, isFatalError } from "@gort/base";
 import { fillCounters, LatencySampler, shortPeriod } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
-import { Ends } from "./ends.ts";
+import { Ends } from "./goexit.ts";
 import { Fairness, forcePreemptMs } from "./fairness.ts";
 import { type StackHolder, setStackTraceLimit, stackLines } from "./frames.ts";
 import { resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
 import { hostTasks, type TaskQueue } from "./host.ts";
-import { HostTimer } from "./hosttimer.ts";
+import { HostTimer } from "./host-timer.ts";
 import { LeakDetector } from "./leak.ts";
 import { LeakSearch } from "./leak-search.ts";
-import { LongRuns } from "./longrun.ts";
+import { LongRuns } from "./long-runs.ts";
 import { parseGodebug, type SchedulerOptions } from "./options.ts";
 import { Program } from "./program.ts";
 import {

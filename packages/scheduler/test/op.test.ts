@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { recvFrom, sendTo } from "../src/chan.ts";
 import {
   createScheduler,
   defaultScheduler,
@@ -11,6 +10,7 @@ import {
   type Scheduler,
   sendCase,
 } from "../src/index.ts";
+import { recvFrom, sendTo } from "../src/nil-chan.ts";
 import { Mutex, RWMutex, WaitGroup, Weighted } from "../src/sync/index.ts";
 import { createTestScheduler } from "../src/testing.ts";
 import { stackText } from "../src/traceback.ts";

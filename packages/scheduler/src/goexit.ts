@@ -4,7 +4,7 @@ import { isFatalError } from "@gort/base";
 import { GoexitSignal } from "./errors.ts";
 import { unwindBody } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
-import type { LongRuns } from "./longrun.ts";
+import type { LongRuns } from "./long-runs.ts";
 import { byHand, wakeOne } from "./op.ts";
 import { fatalOf } from "./overflow.ts";
 import { goexitSignal, newPanic, panicOf } from "./panic.ts";

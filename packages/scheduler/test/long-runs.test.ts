@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { LongRuns } from "../src/longrun.ts";
+import { LongRuns } from "../src/long-runs.ts";
 import type { Op } from "../src/op.ts";
 import { type G, Gdead, Grunning } from "../src/runtime2.ts";
 import { createTestScheduler } from "../src/testing.ts";
@@ -17,7 +17,7 @@ describe("goroutines that run for long", () => {
       for (let i = 0; i < 2; i++) s.go(() => long.note(30 + i));
       yield* s.gosched();
     });
-    const site = expect.stringMatching(/^main\.\S+ .*longrun\.test\.ts:\d+$/);
+    const site = expect.stringMatching(/^main\.\S+ .*long-runs\.test\.ts:\d+$/);
     const runs = [
       { goid: 1, ms: 25.4, site: "" },
       { goid: 3, ms: 31, site },
@@ -71,7 +71,7 @@ describe("an op that a goroutine makes and does not use", () => {
     expect(s.errors).toEqual([
       `${text(1, "chan receive")}\n`,
       `${text(1, "chan send")}\n`,
-      expect.stringMatching(/^.* goroutine 2 .*\n\tcreated by main\.\S+ .*longrun\.test\.ts:\d+\n$/),
+      expect.stringMatching(/^.* goroutine 2 .*\n\tcreated by main\.\S+ .*long-runs\.test\.ts:\d+\n$/),
     ]);
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { background, withDeadline, withTimeout } from "../src/context.ts";
 import { hostClock } from "../src/host.ts";
-import { HostTimer } from "../src/hosttimer.ts";
+import { HostTimer } from "../src/host-timer.ts";
 import { createScheduler } from "../src/index.ts";
 import { FakeClock } from "../src/testing.ts";
 
