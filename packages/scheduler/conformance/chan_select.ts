@@ -4,8 +4,9 @@
  */
 
 import { isRuntimeError } from "@gort/base";
-import { type Chan, cap, close, len } from "../src/chan.ts";
+import type { Chan } from "../src/chan-types.ts";
 import { recv, recv2, send } from "../src/default.ts";
+import { cap, close, len } from "../src/nil-chan.ts";
 import type { Yieldable } from "../src/op.ts";
 import { printpanicval } from "../src/panic.ts";
 import type { G } from "../src/runtime2.ts";

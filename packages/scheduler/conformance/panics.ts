@@ -16,8 +16,9 @@
  */
 
 import { isFatalError, isRuntimeError } from "@gort/base";
-import { close, makechan } from "../src/chan.ts";
+import { makechan } from "../src/chan.ts";
 import { recv, send } from "../src/default.ts";
+import { close } from "../src/nil-chan.ts";
 import { defer, goexit, panic, panicValue, printpanicval, recover } from "../src/panic.ts";
 import { recvCase, sendCase } from "../src/select.ts";
 import { Cond, Mutex, Once, RWMutex, WaitGroup } from "../src/sync/index.ts";

@@ -30,6 +30,7 @@
  */
 
 import { PlainError, wrongNumber } from "@gort/base";
+import { type Chan, type None, none, type RecvResult, type TryRecvResult } from "./chan-types.ts";
 import { usedAfterClose } from "./errors.ts";
 import { checkFunction, checkResult, type NotAsync } from "./functions.ts";
 import { inspectCustom } from "./inspect.ts";
@@ -42,59 +43,12 @@ import {
   notResumed,
   Op,
   type Operation,
-  OwnOp,
   PhasedOp,
   unpark,
 } from "./op.ts";
 import { type AnyOp, type ChanTimer, type G, Grunning, m0, type Schedt, WaitQ } from "./runtime2.ts";
 import { acquireSudog } from "./sudog-cache.ts";
-import {
-  waitReasonChanReceive,
-  waitReasonChanReceiveNilChan,
-  waitReasonChanSend,
-  waitReasonChanSendNilChan,
-} from "./wait-reasons.ts";
-
-/** The end of a channel that values are sent to. */
-export interface SendChan<T> {
-  /** Sends `value`, waiting for room or a receiver. Panics on a closed channel. */
-  send(value: T): Operation<void>;
-  /** Sends if that is possible at once. Panics on a closed channel. */
-  trySend(value: T): boolean;
-  /** Lets receivers see the end. Panics if the channel is closed already. */
-  close(): void;
-  /** Values in the buffer. */
-  readonly length: number;
-  readonly capacity: number;
-}
-
-/** The end of a channel that values are received from. */
-export interface RecvChan<T> extends AsyncIterable<T> {
-  /** Receives a value; `undefined` once the channel is closed and drained. */
-  recv(): Operation<T | undefined>;
-  /** Receives a value; `ok` is false once the channel is closed and drained. */
-  recv2(): Operation<RecvResult<T>>;
-  /** Receives if that is possible at once. `received` tells; `ok` is as for recv2. */
-  tryRecv(): TryRecvResult<T>;
-  /** Calls `f` with every value until the channel is closed and drained; `f` may be a generator function. */
-  forEach<R>(f: (value: T) => NotAsync<R>): Generator<undefined, void, unknown>;
-  readonly length: number;
-  readonly capacity: number;
-}
-
-export interface Chan<T> extends SendChan<T>, RecvChan<T> {}
-
-/** What recv2 gives. */
-export type RecvResult<T> = { value: T; ok: true } | { value: undefined; ok: false };
-
-/** What tryRecv gives. `received` with `ok` false: the channel is closed and drained. */
-export type TryRecvResult<T> =
-  | { value: T; ok: true; received: true }
-  | { value: undefined; ok: false; received: boolean };
-
-/** Stands for "nothing to receive now". Registered, so that two copies of the package mean the same. */
-export const none: unique symbol = Symbol.for("gort.none") as never;
-export type None = typeof none;
+import { waitReasonChanReceive, waitReasonChanSend } from "./wait-reasons.ts";
 
 /** Channels up to this capacity get their whole ring at once. */
 const eagerRing = 1024;
@@ -512,56 +466,6 @@ let sendOp: SendOp<unknown> = new SendOp();
 let recvOp: RecvOp<unknown> = new RecvOp();
 let recv2Op: Recv2Op<unknown> = new Recv2Op();
 let rangeOp: RangeOp<unknown> = new RangeOp();
-
-/** Blocks for ever: an operation on a nil channel. */
-class NilChanOp extends OwnOp<never> {
-  readonly what: string;
-  private readonly sched: () => Schedt;
-  private readonly reason: number;
-  constructor(sched: () => Schedt, reason: number) {
-    super();
-    this.sched = sched;
-    this.reason = reason;
-    this.what = reason === waitReasonChanSendNilChan ? "chan send" : "chan receive";
-  }
-  protected start(g: G): boolean {
-    gopark(g, this, this.reason);
-    return false;
-  }
-  protected override get cancellable(): boolean {
-    return true;
-  }
-  protected hostScheduler(): Schedt {
-    return this.sched();
-  }
-}
-
-/** `c <- value` where `c` may be nil: sending to a nil channel blocks for ever. */
-export function sendTo<T>(sched: () => Schedt, c: SendChan<T> | null, value: T): Operation<void> {
-  return c !== null ? c.send(value) : new NilChanOp(sched, waitReasonChanSendNilChan);
-}
-
-/** `<-c` where `c` may be nil: receiving from a nil channel blocks for ever. */
-export function recvFrom<T>(sched: () => Schedt, c: RecvChan<T> | null): Operation<T | undefined> {
-  return c !== null ? c.recv() : new NilChanOp(sched, waitReasonChanReceiveNilChan);
-}
-
-/** `v, ok := <-c` where `c` may be nil. */
-export function recv2From<T>(sched: () => Schedt, c: RecvChan<T> | null): Operation<RecvResult<T>> {
-  return c !== null ? c.recv2() : new NilChanOp(sched, waitReasonChanReceiveNilChan);
-}
-
-/** `close(c)`, `len(c)` and `cap(c)` where `c` may be nil. */
-export function close(c: SendChan<never> | null): void {
-  if (c === null) throw new PlainError("close of nil channel", "ERR_GORT_CLOSE_OF_NIL_CHANNEL");
-  c.close();
-}
-export function len(c: { readonly length: number } | null): number {
-  return c === null ? 0 : c.length;
-}
-export function cap(c: { readonly capacity: number } | null): number {
-  return c === null ? 0 : c.capacity;
-}
 
 /** Makes a channel; panics as Go's make does on a size out of range. */
 export function makechan<T>(sched: Schedt, size: number): Chan<T> {

@@ -1,7 +1,7 @@
 // Derived by scripts/functions.mjs: do not edit.
 
 /** Methods of the running goroutine's scheduler, in host code of the default scheduler, as functions. */
-import type { Chan, RecvChan } from "./chan.ts";
+import type { Chan, RecvChan } from "./chan-types.ts";
 import { currentScheduler, defaultScheduler } from "./default.ts";
 import type { NotAsync } from "./functions.ts";
 import { Goroutine } from "./goroutine.ts";

@@ -3,15 +3,8 @@
  * methods of `Scheduler` too are in default.generated.ts.
  */
 
-import {
-  close as closeChan,
-  type RecvChan,
-  type RecvResult,
-  recv2From,
-  recvFrom,
-  type SendChan,
-  sendTo,
-} from "./chan.ts";
+import type { RecvChan, RecvResult, SendChan } from "./chan-types.ts";
+import { close as closeChan, recv2From, recvFrom, sendTo } from "./nil-chan.ts";
 import type { Operation } from "./op.ts";
 import { type G, getg, m0 } from "./runtime2.ts";
 import { createScheduler, type Scheduler } from "./scheduler.ts";

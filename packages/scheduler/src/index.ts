@@ -24,15 +24,8 @@ export { defer, frame, goexit, panic, recover } from "./panic.ts";
 export { type G, getg } from "./runtime2.ts";
 
 // Channels
-export {
-  type Chan,
-  cap,
-  len,
-  type RecvChan,
-  type RecvResult,
-  type SendChan,
-  type TryRecvResult,
-} from "./chan.ts";
+export type { Chan, RecvChan, RecvResult, SendChan, TryRecvResult } from "./chan-types.ts";
+export { cap, len } from "./nil-chan.ts";
 export { makeChan, select } from "./default.generated.ts";
 export { close, recv, recv2, send } from "./default.ts";
 export {

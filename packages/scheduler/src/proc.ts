@@ -56,9 +56,9 @@
 import { type FatalError, isFatalError } from "@gort/base";
 import { fillCounters, LatencySampler, shortPeriod } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
-import { Ends } from "./goexit.ts";
 import { Fairness, forcePreemptMs } from "./fairness.ts";
 import { type StackHolder, setStackTraceLimit, stackLines } from "./frames.ts";
+import { Ends } from "./goexit.ts";
 import { resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
 import { hostTasks, type TaskQueue } from "./host.ts";

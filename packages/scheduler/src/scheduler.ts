@@ -4,7 +4,8 @@
  */
 
 import { FatalError, wrongNumber } from "@gort/base";
-import { type Chan, makechan, type RecvChan } from "./chan.ts";
+import { makechan } from "./chan.ts";
+import type { Chan, RecvChan } from "./chan-types.ts";
 import { usedAfterClose } from "./errors.ts";
 import { capture, type StackHolder } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";

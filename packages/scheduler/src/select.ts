@@ -14,7 +14,8 @@
  */
 
 import { PlainError } from "@gort/base";
-import { type Chan, HChan, isForeignChan, none, type RecvChan, type SendChan } from "./chan.ts";
+import { HChan, isForeignChan } from "./chan.ts";
+import { type Chan, none, type RecvChan, type SendChan } from "./chan-types.ts";
 import { otherCopy } from "./errors.ts";
 import { arm, begin, disarm, gopark, notResumed, Op, type Operation } from "./op.ts";
 import { type AnyOp, type G, Grunning, m0, type Schedt, type Sudog } from "./runtime2.ts";

@@ -13,7 +13,8 @@
  * Values sent are times: milliseconds since 1970.
  */
 
-import { HChan, type RecvChan } from "./chan.ts";
+import { HChan } from "./chan.ts";
+import type { RecvChan } from "./chan-types.ts";
 import { usedAfterClose } from "./errors.ts";
 import { checkFunction } from "./functions.ts";
 import { arm, disarm, gopark, type Operation, PhasedOp } from "./op.ts";

@@ -11,7 +11,7 @@
  */
 
 import { kindOf } from "@gort/base";
-import type { Chan, RecvChan } from "../chan.ts";
+import type { Chan, RecvChan } from "../chan-types.ts";
 import { currentScheduler } from "../default.ts";
 import { GoexitSignal } from "../errors.ts";
 import { nodeProcess } from "../host.ts";

@@ -1,7 +1,7 @@
 /** Channels from events and abort signals. */
 
 import { kindOf } from "@gort/base";
-import type { RecvChan } from "../chan.ts";
+import type { RecvChan } from "../chan-types.ts";
 import { currentScheduler } from "../default.ts";
 import { nodeProcess } from "../host.ts";
 import { isClosed, OpenChan, type Source, type SourceOptions } from "./source.ts";

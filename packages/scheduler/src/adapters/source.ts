@@ -1,7 +1,8 @@
 /** The parts that all adapters share: sources, and the checks of channels. */
 
 import { kindOf } from "@gort/base";
-import { type Chan, HChan, isForeignChan, type RecvChan, type SendChan } from "../chan.ts";
+import { HChan, isForeignChan } from "../chan.ts";
+import type { Chan, RecvChan, SendChan } from "../chan-types.ts";
 import type { Scheduler } from "../scheduler.ts";
 
 /** A channel that host code feeds. */

@@ -1,7 +1,7 @@
 /** Web streams from and to channels. */
 
 import { kindOf } from "@gort/base";
-import type { Chan } from "../chan.ts";
+import type { Chan } from "../chan-types.ts";
 import { currentScheduler } from "../default.ts";
 import { recvCase, sendCase } from "../select.ts";
 import { channelOf, closeOnce, type From, isChan } from "./source.ts";

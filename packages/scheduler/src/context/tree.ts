@@ -18,7 +18,7 @@
  *     any other context                              a goroutine waits for `done`
  */
 
-import type { Chan, RecvChan } from "../chan.ts";
+import type { Chan, RecvChan } from "../chan-types.ts";
 import { currentScheduler } from "../default.ts";
 import { panic } from "../panic.ts";
 import type { Scheduler } from "../scheduler.ts";

@@ -1,6 +1,6 @@
 /** Group: goroutines that work on one task. The first failure is the failure of the group. */
 
-import type { Chan } from "../chan.ts";
+import type { Chan } from "../chan-types.ts";
 import { type CancelCauseFunc, type Context, withCancelCause } from "../context.ts";
 import { currentScheduler } from "../default.ts";
 import { GoexitSignal } from "../errors.ts";

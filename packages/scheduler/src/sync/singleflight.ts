@@ -1,6 +1,6 @@
 /** Singleflight: callers that ask for the same work share one run of it. */
 
-import type { Chan } from "../chan.ts";
+import type { Chan } from "../chan-types.ts";
 import { currentScheduler } from "../default.ts";
 import { checkFunction, checkResult, type NotAsync } from "../functions.ts";
 import { isBody } from "../op.ts";
