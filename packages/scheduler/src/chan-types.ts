@@ -1,30 +1,30 @@
-/** What programs see of a channel. */
+/** Channels as programs see them. */
 
 import type { NotAsync } from "./functions.ts";
 import type { Operation } from "./op.ts";
 
-/** The end of a channel that values are sent to. */
+/** The sending end of a channel. */
 export interface SendChan<T> {
-  /** Sends `value`, waiting for room or a receiver. Panics on a closed channel. */
+  /** Sends `value`; waits for room or for a receiver. Panics on a closed channel. */
   send(value: T): Operation<void>;
   /** Sends if that is possible at once. Panics on a closed channel. */
   trySend(value: T): boolean;
-  /** Lets receivers see the end. Panics if the channel is closed already. */
+  /** Closes the channel: receivers drain it and then see its end. Panics if the channel is closed already. */
   close(): void;
   /** Values in the buffer. */
   readonly length: number;
   readonly capacity: number;
 }
 
-/** The end of a channel that values are received from. */
+/** The receiving end of a channel. */
 export interface RecvChan<T> extends AsyncIterable<T> {
   /** Receives a value; `undefined` once the channel is closed and drained. */
   recv(): Operation<T | undefined>;
   /** Receives a value; `ok` is false once the channel is closed and drained. */
   recv2(): Operation<RecvResult<T>>;
-  /** Receives if that is possible at once. `received` tells; `ok` is as for recv2. */
+  /** Receives if that is possible at once. `received` reports whether it was; `ok` is as for recv2. */
   tryRecv(): TryRecvResult<T>;
-  /** Calls `f` with every value until the channel is closed and drained; `f` may be a generator function. */
+  /** Calls `f` with each value until the channel is closed and drained. `f` may be a generator function. */
   forEach<R>(f: (value: T) => NotAsync<R>): Generator<undefined, void, unknown>;
   readonly length: number;
   readonly capacity: number;
@@ -32,14 +32,14 @@ export interface RecvChan<T> extends AsyncIterable<T> {
 
 export interface Chan<T> extends SendChan<T>, RecvChan<T> {}
 
-/** What recv2 gives. */
+/** The result of recv2. */
 export type RecvResult<T> = { value: T; ok: true } | { value: undefined; ok: false };
 
-/** What tryRecv gives. `received` with `ok` false: the channel is closed and drained. */
+/** The result of tryRecv. If `received` without `ok`, the channel is closed and drained. */
 export type TryRecvResult<T> =
   | { value: T; ok: true; received: true }
   | { value: undefined; ok: false; received: boolean };
 
-/** Stands for "nothing to receive now". Registered, so that two copies of the package mean the same. */
+/** Stands for "no value to receive now". A registered symbol, so that it is the same in all copies of the package. */
 export const none: unique symbol = Symbol.for("gort.none") as never;
 export type None = typeof none;

@@ -1,8 +1,8 @@
 /**
  * Channels.
  *
- * A channel is a ring of `dataqsiz` values and two queues of waiting goroutines. At least one of `sendq` and
- * `recvq` is empty, except that a goroutine may wait in both in one select. Further:
+ * A channel is a ring of `dataqsiz` values and two queues of waiting goroutines. At least one of `sendq` and `recvq` is
+ * empty, except that a goroutine may wait in both in one select. Further:
  *
  *     recvq not empty  =>  qcount == 0            (a receiver never waits beside a value)
  *     sendq not empty  =>  qcount == dataqsiz     (a sender never waits beside a free slot)
@@ -10,23 +10,23 @@
  *
  * A send therefore goes, in this order:
  *   1. closed: panic;
- *   2. a receiver waits: give it the value directly, past the ring, and ready it;
+ *   2. a receiver waits: hand it the value directly, past the ring, and ready it;
  *   3. a free slot: store the value;
  *   4. park in `sendq`, the value in the sudog.
  * A receive:
- *   1. values in the ring: take the oldest; if a sender waits, its value takes the freed slot and it is readied
- *      (so the order of values is the order of sends, whoever waited);
+ *   1. values in the ring: take the oldest; if a sender waits, its value takes the freed slot and it is readied, so
+ *      that the order of values is always the order of sends;
  *   2. a sender waits (unbuffered): take its value, ready it;
  *   3. closed: the zero value, which is `undefined`;
  *   4. park in `recvq`; a partner, or close, fills the sudog.
- * A readied goroutine goes to `runnext`: a hand-off is followed by the partner as soon as the goroutine blocks.
- * close() readies every waiter; receivers get the zero value and senders panic.
+ * A readied goroutine goes to `runnext`: the partner of a hand-off runs as soon as this goroutine blocks. close()
+ * readies all waiters; receivers get the zero value and senders panic.
  *
- * A goroutine runs until it suspends, and only one thread touches a channel of JS values, so there is no lock, and no
- * lock order for select to keep.
+ * A goroutine runs until it suspends, and only one thread touches a channel of JavaScript values. So there are no
+ * locks, and select needs no lock order.
  *
- * Unlike Go: the ring of a very large channel grows as it fills. A timer's channel (`timer` set) computes its value
- * when somebody looks (time.ts).
+ * Unlike Go: the ring of a very large channel grows as it fills. The channel of a timer (`timer` set) computes its
+ * value when an operation looks at it (time.ts).
  */
 
 import { PlainError, wrongNumber } from "@gort/base";
@@ -50,9 +50,9 @@ import { type AnyOp, type ChanTimer, type G, Grunning, m0, type Schedt, WaitQ } 
 import { acquireSudog } from "./sudog-cache.ts";
 import { waitReasonChanReceive, waitReasonChanSend } from "./wait-reasons.ts";
 
-/** Channels up to this capacity get their whole ring at once. */
+/** Length of a new ring at most. The ring of a larger channel grows up to its capacity. */
 const eagerRing = 1024;
-/** Largest length of an array. */
+/** The largest length of an array. */
 const maxCapacity = 2 ** 32 - 1;
 
 export class HChan<T> implements Chan<T> {
@@ -79,7 +79,7 @@ export class HChan<T> implements Chan<T> {
   }
 
   get length(): number {
-    // A timer's channel is unbuffered to the user: a value in it may still be taken back by Stop or Reset.
+    // A timer's channel is unbuffered to the user: stop and reset may still take back the value in it.
     return this.timer !== null ? 0 : this.qcount;
   }
 
@@ -160,7 +160,7 @@ export class HChan<T> implements Chan<T> {
   close(): void {
     if (this.closed) throw new PlainError("close of closed channel", "ERR_GORT_CLOSE_OF_CLOSED_CHANNEL");
     this.closed = true;
-    // All are collected before any is readied, and the last collected is readied first, as in Go.
+    // As in Go: collect all waiters before one is readied, and ready them in reverse order.
     let list: G | null = null;
     for (const q of [this.recvq, this.sendq]) {
       for (let sg = q.dequeue(); sg !== null; sg = q.dequeue()) {
@@ -186,7 +186,7 @@ export class HChan<T> implements Chan<T> {
     return arm(op);
   }
 
-  /** Sends without waiting, or returns false. Small, so that it is inlined: what is not the buffer is elsewhere. */
+  /** Sends without waiting, or returns false. It has the buffered case only, so that V8 inlines it. */
   sendNow(value: T): boolean {
     const n = this.qcount;
     if (n < this.ringSize && !this.closed && this.recvq.first === null) {
@@ -208,13 +208,13 @@ export class HChan<T> implements Chan<T> {
       sg.g.sched.ready(sg.g);
       return true;
     }
-    // Every waiter may have been one whose select has chosen already, and a large ring may have to grow.
+    // No receiver: the selects of all waiters have chosen other cases, or the ring is full and may have to grow.
     return this.qcount < this.ringSize || (this.qcount < this.dataqsiz && this.growRing())
       ? this.sendNow(value)
       : false;
   }
 
-  /** Receives without waiting, or returns `none`: the channel is empty, and perhaps closed. */
+  /** Receives without waiting. Returns `none` if the channel is empty, whether it is closed or not. */
   recvNow(): T | None {
     return this.qcount > 0 && this.sendq.first === null && this.timer === null
       ? this.take()
@@ -232,7 +232,7 @@ export class HChan<T> implements Chan<T> {
   }
 
   private recvSlow(): T | None {
-    // First, as in Go: a tick that is due while the buffer is full is dropped.
+    // Run the timer first, as Go does: a tick that is due while the buffer is full is dropped.
     this.timer?.maybeRunChan();
     const sg = this.sendq.dequeue();
     if (sg !== null) {
@@ -240,7 +240,7 @@ export class HChan<T> implements Chan<T> {
       if (this.qcount === 0) {
         v = sg.elem as T;
       } else {
-        // The ring is full: the slot just read is also the next to write.
+        // The ring is full, so the slot of the oldest value is also the next to write.
         const i = this.recvx;
         v = this.buf[i] as T;
         this.buf[i] = sg.elem as T;
@@ -255,7 +255,7 @@ export class HChan<T> implements Chan<T> {
     return this.qcount > 0 ? this.take() : none;
   }
 
-  /** Doubles the ring of a large channel. Called when the ring is full, so the oldest value is at `recvx`. */
+  /** Doubles the ring of a large channel. The ring is full, so the oldest value is at `recvx`. */
   private growRing(): boolean {
     const old = this.buf;
     const n = old.length;
@@ -271,7 +271,7 @@ export class HChan<T> implements Chan<T> {
   }
 }
 
-/** Channels of every copy of the package have it, so that a message can tell a foreign channel from no channel. */
+/** Marks channels of all copies of the package, so that an error can name a foreign channel as such. */
 const chanBrand = Symbol.for("gort.HChan");
 Object.defineProperty(HChan.prototype, chanBrand, { value: true });
 
@@ -467,7 +467,7 @@ let recvOp: RecvOp<unknown> = new RecvOp();
 let recv2Op: Recv2Op<unknown> = new Recv2Op();
 let rangeOp: RangeOp<unknown> = new RangeOp();
 
-/** Makes a channel; panics as Go's make does on a size out of range. */
+/** Makes a channel. Panics as Go's make does if the size is out of range. */
 export function makechan<T>(sched: Schedt, size: number): Chan<T> {
   if (typeof size !== "number" || (!Number.isInteger(size) && Math.abs(size) !== Infinity)) {
     throw wrongNumber("scheduler", size, "channel capacity must be an integer");

@@ -1,48 +1,52 @@
 /**
  * The scheduler's counters, for runtime/metrics, and the sampling of latencies.
  *
- * The counters lie in one Float64Array, by position as `schedCounters` says. A facade may give a view of memory that other
- * threads see. Nothing is counted at a transition: as in Go, the states follow from what the queues know,
+ * The counters are a block in one Float64Array, at the positions of `schedCounters`. A facade may pass a view of memory
+ * that other threads can read. As in Go, no transition is counted. The states follow from the lengths of the queues, so
+ * a reading is O(1):
  *
  *     goroutines = notInGo + runnable + running + waiting
  *     runnable   = ring + runnext + global queue
- *     running    = whether this scheduler runs one now
+ *     running    = 1 if this scheduler runs a goroutine now, else 0
  *
- * so that reading is O(1). Like Go's, the figures are approximate: a goroutine of the runtime's own, or the stand-in of host code that
- * awaits an op, is none of `goroutines` but counts while it is runnable or running, and `waiting` is what is left, not below 0.
- * The block is brought up to date by `Scheduler.readCounters` and at the end of each slice.
+ * Like Go's, the figures are approximate. The runtime's own goroutines, and those that run ops of host code, are not in
+ * `goroutines`, but they count while they are runnable or running. `waiting` is the rest, not below 0. `readCounters`
+ * and the end of each slice bring the block up to date.
  *
- * Latencies. One of `period` transitions to runnable is timed until the goroutine runs, and recorded as period / 8
- * of them; so a count stands for 8 transitions, as in Go. Go times one of 8 always; here two readings of the clock would
- * cost as much as a few switches, so where switches are short one of 1024 has to do.
+ * Latencies. One in `period` transitions to runnable is timed until the goroutine runs. It is recorded as `period / 8`,
+ * so that a count stands for 8 transitions, as in Go. Go always times one in 8. Here two readings of the clock would
+ * cost as much as a few switches, so if switches are short, one in 1024 is timed.
  *
- * Unlike Go: which transition is sampled is a matter of the whole scheduler, not of each goroutine. The distances are random, as
- * goroutines that take turns would otherwise beat with them and always the same one be sampled.
+ * Unlike Go: the sampler chooses among the transitions of the whole scheduler, not of each goroutine. The distances are
+ * random. Otherwise they would beat with goroutines that take turns, and always the same goroutine would be sampled.
  */
 
 import { type G, m0, type Schedt } from "./runtime2.ts";
 
-/** Positions in the block of counters. Counts, but for `mutexWaitNs`: nanoseconds. */
+/** Positions in the block of counters. All are counts, except `mutexWaitNs`, which is in ns. */
 export const schedCounters = {
   /** Goroutines of the user that exist. */
   goroutines: 0,
-  /** Goroutines started so far, those of the runtime and of awaiting host code included. */
+  /** Goroutines started so far, with the runtime's and those that run ops of host code. */
   goroutinesCreated: 1,
-  /** In a system call. */
+  /** Goroutines in a system call. */
   goroutinesNotInGo: 2,
   goroutinesRunnable: 3,
   goroutinesRunning: 4,
   goroutinesWaiting: 5,
   threads: 6,
   gomaxprocs: 7,
-  /** Time that goroutines were blocked on Mutex and RWMutex, of waits that have ended. */
+  /** Sum of the waits for Mutex and RWMutex that have ended. */
   mutexWaitNs: 8,
 } as const;
 
 /** Length of the block. */
 export const schedCountersLength = 9;
 
-/** Brings `c` up to date: all but the waits for locks, which are counted as they end. `created`: goroutines started so far. */
+/**
+ * Brings `c` up to date, except `mutexWaitNs`, which each wait adds to at its end. `created`: goroutines started so
+ * far.
+ */
 export function fillCounters(c: Float64Array, s: Schedt, created: number): Float64Array {
   const notInGo = s.nnotInGo;
   const runnable = s.p.runqLength + (s.p.runnext === null ? 0 : 1) + s.globq.size;
@@ -58,25 +62,26 @@ export function fillCounters(c: Float64Array, s: Schedt, created: number): Float
   return c;
 }
 
-/** Takes the latencies: `count` transitions to runnable after which it took `ns` to run. */
+/** Takes latencies: after `count` transitions to runnable it took `ns` until the goroutine ran. */
 export interface LatencyRecorder {
   record(ns: number, count: number): void;
 }
 
-/** Go times one transition of so many. */
+/** The period while transitions are rare: Go's. */
 export const shortPeriod = 8;
-/** And we, while transitions follow each other within `shortMs`. */
+/** The period while transitions follow each other within `shortMs` on average. */
 const longPeriod = 1024;
 const shortMs = 0.002;
 
-/** The transitions that are being timed. A G holds the position of its own, and 0 is none. */
+/** The transitions that are being timed. `G.tracking` is the position of its own transition; position 0 is none. */
 export class LatencySampler {
-  /** One of so many transitions is timed. */
+  /** One in `period` transitions is timed. */
   period: number = shortPeriod;
   private readonly recorder: LatencyRecorder;
   private random = 1;
-  /** At 0: of the latest. */
+  /** When each transition was, in ms. At 0: the latest one. */
   private since = new Float64Array(16);
+  /** The count that each transition is recorded with. */
   private counts = new Float64Array(16);
   private readonly free: number[] = [];
   private used = 1;
@@ -97,27 +102,27 @@ export class LatencySampler {
     g.tracking = i;
   }
 
-  /** How many transitions from now the next is due: `period` on average. */
+  /** The random number of transitions until the next sample: `period` on average. */
   next(): number {
     this.random = (Math.imul(this.random, 1664525) + 1013904223) | 0;
     return 1 + Math.floor((this.random >>> 0) * ((2 * this.period - 1) / 2 ** 32));
   }
 
-  /** Whether transitions have become so rare that the period is now the short one. */
+  /** Switches to the short period if transitions have become rare. Returns whether it did. */
   relax(now: number): boolean {
     if (this.period === shortPeriod || now - this.since[0] < shortMs * longPeriod) return false;
     this.period = shortPeriod;
     return true;
   }
 
-  /** It runs. */
+  /** `g` runs: records its latency. */
   ran(g: G, now: number): void {
     const i = g.tracking;
     this.drop(g);
     this.recorder.record(Math.max(0, now - this.since[i]) * 1e6, this.counts[i]);
   }
 
-  /** It will not run. */
+  /** `g` will not run: drops its sample. */
   drop(g: G): void {
     this.free.push(g.tracking);
     g.tracking = 0;

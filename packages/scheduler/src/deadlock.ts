@@ -1,25 +1,29 @@
 /**
  * Deadlock detection: decides when no goroutine can ever run again while `main` still waits.
  *
- * Goroutines wait for callbacks of the host (timers, sockets, signals, promises) without saying so. These callbacks are to us what
- * the network poller is to Go. So the scheduler alone can't tell a deadlock from a program that waits for a request. The mode says
- * which evidence is enough:
+ * Goroutines wait for callbacks of the host (timers, sockets, signals, promises) without announcing it. These callbacks
+ * are to us what the network poller is to Go. So the scheduler alone cannot tell a deadlock from a program that waits
+ * for a request. The mode says which evidence is enough:
  *
- *     certain   the event loop is about to end while nothing is runnable (Node's "beforeExit"). Nothing is left that could call us.
- *     eager     nothing is runnable, no goroutine of ours sleeps, no system call or host source is open, and no host code awaits an
- *               op. Right at once for a program that uses no callback of the host of its own; wrong for all others.
- *     warn      as certain; besides, a program that looks dead in the sense of "eager" for `warnMs` gets one dump of all goroutines.
- *     off       no verdict at all.
+ *     certain   The event loop is about to end while no goroutine is runnable (Node's "beforeExit"). No callback is
+ *     left
+ *               that could wake one.
+ *     eager     No goroutine is runnable or sleeps, no system call or host source is open, and no host code awaits an
+ *     op.
+ *               This is right at once for a program that uses no callbacks of the host, and wrong for all others.
+ *     warn      As certain. Also, a program that looks dead in the sense of "eager" for `warnMs` gets one dump of all
+ *               goroutines.
+ *     off       No verdict.
  *
  * A page of a browser never ends its event loop, so there "certain" never ends a program.
  *
  * The end of the event loop, in steps:
- *   1. At the first "beforeExit" with nothing runnable, the detector forces one more turn of the loop. Another listener of that
- *      event may have begun work that wakes a goroutine.
+ *   1. At the first "beforeExit" without a runnable goroutine, the detector forces one more turn of the loop. Another
+ *      listener of that event may have begun work that wakes a goroutine.
  *   2. At the next "beforeExit", if no goroutine has run in between, the verdict is final.
  *
- * A source that holds no handle of the host, such as a signal's listener, would let the loop end although it can deliver. `hold` keeps
- * the loop alive for it while `main` runs.
+ * A source that holds no handle of the host, such as a signal's listener, would let the loop end although it can
+ * deliver. `hold` keeps the loop alive for it while `main` runs.
  */
 
 import { FatalError } from "@gort/base";
@@ -31,7 +35,7 @@ import { dumpOthers } from "./traceback.ts";
 export interface Main {
   resolve(value: unknown): void;
   reject(error: unknown): void;
-  /** Its goroutine has ended by goexit; the program goes on until the others have ended. */
+  /** Its goroutine has ended by goexit. The program goes on until the others have ended. */
   exited: boolean;
 }
 
@@ -40,15 +44,18 @@ export type DeadlockMode = "certain" | "eager" | "warn" | "off";
 
 const modes: readonly DeadlockMode[] = ["certain", "eager", "warn", "off"];
 
-/** Longer than a healthy program is silent while a person watches it start, short enough to be seen. */
+/**
+ * Time that a program looks dead before the warning, in ms: longer than most waits at a start, short enough to be seen.
+ */
 const warnMs = 5000;
-/** The longest delay that the host's timers take. */
+/** The longest delay of the host's timers, in ms. */
 const longestMs = 0x7fffffff;
 
 const eagerHint =
-  'gort: this verdict is early (deadlock: "eager"). If a callback of the host can wake a goroutine, use deadlock: "certain".';
+  'gort: this verdict is early (deadlock: "eager"). ' +
+  'If a callback of the host can wake a goroutine, use deadlock: "certain".';
 
-/** The mode that the option of `owner` gives. */
+/** Checks the option `deadlock` of `owner`. */
 export function checkDeadlockMode(mode: unknown, owner = "scheduler"): DeadlockMode {
   if (mode === undefined) return "certain";
   if (modes.includes(mode as DeadlockMode)) return mode as DeadlockMode;
@@ -64,15 +71,15 @@ export class DeadlockDetector {
   private readonly main: () => Main | null;
   /** Ends the program. */
   private readonly crash: (e: FatalError) => void;
-  /** Whether time is the host's: a source under virtual time holds no process. */
+  /** Whether time is the host's: under virtual time a source does not keep the process alive. */
   private readonly realTime: boolean;
   /** The process whose end is watched, while the program runs. */
   private watched: NodeProcess | null = null;
-  /** Ticks of the scheduler at the last "beforeExit"; -1: there was none since a goroutine ran. */
+  /** Ticks of the scheduler at the last "beforeExit". -1: no "beforeExit" since the program began. */
   private endTick = -1;
-  /** Sources that can deliver without a handle of the host. */
+  /** Open sources without a handle of the host. */
   private holders = 0;
-  /** Keeps the event loop alive for them. */
+  /** A timer that keeps the event loop alive for them. */
   private handle: ReturnType<typeof setInterval> | null = null;
   private warnTimer: unknown = null;
   private warned = false;
@@ -111,7 +118,7 @@ export class DeadlockDetector {
     this.keepAlive();
   }
 
-  /** A source that holds no handle of the host can deliver from now on, until `release`. */
+  /** Opens a source that holds no handle of the host, until `release`. */
   hold(): void {
     this.holders++;
     this.keepAlive();
@@ -133,13 +140,13 @@ export class DeadlockDetector {
     }
   }
 
-  /** Nothing can run, and nothing that the scheduler knows of can change that. */
+  /** Whether no goroutine can run, and nothing that the scheduler knows of can wake one. */
   private get looksDead(): boolean {
     const s = this.sched;
     return s.isIdle && this.main() !== null && s.nsyscall === 0 && s.nhost === 0 && s.timers.nuser === 0;
   }
 
-  /** Called when nothing can run. */
+  /** Called when no goroutine can run. */
   checkdead(): void {
     if (this.mode === "eager") {
       if (this.looksDead) {
@@ -164,7 +171,8 @@ export class DeadlockDetector {
     this.warned = true;
     const seconds = warnMs / 1000;
     this.sched.stderr(
-      `scheduler: all goroutines have been asleep for ${seconds} s: a deadlock, unless a callback of the host wakes one\n\n` +
+      `scheduler: all goroutines have been asleep for ${seconds} s: ` +
+        "a deadlock, unless a callback of the host wakes one\n\n" +
         dumpOthers(this.sched, null),
     );
   };
@@ -186,7 +194,7 @@ export class DeadlockDetector {
       ? "no goroutines (main called runtime.Goexit) - deadlock!"
       : "all goroutines are asleep - deadlock!";
     const error = new FatalError("fatal", "ERR_GORT_DEADLOCK", message);
-    // Under virtual time no callback of the host takes part, and the verdict is right.
+    // Under virtual time no callback of the host takes part, so the verdict is right.
     if (this.mode === "eager" && this.realTime) error.hint = eagerHint;
     this.crash(error);
   }

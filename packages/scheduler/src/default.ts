@@ -1,6 +1,6 @@
 /**
- * The default scheduler, made on first use, and functions that use it where no goroutine runs. Those that are
- * methods of `Scheduler` too are in default.generated.ts.
+ * The default scheduler, made on first use, and functions that use it in host code. The functions that are methods of
+ * `Scheduler` too are in default.generated.ts.
  */
 
 import type { RecvChan, RecvResult, SendChan } from "./chan-types.ts";
@@ -22,7 +22,7 @@ export function setDefaultSchedulerMaker(f: () => Scheduler): void {
   make = f;
 }
 
-/** Makes `s` the scheduler behind the package's functions, and returns the one before. For a facade. */
+/** Makes `s` the scheduler of the package's functions, and returns the previous one. For a facade. */
 export function setDefaultScheduler(s: Scheduler): Scheduler | null {
   const old = instance;
   instance = s;
@@ -32,29 +32,29 @@ export function setDefaultScheduler(s: Scheduler): Scheduler | null {
 /** The scheduler of the running goroutine, or the default one. */
 export function currentScheduler(): Scheduler {
   const g = m0.curg;
-  // A G's scheduler is of this class: the record leaves out what goroutines do not need.
+  // Every Schedt is a Scheduler: RunLoop has no other subclass.
   return g !== null ? (g.sched as Scheduler) : (instance ??= make());
 }
 
-/** `c <- value`, also for a null channel, which blocks for ever. */
+/** `c <- value`. A send to a null channel blocks for ever. */
 export function send<T>(c: SendChan<T> | null, value: T): Operation<void> {
   return sendTo(currentScheduler, c, value);
 }
 
-/** `<-c`, also for a null channel, which blocks for ever. */
+/** `<-c`. A receive from a null channel blocks for ever. */
 export function recv<T>(c: RecvChan<T> | null): Operation<T | undefined> {
   return recvFrom(currentScheduler, c);
 }
 
-/** `v, ok := <-c`, also for a null channel, which blocks for ever. */
+/** `v, ok := <-c`. A receive from a null channel blocks for ever. */
 export function recv2<T>(c: RecvChan<T> | null): Operation<RecvResult<T>> {
   return recv2From(currentScheduler, c);
 }
 
-/** `close(c)`, also for a null channel, which panics. */
+/** `close(c)`. Panics for a null channel. */
 export const close: (c: SendChan<never> | null) => void = closeChan;
 
-/** Number of the running goroutine; 0 in host code. */
+/** Number of the running goroutine, 0 in host code. */
 export function goid(): number {
   const g: G | null = getg();
   return g === null ? 0 : g.goid;

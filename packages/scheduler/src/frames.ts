@@ -1,8 +1,8 @@
 /**
- * From the stacks of V8, and the text of other engines', to frames with names as Go writes them.
+ * Turns the stacks of V8, and the text of other engines' stacks, into frames with names as Go writes them.
  *
- * V8 shows each `yield*` level twice, once as a builtin `next`; those entries, the scheduler's own frames and
- * everything below a marker function are left out.
+ * V8 shows each `yield*` level twice, once as a builtin `next`. These entries, the scheduler's own frames and all
+ * frames below a marker function are left out.
  */
 
 import { OwnCode } from "@gort/base";
@@ -12,13 +12,13 @@ export interface Frame {
   func: string;
   file: string;
   line: number;
-  /** It is the function that was given to go, or to main. */
+  /** It is the function that `go` or `main` was called with. */
   outermost?: boolean;
-  /** A symbolizer says so of code of the runtime's own packages, which is left out. */
+  /** Set by a symbolizer for code of the runtime's own packages, which is left out. */
   own?: boolean;
 }
 
-/** The part of a V8 call site that a symbolizer may want. */
+/** A call site of V8. */
 export type CallSite = NodeJS.CallSite;
 export type Symbolize = (site: CallSite) => Frame;
 
@@ -33,12 +33,12 @@ interface V8Error {
 }
 export const v8Error = Error as unknown as V8Error;
 
-/** Whether Error's settings can be set. What is frozen stays so. */
+/** Whether the properties of Error can be set. Once a store has failed, they are frozen. */
 let settable = true;
 
 /**
- * Sets V8's limit of frames, where it can be set: with frozen intrinsics (`node --frozen-intrinsics`, SES) V8's own
- * stays, and stacks come as text of at most 10 frames. Every slice calls it twice: Reflect.set would take 100 ns.
+ * Sets V8's limit of frames if possible. With frozen intrinsics (`node --frozen-intrinsics`, SES) V8's own limit stays,
+ * and stacks are text of at most 10 frames. Each slice calls it twice, and Reflect.set would take 100 ns.
  */
 export function setStackTraceLimit(limit: number | undefined): void {
   if (!settable) return;
@@ -49,32 +49,32 @@ export function setStackTraceLimit(limit: number | undefined): void {
   }
 }
 
-/** Sets the function that V8 asks for stacks, where it can be set. */
+/** Sets the function that V8 calls to format stacks, if possible. */
 export function setPrepareStackTrace(f: unknown): void {
   Reflect.set(v8Error, "prepareStackTrace", f);
 }
 
 /**
- * Names of the functions below which a stack belongs to the scheduler: the loop that resumes goroutines, the one that calls
- * their functions first, and the one here. They are keys, and so survive minification, and written out where the functions
- * are, not computed: V8's CPU profiler knows no other names.
+ * Names of the marker functions: from them on, a stack is the scheduler's. They are the run loop, the function that
+ * makes the first call of a goroutine's function, and the probe. The names are property keys, so minifiers keep them.
+ * They are written out at the functions, not computed: V8's CPU profiler knows no other names.
  */
 const runMarker = "gort:run";
 const startMarker = "gort:start";
 export const probeMarker = "gort:probe";
 
-/** Whether a stack belongs to the scheduler from the function of this name on. */
+/** Whether `name` is a marker: from this function on, a stack is the scheduler's. */
 export function isMarker(name: string | null): boolean {
   return name === runMarker || name === startMarker || name === probeMarker;
 }
 const markerText = new RegExp([runMarker, startMarker, probeMarker].join("|"));
 
-/** Whether the text of a stack reaches the end of a goroutine's. */
+/** Whether the text of a stack has all frames of its goroutine. */
 export function hasMarker(stack: string): boolean {
   return markerText.test(stack);
 }
 
-/** Captures the current stack, without what is above and including the innermost call of `below`. */
+/** Captures the current stack from the caller of the innermost call of `below` on. */
 export function capture(below: unknown, limit: number): StackHolder {
   const holder: StackHolder = {};
   if (v8Error.captureStackTrace === undefined) {
@@ -97,7 +97,7 @@ export function framesOf(holder: StackHolder, symbolize: Symbolize | undefined):
   return typeof holder.stack === "string" ? parseStack(holder.stack, symbolize) : [];
 }
 
-/** The call sites of a stack that was not read before; null where the engine gives none. */
+/** The call sites of a stack that was not read yet. Null if the engine gives none. */
 function sitesOf(holder: StackHolder): readonly CallSite[] | null {
   const old = v8Error.prepareStackTrace;
   setPrepareStackTrace((_e: unknown, sites: CallSite[]) => sites);
@@ -112,7 +112,7 @@ function sitesOf(holder: StackHolder): readonly CallSite[] | null {
 
 const ownCode = new OwnCode((mark) => sitesOf(mark) ?? []);
 
-/** Whether a call site is in code of these packages, as far as its place tells. */
+/** Whether the place of a call site is in code of these packages. */
 export function isOwnSite(site: CallSite): boolean {
   const file = site.getFileName();
   if (typeof file !== "string") return false;
@@ -129,7 +129,7 @@ export function framesOfSites(sites: readonly CallSite[], symbolize: Symbolize):
     }
     if (site.isNative() || site.getFileName() === null || isOwnSite(site)) continue;
     const f = symbolize(site);
-    // A copy: the symbolizer may keep what it gives.
+    // Copy the frame: the symbolizer may reuse its object.
     if (f.own !== true && !hidden(f.file)) out.push({ func: f.func, file: f.file, line: f.line });
   }
   return out;
@@ -138,7 +138,7 @@ export function framesOfSites(sites: readonly CallSite[], symbolize: Symbolize):
 const v8Line = /^\s+at (?:async )?(?:(.*?) \()?(?:(.*?):(\d+):(\d+)|<anonymous>|native)\)?$/;
 const otherLine = /^(.*?)@(.*?):(\d+):(\d+)$/;
 
-/** What a symbolizer asks of a call site, answered from a line of an error's text. */
+/** A call site for a symbolizer, made of a line of an error's text. */
 function siteOfText(name: string, file: string, line: number, column: number): CallSite {
   const as = name.indexOf(" [as ");
   let text = as < 0 ? name : name.slice(0, as);
@@ -158,10 +158,12 @@ function siteOfText(name: string, file: string, line: number, column: number): C
   return site as unknown as CallSite;
 }
 
-/** The text of an error's stack, or "". V8 is not asked for call sites: it would leave the error with them in place of the text. */
+/**
+ * The text of an error's stack, or "". Not its call sites: V8 would then keep them in the error in place of the text.
+ */
 export function stackOfError(e: unknown): string {
   try {
-    // Null, a getter of the program, or a formatter that fails on a broken source map: the report has no frames.
+    // `e` is null, a getter of the program throws, or a formatter fails on a broken source map: report no frames.
     const { stack } = e as StackHolder;
     return typeof stack === "string" ? stack : "";
   } catch {
@@ -169,7 +171,7 @@ export function stackOfError(e: unknown): string {
   }
 }
 
-/** Lines of a stack that goroutines run with, at least: the run loop sets Error's limit. One so long may have been cut. */
+/** Least limit of frames while goroutines run: the run loop sets it. A stack of so many lines may be cut. */
 export const stackLines = 50;
 
 export function isCut(stack: string): boolean {
@@ -178,9 +180,9 @@ export function isCut(stack: string): boolean {
   return n >= stackLines;
 }
 
-/** What one line of a stack says. */
+/** One line of the text of a stack. */
 interface StackLine {
-  /** Below it are the frames of the scheduler. */
+  /** The function is a marker. */
   marker: boolean;
   name: string;
   func: string;
@@ -190,7 +192,7 @@ interface StackLine {
   column: number;
 }
 
-/** Lines read before, null for those to leave out: the same ones come again and again, in recursion and in every dump. */
+/** Lines that were parsed, null for lines to leave out. Recursion and dumps repeat the same lines. */
 const lines = new Map<string, StackLine | null>();
 const linesMax = 4096;
 
@@ -254,8 +256,8 @@ function filePath(file: string): string {
 }
 
 /**
- * Folder of this package, whose frames are left out as Go leaves out those of its runtime. Null where the package has been
- * bundled into other code: then its places in that tell, see owncode.ts.
+ * Folder of this package. Its frames are left out, as Go leaves out those of its runtime. Null if the package is
+ * bundled into other code: then owncode.ts knows its places there.
  */
 const own = /^(.*\/scheduler\/)(?:src|dist)\/[^/]*$/.exec(filePath(import.meta.url))?.[1] ?? null;
 

@@ -1,4 +1,4 @@
-/** Ends of goroutines: by return, by goexit, by a panic; and the deferred calls before. */
+/** How goroutines end: by a return, by goexit or by a panic, after their deferred calls. */
 
 import { isFatalError } from "@gort/base";
 import { GoexitSignal } from "./errors.ts";
@@ -25,9 +25,9 @@ export class Ends {
     this.long = long;
   }
 
-  /** The goroutine returned. */
+  /** The goroutine has returned, or with `viaGoexit` called goexit. */
   goexit0(g: G, value: unknown, viaGoexit: boolean): void {
-    // Ended already: it closed the scheduler that runs it.
+    // It has closed its scheduler, and so has ended already.
     if (g.atomicstatus === Gdead) return;
     if (g.defers !== null && (g.flags & gUnwinding) === 0) {
       this.unwind(g, viaGoexit ? panicOf(g, goexitSignal) : null, value);
@@ -64,11 +64,11 @@ export class Ends {
     else this.program.returned(value);
   }
 
-  /** The goroutine goes on as the generator that runs its own deferred calls. */
+  /** Makes `g` go on as the generator that runs its own deferred calls. */
   private unwind(g: G, p: Panic | null, value: unknown): void {
     g.flags |= gUnwinding;
     g.gen = unwindBody(g, g.defers!, p, value);
-    // At once, before anything else.
+    // It runs next.
     g.atomicstatus = Grunnable;
     this.sched.p.runqput(g, true, this.sched.globq);
   }
@@ -76,7 +76,7 @@ export class Ends {
   /** An exception has left the goroutine. */
   gopanic(g: G, e: unknown): void {
     if (g.atomicstatus === Gdead) return;
-    // It parked by a call of next() and threw something else afterwards: nothing may wake it.
+    // It has parked by a call of next() by hand and then thrown: nothing may wake it.
     if (g.waitOp !== null) byHand(g);
     const fatal = fatalOf(e);
     if (fatal !== null) {
@@ -104,7 +104,7 @@ export class Ends {
     this.program.crash(error, text);
   }
 
-  /** The goroutine has yielded something that is no op: it would never be woken. */
+  /** The goroutine has yielded a value that is no op, so nothing would ever wake it: throws into it. */
   badYield(g: G): void {
     const e = new TypeError(
       `scheduler: goroutine ${g.goid} yielded a value that is no op; suspend with yield* on an op`,

@@ -1,6 +1,6 @@
 /**
- * What a goroutine runs: from the function that is given to go to the generator that the run loop resumes. And the handle that
- * go returns.
+ * The body of a goroutine: from the function that `go` takes to the generator that the run loop resumes. And the handle
+ * that `go` returns.
  */
 
 import { FatalError } from "@gort/base";
@@ -21,8 +21,8 @@ const generatorFunction = Object.getPrototypeOf(function* () {}) as {
 };
 const GeneratorFunction = generatorFunction.constructor;
 /**
- * `next` of all generators. Called through this constant it need not be looked up, which would be slow where goroutines
- * have many different bodies.
+ * `next` of all generators. A call through this constant needs no lookup, which would be megamorphic if goroutines have
+ * many different bodies.
  */
 export const resume = generatorFunction.prototype.next as (
   this: GeneratorObject,
@@ -45,8 +45,9 @@ export function* unwindBody(
 const finished: IteratorResult<unknown, unknown> = { done: true, value: undefined };
 
 /**
- * First run of a goroutine: calls its function, and enters the body if that is a generator. Named by its key, like the run
- * loop, so that a stack ends at the same place in the first slice as in later ones.
+ * The first run of a goroutine: calls its function, and enters the body if the function is a generator function. Its
+ * name is a marker, as the run loop's is (frames.ts), so that a stack ends at the same place in the first run and in
+ * later ones.
  */
 export const start = {
   "gort:start"(g: G): IteratorResult<unknown, unknown> {
@@ -59,7 +60,7 @@ export const start = {
         n === genFlag ? fn() : n === (genFlag | 1) ? fn(arg) : fn(...(arg as unknown[]))
       ) as GeneratorObject;
       const r = resume.call(gen);
-      // Only of a goroutine that goes on: a store of what is new to what is old costs as much as the rest of this.
+      // Only if the goroutine goes on: to store a new object in an old one costs as much as the rest of this function.
       if ((r as unknown) === g.waitOp || r.done !== true) g.gen = gen;
       return r;
     }
@@ -77,17 +78,17 @@ export const start = {
   },
 }["gort:start"];
 
-/** Makes a generator of this realm of an op, or of an iterator from elsewhere. */
+/** Wraps an op, or an iterator of another realm, in a generator of this realm. */
 function* adapt(r: Iterator<undefined, unknown, unknown>): Generator<undefined, unknown, unknown> {
   return yield* { [Symbol.iterator]: () => r };
 }
 
-/** Whether `f` is a generator function. Throws for what cannot be a goroutine. */
+/** Whether `f` is a generator function. Throws if `f` cannot be the function of a goroutine. */
 export function checkGoroutineFunction(f: unknown, what = "go"): boolean {
   if (f === null || f === undefined) {
     throw new FatalError("fatal", "ERR_GORT_GO_NIL_FUNC", "go of nil func value");
   }
-  // Unlike getPrototypeOf, for which the engine leaves optimised code, this is a few loads.
+  // This is a few loads. For getPrototypeOf the engine leaves optimised code.
   if (f instanceof GeneratorFunction) return true;
   checkFunction(what, f);
   return false;
@@ -107,12 +108,12 @@ export function* hostBody<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: 
     over = true;
     reject(e);
   } finally {
-    // The scheduler was closed: see Program.kill.
+    // Otherwise the scheduler was closed: see Program.kill.
     if (!over) reject(usedAfterClose(`await of a ${op.what}`));
   }
 }
 
-/** What `go` returns. */
+/** The handle that `go` returns. */
 export class Goroutine {
   readonly id: number;
   private readonly g: G;

@@ -1,12 +1,12 @@
-/** The Gs of a scheduler: those that are in use, and ended ones that wait to be used again. */
+/** The Gs of a scheduler: those in use, and ended ones that wait to be used again. */
 
 import type { LeakDetector } from "./leak.ts";
 import { G, Gdead, type Schedt } from "./runtime2.ts";
 
-/** Ended Gs kept for reuse; more are left to the collector. */
+/** Ended Gs kept for reuse at most. The collector takes the others. */
 const gfreeMax = 16384;
 
-/** In the place of a loosened G that has ended. */
+/** Stands in `loose` for a G that has ended. */
 const ended = null;
 
 export class GPool {
@@ -16,11 +16,11 @@ export class GPool {
   private nmains = 0;
   private readonly sched: Schedt;
   private readonly leak: LeakDetector | null;
-  /** All Gs but those held weakly, ended ones in the pool too. */
+  /** All Gs that are held strongly, also ended ones that wait for reuse. */
   private readonly all: G[] = [];
-  /** Those held weakly for a while, by goid. */
+  /** Gs that `loosen` holds weakly, by goid. */
   private readonly loose = new Map<number, WeakRef<G> | typeof ended>();
-  /** Ended Gs that wait to be used again, linked by `schedlink`. */
+  /** Ended Gs that wait for reuse, linked by `schedlink`. */
   private free: G | null = null;
   freeCount = 0;
 
@@ -59,7 +59,7 @@ export class GPool {
     return this.goidgen - 1 + this.nmains;
   }
 
-  /** A G that only those who can wake it hold. */
+  /** A G that the pool holds weakly: only code that can wake it keeps it alive. */
   getWeak(): G {
     const g = new G(this.sched);
     g.goid = ++this.goidgen;
@@ -67,7 +67,7 @@ export class GPool {
     return g;
   }
 
-  /** Takes an ended G back; `forget` leaves it to the collector, for one whose generator may still be referenced. */
+  /** Takes back an ended G. `forget` leaves it to the collector, because its generator may still be referenced. */
   put(g: G, forget: boolean): void {
     g.atomicstatus = Gdead;
     g.gen = null;
@@ -110,7 +110,7 @@ export class GPool {
     }
   }
 
-  /** Holds a G in use weakly until `tighten`; false if it is held weakly already. */
+  /** Holds a G in use weakly until `tighten`. Returns false if it is held weakly already. */
   loosen(g: G): boolean {
     if (g.allIndex < 0) return false;
     this.drop(g);
@@ -119,7 +119,7 @@ export class GPool {
     return true;
   }
 
-  /** Ends `loosen`; false if the goroutine was collected. */
+  /** Ends `loosen`. Returns false if the engine has collected the G. */
   tighten(goid: number): boolean {
     const ref = this.loose.get(goid);
     this.loose.delete(goid);

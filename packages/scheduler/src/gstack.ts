@@ -1,18 +1,18 @@
 /**
  * Stacks of goroutines.
  *
- * A suspended goroutine keeps no stack that could be read, so it is resumed in probe mode: with `m0.probe` set, the
- * innermost op, which is what `next()` reaches through the whole chain of `yield*`, captures the stack and suspends
- * again without having done anything. The goroutine notices nothing, and one that is never looked at pays nothing.
+ * A suspended goroutine has no stack that could be read, so it is resumed in probe mode (`m0.probe` set). `next()`
+ * reaches the innermost op through the whole chain of `yield*`. That op captures the stack and suspends again, with no
+ * other effect. A goroutine whose stack is never captured pays nothing.
  *
- * V8 takes microseconds for a stack, and in a dump most goroutines wait where others do, and have waited there before:
+ * V8 takes microseconds for a stack. In a dump most goroutines wait where others do, and have waited there before. So:
  *
- *   1. The stack of a waiting goroutine is kept with it until the wait is over. This costs nothing where goroutines are switched:
- *      gopark writes `waitsince` at each wait, and here it is replaced by its complement once the stack is known.
- *   2. Equal stacks are one GStack, whose frames are named and whose text is made once. They are found in a tree of
- *      places in the code, from the innermost frame outwards.
+ *   1. A waiting goroutine keeps its captured stack until the wait is over. A switch pays nothing for it: gopark writes
+ *      `waitsince` at each wait anyway, and a capture replaces the number by -1 minus it.
+ *   2. Equal stacks are one GStack, whose frames are named once and whose text is made once (stack-tree.ts).
  *
- * What is kept holds no function and no object of the program, so that leaked goroutines are still collected (leak.ts).
+ * A kept stack refers to no function and no object of the program, so that leaked goroutines can still be collected
+ * (leak.ts).
  */
 
 import {
@@ -30,7 +30,7 @@ import {
 import { type AnyOp, type G, Grunning, Gsyscall, Gwaiting, m0 } from "./runtime2.ts";
 import { GStack } from "./stack-tree.ts";
 
-/** Frames kept of a capture: 50 innermost and 50 outermost are printed, and each may be doubled. */
+/** Frames that a capture asks for: a dump prints the 50 innermost and 50 outermost, and each may be doubled. */
 export const captureLimit = 1000;
 
 const noStack = new GStack([]);
@@ -44,12 +44,12 @@ function waits(g: G): boolean {
   return g.atomicstatus === Gwaiting || g.atomicstatus === Gsyscall;
 }
 
-/** Whether `g.stack` is that of the wait it is in. */
+/** Whether `g.stack` is the stack of its present wait. */
 function known(g: G): boolean {
   return g.waitsince < 0 && g.stack !== null && waits(g);
 }
 
-/** Keeps the stack of a goroutine until its wait is over. */
+/** Keeps the stack with `g` until its wait is over. */
 function keep(g: G, stack: GStack): GStack {
   if (waits(g)) {
     g.stack = stack;
@@ -63,7 +63,7 @@ export function waitSince(g: G): number {
   return g.waitsince < 0 ? -1 - g.waitsince : g.waitsince;
 }
 
-/** The stack of a goroutine. Without frames where they cannot be known. */
+/** The stack of a goroutine. It has no frames if the engine does not give them. */
 export function stackOf(g: G): GStack {
   const s = g.sched;
   if (g === m0.curg && g.atomicstatus === Grunning) {
@@ -90,8 +90,8 @@ export function stackOf(g: G): GStack {
 }
 
 /**
- * Takes the stacks of those that wait, so that `stackOf` knows them: several at a time, each resumed within the one before, for
- * half of the cost of a capture does not depend on its length.
+ * Captures the stacks of the waiting goroutines of `list`, so that `stackOf` finds them. Half of the cost of a capture
+ * does not depend on its length, so several goroutines share one: each is resumed within the one before.
  */
 export function takeStacks(list: readonly G[]): void {
   if (v8Error.captureStackTrace === undefined) return;
@@ -102,8 +102,9 @@ export function takeStacks(list: readonly G[]): void {
     i += n;
   }
 }
-/** Goroutines resumed within one another at most, and the frames that they may have together. */
+/** Goroutines that share a capture at most. */
 const nestedMax = 16;
+/** Frames of a shared capture at most. */
 const nestedSites = 256;
 /** Frames between the marker of one goroutine and the stack of the next outer one: `notResumed` and the op's `next`. */
 const betweenSites = 2;
@@ -112,7 +113,7 @@ function takeNested(list: readonly G[]): void {
   withSites(() => {
     const limit = list.length * (enoughSites + betweenSites);
     const sites = probeSites(list, limit);
-    // The last one was resumed innermost. What V8 was not asked for is taken one by one.
+    // The last goroutine was resumed innermost. `stackOf` captures those that the limit has cut off one by one.
     let from = 0;
     for (let i = list.length - 1; i >= 0; i--) {
       const g = list[i];
@@ -127,14 +128,14 @@ function takeNested(list: readonly G[]): void {
   });
 }
 
-/** The frames of a goroutine, innermost first. Empty where they cannot be known. */
+/** The frames of a goroutine, innermost first. Empty if the engine does not give them. */
 export function gStack(g: G): readonly Frame[] {
   return stackOf(g).frames;
 }
 
 /**
- * What `derive`, always the same of a scheduler, makes of the call sites of a goroutine (see gSites): made once for all that
- * wait at the same place. Null where the stack cannot be known.
+ * The result of `derive` for the call sites of a goroutine (see gSites), computed once for all goroutines that wait at
+ * the same place. A scheduler must always be given the same `derive`. Null if the engine gives no stack.
  */
 export function gDerived<T>(g: G, derive: (sites: CallSite[]) => T): T | null {
   if (known(g) && g.stack!.derived !== undefined) return g.stack!.derived as T;
@@ -147,9 +148,11 @@ export function gDerived<T>(g: G, derive: (sites: CallSite[]) => T): T | null {
   return stack.derived as T;
 }
 
-/** The goroutines to be resumed in probe mode, which of them is next, and what is done within the last. */
+/** The goroutines to resume in probe mode, each within the one before. */
 let chain: readonly G[] = [];
+/** Index of the next one. */
 let chainAt = 0;
+/** Called within the last one. */
 const reportNothing = (_op: AnyOp): void => {};
 let report = reportNothing;
 let failure: { error: unknown } | null = null;
@@ -165,13 +168,13 @@ const markers = {
     try {
       g.gen!.next();
     } catch (error) {
-      // That of one goroutine must not go through the others.
+      // It must not unwind the other goroutines.
       failure = { error };
     }
   },
 };
 
-/** Resumes each goroutine of `list` in the op in which the one before is suspended, and calls `f` with the op of the last. */
+/** Resumes each goroutine of `list` within the one before, in probe mode, and calls `f` with the op of the last. */
 function probe(list: readonly G[], f: (op: AnyOp) => void): void {
   const self = m0.curg;
   chain = list;
@@ -186,7 +189,7 @@ function probe(list: readonly G[], f: (op: AnyOp) => void): void {
     m0.probe = null;
     m0.curg = self;
     chain = [];
-    // It may hold the call sites, and with them what the goroutine waits for.
+    // `f` may hold the call sites, and with them the objects that the goroutine waits for.
     report = reportNothing;
   }
   const { error } = (failure as { error: unknown } | null) ?? {};
@@ -195,20 +198,20 @@ function probe(list: readonly G[], f: (op: AnyOp) => void): void {
 
 const collect = (_e: unknown, sites: CallSite[]): unknown => sites;
 /**
- * Call sites to ask for at first, when a waiting goroutine's stack is taken: enough for the deepest of the last ones. Asking for one
- * more costs a fraction of a microsecond, asking again some of them; so it shrinks slowly.
+ * Call sites to ask for at first: enough for the deepest of the last stacks. One more site costs a fraction of a
+ * microsecond, a second capture costs several microseconds. So it shrinks slowly.
  */
 let enoughSites = 8;
 let sitesTaken = 0;
 const shrinkEvery = 256;
 
-/** A stack was seen whose marker is its `n`-th call site. */
+/** Adapts `enoughSites` to a stack whose marker is its call site `n`. */
 function expectSites(n: number): void {
   if (n >= enoughSites) enoughSites = n + 1;
   else if (++sitesTaken % shrinkEvery === 0 && enoughSites > n + 1) enoughSites--;
 }
 
-/** Has V8 give call sites while `take` is called, with more and more to ask for, until it returns true. */
+/** Calls `take` with V8 set to give call sites, each time with a larger limit, until it returns true. */
 function withSites(take: (limit: number) => boolean): void {
   const oldLimit = v8Error.stackTraceLimit;
   const oldHook = v8Error.prepareStackTrace;
@@ -222,9 +225,9 @@ function withSites(take: (limit: number) => boolean): void {
 }
 
 /**
- * The call sites of a goroutine, innermost first, for a profiler: they go on to a function for which `isMarker` holds. Empty
- * where they cannot be known. Cheaper than gStack, as nothing is symbolized, and of the stack on which the goroutine's
- * own stands little is taken.
+ * The call sites of a goroutine, innermost first, for a profiler. They go on to a function for which `isMarker` holds,
+ * and may go on below it. Empty if the engine does not give them. Cheaper than gStack, as it symbolizes nothing and
+ * captures few frames below the marker.
  */
 export function gSites(g: G): CallSite[] {
   let sites: CallSite[] = [];
@@ -253,7 +256,7 @@ function sitesAbove(below: unknown, limit: number): CallSite[] {
   return Array.isArray(holder.stack) ? (holder.stack as CallSite[]) : [];
 }
 
-/** Of several, each resumed within the one before, the innermost first. */
+/** The call sites of several goroutines, each resumed within the one before, innermost first. */
 function probeSites(list: readonly G[], limit: number): CallSite[] {
   let sites: CallSite[] = [];
   probe(list, (op) => {

@@ -1,4 +1,4 @@
-/** The one timer of the host that a sleeping scheduler keeps. */
+/** The one timer of the host that an idle scheduler keeps. */
 
 import type { Clock } from "./host.ts";
 
@@ -14,7 +14,7 @@ export class HostTimer {
     this.fire = fire;
   }
 
-  /** Sets it to `when`, in ms; Infinity: not at all. With `ref` it keeps the process alive. */
+  /** Sets the timer to `when`, in ms; Infinity clears it. With `ref` it keeps the process alive. */
   arm(when: number, ref: boolean): void {
     if (when === this.when && ref === this.ref) return;
     this.clear();
@@ -24,7 +24,7 @@ export class HostTimer {
     let fired = false;
     const handle = this.clock.setTimer(
       () => {
-        // A clock may call back twice, or in spite of clearTimer.
+        // A clock may call back twice, or despite clearTimer.
         if (fired) return;
         fired = true;
         this.handle = null;

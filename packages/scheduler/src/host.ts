@@ -1,24 +1,24 @@
 /**
- * What the scheduler needs from the place it runs in: a clock, one timer, two task queues. Everything
- * goes through these interfaces, so that tests can put virtual time in their place.
+ * The host as the scheduler needs it: a clock, one timer, two task queues. The scheduler uses these interfaces only, so
+ * that tests can replace them by virtual time.
  */
 
-/** Time and the one timer that a sleeping scheduler keeps. All times are in milliseconds. */
+/** Time, and the one timer of an idle scheduler. All times are in ms. */
 export interface Clock {
   /** Monotonic time. */
   now(): number;
   /** Time since 1970; default `Date.now()`. */
   wall?(): number;
-  /** Calls `fn` once after `ms`; a timer made with `ref` false does not keep the process alive. */
+  /** Calls `fn` once after `ms`. A timer with `ref` false does not keep the process alive. */
   setTimer?(fn: () => void, ms: number, ref: boolean): unknown;
   clearTimer?(handle: unknown): void;
 }
 
 /** The host's task queues. */
 export interface TaskQueue {
-  /** Runs `fn` after the host has seen to timers, I/O and rendering. */
+  /** Runs `fn` after the host has handled timers, I/O and rendering. */
   task(fn: () => void): void;
-  /** Runs `fn` before the host does anything else. */
+  /** Runs `fn` before the host does other work. */
   microtask(fn: () => void): void;
 }
 
@@ -26,7 +26,7 @@ interface TimerHandle {
   unref?(): void;
 }
 
-/** The process object, where there is one with Node's methods. */
+/** The part of Node's process object that is used here. */
 export interface NodeProcess {
   getBuiltinModule?(id: string): unknown;
   once(event: string, f: (...args: never[]) => void): unknown;
@@ -43,7 +43,7 @@ export function nodeProcess(): NodeProcess | undefined {
   return p?.versions?.node === undefined ? undefined : p;
 }
 
-/** setTimeout treats longer delays as 1 ms. */
+/** The longest delay of setTimeout, in ms. It treats longer ones as 1 ms. */
 const maxDelayMs = 0x7fffffff;
 
 export const hostClock: Required<Clock> = {
@@ -62,7 +62,7 @@ export const hostClock: Required<Clock> = {
 function makeTask(): (fn: () => void) => void {
   if (typeof setImmediate === "function") return (fn) => void setImmediate(fn);
   if (typeof MessageChannel === "function") {
-    // A message is a task of its own and, unlike setTimeout, is not held back to 4 ms when nested.
+    // A message is a task of its own. Unlike nested calls of setTimeout, it is not delayed to 4 ms.
     const { port1, port2 } = new MessageChannel();
     const queue: (() => void)[] = [];
     (port1 as { onmessage?: unknown }).onmessage = () => queue.shift()?.();

@@ -1,5 +1,6 @@
 /**
- * What console.log, String and JSON.stringify show of objects whose fields are internals: one line, instead of the
- * scheduler that they lead to. Node's inspector finds its function by this symbol, which needs no module of Node.
+ * The key of the method that console.log calls. Objects with internal fields show one line there, in String and in
+ * JSON.stringify, not the whole scheduler. Node's inspector finds the method by this symbol, without an import of
+ * Node's.
  */
 export const inspectCustom: unique symbol = Symbol.for("nodejs.util.inspect.custom") as never;

@@ -1,19 +1,21 @@
 /**
- * Finding leaked goroutines: those that wait for something nobody can reach any more.
+ * Leaked goroutines: they wait for an object that is unreachable, so nothing can wake them.
  *
- * Whoever can wake a waiting goroutine holds it: a channel through its queue, a timer through the heap, a promise through its
- * callback. Where nobody else does, the engine's collector finds those that are leaked. There are two ways to that:
+ * An object that can wake a waiting goroutine refers to it: a channel through its queue, a timer through the heap, a
+ * promise through its callback. If the scheduler's references are weak, the engine's collector takes the leaked
+ * goroutines and so finds them. There are two ways:
  *
- *   - LeakDetector, with `leakDetection`: the scheduler holds goroutines weakly from their start. The collector finds leaked ones
- *     whenever it runs, and a goroutine costs twenty times as much to start.
- *   - LeakSearch, when somebody asks: the scheduler holds those that wait weakly for one collection. Until then nothing is paid.
+ *   - LeakDetector, with `leakDetection`: the scheduler holds goroutines weakly from their start. The collector finds
+ *     leaked ones whenever it runs, but a goroutine costs twenty times as much to start.
+ *   - LeakSearch, on request (leak-search.ts): the scheduler holds the waiting goroutines weakly for one collection.
+ *     Without a search it costs nothing.
  */
 
 import type { G, Leak } from "./runtime2.ts";
 
 /**
- * The detectors by their registries, which live as long as this module: V8 before Node 26 never calls a registry of
- * the thread again after one that was due has been collected.
+ * The detectors by their registries. The registries live as long as this module: if V8 before Node 26 collects a
+ * registry with due callbacks, it never calls any registry of the thread again.
  */
 const detectors = new Map<FinalizationRegistry<WeakRef<G>>, WeakRef<LeakDetector>>();
 
@@ -40,7 +42,7 @@ export class LeakDetector {
     this.onLeak(leak);
   }
 
-  /** Finds those that are collected already, ahead of the engine's call. */
+  /** Reports the goroutines that are collected already, before the engine calls their finalizers. */
   sweep(): void {
     for (const ref of this.refs.keys()) if (ref.deref() === undefined) this.found(ref);
   }

@@ -1,4 +1,4 @@
-/** Goroutines that are told off, once a creation site: for running long without yielding, and for ops that they made in vain. */
+/** Warnings about goroutines that run long without yielding, or that never use an op. Once per creation site. */
 
 import { type AnyOp, type G, Gdead, type LongRun, m0, type Schedt } from "./runtime2.ts";
 import { siteOf } from "./sites.ts";
@@ -6,7 +6,7 @@ import { siteOf } from "./sites.ts";
 export class LongRuns {
   readonly list: LongRun[] = [];
   private readonly sched: Schedt;
-  /** Writes them to standard error. */
+  /** Whether to write the warnings about long runs to standard error. */
   private readonly print: boolean;
   private readonly seen = new Set<string>();
   private lastExit: { goid: number; site: G["site"] } | null = null;
@@ -16,7 +16,7 @@ export class LongRuns {
     this.print = print;
   }
 
-  /** `g` ends: its record may be another's when the time it took is known. */
+  /** `g` ends. Its record may be in use again when the time that it took is known. */
   exited(g: G): void {
     this.lastExit = { goid: g.goid, site: g.site };
   }
@@ -39,15 +39,16 @@ export class LongRuns {
     }
   }
 
-  /** The goroutine has ended with an op that it made and did not use. */
+  /** The goroutine has ended with an op that it never used. */
   unusedOp(g: G, op: AnyOp): void {
     op.detach();
     const site = siteOf(g.site, this.sched);
     const key = `${op.what} ${site}`;
     if (this.seen.has(key)) return;
     this.seen.add(key);
+    const by = site === "" ? "" : `\n\tcreated by ${site}`;
     this.sched.stderr(
-      `scheduler: goroutine ${g.goid} ended with a ${op.what} that it never used (write yield* before it)${site === "" ? "" : `\n\tcreated by ${site}`}\n`,
+      `scheduler: goroutine ${g.goid} ended with a ${op.what} that it never used (write yield* before it)${by}\n`,
     );
   }
 }

@@ -1,9 +1,9 @@
-/** A note: one goroutine of the runtime sleeps on it until somebody wakes it. */
+/** A note: one goroutine of the runtime sleeps on it until another one, or host code, wakes it. */
 
 import { type Operation, OwnOp, parkIn, unpark, wakeOne } from "./op.ts";
 import { type AnyOp, type G, type Schedt, WaitQ } from "./runtime2.ts";
 
-/** For goroutines that serve the runtime, whose dumps should show Go's wait reasons, such as `finalizer wait`. */
+/** For goroutines that serve the runtime: dumps show them with Go's wait reasons, such as `finalizer wait`. */
 export class Note {
   private readonly sched: Schedt;
   private readonly reason: number;
@@ -15,7 +15,7 @@ export class Note {
     this.reason = reason;
   }
 
-  /** Waits for wakeup; returns at once if it has come since the last sleep. */
+  /** Waits for `wakeup`. Returns at once if `wakeup` was called since the last sleep. */
   sleep(): Operation<void> {
     return new SleepOnNote(this, this.sched);
   }

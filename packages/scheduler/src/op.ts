@@ -1,34 +1,34 @@
 /**
- * Ops: what a goroutine can block on.
+ * Ops: the operations on which a goroutine can block.
  *
- * `yield* op` inside a goroutine, `await op` outside of one. An op is its own iterator and its own
- * iterator result, and there is one op object a kind for the whole thread, so an operation that completes
- * at once allocates nothing and suspends nothing.
+ * Programs write `yield* op` in a goroutine and `await op` in host code. An op is its own iterator and its own iterator
+ * result, and the thread has one op object of each kind. So an operation that completes at once allocates nothing and
+ * suspends nothing.
  *
- * 1. Making an op (`c.recv()`) writes its arguments into the thread's op of that kind and notes it in
- *    `m0.armed`.
- * 2. `yield*` calls `next()` at once: the op sees itself armed, takes the note away and starts. If it completes,
- *    it returns itself with `done` true and its `value`.
- * 3. Otherwise it parks the goroutine: sets `g.waitOp` to itself and returns itself with `done` false, which
- *    travels up the `yield*` chain to the run loop. Everything that belongs to the wait is kept in the G and its
- *    sudogs, never in the op, since other goroutines go on using the op.
+ * 1. Making an op (`c.recv()`) writes its arguments into the thread's op of that kind, and arms it: `m0.armed` refers
+ *    to it.
+ * 2. `yield*` calls `next()` at once. The armed op disarms itself and starts. If it completes, it returns itself with
+ *    `done` true and its `value`.
+ * 3. Otherwise it parks the goroutine: it sets `g.waitOp` to itself and returns itself with `done` false. That result
+ *    travels up the `yield*` chain to the run loop. The G and its sudogs hold the whole state of the wait, since other
+ *    goroutines go on using the op object.
  * 4. When the goroutine is resumed, `next()` sees `g.waitOp === this` and finishes.
  *
- * An op that is put aside (`const a = c.recv(); yield* other; yield* a`) still works: whoever makes an op
- * while another is armed first detaches that one, and the thread gets a new object of the kind. So does an op made in
- * host code, where it waits for `then`.
+ * An op that is put aside still works: `const a = c.recv(); yield* other; yield* a`. If an op is made while another is
+ * armed, the armed one is detached, and the thread gets a new object of its kind. An op that host code makes is
+ * detached at once and waits for `then`.
  *
- * Only the run loop may resume a goroutine. A goroutine that calls `next()` of an op by hand parks and runs on; the
- * next op that it starts sees that its status is not Grunning, takes the goroutine out of the queues and throws.
+ * Only the run loop may resume a goroutine. A goroutine that calls `next()` of an op by hand parks and yet runs on. The
+ * next op that it starts sees a status other than Grunning, takes the goroutine out of the queues and throws.
  *
- * A wait can be given up (`withSignal`): `cancelWait` takes the goroutine out of every queue, so that no value is
- * handed to it, and what it was to receive stays for the next receiver.
+ * A wait can be given up (`withSignal`). `cancelWait` takes the goroutine out of all queues, so that no value is handed
+ * to it. A value that it would have received stays for the next receiver.
  *
- * In probe mode (`m0.probe` set) `next()` of a suspended op only reports where it was called from and
- * suspends again; that is how stacks of waiting goroutines are taken (gstack.ts).
+ * In probe mode (`m0.probe` set) `next()` of a suspended op only reports its callers and suspends again. That is how
+ * stacks of waiting goroutines are captured (gstack.ts).
  *
- * Rejected: generator methods (`*recv()`) cost a generator object a call; one op object a goroutine costs memory
- * for every goroutine that exists and saves nothing.
+ * Rejected: generator methods (`*recv()`) cost a generator object for each call; an op object for each goroutine costs
+ * memory and saves nothing.
  */
 
 import { isGenerator } from "@gort/base";
@@ -50,17 +50,17 @@ import {
 } from "./runtime2.ts";
 import { acquireSudog, releaseSudog } from "./sudog-cache.ts";
 
-/** What `yield*` takes: an op, or a generator that suspends in ops only. */
+/** The operand of `yield*`: an op, or a generator that suspends in ops only. */
 export interface Yieldable<T> {
   [Symbol.iterator](): Iterator<undefined, T, unknown>;
 }
 
-/** A blocking operation: `yield*` it in a goroutine or `await` it in an async function, once. */
+/** A blocking operation. Use it once: with `yield*` in a goroutine, or with `await` in an async function. */
 export interface Operation<T> extends PromiseLike<T>, Yieldable<T> {
   /**
-   * The same operation, given up when the signal is aborted: it then throws the signal's reason. If the operation is
-   * given up it has no effect: a value that it would have received stays in the channel. If the signal is aborted
-   * already, the operation does not start.
+   * The same operation, given up when the signal is aborted: it then throws the signal's reason. An operation that is
+   * given up has no effect: a value that it would have received stays in the channel. If the signal is aborted already,
+   * the operation does not start.
    *
    * @throws TypeError for locks and other operations that cannot be given up
    */
@@ -70,7 +70,7 @@ export interface Operation<T> extends PromiseLike<T>, Yieldable<T> {
 export abstract class Op<T> {
   /** As an iterator result: whether the operation is complete. */
   done = false;
-  /** As an iterator result: what the operation gave. */
+  /** As an iterator result: the result of the operation. */
   value: T = undefined as T;
   /** Detached and not used yet. */
   pending = false;
@@ -94,7 +94,7 @@ export abstract class Op<T> {
     return this as unknown as Iterator<undefined, T, unknown>;
   }
 
-  /** Called by `yield*`, first to start the operation and then each time the goroutine is resumed. */
+  /** `yield*` calls it to start the operation, and again each time the goroutine is resumed. */
   abstract next(): this;
 
   /** Whether cancelWait can end a wait in the op. */
@@ -102,7 +102,7 @@ export abstract class Op<T> {
     return false;
   }
 
-  /** Called when a wait in the op was given up. */
+  /** Called when a wait in the op is given up. */
   abandoned(): void {}
 
   withSignal(signal: AbortSignal): Operation<T> {
@@ -118,10 +118,10 @@ export abstract class Op<T> {
   /** The scheduler that runs the operation when host code awaits it. */
   protected abstract hostScheduler(): Schedt;
 
-  /** Gives up this object as the thread's op of its kind. */
+  /** Puts a new object in the place of this one as the thread's op of its kind. */
   protected abstract replace(): void;
 
-  /** Makes the op independent of later ops of the kind. */
+  /** Makes the op independent of later ops of its kind. */
   detach(): void {
     m0.armed = null;
     this.pending = true;
@@ -141,7 +141,7 @@ export abstract class Op<T> {
   }
 }
 
-/** Notes that `op` was just made, and returns it. Host code gets it detached. */
+/** Arms `op`, which was just made, and returns it. In host code it is detached. */
 export function arm<O extends Op<unknown>>(op: O): O {
   m0.armed = op;
   if (m0.curg === null) op.detach();
@@ -149,14 +149,16 @@ export function arm<O extends Op<unknown>>(op: O): O {
 }
 
 /**
- * To be called before the thread's op of a kind gets new arguments: whoever holds the op that was made
- * before and not used keeps it.
+ * Detaches the armed op. Call it before an op gets new arguments: code that holds the armed op can then still use it.
  */
 export function disarm(): void {
   m0.armed?.detach();
 }
 
-/** Checks that `op` may start, and takes the note away. A goroutine that closed its scheduler is dead and runs on. */
+/**
+ * Checks that `op` may start, disarms it and returns its goroutine. One that has closed its scheduler is dead and runs
+ * on.
+ */
 export function begin(op: Op<unknown>): G {
   const m = m0;
   if (m.armed === op) m.armed = null;
@@ -175,16 +177,15 @@ export function begin(op: Op<unknown>): G {
   return g;
 }
 
-/**
- * The running goroutine has parked by a call of `next()` and has not suspended. Ends that wait, and returns the fault.
- */
+/** Ends a wait of the running goroutine that a call of `next()` by hand has begun, and returns the error to throw. */
 export function byHand(g: G): TypeError {
   const what = g.waitOp === null ? "op" : `${g.waitOp.what} op`;
   g.sched.unqueue(g);
   cancelWait(g);
   g.atomicstatus = Grunning;
   return new TypeError(
-    `scheduler: next() of a ${what} was called by hand; an op is used with yield* (or await), which suspends the goroutine`,
+    `scheduler: next() of a ${what} was called by hand; ` +
+      "an op is used with yield* (or await), which suspends the goroutine",
   );
 }
 
@@ -214,8 +215,8 @@ function usedTwice(op: AnyOp): TypeError {
 }
 
 /**
- * To be called by `next()` of the op in which `g` is suspended if `g` is not resumed. In probe mode it reports the
- * stack of `g`, which stays suspended. Otherwise `next()` was called by hand.
+ * For `next()` of the op in which `g` is suspended, if `g` is not resumed. In probe mode it reports the stack of `g`,
+ * which stays suspended. Otherwise a goroutine has called `next()` by hand, and it throws.
  */
 export function notResumed<O extends Op<unknown>>(op: O, g: G): O {
   const { probe } = m0;
@@ -225,7 +226,7 @@ export function notResumed<O extends Op<unknown>>(op: O, g: G): O {
   return op;
 }
 
-/** Marks `g` as waiting in `op`. What wakes it calls `g.sched.ready(g)`. */
+/** Marks `g` as waiting in `op`. Code that wakes it calls `g.sched.ready(g)`. */
 export function gopark(g: G, op: AnyOp, reason: number): void {
   g.atomicstatus = Gwaiting;
   g.waitreason = reason;
@@ -245,7 +246,7 @@ export function parkIn(g: G, op: AnyOp, q: WaitQ, reason: number, atHead = false
   return sg;
 }
 
-/** Takes the one sudog of a wait that is over. */
+/** Releases the single sudog of a wait that is over. */
 export function unpark(g: G): void {
   const sg = g.waiting!;
   g.waiting = null;
@@ -290,8 +291,7 @@ export abstract class PhasedOp<T> extends Op<T> {
 }
 
 /**
- * An op that is never shared: made where it is used, with its own object. For operations that are rare or
- * slow by nature.
+ * An op with an object of its own, which is never shared. For operations that are rare or slow by nature.
  */
 export abstract class OwnOp<T> extends PhasedOp<T> {
   constructor() {
@@ -301,7 +301,7 @@ export abstract class OwnOp<T> extends PhasedOp<T> {
   protected override replace(): void {}
 }
 
-/** An op that a signal can end. It waits in another op, and stands in that one's place in the goroutine. */
+/** An op that a signal can end. It waits in another op, but `g.waitOp` is this one. */
 class SignalOp<T> extends OwnOp<T> {
   private readonly inner: Op<T>;
   private readonly sched: Schedt;
@@ -347,7 +347,7 @@ class SignalOp<T> extends OwnOp<T> {
     g.waitOp = this;
     const id = g.goid;
     this.listener = () => {
-      // If it was readied before the abort, the operation has happened.
+      // If `g` was readied before the abort, the operation has happened.
       const waits = g.atomicstatus === Gwaiting || g.atomicstatus === Gsyscall;
       if (g.goid !== id || g.waitOp !== this || !waits) return;
       this.aborted = true;

@@ -1,4 +1,4 @@
-/** What a scheduler can be made with. */
+/** The options of a scheduler, and their checks. */
 
 import { parseSwitches, type SwitchValues, wrongNumber } from "@gort/base";
 import type { LatencyRecorder } from "./counters.ts";
@@ -17,33 +17,36 @@ export interface SchedulerOptions {
   /** `schedtrace`, `scheddetail`, `sysmon`: Go's syntax, `name=value,name=value`, or an object. */
   godebug?: string | Readonly<Record<string, string | number>>;
   hooks?: SchedulerHooks;
-  /** Turns a V8 call site into a Go-like frame: source maps, names. */
+  /** Turns a call site of V8 into a frame as Go's: applies source maps and names. */
   symbolize?: Symbolize;
   /**
-   * When a program ends as deadlocked. `"certain"`, the default: when the event loop would end, so that nothing can wake a
-   * goroutine. `"eager"`: as soon as all goroutines wait for each other; only for tests and for programs without callbacks of the host.
-   * `"warn"`: as `"certain"`, and one dump after five seconds in which all goroutines wait for each other. `"off"`: never.
+   * When a program ends as deadlocked. `"certain"`, the default: when the event loop would end, so that nothing can
+   * wake a goroutine. `"eager"`: as soon as all goroutines wait for each other; only for tests, and for programs
+   * without callbacks of the host. `"warn"`: as `"certain"`, and one dump after 5 s in which all goroutines wait for
+   * each other. `"off"`: never.
    */
   deadlock?: DeadlockMode;
   /**
-   * Lets goroutines that wait for something nobody can reach any more be collected, and reports them. Costs a few
-   * microseconds a goroutine.
+   * Lets the engine collect goroutines that wait for an unreachable object, and reports them. Costs a few microseconds
+   * for each goroutine.
    */
   leakDetection?: boolean;
-  /** Where the counters are kept: `schedCountersLength` numbers, which may lie in shared memory. Default: an array of its own. */
+  /**
+   * The block for the counters: `SCHED_COUNTERS_LENGTH` numbers, also in shared memory. Default: an array of its own.
+   */
   counters?: Float64Array;
-  /** Takes the times that goroutines are runnable before they run; without one, none are taken. */
+  /** Takes the times from runnable to running. Without it they are not measured. */
   latencies?: LatencyRecorder;
 }
 
-/** The seed that the option gives, or a random one. */
+/** The seed of the option, or a random one. */
 export function checkSeed(seed: number | undefined): number {
   if (seed === undefined) return Math.floor(Math.random() * 0x100000000);
   if (Number.isInteger(seed)) return seed;
   throw wrongNumber("scheduler", seed, "seed must be a whole number");
 }
 
-/** The number of Ps that the option gives, as far as it is a number: the scheduler knows the limit. */
+/** The number of Ps of the option. Checks the lower bound; Scheduler.gomaxprocs checks the upper one. */
 export function checkProcs(n: number | undefined): number {
   if (n === undefined) return 1;
   if (typeof n !== "number" || n < 0)
@@ -51,7 +54,7 @@ export function checkProcs(n: number | undefined): number {
   return n;
 }
 
-/** What a clock has given, if it is a time: with anything else no timer can be compared. */
+/** Returns a time that a clock has given. Throws if it is no finite number: timers could not be ordered by it. */
 function checkTime(t: number, method: string): number {
   if (Number.isFinite(t)) return t;
   throw new TypeError(`scheduler: clock.${method} must return a finite number (got ${String(t)})`);

@@ -1,35 +1,35 @@
 /**
- * Endless recursion. In Go a goroutine whose stack is full ends the program: `fatal error: stack overflow`, which no
- * recover stops. V8 throws a RangeError instead. When this error reaches a frame of deferred calls, or leaves its
- * goroutine, it becomes the fatal error. A `catch` of the program's own may stop it before.
+ * Endless recursion. In Go a full stack ends the program: `fatal error: stack overflow`, which recover does not stop.
+ * V8 throws a RangeError instead. If this error reaches a frame of deferred calls, or leaves its goroutine, it becomes
+ * the fatal error. A `catch` of the program may stop it before.
  *
- * V8 throws the same RangeError for a call with too many arguments, and for values that its own functions find nested
- * too deeply (JSON.stringify). These remain panics. So the stack must be deep, and must show recursion: a place in
- * the program that occurs twice. A call with too many arguments whose stack is cut inside recursion cannot be told
- * apart: it is fatal.
+ * V8 throws the same RangeError for a call with too many arguments, and if a value is nested too deeply for its own
+ * functions (JSON.stringify). These errors remain panics. So an overflow needs a deep stack with recursion, that is a
+ * place in the program that occurs twice. One case is ambiguous and counts as fatal: a call with too many arguments
+ * whose stack is cut inside a recursion.
  */
 
 import { FatalError, isFatalError } from "@gort/base";
 import { hasMarker, stackLines } from "./frames.ts";
 import { isRethrown } from "./rethrow.ts";
 
-/** What V8, JavaScriptCore and SpiderMonkey say. */
+/** The messages of V8, JavaScriptCore and SpiderMonkey. */
 const messages = /^(?:Maximum call stack size exceeded\.?|too much recursion)$/;
 
-/** Ends a line that names a place in the program, also in WebAssembly. Functions of the engine have none. */
+/** The end of a line with a place in the program, also in WebAssembly. Lines of engine functions have no place. */
 const place = /:(?:\d+:\d+|0x[\da-f]+)\)?$/;
 
-/** A stack that is not cut counts as full from so many lines on: 1 MB of frames of 2 KB. Most frames are smaller. */
+/** Least number of lines of a full stack that is not cut: 1 MB of frames of 2 KB. Most frames are smaller. */
 const deepLines = 500;
 
 const code = "ERR_GORT_STACK_OVERFLOW";
 
-/** The engine's error for a full stack: `e`, or what a look at `e` has led to. Null if there is none. */
+/** The engine's error for a full stack: `e` itself, or an error that the check of `e` has raised. Otherwise null. */
 function overflowIn(e: unknown): Error | null {
   try {
     return saysOverflow(e) && !isRethrown(e) && recurs(e.stack) ? e : null;
   } catch (fault) {
-    // The stack is still so full that there is no room for this check, or a getter of the value has failed.
+    // The stack is still so full that this check overflows it, or a getter of the value throws.
     return saysOverflow(fault) ? fault : null;
   }
 }

@@ -1,22 +1,23 @@
 /**
  * defer, panic, recover, Goexit.
  *
- * JavaScript has no hook at the end of a function, so deferred calls belong to a *frame*: the innermost
- * `frame(function* () { ... })` that is running, or the goroutine itself.
+ * JavaScript has no hook at the end of a function. So deferred calls belong to a *frame*: the innermost running
+ * `frame(function* () { ... })`, or the goroutine itself.
  *
- * A panic is a JavaScript exception. When one leaves a frame's body, the frame runs its deferred calls, last first, with
- * a Panic record as the innermost of its goroutine. A deferred call that calls recover() marks the record; once
- * that call has returned, the panic is over, the other deferred calls run as after a normal return,
- * and the frame returns undefined. A deferred call that panics starts a new Panic linked to the old one, which is what
- * the crash report shows as nested `panic:` lines. Goexit travels as an exception too (GoexitSignal); it runs deferred
- * calls, cannot be recovered, and overrides a panic under way. A panic in one of these calls interrupts it; once that panic is
- * recovered, in whichever frame, Goexit goes on.
+ * A panic is a JavaScript exception. When it leaves the body of a frame, the frame runs its deferred calls, last first,
+ * with a Panic record as the innermost of the goroutine. A deferred call that calls recover() marks the record. When
+ * that call has returned, the panic is over: the other deferred calls run as after a normal return, and the frame
+ * returns undefined. If a deferred call panics, a new Panic is linked to the old one; the crash report shows both as
+ * nested `panic:` lines.
+ *
+ * Goexit is an exception too (GoexitSignal). It runs deferred calls, cannot be recovered, and overrides a panic in
+ * progress. If one of these calls panics, Goexit is interrupted. It goes on when that panic is recovered, in any frame.
  *
  * Endless recursion is no panic: see overflow.ts.
  *
- * Unlike Go: recover() works in any function called by the deferred call, as long as no other frame is
- * between; a `catch` can stop a panic half-way; a deferred call registered by a deferred call
- * belongs to the same frame and runs right after it.
+ * Unlike Go: recover() works in all functions that the deferred call calls, if no other frame is between. A `catch` can
+ * stop a panic half-way. A deferred call that a deferred call registers belongs to the same frame and runs right after
+ * it.
  */
 
 import { FatalError, isRuntimeError, RuntimeError } from "@gort/base";
@@ -27,16 +28,16 @@ import { fatalOf, overflowOf } from "./overflow.ts";
 import { printable } from "./printable.ts";
 import { DeferFrame, type G, inForeignGoroutine, m0, Panic } from "./runtime2.ts";
 
-/** The panics in progress when a deferred call met a fatal error: the report shows them before the error. */
+/** For a fatal error in a deferred call: the panics in progress. The report shows them before the error. */
 const panicsBefore = new WeakMap<object, Panic>();
 
-/** The part of a fatal error's report before `fatal error:`: the panics in whose deferred calls it was met. */
+/** The part of a fatal error's report before `fatal error:`: the panics in whose deferred calls it was raised. */
 export function printPreFatalPanics(e: object): string {
   const p = panicsBefore.get(e);
   return p === undefined ? "" : `${panicLines(p)}\t`;
 }
 
-/** What recover gives for a thrown value. */
+/** The value that recover returns for a thrown value. */
 export function panicValue(error: unknown): unknown {
   return error instanceof PanicError ? error.value : error;
 }
@@ -57,8 +58,8 @@ export function panic(v: unknown): never {
 }
 
 /**
- * The error that carries a panic with `v`. The text of an object is made when it is asked for: a panic that is
- * recovered must not run the object's methods.
+ * The error that carries a panic with `v`. The text of an object is made on the first read: a panic that is recovered
+ * must not run the object's methods.
  */
 export function panicError(v: unknown): PanicError {
   if (typeof v !== "object" && typeof v !== "function") return new PanicError(v, printpanicval(v));
@@ -86,17 +87,17 @@ function callNil(): never {
   );
 }
 
-/** Registers a call for the end of the enclosing frame, or of the goroutine; it may be a generator function. */
+/** Registers a call for the end of the enclosing frame, or of the goroutine. `f` may be a generator function. */
 export function defer<R>(f: () => NotAsync<R>): void {
   const g = current("defer");
   let call: () => unknown = f;
-  // As in Go, the statement takes it, and the call at the end of the function panics.
+  // As in Go: nil is no fault here, but the call at the end of the function panics.
   if (f === null || f === undefined) call = callNil;
   else checkFunction("defer", f);
   (g.defers ??= new DeferFrame(null)).calls.push(call);
 }
 
-/** In a deferred call: stops the panic and returns its value. Else null. */
+/** In a deferred call, stops the panic and returns its value. Otherwise returns null. */
 export function recover(): unknown {
   const g = m0.curg;
   const f = g === null ? null : g.defers;
@@ -108,8 +109,8 @@ export function recover(): unknown {
 }
 
 /**
- * Gives `body` deferred calls of its own: `yield* frame(function* () { defer(...); ... })`. Returns what the
- * body returns, or undefined after a recovered panic.
+ * Gives `body` deferred calls of its own: `yield* frame(function* () { defer(...); ... })`. Returns the result of the
+ * body, or undefined after a recovered panic.
  */
 export function* frame<T>(
   body: () => Generator<undefined, T, unknown> | NotAsync<T>,
@@ -151,14 +152,14 @@ export function newPanic(e: unknown, link: Panic | null): Panic {
   return new Panic(e, panicValue(e), e instanceof GoexitSignal, link);
 }
 
-/** The record of a panic that arrives at a frame: the one an inner frame passed on, or a new one. */
+/** The record of a panic that arrives at a frame: the record that an inner frame has passed on, or a new one. */
 export function panicOf(g: G, e: unknown): Panic {
   const u = g.unwinding;
   g.unwinding = null;
   return u !== null && u.error === e ? u : newPanic(e, g.panic);
 }
 
-/** Runs the deferred calls of `f`, last first, and returns the panic that is left. */
+/** Runs the deferred calls of `f`, last first, and returns the panic that is left, or null. */
 export function* runDeferred(
   g: G,
   f: DeferFrame,
@@ -177,7 +178,7 @@ export function* runDeferred(
     } catch (e) {
       const fatal = fatalOf(e);
       if (fatal !== null) {
-        // Go reports a full stack from another one, which knows of no panic.
+        // For a stack overflow there is no such part: Go reports it from another stack, without the panics.
         const known = panicsBefore.has(fatal) || overflowOf(fatal) !== undefined;
         if (g.panic !== null && !known) panicsBefore.set(fatal, g.panic);
         f.running = false;
@@ -202,7 +203,7 @@ function sameValue(a: unknown, b: unknown): boolean {
   return Object.is(a, b);
 }
 
-/** Faults of JavaScript itself, whose name says more than their message. */
+/** Errors of JavaScript itself: their name says more than their message. */
 const engineErrors = new Set([
   "TypeError",
   "RangeError",
@@ -213,8 +214,8 @@ const engineErrors = new Set([
 ]);
 
 /**
- * A panic value as Go prints it: errors by their message, strings and numbers as such, other things by their type. Newlines
- * are followed by a tab.
+ * A panic value as Go prints it: an error by its message, strings and numbers as they are, other values by their type.
+ * A tab follows each newline.
  */
 export function printpanicval(v: unknown): string {
   return panicText(v).replaceAll("\n", "\n\t");
@@ -224,7 +225,7 @@ function isError(v: unknown): v is Error {
   try {
     return v instanceof Error;
   } catch {
-    // A proxy that has no answer.
+    // `v` is a proxy whose handler throws.
     return false;
   }
 }
@@ -255,7 +256,7 @@ function objectText(v: object): string {
     return engineErrors.has(v.name) && !isRuntimeError(v) ? `${v.name}: ${v.message}` : String(v.message);
   }
   const o = v as { error?: unknown; Error?: unknown; toString?: unknown };
-  // Go asks for Error() and String(); the counterpart of the latter is a toString of the object's own class.
+  // Go calls Error() and String(). The counterpart of String() is a toString of the object's own class.
   for (const m of [o.Error, o.error, o.toString]) {
     if (typeof m !== "function" || m === Object.prototype.toString || m === Array.prototype.toString)
       continue;
@@ -270,7 +271,7 @@ function typeText(v: object): string {
   return `(${typeof name !== "string" || name === "" ? "object" : `*main.${printable(name)}`}) {...}`;
 }
 
-/** What a method threw that was to give the text of a panic value. None of the thrown value's own methods is called. */
+/** The text of a value that was thrown while a panic value was printed. Calls none of that value's methods. */
 function causeText(v: unknown): string {
   try {
     if (v instanceof Error) return String(v.message);
@@ -286,14 +287,14 @@ export function printpanics(p: Panic): string {
   return lines.endsWith("\n") ? lines.slice(0, -1) : lines;
 }
 
-/** The same with a newline after each panic. A loop: there may be more panics than the stack has room for calls. */
+/** The same with a newline after each panic. Not recursive: the chain may be longer than the stack is deep. */
 function panicLines(last: Panic): string {
   const chain: Panic[] = [];
   for (let p: Panic | null = last; p !== null; p = p.link) chain.push(p);
   let out = "";
   for (let p = chain.pop(); p !== undefined; p = chain.pop()) {
     const { link } = p;
-    // The same panic again.
+    // The next record is the same panic again.
     if (link?.repanicked) continue;
     if (link !== null && !link.goexit) out += "\t";
     if (p.goexit) continue;

@@ -1,10 +1,10 @@
-/** What can't be seen in text, or acts on a terminal: controls, turns of the direction of writing, separators of lines. */
+/** Characters that are invisible or act on a terminal: controls, changes of the writing direction, line separators. */
 const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const short: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /**
- * A name in one line of a report, with what can't be seen written as Go writes it in a quoted string. Names of functions and files come
- * from the program and its source maps. (A panic's value is printed as it is, as in Go.)
+ * A name for one line of a report. Invisible characters are escaped as in a quoted string of Go. Names of functions and
+ * files come from the program and its source maps. (The value of a panic is printed as it is, as in Go.)
  */
 export function printable(name: string): string {
   return name.replace(hidden, (c) => {

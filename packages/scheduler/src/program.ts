@@ -1,6 +1,6 @@
 /**
- * The program: main, and how it ends. With its goroutine all others end, and so they do with a panic or a fatal error in any
- * goroutine; the essay of proc.ts says what counts as one.
+ * The program: main, and how it ends. When main's goroutine returns, all others end with it. The same happens at a
+ * panic or a fatal error in any goroutine.
  */
 
 import { type FatalError, isFatalError } from "@gort/base";
@@ -17,11 +17,11 @@ import { fatalReport, setCrashReport } from "./traceback.ts";
 import { reportUnhandled } from "./unhandled.ts";
 
 export class Program {
-  /** While it runs. */
+  /** The program, while it runs. */
   main: Main | null = null;
-  /** The fault that ends it as soon as the running goroutine suspends. */
+  /** The error that ends the program as soon as the running goroutine suspends. */
   dying: FatalError | null = null;
-  /** No other can begin. */
+  /** Whether the scheduler is closed, so that no program can begin. */
   closed = false;
   private readonly sched: Schedt;
   private readonly pool: GPool;
@@ -51,7 +51,9 @@ export class Program {
     );
   }
 
-  /** Returns the goroutine of `f`, which is to be made runnable. Exactly one of the callbacks will be called. */
+  /**
+   * Begins a program. Returns the goroutine of `f`, to be made runnable. Exactly one of the callbacks will be called.
+   */
   begin(
     f: (...args: never[]) => unknown,
     resolve: (value: unknown) => void,
@@ -70,12 +72,12 @@ export class Program {
     return g;
   }
 
-  /** Its goroutine has ended by goexit: the program goes on until the others have ended. */
+  /** Main's goroutine has ended by goexit. The program goes on until the others have ended. */
   exited(): void {
     this.main!.exited = true;
   }
 
-  /** Its goroutine has returned. */
+  /** Main's goroutine has returned: ends the program. */
   returned(value: unknown): void {
     const main = this.main!;
     this.end();
@@ -83,7 +85,7 @@ export class Program {
     main.resolve(value);
   }
 
-  /** Ends it, and all other goroutines, those of the runtime too. */
+  /** Ends the program and all goroutines, also the runtime's. */
   close(): void {
     this.closed = true;
     const { main } = this;
@@ -92,7 +94,7 @@ export class Program {
     main?.reject(new Error("scheduler: closed"));
   }
 
-  /** Ends it with `error`, a panic or a fatal error; `text` is the report. */
+  /** Ends the program with `error`, a panic or a fatal error. `text` is the report. */
   crash(error: unknown, text: string): void {
     const e = typeof error === "object" && error !== null ? error : panicError(error);
     setCrashReport(e, text);
@@ -105,19 +107,19 @@ export class Program {
       main.reject(e);
       return;
     }
-    // No main to tell: the host's handler of uncaught errors decides, also if `stderr` fails.
+    // There is no main to reject: the host's handler of uncaught errors gets `e`, also if `stderr` throws below.
     this.tasks.task(() => {
       throw e;
     });
     if (!reported) this.sched.stderr(text);
   }
 
-  /** Ends it with a fault that is no goroutine's. */
+  /** Ends the program with an exception that is no goroutine's. */
   fault(e: unknown): void {
     this.crash(e, isFatalError(e) ? fatalReport(this.sched, null, e, true) : `panic: ${printpanicval(e)}\n`);
   }
 
-  /** Called when nothing can run. */
+  /** Called when no goroutine can run. */
   checkdead(): void {
     if (this.main !== null) this.deadlock.checkdead();
   }
@@ -127,7 +129,7 @@ export class Program {
     this.deadlock.end();
   }
 
-  /** Ends the goroutines of the user and of `kinds`, as the end of the process does: nothing of them runs any more. */
+  /** Ends the goroutines of the user and of `kinds`. As at the end of a process, none of their code runs again. */
   private killAll(kinds = 0): void {
     const { sched } = this;
     const { p, globq } = sched;
@@ -153,7 +155,7 @@ export class Program {
     sched.gended(g);
     if (g.tracking !== 0) this.latencies!.drop(g);
     this.pool.put(g, true);
-    // Host code learns that its wait is over: hostBody rejects its promise.
+    // hostBody rejects the promise of the host code.
     if (reject !== undefined) reject(usedAfterClose("await"));
     else if (host && gen !== null) gen.return?.(undefined);
   }

@@ -1,13 +1,12 @@
 /**
- * Errors that were made outside of the goroutine that they are thrown into: what a promise was rejected with, or the
- * reason of an AbortSignal. Their stacks say where they were made, not where the goroutine was; that is noted here for
- * a crash report.
+ * Errors that are thrown into a goroutine but made outside of it: the reason of a rejected promise or of an
+ * AbortSignal. Their stacks show where they were made. For a crash report, this file keeps where the goroutine was.
  */
 
 import { capture, type Frame, framesOf, type StackHolder, stackLines } from "./frames.ts";
 import { type G, m0 } from "./runtime2.ts";
 
-/** The goroutine that an error was thrown into last, and where. */
+/** The goroutine that an error was thrown into last, and the place. */
 interface Rethrow {
   goid: number;
   stack: StackHolder;
@@ -28,7 +27,7 @@ export function isRethrown(e: object): boolean {
   return rethrows.has(e);
 }
 
-/** Where `e` was thrown into `g`; empty if it was not. */
+/** The frames where `e` was thrown into `g`. Empty if it was not. */
 export function framesOfRethrow(g: G, e: unknown): Frame[] {
   if (typeof e !== "object" || e === null) return [];
   const met = rethrows.get(e);

@@ -3,7 +3,7 @@
 import { Gdead, m0, type Schedt } from "./runtime2.ts";
 import { waitReasonStrings } from "./wait-reasons.ts";
 
-/** Prints to the scheduler's standard error from when it first has work. */
+/** Prints the lines to the scheduler's standard error, beginning when it first has work. */
 export class SchedTrace {
   private readonly sched: Schedt;
   private readonly periodMs: number;
@@ -17,7 +17,7 @@ export class SchedTrace {
     this.detail = detail;
   }
 
-  /** There is work. */
+  /** Called when there is work. The first call prints the first line. */
   begin(): void {
     if (this.start >= 0) return;
     this.start = this.sched.clock.now();
@@ -28,7 +28,7 @@ export class SchedTrace {
     this.stopped = true;
   }
 
-  /** Prints a line, and sees to the next. */
+  /** Prints a line, and sets a timer for the next. */
   private print(): void {
     if (this.stopped) return;
     const { sched } = this;
@@ -37,12 +37,14 @@ export class SchedTrace {
   }
 }
 
-/** One line, or with `detail` one block, with final newlines. `atMs` is the time since the first. */
+/** One line, or with `detail` one block, with final newlines. `atMs`: time since the first. */
 export function schedtraceText(s: Schedt, atMs: number, detail: boolean): string {
   const n = s.nprocs;
   const idle = s.isIdle;
   const idleprocs = idle ? n : n - 1;
-  let out = `SCHED ${Math.floor(atMs)}ms: gomaxprocs=${n} idleprocs=${idleprocs} threads=1 spinningthreads=0 needspinning=0 idlethreads=${idle ? 1 : 0} runqueue=${s.globq.size}`;
+  let out =
+    `SCHED ${Math.floor(atMs)}ms: gomaxprocs=${n} idleprocs=${idleprocs} threads=1 spinningthreads=0 ` +
+    `needspinning=0 idlethreads=${idle ? 1 : 0} runqueue=${s.globq.size}`;
   if (!detail) {
     const rest = " 0".repeat(n - 1);
     const local = `${s.p.runqLength}${rest}`;
@@ -52,15 +54,21 @@ export function schedtraceText(s: Schedt, atMs: number, detail: boolean): string
   const g = m0.curg?.sched === s ? m0.curg : null;
   out += " gcwaiting=false nmidlelocked=0 stopwait=0 sysmonwait=false\n";
   const { p } = s;
-  out += `  P0: status=${idle ? 0 : 1} schedtick=${p.schedtick >>> 0} syscalltick=0 m=${idle ? "nil" : 0} runqsize=${p.runqLength} gfreecnt=${s.gfreeCount} timerslen=${s.timers.size}\n`;
+  out +=
+    `  P0: status=${idle ? 0 : 1} schedtick=${p.schedtick >>> 0} syscalltick=0 m=${idle ? "nil" : 0} ` +
+    `runqsize=${p.runqLength} gfreecnt=${s.gfreeCount} timerslen=${s.timers.size}\n`;
   for (let i = 1; i < n; i++) {
     out += `  P${i}: status=0 schedtick=0 syscalltick=0 m=nil runqsize=0 gfreecnt=0 timerslen=0\n`;
   }
   const lockedg = g !== null && g.lockedCount > 0 ? g.goid : "nil";
-  out += `  M0: p=${idle ? "nil" : 0} curg=${g?.goid ?? "nil"} mallocing=0 throwing=0 preemptoff= locks=0 dying=0 spinning=false blocked=${idle} lockedg=${lockedg}\n`;
+  out +=
+    `  M0: p=${idle ? "nil" : 0} curg=${g?.goid ?? "nil"} mallocing=0 throwing=0 preemptoff= locks=0 dying=0 ` +
+    `spinning=false blocked=${idle} lockedg=${lockedg}\n`;
   for (const x of s.gs()) {
     if (x.atomicstatus === Gdead) continue;
-    out += `  G${x.goid}: status=${x.atomicstatus}(${waitReasonStrings[x.waitreason]}) m=${x === g ? 0 : "nil"} lockedm=${x.lockedCount > 0 ? 0 : "nil"}\n`;
+    const reason = waitReasonStrings[x.waitreason];
+    const lockedm = x.lockedCount > 0 ? 0 : "nil";
+    out += `  G${x.goid}: status=${x.atomicstatus}(${reason}) m=${x === g ? 0 : "nil"} lockedm=${lockedm}\n`;
   }
   return out;
 }

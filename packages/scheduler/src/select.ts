@@ -1,16 +1,16 @@
 /**
  * select.
  *
- * 1. Shuffle the cases with a channel into a poll order: each permutation is equally likely, so that no ready case is
+ * 1. Shuffle the cases with a channel into a poll order. Each permutation is equally likely, so that no ready case is
  *    preferred.
- * 2. The first case in poll order that can proceed is done.
- * 3. None: take `default` if there is one; else stand in the queue of every case, one sudog each, and
- *    park. The first partner to dequeue one of the sudogs makes it the winner (`g.param`); the others are skipped
- *    by WaitQ.dequeue, and removed when the goroutine runs again. The sudogs enter the queues in poll order, so that
- *    two cases with one channel are equally likely to win.
+ * 2. Perform the first case in poll order that can proceed.
+ * 3. If there is none, take `default` if it is a case. Otherwise put a sudog into the queue of each case and park. The
+ *    first partner that dequeues one of the sudogs makes it the winner (`g.param`). WaitQ.dequeue skips the others, and
+ *    they are removed when the goroutine runs again. The sudogs enter the queues in poll order, so that two cases with
+ *    the same channel are equally likely to win.
  *
- * A nil channel takes no part. A select of one case and no default is that plain operation, to the point of its wait
- * reason; one without cases blocks for ever.
+ * A nil channel takes no part. A select of one case without default is the same as the plain operation, also in its
+ * wait reason. A select without cases blocks for ever.
  */
 
 import { PlainError } from "@gort/base";
@@ -33,16 +33,16 @@ const dirRecv = 0;
 const dirSend = 1;
 const dirDefault = 2;
 
-/** More cases are refused, as Go's reflect.Select refuses them: a longer list is a mistake in the program. */
+/** Largest number of cases, as of Go's reflect.Select. A longer list is a mistake in the program. */
 const maxCases = 65536;
 
 export type CaseKind = "recv" | "send" | "default";
 
 declare const kindOf: unique symbol;
 
-/** One case of a select. May be kept and used again; `value` of a send case may be set anew before each use. */
+/** One case of a select. It can be used again; `value` of a send case can be set before each use. */
 export class SelectCase<T = unknown, K extends CaseKind = CaseKind> {
-  /** For the types alone: what kind of case it is. */
+  /** The kind of the case. It exists in the type only. */
   declare readonly [kindOf]?: K;
   readonly dir: number;
   readonly c: HChan<T> | null;
@@ -59,7 +59,7 @@ export type RecvCase<T> = SelectCase<T, "recv">;
 export type SendCase<T> = SelectCase<T, "send">;
 export type DefaultCase = SelectCase<never, "default">;
 
-/** What the receive cases of a list give. */
+/** The union of the values that the receive cases of a list can give. */
 export type CaseValue<C extends readonly SelectCase[]> = C[number] extends infer E
   ? E extends SelectCase<infer T, infer K>
     ? "recv" extends K
@@ -69,14 +69,14 @@ export type CaseValue<C extends readonly SelectCase[]> = C[number] extends infer
   : never;
 
 /**
- * What a select gave. `index` is the position of the chosen case in the list, `value` what a receive case received; `ok`
- * is false if a receive case met a closed, drained channel, and for send cases and default.
+ * The result of a select. `index` is the position of the chosen case in the list, `value` is the received value. `ok`
+ * is false for send cases and default, and for a receive case if its channel is closed and drained.
  */
 export type SelectResult<T = unknown, I extends number = number> =
   | { index: I; value: T; ok: true }
   | { index: I; value: undefined; ok: false };
 
-/** The results that a list of cases can have, told apart by `index` where the list is a tuple. */
+/** The results that a list of cases can have. If the list is a tuple, `index` discriminates them. */
 export type SelectResultOf<C extends readonly SelectCase[]> = number extends C["length"]
   ? SelectResult<CaseValue<C>>
   : { [I in keyof C]: ResultAt<C[I], I> }[number];
@@ -99,7 +99,7 @@ export function sendCase<T>(c: Chan<T> | SendChan<T> | null, value: T): SendCase
   return new SelectCase<T, "send">(dirSend, c instanceof HChan ? c : caseChan(c, "sendCase"), value);
 }
 
-/** Nil, or refuses what is no channel. */
+/** Returns null for a nil channel, and throws for a value that is no channel of this package. */
 function caseChan(c: unknown, what: string): null {
   if (c === null) return null;
   if (isForeignChan(c)) throw new TypeError(`scheduler: ${what}: the channel ${otherCopy}`);
@@ -111,7 +111,7 @@ export const defaultCase: DefaultCase = new SelectCase<never, "default">(dirDefa
 
 const noCases: readonly SelectCase[] = [];
 
-/** Poll orders are made here: a select never runs inside another. */
+/** The poll order of the running select. One array serves all, since a select never runs inside another. */
 let pollorder = new Uint16Array(64);
 /** Cases in `pollorder`. */
 let norder = 0;
@@ -161,7 +161,7 @@ class SelectOp extends Op<SelectResult> {
 
 let selectOp = new SelectOp();
 
-/** Makes the op of a select. */
+/** Returns the op of a select. */
 export function selectgo(sched: Schedt, cases: readonly SelectCase[]): Operation<SelectResult> {
   if (!Array.isArray(cases)) {
     throw new TypeError(`scheduler: select: cases must be an array (got ${shown(cases)})`);
@@ -176,7 +176,7 @@ export function selectgo(sched: Schedt, cases: readonly SelectCase[]): Operation
   return arm(op);
 }
 
-/** Passes 1 and 2: does a ready case, or default, or returns null. */
+/** Steps 1 and 2: performs a ready case or default, or returns null. */
 function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | null {
   const n = cases.length;
   if (n > pollorder.length) pollorder = new Uint16Array(Math.min(maxCases, n * 2));
@@ -212,7 +212,7 @@ function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | 
   return dflt < 0 ? null : { index: dflt, value: undefined, ok: false };
 }
 
-/** Cases of every copy of the package have it: see isForeignChan. */
+/** Marks cases of all copies of the package: see isForeignChan. */
 const caseBrand = Symbol.for("gort.SelectCase");
 Object.defineProperty(SelectCase.prototype, caseBrand, { value: true });
 
@@ -234,7 +234,7 @@ function shown(x: unknown): string {
       : String(x);
 }
 
-/** Pass 3, with the poll order that trySelect has left. */
+/** Step 3, in the poll order that trySelect has made. */
 function parkSelect(g: G, cases: readonly SelectCase[], op: AnyOp): void {
   const order = pollorder;
   const n = norder;
@@ -273,7 +273,7 @@ function selectReason(cases: readonly SelectCase[]): number {
   return k.c === null ? waitReasonChanSendNilChan : waitReasonChanSend;
 }
 
-/** Leaves the queues of the cases that lost, and gives the result of the one that won. */
+/** Takes the sudogs out of the other queues, and returns the result of the case that won. */
 function finishSelect(g: G): SelectResult {
   const win = g.param!;
   g.param = null;

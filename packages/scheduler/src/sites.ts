@@ -1,27 +1,28 @@
-/** Where goroutines are started. */
+/** Creation sites: where goroutines are started. */
 
 import { capture, type Frame } from "./frames.ts";
 import type { G } from "./runtime2.ts";
 import { creationSite } from "./traceback.ts";
 
 /**
- * Creation sites: a capture takes over a microsecond, ten times what a goroutine costs. So the first ones are captured,
- * then as many as take about a hundredth of the running time.
+ * Captures that a burst may take. A capture costs over 1 us, ten times as much as a goroutine. So a token bucket limits
+ * them: `siteBurst` at once, and then about a hundredth of the running time.
  */
 const siteBurst = 512;
+/** Refill of the token bucket, in captures a ms. */
 const sitesPerMs = 6;
 
-/** Captures creation sites, as far as they are cheap. */
+/** Captures creation sites within the budget. */
 export class CreationSites {
   private credit = siteBurst;
   private refilled = 0;
   private fn: unknown = null;
   private last: G["site"] = null;
 
-  /** Notes where `g` is started, with the function `f`, by the caller of `below`. */
+  /** Records that the caller of `below` starts `g` with the function `f`. */
   record(g: G, f: unknown, below: unknown): void {
     if (this.credit > 0) this.capture(g, f, below);
-    // Without credit the last site of the same function has to do.
+    // Without credit, use the last site of the same function.
     else if (this.fn === f) g.site = this.last;
   }
 
@@ -32,7 +33,7 @@ export class CreationSites {
     this.last = g.site;
   }
 
-  /** Lets go of the function that was started last, and of what it can reach. */
+  /** Drops the reference to the function that was started last, and so to all that it can reach. */
   forget(): void {
     this.fn = null;
     this.last = null;
@@ -41,7 +42,8 @@ export class CreationSites {
   /** Gives credit for the time since the last call; `now` in ms. */
   refill(now: number): void {
     if (this.credit >= siteBurst) return;
-    // An integer, or each decrement would allocate; bounded first, as days of credit don't fit in an int32.
+    // `| 0`: if it were no small integer, each decrement would allocate. Bound it first: days of credit exceed an
+    // int32.
     const n = Math.min(siteBurst, Math.floor((now - this.refilled) * sitesPerMs)) | 0;
     if (n <= 0) return;
     this.credit = Math.min(siteBurst, this.credit + n);
@@ -49,12 +51,12 @@ export class CreationSites {
   }
 }
 
-/** A creation site as `func file:line`; "" where there is none. */
+/** A creation site as `func file:line`, "" for null. */
 export function siteText(f: Frame | null): string {
   return f === null ? "" : `${f.func} ${f.file}:${f.line}`;
 }
 
-/** The same of a captured site, whose goroutine may be gone. */
+/** The same for a captured site, whose goroutine may have ended. */
 export function siteOf(site: G["site"], sched: G["sched"]): string {
   return site === null ? "" : siteText(creationSite({ site, sched } as unknown as G));
 }

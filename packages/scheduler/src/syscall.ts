@@ -1,11 +1,11 @@
-/** System calls: promises that goroutines wait for. */
+/** System calls: goroutines wait for promises. */
 
 import { gopark, type Operation, OwnOp } from "./op.ts";
 import { rethrow } from "./rethrow.ts";
 import { type G, Gsyscall, m0, type Schedt } from "./runtime2.ts";
 import { waitReasonZero } from "./wait-reasons.ts";
 
-/** A promise awaited by a goroutine. The goroutine's status is Gsyscall: outside of the scheduler's view. */
+/** Waits for a promise. The status of the goroutine is Gsyscall meanwhile: the host runs the call. */
 class SyscallOp<T> extends OwnOp<T> {
   private readonly sched: Schedt;
   private readonly promise: Promise<T>;
@@ -38,7 +38,7 @@ class SyscallOp<T> extends OwnOp<T> {
         waiter.sched.ready(waiter);
       },
     );
-    // Last: it counts as parked only if the promise was asked, which calls back in a microtask.
+    // Park last, since `then` may throw. It calls back in a microtask, not before.
     this.g = g;
     g.sched.enterSyscall(g);
     gopark(g, this, waitReasonZero);
@@ -46,7 +46,7 @@ class SyscallOp<T> extends OwnOp<T> {
     return false;
   }
 
-  /** The goroutine to be readied; null if it was, or was given up. */
+  /** Takes the waiting goroutine. Null if it was readied or has given up. */
   private settled(): G | null {
     const { g } = this;
     this.g = null;
@@ -70,8 +70,9 @@ class SyscallOp<T> extends OwnOp<T> {
 }
 
 /**
- * The op that waits for a promise, or for what `work` returns, which is called in the host's context. A thenable that is no
- * promise is asked through one: its `then` runs in a microtask, may throw, and may call back any number of times.
+ * Returns the op that waits for a promise, or for the result of the function `work`, which runs in the host's context.
+ * A thenable is wrapped in a promise: its `then` then runs in a microtask, may throw, and may call back any number of
+ * times.
  */
 export function syscallOp<T>(s: Schedt, work: PromiseLike<T> | (() => PromiseLike<T> | T)): Operation<T> {
   if (typeof work !== "function") return new SyscallOp(s, nativePromise(work));
@@ -87,7 +88,7 @@ export function syscallOp<T>(s: Schedt, work: PromiseLike<T> | (() => PromiseLik
 
 const promiseThen = Promise.prototype.then;
 
-/** `x`, if its `then` and constructor are the engine's, or else a promise that follows it. */
+/** Returns `x` if its `then` and constructor are the engine's, otherwise a promise that follows `x`. */
 function nativePromise<T>(x: PromiseLike<T> | T): Promise<T> {
   if (x instanceof Promise && x.then === promiseThen && x.constructor === Promise) return x as Promise<T>;
   return new Promise<T>((resolve) => resolve(x));

@@ -1,9 +1,9 @@
 /**
  * `@gort/scheduler/testing`: virtual time, and checks for tests.
  *
- * A test scheduler runs synchronously: nothing happens until `run`, `advance` or `main` is called, and
- * everything that can happen has happened when they return. Time stands still while goroutines run and moves only when
- * told; `main` moves it to the next timer whenever all goroutines wait, as a bubble of Go's testing/synctest does.
+ * A test scheduler runs synchronously: goroutines run only in `run`, `advance` and `runMain`, and as far as they can.
+ * Time stands still while goroutines run. `advance` moves it, and `runMain` moves it to the next timer whenever all
+ * goroutines wait, as a bubble of Go's testing/synctest does.
  */
 
 import { schedCounters } from "./counters.ts";
@@ -24,14 +24,14 @@ interface FakeTimer {
   fn: () => void;
 }
 
-/** A clock that moves when told. */
+/** A clock that moves only when a test sets it. */
 export class FakeClock implements Required<Clock> {
   private t = 0;
   private readonly epoch: number;
   private seq = 0;
   private readonly timers = new Set<FakeTimer>();
 
-  /** `epoch`: what `wall` gives at time 0; default the first day of 2000, as in synctest. */
+  /** `epoch`: the value of `wall` at time 0. The default is the first day of 2000, as in synctest. */
   constructor(epoch = Date.UTC(2000, 0, 1)) {
     this.epoch = epoch;
   }
@@ -102,7 +102,7 @@ class SynctestWaitOp extends OwnOp<void> {
   protected start(g: G): boolean {
     if (this.t.waiter !== null) throw new Error("scheduler: wait is already in progress");
     this.t.waiter = g;
-    // It is woken when all others wait, so that they all wait is no deadlock yet.
+    // `run` wakes it when all others wait, so that is no deadlock.
     this.t.hostWaits(1);
     gopark(g, this, waitReasonSynctestWait);
     return false;
@@ -112,7 +112,7 @@ class SynctestWaitOp extends OwnOp<void> {
   }
 }
 
-/** A scheduler under virtual time. Its own methods are synchronous; the others are those of Scheduler. */
+/** A scheduler under virtual time. Its own methods are synchronous; Scheduler has the others. */
 export class TestScheduler extends Scheduler {
   readonly fakeClock: FakeClock;
   /** Text written to standard error. */
@@ -160,7 +160,9 @@ export class TestScheduler extends Scheduler {
     this.fakeClock.set(end);
   }
 
-  /** Runs `f` as the main goroutine to its end, moving time whenever all goroutines wait; gives its result or throws. */
+  /**
+   * Runs `f` as the main goroutine to its end. Moves time whenever all goroutines wait. Returns its result or throws.
+   */
   runMain<T>(f: () => Generator<undefined, T, unknown> | T): T {
     let end: { value: T } | { error: unknown } | null = null;
     this.startMain(
@@ -207,13 +209,13 @@ export function synctest<T>(f: (t: TestScheduler) => Generator<undefined, T, unk
   return t.runMain(() => f(t));
 }
 
-/** Throws with a dump if goroutines are left, other than `allowed` of them. */
+/** Throws with a dump if more than `allowed` goroutines exist. */
 export function expectNoLeakedGoroutines(s: Scheduler, allowed = 0): void {
   if (s.numGoroutine() <= allowed) return;
   throw new Error(`scheduler: ${s.numGoroutine()} goroutines left\n\n${dumpOthers(s, null)}`);
 }
 
-/** Checks what must hold between two runs of the loop. */
+/** Checks the invariants of a scheduler that is not running. */
 export function verifyScheduler(s: Scheduler): void {
   const fail = (what: string): never => {
     throw new Error(`scheduler: ${what}`);
@@ -251,7 +253,7 @@ export function verifyScheduler(s: Scheduler): void {
     c[schedCounters.goroutinesRunnable] +
     c[schedCounters.goroutinesRunning] +
     c[schedCounters.goroutinesWaiting];
-  // Runnable goroutines of the runtime's own, and of host code, are counted too.
+  // The states also count runnable goroutines of the runtime and of host code.
   if (states < c[schedCounters.goroutines]) {
     fail(`${c[schedCounters.goroutines]} goroutines, ${states} in all states`);
   }

@@ -1,14 +1,13 @@
 /**
  * Timers.
  *
- * Pending timers stand in one 4-ary heap, ordered by time and, at equal times, by age. The run loop fires what is due
- * between goroutines; when no goroutine can run, one host timer is set for the earliest. A timer of the runtime's
- * own does not keep the process alive.
+ * Pending timers are in one heap (timer-heap.ts). The run loop fires due timers between goroutines. If no goroutine can
+ * run, one timer of the host is set for the earliest. A timer of the runtime itself does not keep the process alive.
  *
- * Channel timers (`newTimer`, `newTicker`, `after`) follow Go 1.23: they stand in the heap only while a goroutine waits
- * in their channel, so one that nobody holds any more is collected; and whether their time has come is
- * decided when somebody looks. stop() and reset() take back a value that nobody has received, so a receive that
- * begins after them never sees an old one, and the channel shows length and capacity 0.
+ * Channel timers (`newTimer`, `newTicker`, `after`) follow Go 1.23. They are in the heap only while a goroutine waits
+ * in their channel, so an unreferenced timer can be collected. Otherwise an operation on the channel decides whether
+ * the timer is due. stop() and reset() take back a value that was not received: a receive that begins after them never
+ * sees an old value. The channel shows length and capacity 0.
  *
  * Values sent are times: milliseconds since 1970.
  */
@@ -22,10 +21,12 @@ import { type ChanTimer, type G, gSystem, m0, type Schedt } from "./runtime2.ts"
 import { RuntimeTimer } from "./timer-heap.ts";
 import { waitReasonSleep } from "./wait-reasons.ts";
 
-/** Go's shortest period, a nanosecond; shorter ones are taken for it. */
+/** Go's shortest period, 1 ns. Shorter periods count as this one. */
 const minPeriodMs = 1e-6;
 
-/** The first tick after `now` of a ticker whose tick was due at `when`: always later than `now`, also beside huge times. */
+/**
+ * The first tick after `now` of a ticker whose tick was due at `when`. Always later than `now`, also for huge times.
+ */
 function nextTick(when: number, period: number, now: number): number {
   const next = when + period * (1 + Math.floor((now - when) / period));
   if (next > now) return next;
@@ -33,7 +34,7 @@ function nextTick(when: number, period: number, now: number): number {
   return soon > now ? soon : now + Math.abs(now) * Number.EPSILON;
 }
 
-/** A duration must be a number; what is not positive means "now". */
+/** Checks that a duration is a number. A duration that is not positive means "now". */
 export function checkDuration(what: string, ms: number): number {
   if (typeof ms !== "number" || Number.isNaN(ms)) {
     throw new TypeError(`scheduler: ${what}: duration must be a number of milliseconds (got ${String(ms)})`);
@@ -79,12 +80,12 @@ export function timeSleep(sched: Schedt, ms: number): Operation<void> {
   return arm(op);
 }
 
-/** A timer whose channel gets the time once (`period` 0) or again and again. */
+/** A timer whose channel receives the time: once if `period` is 0, otherwise each period. */
 class TimeChan implements ChanTimer {
   readonly c: HChan<number>;
   private readonly sched: Schedt;
   private readonly timer: RuntimeTimer;
-  /** When it fires next; NaN when it does not. Clocks may give any number. */
+  /** When it fires next, or NaN if it does not: clocks may give any number. */
   private when = Number.NaN;
   private period = 0;
   /** Goroutines that wait in the channel. */
@@ -106,7 +107,7 @@ class TimeChan implements ChanTimer {
     return pending;
   }
 
-  /** Ends it, and says whether it would still have delivered a value. */
+  /** Ends the timer. Returns whether it would still have delivered a value. */
   clear(): boolean {
     this.maybeRunChan();
     let pending = !Number.isNaN(this.when);
@@ -123,7 +124,7 @@ class TimeChan implements ChanTimer {
   }
 
   maybeRunChan(): void {
-    // While it stands in the heap the run loop fires it.
+    // If it is in the heap, the run loop fires it.
     if (Number.isNaN(this.when) || this.timer.index >= 0) return;
     const now = this.sched.clock.now();
     if (this.when <= now) this.fire(now);
@@ -139,10 +140,10 @@ class TimeChan implements ChanTimer {
     this.place();
   }
 
-  /** Puts the timer into the heap or takes it out, as `when` and `blocked` demand. */
+  /** Puts the timer into the heap or takes it out, by `when` and `blocked`. */
   private place(): void {
     const t = this.timer;
-    // NaN equals nothing.
+    // The comparison is true for NaN.
     if (t.index >= 0 && (this.blocked === 0 || t.when !== this.when)) this.sched.delTimer(t);
     if (t.index < 0 && this.blocked > 0 && !Number.isNaN(this.when)) this.sched.addTimer(t, this.when);
   }
@@ -151,7 +152,7 @@ class TimeChan implements ChanTimer {
     const late = now - this.when;
     const value = this.sched.clock.wall() - late;
     this.when = this.period > 0 ? nextTick(this.when, this.period, now) : Number.NaN;
-    // A full buffer means that the last tick has not been received: this one is dropped.
+    // If the buffer is full, the last tick was not received, and this one is dropped.
     this.c.sendNow(value);
     this.place();
   }
@@ -162,18 +163,18 @@ export class Timer {
   readonly C: RecvChan<number> | null;
   private readonly impl: TimeChan | FuncTimer;
 
-  /** For the scheduler; users call newTimer or afterFunc. */
+  /** Programs call newTimer or afterFunc instead. */
   constructor(impl: TimeChan | FuncTimer) {
     this.impl = impl;
     this.C = impl instanceof TimeChan ? impl.c : null;
   }
 
-  /** Ends the timer; true if it was still to fire (or its value was not yet received). */
+  /** Ends the timer. Returns true if it had not fired, or if its value was not received. */
   stop(): boolean {
     return this.impl.clear();
   }
 
-  /** Lets it fire `ms` from now; true if it was still to fire. */
+  /** Lets it fire `ms` from now. Returns true if it had not fired, or if its value was not received. */
   reset(ms: number): boolean {
     return this.impl.set(checkDuration("Timer.reset", ms), 0);
   }
@@ -193,7 +194,7 @@ export class Ticker {
     this.impl.clear();
   }
 
-  /** Goes on with a new period, the first tick one period from now. */
+  /** Sets a new period. The first tick is one period from now. */
   reset(ms: number): void {
     checkDuration("Ticker.reset", ms);
     if (ms <= 0) throw new Error("non-positive interval for Ticker.Reset");
@@ -239,7 +240,7 @@ export function timeNewTicker(sched: Schedt, ms: number): Ticker {
 }
 
 export function timeAfterFunc(sched: Schedt, ms: number, f: () => unknown): Timer {
-  // Here, where the caller can be told: an async function would fail when the timer fires.
+  // Check here, where the caller gets the error: an async function would fail when the timer fires.
   checkFunction("afterFunc", f);
   const t = new FuncTimer(sched, f);
   t.set(checkDuration("afterFunc", ms));

@@ -1,8 +1,8 @@
 /**
  * Goroutine dumps in Go's grammar, and the reports of programs that crash.
  *
- * Unlike Go: arguments are not known and print as `(...)`, as Go prints an inlined frame; positions have no
- * code offset; a goroutine that has not begun shows the position of its `go` statement.
+ * Unlike Go: arguments print as `(...)`, as Go prints those of an inlined frame. Positions have no code offset. A
+ * goroutine that has not begun shows the position of its `go` call.
  */
 
 import { capture, type Frame, framesOf, goName, isCut, parseStack, stackOfError } from "./frames.ts";
@@ -28,12 +28,12 @@ import {
 } from "./runtime2.ts";
 import { waitReasonStrings } from "./wait-reasons.ts";
 
-/** Name of a frame of goroutine `goid`: the function given to main is `main.main`, if it has no name of its own. */
+/** Name of a frame of goroutine `goid`. If main's function has no name of its own, it is `main.main`. */
 function frameName(f: Frame, goid: number): string {
   return goid === 1 && f.outermost && f.func === "main.func1" ? "main.main" : f.func;
 }
 
-/** Text of a status in a goroutine dump; a waiting goroutine shows its wait reason instead. */
+/** Text of a status in a goroutine dump. A waiting goroutine shows its wait reason instead. */
 export const gStatusStrings: readonly string[] = [
   "idle",
   "runnable",
@@ -98,7 +98,7 @@ function creation(g: G): Site | null {
   let known = sites.get(site);
   if (known === undefined) {
     known = { frame: framesOf(site, g.sched.symbolize)[0] ?? null, parentGoid: -1, text: "" };
-    // The captured stack holds functions, and with them what they can reach.
+    // Drop the captured stack: it holds functions, and so everything that they can reach.
     site.stack = undefined;
     sites.set(site, known);
   }
@@ -126,7 +126,7 @@ function funcName(g: G): string {
   return systemNames.get(g.fn) ?? goName(typeof name === "string" ? name : "");
 }
 
-/** The function of a goroutine of which no stack is known, at the place where it was started. */
+/** A frame for a goroutine whose stack is not known: its function, at the place where it was started. */
 function entryFrame(g: G): Frame {
   const { sched } = g;
   if (g.fn !== null && systemNames.has(g.fn)) {
@@ -139,9 +139,9 @@ function entryFrame(g: G): Frame {
 }
 
 /**
- * The frames of goroutine `g`, which `e` has left: those of the error's own stack, if that is the goroutine's. One that
- * was made elsewhere (by host code whose promise was awaited, or once for all) is followed by what is known of the
- * goroutine.
+ * The frames of goroutine `g`, which the error `e` has left: the frames of the error's stack. If the error was made
+ * outside of the goroutine, the known frames of the goroutine follow. Host code whose promise is awaited makes such
+ * errors.
  */
 function framesOfThrown(g: G, e: unknown): Frame[] {
   const text = stackOfError(e);
@@ -163,24 +163,24 @@ function frameLines(g: G, frames: readonly Frame[], status?: string): string {
   return `${goroutineHeader(g, g.sched.nowSec(), status)}\n${framesText(frames, g.goid)}${end}`;
 }
 
-/** The frame of the runtime with which the stack of a goroutine that runs a finalizer ends. */
+/** The outermost frame of a goroutine that runs a finalizer or a cleanup: the function of the runtime. */
 function systemText(g: G): string {
   const func = systemFunc(g);
   return func === "" ? "" : `${func}(...)\n\t<runtime>:0\n`;
 }
 
-/** The goroutine that `e` has left. */
+/** The goroutine that the error `e` has left, for a report. */
 function thrownText(g: G, e: unknown): string {
   const frames = framesOfThrown(g, e);
-  // The engine was asked for so many frames and no more.
+  // The engine has given no more frames than its limit.
   const cut = frames.at(-1)?.outermost !== true && isCut(stackOfError(e));
   return frameLines(g, frames, "running") + (cut ? "...additional frames elided...\n" : "") + createdBy(g);
 }
 
-/** The same of a goroutine that need not run. */
+/** One goroutine of a dump, running or not, with its stack. */
 function stackedText(g: G): string {
   const stack = stackOf(g);
-  // Which function is main.main depends on the goroutine.
+  // The text of main's frames is not shared: frameName depends on the goroutine.
   if (stack.frames.length === 0 || g.goid === 1) return goroutineText(g, stack.frames);
   stack.text ??= framesText(stack.frames, 0);
   return `${goroutineHeader(g, g.sched.nowSec())}\n${stack.text}${systemText(g)}${createdBy(g)}`;
@@ -201,9 +201,8 @@ function framesText(frames: readonly Frame[], goid: number): string {
   return out;
 }
 
-/** Who started a goroutine, as in a dump: two lines, or "" of the main goroutine, or where nobody knows. */
+/** The lines `created by` of a dump: two, or "" for main, and if neither the creator nor the site is known. */
 export function createdBy(g: G): string {
-  // The main goroutine is started by nobody.
   if ((g.flags & gMain) !== 0) return "";
   const site = creation(g);
   if (site !== null && site.parentGoid === g.parentGoid) return site.text;
@@ -216,14 +215,14 @@ export function createdBy(g: G): string {
 }
 
 function createdByText(g: G, site: Frame | null): string {
-  // Nobody started one that host code did.
+  // Host code has started it, and the site was not captured.
   if (site === null && g.parentGoid === 0) return "";
   const by = g.parentGoid === 0 ? "" : ` in goroutine ${g.parentGoid}`;
   const func = site === null ? "unknown" : frameName(site, g.parentGoid);
   return `created by ${printable(func)}${by}\n\t${printable(site?.file ?? "unknown")}:${site?.line ?? 0}\n`;
 }
 
-/** The goroutine that runs, for those who wait for it. */
+/** The goroutine that runs now. */
 export interface CurrentG {
   goid: number;
   /** Name of its function, as in a dump. */
@@ -231,13 +230,14 @@ export interface CurrentG {
   /** The end of its dump: `created by main.serve in goroutine 1`, a tab and `file:line` in the next line. */
   createdBy: string;
   /**
-   * Time in ms since the scheduler last read the clock between two goroutines, which it does every few switches, and at
-   * the next one after requestSafepoint: so from a second reading after a request on, how long this goroutine has run.
+   * Time in ms since the scheduler last read the clock between two goroutines. It reads it every few switches, and at
+   * the first switch after requestSafepoint. So from a second reading after a request on, it is the time that this
+   * goroutine has run.
    */
   runningMs: number;
 }
 
-/** The goroutine of `s` that runs now, or null in host code. Takes microseconds. */
+/** The goroutine of `s` that runs now, or null in host code. Costs microseconds. */
 export function currentG(s: Schedt): CurrentG | null {
   const g = m0.curg;
   if (g === null || g.sched !== s) return null;
@@ -270,7 +270,7 @@ export function stack(s: Schedt, buf: Uint8Array | null, all: boolean, below: un
   return encoder.encodeInto(stackText(s, all, below), buf).written;
 }
 
-/** The text of it. */
+/** The text of `stack`. */
 export function stackText(s: Schedt, all: boolean, below: unknown = stackText): string {
   const g = m0.curg;
   const frames = framesOf(capture(below, captureLimit), s.symbolize);
@@ -289,14 +289,14 @@ export function stackText(s: Schedt, all: boolean, below: unknown = stackText): 
 }
 
 /**
- * Has SIGQUIT (Ctrl-\\) print all goroutines and end the process with status 2, as it does a Go program. The function
- * returned undoes that. Nothing is installed unless this is called. A second listener for the signal takes it over.
+ * Lets SIGQUIT (Ctrl-\\) print all goroutines and end the process with status 2, as for a Go program. The returned
+ * function undoes that. If the program has a listener for the signal, that one takes it over.
  */
 export function dumpOnSigquit(s: Schedt, exit = true): () => void {
   const proc = nodeProcess();
   if (proc === undefined) return () => {};
   const onSignal = () => {
-    // A program that listens for the signal itself has taken it over, as with signal.Notify.
+    // A listener of the program takes the signal over, as signal.Notify does.
     if (proc.listenerCount("SIGQUIT") > 1) return;
     const others = dumpOthers(s, null);
     s.stderr(`SIGQUIT: quit\n${others === "" ? "" : `\n${others}`}`);
@@ -306,16 +306,16 @@ export function dumpOnSigquit(s: Schedt, exit = true): () => void {
   return () => void proc.off("SIGQUIT", onSignal);
 }
 
-/** Text and exit status that a program which ends like this has in Go. */
+/** The text and the exit status with which a program in Go would end. */
 export interface CrashReport {
-  /** What Go writes to standard error, with a final newline. */
+  /** The text on standard error, with a final newline. */
   text: string;
   exitCode: number;
 }
 
 const reports = new WeakMap<object, CrashReport>();
 
-/** The report of what rejected `main()`, or undefined for an error that is not from a scheduler. */
+/** The report of an error that has rejected `main()`. Undefined if a scheduler has not reported the error. */
 export function crashReport(error: unknown): CrashReport | undefined {
   return typeof error === "object" && error !== null ? reports.get(error) : undefined;
 }
@@ -324,7 +324,7 @@ export function setCrashReport(error: object, text: string): void {
   reports.set(error, { text, exitCode: 2 });
 }
 
-/** Report of a panic that nothing recovered. */
+/** The report of a panic that was not recovered. */
 export function panicReport(s: Schedt, g: G, p: Panic): string {
   let out = `${printpanics(p)}\n\n${thrownText(g, p.error)}`;
   if (s.tracebackAll) {
@@ -334,7 +334,7 @@ export function panicReport(s: Schedt, g: G, p: Panic): string {
   return out;
 }
 
-/** Report of a fatal error; `g` is the goroutine that met it, or null for a deadlock. */
+/** The report of a fatal error. `g` is the goroutine that has raised it, or null for a deadlock. */
 export function fatalReport(
   s: Schedt,
   g: G | null,

@@ -1,12 +1,14 @@
 /**
  * The report of a program whose end no code handles.
  *
- * `main` rejects with the panic or fatal error that ended the program. If the caller handles that, it decides what is shown. If
- * nothing does, Node would print the error's own stack and exit with status 1. Here Go's report is printed in its place, and the
- * process exits with Go's status 2. Node tells of such an error by "uncaughtExceptionMonitor", also for a rejected promise and
- * for a module whose top-level await rejects. A listener of "uncaughtException" is the program's own handler, and it comes first.
+ * `main` rejects with the panic or fatal error that ended the program. If the caller handles it, the caller decides
+ * what is shown. If no code does, Node would print the error's own stack and exit with status 1. Instead Go's report is
+ * printed, and the process exits with Go's status 2. Node emits "uncaughtExceptionMonitor" for such an error, also for
+ * a rejected promise and for a module whose top-level await rejects. A listener of "uncaughtException" is the program's
+ * own handler, and it comes first.
  *
- * A worker thread prints the report and leaves the rest to Node: the error reaches the parent as the worker's "error" event.
+ * A worker thread prints the report and leaves the rest to Node: the error reaches the parent as the worker's "error"
+ * event.
  */
 
 import { nodeProcess } from "./host.ts";
@@ -14,7 +16,7 @@ import { nodeProcess } from "./host.ts";
 interface Unhandled {
   readonly text: string;
   readonly stderr: (text: string) => void;
-  /** Printed also if the program has a handler of its own: no `main` has told that handler's author. */
+  /** Print it even if the program has a handler of its own: no `main` has rejected with the error. */
   readonly always: boolean;
 }
 
@@ -25,7 +27,7 @@ interface Threads {
   readonly isMainThread: boolean;
 }
 
-/** Has `text` printed if no code handles `error`. Returns false where the host doesn't tell of such errors. */
+/** Prints `text` if no code handles `error`. Returns false if the host does not report such errors. */
 export function reportUnhandled(
   error: object,
   text: string,
@@ -53,7 +55,7 @@ function onUncaught(error: unknown): void {
   try {
     report.stderr(report.text);
   } catch {
-    // The status still tells.
+    // The exit status still shows the fault.
   }
   if (handled) return;
   const threads = proc.getBuiltinModule?.("node:worker_threads") as Threads | undefined;

@@ -1,4 +1,4 @@
-/** Giving up the processor: gosched always, checkpoint when the time slice is over. */
+/** Giving up the processor: gosched does it always, checkpoint if the time slice is over. */
 
 import { arm, begin, disarm, notResumed, Op, type Operation, PhasedOp } from "./op.ts";
 import { type G, Grunnable, Grunning, m0, type Schedt } from "./runtime2.ts";
@@ -57,7 +57,7 @@ class CheckpointOp extends PhasedOp<void> {
 
 let checkpointOp = new CheckpointOp();
 
-/** The op of gosched. */
+/** Returns the op of gosched. */
 export function yieldNow(s: Schedt): Operation<void> {
   if (m0.armed !== null) disarm();
   const op = goschedOp;
@@ -65,7 +65,7 @@ export function yieldNow(s: Schedt): Operation<void> {
   return arm(op);
 }
 
-/** The op of checkpoint. */
+/** Returns the op of checkpoint. */
 export function yieldIfDue(s: Schedt): Operation<void> {
   if (m0.armed !== null) disarm();
   const op = checkpointOp;
