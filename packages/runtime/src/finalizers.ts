@@ -9,7 +9,7 @@
  */
 import type { Collector, Finalization, FinalizationKind } from "@gort/gc";
 import { getg, type Scheduler } from "@gort/scheduler";
-import { checkResult, gCleanup, gFinalizer, isBody } from "@gort/scheduler/internal";
+import { checkResult, G_CLEANUP, G_FINALIZER, isBody } from "@gort/scheduler/internal";
 
 const names = { finalizer: "setFinalizer", cleanup: "addCleanup" };
 
@@ -59,7 +59,7 @@ export class FinalizerGoroutines {
     try {
       for (let f = queue.next(kind); f !== null; f = queue.next(kind)) {
         const g = getg()!;
-        const flag = kind === "finalizer" ? gFinalizer : gCleanup;
+        const flag = kind === "finalizer" ? G_FINALIZER : G_CLEANUP;
         g.flags |= flag;
         try {
           yield* call(f);

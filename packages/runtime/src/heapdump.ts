@@ -20,7 +20,7 @@ import type { MemStats } from "@gort/memstats";
 import { type DumpSink, HeapDumpWriter } from "@gort/memstats/heapdump";
 import { MemProfileRecord, type Profiler } from "@gort/profiling";
 import type { Scheduler } from "@gort/scheduler";
-import { creationSite, type G, gStatusStrings, gSystem, waitReasonStrings } from "@gort/scheduler/internal";
+import { creationSite, type G, G_SYSTEM, gStatusStrings, waitReasonStrings } from "@gort/scheduler/internal";
 import { GOARCH, goVersion, numCPU } from "./version.ts";
 
 /** Byte offsets of the fields. */
@@ -186,7 +186,7 @@ function writeGoroutines({ allocator, scheduler }: HeapDumpParts, writer: HeapDu
       address: g.goid,
       id: g.goid,
       status: g.atomicstatus,
-      isSystem: (g.flags & gSystem) !== 0,
+      isSystem: (g.flags & G_SYSTEM) !== 0,
       isBackground: false,
       waitSince: 0,
       waitReason: g.atomicstatus === waiting ? waitReasonStrings[g.waitreason] : "",

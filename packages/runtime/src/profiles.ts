@@ -13,15 +13,15 @@ import {
   createdBy,
   creationSite,
   dumpOthers,
+  G_HOST,
+  G_SYSTEM,
   Gdead,
   Gsyscall,
   Gwaiting,
   gDerived,
-  gHost,
   goName,
   goroutineHeader,
   gSites,
-  gSystem,
   isShown,
   systemFunc,
   waitReasonStrings,
@@ -176,7 +176,7 @@ export class LeakedGoroutines implements StackSource {
   }
 
   #note(g: G): void {
-    if (g.atomicstatus !== Gwaiting || (g.flags & (gSystem | gHost)) !== 0) return;
+    if (g.atomicstatus !== Gwaiting || (g.flags & (G_SYSTEM | G_HOST)) !== 0) return;
     const profiler = this.#of.profiler;
     const own = pcsOf(profiler, g);
     if (own === null) return;

@@ -5,13 +5,13 @@
 import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
 import { ROOT_SCHEDULER } from "@gort/memory/internal";
 import { type RawMetrics, TIME_BUCKETS, TimeHistogram } from "@gort/memstats/metrics";
-import { type LatencyRecorder, schedCounters, schedCountersLength } from "@gort/scheduler/internal";
+import { type LatencyRecorder, SCHED_COUNTERS_LENGTH, schedCounters } from "@gort/scheduler/internal";
 
 const SCHEDSTATS = defineStruct("schedStats", {
   /** Calls into native code and WebAssembly, at the last read or slice on the runtime's thread. */
   cgoCalls: "f64",
   /** In the order of schedCounters. */
-  counters: f64s(schedCountersLength),
+  counters: f64s(SCHED_COUNTERS_LENGTH),
   /** Nanoseconds that goroutines were runnable before they ran, in Go's buckets. */
   latencies: f64s(TIME_BUCKETS),
 });
@@ -35,7 +35,7 @@ export class SchedStats implements LatencyRecorder {
     this.#f64 = mem.f64;
     this.#cgoCalls = (at + O.cgoCalls) >>> 3;
     const counters = (at + O.counters) >>> 3;
-    this.counters = mem.f64.subarray(counters, counters + schedCountersLength);
+    this.counters = mem.f64.subarray(counters, counters + SCHED_COUNTERS_LENGTH);
     const latencies = (at + O.latencies) >>> 3;
     this.#latencies = new TimeHistogram(mem.f64.subarray(latencies, latencies + TIME_BUCKETS));
   }

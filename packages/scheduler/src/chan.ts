@@ -51,9 +51,9 @@ import { acquireSudog } from "./sudog-cache.ts";
 import { waitReasonChanReceive, waitReasonChanSend } from "./wait-reasons.ts";
 
 /** Length of a new ring at most. The ring of a larger channel grows up to its capacity. */
-const eagerRing = 1024;
+const EAGER_RING = 1024;
 /** The largest length of an array. */
-const maxCapacity = 2 ** 32 - 1;
+const MAX_CAPACITY = 2 ** 32 - 1;
 
 export class HChan<T> implements Chan<T> {
   readonly sched: Schedt;
@@ -72,7 +72,7 @@ export class HChan<T> implements Chan<T> {
   constructor(sched: Schedt, size: number) {
     this.sched = sched;
     this.dataqsiz = size;
-    this.ringSize = Math.min(size, eagerRing);
+    this.ringSize = Math.min(size, EAGER_RING);
     const buf: (T | undefined)[] = [];
     for (let i = 0; i < this.ringSize; i++) buf.push(undefined);
     this.buf = buf;
@@ -472,7 +472,7 @@ export function makechan<T>(sched: Schedt, size: number): Chan<T> {
   if (typeof size !== "number" || (!Number.isInteger(size) && Math.abs(size) !== Infinity)) {
     throw wrongNumber("scheduler", size, "channel capacity must be an integer");
   }
-  if (size < 0 || size > maxCapacity) {
+  if (size < 0 || size > MAX_CAPACITY) {
     throw new PlainError("makechan: size out of range", "ERR_GORT_MAKECHAN_SIZE");
   }
   return new HChan<T>(sched, size);

@@ -41,7 +41,7 @@ export const schedCounters = {
 } as const;
 
 /** Length of the block. */
-export const schedCountersLength = 9;
+export const SCHED_COUNTERS_LENGTH = 9;
 
 /**
  * Brings `c` up to date, except `mutexWaitNs`, which each wait adds to at its end. `created`: goroutines started so
@@ -68,15 +68,15 @@ export interface LatencyRecorder {
 }
 
 /** The period while transitions are rare: Go's. */
-export const shortPeriod = 8;
-/** The period while transitions follow each other within `shortMs` on average. */
-const longPeriod = 1024;
-const shortMs = 0.002;
+export const SHORT_PERIOD = 8;
+/** The period while transitions follow each other within `SHORT_MS` on average. */
+const LONG_PERIOD = 1024;
+const SHORT_MS = 0.002;
 
 /** The transitions that are being timed. `G.tracking` is the position of its own transition; position 0 is none. */
 export class LatencySampler {
   /** One in `period` transitions is timed. */
-  period: number = shortPeriod;
+  period: number = SHORT_PERIOD;
   private readonly recorder: LatencyRecorder;
   private random = 1;
   /** When each transition was, in ms. At 0: the latest one. */
@@ -95,10 +95,10 @@ export class LatencySampler {
     if (g.tracking !== 0) return;
     const i = this.free.length > 0 ? this.free.pop()! : this.used++;
     if (i === this.since.length) this.grow();
-    this.period = now - this.since[0] < shortMs * this.period ? longPeriod : shortPeriod;
+    this.period = now - this.since[0] < SHORT_MS * this.period ? LONG_PERIOD : SHORT_PERIOD;
     this.since[0] = now;
     this.since[i] = now;
-    this.counts[i] = transitions / shortPeriod;
+    this.counts[i] = transitions / SHORT_PERIOD;
     g.tracking = i;
   }
 
@@ -110,8 +110,8 @@ export class LatencySampler {
 
   /** Switches to the short period if transitions have become rare. Returns whether it did. */
   relax(now: number): boolean {
-    if (this.period === shortPeriod || now - this.since[0] < shortMs * longPeriod) return false;
-    this.period = shortPeriod;
+    if (this.period === SHORT_PERIOD || now - this.since[0] < SHORT_MS * LONG_PERIOD) return false;
+    this.period = SHORT_PERIOD;
     return true;
   }
 

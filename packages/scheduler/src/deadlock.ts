@@ -11,7 +11,7 @@
  *     eager     No goroutine is runnable or sleeps, no system call or host source is open, and no host code awaits an
  *     op.
  *               This is right at once for a program that uses no callbacks of the host, and wrong for all others.
- *     warn      As certain. Also, a program that looks dead in the sense of "eager" for `warnMs` gets one dump of all
+ *     warn      As certain. Also, a program that looks dead in the sense of "eager" for `WARN_MS` gets one dump of all
  *               goroutines.
  *     off       No verdict.
  *
@@ -47,9 +47,9 @@ const modes: readonly DeadlockMode[] = ["certain", "eager", "warn", "off"];
 /**
  * Time that a program looks dead before the warning, in ms: longer than most waits at a start, short enough to be seen.
  */
-const warnMs = 5000;
+const WARN_MS = 5000;
 /** The longest delay of the host's timers, in ms. */
-const longestMs = 0x7fffffff;
+const LONGEST_MS = 0x7fffffff;
 
 const eagerHint =
   'gort: this verdict is early (deadlock: "eager"). ' +
@@ -133,7 +133,7 @@ export class DeadlockDetector {
     const needed = this.holders > 0 && this.watched !== null && this.realTime;
     if (needed === (this.handle !== null)) return;
     if (needed) {
-      this.handle = setInterval(() => {}, longestMs);
+      this.handle = setInterval(() => {}, LONGEST_MS);
     } else {
       clearInterval(this.handle!);
       this.handle = null;
@@ -156,7 +156,7 @@ export class DeadlockDetector {
       }
     } else if (this.mode === "warn" && !this.warned) {
       this.cancelWarning();
-      if (this.looksDead) this.warnTimer = this.sched.clock.setTimer(this.warn, warnMs, false);
+      if (this.looksDead) this.warnTimer = this.sched.clock.setTimer(this.warn, WARN_MS, false);
     }
   }
 
@@ -169,7 +169,7 @@ export class DeadlockDetector {
     this.warnTimer = null;
     if (!this.looksDead) return;
     this.warned = true;
-    const seconds = warnMs / 1000;
+    const seconds = WARN_MS / 1000;
     this.sched.stderr(
       `scheduler: all goroutines have been asleep for ${seconds} s: ` +
         "a deadlock, unless a callback of the host wakes one\n\n" +

@@ -3,9 +3,9 @@
 import type { G, GQueue, P } from "./runtime2.ts";
 
 /** Longest chain through `runnext`, and longest wait at the head of the global queue, in ms. As sysmon's in Go. */
-export const forcePreemptMs = 10;
+export const FORCE_PREEMPT_MS = 10;
 /** Longest chain in readings of the clock: it also ends if the clock stands still. */
-const chainReadsMax = 8192;
+const CHAIN_READS_MAX = 8192;
 
 export class Fairness {
   private readonly p: P;
@@ -35,7 +35,7 @@ export class Fairness {
       this.chainTick = p.schedtick;
       this.chainStart = now;
       this.chainReads = 0;
-    } else if (now - this.chainStart >= forcePreemptMs || ++this.chainReads >= chainReadsMax) {
+    } else if (now - this.chainStart >= FORCE_PREEMPT_MS || ++this.chainReads >= CHAIN_READS_MAX) {
       this.chainStart = now;
       this.chainReads = 0;
       if (p.runnext !== null) {
@@ -47,7 +47,7 @@ export class Fairness {
     if (head !== this.globHead) {
       this.globHead = head;
       this.globSince = now;
-    } else if (head !== null && now - this.globSince >= forcePreemptMs) {
+    } else if (head !== null && now - this.globSince >= FORCE_PREEMPT_MS) {
       this.globHead = null;
       p.runqput(globq.pop()!, false, globq);
     }

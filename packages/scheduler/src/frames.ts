@@ -59,15 +59,15 @@ export function setPrepareStackTrace(f: unknown): void {
  * makes the first call of a goroutine's function, and the probe. The names are property keys, so minifiers keep them.
  * They are written out at the functions, not computed: V8's CPU profiler knows no other names.
  */
-const runMarker = "gort:run";
-const startMarker = "gort:start";
-export const probeMarker = "gort:probe";
+const RUN_MARKER = "gort:run";
+const START_MARKER = "gort:start";
+export const PROBE_MARKER = "gort:probe";
 
 /** Whether `name` is a marker: from this function on, a stack is the scheduler's. */
 export function isMarker(name: string | null): boolean {
-  return name === runMarker || name === startMarker || name === probeMarker;
+  return name === RUN_MARKER || name === START_MARKER || name === PROBE_MARKER;
 }
-const markerText = new RegExp([runMarker, startMarker, probeMarker].join("|"));
+const markerText = new RegExp([RUN_MARKER, START_MARKER, PROBE_MARKER].join("|"));
 
 /** Whether the text of a stack has all frames of its goroutine. */
 export function hasMarker(stack: string): boolean {
@@ -172,12 +172,12 @@ export function stackOfError(e: unknown): string {
 }
 
 /** Least limit of frames while goroutines run: the run loop sets it. A stack of so many lines may be cut. */
-export const stackLines = 50;
+export const STACK_LINES = 50;
 
 export function isCut(stack: string): boolean {
   let n = 0;
   for (let at = stack.indexOf("\n"); at >= 0; at = stack.indexOf("\n", at + 1)) n++;
-  return n >= stackLines;
+  return n >= STACK_LINES;
 }
 
 /** One line of the text of a stack. */
@@ -194,13 +194,13 @@ interface StackLine {
 
 /** Lines that were parsed, null for lines to leave out. Recursion and dumps repeat the same lines. */
 const lines = new Map<string, StackLine | null>();
-const linesMax = 4096;
+const LINES_MAX = 4096;
 
 function readLine(text: string): StackLine | null {
   let l = lines.get(text);
   if (l === undefined) {
     l = parseLine(text);
-    if (lines.size >= linesMax) lines.clear();
+    if (lines.size >= LINES_MAX) lines.clear();
     lines.set(text, l);
   }
   return l;

@@ -9,7 +9,7 @@ import { byHand, wakeOne } from "./op.ts";
 import { fatalOf } from "./overflow.ts";
 import { goexitSignal, newPanic, panicOf } from "./panic.ts";
 import type { Program } from "./program.ts";
-import { type G, Gdead, Grunnable, gMain, gUnwinding, m0, type Panic, type Schedt } from "./runtime2.ts";
+import { type G, G_MAIN, G_UNWINDING, Gdead, Grunnable, m0, type Panic, type Schedt } from "./runtime2.ts";
 import { fatalReport, panicReport } from "./traceback.ts";
 
 export class Ends {
@@ -29,7 +29,7 @@ export class Ends {
   goexit0(g: G, value: unknown, viaGoexit: boolean): void {
     // It has closed its scheduler, and so has ended already.
     if (g.atomicstatus === Gdead) return;
-    if (g.defers !== null && (g.flags & gUnwinding) === 0) {
+    if (g.defers !== null && (g.flags & G_UNWINDING) === 0) {
       this.unwind(g, viaGoexit ? panicOf(g, goexitSignal) : null, value);
       return;
     }
@@ -59,14 +59,14 @@ export class Ends {
     if (g.rootLo !== 0) sched.hooks.gExit?.(g);
     sched.gended(g);
     this.pool.put(g, false);
-    if ((flags & gMain) === 0) return;
+    if ((flags & G_MAIN) === 0) return;
     if (viaGoexit) this.program.exited();
     else this.program.returned(value);
   }
 
   /** Makes `g` go on as the generator that runs its own deferred calls. */
   private unwind(g: G, p: Panic | null, value: unknown): void {
-    g.flags |= gUnwinding;
+    g.flags |= G_UNWINDING;
     g.gen = unwindBody(g, g.defers!, p, value);
     // It runs next.
     g.atomicstatus = Grunnable;
@@ -83,7 +83,7 @@ export class Ends {
       this.program.crash(fatal, fatalReport(this.sched, g, fatal, false));
       return;
     }
-    if ((g.flags & gUnwinding) === 0 && g.defers !== null) {
+    if ((g.flags & G_UNWINDING) === 0 && g.defers !== null) {
       this.unwind(g, panicOf(g, e), undefined);
       return;
     }

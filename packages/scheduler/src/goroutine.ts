@@ -12,7 +12,7 @@ import { type AnyOp, type DeferFrame, type G, Gdead, type Panic, type Schedt, Wa
 import { waitReasonChanReceive } from "./wait-reasons.ts";
 
 /** In `G.nargs`: the function is a generator function. */
-export const genFlag = 1 << 30;
+export const GEN_FLAG = 1 << 30;
 
 type GeneratorObject = Generator<undefined, unknown, unknown>;
 const generatorFunction = Object.getPrototypeOf(function* () {}) as {
@@ -55,9 +55,9 @@ export const start = {
     const arg = g.arg;
     const n = g.nargs;
     g.arg = undefined;
-    if ((n & genFlag) !== 0) {
+    if ((n & GEN_FLAG) !== 0) {
       const gen = (
-        n === genFlag ? fn() : n === (genFlag | 1) ? fn(arg) : fn(...(arg as unknown[]))
+        n === GEN_FLAG ? fn() : n === (GEN_FLAG | 1) ? fn(arg) : fn(...(arg as unknown[]))
       ) as GeneratorObject;
       const r = resume.call(gen);
       // Only if the goroutine goes on: to store a new object in an old one costs as much as the rest of this function.

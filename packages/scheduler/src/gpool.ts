@@ -4,7 +4,7 @@ import type { LeakDetector } from "./leak.ts";
 import { G, Gdead, type Schedt } from "./runtime2.ts";
 
 /** Ended Gs kept for reuse at most. The collector takes the others. */
-const gfreeMax = 16384;
+const GFREE_MAX = 16384;
 
 /** Stands in `loose` for a G that has ended. */
 const ended = null;
@@ -93,7 +93,7 @@ export class GPool {
       else this.leak!.remove(g);
       return;
     }
-    if (!forget && this.freeCount < gfreeMax) {
+    if (!forget && this.freeCount < GFREE_MAX) {
       g.schedlink = this.free;
       this.free = g;
       this.freeCount++;

@@ -21,7 +21,7 @@ import {
   type Frame,
   framesOf,
   isMarker,
-  probeMarker,
+  PROBE_MARKER,
   type StackHolder,
   setPrepareStackTrace,
   setStackTraceLimit,
@@ -31,7 +31,7 @@ import { type AnyOp, type G, Grunning, Gsyscall, Gwaiting, m0 } from "./runtime2
 import { GStack } from "./stack-tree.ts";
 
 /** Frames that a capture asks for: a dump prints the 50 innermost and 50 outermost, and each may be doubled. */
-export const captureLimit = 1000;
+export const CAPTURE_LIMIT = 1000;
 
 const noStack = new GStack([]);
 
@@ -67,7 +67,7 @@ export function waitSince(g: G): number {
 export function stackOf(g: G): GStack {
   const s = g.sched;
   if (g === m0.curg && g.atomicstatus === Grunning) {
-    return new GStack(framesOf(capture(stackOf, captureLimit), s.symbolize));
+    return new GStack(framesOf(capture(stackOf, CAPTURE_LIMIT), s.symbolize));
   }
   if (!suspended(g)) return noStack;
   if (known(g)) return g.stack!;
@@ -75,7 +75,7 @@ export function stackOf(g: G): GStack {
     let stack: GStack | null = null;
     withSites((limit) => {
       const sites = probeSites([g], limit);
-      const complete = sites.length < limit || limit === captureLimit;
+      const complete = sites.length < limit || limit === CAPTURE_LIMIT;
       stack = s.stacks.ofSites(sites, 0, s.symbolize!, complete);
       if (stack !== null) expectSites(s.stacks.end);
       return stack !== null;
@@ -84,7 +84,7 @@ export function stackOf(g: G): GStack {
   }
   let holder: StackHolder | null = null;
   probe([g], (op) => {
-    holder = capture(op.next, captureLimit);
+    holder = capture(op.next, CAPTURE_LIMIT);
   });
   return holder === null ? noStack : keep(g, s.stacks.ofHolder(holder));
 }
@@ -97,21 +97,21 @@ export function takeStacks(list: readonly G[]): void {
   if (v8Error.captureStackTrace === undefined) return;
   const wanted = list.filter((g) => g.sched.symbolize !== undefined && suspended(g) && waits(g) && !known(g));
   for (let i = 0; i < wanted.length; ) {
-    const n = Math.max(1, Math.min(nestedMax, Math.floor(nestedSites / enoughSites)));
+    const n = Math.max(1, Math.min(NESTED_MAX, Math.floor(NESTED_SITES / enoughSites)));
     takeNested(wanted.slice(i, i + n));
     i += n;
   }
 }
 /** Goroutines that share a capture at most. */
-const nestedMax = 16;
+const NESTED_MAX = 16;
 /** Frames of a shared capture at most. */
-const nestedSites = 256;
+const NESTED_SITES = 256;
 /** Frames between the marker of one goroutine and the stack of the next outer one: `notResumed` and the op's `next`. */
-const betweenSites = 2;
+const BETWEEN_SITES = 2;
 
 function takeNested(list: readonly G[]): void {
   withSites(() => {
-    const limit = list.length * (enoughSites + betweenSites);
+    const limit = list.length * (enoughSites + BETWEEN_SITES);
     const sites = probeSites(list, limit);
     // The last goroutine was resumed innermost. `stackOf` captures those that the limit has cut off one by one.
     let from = 0;
@@ -122,7 +122,7 @@ function takeNested(list: readonly G[]): void {
       if (stack === null) break;
       expectSites(stacks.end - from);
       keep(g, stack);
-      from = stacks.end + 1 + betweenSites;
+      from = stacks.end + 1 + BETWEEN_SITES;
     }
     return true;
   });
@@ -158,7 +158,7 @@ let report = reportNothing;
 let failure: { error: unknown } | null = null;
 
 const markers = {
-  [probeMarker](op: AnyOp): void {
+  [PROBE_MARKER](op: AnyOp): void {
     if (chainAt === chain.length) {
       report(op);
       return;
@@ -181,7 +181,7 @@ function probe(list: readonly G[], f: (op: AnyOp) => void): void {
   chainAt = 0;
   report = f;
   failure = null;
-  const run = markers[probeMarker];
+  const run = markers[PROBE_MARKER];
   m0.probe = run;
   try {
     run(null as never);
@@ -203,12 +203,12 @@ const collect = (_e: unknown, sites: CallSite[]): unknown => sites;
  */
 let enoughSites = 8;
 let sitesTaken = 0;
-const shrinkEvery = 256;
+const SHRINK_EVERY = 256;
 
 /** Adapts `enoughSites` to a stack whose marker is its call site `n`. */
 function expectSites(n: number): void {
   if (n >= enoughSites) enoughSites = n + 1;
-  else if (++sitesTaken % shrinkEvery === 0 && enoughSites > n + 1) enoughSites--;
+  else if (++sitesTaken % SHRINK_EVERY === 0 && enoughSites > n + 1) enoughSites--;
 }
 
 /** Calls `take` with V8 set to give call sites, each time with a larger limit, until it returns true. */
@@ -217,7 +217,7 @@ function withSites(take: (limit: number) => boolean): void {
   const oldHook = v8Error.prepareStackTrace;
   setPrepareStackTrace(collect);
   try {
-    for (let limit = enoughSites; !take(limit); limit = Math.min(captureLimit, 2 * limit));
+    for (let limit = enoughSites; !take(limit); limit = Math.min(CAPTURE_LIMIT, 2 * limit));
   } finally {
     setStackTraceLimit(oldLimit);
     setPrepareStackTrace(oldHook);
@@ -234,14 +234,14 @@ export function gSites(g: G): CallSite[] {
   if (v8Error.captureStackTrace === undefined) return sites;
   if (g === m0.curg && g.atomicstatus === Grunning) {
     withSites(() => {
-      sites = sitesAbove(gSites, captureLimit);
+      sites = sitesAbove(gSites, CAPTURE_LIMIT);
       return true;
     });
   } else if (suspended(g)) {
     withSites((limit) => {
       sites = probeSites([g], limit);
       const n = sites.findIndex((site) => isMarker(site.getFunctionName()));
-      if (n < 0 && sites.length === limit && limit < captureLimit) return false;
+      if (n < 0 && sites.length === limit && limit < CAPTURE_LIMIT) return false;
       expectSites(n);
       return true;
     });

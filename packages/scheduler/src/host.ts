@@ -44,13 +44,13 @@ export function nodeProcess(): NodeProcess | undefined {
 }
 
 /** The longest delay of setTimeout, in ms. It treats longer ones as 1 ms. */
-const maxDelayMs = 0x7fffffff;
+const MAX_DELAY_MS = 0x7fffffff;
 
 export const hostClock: Required<Clock> = {
   now: () => performance.now(),
   wall: () => Date.now(),
   setTimer(fn, ms, ref) {
-    const t = setTimeout(fn, Math.min(Math.max(Math.ceil(ms), 0), maxDelayMs));
+    const t = setTimeout(fn, Math.min(Math.max(Math.ceil(ms), 0), MAX_DELAY_MS));
     if (!ref) (t as TimerHandle).unref?.();
     return t;
   },

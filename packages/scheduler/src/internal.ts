@@ -10,7 +10,7 @@ export { checkDeadlockMode } from "./deadlock.ts";
 export { debugSwitches, parseGodebug } from "./options.ts";
 
 // runtime: the counters' places and the latencies, for its metrics
-export { type LatencyRecorder, schedCounters, schedCountersLength } from "./counters.ts";
+export { type LatencyRecorder, schedCounters, SCHED_COUNTERS_LENGTH } from "./counters.ts";
 
 // runtime: host code that uses the scheduler first makes the default runtime
 export { setDefaultSchedulerMaker } from "./default.ts";
@@ -28,11 +28,11 @@ export {
   Grunning,
   Gsyscall,
   Gwaiting,
-  gCleanup,
-  gFinalizer,
-  gHost,
-  gMain,
-  gSystem,
+  G_CLEANUP,
+  G_FINALIZER,
+  G_HOST,
+  G_MAIN,
+  G_SYSTEM,
   m0,
 } from "./runtime2.ts";
 export {

@@ -1,14 +1,14 @@
 /** The search for leaked goroutines among those that wait at its start: see leak.ts. */
 
 import type { GPool } from "./gpool.ts";
-import { Gwaiting, gHost, gMain, gSystem, type Leak } from "./runtime2.ts";
+import { G_HOST, G_MAIN, G_SYSTEM, Gwaiting, type Leak } from "./runtime2.ts";
 import { siteText } from "./sites.ts";
 import { creationSite } from "./traceback.ts";
 
 /**
  * Goroutines with one of these flags are never suspects: something else holds them, as the caller of `main` holds main.
  */
-const held = gSystem | gHost | gMain;
+const HELD = G_SYSTEM | G_HOST | G_MAIN;
 
 /** A search: `begin`, a collection by the engine, `end`. */
 export class LeakSearch {
@@ -27,7 +27,7 @@ export class LeakSearch {
       // Read the site also of goroutines that are no suspects. Functions in a captured stack may reach others'
       // channels.
       const createdBy = creationSite(g);
-      if (g.atomicstatus !== Gwaiting || (g.flags & held) !== 0 || !this.pool.loosen(g)) continue;
+      if (g.atomicstatus !== Gwaiting || (g.flags & HELD) !== 0 || !this.pool.loosen(g)) continue;
       this.suspects.push({ goid: g.goid, func: g.fn?.name ?? "", site: siteText(createdBy), createdBy });
     }
   }

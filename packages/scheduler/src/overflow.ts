@@ -10,7 +10,7 @@
  */
 
 import { FatalError, isFatalError } from "@gort/base";
-import { hasMarker, stackLines } from "./frames.ts";
+import { hasMarker, STACK_LINES } from "./frames.ts";
 import { isRethrown } from "./rethrow.ts";
 
 /** The messages of V8, JavaScriptCore and SpiderMonkey. */
@@ -20,7 +20,7 @@ const messages = /^(?:Maximum call stack size exceeded\.?|too much recursion)$/;
 const place = /:(?:\d+:\d+|0x[\da-f]+)\)?$/;
 
 /** Least number of lines of a full stack that is not cut: 1 MB of frames of 2 KB. Most frames are smaller. */
-const deepLines = 500;
+const DEEP_LINES = 500;
 
 const code = "ERR_GORT_STACK_OVERFLOW";
 
@@ -44,9 +44,9 @@ function saysOverflow(e: unknown): e is Error {
 function recurs(stack: unknown): boolean {
   if (typeof stack !== "string") return false; // formatted by the program
   const lines = stack.split("\n");
-  const asked = Math.min(stackLines, Error.stackTraceLimit ?? stackLines);
+  const asked = Math.min(STACK_LINES, Error.stackTraceLimit ?? STACK_LINES);
   const cut = lines.length > asked && !hasMarker(stack);
-  if (!cut && lines.length <= deepLines) return false;
+  if (!cut && lines.length <= DEEP_LINES) return false;
   const seen = new Set<string>();
   return lines.some((line) => place.test(line) && seen.size === seen.add(line).size);
 }

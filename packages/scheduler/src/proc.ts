@@ -54,10 +54,10 @@
  */
 
 import { type FatalError, isFatalError } from "@gort/base";
-import { fillCounters, LatencySampler, shortPeriod } from "./counters.ts";
+import { fillCounters, LatencySampler, SHORT_PERIOD } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
-import { Fairness, forcePreemptMs } from "./fairness.ts";
-import { type StackHolder, setStackTraceLimit, stackLines } from "./frames.ts";
+import { Fairness, FORCE_PREEMPT_MS } from "./fairness.ts";
+import { STACK_LINES, type StackHolder, setStackTraceLimit } from "./frames.ts";
 import { Ends } from "./goexit.ts";
 import { resume, start } from "./goroutine.ts";
 import { GPool } from "./gpool.ts";
@@ -85,31 +85,31 @@ import { CreationSites } from "./sites.ts";
 import type { RuntimeTimer } from "./timer-heap.ts";
 
 /**
- * Time that goroutines run before the event loop gets its turn, in ms. We read the clock at least every `maxBatch`
+ * Time that goroutines run before the event loop gets its turn, in ms. We read the clock at least every `MAX_BATCH`
  * switches. Even if each takes 0.5 ms, that adds 8 ms and stays under the promised 10. Steps that grow beyond 0.5 ms in
  * the middle of a slice can miss it once. A turn of the event loop costs microseconds: a longer slice would gain
  * little, a shorter one would lose some tenths of a percent.
  */
-const sliceMs = 2;
+const SLICE_MS = 2;
 /** Time between two readings of the clock that the adaptive batch aims at, in ms. */
-const readMs = 0.25;
+const READ_MS = 0.25;
 /** Switches between two readings of the clock at most. */
-const maxBatch = 16;
+const MAX_BATCH = 16;
 /** The same at the start of a slice: its goroutines may take longer steps than those of the slice before. */
-const firstBatch = 2;
+const FIRST_BATCH = 2;
 /**
  * The global queue comes first at each tick that this divides, as in Go. It is prime, so that it beats with no period.
  */
-const globalTick = 61;
+const GLOBAL_TICK = 61;
 /** The countdown of a scheduler without a recorder of latencies. Its end has no effect. */
-const neverSample = 2 ** 30 - 1;
+const NEVER_SAMPLE = 2 ** 30 - 1;
 
 /** No goroutine can run, and no slice is queued. */
-const idle = 0;
+const IDLE = 0;
 /** A slice is queued. */
-const scheduled = 1;
+const SCHEDULED = 1;
 /** A slice runs. */
-const running = 2;
+const RUNNING = 2;
 
 /** The run loop: Scheduler is its only subclass. */
 export abstract class RunLoop extends SchedState implements Schedt {
@@ -129,16 +129,16 @@ export abstract class RunLoop extends SchedState implements Schedt {
   protected readonly program: Program;
   private readonly ends: Ends;
   private readonly trace: SchedTrace | null;
-  private state = idle;
+  private state = IDLE;
   private readonly latencies: LatencySampler | null;
   /**
    * Transitions to runnable until the next one is sampled. It counts while `ready` may take its short path, that is in
    * the run loop without block profiling. Otherwise it is 0, and `sampleLeft` has the number.
    */
   private countdown = 0;
-  private sampleLeft = shortPeriod;
+  private sampleLeft = SHORT_PERIOD;
   /** The same for goroutines that yield. The loop counts them when it reads the clock. */
-  private yieldsLeft = shortPeriod;
+  private yieldsLeft = SHORT_PERIOD;
   /** Switches between the last reading of the clock and the next one. */
   private span = 1;
   /** Switches until the loop reads the clock. */
@@ -164,8 +164,8 @@ export abstract class RunLoop extends SchedState implements Schedt {
     this.trace = debug.schedtrace > 0 ? new SchedTrace(this, debug.schedtrace, debug.scheddetail > 0) : null;
     this.long = new LongRuns(this, debug.sysmon > 0);
     this.hostTimer = new HostTimer(this.clock, () => {
-      if (this.state !== idle) return;
-      this.state = scheduled;
+      if (this.state !== IDLE) return;
+      this.state = SCHEDULED;
       this.runSlice(true);
     });
     const onLeak = (leak: Leak) => {
@@ -173,13 +173,13 @@ export abstract class RunLoop extends SchedState implements Schedt {
       // A leaked goroutine is the user's.
       this.ngoroutines--;
       this.hooks.leak?.(leak);
-      if (this.state === idle) this.settle();
+      if (this.state === IDLE) this.settle();
     };
     this.leak = options.leakDetection ? new LeakDetector(onLeak) : null;
     this.pool = new GPool(this, this.leak);
     this.leakSearch = new LeakSearch(this.pool, onLeak);
     this.latencies = options.latencies === undefined ? null : new LatencySampler(options.latencies);
-    if (this.latencies === null) this.sampleLeft = neverSample;
+    if (this.latencies === null) this.sampleLeft = NEVER_SAMPLE;
     const mode = checkDeadlockMode(options.deadlock);
     const realTime = options.clock === undefined;
     this.program = new Program(this, this.pool, this.latencies, this.tasks, mode, realTime);
@@ -205,14 +205,14 @@ export abstract class RunLoop extends SchedState implements Schedt {
   }
 
   private readySlow(g: G): void {
-    if (this.state === running && !this.blockProfile) {
+    if (this.state === RUNNING && !this.blockProfile) {
       this.countdown = this.sample(g);
     } else {
       this.countdown = 0;
       if (--this.sampleLeft <= 0) this.sampleLeft = this.sample(g);
     }
     g.atomicstatus = Grunnable;
-    const inside = this.state === running;
+    const inside = this.state === RUNNING;
     this.p.runqput(g, inside, this.globq);
     if (!inside) this.wake();
   }
@@ -223,16 +223,16 @@ export abstract class RunLoop extends SchedState implements Schedt {
    */
   private sample(g: G): number {
     const { latencies } = this;
-    if (latencies === null) return neverSample;
+    if (latencies === null) return NEVER_SAMPLE;
     latencies.start(g, this.clock.now(), latencies.period);
     return latencies.next();
   }
 
-  /** Samples a transition after `shortPeriod` others at most. */
+  /** Samples a transition after `SHORT_PERIOD` others at most. */
   private sampleSoon(): void {
-    this.yieldsLeft = shortPeriod;
-    if (this.countdown > 0) this.countdown = shortPeriod;
-    else this.sampleLeft = shortPeriod;
+    this.yieldsLeft = SHORT_PERIOD;
+    if (this.countdown > 0) this.countdown = SHORT_PERIOD;
+    else this.sampleLeft = SHORT_PERIOD;
   }
 
   /** Sets whether `ready` may take its short path. */
@@ -247,31 +247,31 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   addTimer(t: RuntimeTimer, when: number): void {
     this.timers.add(t, when);
-    if (this.state !== idle) return;
+    if (this.state !== IDLE) return;
     if (when <= this.clock.now()) this.wake();
     else this.armHostTimer();
   }
 
   delTimer(t: RuntimeTimer): void {
     this.timers.remove(t);
-    if (this.state === idle) this.armHostTimer();
+    if (this.state === IDLE) this.armHostTimer();
   }
 
   // ---- the loop ----
 
   /** Queues a slice if the scheduler is idle. */
   protected wake(): void {
-    if (this.state !== idle || this.program.closed) return;
+    if (this.state !== IDLE || this.program.closed) return;
     // Set the state first: the clock and the queue may be the program's and may start a goroutine.
-    this.state = scheduled;
+    this.state = SCHEDULED;
     try {
       const age = this.clock.now() - this.lastTurn;
       // If the clock was set back, `age` is negative: then use tasks, or each slice would be a microtask.
-      if (age >= 0 && age < forcePreemptMs) this.tasks.microtask(this.onMicrotask);
+      if (age >= 0 && age < FORCE_PREEMPT_MS) this.tasks.microtask(this.onMicrotask);
       else this.tasks.task(this.onTask);
     } catch (e) {
       // No slice is queued, so the next call must try again.
-      if (this.state === scheduled) this.state = idle;
+      if (this.state === SCHEDULED) this.state = IDLE;
       throw e;
     }
     this.trace?.begin();
@@ -279,17 +279,17 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   /** Runs a slice. `turn`: it is a task, that is a turn of the event loop of its own. */
   private runSlice(turn: boolean): void {
-    if (this.state !== scheduled) return;
+    if (this.state !== SCHEDULED) return;
     if (this.program.closed) {
-      this.state = idle;
+      this.state = IDLE;
       return;
     }
     const m = m0;
     const p = this.p;
     const outer = m.curg;
     const limit = Error.stackTraceLimit;
-    if (limit < stackLines) setStackTraceLimit(stackLines);
-    this.state = running;
+    if (limit < STACK_LINES) setStackTraceLimit(STACK_LINES);
+    this.state = RUNNING;
     let more = false;
     try {
       this.beginSlice(turn);
@@ -306,13 +306,13 @@ export abstract class RunLoop extends SchedState implements Schedt {
     } catch (e) {
       more = this.slipped(e);
     }
-    if (limit < stackLines) setStackTraceLimit(limit);
+    if (limit < STACK_LINES) setStackTraceLimit(limit);
     if (more) {
-      this.state = scheduled;
+      this.state = SCHEDULED;
       this.tasks.task(this.onTask);
       return;
     }
-    this.state = idle;
+    this.state = IDLE;
     this.fairness.endChain();
     try {
       this.settle();
@@ -327,10 +327,10 @@ export abstract class RunLoop extends SchedState implements Schedt {
     if (turn) this.lastTurn = now;
     if (this.latencies?.relax(now)) this.sampleSoon();
     this.tickAt = now;
-    this.sliceEnd = now + sliceMs;
+    this.sliceEnd = now + SLICE_MS;
     this.coarseSec = this.wholeSec(now);
     if (this.timers.nextWhen <= now) this.timers.run(now);
-    if (this.batch > firstBatch) this.batch = firstBatch;
+    if (this.batch > FIRST_BATCH) this.batch = FIRST_BATCH;
     // A requested safepoint comes first, also if no goroutine can run.
     this.credit = this.safepointRequested ? 0 : this.batch;
     this.span = this.credit;
@@ -372,7 +372,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
     for (;;) {
       if (--this.credit < 0 && this.tick()) return true;
       let g: G | null;
-      if (this.globq.size > 0 && p.schedtick % globalTick === 0) {
+      if (this.globq.size > 0 && p.schedtick % GLOBAL_TICK === 0) {
         g = this.globq.pop()!;
         p.schedtick = (p.schedtick + 1) | 0;
       } else if ((g = p.runnext) !== null) {
@@ -436,10 +436,10 @@ export abstract class RunLoop extends SchedState implements Schedt {
     const dt = now - this.tickAt;
     this.tickAt = now;
     this.coarseSec = this.wholeSec(now);
-    if (dt >= forcePreemptMs && this.batch === 1) this.long.note(dt);
-    if (dt > readMs) this.pollsLeft = 0;
-    if (dt > readMs) this.batch = Math.max(1, Math.floor((this.batch * readMs) / dt));
-    else if (this.batch < maxBatch) this.batch++;
+    if (dt >= FORCE_PREEMPT_MS && this.batch === 1) this.long.note(dt);
+    if (dt > READ_MS) this.pollsLeft = 0;
+    if (dt > READ_MS) this.batch = Math.max(1, Math.floor((this.batch * READ_MS) / dt));
+    else if (this.batch < MAX_BATCH) this.batch++;
     this.credit = this.batch - 1;
     if (this.latencies !== null) {
       this.yieldsLeft -= this.span;
@@ -494,8 +494,8 @@ export abstract class RunLoop extends SchedState implements Schedt {
     const now = this.clock.now();
     const dt = now - this.polledAt;
     this.polledAt = now;
-    if (dt > readMs) this.pollEvery = 1;
-    else if (this.pollEvery < maxBatch) this.pollEvery *= 2;
+    if (dt > READ_MS) this.pollEvery = 1;
+    else if (this.pollEvery < MAX_BATCH) this.pollEvery *= 2;
     this.pollsLeft = this.pollEvery;
     return this.safepointRequested || now >= this.sliceEnd || now < this.tickAt;
   }
@@ -515,7 +515,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   /** Throws `error`, and ends the program with it even if a `catch` stops it. */
   fatal(error: FatalError): never {
-    if (this.state === running) {
+    if (this.state === RUNNING) {
       this.program.dying = error;
       this.credit = 0;
     }
@@ -531,14 +531,14 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   set blockProfileEnabled(on: boolean) {
     this.blockProfile = on;
-    if (this.state === running) this.shortPath(!on);
+    if (this.state === RUNNING) this.shortPath(!on);
   }
 
   /** Requests a call of `hooks.safepoint` as soon as the running goroutine suspends. */
   requestSafepoint(): void {
     this.safepointRequested = true;
     this.credit = 0;
-    if (this.state === idle) this.wake();
+    if (this.state === IDLE) this.wake();
   }
 
   /**
@@ -551,7 +551,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   /** Whether no goroutine is running or runnable. */
   get isIdle(): boolean {
-    return this.state === idle;
+    return this.state === IDLE;
   }
 
   /** Brings the block of counters up to date and returns it: see counters.ts. */

@@ -7,12 +7,12 @@ import { type FatalError, isFatalError } from "@gort/base";
 import type { LatencySampler } from "./counters.ts";
 import { DeadlockDetector, type DeadlockMode, type Main } from "./deadlock.ts";
 import { usedAfterClose } from "./errors.ts";
-import { checkGoroutineFunction, genFlag, type HostArgs } from "./goroutine.ts";
+import { checkGoroutineFunction, GEN_FLAG, type HostArgs } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
 import type { TaskQueue } from "./host.ts";
 import { cancelWait } from "./op.ts";
 import { panicError, printpanicval } from "./panic.ts";
-import { type G, Gdead, Grunning, gHost, gMain, gSystem, type Schedt } from "./runtime2.ts";
+import { type G, G_HOST, G_MAIN, G_SYSTEM, Gdead, Grunning, type Schedt } from "./runtime2.ts";
 import { fatalReport, setCrashReport } from "./traceback.ts";
 import { reportUnhandled } from "./unhandled.ts";
 
@@ -66,8 +66,8 @@ export class Program {
     this.deadlock.begin();
     const g = this.pool.getMain();
     g.fn = f;
-    g.nargs = isGen ? genFlag : 0;
-    g.flags = gMain;
+    g.nargs = isGen ? GEN_FLAG : 0;
+    g.flags = G_MAIN;
     this.sched.gstarted(g);
     return g;
   }
@@ -90,7 +90,7 @@ export class Program {
     this.closed = true;
     const { main } = this;
     this.end();
-    this.killAll(gSystem | gHost);
+    this.killAll(G_SYSTEM | G_HOST);
     main?.reject(new Error("scheduler: closed"));
   }
 
@@ -138,7 +138,7 @@ export class Program {
     p.runnext = null;
     for (let g = p.runqget(); g !== null; g = p.runqget()) keep.push(g);
     for (let g = globq.pop(); g !== null; g = globq.pop()) keep.push(g);
-    const spared = (gSystem | gHost) & ~kinds;
+    const spared = (G_SYSTEM | G_HOST) & ~kinds;
     for (const g of this.pool.list()) {
       if (g.atomicstatus !== Gdead && (g.flags & spared) === 0) this.kill(g);
     }
@@ -148,7 +148,7 @@ export class Program {
   private kill(g: G): void {
     const { sched } = this;
     const { gen } = g;
-    const host = (g.flags & gHost) !== 0 && g.atomicstatus !== Grunning;
+    const host = (g.flags & G_HOST) !== 0 && g.atomicstatus !== Grunning;
     const reject = host && gen === null ? (g.arg as HostArgs | undefined)?.[2] : undefined;
     cancelWait(g);
     if (g.rootLo !== 0) sched.hooks.gExit?.(g);

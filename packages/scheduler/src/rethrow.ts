@@ -3,7 +3,7 @@
  * AbortSignal. Their stacks show where they were made. For a crash report, this file keeps where the goroutine was.
  */
 
-import { capture, type Frame, framesOf, type StackHolder, stackLines } from "./frames.ts";
+import { capture, type Frame, framesOf, STACK_LINES, type StackHolder } from "./frames.ts";
 import { type G, m0 } from "./runtime2.ts";
 
 /** The goroutine that an error was thrown into last, and the place. */
@@ -17,7 +17,7 @@ const rethrows = new WeakMap<object, Rethrow>();
 export function rethrow(e: unknown, below: unknown): never {
   const g = m0.curg;
   if (g !== null && typeof e === "object" && e !== null) {
-    rethrows.set(e, { goid: g.goid, stack: capture(below, stackLines) });
+    rethrows.set(e, { goid: g.goid, stack: capture(below, STACK_LINES) });
   }
   throw e;
 }

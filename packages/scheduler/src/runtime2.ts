@@ -25,16 +25,16 @@ export const Gdead = 6;
 export const Gpreempted = 9;
 
 /** Kinds of goroutine, as bits of `G.flags`. */
-export const gMain = 1;
+export const G_MAIN = 1;
 /** Serves the runtime: not counted, does not keep the process alive, takes no part in a deadlock. */
-export const gSystem = 2;
+export const G_SYSTEM = 2;
 /** Runs an op that host code awaits: not counted. While one exists there is no deadlock. */
-export const gHost = 4;
+export const G_HOST = 4;
 /** Deferred calls of the goroutine itself are running. */
-export const gUnwinding = 8;
+export const G_UNWINDING = 8;
 /** A goroutine of the runtime that runs a finalizer, or a cleanup, of the user. */
-export const gFinalizer = 16;
-export const gCleanup = 32;
+export const G_FINALIZER = 16;
+export const G_CLEANUP = 32;
 
 /**
  * A goroutine. Gs are pooled: an ended G is used again under a new `goid`. Code that holds a G for longer than a wait
@@ -176,8 +176,8 @@ export function getg(): G | null {
 }
 
 /** Length of a P's ring, as in Go: a power of two. If it is full, half of it moves to the global queue. */
-const runqSize = 256;
-const runqMask = runqSize - 1;
+const RUNQ_SIZE = 256;
+const RUNQ_MASK = RUNQ_SIZE - 1;
 
 /** The right to run goroutines: a ring of runnable Gs and, ahead of it, `runnext`. */
 export class P {
@@ -193,7 +193,7 @@ export class P {
   constructor(id: number) {
     this.id = id;
     const q: (G | null)[] = [];
-    for (let i = 0; i < runqSize; i++) q.push(null);
+    for (let i = 0; i < RUNQ_SIZE; i++) q.push(null);
     this.runq = q;
   }
 
@@ -214,8 +214,8 @@ export class P {
       g = old;
     }
     const t = this.runqtail;
-    if (t - this.runqhead < runqSize) {
-      this.runq[t & runqMask] = g;
+    if (t - this.runqhead < RUNQ_SIZE) {
+      this.runq[t & RUNQ_MASK] = g;
       this.runqtail = t + 1;
     } else {
       this.runqputslow(g, global);
@@ -223,7 +223,7 @@ export class P {
   }
 
   private runqputslow(g: G, global: GQueue): void {
-    for (let i = 0; i < runqSize / 2; i++) global.pushBack(this.runqget()!);
+    for (let i = 0; i < RUNQ_SIZE / 2; i++) global.pushBack(this.runqget()!);
     global.pushBack(g);
   }
 
@@ -231,7 +231,7 @@ export class P {
   runqget(): G | null {
     const h = this.runqhead;
     if (h === this.runqtail) return null;
-    const i = h & runqMask;
+    const i = h & RUNQ_MASK;
     const g = this.runq[i];
     this.runq[i] = null;
     if (h + 1 === this.runqtail) {

@@ -1,12 +1,12 @@
 /** The state of a scheduler that its goroutines, ops, timers and reports share: Go's `sched`. */
 
 import { writeStderr } from "@gort/base";
-import { schedCounters, schedCountersLength } from "./counters.ts";
+import { SCHED_COUNTERS_LENGTH, schedCounters } from "./counters.ts";
 import type { Symbolize } from "./frames.ts";
 import { type Clock, hostClock } from "./host.ts";
-import { LockWaits, longLockMs } from "./lock-waits.ts";
+import { LONG_LOCK_MS, LockWaits } from "./lock-waits.ts";
 import { bindClock, checkSeed, type SchedulerOptions } from "./options.ts";
-import { type G, GQueue, gHost, gSystem, P, type SchedulerHooks, type Sudog } from "./runtime2.ts";
+import { type G, G_HOST, G_SYSTEM, GQueue, P, type SchedulerHooks, type Sudog } from "./runtime2.ts";
 import { GStacks } from "./stack-tree.ts";
 import { TimerHeap } from "./timer-heap.ts";
 
@@ -58,10 +58,10 @@ export class SchedState {
     this.rng = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) | 1;
     this.startMs = this.clock.now();
     this.p = new P(0);
-    this.counters = options.counters ?? new Float64Array(schedCountersLength);
-    if (this.counters.length < schedCountersLength) {
+    this.counters = options.counters ?? new Float64Array(SCHED_COUNTERS_LENGTH);
+    if (this.counters.length < SCHED_COUNTERS_LENGTH) {
       throw new RangeError(
-        `scheduler: counters must have ${schedCountersLength} elements (got ${this.counters.length})`,
+        `scheduler: counters must have ${SCHED_COUNTERS_LENGTH} elements (got ${this.counters.length})`,
       );
     }
   }
@@ -82,24 +82,24 @@ export class SchedState {
 
   /** Counts a goroutine that begins. */
   gstarted(g: G): void {
-    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines++;
-    else if ((g.flags & gHost) !== 0) this.nhost++;
+    if ((g.flags & (G_SYSTEM | G_HOST)) === 0) this.ngoroutines++;
+    else if ((g.flags & G_HOST) !== 0) this.nhost++;
   }
 
   /** Counts a goroutine that has ended or is about to. */
   gended(g: G): void {
-    if ((g.flags & (gSystem | gHost)) === 0) this.ngoroutines--;
-    else if ((g.flags & gHost) !== 0) this.nhost--;
+    if ((g.flags & (G_SYSTEM | G_HOST)) === 0) this.ngoroutines--;
+    else if ((g.flags & G_HOST) !== 0) this.nhost--;
   }
 
   enterSyscall(g: G): void {
     this.nsyscall++;
-    if ((g.flags & (gSystem | gHost)) === 0) this.nnotInGo++;
+    if ((g.flags & (G_SYSTEM | G_HOST)) === 0) this.nnotInGo++;
   }
 
   leaveSyscall(g: G): void {
     this.nsyscall--;
-    if ((g.flags & (gSystem | gHost)) === 0) this.nnotInGo--;
+    if ((g.flags & (G_SYSTEM | G_HOST)) === 0) this.nnotInGo--;
   }
 
   get lastSafepoint(): number {
@@ -108,7 +108,7 @@ export class SchedState {
 
   /** Adds a wait for a lock that has ended. A long wait counts once, a shorter one as often as it stands for waits. */
   lockWaitOver(sg: Sudog, now?: number): void {
-    const long = this.tickAt - sg.parkedAt > longLockMs;
+    const long = this.tickAt - sg.parkedAt > LONG_LOCK_MS;
     if (!long && sg.waits === 0) return;
     const ms = (now ?? this.clock.now()) - sg.parkedAt;
     this.counters[schedCounters.mutexWaitNs] += ms * (long ? 1 : sg.waits) * 1e6;

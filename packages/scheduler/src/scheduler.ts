@@ -9,11 +9,11 @@ import type { Chan, RecvChan } from "./chan-types.ts";
 import { usedAfterClose } from "./errors.ts";
 import { capture, type StackHolder } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";
-import { checkGoroutineFunction, Goroutine, genFlag, hostBody } from "./goroutine.ts";
+import { checkGoroutineFunction, GEN_FLAG, Goroutine, hostBody } from "./goroutine.ts";
 import type { Operation } from "./op.ts";
 import { checkProcs, type SchedulerOptions } from "./options.ts";
 import { RunLoop } from "./proc.ts";
-import { type AnyOp, type G, Gdead, gHost, gSystem, type Leak, type LongRun, m0 } from "./runtime2.ts";
+import { type AnyOp, type G, G_HOST, G_SYSTEM, Gdead, type Leak, type LongRun, m0 } from "./runtime2.ts";
 import { type SelectCase, type SelectResultOf, selectgo } from "./select.ts";
 import { siteText } from "./sites.ts";
 import { syscallOp } from "./syscall.ts";
@@ -30,7 +30,7 @@ import { creationSite, nameSystemFunc, stack } from "./traceback.ts";
 import { yieldIfDue, yieldNow } from "./yield.ts";
 
 /** Largest GOMAXPROCS: Go's type is int32. */
-const maxProcs = 2 ** 31 - 1;
+const MAX_PROCS = 2 ** 31 - 1;
 
 export class Scheduler extends RunLoop {
   /** Captured stack of the last call of main. */
@@ -84,7 +84,7 @@ export class Scheduler extends RunLoop {
     const g = this.leak === null ? this.pool.get() : this.pool.getWeak();
     g.fn = f;
     g.arg = n > 0 ? arg : undefined;
-    g.nargs = isGen ? n | genFlag : n;
+    g.nargs = isGen ? n | GEN_FLAG : n;
     g.onExit = onExit;
     if (this.leak !== null) {
       const site = capture(below, 4);
@@ -115,8 +115,8 @@ export class Scheduler extends RunLoop {
     if (name !== undefined) nameSystemFunc(f, name);
     const g = this.pool.get();
     g.fn = f;
-    g.nargs = isGen ? genFlag : 0;
-    g.flags = gSystem;
+    g.nargs = isGen ? GEN_FLAG : 0;
+    g.flags = G_SYSTEM;
     const h = new Goroutine(g);
     this.ready(g);
     return h;
@@ -129,9 +129,9 @@ export class Scheduler extends RunLoop {
     }
     const g = this.pool.get();
     g.fn = hostBody;
-    g.nargs = 3 | genFlag;
+    g.nargs = 3 | GEN_FLAG;
     g.arg = [op, resolve, reject];
-    g.flags = gHost;
+    g.flags = G_HOST;
     this.gstarted(g);
     this.ready(g);
   }
@@ -144,8 +144,8 @@ export class Scheduler extends RunLoop {
   /** Sets the number of Ps if `n` >= 1, and returns the number before. One thread uses one of them. */
   gomaxprocs(n = 0): number {
     const old = this.nprocs;
-    if (!Number.isInteger(n) || n > maxProcs) {
-      throw wrongNumber("scheduler", n, `gomaxprocs must be an integer up to ${maxProcs}`);
+    if (!Number.isInteger(n) || n > MAX_PROCS) {
+      throw wrongNumber("scheduler", n, `gomaxprocs must be an integer up to ${MAX_PROCS}`);
     }
     if (n >= 1) this.nprocs = n;
     return old;

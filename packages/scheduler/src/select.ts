@@ -29,12 +29,12 @@ import {
   waitReasonSelectNoCases,
 } from "./wait-reasons.ts";
 
-const dirRecv = 0;
-const dirSend = 1;
-const dirDefault = 2;
+const DIR_RECV = 0;
+const DIR_SEND = 1;
+const DIR_DEFAULT = 2;
 
 /** Largest number of cases, as of Go's reflect.Select. A longer list is a mistake in the program. */
-const maxCases = 65536;
+const MAX_CASES = 65536;
 
 export type CaseKind = "recv" | "send" | "default";
 
@@ -91,12 +91,12 @@ type ResultAt<E, I> = I extends `${infer N extends number}`
 
 /** `case v := <-c`; a null channel is never ready. */
 export function recvCase<T>(c: Chan<T> | RecvChan<T> | null): RecvCase<T> {
-  return new SelectCase<T, "recv">(dirRecv, c instanceof HChan ? c : caseChan(c, "recvCase"), undefined);
+  return new SelectCase<T, "recv">(DIR_RECV, c instanceof HChan ? c : caseChan(c, "recvCase"), undefined);
 }
 
 /** `case c <- value`; a null channel is never ready. */
 export function sendCase<T>(c: Chan<T> | SendChan<T> | null, value: T): SendCase<T> {
-  return new SelectCase<T, "send">(dirSend, c instanceof HChan ? c : caseChan(c, "sendCase"), value);
+  return new SelectCase<T, "send">(DIR_SEND, c instanceof HChan ? c : caseChan(c, "sendCase"), value);
 }
 
 /** Returns null for a nil channel, and throws for a value that is no channel of this package. */
@@ -107,7 +107,7 @@ function caseChan(c: unknown, what: string): null {
 }
 
 /** `default`. */
-export const defaultCase: DefaultCase = new SelectCase<never, "default">(dirDefault, null, undefined);
+export const defaultCase: DefaultCase = new SelectCase<never, "default">(DIR_DEFAULT, null, undefined);
 
 const noCases: readonly SelectCase[] = [];
 
@@ -166,8 +166,8 @@ export function selectgo(sched: Schedt, cases: readonly SelectCase[]): Operation
   if (!Array.isArray(cases)) {
     throw new TypeError(`scheduler: select: cases must be an array (got ${shown(cases)})`);
   }
-  if (cases.length > maxCases) {
-    throw new RangeError(`scheduler: select: too many cases (got ${cases.length}, at most ${maxCases})`);
+  if (cases.length > MAX_CASES) {
+    throw new RangeError(`scheduler: select: too many cases (got ${cases.length}, at most ${MAX_CASES})`);
   }
   if (m0.armed !== null) disarm();
   const op = selectOp;
@@ -179,7 +179,7 @@ export function selectgo(sched: Schedt, cases: readonly SelectCase[]): Operation
 /** Steps 1 and 2: performs a ready case or default, or returns null. */
 function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | null {
   const n = cases.length;
-  if (n > pollorder.length) pollorder = new Uint16Array(Math.min(maxCases, n * 2));
+  if (n > pollorder.length) pollorder = new Uint16Array(Math.min(MAX_CASES, n * 2));
   const order = pollorder;
   let len = 0;
   let dflt = -1;
@@ -187,7 +187,7 @@ function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | 
     const k = cases[i];
     if (!(k instanceof SelectCase)) throw badCase(k, i);
     if (k.c === null) {
-      if (k.dir !== dirDefault) continue;
+      if (k.dir !== DIR_DEFAULT) continue;
       if (dflt >= 0) throw new TypeError(`scheduler: select: two default cases (at ${dflt} and ${i})`);
       dflt = i;
       continue;
@@ -201,7 +201,7 @@ function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | 
     const index = order[i];
     const k = cases[index];
     const c = k.c!;
-    if (k.dir === dirRecv) {
+    if (k.dir === DIR_RECV) {
       const v = c.recvNow();
       if (v !== none) return { index, value: v, ok: true };
       if (c.closed) return { index, value: undefined, ok: false };
@@ -250,7 +250,7 @@ function parkSelect(g: G, cases: readonly SelectCase[], op: AnyOp): void {
     if (last === null) g.waiting = sg;
     else last.waitlink = sg;
     last = sg;
-    if (k.dir === dirRecv) {
+    if (k.dir === DIR_RECV) {
       c.recvq.enqueue(sg);
       if (c.timer !== null) {
         sg.timer = c.timer;
@@ -269,7 +269,7 @@ function selectReason(cases: readonly SelectCase[]): number {
   if (cases.length === 0) return waitReasonSelectNoCases;
   if (cases.length > 1) return waitReasonSelect;
   const k = cases[0];
-  if (k.dir === dirRecv) return k.c === null ? waitReasonChanReceiveNilChan : waitReasonChanReceive;
+  if (k.dir === DIR_RECV) return k.c === null ? waitReasonChanReceiveNilChan : waitReasonChanReceive;
   return k.c === null ? waitReasonChanSendNilChan : waitReasonChanSend;
 }
 

@@ -6,15 +6,15 @@ import { creationSite } from "./traceback.ts";
 
 /**
  * Captures that a burst may take. A capture costs over 1 us, ten times as much as a goroutine. So a token bucket limits
- * them: `siteBurst` at once, and then about a hundredth of the running time.
+ * them: `SITE_BURST` at once, and then about a hundredth of the running time.
  */
-const siteBurst = 512;
+const SITE_BURST = 512;
 /** Refill of the token bucket, in captures a ms. */
-const sitesPerMs = 6;
+const SITES_PER_MS = 6;
 
 /** Captures creation sites within the budget. */
 export class CreationSites {
-  private credit = siteBurst;
+  private credit = SITE_BURST;
   private refilled = 0;
   private fn: unknown = null;
   private last: G["site"] = null;
@@ -41,12 +41,12 @@ export class CreationSites {
 
   /** Gives credit for the time since the last call; `now` in ms. */
   refill(now: number): void {
-    if (this.credit >= siteBurst) return;
+    if (this.credit >= SITE_BURST) return;
     // `| 0`: if it were no small integer, each decrement would allocate. Bound it first: days of credit exceed an
     // int32.
-    const n = Math.min(siteBurst, Math.floor((now - this.refilled) * sitesPerMs)) | 0;
+    const n = Math.min(SITE_BURST, Math.floor((now - this.refilled) * SITES_PER_MS)) | 0;
     if (n <= 0) return;
-    this.credit = Math.min(siteBurst, this.credit + n);
+    this.credit = Math.min(SITE_BURST, this.credit + n);
     this.refilled = now;
   }
 }

@@ -12,13 +12,13 @@ import {
   isMarker,
   isOwnSite,
   markOutermost,
-  probeMarker,
+  PROBE_MARKER,
   type StackHolder,
   type Symbolize,
 } from "./frames.ts";
 
 /** Nodes that the tree holds at most; then a new tree begins. A node takes about 200 bytes. */
-const nodesMax = 1 << 14;
+const NODES_MAX = 1 << 14;
 
 /** The stack of one goroutine, or of all goroutines that wait at the same place. */
 export class GStack {
@@ -146,7 +146,7 @@ export class GStacks {
     }
     const node = new StackNode(parent, file, position, frame, marker);
     parent.add(node);
-    if (++this.nodes >= nodesMax) {
+    if (++this.nodes >= NODES_MAX) {
       this.nodes = 0;
       this.root = new StackNode(null, "", 0, null, false);
     }
@@ -157,11 +157,11 @@ export class GStacks {
   ofHolder(holder: StackHolder): GStack {
     const { stack } = holder;
     if (typeof stack !== "string") return new GStack(framesOf(holder, this.symbolize));
-    const end = stack.indexOf(probeMarker);
+    const end = stack.indexOf(PROBE_MARKER);
     const key = end < 0 ? stack : stack.slice(0, end);
     let known = this.byText.get(key);
     if (known === undefined) {
-      if (this.byText.size >= nodesMax / 16) this.byText.clear();
+      if (this.byText.size >= NODES_MAX / 16) this.byText.clear();
       known = new GStack(framesOf(holder, this.symbolize));
       this.byText.set(key, known);
     }

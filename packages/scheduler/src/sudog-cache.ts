@@ -6,7 +6,7 @@ const sudogCache: Sudog[] = [];
 /**
  * Idle sudogs that the thread keeps at most. The collector takes the others, so that a burst does not keep its memory.
  */
-const sudogCacheMax = 4096;
+const SUDOG_CACHE_MAX = 4096;
 
 export function acquireSudog(g: G): Sudog {
   const own = g.sudog;
@@ -37,5 +37,5 @@ export function releaseSudog(sg: Sudog): void {
     return;
   }
   sg.g = null as never;
-  if (sudogCache.length < sudogCacheMax) sudogCache.push(sg);
+  if (sudogCache.length < SUDOG_CACHE_MAX) sudogCache.push(sg);
 }

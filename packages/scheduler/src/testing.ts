@@ -10,7 +10,7 @@ import { schedCounters } from "./counters.ts";
 import type { Clock, TaskQueue } from "./host.ts";
 import { gopark, type Operation, OwnOp } from "./op.ts";
 import type { SchedulerOptions } from "./options.ts";
-import { type G, Gdead, Gsyscall, Gwaiting, gHost, gSystem } from "./runtime2.ts";
+import { type G, G_HOST, G_SYSTEM, Gdead, Gsyscall, Gwaiting } from "./runtime2.ts";
 import { Scheduler } from "./scheduler.ts";
 import { dumpOthers } from "./traceback.ts";
 import { waitReasonSynctestWait } from "./wait-reasons.ts";
@@ -231,7 +231,7 @@ export function verifyScheduler(s: Scheduler): void {
       if (g.gen !== null || g.waiting !== null) fail(`dead g ${g.goid} holds a body or a wait`);
       continue;
     }
-    if ((g.flags & (gSystem | gHost)) === 0) {
+    if ((g.flags & (G_SYSTEM | G_HOST)) === 0) {
       users++;
       if (g.atomicstatus === Gsyscall) notInGo++;
     }

@@ -17,12 +17,12 @@ import type { RecvChan } from "./chan-types.ts";
 import { usedAfterClose } from "./errors.ts";
 import { checkFunction } from "./functions.ts";
 import { arm, disarm, gopark, type Operation, PhasedOp } from "./op.ts";
-import { type ChanTimer, type G, gSystem, m0, type Schedt } from "./runtime2.ts";
+import { type ChanTimer, type G, G_SYSTEM, m0, type Schedt } from "./runtime2.ts";
 import { RuntimeTimer } from "./timer-heap.ts";
 import { waitReasonSleep } from "./wait-reasons.ts";
 
 /** Go's shortest period, 1 ns. Shorter periods count as this one. */
-const minPeriodMs = 1e-6;
+const MIN_PERIOD_MS = 1e-6;
 
 /**
  * The first tick after `now` of a ticker whose tick was due at `when`. Always later than `now`, also for huge times.
@@ -52,7 +52,7 @@ class SleepOp extends PhasedOp<void> {
     if (this.ms <= 0) return true;
     const s = this.sched;
     const t = (g.timer ??= new RuntimeTimer(() => g.sched.ready(g)));
-    t.system = (g.flags & gSystem) !== 0;
+    t.system = (g.flags & G_SYSTEM) !== 0;
     s.addTimer(t, s.clock.now() + this.ms);
     gopark(g, this, waitReasonSleep);
     return false;
@@ -198,7 +198,7 @@ export class Ticker {
   reset(ms: number): void {
     checkDuration("Ticker.reset", ms);
     if (ms <= 0) throw new Error("non-positive interval for Ticker.Reset");
-    this.impl.set(ms, Math.max(ms, minPeriodMs));
+    this.impl.set(ms, Math.max(ms, MIN_PERIOD_MS));
   }
 }
 
@@ -235,7 +235,7 @@ export function timeNewTicker(sched: Schedt, ms: number): Ticker {
   checkDuration("newTicker", ms);
   if (ms <= 0) throw new Error("non-positive interval for NewTicker");
   const t = new TimeChan(sched);
-  t.set(ms, Math.max(ms, minPeriodMs));
+  t.set(ms, Math.max(ms, MIN_PERIOD_MS));
   return new Ticker(t);
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { capture, type Frame, framesOf, goName, isCut, parseStack, stackOfError } from "./frames.ts";
-import { captureLimit, stackOf, takeStacks, waitSince } from "./gstack.ts";
+import { CAPTURE_LIMIT, stackOf, takeStacks, waitSince } from "./gstack.ts";
 import { nodeProcess } from "./host.ts";
 import { overflowOf } from "./overflow.ts";
 import { printPreFatalPanics, printpanics } from "./panic.ts";
@@ -14,14 +14,14 @@ import { printable } from "./printable.ts";
 import { framesOfRethrow } from "./rethrow.ts";
 import {
   type G,
+  G_CLEANUP,
+  G_FINALIZER,
+  G_HOST,
+  G_MAIN,
+  G_SYSTEM,
   Gdead,
   Gsyscall,
   Gwaiting,
-  gCleanup,
-  gFinalizer,
-  gHost,
-  gMain,
-  gSystem,
   m0,
   type Panic,
   type Schedt,
@@ -49,13 +49,13 @@ export const gStatusStrings: readonly string[] = [
 
 /** Whether dumps and profiles show `g`, as in Go: the user's, and the runtime's while they run code of the user. */
 export function isShown(g: G): boolean {
-  return (g.flags & (gSystem | gHost)) === 0 || (g.flags & (gFinalizer | gCleanup)) !== 0;
+  return (g.flags & (G_SYSTEM | G_HOST)) === 0 || (g.flags & (G_FINALIZER | G_CLEANUP)) !== 0;
 }
 
 /** Go's name of the runtime's function that has called code of the user, or "". */
 export function systemFunc(g: G): string {
-  if ((g.flags & gFinalizer) !== 0) return "runtime.runFinalizers";
-  return (g.flags & gCleanup) !== 0 ? "runtime.runCleanups" : "";
+  if ((g.flags & G_FINALIZER) !== 0) return "runtime.runFinalizers";
+  return (g.flags & G_CLEANUP) !== 0 ? "runtime.runCleanups" : "";
 }
 
 /** Status of a goroutine as its dump shows it. */
@@ -133,7 +133,7 @@ function entryFrame(g: G): Frame {
     return { func: funcName(g), file: "<runtime>", line: 0, outermost: true };
   }
   let site: Frame | null | undefined;
-  if ((g.flags & gMain) === 0) site = creationSite(g);
+  if ((g.flags & G_MAIN) === 0) site = creationSite(g);
   else if (sched.mainSite !== null) site = framesOf(sched.mainSite, sched.symbolize)[0];
   return { func: funcName(g), file: site?.file ?? "unknown", line: site?.line ?? 0, outermost: true };
 }
@@ -203,7 +203,7 @@ function framesText(frames: readonly Frame[], goid: number): string {
 
 /** The lines `created by` of a dump: two, or "" for main, and if neither the creator nor the site is known. */
 export function createdBy(g: G): string {
-  if ((g.flags & gMain) !== 0) return "";
+  if ((g.flags & G_MAIN) !== 0) return "";
   const site = creation(g);
   if (site !== null && site.parentGoid === g.parentGoid) return site.text;
   const text = createdByText(g, site?.frame ?? null);
@@ -273,7 +273,7 @@ export function stack(s: Schedt, buf: Uint8Array | null, all: boolean, below: un
 /** The text of `stack`. */
 export function stackText(s: Schedt, all: boolean, below: unknown = stackText): string {
   const g = m0.curg;
-  const frames = framesOf(capture(below, captureLimit), s.symbolize);
+  const frames = framesOf(capture(below, CAPTURE_LIMIT), s.symbolize);
   let out: string;
   if (g !== null) {
     out = goroutineText(g, frames);

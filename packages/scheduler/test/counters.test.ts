@@ -6,8 +6,8 @@ import {
   Grunning,
   Gsyscall,
   Gwaiting,
+  SCHED_COUNTERS_LENGTH,
   schedCounters,
-  schedCountersLength,
 } from "../src/internal.ts";
 import { Mutex, RWMutex } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
@@ -77,7 +77,7 @@ describe("counters", () => {
   });
 
   it("are written to the given block after each slice", () => {
-    const block = new Float64Array(new SharedArrayBuffer(schedCountersLength * 8 + 64), 64);
+    const block = new Float64Array(new SharedArrayBuffer(SCHED_COUNTERS_LENGTH * 8 + 64), 64);
     const s = createTestScheduler({ counters: block, gomaxprocs: 3 });
     s.go(() => s.makeChan().recv());
     s.go(() => {});

@@ -15,7 +15,7 @@ import {
   isMarker,
   isOwnSite,
   parseStack,
-  stackLines,
+  STACK_LINES,
   stackOfError,
   v8Error,
 } from "../src/frames.ts";
@@ -262,14 +262,14 @@ describe("the stack of an error", () => {
 describe("a stack", () => {
   it("may be cut if it has as many lines as the run loop requests", () => {
     const text = (lines: number) => `Error: x${"\n    at f (file.js:1:1)".repeat(lines)}`;
-    expect([0, 1, stackLines - 1, stackLines, stackLines + 1].map((n) => isCut(text(n)))).toEqual([
+    expect([0, 1, STACK_LINES - 1, STACK_LINES, STACK_LINES + 1].map((n) => isCut(text(n)))).toEqual([
       false,
       false,
       false,
       true,
       true,
     ]);
-    expect(isCut("\n".repeat(stackLines))).toBe(true);
+    expect(isCut("\n".repeat(STACK_LINES))).toBe(true);
     expect(isCut("")).toBe(false);
   });
 });
