@@ -1,14 +1,14 @@
-/** Heaps for tests. */
+/** Helpers that several tests share. */
 import type { Addr } from "@gort/memory";
 import { BumpHeap, createTypes, type TypedHeap } from "../src/index.ts";
 
-/** A heap of its own for each test: an arena frees nothing. */
+/** A new heap, one for each test: an arena frees nothing. */
 export function testHeap(): { heap: RecordingHeap; types: TypedHeap } {
   const heap = new RecordingHeap();
   return { heap, types: createTypes(heap) };
 }
 
-/** Counts what the typed layer asks for, and has a write barrier that is always on. */
+/** A heap that records the calls of the typed layer. Its write barrier is on, unless `barrier` is false. */
 export class RecordingHeap extends BumpHeap {
   readonly mallocs: [size: number, typ: number][] = [];
   readonly stores: [slot: number, value: number][] = [];
@@ -33,4 +33,20 @@ export class RecordingHeap extends BumpHeap {
   override writeBarrierEnabled(): boolean {
     return this.barrier;
   }
+}
+
+/** A value that TypeScript would refuse. */
+export const hostile = (v: unknown): never => v as never;
+
+/** The value as JSON reads it back. */
+export const json = (v: unknown): unknown => JSON.parse(JSON.stringify(v));
+
+/** The error that `f` throws. */
+export function thrown(f: () => unknown): unknown {
+  try {
+    f();
+  } catch (err) {
+    return err;
+  }
+  throw new Error("nothing was thrown");
 }
