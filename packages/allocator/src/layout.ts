@@ -399,8 +399,8 @@ export const MHEAP = defineStruct("mheap", {
   /** Bytes that may be mapped and hold physical pages; Infinity without a limit. */
   memoryLimit: "f64",
   /**
-   * Free bytes that the last scavenge could not release: refused, or claimed by another thread's page cache. A hint,
-   * read without the lock.
+   * Free bytes that the last scavenge could not release: refused, or claimed by another thread's page cache. Pages
+   * that have come back from a page cache since do not count. A hint, read without the lock.
    */
   stuckBytes: "f64",
   /** The scavenger's goals (0: never set) and its work since the last trace line. */

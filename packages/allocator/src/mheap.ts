@@ -23,7 +23,7 @@
  *     heap-counters.ts    bytes by use                      page-scavenger.ts   pages to the operating system
  *     operation.ts        what this thread is in            recovery.ts      what a killed thread leaves
  */
-import { hex, outOfMemory, throwFatal } from "@gort/base";
+import { hex, outOfMemory, popcount32, throwFatal } from "@gort/base";
 import { type LinearMemory, lock, unlock } from "@gort/memory";
 import { type HeapCounter, HeapCounters } from "./heap-counters.ts";
 import { growHeap } from "./heap-growth.ts";
@@ -414,8 +414,12 @@ export class MHeap {
 
   /** Takes the pages of a page cache back. Under the heap lock. */
   private unclaim(cache: number): void {
+    const { u32 } = this;
+    const free = cache + (PAGE_CACHE_AT.free >>> 2);
+    const npages = popcount32(u32[free]) + popcount32(u32[free + 1]);
     const scavenged = this.pages.unclaim(cache);
-    this.scavenger.pagesFreed(this.u32[cache] + PAGE_CACHE_PAGES);
+    this.scavenger.pagesFreed(u32[cache] + PAGE_CACHE_PAGES);
+    this.scavenger.pagesUnclaimed(npages - scavenged);
     this.counters.unclaimed(scavenged);
   }
 

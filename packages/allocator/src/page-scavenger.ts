@@ -57,6 +57,12 @@ export class PageScavenger {
     if (chunkEnd > this.u32[this.cursor]) this.u32[this.cursor] = chunkEnd;
   }
 
+  /** So many pages with physical memory came back from a page cache: a release finds them. Under the heap lock. */
+  pagesUnclaimed(npages: number): void {
+    const stuck = this.f64[this.stuckBytes];
+    if (stuck !== 0) this.f64[this.stuckBytes] = Math.max(0, stuck - npages * PAGE_SIZE);
+  }
+
   /**
    * Whether a free page without physical memory reads as zeros: always, until one was returned. (To ask the platform
    * earlier would load the package that releases.)
@@ -91,11 +97,9 @@ export class PageScavenger {
     while (released < nbytes) {
       this.heap.lock();
       const n = this.releaseOne(nbytes - released, align);
+      if (n === 0) this.f64[this.stuckBytes] = this.counters.counter("heapFree");
       this.heap.unlock();
-      if (n === 0) {
-        this.f64[this.stuckBytes] = this.counters.counter("heapFree");
-        break;
-      }
+      if (n === 0) break;
       released += n;
     }
     return released;

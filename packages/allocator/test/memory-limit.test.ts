@@ -173,6 +173,26 @@ describe("memory over the limit", () => {
     b.close();
   });
 
+  it("goes back when another thread's page cache has held it and gives it up", () => {
+    for (const [scavenges, holds] of [
+      [0, 1],
+      [1, 0],
+    ] as const) {
+      const a = heap();
+      a.share();
+      const threads = [a, createAllocator({ memory: a.mem })] as const;
+      a.free(a.malloc(8 * MiB));
+      threads[holds].mallocNoscan(4 * KiB); // the rest of its 64 pages is free, with physical memory
+      a.scavenger.memoryLimit = 0;
+      threads[scavenges].mallocgc(40 * KiB, 0, true);
+      expect(a.heap.counter("heapFree")).toBe(63 * 8 * KiB);
+      threads[holds].flushAll();
+      for (const b of threads) b.mallocgc(40 * KiB, 0, true);
+      expect(a.heap.counter("heapFree")).toBeLessThan(BATCH);
+      verifyHeap(a);
+    }
+  });
+
   it("of blocks by hand goes back as well", () => {
     const a = heap({ limit: 16 * MiB });
     for (const p of Array.from({ length: 32 }, () => a.malloc(MiB))) a.free(p);
