@@ -112,6 +112,15 @@ const scenes: Scene[] = [
       b.mallocNoscan(5000);
     },
   },
+  ...[64, 100_000].map((size) => ({
+    name: `an object of ${size} bytes after another thread has changed the sampling rate`,
+    before(b: Allocator, a: Allocator): Addr[] {
+      for (const n of [16, 128, 1000]) b.mallocNoscan(n);
+      a.setMemProfileRate(1);
+      return [];
+    },
+    op: (b: Allocator) => void b.mallocgc(size, 0, true),
+  })),
   {
     name: "a stack",
     before: warm,
