@@ -60,9 +60,9 @@ import { equal, must, verifySummaries } from "./verify-summaries.ts";
  *  6. The identities of HeapStats hold, and totalAlloc - totalFree = bytes in allocBits - slots claimed for later runs.
  *  7. Specials are sorted and point into their span.
  *  8. Blocks by hand: a list is as long as its accounts say, and its blocks are allocated in a span of its class. In
- *     swept spans the parked blocks are marked, and nothing else is. In a heap that was never collected, the bits of
- *     heapBits outside of pointerful spans are those of blocks in use. Each of these begins a slot that is allocated,
- *     on no list and in no run. heapBits is mapped there.
+ *     swept spans as many slots are marked as blocks are parked, or fewer after a collection. In a heap that was never
+ *     collected, the bits of heapBits outside of pointerful spans are those of blocks in use. Each of these begins a
+ *     slot that is allocated, on no list and in no run. heapBits is mapped there.
  */
 export function verifyHeap(a: Allocator): void {
   const walk = new HeapWalk(a);
@@ -280,11 +280,16 @@ class HeapWalk {
     const npages = this.word(s + MSPAN_AT.npages);
     const nelems = this.word(s + MSPAN_AT.nelems);
     const elemsize = this.word(s + MSPAN_AT.elemsize);
+    const start = this.word(s + MSPAN_AT.startAddr);
+    const limit = this.word(s + MSPAN_AT.limit);
+    const end = Math.min(start + nelems * elemsize, 0xffffffff);
     if (sizeclass === 0) {
       const one = nelems === 1 && elemsize === npages * PAGE_SIZE;
       must(one, () => `large span ${s}: ${nelems} of ${elemsize}`);
+      must(limit > start && limit <= end, () => `large span ${s}: limit ${limit} of ${start}..${end}`);
       return;
     }
+    must(limit === end, () => `span ${s}: limit ${limit}, not ${end}`);
     must(elemsize === classToSize[sizeclass], () => `span ${s}: elemsize ${elemsize} in class ${sizeclass}`);
     must(npages === classToAllocNPages[sizeclass], () => `span ${s}: ${npages} pages in class ${sizeclass}`);
     must(nelems === Math.floor((npages * PAGE_SIZE) / elemsize), () => `span ${s}: nelems ${nelems}`);
