@@ -63,11 +63,14 @@ export class Roots {
     if (!(lo > 0 && hi >= lo) || lo % 8 !== 0 || hi % 8 !== 0) {
       throw new RangeError(`gc: globals must be a range of 8-byte slots (got [${lo}, ${hi}))`);
     }
-    this.#append(lo, hi - lo);
-    return () => this.#remove(lo, hi - lo);
+    let entry = this.#append(lo, hi - lo);
+    return () => {
+      if (entry !== 0) this.#remove(entry);
+      entry = 0;
+    };
   }
 
-  #append(lo: number, bytes: number): void {
+  #append(lo: number, bytes: number): number {
     const u32 = this.#u32;
     const state = this.#state;
     if (state.globalsFree === 0) this.#makeEntries();
@@ -79,24 +82,20 @@ export class Roots {
     if (state.globals === 0) state.globals = entry;
     else u32[(state.globalsTail + GLOBAL_AT.next) >>> 2] = entry;
     state.globalsTail = entry;
+    return entry;
   }
 
-  /** Takes the first entry of this range off the list, if there is one. */
-  #remove(lo: number, bytes: number): void {
+  /** Takes an entry off the list. Does nothing if it is not on the list: a later collector has a list of its own. */
+  #remove(entry: number): void {
     const u32 = this.#u32;
     const state = this.#state;
-    for (
-      let prev = 0, entry = state.globals;
-      entry !== 0;
-      prev = entry, entry = u32[(entry + GLOBAL_AT.next) >>> 2]
-    ) {
-      if (u32[(entry + GLOBAL_AT.lo) >>> 2] !== lo || u32[(entry + GLOBAL_AT.bytes) >>> 2] !== bytes)
-        continue;
-      const next = u32[(entry + GLOBAL_AT.next) >>> 2];
+    for (let prev = 0, e = state.globals; e !== 0; prev = e, e = u32[(e + GLOBAL_AT.next) >>> 2]) {
+      if (e !== entry) continue;
+      const next = u32[(e + GLOBAL_AT.next) >>> 2];
       if (prev === 0) state.globals = next;
       else u32[(prev + GLOBAL_AT.next) >>> 2] = next;
       if (next === 0) state.globalsTail = prev;
-      this.#freeEntry(entry);
+      this.#freeEntry(e);
       return;
     }
   }

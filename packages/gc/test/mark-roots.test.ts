@@ -74,6 +74,17 @@ describe("globals", () => {
   });
 });
 
+describe("a range of globals that is registered twice", () => {
+  it("stays when one registration is taken back twice", () => {
+    const roots = rootsOf(rig());
+    const undo = roots.addGlobals(8, 24);
+    roots.addGlobals(8, 24);
+    undo();
+    undo();
+    expect(roots.globalsBytes).toBe(16);
+  });
+});
+
 describe("the roots of a cycle", () => {
   it("are globals, stacks and queued finalizers at once, and refs block by block", () => {
     const r = rig();

@@ -415,6 +415,18 @@ describe("a second collector over one heap", () => {
     verifyHeap(second);
   });
 
+  it("keeps its globals when the first one takes back the same range", () => {
+    const { a, gc, node, heapObjects } = rig();
+    const slots = a.mem.persistentAlloc(64, 8, "otherSys");
+    const undo = gc.addGlobals(slots, (slots + 64) as Addr);
+    const second = createCollector(a);
+    second.addGlobals(slots, (slots + 64) as Addr);
+    second.storePointer(slots, a.mallocTyped(node));
+    undo();
+    second.gc();
+    expect(heapObjects()).toBe(1);
+  });
+
   it("works after a fatal error has ended the first one", () => {
     const { a, gc, node, heapObjects } = rig();
     for (let i = 0; i < 1000; i++) a.mallocTyped(node);
