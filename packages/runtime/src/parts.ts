@@ -71,7 +71,7 @@ export class Parts {
     this.memory = memory;
     this.allocator = allocator;
     this.profiler = createProfiler(profilerOptions(this, options));
-    // The collector replaces this hook by one that calls it.
+    // Under allocfreetrace the collector replaces this hook by one that calls it.
     allocator.hooks.sampleMalloc = sampleMalloc(allocator, this.profiler);
     this.schedStats = new SchedStats(memory);
     const scheduler = createScheduler(schedulerOptions(this, runtime, options));

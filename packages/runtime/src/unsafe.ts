@@ -57,12 +57,10 @@ export function newRoot(ptr: Addr | number = 0): RootSlot {
 }
 
 /** Makes the root hold `ptr` instead. */
-/** Makes the root hold `ptr` instead. */
 export function setRoot(slot: RootSlot, ptr: Addr | number): void {
   currentRuntime().unsafe.setRoot(slot, ptr);
 }
 
-/** Frees a root of `newRoot`. */
 /** Frees a root of `newRoot`. */
 export function freeRoot(slot: RootSlot): void {
   currentRuntime().unsafe.freeRoot(slot);
