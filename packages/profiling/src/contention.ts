@@ -13,8 +13,8 @@
  * A recorder that is off takes no stack and no time: `record` returns after one comparison.
  *
  * Stacks of waits. A stack costs V8 thousands of nanoseconds, and an event of a channel lasts a hundred. Most
- * goroutines wait again and again at the same place, but only a stack proves it. At rate 1 every event has its own
- * stack, as in Go. With a `stackPeriod` above 1 the caller trades exactness for speed:
+ * goroutines wait again and again at the same place, but only a stack proves it. With the default `stackPeriod` of 1
+ * every event that is taken has its own stack, as in Go. With a larger one the caller trades exactness for speed:
  *
  *   1. An `EventPlace` stands for each goroutine and kind of wait. At first the stack of every event is taken.
  *   2. After `TRUST_AFTER` equal stacks in a row, the stack of one event in `stackPeriod` is taken, at random. The
@@ -56,7 +56,7 @@ export class EventPlace {
   left = 0;
 }
 
-/** What the recorders need from outside. */
+/** The services that the recorders need. */
 export interface EventSources {
   buckets: BucketTable;
   /** The bucket of the stack above the function `above`. */

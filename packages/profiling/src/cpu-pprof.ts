@@ -7,7 +7,7 @@ import { ProfileBuilder } from "./proto.ts";
 export interface ThreadProfile {
   name: string;
   profile: V8CPUProfile;
-  /** The labels at a time, in microseconds of V8's clock. The times that are asked for rise. */
+  /** The labels at a time, in microseconds of V8's clock. The times of successive calls must rise. */
   labels?: { at(us: number): LabelSet | null } | null;
 }
 

@@ -17,7 +17,7 @@ export interface CPUThread {
   stop(): SampledThread | null | Promise<SampledThread | null>;
 }
 
-/** The result of a thread: V8's profile, and which labels held when. */
+/** The result of a thread: V8's profile, and the changes of labels in that time. */
 export type SampledThread = V8CPUProfile & { labels?: readonly LabelChange[] };
 
 /** This thread. */

@@ -50,7 +50,7 @@ export class CPUProfiler {
   private hz = 0;
   private running: Running | null = null;
   private readonly threads = new Set<CPUThread>();
-  /** The set that was noted last. */
+  /** The label set that was noted last. */
   private noted: LabelSet | null = null;
   private readonly logs = new Set<LabelLog>();
 
@@ -77,7 +77,7 @@ export class CPUProfiler {
 
   /**
    * Samples a second of the profiles to come; 0: the default of 100. While a profile is being taken the rate cannot
-   * change: then it says so on standard error, as in Go.
+   * change: a call with a rate above 0 then prints Go's message to standard error.
    */
   setRate(hz: number): void {
     if (typeof hz !== "number" || Number.isNaN(hz)) {

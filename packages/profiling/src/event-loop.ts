@@ -39,7 +39,8 @@ interface Resource {
 
 const DEFAULT_RATE = 100_000;
 /**
- * Causes that are kept. 6 are enough for Node's own chains. A timer that makes the next timer for ever keeps no more.
+ * Length of the longest chain of causes. 6 are enough for Node's own chains. The bound keeps the chain short if each
+ * timer makes the next one.
  */
 const MAX_CAUSES = 6;
 /** Frames kept of the stack that made a resource. */
@@ -115,7 +116,7 @@ export class EventLoopProfiler {
     const { stack, table, walker, buckets } = this;
     let n = 0;
     let from = 0;
-    // Leave out Node's own innermost frames. If a stack has no others, use that of the cause.
+    // Leave out Node's own innermost frames. If a stack has no others, use the stack of its cause.
     for (let r: Resource | null = made; r !== null; r = r.cause) {
       n = walker.internSites(readSites(r.stack), stack);
       from = 0;

@@ -18,8 +18,8 @@ export function readTextFile(path: string, maxBytes = MAX_FILE_BYTES): string | 
   if (fs === undefined || path.length > MAX_PATH_LENGTH) return undefined;
   let fd: number | undefined;
   try {
-    // O_NONBLOCK: opening a pipe without a writer returns at once. The descriptor is looked at, not the path, which
-    // may change.
+    // O_NONBLOCK: opening a pipe without a writer returns at once. `fstat` checks the descriptor, since the path may
+    // name another file by then.
     fd = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
     const stat = fs.fstatSync(fd);
     if (!stat.isFile() || stat.size > maxBytes) return undefined;

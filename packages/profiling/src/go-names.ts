@@ -43,9 +43,9 @@ interface PackageRoot {
 }
 
 export interface PackageNamesOptions {
-  /** The main module's path or URL; default: the script Node was started with. */
+  /** The main module's path or URL; default: the script with which Node was started. */
   mainModule?: string | undefined;
-  /** Whether a source file is the runtime's own. Called before the built-in rule. */
+  /** Whether a source file is the runtime's own. `PackageNames` calls it before it applies its own rule. */
   isRuntime?: ((file: string) => boolean) | undefined;
 }
 
@@ -161,7 +161,7 @@ function escapeLast(path: string): string {
   return path.slice(0, at) + path.slice(at).replaceAll(".", "%2e");
 }
 
-/** What V8 knows of a function's name. */
+/** The facts that V8 gives about a function's name. */
 export interface V8Name {
   functionName: string;
   typeName: string;
@@ -171,7 +171,7 @@ export interface V8Name {
 }
 
 /**
- * The FUNCTION part of a name from what V8 says alone; "" for an anonymous function. `typeName` is the class of the
+ * The FUNCTION part of a name, from V8's facts alone; "" for an anonymous function. `typeName` is the class of the
  * receiver. For an inherited method that is the derived class; where the source can be read, `source-functions.ts`
  * finds the class that declares the method.
  */

@@ -1,6 +1,6 @@
 /**
- * What the package takes from its platform: Node's built-in modules. They are found without an import statement, so
- * that the same code loads in a browser, where each is undefined.
+ * The parts of the platform that the package uses: Node's built-in modules. They are found without an import statement,
+ * so that the same code loads in a browser, where each is undefined.
  */
 
 type Builtin<Id extends string> = Id extends "node:fs"

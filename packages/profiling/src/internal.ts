@@ -11,5 +11,5 @@ export { BucketTable } from "./bucket.ts";
 // For the benches: profiles of stacks that are made up.
 export { ProfileBuilder } from "./proto.ts";
 
-// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
+// This export makes the entry need the whole package. The build then makes one chunk, and a program loads fewer files.
 export { createProfiler } from "./profiler.ts";

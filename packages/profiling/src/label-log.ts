@@ -1,5 +1,5 @@
 /**
- * Which labels held when, while CPU profiles are taken.
+ * The log of label changes in a thread while a CPU profile is taken: it says which labels held at a time.
  *
  * A profile of several threads needs the changes of each. The code that changes labels in a thread is found through one
  * object of the thread's global scope, which another thread's inspector can read too.

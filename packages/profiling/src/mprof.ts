@@ -17,8 +17,7 @@
  * collection. We use Go's remedy: a profile shows the heap as of the end of the last completed collection. Every bucket
  * has four sets of counters. Cycle C is the number of mark phases that have ended.
  *
- *   future[(C+2) % 3]   allocations made in cycle C: they can die in cycle C+1 at the earliest, and the sweep after it
- *                       finds them
+ *   future[(C+2) % 3]   allocations made in cycle C: the sweep of cycle C+1 is the first that can find them dead
  *   future[(C+1) % 3]   frees found by the sweep of cycle C; they match the allocations of the cycle before
  *   active              the published counters
  *
@@ -64,7 +63,7 @@ export interface MemBucket {
   freeBytes: number;
 }
 
-/** What the memory profile needs from outside. */
+/** The services that the memory profile needs. */
 export interface MemProfileSources {
   buckets: BucketTable;
   /** The bucket for an object of `size` bytes that the present stack allocates. */
@@ -212,7 +211,7 @@ export class MemProfileRecorder {
   }
 }
 
-/** Returns the rate if it is one, else throws. */
+/** Throws unless `rate` is a rate; returns it. */
 export function checkRate(rate: number): number {
   const fault = `profiling: memProfileRate must be a whole number of bytes, 0 or more (got ${String(rate)})`;
   if (typeof rate !== "number") throw new TypeError(fault);

@@ -15,7 +15,7 @@ import { heapProfile } from "./protomem.ts";
 import { heapText } from "./text.ts";
 import type { V8HeapProfiler } from "./v8-heap.ts";
 
-/** What the profiles are written from. */
+/** The parts of a profiler from which the profiles are written. */
 export interface ProfileParts {
   table: PCTable;
   buckets: BucketTable;

@@ -43,7 +43,7 @@ const CALL_LENGTH = 5;
 /** Lines times this, plus columns, is one exact number: lines below 2^26, columns below 2^27. */
 const MAX_COLUMNS = 0x8000000;
 
-/** A frame that never appears in a stack: the builtin `next` between two generators, and the like. */
+/** A frame that never appears in a stack: the builtin `next`, `return` or `throw` between two generators. */
 export const ELIDED = 0;
 
 /** A goroutine's stack ends at this frame. */
@@ -52,7 +52,7 @@ const FLAG_BASE = 1;
 const FLAG_OWN_KNOWN = 2;
 const FLAG_OWN = 4;
 
-/** What is known of a frame before its source map and package are looked up. */
+/** The facts of a frame that are known before its source map and package are looked up. */
 export interface RawFrame {
   /** The JavaScript file, "" for code without one. */
   readonly script: string;
@@ -63,7 +63,7 @@ export interface RawFrame {
   readonly column: number;
 }
 
-/** A function: what Go calls runtime.Func. */
+/** A function: Go's runtime.Func. */
 export class Func {
   /** @internal */ readonly table: PCTable;
   /** @internal */ readonly entryPC: number;

@@ -83,7 +83,10 @@ export class NamedProfile {
     return gzip(encodeMessage(deltaProfile(before, decodeMessage(this.source.toBytes()))));
   }
 
-  /** Writes the profile as a file. If this fails (a full disk), no file is left under the name. */
+  /**
+   * Writes the profile as a file. If this fails (a full disk), an existing file of that name stays as it was, and no
+   * incomplete file is left.
+   */
   async writeFile(path: string, debug = 0): Promise<void> {
     await writeFileAtomically(path, await this.encode(debug));
   }

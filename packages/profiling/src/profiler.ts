@@ -65,7 +65,7 @@ export class Profiler {
   readonly caller: (skip?: number) => CallerInfo;
 
   /**
-   * Fills `pcs` with the return addresses of the calling stack and returns how many. Other than for `caller`, a skip
+   * Fills `pcs` with the return addresses of the calling stack and returns how many. Unlike in `caller`, a skip
    * of 0 is `runtime.Callers` itself, and 1 is the function that calls `callers`.
    */
   readonly callers: (skip: number, pcs: PCs) => number;
@@ -148,7 +148,7 @@ export class Profiler {
   /** Ends the CPU profile and writes it; without one, does nothing. Rejects if writing fails. */
   readonly stopCPUProfile = (): Promise<void> => this.cpu.stop();
 
-  /** Samples a second of the CPU profiles to come; 0: 100. */
+  /** Samples a second of the CPU profiles to come; 0: the default of 100. */
   readonly setCPUProfileRate = (hz: number): void => this.cpu.setRate(hz);
 
   /** Ends the profiles of V8's heap and of the event loop. `stopCPUProfile` ends a CPU profile. */
@@ -221,8 +221,8 @@ export class Profiler {
 
   /**
    * The memory profile, not scaled. `n` is the number of records. If `p` has room for all of them, they are put in
-   * its first `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, also records whose objects
-   * are all freed.
+   * its first `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, the profile includes records
+   * whose objects are all freed.
    */
   readonly memProfile = (
     p: (MemProfileRecord | null | undefined)[] | null,

@@ -1,7 +1,8 @@
 /**
- * Go's public records of profiles, with Go's names of fields, and the protocol by which they are filled: `n` is the
- * number of records; if the slice has room for all of them, its first `n` elements are filled and `ok` is true, else it
- * is left as it is.
+ * Go's public records of profiles, with Go's names of fields.
+ *
+ * The protocol by which they are filled: `n` is the number of records. If the slice has room for all of them, its first
+ * `n` elements are filled and `ok` is true. Otherwise the slice is left as it is.
  */
 import type { BucketTable } from "./bucket.ts";
 import type { EventRecorder } from "./contention.ts";
@@ -54,7 +55,7 @@ export interface Filled {
   ok: boolean;
 }
 
-/** The memory profile, not scaled. With `inuseZero`, also records whose objects are all freed. */
+/** The memory profile, not scaled. With `inuseZero`, it includes records whose objects are all freed. */
 export function fillMemRecords(
   table: PCTable,
   buckets: BucketTable,

@@ -1,7 +1,7 @@
 /**
  * Keeps the time that samples of the memory profile take within a budget.
  *
- * Why. A stack costs V8 ten microseconds, fifty times what it costs Go. A program that allocates 1 KiB in 20 ns would
+ * Why. A stack costs V8 ten microseconds, fifty times as much as Go. A program that allocates 1 KiB in 20 ns would
  * spend as much on samples as on allocations.
  *
  * Weight. By default samples take at most a fiftieth of the time. If they come faster, only one in w is taken, at
@@ -100,14 +100,14 @@ export class SampleBudget {
     this.cost += (this.options.now() - this.last - this.cost) * COST_GAIN;
   }
 
-  /** `elapsed`: ms since the reading of the clock before the last. */
+  /** The weight of the next samples. `elapsed`: ms between the last two readings of the clock. */
   private weightWithinBudget(elapsed: number): number {
     const { budget } = this.options;
     if (budget >= 1) return 1;
     const { interval, cost } = this;
     let weight = 1;
     while (weight < MAX_WEIGHT && interval * weight * budget < cost * AFTERMATH) weight *= 2;
-    // Only at a pace within the budget, time is left over.
+    // Time is left over only while samples come within the budget.
     if (weight === 1 && elapsed > 0) {
       this.credit = Math.min(this.burst, this.credit + (elapsed * budget) / (cost * AFTERMATH));
     }

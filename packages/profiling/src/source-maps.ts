@@ -71,7 +71,7 @@ function nodeMapper(file: string): Mapper | null {
   try {
     const find = builtin("node:module")?.findSourceMap;
     const map = find?.(file) ?? find?.(toPath(file));
-    // Node has made the sources absolute when it loaded the map.
+    // Node made the sources absolute when it loaded the map.
     return map ? traceMapper(map.payload, toPath(file)) : null;
   } catch {
     return null;
@@ -136,7 +136,7 @@ function decodeBase64(data: string): string {
 
 /**
  * Characters of mappings in a map. A mapping has at least 2 characters, and takes at least 40 bytes once it is decoded.
- * So a map at this limit takes 640 MB.
+ * So a map at this limit takes 640 MiB.
  */
 const MAX_MAPPINGS = 32 << 20;
 /** Lines of the JavaScript of a map. Each takes 24 bytes, even an empty one. */

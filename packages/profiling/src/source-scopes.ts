@@ -60,7 +60,7 @@ export interface Token {
 }
 
 export const NO_TOKEN: Token = { kind: "none", text: "", start: -1 };
-/** The text of the token `}` that closes an object literal. A division may follow it, other than after a block. */
+/** The text of the token `}` that closes an object literal. A division may follow it, but not the `}` of a block. */
 export const OBJECT_END = "}object";
 /** The key of a member with a computed name, before and after its `]`. */
 export const COMPUTED_OPEN = "[";

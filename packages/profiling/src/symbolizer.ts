@@ -1,7 +1,7 @@
 /**
- * From what V8 knows of a function or a place to what a profile prints: Go's name, and file and line of the source that
- * was written. The answers need files: source maps, scripts and package.json. So nothing here runs before a frame is
- * first printed.
+ * Makes the names and places that a profile prints from V8's facts of a function or a place: Go's name, and file and
+ * line of the source that was written. The answers need files: source maps, scripts and package.json. So nothing here
+ * runs before a frame is first printed.
  */
 import { OwnCode } from "@gort/base";
 import { readSites } from "./capture.ts";
@@ -28,7 +28,7 @@ export interface Symbolized {
 
 type SourcePlace = Omit<Symbolized, "func">;
 
-/** What V8 knows of a function. */
+/** The facts that V8 gives about a function. */
 export interface KnownFunction {
   readonly script: string;
   readonly functionName: string;

@@ -4,12 +4,13 @@
 import { type BucketTable, COUNTERS, MEM_KIND } from "./bucket.ts";
 import type { Profiler } from "./profiler.ts";
 
-// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
+// This export makes the entry need the whole package. The build then makes one chunk, and a program loads fewer files.
 export { createProfiler } from "./profiler.ts";
 
 /**
- * Checks the buckets of the memory profile: counters are whole numbers and not negative, no bucket has more frees than
- * allocations, objects have a size, and the list holds as many buckets as the header counts.
+ * Checks the buckets of the memory profile. Counters are whole numbers and not negative. No bucket has more frees than
+ * allocations, neither in all sets together nor in the published one. Sizes are not negative. The list holds as many
+ * buckets as the header counts.
  */
 export function verifyMemProfile(profiler: Profiler): void {
   const buckets: BucketTable = profiler.buckets;

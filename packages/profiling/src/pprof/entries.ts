@@ -41,7 +41,7 @@ import {
   SAMPLE_VALUE,
 } from "./schema.ts";
 
-/** What is done with the entries to which an entry refers: they are checked, or made. */
+/** Handles the entries to which an entry refers: checks them, or makes their objects. */
 export interface Resolver {
   /** The string whose number the present field holds. */
   string(r: Reader): string;

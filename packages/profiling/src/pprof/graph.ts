@@ -1,7 +1,7 @@
 /**
  * The graph of a profile. A *node* stands for all frames of one function name, an *edge* for the calls from one node to
- * another. Of a sample, the innermost node gets the value as *flat*. Each node on the stack gets it once as *cum*, and
- * each edge once as its weight.
+ * another. The innermost node of a sample gets the sample's value as *flat*. Each node on the stack gets it once as
+ * *cum*, and each edge once as its weight.
  */
 import { frameName, type PprofData, type PprofLine, type PprofLocation } from "./model.ts";
 

@@ -4,7 +4,10 @@
 import type { Reader } from "./reader.ts";
 import { ENTRY_ID } from "./schema.ts";
 
-/** Slots of a hash table for each entry. More slots make probes shorter, and cost 8 bytes each. */
+/**
+ * Slots of a hash table for each entry. More slots make probes shorter, and cost 8 bytes each, or 12 for ids above 32
+ * bits.
+ */
 const SLOTS_PER_ENTRY = 1.25;
 /** The first id that needs more than 32 bits. */
 const BIG_ID = 2 ** 32;
