@@ -23,7 +23,7 @@
  *     heap-counters.ts    bytes by use                      page-scavenger.ts   pages to the operating system
  *     operation.ts        what this thread is in            recovery.ts      what a killed thread leaves
  */
-import { hex, outOfMemory, popcount32, throwFatal } from "@gort/base";
+import { hex, outOfMemory, throwFatal } from "@gort/base";
 import { type LinearMemory, lock, unlock } from "@gort/memory";
 import { type HeapCounter, HeapCounters } from "./heap-counters.ts";
 import { growHeap } from "./heap-growth.ts";
@@ -48,7 +48,7 @@ import {
 import { forEachMCache } from "./mcache-list.ts";
 import { FixAlloc } from "./mfixalloc.ts";
 import { PageAlloc } from "./mpagealloc.ts";
-import { PAGE_CACHE_MAX, PAGE_CACHE_PAGES, PageCache } from "./mpagecache.ts";
+import { cachedPages, PAGE_CACHE_MAX, PAGE_CACHE_PAGES, PageCache } from "./mpagecache.ts";
 import { Operation } from "./operation.ts";
 import { makePageInfo, PAGE_INFO_NONE } from "./page-info.ts";
 import { PageScavenger } from "./page-scavenger.ts";
@@ -123,13 +123,8 @@ export class MHeap {
     this.specialalloc = new FixAlloc(mem, this.base + MHEAP_AT.specialalloc, SPECIAL.size, "otherSys");
     const mcacheSize = Math.ceil(MCACHE.size / MCACHE_ALIGN) * MCACHE_ALIGN;
     this.cachealloc = new FixAlloc(mem, this.base + MHEAP_AT.cachealloc, mcacheSize, "mcacheSys");
-    this.spanBits = new SpanBits(
-      mem,
-      this.base,
-      root.spanBits,
-      spanBitsBytes(mem.size, root.spanBits),
-      this.log,
-    );
+    const spanBitsSize = spanBitsBytes(mem.size, root.spanBits);
+    this.spanBits = new SpanBits(mem, this.base, root.spanBits, spanBitsSize, this.log);
     this.scavenger = new PageScavenger(this);
     if (isNew) this.initRecords();
     mem.rankLocks((addr) => lockRank(this, addr));
@@ -414,12 +409,9 @@ export class MHeap {
 
   /** Takes the pages of a page cache back. Under the heap lock. */
   private unclaim(cache: number): void {
-    const { u32 } = this;
-    const free = cache + (PAGE_CACHE_AT.free >>> 2);
-    const npages = popcount32(u32[free]) + popcount32(u32[free + 1]);
+    const npages = cachedPages(this.u32, cache);
     const scavenged = this.pages.unclaim(cache);
-    this.scavenger.pagesFreed(u32[cache] + PAGE_CACHE_PAGES);
-    this.scavenger.pagesUnclaimed(npages - scavenged);
+    this.scavenger.pagesUnclaimed(this.u32[cache] + PAGE_CACHE_PAGES, npages - scavenged);
     this.counters.unclaimed(scavenged);
   }
 

@@ -27,6 +27,11 @@ const FREE = PAGE_CACHE_AT.free >>> 2;
 const SCAV = PAGE_CACHE_AT.scav >>> 2;
 const FRESH = PAGE_CACHE_AT.fresh >>> 2;
 
+/** Pages of the cache at word `at`. Its thread may be taking some of them. */
+export function cachedPages(u32: Uint32Array, at: number): number {
+  return popcount32(u32[at + FREE]) + popcount32(u32[at + FREE + 1]);
+}
+
 export class PageCache {
   private readonly u32: Uint32Array;
   private readonly kernel: Kernel;

@@ -57,8 +57,12 @@ export class PageScavenger {
     if (chunkEnd > this.u32[this.cursor]) this.u32[this.cursor] = chunkEnd;
   }
 
-  /** So many pages with physical memory came back from a page cache: a release finds them. Under the heap lock. */
-  pagesUnclaimed(npages: number): void {
+  /**
+   * A page cache has given up its pages below pageEnd, npages of them with physical memory: a release finds these.
+   * Under the heap lock.
+   */
+  pagesUnclaimed(pageEnd: number, npages: number): void {
+    this.pagesFreed(pageEnd);
     const stuck = this.f64[this.stuckBytes];
     if (stuck !== 0) this.f64[this.stuckBytes] = Math.max(0, stuck - npages * PAGE_SIZE);
   }

@@ -194,9 +194,8 @@ class HeapWalk {
         central.partialUnswept(spc),
         central.fullSwept(spc),
         central.fullUnswept(spc),
-      ]) {
+      ])
         this.list(list);
-      }
       const empty = central.empty(spc);
       const last = this.list(empty);
       const tail = this.word(empty + MCENTRAL_AT.emptyTail - MCENTRAL_AT.empty);
@@ -280,13 +279,11 @@ class HeapWalk {
     const npages = this.word(s + MSPAN_AT.npages);
     const nelems = this.word(s + MSPAN_AT.nelems);
     const elemsize = this.word(s + MSPAN_AT.elemsize);
-    const start = this.word(s + MSPAN_AT.startAddr);
-    const limit = this.word(s + MSPAN_AT.limit);
+    const [start, limit] = [this.word(s + MSPAN_AT.startAddr), this.word(s + MSPAN_AT.limit)];
     const end = Math.min(start + nelems * elemsize, 0xffffffff);
     if (sizeclass === 0) {
-      const one = nelems === 1 && elemsize === npages * PAGE_SIZE;
-      must(one, () => `large span ${s}: ${nelems} of ${elemsize}`);
-      must(limit > start && limit <= end, () => `large span ${s}: limit ${limit} of ${start}..${end}`);
+      const ok = nelems === 1 && elemsize === npages * PAGE_SIZE && limit > start && limit <= end;
+      must(ok, () => `large span ${s}: ${nelems} of ${elemsize}, limit ${limit} of ${start}..${end}`);
       return;
     }
     must(limit === end, () => `span ${s}: limit ${limit}, not ${end}`);
