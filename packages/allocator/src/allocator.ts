@@ -201,7 +201,7 @@ export class Allocator extends Malloc {
     this.heap.operation.mustBeIdle(call);
   }
 
-  /** For a hook that is called in the middle of an operation: hooks.operationDone will be called after it. */
+  /** For a hook that is called in the middle of an operation: hooks.operationDone follows the operation. */
   deferReport(): void {
     this.heap.operation.defer();
   }

@@ -67,7 +67,7 @@ export function checkViewType(type: { readonly BYTES_PER_ELEMENT: number } | nul
   }
 }
 
-/** Of this or another copy of the package. */
+/** Whether x is a LinearMemory, of this or another copy of its package. */
 function isLinearMemory(x: unknown): x is LinearMemory {
   return typeof (x as Partial<LinearMemory> | null)?.root === "function";
 }

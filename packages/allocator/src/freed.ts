@@ -352,8 +352,8 @@ export class FreedLists {
   }
 
   /**
-   * Whether the block is on a list of its class. Other threads' lists may change meanwhile and lead anywhere, so a
-   * walk ends after twice the longest list.
+   * Whether the block is on a list of its class. Other threads' lists may change meanwhile and lead anywhere, so a walk
+   * ends after 2 * MAX_LISTED blocks, many times the length of a full list.
    */
   has(p: number, spanclass: number): boolean {
     const { u32 } = this;

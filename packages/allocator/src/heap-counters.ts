@@ -118,7 +118,7 @@ export class HeapCounters {
     this.released(bytes);
   }
 
-  /** So many bytes without physical memory come to the heap, or (negative) get some. */
+  /** So many bytes without physical memory come to the heap, or (negative) get physical memory. */
   released(bytes: number): void {
     this.add(MCACHE_AT.heapReleased, bytes);
     this.mem.stats.add("heapReleased", bytes);

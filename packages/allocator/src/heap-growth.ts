@@ -2,12 +2,12 @@
 import { CHUNK_BYTES, CHUNK_PAGES, MHEAP_AT, PAGE_SHIFT, PAGE_SIZE } from "./layout.ts";
 import type { MHeap } from "./mheap.ts";
 
-/** Bits of a page in both bit maps of the page allocator. */
+/** Bits that the two bit maps of the page allocator have for a page, together. */
 const BITMAP_BITS_PER_PAGE = 2;
 
 /**
- * Takes from the linear memory, in chunks, what the free pages at the end of the arena lack to npages. False if it has
- * no more. (Unlike Go, which asks for all of it: a linear memory has an end.)
+ * Takes chunks from the linear memory until npages pages are free at the end of the arena. False if the memory has no
+ * more. (Unlike Go, which asks for all of it: a linear memory has an end.)
  */
 export function growHeap(heap: MHeap, npages: number): boolean {
   const arenaEnd = (heap.base + MHEAP_AT.arenaEnd) >>> 2;

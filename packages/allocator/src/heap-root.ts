@@ -27,8 +27,8 @@ export type HeapRoot = Record<keyof typeof HEAP_ROOT.offsets, number>;
 export const ALLSPANS_CHUNK = 4096;
 
 /**
- * Entries of allspans: one for each page, and those that the mcaches of all threads that a memory can have take ahead.
- * A program that makes more mcaches than that runs out of span structs.
+ * Entries of allspans: one for each page, plus the structs that the largest number of mcaches can take ahead.
+ * A program that makes more than MAX_THREADS mcaches may run out of span structs.
  */
 export function allspansCapacity(size: number): number {
   return Math.ceil((size / PAGE_SIZE + MAX_THREADS * SPAN_BATCH) / ALLSPANS_CHUNK) * ALLSPANS_CHUNK;

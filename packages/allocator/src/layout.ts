@@ -28,14 +28,15 @@
  *
  *     allocBits   1 = the slot is handed out: to the program, or to the run that an mcache is cutting from.
  *                 Unlike Go's it is always exact, except for the unused tail of a current run and its rest.
- *     gcmarkBits  1 = marked by the running collection. All zero when no collection is in its mark phase.
+ *     gcmarkBits  1 = marked by a collection that runs, or whose sweep has not reached the span yet. In a swept span
+ *                 all are 0 until the next mark phase, except those of parked blocks (manual.ts).
  */
 import { defineStruct, f64s, u32s } from "@gort/memory";
 import { NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
 
 export const PAGE_SHIFT = 13;
 export const PAGE_SIZE = 1 << PAGE_SHIFT;
-/** Bit-map words are 8 bytes: the width of a pointer slot. */
+/** Bytes of a pointer slot: heapBits has one bit for each. */
 export const PTR_SIZE = 8;
 /** Bytes of heap that a word of heapBits describes, and the words for a page. */
 export const HEAP_BITS_WORD_BYTES = 32 * PTR_SIZE;
@@ -237,7 +238,10 @@ export const RECOVERY_LOG_AT = RECOVERY_LOG.offsets;
 export const LOG_PAGES_TAKEN = 1;
 export const LOG_PAGES_COUNTED = 2;
 
-/** The allocator's part of a P. Its owner alone changes it, or any thread while the world is stopped. */
+/**
+ * The allocator's part of a P. Its owner alone changes it, or any thread while the world is stopped. Exceptions:
+ * pages.free (mpagecache.ts) and owned (mcache-owner.ts).
+ */
 export const MCACHE = defineStruct("mcache", {
   /**
    * Slots of all span classes. Slot 0 (large, pointerful) stays empty, so that types that need the slow path name

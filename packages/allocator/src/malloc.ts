@@ -18,8 +18,8 @@
  *    span.
  * 3. The collector frees objects: it marks, then sweeps span by span, and nextRun finds a swept span's free slots
  *    again. In a heap without a collector the program frees them: see manual.ts.
- * 4. Every object is zeroed when it is handed out. A run is cleared as a whole when it is acquired, unless its span
- *    is known to be fresh from the operating system.
+ * 4. mallocgc hands objects out zeroed; only a large object without pointers may keep old contents (zero = false). A
+ *    run is cleared as a whole when it is acquired, unless its span is known to be fresh from the operating system.
  *
  * ## Ownership
  * - An mcache belongs to its thread, with its page cache, its spare span structs and its share of the heap's
@@ -27,32 +27,32 @@
  * - A span on a list belongs to the list's lock, a cached span to the mcache, a span that is being swept to the
  *   sweeper.
  * - The page allocator and the free lists of structs belong to the heap lock.
- * - Mark bits belong to all threads while a collection marks. A word of them is changed atomically unless all of
- *   its bits belong to one run.
+ * - Mark bits belong to all threads while a collection marks. A word of them is changed by an atomic read-modify-write
+ *   unless all of its bits belong to one run or to one large object. Then a store is enough.
  *
  * The order of locks is the table in @gort/memory's lockrank.ts; createAllocator({ staticLockRanking: true })
  * checks it.
  *
  * ## Hooks
  * What the allocator calls (hooks.ts: sweeps, samples, triggers, reports) never comes back into the middle of an
- * operation. An operation reads and checks, then changes memory with only sweeping in between, then reports. While
- * it runs, heap.operation names it, and an entry that finds it named throws: a re-entered mcache would hand out one
- * object twice. Reports that come up on the way (a sweep that has ended, growth, a refused release) are noted in
- * heap.operation, and finish gives them. The fast paths ask nothing: they touch only free slots of a run, which no
- * operation has in hand.
+ * operation. An operation reads and checks, then changes memory with only sweeping in between, then reports. While it
+ * runs, heap.operation names it, and an entry that finds it named throws: a re-entered mcache would hand out one object
+ * twice. Reports that come up on the way (a sweep that has ended, growth, a refused release) are noted in
+ * heap.operation, and its report passes them on when the operation has ended. The fast paths ask nothing: they touch
+ * only free slots of a run, which no operation has in hand.
  *
  * ## Threads that die
  * A crash or worker.terminate() ends a thread between any two stores, and its mcache stays behind with free slots,
- * pages and structs. Another thread takes the mcache over (mcache-owner.ts). It needs to know what the dead thread
- * was doing, so in a heap that threads share each thread logs its changes in its mcache before it makes them. By
- * the log they are completed or undone: see recovery.ts.
+ * pages and structs. Another thread takes the mcache over (mcache-owner.ts). It needs to know what the dead thread was
+ * doing, so in a heap that threads share each thread logs its changes in its mcache before it makes them. recovery.ts
+ * completes or undoes these changes by the log.
  *
  * ## State
- * All state of the heap is in the linear memory, found from one root (heap-root.ts), so that any thread that
- * attaches has all of it. A thread keeps these in JS objects, and no other thread needs them: the operation that it
- * is in (operation.ts), results of the call that runs, copies of constants, hints that only save work, and under
- * checks the blocks that it has allocated (block-checks.ts). The hooks and the clock are JS functions, and so belong
- * to their thread.
+ * All state of the heap is in the linear memory, found from one root (heap-root.ts), so that any thread that attaches
+ * has all of it. A thread keeps these in JS objects, and no other thread needs them: the operation that it is in
+ * (operation.ts), results of the call that runs, copies of constants, hints that only save work, whether its allocator
+ * is closed, and under checks the blocks that it has allocated (block-checks.ts). The hooks and the clock are JS
+ * functions, and so belong to their thread.
  *
  * Unlike Go: mark bits and pointer bits stand in side tables, not inside the span (prototypes marked faster that
  * way). So a span holds up to 3 % more objects, HeapInuse is at most Go's, and the tables count in GCSys. Metadata
@@ -130,7 +130,7 @@ export class Malloc {
   private readonly gcPhase: number;
   private readonly operation: Operation;
 
-  /** mcache: 0, or that of a dead thread, which is made an allocator for to empty it (emptyMCache). */
+  /** mcache: 0, or the mcache of a dead thread, which emptyMCache empties through this allocator. */
   constructor(mem: LinearMemory, seed: number, mcache: number, emptyMCache: EmptyMCache) {
     this.mem = mem;
     this.hooks = defaultHooks();
@@ -217,8 +217,8 @@ export class Malloc {
   }
 
   /**
-   * Puts a tiny object into the current block if it fits, aligned to the power of two, up to 8, that divides its
-   * size.
+   * Puts a tiny object into the current block if it fits, aligned to the largest power of two, up to 8, that divides
+   * its size.
    */
   private mallocTiny(size: number): Addr {
     if (size === 0) return this.zerobase;

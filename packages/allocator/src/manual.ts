@@ -2,10 +2,9 @@
  * malloc and free: the heap used by hand, without a collector.
  *
  * A block in use has a bit set in heapBits, which has one for each 8 bytes of heap. Spans without pointers have no
- * other use for it. The bit of a block's first word is 1 while the program has the block; all others are 0. So free
- * needs one look to know that an address is the start of a block in use. It was not freed before, is not inside a
- * block, belongs to no other owner and is no slot that was never handed out. free needs neither the span nor a
- * division for it.
+ * other use for it. The bit of a block's first word is 1 while the program has the block; all others are 0. So one look
+ * tells free that an address is the start of a block in use: handed out, not freed before, not inside a block, and of
+ * no other owner. free needs neither the span nor a division for it.
  *
  * A freed block goes to a list of its class in the mcache (freed.ts), last in, first out, linked through its first
  * word. malloc takes from there before it cuts from the run. To its span a block on a list stays allocated:
@@ -45,7 +44,7 @@
  * a call, and took 2.5 times as long. A word in front of each block, as C's allocators have, would need other size
  * classes.
  *
- * Sources: Go's size classes; the lists are those of D. Leijen et al., Mimalloc, less their pages.
+ * Sources: Go's size classes; the lists are those of D. Leijen et al., Mimalloc, without its pages.
  */
 import { hex, throwFatal } from "@gort/base";
 import type { Addr, Kernel } from "@gort/memory";

@@ -4,8 +4,8 @@
  * MCACHE.owned is the number of the owner, 0 if there is none. An mcache without an owner is empty, but for parked
  * blocks (freed.ts), and waits for the next thread. It keeps the counters of its earlier owners.
  *
- *     attach    takes an mcache without owner, else one whose owner has ended (as far as the system tells), else a
- *               new one
+ *     attach    takes an mcache without owner, or else the mcache of an owner that has ended (as far as the system
+ *               tells), or else a new one
  *     close     empties the mcache and gives it up
  *     death     another thread takes the mcache over. It sets its own number as owner by compare-and-swap, so that only
  *               one thread does so, recovers the mcache (recovery.ts), empties it and gives it up
@@ -19,7 +19,7 @@ import type { MHeap } from "./mheap.ts";
 /** Recovers an mcache whose owner is dead, empties it and gives it up. */
 export type EmptyMCache = (mem: LinearMemory, mcache: number) => void;
 
-/** Takes the mcache of a thread that has ended over. False if the thread isn't its owner. */
+/** Takes over the mcache of a thread that has ended. False if the thread isn't its owner. */
 export function takeOver(mem: LinearMemory, mcache: number, owner: number, empty: EmptyMCache): boolean {
   const { owned } = MCACHE_AT;
   if (owner === 0 || mem.u32[(mcache + owned) >>> 2] !== owner) return false;
@@ -57,7 +57,7 @@ export function takeOverThread(heap: MHeap, thread: number, empty: EmptyMCache):
     );
   }
   forEachMCache(heap, (c) => takeOver(mem, c, thread, empty), undefined);
-  // Last: no thread waits for one that is known to have ended, and any thread may take its mcaches over.
+  // Last: from here on no thread waits for the ended thread, and any thread may take its mcaches over.
   mem.threadExited(thread);
 }
 
@@ -86,7 +86,7 @@ function acquireMCache(heap: MHeap, empty: EmptyMCache): number {
       "allocator: memory has an allocator that was not shared: call its share() before attaching",
     );
   }
-  // Unless one is free, the first dead owner's becomes so.
+  // Stops at the first mcache without owner. The mcache of a dead owner that comes before it becomes one.
   findMCache(heap, (c) => {
     const owner = ownerOf(c);
     if (owner === 0) return true;

@@ -49,7 +49,7 @@ const WORK_MS = 1;
 const IDLE_MS = 1000;
 
 export interface ScavengePace {
-  /** Goal of the cycle that begins, and of the one that ended; 0 if there was none. */
+  /** Goals of the cycle that begins and of the cycle that ended; 0 if there was none. */
   heapGoal: number;
   lastHeapGoal: number;
   /** heapInUse when the last mark phase ended. */
@@ -184,9 +184,9 @@ export class Scavenger {
   }
 
   /**
-   * Called at the end of an allocation. The heap has grown by so many bytes, which hold no physical pages yet but
-   * soon will. As many free bytes beyond the goal go back in exchange. Over the memory limit, the difference goes
-   * in any case.
+   * Called at the end of an allocation. The heap has grown by so many bytes, which hold no physical pages yet but soon
+   * will. As many free bytes beyond the goal go back in exchange. Over the memory limit, the difference and a
+   * LIMIT_BATCH go in any case.
    */
   #giveBack(grown: number, overLimit: boolean): void {
     const start = this.#clock();

@@ -8,10 +8,10 @@
  *
  * A swept span without objects is *retained*: it stays a span of its class, on mcentral's empty list, but its pages
  * count as free. Most are wanted by the same class soon, and then neither the page allocator nor the tables are
- * touched. Before the heap grows or is scavenged, retained spans are really freed, so HeapSys does not depend on them.
+ * touched. Before the heap grows (see SHORT_RUN) or is scavenged, they are freed, so HeapSys hardly depends on them.
  *
- * needzero: a span is known zero in two cases. All its pages held no physical memory, and the platform's release gives
- * zeros back. Or it lies above zeroedBase, where no page was ever handed out.
+ * needzero: a span is known zero in two cases. None of its pages held physical memory, and either the heap has released
+ * none yet, or released pages read as zeros. Or it lies above zeroedBase, where no page was ever handed out.
  *
  * The parts of the heap:
  *
@@ -21,7 +21,7 @@
  *     span-bits.ts        mark and alloc bits               span-plan.ts     the span that is being made
  *     heap-growth.ts      more pages                        heap-locks.ts    which lock is where
  *     heap-counters.ts    bytes by use                      page-scavenger.ts   pages to the operating system
- *     operation.ts        what this thread is in            recovery.ts      what a killed thread leaves
+ *     operation.ts        what this thread is doing         recovery.ts      what a killed thread leaves
  */
 import { hex, outOfMemory, throwFatal } from "@gort/base";
 import { type LinearMemory, lock, unlock } from "@gort/memory";
@@ -97,7 +97,7 @@ export class MHeap {
   private readonly zeroedBase: number;
   /** The span that is being made. */
   private readonly plan = new SpanPlan();
-  /** What the last failed attempt to make a span had too little of: for a message. */
+  /** The part that the last failed attempt to make a span lacked, for a message. */
   private lacking = "pages";
 
   constructor(mem: LinearMemory, hooks: AllocatorHooks, rootAddr: number) {
@@ -241,7 +241,7 @@ export class MHeap {
     }
     if (s === 0) s = this.allocGrowing(plan);
     if (s === 0) {
-      // The heap can't grow: what other threads have put aside is all there is.
+      // The heap can't grow: the only pages left are those that other threads have put aside.
       this.freeRetained(Number.POSITIVE_INFINITY);
       this.unclaimAll();
       s = this.allocGrowing(plan);
@@ -325,7 +325,7 @@ export class MHeap {
     const { u32, pages, zeroedBase } = this;
     const { npages } = plan;
     let page = pages.alloc(npages);
-    // What the page cache holds may be what a larger run lacks.
+    // A larger run may need the pages of the page cache.
     if (page === 0 && !this.pageCache.empty) {
       this.unclaim(this.pageCache.at);
       page = pages.alloc(npages);

@@ -18,14 +18,14 @@
  * the next). The first sum that reaches npages is the answer. If an entry's own max reaches it first, go down into
  * that entry. A chunk that was never grown has an all-zero summary: nothing free.
  *
- * searchAddr is a hint: no page below it is free. It moves down when pages are freed, and up when the search finds
- * that the first free page is higher. So a full low heap isn't walked again and again.
+ * The hint `search` (Go's searchAddr) is a page below which no page is free. It moves down when pages are freed, and up
+ * when the search finds that the first free page is higher. So a full low heap isn't walked again and again.
  *
  * Spans of a few pages come and go by the thousand in each collection. Two things make them cheap:
  *
  * - Each mcache claims 64 pages at once, two words of the bit map, and cuts small spans from them without the heap
  *   lock (mpagecache.ts). They are in use here, and free in all figures.
- * - Freeing and claiming only note the chunk as dirty. The next search brings the summaries up to date.
+ * - Claiming, and freeing up to 8 pages, only note the chunk as dirty. The next search brings the summaries up to date.
  *
  * Unlike Go: three levels of plain words instead of five of packed 64-bit ones (4 GiB needs no more).
  *

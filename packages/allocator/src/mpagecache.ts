@@ -5,7 +5,7 @@
  * pages.
  *
  * A bit is set in `free` exactly while the page is the cache's. scav tells which of the pages hold no physical
- * memory, so that this is still known when they go back. layout.ts draws both words.
+ * memory, so that this is still known when they go back. layout.ts declares both.
  *
  * Under the heap lock any thread may take the pages back for the heap (PageAlloc.unclaim): it exchanges `free` for
  * 0. So in a heap that threads share the owner takes pages by compare-and-swap. The owner alone changes all the

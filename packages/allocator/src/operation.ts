@@ -42,7 +42,7 @@ export class Operation {
     this.busy = "";
   }
 
-  /** Throws the fatal error if this thread is in the middle of an operation. `call` says what was going to be done. */
+  /** Throws the fatal error if this thread is in the middle of an operation. `call` names the call that is refused. */
   mustBeIdle(call: string): void {
     if (this.busy !== "") this.refuse(call);
   }

@@ -13,8 +13,8 @@ import { type PageAlloc, scavengeableLength, scavengeablePage } from "./mpageall
 import type { Operation } from "./operation.ts";
 
 /**
- * Bytes released at a time beyond what a memory limit asks for. A search gives the page cache back; with this reserve
- * it serves half a page cache of new spans. More: more pages to touch anew.
+ * Bytes released at a time beyond what a memory limit asks for. A search gives the page cache back, and this reserve
+ * lets one search serve half a page cache of new spans. More: more pages to touch anew.
  */
 export const LIMIT_BATCH = 256 << 10;
 
@@ -92,8 +92,8 @@ export class PageScavenger {
   }
 
   /**
-   * Returns free pages until nbytes are returned or none is left. The result is the bytes returned. Page caches and
-   * retained spans have been given back by the caller.
+   * Returns free pages until nbytes are returned or none is left. The result is the bytes returned. The caller has
+   * given page caches and retained spans back.
    */
   release(nbytes: number): number {
     const align = Math.max(1, this.mem.pageSizeOS / PAGE_SIZE);

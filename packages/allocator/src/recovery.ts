@@ -138,7 +138,7 @@ export class RecoveryLog {
     if (this.u32[this.shared] !== 0) this.u32[this.log + LOG_SPAN] = s;
   }
 
-  /** The block of bits is going to leave the mcache's list. (Logged always: a store costs less than the question.) */
+  /** The block of bits is going to leave the mcache's list. (Logged always: a store costs less than the check.) */
   bitsTaken(bits: number): void {
     this.u32[this.log + LOG_BITS] = bits;
   }
@@ -319,7 +319,7 @@ function inSlot(dead: Allocator, s: number): boolean {
   return u32[dead.cache.slots + spanclass * SLOT_WORDS + SLOT_SPAN] === s;
 }
 
-/** Takes back what a span that was being made has got so far. */
+/** Takes back the parts of an unfinished span: its struct, bits and pages, as far as the thread had taken them. */
 function finishMaking(dead: Allocator, s: number, log: number): void {
   const { heap } = dead;
   const { u32, f64 } = dead.mem;

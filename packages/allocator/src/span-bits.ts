@@ -27,7 +27,7 @@ import { MARK_BITS_ALIGN_SHIFT, MARK_BITS_LIMIT } from "./page-info.ts";
 import type { RecoveryLog } from "./recovery.ts";
 import { classToNElems } from "./sizeclass.ts";
 
-/** The regions are touched, and counted, by as many bytes at a time. */
+/** The regions are touched, and counted, in pieces of this many bytes. */
 const CHUNK = 8192;
 const FRAME = 128;
 /** log2 of the smallest block: each is aligned to it. */

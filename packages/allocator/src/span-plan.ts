@@ -1,5 +1,5 @@
 /**
- * What a new span is going to be: one description, from the request to the finished span.
+ * The description of a span that is being made, from the request to the finished span.
  *
  * A heap has one SpanPlan and fills it anew for each span, so that making a span allocates no JS object. It never
  * makes two spans at once: nothing that runs while a span is made makes another.

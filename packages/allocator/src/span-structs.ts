@@ -1,8 +1,9 @@
 /**
  * Span structs: a stock in each mcache, which needs no lock, filled from the heap's free list.
  *
- * A struct is reused, never given back. allspans lists every struct ever made, once: a struct keeps its place there,
- * mspan.index - 1, over all its lives. So a walk over allspans meets every span, and the struct of a dead one.
+ * Structs are reused; their memory is never given back. allspans lists every struct ever made, once: a struct keeps its
+ * place there, mspan.index - 1, over all its lives. So a walk over allspans meets every span, and the struct of a dead
+ * one.
  */
 import type { LinearMemory } from "@gort/memory";
 import { ALLSPANS_CHUNK, allspansCapacity } from "./heap-root.ts";
