@@ -51,7 +51,7 @@ import { isWasmMemory, type WasmMemory } from "./wasm-host.ts";
 const ROOTS = (CONTROL_BASE + CONTROL.offsets.roots) >>> 2;
 
 export class LinearMemory {
-  /** null where the platform granted an (Shared)ArrayBuffer only; the JS kernel is used then. */
+  /** null where the platform granted only a plain (Shared)ArrayBuffer: then the kernel is in TypeScript. */
   readonly memory: WasmMemory | null;
   readonly buffer: ArrayBufferLike;
   readonly size: number;

@@ -1,10 +1,10 @@
 /**
  * Declarations of the structs that live in linear memory. Code declares a struct once, by field name and width, and
- * reads `u32[(span + MSPAN.npages) >>> 2]`, never a bare number. Fields have the order of the declaration and C's
- * alignment, so a declaration is also the drawing of the struct.
+ * reads `u32[(span + MSPAN.offsets.npages) >>> 2]`, never a bare number. Fields have the order of the declaration and
+ * C's alignment, so a declaration is also the drawing of the struct.
  */
 
-/** Width of a field: `bytes(n)` and `u32s(n)` are arrays, a StructType embeds another struct. */
+/** Width of a field: `u32s(n)` and `f64s(n)` are arrays, a StructType embeds another struct. */
 export type FieldType = "u8" | "u16" | "u32" | "i32" | "f32" | "f64" | FieldArray | StructType<string>;
 
 export interface FieldArray {

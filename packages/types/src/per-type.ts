@@ -1,4 +1,4 @@
-/** The things that one heap makes once per type: see TypeCache for the object that keeps them. */
+/** The objects that one heap makes once per type. TypeCache keeps them. */
 import type { Home, RefBase, Root, Roots, ViewBase } from "./cell.ts";
 import type { Codec } from "./codec.ts";
 import type { Heap } from "./heap.ts";

@@ -4,7 +4,7 @@
  *   type.ts          a type: size, alignment, fields, pointer mask; it belongs to no heap
  *   declare.ts       pointer(), slice(), array(), struct(); identical.ts which types are identical
  *   codec.ts         how a value is read from and written to an address; the steps of a store
- *   scalar-codec.ts  the codecs of scalars; text.ts UTF-8
+ *   scalar-codec.ts  the codecs of scalars; string-codec.ts of string and bytes; bytes.ts UTF-8
  *   composite.ts     structs and arrays from plain objects and lists; pointer-codec.ts, slice-codec.ts, raw-codec.ts
  *   cell.ts          handles: Root, Ref, View, and their ownership of roots
  *   slice.ts         slices; growslice.ts their growth
