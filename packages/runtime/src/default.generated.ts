@@ -144,8 +144,8 @@ export function toBytes(text: string): Slice<typeof uint8> {
 
 /**
  * The memory profile, not scaled. `n` is the number of records. If `p` has room for all of them, they are put in
- * its first `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, also records whose objects
- * are all freed.
+ * its first `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, the profile includes records
+ * whose objects are all freed.
  */
 export function memProfile(
   p: (MemProfileRecord | null | undefined)[] | null,
@@ -183,7 +183,7 @@ export function threadCreateProfile(p: (StackRecord | null | undefined)[] | null
   return currentRuntime().profiler.threadCreateProfile(p);
 }
 
-/** Samples a second of the CPU profiles to come; 0: 100. */
+/** Samples a second of the CPU profiles to come; 0: the default of 100. */
 export function setCPUProfileRate(hz: number): void {
   currentRuntime().profiler.setCPUProfileRate(hz);
 }

@@ -143,8 +143,8 @@ export abstract class RuntimeMethods {
 
   /**
    * The memory profile, not scaled. `n` is the number of records. If `p` has room for all of them, they are put in
-   * its first `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, also records whose objects
-   * are all freed.
+   * its first `n` elements and `ok` is true, else `p` is left as it is. With `inuseZero`, the profile includes records
+   * whose objects are all freed.
    */
   memProfile(
     p: (MemProfileRecord | null | undefined)[] | null,
@@ -173,7 +173,7 @@ export abstract class RuntimeMethods {
     return this.profiler.threadCreateProfile(p);
   }
 
-  /** Samples a second of the CPU profiles to come; 0: 100. */
+  /** Samples a second of the CPU profiles to come; 0: the default of 100. */
   setCPUProfileRate(hz: number): void {
     this.profiler.setCPUProfileRate(hz);
   }

@@ -14,8 +14,8 @@
  *     start of a cycle             -> the pools of sync.Pool age
  *     profiler.symbolize           -> names and TypeScript lines in the scheduler's dumps
  *     scheduler's goroutines       -> the profiler's `goroutine` profile; their waits its `block` profile
- *     scheduler.hooks.mutexEvent   -> the profile `mutex`; scheduler.onSwitch -> labels of the CPU profile, while
- *     it runs
+ *     scheduler.hooks.mutexEvent   -> the profile `mutex`
+ *     scheduler.onSwitch           -> labels of the CPU profile, while it runs
  */
 import { type Allocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
 import type { CollectorEvents, CollectorOptions, World } from "@gort/gc";

@@ -6,11 +6,9 @@
  * for a request. The mode says which evidence is enough:
  *
  *     certain   The event loop is about to end while no goroutine is runnable (Node's "beforeExit"). No callback is
- *     left
- *               that could wake one.
+ *               left that could wake one.
  *     eager     No goroutine is runnable or sleeps, no system call or host source is open, and no host code awaits an
- *     op.
- *               This is right at once for a program that uses no callbacks of the host, and wrong for all others.
+ *               op. This is right at once for a program that uses no callbacks of the host, and wrong for all others.
  *     warn      As certain. Also, a program that looks dead in the sense of "eager" for `WARN_MS` gets one dump of all
  *               goroutines.
  *     off       No verdict.

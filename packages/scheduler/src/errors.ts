@@ -6,7 +6,7 @@ export function usedAfterClose(what: string): TypeError {
   return new TypeError(`scheduler: use of a scheduler after its close (${what})`);
 }
 
-/** What to do when two copies of the package meet. */
+/** The end of an error text about an object of another copy of the package. */
 export const otherCopy =
   "belongs to another copy of @gort/scheduler: install one version, and bundle it once";
 

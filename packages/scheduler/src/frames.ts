@@ -257,7 +257,7 @@ function filePath(file: string): string {
 
 /**
  * Folder of this package. Its frames are left out, as Go leaves out those of its runtime. Null if the package is
- * bundled into other code: then owncode.ts knows its places there.
+ * bundled into other code: then `OwnCode` of @gort/base knows its places there.
  */
 const own = /^(.*\/scheduler\/)(?:src|dist)\/[^/]*$/.exec(filePath(import.meta.url))?.[1] ?? null;
 

@@ -1,6 +1,6 @@
 /**
- * The body of a goroutine: from the function that `go` takes to the generator that the run loop resumes. And the handle
- * that `go` returns.
+ * Makes the body of a goroutine, the generator that the run loop resumes, from the function that `go` takes. Has the
+ * handle that `go` returns.
  */
 
 import { FatalError } from "@gort/base";
@@ -45,7 +45,7 @@ export function* unwindBody(
 const finished: IteratorResult<unknown, unknown> = { done: true, value: undefined };
 
 /**
- * The first run of a goroutine: calls its function, and enters the body if the function is a generator function. Its
+ * The first run of a goroutine: calls its function, and enters the body if the function returns one. The function's
  * name is a marker, as the run loop's is (frames.ts), so that a stack ends at the same place in the first run and in
  * later ones.
  */

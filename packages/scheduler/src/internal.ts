@@ -1,4 +1,4 @@
-/** For sibling packages; may change with any release. Today all of it is for `@gort/runtime`. */
+/** For sibling packages; may change with any release. All of it is for `@gort/runtime`. */
 
 // runtime: tests of values from programs
 export { HChan } from "./chan.ts";
@@ -62,5 +62,6 @@ export {
   systemFunc,
 } from "./traceback.ts";
 
-// Every entry needs all of the scheduler: it is then built as one chunk, and constants fold only within a chunk.
+// This export makes the entry need the whole package. The build then makes one chunk: constants fold only within a
+// chunk, and a program loads fewer files.
 export { Scheduler } from "./scheduler.ts";

@@ -1,8 +1,8 @@
 /**
  * Chooses the waits for locks that are timed, by a token bucket.
  *
- * All waits are timed until more than one in 10 us comes for long. Then about one in 16 of the waits shorter than
- * `LONG_LOCK_MS` is timed, at random, and stands for the waits before it.
+ * The bucket refills at one token in 10 us. While it has tokens, all waits are timed. When it is empty, about one in 16
+ * of the waits shorter than `LONG_LOCK_MS` is timed, at random, and stands for the waits before it.
  */
 
 /** Burst size of the token bucket: so many waits are all timed. */

@@ -16,7 +16,7 @@ export class LongRuns {
     this.print = print;
   }
 
-  /** `g` ends. Its record may be in use again when the time that it took is known. */
+  /** Notes the end of `g`: when its running time is known, its record may belong to another goroutine. */
   exited(g: G): void {
     this.lastExit = { goid: g.goid, site: g.site };
   }

@@ -156,8 +156,8 @@ export function disarm(): void {
 }
 
 /**
- * Checks that `op` may start, disarms it and returns its goroutine. One that has closed its scheduler is dead and runs
- * on.
+ * Checks that `op` may start, disarms it and returns its goroutine. A goroutine that has closed its scheduler is dead,
+ * but runs on and may start ops.
  */
 export function begin(op: Op<unknown>): G {
   const m = m0;

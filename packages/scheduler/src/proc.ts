@@ -11,16 +11,16 @@
  *   3. The loop takes the head of the global queue at each 61st tick. Otherwise it takes `runnext`, which inherits the
  *      time slice and so does not count as a tick; else the head of the ring; else a batch from the global queue.
  *   4. Two goroutines that ready each other through `runnext` would starve all others. If the tick has not moved for 10
- *      ms, the goroutine in `runnext` goes to the global queue, as one that sysmon preempts in Go.
+ *      ms, the goroutine in `runnext` goes to the global queue, as a goroutine does that sysmon preempts in Go.
  *   5. If steps take long, 61 ticks are seconds. A head of the global queue that has waited there for 10 ms moves to
  *      the ring.
  * Goroutines that host code starts or readies go to the tail of the ring: no goroutine runs whose time slice they could
  * inherit.
  *
  * The host loop:
- *   1. If a goroutine becomes runnable while the scheduler is idle, it queues a slice. If the last turn of the event
- *      loop began less than 10 ms ago, the slice is a microtask, otherwise a task. So promises and goroutines together
- *      cannot starve the host.
+ *   1. If a goroutine becomes runnable while the scheduler is idle, the scheduler queues a slice. If the last turn of
+ *      the event loop began less than 10 ms ago, the slice is a microtask, otherwise a task. So promises and goroutines
+ *      together cannot starve the host.
  *   2. A slice runs goroutines for `SLICE_MS`. Then the others wait for the next task: timers, I/O and rendering come
  *      first. The loop reads the clock every few switches; the number adapts to their length, down to one.
  *   3. If no goroutine can run, one timer of the host is set for the earliest timer of the heap, and the scheduler
@@ -146,7 +146,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
   /** Switches between two readings of the clock; 1 if steps take long. */
   batch = 1;
   private sliceEnd = 0;
-  /** When the last turn of the event loop began that a task of ours has seen, in ms. */
+  /** When the last slice began that had a turn of the event loop of its own, in ms. */
   private lastTurn = Number.NEGATIVE_INFINITY;
   private readonly fairness: Fairness;
   private safepointRequested = false;
@@ -218,8 +218,8 @@ export abstract class RunLoop extends SchedState implements Schedt {
   }
 
   /**
-   * Starts to time how long `g`, which becomes runnable, waits until it runs. Returns how many transitions the next is
-   * away.
+   * Starts to time how long `g`, which becomes runnable, waits until it runs. Returns the number of transitions
+   * until the next sample.
    */
   private sample(g: G): number {
     const { latencies } = this;
@@ -346,7 +346,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
     try {
       this.program.fault(e);
     } catch (again) {
-      // `stderr` or the clock has failed again, while the end was reported. The host gets the first fault already.
+      // `stderr` or the clock has failed again while `fault` reported the end. `e` is already on its way to the host.
       if (again !== e)
         this.tasks.task(() => {
           throw again;

@@ -106,7 +106,9 @@ export class SchedState {
     return this.tickAt;
   }
 
-  /** Adds a wait for a lock that has ended. A long wait counts once, a shorter one as often as it stands for waits. */
+  /**
+   * Adds a wait for a lock that has ended. A long wait counts once, a shorter one for all the waits that it stands for.
+   */
   lockWaitOver(sg: Sudog, now?: number): void {
     const long = this.tickAt - sg.parkedAt > LONG_LOCK_MS;
     if (!long && sg.waits === 0) return;

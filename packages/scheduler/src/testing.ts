@@ -15,7 +15,7 @@ import { Scheduler } from "./scheduler.ts";
 import { dumpOthers } from "./traceback.ts";
 import { waitReasonSynctestWait } from "./wait-reasons.ts";
 
-// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
+// This export makes the entry need the whole package. The build then makes one chunk, and a program loads fewer files.
 export { currentScheduler } from "./default.ts";
 
 interface FakeTimer {

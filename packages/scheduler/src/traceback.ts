@@ -140,8 +140,8 @@ function entryFrame(g: G): Frame {
 
 /**
  * The frames of goroutine `g`, which the error `e` has left: the frames of the error's stack. If the error was made
- * outside of the goroutine, the known frames of the goroutine follow. Host code whose promise is awaited makes such
- * errors.
+ * outside of the goroutine, the known frames of the goroutine follow. Examples: a promise
+ * of host code was rejected with it, or the program made it once and throws it many times.
  */
 function framesOfThrown(g: G, e: unknown): Frame[] {
   const text = stackOfError(e);

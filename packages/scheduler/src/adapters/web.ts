@@ -17,8 +17,8 @@ export function toReadableStream<T>(from: From<T>): ReadableStream<T> {
   const cancelled = s.makeChan<never>();
   return new ReadableStream<T>(
     {
-      // `then` at once, not `await`, which calls `then` later: a goroutine may read, and an op is used where it is
-      // made.
+      // `then`, not `await`: `await` calls `then` in a later microtask, but an op must be used where it is made. `pull`
+      // may run in a goroutine that reads the stream, so another op may follow at once.
       pull: (controller) =>
         s.select([recvCase(c), recvCase(cancelled)]).then((r) => {
           if (r.index === 1) return;

@@ -5,7 +5,7 @@
  * and cancel walks the tree below with a list. A cancel works in two passes:
  *
  *     1. It marks every context below and closes its channel.
- *     2. It runs what is attached to these contexts: timers, afterFunc, abort signals.
+ *     2. It runs the actions of these contexts: stops timers, starts functions of afterFunc, aborts signals.
  *
  * So code of the program that runs in the second pass finds the whole tree cancelled.
  *
@@ -50,9 +50,9 @@ class DeadlineExceededError extends ContextError {
   readonly timeout = true;
 }
 
-/** What err gives after a cancel. */
+/** The result of `err` after a cancel. */
 export const canceled: Error = new ContextError("context canceled");
-/** What err gives after the deadline. */
+/** The result of `err` after the deadline. */
 export const deadlineExceeded: Error = new DeadlineExceededError("context deadline exceeded");
 
 class EmptyContext implements Context {
@@ -100,7 +100,7 @@ export class CancelContext implements Context {
   private readonly children = new Set<CancelContext>();
   private error: Error | null = null;
   private reason: unknown = null;
-  /** The context that has this one among its children. */
+  /** The context whose `children` include this one. */
   private above: CancelContext | null = null;
   /** Cancels the call that the parent's `afterFunc` has promised. */
   private unhook: (() => unknown) | null = null;
@@ -151,7 +151,7 @@ export class CancelContext implements Context {
     });
   }
 
-  /** Cancels this context with error and cause of the parent, a context of the program that is cancelled. */
+  /** Cancels this context with the error and cause of its parent, which is a context of the program and cancelled. */
   private follow(parent: Context): void {
     const err = parent.err();
     if (err === null || err === undefined) panic("context: internal error: missing cancel error");

@@ -10,7 +10,7 @@ import type { Locker } from "./mutex.ts";
 export class Cond {
   readonly L: Locker;
   private readonly notify = new WaitQ();
-  /** This Cond, from its first use. In a copy it is another Cond, so `check` finds out. */
+  /** This Cond, from its first use on. In a copy it still refers to the original, so `check` detects the copy. */
   private checker: Cond | null = null;
 
   constructor(l: Locker) {

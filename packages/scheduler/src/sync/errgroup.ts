@@ -16,8 +16,8 @@ import { WaitGroup } from "./waitgroup.ts";
 /**
  * Unlike Go's errgroup, where functions return errors, a function fails here by throwing or by returning an Error.
  *
- * `go` starts its function, or queues it behind the limit, before it returns. So a call without `yield*` loses no
- * function: then the goroutine waits for room, and the caller does not.
+ * `go` starts a goroutine before it returns, also if the limit is reached. So a call without `yield*` loses no
+ * function: the new goroutine waits for room, and the caller does not.
  */
 export class Group {
   private readonly wg = new WaitGroup();

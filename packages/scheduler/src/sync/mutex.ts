@@ -5,9 +5,9 @@
  * goroutines that ask meanwhile. Running goroutines have the advantage, which is good for throughput. A waiter that
  * loses goes back to the head of the queue.
  *
- * Starving: begins when a woken waiter loses and has waited over 1 ms. In this mode unlock hands the mutex to the first
- * waiter, and newcomers queue at the tail. A waiter that gets the mutex ends the mode if it is the last waiter or has
- * waited at most 1 ms.
+ * Starving: the mode begins when a woken waiter loses and has waited over 1 ms. In this mode unlock hands the mutex to
+ * the first waiter, and newcomers queue at the tail. A waiter that gets the mutex ends the mode if no other waits or if
+ * it has waited at most 1 ms.
  *
  * Unlike Go: unlock in starving mode does not give up the processor, since it is no op. An op would make every unlock a
  * `yield*`, which plain functions such as that of `defer(() => m.unlock())` cannot contain. Starvation still ends:
@@ -91,7 +91,8 @@ export class Mutex implements Locker {
   }
 
   /**
-   * For the op: takes the lock if it is free. With `handed`, unlock passed it to this waiter, so the mode is no matter.
+   * For the op: takes the lock if it is free. With `handed`, unlock passed it to this waiter, so the mode does not
+   * matter.
    */
   acquire(handed: boolean): boolean {
     if (handed ? this.locked : this.locked || this.starving) return false;

@@ -37,9 +37,9 @@ export class RWMutex implements Locker {
   private readonly writerSem = new WaitQ();
   /** Writers behind the first. */
   private readonly w = new WaitQ();
-  /** Waits for readers. Made when a goroutine first waits so while the mutex profile is on. */
+  /** Waits for readers. Made when a writer first waits for readers while the mutex profile is on. */
   private readersContention: Contention | null = null;
-  /** Waits for a writer, made likewise. */
+  /** Waits for a writer. Made when a goroutine first waits for a writer while the mutex profile is on. */
   private writersContention: Contention | null = null;
 
   /** Takes the lock for writing. */
