@@ -70,7 +70,7 @@ export class Parts {
     const allocator = createAllocator({ memory, clock: now, ...given(options, "seed") });
     this.memory = memory;
     this.allocator = allocator;
-    this.profiler = createProfiler(profilerOptions(this, options));
+    this.profiler = createProfiler(profilerOptions(this, runtime, options));
     // Under allocfreetrace the collector replaces this hook by one that calls it.
     allocator.hooks.sampleMalloc = sampleMalloc(allocator, this.profiler);
     this.schedStats = new SchedStats(memory);

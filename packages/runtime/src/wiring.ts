@@ -20,7 +20,6 @@
 import { type Allocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
 import type { CollectorEvents, CollectorOptions, World } from "@gort/gc";
 import type { Ptr } from "@gort/memory";
-import { newMemStats } from "@gort/memstats";
 import type { Profiler, ProfilerOptions } from "@gort/profiling";
 import type { Clock, SchedulerHooks, SchedulerOptions } from "@gort/scheduler";
 import { isMarker, poolCleanup, stackText } from "@gort/scheduler/internal";
@@ -40,7 +39,6 @@ import {
   threadStacks,
 } from "./profiles.ts";
 import type { Runtime } from "./runtime.ts";
-import { readStopped } from "./stats.ts";
 
 /** The scheduler's hooks, with the runtime that the scheduler belongs to. */
 export interface RuntimeHooks extends SchedulerHooks {
@@ -49,7 +47,7 @@ export interface RuntimeHooks extends SchedulerHooks {
 
 // ---- what a part is built with ----
 
-export function profilerOptions(parts: Parts, options: RuntimeOptions): ProfilerOptions {
+export function profilerOptions(parts: Parts, runtime: Runtime, options: RuntimeOptions): ProfilerOptions {
   const { godebug, stderr } = parts.settings;
   const goroutines = new GoroutineStacks(parts);
   const labels = new GoroutineLabels();
@@ -58,7 +56,8 @@ export function profilerOptions(parts: Parts, options: RuntimeOptions): Profiler
     memProfileSampler: memProfileSampler(parts.allocator),
     memProfileRate: godebug.memprofilerate,
     ...given(options, "memProfileBudget", "blockStackPeriod"),
-    memStats: () => ({ ...readStopped(parts.stops, parts.stats, newMemStats()) }),
+    // The method refuses after `close`, and so does the heap profile's text.
+    memStats: () => ({ ...runtime.readMemStats() }),
     isStackBase: (frame) => isMarker(frame.functionName.slice(frame.functionName.indexOf("gort:"))),
     goroutines,
     leakedGoroutines: new LeakedGoroutines(parts, goroutines, options.leakDetection === true),

@@ -89,6 +89,12 @@ describe("a closed runtime", () => {
     expect(() => old.allocator.mallocgc(16, 0, true)).toThrow("allocator: the allocator is closed");
   });
 
+  it("refuses the text of its heap profile, which ends with MemStats", async () => {
+    await expect(old.profiler.lookup("heap")!.writeTo(() => {}, 1)).rejects.toThrow(
+      new TypeError("runtime: use of a runtime after its close (readMemStats)"),
+    );
+  });
+
   it("is refused when the function that closes it has used it before", async () => {
     const rt = make();
     const { readMemStats, unsafe: raw } = rt;
