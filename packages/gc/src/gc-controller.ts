@@ -105,7 +105,7 @@ export class GCController {
       sweepPending: !this.#sweeper.done,
       triggered,
     };
-    // Without a limit these figures move the goal by nothing that GOGC would notice. The rest of a current run counts
+    // With GOGC and without a memory limit, these figures do not change the goal. The rest of a current run counts
     // as allocated, as it does in heapLive; Go counts whole spans of an mcache.
     if (memoryLimit !== NO_MEMORY_LIMIT || gcPercent < 0) {
       const stats = this.#heap.allocator.readStatsUnflushed(this.#scratch);

@@ -62,7 +62,7 @@ const SPINS = 300;
 /** Longest sleep of a waiting thread. No thread wakes it. */
 const NAP_MS = 0.2;
 
-/** The time that a lock waits for its holder. */
+/** Longest time that `finish` waits without progress: as long as a lock waits for its holder. */
 const STALL_MS = 10_000;
 
 const ONE_WAIT = 1;
@@ -309,7 +309,7 @@ export class ParallelMarker {
 
   /**
    * Reports that the thread of the helper with this id is gone. False if the id is unknown or the helper's end was
-   * known. Marking may go on; it ends with `overflow`.
+   * known. Marking may go on. If the helper took part in the phase, marking ends with `overflow`.
    */
   lost(id: number): boolean {
     let known = false;

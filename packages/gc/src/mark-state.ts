@@ -1,6 +1,6 @@
 /**
- * What marking keeps in linear memory, for every thread and for both twins (mark-js.ts, mark-wasm.ts): they take turns
- * on the same words.
+ * The state of marking in linear memory, for every thread and for both twins (mark-js.ts, mark-wasm.ts): they take
+ * turns on the same words.
  *
  *     COLLECTOR -> MARK -> workers: GCWORK -> GCWORK -> ...     one a thread; the first is the collector's own
  *                    |                |-> ring of queued pages
@@ -130,15 +130,18 @@ export const GCWORK_AT = GCWORK.offsets;
 export const STACK_FULL = 1;
 export const THREAD_LOST = 2;
 
-/**
- * Values of GCWORK.status. No thread has it; a collector has it; a helper: between phases, in a phase, gone, on its way
- * into a phase.
- */
+// Values of GCWORK.status.
+/** No thread has it. */
 export const WORK_FREE = 0;
+/** A collector has it. */
 export const WORK_OWNED = 1;
+/** A helper has it, and is in no phase. */
 export const WORK_PARKED = 2;
+/** A helper has it, and takes part in a phase. */
 export const WORK_RUNNING = 3;
+/** Its helper is gone. */
 export const WORK_LOST = 4;
+/** A helper has it, and is about to join a phase. */
 export const WORK_JOINING = 5;
 
 /** Offsets in a row of the class table; the fields are those of ClassTables. */

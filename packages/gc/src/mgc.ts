@@ -30,16 +30,16 @@
  * nothing, so it may run in an allocation, which is not a safepoint.
  *
  * ## Who may touch what
- * A sweep runs in the middle of an allocation; no other code of the collector does (see the allocator's hooks.ts). A
- * sweep only notes its events: all is swept, a finalizer is due, a sampled object is gone. When the allocation has
- * ended, #tell passes them on; outside of an allocation it does so at once. So goals and triggers are computed, and
- * callbacks of the program run, outside of every operation of the allocator. #tell keeps the guard busy: a collection
- * there would free the object that the allocation is about to return. Every entry of the collector refuses a call from
- * within an allocation.
+ * A sweep runs in the middle of an allocation; no other code of the collector does (see the allocator's hooks.ts). An
+ * assist runs at the end of an allocation. A sweep only notes its events: all is swept, a finalizer is due, a sampled
+ * object is gone. When the allocation has ended, #tell passes them on; outside of an allocation it does so at once. So
+ * goals and triggers are computed, and callbacks of the program run, outside of every operation of the allocator. #tell
+ * keeps the guard busy: a collection there would free the object that the allocation is about to return. Every entry of
+ * the collector refuses a call from within an allocation.
  *
- * The collector owns GCCONTROL except heapLive, which allocation counts. Marking writes mark bits; so does the
- * allocator for the runs that it takes while marking is on. At other times the sweeper of the span writes them. The
- * collector writes its figures in a stop, or on the thread that runs the cycle.
+ * The collector owns GCCONTROL. Allocation counts heapLive; the end of marking sets it to the live bytes. Marking
+ * writes mark bits; so does the allocator for the runs that it takes while marking is on. At other times the sweeper of
+ * the span writes them. The collector writes its figures in a stop, or on the thread that runs the cycle.
  *
  * ## Modes
  * `gcstoptheworld=1`: steps 2 to 4 are one stop. `gcstoptheworld=2`: step 5 is part of it too. `gc()` does what a

@@ -52,7 +52,8 @@ export interface CollectorOptions {
   allocationSafepoints?: boolean;
   /**
    * Which twin marks: a WebAssembly kernel, or TypeScript. Both mark the same. Default: the kernel, from the second
-   * megabyte on; "js" if the host compiles no WebAssembly, if the memory is none, or with `kernel: "js"` of the memory.
+   * megabyte on; "js" if the host compiles no WebAssembly, if the memory is no WebAssembly.Memory, or if it was made
+   * with `kernel: "js"`.
    */
   marker?: "wasm" | "js";
   /** Callbacks for a trace or a dashboard. */
