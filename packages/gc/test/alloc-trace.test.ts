@@ -4,7 +4,7 @@ import { hostStack, whoHolds } from "../src/alloc-trace.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import { type RigOptions, rig } from "./kit.ts";
 
-/** A rig with allocfreetrace, whose goroutine says of its stack what the test sets. */
+/** A rig with allocfreetrace. The test sets the stack that its goroutine reports. */
 function traced(options: RigOptions = {}) {
   const state = { stack: "main" };
   const r = rig({
@@ -162,7 +162,7 @@ describe("the record of an address", () => {
       gc.gc();
       return list;
     };
-    // Thirteen pages are one object, then five each of them are two, and then one again.
+    // The same thirteen pages hold one object, then two of five pages each, then one again.
     const [p] = owners([100_000], "first") as [Addr];
     expect(owners([40_000, 40_000], "second")).toEqual([p, p + 40_960]);
     expect(owners([100_000], "third")).toEqual([p]);
@@ -174,7 +174,7 @@ describe("the record of an address", () => {
       expect(trace.describe(at)).toContain("\nthird\n\nfreed by the sweep of cycle 3");
     }
     for (const at of [p + 106_496, p - 1, 8]) expect(trace.describe(at)).toBe("");
-    // Of a page, what no object covered.
+    // The part of a page that no object covered.
     const small = owners([64], "small")[0];
     expect(trace.describe(small + 63)).toContain("of 64 bytes");
     for (const at of [small + 64, small + 8191]) expect(trace.describe(at)).not.toContain("of 64 bytes");

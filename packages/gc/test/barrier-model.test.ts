@@ -1,6 +1,6 @@
 /**
  * The barrier's argument, checked as a model: every state that a heap of three objects can get into, under every order
- * of the program's and the collector's smallest steps. The model has what the argument speaks of, and nothing else:
+ * of the program's and the collector's smallest steps. The model has only the things that the argument names:
  * colours, a root slot that is scanned when the cycle begins, a local that is never scanned, and fields.
  */
 import { describe, expect, it } from "vitest";
@@ -98,9 +98,9 @@ function* collectorSteps(s: State): Generator<State> {
 
 /**
  * Explores all states from all heaps in which a cycle can begin. At the begin no local is live (every goroutine is at a
- * safepoint), and the root is scanned. Gives a state in which marking is done although something reachable is white, if
- * there is any. A local counts when marking ends only if the program does not stop at a safepoint for that: it does, so
- * it does not, but nothing is lost by asking for it too.
+ * safepoint), and the root is scanned. Returns a state in which marking is done but a reachable object is white, or
+ * null if there is none. Marking ends at a safepoint, where no local is live. The check is stricter: the object of the
+ * local must be marked too.
  */
 function counterexample(b: Barrier): State | null {
   const seen = new Set<string>();

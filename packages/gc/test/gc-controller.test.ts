@@ -252,7 +252,7 @@ describe("a cycle", () => {
       ),
     );
     expect(c.trigger).toBe(heap.heapGoal - Math.floor(c.consMark * 3 * 8.75 * MiB));
-    // With less alive the goal follows it down, below where that cycle began.
+    // If less is live, the goal falls too, even below the heap size at which that cycle began.
     heap.heapMarked = MiB;
     c.commit();
     expect(c.nextGC()).toBe(BigInt(4 * MiB));
@@ -275,7 +275,7 @@ describe("a cycle", () => {
     expect(c.assistRatio(running, 5 * MiB)).toBe((10 * MiB) / (Math.min(stretched, 40 * MiB) - 15 * MiB));
     c.gcPercent = 300;
     expect(c.assistRatio(running, 5 * MiB)).toBe((10 * MiB) / (stretched - 15 * MiB));
-    // A heap of which more is scanned than it has is scanned but for the least.
+    // If more is scanned than the heap has, the least work is left: 1000 bytes.
     expect(c.assistRatio(running, 16 * MiB)).toBe(1000 / (12 * MiB + 2 * 16 * MiB - 15 * MiB));
   });
 });
@@ -287,7 +287,7 @@ describe("the part of a program's time that marking took", () => {
     expect(utilization(cycle({ assistNs: 900, backgroundNs: 300 }), 1000)).toBe(1);
   });
 
-  it("is all in one stop, and where the clock stood", () => {
+  it("is all of it in a cycle of one stop, and if the clock stood still", () => {
     expect(utilization(cycle({ stw: true, backgroundNs: 1 }), 1000)).toBe(1);
     expect(utilization(cycle(), 0)).toBe(1);
     expect(utilization(cycle(), -1)).toBe(1);
@@ -307,7 +307,7 @@ describe("a program at its memory limit", () => {
     expect(limits).toBe(1);
     expect(c.limited(5300)).toBe(false);
     expect(limits).toBe(1);
-    // Not so where the limit does not bind.
+    // A limit that does not decide the goal puts no cycle off.
     c.memoryLimit = 500 * MiB;
     c.commit();
     expect(c.limited(5001)).toBe(false);

@@ -168,7 +168,7 @@ describe("the events of a cycle", () => {
 });
 
 describe("the times of a cycle", () => {
-  /** A stop takes 1 ms, gcStart 30 ms, markDone 400 ms; what comes after the stop takes 9 s, which no figure has. */
+  /** A stop takes 1 ms, gcStart 30 ms, markDone 400 ms. Starting the world takes 9 s, which no figure includes. */
   function timed(godebug = "") {
     const clock = new FakeClock();
     clock.now = 5e9;
@@ -271,7 +271,7 @@ describe("the times of a cycle", () => {
     cycle.idleNs = 100e9;
     while (gc.step() !== "terminate");
     finishCycle(gc);
-    // From the end of the cycle on; the world has run for 9 s since.
+    // The time counts from the end of the cycle; 9 s of it have passed.
     clock.advance(430e6 + 12e9 - 9e9 - 1);
     const live = gc.heap.heapLive;
     expect(gc.heap.trigger).toBeLessThanOrEqual(live);
@@ -323,7 +323,7 @@ describe("a sweep in slices", () => {
     expect([asked, gc.sweeper.done]).toEqual([0, false]);
     gc.requestGC();
     expect(asked).toBe(1);
-    // Sweeps to the end; the cycle is to begin yet.
+    // The safepoint sweeps to the end; the cycle has not begun yet.
     gc.pollSafepoint();
     expect([asked, gc.sweeper.done, gc.gcRequested]).toEqual([2, true, true]);
     gc.pollSafepoint();
@@ -348,7 +348,7 @@ describe("a sweep in slices", () => {
     while (unforced.step() !== "terminate");
     const { sweeper, heap } = unforced;
     expect(sweeper.pagesPerByte).toBeGreaterThan(0);
-    // Allocation pays: 1 MiB sweeps so many pages.
+    // Allocation pays: 1 MiB sweeps `owed` pages.
     const at = heap.pagesSwept;
     const owed = Math.floor(sweeper.pagesPerByte * MiB);
     expect(owed).toBeGreaterThan(300);
@@ -376,7 +376,7 @@ describe("a step", () => {
     expect([stops, stopped]).toEqual([["GC mark", "GC mark termination"], 0]);
   });
 
-  it("of sweeping is there for the allocator too", () => {
+  it("of sweeping can be taken by the allocator too", () => {
     const { a, gc } = rig();
     for (let i = 0; i < 3; i++) a.mallocNoscan(8192 * (i + 1));
     expect(a.hooks.sweepOne()).toBe(-1);

@@ -41,7 +41,7 @@ describe("the walk over an object's pointer slots", () => {
     const wide = r.a.newType(272, [1, 2]);
     const each = (size: number, n: number, at: number[]) =>
       Array.from({ length: n }, (_, i) => at.map((off) => i * size + off)).flat();
-    // What a slot has behind the last element is walked over too: it is zero. There is room for 632 bytes, and for 888.
+    // The walk covers the rest of a slot behind the last element too: it is zero. The slots hold 632 and 888 bytes.
     expect(slots(r, r.a.mallocgc(15 * 40, small, true))).toEqual(each(40, 16, [8, 16]));
     expect(slots(r, r.a.mallocgc(3 * 272, wide, true))).toEqual([...each(272, 3, [0, 264]), 816]);
     expect(slots(r, r.a.mallocgc(1000 * 40, small, true))).toEqual(each(40, 1000, [8, 16]));

@@ -65,7 +65,7 @@ export function random(seed: number): Random {
   };
 }
 
-/** A reading of a clock of which every one takes so long. */
+/** Reads the clock, after moving it by ns. */
 export function tick(clock: FakeClock, ns = 1000): number {
   clock.advance(ns);
   return clock.now;

@@ -34,7 +34,7 @@ function objectAt(r: Rig, addr: Addr): Obj {
   const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
   const spanclass = u32[(span + MSPAN_AT.spanclass) >>> 2];
   const large = spanclass >>> 1 === 0;
-  // A header of 8 bytes is no part of what is scanned, nor is what follows a large object on its last page.
+  // Marking scans neither the header of 8 bytes nor the rest of the last page behind a large object.
   const bytes = large ? u32[(span + MSPAN_AT.limit) >>> 2] - addr : size > 512 ? size - 8 : size;
   const scan = (spanclass & 1) === 1 ? 0 : bytes;
   return { addr, size, scan, byPage: !large && size >= 16 && size <= 512 };
@@ -150,12 +150,12 @@ describe.each([
         wanted.push(objectAt(r, addr));
       }
       for (let s = 0; s < slots; s++) {
-        // Slots that are no pointers, and those of garbage, hold addresses of objects which nothing else leads to.
+        // Slots without pointers, and all slots of garbage, hold addresses of otherwise unreachable objects.
         let value: number = decoys[s % decoys.length].addr;
         if (root && has(s)) {
           value = 0;
           if (rnd(sparse) === 0) {
-            // Every third leaf has been led to before.
+            // Another object points to every third leaf already.
             const leaf =
               rnd(3) === 0 && shared.length > 0
                 ? shared[rnd(shared.length)]

@@ -27,7 +27,7 @@ interface Thread {
   /** The page in hand, and the object that queued it. */
   page: number;
   obj: number;
-  /** Objects found to scan, and pointers of the one being scanned. */
+  /** Objects that the thread has found and has to scan; pointers of the object in hand. */
   found: number[];
   pointers: number[];
   /** Where to go on when all pointers are done. */
@@ -35,7 +35,7 @@ interface Thread {
   seen: number;
   /** Objects of the page in hand that are to be marked at the end. */
   noted: number[];
-  /** Whose ring is looked at. */
+  /** Number of the thread whose ring this one looks at. */
   ring: number;
 }
 
@@ -73,7 +73,7 @@ function start(heap: Heap, nthreads: number): State {
       ring: 0,
     })),
   };
-  // The roots are grey before the others come.
+  // The roots are grey before the other threads join.
   for (const o of heap.roots) {
     const p = heap.page[o];
     state.marked[o] = 1;
@@ -305,16 +305,15 @@ const heaps: Record<string, Heap> = {
   "a ring over two pages": { page: [0, 1, 0, 1], children: [[1], [2], [3], [0]], roots: [0] },
   "a fan": { page: [0, 1, 1, 0], children: [[1, 2, 3], [3], [], []], roots: [0] },
   "two roots that meet": { page: [0, 0, 1, 1], children: [[2], [2, 3], [], [0]], roots: [0, 1] },
-  // Two objects of the third page are found by one thread, and two more through them while the other marks one of
-  // these.
+  // A thread on each of the first two pages: each finds an object on the third, and both objects lead to its last one.
   "a chain on one page": { page: [0, 1, 2, 2, 2], children: [[2], [3], [4], [4], []], roots: [0, 1] },
-  // A thread on each of the first two pages: both find objects on the third.
-  // One thread leaves the first page; the other marks an object there before, and another one after that.
+  // One thread visits the first page and leaves it. The other marks an object there before that, and one after it.
   "a page left between two marks": {
     page: [0, 0, 1, 0, 0],
     children: [[], [], [3, 4], [], []],
     roots: [0, 1, 2],
   },
+  // A thread on each of the first two pages: both find objects on the third, and one leads back to the first page.
   "two threads that meet": { page: [0, 1, 2, 2, 2], children: [[2], [3, 4], [], [0], []], roots: [0, 1] },
 };
 

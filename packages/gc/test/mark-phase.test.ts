@@ -36,7 +36,7 @@ async function startHelpers(r: Rig, kinds: MarkerKind[], more: object = {}): Pro
       (w) =>
         new Promise<number>((resolve, reject) => {
           w.once("message", (m: { id: number }) => resolve(m.id));
-          // One that can't even start: the built package is older than this test.
+          // A worker that can't even start: the built package is older than this test.
           w.once("error", reject);
         }),
     ),
@@ -53,7 +53,7 @@ async function startHelpers(r: Rig, kinds: MarkerKind[], more: object = {}): Pro
   };
 }
 
-/** Fails after some seconds: what is waited for never comes then. */
+/** Waits for the condition. Fails after ten seconds. */
 async function until(condition: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!condition()) {
@@ -173,7 +173,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
       ["on its way in, and counted", { status: WORK_JOINING, gate: PROC }],
       ["on its way in, and not counted", { status: WORK_JOINING, gate: 0 }],
     ];
-    // Between "I wait" and the gate a dead thread looks like one at work.
+    // A thread that dies after it found no work, and before it changed the gate, looks like a thread at work.
     it.each(deaths)("%s goes on without it", (_, { status, gate }) => {
       const r = rig({ maxMemory: 64 * MiB, shared: true });
       randomGraph(r, random(seed), 2000);
@@ -189,7 +189,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
       for (let i = 0; i < 3; i++) phase.step();
       expect(phase.lost(r.u32[(w + GCWORK_AT.id) >>> 2])).toBe(true);
       expect(phase.lost(r.u32[(w + GCWORK_AT.id) >>> 2])).toBe(false);
-      // Without a bound in time: stalled means that nothing has happened.
+      // The bound counts steps, not time: the phase stalls only if nothing happens.
       let steps = 0;
       while (!phase.step()) if (++steps > 10_000) throw new Error("the phase does not end");
       expect(marker.overflow).toBe(true);
@@ -214,7 +214,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
           old = state.get(MARK_AT.gate);
           if (Atomics.compareExchange(r.u32, at, old, old + PROC) === old) break;
         }
-        // All that there is is marked, but for what the dead thread may have had.
+        // Everything is marked, except what the dead thread may hold.
         const waiting = (): number => state.get(MARK_AT.gate) & 255;
         await until(() => {
           phase.step();
@@ -269,7 +269,7 @@ describe(`marking by several threads (seed ${seed}; GORT_SEED repeats it)`, () =
       parallel.begin();
       const [victim] = helpers.workers as [Worker];
       const gone = new Promise((resolve) => victim.on("exit", resolve));
-      // The roots are left to the helpers for a moment, which makes sure that they have something in hand.
+      // Leave the roots to the helpers for a moment, so that they have work in hand.
       await new Promise((resolve) => setTimeout(resolve, round));
       const ended = victim.terminate();
       let exited = false;

@@ -13,16 +13,16 @@ import type { Marker } from "../src/mgcmark.ts";
 import { FakeClock } from "../src/testing.ts";
 
 const KiB = 1 << 10;
-/** What a batch begins with, and what it grows to. */
+/** Size of the first batch. */
 const BATCH = 2 * KiB;
 
-/** So much to scan, at so many nanoseconds a byte, or a drain. */
+/** A marker of figures: `left` bytes to scan, at a price in nanoseconds for each byte and each drain. */
 class Scan {
   heapScanWork = 0;
   left = Number.POSITIVE_INFINITY;
   nsPerByte = 0;
   nsPerDrain = 0;
-  /** More than asked for is scanned by this. */
+  /** Bytes that a drain scans beyond its budget. */
   over = 0;
   drains: number[] = [];
   readonly clock: FakeClock;
@@ -40,7 +40,7 @@ class Scan {
     this.clock.advance(n * this.nsPerByte + this.nsPerDrain);
     return n;
   }
-  /** What was asked for since the last call. */
+  /** Budgets of the drains since the last call. */
   take(): number[] {
     return this.drains.splice(0);
   }
@@ -182,7 +182,7 @@ describe("a slice", () => {
   it("takes 64 KiB at most between two looks at the clock", () => {
     scan.left = 254 * KiB;
     expect(work.slice(cycle, false)).toBe(true);
-    // A clock that stands: all of it.
+    // While the clock stands still, the slice goes on to the end.
     expect(scan.take()).toEqual([2, 4, 8, 16, 32, 64, 64, 64].map((n) => n * KiB));
     scan.left = Number.POSITIVE_INFINITY;
     scan.nsPerByte = 0.25;
@@ -332,13 +332,12 @@ describe("an assist", () => {
   it("scans for 100 microseconds at most, and owes the rest", () => {
     scan.nsPerByte = 10;
     expect(allocate(100_000)).toBe(true);
-    // Four batches of 2048 take 81,920 nanoseconds, five take 102,400: what 25 microseconds allow is 2500 from the
-    // second on.
+    // A batch of 2048 bytes takes 20,480 nanoseconds. From the second batch on, 25 microseconds allow 2500 bytes.
     expect(scan.take()).toEqual([2048, 2500, 2500, 2500, 2500]);
     expect(cycle.assistNs).toBe(7 + 120_480);
     expect(allocate(0)).toBe(true);
     expect(asked.map(([, done]) => done)).toEqual([0, 12_048]);
-    // 87,952 bytes are owed; at half the ratio less than the least.
+    // 87,952 bytes are owed. At half the ratio that is less than the least debt of an assist.
     ratio = 0.5;
     expect(allocate(0)).toBe(false);
   });

@@ -176,7 +176,7 @@ describe("a full memory", () => {
       for (let i = 0; i < 8192; i++) roots.push(gc.refs.alloc(a.mallocNoscan(8192)));
     }).toThrow("out of memory");
     expect(answers).toEqual([false]);
-    // The oldest spans are swept last; what is swept before lives, and is more than is looked at for one allocation.
+    // The oldest spans are swept last. More spans are swept before them than one allocation sweeps, and these all live.
     expect(roots.length).toBeGreaterThan(1000);
     for (const root of roots.slice(0, 300)) gc.refs.free(root);
     gc.start(true);

@@ -96,7 +96,7 @@ describe("a host that makes no WebAssembly", () => {
   afterEach(() => void vi.restoreAllMocks());
 
   for (const [what, forbid] of refusals) {
-    it(`and ${what} leaves marking to JavaScript, in the middle of a cycle, and says so to whom wants to know`, () => {
+    it(`and ${what} leaves marking to JavaScript, in the middle of a cycle, and says so if asked to`, () => {
       const line = `gc: no marking kernel in WebAssembly, marking goes on in JavaScript (CompileError: ${policy})\n`;
       for (const [options, reports] of [
         [{}, 0],

@@ -140,7 +140,7 @@ function simulate(cycles: number, allocRate: number, live: number, gcPercent = 1
     let markUs = 0;
     let wallUs = 0;
     while (done < live) {
-      // A step of 100 microseconds: a quarter for the background, what is needed for assists, the rest for the program.
+      // A step of 100 microseconds: a quarter for the background, then the assists; the program gets the rest.
       const { workPerByte } = assistRatios({
         heapLive: heap,
         goal,

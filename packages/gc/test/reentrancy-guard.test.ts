@@ -5,10 +5,10 @@ import type { CollectorEvents } from "../src/index.ts";
 import { finishCycle, verifyHeap } from "../src/testing.ts";
 import { MiB, type Rig, type RigOptions, rig } from "./kit.ts";
 
-/** A collector whose heap has a root that no marking survives. */
+/** A collector with a root that points into free pages: marking it is a fatal error. */
 function poisoned(options: RigOptions = {}): Rig {
   const r = rig(options);
-  // What is allocated later takes the room of this, which lies before.
+  // Freed below the bad pointer: later allocations take this room, so that the pointer stays bad.
   r.a.mallocNoscan(32 * MiB);
   const gone = r.a.mallocNoscan(100_000);
   r.gc.gc();
@@ -306,7 +306,7 @@ describe("a callback that throws", () => {
     expect(r.gc.record.numGC).toBe(1);
   });
 
-  it("to whom traces go keeps its error until the cycle is over", () => {
+  it("that prints traces keeps its error until the cycle is over", () => {
     let writes = 0;
     const { a, gc, heapObjects } = rig({
       godebug: "gctrace=1,gcpacertrace=1",
@@ -415,7 +415,7 @@ describe("a finalizer that throws", () => {
     verifyHeap(gc);
   });
 
-  it("to whose listener something happens too leaves them in order as well", () => {
+  it("whose listener throws too leaves them in order as well", () => {
     const { gc, tasks, ran } = withFinalizers({
       onFinalizerPanic: () => {
         throw new Error("listener");
