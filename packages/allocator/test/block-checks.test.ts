@@ -42,7 +42,7 @@ describe.each([false, true])("blocks that a worker frees, with its checks %s", (
     expect(blocksAndBytes(answer.own)).toEqual(checks ? [3, 100_200] : [0, 0]);
     verifyHeap(a);
 
-    // A view on the block that was there before does not keep the next block from being freed.
+    // A view of the previous block at an address does not prevent the free of the next block there.
     expect(() => a.withView(p, Uint8Array, (view) => view.length)).not.toThrow();
     for (const block of [...answer.blocks, q, kept]) a.free(block);
     expect(a.leakReport()).toEqual([]);

@@ -1,7 +1,7 @@
 /**
- * Memory that fails at any one place: the k-th time that something is asked for it is refused, for all k, once or
- * from then on until an allocation has ended in an error. Each error must be the one for users, the rest of the
- * work must go on, and nothing may be lost.
+ * Memory that fails at any one place: for every k, the k-th request is refused. Either only this one is, or all are
+ * until an allocation has ended in an error. Each error must be the one for users, the rest of the work must go on,
+ * and nothing may be lost.
  */
 import { type Addr, createLinearMemory } from "@gort/memory";
 import { describe, expect, it } from "vitest";

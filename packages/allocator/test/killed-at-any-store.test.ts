@@ -133,12 +133,12 @@ const scenes: Scene[] = [
 ];
 
 /**
- * A thread that is killed while it holds a lock leaves nothing to look at: that the lock says so is the same at
- * each store of the stretch, of which the first and the last will do. GORT_CUT=all kills it at all of them.
+ * If a thread is killed while it holds a lock, the lock reports an error, at whichever store of the critical section
+ * it dies. So the first and the last store are enough. GORT_CUT=all kills it at every store.
  */
 const everywhere = process.env.GORT_CUT === "all";
 
-/** The stores to kill at: those outside of locks, and the ends of each stretch under a lock. */
+/** The stores to kill at: those outside of locks, and the ends of each critical section. */
 function places(underLock: readonly boolean[]): number[] {
   const all = [...underLock.keys()];
   if (everywhere) return all;
@@ -168,8 +168,8 @@ describe("a thread that is killed at any store", () => {
 });
 
 /**
- * Whether verifyHeap found one slot that is allocated and no object, or, as it was parked, the mark of one, and
- * nothing else.
+ * Whether the only fault that verifyHeap found is one lost block: an allocated slot without an object or, for a parked
+ * block, its mark.
  */
 function isOneBlock(error: string): boolean {
   const [, marks, parked] =

@@ -148,7 +148,7 @@ describe("a run", () => {
     a.central.uncacheSpan(s);
     a.mem.f64[(a.cache.base + MCACHE_AT.smallFreeCount + 8 * (CLASS_OF_64 >>> 1)) >>> 3] = 24;
     expect(b.mallocNoscan(64)).toBe(objs[0]); // slots 1 and 2 are the run's; 4 to 30 are claimed
-    // The bits of neither are set yet, and the span's count is anything.
+    // The bits of both are not set yet, and the span's count is arbitrary.
     set(field(s, MSPAN_AT.allocBits), 0, 0x88888889);
     set(s, MSPAN_AT.allocCount, 5);
     expect(takeOver()).toEqual([1 + 105, 2, 0]);
@@ -230,7 +230,7 @@ describe("a span that was between two places", () => {
     const sweepgen = (a.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
     a.mem.u32[sweepgen] = 2;
     for (let t = a.nextSpanForSweep(); t !== 0; t = a.nextSpanForSweep())
-      if (t !== s) a.spanSwept(t, 0, false); // unmarked, but kept: this sweep is none of the test's
+      if (t !== s) a.spanSwept(t, 0, false); // the spans beside s keep their objects
     b.heap.log.spanMoves(s);
     set(field(s, MSPAN_AT.gcmarkBits), 0, 0b101);
     expect(field(s, MSPAN_AT.sweepgen)).toBe(1);
