@@ -188,7 +188,7 @@ export class Allocator extends Malloc {
     this.heap.flushPages();
   }
 
-  /** Whether this thread is in no operation, so that a hook may do what is forbidden in the middle of one. */
+  /** Whether this thread is in no operation: then a hook may make the calls that are forbidden in the middle of one. */
   get idle(): boolean {
     return this.heap.operation.busy === "";
   }
@@ -402,7 +402,7 @@ export class Allocator extends Malloc {
 
   /**
    * Takes over the mcache of a thread that died without close: its spans, runs and freed blocks go back. The thread
-   * must be dead for certain. False if that mcache has no owner. What the thread had allocated stays allocated.
+   * must be dead for certain. False if that mcache has no owner. The thread's objects stay allocated.
    */
   recover(id: number): boolean {
     if (typeof id !== "number") {

@@ -95,7 +95,7 @@ export class BlockChecks {
     }
   }
 
-  /** The block is being freed, and no check can refuse that any more. */
+  /** The block is being freed: all checks have passed. */
   forget(p: Addr, usable: number): void {
     this.#blocks.delete(p);
     this.#kernel.fill(p, POISON_FREED, usable);

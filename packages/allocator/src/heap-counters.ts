@@ -15,8 +15,8 @@
  * A retained span (mcentral.ts) changes one counter, emptyPages: `counter` corrects heapInUse and heapFree by it. So
  * retaining a span and using it again is one addition each.
  *
- * A page in a page cache counts as what it is, free or released. Only mem.stats.heapReleased leaves the released pages
- * of page caches out until they go back.
+ * A page in a page cache counts as free or as released, like any other. Only mem.stats.heapReleased leaves the released
+ * pages of page caches out until they go back.
  *
  * While a manual span is in use its bytes count in stackSys or gcSys instead of heapSys, as in Go.
  */
@@ -70,7 +70,7 @@ export class HeapCounters {
     this.f64[i] = this.f64[i] + n;
   }
 
-  /** Bytes of the whole memory that are counted and hold physical pages: what the memory limit limits. */
+  /** Bytes of the whole memory that are counted and hold physical pages. The memory limit bounds this figure. */
   get mappedReady(): number {
     return this.mem.stats.sys - this.counter("heapReleased");
   }

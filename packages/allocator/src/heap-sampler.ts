@@ -3,7 +3,7 @@
  * reads and sets the rate here (Allocator.memProfileRate) and gets the sampled objects from hooks.sampleMalloc.
  *
  * There is one countdown of bytes for each span class, in the mcache. A run is charged to the countdown of its class
- * when an mcache takes it (mcache.ts), and its objects are used in order. So the sampled object is the one in which the
+ * when an mcache takes it (mcache.ts), and its objects are used in order. So the sampled object is that in which the
  * countdown of its class reaches zero, whatever other classes do in between.
  *
  * The gaps follow an exponential distribution: those of a Poisson process with one event in `rate` bytes. Independent
@@ -16,9 +16,9 @@
  *     MCACHE.nextSample        this thread's countdowns
  *     MCACHE.sampleRng         this thread's random numbers: a seed repeats its samples whatever other threads do
  *
- * Unlike Go, where each allocation charges the one countdown of its P. Rejected: one countdown for all classes. A
- * class whose run is cut just short of the sample leaves the sample to the next class that takes a run, and large
- * objects take runs more often.
+ * Unlike Go, where each allocation charges the one countdown of its P. Rejected: one countdown for all classes. A class
+ * whose run is cut just short of the sample leaves the sample to the next class that takes a run. Large objects take
+ * runs more often, so they would get too many samples.
  */
 import type { LinearMemory } from "@gort/memory";
 import { MCACHE_AT, MHEAP_AT, NUM_SPAN_CLASSES } from "./layout.ts";
@@ -84,7 +84,7 @@ export class Sampler {
     return left < 0;
   }
 
-  /** Draws all countdowns anew, with the heap's rate. Unused slots of runs must have been given back. */
+  /** Draws all countdowns anew, with the heap's rate. The caller has given unused slots of runs back. */
   restart(): void {
     this.f64[this.ownRate] = this.f64[this.heapRate];
     for (let spc = 0; spc < NUM_SPAN_CLASSES; spc++) this.f64[this.next + spc] = this.gap();

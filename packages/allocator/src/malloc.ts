@@ -24,7 +24,7 @@
  * ## Ownership
  * - An mcache belongs to its thread, with its page cache, its spare span structs and its share of the heap's
  *   counters.
- * - A span on a list belongs to the list's lock, a cached span to the mcache, a span that is being swept to the
+ * - A span on a list belongs to the list's lock. A cached span belongs to the mcache, a span that is being swept to the
  *   sweeper.
  * - The page allocator and the free lists of structs belong to the heap lock.
  * - Mark bits belong to all threads while a collection marks. A word of them is changed by an atomic read-modify-write
@@ -34,18 +34,18 @@
  * checks it.
  *
  * ## Hooks
- * What the allocator calls (hooks.ts: sweeps, samples, triggers, reports) never comes back into the middle of an
- * operation. An operation reads and checks, then changes memory with only sweeping in between, then reports. While it
- * runs, heap.operation names it, and an entry that finds it named throws: a re-entered mcache would hand out one object
- * twice. Reports that come up on the way (a sweep that has ended, growth, a refused release) are noted in
- * heap.operation, and its report passes them on when the operation has ended. The fast paths ask nothing: they touch
- * only free slots of a run, which no operation has in hand.
+ * A hook (hooks.ts: sweeps, samples, triggers, reports) never comes back into the middle of an operation. An operation
+ * reads and checks, then changes memory with only sweeping in between, then reports. While it runs, heap.operation
+ * names it, and an entry that finds it named throws: a re-entered mcache would hand out one object twice. Reports that
+ * come up on the way (a sweep that has ended, growth, a refused release) are noted in heap.operation, and its report
+ * passes them on when the operation has ended. The fast paths ask nothing: they touch only free slots of a run, which
+ * no operation has in hand.
  *
  * ## Threads that die
  * A crash or worker.terminate() ends a thread between any two stores, and its mcache stays behind with free slots,
- * pages and structs. Another thread takes the mcache over (mcache-owner.ts). It needs to know what the dead thread was
- * doing, so in a heap that threads share each thread logs its changes in its mcache before it makes them. recovery.ts
- * completes or undoes these changes by the log.
+ * pages and structs. Another thread takes the mcache over (mcache-owner.ts). It needs to know the unfinished changes of
+ * the dead thread. So in a heap that threads share each thread logs its changes in its mcache before it makes them.
+ * recovery.ts completes or undoes these changes by the log.
  *
  * ## State
  * All state of the heap is in the linear memory, found from one root (heap-root.ts), so that any thread that attaches
@@ -99,10 +99,10 @@ const TYPE_SIZE = GCTYPE_AT.size >>> 2;
 const TYPE_SLOT_WORD = GCTYPE_AT.slotWord >>> 2;
 const TYPE_FLAGS = GCTYPE_AT.flags >>> 2;
 
-/** What every Allocator is made of, and the allocation of objects. allocator.ts has the rest of its methods. */
+/** The parts of every Allocator, and the allocation of objects. allocator.ts has the rest of its methods. */
 export class Malloc {
   readonly mem: LinearMemory;
-  /** What the allocator calls; assign to the fields. */
+  /** The functions that the allocator calls; assign to the fields. */
   readonly hooks: AllocatorHooks;
   /** Address of every zero-size object. It is no heap address: findObject gives 0. */
   readonly zerobase: Addr;
@@ -426,7 +426,7 @@ export class Malloc {
     this.f64[i] = this.f64[i] + n;
   }
 
-  /** Bytes usable in the block for a request of this size: what append may use as capacity. */
+  /** Bytes usable in the block for a request of this size: append may use them as capacity. */
   roundupsize(size: number, noscan: boolean): number {
     checkSize(size);
     if (size === 0) return 0;

@@ -296,7 +296,7 @@ export class ManualHeap {
     this.heap.freeSpan(s);
   }
 
-  /** Throws what free throws for this address. */
+  /** Throws the error that free throws for this address; returns if free accepts it. */
   private mustBeFree(p: Addr): void {
     if (this.closed) closedError();
     this.heap.operation.mustBeIdle("free");

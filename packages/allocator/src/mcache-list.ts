@@ -3,7 +3,7 @@ import { MCACHE_AT, MHEAP_AT } from "./layout.ts";
 import type { MHeap } from "./mheap.ts";
 
 /**
- * Calls visit with the address of each mcache. What visit needs besides comes as arg: a function that captures nothing
+ * Calls visit with the address of each mcache. arg is passed to visit: a function that captures nothing
  * lets statistics be read without allocating a JS object.
  */
 export function forEachMCache<A>(

@@ -1,5 +1,5 @@
 /**
- * Which thread owns an mcache: how a thread gets one, and how another thread takes over what a dead one leaves.
+ * Which thread owns an mcache: how a thread gets one, and how a thread takes over the mcache of a dead thread.
  *
  * MCACHE.owned is the number of the owner, 0 if there is none. An mcache without an owner is empty, but for parked
  * blocks (freed.ts), and waits for the next thread. It keeps the counters of its earlier owners.

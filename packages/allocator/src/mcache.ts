@@ -13,10 +13,10 @@
  *     threads may mark objects of the span
  *     nextSample of the class shrinks by the run's bytes
  *
- * A sampled object is the only one of its run. A run is cut where nextSample would reach zero, so the fast path
- * needs no sampling check. Each class has a countdown of its own, since a run is charged before its objects are
- * used. With one countdown for all, the class that asks for the next run would take what this run leaves of the
- * countdown.
+ * A sampled object is the only one of its run. A run is cut where nextSample would reach zero, so the fast path needs
+ * no sampling check. Each class has a countdown of its own, since a run is charged before its objects are used. With
+ * one countdown for all, the class that asks for the next run would take the rest of the countdown that this run
+ * leaves.
  *
  * The next object of the same type needs no pointer bits written. An object of another type replaces the bits of
  * its own slot (mbitmap.ts).

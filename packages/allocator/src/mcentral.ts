@@ -40,7 +40,7 @@ import { classToAllocNPages } from "./sizeclasses.generated.ts";
 /** Unswept spans that cacheSpan tries before it takes a new one from the heap: Go's spanBudget. */
 const SPAN_BUDGET = 100;
 
-// Word offsets of what the lists touch.
+// Word offsets of the fields that the lists touch.
 const NEXT = MSPAN_AT.next >>> 2;
 const PREV = MSPAN_AT.prev >>> 2;
 const LIST = MSPAN_AT.list >>> 2;

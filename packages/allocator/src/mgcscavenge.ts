@@ -10,7 +10,7 @@
  *                      the last collection found it, scaled by how the goal moved. The rest is given back.
  *     memoryLimitGoal  95 % of the memory limit, for all memory of the runtime that keeps physical pages
  *
- * What works towards them:
+ * Work towards them:
  *
  *     background()     a little at each call: 64 KiB steps for up to a millisecond. Then it asks for a pause 99 times
  *                      as long, so that it takes 1 % of a processor
@@ -26,8 +26,8 @@
  * The goals and counts are in MHEAP, for all threads. The clock and the timer that calls background belong to a
  * thread.
  *
- * Unlike Go: the pause after each piece of work keeps the share of time, without Go's PI controller on top, since
- * the caller's timers are late but never early.
+ * Unlike Go: the pause after each piece of work keeps the share of time. Go's PI controller on top is not needed: the
+ * caller's timers are late but never early.
  *
  * Sources: Go's mgcscavenge.go; the proposal "Smarter scavenging" (golang.org/issue/30333).
  */

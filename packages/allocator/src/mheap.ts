@@ -1,10 +1,10 @@
 /**
  * The heap of pages: takes 4 MiB chunks from the linear memory, hands out spans, takes them back.
  *
- * A heap span of up to 15 pages is made without the heap lock: pages, span struct and span bits come from what the
- * mcache took ahead (64 pages, 32 structs, some blocks of bits), and only these refills lock. Everything else asks the
- * page allocator under the lock. The new span is filled in and published outside of the lock: its pages belong to this
- * thread, and no other thread knows them.
+ * A heap span of up to 15 pages is made without the heap lock: the mcache has taken pages, structs and span bits ahead
+ * (64 pages, 32 structs, some blocks of bits). Only these refills lock. Everything else asks the page allocator under
+ * the lock. The new span is filled in and published outside of the lock: its pages belong to this thread, and no other
+ * thread knows them.
  *
  * A swept span without objects is *retained*: it stays a span of its class, on mcentral's empty list, but its pages
  * count as free. Most are wanted by the same class soon, and then neither the page allocator nor the tables are

@@ -245,9 +245,9 @@ export class PageAlloc {
   }
 
   /**
-   * Highest run of free pages with physical memory that ends at or below page `top` inside the chunk that holds
-   * page top-1, at most `limit` pages (a multiple of `align`) and aligned to `align` pages.
-   * Returns first page and length in one number (see scavengeablePage), 0 if the chunk has none.
+   * Highest run of free pages with physical memory in the chunk that holds page top-1. It ends at or below page `top`,
+   * has at most `limit` pages (a multiple of `align`), and is aligned to `align` pages. Returns first page and length
+   * in one number (see scavengeablePage), 0 if the chunk has none.
    */
   findScavengeable(top: number, limit: number, align: number): number {
     const u32 = this.u32;

@@ -15,8 +15,8 @@
  * 4. Only then it adds up the frees. A class may have more frees by then than allocations in step 2, since objects
  *    were allocated in between. Such a class counts as empty.
  *
- * So each count is a value that its counter really had while the snapshot was taken, and no count falls from one
- * snapshot to the next. With live = allocs - frees of a class
+ * So each count is a value that its counter really had while the snapshot was taken. No count falls from one snapshot
+ * to the next. With live = allocs - frees of a class
  *
  *     0 <= live <= live at the end of step 2        hence heapAlloc <= heapInuse
  *

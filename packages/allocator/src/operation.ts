@@ -1,8 +1,8 @@
 /**
- * The operation that this thread is in, and what it reports when it ends. hooks.ts has the rules.
+ * The operation that this thread is in, and the reports that follow it. hooks.ts has the rules.
  *
- * An operation reads and checks, then changes memory, then reports. What it has to report comes up on the way: growth,
- * memory beyond the limit, a refused release, a sweep with news. It is noted here, and `report` passes it on.
+ * An operation reads and checks, then changes memory, then reports. Reports come up on the way: growth, memory beyond
+ * the limit, a refused release, a sweep with news. They are noted here, and `report` passes them on.
  *
  * All of this belongs to one thread and to one call into the allocator: hooks are JS functions, which no other thread
  * can call. So, unlike the rest of the state of a heap, it is not in the linear memory.
@@ -105,8 +105,8 @@ export class Operation {
   }
 
   /**
-   * Asks the hook for memory, with no operation in progress: the hook may collect or free. What the hook itself
-   * allocates is not rescued. True: try again.
+   * Asks the hook for memory, with no operation in progress: the hook may collect or free. The hook's own allocations
+   * are not rescued. True: try again.
    */
   rescue(npages: number): boolean {
     if (this.rescuing) return false;

@@ -7,7 +7,7 @@
  * of them over, so that a program that ends its workers does not leak, and so that the counters stay exact.
  *
  * ## What can be recovered
- * Inside a lock, nothing: what the lock guards may be half changed. Allocator.threadExited names the lock.
+ * Inside a lock, nothing: the state under the lock may be half changed. Allocator.threadExited names the lock.
  *
  * Outside of locks a thread changes only its own mcache, and a span that no list and no slot names: one that it is
  * making, or moving from one place to another. So it keeps a log in its mcache (RECOVERY_LOG in layout.ts). The log is
@@ -21,7 +21,7 @@
  * The version is the mcache's word that is odd while counts and the ends of a run change (beginCounts, endCounts).
  * Readers of statistics use it too: see mstats.ts.
  *
- * The thread that takes over calls recoverMCache. By the log it completes or undoes what was going on:
+ * The thread that takes over calls recoverMCache. By the log it completes or undoes the unfinished changes:
  *
  *     a span that was made     is completed as far as it was begun, and freed: its struct, bits and pages are back
  *     a span that moved        is counted anew and goes to the list where it belongs
@@ -31,7 +31,8 @@
  *     a run                    that was being claimed is free again; one that was going back is whole again
  *
  * ## What is lost
- * - A block that was on its way to or from a list of freed blocks keeps its slot, and a piece of stack stays in use.
+ * - A block that was on its way to or from a list of freed blocks keeps its slot. A piece of stack on such a way stays
+ *   in use.
  * - Pages of a span that was being made are lost in two cases: another thread emptied the page cache between the same
  *   two stores, or they were the last pages of the cache.
  * - heapLive, and the count of tiny objects, may be off by those of one run.

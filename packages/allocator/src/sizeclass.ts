@@ -1,4 +1,4 @@
-/** From the size of a request to its class, and what follows from the class. */
+/** From the size of a request to its class, and from the class to the slots of a span. */
 import { PAGE_SIZE } from "./layout.ts";
 import { classToAllocNPages, classToSize, sizeToClass8, sizeToClass128 } from "./sizeclasses.generated.ts";
 

@@ -143,7 +143,7 @@ export class SpanBits {
     u32[this.#ncached] = u32[this.#ncached] + 1;
   }
 
-  // What follows is called with the heap lock held.
+  // The methods below are called with the heap lock held.
 
   /** Fills the mcache. False: all blocks are in use. */
   refill(size: number): boolean {

@@ -9,7 +9,7 @@ import { classToSize } from "./sizeclasses.generated.ts";
 import { bitsBytes } from "./span-bits.ts";
 
 export class SpanPlan {
-  // What is asked for.
+  // The request.
   /** SPAN_IN_USE: a span of objects. SPAN_MANUAL: one of stacks, or the collector's own. */
   state = SPAN_IN_USE;
   /** Of a span of objects. */
@@ -18,7 +18,7 @@ export class SpanPlan {
   manualKind = 0;
   npages = 0;
 
-  // What it is made of.
+  // The parts of the span.
   /** Address of the mark bits; 0 in a manual span, which has none. */
   bits = 0;
   /** The first page. */

@@ -1,4 +1,4 @@
-/** Walkers that prove the allocator's invariants, for tests and for debugging builds of what stands on it. */
+/** Walkers that prove the allocator's invariants, for tests and for debugging builds of the packages above it. */
 import type { Addr } from "@gort/memory";
 import type { Allocator } from "./allocator.ts";
 // Not for its names: with it all modules are in one chunk of the published package, and constants fold only within
@@ -28,7 +28,7 @@ export function* allocatedObjects(a: Allocator): Generator<{ span: Addr; addr: A
 
 /**
  * A collection without a collector: everything that `isLive` rejects is freed, by marking the rest and sweeping all
- * spans. For tests of the allocator, and of what stands on it, without @gort/gc. A freed object's specials are
+ * spans. For tests of the allocator, and of the packages above it, without @gort/gc. A freed object's specials are
  * dropped.
  */
 export function collectWith(a: Allocator, isLive: (addr: Addr) => boolean): number {

@@ -1,8 +1,8 @@
 /**
  * verifyHeap: walks everything that the allocator keeps and proves its invariants.
  *
- * One walk fills a HeapWalk: it goes over the mcaches, mcentral's lists, the spans and the pages in this order, and
- * each part checks what it meets against what the parts before it found. The figures are compared last.
+ * One walk fills a HeapWalk: it goes over the mcaches, mcentral's lists, the spans and the pages in this order. Each
+ * part checks its finds against those of the parts before it. The figures are compared last.
  */
 import { popcount32 } from "@gort/base";
 import type { Addr } from "@gort/memory";
@@ -83,7 +83,7 @@ class HeapWalk {
   private readonly lo: number;
   private readonly hi: number;
 
-  // What the mcaches hold: the span class by cached span, and blocks freed by hand.
+  // Contents of the mcaches: the span class by cached span, and blocks freed by hand.
   private readonly cached = new Map<number, number>();
   private readonly handFreed = new Set<number>();
   private readonly parked = new Set<number>();
