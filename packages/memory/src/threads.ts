@@ -14,7 +14,7 @@
  *
  * The number of a thread is generation << 9 | k. Each draw of an ended entry begins a new generation, so a number means
  * one thread for 2^21 lives of its entry. A late report of an end, or the remembered owner of an mcache, names a thread
- * that has ended, and never the thread that has the entry after it.
+ * that has ended. It never names the thread that has the entry after it.
  *
  * Linux needs no report: a live thread whose number is missing from /proc/self/task has ended. This works on a thread
  * that waits for a lock, which cannot run its event loop and so receives no report. It also frees the entries of
@@ -198,9 +198,9 @@ export class Member {
   }
 
   /**
-   * A number that was never used before. A waiting thread that sees a dead holder's number in a lock may conclude that
-   * the lock has stayed with that holder, because no two loans have one number (ABA). The entry is that of the last
-   * loan, if it is still free.
+   * A number that no earlier loan had, for 2^21 loans of its entry (ABA). So a waiting thread that sees a dead holder's
+   * number in a lock may conclude that the lock has stayed with that holder. The entry is that of the last loan, if it
+   * is still free.
    */
   private drawLent(): number {
     const { kernel, lent } = this;

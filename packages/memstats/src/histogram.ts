@@ -1,7 +1,7 @@
 /**
- * Go's histogram of durations: 160 buckets, each a quarter of a power of two wide, one bucket below them for negative
- * times, and one above them for times from 2^47 ns (39 hours). Recording takes a few instructions. All histograms have
- * the same buckets, so two histograms can be compared or merged bucket by bucket.
+ * Go's histogram of durations. 160 buckets are each a quarter of a power of two wide. One bucket below them is for
+ * negative times, and one above them for times from 2^47 ns (39 hours). Recording takes a few instructions. All
+ * histograms have the same buckets, so two histograms can be compared or merged bucket by bucket.
  *
  *     index   0     1..4            5..8             ...  157..160                161
  *     from   -Inf   0 by 64 ns      256 by 64 ns     ...  2^46 by 2^44 ns         2^47 ns

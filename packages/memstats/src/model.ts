@@ -155,7 +155,7 @@ export function modelSource(seed: number): ModelSource {
   return new ModelHeap(seed);
 }
 
-/** A MetricsSource that knows every figure. Each figure has another value. */
+/** A MetricsSource that knows every figure. Each figure has a different value. */
 export function modelMetrics(seed: number): MetricsSource & { gogc: number } {
   const random = generator(seed);
   const histogram = (): TimeHistogram => {

@@ -3,7 +3,7 @@
  * programs show a gort program without a change. `prometheusText` renders the metrics as text. `registerGoMetrics` puts
  * them into a registry of prom-client, beside the program's own metrics.
  *
- * What is exported:
+ * Exported metrics:
  *   always       go_goroutines, go_threads, go_info, go_gc_duration_seconds (a summary of the last 256 pauses),
  *                go_memstats_last_gc_time_seconds, and the 21 go_memstats_* of the MemStats set
  *   by rule      runtime/metrics whose names match. The default is client_golang's: GOGC, the memory limit, GOMAXPROCS

@@ -15,8 +15,8 @@
  * All values from which addresses are computed are in private fields of Root and Slice, whose constructors need `KEY`.
  * A program can neither change nor forge them. The fields are not in the Ref: V8 finds private fields of one class
  * fast, and there is a class of Refs for each type. An object that imitates a Ref, such as a proxy, gives a genuine
- * Root or none. Every accessor compares the Root's `Home` with its own, so that an accessor of one type never computes
- * an address in an object of another type.
+ * Root or none. Every accessor compares the Root's `Home` with its own. So an accessor of one type never computes an
+ * address in an object of another type.
  *
  * A View is the handle for experts: an address that can be moved, with the same accessors. It has no root, and no
  * protection except against nil.

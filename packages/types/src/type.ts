@@ -15,8 +15,8 @@
  *     struct                     sum     max   fields in order, each at its alignment
  *
  * `*` marks the words whose bit is set in the pointer mask. `ptrdata` is the number of bytes up to and including the
- * last pointer: a collector reads no further. As in Go, a struct whose last field has size 0 gets a byte of padding, so
- * that a pointer to that field does not point past the object.
+ * last pointer: a collector reads no further. As in Go, a struct whose last field has size 0 gets a byte of padding.
+ * Without it, a pointer to that field would point past the object.
  *
  * Recursive types: a field of a struct may be a getter or a thunk, which is called when the layout is first needed.
  * TypeScript infers the type of a getter:

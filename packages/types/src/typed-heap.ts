@@ -16,8 +16,8 @@
  *
  * A struct's fields become getters and setters on the prototype of a class, made once per heap and type. The accessors
  * are closures over the offset and the memory's views. No code is generated from text, so a Content-Security-Policy
- * without unsafe-eval is no obstacle. An access allocates only its value: a pointer field gives a new Ref (and a root),
- * a struct inside of a struct gives a small handle that shares the root, a string is decoded.
+ * without unsafe-eval is no obstacle. An access allocates only its value. A pointer field gives a new Ref (and a root).
+ * A struct inside of a struct gives a small handle that shares the root. A string is decoded.
  *
  * Only `heap.storePointer`, which has the write barrier, writes pointers. While the barrier is on, a copy of values
  * with pointers goes pointer by pointer. All code here runs between two safepoints, so a local may hold an address from

@@ -35,8 +35,8 @@
  *
  * The records that gort writes, in order: 6; 1 for every allocated object, also for garbage not yet collected; 4 and 5
  * for goroutines (the contents are their slots of roots); 2 for globals and refs; 7 and 11; 10; 16 and 17 for objects
- * that the memory profile sampled; 0. An object of more than 512 bytes with pointers begins with a header of 8 bytes,
- * so a pointer to it points 8 bytes into it. Other pointers may point into the middle of objects as well.
+ * that the memory profile sampled; 0. An object of more than 512 bytes with pointers begins with a header of 8 bytes.
+ * So a pointer to the object points 8 bytes into it. Other pointers may point into the middle of objects as well.
  *
  * Source: the Go project's description of the format ("heapdump15-through-heapdump17" of its wiki); dumps of Go 1.27.
  */
