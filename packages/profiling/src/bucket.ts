@@ -29,8 +29,8 @@
  * All objects of a bucket have one size, so no bytes are counted: bytes = count * size. A stack of eight frames takes
  * 120 bytes in the memory profile, and 72 bytes in the others.
  *
- * What stays on the JavaScript side: what a frame number means. A frame holds names and positions that V8 knows for its
- * own thread only, so it lives in the PC table (pc-table.ts) of the thread that took the stack. Another thread finds
+ * The meaning of a frame number stays on the JavaScript side. A frame holds names and positions that V8 knows for its
+ * own thread only. So it lives in the PC table (pc-table.ts) of the thread that took the stack. Another thread finds
  * all buckets, sizes and counters through the header. For names it needs the PC table that issued the frame numbers.
  *
  * One thread at a time may make buckets: there is no lock.

@@ -79,8 +79,8 @@ export class StackWalker {
    */
   walk(out: StackBuffer, skip: number, above: AnyFunction, hide: Hide | null = null): number {
     const want = skip + out.ids.length;
-    // Each frame costs V8 a third of a microsecond. A goroutine's stack is short but stands on a deep one of the
-    // host, so ask first for as many frames as were enough for the last stacks.
+    // Each frame costs V8 a third of a microsecond. A goroutine's stack is short but stands on a deep one of the host.
+    // So ask first for as many frames as were enough for the last stacks.
     for (let limit = Math.min(want, this.enough); ; limit = limit < want ? want : limit * 2 + 8) {
       const sites = captureSites(limit, above);
       const n = this.internSites(sites, out, skip, 0, hide);

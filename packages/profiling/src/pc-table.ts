@@ -14,9 +14,9 @@
  *                            ^ entry + 8k + 4          the pc a profile shows: return address - 1
  *                            ^ entry + 8k + 5          the return address, which callers() records
  *
- * So Go's habits work: `pc - 1` is still the same call, `pc - entry` is a small offset, every pc in a function names
- * that function, and the PCs of one function lie together. A function with more than 127 calls on stacks gets further
- * blocks of 1024, which belong to the same Func.
+ * So Go's habits work. `pc - 1` is still the same call, and `pc - entry` is a small offset. Every pc in a function
+ * names that function, and the PCs of one function lie together. A function with more than 127 calls on stacks gets
+ * further blocks of 1024, which belong to the same Func.
  *
  * A *frame* is a dense number (1, 2, 3, ...) for the same thing. Stacks are kept as frames, 4 bytes each.
  *

@@ -46,8 +46,8 @@ const finished: IteratorResult<unknown, unknown> = { done: true, value: undefine
 
 /**
  * The first run of a goroutine: calls its function, and enters the body if the function returns one. The function's
- * name is a marker, as the run loop's is (frames.ts), so that a stack ends at the same place in the first run and in
- * later ones.
+ * name is a marker, as the run loop's is (frames.ts). So a stack ends at the same place in the first run and in later
+ * ones.
  */
 export const start = {
   "gort:start"(g: G): IteratorResult<unknown, unknown> {

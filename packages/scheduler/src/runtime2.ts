@@ -1,10 +1,14 @@
 /**
- * The records that the scheduler is made of, as in Go's runtime2.go: G (a goroutine), M (a thread), P (the right to
- * run goroutines, with its run queue), Sudog (a G's place in one wait queue), and Schedt (the scheduler as all of them
- * know it). The names and states are Go's.
+ * The records that the scheduler is made of, as in Go's runtime2.go. The names and states are Go's.
  *
- * These records refer to each other, so their types stand in one file. All other files import this one, and it imports
- * none that knows of goroutines.
+ *     G       a goroutine
+ *     M       a thread
+ *     P       the right to run goroutines, with its run queue
+ *     Sudog   a G's place in one wait queue
+ *     Schedt  the scheduler as the other records know it
+ *
+ * These records refer to each other, so their types stand in one file. The files with code for them import this
+ * one, and it imports none that knows of goroutines.
  */
 
 import type { FatalError } from "@gort/base";
