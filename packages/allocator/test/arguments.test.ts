@@ -23,7 +23,7 @@ it("an argument of the wrong kind is named, with what was expected", () => {
   expect(() => a.calloc(8n, 1)).toThrow("n must be a number (got 8n)");
 });
 
-/** What is never an argument of ours, and what is no address, size or count. */
+/** Values that no function of ours takes, and numbers that are no address, size or count. */
 const things: readonly unknown[] = [5n, {}, null, "16", Symbol("s"), Object.create(null), () => 1, [8], true];
 const noCounts: readonly unknown[] = [Number.NaN, -8, 1.5, Number.POSITIVE_INFINITY, 2 ** 40];
 const all = [...things, undefined, ...noCounts];

@@ -107,7 +107,7 @@ describe("a thread that ends", () => {
     c.flushAll();
     expect(a.readStats(newHeapStats()).heapObjects).toBe(12);
     expect([a.recover(a.id), a.recover(b.id), a.recover(99)]).toEqual([false, false, false]);
-    // A live one that is said to be dead, as c is here, is taken over as well.
+    // recover believes its caller: it takes over from c too, which is alive.
     expect([a.recover(c.id), owner(c), a.recover(c.id)]).toEqual([true, 0, false]);
   });
 

@@ -82,7 +82,7 @@ describe("exhausted", () => {
     a.share();
     const capacity = (a.mem.u32[(a.heap.root + 20) >>> 2] - a.heap.structs.allspansBase) / 4;
     const blocks: number[] = [];
-    // Of the structs that a cache takes ahead it uses one.
+    // Each cache takes 32 structs and uses one of them.
     const caches = Array.from({ length: Math.ceil(capacity / 32) + 8 }, () => {
       const b = createAllocator({ memory: a.mem });
       try {
@@ -90,7 +90,7 @@ describe("exhausted", () => {
       } catch (err) {
         expect((err as FatalError).detail).toMatch(/: no span structs left$/);
       }
-      b.flushAll(); // its pages: there are fewer than all caches would hold
+      b.flushAll(); // gives pages back: there are too few for all caches to hold some
       return b;
     });
     expect(a.nspans).toBeLessThanOrEqual(capacity);

@@ -8,7 +8,7 @@ import { verifyHeap } from "../src/testing.ts";
 /** A site that allocates objects of one kind. */
 interface Kind {
   name: string;
-  /** Bytes of a block, which is what a sample counts, and the calls that fill one. */
+  /** Bytes of a block (a sample counts whole blocks), and the number of calls that fill a block. */
   block: number;
   calls: number;
   alloc(): number;
@@ -42,7 +42,7 @@ const orders: Record<string, Order> = {
   "in bursts": (kinds, step) => kinds[Math.floor(step / 37) % kinds.length],
 };
 
-/** For each kind: what the samples say of the number of its blocks, as a part of the truth. */
+/** For each kind: the number of its blocks that the samples estimate, divided by the true number. */
 function estimates(order: Order, rate: number, seed: number, disturb: (a: Allocator, step: number) => void) {
   const a = createAllocator({ memory: createLinearMemory({ maxMemory: 2048 * 2 ** 20 }), seed });
   const kinds = kindsOf(a);

@@ -51,7 +51,7 @@ function heap(): { a: Allocator; own: Parameters<Call>[1] } {
   return { a, own };
 }
 
-/** Sets a hook that calls `intrude` in the middle of an operation; gives what does the operation. */
+/** Sets a hook that calls `intrude` in the middle of an operation. Returns a function that does the operation. */
 const inside: Record<string, (a: Allocator, intrude: () => void) => () => void> = {
   "deductSweepCredit of a small object": (a, intrude) => {
     a.hooks.deductSweepCredit = () => intrude();

@@ -1,4 +1,4 @@
-/** What several test files share. */
+/** Helpers of several test files. */
 import type { FatalError } from "../src/index.ts";
 
 /** The fatal error that a call ends in. */

@@ -20,7 +20,7 @@ import { collectWith, verifyHeap } from "../src/testing.ts";
 
 const MiB = 1 << 20;
 
-/** Allocates until that fails; the objects, and what was said to be missing. */
+/** Allocates until that fails. Returns the objects, and the resource that the error names as missing. */
 function fill(alloc: () => Addr): { objects: Addr[]; lacking: string | undefined } {
   const objects: Addr[] = [];
   try {
@@ -79,7 +79,7 @@ describe("pages that threads have put aside", () => {
     for (const p of [...blocks, ...objects]) a.free(p);
     a.flushAll();
     verifyHeap(a);
-    // The owners go on with what they have left: nothing, and then new pages.
+    // The owners go on: they have no pages left, and take new ones.
     for (const t of threads) t.free(t.malloc(8192));
     verifyHeap(a);
     expect(new Set(threads.map((t) => t.malloc(8192))).size).toBe(200);

@@ -811,7 +811,7 @@ describe("a fragmented heap", () => {
     verifyHeap(a);
   });
 
-  it("gives a type its pointer bits in slots of each size, whichever had it last", () => {
+  it("gives a type its pointer bits in slots of each size, whichever type had the slot before", () => {
     const pair = a.newType(16, [0b01]);
     for (let k = 0; k < 3; k++) {
       // A run of each has the bits of the type once a slot.
@@ -823,7 +823,7 @@ describe("a fragmented heap", () => {
     verifyHeap(a);
   });
 
-  it("samples what the rate says", () => {
+  it("samples as often as the rate says", () => {
     let samples = 0;
     a.hooks.sampleMalloc = () => samples++;
     fragmented(64, 16);

@@ -1,7 +1,7 @@
 /**
- * The central lists under several threads, by their histories: every operation is written down with its begin and
- * its end on one clock, and the history must be one that a set of spans could have, whose operations happen at once
- * at some instant between the two.
+ * The central lists under several threads are linearizable: the test records the begin and the end of every operation
+ * on one clock. The history must be that of a set of spans whose operations are atomic, each at an instant between its
+ * begin and its end.
  */
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
@@ -22,7 +22,7 @@ interface Op {
   readonly end: number;
 }
 
-/** From when to when the span was in the set for certain. */
+/** A time in which the span was certainly in the set. */
 interface Stay {
   readonly from: number;
   readonly to: number;

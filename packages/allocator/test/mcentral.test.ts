@@ -44,7 +44,7 @@ function fillSpans(size: number, n: number): Addr[][] {
   }
 }
 
-/** A sweep begins: what `isLive` names is marked, and every span is unswept. */
+/** Begins a sweep: marks the objects that `isLive` names, and makes every span unswept. */
 function beginSweep(isLive: (p: Addr) => boolean, objects: readonly Addr[]): void {
   a.flushAll();
   for (const p of objects) {
@@ -193,7 +193,7 @@ describe("a span that an mcache gives up", () => {
     collectWith(a, () => false);
     expect(listed(a.central.empty(CLASS_OF_1024))).toEqual(order);
     expect(new Set(order)).toEqual(new Set([x, y, z]));
-    // The mcache gets one to make an object, and gives it up without: as a hook may have it.
+    // The mcache takes a span for an object, and gives it up without allocating, as after an error of a hook.
     const s = a.central.cacheSpan(CLASS_OF_1024, 0, a.cache.slots) as Addr;
     expect(s).toBe(order[0]);
     a.central.uncacheSpan(s);

@@ -140,7 +140,7 @@ describe("memory over the limit", () => {
     expect(woken).toBe(1);
   });
 
-  it("goes back when the last search had found nothing, and what it could not have is in use since", () => {
+  it("goes back after a refused release, even if the refused pages were used meanwhile", () => {
     const a = heap({ limit: 8 * MiB });
     a.hooks.releaseRefused = () => {};
     large(a, 20);
@@ -215,7 +215,7 @@ describe("memory within the limit", () => {
     a.mallocgc(MiB, 0, true);
     expect(release).toHaveBeenCalledOnce();
     expect(mapped(a)).toBe(a.scavenger.memoryLimit + 1 - BATCH - 8 * KiB);
-    // A page over the limit is made up for, though no more is free than two.
+    // One page over the limit is released even if only two pages are free.
     const b = heap();
     const live = b.mallocgc(20 * MiB, 0, true);
     const holes = large(b, 16, 8 * KiB);

@@ -46,7 +46,7 @@ describe("the locks of the heap", () => {
     for (let n = 0; n < a.nspans; n++)
       expect(a.mem.lockRankOf(a.spanAt(n) + MSPAN_AT.speclock)).toBe("mspanSpecial");
     expect(a.mem.lockRankOf(span + MSPAN_AT.specials)).toBeUndefined();
-    // A struct-like place whose index names no span, or another one.
+    // Memory that looks like a span struct, but its index names no span or another span.
     const fake = a.mem.persistentAlloc(MSPAN.size, 8, "otherSys") as number;
     for (const index of [0, 1, a.nspans, a.nspans + 1]) {
       a.mem.u32[(fake + MSPAN_AT.index) >>> 2] = index;
@@ -161,7 +161,7 @@ describe("the tables", () => {
     expect(words).toEqual(words.map((_, k) => (4 * k === MSPAN_AT.index ? index : 0)));
   });
 
-  it("of span structs takes 32 at a time, and counts those that are no span's yet as not in use", () => {
+  it("of span structs takes 32 at a time, and counts those that no span uses yet as not in use", () => {
     a.mallocNoscan(64);
     const st = a.readStats(newHeapStats());
     expect(a.nspans).toBe(32);

@@ -39,7 +39,7 @@ function newPagesWithCaches(maxMemory?: number): {
   const summaries = mem.sysReserve(SUMMARY_BYTES);
   return {
     pages: new PageAlloc(mem, bitmaps, summaries, mem.reserveControl(4 * PALLOC_WORDS)),
-    // With a kernel of the test's: as in a heap that threads share.
+    // If the test passes its kernel, the heap counts as shared by threads.
     newCache(kernel) {
       if (kernel !== undefined) mem.u32[shared] = 1;
       const of = { u32: mem.u32, kernel: { ...mem.kernel, ...kernel } } as unknown as LinearMemory;

@@ -34,7 +34,7 @@ function faults(s: HeapStats, before: HeapStats): string[] {
   return found;
 }
 
-/** A shared heap whose figure of pages in use is looked at, or is too low for the first `counts.low` times. */
+/** A shared heap. A reading of heapInUse first calls the function of `between`; the first `counts.low` give 0. */
 function interrupted() {
   const a = createAllocator({ maxMemory: 64 << 20 });
   a.share();

@@ -1,12 +1,12 @@
 /**
- * In which order another thread may see what this one writes: by the stores, as no test makes a processor reorder
- * them.
+ * The order in which another thread may see the writes of this one. The tests check the stores themselves, as no test
+ * can make a processor reorder them.
  */
 import { createLinearMemory, type Kernel } from "@gort/memory";
 import { expect, it } from "vitest";
 import { createAllocator, GC_OFF, GCCONTROL_AT, MSPAN_AT, SPAN_IN_USE } from "../src/internal.ts";
 
-/** A memory whose kernel tells of each atomic store before it is done. */
+/** A memory whose kernel reports each atomic store before it does it. */
 function watched(): { mem: ReturnType<typeof createLinearMemory>; watch(f: Kernel["store"]): void } {
   const mem = createLinearMemory({ maxMemory: 64 << 20 });
   const { kernel } = mem;

@@ -23,7 +23,7 @@ import { verifyHeap } from "../src/testing.ts";
 const CLASS_OF_64 = (sizeClassOf(64) << 1) | 1;
 const CLASS_OF_8192 = (sizeClassOf(8192) << 1) | 1;
 
-/** a looks on, and takes over from b, which dies. */
+/** b dies; a takes over from it. */
 let a: Allocator;
 let b: Allocator;
 beforeEach(() => {

@@ -51,7 +51,7 @@ describe("specials", () => {
     verifyHeap(a);
   });
 
-  it("say apart that there is one already and that there is no memory for another", () => {
+  it("distinguish a special that exists already from a lack of memory", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     // From the high end of each span down: a special becomes the first of its span's list.
     const spans = Array.from({ length: 8 }, () => a.mallocNoscan(8192));

@@ -68,7 +68,7 @@ describe("stacks", () => {
       let listed = 0;
       for (let p = a.mem.u32[head]; p !== 0; p = a.mem.u32[p >>> 2]) listed += n;
       expect([n, listed]).toEqual([n, cached()]);
-      // Half went back when there were 32 KiB; so many came since.
+      // At 32 KiB half of the pieces went back to the pool; the rest came after that.
       expect([n, cached()]).toEqual([n, before + 32_768 - 16_384]);
       a.stackFree(other, n);
       a.flushAll();

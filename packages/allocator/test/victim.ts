@@ -1,7 +1,6 @@
 /**
- * A thread that is killed at a chosen store. Its view of the memory counts every store and atomic operation and
- * throws at the k-th; whatever it tries to store afterwards is lost as well, as it would be in a thread that is
- * gone.
+ * A thread that is killed at a chosen store. Its view of the memory counts every store and atomic operation, and throws
+ * at the k-th. All later stores are lost too, as for a thread that is gone.
  */
 import { attachLinearMemory, type Kernel, type LinearMemory } from "@gort/memory";
 import { type Allocator, createAllocator } from "../src/internal.ts";
