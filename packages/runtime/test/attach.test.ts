@@ -116,7 +116,7 @@ describe("another thread that attaches", () => {
     expect(there.metrics["/gc/finalizers/executed:finalizers"]).toBe(5);
     expect(there.metrics["/cpu/classes/total:cpu-seconds"]).toBeGreaterThan(0);
 
-    // What the runtime's thread has allocated since is seen at once, and to the object.
+    // The reader sees later allocations of the runtime's thread at once, and exactly.
     for (let i = 0; i < 7; i++) rt.unsafe.mallocNoscan(48);
     const mallocs = (r: Reading): number => JSON.parse(r.memStats).Mallocs;
     expect(mallocs(await ask<Reading>(reader, {}))).toBe(mallocs(here) + 7);
@@ -174,18 +174,18 @@ describe("another thread that attaches", () => {
     expect(broken).toEqual([]);
     expect(many.broken).toEqual([]);
     expect(previous.Mallocs).toBeGreaterThan(100_000);
-    // A reading by the runtime gives back blocks that the workers, which have ended, had put aside; one by another
-    // thread only looks.
+    // A reading by the runtime gives back the blocks that the ended workers had put aside. A reading by another thread
+    // gives nothing back.
     rt.readMemStats();
     const reading = await ask<Reading>(reader, {});
     expect(reading.memStats).toBe(memStatsJSON(rt.readMemStats()));
   });
 
-  it("keeps no number of a thread, so that any number of readers may come and go", async () => {
+  it("takes no thread number, so that any number of readers may come and go", async () => {
     const rt = make();
     const reader = await startReader(rt);
     expect((await ask<Reading>(reader, {})).version).toBe(rt.version());
-    // The runtime's own thread has the missing number.
+    // 510 of 511 numbers are free: the runtime's own thread has one.
     for (let k = 0; k < 510; k++) rt.memory.registerThread();
     expect(() => rt.memory.registerThread()).toThrow("more than 511 threads");
   });

@@ -158,7 +158,7 @@ describe("the module's functions, their runtime being closed", () => {
     expect(String(thrown)).toMatch(/^TypeError: runtime: use of a runtime after its close/);
   });
 
-  it("refuse arguments in order too", () => {
+  it("refuse a call with correct arguments too", () => {
     const rt = make();
     setDefaultRuntime(rt);
     rt.close();

@@ -80,14 +80,14 @@ describe("settings", () => {
     expect(printed).toContain('GODEBUG: gctrace needs an integer (got "yes"); 0 is kept');
   });
 
-  it("say once what GODEBUG names in vain", () => {
+  it("name an unknown switch of GODEBUG once", () => {
     process.env.GODEBUG = "gctrace=0,nosuchswitch=1,nosuchswitch=2";
     make();
     make();
     expect(printed.match(/nosuchswitch/g)).toEqual(["nosuchswitch"]);
   });
 
-  it("in code that make no sense are mistakes", () => {
+  it("of options are refused if they make no sense", () => {
     const cases: [RuntimeOptions, RegExp][] = [
       [{ gogc: "often" as never }, /gogc must be a whole number of percent or "off"/],
       [{ gogc: Number.NaN }, /gogc must be/],

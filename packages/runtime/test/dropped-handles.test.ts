@@ -117,7 +117,7 @@ describe("DroppedHandles", () => {
     handles = new DroppedHandles(owner);
   });
 
-  /** A cycle of ours marks `bytes`; says whether V8 was made to collect, after which `left` bytes are live. */
+  /** Runs a cycle that marks `bytes`. If V8 collects then, runs another that marks `left`. Returns whether it did. */
   function cycle(bytes: number, left = bytes, forced = false): boolean {
     const { count } = handles;
     handles.cycleStart(forced);

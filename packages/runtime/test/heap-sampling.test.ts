@@ -21,7 +21,7 @@ function objectsBySize(rt: Runtime, rate: number): Map<number, number> {
 }
 
 describe("the heap profile", () => {
-  it("says of goroutines that allocate beside each other what each allocated", {
+  it("says how much each of several goroutines allocated that run at once", {
     timeout: 60_000,
   }, async () => {
     const rate = 4096;

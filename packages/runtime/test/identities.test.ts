@@ -42,7 +42,7 @@ describe("a runtime at work", () => {
       for (let i = 0; i < 3; i++) rt.go(load, rt, 100 + i);
       for (let i = 0; i < 300; i++) {
         yield* rt.gosched();
-        // Neither moves the figures that the goal is computed from.
+        // Neither reading changes the figures that the goal is computed from.
         const { NextGC } = rt.readMemStats(m);
         expect(NextGC).toBe(Number(rt.collector.nextGC()));
         seen.add(NextGC);
@@ -59,7 +59,7 @@ describe("a runtime at work", () => {
     const m = newMemStats();
     const heapUsed = (): number => process.memoryUsage().heapUsed;
     const calls = 2000;
-    // Optimised code keeps numbers in registers; until it is, each call may box a few.
+    // Optimised code keeps numbers in registers. Until V8 has optimised it, each call may box a few.
     for (let i = 0; i < 20_000; i++) rt.readMemStats(m);
     const least = Math.min(
       ...Array.from({ length: 10 }, () => {

@@ -55,7 +55,7 @@ describe("the profile of leaked goroutines", () => {
     );
     expect(dump).toMatch(/goroutine \d+ \[chan receive\]:\n[^\n]*receive/);
     expect(held.trySend(1)).toBe(true);
-    // The stack stays, and the goroutine that has gone on is none of them.
+    // The stack stays in the profile. The goroutine that has gone on is not in it.
     expect(await profileText(rt, "goroutineleak", 1)).toBe(grouped);
   });
 
@@ -134,7 +134,7 @@ describe("a search for leaked goroutines", () => {
       profileText(rt, "goroutineleak", 2),
       leaks.encodeDelta(0.001),
     ];
-    // Known are those of searches that have ended.
+    // The count has only the leaks that ended searches found.
     expect(leaks.count()).toBe(0);
     expect(rt.numGoroutine()).toBe(603);
     expect(rt.goroutineProfile(new Array(700).fill(null)).n).toBe(603);

@@ -77,7 +77,7 @@ describe("setFinalizer", () => {
       });
       x.release();
       rt.gc();
-      // For ever, but for the finalizer.
+      // Waits for ever, unless the finalizer ends the program.
       yield* rt.makeChan<void>().recv();
     });
     await expect(run).rejects.toThrow("boom in a finalizer");

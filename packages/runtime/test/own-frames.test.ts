@@ -60,9 +60,9 @@ async function bundled(minify: boolean): Promise<Output> {
 }
 
 describe("frames of the runtime", () => {
-  it.each([true, false])("are told in a bundle without a source map (minified: %s)", async (minify) => {
+  it.each([true, false])("are recognised in a bundle without a source map (minified: %s)", async (minify) => {
     const { heap, dump, all } = await bundled(minify);
-    // Go keeps 128 frames of the program's.
+    // Go keeps 128 frames of the program.
     expect(heap.slice(0, 128)).toEqual(new Array(128).fill("main.the program"));
     expect(dump.split("\n").slice(0, 2)).toEqual(["goroutine 1 [running]:", "main.asks for its stack(...)"]);
     for (const text of [dump, all]) {

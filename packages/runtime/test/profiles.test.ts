@@ -142,7 +142,7 @@ describe("the block profile", () => {
     expect(share(rt, "second", 300)).toBeCloseTo(1, 1);
   });
 
-  it("keeps apart goroutines that have one number, or one G after the other", async () => {
+  it("keeps apart goroutines that share a number, or that use the same G one after the other", async () => {
     const rt = make({ blockStackPeriod: 16 });
     rt.setBlockProfileRate(1);
     // Both are goroutine 1.
@@ -225,8 +225,8 @@ function* sendAll(rt: Runtime, c: Chan<number>, n: number) {
 }
 
 /**
- * What part of `n` waits the block profile shows in the function of this name: about all, as now and then a sender
- * is first.
+ * Part of `n` waits that the block profile shows in the function of this name. It is about 1: now and then a sender
+ * comes first, so the receiver does not wait.
  */
 function share(rt: Runtime, name: string, n: number): number {
   const mine = records(rt, "blockProfile").filter((r) => r.functions[1].endsWith(`.${name}`));
@@ -244,7 +244,7 @@ function pingPong(rt: Runtime, n: number): Promise<void> {
   });
 }
 
-/** The stacks of a profile's records, as names of functions, with what they count. */
+/** The records of a profile: the stack as names of functions, and the counts. */
 function records(rt: Runtime, profile: "blockProfile" | "mutexProfile") {
   const list = Array.from({ length: rt[profile](null).n }, () => new BlockProfileRecord());
   expect(rt[profile](list).ok).toBe(true);

@@ -294,7 +294,7 @@ describe("collection", () => {
 describe("allocfreetrace", () => {
   const Node = struct("Node", { value: int, next: pointer(uint8) });
 
-  /** Makes something of a raw pointer, which is used when the object is gone. */
+  /** Prepares a use of a raw pointer. The function that it returns uses the pointer after its object is freed. */
   type Use = (rt: Runtime, p: Ptr<typeof Node>) => () => unknown;
 
   async function misuse(prepare: Use): Promise<FatalError> {

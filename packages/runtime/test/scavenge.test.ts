@@ -76,7 +76,7 @@ describe("the scavenger", () => {
     },
   );
 
-  // Go brings such a program to 4.5 MiB within half a second: there the change of the limit leads to a collection.
+  // Go brings such a program to 4.5 MiB within half a second, because in Go a new limit leads to a collection.
   it.skipIf(!canRelease)("keeps to a limit that is lowered in a program that does nothing more", async () => {
     const rt = make("", "off");
     spike(rt);

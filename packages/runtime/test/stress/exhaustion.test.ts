@@ -47,7 +47,7 @@ describe("a memory that is used up", () => {
       rt.gc();
       verify(rt);
       expect(length(rt, list)).toBe(n);
-      // Every other one goes.
+      // Unlinks every other object.
       let kept = 0;
       for (let p = word(rt, list); p !== 0; p = word(rt, p), kept++) {
         const next = word(rt, p);
@@ -55,7 +55,7 @@ describe("a memory that is used up", () => {
       }
       rt.gc();
       expect(rt.readMemStats().HeapObjects).toBe(kept);
-      // And is there again. Blocks of another size need whole free spans.
+      // Their memory can be used again. Objects of another size need whole free spans.
       const again = fill(rt, size, typ, list);
       expect(again).toBeGreaterThanOrEqual(n - kept - 1024);
       expect(length(rt, list)).toBe(kept + again);

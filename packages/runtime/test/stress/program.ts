@@ -23,7 +23,7 @@ export interface Shape {
   readonly idAt: number;
 }
 
-/** stopped: perhaps, if stop itself found the object dead. */
+/** A `stopped` cleanup runs all the same if `stop` itself found the object dead. */
 type CleanupState = "set" | "stopped" | "run";
 
 interface Pointer {
@@ -38,7 +38,7 @@ interface Obj {
   readonly shape: Shape;
   readonly fields: (Pointer | null)[];
   finalizer: boolean;
-  /** Finalizers run: weak pointers made before are nil for ever. */
+  /** Number of finalizers that ran. Weak pointers from before such a run stay nil. */
   finalized: number;
 }
 
@@ -52,7 +52,7 @@ interface Weak {
 const isTiny = ({ shape }: Obj): boolean => shape.size < 16 && shape.typ === 0;
 const blockOf = (o: Obj): number => (isTiny(o) ? o.addr - (o.addr % 16) : o.addr);
 
-/** Where a graph may be entered. */
+/** A root of the graph, in the heap and in the shadow. */
 interface Entry {
   target: Pointer | null;
   read(): number;
@@ -68,7 +68,7 @@ export interface ProgramOptions {
   maxLive?: number;
 }
 
-/** Shapes of every kind that is allocated or marked in a way of its own. */
+/** One shape for each way in which objects are allocated or marked. */
 export function shapesOf(rt: Runtime, maxSize: number): Shape[] {
   const shape = (size: number, words: number[], idAt: number): Shape => ({
     name: `${size} bytes, pointers at words ${words}`,
@@ -378,7 +378,7 @@ export class Program {
     if (this.#weak.length > 40) this.#weak.splice(this.#random(40), 1);
   }
 
-  /** What a weak pointer gives is a pointer like any other. */
+  /** Stores the pointer that a weak pointer gives like any other pointer. */
   #followWeak(): void {
     if (this.#weak.length === 0) return;
     const { to, pointer } = this.#weak[this.#random(this.#weak.length)];
@@ -445,7 +445,7 @@ export class Program {
 
   // --- checks
 
-  /** What the entries reach, found in the heap and compared word by word. */
+  /** Walks the heap from the entries and compares each object with the shadow word by word. */
   reachable(): Set<Obj> {
     const from: Obj[] = [];
     for (const e of this.#entries) {
@@ -490,7 +490,7 @@ export class Program {
     let want = to.addr;
     if (finalized !== to.finalized) want = 0;
     else if (!live.has(to)) {
-      // A neighbour in its block, or what waits for a finalizer, may keep it.
+      // A neighbour in its block, or an object that waits for its finalizer, may keep it alive.
       if (blocks.has(blockOf(to)) || this.#options.finalizers) return;
       want = 0;
     }

@@ -32,7 +32,7 @@ describe("a goroutine's roots", () => {
     await expectEmpty(rt);
   });
 
-  it("are not let go by a root whose frame has ended and whose slot they have got", async () => {
+  it("are not released by the stale root that had their slot before, in a frame that has ended", async () => {
     const rt = make();
     await rt.main(function* () {
       const stale = (yield* rt.frame(function* () {

@@ -293,7 +293,7 @@ class TypedProgram {
     }
   }
 
-  /** Compares everything that is held, and what that reaches. */
+  /** Compares all held values, and everything that they reach. */
   verify(): void {
     const seen = new Map<N, number>();
     const todo: [NodeRef, N][] = this.#held.map(({ ref, n }) => [ref, n]);
