@@ -7,9 +7,9 @@
  *     +-----+---------+------------+-----------+----------+----------+----------+--------+---------->
  *     | nil | control | persistent | span bits | heapBits | pageInfo | pageSpan | palloc | heap ...
  *     +-----+---------+------------+-----------+----------+----------+----------+--------+---------->
- *              64 KiB    size/64     2 size/64    size/64   size/2048  size/2048  bitmaps,  4 MiB
- *                                   (first half                                   summaries, chunks
- *                                  below 128 MiB)                                 allspans
+ *              64 KiB    size/64     2 size/64    size/64   size/2048  size/2048  allspans, 4 MiB
+ *                                   (first half                                   bitmaps,   chunks
+ *                                  below 128 MiB)                                 summaries
  *
  * The side tables are reserved at full size and touched only where they describe heap that exists. That part is
  * counted in GCSys as the heap grows. The tables are indexed by absolute address:

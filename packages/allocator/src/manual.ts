@@ -17,8 +17,8 @@
  *
  * A list that grows too long goes back to the spans, and spans without blocks go to the heap. A block whose span
  * another thread has cached can't go back in a flush. It is *parked* until the next flush of its thread, or of any
- * thread if its own has closed. A parked block is marked in gcmarkBits: a collection may begin then, and must not
- * free its slot.
+ * thread if its own has closed. malloc takes it earlier if the list of its class is empty. A parked block is marked in
+ * gcmarkBits: a collection may begin then, and must not free its slot.
  *
  * The bits mean this only in a heap that was never collected: there a pointerful span that is freed is cleared in
  * heapBits. A collector frees blocks without clearing their bits, so free by hand throws once a collection has

@@ -44,7 +44,7 @@ import { MHeap } from "./mheap.ts";
 import { classToSize, NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
 
 /**
- * All figures are bytes or counts since the memory was made. Identities that verifyHeap checks:
+ * All figures are bytes or counts since the memory was made. verifyHeap compares them with the heap. Identities:
  *
  *     mallocs   = sum smallAllocCount + largeAllocCount + tinyAllocs
  *     frees     = sum smallFreeCount + largeFreeCount + tinyAllocs
