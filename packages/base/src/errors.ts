@@ -1,5 +1,5 @@
 /**
- * What Go panics with and what Go dies of, as JavaScript errors.
+ * Go's panics and fatal errors, as JavaScript errors.
  *
  * A {@link RuntimeError} is a panic of the runtime (Go's `runtime.Error`): a program can catch it, and `recover()`
  * returns it.
@@ -164,7 +164,7 @@ export function throwFatal(message: string, detail?: string): never {
   throw new FatalError("throw", "ERR_GORT_THROW", message, detail);
 }
 
-/** Go's `throw` without memory. `detail` says how much was asked for, for what, and how much there is. */
+/** Go's `throw` without memory. `detail` names the allocation that failed, with the figures that are known. */
 export function outOfMemory(detail: string): never {
   throw new FatalError("throw", "ERR_GORT_OUT_OF_MEMORY", "runtime: out of memory", detail);
 }

@@ -1,6 +1,6 @@
 /** Values as error messages name them, and the tests for arguments that several packages share. */
 
-/** The kind of a value in an error message: `null`, `string`, `Uint8Array`. Runs no code that can throw through it. */
+/** The kind of a value in an error message: `null`, `string`, `Uint8Array`. Never throws, even if code of `x` does. */
 export function kindOf(x: unknown): string {
   if (x === null) return "null";
   if (typeof x !== "object") return typeof x;
@@ -15,7 +15,7 @@ export function kindOf(x: unknown): string {
 /** Longest string that a message quotes whole. */
 const MAX_QUOTED = 20;
 
-/** A value in an error message: `-8`, `5n`, `"abc"`, `Uint8Array`. Runs no code that can throw through it. */
+/** A value in an error message: `-8`, `5n`, `"abc"`, `Uint8Array`. Never throws, even if code of `x` does. */
 export function show(x: unknown): string {
   switch (typeof x) {
     case "string":

@@ -148,7 +148,7 @@ export class Profiler {
   /** Ends the CPU profile and writes it; without one, does nothing. Rejects if writing fails. */
   readonly stopCPUProfile = (): Promise<void> => this.cpu.stop();
 
-  /** Samples a second of the CPU profiles to come; 0: the default of 100. */
+  /** Sets the samples per second of later CPU profiles; 0 means the default, 100. */
   readonly setCPUProfileRate = (hz: number): void => this.cpu.setRate(hz);
 
   /** Ends the profiles of V8's heap and of the event loop. `stopCPUProfile` ends a CPU profile. */

@@ -1,6 +1,6 @@
 /**
- * The end of a runtime: after `close` every use of it throws an error that says so. `close` replaces the methods of the
- * objects that a program holds. So calls before pay for no check, and a new method needs no check of its own.
+ * The end of a runtime: after `close`, every use of it throws an error that names the use. `close` replaces the methods
+ * of the objects that a program holds. So no call before it pays for a check, and a new method needs no check.
  */
 
 export function useAfterClose(what: string): TypeError {

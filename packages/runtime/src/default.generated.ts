@@ -183,7 +183,7 @@ export function threadCreateProfile(p: (StackRecord | null | undefined)[] | null
   return currentRuntime().profiler.threadCreateProfile(p);
 }
 
-/** Samples a second of the CPU profiles to come; 0: the default of 100. */
+/** Sets the samples per second of later CPU profiles; 0 means the default, 100. */
 export function setCPUProfileRate(hz: number): void {
   currentRuntime().profiler.setCPUProfileRate(hz);
 }

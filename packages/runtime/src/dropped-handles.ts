@@ -6,31 +6,31 @@
  * So we make V8 collect when our live heap has grown, as Go's collector runs when the heap has grown.
  *
  * ## Steps
- * 1. At the end of marking (`cycleEnd`) we compare the live heap with `base`: what was live after the last forced
- *    collection. What handles hold is part of it; what released handles held is not.
+ * 1. At the end of marking (`cycleEnd`) we compare the live heap with `base`, the live heap after the last forced
+ *    collection. `base` includes objects that handles hold, but no objects of released handles.
  * 2. When a collection is due, V8 collects at the next safepoint, where no goroutine's frame is on the stack. The slice
  *    ends there: V8 reports dead handles in a later task of the event loop, and goroutines that ran before it would
  *    only allocate more.
  * 3. In the slice after that turn, dead handles have given their roots up. If there were any, we ask for a cycle of our
  *    collector. Under pressure we collect at once, before a goroutine allocates what little room is left. We do the
  *    same when the program has called `gc()`: its next call expects the next finalizer of a chain. A handle of our own,
- *    dropped before V8 collects, tells that the reports have come. We wait at most `MAX_TURNS` turns for it.
+ *    dropped before V8 collects, shows that the reports have come. We wait at most `MAX_TURNS` turns for it.
  * 4. When that cycle has marked, we know what V8's collection was worth: it was *useful* if a quarter of the live heap
- *    is gone. What is live then is the new `base`.
+ *    is gone. The heap that is then live is the new `base`.
  *
  * ## When one is due
  *     growth      live >= base + base * GOGC / 100, at least MIN_HEAP * GOGC / 100
  *     limit       live >= base + (memory limit - base) / 4, and live > base
  *     pressure    live >= base + (memory - base) / 4
- *     finalizers  the Ref that a finalizer got is dropped, as a rule, when it has returned, and holds the rest of a
+ *     finalizers  one has returned: as a rule the program then drops the Ref that it got, which holds the rest of a
  *                 chain
  *
  * All but pressure are limited in time. A collection that took `c` ms is followed by a pause of at least 9 c if it was
- * useful, and 31 c if not. So a program with dropped handles gives at most 10 % of its time to forced collections, and
- * a program with many long-lived ones at most 3 %. Besides, its live heap has to double each time. The pause begins at
- * the end of the last collection that any runtime of the thread has forced. Near the memory limit, a useful collection
- * is followed by a pause of c: as in Go, collections take up to half of the time there. If more than the limit is live,
- * collections are of no use and take 3 %.
+ * useful, and 31 c if not. So forced collections take at most 10 % of the time of a program with dropped handles, and
+ * at most 3 % of the time of a program with many long-lived handles. Besides, its live heap has to double each time.
+ * The pause begins at the end of the last collection that any runtime of the thread has forced. Near the memory limit,
+ * a useful collection is followed by a pause of c: as in Go, collections take up to half of the time there. If more
+ * than the limit is live, collections are of no use and take 3 %.
  *
  * Pressure is not limited in time, but each collection needs a quarter of what room is left: about 20 from an empty
  * memory of 1 GiB to its last 4 MiB. `base` follows a heap that shrinks; after a useless collection it does so only
@@ -41,23 +41,23 @@
  *
  * A program without handles is never delayed, and handles cost nothing more: all figures are the collector's.
  *
- * ## What this can't do
+ * ## Limits
  * A loop that never lets the event loop have a turn gets no reports from V8, whatever V8 has collected. And an
  * allocation is no safepoint: raw pointers of its callers are not rooted, so nothing may be freed in the middle of one.
- * Such a loop ends with a fatal error, which says so (`explainOutOfMemory`). Where the host gives no access to its
- * collector (browsers), V8 collects by its own heap alone.
+ * Such a loop ends with a fatal error that gives this reason (`explainOutOfMemory`). Where the host gives no access to
+ * its collector (browsers), V8 collects by its own heap alone.
  *
- * Rejected: a WeakRef for each handle, which could be asked at any time (one more object for each handle, and V8 keeps
- * what was asked alive until the job ends); V8's minor collections (they take what a FinalizationRegistry watches for
- * alive).
+ * Rejected: a WeakRef for each handle, which could be read at any time. It costs one more object for each handle, and
+ * V8 keeps the target of a WeakRef that was read alive until the job ends. Rejected: V8's minor collections, which
+ * treat objects that a FinalizationRegistry watches as alive.
  */
 import type { Collector } from "@gort/gc";
 import type { Scheduler } from "@gort/scheduler";
 import type { RuntimeHeap } from "./heap.ts";
 
 /**
- * Bytes that are live before we make V8 collect, at GOGC=100. Less: small programs collect often; more: they waste
- * it.
+ * Live bytes from which we make V8 collect, at GOGC=100. With less, small programs would collect often. With more, they
+ * would waste memory.
  */
 export const MIN_HEAP = 16 << 20;
 /** Turns of the event loop that we wait for V8's reports. One is enough in Node; browsers may need more. */

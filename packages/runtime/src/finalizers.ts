@@ -1,11 +1,11 @@
 /**
- * Two goroutines, one for finalizers and one for cleanups. Each calls its functions one after the other. A goroutine
- * exists while its queue holds functions, and dumps show it while it runs one. As in Go, a finalizer that blocks delays
- * other finalizers, but no cleanups. If a function throws, the panic ends the program with a report: nothing on its
- * goroutine recovers it.
+ * Two goroutines, one for finalizers and one for cleanups. Each calls its functions one after the other. Each goroutine
+ * exists while its queue holds functions. Dumps show it while it runs a function. As in Go, a finalizer that blocks
+ * delays other finalizers, but no cleanups. If a function throws, the panic ends the program with a report: nothing on
+ * its goroutine recovers it.
  *
- * Unlike Go, which may run several cleanups at the same time (as many as a quarter of its processors), a cleanup that
- * blocks always delays other cleanups.
+ * Unlike in Go, a cleanup that blocks always delays other cleanups: Go may run several at the same time, as many as a
+ * quarter of its processors.
  */
 import type { Collector, Finalization, FinalizationKind } from "@gort/gc";
 import { getg, type Scheduler } from "@gort/scheduler";

@@ -1,6 +1,6 @@
 /**
  * The debug switches: one table feeds the parser, the types and the documentation. A package has the rows of its
- * own switches; here are those of what the facade wires, and all of them in one.
+ * own switches. This file has those of the facade, and the table of all switches.
  *
  * Names that gort does not know are reported once, because a misspelt switch that does nothing costs its user an
  * afternoon.
@@ -62,9 +62,9 @@ export function checkGodebug(switches: Partial<Godebug>): Godebug {
 /**
  * Parses a GODEBUG value.
  *
- * @param text a comma-separated list like `gctrace=1,schedtrace=1000`; empty items are passed over
+ * @param text a comma-separated list like `gctrace=1,schedtrace=1000`; empty items are skipped
  * @param warn receives one line for each unknown name (once in a process) or value that is no integer; the
- *   switch then keeps its default
+ *   switch then keeps its value
  */
 export function parseGodebug(text: string, warn: (line: string) => void): Godebug {
   return parseSwitches(debugSwitches, text, {

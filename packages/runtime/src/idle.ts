@@ -10,7 +10,7 @@ type Immediate = (fn: () => void) => unknown;
 const { setImmediate } = globalThis as { setImmediate?: Immediate };
 const task: Immediate = setImmediate ?? ((fn) => setTimeout(fn, 0));
 
-/** Time between two checks whether a collection is overdue, in ms. A forced collection comes at most so much late. */
+/** Time between two checks whether a collection is overdue, in ms. A forced collection is late by this much at most. */
 const WATCH_MS = 30_000;
 
 export class IdleWorker {

@@ -27,10 +27,19 @@ export {
   type PCs,
   StackRecord,
 } from "@gort/profiling";
-// Goroutines and channels
 // Errors
 export {
   BoundsError,
+  FatalError,
+  isFatalError,
+  isRuntimeError,
+  PanicError,
+  PlainError,
+  RuntimeError,
+  TypeAssertionError,
+} from "@gort/scheduler";
+// Goroutines and channels
+export {
   type Chan,
   type Clock,
   type CrashReport,
@@ -40,20 +49,14 @@ export {
   defaultCase,
   defer,
   dumpOnSigquit,
-  FatalError,
   frame,
   type Goroutine,
   goexit,
-  isFatalError,
-  isRuntimeError,
   len,
   type Operation,
-  PanicError,
-  PlainError,
   panic,
   type RecvChan,
   type RecvResult,
-  RuntimeError,
   recover,
   recv,
   recv2,
@@ -67,8 +70,8 @@ export {
   type Ticker,
   type Timer,
   type TryRecvResult,
-  TypeAssertionError,
 } from "@gort/scheduler";
+// Types and objects
 export {
   addrOf,
   append,

@@ -173,7 +173,7 @@ export abstract class RuntimeMethods {
     return this.profiler.threadCreateProfile(p);
   }
 
-  /** Samples a second of the CPU profiles to come; 0: the default of 100. */
+  /** Sets the samples per second of later CPU profiles; 0 means the default, 100. */
   setCPUProfileRate(hz: number): void {
     this.profiler.setCPUProfileRate(hz);
   }

@@ -29,10 +29,10 @@ export interface RuntimeOptions {
    */
   memProfileBudget?: number;
   /**
-   * After 64 identical stacks from one goroutine, the block profile captures the stack of only one wait in so many, at
-   * random. Default 1: the stack of every wait. Above 1, all waits are still counted and timed, at a fraction of
-   * the cost. But on average fewer than `blockStackPeriod` short waits of a goroutine may appear at a place where
-   * it waited before. 16 is a good choice.
+   * After 64 identical stacks from one goroutine, the block profile captures the stack of only one wait in
+   * `blockStackPeriod`, at random, and of every wait of 0.1 ms and more. Default 1: the stack of every wait. Above 1,
+   * all waits are still counted and timed, at a fraction of the cost. But on average fewer than `blockStackPeriod`
+   * short waits of a goroutine may appear at a place where it waited before. 16 is a good choice.
    */
   blockStackPeriod?: number;
   /**

@@ -1,6 +1,6 @@
 /**
- * Goroutines as the profiler sees them: their stacks, their labels, where and how long they waited, and which code made
- * them wait.
+ * Goroutines as the profiler sees them: their stacks and labels, the place and the duration of their waits, and the
+ * code that made them wait.
  *
  * Stacks begin as Go's do, with the operation of the runtime that the goroutine waits in. In the profile `block`
  * that is one frame (`runtime.chanrecv1`); in `goroutine` it follows `runtime.gopark`. Frames of the runtime's own
@@ -160,7 +160,7 @@ export class LeakedGoroutines implements StackSource {
     const collector = hostCollector();
     if (collector === null && !this.#always) {
       throw new Error(
-        "runtime: goroutineleak needs createRuntime({ leakDetection: true }) where V8 cannot be told to collect",
+        "runtime: goroutineleak needs createRuntime({ leakDetection: true }) where a program cannot make V8 collect",
       );
     }
     this.#searches++;

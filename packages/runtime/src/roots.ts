@@ -27,7 +27,7 @@ const SLOT = 8;
 
 /** A slot that keeps its target alive across safepoints. */
 export interface Root<T> {
-  /** The rooted address. Reading is always valid; writing roots something else instead. */
+  /** The rooted address, valid across safepoints. Writing roots another one. Both throw after the release. */
   ptr: Ptr<T>;
   /** Releases the slot. `using` calls it; a second call does nothing. */
   release(): void;
@@ -50,7 +50,7 @@ class StackRoot<T> implements Root<T> {
   /** Address of the slot; 0 once it was released or its frame has ended. */
   #slot(): number {
     const g = this.#g;
-    // A freed stack may belong to another goroutine by now, even of the same G. No two Roots have the same number.
+    // A freed stack may belong to another goroutine meanwhile, even of the same G. No two Roots have the same number.
     if (g.rootLo === 0 || this.#offset >= g.rootSp) return 0;
     const slot = g.rootLo + this.#offset;
     return this.#roots.u32[(slot + 4) >>> 2] === this.#id ? slot : 0;

@@ -54,6 +54,6 @@ export function numCPU(): number {
 
 /** Stops an attached debugger here. */
 export function breakpoint(): void {
-  // biome-ignore lint/suspicious/noDebugger: it is what the function is for
+  // biome-ignore lint/suspicious/noDebugger: the function exists for this statement
   debugger;
 }

@@ -1,6 +1,6 @@
 /**
- * The connections between the parts of a runtime. The packages know nothing of one another; every connection is made
- * here.
+ * The connections between the parts of a runtime. The packages do not know each other, so this file makes every
+ * connection.
  *
  *     allocator.hooks.gcTrigger    -> collector asks for a cycle -> scheduler.requestSafepoint
  *     scheduler.hooks.safepoint    -> collector.pollSafepoint       runs the cycle between two goroutines

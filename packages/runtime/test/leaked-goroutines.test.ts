@@ -164,7 +164,7 @@ describe("a search for leaked goroutines", () => {
     expect(await written).toBe("goroutineleak profile: total 0\n");
   });
 
-  it("says what it needs where V8 cannot be told to collect", async () => {
+  it("says what it needs where a program cannot make V8 collect", async () => {
     const rt = make();
     const { gc } = globalThis as { gc?: () => void };
     vi.resetModules();
@@ -174,7 +174,7 @@ describe("a search for leaked goroutines", () => {
     try {
       const leaks = new LeakedGoroutines(rt, new GoroutineStacks(rt), false);
       await expect(leaks.prepare()).rejects.toThrow(
-        "runtime: goroutineleak needs createRuntime({ leakDetection: true }) where V8 cannot be told to collect",
+        "runtime: goroutineleak needs createRuntime({ leakDetection: true }) where a program cannot make V8 collect",
       );
     } finally {
       vi.unstubAllGlobals();
