@@ -7,7 +7,7 @@
  *    one. It notes them in its GCWORK, scans them, and marks all noted objects before it gives the page up. If another
  *    thread marks one of them meanwhile, the scan row shows that it is scanned.
  * 2. *A page* belongs to the thread that took its entry from a ring, until that thread gives up the page's state. Only
- *    this thread touches the scan row. States change by CAS:
+ *    this thread touches the scan row. States change atomically:
  *
  *        stale      -> cycle | 3   by the thread that marked an object: it clears the scan row
  *        cycle | 3  -> cycle | 1   by the same thread; then it puts the entry
