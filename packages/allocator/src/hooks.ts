@@ -20,7 +20,7 @@
  *                 collection in gcTrigger must treat the address that it got as a root. operationDone gets no address,
  *                 so it must not collect.
  *
- * The rule is enforced. While a thread is in an operation or in an object hook, heap.operation names it. Then every
+ * The rule is enforced. While a thread is in an operation or in an object hook, operation.busy names it. Then every
  * entry that changes an mcache or the heap (but for the steps of a sweep) throws the fatal error "allocator: re-entered
  * by a hook" before it changes anything. The same holds for any other code that runs inside of an operation, such as a
  * clock or a stack trace. The fast paths do not check: they take a free slot of a run, or put a block on its list, and
