@@ -160,19 +160,28 @@ function clearAllocs(out: HeapStats): void {
   out.tinyAllocs = 0;
   out.largeAlloc = 0;
   out.largeAllocCount = 0;
-  out.smallAllocCount.fill(0);
 }
 
 function addAllocs(c: number, out: HeapStats, heap: MHeap): void {
   const { u32, f64 } = heap.mem;
   out.tinyAllocs += f64[(c + MCACHE_AT.tinyAllocs) >>> 3] + u32[(c + MCACHE_AT.tinyCount) >>> 2];
   addLargeAllocs(c, out, f64);
-  addTo(out.smallAllocCount, f64, (c + MCACHE_AT.smallAllocCount) >>> 3);
+  addCounts(heap, c, out.smallAllocCount, (c + MCACHE_AT.smallAllocCount) >>> 3);
 }
 
 function addLargeAllocs(c: number, out: HeapStats, f64: Float64Array): void {
   out.largeAlloc += f64[(c + MCACHE_AT.largeAlloc) >>> 3];
   out.largeAllocCount += f64[(c + MCACHE_AT.largeAllocCount) >>> 3];
+}
+
+/**
+ * Adds the counts of an mcache by class. The first mcache of the list sets them instead: to clear them before would
+ * make readMemStats a tenth dearer.
+ */
+function addCounts(heap: MHeap, c: number, counts: Float64Array, at: number): void {
+  const { u32, f64 } = heap.mem;
+  if (c !== u32[(heap.base + MHEAP_AT.mcaches) >>> 2]) addTo(counts, f64, at);
+  else for (let k = 1; k < NUM_SIZE_CLASSES; k++) counts[k] = f64[at + k];
 }
 
 function addTo(counts: Float64Array, f64: Float64Array, at: number): void {
@@ -195,6 +204,7 @@ function addUnsettled(heap: MHeap, out: HeapStats): void {
 /** Sums allocation counts without the unused slots of current runs, which other threads change at the same time. */
 function sumExactAllocs(heap: MHeap, out: HeapStats): void {
   clearAllocs(out);
+  out.smallAllocCount.fill(0);
   forEachMCache(heap, addExactAllocs, out);
 }
 
@@ -213,7 +223,6 @@ function addExactAllocs(c: number, out: HeapStats, heap: MHeap): void {
 function sumFrees(heap: MHeap, out: HeapStats): void {
   out.largeFree = 0;
   out.largeFreeCount = 0;
-  out.smallFreeCount.fill(0);
   forEachMCache(heap, addFrees, out);
 }
 
@@ -221,7 +230,7 @@ function addFrees(c: number, out: HeapStats, heap: MHeap): void {
   const { f64 } = heap.mem;
   out.largeFree += f64[(c + MCACHE_AT.largeFree) >>> 3];
   out.largeFreeCount += f64[(c + MCACHE_AT.largeFreeCount) >>> 3];
-  addTo(out.smallFreeCount, f64, (c + MCACHE_AT.smallFreeCount) >>> 3);
+  addCounts(heap, c, out.smallFreeCount, (c + MCACHE_AT.smallFreeCount) >>> 3);
 }
 
 /** Step 4: limits the frees of a class to the allocations that were seen. */
