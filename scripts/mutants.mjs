@@ -17,7 +17,8 @@
 // StrykerJS makes the mutants and runs, for each mutant, the tests that reach its line. It works on a copy of the
 // repository in `.mutants`, so an interrupted run leaves the sources alone. A mutant is killed if a test fails or times
 // out. The file `mutants-equivalent.json` beside this one lists mutants that no test can tell from the original, each
-// with its reason; they do not count in the score. The survivors are printed, and kept in `.mutants/PACKAGE.json`.
+// with its reason; they do not count in the score. The survivors are printed, and kept in
+// `.mutants/PACKAGE.survivors.json`.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";

@@ -1,9 +1,10 @@
 /**
- * The scavenger's line: every recorded sample is parsed with the recorded expression, its figures are given to our formatter,
- * and the text must come back. Printed figures are cut, so the values given are the least that print so. Further, the lines
- * of a heap here must match the expression and say what the statistics say.
+ * The scavenger's line: every recorded sample is parsed with the recorded expression, its figures are given to our
+ * formatter, and the text must come back. Printed figures are cut, so the values given are the least that print so.
+ * Further, the lines of a heap here must match the expression and say what the statistics say.
  *
- * Not counted: the other lines, which other packages print; the note "[controller reset]", as there is no such controller.
+ * Not counted: the other lines, which other packages print; the note "[controller reset]", as there is no such
+ * controller.
  */
 import { createAllocator, newHeapStats } from "../src/index.ts";
 import { formatScavTrace } from "../src/mgcscavenge.ts";
