@@ -5,7 +5,6 @@ import {
   appendSlice,
   bytesToString,
   copy,
-  float64,
   growCap,
   int,
   int32,
@@ -17,9 +16,7 @@ import {
   toUint8Array,
   uint8,
 } from "../src/index.ts";
-import { testHeap } from "./kit.ts";
-
-const Point = struct("Point", { x: float64, y: float64 });
+import { Point, testHeap } from "./kit.ts";
 
 describe("append", () => {
   it("leaves the old slice as it was, and shares the array while there is room", () => {

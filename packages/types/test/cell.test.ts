@@ -1,43 +1,8 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { collectHostUntil, dropWithReportsDue } from "../../../vitest.hostgc.ts";
-import {
-  addrOf,
-  array,
-  bool,
-  bytes,
-  float64,
-  int,
-  int8,
-  int16,
-  int32,
-  pointer,
-  slice,
-  string,
-  struct,
-  type TypedHeap,
-} from "../src/index.ts";
-import { testHeap } from "./kit.ts";
-
-const Point = struct("Point", { x: float64, y: float64 });
-
-const Node = struct("Node", {
-  value: int,
-  get next() {
-    return pointer(Node);
-  },
-});
-
-const Mixed = struct("Mixed", {
-  ok: bool,
-  small: int8,
-  at: Point,
-  name: string,
-  data: bytes,
-  grid: array(array(int16, 2), 2),
-  list: slice(int32),
-  peer: pointer(Point),
-});
+import { addrOf, int, type TypedHeap } from "../src/index.ts";
+import { Mixed, Node, Point, testHeap } from "./kit.ts";
 
 describe("a released Ref", () => {
   it("can't be used, and neither can handles that came from it", () => {

@@ -16,9 +16,7 @@ import {
   toUint8Array,
   uint8,
 } from "../src/index.ts";
-import { hostile, testHeap } from "./kit.ts";
-
-const P = struct("P", { x: int, y: int });
+import { hostile, P, testHeap } from "./kit.ts";
 
 const Pair = struct("Pair", { a: P, b: P });
 

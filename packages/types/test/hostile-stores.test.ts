@@ -4,37 +4,17 @@ import {
   append,
   array,
   BumpHeap,
-  bytes,
   complex128,
   createTypes,
-  float64,
   int,
   int8,
-  int16,
-  pointer,
   slice,
   string,
   struct,
 } from "../src/index.ts";
-import { hostile, testHeap } from "./kit.ts";
-
-const P = struct("P", { x: int, y: int });
+import { All, hostile, P, testHeap } from "./kit.ts";
 
 const Pair = struct("Pair", { a: P, b: P });
-
-const All = struct("All", {
-  i: int,
-  b: int8,
-  f: float64,
-  c: complex128,
-  s: string,
-  raw: bytes,
-  p: P,
-  ptr: pointer(P),
-  list: slice(P),
-  grid: array(int16, 4),
-  names: array(string, 2),
-});
 
 describe("a store whose value runs code", () => {
   it("throws, and leaves a target that was released meanwhile as it was", () => {

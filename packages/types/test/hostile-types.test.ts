@@ -2,40 +2,18 @@ import { describe, expect, it } from "vitest";
 import {
   append,
   array,
-  bytes,
-  complex128,
-  float64,
   identical,
   int,
-  int8,
-  int16,
   pointer,
   ScalarType,
   type SliceType,
   StructType,
   same,
   slice,
-  string,
   struct,
   Type,
 } from "../src/index.ts";
-import { hostile, testHeap } from "./kit.ts";
-
-const P = struct("P", { x: int, y: int });
-
-const All = struct("All", {
-  i: int,
-  b: int8,
-  f: float64,
-  c: complex128,
-  s: string,
-  raw: bytes,
-  p: P,
-  ptr: pointer(P),
-  list: slice(P),
-  grid: array(int16, 4),
-  names: array(string, 2),
-});
+import { All, hostile, P, testHeap } from "./kit.ts";
 
 describe("types", () => {
   it("call a thunk once, and keep its answer", () => {

@@ -1,38 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  addrOf,
-  append,
-  array,
-  bytes,
-  complex128,
-  float64,
-  type Init,
-  int,
-  int8,
-  int16,
-  pointer,
-  slice,
-  string,
-  struct,
-} from "../src/index.ts";
-import { hostile, testHeap } from "./kit.ts";
-
-const P = struct("P", { x: int, y: int });
-
-const All = struct("All", {
-  i: int,
-  b: int8,
-  f: float64,
-  c: complex128,
-  s: string,
-  raw: bytes,
-  p: P,
-  ptr: pointer(P),
-  list: slice(P),
-  grid: array(int16, 4),
-  names: array(string, 2),
-});
+import { addrOf, append, array, type Init, int, struct } from "../src/index.ts";
+import { All, hostile, P, testHeap } from "./kit.ts";
 
 // ---- the property ----
 

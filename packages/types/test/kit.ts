@@ -1,6 +1,63 @@
 /** Helpers that several tests share. */
 import type { Addr } from "@gort/memory";
-import { BumpHeap, createTypes, type TypedHeap } from "../src/index.ts";
+import {
+  array,
+  BumpHeap,
+  bool,
+  bytes,
+  complex128,
+  createTypes,
+  float64,
+  int,
+  int8,
+  int16,
+  int32,
+  pointer,
+  slice,
+  string,
+  struct,
+  type TypedHeap,
+} from "../src/index.ts";
+
+/** A struct without pointers. */
+export const Point = struct("Point", { x: float64, y: float64 });
+
+/** A recursive type. */
+export const Node = struct("Node", {
+  value: int,
+  get next() {
+    return pointer(Node);
+  },
+});
+
+/** Fields of many kinds, for loads and stores through handles. */
+export const Mixed = struct("Mixed", {
+  ok: bool,
+  small: int8,
+  at: Point,
+  name: string,
+  data: bytes,
+  grid: array(array(int16, 2), 2),
+  list: slice(int32),
+  peer: pointer(Point),
+});
+
+export const P = struct("P", { x: int, y: int });
+
+/** Every kind of a field that takes a value with parts, for values that run code. */
+export const All = struct("All", {
+  i: int,
+  b: int8,
+  f: float64,
+  c: complex128,
+  s: string,
+  raw: bytes,
+  p: P,
+  ptr: pointer(P),
+  list: slice(P),
+  grid: array(int16, 4),
+  names: array(string, 2),
+});
 
 /** A new heap, one for each test: an arena frees nothing. */
 export function testHeap(): { heap: RecordingHeap; types: TypedHeap } {

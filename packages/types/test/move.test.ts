@@ -1,15 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { float64, int, pointer, same, struct } from "../src/index.ts";
-import { testHeap } from "./kit.ts";
-
-const Point = struct("Point", { x: float64, y: float64 });
-
-const Node = struct("Node", {
-  value: int,
-  get next() {
-    return pointer(Node);
-  },
-});
+import { int, pointer, same, struct } from "../src/index.ts";
+import { Node, Point, testHeap } from "./kit.ts";
 
 describe("a copy with the barrier on", () => {
   it("moves both halves of words that are no pointers", () => {

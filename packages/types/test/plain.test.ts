@@ -15,16 +15,9 @@ import {
   uint8,
   uint64,
 } from "../src/index.ts";
-import { json, testHeap } from "./kit.ts";
+import { json, Node, testHeap } from "./kit.ts";
 
 const Point = struct("Point", { x: int, y: int });
-
-const Node = struct("Node", {
-  value: int,
-  get next() {
-    return pointer(Node);
-  },
-});
 
 const Everything = struct("Everything", {
   yes: bool,

@@ -2,49 +2,23 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import {
   addrOf,
   array,
-  bool,
-  bytes,
   type Complex,
   type complex64,
-  float64,
   type Init,
   int,
   int8,
-  int16,
-  int32,
+  type int32,
   type int64,
   pointer,
   type Ref,
   type Slice,
   same,
-  slice,
-  string,
   struct,
   type Type,
   type Value,
   type View,
 } from "../src/index.ts";
-import { testHeap } from "./kit.ts";
-
-const Point = struct("Point", { x: float64, y: float64 });
-
-const Node = struct("Node", {
-  value: int,
-  get next() {
-    return pointer(Node);
-  },
-});
-
-const Mixed = struct("Mixed", {
-  ok: bool,
-  small: int8,
-  at: Point,
-  name: string,
-  data: bytes,
-  grid: array(array(int16, 2), 2),
-  list: slice(int32),
-  peer: pointer(Point),
-});
+import { Mixed, Node, Point, testHeap } from "./kit.ts";
 
 describe("types of fields", () => {
   it("are inferred, through recursion too", () => {

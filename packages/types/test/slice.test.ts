@@ -1,18 +1,6 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
-import {
-  append,
-  BoundsError,
-  float64,
-  int,
-  int32,
-  isRuntimeError,
-  type Slice,
-  slice,
-  struct,
-} from "../src/index.ts";
-import { testHeap, thrown } from "./kit.ts";
-
-const Point = struct("Point", { x: float64, y: float64 });
+import { append, BoundsError, int, int32, isRuntimeError, type Slice, slice, struct } from "../src/index.ts";
+import { Point, testHeap, thrown } from "./kit.ts";
 
 describe("makeSlice", () => {
   it("allocates cap zero elements and shows len of them", () => {

@@ -1,15 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { array, int, pointer, type Ref, struct, type Type } from "../src/index.ts";
-import { json, testHeap } from "./kit.ts";
+import { json, Node, testHeap } from "./kit.ts";
 
 const Point = struct("Point", { x: int, y: int });
-
-const Node = struct("Node", {
-  value: int,
-  get next() {
-    return pointer(Node);
-  },
-});
 
 describe("the parts that a type has once", () => {
   it("is one class for a type, and one descriptor for the heap", () => {

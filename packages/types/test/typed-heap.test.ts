@@ -1,15 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { addrOf, array, int, pointer, slice, struct } from "../src/index.ts";
-import { hostile, testHeap } from "./kit.ts";
+import { addrOf, array, int, slice, struct } from "../src/index.ts";
+import { hostile, Node, testHeap } from "./kit.ts";
 
 const Point = struct("Point", { x: int, y: int });
-
-const Node = struct("Node", {
-  value: int,
-  get next() {
-    return pointer(Node);
-  },
-});
 
 describe("refusals", () => {
   it("name the function and the given value", () => {

@@ -1,43 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  addrOf,
-  array,
-  bool,
-  bytes,
-  float64,
-  int,
-  int8,
-  int16,
-  int32,
-  isRuntimeError,
-  pointer,
-  type Ref,
-  slice,
-  string,
-  struct,
-  uint32,
-} from "../src/index.ts";
-import { testHeap } from "./kit.ts";
-
-const Point = struct("Point", { x: float64, y: float64 });
-
-const Node = struct("Node", {
-  value: int,
-  get next() {
-    return pointer(Node);
-  },
-});
-
-const Mixed = struct("Mixed", {
-  ok: bool,
-  small: int8,
-  at: Point,
-  name: string,
-  data: bytes,
-  grid: array(array(int16, 2), 2),
-  list: slice(int32),
-  peer: pointer(Point),
-});
+import { addrOf, int, isRuntimeError, pointer, type Ref, uint32 } from "../src/index.ts";
+import { Mixed, Node, Point, testHeap } from "./kit.ts";
 
 describe("raw access", () => {
   it("makes and moves views without roots", () => {
