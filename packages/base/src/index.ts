@@ -17,7 +17,7 @@ export {
 export { isGenerator, kindOf, show, wrongNumber } from "./values.ts";
 
 // Numbers
-export { alignDown, alignUp, ctz32, hex, popcount32 } from "./numbers.ts";
+export { alignDown, alignUp, ctz32, hex, parseSize, popcount32 } from "./numbers.ts";
 
 // Debug switches
 export {

@@ -28,3 +28,11 @@ export function popcount32(x: number): number {
   n = (n + (n >>> 4)) & 0x0f0f0f0f;
   return Math.imul(n, 0x01010101) >>> 24;
 }
+
+const SIZE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** The bytes of a size as in GOMEMLIMIT: digits and an optional unit B, KiB, MiB, GiB or TiB. NaN for other text. */
+export function parseSize(text: string): number {
+  const m = /^(\d+)(B|KiB|MiB|GiB|TiB)?$/.exec(text);
+  return m === null ? Number.NaN : Number(m[1]) * 1024 ** SIZE_UNITS.indexOf(m[2] ?? "B");
+}

@@ -7,6 +7,7 @@ import {
   hex,
   isGenerator,
   kindOf,
+  parseSize,
   popcount32,
   show,
   writeStderr,
@@ -111,6 +112,25 @@ describe("numbers", () => {
     expect([0, 1, 8, 9, 2 ** 40 + 1].map((n) => alignUp(n, 8))).toEqual([0, 8, 8, 16, 2 ** 40 + 8]);
     expect([0, 1, 8, 9, 2 ** 40 + 1].map((n) => alignDown(n, 8))).toEqual([0, 0, 8, 8, 2 ** 40]);
   });
+
+  it.each<[string, number]>([
+    ["0", 0],
+    ["17", 17],
+    ["17B", 17],
+    ["3KiB", 3072],
+    ["512MiB", 512 * 2 ** 20],
+    ["2GiB", 2 ** 31],
+    ["1TiB", 2 ** 40],
+    ["", Number.NaN],
+    ["+1", Number.NaN],
+    ["-1", Number.NaN],
+    ["1.5MiB", Number.NaN],
+    ["1mib", Number.NaN],
+    ["1MB", Number.NaN],
+    ["1 MiB", Number.NaN],
+    ["MiB", Number.NaN],
+    ["1toString", Number.NaN],
+  ])("parseSize reads %j as %d", (text, bytes) => expect(parseSize(text)).toBe(bytes));
 
   it("ctz32 and popcount32 agree with the bits one by one", () => {
     for (const x of [0, 1, 2, 0x80000000, -1, 0x55555555, 0xdeadbeef, 0x00f00000]) {

@@ -1,4 +1,5 @@
 /** Values of options. An invalid variable of the environment is ignored, as in Go; an invalid option is refused. */
+import { parseSize } from "@gort/base";
 import type { Settings } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
 
@@ -31,12 +32,9 @@ export function deadlockSetting(text: string | undefined): DeadlockMode | undefi
   return text as DeadlockMode | undefined;
 }
 
-const units: Record<string, number> = { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
-
 /** A size as in GOMEMLIMIT: digits and an optional unit B, KiB, MiB, GiB or TiB; in bytes. */
 export function sizeSetting(option: string, text: string): number {
-  const m = /^(\d+)(B|KiB|MiB|GiB|TiB)?$/.exec(text);
-  const bytes = m ? Number(m[1]) * units[m[2] ?? ""] : Number.NaN;
+  const bytes = parseSize(text);
   if (!Number.isSafeInteger(bytes) || bytes === 0) {
     throw new UsageError(`${option} must be a size such as 512MiB (got ${JSON.stringify(text)})`);
   }

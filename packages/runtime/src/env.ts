@@ -2,6 +2,7 @@
  * Go's environment variables. A value that does not parse never stops a program: the default stays. Where Go prints a
  * message about it, so do we.
  */
+import { parseSize } from "@gort/base";
 
 /** The value of GOGC or GOMEMLIMIT that means no limit. */
 export const off = "off";
@@ -34,8 +35,6 @@ export function parseGOGC(text: string | undefined): number {
   return 100;
 }
 
-const units: Record<string, number> = { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
-
 /** The limit that no program reaches: one more than Go's math.MaxInt64. */
 export const noMemoryLimit = 2 ** 63;
 
@@ -46,10 +45,7 @@ export const noMemoryLimit = 2 ** 63;
  */
 export function parseMemoryLimit(text: string | undefined): number | undefined {
   if (text === undefined || text === "" || text === off) return noMemoryLimit;
-  const m = /^\+?(\d+)([A-Za-z]*)$/.exec(text);
-  const unit = m ? units[m[2]] : undefined;
-  if (!m || unit === undefined) return undefined;
-  const bytes = Number(m[1]) * unit;
+  const bytes = parseSize(text.replace(/^\+/, ""));
   return bytes < noMemoryLimit ? bytes : undefined;
 }
 
