@@ -3,6 +3,7 @@
 //   base                             (errors and helpers that every package may import)
 //   memory <- allocator <- gc        memory <- types
 //   scheduler, profiling, memstats   (need no heap, import no sibling but base)
+//   threads                          (over memory, types and scheduler)
 //   runtime                          (the facade: composes all of the above)
 //   cli, apps, benchmarks            (the facade; benchmarks also name the layer they measure)
 const own = (name) => `^packages/${name}/`;
@@ -15,7 +16,8 @@ const allowed = {
   scheduler: ["base"],
   profiling: ["base"],
   memstats: ["base"],
-  runtime: ["base", "memory", "allocator", "gc", "types", "scheduler", "profiling", "memstats"],
+  threads: ["base", "memory", "types", "scheduler"],
+  runtime: ["base", "memory", "allocator", "gc", "types", "scheduler", "profiling", "memstats", "threads"],
   cli: ["base", "runtime"],
 };
 const layers = Object.entries(allowed).map(([name, below]) => ({

@@ -11,6 +11,7 @@ export {
   ROOT_GCSTATS,
   ROOT_PROFILING,
   ROOT_SCHEDULER,
+  ROOT_THREADS,
   ROOT_TYPES,
   sysStatAddr,
   sysStatNames,

@@ -71,6 +71,7 @@ export const ROOT_SCHEDULER = 2;
 export const ROOT_PROFILING = 3;
 export const ROOT_GCSTATS = 4;
 export const ROOT_TYPES = 5;
+export const ROOT_THREADS = 6;
 
 export type SysStatName =
   | "heapSys"

@@ -1,0 +1,2 @@
+/** Walkers and builders for tests of threads. */
+export {};
