@@ -11,7 +11,8 @@ import type { LinearMemory } from "@gort/memory";
 export const HALF = 0x80000000;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+// Without ignoreBOM the decoder drops a byte order mark at the beginning of a string.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 let scratch = new Uint8Array(1024);
 
 /** Strings up to this length are read and written in a loop: a call of the encoder costs more. */

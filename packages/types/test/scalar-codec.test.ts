@@ -263,6 +263,9 @@ describe("scalars", () => {
       "é".repeat(24),
       "😀".repeat(600),
       "日本語",
+      "\ufeff",
+      "\ufeffabc",
+      `\ufeff${"x".repeat(30)}\ufeff`,
     ]) {
       s.value = text;
       expect(s.value).toBe(text);
