@@ -60,6 +60,12 @@ const bodies = {
   stack: "return stackBelow(OBJECT, buf, all, SELF);",
 };
 
+/** `go` of the facade also takes tasks. */
+const goOfRuntime =
+  "const entry = taskOf(f); " +
+  "return entry === null ? OBJECT.newproc(f, args, SELF) : goTask(OBJECT, entry, args, SELF);";
+const taskImports = ['import { taskOf } from "./task.ts";', 'import { goTask } from "./tasks.ts";'];
+
 /** A rest parameter would be allocated for every goroutine; forwarded like this, the arguments are not. */
 const goOfScheduler = `;
 export function go(f: (...args: never[]) => unknown, arg?: unknown): Goroutine {
@@ -109,9 +115,10 @@ const targets = [
       'import type { Scheduler } from "@gort/scheduler";',
       'import { stack as stackBelow } from "@gort/scheduler/internal";',
       'import type { TypedHeap } from "@gort/types";',
+      ...taskImports,
     ],
     sources: [scheduler, types, profiler],
-    bodies,
+    bodies: { ...bodies, go: goOfRuntime },
     whole: {},
   },
   {
@@ -122,9 +129,14 @@ const targets = [
     imports: [
       'import { stack as stackBelow } from "@gort/scheduler/internal";',
       'import { currentRuntime, defaultRuntime } from "./default.ts";',
+      ...taskImports,
     ],
     sources: [scheduler, types, profiler, runtime],
-    bodies: { ...bodies, main: bodies.main.replace("OBJECT", "defaultRuntime().scheduler") },
+    bodies: {
+      ...bodies,
+      go: goOfRuntime,
+      main: bodies.main.replace("OBJECT", "defaultRuntime().scheduler"),
+    },
     whole: {},
   },
 ];
@@ -243,7 +255,7 @@ function functionText(target, source, m) {
   if (target.whole[m.name] !== undefined) return start + target.whole[m.name];
   const object = target.object + source.part;
   const self = target.class === undefined ? m.name : `this.${m.name}`;
-  const special = target.bodies[m.name]?.replace("OBJECT", object).replace("SELF", self);
+  const special = target.bodies[m.name]?.replaceAll("OBJECT", object).replaceAll("SELF", self);
   const call = `${object}.${m.name}${m.typeArguments}(${m.args});`;
   return `${start} { ${special ?? (m.type === "void" ? call : `return ${call}`)} }`;
 }

@@ -3,6 +3,8 @@
 /** Methods of the running goroutine's runtime, in host code of the default runtime, as functions. */
 import { currentRuntime, defaultRuntime } from "./default.ts";
 import type { Root } from "./roots.ts";
+import { taskOf } from "./task.ts";
+import { goTask } from "./tasks.ts";
 import type { WeakRefTo } from "./weak.ts";
 import type { Cleanup } from "@gort/gc";
 import type { Ptr } from "@gort/memory";
@@ -27,7 +29,10 @@ export function go<A extends readonly unknown[], R = unknown>(
   f: (...args: A) => NotAsync<R>,
   ...args: A
 ): Goroutine {
-  return currentRuntime().scheduler.newproc(f, args, go);
+  const entry = taskOf(f);
+  return entry === null
+    ? currentRuntime().scheduler.newproc(f, args, go)
+    : goTask(currentRuntime().scheduler, entry, args, go);
 }
 
 /** Lets other goroutines run: `runtime.Gosched`. */

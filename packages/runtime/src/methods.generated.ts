@@ -1,6 +1,8 @@
 // Derived by scripts/functions.mjs: do not edit.
 
 /** Methods of a runtime that are its parts' own. */
+import { taskOf } from "./task.ts";
+import { goTask } from "./tasks.ts";
 import type { Profiler } from "@gort/profiling";
 import type { BlockProfileRecord, Frames, Func, MemProfileRecord, StackRecord } from "@gort/profiling";
 import type { Scheduler } from "@gort/scheduler";
@@ -26,7 +28,10 @@ export abstract class RuntimeMethods {
 
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
   go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine {
-    return this.scheduler.newproc(f, args, this.go);
+    const entry = taskOf(f);
+    return entry === null
+      ? this.scheduler.newproc(f, args, this.go)
+      : goTask(this.scheduler, entry, args, this.go);
   }
 
   /** Lets other goroutines run: `runtime.Gosched`. */

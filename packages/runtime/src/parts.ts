@@ -23,6 +23,7 @@ import { BackgroundScavenger } from "./scavenge.ts";
 import { SchedStats } from "./sched-stats.ts";
 import { RuntimeStats } from "./stats.ts";
 import { WorldStops } from "./stops.ts";
+import { Tasks } from "./tasks.ts";
 import { Unsafe } from "./unsafe-access.ts";
 import { WeakRefs } from "./weak.ts";
 import { collectorOptions, handleOwner, profilerOptions, sampleMalloc, schedulerOptions } from "./wiring.ts";
@@ -46,6 +47,7 @@ export class Parts {
   readonly scavenger: BackgroundScavenger;
   readonly types: TypedHeap;
   readonly weak: WeakRefs;
+  readonly tasks: Tasks;
   /** Null if the switch `hostgc` is off. */
   readonly dropped: DroppedHandles | null;
   readonly unsafe: Unsafe;
@@ -88,6 +90,7 @@ export class Parts {
     const heap = new RuntimeHeap(allocator, collector);
     this.types = createTypes(heap);
     this.weak = new WeakRefs(collector, this.types);
+    this.tasks = new Tasks(this.types);
     this.dropped = godebug.hostgc === 0 ? null : new DroppedHandles(handleOwner(this, heap));
     this.unsafe = new Unsafe(allocator, collector, this.types);
 

@@ -39,10 +39,13 @@ import {
   threadStacks,
 } from "./profiles.ts";
 import type { Runtime } from "./runtime.ts";
+import type { Tasks } from "./tasks.ts";
 
 /** The scheduler's hooks, with the runtime that the scheduler belongs to. */
 export interface RuntimeHooks extends SchedulerHooks {
   readonly runtime?: Runtime;
+  /** Checks what `go` gets for a task. */
+  readonly tasks?: Tasks;
 }
 
 // ---- what a part is built with ----
@@ -102,6 +105,9 @@ function schedulerHooks(parts: Parts, runtime: Runtime): RuntimeHooks {
   const waits = new GoroutineWaits(profiler);
   return {
     runtime,
+    get tasks() {
+      return parts.tasks;
+    },
     safepoint: () => {
       if (parts.closed) return;
       parts.collector.pollSafepoint();

@@ -1,0 +1,72 @@
+/** The modules that have tasks: their URLs, the program's main module, and loading them. */
+import { show } from "@gort/base";
+
+/** The URL as text. `what` names the function of the API that takes it. */
+export function moduleURL(what: string, url: unknown): string {
+  const text: unknown = url instanceof URL ? url.href : url;
+  if (typeof text !== "string" || !isURL(text)) {
+    throw new TypeError(
+      `runtime: ${what} needs the URL of a module, such as import.meta.url (got ${show(url)})`,
+    );
+  }
+  return text;
+}
+
+/** A path such as C:\x.js parses as a URL, but its scheme has one letter. */
+function isURL(text: string): boolean {
+  return /^[a-z][a-z\d+.-]+:/i.test(text) && URL.canParse(text);
+}
+
+interface NodeParts {
+  argv?: readonly string[];
+  getBuiltinModule?(id: "node:fs"): typeof import("node:fs") | undefined;
+  getBuiltinModule?(id: "node:url"): typeof import("node:url") | undefined;
+}
+
+/** Whether this is the module with which the process was started. Outside of Node there is none. */
+export function isMainModule(url: string): boolean {
+  const { process } = globalThis as { process?: NodeParts };
+  const script = process?.argv?.[1];
+  const fs = process?.getBuiltinModule?.("node:fs");
+  const { fileURLToPath } = process?.getBuiltinModule?.("node:url") ?? {};
+  if (script === undefined || fs === undefined || fileURLToPath === undefined) return false;
+  const realPath = (path: string): string => {
+    try {
+      return fs.realpathSync(path);
+    } catch {
+      return path; // it has been deleted, or its extension is missing
+    }
+  };
+  const main = realPath(script);
+  const path = url.startsWith("file:") ? realPath(fileURLToPath(url)) : "";
+  // Node also accepts a path without extension, and a folder that has an index file.
+  return path === main || path.replace(/([\\/]index)?\.[^.\\/]+$/, "") === main;
+}
+
+/** The exported function of a module, which is loaded if this thread has not loaded it yet. */
+export async function loadExport(url: string, name: string): Promise<(...args: never[]) => unknown> {
+  const module = await loadModule(url);
+  if (!Object.hasOwn(module, name)) {
+    throw new TypeError(`runtime: module ${url} has no export ${JSON.stringify(name)}, which a task runs`);
+  }
+  const f = module[name];
+  if (typeof f !== "function") {
+    throw new TypeError(
+      `runtime: a task needs a function, but export ${JSON.stringify(name)} of ${url} is ${show(f)}`,
+    );
+  }
+  return f as (...args: never[]) => unknown;
+}
+
+/** Loads a module. The error names it, because the host's error often does not. */
+export async function loadModule(url: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    // A bundler must not resolve the URL: it is known only at run time.
+    return (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as Readonly<
+      Record<string, unknown>
+    >;
+  } catch (cause) {
+    const why = cause instanceof Error ? `${cause.name}: ${cause.message}` : show(cause);
+    throw new Error(`runtime: cannot load module ${url}, which has a task: ${why}`, { cause });
+  }
+}
