@@ -13,6 +13,8 @@ export {
   ROOT_SCHEDULER,
   ROOT_THREADS,
   ROOT_TYPES,
+  ROOT_WAITING,
+  rootAddr,
   sysStatAddr,
   sysStatNames,
 } from "./layout.ts";

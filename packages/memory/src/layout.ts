@@ -72,6 +72,12 @@ export const ROOT_PROFILING = 3;
 export const ROOT_GCSTATS = 4;
 export const ROOT_TYPES = 5;
 export const ROOT_THREADS = 6;
+export const ROOT_WAITING = 7;
+
+/** Address of the word that `setRoot(index)` writes, for a thread that sets it by CAS. */
+export function rootAddr(index: number): number {
+  return CONTROL_BASE + CONTROL.offsets.roots + 4 * index;
+}
 
 export type SysStatName =
   | "heapSys"

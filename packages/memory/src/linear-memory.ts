@@ -22,10 +22,10 @@ import { initControlBlock, reserveControl } from "./control-block.ts";
 import type { Grant } from "./grant.ts";
 import { type Kernel, makeKernel } from "./kernel.ts";
 import {
-  CONTROL,
   CONTROL_BASE,
   CONTROL_LOCK,
   CONTROL_MAGIC,
+  rootAddr,
   STATS_LOCK,
   type SysStatName,
   WASM_PAGE,
@@ -48,7 +48,7 @@ import {
 } from "./threads.ts";
 import { isWasmMemory, type WasmMemory } from "./wasm-host.ts";
 
-const ROOTS = (CONTROL_BASE + CONTROL.offsets.roots) >>> 2;
+const ROOTS = rootAddr(0) >>> 2;
 
 export class LinearMemory {
   /** null where the platform granted only a plain (Shared)ArrayBuffer: then the kernel is in TypeScript. */

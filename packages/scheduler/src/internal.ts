@@ -1,4 +1,9 @@
-/** For sibling packages; may change with any release. All of it is for `@gort/runtime`. */
+/** For sibling packages; may change with any release. Unless a comment names threads, it is for `@gort/runtime`. */
+
+// threads: ops on channels and locks in memory that threads share
+export { arm, disarm, gopark, PhasedOp } from "./op.ts";
+export { currentScheduler } from "./default.ts";
+export type { Schedt, SharedWait } from "./runtime2.ts";
 
 // runtime: tests of values from programs
 export { HChan } from "./chan.ts";
@@ -39,6 +44,7 @@ export {
   waitReasonFinalizerWait,
   waitReasonForceGCIdle,
   waitReasonGCSweepWait,
+  waitReasonSemacquire,
   waitReasonStrings,
 } from "./wait-reasons.ts";
 

@@ -203,6 +203,7 @@ export function cancelWait(g: G): void {
     releaseSudog(sg);
     sg = next;
   }
+  if (g.shared !== null) g.shared.abandon();
   const op = g.waitOp;
   g.waitOp = null;
   if (op !== null) op.abandoned();
@@ -350,6 +351,8 @@ class SignalOp<T> extends OwnOp<T> {
       // If `g` was readied before the abort, the operation has happened.
       const waits = g.atomicstatus === Gwaiting || g.atomicstatus === Gsyscall;
       if (g.goid !== id || g.waitOp !== this || !waits) return;
+      // A goroutine of another thread may have completed the operation, so that `g` will be readied.
+      if (g.shared !== null && !g.shared.cancel()) return;
       this.aborted = true;
       cancelWait(g);
       g.waitOp = this;

@@ -108,10 +108,23 @@ export class G {
   stack: GStack | null = null;
   /** If the latency until it runs is sampled, its position in the sampler (counters.ts); else 0. */
   tracking = 0;
+  /** Its wait in memory that threads share, or null. */
+  shared: SharedWait | null = null;
 
   constructor(sched: Schedt) {
     this.sched = sched;
   }
+}
+
+/**
+ * A wait of a goroutine in memory that threads share, which a goroutine of another thread can end at any moment. The
+ * package threads implements it.
+ */
+export interface SharedWait {
+  /** Gives up the wait. Returns false if another goroutine has ended it: then the goroutine will be readied. */
+  cancel(): boolean;
+  /** Gives up the wait of a goroutine that does not go on with it, also if another goroutine has ended it. */
+  abandon(): void;
 }
 
 /** The deferred calls of one frame (panic.ts). */

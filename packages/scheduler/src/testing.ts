@@ -228,7 +228,9 @@ export function verifyScheduler(s: Scheduler): void {
       fail(`sudog that g ${g.goid} keeps is in use`);
     }
     if (g.atomicstatus === Gdead) {
-      if (g.gen !== null || g.waiting !== null) fail(`dead g ${g.goid} holds a body or a wait`);
+      if (g.gen !== null || g.waiting !== null || g.shared !== null) {
+        fail(`dead g ${g.goid} holds a body or a wait`);
+      }
       continue;
     }
     if ((g.flags & (G_SYSTEM | G_HOST)) === 0) {

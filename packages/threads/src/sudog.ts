@@ -1,0 +1,413 @@
+/**
+ * Waits in memory that threads share: goroutines that wait for channels and locks in the heap.
+ *
+ * A G is a JavaScript object of one thread. Other threads know it by a *sudog*, a record in linear memory:
+ *
+ *     queue of a channel or lock --> sudog --m, slot--> that thread's Waiter --> G
+ *
+ * A wait has one sudog for each queue in which the goroutine stands: one, or several in a select. The first of them is
+ * the *head* of the wait. Its word `winner` says whether the wait has ended:
+ *
+ *     0         the goroutine waits
+ *     a sudog   a partner has taken this sudog out of its queue, and has ended the wait
+ *     GIVEN_UP  the goroutine has given up a wait that had several sudogs
+ *
+ * The goroutine:
+ *   1. `begin` takes a Waiter; `add` takes a sudog for each queue.
+ *   2. Under the lock of the queue it checks once more whether it must wait. Then it enqueues the sudog, unlocks and
+ *      suspends.
+ *   3. When it is resumed, `winner` is the sudog that its partner chose. The goroutine takes the other sudogs out of
+ *      their queues, under the locks of these queues. `end` frees all of them.
+ *
+ * A partner, on any thread:
+ *   1. Under the lock of the queue it takes a sudog out, and calls `win`. If that returns false, the wait has ended by
+ *      another sudog: the partner goes on to the next one.
+ *   2. It writes its results into the sudog, which belongs to it alone, and unlocks.
+ *   3. `ready` readies a G of the same thread at once, and posts the sudog to another thread, whose `deliver` readies
+ *      the G. The partner does not touch the sudog afterwards.
+ *
+ * So a wait with one sudog ends under the lock of its queue. In a select, the partners hold different locks: a CAS of
+ * `winner` decides.
+ *
+ * Giving up (an aborted signal, the end of the program) happens on the goroutine's own thread. For a select it first
+ * sets `winner` by CAS. Then it takes the sudogs out of their queues, under the locks. If a partner was first, its
+ * sudog is on the way to this thread. `cancel` then returns false. `abandon` keeps the Waiter and that sudog until the
+ * delivery, which finds no G, and gives what the partner has handed over to `WaitOwner.undelivered`.
+ *
+ * Invariants:
+ *   - A sudog that has won is delivered exactly once. Until then neither it nor its Waiter is used again. So no late
+ *     wake-up can meet a later wait of the same slot (ABA), and slots need no generation.
+ *   - Only the thread of the goroutine takes and frees its sudogs.
+ *   - A loser is freed only after its goroutine has held the lock of its queue: no partner looks at it any more.
+ *   - The Waiter holds the handle of the channel or lock (`hold`). So the object in the heap lives while a goroutine
+ *     waits for it, even if no variable refers to the handle.
+ *
+ * Free sudogs lie in a list of each thread. A thread that ends gives its list to the memory's list, from which other
+ * threads take them.
+ *
+ * Unlike Go: a sudog refers to an M and a slot instead of a G, and `winner` replaces `g.selectDone` and `g.param`.
+ */
+import { outOfMemory, throwFatal } from "@gort/base";
+import { type Addr, defineStruct, type LinearMemory, lock, unlock } from "@gort/memory";
+import { ROOT_WAITING, rootAddr } from "@gort/memory/internal";
+import type { G, SharedWait } from "@gort/scheduler/internal";
+import { NODE_READY, type Threads } from "./runtime2.ts";
+
+/** A goroutine's place in one queue. The first two words are the header of a node (runtime2.ts). */
+export const SUDOG = defineStruct("sudog", {
+  nodeNext: "u32",
+  nodeKind: "u32",
+  /** The thread of the goroutine, and the number of its Waiter there. */
+  m: "u32",
+  slot: "u32",
+  /** The first sudog of the wait. */
+  head: "u32",
+  /** In the head: how the wait has ended. */
+  winner: "u32",
+  /** 1 if the wait has several sudogs. */
+  isSelect: "u32",
+  /** The next sudog of the wait, or of the list of free sudogs. */
+  waitlink: "u32",
+
+  // From here on the words are the queue's, under its lock, and after `win` the partner's.
+
+  /** Address of the channel or semaphore. */
+  queue: "u32",
+  /** 1 while the sudog stands in the queue. */
+  queued: "u32",
+  next: "u32",
+  prev: "u32",
+  /** Address of the value to send, or of the place for the value to receive. */
+  elem: "u32",
+  /** Position of the case in a select. */
+  index: "u32",
+  /** Woken by a partner, not by close. In a wait for a semaphore: the unit was handed over. */
+  success: "u32",
+});
+
+/** Offsets of the fields. */
+export const SUDOG_AT = SUDOG.offsets;
+
+/** As `winner`: the goroutine has given up. No sudog has this address. */
+const GIVEN_UP = 1;
+
+/** Sudogs that a thread takes from the memory at a time: 4 KiB. */
+const BATCH = 72;
+
+/** The part of all waits that every thread finds through ROOT_WAITING. */
+const WAITING = defineStruct("waiting", {
+  /** Guards `free`. */
+  lock: "u32",
+  /** Sudogs of threads that have ended, linked by `waitlink`. */
+  free: "u32",
+});
+
+/** The code of a kind of queue: channels, semaphores. */
+export interface WaitOwner {
+  /**
+   * Takes those sudogs of a wait out of their queues that still stand in one (`queued`). It must take the lock of each
+   * queue, also for a sudog that stands in none: a partner may still look at it.
+   */
+  unqueue(head: Addr): void;
+  /** A partner has ended the wait by this sudog, but its goroutine is gone: passes on what was handed over. */
+  undelivered(sudog: Addr): void;
+}
+
+/** One wait of a goroutine of this thread. Waiters are pooled. */
+export class Waiter implements SharedWait {
+  readonly slot: number;
+  /** The goroutine; null while free, and after `abandon`. */
+  g: G | null = null;
+  head = 0 as Addr;
+  owner: WaitOwner = null as never;
+  /** Handles of the objects in the heap for which the goroutine waits. */
+  hold: unknown = null;
+  /** The wait has ended, and `g` was readied. */
+  delivered = false;
+  private readonly waiters: Waiters;
+
+  constructor(waiters: Waiters, slot: number) {
+    this.waiters = waiters;
+    this.slot = slot;
+  }
+
+  /** The sudog by which the wait has ended. */
+  get winner(): Addr {
+    return this.waiters.u32[(this.head + SUDOG_AT.winner) >>> 2] as Addr;
+  }
+
+  cancel(): boolean {
+    return this.waiters.cancel(this);
+  }
+
+  abandon(): void {
+    if (!this.waiters.cancel(this)) this.waiters.abandon(this);
+  }
+}
+
+/** The waits of this thread in one memory. */
+export class Waiters {
+  readonly mem: LinearMemory;
+  readonly u32: Uint32Array;
+  /** Number of this thread's M. */
+  readonly m: number;
+  /** All Waiters by slot. Slot 0 is not used. */
+  private readonly table: (Waiter | null)[] = [null];
+  private readonly freeSlots: Waiter[] = [];
+  /** Free sudogs of this thread, linked by `waitlink`. */
+  private free = 0;
+  /** Sudogs of this thread, free or not. */
+  private owned = 0;
+  private readonly shared: number;
+  private post: Threads["post"];
+
+  /** Use `waitersOf`. */
+  constructor(mem: LinearMemory, threads: Pick<Threads, "m" | "post"> | null) {
+    this.mem = mem;
+    this.u32 = mem.u32;
+    this.m = threads === null ? 0 : threads.m;
+    this.post = posts(threads);
+    this.shared = sharedPart(mem);
+  }
+
+  /** Tells M0, which had no other threads when its goroutines first waited, how to reach them. */
+  connect(threads: Pick<Threads, "m" | "post">): void {
+    if (threads.m !== this.m) throw new TypeError(`threads: this thread is M ${this.m} (got ${threads.m})`);
+    this.post = posts(threads);
+  }
+
+  // ---- the goroutine's side
+
+  /** Begins a wait of `g`. The caller adds sudogs to it, and then parks the goroutine. */
+  begin(g: G, owner: WaitOwner, hold: unknown): Waiter {
+    let w: Waiter;
+    if (this.freeSlots.length > 0) {
+      w = this.freeSlots.pop()!;
+    } else {
+      w = new Waiter(this, this.table.length);
+      this.table.push(w);
+    }
+    w.g = g;
+    w.owner = owner;
+    w.hold = hold;
+    g.shared = w;
+    return w;
+  }
+
+  /** A sudog for one more queue of the wait. `isSelect`: there will be several. */
+  add(w: Waiter, isSelect: boolean): Addr {
+    const { u32 } = this;
+    const sg = this.acquire();
+    const { head } = w;
+    const i = sg >>> 2;
+    u32[i + (SUDOG_AT.slot >>> 2)] = w.slot;
+    u32[i + (SUDOG_AT.isSelect >>> 2)] = isSelect ? 1 : 0;
+    u32[i + (SUDOG_AT.winner >>> 2)] = 0;
+    u32[i + (SUDOG_AT.success >>> 2)] = 0;
+    u32[i + (SUDOG_AT.queued >>> 2)] = 0;
+    if (head === 0) {
+      w.head = sg;
+      u32[i + (SUDOG_AT.head >>> 2)] = sg;
+      u32[i + (SUDOG_AT.waitlink >>> 2)] = 0;
+    } else {
+      // Behind the head: the order of a wait's sudogs has no meaning.
+      u32[i + (SUDOG_AT.head >>> 2)] = head;
+      const link = (head + SUDOG_AT.waitlink) >>> 2;
+      u32[i + (SUDOG_AT.waitlink >>> 2)] = u32[link];
+      u32[link] = sg;
+    }
+    return sg;
+  }
+
+  /** Ends a wait: no sudog of it stands in a queue. */
+  end(w: Waiter): void {
+    const g = w.g as G;
+    g.shared = null;
+    this.releaseAll(w, 0);
+    this.put(w);
+  }
+
+  /** Gives up a wait. Returns false if a partner has ended it: its sudog is on the way, or `g` is readied. */
+  cancel(w: Waiter): boolean {
+    const { u32 } = this;
+    const { head } = w;
+    if (head !== 0) {
+      const winner = head + SUDOG_AT.winner;
+      if (u32[(head + SUDOG_AT.isSelect) >>> 2] !== 0) this.mem.kernel.cas(winner, 0, GIVEN_UP);
+      w.owner.unqueue(head);
+      // A partner writes the word under a lock that `unqueue` has held, or by the CAS above.
+      if (u32[winner >>> 2] > GIVEN_UP) return false;
+    }
+    this.end(w);
+    return true;
+  }
+
+  /** Gives up a wait that `cancel` could not give up. */
+  abandon(w: Waiter): void {
+    const g = w.g as G;
+    const { winner } = w;
+    g.shared = null;
+    w.g = null;
+    this.releaseAll(w, winner);
+    if (w.delivered) this.dropUndelivered(w, winner);
+  }
+
+  // ---- the partner's side
+
+  /**
+   * Ends the wait to which a sudog belongs. The caller holds the lock of the queue from which it has taken the sudog.
+   * Returns false if the wait has ended otherwise: then the caller leaves the sudog alone.
+   */
+  win(sg: Addr): boolean {
+    const { u32 } = this;
+    u32[(sg + SUDOG_AT.queued) >>> 2] = 0;
+    const winner = u32[(sg + SUDOG_AT.head) >>> 2] + SUDOG_AT.winner;
+    if (u32[(sg + SUDOG_AT.isSelect) >>> 2] === 0) {
+      u32[winner >>> 2] = sg;
+      return true;
+    }
+    return this.mem.kernel.cas(winner, 0, sg) === 0;
+  }
+
+  /** Readies the goroutine of a sudog that `win` returned true for. The caller holds no lock. */
+  ready(sg: Addr): void {
+    const m = this.u32[(sg + SUDOG_AT.m) >>> 2];
+    if (m === this.m) this.deliver(sg);
+    else this.post(m, sg);
+  }
+
+  /** Readies the goroutine of a sudog that has won: one of this thread, or one that another thread has posted here. */
+  deliver(sg: Addr): void {
+    const { u32 } = this;
+    const w = this.table[u32[(sg + SUDOG_AT.slot) >>> 2]] as Waiter;
+    const { g } = w;
+    if (g === null) {
+      this.dropUndelivered(w, sg);
+      return;
+    }
+    w.delivered = true;
+    g.sched.ready(g);
+  }
+
+  private dropUndelivered(w: Waiter, sg: Addr): void {
+    const { owner } = w;
+    try {
+      owner.undelivered(sg);
+    } finally {
+      this.release(sg);
+      this.put(w);
+    }
+  }
+
+  // ---- pools
+
+  private put(w: Waiter): void {
+    w.g = null;
+    w.head = 0 as Addr;
+    w.hold = null;
+    w.delivered = false;
+    this.freeSlots.push(w);
+  }
+
+  private acquire(): Addr {
+    if (this.free === 0) this.refill();
+    const sg = this.free;
+    this.free = this.u32[(sg + SUDOG_AT.waitlink) >>> 2];
+    return sg as Addr;
+  }
+
+  private release(sg: Addr): void {
+    this.u32[(sg + SUDOG_AT.waitlink) >>> 2] = this.free;
+    this.free = sg;
+  }
+
+  /** Frees the sudogs of a wait but one. */
+  private releaseAll(w: Waiter, but: number): void {
+    let sg = w.head;
+    while (sg !== 0) {
+      const next = this.u32[(sg + SUDOG_AT.waitlink) >>> 2] as Addr;
+      if (sg !== but) this.release(sg);
+      sg = next;
+    }
+  }
+
+  /** Takes the free sudogs of threads that have ended, or new ones. */
+  private refill(): void {
+    const { mem, u32 } = this;
+    lock(mem, this.shared + WAITING.offsets.lock);
+    const list = (this.shared + WAITING.offsets.free) >>> 2;
+    this.free = u32[list];
+    u32[list] = 0;
+    unlock(mem, this.shared + WAITING.offsets.lock);
+    for (let sg = this.free; sg !== 0; sg = u32[(sg + SUDOG_AT.waitlink) >>> 2]) this.adopt(sg);
+    if (this.free !== 0) return;
+    const batch = mem.persistentAlloc(BATCH * SUDOG.size, 8, "otherSys");
+    if (batch === 0) outOfMemory(`threads: no memory left for sudogs (${BATCH * SUDOG.size} bytes)`);
+    for (let i = BATCH - 1; i >= 0; i--) {
+      const sg = (batch + i * SUDOG.size) as Addr;
+      u32[(sg + SUDOG_AT.nodeKind) >>> 2] = NODE_READY;
+      this.adopt(sg);
+      this.release(sg);
+    }
+  }
+
+  private adopt(sg: number): void {
+    this.u32[(sg + SUDOG_AT.m) >>> 2] = this.m;
+    this.owned++;
+  }
+
+  /** Sudogs of this thread. */
+  stats(): { inUse: number; free: number } {
+    let free = 0;
+    for (let sg = this.free; sg !== 0; sg = this.u32[(sg + SUDOG_AT.waitlink) >>> 2]) free++;
+    return { inUse: this.owned - free, free };
+  }
+
+  /** Gives the free sudogs to the other threads. The thread's goroutines have ended. */
+  close(): void {
+    const { mem, u32 } = this;
+    if (this.free === 0) return;
+    let last = this.free;
+    for (let sg = last; sg !== 0; sg = u32[(sg + SUDOG_AT.waitlink) >>> 2]) {
+      last = sg;
+      this.owned--;
+    }
+    lock(mem, this.shared + WAITING.offsets.lock);
+    const list = (this.shared + WAITING.offsets.free) >>> 2;
+    u32[(last + SUDOG_AT.waitlink) >>> 2] = u32[list];
+    u32[list] = this.free;
+    unlock(mem, this.shared + WAITING.offsets.lock);
+    this.free = 0;
+  }
+}
+
+function posts(threads: Pick<Threads, "m" | "post"> | null): Threads["post"] {
+  if (threads !== null) return (m, node) => threads.post(m, node);
+  return (m) =>
+    throwFatal("threads: a goroutine of another thread waits", `threads: post to M ${m} of one thread`);
+}
+
+const byMemory = new WeakMap<ArrayBufferLike, Waiters>();
+
+/** The waits of this thread in `mem`. `threads`: all threads of the memory, if this thread knows others. */
+export function waitersOf(mem: LinearMemory, threads: Pick<Threads, "m" | "post"> | null = null): Waiters {
+  let w = byMemory.get(mem.buffer);
+  if (w === undefined) {
+    w = new Waiters(mem, threads);
+    byMemory.set(mem.buffer, w);
+  } else if (threads !== null) {
+    w.connect(threads);
+  }
+  return w;
+}
+
+/** Address of the WAITING block. The first thread that needs it makes it. */
+function sharedPart(mem: LinearMemory): number {
+  const found = mem.root(ROOT_WAITING);
+  if (found !== 0) return found;
+  const made = mem.persistentAlloc(WAITING.size, 8, "otherSys");
+  if (made === 0) outOfMemory(`threads: no memory left for the list of sudogs (${WAITING.size} bytes)`);
+  // If two threads make a block at once, the loser's stays unused.
+  const first = mem.kernel.cas(rootAddr(ROOT_WAITING), 0, made) >>> 0;
+  return first === 0 ? made : first;
+}
