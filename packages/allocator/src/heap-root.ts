@@ -3,8 +3,8 @@
  * root ROOT_ALLOCATOR is the address of this record.
  */
 import { defineStruct, type LinearMemory } from "@gort/memory";
-import { MAX_THREADS } from "@gort/memory/internal";
-import { HEAP_BITS_PAGE_SHIFT, MHEAP, PAGE_SIZE, SPAN_BATCH } from "./layout.ts";
+import { MAX_THREADS, ROOT_ALLOCATOR } from "@gort/memory/internal";
+import { GCCONTROL_AT, HEAP_BITS_PAGE_SHIFT, MHEAP, MHEAP_AT, PAGE_SIZE, SPAN_BATCH } from "./layout.ts";
 import { pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
 import { SPAN_BITS_ALIGN, spanBitsBytes } from "./span-bits.ts";
 
@@ -43,8 +43,16 @@ export function readRoot(mem: LinearMemory, addr: number): HeapRoot {
   return Object.fromEntries(entries) as HeapRoot;
 }
 
-/** Reserves the tables of a new heap; the address of the record. Throws a RangeError if the memory is too small. */
-export function reserveTables(mem: LinearMemory): number {
+/**
+ * The address of the record. If the memory has no heap, this thread makes one, unless another thread does so at this
+ * moment. Throws a RangeError if the memory is too small.
+ */
+export function findHeap(mem: LinearMemory): number {
+  return mem.makeRoot(ROOT_ALLOCATOR, () => makeHeap(mem));
+}
+
+/** Reserves the tables of a new heap and sets it up; the address of the record. */
+function makeHeap(mem: LinearMemory): number {
   const { size } = mem;
   const must = (addr: number): number => {
     if (addr === 0) throw new RangeError(`allocator: the memory of ${size} bytes has no room for the tables`);
@@ -69,5 +77,16 @@ export function reserveTables(mem: LinearMemory): number {
   for (const [name, offset] of Object.entries(HEAP_ROOT.offsets)) {
     mem.u32[(addr + offset) >>> 2] = root[name as keyof HeapRoot];
   }
+  setUp(mem, root);
   return addr;
+}
+
+/** The fields of MHEAP that do not begin as 0. */
+function setUp(mem: LinearMemory, { mheap, spanBits }: HeapRoot): void {
+  const { u32, f64 } = mem;
+  u32[(mheap + MHEAP_AT.spanBitsNext) >>> 2] = spanBits;
+  u32[(mheap + MHEAP_AT.spanBitsEnd) >>> 2] = spanBits + spanBitsBytes(mem.size, spanBits) / 2;
+  f64[(mheap + MHEAP_AT.gcControl + GCCONTROL_AT.trigger) >>> 3] = Number.POSITIVE_INFINITY;
+  f64[(mheap + MHEAP_AT.gcControl + GCCONTROL_AT.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
+  f64[(mheap + MHEAP_AT.memoryLimit) >>> 3] = Number.POSITIVE_INFINITY;
 }

@@ -62,8 +62,8 @@
  */
 import { show } from "@gort/base";
 import type { Addr, LinearMemory } from "@gort/memory";
-import { ROOT_ALLOCATOR } from "@gort/memory/internal";
 import { checkSize, closedError } from "./errors.ts";
+import { findHeap } from "./heap-root.ts";
 import { Sampler } from "./heap-sampler.ts";
 import { type AllocatorHooks, defaultHooks } from "./hooks.ts";
 import {
@@ -134,8 +134,7 @@ export class Malloc {
   constructor(mem: LinearMemory, seed: number, mcache: number, emptyMCache: EmptyMCache) {
     this.mem = mem;
     this.hooks = defaultHooks();
-    const heap = new MHeap(mem, this.hooks, mem.root(ROOT_ALLOCATOR));
-    mem.setRoot(ROOT_ALLOCATOR, heap.root);
+    const heap = new MHeap(mem, this.hooks, findHeap(mem));
     // Before this thread joins: if the table has no room, the heap stays without threads and can be made again.
     this.types = new TypeTable(mem);
     this.heap = heap;

@@ -78,10 +78,12 @@ export function joinWithMCache(heap: MHeap, empty: EmptyMCache): number {
 
 function acquireMCache(heap: MHeap, empty: EmptyMCache): number {
   const { mem } = heap;
-  const { u32 } = mem;
+  const { u32, kernel } = mem;
   const ownerOf = (c: number): number => u32[(c + MCACHE_AT.owned) >>> 2];
-  const alone = u32[(heap.base + MHEAP_AT.nmcaches) >>> 2] === 0;
-  if (!alone && u32[(heap.base + MHEAP_AT.shared) >>> 2] === 0) {
+  const nmcaches = heap.base + MHEAP_AT.nmcaches;
+  // By compare-and-swap: of two threads that find a new heap, which has no locks yet, one is its only thread.
+  const first = kernel.cas(nmcaches, 0, 1) === 0;
+  if (!first && u32[(heap.base + MHEAP_AT.shared) >>> 2] === 0) {
     throw new TypeError(
       "allocator: memory has an allocator that was not shared: call its share() before attaching",
     );
@@ -97,14 +99,14 @@ function acquireMCache(heap: MHeap, empty: EmptyMCache): number {
   if (c === 0) {
     c = heap.cachealloc.alloc();
     if (c !== 0) {
-      const n = (heap.base + MHEAP_AT.nmcaches) >>> 2;
+      const id = first ? 0 : kernel.add(nmcaches, 1);
       u32[(c + MCACHE_AT.next) >>> 2] = u32[(heap.base + MHEAP_AT.mcaches) >>> 2];
-      u32[(c + MCACHE_AT.id) >>> 2] = u32[n];
-      u32[(heap.base + MHEAP_AT.mcaches) >>> 2] = c;
-      u32[n] = u32[n] + 1;
-    }
-  }
-  if (c !== 0) u32[(c + MCACHE_AT.owned) >>> 2] = mem.thread;
+      u32[(c + MCACHE_AT.id) >>> 2] = id;
+      u32[(c + MCACHE_AT.owned) >>> 2] = mem.thread;
+      // Atomic: a thread that walks the list without the lock finds the mcache complete.
+      kernel.store(heap.base + MHEAP_AT.mcaches, c);
+    } else if (first) kernel.store(nmcaches, 0);
+  } else u32[(c + MCACHE_AT.owned) >>> 2] = mem.thread;
   heap.unlock();
   if (c === 0) outOfMemory("runtime: cannot allocate an mcache");
   return c;

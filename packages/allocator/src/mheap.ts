@@ -28,7 +28,7 @@ import { type LinearMemory, lock, unlock } from "@gort/memory";
 import { type HeapCounter, HeapCounters } from "./heap-counters.ts";
 import { growHeap } from "./heap-growth.ts";
 import { lockHeldBy, lockRank } from "./heap-locks.ts";
-import { readRoot, reserveTables } from "./heap-root.ts";
+import { readRoot } from "./heap-root.ts";
 import type { AllocatorHooks } from "./hooks.ts";
 import {
   GCCONTROL_AT,
@@ -71,8 +71,6 @@ const FEW_RETAINED = 64;
 export class MHeap {
   readonly mem: LinearMemory;
   readonly hooks: AllocatorHooks;
-  /** Address of the record of bases that an attaching thread starts from. */
-  readonly root: number;
   /** Address of the MHEAP struct, and of its GCCONTROL. */
   readonly base: number;
   readonly gcControl: number;
@@ -100,13 +98,12 @@ export class MHeap {
   /** The part that the last failed attempt to make a span lacked, for a message. */
   private lacking = "pages";
 
+  /** rootAddr: what findHeap returns. */
   constructor(mem: LinearMemory, hooks: AllocatorHooks, rootAddr: number) {
     this.mem = mem;
     this.hooks = hooks;
     this.u32 = mem.u32;
-    const isNew = rootAddr === 0;
-    this.root = isNew ? reserveTables(mem) : rootAddr;
-    const root = readRoot(mem, this.root);
+    const root = readRoot(mem, rootAddr);
     this.base = root.mheap;
     this.gcControl = this.base + MHEAP_AT.gcControl;
     this.heapBitsBase = root.heapBits;
@@ -126,17 +123,8 @@ export class MHeap {
     const spanBitsSize = spanBitsBytes(mem.size, root.spanBits);
     this.spanBits = new SpanBits(mem, this.base, root.spanBits, spanBitsSize, this.log);
     this.scavenger = new PageScavenger(this);
-    if (isNew) this.initRecords();
     mem.rankLocks((addr) => lockRank(this, addr));
     this.pageCache = new PageCache(mem, MCACHE_AT.pages, this.shared, this.log);
-  }
-
-  private initRecords(): void {
-    const { f64 } = this.mem;
-    this.spanBits.init();
-    f64[(this.gcControl + GCCONTROL_AT.trigger) >>> 3] = Number.POSITIVE_INFINITY;
-    f64[(this.gcControl + GCCONTROL_AT.heapGoal) >>> 3] = Number.POSITIVE_INFINITY;
-    f64[(this.base + MHEAP_AT.memoryLimit) >>> 3] = Number.POSITIVE_INFINITY;
   }
 
   /** The mcache of this thread: this object works with its page cache, structs, bits, counters and log. */

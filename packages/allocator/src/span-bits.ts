@@ -91,12 +91,6 @@ export class SpanBits {
     this.#maxKept = mem.size / PAGE_SIZE / 32;
   }
 
-  /** Sets the empty regions up, in a new heap. */
-  init(): void {
-    this.#u32[this.#next] = this.#base;
-    this.#u32[this.#end] = this.#base + this.half;
-  }
-
   bind(mcache: number): void {
     this.#cached = (mcache + MCACHE_AT.spanBitsFree) >>> 2;
     this.#ncached = (mcache + MCACHE_AT.nspanBitsFree) >>> 2;

@@ -39,15 +39,14 @@ export class TypeTable {
   readonly #mem: LinearMemory;
   readonly #buckets: number;
 
-  /** Finds the table of the memory; the thread that makes the heap makes the table. */
+  /** Finds the table of the memory, or makes it. */
   constructor(mem: LinearMemory) {
     this.#mem = mem;
-    let table = mem.root(ROOT_TYPES);
-    if (table === 0) {
-      table = mem.persistentAlloc(TYPE_TABLE.size, TYPE_TABLE.align, "otherSys");
-      if (table === 0) outOfMemory(`runtime: cannot allocate the table of types of ${TYPE_TABLE.size} bytes`);
-      mem.setRoot(ROOT_TYPES, table);
-    }
+    const table = mem.makeRoot(ROOT_TYPES, () => {
+      const made = mem.persistentAlloc(TYPE_TABLE.size, TYPE_TABLE.align, "otherSys");
+      if (made === 0) outOfMemory(`runtime: cannot allocate the table of types of ${TYPE_TABLE.size} bytes`);
+      return made;
+    });
     this.#buckets = table + TYPE_TABLE.offsets.buckets;
   }
 

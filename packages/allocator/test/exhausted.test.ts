@@ -1,6 +1,7 @@
 /** What happens when the tables beside the pages are full. */
 
 import { createLinearMemory } from "@gort/memory";
+import { ROOT_ALLOCATOR } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
 import type { FatalError } from "../src/index.ts";
 import { type Allocator, createAllocator, MHEAP_AT } from "../src/internal.ts";
@@ -80,7 +81,7 @@ describe("exhausted", () => {
   it("the table of span structs ends with an error, however many caches hold spare ones", () => {
     const a = createAllocator({ maxMemory: 64 << 20 });
     a.share();
-    const capacity = (a.mem.u32[(a.heap.root + 20) >>> 2] - a.heap.structs.allspansBase) / 4;
+    const capacity = (a.mem.u32[(a.mem.root(ROOT_ALLOCATOR) + 20) >>> 2] - a.heap.structs.allspansBase) / 4;
     const blocks: number[] = [];
     // Each cache takes 32 structs and uses one of them.
     const caches = Array.from({ length: Math.ceil(capacity / 32) + 8 }, () => {

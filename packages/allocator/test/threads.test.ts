@@ -1,8 +1,9 @@
 import { Worker } from "node:worker_threads";
-import type { Addr } from "@gort/memory";
-import { attachLinearMemory } from "@gort/memory";
+import { type Addr, attachLinearMemory, createLinearMemory } from "@gort/memory";
+import { ROOT_ALLOCATOR } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
 import { type Allocator, type AllocatorOptions, createAllocator, newHeapStats } from "../src/index.ts";
+import { MHEAP_AT } from "../src/layout.ts";
 import { verifyHeap } from "../src/testing.ts";
 
 const NMAILBOXES = 64;
@@ -68,6 +69,36 @@ describe("several threads", () => {
     a.flushAll();
     verifyHeap(a);
     expect(a.readStats(newHeapStats()).heapObjects, `seed ${seed}`).toBe(0);
+  });
+
+  it("find a memory without a heap at once: one makes the heap, and the others must wait until it is shared", {
+    timeout: 60_000,
+  }, async () => {
+    const mems = Array.from({ length: 16 }, () => createLinearMemory({ maxMemory: 64 << 20 }));
+    const workerData = {
+      memories: mems.map((mem) => mem.memory),
+      gates: mems.map((mem) => mem.reserveControl(64)),
+      threads: 3,
+    };
+    const results = await Promise.all(
+      Array.from({ length: workerData.threads }, () => {
+        const worker = new Worker(new URL("workers/first.mjs", import.meta.url), {
+          workerData,
+          execArgv: [],
+        });
+        return new Promise<(number | string)[]>((resolve, reject) =>
+          worker.once("message", resolve).once("error", reject),
+        );
+      }),
+    );
+    const refused =
+      "allocator: memory has an allocator that was not shared: call its share() before attaching";
+    for (const [k, mem] of mems.entries()) {
+      const mcaches = results.map((list) => list[k]).filter((r) => r !== refused);
+      const heap = mem.u32[mem.root(ROOT_ALLOCATOR) >>> 2];
+      expect(mcaches, `memory ${k}`).toEqual([mem.u32[(heap + MHEAP_AT.mcaches) >>> 2]]);
+      expect(mem.u32[(heap + MHEAP_AT.nmcaches) >>> 2]).toBe(1);
+    }
   });
 
   it("get over one that dies: its mcache is recovered, what it had in use stays in use", {

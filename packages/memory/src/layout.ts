@@ -34,6 +34,8 @@ export const CONTROL = defineStruct("control", {
   lock: "u32",
   /** Guards the counters. A thread takes it last of all locks. */
   statsLock: "u32",
+  /** Held while a thread makes the state behind a root. A thread takes it first of all locks. */
+  rootsLock: "u32",
   /** Next free byte of the control block. */
   controlNext: "u32",
   /** sysReserve's cursors. high is exclusive and may be 2^32, hence f64. */
@@ -63,6 +65,7 @@ export const CONTROL = defineStruct("control", {
 /** Addresses of the memory's own locks. */
 export const CONTROL_LOCK = CONTROL_BASE + CONTROL.offsets.lock;
 export const STATS_LOCK = CONTROL_BASE + CONTROL.offsets.statsLock;
+export const ROOTS_LOCK = CONTROL_BASE + CONTROL.offsets.rootsLock;
 
 /** Indices of the roots. */
 export const ROOT_ALLOCATOR = 0;

@@ -14,6 +14,7 @@
  *   threads.ts           numbers of threads; lock.ts and lockrank.ts locks that name their holder
  *   kernel.ts            atomics and bulk operations; release.ts madvise
  *   seqlock.ts           figures that other threads read; struct.ts struct layouts
+ *   roots.ts             where a subsystem's state is, for threads that attach
  *
  * This file is the object that a thread holds: the views, and one method for each operation of these files.
  */
@@ -25,7 +26,7 @@ import {
   CONTROL_BASE,
   CONTROL_LOCK,
   CONTROL_MAGIC,
-  rootAddr,
+  ROOTS_LOCK,
   STATS_LOCK,
   type SysStatName,
   WASM_PAGE,
@@ -36,6 +37,7 @@ import { checkRange, sysFree, sysMap, sysReserve, sysUnused, unreserved } from "
 import type { AttachOptions, LinearMemoryOptions } from "./options.ts";
 import { persistentAlloc } from "./persistent-alloc.ts";
 import { findReleaser, osPageSize } from "./release.ts";
+import { makeRoot, rootOf, setRoot } from "./roots.ts";
 import { SysStats } from "./sys-stats.ts";
 import {
   drawThread,
@@ -47,8 +49,6 @@ import {
   threadGone,
 } from "./threads.ts";
 import { isWasmMemory, type WasmMemory } from "./wasm-host.ts";
-
-const ROOTS = rootAddr(0) >>> 2;
 
 export class LinearMemory {
   /** null where the platform granted only a plain (Shared)ArrayBuffer: then the kernel is in TypeScript. */
@@ -178,13 +178,14 @@ export class LinearMemory {
 
   /** The memory's own locks. */
   get lockAddrs(): readonly number[] {
-    return [CONTROL_LOCK, STATS_LOCK];
+    return [CONTROL_LOCK, STATS_LOCK, ROOTS_LOCK];
   }
 
   /** Rank of the lock at the address; undefined for a lock of the program. */
   lockRankOf(addr: number): LockRank | undefined {
     if (addr === CONTROL_LOCK) return "globalAlloc";
     if (addr === STATS_LOCK) return "sysStats";
+    if (addr === ROOTS_LOCK) return "roots";
     for (const rankOf of this.#ranks) {
       const rank = rankOf(addr);
       if (rank !== undefined) return rank;
@@ -205,11 +206,19 @@ export class LinearMemory {
 
   /** The word that a subsystem keeps for threads that attach; 0 until setRoot. index: a ROOT_ constant. */
   root(index: number): number {
-    return this.u32[ROOTS + index];
+    return rootOf(this, index);
   }
 
   setRoot(index: number, value: number): void {
-    this.u32[ROOTS + index] = value;
+    setRoot(this, index, value);
+  }
+
+  /**
+   * The word of a root. If it is 0, `make` makes the state, and its result, an address, becomes the root. Any thread
+   * may call it: only one makes the state, and the others wait. `make` must not call makeRoot.
+   */
+  makeRoot(index: number, make: () => number): number {
+    return makeRoot(this, index, make);
   }
 
   /** A zeroed range of the control block, for state that every thread finds at a known place. 8-aligned. */

@@ -6,6 +6,7 @@
  * have:
  *
  *     rank            the lock, and the state that it guards
+ *     roots           one per memory: the making of the state behind a root (roots.ts)
  *     mcentral        one per span class: its span lists. Go: spanSetSpine
  *     mspanSpecial    one per span: its list of specials
  *     mheap           one per heap: pages, span structs, stack spans, mcaches
@@ -21,7 +22,7 @@ import type { Kernel } from "./kernel.ts";
 import type { Member } from "./threads.ts";
 
 /** In the order in which a thread takes them. */
-export const lockRanks = ["mcentral", "mspanSpecial", "mheap", "globalAlloc", "sysStats"] as const;
+export const lockRanks = ["roots", "mcentral", "mspanSpecial", "mheap", "globalAlloc", "sysStats"] as const;
 export type LockRank = (typeof lockRanks)[number];
 
 /** The part of a LinearMemory that its locks use. */

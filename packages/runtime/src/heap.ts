@@ -81,12 +81,7 @@ export class LinearArena implements ProfArena {
 
   header(size: number): number {
     const mem = this.#mem;
-    let addr = mem.root(ROOT_PROFILING);
-    if (addr === 0) {
-      addr = mem.reserveControl(size);
-      mem.setRoot(ROOT_PROFILING, addr);
-    }
-    return addr;
+    return mem.makeRoot(ROOT_PROFILING, () => mem.reserveControl(size));
   }
 }
 
