@@ -7,9 +7,19 @@ import { type Addr, createLinearMemory, type LinearMemory } from "@gort/memory";
 import { type AllocatorOptions, checkOptions, checkStats, checkViewType, wantsZero } from "./arguments.ts";
 import type { LeakRecord } from "./block-checks.ts";
 import { checkAddress, checkSize, closedError } from "./errors.ts";
-import { MANUAL_GC, MCACHE_AT, MHEAP_AT, MSPAN_AT, PAGE_SHIFT, SLOT_WORDS, SPAN_IN_USE } from "./layout.ts";
+import {
+  HELD_WORDS,
+  MANUAL_GC,
+  MCACHE_AT,
+  MHEAP_AT,
+  MSPAN_AT,
+  PAGE_SHIFT,
+  SLOT_WORDS,
+  SPAN_IN_USE,
+} from "./layout.ts";
 import { Malloc } from "./malloc.ts";
 import { ManualHeap, type ViewConstructor } from "./manual.ts";
+import { findMCache } from "./mcache-list.ts";
 import { mcacheOf, takeOver, takeOverThread } from "./mcache-owner.ts";
 import { Scavenger } from "./mgcscavenge.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
@@ -188,6 +198,18 @@ export class Allocator extends Malloc {
     this.heap.flushPages();
   }
 
+  /** Whether no mcache of any thread holds a span, or allocations that heapLive does not show. The world is stopped. */
+  get allFlushed(): boolean {
+    const { u32 } = this;
+    return (
+      findMCache(this.heap, (c) => {
+        let any = u32[(c + MCACHE_AT.untoldLive) >>> 2];
+        for (let k = 0; k < HELD_WORDS; k++) any |= u32[((c + MCACHE_AT.held) >>> 2) + k];
+        return any !== 0;
+      }) === 0
+    );
+  }
+
   /** Whether this thread is in no operation: then a hook may make the calls that are forbidden in the middle of one. */
   get idle(): boolean {
     return this.heap.operation.busy === "";
@@ -209,6 +231,24 @@ export class Allocator extends Malloc {
   /** An unswept span for the sweeper, off its list, sweepgen = sg-1; 0 if there is none. */
   nextSpanForSweep(): Addr {
     return this.central.nextSpanForSweep() as Addr;
+  }
+
+  /**
+   * Takes this unswept span for the sweeper, as nextSpanForSweep does. False if it needs no sweep, or if another thread
+   * is sweeping it: then its sweepgen is sg-1 until that thread has called spanSwept.
+   */
+  takeForSweep(span: Addr): boolean {
+    return this.central.takeUnswept(span);
+  }
+
+  /**
+   * Number of a thread that is sweeping a span, in a heap that threads share; 0 if there is none. If this is 0 after
+   * nextSpanForSweep has found no span, all is swept.
+   */
+  get sweepingThread(): number {
+    const { u32, kernel } = this.mem;
+    const c = findMCache(this.heap, (mcache) => kernel.load(mcache + MCACHE_AT.sweeping) !== 0);
+    return c === 0 ? 0 : u32[(c + MCACHE_AT.owned) >>> 2];
   }
 
   /** Copies the span's mark bits to its alloc bits, clears them, and returns how many slots became free. */
@@ -254,14 +294,13 @@ export class Allocator extends Malloc {
     }
     u32[at + (MSPAN_AT.allocCount >>> 2)] = allocCount;
     u32[at + (MSPAN_AT.freeindex >>> 2)] = 0;
-    u32[at + (MSPAN_AT.sweepgen >>> 2)] = this.heap.sweepgen;
-    if (preserve) return false;
-    if (allocCount === 0) {
+    this.central.setSwept(span);
+    const freed = !preserve && allocCount === 0;
+    if (freed) {
       if (!this.central.retain(span, true)) this.heap.freeSpan(span);
-      return true;
-    }
-    this.central.uncacheSpan(span);
-    return false;
+    } else if (!preserve) this.central.uncacheSpan(span);
+    this.central.endSweep();
+    return freed;
   }
 
   /** Gives a span without objects, on no list, back to the heap. */
@@ -313,6 +352,20 @@ export class Allocator extends Malloc {
   /** Unlinks and frees a special met on a walk of the span's list. prev is the special before it, 0 at the head. */
   freeSpecial(span: Addr, prev: number, special: number): void {
     this.specials.free(span, prev, special);
+  }
+
+  /** freeSpecial in two steps: unlinks the special. Until it is released, its words are the caller's to use. */
+  takeSpecial(span: Addr, prev: number, special: number): void {
+    this.specials.take(span, prev, special);
+  }
+
+  releaseSpecial(special: number): void {
+    this.specials.release(special);
+  }
+
+  /** Adds to `out` the offsets in the span of its specials of the kind, while other threads attach and detach some. */
+  specialOffsets(span: Addr, kind: number, out: number[]): void {
+    this.specials.offsets(span, kind, out);
   }
 
   // --- stacks

@@ -272,6 +272,8 @@ export const MCACHE = defineStruct("mcache", {
   untoldLive: "u32",
   /** A bit for each span class that may have a span cached, so that a flush looks at these only. */
   held: u32s(Math.ceil(NUM_SPAN_CLASSES / 32)),
+  /** The span that this thread is sweeping, in a heap that threads share; 0: none. See mcentral.ts. */
+  sweeping: "u32",
   /** State of the random numbers of the memory profile's samples. */
   sampleRng: "u32",
   /** Objects put into an existing tiny block, without tinyCount. */
@@ -305,6 +307,8 @@ export const MCACHE = defineStruct("mcache", {
   recoveryLog: RECOVERY_LOG,
 });
 export const MCACHE_AT = MCACHE.offsets;
+/** Words of `held`. */
+export const HELD_WORDS = Math.ceil(NUM_SPAN_CLASSES / 32);
 
 /** Spans of one span class that no mcache holds. Which of a pair is "swept" depends on sweepgen / 2 & 1. */
 export const MCENTRAL = defineStruct("mcentral", {

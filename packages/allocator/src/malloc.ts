@@ -143,6 +143,7 @@ export class Malloc {
     this.central = new MCentral(heap);
     const base = mcache === 0 ? joinWithMCache(heap, emptyMCache) : mcache;
     heap.bind(base);
+    this.central.bind(base);
     this.sampler = new Sampler(mem, heap.base, base);
     if (mcache === 0) this.sampler.start(seed);
     this.cache = new MCache(heap, this.central, base, this.sampler);

@@ -50,6 +50,7 @@ import {
   FIRST_SMALL_SPAN_CLASS,
   GC_OFF,
   GCCONTROL_AT,
+  HELD_WORDS,
   MCACHE_AT,
   MHEAP_AT,
   MIN_SIZE_FOR_HEADER,
@@ -80,7 +81,6 @@ const SPAN_FREEINDEX = MSPAN_AT.freeindex >>> 2;
 const SPAN_ALLOC_BITS = MSPAN_AT.allocBits >>> 2;
 const SPAN_GCMARK_BITS = MSPAN_AT.gcmarkBits >>> 2;
 const SPAN_NEEDZERO = MSPAN_AT.needzero >>> 2;
-const HELD_WORDS = Math.ceil(NUM_SPAN_CLASSES / 32);
 
 /** Runs up to this many bytes are cleared with double stores: below it the call to the kernel costs more. */
 const INLINE_CLEAR = 96;

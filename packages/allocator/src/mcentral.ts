@@ -16,6 +16,10 @@
  * middle. The lists of a class are guarded by its mcentral's lock. A span on no list belongs to the thread that
  * took it off.
  *
+ * A thread that takes an unswept span has to sweep it: takeUnswept, nextSpanForSweep and cacheSpan do so. Under the
+ * list's lock, sweepgen changes to sg-1 and MCACHE.sweeping names the span. So an unswept span is on an unswept list,
+ * or an mcache names it. If all unswept lists are empty and no mcache names a span, all is swept.
+ *
  * Unlike Go, whose span sets are lock-free stacks of blocks. Every atomic operation is a call of the kernel here.
  * Such a set needs two for a push and three for a pop; a lock needs two for either. The set measured slower in one
  * thread and under contention (bench/spans.bench.ts), and it can't give up a span from its middle.
@@ -26,6 +30,7 @@ import type { AllocatorHooks } from "./hooks.ts";
 import {
   FIRST_SMALL_SPAN_CLASS,
   GCCONTROL_AT,
+  MCACHE_AT,
   MCACHE_SLOT_AT,
   MCENTRAL,
   MCENTRAL_AT,
@@ -58,16 +63,25 @@ export class MCentral {
   private readonly sweepgenWord: number;
   private readonly cursorWord: number;
   private readonly cursorGenWord: number;
+  private readonly shared: number;
+  /** Address of this thread's MCACHE.sweeping. */
+  private sweeping = 0;
 
   constructor(heap: MHeap) {
     this.heap = heap;
     this.u32 = heap.mem.u32;
+    this.shared = (heap.base + MHEAP_AT.shared) >>> 2;
     this.hooks = heap.hooks;
     this.base = heap.base + MHEAP_AT.central;
     heap.freeRetained = (npages) => this.freeRetained(npages);
     this.cursorWord = (heap.base + MHEAP_AT.sweepCursor) >>> 2;
     this.cursorGenWord = (heap.base + MHEAP_AT.sweepCursorGen) >>> 2;
     this.sweepgenWord = (heap.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
+  }
+
+  /** The mcache of this thread. */
+  bind(mcache: number): void {
+    this.sweeping = mcache + MCACHE_AT.sweeping;
   }
 
   /** 0 or 4: which of a pair of lists is the swept one. */
@@ -239,6 +253,61 @@ export class MCentral {
     return list !== 0;
   }
 
+  /**
+   * Takes an unswept span off its list, to sweep it. False if it is not unswept, or if another thread has taken it.
+   */
+  takeUnswept(s: number): boolean {
+    const { u32, heap } = this;
+    const at = s >>> 2;
+    const central = this.base + u32[at + SPANCLASS] * MCENTRAL.size;
+    heap.acquire(central);
+    const list = u32[at + LIST];
+    const taken = list !== 0 && u32[at + SWEEPGEN] === (u32[this.sweepgenWord] - 2) >>> 0;
+    if (taken) {
+      this.beginSweep(s);
+      this.unlink(s, list);
+    }
+    heap.release(central);
+    return taken;
+  }
+
+  /** Takes the first span off an unswept list, to sweep it; 0 if the list is empty. */
+  private takeFirstUnswept(list: number, central: number): number {
+    const { u32, heap } = this;
+    if (u32[list >>> 2] === 0) return 0;
+    heap.acquire(central);
+    const s = u32[list >>> 2];
+    if (s !== 0) {
+      this.beginSweep(s);
+      this.unlinkFirst(list);
+    }
+    heap.release(central);
+    return s;
+  }
+
+  /** The unswept span is going to leave its list. Called under the list's lock. */
+  private beginSweep(s: number): void {
+    const { u32, heap } = this;
+    // A full barrier: a thread that finds the list without the span must find the span in this mcache.
+    if (u32[this.shared] !== 0) heap.mem.kernel.xchg(this.sweeping, s);
+    heap.log.spanMoves(s);
+    u32[(s >>> 2) + SWEEPGEN] = u32[this.sweepgenWord] - 1;
+  }
+
+  /** The sweep of a span is done, but for the place where the span belongs. */
+  setSwept(s: number): void {
+    const { u32 } = this;
+    const sweepgen = u32[this.sweepgenWord];
+    // Atomic: a thread that waits for the span (see takeUnswept) finds its bits as the sweep has left them.
+    if (u32[this.shared] !== 0) this.heap.mem.kernel.store(s + MSPAN_AT.sweepgen, sweepgen);
+    else u32[(s >>> 2) + SWEEPGEN] = sweepgen;
+  }
+
+  /** The span that this thread has taken is swept, and is where it belongs. */
+  endSweep(): void {
+    if (this.u32[this.shared] !== 0) this.heap.mem.kernel.store(this.sweeping, 0);
+  }
+
   lock(spanclass: number): void {
     this.heap.acquire(this.base + spanclass * MCENTRAL.size);
   }
@@ -327,11 +396,10 @@ export class MCentral {
   private sweepList(list: number, spanclass: number): number {
     const { u32 } = this;
     for (let budget = SPAN_BUDGET; budget > 0; budget--) {
-      const s = this.pop(list, spanclass);
+      const s = this.takeFirstUnswept(list, this.base + spanclass * MCENTRAL.size);
       if (s === 0) return 0;
       const at = s >>> 2;
       const sweepgen = u32[this.sweepgenWord];
-      u32[at + SWEEPGEN] = sweepgen - 1;
       this.hooks.sweepSpan(s as Addr);
       if (u32[at + SWEEPGEN] !== sweepgen) {
         throwFatal("mcentral.cacheSpan: the span was not swept", `span ${hex(s)}`);
@@ -360,7 +428,7 @@ export class MCentral {
    * Takes an unswept span of any class for the sweeper, off its list and marked as being swept; 0 if there is none.
    */
   nextSpanForSweep(): number {
-    const { u32, heap, cursorWord, cursorGenWord } = this;
+    const { u32, cursorWord, cursorGenWord } = this;
     const sweepgen = u32[this.sweepgenWord];
     if (u32[cursorGenWord] !== sweepgen) {
       // In this order: a thread that sees the new generation must not see the old place.
@@ -372,13 +440,8 @@ export class MCentral {
     for (let i = u32[cursorWord]; i < 2 * NUM_SPAN_CLASSES; i++) {
       const central = this.base + (i >>> 1) * MCENTRAL.size;
       const list = central + ((i & 1) === 0 ? MCENTRAL_AT.full : MCENTRAL_AT.partial) + unswept;
-      if (u32[list >>> 2] === 0) continue;
-      heap.acquire(central);
-      const s = this.unlinkFirst(list);
-      if (s !== 0) heap.log.spanMoves(s);
-      heap.release(central);
+      const s = this.takeFirstUnswept(list, central);
       if (s === 0) continue;
-      u32[(s >>> 2) + SWEEPGEN] = sweepgen - 1;
       u32[cursorWord] = i;
       return s;
     }

@@ -241,6 +241,7 @@ export function recoverMCache(dead: Allocator): void {
   for (let spc = FIRST_SMALL_SPAN_CLASS; spc < NUM_SPAN_CLASSES; spc++) {
     recoverSlot(dead, slots + spc * SLOT_WORDS);
   }
+  dead.central.endSweep();
 }
 
 /** Undoes the change of a run that may have been going on. */

@@ -151,14 +151,37 @@ export class Specials {
     heap.unlock();
   }
 
-  /** Unlinks and frees a special met on a walk; prev is the special before it, 0 at the head. */
-  free(s: number, prev: number, p: number): void {
+  /** Adds to `out` the offsets of the span's specials of the kind. */
+  offsets(s: number, kind: number, out: number[]): void {
+    const heap = this.#heap;
+    const u32 = this.#u32;
+    if (u32[(s + MSPAN_AT.specials) >>> 2] === 0) return;
+    heap.acquire(s + MSPAN_AT.speclock);
+    for (let p = u32[(s + MSPAN_AT.specials) >>> 2]; p !== 0; p = u32[(p + SPECIAL_AT.next) >>> 2]) {
+      if (u32[(p + SPECIAL_AT.kind) >>> 2] === kind) out.push(u32[(p + SPECIAL_AT.offset) >>> 2]);
+    }
+    heap.release(s + MSPAN_AT.speclock);
+  }
+
+  /** Unlinks a special met on a walk; prev is the special before it, 0 at the head. */
+  take(s: number, prev: number, p: number): void {
     const heap = this.#heap;
     const u32 = this.#u32;
     heap.acquire(s + MSPAN_AT.speclock);
     u32[(prev === 0 ? s + MSPAN_AT.specials : prev + SPECIAL_AT.next) >>> 2] =
       u32[(p + SPECIAL_AT.next) >>> 2];
     heap.release(s + MSPAN_AT.speclock);
+  }
+
+  /** Unlinks and frees a special met on a walk. */
+  free(s: number, prev: number, p: number): void {
+    this.take(s, prev, p);
+    this.release(p);
+  }
+
+  /** Frees a special that is on no list. */
+  release(p: number): void {
+    const heap = this.#heap;
     heap.lock();
     heap.specialalloc.free(p);
     heap.unlock();

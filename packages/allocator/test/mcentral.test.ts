@@ -5,6 +5,7 @@ import {
   type Allocator,
   createAllocator,
   GCCONTROL_AT,
+  MCACHE_AT,
   MSPAN_AT,
   SPAN_DEAD,
   SPAN_IN_USE,
@@ -280,5 +281,90 @@ describe("the sweeper", () => {
     a.central.push(list, z);
     verifyHeap(a);
     verifyMemory(a.mem);
+  });
+});
+
+describe("a span that is being swept, in a heap that threads share", () => {
+  /** Two spans of each of two threads, all of them unswept. */
+  function unswept(): { b: Allocator; spans: Addr[] } {
+    a.share();
+    const b = createAllocator({ memory: a.mem, seed: 1 });
+    const objs = [a, b].flatMap((of) => Array.from({ length: 16 }, () => of.mallocNoscan(1024)));
+    b.flushAll();
+    beginSweep(() => true, objs);
+    return { b, spans: [...new Set(objs.map((p) => a.spanOf(p)))] };
+  }
+  const sweeping = (of: Allocator): number => word(of.cache.base + MCACHE_AT.sweeping);
+
+  it("is named by the mcache of its sweeper until it is where it belongs", () => {
+    const { b } = unswept();
+    expect(a.sweepingThread).toBe(0);
+    const s = b.nextSpanForSweep();
+    expect([sweeping(b), sweeping(a), field(s, MSPAN_AT.sweepgen)]).toEqual([s, 0, sweepgen() - 1]);
+    expect([a.sweepingThread, b.sweepingThread]).toEqual([a.mem.thread, a.mem.thread]);
+    expect(b.spanSwept(s, b.sweepBits(s), false)).toBe(false);
+    expect([sweeping(b), a.sweepingThread, field(s, MSPAN_AT.sweepgen)]).toEqual([0, 0, sweepgen()]);
+    // The same when the sweep frees the span, and for an allocation that sweeps.
+    const t = b.nextSpanForSweep();
+    a.mem.u32.fill(0, word(t + MSPAN_AT.gcmarkBits) >>> 2, (word(t + MSPAN_AT.gcmarkBits) >>> 2) + 1);
+    expect(b.spanSwept(t, b.sweepBits(t), false)).toBe(true);
+    expect(sweeping(b)).toBe(0);
+    const seen: number[] = [];
+    a.hooks.sweepSpan = (span) => {
+      seen.push(sweeping(a) - span);
+      a.spanSwept(span, a.sweepBits(span), true);
+    };
+    a.mallocNoscan(1024);
+    expect([new Set(seen), sweeping(a)]).toEqual([new Set([0]), 0]);
+  });
+
+  it("is taken once, by one thread, and only while it is unswept", () => {
+    const { b, spans } = unswept();
+    const [x, y] = spans as [Addr, Addr];
+    expect(b.takeForSweep(y)).toBe(true);
+    expect([sweeping(b), field(y, MSPAN_AT.sweepgen), field(y, MSPAN_AT.list)]).toEqual([
+      y,
+      sweepgen() - 1,
+      0,
+    ]);
+    expect(a.takeForSweep(y)).toBe(false);
+    b.spanSwept(y, b.sweepBits(y), false);
+    expect(a.takeForSweep(y)).toBe(false);
+    expect(a.takeForSweep(x)).toBe(true);
+    a.spanSwept(x, a.sweepBits(x), false);
+    expect(a.takeForSweep(a.spanOf(a.mallocNoscan(2048)))).toBe(false); // a new span, which the mcache has
+    for (let s = a.nextSpanForSweep(); s !== 0; s = a.nextSpanForSweep())
+      a.spanSwept(s, a.sweepBits(s), false);
+    verifyHeap(a);
+  });
+
+  it("is left by a thread that dies: the sweep ends without it", () => {
+    const { b } = unswept();
+    const s = b.nextSpanForSweep();
+    expect(a.recover(b.id)).toBe(true);
+    expect([a.sweepingThread, field(s, MSPAN_AT.sweepgen)]).toEqual([0, sweepgen()]);
+    for (let t = a.nextSpanForSweep(); t !== 0; t = a.nextSpanForSweep()) {
+      expect(t).not.toBe(s);
+      a.spanSwept(t, a.sweepBits(t), false);
+    }
+    verifyHeap(a);
+  });
+});
+
+describe("the mcaches", () => {
+  it("are all flushed when none has a span or a byte that heapLive does not show", () => {
+    a.share();
+    const b = createAllocator({ memory: a.mem, seed: 1 });
+    expect(a.allFlushed).toBe(true);
+    a.mallocNoscan(64);
+    b.mallocNoscan(64);
+    a.flushAll();
+    expect([a.allFlushed, b.allFlushed]).toEqual([false, false]);
+    b.flushAll();
+    expect(a.allFlushed).toBe(true);
+    b.mallocgc(40_000, 0, true);
+    expect(a.allFlushed).toBe(false);
+    b.flushAll();
+    expect(a.allFlushed).toBe(true);
   });
 });

@@ -159,6 +159,33 @@ describe("specials", () => {
     add();
     const special = a.specials.find(p, SPECIAL_WEAK);
     expect(during(() => a.specials.free(a.spanOf(p), 0, special))).toEqual([...of(own), ...of(heap)]);
+    expect(during(() => a.specialOffsets(a.spanOf(p), SPECIAL_WEAK, []))).toEqual([]);
+    const again = add();
+    expect(during(() => a.specialOffsets(a.spanOf(p), SPECIAL_WEAK, []))).toEqual(of(own));
+    expect(during(() => a.takeSpecial(a.spanOf(p), 0, again))).toEqual(of(own));
+    expect(during(() => a.releaseSpecial(again))).toEqual(of(heap));
+  });
+
+  it("of a kind are found with the offsets of their addresses", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const p = Array.from({ length: 4 }, () => a.malloc(64));
+    for (const q of [p[3], p[1]]) a.addSpecial(q, SPECIAL_FINALIZER, 1);
+    a.addSpecial(p[0], SPECIAL_WEAK, 1);
+    const out = [7];
+    a.specialOffsets(a.spanOf(p[0]), SPECIAL_FINALIZER, out);
+    expect(out).toEqual([7, p[1] - p[0], p[3] - p[0]]);
+  });
+
+  it("may be taken first and released later, and are in use until then", () => {
+    const a = createAllocator({ maxMemory: 64 << 20 });
+    const p = a.malloc(64);
+    const before = a.heap.specialalloc.inuse;
+    const special = a.addSpecial(p, SPECIAL_WEAK, 1);
+    const inuse = a.heap.specialalloc.inuse;
+    a.takeSpecial(a.spanOf(p), 0, special);
+    expect([a.findSpecial(p, SPECIAL_WEAK), a.heap.specialalloc.inuse]).toEqual([0, inuse]);
+    a.releaseSpecial(special);
+    expect(a.heap.specialalloc.inuse).toBe(before);
   });
 
   it("need an address in the heap", () => {
