@@ -76,6 +76,7 @@ export const ROOT_GCSTATS = 4;
 export const ROOT_TYPES = 5;
 export const ROOT_THREADS = 6;
 export const ROOT_WAITING = 7;
+export const ROOT_TYPE_RECORDS = 8;
 
 /** Address of the word that `setRoot(index)` writes, for a thread that sets it by CAS. */
 export function rootAddr(index: number): number {

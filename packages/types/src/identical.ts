@@ -1,5 +1,9 @@
-/** Identity of types, as Go has it: composite types by their parts, structs by their declaration. */
-import { ArrayType, PointerType, SliceType, type Type } from "./type.ts";
+/**
+ * Identity of types, as Go has it: composite types by their parts, structs by their declaration. Structs that have
+ * crossed threads are identified by their description (type-identity.ts).
+ */
+import { ArrayType, PointerType, SliceType, StructType, type Type } from "./type.ts";
+import { sameAcrossThreads } from "./type-identity.ts";
 
 /** Levels of pointers and slices that are compared; deeper types are an error. */
 const MAX_DEPTH = 1000;
@@ -21,6 +25,7 @@ function sameShape(a: Type, b: Type, outer: Pair | null): boolean {
   if (a === b) return true;
   if (a instanceof ArrayType && b instanceof ArrayType)
     return a.length === b.length && sameShape(a.elem, b.elem, outer);
+  if (a instanceof StructType && b instanceof StructType) return sameAcrossThreads(a, b);
   const pointers = a instanceof PointerType && b instanceof PointerType;
   if (!pointers && !(a instanceof SliceType && b instanceof SliceType)) return false;
   // Types that contain themselves are identical unless a difference is found on the way.

@@ -32,6 +32,7 @@
  * program cannot make a type whose size or offsets contradict its parts.
  */
 import { alignUp } from "@gort/base";
+import { noteDeclared } from "./declared.ts";
 
 export type Kind =
   | "bool"
@@ -120,6 +121,12 @@ export interface Complex {
 }
 
 let scalarsMade = false;
+const scalars = new Map<string, Type>();
+
+/** The scalar type of a kind; undefined if the kind is no scalar's. */
+export function scalarOf(kind: string): Type | undefined {
+  return scalars.get(kind);
+}
 
 /** A type whose values are JavaScript's: numbers, bigints, booleans, strings, bytes. */
 export class ScalarType<V> extends Type {
@@ -139,6 +146,7 @@ export class ScalarType<V> extends Type {
     this.ptrdata = ptrdata;
     this.zero = zero;
     Object.freeze(this);
+    scalars.set(kind, this);
   }
 
   get name(): string {
@@ -333,6 +341,9 @@ interface Layout {
 /** Fields by name: types, getters that return a type, or thunks. */
 export type Fields = object;
 
+/** The names of a struct's fields. Unlike `fields` it runs no code of the declaration. */
+export let fieldNames: (type: StructType) => readonly string[];
+
 export class StructType<F extends Fields = Fields> extends Type {
   readonly kind = "struct";
   readonly name: string;
@@ -363,6 +374,11 @@ export class StructType<F extends Fields = Fields> extends Type {
       }
     }
     Object.freeze(this);
+    noteDeclared(this);
+  }
+
+  static {
+    fieldNames = (type) => type.#names;
   }
 
   /** In order, with offsets. */

@@ -12,6 +12,8 @@
  *   ref-class.ts     the class of a type's Refs; view-class.ts of its Views; elements.ts members for elements
  *   plain.ts         values for JSON and inspectors; move.ts copies of values
  *   typed-heap.ts    this file: the functions of a program
+ *   type-identity.ts types that cross threads; type-graph.ts and declared.ts for it; type-records.ts their numbers
+ *   crossing.ts      Refs and Slices on their way to another thread
  *   unsafe.ts        raw access; builtins.ts append, copy and the like
  *
  * A struct's fields become getters and setters on the prototype of a class, made once per heap and type. The accessors
@@ -29,11 +31,15 @@ import type { Ptr } from "@gort/memory";
 import { encodeString, scratchBytes, writeBytes } from "./bytes.ts";
 import { cellOf, released } from "./cell.ts";
 import type { Heap } from "./heap.ts";
+import type { PerType } from "./per-type.ts";
 import { listSlice, newSlice, nilSliceOf, type Slice } from "./slice.ts";
 import { int32, type Type, uint8 } from "./type.ts";
 import { TypeCache } from "./type-cache.ts";
 import { checkType, Unsafe } from "./unsafe.ts";
 import type { Init, Ref, RefMembers } from "./values.ts";
+
+/** The codecs and classes of a heap. */
+export let perTypeOf: (types: TypedHeap) => PerType;
 
 export class TypedHeap {
   readonly heap: Heap;
@@ -45,6 +51,10 @@ export class TypedHeap {
     this.heap = heap;
     this.#types = new TypeCache(heap);
     this.unsafe = new Unsafe(this.#types);
+  }
+
+  static {
+    perTypeOf = (types) => types.#types;
   }
 
   /** The heap's own description of the type, for `malloc`; 0 without pointers. */
