@@ -59,7 +59,10 @@ export function gomaxprocs(n = 0): number {
   return currentRuntime().scheduler.gomaxprocs(n);
 }
 
-/** Ties the goroutine to its thread. There is one thread, so this shows in dumps only. Calls nest. */
+/**
+ * Ties the goroutine to its thread, which from then on takes no tasks of other threads. Calls nest. The end of the
+ * goroutine undoes them all.
+ */
 export function lockOSThread(): void {
   currentRuntime().scheduler.lockOSThread();
 }

@@ -58,7 +58,10 @@ export abstract class RuntimeMethods {
     return this.scheduler.gomaxprocs(n);
   }
 
-  /** Ties the goroutine to its thread. There is one thread, so this shows in dumps only. Calls nest. */
+  /**
+   * Ties the goroutine to its thread, which from then on takes no tasks of other threads. Calls nest. The end of the
+   * goroutine undoes them all.
+   */
   lockOSThread(): void {
     this.scheduler.lockOSThread();
   }

@@ -2,6 +2,7 @@
 
 import type { LeakDetector } from "./leak.ts";
 import { G, Gdead, type Schedt } from "./runtime2.ts";
+import { GOID_BLOCK } from "./thread-link.ts";
 
 /** Ended Gs kept for reuse at most. The collector takes the others. */
 const GFREE_MAX = 16384;
@@ -12,6 +13,11 @@ const ended = null;
 export class GPool {
   /** Number of the goroutine that was made last. */
   private goidgen = 1;
+  /** The last number of the block. The first block is a small integer's range: it lasts for one thread. */
+  private goidEnd = 2 ** 30 - 1;
+  /** Number of the last goroutine before the block, and the goroutines made before the block. */
+  private blockStart = 1;
+  private createdBefore = 0;
   /** Main goroutines made. They all have number 1, which `goidgen` does not give. */
   private nmains = 0;
   private readonly sched: Schedt;
@@ -31,6 +37,13 @@ export class GPool {
 
   /** A G with a new number. */
   get(): G {
+    const g = this.take();
+    g.goid = this.newGoid();
+    return g;
+  }
+
+  /** A G without a number. */
+  take(): G {
     let g = this.free;
     if (g !== null) {
       this.free = g.schedlink;
@@ -41,14 +54,32 @@ export class GPool {
       g.allIndex = this.all.length;
       this.all.push(g);
     }
-    g.goid = ++this.goidgen;
     return g;
+  }
+
+  /** The number of a new goroutine. */
+  newGoid(): number {
+    if (this.goidgen >= this.goidEnd) this.nextBlock();
+    return ++this.goidgen;
+  }
+
+  /** Takes the next block of numbers. With several threads all blocks come from the link (thread-link.ts). */
+  nextBlock(): void {
+    const { link } = this.sched;
+    if (link === null) {
+      this.goidEnd = Number.MAX_SAFE_INTEGER;
+      return;
+    }
+    const first = link.nextGoids(this.goidgen);
+    this.createdBefore += this.goidgen - this.blockStart;
+    this.blockStart = first - 1;
+    this.goidgen = first - 1;
+    this.goidEnd = first - 1 + GOID_BLOCK;
   }
 
   /** A G with number 1, for main. */
   getMain(): G {
-    const g = this.get();
-    this.goidgen--;
+    const g = this.take();
     this.nmains++;
     g.goid = 1;
     return g;
@@ -56,13 +87,13 @@ export class GPool {
 
   /** Goroutines made so far. */
   get created(): number {
-    return this.goidgen - 1 + this.nmains;
+    return this.createdBefore + this.goidgen - this.blockStart + this.nmains;
   }
 
   /** A G that the pool holds weakly: only code that can wake it keeps it alive. */
   getWeak(): G {
     const g = new G(this.sched);
-    g.goid = ++this.goidgen;
+    g.goid = this.newGoid();
     g.allIndex = -1;
     return g;
   }
@@ -83,11 +114,11 @@ export class GPool {
     g.unwinding = null;
     g.doneq = null;
     g.onExit = null;
-    g.lockedCount = 0;
     g.rootSp = 0;
     g.rootLo = 0;
     g.labels = null;
     g.blockStart = 0;
+    if (g.lockedCount !== 0) this.sched.unlock(g);
     if (g.allIndex < 0) {
       if (this.loose.has(g.goid)) this.loose.set(g.goid, ended);
       else this.leak!.remove(g);

@@ -48,6 +48,16 @@ export {
   waitReasonStrings,
 } from "./wait-reasons.ts";
 
+// runtime: implements the link to the other threads
+export {
+  GOID_BLOCK,
+  type TaskOrigin,
+  type ThreadLink,
+  THREADS_HANDLES,
+  THREADS_HOPE,
+  THREADS_RUN,
+} from "./thread-link.ts";
+
 // runtime: stacks of goroutines, for dumps and profiles
 export { framesOf, goName, isMarker } from "./frames.ts";
 export { gDerived, gSites, gStack } from "./gstack.ts";

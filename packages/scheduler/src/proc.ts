@@ -1,8 +1,10 @@
 /**
  * The scheduler.
  *
- * Three records, as in Go: G is a goroutine, M a thread, P the right to run goroutines. There is one M, the thread that
- * loaded the package, with its event loop. Each scheduler has one working P. Schedulers can live side by side.
+ * Three records, as in Go: G is a goroutine, M a thread, P the right to run goroutines. A scheduler belongs to the M
+ * that has loaded this module, and its goroutines never leave that thread. Schedulers can live side by side. If a
+ * program has several threads, their schedulers are connected by links (thread-link.ts). Alone, a scheduler has one P
+ * for itself.
  *
  * The order in which goroutines run, exactly as Go's on one P:
  *   1. `go` puts the new goroutine in `runnext`, and `ready` does the same with a waiting one. The previous `runnext`
@@ -14,8 +16,8 @@
  *      ms, the goroutine in `runnext` goes to the global queue, as a goroutine does that sysmon preempts in Go.
  *   5. If steps take long, 61 ticks are seconds. A head of the global queue that has waited there for 10 ms moves to
  *      the ring.
- * Goroutines that host code starts or readies go to the tail of the ring: no goroutine runs whose time slice they could
- * inherit.
+ * Goroutines that host code or another thread starts or readies go to the tail of the ring: no goroutine runs whose
+ * time slice they could inherit.
  *
  * The host loop:
  *   1. If a goroutine becomes runnable while the scheduler is idle, the scheduler queues a slice. If the last turn of
@@ -38,6 +40,7 @@
  * This file has the run loop and its slices. The other parts:
  *
  *     runtime2.ts     G, M, P, sudogs and queues       scheduler.ts   what programs call, and new goroutines
+ *     run-queues.ts   how goroutines become runnable   linked.ts      one of several threads: Ps, tasks, sleep
  *     sched-state.ts  the state that all parts share   fairness.ts    points 4 and 5 above
  *     goroutine.ts    from a function to its body      gpool.ts       Gs in use and for reuse
  *     op.ts           blocking, and its stack probe    sites.ts       where goroutines are started
@@ -54,7 +57,7 @@
  */
 
 import { type FatalError, isFatalError } from "@gort/base";
-import { fillCounters, LatencySampler, SHORT_PERIOD } from "./counters.ts";
+import { fillCounters, type LatencySampler } from "./counters.ts";
 import { checkDeadlockMode } from "./deadlock.ts";
 import { Fairness, FORCE_PREEMPT_MS } from "./fairness.ts";
 import { STACK_LINES, type StackHolder, setStackTraceLimit } from "./frames.ts";
@@ -65,21 +68,12 @@ import { hostTasks, type TaskQueue } from "./host.ts";
 import { HostTimer } from "./host-timer.ts";
 import { LeakDetector } from "./leak.ts";
 import { LeakSearch } from "./leak-search.ts";
+import { GLOBAL_TICK, Linked } from "./linked.ts";
 import { LongRuns } from "./long-runs.ts";
 import { parseGodebug, type SchedulerOptions } from "./options.ts";
 import { Program } from "./program.ts";
-import {
-  type AnyOp,
-  type G,
-  Grunnable,
-  Grunning,
-  type Leak,
-  type M,
-  m0,
-  type P,
-  type Schedt,
-} from "./runtime2.ts";
-import { SchedState } from "./sched-state.ts";
+import { IDLE, RUNNING, SCHEDULED, WAITING_FOR_P } from "./run-queues.ts";
+import { type AnyOp, type G, Grunning, type Leak, type M, m0, type P, type Schedt } from "./runtime2.ts";
 import { SchedTrace } from "./schedtrace.ts";
 import { CreationSites } from "./sites.ts";
 import type { RuntimeTimer } from "./timer-heap.ts";
@@ -97,28 +91,9 @@ const READ_MS = 0.25;
 const MAX_BATCH = 16;
 /** The same at the start of a slice: its goroutines may take longer steps than those of the slice before. */
 const FIRST_BATCH = 2;
-/**
- * The global queue comes first at each tick that this divides, as in Go. It is prime, so that it beats with no period.
- */
-const GLOBAL_TICK = 61;
-/** The countdown of a scheduler without a recorder of latencies. Its end has no effect. */
-const NEVER_SAMPLE = 2 ** 30 - 1;
-
-/** No goroutine can run, and no slice is queued. */
-const IDLE = 0;
-/** A slice is queued. */
-const SCHEDULED = 1;
-/** A slice runs. */
-const RUNNING = 2;
 
 /** The run loop: Scheduler is its only subclass. */
-export abstract class RunLoop extends SchedState implements Schedt {
-  /**
-   * A profiler that samples sets it. The loop calls it at each switch with the next goroutine, or null for host code.
-   */
-  onSwitch: ((g: G | null) => void) | null = null;
-  private blockProfile = false;
-
+export abstract class RunLoop extends Linked implements Schedt {
   protected readonly pool: GPool;
   protected readonly leak: LeakDetector | null;
   protected readonly leakSearch: LeakSearch;
@@ -129,27 +104,14 @@ export abstract class RunLoop extends SchedState implements Schedt {
   protected readonly program: Program;
   private readonly ends: Ends;
   private readonly trace: SchedTrace | null;
-  private state = IDLE;
-  private readonly latencies: LatencySampler | null;
-  /**
-   * Transitions to runnable until the next one is sampled. It counts while `ready` may take its short path, that is in
-   * the run loop without block profiling. Otherwise it is 0, and `sampleLeft` has the number.
-   */
-  private countdown = 0;
-  private sampleLeft = SHORT_PERIOD;
-  /** The same for goroutines that yield. The loop counts them when it reads the clock. */
-  private yieldsLeft = SHORT_PERIOD;
   /** Switches between the last reading of the clock and the next one. */
   private span = 1;
-  /** Switches until the loop reads the clock. */
-  private credit = 0;
   /** Switches between two readings of the clock; 1 if steps take long. */
   batch = 1;
   private sliceEnd = 0;
   /** When the last slice began that had a turn of the event loop of its own, in ms. */
   private lastTurn = Number.NEGATIVE_INFINITY;
   private readonly fairness: Fairness;
-  private safepointRequested = false;
   private readonly hostTimer: HostTimer;
   protected readonly sites = new CreationSites();
   protected readonly long: LongRuns;
@@ -178,72 +140,13 @@ export abstract class RunLoop extends SchedState implements Schedt {
     this.leak = options.leakDetection ? new LeakDetector(onLeak) : null;
     this.pool = new GPool(this, this.leak);
     this.leakSearch = new LeakSearch(this.pool, onLeak);
-    this.latencies = options.latencies === undefined ? null : new LatencySampler(options.latencies);
-    if (this.latencies === null) this.sampleLeft = NEVER_SAMPLE;
     const mode = checkDeadlockMode(options.deadlock);
     const realTime = options.clock === undefined;
     this.program = new Program(this, this.pool, this.latencies, this.tasks, mode, realTime);
     this.ends = new Ends(this, this.pool, this.program, this.long);
   }
 
-  // ---- entering the run queues ----
-
-  /** Makes a new or a waiting goroutine runnable. */
-  ready(g: G): void {
-    if (--this.countdown > 0) {
-      g.atomicstatus = Grunnable;
-      this.p.runqput(g, true, this.globq);
-      return;
-    }
-    if (g.blockStart !== 0) {
-      if (this.blockProfile) {
-        this.hooks.blockEvent?.(g, (this.clock.now() - g.blockStart) * 1e6, g.waitreason);
-      }
-      g.blockStart = 0;
-    }
-    this.readySlow(g);
-  }
-
-  private readySlow(g: G): void {
-    if (this.state === RUNNING && !this.blockProfile) {
-      this.countdown = this.sample(g);
-    } else {
-      this.countdown = 0;
-      if (--this.sampleLeft <= 0) this.sampleLeft = this.sample(g);
-    }
-    g.atomicstatus = Grunnable;
-    const inside = this.state === RUNNING;
-    this.p.runqput(g, inside, this.globq);
-    if (!inside) this.wake();
-  }
-
-  /**
-   * Starts to time how long `g`, which becomes runnable, waits until it runs. Returns the number of transitions
-   * until the next sample.
-   */
-  private sample(g: G): number {
-    const { latencies } = this;
-    if (latencies === null) return NEVER_SAMPLE;
-    latencies.start(g, this.clock.now(), latencies.period);
-    return latencies.next();
-  }
-
-  /** Samples a transition after `SHORT_PERIOD` others at most. */
-  private sampleSoon(): void {
-    this.yieldsLeft = SHORT_PERIOD;
-    if (this.countdown > 0) this.countdown = SHORT_PERIOD;
-    else this.sampleLeft = SHORT_PERIOD;
-  }
-
-  /** Sets whether `ready` may take its short path. */
-  private shortPath(on: boolean): void {
-    if (on) {
-      this.countdown = this.sampleLeft;
-    } else {
-      if (this.countdown > 0) this.sampleLeft = this.countdown;
-      this.countdown = 0;
-    }
-  }
+  // ---- timers ----
 
   addTimer(t: RuntimeTimer, when: number): void {
     this.timers.add(t, when);
@@ -278,7 +181,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
   }
 
   /** Runs a slice. `turn`: it is a task, that is a turn of the event loop of its own. */
-  private runSlice(turn: boolean): void {
+  protected runSlice(turn: boolean): void {
     if (this.state !== SCHEDULED) return;
     if (this.program.closed) {
       this.state = IDLE;
@@ -289,11 +192,17 @@ export abstract class RunLoop extends SchedState implements Schedt {
     const outer = m.curg;
     const limit = Error.stackTraceLimit;
     if (limit < STACK_LINES) setStackTraceLimit(STACK_LINES);
-    this.state = RUNNING;
+    const { link } = this;
     let more = false;
     try {
-      this.beginSlice(turn);
-      more = this["gort:run"](m, p);
+      if (link === null) this.state = RUNNING;
+      else this.enter(link);
+      if (this.state === RUNNING) {
+        this.beginSlice(turn);
+        more = this["gort:run"](m, p);
+      } else if (this.safepointRequested) {
+        more = this.safepointWithoutP();
+      }
     } catch (e) {
       // The clock, a timer, a hook or an `onExit` has failed. This is no goroutine's panic.
       more = this.slipped(e);
@@ -302,7 +211,8 @@ export abstract class RunLoop extends SchedState implements Schedt {
     this.shortPath(false);
     try {
       this.readCounters();
-      this.onSwitch?.(outer);
+      this.switched?.(outer);
+      if (this.link !== null && this.state !== WAITING_FOR_P) this.leave(this.link);
     } catch (e) {
       more = this.slipped(e);
     }
@@ -312,8 +222,10 @@ export abstract class RunLoop extends SchedState implements Schedt {
       this.tasks.task(this.onTask);
       return;
     }
-    this.state = IDLE;
-    this.fairness.endChain();
+    if (this.state !== WAITING_FOR_P) {
+      this.state = IDLE;
+      this.fairness.endChain();
+    }
     try {
       this.settle();
     } catch (e) {
@@ -322,7 +234,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
   }
 
   private beginSlice(turn: boolean): void {
-    if (!this.blockProfile) this.shortPath(true);
+    this.shortPath(true);
     const now = this.clock.now();
     if (turn) this.lastTurn = now;
     if (this.latencies?.relax(now)) this.sampleSoon();
@@ -353,18 +265,21 @@ export abstract class RunLoop extends SchedState implements Schedt {
         });
     }
     // Without a program and runnable goroutines, a clock that fails each time would keep the loop busy.
-    return !(alone && this.p.runqLength === 0 && this.p.runnext === null && this.globq.size === 0);
+    return !alone || this.hasRunnable;
   }
 
   /** Called when no goroutine can run. */
   private settle(): void {
-    this.armHostTimer();
+    if (this.state === IDLE) this.armHostTimer();
+    if (this.link !== null && !this.program.closed) this.link.sleep(this.onWake);
     this.program.checkdead();
   }
 
   private armHostTimer(): void {
     const { timers } = this;
-    if (!this.program.closed) this.hostTimer.arm(timers.nextWhen, timers.nuser > 0);
+    if (this.program.closed) return;
+    this.hostTimer.arm(timers.nextWhen, timers.nuser > 0);
+    this.hopesChanged();
   }
 
   /** Runs goroutines until the slice is over (true) or none can run (false). */
@@ -383,7 +298,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
           g = this.globrunqget();
           if (g === null) {
             // Fire due timers here: a turn of the event loop would cost more.
-            if (!this.fireDue(p)) return false;
+            if (!this.fireDue() && (this.link === null || !this.findWork(this.link))) return false;
             continue;
           }
         }
@@ -392,7 +307,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
       m.curg = g;
       g.atomicstatus = Grunning;
       if (g.tracking !== 0) this.latencies!.ran(g, this.clock.now());
-      if (this.onSwitch !== null) this.onSwitch(g);
+      if (this.switched !== null) this.switched(g);
       let r: IteratorResult<unknown, unknown>;
       try {
         const gen = g.gen;
@@ -420,19 +335,19 @@ export abstract class RunLoop extends SchedState implements Schedt {
   }
 
   /** Fires the timers that are due. Returns whether a goroutine is runnable. */
-  private fireDue(p: P): boolean {
+  private fireDue(): boolean {
     if (this.timers.nextWhen === Infinity) return false;
     const now = this.clock.now();
     if (this.timers.nextWhen > now) return false;
     this.timers.run(now);
-    return p.runnext !== null || p.runqLength > 0 || this.globq.size > 0;
+    return this.hasRunnable;
   }
 
   /** Reads the clock and does all that depends on time. Returns whether the slice is over. */
   private tick(): boolean {
     // The goroutine that ran last has closed the scheduler.
     if (this.program.closed) return true;
-    const now = this.clock.now();
+    let now = this.clock.now();
     const dt = now - this.tickAt;
     this.tickAt = now;
     this.coarseSec = this.wholeSec(now);
@@ -447,23 +362,40 @@ export abstract class RunLoop extends SchedState implements Schedt {
       if (this.yieldsLeft < this.batch) this.sampleYield(this.latencies, now);
     }
     this.sites.refill(now);
-    if (this.safepointRequested) {
-      this.safepointRequested = false;
-      m0.curg = null;
-      try {
-        this.hooks.safepoint?.();
-      } catch (e) {
-        // The collector has found the heap corrupt, so no goroutine may go on.
-        if (!isFatalError(e)) throw e;
-        this.program.dying = e;
-      }
+    if (this.link !== null) {
+      now = this.crossings(this.link, now);
+      if (this.program.closed) return true;
     }
+    if (this.safepointRequested) this.safepoint();
     if (this.program.dying !== null) this.program.fault(this.program.dying);
     this.fairness.check(now);
     // Fire timers after the check: a chain has not kept these goroutines waiting.
     if (this.timers.nextWhen <= now) this.timers.run(now);
     // If the clock was set back, end the slice: `sliceEnd` is too far away.
     return now >= this.sliceEnd || dt < 0;
+  }
+
+  private safepoint(): void {
+    this.safepointRequested = false;
+    m0.curg = null;
+    try {
+      this.hooks.safepoint?.();
+    } catch (e) {
+      // The collector has found the heap corrupt, so no goroutine may go on.
+      if (!isFatalError(e)) throw e;
+      this.program.dying = e;
+    }
+  }
+
+  /**
+   * Runs the requested safepoint while the thread waits for a P: a thread that holds one may wait for the collector.
+   * Returns whether a slice must follow.
+   */
+  private safepointWithoutP(): boolean {
+    this.sliceEnd = Infinity;
+    this.safepoint();
+    if (this.program.dying !== null) this.program.fault(this.program.dying);
+    return this.safepointRequested || this.sliceEnd < 0;
   }
 
   /**
@@ -497,6 +429,7 @@ export abstract class RunLoop extends SchedState implements Schedt {
     if (dt > READ_MS) this.pollEvery = 1;
     else if (this.pollEvery < MAX_BATCH) this.pollEvery *= 2;
     this.pollsLeft = this.pollEvery;
+    if (this.link?.pending) return true;
     return this.safepointRequested || now >= this.sliceEnd || now < this.tickAt;
   }
   private pollEvery = 1;
@@ -524,20 +457,11 @@ export abstract class RunLoop extends SchedState implements Schedt {
 
   // ---- for profiles, metrics and the collector ----
 
-  /** Whether waits are timed and reported to `hooks.blockEvent`. */
-  get blockProfileEnabled(): boolean {
-    return this.blockProfile;
-  }
-
-  set blockProfileEnabled(on: boolean) {
-    this.blockProfile = on;
-    if (this.state === RUNNING) this.shortPath(!on);
-  }
-
   /** Requests a call of `hooks.safepoint` as soon as the running goroutine suspends. */
   requestSafepoint(): void {
     this.safepointRequested = true;
     this.credit = 0;
+    if (this.state === WAITING_FOR_P) this.state = IDLE;
     if (this.state === IDLE) this.wake();
   }
 
@@ -547,11 +471,6 @@ export abstract class RunLoop extends SchedState implements Schedt {
    */
   yieldToHost(): void {
     this.sliceEnd = Number.NEGATIVE_INFINITY;
-  }
-
-  /** Whether no goroutine is running or runnable. */
-  get isIdle(): boolean {
-    return this.state === IDLE;
   }
 
   /** Brings the block of counters up to date and returns it: see counters.ts. */

@@ -16,6 +16,7 @@ import type { Frame, StackHolder, Symbolize } from "./frames.ts";
 import type { Clock } from "./host.ts";
 import type { LockWaits } from "./lock-waits.ts";
 import type { GStack, GStacks } from "./stack-tree.ts";
+import type { ThreadLink } from "./thread-link.ts";
 import type { RuntimeTimer, TimerHeap } from "./timer-heap.ts";
 import { waitReasonZero } from "./wait-reasons.ts";
 
@@ -164,8 +165,7 @@ export class Panic {
 }
 
 /**
- * A thread. There is one, the thread that loaded this module, and `m0` is its record. While `curg` is null, host code
- * runs.
+ * A thread. Each thread loads this module anew, so it knows one M: its own, `m0`. While `curg` is null, host code runs.
  */
 export class M {
   curg: G | null = null;
@@ -403,6 +403,8 @@ export interface Schedt {
   readonly tracebackAll: boolean;
   readonly blockProfileEnabled: boolean;
   readonly mutexProfileEnabled: boolean;
+  /** The other threads; null on one thread. */
+  readonly link: ThreadLink | null;
   readonly p: P;
   readonly globq: GQueue;
   readonly timers: TimerHeap;
@@ -453,6 +455,8 @@ export interface Schedt {
   gended(g: G): void;
   /** Takes a goroutine out of the run queues. */
   unqueue(g: G): void;
+  /** Undoes all calls of lockOSThread of a goroutine. */
+  unlock(g: G): void;
   enterSyscall(g: G): void;
   leaveSyscall(g: G): void;
   shouldYield(): boolean;

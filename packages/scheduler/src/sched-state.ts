@@ -8,6 +8,7 @@ import { LONG_LOCK_MS, LockWaits } from "./lock-waits.ts";
 import { bindClock, checkSeed, type SchedulerOptions } from "./options.ts";
 import { type G, G_HOST, G_SYSTEM, GQueue, P, type SchedulerHooks, type Sudog } from "./runtime2.ts";
 import { GStacks } from "./stack-tree.ts";
+import type { ThreadLink } from "./thread-link.ts";
 import { TimerHeap } from "./timer-heap.ts";
 
 export class SchedState {
@@ -22,8 +23,10 @@ export class SchedState {
   /** Whether waits for locks are timed and reported to `hooks.mutexEvent` when the lock is released. */
   mutexProfileEnabled = false;
 
+  /** The other threads; null on one thread. */
+  link: ThreadLink | null = null;
   readonly p: P;
-  /** GOMAXPROCS. One thread uses one P; the others do not exist. */
+  /** GOMAXPROCS. A thread without a link uses one P; the others do not exist. */
   nprocs = 1;
   readonly globq = new GQueue();
   readonly timers = new TimerHeap();

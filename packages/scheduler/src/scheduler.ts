@@ -17,6 +17,7 @@ import { type AnyOp, type G, G_HOST, G_SYSTEM, Gdead, type Leak, type LongRun, m
 import { type SelectCase, type SelectResultOf, selectgo } from "./select.ts";
 import { siteText } from "./sites.ts";
 import { syscallOp } from "./syscall.ts";
+import type { TaskOrigin } from "./thread-link.ts";
 import {
   checkDuration,
   type Ticker,
@@ -26,7 +27,7 @@ import {
   timeNewTimer,
   timeSleep,
 } from "./time.ts";
-import { creationSite, nameSystemFunc, stack } from "./traceback.ts";
+import { creationSite, knownSite, nameSystemFunc, stack } from "./traceback.ts";
 import { yieldIfDue, yieldNow } from "./yield.ts";
 
 /** Largest GOMAXPROCS: Go's type is int32. */
@@ -106,6 +107,30 @@ export class Scheduler extends RunLoop {
     return g;
   }
 
+  /** Reserves the number of a task: a goroutine that `startTask` starts on some thread. */
+  newGoid(): number {
+    return this.pool.newGoid();
+  }
+
+  /** Starts the goroutine of a task. It enters the ring at its tail, as one that host code starts. */
+  startTask(f: (...args: never[]) => unknown, args: readonly unknown[], task: TaskOrigin): G {
+    const isGen = checkGoroutineFunction(f);
+    if (this.closed) throw usedAfterClose("go");
+    const n = args.length;
+    const g = this.pool.take();
+    g.goid = task.goid;
+    g.fn = f;
+    g.arg = n === 1 ? args[0] : args;
+    g.nargs = isGen ? n | GEN_FLAG : n;
+    g.parentGoid = task.parentGoid;
+    g.site = knownSite(task.site);
+    g.labels = task.labels ?? null;
+    g.onExit = task.onExit ?? null;
+    this.gstarted(g);
+    this.readySlow(g, false);
+    return g;
+  }
+
   /**
    * Starts a goroutine of the runtime itself: it is not counted, takes no part in a deadlock and outlives main. Dumps
    * show `name`, such as `runtime.bgsweep`. The default is the function's own name, as one of package main.
@@ -151,16 +176,19 @@ export class Scheduler extends RunLoop {
     return old;
   }
 
-  /** Ties the goroutine to its thread. There is one thread, so this shows in dumps only. Calls nest. */
+  /**
+   * Ties the goroutine to its thread, which from then on takes no tasks of other threads. Calls nest. The end of the
+   * goroutine undoes them all.
+   */
   lockOSThread(): void {
     const g = m0.curg;
-    if (g !== null) g.lockedCount++;
+    if (g !== null && g.lockedCount++ === 0) this.countLocks(1);
   }
 
   /** Undoes one call of `lockOSThread`. */
   unlockOSThread(): void {
     const g = m0.curg;
-    if (g !== null && g.lockedCount > 0) g.lockedCount--;
+    if (g !== null && g.lockedCount > 0 && --g.lockedCount === 0) this.unlock(g);
   }
 
   /** Lets other goroutines run: `runtime.Gosched`. */
@@ -199,6 +227,7 @@ export class Scheduler extends RunLoop {
    */
   hostSource({ hold = true }: { hold?: boolean } = {}): () => void {
     this.nsyscall++;
+    this.hopesChanged();
     const { deadlock } = this.program;
     if (hold) deadlock.hold();
     let open = true;
@@ -277,15 +306,20 @@ export class Scheduler extends RunLoop {
 
   // ---- for the facade ----
 
-  /** Checks that calls alternate with startTheWorld. The world is this one thread, so nothing runs in between. */
-  stopTheWorld(_reason: string): void {
+  /**
+   * Stops the other threads at their next safepoint. Returns when all have stopped. On one thread it only checks that
+   * calls alternate with startTheWorld.
+   */
+  stopTheWorld(reason: string): void {
     if (this.worldStopped)
       throw new FatalError("throw", "ERR_GORT_WORLD_STOPPED", "stopTheWorld: world is already stopped");
+    this.link?.stopTheWorld(reason);
     this.worldStopped = true;
   }
 
   startTheWorld(): void {
     this.worldStopped = false;
+    this.link?.startTheWorld();
   }
 
   /** A new list of all Gs. */

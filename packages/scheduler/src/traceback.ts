@@ -92,6 +92,22 @@ interface Site {
 }
 const sites = new WeakMap<object, Site>();
 
+/** The record of a place that another thread has captured: one for each place. */
+const knownSites = new Map<string, G["site"]>();
+
+/** Makes the `site` of a goroutine that was created at `frame`. */
+export function knownSite(frame: Frame | null): G["site"] {
+  if (frame === null) return null;
+  const key = `${frame.func} ${frame.file}:${frame.line}`;
+  let site = knownSites.get(key) ?? null;
+  if (site === null) {
+    site = {};
+    knownSites.set(key, site);
+    sites.set(site, { frame, parentGoid: -1, text: "" });
+  }
+  return site;
+}
+
 function creation(g: G): Site | null {
   const { site } = g;
   if (site === null) return null;

@@ -1,0 +1,115 @@
+/**
+ * What a scheduler needs of the other threads, if the program has several. The facade implements it.
+ *
+ * Each thread has a scheduler of its own: closures and generators cannot leave their thread. The schedulers share three
+ * things. A *P* is the right to run goroutines: a thread runs a slice only while it holds one. A *task* is a goroutine
+ * that has not started, which any thread may take. A *node* is a message of one thread to another, such as "your
+ * goroutine may run again". `scheduler.link` is null on one thread.
+ *
+ * A thread, from one turn of its event loop to the next:
+ *
+ *     wake-up, host code or timer
+ *       |
+ *       v      awake   poll   acquireP    no P is free
+ *     begin ------------------------------------------> sleep, until a P is free
+ *       |                                                 ^
+ *       v                       nothing to run            |
+ *     run  <-- poll, nextTask --------------- releaseP ---+
+ *       |
+ *       |  the slice is over
+ *       +------------------- releaseP ---> the event loop's turn, then begin
+ *
+ * 1. Each slice ends with `releaseP`, so a thread that is back in its event loop holds no P. Go's sysmon retakes the P
+ *    of a thread in a long system call. Here no P is ever held across host code, so there is nothing to retake. Unlike
+ *    Go: a goroutine that computes keeps its P, because JavaScript cannot be preempted.
+ * 2. `poll` runs only where no JavaScript frame holds a raw pointer: at the begin of a slice, between two goroutines
+ *    when the clock is read, and when nothing can run. There the thread also stops with the world.
+ * 3. A task starts as a goroutine of this thread (`Scheduler.startTask`) at the tail of the ring. The loop asks for one
+ *    when nothing else can run, and each 61 ticks. It asks for none while a goroutine has locked the thread.
+ */
+
+import type { Frame } from "./frames.ts";
+
+/** Numbers of goroutines that a thread takes at once. */
+export const GOID_BLOCK = 16;
+
+/** In `activityOfOthers`: a goroutine of another thread can run, or a task or a node waits. */
+export const THREADS_RUN = 1;
+/** A goroutine of another thread sleeps, or waits for a promise; or host code there awaits an op (`setHopes`). */
+export const THREADS_HOPE = 2;
+/** The event loop of another thread holds a handle of the host, so that it would not end. */
+export const THREADS_HANDLES = 4;
+
+/** Where a task comes from: the thread that has created it passes it on with the function and the arguments. */
+export interface TaskOrigin {
+  /** `Scheduler.newGoid` of the thread that has created it. */
+  readonly goid: number;
+  /** The goroutine that has created it; 0: host code. */
+  readonly parentGoid: number;
+  /** Place of the `go` call, if that was recorded. */
+  readonly site: Frame | null;
+  /** Profiler labels. */
+  readonly labels?: ReadonlyMap<string, string> | null;
+  /** Called when the goroutine has ended. */
+  readonly onExit?: (() => void) | null;
+}
+
+export interface ThreadLink {
+  /** Index of this thread's M. 0 is the thread that made the runtime. */
+  readonly m: number;
+  /** Threads that have started and have not ended, this one included. */
+  readonly threads: number;
+
+  // ---- safepoints
+
+  /** Whether `poll` has something to do. The loop reads it at every reading of the clock. */
+  readonly pending: boolean;
+  /**
+   * Delivers the nodes of this thread, and stops with the world. It may call any method of the scheduler. A FatalError
+   * that it throws ends the program.
+   */
+  poll(): void;
+  stopTheWorld(reason: string): void;
+  startTheWorld(): void;
+
+  // ---- Ps
+
+  /**
+   * Takes a P, or keeps the one that this thread holds. False if none is free: the callback of `sleep` is then called
+   * when one is. A thread that waits already keeps its place in the queue.
+   */
+  acquireP(): boolean;
+  /** Gives the P away, if this thread holds one. Since `acquireP` it has switched goroutines `ticks` times. */
+  releaseP(ticks: number): void;
+
+  // ---- tasks
+
+  /**
+   * Takes a task and passes it to `Scheduler.startTask`. Returns whether there was one. With `idle` this thread has
+   * nothing else to run, so the search may be thorough: it may steal, and spin for some microseconds.
+   */
+  nextTask(idle: boolean): boolean;
+  /** Whether goroutines have locked this thread. Then the tasks of its P are for other threads. */
+  setLocked(locked: boolean): void;
+
+  // ---- sleeping
+
+  /**
+   * No goroutine of this thread can run, or no P is free. From now on, a node for this thread, a stop of the world, a
+   * task or a free P calls `wake` in a task of the event loop. On M 0, so does a fall of `activityOfOthers`.
+   */
+  sleep(wake: () => void): void;
+  /** The thread works again. Does nothing if it does not sleep. */
+  awake(): void;
+  /** Whether something that the scheduler knows of can wake a goroutine of this sleeping thread: see THREADS_HOPE. */
+  setHopes(on: boolean): void;
+  /** What may still run a goroutine on another thread: THREADS_RUN, THREADS_HOPE, THREADS_HANDLES. Exact when 0. */
+  activityOfOthers(): number;
+
+  // ---- goroutines
+
+  /** Goroutine `goid` runs from now on; 0: host code. Called at each switch. */
+  running(goid: number): void;
+  /** Reserves `GOID_BLOCK` numbers that no thread has had. All are greater than `after`. Returns the first. */
+  nextGoids(after: number): number;
+}
