@@ -438,12 +438,15 @@ export class Allocator extends Malloc {
 
   /**
    * Lets other threads attach to the memory (createAllocator({ memory })): from here on locks are taken. The one
-   * thread that has used the heap so far calls it, and it can't be undone. A heap that is not shared pays nothing
-   * for locks.
+   * thread that has used the heap so far calls it, outside of hooks, and it can't be undone. A collection may be
+   * marking or sweeping. A heap that is not shared pays nothing for locks.
    */
   share(): void {
     if (!this.mem.shared) throw new TypeError("allocator: share needs a shared memory (got shared: false)");
+    if (this.closed) closedError();
     this.heap.operation.mustBeIdle("share");
+    // Runs taken alone carry pointer bits that another thread's marker must not see (mcache.ts).
+    this.cache.returnTails();
     this.u32[(this.mheap + MHEAP_AT.shared) >>> 2] = 1;
     this.manual.share();
   }

@@ -147,7 +147,7 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   cur: "u32",
   end: "u32",
   elemsize: "u32",
-  /** Type whose pointer bits heapBits holds for every slot of the run: see mcache.ts. 0 in a noscan class. */
+  /** Type whose pointer bits every slot of the run has, or will have: see mcache.ts. 0 in a noscan class. */
   typ: "u32",
   /** The cached span; 0: none. */
   span: "u32",
@@ -165,6 +165,11 @@ export const MCACHE_SLOT = defineStruct("mcacheSlot", {
   /** Slots claimed with the run for the runs after it: bit k is slot 32 * restWord + k of the span. */
   rest: "u32",
   restWord: "u32",
+  /**
+   * In a mark phase of a shared heap: the first object of the run whose pointer bits are still to be written, by typ.
+   * 0: the bits of the whole run are written. See mcache.ts.
+   */
+  bitless: "u32",
 });
 export const MCACHE_SLOT_AT = MCACHE_SLOT.offsets;
 // The same as words from the first of the slot, for the hot paths.
@@ -181,6 +186,7 @@ export const SLOT_NFREE = MCACHE_SLOT_AT.nfree >>> 2;
 export const SLOT_PARKED = MCACHE_SLOT_AT.parked >>> 2;
 export const SLOT_REST = MCACHE_SLOT_AT.rest >>> 2;
 export const SLOT_REST_WORD = MCACHE_SLOT_AT.restWord >>> 2;
+export const SLOT_BITLESS = MCACHE_SLOT_AT.bitless >>> 2;
 export const SLOT_WORDS = MCACHE_SLOT.size >>> 2;
 
 /**

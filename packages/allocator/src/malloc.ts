@@ -316,7 +316,7 @@ export class Malloc {
       // The run was made for another type.
       const elemsize = u32[i + SLOT_ELEMSIZE];
       u32[i] = p + elemsize;
-      this.cache.heapBits.setObject(p, elemsize, typ, size);
+      this.cache.setObject(i, p, elemsize, typ, size);
       return p as Addr;
     }
     const sampled = this.cache.nextRun(i, typ);
@@ -361,7 +361,7 @@ export class Malloc {
       u32[p >>> 2] = typ;
       addr = p + MALLOC_HEADER_SIZE;
     } else {
-      this.cache.heapBits.setObject(p, elemsize, typ, size);
+      this.cache.setObject(i, p, elemsize, typ, size);
     }
     if (refilled) this.finish(addr, elemsize, sampled);
     return addr as Addr;

@@ -55,6 +55,11 @@ export class HeapBits {
     for (let a = addr, end = addr + bytes; a < end; a += elemsize) orMask(u32, table, a, typ);
   }
 
+  /** No word of the run is a pointer. */
+  clear(addr: number, bytes: number): void {
+    clearBits(this.u32, this.table, addr >>> 3, bytes >>> 3);
+  }
+
   /** Replaces the bits of the slot at p by those of `size` bytes of the type, repeated. */
   setObject(p: number, elemsize: number, typ: number, size: number): void {
     const { u32, table } = this;

@@ -21,6 +21,14 @@
  * The next object of the same type needs no pointer bits written. An object of another type replaces the bits of
  * its own slot (mbitmap.ts).
  *
+ * In a mark phase of a heap that threads share, a slot has no pointer bits until the program has it. Its run is
+ * marked, so a marker on another thread may scan it at any time. If the slot had the bits of another type, a number
+ * would be taken for a pointer: the marker reads the bits, the program gets the slot and stores a number, the marker
+ * reads the word. So setRun clears the bits of the run. writeBits writes those of the objects that the program has got
+ * from slot.bitless on: when the run ends or goes back, and before an object of another type. Until then the new
+ * objects are black and have no bits, so that no marker scans them. What they refer to is marked all the same, since
+ * it was reachable when marking began, or is new.
+ *
  * In a fragmented span runs are short, and the price of a run would be paid for a few objects. So a run that ends
  * inside a word of allocBits claims all free slots of that word, and pays for them at once. slot.rest remembers
  * them. The runs that follow are cut from it (cutRest) and cost only clearing, pointer bits, marks and
@@ -56,6 +64,7 @@ import {
   MIN_SIZE_FOR_HEADER,
   MSPAN_AT,
   NUM_SPAN_CLASSES,
+  SLOT_BITLESS,
   SLOT_CUR,
   SLOT_ELEMSIZE,
   SLOT_END,
@@ -164,6 +173,7 @@ export class MCache {
    */
   nextRun(i: number, typ: number): boolean {
     const u32 = this.u32;
+    if (u32[i + SLOT_BITLESS] !== 0) this.writeBits(i, u32[i + SLOT_CUR]);
     const rest = u32[i + SLOT_REST] | 0;
     if (rest !== 0) {
       this.cutRest(i, typ, rest);
@@ -311,20 +321,43 @@ export class MCache {
       if (bytes <= INLINE_CLEAR) clearInline(f64, cur >>> 3, bytes >>> 3);
       else this.kernel.zero(cur, bytes);
     }
+    const shared = u32[this.shared] !== 0; // asked here: a call for each run costs
+    const marking = u32[this.gcPhase] !== GC_OFF;
     if ((spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) {
       u32[i + SLOT_TYP] = typ;
-      this.heapBits.fillRun(cur, bytes, elemsize, typ);
+      if (shared && marking) this.heapBits.clear(cur, bytes);
+      else this.heapBits.fillRun(cur, bytes, elemsize, typ);
     }
     // After the memory is complete: a marker may scan what is marked.
-    if (u32[this.gcPhase] !== GC_OFF) setBitsAtomically(this.kernel, u32[at + SPAN_GCMARK_BITS], first, n);
-    const shared = u32[this.shared] !== 0; // asked here: a call for each run costs
+    if (marking) setBitsAtomically(this.kernel, u32[at + SPAN_GCMARK_BITS], first, n);
     if (shared) this.log.beginCounts();
     const count = this.smallAlloc + (spanclass >>> 1);
     f64[count] = f64[count] + n;
     if (spanclass === TINY_SPAN_CLASS) this.foldTinyCount();
     u32[i + SLOT_CUR] = cur;
     u32[i + SLOT_END] = cur + bytes;
-    if (shared) this.log.endCounts();
+    if (!shared) return;
+    if (marking && (spanclass & 1) === 0 && elemsize <= MIN_SIZE_FOR_HEADER) u32[i + SLOT_BITLESS] = cur;
+    this.log.endCounts();
+  }
+
+  /** Writes the pointer bits of the slot at p, the last of the run that the program has got. */
+  setObject(i: number, p: number, elemsize: number, typ: number, size: number): void {
+    const { u32 } = this;
+    const bitless = u32[i + SLOT_BITLESS] !== 0;
+    if (bitless) this.writeBits(i, p);
+    this.heapBits.setObject(p, elemsize, typ, size);
+    if (bitless) u32[i + SLOT_BITLESS] = p + elemsize;
+  }
+
+  /** Writes the pointer bits of the objects from `bitless` up to `end`. */
+  writeBits(i: number, end: number): void {
+    const { u32 } = this;
+    const from = u32[i + SLOT_BITLESS];
+    // The end may be 0, which is 2^32.
+    const bytes = (end - from) >>> 0;
+    if (bytes !== 0) this.heapBits.fillRun(from, bytes, u32[i + SLOT_ELEMSIZE], u32[i + SLOT_TYP]);
+    u32[i + SLOT_BITLESS] = 0;
   }
 
   /**
@@ -347,6 +380,7 @@ export class MCache {
     const cur = u32[i + SLOT_CUR];
     const end = u32[i + SLOT_END];
     const rest = u32[i + SLOT_REST];
+    if (u32[i + SLOT_BITLESS] !== 0) this.writeBits(i, cur);
     if (cur === end && rest === 0) return;
     const at = u32[i + SLOT_SPAN] >>> 2;
     const elemsize = u32[i + SLOT_ELEMSIZE];

@@ -55,6 +55,7 @@ import {
   NUM_SPAN_CLASSES,
   PAGE_SIZE,
   RECOVERY_LOG_AT,
+  SLOT_BITLESS,
   SLOT_END,
   SLOT_FREE,
   SLOT_NFREE,
@@ -265,6 +266,7 @@ function recoverRun(dead: Allocator, log: number): void {
   }
   u32[i] = 0;
   u32[i + SLOT_END] = 0;
+  u32[i + SLOT_BITLESS] = 0;
   const first = word(RECOVERY_LOG_AT.run) >>> 16;
   const n = word(RECOVERY_LOG_AT.run) & 0xffff;
   clearBits(u32, u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2, first, n);
@@ -280,6 +282,7 @@ function recoverSlot(dead: Allocator, i: number): void {
   if (s === 0) return;
   const bits = u32[(s + MSPAN_AT.allocBits) >>> 2] >>> 2;
   const cur = u32[i];
+  if (u32[i + SLOT_BITLESS] !== 0) dead.cache.writeBits(i, cur);
   if (cur === 0) u32[i + SLOT_END] = 0;
   const n = (((u32[i + SLOT_END] - cur) >>> 0) / u32[(s + MSPAN_AT.elemsize) >>> 2]) | 0;
   if (n > 0) setBits(u32, bits, dead.objIndex(s as Addr, cur as Addr), n);

@@ -22,6 +22,7 @@ import {
   NUM_SPAN_CLASSES,
   PAGE_SHIFT,
   PAGE_SIZE,
+  SLOT_BITLESS,
   SLOT_CREDIT,
   SLOT_ELEMSIZE,
   SLOT_FREE,
@@ -179,6 +180,9 @@ class HeapWalk {
     // end may be 0, which is 2^32.
     const tail = cur === end ? 0 : (end || 2 ** 32) - cur;
     must(tail >= 0 && tail % elemsize === 0, () => `run ${cur}..${end}`);
+    const bitless = u32[i + SLOT_BITLESS];
+    const got = bitless === 0 ? 0 : (cur || 2 ** 32) - bitless;
+    must(got >= 0 && got % elemsize === 0, () => `run ${cur}..${end} has no pointer bits from ${bitless} on`);
     this.tailBytes += tail;
     this.inRests += popcount32(rest);
     this.restBytes += popcount32(rest) * elemsize;

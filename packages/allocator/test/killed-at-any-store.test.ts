@@ -1,6 +1,6 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
-import { type Allocator, createAllocator } from "../src/internal.ts";
+import { type Allocator, createAllocator, GC_MARK, GCCONTROL_AT } from "../src/internal.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { Killed, Victim } from "./victim.ts";
 
@@ -28,6 +28,20 @@ const scenes: Scene[] = [
     op(b) {
       const typ = b.newType(48, [5]);
       for (let k = 0; k < 3; k++) b.mallocTyped(typ);
+    },
+  },
+  {
+    name: "objects of two types while a collection marks",
+    before(b) {
+      warm(b);
+      b.mem.u32[(b.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_MARK;
+      return [];
+    },
+    op(b) {
+      const types = [b.newType(512, [5]), b.newType(512, [6])];
+      for (let k = 0; k < 20; k++) b.mallocTyped(types[(k >>> 1) & 1]);
+      b.mallocgc(256, b.newType(64, [1]), true);
+      b.flushAll();
     },
   },
   {
