@@ -20,6 +20,14 @@
  *      listener of that event may have begun work that wakes a goroutine.
  *   2. At the next "beforeExit", if no goroutine has run in between, the verdict is final.
  *
+ * With several threads, M 0 decides for all:
+ *
+ *   - "eager" also wants that no other thread runs or has hopes: no timer, system call, host source or awaited op.
+ *   - "certain" also wants that no other thread runs, and that no other event loop holds a handle of the host. M 0
+ *     stays alive as long as that is not so: a thread that works keeps the process alive, not only a program's.
+ *   - M 0 sleeps meanwhile. Its link wakes it when another thread stops running or loses its hopes or handles, and then
+ *     it looks again. Before the verdict it looks exactly.
+ *
  * A source that holds no handle of the host, such as a signal's listener, would let the loop end although it can
  * deliver. `hold` keeps the loop alive for it while `main` runs.
  */
@@ -27,6 +35,7 @@
 import { FatalError } from "@gort/base";
 import { type NodeProcess, nodeProcess, type TaskQueue } from "./host.ts";
 import type { Schedt } from "./runtime2.ts";
+import { THREADS_HANDLES, THREADS_HOPE, THREADS_RUN } from "./thread-link.ts";
 import { dumpOthers } from "./traceback.ts";
 
 /** The running program. */
@@ -127,8 +136,10 @@ export class DeadlockDetector {
     this.keepAlive();
   }
 
-  private keepAlive(): void {
-    const needed = this.holders > 0 && this.watched !== null && this.realTime;
+  /** Keeps the process alive, or no longer. `others`: other threads may still run goroutines. */
+  private keepAlive(others = this.othersAct(THREADS_RUN | THREADS_HANDLES, false)): void {
+    const held = this.holders > 0 && this.watched !== null;
+    const needed = this.realTime && !this.sched.closed && (held || others);
     if (needed === (this.handle !== null)) return;
     if (needed) {
       this.handle = setInterval(() => {}, LONGEST_MS);
@@ -138,23 +149,31 @@ export class DeadlockDetector {
     }
   }
 
-  /** Whether no goroutine can run, and nothing that the scheduler knows of can wake one. */
-  private get looksDead(): boolean {
+  /** Whether another thread does something of `what`. */
+  private othersAct(what: number, exact: boolean): boolean {
+    const { link } = this.sched;
+    return link !== null && link.m === 0 && (link.activityOfOthers(exact) & what) !== 0;
+  }
+
+  /** Whether no goroutine can run, and nothing that the schedulers know of can wake one. */
+  private looksDead(exact: boolean): boolean {
     const s = this.sched;
-    return s.isIdle && this.main() !== null && s.nsyscall === 0 && s.nhost === 0 && s.timers.nuser === 0;
+    return s.isIdle && this.main() !== null && !s.hopes && !this.othersAct(THREADS_RUN | THREADS_HOPE, exact);
   }
 
   /** Called when no goroutine can run. */
   checkdead(): void {
+    if (this.sched.link !== null) this.keepAlive();
+    if (this.main() === null) return;
     if (this.mode === "eager") {
-      if (this.looksDead) {
+      if (this.looksDead(false)) {
         this.tasks.task(() => {
-          if (this.looksDead) this.dead();
+          if (this.looksDead(true)) this.dead();
         });
       }
     } else if (this.mode === "warn" && !this.warned) {
       this.cancelWarning();
-      if (this.looksDead) this.warnTimer = this.sched.clock.setTimer(this.warn, WARN_MS, false);
+      if (this.looksDead(false)) this.warnTimer = this.sched.clock.setTimer(this.warn, WARN_MS, false);
     }
   }
 
@@ -165,7 +184,7 @@ export class DeadlockDetector {
 
   private readonly warn = (): void => {
     this.warnTimer = null;
-    if (!this.looksDead) return;
+    if (!this.looksDead(true)) return;
     this.warned = true;
     const seconds = WARN_MS / 1000;
     this.sched.stderr(
@@ -178,6 +197,10 @@ export class DeadlockDetector {
   private readonly onBeforeExit = (): void => {
     const s = this.sched;
     if (!s.isIdle || this.main() === null) return;
+    if (this.othersAct(THREADS_RUN | THREADS_HANDLES, true)) {
+      this.keepAlive(true);
+      return;
+    }
     if (this.endTick !== s.p.schedtick) {
       this.endTick = s.p.schedtick;
       setImmediate(() => {});

@@ -26,6 +26,8 @@ export abstract class Linked extends RunQueues {
   /** Tick at which the loop last asked for a task, and the one at the end of the last slice. */
   private taskTick = 0;
   private sliceTick = 0;
+  /** To be called before the next goroutine runs. */
+  private readonly later: (() => void)[] = [];
   /** What the loop calls at each switch. */
   protected switched: OnSwitch | null = null;
   private profiler: OnSwitch | null = null;
@@ -132,6 +134,7 @@ export abstract class Linked extends RunQueues {
       this.pollLink(link);
       now = this.tickAt;
     }
+    if (this.later.length > 0) for (const f of this.later.splice(0)) f();
     const { schedtick } = this.p;
     if ((schedtick - this.taskTick) >>> 0 >= GLOBAL_TICK && this.nlocked === 0) {
       this.taskTick = schedtick;
@@ -150,6 +153,32 @@ export abstract class Linked extends RunQueues {
     return this.hasRunnable || this.safepointRequested;
   }
 
+  // ---- the end of a program of several threads ----
+
+  /**
+   * Ends the goroutines of this thread, as the end of a program does, but not the runtime's own. If a goroutine runs,
+   * they end when it suspends.
+   */
+  endProgram(): void {
+    this.betweenGoroutines(() => this.program.endHere());
+  }
+
+  /** Ends the program of this thread with the crash of another one: see the option `onCrash`. */
+  crashFrom(error: unknown, report: string): void {
+    this.betweenGoroutines(() => this.program.crash(error, report));
+  }
+
+  /** Calls `f` at once, or if a goroutine of this scheduler runs, before the next one does. */
+  private betweenGoroutines(f: () => void): void {
+    const running: unknown = m0.curg?.sched;
+    if (running !== this) {
+      f();
+      return;
+    }
+    this.later.push(f);
+    this.credit = 0;
+  }
+
   // ---- locked threads ----
 
   /** A goroutine has locked this thread (1), or holds its lock no longer (-1). */
@@ -166,11 +195,6 @@ export abstract class Linked extends RunQueues {
   }
 
   // ---- deadlocks ----
-
-  /** Whether something that the scheduler knows of can wake a goroutine: a timer, a promise, a host source. */
-  get hopes(): boolean {
-    return this.nsyscall > 0 || this.nhost > 0 || this.timers.nuser > 0;
-  }
 
   /** Host code has changed `hopes` while no slice runs. */
   protected hopesChanged(): void {

@@ -35,6 +35,12 @@ export interface SchedulerOptions {
    * The block for the counters: `SCHED_COUNTERS_LENGTH` numbers, also in shared memory. Default: an array of its own.
    */
   counters?: Float64Array;
+  /**
+   * Makes this the scheduler of a thread other than the program's first one: it has no main. A panic or a fatal error
+   * in one of its goroutines ends them all and calls this function, which passes the error and the report on to the
+   * first thread (`crashFrom`).
+   */
+  onCrash?: (error: object, report: string) => void;
   /** Takes the times from runnable to running. Without it they are not measured. */
   latencies?: LatencyRecorder;
 }

@@ -58,7 +58,6 @@
 
 import { type FatalError, isFatalError } from "@gort/base";
 import { fillCounters, type LatencySampler } from "./counters.ts";
-import { checkDeadlockMode } from "./deadlock.ts";
 import { Fairness, FORCE_PREEMPT_MS } from "./fairness.ts";
 import { STACK_LINES, type StackHolder, setStackTraceLimit } from "./frames.ts";
 import { Ends } from "./goexit.ts";
@@ -140,9 +139,7 @@ export abstract class RunLoop extends Linked implements Schedt {
     this.leak = options.leakDetection ? new LeakDetector(onLeak) : null;
     this.pool = new GPool(this, this.leak);
     this.leakSearch = new LeakSearch(this.pool, onLeak);
-    const mode = checkDeadlockMode(options.deadlock);
-    const realTime = options.clock === undefined;
-    this.program = new Program(this, this.pool, this.latencies, this.tasks, mode, realTime);
+    this.program = new Program(this, this.pool, this.latencies, this.tasks, options);
     this.ends = new Ends(this, this.pool, this.program, this.long);
   }
 

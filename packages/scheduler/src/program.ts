@@ -1,16 +1,22 @@
 /**
  * The program: main, and how it ends. When main's goroutine returns, all others end with it. The same happens at a
  * panic or a fatal error in any goroutine.
+ *
+ * With several threads, main is on M 0. Another thread has the option `onCrash`, and its program ends as follows:
+ *
+ *     main returns, or M 0 crashes        hooks.programEnd   the facade calls `endProgram` on the other threads
+ *     a goroutine crashes there           onCrash            the facade calls `crashFrom` on M 0: as above
  */
 
 import { type FatalError, isFatalError } from "@gort/base";
 import type { LatencySampler } from "./counters.ts";
-import { DeadlockDetector, type DeadlockMode, type Main } from "./deadlock.ts";
+import { checkDeadlockMode, DeadlockDetector, type Main } from "./deadlock.ts";
 import { usedAfterClose } from "./errors.ts";
 import { checkGoroutineFunction, GEN_FLAG, type HostArgs } from "./goroutine.ts";
 import type { GPool } from "./gpool.ts";
 import type { TaskQueue } from "./host.ts";
 import { cancelWait } from "./op.ts";
+import type { SchedulerOptions } from "./options.ts";
 import { panicError, printpanicval } from "./panic.ts";
 import { type G, G_HOST, G_MAIN, G_SYSTEM, Gdead, Grunning, type Schedt } from "./runtime2.ts";
 import { fatalReport, setCrashReport } from "./traceback.ts";
@@ -27,6 +33,8 @@ export class Program {
   private readonly pool: GPool;
   private readonly latencies: LatencySampler | null;
   private readonly tasks: TaskQueue;
+  /** Passes a crash on to M 0; null on M 0. */
+  private readonly onCrash: NonNullable<SchedulerOptions["onCrash"]> | null;
   readonly deadlock: DeadlockDetector;
 
   constructor(
@@ -34,16 +42,17 @@ export class Program {
     pool: GPool,
     latencies: LatencySampler | null,
     tasks: TaskQueue,
-    mode: DeadlockMode,
-    realTime: boolean,
+    options: SchedulerOptions,
   ) {
     this.sched = sched;
     this.pool = pool;
     this.latencies = latencies;
     this.tasks = tasks;
+    this.onCrash = options.onCrash ?? null;
+    const realTime = options.clock === undefined;
     this.deadlock = new DeadlockDetector(
       sched,
-      mode,
+      checkDeadlockMode(options.deadlock),
       tasks,
       () => this.main,
       (e) => this.fault(e),
@@ -62,6 +71,8 @@ export class Program {
     const isGen = checkGoroutineFunction(f);
     if (this.main !== null) throw new Error("scheduler: main is already running");
     if (this.closed) throw new Error("scheduler: main after close");
+    if (this.onCrash !== null) throw new Error("scheduler: main on a thread that has onCrash");
+    this.sched.hooks.programBegin?.();
     this.main = { resolve, reject, exited: false };
     this.deadlock.begin();
     const g = this.pool.getMain();
@@ -82,7 +93,19 @@ export class Program {
     const main = this.main!;
     this.end();
     this.killAll();
+    try {
+      this.sched.hooks.programEnd?.();
+    } catch (e) {
+      main.reject(e);
+      return;
+    }
     main.resolve(value);
+  }
+
+  /** The program has ended on another thread: ends the goroutines of this one. */
+  endHere(): void {
+    this.dying = null;
+    this.killAll();
   }
 
   /** Ends the program and all goroutines, also the runtime's. */
@@ -102,6 +125,15 @@ export class Program {
     this.end();
     this.killAll();
     this.dying = null;
+    if (this.onCrash !== null) {
+      this.onCrash(e, text);
+      return;
+    }
+    try {
+      this.sched.hooks.programEnd?.();
+    } catch {
+      // The program ends with `e` in any case.
+    }
     const reported = reportUnhandled(e, text, this.sched.stderr, main === null);
     if (main !== null) {
       main.reject(e);
@@ -121,7 +153,7 @@ export class Program {
 
   /** Called when no goroutine can run. */
   checkdead(): void {
-    if (this.main !== null) this.deadlock.checkdead();
+    this.deadlock.checkdead();
   }
 
   private end(): void {

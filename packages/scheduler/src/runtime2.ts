@@ -419,6 +419,8 @@ export interface Schedt {
   readonly nnotInGo: number;
   /** Ops that host code awaits. */
   readonly nhost: number;
+  /** Whether something that the scheduler knows of can wake a waiting goroutine: a timer, a promise, host code. */
+  readonly hopes: boolean;
   /** Ended Gs that wait to be used again. */
   readonly gfreeCount: number;
   /** Captured stack of the last call of main. */
@@ -504,6 +506,13 @@ export interface SchedulerHooks {
   longRun?(run: LongRun): void;
   /** A leaked goroutine was found. */
   leak?(leak: Leak): void;
+  /** A program begins: `main` was called. */
+  programBegin?(): void;
+  /**
+   * The program has ended, and so have the goroutines of this thread. `main` settles after the call. It is also called
+   * after a crash without a program.
+   */
+  programEnd?(): void;
 }
 
 /** A leaked goroutine: it could never have run again, and the engine has collected it. */

@@ -105,6 +105,11 @@ export class SchedState {
     if ((g.flags & (G_SYSTEM | G_HOST)) === 0) this.nnotInGo--;
   }
 
+  /** Whether something that the scheduler knows of can wake a waiting goroutine: a timer, a promise, host code. */
+  get hopes(): boolean {
+    return this.nsyscall > 0 || this.nhost > 0 || this.timers.nuser > 0;
+  }
+
   get lastSafepoint(): number {
     return this.tickAt;
   }

@@ -96,15 +96,19 @@ export interface ThreadLink {
 
   /**
    * No goroutine of this thread can run, or no P is free. From now on, a node for this thread, a stop of the world, a
-   * task or a free P calls `wake` in a task of the event loop. On M 0, so does a fall of `activityOfOthers`.
+   * task or a free P calls `wake` in a task of the event loop. On M 0, so does a bit of `activityOfOthers` that goes
+   * off. A thread that sleeps already may call it again.
    */
   sleep(wake: () => void): void;
   /** The thread works again. Does nothing if it does not sleep. */
   awake(): void;
   /** Whether something that the scheduler knows of can wake a goroutine of this sleeping thread: see THREADS_HOPE. */
   setHopes(on: boolean): void;
-  /** What may still run a goroutine on another thread: THREADS_RUN, THREADS_HOPE, THREADS_HANDLES. Exact when 0. */
-  activityOfOthers(): number;
+  /**
+   * What may still run a goroutine on another thread: THREADS_RUN, THREADS_HOPE, THREADS_HANDLES. Without `exact` a few
+   * loads, and M 0 is woken if a bit goes off later. With `exact` 0 is the truth: for instance, the world stops.
+   */
+  activityOfOthers(exact: boolean): number;
 
   // ---- goroutines
 

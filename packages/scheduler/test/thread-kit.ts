@@ -37,9 +37,9 @@ export class World {
     this.gomaxprocs = gomaxprocs;
   }
 
-  /** Makes a thread. It is attached unless `attach` is false. */
-  thread(options: SchedulerOptions = {}, attach = true): FakeThread {
-    const t = new FakeThread(this, this.threads.length, options);
+  /** Makes a thread, attached or not, with the time of the world or of the host. */
+  thread(options: SchedulerOptions = {}, { attach = true, hostTime = false } = {}): FakeThread {
+    const t = new FakeThread(this, this.threads.length, options, hostTime);
     this.threads.push(t);
     if (attach) t.s.attachLink(t);
     return t;
@@ -110,23 +110,24 @@ export class FakeThread implements ThreadLink {
   activity: number | null = null;
   private wake: () => void = () => {};
 
-  constructor(world: World, m: number, options: SchedulerOptions) {
+  constructor(world: World, m: number, options: SchedulerOptions, hostTime: boolean) {
     this.world = world;
     this.m = m;
+    const clock = {
+      now: () => (world.now += 1 / 128),
+      setTimer: (fn: () => void, ms: number) => {
+        const timer = { fn, when: world.now + ms };
+        this.timers.add(timer);
+        return timer;
+      },
+      clearTimer: (timer: unknown) => this.timers.delete(timer as FakeTimer),
+    };
     this.s = new Scheduler({
       seed: 1,
       deadlock: "off",
       stderr: (text) => this.errors.push(text),
+      ...(hostTime ? {} : { clock }),
       ...options,
-      clock: {
-        now: () => (world.now += 1 / 128),
-        setTimer: (fn, ms) => {
-          const timer = { fn, when: world.now + ms };
-          this.timers.add(timer);
-          return timer;
-        },
-        clearTimer: (timer) => this.timers.delete(timer as FakeTimer),
-      },
       tasks: { task: (f) => this.loop.push(f), microtask: (f) => this.loop.unshift(f) },
     });
   }
@@ -229,7 +230,7 @@ export class FakeThread implements ThreadLink {
     this.hopes = on;
   }
 
-  activityOfOthers(): number {
+  activityOfOthers(_exact: boolean): number {
     if (this.activity !== null) return this.activity;
     let all = this.world.tasks.length > 0 ? THREADS_RUN : 0;
     for (const t of this.world.threads) {

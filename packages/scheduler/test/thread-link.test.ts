@@ -341,7 +341,7 @@ describe("a task", () => {
 describe("numbers of goroutines", () => {
   it("are unique over the threads, and counted by the thread that has made them", () => {
     const world = new World(4);
-    const a = world.thread({}, false);
+    const a = world.thread({}, { attach: false });
     const seen: number[] = [];
     const start = (t: FakeThread, n: number) => {
       for (let i = 0; i < n; i++) seen.push(t.s.go(() => {}).id);
@@ -374,7 +374,7 @@ describe("numbers of goroutines", () => {
 
 describe("threads attached at run time", () => {
   it("give the running goroutine a P, which its slice returns", () => {
-    const t = new World(1).thread({}, false);
+    const t = new World(1).thread({}, { attach: false });
     let inside: unknown[] = [];
     t.s.go(function* () {
       t.s.lockOSThread();
@@ -389,7 +389,7 @@ describe("threads attached at run time", () => {
   });
 
   it("let an idle thread sleep at once", () => {
-    const t = new World(1).thread({}, false);
+    const t = new World(1).thread({}, { attach: false });
     t.s.go(() => t.s.sleep(5));
     t.world.run();
     t.s.attachLink(t);
