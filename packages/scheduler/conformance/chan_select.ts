@@ -118,13 +118,16 @@ function* theOperation(op: string, c: C, v: number): Body<unknown> {
   }
 }
 
+/** Makes the channels of the vectors, of the given capacity. */
+export type MakeChan = (s: TestScheduler, n: number) => Chan<number>;
+
 let select: TestScheduler["select"];
 
-function tryRow(state: State, op: string, v: number): Omit<Row, "state" | "op"> {
+function tryRow(state: State, op: string, v: number, makeChan: MakeChan): Omit<Row, "state" | "op"> {
   const s = createTestScheduler();
   select = (cases) => s.select(cases);
   return s.runMain(function* () {
-    const c: C = state.cap >= 0 ? s.makeChan<number>(state.cap) : null;
+    const c: C = state.cap >= 0 ? makeChan(s, state.cap) : null;
     const others: string[] = [];
     for (const x of state.items ?? []) yield* c!.send(x);
     for (let i = 0; i < (state.blocked_receivers ?? 0); i++) {
@@ -176,12 +179,11 @@ function tryRow(state: State, op: string, v: number): Omit<Row, "state" | "op"> 
 }
 
 /** Interprets the small programs of the schedules. */
-function runSchedule(x: Sched): { log: string[]; end: string } {
+function runSchedule(x: Sched, makeChan: MakeChan): { log: string[]; end: string } {
   const s = createTestScheduler();
   const log: string[] = [];
   const chans = new Map<string, C>();
-  for (const [name, n] of Object.entries(x.chans ?? {}))
-    chans.set(name, n < 0 ? null : s.makeChan<number>(n));
+  for (const [name, n] of Object.entries(x.chans ?? {})) chans.set(name, n < 0 ? null : makeChan(s, n));
   const mutexes = new Map<string, Mutex>();
   const mutex = (name: string): Mutex => {
     let m = mutexes.get(name);
@@ -263,11 +265,11 @@ function runSchedule(x: Sched): { log: string[]; end: string } {
 }
 
 /** The least and the greatest share of n ready cases, relative to 1/n, rounded as in the vectors. */
-function fairness(n: number, rounds: number): { min: number; max: number } {
+function fairness(n: number, rounds: number, makeChan: MakeChan): { min: number; max: number } {
   const s = createTestScheduler({ seed: n });
   const hit = new Array<number>(n).fill(0);
   s.runMain(function* () {
-    const chans = hit.map(() => s.makeChan<number>(1));
+    const chans = hit.map(() => makeChan(s, 1));
     for (const c of chans) yield* c.send(1);
     const cases = chans.map((c) => recvCase(c));
     for (let i = 0; i < rounds; i++) {
@@ -281,23 +283,23 @@ function fairness(n: number, rounds: number): { min: number; max: number } {
   return { min: round(Math.min(...share)), max: round(Math.max(...share)) };
 }
 
-export function run(vectors: unknown): Result {
+export function run(vectors: unknown, makeChan: MakeChan = (s, n) => s.makeChan<number>(n)): Result {
   const v = vectors as Vectors;
   const r = newResult();
   const states = new Map(v.states.map((s) => [s.name, s]));
   for (const row of v.rows) {
     const { state, op, ...want } = row;
-    const got = tryRow(states.get(state)!, op, v.value_sent);
+    const got = tryRow(states.get(state)!, op, v.value_sent, makeChan);
     check(r, `${state} ${op}`, sorted(got), sorted(want));
   }
   for (const x of v.schedules) {
-    check(r, `schedule ${x.name}`, runSchedule(x), { log: x.log, end: x.end });
+    check(r, `schedule ${x.name}`, runSchedule(x, makeChan), { log: x.log, end: x.end });
   }
   for (const [key, share] of Object.entries(v.select_fairness)) {
     const m = /^of_(\d+)_(min|max)_share$/.exec(key);
     if (m === null) continue;
     const n = Number(m[1]);
-    check(r, key, fairness(n, n * 10000)[m[2] as "min" | "max"], share);
+    check(r, key, fairness(n, n * 10000, makeChan)[m[2] as "min" | "max"], share);
   }
   return r;
 }
