@@ -279,7 +279,7 @@ export function isForeignChan(x: unknown): boolean {
   return typeof x === "object" && x !== null && chanBrand in x && !(x instanceof HChan);
 }
 
-function sendOnClosed(): PlainError {
+export function sendOnClosed(): PlainError {
   return new PlainError("send on closed channel", "ERR_GORT_SEND_ON_CLOSED_CHANNEL");
 }
 

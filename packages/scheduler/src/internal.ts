@@ -1,9 +1,13 @@
 /** For sibling packages; may change with any release. Unless a comment names threads, it is for `@gort/runtime`. */
 
 // threads: ops on channels and locks in memory that threads share
-export { arm, disarm, gopark, PhasedOp } from "./op.ts";
+export { arm, begin, disarm, gopark, notResumed, Op, PhasedOp } from "./op.ts";
+export { sendOnClosed } from "./chan.ts";
 export { currentScheduler } from "./default.ts";
-export type { Schedt, SharedWait } from "./runtime2.ts";
+export { usedAfterClose } from "./errors.ts";
+export { inspectCustom } from "./inspect.ts";
+export type { AnyOp, Schedt, SharedWait } from "./runtime2.ts";
+export { waitReasonChanReceive, waitReasonChanSend } from "./wait-reasons.ts";
 
 // runtime: tests of values from programs
 export { HChan } from "./chan.ts";

@@ -2,3 +2,5 @@
 export { NODE_CALL, NODE_KIND, NODE_NEXT, NODE_READY, NODE_TASK } from "./runtime2.ts";
 // For runtime: the waits of a thread, which get the nodes of kind NODE_READY (`deliver`).
 export { type Waiters, waitersOf } from "./sudog.ts";
+// For runtime: channels in the heap.
+export { HeapChans } from "./chans.ts";

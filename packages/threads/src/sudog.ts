@@ -48,10 +48,13 @@
  * Unlike Go: a sudog refers to an M and a slot instead of a G, and `winner` replaces `g.selectDone` and `g.param`.
  */
 import { outOfMemory, throwFatal } from "@gort/base";
-import { type Addr, defineStruct, type LinearMemory, lock, unlock } from "@gort/memory";
+import { type Addr, defineStruct, f64s, type LinearMemory, lock, unlock } from "@gort/memory";
 import { ROOT_WAITING, rootAddr } from "@gort/memory/internal";
 import type { G, SharedWait } from "@gort/scheduler/internal";
 import { NODE_READY, type Threads } from "./runtime2.ts";
+
+/** Bytes of a sudog's place for an element. */
+export const INLINE_ELEM = 24;
 
 /** A goroutine's place in one queue. The first two words are the header of a node (runtime2.ts). */
 export const SUDOG = defineStruct("sudog", {
@@ -83,6 +86,12 @@ export const SUDOG = defineStruct("sudog", {
   index: "u32",
   /** Woken by a partner, not by close. In a wait for a semaphore: the unit was handed over. */
   success: "u32",
+  /** Address of the channel's queue. */
+  q: "u32",
+  /** The root of the object at `elem`; 0 without one. */
+  ref: "u32",
+  /** Place of an element without pointers, up to three words: as many as a slice has. */
+  inline: f64s(INLINE_ELEM / 8),
 });
 
 /** Offsets of the fields. */
@@ -92,7 +101,7 @@ export const SUDOG_AT = SUDOG.offsets;
 const GIVEN_UP = 1;
 
 /** Sudogs that a thread takes from the memory at a time: 4 KiB. */
-const BATCH = 72;
+const BATCH = 42;
 
 /** The part of all waits that every thread finds through ROOT_WAITING. */
 const WAITING = defineStruct("waiting", {
@@ -158,6 +167,8 @@ export class Waiters {
   private free = 0;
   /** Sudogs of this thread, free or not. */
   private owned = 0;
+  /** Whether other threads may use the memory. */
+  connected: boolean;
   private readonly shared: number;
   private post: Threads["post"];
 
@@ -166,13 +177,15 @@ export class Waiters {
     this.mem = mem;
     this.u32 = mem.u32;
     this.m = threads === null ? 0 : threads.m;
+    this.connected = threads !== null;
     this.post = posts(threads);
     this.shared = sharedPart(mem);
   }
 
-  /** Tells M0, which had no other threads when its goroutines first waited, how to reach them. */
+  /** Tells M0, which had no other threads when its goroutines first waited, how to reach them. Before they run. */
   connect(threads: Pick<Threads, "m" | "post">): void {
     if (threads.m !== this.m) throw new TypeError(`threads: this thread is M ${this.m} (got ${threads.m})`);
+    this.connected = true;
     this.post = posts(threads);
   }
 
@@ -307,6 +320,11 @@ export class Waiters {
     w.hold = null;
     w.delivered = false;
     this.freeSlots.push(w);
+  }
+
+  /** Makes sure that the next `add` does not allocate: before a lock is taken. */
+  reserve(): void {
+    if (this.free === 0) this.refill();
   }
 
   private acquire(): Addr {

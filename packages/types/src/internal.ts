@@ -6,3 +6,8 @@ export { readString } from "./bytes.ts";
 export { copyOut, writeBytes } from "./bytes.ts";
 export { Crossing, type HandleParts } from "./crossing.ts";
 export { TypeRecords } from "./type-records.ts";
+// For threads: elements of channels, and the roots of handles.
+export { type Root, UNROOTED } from "./cell.ts";
+export { type Codec, unchanged } from "./codec.ts";
+export type { Handles, PerType } from "./per-type.ts";
+export { perTypeOf } from "./typed-heap.ts";
