@@ -49,7 +49,7 @@ export function main<T>(f: () => Generator<undefined, T, unknown> | NotAsync<T>)
   return defaultRuntime().scheduler.mainBelow<T>(f, main);
 }
 
-/** Counts the goroutines that exist, without those of the runtime itself. */
+/** Counts the goroutines that exist, on all threads, without those of the runtime itself. */
 export function numGoroutine(): number {
   return currentRuntime().scheduler.numGoroutine();
 }
@@ -85,12 +85,15 @@ export function cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, .
   return currentRuntime().scheduler.cgocall<A, R>(f, ...args);
 }
 
-/** Counts the calls of `cgocall`. */
+/** Counts the calls of `cgocall` on all threads. */
 export function numCgoCall(): number {
   return currentRuntime().scheduler.numCgoCall();
 }
 
-/** `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. */
+/**
+ * `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. With several
+ * threads, the dump of all is a safepoint.
+ */
 export function stack(buf: Uint8Array | null, all: boolean): number {
   return stackBelow(currentRuntime().scheduler, buf, all, stack);
 }

@@ -48,7 +48,7 @@ export abstract class RuntimeMethods {
     return this.scheduler.mainBelow<T>(f, this.main);
   }
 
-  /** Counts the goroutines that exist, without those of the runtime itself. */
+  /** Counts the goroutines that exist, on all threads, without those of the runtime itself. */
   numGoroutine(): number {
     return this.scheduler.numGoroutine();
   }
@@ -84,12 +84,15 @@ export abstract class RuntimeMethods {
     return this.scheduler.cgocall<A, R>(f, ...args);
   }
 
-  /** Counts the calls of `cgocall`. */
+  /** Counts the calls of `cgocall` on all threads. */
   numCgoCall(): number {
     return this.scheduler.numCgoCall();
   }
 
-  /** `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. */
+  /**
+   * `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. With several
+   * threads, the dump of all is a safepoint.
+   */
   stack(buf: Uint8Array | null, all: boolean): number {
     return stackBelow(this.scheduler, buf, all, this.stack);
   }

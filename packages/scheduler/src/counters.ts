@@ -13,6 +13,8 @@
  * `goroutines`, but they count while they are runnable or running. `waiting` is the rest, not below 0. `readCounters`
  * and the end of each slice bring the block up to date.
  *
+ * With several threads, each has a block of its own. `readCounters` returns their sum.
+ *
  * Latencies. One in `period` transitions to runnable is timed until the goroutine runs. It is recorded as `period / 8`,
  * so that a count stands for 8 transitions, as in Go. Go always times one in 8. Here two readings of the clock would
  * cost as much as a few switches, so if switches are short, one in 1024 is timed.

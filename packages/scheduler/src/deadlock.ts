@@ -210,7 +210,8 @@ export class DeadlockDetector {
   };
 
   private dead(): void {
-    const noGoroutines = this.main()!.exited && this.sched.ngoroutines === 0;
+    const { ngoroutines, link } = this.sched;
+    const noGoroutines = this.main()!.exited && ngoroutines + (link?.goroutines ?? 0) === 0;
     const message = noGoroutines
       ? "no goroutines (main called runtime.Goexit) - deadlock!"
       : "all goroutines are asleep - deadlock!";

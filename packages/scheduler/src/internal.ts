@@ -55,6 +55,10 @@ export {
 // runtime: implements the link to the other threads
 export {
   GOID_BLOCK,
+  type GoroutineDump,
+  type MFigures,
+  type PFigures,
+  type SchedFigures,
   type TaskOrigin,
   type ThreadLink,
   THREADS_HANDLES,
@@ -66,13 +70,15 @@ export {
 export { framesOf, goName, isMarker } from "./frames.ts";
 export { gDerived, gSites, gStack } from "./gstack.ts";
 export { printpanics, printpanicval } from "./panic.ts";
-export { schedtraceText } from "./schedtrace.ts";
+export { schedtraceText, threadFigures } from "./schedtrace.ts";
 export {
   type CurrentG,
   createdBy,
   creationSite,
   currentG,
+  dumpHere,
   dumpOthers,
+  dumpTask,
   gStatusStrings,
   goroutineHeader,
   goroutineText,

@@ -57,7 +57,7 @@
  */
 
 import { type FatalError, isFatalError } from "@gort/base";
-import { fillCounters, type LatencySampler } from "./counters.ts";
+import { fillCounters, type LatencySampler, SCHED_COUNTERS_LENGTH } from "./counters.ts";
 import { Fairness, FORCE_PREEMPT_MS } from "./fairness.ts";
 import { STACK_LINES, type StackHolder, setStackTraceLimit } from "./frames.ts";
 import { Ends } from "./goexit.ts";
@@ -207,7 +207,7 @@ export abstract class RunLoop extends Linked implements Schedt {
     m.curg = outer;
     this.shortPath(false);
     try {
-      this.readCounters();
+      this.fillCounters();
       this.switched?.(outer);
       if (this.link !== null && this.state !== WAITING_FOR_P) this.leave(this.link);
     } catch (e) {
@@ -470,10 +470,24 @@ export abstract class RunLoop extends Linked implements Schedt {
     this.sliceEnd = Number.NEGATIVE_INFINITY;
   }
 
-  /** Brings the block of counters up to date and returns it: see counters.ts. */
-  readCounters(): Float64Array {
+  /** Brings this thread's block of counters up to date: see counters.ts. */
+  private fillCounters(): Float64Array {
     return fillCounters(this.counters, this, this.pool.created);
   }
+
+  /**
+   * Brings the block of counters up to date and returns it: see counters.ts. With several threads, returns the sums of
+   * their blocks, in an array that the next call overwrites.
+   */
+  readCounters(): Float64Array {
+    const own = this.fillCounters();
+    if (this.link === null) return own;
+    this.sums ??= new Float64Array(SCHED_COUNTERS_LENGTH);
+    this.sums.set(own.subarray(0, SCHED_COUNTERS_LENGTH));
+    this.link.addCounters(this.sums);
+    return this.sums;
+  }
+  private sums: Float64Array | null = null;
 
   // ---- in Scheduler ----
 

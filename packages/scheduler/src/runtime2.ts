@@ -411,7 +411,7 @@ export interface Schedt {
   readonly lockWaits: LockWaits;
   /** GOMAXPROCS. */
   readonly nprocs: number;
-  /** Goroutines of the user that exist. */
+  /** Goroutines of the user that exist on this thread. */
   readonly ngoroutines: number;
   /** Goroutines in a system call, and host sources kept open. */
   readonly nsyscall: number;
@@ -468,7 +468,7 @@ export interface Schedt {
   lockWaitOver(sg: Sudog, now?: number): void;
   /** Throws `error`, and ends the program with it even if a `catch` stops it. */
   fatal(error: FatalError): never;
-  /** A new list of all Gs. */
+  /** A new list of all Gs of this thread. */
   gs(): G[];
   /** Whole seconds since the scheduler was made; reads the clock. */
   nowSec(): number;

@@ -36,8 +36,8 @@ const MAX_PROCS = 2 ** 31 - 1;
 export class Scheduler extends RunLoop {
   /** Captured stack of the last call of main. */
   mainSite: StackHolder | null = null;
-  /** Calls into native code. Go counts them by M, but here all schedulers share one. */
-  private ncgocall = 0;
+  /** Calls of `cgocall` on this thread. */
+  ncgocall = 0;
   private worldStopped = false;
 
   constructor(options: SchedulerOptions = {}) {
@@ -161,9 +161,9 @@ export class Scheduler extends RunLoop {
     this.ready(g);
   }
 
-  /** Counts the goroutines that exist, without those of the runtime itself. */
+  /** Counts the goroutines that exist, on all threads, without those of the runtime itself. */
   numGoroutine(): number {
-    return this.ngoroutines;
+    return this.link === null ? this.ngoroutines : this.ngoroutines + this.link.goroutines;
   }
 
   /** Sets the number of Ps if `n` >= 1, and returns the number before. One thread uses one of them. */
@@ -215,9 +215,9 @@ export class Scheduler extends RunLoop {
     return f(...args);
   }
 
-  /** Counts the calls of `cgocall`. */
+  /** Counts the calls of `cgocall` on all threads. */
   numCgoCall(): number {
-    return this.ncgocall;
+    return this.link === null ? this.ncgocall : this.ncgocall + this.link.cgoCalls;
   }
 
   /**
@@ -322,12 +322,12 @@ export class Scheduler extends RunLoop {
     this.link?.startTheWorld();
   }
 
-  /** A new list of all Gs. */
+  /** A new list of all Gs of this thread. */
   gs(): G[] {
     return this.pool.list();
   }
 
-  /** Calls `fn` with each G that is not dead. */
+  /** Calls `fn` with each G of this thread that is not dead. */
   forEachG(fn: (g: G) => void): void {
     for (const g of this.gs()) if (g.atomicstatus !== Gdead) fn(g);
   }
@@ -369,7 +369,10 @@ export class Scheduler extends RunLoop {
     return m0.curg;
   }
 
-  /** `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. */
+  /**
+   * `runtime.Stack`: writes the dump of the calling goroutine, or of all, and returns the bytes written. With several
+   * threads, the dump of all is a safepoint.
+   */
   stack(buf: Uint8Array | null, all: boolean): number {
     return stack(this, buf, all, this.stack);
   }

@@ -54,6 +54,58 @@ export interface TaskOrigin {
   readonly onExit?: (() => void) | null;
 }
 
+/** A goroutine as a dump shows it. */
+export interface GoroutineDump {
+  readonly goid: number;
+  /** Text with a final newline. */
+  readonly text: string;
+}
+
+/** A P as schedtrace shows it. */
+export interface PFigures {
+  /** The M that holds it, or -1. */
+  readonly m: number;
+  /** Tasks in its ring. */
+  readonly tasks: number;
+  /** Sum of the `ticks` of `releaseP`. */
+  readonly schedtick: number;
+}
+
+/** A thread as schedtrace shows it: see `threadFigures`. */
+export interface MFigures {
+  readonly m: number;
+  /** No goroutine of the thread is running or runnable. */
+  readonly idle: boolean;
+  /** The goroutine that runs; 0: host code. */
+  readonly curg: number;
+  /** The running goroutine has locked the thread. */
+  readonly locked: boolean;
+  /** Goroutines in the ring and in the global queue of its scheduler. */
+  readonly runq: number;
+  readonly globq: number;
+  readonly gfree: number;
+  readonly timers: number;
+  readonly gs: readonly GFigures[];
+}
+
+export interface GFigures {
+  readonly goid: number;
+  readonly status: number;
+  readonly waitreason: number;
+  readonly locked: boolean;
+}
+
+export interface SchedFigures {
+  /** The Ps, by number. */
+  readonly ps: readonly PFigures[];
+  /** The other threads. */
+  readonly ms: readonly MFigures[];
+  /** Tasks in the global queue. */
+  readonly tasks: number;
+  /** Threads that hold a P and look for a task. */
+  readonly spinning: number;
+}
+
 export interface ThreadLink {
   /** Index of this thread's M. 0 is the thread that made the runtime. */
   readonly m: number;
@@ -116,4 +168,26 @@ export interface ThreadLink {
   running(goid: number): void;
   /** Reserves `GOID_BLOCK` numbers that no thread has had. All are greater than `after`. Returns the first. */
   nextGoids(after: number): number;
+
+  // ---- dumps and statistics
+
+  /** Goroutines of the user on the other threads, and the tasks that have not started. */
+  readonly goroutines: number;
+  /** Calls of `cgocall` on the other threads. */
+  readonly cgoCalls: number;
+  /**
+   * Adds the counters of the other threads to `sum`, in the order of schedCounters, except `gomaxprocs`. A task that
+   * has not started is a runnable goroutine.
+   */
+  addCounters(sum: Float64Array): void;
+  /**
+   * Dumps of the goroutines of the other threads, each by `dumpHere`, and of the tasks that have not started, by
+   * `dumpTask`. Stops the world, unless this thread has stopped it.
+   */
+  dumps(all: boolean): readonly GoroutineDump[];
+  /**
+   * The Ps and the other threads. With `detail`, `gs` and `gfree`, `timers`, `globq` of threads must be right, so the
+   * world may stop. Without it `gs` is empty, and the other figures may be those of the last slice.
+   */
+  figures(detail: boolean): SchedFigures;
 }

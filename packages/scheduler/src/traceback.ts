@@ -26,6 +26,7 @@ import {
   type Panic,
   type Schedt,
 } from "./runtime2.ts";
+import type { GoroutineDump, TaskOrigin } from "./thread-link.ts";
 import { waitReasonStrings } from "./wait-reasons.ts";
 
 /** Name of a frame of goroutine `goid`. If main's function has no name of its own, it is `main.main`. */
@@ -222,7 +223,7 @@ export function createdBy(g: G): string {
   if ((g.flags & G_MAIN) !== 0) return "";
   const site = creation(g);
   if (site !== null && site.parentGoid === g.parentGoid) return site.text;
-  const text = createdByText(g, site?.frame ?? null);
+  const text = creatorText(g.parentGoid, site?.frame ?? null);
   if (site !== null) {
     site.parentGoid = g.parentGoid;
     site.text = text;
@@ -230,11 +231,11 @@ export function createdBy(g: G): string {
   return text;
 }
 
-function createdByText(g: G, site: Frame | null): string {
+function creatorText(parentGoid: number, site: Frame | null): string {
   // Host code has started it, and the site was not captured.
-  if (site === null && g.parentGoid === 0) return "";
-  const by = g.parentGoid === 0 ? "" : ` in goroutine ${g.parentGoid}`;
-  const func = site === null ? "unknown" : frameName(site, g.parentGoid);
+  if (site === null && parentGoid === 0) return "";
+  const by = parentGoid === 0 ? "" : ` in goroutine ${parentGoid}`;
+  const func = site === null ? "unknown" : frameName(site, parentGoid);
   return `created by ${printable(func)}${by}\n\t${printable(site?.file ?? "unknown")}:${site?.line ?? 0}\n`;
 }
 
@@ -265,14 +266,30 @@ export function currentG(s: Schedt): CurrentG | null {
   };
 }
 
-/** Dump of the other goroutines, oldest first, separated by empty lines. */
-export function dumpOthers(s: Schedt, except: G | null, all = false): string {
+/** Dumps of the goroutines of this thread, without `except`. With `all` also the runtime's own. */
+export function dumpHere(s: Schedt, except: G | null, all: boolean): GoroutineDump[] {
   const list = s
     .gs()
     .filter((g) => g !== except && g.atomicstatus !== Gdead && g.goid !== 0 && (all || isShown(g)));
-  list.sort((a, b) => a.goid - b.goid);
   takeStacks(list);
-  return list.map(stackedText).join("\n");
+  return list.map((g) => ({ goid: g.goid, text: stackedText(g) }));
+}
+
+/** Dump of the other goroutines of all threads, oldest first, separated by empty lines. */
+export function dumpOthers(s: Schedt, except: G | null, all = false): string {
+  const list = dumpHere(s, except, all);
+  if (s.link !== null) list.push(...s.link.dumps(all));
+  list.sort((a, b) => a.goid - b.goid);
+  return list.map((d) => d.text).join("\n");
+}
+
+/** The dump of a task that has not started. `func` is the name of its function. */
+export function dumpTask(task: TaskOrigin, func: string): GoroutineDump {
+  const { goid, parentGoid, site } = task;
+  const text =
+    `goroutine ${goid} [runnable]:\n${printable(goName(func))}(...)\n` +
+    `\t${printable(site?.file ?? "unknown")}:${site?.line ?? 0}\n${creatorText(parentGoid, site)}`;
+  return { goid, text };
 }
 
 const encoder = new TextEncoder();

@@ -3,14 +3,20 @@
  * test chooses. While one of them runs a slice, `World.interrupt` may let others run a step, so that they compete for
  * Ps, tasks and nodes.
  */
+
+import { SCHED_COUNTERS_LENGTH, schedCounters } from "../src/counters.ts";
 import { Scheduler, type SchedulerOptions } from "../src/index.ts";
+import { threadFigures } from "../src/schedtrace.ts";
 import {
   GOID_BLOCK,
+  type GoroutineDump,
+  type SchedFigures,
   type TaskOrigin,
   THREADS_HOPE,
   THREADS_RUN,
   type ThreadLink,
 } from "../src/thread-link.ts";
+import { dumpHere, dumpTask } from "../src/traceback.ts";
 
 type Body = (...args: never[]) => unknown;
 
@@ -92,6 +98,7 @@ export class FakeThread implements ThreadLink {
   /** Tasks of the event loop. */
   readonly loop: (() => void)[] = [];
   readonly timers = new Set<FakeTimer>();
+  readonly counters = new Float64Array(SCHED_COUNTERS_LENGTH);
   /** Text on standard error. */
   readonly errors: string[] = [];
   /** Calls of the scheduler, each as `name(argument)`, if a test wants them. */
@@ -125,6 +132,7 @@ export class FakeThread implements ThreadLink {
     this.s = new Scheduler({
       seed: 1,
       deadlock: "off",
+      counters: this.counters,
       stderr: (text) => this.errors.push(text),
       ...(hostTime ? {} : { clock }),
       ...options,
@@ -251,5 +259,43 @@ export class FakeThread implements ThreadLink {
     const first = Math.max(world.goids, after) + 1;
     world.goids = first + GOID_BLOCK - 1;
     return first;
+  }
+
+  /** The other threads, as in a stopped world. */
+  private get others(): FakeThread[] {
+    return this.world.threads.filter((t) => t !== this);
+  }
+
+  get goroutines(): number {
+    return this.others.reduce((n, t) => n + t.s.ngoroutines, this.world.tasks.length);
+  }
+
+  get cgoCalls(): number {
+    return this.others.reduce((n, t) => n + t.s.ncgocall, 0);
+  }
+
+  addCounters(sum: Float64Array): void {
+    for (const t of this.others) {
+      for (let i = 0; i < sum.length; i++) if (i !== schedCounters.gomaxprocs) sum[i] += t.counters[i];
+    }
+    sum[schedCounters.goroutines] += this.world.tasks.length;
+    sum[schedCounters.goroutinesRunnable] += this.world.tasks.length;
+  }
+
+  dumps(all: boolean): GoroutineDump[] {
+    const tasks = this.world.tasks.map((task) => dumpTask(task, task.f.name));
+    return this.others.flatMap((t) => dumpHere(t.s, null, all)).concat(tasks);
+  }
+
+  /** All tasks are in the global queue, and the threads that hold a P come first. */
+  figures(detail: boolean): SchedFigures {
+    const { threads, gomaxprocs, tasks } = this.world;
+    const holders = threads.filter((t) => t.hasP);
+    const ps = Array.from({ length: gomaxprocs }, (_, i) => ({
+      m: holders[i]?.m ?? -1,
+      tasks: 0,
+      schedtick: holders[i]?.ticks ?? 0,
+    }));
+    return { ps, ms: this.others.map((t) => threadFigures(t.s, detail)), tasks: tasks.length, spinning: 0 };
   }
 }

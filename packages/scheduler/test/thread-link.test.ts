@@ -1,6 +1,7 @@
 /** The run loop of one of several threads, against a double of the others (thread-kit.ts). */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { schedCounters } from "../src/counters.ts";
 import { createScheduler, FatalError, type G, recvCase } from "../src/index.ts";
 import { verifyScheduler } from "../src/testing.ts";
 import { dumpOthers } from "../src/traceback.ts";
@@ -353,8 +354,8 @@ describe("numbers of goroutines", () => {
     seen.push(a.s.newGoid());
     expect(new Set(seen).size).toBe(seen.length);
     expect(Math.min(...seen)).toBe(2);
-    const created = threads.map((t) => t.s.readCounters()[1]);
-    expect(created).toEqual([40 + 35 + 1, 40, 45]);
+    for (const t of threads) t.s.readCounters();
+    expect(threads.map((t) => t.counters[schedCounters.goroutinesCreated])).toEqual([40 + 35 + 1, 40, 45]);
     world.run();
   });
 
@@ -368,7 +369,7 @@ describe("numbers of goroutines", () => {
       expect(t.s.go(() => {}).id).toBeGreaterThan(1);
       t.world.run();
     }
-    expect(t.s.readCounters()[1]).toBe(40);
+    expect(t.s.readCounters()[schedCounters.goroutinesCreated]).toBe(40);
   });
 });
 
