@@ -30,10 +30,33 @@ export interface Threads {
   /** Threads that were started and have not ended, this one included. */
   readonly count: number;
 
+  // ---- Ms come and go
+
+  /**
+   * Registers an M whose thread the caller is going to start. Returns its index, for attachThreads on the new thread.
+   * `startM` gets an index that is registered already. RangeError if there are 256 Ms.
+   */
+  registerM(): number;
+  /** The memory's number for the thread of M m: the new thread's attachLinearMemory takes it. */
+  threadOf(m: number): number;
+  /**
+   * A thread's event loop says that the thread of M m has ended. `thread` is its threadOf, read before it started: the
+   * index may belong to another thread meanwhile. True if it had run and had not left: its goroutines are lost, and the
+   * program cannot go on. False if it had left, or had never attached. It tells the memory, too (threadExited).
+   */
+  died(m: number, thread: number): boolean;
+  /**
+   * This thread ends: it delivers what is in its inbox, gives its P away and frees its M. A later post to the M throws
+   * a FatalError. It may wait for a thread that is about to wake it.
+   */
+  leave(): void;
+
   // ---- inboxes
 
   /** Puts a node into the inbox of M m, and wakes that thread if it sleeps. From any thread; takes no lock. */
   post(m: number, node: Addr): void;
+  /** Makes M m poll, and look at the condition of its `block`, without a node. */
+  signal(m: number): void;
   /** Gets each node of this thread's inbox, in the order of the posts, when `poll` finds it. */
   onNode: (node: Addr) => void;
 
@@ -48,6 +71,11 @@ export interface Threads {
   poll(): void;
   /** Runs a command of another thread (`command`). The world is stopped. It must not block and not throw. */
   onCommand: (command: number, arg: number) => void;
+  /**
+   * Called each time before this thread counts as stopped: at a stop of the world, and before each wait of `block`. The
+   * facade empties the mcache. It must not block and not throw.
+   */
+  onStop: () => void;
 
   // ---- sleeping. A thread without work returns to its event loop, from which a post calls it back.
 
@@ -55,8 +83,18 @@ export interface Threads {
   sleep(wake: () => void): void;
   /** The thread works again. Does nothing if it did not sleep. */
   awake(): void;
-  /** Blocks at a safepoint until `done` returns true; checks after each post. Stops and commands are served. */
+  /**
+   * Blocks at a safepoint until `done` returns true; it asks after each post, each `signal` and each stop. Stops and
+   * commands are served. Another thread may use this thread's P meanwhile.
+   */
   block(done: () => boolean): void;
+  /**
+   * Other Ms that are awake or starting, or that another thread has woken. It may be too high for a moment, but never
+   * too low: if it is 0 and this thread posts nothing, no other thread has anything to run until the host calls it.
+   */
+  readonly othersBusy: number;
+  /** M 0 only: `poll` calls it after another M was the last busy one and went to sleep. */
+  onAllIdle: () => void;
 
   // ---- Ps
 
@@ -64,26 +102,55 @@ export interface Threads {
   acquireP(): boolean;
   /** Gives the P away: to a thread that waits for one, or to the idle Ps. */
   releaseP(): void;
-  /** Whether another thread waits for a P: then this one gives its P away at the end of its slice. */
+  /**
+   * Whether another thread waits for a P: then this one gives its P away at the end of its slice. Also true if this
+   * thread has no P, because setGomaxprocs took it: then the slice ends.
+   */
   readonly wanted: boolean;
   readonly gomaxprocs: number;
-  /** The world is stopped. */
+  /** Between 1 and 256. The world is stopped by this thread, or there is no other. */
   setGomaxprocs(n: number): void;
 
   // ---- tasks
 
-  /** Puts a task into this thread's ring, and wakes or starts a thread if a P is idle. */
+  /**
+   * Puts a task into this thread's ring, or the global queue if it has no P, and wakes or starts a thread if a P is
+   * idle. The first word of the task links it in a queue.
+   */
   putTask(task: Addr): void;
-  /** The next task for this thread: of its ring, of the global queue, or stolen; 0 if there is none. */
+  /**
+   * The next task for this thread: of its ring, of the global queue, or stolen; 0 if there is none, or if this thread
+   * has no P, or if `pending`. After 0 the thread runs something else and asks again, or calls `sleep` or `releaseP`.
+   */
   takeTask(): Addr;
-  /** Called when a P is idle and no thread is there to take it: the facade starts a worker as M m. */
-  startM: (m: number) => void;
+  /**
+   * Called when a P is idle and no thread is there to take it: the facade starts a worker as M m, which is registered.
+   * Called on any thread, in putTask, sleep, releaseP, poll and startTheWorld. null, the default: none is started.
+   */
+  startM: ((m: number) => void) | null;
 
   // ---- stops
 
-  /** Returns when every other thread is at a safepoint. Another thread that stops the world first is waited for. */
+  /**
+   * Returns when every other thread is at a safepoint. Another thread that stops the world first is waited for; this
+   * thread counts as stopped meanwhile. Stops nest: only the outermost does anything. `reason` is for the line that
+   * names a thread that does not stop. FatalError if a thread has ended without leaving.
+   */
   stopTheWorld(reason: string): void;
   startTheWorld(): void;
   /** Runs `onCommand(command, arg)` on every other thread of the stopped world; returns when all have run it. */
   command(command: number, arg: number): void;
+
+  // ---- figures, in the records of the Ms, so that any thread can read them
+
+  /** The first of 16 goids that no other thread gets. The first call of all gives 0. */
+  nextGoids(): number;
+  /** Notes the goroutine that this thread runs; 0: none. One store. */
+  setGoid(goid: number): void;
+  /** Notes this thread's number of goroutines and its schedtick. Two stores. */
+  setCounts(goroutines: number, schedtick: number): void;
+  /** A figure of M m, as its thread noted it last. */
+  figure(m: number, name: "goid" | "goroutines" | "schedtick"): number;
+  /** The sum over all Ms. */
+  sum(name: "goroutines" | "schedtick"): number;
 }

@@ -43,3 +43,8 @@ function waiting(mem: LinearMemory, q: number, c: Addr): number {
     throw new Error(`threads: the last word of the queue at 0x${q.toString(16)} is wrong`);
   return n;
 }
+
+export { type TestThreads, testThreads } from "./test-threads.ts";
+// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
+export { createThreads } from "./threads.ts";
+export { type ThreadsSummary, verifyThreads } from "./verify.ts";

@@ -1,0 +1,183 @@
+/**
+ * Ms come and go.
+ *
+ *     free -> starting    register, by the thread that is going to start the M's thread
+ *     starting -> running attach, by the new thread
+ *     running -> free     leave, by the thread itself
+ *     starting -> free, running -> dead    died, by a thread that has learnt of its end
+ *
+ * The index of a free M is used again. The index of a dead M is not: its goroutines, its P and its nodes are lost, and
+ * the program ends.
+ */
+import { lock, unlock } from "@gort/memory";
+import {
+  LINE,
+  M_DEAD,
+  M_FREE,
+  M_RUNNING,
+  M_STARTING,
+  MAX_MS,
+  MREC,
+  MREC_AT,
+  PARKED_ASYNC,
+  SCHED_AT,
+} from "./layout.ts";
+import type { Parking } from "./park.ts";
+import type { SharedState } from "./shared-state.ts";
+
+/** Goids that a thread takes at once. */
+export const GOID_BLOCK = 16;
+
+/** Allocates the record of M m. */
+export function newRecord(mem: SharedState["mem"], sched: number, m: number): number {
+  const rec = mem.persistentAlloc(MREC.size, LINE, "otherSys");
+  if (rec === 0) throw new RangeError(`threads: no memory for M ${m}`);
+  mem.u32[(sched + SCHED_AT.ms + 4 * m) >>> 2] = rec;
+  mem.u32[(sched + SCHED_AT.nms) >>> 2] = m + 1;
+  return rec;
+}
+
+export class Ms {
+  private readonly s: SharedState;
+  private readonly parking: Parking;
+
+  constructor(s: SharedState, parking: Parking) {
+    this.s = s;
+    this.parking = parking;
+  }
+
+  private lock(): void {
+    lock(this.s.mem, this.s.sched + SCHED_AT.lock);
+  }
+
+  private unlock(): void {
+    unlock(this.s.mem, this.s.sched + SCHED_AT.lock);
+  }
+
+  get count(): number {
+    return this.s.u32[(this.s.sched + SCHED_AT.mcount) >>> 2];
+  }
+
+  /**
+   * Registers an M whose thread is going to start. Returns its index. `ifNeeded`: -1 if there are gomaxprocs Ms, or if
+   * as many Ms start as Ps are idle.
+   */
+  register(ifNeeded: boolean): number {
+    const { s } = this;
+    this.lock();
+    try {
+      const { u32, sched } = s;
+      const starting = u32[(sched + SCHED_AT.nstarting) >>> 2];
+      const idle = u32[(sched + SCHED_AT.npidle) >>> 2];
+      if (ifNeeded && (this.count >= s.gomaxprocs || starting >= idle)) return -1;
+      return this.registerLocked();
+    } finally {
+      this.unlock();
+    }
+  }
+
+  private registerLocked(): number {
+    const { s } = this;
+    const { u32, kernel, sched } = s;
+    let m = 1;
+    while (m < s.nms && u32[(s.mrec(m) + MREC_AT.state) >>> 2] !== M_FREE) m++;
+    if (m === MAX_MS) throw new RangeError(`threads: more than ${MAX_MS} threads`);
+    const thread = s.mem.registerThread();
+    const rec = m < s.nms ? s.mrec(m) : newRecord(s.mem, sched, m);
+    u32.fill(0, rec >>> 2, (rec + MREC.size) >>> 2);
+    u32[(rec + MREC_AT.thread) >>> 2] = thread;
+    u32[(sched + SCHED_AT.nstarting) >>> 2]++;
+    kernel.add(sched + SCHED_AT.mcount, 1);
+    kernel.add(sched + SCHED_AT.busy, 1);
+    kernel.store(rec + MREC_AT.state, M_STARTING);
+    return m;
+  }
+
+  /** The memory's number for the thread of M m. */
+  threadOf(m: number): number {
+    return this.s.u32[(this.s.mrec(m) + MREC_AT.thread) >>> 2];
+  }
+
+  /** This thread takes its M, which is registered. The caller then resumes it: Stops.stopped. */
+  attach(): void {
+    const { s } = this;
+    s.u32[(s.rec + MREC_AT.thread) >>> 2] = s.mem.thread;
+    this.notStarting();
+  }
+
+  private notStarting(): void {
+    this.lock();
+    this.s.u32[(this.s.sched + SCHED_AT.nstarting) >>> 2]--;
+    this.unlock();
+  }
+
+  /** This M is free from now on. It holds nothing that others could want. */
+  leave(): void {
+    const { s } = this;
+    s.kernel.add(s.sched + SCHED_AT.mcount, -1);
+    this.parking.uncount();
+    s.kernel.store(s.rec + MREC_AT.state, M_FREE);
+    s.notify(s.rec + MREC_AT.state);
+  }
+
+  /** The thread of M m has ended. True if it had run and had not left: then the program cannot go on. */
+  died(m: number, thread: number): boolean {
+    const { s } = this;
+    const { kernel } = s;
+    const rec = s.mrec(m);
+    s.mem.threadExited(thread);
+    const state = kernel.load(rec + MREC_AT.state);
+    if (state === M_FREE || state === M_DEAD || this.threadOf(m) !== thread) return false;
+    const started = state !== M_STARTING;
+    if (!started) this.notStarting();
+    kernel.add(s.sched + SCHED_AT.mcount, -1);
+    if (kernel.xchg(rec + MREC_AT.parked, 0) !== PARKED_ASYNC) this.parking.uncount();
+    kernel.store(rec + MREC_AT.state, started ? M_DEAD : M_FREE);
+    s.notify(rec + MREC_AT.state);
+    return started;
+  }
+
+  // ---- figures
+
+  /** The first of GOID_BLOCK numbers for goroutines that no other thread gets. The first block begins at 0. */
+  nextGoids(): number {
+    return GOID_BLOCK * (this.s.kernel.add(this.s.sched + SCHED_AT.goids, 1) >>> 0);
+  }
+
+  /** Notes the goroutine that this thread runs; 0: none. */
+  setGoid(goid: number): void {
+    this.s.mem.f64[(this.s.rec + MREC_AT.goid) >>> 3] = goid;
+  }
+
+  /** Notes this thread's figures for readers on other threads. */
+  setCounts(goroutines: number, schedtick: number): void {
+    const { f64 } = this.s.mem;
+    f64[(this.s.rec + MREC_AT.goroutines) >>> 3] = goroutines;
+    f64[(this.s.rec + MREC_AT.schedtick) >>> 3] = schedtick;
+  }
+
+  /** A figure of M m; 0 for a free M. */
+  figure(m: number, name: "goid" | "goroutines" | "schedtick"): number {
+    return this.s.mem.f64[(this.s.mrec(m) + MREC_AT[name]) >>> 3];
+  }
+
+  /** The sum of a figure over all Ms that have one. */
+  sum(name: "goroutines" | "schedtick"): number {
+    let total = 0;
+    for (let m = 0; m < this.s.nms; m++) {
+      const state = this.s.u32[(this.s.mrec(m) + MREC_AT.state) >>> 2];
+      if (state === M_RUNNING || state !== M_FREE) total += this.figure(m, name);
+    }
+    return total;
+  }
+
+  /**
+   * Ms other than this one that are busy: not parked in their event loop, or starting. May be too high, never too low.
+   */
+  get othersBusy(): number {
+    const { kernel, rec, sched } = this.s;
+    // This word first: if another thread wakes this M between the two loads, the count is too high.
+    const counted = kernel.load(rec + MREC_AT.parked) === PARKED_ASYNC ? 0 : 1;
+    return kernel.load(sched + SCHED_AT.busy) - counted;
+  }
+}

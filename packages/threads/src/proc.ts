@@ -1,0 +1,220 @@
+/**
+ * Threads as Go's Ms.
+ *
+ * A thread is an M; each M has its event loop, its goroutines and its run loop (@gort/scheduler). A P is the right to
+ * run goroutines: gomaxprocs of them exist. A task is a goroutine that has not started, in a form that any thread can
+ * start. All of this is shared through linear memory (layout.ts); each thread has one `Threads` object.
+ *
+ *     layout.ts   the shared block, drawn            inbox.ts   nodes that one M gives to another
+ *     park.ts     how an M sleeps and is woken       stops.ts   stops of the world, commands
+ *     ps.ts       Ps, and the Ms that wait for one   runq.ts    rings and the global queue
+ *     ms.ts       Ms come and go, their figures      host.ts    Atomics.wait, waitAsync, time
+ *     threads.ts  the object that a thread has       proc.ts    this file: finding tasks, waking Ms for them
+ *
+ * How tasks find threads, as in Go's proc.go:
+ *   1. putTask puts the task into runnext of the own P, and the previous one into the ring. If a P is idle and no M
+ *      spins, it wakes an M.
+ *   2. takeTask takes from the own P, and from the global queue at each 61st call, so that no task starves there. Then
+ *      it takes a batch from the global queue. Then it steals half of another P's ring.
+ *   3. An M that searches spins: SCHED.nmspinning counts it. At most half as many Ms spin as Ps are busy.
+ *   4. A spinning M that finds a task wakes another M if there are more tasks. So Ms are woken one after the other, as
+ *      long as there is work for them.
+ *   5. An M that finds nothing sleeps: it gives its P away, and then looks at all queues once more.
+ *
+ * No task is left behind while a P is idle. The thread with the task stores the task, then loads npidle and nmspinning.
+ * The M that stops to look decrements nmspinning or increments npidle, then loads the queues. Atomics have one order.
+ * So the thread with the task sees no spinning M and an idle P, and wakes an M; or the other M sees the task.
+ *
+ * A woken M counts as spinning until it looks (the word `woken`). It looks in `poll`: it moves the task that it finds
+ * into runnext of its own P. If it then runs other goroutines first, other threads can still steal the task.
+ *
+ * Which M is woken: the idle one of the lowest index above 0. Few Ms stay warm, and M 0, which serves the program's
+ * event loop, comes last. If none is idle, `startM` starts one, unless as many are starting as Ps are idle.
+ *
+ * Unlike Go: an M is bound to its goroutines, so it can have goroutines and no P. It then waits in a FIFO, and an M
+ * with a P gives it away at the end of its slice. No thread watches from outside (sysmon): a P whose M runs long code
+ * of the host stays there. Rejected: sleep in Atomics.wait, which is 3 us faster a round trip and stops the event loop.
+ *
+ * Invariants are in ps.ts, park.ts and stops.ts; verifyThreads (testing.ts) checks them. test/*-model.test.ts walk
+ * through all interleavings of small programs.
+ *
+ * Sources: Go's runtime/proc.go; D. Vyukov, "Scalable Go Scheduler Design Doc" (2012); R. D. Blumofe and C. E.
+ * Leiserson, "Scheduling multithreaded computations by work stealing" (1999).
+ */
+import { MAX_MS, MREC_AT, SCHED_AT, WOKEN_IN_VAIN, WOKEN_SPINNING } from "./layout.ts";
+import type { Ms } from "./ms.ts";
+import type { Parking } from "./park.ts";
+import type { Ps } from "./ps.ts";
+import { globrunqget, globrunqput, runqempty, runqget, runqput, runqsteal } from "./runq.ts";
+import type { SharedState } from "./shared-state.ts";
+
+/** The global queue comes first at each call that this divides. Go's figure; a prime beats with no period. */
+const GLOBAL_TICK = 61;
+/** Rounds over all Ps in a search; only the last one takes a runnext. Go's figure. */
+const STEAL_ROUNDS = 4;
+/** Largest batch that takeTask takes from the global queue, as the queue itself limits it. */
+const ANY = 1 << 30;
+const MS_WORDS = MAX_MS / 32;
+
+export class Proc {
+  private readonly s: SharedState;
+  private readonly ms: Ms;
+  private readonly ps: Ps;
+  private readonly parking: Parking;
+  private tick = 0;
+  /** This M is among the idle Ms, or a thread that took it from there has not woken it yet. */
+  offered = false;
+  /** Called with the index of an M that is registered: its thread has to be started. null: no thread is started. */
+  startM: ((m: number) => void) | null = null;
+
+  constructor(s: SharedState, ms: Ms, ps: Ps, parking: Parking) {
+    this.s = s;
+    this.ms = ms;
+    this.ps = ps;
+    this.parking = parking;
+  }
+
+  private get nmspinning(): number {
+    return this.s.kernel.load(this.s.sched + SCHED_AT.nmspinning);
+  }
+
+  private addSpinning(n: number): void {
+    this.s.kernel.add(this.s.sched + SCHED_AT.nmspinning, n);
+  }
+
+  putTask(task: number): void {
+    const { p } = this.s;
+    if (p === 0) globrunqput(this.s, task);
+    else runqput(this.s, p, task);
+    this.wakeP();
+  }
+
+  takeTask(): number {
+    const { s } = this;
+    const { p } = s;
+    if (p === 0) return 0;
+    const task = this.own(p);
+    if (task !== 0 || s.gomaxprocs === 1) return task;
+    if (2 * this.nmspinning >= s.gomaxprocs - this.ps.npidle) return 0;
+    for (;;) {
+      this.addSpinning(1);
+      const found = this.search(p);
+      this.addSpinning(-1);
+      // A task that another thread has put meanwhile woke no M, because this one was spinning.
+      const more = this.anyTask();
+      if (found !== 0 && more) this.wakeP();
+      if (found !== 0 || !more || this.parking.called) return found;
+    }
+  }
+
+  /** A task of the own P or of the global queue. */
+  private own(p: number): number {
+    const { s } = this;
+    if (++this.tick % GLOBAL_TICK === 0) {
+      const task = globrunqget(s, p, 1);
+      if (task !== 0) return task;
+    }
+    const task = runqget(s, p);
+    return task !== 0 ? task : globrunqget(s, p, ANY);
+  }
+
+  /** Looks at the other Ps, each round from another one on. */
+  private search(p: number): number {
+    const { s } = this;
+    const n = s.gomaxprocs;
+    for (let round = 1; round <= STEAL_ROUNDS; round++) {
+      const start = s.host.random() % n;
+      for (let k = 0; k < n; k++) {
+        const from = s.prec((start + k) % n);
+        const task = from === p ? 0 : runqsteal(s, p, from, round === STEAL_ROUNDS);
+        if (task !== 0) return task;
+      }
+      const task = globrunqget(s, p, ANY);
+      if (task !== 0 || this.parking.called) return task;
+    }
+    return 0;
+  }
+
+  /** Whether any queue has a task. */
+  anyTask(): boolean {
+    const { s } = this;
+    if (s.kernel.load(s.sched + SCHED_AT.runqsize) !== 0) return true;
+    for (let id = 0, n = s.gomaxprocs; id < n; id++) if (!runqempty(s, s.prec(id))) return true;
+    return false;
+  }
+
+  /** Wakes or starts an M for a P that is idle, unless an M spins already. */
+  wakeP(): void {
+    const { s, ps } = this;
+    if (ps.npidle === 0 || this.nmspinning !== 0) return;
+    if (s.kernel.cas(s.sched + SCHED_AT.nmspinning, 0, 1) !== 0) return;
+    const m = this.popIdleM();
+    if (m < 0) {
+      this.addSpinning(-1);
+      const fresh = this.startM === null ? -1 : this.ms.register(true);
+      if (fresh >= 0) this.startM?.(fresh);
+      return;
+    }
+    const rec = s.mrec(m);
+    ps.lock();
+    // It may have taken a P itself meanwhile.
+    const runs = s.u32[(rec + MREC_AT.p) >>> 2] !== 0 || ps.takeIdleLocked(rec, m);
+    ps.unlock();
+    if (!runs) this.addSpinning(-1);
+    s.kernel.store(rec + MREC_AT.woken, runs ? WOKEN_SPINNING : WOKEN_IN_VAIN);
+    this.parking.signal(rec);
+  }
+
+  /** This M is idle: others may wake it for a task. */
+  offer(): void {
+    const { s } = this;
+    if (this.offered) return;
+    this.offered = true;
+    s.kernel.or(s.sched + SCHED_AT.idleMs + ((s.m >>> 5) << 2), 1 << (s.m & 31));
+  }
+
+  /**
+   * This M is not idle. If another thread has taken it from the idle Ms already, `offered` stays true until `settle`.
+   */
+  retract(): void {
+    const { s } = this;
+    const bit = 1 << (s.m & 31);
+    const at = s.sched + SCHED_AT.idleMs + ((s.m >>> 5) << 2);
+    if (this.offered && (s.kernel.and(at, ~bit) & bit) !== 0) this.offered = false;
+  }
+
+  /** Takes the idle M of the lowest index, M 0 last; -1 if there is none. */
+  private popIdleM(): number {
+    const { kernel, sched } = this.s;
+    const at = sched + SCHED_AT.idleMs;
+    for (let k = 0; k < MS_WORDS; k++) {
+      for (;;) {
+        const bits = kernel.load(at + 4 * k) & (k === 0 ? ~1 : ~0);
+        if (bits === 0) break;
+        const bit = bits & -bits;
+        if ((kernel.and(at + 4 * k, ~bit) & bit) !== 0) return 32 * k + 31 - Math.clz32(bit);
+      }
+    }
+    return (kernel.load(at) & 1) !== 0 && (kernel.and(at, ~1) & 1) !== 0 ? 0 : -1;
+  }
+
+  /** If another thread has woken this M for a task, it looks for one. */
+  settle(): void {
+    const { s } = this;
+    const woken = s.kernel.load(s.rec + MREC_AT.woken);
+    if (woken === 0) return;
+    s.kernel.store(s.rec + MREC_AT.woken, 0);
+    this.offered = false;
+    if (woken === WOKEN_IN_VAIN) return;
+    const { p } = s;
+    let task = 0;
+    if (p !== 0 && runqempty(s, p)) {
+      task = globrunqget(s, p, ANY);
+      if (task === 0) task = this.search(p);
+    }
+    this.addSpinning(-1);
+    const more = this.anyTask();
+    if (task !== 0) runqput(s, p, task);
+    if (more) this.wakeP();
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Several Ms on one JavaScript thread, for tests: each has a `Threads` object over the same memory, and an event loop
+ * that the test turns. Nothing runs at the same time, so a test sees the same each time. An M cannot block: a stop of
+ * the world needs real threads, or the explorer (explore.ts).
+ */
+import type { Addr, LinearMemory } from "@gort/memory";
+import type { ThreadHost } from "./host.ts";
+import type { Threads } from "./runtime2.ts";
+import { attachThreads, createThreads } from "./threads.ts";
+
+export interface TestThreads {
+  readonly mem: LinearMemory;
+  /** By index of their M. */
+  readonly ms: Threads[];
+  /** Lines that were written to the standard error. */
+  readonly warnings: string[];
+  /** A zeroed record of `bytes` bytes: a node or a task. */
+  record(bytes?: number): Addr;
+  /** Attaches one more M. */
+  attach(m?: number): Threads;
+  /** Runs the callbacks of the event loops until there are none. Returns how many there were. */
+  turn(): number;
+}
+
+interface Waiter {
+  index: number;
+  callback: () => void;
+}
+
+/** Makes n Ms and gomaxprocs Ps (default n). `random` gives 30 random bits. */
+export function testThreads(
+  mem: LinearMemory,
+  n: number,
+  gomaxprocs = n,
+  random: () => number = () => 0,
+): TestThreads {
+  const queue: (() => void)[] = [];
+  let waiters: Waiter[] = [];
+  const warnings: string[] = [];
+  const host: ThreadHost = {
+    wait(words, index, value) {
+      throw new Error(`testThreads: an M blocks while word ${index} is ${value}: ${words[index]}`);
+    },
+    notify(_, index) {
+      const woken = waiters.filter((w) => w.index === index);
+      waiters = waiters.filter((w) => w.index !== index);
+      queue.push(...woken.map((w) => w.callback));
+    },
+    waitAsync(words, index, value, callback) {
+      if (words[index] !== value) return false;
+      waiters.push({ index, callback });
+      return true;
+    },
+    task: (callback) => void queue.push(callback),
+    now: () => 0,
+    random,
+    warn: (line) => void warnings.push(line),
+  };
+  const ms = [createThreads(mem, gomaxprocs, host)];
+  const attach = (m = ms[0].registerM()): Threads => {
+    ms[m] = attachThreads(mem, m, host);
+    return ms[m];
+  };
+  for (let m = 1; m < n; m++) attach();
+  return {
+    mem,
+    ms,
+    warnings,
+    record: (bytes = 16) => mem.persistentAlloc(bytes, 8, "otherSys"),
+    attach,
+    turn() {
+      let turns = 0;
+      for (let callback = queue.shift(); callback !== undefined; callback = queue.shift()) {
+        callback();
+        turns++;
+      }
+      return turns;
+    },
+  };
+}

@@ -1,0 +1,303 @@
+/** The object that a thread has: it connects the parts. proc.ts has the essay. */
+import { show, throwFatal, wrongNumber } from "@gort/base";
+import type { Addr, LinearMemory } from "@gort/memory";
+import { ROOT_THREADS } from "@gort/memory/internal";
+import { type ThreadHost, threadHost } from "./host.ts";
+import { close, push, setSignal, takeAll } from "./inbox.ts";
+import { LINE, M_RUNNING, M_STARTING, MAX_PS, MREC_AT, SCHED, SCHED_AT } from "./layout.ts";
+import { Ms, newRecord } from "./ms.ts";
+import { Parking } from "./park.ts";
+import { Proc } from "./proc.ts";
+import { Ps } from "./ps.ts";
+import { NODE_NEXT, type Threads } from "./runtime2.ts";
+import { SharedState } from "./shared-state.ts";
+import { Stops } from "./stops.ts";
+
+const nothing = (): void => {};
+
+class MThreads implements Threads {
+  readonly mem: LinearMemory;
+  readonly m: number;
+  private readonly s: SharedState;
+  private readonly parking: Parking;
+  private readonly ms: Ms;
+  private readonly ps: Ps;
+  private readonly proc: Proc;
+  private readonly stops: Stops;
+  private readonly u32: Uint32Array;
+  private readonly inboxAt: number;
+  /** Nodes taken from the inbox that onNode has not got yet, oldest first. */
+  private undelivered = 0;
+  private delivered = 0;
+  private wake = nothing;
+
+  onNode: (node: Addr) => void = nothing;
+  onCommand: (command: number, arg: number) => void = nothing;
+  onStop: () => void = nothing;
+  onAllIdle: () => void = nothing;
+
+  constructor(mem: LinearMemory, sched: number, m: number, host: ThreadHost) {
+    this.mem = mem;
+    this.m = m;
+    this.s = new SharedState(mem, sched, m, host);
+    this.parking = new Parking(this.s, () => this.wakened());
+    this.ms = new Ms(this.s, this.parking);
+    this.ps = new Ps(this.s, this.parking);
+    this.proc = new Proc(this.s, this.ms, this.ps, this.parking);
+    this.stops = new Stops(this.s, this.parking, this);
+    this.u32 = mem.u32;
+    this.inboxAt = (this.s.rec + MREC_AT.inbox) >>> 2;
+  }
+
+  /** Of the first thread: its M runs at once. */
+  begin(): void {
+    this.s.kernel.store(this.s.rec + MREC_AT.state, M_RUNNING);
+  }
+
+  /** Of a registered M: it runs when the world runs. */
+  enter(): void {
+    this.ms.attach();
+    this.stops.stopped(false);
+  }
+
+  // ---- Ms
+
+  get count(): number {
+    return this.ms.count;
+  }
+  registerM(): number {
+    return this.ms.register(false);
+  }
+  threadOf(m: number): number {
+    return this.ms.threadOf(m);
+  }
+  died(m: number, thread: number): boolean {
+    return this.ms.died(m, thread);
+  }
+
+  leave(): void {
+    this.awake();
+    // A thread that has taken this M from the idle Ms is about to signal it.
+    for (this.poll(); this.proc.offered; this.poll()) this.stops.stopped(true);
+    if (this.ps.forgo() && this.proc.anyTask()) this.proc.wakeP();
+    while (!close(this.s)) this.poll();
+    this.ms.leave();
+  }
+
+  // ---- inboxes
+
+  post(m: number, node: Addr): void {
+    push(this.s, m, node);
+    this.parking.unpark(this.s.mrec(m));
+  }
+
+  signal(m: number): void {
+    this.parking.signal(this.s.mrec(m));
+  }
+
+  private deliver(): void {
+    try {
+      while (this.undelivered !== 0) {
+        const node = this.undelivered;
+        this.undelivered = this.u32[(node + NODE_NEXT) >>> 2];
+        this.delivered++;
+        this.onNode(node as Addr);
+      }
+    } finally {
+      // If onNode has thrown, the next poll goes on.
+      if (this.undelivered !== 0) setSignal(this.s, this.s.rec);
+    }
+  }
+
+  // ---- safepoints
+
+  get pending(): boolean {
+    return this.u32[this.inboxAt] !== 0;
+  }
+
+  poll(): void {
+    while (this.pending || this.undelivered !== 0) {
+      if (this.undelivered === 0) this.undelivered = takeAll(this.s);
+      if (this.stops.requested) this.stops.stopped(false);
+      this.proc.settle();
+      if (this.m === 0 && this.s.kernel.load(this.s.sched + SCHED_AT.allIdle) !== 0) {
+        this.s.kernel.store(this.s.sched + SCHED_AT.allIdle, 0);
+        this.onAllIdle();
+      }
+      this.deliver();
+    }
+  }
+
+  // ---- sleeping
+
+  sleep(wake: () => void): void {
+    const { parking, ps, proc } = this;
+    this.wake = wake;
+    if (!ps.waits) {
+      proc.offer();
+      ps.release();
+    }
+    parking.park();
+    if (!ps.waits && ps.npidle !== 0 && proc.anyTask()) proc.wakeP();
+    parking.arm();
+  }
+
+  awake(): void {
+    if (!this.parking.asleep) return;
+    this.parking.asleep = false;
+    this.proc.retract();
+    this.parking.unparkSelf();
+  }
+
+  /** In the event loop: another thread has woken this one, or may have. */
+  private wakened(): void {
+    const { parking } = this;
+    if (!parking.asleep) return;
+    parking.unparkSelf();
+    parking.asleep = false;
+    const before = this.delivered;
+    this.poll();
+    if (this.delivered !== before || this.s.p !== 0) {
+      this.proc.retract();
+      this.wake();
+    } else {
+      if (!this.ps.waits) this.proc.offer();
+      parking.park();
+      parking.arm();
+    }
+  }
+
+  block(done: () => boolean): void {
+    const { asleep } = this.parking;
+    if (asleep) this.awake();
+    const had = this.s.p !== 0;
+    if (had) this.releaseP();
+    for (this.poll(); !done(); this.poll()) this.stops.stopped(true);
+    if (had) for (; !this.ps.acquire(); this.poll()) this.stops.stopped(true);
+    if (asleep) this.sleep(this.wake);
+  }
+
+  // ---- Ps
+
+  acquireP(): boolean {
+    return this.ps.acquire();
+  }
+
+  releaseP(): void {
+    if (this.ps.release() && this.proc.anyTask()) this.proc.wakeP();
+  }
+
+  get wanted(): boolean {
+    return this.ps.wanted;
+  }
+  get gomaxprocs(): number {
+    return this.s.gomaxprocs;
+  }
+
+  setGomaxprocs(n: number): void {
+    checkGomaxprocs(n);
+    if (this.count > 1 && !this.stops.stopping) {
+      throwFatal("threads: setGomaxprocs while the world runs", `M ${this.m}, gomaxprocs ${this.gomaxprocs}`);
+    }
+    this.ps.resize(n);
+  }
+
+  // ---- tasks
+
+  putTask(task: Addr): void {
+    this.proc.putTask(task);
+  }
+  takeTask(): Addr {
+    return this.proc.takeTask() as Addr;
+  }
+  get startM(): ((m: number) => void) | null {
+    return this.proc.startM;
+  }
+  set startM(start: ((m: number) => void) | null) {
+    this.proc.startM = start;
+  }
+
+  // ---- stops
+
+  stopTheWorld(reason: string): void {
+    this.stops.stop(reason);
+  }
+
+  startTheWorld(): void {
+    this.stops.start();
+    if (!this.stops.stopping && this.ps.npidle !== 0 && this.proc.anyTask()) this.proc.wakeP();
+  }
+
+  command(command: number, arg: number): void {
+    this.stops.command(command, arg);
+  }
+
+  // ---- figures
+
+  nextGoids(): number {
+    return this.ms.nextGoids();
+  }
+  setGoid(goid: number): void {
+    this.ms.setGoid(goid);
+  }
+  setCounts(goroutines: number, schedtick: number): void {
+    this.ms.setCounts(goroutines, schedtick);
+  }
+  figure(m: number, name: "goid" | "goroutines" | "schedtick"): number {
+    return this.ms.figure(m, name);
+  }
+  sum(name: "goroutines" | "schedtick"): number {
+    return this.ms.sum(name);
+  }
+  get othersBusy(): number {
+    return this.ms.othersBusy;
+  }
+}
+
+function checkGomaxprocs(n: number): void {
+  if (Number.isInteger(n) && n >= 1 && n <= MAX_PS) return;
+  throw wrongNumber("threads", n, `gomaxprocs must be a whole number from 1 to ${MAX_PS}`);
+}
+
+function checkMember(mem: LinearMemory): void {
+  if (mem.thread === 0) throw new TypeError("threads: the memory must have a number for this thread (got 0)");
+}
+
+/** Makes the shared block of a memory. This thread is M 0. It has no P yet. */
+export function createThreads(
+  mem: LinearMemory,
+  gomaxprocs: number,
+  host: ThreadHost = threadHost(),
+): Threads {
+  checkGomaxprocs(gomaxprocs);
+  checkMember(mem);
+  if (mem.root(ROOT_THREADS) !== 0)
+    throw new TypeError("threads: the memory has threads already: attachThreads");
+  const sched = mem.persistentAlloc(SCHED.size, LINE, "otherSys");
+  if (sched === 0) throw new RangeError("threads: no memory for the shared block");
+  const rec = newRecord(mem, sched, 0);
+  mem.u32[(rec + MREC_AT.thread) >>> 2] = mem.thread;
+  mem.u32[(sched + SCHED_AT.mcount) >>> 2] = 1;
+  mem.u32[(sched + SCHED_AT.busy) >>> 2] = 1;
+  const threads = new MThreads(mem, sched, 0, host);
+  threads.begin();
+  threads.setGomaxprocs(gomaxprocs);
+  mem.setRoot(ROOT_THREADS, sched);
+  return threads;
+}
+
+/** Attaches this thread as M m, which another thread has registered. Returns when the world runs. */
+export function attachThreads(mem: LinearMemory, m: number, host: ThreadHost = threadHost()): Threads {
+  checkMember(mem);
+  const sched = mem.root(ROOT_THREADS);
+  if (sched === 0) throw new TypeError("threads: the memory has no threads: createThreads");
+  const nms = mem.u32[(sched + SCHED_AT.nms) >>> 2];
+  const known = Number.isInteger(m) && m > 0 && m < nms;
+  const rec = known ? mem.u32[(sched + SCHED_AT.ms + 4 * m) >>> 2] : 0;
+  if (rec === 0 || mem.kernel.load(rec + MREC_AT.state) !== M_STARTING) {
+    throw new RangeError(`threads: m must be an index from registerM (got ${show(m)})`);
+  }
+  const threads = new MThreads(mem, sched, m, host);
+  threads.enter();
+  return threads;
+}

@@ -1,0 +1,321 @@
+import { type Addr, createLinearMemory } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { NODE_KIND, NODE_TASK } from "../src/internal.ts";
+import { type TestThreads, testThreads, verifyThreads } from "../src/testing.ts";
+
+function rig(n: number, gomaxprocs = n): TestThreads {
+  return testThreads(createLinearMemory({ maxMemory: 64 << 20 }), n, gomaxprocs);
+}
+
+describe("an inbox", () => {
+  it("delivers nodes in the order of the posts, when poll finds them", () => {
+    const { ms, record } = rig(2);
+    const got: Addr[] = [];
+    ms[1].onNode = (node) => void got.push(node);
+    const nodes = [record(), record(), record()];
+    expect(ms[1].pending).toBe(false);
+    for (const node of nodes) ms[0].post(1, node);
+    expect([ms[1].pending, got]).toEqual([true, []]);
+    ms[1].poll();
+    expect([ms[1].pending, got]).toEqual([false, nodes]);
+  });
+
+  it("keeps what onNode has not got if it throws", () => {
+    const { ms, record } = rig(2);
+    const got: Addr[] = [];
+    const nodes = [record(), record(), record()];
+    ms[1].onNode = (node) => {
+      got.push(node);
+      if (node === nodes[0]) throw new Error("once");
+    };
+    for (const node of nodes) ms[0].post(1, node);
+    expect(() => ms[1].poll()).toThrow("once");
+    expect(ms[1].pending).toBe(true);
+    ms[1].poll();
+    expect(got).toEqual(nodes);
+  });
+
+  it("delivers the rest in order if onNode polls", () => {
+    const { ms, record } = rig(2);
+    const got: Addr[] = [];
+    const nodes = [record(), record(), record()];
+    ms[1].onNode = (node) => {
+      got.push(node);
+      ms[1].poll();
+    };
+    for (const node of nodes) ms[0].post(1, node);
+    ms[1].poll();
+    expect(got).toEqual(nodes);
+  });
+
+  it("leaves the kind of a node alone", () => {
+    const { ms, record, mem } = rig(2);
+    const node = record();
+    mem.u32[(node + NODE_KIND) >>> 2] = NODE_TASK;
+    ms[0].post(1, node);
+    ms[1].poll();
+    expect(mem.u32[(node + NODE_KIND) >>> 2]).toBe(NODE_TASK);
+  });
+});
+
+describe("a sleeping thread", () => {
+  it("is called back by a post, as a task of its event loop", () => {
+    const { ms, record, turn, mem } = rig(2);
+    let woken = 0;
+    ms[1].sleep(() => void woken++);
+    expect([turn(), woken, ms[0].othersBusy]).toEqual([0, 0, 0]);
+    ms[0].post(1, record());
+    expect([woken, ms[0].othersBusy]).toEqual([0, 1]);
+    turn();
+    expect(woken).toBe(1);
+    ms[1].awake();
+    verifyThreads(mem);
+  });
+
+  it("is called back by a post that came before it slept", () => {
+    const { ms, record, turn } = rig(2);
+    let woken = 0;
+    ms[0].post(1, record());
+    ms[1].sleep(() => void woken++);
+    expect(woken).toBe(0);
+    turn();
+    expect(woken).toBe(1);
+  });
+
+  it("sleeps on after a signal alone", () => {
+    const { ms, record, turn, mem } = rig(2);
+    let woken = 0;
+    ms[1].sleep(() => void woken++);
+    ms[0].signal(1);
+    expect([turn(), woken]).toEqual([1, 0]);
+    verifyThreads(mem);
+    ms[0].post(1, record());
+    turn();
+    expect(woken).toBe(1);
+  });
+
+  it("may work by an event of its own, and sleep again while the first wait is pending", () => {
+    const { ms, record, turn, mem } = rig(2);
+    const woken: string[] = [];
+    ms[1].sleep(() => void woken.push("first"));
+    ms[1].awake();
+    expect(ms[0].othersBusy).toBe(1);
+    ms[1].sleep(() => void woken.push("second"));
+    ms[0].post(1, record());
+    turn();
+    expect(woken).toEqual(["second"]);
+    ms[1].awake();
+    expect(verifyThreads(mem).ms).toBe(2);
+  });
+
+  it("that another one has woken may work before its callback comes", () => {
+    const { ms, record, turn, mem } = rig(2);
+    let woken = 0;
+    ms[1].sleep(() => void woken++);
+    ms[0].post(1, record());
+    ms[1].awake();
+    ms[1].poll();
+    turn();
+    expect(woken).toBe(0);
+    verifyThreads(mem);
+  });
+
+  it("tells M 0 if it was the last", () => {
+    const { ms, turn, mem } = rig(3);
+    let told = 0;
+    ms[0].onAllIdle = () => void told++;
+    for (const m of ms) m.sleep(() => {});
+    turn();
+    expect([told, ms[0].othersBusy]).toEqual([1, 0]);
+    ms[1].awake();
+    expect(ms[0].othersBusy).toBe(1);
+    ms[1].sleep(() => {});
+    turn();
+    expect([told, ms[0].othersBusy]).toEqual([2, 0]);
+    verifyThreads(mem);
+  });
+});
+
+describe("Ps", () => {
+  it("are given to as many Ms as there are Ps; the others wait in a FIFO", () => {
+    const { ms, turn, mem } = rig(4, 2);
+    const woken: number[] = [];
+    expect(ms.map((m) => m.acquireP())).toEqual([true, true, false, false]);
+    expect(ms[0].wanted).toBe(true);
+    for (const m of [2, 3]) ms[m].sleep(() => void woken.push(m));
+    expect(verifyThreads(mem).waitingMs).toBe(2);
+    ms[1].releaseP();
+    ms[0].releaseP();
+    turn();
+    expect(woken).toEqual([2, 3]);
+    expect([ms[2].acquireP(), ms[3].acquireP(), ms[2].wanted]).toEqual([true, true, false]);
+    expect(verifyThreads(mem)).toMatchObject({ waitingMs: 0, idlePs: 0 });
+  });
+
+  it("that are handed over before the thread sleeps wake it at once", () => {
+    const { ms, turn } = rig(2, 1);
+    let woken = 0;
+    ms[0].acquireP();
+    expect(ms[1].acquireP()).toBe(false);
+    ms[0].releaseP();
+    ms[1].sleep(() => void woken++);
+    turn();
+    expect([woken, ms[1].acquireP()]).toEqual([1, true]);
+  });
+
+  it("go with their tasks", () => {
+    const { ms, record } = rig(2, 1);
+    const task = record();
+    ms[0].acquireP();
+    ms[1].acquireP();
+    ms[0].putTask(task);
+    ms[0].releaseP();
+    expect([ms[0].takeTask(), ms[1].takeTask()]).toEqual([0, task]);
+  });
+
+  it("grow and shrink; tasks of a P that goes out of use stay", () => {
+    const { ms, record, mem } = rig(1, 1);
+    ms[0].setGomaxprocs(3);
+    expect(verifyThreads(mem).idlePs).toBe(3);
+    ms[0].acquireP();
+    const tasks = Array.from({ length: 300 }, () => record());
+    for (const t of tasks) ms[0].putTask(t);
+    ms[0].setGomaxprocs(1);
+    expect(verifyThreads(mem)).toMatchObject({ idlePs: 0 });
+    expect(verifyThreads(mem).tasks.toSorted()).toEqual(tasks.toSorted());
+  });
+
+  it("are from 1 to 256", () => {
+    const { ms, mem } = rig(1);
+    for (const n of [0, 257, 1.5]) {
+      expect(() => ms[0].setGomaxprocs(n)).toThrow(
+        `threads: gomaxprocs must be a whole number from 1 to 256 (got ${n})`,
+      );
+    }
+    ms[0].setGomaxprocs(256);
+    expect(verifyThreads(mem).idlePs).toBe(256);
+  });
+
+  it("do not change in number while the world runs", () => {
+    const { ms } = rig(2);
+    expect(() => ms[0].setGomaxprocs(1)).toThrow("threads: setGomaxprocs while the world runs");
+  });
+});
+
+describe("tasks", () => {
+  it("run in Go's order on one P: the last one first, then the ring", () => {
+    const { ms, record } = rig(1);
+    ms[0].acquireP();
+    const tasks = [record(), record(), record(), record()];
+    for (const t of tasks) ms[0].putTask(t);
+    expect([1, 2, 3, 4, 5].map(() => ms[0].takeTask())).toEqual([tasks[3], tasks[0], tasks[1], tasks[2], 0]);
+  });
+
+  it("of a full ring move by half to the global queue, which comes first at each 61st call", () => {
+    const { ms, record, mem } = rig(1);
+    ms[0].acquireP();
+    const tasks = Array.from({ length: 258 }, () => record());
+    for (const t of tasks) ms[0].putTask(t);
+    verifyThreads(mem);
+    const taken = Array.from({ length: 61 }, () => ms[0].takeTask());
+    // runnext, then the ring from the 129th on; the 61st is the head of the global queue.
+    expect(taken[0]).toBe(tasks[257]);
+    expect(taken[1]).toBe(tasks[128]);
+    expect(taken[60]).toBe(tasks[0]);
+    const rest = new Set(taken);
+    for (let t = ms[0].takeTask(); t !== 0; t = ms[0].takeTask()) rest.add(t);
+    expect(rest.size).toBe(258);
+    expect(verifyThreads(mem).tasks).toEqual([]);
+  });
+
+  it("wake a sleeping M, which steals half of the ring", () => {
+    const { ms, record, turn, mem } = rig(2);
+    let woken = 0;
+    ms[0].acquireP();
+    ms[1].sleep(() => void woken++);
+    const tasks = Array.from({ length: 9 }, () => record());
+    for (const t of tasks) ms[0].putTask(t);
+    turn();
+    ms[1].awake();
+    expect([woken, ms[1].acquireP()]).toEqual([1, true]);
+    const mine = [ms[1].takeTask(), ms[1].takeTask(), ms[1].takeTask(), ms[1].takeTask()];
+    expect(mine.toSorted()).toEqual(tasks.slice(0, 4));
+    expect(ms[0].takeTask()).toBe(tasks[8]);
+    verifyThreads(mem);
+  });
+
+  it("wake one M at a time; M 0 is the last one to be woken", () => {
+    const { ms, record, turn } = rig(3);
+    const woken: number[] = [];
+    ms[2].acquireP();
+    for (const m of [0, 1]) ms[m].sleep(() => void woken.push(m));
+    ms[2].putTask(record());
+    ms[2].putTask(record());
+    // M 1 finds a task and sees another one in runnext of M 2.
+    turn();
+    expect(woken).toEqual([1, 0]);
+  });
+
+  it("start an M if none sleeps, and not more than gomaxprocs", () => {
+    const { ms, record, mem } = rig(1, 3);
+    const started: number[] = [];
+    ms[0].startM = (m) => void started.push(m);
+    ms[0].acquireP();
+    for (let k = 0; k < 5; k++) ms[0].putTask(record());
+    expect(started).toEqual([1, 2]);
+    expect([ms[0].count, ms[0].othersBusy]).toEqual([3, 2]);
+    verifyThreads(mem);
+    expect(ms[0].died(2, ms[0].threadOf(2))).toBe(false);
+    expect(ms[0].count).toBe(2);
+    verifyThreads(mem);
+  });
+
+  it("of a thread without a P go to the global queue", () => {
+    const { ms, record } = rig(2, 1);
+    const task = record();
+    ms[1].acquireP();
+    ms[0].putTask(task);
+    expect([ms[0].takeTask(), ms[1].takeTask()]).toEqual([0, task]);
+  });
+});
+
+describe("an M", () => {
+  it("that leaves delivers its inbox, and can be registered again", () => {
+    const { ms, record, attach, mem } = rig(3);
+    const got: Addr[] = [];
+    const node = record();
+    ms[2].onNode = (n) => void got.push(n);
+    ms[0].post(2, node);
+    ms[2].acquireP();
+    const thread = ms[0].threadOf(2);
+    ms[2].leave();
+    expect([got, ms[0].count]).toEqual([[node], 2]);
+    verifyThreads(mem);
+    expect(() => ms[0].post(2, node)).toThrow("threads: post to an M that has left");
+    const again = attach();
+    expect([again.m, ms[0].count]).toEqual([2, 3]);
+    // A late report of the end of the first thread.
+    expect(ms[0].died(2, thread + 1)).toBe(false);
+    verifyThreads(mem);
+  });
+
+  it("that leaves while it waits for a P leaves the FIFO", () => {
+    const { ms, mem } = rig(4, 1);
+    expect(ms.map((m) => m.acquireP())).toEqual([true, false, false, false]);
+    ms[2].leave();
+    expect(verifyThreads(mem).waitingMs).toBe(2);
+    ms[3].leave();
+    ms[1].leave();
+    expect(verifyThreads(mem).waitingMs).toBe(0);
+  });
+
+  it("has figures that others can read", () => {
+    const { ms } = rig(2);
+    ms[0].setCounts(5, 70);
+    ms[1].setCounts(3, 9);
+    ms[1].setGoid(2 ** 33);
+    expect([ms[0].sum("goroutines"), ms[1].sum("schedtick")]).toEqual([8, 79]);
+    expect([ms[0].figure(1, "goid"), ms[0].figure(0, "goid")]).toEqual([2 ** 33, 0]);
+    expect([ms[0].nextGoids(), ms[1].nextGoids(), ms[0].nextGoids()]).toEqual([0, 16, 32]);
+  });
+});
