@@ -54,7 +54,11 @@ export function numGoroutine(): number {
   return currentRuntime().scheduler.numGoroutine();
 }
 
-/** Sets the number of Ps if `n` >= 1, and returns the number before. One thread uses one of them. */
+/**
+ * Sets the number of Ps, that is of threads that run goroutines at the same time, and returns the number before. If
+ * `n` < 1 it changes nothing. If the host has fewer threads, the number is lower, and a line on standard error says
+ * so once. With several threads, a change stops the world and is a safepoint.
+ */
 export function gomaxprocs(n = 0): number {
   return currentRuntime().scheduler.gomaxprocs(n);
 }

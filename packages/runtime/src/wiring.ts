@@ -84,6 +84,10 @@ export function sampleMalloc(allocator: Allocator, profiler: Profiler): Allocato
   };
 }
 
+/** Limits of GOMAXPROCS. Threads meet in the memory. */
+const PROCS = { max: 256, why: "there are at most 256 Ps" };
+const UNSHARED_PROCS = { max: 1, why: "threads cannot share the memory, so there is one" };
+
 export function schedulerOptions(parts: Parts, runtime: Runtime, options: RuntimeOptions): SchedulerOptions {
   const { profiler, schedStats } = parts;
   const { godebug, gomaxprocs, stderr } = parts.settings;
@@ -91,6 +95,7 @@ export function schedulerOptions(parts: Parts, runtime: Runtime, options: Runtim
     ...given(options, "clock", "seed", "leakDetection", "deadlock"),
     stderr,
     gomaxprocs,
+    procs: parts.memory.shared ? PROCS : UNSHARED_PROCS,
     godebug,
     symbolize: profiler.symbolize,
     counters: schedStats.counters,

@@ -62,10 +62,17 @@ describe("createRuntime", () => {
     expect(() => make({ gogcc: 3 } as never)).toThrow(/unknown option "gogcc"/);
   });
 
-  it("takes a large GOMAXPROCS for what it is, a number", () => {
-    const rt = make({ gomaxprocs: 1_000_000 });
-    expect(rt.gomaxprocs()).toBe(1_000_000);
-    expect(() => rt.gomaxprocs(2 ** 32)).toThrow(RangeError);
+  it("has at most 256 Ps, and one if threads cannot share the memory; it says so once", () => {
+    for (const [shared, n, why] of [
+      [true, 256, "there are at most 256 Ps"],
+      [false, 1, "threads cannot share the memory, so there is one"],
+    ] as const) {
+      const lines: string[] = [];
+      const rt = make({ gomaxprocs: 1_000_000, shared, stderr: (text) => lines.push(text) });
+      expect([rt.gomaxprocs(300), rt.gomaxprocs()]).toEqual([n, n]);
+      expect(lines).toEqual([`gort: gomaxprocs is ${n}, not 1000000: ${why}\n`]);
+      expect(() => rt.gomaxprocs(2 ** 32)).toThrow(RangeError);
+    }
   });
 
   it("refuses work after its close", () => {

@@ -21,6 +21,8 @@ export abstract class Linked extends RunQueues {
   /** Switches until the loop reads the clock. */
   protected credit = 0;
   protected safepointRequested = false;
+  /** A slice without it ends when the clock is read. One thread alone always has its P. */
+  protected hasP = true;
   /** Goroutines that have locked this thread (lockOSThread). */
   private nlocked = 0;
   /** Tick at which the loop last asked for a task, and the one at the end of the last slice. */
@@ -84,11 +86,10 @@ export abstract class Linked extends RunQueues {
     this.pollLink(link);
     if (this.program.closed) {
       this.state = IDLE;
-    } else if (link.acquireP()) {
-      this.state = RUNNING;
-    } else {
-      this.state = WAITING_FOR_P;
+      return;
     }
+    this.hasP = link.acquireP();
+    this.state = this.hasP ? RUNNING : WAITING_FOR_P;
   }
 
   /** Ends a slice: gives the P away. */
@@ -133,6 +134,8 @@ export abstract class Linked extends RunQueues {
     if (link.pending) {
       this.pollLink(link);
       now = this.tickAt;
+      // Fewer Ps exist now, and this thread has lost its own.
+      if (!link.acquireP()) this.hasP = false;
     }
     if (this.later.length > 0) for (const f of this.later.splice(0)) f();
     const { schedtick } = this.p;
@@ -143,14 +146,14 @@ export abstract class Linked extends RunQueues {
     return now;
   }
 
-  /** No goroutine of this thread can run: looks for work of other threads. Returns whether one can run now. */
+  /** No goroutine of this thread can run: looks for work of other threads. Returns whether the loop goes on. */
   protected findWork(link: ThreadLink): boolean {
     this.pollLink(link);
-    if (this.hasRunnable) return true;
-    if (this.nlocked === 0 && !this.program.closed && link.nextTask(true)) return true;
-    this.pollLink(link);
     // The loop runs a requested safepoint before it takes a goroutine.
-    return this.hasRunnable || this.safepointRequested;
+    if (this.hasRunnable || this.safepointRequested) return true;
+    if (this.nlocked === 0 && !this.program.closed && link.nextTask(true)) return true;
+    // `nextTask` may have given up for what `poll` has to do. The loop then calls this again.
+    return link.pending;
   }
 
   // ---- the end of a program of several threads ----

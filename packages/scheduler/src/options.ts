@@ -13,7 +13,10 @@ export interface SchedulerOptions {
   /** Seed of all random choices. */
   seed?: number;
   stderr?: (text: string) => void;
+  /** Number of Ps, at most `procs.max`. Default: 1. */
   gomaxprocs?: number;
+  /** The largest GOMAXPROCS, and why there is no larger one. Default: 1, because a scheduler alone has one thread. */
+  procs?: { readonly max: number; readonly why: string };
   /** `schedtrace`, `scheddetail`, `sysmon`: Go's syntax, `name=value,name=value`, or an object. */
   godebug?: string | Readonly<Record<string, string | number>>;
   hooks?: SchedulerHooks;
@@ -51,6 +54,12 @@ export function checkSeed(seed: number | undefined): number {
   if (Number.isInteger(seed)) return seed;
   throw wrongNumber("scheduler", seed, "seed must be a whole number");
 }
+
+/** The limit of a scheduler alone. */
+export const ONE_PROC: NonNullable<SchedulerOptions["procs"]> = {
+  max: 1,
+  why: "this scheduler has one thread. @gort/runtime runs tasks on several threads",
+};
 
 /** The number of Ps of the option. Checks the lower bound; Scheduler.gomaxprocs checks the upper one. */
 export function checkProcs(n: number | undefined): number {

@@ -369,7 +369,7 @@ export abstract class RunLoop extends Linked implements Schedt {
     // Fire timers after the check: a chain has not kept these goroutines waiting.
     if (this.timers.nextWhen <= now) this.timers.run(now);
     // If the clock was set back, end the slice: `sliceEnd` is too far away.
-    return now >= this.sliceEnd || dt < 0;
+    return now >= this.sliceEnd || dt < 0 || !this.hasP;
   }
 
   private safepoint(): void {

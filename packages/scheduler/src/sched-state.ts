@@ -26,8 +26,8 @@ export class SchedState {
   /** The other threads; null on one thread. */
   link: ThreadLink | null = null;
   readonly p: P;
-  /** GOMAXPROCS. A thread without a link uses one P; the others do not exist. */
-  nprocs = 1;
+  /** GOMAXPROCS until there is a link. */
+  protected ownProcs = 1;
   readonly globq = new GQueue();
   readonly timers = new TimerHeap();
   /** Goroutines of the user that exist. */
@@ -103,6 +103,11 @@ export class SchedState {
   leaveSyscall(g: G): void {
     this.nsyscall--;
     if ((g.flags & (G_SYSTEM | G_HOST)) === 0) this.nnotInGo--;
+  }
+
+  /** GOMAXPROCS. */
+  get nprocs(): number {
+    return this.link === null ? this.ownProcs : this.link.gomaxprocs;
   }
 
   /** Whether something that the scheduler knows of can wake a waiting goroutine: a timer, a promise, host code. */

@@ -65,7 +65,7 @@ export function threadFigures(s: Schedt, detail: boolean): MFigures {
   };
 }
 
-/** The figures of one thread alone: it holds P 0 while it works, and the other Ps have no thread. */
+/** The figures of one thread alone: it holds P 0 while it works. The other Ps, if the program wants more, are idle. */
 function alone(s: Schedt): SchedFigures {
   const ps: PFigures[] = [{ m: s.isIdle ? -1 : 0, tasks: 0, schedtick: s.p.schedtick >>> 0 }];
   while (ps.length < s.nprocs) ps.push({ m: -1, tasks: 0, schedtick: 0 });

@@ -11,7 +11,7 @@ import { capture, type StackHolder } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, GEN_FLAG, Goroutine, hostBody } from "./goroutine.ts";
 import type { Operation } from "./op.ts";
-import { checkProcs, type SchedulerOptions } from "./options.ts";
+import { checkProcs, ONE_PROC, type SchedulerOptions } from "./options.ts";
 import { RunLoop } from "./proc.ts";
 import { type AnyOp, type G, G_HOST, G_SYSTEM, Gdead, type Leak, type LongRun, m0 } from "./runtime2.ts";
 import { type SelectCase, type SelectResultOf, selectgo } from "./select.ts";
@@ -39,9 +39,13 @@ export class Scheduler extends RunLoop {
   /** Calls of `cgocall` on this thread. */
   ncgocall = 0;
   private worldStopped = false;
+  /** The limit of GOMAXPROCS, and whether the user was told. */
+  private readonly procs: NonNullable<SchedulerOptions["procs"]>;
+  private procsTold = false;
 
   constructor(options: SchedulerOptions = {}) {
     super(options);
+    this.procs = options.procs ?? ONE_PROC;
     this.gomaxprocs(checkProcs(options.gomaxprocs));
   }
 
@@ -166,13 +170,27 @@ export class Scheduler extends RunLoop {
     return this.link === null ? this.ngoroutines : this.ngoroutines + this.link.goroutines;
   }
 
-  /** Sets the number of Ps if `n` >= 1, and returns the number before. One thread uses one of them. */
+  /**
+   * Sets the number of Ps, that is of threads that run goroutines at the same time, and returns the number before. If
+   * `n` < 1 it changes nothing. If the host has fewer threads, the number is lower, and a line on standard error says
+   * so once. With several threads, a change stops the world and is a safepoint.
+   */
   gomaxprocs(n = 0): number {
     const old = this.nprocs;
     if (!Number.isInteger(n) || n > MAX_PROCS) {
       throw wrongNumber("scheduler", n, `gomaxprocs must be an integer up to ${MAX_PROCS}`);
     }
-    if (n >= 1) this.nprocs = n;
+    if (n < 1) return old;
+    const { max, why } = this.procs;
+    const procs = Math.min(n, max);
+    if (n > max && !this.procsTold) {
+      this.procsTold = true;
+      this.stderr(`gort: gomaxprocs is ${max}, not ${n}: ${why}\n`);
+    }
+    if (procs !== old) {
+      if (this.link === null) this.ownProcs = procs;
+      else this.link.setGomaxprocs(procs);
+    }
     return old;
   }
 

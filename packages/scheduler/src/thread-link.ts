@@ -131,6 +131,13 @@ export interface ThreadLink {
    * when one is. A thread that waits already keeps its place in the queue.
    */
   acquireP(): boolean;
+  /** Number of Ps. */
+  readonly gomaxprocs: number;
+  /**
+   * Stops the world and changes the number of Ps. A thread that loses its P meanwhile gets another one with the next
+   * `acquireP`. The number is at most `SchedulerOptions.procs.max`.
+   */
+  setGomaxprocs(n: number): void;
   /** Gives the P away, if this thread holds one. Since `acquireP` it has switched goroutines `ticks` times. */
   releaseP(ticks: number): void;
 

@@ -78,7 +78,7 @@ describe("counters", () => {
 
   it("are written to the given block after each slice", () => {
     const block = new Float64Array(new SharedArrayBuffer(SCHED_COUNTERS_LENGTH * 8 + 64), 64);
-    const s = createTestScheduler({ counters: block, gomaxprocs: 3 });
+    const s = createTestScheduler({ counters: block, gomaxprocs: 3, procs: { max: 3, why: "" } });
     s.go(() => s.makeChan().recv());
     s.go(() => {});
     s.run();

@@ -44,14 +44,31 @@ describe("the seed", () => {
 });
 
 describe("gomaxprocs", () => {
+  const procs = { max: 256, why: "there are at most 256 Ps" };
+
   it.each<[options: SchedulerOptions, n: number]>([
     [{}, 1],
     [{ gomaxprocs: 0 }, 1],
     [{ gomaxprocs: 1 }, 1],
-    [{ gomaxprocs: 3 }, 3],
-    [{ gomaxprocs: 2 ** 31 - 1 }, 2 ** 31 - 1],
+    [{ gomaxprocs: 3, procs }, 3],
+    [{ gomaxprocs: 256, procs }, 256],
   ])("%j gives %d Ps", (options, n) => {
-    expect(createScheduler(options).gomaxprocs()).toBe(n);
+    const told: string[] = [];
+    expect(createScheduler({ ...options, stderr: (text) => told.push(text) }).gomaxprocs()).toBe(n);
+    expect(told).toEqual([]);
+  });
+
+  it("is at most what the host can do, and a line says so once", () => {
+    const told: string[] = [];
+    const stderr = (text: string) => told.push(text);
+    const alone = createScheduler({ stderr, gomaxprocs: 3 });
+    expect([alone.gomaxprocs(4), alone.gomaxprocs(), alone.gomaxprocs(2 ** 31 - 1)]).toEqual([1, 1, 1]);
+    const many = createScheduler({ stderr, procs, gomaxprocs: 2 });
+    expect([many.gomaxprocs(257), many.gomaxprocs(3), many.gomaxprocs()]).toEqual([2, 256, 3]);
+    expect(told).toEqual([
+      "gort: gomaxprocs is 1, not 3: this scheduler has one thread. @gort/runtime runs tasks on several threads\n",
+      "gort: gomaxprocs is 256, not 257: there are at most 256 Ps\n",
+    ]);
   });
 
   it.each([-1, -0.5, -Infinity])("is out of range as %s", (gomaxprocs) => {
@@ -64,13 +81,13 @@ describe("gomaxprocs", () => {
   it.each([1.5, Number.NaN, 2 ** 31])("is out of range as %s, also when it is set later", (n) => {
     const fault = new RangeError(`scheduler: gomaxprocs must be an integer up to 2147483647 (got ${n})`);
     expect(() => createScheduler({ gomaxprocs: n })).toThrow(fault);
-    const s = createScheduler({ gomaxprocs: 2 });
+    const s = createScheduler({ gomaxprocs: 2, procs });
     expect(() => s.gomaxprocs(n)).toThrow(fault);
     expect(s.gomaxprocs()).toBe(2);
   });
 
   it("returns the previous number, and keeps it if the new one is below 1, as in Go", () => {
-    const s = createScheduler({ gomaxprocs: 4 });
+    const s = createScheduler({ gomaxprocs: 4, procs });
     expect([s.gomaxprocs(1), s.gomaxprocs(0), s.gomaxprocs(-3), s.gomaxprocs(2), s.gomaxprocs()]).toEqual([
       4, 1, 1, 1, 2,
     ]);

@@ -4,6 +4,8 @@ import { createScheduler } from "../src/index.ts";
 import { schedtraceText } from "../src/schedtrace.ts";
 import { createTestScheduler } from "../src/testing.ts";
 
+const twoProcs = { gomaxprocs: 2, procs: { max: 2, why: "" } };
+
 describe("schedtrace", () => {
   function traced(godebug: string, start: number) {
     const host = {
@@ -14,7 +16,7 @@ describe("schedtrace", () => {
     };
     const s = createScheduler({
       godebug,
-      gomaxprocs: 2,
+      ...twoProcs,
       deadlock: "off",
       stderr: (text) => host.text.push(text),
       clock: {
@@ -72,7 +74,7 @@ describe("schedtrace", () => {
 
 describe("a block of scheddetail", () => {
   it("has lines for every P, the thread, and the goroutines that have not ended", () => {
-    const s = createTestScheduler({ gomaxprocs: 2 });
+    const s = createTestScheduler(twoProcs);
     const blocks: string[] = [];
     s.runMain(function* () {
       s.go(() => {});

@@ -199,6 +199,19 @@ export class FakeThread implements ThreadLink {
     return this.hasP;
   }
 
+  get gomaxprocs(): number {
+    return this.world.gomaxprocs;
+  }
+
+  /** Threads that hold a P too many lose it. */
+  setGomaxprocs(n: number): void {
+    const { world } = this;
+    world.stops.push(`GOMAXPROCS ${n}`);
+    world.gomaxprocs = n;
+    for (const t of world.threads.filter((x) => x.hasP).slice(n)) t.hasP = false;
+    for (const t of world.queue) t.call();
+  }
+
   releaseP(ticks: number): void {
     this.note(`releaseP(${ticks})`);
     this.ticks += ticks;

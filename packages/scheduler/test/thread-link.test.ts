@@ -447,6 +447,37 @@ describe("the hopes of a sleeping thread", () => {
   });
 });
 
+describe("gomaxprocs", () => {
+  const procs = { max: 4, why: "" };
+
+  it("is the number of Ps of all threads", () => {
+    const world = new World(2);
+    const [a, b] = [world.thread({ procs }), world.thread({ procs })];
+    expect([a.s.gomaxprocs(3), b.s.gomaxprocs(), b.s.gomaxprocs(9), a.s.gomaxprocs(4)]).toEqual([2, 3, 3, 4]);
+    expect(a.s.readCounters()[schedCounters.gomaxprocs]).toBe(4);
+    // An equal number stops no world.
+    expect(world.stops).toEqual(["GOMAXPROCS 3", "GOMAXPROCS 4"]);
+  });
+
+  it("takes the P of a running thread, whose slice ends when it has polled", () => {
+    const world = new World(2);
+    const [a, b] = [world.thread({ procs }), world.thread({ procs })];
+    let n = 0;
+    b.s.go(function* () {
+      a.hasP = true; // as if it ran meanwhile
+      b.post(() => b.s.gomaxprocs(1));
+      for (; n < 40; n++) yield* b.s.gosched();
+    });
+    world.run();
+    expect([a.hasP, b.hasP, b.waiting, b.s.isIdle]).toEqual([true, false, true, false]);
+    // The clock is read at least every 16 switches.
+    expect(n).toBeLessThan(17);
+    a.releaseP(0);
+    world.run();
+    expect([n, b.waiting, b.s.isIdle]).toEqual([40, false, true]);
+  });
+});
+
 describe("a stop of the world", () => {
   it("stops the other threads", () => {
     const t = new World(1).thread();

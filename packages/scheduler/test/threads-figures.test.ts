@@ -39,7 +39,7 @@ describe("counts over threads", () => {
     expect(c[schedCounters.goroutinesWaiting]).toBe(3);
     expect(c[schedCounters.goroutinesCreated]).toBe(7);
     expect(c[schedCounters.threads]).toBe(2);
-    expect(c[schedCounters.gomaxprocs]).toBe(1);
+    expect(c[schedCounters.gomaxprocs]).toBe(2);
     // The block of a thread has its own figures.
     world.run();
     expect([a.counters[schedCounters.goroutines], b.counters[schedCounters.goroutines]]).toEqual([1, 2]);
