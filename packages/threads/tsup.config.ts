@@ -2,5 +2,15 @@ import { defineConfig } from "tsup";
 import { library } from "../../tsup.base.ts";
 
 export default defineConfig(
-  library({ index: "src/index.ts", internal: "src/internal.ts", testing: "src/testing.ts" }),
+  library(
+    {
+      index: "src/index.ts",
+      internal: "src/internal.ts",
+      testing: "src/testing.ts",
+      // One of them is the import #cloner of package.json.
+      "cloner-node": "src/cloner-node.ts",
+      "cloner-web": "src/cloner-web.ts",
+    },
+    { external: ["#cloner"] },
+  ),
 );

@@ -68,6 +68,7 @@ import type { Init, Type, Value } from "@gort/types";
 import type { PerType, Root } from "@gort/types/internal";
 import { armRange, armRecv, armRecv2, armSend, type OpChan } from "./chan-ops.ts";
 import type { ElemType } from "./elem-type.ts";
+import { HANDLE, HANDLE_CHAN, type HandleDescription } from "./handles.ts";
 import { dequeue, EMPTY, ENDED, enqueue, HCHAN_AT, RECEIVED } from "./hchan.ts";
 import { SUDOG_AT, type Waiter, type Waiters, type WaitOwner } from "./sudog.ts";
 
@@ -381,6 +382,13 @@ export class HeapChan<T extends Type = Type> implements OpChan, SendChan<Init<T>
 
   get $type(): T {
     return this.elem.type as T;
+  }
+
+  /** What of the handle goes to another thread: see handles.ts. */
+  [HANDLE](): HandleDescription {
+    const { type } = this.elem;
+    const addr = this.i === 0 ? (0 as Addr) : this.$addr;
+    return { kind: HANDLE_CHAN, name: `HeapChan<${type.name}>`, heap: this.env.types.heap, addr, type };
   }
 
   /**

@@ -1,5 +1,13 @@
 /** What users of `@gort/threads` alone get: see README.md. */
-export type { HeapChan } from "./chan.ts";
+
+// Threads
 export { type ThreadHost, threadHost } from "./host.ts";
 export type { Threads } from "./runtime2.ts";
 export { attachThreads, createThreads } from "./threads.ts";
+
+// Channels in the heap
+export type { HeapChan } from "./chan.ts";
+
+// Arguments of tasks
+export { clone, Cloned } from "./clone.ts";
+export type { Arg, Args, NotShareable, Shareable } from "./shareable.ts";

@@ -4,3 +4,6 @@ export { NODE_CALL, NODE_KIND, NODE_NEXT, NODE_READY, NODE_TASK } from "./runtim
 export { type Waiters, waitersOf } from "./sudog.ts";
 // For runtime: channels in the heap.
 export { HeapChans } from "./chans.ts";
+// For runtime: the arguments of tasks, and handles that may be arguments.
+export { HANDLE, HANDLE_CHAN, type HandleDescription, type HeapHandle, type OpenHandle } from "./handles.ts";
+export { TaskArgs } from "./task-args.ts";

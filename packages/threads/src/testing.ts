@@ -3,6 +3,8 @@ import type { Addr, LinearMemory } from "@gort/memory";
 import { HCHAN_AT } from "./hchan.ts";
 import { SUDOG_AT } from "./sudog.ts";
 
+export { verifyArgs } from "./verify-args.ts";
+
 /** Checks the invariants of a channel (see chan.ts), which no thread uses meanwhile. */
 export function verifyChan(mem: LinearMemory, c: Addr): void {
   const { u32 } = mem;

@@ -4,7 +4,6 @@
  * its own from them. The caller keeps the object alive in between.
  */
 import { cellOf, type Root } from "./cell.ts";
-import type { RefSlot } from "./heap.ts";
 import type { PerType } from "./per-type.ts";
 import {
   isSlice,
@@ -25,6 +24,8 @@ import type { Ref } from "./values.ts";
 /** The parts of a Ref or Slice, read from the handle at each access. */
 export interface HandleParts {
   readonly kind: "Ref" | "Slice";
+  /** For error messages: `Ref<Node>`, `[]int`. */
+  readonly name: string;
   /** The type of the target, or of the elements. */
   readonly type: Type;
   /** Whether it is a handle of this heap. */
@@ -49,6 +50,9 @@ class RefParts implements HandleParts {
     this.ours = cell.home.roots === types.roots;
   }
 
+  get name(): string {
+    return refName(this.#cell);
+  }
   get type(): Type {
     return this.#cell.home.type;
   }
@@ -70,6 +74,9 @@ class SliceParts implements HandleParts {
     this.ours = opsOf(s).roots === types.roots;
   }
 
+  get name(): string {
+    return sliceName(this.#slice);
+  }
   get type(): Type {
     return opsOf(this.#slice).elem;
   }
@@ -87,15 +94,28 @@ class SliceParts implements HandleParts {
   }
 }
 
+/** The name of a Ref or Slice for error messages; null for any other value. */
+export function handleName(x: unknown): string | null {
+  if (isSlice(x)) return sliceName(x);
+  const cell = cellOf(x);
+  return cell === null ? null : refName(cell);
+}
+
+const refName = (cell: Root): string => `Ref<${cell.home.type.name}>`;
+const sliceName = (s: Slice<Type>): string => `[]${opsOf(s).elem.name}`;
+
 /** Takes handles of one heap apart, and makes handles from parts. One object per heap and thread. */
 export class Crossing {
-  /** The numbers of types. */
-  readonly records: TypeRecords;
   readonly #types: PerType;
+  #records: TypeRecords | undefined;
 
   constructor(types: TypedHeap) {
     this.#types = perTypeOf(types);
-    this.records = new TypeRecords(types.heap.mem);
+  }
+
+  /** The numbers of types. The memory gets their table at the first use. */
+  get records(): TypeRecords {
+    return (this.#records ??= new TypeRecords(this.#types.heap.mem));
   }
 
   /** The parts of a Ref or Slice; null for any other value. It reads one property of `x`, which may run its code. */
@@ -105,18 +125,14 @@ export class Crossing {
     return cell === null ? null : new RefParts(this.#types, cell);
   }
 
-  /** A Ref to the object at `addr`. The root `slot`, which holds the object, is the Ref's from now on. */
-  ref<T extends Type>(type: T, addr: number, slot: RefSlot): Ref<T> {
-    const { Ref, home } = this.#types.handles(type);
-    return new Ref(this.#types.roots.adopt(slot, home, addr)) as unknown as Ref<T>;
+  /** A Ref to the object at `addr`, with a root of its own. */
+  ref<T extends Type>(type: T, addr: number): Ref<T> {
+    return this.#types.newRef(type, addr) as unknown as Ref<T>;
   }
 
-  /** A Slice over the array at `addr`. The root `slot`, which holds the array, is the Slice's from now on. */
-  slice<E extends Type>(elem: E, addr: number, len: number, cap: number, slot: RefSlot): Slice<E> {
-    return sliceOver(this.#types.sliceOps(elem), addr, len, cap, slot);
-  }
-
-  nilSlice<E extends Type>(elem: E): Slice<E> {
-    return nilSliceOf(this.#types.sliceOps(elem));
+  /** A Slice over the array at `addr`, with a root of its own; the nil slice if `addr` is 0. */
+  slice<E extends Type>(elem: E, addr: number, len: number, cap: number): Slice<E> {
+    const ops = this.#types.sliceOps(elem);
+    return addr === 0 ? nilSliceOf(ops) : sliceOver(ops, addr, len, cap);
   }
 }

@@ -4,7 +4,7 @@
 export { readString } from "./bytes.ts";
 // For threads: types, Refs and Slices that cross threads.
 export { copyOut, writeBytes } from "./bytes.ts";
-export { Crossing, type HandleParts } from "./crossing.ts";
+export { Crossing, type HandleParts, handleName } from "./crossing.ts";
 export { TypeRecords } from "./type-records.ts";
 // For threads: elements of channels, and the roots of handles.
 export { type Root, UNROOTED } from "./cell.ts";

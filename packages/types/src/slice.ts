@@ -8,7 +8,7 @@ import type { Addr, Ptr } from "@gort/memory";
 import { addShare, DEAD, KEY, notConstructible, type Root, type Roots, released, UNROOTED } from "./cell.ts";
 import { type Codec, storeTaken } from "./codec.ts";
 import { growCap } from "./growslice.ts";
-import type { Heap, RefSlot } from "./heap.ts";
+import type { Heap } from "./heap.ts";
 import { identical } from "./identical.ts";
 import type { Type } from "./type.ts";
 import type { Init, Ref, Value } from "./values.ts";
@@ -333,15 +333,9 @@ export function nilSliceOf<E extends Type>(ops: SliceOps): Slice<E> {
   return new Slice<E>(KEY, ops, UNROOTED, 0, 0, 0);
 }
 
-/** A slice over an array that `slot` roots. */
-export function sliceOver<E extends Type>(
-  ops: SliceOps,
-  addr: number,
-  len: number,
-  cap: number,
-  slot: RefSlot,
-): Slice<E> {
-  return new Slice<E>(KEY, ops, ops.roots.adopt(slot), addr, len, cap);
+/** A slice over the array at `addr`, with a root of its own. */
+export function sliceOver<E extends Type>(ops: SliceOps, addr: number, len: number, cap: number): Slice<E> {
+  return new Slice<E>(KEY, ops, ops.roots.adopt(ops.heap.newRef(addr as Addr)), addr, len, cap);
 }
 
 /** The slice whose header lies at `header`. */
@@ -349,8 +343,7 @@ export function loadSlice<E extends Type>(ops: SliceOps, header: number): Slice<
   const { u32 } = ops.heap.mem;
   const addr = u32[header >>> 2];
   if (addr === 0) return nilSliceOf(ops);
-  const slot = ops.heap.newRef(addr as Addr);
-  return sliceOver<E>(ops, addr, loadSize(u32, header + 8), loadSize(u32, header + 16), slot);
+  return sliceOver<E>(ops, addr, loadSize(u32, header + 8), loadSize(u32, header + 16));
 }
 
 /** Writes the header of a slice. */
