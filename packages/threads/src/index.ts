@@ -2,7 +2,7 @@
 
 // Threads
 export { type ThreadHost, threadHost } from "./host.ts";
-export type { Threads } from "./runtime2.ts";
+export type { Procs, Threads } from "./runtime2.ts";
 export { attachThreads, createThreads } from "./threads.ts";
 
 // Channels in the heap

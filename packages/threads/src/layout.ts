@@ -23,7 +23,7 @@
  *
  *     PREC    0    head                                       thieves and owner change it by CAS
  *             64   tail  runnext                              the owner writes; thieves take runnext by CAS
- *             128  id  m                                      guarded by SCHED.lock
+ *             128  id  m  schedtick                           guarded by SCHED.lock
  *             192  ring[256]                                  slots in [head, tail) hold tasks
  */
 import { defineStruct, u32s } from "@gort/memory";
@@ -124,7 +124,9 @@ export const PREC = defineStruct("p", {
   id: "u32",
   /** 1 + index of the M that holds the P; 0: idle, or out of use. */
   m: "u32",
-  fill2: u32s(14),
+  /** Switches of goroutines by the Ms that have held it. */
+  schedtick: "f64",
+  fill2: u32s(12),
   ring: u32s(RING),
 });
 

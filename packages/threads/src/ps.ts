@@ -154,12 +154,16 @@ export class Ps {
     return true;
   }
 
-  /** Gives this M's P to the first M of the FIFO, or to the idle Ps. True if it is idle. */
-  release(): boolean {
+  /**
+   * Gives this M's P to the first M of the FIFO, or to the idle Ps. True if it is idle. This M has switched goroutines
+   * `ticks` times.
+   */
+  release(ticks = 0): boolean {
     const { s } = this;
     const p = s.p;
     if (p === 0) return false;
     this.lock();
+    s.mem.f64[(p + PREC_AT.schedtick) >>> 3] += ticks;
     s.kernel.store(s.rec + MREC_AT.p, 0);
     const rec = this.giveLocked(p);
     this.unlock();

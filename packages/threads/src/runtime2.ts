@@ -100,8 +100,11 @@ export interface Threads {
 
   /** Takes a P if this thread has none. False if all are in use: then `wake` is called when one is free. */
   acquireP(): boolean;
-  /** Gives the P away: to a thread that waits for one, or to the idle Ps. */
-  releaseP(): void;
+  /**
+   * Gives the P away: to a thread that waits for one, or to the idle Ps. Since it took the P, this thread has switched
+   * goroutines `ticks` times (default 0).
+   */
+  releaseP(ticks?: number): void;
   /**
    * Whether another thread waits for a P: then this one gives its P away at the end of its slice. Also true if this
    * thread has no P, because setGomaxprocs took it: then the slice ends.
@@ -153,4 +156,18 @@ export interface Threads {
   figure(m: number, name: "goid" | "goroutines" | "schedtick"): number;
   /** The sum over all Ms. */
   sum(name: "goroutines" | "schedtick"): number;
+  /** The Ps in use and the queues of tasks. While the world runs, the figures are of different moments. */
+  procs(): Procs;
+  /** Calls `visit` with each task that no thread has taken. The world is stopped. */
+  forEachTask(visit: (task: Addr) => void): void;
+}
+
+/** Figures of Ps and queues. */
+export interface Procs {
+  /** By number: the M that holds the P (-1: none), the tasks in its ring and in runnext, switches of goroutines. */
+  readonly ps: readonly { readonly m: number; readonly tasks: number; readonly schedtick: number }[];
+  /** Tasks in the global queue. */
+  readonly tasks: number;
+  /** Ms that look for a task. */
+  readonly spinning: number;
 }

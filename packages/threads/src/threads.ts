@@ -9,8 +9,9 @@ import { Ms, newRecord } from "./ms.ts";
 import { Parking } from "./park.ts";
 import { Proc } from "./proc.ts";
 import { Ps } from "./ps.ts";
-import { NODE_NEXT, type Threads } from "./runtime2.ts";
+import { NODE_NEXT, type Procs, type Threads } from "./runtime2.ts";
 import { SharedState } from "./shared-state.ts";
+import { forEachTask, procsOf } from "./snapshot.ts";
 import { Stops } from "./stops.ts";
 
 const nothing = (): void => {};
@@ -183,8 +184,8 @@ class MThreads implements Threads {
     return this.ps.acquire();
   }
 
-  releaseP(): void {
-    if (this.ps.release() && this.proc.anyTask()) this.proc.wakeP();
+  releaseP(ticks?: number): void {
+    if (this.ps.release(ticks) && this.proc.anyTask()) this.proc.wakeP();
   }
 
   get wanted(): boolean {
@@ -251,6 +252,12 @@ class MThreads implements Threads {
   }
   get othersBusy(): number {
     return this.ms.othersBusy;
+  }
+  procs(): Procs {
+    return procsOf(this.s);
+  }
+  forEachTask(visit: (task: Addr) => void): void {
+    forEachTask(this.s, visit);
   }
 }
 
