@@ -17,6 +17,7 @@ export function run(vectors: unknown): Result {
   for (const detail of [false, true]) {
     const s = createTestScheduler({
       gomaxprocs: 2,
+      procs: { max: 2, why: "the recording has two" },
       godebug: `schedtrace=10${detail ? ",scheddetail=1" : ""}`,
     });
     s.runMain(function* () {

@@ -20,7 +20,10 @@ interface Seed {
 
 const seeds: Record<string, (seed: Seed) => Record<string, unknown>> = {
   gomaxprocs({ result }) {
-    const s = createTestScheduler({ gomaxprocs: result.start as number });
+    const s = createTestScheduler({
+      gomaxprocs: result.start as number,
+      procs: { max: 4, why: "the recording has at most four" },
+    });
     const rows = (result.argument_and_result as number[][]).map(([n]) => [n, s.gomaxprocs(n)]);
     return { argument_and_result: rows, final: s.gomaxprocs(0), start: result.start };
   },
