@@ -52,24 +52,32 @@ export class ByteBuffer {
 
   /** Appends bytes. Returns their number. */
   add(bytes: Uint8Array): number {
-    this.buffer.set(bytes, this.reserve(bytes.length));
+    // A larger buffer may take the place of the old one.
+    const at = this.reserve(bytes.length);
+    this.buffer.set(bytes, at);
     return this.added(bytes.length);
   }
 
-  /** Makes room for n bytes, and returns their place. */
+  /** Makes room for n bytes and their padding, and returns their place. */
   private reserve(n: number): number {
     const { buffer, length } = this;
-    if (length + n > buffer.length) {
-      this.buffer = new Uint8Array(Math.max(2 * buffer.length, length + n));
+    const end = length + padded(n);
+    if (end > buffer.length) {
+      this.buffer = new Uint8Array(Math.max(2 * buffer.length, end));
       this.buffer.set(buffer.subarray(0, length));
     }
     return length;
   }
 
   private added(n: number): number {
-    this.length += (n + 7) & ~7;
+    this.length += padded(n);
     return n;
   }
+}
+
+/** The next value begins at a multiple of 8. */
+function padded(n: number): number {
+  return (n + 7) & ~7;
 }
 
 /** The text of UTF-16 bytes. */

@@ -45,18 +45,32 @@ describe("the bytes of a value", () => {
   });
 
   it("of several values stand one after the other, and survive the growth of the buffer", () => {
-    const buffer = new ByteBuffer();
-    const places: [at: number, n: number][] = [];
-    const texts = ["", "a", "é".repeat(3), "x".repeat(900), "y".repeat(100_000), "z"];
-    for (const text of texts) places.push([buffer.length, buffer.addText(text, false)]);
-    places.push([buffer.length, buffer.add(new Uint8Array([1, 2, 3]))]);
-    const got = places.map(([at, n]) => buffer.bytes.slice(at, at + n));
-    expect(got.slice(0, -1).map((b) => utf8.decode(b))).toEqual(texts);
-    expect([...got[6]]).toEqual([1, 2, 3]);
-    expect(places.every(([at]) => at % 8 === 0)).toBe(true);
-    buffer.clear();
+    const sizes = fc.array(fc.record({ size: fc.nat(900), text: fc.boolean(), wide: fc.boolean() }));
+    fc.assert(
+      fc.property(sizes, (list) => {
+        const buffer = new ByteBuffer();
+        const want = list.map(({ size, text, wide }, i) => {
+          const at = buffer.length;
+          expect(at % 8).toBe(0);
+          const value = String.fromCharCode((wide ? 0x4e00 : 0x61) + i).repeat(size);
+          const bytes = text ? new TextEncoder().encode(value) : new Uint8Array(size).fill(i + 1);
+          const n = text ? buffer.addText(value, false) : buffer.add(bytes);
+          return { at, n, bytes };
+        });
+        // The padding of the last value is there too.
+        expect(buffer.bytes.length).toBeGreaterThanOrEqual(buffer.length);
+        for (const { at, n, bytes } of want) expect(buffer.bytes.slice(at, at + n)).toEqual(bytes);
+      }),
+    );
+    const full = new ByteBuffer();
+    full.add(new Uint8Array(1024));
+    full.add(new Uint8Array(1021));
+    expect(full.length).toBe(2048);
+    expect(full.bytes.length).toBeGreaterThanOrEqual(2048);
+    full.add(new Uint8Array(100_000));
+    full.clear();
     // A large buffer is not kept.
-    expect([buffer.length, buffer.bytes.length]).toEqual([0, 1024]);
+    expect([full.length, full.bytes.length]).toEqual([0, 1024]);
   });
 
   it("of a bigint give the bigint, and one that fits 64 bits needs none", () => {
