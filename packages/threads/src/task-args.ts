@@ -4,7 +4,7 @@
  * A task waits in a queue, and an idle thread may steal it. So its arguments lie in the linear memory meanwhile
  * (args-layout.ts). They are one object of the GC heap with a cell for each argument, and one object for the bytes of
  * texts. A root slot holds the array, and the array holds the values of the heap. So the collector finds them like all
- * else, and nothing must be freed by hand.
+ * else, and nothing must be freed by hand. The slot belongs to no thread: the sender may end before the task runs.
  *
  * `encode`, on the thread of the `go` statement:
  *   1. Read. Each argument is looked at, and refused if it cannot leave its thread. Its type gets a number. This runs
@@ -142,7 +142,7 @@ export class TaskArgs {
     const nbytes = staging.length;
     const bytes = nbytes === 0 ? 0 : heap.malloc(nbytes, 0, false);
     const block = heap.malloc((items.length + 1) * CELL.size, this.descriptor());
-    const root = heap.newRef(block);
+    const root = heap.newSharedRef === undefined ? heap.newRef(block) : heap.newSharedRef(block);
     if (bytes !== 0) writeBytes(heap.mem, bytes, staging.bytes, nbytes);
     this.write(block, root, items, bytes, nbytes);
     return block;

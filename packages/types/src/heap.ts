@@ -30,6 +30,11 @@ export interface Heap {
   storePointer(slot: Addr, value: Addr): void;
   /** Roots the object that `addr` points into, at its start or inside of it. */
   newRef(addr: Addr): RefSlot;
+  /**
+   * As newRef, for a root that passes from thread to thread: it outlives the thread that makes it, and any thread may
+   * release it. Default: newRef.
+   */
+  newSharedRef?(addr: Addr): RefSlot;
   releaseRef(slot: RefSlot): void;
   /** As releaseRef, for a root whose handles V8 has collected. V8 calls it in a task. Default: releaseRef. */
   collectRef?(slot: RefSlot): void;

@@ -8,8 +8,9 @@ export class SharedHeap implements Heap {
   readonly mem: LinearMemory;
   /** The address of the number of roots in use. */
   readonly count: number;
-  /** Pointer stores of this thread. */
+  /** Pointer stores of this thread, and roots that it made for all threads. */
   stores = 0;
+  sharedRefs = 0;
 
   constructor(allocator: Allocator, count: number) {
     this.allocator = allocator;
@@ -53,6 +54,11 @@ export class SharedHeap implements Heap {
     this.mem.f64[slot >>> 3] = addr + 1;
     this.mem.kernel.add(this.count, 1);
     return slot as number as RefSlot;
+  }
+
+  newSharedRef(addr: Addr): RefSlot {
+    this.sharedRefs++;
+    return this.newRef(addr);
   }
 
   releaseRef(slot: RefSlot): void {
