@@ -5,9 +5,12 @@ export { arm, begin, disarm, gopark, notResumed, Op, PhasedOp } from "./op.ts";
 export { sendOnClosed } from "./chan.ts";
 export { currentScheduler } from "./default.ts";
 export { usedAfterClose } from "./errors.ts";
+export { checkGoroutineFunction } from "./goroutine.ts";
 export { inspectCustom } from "./inspect.ts";
-export type { AnyOp, Schedt, SharedWait } from "./runtime2.ts";
+export type { AnyOp, LockWait, Schedt, SharedWait } from "./runtime2.ts";
 export { waitReasonChanReceive, waitReasonChanSend } from "./wait-reasons.ts";
+export { fatal } from "./sync/mutex.ts";
+export { nothing } from "./sync/once.ts";
 
 // runtime: tests of values from programs
 export { HChan } from "./chan.ts";
@@ -49,6 +52,11 @@ export {
   waitReasonForceGCIdle,
   waitReasonGCSweepWait,
   waitReasonSemacquire,
+  waitReasonSyncCondWait,
+  waitReasonSyncMutexLock,
+  waitReasonSyncRWMutexLock,
+  waitReasonSyncRWMutexRLock,
+  waitReasonSyncWaitGroupWait,
   waitReasonStrings,
 } from "./wait-reasons.ts";
 

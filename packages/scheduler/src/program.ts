@@ -163,18 +163,25 @@ export class Program {
 
   /** Ends the goroutines of the user and of `kinds`. As at the end of a process, none of their code runs again. */
   private killAll(kinds = 0): void {
-    const { sched } = this;
-    const { p, globq } = sched;
+    const { p, globq } = this.sched;
     const keep: G[] = [];
-    if (p.runnext !== null) keep.push(p.runnext);
-    p.runnext = null;
-    for (let g = p.runqget(); g !== null; g = p.runqget()) keep.push(g);
-    for (let g = globq.pop(); g !== null; g = globq.pop()) keep.push(g);
+    this.takeRunnable(keep);
     const spared = (G_SYSTEM | G_HOST) & ~kinds;
     for (const g of this.pool.list()) {
       if (g.atomicstatus !== Gdead && (g.flags & spared) === 0) this.kill(g);
     }
+    // A goroutine that gave up its wait for a lock in shared memory may have passed the lock on.
+    this.takeRunnable(keep);
     for (const g of keep) if (g.atomicstatus !== Gdead) p.runqput(g, false, globq);
+  }
+
+  /** Moves all goroutines from the run queues to the end of `list`. */
+  private takeRunnable(list: G[]): void {
+    const { p, globq } = this.sched;
+    if (p.runnext !== null) list.push(p.runnext);
+    p.runnext = null;
+    for (let g = p.runqget(); g !== null; g = p.runqget()) list.push(g);
+    for (let g = globq.pop(); g !== null; g = globq.pop()) list.push(g);
   }
 
   private kill(g: G): void {

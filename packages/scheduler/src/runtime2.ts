@@ -298,8 +298,16 @@ export interface ChanTimer {
   unblockTimerChan(): void;
 }
 
+/** A wait for a lock, as far as the sum of the times of such waits needs it: see lock-waits.ts. */
+export interface LockWait {
+  /** When it began, in ms. */
+  parkedAt: number;
+  /** How many waits it stands for; 0 if it is not timed. */
+  waits: number;
+}
+
 /** A G's place in one wait queue. A select has one sudog for each case, any other wait has one in all. */
-export class Sudog {
+export class Sudog implements LockWait {
   g: G = null as never;
   /** The value to send, or the received value, which the partner stores here. */
   elem: unknown = undefined;
@@ -319,9 +327,7 @@ export class Sudog {
   timer: ChanTimer | null = null;
   /** When it began to wait for a lock, in ms, while the mutex profile is on; else -1. See sync/contention.ts. */
   acquiretime = -1;
-  /** When this wait for a lock began, in ms. */
   parkedAt = Number.NaN;
-  /** How many waits for locks this one stands for; 0 if it is not timed. See lock-waits.ts. */
   waits = 0;
 }
 
@@ -465,7 +471,7 @@ export interface Schedt {
   addTimer(t: RuntimeTimer, when: number): void;
   delTimer(t: RuntimeTimer): void;
   /** Counts a wait for a lock that has ended. */
-  lockWaitOver(sg: Sudog, now?: number): void;
+  lockWaitOver(sg: LockWait, now?: number): void;
   /** Throws `error`, and ends the program with it even if a `catch` stops it. */
   fatal(error: FatalError): never;
   /** A new list of all Gs of this thread. */

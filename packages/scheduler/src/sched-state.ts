@@ -6,7 +6,7 @@ import type { Symbolize } from "./frames.ts";
 import { type Clock, hostClock } from "./host.ts";
 import { LONG_LOCK_MS, LockWaits } from "./lock-waits.ts";
 import { bindClock, checkSeed, type SchedulerOptions } from "./options.ts";
-import { type G, G_HOST, G_SYSTEM, GQueue, P, type SchedulerHooks, type Sudog } from "./runtime2.ts";
+import { type G, G_HOST, G_SYSTEM, GQueue, type LockWait, P, type SchedulerHooks } from "./runtime2.ts";
 import { GStacks } from "./stack-tree.ts";
 import type { ThreadLink } from "./thread-link.ts";
 import { TimerHeap } from "./timer-heap.ts";
@@ -122,7 +122,7 @@ export class SchedState {
   /**
    * Adds a wait for a lock that has ended. A long wait counts once, a shorter one for all the waits that it stands for.
    */
-  lockWaitOver(sg: Sudog, now?: number): void {
+  lockWaitOver(sg: LockWait, now?: number): void {
     const long = this.tickAt - sg.parkedAt > LONG_LOCK_MS;
     if (!long && sg.waits === 0) return;
     const ms = (now ?? this.clock.now()) - sg.parkedAt;

@@ -11,3 +11,17 @@ export type { HeapChan } from "./chan.ts";
 // Arguments of tasks
 export { clone, Cloned } from "./clone.ts";
 export type { Arg, Args, NotShareable, Shareable } from "./shareable.ts";
+
+// Locks in the heap
+export {
+  cond,
+  type HeapCond,
+  type HeapMutex,
+  type HeapOnce,
+  type HeapRWMutex,
+  type HeapWaitGroup,
+  mutex,
+  once,
+  rwMutex,
+  waitGroup,
+} from "./lock-types.ts";

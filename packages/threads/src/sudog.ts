@@ -48,9 +48,9 @@
  * Unlike Go: a sudog refers to an M and a slot instead of a G, and `winner` replaces `g.selectDone` and `g.param`.
  */
 import { outOfMemory, throwFatal } from "@gort/base";
-import { type Addr, defineStruct, f64s, type LinearMemory, lock, unlock } from "@gort/memory";
-import { ROOT_WAITING, rootAddr } from "@gort/memory/internal";
-import type { G, SharedWait } from "@gort/scheduler/internal";
+import { type Addr, defineStruct, f64s, type LinearMemory, lock, u32s, unlock } from "@gort/memory";
+import { ROOT_WAITING } from "@gort/memory/internal";
+import type { G, LockWait, SharedWait } from "@gort/scheduler/internal";
 import { NODE_READY, type Threads } from "./runtime2.ts";
 
 /** Bytes of a sudog's place for an element. */
@@ -92,6 +92,20 @@ export const SUDOG = defineStruct("sudog", {
   ref: "u32",
   /** Place of an element without pointers, up to three words: as many as a slice has. */
   inline: f64s(INLINE_ELEM / 8),
+
+  // For locks (sema.ts). `elem` is the address of the lock, `lockRef` its root. The first sudog of a queue has the
+  // words of the queue.
+
+  lockRef: "u32",
+  left: "u32",
+  right: "u32",
+  last: "u32",
+  /** Waiters of the queue that are timed for the mutex profile. */
+  timed: "u32",
+  timedSum: "f64",
+  chargedAt: "f64",
+  /** When this sudog began to wait, in ms; -1 if it is not timed. */
+  acquiretime: "f64",
 });
 
 /** Offsets of the fields. */
@@ -101,7 +115,13 @@ export const SUDOG_AT = SUDOG.offsets;
 const GIVEN_UP = 1;
 
 /** Sudogs that a thread takes from the memory at a time: 4 KiB. */
-const BATCH = 42;
+const BATCH = 28;
+
+/** Buckets of the semaphore table: a power of two. More of them cost memory, fewer make threads meet at a lock. */
+export const SEMA_BUCKETS = 256;
+
+/** Bytes of a bucket (SEMAROOT in sema.ts): a line of most caches. */
+export const SEMA_BUCKET_BYTES = 64;
 
 /** The part of all waits that every thread finds through ROOT_WAITING. */
 const WAITING = defineStruct("waiting", {
@@ -109,7 +129,12 @@ const WAITING = defineStruct("waiting", {
   lock: "u32",
   /** Sudogs of threads that have ended, linked by `waitlink`. */
   free: "u32",
+  unused: u32s(SEMA_BUCKET_BYTES / 4 - 2),
+  semas: u32s((SEMA_BUCKETS * SEMA_BUCKET_BYTES) / 4),
 });
+
+/** What the waits of a thread need to know of the others. Without a count there are several threads. */
+type Others = Pick<Threads, "m" | "post"> & Partial<Pick<Threads, "count">>;
 
 /** The code of a kind of queue: channels, semaphores. */
 export interface WaitOwner {
@@ -120,10 +145,12 @@ export interface WaitOwner {
   unqueue(head: Addr): void;
   /** A partner has ended the wait by this sudog, but its goroutine is gone: passes on what was handed over. */
   undelivered(sudog: Addr): void;
+  /** The sudog is about to be freed. */
+  freed?(sudog: Addr): void;
 }
 
 /** One wait of a goroutine of this thread. Waiters are pooled. */
-export class Waiter implements SharedWait {
+export class Waiter implements SharedWait, LockWait {
   readonly slot: number;
   /** The goroutine; null while free, and after `abandon`. */
   g: G | null = null;
@@ -133,6 +160,11 @@ export class Waiter implements SharedWait {
   hold: unknown = null;
   /** The wait has ended, and `g` was readied. */
   delivered = false;
+  /** For a lock: when the wait began, in ms, and how many waits it stands for. -1: no wait for a lock. */
+  parkedAt = Number.NaN;
+  waits = -1;
+  /** When the goroutine first asked for the lock, in ms. */
+  since = Number.NaN;
   private readonly waiters: Waiters;
 
   constructor(waiters: Waiters, slot: number) {
@@ -170,23 +202,33 @@ export class Waiters {
   /** Whether other threads may use the memory. */
   connected: boolean;
   private readonly shared: number;
-  private post: Threads["post"];
+  private threads: Others | null;
 
   /** Use `waitersOf`. */
-  constructor(mem: LinearMemory, threads: Pick<Threads, "m" | "post"> | null) {
+  constructor(mem: LinearMemory, threads: Others | null) {
     this.mem = mem;
     this.u32 = mem.u32;
     this.m = threads === null ? 0 : threads.m;
     this.connected = threads !== null;
-    this.post = posts(threads);
+    this.threads = threads;
     this.shared = sharedPart(mem);
   }
 
   /** Tells M0, which had no other threads when its goroutines first waited, how to reach them. Before they run. */
-  connect(threads: Pick<Threads, "m" | "post">): void {
+  connect(threads: Others): void {
     if (threads.m !== this.m) throw new TypeError(`threads: this thread is M ${this.m} (got ${threads.m})`);
     this.connected = true;
-    this.post = posts(threads);
+    this.threads = threads;
+  }
+
+  /** Whether another thread exists, whose goroutines may hold or want a lock at this moment. */
+  get several(): boolean {
+    return this.threads !== null && this.threads.count !== 1;
+  }
+
+  /** Address of the buckets of the semaphore table. */
+  get semas(): number {
+    return this.shared + WAITING.offsets.semas;
   }
 
   // ---- the goroutine's side
@@ -265,6 +307,15 @@ export class Waiters {
     if (w.delivered) this.dropUndelivered(w, winner);
   }
 
+  /** The goroutine was readied and must wait again, with the same single sudog. */
+  again(w: Waiter): Addr {
+    const { head } = w;
+    w.delivered = false;
+    this.u32[(head + SUDOG_AT.winner) >>> 2] = 0;
+    this.u32[(head + SUDOG_AT.success) >>> 2] = 0;
+    return head;
+  }
+
   // ---- the partner's side
 
   /**
@@ -299,7 +350,13 @@ export class Waiters {
       return;
     }
     w.delivered = true;
+    if (w.waits >= 0) g.sched.lockWaitOver(w);
     g.sched.ready(g);
+  }
+
+  private post(m: number, sg: Addr): void {
+    if (this.threads !== null) this.threads.post(m, sg);
+    else throwFatal("threads: a goroutine of another thread waits", `threads: post to M ${m} of one thread`);
   }
 
   private dropUndelivered(w: Waiter, sg: Addr): void {
@@ -307,6 +364,7 @@ export class Waiters {
     try {
       owner.undelivered(sg);
     } finally {
+      owner.freed?.(sg);
       this.release(sg);
       this.put(w);
     }
@@ -318,6 +376,8 @@ export class Waiters {
     w.g = null;
     w.head = 0 as Addr;
     w.hold = null;
+    w.parkedAt = Number.NaN;
+    w.waits = -1;
     w.delivered = false;
     this.freeSlots.push(w);
   }
@@ -344,7 +404,10 @@ export class Waiters {
     let sg = w.head;
     while (sg !== 0) {
       const next = this.u32[(sg + SUDOG_AT.waitlink) >>> 2] as Addr;
-      if (sg !== but) this.release(sg);
+      if (sg !== but) {
+        w.owner.freed?.(sg);
+        this.release(sg);
+      }
       sg = next;
     }
   }
@@ -399,16 +462,10 @@ export class Waiters {
   }
 }
 
-function posts(threads: Pick<Threads, "m" | "post"> | null): Threads["post"] {
-  if (threads !== null) return (m, node) => threads.post(m, node);
-  return (m) =>
-    throwFatal("threads: a goroutine of another thread waits", `threads: post to M ${m} of one thread`);
-}
-
 const byMemory = new WeakMap<ArrayBufferLike, Waiters>();
 
 /** The waits of this thread in `mem`. `threads`: all threads of the memory, if this thread knows others. */
-export function waitersOf(mem: LinearMemory, threads: Pick<Threads, "m" | "post"> | null = null): Waiters {
+export function waitersOf(mem: LinearMemory, threads: Others | null = null): Waiters {
   let w = byMemory.get(mem.buffer);
   if (w === undefined) {
     w = new Waiters(mem, threads);
@@ -421,11 +478,9 @@ export function waitersOf(mem: LinearMemory, threads: Pick<Threads, "m" | "post"
 
 /** Address of the WAITING block. The first thread that needs it makes it. */
 function sharedPart(mem: LinearMemory): number {
-  const found = mem.root(ROOT_WAITING);
-  if (found !== 0) return found;
-  const made = mem.persistentAlloc(WAITING.size, 8, "otherSys");
-  if (made === 0) outOfMemory(`threads: no memory left for the list of sudogs (${WAITING.size} bytes)`);
-  // If two threads make a block at once, the loser's stays unused.
-  const first = mem.kernel.cas(rootAddr(ROOT_WAITING), 0, made) >>> 0;
-  return first === 0 ? made : first;
+  return mem.makeRoot(ROOT_WAITING, () => {
+    const made = mem.persistentAlloc(WAITING.size, SEMA_BUCKET_BYTES, "otherSys");
+    if (made === 0) outOfMemory(`threads: no memory left for waiting goroutines (${WAITING.size} bytes)`);
+    return made;
+  });
 }

@@ -46,6 +46,7 @@ function waiting(mem: LinearMemory, q: number, c: Addr): number {
   return n;
 }
 
+export { verifySemas } from "./sema-verify.ts";
 export { type TestThreads, testThreads } from "./test-threads.ts";
 // Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
 export { createThreads } from "./threads.ts";

@@ -365,11 +365,24 @@ describe("waitersOf", () => {
   it("gives one table for a thread and memory, which threads made later can be connected to", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const w = waitersOf(mem);
-    expect(waitersOf(mem)).toBe(w);
-    expect(waitersOf(createLinearMemory({ maxMemory: 64 << 20 }))).not.toBe(w);
-    const posted: unknown[] = [];
-    expect(waitersOf(mem, { m: 0, post: (m, node) => void posted.push([m, node]) })).toBe(w);
-    expect(() => waitersOf(mem, { m: 3, post() {} })).toThrow("threads: this thread is M 0 (got 3)");
+    expect(waitersOf(mem) === w).toBe(true);
+    expect(waitersOf(createLinearMemory({ maxMemory: 64 << 20 })) === w).toBe(false);
+    expect(w.several).toBe(false);
+    expect(waitersOf(mem, { m: 0, count: 2, post() {} }) === w).toBe(true);
+    expect(w.several).toBe(true);
+    expect(() => waitersOf(mem, { m: 3, count: 2, post() {} })).toThrow(
+      "threads: this thread is M 0 (got 3)",
+    );
+  });
+
+  it("refuses to wake a goroutine of another thread before it knows the threads", () => {
+    const { ms } = machines(2);
+    const alone = new Waiters(ms[0].mem, null);
+    const q = new Queues(ms[0]);
+    const s = createTestScheduler();
+    start(s, ms[1], q, [0], []);
+    s.run();
+    expect(() => q.wake(alone, 0)).toThrow("threads: a goroutine of another thread waits");
   });
 });
 

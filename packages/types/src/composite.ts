@@ -1,6 +1,7 @@
 /**
- * Codecs of structs and arrays. They copy the target of a handle, and take a plain object or list apart. The results
- * for the parts are in linked lists, which a program cannot intercept: an index of `Array.prototype` may be a setter.
+ * Codecs of structs, arrays and opaque values. They copy the target of a handle, and take a plain object or list apart.
+ * The results for the parts are in linked lists, which a program cannot intercept: an index of `Array.prototype` may be
+ * a setter.
  */
 
 import { show } from "@gort/base";
@@ -72,6 +73,14 @@ function assignPlace(codec: Codec, place: Place, ref: Root, offset: number, v: u
   // A proxy runs code when its Root is read.
   if (ref.slot === 0) ref.gone();
   place.move(ref.addr + offset, place.check(cell).addr);
+}
+
+/** The codec of a type whose values only their own members change. */
+export function opaqueCodec(type: Type, load: Codec["load"]): Codec {
+  const refuse = (): never => {
+    throw new TypeError(`types: a ${type.name} can't be assigned: use it where it lies`);
+  };
+  return { load, atomic: false, store: refuse, take: refuse, ready: refuse, put: refuse, drop: nothing };
 }
 
 /** Finds the fields of a struct by name. It looks at the layout at the first use: types may be recursive. */

@@ -11,3 +11,5 @@ export { type Root, UNROOTED } from "./cell.ts";
 export { type Codec, unchanged } from "./codec.ts";
 export type { Handles, PerType } from "./per-type.ts";
 export { perTypeOf } from "./typed-heap.ts";
+// For threads: the types of locks.
+export { type OpaqueHome, OpaqueType } from "./type.ts";

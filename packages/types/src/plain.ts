@@ -3,7 +3,7 @@
 import { copyOut } from "./bytes.ts";
 import { type Root, UNROOTED } from "./cell.ts";
 import type { PerType } from "./per-type.ts";
-import { ArrayType, PointerType, SliceType, StructType, type Type, uint8, WORD } from "./type.ts";
+import { ArrayType, OpaqueType, PointerType, SliceType, StructType, type Type, uint8, WORD } from "./type.ts";
 
 /** The pointers and slices that JSON.stringify has followed so far. A pointer that leads back is an error, as in Go. */
 interface Path {
@@ -21,6 +21,8 @@ export function plainValue(types: PerType, type: Type, addr: number, path: Path 
     );
   }
   if (type instanceof ArrayType) return elements(types, type.elem, addr, type.length, path);
+  // As Go writes a struct without exported fields.
+  if (type instanceof OpaqueType) return {};
   if (type instanceof PointerType) {
     const to = mem.u32[addr >>> 2];
     return to === 0 ? null : plainValue(types, type.elem, to, follow(type, to, path));
@@ -77,7 +79,7 @@ export function inspected(types: PerType, type: Type, at: Root): unknown {
     const { elem } = type;
     return Array.from({ length: type.length }, (_, i) => part(types, elem, addr + i * elem.size, at));
   }
-  return part(types, type, addr, at);
+  return type instanceof OpaqueType ? {} : part(types, type, addr, at);
 }
 
 /** A part of an inspected value. A pointer shows its type and address. */

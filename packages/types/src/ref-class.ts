@@ -1,9 +1,9 @@
-/** The class of the Refs of a type: accessors of fields, elements or the value, on its prototype. */
-import { type Home, RefBase, refAccessors } from "./cell.ts";
+/** The class of the Refs of a type: on its prototype, accessors of fields, elements or the value, or own members. */
+import { enter, type Home, RefBase, refAccessors } from "./cell.ts";
 import { defineElements } from "./elements.ts";
 import type { Handles, PerType } from "./per-type.ts";
 import { inspected, plainValue } from "./plain.ts";
-import { ArrayType, StructType, type Type } from "./type.ts";
+import { ArrayType, OpaqueType, StructType, type Type } from "./type.ts";
 
 /** A class without members. */
 export function newHandles(types: PerType, type: Type): Handles {
@@ -27,6 +27,12 @@ export function defineRefMembers(types: PerType, type: Type, { home, Ref }: Hand
     }
   } else if (type instanceof ArrayType) {
     defineElements(proto, type, home, types.codec(type.elem), types.sliceOps(type.elem));
+  } else if (type instanceof OpaqueType) {
+    const { heap } = types;
+    const members = type.members({ heap, addrOf: (ref) => enter(ref as RefBase, home).addr });
+    for (const [key, property] of Object.entries(Object.getOwnPropertyDescriptors(members))) {
+      Object.defineProperty(proto, key, { ...property, enumerable: false, configurable: false });
+    }
   } else {
     Object.defineProperty(proto, "value", refAccessors(types.codec(type), home, 0, "value"));
   }

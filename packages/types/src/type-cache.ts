@@ -7,7 +7,7 @@
 import type { Addr } from "@gort/memory";
 import { partOf, type RefBase, type Root, Roots } from "./cell.ts";
 import type { Codec } from "./codec.ts";
-import { arrayCodec, structCodec } from "./composite.ts";
+import { arrayCodec, opaqueCodec, structCodec } from "./composite.ts";
 import type { Heap } from "./heap.ts";
 import { move } from "./move.ts";
 import type { Handles, PerType, ViewClass } from "./per-type.ts";
@@ -18,7 +18,15 @@ import { defineRefMembers, newHandles } from "./ref-class.ts";
 import { scalarCodec } from "./scalar-codec.ts";
 import type { SliceOps } from "./slice.ts";
 import { sliceCodec } from "./slice-codec.ts";
-import { type ArrayType, PointerType, ScalarType, SliceType, StructType, type Type } from "./type.ts";
+import {
+  type ArrayType,
+  OpaqueType,
+  PointerType,
+  ScalarType,
+  SliceType,
+  StructType,
+  type Type,
+} from "./type.ts";
 import { defineViewMembers, newViewClass } from "./view-class.ts";
 
 export class TypeCache implements PerType {
@@ -110,6 +118,7 @@ export class TypeCache implements PerType {
         return new handles.Ref(partOf(root, handles.home, addr));
       },
     };
+    if (type instanceof OpaqueType) return opaqueCodec(type, place.part);
     return type instanceof StructType
       ? structCodec(type, (t) => this.codec(t), place)
       : arrayCodec(type as ArrayType, (t) => this.codec(t), place);
@@ -124,7 +133,8 @@ export class TypeCache implements PerType {
   #makeRawCodec(type: Type): Codec {
     if (type instanceof ScalarType) return this.codec(type);
     if (type instanceof PointerType) return rawPointerCodec(this.heap);
-    return rawViewCodec(this, type);
+    const raw = rawViewCodec(this, type);
+    return type instanceof OpaqueType ? opaqueCodec(type, raw.load) : raw;
   }
 
   sliceOps(elem: Type): SliceOps {

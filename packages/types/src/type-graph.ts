@@ -15,12 +15,22 @@
  * algorithm, because types have few parts.
  */
 import { show } from "@gort/base";
-import { ArrayType, type Kind, PointerType, SliceType, StructType, scalarOf, type Type } from "./type.ts";
+import {
+  ArrayType,
+  type Kind,
+  OpaqueType,
+  opaqueOf,
+  PointerType,
+  SliceType,
+  StructType,
+  scalarOf,
+  type Type,
+} from "./type.ts";
 
 /** One part of a type. */
 export interface TypePart {
   readonly kind: Kind;
-  /** The name of a struct. */
+  /** The name of a struct or an opaque type. */
   readonly name: string;
   /** The names of a struct's fields. */
   readonly fields: readonly string[];
@@ -75,6 +85,7 @@ function partOf(type: Type, placeOf: (type: Type) => number): TypePart {
       parts: fields.map((f) => placeOf(f.type)),
     };
   }
+  if (type instanceof OpaqueType) return { kind, name: type.name, fields: [], length: 0, parts: [] };
   const length = type instanceof ArrayType ? type.length : 0;
   const composite = type instanceof ArrayType || type instanceof PointerType || type instanceof SliceType;
   return { kind, name: "", fields: [], length, parts: composite ? [placeOf(type.elem)] : [] };
@@ -137,6 +148,7 @@ function textOf(part: TypePart, placeOf: (k: number) => number): string {
     const fields = part.fields.map((name, i) => `,[${JSON.stringify(name)},${placeOf(part.parts[i])}]`);
     return `[${kind},${JSON.stringify(part.name)}${fields.join("")}]`;
   }
+  if (part.kind === "opaque") return `[${kind},${JSON.stringify(part.name)}]`;
   if (part.kind === "array") return `[${kind},${part.length},${placeOf(part.parts[0])}]`;
   return part.parts.length === 0 ? kind : `[${kind},${placeOf(part.parts[0])}]`;
 }
@@ -182,7 +194,10 @@ function parsePart(item: unknown): TypePart | null {
     if (typeof second !== "number" || second >>> 0 !== second || rest.length !== 1) return null;
     return { ...simple, kind, length: second, parts: [rest[0] as number] };
   }
-  if (kind !== "struct" || typeof second !== "string") return null;
+  if (typeof second !== "string") return null;
+  if (kind === "opaque")
+    return rest.length > 0 || !opaqueOf(second) ? null : { ...simple, kind, name: second };
+  if (kind !== "struct") return null;
   const fields = rest as [string, number][];
   if (!fields.every((f) => Array.isArray(f) && f.length === 2 && typeof f[0] === "string")) return null;
   return { kind, name: second, fields: fields.map((f) => f[0]), length: 0, parts: fields.map((f) => f[1]) };

@@ -31,7 +31,16 @@
  * descriptions.
  */
 import { declaredAs } from "./declared.ts";
-import { ArrayType, fieldNames, PointerType, SliceType, StructType, scalarOf, type Type } from "./type.ts";
+import {
+  ArrayType,
+  fieldNames,
+  opaqueOf,
+  PointerType,
+  SliceType,
+  StructType,
+  scalarOf,
+  type Type,
+} from "./type.ts";
 import { classesOf, describePart, malformed, parseGraph, reachOf, type TypePart } from "./type-graph.ts";
 
 const descriptions = new WeakMap<Type, string>();
@@ -130,5 +139,5 @@ function make(part: TypePart, typeOf: (k: number) => Type): Type {
   if (kind === "pointer") return new PointerType(() => typeOf(parts[0]));
   if (kind === "slice") return new SliceType(() => typeOf(parts[0]));
   if (kind === "array") return new ArrayType(typeOf(parts[0]), part.length);
-  return scalarOf(kind) as Type;
+  return (kind === "opaque" ? opaqueOf(part.name) : scalarOf(kind)) as Type;
 }

@@ -13,6 +13,7 @@
  *     slice(T), bytes             24       8   *address, length, capacity
  *     array(T, n)             n*size   T's     n times T
  *     struct                     sum     max   fields in order, each at its alignment
+ *     opaque                  its own   its own   words that only the type's own members touch
  *
  * `*` marks the words whose bit is set in the pointer mask. `ptrdata` is the number of bytes up to and including the
  * last pointer: a collector reads no further. As in Go, a struct whose last field has size 0 gets a byte of padding.
@@ -33,6 +34,7 @@
  */
 import { alignUp } from "@gort/base";
 import { noteDeclared } from "./declared.ts";
+import type { Heap } from "./heap.ts";
 
 export type Kind =
   | "bool"
@@ -56,7 +58,8 @@ export type Kind =
   | "pointer"
   | "slice"
   | "array"
-  | "struct";
+  | "struct"
+  | "opaque";
 
 /** Bytes of a pointer and of the unit of pointer masks. */
 export const WORD = 8;
@@ -105,7 +108,7 @@ export abstract class Type {
   constructor() {
     const made: unknown = new.target;
     if (made !== ScalarType && made !== PointerType && made !== SliceType && made !== ArrayType) {
-      if (made !== StructType) noSuchType("classes of types can't be extended");
+      if (made !== StructType && made !== OpaqueType) noSuchType("classes of types can't be extended");
     }
   }
 
@@ -444,7 +447,50 @@ function layOut(name: string, declared: Fields, names: readonly string[]): Layou
   return { fields: Object.freeze(fields), size: alignUp(offset, align), align, ptrdata };
 }
 
-for (const c of [Type, ScalarType, PointerType, SliceType, ArrayType, StructType, Element]) {
+/** What the members of an opaque type know of their heap. */
+export interface OpaqueHome {
+  readonly heap: Heap;
+  /** The address of the value that a Ref shows. Throws unless it is a live Ref to this type in this heap. */
+  addrOf(ref: unknown): number;
+}
+
+const opaques = new Map<string, Type>();
+
+/** The opaque type of a name; undefined if this thread has made none. */
+export function opaqueOf(name: string): Type | undefined {
+  return opaques.get(name);
+}
+
+/**
+ * A type of another package, whose values only its own members read and write: a lock. Its Refs have these members. A
+ * value is used where it lies, as a field, as an element or alone. It can't be assigned, but a copy of a struct copies
+ * its bytes. All bytes 0 is the zero value, and no word is a pointer.
+ */
+export class OpaqueType<M extends object = object> extends Type {
+  readonly kind = "opaque";
+  readonly name: string;
+  readonly size: number;
+  readonly align: number;
+  readonly ptrdata = 0;
+  /** Makes the members that Refs of one heap have on their prototype. */
+  readonly members: (home: OpaqueHome) => M;
+
+  /** `size` is a multiple of `align`, a power of two. */
+  constructor(name: string, size: number, align: number, members: (home: OpaqueHome) => M) {
+    super();
+    this.name = name;
+    this.size = size;
+    this.align = align;
+    this.members = members;
+    Object.freeze(this);
+    // The first one of a name is the one that other threads mean.
+    if (!opaques.has(name)) opaques.set(name, this);
+  }
+
+  eachPointer(): void {}
+}
+
+for (const c of [Type, ScalarType, PointerType, SliceType, ArrayType, StructType, OpaqueType, Element]) {
   Object.freeze(c.prototype);
   Object.freeze(c);
 }

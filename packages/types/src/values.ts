@@ -2,7 +2,7 @@
 
 import type { Ptr } from "@gort/memory";
 import type { Slice } from "./slice.ts";
-import type { ArrayType, PointerType, ScalarType, SliceType, StructType, Type } from "./type.ts";
+import type { ArrayType, OpaqueType, PointerType, ScalarType, SliceType, StructType, Type } from "./type.ts";
 
 /** The type of a declared field: the field itself, or the result of its thunk. */
 type Resolved<T> = T extends () => infer R ? R : T;
@@ -18,7 +18,7 @@ export type Value<T> =
       ? Ref<E> | null
       : T extends SliceType<infer E>
         ? Slice<E>
-        : T extends StructType | ArrayType
+        : T extends StructType | ArrayType | OpaqueType
           ? Ref<T>
           : Unknown<T>;
 
@@ -37,7 +37,9 @@ export type Init<T> =
           ? Ref<T> | readonly Init<E>[]
           : T extends StructType<infer F>
             ? Ref<T> | { readonly [K in keyof F]?: Init<Resolved<F[K]>> }
-            : Unknown<T>;
+            : T extends OpaqueType
+              ? never
+              : Unknown<T>;
 
 /** The members of every Ref. Names that begin with `$` never clash with fields. */
 export interface RefMembers<T extends Type> {
@@ -65,7 +67,9 @@ export type Ref<T extends Type> = RefMembers<T> &
     ? { -readonly [K in keyof F]: Value<Resolved<F[K]>> }
     : T extends ArrayType<infer E>
       ? Elements<E>
-      : { get value(): Value<T>; set value(v: Init<T>) });
+      : T extends OpaqueType<infer M>
+        ? M
+        : { get value(): Value<T>; set value(v: Init<T>) });
 
 /** The result of reading a T through a View: pointers stay addresses. */
 export type RawValue<T> =
@@ -73,7 +77,7 @@ export type RawValue<T> =
     ? V
     : T extends PointerType<infer E>
       ? Ptr<E>
-      : T extends SliceType | StructType | ArrayType
+      : T extends SliceType | StructType | ArrayType | OpaqueType
         ? View<T>
         : Unknown<T>;
 
@@ -98,4 +102,6 @@ export type View<T extends Type> = {
     ? RawElements<E>
     : T extends SliceType<infer E>
       ? RawElements<E> & { readonly ptr: Ptr<E>; readonly cap: number }
-      : { value: RawValue<T> });
+      : T extends OpaqueType
+        ? unknown
+        : { value: RawValue<T> });

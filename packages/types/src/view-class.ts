@@ -3,7 +3,7 @@ import { ViewBase, viewAccessors } from "./cell.ts";
 import { defineRawElements, nestedView } from "./elements.ts";
 import { nilDereference } from "./errors.ts";
 import type { PerType, ViewClass } from "./per-type.ts";
-import { ArrayType, SliceType, StructType, type Type, WORD } from "./type.ts";
+import { ArrayType, OpaqueType, SliceType, StructType, type Type, WORD } from "./type.ts";
 
 /** A class without members. */
 export function newViewClass(type: Type): ViewClass {
@@ -25,7 +25,8 @@ export function defineViewMembers(types: PerType, type: Type, view: ViewClass): 
       base: (v) => v.$addr,
     });
   } else if (type instanceof SliceType) defineHeader(types, type, proto);
-  else Object.defineProperty(proto, "value", viewAccessors(types.rawCodec(type), 0));
+  else if (!(type instanceof OpaqueType))
+    Object.defineProperty(proto, "value", viewAccessors(types.rawCodec(type), 0));
 }
 
 function defineFields(types: PerType, type: StructType, proto: object): void {
@@ -56,5 +57,6 @@ function defineHeader(types: PerType, type: SliceType, proto: object): void {
 
 /** Types whose values lie inside of another value. Their Views look into it. */
 function isInline(type: Type): boolean {
-  return type instanceof StructType || type instanceof ArrayType || type instanceof SliceType;
+  if (type instanceof StructType || type instanceof ArrayType) return true;
+  return type instanceof SliceType || type instanceof OpaqueType;
 }
