@@ -10,7 +10,7 @@
  *
  *     0         the goroutine waits
  *     a sudog   a partner has taken this sudog out of its queue, and has ended the wait
- *     GIVEN_UP  the goroutine has given up a wait that had several sudogs
+ *     GIVEN_UP  the goroutine has given up a wait that had several sudogs, or a case with a local channel was chosen
  *
  * The goroutine:
  *   1. `begin` takes a Waiter; `add` takes a sudog for each queue.
@@ -112,7 +112,7 @@ export const SUDOG = defineStruct("sudog", {
 export const SUDOG_AT = SUDOG.offsets;
 
 /** As `winner`: the goroutine has given up. No sudog has this address. */
-const GIVEN_UP = 1;
+export const GIVEN_UP = 1;
 
 /** Sudogs that a thread takes from the memory at a time: 4 KiB. */
 const BATCH = 28;
@@ -183,6 +183,10 @@ export class Waiter implements SharedWait, LockWait {
 
   abandon(): void {
     if (!this.waiters.cancel(this)) this.waiters.abandon(this);
+  }
+
+  claim(): boolean {
+    return this.waiters.claim(this);
   }
 }
 
@@ -280,6 +284,11 @@ export class Waiters {
     g.shared = null;
     this.releaseAll(w, 0);
     this.put(w);
+  }
+
+  /** Decides a select by none of its sudogs. Returns false if a partner has ended the wait. */
+  claim(w: Waiter): boolean {
+    return this.mem.kernel.cas(w.head + SUDOG_AT.winner, 0, GIVEN_UP) === 0;
   }
 
   /** Gives up a wait. Returns false if a partner has ended it: its sudog is on the way, or `g` is readied. */
@@ -412,15 +421,23 @@ export class Waiters {
     }
   }
 
-  /** Takes the free sudogs of threads that have ended, or new ones. */
+  /** Takes free sudogs of threads that have ended, a batch at most, or new ones. */
   private refill(): void {
     const { mem, u32 } = this;
     lock(mem, this.shared + WAITING.offsets.lock);
     const list = (this.shared + WAITING.offsets.free) >>> 2;
     this.free = u32[list];
-    u32[list] = 0;
+    let last = 0;
+    let n = 0;
+    for (let sg = this.free; sg !== 0 && n < BATCH; sg = u32[(sg + SUDOG_AT.waitlink) >>> 2], n++) {
+      this.adopt(sg);
+      last = sg;
+    }
+    if (last !== 0) {
+      u32[list] = u32[(last + SUDOG_AT.waitlink) >>> 2];
+      u32[(last + SUDOG_AT.waitlink) >>> 2] = 0;
+    }
     unlock(mem, this.shared + WAITING.offsets.lock);
-    for (let sg = this.free; sg !== 0; sg = u32[(sg + SUDOG_AT.waitlink) >>> 2]) this.adopt(sg);
     if (this.free !== 0) return;
     const batch = mem.persistentAlloc(BATCH * SUDOG.size, 8, "otherSys");
     if (batch === 0) outOfMemory(`threads: no memory left for sudogs (${BATCH * SUDOG.size} bytes)`);

@@ -351,7 +351,14 @@ describe("free sudogs", () => {
       expect(ms[m].stats()).toEqual({ inUse: 0, free: 0 });
     }
     const { sys } = ms[0].mem.stats;
+    // A thread takes as many as it needs, and leaves the others to other threads.
     wait(ms[1]);
+    expect(ms[1].stats()).toEqual({ inUse: 0, free });
+    for (let i = 0; i < free; i++) start(s, ms[1], q, [i % 3, (i + 1) % 3], []);
+    s.run();
+    expect([ms[1].stats(), ms[1].mem.stats.sys]).toEqual([{ inUse: 2 * free, free: 0 }, sys]);
+    for (let i = 0; i < 3; i++) while (q.wake(ms[1], i));
+    s.run();
     expect([ms[1].stats(), ms[1].mem.stats.sys]).toEqual([{ inUse: 0, free: 2 * free }, sys]);
     // They carry the number of their new thread.
     start(s, ms[1], q, [0], []);
