@@ -10,7 +10,7 @@ import { cap, close, len } from "../src/nil-chan.ts";
 import type { Yieldable } from "../src/op.ts";
 import { printpanicval } from "../src/panic.ts";
 import type { G } from "../src/runtime2.ts";
-import { defaultCase, recvCase, sendCase } from "../src/select.ts";
+import { defaultCase, recvCase, sendCase } from "../src/select-case.ts";
 import { Mutex, WaitGroup } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "../src/testing.ts";
 import { gStatus } from "../src/traceback.ts";

@@ -20,7 +20,7 @@ import { makechan } from "../src/chan.ts";
 import { recv, send } from "../src/default.ts";
 import { close } from "../src/nil-chan.ts";
 import { defer, goexit, panic, panicValue, printpanicval, recover } from "../src/panic.ts";
-import { recvCase, sendCase } from "../src/select.ts";
+import { recvCase, sendCase } from "../src/select-case.ts";
 import { Cond, Mutex, Once, RWMutex, WaitGroup } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
 import { crashReport } from "../src/traceback.ts";

@@ -11,7 +11,7 @@
 import { recv, send } from "../src/default.ts";
 import { gStack } from "../src/gstack.ts";
 import type { G } from "../src/runtime2.ts";
-import { recvCase } from "../src/select.ts";
+import { recvCase } from "../src/select-case.ts";
 import { Cond, Mutex, RWMutex, WaitGroup } from "../src/sync/index.ts";
 import { createTestScheduler, type TestScheduler } from "../src/testing.ts";
 import { goroutineText, gStatusStrings, stackText } from "../src/traceback.ts";

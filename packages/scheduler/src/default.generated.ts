@@ -6,7 +6,7 @@ import { currentScheduler, defaultScheduler } from "./default.ts";
 import type { NotAsync } from "./functions.ts";
 import { Goroutine } from "./goroutine.ts";
 import type { Operation } from "./op.ts";
-import type { SelectCase, SelectResultOf } from "./select.ts";
+import type { SelectCase, SelectResultOf } from "./select-case.ts";
 import type { Ticker, Timer } from "./time.ts";
 import { stack as stackBelow } from "./traceback.ts";
 

@@ -40,7 +40,7 @@ export {
   type SelectResultOf,
   type SendCase,
   sendCase,
-} from "./select.ts";
+} from "./select-case.ts";
 
 // Time
 export { after, afterFunc, newTicker, newTimer, sleep } from "./default.generated.ts";

@@ -7,7 +7,16 @@ export { currentScheduler } from "./default.ts";
 export { usedAfterClose } from "./errors.ts";
 export { checkGoroutineFunction } from "./goroutine.ts";
 export { inspectCustom } from "./inspect.ts";
+export { type None, none } from "./chan-types.ts";
 export type { AnyOp, LockWait, Schedt, SharedWait } from "./runtime2.ts";
+export {
+  CASE_CLOSED,
+  CASE_DONE,
+  CASE_WAITS,
+  type ChosenCase,
+  SharedChan,
+  type SharedChans,
+} from "./shared-chan.ts";
 export { waitReasonChanReceive, waitReasonChanSend } from "./wait-reasons.ts";
 export { fatal } from "./sync/mutex.ts";
 export { nothing } from "./sync/once.ts";

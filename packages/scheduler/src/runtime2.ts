@@ -126,6 +126,13 @@ export interface SharedWait {
   cancel(): boolean;
   /** Gives up the wait of a goroutine that does not go on with it, also if another goroutine has ended it. */
   abandon(): void;
+  /**
+   * Decides a select for a case outside of that memory. Returns false if another goroutine has chosen a case inside:
+   * then the goroutine will be readied.
+   */
+  claim(): boolean;
+  /** The objects for which the goroutine waits. They live as long as the wait. */
+  readonly hold: unknown;
 }
 
 /** The deferred calls of one frame (panic.ts). */
@@ -375,8 +382,9 @@ export class WaitQ {
       }
       sg.q = null;
       if (sg.isSelect) {
-        if (sg.g.param !== null) continue;
-        sg.g.param = sg;
+        const { g } = sg;
+        if (g.param !== null || (g.shared !== null && !g.shared.claim())) continue;
+        g.param = sg;
       }
       return sg;
     }

@@ -9,17 +9,29 @@
  *    they are removed when the goroutine runs again. The sudogs enter the queues in poll order, so that two cases with
  *    the same channel are equally likely to win.
  *
+ * Channels that other threads share need more: select-shared.ts.
+ *
  * A nil channel takes no part. A select of one case without default is the same as the plain operation, also in its
  * wait reason. A select without cases blocks for ever.
  */
 
-import { PlainError } from "@gort/base";
-import { HChan, isForeignChan } from "./chan.ts";
-import { type Chan, none, type RecvChan, type SendChan } from "./chan-types.ts";
-import { otherCopy } from "./errors.ts";
+import { none } from "./chan-types.ts";
 import { arm, begin, disarm, gopark, notResumed, Op, type Operation } from "./op.ts";
 import { type AnyOp, type G, Grunning, m0, type Schedt, type Sudog } from "./runtime2.ts";
-import { acquireSudog, releaseSudog } from "./sudog-cache.ts";
+import {
+  badCase,
+  DIR_DEFAULT,
+  DIR_RECV,
+  DIR_SHARED_RECV,
+  DIR_SHARED_SEND,
+  finishLocal,
+  joinQueue,
+  SelectCase,
+  type SelectResult,
+  shown,
+  twoDefaults,
+} from "./select-case.ts";
+import { finishShared, selectShared } from "./select-shared.ts";
 import {
   waitReasonChanReceive,
   waitReasonChanReceiveNilChan,
@@ -29,85 +41,8 @@ import {
   waitReasonSelectNoCases,
 } from "./wait-reasons.ts";
 
-const DIR_RECV = 0;
-const DIR_SEND = 1;
-const DIR_DEFAULT = 2;
-
 /** Largest number of cases, as of Go's reflect.Select. A longer list is a mistake in the program. */
 const MAX_CASES = 65536;
-
-export type CaseKind = "recv" | "send" | "default";
-
-declare const kindOf: unique symbol;
-
-/** One case of a select. It can be used again; `value` of a send case can be set before each use. */
-export class SelectCase<T = unknown, K extends CaseKind = CaseKind> {
-  /** The kind of the case. It exists in the type only. */
-  declare readonly [kindOf]?: K;
-  readonly dir: number;
-  readonly c: HChan<T> | null;
-  value: T | undefined;
-
-  constructor(dir: number, c: HChan<T> | null, value: T | undefined) {
-    this.dir = dir;
-    this.c = c;
-    this.value = value;
-  }
-}
-
-export type RecvCase<T> = SelectCase<T, "recv">;
-export type SendCase<T> = SelectCase<T, "send">;
-export type DefaultCase = SelectCase<never, "default">;
-
-/** The union of the values that the receive cases of a list can give. */
-export type CaseValue<C extends readonly SelectCase[]> = C[number] extends infer E
-  ? E extends SelectCase<infer T, infer K>
-    ? "recv" extends K
-      ? T
-      : never
-    : never
-  : never;
-
-/**
- * The result of a select. `index` is the position of the chosen case in the list, `value` is the received value. `ok`
- * is false for send cases and default, and for a receive case if its channel is closed and drained.
- */
-export type SelectResult<T = unknown, I extends number = number> =
-  | { index: I; value: T; ok: true }
-  | { index: I; value: undefined; ok: false };
-
-/** The results that a list of cases can have. If the list is a tuple, `index` discriminates them. */
-export type SelectResultOf<C extends readonly SelectCase[]> = number extends C["length"]
-  ? SelectResult<CaseValue<C>>
-  : { [I in keyof C]: ResultAt<C[I], I> }[number];
-
-type ResultAt<E, I> = I extends `${infer N extends number}`
-  ? E extends SelectCase<infer T, infer K>
-    ? "recv" extends K
-      ? SelectResult<T, N>
-      : { index: N; value: undefined; ok: false }
-    : never
-  : never;
-
-/** `case v := <-c`; a null channel is never ready. */
-export function recvCase<T>(c: Chan<T> | RecvChan<T> | null): RecvCase<T> {
-  return new SelectCase<T, "recv">(DIR_RECV, c instanceof HChan ? c : caseChan(c, "recvCase"), undefined);
-}
-
-/** `case c <- value`; a null channel is never ready. */
-export function sendCase<T>(c: Chan<T> | SendChan<T> | null, value: T): SendCase<T> {
-  return new SelectCase<T, "send">(DIR_SEND, c instanceof HChan ? c : caseChan(c, "sendCase"), value);
-}
-
-/** Returns null for a nil channel, and throws for a value that is no channel of this package. */
-function caseChan(c: unknown, what: string): null {
-  if (c === null) return null;
-  if (isForeignChan(c)) throw new TypeError(`scheduler: ${what}: the channel ${otherCopy}`);
-  throw new TypeError(`scheduler: ${what}: c must be a channel or null (got ${shown(c)})`);
-}
-
-/** `default`. */
-export const defaultCase: DefaultCase = new SelectCase<never, "default">(DIR_DEFAULT, null, undefined);
 
 const noCases: readonly SelectCase[] = [];
 
@@ -130,7 +65,7 @@ class SelectOp extends Op<SelectResult> {
     if (g !== null && g.waitOp === this) {
       if (m.probe !== null || g.atomicstatus !== Grunning) return notResumed(this, g);
       g.waitOp = null;
-      this.value = finishSelect(g);
+      this.value = g.shared === null ? finishLocal(g) : finishShared(g);
       this.done = true;
       return this;
     }
@@ -138,6 +73,7 @@ class SelectOp extends Op<SelectResult> {
     const cases = this.cases;
     this.cases = noCases;
     const r = trySelect(this.sched, cases);
+    if (r === withSharedCases) return this.nextShared(caller, cases);
     if (r !== null) {
       this.value = r;
       this.done = true;
@@ -145,6 +81,14 @@ class SelectOp extends Op<SelectResult> {
     }
     parkSelect(caller, cases, this);
     this.done = false;
+    return this;
+  }
+
+  private nextShared(g: G, cases: readonly SelectCase[]): this {
+    const r = selectShared(this.sched, g, cases);
+    if (r !== null) this.value = r;
+    else gopark(g, this, selectReason(cases));
+    this.done = r !== null;
     return this;
   }
 
@@ -176,6 +120,9 @@ export function selectgo(sched: Schedt, cases: readonly SelectCase[]): Operation
   return arm(op);
 }
 
+/** An answer of trySelect: a channel of the cases is shared, and nothing was done. */
+const withSharedCases = {} as SelectResult;
+
 /** Steps 1 and 2: performs a ready case or default, or returns null. */
 function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | null {
   const n = cases.length;
@@ -187,8 +134,9 @@ function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | 
     const k = cases[i];
     if (!(k instanceof SelectCase)) throw badCase(k, i);
     if (k.c === null) {
+      if (k.dir > DIR_DEFAULT) return withSharedCases;
       if (k.dir !== DIR_DEFAULT) continue;
-      if (dflt >= 0) throw new TypeError(`scheduler: select: two default cases (at ${dflt} and ${i})`);
+      if (dflt >= 0) throw twoDefaults(dflt, i);
       dflt = i;
       continue;
     }
@@ -212,28 +160,6 @@ function trySelect(sched: Schedt, cases: readonly SelectCase[]): SelectResult | 
   return dflt < 0 ? null : { index: dflt, value: undefined, ok: false };
 }
 
-/** Marks cases of all copies of the package: see isForeignChan. */
-const caseBrand = Symbol.for("gort.SelectCase");
-Object.defineProperty(SelectCase.prototype, caseBrand, { value: true });
-
-function badCase(k: unknown, i: number): TypeError {
-  if (typeof k === "object" && k !== null && caseBrand in k) {
-    return new TypeError(`scheduler: select: case ${i} ${otherCopy}`);
-  }
-  return new TypeError(
-    `scheduler: select: case ${i} must be made by recvCase or sendCase, or be defaultCase (got ${shown(k)})`,
-  );
-}
-
-/** A value in a message: its kind, and what it is if that is short. */
-function shown(x: unknown): string {
-  return typeof x === "object" && x !== null
-    ? "an object"
-    : typeof x === "function"
-      ? "a function"
-      : String(x);
-}
-
 /** Step 3, in the poll order that trySelect has made. */
 function parkSelect(g: G, cases: readonly SelectCase[], op: AnyOp): void {
   const order = pollorder;
@@ -242,25 +168,7 @@ function parkSelect(g: G, cases: readonly SelectCase[], op: AnyOp): void {
   let last: Sudog | null = null;
   for (let i = 0; i < n; i++) {
     const index = order[i];
-    const k = cases[index];
-    const c = k.c!;
-    const sg = acquireSudog(g);
-    sg.isSelect = true;
-    sg.index = index;
-    if (last === null) g.waiting = sg;
-    else last.waitlink = sg;
-    last = sg;
-    if (k.dir === DIR_RECV) {
-      c.recvq.enqueue(sg);
-      if (c.timer !== null) {
-        sg.timer = c.timer;
-        c.timer.blockTimerChan();
-      }
-    } else {
-      sg.elem = k.value;
-      sg.sending = true;
-      c.sendq.enqueue(sg);
-    }
+    last = joinQueue(g, cases[index], index, last);
   }
   gopark(g, op, selectReason(cases));
 }
@@ -269,29 +177,8 @@ function selectReason(cases: readonly SelectCase[]): number {
   if (cases.length === 0) return waitReasonSelectNoCases;
   if (cases.length > 1) return waitReasonSelect;
   const k = cases[0];
+  if (k.dir === DIR_SHARED_RECV) return waitReasonChanReceive;
+  if (k.dir === DIR_SHARED_SEND) return waitReasonChanSend;
   if (k.dir === DIR_RECV) return k.c === null ? waitReasonChanReceiveNilChan : waitReasonChanReceive;
   return k.c === null ? waitReasonChanSendNilChan : waitReasonChanSend;
-}
-
-/** Takes the sudogs out of the other queues, and returns the result of the case that won. */
-function finishSelect(g: G): SelectResult {
-  const win = g.param!;
-  g.param = null;
-  const index = win.index;
-  const value = win.elem;
-  const ok = win.success;
-  const sent = win.sending;
-  let sg = g.waiting;
-  g.waiting = null;
-  while (sg !== null) {
-    const next = sg.waitlink;
-    if (sg.q !== null) sg.q.remove(sg);
-    releaseSudog(sg);
-    sg = next;
-  }
-  if (sent) {
-    if (!ok) throw new PlainError("send on closed channel", "ERR_GORT_SEND_ON_CLOSED_CHANNEL");
-    return { index, value: undefined, ok: false };
-  }
-  return { index, value, ok } as SelectResult;
 }

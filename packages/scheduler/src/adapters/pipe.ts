@@ -18,7 +18,7 @@ import { nodeProcess } from "../host.ts";
 import { fatalOf } from "../overflow.ts";
 import { rethrow } from "../rethrow.ts";
 import type { Scheduler } from "../scheduler.ts";
-import { recvCase } from "../select.ts";
+import { recvCase } from "../select-case.ts";
 import { channelOf, type From, type Source } from "./source.ts";
 
 /** The part of a Node stream that writeTo and pipe need. */

@@ -3,7 +3,7 @@
 import { kindOf } from "@gort/base";
 import type { Chan } from "../chan-types.ts";
 import { currentScheduler } from "../default.ts";
-import { recvCase, sendCase } from "../select.ts";
+import { recvCase, sendCase } from "../select-case.ts";
 import { channelOf, closeOnce, type From, isChan } from "./source.ts";
 
 /**

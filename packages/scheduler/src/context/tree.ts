@@ -22,7 +22,7 @@ import type { Chan, RecvChan } from "../chan-types.ts";
 import { currentScheduler } from "../default.ts";
 import { panic } from "../panic.ts";
 import type { Scheduler } from "../scheduler.ts";
-import { recvCase } from "../select.ts";
+import { recvCase } from "../select-case.ts";
 import type { Timer } from "../time.ts";
 import { durationText, timeText, valueText } from "./text.ts";
 
