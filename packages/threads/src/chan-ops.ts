@@ -13,28 +13,27 @@ import {
   type G,
   Grunning,
   m0,
+  none,
   notResumed,
   Op,
   PhasedOp,
   type Schedt,
   sendOnClosed,
 } from "@gort/scheduler/internal";
-import type { ElemType } from "./elem-type.ts";
-import { EMPTY, RECEIVED } from "./hchan.ts";
+import { ended } from "./hchan.ts";
 import type { Waiter } from "./sudog.ts";
 
 /** A channel as its ops know it. */
 export interface OpChan {
   readonly sched: Schedt;
-  readonly elem: ElemType;
   /** Sends, or parks `g` in `op` and returns false. */
   start(value: unknown, g: G, op: AnyOp): boolean;
-  /** Receives, or parks `g` in `op`. Returns the outcome: see hchan.ts. */
-  receive(g: G, op: AnyOp): number;
+  /** The received value; `ended` if the channel is closed and drained; `none` if `g` was parked in `op`. */
+  receive(g: G, op: AnyOp): unknown;
   /** A wait for a receiver is over. Returns false if the channel was closed. */
   finishSend(w: Waiter): boolean;
-  /** A wait for a sender is over. Returns whether an element has landed. */
-  finishRecv(w: Waiter): boolean;
+  /** A wait for a sender is over. Returns the value, or `ended`. */
+  finishRecv(w: Waiter): unknown;
 }
 
 class HeapSendOp extends Op<void> {
@@ -90,17 +89,17 @@ class HeapRecvOp extends Op<unknown> {
       if (m.probe !== null || g.atomicstatus !== Grunning) return notResumed(this, g);
       g.waitOp = null;
       const w = g.shared as Waiter;
-      const c = w.hold as OpChan;
-      this.value = c.finishRecv(w) ? c.elem.landed() : undefined;
+      const v = (w.hold as OpChan).finishRecv(w);
+      this.value = v === ended ? undefined : v;
       this.done = true;
       return this;
     }
     const caller = begin(this);
     const c = this.c!;
     this.c = null;
-    const outcome = c.receive(caller, this);
-    this.value = outcome === RECEIVED ? c.elem.landed() : undefined;
-    this.done = outcome !== EMPTY;
+    const v = c.receive(caller, this);
+    this.value = v === ended ? undefined : v;
+    this.done = v !== none;
     return this;
   }
 
@@ -115,7 +114,7 @@ class HeapRecvOp extends Op<unknown> {
   }
 }
 
-/** A receive that tells whether it has received. */
+/** A receive whose result tells whether the channel is closed and drained. */
 abstract class ReportingOp<R> extends PhasedOp<R> {
   c: OpChan | null = null;
 
@@ -125,19 +124,18 @@ abstract class ReportingOp<R> extends PhasedOp<R> {
   protected start(g: G): boolean {
     const c = this.c!;
     this.c = null;
-    const outcome = c.receive(g, this);
-    if (outcome === EMPTY) return false;
-    this.report(c, outcome === RECEIVED);
+    const v = c.receive(g, this);
+    if (v === none) return false;
+    this.value = this.report(v);
     return true;
   }
   protected override finish(g: G): boolean {
     const w = g.shared as Waiter;
-    const c = w.hold as OpChan;
-    this.report(c, c.finishRecv(w));
+    this.value = this.report((w.hold as OpChan).finishRecv(w));
     return true;
   }
-  /** Sets the result. With `ok` an element has landed. */
-  protected abstract report(c: OpChan, ok: boolean): void;
+  /** The result for a value, or for `ended`. */
+  protected abstract report(v: unknown): R;
   protected hostScheduler(): Schedt {
     return this.c!.sched;
   }
@@ -147,18 +145,18 @@ abstract class ReportingOp<R> extends PhasedOp<R> {
 }
 
 class HeapRecv2Op extends ReportingOp<RecvResult<unknown>> {
-  protected report(c: OpChan, ok: boolean): void {
-    this.value = ok ? { value: c.elem.landed(), ok } : { value: undefined, ok };
+  protected report(v: unknown): RecvResult<unknown> {
+    return v === ended ? { value: undefined, ok: false } : { value: v, ok: true };
   }
   protected replace(): void {
     if (recv2Op === this) recv2Op = new HeapRecv2Op();
   }
 }
 
-/** Leaves the element where it has landed. */
-class HeapRangeOp extends ReportingOp<boolean> {
-  protected report(_c: OpChan, ok: boolean): void {
-    this.value = ok;
+/** Gives the value, or `ended`. */
+class HeapRangeOp extends ReportingOp<unknown> {
+  protected report(v: unknown): unknown {
+    return v;
   }
   protected replace(): void {
     if (rangeOp === this) rangeOp = new HeapRangeOp();
@@ -192,8 +190,8 @@ export function armRecv2(c: OpChan): Operation<RecvResult<unknown>> {
   return arm(op);
 }
 
-/** Waits until an element has landed (true), or the channel is closed and drained (false). */
-export function armRange(c: OpChan): Operation<boolean> {
+/** Receives a value, or `ended` if the channel is closed and drained. */
+export function armRange(c: OpChan): Operation<unknown> {
   if (m0.armed !== null) disarm();
   const op = rangeOp;
   op.c = c;

@@ -1,9 +1,10 @@
 /**
  * Channels in the heap, which goroutines of every thread use.
  *
- * The channel is a record in the heap (hchan.ts), to which each thread has handles: HeapChan. The handle is the
- * algorithm; it has no state of its own except the root that keeps the record alive. The record has a ring of
- * `dataqsiz` elements, and two queues of sudogs (sudog.ts). Between two critical sections:
+ * The channel is a record in the heap (hchan.ts), to which each thread has handles. The handle has no state of its own
+ * except the root that keeps the record alive. This file has the algorithm. HeapChan (heap-chan.ts) is what programs
+ * see of it, and chan-ops.ts has the operations that wait. The record has a ring of `dataqsiz` elements, and two queues
+ * of sudogs (sudog.ts). Between two critical sections:
  *
  *     recvq has a waiter not yet decided  =>  qcount == 0
  *     sendq has a waiter not yet decided  =>  qcount == dataqsiz
@@ -47,29 +48,28 @@
  * Sources: Go's runtime/chan.go and select.go.
  */
 
-import { PlainError } from "@gort/base";
-import { type Addr, type LinearMemory, lock, unlock } from "@gort/memory";
-import type { NotAsync, Operation, RecvChan, RecvResult, SendChan, TryRecvResult } from "@gort/scheduler";
+import type { Addr, LinearMemory } from "@gort/memory";
+import { lock, unlock } from "@gort/memory";
 import {
   type AnyOp,
-  checkFunction,
-  checkResult,
+  CASE_CLOSED,
+  CASE_DONE,
+  CASE_WAITS,
   type G,
   gopark,
-  inspectCustom,
-  isBody,
+  none,
   type Schedt,
+  SharedChan,
+  type SharedChans,
   sendOnClosed,
-  usedAfterClose,
   waitReasonChanReceive,
   waitReasonChanSend,
 } from "@gort/scheduler/internal";
-import type { Init, Type, Value } from "@gort/types";
-import type { PerType, Root } from "@gort/types/internal";
-import { armRange, armRecv, armRecv2, armSend, type OpChan } from "./chan-ops.ts";
+import type { Type } from "@gort/types";
+import type { PerType } from "@gort/types/internal";
+import type { OpChan } from "./chan-ops.ts";
 import type { ElemType } from "./elem-type.ts";
-import { HANDLE, HANDLE_CHAN, type HandleDescription } from "./handles.ts";
-import { dequeue, EMPTY, ENDED, enqueue, HCHAN_AT, RECEIVED } from "./hchan.ts";
+import { dequeue, ended, enqueue, HCHAN_AT } from "./hchan.ts";
 import { SUDOG_AT, type Waiter, type Waiters, type WaitOwner } from "./sudog.ts";
 
 const QCOUNT = HCHAN_AT.qcount >>> 2;
@@ -79,11 +79,8 @@ const RECVX = HCHAN_AT.recvx >>> 2;
 const RECVQ = HCHAN_AT.recvq >>> 2;
 const SENDQ = HCHAN_AT.sendq >>> 2;
 
-const dispose: typeof Symbol.dispose =
-  Symbol.dispose ?? (Symbol.for("Symbol.dispose") as typeof Symbol.dispose);
-
 /** What the channels of one thread and heap share. */
-export interface ChanEnv extends WaitOwner {
+export interface ChanEnv extends WaitOwner, SharedChans {
   readonly sched: Schedt;
   readonly types: PerType;
   readonly waiters: Waiters;
@@ -91,57 +88,64 @@ export interface ChanEnv extends WaitOwner {
   typeId(type: Type): number;
 }
 
-/** A channel of elements of type T in the heap. */
-export class HeapChan<T extends Type = Type> implements OpChan, SendChan<Init<T>>, RecvChan<Value<T>> {
+/** The sudog that the last critical section has taken out of a queue, to be woken after the unlock; 0 if none. */
+let partner = 0 as Addr;
+
+/** A handle of a channel: the algorithm. */
+export abstract class HChanHandle extends SharedChan implements OpChan {
   readonly sched: Schedt;
-  readonly elem: ElemType;
+  readonly group: ChanEnv;
   readonly capacity: number;
-  private readonly mem: LinearMemory;
-  private readonly u32: Uint32Array;
-  private readonly env: ChanEnv;
-  private readonly waiters: Waiters;
-  private readonly roots: PerType["roots"];
-  private readonly root: Root;
-  private readonly addr: number;
+  protected readonly elem: ElemType;
+  protected readonly u32: Uint32Array;
+  protected readonly waiters: Waiters;
+  protected readonly addr: Addr;
   /** Index of the record in `u32`; 0 once the handle was released. */
-  private i: number;
+  protected i: number;
   /** Whether other threads may know the channel. */
-  private escaped: boolean;
+  protected escaped: boolean;
+  private readonly mem: LinearMemory;
   /** Address of the ring. */
   private readonly buf: number;
   private readonly size: number;
 
-  /** A handle of the record at `addr`, with a new root. Use `HeapChans`. */
   constructor(env: ChanEnv, elem: ElemType, addr: Addr, escaped: boolean) {
-    const { heap, roots } = env.types;
+    super();
+    const { mem } = env.types.heap;
     this.sched = env.sched;
-    this.roots = env.types.roots;
+    this.group = env;
     this.elem = elem;
-    this.mem = heap.mem;
-    this.u32 = heap.mem.u32;
-    this.env = env;
+    this.mem = mem;
+    this.u32 = mem.u32;
     this.waiters = env.waiters;
-    this.root = roots.adopt(heap.newRef(addr));
     this.addr = addr;
     this.i = addr >>> 2;
     this.escaped = escaped;
-    this.buf = this.u32[(addr + HCHAN_AT.buf) >>> 2];
+    this.buf = mem.u32[(addr + HCHAN_AT.buf) >>> 2];
     this.size = elem.size;
-    this.capacity = this.u32[(addr + HCHAN_AT.dataqsiz) >>> 2];
+    this.capacity = mem.u32[(addr + HCHAN_AT.dataqsiz) >>> 2];
+  }
+
+  protected lock(): void {
+    if (this.escaped && this.waiters.connected) lock(this.mem, this.addr);
+  }
+
+  protected unlock(): void {
+    if (this.escaped && this.waiters.connected) unlock(this.mem, this.addr);
+  }
+
+  /** Puts `g` into a queue. The lock is held. Returns the sudog. */
+  private enqueue(g: G, q: number): Addr {
+    const { waiters } = this;
+    const sg = waiters.add(waiters.begin(g, this.group, this), false);
+    this.elem.attach(sg);
+    enqueue(this.u32, this.addr, q, sg);
+    return sg;
   }
 
   // ---- sending
 
-  send(value: Init<T>): Operation<void> {
-    return armSend(this, value);
-  }
-
-  trySend(value: Init<T>): boolean {
-    if (this.sched.closed) throw usedAfterClose("trySend");
-    return this.start(value, null, null);
-  }
-
-  /** Sends, or parks `g` in `op` and returns false. Without `g` it does not wait. */
+  /** Sends; or parks `g` in `op` and returns false. Without `g` it does not wait. */
   start(value: unknown, g: G | null, op: AnyOp | null): boolean {
     const { elem } = this;
     if (g !== null) this.waiters.reserve();
@@ -163,49 +167,55 @@ export class HeapChan<T extends Type = Type> implements OpChan, SendChan<Init<T>
     this.lock();
     const n = u32[i + QCOUNT];
     if (n < this.capacity && u32[i + CLOSED] === 0 && u32[i + RECVQ] === 0) {
-      const x = u32[i + SENDX];
-      this.elem.store(this.buf + x * this.size, ready);
-      u32[i + SENDX] = x + 1 === this.capacity ? 0 : x + 1;
-      u32[i + QCOUNT] = n + 1;
+      this.put(ready, n);
       this.unlock();
       return true;
     }
     return this.sendSlow(ready, g, op);
   }
 
-  /** Step 3 in all other cases. The lock is held. */
-  private sendSlow(ready: unknown, g: G | null, op: AnyOp | null): boolean {
-    const { u32, i, waiters, elem } = this;
-    if (u32[i + CLOSED] !== 0) {
-      this.unlock();
-      throw sendOnClosed();
-    }
-    const sg = dequeue(waiters, (i + RECVQ) * 4);
-    if (sg !== 0) {
-      elem.store(u32[(sg + SUDOG_AT.elem) >>> 2], ready);
-      u32[(sg + SUDOG_AT.success) >>> 2] = 1;
-      this.unlock();
-      waiters.ready(sg);
-      return true;
-    }
-    // Without a receiver: the selects of all waiters have chosen other cases, or the ring is full.
-    if (u32[i + QCOUNT] < this.capacity) {
-      this.unlock();
-      return this.sendReady(ready, g, op);
-    }
-    if (g === null) {
-      this.unlock();
-      return false;
-    }
-    elem.store(u32[(this.enqueue(g, (i + SENDQ) * 4) + SUDOG_AT.elem) >>> 2], ready);
-    this.unlock();
-    gopark(g, op!, waitReasonChanSend);
-    return false;
+  /** Puts an element into the ring, which has n elements and room for more. */
+  private put(ready: unknown, n: number): void {
+    const { u32, i } = this;
+    const x = u32[i + SENDX];
+    this.elem.store(this.buf + x * this.size, ready);
+    u32[i + SENDX] = x + 1 === this.capacity ? 0 : x + 1;
+    u32[i + QCOUNT] = n + 1;
   }
 
-  /** A wait for a receiver is over. Returns false if the channel was closed. */
-  finishSend(w: Waiter): boolean {
-    const sg = w.head;
+  /** Step 3 in all other cases. The lock is held. */
+  private sendSlow(ready: unknown, g: G | null, op: AnyOp | null): boolean {
+    const outcome = this.selectSend(ready);
+    if (outcome === CASE_WAITS && g !== null) {
+      const sg = this.enqueue(g, (this.i + SENDQ) * 4);
+      this.elem.store(this.u32[(sg + SUDOG_AT.elem) >>> 2], ready);
+    }
+    this.unlock();
+    if (outcome === CASE_CLOSED) throw sendOnClosed();
+    if (outcome === CASE_DONE) this.wakePartner();
+    else if (g !== null) gopark(g, op!, waitReasonChanSend);
+    return outcome === CASE_DONE;
+  }
+
+  selectSend(ready: unknown): number {
+    const { u32, i } = this;
+    partner = 0 as Addr;
+    if (u32[i + CLOSED] !== 0) return CASE_CLOSED;
+    const sg = dequeue(this.waiters, (i + RECVQ) * 4);
+    if (sg !== 0) {
+      this.elem.store(u32[(sg + SUDOG_AT.elem) >>> 2], ready);
+      u32[(sg + SUDOG_AT.success) >>> 2] = 1;
+      partner = sg;
+      return CASE_DONE;
+    }
+    const n = u32[i + QCOUNT];
+    if (n >= this.capacity) return CASE_WAITS;
+    this.put(ready, n);
+    return CASE_DONE;
+  }
+
+  /** A wait is over by the sudog `sg`, which a receiver or close has taken. Returns false if the channel was closed. */
+  finishSend(w: Waiter, sg = w.head): boolean {
     const ok = this.u32[(sg + SUDOG_AT.success) >>> 2] !== 0;
     this.elem.detach(sg, false);
     this.waiters.end(w);
@@ -214,67 +224,59 @@ export class HeapChan<T extends Type = Type> implements OpChan, SendChan<Init<T>
 
   // ---- receiving
 
-  recv(): Operation<Value<T> | undefined> {
-    return armRecv(this) as Operation<Value<T> | undefined>;
-  }
-
-  recv2(): Operation<RecvResult<Value<T>>> {
-    return armRecv2(this) as Operation<RecvResult<Value<T>>>;
-  }
-
-  tryRecv(): TryRecvResult<Value<T>> {
-    if (this.sched.closed) throw usedAfterClose("tryRecv");
-    const outcome = this.receive(null, null);
-    if (outcome === RECEIVED) return { value: this.elem.landed() as Value<T>, ok: true, received: true };
-    return { value: undefined, ok: false, received: outcome === ENDED };
-  }
-
   /**
-   * RECEIVED: an element has landed. ENDED: the channel is closed and drained. EMPTY: there is none yet, and `g` is
+   * The received value; `ended` if the channel is closed and drained. `none` if there is no value yet: then `g` is
    * parked in `op`, unless it is null.
    */
-  receive(g: G | null, op: AnyOp | null): number {
-    const { u32, i } = this;
+  receive(g: G | null, op: AnyOp | null): unknown {
+    const { u32, i, elem } = this;
     if (i === 0) throw released();
-    this.elem.reserve();
+    elem.reserve();
     if (g !== null) this.waiters.reserve();
     this.lock();
     const n = u32[i + QCOUNT];
     if (n > 0 && u32[i + SENDQ] === 0) {
-      const x = u32[i + RECVX];
-      this.elem.landAndClear(this.buf + x * this.size);
-      u32[i + RECVX] = x + 1 === this.capacity ? 0 : x + 1;
-      u32[i + QCOUNT] = n - 1;
+      this.get(n);
       this.unlock();
-      return RECEIVED;
+      return elem.landed();
     }
     return this.receiveSlow(g, op);
   }
 
+  /** Takes the oldest element out of the ring, which has n > 0 elements. */
+  private get(n: number): void {
+    const { u32, i } = this;
+    const x = u32[i + RECVX];
+    this.elem.landAndClear(this.buf + x * this.size);
+    u32[i + RECVX] = x + 1 === this.capacity ? 0 : x + 1;
+    u32[i + QCOUNT] = n - 1;
+  }
+
   /** As receive, in all other cases. The lock is held. */
-  private receiveSlow(g: G | null, op: AnyOp | null): number {
-    const { u32, i, waiters } = this;
-    const sg = dequeue(waiters, (i + SENDQ) * 4);
+  private receiveSlow(g: G | null, op: AnyOp | null): unknown {
+    const outcome = this.selectRecv();
+    if (outcome === CASE_WAITS && g !== null) this.enqueue(g, (this.i + RECVQ) * 4);
+    this.unlock();
+    if (outcome === CASE_DONE) return this.afterSelect(true);
+    if (outcome === CASE_CLOSED) return ended;
+    if (g !== null) gopark(g, op!, waitReasonChanReceive);
+    return none;
+  }
+
+  selectRecv(): number {
+    const { u32, i } = this;
+    const sg = dequeue(this.waiters, (i + SENDQ) * 4);
+    partner = sg;
     const n = u32[i + QCOUNT];
     if (sg !== 0) {
       this.takeFrom(sg, n);
-      this.unlock();
-      waiters.ready(sg);
-      return RECEIVED;
+      return CASE_DONE;
     }
     if (n > 0) {
-      this.unlock();
-      return this.receive(g, op);
+      this.get(n);
+      return CASE_DONE;
     }
-    if (u32[i + CLOSED] !== 0 || g === null) {
-      const outcome = u32[i + CLOSED] !== 0 ? ENDED : EMPTY;
-      this.unlock();
-      return outcome;
-    }
-    this.enqueue(g, (i + RECVQ) * 4);
-    this.unlock();
-    gopark(g, op!, waitReasonChanReceive);
-    return EMPTY;
+    return u32[i + CLOSED] !== 0 ? CASE_CLOSED : CASE_WAITS;
   }
 
   /** Receives while the sender `sg` waits. Its element goes to the freed slot of the full ring, or to this thread. */
@@ -295,60 +297,31 @@ export class HeapChan<T extends Type = Type> implements OpChan, SendChan<Init<T>
     u32[(sg + SUDOG_AT.success) >>> 2] = 1;
   }
 
-  /** A wait for a sender is over. Returns whether an element has landed. */
-  finishRecv(w: Waiter): boolean {
-    const sg = w.head;
+  /** A wait is over by the sudog `sg`, which a sender or close has taken. Returns the value, or `ended`. */
+  finishRecv(w: Waiter, sg = w.head): unknown {
     const ok = this.u32[(sg + SUDOG_AT.success) >>> 2] !== 0;
     this.elem.detach(sg, ok);
     this.waiters.end(w);
-    return ok;
+    return ok ? this.elem.landed() : ended;
   }
 
-  private lock(): void {
-    if (this.escaped && this.waiters.connected) lock(this.mem, this.addr);
+  // ---- both
+
+  /** Wakes the partner of the critical section that is over. */
+  private wakePartner(): void {
+    const sg = partner;
+    partner = 0 as Addr;
+    if (sg !== 0) this.waiters.ready(sg);
   }
 
-  private unlock(): void {
-    if (this.escaped && this.waiters.connected) unlock(this.mem, this.addr);
-  }
-
-  /** Puts `g` into a queue. The lock is held. Returns the sudog. */
-  private enqueue(g: G, q: number): Addr {
-    const { waiters } = this;
-    const sg = waiters.add(waiters.begin(g, this.env, this), false);
-    this.elem.attach(sg);
-    enqueue(this.u32, this.addr, q, sg);
-    return sg;
-  }
-
-  *forEach<R>(f: (value: Value<T>) => NotAsync<R>): Generator<undefined, void, unknown> {
-    checkFunction("forEach", f, "threads");
-    for (;;) {
-      const outcome = this.receive(null, null);
-      if (outcome === ENDED || (outcome === EMPTY && !(yield* armRange(this)))) return;
-      const r = f(this.elem.landed() as Value<T>);
-      if (isBody(r)) yield* r as Generator<undefined>;
-      else if (typeof r === "object") checkResult("forEach", f, r, "threads");
-    }
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Value<T>, void, void> {
-    for (;;) {
-      const r = await this.recv2();
-      if (!r.ok) return;
-      yield r.value;
-    }
-  }
-
-  // ---- the channel as a whole
-
-  close(): void {
+  /** Closes the channel. Returns false if it is closed already. */
+  protected closeNow(): boolean {
     const { u32, i, waiters } = this;
     if (i === 0) throw released();
     this.lock();
     if (u32[i + CLOSED] !== 0) {
       this.unlock();
-      throw new PlainError("close of closed channel", "ERR_GORT_CLOSE_OF_CLOSED_CHANNEL");
+      return false;
     }
     u32[i + CLOSED] = 1;
     // As in Go: collect all waiters before one is woken, and wake them in reverse order.
@@ -365,76 +338,90 @@ export class HeapChan<T extends Type = Type> implements OpChan, SendChan<Init<T>
       list = u32[(sg + SUDOG_AT.next) >>> 2];
       waiters.ready(sg);
     }
+    return true;
   }
 
   get length(): number {
     return this.i === 0 ? 0 : this.u32[this.i + QCOUNT];
   }
 
-  /** Address of the channel, by which other threads can find it. */
-  get $addr(): Addr {
-    if (!this.escaped) {
-      this.u32[(this.addr + HCHAN_AT.elemtype) >>> 2] = this.env.typeId(this.elem.type);
-      this.escaped = true;
-    }
-    return this.addr as Addr;
+  get closed(): boolean {
+    return this.i !== 0 && this.u32[this.i + CLOSED] !== 0;
   }
 
-  get $type(): T {
-    return this.elem.type as T;
-  }
-
-  /** What of the handle goes to another thread: see handles.ts. */
-  [HANDLE](): HandleDescription {
-    const { type } = this.elem;
-    const addr = this.i === 0 ? (0 as Addr) : this.$addr;
-    return { kind: HANDLE_CHAN, name: `HeapChan<${type.name}>`, heap: this.env.types.heap, addr, type };
-  }
-
-  /**
-   * Gives up the root at once, instead of when V8 collects this object. Later use of this handle throws; other handles
-   * of the channel go on working.
-   */
-  release(): void {
-    const { i } = this;
-    if (i === 0) return;
-    this.i = 0;
-    // A goroutine of this thread that waits here keeps the handle, and so the root, until it has run.
+  /** Whether a goroutine of this thread waits in the channel. */
+  protected hasOwnWaiter(): boolean {
+    const { u32, i, waiters } = this;
     this.lock();
-    const waits = this.hasOwnWaiter((i + RECVQ) * 4) || this.hasOwnWaiter((i + SENDQ) * 4);
-    this.unlock();
-    if (!waits) this.roots.drop(this.root);
-  }
-
-  /** Whether a goroutine of this thread stands in queue q. */
-  private hasOwnWaiter(q: number): boolean {
-    const { u32 } = this;
-    for (let sg = u32[q >>> 2]; sg !== 0; sg = u32[(sg + SUDOG_AT.next) >>> 2]) {
-      if (u32[(sg + SUDOG_AT.m) >>> 2] === this.waiters.m) return true;
+    let found = false;
+    for (const q of [RECVQ, SENDQ]) {
+      for (let sg = u32[i + q]; sg !== 0; sg = u32[(sg + SUDOG_AT.next) >>> 2]) {
+        found ||= u32[(sg + SUDOG_AT.m) >>> 2] === waiters.m;
+      }
     }
-    return false;
+    this.unlock();
+    return found;
   }
 
-  [dispose](): void {
-    this.release();
+  // ---- for select
+
+  get order(): number {
+    return this.addr;
   }
 
-  toString(): string {
-    const name = `chan ${this.elem.type.name}`;
-    if (this.i === 0) return `${name} (released)`;
-    const closed = this.u32[this.i + CLOSED] !== 0 ? ", closed" : "";
-    return `${name}(len ${this.length}, cap ${this.capacity}${closed})`;
+  get needsLock(): boolean {
+    return this.escaped && this.waiters.connected;
   }
 
-  toJSON(): { len: number; cap: number; closed: boolean } {
-    return { len: this.length, cap: this.capacity, closed: this.i !== 0 && this.u32[this.i + CLOSED] !== 0 };
+  lockForSelect(): void {
+    this.lock();
   }
 
-  [inspectCustom](): string {
-    return this.toString();
+  unlockForSelect(): void {
+    this.unlock();
+  }
+
+  take(value: unknown): unknown {
+    if (this.i === 0) throw released();
+    return this.elem.take(value);
+  }
+
+  ready(taken: unknown): unknown {
+    return this.elem.ready(taken);
+  }
+
+  drop(taken: unknown): void {
+    this.elem.drop(taken);
+  }
+
+  reserve(): void {
+    if (this.i === 0) throw released();
+    this.elem.reserve();
+  }
+
+  afterSelect(received: boolean): unknown {
+    // The value first: code that runs when a goroutine is readied may use the place where it has landed.
+    try {
+      return received ? this.elem.landed() : undefined;
+    } finally {
+      this.wakePartner();
+    }
+  }
+
+  /** A sudog of a select for this channel, in no queue yet. */
+  addCase(w: Waiter, index: number, sends: boolean, ready: unknown): void {
+    const { u32, elem, i } = this;
+    const sg = this.waiters.add(w, true);
+    elem.reserve();
+    elem.attach(sg);
+    u32[(sg + SUDOG_AT.index) >>> 2] = index;
+    u32[(sg + SUDOG_AT.queue) >>> 2] = this.addr;
+    u32[(sg + SUDOG_AT.q) >>> 2] = (i + (sends ? SENDQ : RECVQ)) * 4;
+    if (sends) elem.store(u32[(sg + SUDOG_AT.elem) >>> 2], ready);
   }
 }
 
+/** The error of a use of a handle after its release. */
 function released(): TypeError {
   return new TypeError("threads: use of a released channel");
 }

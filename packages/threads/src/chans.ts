@@ -2,13 +2,14 @@
 
 import { outOfMemory, PlainError, show, wrongNumber } from "@gort/base";
 import { type Addr, lock, unlock } from "@gort/memory";
-import type { Schedt } from "@gort/scheduler/internal";
+import type { ChosenCase, G, Schedt, SharedChan, SharedWait } from "@gort/scheduler/internal";
 import { type RefSlot, Type, type TypedHeap } from "@gort/types";
 import { type PerType, perTypeOf, TypeRecords } from "@gort/types/internal";
-import { type ChanEnv, HeapChan } from "./chan.ts";
+import type { ChanEnv } from "./chan.ts";
 import { ElemType } from "./elem-type.ts";
-import { HCHAN, HCHAN_AT, unlink } from "./hchan.ts";
-import { INLINE_ELEM, SUDOG_AT, type Waiters } from "./sudog.ts";
+import { ended, enqueue, HCHAN, HCHAN_AT, unlink } from "./hchan.ts";
+import { HeapChan } from "./heap-chan.ts";
+import { GIVEN_UP, INLINE_ELEM, SUDOG_AT, type Waiter, type Waiters } from "./sudog.ts";
 
 /** Largest element, as in Go. */
 const MAX_ELEM = 65535;
@@ -95,6 +96,44 @@ export class HeapChans implements ChanEnv {
     }
     return new HeapChan<T>(this, elem, addr, true);
   }
+
+  // ---- for select
+
+  beginSelect(g: G, chans: readonly SharedChan[]): SharedWait {
+    return this.waiters.begin(g, this, chans);
+  }
+
+  addCase(w: SharedWait, c: SharedChan, index: number, sends: boolean, ready: unknown): void {
+    (c as HeapChan).addCase(w as Waiter, index, sends, ready);
+  }
+
+  enqueueCases(w: SharedWait): void {
+    const { u32 } = this.waiters;
+    for (let sg = (w as Waiter).head; sg !== 0; sg = u32[(sg + SUDOG_AT.waitlink) >>> 2] as Addr) {
+      enqueue(u32, u32[(sg + SUDOG_AT.queue) >>> 2], u32[(sg + SUDOG_AT.q) >>> 2], sg);
+    }
+  }
+
+  endSelect(wait: SharedWait): ChosenCase | null {
+    const { u32 } = this.waiters;
+    const w = wait as Waiter;
+    this.unqueue(w.head);
+    const sg = w.winner;
+    if (sg <= GIVEN_UP) {
+      this.waiters.end(w);
+      return null;
+    }
+    const c = u32[(sg + SUDOG_AT.queue) >>> 2];
+    const index = u32[(sg + SUDOG_AT.index) >>> 2];
+    const sends = u32[(sg + SUDOG_AT.q) >>> 2] === c + HCHAN_AT.sendq;
+    const chan = (w.hold as HeapChan[]).find((x) => x.order === c)!;
+    const v = sends ? chan.finishSend(w, sg) : chan.finishRecv(w, sg);
+    return sends
+      ? { index, sends, ok: v as boolean, value: undefined }
+      : { index, sends, ok: v !== ended, value: v };
+  }
+
+  // ---- the end of a wait
 
   unqueue(head: Addr): void {
     const { mem } = this.types.heap;

@@ -33,12 +33,8 @@ export const HCHAN = defineStruct("hchan", {
 });
 export const HCHAN_AT = HCHAN.offsets;
 
-/** Outcomes of a receive: no element is there, the channel is not closed. */
-export const EMPTY = 0;
-/** An element has landed. */
-export const RECEIVED = 1;
-/** The channel is closed and drained. */
-export const ENDED = 2;
+/** Stands for a received value when the channel is closed and drained. */
+export const ended = Symbol("gort.ended");
 
 /** Offset of the last sudog in a queue. */
 const LAST = 4;

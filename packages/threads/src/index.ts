@@ -6,7 +6,7 @@ export type { Procs, Threads } from "./runtime2.ts";
 export { attachThreads, createThreads } from "./threads.ts";
 
 // Channels in the heap
-export type { HeapChan } from "./chan.ts";
+export type { HeapChan } from "./heap-chan.ts";
 
 // Arguments of tasks
 export { clone, Cloned } from "./clone.ts";

@@ -2,8 +2,8 @@
 import type { Addr } from "@gort/memory";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "@gort/scheduler/testing";
 import { createBumpHeap, createTypes, type Type } from "@gort/types";
-import type { HeapChan } from "../src/chan.ts";
 import { HeapChans } from "../src/chans.ts";
+import type { HeapChan } from "../src/heap-chan.ts";
 import { Waiters } from "../src/sudog.ts";
 import { verifyChan } from "../src/testing.ts";
 

@@ -1,0 +1,142 @@
+/** Channels in the heap as programs see them. chan.ts has the essay. */
+
+import { PlainError } from "@gort/base";
+import type { Addr } from "@gort/memory";
+import type { NotAsync, Operation, RecvChan, RecvResult, SendChan, TryRecvResult } from "@gort/scheduler";
+import {
+  checkFunction,
+  checkResult,
+  inspectCustom,
+  isBody,
+  none,
+  usedAfterClose,
+} from "@gort/scheduler/internal";
+import type { Init, Type, Value } from "@gort/types";
+import type { PerType, Root } from "@gort/types/internal";
+import { type ChanEnv, HChanHandle } from "./chan.ts";
+import { armRange, armRecv, armRecv2, armSend } from "./chan-ops.ts";
+import type { ElemType } from "./elem-type.ts";
+import { HANDLE, HANDLE_CHAN, type HandleDescription } from "./handles.ts";
+import { ended, HCHAN_AT } from "./hchan.ts";
+
+const dispose: typeof Symbol.dispose =
+  Symbol.dispose ?? (Symbol.for("Symbol.dispose") as typeof Symbol.dispose);
+
+/**
+ * A channel of elements of type T in the heap, which goroutines of every thread can use. Several handles may belong to
+ * one channel.
+ */
+export class HeapChan<T extends Type = Type>
+  extends HChanHandle
+  implements SendChan<Init<T>>, RecvChan<Value<T>>
+{
+  private readonly roots: PerType["roots"];
+  private readonly root: Root;
+
+  /** A handle of the record at `addr`, with a new root. Use `HeapChans`. @internal */
+  constructor(env: ChanEnv, elem: ElemType, addr: Addr, escaped: boolean) {
+    super(env, elem, addr, escaped);
+    const { heap, roots } = env.types;
+    this.roots = roots;
+    this.root = roots.adopt(heap.newRef(addr));
+  }
+
+  send(value: Init<T>): Operation<void> {
+    return armSend(this, value);
+  }
+
+  trySend(value: Init<T>): boolean {
+    if (this.sched.closed) throw usedAfterClose("trySend");
+    return this.start(value, null, null);
+  }
+
+  recv(): Operation<Value<T> | undefined> {
+    return armRecv(this) as Operation<Value<T> | undefined>;
+  }
+
+  recv2(): Operation<RecvResult<Value<T>>> {
+    return armRecv2(this) as Operation<RecvResult<Value<T>>>;
+  }
+
+  tryRecv(): TryRecvResult<Value<T>> {
+    if (this.sched.closed) throw usedAfterClose("tryRecv");
+    const v = this.receive(null, null);
+    if (v === none || v === ended) return { value: undefined, ok: false, received: v === ended };
+    return { value: v as Value<T>, ok: true, received: true };
+  }
+
+  *forEach<R>(f: (value: Value<T>) => NotAsync<R>): Generator<undefined, void, unknown> {
+    checkFunction("forEach", f, "threads");
+    for (;;) {
+      let v = this.receive(null, null);
+      if (v === none) v = yield* armRange(this);
+      if (v === ended) return;
+      const r = f(v as Value<T>);
+      if (isBody(r)) yield* r as Generator<undefined>;
+      else if (typeof r === "object") checkResult("forEach", f, r, "threads");
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Value<T>, void, void> {
+    for (;;) {
+      const r = await this.recv2();
+      if (!r.ok) return;
+      yield r.value;
+    }
+  }
+
+  close(): void {
+    if (!this.closeNow()) throw new PlainError("close of closed channel", "ERR_GORT_CLOSE_OF_CLOSED_CHANNEL");
+  }
+
+  /** Address of the channel, by which other threads can find it. */
+  get $addr(): Addr {
+    if (!this.escaped) {
+      this.u32[(this.addr + HCHAN_AT.elemtype) >>> 2] = this.group.typeId(this.elem.type);
+      this.escaped = true;
+    }
+    return this.addr;
+  }
+
+  /** The type of its elements. */
+  get $type(): T {
+    return this.elem.type as T;
+  }
+
+  /** What of the handle goes to another thread: see handles.ts. */
+  [HANDLE](): HandleDescription {
+    const { type } = this.elem;
+    const addr = this.i === 0 ? (0 as Addr) : this.$addr;
+    return { kind: HANDLE_CHAN, name: `HeapChan<${type.name}>`, heap: this.group.types.heap, addr, type };
+  }
+
+  /**
+   * Gives up the root at once, instead of when V8 collects this object. Later use of this handle throws. Goroutines
+   * that wait through it, and other handles of the channel, are not affected.
+   */
+  release(): void {
+    if (this.i === 0) return;
+    // A goroutine of this thread that waits here keeps the handle, and so the root, until V8 collects the handle.
+    const waits = this.hasOwnWaiter();
+    this.i = 0;
+    if (!waits) this.roots.drop(this.root);
+  }
+
+  [dispose](): void {
+    this.release();
+  }
+
+  override toString(): string {
+    const name = `chan ${this.elem.type.name}`;
+    if (this.i === 0) return `${name} (released)`;
+    return `${name}(len ${this.length}, cap ${this.capacity}${this.closed ? ", closed" : ""})`;
+  }
+
+  toJSON(): { len: number; cap: number; closed: boolean } {
+    return { len: this.length, cap: this.capacity, closed: this.closed };
+  }
+
+  [inspectCustom](): string {
+    return this.toString();
+  }
+}
