@@ -30,8 +30,14 @@ export const LOCK_TIMEOUT_MS = 10_000;
 /** The longest sleep between two checks of the holder. A dead holder is noticed within this time. */
 const MAX_SLEEP_MS = 32;
 
-/** Whether this thread may sleep in Atomics.wait; false after the first refusal. */
-let maySleep = true;
+/**
+ * How long a thread only spins after the host has refused it Atomics.wait. A browser refuses it to its main thread for
+ * ever, and a refusal costs some microseconds. Other hosts may grant it later.
+ */
+const REFUSAL_MS = 1000;
+
+/** performance.now() until which this thread does not ask again. */
+let refusedUntil = 0;
 
 /** Takes the lock at addr (a multiple of 4). Throws a FatalError if the lock will never be free. */
 export function lock(mem: LockMemory, addr: number): void {
@@ -82,11 +88,12 @@ function lockSlow(mem: LockMemory, addr: number, lockWord: number): void {
       sleepMs = Math.min(2 * sleepMs, MAX_SLEEP_MS);
       nextLook = now + sleepMs;
     }
-    if (maySleep) {
+    // An unshared memory has no other thread that could wake this one, and Atomics.wait refuses it.
+    if (mem.shared && now >= refusedUntil) {
       try {
         Atomics.wait(mem.i32 as Int32Array<SharedArrayBuffer>, addr >>> 2, word | 1, sleepMs);
       } catch {
-        maySleep = false;
+        refusedUntil = now + REFUSAL_MS;
       }
     }
   }
@@ -108,7 +115,7 @@ function checkHolder(mem: LockMemory, addr: number, holder: number, waitedMs: nu
   }
 }
 
-/** Takes the lock if it is free. */
+/** Takes the lock if it is free. It does not wait, so the order of locks does not bind it. */
 export function tryLock(mem: LockMemory, addr: number): boolean {
   const { member } = mem;
   const borrows = member.lockWord === 0;

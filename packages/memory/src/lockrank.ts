@@ -13,6 +13,8 @@
  *     globalAlloc     the memory's cursors: sysReserve and persistentAlloc. Go: globalAlloc
  *     sysStats        the memory's counters: a thread takes no other lock under it
  *
+ * tryLock may take any lock, since it does not wait. The locks that the thread takes under it must come after it.
+ *
  * Without the option none of this runs: lock and unlock call the kernel directly. With the option each thread keeps a
  * list of the locks that it holds. It throws a FatalError, which names the locks, in four cases: a lock taken out of
  * order, a lock taken twice, a lock released without being held, and a lock held while the thread blocks.
@@ -30,6 +32,7 @@ export interface LockMemory {
   readonly kernel: Kernel;
   readonly u32: Uint32Array;
   readonly i32: Int32Array;
+  readonly shared: boolean;
   readonly member: Member;
   readonly lockOps: LockOps;
   readonly lockTimeoutMs: number;

@@ -12,7 +12,6 @@ import type { LockMemory } from "./lockrank.ts";
 /** The part of a LinearMemory that SysStats uses. */
 interface CounterMemory extends LockMemory {
   readonly f64: Float64Array;
-  readonly shared: boolean;
 }
 
 /** f64 indices of the counters that add up to sys. Allocations under a memory limit read them. */

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { createLinearMemory, isFatalError, Lock } from "../src/index.ts";
 import { CONTROL, CONTROL_BASE } from "../src/layout.ts";
 
@@ -38,6 +38,45 @@ describe("Lock", () => {
     mem.lockTimeoutMs = 20;
     mem.kernel.store(l.addr, other << 1);
     expect(() => l.lock()).toThrow(`not released by thread ${other} for 20 ms`);
+  });
+
+  describe("if the host refuses Atomics.wait", () => {
+    afterEach(() => vi.restoreAllMocks());
+
+    /** Waits for a lock that its holder gives back at the n-th reading of the clock. Returns the sleeps. */
+    function waits(shared: boolean, refuse: boolean, clock: { ms: number }, n = 3): number {
+      const mem = createLinearMemory({ maxMemory: 64 << 20, shared });
+      const l = new Lock(mem, mem.reserveControl(8));
+      mem.kernel.store(l.addr, mem.registerThread() << 1);
+      let readings = 0;
+      vi.spyOn(performance, "now").mockImplementation(() => {
+        if (++readings === n) mem.kernel.store(l.addr, 0);
+        return clock.ms;
+      });
+      const wait = vi.spyOn(Atomics, "wait").mockImplementation(() => {
+        if (refuse) throw new TypeError("Atomics.wait cannot be called in this context");
+        return "timed-out";
+      });
+      wait.mockClear();
+      l.lock();
+      return wait.mock.calls.length;
+    }
+
+    it("spins, and asks again after a second", () => {
+      const clock = { ms: performance.now() };
+      expect(waits(true, false, clock, 6)).toBe(5);
+      expect(waits(true, true, clock, 6)).toBe(1);
+      clock.ms += 999;
+      expect(waits(true, false, clock, 6)).toBe(0);
+      clock.ms += 1;
+      expect(waits(true, false, clock, 6)).toBe(5);
+    });
+
+    it("for an unshared memory, sleeps for the lock of a shared one all the same", () => {
+      const clock = { ms: performance.now() + 10_000 };
+      expect(waits(false, true, clock)).toBe(0);
+      expect(waits(true, false, clock)).toBeGreaterThan(0);
+    });
   });
 
   it("does not throw if the holder unlocks and leaves while the waiting thread checks it", () => {

@@ -57,6 +57,21 @@ describe("the order of locks", () => {
     expect(() => mem.willBlock("sleep")).toThrow("sleep while lock mcentral");
   });
 
+  it("does not bind tryLock, which waits for no lock, but binds the locks that are taken under it", () => {
+    const { mem, first, second } = setUp();
+    second.lock();
+    expect(first.tryLock()).toBe(true);
+    mem.persistentAlloc(8, 8, "gcSys"); // after both
+    second.unlock();
+    second.lock();
+    second.unlock();
+    first.unlock();
+    const stats = new Lock(mem, CONTROL_BASE + CONTROL.offsets.statsLock);
+    expect(stats.tryLock()).toBe(true);
+    expect(() => first.lock()).toThrow(/lock mcentral at 0x\w+ is taken while lock sysStats at/);
+    stats.unlock();
+  });
+
   it("is not checked without the option", () => {
     const mem = createLinearMemory({ maxMemory: 64 << 20 });
     const at = mem.reserveControl(16);
