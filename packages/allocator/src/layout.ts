@@ -396,9 +396,8 @@ export const MHEAP = defineStruct("mheap", {
   spanBitsFree: u32s(5),
   /** Stack spans of each order that have a free piece. */
   stackPool: u32s(4),
-  /** nextSpanForSweep's place in mcentral's lists, valid for the sweep of sweepCursorGen. */
+  /** nextSpanForSweep's place in mcentral's lists, and the sweep that it is of: see mcentral.ts. */
   sweepCursor: "u32",
-  sweepCursorGen: "u32",
   /** 1: an mcache without owner may have parked blocks (freed.ts). */
   orphans: "u32",
   /** 1: blocks have been freed by hand, so that mcaches may have accounts to settle (freed.ts). */
@@ -414,10 +413,10 @@ export const MHEAP = defineStruct("mheap", {
   memoryLimit: "f64",
   /**
    * Free bytes that the last scavenge could not release: refused, or claimed by another thread's page cache. Pages
-   * that have come back from a page cache since do not count. A hint, read without the lock.
+   * that have come back from a page cache since do not count. A hint: read without the lock, changed under it.
    */
   stuckBytes: "f64",
-  /** The scavenger's goals (0: never set) and its work since the last trace line. */
+  /** The scavenger's goals (0: never set), and its work since the last trace line. */
   gcPercentGoal: "f64",
   memoryLimitGoal: "f64",
   scavengedBackground: "f64",

@@ -393,10 +393,8 @@ export class Malloc {
       this.mem.kernel.zero(p, bytes);
       u32[at + (MSPAN_AT.needzero >>> 2)] = 0;
     }
-    // Black, like every object that is allocated while a collection marks.
-    if (u32[this.gcPhase] !== GC_OFF) {
-      u32[u32[at + (MSPAN_AT.gcmarkBits >>> 2)] >>> 2] = 1;
-    }
+    // Black, like every object that is allocated while a collection marks: atomically, once it is complete.
+    if (u32[this.gcPhase] !== GC_OFF) this.mem.kernel.store(u32[at + (MSPAN_AT.gcmarkBits >>> 2)], 1);
     this.addStat(MCACHE_AT.largeAlloc, bytes);
     this.addStat(MCACHE_AT.largeAllocCount, 1);
     cache.addHeapLive(bytes);

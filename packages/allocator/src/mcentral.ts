@@ -42,6 +42,13 @@ import {
 import type { MHeap } from "./mheap.ts";
 import { classToAllocNPages } from "./sizeclasses.generated.ts";
 
+/**
+ * MHEAP.sweepCursor is sweepgen << PLACE_BITS | 2 * class + (partial ? 1 : 0): the lists before this place are known to
+ * be empty in this sweep. Both are in one word, so that no thread takes the place of an earlier sweep for that of the
+ * running one.
+ */
+const PLACE_BITS = 9;
+
 /** Unswept spans that cacheSpan tries before it takes a new one from the heap: Go's spanBudget. */
 const SPAN_BUDGET = 100;
 
@@ -62,7 +69,6 @@ export class MCentral {
   private readonly base: number;
   private readonly sweepgenWord: number;
   private readonly cursorWord: number;
-  private readonly cursorGenWord: number;
   private readonly shared: number;
   /** Address of this thread's MCACHE.sweeping. */
   private sweeping = 0;
@@ -75,7 +81,6 @@ export class MCentral {
     this.base = heap.base + MHEAP_AT.central;
     heap.freeRetained = (npages) => this.freeRetained(npages);
     this.cursorWord = (heap.base + MHEAP_AT.sweepCursor) >>> 2;
-    this.cursorGenWord = (heap.base + MHEAP_AT.sweepCursorGen) >>> 2;
     this.sweepgenWord = (heap.gcControl + GCCONTROL_AT.sweepgen) >>> 2;
   }
 
@@ -428,24 +433,20 @@ export class MCentral {
    * Takes an unswept span of any class for the sweeper, off its list and marked as being swept; 0 if there is none.
    */
   nextSpanForSweep(): number {
-    const { u32, cursorWord, cursorGenWord } = this;
+    const { u32, cursorWord } = this;
     const sweepgen = u32[this.sweepgenWord];
-    if (u32[cursorGenWord] !== sweepgen) {
-      // In this order: a thread that sees the new generation must not see the old place.
-      u32[cursorWord] = 0;
-      u32[cursorGenWord] = sweepgen;
-    }
+    const sweep = sweepgen << PLACE_BITS;
     const unswept = 4 - ((sweepgen & 2) << 1);
-    // The cursor is 2 * class + (full first): lists before it are known to be empty in this sweep.
-    for (let i = u32[cursorWord]; i < 2 * NUM_SPAN_CLASSES; i++) {
+    const cursor = u32[cursorWord] ^ sweep;
+    for (let i = cursor >>> PLACE_BITS === 0 ? cursor : 0; i < 2 * NUM_SPAN_CLASSES; i++) {
       const central = this.base + (i >>> 1) * MCENTRAL.size;
       const list = central + ((i & 1) === 0 ? MCENTRAL_AT.full : MCENTRAL_AT.partial) + unswept;
       const s = this.takeFirstUnswept(list, central);
       if (s === 0) continue;
-      u32[cursorWord] = i;
+      u32[cursorWord] = sweep | i;
       return s;
     }
-    u32[cursorWord] = 2 * NUM_SPAN_CLASSES;
+    u32[cursorWord] = sweep | (2 * NUM_SPAN_CLASSES);
     return 0;
   }
 }

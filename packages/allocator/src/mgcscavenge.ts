@@ -177,7 +177,7 @@ export class Scavenger {
     }
     this.#addTime(MHEAP_AT.scavengeBackgroundNs, start);
     if (result.released > 0) {
-      this.#set(MHEAP_AT.scavengedBackground, this.#get(MHEAP_AT.scavengedBackground) + result.released);
+      this.#add(MHEAP_AT.scavengedBackground, result.released);
       if (n > 0) result.sleepMs = (Math.max(elapsed, 0.01) * (100 - SCAVENGE_PERCENT)) / SCAVENGE_PERCENT;
     }
     return result;
@@ -193,38 +193,44 @@ export class Scavenger {
     const over = overLimit ? this.mappedReady - this.memoryLimit + LIMIT_BATCH : 0;
     const beyond = this.heapRetained + grown - this.#goal(MHEAP_AT.gcPercentGoal);
     const bytes = Math.max(over, Math.min(grown, beyond));
-    if (bytes > 0) this.#countEager(this.#heap.scavenge(bytes));
+    if (bytes > 0) this.#add(MHEAP_AT.scavengedEager, this.#heap.scavenge(bytes));
     this.#addTime(MHEAP_AT.scavengeAssistNs, start);
   }
 
   #addTime(offset: number, startMs: number): void {
-    this.#set(offset, this.#get(offset) + (this.#clock() - startMs) * 1e6);
+    this.#add(offset, (this.#clock() - startMs) * 1e6);
   }
 
-  #countEager(n: number): void {
-    this.#set(MHEAP_AT.scavengedEager, this.#get(MHEAP_AT.scavengedEager) + n);
+  /** Adds to a sum of all threads. */
+  #add(offset: number, n: number): void {
+    const heap = this.#heap;
+    heap.lock();
+    this.#set(offset, this.#get(offset) + n);
+    heap.unlock();
   }
 
   /** Gives all free memory back. The result is its bytes. */
   releaseAll(): number {
     const n = this.#heap.scavenge(Number.POSITIVE_INFINITY);
-    this.#countEager(n);
+    this.#add(MHEAP_AT.scavengedEager, n);
     if (this.#heap.operation.pending) this.#heap.operation.report();
     return n;
   }
 
   /** Gives the line of GODEBUG=scavtrace=1, and starts a new count. */
   trace(forced: boolean): string {
+    const background = this.#get(MHEAP_AT.scavengedBackground);
+    const eager = this.#get(MHEAP_AT.scavengedEager);
     const line = formatScavTrace({
-      background: this.#get(MHEAP_AT.scavengedBackground),
-      eager: this.#get(MHEAP_AT.scavengedEager),
+      background,
+      eager,
       released: this.#heap.counter("heapReleased"),
       inUse: this.#heap.counter("heapInUse"),
       retained: this.heapRetained,
       forced,
     });
-    this.#set(MHEAP_AT.scavengedBackground, 0);
-    this.#set(MHEAP_AT.scavengedEager, 0);
+    this.#add(MHEAP_AT.scavengedBackground, -background);
+    this.#add(MHEAP_AT.scavengedEager, -eager);
     return line;
   }
 }

@@ -68,6 +68,17 @@ const MCACHE_ALIGN = 128;
 const SHORT_RUN = 16;
 const FEW_RETAINED = 64;
 
+// The pages that a span may be made of: free ones; also those by which the heap grows; also those of all page caches.
+const FREE_PAGES = 0;
+const MORE_PAGES = 1;
+const ALL_PAGES = 2;
+
+/**
+ * Times that an allocation takes everything back before it gives up. While it takes the retained spans of one class
+ * back, other threads may retain some of another: each try has to lose such a race.
+ */
+const LAST_TRIES = 3;
+
 export class MHeap {
   readonly mem: LinearMemory;
   readonly hooks: AllocatorHooks;
@@ -223,26 +234,16 @@ export class MHeap {
   private allocAny(plan: SpanPlan): number {
     const { npages } = plan;
     let s = plan.holdsObjects && npages <= PAGE_CACHE_MAX ? this.allocCached(plan) : 0;
-    if (s === 0) s = this.tryAlloc(plan, false);
+    if (s === 0) s = this.tryAlloc(plan, FREE_PAGES);
     if (s === 0 && this.freeRetained(npages <= SHORT_RUN ? FEW_RETAINED : Number.POSITIVE_INFINITY)) {
-      s = this.tryAlloc(plan, false);
+      s = this.tryAlloc(plan, FREE_PAGES);
     }
-    if (s === 0) s = this.allocGrowing(plan);
-    if (s === 0) {
-      // The heap can't grow: the only pages left are those that other threads have put aside.
+    if (s === 0) s = this.tryAlloc(plan, MORE_PAGES);
+    // The heap can't grow: the only pages left are those that other threads have put aside.
+    for (let tries = LAST_TRIES; s === 0 && tries > 0; tries--) {
       this.freeRetained(Number.POSITIVE_INFINITY);
-      this.unclaimAll();
-      s = this.allocGrowing(plan);
+      s = this.tryAlloc(plan, ALL_PAGES);
     }
-    return s;
-  }
-
-  private allocGrowing(plan: SpanPlan): number {
-    const before = this.mem.stats.heapSys;
-    const s = this.tryAlloc(plan, true);
-    // The bytes of a manual span have left heapSys by now: less than the true growth, for spans of a few pages.
-    const n = this.mem.stats.heapSys - before;
-    if (n > 0) this.operation.noteGrowth(n);
     return s;
   }
 
@@ -270,12 +271,12 @@ export class MHeap {
     return s;
   }
 
-  /** A span of pages from the page allocator, which grows if need be and allowed. 0 if something is lacking. */
-  private tryAlloc(plan: SpanPlan, mayGrow: boolean): number {
+  /** A span of pages from the page allocator. 0 if something is lacking. from: which pages it may take. */
+  private tryAlloc(plan: SpanPlan, from: number): number {
     const s = this.takeParts(plan);
     if (s === 0) return 0;
     this.lock();
-    const found = this.takePages(plan, mayGrow);
+    const found = this.takePages(plan, from);
     this.unlock();
     if (!found) {
       this.lacking = "pages";
@@ -309,16 +310,17 @@ export class MHeap {
   }
 
   /** Pages of the page allocator for the plan, counted. Under the heap lock. */
-  private takePages(plan: SpanPlan, mayGrow: boolean): boolean {
+  private takePages(plan: SpanPlan, from: number): boolean {
     const { u32, pages, zeroedBase } = this;
     const { npages } = plan;
+    if (from === ALL_PAGES) this.unclaimAll();
     let page = pages.alloc(npages);
     // A larger run may need the pages of the page cache.
     if (page === 0 && !this.pageCache.empty) {
       this.unclaim(this.pageCache.at);
       page = pages.alloc(npages);
     }
-    if (page === 0 && mayGrow && growHeap(this, npages)) page = pages.alloc(npages);
+    if (page === 0 && from >= MORE_PAGES && this.grow(npages)) page = pages.alloc(npages);
     if (page === 0) return false;
     const start = page * PAGE_SIZE;
     const end = start + npages * PAGE_SIZE;
@@ -334,6 +336,15 @@ export class MHeap {
     this.counters.spanTaken(plan, scavenged);
     this.log.pagesCounted(page);
     return true;
+  }
+
+  /** Grows until npages are free at the end. Also a growth that is not enough is noted. Under the heap lock. */
+  private grow(npages: number): boolean {
+    const before = this.mem.stats.heapSys;
+    const enough = growHeap(this, npages);
+    const n = this.mem.stats.heapSys - before;
+    if (n > 0) this.operation.noteGrowth(n);
+    return enough;
   }
 
   /** A zeroed block of span bits; 0 if there is none. */
@@ -403,11 +414,9 @@ export class MHeap {
     this.counters.unclaimed(scavenged);
   }
 
-  /** Takes the free pages back that the mcaches of all threads have claimed. */
+  /** Takes the free pages back that the mcaches of all threads have claimed. Under the heap lock. */
   private unclaimAll(): void {
-    this.lock();
     forEachMCache(this, (c) => this.unclaim((c + MCACHE_AT.pages) >>> 2), undefined);
-    this.unlock();
   }
 
   /** The page caches of all mcaches. For the walkers. */
@@ -477,8 +486,11 @@ export class MHeap {
     this.operation.mustBeIdle("scavenge");
     if (!this.mem.canRelease) return 0;
     this.freeRetained(Number.POSITIVE_INFINITY);
-    if (nbytes === Number.POSITIVE_INFINITY) this.unclaimAll();
-    else this.flushPages();
+    if (nbytes === Number.POSITIVE_INFINITY) {
+      this.lock();
+      this.unclaimAll();
+      this.unlock();
+    } else this.flushPages();
     return this.scavenger.release(nbytes);
   }
 }

@@ -86,9 +86,15 @@ export class PageScavenger {
     const over = this.counters.mappedReady - this.f64[this.memoryLimit];
     if (over <= 0) return;
     const free = this.counters.counter("heapFree");
-    const stuck = Math.min(this.f64[this.stuckBytes], free);
-    this.f64[this.stuckBytes] = stuck;
-    if (free - stuck >= Math.min(over, LIMIT_BATCH)) this.operation.noteOverLimit();
+    if (this.f64[this.stuckBytes] > free) this.limitStuck(free);
+    if (free - this.f64[this.stuckBytes] >= Math.min(over, LIMIT_BATCH)) this.operation.noteOverLimit();
+  }
+
+  /** No more than the free bytes are stuck. */
+  private limitStuck(free: number): void {
+    this.heap.lock();
+    this.f64[this.stuckBytes] = Math.max(0, Math.min(this.f64[this.stuckBytes], free));
+    this.heap.unlock();
   }
 
   /**

@@ -87,6 +87,27 @@ describe("pages that threads have put aside", () => {
     verifyHeap(a);
   });
 
+  it("are had also if the other threads take them back at once", () => {
+    const a = createAllocator({ maxMemory: 64 * MiB });
+    a.share();
+    const b = createAllocator({ memory: a.mem });
+    const blocks = fill(() => a.malloc(64 << 10)).objects;
+    for (const p of blocks.splice(-2)) a.free(p);
+    // Whenever a gives the heap lock back, b is there first and puts all free pages aside.
+    const { unlock } = a.heap;
+    const thief = b.heap as unknown as { refillPages(): boolean };
+    expect(thief.refillPages()).toBe(true);
+    let stolen = 0;
+    a.heap.unlock = () => {
+      unlock.call(a.heap);
+      if (b.heap.pageCache.empty && thief.refillPages()) stolen++;
+    };
+    for (let k = 0; k < 4; k++) expect(a.mallocgc(24 << 10, 0, false)).not.toBe(0);
+    expect(stolen).toBeGreaterThanOrEqual(4);
+    a.heap.unlock = unlock;
+    verifyHeap(a);
+  });
+
   it("are given back to the system with everything else, and no sooner", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
     if (!a.mem.canRelease) throw new Error("koffi is not installed: release cannot be tested");

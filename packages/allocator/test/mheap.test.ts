@@ -398,7 +398,7 @@ describe("what an operation reports when it has ended", () => {
     const told: [number, boolean][] = [];
     a.heap.operation.giveBack = (grown, overLimit) => void told.push([grown, overLimit]);
     a.allocManual(1);
-    expect(told).toEqual([[CHUNK - 8192, false]]); // a span's own bytes have left HeapSys
+    expect(told).toEqual([[CHUNK, false]]);
     a.allocManual(1);
     a.mallocNoscan(64);
     expect(told).toHaveLength(1);
@@ -407,6 +407,25 @@ describe("what an operation reports when it has ended", () => {
     a.hooks.deductSweepCredit = () => a.deferReport();
     a.mallocNoscan(128);
     expect([told.length, a.heap.operation.pending]).toEqual([2, false]);
+  });
+
+  it("is not the growth of another thread meanwhile", () => {
+    a.share();
+    const b = createAllocator({ memory: a.mem });
+    const told: number[] = [];
+    for (const t of [a, b]) t.heap.operation.giveBack = (grown) => void told.push(grown);
+    // Whenever a asks for the heap lock, b is faster and grows the heap.
+    const { lock } = a.heap;
+    let left = 6;
+    a.heap.lock = () => {
+      if (left-- > 0) b.mallocgc(2 * CHUNK, 0, false);
+      lock.call(a.heap);
+    };
+    a.mallocgc(3 * CHUNK, 0, false);
+    a.heap.lock = lock;
+    expect(told).toEqual([...told.slice(1).map(() => 2 * CHUNK), 3 * CHUNK]);
+    expect(told.length).toBeGreaterThan(2);
+    verifyHeap(a);
   });
 
   it("is what a hook deferred, once, and at the next one what is deferred meanwhile", () => {

@@ -54,3 +54,29 @@ it("the mark bits of a whole word of new objects are stored atomically, after th
   expect(stored).toEqual(Array.from({ length: 512 / 32 }, (_, i) => marks + 4 * i));
   mem.u32[(a.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_OFF;
 });
+
+it("the mark of a new large object is stored atomically, after the object was cleared and has its type", () => {
+  const { mem, watch } = watched();
+  const a = createAllocator({ memory: mem });
+  const typ = a.newType(8192, [1]);
+  a.mem.u32.fill(1, a.malloc(65536) >>> 2, 100);
+  a.mem.kernel.fill(a.malloc(65536), 1, 65536);
+  mem.u32[(a.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_OFF + 1;
+  const complete: boolean[] = [];
+  let marks = 0;
+  watch((addr, value) => {
+    if (value !== 1) return;
+    for (let n = 0; n < a.nspans; n++) {
+      const s = a.spanAt(n);
+      if (mem.u32[(s + MSPAN_AT.gcmarkBits) >>> 2] !== addr) continue;
+      marks = addr;
+      const start = mem.u32[(s + MSPAN_AT.startAddr) >>> 2] >>> 2;
+      complete.push(mem.u32[(s + MSPAN_AT.largeType) >>> 2] === typ);
+      complete.push(mem.u32.subarray(start, start + 65536 / 4).every((w) => w === 0));
+    }
+  });
+  const p = a.mallocgc(65536, typ, true);
+  expect(marks).toBe(mem.u32[(a.spanOf(p) + MSPAN_AT.gcmarkBits) >>> 2]);
+  expect(complete).toEqual([true, true]);
+  mem.u32[(a.gcControl + GCCONTROL_AT.gcPhase) >>> 2] = GC_OFF;
+});

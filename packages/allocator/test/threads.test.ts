@@ -3,7 +3,7 @@ import { type Addr, attachLinearMemory, createLinearMemory } from "@gort/memory"
 import { ROOT_ALLOCATOR } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
 import { type Allocator, type AllocatorOptions, createAllocator, newHeapStats } from "../src/index.ts";
-import { MHEAP_AT } from "../src/layout.ts";
+import { MHEAP_AT, PAGE_SIZE, SPECIAL_CLEANUP } from "../src/layout.ts";
 import { verifyHeap } from "../src/testing.ts";
 
 const NMAILBOXES = 64;
@@ -99,6 +99,61 @@ describe("several threads", () => {
       expect(mcaches, `memory ${k}`).toEqual([mem.u32[(heap + MHEAP_AT.mcaches) >>> 2]]);
       expect(mem.u32[(heap + MHEAP_AT.nmcaches) >>> 2]).toBe(1);
     }
+  });
+
+  it("list the specials of a span while others add and remove some", { timeout: 60_000 }, async () => {
+    const { a } = setUp({ staticLockRanking: true });
+    const all = Array.from({ length: 120 }, () => a.mallocNoscan(64));
+    for (const p of all) a.addSpecial(p, SPECIAL_CLEANUP, 1 << 30);
+    const threads = 2;
+    const gate = a.mem.reserveControl(64);
+    const ends = Array.from({ length: threads }, (_, id) => {
+      const objects = all.filter((_, k) => k % threads === id);
+      const worker = new Worker(new URL("workers/specials.mjs", import.meta.url), {
+        workerData: { memory: a.mem.memory, all, objects, gate, threads, rounds: 150_000 },
+        execArgv: [],
+      });
+      return new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+    });
+    expect(await Promise.all(ends)).toEqual(["done", "done"]);
+    const offsets: number[] = [];
+    a.specialOffsets(a.spanOf(all[0]), SPECIAL_CLEANUP, offsets);
+    expect(offsets).toEqual(all.map((p) => p - all[0]));
+    verifyHeap(a);
+  });
+
+  describe("share the figures of the scavenger:", () => {
+    async function run(a: Allocator, roles: string[], rounds: number): Promise<void> {
+      const gate = a.mem.reserveControl(64);
+      const ends = roles.map((role) => {
+        const worker = new Worker(new URL("workers/scavenge.mjs", import.meta.url), {
+          workerData: { memory: a.mem.memory, gate, threads: roles.length, rounds, role },
+          execArgv: [],
+        });
+        return new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+      });
+      await Promise.all(ends);
+    }
+
+    it("no thread's time is lost", { timeout: 60_000 }, async () => {
+      const { a } = setUp();
+      await run(a, ["time", "time", "time"], 200_000);
+      expect(a.scavenger.backgroundNs).toBe(3 * 200_000 * 1e6);
+    });
+
+    it("pages that come back from a page cache do not stay stuck", { timeout: 60_000 }, async () => {
+      const { a } = setUp();
+      const rounds = 400_000;
+      a.free(a.malloc(8 << 20));
+      a.flushAll();
+      const free = a.heap.counter("heapFree");
+      // All of the free pages are stuck, and the limit is exceeded: each check of the limit looks at both figures.
+      const stuck = (a.mheap + MHEAP_AT.stuckBytes) >>> 3;
+      a.mem.f64[stuck] = free + rounds * PAGE_SIZE;
+      a.scavenger.memoryLimit = 1;
+      await run(a, ["limit", "unclaim"], rounds);
+      expect(a.mem.f64[stuck]).toBe(0);
+    });
   });
 
   it("get over one that dies: its mcache is recovered, what it had in use stays in use", {
