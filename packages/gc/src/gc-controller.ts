@@ -5,7 +5,6 @@
  */
 import type { HeapStats } from "@gort/allocator";
 import { newHeapStats } from "@gort/allocator/internal";
-import type { PacerState } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
 import type { GCHeap } from "./heap.ts";
 import {
@@ -19,6 +18,7 @@ import {
   trigger as triggerOf,
 } from "./mgcpacer.ts";
 import type { Sweeper } from "./mgcsweep.ts";
+import type { PacerState } from "./state-views.ts";
 
 /** The figures of the running cycle. */
 export interface Cycle {
@@ -48,20 +48,22 @@ export class GCController {
   /** This thread's scratch record for the allocator's statistics. */
   readonly #scratch: HeapStats = newHeapStats();
 
+  /** @param gcPercent, memoryLimit the settings; without them, those of the collector that another thread has made */
   constructor(
     heap: GCHeap,
     record: GCRecord,
     sweeper: Sweeper,
     state: PacerState,
-    gcPercent: number,
-    memoryLimit: number | bigint,
+    gcPercent?: number,
+    memoryLimit?: number | bigint,
   ) {
     this.#heap = heap;
     this.#record = record;
     this.#sweeper = sweeper;
     this.#state = state;
     this.#consMark = new ConsMark(state.consMark);
-    state.gcPercent = checkPercent(gcPercent);
+    if (gcPercent !== undefined) state.gcPercent = checkPercent(gcPercent);
+    if (memoryLimit === undefined) return;
     state.memoryLimit = checkLimit(memoryLimit);
     heap.limitMemory(state.limitBytes);
   }

@@ -1,40 +1,72 @@
 /**
  * The steps of a cycle, which mgc.ts numbers, and the parts of the collector that they drive. The callers are the
  * entries of the collector: they refuse calls from within, and end the collector if a step throws.
+ *
+ * ## Several threads
+ * This is the driver's part; gc-client.ts is that of the other threads.
+ *
+ * 1. *Stop "GC mark".* Each thread has emptied its mcache before it stopped (`prepareStop`). The driver resets marking
+ *    and turns the barrier on. Then each other thread runs GC_SCAN_STACKS.
+ * 2. *Mark.* All threads mark in slices. The driver tries to end the cycle when no thread seems to have work.
+ * 3. *Stop "GC mark termination".* The driver takes over what the stopped threads have in their hands, and marks for
+ *    the time of a slice. If work is left then, the world starts again, and marking goes on. A barrier can leave an
+ *    object of any size behind, so a stop may find any amount of work. Each try marks more, so the tries end.
+ * 4. *Sweep*, by all threads.
+ *
+ * A collection that the driver's program asks for (`collect`) does not stop the other threads while it marks: the
+ * driver marks all the time until it is done.
  */
 import { throwFatal } from "@gort/base";
 import type { Clock } from "./clock.ts";
 import type { GCController } from "./gc-controller.ts";
 import type { CycleReports } from "./gc-report.ts";
-import type { CycleState, SweepState } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
+import { clearRanges, forEachThread, notifyWaiting } from "./gc-threads.ts";
 import type { Godebug } from "./godebug.ts";
 import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, type GCHeap } from "./heap.ts";
 import type { Roots } from "./mark-roots.ts";
 import { DRAIN_BYTES, type MarkSlices, SLICE_NS } from "./mark-slices.ts";
 import { checkMarks } from "./mcheckmark.ts";
+import type { Finalizers } from "./mfinal.ts";
 import type { Marker } from "./mgcmark.ts";
 import type { Sweeper } from "./mgcsweep.ts";
 import type { SafepointWatch } from "./safepoint-watch.ts";
-import type { CollectorEvents, World } from "./world.ts";
+import type { CycleState, SweepState } from "./state-views.ts";
+import { sweepSlice } from "./sweep-slice.ts";
+import type { ThreadTimes } from "./thread-times.ts";
+import type { CollectorEvents, World, WorldThreads } from "./world.ts";
 
-/** Spans swept in the background between two readings of the clock. */
-const SWEEP_BATCH = 256;
+/** Commands of the driver to the other threads of a stopped world: argument of Collector.command. */
+export const GC_SCAN_STACKS = 1;
+export const GC_LIST_STACKS = 2;
 
 /** The collector's stops of the world. */
 export class Stops {
   readonly #world: World;
   readonly #state: { stopped: boolean };
+  /** The mark threads, which are no threads of the world. */
+  readonly #helpers: Pausable | null;
   /** This thread's: the error with which the world has refused a stop. */
   #refusal: unknown = null;
 
-  constructor(world: World, state: { stopped: boolean }) {
+  constructor(world: World, state: { stopped: boolean }, helpers: Pausable | null = null) {
     this.#world = world;
     this.#state = state;
+    this.#helpers = helpers;
   }
 
   gomaxprocs(): number {
     return this.#world.gomaxprocs();
+  }
+
+  /** The other threads; undefined: there are none. */
+  get threads(): WorldThreads | undefined {
+    return this.#world.threads;
+  }
+
+  /** Whether another thread wants something of this one. */
+  get pending(): boolean {
+    return this.#world.threads?.pending === true;
   }
 
   /** Stops the world. If another caller has it stopped already, the world throws: then nothing has happened. */
@@ -46,11 +78,23 @@ export class Stops {
       throw err;
     }
     this.#state.stopped = true;
+    this.pauseHelpers();
   }
 
   start(): void {
+    this.resumeHelpers();
     this.#state.stopped = false;
     this.#world.startTheWorld();
+  }
+
+  /** Mark threads do not mark from here on. */
+  pauseHelpers(): void {
+    this.#helpers?.pause();
+  }
+
+  /** Mark threads may mark, though the world may be stopped. */
+  resumeHelpers(): void {
+    this.#helpers?.resume();
   }
 
   /** Starts the world if the collector has it stopped. */
@@ -66,8 +110,30 @@ export class Stops {
   }
 }
 
+/** Threads that the collector itself stops. */
+interface Pausable {
+  pause(): void;
+  resume(): void;
+}
+
 /** What a step did. */
 export type CycleStep = "start" | "mark" | "terminate" | "sweep" | "idle";
+
+/** What a thread does for the cycle at the entries of its collector. */
+export interface CycleWork {
+  /** Runs a cycle that begins now, and its sweep if asked for. */
+  collect(forced: boolean, sweep: boolean): void;
+  /** Begins a cycle. */
+  begin(forced: boolean, stw: boolean): void;
+  /** Marks the running cycle to its end. */
+  finishMarking(): void;
+  /** Does the work of a safepoint. */
+  slice(): void;
+  /** Does a slice in idle time. */
+  idle(): void;
+  /** Does one bounded step. */
+  step(budget: number): CycleStep;
+}
 
 /** The parts that a cycle drives. */
 export interface CycleParts {
@@ -86,6 +152,8 @@ export interface CycleParts {
   readonly godebug: Godebug;
   readonly cycle: CycleState;
   readonly sweep: SweepState;
+  readonly finalizers: Finalizers;
+  readonly threadTimes: ThreadTimes;
   /** nanotime when the collector was made, on this thread's clock. */
   readonly startNs: number;
   /** Passes on the notes of sweeps. */
@@ -94,7 +162,7 @@ export interface CycleParts {
   commit(): void;
 }
 
-export class CycleRunner {
+export class CycleRunner implements CycleWork {
   readonly #heap: GCHeap;
   readonly #marker: Marker;
   readonly #roots: Roots;
@@ -110,6 +178,8 @@ export class CycleRunner {
   readonly #godebug: Godebug;
   readonly #cycle: CycleState;
   readonly #sweep: SweepState;
+  readonly #finalizers: Finalizers;
+  readonly #threadTimes: ThreadTimes;
   readonly #startNs: number;
   readonly #tell: () => void;
   readonly #commit: () => void;
@@ -130,14 +200,24 @@ export class CycleRunner {
     this.#godebug = parts.godebug;
     this.#cycle = parts.cycle;
     this.#sweep = parts.sweep;
+    this.#finalizers = parts.finalizers;
+    this.#threadTimes = parts.threadTimes;
     this.#startNs = parts.startNs;
     this.#tell = parts.tell;
     this.#commit = parts.commit;
   }
 
-  /** Runs a cycle in one stop, and its sweep if asked for. */
+  /** Runs a cycle, and its sweep if asked for. If this is the only thread, all of it is one stop. */
   collect(forced: boolean, sweep: boolean): void {
-    this.begin(forced, true);
+    this.begin(forced, this.#stops.threads === undefined);
+    this.finishMarking();
+    if (sweep) this.#sweeper.sweepAll();
+    this.#tell();
+  }
+
+  /** The same in one stop, whatever the number of threads. */
+  #collectStopped(sweep: boolean): void {
+    this.begin(false, true);
     this.finishMarking();
     if (sweep) this.#sweeper.sweepAll();
     this.#tell();
@@ -152,7 +232,7 @@ export class CycleRunner {
     this.#tell();
     this.#stops.stop("GC mark");
     const stopped = this.#clock.nanotime();
-    this.#heap.allocator.flushAll();
+    this.#flush();
     const n = this.#record.numGC + 1;
     const cycle = this.#cycle;
     cycle.requested = false;
@@ -168,18 +248,52 @@ export class CycleRunner {
     });
     marker.invalidptr = this.#godebug.invalidptr !== 0;
     marker.reset();
+    this.#threadTimes.reset();
     heap.phase = GC_MARK;
     // Every slow allocation may have to assist, so each one calls the hook.
     heap.trigger = 0;
     this.#work.begin();
+    if (this.#stops.threads !== undefined) this.#dropOrphans();
     this.#roots.begin(marker);
+    this.#command(GC_SCAN_STACKS);
     this.#events.gcStart(n, forced);
     const now = this.#clock.nanotime();
     cycle.markStart = now;
     cycle.sweepTermNs = now - start;
     cycle.pauseNs = now - stopped;
-    if (!stw) this.#stops.start();
+    if (stw) this.#stops.resumeHelpers();
+    else this.#start();
     this.#reports.start(cycle, this.#controller);
+  }
+
+  /** Starts the world. Threads that wait for the cycle can help. */
+  #start(): void {
+    this.#stops.start();
+    this.#notifyWaiting();
+  }
+
+  #notifyWaiting(): void {
+    const { threads } = this.#stops;
+    if (threads !== undefined) notifyWaiting(this.#heap.mem, threads);
+  }
+
+  /** Empties this thread's mcache. The other threads have done so before they stopped. */
+  #flush(): void {
+    const { allocator } = this.#heap;
+    allocator.flushAll();
+    if (this.#stops.threads !== undefined && !allocator.allFlushed)
+      throwFatal("gc: a thread has stopped with spans in hand");
+  }
+
+  /** Runs a command on every other thread. An error in it ends the collector here as well. */
+  #command(command: number): void {
+    this.#stops.threads?.command(command, 0);
+    if (this.#cycle.dead) throwFatal("gc: another thread could not scan its stacks");
+  }
+
+  #dropOrphans(): void {
+    this.#finalizers.dropOrphans();
+    this.#sweeper.dropOrphans();
   }
 
   /** Does the work of a safepoint. */
@@ -187,10 +301,10 @@ export class CycleRunner {
     if (this.#cycle.marking) this.background(false);
     // The sweep of the last cycle comes first, in slices. With gcstoptheworld one stop does it all.
     else if (this.#cycle.requested && this.#godebug.gcstoptheworld !== 0)
-      this.collect(false, this.#godebug.gcstoptheworld > 1);
+      this.#collectStopped(this.#godebug.gcstoptheworld > 1);
     else if (!this.#sweeper.done) this.backgroundSweep();
     else if (this.#cycle.requested) {
-      this.begin(false, false);
+      this.begin(this.#cycle.askedForced, false);
       // Marks a small heap before the program goes on. Then the program allocates nothing black, and no write has to
       // shade.
       this.background(false);
@@ -203,11 +317,10 @@ export class CycleRunner {
         this.#work.markStep(budget);
         return "mark";
       }
-      this.#terminate();
-      return "terminate";
+      return this.#terminate() ? "terminate" : "mark";
     }
     if (this.#cycle.requested) {
-      this.begin(false, false);
+      this.begin(this.#cycle.askedForced, false);
       return "start";
     }
     return this.#sweeper.sweepOne() >= 0 ? "sweep" : "idle";
@@ -218,39 +331,72 @@ export class CycleRunner {
     if (this.#work.slice(this.#cycle, idle)) this.#terminate();
   }
 
-  /**
-   * Sweeps for the time of a slice. To sweep the whole heap takes a hundredth of the time of marking it, so no share
-   * limits the sweep.
-   */
   backgroundSweep(): void {
-    const from = this.#clock.nanotime();
-    do {
-      for (let i = 0; i < SWEEP_BATCH; i++) if (this.#sweeper.sweepOne() < 0) return;
-    } while (this.#clock.nanotime() - from < SLICE_NS);
+    sweepSlice(this.#sweeper, this.#clock, () => this.#stops.pending);
+  }
+
+  /** Does a slice in idle time. With other threads, the driver also begins a cycle then: they may be waiting for it. */
+  idle(): void {
+    if (this.#cycle.marking) this.background(true);
+    else if (!this.#sweeper.done) this.backgroundSweep();
+    else if (this.#stops.threads !== undefined && this.#cycle.requested) this.slice();
   }
 
   /** Marks to the end and terminates. The caller is at a safepoint. */
   finishMarking(): void {
-    this.#work.finish(this.#cycle);
-    this.#terminate();
+    const cycle = this.#cycle;
+    const { threads } = this.#stops;
+    if (threads === undefined || cycle.stw) {
+      this.#work.finish(cycle);
+      this.#terminate();
+      return;
+    }
+    do {
+      while (!this.#work.help(cycle)) if (threads.pending) threads.poll();
+    } while (!this.#terminate());
   }
 
-  /** Step 4: ends marking, at a safepoint, and begins the sweep. */
-  #terminate(): void {
+  /**
+   * Marks what is left when the world is stopped. False: that is more than a little, so marking has to go on while the
+   * program runs.
+   */
+  #markStopped(stopped: number): boolean {
+    const marker = this.#marker;
+    if (marker.shared) marker.others.adopt();
+    // A lost thread may have had roots in hand. The objects that it had in hand are scanned below.
+    const { lost } = marker;
+    if (lost) this.#roots.restart();
+    const patient = this.#stops.threads === undefined || this.#cycle.stw || lost;
+    // Marks the objects that the barrier shaded since the last step.
+    while (!this.#work.markStep(DRAIN_BYTES)) {
+      if (!patient && this.#clock.nanotime() - stopped > SLICE_NS) return false;
+    }
+    if (marker.overflow) marker.markOverflow();
+    if (!this.#work.done) throwFatal("gc: marking ended with grey objects");
+    return true;
+  }
+
+  /**
+   * Step 4: ends marking, at a safepoint, and begins the sweep. False: too much work was left, and the cycle goes on
+   * marking.
+   */
+  #terminate(): boolean {
     const heap = this.#heap;
     const marker = this.#marker;
     const roots = this.#roots;
     const cycle = this.#cycle;
     const stop = this.#clock.nanotime();
-    if (!cycle.stw) this.#stops.stop("GC mark termination");
+    if (cycle.stw) this.#stops.pauseHelpers();
+    else this.#stops.stop("GC mark termination");
     const stopped = this.#clock.nanotime();
-    // Marks the objects that the barrier shaded since the last step.
-    while (!this.#work.markStep(DRAIN_BYTES));
-    if (marker.overflow) marker.markOverflow();
-    if (!this.#work.done) throwFatal("gc: marking ended with grey objects");
+    if (!this.#markStopped(stopped)) {
+      cycle.pauseNs += this.#clock.nanotime() - stopped;
+      this.#start();
+      return false;
+    }
     heap.phase = GC_MARK_TERMINATION;
-    this.#heap.allocator.flushAll();
-    if (this.#godebug.gccheckmark !== 0) checkMarks(heap, roots);
+    this.#flush();
+    if (this.#godebug.gccheckmark !== 0) this.#check();
     heap.phase = GC_OFF;
     marker.releaseWorkbufs();
 
@@ -260,6 +406,7 @@ export class CycleRunner {
     heap.heapLive = heap.heapMarked;
     this.#sweeper.start(this.#record.numGC + 1, this.#godebug.clobberfree !== 0);
     this.#record.setScan(marker.heapScanWork, roots.stackScan, roots.globalsBytes);
+    this.#threadTimes.addTo(cycle);
     const scanWork = marker.heapScanWork + roots.stackScan + roots.globalsScan;
     const consMark = this.#controller.consMark;
     this.#controller.endCycle(cycle, heapEnd, scanWork, stop - cycle.markStart);
@@ -287,8 +434,17 @@ export class CycleRunner {
       availableCpuNs: (end - this.#startNs) * cycle.procs,
     });
     this.#controller.noteEnd(end, pauseNs + cycle.assistNs + dedicatedNs);
-    this.#stops.start();
+    this.#start();
     this.#sweep.startLive = heap.heapLive;
     this.#reports.end(cycle, { n, stop, end, heapEnd, consMark });
+    return true;
+  }
+
+  /** gccheckmark: compares the marks with those of a second, naive marking. */
+  #check(): void {
+    const { mem } = this.#heap;
+    this.#command(GC_LIST_STACKS);
+    checkMarks(this.#heap, this.#roots);
+    forEachThread(mem, (t) => clearRanges(mem, t));
   }
 }

@@ -4,8 +4,8 @@
  *
  * ## Who may touch what
  * The thread that runs the cycle writes them. Two parts have other writers. The facade writes the histograms of stops
- * and `cpu`, as it stops the world and knows the host's idle time. The finalizer queue writes the counts of finalizers.
- * Every thread may read.
+ * and `cpu`, as it stops the world and knows the host's idle time. Any thread adds to the counts of finalizers,
+ * atomically. Every thread may read.
  *
  * The figures of a cycle's end (number, pause, when it ended, CPU time) belong together. They are written between two
  * increments of `seq`. A reader copies them if `seq` is even and is the same before and after; otherwise it tries again
@@ -58,10 +58,11 @@ export const GCSTATS = defineStruct("gcStats", {
   heapScan: "f64",
   stackScan: "f64",
   globalsScan: "f64",
-  finalizersQueued: "f64",
-  finalizersExecuted: "f64",
-  cleanupsQueued: "f64",
-  cleanupsExecuted: "f64",
+  /** 64-bit integers. */
+  finalizersQueued: f64s(1),
+  finalizersExecuted: f64s(1),
+  cleanupsQueued: f64s(1),
+  cleanupsExecuted: f64s(1),
   /** Durations of stops of the world: until it was stopped, and in all; for collections and for other reasons. */
   stoppingGC: f64s(TIME_HISTOGRAM_BUCKETS),
   stoppingOther: f64s(TIME_HISTOGRAM_BUCKETS),
@@ -268,11 +269,12 @@ export class GCRecord {
 
   /** Number of functions queued or run since the start. */
   finalizations(name: FinalizerCount): number {
-    return this.#f(GCSTATS_AT[name]);
+    return Number(this.#bi64[(this.base + GCSTATS_AT[name]) >>> 3]);
   }
 
+  /** Any thread may count. */
   countFinalization(name: FinalizerCount): void {
-    this.#add(GCSTATS_AT[name], 1);
+    Atomics.add(this.#bi64, (this.base + GCSTATS_AT[name]) >>> 3, 1n);
   }
 
   /** The program is over its limit, but the limiter puts the collection off. */

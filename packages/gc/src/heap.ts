@@ -155,6 +155,15 @@ export class GCHeap {
 
   // The control block. The allocator and the write barrier read gcPhase and writeBarrierEnabled at every step.
 
+  /** Word index of MHEAP.shared, for hot paths. */
+  get sharedWord(): number {
+    return (this.allocator.mheap + MHEAP_AT.shared) >>> 2;
+  }
+  /** Whether several threads may use the heap: then their collectors work at the same time. Once true, it stays so. */
+  get shared(): boolean {
+    return this.#u32[this.sharedWord] !== 0;
+  }
+
   get heapLive(): number {
     return this.#u32[(this.control + GCCONTROL_AT.heapLive) >>> 2];
   }

@@ -1,7 +1,8 @@
 // The collector
 
-export { Collector, createCollector } from "./mgc.ts";
-export type { CollectorEvents, CollectorOptions, World } from "./world.ts";
+export { attachCollector, Collector, createCollector } from "./mgc.ts";
+export type { CollectorThreads } from "./collector-threads.ts";
+export type { CollectorEvents, CollectorOptions, World, WorldThreads } from "./world.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export { type GCStats, newGCStats } from "./gc-stats.ts";
 

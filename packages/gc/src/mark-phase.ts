@@ -34,7 +34,9 @@
 import type { Allocator } from "@gort/allocator";
 import { throwFatal } from "@gort/base";
 import { GCHeap } from "./heap.ts";
+import type { MarkerKind } from "./mark-drainer.ts";
 import { MarkParallelJS } from "./mark-parallel.ts";
+import { MarkShare } from "./mark-share.ts";
 import {
   GCWORK_AT,
   MARK_AT,
@@ -48,14 +50,11 @@ import {
 } from "./mark-state.ts";
 import type { MarkTwin } from "./mark-twin.ts";
 import { markWasm } from "./mark-wasm.ts";
-import type { Marker, MarkerKind } from "./mgcmark.ts";
+import type { Marker } from "./mgcmark.ts";
 import { WorkBufs } from "./mgcwork.ts";
 
 /** Bytes scanned between two checks for waiting threads: about 40 microseconds of work. */
 const STEP_BYTES = 64 << 10;
-
-/** Most pages taken from another thread's ring at a time; half of its pages, if that is less. */
-const STEAL_MAX = 64;
 
 /** Readings of the gate before a waiting thread sleeps: some microseconds, less than a wake-up takes. */
 const SPINS = 300;
@@ -85,6 +84,7 @@ class PhaseThread {
   readonly state: MarkState;
   readonly #bufs: WorkBufs;
   readonly work: number;
+  readonly #share: MarkShare;
   readonly #kind: MarkerKind;
   readonly #u32: Uint32Array;
   readonly #gate: number;
@@ -103,6 +103,7 @@ class PhaseThread {
     this.state = state;
     this.#bufs = bufs;
     this.work = work;
+    this.#share = new MarkShare(state, bufs, work);
     this.#kind = kind;
     this.#onFallback = onFallback;
     this.#u32 = state.mem.u32;
@@ -147,42 +148,9 @@ class PhaseThread {
     return new MarkParallelJS(this.state, this.#bufs, this.work);
   }
 
-  /** Pages in the ring of another thread. */
-  #waiting(w: number): number {
-    const { kernel } = this.state.mem;
-    return (kernel.load(w + GCWORK_AT.qtail) - kernel.load(w + GCWORK_AT.qhead)) | 0;
-  }
-
   /** Moves pages from another thread's ring into its own. */
   steal(): boolean {
-    const { kernel } = this.state.mem;
-    const u32 = this.#u32;
-    const mask = this.state.ringMask;
-    for (let w = this.state.get(MARK_AT.workers); w !== 0; w = u32[(w + GCWORK_AT.next) >>> 2]) {
-      if (w === this.work) continue;
-      const head = kernel.load(w + GCWORK_AT.qhead);
-      const n = Math.min(STEAL_MAX, ((kernel.load(w + GCWORK_AT.qtail) - head + 1) | 0) >> 1);
-      if (n <= 0) continue;
-      const theirs = u32[(w + GCWORK_AT.ring) >>> 2] >>> 2;
-      const mine = u32[(this.work + GCWORK_AT.ring) >>> 2] >>> 2;
-      const tail = u32[(this.work + GCWORK_AT.qtail) >>> 2];
-      for (let i = 0; i < n; i++) u32[mine + ((tail + i) & mask)] = u32[theirs + ((head + i) & mask)];
-      // No other thread sees the copies yet: if a thief was faster they are overwritten.
-      if (kernel.cas(w + GCWORK_AT.qhead, head, head + n) !== head) continue;
-      kernel.store(this.work + GCWORK_AT.qtail, tail + n);
-      return true;
-    }
-    return false;
-  }
-
-  /** Whether there seems to be work to take. */
-  #workInSight(): boolean {
-    if (!this.#bufs.noneFull) return true;
-    const u32 = this.#u32;
-    for (let w = this.state.get(MARK_AT.workers); w !== 0; w = u32[(w + GCWORK_AT.next) >>> 2]) {
-      if (w !== this.work && this.#waiting(w) > 0) return true;
-    }
-    return false;
+    return this.#share.steal();
   }
 
   #nap(gate: number): void {
@@ -207,7 +175,7 @@ class PhaseThread {
         } else if (this.pass(gate, gate + ONE_WAIT)) era = eraOf(gate);
         continue;
       }
-      const work = this.#workInSight();
+      const work = this.#share.inSight;
       if (work || spin >= SPINS + naps) {
         if (!this.pass(gate, gate - ONE_WAIT)) continue;
         return work ? "work" : "timeout";

@@ -81,6 +81,13 @@ const MARK = defineStruct("mark", {
   nworkers: "u32",
   /** The parallel phase: see mark-phase.ts. Changed by CAS. */
   gate: "u32",
+  /** Threads that wait for work of a concurrent cycle, and mark threads (mark-worker.ts). Added to atomically. */
+  hungry: "u32",
+  helpers: "u32",
+  /** 1: mark threads have to stop. The driver writes it. */
+  pause: "u32",
+  /** Grows when mark threads may have something to do: they sleep on it. */
+  wakeups: "u32",
   /** heapLive when the cycle began. Bytes allocated since are black without having been marked. */
   liveAtStart: "u32",
 });
@@ -90,6 +97,8 @@ export const MARK_AT = MARK.offsets;
 const GCWORK = defineStruct("gcWork", {
   next: "u32",
   id: "u32",
+  /** Its thread's number (LinearMemory.thread). */
+  thread: "u32",
   /** One of WORK_*: what its thread does. */
   status: "u32",
   /** The phase that its thread joined last. */
@@ -143,6 +152,8 @@ export const WORK_RUNNING = 3;
 export const WORK_LOST = 4;
 /** A helper has it, and is about to join a phase. */
 export const WORK_JOINING = 5;
+/** A collector has it, and its thread is in a slice of marking. */
+export const WORK_ACTIVE = 6;
 
 /** Offsets in a row of the class table; the fields are those of ClassTables. */
 export const CLASS_ROW_SHIFT = 4;
@@ -214,6 +225,18 @@ export class MarkState {
     this.mem.u32[(this.mark + offset) >>> 2] = value;
   }
 
+  /** Wakes the mark threads that sleep. */
+  wake(): void {
+    const at = this.mark + MARK_AT.wakeups;
+    this.mem.kernel.add(at, 1);
+    Atomics.notify(this.mem.i32, at >>> 2);
+  }
+
+  /** Some marked objects were not scanned, since there was no memory for their addresses. */
+  overflowed(): void {
+    this.mem.kernel.or(this.mark + MARK_AT.overflow, STACK_FULL);
+  }
+
   /** Returns a GCWORK for a thread: one that was given back, or a new one. Its status becomes `status`. */
   newWork(status: number): number {
     const { kernel, u32 } = this.mem;
@@ -222,12 +245,15 @@ export class MarkState {
       w !== 0;
       w = u32[(w + GCWORK_AT.next) >>> 2]
     ) {
-      if (kernel.cas(w + GCWORK_AT.status, 0, status) === 0) return w;
+      if (kernel.cas(w + GCWORK_AT.status, 0, status) !== 0) continue;
+      u32[(w + GCWORK_AT.thread) >>> 2] = this.mem.thread;
+      return w;
     }
     const w = this.#persistent(GCWORK.size, 64);
     const base = this.#persistent(2 * WORKBUF_BYTES, WORKBUF_BYTES);
     const at = w >>> 2;
     u32[at + (GCWORK_AT.status >>> 2)] = status;
+    u32[at + (GCWORK_AT.thread >>> 2)] = this.mem.thread;
     u32[at + (GCWORK_AT.ring >>> 2)] = this.#reserve((this.ringMask + 1) * 4);
     u32[at + (GCWORK_AT.base >>> 2)] = base;
     this.resetWork(w);

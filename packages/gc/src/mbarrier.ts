@@ -16,6 +16,11 @@
  * local was reachable when the cycle began or is new. So safety does not need the shading of the new pointer. We keep
  * it for two reasons: a stored object is seldom garbage, and stacks could be scanned later.
  *
+ * *Several threads.* If two threads store into one slot at the same time, both may load the same old pointer. So the
+ * deletion barrier misses the pointer that one of them stored and the other overwrote. That is safe: the slot did not
+ * hold this pointer when the cycle began, so its object is marked for another reason, or it is new.
+ * Each thread shades into its own GCWORK. In a heap that threads share it sets mark bits atomically.
+ *
  * Needs the barrier: every store of a pointer into an object, a global or a Ref slot. Does not need it: a store into a
  * goroutine's own stack slots, which are scanned in the first stop; and an initialising store into an object that no
  * other code has seen, since the object is black and its old contents are nil.
@@ -25,15 +30,14 @@
  */
 import type { Addr, LinearMemory } from "@gort/memory";
 import { GCCONTROL_AT, type GCHeap, GCTYPE_AT } from "./heap.ts";
-import type { MarkJS } from "./mark-js.ts";
 
 export class WriteBarrier {
   readonly #mem: LinearMemory;
   readonly #u32: Uint32Array;
   readonly #enabled: number;
-  readonly #shader: MarkJS;
+  readonly #shader: { shade(p: number): void };
 
-  constructor(heap: GCHeap, shader: MarkJS) {
+  constructor(heap: GCHeap, shader: { shade(p: number): void }) {
     this.#mem = heap.mem;
     this.#u32 = heap.mem.u32;
     this.#enabled = (heap.control + GCCONTROL_AT.writeBarrierEnabled) >>> 2;

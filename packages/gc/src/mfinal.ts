@@ -23,12 +23,23 @@
  * found unreachable, before the finalizer runs. It stays nil if the finalizer revives the object.
  *
  * ## The queues
- *     entry   0 next   4 kind (0: not queued)   8 function   12 object (finalizers), a root until the finalizer is done
+ *     entry       0 next; until it is queued: id of the thread that set it
+ *                 4 kind (0: not queued)   8 function   12 object (finalizers), a root until the finalizer is done
+ *     weak cell   0 -   4 threads that have a pointer for it   8 address, 0 if the object is gone   12 0
  *
- * Entries are nodes in blocks that are never freed; free entries form a list. A finalizer or cleanup takes its entry
- * when it is set, because a sweep frees memory and must not need any. Finalizers and cleanups have one queue each,
- * because a finalizer that blocks must not hold up cleanups. Each queue has one consumer, which takes entries in order:
- * the facade's goroutines, or `run` for both queues.
+ * Both are nodes in blocks that are never freed; free nodes form a list of each thread. A finalizer or cleanup takes
+ * its entry when it is set, because a sweep frees memory and must not need any. Finalizers and cleanups have one queue
+ * each, because a finalizer that blocks must not hold up cleanups. Each queue has one consumer, which takes entries in
+ * order: the facade's goroutines, or `run` for both queues.
+ *
+ * ## Several threads
+ * Each thread has its own queues, in its GCTHREAD. A sweep on another thread posts the entry to the inbox of the thread
+ * that set it, and has that thread notified. The owner takes its inbox before it looks at a queue (`takeDue`). Numbers
+ * of functions are unique among all threads. A thread that ends takes its functions with it: they never run. A sweep
+ * that meets a finalizer of an ended thread does not revive the object.
+ *
+ * Threads share the weak cell of an object. The threads that use it are counted, under COLLECTOR.lock. The sweep clears
+ * a cell without the lock: no thread has the object then.
  *
  * A finalizer that throws must end the program, as an unrecovered panic does. Its error goes to the consumer, and the
  * queue goes on behind it, so nothing is lost.
@@ -36,8 +47,17 @@
 import { hex, outOfMemory, throwFatal } from "@gort/base";
 import { type Addr, defineStruct } from "@gort/memory";
 import { registryOf } from "@gort/memory/internal";
-import { stateBlock } from "./gc-state.ts";
+import { pushEntry, stateWord, withStateLock } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
+import {
+  driverThread,
+  forEachThread,
+  GCTHREAD_AT,
+  isAttached,
+  postTo,
+  takeInbox,
+  threadById,
+} from "./gc-threads.ts";
 import {
   type GCHeap,
   MALLOC_HEADER_SIZE,
@@ -50,23 +70,13 @@ import {
   TINY_SPAN_CLASS,
 } from "./heap.ts";
 
-const FINQ = defineStruct("finq", {
-  finalizers: "u32",
-  finalizersTail: "u32",
-  nfinalizers: "u32",
-  cleanups: "u32",
-  cleanupsTail: "u32",
-  ncleanups: "u32",
-  free: "u32",
-  blocks: "u32",
-  lastId: "u32",
-});
-const FINQ_AT = FINQ.offsets;
 /** Offsets in a queue, from its first word. */
-const TAIL = FINQ_AT.finalizersTail - FINQ_AT.finalizers;
-const COUNT = FINQ_AT.nfinalizers - FINQ_AT.finalizers;
+const TAIL = GCTHREAD_AT.finalizersTail - GCTHREAD_AT.finalizers;
+const COUNT = GCTHREAD_AT.nfinalizers - GCTHREAD_AT.finalizers;
 const ENTRY = defineStruct("finalizer", { next: "u32", kind: "u32", fn: "u32", object: "u32" });
 const ENTRY_AT = ENTRY.offsets;
+/** In a weak cell: threads that have a pointer for it. */
+const USERS = ENTRY_AT.kind;
 /** A block starts with the address of the next block. */
 const BLOCK_BYTES = 4096;
 const BLOCK_HEADER = 16;
@@ -112,6 +122,8 @@ export interface FinalizerHost {
   ensureSwept(span: number): void;
   /** Called when a queue gets its first entry. */
   wake(): void;
+  /** Has the thread of this GCTHREAD notified: its inbox has an entry. */
+  notify?(thread: number): void;
 }
 
 /** Registered for a WeakPointer. */
@@ -126,17 +138,23 @@ export class Finalizers {
   readonly #u32: Uint32Array;
   readonly #host: FinalizerHost;
   readonly #record: GCRecord;
+  /** Address of this thread's GCTHREAD, and its id. */
   readonly #state: number;
+  readonly #id: number;
   readonly #fns = new Map<number, { fn: (arg: never) => unknown; arg: unknown }>();
+  /** Entries whose functions run. */
+  readonly #running = new Set<number>();
   readonly #weak = new Map<number, WeakRef<WeakPointer>>();
   readonly #weakRegistry: FinalizationRegistry<WeakCell>;
 
-  constructor(heap: GCHeap, host: FinalizerHost, record: GCRecord) {
+  /** @param thread the GCTHREAD whose queues these are; default: the driver's */
+  constructor(heap: GCHeap, host: FinalizerHost, record: GCRecord, thread: number = driverThread(heap.mem)) {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#host = host;
     this.#record = record;
-    this.#state = stateBlock(heap.mem, "finq", () => heap.mem.reserveControl(FINQ.size));
+    this.#state = thread;
+    this.#id = this.#u32[(thread + GCTHREAD_AT.id) >>> 2];
     this.#weakRegistry = registryOf(this, (finalizers, { cell, ref }: WeakCell) =>
       finalizers.#dropWeakCell(cell, ref),
     );
@@ -153,17 +171,35 @@ export class Finalizers {
   /** Takes the entry with which the function will be queued. */
   #reserve(fn: (arg: never) => unknown, arg: unknown): number {
     const entry = this.#takeEntry();
-    const id = this.#get(FINQ_AT.lastId) + 1;
-    this.#set(FINQ_AT.lastId, id);
+    const { mem } = this.#heap;
+    const id = (mem.kernel.add(stateWord(mem, "lastFn"), 1) + 1) >>> 0;
     this.#fns.set(id, { fn, arg });
     this.#u32[(entry + ENTRY_AT.fn) >>> 2] = id;
+    this.#u32[(entry + ENTRY_AT.next) >>> 2] = this.#id;
     return entry;
   }
 
-  /** Gives the entry back: the function will not be queued. */
+  /** Gives the entry back: the function will not be queued. The entry may be that of another thread. */
   #unreserve(entry: number): void {
+    if (this.#u32[(entry + ENTRY_AT.next) >>> 2] !== this.#id) this.#post(entry);
+    else this.#giveBack(entry);
+  }
+
+  #giveBack(entry: number): void {
     this.#fns.delete(this.#u32[(entry + ENTRY_AT.fn) >>> 2]);
     this.#freeEntry(entry);
+  }
+
+  /** Posts an entry to the thread that set it. If that thread has ended, the entry is free. */
+  #post(entry: number): void {
+    const { mem } = this.#heap;
+    const t = threadById(mem, this.#u32[(entry + ENTRY_AT.next) >>> 2]);
+    if (t === 0) {
+      this.#freeEntry(entry);
+      return;
+    }
+    postTo(mem, t, "entries", entry);
+    this.#host.notify?.(t);
   }
 
   /**
@@ -249,16 +285,28 @@ export class Finalizers {
     this.#host.ensureSwept(allocator.spanOf(object));
     // The caller has the object, so the object must survive this cycle even if only the weak pointer leads to it.
     if (this.#host.marking) this.#host.shade(object);
+    return this.#locked(() => this.#weakPointer(object));
+  }
+
+  /** Runs f while no other thread takes or gives up a weak cell. */
+  #locked<R>(f: () => R): R {
+    return this.#heap.shared ? withStateLock(this.#heap.mem, f) : f();
+  }
+
+  #weakPointer(object: Addr): WeakPointer {
+    const { allocator } = this.#heap;
+    const u32 = this.#u32;
     const special = allocator.findSpecial(object, SPECIAL_WEAK);
-    let cell = special === 0 ? 0 : this.#u32[(special + SPECIAL_AT.data) >>> 2];
+    let cell = special === 0 ? 0 : u32[(special + SPECIAL_AT.data) >>> 2];
     const known = cell === 0 ? undefined : this.#weak.get(cell)?.deref();
     if (known) return known;
     if (cell === 0) {
       cell = this.#takeEntry();
-      this.#u32[(cell + ENTRY_AT.fn) >>> 2] = object;
+      u32[(cell + ENTRY_AT.fn) >>> 2] = object;
       if (allocator.addSpecial(object, SPECIAL_WEAK, cell) <= 0)
         outOfMemory("gc: no room for a weak pointer's special");
     }
+    if (!this.#weak.has(cell)) u32[(cell + USERS) >>> 2] = u32[(cell + USERS) >>> 2] + 1;
     const pointer: WeakPointer = { value: () => this.#weakValue(cell) };
     const ref = new WeakRef(pointer);
     this.#weak.set(cell, ref);
@@ -281,12 +329,21 @@ export class Finalizers {
     // A newer pointer, collected or not, owns the cell.
     if (this.#weak.get(cell) !== ref) return;
     this.#weak.delete(cell);
-    const p = this.#u32[(cell + ENTRY_AT.fn) >>> 2] as Addr;
-    if (p !== 0) {
-      this.#host.ensureSwept(this.#heap.allocator.spanOf(p));
-      if (this.#u32[(cell + ENTRY_AT.fn) >>> 2] !== 0) this.#heap.allocator.removeSpecial(p, SPECIAL_WEAK);
-    }
-    this.#freeEntry(cell);
+    this.#giveUpCell(cell);
+  }
+
+  /** This thread uses the cell no more. */
+  #giveUpCell(cell: number): void {
+    const u32 = this.#u32;
+    const at = (cell + ENTRY_AT.fn) >>> 2;
+    if (u32[at] !== 0) this.#host.ensureSwept(this.#heap.allocator.spanOf(u32[at] as Addr));
+    this.#locked(() => {
+      const users = u32[(cell + USERS) >>> 2] - 1;
+      u32[(cell + USERS) >>> 2] = users;
+      if (users > 0) return;
+      if (u32[at] !== 0) this.#heap.allocator.removeSpecial(u32[at] as Addr, SPECIAL_WEAK);
+      this.#freeEntry(cell);
+    });
   }
 
   /**
@@ -318,16 +375,27 @@ export class Finalizers {
 
   // --- the sweeper's side
 
+  /** Whether the thread that set the finalizer with this entry lives. Otherwise the object is not to be revived. */
+  canRun(entry: number): boolean {
+    const id = this.#u32[(entry + ENTRY_AT.next) >>> 2];
+    return id === this.#id || threadById(this.#heap.mem, id) !== 0;
+  }
+
   /** The object's finalizer is due. Its special, which had the entry, is detached, and the object revived. */
   queueFinalizer(entry: number, object: number): void {
     this.#record.countFinalization("finalizersQueued");
-    this.#enqueue(entry, SPECIAL_FINALIZER, object);
+    this.#due(entry, SPECIAL_FINALIZER, object);
   }
 
   /** The object is being freed: its cleanup is due. */
   queueCleanup(entry: number): void {
     this.#record.countFinalization("cleanupsQueued");
-    this.#enqueue(entry, SPECIAL_CLEANUP, 0);
+    this.#due(entry, SPECIAL_CLEANUP, 0);
+  }
+
+  /** The object with this finalizer, of a thread that has ended, is being freed. */
+  dropFinalizer(entry: number): void {
+    this.#freeEntry(entry);
   }
 
   /** The object of the weak cell is unreachable. */
@@ -335,11 +403,19 @@ export class Finalizers {
     this.#u32[(cell + ENTRY_AT.fn) >>> 2] = 0;
   }
 
-  #enqueue(entry: number, kind: number, object: number): void {
+  #due(entry: number, kind: number, object: number): void {
     const u32 = this.#u32;
     u32[(entry + ENTRY_AT.kind) >>> 2] = kind;
     u32[(entry + ENTRY_AT.object) >>> 2] = object;
-    const queue = kind === SPECIAL_FINALIZER ? FINQ_AT.finalizers : FINQ_AT.cleanups;
+    if (u32[(entry + ENTRY_AT.next) >>> 2] === this.#id) this.#enqueue(entry);
+    else this.#post(entry);
+  }
+
+  #enqueue(entry: number): void {
+    const u32 = this.#u32;
+    const kind = u32[(entry + ENTRY_AT.kind) >>> 2];
+    u32[(entry + ENTRY_AT.next) >>> 2] = 0;
+    const queue = kind === SPECIAL_FINALIZER ? GCTHREAD_AT.finalizers : GCTHREAD_AT.cleanups;
     const tail = this.#get(queue + TAIL);
     if (tail === 0) this.#set(queue, entry);
     else u32[(tail + ENTRY_AT.next) >>> 2] = entry;
@@ -351,16 +427,15 @@ export class Finalizers {
 
   #takeEntry(): number {
     const u32 = this.#u32;
-    if (this.#get(FINQ_AT.free) === 0) {
+    if (this.#get(GCTHREAD_AT.freeEntries) === 0) {
       const block = this.#heap.mem.persistentAlloc(BLOCK_BYTES, 8, "otherSys");
       if (block === 0) outOfMemory("gc: no room for the finalizer queue");
-      u32[block >>> 2] = this.#get(FINQ_AT.blocks);
-      this.#set(FINQ_AT.blocks, block);
+      pushEntry(this.#heap.mem, stateWord(this.#heap.mem, "finBlocks"), block);
       for (let e = block + BLOCK_BYTES - ENTRY.size; e >= block + BLOCK_HEADER; e -= ENTRY.size)
         this.#freeEntry(e);
     }
-    const entry = this.#get(FINQ_AT.free);
-    this.#set(FINQ_AT.free, u32[(entry + ENTRY_AT.next) >>> 2]);
+    const entry = this.#get(GCTHREAD_AT.freeEntries);
+    this.#set(GCTHREAD_AT.freeEntries, u32[(entry + ENTRY_AT.next) >>> 2]);
     u32[(entry + ENTRY_AT.next) >>> 2] = 0;
     return entry;
   }
@@ -370,14 +445,15 @@ export class Finalizers {
     u32[(entry + ENTRY_AT.kind) >>> 2] = 0;
     u32[(entry + ENTRY_AT.fn) >>> 2] = 0;
     u32[(entry + ENTRY_AT.object) >>> 2] = 0;
-    u32[(entry + ENTRY_AT.next) >>> 2] = this.#get(FINQ_AT.free);
-    this.#set(FINQ_AT.free, entry);
+    u32[(entry + ENTRY_AT.next) >>> 2] = this.#get(GCTHREAD_AT.freeEntries);
+    this.#set(GCTHREAD_AT.freeEntries, entry);
   }
 
   /** Calls f with every object whose finalizer waits to run, or has not returned: they are roots. */
   forEachQueued(f: (object: number) => void): void {
     const u32 = this.#u32;
-    for (let block = this.#get(FINQ_AT.blocks); block !== 0; block = u32[block >>> 2]) {
+    const first = u32[stateWord(this.#heap.mem, "finBlocks") >>> 2];
+    for (let block = first; block !== 0; block = u32[block >>> 2]) {
       for (let e = block + BLOCK_HEADER; e < block + BLOCK_BYTES; e += ENTRY.size) {
         const object = u32[(e + ENTRY_AT.object) >>> 2];
         if (object !== 0) f(object);
@@ -387,14 +463,68 @@ export class Finalizers {
 
   // --- the consumer's side
 
+  /** Takes the entries that other threads have posted: functions that are due, and entries that are given back. */
+  takeDue(): void {
+    const { mem } = this.#heap;
+    for (let entry = takeInbox(mem, this.#state, "entries"); entry !== 0; ) {
+      const next = mem.u32[(entry + ENTRY_AT.next) >>> 2];
+      // An entry of a previous owner of the GCTHREAD: its function is gone.
+      if (!this.#fns.has(mem.u32[(entry + ENTRY_AT.fn) >>> 2])) this.#freeEntry(entry);
+      else if (mem.u32[(entry + ENTRY_AT.kind) >>> 2] === 0) this.#giveBack(entry);
+      else this.#enqueue(entry);
+      entry = next;
+    }
+  }
+
+  /** The thread ends: its functions never run, and its weak pointers are not used any more. */
+  close(): void {
+    this.takeDue();
+    for (const kind of ["finalizer", "cleanup"] as const) {
+      while (this.next(kind) !== null);
+    }
+    for (const entry of this.#running) this.#freeEntry(entry);
+    this.#running.clear();
+    for (const cell of this.#weak.keys()) this.#giveUpCell(cell);
+    this.#weak.clear();
+    this.#fns.clear();
+  }
+
+  /** Frees the entries in the queues of a thread that has ended: its functions never run. */
+  dropQueues(thread: number): void {
+    const u32 = this.#u32;
+    for (const queue of [GCTHREAD_AT.finalizers, GCTHREAD_AT.cleanups]) {
+      for (let entry = u32[(thread + queue) >>> 2]; entry !== 0; ) {
+        const next = u32[(entry + ENTRY_AT.next) >>> 2];
+        this.#freeEntry(entry);
+        entry = next;
+      }
+      u32.fill(0, (thread + queue) >>> 2, ((thread + queue + COUNT) >>> 2) + 1);
+    }
+  }
+
+  /** Frees the entries that were posted to a thread as it ended. The world is stopped. */
+  dropOrphans(): void {
+    const { mem } = this.#heap;
+    forEachThread(mem, (t) => {
+      if (isAttached(mem, t)) return;
+      for (let entry = takeInbox(mem, t, "entries"); entry !== 0; ) {
+        const next = mem.u32[(entry + ENTRY_AT.next) >>> 2];
+        this.#freeEntry(entry);
+        entry = next;
+      }
+    });
+  }
+
   /** Number of functions that wait to run. */
   get queued(): number {
-    return this.#get(FINQ_AT.nfinalizers) + this.#get(FINQ_AT.ncleanups);
+    this.takeDue();
+    return this.#get(GCTHREAD_AT.nfinalizers) + this.#get(GCTHREAD_AT.ncleanups);
   }
 
   /** Number of waiting functions of a kind. */
   queuedOf(kind: FinalizationKind): number {
-    return this.#get(kind === "finalizer" ? FINQ_AT.nfinalizers : FINQ_AT.ncleanups);
+    this.takeDue();
+    return this.#get(kind === "finalizer" ? GCTHREAD_AT.nfinalizers : GCTHREAD_AT.ncleanups);
   }
 
   /**
@@ -402,9 +532,10 @@ export class Finalizers {
    * with it when it has returned or thrown.
    */
   next(of?: FinalizationKind): Finalization | null {
+    this.takeDue();
     const u32 = this.#u32;
-    const kind = of ?? (this.#get(FINQ_AT.finalizers) !== 0 ? "finalizer" : "cleanup");
-    const queue = kind === "finalizer" ? FINQ_AT.finalizers : FINQ_AT.cleanups;
+    const kind = of ?? (this.#get(GCTHREAD_AT.finalizers) !== 0 ? "finalizer" : "cleanup");
+    const queue = kind === "finalizer" ? GCTHREAD_AT.finalizers : GCTHREAD_AT.cleanups;
     const entry = this.#get(queue);
     if (entry === 0) return null;
     const next = u32[(entry + ENTRY_AT.next) >>> 2];
@@ -415,6 +546,7 @@ export class Finalizers {
     const record = this.#fns.get(id);
     if (!record) throwFatal("gc: finalizer queue names an unknown function", `id ${id}`);
     this.#fns.delete(id);
+    this.#running.add(entry);
     return {
       kind,
       fn: record.fn,
@@ -425,6 +557,7 @@ export class Finalizers {
 
   /** The function has returned. Its object is no root any more. */
   done(f: Finalization): void {
+    if (!this.#running.delete(f.entry)) return;
     this.#record.countFinalization(f.kind === "finalizer" ? "finalizersExecuted" : "cleanupsExecuted");
     const object = this.#u32[(f.entry + ENTRY_AT.object) >>> 2];
     if (object !== 0 && this.#host.marking) this.#host.shade(object);

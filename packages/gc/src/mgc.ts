@@ -18,6 +18,19 @@
  *
  * gc-cycle.ts has these steps. This file has the entries of the collector, the triggers and the handling of errors.
  *
+ * ## Several threads
+ * Each thread has a collector over the same state. That of the thread that has made it, the *driver*, begins and ends
+ * the cycles; world.ts says how the program connects the threads.
+ *
+ *     the driver               steps 2 and 4, and the choice of their time (gc-cycle.ts)
+ *     every thread             marks and sweeps in slices, pays assists, asks for cycles (gc-client.ts), shades stored
+ *                              pointers, scans the stacks of its goroutines, runs its own finalizers
+ *     mark threads             mark, and do nothing else (mark-worker.ts)
+ *
+ * Threads take work from each other (mark-share.ts). All marking is atomic then (mark-parallel.ts): the switch is
+ * MHEAP.shared, which the driver's thread sets before a second thread comes. A heap that is not shared pays nothing.
+ * gc-threads.ts has the records of the threads, gc-state.ts says who may touch what.
+ *
  * ## Why JS locals need not be scanned
  * A raw pointer is valid until the goroutine's next safepoint. A pointer that has to live longer sits in a root. In
  * steps 2 and 4 every goroutine is at a safepoint. In between, a pointer in a local has one of two origins:
@@ -39,12 +52,13 @@
  *
  * The collector owns GCCONTROL. Allocation counts heapLive; the end of marking sets it to the live bytes. Marking
  * writes mark bits; so does the allocator for the runs that it takes while marking is on. At other times the sweeper of
- * the span writes them. The collector writes its figures in a stop, or on the thread that runs the cycle.
+ * the span writes them. The collector writes its figures in a stop, or on the driver's thread.
  *
  * ## Modes
  * `gcstoptheworld=1`: steps 2 to 4 are one stop. `gcstoptheworld=2`: step 5 is part of it too. `gc()` does what a
  * caller of runtime.GC expects: when it returns, all garbage that existed at the call is freed. On one thread the
- * goroutine that calls gc() keeps all others waiting. So its marking is one stop, and is counted as one.
+ * goroutine that calls gc() keeps all others waiting. So its marking is one stop, and is counted as one. With several
+ * threads the others go on while its thread marks.
  *
  * Rejected: a collection inside of an allocation (the raw pointers of all callers up the stack would be lost);
  * reference counts (rings; a count for each store); moving (every raw pointer would move).
@@ -55,26 +69,25 @@
 
 import type { Allocator } from "@gort/allocator";
 import type { Addr } from "@gort/memory";
-import { AllocTrace, hostStack, whoHolds } from "./alloc-trace.ts";
-import { type Clock, systemClock } from "./clock.ts";
-import { type Cycle, GCController } from "./gc-controller.ts";
-import { CycleRunner, type CycleStep, Stops } from "./gc-cycle.ts";
-import { CycleReports } from "./gc-report.ts";
-import { type CycleState, GCState } from "./gc-state.ts";
-import { GCRecord, type GCStats, newGCStats } from "./gc-stats.ts";
-import { type Godebug, parseGodebug } from "./godebug.ts";
-import { GC_OFF, GCHeap } from "./heap.ts";
-import { Roots, type StackRoots } from "./mark-roots.ts";
-import { DRAIN_BYTES, MarkSlices } from "./mark-slices.ts";
-import { WriteBarrier } from "./mbarrier.ts";
-import { Finalizers } from "./mfinal.ts";
-import { Marker } from "./mgcmark.ts";
-import { NO_MEMORY_LIMIT } from "./mgcpacer.ts";
-import { Sweeper } from "./mgcsweep.ts";
-import { ReentrancyGuard } from "./reentrancy-guard.ts";
-import { RefTable } from "./ref-table.ts";
-import { SafepointWatch, WATCH_BYTES } from "./safepoint-watch.ts";
-import type { CollectorEvents, CollectorOptions, World } from "./world.ts";
+import type { AllocTrace } from "./alloc-trace.ts";
+import { CollectorParts } from "./collector-parts.ts";
+import { CollectorThreads } from "./collector-threads.ts";
+import type { Cycle, GCController } from "./gc-controller.ts";
+import type { CycleStep, CycleWork } from "./gc-cycle.ts";
+import { type GCRecord, type GCStats, newGCStats } from "./gc-stats.ts";
+import type { Godebug } from "./godebug.ts";
+import { GC_OFF, type GCHeap } from "./heap.ts";
+import type { Roots, StackRoots } from "./mark-roots.ts";
+import { DRAIN_BYTES, type MarkSlices } from "./mark-slices.ts";
+import type { WriteBarrier } from "./mbarrier.ts";
+import type { Finalizers } from "./mfinal.ts";
+import type { Marker } from "./mgcmark.ts";
+import type { Sweeper } from "./mgcsweep.ts";
+import type { ReentrancyGuard } from "./reentrancy-guard.ts";
+import type { RefTable } from "./ref-table.ts";
+import { WATCH_BYTES } from "./safepoint-watch.ts";
+import type { CycleState } from "./state-views.ts";
+import type { CollectorOptions } from "./world.ts";
 
 /** Longest time without a collection, as in Go. */
 const FORCE_PERIOD_NS = 120e9;
@@ -84,13 +97,6 @@ const FORCE_PERIOD_NS = 120e9;
  * limiter looks at the clock again.
  */
 const LIMITED_STEP = 256 << 10;
-
-const soloWorld: World = {
-  stopTheWorld() {},
-  startTheWorld() {},
-  gomaxprocs: () => 1,
-  ready: (fn) => queueMicrotask(fn),
-};
 
 export class Collector {
   readonly allocator: Allocator;
@@ -105,121 +111,61 @@ export class Collector {
   readonly sweeper: Sweeper;
   readonly roots: Roots;
   /** Under allocfreetrace: the stacks of allocations and frees. */
-  readonly trace: AllocTrace | null = null;
+  readonly trace: AllocTrace | null;
   /** The figures of past cycles. */
   readonly record: GCRecord;
+  /** This collector among those of other threads: what the world calls. */
+  readonly threads: CollectorThreads;
+  /**
+   * Number of this thread's collector, 0 for the driver's. No two collectors of a memory ever have the same one. A
+   * special of the kind SPECIAL_PROFILE has it as its second word.
+   */
+  readonly id: number;
 
-  readonly #world: World;
-  readonly #clock: Clock;
-  readonly #options: CollectorOptions;
+  readonly #parts: CollectorParts;
   readonly #controller: GCController;
   readonly #work: MarkSlices;
-  readonly #reports: CycleReports;
-  readonly #stops: Stops;
-  readonly #runner: CycleRunner;
-  readonly #watch: SafepointWatch;
-  readonly #events: Required<CollectorEvents>;
-  readonly #onRequest: () => void;
   readonly #guard: ReentrancyGuard;
-  readonly #freeProfile: (data: number, size: number) => void;
-  /** What all threads share. */
-  readonly #state: GCState;
+  /** What this thread does for a cycle: it drives cycles, or takes part in those of the driver. */
+  readonly #runner: CycleWork;
+  /** What all threads share, with the times of this thread. */
   readonly #cycle: CycleState;
-  /** This thread's: a sweep of it has noted something for #tell; and the finalizer queue has got its first entry. */
-  #noted = false;
-  #wakeNoted = false;
+  /** The last cycle whose end this thread has told its callbacks. */
+  #toldCycle: number;
 
-  constructor(allocator: Allocator, options: CollectorOptions = {}) {
+  /** @param attached another thread has made the collector, and drives it */
+  constructor(allocator: Allocator, options: CollectorOptions = {}, attached = false) {
+    const parts = new CollectorParts(allocator, options, attached);
+    this.#parts = parts;
     this.allocator = allocator;
-    this.#options = options;
-    this.#world = options.world ?? soloWorld;
-    this.#clock = options.clock ?? systemClock;
-    this.godebug =
-      typeof options.godebug === "string"
-        ? parseGodebug(options.godebug)
-        : { ...parseGodebug(), ...options.godebug };
-    const { mem } = allocator;
-    this.#state = GCState.create(mem);
-    this.#cycle = this.#state.cycle;
-    this.#guard = new ReentrancyGuard(this.#cycle);
-    this.record = new GCRecord(mem);
-    const startNs = this.#clock.nanotime();
-    const guard = this.#guard;
-    const { events } = options;
-    this.#events = {
-      gcStart: guard.quiet(events?.gcStart?.bind(events)),
-      markDone: guard.quiet(events?.markDone?.bind(events)),
-      sweepDone: guard.quiet(events?.sweepDone?.bind(events)),
-    };
-    this.#onRequest = guard.quiet(options.onRequest);
-
-    const heap = new GCHeap(allocator);
-    this.heap = heap;
-    this.marker = new Marker(heap, options.marker);
-    this.barrier = new WriteBarrier(heap, this.marker.js);
-    const host = this.#host();
-    this.refs = new RefTable(mem, host);
-    this.finalizers = new Finalizers(heap, host, this.record);
-    this.roots = new Roots(heap, this.refs, this.finalizers, this.#state.roots);
-    this.#freeProfile = guard.quiet(options.freeProfile);
-    this.sweeper = new Sweeper(heap, this.finalizers, this.#state.sweep, () => this.#note());
-    this.sweeper.whoHolds = (base) => whoHolds(heap, this.roots, base);
-    if (this.godebug.allocfreetrace !== 0) this.trace = this.#traceAllocations();
-    this.#controller = new GCController(
-      heap,
-      this.record,
-      this.sweeper,
-      this.#state.pacer,
-      options.gogc === undefined ? 100 : options.gogc,
-      options.memoryLimit === undefined ? NO_MEMORY_LIMIT : options.memoryLimit,
-    );
-    this.#work = new MarkSlices(
-      heap,
-      this.marker,
-      this.roots,
-      this.#controller,
-      this.#clock,
-      this.#state.assist,
-    );
-    const stderr = guard.quiet(options.stderr ?? ((text: string) => console.error(text.replace(/\n$/, ""))));
-    this.#watch = new SafepointWatch(this.#clock, () => this.#currentStack(), stderr);
-    this.#reports = new CycleReports(
-      this.godebug,
-      stderr,
-      { heap, marker: this.marker, roots: this.roots, record: this.record },
-      startNs,
-    );
-    this.#stops = new Stops(this.#world, this.#cycle);
-    this.#runner = this.#makeRunner(startNs);
-    this.marker.onFallback = (err) => this.#reports.fallback(err, options.marker === "wasm");
-    // A heap that was in use before had no collector, so all of its spans are swept.
-    heap.phase = GC_OFF;
-    heap.heapMarked = 0;
+    this.godebug = parts.godebug;
+    this.heap = parts.heap;
+    this.marker = parts.marker;
+    this.barrier = parts.barrier;
+    this.refs = parts.refs;
+    this.finalizers = parts.finalizers;
+    this.roots = parts.roots;
+    this.sweeper = parts.sweeper;
+    this.trace = parts.trace;
+    this.record = parts.record;
+    this.threads = new CollectorThreads(parts, () => this.#tell());
+    this.id = parts.id;
+    this.#guard = parts.guard;
+    this.#controller = parts.controller;
+    this.#work = parts.work;
+    this.#cycle = parts.cycle;
+    this.#toldCycle = this.record.numGC;
+    const tell = (): void => this.#tell();
+    const commit = (): void => this.#commit();
+    this.#runner = parts.makeRunner(tell, commit);
+    parts.bindNotes(commit);
+    this.marker.onFallback = (err) => parts.reports.fallback(err, options.marker === "wasm");
     this.#setHooks();
+    if (attached) return;
+    // A heap that was in use before had no collector, so all of its spans are swept.
+    this.heap.phase = GC_OFF;
+    this.heap.heapMarked = 0;
     this.#commit();
-  }
-
-  #makeRunner(startNs: number): CycleRunner {
-    return new CycleRunner({
-      heap: this.heap,
-      marker: this.marker,
-      roots: this.roots,
-      sweeper: this.sweeper,
-      work: this.#work,
-      controller: this.#controller,
-      record: this.record,
-      reports: this.#reports,
-      watch: this.#watch,
-      events: this.#events,
-      stops: this.#stops,
-      clock: this.#clock,
-      godebug: this.godebug,
-      cycle: this.#cycle,
-      sweep: this.#state.sweep,
-      startNs,
-      tell: () => this.#tell(),
-      commit: () => this.#commit(),
-    });
   }
 
   #setHooks(): void {
@@ -234,55 +180,7 @@ export class Collector {
     hooks.reclaim = this.#sweeps((npages) => this.sweeper.reclaim(npages));
     hooks.operationDone = () => this.#tellOrFail();
     hooks.outOfMemory = () => this.#outOfMemory();
-  }
-
-  #host() {
-    const { marker, heap } = this;
-    return {
-      get marking(): boolean {
-        return heap.phase !== GC_OFF;
-      },
-      shade: (p: number) => marker.shade(p),
-      scanFinalizerObject: (base: number) => {
-        const { allocator } = heap;
-        // An object with a header begins behind it; its slot begins at the header.
-        marker.scanFinalizerObject(allocator.findObject(base as Addr));
-      },
-      ensureSwept: this.#sweeps((span) => this.sweeper.ensureSwept(span)),
-      wake: () => {
-        this.#wakeNoted = true;
-        this.#note();
-      },
-    };
-  }
-
-  #currentStack(): string {
-    return this.#world.currentStack?.() ?? hostStack();
-  }
-
-  #traceAllocations(): AllocTrace {
-    const { heap, allocator } = this;
-    const trace = new AllocTrace(heap, () => this.#currentStack());
-    this.sweeper.trace = trace;
-    heap.describe = (p) => trace.describe(p);
-    // With rate 1 the memory profile samples every object, so the trace sees every allocation.
-    const { sampleMalloc } = allocator.hooks;
-    allocator.hooks.sampleMalloc = (addr, size) => {
-      trace.allocated(addr);
-      sampleMalloc(addr, size);
-    };
-    allocator.setMemProfileRate(1);
-    return trace;
-  }
-
-  #runFinalizers(): void {
-    try {
-      this.finalizers.run(this.#options.onFinalizerPanic);
-    } finally {
-      // If one has thrown, the functions queued behind it still have to run: a queue calls wake for its first entry
-      // only.
-      if (this.finalizers.queued > 0) this.#world.ready(() => this.#runFinalizers());
-    }
+    this.#parts.host.ensureSwept = this.#sweeps((span) => this.sweeper.ensureSwept(span));
   }
 
   /**
@@ -299,15 +197,9 @@ export class Collector {
         this.#fail(err);
       }
       // Outside of an allocation, as when a finalizer is set, no operation is there whose end would call #tell.
-      if (this.#noted && this.allocator.idle && !this.#guard.busy) this.#tellOrFail();
+      if (this.#parts.notes.any && this.allocator.idle && !this.#guard.busy) this.#tellOrFail();
       return result;
     };
-  }
-
-  /** Called in the middle of a sweep: there is something for #tell. */
-  #note(): void {
-    this.#noted = true;
-    if (!this.allocator.idle) this.allocator.deferReport();
   }
 
   #tellOrFail(): void {
@@ -320,18 +212,11 @@ export class Collector {
 
   /** Passes on the notes of sweeps. No operation of the allocator is in progress. */
   #tell(): void {
-    if (!this.#noted) return;
-    this.#noted = false;
     const guard = this.#guard;
     const { busy } = guard;
     guard.busy = true;
     try {
-      this.sweeper.takeFreed(this.#freeProfile);
-      const wake = this.#wakeNoted;
-      this.#wakeNoted = false;
-      const pagesPerByte = this.sweeper.takeDone();
-      if (pagesPerByte >= 0) this.#sweepDone(pagesPerByte);
-      if (wake && this.finalizers.queued > 0) this.#world.ready(() => this.#runFinalizers());
+      this.#parts.notes.tell();
     } finally {
       guard.busy = busy;
     }
@@ -348,14 +233,15 @@ export class Collector {
    * runs again.
    */
   #fail(err: unknown): never {
-    if (this.#stops.takeRefusal(err)) this.#guard.busy = false;
+    const { stops } = this.#parts;
+    if (stops.takeRefusal(err)) this.#guard.busy = false;
     else {
       this.#guard.shutOver(err);
       this.#cycle.requested = false;
       this.heap.phase = GC_OFF;
       this.heap.trigger = Number.POSITIVE_INFINITY;
     }
-    this.#stops.end();
+    if (this.#parts.driver) stops.end();
     throw err;
   }
 
@@ -366,7 +252,7 @@ export class Collector {
     return this.roots.addGlobals(lo, hi);
   }
 
-  /** Sets how the goroutines' root slots are found. The world is stopped. */
+  /** Sets how the root slots of this thread's goroutines are found. The world is stopped. */
   setStackRoots(stacks: StackRoots): void {
     this.roots.stacks = stacks;
   }
@@ -430,7 +316,7 @@ export class Collector {
       // With this trigger the allocation hook is called again only for the safepoint watch.
       if (!this.marking) this.heap.trigger = this.heap.heapLive + WATCH_BYTES;
     }
-    this.#onRequest();
+    this.#parts.requested();
   }
 
   /**
@@ -440,8 +326,9 @@ export class Collector {
   forceIfStale(): boolean {
     if (this.record.numGC === 0 || this.marking || this.gcRequested || this.#controller.gcPercent < 0)
       return false;
-    if (this.#clock.nanotime() - this.#controller.lastEnd < FORCE_PERIOD_NS) return false;
-    this.#reports.forced();
+    const { clock, reports } = this.#parts;
+    if (clock.nanotime() - this.#controller.lastEnd < FORCE_PERIOD_NS) return false;
+    reports.forced();
     this.requestGC();
     return true;
   }
@@ -452,21 +339,21 @@ export class Collector {
   #allocationHook(addr: Addr): void {
     if (this.#guard.busy) return;
     const { heap } = this;
-    if (this.marking || this.gcRequested) this.#watch.allocation(heap.heapLive);
+    if (this.marking || this.gcRequested) this.#parts.watch.allocation(heap.heapLive);
     if (this.marking) this.#assist();
     else if (this.gcRequested) heap.trigger = heap.heapLive + WATCH_BYTES;
     else {
       // The limit goal moves with mapped memory, without a call of the collector.
       this.#commit();
       if (heap.heapLive < heap.trigger) return;
-      if (this.#controller.limited(this.#clock.nanotime())) {
+      if (this.#controller.limited(this.#parts.clock.nanotime())) {
         heap.trigger = heap.heapLive + LIMITED_STEP;
         return;
       }
       this.requestGC();
     }
     // Without this, a running cycle would have no safepoint at which to go on and to end.
-    if (this.#options.allocationSafepoints && (this.gcRequested || this.marking)) {
+    if (this.#parts.options.allocationSafepoints && (this.gcRequested || this.marking)) {
       const root = this.refs.alloc(addr);
       this.pollSafepoint();
       this.refs.free(root);
@@ -479,7 +366,7 @@ export class Collector {
     if (guard.busy || guard.shut) return false;
     guard.busy = true;
     try {
-      if (!this.#options.allocationSafepoints) {
+      if (!this.#parts.options.allocationSafepoints) {
         // While a cycle marks, nothing is left to sweep.
         const swept = this.sweeper.sweepAll();
         this.#tell();
@@ -534,7 +421,7 @@ export class Collector {
   pollSafepoint(): void {
     if (this.#guard.busy) return;
     this.#enter("pollSafepoint()");
-    this.#watch.safepoint();
+    this.#parts.watch.safepoint();
     try {
       if (this.godebug.gcstress !== 0) {
         if (this.marking) this.#runner.finishMarking();
@@ -542,7 +429,8 @@ export class Collector {
       } else {
         this.#runner.slice();
         this.#tell();
-        if (this.marking || this.gcRequested || !this.sweeper.done) this.#onRequest();
+        this.#cycleEnded();
+        if (this.marking || this.gcRequested || !this.sweeper.done) this.#parts.onRequest();
       }
     } catch (err) {
       this.#fail(err);
@@ -559,11 +447,11 @@ export class Collector {
     if (guard.busy || guard.shut) return false;
     this.allocator.mustBeIdle("idleWork()");
     guard.busy = true;
-    this.#watch.safepoint();
+    this.#parts.watch.safepoint();
     try {
-      if (this.marking) this.#runner.background(true);
-      else if (!this.sweeper.done) this.#runner.backgroundSweep();
+      this.#runner.idle();
       this.#tell();
+      this.#cycleEnded();
     } catch (err) {
       this.#fail(err);
     }
@@ -612,14 +500,16 @@ export class Collector {
       this.#fail(err);
     }
     guard.busy = false;
-    if (paid) this.#onRequest();
+    if (paid) this.#parts.onRequest();
   }
 
-  #sweepDone(pagesPerByte: number): void {
-    // While the sweep ran, goal and trigger had a floor.
-    this.#commit();
-    this.#events.sweepDone(this.record.numGC);
-    this.#reports.sweepDone(pagesPerByte, this.#state.sweep.startLive);
+  /** A thread that does not end cycles itself learns here that one has ended. */
+  #cycleEnded(): void {
+    if (this.#parts.driver || this.marking) return;
+    const { numGC } = this.record;
+    if (numGC === this.#toldCycle) return;
+    this.#toldCycle = numGC;
+    this.#parts.events.markDone(numGC);
   }
 
   /** Fills out. It allocates nothing but the bigints. */
@@ -635,4 +525,15 @@ export class Collector {
 /** Makes the collector of an allocator's heap. An allocator has at most one: the collector takes over the hooks. */
 export function createCollector(allocator: Allocator, options: CollectorOptions = {}): Collector {
   return new Collector(allocator, options);
+}
+
+/**
+ * Makes the collector of another thread of the heap, whose allocator is attached to the memory. `options.world.threads`
+ * is required; "Wiring of several threads" in world.ts says what the world does. The settings gogc and memoryLimit are
+ * those of the heap. Before the thread ends, it calls `collector.threads.close()`.
+ *
+ * @throws TypeError if the memory has no collector, or if the world does not say which thread this is
+ */
+export function attachCollector(allocator: Allocator, options: CollectorOptions): Collector {
+  return new Collector(allocator, options, true);
 }

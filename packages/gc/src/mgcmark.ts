@@ -25,9 +25,10 @@
  * most. mark-state.ts draws all this.
  *
  * ## Twins
- * The state of marking is in linear memory (mark-state.ts), so every twin and every thread can go on with it:
- * mark-wasm.ts, mark-js.ts, or another thread (mark-parallel.ts, mark-phase.ts). This file has what they share: roots,
- * figures, and the choice of the twin.
+ * The state of marking is in linear memory (mark-state.ts), so every twin and every thread can go on with it. For a
+ * thread alone there are mark-wasm.ts and mark-js.ts. In a heap that several threads may use (Allocator.share) every
+ * thread marks with atomic operations: mark-parallel.ts and its kernel. mark-drainer.ts chooses; mark-share.ts spreads
+ * the work. This file has what all of them share: roots and figures.
  *
  * ## Bounded steps
  * `drain(budget)` scans about `budget` bytes, and at most a page visit or an oblet more. Besides the bound of pauses,
@@ -47,7 +48,10 @@ import { throwFatal } from "@gort/base";
 import type { ScanStats } from "./gc-trace.ts";
 import { type GCHeap, MSPAN_AT, NUM_SIZE_CLASSES, PAGE_SHIFT } from "./heap.ts";
 import { forEachPointerSlot, isMarked } from "./heap-walk.ts";
+import { Drainer, type MarkerKind } from "./mark-drainer.ts";
 import { MarkJS } from "./mark-js.ts";
+import { MarkParallelJS } from "./mark-parallel.ts";
+import { MarkShare } from "./mark-share.ts";
 import {
   GCWORK_AT,
   MARK_AT,
@@ -57,68 +61,58 @@ import {
   THREAD_LOST,
   WORK_OWNED,
 } from "./mark-state.ts";
-import type { MarkTwin } from "./mark-twin.ts";
-import { markWasmSteps } from "./mark-wasm.ts";
 import { WorkBufs } from "./mgcwork.ts";
-
-/** Which twin drains. */
-export type MarkerKind = "wasm" | "js";
-
-/** Most bytes of scan work in one call of a twin, so that its counts stay small integers. */
-const MAX_DRAIN = 2 ** 30;
-
-/**
- * Bytes that the TypeScript twin scans before a module is assembled, unless the caller asked for the kernel. A small
- * program does without it.
- */
-const WASM_AFTER = 1 << 20;
 
 /** Marks from the roots that `shade`, `scanRoots` and `scanFinalizerObject` get. */
 export class Marker {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
-  /** The twin that shades, whichever twin drains. The write barrier uses it directly, which saves a call. */
+  /** The twins that shade, whichever twin drains: for a thread alone, and beside other threads. */
   readonly js: MarkJS;
-  #twin: MarkTwin;
-  /** This thread's: bytes to scan until the WebAssembly twin takes over. */
-  #untilWasm: number;
-  /**
-   * This thread's: the WebAssembly twin while it is assembled. Each drain does a step, as all at once would keep the
-   * program waiting for long.
-   */
-  #assembly: ReturnType<typeof markWasmSteps> | null = null;
-  readonly #assembleAtOnce: boolean;
+  readonly #atomic: MarkParallelJS;
+  readonly #alone: Drainer;
+  readonly #among: Drainer;
   readonly state: MarkState;
   readonly bufs: WorkBufs;
+  /** The work of other threads. */
+  readonly others: MarkShare;
   /** This thread's GCWORK. */
   readonly work: number;
+  /** Word index of MHEAP.shared. */
+  readonly #shared: number;
 
   /**
-   * @param kind without it the WebAssembly twin takes over when there is enough work for it, if the memory's kernel is
-   * WebAssembly: a host that refuses one of the modules refuses the other
+   * @param kind which twin drains: see Drainer
    * @param work a GCWORK to share with another Marker of the same thread, for tests
    */
   constructor(heap: GCHeap, kind?: MarkerKind, work?: number) {
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#f64 = heap.mem.f64;
+    this.#shared = heap.sharedWord;
     this.state = new MarkState(heap);
     this.bufs = new WorkBufs(this.state);
     this.work = work ?? this.state.newWork(WORK_OWNED);
     this.js = new MarkJS(this.state, this.bufs, this.work);
-    this.#twin = this.js;
-    this.#untilWasm =
-      (kind ?? heap.mem.kernel.kind) === "js" ? Number.POSITIVE_INFINITY : kind === "wasm" ? 0 : WASM_AFTER;
-    this.#assembleAtOnce = kind === "wasm";
+    this.#atomic = new MarkParallelJS(this.state, this.bufs, this.work);
+    this.others = new MarkShare(this.state, this.bufs, this.work);
+    const onFallback = (err: unknown): void => this.onFallback(err);
+    this.#alone = new Drainer(this, this.js, false, kind, onFallback);
+    this.#among = new Drainer(this, this.#atomic, true, kind, onFallback);
   }
 
-  /** Called once if the host refuses the WebAssembly twin. The TypeScript twin goes on in its place. */
+  /** Called if the host refuses the WebAssembly twin. The TypeScript twin goes on in its place. */
   onFallback: (err: unknown) => void = () => {};
+
+  /** Whether other threads may mark at the same time. */
+  get shared(): boolean {
+    return this.#u32[this.#shared] !== 0;
+  }
 
   /** Which twin drains. */
   get kind(): MarkerKind {
-    return this.#twin === this.js ? "js" : "wasm";
+    return (this.shared ? this.#among : this.#alone).kind;
   }
 
   /** Whether a pointer into a span that is not in use ends the program. */
@@ -129,6 +123,11 @@ export class Marker {
   /** Whether some marked objects were not scanned: see markOverflow. */
   get overflow(): boolean {
     return this.state.get(MARK_AT.overflow) !== 0;
+  }
+
+  /** Whether a thread was lost while it marked. */
+  get lost(): boolean {
+    return (this.state.get(MARK_AT.overflow) & THREAD_LOST) !== 0;
   }
 
   #sum(field: number): number {
@@ -144,7 +143,12 @@ export class Marker {
     return this.#sum(GCWORK_AT.bytesMarked);
   }
 
-  /** Bytes of heap scanned in this cycle. */
+  /** Bytes of heap that this thread has scanned in this cycle. */
+  get scanned(): number {
+    return this.#f64[(this.work + GCWORK_AT.heapScanWork) >>> 3];
+  }
+
+  /** Bytes of heap that all threads have scanned in this cycle. */
   get heapScanWork(): number {
     let n = 0;
     for (let w = this.state.get(MARK_AT.workers); w !== 0; w = this.#u32[(w + GCWORK_AT.next) >>> 2]) {
@@ -158,14 +162,15 @@ export class Marker {
     this.state.reset();
   }
 
-  /** Whether no object is grey. */
+  /** Whether this thread finds no grey object: neither in its hands nor on the list of workbufs. */
   get idle(): boolean {
     return this.state.isIdle(this.work) && this.bufs.noneFull;
   }
 
   /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
   shade(p: number): void {
-    this.js.shade(p);
+    if (this.#u32[this.#shared] === 0) this.js.shade(p);
+    else this.#atomic.shade(p);
   }
 
   /** Gives the memory of the stack, which is empty, back to the heap. */
@@ -175,39 +180,11 @@ export class Marker {
     this.bufs.release();
   }
 
-  /**
-   * Takes a step towards the WebAssembly twin, or all of them if the caller asked for that twin. A host may refuse the
-   * module (a security policy, no memory left), even in the middle of a cycle: the other twin goes on.
-   */
-  #assemble(): void {
-    try {
-      this.#assembleStep();
-    } catch (err) {
-      this.#assembly = null;
-      this.#untilWasm = Number.POSITIVE_INFINITY;
-      this.onFallback(err);
-    }
-  }
-
-  #assembleStep(): void {
-    this.#assembly ??= markWasmSteps(this.state, this.bufs, this.work);
-    let step = this.#assembly.next();
-    while (this.#assembleAtOnce && step.done !== true) step = this.#assembly.next();
-    if (step.done !== true) return;
-    this.#twin = step.value;
-    this.#untilWasm = Number.POSITIVE_INFINITY;
-    this.#assembly = null;
-  }
-
-  /** Scans until about `budget` bytes are scanned or no object is grey; returns the bytes scanned. */
+  /** Scans until about `budget` bytes are scanned or this thread finds no grey object; returns the bytes scanned. */
   drain(budget: number): number {
     if (budget <= 0) return 0;
-    if (this.#untilWasm <= 0) {
-      this.#assemble();
-    }
-    const work = this.#twin.drain(Math.ceil(Math.min(budget, MAX_DRAIN)));
+    const work = (this.#u32[this.#shared] === 0 ? this.#alone : this.#among).drain(budget);
     this.#addScanWork(work);
-    this.#untilWasm -= work;
     return work;
   }
 
@@ -263,10 +240,10 @@ export class Marker {
   /** Shades every slot of a range of root slots. */
   scanRoots(lo: number, hi: number): void {
     const u32 = this.#u32;
-    const js = this.js;
+    const shader = this.shared ? this.#atomic : this.js;
     for (let w = lo >>> 2, end = hi >>> 2; w < end; w += 2) {
       const p = u32[w];
-      if (p !== 0) js.shade(p);
+      if (p !== 0) shader.shade(p);
     }
   }
 
@@ -289,11 +266,11 @@ export class Marker {
   /**
    * After an overflow of the stack: scans every marked object of the classes that use it, repeatedly, until no further
    * object overflows. Every round marks more, so it ends. After the loss of a thread all waiting work is dropped, and
-   * every marked object of any class is scanned once more. The objects that the thread had in hand are among them.
+   * every marked object of any class is scanned once more. The objects that the thread had in hand are among them. The
+   * world is stopped, or no other thread marks.
    */
   markOverflow(): void {
-    const { state } = this;
-    const lost = (state.get(MARK_AT.overflow) & THREAD_LOST) !== 0;
+    const { state, lost } = this;
     if (lost) state.dropWork();
     while (this.overflow) {
       state.set(MARK_AT.overflow, 0);

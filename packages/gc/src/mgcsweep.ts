@@ -18,11 +18,23 @@
  * 3. The allocator books the frees, and frees the span if nothing is left in it.
  *
  * The sweep touches no byte of a freed object (unless `clobberfree` asks for it): allocation clears an object.
+ *
+ * ## Several threads
+ * Any thread sweeps. A thread takes a span off an unswept list under the list's lock, so each span is swept once. A
+ * thread that needs a span swept (`ensureSwept`) waits if another thread has it.
+ *
+ *     drained    the unswept lists are empty. Threads may still sweep spans that they have taken
+ *     pending    set to 0 by the thread that finds the lists empty, and no thread with a span: by CAS, so once a sweep
+ *
+ * A thread looks for the end when it finds the lists empty, and after each span once `drained` is set. Both threads of
+ * a pair use atomics, so one of them sees the other's store: the last thread to finish finds the end.
+ *
+ * A special's functions and figures belong to the thread that set it. The sweep posts them to that thread.
  */
 import { ctz32, hex, popcount32, throwFatal } from "@gort/base";
 import type { AllocTrace } from "./alloc-trace.ts";
 import { CLOBBER_WORD } from "./clobber.ts";
-import type { SweepState } from "./gc-state.ts";
+import { forEachThread, isAttached, postTo, takeInbox, threadById } from "./gc-threads.ts";
 import {
   GCCONTROL_AT,
   type GCHeap,
@@ -35,6 +47,8 @@ import {
   SPECIAL_WEAK,
 } from "./heap.ts";
 import type { Finalizers } from "./mfinal.ts";
+import type { SweepState } from "./state-views.ts";
+import { SweepWait } from "./sweep-wait.ts";
 
 /** Bound to this file, since V8 inlines a constant function but loads an imported one. */
 const popcount = popcount32;
@@ -56,6 +70,15 @@ const SPECIALS = MSPAN_AT.specials >>> 2;
  */
 const RECLAIM_BUDGET = 256;
 
+/** A thread that sweeps beside others. */
+export interface SweepThread {
+  readonly id: number;
+  /** Address of its GCTHREAD. */
+  readonly thread: number;
+  /** Has another thread notified: its inbox has an entry. It may only take a note. */
+  notify(thread: number): void;
+}
+
 export class Sweeper {
   readonly #heap: GCHeap;
   readonly #u32: Uint32Array;
@@ -75,11 +98,22 @@ export class Sweeper {
   whoHolds: (base: number) => string = () => "";
   /** Called in the middle of a sweep when takeDone or takeFreed has something to give. It may only take a note. */
   readonly #note: () => void;
-  /** This thread's: the ratio in force when this thread swept the last span; -1 after takeDone has returned it. */
+  /** This thread's: the ratio in force when this thread found the end of a sweep; -1 after takeDone has returned it. */
   #donePagesPerByte = -1;
+  readonly #wait: SweepWait;
+  /** This thread among others; null: it is the driver, and samples are its own. */
+  readonly #self: SweepThread | null;
 
-  constructor(heap: GCHeap, finalizers: Finalizers, state: SweepState, note: () => void) {
+  constructor(
+    heap: GCHeap,
+    finalizers: Finalizers,
+    state: SweepState,
+    note: () => void,
+    self: SweepThread | null = null,
+  ) {
     this.#state = state;
+    this.#self = self;
+    this.#wait = new SweepWait(heap);
     this.#heap = heap;
     this.#u32 = heap.mem.u32;
     this.#finalizers = finalizers;
@@ -93,6 +127,11 @@ export class Sweeper {
     return !this.#state.pending;
   }
 
+  /** Whether no span is left to take: threads may still sweep spans that they have taken. */
+  get noneLeft(): boolean {
+    return this.done || (this.#heap.shared && this.#state.drained);
+  }
+
   /** Pages to sweep for each byte that is allocated. */
   get pagesPerByte(): number {
     return this.#state.pagesPerByte;
@@ -102,8 +141,28 @@ export class Sweeper {
    * Calls f with the data of the special and the slot's size of each sampled object that was freed since the last call.
    */
   takeFreed(f: (data: number, size: number) => void): void {
+    if (this.#self !== null) this.#takePosted(this.#self.thread, f);
     const samples = this.#freedSamples.splice(0);
     for (let i = 0; i < samples.length; i += 2) f(samples[i], samples[i + 1]);
+  }
+
+  /** The same for samples that other threads have freed. */
+  #takePosted(thread: number, f: (data: number, size: number) => void): void {
+    const { mem, allocator } = this.#heap;
+    const u32 = this.#u32;
+    for (let s = takeInbox(mem, thread, "samples"); s !== 0; ) {
+      const next = u32[(s + SPECIAL_AT.next) >>> 2];
+      f(u32[(s + SPECIAL_AT.data) >>> 2], u32[(s + SPECIAL_AT.offset) >>> 2]);
+      allocator.releaseSpecial(s);
+      s = next;
+    }
+  }
+
+  /** Frees the samples that were posted to threads that have ended. The world is stopped. */
+  dropOrphans(): void {
+    forEachThread(this.#heap.mem, (t) => {
+      if (!isAttached(this.#heap.mem, t)) this.#takePosted(t, () => {});
+    });
   }
 
   /** After the end of a sweep: the ratio that was in force, once. Otherwise -1. */
@@ -122,6 +181,7 @@ export class Sweeper {
     this.#heap.sweepgen += 2;
     this.#heap.pagesSwept = 0;
     state.pagesPerByte = 0;
+    state.drained = false;
     state.pending = true;
   }
 
@@ -173,11 +233,16 @@ export class Sweeper {
     return pages;
   }
 
-  /** Sweeps all that is left. True if it swept a span. */
+  /** Sweeps all that is left, and waits for spans that other threads sweep. True if there was a span. */
   sweepAll(): boolean {
     let any = false;
     while (this.sweepOne() >= 0) any = true;
-    return any;
+    if (this.done) return any;
+    this.#wait.until(() => {
+      this.#tryEnd();
+      return this.done;
+    });
+    return true;
   }
 
   /** Sweeps a span that the allocator has taken from the unswept lists to allocate from. */
@@ -185,28 +250,40 @@ export class Sweeper {
     this.#sweep(span, true);
   }
 
-  /** Sweeps the span if it is unswept. */
+  /** Sweeps the span if it is unswept. When this returns, the span is swept. */
   ensureSwept(span: number): void {
-    if (this.done || span === 0) return;
-    const at = (span + MSPAN_AT.sweepgen) >>> 2;
-    if (this.#u32[at] !== this.#heap.sweepgen - 2) return;
-    if (!this.#heap.allocator.central.remove(span))
-      throwFatal("gc: unswept span is on no list", `span ${hex(span)}`);
-    this.#u32[at] = this.#heap.sweepgen - 1;
-    this.#sweep(span, false);
+    if (span === 0 || this.done) return;
+    const heap = this.#heap;
+    const at = span + MSPAN_AT.sweepgen;
+    const unswept = (heap.sweepgen - 2) >>> 0;
+    if (this.#u32[at >>> 2] === unswept && heap.allocator.takeForSweep(span as never)) {
+      this.#sweep(span, false);
+      return;
+    }
+    const { kernel } = heap.mem;
+    const gen = kernel.load(at) >>> 0;
+    if (gen === unswept) throwFatal("gc: unswept span is on no list", `span ${hex(span)}`);
+    if (gen === unswept + 1) this.#wait.until(() => kernel.load(at) >>> 0 !== gen);
   }
 
   #next(): number {
     const state = this.#state;
     if (!state.pending) return 0;
-    const span = this.#heap.allocator.nextSpanForSweep();
-    if (span === 0) {
-      state.pending = false;
-      this.#donePagesPerByte = state.pagesPerByte;
-      state.pagesPerByte = 0;
-      this.#note();
-    }
-    return span;
+    const { allocator, shared } = this.#heap;
+    const span = shared && state.drained ? 0 : allocator.nextSpanForSweep();
+    if (span !== 0) return span;
+    if (shared && !state.drained) state.drained = true;
+    this.#tryEnd();
+    return 0;
+  }
+
+  /** The unswept lists are empty. Ends the sweep, unless threads still have spans, or another thread has ended it. */
+  #tryEnd(): void {
+    const state = this.#state;
+    if (this.#heap.allocator.sweepingThread !== 0 || !state.end()) return;
+    this.#donePagesPerByte = state.pagesPerByte;
+    state.pagesPerByte = 0;
+    this.#note();
   }
 
   /** Sweeps the span. True if the whole span was freed. */
@@ -216,8 +293,10 @@ export class Sweeper {
     const at = span >>> 2;
     if (u32[at + SWEEPGEN] !== u32[this.#sweepgenWord] - 1) this.#throwState(at);
     this.trace?.sweepBegins();
+    const { shared } = heap;
     const npages = u32[at + NPAGES];
-    u32[this.#pagesSweptWord] = u32[this.#pagesSweptWord] + npages;
+    if (shared) heap.mem.kernel.add(this.#pagesSweptWord << 2, npages);
+    else u32[this.#pagesSweptWord] = u32[this.#pagesSweptWord] + npages;
     if (u32[at + SPECIALS] !== 0) this.#sweepSpecials(span);
     const marks = u32[at + GCMARK_BITS] >>> 2;
     const allocs = u32[at + ALLOC_BITS] >>> 2;
@@ -233,7 +312,9 @@ export class Sweeper {
       live += popcount(x);
     }
     const freed = u32[at + ALLOC_COUNT] - live;
-    return heap.allocator.spanSwept(span as never, freed, preserve);
+    const gone = heap.allocator.spanSwept(span as never, freed, preserve);
+    if (shared && this.#state.drained) this.#tryEnd();
+    return gone;
   }
 
   #throwState(at: number): never {
@@ -274,7 +355,6 @@ export class Sweeper {
   }
 
   #sweepSpecials(span: number): void {
-    const heap = this.#heap;
     const u32 = this.#u32;
     const marks = u32[(span + MSPAN_AT.gcmarkBits) >>> 2] >>> 2;
     const size = u32[(span + MSPAN_AT.elemsize) >>> 2];
@@ -294,29 +374,65 @@ export class Sweeper {
       // A finalizer among the object's specials revives it. This must be known before another special is touched.
       let revived = false;
       for (let t = s; t !== 0 && u32[(t + SPECIAL_AT.offset) >>> 2] < end; ) {
-        if (u32[(t + SPECIAL_AT.kind) >>> 2] === SPECIAL_FINALIZER) revived = true;
+        if (u32[(t + SPECIAL_AT.kind) >>> 2] === SPECIAL_FINALIZER)
+          revived ||= this.#finalizers.canRun(u32[(t + SPECIAL_AT.data) >>> 2]);
         t = u32[(t + SPECIAL_AT.next) >>> 2];
       }
       if (revived) u32[marks + (i >>> 5)] = u32[marks + (i >>> 5)] | (1 << (i & 31));
       while (s !== 0 && u32[(s + SPECIAL_AT.offset) >>> 2] < end) {
         const next = u32[(s + SPECIAL_AT.next) >>> 2];
         const kind = u32[(s + SPECIAL_AT.kind) >>> 2];
-        const data = u32[(s + SPECIAL_AT.data) >>> 2];
         if (revived && kind !== SPECIAL_FINALIZER && kind !== SPECIAL_WEAK) {
           prev = s;
         } else {
-          const p = u32[(span + MSPAN_AT.startAddr) >>> 2] + u32[(s + SPECIAL_AT.offset) >>> 2];
-          heap.allocator.freeSpecial(span as never, prev, s);
-          if (kind === SPECIAL_FINALIZER) this.#finalizers.queueFinalizer(data, p);
-          else if (kind === SPECIAL_WEAK) this.#finalizers.clearWeak(data);
-          else if (kind === SPECIAL_CLEANUP) this.#finalizers.queueCleanup(data);
-          else if (kind === SPECIAL_PROFILE) {
-            this.#freedSamples.push(data, size);
-            this.#note();
-          }
+          this.#due(span, prev, s, size, revived);
         }
         s = next;
       }
     }
+  }
+
+  /** Takes a special off its list: its object is unreachable. */
+  #due(span: number, prev: number, s: number, size: number, revived: boolean): void {
+    const { allocator } = this.#heap;
+    const u32 = this.#u32;
+    const finalizers = this.#finalizers;
+    const kind = u32[(s + SPECIAL_AT.kind) >>> 2];
+    const data = u32[(s + SPECIAL_AT.data) >>> 2];
+    if (kind === SPECIAL_PROFILE) {
+      this.#sampleFreed(span, prev, s, size);
+      return;
+    }
+    const p = u32[(span + MSPAN_AT.startAddr) >>> 2] + u32[(s + SPECIAL_AT.offset) >>> 2];
+    allocator.freeSpecial(span as never, prev, s);
+    if (kind === SPECIAL_FINALIZER) {
+      if (revived) finalizers.queueFinalizer(data, p);
+      else finalizers.dropFinalizer(data);
+    } else if (kind === SPECIAL_WEAK) finalizers.clearWeak(data);
+    else if (kind === SPECIAL_CLEANUP) finalizers.queueCleanup(data);
+  }
+
+  /** Notes that a sampled object is freed, for the thread whose memory profile has sampled it. */
+  #sampleFreed(span: number, prev: number, s: number, size: number): void {
+    const { allocator, mem } = this.#heap;
+    const u32 = this.#u32;
+    const data = u32[(s + SPECIAL_AT.data) >>> 2];
+    const owner = u32[(s + SPECIAL_AT.data2) >>> 2];
+    const self = this.#self;
+    if (self === null || owner === self.id) {
+      allocator.freeSpecial(span as never, prev, s);
+      this.#freedSamples.push(data, size);
+      this.#note();
+      return;
+    }
+    allocator.takeSpecial(span as never, prev, s);
+    const thread = threadById(mem, owner);
+    if (thread === 0) {
+      allocator.releaseSpecial(s);
+      return;
+    }
+    u32[(s + SPECIAL_AT.offset) >>> 2] = size;
+    postTo(mem, thread, "samples", s);
+    self.notify(thread);
   }
 }

@@ -9,7 +9,14 @@
  * ABA. A thread needs an operation at most once in 2044 objects. So the two twins share this code, and the cost of a
  * BigInt does not matter.
  */
-import { GCWORK_AT, MARK_AT, type MarkState, WORKBUF_BYTES, WORKBUF_HEADER } from "./mark-state.ts";
+import {
+  GCWORK_AT,
+  MARK_AT,
+  type MarkState,
+  WORKBUF_BYTES,
+  WORKBUF_HEADER,
+  WORKBUF_MASK,
+} from "./mark-state.ts";
 
 const NEXT = 0;
 const NOBJ = 4;
@@ -89,11 +96,9 @@ export class WorkBufs {
       this.#use(w, spare);
       return true;
     }
-    let fresh = this.#take(MARK_AT.empty);
-    if (fresh === 0) fresh = this.#allocate();
+    const fresh = this.#fresh();
     if (fresh === 0) return false;
     this.#put(MARK_AT.full, this.#lay(w));
-    this.#u32[(fresh + NOBJ) >>> 2] = 0;
     this.#use(w, fresh);
     return true;
   }
@@ -124,10 +129,8 @@ export class WorkBufs {
     const mine = (sp - buf - WORKBUF_HEADER) >>> 2;
     const laid = this.#u32[(spare + NOBJ) >>> 2];
     if (laid === 0 && mine < SHARE_MIN) return false;
-    let fresh = this.#take(MARK_AT.empty);
-    if (fresh === 0) fresh = this.#allocate();
+    const fresh = this.#fresh();
     if (fresh === 0) return false;
-    this.#u32[(fresh + NOBJ) >>> 2] = 0;
     if (laid !== 0) {
       this.#set(w, GCWORK_AT.spare, fresh);
       this.#put(MARK_AT.full, spare);
@@ -139,6 +142,54 @@ export class WorkBufs {
     this.#u32[(fresh + NOBJ) >>> 2] = half;
     this.#set(w, GCWORK_AT.sp, sp - 4 * half);
     this.#put(MARK_AT.full, fresh);
+    return true;
+  }
+
+  /**
+   * Shares the whole stack of the thread, which turns to other work. A stack that is too short to be shared stays, and
+   * so does one for which there is no memory.
+   */
+  shareAll(w: number): void {
+    if (this.#u32[(this.#field(w, GCWORK_AT.spare) + NOBJ) >>> 2] !== 0 && !this.share(w)) return;
+    const n = (this.#field(w, GCWORK_AT.sp) - this.#field(w, GCWORK_AT.buf) - WORKBUF_HEADER) >>> 2;
+    if (n < SHARE_MIN) return;
+    const fresh = this.#fresh();
+    if (fresh === 0) return;
+    const buf = this.#lay(w);
+    this.#use(w, fresh);
+    this.#put(MARK_AT.full, buf);
+  }
+
+  /** An empty workbuf; 0 if there is no memory. */
+  #fresh(): number {
+    let fresh = this.#take(MARK_AT.empty);
+    if (fresh === 0) fresh = this.#allocate();
+    if (fresh !== 0) this.#u32[(fresh + NOBJ) >>> 2] = 0;
+    return fresh;
+  }
+
+  /**
+   * Moves the stack of another thread, which is stopped, to that of w. False if there is no memory: then addresses are
+   * lost.
+   */
+  adopt(w: number, from: number): boolean {
+    const u32 = this.#u32;
+    const spare = this.#field(from, GCWORK_AT.spare);
+    const whole = this.#move(w, this.#lay(from)) && this.#move(w, spare);
+    u32[(spare + NOBJ) >>> 2] = 0;
+    this.#set(from, GCWORK_AT.sp, this.#field(from, GCWORK_AT.buf) + WORKBUF_HEADER);
+    return whole;
+  }
+
+  #move(w: number, buf: number): boolean {
+    const u32 = this.#u32;
+    const n = u32[(buf + NOBJ) >>> 2];
+    for (let k = 0; k < n; k++) {
+      if ((this.#field(w, GCWORK_AT.sp) & WORKBUF_MASK) === 0 && !this.grow(w)) return false;
+      const sp = this.#field(w, GCWORK_AT.sp);
+      u32[sp >>> 2] = u32[(buf + WORKBUF_HEADER + 4 * k) >>> 2];
+      this.#set(w, GCWORK_AT.sp, sp + 4);
+    }
     return true;
   }
 

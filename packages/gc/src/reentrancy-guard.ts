@@ -15,6 +15,8 @@ import { FatalError } from "@gort/base";
 export class ReentrancyGuard {
   /** This thread's: it runs code of the collector. */
   busy = false;
+  /** This thread's: its collector is closed. */
+  closed = false;
   /** Whether a fatal error has ended the collector, for all threads. */
   readonly #state: { dead: boolean };
   /** This thread's: the error that ended the collector. In an object, as undefined can be thrown too. */
@@ -34,11 +36,12 @@ export class ReentrancyGuard {
   /**
    * Begins a call.
    *
-   * @throws TypeError from within the collector
+   * @throws TypeError from within the collector, or after `close`
    * @throws FatalError if a fatal error has ended the collector. Its cause is that error, if this thread has thrown it.
    */
   enter(call: string): void {
     if (this.busy) throw new TypeError(`gc: ${call} called from within the collector`);
+    if (this.closed) throw new TypeError(`gc: ${call} called after close()`);
     if (this.#state.dead) this.#refuse();
     this.busy = true;
   }
@@ -67,6 +70,15 @@ export class ReentrancyGuard {
   /** Ends the collector for ever: the error has left the heap between two states. */
   shutOver(error: unknown): void {
     this.busy = false;
+    this.#state.dead = true;
+    this.#fatal ??= { error };
+  }
+
+  /**
+   * The same in work for another thread, which gets the error as that of its own call. This thread throws it at its
+   * next call.
+   */
+  shutQuietly(error: unknown): void {
     this.#state.dead = true;
     this.#fatal ??= { error };
   }

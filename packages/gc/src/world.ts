@@ -1,4 +1,27 @@
-/** What the collector needs from the program around it, and the program's options. */
+/**
+ * What the collector needs from the program around it, and the program's options.
+ *
+ * ## Wiring of several threads
+ * One thread is the driver: it has made the collector with `createCollector`, and begins and ends every cycle. Before
+ * another thread comes, the driver's thread calls `allocator.share()`, and `World.threads` of the driver is defined
+ * from then on. The other thread calls `attachCollector` when the world counts it: a stop of the world waits for it. On
+ * each thread the program around the heap
+ *
+ * 1. calls `collector.threads.prepareStop()` before the thread acknowledges a stop of the world, and before it blocks
+ *    in a way that counts as stopped. After it the thread does nothing with the heap until it goes on;
+ * 2. passes the commands of a stopped world on to `collector.threads.command(command, arg)`;
+ * 3. calls `collector.threads.polled()` after each `poll` of the world. `notify` makes that thread poll soon;
+ * 4. calls `pollSafepoint` and `idleWork` as on a single thread. `onRequest` asks for that, on each thread. Each thread
+ *    has events of its own: gcStart comes in a command, markDone at the next safepoint, sweepDone on the driver only;
+ * 5. makes `collector.id` the second word of the specials that sample the memory profile (SPECIAL_PROFILE): then the
+ *    collector of that thread tells `freeProfile` of the free, whichever thread sweeps;
+ * 6. gives all threads clocks with one origin;
+ * 7. calls `collector.threads.close()` before the thread ends, and closes the allocator. If a thread has ended without
+ *    it, the driver's thread calls `allocator.threadExited` and `collector.threads.lost(id)`.
+ *
+ * A root slot that passes from thread to thread, as in a message, is made by `refs.allocShared`. The thread that takes
+ * the message frees it.
+ */
 import type { Clock } from "./clock.ts";
 import type { Godebug } from "./godebug.ts";
 import type { Finalization } from "./mfinal.ts";
@@ -19,6 +42,27 @@ export interface World {
    * this call.
    */
   ready(fn: () => void): void;
+  /** The other threads. Without it, this thread is the only one. */
+  readonly threads?: WorldThreads;
+}
+
+/** The threads of the world, as the collector of one of them needs them. See "Wiring of several threads". */
+export interface WorldThreads {
+  /** Number of this thread. 0 is the driver's. */
+  readonly id: number;
+  /** Whether another thread wants something of this one: a stop, or a notification. One plain load. */
+  readonly pending: boolean;
+  /** Does what is pending. Called at safepoints, outside of operations of the allocator. */
+  poll(): void;
+  /** The driver only: runs `collector.threads.command(command, arg)` on each other thread of the stopped world. */
+  command(command: number, arg: number): void;
+  /** Makes that thread poll soon, and wakes it if it sleeps or blocks. It may be called anywhere. */
+  notify(thread: number): void;
+  /**
+   * Blocks at a safepoint until done() is true. It looks again after each notification. Meanwhile the thread counts as
+   * stopped.
+   */
+  block(done: () => boolean): void;
 }
 
 export interface CollectorOptions {

@@ -3,11 +3,12 @@ import type { HeapStats } from "@gort/allocator";
 import { createLinearMemory } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Cycle, GCController, utilization } from "../src/gc-controller.ts";
-import { GCState, type PacerState } from "../src/gc-state.ts";
+import { GCState } from "../src/gc-state.ts";
 import type { GCRecord } from "../src/gc-stats.ts";
 import type { GCHeap } from "../src/heap.ts";
 import { NO_MEMORY_LIMIT, roomGoal, trigger } from "../src/mgcpacer.ts";
 import type { Sweeper } from "../src/mgcsweep.ts";
+import type { PacerState } from "../src/state-views.ts";
 
 const MiB = 1 << 20;
 

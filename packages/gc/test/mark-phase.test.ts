@@ -1,9 +1,10 @@
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
+import type { MarkerKind } from "../src/mark-drainer.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";
 import { GCWORK_AT, MARK_AT, WORK_JOINING, WORK_RUNNING } from "../src/mark-state.ts";
 import { checkMarks } from "../src/mcheckmark.ts";
-import type { Marker, MarkerKind } from "../src/mgcmark.ts";
+import type { Marker } from "../src/mgcmark.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
 import { MiB, type Rig, random, rig } from "./kit.ts";
 

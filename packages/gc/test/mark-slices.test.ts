@@ -19,6 +19,11 @@ const BATCH = 2 * KiB;
 /** A marker of figures: `left` bytes to scan, at a price in nanoseconds for each byte and each drain. */
 class Scan {
   heapScanWork = 0;
+  /** This thread is the only one. */
+  readonly shared = false;
+  get scanned(): number {
+    return this.heapScanWork;
+  }
   left = Number.POSITIVE_INFINITY;
   nsPerByte = 0;
   nsPerDrain = 0;

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { MarkerKind } from "../src/mark-drainer.ts";
 import { ParallelMarker } from "../src/mark-phase.ts";
 import { GCWORK_AT, MARK_AT, OBLET_BYTES, OBLET_GROUP_BYTES, THREAD_LOST } from "../src/mark-state.ts";
 import { markWasm } from "../src/mark-wasm.ts";
 import { checkMarks } from "../src/mcheckmark.ts";
-import { Marker, type MarkerKind } from "../src/mgcmark.ts";
+import { Marker } from "../src/mgcmark.ts";
 import { verifyHeap } from "../src/testing.ts";
 import { beginMarking, endMarking, type Marked, randomGraph } from "./graph.ts";
 import { MiB, type Random, type Rig, random, rig } from "./kit.ts";

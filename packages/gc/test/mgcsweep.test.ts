@@ -2,12 +2,13 @@
 import { SPECIAL_PIN } from "@gort/allocator/internal";
 import { type Addr, createLinearMemory } from "@gort/memory";
 import { beforeEach, describe, expect, it } from "vitest";
-import { GCState, type SweepState } from "../src/gc-state.ts";
+import { GCState } from "../src/gc-state.ts";
 import { type GCHeap, SPECIAL_PROFILE } from "../src/heap.ts";
 import type { WeakPointer } from "../src/index.ts";
 import { CLOBBER_WORD } from "../src/internal.ts";
 import type { Finalizers } from "../src/mfinal.ts";
 import { Sweeper } from "../src/mgcsweep.ts";
+import type { SweepState } from "../src/state-views.ts";
 import { finishCycle, verifyHeap } from "../src/testing.ts";
 import { MiB, type Rig, rig } from "./kit.ts";
 
@@ -275,7 +276,7 @@ describe("a span", () => {
     expect([heapObjects(), a.spanOf(p)]).toEqual([1, 0]);
     gc.sweeper.ensureSwept(span);
     expect(heapObjects()).toBe(1);
-    a.central.remove = () => false;
+    a.central.takeUnswept = () => false;
     expect(() => gc.sweeper.ensureSwept(a.spanOf(q) as number)).toThrow("gc: unswept span is on no list");
   });
 

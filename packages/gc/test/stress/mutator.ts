@@ -1,9 +1,13 @@
 /**
  * A program that rewrites a graph of objects at random, beside the same graph in JS. The one in the heap is found again
- * and compared after every collection: reachable objects intact, unreachable ones gone.
+ * and compared after every collection: reachable objects intact, unreachable ones gone. With several rigs, each change
+ * is that of one of their threads.
  */
 import type { Addr } from "@gort/memory";
-import { verifyHeap } from "../../src/testing.ts";
+import { GC_LIST_STACKS } from "../../src/gc-cycle.ts";
+import { clearRanges, forEachThread } from "../../src/gc-threads.ts";
+import type { Collector } from "../../src/index.ts";
+import { type HeapSurvey, verifyHeap } from "../../src/testing.ts";
 import type { Random, Rig } from "../kit.ts";
 
 interface Shape {
@@ -76,24 +80,31 @@ export class Mutator {
   readonly #shapes: Shape[];
   #lastId = 0;
   allocated = 0;
+  /** The thread that makes the next change. */
+  rig: Rig;
+  readonly rigs: readonly Rig[];
 
   constructor(
-    readonly rig: Rig,
+    rigs: Rig | readonly Rig[],
     readonly random: Random,
     nroots = 24,
     readonly stores: Stores = withBarrier,
   ) {
-    const { a, gc } = rig;
-    this.#shapes = shapes(rig);
-    // A third each: refs, globals, a stack.
-    const third = Math.ceil(nroots / 3);
+    this.rigs = Array.isArray(rigs) ? rigs : [rigs as Rig];
+    this.rig = this.rigs[0];
+    this.#shapes = shapes(this.rig);
+    for (const rig of this.rigs) this.#makeRoots(rig, Math.ceil(nroots / this.rigs.length / 3));
+    this.roots = this.#slots.map(() => null);
+  }
+
+  /** The roots of a thread, a third each: refs, globals, a stack. */
+  #makeRoots({ a, gc }: Rig, third: number): void {
     const globals = a.mem.persistentAlloc(8 * third, 8, "otherSys");
     gc.addGlobals(globals, (globals + 8 * third) as Addr);
     const stack = a.stackAlloc(2048);
     a.mem.u32.fill(0, stack >>> 2, (stack + 2048) >>> 2);
     gc.setStackRoots((visit) => visit(stack, stack + 8 * third));
     for (let i = 0; i < third; i++) this.#slots.push(gc.refs.alloc(0), globals + 8 * i, stack + 8 * i);
-    this.roots = this.#slots.map(() => null);
   }
 
   /** Small shapes most of the time. */
@@ -196,6 +207,7 @@ export class Mutator {
 
   /** One random change of the graph. */
   mutate(): void {
+    if (this.rigs.length > 1) this.rig = this.rigs[this.random(this.rigs.length)];
     const o = this.#pick();
     const what = this.random(13);
     if (o === null || what === 0) {
@@ -252,10 +264,19 @@ export class Mutator {
         }
       });
     }
-    const survey = verifyHeap(gc);
+    const survey = this.#survey(gc);
     if (survey.reachable !== all.size) {
       throw new Error(`the heap's walker reaches ${survey.reachable} objects, the shadow ${all.size}`);
     }
     return all;
+  }
+
+  #survey(gc: Collector): HeapSurvey {
+    for (const rig of this.rigs) rig.a.flushAll();
+    const others = this.rigs.filter((rig) => rig.gc !== gc);
+    for (const rig of others) rig.gc.threads.command(GC_LIST_STACKS, 0);
+    const survey = verifyHeap(gc);
+    forEachThread(gc.heap.mem, (t) => clearRanges(gc.heap.mem, t));
+    return survey;
   }
 }

@@ -1,0 +1,162 @@
+/** What a thread does for cycles that the driver begins and ends. */
+import type { Addr } from "@gort/memory";
+import { describe, expect, it } from "vitest";
+import { GCState } from "../src/gc-state.ts";
+import { FakeClock, finishCycle } from "../src/testing.ts";
+import { MiB, type Rig } from "./kit.ts";
+import { threads } from "./threads-kit.ts";
+
+/** A clock that moves by ns at each reading. */
+function ticking(ns: number): FakeClock {
+  const clock = new FakeClock();
+  clock.now = 1e9;
+  clock.nanotime = () => (clock.now += ns);
+  return clock;
+}
+
+/** n objects that a ref slot holds. */
+function hold(r: Rig, n: number): void {
+  const table = r.a.mallocgc(8 * n, r.a.newType(8, [1]), true);
+  r.gc.refs.alloc(table);
+  for (let k = 0; k < n; k++) r.gc.storePointer(table + 8 * k, r.a.mallocTyped(r.node));
+}
+
+describe("a thread that asks for a cycle", () => {
+  it("notifies the driver, which begins the cycle at a safepoint, or in idle time", () => {
+    for (const idle of [false, true]) {
+      const world = threads(2);
+      const [driver, other] = world.rigs;
+      hold(other, 20_000);
+      other.gc.requestGC();
+      expect([driver.gc.gcRequested, driver.gc.marking, world.isNotified(0)]).toEqual([true, false, true]);
+      other.gc.pollSafepoint();
+      other.gc.idleWork();
+      expect(driver.gc.marking).toBe(false);
+      if (idle) expect(driver.gc.idleWork()).toBe(true);
+      else driver.gc.pollSafepoint();
+      expect([driver.gc.gcRequested, other.gc.marking]).toEqual([false, true]);
+      finishCycle(driver.gc);
+    }
+  });
+
+  it("does so when the heap has reached its trigger", () => {
+    const world = threads(2);
+    const [driver, other] = world.rigs;
+    while (!driver.gc.gcRequested) other.a.mallocNoscan(64 << 10);
+    expect(driver.gc.heap.heapLive).toBeGreaterThanOrEqual(driver.gc.heap.heapGoal / 2);
+    expect(world.isNotified(0)).toBe(true);
+    driver.gc.pollSafepoint();
+    expect(driver.gc.readGCStats().numGC + (driver.gc.marking ? 1 : 0)).toBe(1);
+  });
+});
+
+describe("a thread that marks", () => {
+  it("has slices of its own, and tells the driver when no work seems to be left", () => {
+    const world = threads(2, { clock: ticking(5000) });
+    const [driver, other] = world.rigs;
+    hold(driver, 50_000);
+    driver.gc.start();
+    for (let k = 0; k < 10_000 && !world.isNotified(0); k++) other.gc.idleWork();
+    expect(world.isNotified(0)).toBe(true);
+    expect([driver.gc.marker.scanned, other.gc.marker.scanned > 1e6]).toEqual([0, true]);
+    const { cycle } = new GCState(driver.a.mem);
+    expect([cycle.idleNs, (other.gc.runningCycle?.idleNs ?? 0) > 0]).toEqual([0, true]);
+    const idleNs = other.gc.runningCycle?.idleNs ?? 0;
+    driver.gc.pollSafepoint();
+    expect([driver.gc.marking, other.gc.marking]).toEqual([false, false]);
+    expect(cycle.idleNs).toBe(idleNs);
+  });
+
+  it("pays in its allocations for what all threads have allocated", () => {
+    const world = threads(3, { gogc: 50, clock: ticking(10) });
+    const [driver, other, third] = world.rigs;
+    hold(driver, 200_000);
+    driver.gc.gc();
+    hold(driver, 30_000);
+    driver.gc.start();
+    const { assist } = new GCState(driver.a.mem);
+    // The third thread allocates, and the other one comes to pay.
+    const live = driver.gc.heap.heapLive;
+    for (let k = 0; k < 16; k++) third.a.mallocNoscan(1000);
+    const before = other.gc.marker.scanned;
+    for (let k = 0; k < 64 && other.gc.marker.scanned === before; k++) other.a.mallocNoscan(64 << 10);
+    expect(other.gc.marker.scanned).toBeGreaterThan(before);
+    expect(assist.chargedLive).toBeGreaterThan(live);
+    expect(assist.chargedLive).toBeLessThanOrEqual(driver.gc.heap.heapLive);
+    expect(other.gc.runningCycle?.assistNs).toBeGreaterThan(0);
+    finishCycle(driver.gc);
+    expect(new GCState(driver.a.mem).cycle.assistNs).toBeGreaterThan(0);
+  });
+});
+
+describe("a thread that collects", () => {
+  it("waits for a cycle that begins after the call, and for its sweep", () => {
+    const world = threads(2);
+    const [driver, other] = world.rigs;
+    hold(driver, 5000);
+    driver.gc.start();
+    // Garbage since the cycle has begun, which this cycle does not free.
+    for (let k = 0; k < 100; k++) other.a.mallocTyped(other.node);
+    other.gc.gc();
+    expect(world.objects()).toBe(5001);
+    const stats = driver.gc.readGCStats();
+    expect([stats.numGC, stats.numForcedGC, driver.gc.sweeper.done]).toEqual([2, 1, true]);
+    driver.gc.gc();
+    expect(driver.gc.readGCStats().numForcedGC).toBe(2);
+    expect(world.stops).toEqual([
+      ...["GC mark", "GC mark termination", "GC mark", "GC mark termination"],
+      ...["GC mark", "GC mark termination"],
+    ]);
+  });
+
+  it("marks and sweeps meanwhile, and shares the cycle with others that wait", () => {
+    const world = threads(4);
+    const [driver, second, third] = world.rigs;
+    hold(driver, 30_000);
+    let asked = false;
+    const { meanwhile } = world;
+    world.meanwhile = () => {
+      if (!asked) {
+        asked = true;
+        third.gc.gc();
+      }
+      meanwhile();
+    };
+    second.gc.gc();
+    expect(asked).toBe(true);
+    const { numGC } = driver.gc.readGCStats();
+    expect(numGC).toBe(1);
+    expect(world.objects()).toBe(30_001);
+    expect(second.gc.marker.scanned + third.gc.marker.scanned).toBeGreaterThan(0);
+  });
+
+  it("returns with the error when a fatal error ends the collector", () => {
+    const world = threads(2);
+    const [driver, other] = world.rigs;
+    world.meanwhile = () => {
+      driver.a.mallocTyped(driver.node);
+      driver.gc.threads.command(99, 0);
+    };
+    other.gc.gc();
+    expect(() => other.gc.gc()).toThrow("after a fatal error in one");
+    expect(() => driver.gc.gc()).toThrow("after a fatal error in one");
+  });
+
+  it("at every safepoint under gcstress", () => {
+    const world = threads(2, { godebug: { gcstress: 1 } });
+    const [driver, other] = world.rigs;
+    hold(other, 100);
+    other.gc.pollSafepoint();
+    expect(driver.gc.readGCStats()).toMatchObject({ numForcedGC: 0 });
+    expect(driver.gc.readGCStats().numGC).toBeGreaterThan(0);
+    expect(world.objects()).toBe(101);
+  });
+
+  it("when its memory is out, if allocations are safepoints", () => {
+    const world = threads(2, { maxMemory: 64 * MiB, allocationSafepoints: true, gogc: -1 });
+    const [, other] = world.rigs;
+    const held = other.gc.refs.alloc(other.a.mallocNoscan(MiB));
+    for (let k = 0; k < 200; k++) other.a.mallocNoscan(MiB);
+    expect(other.a.findObject(other.gc.refs.get(held))).not.toBe(0 as Addr);
+  });
+});
