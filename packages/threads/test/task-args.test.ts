@@ -10,6 +10,7 @@ import {
   type Ref,
   type Slice,
   string,
+  struct,
   type Type,
   type TypedHeap,
 } from "@gort/types";
@@ -22,6 +23,7 @@ import { HeapChans } from "../src/chans.ts";
 import { Cloned, clone, fromClone } from "../src/clone.ts";
 import { HANDLE, HANDLE_CHAN, type HandleDescription, type OpenHandle } from "../src/handles.ts";
 import type { HeapChan } from "../src/heap-chan.ts";
+import { mutex } from "../src/lock-types.ts";
 import { Waiters } from "../src/sudog.ts";
 import { TaskArgs } from "../src/task-args.ts";
 import { verifyArgs } from "../src/testing.ts";
@@ -169,6 +171,17 @@ describe("arguments of a task", () => {
     for (const handle of [slice, again, first, next]) handle?.release();
     gc.gc();
     expect([allocator.readStats(stats).heapObjects, gc.refs.inuse]).toEqual([before, 0]);
+  });
+
+  it("may be locks, alone or in a struct: all threads use one lock", () => {
+    const { here, there } = twoThreads();
+    const Guarded = struct("ArgsGuarded", { mu: mutex, n: int });
+    const g = here.types.newObject(Guarded);
+    const sent = here.args.encode("t", [g, g.mu]);
+    const [theirs, mu] = there.args.decode(sent) as [Ref<typeof Guarded>, Ref<typeof mutex>];
+    expect([mu.tryLock(), g.mu.tryLock(), theirs.mu.tryLock()]).toEqual([true, false, false]);
+    g.mu.unlock();
+    expect([theirs.mu.tryLock(), mu.tryLock()]).toEqual([true, false]);
   });
 
   it("are taken once: by decode or by drop", () => {

@@ -19,7 +19,6 @@ import {
   ArrayType,
   type Kind,
   OpaqueType,
-  opaqueOf,
   PointerType,
   SliceType,
   StructType,
@@ -195,8 +194,7 @@ function parsePart(item: unknown): TypePart | null {
     return { ...simple, kind, length: second, parts: [rest[0] as number] };
   }
   if (typeof second !== "string") return null;
-  if (kind === "opaque")
-    return rest.length > 0 || !opaqueOf(second) ? null : { ...simple, kind, name: second };
+  if (kind === "opaque") return rest.length > 0 ? null : { ...simple, kind, name: second };
   if (kind !== "struct") return null;
   const fields = rest as [string, number][];
   if (!fields.every((f) => Array.isArray(f) && f.length === 2 && typeof f[0] === "string")) return null;

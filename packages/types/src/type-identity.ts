@@ -21,6 +21,8 @@
  * the two was found. Their memory is the same, so a mistake can't harm other objects. Structs that have not crossed
  * threads keep Go's rule.
  *
+ * An opaque type is its name: only its own code knows its values. A thread without that code cannot find the type.
+ *
  * A getter or thunk of a candidate may fail while the modules of a thread still load. Such a candidate counts as not
  * declared.
  *
@@ -70,7 +72,7 @@ export function internType(type: Type): string {
 /**
  * This thread's type of a description.
  *
- * @throws TypeError if the text is not a result of `describeType`
+ * @throws TypeError if the text is not a result of `describeType`, or the thread lacks an opaque type
  */
 export function typeFromDescription(text: string): Type {
   const type = interned.get(text) ?? build(text);
@@ -139,5 +141,13 @@ function make(part: TypePart, typeOf: (k: number) => Type): Type {
   if (kind === "pointer") return new PointerType(() => typeOf(parts[0]));
   if (kind === "slice") return new SliceType(() => typeOf(parts[0]));
   if (kind === "array") return new ArrayType(typeOf(parts[0]), part.length);
-  return (kind === "opaque" ? opaqueOf(part.name) : scalarOf(kind)) as Type;
+  return kind === "opaque" ? opaque(part.name) : (scalarOf(kind) as Type);
+}
+
+/** The members of an opaque type are code, so the thread must have them. A bundler may have left them out. */
+function opaque(name: string): Type {
+  const type = opaqueOf(name);
+  if (type === undefined)
+    throw new TypeError(`types: no module of this thread has made ${name}: import it here too`);
+  return type;
 }

@@ -19,6 +19,7 @@ import {
   struct,
   type Type,
 } from "../src/index.ts";
+import { OpaqueType } from "../src/type.ts";
 import { describeType, internType, typeFromDescription } from "../src/type-identity.ts";
 import { Mixed, Node, thrown } from "./kit.ts";
 
@@ -168,6 +169,22 @@ describe("typeFromDescription", () => {
     expect(other.typeFromDescription(text)).toBe(First);
   });
 
+  it("finds an opaque type by its name, and says so if the thread has not loaded it", async () => {
+    const name = fresh();
+    const lock = new OpaqueType(name, 8, 4, () => ({}));
+    const Guarded = struct(fresh(), { mu: lock, n: int });
+    const text = describeType(Guarded);
+    expect(describeType(pointer(lock))).toBe(`[["pointer",1],["opaque","${name}"]]`);
+    const other = await otherThread();
+    const missing = `types: no module of this thread has made ${name}: import it here too`;
+    expect(() => other.typeFromDescription(text)).toThrow(new TypeError(missing));
+    const { OpaqueType: TheirOpaque } = await import("../src/type.ts");
+    const theirs = new TheirOpaque(name, 8, 4, () => ({}));
+    // A failure leaves nothing behind that would fail again.
+    const Found = other.typeFromDescription(text) as StructType;
+    expect([Found.field("mu").type, Found.size]).toEqual([theirs, Guarded.size]);
+  });
+
   it("refuses a text that describes no type", () => {
     for (const text of [
       "",
@@ -186,6 +203,8 @@ describe("typeFromDescription", () => {
       '[["array",3,1],["array",2,0]]',
       '[["array",3]]',
       '[["map",0,0]]',
+      '[["opaque",0]]',
+      '[["opaque","a","b"]]',
       '[["struct"]]',
       '[["struct","A",["x"]]]',
       '[["struct","A",["x",0]]]',
