@@ -10,6 +10,7 @@ export default defineConfig(
     pprof: "src/pprof.ts",
     "pprof-tools": "src/pprof-tools.ts",
     sync: "src/sync.ts",
+    atomic: "src/atomic.ts",
     context: "src/context.ts",
     adapters: "src/adapters.ts",
     metrics: "src/metrics.ts",

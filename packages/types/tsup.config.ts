@@ -1,4 +1,6 @@
 import { defineConfig } from "tsup";
 import { library } from "../../tsup.base.ts";
 
-export default defineConfig(library({ index: "src/index.ts", internal: "src/internal.ts" }));
+export default defineConfig(
+  library({ index: "src/index.ts", atomic: "src/atomic.ts", internal: "src/internal.ts" }),
+);

@@ -3,6 +3,7 @@ import { defineConfig } from "vitepress";
 const guide = [
   { text: "Getting started", link: "/getting-started" },
   { text: "Use contexts, groups and streams", link: "/contexts-and-streams" },
+  { text: "Use locks and atomic values", link: "/locks" },
   { text: "Handle deadlocks", link: "/deadlocks" },
   { text: "Keep objects in the heap", link: "/memory" },
   { text: "Allocate memory by hand", link: "/allocator" },

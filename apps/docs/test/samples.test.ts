@@ -27,6 +27,7 @@ describe("the samples of the site and of the root's README", () => {
       "deadlocks.md",
       "errors.md",
       "getting-started.md",
+      "locks.md",
       "memory.md",
       "profiling.md",
       "statistics.md",

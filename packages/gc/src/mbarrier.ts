@@ -56,6 +56,30 @@ export class WriteBarrier {
     u32[slot >>> 2] = ptr;
   }
 
+  /**
+   * Stores ptr into the pointer slot in one step for all threads, and returns the old pointer.
+   *
+   * The new pointer is shaded before another thread can see it. The old one is shaded after the exchange, because only
+   * then it is known. Marking cannot end in between: this thread is at no safepoint.
+   */
+  swapPointer(slot: number, ptr: number): number {
+    const marking = this.#u32[this.#enabled] !== 0;
+    if (marking && ptr !== 0) this.#shader.shade(ptr);
+    const old = this.#mem.kernel.xchg(slot, ptr) >>> 0;
+    if (marking && old !== 0) this.#shader.shade(old);
+    return old;
+  }
+
+  /** As swapPointer, if the slot holds `old`. Returns whether it did. */
+  compareAndSwapPointer(slot: number, old: number, ptr: number): boolean {
+    const marking = this.#u32[this.#enabled] !== 0;
+    // If the exchange then fails, one object more lives until the next cycle.
+    if (marking && ptr !== 0) this.#shader.shade(ptr);
+    if (this.#mem.kernel.cas(slot, old, ptr) >>> 0 !== old) return false;
+    if (marking && old !== 0) this.#shader.shade(old);
+    return true;
+  }
+
   /** The barrier before a store of ptr into the slot, for code that does the store itself. Only while marking. */
   writeBarrier(slot: number, ptr: number): void {
     const old = this.#u32[slot >>> 2];

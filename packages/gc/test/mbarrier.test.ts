@@ -1,13 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { GC_MARK, GC_OFF } from "../src/heap.ts";
-import type { MarkJS } from "../src/mark-js.ts";
 import { WriteBarrier } from "../src/mbarrier.ts";
 import { rig } from "./kit.ts";
 
 function setUp() {
   const r = rig();
   const shaded: number[] = [];
-  const barrier = new WriteBarrier(r.gc.heap, { shade: (p: number) => shaded.push(p) } as unknown as MarkJS);
+  const barrier = new WriteBarrier(r.gc.heap, { shade: (p: number) => shaded.push(p) });
   return { ...r, heap: r.gc.heap, barrier, shaded };
 }
 
@@ -34,6 +33,28 @@ describe("the write barrier", () => {
     heap.phase = GC_OFF;
     barrier.storePointer(p, 0);
     expect([shaded.length, u32[p >>> 2]]).toEqual([2, 0]);
+  });
+
+  it("shades the new pointer before an exchange, and the pointer that it took out afterwards", () => {
+    const { a, node, u32, heap, barrier, shaded } = setUp();
+    const p = a.mallocTyped(node);
+    expect([barrier.swapPointer(p, 800), barrier.swapPointer(p, 1600)]).toEqual([0, 800]);
+    expect([barrier.compareAndSwapPointer(p, 800, 0), barrier.compareAndSwapPointer(p, 1600, 2400)]).toEqual([
+      false,
+      true,
+    ]);
+    expect([shaded, u32[p >>> 2]]).toEqual([[], 2400]);
+    heap.phase = GC_MARK;
+    expect([barrier.swapPointer(p, 8), shaded.splice(0)]).toEqual([2400, [8, 2400]]);
+    expect([barrier.swapPointer(p, 0), shaded.splice(0)]).toEqual([8, [8]]);
+    expect([barrier.compareAndSwapPointer(p, 8, 16), shaded.splice(0)]).toEqual([false, [16]]);
+    expect([barrier.compareAndSwapPointer(p, 0, 16), shaded.splice(0)]).toEqual([true, [16]]);
+    expect([barrier.compareAndSwapPointer(p, 16, 24), shaded.splice(0)]).toEqual([true, [24, 16]]);
+    // Addresses above 2 GiB are unsigned.
+    u32[p >>> 2] = 0x90000000;
+    expect([barrier.compareAndSwapPointer(p, 0x90000000, 0), shaded.splice(0)]).toEqual([true, [0x90000000]]);
+    u32[p >>> 2] = 0x90000000;
+    expect(barrier.swapPointer(p, 0)).toBe(0x90000000);
   });
 
   it("shades the pointers of whole elements that are copied or cleared, and moves all bytes", () => {

@@ -32,6 +32,14 @@ export class RuntimeHeap implements Heap {
     this.#collector.storePointer(slot, value);
   }
 
+  swapPointer(slot: Addr, value: Addr): Addr {
+    return this.#collector.barrier.swapPointer(slot, value) as Addr;
+  }
+
+  compareAndSwapPointer(slot: Addr, old: Addr, value: Addr): boolean {
+    return this.#collector.barrier.compareAndSwapPointer(slot, old, value);
+  }
+
   newRef(addr: Addr): RefSlot {
     return this.#collector.refs.alloc(addr) as number as RefSlot;
   }

@@ -112,6 +112,14 @@ export class BumpHeap implements Heap {
     this.mem.u32[slot >>> 2] = value;
   }
 
+  swapPointer(slot: Addr, value: Addr): Addr {
+    return (this.mem.kernel.xchg(slot, value) >>> 0) as Addr;
+  }
+
+  compareAndSwapPointer(slot: Addr, old: Addr, value: Addr): boolean {
+    return this.mem.kernel.cas(slot, old, value) >>> 0 === (old as number);
+  }
+
   writeBarrierEnabled(): boolean {
     return false;
   }

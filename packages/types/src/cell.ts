@@ -27,6 +27,7 @@ import { registryOf } from "@gort/memory/internal";
 import { assignTaken, type Codec, storeTaken } from "./codec.ts";
 import { nilDereference } from "./errors.ts";
 import type { RefSlot } from "./heap.ts";
+import type { PerType } from "./per-type.ts";
 import type { Type } from "./type.ts";
 
 const dispose: typeof Symbol.dispose =
@@ -49,6 +50,7 @@ export function released(what: string): never {
 /** The part that all handles of one type in one heap share. */
 export interface Home {
   readonly type: Type;
+  readonly types: PerType;
   readonly roots: Roots;
   /** The target as an inspector shows it. */
   describe(at: Root): unknown;
@@ -277,6 +279,8 @@ export abstract class ViewBase<T extends Type = Type> {
   /** The address that it shows; 0 is nil. Assign to move the View. */
   $addr: Ptr<T>;
   abstract get $type(): T;
+  /** @internal */
+  abstract get $types(): PerType;
 
   constructor(addr: number) {
     this.$addr = addr as Ptr<T>;

@@ -78,7 +78,7 @@ function assignPlace(codec: Codec, place: Place, ref: Root, offset: number, v: u
 /** The codec of a type whose values only their own members change. */
 export function opaqueCodec(type: Type, load: Codec["load"]): Codec {
   const refuse = (): never => {
-    throw new TypeError(`types: a ${type.name} can't be assigned: use it where it lies`);
+    throw new TypeError(`types: ${type.name} can't be assigned: use it where it lies`);
   };
   return { load, atomic: false, store: refuse, take: refuse, ready: refuse, put: refuse, drop: nothing };
 }

@@ -28,6 +28,13 @@ export interface Heap {
    * inside of an object, or outside of the heap (data that is never freed).
    */
   storePointer(slot: Addr, value: Addr): void;
+  /**
+   * As storePointer, in one step for all threads: returns the old address. A heap of one thread needs neither this
+   * method nor the next.
+   */
+  swapPointer?(slot: Addr, value: Addr): Addr;
+  /** As storePointer, in one step for all threads, if the slot holds `old`. Returns whether it did. */
+  compareAndSwapPointer?(slot: Addr, old: Addr, value: Addr): boolean;
   /** Roots the object that `addr` points into, at its start or inside of it. */
   newRef(addr: Addr): RefSlot;
   /**
@@ -45,4 +52,20 @@ export interface Heap {
    * Without this method they are copied pointer by pointer.
    */
   writeBarrierEnabled?(): boolean;
+}
+
+/** `heap.swapPointer`, or the same for a heap of one thread. */
+export function exchangePointer(heap: Heap, slot: Addr, value: Addr): Addr {
+  if (heap.swapPointer !== undefined) return heap.swapPointer(slot, value);
+  const old = heap.mem.u32[slot >>> 2] as Addr;
+  heap.storePointer(slot, value);
+  return old;
+}
+
+/** `heap.compareAndSwapPointer`, or the same for a heap of one thread. */
+export function exchangePointerIf(heap: Heap, slot: Addr, old: Addr, value: Addr): boolean {
+  if (heap.compareAndSwapPointer !== undefined) return heap.compareAndSwapPointer(slot, old, value);
+  if (heap.mem.u32[slot >>> 2] !== (old as number)) return false;
+  heap.storePointer(slot, value);
+  return true;
 }

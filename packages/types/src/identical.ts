@@ -2,6 +2,7 @@
  * Identity of types, as Go has it: composite types by their parts, structs by their declaration. Structs that have
  * crossed threads are identified by their description (type-identity.ts).
  */
+import { OpaqueType } from "./opaque.ts";
 import { ArrayType, PointerType, SliceType, StructType, type Type } from "./type.ts";
 import { sameAcrossThreads } from "./type-identity.ts";
 
@@ -26,11 +27,22 @@ function sameShape(a: Type, b: Type, outer: Pair | null): boolean {
   if (a instanceof ArrayType && b instanceof ArrayType)
     return a.length === b.length && sameShape(a.elem, b.elem, outer);
   if (a instanceof StructType && b instanceof StructType) return sameAcrossThreads(a, b);
-  const pointers = a instanceof PointerType && b instanceof PointerType;
-  if (!pointers && !(a instanceof SliceType && b instanceof SliceType)) return false;
+  const x = elemOf(a);
+  const y = elemOf(b);
+  if (x === null || y === null || a.kind !== b.kind || familyOf(a) !== familyOf(b)) return false;
   // Types that contain themselves are identical unless a difference is found on the way.
   for (let p = outer; p !== null; p = p.outer) if (p.a === a && p.b === b) return true;
   const pair: Pair = { a, b, outer, depth: outer === null ? 1 : outer.depth + 1 };
   if (pair.depth > MAX_DEPTH) throw new TypeError(`types: ${a.name} is more than ${MAX_DEPTH} types deep`);
-  return sameShape((a as PointerType).elem, (b as PointerType).elem, pair);
+  return sameShape(x, y, pair);
+}
+
+/** The element of a pointer, a slice or an opaque type. */
+function elemOf(type: Type): Type | null {
+  const found = type instanceof PointerType || type instanceof SliceType || type instanceof OpaqueType;
+  return found ? type.elem : null;
+}
+
+function familyOf(type: Type): string {
+  return type instanceof OpaqueType ? type.family : "";
 }

@@ -12,4 +12,6 @@ export { type Codec, unchanged } from "./codec.ts";
 export type { Handles, PerType } from "./per-type.ts";
 export { perTypeOf } from "./typed-heap.ts";
 // For threads: the types of locks.
-export { type OpaqueHome, OpaqueType } from "./type.ts";
+export { type OpaqueHome, OpaqueType } from "./opaque.ts";
+// For runtime: a thread must know these types if a value of one of them comes from another thread.
+export { Bool, Int32, Int64, Pointer, Uint32, Uint64, Uintptr } from "./atomic-types.ts";

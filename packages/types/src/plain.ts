@@ -2,8 +2,9 @@
 
 import { copyOut } from "./bytes.ts";
 import { type Root, UNROOTED } from "./cell.ts";
+import { OpaqueType } from "./opaque.ts";
 import type { PerType } from "./per-type.ts";
-import { ArrayType, OpaqueType, PointerType, SliceType, StructType, type Type, uint8, WORD } from "./type.ts";
+import { ArrayType, PointerType, SliceType, StructType, type Type, uint8, WORD } from "./type.ts";
 
 /** The pointers and slices that JSON.stringify has followed so far. A pointer that leads back is an error, as in Go. */
 interface Path {

@@ -12,6 +12,45 @@ import type { Complex, ScalarType } from "./type.ts";
 
 const TWO32 = 4294967296;
 
+// The checks of values. Stores of numbers repeat theirs, because that is faster than a call.
+
+export function takeInt32(v: unknown): number {
+  if (typeof v !== "number" || (v | 0) !== v) wholeNumber("int32", -HALF, HALF - 1, v);
+  return v;
+}
+
+export function takeUint32(v: unknown): number {
+  if (typeof v !== "number" || v >>> 0 !== v) wholeNumber("uint32", 0, TWO32 - 1, v);
+  return v;
+}
+
+export function takeUintptr(v: unknown): number {
+  return takeInt("uintptr", 0, v);
+}
+
+function takeInt(name: string, lo: number, v: unknown): number {
+  if (typeof v !== "number" || !Number.isSafeInteger(v) || v < lo) {
+    wholeNumber(name, lo, Number.MAX_SAFE_INTEGER, v);
+  }
+  return v;
+}
+
+export function takeInt64(v: unknown): bigint {
+  if (typeof v !== "bigint") wrongType("int64", "a bigint", v);
+  if (BigInt.asIntN(64, v) !== v) tooLong("int64", v);
+  return v;
+}
+
+export function takeUint64(v: unknown): bigint {
+  if (typeof v !== "bigint") wrongType("uint64", "a bigint", v);
+  if (BigInt.asUintN(64, v) !== v) tooLong("uint64", v);
+  return v;
+}
+
+function tooLong(name: string, v: bigint): never {
+  throw new RangeError(`types: ${name} must fit 64 bits (got ${v}n)`);
+}
+
 /** A codec whose values are primitives: `put` writes the value that `take` has checked. */
 function primitive(c: Pick<Codec, "load" | "store" | "take">): Codec {
   return {
@@ -84,10 +123,7 @@ function halfCodec({ u16 }: LinearMemory, name: string, lo: number, hi: number):
 function int32Codec({ i32 }: LinearMemory): Codec {
   return primitive({
     load: (addr) => i32[addr >>> 2],
-    take(v) {
-      if (typeof v !== "number" || (v | 0) !== v) wholeNumber("int32", -HALF, HALF - 1, v);
-      return v;
-    },
+    take: takeInt32,
     store(addr, v) {
       if (typeof v !== "number" || (v | 0) !== v) wholeNumber("int32", -HALF, HALF - 1, v);
       i32[addr >>> 2] = v;
@@ -98,10 +134,7 @@ function int32Codec({ i32 }: LinearMemory): Codec {
 function uint32Codec({ u32 }: LinearMemory): Codec {
   return primitive({
     load: (addr) => u32[addr >>> 2],
-    take(v) {
-      if (typeof v !== "number" || v >>> 0 !== v) wholeNumber("uint32", 0, TWO32 - 1, v);
-      return v;
-    },
+    take: takeUint32,
     store(addr, v) {
       if (typeof v !== "number" || v >>> 0 !== v) wholeNumber("uint32", 0, TWO32 - 1, v);
       u32[addr >>> 2] = v;
@@ -118,12 +151,7 @@ function intCodec({ u32, i32 }: LinearMemory, name: string, lo: number): Codec {
     );
   };
   return primitive({
-    take(v) {
-      if (typeof v !== "number" || !Number.isSafeInteger(v) || v < lo) {
-        wholeNumber(name, lo, Number.MAX_SAFE_INTEGER, v);
-      }
-      return v;
-    },
+    take: (v) => takeInt(name, lo, v),
     load(addr) {
       const i = addr >>> 2;
       const low = u32[i];
@@ -145,12 +173,7 @@ function intCodec({ u32, i32 }: LinearMemory, name: string, lo: number): Codec {
 }
 
 function int64Codec({ bi64 }: LinearMemory, name: "int64" | "uint64"): Codec {
-  const clamp = name === "int64" ? BigInt.asIntN : BigInt.asUintN;
-  const take = (v: unknown): bigint => {
-    if (typeof v !== "bigint") wrongType(name, "a bigint", v);
-    if (clamp(64, v) !== v) throw new RangeError(`types: ${name} must fit 64 bits (got ${v}n)`);
-    return v;
-  };
+  const take = name === "int64" ? takeInt64 : takeUint64;
   return primitive({
     load: (addr) => (name === "int64" ? bi64[addr >>> 3] : BigInt.asUintN(64, bi64[addr >>> 3])),
     take,

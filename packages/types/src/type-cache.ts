@@ -10,6 +10,7 @@ import type { Codec } from "./codec.ts";
 import { arrayCodec, opaqueCodec, structCodec } from "./composite.ts";
 import type { Heap } from "./heap.ts";
 import { move } from "./move.ts";
+import { OpaqueType } from "./opaque.ts";
 import type { Handles, PerType, ViewClass } from "./per-type.ts";
 import { plainList } from "./plain.ts";
 import { checkRef, pointerCodec } from "./pointer-codec.ts";
@@ -18,15 +19,7 @@ import { defineRefMembers, newHandles } from "./ref-class.ts";
 import { scalarCodec } from "./scalar-codec.ts";
 import type { SliceOps } from "./slice.ts";
 import { sliceCodec } from "./slice-codec.ts";
-import {
-  type ArrayType,
-  OpaqueType,
-  PointerType,
-  ScalarType,
-  SliceType,
-  StructType,
-  type Type,
-} from "./type.ts";
+import { type ArrayType, PointerType, ScalarType, SliceType, StructType, type Type } from "./type.ts";
 import { defineViewMembers, newViewClass } from "./view-class.ts";
 
 export class TypeCache implements PerType {
@@ -87,7 +80,7 @@ export class TypeCache implements PerType {
   }
 
   #defineView(type: Type): ViewClass {
-    const view = newViewClass(type);
+    const view = newViewClass(this, type);
     this.#views.set(type, view);
     try {
       defineViewMembers(this, type, view);

@@ -15,16 +15,8 @@
  * algorithm, because types have few parts.
  */
 import { show } from "@gort/base";
-import {
-  ArrayType,
-  type Kind,
-  OpaqueType,
-  PointerType,
-  SliceType,
-  StructType,
-  scalarOf,
-  type Type,
-} from "./type.ts";
+import { OpaqueType } from "./opaque.ts";
+import { ArrayType, type Kind, PointerType, SliceType, StructType, scalarOf, type Type } from "./type.ts";
 
 /** One part of a type. */
 export interface TypePart {
@@ -84,7 +76,10 @@ function partOf(type: Type, placeOf: (type: Type) => number): TypePart {
       parts: fields.map((f) => placeOf(f.type)),
     };
   }
-  if (type instanceof OpaqueType) return { kind, name: type.name, fields: [], length: 0, parts: [] };
+  if (type instanceof OpaqueType) {
+    const { family: name, elem } = type;
+    return { kind, name, fields: [], length: 0, parts: elem === null ? [] : [placeOf(elem)] };
+  }
   const length = type instanceof ArrayType ? type.length : 0;
   const composite = type instanceof ArrayType || type instanceof PointerType || type instanceof SliceType;
   return { kind, name: "", fields: [], length, parts: composite ? [placeOf(type.elem)] : [] };
@@ -147,7 +142,9 @@ function textOf(part: TypePart, placeOf: (k: number) => number): string {
     const fields = part.fields.map((name, i) => `,[${JSON.stringify(name)},${placeOf(part.parts[i])}]`);
     return `[${kind},${JSON.stringify(part.name)}${fields.join("")}]`;
   }
-  if (part.kind === "opaque") return `[${kind},${JSON.stringify(part.name)}]`;
+  if (part.kind === "opaque") {
+    return `[${[kind, JSON.stringify(part.name), ...part.parts.map(placeOf)].join()}]`;
+  }
   if (part.kind === "array") return `[${kind},${part.length},${placeOf(part.parts[0])}]`;
   return part.parts.length === 0 ? kind : `[${kind},${placeOf(part.parts[0])}]`;
 }
@@ -194,7 +191,9 @@ function parsePart(item: unknown): TypePart | null {
     return { ...simple, kind, length: second, parts: [rest[0] as number] };
   }
   if (typeof second !== "string") return null;
-  if (kind === "opaque") return rest.length > 0 ? null : { ...simple, kind, name: second };
+  if (kind === "opaque") {
+    return rest.length > 1 ? null : { ...simple, kind, name: second, parts: rest as number[] };
+  }
   if (kind !== "struct") return null;
   const fields = rest as [string, number][];
   if (!fields.every((f) => Array.isArray(f) && f.length === 2 && typeof f[0] === "string")) return null;

@@ -33,16 +33,8 @@
  * descriptions.
  */
 import { declaredAs } from "./declared.ts";
-import {
-  ArrayType,
-  fieldNames,
-  opaqueOf,
-  PointerType,
-  SliceType,
-  StructType,
-  scalarOf,
-  type Type,
-} from "./type.ts";
+import { opaqueOf } from "./opaque.ts";
+import { ArrayType, fieldNames, PointerType, SliceType, StructType, scalarOf, type Type } from "./type.ts";
 import { classesOf, describePart, malformed, parseGraph, reachOf, type TypePart } from "./type-graph.ts";
 
 const descriptions = new WeakMap<Type, string>();
@@ -141,12 +133,13 @@ function make(part: TypePart, typeOf: (k: number) => Type): Type {
   if (kind === "pointer") return new PointerType(() => typeOf(parts[0]));
   if (kind === "slice") return new SliceType(() => typeOf(parts[0]));
   if (kind === "array") return new ArrayType(typeOf(parts[0]), part.length);
-  return kind === "opaque" ? opaque(part.name) : (scalarOf(kind) as Type);
+  if (kind === "opaque") return opaque(part.name, parts.length === 0 ? null : () => typeOf(parts[0]));
+  return scalarOf(kind) as Type;
 }
 
 /** The members of an opaque type are code, so the thread must have them. A bundler may have left them out. */
-function opaque(name: string): Type {
-  const type = opaqueOf(name);
+function opaque(name: string, elem: (() => Type) | null): Type {
+  const type = opaqueOf(name, elem);
   if (type === undefined)
     throw new TypeError(`types: no module of this thread has made ${name}: import it here too`);
   return type;

@@ -13,7 +13,7 @@
  *     slice(T), bytes             24       8   *address, length, capacity
  *     array(T, n)             n*size   T's     n times T
  *     struct                     sum     max   fields in order, each at its alignment
- *     opaque                  its own   its own   words that only the type's own members touch
+ *     opaque                  its own   its own   words that only the type's own members touch (opaque.ts)
  *
  * `*` marks the words whose bit is set in the pointer mask. `ptrdata` is the number of bytes up to and including the
  * last pointer: a collector reads no further. As in Go, a struct whose last field has size 0 gets a byte of padding.
@@ -34,7 +34,6 @@
  */
 import { alignUp } from "@gort/base";
 import { noteDeclared } from "./declared.ts";
-import type { Heap } from "./heap.ts";
 
 export type Kind =
   | "bool"
@@ -66,6 +65,13 @@ export const WORD = 8;
 
 /** Whether this module made `x` as a type. */
 export let isType: (x: unknown) => x is Type;
+
+/** The class OpaqueType, once opaque.ts has made it. */
+let opaqueClass: unknown = null;
+
+export function setOpaqueClass(c: unknown): void {
+  opaqueClass ??= c;
+}
 
 /** The error of a program that extends a class of types, or makes a scalar type. */
 function noSuchType(what: string): never {
@@ -108,7 +114,7 @@ export abstract class Type {
   constructor() {
     const made: unknown = new.target;
     if (made !== ScalarType && made !== PointerType && made !== SliceType && made !== ArrayType) {
-      if (made !== StructType && made !== OpaqueType) noSuchType("classes of types can't be extended");
+      if (made !== StructType && made !== opaqueClass) noSuchType("classes of types can't be extended");
     }
   }
 
@@ -191,7 +197,7 @@ scalarsMade = true;
 const NAME_DEPTH = 50;
 
 /** The element of a pointer or slice type, which may be declared later. Its thunk is called once. */
-class Element<E extends Type> {
+export class Element<E extends Type> {
   #given: E | (() => E);
   #state: "open" | "asked" | "known";
 
@@ -220,7 +226,7 @@ class Element<E extends Type> {
 }
 
 /** `prefix` and the name of the element. The element may be a type whose name is just being made. */
-function nameOf(prefix: string, type: PointerType | SliceType): string {
+export function nameOf(prefix: string, type: WithElem): string {
   if (naming.length >= NAME_DEPTH || naming.includes(type)) return "...";
   naming.push(type);
   try {
@@ -229,6 +235,9 @@ function nameOf(prefix: string, type: PointerType | SliceType): string {
     naming.pop();
   }
 }
+/** A type whose name contains that of its element. */
+export type WithElem = Type & { readonly elem: Type };
+
 /** The types whose names are just being made. */
 const naming: Type[] = [];
 
@@ -447,50 +456,7 @@ function layOut(name: string, declared: Fields, names: readonly string[]): Layou
   return { fields: Object.freeze(fields), size: alignUp(offset, align), align, ptrdata };
 }
 
-/** What the members of an opaque type know of their heap. */
-export interface OpaqueHome {
-  readonly heap: Heap;
-  /** The address of the value that a Ref shows. Throws unless it is a live Ref to this type in this heap. */
-  addrOf(ref: unknown): number;
-}
-
-const opaques = new Map<string, Type>();
-
-/** The opaque type of a name; undefined if this thread has made none. */
-export function opaqueOf(name: string): Type | undefined {
-  return opaques.get(name);
-}
-
-/**
- * A type of another package, whose values only its own members read and write: a lock. Its Refs have these members. A
- * value is used where it lies, as a field, as an element or alone. It can't be assigned, but a copy of a struct copies
- * its bytes. All bytes 0 is the zero value, and no word is a pointer.
- */
-export class OpaqueType<M extends object = object> extends Type {
-  readonly kind = "opaque";
-  readonly name: string;
-  readonly size: number;
-  readonly align: number;
-  readonly ptrdata = 0;
-  /** Makes the members that Refs of one heap have on their prototype. */
-  readonly members: (home: OpaqueHome) => M;
-
-  /** `size` is a multiple of `align`, a power of two. */
-  constructor(name: string, size: number, align: number, members: (home: OpaqueHome) => M) {
-    super();
-    this.name = name;
-    this.size = size;
-    this.align = align;
-    this.members = members;
-    Object.freeze(this);
-    // The first one of a name is the one that other threads mean.
-    if (!opaques.has(name)) opaques.set(name, this);
-  }
-
-  eachPointer(): void {}
-}
-
-for (const c of [Type, ScalarType, PointerType, SliceType, ArrayType, StructType, OpaqueType, Element]) {
+for (const c of [Type, ScalarType, PointerType, SliceType, ArrayType, StructType, Element]) {
   Object.freeze(c.prototype);
   Object.freeze(c);
 }

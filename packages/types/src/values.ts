@@ -1,11 +1,12 @@
 /** The TypeScript types of a T: the values that a program reads and writes. */
 
 import type { Ptr } from "@gort/memory";
+import type { OpaqueType } from "./opaque.ts";
 import type { Slice } from "./slice.ts";
-import type { ArrayType, OpaqueType, PointerType, ScalarType, SliceType, StructType, Type } from "./type.ts";
+import type { ArrayType, PointerType, ScalarType, SliceType, StructType, Type } from "./type.ts";
 
 /** The type of a declared field: the field itself, or the result of its thunk. */
-type Resolved<T> = T extends () => infer R ? R : T;
+export type Resolved<T> = T extends () => infer R ? R : T;
 
 /** The value of a type that is known only as Type is unknown. */
 type Unknown<T> = Type extends T ? unknown : never;

@@ -2,14 +2,18 @@
 import { ViewBase, viewAccessors } from "./cell.ts";
 import { defineRawElements, nestedView } from "./elements.ts";
 import { nilDereference } from "./errors.ts";
+import { OpaqueType } from "./opaque.ts";
 import type { PerType, ViewClass } from "./per-type.ts";
-import { ArrayType, OpaqueType, SliceType, StructType, type Type, WORD } from "./type.ts";
+import { ArrayType, SliceType, StructType, type Type, WORD } from "./type.ts";
 
 /** A class without members. */
-export function newViewClass(type: Type): ViewClass {
+export function newViewClass(types: PerType, type: Type): ViewClass {
   class TypedView extends ViewBase {
     get $type(): Type {
       return type;
+    }
+    get $types(): PerType {
+      return types;
     }
   }
   return TypedView;

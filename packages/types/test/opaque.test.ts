@@ -55,7 +55,7 @@ describe("an opaque type", () => {
     const o = types.newObject(Outer);
     const alone = types.newObject(counter);
     o.c.bump();
-    const text = "types: a test.Counter can't be assigned: use it where it lies";
+    const text = "types: test.Counter can't be assigned: use it where it lies";
     expect(() => (o.c = alone)).toThrow(text);
     expect(() => types.newObject(Outer, { c: hostile(alone) })).toThrow(text);
     expect(() => types.newObject(counter, hostile({}))).toThrow(text);
@@ -96,7 +96,10 @@ describe("an opaque type", () => {
     }
     expect(describeType(counter)).toBe('[["opaque","test.Counter"]]');
     expect(typeFromDescription(describeType(counter))).toBe(counter);
-    for (const text of ['[["opaque","test.None"]]', '[["opaque","test.Counter",0]]', '[["opaque",1]]']) {
+    for (const text of ['[["opaque","test.None"]]', '[["opaque","test.Counter",0]]']) {
+      expect(() => typeFromDescription(text)).toThrow("types: no module of this thread has made test.");
+    }
+    for (const text of ['[["opaque",1]]', '[["opaque","test.Counter",0,0]]']) {
       expect(() => typeFromDescription(text)).toThrow("types: not the description of a type");
     }
   });

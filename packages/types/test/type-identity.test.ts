@@ -19,7 +19,8 @@ import {
   struct,
   type Type,
 } from "../src/index.ts";
-import { OpaqueType } from "../src/type.ts";
+import { OpaqueType } from "../src/opaque.ts";
+
 import { describeType, internType, typeFromDescription } from "../src/type-identity.ts";
 import { Mixed, Node, thrown } from "./kit.ts";
 
@@ -178,7 +179,7 @@ describe("typeFromDescription", () => {
     const other = await otherThread();
     const missing = `types: no module of this thread has made ${name}: import it here too`;
     expect(() => other.typeFromDescription(text)).toThrow(new TypeError(missing));
-    const { OpaqueType: TheirOpaque } = await import("../src/type.ts");
+    const { OpaqueType: TheirOpaque } = await import("../src/opaque.ts");
     const theirs = new TheirOpaque(name, 8, 4, () => ({}));
     // A failure leaves nothing behind that would fail again.
     const Found = other.typeFromDescription(text) as StructType;
