@@ -59,9 +59,9 @@ export interface AllocatorHooks {
    */
   operationDone(): void;
   /**
-   * No memory is left for needBytes. True: something was freed, try again (once). False: fatal error. No operation is
-   * in progress meanwhile, so the hook may collect, and free blocks. It is not called for its own allocations.
-   * Reporting.
+   * No memory is left for needBytes. True: something was freed, try again (once; a few times if threads share the heap,
+   * since another thread may be faster). False: fatal error. No operation is in progress meanwhile, so the hook may
+   * collect, and free blocks. It is not called for its own allocations. Reporting.
    */
   outOfMemory(needBytes: number): boolean;
   /** Text for the detail of a fatal error out of memory, after the allocator's figures; "" for none. Reporting. */

@@ -379,7 +379,7 @@ export class Malloc {
     const npages = Math.ceil(size / PAGE_SIZE);
     const spanclass = typ === 0 ? LARGE_NOSCAN_SPAN_CLASS : LARGE_SCAN_SPAN_CLASS;
     let s = this.takeLarge(npages, spanclass);
-    if (s === 0 && this.operation.rescue(npages)) s = this.takeLarge(npages, spanclass);
+    for (let k = 0; s === 0 && this.heap.rescue(npages, k); k++) s = this.takeLarge(npages, spanclass);
     if (s === 0) this.heap.throwOutOfMemory(npages);
     const at = s >>> 2;
     const bytes = npages * PAGE_SIZE;

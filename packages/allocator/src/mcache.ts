@@ -182,7 +182,7 @@ export class MCache {
     const { heap } = this;
     heap.operation.mustBeIdle("an allocation");
     let s = u32[i + SLOT_SPAN];
-    let rescued = false;
+    let rescues = 0;
     while (true) {
       let used = 0;
       if (s !== 0) {
@@ -202,8 +202,7 @@ export class MCache {
       s = this.exchangeSpan(i, spanclass, used);
       if (s !== 0) continue;
       const npages = classToAllocNPages[spanclass >>> 1];
-      if (rescued || !heap.operation.rescue(npages)) heap.throwOutOfMemory(npages);
-      rescued = true;
+      if (!heap.rescue(npages, rescues++)) heap.throwOutOfMemory(npages);
       // The hook may have allocated from this slot, for another type.
       this.returnTail(i, spanclass);
       s = u32[i + SLOT_SPAN];

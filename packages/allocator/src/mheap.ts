@@ -79,6 +79,9 @@ const ALL_PAGES = 2;
  */
 const LAST_TRIES = 3;
 
+/** Times that an allocation asks the hook outOfMemory, in a heap that threads share. */
+const SHARED_RESCUES = 3;
+
 export class MHeap {
   readonly mem: LinearMemory;
   readonly hooks: AllocatorHooks;
@@ -213,10 +216,18 @@ export class MHeap {
   /** Pages for stacks or for the collector. Throws the fatal error if the memory is exhausted. */
   allocManual(npages: number, kind: number): number {
     let s = this.tryManual(npages, kind);
-    if (s === 0 && this.operation.rescue(npages)) s = this.tryManual(npages, kind);
+    for (let k = 0; s === 0 && this.rescue(npages, k); k++) s = this.tryManual(npages, kind);
     if (this.operation.pending) this.operation.report();
     if (s === 0) this.throwOutOfMemory(npages);
     return s;
+  }
+
+  /**
+   * After the k-th attempt of an allocation has failed: asks the hook outOfMemory for memory. True: the allocation may
+   * try again. If threads share the heap, another thread may be faster, so that there are a few attempts.
+   */
+  rescue(npages: number, k: number): boolean {
+    return k < (this.u32[this.shared] === 0 ? 1 : SHARED_RESCUES) && this.operation.rescue(npages);
   }
 
   private tryManual(npages: number, kind: number): number {

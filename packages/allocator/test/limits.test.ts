@@ -64,6 +64,72 @@ describe("a heap at the end of its memory", () => {
   });
 });
 
+describe("a thread that finds no memory", () => {
+  const ways: Record<string, (b: Allocator) => Addr> = {
+    small: (b) => b.mallocNoscan(2048),
+    tiny: (b) => b.mallocNoscan(3),
+    typed: (b) => b.mallocTyped(b.newType(64, [1])),
+    "large, with pointers": (b) => b.mallocgc(100_000, b.newType(8, [1]), true),
+    stack: (b) => b.stackAlloc(64 << 10),
+    "the collector's": (b) => b.allocManual(9),
+  };
+  for (const [name, alloc] of Object.entries(ways)) {
+    /** A full heap of two threads. */
+    const full = (): { a: Allocator; b: Allocator; objects: Addr[] } => {
+      const a = createAllocator({ maxMemory: 64 * MiB });
+      a.share();
+      const b = createAllocator({ memory: a.mem, seed: 1 });
+      b.newType(64, [1]);
+      b.newType(8, [1]);
+      const objects = [64 << 10, 8192, 2048, 64, 16].flatMap(
+        (n) => fill(() => a.mallocgc(n, 0, false)).objects,
+      );
+      return { a, b, objects };
+    };
+
+    it(`has the garbage of all threads, if it can be collected: ${name}`, () => {
+      const { a, b } = full();
+      let calls = 0;
+      b.hooks.outOfMemory = () => {
+        calls++;
+        b.flushAll();
+        a.flushAll();
+        collectWith(a, () => false);
+        return true;
+      };
+      expect(alloc(b)).not.toBe(0);
+      expect(calls).toBe(1);
+      a.flushAll();
+      b.flushAll();
+      verifyHeap(a);
+    });
+
+    it(`asks again if another thread is faster: ${name}`, () => {
+      const { a, b, objects } = full();
+      const more = (): void => {
+        const live = new Set(objects.splice(200));
+        b.flushAll();
+        a.flushAll();
+        collectWith(a, (p) => live.has(p));
+      };
+      let calls = 0;
+      b.hooks.outOfMemory = () => {
+        calls++;
+        more();
+        if (calls < 3)
+          for (const n of [64 << 10, 8192, 2048, 64, 16])
+            objects.push(...fill(() => a.mallocgc(n, 0, false)).objects);
+        return true;
+      };
+      expect(alloc(b)).not.toBe(0);
+      expect(calls).toBe(3);
+      a.flushAll();
+      b.flushAll();
+      verifyHeap(a);
+    });
+  }
+});
+
 describe("pages that threads have put aside", () => {
   it("are had by the others before memory is said to be out", () => {
     const a = createAllocator({ maxMemory: 64 * MiB });
