@@ -3,7 +3,6 @@
  * the overview. On one thread `link` is null, and the loop calls nothing here.
  */
 
-import { isFatalError } from "@gort/base";
 import type { GPool } from "./gpool.ts";
 import type { Program } from "./program.ts";
 import { IDLE, RUNNING, RunQueues, SCHEDULED, WAITING_FOR_P } from "./run-queues.ts";
@@ -49,8 +48,8 @@ export abstract class Linked extends RunQueues {
     this.sliceTick = this.p.schedtick;
     this.taskTick = this.p.schedtick;
     if (this.nlocked > 0) link.setLocked(true);
-    if (this.state === RUNNING) {
-      link.acquireP();
+    this.hasP = this.state === RUNNING && link.acquireP();
+    if (this.hasP) {
       link.running(m0.curg?.goid ?? 0);
     } else if (this.state === IDLE) {
       this.hopesChanged();
@@ -97,9 +96,10 @@ export abstract class Linked extends RunQueues {
     const { schedtick } = this.p;
     link.releaseP((schedtick - this.sliceTick) >>> 0);
     this.sliceTick = schedtick;
+    this.hasP = false;
   }
 
-  /** Called by the link in a task of the event loop, while the thread sleeps. */
+  /** Called by the link or the host's timer in a task of the event loop, while no slice is queued. */
   protected readonly onWake = (): void => {
     // If a slice is queued, that one polls.
     if (this.state !== IDLE && this.state !== WAITING_FOR_P) return;
@@ -107,7 +107,10 @@ export abstract class Linked extends RunQueues {
     this.runSlice(true);
   };
 
-  /** Calls `link.poll` between two goroutines. What it readies goes to the tail of the ring. */
+  /**
+   * Calls `link.poll` between two goroutines. What it readies goes to the tail of the ring. If it throws, because a
+   * thread has died or the heap is corrupt, `runSlice` ends the program.
+   */
   private pollLink(link: ThreadLink): void {
     if (!link.pending) return;
     const { state } = this;
@@ -116,17 +119,12 @@ export abstract class Linked extends RunQueues {
     m0.curg = null;
     try {
       link.poll();
-    } catch (e) {
-      // A thread has died, or the heap is corrupt.
-      if (!isFatalError(e)) throw e;
-      this.program.dying = e;
     } finally {
       this.state = state;
     }
     if (state === RUNNING) this.shortPath(true);
     // The time of a stopped world is no goroutine's.
     this.tickAt = this.clock.now();
-    if (this.program.dying !== null) this.program.fault(this.program.dying);
   }
 
   /** When the loop has read the clock at `now`: polls, and takes a task if it is the turn of one. Returns the time. */
@@ -134,7 +132,7 @@ export abstract class Linked extends RunQueues {
     if (link.pending) {
       this.pollLink(link);
       now = this.tickAt;
-      // Fewer Ps exist now, and this thread has lost its own.
+      // If fewer Ps exist now, this thread may have lost its own.
       if (!link.acquireP()) this.hasP = false;
     }
     if (this.later.length > 0) for (const f of this.later.splice(0)) f();
@@ -199,8 +197,8 @@ export abstract class Linked extends RunQueues {
 
   // ---- deadlocks ----
 
-  /** Host code has changed `hopes` while no slice runs. */
+  /** `hopes` may have changed, and no slice may follow. */
   protected hopesChanged(): void {
-    if (this.link !== null && this.state === IDLE) this.link.setHopes(this.hopes);
+    this.link?.setHopes(this.hopes);
   }
 }

@@ -124,11 +124,7 @@ export abstract class RunLoop extends Linked implements Schedt {
     const debug = parseGodebug(options.godebug);
     this.trace = debug.schedtrace > 0 ? new SchedTrace(this, debug.schedtrace, debug.scheddetail > 0) : null;
     this.long = new LongRuns(this, debug.sysmon > 0);
-    this.hostTimer = new HostTimer(this.clock, () => {
-      if (this.state !== IDLE) return;
-      this.state = SCHEDULED;
-      this.runSlice(true);
-    });
+    this.hostTimer = new HostTimer(this.clock, this.onWake);
     const onLeak = (leak: Leak) => {
       this.leaks.push(leak);
       // A leaked goroutine is the user's.
@@ -209,7 +205,7 @@ export abstract class RunLoop extends Linked implements Schedt {
     try {
       this.fillCounters();
       this.switched?.(outer);
-      if (this.link !== null && this.state !== WAITING_FOR_P) this.leave(this.link);
+      if (this.link !== null && this.hasP) this.leave(this.link);
     } catch (e) {
       more = this.slipped(e);
     }
@@ -265,9 +261,11 @@ export abstract class RunLoop extends Linked implements Schedt {
     return !alone || this.hasRunnable;
   }
 
-  /** Called when no goroutine can run. */
+  /** Called when no goroutine can run, or no P is free. */
   private settle(): void {
     if (this.state === IDLE) this.armHostTimer();
+    // Ask again after the time for which a thread may keep its P: see `acquireP`.
+    else if (!this.program.closed) this.hostTimer.arm(this.clock.now() + FORCE_PREEMPT_MS, false);
     if (this.link !== null && !this.program.closed) this.link.sleep(this.onWake);
     this.program.checkdead();
   }

@@ -20,8 +20,8 @@
  *       +------------------- releaseP ---> the event loop's turn, then begin
  *
  * 1. Each slice ends with `releaseP`, so a thread that is back in its event loop holds no P. Go's sysmon retakes the P
- *    of a thread in a long system call. Here no P is ever held across host code, so there is nothing to retake. Unlike
- *    Go: a goroutine that computes keeps its P, because JavaScript cannot be preempted.
+ *    of a thread in a long system call; here no P is held across host code. Unlike Go, a goroutine that computes cannot
+ *    be preempted. It keeps its P, and after 10 ms a thread that waits for one may run in its place.
  * 2. `poll` runs only where no JavaScript frame holds a raw pointer: at the begin of a slice, between two goroutines
  *    when the clock is read, and when nothing can run. There the thread also stops with the world.
  * 3. A task starts as a goroutine of this thread (`Scheduler.startTask`) at the tail of the ring. The loop asks for one
@@ -117,8 +117,8 @@ export interface ThreadLink {
   /** Whether `poll` has something to do. The loop reads it at every reading of the clock. */
   readonly pending: boolean;
   /**
-   * Delivers the nodes of this thread, and stops with the world. It may call any method of the scheduler. A FatalError
-   * that it throws ends the program.
+   * Delivers the nodes of this thread, and stops with the world. It may call any method of the scheduler. An error that
+   * it throws ends the program.
    */
   poll(): void;
   stopTheWorld(reason: string): void;
@@ -128,7 +128,8 @@ export interface ThreadLink {
 
   /**
    * Takes a P, or keeps the one that this thread holds. False if none is free: the callback of `sleep` is then called
-   * when one is. A thread that waits already keeps its place in the queue.
+   * when one is. A thread that waits already keeps its place in the queue. It asks again every 10 ms: if a goroutine of
+   * another thread computes for so long, the link may let this thread run in its place.
    */
   acquireP(): boolean;
   /** Number of Ps. */
@@ -161,7 +162,7 @@ export interface ThreadLink {
   sleep(wake: () => void): void;
   /** The thread works again. Does nothing if it does not sleep. */
   awake(): void;
-  /** Whether something that the scheduler knows of can wake a goroutine of this sleeping thread: see THREADS_HOPE. */
+  /** Whether something that the scheduler knows of can wake a goroutine of this thread: see THREADS_HOPE. */
   setHopes(on: boolean): void;
   /**
    * What may still run a goroutine on another thread: THREADS_RUN, THREADS_HOPE, THREADS_HANDLES. Without `exact` a few

@@ -63,6 +63,35 @@ describe("a slice", () => {
     expect(b.s.isIdle).toBe(true);
   });
 
+  it("asks for a P again every 10 ms", () => {
+    const world = new World(1);
+    const [a, b] = [world.thread(), world.thread()];
+    a.hasP = true; // as if it computed for long
+    let ran = 0;
+    b.s.go(() => ran++);
+    world.run();
+    b.log = [];
+    for (const _ of [1, 2]) {
+      const [timer] = [...b.timers];
+      expect(Math.round(timer.when - world.now)).toBe(10);
+      expect(world.fireNext()).toBe(true);
+    }
+    expect(b.log).toEqual(["acquireP(false)", "sleep", "acquireP(false)", "sleep"]);
+    world.gomaxprocs = 2; // as if the link let it run in the place of the other thread
+    world.fireNext();
+    world.run();
+    expect([ran, b.timers.size, b.s.isIdle]).toEqual([1, 0, true]);
+    // A closed scheduler asks no more.
+    world.gomaxprocs = 1;
+    b.s.go(() => ran++);
+    world.run();
+    b.s.close();
+    expect(b.timers.size).toBe(0);
+    b.call();
+    world.run();
+    expect([ran, b.timers.size, b.s.isIdle]).toEqual([1, 0, true]);
+  });
+
   it("runs a requested safepoint without a P, and gives the event loop its turn if the hook asks for it", () => {
     const world = new World(1);
     const a = world.thread();
@@ -110,6 +139,7 @@ describe("a poll", () => {
     const t = new World(1).thread();
     const seen: unknown[] = [];
     let polled = false;
+    t.log = [];
     t.s.go(function* () {
       for (let i = 0; i < 20; i++) yield* t.s.gosched();
       t.post(() => {
@@ -122,6 +152,73 @@ describe("a poll", () => {
     });
     t.world.run();
     expect(seen).toEqual([null, true]);
+    // The slice goes on after it.
+    expect(t.log.filter((x) => x !== "nextTask(true)")).toEqual([
+      "acquireP(true)",
+      "poll",
+      "acquireP(true)",
+      "releaseP(38)",
+      "sleep",
+    ]);
+  });
+
+  it("is left to a slice that is queued", () => {
+    const t = new World(1).thread();
+    t.s.go(() => {});
+    t.world.run();
+    t.world.now += 20; // the last turn of the event loop is long ago, so the slice will be a task
+    t.post(() => {});
+    t.s.go(() => {});
+    t.log = [];
+    t.step();
+    expect(t.log).toEqual([]);
+    t.step();
+    expect(t.log[0]).toBe("poll");
+  });
+
+  it("is a turn of the event loop, so that slices may follow in microtasks", () => {
+    const t = new World(1).thread();
+    t.s.go(() => {});
+    t.world.run();
+    for (const [ms, microtask] of [
+      [20, false],
+      [0, true],
+    ] as const) {
+      t.world.now += ms;
+      if (microtask) t.post(() => {});
+      t.world.run();
+      const other = () => {};
+      t.loop.push(other);
+      t.s.go(() => {});
+      expect(t.loop.indexOf(other)).toBe(microtask ? 1 : 0);
+      t.world.now += 20;
+    }
+  });
+
+  it("changes nothing in which latencies are sampled", () => {
+    const sampled = (polls: boolean) => {
+      const counts: number[] = [];
+      const t = new World(1).thread({ latencies: { record: (_ns, count) => counts.push(count) } });
+      const { s } = t;
+      const [a, b] = [s.makeChan<void>(), s.makeChan<void>()];
+      s.go(function* () {
+        for (let i = 0; i < 1000; i++) {
+          yield* a.send();
+          if (polls) t.post(() => {});
+          yield* b.recv();
+        }
+      });
+      s.go(function* () {
+        for (let i = 0; i < 1000; i++) {
+          yield* a.recv();
+          yield* b.send();
+        }
+      });
+      t.world.run();
+      return counts;
+    };
+    expect(sampled(true).length).toBeGreaterThan(3);
+    expect(sampled(true)).toEqual(sampled(false));
   });
 
   it("puts the goroutines that it readies behind the others of the ring", () => {
@@ -218,7 +315,9 @@ describe("a poll", () => {
         ran.push("goroutine");
       });
       if (when === "before a slice") t.post(() => t.s.close());
+      t.log = [];
       t.world.run();
+      if (when === "before a slice") expect(t.log).toEqual(["poll"]);
       expect([ran, t.hasP, t.sleeping, t.s.isIdle]).toEqual([[], false, false, true]);
     }
   });
@@ -295,6 +394,25 @@ describe("a task", () => {
     expect(t.log.filter((x) => x === "nextTask(false)").length).toBe(1);
   });
 
+  it("is asked for at each 61st tick exactly if the clock is read at each switch", () => {
+    const t = new World(1).thread();
+    const { s } = t;
+    const asked: number[] = [];
+    let ticks = 0;
+    t.nextTask = (idle) => {
+      if (!idle) asked.push(ticks);
+      return false;
+    };
+    s.go(function* () {
+      for (; ticks < 200; ticks++) {
+        t.world.now += 0.3; // more than the time between two readings of the clock
+        yield* s.gosched();
+      }
+    });
+    t.world.run();
+    expect(asked.map((x, i) => x - (asked[i - 1] ?? 0))).toEqual([60, 61, 61]);
+  });
+
   it("is not taken by a thread that a goroutine has locked, until the last lock is undone", () => {
     const world = new World(1);
     const t = world.thread();
@@ -328,14 +446,29 @@ describe("a task", () => {
     t.log = [];
     for (let i = 0; i < 2; i++) t.s.go(() => t.s.lockOSThread());
     t.world.run();
-    expect(t.log.filter((x) => /setLocked|nextTask/.test(x))).toEqual([
-      "setLocked(true)",
-      "setLocked(false)",
-      "setLocked(true)",
-      "setLocked(false)",
-      "nextTask(true)",
-    ]);
+    const once = ["setLocked(true)", "setLocked(false)"];
+    expect(t.log.filter((x) => /setLocked|nextTask/.test(x))).toEqual([...once, ...once, "nextTask(true)"]);
     expect(t.locked).toBe(false);
+  });
+
+  it("is not taken while any goroutine has locked the thread", () => {
+    const t = new World(1).thread();
+    t.log = [];
+    for (const turns of [3, 6]) {
+      t.s.go(function* () {
+        t.s.lockOSThread();
+        for (let i = 0; i < turns; i++) yield* t.s.gosched();
+        t.s.unlockOSThread();
+        t.log!.push(`unlocked after ${turns}`);
+      });
+    }
+    t.world.run();
+    expect(t.log.filter((x) => /ocked/.test(x))).toEqual([
+      "setLocked(true)",
+      "unlocked after 3",
+      "setLocked(false)",
+      "unlocked after 6",
+    ]);
   });
 });
 
@@ -387,6 +520,23 @@ describe("threads attached at run time", () => {
     expect(inside).toEqual([true, true, 2, 2]);
     expect([t.hasP, t.locked, t.sleeping, t.goid]).toEqual([false, false, true, 0]);
     expect(() => t.s.attachLink(t)).toThrow("scheduler: the threads are already attached");
+  });
+
+  it("may be attached in the hook of a safepoint, and before a slice that is queued", () => {
+    const t: FakeThread = new World(1).thread(
+      { hooks: { safepoint: () => t.s.attachLink(t) } },
+      { attach: false },
+    );
+    t.s.requestSafepoint();
+    t.s.go(() => {});
+    t.world.run();
+    expect([t.goid, t.hasP, t.sleeping]).toEqual([0, false, true]);
+    const u = new World(1).thread({}, { attach: false });
+    u.s.go(() => {});
+    u.s.attachLink(u);
+    expect(u.sleeping).toBe(false);
+    u.world.run();
+    expect(u.sleeping).toBe(true);
   });
 
   it("let an idle thread sleep at once", () => {
