@@ -19,11 +19,11 @@
  *     MREC    0    inbox                                      written by each thread that posts
  *             64   parked  state  command  woken  p           signals between this thread and others
  *             128  goid  schedtick  goroutines  thread        written by this thread only; readers want figures
- *             192  pwaitNext                                  guarded by SCHED.lock
+ *             192  pwaitNext  loan  loanStamp                 guarded by SCHED.lock
  *
  *     PREC    0    head                                       thieves and owner change it by CAS
  *             64   tail  runnext                              the owner writes; thieves take runnext by CAS
- *             128  id  m  schedtick                           guarded by SCHED.lock
+ *             128  id  m  stamp  schedtick                    guarded by SCHED.lock
  *             192  ring[256]                                  slots in [head, tail) hold tasks
  */
 import { defineStruct, u32s } from "@gort/memory";
@@ -51,7 +51,7 @@ export const SCHED = defineStruct("sched", {
   command: "u32",
   arg: "u32",
   fill1: u32s(13),
-  /** A lock of memory (lock.ts). It guards the words up to nstarting, and p, m and pwaitNext of the records. */
+  /** A lock of memory (lock.ts). It guards the words up to nlocked, and p, m, stamp, pwaitNext and loans. */
   lock: "u32",
   /** Bit p % 32 of word p / 32: P p is idle. */
   idlePs: u32s(8),
@@ -63,7 +63,9 @@ export const SCHED = defineStruct("sched", {
   runqTail: "u32",
   /** Ms in state M_STARTING. */
   nstarting: "u32",
-  fill2: u32s(2),
+  /** Ms that goroutines have locked. */
+  nlocked: "u32",
+  fill2: u32s(1),
   /** Bits set in idlePs. Written under the lock, read by any thread. So are npwait and runqsize. */
   npidle: "u32",
   /** Ms that search for tasks, and Ms that were woken to search. */
@@ -111,7 +113,10 @@ export const MREC = defineStruct("m", {
   fill2: u32s(9),
   /** 1 + index of the next M in the FIFO of SCHED; 0: the last. */
   pwaitNext: "u32",
-  fill3: u32s(15),
+  /** Address of the P that is lent to this M, and its stamp at that moment; 0: none. See ps.ts. */
+  loan: "u32",
+  loanStamp: "u32",
+  fill3: u32s(13),
 });
 
 export const PREC = defineStruct("p", {
@@ -124,9 +129,12 @@ export const PREC = defineStruct("p", {
   id: "u32",
   /** 1 + index of the M that holds the P; 0: idle, or out of use. */
   m: "u32",
+  /** Counts how often an M has got the P, or a loan of it. */
+  stamp: "u32",
+  fill2: "u32",
   /** Switches of goroutines by the Ms that have held it. */
   schedtick: "f64",
-  fill2: u32s(12),
+  fill3: u32s(10),
   ring: u32s(RING),
 });
 

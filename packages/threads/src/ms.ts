@@ -59,8 +59,8 @@ export class Ms {
   }
 
   /**
-   * Registers an M whose thread is going to start. Returns its index. `ifNeeded`: -1 if there are gomaxprocs Ms, or if
-   * as many Ms start as Ps are idle.
+   * Registers an M whose thread is going to start. Returns its index. `ifNeeded`: -1 if there are gomaxprocs Ms without
+   * those that goroutines have locked, or if as many Ms start as Ps are idle.
    */
   register(ifNeeded: boolean): number {
     const { s } = this;
@@ -69,7 +69,8 @@ export class Ms {
       const { u32, sched } = s;
       const starting = u32[(sched + SCHED_AT.nstarting) >>> 2];
       const idle = u32[(sched + SCHED_AT.npidle) >>> 2];
-      if (ifNeeded && (this.count >= s.gomaxprocs || starting >= idle)) return -1;
+      const unlocked = this.count - u32[(sched + SCHED_AT.nlocked) >>> 2];
+      if (ifNeeded && (unlocked >= s.gomaxprocs || starting >= idle)) return -1;
       return this.registerLocked();
     } finally {
       this.unlock();
@@ -108,6 +109,13 @@ export class Ms {
   private notStarting(): void {
     this.lock();
     this.s.u32[(this.s.sched + SCHED_AT.nstarting) >>> 2]--;
+    this.unlock();
+  }
+
+  /** Counts this M among those that goroutines have locked, or no longer. */
+  countLocked(change: 1 | -1): void {
+    this.lock();
+    this.s.u32[(this.s.sched + SCHED_AT.nlocked) >>> 2] += change;
     this.unlock();
   }
 

@@ -32,8 +32,10 @@
  * event loop, comes last. If none is idle, `startM` starts one, unless as many are starting as Ps are idle.
  *
  * Unlike Go: an M is bound to its goroutines, so it can have goroutines and no P. It then waits in a FIFO, and an M
- * with a P gives it away at the end of its slice. No thread watches from outside (sysmon): a P whose M runs long code
- * of the host stays there. Rejected: sleep in Atomics.wait, which is 3 us faster a round trip and stops the event loop.
+ * with a P gives it away at the end of its slice. An M that returns to its event loop so holds no P, and there is no
+ * sysmon that retakes it. If a slice does not end, an M that waits borrows the P (ps.ts).
+ *
+ * Rejected: sleep in Atomics.wait, which is 3 us faster a round trip and stops the event loop.
  *
  * Invariants are in ps.ts, park.ts and stops.ts; verifyThreads (testing.ts) checks them. test/*-model.test.ts walk
  * through all interleavings of small programs.
@@ -62,6 +64,8 @@ export class Proc {
   private readonly ps: Ps;
   private readonly parking: Parking;
   private tick = 0;
+  /** Goroutines have locked this M: it takes no tasks. */
+  locked = false;
   /** This M is among the idle Ms, or a thread that took it from there has not woken it yet. */
   offered = false;
   /** Called with the index of an M that is registered: its thread has to be started. null: no thread is started. */
@@ -89,12 +93,13 @@ export class Proc {
     this.wakeP();
   }
 
-  takeTask(): number {
+  /** `steal`: also from other Ps. */
+  takeTask(steal: boolean): number {
     const { s } = this;
     const { p } = s;
     if (p === 0) return 0;
     const task = this.own(p);
-    if (task !== 0 || s.gomaxprocs === 1) return task;
+    if (task !== 0 || !steal || s.gomaxprocs === 1) return task;
     if (2 * this.nmspinning >= s.gomaxprocs - this.ps.npidle) return 0;
     for (;;) {
       this.addSpinning(1);
@@ -165,10 +170,21 @@ export class Proc {
     this.parking.signal(rec);
   }
 
-  /** This M is idle: others may wake it for a task. */
+  /**
+   * Goroutines lock this M, or no longer: other Ms run the tasks of its P. One more M may start, since a locked one
+   * does not count against gomaxprocs.
+   */
+  setLocked(locked: boolean): void {
+    if (locked === this.locked) return;
+    this.locked = locked;
+    this.ms.countLocked(locked ? 1 : -1);
+    if (locked && this.anyTask()) this.wakeP();
+  }
+
+  /** This M is idle: others may wake it for a task, unless it is locked. */
   offer(): void {
     const { s } = this;
-    if (this.offered) return;
+    if (this.offered || this.locked) return;
     this.offered = true;
     s.kernel.or(s.sched + SCHED_AT.idleMs + ((s.m >>> 5) << 2), 1 << (s.m & 31));
   }

@@ -7,6 +7,18 @@
  *
  * If another M waits, a P that is given away goes to that M at once, with its ring: it is not idle in between.
  *
+ * Loans. An M holds a P for one slice, about 2 ms. If it holds it for RETAKE_MS, a goroutine computes or a host call
+ * blocks, which nothing can interrupt. Go's sysmon takes the P of an M in a long system call, and preempts goroutines.
+ * Here the P stays where it is, with its ring, and an M that waits for one borrows the right to run:
+ *
+ *     an M in the FIFO looks at all stamps    RETAKE_MS later, some P still has its stamp and is held     it borrows it
+ *     the borrower's slice ends, and the stamp is still that of the loan      the first M of the FIFO borrows it next,
+ *                                                                             or this M again, if none waits
+ *
+ * So at most gomaxprocs Ms run that are not stuck: a P has one borrower, unless the borrower is stuck too. When the
+ * holder comes back, its slice ends and it gives the P away as ever. The borrower may then run on to the end of its
+ * slice. A borrower takes no tasks, and its own go to the global queue. No clock of another thread is read.
+ *
  * A change of gomaxprocs needs the stopped world. Tasks of a P that goes out of use move to the global queue. An M that
  * held the P gets an idle one, if there is any. Otherwise it ends its slice without a P: `wanted` tells it to.
  */
@@ -18,11 +30,23 @@ import type { SharedState } from "./shared-state.ts";
 
 const IDLE_WORDS = MAX_PS / 32;
 
+/**
+ * How long an M may hold a P before others may borrow it, in ms: Go's sysmon preempts a goroutine after that time. The
+ * run loop of an M that waits for a P asks again after it.
+ */
+const RETAKE_MS = 10;
+
 export class Ps {
   private readonly s: SharedState;
   private readonly parking: Parking;
-  /** This M is in the FIFO, or was until another M gave it a P. */
+  /** This M is in the FIFO, or was until another M gave it a P or a loan. */
   waits = false;
+  /** The stamps of the Ps when this M looked at them last, and when that was. */
+  private readonly stamps = new Uint32Array(MAX_PS);
+  private lookedAt = 0;
+  /** The P of this M's last loan, while no other M wanted it, and its stamp then. */
+  private lastLoan = 0;
+  private lastStamp = 0;
 
   constructor(s: SharedState, parking: Parking) {
     this.s = s;
@@ -91,7 +115,74 @@ export class Ps {
 
   private bindLocked(p: number, rec: number, m: number): void {
     this.s.u32[(p + PREC_AT.m) >>> 2] = m + 1;
+    this.s.u32[(p + PREC_AT.stamp) >>> 2]++;
     this.s.kernel.store(rec + MREC_AT.p, p);
+  }
+
+  // ---- loans. The caller holds the lock.
+
+  private lendLocked(p: number, rec: number): void {
+    const { u32 } = this.s;
+    u32[(rec + MREC_AT.loan) >>> 2] = p;
+    u32[(rec + MREC_AT.loanStamp) >>> 2] = ++u32[(p + PREC_AT.stamp) >>> 2];
+  }
+
+  /** Whether an M holds the P since `stamp`. */
+  private heldSince(p: number, stamp: number): boolean {
+    const { u32 } = this.s;
+    return u32[(p + PREC_AT.stamp) >>> 2] === stamp && u32[(p + PREC_AT.m) >>> 2] !== 0;
+  }
+
+  /** Lends this M a P that its M holds since RETAKE_MS or longer. False if there is none. */
+  private borrowLocked(): boolean {
+    const { s, stamps } = this;
+    if (this.lastLoan !== 0 && this.heldSince(this.lastLoan, this.lastStamp)) {
+      this.lendLocked(this.lastLoan, s.rec);
+      return true;
+    }
+    this.lastLoan = 0;
+    const now = s.host.now();
+    const late = this.waits && now - this.lookedAt >= RETAKE_MS;
+    if (this.waits && !late) return false;
+    this.lookedAt = now;
+    let stuck = 0;
+    for (let id = 0, n = s.gomaxprocs; id < n; id++) {
+      const p = s.prec(id);
+      if (late && this.heldSince(p, stamps[id])) stuck = p;
+      stamps[id] = s.u32[(p + PREC_AT.stamp) >>> 2];
+    }
+    if (stuck === 0) return false;
+    this.removeLocked();
+    this.lendLocked(stuck, s.rec);
+    return true;
+  }
+
+  /** Ends the loan of this M. Returns the record of the M that borrows the P next, to signal; 0: none. */
+  private endLoanLocked(): number {
+    const { s } = this;
+    const { u32 } = s;
+    const p = u32[(s.rec + MREC_AT.loan) >>> 2];
+    u32[(s.rec + MREC_AT.loan) >>> 2] = 0;
+    const stamp = u32[(s.rec + MREC_AT.loanStamp) >>> 2];
+    if (!this.heldSince(p, stamp)) return 0;
+    const m = this.dequeueLocked();
+    if (m < 0) {
+      this.lastLoan = p;
+      this.lastStamp = stamp;
+      return 0;
+    }
+    this.lendLocked(p, s.mrec(m));
+    return s.mrec(m);
+  }
+
+  /** Whether this M runs in the place of another one. */
+  private get borrows(): boolean {
+    return this.s.u32[(this.s.rec + MREC_AT.loan) >>> 2] !== 0;
+  }
+
+  /** Whether this M has a P or a loan. Another M may have given it. */
+  get mayRun(): boolean {
+    return this.s.p !== 0 || this.borrows;
   }
 
   // ---- the FIFO. The caller holds the lock.
@@ -138,13 +229,13 @@ export class Ps {
 
   // ---- what this M does
 
-  /** Takes an idle P, unless this M has one. False: all are in use, and this M is in the FIFO. */
+  /** Takes an idle P, unless this M has one, or borrows one. False: all are in use, and this M is in the FIFO. */
   acquire(): boolean {
     const { s } = this;
     if (s.kernel.load(s.rec + MREC_AT.p) === 0) {
       this.lock();
-      // Another M may have handed its P over since.
-      const has = s.p !== 0 || this.takeIdleLocked(s.rec, s.m);
+      // Another M may have handed its P over since, or lent it.
+      const has = this.mayRun || this.takeIdleLocked(s.rec, s.m) || this.borrowLocked();
       if (!has && !this.waits) this.enqueueLocked();
       this.waits = !has;
       this.unlock();
@@ -161,7 +252,10 @@ export class Ps {
   release(ticks = 0): boolean {
     const { s } = this;
     const p = s.p;
-    if (p === 0) return false;
+    if (p === 0) {
+      if (this.borrows) this.giveBack();
+      return false;
+    }
     this.lock();
     s.mem.f64[(p + PREC_AT.schedtick) >>> 3] += ticks;
     s.kernel.store(s.rec + MREC_AT.p, 0);
@@ -169,6 +263,13 @@ export class Ps {
     this.unlock();
     if (rec !== 0) this.parking.signal(rec);
     return rec === 0;
+  }
+
+  private giveBack(): void {
+    this.lock();
+    const rec = this.endLoanLocked();
+    this.unlock();
+    if (rec !== 0) this.parking.signal(rec);
   }
 
   /** Gives the P to the first M of the FIFO, and returns its record to signal. 0: none waits, and the P is idle. */

@@ -98,7 +98,11 @@ export interface Threads {
 
   // ---- Ps
 
-  /** Takes a P if this thread has none. False if all are in use: then `wake` is called when one is free. */
+  /**
+   * Takes a P if this thread has none. False if all are in use: then `wake` is called when one is free. If another
+   * thread holds its P for 10 ms, a call after that time returns true without a P: until `releaseP`, this thread runs
+   * goroutines in the place of the other one.
+   */
   acquireP(): boolean;
   /**
    * Gives the P away: to a thread that waits for one, or to the idle Ps. Since it took the P, this thread has switched
@@ -124,8 +128,11 @@ export interface Threads {
   /**
    * The next task for this thread: of its ring, of the global queue, or stolen; 0 if there is none, or if this thread
    * has no P, or if `pending`. After 0 the thread runs something else and asks again, or calls `sleep` or `releaseP`.
+   * `steal` false: it has something to run, so it takes none from another P. Default: true.
    */
-  takeTask(): Addr;
+  takeTask(steal?: boolean): Addr;
+  /** Goroutines have locked this thread, or no longer: it is not woken for tasks, and another thread may start. */
+  setLocked(locked: boolean): void;
   /**
    * Called when a P is idle and no thread is there to take it: the facade starts a worker as M m, which is registered.
    * Called on any thread, in putTask, sleep, releaseP, poll and startTheWorld. null, the default: none is started.

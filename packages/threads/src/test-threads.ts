@@ -18,6 +18,8 @@ export interface TestThreads {
   record(bytes?: number): Addr;
   /** Attaches one more M. */
   attach(m?: number): Threads;
+  /** Moves the time of all threads. */
+  advance(ms: number): void;
   /** Runs the callbacks of the event loops until there are none. Returns how many there were. */
   turn(): number;
 }
@@ -37,6 +39,7 @@ export function testThreads(
   const queue: (() => void)[] = [];
   let waiters: Waiter[] = [];
   const warnings: string[] = [];
+  let time = 0;
   const host: ThreadHost = {
     wait(words, index, value) {
       throw new Error(`testThreads: an M blocks while word ${index} is ${value}: ${words[index]}`);
@@ -52,7 +55,7 @@ export function testThreads(
       return true;
     },
     task: (callback) => void queue.push(callback),
-    now: () => 0,
+    now: () => time,
     random,
     warn: (line) => void warnings.push(line),
   };
@@ -68,6 +71,9 @@ export function testThreads(
     warnings,
     record: (bytes = 16) => mem.persistentAlloc(bytes, 8, "otherSys"),
     attach,
+    advance(ms) {
+      time += ms;
+    },
     turn() {
       let turns = 0;
       for (let callback = queue.shift(); callback !== undefined; callback = queue.shift()) {

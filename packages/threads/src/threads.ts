@@ -78,6 +78,7 @@ class MThreads implements Threads {
 
   leave(): void {
     this.awake();
+    this.proc.setLocked(false);
     // A thread that has taken this M from the idle Ms is about to signal it.
     for (this.poll(); this.proc.offered; this.poll()) this.stops.stopped(true);
     if (this.ps.forgo() && this.proc.anyTask()) this.proc.wakeP();
@@ -158,7 +159,7 @@ class MThreads implements Threads {
     parking.asleep = false;
     const before = this.delivered;
     this.poll();
-    if (this.delivered !== before || this.s.p !== 0) {
+    if (this.delivered !== before || this.ps.mayRun) {
       this.proc.retract();
       this.wake();
     } else {
@@ -172,7 +173,7 @@ class MThreads implements Threads {
     const { asleep } = this.parking;
     if (asleep) this.awake();
     const had = this.s.p !== 0;
-    if (had) this.releaseP();
+    this.releaseP();
     for (this.poll(); !done(); this.poll()) this.stops.stopped(true);
     if (had) for (; !this.ps.acquire(); this.poll()) this.stops.stopped(true);
     if (asleep) this.sleep(this.wake);
@@ -208,8 +209,11 @@ class MThreads implements Threads {
   putTask(task: Addr): void {
     this.proc.putTask(task);
   }
-  takeTask(): Addr {
-    return this.proc.takeTask() as Addr;
+  takeTask(steal = true): Addr {
+    return this.proc.takeTask(steal) as Addr;
+  }
+  setLocked(locked: boolean): void {
+    this.proc.setLocked(locked);
   }
   get startM(): ((m: number) => void) | null {
     return this.proc.startM;

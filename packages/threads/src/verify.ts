@@ -87,6 +87,8 @@ class Walker {
       const parked = this.m(m, "parked");
       if (lives && parked !== PARKED_ASYNC) busy++;
       this.must(lives || state === M_DEAD || this.m(m, "p") === 0, `the free M ${m} has a P`);
+      this.must(this.m(m, "loan") === 0 || this.m(m, "p") === 0, `M ${m} has a P and a loan`);
+      this.must(this.m(m, "loan") === 0 || !waiting.includes(m), `M ${m} waits for a P and has a loan`);
       if (this.bit("idleMs", m)) {
         this.must(lives && !waiting.includes(m), `M ${m} is among the idle Ms, in state ${state}`);
       }
@@ -143,7 +145,7 @@ class Walker {
  *
  *     each P below gomaxprocs is either idle or held by one M; others have no tasks
  *     npidle = Ps with their bit in idlePs;  npidle > 0 => no M waits for a P
- *     the FIFO has npwait Ms, none of which has a P
+ *     the FIFO has npwait Ms, none of which has a P or a loan; an M with a P has no loan
  *     0 <= tail - head <= 256 in each ring; the global queue has runqsize tasks; no task is in two places
  *     mcount = Ms that are neither free nor dead;  busy = those of them that are not parked in their event loop
  *     an M among the idle Ms does not wait for a P

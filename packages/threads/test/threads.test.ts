@@ -173,6 +173,90 @@ describe("Ps", () => {
     expect([ms[0].takeTask(), ms[1].takeTask()]).toEqual([0, task]);
   });
 
+  it("that an M holds for 10 ms are lent to those that wait, a slice to each", () => {
+    const { ms, turn, advance, record, mem } = rig(4, 1);
+    const woken: number[] = [];
+    ms[0].acquireP();
+    expect(ms[1].acquireP()).toBe(false);
+    advance(9);
+    expect([ms[1].acquireP(), ms[2].acquireP()]).toEqual([false, false]);
+    advance(1);
+    expect(ms[1].acquireP()).toBe(true);
+    expect(verifyThreads(mem)).toMatchObject({ waitingMs: 1, idlePs: 0 });
+    // M 0 has the P and its ring: the borrower takes no tasks, and puts its own into the global queue.
+    const tasks = [record(), record()];
+    ms[0].putTask(tasks[0]);
+    ms[1].putTask(tasks[1]);
+    expect(ms[1].takeTask()).toBe(0);
+    expect([ms[0].takeTask(), ms[0].takeTask()]).toEqual(tasks);
+    // It keeps the loan until it gives it back. The next one in the queue gets it then.
+    expect(ms[1].acquireP()).toBe(true);
+    ms[2].sleep(() => void woken.push(2));
+    ms[1].releaseP();
+    turn();
+    expect([woken, ms[2].acquireP()]).toEqual([[2], true]);
+    ms[2].releaseP();
+    // No other M waits, so it may go on at once.
+    expect(ms[2].acquireP()).toBe(true);
+    verifyThreads(mem);
+    ms[0].releaseP();
+    ms[2].releaseP();
+    expect(verifyThreads(mem)).toMatchObject({ waitingMs: 0, idlePs: 1 });
+    expect([ms[2].acquireP(), ms[1].acquireP()]).toEqual([true, false]);
+  });
+
+  it("are not lent if their M gave them away meanwhile, however long another one waits", () => {
+    const { ms, advance, mem } = rig(3, 2);
+    ms[0].acquireP();
+    ms[1].acquireP();
+    ms[2].acquireP();
+    for (let k = 0; k < 4; k++) {
+      advance(6);
+      // Both slices end, and M 2 is late to see that it got a P.
+      for (const m of [0, 1]) ms[m].releaseP();
+      for (const m of [0, 1]) ms[m].acquireP();
+      verifyThreads(mem);
+      ms[2].releaseP();
+      expect(ms[2].acquireP()).toBe(false);
+    }
+    advance(10);
+    expect(ms[2].acquireP()).toBe(true);
+  });
+
+  it("are lent once more if the borrower is stuck, too", () => {
+    const { ms, advance, mem } = rig(3, 1);
+    ms[0].acquireP();
+    ms[1].acquireP();
+    advance(10);
+    expect([ms[1].acquireP(), ms[2].acquireP()]).toEqual([true, false]);
+    advance(10);
+    expect(ms[2].acquireP()).toBe(true);
+    // The first borrower comes back: the loan is no longer its own to pass on.
+    ms[1].releaseP();
+    expect(ms[1].acquireP()).toBe(false);
+    verifyThreads(mem);
+    ms[2].releaseP();
+    expect(ms[1].acquireP()).toBe(true);
+    ms[1].leave();
+    ms[2].leave();
+    expect(verifyThreads(mem)).toMatchObject({ ms: 1, waitingMs: 0, idlePs: 0 });
+  });
+
+  it("are no longer lent when their M has come back", () => {
+    const { ms, advance, mem } = rig(3, 1);
+    ms[0].acquireP();
+    ms[1].acquireP();
+    advance(10);
+    expect(ms[1].acquireP()).toBe(true);
+    ms[0].releaseP();
+    ms[0].acquireP();
+    expect(ms[2].acquireP()).toBe(false);
+    // Its slice ends, and neither M 2 nor itself gets the loan.
+    ms[1].releaseP();
+    expect([ms[1].acquireP(), ms[2].acquireP()]).toEqual([false, false]);
+    expect(verifyThreads(mem)).toMatchObject({ waitingMs: 2 });
+  });
+
   it("grow and shrink; tasks of a P that goes out of use stay", () => {
     const { ms, record, mem } = rig(1, 1);
     ms[0].setGomaxprocs(3);
@@ -270,6 +354,51 @@ describe("tasks", () => {
     verifyThreads(mem);
   });
 
+  it("are not stolen for a thread that has something else to run", () => {
+    const { ms, record } = rig(2, 2);
+    const tasks = [record(), record(), record()];
+    for (const m of ms) m.acquireP();
+    for (const t of tasks) ms[0].putTask(t);
+    expect(ms[1].takeTask(false)).toBe(0);
+    expect(ms[0].takeTask(false)).toBe(tasks[2]);
+    expect(ms[1].takeTask()).toBe(tasks[0]);
+  });
+
+  it("wake no locked M, but start one more than gomaxprocs", () => {
+    const { ms, record, turn, mem } = rig(2, 2);
+    const woken: number[] = [];
+    const started: number[] = [];
+    for (const m of ms) m.startM = (k) => void started.push(k);
+    ms[1].setLocked(true);
+    ms[1].setLocked(true);
+    ms[1].sleep(() => void woken.push(1));
+    ms[0].acquireP();
+    for (let k = 0; k < 5; k++) ms[0].putTask(record());
+    turn();
+    expect([woken, started]).toEqual([[], [2]]);
+    verifyThreads(mem);
+    ms[1].awake();
+    ms[1].setLocked(false);
+    ms[1].sleep(() => void woken.push(1));
+    // A thread starts already, so M 1 is woken only for the P that is idle.
+    ms[0].putTask(record());
+    turn();
+    expect([woken, started]).toEqual([[1], [2]]);
+  });
+
+  it("of an M that is locked then are for others", () => {
+    const { ms, record } = rig(1, 2);
+    const started: number[] = [];
+    ms[0].acquireP();
+    ms[0].putTask(record());
+    ms[0].startM = (k) => void started.push(k);
+    ms[0].setLocked(true);
+    expect(started).toEqual([1]);
+    ms[0].setLocked(false);
+    ms[0].putTask(record());
+    expect(started).toEqual([1]);
+  });
+
   it("of a thread without a P go to the global queue", () => {
     const { ms, record } = rig(2, 1);
     const task = record();
@@ -297,6 +426,17 @@ describe("an M", () => {
     // A late report of the end of the first thread.
     expect(ms[0].died(2, thread + 1)).toBe(false);
     verifyThreads(mem);
+  });
+
+  it("that leaves while it is locked counts no longer", () => {
+    const { ms, record } = rig(2, 2);
+    const started: number[] = [];
+    ms[1].setLocked(true);
+    ms[1].leave();
+    ms[0].startM = (k) => void started.push(k);
+    ms[0].acquireP();
+    for (let k = 0; k < 5; k++) ms[0].putTask(record());
+    expect(started).toEqual([1]);
   });
 
   it("that leaves while it waits for a P leaves the FIFO", () => {
