@@ -27,6 +27,8 @@ const scheduler = {
     "go gosched main numGoroutine gomaxprocs lockOSThread unlockOSThread syscall cgocall numCgoCall stack makeChan " +
     "select sleep after newTimer newTicker afterFunc",
 };
+/** The runtime's makeChan also makes channels in the heap: runtime.ts and default.ts have it. */
+const schedulerOfRuntime = { ...scheduler, methods: scheduler.methods.replace(" makeChan", "") };
 const types = {
   file: "packages/types/src/typed-heap.ts",
   class: "TypedHeap",
@@ -117,7 +119,7 @@ const targets = [
       'import type { TypedHeap } from "@gort/types";',
       ...taskImports,
     ],
-    sources: [scheduler, types, profiler],
+    sources: [schedulerOfRuntime, types, profiler],
     bodies: { ...bodies, go: goOfRuntime },
     whole: {},
   },
@@ -131,7 +133,7 @@ const targets = [
       'import { currentRuntime, defaultRuntime } from "./default.ts";',
       ...taskImports,
     ],
-    sources: [scheduler, types, profiler, runtime],
+    sources: [schedulerOfRuntime, types, profiler, runtime],
     bodies: {
       ...bodies,
       go: goOfRuntime,

@@ -11,7 +11,6 @@ import type { Ptr } from "@gort/memory";
 import type { MemStats } from "@gort/memstats";
 import type { BlockProfileRecord, Frames, Func, MemProfileRecord, StackRecord } from "@gort/profiling";
 import type {
-  Chan,
   Goroutine,
   NotAsync,
   Operation,
@@ -100,11 +99,6 @@ export function numCgoCall(): number {
  */
 export function stack(buf: Uint8Array | null, all: boolean): number {
   return stackBelow(currentRuntime().scheduler, buf, all, stack);
-}
-
-/** Makes a channel of JavaScript values with room for `n` of them. */
-export function makeChan<T>(n = 0): Chan<T> {
-  return currentRuntime().scheduler.makeChan<T>(n);
 }
 
 /** Waits until one of the cases can proceed, and performs it. */

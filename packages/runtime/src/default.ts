@@ -5,8 +5,10 @@
  */
 
 import type { CallerInfo, PCs } from "@gort/profiling";
-import { getg, setDefaultScheduler } from "@gort/scheduler";
+import { type Chan, getg, setDefaultScheduler } from "@gort/scheduler";
 import { setDefaultSchedulerMaker } from "@gort/scheduler/internal";
+import type { HeapChan } from "@gort/threads";
+import type { Type } from "@gort/types";
 import { useAfterClose } from "./closed.ts";
 import { createRuntime, type Runtime } from "./runtime.ts";
 import type { RuntimeHooks } from "./wiring.ts";
@@ -50,6 +52,15 @@ export function setDefaultRuntime(rt: Runtime): Runtime | null {
   const old = instance;
   install(rt);
   return old;
+}
+
+/** Makes a channel in the heap with room for `n` values of a heap type. Goroutines of every thread can use it. */
+export function makeChan<T extends Type>(type: T, n?: number): HeapChan<T>;
+/** Makes a channel of JavaScript values with room for `n` of them, for the goroutines of this thread. */
+export function makeChan<T>(n?: number): Chan<T>;
+export function makeChan(typeOrSize: Type | number = 0, n = 0): Chan<unknown> | HeapChan {
+  const rt = currentRuntime();
+  return typeof typeOrSize === "object" ? rt.makeChan(typeOrSize, n) : rt.makeChan(typeOrSize);
 }
 
 /**

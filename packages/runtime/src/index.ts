@@ -71,6 +71,7 @@ export {
   type Timer,
   type TryRecvResult,
 } from "@gort/scheduler";
+export type { HeapChan } from "@gort/threads";
 // Types and objects
 export {
   addrOf,
@@ -126,7 +127,6 @@ export {
   keepAlive,
   lockOSThread,
   main,
-  makeChan,
   makeSlice,
   memProfile,
   mutexProfile,
@@ -152,7 +152,7 @@ export {
   unlockOSThread,
   weak,
 } from "./default.generated.ts";
-export { caller, callers, defaultRuntime, memProfileRate, setDefaultRuntime } from "./default.ts";
+export { caller, callers, defaultRuntime, makeChan, memProfileRate, setDefaultRuntime } from "./default.ts";
 export { type DebugSwitch, debugSwitches, type Godebug, type SwitchInfo } from "./godebug.ts";
 export type { RuntimeOptions } from "./options.ts";
 export type { Root } from "./roots.ts";

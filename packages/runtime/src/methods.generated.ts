@@ -7,7 +7,6 @@ import type { Profiler } from "@gort/profiling";
 import type { BlockProfileRecord, Frames, Func, MemProfileRecord, StackRecord } from "@gort/profiling";
 import type { Scheduler } from "@gort/scheduler";
 import type {
-  Chan,
   Goroutine,
   NotAsync,
   Operation,
@@ -99,11 +98,6 @@ export abstract class RuntimeMethods {
    */
   stack(buf: Uint8Array | null, all: boolean): number {
     return stackBelow(this.scheduler, buf, all, this.stack);
-  }
-
-  /** Makes a channel of JavaScript values with room for `n` of them. */
-  makeChan<T>(n = 0): Chan<T> {
-    return this.scheduler.makeChan<T>(n);
   }
 
   /** Waits until one of the cases can proceed, and performs it. */

@@ -8,6 +8,7 @@ import { createLinearMemory, type LinearMemory } from "@gort/memory";
 import { createMetrics, type Metrics } from "@gort/memstats/metrics";
 import { createProfiler, type Profiler } from "@gort/profiling";
 import { createScheduler, type Scheduler } from "@gort/scheduler";
+import { HeapChans, waitersOf } from "@gort/threads/internal";
 import { createTypes, type TypedHeap } from "@gort/types";
 import { DroppedHandles } from "./dropped-handles.ts";
 import { processEnvironment } from "./env.ts";
@@ -57,6 +58,7 @@ export class Parts {
   readonly metrics: Metrics;
   /** Whether the runtime is closed. */
   closed = false;
+  #chans: HeapChans | undefined;
 
   constructor(runtime: Runtime, options: RuntimeOptions) {
     const env = processEnvironment();
@@ -108,5 +110,9 @@ export class Parts {
       this.stats,
       new RuntimeMetrics(record, this.stats, this.schedStats, publish),
     );
+  }
+  /** Channels in the heap. Made at the first use: other programs pay nothing for them. */
+  get chans(): HeapChans {
+    return (this.#chans ??= new HeapChans(this.types, this.scheduler, waitersOf(this.memory)));
   }
 }

@@ -11,6 +11,7 @@ import type { DumpSink } from "@gort/memstats/heapdump";
 import type { Metrics } from "@gort/memstats/metrics";
 import type { CallerInfo, PCs, Profiler } from "@gort/profiling";
 import {
+  type Chan,
   defaultCase,
   defer,
   frame,
@@ -22,6 +23,7 @@ import {
   type Scheduler,
   sendCase,
 } from "@gort/scheduler";
+import type { HeapChan } from "@gort/threads";
 import { append, copy, type Ref, type RefMembers, type Type, type TypedHeap } from "@gort/types";
 import type { SharedStats } from "./attach.ts";
 import { retire } from "./closed.ts";
@@ -97,6 +99,17 @@ export class Runtime extends RuntimeMethods {
     this.godebug = parts.settings.godebug;
     this.stderr = parts.settings.stderr;
     connect(parts);
+  }
+
+  // ---- channels ----
+
+  /** Makes a channel in the heap with room for `n` values of a heap type. Goroutines of every thread can use it. */
+  makeChan<T extends Type>(type: T, n?: number): HeapChan<T>;
+  /** Makes a channel of JavaScript values with room for `n` of them, for the goroutines of this thread. */
+  makeChan<T>(n?: number): Chan<T>;
+  makeChan(typeOrSize: Type | number = 0, n = 0): Chan<unknown> | HeapChan {
+    if (typeof typeOrSize !== "object") return this.scheduler.makeChan(typeOrSize);
+    return this.#parts.chans.make(typeOrSize, n);
   }
 
   // ---- memory ----

@@ -7,4 +7,9 @@ describe("README", () => {
     const output = await runReadmeExample(join(import.meta.dirname, ".."));
     expect(JSON.stringify(output)).toContain("500500 1001 1");
   });
+
+  it("has an example of a channel in the heap that prints what it promises", async () => {
+    const { expected } = await runReadmeExample(join(import.meta.dirname, ".."), { index: 1 });
+    expect(expected).toBe("0 5");
+  });
 });

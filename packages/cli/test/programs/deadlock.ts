@@ -1,10 +1,10 @@
-import { go, makeChan } from "@gort/runtime";
+import { type Chan, go, makeChan } from "@gort/runtime";
 
 interface Letter {
   text: string;
 }
 
-function* waiter(c: ReturnType<typeof makeChan<Letter>>) {
+function* waiter(c: Chan<Letter>) {
   yield* c.send({ text: "nobody reads this" });
 }
 
