@@ -6,6 +6,7 @@ const guide = [
   { text: "Use locks and atomic values", link: "/locks" },
   { text: "Handle deadlocks", link: "/deadlocks" },
   { text: "Keep objects in the heap", link: "/memory" },
+  { text: "Know what another thread sees", link: "/memory-model" },
   { text: "Allocate memory by hand", link: "/allocator" },
   { text: "Take a profile", link: "/profiling" },
   { text: "Differences from Go", link: "/differences" },
