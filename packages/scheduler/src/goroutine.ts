@@ -6,9 +6,9 @@
 import { FatalError } from "@gort/base";
 import { usedAfterClose } from "./errors.ts";
 import { checkFunction, checkResult } from "./functions.ts";
-import { isBody, type Operation, OwnOp, parkIn, unpark } from "./op.ts";
+import { isBody, type Operation, OwnOp, parkIn, unpark, wakeOne } from "./op.ts";
 import { runDeferred } from "./panic.ts";
-import { type AnyOp, type DeferFrame, type G, Gdead, type Panic, type Schedt, WaitQ } from "./runtime2.ts";
+import { type AnyOp, type DeferFrame, G, Gdead, type Panic, type Schedt, WaitQ } from "./runtime2.ts";
 import { waitReasonChanReceive } from "./wait-reasons.ts";
 
 /** In `G.nargs`: the function is a generator function. */
@@ -116,16 +116,45 @@ export function* hostBody<T>(op: AnyOp<T>, resolve: (v: T) => void, reject: (e: 
 /** The handle that `go` returns. */
 export class Goroutine {
   readonly id: number;
-  private readonly g: G;
+  /** Null in a subclass that makes it on demand. */
+  protected g: G | null;
 
-  constructor(g: G) {
+  constructor(g: G | null, id = g!.goid) {
     this.g = g;
-    this.id = g.goid;
+    this.id = id;
   }
 
   /** Waits until the goroutine has ended. */
   done(): Operation<void> {
-    return new DoneOp(this.g, this.id);
+    return new DoneOp(this.g!, this.id);
+  }
+}
+
+/**
+ * The handle of a goroutine that any thread may run. `watch` calls its argument, on this thread, when that goroutine has
+ * ended. A G of this thread stands for it meanwhile.
+ */
+export class TaskGoroutine extends Goroutine {
+  private readonly sched: Schedt;
+  private readonly watch: (ended: () => void) => void;
+
+  constructor(sched: Schedt, goid: number, watch: (ended: () => void) => void) {
+    super(null, goid);
+    this.sched = sched;
+    this.watch = watch;
+  }
+
+  override done(): Operation<void> {
+    if (this.g === null) {
+      const g = new G(this.sched);
+      g.goid = this.id;
+      this.g = g;
+      this.watch(() => {
+        g.atomicstatus = Gdead;
+        if (g.doneq !== null) while (wakeOne(g.doneq));
+      });
+    }
+    return super.done();
   }
 }
 

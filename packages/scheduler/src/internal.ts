@@ -26,6 +26,9 @@ export { HChan } from "./chan.ts";
 export { checkFunction, checkResult } from "./functions.ts";
 export { isBody } from "./op.ts";
 
+// runtime: tasks of several threads
+export { TaskGoroutine } from "./goroutine.ts";
+
 // runtime: options and debug switches
 export { checkDeadlockMode } from "./deadlock.ts";
 export { debugSwitches, parseGodebug } from "./options.ts";
@@ -96,6 +99,7 @@ export {
   dumpHere,
   dumpOthers,
   dumpTask,
+  fatalReport,
   gStatusStrings,
   goroutineHeader,
   goroutineText,

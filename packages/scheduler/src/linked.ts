@@ -20,6 +20,11 @@ export abstract class Linked extends RunQueues {
   /** Switches until the loop reads the clock. */
   protected credit = 0;
   protected safepointRequested = false;
+  /**
+   * The hook of the safepoint requests the next one, so there is one between any two goroutines. A thread without a
+   * runnable goroutine sleeps all the same.
+   */
+  safepointsAlways = false;
   /** A slice without it ends when the clock is read. One thread alone always has its P. */
   protected hasP = true;
   /** Goroutines that have locked this thread (lockOSThread). */
@@ -148,7 +153,7 @@ export abstract class Linked extends RunQueues {
   protected findWork(link: ThreadLink): boolean {
     this.pollLink(link);
     // The loop runs a requested safepoint before it takes a goroutine.
-    if (this.hasRunnable || this.safepointRequested) return true;
+    if (this.hasRunnable || (this.safepointRequested && !this.safepointsAlways)) return true;
     if (this.nlocked === 0 && !this.program.closed && link.nextTask(true)) return true;
     // `nextTask` may have given up for what `poll` has to do. The loop then calls this again.
     return link.pending;

@@ -7,7 +7,7 @@ import { FatalError, wrongNumber } from "@gort/base";
 import { makechan } from "./chan.ts";
 import type { Chan, RecvChan } from "./chan-types.ts";
 import { usedAfterClose } from "./errors.ts";
-import { capture, type StackHolder } from "./frames.ts";
+import { capture, type Frame, type StackHolder } from "./frames.ts";
 import type { NotAsync } from "./functions.ts";
 import { checkGoroutineFunction, GEN_FLAG, Goroutine, hostBody } from "./goroutine.ts";
 import type { Operation } from "./op.ts";
@@ -110,6 +110,13 @@ export class Scheduler extends RunLoop {
     this.gstarted(g);
     this.ready(g);
     return g;
+  }
+
+  /** The place of the caller of `below`, which starts a task with the function `f`; null if captures cost too much. */
+  taskSite(f: unknown, below: unknown): Frame | null {
+    const g = { site: null, sched: this } as unknown as G;
+    this.sites.record(g, f, below);
+    return creationSite(g);
   }
 
   /** Reserves the number of a task: a goroutine that `startTask` starts on some thread. */
