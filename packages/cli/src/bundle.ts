@@ -13,7 +13,13 @@
  *   "@gort/x", not found             the copy that the gort command uses, so that a file outside of any project runs
  *
  * `import.meta.url`, `.filename` and `.dirname` keep the values of the file that contains them, so that a program finds
- * the files beside it. Rejected: Node's own type stripping (not on Node 20, and no enums or `using`); a bundle beside
+ * the files beside it.
+ *
+ * Worker threads load the modules of tasks by their URLs, and must not run the main module. So a program that has tasks
+ * is bundled again, behind a function `load` from URLs to modules. esbuild makes each module a part of the bundle that
+ * runs when it is first imported. All threads use this bundle.
+ *
+ * Rejected: Node's own type stripping (not on Node 20, and no enums or `using`); a bundle beside
  * the user's file (the folder may be read-only or watched, and a crash leaves litter).
  */
 import { existsSync, readFileSync } from "node:fs";
@@ -21,14 +27,26 @@ import { readFile } from "node:fs/promises";
 import { isBuiltin } from "node:module";
 import { dirname, extname, isAbsolute, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { BuildFailure, Loader, OnLoadResult, OnResolveResult, Plugin, PluginBuild } from "esbuild";
+import type {
+  BuildFailure,
+  BuildOptions,
+  Loader,
+  OnLoadResult,
+  OnResolveResult,
+  Plugin,
+  PluginBuild,
+} from "esbuild";
 import { UsageError } from "./errors.ts";
 
 export interface Bundle {
-  /** The module's text, with its source map at the end. */
+  /** The text of the program's module, or, if it has tasks, of one that exports `load`. Its source map is at the end. */
   code: string;
+  hasTasks: boolean;
   /** URL of the `@gort/runtime` that the module imports. Its default instance runs the program. */
   runtimeURL: string;
+  /** URLs of its entries `/worker` and `/internal`. */
+  workerURL: string;
+  internalURL: string;
   /** esbuild's warnings, formatted; empty if there are none. */
   warnings: string;
 }
@@ -85,31 +103,45 @@ function banner(file: string): string {
   return `${imports} const require = $gortCreateRequire(${url});`;
 }
 
+/** What the plugin finds while it builds. */
+interface Found {
+  runtimeURL: string;
+  workerURL: string;
+  internalURL: string;
+  /** Files that threads may load by their URLs. */
+  readonly modules: Set<string>;
+}
+
 /** Bundles `file`, an absolute path. `outfile` is the path of the bundle, to which the source map is relative. */
 export async function bundle(file: string, outfile: string, color: boolean): Promise<Bundle> {
   const esbuild = await import("esbuild");
-  const resolved = { runtime: "" };
+  const found: Found = { runtimeURL: "", workerURL: "", internalURL: "", modules: new Set() };
+  const build = (input: Pick<BuildOptions, "entryPoints" | "stdin">) =>
+    esbuild.build({
+      ...input,
+      outfile,
+      write: false,
+      bundle: true,
+      format: "esm",
+      platform: "node",
+      target: `node${process.versions.node}`,
+      sourcemap: "inline",
+      sourcesContent: false,
+      logLevel: "silent",
+      define: importMeta,
+      banner: { js: banner(file) },
+      plugins: [gortResolver(file, found)],
+    });
   try {
-    const building = withoutGoVariables(() =>
-      esbuild.build({
-        entryPoints: [file],
-        outfile,
-        write: false,
-        bundle: true,
-        format: "esm",
-        platform: "node",
-        target: `node${process.versions.node}`,
-        sourcemap: "inline",
-        sourcesContent: false,
-        logLevel: "silent",
-        define: importMeta,
-        banner: { js: banner(file) },
-        plugins: [gortResolver(file, resolved)],
-      }),
-    );
-    const result = await building;
+    let result = await withoutGoVariables(() => build({ entryPoints: [file] }));
     const warnings = await esbuild.formatMessages(result.warnings, { kind: "warning", color });
-    return { code: result.outputFiles[0].text, runtimeURL: resolved.runtime, warnings: warnings.join("") };
+    const { modules, ...urls } = found;
+    const hasTasks = modules.size > 0;
+    if (hasTasks) {
+      const contents = loaderOf([...modules.add(file)]);
+      result = await build({ stdin: { contents, resolveDir: dirname(file) } });
+    }
+    return { code: result.outputFiles[0].text, hasTasks, ...urls, warnings: warnings.join("") };
   } catch (e) {
     const { errors } = e as Partial<BuildFailure>;
     if (!errors) throw e;
@@ -117,6 +149,28 @@ export async function bundle(file: string, outfile: string, color: boolean): Pro
     throw new UsageError(`cannot load ${file}`, 1, messages.join("").trimEnd());
   } finally {
     await esbuild.stop();
+  }
+}
+
+/** A module that exports `load`. A URL that is not among the files is Node's to import. */
+function loaderOf(files: readonly string[]): string {
+  const cases = files.map(
+    (f) => `case ${JSON.stringify(pathToFileURL(f).href)}: return import(${JSON.stringify(f)});`,
+  );
+  return `export function load(url) { switch (url) { ${cases.join(" ")} default: return import(url); } }`;
+}
+
+/** In code with tasks: the files named by `new URL("./x.ts", import.meta.url)`. */
+const relativeURL = /new\s+URL\(\s*(["'`])(\.[^"'`]*)\1\s*,\s*import\.meta\.url\s*\)/g;
+
+/** Adds the file, if it may have a task, and the files that it may name in calls of `parallel`. */
+function noteTasks(modules: Set<string>, path: string, text: string): void {
+  if (!text.includes("import.meta.url")) return;
+  if (/\btask\b/.test(text)) modules.add(path);
+  if (!/\bparallel\b/.test(text)) return;
+  for (const [, , relative] of text.matchAll(relativeURL)) {
+    const named = join(dirname(path), relative);
+    if (isModuleFile(named) && existsSync(named)) modules.add(named);
   }
 }
 
@@ -133,14 +187,17 @@ const asking = Symbol("asking");
 /** A bare specifier: not relative, not absolute. */
 const bare = /^[^./]/;
 
-function gortResolver(file: string, resolved: { runtime: string }): Plugin {
+function gortResolver(file: string, found: Found): Plugin {
   return {
     name: "gort",
     setup(build) {
       build.onStart(async () => {
-        const { path, errors } = await findGort(build, "@gort/runtime", dirname(file));
-        if (!path) return { errors };
-        resolved.runtime = pathToFileURL(path).href;
+        const entries = { runtimeURL: "", workerURL: "/worker", internalURL: "/internal" };
+        for (const [name, entry] of Object.entries(entries)) {
+          const { path, errors } = await findGort(build, `@gort/runtime${entry}`, dirname(file));
+          if (!path) return { errors };
+          found[name as keyof typeof entries] = pathToFileURL(path).href;
+        }
       });
       build.onResolve({ filter: bare }, async (args): Promise<OnResolveResult | undefined> => {
         if (args.pluginData === asking || args.kind === "entry-point" || isAbsolute(args.path))
@@ -153,23 +210,23 @@ function gortResolver(file: string, resolved: { runtime: string }): Plugin {
           with: args.with,
           pluginData: asking,
         };
-        const found = args.path.startsWith("@gort/")
+        const target = args.path.startsWith("@gort/")
           ? await findGort(build, args.path, args.resolveDir, options)
           : await build.resolve(args.path, options);
-        if (found.errors.length > 0) {
+        if (target.errors.length > 0) {
           // An optional package inside of try { require(...) }: it fails at run time there, as in Node.
-          return args.kind === "require-call" ? { external: true } : { errors: found.errors };
+          return args.kind === "require-call" ? { external: true } : { errors: target.errors };
         }
-        if (found.external || found.namespace !== "file" || !isPackageFile(found.path, args.path)) {
+        if (target.external || target.namespace !== "file" || !isPackageFile(target.path, args.path)) {
           return {
-            path: found.path,
-            namespace: found.namespace,
-            external: found.external,
-            sideEffects: found.sideEffects,
+            path: target.path,
+            namespace: target.namespace,
+            external: target.external,
+            sideEffects: target.sideEffects,
           };
         }
         const path =
-          args.kind === "require-call" ? found.path : pathToFileURL(found.path).href + found.suffix;
+          args.kind === "require-call" ? target.path : pathToFileURL(target.path).href + target.suffix;
         return { path, external: true };
       });
       build.onLoad(
@@ -178,6 +235,7 @@ function gortResolver(file: string, resolved: { runtime: string }): Plugin {
           const loader = loaders[extname(path)];
           if (!loader) return undefined;
           const text = await readFile(path, "utf8");
+          if (path !== file) noteTasks(found.modules, path, text);
           return { loader, contents: withImportMeta(text, path) };
         },
       );

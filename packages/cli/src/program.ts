@@ -1,17 +1,19 @@
 /** `gort run`: loads a module and runs its default export as the main goroutine of the default runtime. */
-import { randomUUID } from "node:crypto";
-import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { realpathSync, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { bundle, evaluating, extensions, isModuleFile } from "./bundle.ts";
+import { Worker } from "node:worker_threads";
+import { type Bundle, bundle, extensions, isModuleFile } from "./bundle.ts";
 import type { CommandLine } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
 import type { Io } from "./index.ts";
 import { crashed } from "./report.ts";
 import { applySettings, runtimeWith } from "./settings.ts";
+import { importBundle, type TemporaryFile, temporaryFile } from "./temporary-file.ts";
+import type { WorkerProgram } from "./worker.ts";
 
 type Runtime = typeof import("@gort/runtime");
+type Internal = typeof import("@gort/runtime/internal");
 type Main = Parameters<Runtime["main"]>[0];
 
 export async function runProgram(
@@ -72,22 +74,16 @@ async function load(
   options: Parameters<typeof runtimeWith>[1],
   stderr: Io["stderr"],
 ): Promise<{ module: Record<string, unknown>; runtime: Runtime }> {
-  const bundled = temporaryName();
-  const outfile = join(bundled, "main.mjs");
-  const { code, runtimeURL, warnings } = await bundle(path, outfile, process.stderr.isTTY === true);
-  if (warnings) stderr(warnings);
-  const remove = () => rmSync(bundled, { recursive: true, force: true });
-  const forget = beforeDeath(remove);
+  const file = temporaryFile();
+  const bundled = await bundle(path, file.path, process.stderr.isTTY === true);
+  if (bundled.warnings) stderr(bundled.warnings);
+  const forget = beforeDeath(file.remove);
   try {
-    writeBundle(bundled, outfile, code);
-    // Before the import, since Node reads a module's source map only while this is on.
-    process.setSourceMapsEnabled(true);
-    const runtime = (await import(runtimeURL)) as Runtime;
+    const runtime = (await import(bundled.runtimeURL)) as Runtime;
     const rt = runtimeWith(runtime, options);
     // For names in dumps and profiles: this file is package main, also for a second program in the process.
     rt.profiler.table.packages.mainModule = realpathSync(path);
-    (globalThis as unknown as Record<symbol, () => void>)[evaluating] = remove;
-    const loading = import(pathToFileURL(outfile).href).catch((e: unknown) => {
+    const loading = importProgram(path, bundled, file).catch((e: unknown) => {
       const fatal = runtime.isFatalError(e);
       const text = fatal ? `${e.detail ?? ""}\nfatal error: ${e.message}` : ownFrames(e);
       throw new UsageError(`${path} failed while it was loaded`, fatal ? 2 : 1, text.trim());
@@ -95,30 +91,27 @@ async function load(
     return { module: await beforeLoopEnds(loading, path), runtime };
   } finally {
     forget();
-    remove();
+    file.remove();
   }
 }
 
-/** The path of a folder that does not exist yet. It is a real path, because the source map is relative to it. */
-function temporaryName(): string {
-  try {
-    return join(realpathSync(tmpdir()), `gort-${randomUUID()}`);
-  } catch (e) {
-    throw noFolder(e);
-  }
+async function importProgram(
+  path: string,
+  bundled: Bundle,
+  file: TemporaryFile,
+): Promise<Record<string, unknown>> {
+  const { code, hasTasks, workerURL, internalURL } = bundled;
+  const module = await importBundle(code, file);
+  if (!hasTasks) return module;
+  const loadModule = module.load as Parameters<Internal["setImporter"]>[0];
+  const internal = (await import(internalURL)) as Internal;
+  internal.setImporter(loadModule);
+  const workerData: WorkerProgram = { code, workerURL, internalURL };
+  internal.setDefaultWorker(
+    (name) => new Worker(new URL("./worker.js", import.meta.url), { name, workerData }),
+  );
+  return loadModule(pathToFileURL(path).href);
 }
-
-function writeBundle(dir: string, outfile: string, code: string): void {
-  try {
-    mkdirSync(dir, { mode: 0o700 });
-  } catch (e) {
-    throw noFolder(e);
-  }
-  writeFileSync(outfile, code);
-}
-
-const noFolder = (e: unknown) =>
-  new UsageError(`cannot make a folder in ${tmpdir()}: ${(e as Error).message}`);
 
 /** The stack down to the call of the module by Node's loader. */
 function ownFrames(e: unknown): string {
