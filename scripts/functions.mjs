@@ -62,11 +62,20 @@ const bodies = {
   stack: "return stackBelow(OBJECT, buf, all, SELF);",
 };
 
-/** `go` of the facade also takes tasks. */
-const goOfRuntime =
-  "const entry = taskOf(f); " +
-  "return entry === null ? OBJECT.newproc(f, args, SELF) : goTask(OBJECT, entry, args, SELF);";
-const taskImports = ['import { taskOf } from "./task.ts";', 'import { goTask } from "./tasks.ts";'];
+/** `go` of the facade also takes tasks, whose arguments any thread must be able to get. */
+const goOfRuntime = (start, object, self) => `${start}go<A extends readonly unknown[], R = unknown>(
+  f: Task<A, R>, ...args: Args<A>): Goroutine;
+${start}go<A extends readonly unknown[], R = unknown>(
+  f: ((...args: A) => NotAsync<R>) & NotTask, ...args: A): Goroutine;
+${start}go(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine {
+  const entry = taskOf(f);
+  return entry === null ? ${object}.newproc(f, args, ${self}) : goTask(${object}, entry, args, ${self});
+}`;
+const taskImports = [
+  'import type { Args } from "@gort/threads";',
+  'import { type NotTask, type Task, taskOf } from "./task.ts";',
+  'import { goTask } from "./tasks.ts";',
+];
 
 /** A rest parameter would be allocated for every goroutine; forwarded like this, the arguments are not. */
 const goOfScheduler = `;
@@ -120,8 +129,8 @@ const targets = [
       ...taskImports,
     ],
     sources: [schedulerOfRuntime, types, profiler],
-    bodies: { ...bodies, go: goOfRuntime },
-    whole: {},
+    bodies,
+    replaced: { go: goOfRuntime("", "this.scheduler", "this.go") },
   },
   {
     file: "packages/runtime/src/default.generated.ts",
@@ -136,10 +145,9 @@ const targets = [
     sources: [schedulerOfRuntime, types, profiler, runtime],
     bodies: {
       ...bodies,
-      go: goOfRuntime,
       main: bodies.main.replace("OBJECT", "defaultRuntime().scheduler"),
     },
-    whole: {},
+    replaced: { go: goOfRuntime("export function ", "currentRuntime().scheduler", "go") },
   },
 ];
 
@@ -254,7 +262,8 @@ function render(target) {
 function functionText(target, source, m) {
   const signature = `${m.name}${m.typeParameters}(${m.parameters}): ${m.type}`;
   const start = target.class === undefined ? `export function ${signature}` : signature;
-  if (target.whole[m.name] !== undefined) return start + target.whole[m.name];
+  if (target.replaced?.[m.name] !== undefined) return target.replaced[m.name];
+  if (target.whole?.[m.name] !== undefined) return start + target.whole[m.name];
   const object = target.object + source.part;
   const self = target.class === undefined ? m.name : `this.${m.name}`;
   const special = target.bodies[m.name]?.replaceAll("OBJECT", object).replaceAll("SELF", self);

@@ -15,6 +15,7 @@ export default defineConfig(
     adapters: "src/adapters.ts",
     metrics: "src/metrics.ts",
     attach: "src/attach.ts",
+    worker: "src/worker.ts",
     prometheus: "src/prometheus.ts",
     opentelemetry: "src/opentelemetry.ts",
   }),

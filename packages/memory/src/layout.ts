@@ -77,6 +77,7 @@ export const ROOT_TYPES = 5;
 export const ROOT_THREADS = 6;
 export const ROOT_WAITING = 7;
 export const ROOT_TYPE_RECORDS = 8;
+export const ROOT_RUNTIME = 9;
 
 /** Address of the word that `setRoot(index)` writes, for a thread that sets it by CAS. */
 export function rootAddr(index: number): number {

@@ -3,7 +3,6 @@
  */
 import type { GCStats } from "@gort/memstats";
 import type { DumpSink } from "@gort/memstats/heapdump";
-import { FatalError } from "@gort/scheduler";
 import { stackText } from "@gort/scheduler/internal";
 import { currentRuntime } from "./default.ts";
 import { noMemoryLimit, parseTraceback, processEnvironment } from "./env.ts";
@@ -46,27 +45,12 @@ export function readGCStats(quantiles = 0): GCStats {
   return currentRuntime().readGCStats(quantiles);
 }
 
-/** Settings of a runtime that only these functions use. */
-interface Settings {
-  maxThreads: number;
-  panicOnFault: boolean;
-}
-
-const settingsOf = new WeakMap<Runtime, Settings>();
-
-function settings(): Settings {
-  const rt = currentRuntime();
-  let s = settingsOf.get(rt);
-  if (s === undefined) {
-    s = { maxThreads: 10000, panicOnFault: false };
-    settingsOf.set(rt, s);
-  }
-  return s;
-}
+/** Whether setPanicOnFault is on. */
+const panicOnFault = new WeakMap<Runtime, boolean>();
 
 /**
- * Sets how many threads the runtime may use, 10000 by default; returns the previous setting. A runtime that uses more
- * ends the program, as in Go. Each runtime uses one thread.
+ * Sets how many threads the runtime may use, 10000 by default; returns the previous setting. A runtime that needs more
+ * ends the program, as in Go. Only GOMAXPROCS makes it need them, and it has 256 at most.
  *
  * @throws FatalError if the runtime uses more threads already
  */
@@ -74,13 +58,9 @@ export function setMaxThreads(threads: number): number {
   if (!Number.isInteger(threads)) {
     throw new TypeError(`debug: number of threads must be a whole number (got ${String(threads)})`);
   }
-  const s = settings();
-  const old = s.maxThreads;
-  s.maxThreads = Math.min(threads, 0x7fffffff);
-  if (s.maxThreads < 1) {
-    const detail = `runtime: program exceeds ${s.maxThreads}-thread limit`;
-    throw new FatalError("throw", "ERR_GORT_THREADS", "thread exhaustion", detail);
-  }
+  const rt = currentRuntime();
+  const old = rt.maxThreads;
+  rt.maxThreads = Math.min(threads, 0x7fffffff);
   return old;
 }
 
@@ -105,9 +85,9 @@ export function setPanicOnFault(enabled: boolean): boolean {
   if (typeof enabled !== "boolean") {
     throw new TypeError(`debug: setPanicOnFault needs true or false (got ${String(enabled)})`);
   }
-  const s = settings();
-  const old = s.panicOnFault;
-  s.panicOnFault = enabled;
+  const rt = currentRuntime();
+  const old = panicOnFault.get(rt) ?? false;
+  panicOnFault.set(rt, enabled);
   return old;
 }
 

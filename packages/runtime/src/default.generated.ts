@@ -3,7 +3,7 @@
 /** Methods of the running goroutine's runtime, in host code of the default runtime, as functions. */
 import { currentRuntime, defaultRuntime } from "./default.ts";
 import type { Root } from "./roots.ts";
-import { taskOf } from "./task.ts";
+import { type NotTask, type Task, taskOf } from "./task.ts";
 import { goTask } from "./tasks.ts";
 import type { WeakRefTo } from "./weak.ts";
 import type { Cleanup } from "@gort/gc";
@@ -21,13 +21,16 @@ import type {
   Timer,
 } from "@gort/scheduler";
 import { stack as stackBelow } from "@gort/scheduler/internal";
+import type { Args } from "@gort/threads";
 import type { Init, Ref, RefMembers, Slice, Type, uint8 } from "@gort/types";
 
 /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
+export function go<A extends readonly unknown[], R = unknown>(f: Task<A, R>, ...args: Args<A>): Goroutine;
 export function go<A extends readonly unknown[], R = unknown>(
-  f: (...args: A) => NotAsync<R>,
+  f: ((...args: A) => NotAsync<R>) & NotTask,
   ...args: A
-): Goroutine {
+): Goroutine;
+export function go(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine {
   const entry = taskOf(f);
   return entry === null
     ? currentRuntime().scheduler.newproc(f, args, go)

@@ -44,6 +44,10 @@ export class RuntimeHeap implements Heap {
     return this.#collector.refs.alloc(addr) as number as RefSlot;
   }
 
+  newSharedRef(addr: Addr): RefSlot {
+    return this.#collector.refs.allocShared(addr) as number as RefSlot;
+  }
+
   releaseRef(slot: RefSlot): void {
     this.#collector.refs.free(slot as number as Addr);
   }
@@ -63,16 +67,19 @@ export class RuntimeHeap implements Heap {
 }
 
 /**
- * Profile buckets in the linear memory, counted under BuckHashSys. The profile header lies in the control block, where
- * every thread finds it through ROOT_PROFILING.
+ * Profile buckets in the linear memory, counted under BuckHashSys. The profile header of M 0 lies in the control block,
+ * where every thread finds it through ROOT_PROFILING. A worker has buckets and a header of its own, because a PC is a
+ * number of one thread.
  */
 export class LinearArena implements ProfArena {
   readonly u32: Uint32Array;
   readonly f64: Float64Array;
   readonly #mem: LinearMemory;
+  readonly #worker: boolean;
 
-  constructor(mem: LinearMemory) {
+  constructor(mem: LinearMemory, worker: boolean) {
     this.#mem = mem;
+    this.#worker = worker;
     this.u32 = mem.u32;
     this.f64 = mem.f64;
   }
@@ -89,6 +96,7 @@ export class LinearArena implements ProfArena {
 
   header(size: number): number {
     const mem = this.#mem;
+    if (this.#worker) return this.alloc(size);
     return mem.makeRoot(ROOT_PROFILING, () => mem.reserveControl(size));
   }
 }

@@ -158,7 +158,8 @@ export type { RuntimeOptions } from "./options.ts";
 export type { Root } from "./roots.ts";
 export { createRuntime, Runtime } from "./runtime.ts";
 // Tasks: goroutines that any thread can run
-export { parallel, type Shareable, type Task, type TaskOptions, task } from "./task.ts";
+export { clone, type Shareable } from "@gort/threads";
+export { parallel, type Task, type TaskOptions, task } from "./task.ts";
 export type { WeakRefTo } from "./weak.ts";
 // What runs
 export { breakpoint, compiler, GOARCH, GOOS, goroot, gortVersion, numCPU, version } from "./version.ts";

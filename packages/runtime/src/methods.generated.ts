@@ -1,7 +1,7 @@
 // Derived by scripts/functions.mjs: do not edit.
 
 /** Methods of a runtime that are its parts' own. */
-import { taskOf } from "./task.ts";
+import { type NotTask, type Task, taskOf } from "./task.ts";
 import { goTask } from "./tasks.ts";
 import type { Profiler } from "@gort/profiling";
 import type { BlockProfileRecord, Frames, Func, MemProfileRecord, StackRecord } from "@gort/profiling";
@@ -17,6 +17,7 @@ import type {
   Timer,
 } from "@gort/scheduler";
 import { stack as stackBelow } from "@gort/scheduler/internal";
+import type { Args } from "@gort/threads";
 import type { TypedHeap } from "@gort/types";
 import type { Init, Ref, Slice, Type, uint8 } from "@gort/types";
 
@@ -26,7 +27,12 @@ export abstract class RuntimeMethods {
   abstract readonly profiler: Profiler;
 
   /** Starts a goroutine: a generator function, or an ordinary function that never blocks. */
-  go<A extends readonly unknown[], R = unknown>(f: (...args: A) => NotAsync<R>, ...args: A): Goroutine {
+  go<A extends readonly unknown[], R = unknown>(f: Task<A, R>, ...args: Args<A>): Goroutine;
+  go<A extends readonly unknown[], R = unknown>(
+    f: ((...args: A) => NotAsync<R>) & NotTask,
+    ...args: A
+  ): Goroutine;
+  go(f: (...args: never[]) => unknown, ...args: unknown[]): Goroutine {
     const entry = taskOf(f);
     return entry === null
       ? this.scheduler.newproc(f, args, this.go)

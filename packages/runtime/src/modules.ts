@@ -1,6 +1,16 @@
 /** The modules that have tasks: their URLs, the program's main module, and loading them. */
 import { show } from "@gort/base";
 
+type Importer = (url: string) => Promise<Readonly<Record<string, unknown>>>;
+
+/** A bundler must not resolve the URL: it is known only at run time. */
+let importer: Importer = (url) => import(/* @vite-ignore */ /* webpackIgnore: true */ url);
+
+/** Replaces the host's `import`. For a program whose modules the host cannot load as they are, as under `gort run`. */
+export function setImporter(f: Importer): void {
+  importer = f;
+}
+
 /** The URL as text. `what` names the function of the API that takes it. */
 export function moduleURL(what: string, url: unknown): string {
   const text: unknown = url instanceof URL ? url.href : url;
@@ -23,22 +33,40 @@ interface NodeParts {
   getBuiltinModule?(id: "node:url"): typeof import("node:url") | undefined;
 }
 
-/** Whether this is the module with which the process was started. Outside of Node there is none. */
-export function isMainModule(url: string): boolean {
+/** On a worker: what M 0 has said. */
+let given: string | null | undefined;
+
+/** Sets the path of the program's main module, which only M 0 knows. For a worker. */
+export function setMainModule(path: string | null): void {
+  given = path;
+}
+
+/** The path of the file with which Node was started, perhaps without extension or index file; null outside of Node. */
+export function mainModule(): string | null {
+  if (given !== undefined) return given;
   const { process } = globalThis as { process?: NodeParts };
   const script = process?.argv?.[1];
   const fs = process?.getBuiltinModule?.("node:fs");
+  return script === undefined || fs === undefined ? null : realPath(fs, script);
+}
+
+function realPath(fs: typeof import("node:fs"), path: string): string {
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    return path; // it has been deleted, or its extension is missing
+  }
+}
+
+/** Whether this is the module with which the process was started. Outside of Node there is none. */
+export function isMainModule(url: string): boolean {
+  const { process } = globalThis as { process?: NodeParts };
+  const main = mainModule();
+  const fs = process?.getBuiltinModule?.("node:fs");
   const { fileURLToPath } = process?.getBuiltinModule?.("node:url") ?? {};
-  if (script === undefined || fs === undefined || fileURLToPath === undefined) return false;
-  const realPath = (path: string): string => {
-    try {
-      return fs.realpathSync(path);
-    } catch {
-      return path; // it has been deleted, or its extension is missing
-    }
-  };
-  const main = realPath(script);
-  const path = url.startsWith("file:") ? realPath(fileURLToPath(url)) : "";
+  if (main === null || fs === undefined || fileURLToPath === undefined || !url.startsWith("file:"))
+    return false;
+  const path = realPath(fs, fileURLToPath(url));
   // Node also accepts a path without extension, and a folder that has an index file.
   return path === main || path.replace(/([\\/]index)?\.[^.\\/]+$/, "") === main;
 }
@@ -61,10 +89,7 @@ export async function loadExport(url: string, name: string): Promise<(...args: n
 /** Loads a module. The error names it, because the host's error often does not. */
 export async function loadModule(url: string): Promise<Readonly<Record<string, unknown>>> {
   try {
-    // A bundler must not resolve the URL: it is known only at run time.
-    return (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as Readonly<
-      Record<string, unknown>
-    >;
+    return await importer(url);
   } catch (cause) {
     const why = cause instanceof Error ? `${cause.name}: ${cause.message}` : show(cause);
     throw new Error(`runtime: cannot load module ${url}, which has a task: ${why}`, { cause });

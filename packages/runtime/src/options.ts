@@ -17,8 +17,17 @@ export interface RuntimeOptions {
   gogc?: number | "off";
   /** The runtime tries to use fewer bytes than this. Default: GOMEMLIMIT. */
   memoryLimit?: number;
-  /** Number of Ps. Default: GOMAXPROCS, else 1, because one thread runs all goroutines. */
+  /**
+   * Number of Ps: how many threads run goroutines at the same time. More than one needs tasks (`task`), since any other
+   * goroutine stays on its thread. Default: GOMAXPROCS, else 1.
+   */
   gomaxprocs?: number;
+  /**
+   * Makes a worker, in a bundled program or a browser: `() => new Worker(new URL("./worker.ts", import.meta.url), { type:
+   * "module" })`. The worker's module imports `@gort/runtime/worker` and the modules of the tasks. Default: under Node,
+   * a worker that loads the modules of the tasks by their URLs.
+   */
+  workers?: () => object;
   /** Debug switches as in GODEBUG. Default: GODEBUG. */
   godebug?: string | Partial<Godebug>;
   /** Where traces and crash reports go. Default: the process's standard error, or the console. */
@@ -48,7 +57,7 @@ export interface RuntimeOptions {
    * goroutines wait for each other. `"off"`: never.
    */
   deadlock?: DeadlockMode;
-  /** Time, for tests. */
+  /** Time, for tests. Other threads do not have it, so all tasks run on one thread. */
   clock?: Clock;
   /** Seed of all random choices: select, sampling. */
   seed?: number;
@@ -118,6 +127,7 @@ const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "deadlock",
   "clock",
   "seed",
+  "workers",
 ]);
 
 /** Refuses wrong options that no part would notice; the parts check the values that they get. */
@@ -132,11 +142,14 @@ function checkOptions(options: RuntimeOptions): void {
       );
     }
   }
-  const { seed, stderr, leakDetection, deadlock } = options;
+  const { seed, stderr, leakDetection, deadlock, workers } = options;
   checkDeadlockMode(deadlock, "runtime");
   if (seed !== undefined) number("seed", seed, Number.isInteger, "a whole number");
   if (leakDetection !== undefined && typeof leakDetection !== "boolean") {
     throw new TypeError(`runtime: leakDetection must be a boolean (got ${String(leakDetection)})`);
+  }
+  if (workers !== undefined && typeof workers !== "function") {
+    throw new TypeError(`runtime: workers must be a function (got ${typeof workers})`);
   }
   if (stderr !== undefined && typeof stderr !== "function") {
     throw new TypeError(`runtime: stderr must be a function (got ${typeof stderr})`);

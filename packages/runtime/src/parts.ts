@@ -3,7 +3,7 @@
  * callbacks of wiring.ts, which read this record; none of them runs before all parts exist.
  */
 import { type Allocator, createAllocator } from "@gort/allocator/internal";
-import { type Collector, createCollector } from "@gort/gc";
+import { attachCollector, type Collector, createCollector } from "@gort/gc";
 import { createLinearMemory, type LinearMemory } from "@gort/memory";
 import { createMetrics, type Metrics } from "@gort/memstats/metrics";
 import { createProfiler, type Profiler } from "@gort/profiling";
@@ -15,6 +15,7 @@ import { processEnvironment } from "./env.ts";
 import { FinalizerGoroutines } from "./finalizers.ts";
 import { RuntimeHeap } from "./heap.ts";
 import { IdleWorker } from "./idle.ts";
+import { Machines } from "./machines.ts";
 import { CpuClasses, RuntimeMetrics } from "./metrics-source.ts";
 import { given, type RuntimeOptions, resolveOptions, type Settings } from "./options.ts";
 import { StatsPublisher } from "./publisher.ts";
@@ -25,14 +26,37 @@ import { SchedStats } from "./sched-stats.ts";
 import { RuntimeStats } from "./stats.ts";
 import { WorldStops } from "./stops.ts";
 import { Tasks } from "./tasks.ts";
+import type { WorkerLoop } from "./thread-link.ts";
 import { Unsafe } from "./unsafe-access.ts";
 import { WeakRefs } from "./weak.ts";
-import { collectorOptions, handleOwner, profilerOptions, sampleMalloc, schedulerOptions } from "./wiring.ts";
+import {
+  collectorOptions,
+  handleOwner,
+  profilerOptions,
+  sampleMalloc,
+  schedulerOptions,
+  workerSettings,
+} from "./wiring.ts";
+import type { WorkerMessage, WorkerStart } from "./worker-messages.ts";
+
+/** How the runtime of a worker belongs to that of another thread (worker.ts). */
+export interface Attachment {
+  readonly start: WorkerStart;
+  readonly memory: LinearMemory;
+  readonly loop: WorkerLoop;
+  send(message: WorkerMessage): void;
+  /** The runtime is closed. */
+  ended(): void;
+}
 
 export class Parts {
   readonly settings: Settings;
+  /** Null on the thread that made the runtime. */
+  readonly attachment: Attachment | null;
   /** The clock's time in ms, and its reading when the runtime was created. */
   readonly now: () => number;
+  /** Whether that is the host's clock. */
+  readonly hostTime: boolean;
   readonly startMs: number;
 
   readonly memory: LinearMemory;
@@ -49,6 +73,7 @@ export class Parts {
   readonly types: TypedHeap;
   readonly weak: WeakRefs;
   readonly tasks: Tasks;
+  readonly machines: Machines;
   /** Null if the switch `hostgc` is off. */
   readonly dropped: DroppedHandles | null;
   readonly unsafe: Unsafe;
@@ -60,26 +85,31 @@ export class Parts {
   closed = false;
   #chans: HeapChans | undefined;
 
-  constructor(runtime: Runtime, options: RuntimeOptions) {
-    const env = processEnvironment();
-    this.settings = resolveOptions(options, env);
+  constructor(runtime: Runtime, options: RuntimeOptions, attachment: Attachment | null = null) {
+    // A worker has the settings of M 0.
+    this.settings = resolveOptions(options, attachment === null ? processEnvironment() : {});
+    this.attachment = attachment;
     const { godebug } = this.settings;
     const { clock } = options;
     const now = clock === undefined ? () => performance.now() : () => clock.now();
     const nanotime = (): number => now() * 1e6;
     this.now = now;
+    this.hostTime = clock === undefined || attachment !== null;
     this.startMs = now();
 
-    const memory = createLinearMemory(given(options, "maxMemory", "shared"));
+    const memory = attachment?.memory ?? createLinearMemory(given(options, "maxMemory", "shared"));
     const allocator = createAllocator({ memory, clock: now, ...given(options, "seed") });
     this.memory = memory;
+    // A worker becomes an M before it touches the heap.
+    this.machines = new Machines(this, options.workers, () => workerSettings(this, options));
     this.allocator = allocator;
     this.profiler = createProfiler(profilerOptions(this, runtime, options));
     // Under allocfreetrace the collector replaces this hook by one that calls it.
-    allocator.hooks.sampleMalloc = sampleMalloc(allocator, this.profiler);
-    this.schedStats = new SchedStats(memory);
+    allocator.hooks.sampleMalloc = sampleMalloc(this);
+    this.schedStats = attachment === null ? SchedStats.create(memory) : SchedStats.add(memory);
     const scheduler = createScheduler(schedulerOptions(this, runtime, options));
-    const collector = createCollector(allocator, collectorOptions(this, options));
+    const newCollector = attachment === null ? createCollector : attachCollector;
+    const collector = newCollector(allocator, collectorOptions(this, options));
     const { record } = collector;
     this.scheduler = scheduler;
     this.collector = collector;
@@ -92,7 +122,7 @@ export class Parts {
     const heap = new RuntimeHeap(allocator, collector);
     this.types = createTypes(heap);
     this.weak = new WeakRefs(collector, this.types);
-    this.tasks = new Tasks(this.types);
+    this.tasks = new Tasks(this);
     this.dropped = godebug.hostgc === 0 ? null : new DroppedHandles(handleOwner(this, heap));
     this.unsafe = new Unsafe(allocator, collector, this.types);
 
@@ -102,7 +132,7 @@ export class Parts {
       scavenger: allocator.scavenger,
       procs: () => scheduler.gomaxprocs(0),
       nanotime,
-      hostTime: clock === undefined,
+      hostTime: this.hostTime,
     });
     this.publisher = new StatsPublisher(scheduler, this.schedStats, this.cpu);
     const publish = (): void => this.publisher.publish();

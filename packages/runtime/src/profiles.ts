@@ -245,13 +245,23 @@ function collectedText({ goid, func, createdBy }: Leak): string {
   return `goroutine ${goid} [waiting (leaked)]:\n${goName(func)}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
 }
 
-/** The only thread that runs goroutines. No stack started it. */
-export const threadStacks: StackSource = {
-  forEach(visit) {
+/** The stacks that started threads. No stack of the program started the first one. */
+export class ThreadStacks implements StackSource {
+  readonly #of: { readonly machines: { readonly startStacks: readonly (readonly number[])[] } };
+
+  constructor(of: { readonly machines: { readonly startStacks: readonly (readonly number[])[] } }) {
+    this.#of = of;
+  }
+
+  forEach(visit: (stack: readonly number[]) => void): void {
     visit([]);
-  },
-  count: () => 1,
-};
+    for (const stack of this.#of.machines.startStacks) visit(stack);
+  }
+
+  count(): number {
+    return 1 + this.#of.machines.startStacks.length;
+  }
+}
 
 /**
  * Labels belong to the goroutine that set them, and pass to goroutines that it starts. Host code has a set of its

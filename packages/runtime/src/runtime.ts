@@ -32,7 +32,7 @@ import { dumpHeap } from "./heapdump.ts";
 import { RuntimeMethods } from "./methods.generated.ts";
 import { addCleanup, setFinalizer } from "./object-ends.ts";
 import type { RuntimeOptions } from "./options.ts";
-import { Parts } from "./parts.ts";
+import { type Attachment, Parts } from "./parts.ts";
 import type { Root } from "./roots.ts";
 import { readStopped } from "./stats.ts";
 import type { Unsafe } from "./unsafe-access.ts";
@@ -84,9 +84,10 @@ export class Runtime extends RuntimeMethods {
 
   readonly #parts: Parts;
 
-  constructor(options: RuntimeOptions = {}) {
+  /** @param attachment for attachRuntime */
+  constructor(options: RuntimeOptions = {}, attachment: Attachment | null = null) {
     super();
-    const parts = new Parts(this, options);
+    const parts = new Parts(this, options, attachment);
     this.#parts = parts;
     this.memory = parts.memory;
     this.allocator = parts.allocator;
@@ -148,6 +149,15 @@ export class Runtime extends RuntimeMethods {
 
   set maxStack(bytes: number) {
     this.#parts.roots.maxStack = bytes;
+  }
+
+  /** How many threads the runtime may use: see debug.setMaxThreads. */
+  get maxThreads(): number {
+    return this.#parts.machines.maxThreads;
+  }
+
+  set maxThreads(n: number) {
+    this.#parts.machines.setMaxThreads(n);
   }
 
   /**
@@ -303,6 +313,18 @@ export class Runtime extends RuntimeMethods {
    */
   close(): void {
     if (this.closed) return;
+    if (this.#parts.attachment !== null) {
+      throw new TypeError("runtime: close on a worker: only the thread that made the runtime closes it");
+    }
+    this.#close();
+  }
+
+  /** The worker's part of a close on the thread that made the runtime. */
+  static closeWorker(rt: Runtime): void {
+    rt.#close();
+  }
+
+  #close(): void {
     disconnect(this.#parts);
     retire(this, "", keptByClosed, ["main"]);
     retire(this.unsafe, "unsafe.");
@@ -317,4 +339,18 @@ const keptForever = {};
 /** Makes a runtime. `RuntimeOptions` describes the options. */
 export function createRuntime(options: RuntimeOptions = {}): Runtime {
   return new Runtime(options);
+}
+
+/** Makes the runtime of a worker: it works on the memory of another thread's runtime. See worker.ts. */
+export function attachRuntime(attachment: Attachment): Runtime {
+  const { start, send } = attachment;
+  const { godebug, ownStderr, options } = start.settings;
+  return new Runtime(
+    {
+      ...options,
+      godebug,
+      ...(ownStderr ? { stderr: (text: string) => send({ stderr: text }) } : {}),
+    },
+    attachment,
+  );
 }

@@ -8,6 +8,8 @@ import { type RawMetrics, TIME_BUCKETS, TimeHistogram } from "@gort/memstats/met
 import { type LatencyRecorder, SCHED_COUNTERS_LENGTH, schedCounters } from "@gort/scheduler/internal";
 
 const SCHEDSTATS = defineStruct("schedStats", {
+  /** The block of another thread, 0 at the end of the list. */
+  next: "u32",
   /** Calls into native code and WebAssembly, at the last read or slice on the runtime's thread. */
   cgoCalls: "f64",
   /** In the order of schedCounters. */
@@ -21,23 +23,34 @@ export class SchedStats implements LatencyRecorder {
   /** For the scheduler to write. */
   readonly counters: Float64Array;
   readonly #latencies: TimeHistogram;
-  readonly #f64: Float64Array;
-  readonly #cgoCalls: number;
+  readonly #mem: LinearMemory;
+  readonly #base: number;
 
-  /** @param base an existing block; 0 makes a new one, which other threads find later */
-  constructor(mem: LinearMemory, base = 0) {
-    let at = base;
-    if (at === 0) {
-      at = mem.persistentAlloc(SCHEDSTATS.size, 64, "otherSys");
-      if (at === 0) throw new RangeError("runtime: no memory left for the scheduler's statistics");
-      mem.setRoot(ROOT_SCHEDULER, at);
-    }
-    this.#f64 = mem.f64;
-    this.#cgoCalls = (at + O.cgoCalls) >>> 3;
-    const counters = (at + O.counters) >>> 3;
+  private constructor(mem: LinearMemory, base: number) {
+    this.#mem = mem;
+    this.#base = base;
+    const counters = (base + O.counters) >>> 3;
     this.counters = mem.f64.subarray(counters, counters + SCHED_COUNTERS_LENGTH);
-    const latencies = (at + O.latencies) >>> 3;
+    const latencies = (base + O.latencies) >>> 3;
     this.#latencies = new TimeHistogram(mem.f64.subarray(latencies, latencies + TIME_BUCKETS));
+  }
+
+  /** The block of M 0, which other threads find. */
+  static create(mem: LinearMemory): SchedStats {
+    const base = newBlock(mem);
+    mem.setRoot(ROOT_SCHEDULER, base);
+    return new SchedStats(mem, base);
+  }
+
+  /** The block of a worker, behind that of M 0. */
+  static add(mem: LinearMemory): SchedStats {
+    const base = newBlock(mem);
+    const head = mem.root(ROOT_SCHEDULER) + O.next;
+    for (;;) {
+      const first = mem.kernel.load(head);
+      mem.u32[(base + O.next) >>> 2] = first;
+      if (mem.kernel.cas(head, first, base) === first) return new SchedStats(mem, base);
+    }
   }
 
   /** The block of a runtime on another thread, or null. */
@@ -46,12 +59,42 @@ export class SchedStats implements LatencyRecorder {
     return base === 0 ? null : new SchedStats(mem, base);
   }
 
+  /** The blocks of the other threads. */
+  *#others(): Generator<number, void> {
+    const { u32 } = this.#mem;
+    for (let at = this.#mem.root(ROOT_SCHEDULER); at !== 0; at = u32[(at + O.next) >>> 2]) {
+      if (at !== this.#base) yield at;
+    }
+  }
+
+  cgoCallsOfOthers(): number {
+    let n = 0;
+    for (const at of this.#others()) n += this.#mem.f64[(at + O.cgoCalls) >>> 3];
+    return n;
+  }
+
+  /** Adds the counters of the other threads, except gomaxprocs. */
+  addOthers(sum: Float64Array): void {
+    for (const at of this.#others()) {
+      const counters = (at + O.counters) >>> 3;
+      for (let i = 0; i < SCHED_COUNTERS_LENGTH; i++) {
+        if (i !== schedCounters.gomaxprocs) sum[i] += this.#mem.f64[counters + i];
+      }
+    }
+  }
+
+  /** Adds tasks that have not started: runnable goroutines. */
+  addQueued(sum: Float64Array, n: number): void {
+    sum[schedCounters.goroutines] += n;
+    sum[schedCounters.goroutinesRunnable] += n;
+  }
+
   record(ns: number, count: number): void {
     this.#latencies.record(ns, count);
   }
 
   setCgoCalls(n: number): void {
-    this.#f64[this.#cgoCalls] = n;
+    this.#mem.f64[(this.#base + O.cgoCalls) >>> 3] = n;
   }
 
   get goroutines(): number {
@@ -60,7 +103,7 @@ export class SchedStats implements LatencyRecorder {
 
   fill(raw: RawMetrics): void {
     const c = this.counters;
-    raw.cgoCalls = this.#f64[this.#cgoCalls];
+    raw.cgoCalls = this.#mem.f64[(this.#base + O.cgoCalls) >>> 3];
     raw.gomaxprocs = c[schedCounters.gomaxprocs];
     raw.threads = c[schedCounters.threads];
     raw.goroutinesCreated = c[schedCounters.goroutinesCreated];
@@ -71,4 +114,10 @@ export class SchedStats implements LatencyRecorder {
     raw.mutexWait = c[schedCounters.mutexWaitNs] / 1e9;
     raw.schedLatencies = this.#latencies;
   }
+}
+
+function newBlock(mem: LinearMemory): number {
+  const base = mem.persistentAlloc(SCHEDSTATS.size, 64, "otherSys");
+  if (base === 0) throw new RangeError("runtime: no memory left for the scheduler's statistics");
+  return base;
 }

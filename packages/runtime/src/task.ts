@@ -16,31 +16,22 @@
  * This file has the registry of a thread. tasks.ts starts goroutines of tasks.
  */
 import { show } from "@gort/base";
-import type { Ptr } from "@gort/memory";
 import { type NotAsync, syscall } from "@gort/scheduler";
 import { checkFunction, checkResult, isBody } from "@gort/scheduler/internal";
-import type { Type } from "@gort/types";
 import { isMainModule, loadExport, moduleURL } from "./modules.ts";
-
-/** A Ref or a Slice. `Slice<Type>` would not do: a slice of ints is none. */
-interface HeapValue {
-  readonly $addr: Ptr<Type>;
-  release(): void;
-}
-
-/**
- * What a task may get as an argument: numbers, booleans, bigints, strings, null, undefined, and values of the heap.
- * Other JavaScript objects belong to one thread.
- */
-export type Shareable = number | boolean | bigint | string | null | undefined | HeapValue;
 
 /** The mark of a task: its entry in the registry. */
 const mark: unique symbol = Symbol("gort.task");
 
 /** A function that any thread can run as a goroutine: `go(t, ...args)`. Called, it runs as any other function. */
-export interface Task<A extends readonly Shareable[], R = unknown> {
+export interface Task<A extends readonly unknown[], R = unknown> {
   (...args: A): R;
   readonly [mark]: TaskEntry;
+}
+
+/** What every other function is: `go` takes its arguments as they are. */
+export interface NotTask {
+  readonly [mark]?: never;
 }
 
 export type TaskFunction = (...args: never[]) => unknown;
@@ -68,6 +59,7 @@ export interface TaskOptions {
 
 /** Entries of a module, in the order of the calls of `task`. */
 const byModule = new Map<string, TaskEntry[]>();
+const byName = new Map<string, TaskEntry | "several">();
 /** Whether this thread has a task: `go` looks for the mark only then. */
 let any = false;
 
@@ -79,7 +71,8 @@ function addMark(f: TaskFunction, entry: TaskEntry): void {
 /**
  * Makes a function a task, which any thread can run: `go(t, ...args)`. Call it at the top of a module that is not the
  * program's main module, each time the module is loaded, with `import.meta.url`. The function gets its arguments on
- * another thread, so they are numbers, strings and other plain values, or values of the heap: see `Shareable`.
+ * another thread. So `go` takes numbers, strings and the like, values of the heap, and copies of other values:
+ * `clone(x)`.
  *
  *     // sums.ts
  *     export const sum = task(import.meta.url, function* (numbers: Slice<typeof int>, result: Ref<typeof Total>) {
@@ -91,7 +84,7 @@ function addMark(f: TaskFunction, entry: TaskEntry): void {
  *
  * @throws TypeError for a URL that is none, or a function that `go` would refuse too
  */
-export function task<A extends readonly Shareable[], R = unknown>(
+export function task<A extends readonly unknown[], R = unknown>(
   url: string | URL,
   f: (...args: A) => NotAsync<R>,
   options: TaskOptions = {},
@@ -107,6 +100,7 @@ export function task<A extends readonly Shareable[], R = unknown>(
   byModule.set(module, entries);
   const entry: TaskEntry = { url: module, name, index: entries.length, f, inMain: isMainModule(module) };
   entries.push(entry);
+  byName.set(name, byName.has(name) ? "several" : entry);
   addMark(f, entry);
   return f as unknown as Task<A, R>;
 }
@@ -136,8 +130,7 @@ function nameOf(f: TaskFunction, options: unknown): string {
 export function parallel<F extends (...args: never[]) => unknown>(
   url: string | URL,
   name: string,
-): Parameters<F> extends readonly Shareable[] ? Task<Parameters<F>, Generator<undefined, unknown>> : never;
-export function parallel(url: string | URL, name: string): unknown {
+): Task<Parameters<F>, Generator<undefined, unknown>> {
   const module = moduleURL("parallel", url);
   if (typeof name !== "string" || name === "") {
     throw new TypeError(`runtime: parallel needs the name of an export (got ${show(name)})`);
@@ -145,7 +138,7 @@ export function parallel(url: string | URL, name: string): unknown {
   // A call of its own runs the export, too: the generator function loads the module first.
   const f = exportRunner(module, name);
   addMark(f, { url: module, name, index: -1, f, inMain: isMainModule(module) });
-  return f;
+  return f as unknown as Task<Parameters<F>, Generator<undefined, unknown>>;
 }
 
 /** The task's entry; null if `f` is no task. */
@@ -154,12 +147,27 @@ export function taskOf(f: unknown): TaskEntry | null {
   return (f as { [mark]?: TaskEntry })[mark] ?? null;
 }
 
-function exportRunner(url: string, name: string): TaskFunction {
+/** A function that loads the module and runs its export. */
+export function exportRunner(url: string, name: string): TaskFunction {
   return function* (...args: never[]): Generator<undefined, unknown> {
-    const f = yield* syscall(loadExport(url, name));
-    const r = f(...args);
-    if (isBody(r)) return yield* r;
-    checkResult("go", f, r, "runtime");
-    return r;
+    return yield* runBody(yield* syscall(loadExport(url, name)), args);
   };
+}
+
+/** Runs a function as `go` does, in a goroutine that exists. */
+export function* runBody(f: TaskFunction, args: never[]): Generator<undefined, unknown> {
+  const r = f(...args);
+  if (isBody(r)) return yield* r;
+  checkResult("go", f, r, "runtime");
+  return r;
+}
+
+/** The tasks that a module has made on this thread, in their order. */
+export function tasksOf(url: string): readonly TaskEntry[] {
+  return byModule.get(url) ?? [];
+}
+
+/** The task of this thread that has the name, if there is one. */
+export function taskNamed(name: string): TaskEntry | "several" | undefined {
+  return byName.get(name);
 }

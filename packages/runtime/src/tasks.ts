@@ -1,8 +1,15 @@
-/** The goroutines of tasks of one runtime, on one thread. task.ts says what a task is. */
-import { show } from "@gort/base";
+/** The goroutines of tasks of one runtime, as one thread sees them. task.ts says what a task is. */
+import { type Addr, lock, unlock } from "@gort/memory";
 import type { Goroutine, Scheduler } from "@gort/scheduler";
-import { Slice, type TypedHeap } from "@gort/types";
-import type { TaskEntry } from "./task.ts";
+import { TaskGoroutine, type TaskOrigin } from "@gort/scheduler/internal";
+import type { Threads } from "@gort/threads";
+import { NODE_CALL, NODE_KIND, NODE_NEXT, NODE_TASK, TaskArgs } from "@gort/threads/internal";
+import type { Parts } from "./parts.ts";
+import { type SharedBlock, WHAT_ENDED } from "./shared-block.ts";
+import type { TaskEntry, TaskFunction } from "./task.ts";
+import { TaskFunctions } from "./task-functions.ts";
+import { TASK_AT, TaskPool, WAITER_AT } from "./task-records.ts";
+import { Texts } from "./texts.ts";
 import type { RuntimeHooks } from "./wiring.ts";
 
 /**
@@ -18,41 +25,222 @@ export function goTask(
 ): Goroutine {
   const { tasks } = scheduler.hooks as RuntimeHooks;
   // A scheduler without a runtime has one thread.
-  if (tasks !== undefined) tasks.check(entry, args);
-  return scheduler.newproc(entry.f, args, below);
+  return tasks === undefined ? scheduler.newproc(entry.f, args, below) : tasks.start(entry, args, below);
+}
+
+/** What the threads share about tasks, once there are several. */
+interface Shared {
+  readonly threads: Threads;
+  readonly block: SharedBlock;
+  readonly texts: Texts;
+  readonly pool: TaskPool;
+  readonly functions: TaskFunctions;
 }
 
 export class Tasks {
-  readonly #types: TypedHeap;
+  readonly #parts: Parts;
+  readonly #args: TaskArgs;
+  #shared: Shared | null = null;
+  #ended = (): void => {};
+  /** Records of the tasks that this thread runs. */
+  readonly #running = new Set<number>();
+  /** Places of `go` calls, by the number of their text. */
+  readonly #sites = new Map<number, NonNullable<TaskOrigin["site"]>>();
+  /** What to call when a goroutine ends that another thread may run, by goid. */
+  readonly #waiting = new Map<number, (() => void)[]>();
 
-  constructor(types: TypedHeap) {
-    this.#types = types;
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#args = new TaskArgs(parts.types, new Map(), "runtime");
   }
 
-  /**
-   * Checks a `go` statement. The rules hold on one thread too, so that a program does not fail when GOMAXPROCS grows.
-   *
-   * @throws TypeError if another thread could not run the task with these arguments
-   */
-  check(entry: TaskEntry, args: readonly unknown[]): void {
-    const { name, url, inMain } = entry;
-    if (inMain) {
-      throw new TypeError(
-        `runtime: task ${name || "without a name"} is in the program's main module, which a worker would run again: ` +
-          `move it to a module of its own (${url})`,
-      );
+  /** The runtime has several threads from now on. `ended` is called before a goroutine of a task ends here. */
+  share(threads: Threads, block: SharedBlock, byName: boolean, ended: () => void): void {
+    this.#ended = ended;
+    const mem = threads.mem;
+    const texts = new Texts(mem, block.texts);
+    const pool = new TaskPool(mem, block.pool);
+    this.#shared = { threads, block, texts, pool, functions: new TaskFunctions(texts, byName) };
+  }
+
+  // ---- from the thread that starts a task
+
+  /** See goTask. The rules hold on one thread too, so that a program does not fail when GOMAXPROCS grows. */
+  start(entry: TaskEntry, args: readonly unknown[], below: unknown): Goroutine {
+    const { machines, scheduler } = this.#parts;
+    checkPlace(entry, machines.ownWorkers);
+    const threads = machines.forTasks();
+    if (threads === null || threads.gomaxprocs === 1) {
+      return scheduler.newproc(entry.f, this.#args.local(nameOf(entry), args), below);
     }
-    for (let i = 0; i < args.length; i++) {
-      if (this.#isShareable(args[i])) continue;
-      throw new TypeError(
-        `runtime: argument ${i + 1} of task ${name || "without a name"} must be a number, boolean, bigint, string, ` +
-          `null, undefined or a value of this heap (got ${show(args[i])})`,
-      );
+    const shared = this.#shared!;
+    const { block, pool, functions } = shared;
+    const { u32, f64 } = threads.mem;
+    const argsBlock = this.#args.encode(nameOf(entry), args);
+    const task = pool.alloc();
+    const goid = scheduler.newGoid();
+    u32[(task + NODE_KIND) >>> 2] = NODE_TASK;
+    u32[(task + TASK_AT.fn) >>> 2] = functions.numberOf(entry);
+    u32[(task + TASK_AT.args) >>> 2] = argsBlock;
+    f64[(task + TASK_AT.goid) >>> 3] = goid;
+    f64[(task + TASK_AT.parentGoid) >>> 3] = scheduler.getg()?.goid ?? 0;
+    u32[(task + TASK_AT.site) >>> 2] = this.#site(shared, entry, below);
+    u32[(task + TASK_AT.program) >>> 2] = block.program;
+    u32[(task + TASK_AT.waiters) >>> 2] = 0;
+    block.addQueued(1);
+    threads.putTask(task);
+    return new TaskGoroutine(scheduler, goid, (ended) => this.#watch(shared, task, goid, ended));
+  }
+
+  #site({ texts }: Shared, entry: TaskEntry, below: unknown): number {
+    const site = this.#parts.scheduler.taskSite(entry.f, below);
+    return site === null ? 0 : texts.numberOf(JSON.stringify(site));
+  }
+
+  /** Calls `ended` when the goroutine has ended. */
+  #watch({ threads, pool }: Shared, task: Addr, goid: number, ended: () => void): void {
+    const { mem } = threads;
+    const { u32, f64 } = mem;
+    lock(mem, task + TASK_AT.lock);
+    const lives = f64[(task + TASK_AT.goid) >>> 3] === goid;
+    if (lives) {
+      const waiter = pool.alloc();
+      u32[(waiter + NODE_KIND) >>> 2] = NODE_CALL;
+      u32[(waiter + WAITER_AT.what) >>> 2] = WHAT_ENDED;
+      u32[(waiter + WAITER_AT.m) >>> 2] = threads.m;
+      f64[(waiter + WAITER_AT.waitsFor) >>> 3] = goid;
+      u32[(waiter + NODE_NEXT) >>> 2] = u32[(task + TASK_AT.waiters) >>> 2];
+      u32[(task + TASK_AT.waiters) >>> 2] = waiter;
+    }
+    unlock(mem, task + TASK_AT.lock);
+    if (!lives) {
+      ended();
+      return;
+    }
+    const waiting = this.#waiting.get(goid) ?? [];
+    this.#waiting.set(goid, waiting);
+    waiting.push(ended);
+  }
+
+  /** This thread has got a WAITER: the goroutine that it waits for has ended. */
+  deliver(waiter: number): void {
+    const { threads, pool } = this.#shared!;
+    const goid = threads.mem.f64[(waiter + WAITER_AT.waitsFor) >>> 3];
+    pool.free(waiter);
+    const waiting = this.#waiting.get(goid);
+    // Several WAITERs of one goroutine come one after the other: the first serves all.
+    this.#waiting.delete(goid);
+    for (const ended of waiting ?? []) ended();
+  }
+
+  // ---- on the thread that runs it
+
+  /** Starts the goroutine of a task that this thread has taken. */
+  run(task: number): void {
+    const { threads, block, functions } = this.#shared!;
+    const { scheduler } = this.#parts;
+    const { u32 } = threads.mem;
+    const argsBlock = u32[(task + TASK_AT.args) >>> 2];
+    if (u32[(task + TASK_AT.program) >>> 2] !== block.program) {
+      this.#args.drop(argsBlock as Addr);
+      this.#free(task);
+      return;
+    }
+    let f: TaskFunction;
+    let args: unknown[] = [];
+    try {
+      args = this.#args.decode(argsBlock as Addr);
+      f = functions.functionOf(u32[(task + TASK_AT.fn) >>> 2]);
+    } catch (e) {
+      f = () => {
+        throw e;
+      };
+    }
+    this.#running.add(task);
+    const onExit = (): void => {
+      this.#ended();
+      this.#running.delete(task);
+      this.#free(task);
+    };
+    scheduler.startTask(f, args, { ...this.#origin(task), onExit });
+  }
+
+  #origin(task: number): TaskOrigin {
+    const { threads, texts } = this.#shared!;
+    const { u32, f64 } = threads.mem;
+    return {
+      goid: f64[(task + TASK_AT.goid) >>> 3],
+      parentGoid: f64[(task + TASK_AT.parentGoid) >>> 3],
+      site: this.#siteOf(texts, u32[(task + TASK_AT.site) >>> 2]),
+    };
+  }
+
+  #siteOf(texts: Texts, number: number): TaskOrigin["site"] {
+    if (number === 0) return null;
+    let site = this.#sites.get(number);
+    if (site === undefined) {
+      site = JSON.parse(texts.textOf(number)) as NonNullable<TaskOrigin["site"]>;
+      this.#sites.set(number, site);
+    }
+    return site;
+  }
+
+  /** A task that no thread has taken, for a dump. The world is stopped. */
+  describe(task: number): { origin: TaskOrigin; name: string } {
+    const { threads, functions } = this.#shared!;
+    const name = functions.nameOf(threads.mem.u32[(task + TASK_AT.fn) >>> 2]);
+    return { origin: this.#origin(task), name };
+  }
+
+  /** The goroutine of the task has ended: tells those that wait for it, and frees the record. */
+  #free(task: number): void {
+    const { threads, pool } = this.#shared!;
+    const { mem, m } = threads;
+    const { u32 } = mem;
+    lock(mem, task + TASK_AT.lock);
+    mem.f64[(task + TASK_AT.goid) >>> 3] = 0;
+    let waiter = u32[(task + TASK_AT.waiters) >>> 2];
+    unlock(mem, task + TASK_AT.lock);
+    pool.free(task);
+    while (waiter !== 0) {
+      const next = u32[(waiter + NODE_NEXT) >>> 2];
+      const to = u32[(waiter + WAITER_AT.m) >>> 2];
+      if (to === m) this.deliver(waiter);
+      else threads.post(to, waiter as Addr);
+      waiter = next;
     }
   }
 
-  #isShareable(x: unknown): boolean {
-    if (typeof x === "object") return x === null || x instanceof Slice || this.#types.addressOf(x) !== 0;
-    return typeof x !== "function" && typeof x !== "symbol";
+  /** This worker ends. */
+  close(): void {
+    this.#shared?.pool.close();
   }
+
+  /** The program has ended, and all its goroutines with it. */
+  endProgram(): void {
+    this.#waiting.clear();
+    const running = [...this.#running];
+    this.#running.clear();
+    for (const task of running) this.#free(task);
+  }
+}
+
+function nameOf({ name }: TaskEntry): string {
+  return name || "without a name";
+}
+
+/** @throws TypeError if another thread could not find the task */
+function checkPlace(entry: TaskEntry, byName: boolean): void {
+  if (byName) {
+    if (entry.name !== "") return;
+    throw new TypeError(
+      `runtime: a task of ${entry.url} has no name, by which workers of the program find it: name the function, or ` +
+        'give task(url, f, { name: "..." })',
+    );
+  }
+  if (!entry.inMain) return;
+  throw new TypeError(
+    `runtime: task ${nameOf(entry)} is in the program's main module, which a worker would run again: ` +
+      `move it to a module of its own (${entry.url})`,
+  );
 }

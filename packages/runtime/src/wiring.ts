@@ -18,9 +18,9 @@
  *     scheduler.onSwitch           -> labels of the CPU profile, while it runs
  */
 import { type Allocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
-import type { CollectorEvents, CollectorOptions, World } from "@gort/gc";
+import type { CollectorEvents, CollectorOptions, World, WorldThreads } from "@gort/gc";
 import type { Ptr } from "@gort/memory";
-import type { Profiler, ProfilerOptions } from "@gort/profiling";
+import type { ProfilerOptions } from "@gort/profiling";
 import type { Clock, SchedulerHooks, SchedulerOptions } from "@gort/scheduler";
 import { isMarker, poolCleanup, stackText } from "@gort/scheduler/internal";
 import { uint8 } from "@gort/types";
@@ -36,10 +36,14 @@ import {
   GoroutineWaits,
   LeakedGoroutines,
   recordMutexEvent,
-  threadStacks,
+  ThreadStacks,
 } from "./profiles.ts";
+import { describeError } from "./remote-error.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Tasks } from "./tasks.ts";
+
+import { hasDefaultWorker } from "./worker-host.ts";
+import type { WorkerSettings } from "./worker-messages.ts";
 
 /** The scheduler's hooks, with the runtime that the scheduler belongs to. */
 export interface RuntimeHooks extends SchedulerHooks {
@@ -55,16 +59,17 @@ export function profilerOptions(parts: Parts, runtime: Runtime, options: Runtime
   const goroutines = new GoroutineStacks(parts);
   const labels = new GoroutineLabels();
   return {
-    arena: new LinearArena(parts.memory),
+    arena: new LinearArena(parts.memory, parts.attachment !== null),
     memProfileSampler: memProfileSampler(parts.allocator),
-    memProfileRate: godebug.memprofilerate,
+    // All threads have one rate, which M 0 sets.
+    ...(parts.attachment === null ? { memProfileRate: godebug.memprofilerate } : {}),
     ...given(options, "memProfileBudget", "blockStackPeriod"),
     // The method refuses after `close`, and so does the heap profile's text.
     memStats: () => ({ ...runtime.readMemStats() }),
     isStackBase: (frame) => isMarker(frame.functionName.slice(frame.functionName.indexOf("gort:"))),
     goroutines,
     leakedGoroutines: new LeakedGoroutines(parts, goroutines, options.leakDetection === true),
-    threads: threadStacks,
+    threads: new ThreadStacks(parts),
     labels,
     onCPUProfile: (active) => {
       const { scheduler, profiler } = parts;
@@ -74,33 +79,58 @@ export function profilerOptions(parts: Parts, runtime: Runtime, options: Runtime
   };
 }
 
-/** Samples an allocation for the heap profile. */
-export function sampleMalloc(allocator: Allocator, profiler: Profiler): Allocator["hooks"]["sampleMalloc"] {
+/** Samples an allocation for the heap profile. The special names the thread whose bucket it is. */
+export function sampleMalloc(parts: Parts): Allocator["hooks"]["sampleMalloc"] {
+  const { allocator, profiler } = parts;
   return (addr, size) => {
     const bucket = profiler.mem.alloc(size);
     if (bucket === 0) return;
     // Without a special (-1: no memory for it), no sweep reports the object dead.
-    if (allocator.addSpecial(addr, SPECIAL_PROFILE, bucket) <= 0) profiler.mem.lose(bucket);
+    if (allocator.addSpecial(addr, SPECIAL_PROFILE, bucket, parts.collector.id) <= 0)
+      profiler.mem.lose(bucket);
   };
 }
 
-/** Limits of GOMAXPROCS. Threads meet in the memory. */
-const PROCS = { max: 256, why: "there are at most 256 Ps" };
-const UNSHARED_PROCS = { max: 1, why: "threads cannot share the memory, so there is one" };
+/** The limit of GOMAXPROCS. */
+function procsLimit({ memory }: Parts, { workers }: RuntimeOptions): NonNullable<SchedulerOptions["procs"]> {
+  if (!memory.shared) return { max: 1, why: "threads cannot share the memory, so there is one" };
+  if (workers === undefined && !hasDefaultWorker()) {
+    return { max: 1, why: "threads are workers, and here only createRuntime({ workers }) makes them" };
+  }
+  return { max: 256, why: "there are at most 256 Ps" };
+}
+
+/** What a worker gets to know of the runtime's settings when it starts. */
+export function workerSettings(parts: Parts, options: RuntimeOptions): WorkerSettings {
+  const { settings, scheduler, roots, profiler } = parts;
+  return {
+    godebug: settings.godebug,
+    options: given(options, "memProfileBudget", "blockStackPeriod", "leakDetection"),
+    ownStderr: options.stderr !== undefined,
+    ownWorkers: options.workers !== undefined,
+    tracebackAll: scheduler.tracebackAll,
+    maxStack: roots.maxStack,
+    blockProfileRate: profiler.block.rate,
+    mutexProfileFraction: profiler.mutex.fraction,
+  };
+}
 
 export function schedulerOptions(parts: Parts, runtime: Runtime, options: RuntimeOptions): SchedulerOptions {
-  const { profiler, schedStats } = parts;
+  const { profiler, schedStats, attachment } = parts;
   const { godebug, gomaxprocs, stderr } = parts.settings;
   return {
     ...given(options, "clock", "seed", "leakDetection", "deadlock"),
     stderr,
     gomaxprocs,
-    procs: parts.memory.shared ? PROCS : UNSHARED_PROCS,
+    procs: procsLimit(parts, options),
     godebug,
     symbolize: profiler.symbolize,
     counters: schedStats.counters,
     latencies: schedStats,
     hooks: schedulerHooks(parts, runtime),
+    ...(attachment === null
+      ? {}
+      : { onCrash: (e, report) => attachment.send({ crash: describeError(e), report }) }),
   };
 }
 
@@ -113,6 +143,8 @@ function schedulerHooks(parts: Parts, runtime: Runtime): RuntimeHooks {
     get tasks() {
       return parts.tasks;
     },
+    programBegin: () => parts.machines.beginProgram(),
+    programEnd: () => parts.machines.endProgram(),
     safepoint: () => {
       if (parts.closed) return;
       parts.collector.pollSafepoint();
@@ -132,7 +164,7 @@ function schedulerHooks(parts: Parts, runtime: Runtime): RuntimeHooks {
 export function collectorOptions(parts: Parts, options: RuntimeOptions): CollectorOptions {
   const { profiler, settings } = parts;
   const { godebug, gogc, memoryLimit, stderr } = settings;
-  const { clock } = options;
+  const clock = parts.attachment === null ? options.clock : { now: parts.now };
   return {
     gogc,
     memoryLimit,
@@ -164,21 +196,26 @@ function collectorWorld(parts: Parts): World {
     gomaxprocs: () => parts.scheduler.gomaxprocs(0),
     ready: () => parts.finalizers.wake(),
     currentStack: () => stackText(parts.scheduler, false),
+    get threads() {
+      return parts.machines.collectorThreads as WorldThreads;
+    },
   };
 }
 
+/** A worker's collector does not work for the scavenger, which is M 0's. */
 function collectorEvents(parts: Parts): CollectorEvents {
-  const { profiler, allocator, settings } = parts;
+  const { profiler, allocator, settings, attachment } = parts;
+  const first = attachment === null;
   return {
     gcStart: (_n, forced) => {
       poolCleanup(parts.scheduler);
       parts.dropped?.cycleStart(forced);
-      parts.scavenger.cycleStart();
+      if (first) parts.scavenger.cycleStart();
     },
     markDone: () => {
       profiler.mem.nextCycle();
       profiler.mem.flush();
-      parts.scavenger.cycleEnd();
+      if (first) parts.scavenger.cycleEnd();
       parts.dropped?.cycleEnd();
     },
     sweepDone: () => {
@@ -205,13 +242,29 @@ export function handleOwner(parts: Parts, heap: RuntimeHeap): HandleOwner {
 // ---- when all parts exist ----
 
 export function connect(parts: Parts): void {
-  const { allocator, collector, scheduler, roots, stops, cpu, idle, dropped, settings } = parts;
+  const {
+    allocator,
+    collector,
+    scheduler,
+    roots,
+    stops,
+    cpu,
+    idle,
+    dropped,
+    settings,
+    machines,
+    attachment,
+  } = parts;
   scheduler.tracebackAll = parseTraceback(processEnvironment().GOTRACEBACK).all;
   collector.setStackRoots((visit) => roots.forEachStack(visit));
   stops.onGC = () => cpu.publish();
   if (dropped !== null) allocator.hooks.explainOutOfMemory = () => dropped.explainOutOfMemory();
-  if (settings.godebug.gcstress !== 0) scheduler.requestSafepoint();
-  idle.watch();
+  if (settings.godebug.gcstress !== 0) {
+    scheduler.safepointsAlways = true;
+    scheduler.requestSafepoint();
+  }
+  if (attachment === null) idle.watch();
+  else machines.attach(attachment);
 }
 
 export function disconnect(parts: Parts): void {
@@ -220,7 +273,9 @@ export function disconnect(parts: Parts): void {
   parts.idle.close();
   parts.scavenger.close();
   parts.publisher.close();
+  parts.machines.close();
   parts.profiler.close();
-  parts.allocator.freeOSMemory();
+  // The heap of a worker is not its own.
+  if (parts.attachment === null) parts.allocator.freeOSMemory();
   parts.allocator.close();
 }

@@ -25,7 +25,7 @@ describe("the state of the profiles", () => {
 
     const attached = attachLinearMemory(rt.memory.memory as never, { thread: 0 });
     expect(attached.root(ROOT_PROFILING)).not.toBe(0);
-    const found = new BucketTable(new LinearArena(attached));
+    const found = new BucketTable(new LinearArena(attached, false));
     expect(found.count(MEM_KIND)).toBe(buckets.count(MEM_KIND));
     expect(found.first(MEM_KIND)).toBe(buckets.first(MEM_KIND));
     const sizes: number[] = [];

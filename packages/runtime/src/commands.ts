@@ -1,0 +1,80 @@
+/**
+ * Questions of one thread to all others while the world is stopped: what their goroutines are, what their profiles hold.
+ * Each thread answers with a value that JSON can carry. The world is stopped, so the answer lies in linear memory, in
+ * pages that the asking thread frees.
+ *
+ *     asking thread   stops the world    command(number, arg)                    reads, frees    starts the world
+ *     other thread                       answers: pages -> CALLS.reply
+ *
+ *     REPLY    0  bytes    4  the text, in UTF-8
+ */
+import type { Allocator } from "@gort/allocator/internal";
+import type { Addr } from "@gort/memory";
+import type { Threads } from "@gort/threads";
+import type { SharedBlock } from "./shared-block.ts";
+import type { WorldStops } from "./stops.ts";
+
+const PAGE_SIZE = 8192;
+
+/** Commands with lower numbers are the collector's. */
+export const FIRST_COMMAND = 16;
+
+export const COMMAND = {
+  /** Dumps of goroutines; arg 1: also the runtime's own. */
+  dump: 16,
+  /** Figures of the thread for schedtrace; arg 1: with goroutines. */
+  figures: 17,
+} as const;
+
+export interface CommandParts {
+  readonly threads: Threads;
+  readonly block: SharedBlock;
+  readonly allocator: Allocator;
+  readonly stops: WorldStops;
+}
+
+/** Answers, by number of the command. Functions of this kind must not block and not throw. */
+export type Answers = Readonly<Record<number, (arg: number) => unknown>>;
+
+export class Commands {
+  readonly #parts: CommandParts;
+
+  constructor(parts: CommandParts) {
+    this.#parts = parts;
+  }
+
+  /** The answers of all other threads. Stops the world, unless this thread has stopped it. */
+  ask<T>(command: number, arg: number): T[] {
+    const { threads, stops, block } = this.#parts;
+    const alone = !stops.stopped;
+    if (alone) stops.stopTheWorld("command");
+    try {
+      threads.command(command, arg);
+      const replies: T[] = [];
+      block.takeReplies((reply) => replies.push(this.#read(reply) as T));
+      return replies;
+    } finally {
+      if (alone) stops.startTheWorld();
+    }
+  }
+
+  #read(reply: number): unknown {
+    const { allocator } = this.#parts;
+    const { u8, u32 } = allocator.mem;
+    // A copy: TextDecoder does not read shared memory everywhere.
+    const text = new TextDecoder().decode(u8.slice(reply + 4, reply + 4 + u32[reply >>> 2]));
+    allocator.freeManual(reply as Addr);
+    return JSON.parse(text);
+  }
+
+  /** On a thread that is asked. */
+  answer(answers: Answers, command: number, arg: number): void {
+    const { threads, block, allocator } = this.#parts;
+    const text = new TextEncoder().encode(JSON.stringify(answers[command](arg)));
+    const reply = allocator.allocManual(Math.ceil((text.length + 4) / PAGE_SIZE));
+    const { u8, u32 } = allocator.mem;
+    u32[reply >>> 2] = text.length;
+    u8.set(text, reply + 4);
+    block.setReply(threads.m, reply);
+  }
+}

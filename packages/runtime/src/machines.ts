@@ -1,0 +1,340 @@
+/**
+ * The threads of a runtime, as one of them sees them: Go's Ms ("machines").
+ *
+ * A runtime begins on one thread, and GOMAXPROCS is only a number. The first `go` of a task while GOMAXPROCS is above 1
+ * makes the threads' shared state (`begin`), and connects the scheduler to it. Workers start when a P is idle and a task
+ * waits. So a program without tasks has one thread and pays nothing, whatever GOMAXPROCS is.
+ *
+ *     M 0       made the runtime; alone it starts workers, ends the program and gives the verdict on deadlocks
+ *     M 1 ...   workers: worker.ts makes a runtime there that attaches to the memory
+ */
+import { FatalError } from "@gort/base";
+import type { WorldThreads } from "@gort/gc";
+import type { Addr } from "@gort/memory";
+import { dumpHere, fatalReport, threadFigures } from "@gort/scheduler/internal";
+import { attachThreads, createThreads, type Threads } from "@gort/threads";
+import { NODE_KIND, NODE_READY, NODE_TASK, waitersOf } from "@gort/threads/internal";
+import { type Answers, COMMAND, Commands, FIRST_COMMAND } from "./commands.ts";
+import { mainModule } from "./modules.ts";
+import type { Attachment, Parts } from "./parts.ts";
+import {
+  CALL_CLOSE,
+  CALL_END,
+  CALL_GC,
+  CALL_HOST,
+  CALL_START,
+  HOST_HANDLES,
+  HOST_HOPES,
+  NODE_WHAT,
+  SharedBlock,
+  WHAT_CALLS,
+} from "./shared-block.ts";
+import { RuntimeLink, type WorkerLoop } from "./thread-link.ts";
+import type { WorkerSettings } from "./worker-messages.ts";
+import { Workers } from "./workers.ts";
+
+/** Frames of the stack that starts a thread, as profiles keep them. */
+const START_DEPTH = 32;
+/** How long the end of a program waits for the other threads, in ms: two slices. */
+const END_WAIT_MS = 20;
+
+/** What the threads have in common, once there may be several. */
+interface Connected {
+  readonly threads: Threads;
+  readonly block: SharedBlock;
+  /** Null on a worker. */
+  readonly workers: Workers | null;
+  readonly forCollector: WorldThreads;
+}
+
+function connected(threads: Threads, block: SharedBlock, workers: Workers | null): Connected {
+  const forCollector: WorldThreads = {
+    id: threads.m,
+    get pending() {
+      return threads.pending;
+    },
+    poll: () => threads.poll(),
+    command: (command, arg) => threads.command(command, arg),
+    // A node, and not only a signal: it also calls the scheduler back if the thread sleeps.
+    notify: (m) => block.call(threads, m, CALL_GC),
+    block: (done) => threads.block(done),
+  };
+  return { threads, block, workers, forCollector };
+}
+
+export class Machines {
+  readonly #parts: Parts;
+  readonly #make: (() => unknown) | undefined;
+  readonly #settings: () => WorkerSettings;
+  #connected: Connected | null = null;
+  #maxThreads = 10_000;
+  readonly #startStacks = new Map<number, readonly number[]>();
+  /** The loss of a worker. */
+  #dead: FatalError | null = null;
+
+  /** On a worker, the thread becomes an M, and returns when the world runs. */
+  constructor(parts: Parts, make: (() => unknown) | undefined, settings: () => WorkerSettings) {
+    this.#parts = parts;
+    this.#make = make;
+    this.#settings = settings;
+    const { attachment, memory } = parts;
+    if (attachment === null) return;
+    const threads = attachThreads(memory, attachment.start.m);
+    this.#connected = connected(threads, new SharedBlock(memory), null);
+  }
+
+  /** Null while the runtime has one thread. */
+  get threads(): Threads | null {
+    return this.#connected?.threads ?? null;
+  }
+
+  /** As the collector sees them; undefined while the runtime has one thread. */
+  get collectorThreads(): WorldThreads | undefined {
+    return this.#connected?.forCollector;
+  }
+
+  /** The program has its own `workers`, so tasks are found by their names. */
+  get ownWorkers(): boolean {
+    const { attachment } = this.#parts;
+    return attachment === null ? this.#make !== undefined : attachment.start.settings.ownWorkers;
+  }
+
+  /** For each worker, return addresses of the stack that has started it; none if another worker wanted it. */
+  get startStacks(): readonly (readonly number[])[] {
+    const { workers } = this.#connected ?? { workers: null };
+    return workers?.live.map((m) => this.#ofProgram(this.#startStacks.get(m) ?? [])) ?? [];
+  }
+
+  /** The stack with one frame for the runtime's own code. */
+  #ofProgram(pcs: readonly number[]): readonly number[] {
+    const { profiler } = this.#parts;
+    const isRuntime = (pc: number): boolean =>
+      profiler
+        .funcForPC(pc - 1)
+        ?.name()
+        .startsWith("runtime.") === true;
+    const from = pcs.findIndex((pc) => !isRuntime(pc));
+    if (from < 0) return [];
+    return profiler.operationPCs(["runtime.newm"]).concat(profiler.withoutOuterRuntime(pcs.slice(from)));
+  }
+
+  // ---- the number of threads
+
+  /** See debug.setMaxThreads. */
+  get maxThreads(): number {
+    return this.#connected?.block.maxThreads ?? this.#maxThreads;
+  }
+
+  setMaxThreads(n: number): void {
+    this.#maxThreads = n;
+    if (this.#connected !== null) this.#connected.block.maxThreads = n;
+    if ((this.threads?.count ?? 1) > n) throw exhausted(n);
+  }
+
+  // ---- more than one thread
+
+  /**
+   * The threads, to which a task may go. Null while GOMAXPROCS is 1, and in a program with a clock of its own, which
+   * other threads do not have: then the task runs here.
+   */
+  forTasks(): Threads | null {
+    const { threads } = this;
+    const n = this.#parts.scheduler.gomaxprocs(0);
+    return n === 1 || !this.#parts.hostTime ? null : (threads ?? this.#begin(n));
+  }
+
+  #begin(n: number): Threads {
+    const { memory, allocator } = this.#parts;
+    allocator.share();
+    const threads = createThreads(memory, n);
+    const block = new SharedBlock(memory);
+    block.addM(0);
+    block.maxThreads = this.#maxThreads;
+    const { settings } = this.#parts;
+    const workers = new Workers({
+      memory,
+      threads,
+      make: this.#make,
+      mainModule: mainModule(),
+      stderr: settings.stderr,
+      settings: this.#settings,
+      crashed: (error, report) => this.#parts.scheduler.crashFrom(error, report),
+      failed: (error) => {
+        // The program ends. Without this, each task would try again.
+        threads.startM = null;
+        this.#fail(error);
+      },
+      lost: (error) => {
+        this.#dead = error;
+        this.#fail(error);
+      },
+      exited: (m, thread) => {
+        block.setEnded(m);
+        block.clearHost(m, HOST_HANDLES | HOST_HOPES);
+        this.#takeOver(thread, block.collector(m));
+      },
+    });
+    this.#connect(connected(threads, block, workers), null);
+    return threads;
+  }
+
+  /** On a worker, when all parts exist: the thread takes tasks from now on. */
+  attach({ loop, start }: Attachment): void {
+    const connected = this.#connected!;
+    const { scheduler, profiler, roots } = this.#parts;
+    const { tracebackAll, maxStack, blockProfileRate, mutexProfileFraction } = start.settings;
+    scheduler.gomaxprocs(connected.threads.gomaxprocs);
+    scheduler.tracebackAll = tracebackAll;
+    roots.maxStack = maxStack;
+    profiler.setBlockProfileRate(blockProfileRate);
+    scheduler.blockProfileEnabled = blockProfileRate > 0;
+    profiler.setMutexProfileFraction(mutexProfileFraction);
+    scheduler.mutexProfileEnabled = mutexProfileFraction > 0;
+    this.#connect(connected, loop);
+  }
+
+  #connect(connected: Connected, loop: WorkerLoop | null): void {
+    this.#connected = connected;
+    const { threads, block } = connected;
+    const { scheduler, tasks, allocator, memory, schedStats, stops, collector } = this.#parts;
+    block.setCollector(threads.m, collector.id);
+    threads.onNode = (node) => this.#deliver(connected, node);
+    threads.onStop = () => collector.threads.prepareStop();
+    // A node wakes the scheduler, which looks whether the program is dead.
+    threads.onAllIdle = () => block.call(threads, 0, CALL_HOST);
+    threads.startM = (m) => this.#startM(connected, m);
+    waitersOf(memory, threads);
+    const note = (): void => link.noteCount(-1);
+    tasks.share(threads, block, this.ownWorkers, note);
+    const commands = new Commands({ threads, block, allocator, stops });
+    const answers: Answers = {
+      [COMMAND.dump]: (all) => dumpHere(scheduler, null, all === 1),
+      [COMMAND.figures]: (detail) => threadFigures(scheduler, detail === 1),
+    };
+    threads.onCommand = (command, arg) => {
+      if (command < FIRST_COMMAND) collector.threads.command(command, arg);
+      else commands.answer(answers, command, arg);
+    };
+    const link = new RuntimeLink({ threads, block, scheduler, schedStats, tasks, commands, stops, loop });
+    scheduler.attachLink(link);
+  }
+
+  #deliver(connected: Connected, node: Addr): void {
+    const { threads, block, workers } = connected;
+    const { memory, tasks, scheduler, collector } = this.#parts;
+    const kind = memory.u32[(node + NODE_KIND) >>> 2];
+    if (kind === NODE_READY) {
+      waitersOf(memory, threads).deliver(node);
+    } else if (kind === NODE_TASK) {
+      tasks.run(node);
+    } else if (memory.u32[(node + NODE_WHAT) >>> 2] === WHAT_CALLS) {
+      const calls = block.take(threads.m);
+      if ((calls & CALL_START) !== 0 && workers !== null)
+        block.takeStarts((m) => this.#startWorker(connected, m));
+      if ((calls & CALL_GC) !== 0) collector.threads.polled();
+      if ((calls & CALL_END) !== 0) {
+        scheduler.endProgram();
+        tasks.endProgram();
+        block.setEnded(threads.m);
+      }
+      if ((calls & CALL_CLOSE) !== 0) this.#parts.attachment?.ended();
+    } else {
+      tasks.deliver(node);
+    }
+  }
+
+  #startM(connected: Connected, m: number): void {
+    const { threads, block, workers } = connected;
+    block.addM(m);
+    if (workers !== null) {
+      this.#noteStack(m);
+      this.#startWorker(connected, m);
+    } else {
+      block.wantStart(m);
+      block.call(threads, 0, CALL_START);
+    }
+  }
+
+  #noteStack(m: number): void {
+    const { profiler } = this.#parts;
+    const pcs = new Array<number>(START_DEPTH).fill(0);
+    this.#startStacks.set(m, pcs.slice(0, profiler.callers(1, pcs)));
+  }
+
+  #startWorker({ threads, block, workers }: Connected, m: number): void {
+    const max = block.maxThreads;
+    if (threads.count > max) {
+      threads.died(m, threads.threadOf(m));
+      this.#fail(exhausted(max));
+    } else {
+      workers!.start(m);
+    }
+  }
+
+  /** Ends the program. This may be called in the middle of `poll`, so the program ends later. */
+  #fail(error: FatalError): void {
+    queueMicrotask(() => {
+      const { closed, scheduler } = this.#parts;
+      if (!closed) scheduler.crashFrom(error, fatalReport(scheduler, null, error, true));
+    });
+  }
+
+  /** The thread has ended: takes over what it held in the heap. */
+  #takeOver(thread: number, collectorId: number): void {
+    const { allocator, collector } = this.#parts;
+    try {
+      allocator.threadExited(thread);
+      if (collectorId !== 0) collector.threads.lost(collectorId);
+    } catch (e) {
+      // It has died under a lock.
+      if (!(e instanceof FatalError)) throw e;
+      this.#dead = e;
+      this.#fail(e);
+    }
+  }
+
+  /** A program begins. Throws if a worker was lost: with it goroutines, and perhaps the state of the heap. */
+  beginProgram(): void {
+    if (this.#dead !== null) throw this.#dead;
+  }
+
+  // ---- the end
+
+  /**
+   * The program has ended on M 0: ends the goroutines of the workers, too. They end at their next safepoints. A worker
+   * that does not come to one within END_WAIT_MS is left alone: its goroutine goes on computing, and then ends.
+   */
+  endProgram(): void {
+    const connected = this.#connected;
+    if (connected === null) return;
+    const { threads, block, workers } = connected;
+    const { tasks, now } = this.#parts;
+    block.nextProgram();
+    tasks.endProgram();
+    const ms = workers!.running;
+    for (const m of ms) block.call(threads, m, CALL_END);
+    const deadline = now() + END_WAIT_MS;
+    while (ms.some((m) => !block.hasEnded(m)) && now() < deadline) threads.poll();
+    // These polls may have taken the node that would make the scheduler look whether other threads hold the process.
+    block.call(threads, 0, CALL_HOST);
+  }
+
+  close(): void {
+    const connected = this.#connected;
+    if (connected === null) return;
+    const { threads, block, workers } = connected;
+    if (workers === null) {
+      this.#parts.tasks.close();
+      this.#parts.collector.threads.close();
+      threads.leave();
+      return;
+    }
+    for (const m of workers.running) block.call(threads, m, CALL_CLOSE);
+    workers.close();
+  }
+}
+
+function exhausted(max: number): FatalError {
+  const detail = `runtime: program exceeds ${max}-thread limit`;
+  return new FatalError("throw", "ERR_GORT_THREADS", "thread exhaustion", detail);
+}

@@ -1,0 +1,95 @@
+/**
+ * The functions of tasks on the thread that runs them. task.ts says what identifies a task; the identity is a text that
+ * all threads know by number:
+ *
+ *     ["url", index, "name"]
+ *
+ * A thread looks for the function among the tasks of its own modules. If the module is not loaded yet, the goroutine
+ * loads it. In a program with its own `workers` the modules are bundled and cannot be loaded by their URL. There the
+ * worker's module imports them, and the name counts.
+ */
+import { syscall } from "@gort/scheduler";
+import { loadModule } from "./modules.ts";
+import { exportRunner, runBody, type TaskEntry, type TaskFunction, taskNamed, tasksOf } from "./task.ts";
+import type { Texts } from "./texts.ts";
+
+export class TaskFunctions {
+  readonly #texts: Texts;
+  readonly #byName: boolean;
+  readonly #numbers = new Map<TaskEntry, number>();
+  readonly #functions = new Map<number, TaskFunction>();
+
+  /** @param byName the program has its own `workers` */
+  constructor(texts: Texts, byName: boolean) {
+    this.#texts = texts;
+    this.#byName = byName;
+  }
+
+  numberOf(entry: TaskEntry): number {
+    let number = this.#numbers.get(entry);
+    if (number === undefined) {
+      const { url, index, name } = entry;
+      number = this.#texts.numberOf(JSON.stringify([url, index, name]));
+      this.#numbers.set(entry, number);
+      this.#functions.set(number, entry.f);
+    }
+    return number;
+  }
+
+  /** The function of a task that any thread has started. */
+  functionOf(number: number): TaskFunction {
+    return this.#functions.get(number) ?? this.#find(number);
+  }
+
+  /** The name of the function, for dumps. */
+  nameOf(number: number): string {
+    return (JSON.parse(this.#texts.textOf(number)) as [string, number, string])[2];
+  }
+
+  #find(number: number): TaskFunction {
+    const [url, index, name] = JSON.parse(this.#texts.textOf(number)) as [string, number, string];
+    const keep = (f: TaskFunction): TaskFunction => {
+      this.#functions.set(number, f);
+      return f;
+    };
+    if (this.#byName) return keep(namedTask(url, name));
+    if (index < 0) return keep(exportRunner(url, name));
+    const known = tasksOf(url)[index];
+    if (known !== undefined) return keep(sameTask(known, name));
+    return function* (...args: never[]): Generator<undefined, unknown> {
+      yield* syscall(loadModule(url));
+      const loaded = tasksOf(url)[index];
+      if (loaded === undefined) {
+        const n = tasksOf(url).length;
+        throw new TypeError(
+          `runtime: module ${url} has made ${n} task${n === 1 ? "" : "s"} on this thread, but task ` +
+            `${name || "without a name"} is number ${index + 1}: make tasks at the top of the module, on every thread`,
+        );
+      }
+      return yield* runBody(keep(sameTask(loaded, name)), args);
+    };
+  }
+}
+
+function sameTask(found: TaskEntry, name: string): TaskFunction {
+  if (found.name === name) return found.f;
+  throw new TypeError(
+    `runtime: number ${found.index + 1} of the tasks of ${found.url} is ${found.name || "one without a name"} on this ` +
+      `thread, but ${name || "one without a name"} on another: make the same tasks on every thread`,
+  );
+}
+
+function namedTask(url: string, name: string): TaskFunction {
+  const found = taskNamed(name);
+  if (found === "several") {
+    throw new TypeError(
+      `runtime: several tasks are named ${name}: give each a name, as in task(import.meta.url, f, { name: "sum" })`,
+    );
+  }
+  if (found === undefined) {
+    throw new TypeError(
+      `runtime: this worker has no task named ${name} (of ${url}): import its module in the module of the workers`,
+    );
+  }
+  return found.f;
+}

@@ -1,0 +1,74 @@
+/**
+ * `@gort/runtime/worker`: the entry of a worker thread that runs goroutines for the runtime of another thread. Node
+ * starts it by itself. In a bundled program, the module of the workers imports it, and the modules of the tasks:
+ *
+ *     // worker.ts
+ *     import "@gort/runtime/worker";
+ *     import "./sums.ts";
+ *
+ *     // main.ts
+ *     const workers = () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+ *     const rt = createRuntime({ gomaxprocs: 4, workers });
+ *
+ * The first message of the runtime says where its memory is. The worker attaches to it, becomes the thread of an M, and
+ * takes tasks. Its runtime is the default runtime of the thread.
+ */
+import { attachLinearMemory } from "@gort/memory";
+import { setDefaultRuntime } from "./default.ts";
+import { setMainModule } from "./modules.ts";
+import { describeError } from "./remote-error.ts";
+import { attachRuntime, Runtime } from "./runtime.ts";
+import { version } from "./version.ts";
+import { parentPort, workerLoop } from "./worker-host.ts";
+import { type StartMessage, startKey, type WorkerMessage, type WorkerStart } from "./worker-messages.ts";
+
+const parent = parentPort();
+if (parent === null) {
+  throw new TypeError(
+    "runtime: @gort/runtime/worker is the entry of a worker, not a module of the main thread",
+  );
+}
+
+const onMessage = ({ data }: { data: unknown }): void => {
+  const start = (data as Partial<StartMessage> | null)?.[startKey];
+  if (start === undefined) return;
+  // The program's own messages to the worker are not ours, and must not keep its event loop alive.
+  parent.removeEventListener("message", onMessage);
+  begin(start);
+};
+
+parent.addEventListener("message", onMessage);
+
+function begin(start: WorkerStart): void {
+  const { port } = start;
+  const send = (message: WorkerMessage): void => port.postMessage(message);
+  try {
+    if (start.version !== version()) {
+      throw new TypeError(
+        `runtime: the worker has ${version()}, but the program has ${start.version}: load one release on all threads`,
+      );
+    }
+    attach(start, send);
+    send({ ready: true });
+  } catch (e) {
+    send({ failed: describeError(e) });
+  }
+}
+
+function attach(start: WorkerStart, send: (message: WorkerMessage) => void): void {
+  const { port, thread } = start;
+  setMainModule(start.mainModule);
+  // From now on the port keeps the event loop alive.
+  port.onmessage = () => {};
+  const memory = attachLinearMemory(start.memory, { thread });
+  // In a task of its own: no operation of the runtime is in progress then. The thread ends when the program's own
+  // handles are gone, and M 0 does not wait for them long.
+  const ended = (): void => {
+    setTimeout(() => {
+      Runtime.closeWorker(rt);
+      port.close();
+    }, 0);
+  };
+  const rt = attachRuntime({ start, memory, loop: workerLoop(port), send, ended });
+  setDefaultRuntime(rt);
+}

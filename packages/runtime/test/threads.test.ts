@@ -1,0 +1,213 @@
+// Programs of two threads, each in a process of its own, on the built packages: see threads/cases.mjs.
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const folder = fileURLToPath(new URL("threads/", import.meta.url));
+const here = new URL("threads/", import.meta.url).href;
+
+interface Run {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+/** Runs a program. One that hangs is killed, and its code is null. */
+function run(args: string[], env: Record<string, string> = {}): Promise<Run> {
+  const { GODEBUG, GOMAXPROCS, GOGC, GOMEMLIMIT, NODE_OPTIONS, ...rest } = process.env;
+  const child = spawn(process.execPath, args, { cwd: folder, env: { ...rest, ...env }, timeout: 25_000 });
+  const r: Run = { code: null, out: "", err: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (r.out += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (r.err += text));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ ...r, code }));
+  });
+}
+
+const program = (...args: string[]) => run(["cases.mjs", ...args]);
+const ends = (out: string) => ({ code: 0, out: `${out}\n`, err: "" });
+
+describe("tasks on a worker", () => {
+  it("run there, once each", async () => {
+    expect(await program("spread")).toEqual(ends("returned 4950"));
+  });
+
+  it("have a handle that waits for their end, several times and after it", async () => {
+    expect(await program("done")).toEqual(ends("returned true"));
+  });
+
+  it("get values of the heap, and share them", async () => {
+    const sums = Array.from({ length: 10 }, (_, i) => 4950 + 10_000 * i).join();
+    expect((await run(["heap.mjs", "sum"])).out).toContain(`${sums} gc`);
+  });
+
+  it("run export of a module by `parallel`", async () => {
+    expect(await program("exported")).toEqual(ends("returned 42"));
+  });
+
+  it("are shown as goroutines with the place that started them", async () => {
+    const { out } = await program("dump");
+    expect(out).toMatch(/goroutine \d+ \[sleep\]:\n.*waitForever.*\n\t.*tasks\.mjs:\d+\n/);
+    expect(out).toMatch(/created by main\.dump in goroutine 1\n\t.*cases\.mjs:\d+/);
+  });
+
+  it("count as goroutines, in the queue and on the worker", async () => {
+    expect(await program("counts")).toEqual(ends("returned 4,4,1"));
+  });
+});
+
+describe("the threads of a runtime", () => {
+  it("are in the profile threadcreate, with the code that started them", async () => {
+    const { out } = await program("threadCreate");
+    expect(out).toMatch(/^returned ;runtime\.newm main\.threadCreate /);
+  });
+
+  it("are limited by setMaxThreads", async () => {
+    expect(await program("maxThreads")).toEqual(ends("FatalError ERR_GORT_THREADS thread exhaustion "));
+  });
+});
+
+describe("a panic on a worker", () => {
+  it.each([
+    ["an error", "error", "RangeError - boom"],
+    ["an error of the runtime", "runtime", "RuntimeError ERR_BOOM runtime error: boom"],
+    ["a value", "value", "PanicError ERR_GORT_PANIC"],
+  ])("rejects main with %s", async (_, how, text) => {
+    const { code, out, err } = await program("crash", how);
+    expect([code, err, out.slice(0, text.length)]).toEqual([0, "", text]);
+  });
+
+  it("keeps its stack and prints the report of its goroutine, if nothing handles it", async () => {
+    const { code, out, err } = await program("uncaught", "error");
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toMatch(/^panic: .*boom/);
+    expect(err).toMatch(/goroutine \d+ \[running\]:\n.*fail\(/);
+  });
+});
+
+describe("a worker that ends", () => {
+  it.each([
+    ["by an unhandled rejection", "rejection", "worker 1 has ended by an uncaught TypeError: nobody waits"],
+    ["by an exception of a timer", "throw", "worker 1 has ended by an uncaught TypeError: from a timer"],
+    ["by process.exit", "exit", "worker 1 has ended with code 3"],
+  ])("%s ends the program", async (_, how, text) => {
+    const { code, out } = await program("crash", how);
+    expect([code, out.split(" cause")[0].trim()]).toEqual([0, `FatalError ERR_GORT_WORKER_LOST ${text}`]);
+  });
+
+  it("leaves a runtime on which no program runs any more", async () => {
+    expect(await program("afterLoss")).toEqual(
+      ends("ERR_GORT_WORKER_LOST ERR_GORT_WORKER_LOST worker 1 has ended with code 3"),
+    );
+  });
+});
+
+describe("a module that cannot be loaded", () => {
+  it.each([
+    [
+      "does not exist",
+      "missing",
+      `runtime: cannot load module ${here}gone.mjs, which has a task: Error: Cannot find`,
+    ],
+    [
+      "has a wrong syntax",
+      "syntax",
+      "runtime: cannot load module data:text/javascript,export const f = (, which has a",
+    ],
+    [
+      "has no such export",
+      "noExport",
+      `runtime: module ${here}tasks.mjs has no export "gone", which a task runs`,
+    ],
+    [
+      "is the main module",
+      "inMain",
+      "runtime: task local is in the program's main module, which a worker would run",
+    ],
+  ])("because it %s ends the program with its URL", async (_, name, text) => {
+    const { code, out } = await program(name);
+    expect(code).toBe(0);
+    expect(out).toContain(text);
+  });
+
+  it("on the worker only names the task that is missing", async () => {
+    const { out } = await program("fewer");
+    expect(out).toContain("make tasks at the top of the module, on every thread");
+  });
+});
+
+describe("the end of main", () => {
+  it.each([
+    ["ends a goroutine that sleeps on a worker", ["returns"], "returned with a goroutine that sleeps"],
+    ["does not wait for a worker that computes", ["stuck"], "returned with a worker that computes"],
+    ["ends the process after close, too", ["returns", "close"], "returned with a goroutine that sleeps"],
+    ["with a worker that computes, too", ["stuck", "close"], "returned with a worker that computes"],
+  ])("%s", async (_, args, text) => {
+    expect(await program(...args)).toEqual(ends(text));
+  });
+
+  it("ends the goroutines of all threads before the next program", async () => {
+    expect(await program("twice")).toEqual(ends("returned 1 after 1"));
+  });
+
+  it("lets the process end although workers wait", async () => {
+    expect(await program("spread", "open")).toEqual(ends("returned 4950"));
+  });
+
+  it("comes by a deadlock, which shows the goroutines of all threads", async () => {
+    const { code, out, err } = await program("uncaughtDeadlock");
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toMatch(/^fatal error: all goroutines are asleep - deadlock!\n/);
+    expect(err).toMatch(/goroutine 1 \[chan receive/);
+    expect(err).toMatch(/deadlocked/);
+  });
+});
+
+describe("a program with a handle of the host on a worker", () => {
+  it("lives as long as the handle can wake a goroutine", async () => {
+    expect(await program("server")).toEqual(ends("returned hello from the worker"));
+  });
+});
+
+describe("workers of the program", () => {
+  it("are made by the option, and find tasks by name", async () => {
+    expect(await program("workers", "good")).toEqual(ends("returned true\n1"));
+  });
+
+  it.each([
+    ["null", "null", "workers must return a new Worker (got null)"],
+    ["an object", "object", "workers must return a new Worker (got Object)"],
+    [
+      "the same worker twice",
+      "same",
+      "workers must return a new Worker (got one that it has returned before)",
+    ],
+    ["an error", "throws", "RangeError: no more"],
+  ])("that are %s end the program", async (_, how, text) => {
+    const { code, out } = await program("badWorkers", how);
+    expect([code, out.startsWith("FatalError ERR_GORT_WORKER_START cannot start worker")]).toEqual([0, true]);
+    expect(out).toContain(text);
+  });
+
+  it.each([
+    ["throw while they load", "throws", "Error: at the top of the worker's module"],
+    ["do not exist", "gone", "Cannot find module"],
+    ["have no such task", "empty", "this worker has no task named nothing"],
+    ["have two tasks of the name", "double", "several tasks are named nothing"],
+  ])("whose modules %s end the program", async (_, how, text) => {
+    const { code, out } = await program("workers", how);
+    expect(code).toBe(0);
+    expect(out).toContain(text);
+  });
+
+  it("must have the same release as the program", async () => {
+    expect((await program("otherRelease")).out).toContain("load one release on all threads");
+  });
+});
+
+describe("two runtimes", () => {
+  it("have workers of their own", async () => {
+    expect(await program("nested")).toEqual(ends("returned both"));
+  });
+});

@@ -1,0 +1,69 @@
+// Tasks of the programs in this folder.
+import { threadId } from "node:worker_threads";
+import { defaultRuntime, gosched, panic, RuntimeError, sleep, syscall, task } from "@gort/runtime";
+
+const { url } = import.meta;
+const spin = (ms) => {
+  for (const end = performance.now() + ms; performance.now() < end; );
+};
+
+/** Adds i to the word at `at`, and 1 to that of the thread. */
+export const add = task(url, function* add(at, i, ms = 0) {
+  const { kernel } = defaultRuntime().memory;
+  spin(ms);
+  yield* gosched();
+  kernel.add(at, i);
+  kernel.add(at + 4 + 4 * threadId, 1);
+});
+
+export const fail = task(url, function* fail(how) {
+  yield* sleep(1);
+  if (how === "error") throw new RangeError("boom");
+  if (how === "runtime") throw new RuntimeError("runtime error: boom", "ERR_BOOM");
+  if (how === "value") panic({ answer: 42 });
+  if (how === "rejection") Promise.reject(new TypeError("nobody waits"));
+  if (how === "throw")
+    setTimeout(() => {
+      throw new TypeError("from a timer");
+    });
+  if (how === "exit") process.exit(3);
+  yield* sleep(60_000);
+});
+
+/** Sets the word at `at`, and never ends. */
+export const forever = task(url, function forever(at) {
+  defaultRuntime().memory.kernel.store(at, 1);
+  for (;;) spin(1000);
+});
+
+export const waitForever = task(url, function* waitForever() {
+  yield* sleep(1e9);
+});
+
+export const nothing = task(url, function nothing() {});
+
+export function* answer(at) {
+  yield* gosched();
+  defaultRuntime().memory.kernel.store(at, 42);
+}
+
+export const deadlocked = task(url, function* deadlocked() {
+  yield* defaultRuntime().makeChan().recv();
+});
+
+/** Waits for a client of its own server: no goroutine runs, and only the host can wake this one. */
+export const serve = task(url, function* serve() {
+  const { createServer } = yield* syscall(import("node:http"));
+  const got = defaultRuntime().makeChan(1);
+  const server = createServer((_, response) => {
+    response.end();
+    got.trySend(true);
+  });
+  yield* syscall(new Promise((resolve) => server.listen(0, "127.0.0.1", resolve)));
+  const { port } = server.address();
+  setTimeout(() => void fetch(`http://127.0.0.1:${port}/`, { headers: { connection: "close" } }), 100);
+  yield* got.recv();
+  server.close();
+});
+
+export const onlyOnMain = threadId === 0 ? task(url, function* onlyOnMain() {}) : null;

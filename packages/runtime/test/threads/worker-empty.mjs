@@ -1,0 +1,1 @@
+import "@gort/runtime/worker";
