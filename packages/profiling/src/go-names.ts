@@ -32,7 +32,8 @@ import { MAX_PATH_LENGTH, readTextFile } from "./files.ts";
 import { basename, builtin, dirname, toPath } from "./host.ts";
 
 /** The packages of the runtime: their functions are `runtime.F`. */
-const RUNTIME_PACKAGES = /^@gort\/(base|memory|allocator|gc|types|scheduler|profiling|memstats|runtime)$/;
+const RUNTIME_PACKAGES =
+  /^@gort\/(base|memory|allocator|gc|types|scheduler|profiling|memstats|threads|runtime)$/;
 
 /** A package.json larger than this is not read. */
 const MAX_MANIFEST_BYTES = 1 << 20;
