@@ -59,10 +59,11 @@ export class Ms {
   }
 
   /**
-   * Registers an M whose thread is going to start. Returns its index. `ifNeeded`: -1 if there are gomaxprocs Ms without
-   * those that goroutines have locked, or if as many Ms start as Ps are idle.
+   * Registers an M whose thread is going to start, for one of `tasks` tasks. Returns its index; -1 if there are
+   * gomaxprocs Ms without those that goroutines have locked, or if as many Ms start as there are tasks or idle Ps. With
+   * Infinity it registers an M in any case.
    */
-  register(ifNeeded: boolean): number {
+  register(tasks: number): number {
     const { s } = this;
     this.lock();
     try {
@@ -70,7 +71,8 @@ export class Ms {
       const starting = u32[(sched + SCHED_AT.nstarting) >>> 2];
       const idle = u32[(sched + SCHED_AT.npidle) >>> 2];
       const unlocked = this.count - u32[(sched + SCHED_AT.nlocked) >>> 2];
-      if (ifNeeded && (unlocked >= s.gomaxprocs || starting >= idle)) return -1;
+      const enough = unlocked >= s.gomaxprocs || starting >= Math.min(idle, tasks);
+      if (enough && tasks !== Number.POSITIVE_INFINITY) return -1;
       return this.registerLocked();
     } finally {
       this.unlock();

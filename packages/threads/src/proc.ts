@@ -29,7 +29,8 @@
  * into runnext of its own P. If it then runs other goroutines first, other threads can still steal the task.
  *
  * Which M is woken: the idle one of the lowest index above 0. Few Ms stay warm, and M 0, which serves the program's
- * event loop, comes last. If none is idle, `startM` starts one, unless as many are starting as Ps are idle.
+ * event loop, comes last. If none is idle, `startM` starts one, unless as many are starting as tasks wait or Ps are
+ * idle: a starting M is one that will search, as a spinning one.
  *
  * Unlike Go: an M is bound to its goroutines, so it can have goroutines and no P. It then waits in a FIFO, and an M
  * with a P gives it away at the end of its slice. An M that returns to its event loop so holds no P, and there is no
@@ -47,7 +48,7 @@ import { MAX_MS, MREC_AT, SCHED_AT, WOKEN_IN_VAIN, WOKEN_SPINNING } from "./layo
 import type { Ms } from "./ms.ts";
 import type { Parking } from "./park.ts";
 import type { Ps } from "./ps.ts";
-import { globrunqget, globrunqput, runqempty, runqget, runqput, runqsteal } from "./runq.ts";
+import { globrunqget, globrunqput, runqcount, runqempty, runqget, runqput, runqsteal } from "./runq.ts";
 import type { SharedState } from "./shared-state.ts";
 
 /** The global queue comes first at each call that this divides. Go's figure; a prime beats with no period. */
@@ -148,6 +149,14 @@ export class Proc {
     return false;
   }
 
+  /** Tasks in all queues, as far as the loads are of one moment. */
+  private countTasks(): number {
+    const { s } = this;
+    let n = s.kernel.load(s.sched + SCHED_AT.runqsize);
+    for (let id = 0; id < s.gomaxprocs; id++) n += runqcount(s, s.prec(id));
+    return n;
+  }
+
   /** Wakes or starts an M for a P that is idle, unless an M spins already. */
   wakeP(): void {
     const { s, ps } = this;
@@ -156,7 +165,7 @@ export class Proc {
     const m = this.popIdleM();
     if (m < 0) {
       this.addSpinning(-1);
-      const fresh = this.startM === null ? -1 : this.ms.register(true);
+      const fresh = this.startM === null ? -1 : this.ms.register(this.countTasks());
       if (fresh >= 0) this.startM?.(fresh);
       return;
     }

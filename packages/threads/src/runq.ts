@@ -87,6 +87,13 @@ export function runqget(s: SharedState, p: number): number {
   }
 }
 
+/** Tasks of P p. */
+export function runqcount(s: SharedState, p: number): number {
+  const { kernel } = s;
+  const ring = (kernel.load(p + TAIL) - kernel.load(p + HEAD)) | 0;
+  return Math.max(0, ring) + (kernel.load(p + RUNNEXT) === 0 ? 0 : 1);
+}
+
 /** Whether P p has no task. */
 export function runqempty(s: SharedState, p: number): boolean {
   const { kernel } = s;

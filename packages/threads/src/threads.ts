@@ -67,7 +67,7 @@ class MThreads implements Threads {
     return this.ms.count;
   }
   registerM(): number {
-    return this.ms.register(false);
+    return this.ms.register(Number.POSITIVE_INFINITY);
   }
   threadOf(m: number): number {
     return this.ms.threadOf(m);
