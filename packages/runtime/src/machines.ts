@@ -265,6 +265,8 @@ export class Machines {
     const max = block.maxThreads;
     if (threads.count > max) {
       threads.died(m, threads.threadOf(m));
+      // As in `failed`: without this, each look for a thread would try again.
+      threads.startM = null;
       this.#fail(exhausted(max));
     } else {
       workers!.start(m);

@@ -3,7 +3,8 @@ import { type Addr, lock, unlock } from "@gort/memory";
 import type { Goroutine, Scheduler } from "@gort/scheduler";
 import { TaskGoroutine, type TaskOrigin } from "@gort/scheduler/internal";
 import type { Threads } from "@gort/threads";
-import { NODE_CALL, NODE_KIND, NODE_NEXT, NODE_TASK, TaskArgs } from "@gort/threads/internal";
+import { HANDLE_CHAN, NODE_CALL, NODE_KIND, NODE_NEXT, NODE_TASK, TaskArgs } from "@gort/threads/internal";
+import type { Type } from "@gort/types";
 import type { Parts } from "./parts.ts";
 import { type SharedBlock, WHAT_ENDED } from "./shared-block.ts";
 import type { TaskEntry, TaskFunction } from "./task.ts";
@@ -51,7 +52,8 @@ export class Tasks {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#args = new TaskArgs(parts.types, new Map(), "runtime");
+    const openers = new Map([[HANDLE_CHAN, (addr: Addr, type: Type | null) => parts.chans.at(addr, type!)]]);
+    this.#args = new TaskArgs(parts.types, openers, "runtime");
   }
 
   /** The runtime has several threads from now on. `ended` is called before a goroutine of a task ends here. */

@@ -106,8 +106,9 @@ export class RuntimeLink implements ThreadLink {
     this.#threads.releaseP(ticks);
   }
 
+  /** A thread that finds no task here goes to sleep. If another P has some, a thread is woken, and takes half of them. */
   nextTask(_idle: boolean): boolean {
-    const task = this.#threads.takeTask();
+    const task = this.#threads.takeTask(false);
     if (task === 0) return false;
     this.#parts.tasks.run(task);
     // Its goroutine is among those of this thread before it is no longer among the tasks: readers count it always.
@@ -121,8 +122,9 @@ export class RuntimeLink implements ThreadLink {
     this.#threads.setCounts(this.#scheduler.ngoroutines + change, this.#ticks);
   }
 
-  /** Nothing to do: a thread that takes no tasks leaves them in its ring, from which others steal. */
-  setLocked(_locked: boolean): void {}
+  setLocked(locked: boolean): void {
+    this.#threads.setLocked(locked);
+  }
 
   sleep(wake: () => void): void {
     const { loop } = this.#parts;

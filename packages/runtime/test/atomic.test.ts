@@ -104,7 +104,7 @@ describe("atomic pointers while a collection marks", () => {
         for (let i = random(40); i > 0; i--) rt.newObject(Node).release();
         fresh.release();
         if (random(3) === 0) yield* rt.gosched();
-        if (random(50) === 0) rt.gc();
+        if (round % 50 === 0) rt.gc();
       }
     });
   };

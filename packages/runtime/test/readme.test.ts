@@ -9,7 +9,7 @@ describe("README", () => {
   });
 
   it("has an example of a channel in the heap that prints what it promises", async () => {
-    const { expected } = await runReadmeExample(join(import.meta.dirname, ".."), { index: 1 });
+    const { expected } = await runReadmeExample(join(import.meta.dirname, ".."), { index: 2 });
     expect(expected).toBe("0 5");
   });
 });

@@ -42,6 +42,23 @@ describe("tasks on a worker", () => {
     expect((await run(["heap.mjs", "sum"])).out).toContain(`${sums} gc`);
   });
 
+  it("talk to other threads through channels of the heap", async () => {
+    expect((await run(["heap.mjs", "chan"])).out).toMatch(/^333833500 gc/);
+  });
+
+  const collections: [string, string[], Record<string, string>][] = [
+    ["collections in the background", ["plant", "3", "40"], {}],
+    ["collections that tasks ask for", ["collect", "4", "20", "6"], {}],
+    ["a collection at every safepoint of every thread", ["free", "4", "10", "6"], { GODEBUG: "gcstress=1" }],
+  ];
+  it.each(collections)("keep their objects through %s", async (_, args, env) => {
+    const nodes = 2 ** (Number(args[3] ?? 8) + 1) - 1;
+    const trees = Array.from({ length: Number(args[1]) }, () => nodes).join();
+    const godebug = [env.GODEBUG, "clobberfree=1,gccheckmark=1"].filter(Boolean).join();
+    const { out, err } = await run(["heap.mjs", ...args], { PROCS: "3", GODEBUG: godebug });
+    expect([err, out.split(" gc")[0]]).toEqual(["", trees]);
+  });
+
   it("run export of a module by `parallel`", async () => {
     expect(await program("exported")).toEqual(ends("returned 42"));
   });
@@ -172,7 +189,7 @@ describe("a program with a handle of the host on a worker", () => {
 
 describe("workers of the program", () => {
   it("are made by the option, and find tasks by name", async () => {
-    expect(await program("workers", "good")).toEqual(ends("returned true\n1"));
+    expect(await program("workers", "good")).toEqual(ends("returned true\ntrue"));
   });
 
   it.each([

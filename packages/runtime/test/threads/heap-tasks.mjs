@@ -45,6 +45,13 @@ export const plant = task(url, function* plant(forest, at, depth, times, collect
   }
 });
 
+/** Sends the squares of what it receives, until the channel is closed. */
+export const square = task(url, function* square(numbers, squares) {
+  yield* numbers.forEach(function* (n) {
+    yield* squares.send(n * n);
+  });
+});
+
 export const sum = task(url, function* sum(numbers, result, at) {
   let total = 0;
   for (const n of numbers) total += n;

@@ -1,5 +1,5 @@
-import { int, lockOSThread, makeSlice, numGoroutine, pointer } from "@gort/runtime";
-import { count, plant, sum, Tree } from "./heap-tasks.mjs";
+import { int, lockOSThread, makeChan, makeSlice, numGoroutine, pointer } from "@gort/runtime";
+import { count, plant, square, sum, Tree } from "./heap-tasks.mjs";
 import { runtime } from "./kit.mjs";
 
 const [, , name, n = "4", times = "50", depth = "8"] = process.argv;
@@ -15,6 +15,23 @@ const out = await rt.main(function* () {
     for (let i = 0; i < 10; i++) all.push(rt.go(sum, numbers.slice(100 * i, 100 * i + 100), result, i));
     for (const g of all) yield* g.done();
     return [...result].join();
+  }
+  if (name === "chan") {
+    lockOSThread();
+    const numbers = makeChan(int, 4);
+    const squares = makeChan(int);
+    const workers = [1, 2, 3].map(() => rt.go(square, numbers, squares));
+    rt.go(function* () {
+      for (let i = 1; i <= 1000; i++) yield* numbers.send(i);
+      numbers.close();
+      for (const g of workers) yield* g.done();
+      squares.close();
+    });
+    let total = 0;
+    yield* squares.forEach(function* (n) {
+      total += n;
+    });
+    return total;
   }
   if (name !== "free") lockOSThread();
   const forest = makeSlice(pointer(Tree), Number(n));
