@@ -16,7 +16,6 @@ import { GCRecord } from "./gc-stats.ts";
 import { claimThread, driverThread, GCTHREAD_AT, notifyThread } from "./gc-threads.ts";
 import { type Godebug, parseGodebug } from "./godebug.ts";
 import { GC_OFF, GCHeap } from "./heap.ts";
-import { MarkHelpers } from "./mark-helpers.ts";
 import { Roots } from "./mark-roots.ts";
 import { MarkSlices } from "./mark-slices.ts";
 import { WriteBarrier } from "./mbarrier.ts";
@@ -69,7 +68,6 @@ export class CollectorParts {
   readonly onRequest: () => void;
   readonly heap: GCHeap;
   readonly marker: Marker;
-  readonly helpers: MarkHelpers;
   readonly barrier: WriteBarrier;
   readonly host: PartsHost;
   readonly refs: RefTable;
@@ -117,7 +115,6 @@ export class CollectorParts {
 
     this.marker = new Marker(heap, options.marker);
     mem.u32[(this.thread + GCTHREAD_AT.work) >>> 2] = this.marker.work;
-    this.helpers = new MarkHelpers(heap, this.marker.state);
     this.barrier = new WriteBarrier(heap, this.marker);
     this.host = this.#makeHost();
     this.refs = new RefTable(mem, this.host, this.thread);
@@ -144,7 +141,7 @@ export class CollectorParts {
     this.watch = new SafepointWatch(clock, () => this.currentStack(), stderr);
     const figures = { heap, marker, roots, record };
     this.reports = new CycleReports(this.godebug, stderr, figures, this.#startNs);
-    this.stops = new Stops(this.world, this.cycle, this.helpers);
+    this.stops = new Stops(this.world, this.cycle);
   }
 
   #makeHost(): PartsHost {

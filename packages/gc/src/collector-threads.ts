@@ -89,8 +89,9 @@ export class CollectorThreads {
     guard.closed = true;
     const { mem } = allocator;
     marker.bufs.shareAll(marker.work);
-    mem.kernel.store(marker.work + GCWORK_AT.status, WORK_FREE);
+    // In this order: a thread that ends in between must not be reported as lost with a GCWORK of another thread.
     releaseThread(mem, thread);
+    mem.kernel.store(marker.work + GCWORK_AT.status, WORK_FREE);
   }
 
   /**
@@ -99,28 +100,15 @@ export class CollectorThreads {
    * False if no thread has the id (Collector.id).
    */
   lost(id: number): boolean {
-    const { driver, allocator, helpers, refs, finalizers } = this.#parts;
+    const { driver, allocator, marker, refs, finalizers } = this.#parts;
     if (!driver) throw new TypeError("gc: lost() called on a thread that did not make the collector");
     const { mem } = allocator;
     const t = id === 0 ? 0 : threadById(mem, id);
     if (t === 0) return false;
-    helpers.lost(mem.u32[(t + GCTHREAD_AT.work) >>> 2]);
+    marker.state.lose(mem.u32[(t + GCTHREAD_AT.work) >>> 2]);
     refs.freeAll(id);
     finalizers.dropQueues(t);
     releaseThread(mem, t);
     return true;
-  }
-
-  /**
-   * The driver: reports that a mark thread has ended without `close`. All is marked again that it may have had in hand.
-   * False if its end was known. `id` is MarkWorker.id.
-   */
-  lostMarkWorker(id: number): boolean {
-    const { helpers, marker, heap } = this.#parts;
-    let known = false;
-    marker.state.forEachWork((w) => {
-      if (heap.mem.u32[(w + GCWORK_AT.id) >>> 2] === id) known = helpers.lost(w);
-    });
-    return known;
   }
 }

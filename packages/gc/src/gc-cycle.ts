@@ -44,15 +44,12 @@ export const GC_LIST_STACKS = 2;
 export class Stops {
   readonly #world: World;
   readonly #state: { stopped: boolean };
-  /** The mark threads, which are no threads of the world. */
-  readonly #helpers: Pausable | null;
   /** This thread's: the error with which the world has refused a stop. */
   #refusal: unknown = null;
 
-  constructor(world: World, state: { stopped: boolean }, helpers: Pausable | null = null) {
+  constructor(world: World, state: { stopped: boolean }) {
     this.#world = world;
     this.#state = state;
-    this.#helpers = helpers;
   }
 
   gomaxprocs(): number {
@@ -78,23 +75,11 @@ export class Stops {
       throw err;
     }
     this.#state.stopped = true;
-    this.pauseHelpers();
   }
 
   start(): void {
-    this.resumeHelpers();
     this.#state.stopped = false;
     this.#world.startTheWorld();
-  }
-
-  /** Mark threads do not mark from here on. */
-  pauseHelpers(): void {
-    this.#helpers?.pause();
-  }
-
-  /** Mark threads may mark, though the world may be stopped. */
-  resumeHelpers(): void {
-    this.#helpers?.resume();
   }
 
   /** Starts the world if the collector has it stopped. */
@@ -108,12 +93,6 @@ export class Stops {
     this.#refusal = null;
     return refused;
   }
-}
-
-/** Threads that the collector itself stops. */
-interface Pausable {
-  pause(): void;
-  resume(): void;
 }
 
 /** What a step did. */
@@ -261,8 +240,7 @@ export class CycleRunner implements CycleWork {
     cycle.markStart = now;
     cycle.sweepTermNs = now - start;
     cycle.pauseNs = now - stopped;
-    if (stw) this.#stops.resumeHelpers();
-    else this.#start();
+    if (!stw) this.#start();
     this.#reports.start(cycle, this.#controller);
   }
 
@@ -386,8 +364,7 @@ export class CycleRunner implements CycleWork {
     const roots = this.#roots;
     const cycle = this.#cycle;
     const stop = this.#clock.nanotime();
-    if (cycle.stw) this.#stops.pauseHelpers();
-    else this.#stops.stop("GC mark termination");
+    if (!cycle.stw) this.#stops.stop("GC mark termination");
     const stopped = this.#clock.nanotime();
     if (!this.#markStopped(stopped)) {
       cycle.pauseNs += this.#clock.nanotime() - stopped;

@@ -81,11 +81,6 @@ export class MarkShare {
     return false;
   }
 
-  /** Mark threads (mark-worker.ts). */
-  get helpers(): number {
-    return this.#state.get(MARK_AT.helpers);
-  }
-
   /** Whether there seems to be work that this thread can take. */
   get inSight(): boolean {
     if (!this.#bufs.noneFull) return true;

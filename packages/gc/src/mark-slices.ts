@@ -11,8 +11,7 @@
  * The work of the background is a credit that assists draw on, as in Go.
  *
  * Each thread has slices of its own. Credit and debt are those of all threads (ASSIST): whichever thread comes first
- * pays for what all have allocated, at most ASSIST_MAX_BYTES, and gives the rest of the debt back. Mark threads
- * (mark-worker.ts) take their time off the quarter: with one on four Ps, no P marks in the background.
+ * pays for what all have allocated, at most ASSIST_MAX_BYTES, and gives the rest of the debt back.
  *
  * A time limit ends slices and assists, because bytes of scan work do not measure time. An object of pointers to cold
  * pages takes a hundred times as long as one without pointers, and a cold program takes ten times as long as a warm
@@ -42,6 +41,8 @@ const BATCH_NS = 25_000;
  */
 const BATCH_MIN = 2 << 10;
 const BATCH_MAX = 64 << 10;
+/** Time between two background slices for each nanosecond of the first one, so that marking has its share of a P. */
+const REST = (1 - GC_BACKGROUND_UTILIZATION) / GC_BACKGROUND_UTILIZATION;
 /** Least debt that an assist pays off, so that not every allocation has to assist. */
 const ASSIST_BYTES = 64 << 10;
 /** Bounds of an assist in one allocation; the next allocation pays the rest of the debt. */
@@ -192,13 +193,9 @@ export class MarkSlices {
     if (this.done) return true;
     const now = this.#clock.nanotime();
     if (!idle && now < this.#nextSlice) return false;
-    const share = this.#utilization(cycle);
-    if (this.#marker.shared) {
-      if (!idle && share <= 0) return false;
-      if (!this.#mayFind) {
-        if (idle) this.#marker.others.nap();
-        return false;
-      }
+    if (this.#marker.shared && !this.#mayFind) {
+      if (idle) this.#marker.others.nap();
+      return false;
     }
     const done = this.#ahead(now);
     const t = this.#clock.nanotime();
@@ -207,14 +204,8 @@ export class MarkSlices {
     else cycle.backgroundNs += ns;
     // If a slice took much longer than planned, the operating system ran something else meanwhile: at most two slices
     // count.
-    if (!idle) this.#nextSlice = t + (Math.min(ns, 2 * SLICE_NS) * (1 - share)) / share;
+    if (!idle) this.#nextSlice = t + Math.min(ns, 2 * SLICE_NS) * REST;
     return done;
-  }
-
-  /** The part of a P's time that it marks in the background. */
-  #utilization(cycle: Cycle): number {
-    if (!this.#marker.shared) return GC_BACKGROUND_UTILIZATION;
-    return GC_BACKGROUND_UTILIZATION - this.#marker.others.helpers / cycle.procs;
   }
 
   /** The allocating goroutine pays for its bytes. False: it had nothing to pay. */

@@ -81,13 +81,8 @@ const MARK = defineStruct("mark", {
   nworkers: "u32",
   /** The parallel phase: see mark-phase.ts. Changed by CAS. */
   gate: "u32",
-  /** Threads that wait for work of a concurrent cycle, and mark threads (mark-worker.ts). Added to atomically. */
+  /** Threads that wait for work of a concurrent cycle. Added to atomically. */
   hungry: "u32",
-  helpers: "u32",
-  /** 1: mark threads have to stop. The driver writes it. */
-  pause: "u32",
-  /** Grows when mark threads may have something to do: they sleep on it. */
-  wakeups: "u32",
   /** heapLive when the cycle began. Bytes allocated since are black without having been marked. */
   liveAtStart: "u32",
 });
@@ -97,8 +92,6 @@ export const MARK_AT = MARK.offsets;
 const GCWORK = defineStruct("gcWork", {
   next: "u32",
   id: "u32",
-  /** Its thread's number (LinearMemory.thread). */
-  thread: "u32",
   /** One of WORK_*: what its thread does. */
   status: "u32",
   /** The phase that its thread joined last. */
@@ -148,7 +141,7 @@ export const WORK_OWNED = 1;
 export const WORK_PARKED = 2;
 /** A helper has it, and takes part in a phase. */
 export const WORK_RUNNING = 3;
-/** Its helper is gone. */
+/** Its thread is gone. */
 export const WORK_LOST = 4;
 /** A helper has it, and is about to join a phase. */
 export const WORK_JOINING = 5;
@@ -225,11 +218,11 @@ export class MarkState {
     this.mem.u32[(this.mark + offset) >>> 2] = value;
   }
 
-  /** Wakes the mark threads that sleep. */
-  wake(): void {
-    const at = this.mark + MARK_AT.wakeups;
-    this.mem.kernel.add(at, 1);
-    Atomics.notify(this.mem.i32, at >>> 2);
+  /** The thread of this GCWORK is gone, and the work that it had in hand is lost: see Marker.markOverflow. */
+  lose(w: number): void {
+    const { kernel } = this.mem;
+    kernel.store(w + GCWORK_AT.status, WORK_LOST);
+    kernel.or(this.mark + MARK_AT.overflow, THREAD_LOST);
   }
 
   /** Some marked objects were not scanned, since there was no memory for their addresses. */
@@ -245,15 +238,12 @@ export class MarkState {
       w !== 0;
       w = u32[(w + GCWORK_AT.next) >>> 2]
     ) {
-      if (kernel.cas(w + GCWORK_AT.status, 0, status) !== 0) continue;
-      u32[(w + GCWORK_AT.thread) >>> 2] = this.mem.thread;
-      return w;
+      if (kernel.cas(w + GCWORK_AT.status, WORK_FREE, status) === WORK_FREE) return w;
     }
     const w = this.#persistent(GCWORK.size, 64);
     const base = this.#persistent(2 * WORKBUF_BYTES, WORKBUF_BYTES);
     const at = w >>> 2;
     u32[at + (GCWORK_AT.status >>> 2)] = status;
-    u32[at + (GCWORK_AT.thread >>> 2)] = this.mem.thread;
     u32[at + (GCWORK_AT.ring >>> 2)] = this.#reserve((this.ringMask + 1) * 4);
     u32[at + (GCWORK_AT.base >>> 2)] = base;
     this.resetWork(w);

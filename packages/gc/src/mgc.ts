@@ -25,7 +25,6 @@
  *     the driver               steps 2 and 4, and the choice of their time (gc-cycle.ts)
  *     every thread             marks and sweeps in slices, pays assists, asks for cycles (gc-client.ts), shades stored
  *                              pointers, scans the stacks of its goroutines, runs its own finalizers
- *     mark threads             mark, and do nothing else (mark-worker.ts)
  *
  * Threads take work from each other (mark-share.ts). All marking is atomic then (mark-parallel.ts): the switch is
  * MHEAP.shared, which the driver's thread sets before a second thread comes. A heap that is not shared pays nothing.

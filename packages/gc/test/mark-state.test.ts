@@ -162,7 +162,6 @@ describe("a thread's part of marking", () => {
     const keep = new Set([
       GCWORK_AT.next,
       GCWORK_AT.id,
-      GCWORK_AT.thread,
       GCWORK_AT.status,
       GCWORK_AT.phase,
       GCWORK_AT.ring,

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 
 /**
- * Models of the three protocols by which several threads agree that something has ended: marking (mark-share.ts,
- * gc-cycle.ts), a sweep (mgcsweep.ts, the allocator's mcentral.ts), and the steps of a mark thread (mark-helpers.ts).
- * Each walks through every interleaving of single reads and writes; memory has one order, as atomics have. Faults can
- * be built in, to see that the model would show them.
+ * Models of the two protocols by which several threads agree that something has ended: marking (mark-share.ts,
+ * gc-cycle.ts), and a sweep (mgcsweep.ts, the allocator's mcentral.ts). Each walks through every interleaving of single
+ * reads and writes; memory has one order, as atomics have. Faults can be built in, to see that the model would show
+ * them.
  */
 interface Model<S> {
   start: S;
@@ -283,72 +283,6 @@ function sweeping(fault: SweepFault): Model<Sweeping> {
   };
 }
 
-// --- the stop of a mark thread
-
-interface Pausing {
-  pause: boolean;
-  running: boolean;
-  helper: string;
-  driver: string;
-  steps: number;
-}
-
-type PauseFault = "none" | "looks before it says so";
-
-function pausing(fault: PauseFault): Model<Pausing> {
-  const first = fault === "none" ? "say" : "look";
-  const helper = (s: Pausing): Pausing[] => {
-    const go = (to: string, f: (n: Pausing) => void = () => {}): Pausing[] => [
-      after(s, (n) => {
-        f(n);
-        n.helper = to;
-      }),
-    ];
-    switch (s.helper) {
-      case "say":
-        return go(fault === "none" ? "look" : "step", (n) => void (n.running = true));
-      case "look":
-        if (s.pause) return go("park");
-        return go(fault === "none" ? "step" : "say");
-      case "step":
-        return go(s.steps === 2 ? "park" : "look again", (n) => void (n.steps += 1));
-      case "look again":
-        return go(s.pause ? "park" : "step");
-      case "park":
-        return go(s.steps > 2 ? "done" : "sleep", (n) => void (n.running = false));
-      case "sleep":
-        return s.pause ? [] : go(first);
-      default:
-        return [];
-    }
-  };
-  const driver = (s: Pausing): Pausing[] => {
-    const go = (to: string, f: (n: Pausing) => void = () => {}): Pausing[] => [
-      after(s, (n) => {
-        f(n);
-        n.driver = to;
-      }),
-    ];
-    switch (s.driver) {
-      case "run":
-        return go("wait", (n) => void (n.pause = true));
-      case "wait":
-        return s.running ? [] : go("stopped");
-      case "stopped":
-        return go("over", (n) => void (n.pause = false));
-      default:
-        return [];
-    }
-  };
-  return {
-    start: { pause: false, running: false, helper: first, driver: "run", steps: 0 },
-    moves: (s) => [...helper(s), ...driver(s)],
-    ended: (s) => s.helper === "done" && s.driver === "over",
-    wrong: (s) =>
-      s.driver === "stopped" && s.helper === "step" ? "a step while the world is stopped" : null,
-  };
-}
-
 describe("the end of marking by several threads", () => {
   it("loses no object, whatever a barrier leaves in hand", () => {
     const { states, wrong } = explore(marking("none"));
@@ -375,13 +309,4 @@ describe("the end of a sweep by several threads", () => {
   ] as SweepFault[])("would not be with a fault: %s", (fault) =>
     expect(explore(sweeping(fault)).wrong).not.toBeNull(),
   );
-});
-
-describe("a stop of mark threads", () => {
-  it("finds none of them in a step", () => {
-    expect(explore(pausing("none")).wrong).toBeNull();
-  });
-  it("would with a fault: a thread looks before it says that it runs", () => {
-    expect(explore(pausing("looks before it says so")).wrong).not.toBeNull();
-  });
 });
