@@ -266,6 +266,16 @@ describe("readHeapDump", () => {
     expect(newMemStats().BySize.length).toBe(dump.memStats.BySize.length);
   });
 
+  it("keeps a name that begins with U+FEFF", () => {
+    const dump = readHeapDump(
+      write((w) => {
+        w.params(params);
+        w.root("\uFEFFrefs", 0x10000);
+      }),
+    );
+    expect(dump.roots).toEqual([{ description: "\uFEFFrefs", to: 0x10000 }]);
+  });
+
   it("writes objects larger than its buffer", () => {
     const big = new Uint8Array(300_000).map((_, i) => i);
     const dump = readHeapDump(

@@ -1,6 +1,7 @@
 import { FIELD_EOL, FIELD_PTR } from "./format.ts";
 
-const utf8 = new TextDecoder();
+/** Keeps a leading U+FEFF: it is a character of the string. */
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Reads the primitive values of a dump, one after the other. Every method throws a RangeError where the dump ends. */
 export class Cursor {

@@ -162,4 +162,5 @@ export class Reader {
   }
 }
 
-const utf8 = new TextDecoder();
+/** Keeps a leading U+FEFF: it is a character of the string. */
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });

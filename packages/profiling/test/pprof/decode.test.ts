@@ -39,6 +39,11 @@ describe("decode and encode", () => {
     expect(plain(decodeMessage(encodeMessage(p)))).toEqual(p);
   });
 
+  it("keep a name that begins with U+FEFF", () => {
+    const p = profileOf([[["\uFEFFmain.a"], [1, 2], { note: "\uFEFFb" }]]);
+    expect(plain(decodeMessage(encodeMessage(p)))).toEqual(p);
+  });
+
   it("agree with pprof-format on the tables", () => {
     const bytes = encodeMessage(profileOf([[["main.a", "main.b"], [1, 2], { bytes: 16 }]]));
     const pb = Profile.decode(bytes);
