@@ -10,7 +10,9 @@
  */
 import type { Allocator } from "@gort/allocator/internal";
 import type { Addr } from "@gort/memory";
+import { dumpHere, threadFigures } from "@gort/scheduler/internal";
 import type { Threads } from "@gort/threads";
+import { loadSettings, type SettingsParts, storeSettings } from "./process-settings.ts";
 import type { SharedBlock } from "./shared-block.ts";
 import type { WorldStops } from "./stops.ts";
 
@@ -24,9 +26,11 @@ export const COMMAND = {
   dump: 16,
   /** Figures of the thread for schedtrace; arg 1: with goroutines. */
   figures: 17,
+  /** The settings of the process have changed. */
+  settings: 18,
 } as const;
 
-export interface CommandParts {
+export interface CommandParts extends SettingsParts {
   readonly threads: Threads;
   readonly block: SharedBlock;
   readonly allocator: Allocator;
@@ -34,28 +38,54 @@ export interface CommandParts {
 }
 
 /** Answers, by number of the command. Functions of this kind must not block and not throw. */
-export type Answers = Readonly<Record<number, (arg: number) => unknown>>;
+type Answers = Readonly<Record<number, (arg: number) => unknown>>;
 
 export class Commands {
   readonly #parts: CommandParts;
+  readonly #answers: Answers;
 
   constructor(parts: CommandParts) {
+    const { scheduler, allocator, block } = parts;
     this.#parts = parts;
+    this.#answers = {
+      [COMMAND.dump]: (all) => dumpHere(scheduler, null, all === 1),
+      [COMMAND.figures]: (detail) => threadFigures(scheduler, detail === 1),
+      [COMMAND.settings]: () => loadSettings(allocator.mem, block.settings, parts),
+    };
   }
 
-  /** The answers of all other threads. Stops the world, unless this thread has stopped it. */
-  ask<T>(command: number, arg: number): T[] {
-    const { threads, stops, block } = this.#parts;
-    const alone = !stops.stopped;
-    if (alone) stops.stopTheWorld("command");
+  /** Runs `f` in a stopped world. */
+  stopped<T>(reason: string, f: () => T): T {
+    const { stops } = this.#parts;
+    if (stops.stopped) return f();
+    stops.stopTheWorld(reason);
     try {
+      return f();
+    } finally {
+      stops.startTheWorld();
+    }
+  }
+
+  /** The answers of all other threads. */
+  ask<T>(command: number, arg: number): T[] {
+    return this.stopped("command", () => {
+      const { threads, block } = this.#parts;
       threads.command(command, arg);
       const replies: T[] = [];
       block.takeReplies((reply) => replies.push(this.#read(reply) as T));
       return replies;
-    } finally {
-      if (alone) stops.startTheWorld();
-    }
+    });
+  }
+
+  /** Runs `change`, which changes a setting on this thread, and gives the settings to all other threads. */
+  changeSettings<T>(change: () => T): T {
+    return this.stopped("change of settings", () => {
+      const result = change();
+      const { allocator, block, threads } = this.#parts;
+      storeSettings(allocator.mem, block.settings, this.#parts);
+      threads.command(COMMAND.settings, 0);
+      return result;
+    });
   }
 
   #read(reply: number): unknown {
@@ -68,9 +98,11 @@ export class Commands {
   }
 
   /** On a thread that is asked. */
-  answer(answers: Answers, command: number, arg: number): void {
+  answer(command: number, arg: number): void {
+    const answer = this.#answers[command](arg);
+    if (answer === undefined) return;
     const { threads, block, allocator } = this.#parts;
-    const text = new TextEncoder().encode(JSON.stringify(answers[command](arg)));
+    const text = new TextEncoder().encode(JSON.stringify(answer));
     const reply = allocator.allocManual(Math.ceil((text.length + 4) / PAGE_SIZE));
     const { u8, u32 } = allocator.mem;
     u32[reply >>> 2] = text.length;

@@ -100,7 +100,7 @@ export function setTraceback(level: string): void {
     throw new TypeError(`debug: traceback level must be a string (got ${String(level)})`);
   }
   const environment = parseTraceback(processEnvironment().GOTRACEBACK);
-  currentRuntime().scheduler.tracebackAll = parseTraceback(level).all || environment.all;
+  currentRuntime().tracebackAll = parseTraceback(level).all || environment.all;
 }
 
 /** The calling goroutine's stack, as text in Go's form. It begins with the function that calls `stack`. */

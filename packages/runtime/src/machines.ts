@@ -11,12 +11,13 @@
 import { FatalError } from "@gort/base";
 import type { WorldThreads } from "@gort/gc";
 import type { Addr } from "@gort/memory";
-import { dumpHere, fatalReport, threadFigures } from "@gort/scheduler/internal";
+import { fatalReport } from "@gort/scheduler/internal";
 import { attachThreads, createThreads, type Threads } from "@gort/threads";
 import { NODE_KIND, NODE_READY, NODE_TASK, waitersOf } from "@gort/threads/internal";
-import { type Answers, COMMAND, Commands, FIRST_COMMAND } from "./commands.ts";
+import { Commands, FIRST_COMMAND } from "./commands.ts";
 import { mainModule } from "./modules.ts";
 import type { Attachment, Parts } from "./parts.ts";
+import { loadSettings, storeSettings } from "./process-settings.ts";
 import {
   CALL_CLOSE,
   CALL_END,
@@ -67,6 +68,7 @@ export class Machines {
   readonly #make: (() => unknown) | undefined;
   readonly #settings: () => WorkerSettings;
   #connected: Connected | null = null;
+  #commands: Commands | null = null;
   #maxThreads = 10_000;
   readonly #startStacks = new Map<number, readonly number[]>();
   /** The loss of a worker. */
@@ -86,6 +88,11 @@ export class Machines {
   /** Null while the runtime has one thread. */
   get threads(): Threads | null {
     return this.#connected?.threads ?? null;
+  }
+
+  /** Questions to the other threads; null while the runtime has one thread. */
+  get commands(): Commands | null {
+    return this.#commands;
   }
 
   /** As the collector sees them; undefined while the runtime has one thread. */
@@ -151,6 +158,7 @@ export class Machines {
     block.addM(0);
     block.maxThreads = this.#maxThreads;
     const { settings } = this.#parts;
+    storeSettings(memory, block.settings, this.#parts);
     const workers = new Workers({
       memory,
       threads,
@@ -179,17 +187,11 @@ export class Machines {
   }
 
   /** On a worker, when all parts exist: the thread takes tasks from now on. */
-  attach({ loop, start }: Attachment): void {
+  attach({ loop }: Attachment): void {
     const connected = this.#connected!;
-    const { scheduler, profiler, roots } = this.#parts;
-    const { tracebackAll, maxStack, blockProfileRate, mutexProfileFraction } = start.settings;
+    const { scheduler, memory } = this.#parts;
     scheduler.gomaxprocs(connected.threads.gomaxprocs);
-    scheduler.tracebackAll = tracebackAll;
-    roots.maxStack = maxStack;
-    profiler.setBlockProfileRate(blockProfileRate);
-    scheduler.blockProfileEnabled = blockProfileRate > 0;
-    profiler.setMutexProfileFraction(mutexProfileFraction);
-    scheduler.mutexProfileEnabled = mutexProfileFraction > 0;
+    loadSettings(memory, connected.block.settings, this.#parts);
     this.#connect(connected, loop);
   }
 
@@ -206,16 +208,14 @@ export class Machines {
     waitersOf(memory, threads);
     const note = (): void => link.noteCount(-1);
     tasks.share(threads, block, this.ownWorkers, note);
-    const commands = new Commands({ threads, block, allocator, stops });
-    const answers: Answers = {
-      [COMMAND.dump]: (all) => dumpHere(scheduler, null, all === 1),
-      [COMMAND.figures]: (detail) => threadFigures(scheduler, detail === 1),
-    };
+    const { profiler, roots } = this.#parts;
+    const commands = new Commands({ threads, block, allocator, stops, scheduler, profiler, roots });
+    this.#commands = commands;
     threads.onCommand = (command, arg) => {
       if (command < FIRST_COMMAND) collector.threads.command(command, arg);
-      else commands.answer(answers, command, arg);
+      else commands.answer(command, arg);
     };
-    const link = new RuntimeLink({ threads, block, scheduler, schedStats, tasks, commands, stops, loop });
+    const link = new RuntimeLink({ threads, block, scheduler, schedStats, tasks, commands, loop });
     scheduler.attachLink(link);
   }
 

@@ -33,6 +33,7 @@ import { RuntimeMethods } from "./methods.generated.ts";
 import { addCleanup, setFinalizer } from "./object-ends.ts";
 import type { RuntimeOptions } from "./options.ts";
 import { type Attachment, Parts } from "./parts.ts";
+import { setBlockProfileRate, setMutexProfileFraction } from "./process-settings.ts";
 import type { Root } from "./roots.ts";
 import { readStopped } from "./stats.ts";
 import type { Unsafe } from "./unsafe-access.ts";
@@ -148,7 +149,26 @@ export class Runtime extends RuntimeMethods {
   }
 
   set maxStack(bytes: number) {
-    this.#parts.roots.maxStack = bytes;
+    this.#change(() => {
+      this.#parts.roots.maxStack = bytes;
+    });
+  }
+
+  /** Whether crash reports show all goroutines: see debug.setTraceback. */
+  get tracebackAll(): boolean {
+    return this.scheduler.tracebackAll;
+  }
+
+  set tracebackAll(all: boolean) {
+    this.#change(() => {
+      this.scheduler.tracebackAll = all;
+    });
+  }
+
+  /** Runs `change`, which changes a setting, and gives the setting to all threads. */
+  #change<T>(change: () => T): T {
+    const { commands } = this.#parts.machines;
+    return commands === null ? change() : commands.changeSettings(change);
   }
 
   /** How many threads the runtime may use: see debug.setMaxThreads. */
@@ -248,13 +268,14 @@ export class Runtime extends RuntimeMethods {
   }
 
   set memProfileRate(rate: number) {
-    this.profiler.memProfileRate = rate;
+    this.#change(() => {
+      this.profiler.memProfileRate = rate;
+    });
   }
 
   /** Records one wait of goroutines in about `rate` nanoseconds of waiting; 1 records all waits, 0 none. */
   setBlockProfileRate(rate: number): void {
-    this.profiler.setBlockProfileRate(rate);
-    this.scheduler.blockProfileEnabled = rate > 0;
+    this.#change(() => setBlockProfileRate(this, rate));
   }
 
   /**
@@ -262,9 +283,8 @@ export class Runtime extends RuntimeMethods {
    * previous fraction. A negative fraction changes nothing.
    */
   setMutexProfileFraction(fraction: number): number {
-    const old = this.profiler.setMutexProfileFraction(fraction);
-    this.scheduler.mutexProfileEnabled = this.profiler.mutex.fraction > 0;
-    return old;
+    if (fraction < 0) return this.profiler.setMutexProfileFraction(fraction);
+    return this.#change(() => setMutexProfileFraction(this, fraction));
   }
 
   get caller(): (skip?: number) => CallerInfo {

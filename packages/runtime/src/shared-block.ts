@@ -8,6 +8,7 @@
  *                               queued      tasks that no thread has taken yet
  *                               maxThreads  the limit of debug.setMaxThreads
  *                               pool        free records of tasks (task-records.ts)
+ *                               settings    settings that all threads have (process-settings.ts)
  *                               starts[8]   bit m: another thread wants M 0 to start M m
  *                               ms[m] -> CALLS   one for each M that has been registered
  *
@@ -27,6 +28,7 @@ import { defineStruct, u32s } from "@gort/memory";
 import { ROOT_RUNTIME } from "@gort/memory/internal";
 import type { Threads } from "@gort/threads";
 import { NODE_CALL, NODE_KIND } from "@gort/threads/internal";
+import { SETTINGS } from "./process-settings.ts";
 import { TASK_POOL } from "./task-records.ts";
 
 const MAX_MS = 256;
@@ -38,6 +40,7 @@ const RUNTIME = defineStruct("runtime", {
   queued: "u32",
   maxThreads: "u32",
   pool: TASK_POOL,
+  settings: SETTINGS,
   starts: u32s(MAX_MS / 32),
   ms: u32s(MAX_MS),
 });
@@ -115,6 +118,11 @@ export class SharedBlock {
 
   get pool(): number {
     return this.#base + RUNTIME_AT.pool;
+  }
+
+  /** Address of the settings. */
+  get settings(): number {
+    return this.#base + RUNTIME_AT.settings;
   }
 
   get program(): number {

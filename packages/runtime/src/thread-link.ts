@@ -22,7 +22,6 @@ import type { Threads } from "@gort/threads";
 import { COMMAND, type Commands } from "./commands.ts";
 import type { SchedStats } from "./sched-stats.ts";
 import { CALL_HOST, HOST_HANDLES, HOST_HOPES, type SharedBlock } from "./shared-block.ts";
-import type { WorldStops } from "./stops.ts";
 import type { Tasks } from "./tasks.ts";
 
 /** The event loop of a worker, as its port and Node tell it. */
@@ -38,7 +37,6 @@ export interface LinkParts {
   readonly schedStats: SchedStats;
   readonly tasks: Tasks;
   readonly commands: Commands;
-  readonly stops: WorldStops;
   /** Null on M 0. */
   readonly loop: WorkerLoop | null;
 }
@@ -92,7 +90,7 @@ export class RuntimeLink implements ThreadLink {
   }
 
   setGomaxprocs(n: number): void {
-    this.#stopped("GOMAXPROCS", () => this.#threads.setGomaxprocs(n));
+    this.#parts.commands.stopped("GOMAXPROCS", () => this.#threads.setGomaxprocs(n));
   }
 
   acquireP(): boolean {
@@ -217,7 +215,7 @@ export class RuntimeLink implements ThreadLink {
   }
 
   dumps(all: boolean): readonly GoroutineDump[] {
-    return this.#stopped("stack trace", () => {
+    return this.#parts.commands.stopped("stack trace", () => {
       const dumps = this.#parts.commands.ask<GoroutineDump[]>(COMMAND.dump, all ? 1 : 0).flat();
       this.#threads.forEachTask((task) => {
         const { origin, name } = this.#parts.tasks.describe(task);
@@ -228,21 +226,9 @@ export class RuntimeLink implements ThreadLink {
   }
 
   figures(detail: boolean): SchedFigures {
-    return this.#stopped("schedtrace", () => {
+    return this.#parts.commands.stopped("schedtrace", () => {
       const ms = this.#parts.commands.ask<MFigures>(COMMAND.figures, detail ? 1 : 0);
       return { ...this.#threads.procs(), ms };
     });
-  }
-
-  /** Runs `f` in a stopped world. */
-  #stopped<T>(reason: string, f: () => T): T {
-    const { stops } = this.#parts;
-    if (stops.stopped) return f();
-    stops.stopTheWorld(reason);
-    try {
-      return f();
-    } finally {
-      stops.startTheWorld();
-    }
   }
 }

@@ -101,17 +101,12 @@ function procsLimit({ memory }: Parts, { workers }: RuntimeOptions): NonNullable
 }
 
 /** What a worker gets to know of the runtime's settings when it starts. */
-export function workerSettings(parts: Parts, options: RuntimeOptions): WorkerSettings {
-  const { settings, scheduler, roots, profiler } = parts;
+export function workerSettings({ settings }: Parts, options: RuntimeOptions): WorkerSettings {
   return {
     godebug: settings.godebug,
     options: given(options, "memProfileBudget", "blockStackPeriod", "leakDetection"),
     ownStderr: options.stderr !== undefined,
     ownWorkers: options.workers !== undefined,
-    tracebackAll: scheduler.tracebackAll,
-    maxStack: roots.maxStack,
-    blockProfileRate: profiler.block.rate,
-    mutexProfileFraction: profiler.mutex.fraction,
   };
 }
 

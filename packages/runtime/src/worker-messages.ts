@@ -32,7 +32,7 @@ export interface WorkerStart {
   readonly settings: WorkerSettings;
 }
 
-/** Settings of the runtime. A worker copies them when it starts; a command tells it of later changes. */
+/** Settings that are made with the runtime. Those that change later are in linear memory (process-settings.ts). */
 export interface WorkerSettings {
   readonly godebug: Godebug;
   readonly options: Pick<RuntimeOptions, "memProfileBudget" | "blockStackPeriod" | "leakDetection">;
@@ -40,10 +40,6 @@ export interface WorkerSettings {
   readonly ownStderr: boolean;
   /** The program has its own `workers`: tasks are found by their names. */
   readonly ownWorkers: boolean;
-  readonly tracebackAll: boolean;
-  readonly maxStack: number;
-  readonly blockProfileRate: number;
-  readonly mutexProfileFraction: number;
 }
 
 export const startKey = "gort.start";

@@ -1,29 +1,8 @@
 // Programs of two threads, each in a process of its own, on the built packages: see threads/cases.mjs.
-import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { run } from "./threads/run.ts";
 
-const folder = fileURLToPath(new URL("threads/", import.meta.url));
 const here = new URL("threads/", import.meta.url).href;
-
-interface Run {
-  code: number | null;
-  out: string;
-  err: string;
-}
-
-/** Runs a program. One that hangs is killed, and its code is null. */
-function run(args: string[], env: Record<string, string> = {}): Promise<Run> {
-  const { GODEBUG, GOMAXPROCS, GOGC, GOMEMLIMIT, NODE_OPTIONS, ...rest } = process.env;
-  const child = spawn(process.execPath, args, { cwd: folder, env: { ...rest, ...env }, timeout: 25_000 });
-  const r: Run = { code: null, out: "", err: "" };
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (r.out += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (r.err += text));
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ ...r, code }));
-  });
-}
 
 const program = (...args: string[]) => run(["cases.mjs", ...args]);
 const ends = (out: string) => ({ code: 0, out: `${out}\n`, err: "" });

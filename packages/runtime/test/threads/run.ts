@@ -1,0 +1,24 @@
+// Runs programs of this folder, each in a process of its own.
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const folder = fileURLToPath(new URL(".", import.meta.url));
+
+export interface Run {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+/** Runs a program. One that hangs is killed, and its code is null. */
+export function run(args: string[], env: Record<string, string> = {}): Promise<Run> {
+  const { GODEBUG, GOMAXPROCS, GOGC, GOMEMLIMIT, NODE_OPTIONS, ...rest } = process.env;
+  const child = spawn(process.execPath, args, { cwd: folder, env: { ...rest, ...env }, timeout: 25_000 });
+  const r: Run = { code: null, out: "", err: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (r.out += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (r.err += text));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ ...r, code }));
+  });
+}
