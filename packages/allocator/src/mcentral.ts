@@ -441,6 +441,7 @@ export class MCentral {
     for (let i = cursor >>> PLACE_BITS === 0 ? cursor : 0; i < 2 * NUM_SPAN_CLASSES; i++) {
       const central = this.base + (i >>> 1) * MCENTRAL.size;
       const list = central + ((i & 1) === 0 ? MCENTRAL_AT.full : MCENTRAL_AT.partial) + unswept;
+      if (u32[list >>> 2] === 0) continue; // most lists: no call for them
       const s = this.takeFirstUnswept(list, central);
       if (s === 0) continue;
       u32[cursorWord] = sweep | i;

@@ -115,7 +115,7 @@ export class CollectorParts {
 
     this.marker = new Marker(heap, options.marker);
     mem.u32[(this.thread + GCTHREAD_AT.work) >>> 2] = this.marker.work;
-    this.barrier = new WriteBarrier(heap, this.marker);
+    this.barrier = new WriteBarrier(heap, this.marker.js, this.marker.atomic);
     this.host = this.#makeHost();
     this.refs = new RefTable(mem, this.host, this.thread);
     this.finalizers = new Finalizers(heap, this.host, this.record, this.thread);

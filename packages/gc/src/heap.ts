@@ -67,6 +67,8 @@ export class GCHeap {
   readonly heapBits: number;
   /** Address of the GCCONTROL block. */
   readonly control: number;
+  /** Word index of MHEAP.shared, for hot paths. */
+  readonly sharedWord: number;
   readonly workBytes = WORK_BYTES;
   readonly #u32: Uint32Array;
   readonly #f64: Float64Array;
@@ -82,6 +84,7 @@ export class GCHeap {
     this.pageSpan = allocator.pageSpanBase;
     this.heapBits = allocator.heapBitsBase;
     this.control = allocator.gcControl;
+    this.sharedWord = (allocator.mheap + MHEAP_AT.shared) >>> 2;
     classTables ??= buildClassTables(classToSize, classToAllocNPages);
     this.classes = classTables;
   }
@@ -155,10 +158,6 @@ export class GCHeap {
 
   // The control block. The allocator and the write barrier read gcPhase and writeBarrierEnabled at every step.
 
-  /** Word index of MHEAP.shared, for hot paths. */
-  get sharedWord(): number {
-    return (this.allocator.mheap + MHEAP_AT.shared) >>> 2;
-  }
   /** Whether several threads may use the heap: then their collectors work at the same time. Once true, it stays so. */
   get shared(): boolean {
     return this.#u32[this.sharedWord] !== 0;

@@ -31,17 +31,32 @@
 import type { Addr, LinearMemory } from "@gort/memory";
 import { GCCONTROL_AT, type GCHeap, GCTYPE_AT } from "./heap.ts";
 
+/** Makes objects grey. */
+interface Shader {
+  shade(p: number): void;
+}
+
 export class WriteBarrier {
   readonly #mem: LinearMemory;
   readonly #u32: Uint32Array;
   readonly #enabled: number;
-  readonly #shader: { shade(p: number): void };
+  /** Word index of MHEAP.shared. */
+  readonly #shared: number;
+  readonly #alone: Shader;
+  readonly #among: Shader;
 
-  constructor(heap: GCHeap, shader: { shade(p: number): void }) {
+  /** @param alone, among shade in a heap of one thread, and in one that threads share */
+  constructor(heap: GCHeap, alone: Shader, among: Shader) {
     this.#mem = heap.mem;
     this.#u32 = heap.mem.u32;
     this.#enabled = (heap.control + GCCONTROL_AT.writeBarrierEnabled) >>> 2;
-    this.#shader = shader;
+    this.#shared = heap.sharedWord;
+    this.#alone = alone;
+    this.#among = among;
+  }
+
+  #shade(p: number): void {
+    (this.#u32[this.#shared] === 0 ? this.#alone : this.#among).shade(p);
   }
 
   /** Whether a cycle is marking. */
@@ -64,9 +79,9 @@ export class WriteBarrier {
    */
   swapPointer(slot: number, ptr: number): number {
     const marking = this.#u32[this.#enabled] !== 0;
-    if (marking && ptr !== 0) this.#shader.shade(ptr);
+    if (marking && ptr !== 0) this.#shade(ptr);
     const old = this.#mem.kernel.xchg(slot, ptr) >>> 0;
-    if (marking && old !== 0) this.#shader.shade(old);
+    if (marking && old !== 0) this.#shade(old);
     return old;
   }
 
@@ -74,17 +89,20 @@ export class WriteBarrier {
   compareAndSwapPointer(slot: number, old: number, ptr: number): boolean {
     const marking = this.#u32[this.#enabled] !== 0;
     // If the exchange then fails, one object more lives until the next cycle.
-    if (marking && ptr !== 0) this.#shader.shade(ptr);
+    if (marking && ptr !== 0) this.#shade(ptr);
     if (this.#mem.kernel.cas(slot, old, ptr) >>> 0 !== old) return false;
-    if (marking && old !== 0) this.#shader.shade(old);
+    if (marking && old !== 0) this.#shade(old);
     return true;
   }
 
   /** The barrier before a store of ptr into the slot, for code that does the store itself. Only while marking. */
   writeBarrier(slot: number, ptr: number): void {
-    const old = this.#u32[slot >>> 2];
-    if (old !== 0) this.#shader.shade(old);
-    if (ptr !== 0) this.#shader.shade(ptr);
+    const u32 = this.#u32;
+    const old = u32[slot >>> 2];
+    // Chosen once, and here: V8 then inlines both calls into the caller's loop.
+    const shader = u32[this.#shared] === 0 ? this.#alone : this.#among;
+    if (old !== 0) shader.shade(old);
+    if (ptr !== 0) shader.shade(ptr);
   }
 
   /**
@@ -102,9 +120,9 @@ export class WriteBarrier {
         const bit = off >>> 3;
         if ((u32[mask + (bit >>> 5)] & (1 << (bit & 31))) === 0) continue;
         const old = u32[(dst + elem + off) >>> 2];
-        if (old !== 0) this.#shader.shade(old);
+        if (old !== 0) this.#shade(old);
         const ptr = src === 0 ? 0 : u32[(src + elem + off) >>> 2];
-        if (ptr !== 0) this.#shader.shade(ptr);
+        if (ptr !== 0) this.#shade(ptr);
       }
     }
   }

@@ -70,7 +70,7 @@ export class Marker {
   readonly #f64: Float64Array;
   /** The twins that shade, whichever twin drains: for a thread alone, and beside other threads. */
   readonly js: MarkJS;
-  readonly #atomic: MarkParallelJS;
+  readonly atomic: MarkParallelJS;
   readonly #alone: Drainer;
   readonly #among: Drainer;
   readonly state: MarkState;
@@ -95,11 +95,11 @@ export class Marker {
     this.bufs = new WorkBufs(this.state);
     this.work = work ?? this.state.newWork(WORK_OWNED);
     this.js = new MarkJS(this.state, this.bufs, this.work);
-    this.#atomic = new MarkParallelJS(this.state, this.bufs, this.work);
+    this.atomic = new MarkParallelJS(this.state, this.bufs, this.work);
     this.others = new MarkShare(this.state, this.bufs, this.work);
     const onFallback = (err: unknown): void => this.onFallback(err);
     this.#alone = new Drainer(this, this.js, false, kind, onFallback);
-    this.#among = new Drainer(this, this.#atomic, true, kind, onFallback);
+    this.#among = new Drainer(this, this.atomic, true, kind, onFallback);
   }
 
   /** Called if the host refuses the WebAssembly twin. The TypeScript twin goes on in its place. */
@@ -170,7 +170,7 @@ export class Marker {
   /** Makes the object that p points into grey, if it is white. p may be 0, interior, or no heap address at all. */
   shade(p: number): void {
     if (this.#u32[this.#shared] === 0) this.js.shade(p);
-    else this.#atomic.shade(p);
+    else this.atomic.shade(p);
   }
 
   /** Gives the memory of the stack, which is empty, back to the heap. */
@@ -240,7 +240,7 @@ export class Marker {
   /** Shades every slot of a range of root slots. */
   scanRoots(lo: number, hi: number): void {
     const u32 = this.#u32;
-    const shader = this.shared ? this.#atomic : this.js;
+    const shader = this.shared ? this.atomic : this.js;
     for (let w = lo >>> 2, end = hi >>> 2; w < end; w += 2) {
       const p = u32[w];
       if (p !== 0) shader.shade(p);

@@ -86,6 +86,8 @@ export class Sweeper {
   // Word indices in the control block.
   readonly #sweepgenWord: number;
   readonly #pagesSweptWord: number;
+  /** Word index of MHEAP.shared. */
+  readonly #sharedWord: number;
   readonly #state: SweepState;
   /**
    * This thread's: freed objects that the memory profile had sampled, as pairs of the special's data and the slot size.
@@ -119,6 +121,7 @@ export class Sweeper {
     this.#finalizers = finalizers;
     this.#sweepgenWord = (heap.control + GCCONTROL_AT.sweepgen) >>> 2;
     this.#pagesSweptWord = (heap.control + GCCONTROL_AT.pagesSwept) >>> 2;
+    this.#sharedWord = heap.sharedWord;
     this.#note = note;
   }
 
@@ -269,8 +272,8 @@ export class Sweeper {
   #next(): number {
     const state = this.#state;
     if (!state.pending) return 0;
-    const { allocator, shared } = this.#heap;
-    const span = shared && state.drained ? 0 : allocator.nextSpanForSweep();
+    const shared = this.#u32[this.#sharedWord] !== 0;
+    const span = shared && state.drained ? 0 : this.#heap.allocator.nextSpanForSweep();
     if (span !== 0) return span;
     if (shared && !state.drained) state.drained = true;
     this.#tryEnd();
@@ -293,7 +296,7 @@ export class Sweeper {
     const at = span >>> 2;
     if (u32[at + SWEEPGEN] !== u32[this.#sweepgenWord] - 1) this.#throwState(at);
     this.trace?.sweepBegins();
-    const { shared } = heap;
+    const shared = u32[this.#sharedWord] !== 0;
     const npages = u32[at + NPAGES];
     if (shared) heap.mem.kernel.add(this.#pagesSweptWord << 2, npages);
     else u32[this.#pagesSweptWord] = u32[this.#pagesSweptWord] + npages;

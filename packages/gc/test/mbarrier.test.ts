@@ -6,8 +6,13 @@ import { rig } from "./kit.ts";
 function setUp() {
   const r = rig();
   const shaded: number[] = [];
-  const barrier = new WriteBarrier(r.gc.heap, { shade: (p: number) => shaded.push(p) });
-  return { ...r, heap: r.gc.heap, barrier, shaded };
+  const among: number[] = [];
+  const barrier = new WriteBarrier(
+    r.gc.heap,
+    { shade: (p: number) => shaded.push(p) },
+    { shade: (p: number) => among.push(p) },
+  );
+  return { ...r, heap: r.gc.heap, barrier, shaded, among };
 }
 
 describe("the write barrier", () => {
@@ -33,6 +38,21 @@ describe("the write barrier", () => {
     heap.phase = GC_OFF;
     barrier.storePointer(p, 0);
     expect([shaded.length, u32[p >>> 2]]).toEqual([2, 0]);
+  });
+
+  it("shades atomically from the moment at which threads share the heap", () => {
+    const { a, node, heap, barrier, shaded, among } = setUp();
+    const p = a.mallocTyped(node);
+    heap.phase = GC_MARK;
+    barrier.storePointer(p, 800);
+    a.share();
+    barrier.storePointer(p, 1600);
+    barrier.swapPointer(p, 2400);
+    barrier.compareAndSwapPointer(p, 2400, 8);
+    barrier.typedMemclr(node, p, 16);
+    heap.phase = GC_OFF;
+    expect(shaded).toEqual([800]);
+    expect(among).toEqual([800, 1600, 2400, 1600, 8, 2400, 8]);
   });
 
   it("shades the new pointer before an exchange, and the pointer that it took out afterwards", () => {
