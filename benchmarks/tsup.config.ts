@@ -3,7 +3,7 @@ import { library } from "../tsup.base.ts";
 
 export default defineConfig(
   library(
-    { main: "src/main.ts", child: "src/child.ts" },
+    { main: "src/main.ts", child: "src/child.ts", tasks: "src/tasks.ts" },
     {
       dts: false,
       platform: "node",

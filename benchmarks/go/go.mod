@@ -1,3 +1,3 @@
 module gort.dev/benchmarks
 
-go 1.21
+go 1.25

@@ -6,7 +6,7 @@
 //
 //	{"name":"Malloc16","samples":[13.8,13.9],"check":"1000000"}
 //
-// A sample is nanoseconds an operation. The check is a figure that the work itself produced; the harness
+// A sample is nanoseconds an operation; "cpu" has the processor time of all threads, too. The check is a figure that the work itself produced; the harness
 // compares it with the other side's, so that neither can skip the work.
 package main
 
@@ -24,48 +24,62 @@ import (
 type bench func(n int) func() string
 
 var benches = map[string]bench{
-	"Malloc16":            malloc16,
-	"MallocP32":           mallocP32,
-	"Malloc1K":            malloc1K,
-	"Malloc8Tiny":         malloc8Tiny,
-	"Malloc64K":           malloc64K,
-	"MallocFragmented16":  among[noscan16](true, malloc16),
-	"MallocCompact16":     among[noscan16](false, malloc16),
-	"MallocFragmentedP32": among[node32](true, mallocP32),
-	"MallocCompactP32":    among[node32](false, mallocP32),
-	"MallocFragmented1K":  among[[1024]byte](true, malloc1K),
-	"MallocCompact1K":     among[[1024]byte](false, malloc1K),
-	"GoroutineSpawn":      goroutineSpawn,
-	"Gosched":             gosched,
-	"ChanUnbuffered":      chanUnbuffered,
-	"ChanBuffered100":     chanBuffered100,
-	"ChanBuffered100Try":  chanBuffered100,
-	"Select2":             select2,
-	"Select4":             select4,
-	"PrimeSieve2000":      primeSieve,
-	"MarkAllocOrder":      markAllocOrder,
-	"MarkRandom":          markRandom,
-	"MarkAllocOrderJS":    markAllocOrder,
-	"MarkAllocOrderWasm":  markAllocOrder,
-	"MarkRandomJS":        markRandom,
-	"MarkRandomWasm":      markRandom,
-	"BinaryTrees18":       binaryTrees(18),
-	"BinaryTrees20":       binaryTrees(20),
-	"ReadMemStats":        readMemStats,
-	"Caller":              caller,
-	"Callers8":            callers8,
-	"CallersFrames32":     callersFrames32,
-	"Stack32":             stack32,
-	"StackAll1000":        stackAll,
-	"StackAll1000Fresh":   stackAllFresh,
-	"BlockEvents":         blockEvents,
-	"BlockEventsSampled":  blockEvents,
-	"ProfileCustom":       profileCustom,
+	"Malloc16":                  malloc16,
+	"MallocP32":                 mallocP32,
+	"Malloc1K":                  malloc1K,
+	"Malloc8Tiny":               malloc8Tiny,
+	"Malloc64K":                 malloc64K,
+	"MallocFragmented16":        among[noscan16](true, malloc16),
+	"MallocCompact16":           among[noscan16](false, malloc16),
+	"MallocFragmentedP32":       among[node32](true, mallocP32),
+	"MallocCompactP32":          among[node32](false, mallocP32),
+	"MallocFragmented1K":        among[[1024]byte](true, malloc1K),
+	"MallocCompact1K":           among[[1024]byte](false, malloc1K),
+	"GoroutineSpawn":            goroutineSpawn,
+	"Gosched":                   gosched,
+	"ChanUnbuffered":            chanUnbuffered,
+	"ChanBuffered100":           chanBuffered100,
+	"ChanBuffered100Try":        chanBuffered100,
+	"Select2":                   select2,
+	"Select4":                   select4,
+	"PrimeSieve2000":            primeSieve,
+	"MarkAllocOrder":            markAllocOrder,
+	"MarkRandom":                markRandom,
+	"MarkAllocOrderJS":          markAllocOrder,
+	"MarkAllocOrderWasm":        markAllocOrder,
+	"MarkRandomJS":              markRandom,
+	"MarkRandomWasm":            markRandom,
+	"BinaryTrees18":             binaryTrees(18),
+	"BinaryTrees20":             binaryTrees(20),
+	"HeapChanUnbuffered":        chanUnbuffered,
+	"HeapChanBuffered100":       chanBuffered100,
+	"HeapChanSharedUnbuffered":  chanUnbuffered,
+	"HeapChanSharedBuffered100": chanBuffered100,
+	"HeapChanAcrossThreads":     chanUnbuffered,
+	"HeapChanAcrossThreads100":  chanBuffered100,
+	"WakeRoundTrip":             wakeRoundTrip,
+	"ParallelSum2":              parallelSum,
+	"WordCount2":                wordCount,
+	"MallocTwoThreads16":        mallocThreads16,
+	"MallocTwoThreads1K":        mallocThreads1K,
+	"MarkTwoThreads":            markAllocOrder,
+	"BinaryTrees18P2":           binaryTreesThreads(18),
+	"ReadMemStats":              readMemStats,
+	"Caller":                    caller,
+	"Callers8":                  callers8,
+	"CallersFrames32":           callersFrames32,
+	"Stack32":                   stack32,
+	"StackAll1000":              stackAll,
+	"StackAll1000Fresh":         stackAllFresh,
+	"BlockEvents":               blockEvents,
+	"BlockEventsSampled":        blockEvents,
+	"ProfileCustom":             profileCustom,
 }
 
 type result struct {
 	Name    string    `json:"name"`
 	Samples []float64 `json:"samples"`
+	CPU     []float64 `json:"cpu,omitempty"`
 	Check   string    `json:"check"`
 }
 
@@ -95,15 +109,20 @@ func main() {
 		r.Check = work()
 	}
 	for i := 0; i < *samples; i++ {
+		cpuBefore := cpuTime()
 		start := time.Now()
 		check := work()
 		elapsed := time.Since(start)
+		cpu := cpuTime() - cpuBefore
 		if i+*warmup > 0 && r.Check != "" && check != r.Check {
 			fmt.Fprintf(os.Stderr, "%s: %s in one run, %s in another\n", *name, r.Check, check)
 			os.Exit(1)
 		}
 		r.Check = check
 		r.Samples = append(r.Samples, float64(elapsed.Nanoseconds())/float64(*n))
+		if cpu > 0 {
+			r.CPU = append(r.CPU, float64(cpu)/float64(*n))
+		}
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -42,18 +42,23 @@ async function main(): Promise<void> {
   const work = await prepare(n);
 
   const samples: number[] = [];
+  const cpu: number[] = [];
   let check: string | undefined;
   const warmup = Number(values.warmup);
   for (let i = 0; i < warmup + Number(values.samples); i++) {
+    const cpuBefore = process.cpuUsage();
     const start = process.hrtime.bigint();
     const produced = await work();
     const elapsed = Number(process.hrtime.bigint() - start);
+    const { user, system } = process.cpuUsage(cpuBefore);
     if (check !== undefined && produced !== check)
       throw new Error(`${name}: ${check} in one run, ${produced} in another`);
     check = produced;
-    if (i >= warmup) samples.push(elapsed / n);
+    if (i < warmup) continue;
+    samples.push(elapsed / n);
+    cpu.push(((user + system) * 1000) / n);
   }
-  const answer: Answer = { name, samples, check: check ?? "" };
+  const answer: Answer = { name, samples, cpu, check: check ?? "" };
   process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit(0));
 }
 

@@ -24,6 +24,7 @@ export interface Host {
   gort(): Side;
   /** `null` if there is no toolchain. */
   go(): Promise<Side | null>;
+  oneThread(): Side;
   v8(): Side;
   npm(): Side[];
   stdout(text: string): void;
@@ -62,6 +63,7 @@ async function peers(options: Options, host: Host): Promise<Side[]> {
   }
   return [
     ...(go === null ? [] : [go]),
+    host.oneThread(),
     ...(options.v8 === false ? [] : [host.v8()]),
     ...(options.peers ? host.npm() : []),
   ];
@@ -99,8 +101,9 @@ async function execute(argv: readonly string[], host: Host): Promise<number> {
   const others = await peers(options, host);
   const model = cpus()[0]?.model.trim() ?? "unknown processor";
   const processor = `${model}, ${cpus().length} hardware threads, ${Math.round(totalmem() / 2 ** 30)} GiB`;
+  const versions = others.map((side) => `; ${side.version}`).join("");
   const setting = [
-    `${processor}; ${gort.version}${others.map((side) => `; ${side.version}`).join("")}; GOMAXPROCS=1 on every side`,
+    `${processor}; ${gort.version}${versions}; GOMAXPROCS=1 on every side, 2 in benchmarks of two threads`,
     `medians of ${rounds} processes a side, taken in turn; ± is half the distance from the fastest to the slowest;`,
     `gort/peer under 1 means that gort is faster${quick ? "; QUICK sizes" : ""}`,
   ].join("\n");

@@ -17,6 +17,8 @@ export interface Result {
   readonly ratio: Readonly<Record<string, number>>;
   /** The values behind the medians, by side: one for each round, which is the median of that process's timed runs. */
   readonly samples: Readonly<Record<string, readonly number[]>>;
+  /** Processor time of all threads by side, where it is known: the median over the rounds, in `unit`. */
+  readonly cpu?: Readonly<Record<string, number>>;
 }
 
 export interface Plan {
@@ -43,6 +45,7 @@ async function runOne(benchmark: Benchmark, plan: Plan): Promise<Result> {
   const n = plan.quick ? benchmark.quickN : benchmark.n;
   const sides = [plan.gort, ...plan.peers.filter((peer) => peer.can(benchmark))];
   const samples: Record<string, number[]> = Object.fromEntries(sides.map(({ name }) => [name, []]));
+  const cpu: Record<string, number[]> = {};
   let first: { side: Side; answer: Answer } | undefined;
   for (let round = 0; round < plan.rounds; round++) {
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
@@ -56,6 +59,10 @@ async function runOne(benchmark: Benchmark, plan: Plan): Promise<Result> {
       }
       const value = inUnit(benchmark, median(answer.samples));
       samples[side.name].push(round4(value));
+      if (answer.cpu !== undefined) {
+        cpu[side.name] ??= [];
+        cpu[side.name].push(inUnit(benchmark, median(answer.cpu)));
+      }
       plan.progress?.({ benchmark, round, side, value });
     }
   }
@@ -70,6 +77,13 @@ async function runOne(benchmark: Benchmark, plan: Plan): Promise<Result> {
       Object.entries(peers).map(([name, theirs]) => [name, round4(ratio(gort, theirs))]),
     ),
     samples,
+    ...(Object.keys(cpu).length === 0
+      ? {}
+      : {
+          cpu: Object.fromEntries(
+            Object.entries(cpu).map(([name, values]) => [name, round4(median(values))]),
+          ),
+        }),
   };
 }
 

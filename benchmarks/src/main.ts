@@ -1,10 +1,11 @@
 // The command: npm run bench -- [--only REGEX] [--quick] [--peers] [--json FILE] [--list]
 import { bench } from "./cli.ts";
-import { gortSide, goSide, npmSides, v8Side } from "./sides.ts";
+import { gortSide, goSide, npmSides, oneThreadSide, v8Side } from "./sides.ts";
 
 process.exitCode = await bench(process.argv, {
   gort: gortSide,
   go: () => goSide(),
+  oneThread: oneThreadSide,
   v8: v8Side,
   npm: npmSides,
   stdout: (text) => process.stdout.write(text),

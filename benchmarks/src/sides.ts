@@ -5,12 +5,14 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Benchmark, NpmPeer } from "./suite.ts";
+import type { Benchmark, NpmPeer, OneThread } from "./suite.ts";
 
 export interface Answer {
   readonly name: string;
   /** Nanoseconds an operation, one value for each timed run. */
   readonly samples: readonly number[];
+  /** Processor time of the same runs, of all threads. Where the host tells it. */
+  readonly cpu?: readonly number[];
   /** A figure that the work produced. It is the same on every side. */
   readonly check: string;
 }
@@ -24,10 +26,10 @@ export interface Side {
 
 const here = fileURLToPath(new URL("..", import.meta.url));
 
-/** The environment of a measured process: one processor for goroutines, and no variable that tunes a collector. */
-function measuredEnv(): NodeJS.ProcessEnv {
+/** The environment of a measured process: processors for goroutines, and no variable that tunes a collector. */
+function measuredEnv(procs: number): NodeJS.ProcessEnv {
   const { GOGC, GOMEMLIMIT, GODEBUG, GOTRACEBACK, NODE_OPTIONS, ...env } = process.env;
-  return { ...env, GOMAXPROCS: "1" };
+  return { ...env, GOMAXPROCS: String(procs) };
 }
 
 function capture(
@@ -63,27 +65,50 @@ function processArgs(benchmark: Benchmark, n: number): string[] {
   return ["-bench", name, "-n", String(n), "-warmup", String(warmup), "-samples", String(samples)];
 }
 
-function nodeSide(name: string, version: string, nodeFlags: readonly string[], can: Side["can"]): Side {
+interface NodeSide {
+  readonly name: string;
+  readonly version: string;
+  readonly nodeFlags?: readonly string[];
+  /** The group of cases in child.ts; by default the name. */
+  readonly cases?: string;
+  /** Default: that of the benchmark. */
+  readonly procs?: number;
+  readonly can: Side["can"];
+}
+
+function nodeSide({ name, version, nodeFlags = [], cases = name, procs, can }: NodeSide): Side {
   const child = fileURLToPath(new URL("./child.js", import.meta.url));
   return {
     name,
     version,
     can,
     async measure(benchmark, n) {
-      const args = [...nodeFlags, child, name, ...processArgs(benchmark, n)];
-      return parse(await capture(process.execPath, args, measuredEnv()), benchmark);
+      const args = [...nodeFlags, child, cases, ...processArgs(benchmark, n)];
+      const env = measuredEnv(procs ?? benchmark.procs);
+      return parse(await capture(process.execPath, args, env), benchmark);
     },
   };
 }
 
 export function gortSide(): Side {
-  return nodeSide("gort", `Node ${process.version}`, [], () => true);
+  return nodeSide({ name: "gort", version: `Node ${process.version}`, can: () => true });
+}
+
+/** gort on one thread, beside its benchmarks of two. */
+export function oneThreadSide(): Side {
+  const name: OneThread = "gort@1";
+  const can: Side["can"] = ({ peers }) => peers.includes(name);
+  return nodeSide({ name, version: "gort@1 is gort at GOMAXPROCS=1", cases: "gort", procs: 1, can });
 }
 
 /** The same work with V8's own objects, promises and collector. */
 export function v8Side(): Side {
-  const flags = ["--expose-gc", "--max-old-space-size=4096"];
-  return nodeSide("v8", `V8 ${process.versions.v8}`, flags, ({ peers }) => peers.includes("v8"));
+  return nodeSide({
+    name: "v8",
+    version: `V8 ${process.versions.v8}`,
+    nodeFlags: ["--expose-gc", "--max-old-space-size=4096"],
+    can: ({ peers }) => peers.includes("v8"),
+  });
 }
 
 /** The peers from npm: plain async functions, and libraries at the versions of package.json. */
@@ -102,7 +127,7 @@ export function npmSides(): Side[] {
   ];
   return names.map((name) => {
     const version = name === "async" ? "async/await and promises" : `${name} ${devDependencies[name]}`;
-    return nodeSide(name, version, [], ({ peers }) => peers.includes(name));
+    return nodeSide({ name, version, can: ({ peers }) => peers.includes(name) });
   });
 }
 
@@ -145,7 +170,10 @@ export async function goSide(buildDir: string = join(here, ".build")): Promise<S
     version,
     can: (benchmark) => benchmark.go,
     async measure(benchmark, n) {
-      return parse(await capture(program, processArgs(benchmark, n), measuredEnv()), benchmark);
+      return parse(
+        await capture(program, processArgs(benchmark, n), measuredEnv(benchmark.procs)),
+        benchmark,
+      );
     },
   };
 }

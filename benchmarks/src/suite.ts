@@ -4,7 +4,9 @@
 // The sizes let a sample take some tenths of a second on the slower side.
 
 /** V8 alone, and with `--peers` the libraries that npm offers for concurrent programs. */
-export type Peer = "v8" | NpmPeer;
+export type Peer = "v8" | OneThread | NpmPeer;
+/** gort with the same work on one thread: a peer of the benchmarks of two. */
+export type OneThread = "gort@1";
 export type NpmPeer = "async" | "effect" | "js-csp" | "ts-chan" | "@thi.ng/csp" | "sql.js" | "@thi.ng/malloc";
 
 export interface Benchmark {
@@ -23,6 +25,8 @@ export interface Benchmark {
   readonly samples: number;
   /** Whether Go can do this work. */
   readonly go: boolean;
+  /** GOMAXPROCS on gort's side and on Go's. */
+  readonly procs: 1 | 2;
   /** Peers apart from Go that can do this work. */
   readonly peers: readonly Peer[];
 }
@@ -39,7 +43,31 @@ function row(
   quickN: number,
   more: Partial<Benchmark> = {},
 ): Benchmark {
-  return { name, unit, what, n, quickN, warmup: 3, samples: 5, go: true, peers: [], ...more };
+  return { name, unit, what, n, quickN, warmup: 3, samples: 5, go: true, procs: 1, peers: [], ...more };
+}
+
+/** Benchmarks of two threads, which also run on one. */
+const SPLIT = { procs: 2, peers: ["gort@1"] } as const;
+
+/** A row for each way to send through a channel in the heap. */
+function heapChan(
+  name: string,
+  what: string,
+  n: readonly [number, number],
+  more: Partial<Benchmark> = {},
+): Benchmark[] {
+  const across = name.endsWith("AcrossThreads");
+  return [
+    row(`${name}${across ? "" : "Unbuffered"}`, "ns/op", `${what}, unbuffered`, n[0], n[0] / 10, more),
+    row(
+      `${name}${across ? "100" : "Buffered100"}`,
+      "ns/op",
+      `${what}, through a buffer of 100`,
+      n[1],
+      n[1] / 10,
+      more,
+    ),
+  ];
 }
 
 export const suite: readonly Benchmark[] = [
@@ -167,6 +195,64 @@ export const suite: readonly Benchmark[] = [
     warmup: 0,
     samples: 1,
     peers: ["v8"],
+  }),
+  ...heapChan("HeapChan", "send an integer between goroutines through a channel in the heap", [1e6, 4e6]),
+  ...heapChan(
+    "HeapChanShared",
+    "the same between goroutines of one thread, while a second thread may use the channel",
+    [1e6, 4e6],
+    { procs: 2 },
+  ),
+  ...heapChan(
+    "HeapChanAcrossThreads",
+    "the same from a goroutine of one thread to one of another",
+    [3e5, 3e6],
+    {
+      procs: 2,
+    },
+  ),
+  row(
+    "WakeRoundTrip",
+    "ns/op",
+    "send an integer to a goroutine of another thread and get it back; both goroutines have locked their threads",
+    2e4,
+    2e3,
+    { procs: 2 },
+  ),
+  row("ParallelSum2", "ns/op", "hash integers, half of them on each of two threads", 2e8, 2e7, SPLIT),
+  row(
+    "WordCount2",
+    "ns/op",
+    "a byte's share of counting the words of a text, in 16 tasks on two threads",
+    2e8,
+    2e7,
+    {
+      ...SPLIT,
+      samples: 3,
+    },
+  ),
+  row(
+    "MallocTwoThreads16",
+    "ns/op",
+    `allocate 16 B without pointers, half of the objects on each of two threads; ${NOTHING_LIVE}`,
+    2e7,
+    2e6,
+    SPLIT,
+  ),
+  row("MallocTwoThreads1K", "ns/op", "the same with objects of 1 KiB", 2e6, 2e5, SPLIT),
+  row("MarkTwoThreads", "ns/object", "MarkAllocOrder in a program of two threads", 2 ** 23 - 1, 2 ** 20 - 1, {
+    ...SPLIT,
+    warmup: 2,
+  }),
+  row("BinaryTrees18P2", "ms", "BinaryTrees18 with the short-lived trees made on two threads", 1, 1, {
+    ...SPLIT,
+    warmup: 1,
+    samples: 3,
+  }),
+  row("WorkerReady", "ms", "make a runtime and run a task on its first worker", 1, 1, {
+    procs: 2,
+    warmup: 1,
+    go: false,
   }),
   row("ReadMemStats", "ns/op", "read the statistics of a heap of 100000 live objects of 32 B", 20000, 5000),
   row("Caller", "ns/op", "ask for file and line of the calling place", 2e5, 2e4),

@@ -9,7 +9,7 @@ function side(name: string, ns: number, fail?: string): Side {
   return {
     name,
     version: `${name} 1.0`,
-    can: ({ peers }) => name !== "v8" || peers.includes("v8"),
+    can: ({ peers }) => (name !== "v8" && name !== "gort@1") || peers.includes(name),
     async measure(benchmark, n) {
       if (benchmark.name === fail) throw new Error("crashed");
       return { name: benchmark.name, samples: [ns, ns, ns], check: String(n) };
@@ -23,6 +23,7 @@ async function run(args: string[], options: { go?: boolean; fail?: string } = {}
   const status = await bench(["node", "bench", ...args], {
     gort: () => side("gort", 5, options.fail),
     go: async () => (options.go === false ? null : side("go", 10)),
+    oneThread: () => side("gort@1", 8),
     v8: () => side("v8", 20),
     npm: () => [side("ts-chan", 50)],
     stdout: (text) => {
@@ -66,6 +67,12 @@ describe("npm run bench", () => {
     expect(stdout).toMatch(/medians of 2 processes a side/);
     expect(stdout).toMatch(/^Malloc16 +ns\/op +5\.00 +0% +10\.0 +0% +0\.50x +20\.0 +0% +0\.25x$/m);
     expect(stderr).toContain("[1/1] Malloc16 round 2/2: gort 5.00 ns/op\n");
+  });
+
+  it("measures benchmarks of two threads beside one thread", async () => {
+    const { stdout } = await run(["--only", "^ParallelSum2$", "--rounds", "1"]);
+    expect(stdout).toMatch(/^benchmark .* go +± +gort\/go +gort@1 +± +gort\/gort@1$/m);
+    expect(stdout).toMatch(/^ParallelSum2 +ns\/op +5\.00 +0% +10\.0 +0% +0\.50x +8\.00 +0% +0\.63x$/m);
   });
 
   it("writes an array of results as JSON", async () => {

@@ -12,6 +12,7 @@ const benchmark: Benchmark = {
   warmup: 0,
   samples: 3,
   go: true,
+  procs: 1,
   peers: ["v8"],
 };
 
@@ -66,6 +67,17 @@ describe("a run", () => {
         samples: { gort: [2, 4, 6], go: [10, 8, 9] },
       },
     ]);
+  });
+
+  it("keeps the processor time of the sides that tell it", async () => {
+    const gort = scripted("gort", [[1], [1], [1]], []);
+    const cpu = [[4, 5], [2], [3]];
+    const telling: Side = {
+      ...gort,
+      measure: async (b, n) => ({ ...(await gort.measure(b, n)), cpu: cpu.shift()! }),
+    };
+    const { results } = await run(plan(telling, [scripted("go", [[2], [2], [2]], [])]));
+    expect(results[0].cpu).toEqual({ gort: 3 });
   });
 
   it("alternates the sides, and changes their order every round", async () => {

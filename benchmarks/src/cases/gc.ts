@@ -1,33 +1,20 @@
 // Collection: the twin of go/gc.go. All pointers are raw, as in a program with millions of objects: valid until the
 // next safepoint, and stored with the write barrier.
 import { type Addr, newMemStats, type Runtime } from "@gort/runtime";
-import type { Case, Work } from "../child.ts";
+import type { Case } from "../child.ts";
 import { program } from "./program.ts";
 import { shuffle } from "./shuffle.ts";
+import { secondThread } from "./threads.ts";
+import { RIGHT_AT, treesOf } from "./trees.ts";
 
 const NIL = 0 as Addr;
 
-/** Byte offset of a node's right child. The left child is at 0. */
-const RIGHT_AT = 8;
-
 export function gcCases(rt: Runtime): Record<string, Case> {
   const { unsafe, allocator } = rt;
-  const { u32 } = rt.memory;
   const stats = newMemStats();
-  const node16 = unsafe.newType(16, [0, 1]);
+  const { node16, bottomUp, items } = treesOf(rt);
   const node32 = unsafe.newType(32, [0, 1]);
   const live = unsafe.newRoot(NIL);
-
-  /** A complete tree of the given depth, children allocated before their parent. */
-  function bottomUp(type: number, depth: number): Addr {
-    if (depth === 0) return allocator.mallocTyped(type);
-    const l = bottomUp(type, depth - 1);
-    const r = bottomUp(type, depth - 1);
-    const p = allocator.mallocTyped(type);
-    unsafe.storePointer(p, l);
-    unsafe.storePointer((p + RIGHT_AT) as Addr, r);
-    return p;
-  }
 
   /** A complete tree of n nodes, laid out over the heap in random order. */
   function shuffled(n: number): Addr {
@@ -42,14 +29,11 @@ export function gcCases(rt: Runtime): Record<string, Case> {
     return perm[0] as Addr;
   }
 
-  /** Nodes of a complete tree: a node has two children or none. */
-  function items(p: number): number {
-    const l = u32[p >>> 2];
-    return l === 0 ? 1 : 1 + items(l) + items(u32[(p + RIGHT_AT) >>> 2]);
-  }
+  /** A complete tree of n nodes, in the order of their allocation. */
+  const inOrder = (n: number): Addr => bottomUp(node32, Math.log2(n + 1) - 1);
 
   /** A full forced cycle over a tree of n live objects, sweep included. */
-  function collect(n: number, tree: Addr): Work {
+  function collect(n: number, tree: Addr): () => string {
     unsafe.setRoot(live, tree);
     const built = items(tree);
     if (built !== n) throw new Error(`built ${built} nodes, want ${n}`);
@@ -80,8 +64,14 @@ export function gcCases(rt: Runtime): Record<string, Case> {
   }
 
   return {
-    MarkAllocOrder: (n) => collect(n, bottomUp(node32, Math.log2(n + 1) - 1)),
+    MarkAllocOrder: (n) => collect(n, inOrder(n)),
     MarkRandom: (n) => collect(n, shuffled(n)),
+    // The collection is that of a program: its main goroutine asks for it, while the second thread is idle.
+    MarkTwoThreads: async (n) => {
+      await secondThread(rt);
+      const work = collect(n, inOrder(n));
+      return () => rt.main(work);
+    },
     BinaryTrees18: program(() => binaryTrees(18)),
     BinaryTrees20: program(() => binaryTrees(20)),
   };

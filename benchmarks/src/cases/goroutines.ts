@@ -1,5 +1,5 @@
 // Goroutines and channels: the twin of go/sched.go.
-import type { Chan, Runtime } from "@gort/runtime";
+import { type Chan, int, type RecvChan, type Runtime, type SendChan } from "@gort/runtime";
 import type { Case } from "../child.ts";
 import { SPAWN_BATCH } from "./sizes.ts";
 
@@ -7,24 +7,26 @@ import { SPAWN_BATCH } from "./sizes.ts";
 const SIEVE_PRIMES = 2000;
 
 type Body = Generator<undefined, number, unknown>;
-type Consumer = (c: Chan<number>, n: number) => Body;
-type Producer = (c: Chan<number>, n: number) => Generator<undefined, void, unknown>;
+/** A channel of JavaScript values, or one in the heap. */
+type AnyChan = SendChan<number> & RecvChan<number>;
+type Consumer = (c: AnyChan, n: number) => Body;
+type Producer = (c: AnyChan, n: number) => Generator<undefined, void, unknown>;
 
-function* send(c: Chan<number>, n: number): Generator<undefined, void, unknown> {
+function* send(c: AnyChan, n: number): Generator<undefined, void, unknown> {
   for (let i = 0; i < n; i++) yield* c.send(i);
 }
 
-function* receive(c: Chan<number>, n: number): Body {
+export function* receive(c: RecvChan<number>, n: number): Body {
   let sum = 0;
   for (let i = 0; i < n; i++) sum += (yield* c.recv())! & 0xffff;
   return sum;
 }
 
-function* trySend(c: Chan<number>, n: number): Generator<undefined, void, unknown> {
+function* trySend(c: AnyChan, n: number): Generator<undefined, void, unknown> {
   for (let i = 0; i < n; i++) c.trySend(i) || (yield* c.send(i));
 }
 
-function* tryReceive(c: Chan<number>, n: number): Body {
+function* tryReceive(c: AnyChan, n: number): Body {
   let sum = 0;
   for (let i = 0; i < n; i++) {
     const r = c.tryRecv();
@@ -48,20 +50,28 @@ function* naturals(to: Chan<number>): Generator<undefined, void, unknown> {
   for (let i = 2; ; i++) yield* to.send(i);
 }
 
-function channelCases(rt: Runtime): Record<string, Case> {
-  const transfer =
-    (capacity: number, producer: Producer, consumer: Consumer): Case =>
-    (n) =>
-    () =>
-      rt.main(function* () {
-        const c = rt.makeChan<number>(capacity);
-        const done = rt.makeChan<number>();
-        rt.go(function* () {
-          yield* done.send(yield* consumer(c, n));
-        });
-        rt.go(producer, c, n);
-        return String(yield* done.recv());
+/** Sends n integers from one goroutine to another. */
+export function transfer(
+  rt: Runtime,
+  make: () => AnyChan,
+  producer: Producer = send,
+  consumer: Consumer = receive,
+): Case {
+  return (n) => () =>
+    rt.main(function* () {
+      const c = make();
+      const done = rt.makeChan<number>();
+      rt.go(function* () {
+        yield* done.send(yield* consumer(c, n));
       });
+      rt.go(producer, c, n);
+      return String(yield* done.recv());
+    });
+}
+
+function channelCases(rt: Runtime): Record<string, Case> {
+  const local = (capacity: number) => () => rt.makeChan<number>(capacity);
+  const heap = (capacity: number) => () => rt.makeChan(int, capacity);
 
   const select =
     (k: number): Case =>
@@ -81,9 +91,11 @@ function channelCases(rt: Runtime): Record<string, Case> {
       });
 
   return {
-    ChanUnbuffered: transfer(0, send, receive),
-    ChanBuffered100: transfer(100, send, receive),
-    ChanBuffered100Try: transfer(100, trySend, tryReceive),
+    ChanUnbuffered: transfer(rt, local(0)),
+    ChanBuffered100: transfer(rt, local(100)),
+    ChanBuffered100Try: transfer(rt, local(100), trySend, tryReceive),
+    HeapChanUnbuffered: transfer(rt, heap(0)),
+    HeapChanBuffered100: transfer(rt, heap(100)),
     Select2: select(2),
     Select4: select(4),
   };

@@ -2,18 +2,13 @@
 // next safepoint, and stored with the write barrier.
 import { type Addr, newMemStats, type Runtime } from "@gort/runtime";
 import type { Case, Work } from "../child.ts";
+import { allocationsPerSafepoint } from "./sizes.ts";
 
 const NIL = 0 as Addr;
 
 /** Bytes that the fragmented heap keeps alive: go/malloc.go says why. */
 const FRAGMENTED_LIVE = 2 ** 21;
 const FRAGMENTED_PERCENT = 200;
-
-/**
- * Allocations between two safepoints: 1024, or as many as a MiB holds. Go may collect inside of any allocation. gort
- * collects only here, where the program holds no raw pointer.
- */
-const allocationsPerSafepoint = (size: number): number => Math.min(1024, 2 ** 20 / size);
 
 export function mallocCases(rt: Runtime): Record<string, Case> {
   const { unsafe, allocator } = rt;
