@@ -313,8 +313,9 @@ export class Machines {
     const { tasks, now } = this.#parts;
     block.nextProgram();
     tasks.endProgram();
+    // Also to a worker that is starting: it would count as late for ever.
+    for (const m of workers!.live) block.call(threads, m, CALL_END);
     const ms = workers!.running;
-    for (const m of ms) block.call(threads, m, CALL_END);
     const deadline = now() + END_WAIT_MS;
     while (ms.some((m) => !block.hasEnded(m)) && now() < deadline) threads.poll();
     // These polls may have taken the node that would make the scheduler look whether other threads hold the process.
