@@ -100,6 +100,8 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   protected readonly u32: Uint32Array;
   protected readonly waiters: Waiters;
   protected readonly addr: Addr;
+  /** Waiting elements lie in their sudogs. */
+  private readonly inline: boolean;
   /** Index of the record in `u32`; 0 once the handle was released. */
   protected i: number;
   /** Whether other threads may know the channel. */
@@ -119,6 +121,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
     this.u32 = mem.u32;
     this.waiters = env.waiters;
     this.addr = addr;
+    this.inline = elem.inline;
     this.i = addr >>> 2;
     this.escaped = escaped;
     this.buf = mem.u32[(addr + HCHAN_AT.buf) >>> 2];
@@ -138,7 +141,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   private enqueue(g: G, q: number): Addr {
     const { waiters } = this;
     const sg = waiters.add(waiters.begin(g, this.group, this), false);
-    this.elem.attach(sg);
+    if (!this.inline) this.elem.attach(sg);
     enqueue(this.u32, this.addr, q, sg);
     return sg;
   }
@@ -188,7 +191,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
     const outcome = this.selectSend(ready);
     if (outcome === CASE_WAITS && g !== null) {
       const sg = this.enqueue(g, (this.i + SENDQ) * 4);
-      this.elem.store(this.u32[(sg + SUDOG_AT.elem) >>> 2], ready);
+      this.elem.store(this.elem.place(sg), ready);
     }
     this.unlock();
     if (outcome === CASE_CLOSED) throw sendOnClosed();
@@ -203,8 +206,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
     if (u32[i + CLOSED] !== 0) return CASE_CLOSED;
     const sg = dequeue(this.waiters, (i + RECVQ) * 4);
     if (sg !== 0) {
-      this.elem.store(u32[(sg + SUDOG_AT.elem) >>> 2], ready);
-      u32[(sg + SUDOG_AT.success) >>> 2] = 1;
+      this.elem.store(this.elem.place(sg), ready);
       partner = sg;
       return CASE_DONE;
     }
@@ -216,10 +218,18 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
 
   /** A wait is over by the sudog `sg`, which a receiver or close has taken. Returns false if the channel was closed. */
   finishSend(w: Waiter, sg = w.head): boolean {
-    const ok = this.u32[(sg + SUDOG_AT.success) >>> 2] !== 0;
-    this.elem.detach(sg, false);
+    const ok = !this.wasClosed(sg);
+    if (!this.inline) this.elem.detach(sg, false);
     this.waiters.end(w);
     return ok;
+  }
+
+  /** Whether close has taken the sudog out of its queue. */
+  private wasClosed(sg: Addr): boolean {
+    const i = (sg + SUDOG_AT.closed) >>> 2;
+    if (this.u32[i] === 0) return false;
+    this.u32[i] = 0;
+    return true;
   }
 
   // ---- receiving
@@ -282,7 +292,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   /** Receives while the sender `sg` waits. Its element goes to the freed slot of the full ring, or to this thread. */
   private takeFrom(sg: Addr, n: number): void {
     const { u32, i, elem } = this;
-    const sent = u32[(sg + SUDOG_AT.elem) >>> 2];
+    const sent = elem.place(sg);
     if (n === 0) {
       elem.land(sent);
     } else {
@@ -294,15 +304,20 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
       u32[i + RECVX] = x + 1 === this.capacity ? 0 : x + 1;
       u32[i + SENDX] = u32[i + RECVX];
     }
-    u32[(sg + SUDOG_AT.success) >>> 2] = 1;
   }
 
   /** A wait is over by the sudog `sg`, which a sender or close has taken. Returns the value, or `ended`. */
   finishRecv(w: Waiter, sg = w.head): unknown {
-    const ok = this.u32[(sg + SUDOG_AT.success) >>> 2] !== 0;
-    this.elem.detach(sg, ok);
+    const { elem } = this;
+    const ok = !this.wasClosed(sg);
+    if (this.inline) {
+      this.waiters.end(w);
+      // The sudog is free, but no other wait has begun.
+      return ok ? elem.inlineValue(sg) : ended;
+    }
+    elem.detach(sg, ok);
     this.waiters.end(w);
-    return ok ? this.elem.landed() : ended;
+    return ok ? elem.landed() : ended;
   }
 
   // ---- both
@@ -328,6 +343,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
     let list = 0;
     for (const q of [RECVQ, SENDQ]) {
       for (let sg = dequeue(waiters, (i + q) * 4); sg !== 0; sg = dequeue(waiters, (i + q) * 4)) {
+        u32[(sg + SUDOG_AT.closed) >>> 2] = 1;
         u32[(sg + SUDOG_AT.next) >>> 2] = list;
         list = sg;
       }
@@ -412,12 +428,14 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   addCase(w: Waiter, index: number, sends: boolean, ready: unknown): void {
     const { u32, elem, i } = this;
     const sg = this.waiters.add(w, true);
-    elem.reserve();
-    elem.attach(sg);
+    if (!this.inline) {
+      elem.reserve();
+      elem.attach(sg);
+    }
     u32[(sg + SUDOG_AT.index) >>> 2] = index;
     u32[(sg + SUDOG_AT.queue) >>> 2] = this.addr;
     u32[(sg + SUDOG_AT.q) >>> 2] = (i + (sends ? SENDQ : RECVQ)) * 4;
-    if (sends) elem.store(u32[(sg + SUDOG_AT.elem) >>> 2], ready);
+    if (sends) elem.store(elem.place(sg), ready);
   }
 }
 

@@ -156,7 +156,9 @@ export class HeapChans implements ChanEnv {
   /** Frees the place of an element that no goroutine takes. */
   private dropCell(sg: Addr): void {
     const { heap } = this.types;
-    const ref = heap.mem.u32[(sg + SUDOG_AT.ref) >>> 2];
+    const at = (sg + SUDOG_AT.ref) >>> 2;
+    const ref = heap.mem.u32[at];
     if (ref !== 0) heap.releaseRef(ref as RefSlot);
+    heap.mem.u32[at] = 0;
   }
 }

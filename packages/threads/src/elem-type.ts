@@ -38,8 +38,8 @@ export class ElemType {
   private readonly heap: Heap;
   private readonly mem: LinearMemory;
   private readonly u32: Uint32Array;
-  /** Waiting elements lie in their sudogs. */
-  private readonly inline: boolean;
+  /** Waiting elements lie in their sudogs: `attach` and `detach` are not for them. */
+  readonly inline: boolean;
   /** Values are Refs to objects of their own. */
   private readonly byValue: boolean;
   /** Offsets of the pointers in an element. */
@@ -150,19 +150,24 @@ export class ElemType {
     else this.copyWords(this.scratch, src);
   }
 
-  /** Gives a sudog a place for its element. */
+  /** The place of a waiting element. */
+  place(sg: Addr): number {
+    return this.inline ? sg + SUDOG_AT.inline : this.u32[(sg + SUDOG_AT.elem) >>> 2];
+  }
+
+  /** Gives a sudog a cell for its element. */
   attach(sg: Addr): void {
     const { u32 } = this;
-    if (this.inline) {
-      u32[(sg + SUDOG_AT.elem) >>> 2] = sg + SUDOG_AT.inline;
-      u32[(sg + SUDOG_AT.ref) >>> 2] = 0;
-      return;
-    }
     u32[(sg + SUDOG_AT.ref) >>> 2] = this.cells.pop()!;
     u32[(sg + SUDOG_AT.elem) >>> 2] = this.cells.pop()!;
   }
 
   // ---- after the unlock
+
+  /** The value of an element in the place of a sudog. */
+  inlineValue(sg: Addr): unknown {
+    return this.load(sg + SUDOG_AT.inline, UNROOTED);
+  }
 
   /** The value of the element that has landed. */
   landed(): unknown {
@@ -178,15 +183,12 @@ export class ElemType {
     return new Ref(types.roots.adopt(ref as RefSlot, home, addr));
   }
 
-  /** Ends the use of a sudog's place for its element. With `take`, the element lands first. */
+  /** Ends the use of a sudog's cell. With `take`, the element lands first. */
   detach(sg: Addr, take: boolean): void {
     const { u32 } = this;
     const addr = u32[(sg + SUDOG_AT.elem) >>> 2];
-    if (this.inline) {
-      if (take) this.copyWords(this.scratch, addr);
-      return;
-    }
     const ref = u32[(sg + SUDOG_AT.ref) >>> 2];
+    u32[(sg + SUDOG_AT.ref) >>> 2] = 0;
     if (take && !this.byValue) this.copyWords(this.scratch, addr);
     // The value of a struct is the cell itself.
     if (!(take && this.byValue)) {

@@ -42,8 +42,8 @@
  *   - The Waiter holds the handle of the channel or lock (`hold`). So the object in the heap lives while a goroutine
  *     waits for it, even if no variable refers to the handle.
  *
- * Free sudogs lie in a list of each thread. A thread that ends gives its list to the memory's list, from which other
- * threads take them.
+ * Free sudogs lie in a list of each thread; a free Waiter keeps one of its last wait. A thread that ends gives its
+ * list to the memory's list, from which other threads take them.
  *
  * Unlike Go: a sudog refers to an M and a slot instead of a G, and `winner` replaces `g.selectDone` and `g.param`.
  */
@@ -80,14 +80,16 @@ export const SUDOG = defineStruct("sudog", {
   queued: "u32",
   next: "u32",
   prev: "u32",
-  /** Address of the value to send, or of the place for the value to receive. */
+  /** Address of the value to send, or of the place for the value to receive, unless it is `inline`. */
   elem: "u32",
   /** Position of the case in a select. */
   index: "u32",
-  /** Woken by a partner, not by close. In a wait for a semaphore: the unit was handed over. */
+  /** In a wait for a semaphore: the unit was handed over. */
   success: "u32",
   /** Address of the channel's queue. */
   q: "u32",
+  /** 1: woken by close, not by a partner. */
+  closed: "u32",
   /** The root of the object at `elem`; 0 without one. */
   ref: "u32",
   /** Place of an element without pointers, up to three words: as many as a slice has. */
@@ -155,6 +157,8 @@ export class Waiter implements SharedWait, LockWait {
   /** The goroutine; null while free, and after `abandon`. */
   g: G | null = null;
   head = 0 as Addr;
+  /** Between two waits: a sudog for the next one, which is clear; or 0. */
+  own = 0 as Addr;
   owner: WaitOwner = null as never;
   /** Handles of the objects in the heap for which the goroutine waits. */
   hold: unknown = null;
@@ -256,6 +260,13 @@ export class Waiters {
   /** A sudog for one more queue of the wait. `isSelect`: there will be several. */
   add(w: Waiter, isSelect: boolean): Addr {
     const { u32 } = this;
+    const { own } = w;
+    if (own !== 0) {
+      w.own = 0 as Addr;
+      w.head = own;
+      if (isSelect) u32[(own + SUDOG_AT.isSelect) >>> 2] = 1;
+      return own;
+    }
     const sg = this.acquire();
     const { head } = w;
     const i = sg >>> 2;
@@ -263,7 +274,9 @@ export class Waiters {
     u32[i + (SUDOG_AT.isSelect >>> 2)] = isSelect ? 1 : 0;
     u32[i + (SUDOG_AT.winner >>> 2)] = 0;
     u32[i + (SUDOG_AT.success >>> 2)] = 0;
+    u32[i + (SUDOG_AT.closed >>> 2)] = 0;
     u32[i + (SUDOG_AT.queued >>> 2)] = 0;
+    u32[i + (SUDOG_AT.ref >>> 2)] = 0;
     if (head === 0) {
       w.head = sg;
       u32[i + (SUDOG_AT.head >>> 2)] = sg;
@@ -278,11 +291,27 @@ export class Waiters {
     return sg;
   }
 
-  /** Ends a wait: no sudog of it stands in a queue. */
+  /**
+   * Ends a wait: no sudog of it stands in a queue. The Waiter keeps the head for its next wait. So a wait with one
+   * sudog writes few words.
+   */
   end(w: Waiter): void {
+    const { u32 } = this;
     const g = w.g as G;
+    const { head } = w;
     g.shared = null;
-    this.releaseAll(w, 0);
+    if (head !== 0) {
+      const i = head >>> 2;
+      w.owner.freed?.(head);
+      if (u32[i + (SUDOG_AT.isSelect >>> 2)] !== 0) {
+        this.releaseFrom(w, u32[i + (SUDOG_AT.waitlink >>> 2)] as Addr, 0);
+        u32[i + (SUDOG_AT.waitlink >>> 2)] = 0;
+        u32[i + (SUDOG_AT.isSelect >>> 2)] = 0;
+      }
+      u32[i + (SUDOG_AT.winner >>> 2)] = 0;
+      u32[i + (SUDOG_AT.success >>> 2)] = 0;
+      w.own = head;
+    }
     this.put(w);
   }
 
@@ -312,7 +341,7 @@ export class Waiters {
     const { winner } = w;
     g.shared = null;
     w.g = null;
-    this.releaseAll(w, winner);
+    this.releaseFrom(w, w.head, winner);
     if (w.delivered) this.dropUndelivered(w, winner);
   }
 
@@ -333,13 +362,14 @@ export class Waiters {
    */
   win(sg: Addr): boolean {
     const { u32 } = this;
-    u32[(sg + SUDOG_AT.queued) >>> 2] = 0;
-    const winner = u32[(sg + SUDOG_AT.head) >>> 2] + SUDOG_AT.winner;
-    if (u32[(sg + SUDOG_AT.isSelect) >>> 2] === 0) {
-      u32[winner >>> 2] = sg;
+    const i = sg >>> 2;
+    u32[i + (SUDOG_AT.queued >>> 2)] = 0;
+    if (u32[i + (SUDOG_AT.isSelect >>> 2)] === 0) {
+      // It is the head of its wait.
+      u32[i + (SUDOG_AT.winner >>> 2)] = sg;
       return true;
     }
-    return this.mem.kernel.cas(winner, 0, sg) === 0;
+    return this.mem.kernel.cas(u32[i + (SUDOG_AT.head >>> 2)] + SUDOG_AT.winner, 0, sg) === 0;
   }
 
   /** Readies the goroutine of a sudog that `win` returned true for. The caller holds no lock. */
@@ -385,8 +415,10 @@ export class Waiters {
     w.g = null;
     w.head = 0 as Addr;
     w.hold = null;
-    w.parkedAt = Number.NaN;
-    w.waits = -1;
+    if (w.waits >= 0) {
+      w.parkedAt = Number.NaN;
+      w.waits = -1;
+    }
     w.delivered = false;
     this.freeSlots.push(w);
   }
@@ -408,9 +440,8 @@ export class Waiters {
     this.free = sg;
   }
 
-  /** Frees the sudogs of a wait but one. */
-  private releaseAll(w: Waiter, but: number): void {
-    let sg = w.head;
+  /** Frees the sudogs of a wait from `sg` on, but one. */
+  private releaseFrom(w: Waiter, sg: Addr, but: number): void {
     while (sg !== 0) {
       const next = this.u32[(sg + SUDOG_AT.waitlink) >>> 2] as Addr;
       if (sg !== but) {
@@ -456,7 +487,7 @@ export class Waiters {
 
   /** Sudogs of this thread. */
   stats(): { inUse: number; free: number } {
-    let free = 0;
+    let free = this.freeSlots.filter(({ own }) => own !== 0).length;
     for (let sg = this.free; sg !== 0; sg = this.u32[(sg + SUDOG_AT.waitlink) >>> 2]) free++;
     return { inUse: this.owned - free, free };
   }
@@ -464,6 +495,11 @@ export class Waiters {
   /** Gives the free sudogs to the other threads. The thread's goroutines have ended. */
   close(): void {
     const { mem, u32 } = this;
+    for (const w of this.freeSlots) {
+      if (w.own === 0) continue;
+      this.release(w.own);
+      w.own = 0 as Addr;
+    }
     if (this.free === 0) return;
     let last = this.free;
     for (let sg = last; sg !== 0; sg = u32[(sg + SUDOG_AT.waitlink) >>> 2]) {
