@@ -12,7 +12,7 @@ import { FatalError } from "@gort/base";
 import type { WorldThreads } from "@gort/gc";
 import type { Addr } from "@gort/memory";
 import { fatalReport } from "@gort/scheduler/internal";
-import { attachThreads, createThreads, type Threads } from "@gort/threads";
+import { attachThreads, createThreads, type Threads, threadHost } from "@gort/threads";
 import { NODE_KIND, NODE_READY, NODE_TASK, waitersOf } from "@gort/threads/internal";
 import { Commands, FIRST_COMMAND } from "./commands.ts";
 import { mainModule } from "./modules.ts";
@@ -31,6 +31,7 @@ import {
   WHAT_CALLS,
 } from "./shared-block.ts";
 import { RuntimeLink, type WorkerLoop } from "./thread-link.ts";
+import { numCPU } from "./version.ts";
 import type { WorkerSettings } from "./worker-messages.ts";
 import { Workers } from "./workers.ts";
 
@@ -81,7 +82,7 @@ export class Machines {
     this.#settings = settings;
     const { attachment, memory } = parts;
     if (attachment === null) return;
-    const threads = attachThreads(memory, attachment.start.m);
+    const threads = attachThreads(memory, attachment.start.m, threadHost({ cpus: numCPU() }));
     this.#connected = connected(threads, new SharedBlock(memory), null);
   }
 
@@ -153,7 +154,7 @@ export class Machines {
   #begin(n: number): Threads {
     const { memory, allocator } = this.#parts;
     allocator.share();
-    const threads = createThreads(memory, n);
+    const threads = createThreads(memory, n, threadHost({ cpus: numCPU() }));
     const block = new SharedBlock(memory);
     block.addM(0);
     block.maxThreads = this.#maxThreads;

@@ -104,15 +104,18 @@ export class RuntimeLink implements ThreadLink {
     this.#threads.releaseP(ticks);
   }
 
-  /** A thread that finds no task here goes to sleep. If another P has some, a thread is woken, and takes half of them. */
-  nextTask(_idle: boolean): boolean {
-    const task = this.#threads.takeTask(false);
+  nextTask(idle: boolean): boolean {
+    const task = this.#threads.takeTask(idle);
     if (task === 0) return false;
     this.#parts.tasks.run(task);
     // Its goroutine is among those of this thread before it is no longer among the tasks: readers count it always.
     this.noteCount(0);
     this.#block.addQueued(-1);
     return true;
+  }
+
+  spin(tasks: boolean): boolean {
+    return this.#threads.spin(tasks);
   }
 
   /** Notes how many goroutines this thread has, plus `change`, for other threads. */

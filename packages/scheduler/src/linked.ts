@@ -154,9 +154,10 @@ export abstract class Linked extends RunQueues {
     this.pollLink(link);
     // The loop runs a requested safepoint before it takes a goroutine.
     if (this.hasRunnable || (this.safepointRequested && !this.safepointsAlways)) return true;
-    if (this.nlocked === 0 && !this.program.closed && link.nextTask(true)) return true;
+    const takes = this.nlocked === 0 && !this.program.closed;
+    if (takes && link.nextTask(true)) return true;
     // `nextTask` may have given up for what `poll` has to do. The loop then calls this again.
-    return link.pending;
+    return link.pending || link.spin(takes);
   }
 
   // ---- the end of a program of several threads ----

@@ -146,9 +146,14 @@ export interface ThreadLink {
 
   /**
    * Takes a task and passes it to `Scheduler.startTask`. Returns whether there was one. With `idle` this thread has
-   * nothing else to run, so the search may be thorough: it may steal, and spin for some microseconds.
+   * nothing else to run, so it may steal one from another P.
    */
   nextTask(idle: boolean): boolean;
+  /**
+   * This thread has nothing to run: waits for some microseconds whether `poll` gets something to do or, with `tasks`,
+   * whether `nextTask` finds a task. Returns whether that is so.
+   */
+  spin(tasks: boolean): boolean;
   /** Whether goroutines have locked this thread. Then the tasks of its P are for other threads. */
   setLocked(locked: boolean): void;
 

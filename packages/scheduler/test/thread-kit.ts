@@ -220,6 +220,9 @@ export class FakeThread implements ThreadLink {
     this.world.queue[0]?.call();
   }
 
+  /** What `spin` does. */
+  spin: (tasks: boolean) => boolean = () => false;
+
   nextTask(idle: boolean): boolean {
     this.note(`nextTask(${idle})`);
     this.world.interrupt();

@@ -24,6 +24,32 @@ describe("a slice", () => {
     expect(t.hasP).toBe(false);
   });
 
+  it("goes on if the link spins and finds something, with the tasks of others unless the thread is locked", () => {
+    const t = new World(1).thread();
+    const spins: boolean[] = [];
+    const ran: string[] = [];
+    t.spin = (tasks) => {
+      spins.push(tasks);
+      if (spins.length > 1) return false;
+      t.world.tasks.push({ f: () => ran.push("task"), args: [], goid: 1e6, parentGoid: 0, site: null });
+      return true;
+    };
+    expect(calls(t, () => {})).toEqual([
+      "acquireP(true)",
+      "nextTask(true)",
+      "nextTask(true)",
+      "nextTask(true)",
+      "releaseP(2)",
+      "sleep",
+    ]);
+    expect([spins, ran]).toEqual([[true, true], ["task"]]);
+    calls(t, function* () {
+      t.s.lockOSThread();
+      yield* t.s.sleep(1);
+    });
+    expect(spins.at(-1)).toBe(false);
+  });
+
   it("gives the P away also if goroutines can still run, and takes one again after the event loop's turn", () => {
     const t = new World(1).thread();
     let n = 0;

@@ -20,6 +20,8 @@ export interface ThreadHost {
   now(): number;
   /** 30 random bits. */
   random(): number;
+  /** Processors that the threads of this process can use at once. On one, no thread spins. */
+  readonly cpus: number;
   /** A line for the standard error. */
   warn(line: string): void;
 }
@@ -76,11 +78,21 @@ function waitAsyncByTurns(wait: ThreadHost["wait"], task: ThreadHost["task"]): T
   };
 }
 
-/**
- * The host of this thread. `mayBlock` false: the thread never blocks in an event-loop wait (M 0, whose event loop
- * serves the program).
- */
-export function threadHost(options: { waitAsync?: boolean; mayBlock?: boolean } = {}): ThreadHost {
+export interface ThreadHostOptions {
+  /** False: the host has no Atomics.waitAsync. */
+  readonly waitAsync?: boolean;
+  /** False: the thread never blocks in an event-loop wait (M 0, whose event loop serves the program). */
+  readonly mayBlock?: boolean;
+  /** Default: what a browser tells, else 1. */
+  readonly cpus?: number;
+}
+
+function browserCpus(): number {
+  return (globalThis as { navigator?: { hardwareConcurrency?: number } }).navigator?.hardwareConcurrency ?? 1;
+}
+
+/** The host of this thread. */
+export function threadHost(options: ThreadHostOptions = {}): ThreadHost {
   const task = hostTask();
   let refused = false;
   const wait: ThreadHost["wait"] = (words, index, value, ms) => {
@@ -105,6 +117,7 @@ export function threadHost(options: { waitAsync?: boolean; mayBlock?: boolean } 
     task,
     now: () => performance.now(),
     random: () => Math.floor(Math.random() * 2 ** 30),
+    cpus: options.cpus ?? browserCpus(),
     warn: (line) => writeStderr(`${line}\n`),
   };
 }

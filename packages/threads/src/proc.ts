@@ -19,7 +19,8 @@
  *   3. An M that searches spins: SCHED.nmspinning counts it. At most half as many Ms spin as Ps are busy.
  *   4. A spinning M that finds a task wakes another M if there are more tasks. So Ms are woken one after the other, as
  *      long as there is work for them.
- *   5. An M that finds nothing sleeps: it gives its P away, and then looks at all queues once more.
+ *   5. An M that finds nothing looks for some microseconds more (`spin`), also at its inbox. Then it sleeps: it gives
+ *      its P away, and looks at all queues once more.
  *
  * No task is left behind while a P is idle. The thread with the task stores the task, then loads npidle and nmspinning.
  * The M that stops to look decrements nmspinning or increments npidle, then loads the queues. Atomics have one order.
@@ -55,6 +56,19 @@ import type { SharedState } from "./shared-state.ts";
 const GLOBAL_TICK = 61;
 /** Rounds over all Ps in a search; only the last one takes a runnext. Go's figure. */
 const STEAL_ROUNDS = 4;
+/**
+ * How long an M looks for something to run before it sleeps, in ms. To fall asleep and to be woken takes some 30 us of
+ * processor time, most of it in the event loop.
+ *
+ * The long time is that of an M whose last look was not in vain. It bridges the 25 us or more in which another M
+ * wakes up: if two Ms call each other in turn, both stay awake from then on. After a look in vain come short ones, and
+ * a long one again after LONG_EVERY of them. So an M that is called at long intervals loses 8 us each time.
+ */
+const LONG_SPIN_MS = 0.05;
+const SHORT_SPIN_MS = 0.005;
+const LONG_EVERY = 16;
+/** Looks at the inbox between two readings of the clock, which takes as long as 20 of them. */
+const SPIN_LOOKS = 64;
 /** Largest batch that takeTask takes from the global queue, as the queue itself limits it. */
 const ANY = 1 << 30;
 const MS_WORDS = MAX_MS / 32;
@@ -65,6 +79,8 @@ export class Proc {
   private readonly ps: Ps;
   private readonly parking: Parking;
   private tick = 0;
+  /** Looks in vain (`spin`) since the last one that was not. */
+  private vain = 0;
   /** Goroutines have locked this M: it takes no tasks. */
   locked = false;
   /** This M is among the idle Ms, or a thread that took it from there has not woken it yet. */
@@ -100,8 +116,7 @@ export class Proc {
     const { p } = s;
     if (p === 0) return 0;
     const task = this.own(p);
-    if (task !== 0 || !steal || s.gomaxprocs === 1) return task;
-    if (2 * this.nmspinning >= s.gomaxprocs - this.ps.npidle) return 0;
+    if (task !== 0 || !steal || s.gomaxprocs === 1 || !this.maySearch) return task;
     for (;;) {
       this.addSpinning(1);
       const found = this.search(p);
@@ -111,6 +126,51 @@ export class Proc {
       if (found !== 0 && more) this.wakeP();
       if (found !== 0 || !more || this.parking.called) return found;
     }
+  }
+
+  /** Whether this M may search too: at most half as many Ms do as Ps are busy. */
+  private get maySearch(): boolean {
+    return 2 * this.nmspinning < this.s.gomaxprocs - this.ps.npidle;
+  }
+
+  /**
+   * This M has nothing to run. Before it sleeps, it looks for some microseconds whether its inbox is called or, with
+   * `tasks`, whether a queue has a task. Returns whether that is so.
+   *
+   * It does so only while another M is awake, which may call it, if each M that is awake has a processor of its own.
+   * And not while an M waits for a P. An M that looks for tasks counts as spinning, so that no other M is woken for
+   * them.
+   */
+  spin(tasks: boolean): boolean {
+    const { s } = this;
+    if (s.host.cpus < 2 || !this.spinPays()) return false;
+    const searches = tasks && s.gomaxprocs > 1 && s.p !== 0 && this.maySearch;
+    if (searches) this.addSpinning(1);
+    let found = this.look(searches);
+    if (searches) {
+      this.addSpinning(-1);
+      // A task that another thread has put meanwhile woke no M, because this one was spinning.
+      found ||= this.anyTask();
+    }
+    this.vain = found ? 0 : this.vain + 1;
+    return found;
+  }
+
+  private spinPays(): boolean {
+    const { s } = this;
+    const others = this.ms.othersBusy;
+    return others > 0 && others < s.host.cpus && !this.ps.wanted;
+  }
+
+  private look(tasks: boolean): boolean {
+    const { parking } = this;
+    const { host } = this.s;
+    const end = host.now() + (this.vain % LONG_EVERY === 0 ? LONG_SPIN_MS : SHORT_SPIN_MS);
+    do {
+      for (let i = 0; i < SPIN_LOOKS; i++) if (parking.called) return true;
+      if (tasks && this.anyTask()) return true;
+    } while (this.spinPays() && host.now() < end);
+    return parking.called;
   }
 
   /** A task of the own P or of the global queue. */

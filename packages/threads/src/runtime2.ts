@@ -131,6 +131,11 @@ export interface Threads {
    * `steal` false: it has something to run, so it takes none from another P. Default: true.
    */
   takeTask(steal?: boolean): Addr;
+  /**
+   * This thread has nothing to run: looks for some microseconds whether `pending` becomes true or, with `tasks`,
+   * whether there is a task. Returns whether that is so. Returns at once if no other thread is awake.
+   */
+  spin(tasks: boolean): boolean;
   /** Goroutines have locked this thread, or no longer: it is not woken for tasks, and another thread may start. */
   setLocked(locked: boolean): void;
   /**

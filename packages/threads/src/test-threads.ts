@@ -18,7 +18,11 @@ export interface TestThreads {
   record(bytes?: number): Addr;
   /** Attaches one more M. */
   attach(m?: number): Threads;
-  /** Moves the time of all threads. */
+  /** Processors of the machine, at first 1: then no M spins. */
+  cpus: number;
+  /** What other threads do at each reading of the clock. Default: nothing. */
+  meanwhile: () => void;
+  /** Moves the time of all threads. On several processors each reading of the clock moves it by a microsecond. */
   advance(ms: number): void;
   /** Runs the callbacks of the event loops until there are none. Returns how many there were. */
   turn(): number;
@@ -55,20 +59,28 @@ export function testThreads(
       return true;
     },
     task: (callback) => void queue.push(callback),
-    now: () => time,
+    now() {
+      if (kit.cpus > 1) time += 0.001;
+      kit.meanwhile();
+      return time;
+    },
     random,
+    get cpus() {
+      return kit.cpus;
+    },
     warn: (line) => void warnings.push(line),
   };
-  const ms = [createThreads(mem, gomaxprocs, host)];
+  const ms: Threads[] = [];
   const attach = (m = ms[0].registerM()): Threads => {
     ms[m] = attachThreads(mem, m, host);
     return ms[m];
   };
-  for (let m = 1; m < n; m++) attach();
-  return {
+  const kit: TestThreads = {
     mem,
     ms,
     warnings,
+    cpus: 1,
+    meanwhile: () => {},
     record: (bytes = 16) => mem.persistentAlloc(bytes, 8, "otherSys"),
     attach,
     advance(ms) {
@@ -83,4 +95,7 @@ export function testThreads(
       return turns;
     },
   };
+  ms.push(createThreads(mem, gomaxprocs, host));
+  for (let m = 1; m < n; m++) attach();
+  return kit;
 }

@@ -212,6 +212,9 @@ class MThreads implements Threads {
   takeTask(steal = true): Addr {
     return this.proc.takeTask(steal) as Addr;
   }
+  spin(tasks: boolean): boolean {
+    return this.proc.spin(tasks);
+  }
   setLocked(locked: boolean): void {
     this.proc.setLocked(locked);
   }

@@ -136,6 +136,105 @@ describe("a sleeping thread", () => {
   });
 });
 
+describe("a thread that has nothing to run", () => {
+  /** Two Ms on two processors, each with a P, and how long M 1 spins. */
+  function spinners(gomaxprocs = 2) {
+    const t = rig(2, gomaxprocs);
+    t.cpus = 2;
+    for (const m of t.ms) m.acquireP();
+    let reads = 0;
+    t.meanwhile = () => void reads++;
+    const spin = (tasks = true): [boolean, number] => {
+      reads = 0;
+      const found = t.ms[1].spin(tasks);
+      return [found, reads];
+    };
+    return { ...t, t, spin };
+  }
+
+  it("spins until a node comes, and delivers none", () => {
+    const { t, ms, record, spin } = spinners();
+    const got: Addr[] = [];
+    ms[1].onNode = (node) => void got.push(node);
+    const node = record();
+    let reads = 0;
+    t.meanwhile = () => {
+      if (++reads === 3) ms[0].post(1, node);
+    };
+    expect(spin(false)[0]).toBe(true);
+    expect([reads, got]).toEqual([3, []]);
+    ms[1].poll();
+    expect(got).toEqual([node]);
+  });
+
+  it("spins until another P has a task, if it looks for tasks", () => {
+    const { t, ms, record, spin, mem } = spinners();
+    const task = record();
+    ms[0].putTask(task);
+    expect(spin(false)[0]).toBe(false);
+    expect(spin(true)[0]).toBe(true);
+    // The task counts for nothing yet: the thread takes it like any other.
+    expect(ms[1].takeTask()).toBe(task);
+    expect(spin(true)[0]).toBe(false);
+    t.meanwhile = () => {};
+    expect(verifyThreads(mem).tasks).toEqual([]);
+  });
+
+  it("counts as an M that searches: no other one is woken for a task", () => {
+    const { t, ms, record, spin } = spinners(4);
+    const started: number[] = [];
+    ms[0].startM = (m) => void started.push(m);
+    const [before, during] = [record(), record()];
+    t.meanwhile = () => {
+      t.meanwhile = () => {};
+      ms[0].putTask(during);
+    };
+    expect([spin()[0], ms[0].procs().spinning, started]).toEqual([true, 0, []]);
+    expect(ms[1].takeTask()).toBe(during);
+    ms[0].putTask(before);
+    expect(started).toEqual([2]);
+  });
+
+  it("spins for a long time first; after a look in vain for short ones, and after 16 of them for a long one", () => {
+    const { t, ms, record, spin } = spinners();
+    const looks = Array.from({ length: 34 }, () => spin()[1]);
+    expect(looks.map((n) => (n > 40 ? "long" : n < 10 ? "short" : n))).toEqual(
+      looks.map((_, k) => (k % 16 === 0 ? "long" : "short")),
+    );
+    ms[0].post(1, record());
+    expect(spin()).toEqual([true, 1]);
+    ms[1].poll();
+    t.meanwhile = () => {};
+    expect(spin()[0]).toBe(false);
+  });
+
+  it.each<[string, (s: ReturnType<typeof spinners>) => void]>([
+    ["on one processor", ({ t }) => void (t.cpus = 1)],
+    ["if all other threads sleep", ({ ms }) => ms[0].sleep(() => {})],
+    ["if more threads are awake than there are processors", ({ t }) => void t.attach()],
+    [
+      "while a thread waits for a P",
+      ({ t }) => {
+        t.cpus = 3;
+        t.attach().acquireP();
+      },
+    ],
+  ])("does not spin %s", (_, prepare) => {
+    const s = spinners();
+    prepare(s);
+    expect(s.spin()).toEqual([false, 0]);
+  });
+
+  it("stops spinning if the other one falls asleep", () => {
+    const { t, ms } = spinners();
+    let reads = 0;
+    t.meanwhile = () => {
+      if (++reads === 3) ms[0].sleep(() => {});
+    };
+    expect([ms[1].spin(true), reads]).toEqual([false, 3]);
+  });
+});
+
 describe("Ps", () => {
   it("are given to as many Ms as there are Ps; the others wait in a FIFO", () => {
     const { ms, turn, mem } = rig(4, 2);
