@@ -211,6 +211,7 @@ export class CollectorParts {
       threadTimes: new ThreadTimes(heap.mem),
       startNs: this.#startNs,
       tell,
+      takeSamples: () => this.notes.takeSamples(),
       commit,
     });
   }

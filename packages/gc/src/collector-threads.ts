@@ -44,12 +44,23 @@ export class CollectorThreads {
 
   /** A cycle begins to mark. */
   #scanStacks(): void {
-    const { roots, marker, work, events, record, cycle, onRequest } = this.#parts;
+    const { roots, marker, work, events, record, cycle, onRequest, notes } = this.#parts;
+    // Samples that the last sweep has freed count in the profile's cycle that ends now.
+    notes.takeSamples();
     work.restart();
     roots.scanStacks(marker);
     marker.bufs.shareAll(marker.work);
     events.gcStart(record.numGC + 1, cycle.forced);
     onRequest();
+  }
+
+  /**
+   * Tells `freeProfile` of all sampled objects that are known to be freed. For a reader of the memory profile: on every
+   * thread, in a stopped world.
+   */
+  takeSamples(): void {
+    const { guard, notes } = this.#parts;
+    if (!guard.closed) notes.takeSamples();
   }
 
   /** Call this after each `poll` of the world, at a safepoint. It is a load if no thread has notified this one. */
@@ -79,11 +90,12 @@ export class CollectorThreads {
    * @throws TypeError on the thread that made the collector, and from within the collector
    */
   close(): void {
-    const { driver, guard, allocator, refs, finalizers, id, marker, thread } = this.#parts;
+    const { driver, guard, allocator, refs, finalizers, id, marker, thread, notes } = this.#parts;
     if (driver) throw new TypeError("gc: close() called on the thread that made the collector");
     if (guard.closed) return;
     if (guard.busy) throw new TypeError("gc: close() called from within the collector");
     allocator.mustBeIdle("close()");
+    notes.takeSamples();
     finalizers.close();
     refs.freeAll(id);
     guard.closed = true;

@@ -137,6 +137,8 @@ export interface CycleParts {
   readonly startNs: number;
   /** Passes on the notes of sweeps. */
   tell(): void;
+  /** Passes on the freed samples of the memory profile, also those of threads that have ended. */
+  takeSamples(): void;
   /** Recomputes goal and trigger. */
   commit(): void;
 }
@@ -161,6 +163,7 @@ export class CycleRunner implements CycleWork {
   readonly #threadTimes: ThreadTimes;
   readonly #startNs: number;
   readonly #tell: () => void;
+  readonly #takeSamples: () => void;
   readonly #commit: () => void;
 
   constructor(parts: CycleParts) {
@@ -183,6 +186,7 @@ export class CycleRunner implements CycleWork {
     this.#threadTimes = parts.threadTimes;
     this.#startNs = parts.startNs;
     this.#tell = parts.tell;
+    this.#takeSamples = parts.takeSamples;
     this.#commit = parts.commit;
   }
 
@@ -232,7 +236,10 @@ export class CycleRunner implements CycleWork {
     // Every slow allocation may have to assist, so each one calls the hook.
     heap.trigger = 0;
     this.#work.begin();
-    if (this.#stops.threads !== undefined) this.#dropOrphans();
+    if (this.#stops.threads !== undefined) {
+      this.#finalizers.dropOrphans();
+      this.#takeSamples();
+    }
     this.#roots.begin(marker);
     this.#command(GC_SCAN_STACKS);
     this.#events.gcStart(n, forced);
@@ -267,11 +274,6 @@ export class CycleRunner implements CycleWork {
   #command(command: number): void {
     this.#stops.threads?.command(command, 0);
     if (this.#cycle.dead) throwFatal("gc: another thread could not scan its stacks");
-  }
-
-  #dropOrphans(): void {
-    this.#finalizers.dropOrphans();
-    this.#sweeper.dropOrphans();
   }
 
   /** Does the work of a safepoint. */

@@ -13,8 +13,8 @@
  * at once. `waiting` is read by the thread that ends a cycle. The driver reads and resets the figures in a stop, and
  * works on records without owner.
  *
- * JavaScript values of a thread end with it: functions of finalizers, buckets of its memory profile. So what another
- * thread finds for a thread that has ended is dropped.
+ * JavaScript values of a thread end with it, such as functions of finalizers. So what another thread finds for a thread
+ * that has ended is dropped. Samples of its memory profile go to the driver: their buckets may be in linear memory.
  */
 import { outOfMemory } from "@gort/base";
 import { defineStruct, type LinearMemory } from "@gort/memory";
@@ -69,6 +69,9 @@ const THREAD_CLAIMED = 2;
 
 /** Records are made eight at a time, so that few bytes are lost to alignment. */
 const BATCH = 8;
+
+/** The id of the driver. */
+export const DRIVER_ID = 0;
 
 /** The driver's record. */
 export function driverThread(mem: LinearMemory): number {

@@ -34,7 +34,15 @@
 import { ctz32, hex, popcount32, throwFatal } from "@gort/base";
 import type { AllocTrace } from "./alloc-trace.ts";
 import { CLOBBER_WORD } from "./clobber.ts";
-import { forEachThread, isAttached, postTo, takeInbox, threadById } from "./gc-threads.ts";
+import {
+  DRIVER_ID,
+  driverThread,
+  forEachThread,
+  isAttached,
+  postTo,
+  takeInbox,
+  threadById,
+} from "./gc-threads.ts";
 import {
   GCCONTROL_AT,
   type GCHeap,
@@ -149,22 +157,28 @@ export class Sweeper {
     for (let i = 0; i < samples.length; i += 2) f(samples[i], samples[i + 1]);
   }
 
-  /** The same for samples that other threads have freed. */
+  /**
+   * The same for samples that other threads have freed. One for a thread that has ended, whose record this thread has,
+   * goes on to the driver.
+   */
   #takePosted(thread: number, f: (data: number, size: number) => void): void {
     const { mem, allocator } = this.#heap;
     const u32 = this.#u32;
+    const { id } = this.#self!;
     for (let s = takeInbox(mem, thread, "samples"); s !== 0; ) {
       const next = u32[(s + SPECIAL_AT.next) >>> 2];
-      f(u32[(s + SPECIAL_AT.data) >>> 2], u32[(s + SPECIAL_AT.offset) >>> 2]);
-      allocator.releaseSpecial(s);
+      if (id === DRIVER_ID || u32[(s + SPECIAL_AT.data2) >>> 2] === id) {
+        f(u32[(s + SPECIAL_AT.data) >>> 2], u32[(s + SPECIAL_AT.offset) >>> 2]);
+        allocator.releaseSpecial(s);
+      } else postTo(mem, driverThread(mem), "samples", s);
       s = next;
     }
   }
 
-  /** Frees the samples that were posted to threads that have ended. The world is stopped. */
-  dropOrphans(): void {
+  /** The driver: `takeFreed` for samples that were posted to threads that have ended. The world is stopped. */
+  takeOrphans(f: (data: number, size: number) => void): void {
     forEachThread(this.#heap.mem, (t) => {
-      if (!isAttached(this.#heap.mem, t)) this.#takePosted(t, () => {});
+      if (!isAttached(this.#heap.mem, t)) this.#takePosted(t, f);
     });
   }
 
@@ -415,25 +429,24 @@ export class Sweeper {
     else if (kind === SPECIAL_CLEANUP) finalizers.queueCleanup(data);
   }
 
-  /** Notes that a sampled object is freed, for the thread whose memory profile has sampled it. */
+  /**
+   * Notes that a sampled object is freed, for the thread whose memory profile has sampled it. If that thread has ended,
+   * the driver gets the sample.
+   */
   #sampleFreed(span: number, prev: number, s: number, size: number): void {
     const { allocator, mem } = this.#heap;
     const u32 = this.#u32;
     const data = u32[(s + SPECIAL_AT.data) >>> 2];
     const owner = u32[(s + SPECIAL_AT.data2) >>> 2];
     const self = this.#self;
-    if (self === null || owner === self.id) {
+    const thread = self === null || owner === self.id ? 0 : threadById(mem, owner) || driverThread(mem);
+    if (self === null || thread === 0 || thread === self.thread) {
       allocator.freeSpecial(span as never, prev, s);
       this.#freedSamples.push(data, size);
       this.#note();
       return;
     }
     allocator.takeSpecial(span as never, prev, s);
-    const thread = threadById(mem, owner);
-    if (thread === 0) {
-      allocator.releaseSpecial(s);
-      return;
-    }
     u32[(s + SPECIAL_AT.offset) >>> 2] = size;
     postTo(mem, thread, "samples", s);
     self.notify(thread);

@@ -87,6 +87,18 @@ export class SweepNotes {
     if (wake && finalizers.queued > 0) parts.ready();
   }
 
+  /**
+   * Passes on the freed samples only. The driver does it also for threads that have ended. The world is stopped, or
+   * this thread ends.
+   */
+  takeSamples(): void {
+    const parts = this.#parts;
+    if (parts === null) return;
+    const { sweeper, driver, freeProfile } = parts;
+    if (driver) sweeper.takeOrphans(freeProfile);
+    sweeper.takeFreed(freeProfile);
+  }
+
   #notifyThreads({ threads, allocator }: NoteParts): void {
     const { mem } = allocator;
     for (const t of this.#notify.splice(0)) if (threads !== undefined) notifyThread(mem, threads, t);

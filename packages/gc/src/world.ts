@@ -14,7 +14,9 @@
  * 4. calls `pollSafepoint` and `idleWork` as on a single thread. `onRequest` asks for that, on each thread. Each thread
  *    has events of its own: gcStart comes in a command, markDone at the next safepoint, sweepDone on the driver only;
  * 5. makes `collector.id` the second word of the specials that sample the memory profile (SPECIAL_PROFILE): then the
- *    collector of that thread tells `freeProfile` of the free, whichever thread sweeps;
+ *    collector of that thread tells `freeProfile` of the free, whichever thread sweeps. If that thread has ended, the
+ *    driver's does. Before a reader shows the memory profile, it stops the world and calls `threads.takeSamples()` on
+ *    each thread;
  * 6. gives all threads clocks with one origin;
  * 7. calls `collector.threads.close()` before the thread ends, and closes the allocator. If a thread has ended without
  *    it, the driver's thread calls `allocator.threadExited` and `collector.threads.lost(id)`.

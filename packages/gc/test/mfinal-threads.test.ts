@@ -241,12 +241,58 @@ describe("a sample of the memory profile", () => {
       ["driver", [1, 2, 3]],
       ["other", [11, 12]],
     ]);
-    // Of a thread that has ended nothing is told, and its records are used again.
+    // If that thread has ended, the driver is told.
     world.end(other);
     driver.gc.refs.free(kept);
     told.length = 0;
     const inuse = driver.a.heap.specialalloc.inuse;
     driver.gc.gc();
-    expect([told, driver.a.heap.specialalloc.inuse < inuse, world.objects()]).toEqual([[], true, 0]);
+    expect([told, driver.a.heap.specialalloc.inuse < inuse, world.objects()]).toEqual([
+      [["driver", 13, 32]],
+      true,
+      0,
+    ]);
+  });
+
+  it("that was on its way to a thread is told when a cycle begins, or when the thread ends", () => {
+    const told: [string, number][] = [];
+    const profile = (who: string) => ({ freeProfile: (data: number) => void told.push([who, data]) });
+    const world = threads(1, { godebug, ...profile("driver") });
+    const others = [world.attach({ godebug, ...profile("a") }), world.attach({ godebug, ...profile("b") })];
+    const [driver] = world.rigs;
+    for (const [i, r] of others.entries()) {
+      const p = r.a.mallocTyped(r.node);
+      expect(r.a.addSpecial(p, SPECIAL_PROFILE, i, r.gc.id)).toBeGreaterThan(0);
+    }
+    driver.gc.gc();
+    // Neither thread has polled.
+    expect(told).toEqual([]);
+    world.end(others[0]);
+    expect(told).toEqual([["a", 0]]);
+    driver.gc.gc();
+    expect(told).toEqual([
+      ["a", 0],
+      ["b", 1],
+    ]);
+    others[1].gc.threads.takeSamples();
+    expect(told.length).toBe(2);
+  });
+
+  it("that was on its way to a thread that is lost is told to the driver", () => {
+    const told: [string, number][] = [];
+    const profile = (who: string) => ({ freeProfile: (data: number) => void told.push([who, data]) });
+    const world = threads(1, { godebug, ...profile("driver") });
+    const other = world.attach({ godebug, ...profile("other") });
+    const [driver] = world.rigs;
+    expect(
+      other.a.addSpecial(other.a.mallocTyped(other.node), SPECIAL_PROFILE, 5, other.gc.id),
+    ).toBeGreaterThan(0);
+    other.a.flushAll();
+    driver.gc.gc();
+    world.rigs.pop();
+    driver.a.recover(other.a.id);
+    expect(driver.gc.threads.lost(other.gc.id)).toBe(true);
+    driver.gc.threads.takeSamples();
+    expect(told).toEqual([["driver", 5]]);
   });
 });
