@@ -5,13 +5,16 @@
  * memory, where `BuckHashSys` counts them, or in a buffer of our own if the package is used alone. Buckets are never
  * freed. A bucket is known by its byte offset in the arena, which is never 0.
  *
- * The profile header. There is one for each arena. In the linear memory, every thread finds it by `ROOT_PROFILING`:
+ * The profile header. There is one for each thread of an arena. In the linear memory, every thread finds that of the
+ * first thread by `ROOT_PROFILING`:
  *
  *   byte   0  u32     table: offset of the hash table, 0 before the first bucket
  *          4  u32     flushed: 1 if the samples of the last cycle are published (mprof.ts)
  *          8  f64     cycle: how many mark phases have ended
  *         16  u32[5]  heads: the newest bucket of each kind, by kind number; 0 for none; entry 0 is unused
  *         36  u32[5]  counts: how many buckets of each kind exist
+ *         56  u32     next: the header of another thread, 0 at the end of the list
+ *         60  u32     frames: the newest frame that other threads can read (shared-frames.ts), 0 for none
  *
  * A bucket:
  *
@@ -31,9 +34,12 @@
  *
  * The meaning of a frame number stays on the JavaScript side. A frame holds names and positions that V8 knows for its
  * own thread only. So it lives in the PC table (pc-table.ts) of the thread that took the stack. Another thread finds
- * all buckets, sizes and counters through the header. For names it needs the PC table that issued the frame numbers.
+ * all buckets, sizes and counters through the headers. shared-frames.ts turns the frame numbers of one thread into
+ * those of another.
  *
- * One thread at a time may make buckets: there is no lock.
+ * Several threads. Each has a header, a hash table and buckets of its own, so there is no lock: only the owner makes
+ * buckets and counts in them. All threads have the cycle of the first one. Counters of other threads may be read and
+ * published only while those threads do nothing. When a thread ends, its buckets stay, and count in every profile.
  */
 
 /** Memory for buckets. */
@@ -47,10 +53,15 @@ export interface ProfArena {
   readonly bytes: number;
   /**
    * The byte offset of the profile header: `size` bytes, aligned to 8, zeroed at the first call. Every call returns the
-   * same offset, also in another thread. An arena without this method serves one profiler only, which keeps the header
-   * in a buffer of its own.
+   * same offset, also in another thread that is not to have a header of its own. An arena without this method serves
+   * one profiler only, which keeps the header in a buffer of its own.
    */
   header?(size: number): number;
+  /**
+   * The byte offset of the header of the first thread, where the list of headers begins. Only arenas in shared memory
+   * have this method.
+   */
+  firstHeader?(size: number): number;
 }
 
 const TABLE = 0;
@@ -58,7 +69,9 @@ const FLUSHED = 4;
 const CYCLE = 8;
 const HEADS = 16;
 const COUNTS = 36;
-const HEADER_SIZE = 56;
+const NEXT_HEADER = 56;
+const FRAMES = 60;
+const HEADER_SIZE = 64;
 
 /** An arena over a growing buffer. The profile header lies at its beginning, and is not counted. */
 export class BufferArena implements ProfArena {
@@ -128,39 +141,91 @@ const HASH_META = 0x9e3779b1;
 const HASH_SIZE = 0x85ebca6b;
 const HASH_FRAME = 0x01000193;
 
+/** Frame numbers across threads: shared-frames.ts implements it. */
+export interface FrameExchange {
+  /** Makes the frames of a stack readable for other threads. `head`: byte offset of the list of such frames. */
+  publish(head: number, stack: Uint32Array, n: number): void;
+  /** Turns a stack of the thread with that list into numbers of this thread. */
+  translate(head: number, stack: Uint32Array): number[];
+}
+
 /** Finds and makes buckets. The hash table is made with the first bucket: a profile that is off costs no memory. */
 export class BucketTable {
   /** The memory of the header, and its byte offset in it. */
   private readonly headerArena: Pick<ProfArena, "u32" | "f64">;
   private readonly header: number;
+  /** The header of the first thread. */
+  private readonly firstHeader: number;
+  /** Whether the frames of a new bucket are published at once. */
+  private readonly publishes: boolean;
 
-  constructor(readonly arena: ProfArena) {
+  /** @param frames needed in an arena that threads share */
+  constructor(
+    readonly arena: ProfArena,
+    private readonly frames: FrameExchange | null = null,
+  ) {
     const own = arena.header === undefined ? new BufferArena(0) : null;
     this.headerArena = own ?? arena;
     this.header = own === null ? arena.header!(HEADER_SIZE) : own.header();
+    this.firstHeader = arena.firstHeader?.(HEADER_SIZE) ?? this.header;
+    this.publishes = this.header !== this.firstHeader;
+    if (this.publishes) this.linkHeader();
   }
 
-  /** How many buckets of a kind exist. */
+  private linkHeader(): void {
+    const { u32 } = this.headerArena;
+    const list = (this.firstHeader + NEXT_HEADER) >>> 2;
+    for (;;) {
+      const next = Atomics.load(u32, list);
+      u32[(this.header + NEXT_HEADER) >>> 2] = next;
+      if (Atomics.compareExchange(u32, list, next, this.header) === next) return;
+    }
+  }
+
+  /** Calls `visit` with the header of each thread. */
+  private forEachHeader(visit: (header: number) => void): void {
+    const { u32 } = this.headerArena;
+    for (let h = this.firstHeader; h !== 0; h = u32[(h + NEXT_HEADER) >>> 2]) visit(h);
+  }
+
+  /** Whether other threads have headers. */
+  get several(): boolean {
+    return this.headerArena.u32[(this.firstHeader + NEXT_HEADER) >>> 2] !== 0;
+  }
+
+  /** Makes the frames of this thread's buckets readable for other threads. */
+  publishFrames(): void {
+    if (this.publishes) return;
+    for (const kind of [MEM_KIND, BLOCK_KIND, MUTEX_KIND] as const) {
+      for (let b = this.first(kind); b !== 0; b = this.nextOf(b)) this.publish(this.stackOf(b));
+    }
+  }
+
+  private publish(stack: Uint32Array, n = stack.length): void {
+    this.frames!.publish(this.header + FRAMES, stack, n);
+  }
+
+  /** How many buckets of a kind this thread has made. */
   count(kind: BucketKind): number {
     return this.headerArena.u32[(this.header + COUNTS + 4 * kind) >>> 2];
   }
 
   /** How many mark phases have ended. */
   get cycle(): number {
-    return this.headerArena.f64[(this.header + CYCLE) >>> 3];
+    return this.headerArena.f64[(this.firstHeader + CYCLE) >>> 3];
   }
 
   set cycle(cycle: number) {
-    this.headerArena.f64[(this.header + CYCLE) >>> 3] = cycle;
+    this.headerArena.f64[(this.firstHeader + CYCLE) >>> 3] = cycle;
   }
 
   /** Whether the samples of the last cycle are published. */
   get flushed(): boolean {
-    return this.headerArena.u32[(this.header + FLUSHED) >>> 2] !== 0;
+    return this.headerArena.u32[(this.firstHeader + FLUSHED) >>> 2] !== 0;
   }
 
   set flushed(flushed: boolean) {
-    this.headerArena.u32[(this.header + FLUSHED) >>> 2] = flushed ? 1 : 0;
+    this.headerArena.u32[(this.firstHeader + FLUSHED) >>> 2] = flushed ? 1 : 0;
   }
 
   /**
@@ -210,6 +275,7 @@ export class BucketTable {
     slot: number,
   ): number {
     const { arena, header } = this;
+    if (this.publishes) this.publish(stack, n);
     const b = arena.alloc(stackOffset(kind) + 4 * n);
     const { u32, f64 } = arena;
     u32[(b + HASH) >>> 2] = hash;
@@ -227,9 +293,56 @@ export class BucketTable {
     return b;
   }
 
-  /** The newest bucket of a kind, or 0 if there is none. `nextOf` gives the others. */
+  /** This thread's newest bucket of a kind, or 0 if there is none. `nextOf` gives the others. */
   first(kind: BucketKind): number {
-    return this.headerArena.u32[(this.header + HEADS + 4 * kind) >>> 2];
+    return this.firstOf(this.header, kind);
+  }
+
+  private firstOf(header: number, kind: BucketKind): number {
+    return this.headerArena.u32[(header + HEADS + 4 * kind) >>> 2];
+  }
+
+  /** Calls `visit` with each bucket of a kind, of all threads. */
+  forEach(kind: BucketKind, visit: (bucket: number) => void): void {
+    this.forEachHeader((header) => {
+      for (let b = this.firstOf(header, kind); b !== 0; b = this.nextOf(b)) visit(b);
+    });
+  }
+
+  /**
+   * Calls `visit` with each stack of a kind and size, in frame numbers of this thread, and with the buckets that have
+   * it: one, or with several threads up to one of each thread and weight. Both arrays are valid during the call. The
+   * buckets of one thread are visited newest first.
+   */
+  forEachStack(
+    kind: BucketKind,
+    visit: (buckets: readonly number[], stack: ArrayLike<number>) => void,
+  ): void {
+    if (this.several) {
+      for (const { buckets, stack } of this.merged(kind).values()) visit(buckets, stack);
+      return;
+    }
+    const one = [0];
+    for (let b = this.first(kind); b !== 0; b = this.nextOf(b)) {
+      one[0] = b;
+      visit(one, this.stackOf(b));
+    }
+  }
+
+  /** The stacks of all threads. Equal ones of equal size are one. */
+  private merged(kind: BucketKind): Map<string, { buckets: number[]; stack: ArrayLike<number> }> {
+    const stacks = new Map<string, { buckets: number[]; stack: ArrayLike<number> }>();
+    this.forEachHeader((header) => {
+      for (let b = this.firstOf(header, kind); b !== 0; b = this.nextOf(b)) {
+        const own = this.stackOf(b);
+        const stack = header === this.header ? [...own] : this.frames!.translate(header + FRAMES, own);
+        const key = `${this.sizeOf(b)}:${stack.join()}`;
+        const known = stacks.get(key);
+        if (known === undefined) stacks.set(key, { buckets: [b], stack });
+        else known.buckets.push(b);
+      }
+    });
+    return stacks;
   }
 
   /** The bucket of the same kind that was made before `b`, or 0. */

@@ -32,9 +32,10 @@ import { BLOCK_KIND, type BucketKind, type BucketTable, COUNTERS, MUTEX_KIND } f
 /** Nanoseconds are our cycles. */
 export const CYCLES_PER_SECOND = 1_000_000_000;
 
-/** A bucket as a profile shows it. */
+/** A stack as a profile shows it. */
 export interface BlockBucket {
-  bucket: number;
+  /** Frame numbers, innermost first. */
+  stack: ArrayLike<number>;
   count: number;
   cycles: number;
 }
@@ -80,7 +81,13 @@ export abstract class EventRecorder {
 
   /** How many stacks have events. */
   get count(): number {
-    return this.sources.buckets.count(this.kind);
+    const { buckets } = this.sources;
+    if (!buckets.several) return buckets.count(this.kind);
+    let n = 0;
+    buckets.forEachStack(this.kind, () => {
+      n++;
+    });
+    return n;
   }
 
   protected add(bucket: number, count: number, cycles: number): void {
@@ -93,15 +100,19 @@ export abstract class EventRecorder {
   /** Calls `visit` for each stack, newest first. The object passed is reused. */
   forEach(visit: (record: BlockBucket) => void): void {
     const { buckets } = this.sources;
-    const record: BlockBucket = { bucket: 0, count: 0, cycles: 0 };
-    for (let b = buckets.first(this.kind); b !== 0; b = buckets.nextOf(b)) {
+    const record: BlockBucket = { stack: [], count: 0, cycles: 0 };
+    buckets.forEachStack(this.kind, (group, stack) => {
       const { f64 } = buckets.arena;
-      const at = (b + COUNTERS) >>> 3;
-      record.bucket = b;
-      record.count = f64[at];
-      record.cycles = f64[at + 1];
+      record.stack = stack;
+      record.count = 0;
+      record.cycles = 0;
+      for (const b of group) {
+        const at = (b + COUNTERS) >>> 3;
+        record.count += f64[at];
+        record.cycles += f64[at + 1];
+      }
       visit(record);
-    }
+    });
   }
 }
 

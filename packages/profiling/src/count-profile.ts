@@ -2,7 +2,6 @@
  * Profiles that count stacks (goroutine, goroutineleak, threadcreate, and the user's own), and profiles of waits (block
  * and mutex), as pprof and as text.
  */
-import type { BucketTable } from "./bucket.ts";
 import {
   type BlockBucket,
   type BlockProfileRecorder,
@@ -68,7 +67,7 @@ export function countText(table: PCTable, name: string, stacks: Iterable<Counted
 type EventRecorder = BlockProfileRecorder | MutexProfileRecorder;
 
 /** The block or mutex profile as pprof. */
-export function blockProfile(table: PCTable, buckets: BucketTable, recorder: EventRecorder): Uint8Array {
+export function blockProfile(table: PCTable, recorder: EventRecorder): Uint8Array {
   const builder = new ProfileBuilder(table, {
     sampleTypes: [
       { type: "contentions", unit: "count" },
@@ -78,16 +77,13 @@ export function blockProfile(table: PCTable, buckets: BucketTable, recorder: Eve
     period: 1,
   });
   recorder.forEach((r) => {
-    builder.add(buckets.stackOf(r.bucket), [
-      Math.trunc(r.count),
-      Math.trunc((r.cycles * 1e9) / CYCLES_PER_SECOND),
-    ]);
+    builder.add(r.stack, [Math.trunc(r.count), Math.trunc((r.cycles * 1e9) / CYCLES_PER_SECOND)]);
   });
   return builder.build();
 }
 
 /** The block or mutex profile as text, longest waits first. */
-export function blockText(table: PCTable, buckets: BucketTable, recorder: EventRecorder): string {
+export function blockText(table: PCTable, recorder: EventRecorder): string {
   const isMutex = recorder instanceof MutexProfileRecorder;
   let out = isMutex ? "--- mutex:\n" : "--- contention:\n";
   out += `cycles/second=${CYCLES_PER_SECOND}\n`;
@@ -98,9 +94,8 @@ export function blockText(table: PCTable, buckets: BucketTable, recorder: EventR
   });
   records.sort((a, b) => b.cycles - a.cycles);
   for (const r of records) {
-    const stack = buckets.stackOf(r.bucket);
-    out += `${Math.trunc(r.cycles)} ${Math.trunc(r.count)} ${stackPCs(table, stack)}\n`;
-    out += stackLines(table, stack, true);
+    out += `${Math.trunc(r.cycles)} ${Math.trunc(r.count)} ${stackPCs(table, r.stack)}\n`;
+    out += stackLines(table, r.stack, true);
   }
   return tabAlign(out);
 }

@@ -8,6 +8,9 @@ export { EventPlace } from "./contention.ts";
 // For runtime: the buckets of another thread, found in the linear memory.
 export { BucketTable } from "./bucket.ts";
 
+// For runtime: stacks of the goroutines of another thread.
+export type { PortableStacks } from "./profile-stacks.ts";
+
 // For the benches: profiles of stacks that are made up.
 export { ProfileBuilder } from "./proto.ts";
 

@@ -53,9 +53,12 @@ const ALLOCS = 0;
 const FREES = 1;
 const SET_SIZE = 2;
 
-/** A bucket as a profile shows it. Counts are those of the samples: not scaled. */
+/** A stack as a profile shows it, with objects of one size. Counts are those of the samples: not scaled. */
 export interface MemBucket {
-  bucket: number;
+  /** The buckets that have been added up. */
+  buckets: readonly number[];
+  /** Frame numbers, innermost first. */
+  stack: ArrayLike<number>;
   size: number;
   allocs: number;
   frees: number;
@@ -179,35 +182,47 @@ export class MemProfileRecorder {
   private publish(future: number): void {
     const { buckets } = this.sources;
     const { f64 } = buckets.arena;
-    for (let b = buckets.first(MEM_KIND); b !== 0; b = buckets.nextOf(b)) {
+    buckets.forEach(MEM_KIND, (b) => {
       const active = (b + COUNTERS) >>> 3;
       const from = active + (1 + future) * SET_SIZE;
       for (let i = 0; i < SET_SIZE; i++) {
         f64[active + i] += f64[from + i];
         f64[from + i] = 0;
       }
-    }
+    });
   }
 
-  /** Calls `visit` for each bucket that a profile shows. The object passed is reused. */
+  /** Calls `visit` for each stack and size that a profile shows. The object passed is reused. */
   forEach(inuseZero: boolean, visit: (record: MemBucket) => void): void {
     const { buckets } = this.sources;
     // Before the first collection: publish everything, so that programs that never collect can be profiled.
     if (buckets.cycle === 0) for (let future = 0; future < 3; future++) this.publish(future);
     const { f64 } = buckets.arena;
-    const record: MemBucket = { bucket: 0, size: 0, allocs: 0, frees: 0, allocBytes: 0, freeBytes: 0 };
-    for (let b = buckets.first(MEM_KIND); b !== 0; b = buckets.nextOf(b)) {
-      const at = (b + COUNTERS) >>> 3;
-      const weight = buckets.weightOf(b);
-      record.bucket = b;
-      record.size = buckets.sizeOf(b);
-      record.allocs = f64[at + ALLOCS] * weight;
-      record.frees = f64[at + FREES] * weight;
+    const record: MemBucket = {
+      buckets: [],
+      stack: [],
+      size: 0,
+      allocs: 0,
+      frees: 0,
+      allocBytes: 0,
+      freeBytes: 0,
+    };
+    buckets.forEachStack(MEM_KIND, (group, stack) => {
+      record.buckets = group;
+      record.stack = stack;
+      record.size = buckets.sizeOf(group[0]);
+      record.allocs = 0;
+      record.frees = 0;
+      for (const b of group) {
+        const at = (b + COUNTERS) >>> 3;
+        const weight = buckets.weightOf(b);
+        record.allocs += f64[at + ALLOCS] * weight;
+        record.frees += f64[at + FREES] * weight;
+      }
       record.allocBytes = record.allocs * record.size;
       record.freeBytes = record.frees * record.size;
-      if (!inuseZero && record.allocBytes === record.freeBytes) continue;
-      visit(record);
-    }
+      if (inuseZero || record.allocBytes !== record.freeBytes) visit(record);
+    });
   }
 }
 

@@ -2,7 +2,6 @@
  * The profiles of a profiler by name: those that exist from the start, V8's heap and the event loop, and the user's.
  */
 import { Profile } from "pprof-format";
-import type { BucketTable } from "./bucket.ts";
 import type { BlockProfileRecorder, MutexProfileRecorder } from "./contention.ts";
 import { blockProfile, blockText, type CountedStack, countProfile, countText } from "./count-profile.ts";
 import type { EventLoopProfiler } from "./event-loop.ts";
@@ -18,11 +17,12 @@ import type { V8HeapProfiler } from "./v8-heap.ts";
 /** The parts of a profiler from which the profiles are written. */
 export interface ProfileParts {
   table: PCTable;
-  buckets: BucketTable;
   stacks: ProfileStacks;
   mem: MemProfileRecorder;
   block: BlockProfileRecorder;
   mutex: MutexProfileRecorder;
+  /** Runs a function that reads the profiles of all threads. */
+  readAll: <T>(read: () => T) => T;
 }
 
 export class NamedProfiles {
@@ -52,26 +52,27 @@ export class NamedProfiles {
   }
 
   private addHeap(name: "heap" | "allocs", { memStats }: ProfilerOptions): void {
-    const { table, buckets, mem } = this.parts;
+    const { table, mem, readAll } = this.parts;
     this.add({
       name,
-      count: () => {
-        let n = 0;
-        mem.forEach(true, () => n++);
-        return n;
-      },
-      toBytes: () => heapProfile(table, buckets, mem, name),
-      toText: () => heapText(table, buckets, mem, memStats?.()),
+      count: () =>
+        readAll(() => {
+          let n = 0;
+          mem.forEach(true, () => n++);
+          return n;
+        }),
+      toBytes: () => readAll(() => heapProfile(table, mem, name)),
+      toText: () => readAll(() => heapText(table, mem, memStats?.())),
     });
   }
 
   private addEvents(name: "block" | "mutex", recorder: BlockProfileRecorder | MutexProfileRecorder): void {
-    const { table, buckets } = this.parts;
+    const { table, readAll } = this.parts;
     this.add({
       name,
-      count: () => recorder.count,
-      toBytes: () => blockProfile(table, buckets, recorder),
-      toText: () => blockText(table, buckets, recorder),
+      count: () => readAll(() => recorder.count),
+      toBytes: () => readAll(() => blockProfile(table, recorder)),
+      toText: () => readAll(() => blockText(table, recorder)),
     });
   }
 

@@ -24,6 +24,8 @@
  * Go's name and package when the frame is first printed.
  *
  * The table belongs to one thread: V8's call sites, and the strings in them, exist in the thread that took the stack.
+ * `portable` describes a frame for the table of another thread, and `adopt` finds or makes the frame there. The same
+ * place in the code has the same description on all threads, since they load it from the same file.
  */
 import type { CallSite } from "./capture.ts";
 import type { PackageNames, PackageNamesOptions } from "./go-names.ts";
@@ -59,6 +61,17 @@ export interface RawFrame {
   /** The name V8 gives, "" for none. */
   readonly functionName: string;
   readonly typeName: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A frame as plain data, for the table of another thread. */
+export interface PortableFrame extends KnownFunction {
+  /** The file as V8 names it; "" for code without one. */
+  readonly file: string;
+  /** Identifies the frame among those of the file. */
+  readonly key: number | string;
+  /** The place of the call, in `line` and `column`: not that which was seen first in the function. */
   readonly line: number;
   readonly column: number;
 }
@@ -109,9 +122,15 @@ interface Frame extends RawFrame {
   readonly id: number;
   readonly func: Func;
   readonly pc: number;
+  /** See PortableFrame. */
+  readonly file: string;
+  readonly key: number | string;
   flags: number;
   symbol: Symbolized | undefined;
 }
+
+/** Frame numbers of one file, by PortableFrame.key. */
+type FrameNumbers = Map<number | string, number>;
 
 interface Block {
   readonly func: Func;
@@ -132,11 +151,11 @@ export class PCTable {
   private readonly frames: (Frame | undefined)[] = [undefined];
   private readonly blocks: Block[] = [];
   /** Frame numbers by file and position. */
-  private readonly scripts = new Map<string, Map<number, number>>();
+  private readonly scripts = new Map<string, FrameNumbers>();
   private lastFile = "";
-  private lastScript = new Map<number, number>();
+  private lastScript: FrameNumbers = new Map();
   /** Frame numbers of code without a file, and of given frames. */
-  private readonly unplaced = new Map<string, number>();
+  private readonly unplaced: FrameNumbers = new Map();
   private readonly funcs = new Map<string, FuncInfo>();
   private readonly isStackBase: ((frame: RawFrame) => boolean) | undefined;
   /** The frame `runtime.goexit`, where a goroutine's stack ends. */
@@ -170,19 +189,23 @@ export class PCTable {
       // Neighbours on a stack are mostly of one file, and V8 gives the same string for it.
       let script = this.lastScript;
       if (file !== this.lastFile) {
-        script = this.scripts.get(file) ?? new Map();
-        this.scripts.set(file, script);
+        script = this.numbersOf(file);
         this.lastFile = file;
         this.lastScript = script;
       }
-      let id = script.get(position);
-      if (id === undefined) {
-        id = this.newFrame(site, file);
-        script.set(position, id);
-      }
-      return id;
+      return script.get(position) ?? this.addFrame(placeOf(site, file, position), script);
     }
     return this.internUnplaced(site);
+  }
+
+  /** The frame numbers of a file. */
+  private numbersOf(file: string): FrameNumbers {
+    let numbers = this.scripts.get(file);
+    if (numbers === undefined) {
+      numbers = new Map();
+      this.scripts.set(file, numbers);
+    }
+    return numbers;
   }
 
   /** Code without a file: V8's built-ins, eval, WebAssembly. */
@@ -195,48 +218,37 @@ export class PCTable {
     }
     const url = site.getScriptNameOrSourceURL?.() || site.getEvalOrigin?.() || "<eval>";
     const key = `${url}\n${name}\n${positionOf(site)}`;
-    let id = this.unplaced.get(key);
-    if (id === undefined) {
-      id = this.newFrame(site, "");
-      this.unplaced.set(key, id);
-    }
-    return id;
+    return this.unplaced.get(key) ?? this.addFrame(placeOf(site, "", key), this.unplaced);
   }
 
   /** A frame with a given name and place, such as `runtime.goexit`. The same name and place give the same frame. */
   synthetic(name: string, file: string, line: number): number {
     const key = `\0${name}\n${file}\n${line}`;
-    let id = this.unplaced.get(key);
-    if (id === undefined) {
-      const func = this.newFunc(`\0${name}`, {
-        script: file,
-        functionName: name,
-        typeName: "",
-        isConstructor: false,
-        startLine: line,
-        startColumn: 0,
-        line,
-        column: 0,
-        fixedName: name,
-      });
-      id = this.addFrame(func, { script: file, functionName: name, typeName: "", line, column: 0 });
-      this.unplaced.set(key, id);
-    }
-    return id;
+    const known = this.unplaced.get(key);
+    if (known !== undefined) return known;
+    const place: PortableFrame = {
+      file: "",
+      key,
+      script: file,
+      functionName: name,
+      typeName: "",
+      isConstructor: false,
+      startLine: line,
+      startColumn: 0,
+      line,
+      column: 0,
+      fixedName: name,
+    };
+    return this.addFrame(place, this.unplaced);
   }
 
-  private newFrame(site: CallSite, file: string): number {
-    const functionName = site.getFunctionName() ?? "";
-    const typeName = site.getTypeName() ?? "";
-    const line = site.getLineNumber() ?? 0;
-    const column = site.getColumnNumber() ?? 0;
-    const startLine = site.getEnclosingLineNumber?.() ?? 0;
-    const startColumn = site.getEnclosingColumnNumber?.() ?? 0;
-    const isConstructor = site.isConstructor();
-    const script = toPath(file);
-    // If the function's position is unknown, the line of this call identifies an anonymous function.
-    const identity = startLine > 0 ? `${startLine}:${startColumn}` : functionName || `${line}:${column}`;
-    const func = this.newFunc(`${file}\n${functionName}\n${identity}`, {
+  /** The description of a frame for `adopt` of another table. */
+  portable(id: number): PortableFrame {
+    const { file, key, script, functionName, typeName, line, column, func } = this.frames[id]!;
+    const { isConstructor, startLine, startColumn, fixedName } = func.info;
+    return {
+      file,
+      key,
       script,
       functionName,
       typeName,
@@ -245,15 +257,48 @@ export class PCTable {
       startColumn,
       line,
       column,
-      fixedName: undefined,
-    });
-    return this.addFrame(func, { script, functionName, typeName, line, column });
+      fixedName,
+    };
   }
 
-  private newFunc(key: string, known: KnownFunction): Func {
+  /** The number of a frame that another table has described. */
+  adopt(place: PortableFrame): number {
+    const numbers = place.file === "" ? this.unplaced : this.numbersOf(place.file);
+    return numbers.get(place.key) ?? this.addFrame(place, numbers);
+  }
+
+  private funcOfPlace(place: PortableFrame): Func {
+    const {
+      file,
+      script,
+      functionName,
+      typeName,
+      isConstructor,
+      startLine,
+      startColumn,
+      line,
+      column,
+      fixedName,
+    } = place;
+    // If the function's position is unknown, the line of this call identifies an anonymous function.
+    const identity = startLine > 0 ? `${startLine}:${startColumn}` : functionName || `${line}:${column}`;
+    const key = fixedName === undefined ? `${file}\n${functionName}\n${identity}` : `\0${fixedName}`;
     const existing = this.funcs.get(key);
     if (existing?.func !== undefined) return existing.func;
-    const info: FuncInfo = { ...known, blocks: [], func: undefined, symbol: undefined };
+    const info: FuncInfo = {
+      script,
+      functionName,
+      typeName,
+      isConstructor,
+      startLine,
+      startColumn,
+      line,
+      column,
+      fixedName,
+      blocks: [],
+      func: undefined,
+      symbol: undefined,
+    };
     const func = new Func(this, this.textEnd, info);
     info.func = func;
     this.addBlock(func);
@@ -270,14 +315,20 @@ export class PCTable {
     return block;
   }
 
-  private addFrame(func: Func, raw: RawFrame): number {
+  private addFrame(place: PortableFrame, numbers: FrameNumbers): number {
+    const { file, key, script, functionName, typeName, line, column } = place;
+    const func = this.funcOfPlace(place);
     let block = func.info.blocks.at(-1)!;
     if (block.slots.length === SLOTS_PER_BLOCK) block = this.addBlock(func);
     const pc = block.start + block.slots.length * SLOT_SIZE + CALL_LENGTH;
-    const frame: Frame = { ...raw, id: this.frames.length, func, pc, flags: 0, symbol: undefined };
+    const raw: RawFrame = { script, functionName, typeName, line, column };
+    const id = this.frames.length;
+    const frame: Frame = { ...raw, id, func, pc, file, key, flags: 0, symbol: undefined };
     if (this.isStackBase?.(raw) === true) frame.flags |= FLAG_BASE;
     block.slots.push(frame);
-    return this.frames.push(frame) - 1;
+    this.frames.push(frame);
+    numbers.set(key, id);
+    return id;
   }
 
   // Frame numbers and PCs.
@@ -374,6 +425,23 @@ export class PCTable {
   addSource(script: string, source: string): void {
     this.symbolizer.addSource(script, source);
   }
+}
+
+/** The place of a call site. */
+function placeOf(site: CallSite, file: string, key: number | string): PortableFrame {
+  return {
+    file,
+    key,
+    script: toPath(file),
+    functionName: site.getFunctionName() ?? "",
+    typeName: site.getTypeName() ?? "",
+    isConstructor: site.isConstructor(),
+    startLine: site.getEnclosingLineNumber?.() ?? 0,
+    startColumn: site.getEnclosingColumnNumber?.() ?? 0,
+    line: site.getLineNumber() ?? 0,
+    column: site.getColumnNumber() ?? 0,
+    fixedName: undefined,
+  };
 }
 
 /** A number for line and column, for call sites that do not know their offset in the file. */

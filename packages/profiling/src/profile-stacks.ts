@@ -6,7 +6,8 @@ import { BLOCK_KIND, type BucketKind, type BucketTable, MUTEX_KIND } from "./buc
 import type { CallSite } from "./capture.ts";
 import type { CountedStack } from "./count-profile.ts";
 import { StackBuffer, type StackWalker } from "./extern.ts";
-import type { PCTable } from "./pc-table.ts";
+import type { LabelSet } from "./labels.ts";
+import type { PCTable, PortableFrame } from "./pc-table.ts";
 import type { StackFrame, StackSource } from "./profiler-options.ts";
 
 // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
@@ -14,6 +15,16 @@ type AnyFunction = Function;
 
 /** The profiles of events, by name. */
 export type EventProfile = "block" | "mutex";
+
+/** Stacks of one thread for another: plain data. */
+export interface PortableStacks {
+  readonly frames: readonly PortableFrame[];
+  /** Indices into `frames`, innermost first; labels as entries. */
+  readonly stacks: readonly {
+    readonly stack: readonly number[];
+    readonly labels: readonly (readonly [string, string])[] | null;
+  }[];
+}
 
 /** The file of frames that stand for operations of the runtime. */
 const RUNTIME_FILE = "<runtime>";
@@ -106,6 +117,34 @@ export class ProfileStacks {
       out.push({ stack: this.framesOf(stack).slice(0, this.depth), labels });
     });
     return out;
+  }
+
+  /** The stacks of a source as plain data. */
+  portable(source: StackSource): PortableStacks {
+    const frames: PortableFrame[] = [];
+    const numbers = new Map<number, number>();
+    const numberOf = (id: number): number => {
+      let n = numbers.get(id);
+      if (n === undefined) {
+        n = frames.push(this.table.portable(id)) - 1;
+        numbers.set(id, n);
+      }
+      return n;
+    };
+    const stacks = this.stacksOf(source).map(({ stack, labels }) => ({
+      stack: Array.from(stack, numberOf),
+      labels: labels === null ? null : [...labels],
+    }));
+    return { frames, stacks };
+  }
+
+  /** The stacks that another thread has described, as PCs. */
+  adopt({ frames, stacks }: PortableStacks): { stack: number[]; labels: LabelSet | null }[] {
+    const pcs = frames.map((frame) => this.table.pcOf(this.table.adopt(frame)));
+    return stacks.map(({ stack, labels }) => ({
+      stack: stack.map((i) => pcs[i]),
+      labels: labels === null ? null : new Map(labels),
+    }));
   }
 
   /** Frame numbers of a stack that was given from outside, without PCs that were never issued. */

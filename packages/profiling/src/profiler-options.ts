@@ -50,6 +50,11 @@ export interface ProfilerOptions extends PCTableOptions {
   labels?: LabelStore;
   /** Whether CPU profiles of Node's main thread include all worker threads. Default true. */
   cpuWorkers?: boolean;
+  /**
+   * For an arena that threads share. Returns the result of `read`, which reads the profiles of all threads: the other
+   * threads do nothing meanwhile, and have published the frames of their buckets (`publishFrames`).
+   */
+  readAll?: <T>(read: () => T) => T;
   /** Called when a CPU profile begins and when it ends: for a scheduler that notes labels in between. */
   onCPUProfile?: (active: boolean) => void;
   /** Takes the complaints that Go prints; default standard error. */

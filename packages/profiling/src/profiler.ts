@@ -12,11 +12,11 @@ import { CPUProfiler } from "./cpuprof.ts";
 import { type EventLoopProfileOptions, EventLoopProfiler } from "./event-loop.ts";
 import { type CallerInfo, Callers, Frames, type PCs, StackWalker } from "./extern.ts";
 import { AsyncLabelStore, doWithLabels, type LabelSet, type LabelStore, makeLabels } from "./labels.ts";
-import { checkRate, DEFAULT_MEM_PROFILE_RATE, MemProfileRecorder } from "./mprof.ts";
+import { checkRate, DEFAULT_MEM_PROFILE_RATE, type MemBucket, MemProfileRecorder } from "./mprof.ts";
 import { NamedProfiles } from "./named-profiles.ts";
 import { type Func, PCTable, type Symbolized } from "./pc-table.ts";
 import type { CustomProfile, NamedProfile } from "./profile.ts";
-import { ProfileStacks } from "./profile-stacks.ts";
+import { type PortableStacks, ProfileStacks } from "./profile-stacks.ts";
 import {
   budgetOf,
   type ProfilerOptions,
@@ -34,6 +34,7 @@ import {
   type StackRecord,
 } from "./records.ts";
 import { SampleBudget } from "./sample-budget.ts";
+import { SharedFrames } from "./shared-frames.ts";
 import { type V8HeapProfileOptions, V8HeapProfiler } from "./v8-heap.ts";
 import type { Sink } from "./writer.ts";
 
@@ -70,6 +71,7 @@ export class Profiler {
    */
   readonly callers: (skip: number, pcs: PCs) => number;
 
+  private readonly readAll: <T>(read: () => T) => T;
   private readonly stacks: ProfileStacks;
   private readonly named: NamedProfiles;
   private readonly labelStore: LabelStore;
@@ -81,11 +83,14 @@ export class Profiler {
     this.options = options;
     const table = new PCTable(options);
     const walker = new StackWalker(table);
-    const buckets = new BucketTable(options.arena ?? new BufferArena());
+    const arena = options.arena ?? new BufferArena();
+    const buckets = new BucketTable(arena, new SharedFrames(table, arena));
+    const readAll = options.readAll ?? ((read) => read());
     const stacks = new ProfileStacks(table, walker, buckets, depth);
     this.table = table;
     this.walker = walker;
     this.buckets = buckets;
+    this.readAll = readAll;
     this.stacks = stacks;
     ({ caller: this.caller, callers: this.callers } = new Callers(table, walker));
     this.callerBucket = stacks.callerBucket;
@@ -116,7 +121,7 @@ export class Profiler {
     this.v8heap = new V8HeapProfiler(table);
     this.eventLoop = new EventLoopProfiler(table, walker, buckets, stacks.stack, random);
     const { mem, block, mutex } = this;
-    this.named = new NamedProfiles({ table, buckets, stacks, mem, block, mutex }, options);
+    this.named = new NamedProfiles({ table, stacks, mem, block, mutex, readAll }, options);
   }
 
   // V8's profilers.
@@ -217,6 +222,26 @@ export class Profiler {
    */
   readonly operationPCs = (names: readonly string[]): number[] => this.stacks.operationPCs(names);
 
+  // Other threads.
+
+  /** Makes the frames of this thread's buckets readable for the other threads of the arena; see `readAll`. */
+  readonly publishFrames = (): void => this.buckets.publishFrames();
+
+  /** The stacks of a source as plain data, which `adoptStacks` of another thread's profiler takes. */
+  readonly portableStacks = (source: StackSource): PortableStacks => this.stacks.portable(source);
+
+  /** The stacks that the profiler of another thread has described, as PCs of this one. */
+  readonly adoptStacks = (from: PortableStacks): { stack: number[]; labels: LabelSet | null }[] =>
+    this.stacks.adopt(from);
+
+  /** The memory profile with the buckets of each stack: for a heap dump, whose samples name buckets. */
+  readonly memBuckets = (): MemBucket[] =>
+    this.readAll(() => {
+      const all: MemBucket[] = [];
+      this.mem.forEach(true, (r) => all.push({ ...r, buckets: [...r.buckets], stack: Array.from(r.stack) }));
+      return all;
+    });
+
   // Go's records.
 
   /**
@@ -227,7 +252,7 @@ export class Profiler {
   readonly memProfile = (
     p: (MemProfileRecord | null | undefined)[] | null,
     inuseZero: boolean,
-  ): { n: number; ok: boolean } => fillMemRecords(this.table, this.buckets, this.mem, p, inuseZero);
+  ): { n: number; ok: boolean } => this.readAll(() => fillMemRecords(this.table, this.mem, p, inuseZero));
 
   /**
    * Sets the rate of the block profile: mean nanoseconds of waiting between two samples. 1 takes every event, 0
@@ -245,11 +270,11 @@ export class Profiler {
 
   /** The block profile; protocol as that of `memProfile`. */
   readonly blockProfile = (p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
-    fillEventRecords(this.table, this.buckets, this.block, p);
+    this.readAll(() => fillEventRecords(this.table, this.block, p));
 
   /** The mutex profile; protocol as that of `memProfile`. */
   readonly mutexProfile = (p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
-    fillEventRecords(this.table, this.buckets, this.mutex, p);
+    this.readAll(() => fillEventRecords(this.table, this.mutex, p));
 
   /** The stacks of all goroutines; protocol as that of `memProfile`. */
   readonly goroutineProfile = (p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
@@ -264,10 +289,12 @@ export class Profiler {
     p: (StackRecord | null | undefined)[] | null,
   ): { n: number; ok: boolean } {
     if (source === undefined) return { n: 0, ok: true };
-    const n = this.stacks.countOf(source);
-    if (n > (p?.length ?? 0)) return { n, ok: false };
-    const stacks = this.stacks.stacksOf(source).map(({ stack }) => stack);
-    return fillStackRecords(this.table, stacks, p);
+    return this.readAll(() => {
+      const n = this.stacks.countOf(source);
+      if (n > (p?.length ?? 0)) return { n, ok: false };
+      const stacks = this.stacks.stacksOf(source).map(({ stack }) => stack);
+      return fillStackRecords(this.table, stacks, p);
+    });
   }
 
   // Labels.

@@ -89,14 +89,14 @@ export class ProfileBuilder {
     }
   }
 
-  /** Adds a sample: frame numbers innermost first, a value for each sample type. */
-  add(stack: ArrayLike<number>, values: readonly (number | bigint)[], labels?: SampleLabels): void {
+  /** Adds a sample: frame numbers innermost first, without the first `skip`; a value for each sample type. */
+  add(stack: ArrayLike<number>, values: readonly (number | bigint)[], labels?: SampleLabels, skip = 0): void {
     const { body, table } = this;
     body.length = 0;
     const { goexit } = table;
     // Location ids and values are packed: the length, then the numbers.
     let mark = body.open(SAMPLE_LOCATION_ID);
-    for (let i = 0; i < stack.length; i++) {
+    for (let i = skip; i < stack.length; i++) {
       if (stack[i] !== goexit) body.varint(this.location(stack[i]));
     }
     body.close(mark);

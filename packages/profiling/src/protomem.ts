@@ -1,5 +1,4 @@
 /** The heap profile as pprof: Go's `heap` and `allocs`. */
-import type { BucketTable } from "./bucket.ts";
 import { type MemProfileRecorder, scaleHeapSample } from "./mprof.ts";
 import type { PCTable } from "./pc-table.ts";
 import { ProfileBuilder } from "./proto.ts";
@@ -13,7 +12,7 @@ export function isRuntimeName(func: string): boolean {
 }
 
 /** How many frames to drop at the leaf: those of the runtime, or 0 if no other frame would be left. */
-export function leadingRuntimeFrames(table: PCTable, stack: Uint32Array): number {
+export function leadingRuntimeFrames(table: PCTable, stack: ArrayLike<number>): number {
   let n = 0;
   while (n < stack.length && isRuntimeName(table.symbolize(stack[n]).func)) n++;
   return n === stack.length ? 0 : n;
@@ -22,7 +21,6 @@ export function leadingRuntimeFrames(table: PCTable, stack: Uint32Array): number
 /** The memory profile in pprof form. `allocs` differs only in the sample type that tools show first. */
 export function heapProfile(
   table: PCTable,
-  buckets: BucketTable,
   recorder: MemProfileRecorder,
   name: "heap" | "allocs",
   timeNanos?: bigint,
@@ -41,13 +39,14 @@ export function heapProfile(
     ...(timeNanos === undefined ? {} : { timeNanos }),
   });
   recorder.forEach(true, (r) => {
-    const stack = buckets.stackOf(r.bucket);
+    const { stack } = r;
     const alloc = scaleHeapSample(r.allocs, r.allocBytes, rate);
     const inuse = scaleHeapSample(r.allocs - r.frees, r.allocBytes - r.freeBytes, rate);
     builder.add(
-      stack.subarray(leadingRuntimeFrames(table, stack)),
+      stack,
       [alloc.count, alloc.bytes, inuse.count, inuse.bytes],
       r.allocs > 0 ? { bytes: Math.trunc(r.allocBytes / r.allocs) } : undefined,
+      leadingRuntimeFrames(table, stack),
     );
   });
   return builder.build();

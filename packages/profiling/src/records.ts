@@ -4,7 +4,6 @@
  * The protocol by which they are filled: `n` is the number of records. If the slice has room for all of them, its first
  * `n` elements are filled and `ok` is true. Otherwise the slice is left as it is.
  */
-import type { BucketTable } from "./bucket.ts";
 import type { EventRecorder } from "./contention.ts";
 import type { MemProfileRecorder } from "./mprof.ts";
 import type { PCTable } from "./pc-table.ts";
@@ -58,7 +57,6 @@ export interface Filled {
 /** The memory profile, not scaled. With `inuseZero`, it includes records whose objects are all freed. */
 export function fillMemRecords(
   table: PCTable,
-  buckets: BucketTable,
   recorder: MemProfileRecorder,
   p: RecordSlice<MemProfileRecord>,
   inuseZero: boolean,
@@ -73,7 +71,7 @@ export function fillMemRecords(
     record.FreeBytes = r.freeBytes;
     record.AllocObjects = r.allocs;
     record.FreeObjects = r.frees;
-    fillStack0(table, record.Stack0, buckets.stackOf(r.bucket));
+    fillStack0(table, record.Stack0, r.stack);
   });
   return { n, ok: true };
 }
@@ -81,7 +79,6 @@ export function fillMemRecords(
 /** The block or mutex profile. */
 export function fillEventRecords(
   table: PCTable,
-  buckets: BucketTable,
   recorder: EventRecorder,
   p: RecordSlice<BlockProfileRecord>,
 ): Filled {
@@ -92,7 +89,7 @@ export function fillEventRecords(
     const record = (p![i++] ??= new BlockProfileRecord());
     record.Count = Math.trunc(r.count);
     record.Cycles = Math.trunc(r.cycles);
-    fillStack0(table, record.Stack0, buckets.stackOf(r.bucket));
+    fillStack0(table, record.Stack0, r.stack);
   });
   return { n, ok: true };
 }

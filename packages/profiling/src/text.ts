@@ -2,7 +2,6 @@
  * Profiles as text, in Go's format (debug=1).
  */
 import { hex } from "@gort/base";
-import type { BucketTable } from "./bucket.ts";
 import type { MemBucket, MemProfileRecorder } from "./mprof.ts";
 import type { PCTable } from "./pc-table.ts";
 import { isRuntimeName } from "./protomem.ts";
@@ -138,12 +137,7 @@ function maxResidentBytes(): number | undefined {
 }
 
 /** The heap profile as text: `heap` and `allocs` print the same. */
-export function heapText(
-  table: PCTable,
-  buckets: BucketTable,
-  recorder: MemProfileRecorder,
-  stats?: MemStatsLike,
-): string {
+export function heapText(table: PCTable, recorder: MemProfileRecorder, stats?: MemStatsLike): string {
   const records: MemBucket[] = [];
   recorder.forEach(true, (r) => {
     records.push({ ...r });
@@ -164,7 +158,7 @@ export function heapText(
   let out = `heap profile: ${inuseObjects}: ${inuseBytes} [${allocObjects}: ${allocBytes}]`;
   out += ` @ heap/${2 * recorder.rate}\n`;
   for (const r of records) {
-    const stack = buckets.stackOf(r.bucket);
+    const { stack } = r;
     out += `${r.allocs - r.frees}: ${r.allocBytes - r.freeBytes} [${r.allocs}: ${r.allocBytes}] `;
     out += `${stackPCs(table, stack)}\n${stackLines(table, stack, false)}`;
   }

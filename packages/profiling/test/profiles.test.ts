@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { BLOCK_KIND } from "../src/bucket.ts";
 import { EventPlace, TRUST_AFTER } from "../src/contention.ts";
 import { BlockProfileRecord, createProfiler, labels, type Profiler, StackRecord } from "../src/index.ts";
 import { decodeProfile } from "../src/pprof/index.ts";
@@ -133,7 +134,7 @@ describe("a place where goroutines block again and again", () => {
   function counts(p: Profiler): Map<number, number> {
     const all = new Map<number, number>();
     p.block.forEach((r) => {
-      all.set(r.bucket, r.count);
+      all.set(p.buckets.find(BLOCK_KIND, 0, Uint32Array.from(r.stack), r.stack.length), r.count);
     });
     return all;
   }
