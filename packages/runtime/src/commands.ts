@@ -10,9 +10,11 @@
  */
 import type { Allocator } from "@gort/allocator/internal";
 import type { Addr } from "@gort/memory";
+import type { PortableStacks } from "@gort/profiling/internal";
 import { dumpHere, threadFigures } from "@gort/scheduler/internal";
 import type { Threads } from "@gort/threads";
 import { loadSettings, type SettingsParts, storeSettings } from "./process-settings.ts";
+import type { PortableStarts } from "./profiles.ts";
 import type { SharedBlock } from "./shared-block.ts";
 import type { WorldStops } from "./stops.ts";
 
@@ -28,9 +30,26 @@ export const COMMAND = {
   figures: 17,
   /** The settings of the process have changed. */
   settings: 18,
+  /** Another thread is going to read the profiles. */
+  readProfiles: 19,
+  /** Stacks of goroutines. */
+  goroutines: 20,
+  /** Stacks that have started threads. */
+  starts: 21,
 } as const;
 
+/** A thread's part in the profiles of all threads. */
+export interface ThreadProfiles {
+  /** In a stopped world: brings this thread's buckets up to date, for readers on other threads. */
+  settle(): void;
+  /** The stacks of this thread's goroutines. */
+  goroutines(): PortableStacks;
+  /** The stacks of this thread that have started threads. */
+  starts(): PortableStarts;
+}
+
 export interface CommandParts extends SettingsParts {
+  readonly profiles: ThreadProfiles;
   readonly threads: Threads;
   readonly block: SharedBlock;
   readonly allocator: Allocator;
@@ -45,12 +64,15 @@ export class Commands {
   readonly #answers: Answers;
 
   constructor(parts: CommandParts) {
-    const { scheduler, allocator, block } = parts;
+    const { scheduler, allocator, block, profiles } = parts;
     this.#parts = parts;
     this.#answers = {
       [COMMAND.dump]: (all) => dumpHere(scheduler, null, all === 1),
       [COMMAND.figures]: (detail) => threadFigures(scheduler, detail === 1),
       [COMMAND.settings]: () => loadSettings(allocator.mem, block.settings, parts),
+      [COMMAND.readProfiles]: () => profiles.settle(),
+      [COMMAND.goroutines]: () => profiles.goroutines(),
+      [COMMAND.starts]: () => profiles.starts(),
     };
   }
 
@@ -74,6 +96,16 @@ export class Commands {
       const replies: T[] = [];
       block.takeReplies((reply) => replies.push(this.#read(reply) as T));
       return replies;
+    });
+  }
+
+  /** Runs `read`, which reads the profiles of all threads. */
+  readProfiles<T>(read: () => T): T {
+    return this.stopped("profile", () => {
+      const { threads, profiles } = this.#parts;
+      profiles.settle();
+      threads.command(COMMAND.readProfiles, 0);
+      return read();
     });
   }
 

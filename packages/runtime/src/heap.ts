@@ -68,8 +68,8 @@ export class RuntimeHeap implements Heap {
 
 /**
  * Profile buckets in the linear memory, counted under BuckHashSys. The profile header of M 0 lies in the control block,
- * where every thread finds it through ROOT_PROFILING. A worker has buckets and a header of its own, because a PC is a
- * number of one thread.
+ * where every thread finds it through ROOT_PROFILING. A worker has buckets and a header of its own, because a frame
+ * number belongs to one thread. The list of headers begins at that of M 0.
  */
 export class LinearArena implements ProfArena {
   readonly u32: Uint32Array;
@@ -95,8 +95,11 @@ export class LinearArena implements ProfArena {
   }
 
   header(size: number): number {
+    return this.#worker ? this.alloc(size) : this.firstHeader(size);
+  }
+
+  firstHeader(size: number): number {
     const mem = this.#mem;
-    if (this.#worker) return this.alloc(size);
     return mem.makeRoot(ROOT_PROFILING, () => mem.reserveControl(size));
   }
 }

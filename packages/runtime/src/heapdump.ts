@@ -18,7 +18,7 @@ import type { Collector } from "@gort/gc";
 import type { LinearMemory } from "@gort/memory";
 import type { MemStats } from "@gort/memstats";
 import { type DumpSink, HeapDumpWriter } from "@gort/memstats/heapdump";
-import { MemProfileRecord, type Profiler } from "@gort/profiling";
+import type { Profiler } from "@gort/profiling";
 import type { Scheduler } from "@gort/scheduler";
 import { creationSite, type G, G_SYSTEM, gStatusStrings, waitReasonStrings } from "@gort/scheduler/internal";
 import { GOARCH, goVersion, numCPU } from "./version.ts";
@@ -233,22 +233,17 @@ function writeRoots({ allocator, collector }: HeapDumpParts, writer: HeapDumpWri
 const REF_BLOCK_BYTES = 4096;
 
 function writeSpecials({ profiler }: HeapDumpParts, objects: ObjectWalk, writer: HeapDumpWriter): void {
-  // Records come in the order of the buckets.
-  const buckets: number[] = [];
-  profiler.mem.forEach(true, (b) => buckets.push(b.bucket));
-  const records = Array.from(buckets, () => new MemProfileRecord());
-  profiler.memProfile(records, true);
-  const known = new Set(buckets);
-  records.forEach((r, i) => {
+  /** The buckets of each stack: its number is that of the first. */
+  const known = new Map<number, number>();
+  for (const { buckets, stack, size, allocs, frees } of profiler.memBuckets()) {
+    const id = buckets[0];
     const frames: { func: string; file: string; line: number }[] = [];
-    for (const f of profiler.callersFrames(r.stack())) {
-      frames.push({ func: f.Function, file: f.File, line: f.Line });
-    }
-    const size = r.AllocObjects === 0 ? 0 : Math.round(r.AllocBytes / r.AllocObjects);
-    writer.allocStack({ id: buckets[i], size, frames, allocs: r.AllocObjects, frees: r.FreeObjects });
-  });
+    for (let i = 0; i < stack.length; i++) frames.push(profiler.table.symbolize(stack[i]));
+    writer.allocStack({ id, size, frames, allocs, frees });
+    for (const bucket of buckets) known.set(bucket, id);
+  }
   objects.specials((object, kind, data) => {
     if (kind === SPECIAL_FINALIZER) writer.finalizer(object, false);
-    else if (kind === SPECIAL_PROFILE && known.has(data)) writer.allocSample(object, data);
+    else if (kind === SPECIAL_PROFILE && known.has(data)) writer.allocSample(object, known.get(data)!);
   });
 }

@@ -107,23 +107,9 @@ export class Machines {
     return attachment === null ? this.#make !== undefined : attachment.start.settings.ownWorkers;
   }
 
-  /** For each worker, return addresses of the stack that has started it; none if another worker wanted it. */
-  get startStacks(): readonly (readonly number[])[] {
-    const { workers } = this.#connected ?? { workers: null };
-    return workers?.live.map((m) => this.#ofProgram(this.#startStacks.get(m) ?? [])) ?? [];
-  }
-
-  /** The stack with one frame for the runtime's own code. */
-  #ofProgram(pcs: readonly number[]): readonly number[] {
-    const { profiler } = this.#parts;
-    const isRuntime = (pc: number): boolean =>
-      profiler
-        .funcForPC(pc - 1)
-        ?.name()
-        .startsWith("runtime.") === true;
-    const from = pcs.findIndex((pc) => !isRuntime(pc));
-    if (from < 0) return [];
-    return profiler.operationPCs(["runtime.newm"]).concat(profiler.withoutOuterRuntime(pcs.slice(from)));
+  /** By number of an M: return addresses of the stack on this thread that has started it. */
+  get startStacks(): ReadonlyMap<number, readonly number[]> {
+    return this.#startStacks;
   }
 
   // ---- the number of threads
@@ -178,6 +164,7 @@ export class Machines {
         this.#fail(error);
       },
       exited: (m, thread) => {
+        this.#startStacks.delete(m);
         block.setEnded(m);
         block.clearHost(m, HOST_HANDLES | HOST_HOPES);
         this.#takeOver(thread, block.collector(m));
@@ -209,8 +196,8 @@ export class Machines {
     waitersOf(memory, threads);
     const note = (): void => link.noteCount(-1);
     tasks.share(threads, block, this.ownWorkers, note);
-    const { profiler, roots } = this.#parts;
-    const commands = new Commands({ threads, block, allocator, stops, scheduler, profiler, roots });
+    const { profiler, roots, profiles } = this.#parts;
+    const commands = new Commands({ threads, block, allocator, stops, scheduler, profiler, roots, profiles });
     this.#commands = commands;
     threads.onCommand = (command, arg) => {
       if (command < FIRST_COMMAND) collector.threads.command(command, arg);
@@ -247,8 +234,8 @@ export class Machines {
   #startM(connected: Connected, m: number): void {
     const { threads, block, workers } = connected;
     block.addM(m);
+    this.#noteStack(m);
     if (workers !== null) {
-      this.#noteStack(m);
       this.#startWorker(connected, m);
     } else {
       block.wantStart(m);

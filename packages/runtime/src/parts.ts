@@ -18,6 +18,7 @@ import { IdleWorker } from "./idle.ts";
 import { Machines } from "./machines.ts";
 import { CpuClasses, RuntimeMetrics } from "./metrics-source.ts";
 import { given, type RuntimeOptions, resolveOptions, type Settings } from "./options.ts";
+import { AllProfiles } from "./profiles.ts";
 import { StatsPublisher } from "./publisher.ts";
 import { GoroutineRoots } from "./roots.ts";
 import type { Runtime } from "./runtime.ts";
@@ -62,6 +63,7 @@ export class Parts {
   readonly memory: LinearMemory;
   readonly allocator: Allocator;
   readonly profiler: Profiler;
+  readonly profiles: AllProfiles;
   readonly schedStats: SchedStats;
   readonly scheduler: Scheduler;
   readonly collector: Collector;
@@ -103,6 +105,7 @@ export class Parts {
     // A worker becomes an M before it touches the heap.
     this.machines = new Machines(this, options.workers, () => workerSettings(this, options));
     this.allocator = allocator;
+    this.profiles = new AllProfiles(this);
     this.profiler = createProfiler(profilerOptions(this, runtime, options));
     // Under allocfreetrace the collector replaces this hook by one that calls it.
     allocator.hooks.sampleMalloc = sampleMalloc(this);

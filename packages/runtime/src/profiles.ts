@@ -6,8 +6,9 @@
  * that is one frame (`runtime.chanrecv1`); in `goroutine` it follows `runtime.gopark`. Frames of the runtime's own
  * code are left out.
  */
+import type { Collector } from "@gort/gc";
 import type { LabelSet, LabelStore, Profiler, StackFrame, StackSource } from "@gort/profiling";
-import { EventPlace } from "@gort/profiling/internal";
+import { EventPlace, type PortableStacks } from "@gort/profiling/internal";
 import { type G, getg, type Leak, type Scheduler } from "@gort/scheduler";
 import {
   createdBy,
@@ -26,7 +27,10 @@ import {
   systemFunc,
   waitReasonStrings,
 } from "@gort/scheduler/internal";
+import { COMMAND, type ThreadProfiles } from "./commands.ts";
 import { hostCollector } from "./hostgc.ts";
+import type { Machines } from "./machines.ts";
+import type { Tasks } from "./tasks.ts";
 
 /** Waits that are events of the block profile: a goroutine waits for another goroutine. */
 const blocking: Readonly<Record<string, string>> = {
@@ -81,7 +85,8 @@ export interface ProfiledRuntime {
   readonly profiler: Profiler;
 }
 
-/** The user's goroutines, as the profile `goroutine` shows them. */
+type VisitStack = Parameters<StackSource["forEach"]>[0];
+/** The user's goroutines on this thread. Their number and their dumps are those of all threads. */
 export class GoroutineStacks implements StackSource {
   readonly #of: ProfiledRuntime;
 
@@ -89,7 +94,7 @@ export class GoroutineStacks implements StackSource {
     this.#of = of;
   }
 
-  forEach(visit: (stack: readonly number[] | readonly StackFrame[], labels?: LabelSet | null) => void): void {
+  forEach(visit: VisitStack): void {
     const all: G[] = [];
     this.#of.scheduler.forEachG((g) => {
       if (g.atomicstatus !== Gdead && isShown(g)) all.push(g);
@@ -110,6 +115,80 @@ export class GoroutineStacks implements StackSource {
       const n = scheduler.stack(buf, true);
       if (n < size || size >= 1 << 26) return new TextDecoder().decode(buf.subarray(0, n));
     }
+  }
+}
+
+/** The parts of a thread that its profiles are made from. */
+export interface ProfiledThread extends ProfiledRuntime {
+  readonly collector: Collector;
+  readonly machines: Machines;
+  readonly tasks: Tasks;
+}
+
+/**
+ * The profiles of all threads. Counters of the other threads' buckets are in linear memory, but those threads must not
+ * change them while they are read, and must have made their frames readable. So a reader stops the world, and each
+ * thread settles.
+ *
+ * As a source of stacks: the user's goroutines on all threads, as the profile `goroutine` shows them.
+ */
+export class AllProfiles implements ThreadProfiles, StackSource {
+  readonly #of: ProfiledThread;
+  /** The goroutines of this thread. */
+  readonly here: GoroutineStacks;
+  readonly threads: ThreadStacks;
+
+  constructor(of: ProfiledThread) {
+    this.#of = of;
+    this.here = new GoroutineStacks(of);
+    this.threads = new ThreadStacks(of);
+  }
+
+  /** Runs `read`, which reads the profiles of all threads. */
+  read<T>(read: () => T): T {
+    const { commands } = this.#of.machines;
+    return commands === null ? read() : commands.readProfiles(read);
+  }
+
+  settle(): void {
+    const { collector, profiler } = this.#of;
+    collector.threads.takeSamples();
+    profiler.publishFrames();
+  }
+
+  goroutines(): PortableStacks {
+    return this.#of.profiler.portableStacks(this.here);
+  }
+
+  starts(): PortableStarts {
+    return this.threads.portable();
+  }
+
+  forEach(visit: VisitStack): void {
+    const { commands, threads } = this.#of.machines;
+    if (commands === null || threads === null) {
+      this.here.forEach(visit);
+      return;
+    }
+    commands.stopped("profile", () => {
+      const { profiler, tasks } = this.#of;
+      this.here.forEach(visit);
+      for (const theirs of commands.ask<PortableStacks>(COMMAND.goroutines, 0)) {
+        for (const { stack, labels } of profiler.adoptStacks(theirs)) visit(stack, labels);
+      }
+      threads.forEachTask((task) => {
+        const { site } = tasks.describe(task).origin;
+        visit(site === null ? [] : [site]);
+      });
+    });
+  }
+
+  count(): number {
+    return this.here.count();
+  }
+
+  dump(): string {
+    return this.here.dump();
   }
 }
 
@@ -203,7 +282,7 @@ export class LeakedGoroutines implements StackSource {
     return leaks;
   }
 
-  forEach(visit: (stack: readonly number[] | readonly StackFrame[], labels?: LabelSet | null) => void): void {
+  forEach(visit: VisitStack): void {
     for (const { goid, func, createdBy } of this.#find()) {
       const seen = this.#seen.get(goid);
       if (seen !== undefined) {
@@ -245,21 +324,55 @@ function collectedText({ goid, func, createdBy }: Leak): string {
   return `goroutine ${goid} [waiting (leaked)]:\n${goName(func)}(...)\n\t${createdBy?.file ?? "unknown"}:0\n${by}`;
 }
 
-/** The stacks that started threads. No stack of the program started the first one. */
-export class ThreadStacks implements StackSource {
-  readonly #of: { readonly machines: { readonly startStacks: readonly (readonly number[])[] } };
+/** The stacks on one thread that started threads, as plain data: the Ms, and a stack for each. */
+export interface PortableStarts extends PortableStacks {
+  readonly ms: readonly number[];
+}
 
-  constructor(of: { readonly machines: { readonly startStacks: readonly (readonly number[])[] } }) {
+/** The stacks that started threads, on all threads. No stack of the program started the first one. */
+export class ThreadStacks implements StackSource {
+  readonly #of: ProfiledThread;
+
+  constructor(of: ProfiledThread) {
     this.#of = of;
   }
 
-  forEach(visit: (stack: readonly number[]) => void): void {
-    visit([]);
-    for (const stack of this.#of.machines.startStacks) visit(stack);
+  /** Those of this thread, for another thread. */
+  portable(): PortableStarts {
+    const { machines, profiler } = this.#of;
+    const { startStacks } = machines;
+    const stacks: StackSource = {
+      forEach: (visit) => {
+        for (const pcs of startStacks.values()) visit(this.#ofProgram(pcs));
+      },
+    };
+    return { ms: [...startStacks.keys()], ...profiler.portableStacks(stacks) };
   }
 
-  count(): number {
-    return 1 + this.#of.machines.startStacks.length;
+  forEach(visit: VisitStack): void {
+    visit([]);
+    const { commands } = this.#of.machines;
+    if (commands === null) return;
+    const byM = new Map<number, readonly number[]>();
+    const add = (starts: PortableStarts): void => {
+      this.#of.profiler.adoptStacks(starts).forEach(({ stack }, i) => void byM.set(starts.ms[i], stack));
+    };
+    add(this.portable());
+    commands.ask<PortableStarts>(COMMAND.starts, 0).forEach(add);
+    for (const m of [...byM.keys()].sort((a, b) => a - b)) visit(byM.get(m)!);
+  }
+
+  /** The stack with one frame for the runtime's own code. */
+  #ofProgram(pcs: readonly number[]): readonly number[] {
+    const { profiler } = this.#of;
+    const isRuntime = (pc: number): boolean =>
+      profiler
+        .funcForPC(pc - 1)
+        ?.name()
+        .startsWith("runtime.") === true;
+    const from = pcs.findIndex((pc) => !isRuntime(pc));
+    if (from < 0) return [];
+    return profiler.operationPCs(["runtime.newm"]).concat(profiler.withoutOuterRuntime(pcs.slice(from)));
   }
 }
 

@@ -119,7 +119,7 @@ export class Runtime extends RuntimeMethods {
   /** Runs a full collection, sweep included. The call is a safepoint. */
   gc(): void {
     this.collector.gc();
-    this.profiler.mem.postSweep();
+    this.#parts.profiles.read(() => this.profiler.mem.postSweep());
   }
 
   /**

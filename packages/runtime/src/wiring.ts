@@ -30,16 +30,10 @@ import { LinearArena, memProfileSampler, type RuntimeHeap } from "./heap.ts";
 import { hostCollector } from "./hostgc.ts";
 import { given, type RuntimeOptions } from "./options.ts";
 import type { Parts } from "./parts.ts";
-import {
-  GoroutineLabels,
-  GoroutineStacks,
-  GoroutineWaits,
-  LeakedGoroutines,
-  recordMutexEvent,
-  ThreadStacks,
-} from "./profiles.ts";
+import { GoroutineLabels, GoroutineWaits, LeakedGoroutines, recordMutexEvent } from "./profiles.ts";
 import { describeError } from "./remote-error.ts";
 import type { Runtime } from "./runtime.ts";
+import { BODY_MARKER } from "./task.ts";
 import type { Tasks } from "./tasks.ts";
 
 import { hasDefaultWorker } from "./worker-host.ts";
@@ -56,7 +50,6 @@ export interface RuntimeHooks extends SchedulerHooks {
 
 export function profilerOptions(parts: Parts, runtime: Runtime, options: RuntimeOptions): ProfilerOptions {
   const { godebug, stderr } = parts.settings;
-  const goroutines = new GoroutineStacks(parts);
   const labels = new GoroutineLabels();
   return {
     arena: new LinearArena(parts.memory, parts.attachment !== null),
@@ -66,10 +59,14 @@ export function profilerOptions(parts: Parts, runtime: Runtime, options: Runtime
     ...given(options, "memProfileBudget", "blockStackPeriod"),
     // The method refuses after `close`, and so does the heap profile's text.
     memStats: () => ({ ...runtime.readMemStats() }),
-    isStackBase: (frame) => isMarker(frame.functionName.slice(frame.functionName.indexOf("gort:"))),
-    goroutines,
-    leakedGoroutines: new LeakedGoroutines(parts, goroutines, options.leakDetection === true),
-    threads: new ThreadStacks(parts),
+    isStackBase: ({ functionName }) => {
+      const name = functionName.slice(functionName.indexOf("gort:"));
+      return name === BODY_MARKER || isMarker(name);
+    },
+    goroutines: parts.profiles,
+    leakedGoroutines: new LeakedGoroutines(parts, parts.profiles.here, options.leakDetection === true),
+    threads: parts.profiles.threads,
+    readAll: (read) => parts.profiles.read(read),
     labels,
     onCPUProfile: (active) => {
       const { scheduler, profiler } = parts;
@@ -208,9 +205,12 @@ function collectorEvents(parts: Parts): CollectorEvents {
       if (first) parts.scavenger.cycleStart();
     },
     markDone: () => {
-      profiler.mem.nextCycle();
-      profiler.mem.flush();
-      if (first) parts.scavenger.cycleEnd();
+      if (first) {
+        // The cycle of the memory profile is that of all threads, which are stopped now.
+        profiler.mem.nextCycle();
+        profiler.mem.flush();
+        parts.scavenger.cycleEnd();
+      }
       parts.dropped?.cycleEnd();
     },
     sweepDone: () => {

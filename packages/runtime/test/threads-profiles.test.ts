@@ -12,3 +12,56 @@ describe("settings", () => {
     expect(await program("settings")).toEqual(ends(`${first} ${first}\n${second} ${second} ${second}`));
   });
 });
+
+describe("the heap profile", () => {
+  it("has the samples of all threads, equal stacks added up, whichever thread frees and reads", async () => {
+    const onMain = "allocateHere<heap<func1<goexit 100-90 4800-4320";
+    const task = "allocateHere<allocate<goexit";
+    expect(await program("heap")).toEqual(
+      ends(
+        `${task} 200-180 9600-8640; ${onMain}\n${task} 200-200 9600-9600; ${onMain}\n` +
+          `worker: ${task} 200-200 9600-9600; ${onMain}`,
+      ),
+    );
+  });
+
+  it("loses no sample and counts none twice while three threads allocate and collect", async () => {
+    // 1000 objects of each of 16, 32, 64 and 128 bytes on each thread.
+    expect(await program("churn")).toEqual(ends("12000,12000,720000\ntrue"));
+  });
+});
+
+describe("the block and mutex profiles", () => {
+  it("have the events of all threads, equal stacks added up", async () => {
+    const block = (outer: string, n: number) => {
+      const stack = `chanrecv1<waitHere<${outer}<goexit ${n}`;
+      return `${stack}; ${stack}`;
+    };
+    const mutex = "Unlock<waitHere<events<func1<goexit 5; Unlock<waitHere<wait<goexit 10";
+    const all = `${block("events<func1", 5)}; ${block("wait", 10)} | ${mutex}`;
+    expect(await program("events")).toEqual(ends(`${all}\nworker: ${all}`));
+  });
+
+  it("keep the events of a thread that is lost", async () => {
+    const { code, out } = await program("lost");
+    const waits = "chanrecv1<waitHere<lost<goexit 5";
+    expect([code, out]).toEqual([
+      0,
+      `ERR_GORT_WORKER_LOST\nallocateHere<lost<goexit 5-0 240-0\n${waits}; ${waits}\n`,
+    ]);
+  });
+});
+
+describe("the goroutine profile", () => {
+  it("has the goroutines of all threads, with their labels", async () => {
+    const stack = '2 # labels: {"of":"2 threads"} func1 labelledWhole labelled';
+    expect(await program("goroutines")).toEqual(ends(`${stack}\n3 3 true 3\nworker: ${stack}`));
+  });
+});
+
+describe("the threadcreate profile", () => {
+  it("has the stacks on which workers wanted another worker", async () => {
+    const { out } = await program("starts");
+    expect(out).toMatch(/^\nnewm<starts<func1\n(.*\n)*newm<starter\n/);
+  });
+});

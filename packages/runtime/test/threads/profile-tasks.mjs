@@ -1,6 +1,7 @@
 // Tasks of profile-cases.mjs.
 import {
   defaultRuntime,
+  go,
   gosched,
   setBlockProfileRate,
   setMutexProfileFraction,
@@ -8,8 +9,18 @@ import {
   task,
 } from "@gort/runtime";
 import { setMaxStack, setTraceback } from "@gort/runtime/debug";
+import * as pprof from "@gort/runtime/pprof";
+import { Mutex } from "@gort/runtime/sync";
 
 const { url } = import.meta;
+
+/** Blocks this thread, which comes to no safepoint meanwhile, until `done`. Ends the program after 20 s. */
+export function blockUntil(done) {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  const end = performance.now() + 20_000;
+  for (; !done(); Atomics.wait(never, 0, 0, 1))
+    if (performance.now() > end) throw new Error(`not yet: ${done}`);
+}
 
 /**
  * Returns when `n` tasks have come here, each on a thread of its own: a task that waits here does not let others run on
@@ -18,8 +29,7 @@ const { url } = import.meta;
 export function meet(at, n) {
   const { kernel } = defaultRuntime().memory;
   kernel.add(at, 1);
-  const end = performance.now() + 10_000;
-  while (kernel.load(at) < n) if (performance.now() > end) throw new Error(`not ${n} threads`);
+  blockUntil(() => kernel.load(at) >= n);
 }
 
 /** Waits until the word at `at` is `value`. */
@@ -62,4 +72,179 @@ export const settings = task(url, function* settings(at, n, to, changes) {
     f64[(to >>> 3) + i] = value;
   });
   yield* gosched();
+});
+
+/** Allocates `n` objects, and keeps the first `kept` of them in the running goroutine. */
+export function allocateHere(n, kept) {
+  const rt = defaultRuntime();
+  for (let i = 0; i < n; i++) {
+    const p = rt.unsafe.mallocgc(48);
+    if (i < kept) rt.root(p);
+  }
+}
+
+/** One of several tasks, each on a thread: allocates, and keeps some objects until the word after `at` is 1. */
+export const allocate = task(url, function* allocate(at, threads, n, kept) {
+  meet(at, threads);
+  allocateHere(n, kept);
+  defaultRuntime().memory.kernel.add(at + 8, 1);
+  yield* until(at + 4, 1);
+});
+
+/** The heap profile as this thread reads it: the stacks through `allocateHere`. */
+export function heapHere() {
+  const rt = defaultRuntime();
+  const records = new Array(rt.memProfile(null, true).n).fill(null);
+  rt.memProfile(records, true);
+  const found = [];
+  for (const r of records) {
+    const names = [...rt.callersFrames(r.stack())].map((f) => f.Function.replace(/.*\./, ""));
+    if (!names.includes("allocateHere")) continue;
+    found.push(`${names.join("<")} ${r.AllocObjects}-${r.FreeObjects} ${r.AllocBytes}-${r.FreeBytes}`);
+  }
+  return found.sort().join("; ");
+}
+
+export const printHeap = task(url, function printHeap(at, threads) {
+  meet(at, threads);
+  console.log(`worker: ${heapHere()}`);
+});
+
+/** Allocates `n` objects of different sizes; some live for a while, and some start a collection. */
+export function* churnHere(n) {
+  const rt = defaultRuntime();
+  const kept = [];
+  for (let i = 0; i < n; i++) {
+    const p = rt.unsafe.mallocgc(16 << (i % 4));
+    if (i % 7 === 0) kept.push(rt.root(p));
+    if (kept.length > 20) kept.splice((i * 7) % 20, 1)[0].release();
+    if (i % 400 === 399) rt.gc();
+    if (i % 50 === 0) yield* gosched();
+  }
+  for (const root of kept) root.release();
+}
+
+export const churn = task(url, function* churn(at, threads, n) {
+  meet(at, threads);
+  yield* churnHere(n);
+});
+
+/** Allocated and freed objects, and freed bytes, of all stacks with the function `name`. */
+export function totalsOf(name) {
+  const rt = defaultRuntime();
+  const records = new Array(rt.memProfile(null, true).n).fill(null);
+  rt.memProfile(records, true);
+  const sum = [0, 0, 0];
+  for (const r of records) {
+    if (![...rt.callersFrames(r.stack())].some((f) => f.Function.endsWith(name))) continue;
+    sum[0] += r.AllocObjects;
+    sum[1] += r.FreeObjects;
+    sum[2] += r.FreeBytes;
+  }
+  return sum.join();
+}
+
+/** Waits `n` times for a channel, and makes another goroutine wait `n` times for a mutex. */
+export function* waitHere(n) {
+  const rt = defaultRuntime();
+  const ch = rt.makeChan();
+  const mu = new Mutex();
+  const sender = rt.go(function* sender() {
+    for (let i = 0; i < n; i++) {
+      yield* sleep(1);
+      yield* ch.send(i);
+    }
+  });
+  for (let i = 0; i < n; i++) yield* ch.recv();
+  yield* sender.done();
+  for (let i = 0; i < n; i++) {
+    yield* mu.lock();
+    const other = rt.go(function* other() {
+      yield* mu.lock();
+      mu.unlock();
+    });
+    yield* sleep(2);
+    mu.unlock();
+    yield* other.done();
+  }
+}
+
+export const wait = task(url, function* wait(at, threads, n) {
+  meet(at, threads);
+  yield* waitHere(n);
+});
+
+/** The stacks of a profile of events with the function `name`, each with its count. */
+export function eventsHere(profile, name) {
+  const rt = defaultRuntime();
+  const records = new Array(rt[profile](null).n).fill(null);
+  rt[profile](records);
+  const counts = [];
+  for (const r of records) {
+    const names = [...rt.callersFrames(r.stack())].map((f) => f.Function.replace(/.*\./, ""));
+    if (names.includes(name) && r.Cycles > 0) counts.push(`${names.join("<")} ${r.Count}`);
+  }
+  return counts.sort().join("; ");
+}
+
+export const printEvents = task(url, function printEvents() {
+  console.log(
+    `worker: ${eventsHere("blockProfile", "waitHere")} | ${eventsHere("mutexProfile", "waitHere")}`,
+  );
+});
+
+export const labelled = task(url, function* labelled(at, threads) {
+  meet(at, threads);
+  yield* pprof.do({ of: `${threads} threads` }, function* () {
+    yield* defaultRuntime().makeChan().recv();
+  });
+});
+
+/** The stacks of the profile `goroutine` with the function `name`, as text, without PCs. */
+export function goroutinesHere(name) {
+  const [, ...lines] = pprof.lookup("goroutine").toText(1).split("\n");
+  return lines
+    .join("\n")
+    .split("\n\n")
+    .filter((stack) => stack.includes(name))
+    .map((stack) => stack.replace(/ @.*/, "").replace(/#\s+0x\S+\s+(?:\S+[./])?(\w+)\+.*/g, "$1"))
+    .map((stack) => stack.replace(/\s+/g, " "))
+    .sort()
+    .join("; ");
+}
+
+export const printGoroutines = task(url, function printGoroutines() {
+  console.log(`worker: ${goroutinesHere("labelled")}`);
+});
+
+const block = (ms) => {
+  const end = performance.now() + ms;
+  blockUntil(() => performance.now() > end);
+};
+
+const busy = task(url, function busy() {
+  block(200);
+});
+
+/**
+ * Starts three tasks that block their threads, with pauses. A worker that idles takes the first one. For another one
+ * this thread wants a worker. Meanwhile the word after `at` is 1: the main thread is blocked, and starts none.
+ */
+export const starter = task(url, function* starter(at) {
+  const { kernel } = defaultRuntime().memory;
+  kernel.store(at, 1);
+  blockUntil(() => kernel.load(at + 4) === 1);
+  for (let i = 0; i < 3; i++) {
+    go(busy);
+    block(30);
+  }
+  kernel.store(at + 4, 2);
+  yield* gosched();
+});
+
+export const lost = task(url, function* lost(at, threads, n) {
+  meet(at, threads);
+  allocateHere(n, 0);
+  yield* waitHere(n);
+  process.exit(3);
 });
