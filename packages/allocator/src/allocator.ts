@@ -20,7 +20,7 @@ import {
 import { Malloc } from "./malloc.ts";
 import { ManualHeap, type ViewConstructor } from "./manual.ts";
 import { findMCache } from "./mcache-list.ts";
-import { mcacheOf, takeOver, takeOverThread } from "./mcache-owner.ts";
+import { forEachEndedOwner, mcacheOf, takeOver, takeOverThread } from "./mcache-owner.ts";
 import { Scavenger } from "./mgcscavenge.ts";
 import { fillStats, type HeapStats } from "./mstats.ts";
 import { hasObjects } from "./page-info.ts";
@@ -478,6 +478,11 @@ export class Allocator extends Malloc {
   threadExited(thread: number): void {
     this.mem.mustBeOtherThread(thread);
     takeOverThread(this.heap, thread, emptyMCache);
+  }
+
+  /** Calls threadExited for each thread that has ended, as far as the system tells, and owns an mcache. */
+  takeOverEnded(): void {
+    forEachEndedOwner(this.heap, (thread) => this.threadExited(thread));
   }
 
   /** Calls threadExited when the worker ends. worker: any object with Node's `once("exit", ...)`. */

@@ -61,6 +61,16 @@ export function takeOverThread(heap: MHeap, thread: number, empty: EmptyMCache):
   mem.threadExited(thread);
 }
 
+/** Visits each owner of an mcache that has ended. */
+export function forEachEndedOwner(heap: MHeap, visit: (thread: number) => void): void {
+  const { mem } = heap;
+  const visitEnded = (c: number): void => {
+    const owner = mem.u32[(c + MCACHE_AT.owned) >>> 2];
+    if (owner !== 0 && owner !== mem.thread && mem.threadGone(owner)) visit(owner);
+  };
+  forEachMCache(heap, visitEnded, undefined);
+}
+
 /**
  * An mcache for this thread. The thread keeps its number as long as it has an allocator: mcaches and locks go by the
  * number.

@@ -266,8 +266,10 @@ export class CycleRunner implements CycleWork {
   #flush(): void {
     const { allocator } = this.#heap;
     allocator.flushAll();
-    if (this.#stops.threads !== undefined && !allocator.allFlushed)
-      throwFatal("gc: a thread has stopped with spans in hand");
+    if (this.#stops.threads === undefined || allocator.allFlushed) return;
+    // A thread has died at a stop, and its end was not heard of yet.
+    allocator.takeOverEnded();
+    if (!allocator.allFlushed) throwFatal("gc: a thread has stopped with spans in hand");
   }
 
   /** Runs a command on every other thread. An error in it ends the collector here as well. */

@@ -1,5 +1,6 @@
 /** A collector among those of other threads: how it attaches, stops, obeys, and ends. */
 import { createAllocator } from "@gort/allocator";
+import { MCACHE_AT } from "@gort/allocator/internal";
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { GC_SCAN_STACKS } from "../src/gc-cycle.ts";
@@ -80,6 +81,20 @@ describe("a stop of the world", () => {
     other.gc.threads.prepareStop = () => {};
     expect(() => driver.gc.gc()).toThrow("gc: a thread has stopped with spans in hand");
     expect(() => other.gc.gc()).toThrow("no collection is possible after a fatal error in one");
+  });
+
+  it("takes over what a thread held that has died since the last one", () => {
+    const world = threads(2);
+    const [driver, other] = world.rigs;
+    other.a.mallocTyped(other.node);
+    other.gc.threads.prepareStop = () => {};
+    const { mem } = driver.a;
+    const thread = mem.registerThread();
+    mem.u32[(other.a.cache.base + MCACHE_AT.owned) >>> 2] = thread;
+    mem.threadExited(thread);
+    driver.gc.gc();
+    expect(driver.a.allFlushed).toBe(true);
+    verifyHeap(driver.gc);
   });
 
   it("finds the grey objects of a thread where others can take them", () => {
