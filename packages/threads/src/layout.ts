@@ -149,8 +149,10 @@ export const M_STARTING = 1;
 export const M_RUNNING = 2;
 /** At a safepoint, where it stays while the world is stopped. It serves commands. */
 export const M_STOPPED = 3;
-/** Its thread has ended without leaving. */
+/** Its thread has ended without leaving, and `Ms.died` has noted it. */
 export const M_DEAD = 4;
+/** A stop has found that its thread has ended. Later stops pass it over; `Ms.died` makes it dead. */
+export const M_GONE = 5;
 
 /** Values of `parked`. Only PARKED_ASYNC counts as idle. */
 export const PARKED_ASYNC = 1;

@@ -5,23 +5,13 @@
  *     starting -> running attach, by the new thread
  *     running -> free     leave, by the thread itself
  *     starting -> free, running -> dead    died, by a thread that has learnt of its end
+ *     running -> gone -> dead              the same, after a stop of the world has waited for it in vain
  *
  * The index of a free M is used again. The index of a dead M is not: its goroutines, its P and its nodes are lost, and
  * the program ends.
  */
 import { lock, unlock } from "@gort/memory";
-import {
-  LINE,
-  M_DEAD,
-  M_FREE,
-  M_RUNNING,
-  M_STARTING,
-  MAX_MS,
-  MREC,
-  MREC_AT,
-  PARKED_ASYNC,
-  SCHED_AT,
-} from "./layout.ts";
+import { LINE, M_DEAD, M_FREE, M_STARTING, MAX_MS, MREC, MREC_AT, PARKED_ASYNC, SCHED_AT } from "./layout.ts";
 import type { Parking } from "./park.ts";
 import type { SharedState } from "./shared-state.ts";
 
@@ -171,12 +161,12 @@ export class Ms {
     return this.s.mem.f64[(this.s.mrec(m) + MREC_AT[name]) >>> 3];
   }
 
-  /** The sum of a figure over all Ms that have one. */
+  /** The sum of a figure over all Ms that have not ended. */
   sum(name: "goroutines" | "schedtick"): number {
     let total = 0;
     for (let m = 0; m < this.s.nms; m++) {
       const state = this.s.u32[(this.s.mrec(m) + MREC_AT.state) >>> 2];
-      if (state === M_RUNNING || state !== M_FREE) total += this.figure(m, name);
+      if (state !== M_FREE && state !== M_DEAD) total += this.figure(m, name);
     }
     return total;
   }

@@ -49,7 +49,17 @@ import { MAX_MS, MREC_AT, SCHED_AT, WOKEN_IN_VAIN, WOKEN_SPINNING } from "./layo
 import type { Ms } from "./ms.ts";
 import type { Parking } from "./park.ts";
 import type { Ps } from "./ps.ts";
-import { globrunqget, globrunqput, runqcount, runqempty, runqget, runqput, runqsteal } from "./runq.ts";
+import {
+  globrunqget,
+  globrunqput,
+  globrunqtake,
+  runqcount,
+  runqempty,
+  runqget,
+  runqput,
+  runqsteal,
+  runqtake,
+} from "./runq.ts";
 import type { SharedState } from "./shared-state.ts";
 
 /** The global queue comes first at each call that this divides. Go's figure; a prime beats with no period. */
@@ -171,6 +181,14 @@ export class Proc {
       if (tasks && this.anyTask()) return true;
     } while (this.spinPays() && host.now() < end);
     return parking.called;
+  }
+
+  /** See Threads.takeAnyTask. */
+  takeAnyTask(): number {
+    const { s } = this;
+    let task = globrunqtake(s);
+    for (let id = 0; id < s.gomaxprocs && task === 0; id++) task = runqtake(s, s.prec(id));
+    return task;
   }
 
   /** A task of the own P or of the global queue. */

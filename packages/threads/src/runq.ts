@@ -87,6 +87,19 @@ export function runqget(s: SharedState, p: number): number {
   }
 }
 
+/** Takes a task of any P, as a thief does; 0 if there is none. */
+export function runqtake(s: SharedState, p: number): number {
+  const { kernel, u32 } = s;
+  const next = kernel.load(p + RUNNEXT);
+  if (next !== 0 && kernel.cas(p + RUNNEXT, next, 0) === next) return next >>> 0;
+  for (;;) {
+    const head = kernel.load(p + HEAD);
+    if (((kernel.load(p + TAIL) - head) | 0) <= 0) return 0;
+    const task = u32[slot(p, head)];
+    if (kernel.cas(p + HEAD, head, head + 1) === head) return task;
+  }
+}
+
 /** Tasks of P p. */
 export function runqcount(s: SharedState, p: number): number {
   const { kernel } = s;
@@ -177,6 +190,22 @@ export function globrunqget(s: SharedState, p: number, max: number): number {
   if (n > 1) kernel.store(p + TAIL, tail + n - 1);
   unlock(s.mem, sched + SCHED_AT.lock);
   return n > 0 ? first : 0;
+}
+
+/** Takes the first task of the global queue; 0 if it is empty. */
+export function globrunqtake(s: SharedState): number {
+  const { kernel, u32, sched } = s;
+  if (kernel.load(sched + SCHED_AT.runqsize) === 0) return 0;
+  lock(s.mem, sched + SCHED_AT.lock);
+  const first = u32[(sched + SCHED_AT.runqHead) >>> 2];
+  if (first !== 0) {
+    const next = u32[(first + NODE_NEXT) >>> 2];
+    u32[(sched + SCHED_AT.runqHead) >>> 2] = next;
+    if (next === 0) u32[(sched + SCHED_AT.runqTail) >>> 2] = 0;
+    kernel.add(sched + SCHED_AT.runqsize, -1);
+  }
+  unlock(s.mem, sched + SCHED_AT.lock);
+  return first;
 }
 
 /** Moves all tasks of a P that goes out of use to the global queue. The world is stopped; the caller holds the lock. */

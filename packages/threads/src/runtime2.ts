@@ -50,6 +50,11 @@ export interface Threads {
    * a FatalError. It may wait for a thread that is about to wake it.
    */
   leave(): void;
+  /**
+   * This thread is about to end without `leave`: stops of the world no longer wait for its M. The thread that hears of
+   * its end calls `died`.
+   */
+  abandon(): void;
 
   // ---- inboxes
 
@@ -136,6 +141,8 @@ export interface Threads {
    * whether there is a task. Returns whether that is so. Returns at once if no other thread is awake.
    */
   spin(tasks: boolean): boolean;
+  /** A task of any queue, to end it: needs no P. 0 if there is none. */
+  takeAnyTask(): Addr;
   /** Goroutines have locked this thread, or no longer: it is not woken for tasks, and another thread may start. */
   setLocked(locked: boolean): void;
   /**

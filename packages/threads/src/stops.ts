@@ -19,10 +19,10 @@
  *
  * A stopped M blocks its thread, so it runs no code of the host. An M that does not come to a safepoint is named after
  * a second. An M whose thread has ended without leaving is a FatalError for the stopper; so is a stopper that has
- * ended, for the Ms that it has stopped.
+ * ended, for the Ms that it has stopped. A stop fails once for each M that has ended: it makes the M M_GONE.
  */
 import { FatalError } from "@gort/base";
-import { M_DEAD, M_RUNNING, M_STOPPED, MREC_AT, SCHED_AT } from "./layout.ts";
+import { M_GONE, M_RUNNING, M_STOPPED, MREC_AT, SCHED_AT } from "./layout.ts";
 import type { Parking } from "./park.ts";
 import type { SharedState } from "./shared-state.ts";
 
@@ -138,8 +138,9 @@ export class Stops {
     const { s } = this;
     const rec = s.mrec(m);
     if (!s.mem.threadGone(s.u32[(rec + MREC_AT.thread) >>> 2]) || s.kernel.load(addr) !== value) return;
-    s.kernel.store(rec + STATE, M_DEAD);
     const name = this.nameOf(m);
+    // The report of this error stops the world again.
+    this.gone(rec);
     // The others must not wait for this thread, which throws.
     this.depth = 1;
     this.start();
@@ -166,6 +167,20 @@ export class Stops {
     }
   }
 
+  /** See Threads.abandon. */
+  abandon(): void {
+    this.gone(this.s.rec);
+    this.depth = Math.min(this.depth, 1);
+    this.start();
+  }
+
+  /** Stops no longer wait for the M of the record. */
+  private gone(rec: number): void {
+    const { s } = this;
+    for (const state of [M_RUNNING, M_STOPPED]) s.kernel.cas(rec + STATE, state, M_GONE);
+    s.notify(rec + STATE);
+  }
+
   private setState(state: number): void {
     this.s.kernel.store(this.s.rec + STATE, state);
     if (state === M_STOPPED) this.s.notify(this.s.rec + STATE);
@@ -189,9 +204,13 @@ export class Stops {
 
   private runCommand(): void {
     const { kernel, rec, sched, u32 } = this.s;
-    this.hooks.onCommand(u32[(sched + SCHED_AT.command) >>> 2], u32[(sched + SCHED_AT.arg) >>> 2]);
-    kernel.store(rec + COMMAND, 0);
-    this.s.notify(rec + COMMAND);
+    try {
+      this.hooks.onCommand(u32[(sched + SCHED_AT.command) >>> 2], u32[(sched + SCHED_AT.arg) >>> 2]);
+    } finally {
+      // If it has thrown, the thread that asks does not wait for ever.
+      kernel.store(rec + COMMAND, 0);
+      this.s.notify(rec + COMMAND);
+    }
   }
 
   private stopperMustLive(): void {

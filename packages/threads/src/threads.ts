@@ -31,6 +31,8 @@ class MThreads implements Threads {
   private undelivered = 0;
   private delivered = 0;
   private wake = nothing;
+  /** What a poll in the event loop has thrown. The next poll throws it. */
+  private failure: { readonly error: unknown } | null = null;
 
   onNode: (node: Addr) => void = nothing;
   onCommand: (command: number, arg: number) => void = nothing;
@@ -86,6 +88,10 @@ class MThreads implements Threads {
     this.ms.leave();
   }
 
+  abandon(): void {
+    this.stops.abandon();
+  }
+
   // ---- inboxes
 
   post(m: number, node: Addr): void {
@@ -118,6 +124,11 @@ class MThreads implements Threads {
   }
 
   poll(): void {
+    const { failure } = this;
+    if (failure !== null) {
+      this.failure = null;
+      throw failure.error;
+    }
     while (this.pending || this.undelivered !== 0) {
       if (this.undelivered === 0) this.undelivered = takeAll(this.s);
       if (this.stops.requested) this.stops.stopped(false);
@@ -158,8 +169,14 @@ class MThreads implements Threads {
     parking.unparkSelf();
     parking.asleep = false;
     const before = this.delivered;
-    this.poll();
-    if (this.delivered !== before || this.ps.mayRun) {
+    try {
+      this.poll();
+    } catch (e) {
+      // The host would take it for an uncaught exception. In the run loop it ends the program with a report.
+      this.failure = { error: e };
+      setSignal(this.s, this.s.rec);
+    }
+    if (this.failure !== null || this.delivered !== before || this.ps.mayRun) {
       this.proc.retract();
       this.wake();
     } else {
@@ -214,6 +231,9 @@ class MThreads implements Threads {
   }
   spin(tasks: boolean): boolean {
     return this.proc.spin(tasks);
+  }
+  takeAnyTask(): Addr {
+    return this.proc.takeAnyTask() as Addr;
   }
   setLocked(locked: boolean): void {
     this.proc.setLocked(locked);

@@ -1,7 +1,11 @@
 import { type Addr, createLinearMemory } from "@gort/memory";
+import { ROOT_THREADS } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
+import { threadHost } from "../src/host.ts";
 import { NODE_KIND, NODE_TASK } from "../src/internal.ts";
+import { MREC_AT, SCHED_AT } from "../src/layout.ts";
 import { type TestThreads, testThreads, verifyThreads } from "../src/testing.ts";
+import { attachThreads, createThreads } from "../src/threads.ts";
 
 function rig(n: number, gomaxprocs = n): TestThreads {
   return testThreads(createLinearMemory({ maxMemory: 64 << 20 }), n, gomaxprocs);
@@ -498,6 +502,18 @@ describe("tasks", () => {
     expect(started).toEqual([1]);
   });
 
+  it("can all be taken by a thread without a P", () => {
+    const { ms, record, mem } = rig(2, 2);
+    ms[0].acquireP();
+    // Some are in the global queue, most in the ring, one in runnext.
+    const tasks = Array.from({ length: 300 }, () => record());
+    for (const t of tasks) ms[0].putTask(t);
+    const taken: Addr[] = [];
+    for (let t = ms[1].takeAnyTask(); t !== 0; t = ms[1].takeAnyTask()) taken.push(t);
+    expect(taken.toSorted()).toEqual(tasks.toSorted());
+    expect(verifyThreads(mem).tasks).toEqual([]);
+  });
+
   it("of a thread without a P go to the global queue", () => {
     const { ms, record } = rig(2, 1);
     const task = record();
@@ -508,6 +524,43 @@ describe("tasks", () => {
 });
 
 describe("an M", () => {
+  it("whose thread has ended fails the stop that waits for it, and is counted until `died`", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20 });
+    const host = { ...threadHost(), wait: () => true };
+    const m0 = createThreads(mem, 2, host);
+    const thread = m0.threadOf(m0.registerM());
+    attachThreads(mem, 1, host);
+    // It has attached as this thread, whose number this memory has.
+    const rec = mem.u32[(mem.root(ROOT_THREADS) + SCHED_AT.ms + 4) >>> 2];
+    mem.u32[(rec + MREC_AT.thread) >>> 2] = thread;
+    mem.threadExited(thread);
+    expect(() => m0.stopTheWorld("a test")).toThrow("threads: M 1 has ended without leaving");
+    // Its report can stop the world again.
+    m0.stopTheWorld("a report");
+    m0.startTheWorld();
+    verifyThreads(mem);
+    expect([m0.count, m0.othersBusy]).toEqual([2, 1]);
+    expect([m0.died(1, thread), m0.count, m0.othersBusy]).toEqual([true, 1, 0]);
+    m0.stopTheWorld("a test");
+    m0.startTheWorld();
+    verifyThreads(mem);
+  });
+
+  it("that is woken keeps what its poll throws for the next one", () => {
+    const { ms, record, turn } = rig(2);
+    let woken = 0;
+    ms[1].onNode = () => {
+      throw new Error("once");
+    };
+    ms[1].sleep(() => void woken++);
+    ms[0].post(1, record());
+    turn();
+    expect([woken, ms[1].pending]).toEqual([1, true]);
+    expect(() => ms[1].poll()).toThrow("once");
+    ms[1].poll();
+    expect(ms[1].pending).toBe(false);
+  });
+
   it("that leaves delivers its inbox, and can be registered again", () => {
     const { ms, record, attach, mem } = rig(3);
     const got: Addr[] = [];
