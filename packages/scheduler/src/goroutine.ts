@@ -131,8 +131,8 @@ export class Goroutine {
 }
 
 /**
- * The handle of a goroutine that any thread may run. `watch` calls its argument, on this thread, when that goroutine has
- * ended. A G of this thread stands for it meanwhile.
+ * The handle of a goroutine that any thread may run. `watch` calls its argument, on this thread, when that goroutine
+ * has ended. A G of this thread stands for it meanwhile.
  */
 export class TaskGoroutine extends Goroutine {
   private readonly sched: Schedt;

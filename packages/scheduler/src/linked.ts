@@ -164,10 +164,13 @@ export abstract class Linked extends RunQueues {
 
   /**
    * Ends the goroutines of this thread, as the end of a program does, but not the runtime's own. If a goroutine runs,
-   * they end when it suspends.
+   * they end when it suspends. `ended` is called when they have ended.
    */
-  endProgram(): void {
-    this.betweenGoroutines(() => this.program.endHere());
+  endProgram(ended: () => void): void {
+    this.betweenGoroutines(() => {
+      this.program.endHere();
+      ended();
+    });
   }
 
   /** Ends the program of this thread with the crash of another one: see the option `onCrash`. */

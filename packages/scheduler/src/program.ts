@@ -189,7 +189,12 @@ export class Program {
     const { gen } = g;
     const host = (g.flags & G_HOST) !== 0 && g.atomicstatus !== Grunning;
     const reject = host && gen === null ? (g.arg as HostArgs | undefined)?.[2] : undefined;
-    cancelWait(g);
+    try {
+      cancelWait(g);
+    } catch (e) {
+      // A thread has died with the lock of what `g` waits for, which no one can use any more.
+      if (!isFatalError(e)) throw e;
+    }
     if (g.rootLo !== 0) sched.hooks.gExit?.(g);
     sched.gended(g);
     if (g.tracking !== 0) this.latencies!.drop(g);

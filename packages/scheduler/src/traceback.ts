@@ -5,6 +5,7 @@
  * goroutine that has not begun shows the position of its `go` call.
  */
 
+import { isFatalError } from "@gort/base";
 import { capture, type Frame, framesOf, goName, isCut, parseStack, stackOfError } from "./frames.ts";
 import { CAPTURE_LIMIT, stackOf, takeStacks, waitSince } from "./gstack.ts";
 import { nodeProcess } from "./host.ts";
@@ -275,12 +276,23 @@ export function dumpHere(s: Schedt, except: G | null, all: boolean): GoroutineDu
   return list.map((g) => ({ goid: g.goid, text: stackedText(g) }));
 }
 
-/** Dump of the other goroutines of all threads, oldest first, separated by empty lines. */
+/**
+ * Dump of the other goroutines of all threads, oldest first, separated by empty lines. If the other threads cannot be
+ * asked, because one of them has died, a line says so: most dumps belong to the report of that death.
+ */
 export function dumpOthers(s: Schedt, except: G | null, all = false): string {
   const list = dumpHere(s, except, all);
-  if (s.link !== null) list.push(...s.link.dumps(all));
+  let missing = "";
+  try {
+    if (s.link !== null) list.push(...s.link.dumps(all));
+  } catch (e) {
+    if (!isFatalError(e)) throw e;
+    missing = `goroutines of other threads are not shown: ${e.message}\n`;
+  }
   list.sort((a, b) => a.goid - b.goid);
-  return list.map((d) => d.text).join("\n");
+  const texts = list.map((d) => d.text);
+  if (missing !== "") texts.push(missing);
+  return texts.join("\n");
 }
 
 /** The dump of a task that has not started. `func` is the name of its function. */

@@ -81,9 +81,10 @@ describe("a thread with onCrash", () => {
       system++;
     });
     expect(s.numGoroutine()).toBe(4);
-    t.post(() => s.endProgram());
+    const left: number[] = [];
+    t.post(() => s.endProgram(() => left.push(s.numGoroutine())));
     t.world.run();
-    expect([s.numGoroutine(), system, t.hopes]).toEqual([0, 1, false]);
+    expect([left, s.numGoroutine(), system, t.hopes]).toEqual([[0], 0, 1, false]);
     let ran = 0;
     s.go(() => ran++);
     t.world.run();
@@ -96,20 +97,20 @@ describe("a thread with onCrash", () => {
     const log: string[] = [];
     s.go(function* () {
       s.go(() => log.push("other"));
-      s.endProgram();
+      s.endProgram(() => log.push(`${s.numGoroutine()} left`));
       log.push("goes on");
       yield* s.gosched();
       log.push("resumed");
     });
     t.world.run();
-    expect([log, s.numGoroutine()]).toEqual([["goes on"], 0]);
+    expect(log).toEqual(["goes on", "0 left"]);
     verifyScheduler(s);
   });
 
   it("forgets the end of a program that has ended elsewhere", () => {
     const { t, s, crashes } = worker();
     s.go(function* () {
-      s.endProgram();
+      s.endProgram(() => {});
       try {
         s.fatal(new FatalError("throw", "TEST", "too late"));
       } catch {}
