@@ -39,7 +39,9 @@ import type {
 import { UsageError } from "./errors.ts";
 
 export interface Bundle {
-  /** The text of the program's module, or, if it has tasks, of one that exports `load`. Its source map is at the end. */
+  /**
+   * The text of the program's module, or, if it has tasks, of one that exports `load`. Its source map is at the end.
+   */
   code: string;
   hasTasks: boolean;
   /** URL of the `@gort/runtime` that the module imports. Its default instance runs the program. */

@@ -1,7 +1,7 @@
 /**
- * Questions of one thread to all others while the world is stopped: what their goroutines are, what their profiles hold.
- * Each thread answers with a value that JSON can carry. The world is stopped, so the answer lies in linear memory, in
- * pages that the asking thread frees.
+ * Questions of one thread to all others while the world is stopped: what their goroutines are, what their profiles
+ * hold. Each thread answers with a value that JSON can carry. The world is stopped, so the answer lies in linear
+ * memory, in pages that the asking thread frees.
  *
  *     asking thread   stops the world    command(number, arg)                    reads, frees    starts the world
  *     other thread                       answers: pages -> CALLS.reply

@@ -2,8 +2,8 @@
  * The threads of a runtime, as one of them sees them: Go's Ms ("machines").
  *
  * A runtime begins on one thread, and GOMAXPROCS is only a number. The first `go` of a task while GOMAXPROCS is above 1
- * makes the threads' shared state (`begin`), and connects the scheduler to it. Workers start when a P is idle and a task
- * waits. So a program without tasks has one thread and pays nothing, whatever GOMAXPROCS is.
+ * makes the threads' shared state (`begin`), and connects the scheduler to it. Workers start when a P is idle and a
+ * task waits. So a program without tasks has one thread and pays nothing, whatever GOMAXPROCS is.
  *
  *     M 0       made the runtime; alone it starts workers, ends the program and gives the verdict on deadlocks
  *     M 1 ...   workers: worker.ts makes a runtime there that attaches to the memory
@@ -70,10 +70,13 @@ export class Machines {
   readonly #settings: () => WorkerSettings;
   #connected: Connected | null = null;
   #commands: Commands | null = null;
+  #link: RuntimeLink | null = null;
   #maxThreads = 10_000;
   readonly #startStacks = new Map<number, readonly number[]>();
   /** The loss of a worker. */
   #dead: FatalError | null = null;
+  /** On M 0: a program runs. */
+  #inProgram = false;
 
   /** On a worker, the thread becomes an M, and returns when the world runs. */
   constructor(parts: Parts, make: (() => unknown) | undefined, settings: () => WorkerSettings) {
@@ -83,6 +86,7 @@ export class Machines {
     const { attachment, memory } = parts;
     if (attachment === null) return;
     const threads = attachThreads(memory, attachment.start.m, threadHost({ cpus: numCPU() }));
+    attachment.attached(threads);
     this.#connected = connected(threads, new SharedBlock(memory), null);
   }
 
@@ -157,17 +161,20 @@ export class Machines {
       failed: (error) => {
         // The program ends. Without this, each task would try again.
         threads.startM = null;
-        this.#fail(error);
+        this.#fail(error, 0);
       },
-      lost: (error) => {
+      lost: (error, goroutines) => {
         this.#dead = error;
-        this.#fail(error);
+        this.#fail(error, goroutines);
       },
       exited: (m, thread) => {
         this.#startStacks.delete(m);
-        block.setEnded(m);
+        // Goroutines of a program that has ended do not matter.
+        const goroutines = block.hasEnded(m) ? threads.figure(m, "goroutines") : 0;
+        block.setGone(m);
         block.clearHost(m, HOST_HANDLES | HOST_HOPES);
         this.#takeOver(thread, block.collector(m));
+        return goroutines;
       },
     });
     this.#connect(connected(threads, block, workers), null);
@@ -204,6 +211,7 @@ export class Machines {
       else commands.answer(command, arg);
     };
     const link = new RuntimeLink({ threads, block, scheduler, schedStats, tasks, commands, loop });
+    this.#link = link;
     scheduler.attachLink(link);
   }
 
@@ -221,9 +229,11 @@ export class Machines {
         block.takeStarts((m) => this.#startWorker(connected, m));
       if ((calls & CALL_GC) !== 0) collector.threads.polled();
       if ((calls & CALL_END) !== 0) {
-        scheduler.endProgram();
-        tasks.endProgram();
-        block.setEnded(threads.m);
+        scheduler.endProgram(() => {
+          tasks.endProgram();
+          this.#link?.noteCount(0);
+          block.setEnded(threads.m);
+        });
       }
       if ((calls & CALL_CLOSE) !== 0) this.#parts.attachment?.ended();
     } else {
@@ -255,17 +265,22 @@ export class Machines {
       threads.died(m, threads.threadOf(m));
       // As in `failed`: without this, each look for a thread would try again.
       threads.startM = null;
-      this.#fail(exhausted(max));
+      this.#fail(exhausted(max), 0);
     } else {
       workers!.start(m);
     }
   }
 
-  /** Ends the program. This may be called in the middle of `poll`, so the program ends later. */
-  #fail(error: FatalError): void {
+  /**
+   * Ends the program, with which a worker has lost so many goroutines. Where no program runs and no goroutine is lost,
+   * the next program is refused, and that is all. This may be called in the middle of `poll`, so the program ends
+   * later.
+   */
+  #fail(error: FatalError, lost: number): void {
     queueMicrotask(() => {
       const { closed, scheduler } = this.#parts;
-      if (!closed) scheduler.crashFrom(error, fatalReport(scheduler, null, error, true));
+      const concerned = this.#inProgram || lost > 0 || scheduler.numGoroutine() > 0;
+      if (!closed && concerned) scheduler.crashFrom(error, fatalReport(scheduler, null, error, true));
     });
   }
 
@@ -279,13 +294,14 @@ export class Machines {
       // It has died under a lock.
       if (!(e instanceof FatalError)) throw e;
       this.#dead = e;
-      this.#fail(e);
+      this.#fail(e, 0);
     }
   }
 
   /** A program begins. Throws if a worker was lost: with it goroutines, and perhaps the state of the heap. */
   beginProgram(): void {
     if (this.#dead !== null) throw this.#dead;
+    this.#inProgram = true;
   }
 
   // ---- the end
@@ -295,12 +311,18 @@ export class Machines {
    * that does not come to one within END_WAIT_MS is left alone: its goroutine goes on computing, and then ends.
    */
   endProgram(): void {
+    this.#inProgram = false;
     const connected = this.#connected;
     if (connected === null) return;
     const { threads, block, workers } = connected;
     const { tasks, now } = this.#parts;
     block.nextProgram();
+    block.setEnded(threads.m);
     tasks.endProgram();
+    for (let task = threads.takeAnyTask(); task !== 0; task = threads.takeAnyTask()) {
+      tasks.drop(task);
+      block.addQueued(-1);
+    }
     // Also to a worker that is starting: it would count as late for ever.
     for (const m of workers!.live) block.call(threads, m, CALL_END);
     const ms = workers!.running;

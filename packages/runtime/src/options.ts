@@ -23,9 +23,9 @@ export interface RuntimeOptions {
    */
   gomaxprocs?: number;
   /**
-   * Makes a worker, in a bundled program or a browser: `() => new Worker(new URL("./worker.ts", import.meta.url), { type:
-   * "module" })`. The worker's module imports `@gort/runtime/worker` and the modules of the tasks. Default: under Node,
-   * a worker that loads the modules of the tasks by their URLs.
+   * Makes a worker, in a bundled program or a browser: `() => new Worker(new URL("./worker.ts", import.meta.url), {
+   * type: "module" })`. The worker's module imports `@gort/runtime/worker` and the modules of the tasks. Default: under
+   * Node, a worker that loads the modules of the tasks by their URLs.
    */
   workers?: () => object;
   /** Debug switches as in GODEBUG. Default: GODEBUG. */

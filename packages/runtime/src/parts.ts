@@ -8,6 +8,7 @@ import { createLinearMemory, type LinearMemory } from "@gort/memory";
 import { createMetrics, type Metrics } from "@gort/memstats/metrics";
 import { createProfiler, type Profiler } from "@gort/profiling";
 import { createScheduler, type Scheduler } from "@gort/scheduler";
+import type { Threads } from "@gort/threads";
 import { HeapChans, waitersOf } from "@gort/threads/internal";
 import { createTypes, type TypedHeap } from "@gort/types";
 import { DroppedHandles } from "./dropped-handles.ts";
@@ -46,6 +47,8 @@ export interface Attachment {
   readonly memory: LinearMemory;
   readonly loop: WorkerLoop;
   send(message: WorkerMessage): void;
+  /** The thread is an M from now on. */
+  attached(threads: Threads): void;
   /** The runtime is closed. */
   ended(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * What the facade shares between the threads of a runtime, in linear memory. Threads find it through ROOT_RUNTIME. It is
- * made when the runtime first needs a second thread.
+ * What the facade shares between the threads of a runtime, in linear memory. Threads find it through ROOT_RUNTIME. It
+ * is made when the runtime first needs a second thread.
  *
  *     ROOT_RUNTIME -> RUNTIME   goidBase    goroutines of the threads have greater numbers
  *                               texts       the list of texts (texts.ts)
@@ -16,12 +16,12 @@
  *             12  pending               1: the node is in the M's inbox, or on its way there
  *             16  calls                 bits of the calls that the M has not served yet
  *             20  host                  HOST_ bits, written by the M's own thread
- *             24  ended                 program: the goroutines of all programs before it have ended on this M
+ *             24  ended                 program: the goroutines of all programs before it have ended on this M; or GONE
  *             28  reply                 what the M has answered to a command (commands.ts); 0: nothing
  *             32  collector             id of the M's collector; 0 on M 0, and until it has attached
  *
- * A call is a bit. The caller sets the bit, then posts the node unless it is pending. The M clears `pending`, then takes
- * all bits. So a call that comes between these two posts the node again, and none is lost.
+ * A call is a bit. The caller sets the bit, then posts the node unless it is pending. The M clears `pending`, then
+ * takes all bits. So a call that comes between these two posts the node again, and none is lost.
  */
 import type { Addr, LinearMemory } from "@gort/memory";
 import { defineStruct, u32s } from "@gort/memory";
@@ -81,6 +81,9 @@ export const CALL_GC = 16;
 export const HOST_HANDLES = 1;
 /** A goroutine of the M sleeps or waits for a promise, or host code awaits an op. */
 export const HOST_HOPES = 2;
+
+/** In `ended`: the thread of the M has ended. */
+const GONE = -1;
 
 export class SharedBlock {
   readonly #mem: LinearMemory;
@@ -157,7 +160,9 @@ export class SharedBlock {
 
   // ---- calls
 
-  /** Makes the record of M m, or clears that of an M of the same index that has ended. On the thread that registers m. */
+  /**
+   * Makes the record of M m, or clears that of an M of the same index that has ended. On the thread that registers m.
+   */
   addM(m: number): void {
     const { u32 } = this.#mem;
     let at = this.#calls(m);
@@ -197,6 +202,11 @@ export class SharedBlock {
     this.#mem.kernel.store(this.#calls(m) + CALLS_AT.ended, this.program);
   }
 
+  /** The thread of M m has ended. */
+  setGone(m: number): void {
+    this.#mem.kernel.store(this.#calls(m) + CALLS_AT.ended, GONE);
+  }
+
   /** Ms that still run a goroutine of an ended program. */
   get late(): number {
     let n = 0;
@@ -204,8 +214,19 @@ export class SharedBlock {
     return n;
   }
 
+  /** Visits the Ms that live and run no goroutine of an ended program. */
+  forEachCurrent(visit: (m: number) => void): void {
+    for (let m = 0; m < MAX_MS; m++) if (this.#calls(m) !== 0 && this.#endedOf(m) === this.program) visit(m);
+  }
+
+  #endedOf(m: number): number {
+    return this.#mem.kernel.load(this.#calls(m) + CALLS_AT.ended);
+  }
+
+  /** Whether M m runs no goroutine of an ended program. */
   hasEnded(m: number): boolean {
-    return this.#mem.kernel.load(this.#calls(m) + CALLS_AT.ended) === this.program;
+    const ended = this.#endedOf(m);
+    return ended === GONE || ended === this.program;
   }
 
   collector(m: number): number {

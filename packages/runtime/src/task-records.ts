@@ -15,10 +15,11 @@
  *     WAITER  0  next     4  kind   8  what  a node, which is posted to its M when the goroutine ends
  *            12  m       24  waitsFor        goid of that goroutine
  *
- * Records are never used for anything else. A free one and a WAITER have goid 0, and no two goroutines have one goid. So a handle
- * that keeps the address of a record and the goid can always tell whether the goroutine lives.
+ * Records are never used for anything else. A free one and a WAITER have goid 0, and no two goroutines have one goid.
+ * So a handle that keeps the address of a record and the goid can always tell whether the goroutine lives.
  *
- * Free records lie in lists of the threads, and in a list of the memory, which a thread takes and gives back by batches.
+ * Free records lie in lists of the threads, and in a list of the memory, which a thread takes and gives back by
+ * batches.
  */
 import { outOfMemory } from "@gort/base";
 import { type Addr, defineStruct, type LinearMemory, lock, unlock } from "@gort/memory";
@@ -50,8 +51,8 @@ export const TASK_POOL = defineStruct("taskPool", {
 const POOL_AT = TASK_POOL.offsets;
 
 /**
- * Records that a thread takes or gives back at once: 2 KiB. A thread that only makes tasks, or only runs them, takes the
- * lock once in so many.
+ * Records that a thread takes or gives back at once: 2 KiB. A thread that only makes tasks, or only runs them, takes
+ * the lock once in so many.
  */
 const BATCH = 32;
 

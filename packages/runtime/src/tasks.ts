@@ -142,12 +142,11 @@ export class Tasks {
     const { threads, block, functions } = this.#shared!;
     const { scheduler } = this.#parts;
     const { u32 } = threads.mem;
-    const argsBlock = u32[(task + TASK_AT.args) >>> 2];
     if (u32[(task + TASK_AT.program) >>> 2] !== block.program) {
-      this.#args.drop(argsBlock as Addr);
-      this.#free(task);
+      this.drop(task);
       return;
     }
+    const argsBlock = u32[(task + TASK_AT.args) >>> 2];
     let f: TaskFunction;
     let args: unknown[] = [];
     try {
@@ -165,6 +164,12 @@ export class Tasks {
       this.#free(task);
     };
     scheduler.startTask(f, args, { ...this.#origin(task), onExit });
+  }
+
+  /** Frees a task of an ended program, which this thread has taken. */
+  drop(task: number): void {
+    this.#args.drop(this.#shared!.threads.mem.u32[(task + TASK_AT.args) >>> 2] as Addr);
+    this.#free(task);
   }
 
   #origin(task: number): TaskOrigin {

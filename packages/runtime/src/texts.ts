@@ -6,8 +6,8 @@
  *     TEXT   0  next    4  length, in UTF-16 code units    8  the code units
  *
  * The number of a text is the address of its TEXT. The list only grows at its head, by a cas on a complete TEXT. A
- * thread that loses the race looks at the new ones, and tries again. So equal texts have one number, and readers need no
- * lock. Each thread keeps what it has looked up.
+ * thread that loses the race looks at the new ones, and tries again. So equal texts have one number, and readers need
+ * no lock. Each thread keeps what it has looked up.
  */
 
 import { outOfMemory } from "@gort/base";

@@ -204,8 +204,11 @@ export class RuntimeLink implements ThreadLink {
   // ---- dumps and statistics
 
   get goroutines(): number {
-    const here = this.#threads.figure(this.m, "goroutines");
-    return Math.max(0, this.#block.queued + this.#threads.sum("goroutines") - here);
+    let n = this.#block.queued;
+    this.#block.forEachCurrent((m) => {
+      if (m !== this.m) n += this.#threads.figure(m, "goroutines");
+    });
+    return n;
   }
 
   get cgoCalls(): number {

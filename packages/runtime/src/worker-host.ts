@@ -138,7 +138,16 @@ export function parentPort(): Target | null {
 }
 
 interface NodeProcess {
-  on(event: "beforeExit", listener: () => void): unknown;
+  on(event: "beforeExit" | "exit", listener: () => void): unknown;
+}
+
+/**
+ * On a worker: calls `f` before the thread ends by itself, by process.exit or an uncaught exception. Where the host
+ * does not tell, `f` is not called.
+ */
+export function onThreadExit(f: () => void): void {
+  const { process } = globalThis as { process?: Partial<NodeProcess> };
+  process?.on?.("exit", f);
 }
 
 /** The event loop of this worker, which the port keeps alive. */

@@ -14,12 +14,13 @@
  * takes tasks. Its runtime is the default runtime of the thread.
  */
 import { attachLinearMemory } from "@gort/memory";
+import type { Threads } from "@gort/threads";
 import { setDefaultRuntime } from "./default.ts";
 import { setMainModule } from "./modules.ts";
 import { describeError } from "./remote-error.ts";
 import { attachRuntime, Runtime } from "./runtime.ts";
 import { version } from "./version.ts";
-import { parentPort, workerLoop } from "./worker-host.ts";
+import { onThreadExit, parentPort, workerLoop } from "./worker-host.ts";
 import { type StartMessage, startKey, type WorkerMessage, type WorkerStart } from "./worker-messages.ts";
 
 const parent = parentPort();
@@ -42,33 +43,56 @@ parent.addEventListener("message", onMessage);
 function begin(start: WorkerStart): void {
   const { port } = start;
   const send = (message: WorkerMessage): void => port.postMessage(message);
+  let threads: Threads | null = null;
+  // Else M 0 could wait for this thread in a stop of the world, and not hear of its end.
+  const abandon = (): void => {
+    threads?.abandon();
+    threads = null;
+  };
+  onThreadExit(abandon);
+  const member = {
+    attached(t: Threads): void {
+      threads = t;
+    },
+    left(): void {
+      threads = null;
+    },
+  };
   try {
     if (start.version !== version()) {
       throw new TypeError(
         `runtime: the worker has ${version()}, but the program has ${start.version}: load one release on all threads`,
       );
     }
-    attach(start, send);
+    attach(start, send, member);
     send({ ready: true });
   } catch (e) {
+    abandon();
     send({ failed: describeError(e) });
   }
 }
 
-function attach(start: WorkerStart, send: (message: WorkerMessage) => void): void {
+interface Member {
+  attached(threads: Threads): void;
+  left(): void;
+}
+
+function attach(start: WorkerStart, send: (message: WorkerMessage) => void, member: Member): void {
   const { port, thread } = start;
   setMainModule(start.mainModule);
   // From now on the port keeps the event loop alive.
   port.onmessage = () => {};
-  const memory = attachLinearMemory(start.memory, { thread });
+  const memory = attachLinearMemory(start.memory, { thread, release: false });
   // In a task of its own: no operation of the runtime is in progress then. The thread ends when the program's own
   // handles are gone, and M 0 does not wait for them long.
   const ended = (): void => {
     setTimeout(() => {
       Runtime.closeWorker(rt);
+      member.left();
       port.close();
     }, 0);
   };
-  const rt = attachRuntime({ start, memory, loop: workerLoop(port), send, ended });
+  const { attached } = member;
+  const rt = attachRuntime({ start, memory, loop: workerLoop(port), send, attached, ended });
   setDefaultRuntime(rt);
 }

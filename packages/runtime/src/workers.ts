@@ -41,10 +41,10 @@ export interface WorkersOptions {
   crashed(error: Error, report: string): void;
   /** A worker cannot start. */
   failed(error: FatalError): void;
-  /** A worker has ended with its goroutines. */
-  lost(error: FatalError): void;
-  /** The thread of M m has ended: what it held is to be taken over. */
-  exited(m: number, thread: number): void;
+  /** A worker has ended without leaving, and so many goroutines with it. */
+  lost(error: FatalError, goroutines: number): void;
+  /** The thread of M m has ended: what it held is to be taken over. Returns how many goroutines have ended with it. */
+  exited(m: number, thread: number): number;
 }
 
 interface Started {
@@ -135,7 +135,8 @@ export class Workers {
 
   #silent(m: number): void {
     this.#options.stderr(
-      `runtime: worker ${m} has not answered for ${ANSWER_MS / 1000} s: does its module import "@gort/runtime/worker"?\n`,
+      `runtime: worker ${m} has not answered for ${ANSWER_MS / 1000} s: ` +
+        'does its module import "@gort/runtime/worker"?\n',
     );
   }
 
@@ -146,18 +147,17 @@ export class Workers {
     this.#live.delete(m);
     clearTimeout(timer ?? undefined);
     port.close();
-    const lost = this.#gone(m, thread);
+    const { lost, goroutines } = this.#gone(m, thread);
     if (this.#closed) return;
     if (failure !== null || (!ready && !lost))
       this.#options.failed(cannotStart(m, failure ?? end.error ?? `it ${endText(end)}`));
-    else if (lost) this.#options.lost(workerLost(m, end));
+    else if (lost) this.#options.lost(workerLost(m, end), goroutines);
   }
 
-  /** Returns whether goroutines are lost. */
-  #gone(m: number, thread: number): boolean {
+  /** Takes the M off the threads. Returns whether it had run, and the goroutines that it had then. */
+  #gone(m: number, thread: number): { lost: boolean; goroutines: number } {
     const lost = this.#options.threads.died(m, thread);
-    this.#options.exited(m, thread);
-    return lost;
+    return { lost, goroutines: this.#options.exited(m, thread) };
   }
 
   /** Ends the workers: at once if they have left by themselves, else after a grace. */

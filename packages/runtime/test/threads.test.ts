@@ -84,12 +84,31 @@ describe("a panic on a worker", () => {
 
 describe("a worker that ends", () => {
   it.each([
-    ["by an unhandled rejection", "rejection", "worker 1 has ended by an uncaught TypeError: nobody waits"],
+    ["by an unhandled rejection", "rejection", "worker 1 has ended by an uncaught TypeError: unhandled"],
     ["by an exception of a timer", "throw", "worker 1 has ended by an uncaught TypeError: from a timer"],
     ["by process.exit", "exit", "worker 1 has ended with code 3"],
   ])("%s ends the program", async (_, how, text) => {
     const { code, out } = await program("crash", how);
     expect([code, out.split(" cause")[0].trim()]).toEqual([0, `FatalError ERR_GORT_WORKER_LOST ${text}`]);
+  });
+
+  it("at a random instant ends the program with an error of the runtime, or after it", {
+    timeout: 200_000,
+  }, async () => {
+    const rounds = process.env.GORT_KILLS ?? "12";
+    const seed = process.env.GORT_SEED ?? String(Date.now() % 1e6);
+    const { code, out, err } = await run(["kill.mjs", seed, rounds], {}, 180_000);
+    expect([code, err], `seed ${seed}`).toEqual([0, ""]);
+    const ends = JSON.parse(out) as Record<string, number>;
+    expect(Object.values(ends).reduce((a, b) => a + b)).toBe(Number(rounds));
+    const expected = [
+      "ERR_GORT_LOCK",
+      "ERR_GORT_THREAD_ENDED",
+      "ERR_GORT_WORKER_LOST",
+      "ERR_GORT_WORKER_START",
+      "done",
+    ];
+    expect(expected, `seed ${seed}`).toEqual(expect.arrayContaining(Object.keys(ends)));
   });
 
   it("leaves a runtime on which no program runs any more", async () => {
@@ -145,6 +164,14 @@ describe("the end of main", () => {
 
   it("ends the goroutines of all threads before the next program", async () => {
     expect(await program("twice")).toEqual(ends("returned 1 after 1"));
+  });
+
+  it("may come while a worker starts", async () => {
+    expect(await program("early")).toEqual(ends("returned 5"));
+  });
+
+  it("may come while a goroutine of a worker collects", async () => {
+    expect(await program("endInPoll")).toEqual(ends("returned 100 of 100, 1"));
   });
 
   it("lets the process end although workers wait", async () => {

@@ -1,4 +1,5 @@
-// Programs of two threads: `node cases.mjs NAME`. Their main goroutine locks its thread, so that a worker runs the tasks.
+// Programs of two threads: `node cases.mjs NAME`. Their main goroutine locks its thread, so that a worker runs the
+// tasks.
 import { Worker } from "node:worker_threads";
 import { createRuntime, lockOSThread, numGoroutine, parallel, sleep, task } from "@gort/runtime";
 import { setMaxThreads } from "@gort/runtime/debug";
@@ -175,6 +176,42 @@ const programs = {
       });
     }
     print("returned", counts[1], "after", counts[0]);
+  },
+  /** The first program ends while its worker is starting. */
+  async early() {
+    const rt = runtime();
+    await rt.main(function* () {
+      lockOSThread();
+      rt.go(tasks.nothing);
+      yield* rt.gosched();
+    });
+    const at = rt.allocator.malloc(64);
+    const value = await rt.main(function* () {
+      lockOSThread();
+      yield* rt.go(tasks.add, at, 5, 300).done();
+      return rt.memory.u32[at >>> 2];
+    });
+    print("returned", value);
+  },
+  /** The first program ends while a goroutine of the worker collects, and so hears of the end. */
+  async endInPoll() {
+    const rt = runtime();
+    // No object of the heap: the tasks collect.
+    const at = rt.memory.persistentAlloc(64, 64, "otherSys");
+    await rt.main(function* () {
+      lockOSThread();
+      for (let i = 0; i < 4; i++) rt.go(tasks.collect, at, 20);
+      while (rt.memory.kernel.load(at) === 0) yield* sleep(1);
+    });
+    const sum = rt.memory.persistentAlloc(64, 64, "otherSys");
+    const value = await rt.main(function* () {
+      lockOSThread();
+      const all = [];
+      for (let i = 0; i < 100; i++) all.push(rt.go(tasks.add, sum, 1));
+      for (const g of all) yield* g.done();
+      return `${rt.memory.u32[sum >>> 2]} of 100, ${numGoroutine()}`;
+    });
+    print("returned", value);
   },
   async nested() {
     const outer = await main(function* (rt) {

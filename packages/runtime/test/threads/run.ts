@@ -11,9 +11,9 @@ export interface Run {
 }
 
 /** Runs a program. One that hangs is killed, and its code is null. */
-export function run(args: string[], env: Record<string, string> = {}): Promise<Run> {
+export function run(args: string[], env: Record<string, string> = {}, timeout = 25_000): Promise<Run> {
   const { GODEBUG, GOMAXPROCS, GOGC, GOMEMLIMIT, NODE_OPTIONS, ...rest } = process.env;
-  const child = spawn(process.execPath, args, { cwd: folder, env: { ...rest, ...env }, timeout: 25_000 });
+  const child = spawn(process.execPath, args, { cwd: folder, env: { ...rest, ...env }, timeout });
   const r: Run = { code: null, out: "", err: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => (r.out += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (r.err += text));

@@ -21,7 +21,7 @@ export const fail = task(url, function* fail(how) {
   if (how === "error") throw new RangeError("boom");
   if (how === "runtime") throw new RuntimeError("runtime error: boom", "ERR_BOOM");
   if (how === "value") panic({ answer: 42 });
-  if (how === "rejection") Promise.reject(new TypeError("nobody waits"));
+  if (how === "rejection") Promise.reject(new TypeError("unhandled"));
   if (how === "throw")
     setTimeout(() => {
       throw new TypeError("from a timer");
@@ -34,6 +34,13 @@ export const fail = task(url, function* fail(how) {
 export const forever = task(url, function forever(at) {
   defaultRuntime().memory.kernel.store(at, 1);
   for (;;) spin(1000);
+});
+
+/** Sets the word at `at`, and collects n times without a suspension. */
+export const collect = task(url, function collect(at, n) {
+  const rt = defaultRuntime();
+  rt.memory.kernel.store(at, 1);
+  for (let i = 0; i < n; i++) rt.gc();
 });
 
 export const waitForever = task(url, function* waitForever() {

@@ -1,0 +1,2 @@
+import "@gort/runtime/worker";
+import "./heap-tasks.mjs";
