@@ -73,9 +73,10 @@ export class TaskFunctions {
 
 function sameTask(found: TaskEntry, name: string): TaskFunction {
   if (found.name === name) return found.f;
+  const shown = (n: string): string => n || "one without a name";
   throw new TypeError(
-    `runtime: number ${found.index + 1} of the tasks of ${found.url} is ` +
-      `${found.name || "one without a name"} on this thread, but ${name || "one without a name"} on another: make the same tasks on every thread`,
+    `runtime: number ${found.index + 1} of the tasks of ${found.url} is ${shown(found.name)} on this thread, ` +
+      `but ${shown(name)} on another: make the same tasks on every thread`,
   );
 }
 
