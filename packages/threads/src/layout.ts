@@ -12,7 +12,7 @@
  *             64   stopper  command  arg                      stops.ts
  *             128  lock, and what it guards                   ps.ts, runq.ts
  *             192  npidle  nmspinning  npwait  runqsize       read at each task
- *             256  busy  allIdle  idleMs                      park.ts
+ *             256  wakes  idleMs                              park.ts
  *             320  goids                                      one write per 16 goroutines of a thread
  *             384  ms[256]  ps[256]                           tables of addresses
  *
@@ -75,13 +75,11 @@ export const SCHED = defineStruct("sched", {
   /** Tasks in the global queue. */
   runqsize: "u32",
   fill3: u32s(12),
-  /** Ms that are not parked in their event loop, starting Ms included. */
-  busy: "u32",
-  /** 1: the last busy M has parked, and M 0 has not looked since. */
-  allIdle: "u32",
+  /** Counts the Ms that begin to be busy: that were parked in their event loop, or that are registered. */
+  wakes: "u32",
   /** Bit m % 32 of word m / 32: M m has nothing to run and may be woken for a task. */
   idleMs: u32s(8),
-  fill4: u32s(6),
+  fill4: u32s(7),
   /** Blocks of goids given out. */
   goids: "u32",
   fill5: u32s(15),

@@ -11,7 +11,7 @@
  * the program ends.
  */
 import { lock, unlock } from "@gort/memory";
-import { LINE, M_DEAD, M_FREE, M_STARTING, MAX_MS, MREC, MREC_AT, PARKED_ASYNC, SCHED_AT } from "./layout.ts";
+import { LINE, M_DEAD, M_FREE, M_STARTING, MAX_MS, MREC, MREC_AT, SCHED_AT } from "./layout.ts";
 import type { Parking } from "./park.ts";
 import type { SharedState } from "./shared-state.ts";
 
@@ -81,8 +81,8 @@ export class Ms {
     u32[(rec + MREC_AT.thread) >>> 2] = thread;
     u32[(sched + SCHED_AT.nstarting) >>> 2]++;
     kernel.add(sched + SCHED_AT.mcount, 1);
-    kernel.add(sched + SCHED_AT.busy, 1);
     kernel.store(rec + MREC_AT.state, M_STARTING);
+    kernel.add(sched + SCHED_AT.wakes, 1);
     return m;
   }
 
@@ -115,9 +115,9 @@ export class Ms {
   leave(): void {
     const { s } = this;
     s.kernel.add(s.sched + SCHED_AT.mcount, -1);
-    this.parking.uncount();
     s.kernel.store(s.rec + MREC_AT.state, M_FREE);
     s.notify(s.rec + MREC_AT.state);
+    this.parking.tellIfAllIdle();
   }
 
   /** The thread of M m has ended. True if it had run and had not left: then the program cannot go on. */
@@ -131,9 +131,9 @@ export class Ms {
     const started = state !== M_STARTING;
     if (!started) this.notStarting();
     kernel.add(s.sched + SCHED_AT.mcount, -1);
-    if (kernel.xchg(rec + MREC_AT.parked, 0) !== PARKED_ASYNC) this.parking.uncount();
     kernel.store(rec + MREC_AT.state, started ? M_DEAD : M_FREE);
     s.notify(rec + MREC_AT.state);
+    this.parking.tellIfAllIdle();
     return started;
   }
 
@@ -169,15 +169,5 @@ export class Ms {
       if (state !== M_FREE && state !== M_DEAD) total += this.figure(m, name);
     }
     return total;
-  }
-
-  /**
-   * Ms other than this one that are busy: not parked in their event loop, or starting. May be too high, never too low.
-   */
-  get othersBusy(): number {
-    const { kernel, rec, sched } = this.s;
-    // This word first: if another thread wakes this M between the two loads, the count is too high.
-    const counted = kernel.load(rec + MREC_AT.parked) === PARKED_ASYNC ? 0 : 1;
-    return kernel.load(sched + SCHED_AT.busy) - counted;
   }
 }

@@ -16,10 +16,28 @@
  * its own. So a call may come late, or find that the thread sleeps again: `onWake` then looks for a reason anew. A
  * waker notifies all waiters of the word, as a pending waitAsync and an Atomics.wait can wait for it at once.
  *
- *     busy = number of Ms that are neither free nor dead and have parked != PARKED_ASYNC
+ * An M is busy if it is neither free nor dead, and
  *
- * A waker counts the M before its CAS, and takes the count back if the CAS fails. So `busy` may be too high for a
- * moment, but never too low: an M that others have woken is busy from then on, not from when it runs.
+ *     parked is not PARKED_ASYNC, or its inbox is not empty: then it wakes itself
+ *
+ * No counter says how many Ms are busy: a waker would count an M before its CAS, and take that back if the CAS fails. A
+ * thread that then finds 0 wakes M 0, which may sleep again just before the CAS of that wake-up, and so on without end.
+ * `busy` looks at all records instead. It may be too high for a moment, but never too low, unless the host calls an
+ * idle M meanwhile:
+ *
+ *     M that parks     parked = PARKED_ASYNC                      looks at all Ms
+ *     waker            fills the inbox      CASes parked to 0     wakes += 1
+ *     count            reads wakes          parked, then inbox, of each M         reads wakes again
+ *
+ * 1. If the count takes a busy M for idle, the inbox of the M was filled after the look at it, by a busy M. That one
+ *    parks after it has added to `wakes`. So the look at it finds it busy, or the second read of `wakes` is another
+ *    one.
+ * 2. The inbox comes second: if it was filled before its M parked, the M takes it only after it has woken itself, which
+ *    adds to `wakes`.
+ * 3. Of the Ms that park, the last one finds no other busy M, and tells M 0. M 0 tells no M: it looks each time that it
+ *    has parked. More than one M may tell it.
+ * 4. A count that finds no busy M counts again if `wakes` has changed. It must not take that for a busy M: an M that is
+ *    called by the host, or that tells M 0, may be parked while it wakes another M, and may add to `wakes` late.
  */
 
 import { setSignal } from "./inbox.ts";
@@ -52,13 +70,10 @@ export class Parking {
   /** Wakes the M of the record if it sleeps. The caller has made the reason. */
   unpark(rec: number): void {
     const { kernel, sched } = this.s;
-    for (;;) {
-      const old = kernel.load(rec + PARKED);
-      if (old === 0) return;
-      if (old === PARKED_ASYNC) kernel.add(sched + SCHED_AT.busy, 1);
-      if (kernel.cas(rec + PARKED, old, 0) === old) break;
-      if (old === PARKED_ASYNC) this.uncount();
-    }
+    const old = kernel.load(rec + PARKED);
+    // If the CAS fails, the M has changed the word after the reason was made, and looks for one before it sleeps.
+    if (old === 0 || kernel.cas(rec + PARKED, old, 0) !== old) return;
+    if (old === PARKED_ASYNC) kernel.add(sched + SCHED_AT.wakes, 1);
     this.s.notify(rec + PARKED);
   }
 
@@ -73,15 +88,43 @@ export class Parking {
     this.unpark(rec);
   }
 
-  /** One M less is busy. If it was the last, M 0 hears of it. */
-  uncount(): void {
-    const { kernel, sched, m } = this.s;
-    if (kernel.add(sched + SCHED_AT.busy, -1) !== 1 || m === 0) return;
-    const m0 = this.s.mrec(0);
-    const state = kernel.load(m0 + MREC_AT.state);
-    if (state === M_FREE || state === M_DEAD) return;
-    kernel.store(sched + SCHED_AT.allIdle, 1);
-    this.signal(m0);
+  // ---- which Ms are busy
+
+  private get wakes(): number {
+    return this.s.kernel.load(this.s.sched + SCHED_AT.wakes);
+  }
+
+  private isBusy(rec: number): boolean {
+    const { kernel } = this.s;
+    const state = kernel.load(rec + MREC_AT.state);
+    if (state === M_FREE || state === M_DEAD) return false;
+    return kernel.load(rec + PARKED) !== PARKED_ASYNC || kernel.load(rec + MREC_AT.inbox) !== 0;
+  }
+
+  /** Ms other than this one that are busy. May be too high, never too low. */
+  get othersBusy(): number {
+    const { s } = this;
+    for (;;) {
+      const wakes = this.wakes;
+      let n = 0;
+      for (let m = 0; m < s.nms; m++) if (m !== s.m && this.isBusy(s.mrec(m))) n++;
+      // Each M that has become busy behind the loop has added one.
+      const more = (this.wakes - wakes) >>> 0;
+      if (n > 0 || more === 0) return n + more;
+    }
+  }
+
+  /** This M is idle, or is no more. If all are, M 0 hears of it. */
+  tellIfAllIdle(): void {
+    const { s } = this;
+    if (s.m === 0) return;
+    let wakes: number;
+    do {
+      wakes = this.wakes;
+      for (let m = 0; m < s.nms; m++) if (this.isBusy(s.mrec(m))) return;
+    } while (this.wakes !== wakes);
+    const state = s.kernel.load(s.mrec(0) + MREC_AT.state);
+    if (state !== M_FREE && state !== M_DEAD) this.signal(s.mrec(0));
   }
 
   // ---- sleeping in the event loop
@@ -90,7 +133,7 @@ export class Parking {
   park(): void {
     const { kernel, rec } = this.s;
     this.asleep = true;
-    if (kernel.cas(rec + PARKED, 0, PARKED_ASYNC) === 0) this.uncount();
+    if (kernel.cas(rec + PARKED, 0, PARKED_ASYNC) === 0) this.tellIfAllIdle();
   }
 
   /** Makes sure that onWake is called once a reason is there. The thread is parked, or another one has woken it. */
@@ -109,9 +152,7 @@ export class Parking {
   /** This thread is busy again, if it was parked and no other thread has woken it. */
   unparkSelf(): void {
     const { kernel, sched, rec } = this.s;
-    if (kernel.load(rec + PARKED) !== PARKED_ASYNC) return;
-    kernel.add(sched + SCHED_AT.busy, 1);
-    if (kernel.cas(rec + PARKED, PARKED_ASYNC, 0) !== PARKED_ASYNC) kernel.add(sched + SCHED_AT.busy, -1);
+    if (kernel.cas(rec + PARKED, PARKED_ASYNC, 0) === PARKED_ASYNC) kernel.add(sched + SCHED_AT.wakes, 1);
   }
 
   // ---- sleeping in Atomics.wait

@@ -168,7 +168,7 @@ export class Proc {
 
   private spinPays(): boolean {
     const { s } = this;
-    const others = this.ms.othersBusy;
+    const others = this.parking.othersBusy;
     return others > 0 && others < s.host.cpus && !this.ps.wanted;
   }
 

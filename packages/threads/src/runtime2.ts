@@ -98,7 +98,10 @@ export interface Threads {
    * too low: if it is 0 and this thread posts nothing, no other thread has anything to run until the host calls it.
    */
   readonly othersBusy: number;
-  /** M 0 only: `poll` calls it after another M was the last busy one and went to sleep. */
+  /**
+   * M 0 only: called in its event loop, while it sleeps, when no other M is busy any more. M 0 itself has to look at
+   * `othersBusy` after each `sleep`.
+   */
   onAllIdle: () => void;
 
   // ---- Ps

@@ -1,7 +1,7 @@
 /**
  * Several Ms on one JavaScript thread, for tests: each has a `Threads` object over the same memory, and an event loop
  * that the test turns. Nothing runs at the same time, so a test sees the same each time. An M cannot block: a stop of
- * the world needs real threads, or the explorer (explore.ts).
+ * the world needs real threads, or the explorer (test/explore.ts).
  */
 import type { Addr, LinearMemory } from "@gort/memory";
 import type { ThreadHost } from "./host.ts";

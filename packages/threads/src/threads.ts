@@ -133,10 +133,6 @@ class MThreads implements Threads {
       if (this.undelivered === 0) this.undelivered = takeAll(this.s);
       if (this.stops.requested) this.stops.stopped(false);
       this.proc.settle();
-      if (this.m === 0 && this.s.kernel.load(this.s.sched + SCHED_AT.allIdle) !== 0) {
-        this.s.kernel.store(this.s.sched + SCHED_AT.allIdle, 0);
-        this.onAllIdle();
-      }
       this.deliver();
     }
   }
@@ -150,8 +146,9 @@ class MThreads implements Threads {
       proc.offer();
       ps.release();
     }
-    parking.park();
+    // A parked M wakes no other: it would have to count as busy.
     if (!ps.waits && ps.npidle !== 0 && proc.anyTask()) proc.wakeP();
+    parking.park();
     parking.arm();
   }
 
@@ -183,6 +180,8 @@ class MThreads implements Threads {
       if (!this.ps.waits) this.proc.offer();
       parking.park();
       parking.arm();
+      // Another M may have parked while this one was awake, and taken it for busy.
+      if (this.m === 0 && parking.othersBusy === 0) this.onAllIdle();
     }
   }
 
@@ -278,7 +277,7 @@ class MThreads implements Threads {
     return this.ms.sum(name);
   }
   get othersBusy(): number {
-    return this.ms.othersBusy;
+    return this.parking.othersBusy;
   }
   procs(): Procs {
     return procsOf(this.s);
@@ -312,7 +311,6 @@ export function createThreads(
   const rec = newRecord(mem, sched, 0);
   mem.u32[(rec + MREC_AT.thread) >>> 2] = mem.thread;
   mem.u32[(sched + SCHED_AT.mcount) >>> 2] = 1;
-  mem.u32[(sched + SCHED_AT.busy) >>> 2] = 1;
   const threads = new MThreads(mem, sched, 0, host);
   threads.begin();
   threads.setGomaxprocs(gomaxprocs);

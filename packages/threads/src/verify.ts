@@ -1,7 +1,7 @@
 /** The walker of testing.ts: it checks the invariants of a memory's threads. */
 import type { LinearMemory } from "@gort/memory";
 import { ROOT_THREADS } from "@gort/memory/internal";
-import { M_DEAD, M_FREE, M_STARTING, MREC_AT, PARKED_ASYNC, PREC_AT, RING, SCHED_AT } from "./layout.ts";
+import { M_DEAD, M_FREE, M_STARTING, MREC_AT, PREC_AT, RING, SCHED_AT } from "./layout.ts";
 import { NODE_NEXT } from "./runtime2.ts";
 
 /** What the walker has found. */
@@ -81,11 +81,8 @@ class Walker {
       starting === this.get("nstarting"),
       `nstarting ${this.get("nstarting")}, but ${starting} Ms start`,
     );
-    let busy = 0;
     states.forEach((state, m) => {
       const lives = state !== M_FREE && state !== M_DEAD;
-      const parked = this.m(m, "parked");
-      if (lives && parked !== PARKED_ASYNC) busy++;
       this.must(lives || state === M_DEAD || this.m(m, "p") === 0, `the free M ${m} has a P`);
       this.must(this.m(m, "loan") === 0 || this.m(m, "p") === 0, `M ${m} has a P and a loan`);
       this.must(this.m(m, "loan") === 0 || !waiting.includes(m), `M ${m} waits for a P and has a loan`);
@@ -93,7 +90,6 @@ class Walker {
         this.must(lives && !waiting.includes(m), `M ${m} is among the idle Ms, in state ${state}`);
       }
     });
-    this.must(busy === this.get("busy"), `busy ${this.get("busy")}, but ${busy} Ms are busy`);
   }
 
   private walkPs(): void {
@@ -147,7 +143,7 @@ class Walker {
  *     npidle = Ps with their bit in idlePs;  npidle > 0 => no M waits for a P
  *     the FIFO has npwait Ms, none of which has a P or a loan; an M with a P has no loan
  *     0 <= tail - head <= 256 in each ring; the global queue has runqsize tasks; no task is in two places
- *     mcount = Ms that are neither free nor dead;  busy = those of them that are not parked in their event loop
+ *     mcount = Ms that are neither free nor dead
  *     an M among the idle Ms does not wait for a P
  */
 export function verifyThreads(mem: LinearMemory): ThreadsSummary {
