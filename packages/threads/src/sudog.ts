@@ -51,12 +51,16 @@ import { outOfMemory, throwFatal } from "@gort/base";
 import { type Addr, defineStruct, f64s, type LinearMemory, lock, u32s, unlock } from "@gort/memory";
 import { ROOT_WAITING } from "@gort/memory/internal";
 import type { G, LockWait, SharedWait } from "@gort/scheduler/internal";
+import { LINE } from "./layout.ts";
 import { NODE_READY, type Threads } from "./runtime2.ts";
 
 /** Bytes of a sudog's place for an element. */
 export const INLINE_ELEM = 24;
 
-/** A goroutine's place in one queue. The first two words are the header of a node (runtime2.ts). */
+/**
+ * A goroutine's place in one queue. The first two words are the header of a node (runtime2.ts). What a partner on
+ * another thread uses of a wait for a channel lies in the first 64 bytes, a line of its cache.
+ */
 export const SUDOG = defineStruct("sudog", {
   nodeNext: "u32",
   nodeKind: "u32",
@@ -69,31 +73,34 @@ export const SUDOG = defineStruct("sudog", {
   winner: "u32",
   /** 1 if the wait has several sudogs. */
   isSelect: "u32",
-  /** The next sudog of the wait, or of the list of free sudogs. */
-  waitlink: "u32",
 
-  // From here on the words are the queue's, under its lock, and after `win` the partner's.
+  // The next words are the queue's, under its lock, and after `win` the partner's.
 
-  /** Address of the channel or semaphore. */
-  queue: "u32",
   /** 1 while the sudog stands in the queue. */
   queued: "u32",
   next: "u32",
   prev: "u32",
-  /** Address of the value to send, or of the place for the value to receive, unless it is `inline`. */
-  elem: "u32",
-  /** Position of the case in a select. */
-  index: "u32",
-  /** In a wait for a semaphore: the unit was handed over. */
-  success: "u32",
-  /** Address of the channel's queue. */
-  q: "u32",
-  /** 1: woken by close, not by a partner. */
-  closed: "u32",
-  /** The root of the object at `elem`; 0 without one. */
-  ref: "u32",
   /** Place of an element without pointers, up to three words: as many as a slice has. */
   inline: f64s(INLINE_ELEM / 8),
+  /** 1: woken by close, not by a partner. */
+  closed: "u32",
+  /** Address of the value to send, or of the place for the value to receive, unless it is `inline`. */
+  elem: "u32",
+  /** In a wait for a semaphore: the unit was handed over. */
+  success: "u32",
+
+  // The rest is the goroutine's.
+
+  /** The next sudog of the wait, or of the list of free sudogs. */
+  waitlink: "u32",
+  /** Address of the channel or semaphore. */
+  queue: "u32",
+  /** Address of the channel's queue. */
+  q: "u32",
+  /** Position of the case in a select. */
+  index: "u32",
+  /** The root of the object at `elem`; 0 without one. */
+  ref: "u32",
 
   // For locks (sema.ts). `elem` is the address of the lock, `lockRef` its root. The first sudog of a queue has the
   // words of the queue.
@@ -102,12 +109,13 @@ export const SUDOG = defineStruct("sudog", {
   left: "u32",
   right: "u32",
   last: "u32",
-  /** Waiters of the queue that are timed for the mutex profile. */
-  timed: "u32",
   timedSum: "f64",
   chargedAt: "f64",
   /** When this sudog began to wait, in ms; -1 if it is not timed. */
   acquiretime: "f64",
+  /** Waiters of the queue that are timed for the mutex profile. */
+  timed: "u32",
+  fill: u32s(13),
 });
 
 /** Offsets of the fields. */
@@ -116,8 +124,8 @@ export const SUDOG_AT = SUDOG.offsets;
 /** As `winner`: the goroutine has given up. No sudog has this address. */
 export const GIVEN_UP = 1;
 
-/** Sudogs that a thread takes from the memory at a time: 4 KiB. */
-const BATCH = 28;
+/** Sudogs that a thread takes from the memory at a time: some 4 KiB. */
+const BATCH = 21;
 
 /** Buckets of the semaphore table: a power of two. More of them cost memory, fewer make threads meet at a lock. */
 export const SEMA_BUCKETS = 256;
@@ -470,7 +478,7 @@ export class Waiters {
     }
     unlock(mem, this.shared + WAITING.offsets.lock);
     if (this.free !== 0) return;
-    const batch = mem.persistentAlloc(BATCH * SUDOG.size, 8, "otherSys");
+    const batch = mem.persistentAlloc(BATCH * SUDOG.size, LINE, "otherSys");
     if (batch === 0) outOfMemory(`threads: no memory left for sudogs (${BATCH * SUDOG.size} bytes)`);
     for (let i = BATCH - 1; i >= 0; i--) {
       const sg = (batch + i * SUDOG.size) as Addr;

@@ -5,8 +5,9 @@ import { type G, gopark, PhasedOp, type Schedt, waitReasonSemacquire } from "@go
 import { createTestScheduler, verifyScheduler } from "@gort/scheduler/testing";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { LINE } from "../src/layout.ts";
 import { NODE_KIND, NODE_NEXT, NODE_READY } from "../src/runtime2.ts";
-import { SUDOG, SUDOG_AT, Waiters, type WaitOwner, waitersOf } from "../src/sudog.ts";
+import { INLINE_ELEM, SUDOG_AT, Waiters, type WaitOwner, waitersOf } from "../src/sudog.ts";
 
 /** Several Ms on one JavaScript thread: a post waits in a list until the test delivers it. */
 function machines(n: number): { ms: Waiters[]; inboxes: Addr[][]; deliver(m: number): void } {
@@ -134,7 +135,19 @@ describe("a sudog", () => {
     s.run();
     const sg = (s.gs()[0].shared as ReturnType<Waiters["begin"]>).head;
     expect(ms[0].u32[(sg + SUDOG_AT.nodeKind) >>> 2]).toBe(NODE_READY);
-    expect(SUDOG.size % 4).toBe(0);
+    s.close();
+  });
+
+  it("fills lines of the cache, and has all that a partner uses of it in the first", () => {
+    const { ms } = machines(1);
+    const s = createTestScheduler();
+    const heads: number[] = [];
+    for (let i = 0; i < 30; i++) start(s, ms[0], new Queues(ms[0]), [0], []);
+    s.run();
+    for (const g of s.gs()) heads.push((g.shared as ReturnType<Waiters["begin"]>).head);
+    expect(heads).toHaveLength(30);
+    expect(heads.filter((sg) => sg % LINE !== 0)).toEqual([]);
+    expect(SUDOG_AT.inline + INLINE_ELEM).toBe(LINE);
     s.close();
   });
 });
