@@ -195,12 +195,16 @@ export class Machines {
     const { threads, block } = connected;
     const { scheduler, tasks, allocator, memory, schedStats, stops, collector } = this.#parts;
     block.setCollector(threads.m, collector.id);
-    threads.onNode = (node) => this.#deliver(connected, node);
+    const waiters = waitersOf(memory, threads);
+    threads.onNode = (node) => {
+      // Most nodes are goroutines that wait for a channel or a lock.
+      if (memory.u32[(node + NODE_KIND) >>> 2] === NODE_READY) waiters.deliver(node);
+      else this.#deliver(connected, node);
+    };
     threads.onStop = () => collector.threads.prepareStop();
     // A node wakes the scheduler, which looks whether the program is dead.
     threads.onAllIdle = () => block.call(threads, 0, CALL_HOST);
     threads.startM = (m) => this.#startM(connected, m);
-    waitersOf(memory, threads);
     const note = (): void => link.noteCount(-1);
     tasks.share(threads, block, this.ownWorkers, note);
     const { profiler, roots, profiles } = this.#parts;
@@ -218,10 +222,7 @@ export class Machines {
   #deliver(connected: Connected, node: Addr): void {
     const { threads, block, workers } = connected;
     const { memory, tasks, scheduler, collector } = this.#parts;
-    const kind = memory.u32[(node + NODE_KIND) >>> 2];
-    if (kind === NODE_READY) {
-      waitersOf(memory, threads).deliver(node);
-    } else if (kind === NODE_TASK) {
+    if (memory.u32[(node + NODE_KIND) >>> 2] === NODE_TASK) {
       tasks.run(node);
     } else if (memory.u32[(node + NODE_WHAT) >>> 2] === WHAT_CALLS) {
       const calls = block.take(threads.m);
