@@ -3,6 +3,12 @@ import { writeStderr } from "@gort/base";
 
 export interface ThreadHost {
   /**
+   * Looks at a word before a thread of a stop of the world sleeps. Such a sleep and its wake-up take 50 to 100 us, and
+   * most stops of the collector in a small heap take less. A thread that spins as long as that loses at most as much
+   * time again as the sleep costs.
+   */
+  readonly spins?: number;
+  /**
    * Blocks while the word holds `value`, at most `ms` milliseconds, or until a notify. Returns at once, with false, if
    * this thread may not block.
    */
@@ -31,6 +37,10 @@ type WaitAsync = (
   index: number,
   value: number,
 ) => { async: true; value: Promise<string> } | { async: false; value: string };
+
+/** 100 us of looks; none to speak of where there is one processor, which another thread could use. */
+const SPINS = 30_000;
+const SPINS_ALONE = 100;
 
 /** How long a worker without waitAsync blocks between two turns of its event loop. Its own events are so much late. */
 const BLOCK_MS = 4;
@@ -107,7 +117,10 @@ export function threadHost(options: ThreadHostOptions = {}): ThreadHost {
   };
   const native = (Atomics as { waitAsync?: WaitAsync }).waitAsync;
   const idleWait: ThreadHost["wait"] = options.mayBlock === false ? () => false : wait;
+  const { hardwareConcurrency = 2 } =
+    (globalThis as { navigator?: { hardwareConcurrency?: number } }).navigator ?? {};
   return {
+    spins: hardwareConcurrency > 1 ? SPINS : SPINS_ALONE,
     wait,
     notify: (words, index) => void Atomics.notify(words, index),
     waitAsync:

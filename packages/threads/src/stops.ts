@@ -29,7 +29,7 @@ import type { SharedState } from "./shared-state.ts";
 const STATE = MREC_AT.state;
 const COMMAND = MREC_AT.command;
 
-/** Looks at an M before the stopper sleeps: some microseconds, the time of a short slice. */
+/** Looks at a word before the thread sleeps, if the host names no number: some microseconds. */
 const SPINS = 500;
 /** Time between two checks whether the other thread still lives, in ms. */
 const CHECK_MS = 50;
@@ -110,7 +110,7 @@ export class Stops {
   private waitWhile(m: number, word: number, value: number): void {
     const { s } = this;
     const addr = s.mrec(m) + word;
-    for (let i = 0; i < SPINS; i++) if (s.kernel.load(addr) !== value) return;
+    for (let i = s.host.spins ?? SPINS; i > 0; i--) if (s.kernel.load(addr) !== value) return;
     const start = s.host.now();
     let report = FIRST_REPORT_MS;
     while (s.kernel.load(addr) === value) {
@@ -192,6 +192,7 @@ export class Stops {
     for (let waited = false; ; ) {
       if (kernel.load(rec + COMMAND) !== 0) this.runCommand();
       else if (kernel.load(this.stopper) === 0 && (!block || waited || parking.called)) return;
+      this.spin();
       parking.beginSync();
       const mayWait = kernel.load(this.stopper) !== 0 || (block && !parking.called);
       if (mayWait && kernel.load(rec + COMMAND) === 0) {
@@ -199,6 +200,14 @@ export class Stops {
         waited = true;
       }
       parking.endSync();
+    }
+  }
+
+  /** Looks for the end of the stop, or for a command. Until it sleeps, the stopper need not wake it. */
+  private spin(): void {
+    const { kernel, rec, host } = this.s;
+    for (let i = host.spins ?? SPINS; i > 0; i--) {
+      if (kernel.load(this.stopper) === 0 || kernel.load(rec + COMMAND) !== 0) return;
     }
   }
 
