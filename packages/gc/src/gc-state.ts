@@ -10,6 +10,7 @@
  *                            threads   -> GCTHREAD   one for each thread (gc-threads.ts)
  *                            refBlocks -> blocks     root slots outside of the heap (ref-table.ts)
  *                            finBlocks -> blocks     entries of finalizers, cleanups and weak cells (mfinal.ts)
+ *                            anyFinalizer            whether spans are searched for finalizers (mark-roots.ts)
  *     ROOT_GCSTATS -> GCSTATS                        figures that outlive a cycle (gc-stats.ts)
  *     GCCONTROL, of the allocator                    phase, write barrier, heapLive, trigger, goal, sweepgen
  *
@@ -80,6 +81,8 @@ const COLLECTOR = defineStruct("collector", {
   lastFn: "u32",
   refBlocks: "u32",
   finBlocks: "u32",
+  /** 1: a finalizer was set. Any thread stores 1; it never becomes 0 again. */
+  anyFinalizer: "u32",
   /** See above. */
   lock: "u32",
 });
@@ -108,7 +111,7 @@ export function stateBlock(mem: LinearMemory, name: StateBlock, make: () => numb
 }
 
 /** Words of the block that the parts of the collector use by address. */
-export type StateWord = "threads" | "lastThread" | "lastFn" | "refBlocks" | "finBlocks";
+export type StateWord = "threads" | "lastThread" | "lastFn" | "refBlocks" | "finBlocks" | "anyFinalizer";
 
 /** Address of such a word. */
 export function stateWord(mem: LinearMemory, name: StateWord): number {

@@ -231,6 +231,8 @@ export class Finalizers {
       return;
     }
     const entry = this.#reserve(fn, undefined);
+    // Before the special exists: from the next cycle on, marking looks for it.
+    this.#u32[stateWord(this.#heap.mem, "anyFinalizer") >>> 2] = 1;
     const special = allocator.addSpecial(object, SPECIAL_FINALIZER, entry);
     if (special <= 0) {
       this.#unreserve(entry);

@@ -142,6 +142,27 @@ describe("the roots of a cycle", () => {
     expect(work).toBe(n * 64);
     expect(seen.objects.sort((x, y) => x - y)).toEqual(some.sort((x, y) => x - y));
   });
+
+  it("are no spans as long as no finalizer was set, whatever else objects have", () => {
+    const r = rig();
+    const roots = rootsOf(r);
+    const p = r.a.mallocTyped(r.node);
+    r.gc.finalizers.addCleanup(p, () => {}, null);
+    r.gc.finalizers.weak(p);
+    const seen = recorder();
+    roots.begin(seen.marker);
+    while (roots.step(seen.marker) === REF_BLOCK_BYTES);
+    expect(roots.done).toBe(true);
+    r.gc.finalizers.setFinalizer(p, () => {});
+    r.gc.finalizers.setFinalizer(p, null);
+    roots.begin(seen.marker);
+    while (roots.step(seen.marker) === REF_BLOCK_BYTES);
+    expect([roots.done, seen.objects]).toEqual([true, []]);
+    r.gc.finalizers.setFinalizer(p, () => {});
+    roots.begin(seen.marker);
+    while (roots.step(seen.marker) > 0);
+    expect(seen.objects).toEqual([r.a.findObject(p)]);
+  });
 });
 
 describe("the walk over all roots", () => {
