@@ -3,6 +3,9 @@
  *
  * - At safepoints and in idle time it marks and sweeps, as the driver does. If it finds that no thread has work left,
  *   it notifies the driver: only the driver ends a cycle.
+ * - In idle time it may be that no work is left, but the driver has not ended the cycle. Then it sleeps for a moment,
+ *   since other threads may find work that it can share; and after MAX_NAPS such moments until it is notified. It must
+ *   not keep a processor busy meanwhile, which the driver may need.
  * - It asks for a cycle by CYCLE.requested, and notifies the driver.
  * - `collect` waits for a cycle that begins after the call, and for the end of its sweep. It draws a ticket. The driver
  *   notes, in the stop that begins a cycle, up to which ticket the cycle serves; the thread that finds the sweep done
@@ -18,6 +21,9 @@ import type { Sweeper } from "./mgcsweep.ts";
 import type { CycleState } from "./state-views.ts";
 import { sweepSlice } from "./sweep-slice.ts";
 import type { WorldThreads } from "./world.ts";
+
+/** Naps of a thread in idle time that finds no work, each some 0.1 ms, before it sleeps until it is notified. */
+const MAX_NAPS = 20;
 
 export interface ClientParts {
   readonly heap: GCHeap;
@@ -44,6 +50,8 @@ export class CycleClient implements CycleWork {
   readonly #waiting: number;
   readonly #tell: () => void;
   readonly #notifyDriver: () => void;
+  /** Naps since this thread had work. */
+  #naps = 0;
 
   constructor(parts: ClientParts) {
     this.#heap = parts.heap;
@@ -103,19 +111,40 @@ export class CycleClient implements CycleWork {
     sweepSlice(this.#sweeper, this.#clock, () => this.#threads.pending);
   }
 
+  /** This thread looks again, so no thread need notify it. */
+  #looks(): void {
+    const { mem } = this.#heap;
+    if (mem.u32[this.#waiting >>> 2] !== 0) mem.kernel.store(this.#waiting, 0);
+  }
+
   slice(): void {
-    this.#slice(false);
-  }
-
-  idle(): void {
-    this.#slice(true);
-  }
-
-  #slice(idle: boolean): void {
     const cycle = this.#cycle;
+    this.#looks();
     if (cycle.marking) {
-      if (this.#work.slice(cycle, idle)) this.#notifyDriver();
+      if (this.#work.slice(cycle, false)) this.#notifyDriver();
     } else if (!this.#sweeper.done) this.#sweep();
+  }
+
+  idle(): boolean {
+    const cycle = this.#cycle;
+    this.#looks();
+    if (!cycle.marking) {
+      this.#naps = 0;
+      if (!this.#sweeper.done) this.#sweep();
+      return !this.#sweeper.done;
+    }
+    if (!this.#work.slice(cycle, true)) {
+      this.#naps = 0;
+      return true;
+    }
+    this.#notifyDriver();
+    if (this.#naps++ < MAX_NAPS) {
+      this.#work.nap();
+      return true;
+    }
+    // The thread that begins or ends a cycle, or goes on with one, looks at this word after its stores.
+    this.#heap.mem.kernel.store(this.#waiting, 1);
+    return !cycle.marking || !this.#work.done;
   }
 
   step(budget: number): CycleStep {

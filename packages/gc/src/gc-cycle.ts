@@ -108,8 +108,8 @@ export interface CycleWork {
   finishMarking(): void;
   /** Does the work of a safepoint. */
   slice(): void;
-  /** Does a slice in idle time. */
-  idle(): void;
+  /** Does a slice in idle time. False: this thread has nothing more to do, until it is notified. */
+  idle(): boolean;
   /** Does one bounded step. */
   step(budget: number): CycleStep;
 }
@@ -318,10 +318,11 @@ export class CycleRunner implements CycleWork {
   }
 
   /** Does a slice in idle time. With other threads, the driver also begins a cycle then: they may be waiting for it. */
-  idle(): void {
+  idle(): boolean {
     if (this.#cycle.marking) this.background(true);
     else if (!this.#sweeper.done) this.backgroundSweep();
     else if (this.#stops.threads !== undefined && this.#cycle.requested) this.slice();
+    return this.#cycle.marking || !this.#sweeper.done;
   }
 
   /** Marks to the end and terminates. The caller is at a safepoint. */

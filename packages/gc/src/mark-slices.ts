@@ -176,6 +176,11 @@ export class MarkSlices {
     return done;
   }
 
+  /** Waits for a moment for work of other threads. */
+  nap(): void {
+    this.#marker.others.nap();
+  }
+
   /** Marks for the time of a slice, as a credit for assists. */
   #ahead(now: number): boolean {
     const marker = this.#marker;

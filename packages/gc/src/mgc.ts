@@ -447,15 +447,16 @@ export class Collector {
     this.allocator.mustBeIdle("idleWork()");
     guard.busy = true;
     this.#parts.watch.safepoint();
+    let more: boolean;
     try {
-      this.#runner.idle();
+      more = this.#runner.idle();
       this.#tell();
       this.#cycleEnded();
     } catch (err) {
       this.#fail(err);
     }
     guard.leave();
-    return this.marking || !this.sweeper.done;
+    return more;
   }
 
   /**

@@ -67,6 +67,27 @@ describe("a thread that marks", () => {
     expect(cycle.idleNs).toBe(idleNs);
   });
 
+  it("naps for a while in idle time if no work is left, and then sleeps until the driver notifies it", () => {
+    const world = threads(2, { clock: ticking(5000) });
+    const [driver, other] = world.rigs;
+    hold(driver, 5000);
+    driver.gc.start();
+    let looks = 0;
+    while (other.gc.idleWork()) looks++;
+    // Some looks marked, and 20 napped.
+    expect(looks).toBeGreaterThanOrEqual(20);
+    expect(looks).toBeLessThan(200);
+    expect([driver.gc.marking, world.isNotified(0), world.isNotified(1)]).toEqual([true, true, false]);
+    driver.gc.pollSafepoint();
+    expect([driver.gc.marking, world.isNotified(1)]).toEqual([false, true]);
+    // It sweeps, and then it waits no longer.
+    world.deliver(other.gc);
+    while (other.gc.idleWork());
+    expect(driver.gc.sweeper.done).toBe(true);
+    driver.gc.gc();
+    expect(world.isNotified(1)).toBe(false);
+  });
+
   it("pays in its allocations for what all threads have allocated", () => {
     const world = threads(3, { gogc: 50, clock: ticking(10) });
     const [driver, other, third] = world.rigs;
