@@ -6,7 +6,9 @@
  * This is the driver's part; gc-client.ts is that of the other threads.
  *
  * 1. *Stop "GC mark".* Each thread has emptied its mcache before it stopped (`prepareStop`). The driver resets marking
- *    and turns the barrier on. Then each other thread runs GC_SCAN_STACKS.
+ *    and turns the barrier on. Then each other thread runs GC_SCAN_STACKS. If little is to be marked, the driver marks
+ *    it at once and ends the cycle in the same stop: a second one would have every thread wait for the safepoints of
+ *    the others again. From then on it is a cycle of one stop (CYCLE.stw).
  * 2. *Mark.* All threads mark in slices. The driver tries to end the cycle when no thread seems to have work.
  * 3. *Stop "GC mark termination".* The driver takes over what the stopped threads have in their hands, and marks for
  *    the time of a slice. If work is left then, the world starts again, and marking goes on. A barrier can leave an
@@ -39,6 +41,15 @@ import type { CollectorEvents, World, WorldThreads } from "./world.ts";
 /** Commands of the driver to the other threads of a stopped world: argument of Collector.command. */
 export const GC_SCAN_STACKS = 1;
 export const GC_LIST_STACKS = 2;
+
+/**
+ * Bounds of marking in the stop that begins a cycle, in the scan work that the last cycle had, and in time. The work
+ * takes about as long as a stop. A longer stop would keep processors idle that could mark or run goroutines.
+ */
+const AT_ONCE_BYTES = 64 << 10;
+const AT_ONCE_NS = 50_000;
+/** Bytes scanned there between two readings of the clock. */
+const AT_ONCE_STEP = 8 << 10;
 
 /** The collector's stops of the world. */
 export class Stops {
@@ -192,7 +203,7 @@ export class CycleRunner implements CycleWork {
 
   /** Runs a cycle, and its sweep if asked for. If this is the only thread, all of it is one stop. */
   collect(forced: boolean, sweep: boolean): void {
-    this.begin(forced, this.#stops.threads === undefined);
+    this.begin(forced, this.#stops.threads === undefined, true);
     this.finishMarking();
     if (sweep) this.#sweeper.sweepAll();
     this.#tell();
@@ -206,7 +217,8 @@ export class CycleRunner implements CycleWork {
     this.#tell();
   }
 
-  begin(forced: boolean, stw: boolean): void {
+  /** @param atOnce if little is to be marked, the cycle also ends in the stop that begins it */
+  begin(forced: boolean, stw: boolean, atOnce = false): void {
     const heap = this.#heap;
     const marker = this.#marker;
     const start = this.#clock.nanotime();
@@ -247,8 +259,20 @@ export class CycleRunner implements CycleWork {
     cycle.markStart = now;
     cycle.sweepTermNs = now - start;
     cycle.pauseNs = now - stopped;
-    if (!stw) this.#start();
+    const marked = atOnce && !stw && this.#markAtOnce(now);
+    if (marked) cycle.stw = true;
+    else if (!stw) this.#start();
     this.#reports.start(cycle, this.#controller);
+    if (marked) this.#terminate();
+  }
+
+  /** Marks what little there is to mark. The world is stopped. False: that takes longer than a stop should take. */
+  #markAtOnce(from: number): boolean {
+    const marker = this.#marker;
+    if (this.#stops.threads === undefined || this.#cycle.expectedWork > AT_ONCE_BYTES) return false;
+    marker.others.adopt();
+    while (!this.#work.markStep(AT_ONCE_STEP)) if (this.#clock.nanotime() - from > AT_ONCE_NS) return false;
+    return !marker.overflow;
   }
 
   /** Starts the world. Threads that wait for the cycle can help. */
@@ -286,10 +310,10 @@ export class CycleRunner implements CycleWork {
       this.#collectStopped(this.#godebug.gcstoptheworld > 1);
     else if (!this.#sweeper.done) this.backgroundSweep();
     else if (this.#cycle.requested) {
-      this.begin(this.#cycle.askedForced, false);
+      this.begin(this.#cycle.askedForced, false, true);
       // Marks a small heap before the program goes on. Then the program allocates nothing black, and no write has to
       // shade.
-      this.background(false);
+      if (this.#cycle.marking) this.background(false);
     }
   }
 
@@ -329,6 +353,7 @@ export class CycleRunner implements CycleWork {
   finishMarking(): void {
     const cycle = this.#cycle;
     const { threads } = this.#stops;
+    if (!cycle.marking) return;
     if (threads === undefined || cycle.stw) {
       this.#work.finish(cycle);
       this.#terminate();

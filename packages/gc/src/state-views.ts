@@ -161,6 +161,9 @@ export class CycleState extends View implements Cycle {
   get stw(): boolean {
     return this.u32[(this.base + CYCLE_AT.stw) >>> 2] !== 0;
   }
+  set stw(v: boolean) {
+    this.u32[(this.base + CYCLE_AT.stw) >>> 2] = v ? 1 : 0;
+  }
   get procs(): number {
     return this.u32[(this.base + CYCLE_AT.procs) >>> 2];
   }

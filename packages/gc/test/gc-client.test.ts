@@ -181,3 +181,63 @@ describe("a thread that collects", () => {
     expect(other.a.findObject(other.gc.refs.get(held))).not.toBe(0 as Addr);
   });
 });
+
+describe("a cycle of a heap with several threads", () => {
+  it("that has little to mark ends in the stop that begins it", () => {
+    const world = threads(2);
+    const [driver, other] = world.rigs;
+    hold(other, 100);
+    driver.gc.requestGC();
+    driver.gc.pollSafepoint();
+    expect(world.stops).toEqual(["GC mark"]);
+    expect([driver.gc.marking, driver.gc.record.numGC]).toEqual([false, 1]);
+    const { cycle } = new GCState(driver.a.mem);
+    expect([cycle.stw, world.stopped]).toEqual([true, false]);
+    // All of it is pause.
+    expect(driver.gc.record.pauseTotalNs).toBeGreaterThan(0);
+    expect(driver.gc.heap.heapMarked).toBe(100 * 32 + 896);
+    while (driver.gc.idleWork());
+    expect(world.objects()).toBe(101);
+    // Another thread can ask for it, too.
+    world.stops.length = 0;
+    other.gc.gc();
+    expect(world.stops).toEqual(["GC mark"]);
+  });
+
+  it("marks in the stop what other threads' goroutines hold", () => {
+    const world = threads(2);
+    const [driver, other] = world.rigs;
+    const stack = driver.a.mem.persistentAlloc(8, 8, "otherSys");
+    other.gc.setStackRoots((visit) => visit(stack, stack + 8));
+    let p: number = other.a.mallocTyped(other.node);
+    other.gc.storePointer(stack, p);
+    for (let k = 0; k < 20; k++) {
+      const next = other.a.mallocTyped(other.node);
+      other.gc.storePointer(p, next);
+      p = next;
+    }
+    driver.gc.requestGC();
+    driver.gc.pollSafepoint();
+    expect(world.stops).toEqual(["GC mark"]);
+    while (driver.gc.idleWork());
+    expect(world.objects()).toBe(21);
+  });
+
+  it("that has more to mark, or takes longer, goes on while the program runs", () => {
+    const world = threads(2);
+    const [driver, other] = world.rigs;
+    hold(other, 50_000);
+    // The first cycle knows no work of a last one. It tries, and the time is up.
+    driver.gc.requestGC();
+    driver.gc.pollSafepoint();
+    expect(world.stops[0]).toBe("GC mark");
+    finishCycle(driver.gc);
+    expect(world.stops).toEqual(["GC mark", "GC mark termination"]);
+    world.stops.length = 0;
+    driver.gc.requestGC();
+    driver.gc.pollSafepoint();
+    finishCycle(driver.gc);
+    expect(world.stops).toEqual(["GC mark", "GC mark termination"]);
+    expect(new GCState(driver.a.mem).cycle.stw).toBe(false);
+  });
+});
