@@ -6,6 +6,7 @@
 import type { HeapStats } from "@gort/allocator";
 import { newHeapStats } from "@gort/allocator/internal";
 import type { GCRecord } from "./gc-stats.ts";
+import { threadCount } from "./gc-threads.ts";
 import type { GCHeap } from "./heap.ts";
 import {
   assistRatios,
@@ -15,6 +16,7 @@ import {
   heapGoalExact,
   NO_MEMORY_LIMIT,
   roomGoal,
+  threadsMinimum,
   trigger as triggerOf,
 } from "./mgcpacer.ts";
 import type { Sweeper } from "./mgcsweep.ts";
@@ -127,9 +129,9 @@ export class GCController {
   commit(): void {
     const heap = this.#heap;
     const state = this.#state;
-    const { goal, rule } = heapGoalExact(this.#goalInputs());
-    state.limited = isLimit(rule);
-    heap.heapGoal = this.#within(Number(goal));
+    const exact = heapGoalExact(this.#goalInputs());
+    state.limited = isLimit(exact.rule);
+    heap.heapGoal = this.#ownGoal(exact);
     if (state.running) return;
     const record = this.#record;
     state.trigger = triggerOf({
@@ -139,6 +141,16 @@ export class GCController {
       scanWork: record.heapScan + record.stackScan + record.globalsScan,
       sweepPending: !this.#sweeper.done,
     });
+  }
+
+  /** The goal that this heap has in place of Go's: see rule 3 of mgcpacer.ts. */
+  #ownGoal({ goal, rule }: { goal: bigint; rule: GoalRule }): number {
+    const exact = Number(goal);
+    const { gcPercent, memoryLimit } = this.#state;
+    const { shared, mem } = this.#heap;
+    // A limit of any size: with one, more garbage than Go has might be too much.
+    if (!shared || rule === "off" || memoryLimit !== NO_MEMORY_LIMIT) return this.#within(exact);
+    return this.#within(Math.max(exact, threadsMinimum(gcPercent, threadCount(mem))));
   }
 
   /** Lowers the goal to what the memory has room for: see roomGoal. GOGC=off stays off. */
@@ -182,7 +194,7 @@ export class GCController {
     const state = this.#state;
     state.running = true;
     state.triggered = this.#heap.heapLive;
-    this.#heap.heapGoal = this.#within(Number(this.nextGC()));
+    this.#heap.heapGoal = this.#ownGoal(heapGoalExact(this.#goalInputs()));
     return this.#record.heapScan + this.#record.stackScan + globalsBytes;
   }
 

@@ -135,6 +135,13 @@ export function threadById(mem: LinearMemory, id: number): number {
   return 0;
 }
 
+/** Threads that have a collector, the driver included. */
+export function threadCount(mem: LinearMemory): number {
+  let n = 0;
+  for (let t = firstThread(mem); t !== 0; t = nextThread(mem, t)) if (isAttached(mem, t)) n++;
+  return n;
+}
+
 /** Calls f with the record of every thread, past and present. */
 export function forEachThread(mem: LinearMemory, f: (t: number) => void): void {
   for (let t = firstThread(mem); t !== 0; t = nextThread(mem, t)) f(t);

@@ -13,7 +13,9 @@
  *    the last cycle's sweep is unfinished (the sweep needs a distance to be proportional to); and 64 KiB beyond the
  *    trigger during a cycle. Unlike Go, a goal for which the linear memory has no room is lowered (`roomGoal`).
  *    Otherwise a program with more than half of the memory live would fill the memory before a collection begins.
- *    NextGC stays Go's figure.
+ *    And unlike Go, the least goal grows with the number of threads (`threadsMinimum`), unless there is a memory limit.
+ *    A stop waits until every thread comes to a safepoint of its own, while Go interrupts its threads. Two threads can
+ *    allocate 4 MiB in the time of a few such waits. NextGC stays Go's figure.
  * 4. *Trigger*: marking must finish when the heap reaches the goal. The runway is the number of bytes that the program
  *    will allocate while the collector scans as much as the last cycle did: `consMark * (1-u)/u * scan work`. Here u =
  *    25 % is the collector's share of the CPU, and `consMark` the bytes allocated for each byte scanned, each per CPU
@@ -91,6 +93,14 @@ export type GoalRule =
 /** `4 MiB * GOGC / 100`, the least goal; 0 when GOGC is off. */
 export function heapMinimum(gcPercent: number): number {
   return gcPercent < 0 ? 0 : Math.floor((DEFAULT_HEAP_MINIMUM * gcPercent) / 100);
+}
+
+/** Threads beyond this number do not raise the least goal: memory without use is at most 64 MiB at GOGC=100. */
+const MINIMUM_THREADS = 16;
+
+/** The least goal of a heap that so many threads allocate from. */
+export function threadsMinimum(gcPercent: number, threads: number): number {
+  return heapMinimum(gcPercent) * Math.min(threads, MINIMUM_THREADS);
 }
 
 /**

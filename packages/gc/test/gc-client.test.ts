@@ -240,4 +240,26 @@ describe("a cycle of a heap with several threads", () => {
     expect(world.stops).toEqual(["GC mark", "GC mark termination"]);
     expect(new GCState(driver.a.mem).cycle.stw).toBe(false);
   });
+
+  it("has a goal that grows with their number, which NextGC does not show", () => {
+    const world = threads(1);
+    const [driver] = world.rigs;
+    const goals = (): number[] => {
+      driver.gc.gc();
+      return [driver.gc.heap.heapGoal / MiB, Number(driver.gc.nextGC()) / MiB];
+    };
+    expect(goals()).toEqual([4, 4]);
+    world.attach();
+    const third = world.attach();
+    expect(goals()).toEqual([12, 4]);
+    driver.gc.setGCPercent(50);
+    expect(goals()).toEqual([6, 2]);
+    world.end(third);
+    expect(goals()).toEqual([4, 2]);
+    driver.gc.setMemoryLimit(64 * MiB);
+    expect(goals()).toEqual([2, 2]);
+    driver.gc.setMemoryLimit(2n ** 63n - 1n);
+    driver.gc.setGCPercent(-1);
+    expect(driver.gc.heap.heapGoal).toBeGreaterThan(2 ** 62);
+  });
 });

@@ -11,6 +11,7 @@ import {
   percentGoal,
   trigger,
 } from "../src/index.ts";
+import { threadsMinimum } from "../src/mgcpacer.ts";
 
 const MiB = 1 << 20;
 
@@ -200,6 +201,8 @@ describe("the formulas, to the byte", () => {
     expect(at({ heapMarked: 2 * MiB })).toEqual({ goal: BigInt(4 * MiB), rule: "gogc" });
     expect(at({ heapMarked: 0, gcPercent: 0 })).toEqual({ goal: 0n, rule: "gogc" });
     expect([heapMinimum(-1), heapMinimum(0), heapMinimum(50)]).toEqual([0, 0, 2 * MiB]);
+    expect([1, 3, 16, 17].map((n) => threadsMinimum(50, n) / MiB)).toEqual([2, 6, 32, 32]);
+    expect(threadsMinimum(-1, 4)).toBe(0);
     // The product is 644245112432385606, which no double holds: rounded, it would give a byte more.
     expect(percentGoal(inputs({ heapMarked: 2 ** 31 + 10, gcPercent: 300_000_007 })).goal).toBe(
       2 ** 31 + 10 + 6_442_451_124_323_856,
