@@ -5,11 +5,12 @@
  *     ["url", index, "name"]
  *
  * A thread looks for the function among the tasks of its own modules. If the module is not loaded yet, the goroutine
- * loads it. In a program with its own `workers` the modules are bundled and cannot be loaded by their URL. There the
- * worker's module imports them, and the name counts.
+ * loads it. Until then the thread takes no more tasks (`onLoading`): they would wait here for the same module, and then
+ * run one after the other, while other threads are idle. In a program with its own `workers` the modules are bundled
+ * and cannot be loaded by their URL. There the worker's module imports them, and the name counts.
  */
 import { syscall } from "@gort/scheduler";
-import { loadModule } from "./modules.ts";
+import { loadExport, loadModule } from "./modules.ts";
 import { exportRunner, runBody, type TaskEntry, type TaskFunction, taskNamed, tasksOf } from "./task.ts";
 import type { Texts } from "./texts.ts";
 
@@ -19,10 +20,32 @@ export class TaskFunctions {
   readonly #numbers = new Map<TaskEntry, number>();
   readonly #functions = new Map<number, TaskFunction>();
 
-  /** @param byName the program has its own `workers` */
-  constructor(texts: Texts, byName: boolean) {
+  readonly #onLoading: (loading: boolean) => void;
+  #loading = 0;
+
+  /**
+   * @param byName the program has its own `workers`
+   * @param onLoading called when this thread begins to load modules of tasks, and when it has loaded them
+   */
+  constructor(texts: Texts, byName: boolean, onLoading: (loading: boolean) => void) {
     this.#texts = texts;
     this.#byName = byName;
+    this.#onLoading = onLoading;
+  }
+
+  /** Whether this thread loads a module of a task. */
+  get loading(): boolean {
+    return this.#loading > 0;
+  }
+
+  /** The goroutine that waits may be ended meanwhile, so the promise counts. */
+  #load<T>(loaded: Promise<T>): Promise<T> {
+    if (++this.#loading === 1) this.#onLoading(true);
+    const end = (): void => {
+      if (--this.#loading === 0) this.#onLoading(false);
+    };
+    loaded.then(end, end);
+    return loaded;
   }
 
   numberOf(entry: TaskEntry): number {
@@ -53,11 +76,12 @@ export class TaskFunctions {
       return f;
     };
     if (this.#byName) return keep(namedTask(url, name));
-    if (index < 0) return keep(exportRunner(url, name));
+    if (index < 0) return keep(exportRunner(() => this.#load(loadExport(url, name))));
     const known = tasksOf(url)[index];
     if (known !== undefined) return keep(sameTask(known, name));
+    const load = (): Promise<unknown> => this.#load(loadModule(url));
     return function* (...args: never[]): Generator<undefined, unknown> {
-      yield* syscall(loadModule(url));
+      yield* syscall(load());
       const loaded = tasksOf(url)[index];
       if (loaded === undefined) {
         const n = tasksOf(url).length;

@@ -136,7 +136,7 @@ export function parallel<F extends (...args: never[]) => unknown>(
     throw new TypeError(`runtime: parallel needs the name of an export (got ${show(name)})`);
   }
   // A call of its own runs the export, too: the generator function loads the module first.
-  const f = exportRunner(module, name);
+  const f = exportRunner(() => loadExport(module, name));
   addMark(f, { url: module, name, index: -1, f, inMain: isMainModule(module) });
   return f as unknown as Task<Parameters<F>, Generator<undefined, unknown>>;
 }
@@ -147,10 +147,10 @@ export function taskOf(f: unknown): TaskEntry | null {
   return (f as { [mark]?: TaskEntry })[mark] ?? null;
 }
 
-/** A function that loads the module and runs its export. */
-export function exportRunner(url: string, name: string): TaskFunction {
+/** A function that loads the export of a module and runs it. */
+export function exportRunner(load: () => Promise<(...args: never[]) => unknown>): TaskFunction {
   return function* (...args: never[]): Generator<undefined, unknown> {
-    return yield* runBody(yield* syscall(loadExport(url, name)), args);
+    return yield* runBody(yield* syscall(load()), args);
   };
 }
 

@@ -62,7 +62,8 @@ export class Tasks {
     const mem = threads.mem;
     const texts = new Texts(mem, block.texts);
     const pool = new TaskPool(mem, block.pool);
-    this.#shared = { threads, block, texts, pool, functions: new TaskFunctions(texts, byName) };
+    const functions = new TaskFunctions(texts, byName, (loading) => threads.setBusy(loading));
+    this.#shared = { threads, block, texts, pool, functions };
   }
 
   // ---- from the thread that starts a task
@@ -136,6 +137,11 @@ export class Tasks {
   }
 
   // ---- on the thread that runs it
+
+  /** Whether this thread may take a task. */
+  get ready(): boolean {
+    return this.#shared?.functions.loading !== true;
+  }
 
   /** Starts the goroutine of a task that this thread has taken. */
   run(task: number): void {

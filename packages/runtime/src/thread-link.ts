@@ -105,9 +105,11 @@ export class RuntimeLink implements ThreadLink {
   }
 
   nextTask(idle: boolean): boolean {
+    const { tasks } = this.#parts;
+    if (!tasks.ready) return false;
     const task = this.#threads.takeTask(idle);
     if (task === 0) return false;
-    this.#parts.tasks.run(task);
+    tasks.run(task);
     // Its goroutine is among those of this thread before it is no longer among the tasks: readers count it always.
     this.noteCount(0);
     this.#block.addQueued(-1);
@@ -115,7 +117,7 @@ export class RuntimeLink implements ThreadLink {
   }
 
   spin(tasks: boolean): boolean {
-    return this.#threads.spin(tasks);
+    return this.#threads.spin(tasks && this.#parts.tasks.ready);
   }
 
   /** Notes how many goroutines this thread has, plus `change`, for other threads. */

@@ -93,6 +93,8 @@ export class Proc {
   private vain = 0;
   /** Goroutines have locked this M: it takes no tasks. */
   locked = false;
+  /** This M takes no tasks for now. */
+  private busy = false;
   /** This M is among the idle Ms, or a thread that took it from there has not woken it yet. */
   offered = false;
   /** Called with the index of an M that is registered: its thread has to be started. null: no thread is started. */
@@ -268,10 +270,19 @@ export class Proc {
     if (locked && this.anyTask()) this.wakeP();
   }
 
-  /** This M is idle: others may wake it for a task, unless it is locked. */
+  /** See Threads.setBusy. */
+  setBusy(busy: boolean): void {
+    if (busy === this.busy) return;
+    this.busy = busy;
+    if (busy) this.retract();
+    else if (this.parking.asleep && !this.ps.waits) this.offer();
+    if (this.ps.npidle !== 0 && this.anyTask()) this.wakeP();
+  }
+
+  /** This M is idle: others may wake it for a task, unless it is locked or busy. */
   offer(): void {
     const { s } = this;
-    if (this.offered || this.locked) return;
+    if (this.offered || this.locked || this.busy) return;
     this.offered = true;
     s.kernel.or(s.sched + SCHED_AT.idleMs + ((s.m >>> 5) << 2), 1 << (s.m & 31));
   }
@@ -311,7 +322,7 @@ export class Proc {
     if (woken === WOKEN_IN_VAIN) return;
     const { p } = s;
     let task = 0;
-    if (p !== 0 && runqempty(s, p)) {
+    if (p !== 0 && !this.busy && runqempty(s, p)) {
       task = globrunqget(s, p, ANY);
       if (task === 0) task = this.search(p);
     }

@@ -146,6 +146,8 @@ export interface Threads {
   spin(tasks: boolean): boolean;
   /** A task of any queue, to end it: needs no P. 0 if there is none. */
   takeAnyTask(): Addr;
+  /** This thread takes no task for now, or may again: it is not woken for tasks meanwhile. */
+  setBusy(busy: boolean): void;
   /** Goroutines have locked this thread, or no longer: it is not woken for tasks, and another thread may start. */
   setLocked(locked: boolean): void;
   /**

@@ -234,6 +234,9 @@ class MThreads implements Threads {
   takeAnyTask(): Addr {
     return this.proc.takeAnyTask() as Addr;
   }
+  setBusy(busy: boolean): void {
+    this.proc.setBusy(busy);
+  }
   setLocked(locked: boolean): void {
     this.proc.setLocked(locked);
   }

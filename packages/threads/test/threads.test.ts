@@ -502,6 +502,25 @@ describe("tasks", () => {
     expect(started).toEqual([1]);
   });
 
+  it("wake no M that is busy; when it is no longer, it is woken for those that wait", () => {
+    const { ms, record, turn, mem } = rig(3, 3);
+    const woken: number[] = [];
+    for (const m of [1, 2]) ms[m].sleep(() => void woken.push(m));
+    ms[1].setBusy(true);
+    ms[0].acquireP();
+    ms[0].putTask(record());
+    turn();
+    expect(woken).toEqual([2]);
+    ms[2].awake();
+    ms[0].putTask(record());
+    turn();
+    expect(woken).toEqual([2]);
+    ms[1].setBusy(false);
+    turn();
+    expect(woken).toEqual([2, 1]);
+    verifyThreads(mem);
+  });
+
   it("can all be taken by a thread without a P", () => {
     const { ms, record, mem } = rig(2, 2);
     ms[0].acquireP();
