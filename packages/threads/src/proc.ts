@@ -321,14 +321,19 @@ export class Proc {
     this.offered = false;
     if (woken === WOKEN_IN_VAIN) return;
     const { p } = s;
+    // A task of its own P runs next, so another M is woken only for further ones.
+    let own = p !== 0 && !this.busy && !runqempty(s, p);
     let task = 0;
-    if (p !== 0 && !this.busy && runqempty(s, p)) {
+    if (p !== 0 && !this.busy && !own) {
       task = globrunqget(s, p, ANY);
       if (task === 0) task = this.search(p);
     }
     this.addSpinning(-1);
-    const more = this.anyTask();
-    if (task !== 0) runqput(s, p, task);
+    if (task !== 0) {
+      runqput(s, p, task);
+      own = true;
+    }
+    const more = own ? this.countTasks() > 1 : this.anyTask();
     if (more) this.wakeP();
   }
 }

@@ -457,6 +457,29 @@ describe("tasks", () => {
     verifyThreads(mem);
   });
 
+  it("start no second M for the only task of the P that a woken M gets", () => {
+    const { ms, record, turn, mem } = rig(2, 3);
+    const started: number[] = [];
+    ms[0].acquireP();
+    ms[0].setLocked(true);
+    const tasks = [record(), record()];
+    ms[0].putTask(tasks[0]);
+    ms[0].sleep(() => {});
+    for (const m of ms) m.startM = (fresh) => void started.push(fresh);
+    // It finds the task, and is woken for it with the P in whose ring it lies.
+    ms[1].sleep(() => {});
+    turn();
+    expect([ms[1].acquireP(), started]).toEqual([true, []]);
+    expect(ms[1].takeTask()).toBe(tasks[0]);
+    // For two tasks a second one starts.
+    ms[1].sleep(() => {});
+    ms[0].acquireP();
+    for (const task of tasks) ms[0].putTask(task);
+    turn();
+    expect(started).toEqual([2]);
+    verifyThreads(mem);
+  });
+
   it("are not stolen for a thread that has something else to run", () => {
     const { ms, record } = rig(2, 2);
     const tasks = [record(), record(), record()];
