@@ -127,10 +127,9 @@ export class HeapChans implements ChanEnv {
     const index = u32[(sg + SUDOG_AT.index) >>> 2];
     const sends = u32[(sg + SUDOG_AT.q) >>> 2] === c + HCHAN_AT.sendq;
     const chan = (w.hold as HeapChan[]).find((x) => x.order === c)!;
-    const v = sends ? chan.finishSend(w, sg) : chan.finishRecv(w, sg);
-    return sends
-      ? { index, sends, ok: v as boolean, value: undefined }
-      : { index, sends, ok: v !== ended, value: v };
+    if (sends) return { index, sends, ok: chan.finishSend(w, sg), value: undefined };
+    const v = chan.finishRecv(w, sg);
+    return v === ended ? { index, sends, ok: false, value: undefined } : { index, sends, ok: true, value: v };
   }
 
   // ---- the end of a wait

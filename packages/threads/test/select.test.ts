@@ -50,6 +50,15 @@ describe.each(modes)("select with %s channels of the heap", (mode) => {
     });
   });
 
+  it("gives no value if it waits until a channel is closed", () => {
+    run(mode, function* (s, h) {
+      const c = h.make(int);
+      s.go(() => c.close());
+      const r = yield* s.select([recvCase(c), recvCase(s.makeChan<number>())]);
+      expect(r).toEqual({ index: 0, value: undefined, ok: false });
+    });
+  });
+
   it("takes default only if no case can proceed", () => {
     run(mode, function* (s, h) {
       const full = h.make(int, 1);
