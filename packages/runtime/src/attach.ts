@@ -7,9 +7,9 @@
  *                                                             prometheusText(go);
  *
  * Such a reader does not stop the world. Related figures are read together, and counters never fall: mstats.ts of the
- * allocator and gc-stats.ts of the collector say how. Three figures lag behind, because only the runtime's thread knows
- * them. CPU time by class lags by a second at most. Goroutines by state and calls into native code lag until the end of
- * the running slice (10 ms).
+ * allocator and gc-stats.ts of the collector say how. Three figures lag behind, because only the runtime's threads
+ * know them. CPU time by class lags by a second at most. Goroutines by state and calls into native code lag until the
+ * end of the running slice (10 ms) of each thread.
  */
 import { HeapReader } from "@gort/allocator/internal";
 import { GCRecord } from "@gort/gc/internal";

@@ -91,7 +91,7 @@ export function cgocall<A extends readonly unknown[], R>(f: (...args: A) => R, .
   return currentRuntime().scheduler.cgocall<A, R>(f, ...args);
 }
 
-/** Counts the calls of `cgocall` on all threads. */
+/** Counts the calls of `cgocall` on all threads. On others, those of the slice that runs may be missing. */
 export function numCgoCall(): number {
   return currentRuntime().scheduler.numCgoCall();
 }

@@ -33,7 +33,7 @@ import {
 import { RuntimeLink, type WorkerLoop } from "./thread-link.ts";
 import { numCPU } from "./version.ts";
 import type { WorkerSettings } from "./worker-messages.ts";
-import { Workers } from "./workers.ts";
+import { Workers, type WorkerTimes } from "./workers.ts";
 
 /** Frames of the stack that starts a thread, as profiles keep them. */
 const START_DEPTH = 32;
@@ -116,6 +116,11 @@ export class Machines {
     return this.#startStacks;
   }
 
+  /** Times of the workers, on M 0; null while there are none. */
+  get workerTimes(): WorkerTimes | null {
+    return this.#connected?.workers?.times ?? null;
+  }
+
   // ---- the number of threads
 
   /** See debug.setMaxThreads. */
@@ -169,6 +174,7 @@ export class Machines {
       },
       exited: (m, thread) => {
         this.#startStacks.delete(m);
+        this.#parts.schedStats.ended(m);
         // Goroutines of a program that has ended do not matter.
         const goroutines = block.hasEnded(m) ? threads.figure(m, "goroutines") : 0;
         block.setGone(m);
@@ -178,6 +184,8 @@ export class Machines {
       },
     });
     this.#connect(connected(threads, block, workers), null);
+    // From now on other threads read them.
+    this.#parts.publisher.start();
     return threads;
   }
 

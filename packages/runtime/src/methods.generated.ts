@@ -93,7 +93,7 @@ export abstract class RuntimeMethods {
     return this.scheduler.cgocall<A, R>(f, ...args);
   }
 
-  /** Counts the calls of `cgocall` on all threads. */
+  /** Counts the calls of `cgocall` on all threads. On others, those of the slice that runs may be missing. */
   numCgoCall(): number {
     return this.scheduler.numCgoCall();
   }

@@ -5,15 +5,16 @@
  *     /cpu/classes (idle, total, user)     under a clock of the program's own, and outside of Node, where the host does
  *                                          not report how long the event loop was idle
  *
- * CPU time. `total` is the time since the start times GOMAXPROCS. One processor runs on this thread's event loop,
- * and Node reports how long that was idle. The other processors are always idle, except in a stop of the world,
- * which counts for all. The collector measures its own time in slices and assists. The rest is `user`: goroutines,
- * and all other JavaScript of the thread.
+ * CPU time. `total` is the time since the start times GOMAXPROCS. Each thread runs on one processor, and Node reports
+ * how long its event loop was idle. A worker counts from its start on. The other processors are always idle, except in
+ * a stop of the world, which counts for all. The collector measures its own time in slices and assists. The rest is
+ * `user`: goroutines, and all other JavaScript of the threads.
  *
  *     total = gc/mark/assist + gc/mark/dedicated + gc/mark/idle + gc/pause + scavenge/* + idle + user
+ *     idle  = idle time of all event loops + (total - time of all threads - stops of processors without a thread)
  *
- * Only its own thread knows how long an event loop was idle. So all classes are published together: when a cycle
- * ends, at each read on that thread, and once a second if other threads read too.
+ * M 0 learns from the host how long its own event loop and those of its workers were idle. So it publishes all classes
+ * together: when a cycle ends, at each read on M 0, and once a second if other threads read too.
  */
 import type { Scavenger } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
@@ -22,6 +23,7 @@ import type { MetricsSource, RawMetrics } from "@gort/memstats/metrics";
 import type { SchedStats } from "./sched-stats.ts";
 import type { RuntimeStats } from "./stats.ts";
 import { type StopHistograms, stopHistograms } from "./stops.ts";
+import type { WorkerTimes } from "./workers.ts";
 
 /** Bytes of a goroutine's first stack of roots. */
 const STACK_START = 2048;
@@ -43,9 +45,13 @@ export interface CpuClassesParts {
   nanotime: () => number;
   /** Whether `nanotime` is the host's time: only then can it be compared with the host's idle time. */
   hostTime: boolean;
+  /** Times of the workers; null while there are none. */
+  workers: () => WorkerTimes | null;
 }
 
-/** Keeps the classes of CPU time on the runtime's thread. */
+const noWorkers: WorkerTimes = { running: 0, ms: 0, idleMs: 0 };
+
+/** Keeps the classes of CPU time, on M 0. */
 export class CpuClasses {
   readonly #parts: CpuClassesParts;
   readonly #times = new Float64Array(8);
@@ -53,8 +59,11 @@ export class CpuClasses {
   // Integrals over time at the last publication, in ns.
   #last: number;
   #lastPause = 0;
+  #lastWorkersNs = 0;
   #totalNs = 0;
+  /** Time of processors without a thread. It falls while there are more threads than processors. */
   #otherIdleNs = 0;
+  #idleNs = 0;
 
   constructor(parts: CpuClassesParts) {
     this.#parts = parts;
@@ -64,7 +73,7 @@ export class CpuClasses {
 
   /** Brings the published figures up to date. */
   publish(): void {
-    const { collector, scavenger, procs, nanotime } = this.#parts;
+    const { collector, scavenger, procs, nanotime, workers } = this.#parts;
     const { record, runningCycle: cycle } = collector;
     const t = this.#times;
     const n = procs();
@@ -84,15 +93,21 @@ export class CpuClasses {
     const now = nanotime();
     const elapsed = now - this.#last;
     const paused = t[CPU_TIMES.pause] - this.#lastPause;
+    const { running, ms, idleMs } = workers() ?? noWorkers;
+    const threadsNs = elapsed + ms * 1e6 - this.#lastWorkersNs;
     this.#totalNs += elapsed * n;
     // A stop counts for all processors, so processors without a thread were not idle in it.
-    this.#otherIdleNs += Math.max(0, elapsed * (n - 1) - (paused * (n - 1)) / n);
+    const unused = elapsed * n - threadsNs - (paused * Math.max(0, n - 1 - running)) / n;
+    this.#otherIdleNs += running === 0 ? Math.max(0, unused) : unused;
     this.#last = now;
     this.#lastPause = t[CPU_TIMES.pause];
-    const hostIdleNs = (hostIdleMs() - this.#hostIdleStart) * 1e6;
-    const known = !Number.isNaN(hostIdleNs);
+    this.#lastWorkersNs = ms * 1e6;
+    const idleNs = (hostIdleMs() - this.#hostIdleStart + idleMs) * 1e6 + this.#otherIdleNs;
+    const known = !Number.isNaN(idleNs);
+    // With more threads than processors the sum may fall by the error of its parts.
+    if (known) this.#idleNs = Math.max(this.#idleNs, idleNs);
     t[CPU_TIMES.total] = known ? this.#totalNs : Number.NaN;
-    t[CPU_TIMES.idle] = known ? hostIdleNs + this.#otherIdleNs : Number.NaN;
+    t[CPU_TIMES.idle] = known ? this.#idleNs : Number.NaN;
     record.setCpu(t);
   }
 }

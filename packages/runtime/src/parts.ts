@@ -83,7 +83,8 @@ export class Parts {
   readonly dropped: DroppedHandles | null;
   readonly unsafe: Unsafe;
   readonly stats: RuntimeStats;
-  readonly cpu: CpuClasses;
+  /** Null on a worker: M 0 keeps the times of all threads. */
+  readonly cpu: CpuClasses | null;
   readonly publisher: StatsPublisher;
   readonly metrics: Metrics;
   /** Whether the runtime is closed. */
@@ -112,7 +113,8 @@ export class Parts {
     this.profiler = createProfiler(profilerOptions(this, runtime, options));
     // Under allocfreetrace the collector replaces this hook by one that calls it.
     allocator.hooks.sampleMalloc = sampleMalloc(this);
-    this.schedStats = attachment === null ? SchedStats.create(memory) : SchedStats.add(memory);
+    this.schedStats =
+      attachment === null ? SchedStats.create(memory) : SchedStats.add(memory, attachment.start.m);
     const scheduler = createScheduler(schedulerOptions(this, runtime, options));
     const newCollector = attachment === null ? createCollector : attachCollector;
     const collector = newCollector(allocator, collectorOptions(this, options));
@@ -133,14 +135,18 @@ export class Parts {
     this.unsafe = new Unsafe(allocator, collector, this.types);
 
     this.stats = new RuntimeStats(memory, allocator, record);
-    this.cpu = new CpuClasses({
-      collector,
-      scavenger: allocator.scavenger,
-      procs: () => scheduler.gomaxprocs(0),
-      nanotime,
-      hostTime: this.hostTime,
-    });
-    this.publisher = new StatsPublisher(scheduler, this.schedStats, this.cpu);
+    this.cpu =
+      attachment === null
+        ? new CpuClasses({
+            collector,
+            scavenger: allocator.scavenger,
+            procs: () => scheduler.gomaxprocs(0),
+            nanotime,
+            hostTime: this.hostTime,
+            workers: () => this.machines.workerTimes,
+          })
+        : null;
+    this.publisher = new StatsPublisher(scheduler, this.cpu);
     const publish = (): void => this.publisher.publish();
     this.metrics = createMetrics(
       this.stats,

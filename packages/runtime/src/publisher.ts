@@ -1,31 +1,29 @@
 /**
- * Figures that only the runtime's thread knows: CPU times, goroutines by state, calls into native code. They are
- * copied to the linear memory before each read on this thread, and once a second if other threads read too.
+ * Figures that only one thread knows: goroutines by state, of each thread, and CPU times, which M 0 keeps for all
+ * threads. They are copied to the linear memory before each read on that thread. M 0 does so once a second, too, if
+ * others read: threads that have attached to the statistics, or workers.
  */
 import type { Scheduler } from "@gort/scheduler";
 import type { CpuClasses } from "./metrics-source.ts";
-import type { SchedStats } from "./sched-stats.ts";
 
 /** Time between two publications for other threads, in ms. */
 const PUBLISH_MS = 1000;
 
 export class StatsPublisher {
   readonly #scheduler: Scheduler;
-  readonly #schedStats: SchedStats;
-  readonly #cpu: CpuClasses;
+  readonly #cpu: CpuClasses | null;
   #timer: unknown = null;
   #closed = false;
 
-  constructor(scheduler: Scheduler, schedStats: SchedStats, cpu: CpuClasses) {
+  /** @param cpu null on a worker */
+  constructor(scheduler: Scheduler, cpu: CpuClasses | null) {
     this.#scheduler = scheduler;
-    this.#schedStats = schedStats;
     this.#cpu = cpu;
   }
 
   publish(): void {
     this.#scheduler.readCounters();
-    this.#schedStats.setCgoCalls(this.#scheduler.numCgoCall());
-    this.#cpu.publish();
+    this.#cpu?.publish();
   }
 
   /** Publishes now and every second from now on. The timer does not keep the process alive. */

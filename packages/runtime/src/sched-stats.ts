@@ -1,17 +1,24 @@
 /**
  * The scheduler's figures in linear memory, so that other threads can read them. The scheduler writes its counters, and
- * the facade writes the histogram of latencies. Threads find the block through the root ROOT_SCHEDULER.
+ * the facade writes the histogram of latencies. Threads find the blocks through the root ROOT_SCHEDULER. Each thread
+ * writes its own block, and readers add up all of them.
+ *
+ *     ROOT_SCHEDULER -> block of M 0 -> block of a worker -> ... -> 0
+ *
+ * A thread brings its counters up to date at the end of each slice, so those of other threads may be that old. Blocks
+ * of threads that have ended stay: what they counted is part of the sums.
  */
 import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
 import { ROOT_SCHEDULER } from "@gort/memory/internal";
 import { type RawMetrics, TIME_BUCKETS, TimeHistogram } from "@gort/memstats/metrics";
 import { type LatencyRecorder, SCHED_COUNTERS_LENGTH, schedCounters } from "@gort/scheduler/internal";
+import { queuedTasks } from "./shared-block.ts";
 
 const SCHEDSTATS = defineStruct("schedStats", {
   /** The block of another thread, 0 at the end of the list. */
   next: "u32",
-  /** Calls into native code and WebAssembly, at the last read or slice on the runtime's thread. */
-  cgoCalls: "f64",
+  /** The number of the M. */
+  m: "u32",
   /** In the order of schedCounters. */
   counters: f64s(SCHED_COUNTERS_LENGTH),
   /** Nanoseconds that goroutines were runnable before they ran, in Go's buckets. */
@@ -19,12 +26,25 @@ const SCHEDSTATS = defineStruct("schedStats", {
 });
 const O = SCHEDSTATS.offsets;
 
+/** Counters of what is, and not of what was: a thread that has ended has none of it. */
+const GAUGES = [
+  schedCounters.goroutines,
+  schedCounters.goroutinesNotInGo,
+  schedCounters.goroutinesRunnable,
+  schedCounters.goroutinesRunning,
+  schedCounters.goroutinesWaiting,
+  schedCounters.threads,
+];
+
 export class SchedStats implements LatencyRecorder {
   /** For the scheduler to write. */
   readonly counters: Float64Array;
   readonly #latencies: TimeHistogram;
   readonly #mem: LinearMemory;
   readonly #base: number;
+  /** The sums over all threads at the last read. */
+  readonly #sums = new Float64Array(SCHED_COUNTERS_LENGTH);
+  readonly #latencySums = new TimeHistogram();
 
   private constructor(mem: LinearMemory, base: number) {
     this.#mem = mem;
@@ -42,9 +62,10 @@ export class SchedStats implements LatencyRecorder {
     return new SchedStats(mem, base);
   }
 
-  /** The block of a worker, behind that of M 0. */
-  static add(mem: LinearMemory): SchedStats {
+  /** The block of a worker, M m, behind that of M 0. */
+  static add(mem: LinearMemory, m: number): SchedStats {
     const base = newBlock(mem);
+    mem.u32[(base + O.m) >>> 2] = m;
     const head = mem.root(ROOT_SCHEDULER) + O.next;
     for (;;) {
       const first = mem.kernel.load(head);
@@ -59,27 +80,30 @@ export class SchedStats implements LatencyRecorder {
     return base === 0 ? null : new SchedStats(mem, base);
   }
 
-  /** The blocks of the other threads. */
-  *#others(): Generator<number, void> {
+  /** The blocks of all threads. */
+  *#blocks(): Generator<number, void> {
     const { u32 } = this.#mem;
-    for (let at = this.#mem.root(ROOT_SCHEDULER); at !== 0; at = u32[(at + O.next) >>> 2]) {
-      if (at !== this.#base) yield at;
-    }
+    for (let at = this.#mem.root(ROOT_SCHEDULER); at !== 0; at = u32[(at + O.next) >>> 2]) yield at;
   }
 
   cgoCallsOfOthers(): number {
     let n = 0;
-    for (const at of this.#others()) n += this.#mem.f64[(at + O.cgoCalls) >>> 3];
+    for (const at of this.#blocks()) if (at !== this.#base) n += this.#counter(at, schedCounters.cgoCalls);
     return n;
+  }
+
+  #counter(block: number, counter: number): number {
+    return this.#mem.f64[((block + O.counters) >>> 3) + counter];
   }
 
   /** Adds the counters of the other threads, except gomaxprocs. */
   addOthers(sum: Float64Array): void {
-    for (const at of this.#others()) {
-      const counters = (at + O.counters) >>> 3;
-      for (let i = 0; i < SCHED_COUNTERS_LENGTH; i++) {
-        if (i !== schedCounters.gomaxprocs) sum[i] += this.#mem.f64[counters + i];
-      }
+    for (const at of this.#blocks()) if (at !== this.#base) this.#add(sum, at);
+  }
+
+  #add(sum: Float64Array, block: number): void {
+    for (let i = 0; i < SCHED_COUNTERS_LENGTH; i++) {
+      if (i !== schedCounters.gomaxprocs) sum[i] += this.#counter(block, i);
     }
   }
 
@@ -89,21 +113,47 @@ export class SchedStats implements LatencyRecorder {
     sum[schedCounters.goroutinesRunnable] += n;
   }
 
+  /** All counters of all threads. GOMAXPROCS is that of M 0's block, which every change writes. */
+  #sumAll(): Float64Array {
+    const sums = this.#sums.fill(0);
+    for (const at of this.#blocks()) this.#add(sums, at);
+    this.addQueued(sums, queuedTasks(this.#mem));
+    sums[schedCounters.gomaxprocs] = this.#counter(this.#mem.root(ROOT_SCHEDULER), schedCounters.gomaxprocs);
+    return sums;
+  }
+
+  /** A thread has changed GOMAXPROCS. M 0 writes it at the end of its slices too. */
+  setGomaxprocs(n: number): void {
+    const counters = (this.#mem.root(ROOT_SCHEDULER) + O.counters) >>> 3;
+    this.#mem.f64[counters + schedCounters.gomaxprocs] = n;
+  }
+
+  /** The thread of M m has ended, and its goroutines with it. */
+  ended(m: number): void {
+    const { u32, f64 } = this.#mem;
+    for (const at of this.#blocks()) {
+      if (u32[(at + O.m) >>> 2] !== m) continue;
+      for (const gauge of GAUGES) f64[((at + O.counters) >>> 3) + gauge] = 0;
+    }
+  }
+
+  /** Between slices too: after the end of a task, its calls of `cgocall` are counted. */
+  setCgoCalls(n: number): void {
+    this.counters[schedCounters.cgoCalls] = n;
+  }
+
   record(ns: number, count: number): void {
     this.#latencies.record(ns, count);
   }
 
-  setCgoCalls(n: number): void {
-    this.#mem.f64[(this.#base + O.cgoCalls) >>> 3] = n;
-  }
-
+  /** The user's goroutines on all threads. */
   get goroutines(): number {
-    return this.counters[schedCounters.goroutines];
+    return this.#sumAll()[schedCounters.goroutines];
   }
 
   fill(raw: RawMetrics): void {
-    const c = this.counters;
-    raw.cgoCalls = this.#mem.f64[(this.#base + O.cgoCalls) >>> 3];
+    const c = this.#sumAll();
+    raw.cgoCalls = c[schedCounters.cgoCalls];
     raw.gomaxprocs = c[schedCounters.gomaxprocs];
     raw.threads = c[schedCounters.threads];
     raw.goroutinesCreated = c[schedCounters.goroutinesCreated];
@@ -112,7 +162,18 @@ export class SchedStats implements LatencyRecorder {
     raw.goroutinesNotInGo = c[schedCounters.goroutinesNotInGo];
     raw.goroutinesWaiting = c[schedCounters.goroutinesWaiting];
     raw.mutexWait = c[schedCounters.mutexWaitNs] / 1e9;
-    raw.schedLatencies = this.#latencies;
+    raw.schedLatencies = this.#allLatencies();
+  }
+
+  #allLatencies(): TimeHistogram {
+    const { f64 } = this.#mem;
+    const { counts } = this.#latencySums;
+    counts.fill(0);
+    for (const at of this.#blocks()) {
+      const from = (at + O.latencies) >>> 3;
+      for (let i = 0; i < TIME_BUCKETS; i++) counts[i] += f64[from + i];
+    }
+    return this.#latencySums;
   }
 }
 

@@ -282,3 +282,9 @@ function newBlock(mem: LinearMemory): number {
   if (base === 0) throw new RangeError("runtime: no memory for the threads' shared block");
   return base;
 }
+
+/** Tasks that no thread has taken, for a reader of statistics. 0 while the runtime has one thread. */
+export function queuedTasks(mem: LinearMemory): number {
+  const base = mem.root(ROOT_RUNTIME);
+  return base === 0 ? 0 : mem.u32[(base + RUNTIME_AT.queued) >>> 2];
+}

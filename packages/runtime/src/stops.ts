@@ -65,11 +65,13 @@ export class WorldStops {
   }
 
   startTheWorld(): void {
-    this.#stopped = false;
-    this.#world.startTheWorld();
+    const gc = this.#gc;
     const ns = this.#nanotime() - this.#asked;
     const h = this.histograms;
-    (this.#gc ? h.pausesGC : h.pausesOther).record(ns);
-    if (this.#gc) this.onGC();
+    // While the world is stopped: another thread may stop it at once, and record in the same histogram.
+    (gc ? h.pausesGC : h.pausesOther).record(ns);
+    this.#stopped = false;
+    this.#world.startTheWorld();
+    if (gc) this.onGC();
   }
 }

@@ -90,7 +90,10 @@ export class RuntimeLink implements ThreadLink {
   }
 
   setGomaxprocs(n: number): void {
-    this.#parts.commands.stopped("GOMAXPROCS", () => this.#threads.setGomaxprocs(n));
+    this.#parts.commands.stopped("GOMAXPROCS", () => {
+      this.#threads.setGomaxprocs(n);
+      this.#parts.schedStats.setGomaxprocs(n);
+    });
   }
 
   acquireP(): boolean {
@@ -100,7 +103,6 @@ export class RuntimeLink implements ThreadLink {
   releaseP(ticks: number): void {
     this.#ticks += ticks;
     this.noteCount(0);
-    this.#parts.schedStats.setCgoCalls(this.#scheduler.ncgocall);
     this.#threads.releaseP(ticks);
   }
 
@@ -122,6 +124,7 @@ export class RuntimeLink implements ThreadLink {
 
   /** Notes how many goroutines this thread has, plus `change`, for other threads. */
   noteCount(change: number): void {
+    this.#parts.schedStats.setCgoCalls(this.#scheduler.ncgocall);
     this.#threads.setCounts(this.#scheduler.ngoroutines + change, this.#ticks);
   }
 

@@ -252,7 +252,7 @@ export function connect(parts: Parts): void {
   } = parts;
   scheduler.tracebackAll = parseTraceback(processEnvironment().GOTRACEBACK).all;
   collector.setStackRoots((visit) => roots.forEachStack(visit));
-  stops.onGC = () => cpu.publish();
+  if (cpu !== null) stops.onGC = () => cpu.publish();
   if (dropped !== null) allocator.hooks.explainOutOfMemory = () => dropped.explainOutOfMemory();
   if (settings.godebug.gcstress !== 0) {
     scheduler.safepointsAlways = true;

@@ -9,6 +9,8 @@ import type { WorkerLoop } from "./thread-link.ts";
 export interface HostWorker {
   postMessage(message: unknown, transfer: readonly never[]): void;
   terminate(): unknown;
+  /** Node only. */
+  readonly performance?: { eventLoopUtilization(): { readonly idle: number } };
 }
 
 interface Emitter {

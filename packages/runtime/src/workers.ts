@@ -47,11 +47,25 @@ export interface WorkersOptions {
   exited(m: number, thread: number): number;
 }
 
+/** Times of all workers together, since each was started, in ms. */
+export interface WorkerTimes {
+  /** Workers that have not ended. */
+  readonly running: number;
+  /** From the start to the end, or to now. */
+  readonly ms: number;
+  /** In which the event loop was idle; NaN where the host does not report it. */
+  readonly idleMs: number;
+}
+
 interface Started {
   readonly m: number;
   readonly thread: number;
   readonly worker: HostWorker;
   readonly port: HostPort;
+  /** Reading of performance.now. */
+  readonly startedAt: number;
+  /** For how long its event loop was idle, when it was asked last. */
+  idleMs: number;
   ready: boolean;
   /** The worker's own account of why it cannot run. */
   failure: Error | null;
@@ -61,6 +75,9 @@ interface Started {
 export class Workers {
   readonly #options: WorkersOptions;
   readonly #live = new Map<number, Started>();
+  /** Times of the workers that have ended. */
+  #endedMs = 0;
+  #endedIdleMs = 0;
   #closed = false;
 
   constructor(options: WorkersOptions) {
@@ -75,6 +92,17 @@ export class Workers {
   /** The Ms of the workers that have answered and have not ended. */
   get running(): number[] {
     return [...this.#live.values()].filter(({ ready }) => ready).map(({ m }) => m);
+  }
+
+  get times(): WorkerTimes {
+    const now = performance.now();
+    let ms = this.#endedMs;
+    let idleMs = this.#endedIdleMs;
+    for (const started of this.#live.values()) {
+      ms += now - started.startedAt;
+      idleMs += idleOf(started);
+    }
+    return { running: this.#live.size, ms, idleMs };
   }
 
   /** Starts a worker as M m, which is registered. */
@@ -92,7 +120,17 @@ export class Workers {
     }
     const { port1, port2 } = new MessageChannel();
     const port = port1 as unknown as HostPort;
-    const started: Started = { m, thread, worker, port, ready: false, failure: null, timer: null };
+    const started: Started = {
+      m,
+      thread,
+      worker,
+      port,
+      startedAt: performance.now(),
+      idleMs: 0,
+      ready: false,
+      failure: null,
+      timer: null,
+    };
     this.#live.set(m, started);
     port.onmessage = ({ data }) => this.#receive(started, data as WorkerMessage);
     port.unref?.();
@@ -145,6 +183,8 @@ export class Workers {
     const { m, thread, port, ready, failure, timer } = started;
     if (this.#live.get(m) !== started) return;
     this.#live.delete(m);
+    this.#endedMs += performance.now() - started.startedAt;
+    this.#endedIdleMs += started.idleMs;
     clearTimeout(timer ?? undefined);
     port.close();
     const { lost, goroutines } = this.#gone(m, thread);
@@ -170,6 +210,13 @@ export class Workers {
     }, CLOSE_GRACE_MS);
     (timer as { unref?(): void }).unref?.();
   }
+}
+
+/** For how long the worker's event loop was idle, in ms. The host forgets it when the worker ends. */
+function idleOf(started: Started): number {
+  const { idle } = started.worker.performance?.eventLoopUtilization() ?? { idle: Number.NaN };
+  started.idleMs = Number.isNaN(idle) ? idle : Math.max(started.idleMs, idle);
+  return started.idleMs;
 }
 
 /** How it has ended, for a message; and why, if an error says so. */

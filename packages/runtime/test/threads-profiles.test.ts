@@ -65,3 +65,25 @@ describe("the threadcreate profile", () => {
     expect(out).toMatch(/^\nnewm<starts<func1\n(.*\n)*newm<starter\n/);
   });
 });
+
+describe("statistics", () => {
+  it("count goroutines, calls into native code and threads of all threads, also for an attached reader", async () => {
+    // Main, and on each of two workers a task and three goroutines that it has started.
+    const figures = (procs: number) => `9,25,${procs},3,10,true`;
+    const { out, err } = await program("figures");
+    expect([out.split("\n"), err]).toEqual([
+      ["11", "25", figures(3), figures(3), figures(4), figures(4), ""],
+      "",
+    ]);
+  });
+
+  it("of memory hold all relations while four threads allocate and collect, and are exact at the end", async () => {
+    // 3000 objects of each of two sizes on each of three workers.
+    const sizes = "Mallocs 9000 9000\nFrees 9000 9000";
+    expect(await program("memStats")).toEqual(ends(`  true true\n${sizes}\ntrue true`));
+  });
+
+  it("of CPU time have the time of all threads", async () => {
+    expect(await program("cpu")).toEqual(ends("true true true true\ntrue"));
+  });
+});

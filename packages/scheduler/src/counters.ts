@@ -40,10 +40,12 @@ export const schedCounters = {
   gomaxprocs: 7,
   /** Sum of the waits for Mutex and RWMutex that have ended. */
   mutexWaitNs: 8,
+  /** Calls of `cgocall`. */
+  cgoCalls: 9,
 } as const;
 
 /** Length of the block. */
-export const SCHED_COUNTERS_LENGTH = 9;
+export const SCHED_COUNTERS_LENGTH = 10;
 
 /**
  * Brings `c` up to date, except `mutexWaitNs`, which each wait adds to at its end. `created`: goroutines started so
@@ -61,6 +63,7 @@ export function fillCounters(c: Float64Array, s: Schedt, created: number): Float
   c[schedCounters.goroutinesWaiting] = Math.max(0, s.ngoroutines - notInGo - runnable - current);
   c[schedCounters.threads] = 1;
   c[schedCounters.gomaxprocs] = s.nprocs;
+  c[schedCounters.cgoCalls] = s.ncgocall;
   return c;
 }
 

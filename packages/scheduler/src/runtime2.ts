@@ -425,6 +425,8 @@ export interface Schedt {
   readonly lockWaits: LockWaits;
   /** GOMAXPROCS. */
   readonly nprocs: number;
+  /** Calls of `cgocall` on this thread. */
+  readonly ncgocall: number;
   /** Goroutines of the user that exist on this thread. */
   readonly ngoroutines: number;
   /** Goroutines in a system call, and host sources kept open. */

@@ -22,6 +22,8 @@ export class SchedState {
   tracebackAll = false;
   /** Whether waits for locks are timed and reported to `hooks.mutexEvent` when the lock is released. */
   mutexProfileEnabled = false;
+  /** Calls of `cgocall` on this thread. */
+  ncgocall = 0;
 
   /** The other threads; null on one thread. */
   link: ThreadLink | null = null;

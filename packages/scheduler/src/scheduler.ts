@@ -37,8 +37,6 @@ const MAX_PROCS = 2 ** 31 - 1;
 export class Scheduler extends RunLoop {
   /** Captured stack of the last call of main. */
   mainSite: StackHolder | null = null;
-  /** Calls of `cgocall` on this thread. */
-  ncgocall = 0;
   private worldStopped = false;
   /** The limit of GOMAXPROCS, and whether the user was told. */
   private readonly procs: NonNullable<SchedulerOptions["procs"]>;
@@ -241,7 +239,7 @@ export class Scheduler extends RunLoop {
     return f(...args);
   }
 
-  /** Counts the calls of `cgocall` on all threads. */
+  /** Counts the calls of `cgocall` on all threads. On others, those of the slice that runs may be missing. */
   numCgoCall(): number {
     return this.link === null ? this.ncgocall : this.ncgocall + this.link.cgoCalls;
   }

@@ -87,7 +87,7 @@ describe("counters", () => {
     expect(block[schedCounters.goroutinesCreated]).toBe(2);
     expect(block[schedCounters.gomaxprocs]).toBe(3);
     expect(() => createTestScheduler({ counters: new Float64Array(3) })).toThrow(
-      "scheduler: counters must have 9 elements (got 3)",
+      "scheduler: counters must have 10 elements (got 3)",
     );
   });
 

@@ -1,8 +1,13 @@
 // Programs whose profiles, figures and settings cover several threads: `node profile-cases.mjs NAME`.
 
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { checkIdentities } from "@gort/memstats/testing";
 import { verifyMemProfile } from "@gort/profiling/testing";
 import { lockOSThread, setBlockProfileRate, setMutexProfileFraction, sleep } from "@gort/runtime";
+import { attachStats } from "@gort/runtime/attach";
 import { setMaxStack, setTraceback } from "@gort/runtime/debug";
+import { newSample } from "@gort/runtime/metrics";
 import * as pprof from "@gort/runtime/pprof";
 import { runtime } from "./kit.mjs";
 import * as tasks from "./profile-tasks.mjs";
@@ -103,6 +108,92 @@ const cases = {
       console.log([...rt.callersFrames(r.stack())].map((f) => f.Function.replace(/.*\./, "")).join("<"));
     }
   },
+  *figures(rt) {
+    const at = rt.allocator.malloc(64);
+    const { kernel } = rt.memory;
+    const attached = attachStats(rt.shareStats());
+    rt.cgocall(() => 1);
+    yield* rt.go(tasks.native, 10).done();
+    // At the end of a task its calls are counted.
+    console.log(rt.numCgoCall());
+    yield* onWorkers(rt, 2, at, tasks.visible, 7);
+    yield* tasks.until(at + 12, 2);
+    yield* sleep(50);
+    console.log(rt.numCgoCall());
+    for (const stats of [rt, attached]) console.log(tasks.figuresOf(stats));
+    kernel.store(at + 4, 1);
+    yield* tasks.until(at + 20, 2);
+    yield* sleep(50);
+    for (const stats of [rt, attached]) console.log(tasks.figuresOf(stats));
+  },
+  /** Two workers compute for 300 ms, while this thread waits. */
+  *cpu(rt) {
+    const samples = ["user", "idle", "total"].map((name) => newSample(`/cpu/classes/${name}:cpu-seconds`));
+    const read = () => {
+      rt.metrics.read(samples);
+      return samples.map((s) => s.Value.float64());
+    };
+    const attached = attachStats(rt.shareStats());
+    // Until both workers have started.
+    for (const g of yield* onWorkers(rt, 2, rt.allocator.malloc(64), tasks.blocked, 0)) yield* g.done();
+    const times = [performance.now()];
+    const before = read();
+    times.push(performance.now());
+    for (const g of yield* onWorkers(rt, 2, rt.allocator.malloc(64), tasks.blocked, 300)) yield* g.done();
+    times.push(performance.now());
+    const after = read();
+    times.push(performance.now());
+    const [user, idle, total] = after.map((x, i) => x - before[i]);
+    const [t0, t1, t2, t3] = times.map((ms) => (3 * ms) / 1000);
+    console.log(user >= 0.6, user + idle <= total + 1e-9, total >= t2 - t1 && total <= t3 - t0, idle > 0.05);
+    attached.metrics.read(samples);
+    console.log(samples.every((s, i) => s.Value.float64() === after[i]));
+  },
+  /** Threads allocate, collect and end; this thread and one outside of the runtime read meanwhile. */
+  *memStats(rt) {
+    const reader = new Worker(new URL("../workers/stats-reader.mjs", import.meta.url), {
+      workerData: rt.shareStats(),
+    });
+    yield* rt.syscall(once(reader, "message"));
+    const N = 3000;
+    const bySize = (m, size) => m.BySize.find((s) => s.Size >= size);
+    rt.gc();
+    const before = structuredClone(rt.readMemStats());
+    const asked = once(reader, "message");
+    reader.postMessage({ count: 2000, context: {} });
+    const all = yield* onWorkers(rt, 3, rt.allocator.malloc(64), tasks.fill, N);
+    const broken = [];
+    let previous = null;
+    let ended = 0;
+    for (const g of all)
+      rt.go(function* counts() {
+        yield* g.done();
+        ended++;
+      });
+    while (ended < 3) {
+      const now = structuredClone(rt.readMemStats());
+      broken.push(...checkIdentities(now, previous === null ? {} : { previous }));
+      if (now.HeapObjects !== now.Mallocs - now.Frees) broken.push("HeapObjects");
+      previous = now;
+      yield* sleep(1);
+    }
+    rt.gc();
+    const after = rt.readMemStats();
+    const [[{ broken: seen, numGC }]] = [yield* rt.syscall(asked)];
+    reader.postMessage({ close: true });
+    const grown = (f) => f(after) - f(before);
+    console.log(broken.join("; "), seen.join("; "), numGC > 0, after.NumGC - before.NumGC >= 9);
+    for (const f of ["Mallocs", "Frees"])
+      console.log(
+        f,
+        grown((m) => bySize(m, 48)[f]),
+        grown((m) => bySize(m, 4800)[f]),
+      );
+    console.log(
+      after.TotalAlloc - before.TotalAlloc >= 3 * N * (48 + 4864),
+      after.HeapObjects - before.HeapObjects < 100,
+    );
+  },
   *lost(rt) {
     rt.memProfileRate = 1;
     setBlockProfileRate(1);
@@ -122,7 +213,7 @@ function* onWorkers(rt, n, at, t, ...args) {
 }
 
 const name = process.argv[2];
-const rt = runtime({ gomaxprocs: name === "starts" ? 6 : 3, maxMemory: 256 << 20 });
+const rt = runtime({ gomaxprocs: { starts: 6, memStats: 4 }[name] ?? 3, maxMemory: 256 << 20 });
 try {
   await rt.main(function* () {
     lockOSThread();

@@ -9,6 +9,7 @@ import {
   task,
 } from "@gort/runtime";
 import { setMaxStack, setTraceback } from "@gort/runtime/debug";
+import { newSample } from "@gort/runtime/metrics";
 import * as pprof from "@gort/runtime/pprof";
 import { Mutex } from "@gort/runtime/sync";
 
@@ -247,4 +248,65 @@ export const lost = task(url, function* lost(at, threads, n) {
   allocateHere(n, 0);
   yield* waitHere(n);
   process.exit(3);
+});
+
+export const native = task(url, function native(calls) {
+  for (let i = 0; i < calls; i++) defaultRuntime().cgocall(() => i);
+});
+
+/** Calls into native code `calls` times, and starts three goroutines that wait. It waits, too. */
+export const visible = task(url, function* visible(at, threads, calls) {
+  const rt = defaultRuntime();
+  meet(at, threads);
+  for (let i = 0; i < calls; i++) rt.cgocall(() => i);
+  rt.memory.kernel.add(at + 8, 1);
+  for (let i = 0; i < 3; i++) {
+    rt.go(function* waits() {
+      yield* rt.makeChan().recv();
+    });
+  }
+  yield* rt.gosched();
+  rt.memory.kernel.add(at + 12, 1);
+  yield* until(at + 4, 1);
+  // On the last of them only.
+  if (rt.memory.kernel.add(at + 16, 1) === threads - 1) rt.gomaxprocs(rt.gomaxprocs(0) + 1);
+  rt.memory.kernel.add(at + 20, 1);
+  yield* rt.makeChan().recv();
+});
+
+const NAMES = [
+  "/cgo/go-to-c-calls:calls",
+  "/sched/gomaxprocs:threads",
+  "/sched/threads/total:threads",
+  "/sched/goroutines-created:goroutines",
+];
+
+/** Figures of a runtime, or of attached statistics. */
+export function figuresOf(stats) {
+  const samples = NAMES.map((name) => newSample(name));
+  const latencies = newSample("/sched/latencies:seconds");
+  stats.metrics.read([...samples, latencies]);
+  const counted = [...latencies.Value.float64Histogram().Counts].some((n) => n > 0);
+  return [stats.numGoroutine(), ...samples.map((s) => Number(s.Value.uint64())), counted].join();
+}
+
+export const printFigures = task(url, function printFigures() {
+  console.log(`worker: ${figuresOf(defaultRuntime())}`);
+});
+
+/** Allocates objects of 48 and 4800 bytes, and drops them. */
+export const fill = task(url, function* fill(at, threads, n) {
+  const rt = defaultRuntime();
+  meet(at, threads);
+  for (let i = 0; i < n; i++) {
+    rt.unsafe.mallocgc(48);
+    rt.unsafe.mallocgc(4800);
+    if (i % 64 === 0) yield* gosched();
+    if (i % 1000 === 999) rt.gc();
+  }
+});
+
+export const blocked = task(url, function blocked(at, threads, ms) {
+  meet(at, threads);
+  block(ms);
 });
