@@ -26,8 +26,9 @@
  * The M that stops to look decrements nmspinning or increments npidle, then loads the queues. Atomics have one order.
  * So the thread with the task sees no spinning M and an idle P, and wakes an M; or the other M sees the task.
  *
- * A woken M counts as spinning until it looks (the word `woken`). It looks in `poll`: it moves the task that it finds
- * into runnext of its own P. If it then runs other goroutines first, other threads can still steal the task.
+ * A woken M counts as spinning until it looks (the word `woken`). It looks in `poll`, and keeps the task that it finds
+ * for its next takeTask: in runnext, an M that is slow could lose it to another one, and that one too, without end. But
+ * if the M has other goroutines to run first, the task goes into runnext, where other threads can steal it.
  *
  * Which M is woken: the idle one of the lowest index above 0. Few Ms stay warm, and M 0, which serves the program's
  * event loop, comes last. If none is idle, `startM` starts one, unless as many are starting as tasks wait or Ps are
@@ -97,6 +98,8 @@ export class Proc {
   private busy = false;
   /** This M is among the idle Ms, or a thread that took it from there has not woken it yet. */
   offered = false;
+  /** The task that this M has found when it was woken; 0: none. It is in no queue. */
+  private found = 0;
   /** Called with the index of an M that is registered: its thread has to be started. null: no thread is started. */
   startM: ((m: number) => void) | null = null;
 
@@ -127,6 +130,11 @@ export class Proc {
     const { s } = this;
     const { p } = s;
     if (p === 0) return 0;
+    const { found } = this;
+    if (found !== 0) {
+      this.found = 0;
+      return found;
+    }
     const task = this.own(p);
     if (task !== 0 || !steal || s.gomaxprocs === 1 || !this.maySearch) return task;
     for (;;) {
@@ -188,6 +196,7 @@ export class Proc {
   /** See Threads.takeAnyTask. */
   takeAnyTask(): number {
     const { s } = this;
+    this.share();
     let task = globrunqtake(s);
     for (let id = 0; id < s.gomaxprocs && task === 0; id++) task = runqtake(s, s.prec(id));
     return task;
@@ -240,15 +249,27 @@ export class Proc {
   /** Wakes or starts an M for a P that is idle, unless an M spins already. */
   wakeP(): void {
     const { s, ps } = this;
-    if (ps.npidle === 0 || this.nmspinning !== 0) return;
-    if (s.kernel.cas(s.sched + SCHED_AT.nmspinning, 0, 1) !== 0) return;
-    const m = this.popIdleM();
-    if (m < 0) {
+    // An M that releases a P or goes to sleep wakes none while this one counts as spinning. So after an attempt in vain
+    // this thread has to look again.
+    for (;;) {
+      if (ps.npidle === 0 || this.nmspinning !== 0) return;
+      if (s.kernel.cas(s.sched + SCHED_AT.nmspinning, 0, 1) !== 0) return;
+      const m = this.popIdleM();
+      if (m >= 0) {
+        if (this.wakeM(m) || !this.anyTask()) return;
+        continue;
+      }
       this.addSpinning(-1);
+      if (this.hasIdleM) continue;
       const fresh = this.startM === null ? -1 : this.ms.register(this.countTasks());
       if (fresh >= 0) this.startM?.(fresh);
       return;
     }
+  }
+
+  /** Wakes M m, which was idle and counts as spinning, with a P. False: no P is idle any more. */
+  private wakeM(m: number): boolean {
+    const { s, ps } = this;
     const rec = s.mrec(m);
     ps.lock();
     // It may have taken a P itself meanwhile.
@@ -257,6 +278,7 @@ export class Proc {
     if (!runs) this.addSpinning(-1);
     s.kernel.store(rec + MREC_AT.woken, runs ? WOKEN_SPINNING : WOKEN_IN_VAIN);
     this.parking.signal(rec);
+    return runs;
   }
 
   /**
@@ -266,6 +288,7 @@ export class Proc {
   setLocked(locked: boolean): void {
     if (locked === this.locked) return;
     this.locked = locked;
+    this.share();
     this.ms.countLocked(locked ? 1 : -1);
     if (locked && this.anyTask()) this.wakeP();
   }
@@ -274,6 +297,7 @@ export class Proc {
   setBusy(busy: boolean): void {
     if (busy === this.busy) return;
     this.busy = busy;
+    this.share();
     if (busy) this.retract();
     else if (this.parking.asleep && !this.ps.waits) this.offer();
     if (this.ps.npidle !== 0 && this.anyTask()) this.wakeP();
@@ -295,6 +319,12 @@ export class Proc {
     const bit = 1 << (s.m & 31);
     const at = s.sched + SCHED_AT.idleMs + ((s.m >>> 5) << 2);
     if (this.offered && (s.kernel.and(at, ~bit) & bit) !== 0) this.offered = false;
+  }
+
+  private get hasIdleM(): boolean {
+    const { kernel, sched } = this.s;
+    for (let k = 0; k < MS_WORDS; k++) if (kernel.load(sched + SCHED_AT.idleMs + 4 * k) !== 0) return true;
+    return false;
   }
 
   /** Takes the idle M of the lowest index, M 0 last; -1 if there is none. */
@@ -322,18 +352,24 @@ export class Proc {
     if (woken === WOKEN_IN_VAIN) return;
     const { p } = s;
     // A task of its own P runs next, so another M is woken only for further ones.
-    let own = p !== 0 && !this.busy && !runqempty(s, p);
+    const own = p !== 0 && !this.busy && !runqempty(s, p);
     let task = 0;
     if (p !== 0 && !this.busy && !own) {
       task = globrunqget(s, p, ANY);
       if (task === 0) task = this.search(p);
     }
     this.addSpinning(-1);
-    if (task !== 0) {
-      runqput(s, p, task);
-      own = true;
-    }
+    this.found = task;
     const more = own ? this.countTasks() > 1 : this.anyTask();
     if (more) this.wakeP();
+  }
+
+  /** Makes the task that this M has found when it was woken one for all. */
+  share(): void {
+    const { s, found } = this;
+    if (found === 0) return;
+    this.found = 0;
+    if (s.p === 0) globrunqput(s, found);
+    else runqput(s, s.p, found);
   }
 }

@@ -190,11 +190,16 @@ export class Stops {
     const { s, parking } = this;
     const { kernel, rec } = s;
     for (let waited = false; ; ) {
-      if (kernel.load(rec + COMMAND) !== 0) this.runCommand();
-      else if (kernel.load(this.stopper) === 0 && (!block || waited || parking.called)) return;
+      if (kernel.load(rec + COMMAND) !== 0) {
+        this.runCommand();
+        // It may have made the condition of `block` true.
+        waited = true;
+      } else if (kernel.load(this.stopper) === 0 && (!block || waited || parking.called)) {
+        return;
+      }
       this.spin();
       parking.beginSync();
-      const mayWait = kernel.load(this.stopper) !== 0 || (block && !parking.called);
+      const mayWait = kernel.load(this.stopper) !== 0 || (block && !waited && !parking.called);
       if (mayWait && kernel.load(rec + COMMAND) === 0) {
         if (!parking.waitSync(STOPPER_CHECK_MS)) this.stopperMustLive();
         waited = true;

@@ -129,9 +129,21 @@ class MThreads implements Threads {
       this.failure = null;
       throw failure.error;
     }
+    try {
+      this.lookAround();
+    } finally {
+      // This thread may have goroutines that run first.
+      this.proc.share();
+    }
+  }
+
+  private lookAround(): void {
     while (this.pending || this.undelivered !== 0) {
       if (this.undelivered === 0) this.undelivered = takeAll(this.s);
-      if (this.stops.requested) this.stops.stopped(false);
+      if (this.stops.requested) {
+        this.proc.share();
+        this.stops.stopped(false);
+      }
       this.proc.settle();
       this.deliver();
     }
@@ -140,14 +152,20 @@ class MThreads implements Threads {
   // ---- sleeping
 
   sleep(wake: () => void): void {
-    const { parking, ps, proc } = this;
     this.wake = wake;
+    this.proc.share();
+    this.fallAsleep();
+  }
+
+  private fallAsleep(): void {
+    const { parking, ps, proc } = this;
     if (!ps.waits) {
       proc.offer();
       ps.release();
+      // A thread with a task may have found no idle M just before. A parked M wakes no other: it would have to count as
+      // busy.
+      if (ps.npidle !== 0 && proc.anyTask()) proc.wakeP();
     }
-    // A parked M wakes no other: it would have to count as busy.
-    if (!ps.waits && ps.npidle !== 0 && proc.anyTask()) proc.wakeP();
     parking.park();
     parking.arm();
   }
@@ -167,19 +185,18 @@ class MThreads implements Threads {
     parking.asleep = false;
     const before = this.delivered;
     try {
-      this.poll();
+      this.lookAround();
     } catch (e) {
       // The host would take it for an uncaught exception. In the run loop it ends the program with a report.
       this.failure = { error: e };
       setSignal(this.s, this.s.rec);
     }
+    if (this.delivered !== before) this.proc.share();
     if (this.failure !== null || this.delivered !== before || this.ps.mayRun) {
       this.proc.retract();
       this.wake();
     } else {
-      if (!this.ps.waits) this.proc.offer();
-      parking.park();
-      parking.arm();
+      this.fallAsleep();
       // Another M may have parked while this one was awake, and taken it for busy.
       if (this.m === 0 && parking.othersBusy === 0) this.onAllIdle();
     }
@@ -202,6 +219,7 @@ class MThreads implements Threads {
   }
 
   releaseP(ticks?: number): void {
+    this.proc.share();
     if (this.ps.release(ticks) && this.proc.anyTask()) this.proc.wakeP();
   }
 

@@ -12,7 +12,9 @@ export interface Thread {
   begin(): void;
   /** Zeroed memory that belongs to the model. */
   alloc(bytes: number): Addr;
-  /** Any number below n. */
+  /** Moves the time of all threads. */
+  advance(ms: number): void;
+  /** Any number below n. A step of its own, also for 1. */
   choose(n: number): number;
   /** Reads a word of the model, in one step with the operation before. */
   peek(addr: number): number;
@@ -171,6 +173,10 @@ export class Call implements Thread {
   choose(n: number): number {
     return this.op("choose", 0, n);
   }
+  advance(ms: number): void {
+    const { clock } = this.x;
+    this.op("writeF64", clock, this.op("readF64", clock) + ms);
+  }
   peek(addr: number): number {
     return this.op("peek", addr);
   }
@@ -267,6 +273,7 @@ export class Call implements Thread {
       now: () => op("readF64", x.clock),
       random: () => (x.random === 1 ? 0 : this.choose(x.random)),
       cpus: 1,
+      spins: 1,
       warn: (line) => {
         throw new Error(`a warning: ${line}`);
       },

@@ -8,14 +8,20 @@ import { type End, type Explored, explore, type Model, type Thread } from "./exp
 
 /** Bytes of the words that the bodies share. */
 const WORDS_BYTES = 256;
+/** Records for nodes and tasks, and their bytes. */
+const RECORDS = 320;
+const RECORD_BYTES = 16;
 
 /** What the body of an M has. */
 export interface M {
   readonly t: Thread;
+  /** Not there in a late M that has not attached yet. */
   readonly threads: Threads;
   /** Word k of those that the bodies share. Zero at the beginning. */
   word(k: number): number;
-  /** A record that only this call of `record` gives. `which` is below 64. */
+  /** Attaches a late M. */
+  attach(): void;
+  /** One of 320 records for nodes and tasks. */
   record(which: number): Addr;
 }
 
@@ -27,12 +33,16 @@ export function set({ t, word }: M, k: number, value: number): void {
 export interface EndOfMs extends End {
   /** What a shared word holds. */
   word(k: number): number;
+  /** The number of a record. */
+  numberOf(record: number): number;
   /** Nodes in the inbox of an M, in the order of the posts. */
   nodesOf(m: number): number[];
 }
 
 export interface MsModel extends Omit<Model, "bodies" | "name" | "counter" | "shortLived" | "end"> {
   readonly gomaxprocs?: number;
+  /** So many of the last Ms are only registered: their bodies call `attach`. */
+  readonly late?: number;
   readonly ms: readonly ((m: M) => void)[];
   end(end: EndOfMs): void;
 }
@@ -42,19 +52,28 @@ export function exploreMs(model: MsModel): Explored {
   const n = model.ms.length;
   let words = 0;
   let records = 0;
-  const bodies = model.ms.map((body, m) => (t: Thread) => {
-    let threads: Threads;
-    if (m === 0) {
+  const bodies = model.ms.map((body, index) => (t: Thread) => {
+    const m: { -readonly [K in keyof M]: M[K] } = {
+      t,
+      threads: undefined as unknown as Threads,
+      word: (k) => words + 4 * k,
+      record: (which) => (records + RECORD_BYTES * which) as Addr,
+      attach() {
+        m.threads = attachThreads(t.mem, index, t.host);
+        t.state(m.threads);
+      },
+    };
+    if (index === 0) {
       words = t.alloc(WORDS_BYTES);
-      records = t.alloc(64 * 16);
-      threads = createThreads(t.mem, model.gomaxprocs ?? n, t.host);
-      for (let k = 1; k < n; k++) threads.registerM();
-    } else {
-      threads = attachThreads(t.mem, m, t.host);
+      records = t.alloc(RECORDS * RECORD_BYTES);
+      m.threads = createThreads(t.mem, model.gomaxprocs ?? n, t.host);
+      t.state(m.threads);
+      for (let k = 1; k < n; k++) m.threads.registerM();
+    } else if (index < n - (model.late ?? 0)) {
+      m.attach();
     }
-    t.state(threads);
     t.phase();
-    body({ t, threads, word: (k) => words + 4 * k, record: (which) => (records + 16 * which) as Addr });
+    body(m);
   });
   return explore({
     ...model,
@@ -63,6 +82,7 @@ export function exploreMs(model: MsModel): Explored {
       model.end({
         ...end,
         word: (k) => end.mem.i32[(words + 4 * k) >>> 2],
+        numberOf: (record) => (record - records) / RECORD_BYTES,
         nodesOf: (m) => nodesOf(end.mem, m),
       }),
     name: (mem, addr) => nameOf(mem, addr, words, records),
@@ -90,9 +110,9 @@ export function exploreAll(model: MsModel): void {
 
 function nameOf(mem: LinearMemory, addr: number, words: number, records: number): string {
   if (addr >= words && addr < words + WORDS_BYTES) return `word ${(addr - words) / 4}`;
-  if (addr >= records && addr < records + 64 * 16) {
+  if (addr >= records && addr < records + RECORDS * RECORD_BYTES) {
     const at = addr - records;
-    return `record ${at >>> 4}${at % 16 === 0 ? "" : `+${at % 16}`}`;
+    return `record ${Math.floor(at / RECORD_BYTES)}+${at % RECORD_BYTES}`;
   }
   const sched = mem.root(ROOT_THREADS);
   const word = (at: number): number => mem.u32[at >>> 2];

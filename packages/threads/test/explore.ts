@@ -96,7 +96,7 @@ const ARENA_BYTES = 1 << 18;
 const MAX_STATES = 5_000_000;
 const MAX_STEPS = 1000;
 /** Steps of a schedule that are printed at most: the last ones. */
-const MAX_LINES = 200;
+const MAX_LINES = 2000;
 
 /** How the threads use a word. */
 interface Use {

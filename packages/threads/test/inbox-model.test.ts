@@ -1,4 +1,3 @@
-import type { Addr } from "@gort/memory";
 import { ROOT_THREADS } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
 import { push, setSignal } from "../src/inbox.ts";
@@ -8,23 +7,16 @@ import { exploreAll, type M } from "./explore-kit.ts";
 
 /** Inboxes (inbox.ts), in all interleavings of those that post and the M that takes. */
 
-/** The numbers of the records that an M has got, in their order. */
-function numbers(got: readonly unknown[], first: Addr): number[] {
-  return got.map((node) => ((node as number) - first) / 16);
-}
-
 describe("an inbox", { timeout: 120_000 }, () => {
   // Faults that it kills: push stores the head without a CAS, or does not try again; take loads and then stores the
   // head, or does not reverse the list; the signal of another M drops nodes.
   it("delivers each node once, those of one M in the order of its posts", () => {
-    let first = 0 as Addr;
     const sharedBy = ({ t, threads }: M): SharedState =>
       new SharedState(t.mem, t.mem.root(ROOT_THREADS), threads.m, t.host);
     exploreAll({
       ms: [
         (m) => {
           const { t, threads } = m;
-          first = m.record(0);
           threads.onNode = (node) => t.note(node);
           t.begin();
           threads.poll();
@@ -46,8 +38,8 @@ describe("an inbox", { timeout: 120_000 }, () => {
           setSignal(s, s.mrec(0));
         },
       ],
-      end({ mem, notes, nodesOf }) {
-        const got = numbers([...notes[0], ...nodesOf(0)], first);
+      end({ mem, notes, nodesOf, numberOf }) {
+        const got = ([...notes[0], ...nodesOf(0)] as number[]).map(numberOf);
         expect(got.toSorted()).toEqual([0, 1, 2]);
         expect(got.indexOf(0)).toBeLessThan(got.indexOf(1));
         verifyThreads(mem);
@@ -57,11 +49,9 @@ describe("an inbox", { timeout: 120_000 }, () => {
 
   // Faults: an inbox is closed without a look at its nodes; push ignores that it is closed.
   it("that closes either delivers a node or refuses it", () => {
-    let first = 0 as Addr;
     exploreAll({
       ms: [
         ({ t, threads, record }) => {
-          first = record(0);
           t.begin();
           try {
             threads.post(1, record(0));
@@ -86,8 +76,8 @@ describe("an inbox", { timeout: 120_000 }, () => {
           }
         },
       ],
-      end({ mem, notes }) {
-        const got = numbers(notes[1], first);
+      end({ mem, notes, numberOf }) {
+        const got = (notes[1] as number[]).map(numberOf);
         for (const [node, m] of [0, 2].entries()) {
           const fate = got.includes(node) ? "posted" : expect.stringContaining("post to an M that has left");
           expect(notes[m]).toEqual([fate]);

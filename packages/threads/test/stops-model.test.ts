@@ -1,0 +1,183 @@
+import { describe, expect, it } from "vitest";
+import { verifyThreads } from "../src/testing.ts";
+import { exploreAll, type M, set } from "./explore-kit.ts";
+
+/**
+ * Stops of the world and commands (stops.ts), in all interleavings. The words: the M that has stopped the world, plus
+ * 1; commands that were run; a condition.
+ */
+const STOPPER = 0;
+const RAN = 1;
+const CONDITION = 2;
+
+/** Does something that no M may do while another one has stopped the world. */
+function work({ t, threads, word }: M): void {
+  t.choose(1);
+  const stopper = t.peek(word(STOPPER));
+  if (stopper !== 0 && stopper !== threads.m + 1)
+    throw new Error(`works while M ${stopper - 1} has stopped the world`);
+}
+
+/** Stops the world. Then it runs a command on all other Ms, of which there are `others`; null: none. */
+function stop(m: M, others: number | null): void {
+  const { t, threads, word } = m;
+  threads.stopTheWorld("the model");
+  expect(t.peek(word(STOPPER))).toBe(0);
+  set(m, STOPPER, threads.m + 1);
+  if (others !== null) {
+    const before = t.peek(word(RAN));
+    threads.command(1, 0);
+    expect(t.peek(word(RAN)) - before).toBe(others);
+  }
+  t.choose(1);
+  set(m, STOPPER, 0);
+  threads.startTheWorld();
+}
+
+/** An M that works, sleeps, and works when it is woken. */
+function worker(m: M): () => void {
+  const { t, threads, word } = m;
+  threads.setLocked(true);
+  threads.onCommand = () => {
+    expect(t.peek(word(STOPPER))).not.toBe(0);
+    t.count(word(RAN));
+  };
+  const wake = (): void => {
+    threads.awake();
+    threads.poll();
+    work(m);
+    threads.sleep(wake);
+  };
+  return wake;
+}
+
+describe("a stop of the world", { timeout: 120_000 }, () => {
+  // Faults that it kills: the stopper does not signal the Ms; an M that resumes does not look at the stopper again; the
+  // stopper does not wait; a command is not waited for.
+  it("keeps another M from work, twice in succession", () => {
+    exploreAll({
+      ms: [
+        (m) => {
+          worker(m);
+          m.t.begin();
+          stop(m, null);
+          m.t.mark(1);
+          stop(m, null);
+        },
+        (m) => {
+          worker(m);
+          m.t.begin();
+          for (let k = 0; k < 2; k++) {
+            work(m);
+            m.threads.poll();
+            m.t.mark(k);
+          }
+          work(m);
+          m.threads.leave();
+        },
+      ],
+      end: ({ mem }) => void verifyThreads(mem),
+    });
+  });
+
+  // Faults: the word `stopper` is taken without a CAS; an M that waits for another stopper does not count as stopped; a
+  // command is not waited for, or runs twice.
+  it("excludes another one, and runs its command on all other Ms", () => {
+    const body = (m: M): void => {
+      worker(m);
+      m.t.begin();
+      stop(m, null);
+      work(m);
+      m.threads.leave();
+    };
+    exploreAll({ ms: [body, body], end: ({ mem }) => void verifyThreads(mem) });
+    exploreAll({
+      ms: [
+        (m) => {
+          worker(m);
+          m.t.begin();
+          stop(m, 1);
+        },
+        (m) => {
+          worker(m);
+          m.t.begin();
+          work(m);
+          m.threads.block(() => m.t.peek(m.word(RAN)) === 1);
+        },
+      ],
+      end: ({ mem }) => void verifyThreads(mem),
+    });
+  });
+
+  // Faults: an M that sleeps in its event loop is not woken for it; or it is no longer idle afterwards.
+  it("wakes an M that sleeps, which sleeps on afterwards", () => {
+    exploreAll({
+      ms: [
+        (m) => {
+          const wake = worker(m);
+          m.t.begin();
+          stop(m, 1);
+          m.threads.sleep(wake);
+        },
+        (m) => {
+          m.threads.sleep(worker(m));
+          m.t.begin();
+        },
+      ],
+      end({ mem }) {
+        verifyThreads(mem);
+      },
+    });
+  });
+
+  // Faults: `block` does not look at the condition after it has announced its wait; a signal is lost while the world is
+  // stopped; a blocked M is waited for.
+  it("passes over an M that blocks, which goes on when its condition is true", () => {
+    exploreAll({
+      ms: [
+        (m) => {
+          const { t, threads, word } = m;
+          worker(m);
+          t.begin();
+          stop(m, null);
+          t.mark(1);
+          t.mem.kernel.store(word(CONDITION), 1);
+          threads.signal(1);
+        },
+        (m) => {
+          const { t, threads, word } = m;
+          worker(m);
+          t.begin();
+          threads.block(() => t.mem.kernel.load(word(CONDITION)) === 1);
+          work(m);
+          t.note("went on");
+          threads.sleep(worker(m));
+        },
+      ],
+      end: ({ notes }) => expect(notes[1]).toEqual(["went on"]),
+    });
+  });
+
+  // Faults: an M that attaches does not look at the stopper; the stopper waits for a starting M, or sends it a command.
+  it("holds an M back that attaches meanwhile", () => {
+    exploreAll({
+      late: 1,
+      ms: [
+        (m) => {
+          const wake = worker(m);
+          m.t.begin();
+          stop(m, null);
+          m.threads.sleep(wake);
+        },
+        (m) => {
+          m.t.begin();
+          m.attach();
+          const wake = worker(m);
+          work(m);
+          m.threads.sleep(wake);
+        },
+      ],
+      end: ({ mem }) => void verifyThreads(mem),
+    });
+  });
+});
