@@ -133,8 +133,13 @@ export class Runtime extends RuntimeMethods {
     return released;
   }
 
-  /** Runs a collection if one is due. A raw pointer that is not rooted does not survive the call. */
+  /**
+   * Runs a collection if one is due, and stops here while another thread has stopped the world. A raw pointer that is
+   * not rooted does not survive the call.
+   */
   safepoint(): void {
+    const { threads } = this.#parts.machines;
+    if (threads?.pending) threads.poll();
     this.collector.pollSafepoint();
   }
 

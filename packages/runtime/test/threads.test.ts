@@ -12,6 +12,10 @@ describe("tasks on a worker", () => {
     expect(await program("spread")).toEqual(ends("returned 4950"));
   });
 
+  it("stop with the world in a loop that calls safepoint()", async () => {
+    expect(await program("safepoint")).toEqual(ends("returned after three stops"));
+  });
+
   it("have a handle that waits for their end, several times and after it", async () => {
     expect(await program("done")).toEqual(ends("returned true"));
   });

@@ -119,6 +119,16 @@ const cases = {
     while (rt.memory.u32[at >>> 2] === 0) yield* sleep(1);
     return "with a worker that computes";
   },
+  *safepoint(rt) {
+    const at = rt.memory.persistentAlloc(64, 64, "otherSys");
+    const g = rt.go(tasks.untilSet, at);
+    while (rt.memory.kernel.load(at) === 0) yield* sleep(1);
+    // Each of these stops the world.
+    for (let i = 0; i < 3; i++) rt.gc();
+    rt.memory.kernel.store(at, 2);
+    yield* g.done();
+    return "after three stops";
+  },
   *server(rt) {
     const at = rt.allocator.malloc(64);
     yield* rt.go(tasks.serve, at).done();

@@ -5,18 +5,12 @@ import { Worker } from "node:worker_threads";
 import { int, lockOSThread, makeChan, makeSlice, pointer } from "@gort/runtime";
 import { count, plant, square, Tree } from "./heap-tasks.mjs";
 import { runtime } from "./kit.mjs";
+import { randomFrom } from "./random.mjs";
 
 const [, , seed = "1", rounds = "20"] = process.argv;
 const GODEBUG = { gccheckmark: 1, clobberfree: 1 };
 
-let state = Number(seed) | 1;
-/** A number from 0 to n - 1 (xorshift32). */
-function random(n) {
-  state ^= state << 13;
-  state ^= state >>> 17;
-  state ^= state << 5;
-  return (state >>> 0) % n;
-}
+const random = randomFrom(Number(seed));
 
 /** `working` is called when a worker has done something. */
 function* body(rt, working) {

@@ -43,6 +43,14 @@ export const collect = task(url, function collect(at, n) {
   for (let i = 0; i < n; i++) rt.gc();
 });
 
+/** Sets the word at `at`, and computes until another thread has set it to 2. */
+export const untilSet = task(url, function untilSet(at) {
+  const rt = defaultRuntime();
+  const { kernel } = rt.memory;
+  kernel.store(at, 1);
+  while (kernel.load(at) !== 2) rt.safepoint();
+});
+
 export const waitForever = task(url, function* waitForever() {
   yield* sleep(1e9);
 });
