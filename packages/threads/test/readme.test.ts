@@ -1,6 +1,9 @@
 import { expect, it } from "vitest";
 import { runReadmeExample } from "../../../scripts/readme-example.ts";
 
-it("has an example that runs as pasted, with the output that it promises", async () => {
-  expect((await runReadmeExample(new URL("..", import.meta.url))).expected).toBe("1");
+const dir = new URL("..", import.meta.url);
+
+it("has examples that run as pasted, with the output that they promise", async () => {
+  expect((await runReadmeExample(dir)).expected).toBe("332833500 false 1");
+  expect((await runReadmeExample(dir, { index: 1 })).expected).toBe("1");
 });
