@@ -52,6 +52,29 @@ const unclone = (x: unknown): unknown =>
   x instanceof Cloned ? fromClone((x as never)[Symbol.for("gort.clone")]) : essence(x);
 
 describe("arguments of a task", () => {
+  it("of the type number arrive as the same numbers, with their signs", () => {
+    const { here, there } = twoThreads();
+    const edge = 2 ** 31;
+    const sent = [
+      0,
+      -0,
+      1,
+      -1,
+      edge - 1,
+      edge,
+      -edge,
+      -edge - 1,
+      2 ** 32,
+      0.5,
+      -0.5,
+      NaN,
+      Infinity,
+      -Infinity,
+    ];
+    const got = there.args.decode(here.args.encode("t", sent));
+    expect(got.map((x, i) => Object.is(x, sent[i]))).toEqual(sent.map(() => true));
+  });
+
   it("arrive as they were: random lists, from one heap to an attached one and back", () => {
     const { here, there } = twoThreads();
     fc.assert(
