@@ -271,11 +271,14 @@ export class Machines {
   #startWorker({ threads, block, workers }: Connected, m: number): void {
     const max = block.maxThreads;
     if (threads.count > max) {
+      block.setGone(m);
       threads.died(m, threads.threadOf(m));
       // As in `failed`: without this, each look for a thread would try again.
       threads.startM = null;
       this.#fail(exhausted(max), 0);
     } else {
+      // A program may have ended since a worker has asked for M m. Later ends are told to M m itself.
+      block.setEnded(m);
       workers!.start(m);
     }
   }

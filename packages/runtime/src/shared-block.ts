@@ -197,7 +197,7 @@ export class SharedBlock {
     return kernel.xchg(at + CALLS_AT.calls, 0);
   }
 
-  /** This thread, M m, has ended the goroutines of programs before the current one. */
+  /** M m has ended the goroutines of programs before the current one, or it has not run any. */
   setEnded(m: number): void {
     this.#mem.kernel.store(this.#calls(m) + CALLS_AT.ended, this.program);
   }
@@ -216,16 +216,17 @@ export class SharedBlock {
 
   /** Visits the Ms that live and run no goroutine of an ended program. */
   forEachCurrent(visit: (m: number) => void): void {
-    for (let m = 0; m < MAX_MS; m++) if (this.#calls(m) !== 0 && this.#endedOf(m) === this.program) visit(m);
+    for (let m = 0; m < MAX_MS; m++) if (this.#calls(m) !== 0 && this.programOf(m) === this.program) visit(m);
   }
 
-  #endedOf(m: number): number {
+  /** The number of the program whose goroutines M m runs. The current program may be a later one. */
+  programOf(m: number): number {
     return this.#mem.kernel.load(this.#calls(m) + CALLS_AT.ended);
   }
 
   /** Whether M m runs no goroutine of an ended program. */
   hasEnded(m: number): boolean {
-    const ended = this.#endedOf(m);
+    const ended = this.programOf(m);
     return ended === GONE || ended === this.program;
   }
 

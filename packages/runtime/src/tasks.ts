@@ -88,7 +88,8 @@ export class Tasks {
     f64[(task + TASK_AT.goid) >>> 3] = goid;
     f64[(task + TASK_AT.parentGoid) >>> 3] = scheduler.getg()?.goid ?? 0;
     u32[(task + TASK_AT.site) >>> 2] = this.#site(shared, entry, below);
-    u32[(task + TASK_AT.program) >>> 2] = block.program;
+    // The goroutine that starts it may have computed past the end of its program: no thread runs the task then.
+    u32[(task + TASK_AT.program) >>> 2] = block.programOf(threads.m);
     u32[(task + TASK_AT.waiters) >>> 2] = 0;
     block.addQueued(1);
     threads.putTask(task);

@@ -174,6 +174,18 @@ describe("the end of main", () => {
     expect(await program("early")).toEqual(ends("returned 5"));
   });
 
+  it("may come before a worker is made that another one has asked for", async () => {
+    expect(await program("earlier")).toEqual(ends("returned 3"));
+  });
+
+  it("may come by a thread too many, after which programs run", async () => {
+    expect(await program("afterExhaustion")).toEqual(ends("ERR_GORT_THREADS and then done"));
+  });
+
+  it("ends the tasks that a goroutine starts after it", async () => {
+    expect(await program("late")).toEqual(ends("returned 0 late, 0 goroutines"));
+  });
+
   it("may come while a goroutine of a worker collects", async () => {
     expect(await program("endInPoll")).toEqual(ends("returned 100 of 100, 1"));
   });

@@ -203,6 +203,72 @@ const programs = {
     });
     print("returned", value);
   },
+  /** The first program ends after its worker has asked for another one, and before that one is made. */
+  async earlier() {
+    const rt = runtime({ gomaxprocs: 3 });
+    const at = rt.allocator.malloc(64);
+    await rt.main(function* () {
+      lockOSThread();
+      yield* rt.go(tasks.nothing).done();
+      // Until the worker sleeps, so that it takes the next task, and this thread starts no other.
+      yield* sleep(50);
+      rt.go(tasks.startMany, at);
+      while (rt.memory.kernel.load(at) === 0);
+    });
+    // Until both workers sleep.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const value = await rt.main(function* () {
+      lockOSThread();
+      const both = [rt.go(tasks.compute, 400), rt.go(tasks.compute, 400)];
+      // Each worker runs one of them then.
+      yield* sleep(200);
+      const n = numGoroutine();
+      for (const g of both) yield* g.done();
+      return n;
+    });
+    print("returned", value);
+  },
+  /** The first program ends because a third thread is too many. */
+  async afterExhaustion() {
+    const rt = runtime({ gomaxprocs: 4 });
+    setMaxThreads(2);
+    const first = await rt
+      .main(function* () {
+        lockOSThread();
+        yield* rt.go(tasks.nothing).done();
+        for (let i = 0; i < 3; i++) rt.go(tasks.compute, 50);
+        yield* sleep(1000);
+      })
+      .catch(code);
+    const second = await rt
+      .main(function* () {
+        lockOSThread();
+        const g = rt.go(tasks.compute, 400);
+        yield* sleep(200);
+        // No other thread is busy but the one worker.
+        yield* g.done();
+        return "done";
+      })
+      .catch(code);
+    print(first, "and then", second);
+  },
+  /** A goroutine that computes past the end of the program then starts tasks. */
+  async late() {
+    const rt = runtime();
+    const at = rt.memory.persistentAlloc(64, 64, "otherSys");
+    await rt.main(function* () {
+      lockOSThread();
+      rt.go(tasks.startLate, at);
+      while (rt.memory.u32[at >>> 2] === 0) yield* sleep(1);
+    });
+    // Until the goroutine has started them, and the worker takes the tasks of this program.
+    while (rt.memory.kernel.load(at) !== 2);
+    await rt.main(function* () {
+      lockOSThread();
+      yield* rt.go(tasks.nothing).done();
+    });
+    print("returned", rt.memory.u32[(at + 4) >>> 2], "late,", numGoroutine(), "goroutines");
+  },
   /** The first program ends while a goroutine of the worker collects, and so hears of the end. */
   async endInPoll() {
     const rt = runtime();

@@ -36,6 +36,31 @@ export const forever = task(url, function forever(at) {
   for (;;) spin(1000);
 });
 
+export const compute = task(url, function compute(ms) {
+  spin(ms);
+});
+
+/** Starts tasks, so that this thread asks for another worker. Then sets the word at `at`. */
+export const startMany = task(url, function startMany(at) {
+  const rt = defaultRuntime();
+  for (let i = 0; i < 4; i++) rt.go(nothing);
+  rt.memory.kernel.store(at, 1);
+  spin(100);
+});
+
+/** Sets the word at `at` to 1, and to 2 when it has started tasks that add 1 to the word behind it. */
+export const startLate = task(url, function startLate(at) {
+  const rt = defaultRuntime();
+  rt.memory.kernel.store(at, 1);
+  spin(100);
+  for (let i = 0; i < 3; i++) rt.go(addOne, at + 4);
+  rt.memory.kernel.store(at, 2);
+});
+
+export const addOne = task(url, function addOne(at) {
+  defaultRuntime().memory.kernel.add(at, 1);
+});
+
 /** Sets the word at `at`, and collects n times without a suspension. */
 export const collect = task(url, function collect(at, n) {
   const rt = defaultRuntime();
