@@ -23,6 +23,7 @@ import { unixNanos } from "./host.ts";
 import { addLabelSource, LabelLog } from "./label-log.ts";
 import type { LabelSet } from "./labels.ts";
 import type { PCTable } from "./pc-table.ts";
+import type { RemoteCPUProfile } from "./profiler-options.ts";
 import { WorkerSampler } from "./workers.ts";
 import { gzip, type Sink, writeAll } from "./writer.ts";
 
@@ -30,6 +31,13 @@ import { gzip, type Sink, writeAll } from "./writer.ts";
 export const DEFAULT_CPU_PROFILE_RATE = 100;
 /** The highest rate: Go's limit, and the resolution of V8's interval. */
 const MAX_RATE = 1_000_000;
+
+/** A profile that another thread takes. */
+interface RunningElsewhere {
+  sink: Sink;
+  /** Set by the first `stop`. */
+  ended?: Promise<void>;
+}
 
 /** A profile that is being taken. */
 interface Running {
@@ -49,6 +57,7 @@ interface Running {
 export class CPUProfiler {
   private hz = 0;
   private running: Running | null = null;
+  private elsewhere: RunningElsewhere | null = null;
   private readonly threads = new Set<CPUThread>();
   /** The label set that was noted last. */
   private noted: LabelSet | null = null;
@@ -60,13 +69,14 @@ export class CPUProfiler {
     private readonly labelsNow: () => LabelSet | null,
     private readonly onActive: (active: boolean) => void = () => {},
     private readonly withWorkers = true,
+    private readonly remote: RemoteCPUProfile | null = null,
   ) {
     addLabelSource(this);
   }
 
   /** Whether a profile is being taken. */
   get active(): boolean {
-    return this.running !== null;
+    return this.running !== null || this.elsewhere !== null;
   }
 
   /** Adds a thread to the profiles that are started from now on. The result removes it. */
@@ -83,22 +93,27 @@ export class CPUProfiler {
     if (typeof hz !== "number" || Number.isNaN(hz)) {
       throw wrongNumber("profiling", hz, "the CPU profile rate must be a number of samples a second");
     }
-    if (this.running !== null) {
+    if (this.active) {
       if (hz > 0) this.stderr("runtime: cannot set cpu profile rate until previous profile has finished.\n");
       return;
     }
     this.hz = Math.min(MAX_RATE, Math.max(0, Math.floor(hz)));
   }
 
-  /** Begins a profile, which `stop` writes to `sink`. Throws if a profile is being taken. */
-  start(sink: Sink): void {
-    if (this.running !== null) throw new Error("cpu profiling already in use");
+  /** Begins a profile, which `stop` writes to `sink`. Throws if one is being taken. `rate`: 0 for that of setRate. */
+  start(sink: Sink, rate = 0): void {
+    if (this.active) throw new Error("cpu profiling already in use");
     if (sink === null || (typeof sink !== "object" && typeof sink !== "function")) {
       throw new TypeError(
         `profiling: a CPU profile needs a stream or a function to be written to (got ${String(sink)})`,
       );
     }
-    const hz = this.hz || DEFAULT_CPU_PROFILE_RATE;
+    if (this.remote !== null) {
+      this.remote.start(this.hz);
+      this.elsewhere = { sink };
+      return;
+    }
+    const hz = rate || this.hz || DEFAULT_CPU_PROFILE_RATE;
     const intervalUs = Math.max(1, Math.round(1e6 / hz));
     const own = new OwnThread();
     own.start(intervalUs);
@@ -110,8 +125,8 @@ export class CPUProfiler {
   }
 
   /**
-   * Resolves when all threads of the profile sample. Rejects if a thread fails to. Without a profile, resolves at
-   * once.
+   * Resolves when all threads of the profile sample. Rejects if a thread fails to. Without a profile, and if another
+   * thread takes it, resolves at once.
    */
   async begun(): Promise<void> {
     const run = this.running;
@@ -149,10 +164,21 @@ export class CPUProfiler {
 
   /** Ends the profile and writes it. Does nothing without a profile. */
   stop(): Promise<void> {
-    const run = this.running;
+    const { running: run, elsewhere } = this;
+    if (elsewhere !== null) return (elsewhere.ended ??= this.endElsewhere(this.remote!, elsewhere.sink));
     if (run === null) return Promise.resolve();
     run.ended ??= this.end(run);
     return run.ended;
+  }
+
+  private async endElsewhere(remote: RemoteCPUProfile, sink: Sink): Promise<void> {
+    let profile: Uint8Array;
+    try {
+      profile = await remote.stop();
+    } finally {
+      this.elsewhere = null;
+    }
+    await writeAll(sink, profile);
   }
 
   private async end(run: Running): Promise<void> {

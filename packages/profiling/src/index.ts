@@ -45,6 +45,7 @@ export {
   createProfiler,
   type Profiler,
   type ProfilerOptions,
+  type RemoteCPUProfile,
   type StackFrame,
   type StackSource,
 } from "./profiler.ts";

@@ -57,21 +57,30 @@ export interface LabelSource {
   closeLog(log: LabelLog): void;
 }
 
-/** The object at `LABEL_HOOK`: logs the changes of all sources of the thread, for one profile at a time. */
+/**
+ * The object at the hook: logs the changes of all sources of the thread, for one profile at a time. Sources that are
+ * added while a profile is taken take part in it.
+ */
 interface ThreadLabels {
-  readonly sources: Set<WeakRef<LabelSource>>;
+  add(source: LabelSource): void;
   begin(): void;
   end(): LabelChange[];
 }
 
 const HOOK_NAME = "gort.profiling.labels";
-/** An expression for the hook. In a thread without CPU profilers it is undefined. */
-export const LABEL_HOOK = `globalThis[Symbol.for(${JSON.stringify(HOOK_NAME)})]`;
+/** In a thread without CPU profilers the hook is undefined. Then `BEGUN_NAME` says that a profile is being taken. */
+const BEGUN_NAME = "gort.profiling.begun";
+const hook = `globalThis[Symbol.for(${JSON.stringify(HOOK_NAME)})]`;
+const begun = `globalThis[Symbol.for(${JSON.stringify(BEGUN_NAME)})]`;
+/** Expressions for another thread's inspector: they begin the log, and end it with its changes as the value. */
+export const BEGIN_LABELS = `${begun} = true, ${hook}?.begin()`;
+export const END_LABELS = `${begun} = false, ${hook}?.end()`;
 const hooks = globalThis as unknown as Record<symbol, ThreadLabels | undefined>;
+const flags = globalThis as unknown as Record<symbol, boolean | undefined>;
 
 /** Adds a source to those of this thread. A weak reference holds it. */
 export function addLabelSource(source: LabelSource): void {
-  threadLabels().sources.add(new WeakRef(source));
+  threadLabels().add(source);
 }
 
 /** The hook of this thread. */
@@ -83,23 +92,31 @@ export function threadLabels(): ThreadLabels {
 
 function makeThreadLabels(): ThreadLabels {
   const sources = new Set<WeakRef<LabelSource>>();
+  let active = flags[Symbol.for(BEGUN_NAME)] === true;
   let open: { source: LabelSource; log: LabelLog }[] = [];
+  const openLog = (source: LabelSource): void => void open.push({ source, log: source.openLog() });
   const end = (): LabelChange[] => {
     const changes = open.flatMap(({ source, log }) => {
       source.closeLog(log);
       return log.changes();
     });
     open = [];
+    active = false;
     return changes.sort(([a], [b]) => a - b);
   };
   return {
-    sources,
+    add(source) {
+      sources.add(new WeakRef(source));
+      // Not now: the source is being made.
+      if (active) queueMicrotask(() => active && openLog(source));
+    },
     begin() {
       end();
+      active = true;
       for (const ref of sources) {
         const source = ref.deref();
         if (source === undefined) sources.delete(ref);
-        else open.push({ source, log: source.openLog() });
+        else openLog(source);
       }
     },
     end,

@@ -55,10 +55,20 @@ export interface ProfilerOptions extends PCTableOptions {
    * threads do nothing meanwhile, and have published the frames of their buckets (`publishFrames`).
    */
   readAll?: <T>(read: () => T) => T;
+  /** Takes the CPU profiles in place of this thread, which cannot reach the other threads. */
+  remoteCPUProfile?: RemoteCPUProfile;
   /** Called when a CPU profile begins and when it ends: for a scheduler that notes labels in between. */
   onCPUProfile?: (active: boolean) => void;
   /** Takes the complaints that Go prints; default standard error. */
   stderr?: (text: string) => void;
+}
+
+/** CPU profiles that another thread takes. */
+export interface RemoteCPUProfile {
+  /** Begins a profile with `hz` samples a second, 0: the other thread's rate. Throws if one is being taken. */
+  start(hz: number): void;
+  /** Ends it. Resolves to the profile, gzipped. */
+  stop(): Promise<Uint8Array>;
 }
 
 /** A frame that the owner of its stack has symbolized. */

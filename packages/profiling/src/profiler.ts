@@ -38,7 +38,7 @@ import { SharedFrames } from "./shared-frames.ts";
 import { type V8HeapProfileOptions, V8HeapProfiler } from "./v8-heap.ts";
 import type { Sink } from "./writer.ts";
 
-export type { ProfilerOptions, StackFrame, StackSource } from "./profiler-options.ts";
+export type { ProfilerOptions, RemoteCPUProfile, StackFrame, StackSource } from "./profiler-options.ts";
 
 // biome-ignore lint/complexity/noBannedTypes: V8 takes any function as the frame to cut above.
 type AnyFunction = Function;
@@ -117,6 +117,7 @@ export class Profiler {
       () => labels.get(),
       options.onCPUProfile,
       options.cpuWorkers,
+      options.remoteCPUProfile,
     );
     this.v8heap = new V8HeapProfiler(table);
     this.eventLoop = new EventLoopProfiler(table, walker, buckets, stacks.stack, random);

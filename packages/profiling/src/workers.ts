@@ -17,7 +17,7 @@
  */
 import { builtin } from "./host.ts";
 import type { V8CPUProfile } from "./inspect.ts";
-import { LABEL_HOOK, type LabelChange } from "./label-log.ts";
+import { BEGIN_LABELS, END_LABELS, type LabelChange } from "./label-log.ts";
 
 /** How long `stop` waits for the samples of workers: they answer while JavaScript runs, but not from native code. */
 const ANSWER_MS = 5000;
@@ -145,7 +145,7 @@ export class WorkerSampler {
     };
     this.attached.set(id, worker);
     void this.ask(id, worker, "NodeRuntime.notifyWhenWaitingForDisconnect", { enabled: true });
-    const logs = this.evaluate(id, worker, `${LABEL_HOOK}?.begin()`);
+    const logs = this.evaluate(id, worker, BEGIN_LABELS);
     void this.ask(id, worker, "Profiler.enable");
     void this.ask(id, worker, "Profiler.setSamplingInterval", { interval: this.intervalUs });
     worker.begun = Promise.all([logs, this.ask(id, worker, "Profiler.start")]);
@@ -159,7 +159,7 @@ export class WorkerSampler {
   private async fetch(id: string, worker: Attached): Promise<void> {
     const [stopped, changes] = await Promise.all([
       this.ask<{ profile?: V8CPUProfile }>(id, worker, "Profiler.stop"),
-      this.evaluate(id, worker, `${LABEL_HOOK}?.end()`),
+      this.evaluate(id, worker, END_LABELS),
     ]);
     if (!this.attached.has(id)) return;
     const { threadId, name } = worker;

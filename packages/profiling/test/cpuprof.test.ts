@@ -429,3 +429,44 @@ console.log(JSON.stringify({ listed, after: lookup("v8heap"), kept: kept.list.le
     expect(() => createProfiler().startV8HeapProfile({ intervalBytes: 0 })).toThrow(/intervalBytes/);
   });
 });
+
+describe("a CPU profile that another thread takes", () => {
+  function remote(stop: () => Promise<Uint8Array>) {
+    const rates: number[] = [];
+    const stderr = vi.fn();
+    const start = (hz: number): void => {
+      if (hz === 13) throw new Error("cpu profiling already in use");
+      rates.push(hz);
+    };
+    const profiler = createProfiler({ stderr, remoteCPUProfile: { start, stop } });
+    return { profiler, rates, stderr };
+  }
+
+  it("begins and ends there, and is written here", async () => {
+    const { profiler, rates, stderr } = remote(() => Promise.resolve(Uint8Array.of(1, 2)));
+    const pieces: number[] = [];
+    const sink = (piece: Uint8Array): void => void pieces.push(...piece);
+    profiler.setCPUProfileRate(50);
+    profiler.startCPUProfile(sink);
+    expect(rates).toEqual([50]);
+    expect(() => profiler.startCPUProfile(sink)).toThrow("cpu profiling already in use");
+    profiler.setCPUProfileRate(60);
+    expect(stderr).toHaveBeenCalledTimes(1);
+    await profiler.cpu.begun();
+    // The second call waits for the same end.
+    await Promise.all([profiler.stopCPUProfile(), profiler.stopCPUProfile()]);
+    expect([pieces, profiler.cpu.active]).toEqual([[1, 2], false]);
+    await profiler.stopCPUProfile();
+    expect(pieces).toEqual([1, 2]);
+    profiler.setCPUProfileRate(13);
+    expect(() => profiler.startCPUProfile(sink)).toThrow("cpu profiling already in use");
+    expect(profiler.cpu.active).toBe(false);
+  });
+
+  it("fails with the other thread's error, and leaves room for another one", async () => {
+    const { profiler } = remote(() => Promise.reject(new Error("no profile")));
+    profiler.startCPUProfile(() => {});
+    await expect(profiler.stopCPUProfile()).rejects.toThrow("no profile");
+    expect(profiler.cpu.active).toBe(false);
+  });
+});

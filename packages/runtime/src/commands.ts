@@ -13,6 +13,7 @@ import type { Addr } from "@gort/memory";
 import type { PortableStacks } from "@gort/profiling/internal";
 import { dumpHere, threadFigures } from "@gort/scheduler/internal";
 import type { Threads } from "@gort/threads";
+import type { MainCPUProfile } from "./cpu-profile.ts";
 import { loadSettings, type SettingsParts, storeSettings } from "./process-settings.ts";
 import type { PortableStarts } from "./profiles.ts";
 import type { SharedBlock } from "./shared-block.ts";
@@ -36,6 +37,10 @@ export const COMMAND = {
   goroutines: 20,
   /** Stacks that have started threads. */
   starts: 21,
+  /** M 0 takes a CPU profile for a worker; arg: samples a second. */
+  startCPUProfile: 22,
+  /** M 0 ends it; arg: the M that gets it. */
+  stopCPUProfile: 23,
 } as const;
 
 /** A thread's part in the profiles of all threads. */
@@ -46,6 +51,8 @@ export interface ThreadProfiles {
   goroutines(): PortableStacks;
   /** The stacks of this thread that have started threads. */
   starts(): PortableStarts;
+  /** M 0: takes CPU profiles for workers. Null on a worker. */
+  readonly cpu: MainCPUProfile | null;
 }
 
 export interface CommandParts extends SettingsParts {
@@ -73,6 +80,8 @@ export class Commands {
       [COMMAND.readProfiles]: () => profiles.settle(),
       [COMMAND.goroutines]: () => profiles.goroutines(),
       [COMMAND.starts]: () => profiles.starts(),
+      [COMMAND.startCPUProfile]: (hz) => profiles.cpu?.start(hz),
+      [COMMAND.stopCPUProfile]: (m) => profiles.cpu?.stop(m),
     };
   }
 

@@ -32,7 +32,7 @@ import {
 } from "./shared-block.ts";
 import { RuntimeLink, type WorkerLoop } from "./thread-link.ts";
 import { numCPU } from "./version.ts";
-import type { WorkerSettings } from "./worker-messages.ts";
+import type { MainMessage, WorkerSettings } from "./worker-messages.ts";
 import { Workers, type WorkerTimes } from "./workers.ts";
 
 /** Frames of the stack that starts a thread, as profiles keep them. */
@@ -119,6 +119,11 @@ export class Machines {
   /** Times of the workers, on M 0; null while there are none. */
   get workerTimes(): WorkerTimes | null {
     return this.#connected?.workers?.times ?? null;
+  }
+
+  /** On M 0: posts a message to the worker of M m. */
+  postTo(m: number, message: MainMessage): void {
+    this.#connected?.workers?.post(m, message);
   }
 
   // ---- the number of threads

@@ -39,7 +39,7 @@ import {
   schedulerOptions,
   workerSettings,
 } from "./wiring.ts";
-import type { WorkerMessage, WorkerStart } from "./worker-messages.ts";
+import type { MainMessage, WorkerMessage, WorkerStart } from "./worker-messages.ts";
 
 /** How the runtime of a worker belongs to that of another thread (worker.ts). */
 export interface Attachment {
@@ -47,6 +47,8 @@ export interface Attachment {
   readonly memory: LinearMemory;
   readonly loop: WorkerLoop;
   send(message: WorkerMessage): void;
+  /** Each message of M 0 is for `receive`. */
+  onMessage(receive: (message: MainMessage) => void): void;
   /** The thread is an M from now on. */
   attached(threads: Threads): void;
   /** The runtime is closed. */
@@ -109,7 +111,7 @@ export class Parts {
     // A worker becomes an M before it touches the heap.
     this.machines = new Machines(this, options.workers, () => workerSettings(this, options));
     this.allocator = allocator;
-    this.profiles = new AllProfiles(this);
+    this.profiles = new AllProfiles(this, attachment === null);
     this.profiler = createProfiler(profilerOptions(this, runtime, options));
     // Under allocfreetrace the collector replaces this hook by one that calls it.
     allocator.hooks.sampleMalloc = sampleMalloc(this);

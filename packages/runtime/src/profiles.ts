@@ -28,6 +28,7 @@ import {
   waitReasonStrings,
 } from "@gort/scheduler/internal";
 import { COMMAND, type ThreadProfiles } from "./commands.ts";
+import { MainCPUProfile } from "./cpu-profile.ts";
 import { hostCollector } from "./hostgc.ts";
 import type { Machines } from "./machines.ts";
 import type { Tasks } from "./tasks.ts";
@@ -138,8 +139,12 @@ export class AllProfiles implements ThreadProfiles, StackSource {
   readonly here: GoroutineStacks;
   readonly threads: ThreadStacks;
 
-  constructor(of: ProfiledThread) {
+  readonly cpu: MainCPUProfile | null;
+
+  /** @param first this is M 0 */
+  constructor(of: ProfiledThread, first: boolean) {
     this.#of = of;
+    this.cpu = first ? new MainCPUProfile(of) : null;
     this.here = new GoroutineStacks(of);
     this.threads = new ThreadStacks(of);
   }

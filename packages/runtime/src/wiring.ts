@@ -24,6 +24,7 @@ import type { ProfilerOptions } from "@gort/profiling";
 import type { Clock, SchedulerHooks, SchedulerOptions } from "@gort/scheduler";
 import { isMarker, poolCleanup, stackText } from "@gort/scheduler/internal";
 import { uint8 } from "@gort/types";
+import { WorkerCPUProfile } from "./cpu-profile.ts";
 import { type HandleOwner, lastOfThread } from "./dropped-handles.ts";
 import { parseTraceback, processEnvironment } from "./env.ts";
 import { LinearArena, memProfileSampler, type RuntimeHeap } from "./heap.ts";
@@ -67,6 +68,7 @@ export function profilerOptions(parts: Parts, runtime: Runtime, options: Runtime
     leakedGoroutines: new LeakedGoroutines(parts, parts.profiles.here, options.leakDetection === true),
     threads: parts.profiles.threads,
     readAll: (read) => parts.profiles.read(read),
+    ...remoteCPUProfile(parts),
     labels,
     onCPUProfile: (active) => {
       const { scheduler, profiler } = parts;
@@ -74,6 +76,15 @@ export function profilerOptions(parts: Parts, runtime: Runtime, options: Runtime
     },
     stderr,
   };
+}
+
+/** On a worker, M 0 takes the CPU profiles. */
+function remoteCPUProfile(parts: Parts): Pick<ProfilerOptions, "remoteCPUProfile"> {
+  const { attachment } = parts;
+  if (attachment === null) return {};
+  const profile = new WorkerCPUProfile(parts, attachment.start.m);
+  attachment.onMessage((message) => profile.receive(message));
+  return { remoteCPUProfile: profile };
 }
 
 /** Samples an allocation for the heap profile. The special names the thread whose bucket it is. */

@@ -7,6 +7,8 @@
  *                      { failed: RemoteError }         it cannot run
  *                      { crash: RemoteError, report }  a goroutine of it has panicked
  *                      { stderr: text }                for the `stderr` of the program
+ *     M 0 -> worker    { cpuProfile: bytes }           the profile that the worker has asked for (cpu-profile.ts)
+ *                      { cpuFault: RemoteError }       it cannot be had
  *
  * All else goes through linear memory (shared-block.ts).
  */
@@ -54,3 +56,6 @@ export type WorkerMessage =
   | { readonly failed: RemoteError }
   | { readonly crash: RemoteError; readonly report: string }
   | { readonly stderr: string };
+
+/** A message of M 0 to a worker that runs. */
+export type MainMessage = { readonly cpuProfile: Uint8Array } | { readonly cpuFault: RemoteError };

@@ -21,7 +21,13 @@ import { describeError } from "./remote-error.ts";
 import { attachRuntime, Runtime } from "./runtime.ts";
 import { version } from "./version.ts";
 import { onThreadExit, parentPort, workerLoop } from "./worker-host.ts";
-import { type StartMessage, startKey, type WorkerMessage, type WorkerStart } from "./worker-messages.ts";
+import {
+  type MainMessage,
+  type StartMessage,
+  startKey,
+  type WorkerMessage,
+  type WorkerStart,
+} from "./worker-messages.ts";
 
 const parent = parentPort();
 if (parent === null) {
@@ -80,8 +86,9 @@ interface Member {
 function attach(start: WorkerStart, send: (message: WorkerMessage) => void, member: Member): void {
   const { port, thread } = start;
   setMainModule(start.mainModule);
+  let receive: (message: MainMessage) => void = () => {};
   // From now on the port keeps the event loop alive.
-  port.onmessage = () => {};
+  port.onmessage = ({ data }) => receive(data as MainMessage);
   const memory = attachLinearMemory(start.memory, { thread, release: false });
   // In a task of its own: no operation of the runtime is in progress then. The thread ends when the program's own
   // handles are gone, and M 0 does not wait for them long.
@@ -93,6 +100,9 @@ function attach(start: WorkerStart, send: (message: WorkerMessage) => void, memb
     }, 0);
   };
   const { attached } = member;
-  const rt = attachRuntime({ start, memory, loop: workerLoop(port), send, attached, ended });
+  const onMessage = (f: (message: MainMessage) => void): void => {
+    receive = f;
+  };
+  const rt = attachRuntime({ start, memory, loop: workerLoop(port), send, onMessage, attached, ended });
   setDefaultRuntime(rt);
 }

@@ -22,7 +22,13 @@ import {
   type WorkerEnd,
   watchWorker,
 } from "./worker-host.ts";
-import { type StartMessage, startKey, type WorkerMessage, type WorkerSettings } from "./worker-messages.ts";
+import {
+  type MainMessage,
+  type StartMessage,
+  startKey,
+  type WorkerMessage,
+  type WorkerSettings,
+} from "./worker-messages.ts";
 
 /** How long a worker may go on after `close` before the host ends it, in ms: the time of a few slices. */
 const CLOSE_GRACE_MS = 200;
@@ -92,6 +98,11 @@ export class Workers {
   /** The Ms of the workers that have answered and have not ended. */
   get running(): number[] {
     return [...this.#live.values()].filter(({ ready }) => ready).map(({ m }) => m);
+  }
+
+  /** Posts a message to the worker of M m, if it has not ended. */
+  post(m: number, message: MainMessage): void {
+    this.#live.get(m)?.port.postMessage(message);
   }
 
   get times(): WorkerTimes {

@@ -87,3 +87,23 @@ describe("statistics", () => {
     expect(await program("cpu")).toEqual(ends("true true true true\ntrue"));
   });
 });
+
+describe("a CPU profile", () => {
+  it("has the samples of all threads with their labels, also of workers that start meanwhile", async () => {
+    const workers = "worker 1 gort M1 computes; worker 2 gort M2 computes";
+    expect(await program("cpuProfile")).toEqual(ends(`main -; ${workers}`));
+  });
+
+  it("that a worker starts has the samples of all threads, and is the only one", async () => {
+    const { code, out, err } = await program("cpuProfileOfWorker");
+    expect([code, err]).toEqual([0, ""]);
+    const lines = out.split("\n").sort();
+    expect(lines).toEqual([
+      "",
+      "cpu profiling already in use",
+      "true",
+      "worker: cpu profiling already in use",
+      expect.stringMatching(/^worker: main -; worker \d gort M\d -; worker \d gort M\d computes$/),
+    ]);
+  });
+});

@@ -182,7 +182,7 @@ const cases = {
     const [[{ broken: seen, numGC }]] = [yield* rt.syscall(asked)];
     reader.postMessage({ close: true });
     const grown = (f) => f(after) - f(before);
-    console.log(broken.join("; "), seen.join("; "), numGC > 0, after.NumGC - before.NumGC >= 9);
+    console.log(broken.join("; "), seen.join("; "), numGC > 0, after.NumGC - before.NumGC >= 4);
     for (const f of ["Mallocs", "Frees"])
       console.log(
         f,
@@ -193,6 +193,36 @@ const cases = {
       after.TotalAlloc - before.TotalAlloc >= 3 * N * (48 + 4864),
       after.HeapObjects - before.HeapObjects < 100,
     );
+  },
+  *cpuProfile(rt) {
+    const profile = yield* tasks.cpuProfile(function* () {
+      // Workers that start meanwhile join in.
+      const all = yield* onWorkers(rt, 2, rt.allocator.malloc(64), tasks.computes, 300);
+      tasks.computeHere(300);
+      for (const g of all) yield* g.done();
+    });
+    console.log(tasks.threadsOf(profile));
+  },
+  *cpuProfileOfWorker(rt) {
+    const at = rt.allocator.malloc(64);
+    const g = rt.go(tasks.profiles, at, 1);
+    yield* tasks.until(at + 4, 1);
+    try {
+      pprof.startCPUProfile(() => {});
+    } catch (e) {
+      console.log(e.message);
+    }
+    const all = yield* onWorkers(rt, 1, rt.allocator.malloc(64), tasks.computes, 300);
+    tasks.computeHere(300);
+    for (const other of all) yield* other.done();
+    rt.memory.kernel.store(at + 8, 1);
+    yield* g.done();
+    // It has ended, so another one can begin.
+    const next = yield* tasks.cpuProfile(function* () {
+      tasks.computeHere(200);
+      yield* rt.gosched();
+    });
+    console.log(next.samples.length > 0);
   },
   *lost(rt) {
     rt.memProfileRate = 1;

@@ -1,4 +1,6 @@
 // Tasks of profile-cases.mjs.
+
+import { decodeProfile } from "@gort/profiling/pprof";
 import {
   defaultRuntime,
   go,
@@ -6,6 +8,7 @@ import {
   setBlockProfileRate,
   setMutexProfileFraction,
   sleep,
+  syscall,
   task,
 } from "@gort/runtime";
 import { setMaxStack, setTraceback } from "@gort/runtime/debug";
@@ -59,8 +62,8 @@ export const settings = task(url, function* settings(at, n, to, changes) {
     f64[(to >>> 3) + i] = value;
   });
   kernel.add(at + 8, 1);
-  yield* until(at + 4, 2);
   if (changes) {
+    yield* until(at + 4, 2);
     setBlockProfileRate(7);
     setMutexProfileFraction(8);
     rt.memProfileRate = 9;
@@ -309,4 +312,64 @@ export const fill = task(url, function* fill(at, threads, n) {
 export const blocked = task(url, function blocked(at, threads, ms) {
   meet(at, threads);
   block(ms);
+});
+
+/** Computes for some time, in a function of this name. */
+export function computeHere(ms) {
+  let x = 1;
+  for (const end = performance.now() + ms; performance.now() < end; ) {
+    for (let i = 0; i < 20_000; i++) x = (x * 48271) % 2147483647;
+  }
+  return x;
+}
+
+export const computes = task(url, function* computes(at, threads, ms) {
+  meet(at, threads);
+  yield* pprof.do({ task: "computes" }, function* () {
+    computeHere(ms);
+    yield* gosched();
+  });
+});
+
+/** The threads of a CPU profile with samples in `computeHere`, each with the label `task`. */
+export function threadsOf(profile) {
+  const threads = new Set();
+  for (const sample of profile.samples) {
+    const frames = sample.locations.flatMap((l) => l.lines);
+    if (!frames.some((line) => line.function.name.endsWith("computeHere"))) continue;
+    const label = (key) => sample.labels.find((l) => l.key === key)?.str ?? "-";
+    threads.add(`${label("thread")} ${label("task")}`);
+  }
+  return [...threads].sort().join("; ");
+}
+
+const gather = () => {
+  const pieces = [];
+  return { pieces, sink: (piece) => void pieces.push(piece) };
+};
+
+/** Takes a CPU profile while `during` runs, and decodes it. */
+export function* cpuProfile(during) {
+  const { pieces, sink } = gather();
+  pprof.startCPUProfile(sink);
+  yield* during();
+  yield* syscall(pprof.stopCPUProfile());
+  return yield* syscall(decodeProfile(Buffer.concat(pieces)));
+}
+
+/** Takes a profile on a worker. Meanwhile the words after `at` say when others are to compute. */
+export const profiles = task(url, function* profiles(at, threads) {
+  const { kernel } = defaultRuntime().memory;
+  meet(at, threads);
+  const profile = yield* cpuProfile(function* () {
+    try {
+      pprof.startCPUProfile(() => {});
+    } catch (e) {
+      console.log(`worker: ${e.message}`);
+    }
+    kernel.store(at + 4, 1);
+    computeHere(300);
+    yield* until(at + 8, 1);
+  });
+  console.log(`worker: ${threadsOf(profile)}`);
 });
