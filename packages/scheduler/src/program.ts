@@ -27,6 +27,11 @@ export class Program {
   main: Main | null = null;
   /** The error that ends the program as soon as the running goroutine suspends. */
   dying: FatalError | null = null;
+  /**
+   * One of several threads has ended by a FatalError: what it held in the shared memory may be lost. Errors of that
+   * kind that come after the end of the program follow from it, and are not reported again.
+   */
+  private lost = false;
   /** Whether the scheduler is closed, so that no program can begin. */
   closed = false;
   private readonly sched: Schedt;
@@ -125,6 +130,9 @@ export class Program {
     this.end();
     this.killAll();
     this.dying = null;
+    const follows = this.lost && main === null && isFatalError(e);
+    if (isFatalError(e) && this.sched.link !== null) this.lost = true;
+    if (follows) return;
     if (this.onCrash !== null) {
       this.onCrash(e, text);
       return;
@@ -189,18 +197,26 @@ export class Program {
     const { gen } = g;
     const host = (g.flags & G_HOST) !== 0 && g.atomicstatus !== Grunning;
     const reject = host && gen === null ? (g.arg as HostArgs | undefined)?.[2] : undefined;
-    try {
-      cancelWait(g);
-    } catch (e) {
-      // A thread has died with the lock of what `g` waits for, which no one can use any more.
-      if (!isFatalError(e)) throw e;
-    }
-    if (g.rootLo !== 0) sched.hooks.gExit?.(g);
+    inSpiteOf(() => cancelWait(g));
+    if (g.rootLo !== 0) inSpiteOf(() => sched.hooks.gExit?.(g));
+    if (g.lockedCount !== 0) inSpiteOf(() => sched.unlock(g));
     sched.gended(g);
     if (g.tracking !== 0) this.latencies!.drop(g);
     this.pool.put(g, true);
     // hostBody rejects the promise of the host code.
     if (reject !== undefined) reject(usedAfterClose("await"));
     else if (host && gen !== null) gen.return?.(undefined);
+  }
+}
+
+/**
+ * A step in the end of a goroutine. Another thread may have died with a lock that it takes: the others end all the
+ * same.
+ */
+function inSpiteOf(step: () => void): void {
+  try {
+    step();
+  } catch (e) {
+    if (!isFatalError(e)) throw e;
   }
 }

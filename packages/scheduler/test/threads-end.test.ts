@@ -157,6 +157,29 @@ describe("the first thread", () => {
     expect(log).toEqual([...part, "begin", "end, 0 goroutines", "settled"]);
   });
 
+  it("ends all goroutines although another thread has died under the locks that this takes", async () => {
+    const { t, s } = first();
+    const dead = new FatalError("throw", "TEST", "held by thread 3, which has ended");
+    const done = s.main(function* () {
+      s.lockOSThread();
+      startAll(t);
+      yield* s.gosched();
+      t.setLocked = () => {
+        throw dead;
+      };
+      s.fatal(new FatalError("throw", "TEST", "the first error"));
+    });
+    t.world.run();
+    await expect(done).rejects.toThrow("the first error");
+    expect([s.numGoroutine(), t.errors]).toEqual([0, []]);
+    // What follows from the loss is not reported again.
+    t.post(() => {
+      throw dead;
+    });
+    t.world.run();
+    expect(t.errors).toEqual([]);
+  });
+
   it("rejects main if the other threads cannot be ended", async () => {
     const error = new FatalError("throw", "TEST", "thread 3 has died");
     const { t, s } = first({
