@@ -18,6 +18,7 @@ import { Commands, FIRST_COMMAND } from "./commands.ts";
 import { mainModule } from "./modules.ts";
 import type { Attachment, Parts } from "./parts.ts";
 import { loadSettings, storeSettings } from "./process-settings.ts";
+import { describeError } from "./remote-error.ts";
 import {
   CALL_CLOSE,
   CALL_END,
@@ -167,7 +168,10 @@ export class Machines {
       mainModule: mainModule(),
       stderr: settings.stderr,
       settings: this.#settings,
-      crashed: (error, report) => this.#parts.scheduler.crashFrom(error, report),
+      crashed: (error, report, program) => {
+        // The first crash has ended the program.
+        if (program === block.program) this.#parts.scheduler.crashFrom(error, report);
+      },
       failed: (error) => {
         // The program ends. Without this, each task would try again.
         threads.startM = null;
@@ -313,6 +317,13 @@ export class Machines {
       this.#dead = e;
       this.#fail(e, 0);
     }
+  }
+
+  /** On a worker: a goroutine has crashed. The program ends on M 0. */
+  crashed(error: unknown, report: string): void {
+    const { threads, block } = this.#connected!;
+    const { send } = this.#parts.attachment!;
+    send({ crash: describeError(error), report, program: block.programOf(threads.m) });
   }
 
   /** A program begins. Throws if a worker was lost: with it goroutines, and perhaps the state of the heap. */

@@ -32,7 +32,6 @@ import { hostCollector } from "./hostgc.ts";
 import { given, type RuntimeOptions } from "./options.ts";
 import type { Parts } from "./parts.ts";
 import { GoroutineLabels, GoroutineWaits, LeakedGoroutines, recordMutexEvent } from "./profiles.ts";
-import { describeError } from "./remote-error.ts";
 import type { Runtime } from "./runtime.ts";
 import { BODY_MARKER } from "./task.ts";
 import type { Tasks } from "./tasks.ts";
@@ -131,9 +130,7 @@ export function schedulerOptions(parts: Parts, runtime: Runtime, options: Runtim
     counters: schedStats.counters,
     latencies: schedStats,
     hooks: schedulerHooks(parts, runtime),
-    ...(attachment === null
-      ? {}
-      : { onCrash: (e, report) => attachment.send({ crash: describeError(e), report }) }),
+    ...(attachment === null ? {} : { onCrash: (e, report) => parts.machines.crashed(e, report) }),
   };
 }
 

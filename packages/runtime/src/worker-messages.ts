@@ -54,7 +54,8 @@ export interface StartMessage {
 export type WorkerMessage =
   | { readonly ready: true }
   | { readonly failed: RemoteError }
-  | { readonly crash: RemoteError; readonly report: string }
+  /** `program`: the number of the program whose goroutine has crashed. */
+  | { readonly crash: RemoteError; readonly report: string; readonly program: number }
   | { readonly stderr: string };
 
 /** A message of M 0 to a worker that runs. */

@@ -44,7 +44,7 @@ export interface WorkersOptions {
   readonly stderr: (text: string) => void;
   settings(): WorkerSettings;
   /** A goroutine on a worker has panicked. `report` is its crash report. */
-  crashed(error: Error, report: string): void;
+  crashed(error: Error, report: string, program: number): void;
   /** A worker cannot start. */
   failed(error: FatalError): void;
   /** A worker has ended without leaving, and so many goroutines with it. */
@@ -176,7 +176,7 @@ export class Workers {
       started.failure = errorOf(message.failed);
       started.worker.terminate();
     } else if ("crash" in message) {
-      if (!this.#closed) crashed(errorOf(message.crash), message.report);
+      if (!this.#closed) crashed(errorOf(message.crash), message.report, message.program);
     } else if ("stderr" in message) {
       stderr(message.stderr);
     }

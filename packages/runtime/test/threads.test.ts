@@ -78,6 +78,10 @@ describe("a panic on a worker", () => {
     expect([code, err, out.slice(0, text.length)]).toEqual([0, "", text]);
   });
 
+  it("is reported once, if goroutines of two threads panic at the same time", async () => {
+    expect(await program("crashTwice")).toEqual(ends("together the next program runs"));
+  });
+
   it("keeps its stack and prints the report of its goroutine, if nothing handles it", async () => {
     const { code, out, err } = await program("uncaught", "error");
     expect([code, out]).toEqual([2, ""]);

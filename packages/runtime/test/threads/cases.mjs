@@ -289,6 +289,24 @@ const programs = {
     });
     print("returned", value);
   },
+  /** Goroutines of two workers crash at the same time. */
+  async crashTwice() {
+    const rt = runtime({ gomaxprocs: 3 });
+    const at = rt.memory.persistentAlloc(64, 64, "otherSys");
+    const first = await rt
+      .main(function* () {
+        lockOSThread();
+        const all = [rt.go(tasks.failTogether, at, 2), rt.go(tasks.failTogether, at, 2)];
+        for (const g of all) yield* g.done();
+      })
+      .catch((e) => e.message);
+    const second = await rt.main(function* () {
+      yield* sleep(100);
+      return "the next program runs";
+    });
+    print(first, second);
+    rt.close();
+  },
   async nested() {
     const outer = await main(function* (rt) {
       const inner = createRuntime({ gomaxprocs: 2, maxMemory: 64 << 20 });

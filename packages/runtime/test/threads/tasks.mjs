@@ -68,6 +68,14 @@ export const collect = task(url, function collect(at, n) {
   for (let i = 0; i < n; i++) rt.gc();
 });
 
+/** Waits until n threads have come here, and throws. */
+export const failTogether = task(url, function failTogether(at, n) {
+  const { kernel } = defaultRuntime().memory;
+  kernel.add(at, 1);
+  while (kernel.load(at) < n) spin(1);
+  throw new RangeError("together");
+});
+
 /** Sets the word at `at`, and computes until another thread has set it to 2. */
 export const untilSet = task(url, function untilSet(at) {
   const rt = defaultRuntime();
