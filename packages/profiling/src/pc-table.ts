@@ -244,21 +244,9 @@ export class PCTable {
 
   /** The description of a frame for `adopt` of another table. */
   portable(id: number): PortableFrame {
-    const { file, key, script, functionName, typeName, line, column, func } = this.frames[id]!;
-    const { isConstructor, startLine, startColumn, fixedName } = func.info;
-    return {
-      file,
-      key,
-      script,
-      functionName,
-      typeName,
-      isConstructor,
-      startLine,
-      startColumn,
-      line,
-      column,
-      fixedName,
-    };
+    const { file, key, line, column, func } = this.frames[id]!;
+    const { blocks: _blocks, func: _func, symbol: _symbol, ...known } = func.info;
+    return { ...known, file, key, line, column };
   }
 
   /** The number of a frame that another table has described. */
