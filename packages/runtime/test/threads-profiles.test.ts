@@ -84,7 +84,7 @@ describe("statistics", () => {
   });
 
   it("of CPU time have the time of all threads", async () => {
-    expect(await program("cpu")).toEqual(ends("true true true true\ntrue"));
+    expect(await program("cpu")).toEqual(ends("true true true\ntrue\ntrue"));
   });
 });
 
