@@ -7,6 +7,7 @@ const guide = [
   { text: "Handle deadlocks", link: "/deadlocks" },
   { text: "Keep objects in the heap", link: "/memory" },
   { text: "Know what another thread sees", link: "/memory-model" },
+  { text: "Know how far threads scale", link: "/scaling" },
   { text: "Allocate memory by hand", link: "/allocator" },
   { text: "Take a profile", link: "/profiling" },
   { text: "Differences from Go", link: "/differences" },
