@@ -90,10 +90,10 @@ describe("a ring", { timeout: 120_000 }, () => {
       ms: [
         (m) => {
           const q = queues(m);
-          for (const k of [0, 1, 2]) q.put(k);
+          for (const k of [0, 1, 2, 3, 4]) q.put(k);
           m.t.begin();
-          q.put(3);
-          q.put(4);
+          q.put(5);
+          q.put(6);
           q.get();
         },
         (m) => {
@@ -108,7 +108,7 @@ describe("a ring", { timeout: 120_000 }, () => {
           q.steal(1);
         },
       ],
-      end: expectTasks(5),
+      end: expectTasks(7),
     });
   });
 

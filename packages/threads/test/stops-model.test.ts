@@ -109,7 +109,7 @@ describe("a stop of the world", { timeout: 120_000 }, () => {
     });
   });
 
-  // Faults: an M that sleeps in its event loop is not woken for it; or it is no longer idle afterwards.
+  // Fault: an M that sleeps in its event loop is not woken for it.
   it("wakes an M that sleeps, which sleeps on afterwards", () => {
     exploreAll({
       ms: [
@@ -158,7 +158,7 @@ describe("a stop of the world", { timeout: 120_000 }, () => {
     });
   });
 
-  // Faults: an M that attaches does not look at the stopper; the stopper waits for a starting M, or sends it a command.
+  // Fault: an M that attaches does not look at the stopper.
   it("holds an M back that attaches meanwhile", () => {
     exploreAll({
       late: 1,
