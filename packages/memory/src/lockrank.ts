@@ -6,6 +6,7 @@
  * have:
  *
  *     rank            the lock, and the state that it guards
+ *     sched           one per memory with several threads: the Ps, the global queue of tasks, the list of Ms
  *     roots           one per memory: the making of the state behind a root (roots.ts)
  *     mcentral        one per span class: its span lists. Go: spanSetSpine
  *     mspanSpecial    one per span: its list of specials
@@ -24,7 +25,15 @@ import type { Kernel } from "./kernel.ts";
 import type { Member } from "./threads.ts";
 
 /** In the order in which a thread takes them. */
-export const lockRanks = ["roots", "mcentral", "mspanSpecial", "mheap", "globalAlloc", "sysStats"] as const;
+export const lockRanks = [
+  "sched",
+  "roots",
+  "mcentral",
+  "mspanSpecial",
+  "mheap",
+  "globalAlloc",
+  "sysStats",
+] as const;
 export type LockRank = (typeof lockRanks)[number];
 
 /** The part of a LinearMemory that its locks use. */

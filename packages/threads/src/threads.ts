@@ -49,6 +49,8 @@ class MThreads implements Threads {
     this.proc = new Proc(this.s, this.ms, this.ps, this.parking);
     this.stops = new Stops(this.s, this.parking, this);
     this.u32 = mem.u32;
+    const lockAt = sched + SCHED_AT.lock;
+    mem.rankLocks((addr) => (addr === lockAt ? "sched" : undefined));
     this.inboxAt = (this.s.rec + MREC_AT.inbox) >>> 2;
   }
 

@@ -1,4 +1,4 @@
-import { type Addr, createLinearMemory } from "@gort/memory";
+import { type Addr, createLinearMemory, lock, unlock } from "@gort/memory";
 import { ROOT_THREADS } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
 import { threadHost } from "../src/host.ts";
@@ -562,6 +562,21 @@ describe("tasks", () => {
     ms[1].acquireP();
     ms[0].putTask(task);
     expect([ms[0].takeTask(), ms[1].takeTask()]).toEqual([0, task]);
+  });
+});
+
+describe("the lock of the threads", () => {
+  it("comes before all others, and has Go's name", () => {
+    const mem = createLinearMemory({ maxMemory: 64 << 20, staticLockRanking: true });
+    const m0 = createThreads(mem, 2, threadHost());
+    // These take it, and allocate under it.
+    m0.registerM();
+    m0.setLocked(true);
+    const lockAt = mem.root(ROOT_THREADS) + SCHED_AT.lock;
+    expect(mem.lockRankOf(lockAt)).toBe("sched");
+    lock(mem, mem.lockAddrs[0]);
+    expect(() => m0.setLocked(false)).toThrow("sched");
+    unlock(mem, mem.lockAddrs[0]);
   });
 });
 
