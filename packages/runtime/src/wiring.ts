@@ -99,9 +99,14 @@ export function sampleMalloc(parts: Parts): Allocator["hooks"]["sampleMalloc"] {
 }
 
 /** The limit of GOMAXPROCS. */
-function procsLimit({ memory }: Parts, { workers }: RuntimeOptions): NonNullable<SchedulerOptions["procs"]> {
-  if (!memory.shared) return { max: 1, why: "threads cannot share the memory, so there is one" };
-  if (workers === undefined && !hasDefaultWorker()) {
+function procsLimit(parts: Parts, { workers }: RuntimeOptions): NonNullable<SchedulerOptions["procs"]> {
+  const { memory, attachment } = parts;
+  if (!memory.shared) {
+    const why = "threads cannot share the memory, so there is one";
+    const isolate = ": SharedArrayBuffer needs a cross-origin isolated page (headers COOP and COEP)";
+    return { max: 1, why: typeof SharedArrayBuffer === "undefined" ? why + isolate : why };
+  }
+  if (attachment === null && workers === undefined && !hasDefaultWorker()) {
     return { max: 1, why: "threads are workers, and here only createRuntime({ workers }) makes them" };
   }
   return { max: 256, why: "there are at most 256 Ps" };

@@ -65,7 +65,9 @@ export function setDefaultWorker(make: (name: string) => HostWorker): void {
 export function defaultWorker(m: number): HostWorker {
   const name = `gort M${m}`;
   if (makeDefault !== null) return makeDefault(name);
-  return new (nodeThreads()!.Worker)(new URL("./worker.js", import.meta.url), { name });
+  // webpack copies a file that it finds by `new URL("./worker.js", import.meta.url)`, though not those that it imports.
+  const { url } = import.meta;
+  return new (nodeThreads()!.Worker)(new URL("./worker.js", url), { name });
 }
 
 const used = new WeakSet<object>();
@@ -87,11 +89,21 @@ export function checkWorker(worker: unknown): HostWorker {
   return worker as HostWorker;
 }
 
+/** A worker as M 0 watches it. */
+export interface WatchedWorker {
+  readonly host: HostWorker;
+  terminate(): void;
+  /** The worker holds the Web Lock with the name as long as it runs. Only a worker of the web says so. */
+  holds(lock: string): void;
+}
+
 /**
- * Calls `ended` once when the worker ends, and lets the process end while the worker runs. The web tells of an
- * uncaught exception, but not of an end: there the port's `close` event does (see Workers).
+ * Calls `ended` once when the worker ends, and lets the process end while the worker runs.
+ *
+ * The web tells of an uncaught exception, but of no end: Chromium 156 has no event for it, not even `close` of a port.
+ * So the worker takes a Web Lock, for which M 0 waits: it gets the lock some 1 ms after the worker's end.
  */
-export function watchWorker(worker: HostWorker, ended: (end: WorkerEnd) => void): void {
+export function watchWorker(worker: HostWorker, ended: (end: WorkerEnd) => void): WatchedWorker {
   let over = false;
   let error: Error | null = null;
   const end = (code: number | undefined): void => {
@@ -106,28 +118,55 @@ export function watchWorker(worker: HostWorker, ended: (end: WorkerEnd) => void)
     });
     on.call(worker, "exit", (code: number) => end(code));
     (worker as { unref?(): void }).unref?.();
-    return;
+    return { host: worker, terminate: () => void worker.terminate(), holds() {} };
   }
+  let locked = false;
+  const watched: WatchedWorker = {
+    host: worker,
+    terminate() {
+      worker.terminate();
+      // It may run on for some instructions, which must not change what its end is about to take over.
+      if (!locked) end(undefined);
+    },
+    holds(lock) {
+      const waiting = locks()?.request(lock, () => end(undefined));
+      locked = waiting !== undefined;
+    },
+  };
   (worker as unknown as Target).addEventListener("error", (event: WebError) => {
-    error = webError(event);
+    // The program ends with this error. Without this call, the page would report it a second time.
+    event.preventDefault();
+    error ??= webError(event);
     // Its event loop goes on, but a goroutine or the module itself has failed.
-    worker.terminate();
-    end(undefined);
+    watched.terminate();
   });
+  return watched;
+}
+
+interface Locks {
+  request(name: string, hold: () => unknown): Promise<unknown>;
+}
+
+/** The Web Locks of the page. Where memory can be shared, they exist. */
+function locks(): Locks | undefined {
+  return (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
 }
 
 interface WebError {
   readonly message?: string;
   readonly filename?: string;
   readonly lineno?: number;
-  readonly error?: unknown;
+  preventDefault(): void;
 }
 
-function webError({ message, filename, lineno, error }: WebError): Error {
-  if (error instanceof Error) return error;
+/** The event has the text of the error, as in `Uncaught TypeError: x is not a function`, but not the error itself. */
+function webError({ message, filename, lineno }: WebError): Error {
+  const [, name, text] = /^(?:Uncaught )?(?:(\w+): )?(.*)$/s.exec(message ?? "")!;
   // A module that cannot be loaded gives an event without any text.
   const place = filename === undefined || filename === "" ? "" : ` (${filename}:${lineno ?? 0})`;
-  return new Error(`${message || "its module cannot be loaded"}${place}`);
+  const error = new Error(`${text || "its module cannot be loaded"}${place}`);
+  if (name !== undefined) Object.defineProperty(error, "name", { value: name, configurable: true });
+  return error;
 }
 
 /** On a worker: the port to the thread that has started it. Null elsewhere. */
@@ -150,6 +189,39 @@ interface NodeProcess {
 export function onThreadExit(f: () => void): void {
   const { process } = globalThis as { process?: Partial<NodeProcess> };
   process?.on?.("exit", f);
+}
+
+interface RejectionEvent {
+  readonly reason: unknown;
+  readonly defaultPrevented: boolean;
+}
+
+/**
+ * On a worker of the web: takes a lock, and calls `then` with its name when the worker has it, before the worker can do
+ * anything that ends it. Elsewhere it calls `then` at once.
+ */
+export function holdLock(then: (lock: string | null) => void): void {
+  const all = nodeThreads() === undefined ? locks() : undefined;
+  if (all === undefined) {
+    then(null);
+    return;
+  }
+  const name = `gort worker ${crypto.randomUUID()}`;
+  void all.request(name, () => {
+    then(name);
+    return new Promise(() => {});
+  });
+}
+
+/** On a worker of the web: lets an unhandled rejection end the worker, as it does in Node. */
+export function throwRejections(): void {
+  if (nodeThreads() !== undefined) return;
+  (globalThis as unknown as Target).addEventListener("unhandledrejection", (event: RejectionEvent) => {
+    // After all listeners, since one of the program's may handle the rejection.
+    setTimeout(() => {
+      if (!event.defaultPrevented) throw event.reason;
+    });
+  });
 }
 
 /** The event loop of this worker, which the port keeps alive. */

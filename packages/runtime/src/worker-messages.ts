@@ -5,6 +5,7 @@
  *     M 0 -> worker    { "gort.start": WorkerStart }   as the first message of the worker itself, with the port
  *     worker -> M 0    { ready: true }                 it runs
  *                      { failed: RemoteError }         it cannot run
+ *                      { holds: name }                 it has a Web Lock as long as it runs (worker-host.ts)
  *                      { crash: RemoteError, report }  a goroutine of it has panicked
  *                      { stderr: text }                for the `stderr` of the program
  *     M 0 -> worker    { cpuProfile: bytes }           the profile that the worker has asked for (cpu-profile.ts)
@@ -54,6 +55,7 @@ export interface StartMessage {
 export type WorkerMessage =
   | { readonly ready: true }
   | { readonly failed: RemoteError }
+  | { readonly holds: string }
   /** `program`: the number of the program whose goroutine has crashed. */
   | { readonly crash: RemoteError; readonly report: string; readonly program: number }
   | { readonly stderr: string };

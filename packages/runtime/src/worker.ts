@@ -20,7 +20,7 @@ import { setMainModule } from "./modules.ts";
 import { describeError } from "./remote-error.ts";
 import { attachRuntime, Runtime } from "./runtime.ts";
 import { version } from "./version.ts";
-import { onThreadExit, parentPort, workerLoop } from "./worker-host.ts";
+import { holdLock, onThreadExit, parentPort, throwRejections, workerLoop } from "./worker-host.ts";
 import {
   type MainMessage,
   type StartMessage,
@@ -41,14 +41,16 @@ const onMessage = ({ data }: { data: unknown }): void => {
   if (start === undefined) return;
   // The program's own messages to the worker are not ours, and must not keep its event loop alive.
   parent.removeEventListener("message", onMessage);
-  begin(start);
+  holdLock((lock) => begin(start, lock));
 };
 
 parent.addEventListener("message", onMessage);
+throwRejections();
 
-function begin(start: WorkerStart): void {
+function begin(start: WorkerStart, lock: string | null): void {
   const { port } = start;
   const send = (message: WorkerMessage): void => port.postMessage(message);
+  if (lock !== null) send({ holds: lock });
   let threads: Threads | null = null;
   // Else M 0 could wait for this thread in a stop of the world, and not hear of its end.
   const abandon = (): void => {

@@ -19,6 +19,7 @@ import {
   defaultWorker,
   type HostPort,
   type HostWorker,
+  type WatchedWorker,
   type WorkerEnd,
   watchWorker,
 } from "./worker-host.ts";
@@ -66,7 +67,7 @@ export interface WorkerTimes {
 interface Started {
   readonly m: number;
   readonly thread: number;
-  readonly worker: HostWorker;
+  readonly worker: WatchedWorker;
   readonly port: HostPort;
   /** Reading of performance.now. */
   readonly startedAt: number;
@@ -134,7 +135,7 @@ export class Workers {
     const started: Started = {
       m,
       thread,
-      worker,
+      worker: watchWorker(worker, (end) => this.#ended(started, end)),
       port,
       startedAt: performance.now(),
       idleMs: 0,
@@ -145,7 +146,6 @@ export class Workers {
     this.#live.set(m, started);
     port.onmessage = ({ data }) => this.#receive(started, data as WorkerMessage);
     port.unref?.();
-    watchWorker(worker, (end) => this.#ended(started, end));
     started.timer = setTimeout(() => this.#silent(m), ANSWER_MS);
     (started.timer as { unref?(): void }).unref?.();
     worker.postMessage(this.#startMessage(m, thread, port2), [port2 as never]);
@@ -175,6 +175,8 @@ export class Workers {
     } else if ("failed" in message) {
       started.failure = errorOf(message.failed);
       started.worker.terminate();
+    } else if ("holds" in message) {
+      started.worker.holds(message.holds);
     } else if ("crash" in message) {
       if (!this.#closed) crashed(errorOf(message.crash), message.report, message.program);
     } else if ("stderr" in message) {
@@ -225,7 +227,7 @@ export class Workers {
 
 /** For how long the worker's event loop was idle, in ms. The host forgets it when the worker ends. */
 function idleOf(started: Started): number {
-  const { idle } = started.worker.performance?.eventLoopUtilization() ?? { idle: Number.NaN };
+  const { idle } = started.worker.host.performance?.eventLoopUtilization() ?? { idle: Number.NaN };
   started.idleMs = Number.isNaN(idle) ? idle : Math.max(started.idleMs, idle);
   return started.idleMs;
 }
