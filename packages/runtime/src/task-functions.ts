@@ -9,10 +9,14 @@
  * run one after the other, while other threads are idle. In a program with its own `workers` the modules are bundled
  * and cannot be loaded by their URL. There the worker's module imports them, and the name counts.
  */
-import { syscall } from "@gort/scheduler";
 import { loadExport, loadModule } from "./modules.ts";
-import { exportRunner, runBody, type TaskEntry, type TaskFunction, taskNamed, tasksOf } from "./task.ts";
+import { type TaskEntry, type TaskFunction, taskNamed, tasksOf } from "./task.ts";
 import type { Texts } from "./texts.ts";
+
+/** A function of a module that this thread may not have loaded yet. */
+export interface Unloaded {
+  load(): Promise<TaskFunction>;
+}
 
 export class TaskFunctions {
   readonly #texts: Texts;
@@ -54,14 +58,21 @@ export class TaskFunctions {
       const { url, index, name } = entry;
       number = this.#texts.numberOf(JSON.stringify([url, index, name]));
       this.#numbers.set(entry, number);
-      this.#functions.set(number, entry.f);
+      // The function of a call of `parallel` is in a module that this thread need not have loaded.
+      if (index >= 0) this.#functions.set(number, entry.f);
     }
     return number;
   }
 
-  /** The function of a task that any thread has started. */
-  functionOf(number: number): TaskFunction {
-    return this.#functions.get(number) ?? this.#find(number);
+  /** The function of a task that any thread has started. If it cannot be found, its loading fails. */
+  functionOf(number: number): TaskFunction | Unloaded {
+    const known = this.#functions.get(number);
+    if (known !== undefined) return known;
+    try {
+      return this.#find(number);
+    } catch (e) {
+      return { load: () => Promise.reject(e) };
+    }
   }
 
   /** The name of the function, for dumps. */
@@ -69,29 +80,31 @@ export class TaskFunctions {
     return (JSON.parse(this.#texts.textOf(number)) as [string, number, string])[2];
   }
 
-  #find(number: number): TaskFunction {
+  #find(number: number): TaskFunction | Unloaded {
     const [url, index, name] = JSON.parse(this.#texts.textOf(number)) as [string, number, string];
     const keep = (f: TaskFunction): TaskFunction => {
       this.#functions.set(number, f);
       return f;
     };
     if (this.#byName) return keep(namedTask(url, name));
-    if (index < 0) return keep(exportRunner(() => this.#load(loadExport(url, name))));
+    if (index < 0) return this.#unloaded(async () => keep(await loadExport(url, name)));
     const known = tasksOf(url)[index];
     if (known !== undefined) return keep(sameTask(known, name));
-    const load = (): Promise<unknown> => this.#load(loadModule(url));
-    return function* (...args: never[]): Generator<undefined, unknown> {
-      yield* syscall(load());
+    return this.#unloaded(async () => {
+      await loadModule(url);
       const loaded = tasksOf(url)[index];
-      if (loaded === undefined) {
-        const n = tasksOf(url).length;
-        throw new TypeError(
-          `runtime: module ${url} has made ${n} task${n === 1 ? "" : "s"} on this thread, but task ` +
-            `${name || "without a name"} is number ${index + 1}: make tasks at the top of the module, on every thread`,
-        );
-      }
-      return yield* runBody(keep(sameTask(loaded, name)), args);
-    };
+      if (loaded !== undefined) return keep(sameTask(loaded, name));
+      const n = tasksOf(url).length;
+      throw new TypeError(
+        `runtime: module ${url} has made ${n} task${n === 1 ? "" : "s"} on this thread, but task ` +
+          `${name || "without a name"} is number ${index + 1}: make tasks at the top of the module, on every thread`,
+      );
+    });
+  }
+
+  /** Loading begins when the goroutine of the task runs. */
+  #unloaded(load: () => Promise<TaskFunction>): Unloaded {
+    return { load: () => this.#load(load()) };
   }
 }
 

@@ -1,14 +1,14 @@
 /** The goroutines of tasks of one runtime, as one thread sees them. task.ts says what a task is. */
 import { type Addr, lock, unlock } from "@gort/memory";
-import type { Goroutine, Scheduler } from "@gort/scheduler";
+import { type Goroutine, type Scheduler, syscall } from "@gort/scheduler";
 import { TaskGoroutine, type TaskOrigin } from "@gort/scheduler/internal";
 import type { Threads } from "@gort/threads";
 import { HANDLE_CHAN, NODE_CALL, NODE_KIND, NODE_NEXT, NODE_TASK, TaskArgs } from "@gort/threads/internal";
 import type { Type } from "@gort/types";
 import type { Parts } from "./parts.ts";
 import { type SharedBlock, WHAT_ENDED } from "./shared-block.ts";
-import type { TaskEntry, TaskFunction } from "./task.ts";
-import { TaskFunctions } from "./task-functions.ts";
+import { runBody, type TaskEntry, type TaskFunction } from "./task.ts";
+import { TaskFunctions, type Unloaded } from "./task-functions.ts";
 import { TASK_AT, TaskPool, WAITER_AT } from "./task-records.ts";
 import { Texts } from "./texts.ts";
 import type { RuntimeHooks } from "./wiring.ts";
@@ -45,6 +45,8 @@ export class Tasks {
   #ended = (): void => {};
   /** Records of the tasks that this thread runs. */
   readonly #running = new Set<number>();
+  /** Arguments of tasks whose modules this thread loads. */
+  readonly #undecoded = new Map<number, Addr>();
   /** Places of `go` calls, by the number of their text. */
   readonly #sites = new Map<number, NonNullable<TaskOrigin["site"]>>();
   /** What to call when a goroutine ends that another thread may run, by goid. */
@@ -153,24 +155,50 @@ export class Tasks {
       this.drop(task);
       return;
     }
-    const argsBlock = u32[(task + TASK_AT.args) >>> 2];
+    const argsBlock = u32[(task + TASK_AT.args) >>> 2] as Addr;
+    const found = functions.functionOf(u32[(task + TASK_AT.fn) >>> 2]);
     let f: TaskFunction;
     let args: unknown[] = [];
-    try {
-      args = this.#args.decode(argsBlock as Addr);
-      f = functions.functionOf(u32[(task + TASK_AT.fn) >>> 2]);
-    } catch (e) {
-      f = () => {
-        throw e;
-      };
+    if (typeof found === "function") {
+      f = found;
+      try {
+        args = this.#args.decode(argsBlock);
+      } catch (e) {
+        f = () => {
+          throw e;
+        };
+      }
+    } else {
+      f = this.#afterLoading(found, task, argsBlock);
     }
     this.#running.add(task);
     const onExit = (): void => {
       this.#ended();
       this.#running.delete(task);
+      this.#dropUndecoded(task);
       this.#free(task);
     };
     scheduler.startTask(f, args, { ...this.#origin(task), onExit });
+  }
+
+  /** Loads the module of a task and runs it. The module may declare the types of the arguments on this thread. */
+  #afterLoading({ load }: Unloaded, task: number, argsBlock: Addr): TaskFunction {
+    const undecoded = this.#undecoded;
+    const args = this.#args;
+    undecoded.set(task, argsBlock);
+    return function* () {
+      const f = yield* syscall(load());
+      undecoded.delete(task);
+      return yield* runBody(f, args.decode(argsBlock) as never[]);
+    };
+  }
+
+  /** Drops the arguments of a task that ends before its module is loaded. */
+  #dropUndecoded(task: number): void {
+    const block = this.#undecoded.get(task);
+    if (block === undefined) return;
+    this.#undecoded.delete(task);
+    this.#args.drop(block);
   }
 
   /** Frees a task of an ended program, which this thread has taken. */
@@ -235,7 +263,10 @@ export class Tasks {
     this.#waiting.clear();
     const running = [...this.#running];
     this.#running.clear();
-    for (const task of running) this.#free(task);
+    for (const task of running) {
+      this.#dropUndecoded(task);
+      this.#free(task);
+    }
   }
 }
 

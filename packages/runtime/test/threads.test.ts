@@ -25,6 +25,13 @@ describe("tasks on a worker", () => {
     expect((await run(["heap.mjs", "sum"])).out).toContain(`${sums} gc`);
   });
 
+  it.each(["type", "exported"])(
+    "get values with the types of their module, in its first task (%s)",
+    async (how) => {
+      expect((await run(["heap.mjs", how])).out).toMatch(/^1 gc/);
+    },
+  );
+
   it("talk to other threads through channels of the heap", async () => {
     expect((await run(["heap.mjs", "chan"])).out).toMatch(/^333833500 gc/);
   });

@@ -57,3 +57,13 @@ export const sum = task(url, function* sum(numbers, result, at) {
   for (const n of numbers) total += n;
   result.set(at, total);
 });
+
+/** Whether the argument has the type of this thread's module. */
+export const isTree = task(url, function* isTree(ref, result) {
+  result.set(0, ref.$type === Tree ? 1 : 2);
+});
+
+/** As isTree, to be run by `parallel`. */
+export function* hasTreeType(ref, result) {
+  result.set(0, ref.$type === Tree ? 1 : 2);
+}

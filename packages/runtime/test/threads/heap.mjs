@@ -1,5 +1,14 @@
-import { int, lockOSThread, makeChan, makeSlice, numGoroutine, pointer } from "@gort/runtime";
-import { count, plant, square, sum, Tree } from "./heap-tasks.mjs";
+import {
+  int,
+  lockOSThread,
+  makeChan,
+  makeSlice,
+  newObject,
+  numGoroutine,
+  parallel,
+  pointer,
+} from "@gort/runtime";
+import { count, isTree, plant, square, sum, Tree } from "./heap-tasks.mjs";
 import { runtime } from "./kit.mjs";
 
 const [, , name, n = "4", times = "50", depth = "8"] = process.argv;
@@ -15,6 +24,13 @@ const out = await rt.main(function* () {
     for (let i = 0; i < 10; i++) all.push(rt.go(sum, numbers.slice(100 * i, 100 * i + 100), result, i));
     for (const g of all) yield* g.done();
     return [...result].join();
+  }
+  if (name === "type" || name === "exported") {
+    lockOSThread();
+    const result = makeSlice(int, 1);
+    const exported = parallel(new URL("heap-tasks.mjs", import.meta.url), "hasTreeType");
+    yield* rt.go(name === "type" ? isTree : exported, newObject(Tree), result).done();
+    return result.get(0);
   }
   if (name === "chan") {
     lockOSThread();
