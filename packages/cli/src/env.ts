@@ -66,7 +66,7 @@ export async function printEnv(
 async function readEnvironment(maxMemory: number | undefined): Promise<Environment> {
   const runtime = await import("@gort/runtime");
   const { noMemoryLimit, setGCPercent, setMemoryLimit } = await import("@gort/runtime/debug");
-  const rt = runtimeWith(runtime, { maxMemory });
+  const rt = runtimeWith(runtime, await import("@gort/runtime/internal"), { maxMemory });
   // Go has no function that only reads GOGC.
   const gogc = setGCPercent(100);
   setGCPercent(gogc);

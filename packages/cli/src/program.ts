@@ -71,7 +71,7 @@ function programFile(file: string): string {
  */
 async function load(
   path: string,
-  options: Parameters<typeof runtimeWith>[1],
+  options: Parameters<typeof runtimeWith>[2],
   stderr: Io["stderr"],
 ): Promise<{ module: Record<string, unknown>; runtime: Runtime }> {
   const file = temporaryFile();
@@ -80,10 +80,11 @@ async function load(
   const forget = beforeDeath(file.remove);
   try {
     const runtime = (await import(bundled.runtimeURL)) as Runtime;
-    const rt = runtimeWith(runtime, options);
+    const internal = (await import(bundled.internalURL)) as Internal;
+    const rt = runtimeWith(runtime, internal, options);
     // For names in dumps and profiles: this file is package main, also for a second program in the process.
     rt.profiler.table.packages.mainModule = realpathSync(path);
-    const loading = importProgram(path, bundled, file).catch((e: unknown) => {
+    const loading = importProgram(path, bundled, internal, file).catch((e: unknown) => {
       const fatal = runtime.isFatalError(e);
       const text = fatal ? `${e.detail ?? ""}\nfatal error: ${e.message}` : ownFrames(e);
       throw new UsageError(`${path} failed while it was loaded`, fatal ? 2 : 1, text.trim());
@@ -98,13 +99,13 @@ async function load(
 async function importProgram(
   path: string,
   bundled: Bundle,
+  internal: Internal,
   file: TemporaryFile,
 ): Promise<Record<string, unknown>> {
   const { code, hasTasks, workerURL, internalURL } = bundled;
   const module = await importBundle(code, file);
   if (!hasTasks) return module;
   const loadModule = module.load as Parameters<Internal["setImporter"]>[0];
-  const internal = (await import(internalURL)) as Internal;
   internal.setImporter(loadModule);
   const workerData: WorkerProgram = { code, workerURL, internalURL };
   internal.setDefaultWorker(

@@ -2,6 +2,7 @@
 import { parseSize } from "@gort/base";
 import type { Settings } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
+import { defaultProcs } from "./processors.ts";
 
 export function gogcSetting(text: string): string {
   if (text !== "off" && !(/^-?\d{1,10}$/.test(text) && Math.abs(Number(text)) < 2 ** 31)) {
@@ -17,6 +18,7 @@ export function gomaxprocsSetting(text: string): string {
 }
 
 type RuntimeModule = typeof import("@gort/runtime");
+type Internal = typeof import("@gort/runtime/internal");
 type CreateOptions = NonNullable<Parameters<RuntimeModule["createRuntime"]>[0]>;
 
 /** When a program ends as deadlocked. */
@@ -58,18 +60,21 @@ export function applySettings(settings: Settings, env: NodeJS.ProcessEnv = proce
   };
 }
 
-/** Makes the module's default runtime, with the given options. */
+/** Makes the module's default runtime, with the given options. As in Go, it may use every processor by default. */
 export function runtimeWith(
-  module: Pick<RuntimeModule, "createRuntime" | "defaultRuntime" | "setDefaultRuntime">,
+  module: Pick<RuntimeModule, "createRuntime" | "numCPU" | "setDefaultRuntime">,
+  { parseGOMAXPROCS }: Pick<Internal, "parseGOMAXPROCS">,
   { maxMemory, deadlock }: { maxMemory: number | undefined; deadlock?: DeadlockMode | undefined },
-): ReturnType<RuntimeModule["defaultRuntime"]> {
+): ReturnType<RuntimeModule["createRuntime"]> {
   const options: CreateOptions = {
+    gomaxprocs: parseGOMAXPROCS(process.env.GOMAXPROCS) ?? defaultProcs(module.numCPU()),
     ...(maxMemory === undefined ? {} : { maxMemory }),
     ...(deadlock === undefined ? {} : { deadlock }),
   };
   try {
-    if (Object.keys(options).length > 0) module.setDefaultRuntime(module.createRuntime(options));
-    return module.defaultRuntime();
+    const runtime = module.createRuntime(options);
+    module.setDefaultRuntime(runtime);
+    return runtime;
   } catch (e) {
     // The platform refuses the memory, or the size is out of bounds. The message has the numbers.
     throw new UsageError(`cannot make a runtime: ${e instanceof Error ? e.message : String(e)}`);

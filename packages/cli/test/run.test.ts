@@ -1,8 +1,10 @@
 // The built command, as a user starts it. Its crash reports equal Go's wherever Go's text is fixed.
 import { spawn, spawnSync } from "node:child_process";
 import { copyFileSync, readdirSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { defaultProcs } from "../src/processors.ts";
 import { bin, environment, gort, line, programs, readmeBlock, scratch, shell, temp } from "./kit.ts";
 
 describe("gort run", () => {
@@ -32,6 +34,14 @@ describe("gort run", () => {
     writeFileSync(join(scratch, "hello.ts"), readmeBlock(0));
     const { code, out } = gort(["run", "hello.ts", "gopher", "world"], {}, scratch);
     expect([code, out.trim().split("\n").sort()]).toEqual([0, ["hello, gopher", "hello, world"]]);
+  });
+
+  it("may use all processors of the machine or container by default, as in Go", () => {
+    const procs = defaultProcs(availableParallelism());
+    expect(JSON.parse(gort(["run", "settings.ts"]).out).procs).toBe(procs);
+    expect(JSON.parse(gort(["run", "settings.ts"], { GOMAXPROCS: "x" }).out).procs).toBe(procs);
+    expect(JSON.parse(gort(["run", "settings.ts"], { GOMAXPROCS: "1" }).out).procs).toBe(1);
+    expect(JSON.parse(gort(["env", "--json"]).out).GOMAXPROCS).toBe(procs);
   });
 
   it("passes GOGC, GOMEMLIMIT and GOMAXPROCS to the runtime, from options before the environment", () => {
