@@ -4,7 +4,7 @@ import type { Host } from "./program.ts";
 const { process } = globalThis as { process?: { argv: string[] } };
 
 /** In a page the scenario is the query, and the lines go to the server. */
-export function host(workers: () => object): Host {
+export function host(workers?: () => object): Host {
   if (process !== undefined)
     return { workers, scenario: process.argv[2], print: (line) => console.log(line) };
   let sent = Promise.resolve<unknown>(null);

@@ -3,7 +3,7 @@ import { createRuntime, int, lockOSThread, setDefaultRuntime } from "@gort/runti
 import { fail, Point, square, sum } from "./tasks.ts";
 
 export interface Host {
-  readonly workers: () => object;
+  readonly workers: (() => object) | undefined;
   /** "sums", or how the task `fail` ends. */
   readonly scenario: string;
   print(line: string): void;
@@ -11,7 +11,7 @@ export interface Host {
 
 export async function run({ workers, scenario, print }: Host): Promise<void> {
   const stderr = (text: string): void => print(text.trimEnd());
-  const rt = createRuntime({ gomaxprocs: 3, maxMemory: 64 << 20, workers, stderr });
+  const rt = createRuntime({ gomaxprocs: 3, maxMemory: 64 << 20, ...(workers && { workers }), stderr });
   setDefaultRuntime(rt);
   print(`gomaxprocs ${rt.gomaxprocs()}`);
   try {

@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Browser, hasBrowser } from "./browser.ts";
 import { bundlers, type Place } from "./build.ts";
+import { sums } from "./expected.ts";
 
 const root = mkdtempSync(join(tmpdir(), "gort-bundles-"));
 writeFileSync(join(root, "package.json"), '{"type":"module"}');
 afterAll(() => rmSync(root, { recursive: true }));
 
 const lost = "FatalError ERR_GORT_WORKER_LOST worker 1 has ended";
-const sums = ["sum 499500", "square 4", "square 5", "square 8", "end"];
 
 /** Builds the program, with a page if the bundler makes none. Returns the folder, and the file to run or to open. */
 async function built(name: string, place: Place): Promise<{ folder: string; main: string }> {

@@ -29,6 +29,8 @@ function isURL(text: string): boolean {
 
 interface NodeParts {
   argv?: readonly string[];
+  execArgv?: readonly string[];
+  getBuiltinModule?(id: "node:module"): typeof import("node:module") | undefined;
   getBuiltinModule?(id: "node:fs"): typeof import("node:fs") | undefined;
   getBuiltinModule?(id: "node:url"): typeof import("node:url") | undefined;
 }
@@ -86,9 +88,30 @@ export async function loadExport(url: string, name: string): Promise<(...args: n
   return f as (...args: never[]) => unknown;
 }
 
+/**
+ * Before Node 22.15, tsx gives its hooks to the main thread alone. So a worker of `tsx main.ts` or `node --import tsx
+ * main.ts` registers them itself.
+ */
+async function registerTsx(main: string): Promise<void> {
+  const { process } = globalThis as { process?: NodeParts };
+  const module = process?.getBuiltinModule?.("node:module");
+  if (module === undefined || "registerHooks" in module) return;
+  const { pathToFileURL } = process!.getBuiltinModule!("node:url")!;
+  const words = (process?.execArgv ?? []).flatMap((word) => word.split("="));
+  let loader = words.find((word) => word.startsWith("file:") && word.endsWith("/tsx/dist/loader.mjs"));
+  if (words.includes("tsx")) loader ??= pathToFileURL(module.createRequire(main).resolve("tsx")).href;
+  if (loader === undefined) return;
+  const api = new URL("./esm/api/index.mjs", loader).href;
+  const tsx = (await import(/* @vite-ignore */ /* webpackIgnore: true */ api)) as { register(): unknown };
+  tsx.register();
+}
+
+let registered: Promise<void> | null = null;
+
 /** Loads a module. The error names it, because the host's error often does not. */
 export async function loadModule(url: string): Promise<Readonly<Record<string, unknown>>> {
   try {
+    if (typeof given === "string") await (registered ??= registerTsx(given));
     return await importer(url);
   } catch (cause) {
     const why = cause instanceof Error ? `${cause.name}: ${cause.message}` : show(cause);
