@@ -98,7 +98,9 @@ export class CollectorParts {
     const heap = new GCHeap(allocator);
     this.heap = heap;
     this.state = attached ? attachState(heap, this.world) : GCState.create(mem);
-    this.thread = attached ? claimThread(mem, this.world.threads?.id ?? 0) : driverThread(mem);
+    this.thread = attached
+      ? claimThread(mem, this.world.threads?.id ?? 0, options.dedicated === true)
+      : driverThread(mem);
     this.id = mem.u32[(this.thread + GCTHREAD_AT.id) >>> 2];
     this.cycle = attached ? new ThreadCycle(mem, this.state.cycleBase, this.thread) : this.state.cycle;
     const guard = new ReentrancyGuard(this.cycle);

@@ -5,7 +5,7 @@
  */
 import type { CollectorParts } from "./collector-parts.ts";
 import { GC_LIST_STACKS, GC_SCAN_STACKS } from "./gc-cycle.ts";
-import { GCTHREAD_AT, releaseThread, threadById } from "./gc-threads.ts";
+import { forEachThread, GCTHREAD_AT, isAttached, releaseThread, threadById } from "./gc-threads.ts";
 import { GCWORK_AT, WORK_FREE } from "./mark-state.ts";
 
 export class CollectorThreads {
@@ -21,6 +21,16 @@ export class CollectorThreads {
     this.#tell = tell;
     this.#u32 = parts.heap.mem.u32;
     this.#notified = (parts.thread + GCTHREAD_AT.notified) >>> 2;
+  }
+
+  /** Other threads that have a collector. */
+  get others(): number {
+    const { mem } = this.#parts.allocator;
+    let n = 0;
+    forEachThread(mem, (t) => {
+      if (t !== this.#parts.thread && isAttached(mem, t)) n++;
+    });
+    return n;
   }
 
   /** This thread is going to stop: its mcache is emptied, and its grey objects are where other threads find them. */

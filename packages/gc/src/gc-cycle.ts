@@ -15,6 +15,9 @@
  *    object of any size behind, so a stop may find any amount of work. Each try marks more, so the tries end.
  * 4. *Sweep*, by all threads.
  *
+ * A *dedicated* thread (CollectorOptions.dedicated) runs no goroutines. While there is one, the driver's thread has no
+ * slices: it stops the world twice a cycle, and assists if the program allocates faster than the thread marks.
+ *
  * A collection that the driver's program asks for (`collect`) does not stop the other threads while it marks: the
  * driver marks all the time until it is done.
  */
@@ -23,7 +26,7 @@ import type { Clock } from "./clock.ts";
 import type { GCController } from "./gc-controller.ts";
 import type { CycleReports } from "./gc-report.ts";
 import type { GCRecord } from "./gc-stats.ts";
-import { clearRanges, forEachThread, notifyWaiting } from "./gc-threads.ts";
+import { clearRanges, forEachThread, hasDedicated, notifyWaiting } from "./gc-threads.ts";
 import type { Godebug } from "./godebug.ts";
 import { GC_MARK, GC_MARK_TERMINATION, GC_OFF, type GCHeap } from "./heap.ts";
 import type { Roots } from "./mark-roots.ts";
@@ -332,12 +335,22 @@ export class CycleRunner implements CycleWork {
     return this.#sweeper.sweepOne() >= 0 ? "sweep" : "idle";
   }
 
+  /** Whether a thread of its own does the background's work: see CollectorOptions.dedicated. */
+  get #relieved(): boolean {
+    return this.#stops.threads !== undefined && hasDedicated(this.#heap.mem);
+  }
+
   /** Does a slice of background marking, and mark termination if nothing is left. */
   background(idle: boolean): void {
-    if (this.#work.slice(this.#cycle, idle)) this.#terminate();
+    if (!this.#relieved) {
+      if (this.#work.slice(this.#cycle, idle)) this.#terminate();
+    } else if (this.#work.doneByOthers) this.#terminate();
+    // A barrier may have left work here since the dedicated thread found none, and went to sleep.
+    else this.#notifyWaiting();
   }
 
   backgroundSweep(): void {
+    if (this.#relieved) return;
     sweepSlice(this.#sweeper, this.#clock, () => this.#stops.pending);
   }
 
@@ -346,7 +359,8 @@ export class CycleRunner implements CycleWork {
     if (this.#cycle.marking) this.background(true);
     else if (!this.#sweeper.done) this.backgroundSweep();
     else if (this.#stops.threads !== undefined && this.#cycle.requested) this.slice();
-    return this.#cycle.marking || !this.#sweeper.done;
+    // A dedicated thread notifies this one when it finds all marked, or all swept.
+    return (this.#cycle.marking || !this.#sweeper.done) && !this.#relieved;
   }
 
   /** Marks to the end and terminates. The caller is at a safepoint. */

@@ -34,6 +34,8 @@ const GCTHREAD = defineStruct("gcThread", {
   waiting: "u32",
   /** 1: the thread is notified, and has not looked. Any thread sets it. */
   notified: "u32",
+  /** 1: the thread works for the collector only. */
+  dedicated: "u32",
   /** Inboxes: entries of finalizers that are due or given back, and specials of freed samples. */
   entries: "u32",
   samples: "u32",
@@ -88,12 +90,13 @@ function addRecord(mem: LinearMemory, t: number, status: number): number {
 }
 
 /** Takes a record for a thread that attaches. Its queues are those of the last owner. */
-export function claimThread(mem: LinearMemory, thread: number): number {
+export function claimThread(mem: LinearMemory, thread: number, dedicated = false): number {
   const { u32, kernel } = mem;
   for (;;) {
     for (let t = firstThread(mem); t !== 0; t = nextThread(mem, t)) {
       if (kernel.cas(t + GCTHREAD_AT.status, THREAD_FREE, THREAD_CLAIMED) !== THREAD_FREE) continue;
       u32[(t + GCTHREAD_AT.thread) >>> 2] = thread;
+      u32[(t + GCTHREAD_AT.dedicated) >>> 2] = dedicated ? 1 : 0;
       u32[(t + GCTHREAD_AT.id) >>> 2] = kernel.add(stateWord(mem, "lastThread"), 1) + 1;
       for (const at of [GCTHREAD_AT.assistNs, GCTHREAD_AT.backgroundNs, GCTHREAD_AT.idleNs]) {
         mem.f64[(t + at) >>> 3] = 0;
@@ -135,11 +138,21 @@ export function threadById(mem: LinearMemory, id: number): number {
   return 0;
 }
 
-/** Threads that have a collector, the driver included. */
+const isDedicated = (mem: LinearMemory, t: number): boolean =>
+  mem.u32[(t + GCTHREAD_AT.dedicated) >>> 2] !== 0 && isAttached(mem, t);
+
+/** Threads that allocate and have a collector, the driver included. */
 export function threadCount(mem: LinearMemory): number {
   let n = 0;
-  for (let t = firstThread(mem); t !== 0; t = nextThread(mem, t)) if (isAttached(mem, t)) n++;
+  for (let t = firstThread(mem); t !== 0; t = nextThread(mem, t))
+    if (isAttached(mem, t) && !isDedicated(mem, t)) n++;
   return n;
+}
+
+/** Whether a thread is attached that works for the collector only. */
+export function hasDedicated(mem: LinearMemory): boolean {
+  for (let t = firstThread(mem); t !== 0; t = nextThread(mem, t)) if (isDedicated(mem, t)) return true;
+  return false;
 }
 
 /** Calls f with the record of every thread, past and present. */

@@ -81,6 +81,11 @@ export class MarkShare {
     return false;
   }
 
+  /** Whether no page waits in the ring of this thread. */
+  get ringEmpty(): boolean {
+    return this.#waiting(this.#work) <= 0;
+  }
+
   /** Whether there seems to be work that this thread can take. */
   get inSight(): boolean {
     if (!this.#bufs.noneFull) return true;

@@ -104,6 +104,16 @@ export class MarkSlices {
   }
 
   /**
+   * The same for a thread that leaves marking to others: what it has in hand, it shares. A few addresses may stay with
+   * it, for the stop.
+   */
+  get doneByOthers(): boolean {
+    const { bufs, work, others } = this.#marker;
+    bufs.shareAll(work);
+    return this.#roots.done && bufs.noneFull && others.ringEmpty && others.quiet;
+  }
+
+  /**
    * Does about `budget` bytes of scan work. True: no object is grey and no root is left, so marking can be terminated.
    */
   markStep(budget: number): boolean {

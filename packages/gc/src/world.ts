@@ -97,6 +97,12 @@ export interface CollectorOptions {
    */
   allocationSafepoints?: boolean;
   /**
+   * For `attachCollector`: this thread runs no goroutines, and works for the collector only. As long as such a thread
+   * is attached, the driver does no marking or sweeping of its own in the background, and none in idle time. It begins
+   * and ends the cycles. Allocations assist as ever if the heap grows faster than the thread marks. Default false.
+   */
+  dedicated?: boolean;
+  /**
    * Which twin marks: a WebAssembly kernel, or TypeScript. Both mark the same. Default: the kernel, from the second
    * megabyte on; "js" if the host compiles no WebAssembly, if the memory is no WebAssembly.Memory, or if it was made
    * with `kernel: "js"`.

@@ -263,3 +263,80 @@ describe("a cycle of a heap with several threads", () => {
     expect(driver.gc.heap.heapGoal).toBeGreaterThan(2 ** 62);
   });
 });
+
+describe("a dedicated thread", () => {
+  function setUp(n = 50_000) {
+    const world = threads(1, { clock: ticking(5000) });
+    const [driver] = world.rigs;
+    const own = world.attach({ dedicated: true, clock: ticking(5000) });
+    hold(driver, n);
+    return { world, driver, own };
+  }
+
+  it("marks and sweeps all, and the driver's thread only begins and ends cycles", () => {
+    const { world, driver, own } = setUp();
+    driver.gc.start();
+    for (let k = 0; k < 10; k++) {
+      driver.gc.pollSafepoint();
+      expect(driver.gc.idleWork()).toBe(false);
+    }
+    expect([driver.gc.marking, driver.gc.marker.scanned]).toEqual([true, 0]);
+    while (own.gc.idleWork());
+    expect([driver.gc.marking, world.isNotified(0)]).toEqual([true, true]);
+    driver.gc.pollSafepoint();
+    expect([driver.gc.marking, driver.gc.sweeper.done, world.isNotified(1)]).toEqual([false, false, true]);
+    driver.gc.pollSafepoint();
+    expect([driver.gc.idleWork(), driver.gc.sweeper.done]).toEqual([false, false]);
+    world.deliver(own.gc);
+    while (own.gc.idleWork());
+    expect(driver.gc.sweeper.done).toBe(true);
+    expect(world.objects()).toBe(50_001);
+  });
+
+  it("is woken for what stores have left to mark since it found all marked", () => {
+    const { world, driver, own } = setUp(10);
+    const { a, u32 } = driver;
+    // A list that only its head holds, in pages of their own.
+    const slot = a.mem.persistentAlloc(8, 8, "otherSys");
+    let list: number = 0;
+    for (let k = 0; k < 10_000; k++) {
+      const p = a.mallocTyped(driver.node);
+      u32[p >>> 2] = list;
+      list = p;
+    }
+    driver.gc.start();
+    while (own.gc.idleWork());
+    world.deliver(driver.gc);
+    // Grey now: the thread sleeps, and does not see it.
+    driver.gc.storePointer(slot, list);
+    driver.gc.pollSafepoint();
+    expect([driver.gc.marking, world.isNotified(1)]).toEqual([true, true]);
+    world.deliver(own.gc);
+    while (own.gc.idleWork());
+    driver.gc.pollSafepoint();
+    expect(driver.gc.marking).toBe(false);
+    expect(own.gc.marker.heapScanWork).toBeGreaterThan(10_000 * 32);
+    expect(own.gc.marker.scanned).toBeGreaterThan(9000 * 32);
+  });
+
+  it("is helped by allocations if it falls behind", () => {
+    const { driver } = setUp();
+    driver.gc.start();
+    for (let k = 0; k < 2000; k++) driver.a.mallocNoscan(8192);
+    expect(driver.gc.marker.scanned).toBeGreaterThan(100_000);
+  });
+
+  it("leaves the work to the driver again when it ends, and counts for no goal", () => {
+    const { world, driver, own } = setUp(1000);
+    driver.gc.gc();
+    expect(driver.gc.heap.heapGoal).toBe(4 * MiB);
+    driver.gc.start();
+    world.end(own);
+    finishCycle(driver.gc);
+    driver.gc.requestGC();
+    driver.gc.pollSafepoint();
+    while (driver.gc.idleWork());
+    expect([driver.gc.marking, driver.gc.sweeper.done]).toEqual([false, true]);
+    expect(world.objects()).toBe(1001);
+  });
+});
