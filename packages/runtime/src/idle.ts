@@ -16,14 +16,21 @@ const WATCH_MS = 30_000;
 export class IdleWorker {
   readonly #scheduler: Scheduler;
   readonly #collector: Collector;
+  /** On a worker. */
+  readonly #attached: boolean;
   #scheduled = false;
+  /** The scheduler was idle when the collector wanted a safepoint, and has not been asked for one. */
+  #owed = false;
   #closed = false;
   #timer: unknown;
   readonly #step = (): void => {
     this.#scheduled = false;
     if (this.#closed) return;
     // A scheduler that runs goroutines reaches its own safepoints.
-    if (!this.#scheduler.isIdle || this.#work()) this.wake();
+    if (this.#scheduler.isIdle) {
+      if (!this.#work()) return;
+    } else if (this.#owed) this.#askScheduler();
+    this.wake();
   };
 
   /** One slice. An error of the collector is fatal to the program, so it is thrown on a goroutine of the scheduler. */
@@ -38,9 +45,25 @@ export class IdleWorker {
     }
   }
 
-  constructor(scheduler: Scheduler, collector: Collector) {
+  constructor(scheduler: Scheduler, collector: Collector, attached: boolean) {
     this.#scheduler = scheduler;
     this.#collector = collector;
+    this.#attached = attached;
+  }
+
+  #askScheduler(): void {
+    this.#owed = false;
+    this.#scheduler.requestSafepoint();
+  }
+
+  /**
+   * The collector wants a safepoint. A worker without goroutines would have to wait for a P to come to one. It needs
+   * none: the thread that began the cycle ends it, and marking and sweeping are done here.
+   */
+  request(): void {
+    if (this.#attached && this.#scheduler.isIdle) this.#owed = true;
+    else this.#askScheduler();
+    this.wake();
   }
 
   /**

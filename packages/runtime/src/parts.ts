@@ -127,7 +127,7 @@ export class Parts {
     this.stops = new WorldStops(scheduler, nanotime, record);
     this.roots = new GoroutineRoots(allocator, collector, scheduler);
     this.finalizers = new FinalizerGoroutines(scheduler, collector, () => this.dropped?.finalizerDone());
-    this.idle = new IdleWorker(scheduler, collector);
+    this.idle = new IdleWorker(scheduler, collector, attachment !== null);
     this.scavenger = new BackgroundScavenger(allocator, scheduler, collector);
     const heap = new RuntimeHeap(allocator, collector);
     this.types = createTypes(heap);

@@ -176,11 +176,9 @@ export function collectorOptions(parts: Parts, options: RuntimeOptions): Collect
     godebug,
     stderr,
     ...(clock === undefined ? {} : { clock: collectorClock(clock) }),
+    dedicated: parts.attachment?.start.collects === true,
     world: collectorWorld(parts),
-    onRequest: () => {
-      parts.scheduler.requestSafepoint();
-      parts.idle.wake();
-    },
+    onRequest: () => parts.idle.request(),
     freeProfile: (bucket, size) => profiler.mem.free(bucket, size),
     events: collectorEvents(parts),
   };
