@@ -7,6 +7,9 @@
  *
  *     M 0       made the runtime; alone it starts workers, ends the program and gives the verdict on deadlocks
  *     M 1 ...   workers: worker.ts makes a runtime there that attaches to the memory
+ *
+ * With the option `collectorThread` the runtime begins with two threads. M 1 takes no tasks, as if goroutines had
+ * locked it, and so it needs no P. It is asleep for the scheduler, and marks and sweeps in its idle time (idle.ts).
  */
 import { FatalError } from "@gort/base";
 import type { WorldThreads } from "@gort/gc";
@@ -78,6 +81,8 @@ export class Machines {
   #dead: FatalError | null = null;
   /** On M 0: a program runs. */
   #inProgram = false;
+  /** On M 0: the M that only collects; 0: none. */
+  #collectorM = 0;
 
   /** On a worker, the thread becomes an M, and returns when the world runs. */
   constructor(parts: Parts, make: (() => unknown) | undefined, settings: () => WorkerSettings) {
@@ -152,6 +157,13 @@ export class Machines {
     return n === 1 || !this.#parts.hostTime ? null : (threads ?? this.#begin(n));
   }
 
+  /** Starts the thread of the option collectorThread. */
+  startCollector(): void {
+    const threads = this.#begin(this.#parts.scheduler.gomaxprocs(0));
+    this.#collectorM = threads.registerM();
+    this.#startM(this.#connected!, this.#collectorM);
+  }
+
   #begin(n: number): Threads {
     const { memory, allocator } = this.#parts;
     allocator.share();
@@ -168,6 +180,7 @@ export class Machines {
       mainModule: mainModule(),
       stderr: settings.stderr,
       settings: this.#settings,
+      collects: (m) => m === this.#collectorM,
       crashed: (error, report, program) => {
         // The first crash has ended the program.
         if (program === block.program) this.#parts.scheduler.crashFrom(error, report);
@@ -199,9 +212,11 @@ export class Machines {
   }
 
   /** On a worker, when all parts exist: the thread takes tasks from now on. */
-  attach({ loop }: Attachment): void {
+  attach({ loop, start }: Attachment): void {
     const connected = this.#connected!;
     const { scheduler, memory } = this.#parts;
+    // Before the thread sleeps: then no thread wakes it for a task.
+    if (start.collects) connected.threads.setLocked(true);
     scheduler.gomaxprocs(connected.threads.gomaxprocs);
     loadSettings(memory, connected.block.settings, this.#parts);
     this.#connect(connected, loop);

@@ -28,6 +28,12 @@ export interface RuntimeOptions {
    * Node, a worker that loads the modules of the tasks by their URLs.
    */
   workers?: () => object;
+  /**
+   * Starts a worker that only collects: it marks and sweeps beside the program, whose thread then only stops twice a
+   * cycle, shortly. If the program allocates faster than the worker marks, allocations help. Needs shared memory, and
+   * `workers` where `gomaxprocs` needs them. Default false.
+   */
+  collectorThread?: boolean;
   /** Debug switches as in GODEBUG. Default: GODEBUG. */
   godebug?: string | Partial<Godebug>;
   /** Where traces and crash reports go. Default: the process's standard error, or the console. */
@@ -128,6 +134,7 @@ const optionNames: ReadonlySet<string> = new Set<keyof RuntimeOptions>([
   "clock",
   "seed",
   "workers",
+  "collectorThread",
 ]);
 
 /** Refuses wrong options that no part would notice; the parts check the values that they get. */
@@ -142,9 +149,12 @@ function checkOptions(options: RuntimeOptions): void {
       );
     }
   }
-  const { seed, stderr, leakDetection, deadlock, workers } = options;
+  const { seed, stderr, leakDetection, deadlock, workers, collectorThread } = options;
   checkDeadlockMode(deadlock, "runtime");
   if (seed !== undefined) number("seed", seed, Number.isInteger, "a whole number");
+  if (collectorThread !== undefined && typeof collectorThread !== "boolean") {
+    throw new TypeError(`runtime: collectorThread must be a boolean (got ${String(collectorThread)})`);
+  }
   if (leakDetection !== undefined && typeof leakDetection !== "boolean") {
     throw new TypeError(`runtime: leakDetection must be a boolean (got ${String(leakDetection)})`);
   }
@@ -175,6 +185,7 @@ export interface Settings {
   /** Bytes, `noMemoryLimit` or more for none. */
   readonly memoryLimit: number;
   readonly gomaxprocs: number;
+  readonly collectorThread: boolean;
 }
 
 export function resolveOptions(options: RuntimeOptions, env: Environment): Settings {
@@ -192,5 +203,6 @@ export function resolveOptions(options: RuntimeOptions, env: Environment): Setti
     gogc: resolveGOGC(options.gogc, env),
     memoryLimit: resolveMemoryLimit(options.memoryLimit, env, warn),
     gomaxprocs: resolveGOMAXPROCS(options.gomaxprocs, env),
+    collectorThread: options.collectorThread === true,
   };
 }

@@ -32,6 +32,7 @@ import type { WorkerLoop } from "./thread-link.ts";
 import { Unsafe } from "./unsafe-access.ts";
 import { WeakRefs } from "./weak.ts";
 import {
+  checkCollectorThread,
   collectorOptions,
   handleOwner,
   profilerOptions,
@@ -106,8 +107,9 @@ export class Parts {
     this.startMs = now();
 
     const memory = attachment?.memory ?? createLinearMemory(given(options, "maxMemory", "shared"));
-    const allocator = createAllocator({ memory, clock: now, ...given(options, "seed") });
     this.memory = memory;
+    checkCollectorThread(this, options);
+    const allocator = createAllocator({ memory, clock: now, ...given(options, "seed") });
     // A worker becomes an M before it touches the heap.
     this.machines = new Machines(this, options.workers, () => workerSettings(this, options));
     this.allocator = allocator;

@@ -112,6 +112,14 @@ function procsLimit(parts: Parts, { workers }: RuntimeOptions): NonNullable<Sche
   return { max: 256, why: "there are at most 256 Ps" };
 }
 
+/** @throws TypeError if there cannot be a thread for the option collectorThread */
+export function checkCollectorThread(parts: Parts, options: RuntimeOptions): void {
+  if (options.collectorThread !== true || parts.attachment !== null) return;
+  const { max, why } = procsLimit(parts, options);
+  if (max === 1) throw new TypeError(`runtime: collectorThread needs a second thread, but ${why}`);
+  if (!parts.hostTime) throw new TypeError("runtime: collectorThread needs the host's clock (got a clock)");
+}
+
 /** What a worker gets to know of the runtime's settings when it starts. */
 export function workerSettings({ settings }: Parts, options: RuntimeOptions): WorkerSettings {
   return {
@@ -269,8 +277,12 @@ export function connect(parts: Parts): void {
     scheduler.safepointsAlways = true;
     scheduler.requestSafepoint();
   }
-  if (attachment === null) idle.watch();
-  else machines.attach(attachment);
+  if (attachment !== null) {
+    machines.attach(attachment);
+    return;
+  }
+  idle.watch();
+  if (settings.collectorThread) machines.startCollector();
 }
 
 export function disconnect(parts: Parts): void {

@@ -32,6 +32,8 @@ export interface WorkerStart {
   readonly clockOrigin: number;
   /** Path of the program's main module; null outside of Node. */
   readonly mainModule: string | null;
+  /** The worker only collects: see RuntimeOptions.collectorThread. */
+  readonly collects: boolean;
   readonly settings: WorkerSettings;
 }
 

@@ -44,6 +44,8 @@ export interface WorkersOptions {
   readonly mainModule: string | null;
   readonly stderr: (text: string) => void;
   settings(): WorkerSettings;
+  /** Whether M m only collects: see RuntimeOptions.collectorThread. */
+  collects(m: number): boolean;
   /** A goroutine on a worker has panicked. `report` is its crash report. */
   crashed(error: Error, report: string, program: number): void;
   /** A worker cannot start. */
@@ -152,7 +154,7 @@ export class Workers {
   }
 
   #startMessage(m: number, thread: number, port2: unknown): StartMessage {
-    const { memory, mainModule, settings } = this.#options;
+    const { memory, mainModule, settings, collects } = this.#options;
     return {
       [startKey]: {
         version: version(),
@@ -162,6 +164,7 @@ export class Workers {
         port: port2 as HostPort,
         clockOrigin: clockOrigin(),
         mainModule,
+        collects: collects(m),
         settings: settings(),
       },
     };
