@@ -91,7 +91,7 @@ export class HeapChan<T extends Type = Type>
 
   /** Address of the channel, by which other threads can find it. */
   get $addr(): Addr {
-    if (!this.escaped) {
+    if (!this.escaped && this.i !== 0) {
       this.u32[(this.addr + HCHAN_AT.elemtype) >>> 2] = this.group.typeId(this.elem.type);
       this.escaped = true;
     }

@@ -24,6 +24,7 @@ import {
 } from "@gort/types";
 import { describe, expect, it } from "vitest";
 import { HeapChans } from "../src/chans.ts";
+import { HCHAN_AT } from "../src/hchan.ts";
 import { Waiters } from "../src/sudog.ts";
 import { addrOf, heap, modes, run, TestChans, types } from "./kit.ts";
 
@@ -462,6 +463,17 @@ describe("the records of waiting goroutines", () => {
       yield* s.sleep(1);
       expect(used()).toEqual([first[0], first[1] - 100 + 64, first[2]]);
       for (let i = 0; i < 64; i++) (yield* c.recv())!.release();
+    });
+  });
+});
+
+describe("$addr", () => {
+  it("writes nothing into the record once the handle was released: another object may be there", () => {
+    run("private", (_s, h) => {
+      const c = h.chans.make(int);
+      const addr = addrOf(c);
+      c.release();
+      expect([c.$addr, heap.mem.u32[(addr + HCHAN_AT.elemtype) >>> 2]]).toEqual([addr, 0]);
     });
   });
 });
