@@ -3,10 +3,10 @@
  * crossed threads are identified by their description (type-identity.ts).
  */
 import { OpaqueType } from "./opaque.ts";
-import { ArrayType, PointerType, SliceType, StructType, type Type } from "./type.ts";
+import { ArrayType, ChanType, PointerType, SliceType, StructType, type Type } from "./type.ts";
 import { sameAcrossThreads } from "./type-identity.ts";
 
-/** Levels of pointers and slices that are compared; deeper types are an error. */
+/** Levels of pointers, channels and slices that are compared; deeper types are an error. */
 const MAX_DEPTH = 1000;
 
 /** Two types that are being compared. */
@@ -37,10 +37,10 @@ function sameShape(a: Type, b: Type, outer: Pair | null): boolean {
   return sameShape(x, y, pair);
 }
 
-/** The element of a pointer, a slice or an opaque type. */
+/** The element of a pointer, a channel, a slice or an opaque type. */
 function elemOf(type: Type): Type | null {
-  const found = type instanceof PointerType || type instanceof SliceType || type instanceof OpaqueType;
-  return found ? type.elem : null;
+  const found = type instanceof PointerType || type instanceof ChanType || type instanceof SliceType;
+  return found || type instanceof OpaqueType ? type.elem : null;
 }
 
 function familyOf(type: Type): string {

@@ -5,6 +5,7 @@ export {
   ArrayType,
   bool,
   bytes,
+  ChanType,
   type Complex,
   complex64,
   complex128,

@@ -11,6 +11,8 @@ export { type Root, UNROOTED } from "./cell.ts";
 export { type Codec, unchanged } from "./codec.ts";
 export type { Handles, PerType } from "./per-type.ts";
 export { perTypeOf } from "./typed-heap.ts";
+// For threads: channels as values of the heap.
+export type { ChanHandle, ChanOps, Chans } from "./chan-codec.ts";
 // For threads: the types of locks.
 export { type OpaqueHome, OpaqueType } from "./opaque.ts";
 // For runtime: a thread must know these types if a value of one of them comes from another thread.

@@ -1,5 +1,6 @@
 /** The objects that one heap makes once per type. TypeCache keeps them. */
 import type { Home, RefBase, Root, Roots, ViewBase } from "./cell.ts";
+import type { Chans } from "./chan-codec.ts";
 import type { Codec } from "./codec.ts";
 import type { Heap } from "./heap.ts";
 import type { SliceOps } from "./slice.ts";
@@ -18,6 +19,8 @@ export type ViewClass = new (addr: number) => ViewBase;
 export interface PerType {
   readonly heap: Heap;
   readonly roots: Roots;
+  /** The channels of the heap; null unless another package provides them. */
+  chans: (() => Chans) | null;
   /** The heap's own description of the type, for `malloc`; 0 without pointers. */
   descriptor(type: Type): number;
   /** The codec of Refs and Slices. */

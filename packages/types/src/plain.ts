@@ -2,9 +2,10 @@
 
 import { copyOut } from "./bytes.ts";
 import { type Root, UNROOTED } from "./cell.ts";
+import type { ChanHandle } from "./chan-codec.ts";
 import { OpaqueType } from "./opaque.ts";
 import type { PerType } from "./per-type.ts";
-import { ArrayType, PointerType, SliceType, StructType, type Type, uint8, WORD } from "./type.ts";
+import { ArrayType, ChanType, PointerType, SliceType, StructType, type Type, uint8, WORD } from "./type.ts";
 
 /** The pointers and slices that JSON.stringify has followed so far. A pointer that leads back is an error, as in Go. */
 interface Path {
@@ -28,6 +29,7 @@ export function plainValue(types: PerType, type: Type, addr: number, path: Path 
     const to = mem.u32[addr >>> 2];
     return to === 0 ? null : plainValue(types, type.elem, to, follow(type, to, path));
   }
+  if (type instanceof ChanType) return chanJSON(types, type, addr);
   if (type instanceof SliceType) {
     const to = mem.u32[addr >>> 2];
     if (to === 0) return null;
@@ -37,6 +39,15 @@ export function plainValue(types: PerType, type: Type, addr: number, path: Path 
   const v = types.codec(type).load(addr, UNROOTED);
   if (typeof v === "bigint") return Number.isSafeInteger(Number(v)) ? Number(v) : String(v);
   return type.kind === "bytes" ? (mem.u32[addr >>> 2] === 0 ? null : base64(v as Uint8Array)) : v;
+}
+
+/** A channel as JSON has it. */
+function chanJSON(types: PerType, type: ChanType, addr: number): unknown {
+  const c = types.codec(type).load(addr, UNROOTED) as ChanHandle | null;
+  if (c === null) return null;
+  const json = c.toJSON();
+  c.release();
+  return json;
 }
 
 /** The path with one more step. */

@@ -6,6 +6,7 @@
  */
 import type { Addr } from "@gort/memory";
 import { partOf, type RefBase, type Root, Roots } from "./cell.ts";
+import { type Chans, chanCodec } from "./chan-codec.ts";
 import type { Codec } from "./codec.ts";
 import { arrayCodec, opaqueCodec, structCodec } from "./composite.ts";
 import type { Heap } from "./heap.ts";
@@ -19,12 +20,21 @@ import { defineRefMembers, newHandles } from "./ref-class.ts";
 import { scalarCodec } from "./scalar-codec.ts";
 import type { SliceOps } from "./slice.ts";
 import { sliceCodec } from "./slice-codec.ts";
-import { type ArrayType, PointerType, ScalarType, SliceType, StructType, type Type } from "./type.ts";
+import {
+  type ArrayType,
+  ChanType,
+  PointerType,
+  ScalarType,
+  SliceType,
+  StructType,
+  type Type,
+} from "./type.ts";
 import { defineViewMembers, newViewClass } from "./view-class.ts";
 
 export class TypeCache implements PerType {
   readonly heap: Heap;
   readonly roots: Roots;
+  chans: (() => Chans) | null = null;
   readonly #codecs = new Map<Type, Codec>();
   readonly #rawCodecs = new Map<Type, Codec>();
   readonly #handles = new Map<Type, Handles>();
@@ -100,6 +110,7 @@ export class TypeCache implements PerType {
   #makeCodec(type: Type): Codec {
     if (type instanceof ScalarType) return scalarCodec(this.heap, type);
     if (type instanceof PointerType) return pointerCodec(this, type);
+    if (type instanceof ChanType) return chanCodec(this, type);
     if (type instanceof SliceType) return sliceCodec(this, type);
     let handles: Handles | undefined;
     const place = {
@@ -125,7 +136,7 @@ export class TypeCache implements PerType {
 
   #makeRawCodec(type: Type): Codec {
     if (type instanceof ScalarType) return this.codec(type);
-    if (type instanceof PointerType) return rawPointerCodec(this.heap);
+    if (type instanceof PointerType || type instanceof ChanType) return rawPointerCodec(this.heap);
     const raw = rawViewCodec(this, type);
     return type instanceof OpaqueType ? opaqueCodec(type, raw.load) : raw;
   }

@@ -16,7 +16,16 @@
  */
 import { show } from "@gort/base";
 import { OpaqueType } from "./opaque.ts";
-import { ArrayType, type Kind, PointerType, SliceType, StructType, scalarOf, type Type } from "./type.ts";
+import {
+  ArrayType,
+  ChanType,
+  type Kind,
+  PointerType,
+  SliceType,
+  StructType,
+  scalarOf,
+  type Type,
+} from "./type.ts";
 
 /** One part of a type. */
 export interface TypePart {
@@ -81,8 +90,9 @@ function partOf(type: Type, placeOf: (type: Type) => number): TypePart {
     return { kind, name, fields: [], length: 0, parts: elem === null ? [] : [placeOf(elem)] };
   }
   const length = type instanceof ArrayType ? type.length : 0;
-  const composite = type instanceof ArrayType || type instanceof PointerType || type instanceof SliceType;
-  return { kind, name: "", fields: [], length, parts: composite ? [placeOf(type.elem)] : [] };
+  const reference = type instanceof PointerType || type instanceof ChanType || type instanceof SliceType;
+  const parts = reference || type instanceof ArrayType ? [placeOf(type.elem)] : [];
+  return { kind, name: "", fields: [], length, parts };
 }
 
 /** Numbers equal texts alike, from 0 on in the order of their first place. */
@@ -164,7 +174,7 @@ export function parseGraph(text: string): TypeGraph {
     const part = parsePart(item);
     return part?.parts.every(isPlace) ? part : malformed(text);
   });
-  // Only pointers and slices lead back to an array.
+  // Only pointers, channels and slices lead back to an array.
   for (const part of graph) {
     let steps = 0;
     for (let p = part; p.kind === "array"; p = graph[p.parts[0]]) if (steps++ > graph.length) malformed(text);
@@ -184,7 +194,7 @@ function parsePart(item: unknown): TypePart | null {
     return scalarOf(item) !== undefined ? { ...simple, kind: item as Kind } : null;
   if (!Array.isArray(item)) return null;
   const [kind, second, ...rest] = item as unknown[];
-  if (kind === "pointer" || kind === "slice")
+  if (kind === "pointer" || kind === "chan" || kind === "slice")
     return rest.length === 0 ? { ...simple, kind, parts: [second as number] } : null;
   if (kind === "array") {
     if (typeof second !== "number" || second >>> 0 !== second || rest.length !== 1) return null;

@@ -34,7 +34,16 @@
  */
 import { declaredAs } from "./declared.ts";
 import { opaqueOf } from "./opaque.ts";
-import { ArrayType, fieldNames, PointerType, SliceType, StructType, scalarOf, type Type } from "./type.ts";
+import {
+  ArrayType,
+  ChanType,
+  fieldNames,
+  PointerType,
+  SliceType,
+  StructType,
+  scalarOf,
+  type Type,
+} from "./type.ts";
 import { classesOf, describePart, malformed, parseGraph, reachOf, type TypePart } from "./type-graph.ts";
 
 const descriptions = new WeakMap<Type, string>();
@@ -131,6 +140,7 @@ function make(part: TypePart, typeOf: (k: number) => Type): Type {
     return new StructType(part.name, Object.fromEntries(fields));
   }
   if (kind === "pointer") return new PointerType(() => typeOf(parts[0]));
+  if (kind === "chan") return new ChanType(() => typeOf(parts[0]));
   if (kind === "slice") return new SliceType(() => typeOf(parts[0]));
   if (kind === "array") return new ArrayType(typeOf(parts[0]), part.length);
   if (kind === "opaque") return opaque(part.name, parts.length === 0 ? null : () => typeOf(parts[0]));

@@ -8,7 +8,7 @@
  *     int64, uint64, int, uint,
  *     uintptr, float64             8       8
  *     complex64 / complex128    8/16     4/8   re, im
- *     pointer(T)                   8       8   address (low 32 bits), 0
+ *     pointer(T), chan(T)          8       8   address (low 32 bits), 0
  *     string                      16       8   *address, length
  *     slice(T), bytes             24       8   *address, length, capacity
  *     array(T, n)             n*size   T's     n times T
@@ -26,8 +26,8 @@
  *
  * The first answer of a getter or a thunk is kept, because the layout of memory follows from it.
  *
- * Pointers, slices and arrays are identical if their elements are identical. A struct is identical only to itself, as
- * are Go's named types.
+ * Pointers, channels, slices and arrays are identical if their elements are identical. A struct is identical only to
+ * itself, as are Go's named types.
  *
  * Sizes and offsets decide which memory is written. So types and their classes are frozen and have no subclasses: a
  * program cannot make a type whose size or offsets contradict its parts.
@@ -55,6 +55,7 @@ export type Kind =
   | "string"
   | "bytes"
   | "pointer"
+  | "chan"
   | "slice"
   | "array"
   | "struct"
@@ -114,7 +115,8 @@ export abstract class Type {
   constructor() {
     const made: unknown = new.target;
     if (made !== ScalarType && made !== PointerType && made !== SliceType && made !== ArrayType) {
-      if (made !== StructType && made !== opaqueClass) noSuchType("classes of types can't be extended");
+      if (made !== StructType && made !== ChanType && made !== opaqueClass)
+        noSuchType("classes of types can't be extended");
     }
   }
 
@@ -196,7 +198,7 @@ scalarsMade = true;
 /** A name ends in `...` at this depth, and where a type contains itself. */
 const NAME_DEPTH = 50;
 
-/** The element of a pointer or slice type, which may be declared later. Its thunk is called once. */
+/** The element of a pointer, slice or channel type, which may be declared later. Its thunk is called once. */
 export class Element<E extends Type> {
   #given: E | (() => E);
   #state: "open" | "asked" | "known";
@@ -260,6 +262,37 @@ export class PointerType<E extends Type = Type> extends Type {
 
   get name(): string {
     return nameOf("*", this);
+  }
+
+  eachPointer(visit: (offset: number) => void, base = 0): void {
+    visit(base);
+  }
+}
+
+/**
+ * The type of a channel in the heap. Values are handles of class H, which another package makes: see chan-codec.ts. H
+ * exists only for TypeScript.
+ */
+export class ChanType<E extends Type = Type, H extends object = object> extends Type {
+  readonly kind = "chan";
+  readonly size = WORD;
+  readonly align = WORD;
+  readonly ptrdata = WORD;
+  declare readonly handle: H;
+  readonly #elem: Element<E>;
+
+  constructor(elem: E | (() => E)) {
+    super();
+    this.#elem = new Element("chan", elem);
+    Object.freeze(this);
+  }
+
+  get elem(): E {
+    return this.#elem.resolve("chan");
+  }
+
+  get name(): string {
+    return nameOf("chan ", this);
   }
 
   eachPointer(visit: (offset: number) => void, base = 0): void {
@@ -456,7 +489,7 @@ function layOut(name: string, declared: Fields, names: readonly string[]): Layou
   return { fields: Object.freeze(fields), size: alignUp(offset, align), align, ptrdata };
 }
 
-for (const c of [Type, ScalarType, PointerType, SliceType, ArrayType, StructType, Element]) {
+for (const c of [Type, ScalarType, PointerType, ChanType, SliceType, ArrayType, StructType, Element]) {
   Object.freeze(c.prototype);
   Object.freeze(c);
 }

@@ -5,7 +5,8 @@
  *   declare.ts       pointer(), slice(), array(), struct(); identical.ts which types are identical
  *   codec.ts         how a value is read from and written to an address; the steps of a store
  *   scalar-codec.ts  the codecs of scalars; string-codec.ts of string and bytes; bytes.ts UTF-8
- *   composite.ts     structs and arrays from plain objects and lists; pointer-codec.ts, slice-codec.ts, raw-codec.ts
+ *   composite.ts     structs and arrays from plain objects and lists; pointer-codec.ts, slice-codec.ts, raw-codec.ts;
+ *                    chan-codec.ts channels, whose handles another package makes
  *   cell.ts          handles: Root, Ref, View, and their ownership of roots
  *   slice.ts         slices; growslice.ts their growth
  *   type-cache.ts    the codecs and classes of each type, made once; per-type.ts its interface

@@ -1,9 +1,9 @@
 /** The TypeScript types of a T: the values that a program reads and writes. */
 
-import type { Ptr } from "@gort/memory";
+import type { Addr, Ptr } from "@gort/memory";
 import type { OpaqueType } from "./opaque.ts";
 import type { Slice } from "./slice.ts";
-import type { ArrayType, PointerType, ScalarType, SliceType, StructType, Type } from "./type.ts";
+import type { ArrayType, ChanType, PointerType, ScalarType, SliceType, StructType, Type } from "./type.ts";
 
 /** The type of a declared field: the field itself, or the result of its thunk. */
 export type Resolved<T> = T extends () => infer R ? R : T;
@@ -11,17 +11,19 @@ export type Resolved<T> = T extends () => infer R ? R : T;
 /** The value of a type that is known only as Type is unknown. */
 type Unknown<T> = Type extends T ? unknown : never;
 
-/** The result of reading a T: scalars as JavaScript values; pointers, structs, arrays and slices as handles. */
+/** The result of reading a T: scalars as JavaScript values, all others as handles. */
 export type Value<T> =
   T extends ScalarType<infer V>
     ? V
     : T extends PointerType<infer E>
       ? Ref<E> | null
-      : T extends SliceType<infer E>
-        ? Slice<E>
-        : T extends StructType | ArrayType | OpaqueType
-          ? Ref<T>
-          : Unknown<T>;
+      : T extends ChanType<Type, infer H>
+        ? H | null
+        : T extends SliceType<infer E>
+          ? Slice<E>
+          : T extends StructType | ArrayType | OpaqueType
+            ? Ref<T>
+            : Unknown<T>;
 
 /**
  * The values from which a T can be made or assigned: its own value, or the same as plain JavaScript. That is an object
@@ -32,15 +34,17 @@ export type Init<T> =
     ? V
     : T extends PointerType<infer E>
       ? Ref<E> | null
-      : T extends SliceType<infer E>
-        ? Slice<E> | readonly Init<E>[] | null
-        : T extends ArrayType<infer E>
-          ? Ref<T> | readonly Init<E>[]
-          : T extends StructType<infer F>
-            ? Ref<T> | { readonly [K in keyof F]?: Init<Resolved<F[K]>> }
-            : T extends OpaqueType
-              ? never
-              : Unknown<T>;
+      : T extends ChanType<Type, infer H>
+        ? H | null
+        : T extends SliceType<infer E>
+          ? Slice<E> | readonly Init<E>[] | null
+          : T extends ArrayType<infer E>
+            ? Ref<T> | readonly Init<E>[]
+            : T extends StructType<infer F>
+              ? Ref<T> | { readonly [K in keyof F]?: Init<Resolved<F[K]>> }
+              : T extends OpaqueType
+                ? never
+                : Unknown<T>;
 
 /** The members of every Ref. Names that begin with `$` never clash with fields. */
 export interface RefMembers<T extends Type> {
@@ -78,9 +82,11 @@ export type RawValue<T> =
     ? V
     : T extends PointerType<infer E>
       ? Ptr<E>
-      : T extends SliceType | StructType | ArrayType | OpaqueType
-        ? View<T>
-        : Unknown<T>;
+      : T extends ChanType
+        ? Addr
+        : T extends SliceType | StructType | ArrayType | OpaqueType
+          ? View<T>
+          : Unknown<T>;
 
 /** Elements by index, without roots. */
 export interface RawElements<E extends Type> {
