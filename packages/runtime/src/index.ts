@@ -71,7 +71,7 @@ export {
   type Timer,
   type TryRecvResult,
 } from "@gort/scheduler";
-export type { HeapChan } from "@gort/threads";
+export { chan, type HeapChan } from "@gort/threads";
 // Types and objects
 export {
   addrOf,

@@ -11,6 +11,7 @@ import { createScheduler, type Scheduler } from "@gort/scheduler";
 import type { Threads } from "@gort/threads";
 import { HeapChans, waitersOf } from "@gort/threads/internal";
 import { createTypes, type TypedHeap } from "@gort/types";
+import { perTypeOf } from "@gort/types/internal";
 import { DroppedHandles } from "./dropped-handles.ts";
 import { processEnvironment } from "./env.ts";
 import { FinalizerGoroutines } from "./finalizers.ts";
@@ -133,6 +134,7 @@ export class Parts {
     this.scavenger = new BackgroundScavenger(allocator, scheduler, collector);
     const heap = new RuntimeHeap(allocator, collector);
     this.types = createTypes(heap);
+    perTypeOf(this.types).chans = () => this.chans;
     this.weak = new WeakRefs(collector, this.types);
     this.tasks = new Tasks(this);
     this.dropped = godebug.hostgc === 0 ? null : new DroppedHandles(handleOwner(this, heap));

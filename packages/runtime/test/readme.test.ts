@@ -12,4 +12,9 @@ describe("README", () => {
     const { expected } = await runReadmeExample(join(import.meta.dirname, ".."), { index: 2 });
     expect(expected).toBe("0 5");
   });
+
+  it("has an example of a channel in a field that prints what it promises", async () => {
+    const { expected } = await runReadmeExample(join(import.meta.dirname, ".."), { index: 3 });
+    expect(expected).toBe("144");
+  });
 });

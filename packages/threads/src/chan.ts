@@ -31,7 +31,7 @@
  *
  * Critical sections of one thread cannot overlap, because they call no code of the program. So a channel needs its lock
  * only if a second thread can reach it. That begins when its address leaves the handle that made it: `$addr` marks the
- * handle as escaped. All that passes channels on, such as arguments of tasks and fields of heap objects, uses `$addr`.
+ * handle as escaped. All that passes channels on, such as arguments of tasks and fields of heap objects, marks it, too.
  * Another handle of the channel comes from the address, so it is marked from its start. While the program has one
  * thread, no lock is taken at all.
  *
@@ -504,6 +504,6 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
 }
 
 /** The error of a use of a handle after its release. */
-function released(): TypeError {
+export function released(): TypeError {
   return new TypeError("threads: use of a released channel");
 }

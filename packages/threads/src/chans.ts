@@ -4,11 +4,18 @@ import { outOfMemory, PlainError, show, wrongNumber } from "@gort/base";
 import { type Addr, lock, unlock } from "@gort/memory";
 import type { ChosenCase, G, Schedt, SharedChan, SharedWait } from "@gort/scheduler/internal";
 import { type RefSlot, Type, type TypedHeap } from "@gort/types";
-import { type PerType, perTypeOf, TypeRecords } from "@gort/types/internal";
+import {
+  type ChanHandle,
+  type ChanOps,
+  type Chans,
+  type PerType,
+  perTypeOf,
+  TypeRecords,
+} from "@gort/types/internal";
 import type { ChanEnv } from "./chan.ts";
 import { ElemType } from "./elem-type.ts";
 import { ended, enqueue, HCHAN, HCHAN_AT, unlink } from "./hchan.ts";
-import { HeapChan } from "./heap-chan.ts";
+import { HeapChan, liveAddr, shared } from "./heap-chan.ts";
 import { GIVEN_UP, INLINE_ELEM, SUDOG_AT, type Waiter, type Waiters } from "./sudog.ts";
 
 /** Largest element, as in Go. */
@@ -16,7 +23,7 @@ const MAX_ELEM = 65535;
 /** The largest capacity of a channel whose elements have no bytes: `qcount` is a word. */
 const MAX_CAPACITY = 2 ** 32 - 1;
 
-export class HeapChans implements ChanEnv {
+export class HeapChans implements ChanEnv, Chans {
   readonly sched: Schedt;
   readonly types: PerType;
   readonly waiters: Waiters;
@@ -90,9 +97,23 @@ export class HeapChans implements ChanEnv {
    * the channel alive since.
    */
   at<T extends Type>(addr: Addr, type: T): HeapChan<T> {
+    return this.open<T>(addr, this.elemType(type), this.typeId(type));
+  }
+
+  /** For places in the heap that hold channels with such elements. */
+  of(type: Type): ChanOps {
     const elem = this.elemType(type);
-    if (this.types.heap.mem.u32[(addr + HCHAN_AT.elemtype) >>> 2] !== this.typeId(type)) {
-      throw new TypeError(`threads: the channel's elements have another type (got ${type.name})`);
+    const id = this.typeId(type);
+    return {
+      open: (addr) => this.open(addr, elem, id),
+      take: (value) => shared(value, this, type),
+      addrOf: (handle: ChanHandle) => liveAddr(handle as HeapChan),
+    };
+  }
+
+  private open<T extends Type>(addr: Addr, elem: ElemType, id: number): HeapChan<T> {
+    if (this.types.heap.mem.u32[(addr + HCHAN_AT.elemtype) >>> 2] !== id) {
+      throw new TypeError(`threads: the channel's elements have another type (got ${elem.type.name})`);
     }
     return new HeapChan<T>(this, elem, addr, true);
   }

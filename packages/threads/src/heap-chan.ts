@@ -1,6 +1,6 @@
 /** Channels in the heap as programs see them. chan.ts has the essay. */
 
-import { PlainError } from "@gort/base";
+import { PlainError, show } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import type { NotAsync, Operation, RecvChan, RecvResult, SendChan, TryRecvResult } from "@gort/scheduler";
 import {
@@ -11,9 +11,9 @@ import {
   none,
   usedAfterClose,
 } from "@gort/scheduler/internal";
-import type { Init, Type, Value } from "@gort/types";
+import { type Init, identical, type Type, type Value } from "@gort/types";
 import type { PerType, Root } from "@gort/types/internal";
-import { type ChanEnv, HChanHandle } from "./chan.ts";
+import { type ChanEnv, HChanHandle, released } from "./chan.ts";
 import { armRange, armRecv, armRecv2, armSend } from "./chan-ops.ts";
 import type { ElemType } from "./elem-type.ts";
 import { HANDLE, HANDLE_CHAN, type HandleDescription } from "./handles.ts";
@@ -21,6 +21,20 @@ import { ended, HCHAN_AT } from "./hchan.ts";
 
 const dispose: typeof Symbol.dispose =
   Symbol.dispose ?? (Symbol.for("Symbol.dispose") as typeof Symbol.dispose);
+
+/**
+ * `x`, if it is a live handle of a channel of `env` whose elements are of type `elem`; else an error. Other threads may
+ * find the channel from then on. It reads private fields only, so a program can neither forge the address nor run code
+ * here.
+ */
+export let shared: (x: unknown, env: ChanEnv, elem: Type) => HeapChan;
+/** The address of the channel, or an error if the handle was released. */
+export let liveAddr: (c: HeapChan) => Addr;
+
+/** The error of a value that is stored as a channel with elements of type `elem`. */
+function wrongValue(elem: Type, got: string): never {
+  throw new TypeError(`threads: value must be a HeapChan<${elem.name}> or null (got ${got})`);
+}
 
 /**
  * A channel of elements of type T in the heap, which goroutines of every thread can use. Several handles may belong to
@@ -32,6 +46,10 @@ export class HeapChan<T extends Type = Type>
 {
   private readonly roots: PerType["roots"];
   private readonly root: Root;
+  readonly #env: ChanEnv;
+  readonly #type: Type;
+  /** 0 once the handle was released. */
+  #addr: Addr;
 
   /** A handle of the record at `addr`, with a new root. Use `HeapChans`. @internal */
   constructor(env: ChanEnv, elem: ElemType, addr: Addr, escaped: boolean) {
@@ -39,6 +57,26 @@ export class HeapChan<T extends Type = Type>
     const { heap, roots } = env.types;
     this.roots = roots;
     this.root = roots.adopt(heap.newRef(addr));
+    this.#env = env;
+    this.#type = elem.type;
+    this.#addr = addr;
+  }
+
+  static {
+    liveAddr = (c) => {
+      if (c.#addr === 0) throw released();
+      return c.#addr;
+    };
+
+    shared = (x, env, elem) => {
+      if (typeof x !== "object" || x === null || !(#addr in x)) return wrongValue(elem, show(x));
+      const c = x as unknown as HeapChan;
+      if (c.#env !== env) wrongValue(elem, "a HeapChan of another heap");
+      if (c.#type !== elem && !identical(c.#type, elem)) wrongValue(elem, `a HeapChan<${c.#type.name}>`);
+      c.#share();
+      liveAddr(c);
+      return c;
+    };
   }
 
   send(value: Init<T>): Operation<void> {
@@ -91,11 +129,18 @@ export class HeapChan<T extends Type = Type>
 
   /** Address of the channel, by which other threads can find it. */
   get $addr(): Addr {
-    if (!this.escaped && this.i !== 0) {
-      this.u32[(this.addr + HCHAN_AT.elemtype) >>> 2] = this.group.typeId(this.elem.type);
-      this.escaped = true;
-    }
+    this.#share();
     return this.addr;
+  }
+
+  /** Lets other threads find the channel. */
+  #share(): void {
+    if (this.escaped) return;
+    // It may run code of the type's declaration, which may release this handle.
+    const id = this.#env.typeId(this.#type);
+    if (this.#addr === 0) return;
+    this.#env.types.heap.mem.u32[(this.#addr + HCHAN_AT.elemtype) >>> 2] = id;
+    this.escaped = true;
   }
 
   /** The type of its elements. */
@@ -119,6 +164,7 @@ export class HeapChan<T extends Type = Type>
     // A goroutine of this thread that waits here keeps the handle, and so the root, until V8 collects the handle.
     const waits = this.hasOwnWaiter();
     this.i = 0;
+    this.#addr = 0 as Addr;
     if (!waits) this.roots.drop(this.root);
   }
 

@@ -6,6 +6,7 @@ export type { Procs, Threads } from "./runtime2.ts";
 export { attachThreads, createThreads } from "./threads.ts";
 
 // Channels in the heap
+export { chan } from "./chan-type.ts";
 export type { HeapChan } from "./heap-chan.ts";
 
 // Arguments of tasks
