@@ -373,6 +373,7 @@ class Simulation {
       setRoot: { value: mem.setRoot.bind(mem) },
       persistentAlloc: { value: mem.persistentAlloc.bind(mem) },
       registerThread: { value: mem.registerThread.bind(mem) },
+      rankLocks: { value: mem.rankLocks.bind(mem) },
     }) as LinearMemory;
   }
 

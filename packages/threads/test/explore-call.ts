@@ -255,6 +255,7 @@ export class Call implements Thread {
       persistentAlloc: { value: (bytes: number) => this.alloc(bytes) },
       registerThread: { value: () => op("count", x.threadNumbers, 1) + 2 },
       threadExited: { value: () => {} },
+      rankLocks: { value: () => {} },
       threadGone: { value: () => false },
     }) as LinearMemory;
   }
