@@ -26,9 +26,10 @@
  * The M that stops to look decrements nmspinning or increments npidle, then loads the queues. Atomics have one order.
  * So the thread with the task sees no spinning M and an idle P, and wakes an M; or the other M sees the task.
  *
- * A woken M counts as spinning until it looks (the word `woken`). It looks in `poll`, and keeps the task that it finds
- * for its next takeTask: in runnext, an M that is slow could lose it to another one, and that one too, without end. But
- * if the M has other goroutines to run first, the task goes into runnext, where other threads can steal it.
+ * A woken M counts as spinning until it looks (the word `woken`). It looks when its event loop calls it, and keeps the
+ * task that it finds for its next takeTask: in runnext, an M that is slow could lose it to another one, and that one
+ * too, without end. But if the M has other goroutines to run first, the task goes into runnext, and another M is woken
+ * for it. An M that runs already when it learns that it was woken takes none, and wakes another M.
  *
  * Which M is woken: the idle one of the lowest index above 0. Few Ms stay warm, and M 0, which serves the program's
  * event loop, comes last. If none is idle, `startM` starts one, unless as many are starting as tasks wait or Ps are
@@ -342,8 +343,11 @@ export class Proc {
     return (kernel.load(at) & 1) !== 0 && (kernel.and(at, ~1) & 1) !== 0 ? 0 : -1;
   }
 
-  /** If another thread has woken this M for a task, it looks for one. */
-  settle(): void {
+  /**
+   * If another thread has woken this M for a task, it looks for one. Not if it runs by itself meanwhile (`idle` false):
+   * it may have goroutines that run first, so other Ms take the task.
+   */
+  settle(idle: boolean): void {
     const { s } = this;
     const woken = s.kernel.load(s.rec + MREC_AT.woken);
     if (woken === 0) return;
@@ -351,25 +355,27 @@ export class Proc {
     this.offered = false;
     if (woken === WOKEN_IN_VAIN) return;
     const { p } = s;
-    // A task of its own P runs next, so another M is woken only for further ones.
-    const own = p !== 0 && !this.busy && !runqempty(s, p);
+    const takes = idle && p !== 0 && !this.busy && !this.locked;
+    const own = takes && !runqempty(s, p);
     let task = 0;
-    if (p !== 0 && !this.busy && !own) {
+    if (takes && !own) {
       task = globrunqget(s, p, ANY);
       if (task === 0) task = this.search(p);
     }
     this.addSpinning(-1);
     this.found = task;
+    // A task of its own P runs next, so another M is woken only for further ones.
     const more = own ? this.countTasks() > 1 : this.anyTask();
     if (more) this.wakeP();
   }
 
-  /** Makes the task that this M has found when it was woken one for all. */
-  share(): void {
+  /** Makes the task that this M has found when it was woken one for all. Returns whether there was one. */
+  share(): boolean {
     const { s, found } = this;
-    if (found === 0) return;
+    if (found === 0) return false;
     this.found = 0;
     if (s.p === 0) globrunqput(s, found);
     else runqput(s, s.p, found);
+    return true;
   }
 }

@@ -132,21 +132,25 @@ class MThreads implements Threads {
       throw failure.error;
     }
     try {
-      this.lookAround();
+      this.lookAround(false);
     } finally {
-      // This thread may have goroutines that run first.
-      this.proc.share();
+      this.handOver();
     }
   }
 
-  private lookAround(): void {
+  /** This thread may have goroutines that run first: the task that it has found is for other threads, too. */
+  private handOver(): void {
+    if (this.proc.share()) this.proc.wakeP();
+  }
+
+  private lookAround(idle: boolean): void {
     while (this.pending || this.undelivered !== 0) {
       if (this.undelivered === 0) this.undelivered = takeAll(this.s);
       if (this.stops.requested) {
-        this.proc.share();
+        this.handOver();
         this.stops.stopped(false);
       }
-      this.proc.settle();
+      this.proc.settle(idle);
       this.deliver();
     }
   }
@@ -187,16 +191,18 @@ class MThreads implements Threads {
     parking.asleep = false;
     const before = this.delivered;
     try {
-      this.lookAround();
+      this.lookAround(true);
     } catch (e) {
       // The host would take it for an uncaught exception. In the run loop it ends the program with a report.
       this.failure = { error: e };
       setSignal(this.s, this.s.rec);
     }
-    if (this.delivered !== before) this.proc.share();
+    if (this.delivered !== before) this.handOver();
     if (this.failure !== null || this.delivered !== before || this.ps.mayRun) {
       this.proc.retract();
       this.wake();
+      // If a slice was queued already, `wake` has done nothing.
+      this.handOver();
     } else {
       this.fallAsleep();
       // Another M may have parked while this one was awake, and taken it for busy.

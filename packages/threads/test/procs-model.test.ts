@@ -1,4 +1,6 @@
+import { ROOT_THREADS } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
+import { MREC_AT, SCHED_AT } from "../src/layout.ts";
 import { verifyThreads } from "../src/testing.ts";
 import { type EndOfMs, exploreAll, type M } from "./explore-kit.ts";
 
@@ -116,6 +118,63 @@ describe("a task", { timeout: 120_000 }, () => {
         },
       ],
       end: expectTaken(2),
+    });
+  });
+
+  // Fault: a locked M looks for a task when it is woken.
+  it("is left to other Ms by one that goroutines lock before it looks", () => {
+    exploreAll({
+      gomaxprocs: 2,
+      ms: [
+        ({ t, threads, record }) => {
+          threads.startM = () => t.note(record(0));
+          t.begin();
+          threads.putTask(record(0));
+        },
+        (m) => {
+          const { t, threads, record } = m;
+          // An event of its own: from then on its goroutine computes, after a last safepoint.
+          const slice = (): void => {
+            threads.awake();
+            if (!threads.acquireP()) throw new Error("no P");
+            threads.setLocked(true);
+            if (threads.pending) threads.poll();
+          };
+          threads.startM = () => t.note(record(0));
+          t.begin();
+          t.host.task(slice);
+          threads.sleep(slice);
+        },
+      ],
+      // Either an M was started for the task, or the M that computes has to look at its inbox.
+      end: ({ mem, notes }) => {
+        expect(verifyThreads(mem).tasks).toHaveLength(1);
+        const rec = mem.u32[(mem.root(ROOT_THREADS) + SCHED_AT.ms + 4) >>> 2];
+        const called = mem.u32[(rec + MREC_AT.inbox) >>> 2] !== 0;
+        if (!called) expect(notes.flat()).not.toEqual([]);
+      },
+    });
+  });
+
+  // Fault: the M keeps the task for the slice that it has queued.
+  it("can be stolen from an M that was woken, but has a slice of its own to run", () => {
+    exploreAll({
+      gomaxprocs: 2,
+      ms: [
+        ({ t, threads, record }) => {
+          threads.acquireP();
+          t.begin();
+          threads.putTask(record(0));
+        },
+        (m) => {
+          const { t, threads } = m;
+          threads.acquireP();
+          t.begin();
+          // As the scheduler: a slice is queued, which polls.
+          threads.sleep(() => {});
+        },
+      ],
+      end: ({ mem }) => expect(verifyThreads(mem).tasks).toHaveLength(1),
     });
   });
 
