@@ -117,10 +117,9 @@ export function threadHost(options: ThreadHostOptions = {}): ThreadHost {
   };
   const native = (Atomics as { waitAsync?: WaitAsync }).waitAsync;
   const idleWait: ThreadHost["wait"] = options.mayBlock === false ? () => false : wait;
-  const { hardwareConcurrency = 2 } =
-    (globalThis as { navigator?: { hardwareConcurrency?: number } }).navigator ?? {};
+  const cpus = options.cpus ?? browserCpus();
   return {
-    spins: hardwareConcurrency > 1 ? SPINS : SPINS_ALONE,
+    spins: cpus > 1 ? SPINS : SPINS_ALONE,
     wait,
     notify: (words, index) => void Atomics.notify(words, index),
     waitAsync:
@@ -130,7 +129,7 @@ export function threadHost(options: ThreadHostOptions = {}): ThreadHost {
     task,
     now: () => performance.now(),
     random: () => Math.floor(Math.random() * 2 ** 30),
-    cpus: options.cpus ?? browserCpus(),
+    cpus,
     warn: (line) => writeStderr(`${line}\n`),
   };
 }

@@ -45,6 +45,13 @@ describe("a stop of the world", () => {
     expect(loadsBeforeSleep() - few).toBe(500);
   });
 
+  it("does not spin for long on the one processor that the program says there is", () => {
+    expect([threadHost({ cpus: 1 }), threadHost({ cpus: 2 })].map((h) => (h.spins ?? 0) > 1000)).toEqual([
+      false,
+      true,
+    ]);
+  });
+
   it("spins for long only where another processor can run the other thread", () => {
     const navigator = Object.getOwnPropertyDescriptor(globalThis, "navigator");
     const spinsOf = (hardwareConcurrency: number): number => {
