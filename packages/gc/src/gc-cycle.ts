@@ -264,7 +264,10 @@ export class CycleRunner implements CycleWork {
     cycle.pauseNs = now - stopped;
     const marked = atOnce && !stw && this.#markAtOnce(now);
     if (marked) cycle.stw = true;
-    else if (!stw) this.#start();
+    else if (!stw) {
+      cycle.pauseNs = this.#clock.nanotime() - stopped;
+      this.#start();
+    }
     this.#reports.start(cycle, this.#controller);
     if (marked) this.#terminate();
   }

@@ -223,6 +223,17 @@ describe("a cycle of a heap with several threads", () => {
     expect(world.objects()).toBe(21);
   });
 
+  it("counts the time as pause in which it has tried to", () => {
+    const world = threads(2, { clock: ticking(10_000) });
+    const [driver, other] = world.rigs;
+    hold(other, 50_000);
+    driver.gc.requestGC();
+    driver.gc.pollSafepoint();
+    expect(world.stops).toEqual(["GC mark"]);
+    // 50 us, at a resolution of 10 us.
+    expect(new GCState(driver.a.mem).cycle.pauseNs).toBeGreaterThan(60_000);
+  });
+
   it("that has more to mark, or takes longer, goes on while the program runs", () => {
     const world = threads(2);
     const [driver, other] = world.rigs;
