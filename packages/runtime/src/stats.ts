@@ -56,15 +56,12 @@ export class RuntimeStats implements StatsSource {
   }
 
   /**
-   * The goal of the heap. The collector keeps it. But if a memory limit decides, the goal moves with all other
-   * memory and is computed here, with bigints, because it may exceed 2^53.
+   * Go's goal of the heap. The collector's own goal may be another one: see mgcpacer.ts. A memory limit moves the goal
+   * with all other memory, perhaps beyond 2^53.
    */
   #nextGC(): number {
     const record = this.#record;
     const { gcPercent, memoryLimit } = record;
-    if (gcPercent >= 0 && memoryLimit === Number.POSITIVE_INFINITY) {
-      return this.#f64[(this.#figures.gcControl + C.heapGoal) >>> 3];
-    }
     const h = this.heap;
     const inputs: GoalInputs = {
       gcPercent,

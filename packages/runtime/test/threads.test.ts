@@ -70,6 +70,10 @@ describe("the threads of a runtime", () => {
     expect(out).toMatch(/^returned ;runtime\.newm main\.threadCreate /);
   });
 
+  it("raise the collector's own goal, but not NextGC", async () => {
+    expect(await program("nextGC")).toEqual(ends(`returned ${4 << 20}`));
+  });
+
   it("are limited by setMaxThreads", async () => {
     expect(await program("maxThreads")).toEqual(ends("FatalError ERR_GORT_THREADS thread exhaustion "));
   });

@@ -107,6 +107,11 @@ const cases = {
   *fewer(rt) {
     yield* rt.go(tasks.onlyOnMain).done();
   },
+  *nextGC(rt) {
+    yield* rt.go(tasks.nothing).done();
+    rt.gc();
+    return rt.readMemStats().NextGC;
+  },
   *returns(rt) {
     rt.go(tasks.waitForever);
     // Until the worker runs it.
