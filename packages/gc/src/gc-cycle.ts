@@ -54,6 +54,12 @@ const AT_ONCE_NS = 50_000;
 /** Bytes scanned there between two readings of the clock. */
 const AT_ONCE_STEP = 8 << 10;
 
+/**
+ * How long a caller waits for the other threads to mark, before it stops the world all the same. A thread that has died
+ * in a slice seems to have work for ever, and a stop finds it. Marking that takes longer has a stop more for each.
+ */
+const HELP_NS = 100_000_000;
+
 /** The collector's stops of the world. */
 export class Stops {
   readonly #world: World;
@@ -377,7 +383,8 @@ export class CycleRunner implements CycleWork {
       return;
     }
     do {
-      while (!this.#work.help(cycle)) if (threads.pending) threads.poll();
+      const end = this.#clock.nanotime() + HELP_NS;
+      while (!this.#work.help(cycle) && this.#clock.nanotime() < end) if (threads.pending) threads.poll();
     } while (!this.#terminate());
   }
 

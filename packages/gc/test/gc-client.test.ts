@@ -2,6 +2,8 @@
 import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { GCState } from "../src/gc-state.ts";
+import { GCTHREAD_AT, threadById } from "../src/gc-threads.ts";
+import { GCWORK_AT, WORK_ACTIVE } from "../src/mark-state.ts";
 import { FakeClock, finishCycle } from "../src/testing.ts";
 import { MiB, type Rig } from "./kit.ts";
 import { threads } from "./threads-kit.ts";
@@ -349,5 +351,28 @@ describe("a dedicated thread", () => {
     while (driver.gc.idleWork());
     expect([driver.gc.marking, driver.gc.sweeper.done]).toEqual([false, true]);
     expect(world.objects()).toBe(1001);
+  });
+});
+
+describe("a thread that dies while it marks", () => {
+  it("is found by a caller that waits for the cycle", () => {
+    const clock = ticking(10_000);
+    const world = threads(2, { clock });
+    const [driver, other] = world.rigs;
+    const { mem } = driver.a;
+    const work = mem.u32[(threadById(mem, other.gc.id) + GCTHREAD_AT.work) >>> 2];
+    const { push } = world.stops;
+    world.stops.push = (reason) => {
+      if (reason !== "GC mark") throw new Error("M 1 has ended");
+      mem.u32[(work + GCWORK_AT.status) >>> 2] = WORK_ACTIVE;
+      return push.call(world.stops, reason);
+    };
+    const end = clock.now + 5e8;
+    const { nanotime } = clock;
+    clock.nanotime = () => {
+      if (clock.now > end) throw new Error("it waits for ever");
+      return nanotime();
+    };
+    expect(() => driver.gc.gc()).toThrow("M 1 has ended");
   });
 });
