@@ -245,6 +245,8 @@ const programs = {
         yield* sleep(1000);
       })
       .catch(code);
+    // Until the worker sleeps: a busy one would ask for another.
+    await new Promise((resolve) => setTimeout(resolve, 300));
     const second = await rt
       .main(function* () {
         lockOSThread();
