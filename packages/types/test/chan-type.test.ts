@@ -32,7 +32,7 @@ class Handle implements ChanHandle {
 
 /** A heap whose channels are the addresses from 64 on. */
 function heapWithChans() {
-  const { types } = testHeap();
+  const { heap, types } = testHeap();
   const asked: string[] = [];
   const opened: Handle[] = [];
   perTypeOf(types).chans = () => ({
@@ -51,7 +51,7 @@ function heapWithChans() {
       };
     },
   });
-  return { types, asked, opened };
+  return { heap, types, asked, opened };
 }
 
 describe("the type of a channel", () => {
@@ -156,6 +156,22 @@ describe("places of channels", () => {
     expect([...list]).toEqual([a, null, b]);
     expect(types.unsafe.view(Server, s.$addr).list.get(0)).toBe(64);
     expect(asked).toEqual(["int", "chan int"]);
+  });
+
+  it("are written through the write barrier, each store once", () => {
+    const { heap, types } = heapWithChans();
+    const a = new Handle(64 as Addr);
+    const s = types.newObject(Server, { jobs: a });
+    const at = s.$addr + 8;
+    s.jobs = null;
+    s.list.set(1, a);
+    types.unsafe.view(Server, s.$addr).jobs = 128 as Addr;
+    expect(heap.stores).toEqual([
+      [at, 64],
+      [at, 0],
+      [at + 16, 64],
+      [at, 128],
+    ]);
   });
 
   it("stay as they were if the store is refused", () => {
