@@ -2,6 +2,7 @@ import { defineConfig } from "vitepress";
 
 const guide = [
   { text: "Getting started", link: "/getting-started" },
+  { text: "Use all processors: tasks and threads", link: "/tasks" },
   { text: "Use contexts, groups and streams", link: "/contexts-and-streams" },
   { text: "Use locks and atomic values", link: "/locks" },
   { text: "Handle deadlocks", link: "/deadlocks" },
