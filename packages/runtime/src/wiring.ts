@@ -17,7 +17,9 @@
  *     scheduler.hooks.mutexEvent   -> the profile `mutex`
  *     scheduler.onSwitch           -> labels of the CPU profile, while it runs
  */
+
 import { type Allocator, SPECIAL_PROFILE } from "@gort/allocator/internal";
+import { isFatalError } from "@gort/base";
 import type { CollectorEvents, CollectorOptions, World, WorldThreads } from "@gort/gc";
 import type { Ptr } from "@gort/memory";
 import type { ProfilerOptions } from "@gort/profiling";
@@ -287,13 +289,19 @@ export function connect(parts: Parts): void {
 
 export function disconnect(parts: Parts): void {
   parts.closed = true;
-  parts.scheduler.close();
-  parts.idle.close();
-  parts.scavenger.close();
-  parts.publisher.close();
-  parts.machines.close();
-  parts.profiler.close();
+  const { scheduler, idle, scavenger, publisher, machines, profiler, allocator } = parts;
+  for (const part of [scheduler, idle, scavenger, publisher, machines, profiler])
+    inSpiteOf(() => part.close());
   // The heap of a worker is not its own.
-  if (parts.attachment === null) parts.allocator.freeOSMemory();
-  parts.allocator.close();
+  if (parts.attachment === null) inSpiteOf(() => allocator.freeOSMemory());
+  inSpiteOf(() => allocator.close());
+}
+
+/** A step of a close. A worker may have died with a lock that it takes: the other parts close all the same. */
+function inSpiteOf(step: () => void): void {
+  try {
+    step();
+  } catch (e) {
+    if (!isFatalError(e) || e.code !== "ERR_GORT_LOCK") throw e;
+  }
 }

@@ -130,6 +130,10 @@ describe("a worker that ends", () => {
     expect(expected, `seed ${seed}`).toEqual(expect.arrayContaining(Object.keys(ends)));
   });
 
+  it("under a lock does not keep the runtime from closing", async () => {
+    expect(await program("closeUnderLock")).toEqual(ends("returned true\ntrue true"));
+  });
+
   it("leaves a runtime on which no program runs any more", async () => {
     expect(await program("afterLoss")).toEqual(
       ends("ERR_GORT_WORKER_LOST ERR_GORT_WORKER_LOST worker 1 has ended with code 3"),

@@ -1,7 +1,7 @@
 // Programs of two threads: `node cases.mjs NAME`. Their main goroutine locks its thread, so that a worker runs the
 // tasks.
 import { Worker } from "node:worker_threads";
-import { createRuntime, lockOSThread, numGoroutine, parallel, sleep, task } from "@gort/runtime";
+import { createRuntime, FatalError, lockOSThread, numGoroutine, parallel, sleep, task } from "@gort/runtime";
 import { setMaxThreads } from "@gort/runtime/debug";
 import { runtime } from "./kit.mjs";
 import * as tasks from "./tasks.mjs";
@@ -313,6 +313,15 @@ const programs = {
     });
     print(first, second);
     rt.close();
+  },
+  /** A worker has died with a lock of the heap, which the close takes. */
+  async closeUnderLock() {
+    const rt = await main(cases.done);
+    rt.allocator.freeOSMemory = () => {
+      throw new FatalError("throw", "ERR_GORT_LOCK", "lock mcentral is held by thread 2, which has ended");
+    };
+    rt.close();
+    print(rt.closed, rt.allocator.closed);
   },
   async nested() {
     const outer = await main(function* (rt) {
