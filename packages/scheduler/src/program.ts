@@ -78,6 +78,8 @@ export class Program {
     if (this.closed) throw new Error("scheduler: main after close");
     if (this.onCrash !== null) throw new Error("scheduler: main on a thread that has onCrash");
     this.sched.hooks.programBegin?.();
+    // The hook refuses a program if a thread was lost.
+    this.lost = false;
     this.main = { resolve, reject, exited: false };
     this.deadlock.begin();
     const g = this.pool.getMain();
@@ -131,7 +133,8 @@ export class Program {
     this.killAll();
     this.dying = null;
     const follows = this.lost && main === null && isFatalError(e);
-    if (isFatalError(e) && this.sched.link !== null) this.lost = true;
+    // A deadlock loses nothing.
+    if (isFatalError(e) && e.code !== "ERR_GORT_DEADLOCK" && this.sched.link !== null) this.lost = true;
     if (follows) return;
     if (this.onCrash !== null) {
       this.onCrash(e, text);

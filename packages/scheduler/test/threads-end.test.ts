@@ -180,6 +180,18 @@ describe("the first thread", () => {
     expect(t.errors).toEqual([]);
   });
 
+  it("reports an error that comes after a deadlock, which loses nothing", async () => {
+    const { t, s } = first();
+    const done = s.main(() => s.fatal(new FatalError("fatal", "ERR_GORT_DEADLOCK", "deadlock")));
+    t.world.run();
+    await expect(done).rejects.toThrow("deadlock");
+    const error = new FatalError("fatal", "TEST", "sync: unlock of unlocked mutex");
+    s.go(() => {
+      throw error;
+    });
+    expect(() => t.world.run()).toThrow(error);
+  });
+
   it("rejects main if the other threads cannot be ended", async () => {
     const error = new FatalError("throw", "TEST", "thread 3 has died");
     const { t, s } = first({
