@@ -215,7 +215,10 @@ export function gc(): void {
   currentRuntime().gc();
 }
 
-/** Runs a collection if one is due. A raw pointer that is not rooted does not survive the call. */
+/**
+ * Runs a collection if one is due, and stops here while another thread has stopped the world. A raw pointer that is
+ * not rooted does not survive the call.
+ */
 export function safepoint(): void {
   currentRuntime().safepoint();
 }
