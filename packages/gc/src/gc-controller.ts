@@ -129,9 +129,7 @@ export class GCController {
   commit(): void {
     const heap = this.#heap;
     const state = this.#state;
-    const exact = heapGoalExact(this.#goalInputs());
-    state.limited = isLimit(exact.rule);
-    heap.heapGoal = this.#ownGoal(exact);
+    state.limited = isLimit(this.#setGoal());
     if (state.running) return;
     const record = this.#record;
     state.trigger = triggerOf({
@@ -141,6 +139,14 @@ export class GCController {
       scanWork: record.heapScan + record.stackScan + record.globalsScan,
       sweepPending: !this.#sweeper.done,
     });
+  }
+
+  /** Sets both goals, and returns the rule that has decided Go's. */
+  #setGoal(): GoalRule {
+    const exact = heapGoalExact(this.#goalInputs());
+    this.#record.goGoal = Number(exact.goal);
+    this.#heap.heapGoal = this.#ownGoal(exact);
+    return exact.rule;
   }
 
   /** The goal that this heap has in place of Go's: see rule 3 of mgcpacer.ts. */
@@ -194,7 +200,7 @@ export class GCController {
     const state = this.#state;
     state.running = true;
     state.triggered = this.#heap.heapLive;
-    this.#heap.heapGoal = this.#ownGoal(heapGoalExact(this.#goalInputs()));
+    this.#setGoal();
     return this.#record.heapScan + this.#record.stackScan + globalsBytes;
   }
 

@@ -58,6 +58,8 @@ export const GCSTATS = defineStruct("gcStats", {
   heapScan: "f64",
   stackScan: "f64",
   globalsScan: "f64",
+  /** Go's goal of the heap, in bytes: see goGoal. */
+  goGoal: "f64",
   /** 64-bit integers. */
   finalizersQueued: f64s(1),
   finalizersExecuted: f64s(1),
@@ -221,6 +223,18 @@ export class GCRecord {
   get gcCPUFraction(): number {
     return this.#f(GCSTATS_AT.gcCPUFraction);
   }
+  /**
+   * Go's goal of the heap, in bytes, as of the last change. The collector's own goal may be another one: see
+   * mgcpacer.ts. With a memory limit Go's goal moves with all other memory, and is computed by each reader.
+   */
+  get goGoal(): number {
+    return this.#f(GCSTATS_AT.goGoal);
+  }
+
+  set goGoal(bytes: number) {
+    this.#setF(GCSTATS_AT.goGoal, bytes);
+  }
+
   /** Bytes of heap, stacks and globals that the last cycle scanned. */
   get heapScan(): number {
     return this.#f(GCSTATS_AT.heapScan);

@@ -56,12 +56,13 @@ export class RuntimeStats implements StatsSource {
   }
 
   /**
-   * Go's goal of the heap. The collector's own goal may be another one: see mgcpacer.ts. A memory limit moves the goal
-   * with all other memory, perhaps beyond 2^53.
+   * Go's goal of the heap, which the collector keeps. But if a memory limit decides, the goal moves with all other
+   * memory and is computed here, with bigints, because it may exceed 2^53.
    */
   #nextGC(): number {
     const record = this.#record;
     const { gcPercent, memoryLimit } = record;
+    if (gcPercent >= 0 && memoryLimit === Number.POSITIVE_INFINITY) return record.goGoal;
     const h = this.heap;
     const inputs: GoalInputs = {
       gcPercent,
