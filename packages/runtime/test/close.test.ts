@@ -134,7 +134,7 @@ describe("the module's functions, their runtime being closed", () => {
       "newSample serveCPUProfile workerThread recvCase same sendCase setDefaultRuntime slice struct summary " +
       "toUint8Array version breakpoint buildInfo heapSnapshot " +
       "readHeapDump keepAlive labels withLabels sizeof alignof offsetof flame diffProfiles " +
-      "cap close len recv recv2 send clone task parallel " +
+      "cap chan close len recv recv2 send clone task parallel " +
       // These functions check their arguments first.
       "setMaxThreads setMaxStack setMemoryLimit setPanicOnFault setTraceback writeHeapDump"
     ).split(" "),
