@@ -5,7 +5,7 @@
 import tseslint from "typescript-eslint";
 
 export default [
-  { ignores: ["**/dist/**", "**/node_modules/**", "**/.vitepress/**", "**/*.generated.ts"] },
+  { ignores: ["**/dist/**", ".mutants/**", "**/node_modules/**", "**/.vitepress/**", "**/*.generated.ts"] },
   {
     files: [
       "packages/*/{src,test,scripts,bench,conformance}/**/*.ts",
