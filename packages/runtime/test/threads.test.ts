@@ -127,7 +127,9 @@ describe("a worker that ends", () => {
       "ERR_GORT_WORKER_START",
       "done",
     ];
-    expect(expected, `seed ${seed}`).toEqual(expect.arrayContaining(Object.keys(ends)));
+    const underLock = /^a thread ended while it held the lock \w+$/;
+    const others = Object.keys(ends).filter((end) => !expected.includes(end) && !underLock.test(end));
+    expect(others, `seed ${seed}`).toEqual([]);
   });
 
   it("under a lock does not keep the runtime from closing", async () => {

@@ -52,6 +52,8 @@ async function round() {
     await rt.main(() => body(rt, () => early || arm()));
     return "done";
   } catch (e) {
+    // Only its message says which of the runtime's own errors this is.
+    if (e.code === "ERR_GORT_THROW") return e.message;
     if (e.code?.startsWith("ERR_GORT_")) return e.code;
     throw e;
   } finally {
