@@ -6,8 +6,8 @@
 //
 //	{"name":"Malloc16","samples":[13.8,13.9],"check":"1000000"}
 //
-// A sample is nanoseconds an operation; "cpu" has the processor time of all threads, too. The check is a figure that the work itself produced; the harness
-// compares it with the other side's, so that neither can skip the work.
+// A sample is nanoseconds an operation; "cpu" has the processor time of all threads, too. The check is a figure that
+// the work itself produced; the harness compares it with the other side's, so that neither can skip the work.
 package main
 
 import (

@@ -2,18 +2,13 @@
 // `node stress.mjs SEED TASKS`. Prints the sum of their numbers and how many have run.
 import { sleep } from "@gort/runtime";
 import { runtime } from "./kit.mjs";
+import { randomFrom } from "./random.mjs";
 import { spread } from "./stress-tasks.mjs";
 
 const PARTS = 16;
 
 const [seed, tasks] = process.argv.slice(2).map(Number);
-let x = seed | 1;
-const random = (n) => {
-  x ^= x << 13;
-  x ^= x >>> 17;
-  x ^= x << 5;
-  return (x >>> 0) % n;
-};
+const random = randomFrom(seed);
 
 const rt = runtime({ gomaxprocs: 4 });
 const buf = new Uint8Array(1 << 12);
