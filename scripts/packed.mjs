@@ -163,7 +163,6 @@ try {
     );
   }
 
-  // biome-ignore lint/suspicious/noUndeclaredEnvVars: no task of turbo runs this
   const chromium = process.env.CHROMIUM ?? "chromium";
   if (spawnSync(chromium, ["--version"]).status === 0) await inBrowser(chromium);
   else console.log("skip no Chromium (CHROMIUM=path)");
