@@ -149,7 +149,10 @@ export const M_RUNNING = 2;
 export const M_STOPPED = 3;
 /** Its thread has ended without leaving, and `Ms.died` has noted it. */
 export const M_DEAD = 4;
-/** A stop has found that its thread has ended. Later stops pass it over; `Ms.died` makes it dead. */
+/**
+ * A stop has found that its thread has ended, or the thread has said that it is going to (`abandon`). Stops pass it
+ * over, whatever it still does. `Ms.died` makes it dead.
+ */
 export const M_GONE = 5;
 
 /** Values of `parked`. Only PARKED_ASYNC counts as idle. */

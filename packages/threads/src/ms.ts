@@ -2,16 +2,16 @@
  * Ms come and go.
  *
  *     free -> starting    register, by the thread that is going to start the M's thread
- *     starting -> running attach, by the new thread
+ *     starting -> stopped attach, by the new thread, which then resumes by itself
  *     running -> free     leave, by the thread itself
  *     starting -> free, running -> dead    died, by a thread that has learnt of its end
- *     running -> gone -> dead              the same, after a stop of the world has waited for it in vain
+ *     running -> gone -> dead              the same, after `abandon`, or after a stop that has waited for it in vain
  *
  * The index of a free M is used again. The index of a dead M is not: its goroutines, its P and its nodes are lost, and
  * the program ends.
  */
 import { lock, unlock } from "@gort/memory";
-import { LINE, M_DEAD, M_FREE, M_STARTING, MAX_MS, MREC, MREC_AT, SCHED_AT } from "./layout.ts";
+import { LINE, M_DEAD, M_FREE, M_STARTING, M_STOPPED, MAX_MS, MREC, MREC_AT, SCHED_AT } from "./layout.ts";
 import type { Parking } from "./park.ts";
 import type { SharedState } from "./shared-state.ts";
 
@@ -91,9 +91,13 @@ export class Ms {
     return this.s.u32[(this.s.mrec(m) + MREC_AT.thread) >>> 2];
   }
 
-  /** This thread takes its M, which is registered. The caller then resumes it: Stops.stopped. */
+  /** This thread takes its M, which is registered, as a stopped one. The caller then resumes it: Stops.stopped. */
   attach(): void {
     const { s } = this;
+    // M 0 may take a worker for dead that it has ended, while that still runs for some instructions.
+    if (s.kernel.cas(s.rec + MREC_AT.state, M_STARTING, M_STOPPED) !== M_STARTING) {
+      throw new RangeError(`threads: M ${s.m} is not registered any more`);
+    }
     s.u32[(s.rec + MREC_AT.thread) >>> 2] = s.mem.thread;
     this.notStarting();
   }
@@ -128,10 +132,10 @@ export class Ms {
     s.mem.threadExited(thread);
     const state = kernel.load(rec + MREC_AT.state);
     if (state === M_FREE || state === M_DEAD || this.threadOf(m) !== thread) return false;
-    const started = state !== M_STARTING;
-    if (!started) this.notStarting();
+    const started = kernel.cas(rec + MREC_AT.state, M_STARTING, M_FREE) !== M_STARTING;
+    if (started) kernel.store(rec + MREC_AT.state, M_DEAD);
+    else this.notStarting();
     kernel.add(s.sched + SCHED_AT.mcount, -1);
-    kernel.store(rec + MREC_AT.state, started ? M_DEAD : M_FREE);
     s.notify(rec + MREC_AT.state);
     this.parking.tellIfAllIdle();
     return started;

@@ -181,9 +181,12 @@ export class Stops {
     s.notify(rec + STATE);
   }
 
-  private setState(state: number): void {
-    this.s.kernel.store(this.s.rec + STATE, state);
-    if (state === M_STOPPED) this.s.notify(this.s.rec + STATE);
+  /** A state in which stops pass this M over stays: it has abandoned its place, or others take it for dead. */
+  private setState(state: typeof M_RUNNING | typeof M_STOPPED): void {
+    const { kernel, rec } = this.s;
+    const other = state === M_RUNNING ? M_STOPPED : M_RUNNING;
+    const changed = kernel.cas(rec + STATE, other, state) === other;
+    if (changed && state === M_STOPPED) this.s.notify(rec + STATE);
   }
 
   private waitToRun(block: boolean): void {

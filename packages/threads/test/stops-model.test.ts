@@ -1,4 +1,6 @@
+import { ROOT_THREADS } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
+import { M_GONE, MREC_AT, SCHED_AT } from "../src/layout.ts";
 import { verifyThreads } from "../src/testing.ts";
 import { exploreAll, type M, set } from "./explore-kit.ts";
 
@@ -178,6 +180,68 @@ describe("a stop of the world", { timeout: 120_000 }, () => {
         },
       ],
       end: ({ mem }) => void verifyThreads(mem),
+    });
+  });
+
+  // Fault: an M that polls after it has abandoned its place counts as running again.
+  it("passes over an M that has abandoned its place, whatever it does before its thread ends", () => {
+    exploreAll({
+      ms: [
+        (m) => {
+          const wake = worker(m);
+          m.t.begin();
+          stop(m, null);
+          m.t.mark(1);
+          stop(m, null);
+          m.t.mark(2);
+          m.threads.sleep(wake);
+        },
+        ({ t, threads }) => {
+          threads.setLocked(true);
+          t.begin();
+          threads.abandon();
+          threads.poll();
+          t.note("polled");
+        },
+      ],
+      end: ({ mem, notes }) => {
+        verifyThreads(mem);
+        expect(notes[1]).toEqual(["polled"]);
+        const rec = mem.u32[(mem.root(ROOT_THREADS) + SCHED_AT.ms + 4) >>> 2];
+        expect(mem.u32[(rec + MREC_AT.state) >>> 2]).toBe(M_GONE);
+      },
+    });
+  });
+
+  // Faults: `died` and `attach` both take the M off those that start; the thread goes on with an M that is free.
+  it("finds each M counted once if it attaches while another takes it for dead", () => {
+    exploreAll({
+      late: 1,
+      ms: [
+        (m) => {
+          const { t, threads } = m;
+          const wake = worker(m);
+          const thread = threads.threadOf(1);
+          t.begin();
+          t.note(threads.died(1, thread));
+          stop(m, null);
+          threads.sleep(wake);
+        },
+        (m) => {
+          m.t.begin();
+          try {
+            m.attach();
+            m.t.note(true);
+          } catch (e) {
+            if (!(e instanceof RangeError)) throw e;
+            m.t.note(false);
+          }
+        },
+      ],
+      end: ({ mem, notes }) => {
+        verifyThreads(mem);
+        expect(notes[1]).toEqual(notes[0]);
+      },
     });
   });
 });
