@@ -122,6 +122,10 @@ export class RuntimeLink implements ThreadLink {
     return this.#threads.spin(tasks && this.#parts.tasks.ready);
   }
 
+  handOver(): void {
+    this.#threads.handOver();
+  }
+
   /** Notes how many goroutines this thread has, plus `change`, for other threads. */
   noteCount(change: number): void {
     this.#parts.schedStats.setCgoCalls(this.#scheduler.ncgocall);

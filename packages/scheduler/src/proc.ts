@@ -234,7 +234,7 @@ export abstract class RunLoop extends Linked implements Schedt {
     this.tickAt = now;
     this.sliceEnd = now + SLICE_MS;
     this.coarseSec = this.wholeSec(now);
-    if (this.timers.nextWhen <= now) this.timers.run(now);
+    if (this.timers.nextWhen <= now) this.runTimers(now);
     if (this.batch > FIRST_BATCH) this.batch = FIRST_BATCH;
     // A requested safepoint comes first, also if no goroutine can run.
     this.credit = this.safepointRequested ? 0 : this.batch;
@@ -334,8 +334,18 @@ export abstract class RunLoop extends Linked implements Schedt {
     if (this.timers.nextWhen === Infinity) return false;
     const now = this.clock.now();
     if (this.timers.nextWhen > now) return false;
-    this.timers.run(now);
+    this.runTimers(now);
     return this.hasRunnable;
+  }
+
+  private runTimers(now: number): void {
+    this.timers.run(now);
+    this.handOver();
+  }
+
+  /** Goroutines may have become runnable that compute for long: no task of other threads waits for them. */
+  private handOver(): void {
+    if (this.link !== null && this.hasRunnable) this.link.handOver();
   }
 
   /** Reads the clock and does all that depends on time. Returns whether the slice is over. */
@@ -365,7 +375,7 @@ export abstract class RunLoop extends Linked implements Schedt {
     if (this.program.dying !== null) this.program.fault(this.program.dying);
     this.fairness.check(now);
     // Fire timers after the check: a chain has not kept these goroutines waiting.
-    if (this.timers.nextWhen <= now) this.timers.run(now);
+    if (this.timers.nextWhen <= now) this.runTimers(now);
     // If the clock was set back, end the slice: `sliceEnd` is too far away.
     return now >= this.sliceEnd || dt < 0 || !this.hasP;
   }
@@ -380,6 +390,7 @@ export abstract class RunLoop extends Linked implements Schedt {
       if (!isFatalError(e)) throw e;
       this.program.dying = e;
     }
+    this.handOver();
   }
 
   /**

@@ -154,6 +154,11 @@ export interface ThreadLink {
    * whether `nextTask` finds a task. Returns whether that is so.
    */
   spin(tasks: boolean): boolean;
+  /**
+   * Timers, or the hook of a safepoint, have made goroutines of this thread runnable. If another thread has woken this
+   * one for a task, which `nextTask` would take next, any thread may take it from now on.
+   */
+  handOver(): void;
   /** Whether goroutines have locked this thread. Then the tasks of its P are for other threads. */
   setLocked(locked: boolean): void;
 

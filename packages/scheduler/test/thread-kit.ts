@@ -232,6 +232,10 @@ export class FakeThread implements ThreadLink {
     return true;
   }
 
+  handOver(): void {
+    this.note("handOver");
+  }
+
   setLocked(locked: boolean): void {
     this.note(`setLocked(${locked})`);
     this.locked = locked;

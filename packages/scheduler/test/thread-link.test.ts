@@ -379,6 +379,49 @@ describe("a task", () => {
     verifyScheduler(b.s);
   });
 
+  it("that a woken thread was to take is for all as soon as a timer or a safepoint gives it a goroutine", () => {
+    const world = new World(1);
+    const t = world.thread({ hooks: { safepoint: () => void t.s.go(() => t.log!.push("of a safepoint")) } });
+    t.s.go(function* () {
+      yield* t.s.sleep(5);
+      t.log!.push("due at the begin of a slice");
+      yield* t.s.sleep(5);
+      t.log!.push("due when nothing else can run");
+      t.s.go(function* () {
+        world.now += 5;
+        yield* t.s.gosched();
+      });
+      yield* t.s.sleep(5);
+      t.log!.push("due at a reading of the clock");
+    });
+    world.run();
+    t.log = [];
+    t.spin = () => {
+      world.now += 10;
+      t.spin = () => false;
+      return true;
+    };
+    world.now += 5;
+    t.call();
+    world.run();
+    const log = t.log.filter((x) => x === "handOver" || x.startsWith("due"));
+    expect(log).toEqual([
+      "handOver",
+      "due at the begin of a slice",
+      "handOver",
+      "due when nothing else can run",
+      "handOver",
+      "due at a reading of the clock",
+    ]);
+    t.log = [];
+    t.s.requestSafepoint();
+    world.run();
+    expect(t.log.filter((x) => x === "handOver" || x.startsWith("of"))).toEqual([
+      "handOver",
+      "of a safepoint",
+    ]);
+  });
+
   it("counts its labels, its end and its creation site like any goroutine", () => {
     const t = new World(1).thread();
     const labels = new Map([["k", "v"]]);

@@ -28,8 +28,8 @@
  *
  * A woken M counts as spinning until it looks (the word `woken`). It looks when its event loop calls it, and keeps the
  * task that it finds for its next takeTask: in runnext, an M that is slow could lose it to another one, and that one
- * too, without end. But if the M has other goroutines to run first, the task goes into runnext, and another M is woken
- * for it. An M that runs already when it learns that it was woken takes none, and wakes another M.
+ * too, without end. But if the M has goroutines to run first (`handOver`), the task goes into runnext, and another M is
+ * woken for it. An M that runs already when it learns that it was woken takes none, and wakes another M.
  *
  * Which M is woken: the idle one of the lowest index above 0. Few Ms stay warm, and M 0, which serves the program's
  * event loop, comes last. If none is idle, `startM` starts one, unless as many are starting as tasks wait or Ps are

@@ -144,6 +144,11 @@ export interface Threads {
    * whether there is a task. Returns whether that is so. Returns at once if no other thread is awake.
    */
   spin(tasks: boolean): boolean;
+  /**
+   * This thread has something to run before it calls takeTask. If another thread has woken it for a task, that is put
+   * into a queue, and another thread may be woken for it. `poll` does the same.
+   */
+  handOver(): void;
   /** A task of any queue, to end it: needs no P. 0 if there is none. */
   takeAnyTask(): Addr;
   /** This thread takes no task for now, or may again: it is not woken for tasks meanwhile. */

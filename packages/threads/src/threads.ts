@@ -138,11 +138,6 @@ class MThreads implements Threads {
     }
   }
 
-  /** This thread may have goroutines that run first: the task that it has found is for other threads, too. */
-  private handOver(): void {
-    if (this.proc.share()) this.proc.wakeP();
-  }
-
   private lookAround(idle: boolean): void {
     while (this.pending || this.undelivered !== 0) {
       if (this.undelivered === 0) this.undelivered = takeAll(this.s);
@@ -256,6 +251,9 @@ class MThreads implements Threads {
   }
   spin(tasks: boolean): boolean {
     return this.proc.spin(tasks);
+  }
+  handOver(): void {
+    if (this.proc.share()) this.proc.wakeP();
   }
   takeAnyTask(): Addr {
     return this.proc.takeAnyTask() as Addr;

@@ -431,6 +431,25 @@ describe("tasks", () => {
     verifyThreads(mem);
   });
 
+  it("are for others again if the woken M has something to run first", () => {
+    const { ms, record, turn, mem } = rig(3);
+    const ran: unknown[] = [];
+    ms[0].acquireP();
+    ms[2].acquireP();
+    ms[1].sleep(() => {
+      ms[1].awake();
+      ms[1].acquireP();
+      ms[1].handOver();
+      // Its goroutine computes.
+      ran.push(ms[2].takeTask());
+    });
+    const task = record();
+    ms[0].putTask(task);
+    turn();
+    expect(ran).toEqual([task]);
+    verifyThreads(mem);
+  });
+
   it("wake one M at a time; M 0 is the last one to be woken", () => {
     const { ms, record, turn } = rig(3);
     const woken: number[] = [];
