@@ -132,6 +132,12 @@ export class Scavenger {
   /** Called when a new limit makes work for background: an idle program takes no span. Set by background's caller. */
   wake: () => void = () => {};
 
+  /**
+   * Called on a thread that cannot return pages, when it would: another thread can (`giveBackForOthers`). It may be
+   * called at each span, and in the middle of a program's allocation.
+   */
+  elsewhere: () => void = () => {};
+
   /** Sets the goals: at the end of each collection. */
   pace(pace: ScavengePace): void {
     this.#set(
@@ -190,11 +196,31 @@ export class Scavenger {
    */
   #giveBack(grown: number, overLimit: boolean): void {
     const start = this.#clock();
-    const over = overLimit ? this.mappedReady - this.memoryLimit + LIMIT_BATCH : 0;
+    const over = overLimit ? this.#overLimit : 0;
     const beyond = this.heapRetained + grown - this.#goal(MHEAP_AT.gcPercentGoal);
     const bytes = Math.max(over, Math.min(grown, beyond));
-    if (bytes > 0) this.#add(MHEAP_AT.scavengedEager, this.#heap.scavenge(bytes));
+    if (bytes > 0 && !this.#heap.mem.canRelease) this.elsewhere();
+    else if (bytes > 0) this.#add(MHEAP_AT.scavengedEager, this.#heap.scavenge(bytes));
     this.#addTime(MHEAP_AT.scavengeAssistNs, start);
+  }
+
+  /** Bytes to give back if more is mapped than the limit allows, with a LIMIT_BATCH. */
+  get #overLimit(): number {
+    return this.mappedReady - this.memoryLimit + LIMIT_BATCH;
+  }
+
+  /**
+   * A thread that cannot return pages has called `elsewhere`: gives back at once what is beyond the memory limit. False
+   * if this thread cannot return pages either.
+   */
+  giveBackForOthers(): boolean {
+    if (!this.#heap.mem.canRelease) return false;
+    const start = this.#clock();
+    const over = this.mappedReady > this.memoryLimit ? this.#overLimit : 0;
+    if (over > 0) this.#add(MHEAP_AT.scavengedEager, this.#heap.scavenge(over));
+    if (this.#heap.operation.pending) this.#heap.operation.report();
+    this.#addTime(MHEAP_AT.scavengeAssistNs, start);
+    return true;
   }
 
   #addTime(offset: number, startMs: number): void {

@@ -41,6 +41,8 @@ export const COMMAND = {
   startCPUProfile: 22,
   /** M 0 ends it; arg: the M that gets it. */
   stopCPUProfile: 23,
+  /** M 0 returns all free pages to the operating system for a worker. The answer is their bytes. */
+  freeOSMemory: 24,
 } as const;
 
 /** A thread's part in the profiles of all threads. */
@@ -82,6 +84,7 @@ export class Commands {
       [COMMAND.starts]: () => profiles.starts(),
       [COMMAND.startCPUProfile]: (hz) => profiles.cpu?.start(hz),
       [COMMAND.stopCPUProfile]: (m) => profiles.cpu?.stop(m),
+      [COMMAND.freeOSMemory]: () => (profiles.cpu === null ? undefined : allocator.freeOSMemory()),
     };
   }
 

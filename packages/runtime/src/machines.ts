@@ -27,6 +27,7 @@ import {
   CALL_END,
   CALL_GC,
   CALL_HOST,
+  CALL_SCAVENGE,
   CALL_START,
   HOST_HANDLES,
   HOST_HOPES,
@@ -237,6 +238,9 @@ export class Machines {
     // A node wakes the scheduler, which looks whether the program is dead.
     threads.onAllIdle = () => block.call(threads, 0, CALL_HOST);
     threads.startM = (m) => this.#startM(connected, m);
+    allocator.scavenger.elsewhere = () => {
+      if (threads.m !== 0 && !block.keepsPages) block.call(threads, 0, CALL_SCAVENGE);
+    };
     const note = (): void => link.noteCount(-1);
     tasks.share(threads, block, this.ownWorkers, note);
     const { profiler, roots, profiles } = this.#parts;
@@ -253,7 +257,7 @@ export class Machines {
 
   #deliver(connected: Connected, node: Addr): void {
     const { threads, block, workers } = connected;
-    const { memory, tasks, scheduler, collector } = this.#parts;
+    const { memory, tasks, scheduler, collector, scavenger } = this.#parts;
     if (memory.u32[(node + NODE_KIND) >>> 2] === NODE_TASK) {
       tasks.run(node);
     } else if (memory.u32[(node + NODE_WHAT) >>> 2] === WHAT_CALLS) {
@@ -261,6 +265,7 @@ export class Machines {
       if ((calls & CALL_START) !== 0 && workers !== null)
         block.takeStarts((m) => this.#startWorker(connected, m));
       if ((calls & CALL_GC) !== 0) collector.threads.polled();
+      if ((calls & CALL_SCAVENGE) !== 0 && !scavenger.called()) block.setKeepsPages();
       if ((calls & CALL_END) !== 0) {
         scheduler.endProgram(() => {
           tasks.endProgram();

@@ -27,6 +27,7 @@ import type { HeapChan } from "@gort/threads";
 import { append, copy, type Ref, type RefMembers, type Type, type TypedHeap } from "@gort/types";
 import type { SharedStats } from "./attach.ts";
 import { retire } from "./closed.ts";
+import { COMMAND } from "./commands.ts";
 import type { Godebug } from "./godebug.ts";
 import { dumpHeap } from "./heapdump.ts";
 import { RuntimeMethods } from "./methods.generated.ts";
@@ -128,7 +129,12 @@ export class Runtime extends RuntimeMethods {
    */
   freeOSMemory(): number {
     this.gc();
-    const released = this.allocator.freeOSMemory();
+    const { attachment, machines } = this.#parts;
+    // A worker returns no pages: scavenge.ts says why.
+    const released =
+      attachment === null
+        ? this.allocator.freeOSMemory()
+        : machines.commands!.ask<number>(COMMAND.freeOSMemory, 0).reduce((sum, bytes) => sum + bytes, 0);
     if (this.godebug.scavtrace !== 0) this.stderr(`${this.allocator.scavenger.trace(true)}\n`);
     return released;
   }

@@ -9,6 +9,7 @@
  *                               maxThreads  the limit of debug.setMaxThreads
  *                               pool        free records of tasks (task-records.ts)
  *                               settings    settings that all threads have (process-settings.ts)
+ *                               keepsPages  1: M 0 cannot return pages to the operating system
  *                               starts[8]   bit m: another thread wants M 0 to start M m
  *                               ms[m] -> CALLS   one for each M that has been registered
  *
@@ -39,6 +40,7 @@ const RUNTIME = defineStruct("runtime", {
   program: "u32",
   queued: "u32",
   maxThreads: "u32",
+  keepsPages: "u32",
   pool: TASK_POOL,
   settings: SETTINGS,
   starts: u32s(MAX_MS / 32),
@@ -77,6 +79,9 @@ export const CALL_END = 8;
 /** The collector of another thread has something for this one. */
 export const CALL_GC = 16;
 
+/** To M 0: return pages to the operating system. */
+export const CALL_SCAVENGE = 32;
+
 /** The M's event loop may hold handles of the host. It is set when the M falls asleep, and cleared once the M knows. */
 export const HOST_HANDLES = 1;
 /** A goroutine of the M sleeps or waits for a promise, or host code awaits an op. */
@@ -110,6 +115,15 @@ export class SharedBlock {
 
   set maxThreads(n: number) {
     this.#mem.u32[(this.#base + RUNTIME_AT.maxThreads) >>> 2] = Math.max(0, n);
+  }
+
+  /** Whether M 0 has found that it cannot return pages to the operating system: then no thread asks it again. */
+  get keepsPages(): boolean {
+    return this.#mem.u32[(this.#base + RUNTIME_AT.keepsPages) >>> 2] !== 0;
+  }
+
+  setKeepsPages(): void {
+    this.#mem.u32[(this.#base + RUNTIME_AT.keepsPages) >>> 2] = 1;
   }
 
   // ---- tasks

@@ -91,6 +91,7 @@ function attach(start: WorkerStart, send: (message: WorkerMessage) => void, memb
   let receive: (message: MainMessage) => void = () => {};
   // From now on the port keeps the event loop alive.
   port.onmessage = ({ data }) => receive(data as MainMessage);
+  // scavenge.ts says why a worker returns no pages.
   const memory = attachLinearMemory(start.memory, { thread, release: false });
   // In a task of its own: no operation of the runtime is in progress then. The thread ends when the program's own
   // handles are gone, and M 0 does not wait for them long.

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createRuntime, type Runtime } from "../src/index.ts";
 import { closeAfterTest } from "./kit.ts";
+import { run } from "./threads/run.ts";
 
 let printed = "";
 function make(godebug: string, gogc: number | "off" = 100, memoryLimit = 2 ** 63): Runtime {
@@ -99,5 +100,13 @@ describe("the scavenger", () => {
     for (const l of lines) expect(l).toMatch(line);
     expect(lines.at(-1)).toMatch(/ \(forced\)$/);
     expect(lines.length).toBeGreaterThanOrEqual(3);
+  });
+
+  it.skipIf(!canRelease).each([
+    ["in the background", "gogc"],
+    ["over the memory limit", "limit"],
+    ["by freeOSMemory on the worker", "force"],
+  ])("gives back what a worker frees while a goroutine keeps M 0 from its event loop: %s", async (_, how) => {
+    expect(await run(["scavenge.mjs", how])).toEqual({ code: 0, out: "returned true\n", err: "" });
   });
 });
