@@ -108,7 +108,7 @@ export class RuntimeLink implements ThreadLink {
 
   nextTask(idle: boolean): boolean {
     const { tasks } = this.#parts;
-    if (!tasks.ready) return false;
+    if (!tasks.ready || (!idle && this.#threads.leavesTasks())) return false;
     const task = this.#threads.takeTask(idle);
     if (task === 0) return false;
     tasks.run(task);

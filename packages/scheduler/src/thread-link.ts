@@ -146,7 +146,8 @@ export interface ThreadLink {
 
   /**
    * Takes a task and passes it to `Scheduler.startTask`. Returns whether there was one. With `idle` this thread has
-   * nothing else to run, so it may steal one from another P.
+   * nothing else to run, so it may steal one from another P. Without, it leaves tasks to a thread that is about to look
+   * for one.
    */
   nextTask(idle: boolean): boolean;
   /**

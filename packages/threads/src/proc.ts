@@ -26,6 +26,9 @@
  * The M that stops to look decrements nmspinning or increments npidle, then loads the queues. Atomics have one order.
  * So the thread with the task sees no spinning M and an idle P, and wakes an M; or the other M sees the task.
  *
+ * An M that has goroutines to run takes a task at each 61st switch, so that no task starves. But it leaves them to an M
+ * that is about to search, for a time (`leavesTasks`).
+ *
  * A woken M counts as spinning until it looks (the word `woken`). It looks when its event loop calls it, and keeps the
  * task that it finds for its next takeTask: in runnext, an M that is slow could lose it to another one, and that one
  * too, without end. But if the M has goroutines to run first (`handOver`), the task goes into runnext, and another M is
@@ -79,6 +82,11 @@ const STEAL_ROUNDS = 4;
 const LONG_SPIN_MS = 0.05;
 const SHORT_SPIN_MS = 0.005;
 const LONG_EVERY = 16;
+/**
+ * How long an M with other goroutines leaves its tasks to an M that is about to search, in ms: longer than a thread
+ * takes to start.
+ */
+const LEAVE_MS = 100;
 /** Looks at the inbox between two readings of the clock, which takes as long as 20 of them. */
 const SPIN_LOOKS = 64;
 /** Largest batch that takeTask takes from the global queue, as the queue itself limits it. */
@@ -101,6 +109,8 @@ export class Proc {
   offered = false;
   /** The task that this M has found when it was woken; 0: none. It is in no queue. */
   private found = 0;
+  /** When this M began to leave tasks to others (leavesTasks); -1: it leaves none. */
+  private leftAt = -1;
   /** Called with the index of an M that is registered: its thread has to be started. null: no thread is started. */
   startM: ((m: number) => void) | null = null;
 
@@ -192,6 +202,17 @@ export class Proc {
       if (tasks && this.anyTask()) return true;
     } while (this.spinPays() && host.now() < end);
     return parking.called;
+  }
+
+  /** See Threads.leavesTasks. */
+  leavesTasks(): boolean {
+    if ((this.ps.npidle === 0 && this.nmspinning === 0) || !this.anyTask()) {
+      this.leftAt = -1;
+      return false;
+    }
+    const now = this.s.host.now();
+    if (this.leftAt < 0) this.leftAt = now;
+    return now - this.leftAt < LEAVE_MS;
   }
 
   /** See Threads.takeAnyTask. */

@@ -140,6 +140,12 @@ export interface Threads {
    */
   takeTask(steal?: boolean): Addr;
   /**
+   * Of an M that has goroutines to run: whether it should leave the tasks to an M that is about to search, because a P
+   * is idle or an M spins. A goroutine stays on the thread where it starts: with a task more, this M's goroutines would
+   * share their thread while another one has none. It says so for at most 100 ms.
+   */
+  leavesTasks(): boolean;
+  /**
    * This thread has nothing to run: looks for some microseconds whether `pending` becomes true or, with `tasks`,
    * whether there is a task. Returns whether that is so. Returns at once if no other thread is awake.
    */

@@ -249,6 +249,9 @@ class MThreads implements Threads {
   takeTask(steal = true): Addr {
     return this.proc.takeTask(steal) as Addr;
   }
+  leavesTasks(): boolean {
+    return this.proc.leavesTasks();
+  }
   spin(tasks: boolean): boolean {
     return this.proc.spin(tasks);
   }

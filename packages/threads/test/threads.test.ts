@@ -509,6 +509,43 @@ describe("tasks", () => {
     expect(ms[1].takeTask()).toBe(tasks[0]);
   });
 
+  it("are left to a thread that is about to look for one, but not for ever", () => {
+    const kit = rig(2, 2);
+    const { ms, record, turn, advance } = kit;
+    ms[0].acquireP();
+    expect(ms[0].leavesTasks()).toBe(false);
+    ms[1].sleep(() => {});
+    const tasks = [record(), record(), record()];
+    for (const t of tasks) ms[0].putTask(t);
+    // M 1 is woken: it spins.
+    expect(ms[0].leavesTasks()).toBe(true);
+    turn();
+    expect([ms[1].acquireP(), ms[1].takeTask()]).toEqual([true, tasks[0]]);
+    // All Ps are in use, so nobody comes for the others.
+    expect(ms[0].leavesTasks()).toBe(false);
+    // A P is idle, and its M does not come.
+    ms[1].releaseP();
+    expect(ms[0].leavesTasks()).toBe(true);
+    advance(99);
+    expect(ms[0].leavesTasks()).toBe(true);
+    advance(1);
+    expect(ms[0].leavesTasks()).toBe(false);
+    // Nor does it wait anew for each of the tasks.
+    expect(ms[0].takeTask(false)).toBe(tasks[2]);
+    expect(ms[0].leavesTasks()).toBe(false);
+    // But it does for later ones, and after a time in which all Ps were in use.
+    expect(ms[0].takeTask(false)).toBe(tasks[1]);
+    expect(ms[0].leavesTasks()).toBe(false);
+    ms[0].putTask(tasks[1]);
+    expect(ms[0].leavesTasks()).toBe(true);
+    advance(100);
+    expect(ms[0].leavesTasks()).toBe(false);
+    ms[1].acquireP();
+    expect(ms[0].leavesTasks()).toBe(false);
+    ms[1].releaseP();
+    expect(ms[0].leavesTasks()).toBe(true);
+  });
+
   it("wake no locked M, but start one more than gomaxprocs", () => {
     const { ms, record, turn, mem } = rig(2, 2);
     const woken: number[] = [];
