@@ -153,21 +153,33 @@ export function* waitHere(n) {
   const rt = defaultRuntime();
   const ch = rt.makeChan();
   const mu = new Mutex();
+  // Goroutines of one thread: one that says that it is going to wait does so before another runs.
+  let waits = false;
+  function* untilItWaits() {
+    do yield* sleep(1);
+    while (!waits);
+    waits = false;
+    yield* sleep(1);
+  }
   const sender = rt.go(function* sender() {
     for (let i = 0; i < n; i++) {
-      yield* sleep(1);
+      yield* untilItWaits();
       yield* ch.send(i);
     }
   });
-  for (let i = 0; i < n; i++) yield* ch.recv();
+  for (let i = 0; i < n; i++) {
+    waits = true;
+    yield* ch.recv();
+  }
   yield* sender.done();
   for (let i = 0; i < n; i++) {
     yield* mu.lock();
     const other = rt.go(function* other() {
+      waits = true;
       yield* mu.lock();
       mu.unlock();
     });
-    yield* sleep(2);
+    yield* untilItWaits();
     mu.unlock();
     yield* other.done();
   }
