@@ -23,6 +23,11 @@
  * value after the unlock. If the ring is full and a sender waits, the sender's element takes the slot that the receiver
  * has freed.
  *
+ * Waiting costs two threads a pass through their run loops, which is more than an element costs. So if nothing else can
+ * run on the thread, a goroutine lingers before it parks. If the channel has no ring, the goroutine goes to the queue
+ * and looks at its sudog (sudog.ts). With a ring it stays out of the queue and looks at qcount from time to time: the
+ * other thread puts, or takes, several elements meanwhile, instead of one by one through a sudog.
+ *
  * close takes all waiters out, and wakes them in the reverse order, as Go does. Receivers get no value; senders panic.
  *
  * The lock is a word of the record (@gort/memory, lock.ts). It knows its holder: if a thread ends inside of a critical
@@ -94,6 +99,12 @@ export interface ChanEnv extends WaitOwner, SharedChans {
  * several operations. With 0 an item through a buffer takes 1.5 times as long across threads; with 1000, twice.
  */
 const BACKOFF_STEPS = 300;
+
+/**
+ * How often a goroutine looks, one `backOff` apart, whether another thread has changed an empty or full ring, before it
+ * joins the queue: some 2 us.
+ */
+const LINGER_LOOKS = 6;
 
 /** The result of `backOff`, so that no compiler drops its loop. */
 let backedOff = 0;
@@ -214,19 +225,32 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
     u32[i + QCOUNT] = n + 1;
   }
 
-  /** Step 3 in all other cases. The lock is held. */
-  private sendSlow(ready: unknown, g: G | null, op: AnyOp | null): boolean {
+  /** Step 3 in all other cases. The lock is held. `lingered`: the goroutine has lingered, and goes to sendq now. */
+  private sendSlow(ready: unknown, g: G | null, op: AnyOp | null, lingered = false): boolean {
     if (this.direct && !this.needsLock) return this.sendPrivate(ready, g, op);
     const outcome = this.selectSend(ready);
-    if (outcome === CASE_WAITS && g !== null) {
-      const sg = this.enqueue(g, (this.i + SENDQ) * 4);
-      this.elem.store(this.elem.place(sg), ready);
-    }
+    if (outcome === CASE_WAITS && g !== null) return this.waitToSend(ready, g, op!, lingered);
     this.unlock();
     if (outcome === CASE_CLOSED) throw sendOnClosed();
     if (outcome === CASE_DONE) this.wakePartner();
-    else if (g !== null) gopark(g, op!, waitReasonChanSend);
     return outcome === CASE_DONE;
+  }
+
+  /** Lingers, and then parks `g`. The lock is held. Returns whether the value was sent without parking. */
+  private waitToSend(ready: unknown, g: G, op: AnyOp, lingered: boolean): boolean {
+    const lingers = !lingered && this.waiters.mayLinger(g);
+    if (lingers && this.capacity > 0) {
+      this.lingerWhile(this.capacity);
+      return this.sendSlow(ready, g, op, true);
+    }
+    const sg = this.enqueue(g, (this.i + SENDQ) * 4);
+    this.elem.store(this.elem.place(sg), ready);
+    if (this.endsAtOnce(sg, lingers)) {
+      if (!this.finishSend(g.shared as Waiter)) throw sendOnClosed();
+      return true;
+    }
+    gopark(g, op, waitReasonChanSend);
+    return false;
   }
 
   /** As sendSlow, for a `direct` channel of this thread alone. */
@@ -309,14 +333,25 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   }
 
   /** As receive, in all other cases. The lock is held. */
-  private receiveSlow(g: G | null, op: AnyOp | null): unknown {
+  private receiveSlow(g: G | null, op: AnyOp | null, lingered = false): unknown {
     if (this.direct && !this.needsLock) return this.receivePrivate(g, op);
     const outcome = this.selectRecv();
-    if (outcome === CASE_WAITS && g !== null) this.enqueue(g, (this.i + RECVQ) * 4);
+    if (outcome === CASE_WAITS && g !== null) return this.waitToReceive(g, op!, lingered);
     this.unlock();
     if (outcome === CASE_DONE) return this.afterSelect(true);
-    if (outcome === CASE_CLOSED) return ended;
-    if (g !== null) gopark(g, op!, waitReasonChanReceive);
+    return outcome === CASE_CLOSED ? ended : none;
+  }
+
+  /** Lingers, and then parks `g`. The lock is held. Returns what came without parking, or `none`. */
+  private waitToReceive(g: G, op: AnyOp, lingered: boolean): unknown {
+    const lingers = !lingered && this.waiters.mayLinger(g);
+    if (lingers && this.capacity > 0) {
+      this.lingerWhile(0);
+      return this.receiveSlow(g, op, true);
+    }
+    const sg = this.enqueue(g, (this.i + RECVQ) * 4);
+    if (this.endsAtOnce(sg, lingers)) return this.finishRecv(g.shared as Waiter);
+    gopark(g, op, waitReasonChanReceive);
     return none;
   }
 
@@ -385,6 +420,25 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   }
 
   // ---- both
+
+  /**
+   * Gives the lock away for a moment, while the ring stays empty or full with n elements. The looks are rare, so the
+   * other thread works on several elements between two of them.
+   */
+  private lingerWhile(n: number): void {
+    const { kernel } = this.mem;
+    const at = (this.i + QCOUNT) * 4;
+    this.unlock();
+    for (let k = LINGER_LOOKS; k > 0 && kernel.load(at) === n; k--) backOff();
+    this.lock();
+  }
+
+  /** Unlocks after a goroutine was enqueued by `sg`. If it `lingers`, returns whether its wait is over already. */
+  private endsAtOnce(sg: Addr, lingers: boolean): boolean {
+    if (lingers) this.waiters.beginLinger(sg);
+    this.unlock();
+    return lingers && this.waiters.linger(sg);
+  }
 
   /** Wakes the partner of the critical section that is over. */
   private wakePartner(): void {

@@ -16,8 +16,10 @@ import type { ChanEnv } from "./chan.ts";
 import { ElemType } from "./elem-type.ts";
 import { ended, enqueue, HCHAN, HCHAN_AT, unlink } from "./hchan.ts";
 import { HeapChan, liveAddr, shared } from "./heap-chan.ts";
-import { GIVEN_UP, INLINE_ELEM, SUDOG_AT, type Waiter, type Waiters } from "./sudog.ts";
+import { GIVEN_UP, SUDOG_AT, type Waiter, type Waiters } from "./sudog.ts";
 
+/** Bytes of the largest element that lands in the scratch place: a slice has three words. */
+const SCRATCH = 24;
 /** Largest element, as in Go. */
 const MAX_ELEM = 65535;
 /** The largest capacity of a channel whose elements have no bytes: `qcount` is a word. */
@@ -38,7 +40,7 @@ export class HeapChans implements ChanEnv, Chans {
     this.types = perTypeOf(types);
     this.sched = sched;
     this.waiters = waiters;
-    this.scratch = mem.persistentAlloc(INLINE_ELEM, 8, "otherSys");
+    this.scratch = mem.persistentAlloc(SCRATCH, 8, "otherSys");
     if (this.scratch === 0) outOfMemory("threads: no room for the elements of channels");
   }
 

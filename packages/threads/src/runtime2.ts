@@ -29,6 +29,8 @@ export interface Threads {
   readonly m: number;
   /** Threads that were started and have not ended, this one included. */
   readonly count: number;
+  /** Processors that the threads of this process can use at once. On one, no thread waits in a loop for another one. */
+  readonly cpus: number;
 
   // ---- Ms come and go
 

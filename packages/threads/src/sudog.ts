@@ -29,6 +29,13 @@
  * So a wait with one sudog ends under the lock of its queue. In a select, the partners hold different locks: a CAS of
  * `winner` decides.
  *
+ * Lingering. To park a goroutine and to ready it from another thread takes longer than most partners need. So a
+ * goroutine with one sudog may look at the word `lingers` of the sudog for a moment before it parks (`linger`). `ready`
+ * then only sets the word. A CAS decides:
+ *
+ *     goroutine   lingers = LINGERS, before it unlocks     looks until it is ENDED, or CASes LINGERS to 0 and parks
+ *     partner     wins, unlocks                            CASes LINGERS to ENDED, or posts the sudog
+ *
  * Giving up (an aborted signal, the end of the program) happens on the goroutine's own thread. For a select it first
  * sets `winner` by CAS. Then it takes the sudogs out of their queues, under the locks. If a partner was first, its
  * sudog is on the way to this thread. `cancel` then returns false. `abandon` keeps the Waiter and that sudog until the
@@ -54,8 +61,8 @@ import type { G, LockWait, SharedWait } from "@gort/scheduler/internal";
 import { LINE } from "./layout.ts";
 import { NODE_READY, type Threads } from "./runtime2.ts";
 
-/** Bytes of a sudog's place for an element. */
-export const INLINE_ELEM = 24;
+/** Bytes of a sudog's place for an element without pointers: as many as a complex128 has. */
+export const INLINE_ELEM = 16;
 
 /**
  * A goroutine's place in one queue. The first two words are the header of a node (runtime2.ts). What a partner on
@@ -73,6 +80,8 @@ export const SUDOG = defineStruct("sudog", {
   winner: "u32",
   /** 1 if the wait has several sudogs. */
   isSelect: "u32",
+  /** LINGERS or ENDED; 0: the goroutine is parked, or about to park. */
+  lingers: "u32",
 
   // The next words are the queue's, under its lock, and after `win` the partner's.
 
@@ -80,7 +89,7 @@ export const SUDOG = defineStruct("sudog", {
   queued: "u32",
   next: "u32",
   prev: "u32",
-  /** Place of an element without pointers, up to three words: as many as a slice has. */
+  /** Place of an element without pointers. */
   inline: f64s(INLINE_ELEM / 8),
   /** 1: woken by close, not by a partner. */
   closed: "u32",
@@ -124,6 +133,16 @@ export const SUDOG_AT = SUDOG.offsets;
 /** As `winner`: the goroutine has given up. No sudog has this address. */
 export const GIVEN_UP = 1;
 
+/** Values of `lingers`: the goroutine looks at the word; its partner has ended the wait, and posts nothing. */
+const LINGERS = 1;
+const ENDED = 2;
+
+/**
+ * Looks at the word before the goroutine parks: 1.5 us. To park and to be readied takes about as long, so a goroutine
+ * that lingers in vain loses at most as much time again.
+ */
+const LINGER_LOOKS = 400;
+
 /** Sudogs that a thread takes from the memory at a time: some 4 KiB. */
 const BATCH = 21;
 
@@ -143,8 +162,11 @@ const WAITING = defineStruct("waiting", {
   semas: u32s((SEMA_BUCKETS * SEMA_BUCKET_BYTES) / 4),
 });
 
-/** What the waits of a thread need to know of the others. Without a count there are several threads. */
-type Others = Pick<Threads, "m" | "post"> & Partial<Pick<Threads, "count">>;
+/**
+ * What the waits of a thread need to know of the others. Without a count there are several threads, and without `cpus`
+ * no goroutine lingers.
+ */
+type Others = Pick<Threads, "m" | "post"> & Partial<Pick<Threads, "count" | "cpus" | "pending">>;
 
 /** The code of a kind of queue: channels, semaphores. */
 export interface WaitOwner {
@@ -285,6 +307,7 @@ export class Waiters {
     u32[i + (SUDOG_AT.closed >>> 2)] = 0;
     u32[i + (SUDOG_AT.queued >>> 2)] = 0;
     u32[i + (SUDOG_AT.ref >>> 2)] = 0;
+    u32[i + (SUDOG_AT.lingers >>> 2)] = 0;
     if (head === 0) {
       w.head = sg;
       u32[i + (SUDOG_AT.head >>> 2)] = sg;
@@ -353,6 +376,40 @@ export class Waiters {
     if (w.delivered) this.dropUndelivered(w, winner);
   }
 
+  /**
+   * Whether `g`, which has to wait, lingers first. It does so only if no other goroutine of this thread can run
+   * meanwhile, nothing waits for a safepoint, and its time slice is not over. While waits are timed for the block
+   * profile, none lingers.
+   */
+  mayLinger(g: G): boolean {
+    const { threads } = this;
+    if (threads === null || threads.count === 1 || !(threads.cpus! > 1) || threads.pending) return false;
+    const { sched } = g;
+    const { p } = sched;
+    if (p.runnext !== null || p.runqLength > 0 || sched.globq.size > 0) return false;
+    return !sched.blockProfileEnabled && !sched.shouldYield();
+  }
+
+  /** The goroutine of `sg` lingers before it parks. The caller holds the lock of the queue, and then calls `linger`. */
+  beginLinger(sg: Addr): void {
+    this.u32[(sg + SUDOG_AT.lingers) >>> 2] = LINGERS;
+  }
+
+  /**
+   * Looks for a moment whether a partner ends the wait. Returns whether one has: then the goroutine goes on. Otherwise
+   * it parks. The caller holds no lock.
+   */
+  linger(sg: Addr): boolean {
+    const { kernel } = this.mem;
+    const at = sg + SUDOG_AT.lingers;
+    let ended = false;
+    for (let i = LINGER_LOOKS; i > 0 && !ended; i--) ended = kernel.load(at) === ENDED;
+    // A partner that comes later finds 0, and posts the sudog.
+    ended ||= kernel.cas(at, LINGERS, 0) === ENDED;
+    if (ended) this.u32[at >>> 2] = 0;
+    return ended;
+  }
+
   /** The goroutine was readied and must wait again, with the same single sudog. */
   again(w: Waiter): Addr {
     const { head } = w;
@@ -383,8 +440,13 @@ export class Waiters {
   /** Readies the goroutine of a sudog that `win` returned true for. The caller holds no lock. */
   ready(sg: Addr): void {
     const m = this.u32[(sg + SUDOG_AT.m) >>> 2];
-    if (m === this.m) this.deliver(sg);
-    else this.post(m, sg);
+    if (m === this.m) {
+      this.deliver(sg);
+      return;
+    }
+    const at = sg + SUDOG_AT.lingers;
+    if (this.u32[at >>> 2] !== 0 && this.mem.kernel.cas(at, LINGERS, ENDED) === LINGERS) return;
+    this.post(m, sg);
   }
 
   /** Readies the goroutine of a sudog that has won: one of this thread, or one that another thread has posted here. */

@@ -70,6 +70,9 @@ class MThreads implements Threads {
   get count(): number {
     return this.ms.count;
   }
+  get cpus(): number {
+    return this.s.host.cpus;
+  }
   registerM(): number {
     return this.ms.register(Number.POSITIVE_INFINITY);
   }
