@@ -22,14 +22,18 @@ import { type G, G_HOST, G_MAIN, G_SYSTEM, Gdead, Grunning, type Schedt } from "
 import { fatalReport, setCrashReport } from "./traceback.ts";
 import { reportUnhandled } from "./unhandled.ts";
 
+/** Codes of the errors that say that a thread has ended without leaving, or that what threads share is broken. */
+const LOSSES = new Set(["ERR_GORT_LOCK", "ERR_GORT_THREAD_ENDED", "ERR_GORT_WORKER_LOST", "ERR_GORT_THROW"]);
+
 export class Program {
   /** The program, while it runs. */
   main: Main | null = null;
   /** The error that ends the program as soon as the running goroutine suspends. */
   dying: FatalError | null = null;
   /**
-   * One of several threads has ended by a FatalError: what it held in the shared memory may be lost. Errors of that
-   * kind that come after the end of the program follow from it, and are not reported again.
+   * One of several threads has ended without leaving, or the shared memory is broken. Until the next program, errors of
+   * that kind and those of broken internals follow from it, and are not reported again. An error of a goroutine's own,
+   * such as the unlock of an unlocked mutex, does not follow from it.
    */
   private lost = false;
   /** Whether the scheduler is closed, so that no program can begin. */
@@ -112,6 +116,7 @@ export class Program {
   /** The program has ended on another thread: ends the goroutines of this one. */
   endHere(): void {
     this.dying = null;
+    this.lost = false;
     this.killAll();
   }
 
@@ -128,13 +133,14 @@ export class Program {
   crash(error: unknown, text: string): void {
     const e = typeof error === "object" && error !== null ? error : panicError(error);
     setCrashReport(e, text);
-    const { main } = this;
+    // The end of the goroutines below may find a loss, but not one that `e` follows from.
+    const { main, lost } = this;
     this.end();
     this.killAll();
     this.dying = null;
-    const follows = this.lost && main === null && isFatalError(e);
-    // A deadlock loses nothing.
-    if (isFatalError(e) && e.code !== "ERR_GORT_DEADLOCK" && this.sched.link !== null) this.lost = true;
+    const loss = isFatalError(e) && LOSSES.has(e.code);
+    const follows = lost && main === null && isFatalError(e) && (loss || e.kind === "throw");
+    if (loss && this.sched.link !== null) this.lost = true;
     if (follows) return;
     if (this.onCrash !== null) {
       this.onCrash(e, text);
@@ -200,9 +206,9 @@ export class Program {
     const { gen } = g;
     const host = (g.flags & G_HOST) !== 0 && g.atomicstatus !== Grunning;
     const reject = host && gen === null ? (g.arg as HostArgs | undefined)?.[2] : undefined;
-    inSpiteOf(() => cancelWait(g));
-    if (g.rootLo !== 0) inSpiteOf(() => sched.hooks.gExit?.(g));
-    if (g.lockedCount !== 0) inSpiteOf(() => sched.unlock(g));
+    this.inSpiteOf(() => cancelWait(g));
+    if (g.rootLo !== 0) this.inSpiteOf(() => sched.hooks.gExit?.(g));
+    if (g.lockedCount !== 0) this.inSpiteOf(() => sched.unlock(g));
     sched.gended(g);
     if (g.tracking !== 0) this.latencies!.drop(g);
     this.pool.put(g, true);
@@ -210,16 +216,17 @@ export class Program {
     if (reject !== undefined) reject(usedAfterClose("await"));
     else if (host && gen !== null) gen.return?.(undefined);
   }
-}
 
-/**
- * A step in the end of a goroutine. Another thread may have died with a lock that it takes: the others end all the
- * same.
- */
-function inSpiteOf(step: () => void): void {
-  try {
-    step();
-  } catch (e) {
-    if (!isFatalError(e)) throw e;
+  /**
+   * A step in the end of a goroutine. Another thread may have died with a lock that it takes: the others end all the
+   * same.
+   */
+  private inSpiteOf(step: () => void): void {
+    try {
+      step();
+    } catch (e) {
+      if (!isFatalError(e)) throw e;
+      this.lost = this.sched.link !== null;
+    }
   }
 }

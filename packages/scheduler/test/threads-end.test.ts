@@ -68,6 +68,40 @@ describe("a thread with onCrash", () => {
     expect(crashes[1][1]).toMatch(/^panic: 7\n/);
   });
 
+  it("passes fatal errors of goroutines on in each program, and what follows from a lost thread once", () => {
+    const { t, s, crashes } = worker();
+    const texts = (): string[] => crashes.splice(0).map(([e]) => (e as Error).message);
+    const fails = (code: string, text: string): void => {
+      s.go(() => s.fatal(new FatalError("fatal", code, text)));
+      t.world.run();
+    };
+    for (const text of ["unlock of unlocked mutex", "out of memory", "unlock of unlocked mutex"]) {
+      fails("TEST", text);
+      expect(texts()).toEqual([text]);
+      s.endProgram(() => {});
+    }
+    fails("ERR_GORT_LOCK", "held by thread 3, which has ended");
+    fails("ERR_GORT_LOCK", "another lock is held by thread 3, which has ended");
+    fails("TEST", "unlock of unlocked mutex");
+    expect(texts()).toEqual(["held by thread 3, which has ended", "unlock of unlocked mutex"]);
+    s.endProgram(() => {});
+    fails("ERR_GORT_LOCK", "held by thread 4, which has ended");
+    expect(texts()).toEqual(["held by thread 4, which has ended"]);
+  });
+
+  it("passes a fatal error on although its end finds locks of a dead thread", () => {
+    const { t, s, crashes } = worker();
+    s.go(() => {
+      s.lockOSThread();
+      t.setLocked = () => {
+        throw new FatalError("fatal", "ERR_GORT_LOCK", "held by thread 3, which has ended");
+      };
+      s.fatal(new FatalError("throw", "TEST", "the first error"));
+    });
+    t.world.run();
+    expect(crashes.map(([e]) => (e as Error).message)).toEqual(["the first error"]);
+  });
+
   it("has no main", async () => {
     await expect(worker().s.main(() => {})).rejects.toThrow("scheduler: main on a thread that has onCrash");
   });
@@ -190,6 +224,27 @@ describe("the first thread", () => {
       throw error;
     });
     expect(() => t.world.run()).toThrow(error);
+  });
+
+  it("reports each fatal error of a goroutine outside of a program, but what follows from a lost thread once", () => {
+    const { t, s } = first();
+    const fails = (code: string, text: string): FatalError => {
+      const error = new FatalError("fatal", code, text);
+      s.go(() => {
+        throw error;
+      });
+      return error;
+    };
+    for (const text of ["sync: unlock of unlocked mutex", "all threads are lost", "out of memory"]) {
+      const error = fails("TEST", text);
+      expect(() => t.world.run()).toThrow(error);
+    }
+    const lost = fails("ERR_GORT_WORKER_LOST", "worker 3 has ended");
+    expect(() => t.world.run()).toThrow(lost);
+    fails("ERR_GORT_LOCK", "held by thread 3, which has ended");
+    t.world.run();
+    const other = fails("TEST", "sync: unlock of unlocked mutex");
+    expect(() => t.world.run()).toThrow(other);
   });
 
   it("rejects main if the other threads cannot be ended", async () => {
