@@ -30,6 +30,59 @@ const keepConstants: Plugin = {
   },
 };
 
+/** Imports from this package and from the others, and the export of a chunk: the list of names between the braces. */
+const ownImport = /^import \{([^}]+)\}(?= from "(?:\.|@gort\/))/gm;
+const ownExport = /^export \{([^}]+)\};$/gm;
+
+/** The names of a list whose entries are `name` or `name as other`: each with the other, or itself. */
+function namesOf(list: string): [string, string][] {
+  return list
+    .split(",")
+    .map((entry) => entry.trim().split(" as "))
+    .filter(([name]) => name !== "")
+    .map(([name, other = name]) => [name, other]);
+}
+
+/** A list of names that takes as many lines as the other, so that the lines of the source map stay true. */
+const asLong = (list: string, names: readonly string[]): string =>
+  `{ ${names.join(", ")}${"\n".repeat(list.split("\n").length - 1)} }`;
+
+/**
+ * Gives every imported name and every exported constant a constant of the file's own. A module's imports and exports
+ * lie in cells, because their values may change: optimised code loads the cell and checks what it finds at each use.
+ * V8 folds a constant. With imports and exports in their cells, mallocNoscan takes 6.1 ns instead of 4.6, and an item
+ * through a buffered channel 46 instead of 41. It is the same program because no exported name changes after its module
+ * has run, and neither chunks nor packages import each other in circles.
+ */
+const ownNames: Plugin = {
+  name: "own-names",
+  renderChunk(code, { map }) {
+    const imports: string[] = [];
+    const exports: string[] = [];
+    const named = code
+      .replace(ownImport, (_, list: string) => {
+        const names = namesOf(list);
+        for (const [, local] of names) imports.push(`${local} = ${local}$i`);
+        return `import ${asLong(
+          list,
+          names.map(([name, local]) => `${name} as ${local}$i`),
+        )}`;
+      })
+      .replace(ownExport, (_, list: string) => {
+        const names = namesOf(list).map(([local, name]) => {
+          if (!code.includes(`\nconst ${local} = `)) return `${local} as ${name}`;
+          exports.push(`${local}$e = ${local}`);
+          return `${local}$e as ${name}`;
+        });
+        return `${declare(exports)}export ${asLong(list, names)};`;
+      });
+    return { code: named.replace(/^(#!.*\n)?/, (shell) => `${shell}${declare(imports)}`), map: map ?? null };
+  },
+};
+
+const declare = (constants: readonly string[]): string =>
+  constants.length === 0 ? "" : `const ${constants.join(", ")}; `;
+
 /**
  * Every published file begins and ends with an Error. In a bundle, their places tell the runtime's code from the
  * program's (owncode.ts of base). A file must load even if the global object is frozen.
@@ -58,6 +111,6 @@ export function library(entry: Record<string, string>, more: Options = {}): Opti
     banner: { js: beginMark },
     footer: { js: endMark },
     ...more,
-    plugins: [keepConstants, ...(more.plugins ?? [])],
+    plugins: [keepConstants, ownNames, ...(more.plugins ?? [])],
   };
 }
