@@ -34,9 +34,19 @@ export class LeakSearch {
 
   /**
    * Reports the suspects that were collected. Call it in a later turn of the event loop, after a collection: the engine
-   * keeps all objects that a turn has read through weak references.
+   * keeps all objects that a turn has read through weak references. The first error of a report is thrown in the end.
    */
   end(): void {
-    for (const leak of this.suspects.splice(0)) if (!this.pool.tighten(leak.goid)) this.onLeak(leak);
+    // Hold all that are alive before the reports, which may run code of the program.
+    const leaks = this.suspects.splice(0).filter((leak) => !this.pool.tighten(leak.goid));
+    const errors: unknown[] = [];
+    for (const leak of leaks) {
+      try {
+        this.onLeak(leak);
+      } catch (e) {
+        errors.push(e);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 }

@@ -40,6 +40,8 @@ export abstract class Linked extends RunQueues {
 
   /** Runs a slice. `turn`: it is a task, that is a turn of the event loop of its own. */
   protected abstract runSlice(turn: boolean): void;
+  /** Ends the program with an exception that is no goroutine's. Returns whether the loop can go on. */
+  protected abstract slipped(e: unknown): boolean;
 
   /**
    * Connects the other threads. Call it at a safepoint: in host code, or in a goroutine, which then takes a P. A P must
@@ -140,13 +142,24 @@ export abstract class Linked extends RunQueues {
       // If fewer Ps exist now, this thread may have lost its own.
       if (!link.acquireP()) this.hasP = false;
     }
-    if (this.later.length > 0) for (const f of this.later.splice(0)) f();
+    if (this.later.length > 0) this.runLater();
     const { schedtick } = this.p;
     if ((schedtick - this.taskTick) >>> 0 >= GLOBAL_TICK && this.nlocked === 0) {
       this.taskTick = schedtick;
       link.nextTask(false);
     }
     return now;
+  }
+
+  /** Each call ends a program. If one fails, the others still have to. */
+  private runLater(): void {
+    for (const f of this.later.splice(0)) {
+      try {
+        f();
+      } catch (e) {
+        this.slipped(e);
+      }
+    }
   }
 
   /** No goroutine of this thread can run: looks for work of other threads. Returns whether the loop goes on. */

@@ -246,7 +246,7 @@ export abstract class RunLoop extends Linked implements Schedt {
   }
 
   /** Ends the program with an exception that has left the run loop. Returns whether the loop can go on. */
-  private slipped(e: unknown): boolean {
+  protected slipped(e: unknown): boolean {
     const alone = this.program.main === null;
     try {
       this.program.fault(e);

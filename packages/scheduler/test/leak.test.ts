@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { collectHostUntil, dropWithReportsDue, hostTurn } from "../../../vitest.hostgc.ts";
+import type { GPool } from "../src/gpool.ts";
 import { createScheduler } from "../src/index.ts";
-import type { Leak } from "../src/runtime2.ts";
+import { LeakSearch } from "../src/leak-search.ts";
+import type { G, Leak } from "../src/runtime2.ts";
 import { createTestScheduler, verifyScheduler } from "../src/testing.ts";
 import { stackText } from "../src/traceback.ts";
 
@@ -116,5 +118,27 @@ describe("leak detection", () => {
     const s = leaky();
     await collectHostUntil(() => leaks.length === 10);
     s.close();
+  });
+
+  it("holds all suspects again, and reports all leaks, although the hook throws", () => {
+    const s = createTestScheduler();
+    for (let k = 0; k < 4; k++) s.go(() => s.makeChan().recv());
+    s.run();
+    const gs = s.gs();
+    const weak = new Set<number>();
+    const pool = {
+      list: () => gs,
+      loosen: (g: G) => weak.add(g.goid),
+      // The second and the last one are collected.
+      tighten: (goid: number) => weak.delete(goid) && goid !== gs[1].goid && goid !== gs[3].goid,
+    };
+    const told: number[] = [];
+    const search = new LeakSearch(pool as unknown as GPool, (leak) => {
+      told.push(leak.goid);
+      throw new Error(`hook ${told.length}`);
+    });
+    search.begin();
+    expect(() => search.end()).toThrow("hook 1");
+    expect([told, weak.size]).toEqual([[gs[1].goid, gs[3].goid], 0]);
   });
 });

@@ -141,6 +141,26 @@ describe("a thread with onCrash", () => {
     verifyScheduler(s);
   });
 
+  it("runs what waits for that suspension although a part of it fails, and passes each failure on", () => {
+    const { t, s, crashes } = worker();
+    const log: string[] = [];
+    s.go(function* () {
+      s.endProgram(() => {
+        throw new Error("first");
+      });
+      s.endProgram(() => log.push("ended"));
+      s.endProgram(() => {
+        throw new Error("third");
+      });
+      s.endProgram(() => log.push("ended again"));
+      yield* s.gosched();
+    });
+    t.world.run();
+    expect(log).toEqual(["ended", "ended again"]);
+    expect(crashes.map(([e]) => (e as Error).message)).toEqual(["first", "third"]);
+    verifyScheduler(s);
+  });
+
   it("forgets the end of a program that has ended elsewhere", () => {
     const { t, s, crashes } = worker();
     s.go(function* () {
