@@ -58,7 +58,8 @@ const ownNames: Plugin = {
   name: "own-names",
   renderChunk(code, { map }) {
     const imports: string[] = [];
-    const exports: string[] = [];
+    // A file may export one constant by two names.
+    const exports = new Set<string>();
     const named = code
       .replace(ownImport, (_, list: string) => {
         const names = namesOf(list);
@@ -71,7 +72,7 @@ const ownNames: Plugin = {
       .replace(ownExport, (_, list: string) => {
         const names = namesOf(list).map(([local, name]) => {
           if (!code.includes(`\nconst ${local} = `)) return `${local} as ${name}`;
-          exports.push(`${local}$e = ${local}`);
+          exports.add(`${local}$e = ${local}`);
           return `${local}$e as ${name}`;
         });
         return `${declare(exports)}export ${asLong(list, names)};`;
@@ -80,8 +81,10 @@ const ownNames: Plugin = {
   },
 };
 
-const declare = (constants: readonly string[]): string =>
-  constants.length === 0 ? "" : `const ${constants.join(", ")}; `;
+const declare = (constants: Iterable<string>): string => {
+  const list = [...constants].join(", ");
+  return list === "" ? "" : `const ${list}; `;
+};
 
 /**
  * Every published file begins and ends with an Error. In a bundle, their places tell the runtime's code from the

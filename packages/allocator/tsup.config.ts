@@ -1,6 +1,6 @@
 import { defineConfig } from "tsup";
-import { library } from "../../tsup.base.ts";
+import { oneFile } from "../../tsup.one-file.ts";
 
 export default defineConfig(
-  library({ index: "src/index.ts", internal: "src/internal.ts", testing: "src/testing.ts" }),
+  oneFile({ index: "src/index.ts", internal: "src/internal.ts", testing: "src/testing.ts" }),
 );

@@ -1,8 +1,8 @@
 import { defineConfig } from "tsup";
-import { library } from "../../tsup.base.ts";
+import { oneFile } from "../../tsup.one-file.ts";
 
 export default defineConfig(
-  library(
+  oneFile(
     {
       index: "src/index.ts",
       internal: "src/internal.ts",

@@ -3,7 +3,8 @@
  * threads that share a heap.
  */
 import { hex, kindOf, popcount32, show, throwFatal } from "@gort/base";
-import { type Addr, createLinearMemory, type LinearMemory } from "@gort/memory";
+import type { Addr, LinearMemory } from "@gort/memory";
+import { createLinearMemory } from "@gort/memory/internal";
 import { type AllocatorOptions, checkOptions, checkStats, checkViewType, wantsZero } from "./arguments.ts";
 import type { LeakRecord } from "./block-checks.ts";
 import { checkAddress, checkSize, closedError } from "./errors.ts";

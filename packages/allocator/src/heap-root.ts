@@ -2,8 +2,8 @@
  * Where the heap's tables and its MHEAP struct are: the root of everything that an attaching thread needs. The memory's
  * root ROOT_ALLOCATOR is the address of this record.
  */
-import { defineStruct, type LinearMemory } from "@gort/memory";
-import { MAX_THREADS, ROOT_ALLOCATOR } from "@gort/memory/internal";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct, MAX_THREADS, ROOT_ALLOCATOR } from "@gort/memory/internal";
 import { GCCONTROL_AT, HEAP_BITS_PAGE_SHIFT, MHEAP, MHEAP_AT, PAGE_SIZE, SPAN_BATCH } from "./layout.ts";
 import { pallocBitmapBytes, SUMMARY_BYTES } from "./mpagealloc.ts";
 import { SPAN_BITS_ALIGN, spanBitsBytes } from "./span-bits.ts";

@@ -31,7 +31,7 @@
  *     gcmarkBits  1 = marked by a collection that runs, or whose sweep has not reached the span yet. In a swept span
  *                 all are 0 until the next mark phase, except those of parked blocks (manual.ts).
  */
-import { defineStruct, f64s, u32s } from "@gort/memory";
+import { defineStruct, f64s, u32s } from "@gort/memory/internal";
 import { NUM_SIZE_CLASSES } from "./sizeclasses.generated.ts";
 
 export const PAGE_SHIFT = 13;

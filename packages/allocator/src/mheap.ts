@@ -24,7 +24,8 @@
  *     operation.ts        what this thread is doing         recovery.ts      what a killed thread leaves
  */
 import { hex, outOfMemory, throwFatal } from "@gort/base";
-import { type LinearMemory, lock, unlock } from "@gort/memory";
+import type { LinearMemory } from "@gort/memory";
+import { lock, unlock } from "@gort/memory/internal";
 import { type HeapCounter, HeapCounters } from "./heap-counters.ts";
 import { growHeap } from "./heap-growth.ts";
 import { lockHeldBy, lockRank } from "./heap-locks.ts";

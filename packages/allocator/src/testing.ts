@@ -1,9 +1,6 @@
 /** Walkers that prove the allocator's invariants, for tests and for debugging builds of the packages above it. */
 import type { Addr } from "@gort/memory";
 import type { Allocator } from "./allocator.ts";
-// Not for its names: with it all modules are in one chunk of the published package, and constants fold only within
-// a chunk.
-import "./allocator.ts";
 import { hasBit } from "./bits.ts";
 import { GCCONTROL_AT, MSPAN_AT, SPAN_IN_USE, SPECIAL_AT } from "./layout.ts";
 

@@ -13,8 +13,8 @@
  * The JavaScript object of a type (`Struct` and so on of @gort/types) belongs to one thread.
  */
 import { outOfMemory, show } from "@gort/base";
-import { defineStruct, type LinearMemory, u32s } from "@gort/memory";
-import { ROOT_TYPES } from "@gort/memory/internal";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct, ROOT_TYPES, u32s } from "@gort/memory/internal";
 import { GCTYPE, GCTYPE_AT, GCTYPE_NOSCAN, MIN_SIZE_FOR_HEADER, SLOT_WORDS } from "./layout.ts";
 import { sizeClassOf } from "./sizeclass.ts";
 

@@ -50,8 +50,8 @@
  * - The debug switches are options of each thread's collector. What other threads need of them is here (`clobberfree`)
  *   and in MARK (`invalidptr`).
  */
-import { defineStruct, type LinearMemory, lock, unlock } from "@gort/memory";
-import { ROOT_GC } from "@gort/memory/internal";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct, lock, ROOT_GC, unlock } from "@gort/memory/internal";
 import {
   ASSIST,
   AssistState,

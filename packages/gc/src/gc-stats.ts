@@ -19,8 +19,16 @@
  *     *Executed          <=  *Queued
  */
 import { outOfMemory } from "@gort/base";
-import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
-import { beginChange, endChange, ROOT_GCSTATS, stableVersion, unchanged } from "@gort/memory/internal";
+import type { LinearMemory } from "@gort/memory";
+import {
+  beginChange,
+  defineStruct,
+  endChange,
+  f64s,
+  ROOT_GCSTATS,
+  stableVersion,
+  unchanged,
+} from "@gort/memory/internal";
 import { GCState } from "./gc-state.ts";
 
 const RING = 256;

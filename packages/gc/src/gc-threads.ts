@@ -17,7 +17,8 @@
  * that has ended is dropped. Samples of its memory profile go to the driver: their buckets may be in linear memory.
  */
 import { outOfMemory } from "@gort/base";
-import { defineStruct, type LinearMemory } from "@gort/memory";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct } from "@gort/memory/internal";
 import { pushEntry, stateBlock, stateWord } from "./gc-state.ts";
 
 const GCTHREAD = defineStruct("gcThread", {

@@ -21,5 +21,5 @@ export { Marker } from "./mgcmark.ts";
 export { Sweeper } from "./mgcsweep.ts";
 export { Roots } from "./mark-roots.ts";
 
-// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
-export { Collector } from "./mgc.ts";
+// What users get: siblings import from this entry alone, of which the build makes one file (tsup.one-file.ts).
+export * from "./index.ts";

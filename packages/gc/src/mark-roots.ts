@@ -11,7 +11,8 @@
  * barrier keeps what they held at the beginning. Any thread takes a step, by CAS of a cursor.
  */
 import { outOfMemory } from "@gort/base";
-import { type Addr, defineStruct } from "@gort/memory";
+import type { Addr } from "@gort/memory";
+import { defineStruct } from "@gort/memory/internal";
 import { stateWord, withStateLock } from "./gc-state.ts";
 import { addRange, clearRanges, forEachRange, forEachThread } from "./gc-threads.ts";
 import { type GCHeap, MSPAN_AT, SPECIAL_FINALIZER } from "./heap.ts";

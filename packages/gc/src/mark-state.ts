@@ -26,7 +26,8 @@
  */
 
 import { outOfMemory, throwFatal } from "@gort/base";
-import { defineStruct, f64s, type LinearMemory, u32s } from "@gort/memory";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct, f64s, u32s } from "@gort/memory/internal";
 import { stateBlock } from "./gc-state.ts";
 import { type GCHeap, NUM_SIZE_CLASSES, PAGE_INFO_CLASS, PAGE_SHIFT } from "./heap.ts";
 

@@ -45,8 +45,8 @@
  * queue goes on behind it, so nothing is lost.
  */
 import { hex, outOfMemory, throwFatal } from "@gort/base";
-import { type Addr, defineStruct } from "@gort/memory";
-import { registryOf } from "@gort/memory/internal";
+import type { Addr } from "@gort/memory";
+import { defineStruct, registryOf } from "@gort/memory/internal";
 import { pushEntry, stateWord, withStateLock } from "./gc-state.ts";
 import type { GCRecord } from "./gc-stats.ts";
 import {

@@ -2,7 +2,8 @@
  * The structs of the collector's state, and views that read and write them by field. gc-state.ts has the essay: who may
  * touch what.
  */
-import { defineStruct, f64s, type LinearMemory, lock, unlock } from "@gort/memory";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct, f64s, lock, unlock } from "@gort/memory/internal";
 import type { Cycle } from "./gc-controller.ts";
 import { NO_MEMORY_LIMIT } from "./mgcpacer.ts";
 

@@ -51,5 +51,5 @@ export {
 // For gc: the host's WebAssembly.
 export { wasmHost } from "./wasm-host.ts";
 
-// Every entry needs all of the package, which is then built as one chunk: a program has fewer files to load.
-export { createLinearMemory } from "./create.ts";
+// What users get: siblings import from this entry alone, of which the build makes one file (tsup.one-file.ts).
+export * from "./index.ts";

@@ -14,5 +14,9 @@ export type { PortableStacks } from "./profile-stacks.ts";
 // For the benches: profiles of stacks that are made up.
 export { ProfileBuilder } from "./proto.ts";
 
-// This export makes the entry need the whole package. The build then makes one chunk, and a program loads fewer files.
+// For runtime, which makes a profiler of its own: what users get. index.ts would make one more.
+export { serveCPUProfile, workerThread } from "./cpu-threads.ts";
+export { makeLabels as labels } from "./labels.ts";
 export { createProfiler } from "./profiler.ts";
+export { BlockProfileRecord, MemProfileRecord, StackRecord } from "./records.ts";
+export { writeFileAtomically } from "./writer.ts";

@@ -13,9 +13,11 @@
  */
 import { HeapReader } from "@gort/allocator/internal";
 import { GCRecord } from "@gort/gc/internal";
-import { attachLinearMemory, type WasmMemory } from "@gort/memory";
-import { type GCStats, gcStats, type MemStats, newMemStats, readMemStats } from "@gort/memstats";
-import { createMetrics, type Metrics } from "@gort/memstats/metrics";
+import type { WasmMemory } from "@gort/memory";
+import { attachLinearMemory } from "@gort/memory/internal";
+import type { GCStats, MemStats } from "@gort/memstats";
+import { createMetrics, gcStats, newMemStats, readMemStats } from "@gort/memstats/internal";
+import type { Metrics } from "@gort/memstats/metrics";
 import { RuntimeMetrics } from "./metrics-source.ts";
 import { SchedStats } from "./sched-stats.ts";
 import { RuntimeStats } from "./stats.ts";

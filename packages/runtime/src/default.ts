@@ -5,8 +5,8 @@
  */
 
 import type { CallerInfo, PCs } from "@gort/profiling";
-import { type Chan, getg, setDefaultScheduler } from "@gort/scheduler";
-import { setDefaultSchedulerMaker } from "@gort/scheduler/internal";
+import type { Chan } from "@gort/scheduler";
+import { getg, setDefaultScheduler, setDefaultSchedulerMaker } from "@gort/scheduler/internal";
 import type { HeapChan } from "@gort/threads";
 import type { Type } from "@gort/types";
 import { useAfterClose } from "./closed.ts";

@@ -8,8 +8,8 @@
  * quarter of its processors.
  */
 import type { Collector, Finalization, FinalizationKind } from "@gort/gc";
-import { getg, type Scheduler } from "@gort/scheduler";
-import { checkResult, G_CLEANUP, G_FINALIZER, isBody } from "@gort/scheduler/internal";
+import type { Scheduler } from "@gort/scheduler";
+import { checkResult, G_CLEANUP, G_FINALIZER, getg, isBody } from "@gort/scheduler/internal";
 
 const names = { finalizer: "setFinalizer", cleanup: "addCleanup" };
 

@@ -6,7 +6,7 @@
  * afternoon.
  */
 import { parseSwitches, type SwitchInfo, type SwitchValues, switchDefaults } from "@gort/base";
-import { GODEBUG_SWITCHES } from "@gort/gc";
+import { GODEBUG_SWITCHES } from "@gort/gc/internal";
 import { debugSwitches as schedulerSwitches } from "@gort/scheduler/internal";
 
 export type { SwitchInfo };

@@ -17,7 +17,8 @@ import {
 import type { Collector } from "@gort/gc";
 import type { LinearMemory } from "@gort/memory";
 import type { MemStats } from "@gort/memstats";
-import { type DumpSink, HeapDumpWriter } from "@gort/memstats/heapdump";
+import type { DumpSink } from "@gort/memstats/heapdump";
+import { HeapDumpWriter } from "@gort/memstats/internal";
 import type { Profiler } from "@gort/profiling";
 import type { Scheduler } from "@gort/scheduler";
 import { creationSite, type G, G_SYSTEM, gStatusStrings, waitReasonStrings } from "@gort/scheduler/internal";

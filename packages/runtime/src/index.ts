@@ -7,26 +7,18 @@
 export type { Cleanup } from "@gort/gc";
 export type { Addr, Ptr } from "@gort/memory";
 // Statistics and profiles
+export type { GCStats } from "@gort/memstats";
 export {
   diff as diffMemStats,
   formatBytes,
   formatDuration,
-  type GCStats,
   MemStats,
   memStatsJSON,
   newMemStats,
   summary,
-} from "@gort/memstats";
-export {
-  BlockProfileRecord,
-  type CallerInfo,
-  type Frame,
-  type Frames,
-  type Func,
-  MemProfileRecord,
-  type PCs,
-  StackRecord,
-} from "@gort/profiling";
+} from "@gort/memstats/internal";
+export type { CallerInfo, Frame, Frames, Func, PCs } from "@gort/profiling";
+export { BlockProfileRecord, MemProfileRecord, StackRecord } from "@gort/profiling/internal";
 // Errors
 export {
   BoundsError,
@@ -37,12 +29,25 @@ export {
   PlainError,
   RuntimeError,
   TypeAssertionError,
-} from "@gort/scheduler";
+} from "@gort/scheduler/internal";
 // Goroutines and channels
+export type {
+  Chan,
+  Clock,
+  CrashReport,
+  Goroutine,
+  Operation,
+  RecvChan,
+  RecvResult,
+  SelectCase,
+  SelectResult,
+  SelectResultOf,
+  SendChan,
+  Ticker,
+  Timer,
+  TryRecvResult,
+} from "@gort/scheduler";
 export {
-  type Chan,
-  type Clock,
-  type CrashReport,
   cap,
   close,
   crashReport,
@@ -50,29 +55,20 @@ export {
   defer,
   dumpOnSigquit,
   frame,
-  type Goroutine,
   goexit,
   len,
-  type Operation,
   panic,
-  type RecvChan,
-  type RecvResult,
   recover,
   recv,
   recv2,
   recvCase,
-  type SelectCase,
-  type SelectResult,
-  type SelectResultOf,
-  type SendChan,
   send,
   sendCase,
-  type Ticker,
-  type Timer,
-  type TryRecvResult,
-} from "@gort/scheduler";
-export { chan, type HeapChan } from "@gort/threads";
+} from "@gort/scheduler/internal";
+export type { HeapChan } from "@gort/threads";
+export { chan } from "@gort/threads/internal";
 // Types and objects
+export type { Init, Ref, RefMembers, Type, Value } from "@gort/types";
 export {
   addrOf,
   append,
@@ -86,21 +82,17 @@ export {
   copy,
   float32,
   float64,
-  type Init,
   int,
   int8,
   int16,
   int32,
   int64,
   pointer,
-  type Ref,
-  type RefMembers,
   Slice,
   same,
   slice,
   string,
   struct,
-  type Type,
   toUint8Array,
   uint,
   uint8,
@@ -108,8 +100,7 @@ export {
   uint32,
   uint64,
   uintptr,
-  type Value,
-} from "@gort/types";
+} from "@gort/types/internal";
 // A runtime
 export {
   addCleanup,
@@ -158,7 +149,8 @@ export type { RuntimeOptions } from "./options.ts";
 export type { Root } from "./roots.ts";
 export { createRuntime, Runtime } from "./runtime.ts";
 // Tasks: goroutines that any thread can run
-export { clone, type Shareable } from "@gort/threads";
+export type { Shareable } from "@gort/threads";
+export { clone } from "@gort/threads/internal";
 export { parallel, type Task, type TaskOptions, task } from "./task.ts";
 export type { WeakRefTo } from "./weak.ts";
 // What runs

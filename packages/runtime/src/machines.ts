@@ -15,8 +15,16 @@ import { FatalError } from "@gort/base";
 import type { WorldThreads } from "@gort/gc";
 import type { Addr } from "@gort/memory";
 import { fatalReport } from "@gort/scheduler/internal";
-import { attachThreads, createThreads, type Threads, threadHost } from "@gort/threads";
-import { NODE_KIND, NODE_READY, NODE_TASK, waitersOf } from "@gort/threads/internal";
+import type { Threads } from "@gort/threads";
+import {
+  attachThreads,
+  createThreads,
+  NODE_KIND,
+  NODE_READY,
+  NODE_TASK,
+  threadHost,
+  waitersOf,
+} from "@gort/threads/internal";
 import { Commands, FIRST_COMMAND } from "./commands.ts";
 import { mainModule } from "./modules.ts";
 import type { Attachment, Parts } from "./parts.ts";

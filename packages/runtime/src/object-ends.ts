@@ -5,8 +5,8 @@
 import type { Allocator } from "@gort/allocator/internal";
 import type { Cleanup, Collector } from "@gort/gc";
 import type { Addr, Ptr } from "@gort/memory";
-import { type NotAsync, panic } from "@gort/scheduler";
-import { checkFunction, checkResult, isBody } from "@gort/scheduler/internal";
+import type { NotAsync } from "@gort/scheduler";
+import { checkFunction, checkResult, isBody, panic } from "@gort/scheduler/internal";
 import type { Ref, RefMembers, Type, TypedHeap } from "@gort/types";
 
 /** The parts of a runtime that hold its objects. */

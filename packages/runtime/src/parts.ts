@@ -3,15 +3,20 @@
  * callbacks of wiring.ts, which read this record; none of them runs before all parts exist.
  */
 import { type Allocator, createAllocator } from "@gort/allocator/internal";
-import { attachCollector, type Collector, createCollector } from "@gort/gc";
-import { createLinearMemory, type LinearMemory } from "@gort/memory";
-import { createMetrics, type Metrics } from "@gort/memstats/metrics";
-import { createProfiler, type Profiler } from "@gort/profiling";
-import { createScheduler, type Scheduler } from "@gort/scheduler";
+import type { Collector } from "@gort/gc";
+import { attachCollector, createCollector } from "@gort/gc/internal";
+import type { LinearMemory } from "@gort/memory";
+import { createLinearMemory } from "@gort/memory/internal";
+import { createMetrics } from "@gort/memstats/internal";
+import type { Metrics } from "@gort/memstats/metrics";
+import type { Profiler } from "@gort/profiling";
+import { createProfiler } from "@gort/profiling/internal";
+import type { Scheduler } from "@gort/scheduler";
+import { createScheduler } from "@gort/scheduler/internal";
 import type { Threads } from "@gort/threads";
 import { HeapChans, waitersOf } from "@gort/threads/internal";
-import { createTypes, type TypedHeap } from "@gort/types";
-import { perTypeOf } from "@gort/types/internal";
+import type { TypedHeap } from "@gort/types";
+import { createTypes, perTypeOf } from "@gort/types/internal";
 import { DroppedHandles } from "./dropped-handles.ts";
 import { processEnvironment } from "./env.ts";
 import { FinalizerGoroutines } from "./finalizers.ts";

@@ -19,7 +19,7 @@ export type {
   Sink,
   V8HeapProfileOptions,
 } from "@gort/profiling";
-export { labels, serveCPUProfile, workerThread } from "@gort/profiling";
+export { labels, serveCPUProfile, workerThread } from "@gort/profiling/internal";
 
 /**
  * The profile of this name, or null: `heap`, `allocs`, `block`, `mutex`, `goroutine`, `goroutineleak`,

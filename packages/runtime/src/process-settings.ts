@@ -13,7 +13,8 @@
  *
  * GOGC, the memory limit, the rate of the memory profile and the limit of threads have one copy, in linear memory.
  */
-import { defineStruct, type LinearMemory } from "@gort/memory";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct } from "@gort/memory/internal";
 import type { Profiler } from "@gort/profiling";
 import type { Scheduler } from "@gort/scheduler";
 import type { GoroutineRoots } from "./roots.ts";

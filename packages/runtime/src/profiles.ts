@@ -9,7 +9,7 @@
 import type { Collector } from "@gort/gc";
 import type { LabelSet, LabelStore, Profiler, StackFrame, StackSource } from "@gort/profiling";
 import { EventPlace, type PortableStacks } from "@gort/profiling/internal";
-import { type G, getg, type Leak, type Scheduler } from "@gort/scheduler";
+import type { G, Leak, Scheduler } from "@gort/scheduler";
 import {
   createdBy,
   creationSite,
@@ -20,6 +20,7 @@ import {
   Gsyscall,
   Gwaiting,
   gDerived,
+  getg,
   goName,
   goroutineHeader,
   gSites,

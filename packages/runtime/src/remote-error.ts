@@ -4,7 +4,7 @@
  * sender's stack.
  */
 import { BoundsError, FatalError, PlainError, RuntimeError, show, TypeAssertionError } from "@gort/base";
-import { PanicError } from "@gort/scheduler";
+import { PanicError } from "@gort/scheduler/internal";
 
 /** An error as a message carries it. */
 export interface RemoteError {

@@ -18,7 +18,8 @@
 import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
 import type { Addr, Ptr } from "@gort/memory";
-import { FatalError, type G, type Scheduler } from "@gort/scheduler";
+import type { G, Scheduler } from "@gort/scheduler";
+import { FatalError } from "@gort/scheduler/internal";
 
 /** Go's smallest stack: 254 roots. */
 const STACK_MIN = 2048;

@@ -6,25 +6,25 @@
 import type { Allocator } from "@gort/allocator/internal";
 import type { Cleanup, Collector } from "@gort/gc";
 import type { LinearMemory, Ptr } from "@gort/memory";
-import { type GCStats, gcStats, type MemStats, newMemStats, summary } from "@gort/memstats";
+import type { GCStats, MemStats } from "@gort/memstats";
 import type { DumpSink } from "@gort/memstats/heapdump";
+import { gcStats, newMemStats, summary } from "@gort/memstats/internal";
 import type { Metrics } from "@gort/memstats/metrics";
 import type { CallerInfo, PCs, Profiler } from "@gort/profiling";
+import type { Chan, NotAsync, Scheduler } from "@gort/scheduler";
 import {
-  type Chan,
   defaultCase,
   defer,
   frame,
   goexit,
-  type NotAsync,
   panic,
   recover,
   recvCase,
-  type Scheduler,
   sendCase,
-} from "@gort/scheduler";
+} from "@gort/scheduler/internal";
 import type { HeapChan } from "@gort/threads";
-import { append, copy, type Ref, type RefMembers, type Type, type TypedHeap } from "@gort/types";
+import type { Ref, RefMembers, Type, TypedHeap } from "@gort/types";
+import { append, copy } from "@gort/types/internal";
 import type { SharedStats } from "./attach.ts";
 import { retire } from "./closed.ts";
 import { COMMAND } from "./commands.ts";

@@ -8,9 +8,10 @@
  * A thread brings its counters up to date at the end of each slice, so those of other threads may be that old. Blocks
  * of threads that have ended stay: what they counted is part of the sums.
  */
-import { defineStruct, f64s, type LinearMemory } from "@gort/memory";
-import { ROOT_SCHEDULER } from "@gort/memory/internal";
-import { type RawMetrics, TIME_BUCKETS, TimeHistogram } from "@gort/memstats/metrics";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct, f64s, ROOT_SCHEDULER } from "@gort/memory/internal";
+import { TIME_BUCKETS, TimeHistogram } from "@gort/memstats/internal";
+import type { RawMetrics } from "@gort/memstats/metrics";
 import { type LatencyRecorder, SCHED_COUNTERS_LENGTH, schedCounters } from "@gort/scheduler/internal";
 import { queuedTasks } from "./shared-block.ts";
 

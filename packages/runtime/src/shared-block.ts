@@ -25,8 +25,7 @@
  * takes all bits. So a call that comes between these two posts the node again, and none is lost.
  */
 import type { Addr, LinearMemory } from "@gort/memory";
-import { defineStruct, u32s } from "@gort/memory";
-import { ROOT_RUNTIME } from "@gort/memory/internal";
+import { defineStruct, ROOT_RUNTIME, u32s } from "@gort/memory/internal";
 import type { Threads } from "@gort/threads";
 import { NODE_CALL, NODE_KIND } from "@gort/threads/internal";
 import { SETTINGS } from "./process-settings.ts";

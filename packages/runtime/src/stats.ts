@@ -3,10 +3,12 @@
  * memory, so the same code serves the runtime's thread and threads that have attached.
  */
 import { classToSize, GCCONTROL, type HeapStats, newHeapStats } from "@gort/allocator/internal";
-import { type GoalInputs, heapGoal, NO_MEMORY_LIMIT } from "@gort/gc";
+import type { GoalInputs } from "@gort/gc";
 import type { GCRecord } from "@gort/gc/internal";
+import { heapGoal, NO_MEMORY_LIMIT } from "@gort/gc/internal";
 import type { LinearMemory } from "@gort/memory";
-import { type MemStats, newRawStats, type RawStats, readMemStats, type StatsSource } from "@gort/memstats";
+import type { MemStats, RawStats, StatsSource } from "@gort/memstats";
+import { newRawStats, readMemStats } from "@gort/memstats/internal";
 import type { WorldStops } from "./stops.ts";
 
 const C = GCCONTROL.offsets;

@@ -7,7 +7,7 @@
  *     |<--------------------- total ----------------------->|
  */
 import type { GCRecord } from "@gort/gc/internal";
-import { TimeHistogram } from "@gort/memstats/metrics";
+import { TimeHistogram } from "@gort/memstats/internal";
 
 /** A world that can be stopped. */
 export interface Stoppable {

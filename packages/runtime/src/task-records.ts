@@ -22,7 +22,8 @@
  * batches.
  */
 import { outOfMemory } from "@gort/base";
-import { type Addr, defineStruct, type LinearMemory, lock, unlock } from "@gort/memory";
+import type { Addr, LinearMemory } from "@gort/memory";
+import { defineStruct, lock, unlock } from "@gort/memory/internal";
 
 /** A cache line of its own: another thread writes the record next to it. */
 const TASK = defineStruct("task", {

@@ -16,8 +16,8 @@
  * This file has the registry of a thread. tasks.ts starts goroutines of tasks.
  */
 import { show } from "@gort/base";
-import { type NotAsync, syscall } from "@gort/scheduler";
-import { checkFunction, checkResult, isBody } from "@gort/scheduler/internal";
+import type { NotAsync } from "@gort/scheduler";
+import { checkFunction, checkResult, isBody, syscall } from "@gort/scheduler/internal";
 import { isMainModule, loadExport, moduleURL } from "./modules.ts";
 
 /** The mark of a task: its entry in the registry. */

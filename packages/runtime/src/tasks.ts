@@ -1,7 +1,8 @@
 /** The goroutines of tasks of one runtime, as one thread sees them. task.ts says what a task is. */
-import { type Addr, lock, unlock } from "@gort/memory";
-import { type Goroutine, type Scheduler, syscall } from "@gort/scheduler";
-import { TaskGoroutine, type TaskOrigin } from "@gort/scheduler/internal";
+import type { Addr } from "@gort/memory";
+import { lock, unlock } from "@gort/memory/internal";
+import type { Goroutine, Scheduler } from "@gort/scheduler";
+import { syscall, TaskGoroutine, type TaskOrigin } from "@gort/scheduler/internal";
 import type { Threads } from "@gort/threads";
 import { HANDLE_CHAN, NODE_CALL, NODE_KIND, NODE_NEXT, NODE_TASK, TaskArgs } from "@gort/threads/internal";
 import type { Type } from "@gort/types";

@@ -2,17 +2,8 @@
 import type { Allocator } from "@gort/allocator/internal";
 import type { Collector } from "@gort/gc";
 import type { Addr, Ptr } from "@gort/memory";
-import {
-  alignof,
-  type Fields,
-  offsetof,
-  type RawValue,
-  type StructType,
-  sizeof,
-  type Type,
-  type TypedHeap,
-  type View,
-} from "@gort/types";
+import type { Fields, RawValue, StructType, Type, TypedHeap, View } from "@gort/types";
+import { alignof, offsetof, sizeof } from "@gort/types/internal";
 
 declare const rootSlotBrand: unique symbol;
 /** A global root; never 0. */

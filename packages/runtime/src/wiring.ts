@@ -25,7 +25,7 @@ import type { Ptr } from "@gort/memory";
 import type { ProfilerOptions } from "@gort/profiling";
 import type { Clock, SchedulerHooks, SchedulerOptions } from "@gort/scheduler";
 import { isMarker, poolCleanup, stackText } from "@gort/scheduler/internal";
-import { uint8 } from "@gort/types";
+import { uint8 } from "@gort/types/internal";
 import { WorkerCPUProfile } from "./cpu-profile.ts";
 import { type HandleOwner, lastOfThread } from "./dropped-handles.ts";
 import { parseTraceback, processEnvironment } from "./env.ts";

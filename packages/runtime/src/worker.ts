@@ -13,7 +13,7 @@
  * The first message of the runtime says where its memory is. The worker attaches to it, becomes the thread of an M, and
  * takes tasks. Its runtime is the default runtime of the thread.
  */
-import { attachLinearMemory } from "@gort/memory";
+import { attachLinearMemory } from "@gort/memory/internal";
 import type { Threads } from "@gort/threads";
 import { setDefaultRuntime } from "./default.ts";
 import { setMainModule } from "./modules.ts";

@@ -36,6 +36,25 @@ describe("tasks on a worker", () => {
     expect((await run(["heap.mjs", "chan"])).out).toMatch(/^333833500 gc/);
   });
 
+  it("need one file of each package below the runtime", async () => {
+    const { out } = await program("files");
+    const files = out.replace("returned ", "").trim().split("\n");
+    const below = files.filter((file) => !file.startsWith("runtime/")).sort();
+    expect(below).toEqual([
+      "allocator/dist/internal.js",
+      "base/dist/index.js",
+      "gc/dist/internal.js",
+      "memory/dist/internal.js",
+      "memstats/dist/internal.js",
+      "profiling/dist/internal.js",
+      "scheduler/dist/internal.js",
+      // The host's way to clone values is chosen by a condition of package.json.
+      "threads/dist/cloner-node.js",
+      "threads/dist/internal.js",
+      "types/dist/internal.js",
+    ]);
+  });
+
   const collections: [string, string[], Record<string, string>][] = [
     ["collections in the background", ["plant", "3", "40"], {}],
     ["collections that tasks ask for", ["collect", "4", "20", "6"], {}],

@@ -109,6 +109,5 @@ export {
   systemFunc,
 } from "./traceback.ts";
 
-// This export makes the entry need the whole package. The build then makes one chunk: constants fold only within a
-// chunk, and a program loads fewer files.
-export { Scheduler } from "./scheduler.ts";
+// What users get: siblings import from this entry alone, of which the build makes one file (tsup.one-file.ts).
+export * from "./index.ts";

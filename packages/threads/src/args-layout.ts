@@ -26,7 +26,7 @@
  * `bytes` is an object without pointers. Offsets in it are multiples of 8; lengths are in bytes. `type` is the number
  * of a type (TypeRecords of @gort/types), 0 if there is none. The array of a nil slice is 0.
  */
-import { defineStruct } from "@gort/memory";
+import { defineStruct } from "@gort/memory/internal";
 
 export const HEAD = defineStruct("args", {
   bytes: "u32",

@@ -2,7 +2,7 @@
  * `chan T`: the type of places in the heap that hold a channel, such as fields of structs, elements of slices, and
  * elements of other channels. A place is a pointer to the record of the channel (hchan.ts).
  */
-import { ChanType, Type } from "@gort/types";
+import { ChanType, Type } from "@gort/types/internal";
 import type { HeapChan } from "./heap-chan.ts";
 
 const made = new WeakMap<Type, ChanType>();

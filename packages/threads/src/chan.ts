@@ -54,7 +54,7 @@
  */
 
 import type { Addr, LinearMemory } from "@gort/memory";
-import { lock, tryLock, unlock } from "@gort/memory";
+import { lock, tryLock, unlock } from "@gort/memory/internal";
 import {
   type AnyOp,
   CASE_CLOSED,

@@ -1,15 +1,17 @@
 /** The channels of one heap on one thread: makes them, and finds those that other threads have made. */
 
 import { outOfMemory, PlainError, show, wrongNumber } from "@gort/base";
-import { type Addr, lock, unlock } from "@gort/memory";
+import type { Addr } from "@gort/memory";
+import { lock, unlock } from "@gort/memory/internal";
 import type { ChosenCase, G, Schedt, SharedChan, SharedWait } from "@gort/scheduler/internal";
-import { type RefSlot, Type, type TypedHeap } from "@gort/types";
+import type { RefSlot, TypedHeap } from "@gort/types";
 import {
   type ChanHandle,
   type ChanOps,
   type Chans,
   type PerType,
   perTypeOf,
+  Type,
   TypeRecords,
 } from "@gort/types/internal";
 import type { ChanEnv } from "./chan.ts";

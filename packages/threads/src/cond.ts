@@ -16,11 +16,11 @@
  */
 import { show } from "@gort/base";
 import type { Addr } from "@gort/memory";
-import { panic } from "@gort/scheduler";
 import {
   currentScheduler,
   type G,
   PhasedOp,
+  panic,
   type Schedt,
   waitReasonSyncCondWait,
 } from "@gort/scheduler/internal";

@@ -15,8 +15,16 @@
  */
 
 import type { Addr, LinearMemory } from "@gort/memory";
-import { ArrayType, type Heap, type RefSlot, StructType, type Type } from "@gort/types";
-import { type Codec, type Handles, type PerType, UNROOTED, unchanged } from "@gort/types/internal";
+import type { Heap, RefSlot, Type } from "@gort/types";
+import {
+  ArrayType,
+  type Codec,
+  type Handles,
+  type PerType,
+  StructType,
+  UNROOTED,
+  unchanged,
+} from "@gort/types/internal";
 import { SUDOG_AT } from "./sudog.ts";
 
 /** Idle cells of a type that are kept at most: the collector takes the others of a burst. */

@@ -1,6 +1,7 @@
 /** The record of a channel in the heap, Go's hchan, and its wait queues. chan.ts has the essay. */
 
-import { type Addr, defineStruct, u32s } from "@gort/memory";
+import type { Addr } from "@gort/memory";
+import { defineStruct, u32s } from "@gort/memory/internal";
 import { SUDOG_AT, type Waiters } from "./sudog.ts";
 
 /**

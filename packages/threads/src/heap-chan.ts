@@ -11,8 +11,9 @@ import {
   none,
   usedAfterClose,
 } from "@gort/scheduler/internal";
-import { type Init, identical, type Type, type Value } from "@gort/types";
+import type { Init, Type, Value } from "@gort/types";
 import type { PerType, Root } from "@gort/types/internal";
+import { identical } from "@gort/types/internal";
 import { type ChanEnv, HChanHandle, released } from "./chan.ts";
 import { armRange, armRecv, armRecv2, armSend } from "./chan-ops.ts";
 import type { ElemType } from "./elem-type.ts";

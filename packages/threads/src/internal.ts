@@ -7,3 +7,6 @@ export { HeapChans } from "./chans.ts";
 // For runtime: the arguments of tasks, and handles that may be arguments.
 export { HANDLE, HANDLE_CHAN, type HandleDescription, type HeapHandle, type OpenHandle } from "./handles.ts";
 export { TaskArgs } from "./task-args.ts";
+
+// What users get: siblings import from this entry alone, of which the build makes one file (tsup.one-file.ts).
+export * from "./index.ts";

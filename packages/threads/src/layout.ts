@@ -26,7 +26,7 @@
  *             128  id  m  stamp  schedtick                    guarded by SCHED.lock
  *             192  ring[256]                                  slots in [head, tail) hold tasks
  */
-import { defineStruct, u32s } from "@gort/memory";
+import { defineStruct, u32s } from "@gort/memory/internal";
 
 /** Bytes of a cache line on all machines that run Node. */
 export const LINE = 64;

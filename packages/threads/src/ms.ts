@@ -10,7 +10,7 @@
  * The index of a free M is used again. The index of a dead M is not: its goroutines, its P and its nodes are lost, and
  * the program ends.
  */
-import { lock, unlock } from "@gort/memory";
+import { lock, unlock } from "@gort/memory/internal";
 import { LINE, M_DEAD, M_FREE, M_STARTING, M_STOPPED, MAX_MS, MREC, MREC_AT, SCHED_AT } from "./layout.ts";
 import type { Parking } from "./park.ts";
 import type { SharedState } from "./shared-state.ts";

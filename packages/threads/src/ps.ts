@@ -22,7 +22,7 @@
  * A change of gomaxprocs needs the stopped world. Tasks of a P that goes out of use move to the global queue. An M that
  * held the P gets an idle one, if there is any. Otherwise it ends its slice without a P: `wanted` tells it to.
  */
-import { lock, unlock } from "@gort/memory";
+import { lock, unlock } from "@gort/memory/internal";
 import { LINE, MAX_PS, MREC_AT, PREC, PREC_AT, SCHED_AT } from "./layout.ts";
 import type { Parking } from "./park.ts";
 import { runqdrainLocked } from "./runq.ts";

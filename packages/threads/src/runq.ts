@@ -14,7 +14,7 @@
  * A full ring moves half of its tasks to the global queue, a list under SCHED.lock. A thread takes a batch from there:
  * its share among all Ps, at most half a ring.
  */
-import { lock, unlock } from "@gort/memory";
+import { lock, unlock } from "@gort/memory/internal";
 import { PREC_AT, RING, SCHED_AT } from "./layout.ts";
 import { NODE_NEXT } from "./runtime2.ts";
 import type { SharedState } from "./shared-state.ts";

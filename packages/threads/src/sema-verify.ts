@@ -1,6 +1,6 @@
 /** A walker over the semaphore table: the invariants in the essay of sema.ts. */
 import { hex } from "@gort/base";
-import { lock, unlock } from "@gort/memory";
+import { lock, unlock } from "@gort/memory/internal";
 import { QUEUE_HASH, SEMAROOT } from "./sema.ts";
 import { SEMA_BUCKET_BYTES, SEMA_BUCKETS, SUDOG_AT, type Waiters } from "./sudog.ts";
 

@@ -20,7 +20,8 @@
  *
  * Sources: Go's runtime/sema.go; Coffman and Eve, "File structures using hashing functions" (1970).
  */
-import { type Addr, defineStruct, type LinearMemory, lock, unlock } from "@gort/memory";
+import type { Addr, LinearMemory } from "@gort/memory";
+import { defineStruct, lock, unlock } from "@gort/memory/internal";
 import { SEMA_BUCKET_BYTES, SEMA_BUCKETS, SUDOG_AT, type Waiters } from "./sudog.ts";
 
 /** A bucket. The rest of its 64 bytes is unused, so that threads that use different buckets share no cache line. */

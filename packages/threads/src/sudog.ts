@@ -55,8 +55,8 @@
  * Unlike Go: a sudog refers to an M and a slot instead of a G, and `winner` replaces `g.selectDone` and `g.param`.
  */
 import { outOfMemory, throwFatal } from "@gort/base";
-import { type Addr, defineStruct, f64s, type LinearMemory, lock, u32s, unlock } from "@gort/memory";
-import { ROOT_WAITING } from "@gort/memory/internal";
+import type { Addr, LinearMemory } from "@gort/memory";
+import { defineStruct, f64s, lock, ROOT_WAITING, u32s, unlock } from "@gort/memory/internal";
 import type { G, LockWait, SharedWait } from "@gort/scheduler/internal";
 import { LINE } from "./layout.ts";
 import { NODE_READY, type Threads } from "./runtime2.ts";

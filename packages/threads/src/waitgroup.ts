@@ -14,7 +14,6 @@
  */
 import { show } from "@gort/base";
 import type { Addr } from "@gort/memory";
-import { panic } from "@gort/scheduler";
 import {
   arm,
   currentScheduler,
@@ -22,6 +21,7 @@ import {
   type G,
   m0,
   PhasedOp,
+  panic,
   type Schedt,
   waitReasonSyncWaitGroupWait,
 } from "@gort/scheduler/internal";

@@ -4,7 +4,8 @@
  */
 
 import { FatalError } from "@gort/base";
-import { type Addr, createLinearMemory, type LinearMemory } from "@gort/memory";
+import type { Addr, LinearMemory } from "@gort/memory";
+import { createLinearMemory } from "@gort/memory/internal";
 import type { Heap, RefSlot } from "./heap.ts";
 
 /** Slot sizes of Go's size classes, bytes; class 0 is for large objects. */

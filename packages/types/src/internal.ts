@@ -17,3 +17,6 @@ export type { ChanHandle, ChanOps, Chans } from "./chan-codec.ts";
 export { type OpaqueHome, OpaqueType } from "./opaque.ts";
 // For runtime: a thread must know these types if a value of one of them comes from another thread.
 export { Bool, Int32, Int64, Pointer, Uint32, Uint64, Uintptr } from "./atomic-types.ts";
+
+// What users get: siblings import from this entry alone, of which the build makes one file (tsup.one-file.ts).
+export * from "./index.ts";

@@ -11,8 +11,8 @@
  * new records and tries again. A thread that loses a race for an equal text uses the winner's record.
  */
 import { outOfMemory, show } from "@gort/base";
-import { defineStruct, type LinearMemory, u32s } from "@gort/memory";
-import { ROOT_TYPE_RECORDS } from "@gort/memory/internal";
+import type { LinearMemory } from "@gort/memory";
+import { defineStruct, ROOT_TYPE_RECORDS, u32s } from "@gort/memory/internal";
 import { encodeString, readString, scratchBytes, writeBytes } from "./bytes.ts";
 import type { Type } from "./type.ts";
 import { internType, typeFromDescription } from "./type-identity.ts";

@@ -1,7 +1,16 @@
 // Programs of two threads: `node cases.mjs NAME`. Their main goroutine locks its thread, so that a worker runs the
 // tasks.
 import { Worker } from "node:worker_threads";
-import { createRuntime, FatalError, lockOSThread, numGoroutine, parallel, sleep, task } from "@gort/runtime";
+import {
+  createRuntime,
+  FatalError,
+  lockOSThread,
+  numGoroutine,
+  parallel,
+  sleep,
+  task,
+  uint8,
+} from "@gort/runtime";
 import { setMaxThreads } from "@gort/runtime/debug";
 import { runtime } from "./kit.mjs";
 import * as tasks from "./tasks.mjs";
@@ -56,6 +65,11 @@ const cases = {
     const at = rt.allocator.malloc(64);
     yield* rt.go(parallel(new URL("tasks.mjs", import.meta.url), "answer"), at).done();
     return rt.memory.u32[at >>> 2];
+  },
+  *files(rt) {
+    const out = rt.makeSlice(uint8, 10_000);
+    yield* rt.go(tasks.writeFiles, out).done();
+    return new TextDecoder().decode(Uint8Array.from(out)).replace(/\0+$/, "");
   },
   *dump(rt) {
     rt.go(tasks.waitForever);

@@ -16,6 +16,15 @@ export const add = task(url, function* add(at, i, ms = 0) {
   kernel.add(at + 4 + 4 * threadId, 1);
 });
 
+/** Writes the paths of the runtime's files that the thread has loaded, a line each. Each file begins with an Error. */
+export const writeFiles = task(url, function writeFiles(out) {
+  const packages = new URL("../../../", url).href;
+  const files = globalThis[Symbol.for("gort.code")].map(
+    ([begin]) => begin.stack.split(packages)[1].split(":")[0],
+  );
+  for (const [i, byte] of new TextEncoder().encode(files.join("\n")).entries()) out.set(i, byte);
+});
+
 export const fail = task(url, function* fail(how) {
   yield* sleep(1);
   if (how === "error") throw new RangeError("boom");
