@@ -39,7 +39,10 @@ export interface HostPort {
 }
 
 interface NodeThreads {
-  Worker: new (url: URL, options: { name?: string }) => HostWorker;
+  Worker: new (
+    url: URL,
+    options: { name?: string; env?: Readonly<Record<string, string | undefined>> },
+  ) => HostWorker;
   parentPort: (HostPort & Target) | null;
 }
 
@@ -67,7 +70,27 @@ export function defaultWorker(m: number): HostWorker {
   if (makeDefault !== null) return makeDefault(name);
   // webpack copies a file that it finds by `new URL("./worker.js", import.meta.url)`, though not those that it imports.
   const { url } = import.meta;
-  return new (nodeThreads()!.Worker)(new URL("./worker.js", url), { name });
+  return new (nodeThreads()!.Worker)(new URL("./worker.js", url), { name, ...withCompileCache() });
+}
+
+interface NodeModule {
+  /** Node 22.1 and later. */
+  getCompileCacheDir?(): string | undefined;
+}
+
+/**
+ * Options of a worker that uses V8's compile cache if the program does. A cache that the program has enabled in code is
+ * that of one thread, but each thread reads NODE_COMPILE_CACHE.
+ */
+function withCompileCache(): { env?: Readonly<Record<string, string | undefined>> } {
+  const { process } = globalThis as {
+    process?: { env: Record<string, string | undefined>; getBuiltinModule?(id: string): unknown };
+  };
+  const module = process?.getBuiltinModule?.("node:module") as NodeModule | undefined;
+  const folder = module?.getCompileCacheDir?.();
+  if (folder === undefined || process?.env.NODE_COMPILE_CACHE !== undefined) return {};
+  // Node has added a folder for its own version.
+  return { env: { ...process?.env, NODE_COMPILE_CACHE: folder.replace(/[\\/][^\\/]+$/, "") } };
 }
 
 const used = new WeakSet<object>();

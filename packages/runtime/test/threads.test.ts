@@ -1,4 +1,7 @@
 // Programs of two threads, each in a process of its own, on the built packages: see threads/cases.mjs.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { run } from "./threads/run.ts";
 
@@ -53,6 +56,16 @@ describe("tasks on a worker", () => {
       "threads/dist/internal.js",
       "types/dist/internal.js",
     ]);
+  });
+
+  // Node 20 has no such cache.
+  it("use the compile cache that the program has enabled", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "gort-cache-"));
+    try {
+      expect(await program("cache", folder)).toEqual(ends("returned true"));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   const collections: [string, string[], Record<string, string>][] = [

@@ -1,5 +1,6 @@
 // Programs of two threads: `node cases.mjs NAME`. Their main goroutine locks its thread, so that a worker runs the
 // tasks.
+import module from "node:module";
 import { Worker } from "node:worker_threads";
 import {
   createRuntime,
@@ -16,6 +17,7 @@ import { runtime } from "./kit.mjs";
 import * as tasks from "./tasks.mjs";
 
 const local = task(import.meta.url, function local() {});
+const text = (out) => new TextDecoder().decode(Uint8Array.from(out)).replace(/\0+$/, "");
 const print = (...args) => console.log(args.join(" "));
 
 /** Runs the program on two threads; prints how it ends. */
@@ -66,10 +68,17 @@ const cases = {
     yield* rt.go(parallel(new URL("tasks.mjs", import.meta.url), "answer"), at).done();
     return rt.memory.u32[at >>> 2];
   },
+  *cache(rt) {
+    const folder = process.argv[3];
+    const enabled = module.enableCompileCache?.(folder) !== undefined;
+    const out = rt.makeSlice(uint8, 10_000);
+    yield* rt.go(tasks.writeCache, out).done();
+    return text(out) === (enabled ? module.getCompileCacheDir() : "undefined");
+  },
   *files(rt) {
     const out = rt.makeSlice(uint8, 10_000);
     yield* rt.go(tasks.writeFiles, out).done();
-    return new TextDecoder().decode(Uint8Array.from(out)).replace(/\0+$/, "");
+    return text(out);
   },
   *dump(rt) {
     rt.go(tasks.waitForever);

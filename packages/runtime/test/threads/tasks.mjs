@@ -1,8 +1,12 @@
 // Tasks of the programs in this folder.
+import module from "node:module";
 import { threadId } from "node:worker_threads";
 import { defaultRuntime, gosched, panic, RuntimeError, sleep, syscall, task } from "@gort/runtime";
 
 const { url } = import.meta;
+const writeText = (out, text) => {
+  for (const [i, byte] of new TextEncoder().encode(text).entries()) out.set(i, byte);
+};
 const spin = (ms) => {
   for (const end = performance.now() + ms; performance.now() < end; );
 };
@@ -22,7 +26,12 @@ export const writeFiles = task(url, function writeFiles(out) {
   const files = globalThis[Symbol.for("gort.code")].map(
     ([begin]) => begin.stack.split(packages)[1].split(":")[0],
   );
-  for (const [i, byte] of new TextEncoder().encode(files.join("\n")).entries()) out.set(i, byte);
+  writeText(out, files.join("\n"));
+});
+
+/** Writes the folder of the thread's compile cache. */
+export const writeCache = task(url, function writeCache(out) {
+  writeText(out, String(module.getCompileCacheDir?.()));
 });
 
 export const fail = task(url, function* fail(how) {
