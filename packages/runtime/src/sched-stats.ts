@@ -5,8 +5,12 @@
  *
  *     ROOT_SCHEDULER -> block of M 0 -> block of a worker -> ... -> 0
  *
- * A thread brings its counters up to date at the end of each slice, so those of other threads may be that old. Blocks
- * of threads that have ended stay: what they counted is part of the sums.
+ * A thread brings its counters up to date at the end of each slice, so those of other threads may be that old.
+ *
+ * What threads that have ended have counted is part of the sums. M 0 adds it to a block of its own (PAST). Then the
+ * next worker uses the block of the ended one. Meanwhile a reader would see the counts twice, or not at all. So M 0
+ * makes `version` of its block odd before it moves them, and even after it. A reader that finds it odd, or changed,
+ * reads again.
  */
 import type { LinearMemory } from "@gort/memory";
 import { defineStruct, f64s, ROOT_SCHEDULER } from "@gort/memory/internal";
@@ -18,14 +22,23 @@ import { queuedTasks } from "./shared-block.ts";
 const SCHEDSTATS = defineStruct("schedStats", {
   /** The block of another thread, 0 at the end of the list. */
   next: "u32",
-  /** The number of the M. */
+  /** The number of the M; or PAST, or FREE. */
   m: "u32",
+  /** In the block of M 0: odd while M 0 moves counts from one block to another. */
+  version: "u32",
   /** In the order of schedCounters. */
   counters: f64s(SCHED_COUNTERS_LENGTH),
   /** Nanoseconds that goroutines were runnable before they ran, in Go's buckets. */
   latencies: f64s(TIME_BUCKETS),
 });
 const O = SCHEDSTATS.offsets;
+
+/** In `m`: the block has the counts of the threads that have ended. */
+const PAST = 0xffffffff;
+/** In `m`: the block is for the next worker. */
+const FREE = 0xfffffffe;
+/** Attempts of a reader. M 0 moves counts in microseconds, unless its thread is interrupted or has ended. */
+const ATTEMPTS = 100_000;
 
 /** Counters of what is, and not of what was: a thread that has ended has none of it. */
 const GAUGES = [
@@ -58,21 +71,21 @@ export class SchedStats implements LatencyRecorder {
 
   /** The block of M 0, which other threads find. */
   static create(mem: LinearMemory): SchedStats {
-    const base = newBlock(mem);
+    const base = mem.persistentAlloc(SCHEDSTATS.size, 64, "otherSys");
+    if (base === 0) throw noMemory();
     mem.setRoot(ROOT_SCHEDULER, base);
     return new SchedStats(mem, base);
   }
 
   /** The block of a worker, M m, behind that of M 0. */
   static add(mem: LinearMemory, m: number): SchedStats {
-    const base = newBlock(mem);
-    mem.u32[(base + O.m) >>> 2] = m;
-    const head = mem.root(ROOT_SCHEDULER) + O.next;
-    for (;;) {
-      const first = mem.kernel.load(head);
-      mem.u32[(base + O.next) >>> 2] = first;
-      if (mem.kernel.cas(head, first, base) === first) return new SchedStats(mem, base);
+    const main = mem.root(ROOT_SCHEDULER);
+    for (let at = main; at !== 0; at = mem.u32[(at + O.next) >>> 2]) {
+      if (mem.kernel.cas(at + O.m, FREE | 0, m) >>> 0 === FREE) return new SchedStats(mem, at);
     }
+    const block = insert(mem, m);
+    if (block === 0) throw noMemory();
+    return new SchedStats(mem, block);
   }
 
   /** The block of a runtime on another thread, or null. */
@@ -87,10 +100,25 @@ export class SchedStats implements LatencyRecorder {
     for (let at = this.#mem.root(ROOT_SCHEDULER); at !== 0; at = u32[(at + O.next) >>> 2]) yield at;
   }
 
+  /** The sum of `read` over all blocks, while M 0 moves no counts from one to another. */
+  #consistent<T>(read: () => T): T {
+    const version = this.#mem.root(ROOT_SCHEDULER) + O.version;
+    const { kernel } = this.#mem;
+    for (let i = 0; i < ATTEMPTS; i++) {
+      const before = kernel.load(version);
+      if ((before & 1) !== 0) continue;
+      const result = read();
+      if (kernel.load(version) === before) return result;
+    }
+    return read();
+  }
+
   cgoCallsOfOthers(): number {
-    let n = 0;
-    for (const at of this.#blocks()) if (at !== this.#base) n += this.#counter(at, schedCounters.cgoCalls);
-    return n;
+    return this.#consistent(() => {
+      let n = 0;
+      for (const at of this.#blocks()) if (at !== this.#base) n += this.#counter(at, schedCounters.cgoCalls);
+      return n;
+    });
   }
 
   #counter(block: number, counter: number): number {
@@ -99,7 +127,12 @@ export class SchedStats implements LatencyRecorder {
 
   /** Adds the counters of the other threads, except gomaxprocs. */
   addOthers(sum: Float64Array): void {
-    for (const at of this.#blocks()) if (at !== this.#base) this.#add(sum, at);
+    const others = this.#consistent(() => {
+      const sums = this.#sums.fill(0);
+      for (const at of this.#blocks()) if (at !== this.#base) this.#add(sums, at);
+      return sums;
+    });
+    for (let i = 0; i < SCHED_COUNTERS_LENGTH; i++) sum[i] += others[i];
   }
 
   #add(sum: Float64Array, block: number): void {
@@ -116,8 +149,11 @@ export class SchedStats implements LatencyRecorder {
 
   /** All counters of all threads. GOMAXPROCS is that of M 0's block, which every change writes. */
   #sumAll(): Float64Array {
-    const sums = this.#sums.fill(0);
-    for (const at of this.#blocks()) this.#add(sums, at);
+    const sums = this.#consistent(() => {
+      this.#sums.fill(0);
+      for (const at of this.#blocks()) this.#add(this.#sums, at);
+      return this.#sums;
+    });
     this.addQueued(sums, queuedTasks(this.#mem));
     sums[schedCounters.gomaxprocs] = this.#counter(this.#mem.root(ROOT_SCHEDULER), schedCounters.gomaxprocs);
     return sums;
@@ -129,13 +165,27 @@ export class SchedStats implements LatencyRecorder {
     this.#mem.f64[counters + schedCounters.gomaxprocs] = n;
   }
 
-  /** The thread of M m has ended, and its goroutines with it. */
+  /** On M 0: the thread of M m has ended, and its goroutines with it. The next worker may get its block. */
   ended(m: number): void {
-    const { u32, f64 } = this.#mem;
-    for (const at of this.#blocks()) {
-      if (u32[(at + O.m) >>> 2] !== m) continue;
-      for (const gauge of GAUGES) f64[((at + O.counters) >>> 3) + gauge] = 0;
-    }
+    const block = this.#blockOf(m);
+    if (block === 0) return;
+    const mem = this.#mem;
+    for (const gauge of GAUGES) mem.f64[((block + O.counters) >>> 3) + gauge] = 0;
+    const past = this.#blockOf(PAST) || insert(mem, PAST);
+    // A full memory. The counts stay where they are.
+    if (past === 0) return;
+    const version = mem.root(ROOT_SCHEDULER) + O.version;
+    mem.kernel.add(version, 1);
+    move(mem.f64, (block + O.counters) >>> 3, (past + O.counters) >>> 3, SCHED_COUNTERS_LENGTH);
+    move(mem.f64, (block + O.latencies) >>> 3, (past + O.latencies) >>> 3, TIME_BUCKETS);
+    mem.kernel.add(version, 1);
+    mem.kernel.store(block + O.m, FREE | 0);
+  }
+
+  /** The block with this number of an M; 0: there is none. */
+  #blockOf(m: number): number {
+    for (const at of this.#blocks()) if (this.#mem.u32[(at + O.m) >>> 2] === m) return at;
+    return 0;
   }
 
   /** Between slices too: after the end of a task, its calls of `cgocall` are counted. */
@@ -169,17 +219,38 @@ export class SchedStats implements LatencyRecorder {
   #allLatencies(): TimeHistogram {
     const { f64 } = this.#mem;
     const { counts } = this.#latencySums;
-    counts.fill(0);
-    for (const at of this.#blocks()) {
-      const from = (at + O.latencies) >>> 3;
-      for (let i = 0; i < TIME_BUCKETS; i++) counts[i] += f64[from + i];
-    }
-    return this.#latencySums;
+    return this.#consistent(() => {
+      counts.fill(0);
+      for (const at of this.#blocks()) {
+        const from = (at + O.latencies) >>> 3;
+        for (let i = 0; i < TIME_BUCKETS; i++) counts[i] += f64[from + i];
+      }
+      return this.#latencySums;
+    });
   }
 }
 
-function newBlock(mem: LinearMemory): number {
+/** Adds counts to those at `to`, and clears them. */
+function move(f64: Float64Array, from: number, to: number, length: number): void {
+  for (let i = 0; i < length; i++) {
+    f64[to + i] += f64[from + i];
+    f64[from + i] = 0;
+  }
+}
+
+/** Makes a block behind that of M 0; 0: no memory is left. */
+function insert(mem: LinearMemory, m: number): number {
   const base = mem.persistentAlloc(SCHEDSTATS.size, 64, "otherSys");
-  if (base === 0) throw new RangeError("runtime: no memory left for the scheduler's statistics");
-  return base;
+  if (base === 0) return 0;
+  mem.u32[(base + O.m) >>> 2] = m;
+  const head = mem.root(ROOT_SCHEDULER) + O.next;
+  for (;;) {
+    const first = mem.kernel.load(head);
+    mem.u32[(base + O.next) >>> 2] = first;
+    if (mem.kernel.cas(head, first, base) === first) return base;
+  }
+}
+
+function noMemory(): RangeError {
+  return new RangeError("runtime: no memory left for the scheduler's statistics");
 }
