@@ -55,7 +55,8 @@ export function setDefaultRuntime(rt: Runtime): Runtime | null {
 }
 
 /** Makes a channel in the heap with room for `n` values of a heap type. Goroutines of every thread can use it. */
-export function makeChan<T extends Type>(type: T, n?: number): HeapChan<T>;
+// `T & Type` and not `T extends Type`: see Runtime.makeChan.
+export function makeChan<T>(type: T & Type, n?: number): HeapChan<T & Type>;
 /** Makes a channel of JavaScript values with room for `n` of them, for the goroutines of this thread. */
 export function makeChan<T>(n?: number): Chan<T>;
 export function makeChan(typeOrSize: Type | number = 0, n = 0): Chan<unknown> | HeapChan {

@@ -107,7 +107,8 @@ export class Runtime extends RuntimeMethods {
   // ---- channels ----
 
   /** Makes a channel in the heap with room for `n` values of a heap type. Goroutines of every thread can use it. */
-  makeChan<T extends Type>(type: T, n?: number): HeapChan<T>;
+  // `T extends Type` would refuse `typeof makeChan<string>`, which takes the types for all signatures.
+  makeChan<T>(type: T & Type, n?: number): HeapChan<T & Type>;
   /** Makes a channel of JavaScript values with room for `n` of them, for the goroutines of this thread. */
   makeChan<T>(n?: number): Chan<T>;
   makeChan(typeOrSize: Type | number = 0, n = 0): Chan<unknown> | HeapChan {

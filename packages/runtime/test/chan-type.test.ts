@@ -1,16 +1,19 @@
 /** Channels in fields of the heap: what the collector finds through them. threads-chan.test.ts has several threads. */
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, expectTypeOf, it } from "vitest";
 import {
   array,
+  type Chan,
   chan,
   type HeapChan,
   int,
+  type makeChan,
   type Ref,
   type Runtime,
   recvCase,
   slice,
   struct,
+  type Type,
 } from "../src/index.ts";
 import { make } from "./kit.ts";
 
@@ -21,6 +24,28 @@ const Server = struct("Server", {
   all: slice(Ints),
   two: array(Ints, 2),
   meta: chan(Ints),
+});
+
+/** A channel of any heap type, as generic code makes it. */
+function chanOf<T extends Type>(rt: Runtime, type: T): HeapChan<T> {
+  return rt.makeChan(type, 1);
+}
+
+describe("the types of makeChan", () => {
+  it("name the channel of a JavaScript value, and that of a heap type", () => {
+    expectTypeOf<ReturnType<typeof makeChan<string>>>().toEqualTypeOf<Chan<string>>();
+    expectTypeOf<ReturnType<Runtime["makeChan"]>>().toEqualTypeOf<Chan<unknown>>();
+    const rt = make({});
+    const ints = rt.makeChan(int, 1);
+    expectTypeOf(ints).toExtend<HeapChan<typeof int>>();
+    expectTypeOf<HeapChan<typeof int>>().toExtend<typeof ints>();
+    expectTypeOf(ints.trySend).toEqualTypeOf<HeapChan<typeof int>["trySend"]>();
+    expectTypeOf(rt.makeChan<typeof int>(int)).toExtend<HeapChan<typeof int>>();
+    expectTypeOf(rt.makeChan<number>(3)).toEqualTypeOf<Chan<number>>();
+    // @ts-expect-error
+    expect(rt.makeChan<string>(int).capacity).toBe(0);
+    expect(chanOf(rt, int).trySend(3)).toBe(true);
+  });
 });
 
 /** Live objects after full collections. */
