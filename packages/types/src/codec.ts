@@ -12,12 +12,15 @@
  *   2. ready   checks handles again, and allocates. It may fail, and has written nothing yet.
  *   3. put     writes. It cannot fail.
  *
- * The address is computed after the first step. There is one exception: code of a value cannot reach memory to which
+ * The address is computed after the first step. A load reads the value before code of a type's declaration may run
+ * (`holding`). There is one exception: code of a value cannot reach memory to which
  * nothing else refers, so `store` fills such memory while it reads the value.
  */
 
 import { show } from "@gort/base";
+import type { Addr } from "@gort/memory";
 import type { Root } from "./cell.ts";
+import type { Heap } from "./heap.ts";
 
 export interface Codec {
   /** Reads the value. `root` keeps the object around `addr` alive, for values that stay inside of that object. */
@@ -64,6 +67,20 @@ export function assignTaken(codec: Codec, ref: Root, offset: number, value: unkn
     ref.gone();
   }
   storeTaken(codec, ref.addr + offset, taken);
+}
+
+/**
+ * Runs `f`, which may run code of a type's declaration, and so release and collect anything. The object at `addr` lives
+ * on meanwhile.
+ */
+export function holding<T>(heap: Heap, addr: number, f: () => T): T {
+  if (addr === 0) return f();
+  const slot = heap.newRef(addr as Addr);
+  try {
+    return f();
+  } finally {
+    heap.releaseRef(slot);
+  }
 }
 
 /** `ready` of a codec whose `put` writes the result of `take`. */

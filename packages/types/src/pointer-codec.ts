@@ -3,7 +3,7 @@
 import { show } from "@gort/base";
 import type { Addr } from "@gort/memory";
 import { cellOf, type Root, type Roots, released } from "./cell.ts";
-import { type Codec, nothing } from "./codec.ts";
+import { type Codec, holding, nothing } from "./codec.ts";
 import { identical } from "./identical.ts";
 import type { Handles, PerType } from "./per-type.ts";
 import type { PointerType, Type } from "./type.ts";
@@ -25,7 +25,7 @@ export function pointerCodec(types: PerType, type: PointerType): Codec {
     load: (addr) => {
       const to = u32[addr >>> 2];
       if (to === 0) return null;
-      handles ??= types.handles(type.elem);
+      handles ??= holding(heap, to, () => types.handles(type.elem));
       return new handles.Ref(roots.adopt(heap.newRef(to as Addr), handles.home, to));
     },
     atomic: false,

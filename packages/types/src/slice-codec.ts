@@ -6,6 +6,7 @@ import {
   checkSlice,
   isSlice,
   listSlice,
+  loadFirstSlice,
   loadSlice,
   nilSliceOf,
   type Slice,
@@ -26,9 +27,11 @@ export function sliceCodec(types: PerType, type: SliceType): Codec {
   let ops: SliceOps | undefined;
   const theOps = (): SliceOps => (ops ??= types.sliceOps(type.elem));
   const take = (v: unknown): Slice<Type> | Temporary | null => {
+    // Code of the type's declaration runs here, and not in `put`.
+    const sliceOps = theOps();
     if (v === null) return null;
-    if (!Array.isArray(v)) return checkSlice(theOps(), v);
-    return { temporary: listSlice(theOps(), v as Init<Type>[]) };
+    if (!Array.isArray(v)) return checkSlice(sliceOps, v);
+    return { temporary: listSlice(sliceOps, v as Init<Type>[]) };
   };
   const put = (addr: number, ready: unknown): void => {
     const taken = ready as Slice<Type> | Temporary | null;
@@ -39,11 +42,11 @@ export function sliceCodec(types: PerType, type: SliceType): Codec {
     if (taken !== null && !isSlice(taken)) (taken as Temporary).temporary.release();
   };
   const codec: Codec = {
-    load: (addr) => loadSlice(theOps(), addr),
+    load: (addr) => (ops === undefined ? loadFirstSlice(heap, addr, theOps) : loadSlice(ops, addr)),
     atomic: false,
     assign: (ref, offset, v) => {
-      // A slice has no code of its own.
-      if (isSlice(v)) storeSlice(heap, ref.addr + offset, checkSlice(theOps(), v));
+      // A slice has no code of its own, but the type's declaration may have some at the first use.
+      if (isSlice(v) && ops !== undefined) storeSlice(heap, ref.addr + offset, checkSlice(ops, v));
       else assignTaken(codec, ref, offset, v);
     },
     store: (addr, v) => {

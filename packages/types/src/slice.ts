@@ -6,7 +6,7 @@
 import { BoundsError, RuntimeError, show } from "@gort/base";
 import type { Addr, Ptr } from "@gort/memory";
 import { addShare, DEAD, KEY, notConstructible, type Root, type Roots, released, UNROOTED } from "./cell.ts";
-import { type Codec, storeTaken } from "./codec.ts";
+import { type Codec, holding, storeTaken } from "./codec.ts";
 import { growCap } from "./growslice.ts";
 import type { Heap } from "./heap.ts";
 import { identical } from "./identical.ts";
@@ -344,6 +344,18 @@ export function loadSlice<E extends Type>(ops: SliceOps, header: number): Slice<
   const addr = u32[header >>> 2];
   if (addr === 0) return nilSliceOf(ops);
   return sliceOver<E>(ops, addr, loadSize(u32, header + 8), loadSize(u32, header + 16));
+}
+
+/** As loadSlice, for the first slice of a type. `opsOf` may run code of the type's declaration. */
+export function loadFirstSlice(heap: Heap, header: number, opsOf: () => SliceOps): Slice<Type> {
+  const { u32 } = heap.mem;
+  const addr = u32[header >>> 2];
+  const len = loadSize(u32, header + 8);
+  const cap = loadSize(u32, header + 16);
+  return holding(heap, addr, () => {
+    const ops = opsOf();
+    return addr === 0 ? nilSliceOf(ops) : sliceOver(ops, addr, len, cap);
+  });
 }
 
 /** Writes the header of a slice. */

@@ -7,7 +7,7 @@
 import type { Addr } from "@gort/memory";
 import { partOf, type RefBase, type Root, Roots } from "./cell.ts";
 import { type Chans, chanCodec } from "./chan-codec.ts";
-import type { Codec } from "./codec.ts";
+import { type Codec, holding } from "./codec.ts";
 import { arrayCodec, opaqueCodec, structCodec } from "./composite.ts";
 import type { Heap } from "./heap.ts";
 import { move } from "./move.ts";
@@ -63,7 +63,8 @@ export class TypeCache implements PerType {
   }
 
   newRef(type: Type, addr: number): RefBase {
-    const { Ref, home } = this.handles(type);
+    const { Ref, home } =
+      this.#handles.get(type) ?? holding(this.heap, addr, () => this.#defineHandles(type));
     return new Ref(this.roots.adopt(this.heap.newRef(addr as Addr), home, addr));
   }
 

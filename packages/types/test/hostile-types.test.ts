@@ -5,6 +5,7 @@ import {
   identical,
   int,
   pointer,
+  type Ref,
   ScalarType,
   type SliceType,
   StructType,
@@ -13,7 +14,8 @@ import {
   struct,
   Type,
 } from "../src/index.ts";
-import { All, hostile, P, testHeap } from "./kit.ts";
+import { perTypeOf } from "../src/internal.ts";
+import { All, hostile, json, P, testHeap } from "./kit.ts";
 
 describe("types", () => {
   it("call a thunk once, and keep its answer", () => {
@@ -30,6 +32,47 @@ describe("types", () => {
     h.s = hostile([{ x: 4 }]);
     expect([h.p.$type.name, h.s.elem.name, answers]).toEqual(["Small", "Small", 2]);
     expect(() => (h.p = hostile(types.newObject(Big)))).toThrow(TypeError);
+  });
+
+  it("may release and change the place whose value is read, in their thunks", () => {
+    const { heap, types } = testHeap();
+    const Known = struct("H", { p: pointer(P), s: slice(P) });
+    /** The object of `h` with types whose thunks run at the first use. They release it, and what it held is changed. */
+    const late = (h: Ref<typeof Known>, thunk: () => void) => {
+      const now = (): typeof P => {
+        thunk();
+        return P;
+      };
+      return perTypeOf(types).newRef(
+        struct("H", { p: pointer(now), s: slice(now) }),
+        h.$addr,
+      ) as unknown as typeof h;
+    };
+    for (const read of ["p", "s"] as const) {
+      const h = types.newObject(Known, {
+        p: types.newObject(P, { x: 1, y: 2 }),
+        s: hostile([{ x: 1, y: 2 }]),
+      });
+      const place = late(h, () => {
+        heap.mem.u32.fill(0, h.$addr >>> 2, (h.$addr + 32) >>> 2);
+        place.release();
+        h.release();
+        // The value that was read is held, and nothing else.
+        expect(heap.liveRefs).toBe(before - 1);
+      });
+      const before = heap.liveRefs;
+      const value = place[read]!;
+      expect(json(value)).toEqual(read === "p" ? { x: 1, y: 2 } : [{ x: 1, y: 2 }]);
+      value.release();
+    }
+    // A store is refused, and changes nothing.
+    for (const value of [types.makeSlice(P, 1), null]) {
+      const h = types.newObject(Known, { p: null, s: hostile([{ x: 1, y: 2 }]) });
+      const place = late(h, () => place.release());
+      const words = heap.mem.u32.slice(h.$addr >>> 2, (h.$addr + 32) >>> 2);
+      expect(() => (place.s = hostile(value))).toThrow("released");
+      expect(heap.mem.u32.slice(h.$addr >>> 2, (h.$addr + 32) >>> 2)).toEqual(words);
+    }
   });
 
   it("ask again after a thunk that failed, and refuse a result that is no type", () => {
