@@ -57,6 +57,7 @@ var benches = map[string]bench{
 	"HeapChanSharedBuffered100": chanBuffered100,
 	"HeapChanAcrossThreads":     chanUnbuffered,
 	"HeapChanAcrossThreads100":  chanBuffered100,
+	"HeapChanBatched":           chanBuffered1000,
 	"WakeRoundTrip":             wakeRoundTrip,
 	"ParallelSum2":              parallelSum,
 	"WordCount2":                wordCount,

@@ -71,6 +71,10 @@ func chanBuffered100(n int) func() string {
 	return func() string { return transfer(n, 100) }
 }
 
+func chanBuffered1000(n int) func() string {
+	return func() string { return transfer(n, 1000) }
+}
+
 func sendRoundRobin(cs []chan int, n int) {
 	for i := 0; i < n; i++ {
 		cs[i%len(cs)] <- i

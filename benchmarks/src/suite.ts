@@ -212,6 +212,14 @@ export const suite: readonly Benchmark[] = [
     },
   ),
   row(
+    "HeapChanBatched",
+    "ns/op",
+    "the same through a buffer of 1000 in batches of 100; Go sends the integers one by one",
+    1e7,
+    1e6,
+    { procs: 2 },
+  ),
+  row(
     "WakeRoundTrip",
     "ns/op",
     "send an integer to a goroutine of another thread and get it back; both goroutines have locked their threads",

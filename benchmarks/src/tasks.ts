@@ -3,16 +3,17 @@ import {
   defaultRuntime,
   gosched,
   type HeapChan,
-  type int,
+  int,
   type int32,
   lockOSThread,
+  makeSlice,
   type Slice,
   task,
   type uint8,
   type uint32,
   unlockOSThread,
 } from "@gort/runtime";
-import { allocationsPerSafepoint } from "./cases/sizes.ts";
+import { allocationsPerSafepoint, CHAN_BATCH } from "./cases/sizes.ts";
 import { countWords } from "./cases/text.ts";
 import { treesOf } from "./cases/trees.ts";
 
@@ -45,6 +46,16 @@ export const wordsOf = task(url, function wordsOf(text: Slice<typeof uint8>, cou
 
 export const sendAll = task(url, function* sendAll(c: HeapChan<typeof int>, n: number) {
   for (let i = 0; i < n; i++) yield* c.send(i);
+});
+
+/** Sends n integers in batches. */
+export const sendBatches = task(url, function* sendBatches(c: HeapChan<typeof int>, n: number) {
+  const batch = makeSlice(int, CHAN_BATCH);
+  for (let i = 0; i < n; ) {
+    const size = Math.min(CHAN_BATCH, n - i);
+    for (let k = 0; k < size; k++) batch.set(k, i++);
+    yield* c.sendAll(size === CHAN_BATCH ? batch : batch.slice(0, size));
+  }
 });
 
 /** Returns n values to their sender, on a thread of its own. */

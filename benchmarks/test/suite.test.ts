@@ -39,6 +39,7 @@ describe("the suite", () => {
       "HeapChanSharedBuffered100",
       "HeapChanAcrossThreads",
       "HeapChanAcrossThreads100",
+      "HeapChanBatched",
       "WakeRoundTrip",
       "ParallelSum2",
       "WordCount2",

@@ -23,6 +23,7 @@ const checks: Record<string, [number, string]> = {
   HeapChanSharedBuffered100: [1000, "499500"],
   HeapChanAcrossThreads: [1000, "499500"],
   HeapChanAcrossThreads100: [1000, "499500"],
+  HeapChanBatched: [1020, "519690"],
   WakeRoundTrip: [100, "4950"],
   ParallelSum2: [10_000, "875497411"],
   WordCount2: [100_000, "16994 3652 287"],

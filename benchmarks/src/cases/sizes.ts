@@ -6,3 +6,6 @@ export const SPAWN_BATCH = 1000;
  * collects only there, where the program holds no raw pointer.
  */
 export const allocationsPerSafepoint = (size: number): number => Math.min(1024, 2 ** 20 / size);
+
+/** Integers that a goroutine sends or receives at once in HeapChanBatched. */
+export const CHAN_BATCH = 100;

@@ -2,6 +2,7 @@
 import {
   createRuntime,
   type Goroutine,
+  type HeapChan,
   int,
   int32,
   newMemStats,
@@ -12,6 +13,7 @@ import {
 import type { Case } from "../child.ts";
 import * as tasks from "../tasks.ts";
 import { receive, transfer } from "./goroutines.ts";
+import { CHAN_BATCH } from "./sizes.ts";
 import { TABLE_WORDS, wordBegin, wordTotals, writeText } from "./text.ts";
 import { treesOf } from "./trees.ts";
 
@@ -155,6 +157,13 @@ function channelCases(rt: Runtime): Record<string, Case> {
     HeapChanAcrossThreads: across(0),
     HeapChanAcrossThreads100: across(100),
 
+    HeapChanBatched: (n) => () =>
+      besideWorker(rt, function* () {
+        const c = rt.makeChan(int, 1000);
+        rt.go(tasks.sendBatches, c, n);
+        return String(yield* receiveBatches(rt, c, n));
+      }),
+
     WakeRoundTrip: (n) => () =>
       besideWorker(rt, function* () {
         const ping = rt.makeChan(int);
@@ -168,6 +177,18 @@ function channelCases(rt: Runtime): Record<string, Case> {
         return String(sum);
       }),
   };
+}
+
+/** Receives n integers in batches. */
+function* receiveBatches(rt: Runtime, c: HeapChan<typeof int>, n: number): Body<number> {
+  const batch = rt.makeSlice(int, CHAN_BATCH);
+  let sum = 0;
+  for (let i = 0; i < n; ) {
+    const got = yield* c.recvInto(batch);
+    for (let k = 0; k < got; k++) sum += batch.get(k) & 0xffff;
+    i += got;
+  }
+  return sum;
 }
 
 /** Starts a runtime and its first worker, and ends them. */

@@ -13,8 +13,13 @@ describe("README", () => {
     expect(expected).toBe("0 5");
   });
 
-  it("has an example of a channel in a field that prints what it promises", async () => {
+  it("has an example of batches that prints what it promises", async () => {
     const { expected } = await runReadmeExample(join(import.meta.dirname, ".."), { index: 3 });
+    expect(expected).toBe("332833500");
+  });
+
+  it("has an example of a channel in a field that prints what it promises", async () => {
+    const { expected } = await runReadmeExample(join(import.meta.dirname, ".."), { index: 4 });
     expect(expected).toBe("144");
   });
 });

@@ -17,6 +17,11 @@ describe("channels that threads find in the heap", () => {
   it.each([
     ["fields", "in fields carry requests, and by a field of each request its answer", "[300,300,300]"],
     ["chans", "as elements of channels go to another thread and back", "125250"],
+    [
+      "batches",
+      "and slices of strings, released while they wait, come whole to other threads",
+      "[4498500,3000,4498500,3000,4498500,3000]",
+    ],
     ["replace", "as elements of a slice stay whole while all threads replace them and collect", "[0,0,0]"],
   ])("%s: %s", { timeout: 60_000 }, async (name, _what, out) => {
     const checks = { PROCS: "3", GODEBUG: "clobberfree=1,gccheckmark=1" };

@@ -141,8 +141,8 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   protected escaped: boolean;
   private readonly mem: LinearMemory;
   /** Address of the ring. */
-  private readonly buf: number;
-  private readonly size: number;
+  protected readonly buf: number;
+  protected readonly size: number;
 
   constructor(env: ChanEnv, elem: ElemType, addr: Addr, escaped: boolean) {
     super();
@@ -177,7 +177,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   }
 
   /** Puts `g` into a queue. The lock is held. Returns the sudog. */
-  private enqueue(g: G, q: number): Addr {
+  protected enqueue(g: G, q: number): Addr {
     const { waiters } = this;
     const sg = waiters.add(waiters.begin(g, this.group, this), false);
     if (!this.inline) this.elem.attach(sg);
@@ -240,7 +240,9 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   private waitToSend(ready: unknown, g: G, op: AnyOp, lingered: boolean): boolean {
     const lingers = !lingered && this.waiters.mayLinger(g);
     if (lingers && this.capacity > 0) {
+      this.unlock();
       this.lingerWhile(this.capacity);
+      this.lock();
       return this.sendSlow(ready, g, op, true);
     }
     const sg = this.enqueue(g, (this.i + SENDQ) * 4);
@@ -289,13 +291,18 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   /** A wait is over by the sudog `sg`, which a receiver or close has taken. Returns false if the channel was closed. */
   finishSend(w: Waiter, sg = w.head): boolean {
     const ok = !this.wasClosed(sg);
-    if (!this.inline) this.elem.detach(sg, false);
-    this.waiters.end(w);
+    this.endWait(w, sg);
     return ok;
   }
 
+  /** Ends a wait by the sudog `sg`, whose element is of no use any more. */
+  protected endWait(w: Waiter, sg: Addr): void {
+    if (!this.inline) this.elem.detach(sg, false);
+    this.waiters.end(w);
+  }
+
   /** Whether close has taken the sudog out of its queue. */
-  private wasClosed(sg: Addr): boolean {
+  protected wasClosed(sg: Addr): boolean {
     const i = (sg + SUDOG_AT.closed) >>> 2;
     if (this.u32[i] === 0) return false;
     this.u32[i] = 0;
@@ -346,7 +353,9 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   private waitToReceive(g: G, op: AnyOp, lingered: boolean): unknown {
     const lingers = !lingered && this.waiters.mayLinger(g);
     if (lingers && this.capacity > 0) {
+      this.unlock();
       this.lingerWhile(0);
+      this.lock();
       return this.receiveSlow(g, op, true);
     }
     const sg = this.enqueue(g, (this.i + RECVQ) * 4);
@@ -422,19 +431,17 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   // ---- both
 
   /**
-   * Gives the lock away for a moment, while the ring stays empty or full with n elements. The looks are rare, so the
-   * other thread works on several elements between two of them.
+   * Waits for a moment while the ring stays empty, or full with n elements. The looks are rare, so the other thread
+   * works on several elements between two of them. The caller holds no lock.
    */
-  private lingerWhile(n: number): void {
+  protected lingerWhile(n: number): void {
     const { kernel } = this.mem;
-    const at = (this.i + QCOUNT) * 4;
-    this.unlock();
+    const at = this.addr + HCHAN_AT.qcount;
     for (let k = LINGER_LOOKS; k > 0 && kernel.load(at) === n; k--) backOff();
-    this.lock();
   }
 
   /** Unlocks after a goroutine was enqueued by `sg`. If it `lingers`, returns whether its wait is over already. */
-  private endsAtOnce(sg: Addr, lingers: boolean): boolean {
+  protected endsAtOnce(sg: Addr, lingers: boolean): boolean {
     if (lingers) this.waiters.beginLinger(sg);
     this.unlock();
     return lingers && this.waiters.linger(sg);

@@ -21,6 +21,7 @@ import {
   type Codec,
   type Handles,
   type PerType,
+  type SliceOps,
   StructType,
   UNROOTED,
   unchanged,
@@ -55,6 +56,7 @@ export class ElemType {
   /** Elements that are no structs and arrays land here. */
   private readonly scratch: number;
   private handles: Handles | undefined;
+  private sliceOps: SliceOps | undefined;
   /** Idle cells: of each the address and the root. */
   private readonly cells: number[] = [];
 
@@ -79,6 +81,11 @@ export class ElemType {
     type.eachPointer((offset) => pointers.push(offset));
     this.pointers = pointers;
     this.scratch = scratch;
+  }
+
+  /** What slices of the type share. */
+  get slices(): SliceOps {
+    return (this.sliceOps ??= this.types.sliceOps(this.type));
   }
 
   // ---- before a lock
@@ -144,6 +151,18 @@ export class ElemType {
     } else {
       this.mem.kernel.copy(dst, src, size);
     }
+  }
+
+  /** Copies n elements from one place in the heap to another. */
+  move(dst: number, src: number, n: number): void {
+    if (n === 1) this.copy(dst, src);
+    else this.slices.move(dst, src, n);
+  }
+
+  /** Takes n elements out of the slots of a ring. */
+  moveAndClear(dst: number, slot: number, n: number): void {
+    this.move(dst, slot, n);
+    if (this.typ !== 0) for (let k = 0; k < n; k++) this.clear(slot + k * this.size);
   }
 
   /** Takes an element out of a slot of a ring. */

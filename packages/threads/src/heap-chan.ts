@@ -11,10 +11,11 @@ import {
   none,
   usedAfterClose,
 } from "@gort/scheduler/internal";
-import type { Init, Type, Value } from "@gort/types";
+import type { Init, Slice, Type, Value } from "@gort/types";
 import type { PerType, Root } from "@gort/types/internal";
 import { identical } from "@gort/types/internal";
-import { type ChanEnv, HChanHandle, released } from "./chan.ts";
+import { type ChanEnv, released } from "./chan.ts";
+import { BatchChan, recvInto, sendAll } from "./chan-batch.ts";
 import { armRange, armRecv, armRecv2, armSend } from "./chan-ops.ts";
 import type { ElemType } from "./elem-type.ts";
 import { HANDLE, HANDLE_CHAN, type HandleDescription } from "./handles.ts";
@@ -42,7 +43,7 @@ function wrongValue(elem: Type, got: string): never {
  * one channel.
  */
 export class HeapChan<T extends Type = Type>
-  extends HChanHandle
+  extends BatchChan
   implements SendChan<Init<T>>, RecvChan<Value<T>>
 {
   private readonly roots: PerType["roots"];
@@ -89,12 +90,36 @@ export class HeapChan<T extends Type = Type>
     return this.start(value, null, null);
   }
 
+  /**
+   * Sends the elements of a slice, one after the other: the same as a loop of `send`, with less work for each element.
+   * It returns when all are sent, and waits while the channel is full. Each element is a send of its own, and is read
+   * when it is sent: other goroutines may send or receive between two of them.
+   *
+   * @throws TypeError if `values` is no slice of the channel's element type. Panics if the channel is closed, also if
+   * it is closed while the operation waits: the elements before that are sent.
+   */
+  sendAll(values: Slice<T>): Operation<void> {
+    return sendAll(this, values);
+  }
+
   recv(): Operation<Value<T> | undefined> {
     return armRecv(this) as Operation<Value<T> | undefined>;
   }
 
   recv2(): Operation<RecvResult<Value<T>>> {
     return armRecv2(this) as Operation<RecvResult<Value<T>>>;
+  }
+
+  /**
+   * Receives the values that are there into a slice from its start, at most as many as it has elements, and waits for
+   * the first one only. Returns their number; 0 once the channel is closed and drained. The rest of the slice stays as
+   * it is. The same as one `recv` and a loop of `tryRecv`, with less work for each value.
+   *
+   * @throws TypeError if `dst` is no slice of the channel's element type
+   * @throws RangeError if the slice is empty
+   */
+  recvInto(dst: Slice<T>): Operation<number> {
+    return recvInto(this, dst);
   }
 
   tryRecv(): TryRecvResult<Value<T>> {

@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import type { Operation } from "@gort/scheduler";
 import { createTestScheduler } from "@gort/scheduler/testing";
 import {
   array,
@@ -8,6 +9,7 @@ import {
   identical,
   int,
   pointer,
+  type Slice,
   slice,
   string,
   struct,
@@ -77,6 +79,10 @@ describe("chan", () => {
     expectTypeOf(chans.make(chan(chan(int))).tryRecv().value).toEqualTypeOf<
       HeapChan<typeof ints> | null | undefined
     >();
+    expectTypeOf<Parameters<HeapChan<typeof int>["sendAll"]>>().toEqualTypeOf<[values: Slice<typeof int>]>();
+    expectTypeOf<Parameters<HeapChan<typeof int>["recvInto"]>>().toEqualTypeOf<[dst: Slice<typeof int>]>();
+    expectTypeOf<ReturnType<HeapChan<typeof int>["recvInto"]>>().toEqualTypeOf<Operation<number>>();
+    expectTypeOf<Slice<typeof string>>().not.toExtend<Parameters<HeapChan<typeof int>["sendAll"]>[0]>();
     expectTypeOf(types.newObject(Message).reply).toEqualTypeOf<HeapChan<typeof Message> | null>();
   });
 });

@@ -1,7 +1,7 @@
 /** Goroutines that look for a moment before they park. A load by one of them is the moment in which another M acts. */
 import { recvCase, select } from "@gort/scheduler";
 import { createTestScheduler, type TestScheduler, verifyScheduler } from "@gort/scheduler/testing";
-import { createBumpHeap, createTypes, int, type TypedHeap } from "@gort/types";
+import { createBumpHeap, createTypes, int, type Slice, type TypedHeap } from "@gort/types";
 import { describe, expect, it } from "vitest";
 import { HeapChans } from "../src/chans.ts";
 import type { HeapChan } from "../src/heap-chan.ts";
@@ -12,6 +12,7 @@ type Ints = HeapChan<typeof int>;
 
 interface World {
   readonly s: TestScheduler;
+  readonly types: TypedHeap;
   /** The channel, as M 0 and M 1 have it. */
   readonly c: Ints;
   readonly other: Ints;
@@ -23,6 +24,12 @@ interface World {
   looks: number;
   /** Sudogs that were posted to M 0. */
   posts: number;
+}
+
+function createSlice({ types }: World, ...values: number[]): Slice<typeof int> {
+  const s = types.makeSlice(int, values.length);
+  for (const [i, v] of values.entries()) s.set(i, v);
+  return s;
 }
 
 /** Runs `main` as a goroutine of M 0. */
@@ -48,13 +55,14 @@ function run(
   const others = { m: 0, count: 2, cpus: 2, pending: false, post: () => {} };
   const chansOf = (waiters: Waiters, types: TypedHeap): HeapChans => new HeapChans(types, s, waiters);
   const waiters = new Waiters(heap.mem, others);
-  const c = chansOf(waiters, createTypes(heap)).make(int, capacity);
+  const types = createTypes(heap);
+  const c = chansOf(waiters, types).make(int, capacity);
   const post = (_m: number, sg: Parameters<Waiters["deliver"]>[0]): void => {
     w!.posts++;
     waiters.deliver(sg);
   };
   const other = chansOf(new Waiters(heap.mem, { m: 1, post }), createTypes(heap)).at(c.$addr, int);
-  const world: World = { s, c, other, others, act: () => {}, looks: 0, posts: 0 };
+  const world: World = { s, types, c, other, others, act: () => {}, looks: 0, posts: 0 };
   w = world;
   prepare(world);
   s.runMain(() => main(world));
@@ -133,6 +141,29 @@ describe("a goroutine that lingers", () => {
       w.act = () => expect(w.other.tryRecv().value).toBe(2);
       yield* w.c.send(6);
       expect(w.c.length).toBe(4);
+    });
+    expect(w.posts).toBe(0);
+  });
+
+  it.each([0, 4])("moves batches meanwhile (capacity %i)", (capacity) => {
+    const w = run(capacity, function* (w) {
+      const batch = createSlice(w, 1, 2, 3, 4, 5, 6);
+      const got: unknown[] = [];
+      // Each of the other thread's receives comes while the sender lingers for it.
+      const take = (): void => {
+        got.push(w.other.tryRecv().value);
+        if (got.length < 6 - capacity) w.act = take;
+      };
+      w.act = take;
+      yield* w.c.sendAll(batch);
+      while (got.length < 6) got.push(yield* w.c.recv());
+      expect(got).toEqual([1, 2, 3, 4, 5, 6]);
+      w.act = () => {
+        for (let i = 7; i <= 9; i++) w.other.trySend(i);
+      };
+      const n = Math.min(3, Math.max(1, capacity));
+      expect(yield* w.c.recvInto(batch)).toBe(n);
+      expect([...batch].slice(0, n)).toEqual([7, 8, 9].slice(0, n));
     });
     expect(w.posts).toBe(0);
   });

@@ -11,6 +11,8 @@ export { type Root, UNROOTED } from "./cell.ts";
 export { type Codec, unchanged } from "./codec.ts";
 export type { Handles, PerType } from "./per-type.ts";
 export { perTypeOf } from "./typed-heap.ts";
+// For threads: batches of channels.
+export { checkSlice, type SliceOps, sliceAddr, sliceLen } from "./slice.ts";
 // For threads: channels as values of the heap.
 export type { ChanHandle, ChanOps, Chans } from "./chan-codec.ts";
 // For threads: the types of locks.

@@ -1,5 +1,17 @@
 // Tasks that find channels in fields of the heap, and get channels through channels.
-import { chan, gc, gosched, int, makeChan, newObject, slice, struct, task } from "@gort/runtime";
+import {
+  chan,
+  gc,
+  gosched,
+  int,
+  makeChan,
+  makeSlice,
+  newObject,
+  slice,
+  string,
+  struct,
+  task,
+} from "@gort/runtime";
 
 const { url } = import.meta;
 
@@ -44,6 +56,31 @@ export const relay = task(url, function* relay(from, to) {
     c.release();
   });
   to.close();
+});
+
+/** Sends the texts of the numbers from `from` to `to`, in batches of several sizes. */
+export const sendTexts = task(url, function* sendTexts(c, from, to) {
+  for (let i = from; i < to; ) {
+    const batch = makeSlice(string, Math.min(1 + (i % 13), to - i));
+    for (let k = 0; k < batch.length; k++) batch.set(k, `text ${i++}`);
+    if (i % 7 === 0) gc();
+    yield* c.sendAll(batch);
+    batch.release();
+  }
+});
+
+/** Receives batches until the channel is closed. Returns by `sum` the sum of the numbers, and counts them. */
+export const receiveTexts = task(url, function* receiveTexts(c, size, sum, count) {
+  const batch = makeSlice(string, size);
+  for (let n = yield* c.recvInto(batch); n > 0; n = yield* c.recvInto(batch)) {
+    for (let k = 0; k < n; k++) {
+      const text = batch.get(k);
+      if (!text.startsWith("text ")) throw new Error(`received ${text}`);
+      sum.value += Number(text.slice(5));
+    }
+    count.value += n;
+    if (count.value % 11 === 0) yield* gosched();
+  }
 });
 
 export const Board = struct("Board", { places: slice(chan(int)) });

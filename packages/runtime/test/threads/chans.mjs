@@ -1,5 +1,5 @@
 // Programs whose threads share channels by fields, and by channels of channels: `node chans.mjs NAME`.
-import { chan, int, lockOSThread, makeChan, makeSlice, newObject } from "@gort/runtime";
+import { chan, int, lockOSThread, makeChan, makeSlice, newObject, string } from "@gort/runtime";
 import * as tasks from "./chan-tasks.mjs";
 import { runtime } from "./kit.mjs";
 
@@ -38,6 +38,24 @@ const programs = {
       c.release();
     });
     return sum;
+  },
+  *batches() {
+    const sums = [];
+    for (const capacity of [0, 3, 100]) {
+      const c = makeChan(string, capacity);
+      const senders = [0, 1, 2].map((k) => rt.go(tasks.sendTexts, c, 1000 * k, 1000 * (k + 1)));
+      const [sum, count] = [newObject(int), newObject(int)];
+      const other = [newObject(int), newObject(int)];
+      const receivers = [
+        rt.go(tasks.receiveTexts, c, 17, sum, count),
+        rt.go(tasks.receiveTexts, c, 5, ...other),
+      ];
+      for (const g of senders) yield* g.done();
+      c.close();
+      for (const g of receivers) yield* g.done();
+      sums.push(sum.value + other[0].value, count.value + other[1].value);
+    }
+    return sums;
   },
   *replace() {
     const board = newObject(tasks.Board, { places: makeSlice(chan(int), 4) });
