@@ -24,7 +24,7 @@ import {
 } from "@gort/types";
 import { describe, expect, it } from "vitest";
 import { HeapChans } from "../src/chans.ts";
-import { HCHAN_AT } from "../src/hchan.ts";
+import { HCHAN, HCHAN_AT } from "../src/hchan.ts";
 import { Waiters } from "../src/sudog.ts";
 import { addrOf, heap, modes, run, TestChans, types } from "./kit.ts";
 
@@ -475,5 +475,17 @@ describe("$addr", () => {
       c.release();
       expect([c.$addr, heap.mem.u32[(addr + HCHAN_AT.elemtype) >>> 2]]).toEqual([addr, 0]);
     });
+  });
+});
+
+describe("the record of a channel", () => {
+  it("has Go's size, and begins with the words that operations change", () => {
+    expect(HCHAN.size).toBe(112);
+    const { lock, qcount, recvq, sendq, closed, sendx, recvx, dataqsiz, buf, elemsize, elemtype } = HCHAN_AT;
+    const changes = [lock, qcount, recvq, sendq, closed, sendx, recvx];
+    expect(Math.max(...changes)).toBeLessThan(Math.min(dataqsiz, buf, elemsize, elemtype));
+    // Without a ring, operations use the words up to `closed`: half a line.
+    expect(closed + 4).toBeLessThanOrEqual(32);
+    expect(buf % 8).toBe(0);
   });
 });
