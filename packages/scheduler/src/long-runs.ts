@@ -30,12 +30,14 @@ export class LongRuns {
     const site = siteOf(of.site, this.sched);
     if (this.seen.has(site)) return;
     this.seen.add(site);
-    const run: LongRun = { goid: of.goid, ms, site };
+    const { link } = this.sched;
+    const run: LongRun = { goid: of.goid, ms, site, ...(link === null ? {} : { m: link.m }) };
     this.list.push(run);
     this.sched.hooks.longRun?.(run);
     if (this.print) {
       const by = site === "" ? "" : `\n\tcreated by ${site}`;
-      this.sched.stderr(`goroutine ${of.goid} ran ${Math.round(ms)} ms without yielding${by}\n`);
+      const on = link === null ? "" : ` on M ${link.m}`;
+      this.sched.stderr(`goroutine ${of.goid} ran ${Math.round(ms)} ms without yielding${on}${by}\n`);
     }
   }
 

@@ -548,4 +548,6 @@ export interface LongRun {
   ms: number;
   /** Where the goroutine was started, as `func file:line`. */
   site: string;
+  /** The M that it ran on. Absent if the program has one thread. */
+  m?: number;
 }

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { schedCounters } from "../src/counters.ts";
-import { createScheduler, FatalError, type G, recvCase } from "../src/index.ts";
+import { createScheduler, FatalError, type G, type LongRun, recvCase } from "../src/index.ts";
 import { verifyScheduler } from "../src/testing.ts";
 import { dumpOthers } from "../src/traceback.ts";
 import { type FakeThread, World } from "./thread-kit.ts";
@@ -618,6 +618,27 @@ describe("threads attached at run time", () => {
 });
 
 describe("the running goroutine", () => {
+  it("that runs long is reported with its thread", () => {
+    const world = new World(2);
+    const runs: LongRun[] = [];
+    world.thread();
+    const t = world.thread({ godebug: "sysmon=1", hooks: { longRun: (run) => runs.push(run) } });
+    t.s.go(function* () {
+      for (let k = 0; k < 40; k++) yield* t.s.gosched();
+    });
+    t.s.go(function* () {
+      for (let k = 0; k < 3; k++) {
+        world.now += 25;
+        yield* t.s.gosched();
+      }
+    });
+    t.world.run();
+    expect(runs).toEqual([
+      { goid: expect.any(Number), ms: expect.any(Number), site: expect.any(String), m: 1 },
+    ]);
+    expect(t.errors).toEqual([expect.stringMatching(/^goroutine \d+ ran 25 ms without yielding on M 1\n/)]);
+  });
+
   it("is known to the other threads, also while a profiler watches the switches", () => {
     const t = new World(1).thread();
     const seen: unknown[] = [];
