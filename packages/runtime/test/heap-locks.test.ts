@@ -37,6 +37,29 @@ describe("locks in the heap", () => {
     expect(n).toBe(50n);
   });
 
+  it("stay locked if the end of the program ends the goroutine that holds them", async () => {
+    const rt = make({ deadlock: "eager" });
+    const m = rt.newObject(mutex);
+    await rt.main(function* () {
+      rt.go(function* () {
+        rt.defer(() => m.unlock());
+        yield* m.lock();
+        yield* rt.makeChan().recv();
+      });
+      yield* rt.gosched();
+    });
+    const next = rt.main(function* () {
+      expect(m.tryLock()).toBe(false);
+      yield* m.lock();
+    });
+    const error: unknown = await next.catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: "ERR_GORT_DEADLOCK" });
+    // As in Go, no lock knows its owner.
+    expect(crashReport(error)?.text).toMatch(/\ngoroutine \d+ \[sync\.Mutex\.Lock\]:\n/);
+    m.unlock();
+    expect(m.tryLock()).toBe(true);
+  });
+
   it("stay alive while a goroutine waits for them, also if the program gives up all handles", async () => {
     const rt = make({ godebug: "clobberfree=1" });
     await rt.main(function* () {
