@@ -47,6 +47,7 @@ function handsOver(t: Thread, waiters: Waiters, at: Addr, value: number): void {
     u32[(at + QUEUE) >>> 2] = 0;
     u32[(sg + SUDOG_AT.inline) >>> 2] = value;
     unlock(t.mem, at + LOCK);
+    t.note("hands over");
     waiters.ready(sg);
   } else {
     unlock(t.mem, at + LOCK);
@@ -93,7 +94,11 @@ describe("a goroutine that lingers", { timeout: 120_000 }, () => {
         fates.add(fate.replace(/1\d/, "a value"));
       });
       expect(explored.complete).toBe(true);
-      expect([...fates].toSorted()).toEqual(["got a value", "parks", "parks, post 0 1"]);
+      expect([...fates].toSorted()).toEqual([
+        "got a value, hands over",
+        "parks",
+        "parks, hands over, post 0 1",
+      ]);
     },
   );
 });
