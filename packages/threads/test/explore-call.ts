@@ -56,6 +56,8 @@ export type Kind =
   | "phase"
   | "begin"
   | "mark"
+  | "gone"
+  | "dead"
   | "error";
 
 export interface Op {
@@ -76,6 +78,8 @@ export interface Steps {
   /** See Model. */
   readonly random: number;
   readonly shortLived: readonly string[];
+  /** Whether threads may end. */
+  readonly mortals: boolean;
   /** Addresses: the root of the threads, the end of the memory that is used, threads registered, the time. */
   readonly root: number;
   readonly cursor: number;
@@ -256,7 +260,7 @@ export class Call implements Thread {
       registerThread: { value: () => op("count", x.threadNumbers, 1) + 2 },
       threadExited: { value: () => {} },
       rankLocks: { value: () => {} },
-      threadGone: { value: () => false },
+      threadGone: { value: (thread: number) => x.mortals && op("gone", 0, thread - 1) === 1 },
     }) as LinearMemory;
   }
 

@@ -26,6 +26,9 @@
  *
  * Waits have no time limit here: a wake-up that is lost, and that a time limit would repair, is an error. `notify`
  * wakes all that wait. Callbacks of an event loop run in any order. Locks of memory are taken in one step.
+ *
+ * A thread of `Model.mortal` may end before each of its steps, but not while it holds a lock. Then the waits of the
+ * others do have a time limit, and `threadGone` says that it has ended.
  */
 import { createLinearMemory, type LinearMemory } from "@gort/memory";
 import { Call, type Op, type Steps, type Thread } from "./explore-call.ts";
@@ -55,6 +58,8 @@ export interface Model {
   counter?(mem: LinearMemory): number;
   /** Names of fields of the threads' objects that matter only while a callback runs. */
   readonly shortLived?: readonly string[];
+  /** Threads that may end before any of their steps. */
+  readonly mortal?: readonly number[];
   /** The exploration ends at so many states, and says so. Default 5 million. */
   readonly maxStates?: number;
   /** A run of more steps is an error: it has no end. Default 1000. */
@@ -110,6 +115,7 @@ class Explorer implements Steps {
   readonly mem: LinearMemory;
   readonly random: number;
   readonly shortLived: readonly string[];
+  readonly mortals: boolean;
   readonly root: number;
   readonly cursor: number;
   readonly threadNumbers: number;
@@ -134,7 +140,9 @@ class Explorer implements Steps {
   private low = 0;
   private readonly undo: number[] = [];
   /** Steps from the start: thread, node before the step, result. */
-  private readonly path: { thread: number; node: Node; result: number }[] = [];
+  private readonly path: { thread: number; node: Node; result: number; dies: boolean }[] = [];
+  /** The node of each thread that has ended. */
+  private readonly dead: Node[] = [];
 
   // ---- the body that runs
   private last: Node | null = null;
@@ -168,6 +176,7 @@ class Explorer implements Steps {
     this.visible = visible;
     this.random = model.random ?? 1;
     this.shortLived = model.shortLived ?? [];
+    this.mortals = model.mortal !== undefined;
     this.maxStates = model.maxStates ?? MAX_STATES;
     this.maxSteps = model.maxSteps ?? MAX_STEPS;
     mem.kernel.zero(arena, ARENA_BYTES);
@@ -183,6 +192,8 @@ class Explorer implements Steps {
       this.bases[i] = null;
       this.held[i] = 0;
       this.call(i, null, 0);
+      const op: Op = { kind: "dead", addr: 0, a: 0, b: 0 };
+      this.dead[i] = { id: -1 - i, parent: null, result: 0, op, error: null, notes: [], next: new Map() };
     }
     while (this.nodes.some((n) => n.op.kind === "phase")) {
       for (let i = 0; i < bodies.length; i++) if (this.nodes[i].op.kind === "phase") this.advance(i, 0);
@@ -230,14 +241,18 @@ class Explorer implements Steps {
       }
     }
     if (steps === 0) this.end();
+    for (const i of this.model.mortal ?? []) {
+      const { kind } = this.nodes[i].op;
+      if (kind !== "dead" && this.held[i] === 0 && !this.step(i, 0, true)) return false;
+    }
     this.states.set(high, low, DONE);
     return true;
   }
 
   private enabled(i: number, op: Op): boolean {
     if (op.kind === "lock") return this.i32[op.addr >>> 2] === 0;
-    if (op.kind === "wait") return this.waits[i] <= NOTIFIED;
-    return true;
+    if (op.kind === "wait") return this.waits[i] <= NOTIFIED || this.nodes.some((n) => n.op.kind === "dead");
+    return op.kind !== "dead";
   }
 
   private key(): { high: number; low: number } {
@@ -257,8 +272,8 @@ class Explorer implements Steps {
     return { high: high >>> 0, low: low >>> 0 };
   }
 
-  /** Thread i makes a step; all states after it are visited; then the step is undone. */
-  private step(i: number, choice: number): boolean {
+  /** Thread i makes a step, or ends; all states after it are visited; then the step is undone. */
+  private step(i: number, choice: number, dies = false): boolean {
     const node = this.nodes[i];
     const wait = this.waits[i];
     const ready = this.ready.slice();
@@ -267,8 +282,14 @@ class Explorer implements Steps {
     const { waiters, high, low, counted } = this;
     const mark = this.undo.length;
     const lock = this.held[i];
-    this.path.push({ thread: i, node, result: choice });
-    if (node.op.kind === "wait" && wait === AWAKE && this.i32[node.op.addr >>> 2] === node.op.a) {
+    this.path.push({ thread: i, node, result: choice, dies });
+    if (dies) {
+      this.nodes[i] = this.dead[i];
+      this.ready[i] = [];
+      this.waits[i] = AWAKE;
+      this.bases[i] = null;
+      this.waiters = waiters.filter((w) => w.thread !== i);
+    } else if (node.op.kind === "wait" && wait === AWAKE && this.i32[node.op.addr >>> 2] === node.op.a) {
       this.waits[i] = node.op.addr;
     } else {
       this.waits[i] = AWAKE;
@@ -297,7 +318,7 @@ class Explorer implements Steps {
   private end(): void {
     this.ends++;
     for (const [i, { op }] of this.nodes.entries()) {
-      if (op.kind !== "turn") this.fail(`M ${i} blocks for ever: ${this.describe(op)}`);
+      if (op.kind !== "turn" && op.kind !== "dead") this.fail(`M ${i} blocks for ever: ${this.describe(op)}`);
     }
     try {
       this.model.end?.({ mem: this.view(), notes: this.nodes.map((n) => n.notes) });
@@ -391,6 +412,7 @@ class Explorer implements Steps {
       case "error":
       case "turn":
       case "choose":
+      case "gone":
         return false;
       case "unlock":
       case "task":
@@ -517,6 +539,8 @@ class Explorer implements Steps {
       case "task":
         this.addReady(i, a);
         return 0;
+      case "gone":
+        return this.nodes[a].op.kind === "dead" ? 1 : 0;
       case "mark":
         this.bases[i] = null;
         return 0;
@@ -546,7 +570,8 @@ class Explorer implements Steps {
   // ---- schedules
 
   private fail(what: string, error: unknown = null): never {
-    const lines = this.path.slice(-MAX_LINES).map(({ thread, node, result }) => {
+    const lines = this.path.slice(-MAX_LINES).map(({ thread, node, result, dies }) => {
+      if (dies) return `  M ${thread}  ends`;
       const call = new Call(this, thread, resultsTo(node), true);
       call.run(this.model.bodies[thread]);
       return `  M ${thread}  ${this.describe(node.op)}: ${result}  ${call.place}`;

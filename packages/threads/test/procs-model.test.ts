@@ -225,6 +225,31 @@ describe("a task", { timeout: 120_000 }, () => {
     });
   });
 
+  // Fault: an M that is no longer busy does not look at the queues.
+  it("is not left behind by an M that is busy for a time", () => {
+    exploreAll({
+      gomaxprocs: 2,
+      ms: [
+        ({ t, threads, record }) => {
+          threads.acquireP();
+          t.begin();
+          threads.putTask(record(0));
+        },
+        (m) => {
+          const { t, threads } = m;
+          const slice = runLoop(m);
+          threads.startM = null;
+          threads.sleep(slice);
+          t.begin();
+          threads.setBusy(true);
+          t.mark(1);
+          threads.setBusy(false);
+        },
+      ],
+      end: expectTaken(1),
+    });
+  });
+
   // Fault: an M that leaves tells no M of its ring.
   it("in the ring of an M that leaves is for the others", () => {
     exploreAll({

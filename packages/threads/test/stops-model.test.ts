@@ -244,4 +244,78 @@ describe("a stop of the world", { timeout: 120_000 }, () => {
       },
     });
   });
+
+  // Faults: the stop does not look whether the thread lives; the M is not made M_GONE, so that the next stop fails too.
+  it("fails once for an M whose thread ends at any step, or not at all", () => {
+    exploreAll({
+      mortal: [1],
+      ms: [
+        (m) => {
+          const { t, threads } = m;
+          worker(m);
+          t.begin();
+          for (let k = 0; k < 2; k++) {
+            try {
+              threads.stopTheWorld("the model");
+            } catch (e) {
+              t.note((e as Error).message);
+              continue;
+            }
+            set(m, STOPPER, 1);
+            t.choose(1);
+            set(m, STOPPER, 0);
+            threads.startTheWorld();
+          }
+        },
+        (m) => {
+          worker(m);
+          m.t.begin();
+          work(m);
+          m.threads.poll();
+          work(m);
+          m.threads.leave();
+        },
+      ],
+      end: ({ notes }) => {
+        const text = "threads: M 1 has ended without leaving";
+        expect([[], [text]]).toContainEqual(notes[0]);
+      },
+    });
+  });
+
+  // Fault: an M that is stopped does not look whether the stopper lives.
+  it("is left with an error if the thread that has stopped the world ends", () => {
+    exploreAll({
+      mortal: [1],
+      ms: [
+        (m) => {
+          const { t, threads } = m;
+          threads.setLocked(true);
+          const wake = (): void => {
+            try {
+              threads.awake();
+              threads.poll();
+              work(m);
+            } catch (e) {
+              t.note((e as Error).message);
+              return;
+            }
+            threads.sleep(wake);
+          };
+          t.begin();
+          work(m);
+          wake();
+        },
+        (m) => {
+          worker(m);
+          m.t.begin();
+          stop(m, null);
+        },
+      ],
+      end: ({ notes }) => {
+        const text = "threads: M 1 has ended while it had stopped the world";
+        expect([[], [text]]).toContainEqual(notes[0]);
+      },
+    });
+  });
 });
