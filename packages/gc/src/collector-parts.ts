@@ -101,6 +101,8 @@ export class CollectorParts {
     this.thread = attached
       ? claimThread(mem, this.world.threads?.id ?? 0, options.dedicated === true)
       : driverThread(mem);
+    // A cycle may run already, and may wait for this thread.
+    if (attached) mem.u32[(this.thread + GCTHREAD_AT.notified) >>> 2] = 1;
     this.id = mem.u32[(this.thread + GCTHREAD_AT.id) >>> 2];
     this.cycle = attached ? new ThreadCycle(mem, this.state.cycleBase, this.thread) : this.state.cycle;
     const guard = new ReentrancyGuard(this.cycle);

@@ -73,7 +73,10 @@ export class CollectorThreads {
     if (!guard.closed) notes.takeSamples();
   }
 
-  /** Call this after each `poll` of the world, at a safepoint. It is a load if no thread has notified this one. */
+  /**
+   * Call this after each `poll` of the world, at a safepoint, and once when the thread has attached. It is a load if no
+   * thread has notified this one.
+   */
   polled(): void {
     if (this.#u32[this.#notified] === 0) return;
     this.#u32[this.#notified] = 0;

@@ -10,7 +10,8 @@
  * 1. calls `collector.threads.prepareStop()` before the thread acknowledges a stop of the world, and before it blocks
  *    in a way that counts as stopped. After it the thread does nothing with the heap until it goes on;
  * 2. passes the commands of a stopped world on to `collector.threads.command(command, arg)`;
- * 3. calls `collector.threads.polled()` after each `poll` of the world. `notify` makes that thread poll soon;
+ * 3. calls `collector.threads.polled()` after each `poll` of the world, and once when the thread has attached: a cycle
+ *    may run already. `notify` makes that thread poll soon;
  * 4. calls `pollSafepoint` and `idleWork` as on a single thread. `onRequest` asks for that, on each thread. Each thread
  *    has events of its own: gcStart comes in a command, markDone at the next safepoint, sweepDone on the driver only;
  * 5. makes `collector.id` the second word of the specials that sample the memory profile (SPECIAL_PROFILE): then the

@@ -332,6 +332,20 @@ describe("a dedicated thread", () => {
     expect(own.gc.marker.scanned).toBeGreaterThan(9000 * 32);
   });
 
+  it("works for a cycle that has begun before it was attached", () => {
+    const world = threads(1, { clock: ticking(5000) });
+    const [driver] = world.rigs;
+    hold(driver, 50_000);
+    driver.gc.start();
+    let asked = 0;
+    const own = world.attach({ dedicated: true, clock: ticking(5000), onRequest: () => asked++ });
+    own.gc.threads.polled();
+    expect(asked).toBe(1);
+    while (own.gc.idleWork());
+    driver.gc.pollSafepoint();
+    expect([driver.gc.marking, driver.gc.marker.scanned]).toEqual([false, 0]);
+  });
+
   it("is helped by allocations if it falls behind", () => {
     const { driver } = setUp();
     driver.gc.start();

@@ -223,12 +223,13 @@ export class Machines {
   /** On a worker, when all parts exist: the thread takes tasks from now on. */
   attach({ loop, start }: Attachment): void {
     const connected = this.#connected!;
-    const { scheduler, memory } = this.#parts;
+    const { scheduler, memory, collector } = this.#parts;
     // Before the thread sleeps: then no thread wakes it for a task.
     if (start.collects) connected.threads.setLocked(true);
     scheduler.gomaxprocs(connected.threads.gomaxprocs);
     loadSettings(memory, connected.block.settings, this.#parts);
     this.#connect(connected, loop);
+    collector.threads.polled();
   }
 
   #connect(connected: Connected, loop: WorkerLoop | null): void {

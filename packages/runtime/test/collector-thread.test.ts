@@ -29,6 +29,10 @@ describe("a collector's own thread", () => {
     expect(await program("tasks")).toEqual(ends("2"));
   });
 
+  it("that comes while a cycle runs marks and sweeps for it", async () => {
+    expect(await program("late")).toEqual(ends("cycles 1\nswept true 131071"));
+  });
+
   it("that is killed in a cycle ends the program", async () => {
     // The first to notice is the host's event, or a stop that waits for the thread.
     const ended = [

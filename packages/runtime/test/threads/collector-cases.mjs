@@ -105,6 +105,23 @@ const cases = {
     });
     rt.close();
   },
+  /** The thread comes while a cycle marks, in which nothing but the thread can mark. */
+  async late() {
+    const rt = runtime({ gogc: 1000 });
+    await rt.main(function* () {
+      const node = rt.unsafe.newType(24, [0, 1]);
+      const root = rt.unsafe.newRoot(tree(rt, node, 16));
+      const n = rt.readMemStats().NumGC;
+      rt.collector.start();
+      // Without a safepoint, so that this thread does not mark.
+      for (const end = Date.now() + 20_000; rt.collector.threads.others === 0 && Date.now() < end; );
+      for (let k = 0; k < 2000 && rt.readMemStats().NumGC === n; k++) yield* rt.sleep(1);
+      print("cycles", rt.readMemStats().NumGC - n);
+      for (let k = 0; k < 2000 && !rt.collector.sweeper.done; k++) yield* rt.sleep(1);
+      print("swept", rt.collector.sweeper.done, verify(rt, rt.memory.u32[root >>> 2]));
+    });
+    rt.close();
+  },
   async killed() {
     const rt = runtime({ workers, gogc: 20 });
     try {
