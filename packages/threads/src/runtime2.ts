@@ -76,7 +76,10 @@ export interface Threads {
    * to stop, it blocks until the world starts again, and runs the commands of the thread that has stopped it.
    */
   poll(): void;
-  /** Runs a command of another thread (`command`). The world is stopped. It must not block and not throw. */
+  /**
+   * Runs a command of another thread (`command`). The world is stopped. It must not block. If it throws, the call that
+   * has stopped this thread throws the error when the world runs.
+   */
   onCommand: (command: number, arg: number) => void;
   /**
    * Called each time before this thread counts as stopped: at a stop of the world, and before each wait of `block`. The

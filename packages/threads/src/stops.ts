@@ -45,6 +45,11 @@ export interface StopHooks {
   onCommand(command: number, arg: number): void;
 }
 
+/** What a command has thrown. */
+interface Thrown {
+  readonly error: unknown;
+}
+
 export class Stops {
   private readonly s: SharedState;
   private readonly parking: Parking;
@@ -149,22 +154,24 @@ export class Stops {
 
   /**
    * This M counts as stopped until the world runs. `block`: and until a thread calls this one, or wakes it for any
-   * reason.
+   * reason. Throws what a command has thrown, once the world runs: an M that works must not count as stopped.
    */
   stopped(block: boolean): void {
     const { parking } = this;
     const { asleep } = parking;
+    let thrown: Thrown | null = null;
     parking.unparkSelf();
     this.hooks.onStop();
     do {
       this.setState(M_STOPPED);
-      this.waitToRun(block);
+      thrown = this.waitToRun(block, thrown);
       this.setState(M_RUNNING);
     } while (this.requested);
     if (asleep) {
       parking.park();
       parking.arm();
     }
+    if (thrown !== null) throw thrown.error;
   }
 
   /** See Threads.abandon. */
@@ -189,16 +196,19 @@ export class Stops {
     if (changed && state === M_STOPPED) this.s.notify(rec + STATE);
   }
 
-  private waitToRun(block: boolean): void {
+  /** Returns the first error of a command; `before` is that of an earlier one. */
+  private waitToRun(block: boolean, before: Thrown | null): Thrown | null {
     const { s, parking } = this;
     const { kernel, rec } = s;
+    let thrown = before;
     for (let waited = false; ; ) {
       if (kernel.load(rec + COMMAND) !== 0) {
-        this.runCommand();
+        const failed = this.runCommand();
+        thrown ??= failed;
         // It may have made the condition of `block` true.
         waited = true;
       } else if (kernel.load(this.stopper) === 0 && (!block || waited || parking.called)) {
-        return;
+        return thrown;
       }
       this.spin();
       parking.beginSync();
@@ -219,15 +229,18 @@ export class Stops {
     }
   }
 
-  private runCommand(): void {
+  /** Returns what the command has thrown; null: nothing. */
+  private runCommand(): Thrown | null {
     const { kernel, rec, sched, u32 } = this.s;
+    let thrown: Thrown | null = null;
     try {
       this.hooks.onCommand(u32[(sched + SCHED_AT.command) >>> 2], u32[(sched + SCHED_AT.arg) >>> 2]);
-    } finally {
-      // If it has thrown, the thread that asks does not wait for ever.
-      kernel.store(rec + COMMAND, 0);
-      this.s.notify(rec + COMMAND);
+    } catch (error) {
+      thrown = { error };
     }
+    kernel.store(rec + COMMAND, 0);
+    this.s.notify(rec + COMMAND);
+    return thrown;
   }
 
   private stopperMustLive(): void {

@@ -109,16 +109,11 @@ class MThreads implements Threads {
   }
 
   private deliver(): void {
-    try {
-      while (this.undelivered !== 0) {
-        const node = this.undelivered;
-        this.undelivered = this.u32[(node + NODE_NEXT) >>> 2];
-        this.delivered++;
-        this.onNode(node as Addr);
-      }
-    } finally {
-      // If onNode has thrown, the next poll goes on.
-      if (this.undelivered !== 0) setSignal(this.s, this.s.rec);
+    while (this.undelivered !== 0) {
+      const node = this.undelivered;
+      this.undelivered = this.u32[(node + NODE_NEXT) >>> 2];
+      this.delivered++;
+      this.onNode(node as Addr);
     }
   }
 
@@ -142,14 +137,19 @@ class MThreads implements Threads {
   }
 
   private lookAround(idle: boolean): void {
-    while (this.pending || this.undelivered !== 0) {
-      if (this.undelivered === 0) this.undelivered = takeAll(this.s);
-      if (this.stops.requested) {
-        this.handOver();
-        this.stops.stopped(false);
+    try {
+      while (this.pending || this.undelivered !== 0) {
+        if (this.undelivered === 0) this.undelivered = takeAll(this.s);
+        if (this.stops.requested) {
+          this.handOver();
+          this.stops.stopped(false);
+        }
+        this.proc.settle(idle);
+        this.deliver();
       }
-      this.proc.settle(idle);
-      this.deliver();
+    } finally {
+      // If a command or onNode has thrown, the next poll goes on.
+      if (this.undelivered !== 0) setSignal(this.s, this.s.rec);
     }
   }
 

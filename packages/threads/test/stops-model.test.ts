@@ -1,6 +1,6 @@
 import { ROOT_THREADS } from "@gort/memory/internal";
 import { describe, expect, it } from "vitest";
-import { M_GONE, MREC_AT, SCHED_AT } from "../src/layout.ts";
+import { M_GONE, M_RUNNING, MREC_AT, SCHED_AT } from "../src/layout.ts";
 import { verifyThreads } from "../src/testing.ts";
 import { exploreAll, type M, set } from "./explore-kit.ts";
 
@@ -157,6 +157,45 @@ describe("a stop of the world", { timeout: 120_000 }, () => {
         },
       ],
       end: ({ notes }) => expect(notes[1]).toEqual(["went on"]),
+    });
+  });
+
+  // Fault: the error leaves `block` at once. Then the M works while the world is stopped, and counts as stopped for
+  // ever.
+  it("lasts for an M whose command throws: the error comes when the world runs", () => {
+    exploreAll({
+      ms: [
+        (m) => {
+          worker(m);
+          m.t.begin();
+          m.threads.stopTheWorld("the model");
+          set(m, STOPPER, 1);
+          m.threads.command(1, 0);
+          m.t.choose(1);
+          set(m, STOPPER, 0);
+          m.threads.startTheWorld();
+        },
+        (m) => {
+          worker(m);
+          m.threads.onCommand = () => {
+            throw new RangeError("no memory");
+          };
+          m.t.begin();
+          try {
+            m.threads.block(() => false);
+          } catch (e) {
+            if (!(e instanceof RangeError)) throw e;
+            m.t.note(e.message);
+          }
+          work(m);
+        },
+      ],
+      end: ({ mem, notes }) => {
+        verifyThreads(mem);
+        expect(notes[1]).toEqual(["no memory"]);
+        const rec = mem.u32[(mem.root(ROOT_THREADS) + SCHED_AT.ms + 4) >>> 2];
+        expect(mem.u32[(rec + MREC_AT.state) >>> 2]).toBe(M_RUNNING);
+      },
     });
   });
 
