@@ -108,11 +108,19 @@ export class MarkShare {
     return !this.inSight;
   }
 
-  /** Moves what the other threads, which are stopped, have in their hands to this thread's stack. */
+  /**
+   * Moves what the other threads, which are stopped, have in their hands to this thread's stack. A stopped thread is
+   * between two slices, and its stack is whole. Otherwise it has died: what it held is marked again, see
+   * Marker.markOverflow.
+   */
   adopt(): void {
     const u32 = this.#u32;
+    const { kernel } = this.#state.mem;
     for (let w = this.#state.get(MARK_AT.workers); w !== 0; w = u32[(w + GCWORK_AT.next) >>> 2]) {
-      if (w !== this.#work && !this.#bufs.adopt(this.#work, w)) this.#state.overflowed();
+      if (w === this.#work) continue;
+      const inSlice = kernel.cas(w + GCWORK_AT.status, WORK_ACTIVE, WORK_OWNED) === WORK_ACTIVE;
+      if (inSlice || !this.#bufs.isWhole(w)) this.#state.threadLost();
+      else if (!this.#bufs.adopt(this.#work, w)) this.#state.overflowed();
     }
   }
 

@@ -221,9 +221,13 @@ export class MarkState {
 
   /** The thread of this GCWORK is gone, and the work that it had in hand is lost: see Marker.markOverflow. */
   lose(w: number): void {
-    const { kernel } = this.mem;
-    kernel.store(w + GCWORK_AT.status, WORK_LOST);
-    kernel.or(this.mark + MARK_AT.overflow, THREAD_LOST);
+    this.mem.kernel.store(w + GCWORK_AT.status, WORK_LOST);
+    this.threadLost();
+  }
+
+  /** What a thread had in hand is lost, so every marked object has to be scanned again. */
+  threadLost(): void {
+    this.mem.kernel.or(this.mark + MARK_AT.overflow, THREAD_LOST);
   }
 
   /** Some marked objects were not scanned, since there was no memory for their addresses. */

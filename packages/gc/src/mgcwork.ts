@@ -169,6 +169,15 @@ export class WorkBufs {
   }
 
   /**
+   * Whether the end of the entries lies in the buffer in hand. It does not if the thread has died in an exchange of
+   * buffers: the two words are of different ones.
+   */
+  isWhole(w: number): boolean {
+    const n = this.#field(w, GCWORK_AT.sp) - this.#field(w, GCWORK_AT.buf);
+    return n >= WORKBUF_HEADER && n <= WORKBUF_BYTES;
+  }
+
+  /**
    * Moves the stack of another thread, which is stopped, to that of w. False if there is no memory: then addresses are
    * lost.
    */

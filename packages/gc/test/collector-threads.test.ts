@@ -5,7 +5,7 @@ import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { GC_SCAN_STACKS } from "../src/gc-cycle.ts";
 import { attachCollector, type World } from "../src/index.ts";
-import { GCWORK_AT, WORK_ACTIVE } from "../src/mark-state.ts";
+import { GCWORK_AT, WORK_ACTIVE, WORK_OWNED, WORKBUF_BYTES } from "../src/mark-state.ts";
 import { finishCycle, verifyHeap } from "../src/testing.ts";
 import { MiB, type Rig, rig } from "./kit.ts";
 import { type TestWorld, threads } from "./threads-kit.ts";
@@ -286,6 +286,26 @@ describe("a thread that dies", () => {
       verifyHeap(driver.gc);
     },
   );
+
+  it.each([
+    [WORK_OWNED, true],
+    [WORK_OWNED, false],
+    [WORK_ACTIVE, false],
+  ])("while it exchanged its workbufs leaves no address to scan (%s, reported: %s)", (status, reported) => {
+    const { world, driver, other } = dying(status);
+    const { work } = other.gc.marker;
+    const { u32 } = driver;
+    // The buffer in hand was full, and the spare one is in hand. Its end is not stored yet.
+    const base = u32[(work + GCWORK_AT.base) >>> 2];
+    u32[(work + GCWORK_AT.buf) >>> 2] = base + WORKBUF_BYTES;
+    u32[(work + GCWORK_AT.sp) >>> 2] = base + WORKBUF_BYTES;
+    if (reported) expect(driver.gc.threads.lost(other.gc.id)).toBe(true);
+    driver.gc.gc();
+    expect(driver.gc.record.numGC).toBe(2);
+    expect(driver.gc.heap.heapMarked).toBe((100 * 20 + (reported ? 0 : 30)) * 32);
+    expect(world.objects()).toBe(100 * 20 + (reported ? 0 : 30));
+    verifyHeap(driver.gc);
+  });
 
   it("outside of a cycle takes its roots and its functions with it", () => {
     const world = threads(2);
