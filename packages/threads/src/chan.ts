@@ -556,6 +556,8 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
     if (!this.inline) {
       elem.reserve();
       elem.attach(sg);
+      // The select looks at all channels again, and may then receive without its wait.
+      elem.reserveLanding();
     }
     u32[(sg + SUDOG_AT.index) >>> 2] = index;
     u32[(sg + SUDOG_AT.queue) >>> 2] = this.addr;

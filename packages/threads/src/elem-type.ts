@@ -106,6 +106,11 @@ export class ElemType {
     if (!this.inline && this.cells.length === 0) this.addCell();
   }
 
+  /** Makes sure that an element can land. */
+  reserveLanding(): void {
+    if (this.byValue && this.cells.length === 0) this.addCell();
+  }
+
   private addCell(): void {
     const { heap, cells } = this;
     const addr = heap.malloc(this.size, this.typ);

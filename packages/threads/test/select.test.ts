@@ -359,6 +359,36 @@ describe("select in which other threads take part", () => {
     }
   });
 
+  it.each([false, true])("receives a struct then, its wait leaving no place (sends: %s)", (sends) => {
+    const m = new Machines(2, 1);
+    const [s] = m.schedulers;
+    const [own, theirs] = m.chans;
+    const a = own.make(Point, 1);
+    const b = own.make(Point, 1);
+    const far = theirs.at(a.$addr, Point);
+    void b.$addr;
+    if (sends) b.trySend({ x: 1, y: 2 });
+    const { addCase } = own;
+    let left = 2;
+    own.addCase = (...args) => {
+      addCase.apply(own, args);
+      if (--left === 0) expect(far.trySend({ x: 3, y: 4 })).toBe(true);
+    };
+    let got: unknown;
+    s.go(function* () {
+      const { index, value } = yield* s.select([
+        recvCase(a),
+        sends ? sendCase(b, { x: 5, y: 6 }) : recvCase(b),
+      ]);
+      const { $addr, x, y } = value as { $addr: number; x: number; y: number };
+      got = [index, $addr > 0, x, y];
+    });
+    m.run();
+    expect(got).toEqual([0, true, 3, 4]);
+    expect(far.length).toBe(0);
+    m.end();
+  });
+
   it("gives up no wait that another thread has ended", () => {
     const { ms, s0, a, b, end } = setUp();
     const got: unknown[] = [];
