@@ -528,6 +528,8 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   }
 
   ready(taken: unknown): unknown {
+    // Code of a later case's value may have released the handle.
+    if (this.i === 0) throw released();
     return this.elem.ready(taken);
   }
 

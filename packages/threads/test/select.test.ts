@@ -214,6 +214,26 @@ describe.each(modes)("select with %s channels of the heap", (mode) => {
     });
   });
 
+  it("refuses a channel that code of a later case's value releases", () => {
+    run(mode, function* (s, h) {
+      const [a, b] = [h.make(int, 1), h.make(Point, 1)];
+      const evil = {
+        get x() {
+          a.release();
+          return 1;
+        },
+      };
+      let message = "";
+      try {
+        yield* s.select([sendCase(a, 1), sendCase(b, evil as never), defaultCase]);
+      } catch (err) {
+        message = String(err);
+      }
+      expect(message).toBe("TypeError: threads: use of a released channel");
+      expect(b.length).toBe(0);
+    });
+  });
+
   it("is given up when its signal is aborted", () => {
     run(mode, function* (s, h) {
       const [a, b] = [h.make(int), h.make(string)];
