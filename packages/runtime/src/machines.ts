@@ -194,9 +194,11 @@ export class Machines {
         // The first crash has ended the program.
         if (program === block.program) this.#parts.scheduler.crashFrom(error, report);
       },
-      failed: (error) => {
+      failed: (error, m) => {
         // The program ends. Without this, each task would try again.
         threads.startM = null;
+        // The collector's own thread starts before a program does, which is then refused.
+        if (m === this.#collectorM) this.#dead = error;
         this.#fail(error, 0);
       },
       lost: (error, goroutines) => {
@@ -355,7 +357,10 @@ export class Machines {
     send({ crash: describeError(error), report, program: block.programOf(threads.m) });
   }
 
-  /** A program begins. Throws if a worker was lost: with it goroutines, and perhaps the state of the heap. */
+  /**
+   * A program begins. Throws if a worker was lost: with it goroutines, and perhaps the state of the heap; or if the
+   * collector's own thread cannot start.
+   */
   beginProgram(): void {
     if (this.#dead !== null) throw this.#dead;
     this.#inProgram = true;

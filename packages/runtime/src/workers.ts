@@ -48,8 +48,8 @@ export interface WorkersOptions {
   collects(m: number): boolean;
   /** A goroutine on a worker has panicked. `report` is its crash report. */
   crashed(error: Error, report: string, program: number): void;
-  /** A worker cannot start. */
-  failed(error: FatalError): void;
+  /** The worker of M m cannot start. */
+  failed(error: FatalError, m: number): void;
   /** A worker has ended without leaving, and so many goroutines with it. */
   lost(error: FatalError, goroutines: number): void;
   /** The thread of M m has ended: what it held is to be taken over. Returns how many goroutines have ended with it. */
@@ -129,7 +129,7 @@ export class Workers {
       worker = make === undefined ? defaultWorker(m) : checkWorker(make());
     } catch (e) {
       this.#gone(m, thread);
-      this.#options.failed(cannotStart(m, e));
+      this.#options.failed(cannotStart(m, e), m);
       return;
     }
     const { port1, port2 } = new MessageChannel();
@@ -206,7 +206,7 @@ export class Workers {
     const { lost, goroutines } = this.#gone(m, thread);
     if (this.#closed) return;
     if (failure !== null || (!ready && !lost))
-      this.#options.failed(cannotStart(m, failure ?? end.error ?? `it ${endText(end)}`));
+      this.#options.failed(cannotStart(m, failure ?? end.error ?? `it ${endText(end)}`), m);
     else if (lost) this.#options.lost(workerLost(m, end), goroutines);
   }
 

@@ -44,6 +44,15 @@ describe("a collector's own thread", () => {
     expect(ended).toContain(out);
   });
 
+  it.each([
+    ["wrong", "TypeError"],
+    ["fails", "Error: no"],
+  ])("that cannot start ends the program, also one that begins later (%s)", async (workers, why) => {
+    const { code, out } = await program("unable", workers);
+    expect(code).toBe(0);
+    expect(out).toContain(`FatalError ERR_GORT_WORKER_START cannot start worker 1: ${why}`);
+  });
+
   it("is no reason to wait: deadlocks are found, and the process ends", async () => {
     expect(await program("deadlock")).toEqual(ends("FatalError all goroutines are asleep - deadlock!"));
     expect(await program("open")).toEqual(ends("over"));

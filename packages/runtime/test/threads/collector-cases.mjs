@@ -135,6 +135,20 @@ const cases = {
     }
     rt.close();
   },
+  /** Before a program begins. */
+  async unable(workers) {
+    const make = { wrong: () => 5, fails: () => new Worker("throw new Error('no')", { eval: true }) }[
+      workers
+    ];
+    const rt = runtime({ workers: make, stderr() {} });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    try {
+      print(await rt.main(() => "ran"));
+    } catch (e) {
+      print(e.constructor.name, e.code, e.message);
+    }
+    rt.close();
+  },
   async deadlock() {
     const rt = runtime({ stderr() {} });
     try {
