@@ -193,8 +193,21 @@ export class CollectorParts {
     const { events, stops, clock, godebug, cycle, thread } = this;
     const { threads } = this.world;
     const notifyDriver = (): void => this.notifyDriver();
-    if (!this.driver && threads !== undefined)
-      return new CycleClient({ heap, sweeper, work, clock, cycle, threads, thread, tell, notifyDriver });
+    if (!this.driver && threads !== undefined) {
+      const mustRun = (): void => stops.mustRun();
+      return new CycleClient({
+        heap,
+        sweeper,
+        work,
+        clock,
+        cycle,
+        threads,
+        thread,
+        tell,
+        notifyDriver,
+        mustRun,
+      });
+    }
     return new CycleRunner({
       heap,
       marker,

@@ -38,6 +38,8 @@ export interface ClientParts {
   tell(): void;
   /** Has the driver look at its collector. */
   notifyDriver(): void;
+  /** Throws if this thread has stopped the world: nothing has happened then. */
+  mustRun(): void;
 }
 
 export class CycleClient implements CycleWork {
@@ -50,6 +52,7 @@ export class CycleClient implements CycleWork {
   readonly #waiting: number;
   readonly #tell: () => void;
   readonly #notifyDriver: () => void;
+  readonly #mustRun: () => void;
   /** Naps since this thread had work. */
   #naps = 0;
 
@@ -63,6 +66,7 @@ export class CycleClient implements CycleWork {
     this.#waiting = parts.thread + GCTHREAD_AT.waiting;
     this.#tell = parts.tell;
     this.#notifyDriver = parts.notifyDriver;
+    this.#mustRun = parts.mustRun;
   }
 
   begin(): void {
@@ -77,6 +81,7 @@ export class CycleClient implements CycleWork {
     const cycle = this.#cycle;
     const threads = this.#threads;
     const { kernel } = this.#heap.mem;
+    this.#mustRun();
     const ticket = cycle.ask(forced);
     cycle.requested = true;
     kernel.store(this.#waiting, 1);

@@ -21,7 +21,7 @@
  * A collection that the driver's program asks for (`collect`) does not stop the other threads while it marks: the
  * driver marks all the time until it is done.
  */
-import { throwFatal } from "@gort/base";
+import { FatalError, throwFatal } from "@gort/base";
 import type { Clock } from "./clock.ts";
 import type { GCController } from "./gc-controller.ts";
 import type { CycleReports } from "./gc-report.ts";
@@ -95,6 +95,17 @@ export class Stops {
       throw err;
     }
     this.#state.stopped = true;
+  }
+
+  /** Refuses what needs other threads, if this thread has stopped the world: as `stop` does. */
+  mustRun(): void {
+    if (this.#world.threads?.stopping !== true) return;
+    this.#refusal = new FatalError(
+      "throw",
+      "ERR_GORT_WORLD_STOPPED",
+      "stopTheWorld: world is already stopped",
+    );
+    throw this.#refusal;
   }
 
   start(): void {

@@ -55,6 +55,8 @@ export interface WorldThreads {
   readonly id: number;
   /** Whether another thread wants something of this one: a stop, or a notification. One plain load. */
   readonly pending: boolean;
+  /** Whether this thread has stopped the world: then no other thread can do what it would wait for. Default: false. */
+  readonly stopping?: boolean;
   /** Does what is pending. Called at safepoints, outside of operations of the allocator. */
   poll(): void;
   /** The driver only: runs `collector.threads.command(command, arg)` on each other thread of the stopped world. */

@@ -165,6 +165,17 @@ describe("a thread that collects", () => {
     expect(() => driver.gc.gc()).toThrow("after a fatal error in one");
   });
 
+  it("is refused if it has stopped the world, as on the driver's thread, and goes on", () => {
+    const world = threads(2);
+    const [driver, other] = world.rigs;
+    world.worlds[1].stopTheWorld("the test");
+    expect(() => other.gc.gc()).toThrow("stopTheWorld: world is already stopped");
+    world.worlds[1].startTheWorld();
+    expect([driver.gc.gcRequested, world.isNotified(0)]).toEqual([false, false]);
+    other.gc.gc();
+    expect(driver.gc.readGCStats().numGC).toBe(1);
+  });
+
   it("at every safepoint under gcstress", () => {
     const world = threads(2, { godebug: { gcstress: 1 } });
     const [driver, other] = world.rigs;

@@ -18,6 +18,10 @@ export class TestWorld {
   readonly #inboxes: Inbox[] = [];
   readonly stops: string[] = [];
   stopped = false;
+  /** The thread that has stopped the world last. */
+  #stopper = -1;
+  /** The world as each thread sees it. */
+  readonly worlds: World[] = [];
   /** Called in `block` until its condition holds: lets another thread do something. */
   meanwhile: () => void = () => {
     for (const r of this.rigs) if (!r.gc.gcRequested || r === this.rigs[0]) this.safepoint(r.gc);
@@ -31,10 +35,12 @@ export class TestWorld {
       inbox.notified = false;
       this.rigs[id].gc.threads.polled();
     };
-    return {
+    const stops = (): boolean => this.stopped && this.#stopper === id;
+    const world: World & { readonly threads: WorldThreads } = {
       stopTheWorld: (reason) => {
         if (this.stopped) throw new Error("the world is stopped already");
         this.stopped = true;
+        this.#stopper = id;
         this.stops.push(reason);
         for (const [k, r] of this.rigs.entries()) if (k !== id) r.gc.threads.prepareStop();
       },
@@ -47,6 +53,9 @@ export class TestWorld {
         id,
         get pending() {
           return inbox.notified;
+        },
+        get stopping() {
+          return stops();
         },
         poll,
         command: (command, arg) => {
@@ -64,6 +73,8 @@ export class TestWorld {
         },
       },
     };
+    this.worlds[id] = world;
+    return world;
   }
 
   /** A thread reaches a safepoint. */

@@ -62,11 +62,14 @@ interface Connected {
   readonly forCollector: WorldThreads;
 }
 
-function connected(threads: Threads, block: SharedBlock, workers: Workers | null): Connected {
+function connected(parts: Parts, threads: Threads, block: SharedBlock, workers: Workers | null): Connected {
   const forCollector: WorldThreads = {
     id: threads.m,
     get pending() {
       return threads.pending;
+    },
+    get stopping() {
+      return parts.stops.stopped;
     },
     poll: () => threads.poll(),
     command: (command, arg) => threads.command(command, arg),
@@ -102,7 +105,7 @@ export class Machines {
     if (attachment === null) return;
     const threads = attachThreads(memory, attachment.start.m, threadHost({ cpus: numCPU() }));
     attachment.attached(threads);
-    this.#connected = connected(threads, new SharedBlock(memory), null);
+    this.#connected = connected(parts, threads, new SharedBlock(memory), null);
   }
 
   /** Null while the runtime has one thread. */
@@ -216,7 +219,7 @@ export class Machines {
         return goroutines;
       },
     });
-    this.#connect(connected(threads, block, workers), null);
+    this.#connect(connected(this.#parts, threads, block, workers), null);
     // From now on other threads read them.
     this.#parts.publisher.start();
     return threads;

@@ -19,6 +19,10 @@ describe("tasks on a worker", () => {
     expect(await program("safepoint")).toEqual(ends("returned after three stops"));
   });
 
+  it("can't collect in a stop of their own, and do not wait for ever for the driver", async () => {
+    expect(await program("dumping")).toEqual(ends("returned 1"));
+  });
+
   it("have a handle that waits for their end, several times and after it", async () => {
     expect(await program("done")).toEqual(ends("returned true"));
   });

@@ -5,6 +5,7 @@ import { Worker } from "node:worker_threads";
 import {
   createRuntime,
   FatalError,
+  int,
   lockOSThread,
   numGoroutine,
   parallel,
@@ -62,6 +63,11 @@ const cases = {
     });
     yield* h.done();
     return g.id !== h.id;
+  },
+  *dumping(rt) {
+    const out = rt.makeChan(int);
+    rt.go(tasks.collectInDump, out);
+    return yield* out.recv();
   },
   *exported(rt) {
     const at = rt.allocator.malloc(64);

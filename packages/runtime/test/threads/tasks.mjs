@@ -34,6 +34,20 @@ export const writeCache = task(url, function writeCache(out) {
   writeText(out, String(module.getCompileCacheDir?.()));
 });
 
+/** Collects in the sink of a heap dump, while this thread has stopped the world. Sends 1 if that is refused. */
+export const collectInDump = task(url, function* collectInDump(out) {
+  let refused = 0;
+  defaultRuntime().writeHeapDump(() => {
+    try {
+      defaultRuntime().gc();
+    } catch (e) {
+      refused = e.code === "ERR_GORT_WORLD_STOPPED" ? 1 : 2;
+    }
+  });
+  defaultRuntime().gc();
+  yield* out.send(refused);
+});
+
 export const fail = task(url, function* fail(how) {
   yield* sleep(1);
   if (how === "error") throw new RangeError("boom");
