@@ -81,7 +81,13 @@ export class Stops {
     if (this.depth++ > 0) return;
     const { s } = this;
     this.reason = reason;
-    while (s.kernel.cas(this.stopper, 0, s.m + 1) !== 0) this.stopped(false);
+    while (s.kernel.cas(this.stopper, 0, s.m + 1) !== 0) {
+      const thrown = this.pause(false);
+      if (thrown === null) continue;
+      // This M has not stopped the world: the next stop begins anew.
+      this.depth--;
+      throw thrown.error;
+    }
     for (let m = 0; m < s.nms; m++) {
       const rec = s.mrec(m);
       if (m !== s.m && s.kernel.load(rec + STATE) === M_RUNNING) this.parking.signal(rec);
@@ -157,6 +163,12 @@ export class Stops {
    * reason. Throws what a command has thrown, once the world runs: an M that works must not count as stopped.
    */
   stopped(block: boolean): void {
+    const thrown = this.pause(block);
+    if (thrown !== null) throw thrown.error;
+  }
+
+  /** As `stopped`. Returns what a command has thrown; null: nothing. */
+  private pause(block: boolean): Thrown | null {
     const { parking } = this;
     const { asleep } = parking;
     let thrown: Thrown | null = null;
@@ -171,7 +183,7 @@ export class Stops {
       parking.park();
       parking.arm();
     }
-    if (thrown !== null) throw thrown.error;
+    return thrown;
   }
 
   /** See Threads.abandon. */

@@ -199,6 +199,40 @@ describe("a stop of the world", { timeout: 120_000 }, () => {
     });
   });
 
+  // Fault: the attempt counts as a stop, and the next one stops nothing.
+  it("is not begun by an M whose command throws meanwhile, and can be begun again", () => {
+    exploreAll({
+      ms: [
+        (m) => {
+          worker(m);
+          m.t.begin();
+          m.threads.stopTheWorld("the model");
+          m.threads.command(1, 0);
+          m.threads.startTheWorld();
+          m.threads.abandon();
+        },
+        (m) => {
+          const { t, threads } = m;
+          worker(m);
+          threads.onCommand = () => {
+            throw new RangeError("no memory");
+          };
+          t.begin();
+          try {
+            threads.stopTheWorld("the model");
+          } catch (e) {
+            if (!(e instanceof RangeError)) throw e;
+            threads.stopTheWorld("the model");
+          }
+          expect(t.peek(t.mem.root(ROOT_THREADS) + SCHED_AT.stopper)).toBe(2);
+          threads.startTheWorld();
+          threads.abandon();
+        },
+      ],
+      end: ({ mem }) => void verifyThreads(mem),
+    });
+  });
+
   // Fault: an M that attaches does not look at the stopper.
   it("holds an M back that attaches meanwhile", () => {
     exploreAll({
