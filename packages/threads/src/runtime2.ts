@@ -83,7 +83,7 @@ export interface Threads {
   onCommand: (command: number, arg: number) => void;
   /**
    * Called each time before this thread counts as stopped: at a stop of the world, and before each wait of `block`. The
-   * facade empties the mcache. It must not block and not throw.
+   * facade empties the mcache. It must not block. If it throws, it is as for `onCommand`.
    */
   onStop: () => void;
 

@@ -45,7 +45,7 @@ export interface StopHooks {
   onCommand(command: number, arg: number): void;
 }
 
-/** What a command has thrown. */
+/** What a hook has thrown. */
 interface Thrown {
   readonly error: unknown;
 }
@@ -160,20 +160,20 @@ export class Stops {
 
   /**
    * This M counts as stopped until the world runs. `block`: and until a thread calls this one, or wakes it for any
-   * reason. Throws what a command has thrown, once the world runs: an M that works must not count as stopped.
+   * reason. Throws what `onStop` or a command has thrown, once the world runs: an M that works must not count as
+   * stopped, and the stopper must not wait for one that fails.
    */
   stopped(block: boolean): void {
     const thrown = this.pause(block);
     if (thrown !== null) throw thrown.error;
   }
 
-  /** As `stopped`. Returns what a command has thrown; null: nothing. */
+  /** As `stopped`. Returns the first error; null: none. */
   private pause(block: boolean): Thrown | null {
     const { parking } = this;
     const { asleep } = parking;
-    let thrown: Thrown | null = null;
     parking.unparkSelf();
-    this.hooks.onStop();
+    let thrown = this.prepare();
     do {
       this.setState(M_STOPPED);
       thrown = this.waitToRun(block, thrown);
@@ -208,7 +208,17 @@ export class Stops {
     if (changed && state === M_STOPPED) this.s.notify(rec + STATE);
   }
 
-  /** Returns the first error of a command; `before` is that of an earlier one. */
+  /** Returns what `onStop` has thrown; null: nothing. */
+  private prepare(): Thrown | null {
+    try {
+      this.hooks.onStop();
+      return null;
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  /** Returns the first error of a command; `before` is an earlier error. */
   private waitToRun(block: boolean, before: Thrown | null): Thrown | null {
     const { s, parking } = this;
     const { kernel, rec } = s;

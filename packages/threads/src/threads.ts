@@ -140,10 +140,7 @@ class MThreads implements Threads {
     try {
       while (this.pending || this.undelivered !== 0) {
         if (this.undelivered === 0) this.undelivered = takeAll(this.s);
-        if (this.stops.requested) {
-          this.handOver();
-          this.stops.stopped(false);
-        }
+        if (this.stops.requested) this.stop();
         this.proc.settle(idle);
         this.deliver();
       }
@@ -153,25 +150,38 @@ class MThreads implements Threads {
     }
   }
 
+  /** Another M has stopped the world, and waits for this one: also if this one fails, as under a lock that is lost. */
+  private stop(): void {
+    try {
+      this.handOver();
+    } finally {
+      this.stops.stopped(false);
+    }
+  }
+
   // ---- sleeping
 
   sleep(wake: () => void): void {
     this.wake = wake;
-    this.proc.share();
     this.fallAsleep();
   }
 
   private fallAsleep(): void {
     const { parking, ps, proc } = this;
-    if (!ps.waits) {
-      proc.offer();
-      ps.release();
-      // A thread with a task may have found no idle M just before. A parked M wakes no other: it would have to count as
-      // busy.
-      if (ps.npidle !== 0 && proc.anyTask()) proc.wakeP();
+    try {
+      proc.share();
+      if (!ps.waits) {
+        proc.offer();
+        ps.release();
+        // A thread with a task may have found no idle M just before. A parked M wakes no other: it would have to count
+        // as busy.
+        if (ps.npidle !== 0 && proc.anyTask()) proc.wakeP();
+      }
+    } finally {
+      // Also if a lock is lost: otherwise nothing would call this thread for a stop of the world.
+      parking.park();
+      parking.arm();
     }
-    parking.park();
-    parking.arm();
   }
 
   awake(): void {

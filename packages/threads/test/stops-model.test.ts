@@ -199,6 +199,40 @@ describe("a stop of the world", { timeout: 120_000 }, () => {
     });
   });
 
+  // Fault: the error leaves `poll` at once. The M does not look for the stop again, and the stopper waits for ever.
+  it("does not wait for an M that cannot prepare for it", () => {
+    exploreAll({
+      ms: [
+        (m) => {
+          worker(m);
+          m.t.begin();
+          stop(m, null);
+        },
+        (m) => {
+          const { t, threads } = m;
+          const wake = worker(m);
+          threads.onStop = () => {
+            throw new RangeError("no lock");
+          };
+          t.begin();
+          try {
+            threads.poll();
+          } catch (e) {
+            if (!(e instanceof RangeError)) throw e;
+            t.note(e.message);
+          }
+          work(m);
+          threads.onStop = () => {};
+          threads.sleep(wake);
+        },
+      ],
+      end: ({ mem, notes }) => {
+        verifyThreads(mem);
+        expect(["no lock", undefined]).toContain(notes[1][0]);
+      },
+    });
+  });
+
   // Fault: the attempt counts as a stop, and the next one stops nothing.
   it("is not begun by an M whose command throws meanwhile, and can be begun again", () => {
     exploreAll({

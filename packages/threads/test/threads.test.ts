@@ -659,6 +659,23 @@ describe("an M", () => {
     verifyThreads(mem);
   });
 
+  it("is called although it could not give its P away, as a thread has ended under the lock", () => {
+    const { ms, mem, record, turn } = rig(2);
+    const at = mem.root(ROOT_THREADS) + SCHED_AT.lock;
+    const gone = mem.registerThread();
+    mem.threadExited(gone);
+    const got: Addr[] = [];
+    ms[1].onNode = (node) => void got.push(node);
+    expect(ms[1].acquireP()).toBe(true);
+    mem.u32[at >>> 2] = gone << 1;
+    expect(() => ms[1].sleep(() => {})).toThrow("lock sched at");
+    mem.u32[at >>> 2] = 0;
+    const node = record();
+    ms[0].post(1, node);
+    turn();
+    expect(got).toEqual([node]);
+  });
+
   it("that is woken keeps what its poll throws for the next one", () => {
     const { ms, record, turn } = rig(2);
     let woken = 0;
