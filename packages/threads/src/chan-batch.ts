@@ -213,14 +213,14 @@ export abstract class BatchChan extends HChanHandle {
   }
 }
 
-/** The op of a batch: an object of its own. It roots the slice and the channel while its goroutine is parked. */
+/** The op of a batch: an object of its own. It roots the slice and the channel until it ends. */
 abstract class BatchOp<R> extends OwnOp<R> {
   protected readonly c: BatchChan;
   private readonly slice: Slice<Type>;
   /** The slice's array and length when the op starts. */
   protected addr = 0;
   protected n = 0;
-  private refs: RefSlot[] = [];
+  private readonly refs: RefSlot[] = [];
 
   constructor(c: BatchChan, slice: unknown) {
     super();
@@ -232,39 +232,45 @@ abstract class BatchOp<R> extends OwnOp<R> {
     const slice = this.c.checkBatch(this.slice);
     this.addr = sliceAddr(slice);
     this.n = sliceLen(slice);
-    return this.parkUnless(this.begin(g));
+    let parked = false;
+    try {
+      // Before the goroutine may be in a queue: a root needs memory.
+      if (this.n > 0) {
+        this.hold(this.c.order);
+        this.hold(this.addr);
+      }
+      parked = !this.begin(g);
+    } finally {
+      if (!parked) this.release();
+    }
+    return !parked;
   }
 
   protected override finish(g: G): boolean {
-    const { refs } = this;
-    this.refs = [];
+    let parked = false;
     try {
-      return this.parkUnless(this.resume(g, g.shared as Waiter));
+      parked = !this.resume(g, g.shared as Waiter);
     } finally {
-      this.release(refs);
+      if (!parked) this.release();
     }
+    return !parked;
+  }
+
+  override abandoned(): void {
+    this.release();
+  }
+
+  private hold(addr: number): void {
+    this.refs.push(this.c.group.types.heap.newRef(addr as Addr));
+  }
+
+  private release(): void {
+    for (const ref of this.refs.splice(0)) this.c.group.types.heap.releaseRef(ref);
   }
 
   /** Starts the operation, or goes on after a wait. Returns false if the goroutine is parked. */
   protected abstract begin(g: G): boolean;
   protected abstract resume(g: G, w: Waiter): boolean;
-
-  private parkUnless(done: boolean): boolean {
-    if (!done) {
-      const { heap } = this.c.group.types;
-      this.refs = [heap.newRef(this.c.order as Addr), heap.newRef(this.addr as Addr)];
-    }
-    return done;
-  }
-
-  override abandoned(): void {
-    this.release(this.refs);
-    this.refs = [];
-  }
-
-  private release(refs: readonly RefSlot[]): void {
-    for (const ref of refs) this.c.group.types.heap.releaseRef(ref);
-  }
 
   protected hostScheduler(): Schedt {
     return this.c.sched;

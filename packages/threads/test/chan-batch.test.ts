@@ -106,6 +106,38 @@ describe.each(modes)("batches of a %s channel", (mode) => {
     });
   });
 
+  it.each([0, 1])("wait in no queue if no memory is left for root %i of what they need", (nth) => {
+    run(mode, function* (s, h) {
+      const c = h.make(int, 1);
+      const values = ints(1, 2);
+      const dst = ints(0, 0);
+      const { newRef } = heap;
+      const failing = (f: () => unknown): string => {
+        let left = nth;
+        heap.newRef = (addr) => {
+          if (left-- === 0) throw new RangeError("full");
+          return newRef.call(heap, addr);
+        };
+        try {
+          return errorOf(f);
+        } finally {
+          heap.newRef = newRef;
+        }
+      };
+      const next =
+        (op: Iterable<undefined>): (() => unknown) =>
+        () =>
+          op[Symbol.iterator]().next();
+      expect(failing(next(c.recvInto(dst)))).toBe("RangeError: full");
+      // Nobody waits for the value.
+      yield* c.send(7);
+      expect(c.tryRecv()).toEqual({ value: 7, ok: true, received: true });
+      expect(failing(next(c.sendAll(values)))).toBe("RangeError: full");
+      expect(c.length).toBe(0);
+      yield* s.gosched();
+    });
+  });
+
   it("end with 0 if the channel is closed while they wait", () => {
     run(mode, function* (s, h) {
       const c = h.make(int);
