@@ -8,12 +8,19 @@
  * A thread brings its counters up to date at the end of each slice, so those of other threads may be that old.
  *
  * What threads that have ended have counted is part of the sums. M 0 adds it to a block of its own (PAST). Then the
- * next worker uses the block of the ended one. Meanwhile a reader would see the counts twice, or not at all. So M 0
- * makes `version` of its block odd before it moves them, and even after it. A reader that finds it odd, or changed,
- * reads again.
+ * next worker uses the block of the ended one. Meanwhile a reader would see the counts twice, or not at all: `version`
+ * of M 0's block tells it to read again (a seqlock).
  */
 import type { LinearMemory } from "@gort/memory";
-import { defineStruct, f64s, ROOT_SCHEDULER } from "@gort/memory/internal";
+import {
+  beginChange,
+  defineStruct,
+  endChange,
+  f64s,
+  ROOT_SCHEDULER,
+  stableVersion,
+  unchanged,
+} from "@gort/memory/internal";
 import { TIME_BUCKETS, TimeHistogram } from "@gort/memstats/internal";
 import type { RawMetrics } from "@gort/memstats/metrics";
 import { type LatencyRecorder, SCHED_COUNTERS_LENGTH, schedCounters } from "@gort/scheduler/internal";
@@ -37,8 +44,6 @@ const O = SCHEDSTATS.offsets;
 const PAST = 0xffffffff;
 /** In `m`: the block is for the next worker. */
 const FREE = 0xfffffffe;
-/** Attempts of a reader. M 0 moves counts in microseconds, unless its thread is interrupted or has ended. */
-const ATTEMPTS = 100_000;
 
 /** Counters of what is, and not of what was: a thread that has ended has none of it. */
 const GAUGES = [
@@ -102,15 +107,13 @@ export class SchedStats implements LatencyRecorder {
 
   /** The sum of `read` over all blocks, while M 0 moves no counts from one to another. */
   #consistent<T>(read: () => T): T {
-    const version = this.#mem.root(ROOT_SCHEDULER) + O.version;
-    const { kernel } = this.#mem;
-    for (let i = 0; i < ATTEMPTS; i++) {
-      const before = kernel.load(version);
-      if ((before & 1) !== 0) continue;
+    const mem = this.#mem;
+    const version = mem.root(ROOT_SCHEDULER) + O.version;
+    for (;;) {
+      const v = stableVersion(mem, version);
       const result = read();
-      if (kernel.load(version) === before) return result;
+      if (unchanged(mem, version, v)) return result;
     }
-    return read();
   }
 
   cgoCallsOfOthers(): number {
@@ -175,10 +178,10 @@ export class SchedStats implements LatencyRecorder {
     // A full memory. The counts stay where they are.
     if (past === 0) return;
     const version = mem.root(ROOT_SCHEDULER) + O.version;
-    mem.kernel.add(version, 1);
+    beginChange(mem, version);
     move(mem.f64, (block + O.counters) >>> 3, (past + O.counters) >>> 3, SCHED_COUNTERS_LENGTH);
     move(mem.f64, (block + O.latencies) >>> 3, (past + O.latencies) >>> 3, TIME_BUCKETS);
-    mem.kernel.add(version, 1);
+    endChange(mem, version);
     mem.kernel.store(block + O.m, FREE | 0);
   }
 
