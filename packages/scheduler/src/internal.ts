@@ -1,7 +1,7 @@
 /** For sibling packages; may change with any release. Unless a comment names threads, it is for `@gort/runtime`. */
 
 // threads: ops on channels and locks in memory that threads share
-export { arm, begin, disarm, gopark, notResumed, Op, OwnOp, PhasedOp } from "./op.ts";
+export { arm, begin, disarm, gopark, notResumed, Op, OwnOp, PhasedOp, takeBack } from "./op.ts";
 export { sendOnClosed } from "./chan.ts";
 export { currentScheduler } from "./default.ts";
 export { usedAfterClose } from "./errors.ts";

@@ -180,13 +180,18 @@ export function begin(op: Op<unknown>): G {
 /** Ends a wait of the running goroutine that a call of `next()` by hand has begun, and returns the error to throw. */
 export function byHand(g: G): TypeError {
   const what = g.waitOp === null ? "op" : `${g.waitOp.what} op`;
-  g.sched.unqueue(g);
-  cancelWait(g);
-  g.atomicstatus = Grunning;
+  takeBack(g);
   return new TypeError(
     `scheduler: next() of a ${what} was called by hand; ` +
       "an op is used with yield* (or await), which suspends the goroutine",
   );
+}
+
+/** Ends a wait of the running goroutine, which goes on: the operation that has begun the wait fails. */
+export function takeBack(g: G): void {
+  g.sched.unqueue(g);
+  cancelWait(g);
+  g.atomicstatus = Grunning;
 }
 
 /** Takes a waiting goroutine out of all queues, so that nothing wakes it. */

@@ -22,6 +22,7 @@ import {
   PhasedOp,
   panic,
   type Schedt,
+  takeBack,
   waitReasonSyncCondWait,
 } from "@gort/scheduler/internal";
 import type { Locker } from "@gort/scheduler/sync";
@@ -77,7 +78,12 @@ export class Conds extends Locks {
     semas.enqueue(bucket, sg, false, -1);
     semas.unlock(bucket);
     env.park(g, op, waitReasonSyncCondWait, 0, false);
-    l.unlock();
+    try {
+      l.unlock();
+    } catch (e) {
+      takeBack(g);
+      throw e;
+    }
   }
 
   private check(addr: number): void {

@@ -47,6 +47,44 @@ describe("Cond", () => {
     });
   });
 
+  it.each([false, true])(
+    "fails if L cannot be unlocked, and waits no longer; signalled before: %s",
+    (signals) => {
+      run(function* (s, types) {
+        const m = types.newObject(mutex);
+        const c = types.newObject(cond);
+        const l = {
+          lock: () => m.lock(),
+          unlock() {
+            if (signals) c.signal();
+            throw new Error("no unlock");
+          },
+        };
+        let error: unknown;
+        try {
+          yield* c.wait(l);
+        } catch (e) {
+          error = e;
+        }
+        expect(String(error)).toBe("Error: no unlock");
+        // The goroutine goes on as ever, and no signal is for it.
+        yield* s.sleep(1);
+        const log: string[] = [];
+        const w = s.go(function* () {
+          yield* m.lock();
+          log.push("waits");
+          yield* c.wait(m);
+          log.push("woken");
+          m.unlock();
+        });
+        yield* s.gosched();
+        c.signal();
+        yield* w.done();
+        expect(log).toEqual(["waits", "woken"]);
+      });
+    },
+  );
+
   it("ignores a signal without a waiter, and does not keep it for a later waiter", () => {
     run(function* (s, types) {
       const c = types.newObject(cond);

@@ -1,7 +1,7 @@
 /** Cond: goroutines wait for an event that others announce. */
 
 import { currentScheduler } from "../default.ts";
-import { OwnOp, parkIn, unpark, wakeOne } from "../op.ts";
+import { OwnOp, parkIn, takeBack, unpark, wakeOne } from "../op.ts";
 import { panic } from "../panic.ts";
 import { type G, type Schedt, WaitQ } from "../runtime2.ts";
 import { waitReasonSyncCondWait } from "../wait-reasons.ts";
@@ -59,7 +59,12 @@ class CondWaitOp extends OwnOp<void> {
   protected start(g: G): boolean {
     // Queue before the unlock, so that the goroutine misses no signal that is given under L.
     parkIn(g, this, this.q, waitReasonSyncCondWait);
-    this.l.unlock();
+    try {
+      this.l.unlock();
+    } catch (e) {
+      takeBack(g);
+      throw e;
+    }
     return false;
   }
   protected override finish(g: G): boolean {

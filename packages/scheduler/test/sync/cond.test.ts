@@ -44,6 +44,46 @@ describe("Cond", () => {
     });
   });
 
+  it.each([false, true])(
+    "fails if L cannot be unlocked, and waits no longer; signalled before: %s",
+    (signals) => {
+      run(function* (s) {
+        const m = new Mutex();
+        let fails = true;
+        const c: Cond = new Cond({
+          lock: () => m.lock(),
+          unlock() {
+            if (!fails) return m.unlock();
+            fails = false;
+            if (signals) c.signal();
+            throw new Error("no unlock");
+          },
+        });
+        let error: unknown;
+        try {
+          yield* c.wait();
+        } catch (e) {
+          error = e;
+        }
+        expect(String(error)).toBe("Error: no unlock");
+        // The goroutine goes on as ever, and no signal is for it.
+        yield* s.sleep(1);
+        const log: string[] = [];
+        const w = s.go(function* () {
+          yield* m.lock();
+          log.push("waits");
+          yield* c.wait();
+          log.push("woken");
+          m.unlock();
+        });
+        yield* s.gosched();
+        c.signal();
+        yield* w.done();
+        expect(log).toEqual(["waits", "woken"]);
+      });
+    },
+  );
+
   it("ignores a signal without a waiter, and does not keep it for a later waiter", () => {
     run(function* (s) {
       const c = new Cond(new Mutex());
