@@ -206,11 +206,14 @@ export class Proc {
 
   /** See Threads.leavesTasks. */
   leavesTasks(): boolean {
-    if ((this.ps.npidle === 0 && this.nmspinning === 0) || !this.anyTask()) {
+    const { s } = this;
+    // Only the tasks that takeTask would take here: to look at all Ps costs as much as several switches.
+    const some = s.p !== 0 && (s.kernel.load(s.sched + SCHED_AT.runqsize) !== 0 || !runqempty(s, s.p));
+    if (!some || (this.ps.npidle === 0 && this.nmspinning === 0)) {
       this.leftAt = -1;
       return false;
     }
-    const now = this.s.host.now();
+    const now = s.host.now();
     if (this.leftAt < 0) this.leftAt = now;
     return now - this.leftAt < LEAVE_MS;
   }
