@@ -102,6 +102,7 @@ describe("the scavenger", () => {
     expect(lines.length).toBeGreaterThanOrEqual(3);
   });
 
+  // As above: without koffi no thread can return pages.
   it.skipIf(!canRelease).each([
     ["in the background", "gogc"],
     ["over the memory limit", "limit"],

@@ -72,7 +72,7 @@ export abstract class BatchChan extends HChanHandle {
     u32[i + QCOUNT] -= n;
   }
 
-  /** Takes the first partner out of a queue, for `wakeAll`; 0 if none waits. */
+  /** Takes the first partner out of a queue, for `unlockAndWake`; 0 if none waits. */
   private takePartner(q: number): Addr {
     const { u32 } = this;
     const sg = dequeue(this.waiters, this.addr + q);

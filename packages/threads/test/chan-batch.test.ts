@@ -44,7 +44,7 @@ const values: readonly [string, Type, readonly unknown[]][] = [
 
 describe.each(modes)("batches of a %s channel", (mode) => {
   describe.each([0, 1, 3, 10])("of capacity %i", (capacity) => {
-    it.each(values)("carry %s in order, whoever comes first", (_name, type, list) => {
+    it.each(values)("carry %s in order, if the sender or the receiver is first", (_name, type, list) => {
       for (const early of [true, false]) {
         run(mode, function* (s, h) {
           const c: HeapChan = h.make(type, capacity);
@@ -129,7 +129,7 @@ describe.each(modes)("batches of a %s channel", (mode) => {
         () =>
           op[Symbol.iterator]().next();
       expect(failing(next(c.recvInto(dst)))).toBe("RangeError: full");
-      // Nobody waits for the value.
+      // No goroutine waits for the value.
       yield* c.send(7);
       expect(c.tryRecv()).toEqual({ value: 7, ok: true, received: true });
       expect(failing(next(c.sendAll(values)))).toBe("RangeError: full");

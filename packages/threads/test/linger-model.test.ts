@@ -20,7 +20,7 @@ function waitersAt(t: Thread, m: number): Waiters {
   });
 }
 
-/** The goroutine of M m waits in the queue, in which nobody else waits, and lingers. */
+/** The goroutine of M m is alone in the queue, and lingers. */
 function lingers(t: Thread, waiters: Waiters, at: Addr): void {
   const { u32 } = t.mem;
   const w = waiters.begin({} as G, owner, null);

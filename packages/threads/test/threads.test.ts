@@ -521,7 +521,7 @@ describe("tasks", () => {
     expect(ms[0].leavesTasks()).toBe(true);
     turn();
     expect([ms[1].acquireP(), ms[1].takeTask()]).toEqual([true, tasks[0]]);
-    // All Ps are in use, so nobody comes for the others.
+    // All Ps are in use, so no thread comes for the others.
     expect(ms[0].leavesTasks()).toBe(false);
     // A P is idle, and its M does not come.
     ms[1].releaseP();

@@ -12,9 +12,10 @@
  *   2. ready   checks handles again, and allocates. It may fail, and has written nothing yet.
  *   3. put     writes. It cannot fail.
  *
- * The address is computed after the first step. A load reads the value before code of a type's declaration may run
- * (`holding`). There is one exception: code of a value cannot reach memory to which
+ * The address is computed after the first step. There is one exception: code of a value cannot reach memory to which
  * nothing else refers, so `store` fills such memory while it reads the value.
+ *
+ * A load reads the value before code of the type's declaration may run (`holding`).
  */
 
 import { show } from "@gort/base";
