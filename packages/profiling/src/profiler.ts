@@ -27,11 +27,14 @@ import {
 } from "./profiler-options.ts";
 import {
   type BlockProfileRecord,
-  fillEventRecords,
-  fillMemRecords,
-  fillStackRecords,
+  fillRecords,
   type MemProfileRecord,
+  type RecordSlice,
   type StackRecord,
+  type Taken,
+  takeEventRecords,
+  takeMemRecords,
+  takeStackRecords,
 } from "./records.ts";
 import { SampleBudget } from "./sample-budget.ts";
 import { SharedFrames } from "./shared-frames.ts";
@@ -253,7 +256,8 @@ export class Profiler {
   readonly memProfile = (
     p: (MemProfileRecord | null | undefined)[] | null,
     inuseZero: boolean,
-  ): { n: number; ok: boolean } => this.readAll(() => fillMemRecords(this.table, this.mem, p, inuseZero));
+  ): { n: number; ok: boolean } =>
+    this.fill(p, (room) => takeMemRecords(this.table, this.mem, room, inuseZero));
 
   /**
    * Sets the rate of the block profile: mean nanoseconds of waiting between two samples. 1 takes every event, 0
@@ -271,11 +275,11 @@ export class Profiler {
 
   /** The block profile; protocol as that of `memProfile`. */
   readonly blockProfile = (p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
-    this.readAll(() => fillEventRecords(this.table, this.block, p));
+    this.fill(p, (room) => takeEventRecords(this.table, this.block, room));
 
   /** The mutex profile; protocol as that of `memProfile`. */
   readonly mutexProfile = (p: (BlockProfileRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
-    this.readAll(() => fillEventRecords(this.table, this.mutex, p));
+    this.fill(p, (room) => takeEventRecords(this.table, this.mutex, room));
 
   /** The stacks of all goroutines; protocol as that of `memProfile`. */
   readonly goroutineProfile = (p: (StackRecord | null | undefined)[] | null): { n: number; ok: boolean } =>
@@ -290,12 +294,22 @@ export class Profiler {
     p: (StackRecord | null | undefined)[] | null,
   ): { n: number; ok: boolean } {
     if (source === undefined) return { n: 0, ok: true };
-    return this.readAll(() => {
+    return this.fill(p, (room) => {
       const n = this.stacks.countOf(source);
-      if (n > (p?.length ?? 0)) return { n, ok: false };
+      if (n > room) return { n, records: null };
       const stacks = this.stacks.stacksOf(source).map(({ stack }) => stack);
-      return fillStackRecords(this.table, stacks, p);
+      return takeStackRecords(this.table, stacks, room);
     });
+  }
+
+  /** Fills the program's slice with records that `take` reads. */
+  private fill<R extends StackRecord>(
+    p: RecordSlice<R>,
+    take: (room: number) => Taken<R>,
+  ): { n: number; ok: boolean } {
+    const room = p?.length ?? 0;
+    const taken = this.readAll(() => take(room));
+    return fillRecords(p, taken);
   }
 
   // Labels.

@@ -3,6 +3,10 @@
  *
  * The protocol by which they are filled: `n` is the number of records. If the slice has room for all of them, its first
  * `n` elements are filled and `ok` is true. Otherwise the slice is left as it is.
+ *
+ * The slice and its elements are the program's: an access to them may run code of the program (a setter, a Proxy). So
+ * the profile is read into records of our own (`take...`), perhaps in a stopped world, and these are copied after that
+ * (`fillRecords`).
  */
 import type { EventRecorder } from "./contention.ts";
 import type { MemProfileRecorder } from "./mprof.ts";
@@ -54,57 +58,88 @@ export interface Filled {
   ok: boolean;
 }
 
+/** The records of a profile; null if there are more than the slice has room for. */
+export interface Taken<R> {
+  n: number;
+  records: R[] | null;
+}
+
 /** The memory profile, not scaled. With `inuseZero`, it includes records whose objects are all freed. */
-export function fillMemRecords(
+export function takeMemRecords(
   table: PCTable,
   recorder: MemProfileRecorder,
-  p: RecordSlice<MemProfileRecord>,
+  room: number,
   inuseZero: boolean,
-): Filled {
+): Taken<MemProfileRecord> {
   let n = 0;
   recorder.forEach(inuseZero, () => n++);
-  if (n > (p?.length ?? 0)) return { n, ok: false };
-  let i = 0;
+  if (n > room) return { n, records: null };
+  const records: MemProfileRecord[] = [];
   recorder.forEach(inuseZero, (r) => {
-    const record = (p![i++] ??= new MemProfileRecord());
+    const record = new MemProfileRecord();
     record.AllocBytes = r.allocBytes;
     record.FreeBytes = r.freeBytes;
     record.AllocObjects = r.allocs;
     record.FreeObjects = r.frees;
-    fillStack0(table, record.Stack0, r.stack);
+    setStack(table, record, r.stack);
+    records.push(record);
   });
-  return { n, ok: true };
+  return { n, records };
 }
 
 /** The block or mutex profile. */
-export function fillEventRecords(
+export function takeEventRecords(
   table: PCTable,
   recorder: EventRecorder,
-  p: RecordSlice<BlockProfileRecord>,
-): Filled {
+  room: number,
+): Taken<BlockProfileRecord> {
   const n = recorder.count;
-  if (n > (p?.length ?? 0)) return { n, ok: false };
-  let i = 0;
+  if (n > room) return { n, records: null };
+  const records: BlockProfileRecord[] = [];
   recorder.forEach((r) => {
-    const record = (p![i++] ??= new BlockProfileRecord());
+    const record = new BlockProfileRecord();
     record.Count = Math.trunc(r.count);
     record.Cycles = Math.trunc(r.cycles);
-    fillStack0(table, record.Stack0, r.stack);
+    setStack(table, record, r.stack);
+    records.push(record);
   });
-  return { n, ok: true };
+  return { n, records };
 }
 
 /** Stacks of frame numbers, as records. */
-export function fillStackRecords(
+export function takeStackRecords(
   table: PCTable,
   stacks: readonly ArrayLike<number>[],
-  p: RecordSlice<StackRecord>,
-): Filled {
-  if (stacks.length > (p?.length ?? 0)) return { n: stacks.length, ok: false };
-  for (const [i, stack] of stacks.entries()) fillStack0(table, (p![i] ??= new StackRecord()).Stack0, stack);
-  return { n: stacks.length, ok: true };
+  room: number,
+): Taken<StackRecord> {
+  const n = stacks.length;
+  if (n > room) return { n, records: null };
+  const records = stacks.map((stack) => {
+    const record = new StackRecord();
+    setStack(table, record, stack);
+    return record;
+  });
+  return { n, records };
 }
 
-function fillStack0(table: PCTable, pcs: number[], stack: ArrayLike<number>): void {
-  for (let i = 0; i < STACK0_SIZE; i++) pcs[i] = i < stack.length ? table.pcOf(stack[i]) : 0;
+function setStack(table: PCTable, { Stack0 }: StackRecord, stack: ArrayLike<number>): void {
+  const n = Math.min(stack.length, STACK0_SIZE);
+  for (let i = 0; i < n; i++) Stack0[i] = table.pcOf(stack[i]);
+}
+
+/** Gives the records to the program. An element that is there keeps its identity, and so does its Stack0. */
+export function fillRecords<R extends StackRecord>(p: RecordSlice<R>, { n, records }: Taken<R>): Filled {
+  if (records === null) return { n, ok: false };
+  for (const [i, record] of records.entries()) {
+    const to = p![i];
+    if (to === null || to === undefined) {
+      p![i] = record;
+      continue;
+    }
+    const { Stack0, ...figures } = record;
+    Object.assign(to, figures);
+    const pcs = to.Stack0;
+    for (let k = 0; k < STACK0_SIZE; k++) pcs[k] = Stack0[k];
+  }
+  return { n, ok: true };
 }

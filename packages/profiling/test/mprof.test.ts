@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createProfiler, type Profiler } from "../src/index.ts";
+import {
+  BlockProfileRecord,
+  createProfiler,
+  MemProfileRecord,
+  type Profiler,
+  StackRecord,
+  type StackSource,
+} from "../src/index.ts";
 import { scaleHeapSample } from "../src/mprof.ts";
 import { verifyMemProfile } from "../src/testing.ts";
 import { records } from "./support/records.ts";
@@ -20,6 +27,55 @@ describe("memProfile", () => {
         .map((r) => r.AllocBytes)
         .sort(),
     ).toEqual([16, 32]);
+  });
+
+  it("touches the caller's slice only outside of the read of the profiles", () => {
+    let reading = false;
+    const stacks: StackSource = {
+      forEach: (visit) => visit([{ func: "main.f", file: "main.go", line: 1 }]),
+    };
+    const p = createProfiler({
+      memProfileRate: 1,
+      goroutines: stacks,
+      threads: stacks,
+      readAll(read) {
+        reading = true;
+        try {
+          return read();
+        } finally {
+          reading = false;
+        }
+      },
+    });
+    p.setBlockProfileRate(1);
+    p.setMutexProfileFraction(1);
+    p.mem.alloc(16);
+    p.block.record(10);
+    p.mutex.record(10);
+    const touched: boolean[] = [];
+    const note = <T>(found: T): T => {
+      touched.push(reading);
+      return found;
+    };
+    /** An object that notes whether it is touched during a read. */
+    const watched = <T extends object>(of: T): T =>
+      new Proxy(of, {
+        get: (o, key, self) => note(Reflect.get(o, key, self)),
+        set: (o, key, value, self) => note(Reflect.set(o, key, value, self)),
+      });
+    const fills = [
+      () => p.memProfile(watched([watched(new MemProfileRecord())]), true),
+      () => p.blockProfile(watched([watched(new BlockProfileRecord())])),
+      () => p.mutexProfile(watched([watched(new BlockProfileRecord())])),
+      () => p.goroutineProfile(watched([watched(new StackRecord())])),
+      () => p.threadCreateProfile(watched([watched(new StackRecord())])),
+    ];
+    for (const fill of fills) {
+      touched.length = 0;
+      expect(fill()).toEqual({ n: 1, ok: true });
+      expect(touched.length).toBeGreaterThan(0);
+      expect(touched).not.toContain(true);
+    }
   });
 
   it("keeps one record for each stack and size", () => {
