@@ -1,6 +1,3 @@
-// For runtime: a snapshot from a record that it filled itself.
-export { fromRaw } from "./read.ts";
-
 // What users get: siblings import from this entry alone, of which the build makes one file (tsup.one-file.ts).
 export * from "./index.ts";
 export * from "./metrics.ts";

@@ -53,15 +53,18 @@ export function createMetrics(stats: StatsSource, more?: MetricsSource): Metrics
     read(samples: Sample[]): void {
       if (!Array.isArray(samples))
         throw new TypeError(`metrics: read needs a list of samples (got ${typeof samples})`);
-      for (const sample of samples) {
-        if (typeof sample?.Value?.$set === "function") continue;
+      // Code of the program may run in an access to its objects, and it may read metrics. So the samples are read
+      // before the figures, which all reads share.
+      const wanted = samples.map((sample): Sample => {
+        const value = sample?.Value;
+        if (typeof value?.$set === "function") return { Name: sample.Name, Value: value };
         throw new TypeError(`metrics: read needs samples made by newSample (got ${typeof sample})`);
-      }
+      });
       const raw = readRaw(stats, memStats);
       Object.assign(figures, unknown);
       more?.fill(figures);
       const snapshot = { raw, stats: memStats, more: figures };
-      for (const { Name, Value } of samples) {
+      for (const { Name, Value } of wanted) {
         const reading = READINGS.get(Name);
         if (reading === undefined) Value.$set("bad", 0);
         else reading.set(Value, snapshot);

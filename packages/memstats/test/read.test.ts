@@ -77,6 +77,26 @@ describe("readMemStats", () => {
     expect([m.GCSys, m.StackSys, m.StackInuse, m.Sys]).toEqual([32868, 12288, 8192, 45156]);
   });
 
+  it("fills a target whose setter reads statistics with one snapshot, and leaves that reader its own", () => {
+    const source = modelSource(4);
+    const inner = newMemStats();
+    const m = newMemStats();
+    Object.defineProperty(m, "TotalAlloc", {
+      set() {
+        for (let i = 0; i < 50; i++) source.step();
+        source.collect(true);
+        readMemStats(source, inner);
+      },
+      get: () => 0,
+    });
+    source.step();
+    const before = readMemStats(source);
+    readMemStats(source, m);
+    const { TotalAlloc: _, ...rest } = before;
+    expect(m).toMatchObject(rest);
+    expect(inner).toEqual(readMemStats(source));
+  });
+
   it("refuses a target that is not a MemStats", () => {
     const wrong = {} as MemStats;
     expect(() => readMemStats(empty, wrong)).toThrow(

@@ -16,7 +16,7 @@ import { GCRecord } from "@gort/gc/internal";
 import type { WasmMemory } from "@gort/memory";
 import { attachLinearMemory } from "@gort/memory/internal";
 import type { GCStats, MemStats } from "@gort/memstats";
-import { createMetrics, gcStats, newMemStats, readMemStats } from "@gort/memstats/internal";
+import { createMetrics, gcStats, readMemStats } from "@gort/memstats/internal";
 import type { Metrics } from "@gort/memstats/metrics";
 import { RuntimeMetrics } from "./metrics-source.ts";
 import { SchedStats } from "./sched-stats.ts";
@@ -57,7 +57,7 @@ export class AttachedStats {
   }
 
   /** Fills `m`, or a new record, with a snapshot. The runtime goes on working meanwhile. */
-  readMemStats(m: MemStats = newMemStats()): MemStats {
+  readMemStats(m?: MemStats): MemStats {
     return readMemStats(this.#stats, m);
   }
 

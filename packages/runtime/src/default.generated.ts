@@ -269,7 +269,7 @@ export function keepAlive(x: unknown): void {
   currentRuntime().keepAlive(x);
 }
 
-/** Fills `m`, or a new record, with a consistent snapshot. Stops the world meanwhile. */
+/** Fills `m`, or a new record, with a consistent snapshot, for which it stops the world. */
 export function readMemStats(m?: MemStats): MemStats {
   return currentRuntime().readMemStats(m);
 }

@@ -31,7 +31,7 @@ import { GoroutineRoots } from "./roots.ts";
 import type { Runtime } from "./runtime.ts";
 import { BackgroundScavenger } from "./scavenge.ts";
 import { SchedStats } from "./sched-stats.ts";
-import { RuntimeStats } from "./stats.ts";
+import { RuntimeStats, StoppedStats } from "./stats.ts";
 import { WorldStops } from "./stops.ts";
 import { Tasks } from "./tasks.ts";
 import type { WorkerLoop } from "./thread-link.ts";
@@ -92,6 +92,7 @@ export class Parts {
   readonly dropped: DroppedHandles | null;
   readonly unsafe: Unsafe;
   readonly stats: RuntimeStats;
+  readonly stoppedStats: StoppedStats;
   /** Null on a worker: M 0 keeps the times of all threads. */
   readonly cpu: CpuClasses | null;
   readonly publisher: StatsPublisher;
@@ -146,6 +147,7 @@ export class Parts {
     this.unsafe = new Unsafe(allocator, collector, this.types);
 
     this.stats = new RuntimeStats(memory, allocator, record);
+    this.stoppedStats = new StoppedStats(this.stops, this.stats);
     this.cpu =
       attachment === null
         ? new CpuClasses({

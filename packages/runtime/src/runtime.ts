@@ -8,7 +8,7 @@ import type { Cleanup, Collector } from "@gort/gc";
 import type { LinearMemory, Ptr } from "@gort/memory";
 import type { GCStats, MemStats } from "@gort/memstats";
 import type { DumpSink } from "@gort/memstats/heapdump";
-import { gcStats, newMemStats, summary } from "@gort/memstats/internal";
+import { gcStats, readMemStats, summary } from "@gort/memstats/internal";
 import type { Metrics } from "@gort/memstats/metrics";
 import type { CallerInfo, PCs, Profiler } from "@gort/profiling";
 import type { Chan, NotAsync, Scheduler } from "@gort/scheduler";
@@ -36,7 +36,6 @@ import type { RuntimeOptions } from "./options.ts";
 import { type Attachment, Parts } from "./parts.ts";
 import { setBlockProfileRate, setMutexProfileFraction } from "./process-settings.ts";
 import type { Root } from "./roots.ts";
-import { readStopped } from "./stats.ts";
 import type { Unsafe } from "./unsafe-access.ts";
 import { breakpoint, compiler, GOARCH, GOOS, goroot, numCPU, version } from "./version.ts";
 import type { WeakRefTo } from "./weak.ts";
@@ -229,9 +228,9 @@ export class Runtime extends RuntimeMethods {
 
   // ---- statistics and profiles ----
 
-  /** Fills `m`, or a new record, with a consistent snapshot. Stops the world meanwhile. */
-  readMemStats(m: MemStats = newMemStats()): MemStats {
-    return readStopped(this.#parts.stops, this.#parts.stats, m);
+  /** Fills `m`, or a new record, with a consistent snapshot, for which it stops the world. */
+  readMemStats(m?: MemStats): MemStats {
+    return readMemStats(this.#parts.stoppedStats, m);
   }
 
   /**

@@ -7,8 +7,8 @@ import type { GoalInputs } from "@gort/gc";
 import type { GCRecord } from "@gort/gc/internal";
 import { heapGoal, NO_MEMORY_LIMIT } from "@gort/gc/internal";
 import type { LinearMemory } from "@gort/memory";
-import type { MemStats, RawStats, StatsSource } from "@gort/memstats";
-import { newRawStats, readMemStats } from "@gort/memstats/internal";
+import type { RawStats, StatsSource } from "@gort/memstats";
+import { newRawStats } from "@gort/memstats/internal";
 import type { WorldStops } from "./stops.ts";
 
 const C = GCCONTROL.offsets;
@@ -109,13 +109,32 @@ export class RuntimeStats implements StatsSource {
   }
 }
 
-/** Fills `m` with a consistent snapshot, for which it stops the world if it is not stopped already. */
-export function readStopped(stops: WorldStops, stats: RuntimeStats, m: MemStats): MemStats {
-  if (stops.stopped) return readMemStats(stats, m);
-  stops.stopTheWorld("read mem stats");
-  try {
-    return readMemStats(stats, m);
-  } finally {
-    stops.startTheWorld();
+/**
+ * The same figures, read in a stop of the world, unless it is stopped already. Only `fill` is in the stop. The record
+ * of the program is filled after it, since an assignment to it may run code of the program.
+ */
+export class StoppedStats implements StatsSource {
+  readonly #stops: WorldStops;
+  readonly #stats: RuntimeStats;
+  readonly raw: RawStats;
+
+  constructor(stops: WorldStops, stats: RuntimeStats) {
+    this.#stops = stops;
+    this.#stats = stats;
+    this.raw = stats.raw;
+  }
+
+  fill(raw: RawStats): void {
+    const stops = this.#stops;
+    if (stops.stopped) {
+      this.#stats.fill(raw);
+      return;
+    }
+    stops.stopTheWorld("read mem stats");
+    try {
+      this.#stats.fill(raw);
+    } finally {
+      stops.startTheWorld();
+    }
   }
 }

@@ -8,6 +8,7 @@ import {
   bytes,
   createRuntime,
   int,
+  MemProfileRecord,
   pointer,
   type Ref,
   type Runtime,
@@ -126,6 +127,31 @@ describe("bytes with a length of their own", () => {
     b.b = evil;
     expect(bs.filter((x, i) => i % 100 !== 0 && x.b[0] !== 0).length).toBe(0);
     expect(b.b.length).toBe(4096);
+  });
+});
+
+describe("a record that a program has filled", () => {
+  it("is assigned in a running world: a setter may collect and read statistics", () => {
+    rt.memProfileRate = 1;
+    rt.unsafe.mallocgc(48);
+    rt.gc();
+    const sly = <T extends object>(record: T, field: keyof T): T =>
+      Object.defineProperty(record, field, {
+        set() {
+          rt.gc();
+          rt.unsafe.mallocgc(1024);
+          rt.readMemStats();
+        },
+        get: () => 0,
+      });
+    const m = sly(rt.readMemStats(), "Alloc");
+    const before = rt.readMemStats();
+    rt.readMemStats(m);
+    expect([m.NumGC, m.Mallocs, m.HeapObjects]).toEqual([before.NumGC, before.Mallocs, before.HeapObjects]);
+    const { n } = rt.memProfile(null, true);
+    const records = Array.from({ length: n }, () => sly(new MemProfileRecord(), "AllocBytes"));
+    expect(rt.memProfile(records, true)).toEqual({ n, ok: true });
+    expect(records.length).toBe(n);
   });
 });
 
