@@ -51,6 +51,8 @@ export class ElemType {
   readonly inline: boolean;
   /** Values are Refs to objects of their own. */
   private readonly byValue: boolean;
+  /** The size, if an element may be copied by words: a batch's slice may begin at an odd address. Otherwise 0. */
+  private readonly wordSize: number;
   /** Offsets of the pointers in an element. */
   private readonly pointers: readonly number[];
   /** Elements that are no structs and arrays land here. */
@@ -77,6 +79,7 @@ export class ElemType {
     this.u32 = heap.mem.u32;
     this.byValue = type instanceof StructType || type instanceof ArrayType;
     this.inline = !type.hasPointers && !this.byValue;
+    this.wordSize = type.align % 4 === 0 ? type.size : 0;
     const pointers: number[] = [];
     type.eachPointer((offset) => pointers.push(offset));
     this.pointers = pointers;
@@ -147,14 +150,14 @@ export class ElemType {
   }
 
   private copyWords(dst: number, src: number): void {
-    const { u32, size } = this;
-    if (size === 8) {
+    const { u32, wordSize } = this;
+    if (wordSize === 8) {
       u32[dst >>> 2] = u32[src >>> 2];
       u32[(dst + 4) >>> 2] = u32[(src + 4) >>> 2];
-    } else if (size === 4) {
+    } else if (wordSize === 4) {
       u32[dst >>> 2] = u32[src >>> 2];
     } else {
-      this.mem.kernel.copy(dst, src, size);
+      this.mem.kernel.copy(dst, src, this.size);
     }
   }
 

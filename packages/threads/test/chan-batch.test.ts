@@ -1,5 +1,16 @@
 import { createScheduler } from "@gort/scheduler";
-import { createBumpHeap, createTypes, int, type Slice, slice, string, struct, type Type } from "@gort/types";
+import {
+  array,
+  createBumpHeap,
+  createTypes,
+  int,
+  type Slice,
+  slice,
+  string,
+  struct,
+  type Type,
+  uint8,
+} from "@gort/types";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { HeapChans } from "../src/chans.ts";
@@ -79,6 +90,27 @@ describe.each(modes)("batches of a %s channel", (mode) => {
             expect(pointers.every((p) => p === 0)).toBe(true);
           }
         });
+      }
+    });
+  });
+
+  it.each([1, 3, 4, 8, 16])("carry elements of %i bytes between arrays at odd addresses", (size) => {
+    const Bytes = array(uint8, size);
+    const Odd = struct("Odd", { before: uint8, list: array(Bytes, 3), after: uint8 });
+    run(mode, function* (s, h) {
+      const src = types.newObject(Odd);
+      for (let i = 0; i < 3; i++) for (let k = 0; k < size; k++) src.list.get(i).set(k, 50 * i + k + 1);
+      for (const capacity of [0, 1, 3]) {
+        const c = h.make(Bytes, capacity);
+        const dst = types.newObject(Odd);
+        dst.before = dst.after = 255;
+        s.go(function* () {
+          yield* c.sendAll(src.list.slice());
+          c.close();
+        });
+        for (let i = 0; i < 3; ) i += yield* c.recvInto(dst.list.slice(i));
+        expect(JSON.stringify(dst.list)).toBe(JSON.stringify(src.list));
+        expect([dst.before, dst.after]).toEqual([255, 255]);
       }
     });
   });
