@@ -86,9 +86,13 @@ export class ElemType {
     this.scratch = scratch;
   }
 
-  /** What slices of the type share. */
+  /** What slices of the type share, for batches. An error if values of the type can't be assigned, as of `send`. */
   get slices(): SliceOps {
-    return (this.sliceOps ??= this.types.sliceOps(this.type));
+    if (this.sliceOps === undefined) {
+      if (this.type.kind === "opaque") this.take(undefined);
+      this.sliceOps = this.types.sliceOps(this.type);
+    }
+    return this.sliceOps;
   }
 
   // ---- before a lock

@@ -16,6 +16,7 @@ import { describe, expect, it } from "vitest";
 import { HeapChans } from "../src/chans.ts";
 import { HCHAN_AT } from "../src/hchan.ts";
 import type { HeapChan } from "../src/heap-chan.ts";
+import { cond } from "../src/lock-types.ts";
 import { Waiters } from "../src/sudog.ts";
 import { verifyChan } from "../src/testing.ts";
 import { addrOf, heap, modes, run, types } from "./kit.ts";
@@ -295,6 +296,14 @@ describe.each(modes)("batches of a %s channel", (mode) => {
         expect(errorOf(() => c.sendAll(value as never))).toContain(text);
         expect(errorOf(() => c.recvInto(value as never))).toContain(text);
       }
+      // No channel carries locks: their bytes would not fit where elements land.
+      const conds = h.make<Type>(cond, 2);
+      for (const values of [types.makeSlice<Type>(cond, 1), types.makeSlice<Type>(cond, 0)]) {
+        const text = "sync.Cond can't be assigned: use it where it lies";
+        expect(errorOf(() => conds.sendAll(values))).toContain(text);
+        expect(errorOf(() => conds.recvInto(values))).toContain(text);
+      }
+      expect(conds.length).toBe(0);
       let error = "no error";
       try {
         yield* c.recvInto(ints());
