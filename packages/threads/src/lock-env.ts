@@ -42,10 +42,13 @@ export class LockEnv {
     if (old !== null) {
       sg = waiters.again(old);
     } else {
+      // Both may need memory. Without it, no wait has begun.
+      waiters.reserve();
+      // The lock lives while a goroutine waits for it, even if the program has released all handles of it.
+      const ref = this.heap.newRef(addr as Addr);
       sg = waiters.add(waiters.begin(g, owner, null), false);
       u32[(sg + SUDOG_AT.elem) >>> 2] = addr;
-      // The lock lives while a goroutine waits for it, even if the program has released all handles of it.
-      u32[(sg + SUDOG_AT.lockRef) >>> 2] = this.heap.newRef(addr as Addr);
+      u32[(sg + SUDOG_AT.lockRef) >>> 2] = ref;
     }
     u32[(sg + SUDOG_AT.queue) >>> 2] = queue;
     return sg;

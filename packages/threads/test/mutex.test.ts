@@ -1,9 +1,11 @@
+import { FatalError } from "@gort/base";
+import type { Addr } from "@gort/memory";
 import { setDefaultScheduler } from "@gort/scheduler";
 import { createTestScheduler, type TestScheduler } from "@gort/scheduler/testing";
 import { createBumpHeap, createTypes, type TypedHeap } from "@gort/types";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { mutex, waitGroup } from "../src/lock-types.ts";
+import { cond, mutex, rwMutex, waitGroup } from "../src/lock-types.ts";
 import { fatalOf, run } from "./locks-kit.ts";
 
 describe("Mutex", () => {
@@ -189,6 +191,61 @@ describe("Mutex", () => {
       yield* s.sleep(5);
       expect(log).toEqual(["waiter 0 at 2", "late 1", "late 1 again", "late 2"]);
       expect(m.tryLock()).toBe(true);
+    });
+  });
+});
+
+describe("locks without memory for a wait", () => {
+  /** Runs `f` while the heap gives no root, or the memory no sudogs. */
+  function errorWithout(what: string, { heap }: TypedHeap, f: () => unknown): unknown {
+    const { newRef } = heap;
+    const { persistentAlloc } = heap.mem;
+    if (what === "sudogs") heap.mem.persistentAlloc = () => 0 as Addr;
+    else {
+      heap.newRef = () => {
+        throw new RangeError("no root");
+      };
+    }
+    try {
+      return f();
+    } catch (e) {
+      return e;
+    } finally {
+      heap.newRef = newRef;
+      heap.mem.persistentAlloc = persistentAlloc;
+    }
+  }
+
+  it.each(["roots", "sudogs"])("fail without %s, and their goroutine waits as ever later", (what) => {
+    run(function* (s, types) {
+      const m = types.newObject(mutex);
+      const rw = types.newObject(rwMutex);
+      const wg = types.newObject(waitGroup);
+      const c = types.newObject(cond);
+      yield* m.lock();
+      yield* rw.lock();
+      wg.add(1);
+      const operations = [
+        () => m.lock(),
+        () => rw.lock(),
+        () => rw.rLock(),
+        () => wg.wait(),
+        () => c.wait(m),
+      ];
+      for (const operation of operations) {
+        const error = errorWithout(what, types, () => operation()[Symbol.iterator]().next());
+        expect(error).toBeInstanceOf(what === "roots" ? RangeError : FatalError);
+      }
+      s.go(function* () {
+        yield* s.sleep(1);
+        c.signal();
+        m.unlock();
+      });
+      yield* m.lock();
+      rw.unlock();
+      wg.done();
+      yield* wg.wait();
+      expect([m.tryLock(), rw.tryLock(), rw.tryRLock()]).toEqual([false, true, false]);
     });
   });
 });
