@@ -555,15 +555,16 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   addCase(w: Waiter, index: number, sends: boolean, ready: unknown): void {
     const { u32, elem, i } = this;
     const sg = this.waiters.add(w, true);
+    // Before the rest may fail: then endSelect takes the lock of each sudog's channel.
+    u32[(sg + SUDOG_AT.index) >>> 2] = index;
+    u32[(sg + SUDOG_AT.queue) >>> 2] = this.addr;
+    u32[(sg + SUDOG_AT.q) >>> 2] = (i + (sends ? SENDQ : RECVQ)) * 4;
     if (!this.inline) {
       elem.reserve();
       elem.attach(sg);
       // The select looks at all channels again, and may then receive without its wait.
       elem.reserveLanding();
     }
-    u32[(sg + SUDOG_AT.index) >>> 2] = index;
-    u32[(sg + SUDOG_AT.queue) >>> 2] = this.addr;
-    u32[(sg + SUDOG_AT.q) >>> 2] = (i + (sends ? SENDQ : RECVQ)) * 4;
     if (sends) elem.store(elem.place(sg), ready);
   }
 }

@@ -50,6 +50,36 @@ describe.each(modes)("select with %s channels of the heap", (mode) => {
     });
   });
 
+  it.each([1, 2])("touches no channel of an earlier wait if memory is full after %i of 3 places", (nth) => {
+    run(mode, function* (s, h) {
+      const before = h.make(int);
+      s.go(() => before.send(1));
+      yield* before.recv();
+      const chans = [h.make(Point), h.make(Point)];
+      // What an object would have there that got the channel's memory.
+      const lock = addrOf(before) >>> 2;
+      heap.mem.u32[lock] = 12345;
+      const { malloc } = heap;
+      let left = nth;
+      heap.malloc = (size, typ) => {
+        if (left-- === 0) throw new RangeError("full");
+        return malloc.call(heap, size, typ);
+      };
+      let error: unknown;
+      try {
+        yield* s.select(chans.map((c) => recvCase(c)));
+      } catch (e) {
+        error = e;
+      } finally {
+        heap.malloc = malloc;
+        heap.mem.u32[lock] = 0;
+      }
+      expect(String(error)).toBe("RangeError: full");
+      // No case waits.
+      expect(chans.map((c) => c.trySend({ x: 1, y: 2 }))).toEqual([false, false]);
+    });
+  });
+
   it("gives no value if it waits until a channel is closed", () => {
     run(mode, function* (s, h) {
       const c = h.make(int);
