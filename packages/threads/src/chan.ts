@@ -137,6 +137,13 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   private readonly direct: boolean;
   /** Index of the record in `u32`; 0 once the handle was released. */
   protected i: number;
+  /**
+   * Waits that keep the handle. A wait needs the record to its end, also if its sudogs stand in no queue any more: it
+   * takes the locks of their queues.
+   *
+   * @internal
+   */
+  holds = 0;
   /** Whether other threads may know the channel. */
   protected escaped: boolean;
   private readonly mem: LinearMemory;
@@ -179,6 +186,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   /** Puts `g` into a queue. The lock is held. Returns the sudog. */
   protected enqueue(g: G, q: number): Addr {
     const { waiters } = this;
+    this.holds++;
     const sg = waiters.add(waiters.begin(g, this.group, this), false);
     if (!this.inline) this.elem.attach(sg);
     enqueue(this.u32, this.addr, q, sg);
@@ -488,20 +496,6 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
 
   get closed(): boolean {
     return this.i !== 0 && this.u32[this.i + CLOSED] !== 0;
-  }
-
-  /** Whether a goroutine of this thread waits in the channel. */
-  protected hasOwnWaiter(): boolean {
-    const { u32, i, waiters } = this;
-    this.lock();
-    let found = false;
-    for (const q of [RECVQ, SENDQ]) {
-      for (let sg = u32[i + q]; sg !== 0; sg = u32[(sg + SUDOG_AT.next) >>> 2]) {
-        found ||= u32[(sg + SUDOG_AT.m) >>> 2] === waiters.m;
-      }
-    }
-    this.unlock();
-    return found;
   }
 
   // ---- for select

@@ -125,6 +125,7 @@ export class HeapChans implements ChanEnv, Chans {
   // ---- for select
 
   beginSelect(g: G, chans: readonly SharedChan[]): SharedWait {
+    for (const c of chans) (c as HeapChan).holds++;
     return this.waiters.begin(g, this, chans);
   }
 
@@ -175,6 +176,11 @@ export class HeapChans implements ChanEnv, Chans {
 
   undelivered(sg: Addr): void {
     this.dropCell(sg);
+  }
+
+  unheld(hold: unknown): void {
+    if (hold instanceof HeapChan) hold.holds--;
+    else for (const c of hold as readonly HeapChan[]) c.holds--;
   }
 
   /** Frees the place of an element that no goroutine takes. */

@@ -187,11 +187,10 @@ export class HeapChan<T extends Type = Type>
    */
   release(): void {
     if (this.i === 0) return;
-    // A goroutine of this thread that waits here keeps the handle, and so the root, until V8 collects the handle.
-    const waits = this.hasOwnWaiter();
     this.i = 0;
     this.#addr = 0 as Addr;
-    if (!waits) this.roots.drop(this.root);
+    // A wait keeps the handle, and so the root, until V8 collects the handle.
+    if (this.holds === 0) this.roots.drop(this.root);
   }
 
   [dispose](): void {

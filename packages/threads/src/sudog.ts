@@ -179,6 +179,8 @@ export interface WaitOwner {
   undelivered(sudog: Addr): void;
   /** The sudog is about to be freed. */
   freed?(sudog: Addr): void;
+  /** A wait is over, which has kept `hold`. */
+  unheld?(hold: unknown): void;
 }
 
 /** One wait of a goroutine of this thread. Waiters are pooled. */
@@ -482,9 +484,13 @@ export class Waiters {
   // ---- pools
 
   private put(w: Waiter): void {
+    const { hold } = w;
     w.g = null;
     w.head = 0 as Addr;
-    w.hold = null;
+    if (hold !== null) {
+      w.hold = null;
+      w.owner.unheld?.(hold);
+    }
     if (w.waits >= 0) {
       w.parkedAt = Number.NaN;
       w.waits = -1;

@@ -244,6 +244,38 @@ describe.each(modes)("select with %s channels of the heap", (mode) => {
     });
   });
 
+  it("keeps its channels until it has left their queues, if they are released after a partner has come", () => {
+    run(mode, function* (s, h) {
+      for (const ends of ["runs", "is given up"]) {
+        const a = h.make(int);
+        const b = h.make(int);
+        const stop = new AbortController();
+        let got: unknown;
+        s.go(function* () {
+          try {
+            got = yield* s.select([recvCase(a), recvCase(b)]).withSignal(stop.signal);
+          } catch (e) {
+            got = e;
+          }
+        });
+        yield* s.gosched();
+        const before = heap.liveRefs;
+        if (ends === "runs") expect(a.trySend(1)).toBe(true);
+        a.release();
+        b.release();
+        // Another object may get the memory of a record without a root, and the select takes the records' locks.
+        expect(heap.liveRefs).toBe(before);
+        if (ends === "is given up") stop.abort("given up");
+        yield* s.gosched();
+        expect(got).toEqual(ends === "runs" ? { index: 0, value: 1, ok: true } : "given up");
+        const idle = h.make(int);
+        const roots = heap.liveRefs;
+        idle.release();
+        expect(heap.liveRefs).toBe(roots - 1);
+      }
+    });
+  });
+
   it("refuses a channel that code of a later case's value releases", () => {
     run(mode, function* (s, h) {
       const [a, b] = [h.make(int, 1), h.make(Point, 1)];
