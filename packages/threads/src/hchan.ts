@@ -11,8 +11,8 @@ import { SUDOG_AT, type Waiters } from "./sudog.ts";
  *     0  lock        guards all words but those from dataqsiz on, which never change
  *    40  buf         the only pointer
  *
- * The words that each operation changes come first. So for three of four records of 112 bytes they lie on one line of
- * the cache, which two threads then pass to and fro, instead of two.
+ * The words that each operation changes come first: 32 bytes. So for three of four records of 112 bytes they lie on one
+ * line of the cache, which two threads then pass to and fro, instead of two. `closed` changes once.
  */
 export const HCHAN = defineStruct("hchan", {
   lock: "u32",
@@ -21,10 +21,10 @@ export const HCHAN = defineStruct("hchan", {
   /** Queues of sudogs: the first and the last of each. */
   recvq: u32s(2),
   sendq: u32s(2),
-  closed: "u32",
   /** Index of the next element that is sent to the buffer, and of the next one that is received from it. */
   sendx: "u32",
   recvx: "u32",
+  closed: "u32",
   /** Elements for which the buffer has room. */
   dataqsiz: "u32",
   /** Address of the buffer: a pointer slot. */
