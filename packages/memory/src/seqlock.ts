@@ -17,7 +17,11 @@ const GIVE_UP_MS = 1000;
 
 /** Begins a change of the figures whose version is at addr, a multiple of 4. */
 export function beginChange(mem: LinearMemory, addr: number): void {
-  mem.kernel.add(addr, 1);
+  const { kernel } = mem;
+  kernel.add(addr, 1);
+  // On ARM without single atomic instructions, plain stores may become visible before the store of an addition that
+  // stands before them. But an atomic load waits for that store, and plain stores wait for the load.
+  kernel.load(addr);
 }
 
 /** Ends the change. */
