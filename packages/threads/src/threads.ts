@@ -221,11 +221,15 @@ class MThreads implements Threads {
   block(done: () => boolean): void {
     const { asleep } = this.parking;
     if (asleep) this.awake();
-    const had = this.s.p !== 0;
-    this.releaseP();
-    for (this.poll(); !done(); this.poll()) this.stops.stopped(true);
-    if (had) for (; !this.ps.acquire(); this.poll()) this.stops.stopped(true);
-    if (asleep) this.sleep(this.wake);
+    try {
+      const had = this.s.p !== 0;
+      this.releaseP();
+      for (this.poll(); !done(); this.poll()) this.stops.stopped(true);
+      if (had) for (; !this.ps.acquire(); this.poll()) this.stops.stopped(true);
+    } finally {
+      // Also after an error of a node or a command: only an M that sleeps is called back in its event loop.
+      if (asleep) this.sleep(this.wake);
+    }
   }
 
   // ---- Ps

@@ -691,6 +691,25 @@ describe("an M", () => {
     expect(ms[1].pending).toBe(false);
   });
 
+  it("that blocks while it sleeps can be called again afterwards, also if its poll throws", () => {
+    const { ms, mem, record, turn } = rig(2);
+    let woken = 0;
+    ms[1].sleep(() => void woken++);
+    ms[1].onNode = () => {
+      throw new Error("of a node");
+    };
+    ms[0].post(1, record());
+    // Host code that collects, before the callback comes.
+    expect(() => ms[1].block(() => true)).toThrow("of a node");
+    turn();
+    ms[1].onNode = () => {};
+    verifyThreads(mem);
+    expect([woken, ms[0].othersBusy]).toEqual([0, 0]);
+    ms[0].post(1, record());
+    turn();
+    expect(woken).toBe(1);
+  });
+
   it("that leaves delivers its inbox, and can be registered again", () => {
     const { ms, record, attach, mem } = rig(3);
     const got: Addr[] = [];
