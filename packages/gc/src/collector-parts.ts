@@ -191,22 +191,9 @@ export class CollectorParts {
   makeRunner(tell: () => void, commit: () => void): CycleWork {
     const { heap, marker, roots, sweeper, work, controller, record, reports, watch, finalizers } = this;
     const { events, stops, clock, godebug, cycle, thread } = this;
-    const { threads } = this.world;
-    const notifyDriver = (): void => this.notifyDriver();
-    if (!this.driver && threads !== undefined) {
-      const mustRun = (): void => stops.mustRun();
-      return new CycleClient({
-        heap,
-        sweeper,
-        work,
-        clock,
-        cycle,
-        threads,
-        thread,
-        tell,
-        notifyDriver,
-        mustRun,
-      });
+    if (!this.driver) {
+      const notifyDriver = (): void => this.notifyDriver();
+      return new CycleClient({ heap, sweeper, work, clock, cycle, stops, thread, tell, notifyDriver });
     }
     return new CycleRunner({
       heap,

@@ -13,14 +13,13 @@
  *   finds nothing to do, it blocks until it is notified.
  */
 import type { Clock } from "./clock.ts";
-import type { CycleStep, CycleWork } from "./gc-cycle.ts";
+import type { CycleStep, CycleWork, Stops } from "./gc-cycle.ts";
 import { GCTHREAD_AT } from "./gc-threads.ts";
 import type { GCHeap } from "./heap.ts";
 import type { MarkSlices } from "./mark-slices.ts";
 import type { Sweeper } from "./mgcsweep.ts";
 import type { CycleState } from "./state-views.ts";
 import { sweepSlice } from "./sweep-slice.ts";
-import type { WorldThreads } from "./world.ts";
 
 /** Naps of a thread in idle time that finds no work, each some 0.1 ms, before it sleeps until it is notified. */
 const MAX_NAPS = 20;
@@ -31,15 +30,13 @@ export interface ClientParts {
   readonly work: MarkSlices;
   readonly clock: Clock;
   readonly cycle: CycleState;
-  readonly threads: WorldThreads;
+  readonly stops: Stops;
   /** Address of this thread's GCTHREAD. */
   readonly thread: number;
   /** Passes on the notes of sweeps. */
   tell(): void;
   /** Has the driver look at its collector. */
   notifyDriver(): void;
-  /** Throws if this thread has stopped the world: nothing has happened then. */
-  mustRun(): void;
 }
 
 export class CycleClient implements CycleWork {
@@ -48,11 +45,10 @@ export class CycleClient implements CycleWork {
   readonly #work: MarkSlices;
   readonly #clock: Clock;
   readonly #cycle: CycleState;
-  readonly #threads: WorldThreads;
+  readonly #stops: Stops;
   readonly #waiting: number;
   readonly #tell: () => void;
   readonly #notifyDriver: () => void;
-  readonly #mustRun: () => void;
   /** Naps since this thread had work. */
   #naps = 0;
 
@@ -62,11 +58,10 @@ export class CycleClient implements CycleWork {
     this.#work = parts.work;
     this.#clock = parts.clock;
     this.#cycle = parts.cycle;
-    this.#threads = parts.threads;
+    this.#stops = parts.stops;
     this.#waiting = parts.thread + GCTHREAD_AT.waiting;
     this.#tell = parts.tell;
     this.#notifyDriver = parts.notifyDriver;
-    this.#mustRun = parts.mustRun;
   }
 
   begin(): void {
@@ -79,41 +74,44 @@ export class CycleClient implements CycleWork {
   /** Waits for a cycle that begins from now on, and for its sweep. */
   collect(forced: boolean): void {
     const cycle = this.#cycle;
-    const threads = this.#threads;
+    const stops = this.#stops;
     const { kernel } = this.#heap.mem;
-    this.#mustRun();
+    stops.mustRun();
     const ticket = cycle.ask(forced);
     cycle.requested = true;
     kernel.store(this.#waiting, 1);
     this.#notifyDriver();
     const over = (): boolean => cycle.isServed(ticket) || cycle.dead;
     const mayGoOn = (): boolean => over() || cycle.marking || !this.#sweeper.done;
-    while (!over()) {
-      if (threads.pending) threads.poll();
-      if (cycle.marking) {
-        if (this.#work.help(cycle)) this.#allMarked(over);
-      } else if (this.#sweeper.done) threads.block(mayGoOn);
-      else this.#sweepToEnd();
-      this.#tell();
+    try {
+      while (!over()) {
+        stops.poll();
+        if (cycle.marking) {
+          if (this.#work.help(cycle)) this.#allMarked(over);
+        } else if (this.#sweeper.done) stops.block(mayGoOn);
+        else this.#sweepToEnd();
+        this.#tell();
+      }
+    } finally {
+      kernel.store(this.#waiting, 0);
     }
-    kernel.store(this.#waiting, 0);
   }
 
   /** No thread has work: the driver has to end the cycle. */
   #allMarked(over: () => boolean): void {
     const cycle = this.#cycle;
     this.#notifyDriver();
-    this.#threads.block(() => over() || !cycle.marking || !this.#work.done);
+    this.#stops.block(() => over() || !cycle.marking || !this.#work.done);
   }
 
   /** Sweeps a slice; if nothing is left to take, it waits for spans that other threads sweep. */
   #sweepToEnd(): void {
     this.#sweep();
-    if (!this.#threads.pending && this.#sweeper.noneLeft) this.#sweeper.sweepAll();
+    if (!this.#stops.pending && this.#sweeper.noneLeft) this.#sweeper.sweepAll();
   }
 
   #sweep(): void {
-    sweepSlice(this.#sweeper, this.#clock, () => this.#threads.pending);
+    sweepSlice(this.#sweeper, this.#clock, () => this.#stops.pending);
   }
 
   /** This thread looks again, so no thread need notify it. */

@@ -60,12 +60,16 @@ const AT_ONCE_STEP = 8 << 10;
  */
 const HELP_NS = 100_000_000;
 
-/** The collector's stops of the world. */
+/**
+ * The collector's calls of the world that may throw: stops, and safepoints in the middle of a collection, where other
+ * threads' nodes and commands come in. The collector makes them between two steps of its work. So an error of one of
+ * them leaves the heap whole and passes to the caller of the collector; a running cycle goes on later.
+ */
 export class Stops {
   readonly #world: World;
   readonly #state: { stopped: boolean };
-  /** This thread's: the error with which the world has refused a stop. */
-  #refusal: unknown = null;
+  /** This thread's: what the world has thrown. In an object, as undefined can be thrown too. */
+  #thrown: { error: unknown } | null = null;
 
   constructor(world: World, state: { stopped: boolean }) {
     this.#world = world;
@@ -86,26 +90,37 @@ export class Stops {
     return this.#world.threads?.pending === true;
   }
 
+  /** Does what other threads want of this one, at a safepoint. */
+  poll(): void {
+    if (this.pending) this.#call(() => this.#world.threads!.poll());
+  }
+
+  /** Blocks until done() is true: see WorldThreads.block. */
+  block(done: () => boolean): void {
+    this.#call(() => this.#world.threads!.block(done));
+  }
+
   /** Stops the world. If another caller has it stopped already, the world throws: then nothing has happened. */
   stop(reason: string): void {
-    try {
-      this.#world.stopTheWorld(reason);
-    } catch (err) {
-      this.#refusal = err;
-      throw err;
-    }
+    this.#call(() => this.#world.stopTheWorld(reason));
     this.#state.stopped = true;
   }
 
   /** Refuses what needs other threads, if this thread has stopped the world: as `stop` does. */
   mustRun(): void {
     if (this.#world.threads?.stopping !== true) return;
-    this.#refusal = new FatalError(
-      "throw",
-      "ERR_GORT_WORLD_STOPPED",
-      "stopTheWorld: world is already stopped",
-    );
-    throw this.#refusal;
+    this.#call(() => {
+      throw new FatalError("throw", "ERR_GORT_WORLD_STOPPED", "stopTheWorld: world is already stopped");
+    });
+  }
+
+  #call(f: () => void): void {
+    try {
+      f();
+    } catch (error) {
+      this.#thrown = { error };
+      throw error;
+    }
   }
 
   start(): void {
@@ -118,11 +133,11 @@ export class Stops {
     if (this.#state.stopped) this.start();
   }
 
-  /** Whether the error is that of a refused stop. The refusal is forgotten then. */
-  takeRefusal(err: unknown): boolean {
-    const refused = this.#refusal === err && err !== null;
-    this.#refusal = null;
-    return refused;
+  /** Whether the error is that of a call of the world. It is forgotten then. */
+  takeThrown(err: unknown): boolean {
+    const thrown = this.#thrown;
+    this.#thrown = null;
+    return thrown !== null && thrown.error === err;
   }
 }
 
@@ -395,7 +410,7 @@ export class CycleRunner implements CycleWork {
     }
     do {
       const end = this.#clock.nanotime() + HELP_NS;
-      while (!this.#work.help(cycle) && this.#clock.nanotime() < end) if (threads.pending) threads.poll();
+      while (!this.#work.help(cycle) && this.#clock.nanotime() < end) this.#stops.poll();
     } while (!this.#terminate());
   }
 

@@ -228,12 +228,12 @@ export class Collector {
   }
 
   /**
-   * Handles an error out of the collector's work: it ends the collector, unless the error is a refused stop. The world
-   * runs again.
+   * Handles an error out of the collector's work: it ends the collector, unless the world has thrown it (Stops). The
+   * world runs again.
    */
   #fail(err: unknown): never {
     const { stops } = this.#parts;
-    if (stops.takeRefusal(err)) this.#guard.busy = false;
+    if (stops.takeThrown(err)) this.#guard.busy = false;
     else {
       this.#guard.shutOver(err);
       this.#cycle.requested = false;

@@ -5,6 +5,7 @@
  * - The collector calls the program's callbacks (events, stderr, freeProfile, onRequest) between steps of work that has
  *   to be finished, sometimes at the end of an allocation. If callbacks throw, the first error waits. The next call at
  *   a safepoint throws it at its end, when the heap is in order.
+ * - Calls of the world that may throw (Stops in gc-cycle.ts) come between two steps. Their errors pass to the caller.
  * - Any other error leaves the heap between two states: an object is marked and not scanned, or a span is half swept.
  *   Go ends the program there. A library cannot, so no collection is possible from then on, and a call that asks for
  *   one throws the first error as a cause. Allocation goes on until memory is out: the program may want to report the

@@ -176,6 +176,32 @@ describe("a thread that collects", () => {
     expect(driver.gc.readGCStats().numGC).toBe(1);
   });
 
+  it("passes on what the world throws at its safepoints, and the heap is collected afterwards", () => {
+    for (const call of ["poll", "block"] as const) {
+      const world = threads(2, { godebug: { gccheckmark: 1 } });
+      const [driver, other] = world.rigs;
+      hold(other, 2000);
+      other.a.mallocTyped(other.node);
+      const own = world.worlds[1].threads!;
+      const { [call]: original } = own;
+      Object.defineProperty(own, "pending", { value: true });
+      const fails = (): void => {
+        throw new Error("of a node");
+      };
+      Object.assign(own, { [call]: fails });
+      expect(() => other.gc.gc()).toThrow("of a node");
+      expect(other.gc.heap.mem.u32[(threadById(other.a.mem, 1) + GCTHREAD_AT.waiting) >>> 2]).toBe(0);
+      Object.assign(own, { [call]: original });
+      // The cycle that it has asked for.
+      driver.gc.pollSafepoint();
+      finishCycle(driver.gc);
+      expect(world.objects()).toBe(2001);
+      other.gc.gc();
+      driver.gc.gc();
+      expect(driver.gc.readGCStats()).toMatchObject({ numGC: 3, numForcedGC: 3 });
+    }
+  });
+
   it("at every safepoint under gcstress", () => {
     const world = threads(2, { godebug: { gcstress: 1 } });
     const [driver, other] = world.rigs;
@@ -263,6 +289,26 @@ describe("a cycle of a heap with several threads", () => {
     finishCycle(driver.gc);
     expect(world.stops).toEqual(["GC mark", "GC mark termination"]);
     expect(new GCState(driver.a.mem).cycle.stw).toBe(false);
+  });
+
+  it("goes on after an error that the world throws while the driver finishes the marking", () => {
+    const world = threads(2, { clock: ticking(1000), godebug: { gccheckmark: 1 } });
+    const [driver, other] = world.rigs;
+    hold(other, 100_000);
+    driver.gc.start();
+    expect(driver.gc.marking).toBe(true);
+    const own = world.worlds[0].threads!;
+    const { poll } = own;
+    own.poll = () => {
+      throw new Error("of a node");
+    };
+    other.gc.requestGC();
+    expect(() => driver.gc.gc()).toThrow("of a node");
+    expect([driver.gc.marking, world.stopped]).toEqual([true, false]);
+    own.poll = poll;
+    driver.gc.gc();
+    expect(driver.gc.readGCStats().numGC).toBe(2);
+    expect(world.objects()).toBe(100_001);
   });
 
   it("has a goal that grows with their number, which NextGC does not show", () => {
