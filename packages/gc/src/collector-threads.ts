@@ -5,22 +5,24 @@
  */
 import type { CollectorParts } from "./collector-parts.ts";
 import { GC_LIST_STACKS, GC_SCAN_STACKS } from "./gc-cycle.ts";
-import { forEachThread, GCTHREAD_AT, isAttached, releaseThread, threadById } from "./gc-threads.ts";
+import {
+  forEachThread,
+  GCTHREAD_AT,
+  isAttached,
+  releaseThread,
+  takeNotification,
+  threadById,
+} from "./gc-threads.ts";
 import { GCWORK_AT, WORK_FREE } from "./mark-state.ts";
 
 export class CollectorThreads {
   readonly #parts: CollectorParts;
   readonly #tell: () => void;
-  readonly #u32: Uint32Array;
-  /** Word index of this thread's GCTHREAD.notified. */
-  readonly #notified: number;
 
   /** @param tell passes on the notes of sweeps */
   constructor(parts: CollectorParts, tell: () => void) {
     this.#parts = parts;
     this.#tell = tell;
-    this.#u32 = parts.heap.mem.u32;
-    this.#notified = (parts.thread + GCTHREAD_AT.notified) >>> 2;
   }
 
   /** Other threads that have a collector. */
@@ -78,13 +80,12 @@ export class CollectorThreads {
    * thread has notified this one.
    */
   polled(): void {
-    if (this.#u32[this.#notified] === 0) return;
-    this.#u32[this.#notified] = 0;
-    const { guard, cycle, sweeper, notes, onRequest } = this.#parts;
+    const { allocator, thread, guard, cycle, sweeper, notes, onRequest } = this.#parts;
+    if (!takeNotification(allocator.mem, thread)) return;
     if (guard.shut || guard.closed) return;
     notes.note();
     if (!guard.busy) this.#tellQuietly();
-    if (cycle.marking || cycle.requested || !sweeper.done) onRequest();
+    if (cycle.marksNow() || cycle.requested || !sweeper.done) onRequest();
   }
 
   #tellQuietly(): void {

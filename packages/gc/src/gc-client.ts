@@ -145,9 +145,9 @@ export class CycleClient implements CycleWork {
       this.#work.nap();
       return true;
     }
-    // The thread that begins or ends a cycle, or goes on with one, looks at this word after its stores.
+    // The thread that begins or ends a cycle, or goes on with one, looks at this word after its stores: notifyWaiting.
     this.#heap.mem.kernel.store(this.#waiting, 1);
-    return !cycle.marking || !this.#work.done;
+    return !cycle.marksNow() || !this.#work.done;
   }
 
   step(budget: number): CycleStep {

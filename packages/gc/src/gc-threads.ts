@@ -172,11 +172,30 @@ export function notifyThread(mem: LinearMemory, threads: Notifier, t: number): v
   threads.notify(mem.u32[(t + GCTHREAD_AT.thread) >>> 2]);
 }
 
-/** Notifies the threads that wait for a cycle: it has begun, or its end has come. */
+/**
+ * Notifies the threads that wait for a cycle: it has begun, or its end has come.
+ *
+ * Each side stores, then loads what the other one stores (Dekker). So at least one of them sees the other:
+ *
+ *     this thread           stores the cycle's state, then SCHED.stopper or CYCLE.served        loads `waiting`
+ *     thread that waits     stores `waiting`        loads CYCLE.marking or CYCLE.served, then the other state
+ *
+ * On each side the last store and the first load are atomic. A plain load may come before the store on some processors.
+ */
 export function notifyWaiting(mem: LinearMemory, threads: Notifier): void {
   for (let t = firstThread(mem); t !== 0; t = nextThread(mem, t)) {
-    if (mem.u32[(t + GCTHREAD_AT.waiting) >>> 2] !== 0) notifyThread(mem, threads, t);
+    if (mem.kernel.load(t + GCTHREAD_AT.waiting) !== 0) notifyThread(mem, threads, t);
   }
+}
+
+/**
+ * Whether the thread of a GCTHREAD is notified. From now on it is not: look at the state of the cycle after the call.
+ * The mark is taken by an exchange. After a plain store, the loads of that state could come first: then a second
+ * notification would be cleared together with the first one, and its cause not seen.
+ */
+export function takeNotification(mem: LinearMemory, t: number): boolean {
+  const at = t + GCTHREAD_AT.notified;
+  return mem.u32[at >>> 2] !== 0 && mem.kernel.xchg(at, 0) !== 0;
 }
 
 /** Takes the whole list of an inbox, oldest entry first. The first word of an entry links it. */

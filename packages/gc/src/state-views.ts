@@ -138,6 +138,10 @@ export class CycleState extends View implements Cycle {
   set marking(v: boolean) {
     this.u32[(this.base + CYCLE_AT.marking) >>> 2] = v ? 1 : 0;
   }
+  /** `marking` by an atomic load: it, and loads after it, come after this thread's last atomic store. */
+  marksNow(): boolean {
+    return this.mem.kernel.load(this.base + CYCLE_AT.marking) !== 0;
+  }
   get requested(): boolean {
     return this.u32[(this.base + CYCLE_AT.requested) >>> 2] !== 0;
   }

@@ -16,6 +16,7 @@ import {
   postTo,
   releaseThread,
   takeInbox,
+  takeNotification,
   threadById,
 } from "../src/gc-threads.ts";
 import { MiB } from "./kit.ts";
@@ -99,6 +100,28 @@ describe("the inboxes of a thread", () => {
     notifyWaiting(mem, threads);
     expect(told.slice(1).sort()).toEqual([3, 5]);
     expect([x, z].map((t) => field(t, GCTHREAD_AT.notified))).toEqual([1, 1]);
+    expect([x, x].map((t) => takeNotification(mem, t))).toEqual([true, false]);
+  });
+
+  it("that have begun to wait are seen by an atomic load, also where plain loads lag behind", () => {
+    const told: number[] = [];
+    const t = claimThread(mem, 3);
+    const late = Object.create(mem, { u32: { value: mem.u32.slice() } }) as typeof mem;
+    mem.kernel.store(t + GCTHREAD_AT.waiting, 1);
+    notifyWaiting(late, { notify: (k) => void told.push(k) });
+    expect(told).toEqual([3]);
+  });
+
+  it("learn of a notification that comes while they take the one before", () => {
+    const t = claimThread(mem, 3);
+    const threads = { notify() {} };
+    notifyThread(mem, threads, t);
+    // Plain stores of this thread are seen late by the others: after what they do next.
+    const late = Object.create(mem, { u32: { value: mem.u32.slice() } }) as typeof mem;
+    expect(takeNotification(late, t)).toBe(true);
+    expect(field(t, GCTHREAD_AT.notified)).toBe(0);
+    notifyThread(mem, threads, t);
+    expect(takeNotification(mem, t)).toBe(true);
   });
 });
 
