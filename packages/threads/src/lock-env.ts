@@ -88,13 +88,11 @@ export class LockEnv {
   }
 
   /**
-   * Waits a little in a loop while the bits `held` are set in a lock's word, and none of `stop`. It does so only if
-   * another thread may release the lock, and no other goroutine of this thread can run meanwhile.
+   * Waits a little in a loop while the bits `held` are set in a lock's word, and none of `stop`. It does so only if a
+   * look pays (Waiters.mayLook).
    */
   spin(g: G, addr: number, held: number, stop: number): void {
-    if (!this.waiters.several) return;
-    const { p, globq } = g.sched;
-    if (p.runnext !== null || p.runqLength > 0 || globq.size > 0) return;
+    if (!this.waiters.mayLook(g)) return;
     const { kernel } = this;
     for (let i = 0; i < SPINS; i++) {
       const s = kernel.load(addr);

@@ -164,7 +164,7 @@ const WAITING = defineStruct("waiting", {
 
 /**
  * What the waits of a thread need to know of the others. Without a count there are several threads, and without `cpus`
- * no goroutine lingers.
+ * no goroutine lingers or spins.
  */
 type Others = Pick<Threads, "m" | "post"> & Partial<Pick<Threads, "count" | "cpus" | "pending">>;
 
@@ -379,16 +379,22 @@ export class Waiters {
   }
 
   /**
-   * Whether `g`, which has to wait, lingers first. It does so only if no other goroutine of this thread can run
-   * meanwhile, nothing waits for a safepoint, and its time slice is not over. While waits are timed for the block
-   * profile, none lingers.
+   * Whether `g`, which has to wait, may look for a moment at what it waits for. Another thread must have a processor of
+   * its own to end the wait, and no other goroutine of this thread can run meanwhile.
+   */
+  mayLook(g: G): boolean {
+    if (!this.several || !(this.threads!.cpus! > 1)) return false;
+    const { p, globq } = g.sched;
+    return p.runnext === null && p.runqLength === 0 && globq.size === 0;
+  }
+
+  /**
+   * Whether `g`, which has to wait, lingers first. It does so only if a look pays (`mayLook`), nothing waits for a
+   * safepoint, and its time slice is not over. While waits are timed for the block profile, none lingers.
    */
   mayLinger(g: G): boolean {
-    const { threads } = this;
-    if (threads === null || threads.count === 1 || !(threads.cpus! > 1) || threads.pending) return false;
+    if (!this.mayLook(g) || this.threads!.pending) return false;
     const { sched } = g;
-    const { p } = sched;
-    if (p.runnext !== null || p.runqLength > 0 || sched.globq.size > 0) return false;
     return !sched.blockProfileEnabled && !sched.shouldYield();
   }
 
