@@ -240,7 +240,7 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
     if (outcome === CASE_WAITS && g !== null) return this.waitToSend(ready, g, op!, lingered);
     this.unlock();
     if (outcome === CASE_CLOSED) throw sendOnClosed();
-    if (outcome === CASE_DONE) this.wakePartner();
+    if (outcome === CASE_DONE) this.afterSelect(false);
     return outcome === CASE_DONE;
   }
 
@@ -455,13 +455,6 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
     return lingers && this.waiters.linger(sg);
   }
 
-  /** Wakes the partner of the critical section that is over. */
-  private wakePartner(): void {
-    const sg = partner;
-    partner = 0 as Addr;
-    if (sg !== 0) this.waiters.ready(sg);
-  }
-
   /** Closes the channel. Returns false if it is closed already. */
   protected closeNow(): boolean {
     const { u32, i, waiters } = this;
@@ -537,11 +530,13 @@ export abstract class HChanHandle extends SharedChan implements OpChan {
   }
 
   afterSelect(received: boolean): unknown {
+    // Code of the type's declaration may run when the value is read, and use other channels.
+    const sg = partner;
     // The value first: code that runs when a goroutine is readied may use the place where it has landed.
     try {
       return received ? this.elem.landed() : undefined;
     } finally {
-      this.wakePartner();
+      if (sg !== 0) this.waiters.ready(sg);
     }
   }
 

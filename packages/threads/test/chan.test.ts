@@ -1,4 +1,4 @@
-import { createScheduler, isRuntimeError, type Scheduler } from "@gort/scheduler";
+import { createScheduler, isRuntimeError, recvCase, type Scheduler } from "@gort/scheduler";
 import { type G, gStack } from "@gort/scheduler/internal";
 import { createTestScheduler } from "@gort/scheduler/testing";
 import {
@@ -263,6 +263,34 @@ describe.each(modes)("a %s channel in the heap", (mode) => {
       for (let i = 0; i < 3; i++) got.push((yield* c.recv())!.x);
       expect(got).toEqual([1, 2, 3]);
     });
+  });
+
+  it("wakes the sender, also if the type's declaration uses another channel when the value is read", () => {
+    for (const selects of [false, true]) {
+      run("private", function* (s, h) {
+        const other = h.make(int, 1);
+        const Numbers = slice(() => {
+          other.trySend(5);
+          return int;
+        });
+        const c = h.make(Numbers);
+        const log: unknown[] = [];
+        s.go(function* () {
+          // No code of the type runs here: the slice is nil.
+          yield* c.sendAll(types.makeSlice(Numbers, 1));
+          log.push("sent");
+        });
+        s.go(function* () {
+          log.push(yield* other.recv());
+        });
+        yield* s.gosched();
+        expect(log).toEqual([]);
+        if (selects) yield* s.select([recvCase(c)]);
+        else yield* c.recv();
+        yield* s.sleep(1);
+        expect(new Set(log)).toEqual(new Set([5, "sent"]));
+      });
+    }
   });
 
   it("keeps the panics of Go", () => {
