@@ -133,7 +133,7 @@ export class CollectorThreads {
     if (t === 0) return false;
     marker.state.lose(mem.u32[(t + GCTHREAD_AT.work) >>> 2]);
     refs.freeAll(id);
-    finalizers.dropQueues(t);
+    finalizers.dropEntries(t);
     releaseThread(mem, t);
     return true;
   }

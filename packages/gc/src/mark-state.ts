@@ -313,6 +313,8 @@ export class MarkState {
     if (cycle >= 2 ** 30) throwFatal("gc: cycle counter overflow");
     this.set(MARK_AT.cycle, cycle);
     this.set(MARK_AT.overflow, 0);
+    // The world is stopped, so no thread waits: a count is left of threads that have died as they waited.
+    this.set(MARK_AT.hungry, 0);
     this.set(MARK_AT.liveAtStart, this.heap.heapLive);
     this.forEachWork((w) => {
       this.resetWork(w);

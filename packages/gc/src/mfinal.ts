@@ -23,7 +23,7 @@
  * found unreachable, before the finalizer runs. It stays nil if the finalizer revives the object.
  *
  * ## The queues
- *     entry       0 next; until it is queued: id of the thread that set it
+ *     entry       0 next; until it is queued, and while the function runs: id of its thread
  *                 4 kind (0: not queued)   8 function   12 object (finalizers), a root until the finalizer is done
  *     weak cell   0 -   4 threads that have a pointer for it   8 address, 0 if the object is gone   12 0
  *
@@ -75,6 +75,8 @@ const TAIL = GCTHREAD_AT.finalizersTail - GCTHREAD_AT.finalizers;
 const COUNT = GCTHREAD_AT.nfinalizers - GCTHREAD_AT.finalizers;
 const ENTRY = defineStruct("finalizer", { next: "u32", kind: "u32", fn: "u32", object: "u32" });
 const ENTRY_AT = ENTRY.offsets;
+/** The kind of an entry whose function runs. No weak cell has as many users. */
+const RUNNING = 0x80000000;
 /** In a weak cell: threads that have a pointer for it. */
 const USERS = ENTRY_AT.kind;
 /** A block starts with the address of the next block. */
@@ -453,13 +455,18 @@ export class Finalizers {
 
   /** Calls f with every object whose finalizer waits to run, or has not returned: they are roots. */
   forEachQueued(f: (object: number) => void): void {
+    this.#forEachNode((e) => {
+      const object = this.#u32[(e + ENTRY_AT.object) >>> 2];
+      if (object !== 0) f(object);
+    });
+  }
+
+  /** Calls f with every entry and weak cell, free ones included. */
+  #forEachNode(f: (e: number) => void): void {
     const u32 = this.#u32;
     const first = u32[stateWord(this.#heap.mem, "finBlocks") >>> 2];
     for (let block = first; block !== 0; block = u32[block >>> 2]) {
-      for (let e = block + BLOCK_HEADER; e < block + BLOCK_BYTES; e += ENTRY.size) {
-        const object = u32[(e + ENTRY_AT.object) >>> 2];
-        if (object !== 0) f(object);
-      }
+      for (let e = block + BLOCK_HEADER; e < block + BLOCK_BYTES; e += ENTRY.size) f(e);
     }
   }
 
@@ -491,8 +498,8 @@ export class Finalizers {
     this.#fns.clear();
   }
 
-  /** Frees the entries in the queues of a thread that has ended: its functions never run. */
-  dropQueues(thread: number): void {
+  /** Frees the entries of a thread that has died: queued functions never run, and those that ran never return. */
+  dropEntries(thread: number): void {
     const u32 = this.#u32;
     for (const queue of [GCTHREAD_AT.finalizers, GCTHREAD_AT.cleanups]) {
       for (let entry = u32[(thread + queue) >>> 2]; entry !== 0; ) {
@@ -502,6 +509,11 @@ export class Finalizers {
       }
       u32.fill(0, (thread + queue) >>> 2, ((thread + queue + COUNT) >>> 2) + 1);
     }
+    const id = u32[(thread + GCTHREAD_AT.id) >>> 2];
+    this.#forEachNode((e) => {
+      if (u32[(e + ENTRY_AT.kind) >>> 2] === RUNNING && u32[(e + ENTRY_AT.next) >>> 2] === id)
+        this.#unroot(e);
+    });
   }
 
   /** Frees the entries that were posted to a thread as it ended. The world is stopped. */
@@ -549,6 +561,9 @@ export class Finalizers {
     if (!record) throwFatal("gc: finalizer queue names an unknown function", `id ${id}`);
     this.#fns.delete(id);
     this.#running.add(entry);
+    // If this thread dies now, the entry is found.
+    u32[(entry + ENTRY_AT.next) >>> 2] = this.#id;
+    u32[(entry + ENTRY_AT.kind) >>> 2] = RUNNING;
     return {
       kind,
       fn: record.fn,
@@ -557,13 +572,18 @@ export class Finalizers {
     };
   }
 
-  /** The function has returned. Its object is no root any more. */
+  /** The function has returned. */
   done(f: Finalization): void {
     if (!this.#running.delete(f.entry)) return;
     this.#record.countFinalization(f.kind === "finalizer" ? "finalizersExecuted" : "cleanupsExecuted");
-    const object = this.#u32[(f.entry + ENTRY_AT.object) >>> 2];
+    this.#unroot(f.entry);
+  }
+
+  /** Frees an entry whose function ran. Its object is no root any more. */
+  #unroot(entry: number): void {
+    const object = this.#u32[(entry + ENTRY_AT.object) >>> 2];
     if (object !== 0 && this.#host.marking) this.#host.shade(object);
-    this.#freeEntry(f.entry);
+    this.#freeEntry(entry);
   }
 
   /**

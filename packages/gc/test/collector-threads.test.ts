@@ -5,7 +5,7 @@ import type { Addr } from "@gort/memory";
 import { describe, expect, it } from "vitest";
 import { GC_SCAN_STACKS } from "../src/gc-cycle.ts";
 import { attachCollector, type World } from "../src/index.ts";
-import { GCWORK_AT, WORK_ACTIVE, WORK_OWNED, WORKBUF_BYTES } from "../src/mark-state.ts";
+import { GCWORK_AT, MARK_AT, WORK_ACTIVE, WORK_OWNED, WORKBUF_BYTES } from "../src/mark-state.ts";
 import { finishCycle, verifyHeap } from "../src/testing.ts";
 import { MiB, type Rig, rig } from "./kit.ts";
 import { type TestWorld, threads } from "./threads-kit.ts";
@@ -330,5 +330,36 @@ describe("a thread that dies", () => {
     const again = world.attach();
     expect(again.gc.id).toBe(2);
     expect(again.gc.finalizers.queued).toBe(0);
+  });
+
+  it("in a finalizer gives up its object, and objects of finalizers that run elsewhere stay", () => {
+    const world = threads(3);
+    const [driver, other, third] = world.rigs;
+    for (const { gc, a, node } of [other, third]) {
+      for (let k = 0; k < 2; k++) gc.finalizers.setFinalizer(a.mallocTyped(node), () => {});
+    }
+    driver.gc.gc();
+    for (const { gc } of [other, third]) world.deliver(gc);
+    const running = [other, third].map(({ gc }) => gc.finalizers.next()!);
+    world.rigs.splice(1, 1);
+    driver.a.recover(other.a.id);
+    driver.gc.start();
+    expect(driver.gc.threads.lost(other.gc.id)).toBe(true);
+    finish(world);
+    driver.gc.gc();
+    // Of the third thread: one finalizer runs, and one is queued.
+    expect(world.objects()).toBe(2);
+    third.gc.finalizers.done(running[1]);
+    driver.gc.gc();
+    expect(world.objects()).toBe(1);
+  });
+
+  it("while it waits for work leaves no mark that other threads share with, once the next cycle begins", () => {
+    const world = threads(2);
+    const [driver] = world.rigs;
+    const { state } = driver.gc.marker;
+    driver.a.mem.kernel.add(state.mark + MARK_AT.hungry, 1);
+    driver.gc.gc();
+    expect(state.get(MARK_AT.hungry)).toBe(0);
   });
 });
