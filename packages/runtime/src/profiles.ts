@@ -183,8 +183,8 @@ export class AllProfiles implements ThreadProfiles, StackSource {
         for (const { stack, labels } of profiler.adoptStacks(theirs)) visit(stack, labels);
       }
       threads.forEachTask((task) => {
-        const { site } = tasks.describe(task).origin;
-        visit(site === null ? [] : [site]);
+        const { site, labels } = tasks.describe(task).origin;
+        visit(site === null ? [] : [site], labels);
       });
     });
   }

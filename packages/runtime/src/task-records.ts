@@ -11,6 +11,7 @@
  *            40  lock                        guards goid and waiters
  *            44  waiters                     WAITERs that nothing has told yet, linked by their first word
  *            48  free                        next free record
+ *            52  labels                      block with names and values in turn, as `args`; 0: no labels
  *
  *     WAITER  0  next     4  kind   8  what  a node, which is posted to its M when the goroutine ends
  *            12  m       24  waitsFor        goid of that goroutine
@@ -38,6 +39,7 @@ const TASK = defineStruct("task", {
   lock: "u32",
   waiters: "u32",
   free: "u32",
+  labels: "u32",
   fill: "f64",
 });
 export const TASK_AT = TASK.offsets;

@@ -1,6 +1,7 @@
 /** The goroutines of tasks of one runtime, as one thread sees them. task.ts says what a task is. */
 import type { Addr } from "@gort/memory";
 import { lock, unlock } from "@gort/memory/internal";
+import { labels as makeLabels } from "@gort/profiling/internal";
 import type { Goroutine, Scheduler } from "@gort/scheduler";
 import { syscall, TaskGoroutine, type TaskOrigin } from "@gort/scheduler/internal";
 import type { Threads } from "@gort/threads";
@@ -83,11 +84,13 @@ export class Tasks {
     const { block, pool, functions } = shared;
     const { u32, f64 } = threads.mem;
     const argsBlock = this.#args.encode(nameOf(entry), args);
+    const labels = this.#encodeLabels(argsBlock);
     const task = pool.alloc();
     const goid = scheduler.newGoid();
     u32[(task + NODE_KIND) >>> 2] = NODE_TASK;
     u32[(task + TASK_AT.fn) >>> 2] = functions.numberOf(entry);
     u32[(task + TASK_AT.args) >>> 2] = argsBlock;
+    u32[(task + TASK_AT.labels) >>> 2] = labels;
     f64[(task + TASK_AT.goid) >>> 3] = goid;
     f64[(task + TASK_AT.parentGoid) >>> 3] = scheduler.getg()?.goid ?? 0;
     u32[(task + TASK_AT.site) >>> 2] = this.#site(shared, entry, below);
@@ -97,6 +100,19 @@ export class Tasks {
     block.addQueued(1);
     threads.putTask(task);
     return new TaskGoroutine(scheduler, goid, (ended) => this.#watch(shared, task, goid, ended));
+  }
+
+  /** A task inherits the labels of the goroutine that starts it. If there is no memory, its arguments are dropped. */
+  #encodeLabels(argsBlock: Addr): Addr {
+    const labels = this.#parts.scheduler.getg()?.labels ?? null;
+    if (labels === null) return 0 as Addr;
+    try {
+      const texts = [...labels].flat().map(String);
+      return this.#args.encode("labels", texts);
+    } catch (e) {
+      this.#args.drop(argsBlock);
+      throw e;
+    }
   }
 
   #site({ texts }: Shared, entry: TaskEntry, below: unknown): number {
@@ -172,6 +188,8 @@ export class Tasks {
     } else {
       f = this.#afterLoading(found, task, argsBlock);
     }
+    const labelsBlock = u32[(task + TASK_AT.labels) >>> 2] as Addr;
+    const labels = (labelsBlock as number) === 0 ? null : labelsOf(this.#args.decode(labelsBlock));
     this.#running.add(task);
     const onExit = (): void => {
       this.#ended();
@@ -179,7 +197,7 @@ export class Tasks {
       this.#dropUndecoded(task);
       this.#free(task);
     };
-    scheduler.startTask(f, args, { ...this.#origin(task), onExit });
+    scheduler.startTask(f, args, { ...this.#origin(task), labels, onExit });
   }
 
   /** Loads the module of a task and runs it. The module may declare the types of the arguments on this thread. */
@@ -204,7 +222,8 @@ export class Tasks {
 
   /** Frees a task of an ended program, which this thread has taken. */
   drop(task: number): void {
-    this.#args.drop(this.#shared!.threads.mem.u32[(task + TASK_AT.args) >>> 2] as Addr);
+    const { u32 } = this.#shared!.threads.mem;
+    for (const block of [TASK_AT.args, TASK_AT.labels]) this.#args.drop(u32[(task + block) >>> 2] as Addr);
     this.#free(task);
   }
 
@@ -231,8 +250,10 @@ export class Tasks {
   /** A task that no thread has taken, for a dump. The world is stopped. */
   describe(task: number): { origin: TaskOrigin; name: string } {
     const { threads, functions } = this.#shared!;
-    const name = functions.nameOf(threads.mem.u32[(task + TASK_AT.fn) >>> 2]);
-    return { origin: this.#origin(task), name };
+    const { u32 } = threads.mem;
+    const name = functions.nameOf(u32[(task + TASK_AT.fn) >>> 2]);
+    const labels = labelsOf(this.#args.peek(u32[(task + TASK_AT.labels) >>> 2] as Addr));
+    return { origin: { ...this.#origin(task), labels }, name };
   }
 
   /** The goroutine of the task has ended: tells those that wait for it, and frees the record. */
@@ -269,6 +290,11 @@ export class Tasks {
       this.#free(task);
     }
   }
+}
+
+/** Labels from names and values in turn; null without any. */
+function labelsOf(texts: readonly unknown[]): ReadonlyMap<string, string> | null {
+  return texts.length === 0 ? null : makeLabels(...(texts as string[]));
 }
 
 function nameOf({ name }: TaskEntry): string {

@@ -59,6 +59,17 @@ describe("the goroutine profile", () => {
   });
 });
 
+describe("labels", () => {
+  it("pass to the tasks that a goroutine starts, also while they are in the queue", async () => {
+    const [one, two] = ["1", "2"].map((user) => `"odd":"a \\ud800", "user":"${user}"`);
+    const [first, second] = ["1", "2"].map((user) => `{odd: "a \\ud800", user: ${user}}`);
+    const texts = ["1", "2"].map((user) => `[["odd","a \\ud800"],["user","${user}"]]`);
+    expect(await program("inherited")).toEqual(
+      ends(`{${one}},{${two}}\n${first},${second}\n${texts.join(" ")} []`),
+    );
+  });
+});
+
 describe("the threadcreate profile", () => {
   it("has the stacks on which workers wanted another worker", async () => {
     const { out } = await program("starts");

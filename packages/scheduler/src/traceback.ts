@@ -78,12 +78,14 @@ export function goroutineHeader(g: G, nowSec: number, status = gStatus(g)): stri
     if (minutes >= 1) h += `, ${minutes} minutes`;
   }
   if (g.lockedCount > 0) h += ", locked to thread";
-  h += "]";
-  if (g.labels !== null && g.labels.size > 0) {
-    const list = [...g.labels].sort(([a], [b]) => (a < b ? -1 : 1));
-    h += ` {${list.map(([k, v]) => `${quoteLabel(k)}: ${quoteLabel(v)}`).join(", ")}}`;
-  }
-  return `${h}:`;
+  return `${h}]${labelsText(g.labels)}:`;
+}
+
+/** ` {job: parse, user: "a b"}`, sorted; "" without labels. */
+function labelsText(labels: G["labels"]): string {
+  if (labels === null || labels.size === 0) return "";
+  const list = [...labels].sort(([a], [b]) => (a < b ? -1 : 1));
+  return ` {${list.map(([k, v]) => `${quoteLabel(k)}: ${quoteLabel(v)}`).join(", ")}}`;
 }
 
 interface Site {
@@ -297,9 +299,9 @@ export function dumpOthers(s: Schedt, except: G | null, all = false): string {
 
 /** The dump of a task that has not started. `func` is the name of its function. */
 export function dumpTask(task: TaskOrigin, func: string): GoroutineDump {
-  const { goid, parentGoid, site } = task;
+  const { goid, parentGoid, site, labels = null } = task;
   const text =
-    `goroutine ${goid} [runnable]:\n${printable(goName(func))}(...)\n` +
+    `goroutine ${goid} [runnable]${labelsText(labels)}:\n${printable(goName(func))}(...)\n` +
     `\t${printable(site?.file ?? "unknown")}:${site?.line ?? 0}\n${creatorText(parentGoid, site)}`;
   return { goid, text };
 }

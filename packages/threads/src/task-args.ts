@@ -277,13 +277,19 @@ export class TaskArgs {
     if ((block as number) === 0) return [];
     const root = this.take(block);
     try {
-      const n = this.heap.mem.u32[(block + HEAD_AT.n) >>> 2];
-      const types: (Type | null)[] = [];
-      for (let i = 1; i <= n; i++) types.push(this.typeOf(block + i * CELL.size));
-      return types.map((type, i) => this.valueOf(block, block + (i + 1) * CELL.size, type));
+      return this.peek(block);
     } finally {
       this.heap.releaseRef(root);
     }
+  }
+
+  /** The same of a task that stays in its queue: the world is stopped. */
+  peek(block: Addr): unknown[] {
+    if ((block as number) === 0) return [];
+    const n = this.heap.mem.u32[(block + HEAD_AT.n) >>> 2];
+    const types: (Type | null)[] = [];
+    for (let i = 1; i <= n; i++) types.push(this.typeOf(block + i * CELL.size));
+    return types.map((type, i) => this.valueOf(block, block + (i + 1) * CELL.size, type));
   }
 
   /** Frees the arguments of a task that never runs. */

@@ -4,7 +4,15 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { checkIdentities } from "@gort/memstats/testing";
 import { verifyMemProfile } from "@gort/profiling/testing";
-import { lockOSThread, setBlockProfileRate, setMutexProfileFraction, sleep } from "@gort/runtime";
+import {
+  go,
+  lockOSThread,
+  setBlockProfileRate,
+  setMutexProfileFraction,
+  sleep,
+  stack,
+  string,
+} from "@gort/runtime";
 import { attachStats } from "@gort/runtime/attach";
 import { setMaxStack, setTraceback } from "@gort/runtime/debug";
 import { newSample } from "@gort/runtime/metrics";
@@ -89,6 +97,34 @@ const cases = {
     const filled = rt.profiler.goroutineProfile(new Array(n).fill(null));
     console.log(n, filled.n, filled.ok, pprof.lookup("goroutine").count());
     yield* rt.go(tasks.printGoroutines).done();
+  },
+  /** Tasks with labels: in the queue, while the only other P is busy; then on a worker. */
+  *inherited(rt) {
+    const out = rt.makeChan(string, 4);
+    const at = rt.allocator.malloc(64);
+    go(tasks.spin, at);
+    yield* tasks.until(at, 1);
+    yield* pprof.do({ user: "1", odd: "a \ud800" }, function* () {
+      go(tasks.sendLabels, out);
+      yield* pprof.do({ user: "2" }, function* () {
+        go(tasks.sendLabels, out);
+      });
+    });
+    go(tasks.sendLabels, out);
+    const labels = (text, pattern) =>
+      console.log(
+        [...text.matchAll(pattern)]
+          .map(([, l]) => l)
+          .sort()
+          .join(),
+      );
+    labels(pprof.lookup("goroutine").toText(1), /# labels: (.*)/g);
+    const buf = new Uint8Array(1 << 16);
+    labels(new TextDecoder().decode(buf.subarray(0, stack(buf, true))), /\[runnable\] (.*):/g);
+    rt.memory.kernel.store(at, 2);
+    const texts = [];
+    for (let i = 0; i < 3; i++) texts.push(yield* out.recv());
+    console.log(texts.sort().join(" "));
   },
   *starts(rt) {
     const at = rt.allocator.malloc(64);
@@ -251,7 +287,7 @@ function* onWorkers(rt, n, at, t, ...args) {
 }
 
 const name = process.argv[2];
-const rt = runtime({ gomaxprocs: { starts: 6, memStats: 4 }[name] ?? 3, maxMemory: 256 << 20 });
+const rt = runtime({ gomaxprocs: { starts: 6, memStats: 4, inherited: 2 }[name] ?? 3, maxMemory: 256 << 20 });
 try {
   await rt.main(function* () {
     lockOSThread();

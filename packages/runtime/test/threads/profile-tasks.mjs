@@ -216,6 +216,17 @@ export const labelled = task(url, function* labelled(at, threads) {
   });
 });
 
+export const sendLabels = task(url, function* sendLabels(out) {
+  yield* out.send(JSON.stringify([...(pprof.goroutineLabels() ?? [])].sort()));
+});
+
+/** Computes with safepoints from the time when the word at `at` is 1, until it is 2. */
+export const spin = task(url, function spin(at) {
+  const rt = defaultRuntime();
+  rt.memory.kernel.store(at, 1);
+  while (rt.memory.kernel.load(at) === 1) rt.safepoint();
+});
+
 /** The stacks of the profile `goroutine` with the function `name`, as text, without PCs. */
 export function goroutinesHere(name) {
   const [, ...lines] = pprof.lookup("goroutine").toText(1).split("\n");
