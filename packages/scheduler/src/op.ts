@@ -364,7 +364,13 @@ class SignalOp<T> extends OwnOp<T> {
       g.atomicstatus = Gwaiting;
       g.sched.ready(g);
     };
-    this.signal.addEventListener("abort", this.listener);
+    try {
+      this.signal.addEventListener("abort", this.listener);
+    } catch (e) {
+      this.listener = null;
+      takeBack(g);
+      throw e;
+    }
     return false;
   }
 

@@ -45,6 +45,24 @@ describe("an op with a signal", () => {
     verifyScheduler(s);
   });
 
+  it.each(Object.keys(waits))("waits no longer in %s if the signal refuses a listener", (name) => {
+    const s = createTestScheduler();
+    const refusing = {
+      aborted: false,
+      addEventListener() {
+        throw new Error("no listener");
+      },
+    };
+    s.runMain(function* () {
+      const op = waits[name](s).withSignal(refusing as unknown as AbortSignal);
+      expect(String(yield* failure(op))).toBe("Error: no listener");
+      expect([s.nsyscall, s.nnotInGo]).toEqual([0, 0]);
+      // The goroutine goes on as ever.
+      yield* s.sleep(10);
+    });
+    verifyScheduler(s);
+  });
+
   it("leaves the value for the next receiver after an abort", () => {
     const s = createTestScheduler();
     s.runMain(function* () {
