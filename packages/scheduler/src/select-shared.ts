@@ -273,11 +273,10 @@ let spare: SharedSelect | null = null;
 export function selectShared(sched: Schedt, g: G, cases: readonly SelectCase[]): SelectResult | null {
   const select = spare ?? new SharedSelect();
   spare = null;
-  try {
-    return select.run(sched, g, cases);
-  } finally {
-    spare = select;
-  }
+  const r = select.run(sched, g, cases);
+  // After an error it may still have the cases: `reset` fails if a thread has ended under a lock.
+  spare = select;
+  return r;
 }
 
 /** Step 6, when `g` runs again: its result. */

@@ -1,10 +1,11 @@
 import { type Chan, defaultCase, recvCase, type SelectCase, sendCase } from "@gort/scheduler";
+import { createTestScheduler } from "@gort/scheduler/testing";
 import { createBumpHeap, createTypes, int, pointer, string, struct } from "@gort/types";
 import { describe, expect, it } from "vitest";
 import { HeapChans } from "../src/chans.ts";
 import { Waiters } from "../src/sudog.ts";
 import { verifyChan } from "../src/testing.ts";
-import { addrOf, heap, modes, run, types } from "./kit.ts";
+import { addrOf, heap, modes, run, TestChans, types } from "./kit.ts";
 import { Machines } from "./machines.ts";
 
 const Point = struct("Point", { x: int, y: int });
@@ -389,6 +390,32 @@ describe("select in which other threads take part", () => {
     ms.run();
     expect(got).toEqual([{ index: 1, value: 5, ok: true }]);
     end();
+  });
+
+  it("is not part of the next select if it fails while it takes its wait back", () => {
+    const s = createTestScheduler();
+    const h = new TestChans(s, "shared");
+    const [a, b] = [h.make(Point), h.make(Point)];
+    const lock = addrOf(a) >>> 2;
+    const { malloc } = heap;
+    let left = 2;
+    heap.malloc = (size, typ) => {
+      if (left-- > 0) return malloc.call(heap, size, typ);
+      // A thread that has ended holds the lock.
+      heap.mem.u32[lock] = 12345;
+      throw new RangeError("full");
+    };
+    try {
+      expect(() => s.runMain(() => s.select([recvCase(a), recvCase(b)]))).toThrow("memory: lock at");
+    } finally {
+      heap.malloc = malloc;
+      heap.mem.u32[lock] = 0;
+    }
+    run("shared", function* (next, chans) {
+      const c = chans.make(int, 1);
+      c.trySend(7);
+      expect(yield* next.select([recvCase(c)])).toEqual({ index: 0, value: 7, ok: true });
+    });
   });
 
   it("starts again if the partner in a local channel was taken by another thread", () => {
