@@ -21,7 +21,12 @@ const entries = (place: Place) => ({
 });
 
 /** The programs of workers that cannot start. */
-const faults = { faults: source("main-faults.ts"), "worker-throws": source("worker-throws.ts") };
+const faults = {
+  faults: source("main-faults.ts"),
+  "worker-throws": source("worker-throws.ts"),
+  "worker-closes": source("worker-closes.ts"),
+  "worker-closes-later": source("worker-closes-later.ts"),
+};
 
 async function buildWithEsbuild(place: Place, outdir: string): Promise<string> {
   await esbuild.build({

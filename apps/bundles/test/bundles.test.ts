@@ -57,6 +57,8 @@ describe.skipIf(!hasBrowser)("in Chromium", () => {
   it.each([
     ["throws while it loads", "worker-throws.js", /^at the top of the worker's module \(http.*:\d+\)$/],
     ["does not exist", "gone.js", /^its module cannot be loaded$/],
+    ["closes its worker while it loads", "worker-closes.js", /^it has closed itself$/],
+    ["closes its worker at the first message", "worker-closes-later.js", /^it has closed itself$/],
   ])("a module of the workers that %s ends the program", async (_, file, text) => {
     const script = '<script type="module" src="faults.js"></script>';
     writeFileSync(join(root, "esbuild-browser/faults.html"), script);

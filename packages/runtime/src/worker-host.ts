@@ -124,7 +124,8 @@ export interface WatchedWorker {
  * Calls `ended` once when the worker ends, and lets the process end while the worker runs.
  *
  * The web tells of an uncaught exception, but of no end: Chromium 156 has no event for it, not even `close` of a port.
- * So the worker takes a Web Lock, for which M 0 waits: it gets the lock some 1 ms after the worker's end.
+ * So the worker takes a Web Lock, for which M 0 waits: it gets the lock some 1 ms after the worker's end. Until the
+ * worker has the lock, it does not close itself (holdClose).
  */
 export function watchWorker(worker: HostWorker, ended: (end: WorkerEnd) => void): WatchedWorker {
   let over = false;
@@ -234,6 +235,35 @@ export function holdLock(then: (lock: string | null) => void): void {
     then(name);
     return new Promise(() => {});
   });
+}
+
+/** How long a worker that wants to close waits for the first message, in ms. M 0 posts it when it makes the worker. */
+const CLOSE_WAIT_MS = 1000;
+
+/**
+ * On a worker of the web: holds back a `close()` of the program until the function that this returns is called, since
+ * nothing tells M 0 of an end before the worker has its lock. The function reports whether there was a `close()`.
+ * From then on `close` is the host's again.
+ */
+export function holdClose(): () => boolean {
+  const scope = globalThis as { close?: () => void };
+  const { close } = scope;
+  if (nodeThreads() !== undefined || close === undefined) return () => false;
+  const own = Object.getOwnPropertyDescriptor(scope, "close");
+  let called = false;
+  const restore = (): boolean => {
+    if (own === undefined) delete scope.close;
+    else Object.defineProperty(scope, "close", own);
+    return called;
+  };
+  const heldBack = (): void => {
+    if (called) return;
+    called = true;
+    // Without a runtime, no first message comes.
+    setTimeout(() => close.call(scope), CLOSE_WAIT_MS);
+  };
+  Object.defineProperty(scope, "close", { value: heldBack, configurable: true, writable: true });
+  return restore;
 }
 
 /** On a worker of the web: lets an unhandled rejection end the worker, as it does in Node. */

@@ -20,7 +20,7 @@ import { setMainModule } from "./modules.ts";
 import { describeError } from "./remote-error.ts";
 import { attachRuntime, Runtime } from "./runtime.ts";
 import { version } from "./version.ts";
-import { holdLock, onThreadExit, parentPort, throwRejections, workerLoop } from "./worker-host.ts";
+import { holdClose, holdLock, onThreadExit, parentPort, throwRejections, workerLoop } from "./worker-host.ts";
 import {
   type MainMessage,
   type StartMessage,
@@ -44,6 +44,7 @@ const onMessage = ({ data }: { data: unknown }): void => {
   holdLock((lock) => begin(start, lock));
 };
 
+const hasClosed = holdClose();
 parent.addEventListener("message", onMessage);
 throwRejections();
 
@@ -67,6 +68,8 @@ function begin(start: WorkerStart, lock: string | null): void {
     },
   };
   try {
+    // M 0 terminates it now.
+    if (hasClosed()) throw new Error("it has closed itself");
     if (start.version !== version()) {
       throw new TypeError(
         `runtime: the worker has ${version()}, but the program has ${start.version}: load one release on all threads`,
