@@ -119,10 +119,20 @@ export abstract class BatchChan extends HChanHandle {
   // ---- steps of an op. The op keeps the channel and the slice alive.
 
   private unlockAndWake(): void {
-    let sg = first as Addr;
+    this.wake(this.unlockBatch());
+  }
+
+  /** Unlocks. Returns the first partner, for `wake`. */
+  private unlockBatch(): Addr {
+    const sg = first as Addr;
     first = 0;
     last = 0;
     this.unlock();
+    return sg;
+  }
+
+  /** Wakes a list of partners. Hooks of the scheduler may run, and use the channel. */
+  private wake(sg: Addr): void {
     while (sg !== 0) {
       const next = this.u32[(sg >>> 2) + NEXT] as Addr;
       this.waiters.ready(sg);
@@ -161,8 +171,11 @@ export abstract class BatchChan extends HChanHandle {
       const sg = this.enqueue(g, this.addr + SENDQ);
       elem.copy(elem.place(sg), slice + from * size);
       if (lingers) waiters.beginLinger(sg);
-      this.unlockAndWake();
-      if (!lingers || !waiters.linger(sg)) {
+      const partners = this.unlockBatch();
+      if (!lingers) gopark(g, op, waitReasonChanSend);
+      this.wake(partners);
+      if (!lingers) return from;
+      if (!waiters.linger(sg)) {
         gopark(g, op, waitReasonChanSend);
         return from;
       }

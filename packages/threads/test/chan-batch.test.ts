@@ -1,4 +1,6 @@
 import { createScheduler } from "@gort/scheduler";
+import { Gwaiting } from "@gort/scheduler/internal";
+import { createTestScheduler, verifyScheduler } from "@gort/scheduler/testing";
 import {
   array,
   createBumpHeap,
@@ -19,7 +21,7 @@ import type { HeapChan } from "../src/heap-chan.ts";
 import { cond } from "../src/lock-types.ts";
 import { Waiters } from "../src/sudog.ts";
 import { verifyChan } from "../src/testing.ts";
-import { addrOf, heap, modes, run, types } from "./kit.ts";
+import { addrOf, heap, modes, run, TestChans, types } from "./kit.ts";
 import { Machines } from "./machines.ts";
 
 const Point = struct("Point", { x: int, name: string });
@@ -234,6 +236,39 @@ describe.each(modes)("batches of a %s channel", (mode) => {
       expect(yield* c.recvInto(dst)).toBe(2);
       expect([...dst].slice(0, 2)).toEqual([7, 8]);
     });
+  });
+
+  it("have parked their goroutine when they wake others, so that a hook can use the channel", () => {
+    const got: unknown[] = [];
+    let c: HeapChan<typeof int> | null = null;
+    const s = createTestScheduler({
+      hooks: {
+        blockEvent() {
+          const r = c?.tryRecv();
+          if (r?.ok) got.push(`hook ${r.value}`);
+        },
+      },
+    });
+    s.blockProfileEnabled = true;
+    const h = new TestChans(s, mode);
+    s.runMain(function* () {
+      const made = h.make(int);
+      // A wait that begins at 0 is not timed.
+      yield* s.sleep(1);
+      s.go(function* () {
+        got.push(yield* made.recv());
+        // The hook has taken the value with which the goroutine of the batch waited: it is runnable.
+        expect(s.gs().filter((g) => g.atomicstatus === Gwaiting)).toEqual([]);
+        got.push(yield* made.recv());
+      });
+      yield* s.gosched();
+      c = made;
+      yield* made.sendAll(ints(1, 2, 3));
+      c = null;
+      yield* s.sleep(1);
+    });
+    expect(got).toEqual(["hook 2", 1, 3]);
+    verifyScheduler(s);
   });
 
   it("go on with their array and channel if the program releases both while they wait", () => {
