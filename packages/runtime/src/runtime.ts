@@ -259,9 +259,9 @@ export class Runtime extends RuntimeMethods {
   writeHeapDump(sink: DumpSink): number {
     const { allocator, collector, scheduler, profiler } = this;
     const { stops } = this.#parts;
-    const memStats = this.readMemStats();
     stops.stopTheWorld("write heap dump");
     try {
+      const memStats = this.readMemStats();
       return dumpHeap({ allocator, collector, scheduler, profiler, memStats }, sink);
     } finally {
       stops.startTheWorld();

@@ -15,6 +15,7 @@ import {
   type RuntimeOptions,
   struct,
 } from "../src/index.ts";
+import { newSample } from "../src/metrics.ts";
 import { closeAfterTest } from "./kit.ts";
 
 let printed = "";
@@ -265,6 +266,18 @@ function dumpOf(): debug.HeapDump {
 }
 
 describe("writeHeapDump", () => {
+  it("takes objects and statistics in one stop of the world", () => {
+    const rt = make({ gogc: "off" });
+    const sample = newSample("/sched/pauses/total/other:seconds");
+    const stops = (): number => {
+      rt.metrics.read([sample]);
+      return sample.Value.float64Histogram().Counts.reduce((a, b) => a + b, 0);
+    };
+    const before = stops();
+    dumpOf();
+    expect(stops() - before).toBe(1);
+  });
+
   it("has every object, its pointers, and what holds it", async () => {
     const rt = make({ gogc: "off" });
     let list = rt.newObject(Node, { value: 0 });
