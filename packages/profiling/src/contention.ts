@@ -134,7 +134,7 @@ export class BlockProfileRecorder extends EventRecorder {
   }
 
   set rate(rate: number) {
-    checkNumber("block profile rate", rate);
+    checkEventRate("block profile rate", rate);
     this.rateCycles = rate <= 0 ? 0 : Math.floor(Math.max(1, rate));
   }
 
@@ -204,7 +204,7 @@ export class MutexProfileRecorder extends EventRecorder {
 
   /** Sets the fraction and returns the old one; a negative number only reads. */
   setFraction(fraction: number): number {
-    checkNumber("mutex profile fraction", fraction);
+    checkEventRate("mutex profile fraction", fraction);
     const old = this.every;
     if (fraction >= 0) this.every = Math.floor(fraction);
     return old;
@@ -227,7 +227,8 @@ export class MutexProfileRecorder extends EventRecorder {
   }
 }
 
-function checkNumber(what: string, n: number): void {
+/** Throws unless `n` is a rate or a fraction of events. */
+export function checkEventRate(what: string, n: number): void {
   if (typeof n !== "number" || Number.isNaN(n) || n === Number.POSITIVE_INFINITY) {
     throw wrongNumber("profiling", n, `${what} must be a number`);
   }

@@ -5,6 +5,10 @@
 // For runtime: the place at which a goroutine waits.
 export { EventPlace } from "./contention.ts";
 
+// For runtime: settings are checked before the stop of the world in which they change.
+export { checkEventRate } from "./contention.ts";
+export { checkRate } from "./mprof.ts";
+
 // For runtime: the buckets of another thread, found in the linear memory.
 export { BucketTable } from "./bucket.ts";
 

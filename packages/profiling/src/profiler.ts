@@ -363,8 +363,9 @@ function memRecorder(
   });
 }
 
+/** A set of our own: the program may change its Map later, and a subclass runs code of the program when it is read. */
 function labelSetOf(labels: LabelSet | Readonly<Record<string, string>>): LabelSet {
-  return labels instanceof Map ? labels : makeLabels(labels as Record<string, string>);
+  return labels instanceof Map ? new Map(labels) : makeLabels(labels as Record<string, string>);
 }
 
 /** Makes a profiler of its own. */

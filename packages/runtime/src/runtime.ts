@@ -4,6 +4,7 @@
  * methods.generated.ts.
  */
 import type { Allocator } from "@gort/allocator/internal";
+import { wrongNumber } from "@gort/base";
 import type { Cleanup, Collector } from "@gort/gc";
 import type { LinearMemory, Ptr } from "@gort/memory";
 import type { GCStats, MemStats } from "@gort/memstats";
@@ -11,6 +12,7 @@ import type { DumpSink } from "@gort/memstats/heapdump";
 import { gcStats, readMemStats, summary } from "@gort/memstats/internal";
 import type { Metrics } from "@gort/memstats/metrics";
 import type { CallerInfo, PCs, Profiler } from "@gort/profiling";
+import { checkEventRate, checkRate } from "@gort/profiling/internal";
 import type { Chan, NotAsync, Scheduler } from "@gort/scheduler";
 import {
   defaultCase,
@@ -160,6 +162,7 @@ export class Runtime extends RuntimeMethods {
   }
 
   set maxStack(bytes: number) {
+    if (typeof bytes !== "number") throw wrongNumber("runtime", bytes, "maxStack must be a number of bytes");
     this.#change(() => {
       this.#parts.roots.maxStack = bytes;
     });
@@ -176,7 +179,10 @@ export class Runtime extends RuntimeMethods {
     });
   }
 
-  /** Runs `change`, which changes a setting, and gives the setting to all threads. */
+  /**
+   * Runs `change`, which changes a setting, and gives the setting to all threads, in a stop of the world. The value is
+   * checked before the call: its conversion and the text of the error may run code of the program.
+   */
   #change<T>(change: () => T): T {
     const { commands } = this.#parts.machines;
     return commands === null ? change() : commands.changeSettings(change);
@@ -279,6 +285,7 @@ export class Runtime extends RuntimeMethods {
   }
 
   set memProfileRate(rate: number) {
+    checkRate(rate);
     this.#change(() => {
       this.profiler.memProfileRate = rate;
     });
@@ -286,6 +293,7 @@ export class Runtime extends RuntimeMethods {
 
   /** Records one wait of goroutines in about `rate` nanoseconds of waiting; 1 records all waits, 0 none. */
   setBlockProfileRate(rate: number): void {
+    checkEventRate("block profile rate", rate);
     this.#change(() => setBlockProfileRate(this, rate));
   }
 
@@ -294,6 +302,7 @@ export class Runtime extends RuntimeMethods {
    * previous fraction. A negative fraction changes nothing.
    */
   setMutexProfileFraction(fraction: number): number {
+    checkEventRate("mutex profile fraction", fraction);
     if (fraction < 0) return this.profiler.setMutexProfileFraction(fraction);
     return this.#change(() => setMutexProfileFraction(this, fraction));
   }

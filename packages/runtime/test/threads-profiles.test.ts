@@ -13,6 +13,20 @@ describe("settings", () => {
   });
 });
 
+describe("a program's own objects", () => {
+  it("run no code of the program in a stop of the world: settings and labels", async () => {
+    const lines = [
+      "null",
+      "profiling: block profile rate must be a number (got Object)",
+      "profiling: mutex profile fraction must be a number (got Object)",
+      "profiling: memProfileRate must be a whole number of bytes, 0 or more (got sly)",
+      "runtime: maxStack must be a number of bytes (got Object)",
+      '{"of":"a Map"}',
+    ];
+    expect(await program("hostile")).toEqual(ends(lines.join("\n")));
+  });
+});
+
 describe("the heap profile", () => {
   it("has the samples of all threads, equal stacks added up, whichever thread frees and reads", async () => {
     const onMain = "allocateHere<heap<func1<goexit 100-90 4800-4320";

@@ -46,6 +46,41 @@ const cases = {
     for (const g of all) yield* g.done();
     console.log(there().join(" "), tasks.settingsHere().join());
   },
+  /** Settings that are no numbers, and labels, whose code collects. */
+  *hostile(rt) {
+    // From now on there is a worker.
+    yield* rt.go(tasks.printLabels).done();
+    const collects = () => {
+      rt.gc();
+      return "sly";
+    };
+    const sly = { toString: collects, valueOf: collects };
+    const sets = [
+      () => setBlockProfileRate(sly),
+      () => setMutexProfileFraction(sly),
+      () => {
+        rt.memProfileRate = sly;
+      },
+      () => {
+        rt.maxStack = sly;
+      },
+    ];
+    for (const set of sets) {
+      try {
+        set();
+      } catch (e) {
+        console.log(e.message);
+      }
+    }
+    rt.go(tasks.slyLabels);
+    yield* sleep(100);
+    console.log(
+      pprof
+        .lookup("goroutine")
+        .toText(1)
+        .match(/# labels: (.*)/)?.[1],
+    );
+  },
   *heap(rt) {
     rt.memProfileRate = 1;
     const at = rt.allocator.malloc(64);

@@ -220,6 +220,24 @@ export const sendLabels = task(url, function* sendLabels(out) {
   yield* out.send(JSON.stringify([...(pprof.goroutineLabels() ?? [])].sort()));
 });
 
+export const printLabels = task(url, function printLabels() {
+  console.log(pprof.goroutineLabels());
+});
+
+/** Labels that collect when they are read. */
+class SlyLabels extends Map {
+  *[Symbol.iterator]() {
+    defaultRuntime().gc();
+    yield* super[Symbol.iterator]();
+  }
+}
+
+export const slyLabels = task(url, function* slyLabels() {
+  yield* pprof.do(new SlyLabels([["of", "a Map"]]), function* () {
+    yield* defaultRuntime().makeChan().recv();
+  });
+});
+
 /** Computes with safepoints from the time when the word at `at` is 1, until it is 2. */
 export const spin = task(url, function spin(at) {
   const rt = defaultRuntime();
