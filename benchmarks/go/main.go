@@ -59,6 +59,7 @@ var benches = map[string]bench{
 	"HeapChanAcrossThreads100":  chanBuffered100,
 	"HeapChanBatched":           chanBuffered1000,
 	"WakeRoundTrip":             wakeRoundTrip,
+	"AtomicRoundTrip":           atomicRoundTrip,
 	"ParallelSum2":              parallelSum,
 	"WordCount2":                wordCount,
 	"MallocTwoThreads16":        mallocThreads16,

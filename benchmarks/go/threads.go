@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 )
 
 // Two threads, at GOMAXPROCS=2.
@@ -147,5 +148,33 @@ func wakeRoundTrip(n int) func() string {
 			sum += <-pong & 0xffff
 		}
 		return strconv.Itoa(sum)
+	}
+}
+
+// atomicRoundTrip changes a word, and waits until a goroutine on another thread has changed another word.
+func atomicRoundTrip(n int) func() string {
+	return func() string {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		const apart = 32
+		words := make([]atomic.Int32, 2*apart)
+		done := make(chan bool)
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for i := 1; i <= n; i++ {
+				for words[0].Load() != int32(i) {
+				}
+				words[apart].Store(int32(i))
+			}
+			done <- true
+		}()
+		for i := 1; i <= n; i++ {
+			words[0].Store(int32(i))
+			for words[apart].Load() != int32(i) {
+			}
+		}
+		<-done
+		return strconv.Itoa(int(words[apart].Load()))
 	}
 }

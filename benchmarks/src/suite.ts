@@ -227,6 +227,14 @@ export const suite: readonly Benchmark[] = [
     2e3,
     { procs: 2 },
   ),
+  row(
+    "AtomicRoundTrip",
+    "ns/op",
+    "change a word of the memory, and wait until another thread has changed another word: what each exchange costs",
+    2e5,
+    2e4,
+    { procs: 2 },
+  ),
   row("ParallelSum2", "ns/op", "hash integers, half of them on each of two threads", 2e8, 2e7, SPLIT),
   row(
     "WordCount2",

@@ -13,7 +13,7 @@ import {
   type uint32,
   unlockOSThread,
 } from "@gort/runtime";
-import { allocationsPerSafepoint, CHAN_BATCH } from "./cases/sizes.ts";
+import { APART, allocationsPerSafepoint, CHAN_BATCH } from "./cases/sizes.ts";
 import { countWords } from "./cases/text.ts";
 import { treesOf } from "./cases/trees.ts";
 
@@ -67,6 +67,16 @@ export const echo = task(
     unlockOSThread();
   },
 );
+
+/** Answers each change of the first word by the same change of the second one. */
+export const mirror = task(url, function mirror(words: Slice<typeof int32>, n: number) {
+  const { i32 } = defaultRuntime().memory;
+  const at = words.$addr >>> 2;
+  for (let i = 1; i <= n; i++) {
+    while (Atomics.load(i32, at) !== i);
+    Atomics.store(i32, at + APART, i);
+  }
+});
 
 /** The last object of an allocation loop, so that no compiler can drop the loop. */
 let last = 0;

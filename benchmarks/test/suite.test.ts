@@ -41,6 +41,7 @@ describe("the suite", () => {
       "HeapChanAcrossThreads100",
       "HeapChanBatched",
       "WakeRoundTrip",
+      "AtomicRoundTrip",
       "ParallelSum2",
       "WordCount2",
       "MallocTwoThreads16",

@@ -25,6 +25,7 @@ const checks: Record<string, [number, string]> = {
   HeapChanAcrossThreads100: [1000, "499500"],
   HeapChanBatched: [1020, "519690"],
   WakeRoundTrip: [100, "4950"],
+  AtomicRoundTrip: [1000, "1000"],
   ParallelSum2: [10_000, "875497411"],
   WordCount2: [100_000, "16994 3652 287"],
   MallocTwoThreads16: [20_000, "20000"],

@@ -7,5 +7,8 @@ export const SPAWN_BATCH = 1000;
  */
 export const allocationsPerSafepoint = (size: number): number => Math.min(1024, 2 ** 20 / size);
 
+/** Distance of the two words of AtomicRoundTrip in words: they share no line of the cache, nor a pair of lines. */
+export const APART = 32;
+
 /** Integers that a goroutine sends or receives at once in HeapChanBatched. */
 export const CHAN_BATCH = 100;

@@ -13,7 +13,7 @@ import {
 import type { Case } from "../child.ts";
 import * as tasks from "../tasks.ts";
 import { receive, transfer } from "./goroutines.ts";
-import { CHAN_BATCH } from "./sizes.ts";
+import { APART, CHAN_BATCH } from "./sizes.ts";
 import { TABLE_WORDS, wordBegin, wordTotals, writeText } from "./text.ts";
 import { treesOf } from "./trees.ts";
 
@@ -175,6 +175,20 @@ function channelCases(rt: Runtime): Record<string, Case> {
           sum += (yield* pong.recv())! & 0xffff;
         }
         return String(sum);
+      }),
+
+    AtomicRoundTrip: (n) => () =>
+      besideWorker(rt, function* () {
+        const words = rt.makeSlice(int32, 2 * APART);
+        const { i32 } = rt.memory;
+        const at = words.$addr >>> 2;
+        const other = rt.go(tasks.mirror, words, n);
+        for (let i = 1; i <= n; i++) {
+          Atomics.store(i32, at, i);
+          while (Atomics.load(i32, at + APART) !== i);
+        }
+        yield* other.done();
+        return String(words.get(APART));
       }),
   };
 }
